@@ -1,0 +1,364 @@
+//! The table: slots, the first-in-first-out free list, reservations.
+
+use alloc::vec::Vec;
+
+use crate::handle::{GENERATION_BITS, Handle, MAX_SLOTS};
+
+/// Why a table refused. The numbers are stable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum HandleError {
+    /// The handle was valid once and its slot has moved on; a holder that kept a copy causes this.
+    Stale = 1,
+    /// No slot ever issued this handle; only a made-up number causes this.
+    NeverIssued = 2,
+    /// The table holds as many entries as its quota allows; the table's owner causes this.
+    OverBudget = 3,
+    /// The slot used up its last generation (lookup), or every slot of the table did (insert).
+    Retired = 4,
+    /// The kernel heap could not grow the table.
+    NoMemory = 5,
+}
+
+/// End of the free list. No slot has this index, because indices stay below `MAX_SLOTS`.
+const NIL: u32 = u32::MAX;
+
+#[derive(Debug)]
+enum Body<T> {
+    Live(T),
+    Reserved,
+    Free { next: u32 },
+    Retired,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    /// The generation the slot has now (live or reserved) or will have next (free).
+    generation: u64,
+    body: Body<T>,
+}
+
+/// A slot taken out of the free list for a transaction that has not decided yet.
+///
+/// Give it back to the table that made it, with [`HandleTable::commit`] or [`HandleTable::rollback`]. A reservation
+/// that is lost keeps its slot and its share of the quota until the table goes.
+#[must_use = "a reservation occupies a slot until it is committed or rolled back"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reservation {
+    handle: Handle,
+}
+
+impl Reservation {
+    /// Returns the handle that a commit will make valid. It names nothing before.
+    #[must_use]
+    pub const fn handle(&self) -> Handle {
+        self.handle
+    }
+}
+
+/// A table of `T` named by [`Handle`]s.
+///
+/// `BITS` is the width of the generation, narrowed only by tests that want to reach the end.
+/// Lookup, removal, commit and rollback take constant time and never allocate. Insertion and reservation allocate
+/// only when the table has to grow.
+#[derive(Debug)]
+pub struct HandleTable<T, const BITS: u32 = GENERATION_BITS> {
+    slots: Vec<Slot<T>>,
+    free_head: u32,
+    free_tail: u32,
+    live: u32,
+    reserved: u32,
+    retired: u32,
+    quota: u32,
+}
+
+impl<T, const BITS: u32> HandleTable<T, BITS> {
+    /// The generation after which a slot retires.
+    pub const LAST_GENERATION: u64 = {
+        assert!(BITS >= 1 && BITS <= GENERATION_BITS);
+        (1 << BITS) - 1
+    };
+
+    /// Makes an empty table that may hold at most `quota` entries, reserved ones included.
+    #[must_use]
+    pub const fn new(quota: u32) -> Self {
+        Self {
+            slots: Vec::new(),
+            free_head: NIL,
+            free_tail: NIL,
+            live: 0,
+            reserved: 0,
+            retired: 0,
+            quota,
+        }
+    }
+
+    /// Stores `value` and returns its handle; the value comes back with the refusal.
+    ///
+    /// # Errors
+    /// `OverBudget`, `Retired` or `NoMemory`.
+    pub fn insert(&mut self, value: T) -> Result<Handle, (HandleError, T)> {
+        match self.take_free() {
+            Ok((index, generation)) => {
+                if let Some(slot) = self.slots.get_mut(index as usize) {
+                    slot.body = Body::Live(value);
+                }
+                self.live += 1;
+                Ok(Handle::compose(index, generation))
+            }
+            Err(error) => Err((error, value)),
+        }
+    }
+
+    /// Takes a slot for a transaction that will commit it or roll it back.
+    ///
+    /// # Errors
+    /// `OverBudget`, `Retired` or `NoMemory`, as for an insertion: once this succeeds, the commit cannot fail.
+    pub fn reserve(&mut self) -> Result<Reservation, HandleError> {
+        let (index, generation) = self.take_free()?;
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            slot.body = Body::Reserved;
+        }
+        self.reserved += 1;
+        Ok(Reservation {
+            handle: Handle::compose(index, generation),
+        })
+    }
+
+    /// Makes a reserved slot live.
+    ///
+    /// # Errors
+    /// Gives the value back, with nothing changed, if this table has no such reservation.
+    pub fn commit(&mut self, reservation: Reservation, value: T) -> Result<Handle, T> {
+        match self.reserved_slot(&reservation) {
+            Some(slot) => {
+                slot.body = Body::Live(value);
+                self.reserved -= 1;
+                self.live += 1;
+                Ok(reservation.handle)
+            }
+            None => Err(value),
+        }
+    }
+
+    /// Gives a reserved slot back. Its handle counts as used, so a copy that escaped never becomes valid.
+    ///
+    /// A reservation that this table does not have is ignored.
+    pub fn rollback(&mut self, reservation: Reservation) {
+        if self.reserved_slot(&reservation).is_some() {
+            self.reserved -= 1;
+            self.recycle(reservation.handle.index());
+        }
+    }
+
+    /// Returns the entry that `handle` names.
+    ///
+    /// # Errors
+    /// `Stale`, `NeverIssued` or `Retired`.
+    #[inline]
+    pub fn get(&self, handle: Handle) -> Result<&T, HandleError> {
+        match self.slots.get(handle.index() as usize) {
+            Some(Slot {
+                generation,
+                body: Body::Live(value),
+            }) if *generation == handle.generation() => Ok(value),
+            slot => Err(explain(slot, handle)),
+        }
+    }
+
+    /// Returns the entry that `handle` names, for change.
+    ///
+    /// # Errors
+    /// `Stale`, `NeverIssued` or `Retired`.
+    #[inline]
+    pub fn get_mut(&mut self, handle: Handle) -> Result<&mut T, HandleError> {
+        // Decided on a shared borrow first: the refusal needs the slot again.
+        self.get(handle)?;
+        match self.slots.get_mut(handle.index() as usize) {
+            Some(Slot {
+                body: Body::Live(value),
+                ..
+            }) => Ok(value),
+            _ => Err(HandleError::NeverIssued),
+        }
+    }
+
+    /// Takes the entry out and makes its handle stale for good.
+    ///
+    /// # Errors
+    /// `Stale`, `NeverIssued` or `Retired`; the table is unchanged then.
+    pub fn remove(&mut self, handle: Handle) -> Result<T, HandleError> {
+        self.get(handle)?;
+        let body = self.recycle(handle.index());
+        match body {
+            Some(Body::Live(value)) => {
+                self.live -= 1;
+                Ok(value)
+            }
+            _ => Err(HandleError::NeverIssued),
+        }
+    }
+
+    /// Visits every live entry, in index order. For teardown and diagnostics, not for per-message paths.
+    pub fn iter(&self) -> impl Iterator<Item = (Handle, &T)> {
+        (0u32..)
+            .zip(&self.slots)
+            .filter_map(|(index, slot)| match &slot.body {
+                Body::Live(value) => Some((Handle::compose(index, slot.generation), value)),
+                _ => None,
+            })
+    }
+
+    /// Returns the first live handle with an index of at least `from`, looking at no more than `limit` slots, and the
+    /// index to go on from (`None` at the end of the table).
+    ///
+    /// A process is taken down with this in bounded, preemptible steps.
+    #[must_use]
+    pub fn next_live(&self, from: u32, limit: u32) -> (Option<Handle>, Option<u32>) {
+        let end = from.saturating_add(limit).min(self.slot_count());
+        for index in from..end {
+            if let Some(Slot {
+                generation,
+                body: Body::Live(_),
+            }) = self.slots.get(index as usize)
+            {
+                return (Some(Handle::compose(index, *generation)), Some(index + 1));
+            }
+        }
+        (None, (end < self.slot_count()).then_some(end))
+    }
+
+    /// Returns the number of live entries.
+    #[must_use]
+    pub const fn len(&self) -> u32 {
+        self.live
+    }
+
+    /// Tells whether no entry is live.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Returns the number of reserved slots.
+    #[must_use]
+    pub const fn reserved(&self) -> u32 {
+        self.reserved
+    }
+
+    /// Returns the number of slots that used up their last generation.
+    #[must_use]
+    pub const fn retired(&self) -> u32 {
+        self.retired
+    }
+
+    /// Returns the entry quota.
+    #[must_use]
+    pub const fn quota(&self) -> u32 {
+        self.quota
+    }
+
+    /// Changes the quota. Entries above a lowered quota stay; only new ones are refused.
+    pub const fn set_quota(&mut self, quota: u32) {
+        self.quota = quota;
+    }
+
+    /// Returns what the slot holds now, whatever generation the handle carries.
+    ///
+    /// Exists only in the sabotage kernel, where it shows that the smokes notice a skipped generation check.
+    #[cfg(sabotage)]
+    #[must_use]
+    pub fn get_unchecked_generation(&self, handle: Handle) -> Option<&T> {
+        match self.slots.get(handle.index() as usize) {
+            Some(Slot {
+                body: Body::Live(value),
+                ..
+            }) => Some(value),
+            _ => None,
+        }
+    }
+
+    fn slot_count(&self) -> u32 {
+        // Never more than MAX_SLOTS, see `grow`.
+        self.slots.len() as u32
+    }
+
+    fn reserved_slot(&mut self, reservation: &Reservation) -> Option<&mut Slot<T>> {
+        let handle = reservation.handle;
+        self.slots.get_mut(handle.index() as usize).filter(|slot| {
+            matches!(slot.body, Body::Reserved) && slot.generation == handle.generation()
+        })
+    }
+
+    /// Unlinks the slot that has been free longest, or makes one. The caller sets its body.
+    fn take_free(&mut self) -> Result<(u32, u64), HandleError> {
+        if self.live.saturating_add(self.reserved) >= self.quota {
+            return Err(HandleError::OverBudget);
+        }
+        let index = self.free_head;
+        if let Some(Slot {
+            generation,
+            body: Body::Free { next },
+        }) = self.slots.get(index as usize)
+        {
+            self.free_head = *next;
+            if self.free_head == NIL {
+                self.free_tail = NIL;
+            }
+            return Ok((index, *generation));
+        }
+        self.grow()
+    }
+
+    fn grow(&mut self) -> Result<(u32, u64), HandleError> {
+        let index = self.slot_count();
+        if index >= MAX_SLOTS {
+            return Err(HandleError::Retired);
+        }
+        if self.slots.try_reserve(1).is_err() {
+            return Err(HandleError::NoMemory);
+        }
+        self.slots.push(Slot {
+            generation: 1,
+            body: Body::Reserved,
+        });
+        Ok((index, 1))
+    }
+
+    /// Ends the slot's occupancy: raises its generation and queues it for reuse, or retires it. Returns what it held.
+    fn recycle(&mut self, index: u32) -> Option<Body<T>> {
+        let slot = self.slots.get_mut(index as usize)?;
+        if slot.generation >= Self::LAST_GENERATION {
+            self.retired += 1;
+            return Some(core::mem::replace(&mut slot.body, Body::Retired));
+        }
+        slot.generation += 1;
+        let held = core::mem::replace(&mut slot.body, Body::Free { next: NIL });
+        match self.slots.get_mut(self.free_tail as usize) {
+            Some(Slot {
+                body: Body::Free { next },
+                ..
+            }) => *next = index,
+            _ => self.free_head = index,
+        }
+        self.free_tail = index;
+        Some(held)
+    }
+}
+
+/// Names the reason why a lookup failed. Off the fast path.
+#[cold]
+fn explain<T>(slot: Option<&Slot<T>>, handle: Handle) -> HandleError {
+    match slot {
+        Some(slot) if handle.generation() == 0 || handle.generation() > slot.generation => {
+            HandleError::NeverIssued
+        }
+        Some(slot) if handle.generation() < slot.generation => HandleError::Stale,
+        Some(Slot {
+            body: Body::Retired,
+            ..
+        }) => HandleError::Retired,
+        // Free or reserved: this generation is still to be issued.
+        _ => HandleError::NeverIssued,
+    }
+}
