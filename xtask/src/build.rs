@@ -1,0 +1,213 @@
+//! Builds guest packages: which flags, which linker script and which target folder each kind gets.
+//!
+//! Invariant: never builds two kinds into one folder: their flags differ, and cargo would build everything again on each
+//! change. Flags of the guest stand here and nowhere else.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::project::{Member, Project, is_ci};
+use crate::toolchain::{BARE, Toolchain, UEFI};
+
+/// The SIMD back ends of these crates crash the code generator on a soft-float target; this picks their portable ones.
+const CRYPTO_CFGS: [&str; 6] = [
+    "poly1305_backend=\"soft\"",
+    "chacha20_backend=\"soft\"",
+    "curve25519_dalek_backend=\"serial\"",
+    "sha2_backend=\"soft\"",
+    "aes_backend=\"soft\"",
+    "polyval_backend=\"soft\"",
+];
+
+/// How a guest package is built.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The kernel as it ships.
+    Kernel,
+    /// The kernel with `--cfg sabotage`.
+    SabotageKernel,
+    /// A process.
+    Service,
+    /// The loader QEMU starts with `-kernel`.
+    LoaderPvh,
+    /// The loader UEFI firmware starts.
+    LoaderUefi,
+}
+
+/// One built program.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The name of the binary target.
+    pub name: String,
+    /// The file the linker wrote.
+    pub path: PathBuf,
+}
+
+/// Builds for the guest.
+pub struct Builder<'a> {
+    project: &'a Project,
+    toolchain: &'a Toolchain,
+    debug: bool,
+}
+
+impl Kind {
+    /// The kind of `member`, from its place in the tree.
+    pub fn of(project: &Project, member: &Member) -> Result<Self> {
+        ensure!(
+            member.guest,
+            "{} is not a guest package (package.metadata.guest = true)",
+            member.name
+        );
+        match project.show(&member.dir).as_str() {
+            "crates/kernel" => Ok(Self::Kernel),
+            "crates/loader-pvh" => Ok(Self::LoaderPvh),
+            "crates/loader-uefi" => Ok(Self::LoaderUefi),
+            // Libraries of the kernel side and of programs are built with what links them; alone they are checked as one.
+            _ => Ok(Self::Service),
+        }
+    }
+
+    /// The target triple.
+    pub fn target(self) -> &'static str {
+        if self == Self::LoaderUefi { UEFI } else { BARE }
+    }
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::SabotageKernel => "kernel-sabotage",
+            Self::Service => "services",
+            Self::LoaderPvh => "loader-pvh",
+            Self::LoaderUefi => "loader-uefi",
+        }
+    }
+
+    fn linker_script(self) -> Option<&'static str> {
+        match self {
+            Self::Kernel | Self::SabotageKernel => Some("crates/kernel/kernel.ld"),
+            Self::Service => Some("crates/rt/service.ld"),
+            Self::LoaderPvh => Some("crates/loader-pvh/loader.ld"),
+            Self::LoaderUefi => None,
+        }
+    }
+
+    /// The rustflags of this kind.
+    pub fn flags(self, project: &Project) -> Vec<String> {
+        let mut flags: Vec<String> = Vec::new();
+        if let Some(script) = self.linker_script() {
+            flags.push("-Crelocation-model=static".into());
+            flags.push(format!(
+                "-Clink-arg=-T{}",
+                project.root.join(script).display()
+            ));
+        }
+        match self {
+            Self::Kernel => flags.push("-Cforce-frame-pointers=yes".into()),
+            Self::SabotageKernel => {
+                flags.push("-Cforce-frame-pointers=yes".into());
+                flags.push("--cfg=sabotage".into());
+            }
+            // All keep the target's code model, which reaches the lowest 2 GiB as well as the highest: with another one
+            // the prebuilt `core` could not take part in link-time optimisation.
+            Self::Service | Self::LoaderPvh | Self::LoaderUefi => {}
+        }
+        flags.extend(CRYPTO_CFGS.iter().map(|cfg| format!("--cfg={cfg}")));
+        flags
+    }
+}
+
+impl<'a> Builder<'a> {
+    /// A builder for release code, or for debug code where a person asks for it.
+    pub fn new(project: &'a Project, toolchain: &'a Toolchain, debug: bool) -> Self {
+        Self {
+            project,
+            toolchain,
+            debug,
+        }
+    }
+
+    /// Builds `packages` as `kind` and gives their programs, sorted by name.
+    pub fn build(&self, kind: Kind, packages: &[&str]) -> Result<Vec<Program>> {
+        if let Some(script) = kind.linker_script() {
+            let path = self.project.root.join(script);
+            ensure!(path.exists(), "the linker script {script} is missing");
+        }
+        let mut command = self
+            .toolchain
+            .cargo(self.project, &kind.flags(self.project));
+        command.arg("build").args(["--target", kind.target()]);
+        command
+            .arg("--target-dir")
+            .arg(self.project.guest.join(kind.folder()));
+        command.args(["--message-format", "json-render-diagnostics", "--quiet"]);
+        if !self.debug {
+            command.arg("--release");
+        }
+        if is_ci() {
+            command.arg("--locked");
+        }
+        for package in packages {
+            command.args(["--package", package]);
+        }
+        let output = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .context("cannot start cargo for the guest")?;
+        if !output.status.success() {
+            bail!(
+                "building {} for {} failed",
+                packages.join(" "),
+                kind.target()
+            );
+        }
+        programs(&output.stdout)
+    }
+
+    /// Builds the one program of package `name`.
+    pub fn build_one(&self, kind: Kind, name: &str) -> Result<Program> {
+        let mut programs = self.build(kind, &[name])?;
+        programs.retain(|program| program.name == name);
+        programs
+            .pop()
+            .with_context(|| format!("package {name} built no program {name}"))
+    }
+
+    /// Builds every package below `services/`.
+    pub fn build_services(&self) -> Result<Vec<Program>> {
+        let services = self.project.root.join("services");
+        let packages: Vec<&str> = self
+            .project
+            .members
+            .iter()
+            .filter(|member| member.guest && member.dir.starts_with(&services))
+            .map(|member| member.name.as_str())
+            .collect();
+        self.build(Kind::Service, &packages)
+    }
+}
+
+fn programs(messages: &[u8]) -> Result<Vec<Program>> {
+    let mut programs = Vec::new();
+    for line in String::from_utf8_lossy(messages).lines() {
+        let Ok(message) = serde_json::from_str::<serde_json::Value>(line) else {
+            continue;
+        };
+        let executable = message
+            .get("executable")
+            .and_then(serde_json::Value::as_str);
+        let name = message
+            .pointer("/target/name")
+            .and_then(serde_json::Value::as_str);
+        if let (Some(path), Some(name)) = (executable, name) {
+            programs.push(Program {
+                name: name.to_owned(),
+                path: path.into(),
+            });
+        }
+    }
+    programs.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(programs)
+}

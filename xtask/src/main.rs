@@ -1,0 +1,89 @@
+//! The one tool a person types: sets the machine up, builds the guest, runs it, and checks what it says.
+//!
+//! Invariant: never changes a source file on its own, and never decides a verdict from QEMU's own exit status.
+
+mod build;
+mod project;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::build::{Builder, Kind};
+use crate::project::Project;
+use crate::toolchain::Toolchain;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, runs and proves capOS")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Build everything that runs in the guest
+    Build {
+        /// Only this package; prints the path of each program
+        #[arg(long)]
+        package: Option<String>,
+        /// With debug assertions and without optimisation
+        #[arg(long)]
+        debug_guest: bool,
+        /// The kernel with its sabotage points compiled in
+        #[arg(long)]
+        sabotage: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let project = Project::load()?;
+    match cli.verb {
+        Verb::Build {
+            package,
+            debug_guest,
+            sabotage,
+        } => {
+            let toolchain = Toolchain::find(&project)?;
+            eprintln!("{}", toolchain.story);
+            let builder = Builder::new(&project, &toolchain, debug_guest);
+            let programs = match package {
+                Some(name) => {
+                    let kind = match Kind::of(&project, project.member(&name)?)? {
+                        Kind::Kernel if sabotage => Kind::SabotageKernel,
+                        kind => kind,
+                    };
+                    builder.build(kind, &[&name])?
+                }
+                None => {
+                    let kernel = if sabotage {
+                        Kind::SabotageKernel
+                    } else {
+                        Kind::Kernel
+                    };
+                    let mut programs = builder.build(kernel, &["kernel"])?;
+                    programs.extend(builder.build(Kind::LoaderPvh, &["loader-pvh"])?);
+                    programs.extend(builder.build(Kind::LoaderUefi, &["loader-uefi"])?);
+                    programs.extend(builder.build_services()?);
+                    programs
+                }
+            };
+            for program in programs {
+                println!("{}", program.path.display());
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,179 @@
+//! Where things lie: the workspace root, the folders for what is built, and the members with their metadata.
+//!
+//! Invariant: never guesses a path; every one comes from `cargo metadata`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+/// The workspace as `cargo metadata` describes it.
+pub struct Project {
+    /// The folder of the root `Cargo.toml`.
+    pub root: PathBuf,
+    /// Where host builds go, and everything a run leaves behind.
+    pub target: PathBuf,
+    /// Where guest builds and the private sysroot go.
+    pub guest: PathBuf,
+    /// All members, by name.
+    pub members: Vec<Member>,
+}
+
+/// One workspace member.
+pub struct Member {
+    /// The package name.
+    pub name: String,
+    /// The folder of its `Cargo.toml`.
+    pub dir: PathBuf,
+    /// Names of its binaries.
+    pub bins: Vec<String>,
+    /// Whether it is built for the guest (`package.metadata.guest = true`).
+    pub guest: bool,
+    /// Its tier (`package.metadata.tier`), empty if it names none.
+    pub tier: String,
+    /// Names of the workspace members it depends on; dev-dependencies are not among them.
+    pub needs: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct RawMetadata {
+    packages: Vec<RawPackage>,
+    workspace_root: PathBuf,
+    target_directory: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct RawPackage {
+    name: String,
+    manifest_path: PathBuf,
+    targets: Vec<RawTarget>,
+    dependencies: Vec<RawDependency>,
+    metadata: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct RawTarget {
+    name: String,
+    kind: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct RawDependency {
+    name: String,
+    kind: Option<String>,
+    path: Option<PathBuf>,
+}
+
+impl Project {
+    /// Asks cargo about the workspace that xtask itself belongs to.
+    pub fn load() -> Result<Self> {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+        let manifest = manifest.canonicalize().with_context(|| {
+            format!(
+                "the workspace that xtask was built in is gone: {}",
+                manifest.display()
+            )
+        })?;
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let output = Command::new(cargo)
+            .args([
+                "metadata",
+                "--no-deps",
+                "--format-version",
+                "1",
+                "--manifest-path",
+            ])
+            .arg(&manifest)
+            .output()
+            .context("cannot start cargo")?;
+        if !output.status.success() {
+            bail!(
+                "cargo metadata failed:\n{}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        let raw =
+            serde_json::from_slice(&output.stdout).context("cargo metadata printed no JSON")?;
+        Ok(Self::from_raw(raw))
+    }
+
+    fn from_raw(raw: RawMetadata) -> Self {
+        // A person who chose a target folder (CARGO_TARGET_DIR) gets everything below it.
+        let guest = if raw.target_directory == raw.workspace_root.join("target") {
+            raw.workspace_root.join("target-guest")
+        } else {
+            raw.target_directory.join("guest")
+        };
+        let mut members: Vec<Member> = raw.packages.into_iter().map(Member::from_raw).collect();
+        members.sort_by(|a, b| a.name.cmp(&b.name));
+        Self {
+            root: raw.workspace_root,
+            target: raw.target_directory,
+            guest,
+            members,
+        }
+    }
+
+    /// The member called `name`.
+    pub fn member(&self, name: &str) -> Result<&Member> {
+        self.members
+            .iter()
+            .find(|member| member.name == name)
+            .with_context(|| format!("the workspace has no package {name:?}"))
+    }
+
+    /// `path` relative to the root where it lies below it, for messages.
+    pub fn show(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    }
+}
+
+impl Member {
+    fn from_raw(raw: RawPackage) -> Self {
+        let field = |key: &str| raw.metadata.as_ref().and_then(|metadata| metadata.get(key));
+        let guest = field("guest")
+            .and_then(serde_json::Value::as_bool)
+            .unwrap_or(false);
+        let tier = field("tier")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or("")
+            .to_owned();
+        let is_bin = |target: &&RawTarget| target.kind.iter().any(|kind| kind == "bin");
+        let bins = raw
+            .targets
+            .iter()
+            .filter(is_bin)
+            .map(|target| target.name.clone())
+            .collect();
+        let is_member =
+            |dep: &&RawDependency| dep.path.is_some() && dep.kind.as_deref() != Some("dev");
+        let needs = raw
+            .dependencies
+            .iter()
+            .filter(is_member)
+            .map(|dep| dep.name.clone())
+            .collect();
+        let dir = raw
+            .manifest_path
+            .parent()
+            .map(Path::to_path_buf)
+            .unwrap_or_default();
+        Self {
+            name: raw.name,
+            dir,
+            bins,
+            guest,
+            tier,
+            needs,
+        }
+    }
+}
+
+/// Whether this runs unattended (`CI=1` or `CI=true`).
+pub fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "1" || value.eq_ignore_ascii_case("true"))
+}
