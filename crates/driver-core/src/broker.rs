@@ -1,0 +1,221 @@
+//! The broker: one per claimed function, moved by `device-manager`.
+
+use ring_abi::Refusal;
+
+use crate::{DeviceAddress, DmaPages, Registers};
+
+/// What a broker may use while it runs. All of it belongs to the one function.
+pub trait BrokerIo {
+    /// The registers of a memory BAR, mapped uncached.
+    ///
+    /// # Errors
+    /// `OutOfRange` when the function has no such BAR.
+    fn registers(&self, bar: u8) -> Result<&Registers, Refusal>;
+
+    /// Zeroed contiguous kernel-only pages, freed by the teardown transaction and never by the broker.
+    ///
+    /// # Errors
+    /// `NoMemory`, or `OutOfRange` for a run over the allocator's largest block.
+    fn pages(&mut self, bytes: usize) -> Result<DmaPages, Refusal>;
+
+    /// Monotonic nanoseconds.
+    fn now_ns(&self) -> u64;
+
+    /// Whether a sabotage point was chosen; always false in a production kernel.
+    fn sabotage(&self, point: &str) -> bool;
+}
+
+/// How far an operation of the broker has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poll {
+    /// Not yet: call again no earlier than after this many nanoseconds.
+    Pending {
+        /// Nanoseconds to wait.
+        after_ns: u64,
+    },
+    /// Finished.
+    Done(Step),
+    /// It will not finish; the refusal says why.
+    Failed(Refusal),
+}
+
+/// What finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The device proved that it stopped: it reads as `proof`, so it touches no memory any more.
+    Stopped(dma_ledger::ResetProof),
+    /// The device is enabled and ready.
+    Ready,
+    /// The queue exists at the device.
+    QueueOpen,
+}
+
+/// What `configure` agreed on: three words whose meaning is the broker's, documented on its page in `docs/devices`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Configured(pub [u64; 3]);
+
+/// A queue that a provider asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueSpec {
+    /// Broker's kind number.
+    pub kind: u16,
+    /// Broker's index within the kind.
+    pub index: u16,
+    /// Entries.
+    pub depth: u16,
+    /// MSI-X table index that completions raise, or `None`.
+    pub vector: Option<u16>,
+}
+
+/// Which way the data goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentDirection {
+    /// The device reads memory.
+    ToDevice,
+    /// The device writes memory.
+    FromDevice,
+}
+
+/// One piece of a transfer, admitted by the ledger: pages of one live DmaBuffer of this very function.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment<'a> {
+    /// Device address of each page of the buffer, in order.
+    pub pages: &'a [DeviceAddress],
+    /// First byte, counted from the start of page 0.
+    pub offset: u32,
+    /// Bytes.
+    pub length: u32,
+    /// Which way.
+    pub direction: SegmentDirection,
+}
+
+/// The command identity the ledger allocated: slot in `0..depth` and its issue generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandSlot {
+    /// Slot, below the queue's depth: what goes on the wire as command identifier or descriptor head.
+    pub slot: u16,
+}
+
+/// One completion as the device reported it, already checked for phase, range and plausibility.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completed {
+    /// The slot it answers; the ledger still decides whether that slot is in flight.
+    pub slot: u16,
+    /// The device's status, 0 for success.
+    pub status: u16,
+    /// The device's result word.
+    pub result: u32,
+}
+
+/// A range of registers a provider may write: everything not listed is refused.
+///
+/// Only registers shown to be memory-neutral belong here: nothing that changes where, how much, in what layout or
+/// whether the device touches memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// BAR number.
+    pub bar: u8,
+    /// First byte.
+    pub offset: u64,
+    /// Access width in bytes: 1, 2, 4 or 8; the window is exactly one register of that width.
+    pub width: u8,
+    /// Bits a provider may change; others must be written as they read.
+    pub mask: u64,
+    /// Further rule on the masked value.
+    pub allowed: fn(u64) -> bool,
+}
+
+/// Pages of a BAR that a provider may map read-only: free of read side effects and of MSI-X table or PBA bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Mappable {
+    /// BAR number.
+    pub bar: u8,
+    /// First byte, page-aligned.
+    pub offset: u64,
+    /// Bytes, whole pages.
+    pub bytes: u64,
+}
+
+/// The kernel half of one device's driver.
+///
+/// `device-manager` calls it under the function's lock and only in states the ledger allows. Operations that take
+/// the device time are started once and then polled on one-shot timers until they end; they never spin.
+pub trait Broker: Send {
+    /// Registers a provider may write.
+    fn windows(&self) -> &'static [Window];
+
+    /// Registers a provider may read: `(bar, offset, bytes)` ranges; reads elsewhere are refused.
+    fn readable(&self) -> &'static [(u8, u64, u64)];
+
+    /// BAR pages a provider may map.
+    fn mappable(&self) -> &'static [Mappable];
+
+    /// Starts stopping the device. Must work from any state the device may be in, firmware's included.
+    fn begin_reset(&mut self, io: &mut dyn BrokerIo);
+
+    /// Looks whether the device has stopped. `Stopped` only after reading the proof from the device itself.
+    fn poll_reset(&mut self, io: &mut dyn BrokerIo) -> Poll;
+
+    /// Chooses sizes and features, within what the device offers. The device is stopped.
+    ///
+    /// # Errors
+    /// `BadArgument` and `OutOfRange` for what the device or this broker does not take.
+    fn configure(&mut self, io: &mut dyn BrokerIo, request: [u64; 3]) -> Result<Configured, Refusal>;
+
+    /// Starts enabling: administration queue in place, device told to run. Bus mastering is on.
+    ///
+    /// # Errors
+    /// `WrongState` before `configure`; `NoMemory`.
+    fn begin_enable(&mut self, io: &mut dyn BrokerIo) -> Result<(), Refusal>;
+
+    /// Looks whether the device is ready.
+    fn poll_enable(&mut self, io: &mut dyn BrokerIo) -> Poll;
+
+    /// The most entries a queue of this kind may have, for the ledger's record; `None` when there is no such queue.
+    fn queue_limit(&self, kind: u16, index: u16) -> Option<u16>;
+
+    /// Starts opening a queue; `queue` is the ledger's number for it from now on (small, dense).
+    ///
+    /// # Errors
+    /// `OutOfRange`, `WrongState`, `NoMemory`.
+    fn begin_open(&mut self, io: &mut dyn BrokerIo, queue: u16, spec: QueueSpec) -> Result<(), Refusal>;
+
+    /// Looks whether the queue exists at the device.
+    fn poll_open(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Poll;
+
+    /// Writes one command: checks the template against its opcode's mask, recomputes the transfer length and
+    /// compares it with the segments, builds every address-bearing field. Nothing is visible to the device before
+    /// [`Broker::ring`]. A refusal leaves queue and shadow unchanged.
+    ///
+    /// # Errors
+    /// `TemplateRefused`, `LengthMismatch`, `BadArgument`, `OutOfRange`, `QueueFull`.
+    fn submit(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        queue: u16,
+        slot: CommandSlot,
+        template: &[u8],
+        segments: &[Segment<'_>],
+    ) -> Result<(), Refusal>;
+
+    /// Rings the doorbell once for everything submitted since the last ring.
+    fn ring(&mut self, io: &mut dyn BrokerIo, queue: u16);
+
+    /// Takes the next completion the device has posted on this queue, if any. Device values are checked against the
+    /// broker's shadow; an implausible one is `Err` and the queue is then only good for a reset.
+    ///
+    /// # Errors
+    /// `Corrupt` when the device's ring contradicts itself, which ends the queue until reset.
+    fn next_completion(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Result<Option<Completed>, Refusal>;
+
+    /// Called once after a batch of `next_completion`, to hand consumed entries back to the device.
+    fn completions_taken(&mut self, io: &mut dyn BrokerIo, queue: u16);
+
+    /// The data of a finished administrative command was seen by the provider's buffer: lets the broker keep its own
+    /// shadow (identify data, features) from pages the device wrote. `first_page` is a private copy of the first
+    /// 4096 bytes. Called before the completion is handed out, for slots that asked for it in [`Broker::wants_data`].
+    fn saw_data(&mut self, queue: u16, slot: u16, first_page: &[u8]);
+
+    /// Whether the command in this slot changes what the broker must know (IDENTIFY, for NVMe).
+    fn wants_data(&self, queue: u16, slot: u16) -> bool;
+}

@@ -1,0 +1,24 @@
+//! What a device broker is, and the table in which brokers register.
+//!
+//! Owns the contract between `device-manager` and the brokers in `drivers/`: a broker is the only code that forms a
+//! device's commands, writes an address the device will use, or rings a doorbell. Invariant: this crate never
+//! decides ownership, budgets or states (that is `dma-ledger`), and a broker never sees a process, a handle, a page
+//! table or the frame allocator: it gets registers, pages of its own, and segments already admitted by the ledger.
+#![no_std]
+#![allow(unsafe_code)] // the linkme slice expands to a static with a link section
+
+extern crate alloc;
+
+mod broker;
+mod pages;
+mod table;
+
+pub use broker::{
+    Broker, BrokerIo, CommandSlot, Completed, Configured, Mappable, Poll, QueueSpec, Segment,
+    SegmentDirection, Step, Window,
+};
+pub use mmio::{OutOfRegion, Registers};
+pub use pages::{DeviceAddress, DmaPages, release_to_device};
+pub use pci_format::PciMatch;
+pub use ring_abi::Refusal;
+pub use table::{DRIVERS, DriverEntry, Probed, TableError, check_table};

@@ -1,0 +1,98 @@
+//! The driver table: entries gathered by the linker, checked once at boot.
+
+use alloc::boxed::Box;
+
+use linkme::distributed_slice;
+use pci_format::PciMatch;
+use ring_abi::Refusal;
+
+use crate::Broker;
+
+/// One driver, as it registers itself:
+///
+/// ```ignore
+/// #[distributed_slice(driver_core::DRIVERS)]
+/// static ENTRY: DriverEntry = DriverEntry { name: "nvme", matches: MATCHES, probe };
+/// ```
+#[derive(Debug)]
+pub struct DriverEntry {
+    /// The name manifests use.
+    pub name: &'static str,
+    /// Which functions it drives.
+    pub matches: &'static [PciMatch],
+    /// Makes a broker for one function that matched.
+    pub probe: fn(&Probed) -> Result<Box<dyn Broker>, Refusal>,
+}
+
+/// What a probe function is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Probed {
+    /// PCI vendor.
+    pub vendor: u16,
+    /// PCI device.
+    pub device: u16,
+    /// Bytes of each memory BAR, 0 where there is none.
+    pub bar_bytes: [u64; 6],
+    /// MSI-X vectors.
+    pub msix_vectors: u16,
+}
+
+/// Every driver linked into the kernel, in link order: nothing may depend on that order.
+#[distributed_slice]
+pub static DRIVERS: [DriverEntry];
+
+/// Why a driver table stops the boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableError<'a> {
+    /// The manifest lists a driver that is not in the table.
+    Missing(&'a str),
+    /// The table holds a driver that the manifest does not list.
+    Extra(&'a str),
+    /// Two entries of one name.
+    Duplicate(&'a str),
+    /// Two entries would match the same function equally well.
+    Overlap(&'a str, &'a str),
+    /// An entry without any match.
+    Empty(&'a str),
+}
+
+/// Compares the table with the manifest's list. Order never matters.
+///
+/// # Errors
+/// The first contradiction, in name order.
+pub fn check_table<'a>(table: &[&'a DriverEntry], listed: &[&'a str]) -> Result<(), TableError<'a>> {
+    for (i, entry) in table.iter().enumerate() {
+        if entry.matches.is_empty() {
+            return Err(TableError::Empty(entry.name));
+        }
+        if !listed.contains(&entry.name) {
+            return Err(TableError::Extra(entry.name));
+        }
+        for other in table.iter().skip(i + 1) {
+            if entry.name == other.name {
+                return Err(TableError::Duplicate(entry.name));
+            }
+            let overlap = entry
+                .matches
+                .iter()
+                .any(|a| other.matches.iter().any(|b| a.overlaps(b)));
+            if overlap {
+                let (first, second) = if entry.name < other.name {
+                    (entry.name, other.name)
+                } else {
+                    (other.name, entry.name)
+                };
+                return Err(TableError::Overlap(first, second));
+            }
+        }
+    }
+    for (i, name) in listed.iter().enumerate() {
+        if listed.iter().skip(i + 1).any(|other| other == name) {
+            return Err(TableError::Duplicate(name));
+        }
+        if !table.iter().any(|entry| entry.name == *name) {
+            return Err(TableError::Missing(name));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! Volatile access to registers and to memory that somebody else may write at the same time.
+//!
+//! Owns the only raw pointers to such memory: [`Registers`] for device registers, [`SharedBytes`] for memory shared
+//! with a device or a process. Invariant: it never forms a reference to either kind, and never reads or writes
+//! outside the range it was made for.
+#![no_std]
+#![allow(unsafe_code)]
+
+mod registers;
+mod shared;
+
+pub use registers::Registers;
+pub use shared::SharedBytes;
+
+/// An access that does not fit the region, or is not aligned to its width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfRegion {
+    /// Offset asked for, in bytes.
+    pub offset: usize,
+    /// Width asked for, in bytes.
+    pub bytes: usize,
+}
+
+/// Checks that `offset .. offset + bytes` lies within `len` and that `offset` is a multiple of `align`.
+fn check(offset: usize, bytes: usize, align: usize, len: usize) -> Result<(), OutOfRegion> {
+    match offset.checked_add(bytes) {
+        Some(end) if end <= len && offset % align == 0 => Ok(()),
+        _ => Err(OutOfRegion { offset, bytes }),
+    }
+}

@@ -1,0 +1,84 @@
+use crate::{OutOfRegion, check};
+
+/// A range of device registers mapped uncached, accessed with naturally aligned volatile loads and stores.
+#[derive(Debug)]
+pub struct Registers {
+    base: *mut u8,
+    len: usize,
+}
+
+// SAFETY: device registers have no thread affinity; a volatile access from any CPU is what hardware expects.
+unsafe impl Send for Registers {}
+// SAFETY: as for Send; single loads and stores are atomic at the device, ordering is the driver's business.
+unsafe impl Sync for Registers {}
+
+macro_rules! access {
+    ($read:ident, $write:ident, $ty:ty) => {
+        /// Reads one register of this width at a byte offset.
+        ///
+        /// # Errors
+        /// [`OutOfRegion`] past the end or misaligned.
+        pub fn $read(&self, offset: usize) -> Result<$ty, OutOfRegion> {
+            let width = size_of::<$ty>();
+            check(offset, width, width, self.len)?;
+            // SAFETY: in range and aligned, checked above; `new` promised a live register mapping.
+            Ok(unsafe { self.base.add(offset).cast::<$ty>().read_volatile() })
+        }
+
+        /// Writes one register of this width at a byte offset.
+        ///
+        /// # Errors
+        /// [`OutOfRegion`] past the end or misaligned.
+        pub fn $write(&self, offset: usize, value: $ty) -> Result<(), OutOfRegion> {
+            let width = size_of::<$ty>();
+            check(offset, width, width, self.len)?;
+            // SAFETY: in range and aligned, checked above; `new` promised a live register mapping.
+            unsafe { self.base.add(offset).cast::<$ty>().write_volatile(value) };
+            Ok(())
+        }
+    };
+}
+
+impl Registers {
+    /// Takes over `len` bytes of registers at `base`.
+    ///
+    /// # Safety
+    /// `base` is page-aligned, mapped for reads and writes as device memory for `len` bytes, and stays so while
+    /// this value lives.
+    pub const unsafe fn new(base: *mut u8, len: usize) -> Self {
+        Self { base, len }
+    }
+
+    /// Length in bytes.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the region has no registers.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    access!(read8, write8, u8);
+    access!(read16, write16, u16);
+    access!(read32, write32, u32);
+    access!(read64, write64, u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_past_the_end_and_misaligned() {
+        let mut backing = [0u64; 2];
+        // SAFETY: `backing` outlives `r` and nothing else touches it meanwhile.
+        let r = unsafe { Registers::new(backing.as_mut_ptr().cast(), 16) };
+        assert!(r.write32(12, 7).is_ok());
+        assert_eq!(r.read32(12), Ok(7));
+        assert!(r.read64(12).is_err());
+        assert!(r.read32(16).is_err());
+        assert!(r.read16(1).is_err());
+        assert!(r.read32(usize::MAX - 1).is_err());
+    }
+}

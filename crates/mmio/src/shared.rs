@@ -1,0 +1,203 @@
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::{OutOfRegion, check};
+
+/// Ordinary memory that a device or another process may write at any time.
+///
+/// Every access copies; there is never a reference to the bytes. Words are read and written with atomic
+/// operations of the given order, so that a torn word cannot be seen.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedBytes {
+    base: *mut u8,
+    len: usize,
+}
+
+// SAFETY: all access goes through atomics or volatile copies, which tolerate concurrent writers.
+unsafe impl Send for SharedBytes {}
+// SAFETY: as for Send.
+unsafe impl Sync for SharedBytes {}
+
+impl SharedBytes {
+    /// Takes `len` bytes at `base`.
+    ///
+    /// # Safety
+    /// `base` is 8-byte aligned and mapped for reads and writes for `len` bytes while any copy of this value
+    /// lives, and no Rust reference to those bytes exists meanwhile.
+    pub const unsafe fn new(base: *mut u8, len: usize) -> Self {
+        Self { base, len }
+    }
+
+    /// Length in bytes.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no bytes.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Loads a 32-bit word.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`] past the end or misaligned.
+    pub fn load32(&self, offset: usize, order: Ordering) -> Result<u32, OutOfRegion> {
+        check(offset, 4, 4, self.len)?;
+        // SAFETY: in range, aligned, and shared memory is accessed as an atomic.
+        Ok(unsafe { AtomicU32::from_ptr(self.base.add(offset).cast()) }.load(order))
+    }
+
+    /// Stores a 32-bit word.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`] past the end or misaligned.
+    pub fn store32(&self, offset: usize, value: u32, order: Ordering) -> Result<(), OutOfRegion> {
+        check(offset, 4, 4, self.len)?;
+        // SAFETY: as in `load32`.
+        unsafe { AtomicU32::from_ptr(self.base.add(offset).cast()) }.store(value, order);
+        Ok(())
+    }
+
+    /// Loads a 64-bit word.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`] past the end or misaligned.
+    pub fn load64(&self, offset: usize, order: Ordering) -> Result<u64, OutOfRegion> {
+        check(offset, 8, 8, self.len)?;
+        // SAFETY: as in `load32`.
+        Ok(unsafe { AtomicU64::from_ptr(self.base.add(offset).cast()) }.load(order))
+    }
+
+    /// Stores a 64-bit word.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`] past the end or misaligned.
+    pub fn store64(&self, offset: usize, value: u64, order: Ordering) -> Result<(), OutOfRegion> {
+        check(offset, 8, 8, self.len)?;
+        // SAFETY: as in `load32`.
+        unsafe { AtomicU64::from_ptr(self.base.add(offset).cast()) }.store(value, order);
+        Ok(())
+    }
+
+    /// Copies bytes out. 8-byte words where offset and length allow, single bytes else.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`] past the end.
+    pub fn read(&self, offset: usize, out: &mut [u8]) -> Result<(), OutOfRegion> {
+        check(offset, out.len(), 1, self.len)?;
+        let words = if offset % 8 == 0 { out.len() / 8 } else { 0 };
+        let (head, tail) = out.split_at_mut(words * 8);
+        for (i, chunk) in head.chunks_exact_mut(8).enumerate() {
+            // SAFETY: in range (checked), aligned because `offset` is a multiple of 8 and `base` is.
+            let word = unsafe { self.base.add(offset + i * 8).cast::<u64>().read_volatile() };
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        for (i, byte) in tail.iter_mut().enumerate() {
+            // SAFETY: in range, checked above.
+            *byte = unsafe { self.base.add(offset + words * 8 + i).read_volatile() };
+        }
+        Ok(())
+    }
+
+    /// Copies bytes in, as [`Self::read`] copies them out.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`] past the end.
+    pub fn write(&self, offset: usize, bytes: &[u8]) -> Result<(), OutOfRegion> {
+        check(offset, bytes.len(), 1, self.len)?;
+        let words = if offset % 8 == 0 { bytes.len() / 8 } else { 0 };
+        let (head, tail) = bytes.split_at(words * 8);
+        for (i, chunk) in head.chunks_exact(8).enumerate() {
+            let mut word = [0; 8];
+            word.copy_from_slice(chunk);
+            // SAFETY: in range (checked), aligned as in `read`.
+            unsafe {
+                self.base.add(offset + i * 8).cast::<u64>().write_volatile(u64::from_le_bytes(word))
+            };
+        }
+        for (i, byte) in tail.iter().enumerate() {
+            // SAFETY: in range, checked above.
+            unsafe { self.base.add(offset + words * 8 + i).write_volatile(*byte) };
+        }
+        Ok(())
+    }
+
+    /// Fills the range with zeros.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`] past the end.
+    pub fn zero(&self, offset: usize, bytes: usize) -> Result<(), OutOfRegion> {
+        check(offset, bytes, 1, self.len)?;
+        // SAFETY: in range, checked above. A racing reader may see old or new bytes, both of which it may have.
+        unsafe { core::ptr::write_bytes(self.base.add(offset), 0, bytes) };
+        Ok(())
+    }
+
+    /// Copies between two shared ranges without going through a buffer.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`] where either range does not fit.
+    pub fn copy_from(
+        &self,
+        offset: usize,
+        source: &Self,
+        source_offset: usize,
+        bytes: usize,
+    ) -> Result<(), OutOfRegion> {
+        check(offset, bytes, 1, self.len)?;
+        check(source_offset, bytes, 1, source.len)?;
+        if (offset | source_offset | bytes) % 8 == 0 {
+            for i in (0..bytes).step_by(8) {
+                // SAFETY: both in range (checked) and aligned: bases and offsets are multiples of 8.
+                unsafe {
+                    let word = source.base.add(source_offset + i).cast::<u64>().read_volatile();
+                    self.base.add(offset + i).cast::<u64>().write_volatile(word);
+                }
+            }
+        } else {
+            for i in 0..bytes {
+                // SAFETY: both in range, checked above.
+                unsafe {
+                    let byte = source.base.add(source_offset + i).read_volatile();
+                    self.base.add(offset + i).write_volatile(byte);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A sub-range.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`] where it does not fit or is not 8-byte aligned.
+    pub fn slice(&self, offset: usize, bytes: usize) -> Result<Self, OutOfRegion> {
+        check(offset, bytes, 8, self.len)?;
+        // SAFETY: in range, checked above.
+        Ok(Self { base: unsafe { self.base.add(offset) }, len: bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_and_refuses() {
+        let mut a = [0u64; 4];
+        let mut b = [0x0102_0304_0506_0708u64; 4];
+        // SAFETY: both arrays outlive the views and are only used through them.
+        let (x, y) = unsafe {
+            (SharedBytes::new(a.as_mut_ptr().cast(), 32), SharedBytes::new(b.as_mut_ptr().cast(), 32))
+        };
+        assert!(x.copy_from(8, &y, 0, 24).is_ok());
+        assert!(x.copy_from(16, &y, 0, 24).is_err());
+        assert!(x.write(29, &[1, 2, 3]).is_ok());
+        assert!(x.write(30, &[1, 2, 3]).is_err());
+        let mut out = [0; 5];
+        assert!(x.read(27, &mut out).is_ok());
+        assert_eq!(out[2..], [1, 2, 3]);
+        assert_eq!(x.load64(8, Ordering::Relaxed), Ok(0x0102_0304_0506_0708));
+        assert!(x.load64(4, Ordering::Relaxed).is_err());
+        assert!(x.slice(8, 25).is_err());
+    }
+}
