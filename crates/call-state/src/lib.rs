@@ -1,0 +1,18 @@
+//! The state machine of one call, in which exactly one ending wins.
+//!
+//! Owns the one atomic word that says how far a call has come, and for which use of the call object. Replying,
+//! cancelling, timing out, a dying server, a dropped reply handle and a revocation may all race on different CPUs; the
+//! compare-and-exchange here picks the single winner, and every loser learns what it lost to.
+//!
+//! Invariant: a call ends exactly once per generation, and an operation that names an older generation never changes
+//! a younger call. Generations only rise; a word at its last generation retires and never wraps.
+//! Invariant: this crate never touches the message. The winner of an ending alone writes the result and the
+//! completion, between [`CallWord::end`] and [`CallWord::consume`].
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod state;
+mod word;
+
+pub use state::{CallState, Ending};
+pub use word::{CallWord, Consumed, FIRST_GENERATION, LAST_GENERATION, Lost};

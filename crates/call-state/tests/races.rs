@@ -1,0 +1,175 @@
+//! The races between the CPUs that may end a call, in every interleaving and memory order that loom can find.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test -p call-state --test races --release`
+#![cfg(loom)]
+
+use call_state::{CallState, CallWord, Ending, Lost};
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use loom::thread;
+
+/// Starts a call of generation 1 and, if asked, hands it to a server.
+fn started(delivered: bool) -> Arc<CallWord> {
+    let word = Arc::new(CallWord::new());
+    word.begin(1).unwrap();
+    if delivered {
+        word.deliver(1).unwrap();
+    }
+    word
+}
+
+fn racing(word: &Arc<CallWord>, ending: Ending) -> thread::JoinHandle<Result<(), Lost>> {
+    let word = word.clone();
+    thread::spawn(move || word.end(1, ending))
+}
+
+/// Races three endings on a delivered call; one wins, the others learn which.
+fn exactly_one_of(endings: [Ending; 3]) {
+    loom::model(move || {
+        let word = started(true);
+        let others = [racing(&word, endings[0]), racing(&word, endings[1])];
+        let mut results = vec![word.end(1, endings[2])];
+        results.splice(0..0, others.map(|thread| thread.join().unwrap()));
+        let winner = word.consume(1).unwrap().ending;
+        for (ending, result) in endings.into_iter().zip(results) {
+            let expected = if ending == winner {
+                Ok(())
+            } else {
+                Err(Lost::State(winner.state()))
+            };
+            assert_eq!(result, expected);
+        }
+    });
+}
+
+#[test]
+fn reply_cancel_timeout() {
+    exactly_one_of([Ending::Replied, Ending::Cancelled, Ending::TimedOut]);
+}
+
+#[test]
+fn reply_server_death_revoke() {
+    exactly_one_of([Ending::Replied, Ending::ServerDied, Ending::Revoked]);
+}
+
+#[test]
+fn dropped_reply_timeout_server_death() {
+    exactly_one_of([Ending::NoReply, Ending::TimedOut, Ending::ServerDied]);
+}
+
+#[test]
+fn cancel_races_delivery_and_always_ends_the_call() {
+    loom::model(|| {
+        let word = started(false);
+        let canceller = racing(&word, Ending::Cancelled);
+        let delivered = word.deliver(1);
+        let replied = word.reply(1);
+        let cancelled = canceller.join().unwrap();
+        // A cancel that arrives while the call turns from queued to delivered must not be lost in between.
+        assert!(cancelled.is_ok() != replied.is_ok());
+        assert!(delivered == Ok(()) || delivered == Err(Lost::State(CallState::Cancelled)));
+        assert!(word.load().1.ending().is_some());
+    });
+}
+
+#[test]
+fn server_death_before_delivery_leaves_the_call_queued() {
+    loom::model(|| {
+        let word = started(false);
+        let death = racing(&word, Ending::ServerDied);
+        let delivered = word.deliver(1);
+        let died = death.join().unwrap();
+        assert_eq!(delivered, Ok(()));
+        let expected = match died {
+            Ok(()) => CallState::ServerDied,
+            Err(lost) => {
+                assert_eq!(lost, Lost::State(CallState::Queued));
+                CallState::Delivered
+            }
+        };
+        assert_eq!(word.load(), (1, expected));
+    });
+}
+
+#[test]
+fn delivery_races_timeout_and_revocation() {
+    loom::model(|| {
+        let word = started(false);
+        let others = [
+            racing(&word, Ending::TimedOut),
+            racing(&word, Ending::Revoked),
+        ];
+        let delivered = word.deliver(1);
+        let ends = others.map(|thread| thread.join().unwrap());
+        assert_eq!(ends.iter().filter(|end| end.is_ok()).count(), 1);
+        if let Err(lost) = delivered {
+            assert!(matches!(
+                lost,
+                Lost::State(CallState::TimedOut | CallState::Revoked)
+            ));
+        }
+    });
+}
+
+#[test]
+fn a_late_reply_never_ends_the_next_call() {
+    loom::model(|| {
+        let word = started(true);
+        let late = racing(&word, Ending::Replied);
+        let cancelled = word.cancel(1);
+        if cancelled.is_ok() {
+            let next = word.consume(1).unwrap().next.unwrap();
+            word.begin(next).unwrap();
+            word.deliver(next).unwrap();
+            assert!(matches!(
+                late.join().unwrap(),
+                Err(Lost::Stale | Lost::State(CallState::Cancelled))
+            ));
+            assert_eq!(word.load(), (2, CallState::Delivered));
+        } else {
+            assert_eq!(late.join().unwrap(), Ok(()));
+        }
+    });
+}
+
+#[test]
+fn one_consumer_wins() {
+    loom::model(|| {
+        let word = started(true);
+        word.reply(1).unwrap();
+        let other = {
+            let word = word.clone();
+            thread::spawn(move || word.consume(1))
+        };
+        let here = word.consume(1);
+        let there = other.join().unwrap();
+        assert!(here.is_ok() != there.is_ok());
+        assert_eq!(word.load(), (2, CallState::Idle));
+    });
+}
+
+#[test]
+fn the_result_belongs_to_the_winner_and_the_next_call_sees_it() {
+    loom::model(|| {
+        let word = started(true);
+        let result = Arc::new(AtomicU64::new(0));
+        let server = {
+            let (word, result) = (word.clone(), result.clone());
+            thread::spawn(move || {
+                if word.reply(1).is_ok() {
+                    result.store(1, Relaxed);
+                    word.consume(1).unwrap();
+                }
+            })
+        };
+        if word.cancel(1).is_ok() {
+            result.store(2, Relaxed);
+            word.consume(1).unwrap();
+        }
+        // Whoever sees the object idle again sees the whole result of exactly one winner.
+        if word.begin(2).is_ok() {
+            assert_ne!(result.load(Relaxed), 0);
+        }
+        server.join().unwrap();
+    });
+}
