@@ -1,0 +1,288 @@
+//! What was found on a device.
+
+use arrayvec::ArrayVec;
+use core::fmt;
+
+use crate::error::{EntryFault, GptFault};
+
+/// Volumes that a [`Layout`] can hold.
+pub const MAX_VOLUMES: usize = 32;
+/// Refused partitions that a [`Layout`] can name.
+pub const MAX_REFUSED: usize = 16;
+
+/// Which table a layout was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// No table: the device is one FAT volume.
+    Bare,
+    /// A PC partition sector, with logical partitions where there are any.
+    Mbr,
+    /// A GUID partition table, from its copy at block 1.
+    Gpt,
+    /// A GUID partition table, from its copy in the last block.
+    GptBackup {
+        /// Why the copy at block 1 was not used.
+        primary: GptFault,
+    },
+}
+
+/// A GUID as it lies on disk: three little-endian fields and eight bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Guid(
+    /// The sixteen bytes in disk order.
+    pub [u8; 16],
+);
+
+impl Guid {
+    /// The type of an EFI system partition.
+    pub const EFI_SYSTEM: Self = Self([
+        0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b,
+    ]);
+    /// The type of a "basic data" partition, under which FAT volumes stand.
+    pub const BASIC_DATA: Self = Self([
+        0xa2, 0xa0, 0xd0, 0xeb, 0xe5, 0xb9, 0x33, 0x44, 0x87, 0xc0, 0x68, 0xb6, 0xb7, 0x26, 0x99,
+        0xc7,
+    ]);
+
+    /// Returns whether this is the all-zero GUID of an unused entry.
+    pub fn is_zero(&self) -> bool {
+        self.0 == [0; 16]
+    }
+}
+
+impl fmt::Display for Guid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g, h, i, rest @ ..] = self.0;
+        write!(
+            f,
+            "{d:02x}{c:02x}{b:02x}{a:02x}-{g:02x}{e:02x}-{i:02x}{h:02x}-"
+        )?;
+        for (at, byte) in rest.iter().enumerate() {
+            write!(f, "{}{byte:02x}", if at == 2 { "-" } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Guid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a table says a volume is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VolumeKind {
+    /// The whole device, recognised as FAT by its boot sector.
+    Bare,
+    /// A primary or logical MBR partition.
+    Mbr {
+        /// The type byte.
+        type_byte: u8,
+    },
+    /// A GPT partition.
+    Gpt {
+        /// The partition type.
+        type_guid: Guid,
+        /// The identity of this partition.
+        unique_guid: Guid,
+    },
+}
+
+impl VolumeKind {
+    /// Returns whether a FAT volume usually stands in a partition of this kind. A hint: only the boot sector tells.
+    pub fn suggests_fat(&self) -> bool {
+        match self {
+            Self::Bare => true,
+            Self::Mbr { type_byte } => {
+                matches!(
+                    type_byte,
+                    0x01 | 0x04
+                        | 0x06
+                        | 0x0b
+                        | 0x0c
+                        | 0x0e
+                        | 0x11
+                        | 0x14
+                        | 0x16
+                        | 0x1b
+                        | 0x1c
+                        | 0x1e
+                        | 0xef
+                )
+            }
+            Self::Gpt { type_guid, .. } => {
+                *type_guid == Guid::EFI_SYSTEM || *type_guid == Guid::BASIC_DATA
+            }
+        }
+    }
+}
+
+/// The name of a GPT partition, as UTF-8 with control characters replaced; empty for all others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Label {
+    bytes: [u8; Self::MAX_BYTES],
+    len: u8,
+}
+
+impl Label {
+    /// Most bytes a label can have: 36 UTF-16 units of at most three bytes.
+    pub const MAX_BYTES: usize = 108;
+
+    /// A label without characters.
+    pub const EMPTY: Self = Self {
+        bytes: [0; Self::MAX_BYTES],
+        len: 0,
+    };
+
+    /// Converts up to 36 UTF-16 units, ended by a zero unit.
+    pub(crate) fn from_utf16(units: impl Iterator<Item = u16>) -> Self {
+        let mut label = Self::EMPTY;
+        for unit in char::decode_utf16(units.take(36).take_while(|&unit| unit != 0)) {
+            let c = unit
+                .ok()
+                .filter(|c| !c.is_control())
+                .unwrap_or(char::REPLACEMENT_CHARACTER);
+            let at = usize::from(label.len);
+            let Some(room) = label.bytes.get_mut(at..at + c.len_utf8()) else {
+                break;
+            };
+            c.encode_utf8(room);
+            // At most 108, so it fits.
+            label.len += c.len_utf8() as u8;
+        }
+        label
+    }
+
+    /// Returns the UTF-8 bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// Returns the label as text.
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// One range of blocks that may hold a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// Partition number as tools count: 1 to 4 primary, from 5 logical, entry position + 1 for GPT, 0 for bare.
+    pub number: u32,
+    /// What the table says it is for.
+    pub kind: VolumeKind,
+    /// First block.
+    pub first_lba: u64,
+    /// Number of blocks, at least one; the range lies inside the device.
+    pub blocks: u64,
+    /// Its name, where the table gives one.
+    pub label: Label,
+}
+
+impl Volume {
+    /// Returns the first block behind the volume.
+    pub fn end(&self) -> u64 {
+        self.first_lba.saturating_add(self.blocks)
+    }
+}
+
+/// A partition that is not handed out, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Partition number, counted as in [`Volume::number`].
+    pub number: u32,
+    /// First block, as the table says.
+    pub first_lba: u64,
+    /// The rule that it breaks.
+    pub fault: EntryFault,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "partition {} at block {} is refused: {}",
+            self.number, self.first_lba, self.fault
+        )
+    }
+}
+
+/// Everything that was found on one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The kind of table.
+    pub scheme: Scheme,
+    /// The volumes, in table order; no two of them overlap.
+    pub volumes: ArrayVec<Volume, MAX_VOLUMES>,
+    /// The first partitions that were refused.
+    pub refused: ArrayVec<Refused, MAX_REFUSED>,
+    /// Partitions that fit into neither list.
+    pub omitted: u32,
+}
+
+impl Layout {
+    pub(crate) fn new(scheme: Scheme) -> Self {
+        Self {
+            scheme,
+            volumes: ArrayVec::new(),
+            refused: ArrayVec::new(),
+            omitted: 0,
+        }
+    }
+
+    /// Makes the layout of a device that is one volume.
+    pub(crate) fn whole_device(blocks: u64) -> Self {
+        let mut layout = Self::new(Scheme::Bare);
+        layout.keep(Volume {
+            number: 0,
+            kind: VolumeKind::Bare,
+            first_lba: 0,
+            blocks,
+            label: Label::EMPTY,
+        });
+        layout
+    }
+
+    /// Takes over `volume` unless it overlaps one that is already there.
+    pub(crate) fn add(&mut self, volume: Volume) {
+        let clash = self
+            .volumes
+            .iter()
+            .find(|v| volume.first_lba < v.end() && v.first_lba < volume.end());
+        match clash.map(|v| v.number) {
+            Some(other) => self.refuse(
+                volume.number,
+                volume.first_lba,
+                EntryFault::Overlaps { other },
+            ),
+            None => self.keep(volume),
+        }
+    }
+
+    pub(crate) fn refuse(&mut self, number: u32, first_lba: u64, fault: EntryFault) {
+        if self
+            .refused
+            .try_push(Refused {
+                number,
+                first_lba,
+                fault,
+            })
+            .is_err()
+        {
+            self.omitted = self.omitted.saturating_add(1);
+        }
+    }
+
+    fn keep(&mut self, volume: Volume) {
+        if self.volumes.try_push(volume).is_err() {
+            self.omitted = self.omitted.saturating_add(1);
+        }
+    }
+}
