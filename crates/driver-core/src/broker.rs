@@ -12,7 +12,8 @@ pub trait BrokerIo {
     /// `OutOfRange` when the function has no such BAR.
     fn registers(&self, bar: u8) -> Result<&Registers, Refusal>;
 
-    /// Zeroed contiguous kernel-only pages, freed by the teardown transaction and never by the broker.
+    /// Zeroed contiguous kernel-only pages, freed by the teardown transaction and never by the broker. A broker
+    /// keeps its pages over a reset and uses them again, so that resets do not add up.
     ///
     /// # Errors
     /// `NoMemory`, or `OutOfRange` for a run over the allocator's largest block.
@@ -140,6 +141,10 @@ pub struct Mappable {
 ///
 /// `device-manager` calls it under the function's lock and only in states the ledger allows. Operations that take
 /// the device time are started once and then polled on one-shot timers until they end; they never spin.
+///
+/// What a broker must know of the device to recompute lengths (block sizes, limits) it asks the device itself
+/// while enabling, into pages of its own. It never learns from a DmaBuffer: the provider has those pages mapped and
+/// could change an answer between the device's write and the broker's look.
 pub trait Broker: Send {
     /// Registers a provider may write.
     fn windows(&self) -> &'static [Window];
@@ -160,7 +165,11 @@ pub trait Broker: Send {
     ///
     /// # Errors
     /// `BadArgument` and `OutOfRange` for what the device or this broker does not take.
-    fn configure(&mut self, io: &mut dyn BrokerIo, request: [u64; 3]) -> Result<Configured, Refusal>;
+    fn configure(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        request: [u64; 3],
+    ) -> Result<Configured, Refusal>;
 
     /// Starts enabling: administration queue in place, device told to run. Bus mastering is on.
     ///
@@ -178,7 +187,12 @@ pub trait Broker: Send {
     ///
     /// # Errors
     /// `OutOfRange`, `WrongState`, `NoMemory`.
-    fn begin_open(&mut self, io: &mut dyn BrokerIo, queue: u16, spec: QueueSpec) -> Result<(), Refusal>;
+    fn begin_open(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        queue: u16,
+        spec: QueueSpec,
+    ) -> Result<(), Refusal>;
 
     /// Looks whether the queue exists at the device.
     fn poll_open(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Poll;
@@ -206,16 +220,12 @@ pub trait Broker: Send {
     ///
     /// # Errors
     /// `Corrupt` when the device's ring contradicts itself, which ends the queue until reset.
-    fn next_completion(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Result<Option<Completed>, Refusal>;
+    fn next_completion(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        queue: u16,
+    ) -> Result<Option<Completed>, Refusal>;
 
     /// Called once after a batch of `next_completion`, to hand consumed entries back to the device.
     fn completions_taken(&mut self, io: &mut dyn BrokerIo, queue: u16);
-
-    /// The data of a finished administrative command was seen by the provider's buffer: lets the broker keep its own
-    /// shadow (identify data, features) from pages the device wrote. `first_page` is a private copy of the first
-    /// 4096 bytes. Called before the completion is handed out, for slots that asked for it in [`Broker::wants_data`].
-    fn saw_data(&mut self, queue: u16, slot: u16, first_page: &[u8]);
-
-    /// Whether the command in this slot changes what the broker must know (IDENTIFY, for NVMe).
-    fn wants_data(&self, queue: u16, slot: u16) -> bool;
 }

@@ -60,7 +60,10 @@ pub enum TableError<'a> {
 ///
 /// # Errors
 /// The first contradiction, in name order.
-pub fn check_table<'a>(table: &[&'a DriverEntry], listed: &[&'a str]) -> Result<(), TableError<'a>> {
+pub fn check_table<'a>(
+    table: &[&'a DriverEntry],
+    listed: &[&'a str],
+) -> Result<(), TableError<'a>> {
     for (i, entry) in table.iter().enumerate() {
         if entry.matches.is_empty() {
             return Err(TableError::Empty(entry.name));
