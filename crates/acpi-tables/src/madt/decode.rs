@@ -1,0 +1,142 @@
+//! From the bytes of one entry to its value.
+
+use super::{
+    IoApic, LocalApicNmi, MadtEntry, NmiSource, Polarity, Processor, SourceOverride, Trigger,
+};
+use crate::Rule;
+use crate::bytes::{u8_at, u16_at, u32_at, u64_at};
+
+const PROCESSOR_ENABLED: u32 = 1;
+const PROCESSOR_ONLINE_CAPABLE: u32 = 2;
+
+/// Splits the first entry off and decodes it.
+pub(super) fn next_entry(bytes: &[u8]) -> Result<(MadtEntry, &[u8]), Rule> {
+    let kind = u8_at(bytes, 0).ok_or(Rule::EntryOverrun)?;
+    let length = usize::from(u8_at(bytes, 1).ok_or(Rule::EntryOverrun)?);
+    if length < 2 || fixed_length(kind).is_some_and(|fixed| fixed != length) {
+        return Err(Rule::EntryLength);
+    }
+    let (entry, rest) = bytes.split_at_checked(length).ok_or(Rule::EntryOverrun)?;
+    Ok((decode(kind, entry).ok_or(Rule::EntryLength)??, rest))
+}
+
+/// Returns the length in bytes that the specification gives to entries of a decoded type.
+pub(super) fn fixed_length(kind: u8) -> Option<usize> {
+    Some(match kind {
+        0 | 3 => 8,
+        1 | 5 | 10 => 12,
+        2 => 10,
+        4 => 6,
+        9 => 16,
+        _ => return None,
+    })
+}
+
+/// Decodes one whole entry: `None` where it is too short, an inner error where a field is refused.
+fn decode(kind: u8, entry: &[u8]) -> Option<Result<MadtEntry, Rule>> {
+    Some(Ok(match kind {
+        0 => processor(
+            u32::from(u8_at(entry, 3)?),
+            u32::from(u8_at(entry, 2)?),
+            u32_at(entry, 4)?,
+            false,
+        ),
+        9 => processor(
+            u32_at(entry, 4)?,
+            u32_at(entry, 12)?,
+            u32_at(entry, 8)?,
+            true,
+        ),
+        1 => {
+            let address = u32_at(entry, 4)?;
+            // The register select and window need 32 bytes; everything made aligns them to at least 16.
+            if address == 0 || address & 0xf != 0 {
+                return Some(Err(Rule::Address));
+            }
+            MadtEntry::IoApic(IoApic {
+                id: u8_at(entry, 2)?,
+                address,
+                gsi_base: u32_at(entry, 8)?,
+            })
+        }
+        2 => {
+            let source = u8_at(entry, 3)?;
+            let Some((polarity, trigger)) = signalling(u16_at(entry, 8)?) else {
+                return Some(Err(Rule::Field));
+            };
+            // Bus 0 is ISA, the only one that is defined; it has 16 lines.
+            if u8_at(entry, 2)? != 0 || source > 15 {
+                return Some(Err(Rule::Field));
+            }
+            MadtEntry::SourceOverride(SourceOverride {
+                source,
+                gsi: u32_at(entry, 4)?,
+                polarity,
+                trigger,
+            })
+        }
+        3 => {
+            let Some((polarity, trigger)) = signalling(u16_at(entry, 2)?) else {
+                return Some(Err(Rule::Field));
+            };
+            MadtEntry::NmiSource(NmiSource {
+                gsi: u32_at(entry, 4)?,
+                polarity,
+                trigger,
+            })
+        }
+        4 => {
+            let uid = u8_at(entry, 2)?;
+            let uid = (uid != 0xff).then_some(u32::from(uid));
+            return Some(local_nmi(uid, u16_at(entry, 3)?, u8_at(entry, 5)?));
+        }
+        10 => {
+            let uid = u32_at(entry, 4)?;
+            let uid = (uid != u32::MAX).then_some(uid);
+            return Some(local_nmi(uid, u16_at(entry, 2)?, u8_at(entry, 8)?));
+        }
+        5 => MadtEntry::LocalApicAddress(u64_at(entry, 4)?),
+        other => MadtEntry::Unknown(other),
+    }))
+}
+
+fn processor(apic_id: u32, uid: u32, flags: u32, x2apic: bool) -> MadtEntry {
+    let enabled = flags & PROCESSOR_ENABLED != 0;
+    MadtEntry::Processor(Processor {
+        apic_id,
+        uid,
+        enabled,
+        online_capable: !enabled && flags & PROCESSOR_ONLINE_CAPABLE != 0,
+        x2apic,
+    })
+}
+
+fn local_nmi(uid: Option<u32>, flags: u16, lint: u8) -> Result<MadtEntry, Rule> {
+    let (polarity, trigger) = signalling(flags).ok_or(Rule::Field)?;
+    if lint > 1 {
+        return Err(Rule::Field);
+    }
+    Ok(MadtEntry::LocalApicNmi(LocalApicNmi {
+        uid,
+        lint,
+        polarity,
+        trigger,
+    }))
+}
+
+/// Decodes MPS INTI flags (table 5.26); `None` for the reserved values.
+fn signalling(flags: u16) -> Option<(Polarity, Trigger)> {
+    let polarity = match flags & 3 {
+        0 => Polarity::BusDefault,
+        1 => Polarity::ActiveHigh,
+        3 => Polarity::ActiveLow,
+        _ => return None,
+    };
+    let trigger = match flags >> 2 & 3 {
+        0 => Trigger::BusDefault,
+        1 => Trigger::Edge,
+        3 => Trigger::Level,
+        _ => return None,
+    };
+    Some((polarity, trigger))
+}
