@@ -1,0 +1,94 @@
+//! From the 32-bit entry of direct boot to Rust in 64-bit mode.
+//!
+//! State at entry (Xen `docs/misc/pvh.pandoc`): 32-bit protected mode, flat segments, paging off, `ebx` = start information.
+
+use core::arch::global_asm;
+
+// The identity map covers 4 GiB in 2 MiB pages: one top-level table, one directory-pointer table, four directories.
+// CR0 keeps EM clear, so that nothing depends on FPU state, which is not touched.
+global_asm!(
+    r#"
+    .pushsection .note.pvh, "a", @note
+    .align 4
+    .long 4
+    .long 8
+    .long 18
+    .asciz "Xen"
+    .quad loader_start32
+    .popsection
+
+    .pushsection .boot32, "ax"
+    .code32
+    .global loader_start32
+loader_start32:
+    cli
+    cld
+    mov esp, offset loader_stack_end
+    mov edi, offset loader_tables
+    lea eax, [edi + 0x1003]
+    mov [edi], eax
+    lea eax, [edi + 0x2003]
+    mov ecx, 0
+2:
+    mov [edi + ecx * 8 + 0x1000], eax
+    add eax, 0x1000
+    inc ecx
+    cmp ecx, 4
+    jne 2b
+    mov eax, 0x83
+    mov ecx, 0
+3:
+    mov [edi + ecx * 8 + 0x2000], eax
+    add eax, 0x200000
+    inc ecx
+    cmp ecx, 2048
+    jne 3b
+
+    mov eax, 0x20
+    mov cr4, eax
+    mov cr3, edi
+    mov ecx, 0xc0000080
+    rdmsr
+    or eax, 0x100
+    wrmsr
+    mov eax, 0x80010033
+    mov cr0, eax
+    lgdt [loader_gdt_operand]
+    push 8
+    mov eax, offset loader_start64
+    push eax
+    retf
+
+    .code64
+loader_start64:
+    xor eax, eax
+    mov ds, eax
+    mov es, eax
+    mov ss, eax
+    mov fs, eax
+    mov gs, eax
+    mov edi, ebx
+    xor ebp, ebp
+    call {main}
+    ud2
+
+    .align 8
+loader_gdt:
+    .quad 0
+    .quad 0x00209b0000000000
+loader_gdt_operand:
+    .word 15
+    .long loader_gdt
+    .popsection
+
+    .pushsection .bss.loader_entry, "aw", @nobits
+    .align 4096
+loader_tables:
+    .skip 0x6000
+loader_stack:
+    .skip 0x20000
+loader_stack_end:
+    .popsection
+    "#,
+    main = sym crate::main,
+);

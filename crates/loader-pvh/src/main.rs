@@ -1,0 +1,18 @@
+//! The loader QEMU starts with `-kernel`: direct boot by the PVH protocol, with the boot package as one newc archive.
+//!
+//! Owns the way from 32-bit entry to 64-bit code and the split of the archive into files; everything else is `loader`.
+//! Invariant: it never reads a device but the serial port it reports on, and never starts a kernel after an error.
+#![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(test), no_main)]
+#![cfg_attr(not(test), allow(unsafe_code))]
+
+#[cfg(not(test))]
+mod entry;
+#[cfg(not(test))]
+mod run;
+
+#[cfg(not(test))]
+use run::main;
+
+#[cfg(test)]
+fn main() {}

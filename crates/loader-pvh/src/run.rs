@@ -1,0 +1,128 @@
+//! What runs between entry and jump.
+
+use core::fmt;
+use core::panic::PanicInfo;
+
+use arrayvec::ArrayVec;
+use loader::pvh::StartInfo;
+use loader::{
+    Error, Fact, File, Firmware, Handover, KERNEL_PATH, Kind, MANIFEST_PATH, MAX_MODULES,
+    MemoryMap, PACKAGE_PREFIX,
+};
+use loader_cpu::{Identity, fail, features, jump, mask_interrupts};
+use newc::Archive;
+
+/// The entry code maps this much.
+const MAPPED_BYTES: u64 = 4 << 30;
+
+unsafe extern "C" {
+    static loader_image_start: u8;
+    static loader_image_end: u8;
+}
+
+/// Why nothing is started.
+enum Refusal {
+    Loader(Error),
+    Archive(newc::Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Loader(error)
+    }
+}
+
+impl From<newc::Error> for Refusal {
+    fn from(error: newc::Error) -> Self {
+        Self::Archive(error)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loader(error) => error.fmt(f),
+            Self::Archive(error) => write!(f, "boot {error}"),
+        }
+    }
+}
+
+/// Called by the entry code with the physical address of the start information.
+pub(crate) extern "sysv64" fn main(start_info: u64) -> ! {
+    let refusal = match run(start_info) {
+        Ok(never) => match never {},
+        Err(refusal) => refusal,
+    };
+    fail(&refusal)
+}
+
+fn run(start_info: u64) -> Result<core::convert::Infallible, Refusal> {
+    // SAFETY: the entry code has mapped this much to itself; the map below keeps the loader's own memory out of use.
+    let mut memory = unsafe { Identity::new(MAPPED_BYTES) };
+    let info = StartInfo::read(&memory, start_info)?;
+    let mut map = MemoryMap::new();
+    info.regions(&memory, &mut map)?;
+    let own =
+        (&raw const loader_image_start).addr() as u64..(&raw const loader_image_end).addr() as u64;
+    map.claim(own.start, own.end - own.start, Kind::Reclaimable)?;
+    let (base, len) = info.archive;
+    map.claim(base, len, Kind::Reclaimable)?;
+    let (line, line_len) = info.command_line;
+    map.claim(line, line_len, Kind::Reclaimable)?;
+
+    // SAFETY: both ranges are claimed, so the library does not write to them, and nothing else runs.
+    let archive = unsafe { memory.slice(base, len) }.ok_or(Error::Missing(Fact::Archive))?;
+    // SAFETY: as above.
+    let command_line = unsafe { memory.slice(line, line_len) }.unwrap_or_default();
+
+    let mut kernel = None;
+    let mut modules = ArrayVec::<File<'_>, MAX_MODULES>::new();
+    for entry in Archive::new(archive).entries() {
+        let entry = entry?;
+        if !entry.is_file() || !entry.path.starts_with(PACKAGE_PREFIX) {
+            continue;
+        }
+        let file = File {
+            path: entry.path,
+            base: base + entry.offset as u64,
+            len: entry.data.len() as u64,
+        };
+        if entry.path == KERNEL_PATH {
+            kernel = Some((entry.data, file));
+        } else {
+            modules.try_push(file).map_err(|_| Error::TooManyModules)?;
+        }
+    }
+    let (kernel, kernel_file) = kernel.ok_or(Error::MissingFile(KERNEL_PATH))?;
+    if !modules.iter().any(|file| file.path == MANIFEST_PATH) {
+        return Err(Error::MissingFile(MANIFEST_PATH).into());
+    }
+
+    let cpu = features();
+    let handover = Handover {
+        front_end: "pvh",
+        firmware: Firmware::Bios,
+        cpu,
+        kernel,
+        kernel_file,
+        command_line,
+        modules: &modules,
+        rsdp: info.rsdp,
+        smbios: [None, None],
+        efi_system_table: None,
+        efi_map: None,
+        boot_time: None,
+    };
+    let start = loader::build(&mut memory, &mut map, &handover)?;
+    // SAFETY: the machine is the loader's alone, the I/O APIC lies in the identity map, interrupts have been off since entry,
+    // and this code runs at its physical address below 4 GiB.
+    unsafe {
+        mask_interrupts();
+        jump(&start, cpu)
+    }
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    fail(info)
+}
