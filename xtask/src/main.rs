@@ -3,7 +3,15 @@
 //! Invariant: never changes a source file on its own, and never decides a verdict from QEMU's own exit status.
 
 mod build;
+mod child;
+mod disk;
+mod package;
 mod project;
+mod qemu;
+mod run;
+mod serial;
+mod session;
+mod setup;
 mod toolchain;
 
 use std::process::ExitCode;
@@ -13,17 +21,25 @@ use clap::{Parser, Subcommand};
 
 use crate::build::{Builder, Kind};
 use crate::project::Project;
+use crate::run::RunArgs;
 use crate::toolchain::Toolchain;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Builds, runs and proves capOS")]
 struct Cli {
+    /// Install missing packages without asking
+    #[arg(long, global = true)]
+    yes: bool,
     #[command(subcommand)]
     verb: Verb,
 }
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Install what is missing
+    Setup,
+    /// Build and boot to the shell
+    Run(RunArgs),
     /// Build everything that runs in the guest
     Build {
         /// Only this package; prints the path of each program
@@ -39,7 +55,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match dispatch(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -48,16 +64,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<ExitCode> {
+fn dispatch(cli: Cli) -> Result<ExitCode> {
     let project = Project::load()?;
+    setup::ensure(&project, cli.yes)?;
+    let toolchain = Toolchain::find(&project)?;
+    eprintln!("{}", toolchain.story);
     match cli.verb {
+        Verb::Setup => {}
+        Verb::Run(args) => return run::run(&project, &toolchain, args),
         Verb::Build {
             package,
             debug_guest,
             sabotage,
         } => {
-            let toolchain = Toolchain::find(&project)?;
-            eprintln!("{}", toolchain.story);
             let builder = Builder::new(&project, &toolchain, debug_guest);
             let programs = match package {
                 Some(name) => {

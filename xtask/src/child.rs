@@ -1,0 +1,64 @@
+//! Child processes that never outlive xtask.
+#![expect(
+    unsafe_code,
+    reason = "a hook between fork and exec is unsafe to install"
+)]
+
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+
+/// A running child; dropping it kills it and waits for it.
+pub struct Guarded(Child);
+
+impl Guarded {
+    /// Starts `command`, and asks the system to kill it when the thread that called this ends.
+    pub fn spawn(command: &mut Command) -> Result<Self> {
+        let parent = nix::unistd::getpid();
+        let hook = move || {
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+            // The parent may have died before the line above took effect.
+            if nix::unistd::getppid() != parent {
+                return Err(std::io::Error::other("xtask has ended"));
+            }
+            Ok(())
+        };
+        // SAFETY: between fork and exec the hook makes two system calls and neither allocates nor takes a lock (an error
+        // path allocates, which at worst ends the child that is about to be abandoned anyway).
+        unsafe { command.pre_exec(hook) };
+        let name = command.get_program().to_string_lossy().into_owned();
+        command
+            .spawn()
+            .map(Self)
+            .with_context(|| format!("cannot start {name}"))
+    }
+
+    /// The child itself.
+    pub fn inner(&mut self) -> &mut Child {
+        &mut self.0
+    }
+
+    /// Waits until the child ends, at most `patience`.
+    pub fn wait_for(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Ok(Some(status)) = self.0.try_wait() {
+                return Some(status);
+            }
+            if Instant::now() >= deadline {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,194 @@
+//! Boot packages: the manifest, the kernel and the programs, as one archive or as a UEFI boot disk.
+//!
+//! Invariant: never strips a section the kernel finds its tables by; only debug information is left out of the copies.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::build::{Builder, Kind, Program};
+use crate::disk::FatImage;
+use crate::project::Project;
+use crate::toolchain::Toolchain;
+
+/// Everything that was built for the guest.
+pub struct Guest<'a> {
+    project: &'a Project,
+    toolchain: &'a Toolchain,
+    kernel: Program,
+    /// The loader QEMU starts with `-kernel`.
+    pub loader: PathBuf,
+    services: Vec<Program>,
+    sabotaged: bool,
+}
+
+impl<'a> Guest<'a> {
+    /// Builds kernel, loader and services.
+    pub fn build(
+        project: &'a Project,
+        toolchain: &'a Toolchain,
+        debug: bool,
+        sabotage: bool,
+    ) -> Result<Self> {
+        let builder = Builder::new(project, toolchain, debug);
+        let kind = if sabotage {
+            Kind::SabotageKernel
+        } else {
+            Kind::Kernel
+        };
+        Ok(Self {
+            project,
+            toolchain,
+            kernel: builder.build_one(kind, "kernel")?,
+            loader: builder.build_one(Kind::LoaderPvh, "loader-pvh")?.path,
+            services: builder.build_services()?,
+            sabotaged: sabotage,
+        })
+    }
+
+    /// The kernel with its symbols, for a debugger and for `tidy`.
+    pub fn kernel_path(&self) -> &Path {
+        &self.kernel.path
+    }
+
+    /// The archive that direct boot passes as `-initrd`, for the manifest called `manifest`.
+    pub fn archive(&self, manifest: &str) -> Result<PathBuf> {
+        let mut writer = newc::Writer::new(Vec::new());
+        for (path, bytes) in self.files(manifest)? {
+            let Ok(()) = writer.file(&path, &bytes);
+        }
+        let Ok(bytes) = writer.finish();
+        let path = self.output(&format!("{manifest}.cpio"))?;
+        replace(&path, &bytes)?;
+        Ok(path)
+    }
+
+    /// A disk that UEFI firmware boots from: the same files and the UEFI loader.
+    pub fn uefi_disk(&self, manifest: &str, cmdline: &str) -> Result<PathBuf> {
+        let builder = Builder::new(self.project, self.toolchain, false);
+        let loader = builder.build_one(Kind::LoaderUefi, "loader-uefi")?;
+        let files = self.files(manifest)?;
+        let bytes: usize = files.values().map(Vec::len).sum();
+        // FAT32 needs at least 33 MiB; the rest is room for the file system itself.
+        let mib = (bytes as u64).div_ceil(1024 * 1024).max(40) + 24;
+        let path = self.output(&format!("{manifest}-uefi.img"))?;
+        let image = FatImage::create(&path, mib, 32, "CAPOSBOOT")?;
+        image
+            .folder("EFI")?
+            .folder("EFI/BOOT")?
+            .folder("boot")?
+            .folder("boot/bins")?;
+        image.copy("EFI/BOOT/BOOTX64.EFI", &loader.path)?;
+        image.file("boot/cmdline", cmdline.as_bytes())?;
+        for (path, bytes) in &files {
+            image.file(path, bytes)?;
+        }
+        Ok(path)
+    }
+
+    /// The files of a boot package by path, the kernel's among them.
+    fn files(&self, manifest: &str) -> Result<BTreeMap<String, Vec<u8>>> {
+        let mut files = BTreeMap::new();
+        files.insert(
+            "boot/manifest.bin".to_owned(),
+            compile_manifest(self.project, manifest)?,
+        );
+        files.insert("boot/kernel.elf".to_owned(), self.slim(&self.kernel)?);
+        for program in &self.services {
+            files.insert(format!("boot/bins/{}", program.name), self.slim(program)?);
+        }
+        Ok(files)
+    }
+
+    fn output(&self, name: &str) -> Result<PathBuf> {
+        let folder = if self.sabotaged {
+            "packages-sabotage"
+        } else {
+            "packages"
+        };
+        let dir = self.project.guest.join(folder);
+        fs::create_dir_all(&dir)?;
+        Ok(dir.join(name))
+    }
+
+    /// The program without debug information; its section table stays.
+    fn slim(&self, program: &Program) -> Result<Vec<u8>> {
+        let dir = self.project.guest.join("slim");
+        fs::create_dir_all(&dir)?;
+        let draft = tempfile::NamedTempFile::new_in(&dir)?;
+        let objcopy = self
+            .toolchain
+            .objcopy(self.project)
+            .unwrap_or_else(|| "objcopy".into());
+        let output = Command::new(&objcopy)
+            .arg("--strip-debug")
+            .arg(&program.path)
+            .arg(draft.path())
+            .output()
+            .with_context(|| format!("cannot start {}", objcopy.display()))?;
+        if !output.status.success() {
+            bail!(
+                "{} of {} failed: {}",
+                objcopy.display(),
+                self.project.show(&program.path),
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(fs::read(draft.path())?)
+    }
+}
+
+/// Compiles `manifests/NAME.capnp` to the message the guest reads.
+///
+/// The constant is called `manifest`. A manifest that breaks its schema is refused with the compiler's `file:line:col`.
+pub fn compile_manifest(project: &Project, name: &str) -> Result<Vec<u8>> {
+    let source = manifest_path(project, name)?;
+    let output = Command::new("capnp")
+        .current_dir(&project.root)
+        .args(["eval", "--binary", "--import-path=schema"])
+        .arg(format!("--import-path={}", project.root.display()))
+        .arg(&source)
+        .arg("manifest")
+        .output()
+        .context("cannot start capnp")?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    ensure!(
+        !output.stdout.is_empty(),
+        "{} compiled to nothing",
+        project.show(&source)
+    );
+    Ok(output.stdout)
+}
+
+fn manifest_path(project: &Project, name: &str) -> Result<PathBuf> {
+    let dir = project.root.join("manifests");
+    let source = dir.join(format!("{name}.capnp"));
+    if source.is_file() {
+        return Ok(source);
+    }
+    let mut names: Vec<String> = fs::read_dir(&dir)?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "capnp"))
+        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    bail!(
+        "there is no manifest {name:?}; there are: {}",
+        names.join(", ")
+    );
+}
+
+/// Writes a file that a running guest may have open: the old one stays what it was.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let dir = path.parent().context("a package path has a parent")?;
+    let mut draft = tempfile::NamedTempFile::new_in(dir)?;
+    std::io::Write::write_all(&mut draft, bytes)?;
+    draft.persist(path)?;
+    Ok(())
+}

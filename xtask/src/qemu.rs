@@ -1,0 +1,274 @@
+//! The machine: QEMU's command line, its version, and whether KVM can be used.
+//!
+//! Invariant: never passes a device or option that makes the guest see more than what a smoke or a person asked for.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+
+use crate::disk::Disk;
+use crate::project::Project;
+
+const QEMU: &str = "qemu-system-x86_64";
+/// The oldest QEMU with every CPU property used here.
+const OLDEST: (u32, u32) = (6, 0);
+/// Fast-string features make instruction counts depend on the accelerator.
+const CPU: &str = "max,-erms,-fsrm";
+
+/// How QEMU executes the guest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Accel {
+    /// The hardware's virtualisation.
+    Kvm,
+    /// QEMU's own translation.
+    Tcg,
+}
+
+/// What starts the guest.
+#[derive(Clone, Debug)]
+pub enum Firmware {
+    /// QEMU loads the loader and the archive itself.
+    Direct {
+        /// The PVH loader.
+        loader: PathBuf,
+        /// The boot package.
+        archive: PathBuf,
+        /// The kernel's command line.
+        cmdline: String,
+    },
+    /// OVMF boots from this disk, which is no NVMe one.
+    Uefi {
+        /// The boot disk.
+        disk: PathBuf,
+        /// A folder for the firmware's variables.
+        work: PathBuf,
+    },
+}
+
+/// One machine.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// QEMU's machine type.
+    pub model: String,
+    /// Number of CPUs.
+    pub smp: u32,
+    /// Memory, as QEMU writes it (`512`, `128M`, `2G`).
+    pub memory: String,
+    /// How it is executed.
+    pub accel: Accel,
+    /// What starts it.
+    pub firmware: Firmware,
+    /// Its NVMe disks.
+    pub disks: Vec<Disk>,
+    /// Waits for a debugger on port 1234.
+    pub gdb: bool,
+    /// Whether a reset starts the guest again instead of ending QEMU.
+    pub reboots: bool,
+    /// Further arguments, as given.
+    pub extra: Vec<OsString>,
+}
+
+impl Machine {
+    /// The command that starts it, with its serial line on standard input and output.
+    pub fn command(&self, project: &Project) -> Result<Command> {
+        let temporary = project.target.join("tmp");
+        fs::create_dir_all(&temporary)?;
+        let mut command = Command::new(QEMU);
+        // `snapshot=on` puts what is written there.
+        command.env("TMPDIR", temporary);
+        let accel = match self.accel {
+            Accel::Kvm => "kvm",
+            Accel::Tcg => "tcg",
+        };
+        command.args(["-machine", &self.model, "-accel", accel, "-cpu", CPU]);
+        command.args(["-smp", &self.smp.to_string(), "-m", &self.memory]);
+        command.args(["-nodefaults", "-display", "none"]);
+        command.args([
+            "-chardev",
+            "stdio,id=serial,signal=off",
+            "-serial",
+            "chardev:serial",
+        ]);
+        if !self.reboots {
+            command.arg("-no-reboot");
+        }
+        self.add_firmware(&mut command)?;
+        for (number, disk) in self.disks.iter().enumerate() {
+            add_disk(&mut command, number, disk);
+        }
+        if self.gdb {
+            command.args(["-gdb", "tcp::1234", "-S"]);
+        }
+        command.args(&self.extra);
+        Ok(command)
+    }
+
+    fn add_firmware(&self, command: &mut Command) -> Result<()> {
+        match &self.firmware {
+            Firmware::Direct {
+                loader,
+                archive,
+                cmdline,
+            } => {
+                command
+                    .arg("-kernel")
+                    .arg(loader)
+                    .arg("-initrd")
+                    .arg(archive);
+                command.arg("-append").arg(cmdline);
+            }
+            Firmware::Uefi { disk, work } => {
+                let (code, variables) =
+                    ovmf().context("no UEFI firmware for virtual machines found (package ovmf)")?;
+                fs::create_dir_all(work)?;
+                let own_variables = work.join("uefi-variables.fd");
+                fs::copy(variables, &own_variables)?;
+                let code = escape(Path::new(code));
+                command
+                    .arg("-drive")
+                    .arg(format!("if=pflash,format=raw,readonly=on,file={code}"));
+                let variables = escape(&own_variables);
+                command
+                    .arg("-drive")
+                    .arg(format!("if=pflash,format=raw,file={variables}"));
+                let disk = escape(disk);
+                command
+                    .arg("-drive")
+                    .arg(format!(
+                        "if=none,id=boot,format=raw,snapshot=on,file={disk}"
+                    ))
+                    .args(["-device", "ide-hd,drive=boot,bus=ide.0"]);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn add_disk(command: &mut Command, number: usize, disk: &Disk) {
+    let snapshot = if disk.writable { "off" } else { "on" };
+    command.arg("-drive").arg(format!(
+        "if=none,id=d{number},format={},snapshot={snapshot},file={}",
+        disk.format,
+        escape(&disk.path)
+    ));
+    command
+        .arg("-device")
+        .arg(format!("nvme,drive=d{number},serial=capos-d{number}"));
+}
+
+/// A path inside a QEMU option, where a comma separates and a doubled one does not.
+fn escape(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+/// UEFI firmware: code and empty variables that belong together.
+pub fn ovmf() -> Option<(&'static str, &'static str)> {
+    const PAIRS: [(&str, &str); 4] = [
+        (
+            "/usr/share/OVMF/OVMF_CODE_4M.fd",
+            "/usr/share/OVMF/OVMF_VARS_4M.fd",
+        ),
+        (
+            "/usr/share/OVMF/OVMF_CODE.fd",
+            "/usr/share/OVMF/OVMF_VARS.fd",
+        ),
+        (
+            "/usr/share/edk2/ovmf/OVMF_CODE.fd",
+            "/usr/share/edk2/ovmf/OVMF_VARS.fd",
+        ),
+        (
+            "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
+            "/usr/share/edk2/x64/OVMF_VARS.4m.fd",
+        ),
+    ];
+    PAIRS
+        .into_iter()
+        .find(|(code, vars)| Path::new(code).exists() && Path::new(vars).exists())
+}
+
+/// QEMU's version line, once it is known to be new enough.
+pub fn version() -> Result<String> {
+    let output = Command::new(QEMU).arg("--version").output();
+    let output = output.with_context(|| format!("cannot start {QEMU}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().next().unwrap_or_default().to_owned();
+    match parse_version(&line) {
+        Some(version) => {
+            ensure!(
+                version >= OLDEST,
+                "{line} is too old; {}.{} is the oldest",
+                OLDEST.0,
+                OLDEST.1
+            );
+            Ok(line)
+        }
+        None => bail!("{QEMU} --version says {line:?}"),
+    }
+}
+
+fn parse_version(line: &str) -> Option<(u32, u32)> {
+    let rest = line.strip_prefix("QEMU emulator version ")?;
+    let mut numbers = rest.split(['.', ' ']);
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// The accelerator to use: the one asked for, else KVM where a machine really starts with it.
+pub fn choose_accel(asked: Option<Accel>) -> Result<Accel> {
+    match asked {
+        Some(Accel::Tcg) => Ok(Accel::Tcg),
+        Some(Accel::Kvm) => {
+            ensure!(
+                kvm_works(),
+                "KVM does not work here (no /dev/kvm, no right to it, or it fails)"
+            );
+            Ok(Accel::Kvm)
+        }
+        None if kvm_works() => Ok(Accel::Kvm),
+        None => Ok(Accel::Tcg),
+    }
+}
+
+/// A device node is no proof: nested or filtered KVM may still refuse a CPU. So one is made.
+fn kvm_works() -> bool {
+    Path::new("/dev/kvm").exists()
+        && Command::new(QEMU)
+            .args(["-machine", "q35", "-accel", "kvm", "-cpu", CPU, "-m", "16"])
+            .args(["-nodefaults", "-display", "none", "-S", "-monitor", "stdio"])
+            // End of input ends nothing; the monitor needs the word.
+            .stdin(quit_file().map_or_else(|_| Stdio::null(), Stdio::from))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+}
+
+fn quit_file() -> Result<fs::File> {
+    use std::io::{Seek, Write};
+    let mut file = tempfile::tempfile()?;
+    file.write_all(b"quit\n")?;
+    file.rewind()?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{escape, parse_version};
+    use std::path::Path;
+
+    #[test]
+    fn versions_are_read_from_the_first_line() {
+        let line = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)";
+        assert_eq!(parse_version(line), Some((7, 2)));
+        assert_eq!(parse_version("QEMU emulator version 10.0.0"), Some((10, 0)));
+        assert_eq!(parse_version("something else"), None);
+    }
+
+    #[test]
+    fn a_comma_in_a_path_stays_in_the_path() {
+        assert_eq!(escape(Path::new("/a,b/c.img")), "/a,,b/c.img");
+    }
+}

@@ -1,0 +1,250 @@
+//! `cargo xtask run`: boots to the shell, for a person at a terminal or for a script on standard input.
+//!
+//! Invariant: never leaves the terminal in raw mode, and never lets go of a guest that still runs.
+
+use std::ffi::OsString;
+use std::io::{BufRead, IsTerminal, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+
+use crate::child::Guarded;
+use crate::disk::{self, Disk};
+use crate::package::Guest;
+use crate::project::Project;
+use crate::qemu::{Accel, Firmware, Machine, choose_accel};
+use crate::serial::{Serial, process_code};
+use crate::session::{End, Session, Waited};
+use crate::toolchain::Toolchain;
+
+/// A scripted line may keep the guest busy for this long.
+const LINE_PATIENCE: Duration = Duration::from_secs(600);
+/// Ctrl-A, which introduces a key for xtask itself.
+const CTRL_A: u8 = 0x01;
+
+/// What `cargo xtask run` takes.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// A disk image to attach as an NVMe disk (may be given again); without one, a small demo disk
+    #[arg(long, value_name = "IMAGE")]
+    disk: Vec<PathBuf>,
+    /// Attach no disk at all
+    #[arg(long, conflicts_with = "disk")]
+    no_disk: bool,
+    /// Let writes reach the disk images
+    #[arg(long, requires = "disk")]
+    rw: bool,
+    /// Number of CPUs
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    smp: u32,
+    /// Memory, as QEMU writes it
+    #[arg(long, short = 'm', default_value = "512M")]
+    mem: String,
+    /// QEMU's machine type
+    #[arg(long, default_value = "q35")]
+    machine: String,
+    /// Wait for a debugger on port 1234
+    #[arg(long)]
+    gdb: bool,
+    /// How QEMU executes the guest; without it, KVM where it works
+    #[arg(long, value_enum)]
+    accel: Option<Accel>,
+    /// The system to boot, a file in manifests/ without its ending
+    #[arg(long, default_value = "default")]
+    manifest: String,
+    /// Boot through UEFI firmware instead of directly
+    #[arg(long)]
+    uefi: bool,
+    /// More words for the kernel's command line
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    append: String,
+    /// Build the guest with debug assertions and without optimisation
+    #[arg(long)]
+    debug_guest: bool,
+    /// Further arguments for QEMU
+    #[arg(last = true)]
+    extra: Vec<OsString>,
+}
+
+/// Builds, boots, and stays until the guest ends.
+pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<ExitCode> {
+    let interactive = std::io::stdin().is_terminal();
+    // Wrong paths are told before the build, not after.
+    let disks = if args.disk.is_empty() && !args.no_disk {
+        vec![disk::demo(project)?]
+    } else {
+        args.disk
+            .iter()
+            .map(|path| Disk::open(path, args.rw))
+            .collect::<Result<_>>()?
+    };
+    let guest = Guest::build(project, toolchain, args.debug_guest, false)?;
+    let cmdline = format!("log=quiet {}", args.append).trim().to_owned();
+    let firmware = if args.uefi {
+        let disk = guest.uefi_disk(&args.manifest, &cmdline)?;
+        Firmware::Uefi {
+            disk,
+            work: project.target.join("run"),
+        }
+    } else {
+        let archive = guest.archive(&args.manifest)?;
+        Firmware::Direct {
+            loader: guest.loader.clone(),
+            archive,
+            cmdline,
+        }
+    };
+    let machine = Machine {
+        model: args.machine,
+        smp: args.smp,
+        memory: args.mem,
+        accel: choose_accel(args.accel)?,
+        firmware,
+        disks,
+        gdb: args.gdb,
+        reboots: interactive,
+        extra: args.extra,
+    };
+    let command = machine.command(project)?;
+    if args.gdb {
+        eprintln!(
+            "waiting for a debugger: gdb {} -ex 'target remote :1234'",
+            project.show(guest.kernel_path())
+        );
+    }
+    if interactive {
+        talk(command)
+    } else {
+        script(command)
+    }
+}
+
+/// Types the lines of standard input, one prompt at a time.
+fn script(command: Command) -> Result<ExitCode> {
+    let mut session = Session::start(command, true)?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line.context("standard input is not text")?;
+        match session.answer_prompt(&line, Instant::now() + LINE_PATIENCE)? {
+            Waited::Seen => {}
+            Waited::Ended => break,
+            // The end is told below, with its reason.
+            Waited::Silent | Waited::Late => return finish(session),
+        }
+    }
+    // The script has ended; if the guest has not, it is told to.
+    session.wait(Instant::now() + LINE_PATIENCE, |serial| {
+        serial.is_prompt_ready() || serial.exit().is_some()
+    });
+    if session.serial().is_prompt_ready() {
+        session.answer_prompt("halt", Instant::now())?;
+    }
+    finish(session)
+}
+
+fn finish(session: Session) -> Result<ExitCode> {
+    let (end, _) = session.finish(Instant::now() + LINE_PATIENCE);
+    match end {
+        End::Code(code) => Ok(ExitCode::from(process_code(code))),
+        End::NoExitLine => bail!("QEMU ended, and the guest's last line was no exit line"),
+        End::Silent => bail!("the guest has said nothing for a minute"),
+        End::Late => bail!("the guest did not end"),
+    }
+}
+
+/// Connects the terminal with the guest.
+fn talk(mut command: Command) -> Result<ExitCode> {
+    eprintln!("Ctrl-A X quits, Ctrl-A Ctrl-A sends Ctrl-A");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut qemu = Guarded::spawn(&mut command)?;
+    let mut input = qemu
+        .inner()
+        .stdin
+        .take()
+        .context("the guest has no input")?;
+    let mut output = qemu
+        .inner()
+        .stdout
+        .take()
+        .context("the guest has no output")?;
+    let raw = RawTerminal::enter()?;
+    let (sender, keys) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut command_key = false;
+        let mut byte = [0];
+        while let Ok(1) = std::io::stdin().lock().read(&mut byte) {
+            let quit = command_key && matches!(byte[0], b'x' | b'X');
+            let meant = !command_key || byte[0] == CTRL_A;
+            let starts_command = byte[0] == CTRL_A && !command_key;
+            command_key = starts_command;
+            if quit {
+                let _ = sender.send(());
+                break;
+            }
+            if meant && !starts_command && input.write_all(&byte).is_err() {
+                break;
+            }
+        }
+    });
+    let (chunk_sender, chunks) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(len @ 1..) = output.read(&mut buffer) {
+            let chunk = buffer.get(..len).unwrap_or_default().to_vec();
+            if chunk_sender.send(chunk).is_err() {
+                break;
+            }
+        }
+    });
+    let mut serial = Serial::default();
+    let quit = loop {
+        if keys.try_recv().is_ok() {
+            break true;
+        }
+        match chunks.recv_timeout(Duration::from_millis(50)) {
+            Ok(chunk) => {
+                serial.feed(&chunk);
+                let mut out = std::io::stdout().lock();
+                out.write_all(&chunk)?;
+                out.flush()?;
+            }
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break false,
+        }
+    };
+    drop(raw);
+    drop(qemu);
+    if quit {
+        eprintln!("\nquit");
+        return Ok(ExitCode::SUCCESS);
+    }
+    match serial.exit() {
+        Some(code) => Ok(ExitCode::from(process_code(code))),
+        None => bail!("QEMU ended, and the guest's last line was no exit line"),
+    }
+}
+
+/// A terminal that passes every key on; dropping it puts the old settings back.
+struct RawTerminal(Termios);
+
+impl RawTerminal {
+    fn enter() -> Result<Self> {
+        let stdin = std::io::stdin();
+        let fd: BorrowedFd<'_> = stdin.as_fd();
+        let old = tcgetattr(fd).context("cannot read the terminal's settings")?;
+        let mut raw = old.clone();
+        cfmakeraw(&mut raw);
+        tcsetattr(fd, SetArg::TCSANOW, &raw).context("cannot set the terminal to raw mode")?;
+        Ok(Self(old))
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        let _ = tcsetattr(std::io::stdin().as_fd(), SetArg::TCSANOW, &self.0);
+    }
+}

@@ -1,0 +1,317 @@
+//! A running guest: its serial line as it comes in, typing into it, and how it ends.
+//!
+//! Invariant: never waits without a deadline, and takes the guest's result from its exit line, never from QEMU's status.
+
+use std::io::{Read, Write};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::child::Guarded;
+use crate::serial::Serial;
+
+/// A guest that says nothing for this long is taken for dead.
+pub const SILENCE: Duration = Duration::from_secs(60);
+/// How long QEMU may take to end once the exit line is there.
+const LINGER: Duration = Duration::from_secs(4);
+/// Typed bytes go in pieces no longer than the receive queue of a 16550.
+const TYPE_CHUNK: usize = 16;
+/// A guest that does not echo gets the next piece after this time.
+const ECHO_PATIENCE: Duration = Duration::from_millis(700);
+
+/// Why waiting ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// What was waited for is there.
+    Seen,
+    /// The guest has ended.
+    Ended,
+    /// The guest has been silent for too long.
+    Silent,
+    /// The deadline has passed while the guest was still talking.
+    Late,
+}
+
+/// How the guest ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With its exit line.
+    Code(i64),
+    /// QEMU ended, and the last line was no exit line.
+    NoExitLine,
+    /// Nothing came for [`SILENCE`].
+    Silent,
+    /// It was still running at its deadline.
+    Late,
+}
+
+/// A guest under QEMU, or whatever else talks on standard input and output.
+pub struct Session {
+    child: Guarded,
+    input: Option<ChildStdin>,
+    chunks: Receiver<Vec<u8>>,
+    serial: Serial,
+    transcript: Vec<u8>,
+    last_output: Instant,
+    silence: Duration,
+    closed: bool,
+    echo: bool,
+}
+
+impl Session {
+    /// Starts `command` with its serial line on standard input and output; with `echo` all it says is shown at once.
+    pub fn start(mut command: Command, echo: bool) -> Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = Guarded::spawn(&mut command)?;
+        let input = child.inner().stdin.take();
+        let mut output = child
+            .inner()
+            .stdout
+            .take()
+            .context("the guest has no output")?;
+        let (sender, chunks) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 64 * 1024];
+            while let Ok(len @ 1..) = output.read(&mut buffer) {
+                let chunk = buffer.get(..len).unwrap_or_default().to_vec();
+                if sender.send(chunk).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self {
+            child,
+            input,
+            chunks,
+            serial: Serial::default(),
+            transcript: Vec::new(),
+            last_output: Instant::now(),
+            silence: SILENCE,
+            closed: false,
+            echo,
+        })
+    }
+
+    /// Sets how long the guest may be silent.
+    pub fn set_silence(&mut self, silence: Duration) {
+        self.silence = silence;
+    }
+
+    /// The serial line so far.
+    pub fn serial(&self) -> &Serial {
+        &self.serial
+    }
+
+    /// Every byte the guest has sent.
+    pub fn transcript(&self) -> &[u8] {
+        &self.transcript
+    }
+
+    /// The process id of QEMU.
+    pub fn pid(&mut self) -> u32 {
+        self.child.inner().id()
+    }
+
+    /// Waits until `seen` holds for the serial line, at most until `deadline`.
+    pub fn wait(&mut self, deadline: Instant, mut seen: impl FnMut(&Serial) -> bool) -> Waited {
+        loop {
+            while let Ok(chunk) = self.chunks.try_recv() {
+                self.take(chunk);
+            }
+            if seen(&self.serial) {
+                return Waited::Seen;
+            }
+            if self.closed {
+                return Waited::Ended;
+            }
+            let now = Instant::now();
+            let silent_at = self.last_output + self.silence;
+            if now >= silent_at {
+                return Waited::Silent;
+            }
+            if now >= deadline {
+                return Waited::Late;
+            }
+            self.pump(deadline.min(silent_at) - now);
+        }
+    }
+
+    /// Takes what arrives within `patience`; returns after the first piece.
+    fn pump(&mut self, patience: Duration) {
+        match self.chunks.recv_timeout(patience) {
+            Ok(chunk) => self.take(chunk),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.closed = true,
+        }
+    }
+
+    fn take(&mut self, chunk: Vec<u8>) {
+        self.last_output = Instant::now();
+        self.serial.feed(&chunk);
+        if self.echo {
+            let mut out = std::io::stdout().lock();
+            // A reader that went away must not end the guest's run.
+            let _ = out.write_all(&chunk).and_then(|()| out.flush());
+        }
+        self.transcript.extend_from_slice(&chunk);
+    }
+
+    /// Waits for a prompt and answers it with `line`, no faster than the guest reads.
+    pub fn answer_prompt(&mut self, line: &str, deadline: Instant) -> Result<Waited> {
+        let waited = self.wait(deadline, Serial::is_prompt_ready);
+        if waited == Waited::Seen {
+            self.type_text(line)?;
+            self.serial.take_prompt();
+            self.send(b"\r")?;
+        }
+        Ok(waited)
+    }
+
+    /// Sends `text` in pieces, each after the guest has echoed the one before.
+    pub fn type_text(&mut self, text: &str) -> Result<()> {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let mut cut = rest.len().min(TYPE_CHUNK);
+            while !rest.is_char_boundary(cut) {
+                cut -= 1;
+            }
+            let (piece, tail) = rest.split_at(cut);
+            self.send(piece.as_bytes())?;
+            let patience = Instant::now() + ECHO_PATIENCE;
+            self.wait(patience, |serial| serial.partial().ends_with(piece));
+            rest = tail;
+        }
+        Ok(())
+    }
+
+    /// Sends raw bytes at once.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        // A guest that is being talked to gets its time anew.
+        self.last_output = Instant::now();
+        if let Some(input) = &mut self.input {
+            let sent = input.write_all(bytes).and_then(|()| input.flush());
+            // A guest that has just ended is judged by what it said, not by the pipe it closed.
+            if sent.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+                anyhow::bail!("cannot write to the guest's serial line");
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the end and makes sure of it: no process is left when this returns.
+    pub fn finish(mut self, deadline: Instant) -> (End, Transcript) {
+        let end = loop {
+            match self.wait(deadline, |serial| serial.exit().is_some()) {
+                Waited::Ended => break End::NoExitLine,
+                Waited::Silent => break End::Silent,
+                Waited::Late => break End::Late,
+                Waited::Seen => {}
+            }
+            // QEMU ends by itself now; anything but silence means that this was not the last line.
+            let linger = Instant::now() + LINGER;
+            let lines = self.serial.lines().len();
+            let waited = self.wait(linger, |serial| {
+                serial.lines().len() > lines || !serial.partial().is_empty()
+            });
+            match self.serial.exit() {
+                Some(code) if waited != Waited::Seen => break End::Code(code),
+                _ if waited == Waited::Ended => break End::NoExitLine,
+                _ => {}
+            }
+        };
+        if self.closed {
+            self.child.wait_for(LINGER);
+        }
+        let Self {
+            serial, transcript, ..
+        } = self;
+        (
+            end,
+            Transcript {
+                serial,
+                bytes: transcript,
+            },
+        )
+    }
+}
+
+/// What a guest said from its start to its end.
+pub struct Transcript {
+    /// The same as lines.
+    pub serial: Serial,
+    /// Every byte.
+    pub bytes: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{End, Session, Waited};
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    /// A stand-in for a guest: a shell script that talks on its standard input and output.
+    fn guest(script: &str) -> Session {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Session::start(command, false).unwrap()
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
+    #[test]
+    fn a_conversation_ends_with_the_code_of_the_exit_line() {
+        let mut session = guest(
+            "printf 'hello\\r\\ncapos> '; read x; printf '%s\\r\\n' \"$x\"; echo exit code=5; exit 1",
+        );
+        session.set_silence(Duration::from_secs(10));
+        assert_eq!(session.answer_prompt("ls", soon()).unwrap(), Waited::Seen);
+        // `read` of a plain shell waits for a line feed.
+        session.send(b"\n").unwrap();
+        let (end, transcript) = session.finish(soon());
+        assert_eq!(end, End::Code(5));
+        assert_eq!(
+            transcript.serial.lines().first().map(String::as_str),
+            Some("hello")
+        );
+    }
+
+    #[test]
+    fn an_end_without_exit_line_has_no_code() {
+        let (end, _) = guest("echo bye; exit 0").finish(soon());
+        assert_eq!(end, End::NoExitLine);
+    }
+
+    #[test]
+    fn an_exit_line_that_is_not_the_last_does_not_count() {
+        let (end, _) = guest("echo exit code=0; sleep 0.3; echo oops").finish(soon());
+        assert_eq!(end, End::NoExitLine);
+    }
+
+    #[test]
+    fn silence_ends_the_wait() {
+        let mut session = guest("echo start; exec sleep 60");
+        session.set_silence(Duration::from_millis(300));
+        let (end, _) = session.finish(soon());
+        assert_eq!(end, End::Silent);
+    }
+
+    #[test]
+    fn a_talker_is_stopped_at_the_deadline() {
+        let session = guest("while :; do echo x; sleep 0.05; done");
+        let (end, _) = session.finish(Instant::now() + Duration::from_millis(400));
+        assert_eq!(end, End::Late);
+    }
+
+    #[test]
+    fn a_guest_that_lingers_after_its_exit_line_is_ended() {
+        let mut session = guest("echo exit code=0; exec sleep 60");
+        session.set_silence(Duration::from_secs(30));
+        let start = Instant::now();
+        assert_eq!(session.finish(soon()).0, End::Code(0));
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+}
