@@ -1,0 +1,276 @@
+//! Every manifest of `manifests/` passes; every one of `manifests/bad/` is refused with exactly the words beside it.
+//! Needs the `capnp` tool, as packaging a manifest does.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use manifest::{Error, Source, check, read};
+use proptest::prelude::*;
+
+const IMAGES: &[&str] = &["init", "a", "b", "nvme-provider", "fat", "shell"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+/// Bytes on an 8-byte boundary, as both a mapped page and a growing vector give them.
+struct Aligned(Vec<u64>, usize);
+
+impl Aligned {
+    fn new(bytes: &[u8]) -> Self {
+        let words = bytes.chunks(8).map(|c| {
+            let mut word = [0; 8];
+            word[..c.len()].copy_from_slice(c);
+            u64::from_ne_bytes(word)
+        });
+        Self(words.collect(), bytes.len())
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        // One copy per use keeps this file free of unsafe code: a fresh buffer is moved until it is aligned.
+        let mut buffer = vec![0u8; self.1 + 8];
+        let skip = buffer.as_ptr().align_offset(8);
+        for (word, place) in self.0.iter().zip(buffer[skip..skip + self.1].chunks_mut(8)) {
+            place.copy_from_slice(&word.to_ne_bytes()[..place.len()]);
+        }
+        f(&buffer[skip..skip + self.1])
+    }
+}
+
+/// Evaluates a manifest as packaging does; the error is the tool's first line.
+fn evaluate(file: &str) -> Result<Aligned, String> {
+    let out = Command::new("capnp")
+        .current_dir(root())
+        .args(["eval", "-b", file, "manifest"])
+        .output()
+        .expect("the capnp tool (Debian: capnproto) is installed");
+    if out.status.success() {
+        Ok(Aligned::new(&out.stdout))
+    } else {
+        Err(String::from_utf8_lossy(&out.stderr)
+            .lines()
+            .next()
+            .unwrap_or("")
+            .to_string())
+    }
+}
+
+fn default_manifest() -> Aligned {
+    evaluate("manifests/default.capnp").unwrap()
+}
+
+#[test]
+fn every_bad_manifest_is_refused_with_its_exact_error() {
+    let mut seen = 0;
+    let mut wrong = Vec::new();
+    for entry in fs::read_dir(root().join("manifests/bad")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_string();
+        let bytes = match path.extension().and_then(|e| e.to_str()) {
+            Some("capnp") => evaluate(&format!("manifests/bad/{name}")),
+            Some("bin") => Ok(Aligned::new(&fs::read(&path).unwrap())),
+            _ => continue,
+        };
+        let found = match bytes {
+            Ok(bytes) => bytes
+                .with(|b| check(b, IMAGES))
+                .map_or_else(|e| e.to_string(), |_| "accepted".into()),
+            Err(line) => line,
+        };
+        let expected = fs::read_to_string(path.with_extension("expected")).unwrap();
+        if found != expected.trim_end() {
+            wrong.push(format!(
+                "{name}:\n  expected {}\n  found    {found}",
+                expected.trim_end()
+            ));
+        }
+        seen += 1;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(seen > 30, "only {seen} fixtures");
+}
+
+#[test]
+fn every_kind_of_error_has_a_fixture() {
+    // The opening words of each sentence; `MissingInit` depends on the images alone and is tested below.
+    let texts: BTreeSet<String> = fs::read_dir(root().join("manifests/bad"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "expected"))
+        .map(|p| fs::read_to_string(p).unwrap())
+        .collect();
+    for words in [
+        "bytes, at most",
+        "not a manifest",
+        "version 2",
+        "that this system does not know",
+        "no field of this system's schema",
+        "no services",
+        "at most 16 are allowed",
+        "is empty",
+        "not a well-formed name",
+        "argument 1 has",
+        "are named",
+        "no interface is named",
+        "no service is named",
+        "exports nothing named",
+        "not among the manifest's drivers",
+        "not granted its endpoint",
+        "already granted",
+        "allowed is",
+        "cannot be restarted",
+        "exitWith",
+        "wait for each other",
+        "may not call",
+        "holds no binary",
+    ] {
+        assert!(
+            texts.iter().any(|t| t.contains(words)),
+            "no fixture says {words:?}"
+        );
+    }
+}
+
+#[test]
+fn every_manifest_passes() {
+    let mut seen = 0;
+    for entry in fs::read_dir(root().join("manifests")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "capnp") {
+            continue;
+        }
+        let file = format!("manifests/{}", path.file_name().unwrap().to_str().unwrap());
+        let bytes = evaluate(&file).unwrap();
+        let manifest = bytes.with(read).unwrap_or_else(|e| panic!("{file}: {e}"));
+        bytes.with(|b| check(b, &manifest.images())).unwrap();
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
+#[test]
+fn default_starts_providers_first() {
+    let manifest = default_manifest().with(|b| check(b, IMAGES)).unwrap();
+    let names: Vec<&str> = manifest
+        .start_order
+        .iter()
+        .map(|i| manifest.services[*i].name.as_str())
+        .collect();
+    assert_eq!(names, ["nvme", "nvme1", "fat", "fat1", "shell"]);
+    assert_eq!(manifest.exit_with, Some(4));
+    assert_eq!(manifest.images(), ["fat", "init", "nvme-provider", "shell"]);
+    let fat = &manifest.services[2];
+    let block = fat.grants.iter().find(|g| g.name == "block").unwrap();
+    let Source::Export(reference) = block.source else {
+        panic!()
+    };
+    assert_eq!(manifest.export(reference).unwrap().interface, "BlockDevice");
+    assert!(matches!(
+        default_manifest().with(|b| check(b, &["fat", "nvme-provider", "shell"])),
+        Err(Error::MissingInit)
+    ));
+}
+
+#[test]
+fn order_comes_from_need_not_from_the_file() {
+    let dir = tempdir();
+    let file = dir.join("reversed.capnp");
+    fs::write(
+        &file,
+        r#"@0xd1c0a5e5b0a73001;
+using M = import "/manifest.capnp";
+const manifest :M.Manifest = (name = "reversed", services = [
+  (name = "c", binary = "a", priority = 3, grants = [(name = "x", export = (service = "b", export = "x"))]),
+  (name = "b", binary = "a", priority = 4, grants = [(name = "x", export = (service = "a", export = "x")), (name = "e", endpoint = void)],
+    exports = [(name = "x", interface = "Volume")]),
+  (name = "a", binary = "a", priority = 4, grants = [(name = "e", endpoint = void)],
+    exports = [(name = "x", interface = "BlockDevice")]),
+]);"#,
+    )
+    .unwrap();
+    let out = Command::new("capnp")
+        .arg("eval")
+        .arg("-I")
+        .arg(root().join("schema"))
+        .arg("-b")
+        .arg(&file)
+        .arg("manifest")
+        .output()
+        .unwrap();
+    fs::remove_dir_all(dir).unwrap();
+    let manifest = Aligned::new(&out.stdout).with(read).unwrap();
+    assert_eq!(manifest.start_order, [2, 1, 0]);
+}
+
+fn tempdir() -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("manifest-test-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+#[test]
+fn an_unaligned_manifest_is_refused() {
+    let bytes = default_manifest();
+    bytes.with(|b| {
+        let mut buffer = vec![0u8; b.len() + 9];
+        let skip = buffer.as_ptr().align_offset(8) + 1;
+        buffer[skip..skip + b.len()].copy_from_slice(b);
+        assert!(matches!(
+            read(&buffer[skip..skip + b.len()]),
+            Err(Error::Malformed { .. })
+        ));
+    });
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    let bytes = default_manifest();
+    bytes.with(|b| {
+        for length in 0..b.len() {
+            assert!(read(&b[..length]).is_err(), "{length}");
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    // What survives a mutation still obeys the promises that callers rely on.
+    #[test]
+    fn mutations_never_panic(
+        changes in prop::collection::vec((8usize..2104, any::<u8>()), 1..6),
+    ) {
+        thread_local! { static GOOD: Vec<u8> = default_manifest().with(<[u8]>::to_vec); }
+        let mut bytes = GOOD.with(Clone::clone);
+        for (at, value) in changes {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = value;
+            }
+        }
+        if let Ok(manifest) = Aligned::new(&bytes).with(read) {
+            let mut order = manifest.start_order.clone();
+            order.sort_unstable();
+            prop_assert_eq!(order, (0..manifest.services.len()).collect::<Vec<_>>());
+            for service in &manifest.services {
+                for (_, reference) in service.providers() {
+                    prop_assert!(manifest.export(reference).is_some());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn noise_never_panics(words in prop::collection::vec(any::<u64>(), 1..64)) {
+        let mut bytes = (words.len() as u64).to_le_bytes().to_vec();
+        bytes.rotate_right(4);
+        bytes.extend(words.iter().flat_map(|w| w.to_le_bytes()));
+        prop_assert!(Aligned::new(&bytes).with(read).is_err());
+    }
+}

@@ -1,0 +1,29 @@
+@0xd1c0a5e5b0a7201f;
+# One grant more than travel with one message.
+
+using M = import "../../schema/manifest.capnp";
+
+const manifest :M.Manifest = (
+  name = "bad",
+  services = [
+    (name = "a", binary = "a", grants = [
+      (name = "g0", kernel = logSink),
+      (name = "g1", kernel = logSink),
+      (name = "g2", kernel = logSink),
+      (name = "g3", kernel = logSink),
+      (name = "g4", kernel = logSink),
+      (name = "g5", kernel = logSink),
+      (name = "g6", kernel = logSink),
+      (name = "g7", kernel = logSink),
+      (name = "g8", kernel = logSink),
+      (name = "g9", kernel = logSink),
+      (name = "g10", kernel = logSink),
+      (name = "g11", kernel = logSink),
+      (name = "g12", kernel = logSink),
+      (name = "g13", kernel = logSink),
+      (name = "g14", kernel = logSink),
+      (name = "g15", kernel = logSink),
+      (name = "g16", kernel = logSink),
+    ]),
+  ],
+);
