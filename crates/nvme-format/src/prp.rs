@@ -1,0 +1,174 @@
+//! Physical region page entries and lists (section 4.3): how a command says where its data lies.
+//!
+//! PRP1 names the first page and the offset in it. PRP2 is zero, the second page, or the address of a list. A list
+//! holds one entry per page; where it reaches the end of its own page and more entries remain, its last entry is the
+//! address of the next list page instead.
+
+use crate::PAGE_BYTES;
+
+/// Bytes of one entry.
+pub const ENTRY_BYTES: usize = 8;
+
+const PAGE: usize = PAGE_BYTES as usize;
+const PAGE_MASK: u64 = PAGE_BYTES as u64 - 1;
+
+/// The part of a transfer that lies in one page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Device address of its first byte.
+    pub address: u64,
+    /// Bytes, at least 1; it does not leave its page.
+    pub bytes: u32,
+}
+
+/// Where a list is written: offsets count from a page boundary, page `n` begins at `n * 4096`, and the pages need not
+/// be neighbours.
+pub trait ListMemory {
+    /// Device address of the page that holds `offset`, or `None` past the end.
+    fn page_address(&self, offset: usize) -> Option<u64>;
+
+    /// Stores an entry; false past the end.
+    fn store(&mut self, offset: usize, entry: u64) -> bool;
+}
+
+/// Why a transfer cannot be said in PRPs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrpError {
+    /// There is nothing to transfer.
+    Empty,
+    /// The first byte is not at a multiple of 4.
+    Misaligned,
+    /// A piece is empty, leaves its page, or is not followed by a page's beginning where another one follows it.
+    Gap,
+    /// More pages than the list memory holds.
+    ListFull,
+    /// The sum of the pieces does not fit 32 bits.
+    TooLong,
+}
+
+/// The two fields of the command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prp {
+    /// PRP1.
+    pub prp1: u64,
+    /// PRP2.
+    pub prp2: u64,
+    /// Sum of the pieces in bytes.
+    pub bytes: u32,
+}
+
+/// How many bytes of list memory, begun at a page boundary, a transfer of `bytes` may need at worst (it may begin at
+/// the last dword of a page). 0 where PRP1 and PRP2 suffice.
+pub const fn list_bytes(bytes: u32) -> usize {
+    // PRP1 covers at least one dword of the transfer, the list the rest.
+    let pages = (bytes as usize).saturating_sub(4).div_ceil(PAGE);
+    if pages <= 1 {
+        return 0;
+    }
+    let per_page = PAGE / ENTRY_BYTES;
+    let mut left = pages;
+    let mut total = 0;
+    while left > per_page {
+        left -= per_page - 1;
+        total += PAGE;
+    }
+    total + left * ENTRY_BYTES
+}
+
+/// Builds PRP1, PRP2 and the list from the pieces of a transfer in order. The list begins at `start` (a multiple of 8)
+/// in `list` and is written only from there on; it is not written at all for one or two pages.
+///
+/// # Errors
+/// [`PrpError`]; the list memory may have been written up to there, which is harmless as long as no command names it.
+pub fn build<L: ListMemory>(
+    pieces: impl IntoIterator<Item = Piece>,
+    list: &mut L,
+    start: usize,
+) -> Result<Prp, PrpError> {
+    let mut pieces = pieces.into_iter();
+    let first = pieces.next().ok_or(PrpError::Empty)?;
+    if first.address & 3 != 0 {
+        return Err(PrpError::Misaligned);
+    }
+    let mut ends_page = check_piece(first)?;
+    let mut bytes = first.bytes;
+    let mut writer = Writer {
+        list,
+        next: start,
+        held: None,
+        first: None,
+    };
+    for piece in pieces {
+        if !ends_page || piece.address & PAGE_MASK != 0 {
+            return Err(PrpError::Gap);
+        }
+        ends_page = check_piece(piece)?;
+        bytes = bytes.checked_add(piece.bytes).ok_or(PrpError::TooLong)?;
+        writer.push(piece.address)?;
+    }
+    Ok(Prp {
+        prp1: first.address,
+        prp2: writer.finish()?,
+        bytes,
+    })
+}
+
+/// Checks that a piece stays in its page, and tells whether it reaches the page's end.
+fn check_piece(piece: Piece) -> Result<bool, PrpError> {
+    let end = (piece.address & PAGE_MASK) + u64::from(piece.bytes);
+    if piece.bytes == 0 || end > u64::from(PAGE_BYTES) {
+        return Err(PrpError::Gap);
+    }
+    Ok(end == u64::from(PAGE_BYTES))
+}
+
+/// Writes list entries one behind: only when the next one is known can an entry at the end of a list page tell whether
+/// that place is for it or for the address of the next page.
+struct Writer<'a, L> {
+    list: &'a mut L,
+    next: usize,
+    held: Option<u64>,
+    /// Device address of the list, once an entry was written.
+    first: Option<u64>,
+}
+
+impl<L: ListMemory> Writer<'_, L> {
+    fn push(&mut self, entry: u64) -> Result<(), PrpError> {
+        if let Some(held) = self.held.replace(entry) {
+            if self.first.is_none() {
+                self.first = Some(self.address(self.next)?);
+            }
+            if self.next % PAGE == PAGE - ENTRY_BYTES {
+                let onward = self.next + ENTRY_BYTES;
+                let address = self.address(onward)?;
+                self.store(address)?;
+            }
+            self.store(held)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<u64, PrpError> {
+        match (self.held, self.first) {
+            (None, _) => Ok(0),
+            (Some(second), None) => Ok(second),
+            (Some(last), Some(list)) => {
+                self.store(last)?;
+                Ok(list)
+            }
+        }
+    }
+
+    fn store(&mut self, entry: u64) -> Result<(), PrpError> {
+        if !self.next.is_multiple_of(ENTRY_BYTES) || !self.list.store(self.next, entry) {
+            return Err(PrpError::ListFull);
+        }
+        self.next += ENTRY_BYTES;
+        Ok(())
+    }
+
+    fn address(&self, offset: usize) -> Result<u64, PrpError> {
+        let page = self.list.page_address(offset).ok_or(PrpError::ListFull)?;
+        Ok(page + (offset % PAGE) as u64)
+    }
+}
