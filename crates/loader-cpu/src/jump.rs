@@ -35,13 +35,14 @@ pub fn features() -> Cpu {
     }
 }
 
-/// Masks the legacy interrupt controllers and every fixed or lowest-priority entry of the first I/O APIC.
+/// Turns interrupts off, and masks the legacy interrupt controllers and every fixed or lowest-priority entry of the first I/O APIC.
 ///
 /// # Safety
 /// The machine belongs to the loader alone, and the I/O APIC's address maps to itself.
 pub unsafe fn mask_interrupts() {
     // SAFETY: the caller owns the interrupt controllers; all ones masks every line.
     unsafe {
+        asm!("cli", options(nomem, nostack));
         out(0x21, 0xff);
         out(0xa1, 0xff);
     }
@@ -73,7 +74,7 @@ pub unsafe fn mask_interrupts() {
 ///
 /// # Safety
 /// `start` comes from a successful [`loader::build`] over this machine's memory; interrupts are off; the code runs in 64-bit
-/// mode with four-level paging at an address below 512 GiB that maps to itself and is in the direct map.
+/// mode with four-level paging at an address that maps to itself and is in the direct map.
 pub unsafe fn jump(start: &Start, cpu: Cpu) -> ! {
     if cpu.no_execute {
         // SAFETY: the bit exists, and no table in use has its top bits set by accident (they were reserved until now).

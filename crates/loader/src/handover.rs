@@ -104,8 +104,8 @@ pub struct Handover<'a> {
 /// What to load before the jump into the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// Physical address of the top-level table that has both the kernel's mappings and the first 512 GiB of the direct map
-    /// at their physical addresses.
+    /// Physical address of the top-level table that has the kernel's mappings and, in the lower half, the direct map at its
+    /// physical addresses.
     pub bridge: u64,
     /// Physical address of the top-level table the kernel starts on.
     pub tables: u64,

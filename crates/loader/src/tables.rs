@@ -55,13 +55,15 @@ impl<'m, M: PhysMemory> Tables<'m, M> {
         self.root
     }
 
-    /// A second top-level table, equal but for its lowest slot, through which the first 512 GiB appear at their physical
-    /// addresses too. A front end runs on it for the few instructions between its own tables and the kernel's.
+    /// A second top-level table that also has the direct map at its physical addresses, in the lower half. A front end runs
+    /// on it for the few instructions between its own tables and the kernel's.
     pub fn bridge(&mut self) -> Result<u64, Error> {
+        const HALF: u64 = PAGE_BYTES / 2;
         let bridge = self.table()?;
-        self.memory.copy(bridge, self.root, PAGE_BYTES);
-        let low = read_u64(self.memory, self.root + slot(HHDM, 3));
-        self.memory.write(bridge, &low.to_le_bytes());
+        self.memory.copy(bridge, self.root + HALF, HALF);
+        self.memory.copy(bridge + HALF, self.root + HALF, HALF);
+        // The last slot of a half is the kernel's, which has no place in the lower one.
+        self.memory.zero(bridge + HALF - 8, 8);
         Ok(bridge)
     }
 
