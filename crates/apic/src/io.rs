@@ -1,0 +1,107 @@
+//! I/O APICs (Intel 82093AA datasheet, section 3).
+
+use cpu::Lock;
+use mmio::Registers;
+
+const SELECT: usize = 0x00;
+const WINDOW: usize = 0x10;
+const VERSION: u32 = 0x01;
+const REDIRECTION: u32 = 0x10;
+const MASKED: u32 = 1 << 16;
+const LEVEL: u32 = 1 << 15;
+const ACTIVE_LOW: u32 = 1 << 13;
+
+/// Why an I/O APIC entry could not be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoApicError {
+    /// The global interrupt is not one of this I/O APIC's.
+    NoSuchInput,
+}
+
+/// One I/O APIC.
+#[derive(Debug)]
+pub struct IoApic {
+    registers: Lock<Registers>,
+    first: u32,
+    inputs: u32,
+}
+
+impl IoApic {
+    /// Takes over an I/O APIC whose inputs begin at global interrupt `first`, and masks every entry.
+    pub fn new(registers: Registers, first: u32) -> Self {
+        let this = Self {
+            registers: Lock::new(registers),
+            first,
+            inputs: 0,
+        };
+        let inputs = ((this.read(VERSION) >> 16) & 0xff) + 1;
+        for input in 0..inputs {
+            this.write(REDIRECTION + input * 2 + 1, 0);
+            this.write(REDIRECTION + input * 2, MASKED);
+        }
+        Self { inputs, ..this }
+    }
+
+    /// First global interrupt and count of inputs.
+    pub const fn range(&self) -> (u32, u32) {
+        (self.first, self.inputs)
+    }
+
+    fn read(&self, register: u32) -> u32 {
+        let r = self.registers.lock();
+        // The two registers lie at fixed offsets inside the mapped page.
+        let _ = r.write32(SELECT, register);
+        r.read32(WINDOW).unwrap_or(0)
+    }
+
+    fn write(&self, register: u32, value: u32) {
+        let r = self.registers.lock();
+        let _ = r.write32(SELECT, register);
+        let _ = r.write32(WINDOW, value);
+    }
+
+    fn input(&self, global: u32) -> Result<u32, IoApicError> {
+        global
+            .checked_sub(self.first)
+            .filter(|i| *i < self.inputs)
+            .ok_or(IoApicError::NoSuchInput)
+    }
+
+    /// Routes an input to one CPU's vector and unmasks it.
+    ///
+    /// # Errors
+    /// [`IoApicError::NoSuchInput`].
+    pub fn route(
+        &self,
+        global: u32,
+        vector: u8,
+        apic_id: u32,
+        level: bool,
+        active_low: bool,
+    ) -> Result<(), IoApicError> {
+        let input = self.input(global)?;
+        let mut low = u32::from(vector);
+        if level {
+            low |= LEVEL;
+        }
+        if active_low {
+            low |= ACTIVE_LOW;
+        }
+        self.write(REDIRECTION + input * 2, MASKED);
+        self.write(REDIRECTION + input * 2 + 1, apic_id << 24);
+        self.write(REDIRECTION + input * 2, low);
+        Ok(())
+    }
+
+    /// Masks or unmasks a routed input.
+    ///
+    /// # Errors
+    /// [`IoApicError::NoSuchInput`].
+    pub fn mask(&self, global: u32, masked: bool) -> Result<(), IoApicError> {
+        let input = self.input(global)?;
+        let low = self.read(REDIRECTION + input * 2);
+        let low = if masked { low | MASKED } else { low & !MASKED };
+        self.write(REDIRECTION + input * 2, low);
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! Instructions, descriptor tables, entry paths and per-CPU state of one processor.
+//!
+//! Owns the GDT, TSS and IDT of each CPU, the assembly that enters and leaves the kernel, the switch between two
+//! kernel stacks, and the spin lock. Invariant: it never decides what runs or what a fault means; it calls the two
+//! handlers that the kernel registered. Kernel code runs with interrupts off, always: a lock is never taken twice
+//! by an interrupt on one CPU.
+#![no_std]
+#![allow(unsafe_code)]
+
+mod descriptors;
+mod entry;
+mod features;
+mod lock;
+mod percpu;
+pub mod port;
+mod switch;
+mod tsc;
+
+pub use descriptors::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, load as load_descriptors};
+pub use entry::{
+    Handlers, SyscallFrame, TrapFrame, enter_user, install_syscall, set_handlers, vector_stub,
+};
+pub use features::{Features, enable as enable_features, features};
+pub use lock::{Guard, Lock, relax, set_relax};
+pub use percpu::{CpuBlock, MAX_CPUS, index, install as install_percpu, set_kernel_stack};
+pub use switch::{prepare_stack, switch_stacks};
+pub use tsc::read as read_tsc;
+
+/// Waits for an interrupt with interrupts on, then turns them off again.
+pub fn wait_for_interrupt() {
+    // SAFETY: `sti; hlt` is atomic against a wake-up in between; the kernel runs with interrupts off around it.
+    unsafe { core::arch::asm!("sti", "hlt", "cli", options(nomem, nostack)) };
+}
+
+/// Stops this CPU for good.
+pub fn halt_forever() -> ! {
+    loop {
+        // SAFETY: interrupts off and halt; an NMI wakes it, and the loop halts again.
+        unsafe { core::arch::asm!("cli", "hlt", options(nomem, nostack)) };
+    }
+}
+
+/// Sets the FS base of the running thread.
+pub fn set_fs_base(address: u64) {
+    let mut msr = x86_64::registers::model_specific::Msr::new(0xc000_0100);
+    // SAFETY: IA32_FS_BASE with a canonical lower-half address; the kernel itself never uses FS.
+    unsafe { msr.write(address & 0x0000_7fff_ffff_ffff) };
+}
+
+/// Physical address of the page-table root in use.
+pub fn current_root() -> u64 {
+    x86_64::registers::control::Cr3::read()
+        .0
+        .start_address()
+        .as_u64()
+}
+
+/// Loads a page-table root.
+///
+/// # Safety
+/// `root` is the physical address of a PML4 that maps the kernel exactly as the current one does.
+pub unsafe fn load_root(root: u64) {
+    // SAFETY: the caller promises a root that keeps every kernel mapping.
+    unsafe { core::arch::asm!("mov cr3, {}", in(reg) root, options(nostack, preserves_flags)) };
+}
+
+/// Drops this CPU's translation of one page.
+pub fn invalidate_page(address: u64) {
+    // SAFETY: INVLPG has no effect but dropping a cached translation.
+    unsafe {
+        core::arch::asm!("invlpg [{}]", in(reg) address, options(nostack, preserves_flags));
+    }
+}
+
+/// The address that the last page fault on this CPU named.
+pub fn fault_address() -> u64 {
+    x86_64::registers::control::Cr2::read_raw()
+}

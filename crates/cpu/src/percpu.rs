@@ -1,0 +1,54 @@
+use core::mem::offset_of;
+
+/// The most CPUs the kernel starts.
+pub const MAX_CPUS: usize = 64;
+
+/// What the entry paths find through GS. One per CPU, never moved.
+#[derive(Debug)]
+#[repr(C)]
+pub struct CpuBlock {
+    /// Its own address.
+    pub address: u64,
+    /// Top of the kernel stack of the thread that runs.
+    pub kernel_stack: u64,
+    /// Scratch for the user stack pointer at system call entry.
+    pub user_stack: u64,
+    /// Dense number of this CPU.
+    pub index: u32,
+    /// Local APIC identifier.
+    pub apic_id: u32,
+}
+
+pub(crate) const KERNEL_STACK: usize = offset_of!(CpuBlock, kernel_stack);
+pub(crate) const USER_STACK: usize = offset_of!(CpuBlock, user_stack);
+const INDEX: usize = offset_of!(CpuBlock, index);
+
+/// Makes `block` this CPU's block.
+///
+/// # Safety
+/// Runs once on each CPU, before anything calls [`index`]; `block` is used by this CPU alone.
+pub unsafe fn install(block: &'static mut CpuBlock) {
+    block.address = core::ptr::from_mut(block) as u64;
+    let address = x86_64::VirtAddr::new(block.address);
+    x86_64::registers::model_specific::GsBase::write(address);
+    x86_64::registers::model_specific::KernelGsBase::write(x86_64::VirtAddr::zero());
+}
+
+/// Dense number of the CPU this runs on.
+pub fn index() -> usize {
+    let value: u32;
+    // SAFETY: GS points at this CPU's block from `install` on.
+    unsafe {
+        core::arch::asm!("mov {:e}, gs:[{}]", out(reg) value, const INDEX, options(nostack, preserves_flags, readonly));
+    }
+    value as usize
+}
+
+/// Sets the stack that the next entry from user mode starts on.
+pub fn set_kernel_stack(top: u64) {
+    // SAFETY: GS points at this CPU's block; only this CPU writes it.
+    unsafe {
+        core::arch::asm!("mov gs:[{}], {}", const KERNEL_STACK, in(reg) top, options(nostack, preserves_flags));
+    }
+    crate::descriptors::set_ring0_stack(top);
+}

@@ -1,0 +1,182 @@
+//! Physical frames: who owns each, and when it may be handed out again.
+//!
+//! Owns the allocator of physical memory and the direct map's base. A run of frames is a [`Frames`] value and has one
+//! owner; it returns to the allocator only with a [`ShootdownReceipt`], scrubbed. Invariant: it never hands out a
+//! frame that still holds another owner's bytes, and never knows what a frame is used for.
+#![no_std]
+#![allow(unsafe_code)]
+
+mod buddy;
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use cpu::Lock;
+use mmio::SharedBytes;
+
+use buddy::Buddy;
+pub use buddy::MAX_ORDER;
+
+/// Bytes of a frame.
+pub const FRAME_BYTES: u64 = 4096;
+
+static ALLOCATOR: Lock<Option<Buddy>> = Lock::new(None);
+static DIRECT_MAP: AtomicU64 = AtomicU64::new(0);
+
+/// Proof that no CPU holds a translation to the frames that are about to be freed.
+///
+/// Made by `paging` after every CPU that could have one has dropped it.
+#[derive(Debug)]
+#[must_use]
+pub struct ShootdownReceipt(());
+
+impl ShootdownReceipt {
+    /// Makes a receipt.
+    ///
+    /// # Safety
+    /// No CPU can still reach the frames it will be used for through anything but the direct map.
+    pub const unsafe fn after_shootdown() -> Self {
+        Self(())
+    }
+}
+
+/// A naturally aligned run of 2^order frames with one owner.
+///
+/// It is never freed implicitly: dropping the value keeps the frames out of the allocator for good, which is what
+/// quarantine means.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Frames {
+    first: u32,
+    order: u8,
+}
+
+impl Frames {
+    /// Physical address of the first byte.
+    pub const fn address(&self) -> u64 {
+        self.first as u64 * FRAME_BYTES
+    }
+
+    /// Count of frames.
+    pub const fn count(&self) -> u32 {
+        1 << self.order
+    }
+
+    /// Length in bytes.
+    pub const fn bytes(&self) -> usize {
+        (FRAME_BYTES as usize) << self.order
+    }
+
+    /// The bytes through the direct map.
+    pub fn shared(&self) -> SharedBytes {
+        // SAFETY: the run is owned by this value and lies in the direct map for good.
+        unsafe { SharedBytes::new(direct_map(self.address()), self.bytes()) }
+    }
+
+    /// Returns the run to the allocator, scrubbed here.
+    pub fn free(self, _receipt: ShootdownReceipt) {
+        let _ = self.shared().zero(0, self.bytes());
+        with(|a| a.free(self.first, self.order, false));
+    }
+
+    /// Returns a run that its owner has scrubbed already.
+    pub fn free_scrubbed(self, _receipt: ShootdownReceipt) {
+        with(|a| a.free(self.first, self.order, false));
+    }
+
+    /// Returns a run that was never mapped anywhere but in the direct map.
+    pub fn free_unmapped(self) {
+        // SAFETY: this method's contract: page tables, kernel stacks' backing and buffers of the kernel itself.
+        self.free(unsafe { ShootdownReceipt::after_shootdown() });
+    }
+
+    /// Splits the run into its single frames, each with its own owner from now on.
+    pub fn split(self) -> impl Iterator<Item = Self> {
+        (self.first..self.first + self.count()).map(|first| Self { first, order: 0 })
+    }
+}
+
+/// How much memory there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Frames the allocator was given.
+    pub total: u64,
+    /// Frames free now.
+    pub free: u64,
+}
+
+fn with<R: Default>(f: impl FnOnce(&mut Buddy) -> R) -> R {
+    ALLOCATOR.lock().as_mut().map_or_else(R::default, f)
+}
+
+/// Starts the allocator. `regions` are the usable ranges in bytes, page-aligned and apart; `top` is the end of
+/// the highest address that will ever be added. The table of frames is carved out of the first region that has room.
+/// Returns `false` when none has.
+///
+/// # Safety
+/// Runs once, on one CPU. The regions are unused memory, and all of it is mapped at `direct_map_base`.
+pub unsafe fn initialise(direct_map_base: u64, regions: &[(u64, u64)], top: u64) -> bool {
+    DIRECT_MAP.store(direct_map_base, Ordering::Release);
+    let count = top / FRAME_BYTES;
+    let table_bytes = (count * buddy::RECORD_BYTES as u64).next_multiple_of(FRAME_BYTES);
+    let Some(&(home, _)) = regions
+        .iter()
+        .find(|(start, end)| end - start > table_bytes)
+    else {
+        return false;
+    };
+    // SAFETY: the range lies in an unused region and in the direct map; nobody else gets it.
+    let mut buddy = unsafe { Buddy::new(direct_map(home).cast(), count as usize) };
+    for &(start, end) in regions {
+        let start = if start == home {
+            start + table_bytes
+        } else {
+            start
+        };
+        buddy.add(start / FRAME_BYTES, end / FRAME_BYTES);
+    }
+    *ALLOCATOR.lock() = Some(buddy);
+    true
+}
+
+/// Gives the allocator more memory, in whole frames: what the loader had in use.
+///
+/// # Safety
+/// The range is unused from now on, lies below the `top` of [`initialise`], and is in the direct map.
+pub unsafe fn add(start: u64, end: u64) {
+    with(|a| a.add(start.div_ceil(FRAME_BYTES), end / FRAME_BYTES));
+}
+
+/// The direct map's address of a physical address.
+pub fn direct_map(physical: u64) -> *mut u8 {
+    (DIRECT_MAP.load(Ordering::Relaxed).wrapping_add(physical)) as *mut u8
+}
+
+/// Allocates 2^order zeroed frames in one run.
+pub fn allocate(order: u8) -> Option<Frames> {
+    let (first, order, dirty) = with(|a| a.allocate(order))?;
+    let frames = Frames { first, order };
+    if dirty {
+        let _ = frames.shared().zero(0, frames.bytes());
+    }
+    Some(frames)
+}
+
+/// Allocates one zeroed run of at least `bytes`.
+pub fn allocate_bytes(bytes: usize) -> Option<Frames> {
+    let frames = bytes.div_ceil(FRAME_BYTES as usize).max(1);
+    let order = frames.checked_next_power_of_two()?.trailing_zeros();
+    allocate(u8::try_from(order).ok()?)
+}
+
+/// Takes back the single frame at `address`, which its owner keeps as a bare address: page tables do.
+pub fn adopt(address: u64) -> Frames {
+    Frames {
+        first: (address / FRAME_BYTES) as u32,
+        order: 0,
+    }
+}
+
+/// How much is free.
+pub fn stats() -> Stats {
+    with(|a| a.stats())
+}

@@ -1,0 +1,158 @@
+//! The kernel's upper half: direct map, image, stacks, device registers.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use cpu::Lock;
+
+use crate::DIRECT_MAP_BASE;
+use crate::table::{Access, GLOBAL, LARGE, NO_EXECUTE, PRESENT, WRITE, index, slot, walk_making};
+
+static ROOT: AtomicU64 = AtomicU64::new(0);
+const STACKS: u64 = 0xffff_c000_0000_0000;
+const DEVICES: u64 = 0xffff_d000_0000_0000;
+static NEXT_STACK: Lock<u64> = Lock::new(STACKS);
+static NEXT_DEVICE: Lock<u64> = Lock::new(DEVICES);
+static FREE_STACKS: Lock<[u64; 64]> = Lock::new([0; 64]);
+
+/// Pages of a kernel stack.
+const STACK_PAGES: u64 = 8;
+const TWO_MIB: u64 = 2 << 20;
+const ONE_GIB: u64 = 1 << 30;
+
+/// One section of the kernel image.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelSection {
+    /// First address, page-aligned.
+    pub start: u64,
+    /// End address, page-aligned.
+    pub end: u64,
+    /// What it allows.
+    pub access: Access,
+}
+
+/// Root of the kernel's own space: nothing in the lower half.
+pub fn kernel_root() -> u64 {
+    ROOT.load(Ordering::Relaxed)
+}
+
+/// Builds the kernel's tables. `memory` is what the direct map covers, in bytes; `virtual_to_physical` is what to add
+/// to an image address, wrapping, to get where the loader put it. Returns `None` when memory is short.
+///
+/// # Safety
+/// Runs once, after `frames::initialise`, while the loader's tables are still in use and map the same image.
+pub unsafe fn initialise(
+    memory: &[(u64, u64)],
+    sections: &[KernelSection],
+    virtual_to_physical: u64,
+    gib_pages: bool,
+) -> Option<u64> {
+    let root = frames::allocate(0)?.address();
+    ROOT.store(root, Ordering::Release);
+    for &(start, end) in memory {
+        let mut at = start & !4095;
+        while at < end {
+            let left = end - at;
+            let virtual_address = DIRECT_MAP_BASE + at;
+            let (leaf, step) = if gib_pages && at % ONE_GIB == 0 && left >= ONE_GIB {
+                (2, ONE_GIB)
+            } else if at % TWO_MIB == 0 && left >= TWO_MIB {
+                (1, TWO_MIB)
+            } else {
+                (0, 4096)
+            };
+            let large = if leaf > 0 { LARGE } else { 0 };
+            let s = walk_making(root, virtual_address, leaf, 0)?;
+            s.set(at | PRESENT | WRITE | NO_EXECUTE | GLOBAL | large);
+            at += step;
+        }
+    }
+    for section in sections {
+        let mut at = section.start & !4095;
+        while at < section.end {
+            let s = walk_making(root, at, 0, 0)?;
+            s.set(at.wrapping_add(virtual_to_physical) | section.access.bits() | GLOBAL);
+            at += 4096;
+        }
+    }
+    // Every process copies the upper half once, so the top-level entries of what grows later must exist now.
+    for area in [STACKS, DEVICES] {
+        let top = slot(root, index(area, 3));
+        if top.get() & PRESENT == 0 {
+            top.set(frames::allocate(0)?.address() | PRESENT | WRITE);
+        }
+    }
+    Some(root)
+}
+
+/// A kernel stack with an unmapped page below it. Stacks are never unmapped; a dropped one is used again.
+#[derive(Debug)]
+pub struct KernelStack {
+    top: u64,
+}
+
+impl KernelStack {
+    /// The 16-byte aligned end of the stack.
+    pub const fn top(&self) -> u64 {
+        self.top
+    }
+}
+
+impl Drop for KernelStack {
+    fn drop(&mut self) {
+        let mut free = FREE_STACKS.lock();
+        if let Some(place) = free.iter_mut().find(|p| **p == 0) {
+            *place = self.top;
+        }
+        // With 64 spare stacks already, this one's pages stay mapped and unused.
+    }
+}
+
+/// Allocates a kernel stack.
+pub fn new_stack() -> Option<KernelStack> {
+    if let Some(place) = FREE_STACKS.lock().iter_mut().find(|p| **p != 0) {
+        return Some(KernelStack {
+            top: core::mem::take(place),
+        });
+    }
+    let mut next = NEXT_STACK.lock();
+    let base = *next + 4096;
+    for page in 0..STACK_PAGES {
+        let s = walk_making(kernel_root(), base + page * 4096, 0, 0)?;
+        s.set(frames::allocate(0)?.address() | Access::ReadWrite.bits() | GLOBAL);
+    }
+    let top = base + STACK_PAGES * 4096;
+    *next = top;
+    Some(KernelStack { top })
+}
+
+/// Why registers could not be mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapDeviceError {
+    /// The range is empty or wraps.
+    OutOfRange,
+    /// No frame for a page table.
+    NoMemory,
+}
+
+/// Maps device registers into the kernel, uncached, for good. Returns the address of byte `physical`.
+///
+/// # Errors
+/// See [`MapDeviceError`].
+pub fn map_device(physical: u64, bytes: u64) -> Result<*mut u8, MapDeviceError> {
+    let end = physical
+        .checked_add(bytes)
+        .filter(|_| bytes != 0)
+        .ok_or(MapDeviceError::OutOfRange)?;
+    let first = physical & !4095;
+    let pages = (end - first).div_ceil(4096);
+    let mut next = NEXT_DEVICE.lock();
+    let base = *next;
+    for page in 0..pages {
+        let s =
+            walk_making(kernel_root(), base + page * 4096, 0, 0).ok_or(MapDeviceError::NoMemory)?;
+        s.set((first + page * 4096) | Access::Device.bits() | GLOBAL);
+    }
+    // One unmapped page between ranges.
+    *next = base + (pages + 1) * 4096;
+    Ok((base + (physical - first)) as *mut u8)
+}

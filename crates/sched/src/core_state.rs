@@ -1,0 +1,131 @@
+//! What each CPU has: its queue, its timers, what it runs.
+
+use alloc::sync::Arc;
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use cpu::{Lock, MAX_CPUS};
+use paging::AddressSpace;
+
+use crate::Task;
+use crate::run_queue::RunQueue;
+use crate::timer::TimerHeap;
+
+/// Only the CPU itself touches these, with interrupts off.
+#[derive(Debug, Default)]
+pub(crate) struct Local {
+    pub(crate) current: Option<Arc<Task>>,
+    pub(crate) previous: Option<Arc<Task>>,
+    pub(crate) idle: Option<Arc<Task>>,
+    pub(crate) loaded: Option<Arc<AddressSpace>>,
+    pub(crate) switched_at: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) local: UnsafeCell<Local>,
+    pub(crate) queue: Lock<RunQueue>,
+    pub(crate) timers: Lock<TimerHeap>,
+    pub(crate) need_resched: AtomicBool,
+    pub(crate) online: AtomicBool,
+    pub(crate) idle: AtomicBool,
+    pub(crate) priority: AtomicU8,
+    pub(crate) apic_id: AtomicU32,
+    pub(crate) quantum_end: AtomicU64,
+    pub(crate) armed_for: AtomicU64,
+    pub(crate) switches: AtomicU64,
+}
+
+// SAFETY: `local` is only reached through `local()`, by its own CPU with interrupts off; the rest is locked or atomic.
+unsafe impl Sync for Core {}
+
+static CORES: [Core; MAX_CPUS] = [const {
+    Core {
+        local: UnsafeCell::new(Local {
+            current: None,
+            previous: None,
+            idle: None,
+            loaded: None,
+            switched_at: 0,
+        }),
+        queue: Lock::new(RunQueue::new()),
+        timers: Lock::new(TimerHeap::new()),
+        need_resched: AtomicBool::new(false),
+        online: AtomicBool::new(false),
+        idle: AtomicBool::new(false),
+        priority: AtomicU8::new(0),
+        apic_id: AtomicU32::new(0),
+        quantum_end: AtomicU64::new(u64::MAX),
+        armed_for: AtomicU64::new(u64::MAX),
+        switches: AtomicU64::new(0),
+    }
+}; MAX_CPUS];
+static COUNT: AtomicUsize = AtomicUsize::new(1);
+static TASKS: AtomicUsize = AtomicUsize::new(0);
+
+pub(crate) fn core(cpu: usize) -> &'static Core {
+    &CORES[cpu % MAX_CPUS]
+}
+
+pub(crate) fn this() -> &'static Core {
+    core(cpu::index())
+}
+
+/// This CPU's private part.
+///
+/// # Safety
+/// The reference ends before anything else on this CPU calls `local` again.
+#[allow(clippy::mut_from_ref)]
+pub(crate) unsafe fn local() -> &'static mut Local {
+    // SAFETY: only this CPU reaches its own element, and the caller keeps the borrows apart.
+    unsafe { &mut *this().local.get() }
+}
+
+/// How many CPUs run; numbers are dense.
+pub fn cpu_count() -> usize {
+    COUNT.load(Ordering::Acquire)
+}
+
+/// Announces that CPUs `0..count` are online.
+pub fn set_cpu_count(count: usize) {
+    COUNT.store(count.clamp(1, MAX_CPUS), Ordering::Release);
+}
+
+/// Marks this CPU online under its local APIC identifier.
+pub fn online(apic_id: u32) {
+    let core = this();
+    core.apic_id.store(apic_id, Ordering::Relaxed);
+    core.online.store(true, Ordering::Release);
+}
+
+/// One CPU's figures.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuSummary {
+    /// Local APIC identifier.
+    pub apic_id: u32,
+    /// Whether it came up.
+    pub online: bool,
+    /// Switches so far.
+    pub switches: u64,
+}
+
+/// Figures of CPU `cpu`.
+pub fn summary(cpu: usize) -> CpuSummary {
+    let c = core(cpu);
+    CpuSummary {
+        apic_id: c.apic_id.load(Ordering::Relaxed),
+        online: c.online.load(Ordering::Acquire),
+        switches: c.switches.load(Ordering::Relaxed),
+    }
+}
+
+/// Makes room in every queue and heap for one more task.
+pub(crate) fn reserve_for_task() {
+    let tasks = TASKS.fetch_add(1, Ordering::Relaxed) + 1;
+    if tasks.is_power_of_two() || tasks == 1 {
+        for cpu in 0..cpu_count() {
+            core(cpu).queue.lock().reserve(tasks * 2);
+            core(cpu).timers.lock().reserve(tasks * 2);
+        }
+    }
+}
