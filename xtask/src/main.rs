@@ -12,6 +12,7 @@ mod run;
 mod serial;
 mod session;
 mod setup;
+mod smoke;
 mod toolchain;
 
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ use clap::{Parser, Subcommand};
 use crate::build::{Builder, Kind};
 use crate::project::Project;
 use crate::run::RunArgs;
+use crate::smoke::SmokeArgs;
+use crate::smoke::snapshot::{self, SnapshotArgs};
 use crate::toolchain::Toolchain;
 
 #[derive(Parser)]
@@ -40,6 +43,8 @@ enum Verb {
     Setup,
     /// Build and boot to the shell
     Run(RunArgs),
+    /// Boot smokes and judge what they say
+    Smoke(SmokeArgs),
     /// Build everything that runs in the guest
     Build {
         /// Only this package; prints the path of each program
@@ -52,6 +57,9 @@ enum Verb {
         #[arg(long)]
         sabotage: bool,
     },
+    /// Compare one snapshot (xtask calls this itself)
+    #[command(hide = true)]
+    SnapshotCompare(SnapshotArgs),
 }
 
 fn main() -> ExitCode {
@@ -66,11 +74,21 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<ExitCode> {
     let project = Project::load()?;
+    // These need nothing of the machine.
+    match &cli.verb {
+        Verb::SnapshotCompare(args) => return snapshot::compare_here(&project, args),
+        Verb::Smoke(args) if args.is_list() => {
+            smoke::list();
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
+    }
     setup::ensure(&project, cli.yes)?;
     let toolchain = Toolchain::find(&project)?;
     eprintln!("{}", toolchain.story);
     match cli.verb {
-        Verb::Setup => {}
+        Verb::Setup | Verb::SnapshotCompare(_) => {}
+        Verb::Smoke(args) => return smoke::run(&project, &toolchain, &args),
         Verb::Run(args) => return run::run(&project, &toolchain, args),
         Verb::Build {
             package,

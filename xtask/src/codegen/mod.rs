@@ -1,0 +1,140 @@
+//! Generates `crates/schema/src/generated` from `schema/*.capnp`: our own stubs for files with interfaces, the
+//! `capnpc` crate's output for files of plain structs.
+//!
+//! Invariant: the output depends on the schema files and the generators alone, never on paths, times or order of
+//! directory entries.
+
+mod emit;
+mod method;
+mod model;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// Where the output lies, from the workspace root.
+const OUTPUT: &str = "crates/schema/src/generated";
+
+/// Generates everything. With `check`, changes nothing and fails, naming the files, when the committed output differs.
+pub fn run(check: bool) -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("xtask lies in the workspace")?;
+    let output = root.join(OUTPUT);
+    let fresh = generate(root)?;
+    let committed = read_all(&output)?;
+    let mut differs: Vec<&String> = fresh
+        .iter()
+        .filter(|(name, text)| committed.get(*name) != Some(text))
+        .map(|(name, _)| name)
+        .collect();
+    differs.extend(committed.keys().filter(|name| !fresh.contains_key(*name)));
+    if check {
+        if !differs.is_empty() {
+            for name in &differs {
+                eprintln!("{OUTPUT}/{name} differs from what the schema gives");
+            }
+            bail!("run `cargo xtask codegen` and commit the result");
+        }
+        return Ok(());
+    }
+    fs::create_dir_all(&output)?;
+    for name in &differs {
+        let path = output.join(name);
+        match fresh.get(*name) {
+            Some(text) => fs::write(&path, text)?,
+            None => fs::remove_file(&path)?,
+        }
+        println!("{OUTPUT}/{name}");
+    }
+    Ok(())
+}
+
+/// All generated files, formatted, by name.
+fn generate(root: &Path) -> Result<BTreeMap<String, String>> {
+    let folder = tempfile::tempdir()?;
+    let mut schemas: Vec<PathBuf> = fs::read_dir(root.join("schema"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    schemas.retain(|path| path.extension().is_some_and(|e| e == "capnp"));
+    schemas.sort();
+    let names: Vec<&str> = schemas
+        .iter()
+        .filter_map(|path| path.file_name()?.to_str())
+        .collect();
+
+    let request = request(root, &names)?;
+    let model = model::load(&request)?;
+    let mut modules = Vec::new();
+    for file in &model.files {
+        if file.interfaces.is_empty() {
+            if file.has_structs {
+                capnpc(root, &file.name, folder.path())?;
+                modules.push(format!("{}_capnp", file.stem));
+            }
+        } else {
+            let name = format!("{}_stub.rs", file.stem);
+            fs::write(folder.path().join(name), emit::file(&model, file)?)?;
+            modules.push(format!("{}_stub", file.stem));
+        }
+    }
+    fs::write(folder.path().join("mod.rs"), emit::index(&model, &modules))?;
+    format(folder.path())?;
+    read_all(folder.path())
+}
+
+/// The compiler's description of the named schemas.
+fn request(root: &Path, names: &[&str]) -> Result<Vec<u8>> {
+    let run = Command::new("capnp")
+        .args(["compile", "--no-standard-import", "-I.", "-o-"])
+        .args(names)
+        .current_dir(root.join("schema"))
+        .output()
+        .context("cannot run `capnp`; on Debian it is in the package capnproto")?;
+    ensure!(
+        run.status.success(),
+        "capnp: {}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+    Ok(run.stdout)
+}
+
+/// Structs and enums only, as the `capnpc` crate writes them.
+fn capnpc(root: &Path, name: &str, folder: &Path) -> Result<()> {
+    let request = request(root, &[name])?;
+    capnpc::codegen::CodeGenerationCommand::new()
+        .output_directory(folder)
+        .default_parent_module(vec!["generated".into()])
+        .run(request.as_slice())
+        .with_context(|| format!("capnpc: {name}"))
+}
+
+fn format(folder: &Path) -> Result<()> {
+    let files = read_all(folder)?;
+    let status = Command::new("rustfmt")
+        .args(["--edition", "2024", "--config", "max_width=120"])
+        .args(files.keys().filter(|name| *name != "mod.rs"))
+        .current_dir(folder)
+        .status()
+        .context("cannot run rustfmt")?;
+    ensure!(status.success(), "rustfmt refused the generated code");
+    Ok(())
+}
+
+fn read_all(folder: &Path) -> Result<BTreeMap<String, String>> {
+    let mut files = BTreeMap::new();
+    if !folder.exists() {
+        return Ok(files);
+    }
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "rs") {
+            let name = path.file_name().context("a file has a name")?;
+            files.insert(name.to_string_lossy().into_owned(), fs::read_to_string(&path)?);
+        }
+    }
+    Ok(files)
+}

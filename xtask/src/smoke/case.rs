@@ -1,0 +1,262 @@
+//! What a smoke is: one question, the machine and stimulus that ask it, and the facts that answer it.
+//!
+//! Invariant: a case only describes; it never runs anything before its turn and never decides its own verdict.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::serial::Serial;
+use crate::session::{Session, Waited};
+
+/// One smoke. Cases register themselves: `inventory::submit! { Smoke { name: "boot", ..., ..Smoke::DEFAULT } }`.
+///
+/// Facts are written `@topic key=value`; a text without `@` means a line that contains it.
+pub struct Smoke {
+    /// Its name on the command line, and its snapshot's.
+    pub name: &'static str,
+    /// The question it answers, as one sentence.
+    pub question: &'static str,
+    /// The rows of `docs/rows.toml` it proves.
+    pub rows: &'static [&'static str],
+    /// The system it boots, below `manifests/`.
+    pub manifest: &'static str,
+    /// Further words on the kernel's command line.
+    pub cmdline: &'static str,
+    /// What starts the guest.
+    pub boot: Boot,
+    /// Number of CPUs.
+    pub smp: u32,
+    /// Memory in mebibytes.
+    pub memory_mib: u32,
+    /// NVMe disks, made anew for each run.
+    pub disks: &'static [SmokeDisk],
+    /// Further arguments of QEMU.
+    pub extra: &'static [&'static str],
+    /// What is done to the guest, in order. It must lead to the guest's end.
+    pub steps: &'static [Step],
+    /// Facts that must be there, in the order in which they come about.
+    pub required: &'static [&'static str],
+    /// Facts that must not be there.
+    pub forbidden: &'static [&'static str],
+    /// The exit code of a pass.
+    pub exit: i64,
+    /// Whether the snapshot is sorted, because the order of lines is not fixed (several CPUs).
+    pub sorted: bool,
+    /// Seconds after which a guest that still talks is stopped.
+    pub limit_s: u64,
+}
+
+/// What starts the guest of a smoke.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Boot {
+    /// QEMU's `-kernel` with the PVH loader.
+    Direct,
+    /// UEFI firmware and the UEFI loader.
+    Uefi,
+}
+
+/// A disk image of a smoke.
+pub struct SmokeDisk {
+    /// The file's name in the smoke's work folder.
+    pub name: &'static str,
+    /// Makes the image at this path.
+    pub make: fn(&Path) -> Result<()>,
+}
+
+/// One part of the stimulus.
+pub enum Step {
+    /// Waits for a fact or text that comes after the step before.
+    Wait(&'static str),
+    /// Waits for the prompt and types a line.
+    Type(&'static str),
+    /// Waits for the prompt, so that everything typed before has been done.
+    Prompt,
+    /// Sends bytes at once, prompt or not.
+    Send(&'static [u8]),
+    /// Runs something on the host.
+    Peer(fn(&mut Peer<'_>) -> Result<()>),
+}
+
+/// What a [`Step::Peer`] works with.
+pub struct Peer<'a> {
+    /// The running guest.
+    pub session: &'a mut Session,
+    /// The smoke's work folder, with its disks.
+    pub work: &'a Path,
+    /// When the smoke is stopped.
+    pub deadline: Instant,
+}
+
+impl Smoke {
+    /// What most smokes have in common.
+    pub const DEFAULT: Self = Self {
+        name: "",
+        question: "",
+        rows: &[],
+        manifest: "default",
+        cmdline: "",
+        boot: Boot::Direct,
+        smp: 1,
+        memory_mib: 512,
+        disks: &[],
+        extra: &[],
+        steps: &[],
+        required: &[],
+        forbidden: &[],
+        exit: 0,
+        sorted: false,
+        limit_s: 300,
+    };
+}
+
+inventory::collect!(Smoke);
+
+/// All smokes by name.
+pub fn all() -> Vec<&'static Smoke> {
+    let mut smokes: Vec<_> = inventory::iter::<Smoke>.into_iter().collect();
+    smokes.sort_by_key(|smoke| smoke.name);
+    smokes
+}
+
+/// The smokes that `patterns` name (`all`, names, globs), each once, by name.
+pub fn select(patterns: &[String]) -> Result<Vec<&'static Smoke>> {
+    let smokes = all();
+    let mut chosen: Vec<&'static Smoke> = Vec::new();
+    for pattern in patterns {
+        let matching: Vec<_> = smokes
+            .iter()
+            .copied()
+            .filter(|smoke| pattern == "all" || is_match(pattern, smoke.name))
+            .collect();
+        if matching.is_empty() && pattern != "all" {
+            let names: Vec<_> = smokes.iter().map(|smoke| smoke.name).collect();
+            bail!(
+                "no smoke is called {pattern:?}; there are: {}",
+                names.join(" ")
+            );
+        }
+        chosen.extend(matching);
+    }
+    chosen.sort_by_key(|smoke| smoke.name);
+    chosen.dedup_by_key(|smoke| smoke.name);
+    Ok(chosen)
+}
+
+/// Whether `name` fits `glob`, in which `*` stands for any characters and `?` for one.
+pub fn is_match(glob: &str, name: &str) -> bool {
+    match (glob.chars().next(), name.chars().next()) {
+        (None, None) => true,
+        (Some('*'), _) => {
+            let rest = glob.get(1..).unwrap_or_default();
+            (0..=name.len()).any(|at| name.get(at..).is_some_and(|tail| is_match(rest, tail)))
+        }
+        (Some(wanted), Some(found)) if wanted == '?' || wanted == found => is_match(
+            glob.get(wanted.len_utf8()..).unwrap_or_default(),
+            name.get(found.len_utf8()..).unwrap_or_default(),
+        ),
+        _ => false,
+    }
+}
+
+/// Does the steps; `Err` holds which one did not come to its end, and why.
+pub fn perform(
+    steps: &[Step],
+    session: &mut Session,
+    work: &Path,
+    deadline: Instant,
+) -> Result<(), String> {
+    let mut from = 0;
+    for (number, step) in steps.iter().enumerate() {
+        let failed = |what: &str, waited: Waited| {
+            let why = match waited {
+                Waited::Seen => return Ok(()),
+                Waited::Ended => "the guest ended",
+                Waited::Silent => "the guest fell silent",
+                Waited::Late => "the time was over",
+            };
+            Err(format!(
+                "step {}: {why} while waiting for {what}",
+                number + 1
+            ))
+        };
+        let broken = |error: anyhow::Error| format!("step {}: {error:#}", number + 1);
+        match *step {
+            Step::Wait(expected) => {
+                let mut found = from;
+                let waited = session.wait(deadline, |serial| {
+                    let tail = serial.lines().get(from..).unwrap_or_default();
+                    let at = tail
+                        .iter()
+                        .position(|line| super::verdict::shows(line, expected));
+                    at.inspect(|at| found = from + at + 1).is_some()
+                });
+                failed(expected, waited)?;
+                from = found;
+            }
+            Step::Type(line) => {
+                failed(
+                    "the prompt",
+                    session.wait(deadline, Serial::is_prompt_ready),
+                )?;
+                from = session.serial().lines().len();
+                session.answer_prompt(line, deadline).map_err(broken)?;
+            }
+            Step::Prompt => failed(
+                "the prompt",
+                session.wait(deadline, Serial::is_prompt_ready),
+            )?,
+            Step::Send(bytes) => {
+                from = session.serial().lines().len();
+                session.send(bytes).map_err(broken)?;
+            }
+            Step::Peer(act) => act(&mut Peer {
+                session,
+                work,
+                deadline,
+            })
+            .map_err(broken)?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_match;
+
+    #[test]
+    fn globs_match_whole_names() {
+        assert!(is_match("nvme-*", "nvme-fat-read"));
+        assert!(is_match("*-read", "nvme-fat-read"));
+        assert!(is_match("sm?", "smp"));
+        assert!(is_match("*", ""));
+        assert!(!is_match("boot", "boot-uefi"));
+        assert!(!is_match("sm?", "sm"));
+    }
+
+    #[test]
+    fn every_smoke_is_complete_and_has_its_own_name() {
+        let smokes = super::all();
+        for smoke in &smokes {
+            assert!(
+                !smoke.name.is_empty() && smoke.question.ends_with('?'),
+                "{}",
+                smoke.name
+            );
+            assert!(
+                !smoke.required.is_empty(),
+                "{} asks for no fact",
+                smoke.name
+            );
+            for fact in smoke.required.iter().chain(smoke.forbidden) {
+                if let Some(pattern) = fact.strip_prefix('@') {
+                    evidence::Pattern::parse(pattern)
+                        .unwrap_or_else(|error| panic!("{}: {fact}: {error}", smoke.name));
+                }
+            }
+        }
+        assert!(smokes.windows(2).all(|pair| pair[0].name != pair[1].name));
+    }
+}

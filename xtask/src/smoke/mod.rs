@@ -1,0 +1,142 @@
+//! `cargo xtask smoke`: boots that answer one question each, and sabotages that show each answer can be no.
+
+pub mod case;
+mod cases;
+pub mod runner;
+pub mod sabotage;
+pub mod snapshot;
+pub mod verdict;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::project::Project;
+use crate::qemu::{Accel, choose_accel};
+use crate::smoke::case::Smoke;
+use crate::smoke::runner::{Options, Runner, Tally, Trial};
+use crate::toolchain::Toolchain;
+
+/// What `cargo xtask smoke` takes.
+#[derive(Args, Debug)]
+pub struct SmokeArgs {
+    /// Names, globs, or `all`
+    #[arg(required_unless_present_any = ["list", "sabotage"])]
+    names: Vec<String>,
+    /// Say what there is, and run nothing
+    #[arg(long)]
+    list: bool,
+    /// Run on the sabotage kernel: a point, a glob of points, `all`, or `none` (no point chosen: every smoke must pass)
+    #[arg(long, visible_alias = "point", value_name = "POINT")]
+    sabotage: Option<String>,
+    /// How QEMU executes the guest; without it, KVM where it works
+    #[arg(long, value_enum)]
+    accel: Option<Accel>,
+    /// Wait for a debugger on port 1234
+    #[arg(long)]
+    gdb: bool,
+    /// Keep disks and other work files
+    #[arg(long)]
+    keep: bool,
+}
+
+/// A smoke and what is demanded of its run.
+pub type Planned = (&'static Smoke, Trial);
+
+impl SmokeArgs {
+    /// Whether only a list is wanted.
+    pub fn is_list(&self) -> bool {
+        self.list
+    }
+}
+
+/// Prints what there is.
+pub fn list() {
+    for smoke in case::all() {
+        println!("{:24} {}", smoke.name, smoke.question);
+    }
+    for sabotage in sabotage::all() {
+        println!(
+            "{:24} {} ({})",
+            sabotage.point, sabotage.what, sabotage.smoke
+        );
+    }
+}
+
+/// Runs what `args` name.
+pub fn run(project: &Project, toolchain: &Toolchain, args: &SmokeArgs) -> Result<ExitCode> {
+    let planned = plan(args)?;
+    let options = Options {
+        accel: choose_accel(args.accel)?,
+        gdb: args.gdb,
+        keep: args.keep,
+    };
+    let runner = Runner::new(project, toolchain, options)?;
+    let tally = runner.run_all(&planned)?;
+    Ok(close(tally))
+}
+
+/// Prints the closing line.
+pub fn close(tally: Tally) -> ExitCode {
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    if tally.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn plan(args: &SmokeArgs) -> Result<Vec<Planned>> {
+    let names = if args.names.is_empty() {
+        vec!["all".to_owned()]
+    } else {
+        args.names.clone()
+    };
+    let smokes = case::select(&names)?;
+    match args.sabotage.as_deref() {
+        None => Ok(smokes
+            .into_iter()
+            .map(|smoke| (smoke, Trial::Plain))
+            .collect()),
+        Some("none") => Ok(smokes
+            .into_iter()
+            .map(|smoke| (smoke, Trial::Unbitten))
+            .collect()),
+        Some(pattern) => {
+            let mut planned = Vec::new();
+            for sabotage in sabotage::select(pattern)? {
+                match smokes.iter().find(|smoke| smoke.name == sabotage.smoke) {
+                    Some(smoke) => planned.push((*smoke, Trial::Bitten(sabotage))),
+                    None if args.names.is_empty() => {
+                        bail!(
+                            "sabotage {} names no smoke {}",
+                            sabotage.point,
+                            sabotage.smoke
+                        )
+                    }
+                    None => {}
+                }
+            }
+            Ok(planned)
+        }
+    }
+}
+
+/// All that `cargo xtask test` runs: smokes, the sabotage kernel with no point, and every point.
+pub fn everything() -> Result<Vec<Planned>> {
+    let smokes = case::all();
+    let mut planned: Vec<Planned> = smokes.iter().map(|smoke| (*smoke, Trial::Plain)).collect();
+    planned.extend(smokes.iter().map(|smoke| (*smoke, Trial::Unbitten)));
+    for sabotage in sabotage::all() {
+        let Some(smoke) = smokes.iter().find(|smoke| smoke.name == sabotage.smoke) else {
+            bail!(
+                "sabotage {} names no smoke {}",
+                sabotage.point,
+                sabotage.smoke
+            );
+        };
+        planned.push((*smoke, Trial::Bitten(sabotage)));
+    }
+    Ok(planned)
+}

@@ -1,0 +1,301 @@
+//! Runs smokes: makes their disks, boots them, and keeps everything a verdict rests on.
+//!
+//! Invariant: never runs two guests at once, so that a slow machine changes no verdict.
+
+use std::cell::OnceCell;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::disk::Disk;
+use crate::package::Guest;
+use crate::project::Project;
+use crate::qemu::{self, Accel, Firmware, Machine};
+use crate::session::Session;
+use crate::smoke::case::{Boot, Smoke, perform};
+use crate::smoke::sabotage::Sabotage;
+use crate::smoke::snapshot;
+use crate::smoke::verdict::{Heard, Verdict, judge, judge_sabotage, snapshot_text};
+use crate::toolchain::Toolchain;
+
+/// How smokes are run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How QEMU executes the guest.
+    pub accel: Accel,
+    /// Waits for a debugger.
+    pub gdb: bool,
+    /// Keeps disks and other work files of passes too.
+    pub keep: bool,
+}
+
+/// Which kernel a smoke runs on, and what is demanded of it.
+#[derive(Clone, Copy)]
+pub enum Trial {
+    /// The kernel as it ships.
+    Plain,
+    /// The sabotage kernel with no point chosen, which must pass.
+    Unbitten,
+    /// The sabotage kernel with this point, which must break its fact.
+    Bitten(&'static Sabotage),
+}
+
+/// Counts of verdicts.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// Passes.
+    pub passed: usize,
+    /// Fails and unknowns.
+    pub failed: usize,
+}
+
+/// Runs smokes on guests that are built when first needed.
+pub struct Runner<'a> {
+    project: &'a Project,
+    toolchain: &'a Toolchain,
+    options: Options,
+    version: String,
+    plain: OnceCell<Guest<'a>>,
+    sabotaged: OnceCell<Guest<'a>>,
+}
+
+impl Tally {
+    /// Adds another count.
+    pub fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+
+    fn count(&mut self, verdict: &Verdict) {
+        if *verdict == Verdict::Pass {
+            self.passed += 1
+        } else {
+            self.failed += 1
+        }
+    }
+}
+
+impl Trial {
+    /// What the run is called, also the name of its folder.
+    fn title(self, smoke: &Smoke) -> String {
+        match self {
+            Self::Plain => smoke.name.to_owned(),
+            Self::Unbitten => format!("{}+sabotage-none", smoke.name),
+            Self::Bitten(sabotage) => format!("{}+{}", smoke.name, sabotage.point),
+        }
+    }
+
+    fn cmdline(self, smoke: &Smoke) -> String {
+        let point = match self {
+            Self::Bitten(sabotage) => format!("sabotage={}", sabotage.point),
+            Self::Plain | Self::Unbitten => String::new(),
+        };
+        let words = ["log=serial", smoke.cmdline, &point];
+        words
+            .into_iter()
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+}
+
+impl<'a> Runner<'a> {
+    /// A runner; nothing is built yet.
+    pub fn new(project: &'a Project, toolchain: &'a Toolchain, options: Options) -> Result<Self> {
+        Ok(Self {
+            project,
+            toolchain,
+            options,
+            version: qemu::version()?,
+            plain: OnceCell::new(),
+            sabotaged: OnceCell::new(),
+        })
+    }
+
+    /// The guest of a trial.
+    pub fn guest(&self, trial: Trial) -> Result<&Guest<'a>> {
+        let (cell, sabotage) = match trial {
+            Trial::Plain => (&self.plain, false),
+            Trial::Unbitten | Trial::Bitten(_) => (&self.sabotaged, true),
+        };
+        if cell.get().is_none() {
+            let guest = Guest::build(self.project, self.toolchain, false, sabotage)?;
+            // Nobody else can have set it: there is one thread.
+            let _ = cell.set(guest);
+        }
+        cell.get().context("the guest was just built")
+    }
+
+    /// Runs each trial, one progress line per smoke.
+    pub fn run_all(&self, trials: &[(&'static Smoke, Trial)]) -> Result<Tally> {
+        let mut tally = Tally::default();
+        for (number, (smoke, trial)) in trials.iter().enumerate() {
+            let title = trial.title(smoke);
+            let head = format!("[{}/{}] {title}", number + 1, trials.len());
+            if std::io::stderr().is_terminal() {
+                eprint!("{head} ...\r");
+                std::io::stderr().flush()?;
+            }
+            let start = Instant::now();
+            let verdict = self.run(smoke, *trial)?;
+            let seconds = start.elapsed().as_secs_f32();
+            let (word, details) = match &verdict {
+                Verdict::Pass => ("pass", Vec::new()),
+                Verdict::Fail(reasons) => ("FAIL", reasons.clone()),
+                Verdict::Unknown(reason) => ("UNKNOWN", vec![reason.clone()]),
+            };
+            eprintln!("{head}: {word} ({seconds:.1} s)");
+            for detail in details.iter().flat_map(|detail| detail.lines()) {
+                eprintln!("    {detail}");
+            }
+            if verdict != Verdict::Pass {
+                eprintln!("    see {}", self.project.show(&self.folder(&title)));
+            }
+            tally.count(&verdict);
+        }
+        Ok(tally)
+    }
+
+    fn folder(&self, title: &str) -> PathBuf {
+        self.project.target.join("smoke").join(title)
+    }
+
+    fn run(&self, smoke: &'static Smoke, trial: Trial) -> Result<Verdict> {
+        let folder = self.folder(&trial.title(smoke));
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        let work = folder.join("work");
+        fs::create_dir_all(&work)?;
+        let machine = self.machine(smoke, trial, &work)?;
+        let command = machine.command(self.project)?;
+        self.record(&folder, smoke, &command)?;
+        if self.options.gdb {
+            let kernel = self.project.show(self.guest(trial)?.kernel_path());
+            eprintln!("waiting for a debugger: gdb {kernel} -ex 'target remote :1234'");
+        }
+        let errors = fs::File::create(folder.join("qemu-errors"))?;
+        let mut command = command;
+        command.stderr(errors);
+        let deadline = Instant::now() + self.limit(smoke);
+        let mut session = Session::start(command, false)?;
+        if self.options.gdb {
+            session.set_silence(self.limit(smoke));
+        }
+        let failed_step = perform(smoke.steps, &mut session, &work, deadline).err();
+        let (end, transcript) = session.finish(deadline);
+        fs::write(folder.join("transcript.raw"), &transcript.bytes)?;
+        let lines = transcript.serial.lines();
+        fs::write(folder.join("transcript.txt"), lines.join("\n") + "\n")?;
+        let heard = Heard {
+            end,
+            lines,
+            failed_step: failed_step.as_deref(),
+        };
+        let verdict = match trial {
+            Trial::Bitten(sabotage) => judge_sabotage(sabotage, smoke, &heard),
+            Trial::Plain | Trial::Unbitten => {
+                let verdict = judge(smoke, &heard);
+                self.judge_snapshot(smoke, trial, &heard, &folder, verdict)?
+            }
+        };
+        fs::write(folder.join("verdict"), format!("{verdict:#?}\n"))?;
+        if verdict == Verdict::Pass && !self.options.keep {
+            fs::remove_dir_all(&work)?;
+        }
+        Ok(verdict)
+    }
+
+    /// Adds the snapshot's part. A guest that gave a wrong answer leaves no pending snapshot: there is nothing to accept.
+    fn judge_snapshot(
+        &self,
+        smoke: &Smoke,
+        trial: Trial,
+        heard: &Heard<'_>,
+        folder: &Path,
+        verdict: Verdict,
+    ) -> Result<Verdict> {
+        let text = snapshot_text(smoke, heard);
+        fs::write(folder.join("evidence"), format!("{text}\n"))?;
+        if matches!(verdict, Verdict::Unknown(_)) {
+            return Ok(verdict);
+        }
+        let pending = matches!(trial, Trial::Plain) && verdict == Verdict::Pass;
+        let compared = snapshot::compare(self.project, smoke.name, smoke.question, &text, pending)?;
+        Ok(match (verdict, compared) {
+            (verdict, Ok(())) => verdict,
+            (Verdict::Fail(mut reasons), Err(difference)) => {
+                reasons.push(difference);
+                Verdict::Fail(reasons)
+            }
+            (_, Err(difference)) => Verdict::Fail(vec![
+                "the snapshot differs (cargo insta review)".into(),
+                difference,
+            ]),
+        })
+    }
+
+    fn limit(&self, smoke: &Smoke) -> Duration {
+        // A person with a debugger takes time.
+        if self.options.gdb {
+            Duration::from_secs(24 * 3600)
+        } else {
+            Duration::from_secs(smoke.limit_s)
+        }
+    }
+
+    fn machine(&self, smoke: &Smoke, trial: Trial, work: &Path) -> Result<Machine> {
+        let guest = self.guest(trial)?;
+        let cmdline = trial.cmdline(smoke);
+        let firmware = match smoke.boot {
+            Boot::Direct => Firmware::Direct {
+                loader: guest.loader.clone(),
+                archive: guest.archive(smoke.manifest)?,
+                cmdline,
+            },
+            Boot::Uefi => Firmware::Uefi {
+                disk: guest.uefi_disk(smoke.manifest, &cmdline)?,
+                work: work.to_path_buf(),
+            },
+        };
+        let mut disks = Vec::new();
+        for disk in smoke.disks {
+            let path = work.join(disk.name);
+            (disk.make)(&path).with_context(|| format!("cannot make the disk {}", disk.name))?;
+            disks.push(Disk::open(&path, true)?);
+        }
+        Ok(Machine {
+            model: "q35".into(),
+            smp: smoke.smp,
+            memory: format!("{}M", smoke.memory_mib),
+            accel: self.options.accel,
+            firmware,
+            disks,
+            gdb: self.options.gdb,
+            reboots: false,
+            extra: smoke.extra.iter().map(Into::into).collect(),
+        })
+    }
+
+    /// Writes down under what conditions the run takes place.
+    fn record(&self, folder: &Path, smoke: &Smoke, command: &Command) -> Result<()> {
+        let mut text = format!("question: {}\nqemu: {}\n", smoke.question, self.version);
+        let commit = Command::new("git")
+            .current_dir(&self.project.root)
+            .args(["describe", "--always", "--dirty"])
+            .output()
+            .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+            .unwrap_or_default();
+        writeln!(text, "commit: {commit}")?;
+        writeln!(text, "accel: {:?}", self.options.accel)?;
+        writeln!(text, "{}", self.toolchain.story)?;
+        writeln!(text, "command: {command:?}")?;
+        fs::write(folder.join("conditions"), text)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! Sabotages: each shows that a smoke can fail, by breaking what it claims to prove.
+//!
+//! Invariant: a sabotage never counts as bitten by just any failure; it names the one fact that must break.
+
+use std::fmt;
+
+use anyhow::{Result, bail};
+
+use crate::smoke::case::is_match;
+
+/// A point in the sabotage kernel. Registered beside the smoke it breaks.
+pub struct Sabotage {
+    /// Its name, as `sabotage=` on the kernel's command line takes it.
+    pub point: &'static str,
+    /// The smoke it must break.
+    pub smoke: &'static str,
+    /// What the kernel leaves out, as one sentence.
+    pub what: &'static str,
+    /// The exact fact that breaks.
+    pub breaks: Break,
+}
+
+/// How a fact breaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Break {
+    /// A required fact is missing; those listed before it are still there.
+    Missing(&'static str),
+    /// A forbidden fact appears.
+    Appears {
+        /// The forbidden fact.
+        fact: &'static str,
+        /// The last required fact that must still be there, with all before it.
+        after: &'static str,
+    },
+}
+
+impl fmt::Display for Break {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(fact) => write!(f, "{fact} must be missing"),
+            Self::Appears { fact, .. } => write!(f, "{fact} must appear"),
+        }
+    }
+}
+
+inventory::collect!(Sabotage);
+
+/// All sabotages by point.
+pub fn all() -> Vec<&'static Sabotage> {
+    let mut sabotages: Vec<_> = inventory::iter::<Sabotage>.into_iter().collect();
+    sabotages.sort_by_key(|sabotage| (sabotage.point, sabotage.smoke));
+    sabotages
+}
+
+/// The sabotages whose point `pattern` names (`all`, a name, a glob).
+pub fn select(pattern: &str) -> Result<Vec<&'static Sabotage>> {
+    let all = all();
+    let matches = |sabotage: &&Sabotage| pattern == "all" || is_match(pattern, sabotage.point);
+    let chosen: Vec<_> = all.iter().copied().filter(matches).collect();
+    if chosen.is_empty() && pattern != "all" {
+        let points: Vec<_> = all.iter().map(|sabotage| sabotage.point).collect();
+        bail!(
+            "no sabotage point is called {pattern:?}; there are: {}",
+            points.join(" ")
+        );
+    }
+    Ok(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Break, all};
+
+    #[test]
+    fn every_sabotage_names_a_fact_of_its_smoke() {
+        let smokes = crate::smoke::case::all();
+        for sabotage in all() {
+            let smoke = smokes.iter().find(|smoke| smoke.name == sabotage.smoke);
+            let smoke = smoke.unwrap_or_else(|| panic!("{} names no smoke", sabotage.point));
+            match sabotage.breaks {
+                Break::Missing(fact) => assert!(smoke.required.contains(&fact), "{fact}"),
+                Break::Appears { fact, after } => {
+                    assert!(smoke.forbidden.contains(&fact), "{fact}");
+                    assert!(smoke.required.contains(&after), "{after}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The snapshot part of a verdict: insta compares, in a process of its own because it reports by panicking.
+//!
+//! Invariant: never accepts a snapshot; that is for `cargo insta review` and a person.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::project::Project;
+
+/// Arguments of the hidden verb by which xtask starts itself for one comparison.
+#[derive(Args, Debug)]
+pub struct SnapshotArgs {
+    #[arg(long)]
+    name: String,
+    #[arg(long)]
+    question: String,
+}
+
+/// Compares `text` with the accepted snapshot; `Err` is what insta says about the difference.
+///
+/// With `pending`, insta may leave a pending snapshot to review; unattended runs (`CI`) and `INSTA_UPDATE=no` leave none.
+pub fn compare(
+    project: &Project,
+    name: &str,
+    question: &str,
+    text: &str,
+    pending: bool,
+) -> Result<std::result::Result<(), String>> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(["snapshot-compare", "--name", name, "--question", question])
+        .env("INSTA_WORKSPACE_ROOT", &project.root)
+        .env("INSTA_FORCE_PASS", "0")
+        .env("RUST_BACKTRACE", "0")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if !pending {
+        command.env("INSTA_UPDATE", "no");
+    }
+    let mut child = command.spawn().context("cannot start the comparison")?;
+    child
+        .stdin
+        .take()
+        .context("the comparison has no input")?
+        .write_all(text.as_bytes())?;
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(Ok(()));
+    }
+    let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+    said.push_str(&String::from_utf8_lossy(&output.stderr));
+    Ok(Err(said.trim_end().to_owned()))
+}
+
+/// The other side of [`compare`]: the text comes on standard input, the answer is the exit status.
+pub fn compare_here(project: &Project, args: &SnapshotArgs) -> Result<ExitCode> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text)?;
+    // insta has told the difference by the time it panics.
+    std::panic::set_hook(Box::new(|_| std::process::exit(1)));
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(project.root.join("snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.set_description(args.question.as_str());
+    settings.bind(|| insta::assert_snapshot!(args.name.as_str(), text));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is wrong with the folder of snapshots: pending ones, and those no smoke refers to.
+pub fn problems(dir: &Path, names: &[&str]) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    for entry in fs::read_dir(dir)?.flatten() {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        if file.ends_with(".snap.new") || file.ends_with(".pending-snap") {
+            problems.push(format!("pending snapshot {file}: cargo insta review"));
+        } else if let Some(name) = file.strip_suffix(".snap")
+            && !names.contains(&name)
+        {
+            problems.push(format!("snapshot {file} belongs to no smoke"));
+        }
+    }
+    problems.sort();
+    Ok(problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::problems;
+
+    #[test]
+    fn pending_and_unreferenced_snapshots_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["boot.snap", "old.snap", "smp.snap.new", "Cargo.toml"] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        let found = problems(dir.path(), &["boot", "smp"]).unwrap();
+        assert_eq!(found.len(), 2);
+        assert!(
+            found[0].contains("smp.snap.new") && found[1].contains("old.snap"),
+            "{found:?}"
+        );
+    }
+}

@@ -1,0 +1,360 @@
+//! Pass, fail or unknown: what a transcript says about a smoke, and what of it a snapshot keeps.
+//!
+//! Invariant: never passes a guest without its exit line, and never counts silence as an answer.
+
+use evidence::{Fact, Pattern};
+
+use crate::serial::without_prompt;
+use crate::session::End;
+use crate::smoke::case::Smoke;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+/// What came of a smoke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Exit line, facts and snapshot are as they must be.
+    Pass,
+    /// The guest gave an answer, and it is a wrong one.
+    Fail(Vec<String>),
+    /// The guest gave no answer.
+    Unknown(String),
+}
+
+/// What was heard of a guest.
+pub struct Heard<'a> {
+    /// How it ended.
+    pub end: End,
+    /// Its finished lines.
+    pub lines: &'a [String],
+    /// The step that did not come to its end.
+    pub failed_step: Option<&'a str>,
+}
+
+/// Whether `line` shows `expected`: a fact if it begins with `@`, else a text in the line.
+pub fn shows(line: &str, expected: &str) -> bool {
+    let Some(pattern) = expected.strip_prefix('@') else {
+        return line.contains(expected);
+    };
+    let Ok(pattern) = Pattern::parse(pattern) else {
+        return false;
+    };
+    fact(line).is_some_and(|fact| pattern.matches(&fact))
+}
+
+fn fact(line: &str) -> Option<Fact<'_>> {
+    Fact::parse(without_prompt(line)).ok().flatten()
+}
+
+impl Heard<'_> {
+    fn has(&self, expected: &str) -> bool {
+        self.lines.iter().any(|line| shows(line, expected))
+    }
+
+    /// The reason why there is no answer, if there is none.
+    fn no_answer(&self) -> Option<String> {
+        let step = self
+            .failed_step
+            .map(|step| format!(" ({step})"))
+            .unwrap_or_default();
+        match self.end {
+            End::Silent => Some(format!("the guest fell silent{step}")),
+            End::Late => Some(format!(
+                "the guest was still talking at its time limit{step}"
+            )),
+            End::Code(_) | End::NoExitLine => None,
+        }
+    }
+
+    /// Lines that begin like evidence and are none.
+    fn malformed(&self) -> impl Iterator<Item = String> + '_ {
+        self.lines.iter().filter_map(|line| {
+            let error = Fact::parse(without_prompt(line)).err()?;
+            Some(format!("malformed evidence ({error}): {line}"))
+        })
+    }
+
+    /// What must not be there and is.
+    fn unwanted<'s>(&'s self, smoke: &'s Smoke) -> impl Iterator<Item = &'static str> + 's {
+        smoke
+            .forbidden
+            .iter()
+            .copied()
+            .filter(|fact| self.has(fact))
+    }
+}
+
+/// Judges a run by its exit line and its facts; the snapshot is judged on its own.
+pub fn judge(smoke: &Smoke, heard: &Heard<'_>) -> Verdict {
+    if let Some(reason) = heard.no_answer() {
+        return Verdict::Unknown(reason);
+    }
+    let mut wrong: Vec<String> = Vec::new();
+    match heard.end {
+        End::Code(code) if code != smoke.exit => {
+            wrong.push(format!("exit code {code} instead of {}", smoke.exit));
+        }
+        End::NoExitLine => wrong.push("no exit line".to_owned()),
+        _ => {}
+    }
+    wrong.extend(heard.failed_step.map(str::to_owned));
+    let missing = smoke.required.iter().filter(|fact| !heard.has(fact));
+    wrong.extend(missing.map(|fact| format!("missing: {fact}")));
+    wrong.extend(
+        heard
+            .unwanted(smoke)
+            .map(|fact| format!("forbidden: {fact}")),
+    );
+    wrong.extend(heard.malformed());
+    if wrong.is_empty() {
+        Verdict::Pass
+    } else {
+        Verdict::Fail(wrong)
+    }
+}
+
+/// Judges a run with a sabotage point chosen: it passes if exactly the named fact broke.
+pub fn judge_sabotage(sabotage: &Sabotage, smoke: &Smoke, heard: &Heard<'_>) -> Verdict {
+    if let Some(reason) = heard.no_answer() {
+        return Verdict::Unknown(reason);
+    }
+    let mut wrong: Vec<String> = Vec::new();
+    if heard.end == End::NoExitLine {
+        wrong.push("no exit line".to_owned());
+    }
+    // Facts come about in the order of the list; those after the broken one may well be gone.
+    let (bitten, last, appears) = match sabotage.breaks {
+        Break::Missing(fact) => {
+            let at = smoke.required.iter().position(|required| *required == fact);
+            if at.is_none() {
+                wrong.push(format!("smoke {} does not require {fact}", smoke.name));
+            }
+            (!heard.has(fact), at.unwrap_or(0), None)
+        }
+        Break::Appears { fact, after } => {
+            let at = smoke
+                .required
+                .iter()
+                .position(|required| *required == after);
+            if at.is_none() {
+                wrong.push(format!("smoke {} does not require {after}", smoke.name));
+            }
+            if !smoke.forbidden.contains(&fact) {
+                wrong.push(format!("smoke {} does not forbid {fact}", smoke.name));
+            }
+            (heard.has(fact), at.map_or(0, |at| at + 1), Some(fact))
+        }
+    };
+    if !bitten {
+        wrong.push(format!("did not bite: {}", sabotage.breaks));
+    }
+    let before = smoke
+        .required
+        .iter()
+        .take(last)
+        .filter(|fact| !heard.has(fact));
+    wrong.extend(before.map(|fact| format!("broke too much, missing: {fact}")));
+    let others = heard.unwanted(smoke).filter(|fact| Some(*fact) != appears);
+    wrong.extend(others.map(|fact| format!("broke too much, forbidden: {fact}")));
+    wrong.extend(heard.malformed());
+    if wrong.is_empty() {
+        Verdict::Pass
+    } else {
+        Verdict::Fail(wrong)
+    }
+}
+
+/// What a snapshot keeps: facts without their volatile values, and the exit line.
+pub fn snapshot_text(smoke: &Smoke, heard: &Heard<'_>) -> String {
+    let mut lines: Vec<String> = heard
+        .lines
+        .iter()
+        .filter_map(|line| {
+            let mut text = String::new();
+            fact(line)?.write_stable(&mut text).ok()?;
+            Some(text)
+        })
+        .collect();
+    if smoke.sorted {
+        lines.sort();
+    }
+    if let End::Code(code) = heard.end {
+        lines.push(format!("exit code={code}"));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Heard, Verdict, judge, judge_sabotage, shows, snapshot_text};
+    use crate::session::End;
+    use crate::smoke::case::Smoke;
+    use crate::smoke::sabotage::{Break, Sabotage};
+
+    const SMOKE: Smoke = Smoke {
+        name: "trial",
+        required: &["@a ok=true", "@b count=2", "@c"],
+        forbidden: &["@leak", "panicked"],
+        ..Smoke::DEFAULT
+    };
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn judged(text: &str, end: End) -> Verdict {
+        judge(
+            &SMOKE,
+            &Heard {
+                end,
+                lines: &lines(text),
+                failed_step: None,
+            },
+        )
+    }
+
+    const GOOD: &str = "noise\n@a ok=true at~77\n@b count=2\ncapos> @c\nexit code=0";
+
+    #[test]
+    fn a_pass_needs_exit_line_and_facts() {
+        assert_eq!(judged(GOOD, End::Code(0)), Verdict::Pass);
+        assert!(matches!(judged(GOOD, End::Code(1)), Verdict::Fail(why) if why.len() == 1));
+        assert!(matches!(judged(GOOD, End::NoExitLine), Verdict::Fail(_)));
+        assert!(matches!(judged(GOOD, End::Silent), Verdict::Unknown(_)));
+        assert!(matches!(judged(GOOD, End::Late), Verdict::Unknown(_)));
+    }
+
+    #[test]
+    fn each_wrong_fact_is_named() {
+        let text = "@a ok=false\n@b count=2\n@c\n@leak bytes=4\nthread panicked\n@c x";
+        let Verdict::Fail(why) = judged(text, End::Code(0)) else {
+            panic!("not a fail")
+        };
+        assert_eq!(why.len(), 4, "{why:?}");
+        assert_eq!(why[0], "missing: @a ok=true");
+        assert_eq!(why[1], "forbidden: @leak");
+        assert_eq!(why[2], "forbidden: panicked");
+        assert!(why[3].starts_with("malformed evidence"));
+    }
+
+    #[test]
+    fn a_step_that_did_not_end_is_a_fail() {
+        let lines = lines(GOOD);
+        let heard = Heard {
+            end: End::Code(0),
+            lines: &lines,
+            failed_step: Some("step 1: x"),
+        };
+        assert_eq!(
+            judge(&SMOKE, &heard),
+            Verdict::Fail(vec!["step 1: x".to_owned()])
+        );
+    }
+
+    #[test]
+    fn a_snapshot_keeps_stable_facts_and_the_exit_line() {
+        let lines = lines("noise\n@b x=1 t~5\ncapos> @a y=\"q r\"\nexit code=0");
+        let heard = Heard {
+            end: End::Code(0),
+            lines: &lines,
+            failed_step: None,
+        };
+        assert_eq!(
+            snapshot_text(&SMOKE, &heard),
+            "@b x=1\n@a y=\"q r\"\nexit code=0"
+        );
+        let sorted = Smoke {
+            sorted: true,
+            ..Smoke::DEFAULT
+        };
+        assert_eq!(
+            snapshot_text(&sorted, &heard),
+            "@a y=\"q r\"\n@b x=1\nexit code=0"
+        );
+    }
+
+    fn sabotaged(breaks: Break, text: &str, end: End) -> Verdict {
+        let sabotage = Sabotage {
+            point: "p",
+            smoke: "trial",
+            what: "",
+            breaks,
+        };
+        judge_sabotage(
+            &sabotage,
+            &SMOKE,
+            &Heard {
+                end,
+                lines: &lines(text),
+                failed_step: None,
+            },
+        )
+    }
+
+    #[test]
+    fn a_sabotage_must_break_its_fact_and_nothing_before_it() {
+        let missing = Break::Missing("@b count=2");
+        assert_eq!(
+            sabotaged(missing, "@a ok=true\n@b count=3", End::Code(1)),
+            Verdict::Pass
+        );
+        assert!(matches!(
+            sabotaged(missing, GOOD, End::Code(0)),
+            Verdict::Fail(_)
+        ));
+        assert!(matches!(
+            sabotaged(missing, "@b count=3", End::Code(1)),
+            Verdict::Fail(_)
+        ));
+        assert!(matches!(
+            sabotaged(missing, "@a ok=true", End::NoExitLine),
+            Verdict::Fail(_)
+        ));
+        assert!(matches!(
+            sabotaged(missing, "@a ok=true", End::Silent),
+            Verdict::Unknown(_)
+        ));
+        let leak = "@a ok=true\n@leak";
+        assert!(matches!(
+            sabotaged(missing, leak, End::Code(1)),
+            Verdict::Fail(_)
+        ));
+        let unknown = Break::Missing("@absent");
+        assert!(matches!(
+            sabotaged(unknown, "x", End::Code(1)),
+            Verdict::Fail(_)
+        ));
+    }
+
+    #[test]
+    fn a_forbidden_fact_must_appear_after_what_leads_to_it() {
+        let appears = Break::Appears {
+            fact: "@leak",
+            after: "@a ok=true",
+        };
+        assert_eq!(
+            sabotaged(appears, "@a ok=true\n@leak n=1", End::Code(1)),
+            Verdict::Pass
+        );
+        assert!(matches!(
+            sabotaged(appears, "@leak", End::Code(1)),
+            Verdict::Fail(_)
+        ));
+        assert!(matches!(
+            sabotaged(appears, GOOD, End::Code(0)),
+            Verdict::Fail(_)
+        ));
+        let stray = "@a ok=true\n@leak\npanicked";
+        assert!(matches!(
+            sabotaged(appears, stray, End::Code(1)),
+            Verdict::Fail(_)
+        ));
+    }
+
+    #[test]
+    fn text_and_facts_are_told_apart() {
+        assert!(shows("a line of text", "of te"));
+        assert!(shows("capos> @x n=1 m=2", "@x m=2"));
+        assert!(!shows("say @x n=1", "@x"));
+        assert!(!shows("@x n=", "@x"));
+    }
+}
