@@ -21,6 +21,7 @@ mod model;
 mod names;
 mod order;
 mod reencode;
+pub mod restart;
 
 #[allow(missing_docs, clippy::all, unused_qualifications)]
 mod manifest_capnp;

@@ -1,0 +1,424 @@
+//! The commands.
+
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::fmt;
+
+use crate::{
+    text::Safe,
+    words::{WordError, split},
+};
+
+/// What a person asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Nothing: a blank line.
+    Nothing,
+    /// All commands, or one of them in full.
+    Help(Option<&'static CommandHelp>),
+    /// The processes.
+    Ps,
+    /// What the shell holds.
+    Caps,
+    /// The PCI functions.
+    Lspci,
+    /// The disks.
+    Lsblk,
+    /// A directory, or one file.
+    Ls(Option<String>),
+    /// Goes to a directory; the root without one.
+    Cd(Option<String>),
+    /// Where the shell is.
+    Pwd,
+    /// Files, one after the other.
+    Cat {
+        /// Their paths.
+        paths: Vec<String>,
+        /// Whether bytes that are not text go out as they are.
+        raw: bool,
+    },
+    /// What is known about files.
+    Stat(Vec<String>),
+    /// Checksums of files.
+    Sha256(Vec<String>),
+    /// The system log, or its last lines.
+    Log(Option<u32>),
+    /// Ends a process.
+    Kill(KillTarget),
+    /// Resets the machine.
+    Reboot,
+    /// Powers the machine off with this exit code.
+    Halt(u8),
+    /// Says the words.
+    Echo(Vec<String>),
+    /// How much memory there is.
+    Mem,
+    /// How long the system has been up.
+    Uptime,
+}
+
+/// Which process to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KillTarget {
+    /// By its number.
+    Id(u64),
+    /// By its name, if only one has it.
+    Name(String),
+}
+
+/// How one command is used.
+#[derive(Debug, PartialEq, Eq)]
+pub struct CommandHelp {
+    /// Its name.
+    pub name: &'static str,
+    /// What follows the name.
+    pub arguments: &'static str,
+    /// What it does, in one line.
+    pub does: &'static str,
+}
+
+const fn help(name: &'static str, arguments: &'static str, does: &'static str) -> CommandHelp {
+    CommandHelp {
+        name,
+        arguments,
+        does,
+    }
+}
+
+/// Every command, in the order in which `help` shows them.
+pub const COMMANDS: &[CommandHelp] = &[
+    help("help", "[COMMAND]", "shows the commands, or one of them"),
+    help("ls", "[PATH]", "lists a directory; disks are at /"),
+    help("cd", "[PATH]", "goes to a directory"),
+    help("pwd", "", "says which directory this is"),
+    help(
+        "cat",
+        "[-r] PATH...",
+        "writes files out; bytes that are not text show as '.', with -r they go out as they are",
+    ),
+    help(
+        "stat",
+        "PATH...",
+        "says what is known about a file or directory",
+    ),
+    help("sha256", "PATH...", "writes the SHA-256 checksum of files"),
+    help("lsblk", "", "lists disks"),
+    help("lspci", "", "lists PCI functions"),
+    help("ps", "", "lists processes with memory and CPU time"),
+    help("caps", "", "lists the capabilities this shell holds"),
+    help(
+        "kill",
+        "ID|NAME",
+        "ends a process; its supervisor may start it again",
+    ),
+    help("log", "[LINES]", "shows the system log, or its last lines"),
+    help("mem", "", "says how much memory there is"),
+    help("uptime", "", "says how long the system has been up"),
+    help("echo", "[WORD...]", "says the words"),
+    help(
+        "halt",
+        "[CODE]",
+        "powers the machine off; CODE is 0 to 255, 0 without it",
+    ),
+    help("reboot", "", "resets the machine"),
+];
+
+/// Why a line is no command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ParseError {
+    /// It cannot be split into words.
+    Words(WordError),
+    /// There is no such command.
+    Unknown(String),
+    /// The command exists, and this is not how it is used.
+    Usage(&'static CommandHelp, Misuse),
+}
+
+/// How a command is used wrongly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Misuse {
+    /// An argument is missing.
+    Missing,
+    /// There is an argument more than it takes.
+    TooMany(String),
+    /// It has no such option.
+    Option(String),
+    /// The argument is not a number from 0 to this one.
+    Number(String, u64),
+    /// `help` was asked about a command that does not exist.
+    NoSuchCommand(String),
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Words(error) => write!(f, "{error}"),
+            Self::Unknown(name) => {
+                write!(
+                    f,
+                    "no command is named \"{}\"; help lists them all",
+                    Safe(name)
+                )
+            }
+            Self::Usage(command, misuse) => {
+                write!(f, "{}: ", command.name)?;
+                match misuse {
+                    Misuse::Missing => f.write_str("an argument is missing")?,
+                    Misuse::TooMany(word) => {
+                        write!(f, "\"{}\" is one argument too many", Safe(word))?
+                    }
+                    Misuse::Option(word) => write!(f, "there is no option \"{}\"", Safe(word))?,
+                    Misuse::Number(word, most) => {
+                        write!(f, "\"{}\" is not a number from 0 to {most}", Safe(word))?;
+                    }
+                    Misuse::NoSuchCommand(word) => {
+                        return write!(
+                            f,
+                            "no command is named \"{}\"; help alone lists them all",
+                            Safe(word)
+                        );
+                    }
+                }
+                write!(f, "; usage: {command}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for CommandHelp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        if self.arguments.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " {}", self.arguments)
+        }
+    }
+}
+
+/// Finds a command by its name.
+pub fn find(name: &str) -> Option<&'static CommandHelp> {
+    COMMANDS.iter().find(|c| c.name == name)
+}
+
+/// The arguments of one command, taken off one by one.
+struct Arguments {
+    command: &'static CommandHelp,
+    words: alloc::vec::IntoIter<String>,
+}
+
+impl Arguments {
+    fn wrong<T>(&self, misuse: Misuse) -> Result<T, ParseError> {
+        Err(ParseError::Usage(self.command, misuse))
+    }
+
+    fn end(mut self) -> Result<(), ParseError> {
+        match self.words.next() {
+            Some(word) => self.wrong(Misuse::TooMany(word)),
+            None => Ok(()),
+        }
+    }
+
+    fn none(self, command: Command) -> Result<Command, ParseError> {
+        self.end().map(|()| command)
+    }
+
+    fn optional(mut self) -> Result<Option<String>, ParseError> {
+        let word = self.words.next();
+        self.end().map(|()| word)
+    }
+
+    fn one(self) -> Result<String, ParseError> {
+        let command = self.command;
+        self.optional()?
+            .ok_or(ParseError::Usage(command, Misuse::Missing))
+    }
+
+    fn number(self, most: u64) -> Result<Option<u64>, ParseError> {
+        let command = self.command;
+        let Some(word) = self.optional()? else {
+            return Ok(None);
+        };
+        match word.parse() {
+            Ok(number) if number <= most => Ok(Some(number)),
+            _ => Err(ParseError::Usage(command, Misuse::Number(word, most))),
+        }
+    }
+
+    /// At least one path. `--` ends the options; anything else that begins with `-` is one.
+    fn paths(self, options: &[&str]) -> Result<(Vec<String>, Vec<String>), ParseError> {
+        let command = self.command;
+        let (mut found, mut paths, mut ended) = (Vec::new(), Vec::new(), false);
+        for word in self.words {
+            if ended || !word.starts_with('-') || word == "-" {
+                paths.push(word);
+            } else if word == "--" {
+                ended = true;
+            } else if options.contains(&word.as_str()) {
+                found.push(word);
+            } else {
+                return Err(ParseError::Usage(command, Misuse::Option(word)));
+            }
+        }
+        if paths.is_empty() {
+            return Err(ParseError::Usage(command, Misuse::Missing));
+        }
+        Ok((found, paths))
+    }
+}
+
+/// Understands one line.
+///
+/// # Errors
+/// [`ParseError`], whose sentence says what is wrong and what to do.
+pub fn parse(line: &str) -> Result<Command, ParseError> {
+    let mut words = split(line).map_err(ParseError::Words)?.into_iter();
+    let Some(name) = words.next() else {
+        return Ok(Command::Nothing);
+    };
+    let Some(command) = find(&name) else {
+        return Err(ParseError::Unknown(name));
+    };
+    let arguments = Arguments { command, words };
+    match command.name {
+        "help" => match arguments.optional()? {
+            None => Ok(Command::Help(None)),
+            Some(word) => match find(&word) {
+                Some(found) => Ok(Command::Help(Some(found))),
+                None => Err(ParseError::Usage(command, Misuse::NoSuchCommand(word))),
+            },
+        },
+        "ps" => arguments.none(Command::Ps),
+        "caps" => arguments.none(Command::Caps),
+        "lspci" => arguments.none(Command::Lspci),
+        "lsblk" => arguments.none(Command::Lsblk),
+        "ls" => Ok(Command::Ls(arguments.optional()?)),
+        "cd" => Ok(Command::Cd(arguments.optional()?)),
+        "pwd" => arguments.none(Command::Pwd),
+        "cat" => {
+            let (options, paths) = arguments.paths(&["-r"])?;
+            Ok(Command::Cat {
+                paths,
+                raw: !options.is_empty(),
+            })
+        }
+        "stat" => Ok(Command::Stat(arguments.paths(&[])?.1)),
+        "sha256" => Ok(Command::Sha256(arguments.paths(&[])?.1)),
+        "log" => {
+            let lines = arguments.number(u64::from(u32::MAX))?;
+            Ok(Command::Log(
+                lines.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
+            ))
+        }
+        "kill" => {
+            let word = arguments.one()?;
+            Ok(Command::Kill(match word.parse() {
+                Ok(id) => KillTarget::Id(id),
+                Err(_) => KillTarget::Name(word),
+            }))
+        }
+        "reboot" => arguments.none(Command::Reboot),
+        "halt" => {
+            let code = arguments.number(255)?.unwrap_or(0);
+            Ok(Command::Halt(u8::try_from(code).unwrap_or(u8::MAX)))
+        }
+        "echo" => Ok(Command::Echo(arguments.words.collect())),
+        "mem" => arguments.none(Command::Mem),
+        "uptime" => arguments.none(Command::Uptime),
+        other => Err(ParseError::Unknown(other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use proptest::prelude::*;
+
+    fn message(line: &str) -> String {
+        parse(line).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn lines_become_commands() {
+        assert_eq!(parse("  ").unwrap(), Command::Nothing);
+        assert_eq!(parse("halt").unwrap(), Command::Halt(0));
+        assert_eq!(parse("halt 42").unwrap(), Command::Halt(42));
+        assert_eq!(parse("kill 7").unwrap(), Command::Kill(KillTarget::Id(7)));
+        assert_eq!(
+            parse("kill nvme").unwrap(),
+            Command::Kill(KillTarget::Name("nvme".into()))
+        );
+        assert_eq!(
+            parse("cat -r 'a b' -- -c").unwrap(),
+            Command::Cat {
+                paths: vec!["a b".into(), "-c".into()],
+                raw: true
+            }
+        );
+        assert_eq!(parse("log 5").unwrap(), Command::Log(Some(5)));
+        assert_eq!(parse("help cat").unwrap(), Command::Help(find("cat")));
+        assert_eq!(
+            parse("echo  a  'b  c'").unwrap(),
+            Command::Echo(vec!["a".into(), "b  c".into()])
+        );
+    }
+
+    #[test]
+    fn every_listed_command_is_understood() {
+        for command in COMMANDS {
+            let line = match command.arguments {
+                "PATH..." | "[-r] PATH..." | "ID|NAME" => alloc::format!("{} x", command.name),
+                _ => command.name.into(),
+            };
+            parse(&line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_with_a_way_out() {
+        assert_eq!(
+            message("frobnicate x"),
+            "no command is named \"frobnicate\"; help lists them all"
+        );
+        assert_eq!(
+            message("cat"),
+            "cat: an argument is missing; usage: cat [-r] PATH..."
+        );
+        assert_eq!(
+            message("cat -x a"),
+            "cat: there is no option \"-x\"; usage: cat [-r] PATH..."
+        );
+        assert_eq!(
+            message("ps aux"),
+            "ps: \"aux\" is one argument too many; usage: ps"
+        );
+        assert_eq!(
+            message("halt 256"),
+            "halt: \"256\" is not a number from 0 to 255; usage: halt [CODE]"
+        );
+        assert_eq!(
+            message("help me"),
+            "help: no command is named \"me\"; help alone lists them all"
+        );
+        assert_eq!(
+            message("cat 'a"),
+            "a ' is not closed; close it, or put a \\ before it"
+        );
+        assert_eq!(
+            message("\u{1b}[2J"),
+            "no command is named \"\\x1b[2J\"; help lists them all"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_message_is_safe_to_show(line in any::<String>()) {
+            if let Err(error) = parse(&line) {
+                prop_assert!(!error.to_string().chars().any(char::is_control));
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What a refusal means to a person at the shell.
+
+use ring_abi::Refusal;
+
+/// What to do about a refusal, as the second half of a sentence; `None` where there is nothing to do.
+pub const fn advice(refusal: Refusal) -> Option<&'static str> {
+    Some(match refusal {
+        Refusal::NotFound => "ls shows what is there",
+        Refusal::NotDirectory => "cat or stat takes a file",
+        Refusal::IsDirectory => "ls takes a directory",
+        Refusal::NoDevice => "lsblk shows the disks; start with --disk IMG to attach one",
+        Refusal::Corrupt => "check the disk on another system, for example with fsck.fat -n",
+        Refusal::DeviceError => "try again; if it stays so, log says what the driver saw",
+        Refusal::TimedOut | Refusal::ServerDied | Refusal::NoReply | Refusal::Busy => {
+            "the service may be restarting; try again, ps and log show how it is"
+        }
+        Refusal::Revoked | Refusal::Stale => "its service was restarted; try again",
+        Refusal::NotSupported => "this system cannot do it",
+        Refusal::NoMemory | Refusal::OverBudget => {
+            "end something with kill, or start with more memory"
+        }
+        Refusal::Quarantined => "the device must be power-cycled: halt, then start again",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_of_a_file_service_has_advice() {
+        for refusal in [
+            Refusal::NotFound,
+            Refusal::NotDirectory,
+            Refusal::Corrupt,
+            Refusal::ServerDied,
+        ] {
+            assert!(advice(refusal).is_some());
+        }
+        assert_eq!(advice(Refusal::BadHandle), None);
+    }
+}
