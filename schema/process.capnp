@@ -7,6 +7,8 @@
 # - `Ns` is nanoseconds on the monotonic clock; a deadline of 2^64-1 never comes.
 # - Every refusal is one of the codes in crates/ring-abi (`Refusal`).
 
+using Stub = import "stub.capnp";
+
 interface Console @0xd1c0a5e5b0a70101 {
   # The serial line. `write` takes at most 4096 bytes and returns how many it took.
   write @0 (bytes :Data) -> (written :UInt32);
@@ -92,9 +94,9 @@ interface ProcessSpawner @0xd1c0a5e5b0a7010d {
   # Starts the ELF image `image` (a boot-package name) as a process of its own.
   # Each grant names a capability of the caller, by its position in the transferred list, and the name under
   # which the child finds it. Nothing else reaches the child but its own memory and threads.
-  spawn @0 (name :Text, image :Text, arguments :List(Text), limits :Limits, grants :List(Grant)) -> (process :ProcessHandle);
+  spawn @0 (name :Text, image :Text, arguments :List(Text), limits :Limits, grants :List(Grant)) -> (process :ProcessHandle) $Stub.extraTransfers;
   # As `spawn`, from bytes in a MemoryObject.
-  spawnMemory @1 (name :Text, image :MemoryObject, bytes :UInt64, arguments :List(Text), limits :Limits, grants :List(Grant)) -> (process :ProcessHandle);
+  spawnMemory @1 (name :Text, image :MemoryObject, bytes :UInt64, arguments :List(Text), limits :Limits, grants :List(Grant)) -> (process :ProcessHandle) $Stub.extraTransfers;
   struct Grant { name @0 :Text; interfaceId @1 :UInt64; transfer @2 :UInt16; }
   struct Limits {
     memoryPages @0 :UInt32 = 4096;

@@ -1,0 +1,8 @@
+@0xd1c0a5e5b0a7ff00;
+# What the stub generator (xtask codegen) reads beside the interfaces themselves.
+
+# Doing it twice is the same as doing it once: stubs may retry the method when its server died.
+annotation idempotent @0xd1c0a5e5b0a7ff01 (method) :Void;
+
+# Capabilities beyond those that parameters name travel behind them; parameters refer to them by index.
+annotation extraTransfers @0xd1c0a5e5b0a7ff02 (method) :Void;
