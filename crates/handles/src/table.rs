@@ -141,6 +141,16 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
         }
     }
 
+    /// Tells whether this table has the reservation, that is, whether a commit of it will succeed.
+    #[must_use]
+    pub fn holds(&self, reservation: &Reservation) -> bool {
+        let handle = reservation.handle;
+        matches!(
+            self.slots.get(handle.index() as usize),
+            Some(Slot { generation, body: Body::Reserved }) if *generation == handle.generation()
+        )
+    }
+
     /// Gives a reserved slot back. Its handle counts as used, so a copy that escaped never becomes valid.
     ///
     /// A reservation that this table does not have is ignored.
@@ -209,6 +219,16 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
             })
     }
 
+    /// Visits every live entry for change, in index order. For teardown, not for per-message paths.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Handle, &mut T)> {
+        (0u32..)
+            .zip(&mut self.slots)
+            .filter_map(|(index, slot)| match &mut slot.body {
+                Body::Live(value) => Some((Handle::compose(index, slot.generation), value)),
+                _ => None,
+            })
+    }
+
     /// Returns the first live handle with an index of at least `from`, looking at no more than `limit` slots, and the
     /// index to go on from (`None` at the end of the table).
     ///
@@ -226,6 +246,18 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
             }
         }
         (None, (end < self.slot_count()).then_some(end))
+    }
+
+    /// Removes every live entry; their handles are stale for good. Reservations stay.
+    pub fn clear(&mut self) {
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let (handle, next) = self.next_live(at, u32::MAX);
+            if let Some(handle) = handle {
+                drop(self.remove(handle));
+            }
+            from = next;
+        }
     }
 
     /// Returns the number of live entries.

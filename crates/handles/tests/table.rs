@@ -95,6 +95,7 @@ fn a_reservation_of_another_table_changes_nothing() {
     let foreign = theirs.reserve().unwrap();
     assert_eq!(ours.commit(foreign, 5), Err(5));
     let foreign = theirs.reserve().unwrap();
+    assert!(theirs.holds(&foreign) && !ours.holds(&foreign));
     ours.rollback(foreign);
     assert_eq!((ours.len(), ours.reserved(), theirs.reserved()), (1, 0, 2));
 }
@@ -153,6 +154,17 @@ fn live_entries_can_be_walked_in_bounded_steps() {
         [7, 17, 27, 37]
     );
     assert_eq!(table.next_live(u32::MAX, u32::MAX), (None, None));
+    for (_, value) in table.iter_mut() {
+        *value += 1;
+    }
+    assert_eq!(table.get(found[0]), Ok(&8));
+    table.clear();
+    assert!(table.is_empty());
+    assert!(
+        handles
+            .iter()
+            .all(|handle| table.get(*handle) == Err(HandleError::Stale))
+    );
 }
 
 #[derive(Clone, Debug)]
