@@ -1,0 +1,306 @@
+//! DMA buffers: where their pages are, and the way back to the allocator.
+
+use crate::ids::{BufferId, Claim, PoolId};
+use crate::pages::{Committed, DeviceVisible, Pages, Quiesced, Scrubbed};
+use crate::receipts::{ResetReceipt, ShootdownProof};
+use crate::record::{FunctionRecord, FunctionState, Phase};
+use crate::refusal::{Refusal, from_table};
+
+/// Who uses a buffer's pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BufferUse {
+    /// A provider's buffer, charged to a pool.
+    Pool(PoolId),
+    /// Pages that the broker keeps for queues and lists; device-visible from the start, never mapped, never a segment.
+    Broker,
+}
+
+/// Where a buffer's pages are in their life cycle.
+#[derive(Debug)]
+pub(crate) enum Held<F> {
+    Committed(Pages<Committed, F>),
+    DeviceVisible(Pages<DeviceVisible, F>),
+    Quiesced(Pages<Quiesced, F>),
+    /// Handed out to be scrubbed; they come back scrubbed.
+    Away,
+    Scrubbed(Pages<Scrubbed, F>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Buffer<F> {
+    pub(crate) held: Held<F>,
+    pub(crate) bytes: u64,
+    pub(crate) usage: BufferUse,
+    /// User mappings of its pages, in any address space.
+    pub(crate) maps: u32,
+    /// Its owner has freed it; nothing new may begin.
+    pub(crate) freeing: bool,
+}
+
+/// What a buffer's holder may know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BufferInfo {
+    /// Bytes, in whole pages.
+    pub bytes: u64,
+    /// Segments in flight.
+    pub in_flight: u32,
+    /// User mappings.
+    pub maps: u32,
+}
+
+impl<F> Buffer<F> {
+    pub(crate) const fn in_flight(&self) -> u32 {
+        match &self.held {
+            Held::DeviceVisible(pages) => pages.in_flight(),
+            _ => 0,
+        }
+    }
+
+    /// Pins the pages for one more segment. The caller has checked that the buffer may be used.
+    pub(crate) fn pin(&mut self) {
+        if let Held::DeviceVisible(pages) = &mut self.held {
+            pages.pin();
+            return;
+        }
+        self.held = match core::mem::replace(&mut self.held, Held::Away) {
+            Held::Committed(pages) => Held::DeviceVisible(pages.expose()),
+            Held::Quiesced(pages) => Held::DeviceVisible(pages.expose()),
+            other => other,
+        };
+    }
+
+    /// Releases one segment's pin; after the last the pages are quiesced.
+    pub(crate) fn unpin(&mut self) {
+        self.held = match core::mem::replace(&mut self.held, Held::Away) {
+            Held::DeviceVisible(pages) => match pages.unpin() {
+                Ok(quiesced) => Held::Quiesced(quiesced),
+                Err(visible) => Held::DeviceVisible(visible),
+            },
+            other => other,
+        };
+    }
+
+    /// Releases every pin at once: the device has stopped.
+    pub(crate) fn quiesce_by(&mut self, receipt: &ResetReceipt) {
+        self.held = match core::mem::replace(&mut self.held, Held::Away) {
+            Held::DeviceVisible(pages) => Held::Quiesced(pages.quiesce_by(receipt)),
+            other => other,
+        };
+    }
+
+    /// Takes the pages out to be scrubbed, if no device may touch them.
+    pub(crate) fn take_quiet(&mut self) -> Result<Pages<Quiesced, F>, Refusal> {
+        match core::mem::replace(&mut self.held, Held::Away) {
+            Held::Committed(pages) => Ok(pages.quiesce()),
+            Held::Quiesced(pages) => Ok(pages),
+            other => {
+                let refusal = match &other {
+                    Held::DeviceVisible(_) => Refusal::Busy,
+                    _ => Refusal::Duplicate,
+                };
+                self.held = other;
+                Err(refusal)
+            }
+        }
+    }
+}
+
+impl<F> FunctionRecord<F> {
+    /// Begins to free a buffer: nothing new may use it. Its mappings are to be removed next.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`]; `ForeignBuffer`, `Stale` or `BadHandle`; `Busy` while a segment is in flight; `Duplicate`
+    /// if it was begun before.
+    pub fn begin_free(&mut self, claim: &Claim, buffer: BufferId) -> Result<(), Refusal> {
+        self.check(claim)?;
+        let known = self.pool_buffer_mut(buffer)?;
+        if known.freeing {
+            return Err(Refusal::Duplicate);
+        }
+        if known.in_flight() != 0 {
+            return Err(Refusal::Busy);
+        }
+        known.freeing = true;
+        Ok(())
+    }
+
+    /// Takes the pages of a buffer that is being freed, to be scrubbed: no mapping is left and the shootdown is over.
+    ///
+    /// # Errors
+    /// `Quarantined`; `WrongState` before [`Self::begin_free`]; `Busy` while it is mapped or in flight; `Duplicate` if they
+    /// were taken; `ForeignBuffer`, `Stale` or `BadHandle`.
+    pub fn take_for_scrub(
+        &mut self,
+        buffer: BufferId,
+        _shot_down: impl ShootdownProof,
+    ) -> Result<Pages<Quiesced, F>, Refusal> {
+        self.check_not_quarantined()?;
+        let known = self.pool_buffer_mut(buffer)?;
+        if !known.freeing {
+            return Err(Refusal::WrongState);
+        }
+        if known.maps != 0 {
+            return Err(Refusal::Busy);
+        }
+        known.take_quiet()
+    }
+
+    /// Ends a buffer: takes it off the accounts, raises its slot's generation and gives its frames back.
+    ///
+    /// # Errors
+    /// The pages come back with `ForeignBuffer` or `Stale` if they are not this record's, with `Quarantined`, or with
+    /// `WrongState` under teardown, where they are returned with [`Self::put_scrubbed`] instead.
+    pub fn free(&mut self, pages: Pages<Scrubbed, F>) -> Result<F, (Refusal, Pages<Scrubbed, F>)> {
+        let refusal = match self.state {
+            FunctionState::Claimed(_) => self.away(pages.buffer()).err(),
+            FunctionState::Quarantined => Some(Refusal::Quarantined),
+            _ => Some(Refusal::WrongState),
+        };
+        if let Some(refusal) = refusal {
+            return Err((refusal, pages));
+        }
+        self.remove_buffer(pages.buffer());
+        Ok(pages.into_frames())
+    }
+
+    /// Takes scrubbed pages back under teardown; [`Self::frames_to_free`] gives their frames out at its end.
+    ///
+    /// # Errors
+    /// The pages come back with `ForeignBuffer`, `Stale` or `Duplicate` if they are not this record's, with `Quarantined`,
+    /// or with `WrongState` unless the teardown runs.
+    pub fn put_scrubbed(
+        &mut self,
+        pages: Pages<Scrubbed, F>,
+    ) -> Result<(), (Refusal, Pages<Scrubbed, F>)> {
+        let refusal = match self.state {
+            FunctionState::Revoking(_) => None,
+            FunctionState::Quarantined => Some(Refusal::Quarantined),
+            _ => Some(Refusal::WrongState),
+        };
+        let slot = match refusal {
+            Some(refusal) => Err(refusal),
+            None => self.away(pages.buffer()),
+        };
+        match slot {
+            Ok(slot) => {
+                slot.held = Held::Scrubbed(pages);
+                self.scrubbed += 1;
+                Ok(())
+            }
+            Err(refusal) => Err((refusal, pages)),
+        }
+    }
+
+    /// Takes the pages of one of the broker's runs after a reset, to be scrubbed and freed: the device has stopped, and
+    /// the broker builds its queues anew. `None` when no run is left.
+    ///
+    /// # Errors
+    /// `Stale` or `WrongOwner` for the receipt; `WrongState` unless the device is stopped and not yet configured.
+    pub fn take_broker_run(
+        &mut self,
+        receipt: &ResetReceipt,
+    ) -> Result<Option<Pages<Quiesced, F>>, Refusal> {
+        self.check_receipt(receipt)?;
+        if self.state != FunctionState::Claimed(Phase::Stopped) {
+            return Err(Refusal::WrongState);
+        }
+        let run = self.buffers.iter().find_map(|(handle, buffer)| {
+            let idle = matches!(buffer.held, Held::Quiesced(_));
+            (buffer.usage == BufferUse::Broker && idle).then_some(handle)
+        });
+        match run {
+            Some(handle) => self
+                .buffers
+                .get_mut(handle)
+                .map_err(from_table)?
+                .take_quiet()
+                .map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the frames of a live buffer, to be mapped or written into descriptors.
+    ///
+    /// # Errors
+    /// `ForeignBuffer`, `Stale` or `BadHandle`; `WrongState` while its pages are away or scrubbed.
+    #[inline]
+    pub fn frames(&self, buffer: BufferId) -> Result<&F, Refusal> {
+        match &self.buffer(buffer)?.held {
+            Held::Committed(pages) => Ok(pages.frames()),
+            Held::DeviceVisible(pages) => Ok(pages.frames()),
+            Held::Quiesced(pages) => Ok(pages.frames()),
+            Held::Away | Held::Scrubbed(_) => Err(Refusal::WrongState),
+        }
+    }
+
+    /// Tells a buffer's holder about it.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`]; `ForeignBuffer`, `Stale` or `BadHandle`.
+    pub fn buffer_info(&self, claim: &Claim, buffer: BufferId) -> Result<BufferInfo, Refusal> {
+        self.check(claim)?;
+        let known = self.buffer(buffer)?;
+        Ok(BufferInfo {
+            bytes: known.bytes,
+            in_flight: known.in_flight(),
+            maps: known.maps,
+        })
+    }
+
+    pub(crate) fn buffer(&self, buffer: BufferId) -> Result<&Buffer<F>, Refusal> {
+        if buffer.function != self.id {
+            return Err(Refusal::ForeignBuffer);
+        }
+        self.buffers.get(buffer.handle).map_err(from_table)
+    }
+
+    /// Removes a buffer whose pages are away or free, with its charge.
+    pub(crate) fn remove_buffer(&mut self, buffer: BufferId) -> Option<Buffer<F>> {
+        let removed = self.buffers.remove(buffer.handle).ok()?;
+        self.uncharge(removed.usage, removed.bytes);
+        Some(removed)
+    }
+
+    /// A buffer that a provider owns; a broker's run is nobody else's to name.
+    pub(crate) fn pool_buffer_mut(&mut self, buffer: BufferId) -> Result<&mut Buffer<F>, Refusal> {
+        if buffer.function != self.id {
+            return Err(Refusal::ForeignBuffer);
+        }
+        let known = self.buffers.get_mut(buffer.handle).map_err(from_table)?;
+        if known.usage == BufferUse::Broker {
+            Err(Refusal::ForeignBuffer)
+        } else {
+            Ok(known)
+        }
+    }
+
+    /// Makes the broker's idle runs device-visible again.
+    pub(crate) fn expose_broker_runs(&mut self) {
+        for (_, buffer) in self.buffers.iter_mut() {
+            if buffer.usage == BufferUse::Broker && matches!(buffer.held, Held::Quiesced(_)) {
+                buffer.pin();
+            }
+        }
+    }
+
+    pub(crate) fn check_not_quarantined(&self) -> Result<(), Refusal> {
+        if self.state == FunctionState::Quarantined {
+            Err(Refusal::Quarantined)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The buffer whose pages are out to be scrubbed.
+    fn away(&mut self, buffer: BufferId) -> Result<&mut Buffer<F>, Refusal> {
+        if buffer.function != self.id {
+            return Err(Refusal::ForeignBuffer);
+        }
+        let known = self.buffers.get_mut(buffer.handle).map_err(from_table)?;
+        if matches!(known.held, Held::Away) {
+            Ok(known)
+        } else {
+            Err(Refusal::Duplicate)
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! Queues of a function: opening, admission of commands, completion, and what a reset leaves of them.
+
+use crate::buffer::{BufferUse, Held};
+use crate::ids::{BufferId, Claim, QueueId};
+use crate::queue::{MAX_SEGMENTS, Queue, QueueInfo, QueueShape, QueueState, SlotState};
+use crate::receipts::ResetReceipt;
+use crate::record::{FunctionRecord, Phase};
+use crate::refusal::{Refusal, from_table};
+
+/// Which way a segment's data goes. The numbers are stable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Direction {
+    /// The device reads memory.
+    ToDevice = 0,
+    /// The device writes memory.
+    FromDevice = 1,
+}
+
+/// One piece of a transfer, as a provider asks for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SegmentRequest {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// First byte in it.
+    pub offset: u32,
+    /// Bytes, not 0.
+    pub length: u32,
+    /// Which way.
+    pub direction: Direction,
+}
+
+/// The command as broker and device know it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Command {
+    /// Its slot, below the queue's depth: index of the broker's shadow.
+    pub slot: u16,
+    /// The id that the device gives back: slot and, above it, as much of the issue generation as fits.
+    pub wire: u16,
+    /// The slot's issue generation.
+    pub issue: u64,
+}
+
+/// A command that holds its slot and its pins, but that the broker has not written yet.
+///
+/// Lost, it keeps both until the device is reset.
+#[must_use = "an admitted command is issued or withdrawn"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Admitted {
+    queue: QueueId,
+    command: Command,
+}
+
+impl Admitted {
+    /// Returns the command.
+    #[must_use]
+    pub const fn command(&self) -> Command {
+        self.command
+    }
+}
+
+/// A command that the device has finished.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Completion {
+    /// What its submitter gave with it.
+    pub cookie: u64,
+    /// Bytes of its segments.
+    pub bytes: u64,
+    /// The command.
+    pub command: Command,
+}
+
+impl<F> FunctionRecord<F> {
+    /// Makes the record of a queue that the broker is about to open at the device.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`]; `WrongState` before the device is configured; `ZeroLength` and `OutOfRange` for the shape;
+    /// `OverBudget`, `NoMemory`.
+    pub fn create_queue(&mut self, claim: &Claim, shape: QueueShape) -> Result<QueueId, Refusal> {
+        self.create_queue_after(claim, shape, 0)
+    }
+
+    /// As [`Self::create_queue`], in place of a queue whose slots have used the issue generations up to `last_issue`.
+    ///
+    /// # Errors
+    /// As for [`Self::create_queue`]; `Exhausted` if no issue generation is left.
+    pub fn create_queue_after(
+        &mut self,
+        claim: &Claim,
+        shape: QueueShape,
+        last_issue: u64,
+    ) -> Result<QueueId, Refusal> {
+        match self.check(claim)? {
+            Phase::Configured | Phase::Enabling | Phase::Running => {}
+            _ => return Err(Refusal::WrongState),
+        }
+        if last_issue >= u64::MAX - 1 {
+            return Err(Refusal::Exhausted);
+        }
+        if self.queues.len() >= self.queues.quota() {
+            return Err(Refusal::OverBudget);
+        }
+        let queue = Queue::new(shape, self.reset, last_issue)?;
+        let handle = self
+            .queues
+            .insert(queue)
+            .map_err(|(error, _)| from_table(error))?;
+        Ok(QueueId {
+            function: self.id,
+            handle,
+        })
+    }
+
+    /// Takes note that the queue exists at the device.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`]; `WrongOwner`, `Stale` or `BadHandle`; `WrongState` unless it is being opened.
+    pub fn queue_opened(&mut self, claim: &Claim, queue: QueueId) -> Result<(), Refusal> {
+        self.check(claim)?;
+        let known = self.current_queue_mut(queue)?;
+        if known.state != QueueState::Opening {
+            return Err(Refusal::WrongState);
+        }
+        known.state = QueueState::Open;
+        Ok(())
+    }
+
+    /// Stops the intake of a queue; what is in flight may still complete.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`]; `WrongOwner`, `Stale` or `BadHandle`; `WrongState` unless it is open or being opened.
+    pub fn stop_queue(&mut self, claim: &Claim, queue: QueueId) -> Result<(), Refusal> {
+        self.check(claim)?;
+        let known = self.current_queue_mut(queue)?;
+        match known.state {
+            QueueState::Opening | QueueState::Open => {
+                known.state = QueueState::Stopped;
+                Ok(())
+            }
+            QueueState::Stopped | QueueState::Ended => Err(Refusal::WrongState),
+        }
+    }
+
+    /// Takes a queue away that is gone from the device and owes nobody a cookie.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`]; `WrongOwner`, `Stale` or `BadHandle`; `WrongState` while it is open; `Busy` while a command is
+    /// in flight or a revoked one's cookie was not taken.
+    pub fn close_queue(&mut self, claim: &Claim, queue: QueueId) -> Result<(), Refusal> {
+        self.check(claim)?;
+        let known = self.queue_mut(queue)?;
+        match known.state {
+            QueueState::Stopped | QueueState::Ended => {}
+            QueueState::Opening | QueueState::Open => return Err(Refusal::WrongState),
+        }
+        if known.in_flight != 0 || known.revoked != 0 {
+            return Err(Refusal::Busy);
+        }
+        self.queues
+            .remove(queue.handle)
+            .map(drop)
+            .map_err(from_table)
+    }
+
+    /// Admits one command: everything is checked first, then slot, pins and bytes are taken at once.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`]; `WrongState` unless the device runs and the queue is open, and for a buffer that is being
+    /// freed; `WrongOwner`, `Stale` or `BadHandle` for the queue; `ForeignBuffer`, `Stale` or `BadHandle` for a buffer;
+    /// `ZeroLength`, `OutOfRange` for a segment, or for more segments than the queue can ever hold; `QueueFull`,
+    /// `OverBudget`, `Exhausted`.
+    pub fn admit(
+        &mut self,
+        claim: &Claim,
+        queue: QueueId,
+        cookie: u64,
+        segments: &[SegmentRequest],
+    ) -> Result<Admitted, Refusal> {
+        self.admit_ring(claim, queue)?;
+        if segments.len() > MAX_SEGMENTS {
+            return Err(Refusal::OutOfRange);
+        }
+        // At most 1024 lengths of 32 bits: the sums cannot overflow.
+        let (mut bytes, mut writable) = (0u64, 0u64);
+        for segment in segments {
+            self.check_segment(segment)?;
+            bytes += u64::from(segment.length);
+            if segment.direction == Direction::FromDevice {
+                writable += u64::from(segment.length);
+            }
+        }
+        let known = self.queues.get_mut(queue.handle).map_err(from_table)?;
+        known.room(segments.len(), bytes)?;
+
+        let (slot, issue) = known
+            .take_slot(cookie, bytes, writable)
+            .ok_or(Refusal::QueueFull)?;
+        for segment in segments {
+            known.push_pin(slot, segment.buffer.handle);
+            if let Ok(buffer) = self.buffers.get_mut(segment.buffer.handle) {
+                buffer.pin();
+            }
+        }
+        self.in_flight += 1;
+        let wire = known.wire_of(slot, issue);
+        Ok(Admitted {
+            queue,
+            command: Command { slot, wire, issue },
+        })
+    }
+
+    /// Takes an admitted command back that the broker refused: the device never saw it.
+    pub fn withdraw(&mut self, admitted: Admitted) {
+        let Admitted { queue, command } = admitted;
+        let ours = self.queue_mut(queue).is_ok_and(|known| {
+            known.state != QueueState::Ended
+                && known.slot(command.slot).is_some_and(|slot| {
+                    slot.issue == command.issue && slot.state == SlotState::Admitted
+                })
+        });
+        if ours {
+            self.release(queue, command.slot);
+        }
+    }
+
+    /// Takes note that the broker has written the command: from now on the device may answer it.
+    ///
+    /// # Errors
+    /// `WrongState` or `Stale` if the queue was stopped or ended since; the command keeps its pins until a reset then.
+    pub fn issue(&mut self, admitted: Admitted) -> Result<Command, Refusal> {
+        let Admitted { queue, command } = admitted;
+        let known = self.current_queue_mut(queue)?;
+        if known.state != QueueState::Open {
+            return Err(Refusal::WrongState);
+        }
+        let slot = known.slot_mut(command.slot).ok_or(Refusal::OutOfRange)?;
+        if slot.issue != command.issue || slot.state != SlotState::Admitted {
+            return Err(Refusal::Stale);
+        }
+        slot.state = SlotState::Issued;
+        Ok(command)
+    }
+
+    /// Tells whether the queue's doorbell may be rung now.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`]; `WrongState` unless the device runs and the queue is open; `WrongOwner`, `Stale` or
+    /// `BadHandle`.
+    #[inline]
+    pub fn admit_ring(&self, claim: &Claim, queue: QueueId) -> Result<(), Refusal> {
+        if self.check(claim)? != Phase::Running {
+            return Err(Refusal::WrongState);
+        }
+        if self.current_queue(queue)?.state == QueueState::Open {
+            Ok(())
+        } else {
+            Err(Refusal::WrongState)
+        }
+    }
+
+    /// Accepts a completion that the device posted: `wire` is the id it names, `written` the bytes it says it wrote, where
+    /// the device says so. Pins are released and the cookie is handed out, once.
+    ///
+    /// # Errors
+    /// Nothing changes. Those of [`Self::check`]; `WrongState` unless the device runs, or for a command not issued yet;
+    /// `WrongOwner`, `Stale` or `BadHandle` for the queue; `OutOfRange` for an id no slot can have, or more bytes than the
+    /// command let it write; `NotFound` for a slot never used; `Stale` for an earlier command of the slot; `Duplicate` for one
+    /// that has completed.
+    pub fn complete(
+        &mut self,
+        claim: &Claim,
+        queue: QueueId,
+        wire: u16,
+        written: Option<u64>,
+    ) -> Result<Completion, Refusal> {
+        if self.check(claim)? != Phase::Running {
+            return Err(Refusal::WrongState);
+        }
+        let known = self.current_queue(queue)?;
+        if !matches!(known.state, QueueState::Open | QueueState::Stopped) {
+            return Err(Refusal::WrongState);
+        }
+        let (index, slot) = known.find(wire)?;
+        if written.is_some_and(|written| written > slot.writable) {
+            return Err(Refusal::OutOfRange);
+        }
+        let command = Command {
+            slot: index,
+            wire,
+            issue: slot.issue,
+        };
+        let completion = Completion {
+            cookie: slot.cookie,
+            bytes: slot.bytes,
+            command,
+        };
+        self.release(queue, index);
+        Ok(completion)
+    }
+
+    /// Takes the cookie of one more command that a reset ended; `None` when there is none left.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`]; `WrongOwner`, `Stale` or `BadHandle`; `WrongState` unless a reset has ended the queue.
+    pub fn next_revoked(&mut self, claim: &Claim, queue: QueueId) -> Result<Option<u64>, Refusal> {
+        self.check(claim)?;
+        let known = self.queue_mut(queue)?;
+        if known.state != QueueState::Ended {
+            return Err(Refusal::WrongState);
+        }
+        Ok(known.next_revoked())
+    }
+
+    /// Tells a queue's holder about it.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`]; `WrongOwner`, `Stale` or `BadHandle`.
+    pub fn queue_info(&self, claim: &Claim, queue: QueueId) -> Result<QueueInfo, Refusal> {
+        self.check(claim)?;
+        self.queue(queue).map(Queue::info)
+    }
+
+    /// Returns the commands that the device may still be working on.
+    #[must_use]
+    pub const fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    pub(crate) fn stop_all_queues(&mut self) {
+        for (_, queue) in self.queues.iter_mut() {
+            if matches!(queue.state, QueueState::Opening | QueueState::Open) {
+                queue.state = QueueState::Stopped;
+            }
+        }
+    }
+
+    /// Ends every queue and quiesces every page, because the device has stopped. Returns the commands revoked.
+    pub(crate) fn release_by(&mut self, receipt: &ResetReceipt) -> u32 {
+        let mut revoked = 0;
+        for (_, queue) in self.queues.iter_mut() {
+            revoked += u32::from(queue.end());
+        }
+        for (_, buffer) in self.buffers.iter_mut() {
+            buffer.quiesce_by(receipt);
+        }
+        self.in_flight = 0;
+        revoked
+    }
+
+    /// A segment's own rules. The buffer is live, of this function, a provider's, and not being freed.
+    #[inline]
+    fn check_segment(&self, segment: &SegmentRequest) -> Result<(), Refusal> {
+        let buffer = self.buffer(segment.buffer)?;
+        if buffer.usage == BufferUse::Broker {
+            return Err(Refusal::ForeignBuffer);
+        }
+        if buffer.freeing || matches!(buffer.held, Held::Away | Held::Scrubbed(_)) {
+            return Err(Refusal::WrongState);
+        }
+        if segment.length == 0 {
+            return Err(Refusal::ZeroLength);
+        }
+        if u64::from(segment.offset) + u64::from(segment.length) > buffer.bytes {
+            return Err(Refusal::OutOfRange);
+        }
+        Ok(())
+    }
+
+    /// Releases a command's pins and its slot.
+    fn release(&mut self, queue: QueueId, index: u16) {
+        let Ok(known) = self.queues.get_mut(queue.handle) else {
+            return;
+        };
+        while let Some(buffer) = known.pop_pin(index) {
+            if let Ok(buffer) = self.buffers.get_mut(buffer) {
+                buffer.unpin();
+            }
+        }
+        known.release_slot(index);
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    fn queue(&self, queue: QueueId) -> Result<&Queue, Refusal> {
+        if queue.function != self.id {
+            return Err(Refusal::WrongOwner);
+        }
+        self.queues.get(queue.handle).map_err(from_table)
+    }
+
+    fn queue_mut(&mut self, queue: QueueId) -> Result<&mut Queue, Refusal> {
+        if queue.function != self.id {
+            return Err(Refusal::WrongOwner);
+        }
+        self.queues.get_mut(queue.handle).map_err(from_table)
+    }
+
+    /// A queue that no reset has ended since it was made.
+    fn current_queue(&self, queue: QueueId) -> Result<&Queue, Refusal> {
+        let reset = self.reset;
+        let known = self.queue(queue)?;
+        if known.reset == reset {
+            Ok(known)
+        } else {
+            Err(Refusal::Stale)
+        }
+    }
+
+    fn current_queue_mut(&mut self, queue: QueueId) -> Result<&mut Queue, Refusal> {
+        let reset = self.reset;
+        let known = self.queue_mut(queue)?;
+        if known.reset == reset {
+            Ok(known)
+        } else {
+            Err(Refusal::Stale)
+        }
+    }
+}
