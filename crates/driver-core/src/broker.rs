@@ -13,7 +13,8 @@ pub trait BrokerIo {
     fn registers(&self, bar: u8) -> Result<&Registers, Refusal>;
 
     /// Zeroed contiguous kernel-only pages, freed by the teardown transaction and never by the broker. A broker
-    /// keeps its pages over a reset and uses them again, so that resets do not add up.
+    /// keeps its pages over a reset and uses them again, so that resets do not add up; so the teardown transaction
+    /// drops the broker before it frees them, and the next claim probes a new one.
     ///
     /// # Errors
     /// `NoMemory`, or `OutOfRange` for a run over the allocator's largest block.
