@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use anyhow::{Result, ensure};
 
 use super::emit::{
-    get_data, lifetime, path, read_field, reader, reader_type, set_data, value, value_type, write_field,
+    get_data, lifetime, path, read_field, reader, reader_type, set_data, value, value_type,
+    write_field,
 };
 use super::model::{Interface, Kind, Method, Model, Struct, pascal};
 
@@ -35,7 +36,10 @@ fn shape(s: &Struct) -> Shape {
 pub fn all(model: &Model, interface: &Interface) -> Result<String> {
     let mut names = HashSet::new();
     let enums = interface.enums.iter().map(|e| e.name.clone());
-    let structs = interface.structs.iter().map(|id| model.structs[id].name.clone());
+    let structs = interface
+        .structs
+        .iter()
+        .map(|id| model.structs[id].name.clone());
     for name in enums.chain(structs) {
         ensure!(
             !["Client", "Server"].contains(&name.as_str()) && names.insert(name.clone()),
@@ -45,22 +49,38 @@ pub fn all(model: &Model, interface: &Interface) -> Result<String> {
     }
     for method in &interface.methods {
         ensure!(
-            !["with_deadline", "cap", "into_cap", "from_object", "object", "into_object"]
-                .contains(&method.name.as_str()),
+            ![
+                "with_deadline",
+                "cap",
+                "into_cap",
+                "from_object",
+                "object",
+                "into_object"
+            ]
+            .contains(&method.name.as_str()),
             "{}.{}: clients have a function of this name",
             interface.name,
             method.name
         );
         for suffix in ["Params", "Results", "Reply", "Fill", "Writer"] {
             let name = pascal(&method.name) + suffix;
-            ensure!(names.insert(name.clone()), "{}: {name} is taken", interface.name);
+            ensure!(
+                names.insert(name.clone()),
+                "{}: {name} is taken",
+                interface.name
+            );
         }
     }
     let mut out = String::new();
     if !interface.methods.is_empty() {
         out.push_str("\n/// Method numbers.\npub mod method {\n");
         for m in &interface.methods {
-            let _ = writeln!(out, "pub const {}: u16 = {};", m.name.to_uppercase(), m.ordinal);
+            let _ = writeln!(
+                out,
+                "pub const {}: u16 = {};",
+                m.name.to_uppercase(),
+                m.ordinal
+            );
         }
         out.push_str("}\n\n/// One type per method.\npub mod call {\n");
         for m in &interface.methods {
@@ -92,7 +112,11 @@ fn marker(model: &Model, interface: &Interface, m: &Method) -> String {
         (false, false) => format!("super::{name}Params"),
     };
     let (reply, results, read) = match shape(&m.results) {
-        Shape::Nothing => ("()".into(), "()".into(), "{ let _ = answer; Ok(read(())) }".into()),
+        Shape::Nothing => (
+            "()".into(),
+            "()".into(),
+            "{ let _ = answer; Ok(read(())) }".into(),
+        ),
         Shape::Plain => (
             format!("super::{name}Results"),
             format!("super::{name}Results"),
@@ -102,13 +126,23 @@ fn marker(model: &Model, interface: &Interface, m: &Method) -> String {
             let mut read = format!("let results = super::{name}Results {{\n");
             for f in &m.results.fields {
                 let value = match f.kind {
-                    Kind::Cap(_) => format!("stub::Interface::from_object(answer.take_cap({})?)", f.offset),
-                    _ => format!("answer.read(|fields| Ok({}))?", read_field(model, f, "fields")),
+                    Kind::Cap(_) => format!(
+                        "stub::Interface::from_object(answer.take_cap({})?)",
+                        f.offset
+                    ),
+                    _ => format!(
+                        "answer.read(|fields| Ok({}))?",
+                        read_field(model, f, "fields")
+                    ),
                 };
                 let _ = writeln!(read, "{}: {value},", f.name);
             }
             read.push_str("};\nOk(read(results))");
-            (format!("super::{name}Reply<K>"), format!("super::{name}Results<O>"), read)
+            (
+                format!("super::{name}Reply<K>"),
+                format!("super::{name}Results<O>"),
+                read,
+            )
         }
         Shape::Content => (
             format!("super::{name}Reply{}", lifetime(model, &m.results, "'a")),
@@ -124,8 +158,16 @@ fn marker(model: &Model, interface: &Interface, m: &Method) -> String {
             ((words + m.results.caps().count()) * 8).to_string()
         }
     };
-    let mutable = if shape(&m.results) == Shape::Nothing { "_" } else { "" };
-    let read = if mutable == "_" { "Ok(read(()))".to_owned() } else { read };
+    let mutable = if shape(&m.results) == Shape::Nothing {
+        "_"
+    } else {
+        ""
+    };
+    let read = if mutable == "_" {
+        "Ok(read(()))".to_owned()
+    } else {
+        read
+    };
     format!(
         "/// `{iface}.{plain}`.\npub struct {name};\nimpl stub::Method for {name} {{\n\
          const INTERFACE_ID: u64 = super::INTERFACE_ID;\n\
@@ -162,13 +204,22 @@ fn outgoing(generics: &str, cap: &str, of: &str, s: &Struct, extra: bool) -> Str
     if s.plain() {
         out.push_str("#[inline]\nfn words(&self) -> stub::Words {\nlet mut words = [0; 4];\n");
         for f in &s.fields {
-            let set = set_data(f, "stub::words::", "&mut words, ", &format!("self.{}", f.name));
+            let set = set_data(
+                f,
+                "stub::words::",
+                "&mut words, ",
+                &format!("self.{}", f.name),
+            );
             let _ = writeln!(out, "{set};");
         }
         out.push_str("words\n}\n}\n");
         return out;
     }
-    let caps = if s.caps().next().is_some() || extra { "caps" } else { "_" };
+    let caps = if s.caps().next().is_some() || extra {
+        "caps"
+    } else {
+        "_"
+    };
     let _ = writeln!(
         out,
         "fn encode(self, root: &mut stub::wire::StructWriter<'_, '_>, {caps}: &mut dyn FnMut({cap})) \
@@ -178,7 +229,11 @@ fn outgoing(generics: &str, cap: &str, of: &str, s: &Struct, extra: bool) -> Str
         out.push_str(&write_field(f, "root", "self"));
     }
     for (index, f) in s.caps().enumerate() {
-        let _ = writeln!(out, "root.set_cap({}, {index})?;\ncaps(self.{});", f.offset, f.name);
+        let _ = writeln!(
+            out,
+            "root.set_cap({}, {index})?;\ncaps(self.{});",
+            f.offset, f.name
+        );
     }
     if extra {
         out.push_str("self.transfers.iter().copied().for_each(caps);\n");
@@ -194,7 +249,12 @@ fn from_words(model: &Model, s: &Struct) -> String {
         s.name
     );
     for f in &s.fields {
-        let _ = writeln!(out, "{}: {},", f.name, get_data(model, f, "stub::words::", "words, "));
+        let _ = writeln!(
+            out,
+            "{}: {},",
+            f.name,
+            get_data(model, f, "stub::words::", "words, ")
+        );
     }
     out.push_str("})\n}\n}\n");
     out
@@ -210,7 +270,11 @@ fn params(model: &Model, m: &Method) -> String {
         let end = text.rfind('}').unwrap_or(text.len());
         text.insert_str(end, "/// Capabilities that the other fields name by index.\npub transfers: &'a [stub::CapArg],\n");
         if !model.borrows(s) {
-            text = text.replacen(&format!("pub struct {}", s.name), &format!("pub struct {}<'a>", s.name), 1);
+            text = text.replacen(
+                &format!("pub struct {}", s.name),
+                &format!("pub struct {}<'a>", s.name),
+                1,
+            );
         }
     }
     if s.caps().next().is_some() {
@@ -218,7 +282,13 @@ fn params(model: &Model, m: &Method) -> String {
         text = text.replacen(" Default,", "", 1);
     }
     let a = if params_borrow(model, m) { "<'_>" } else { "" };
-    text += &outgoing("", "stub::CapArg", &format!("{}{a}", s.name), s, m.extra_transfers);
+    text += &outgoing(
+        "",
+        "stub::CapArg",
+        &format!("{}{a}", s.name),
+        s,
+        m.extra_transfers,
+    );
     if s.plain() {
         text += &from_words(model, s);
     }
@@ -228,27 +298,42 @@ fn params(model: &Model, m: &Method) -> String {
 fn results(model: &Model, m: &Method) -> String {
     let s = &m.results;
     let name = pascal(&m.name);
-    let reply = Struct { name: format!("{name}Reply"), ..s.clone() };
+    let reply = Struct {
+        name: format!("{name}Reply"),
+        ..s.clone()
+    };
     match shape(s) {
         Shape::Nothing => String::new(),
         Shape::Plain => {
             value(model, s)
                 + &outgoing("<K>", "K", &s.name, s, false)
                 + &from_words(model, s)
-                + &format!("/// The same, as a server sends it.\npub type {name}Reply = {};\n", s.name)
+                + &format!(
+                    "/// The same, as a server sends it.\npub type {name}Reply = {};\n",
+                    s.name
+                )
         }
         Shape::Caps => {
-            let mut out = format!("\n/// As a server sends it.\n#[derive(Clone, Copy, Debug)]\npub struct {name}Reply<K> {{\n");
-            let mut received = format!("\n/// As a client gets it.\npub struct {name}Results<O> {{\n");
+            let mut out = format!(
+                "\n/// As a server sends it.\n#[derive(Clone, Copy, Debug)]\npub struct {name}Reply<K> {{\n"
+            );
+            let mut received =
+                format!("\n/// As a client gets it.\npub struct {name}Results<O> {{\n");
             for f in &s.fields {
                 let (sent, got) = match f.kind {
                     Kind::Cap(id) => ("K".into(), client_path(model, id, "O")),
-                    _ => (value_type(model, &f.kind, "'a"), value_type(model, &f.kind, "'a")),
+                    _ => (
+                        value_type(model, &f.kind, "'a"),
+                        value_type(model, &f.kind, "'a"),
+                    ),
                 };
                 let _ = writeln!(out, "pub {}: {sent},", f.name);
                 let _ = writeln!(received, "pub {}: {got},", f.name);
             }
-            out + "}\n" + &outgoing("<K>", "K", &format!("{name}Reply<K>"), s, false) + &received + "}\n"
+            out + "}\n"
+                + &outgoing("<K>", "K", &format!("{name}Reply<K>"), s, false)
+                + &received
+                + "}\n"
         }
         Shape::Content => {
             let of = reply.name.clone() + &lifetime(model, s, "'_");
@@ -281,13 +366,10 @@ fn fill(model: &Model, m: &Method) -> String {
             Kind::StructList(id) => {
                 let inner = &model.structs[&id];
                 let item = path(model, id, "");
-                let (generic, item) = match model.borrows(inner) {
-                    true => ("<'e>", format!("{item}<'e>")),
-                    false => ("", item),
-                };
+                let item = item + &lifetime(model, inner, "'static");
                 writeln!(
                     out,
-                    "pub fn {}{generic}(&mut self, capacity: usize, fill: impl FnOnce(&mut \
+                    "pub fn {}(&mut self, capacity: usize, fill: impl FnOnce(&mut \
                      stub::wire::ListWriter<'_, 'b, {item}>) -> {full}) -> {full} {{\n\
                      self.0.fill_list({at}, capacity, fill)\n}}",
                     f.name
@@ -309,8 +391,13 @@ fn fill(model: &Model, m: &Method) -> String {
             ),
             ref kind => {
                 let of = value_type(model, kind, "'_");
-                let set = write_field(f, "self.0", "VALUE").replace(&format!("VALUE.{}", f.name), "value");
-                writeln!(out, "pub fn {}(&mut self, value: {of}) -> {full} {{\n{set}Ok(())\n}}", f.name)
+                let set = write_field(f, "self.0", "VALUE")
+                    .replace(&format!("VALUE.{}", f.name), "value");
+                writeln!(
+                    out,
+                    "pub fn {}(&mut self, value: {of}) -> {full} {{\n{set}Ok(())\n}}",
+                    f.name
+                )
             }
         };
     }
@@ -372,7 +459,11 @@ fn client(model: &Model, interface: &Interface) -> String {
             fields.push_str("transfers, ");
         }
         let arguments = arguments.replace("&'_ ", "&");
-        let params = if fields.is_empty() { "()".into() } else { format!("{name}Params {{ {fields} }}") };
+        let params = if fields.is_empty() {
+            "()".into()
+        } else {
+            format!("{name}Params {{ {fields} }}")
+        };
         let call = format!("self.0.invoke::<call::{name}, _>({params}, ");
         let _ = match shape(&m.results) {
             Shape::Nothing => writeln!(
@@ -381,7 +472,11 @@ fn client(model: &Model, interface: &Interface) -> String {
                 m.name
             ),
             Shape::Plain | Shape::Caps => {
-                let o = if shape(&m.results) == Shape::Caps { "<O::Owned>" } else { "" };
+                let o = if shape(&m.results) == Shape::Caps {
+                    "<O::Owned>"
+                } else {
+                    ""
+                };
                 writeln!(
                     out,
                     "pub fn {}(&self, {arguments}) -> Result<{name}Results{o}, stub::Refusal> {{\n\
@@ -430,9 +525,17 @@ fn server(model: &Model, interface: &Interface) -> String {
     for m in &interface.methods {
         let upper = m.name.to_uppercase();
         if m.params.fields.is_empty() {
-            let _ = writeln!(out, "method::{upper} => server.{}(stub::Reply::new(call)),", m.name);
+            let _ = writeln!(
+                out,
+                "method::{upper} => server.{}(stub::Reply::new(call)),",
+                m.name
+            );
         } else {
-            let _ = writeln!(out, "method::{upper} => serve_{}(server, received.payload, call),", m.name);
+            let _ = writeln!(
+                out,
+                "method::{upper} => serve_{}(server, received.payload, call),",
+                m.name
+            );
             functions.push_str(&serve(model, m));
         }
     }
@@ -471,11 +574,23 @@ fn serve(model: &Model, m: &Method) -> String {
     }
     let names = arguments.trim_start_matches(", ");
     let (call, needs_root) = (
-        if s.caps().next().is_some() { "mut call" } else { "call" },
+        if s.caps().next().is_some() {
+            "mut call"
+        } else {
+            "call"
+        },
         s.fields.iter().any(|f| !f.kind.is_cap()),
     );
-    let root = if needs_root { "let root = message.root()?;\n" } else { "" };
-    let open = if needs_root { "let message = stub::read::Message::new(&segment);\n" } else { "" };
+    let root = if needs_root {
+        "let root = message.root()?;\n"
+    } else {
+        ""
+    };
+    let open = if needs_root {
+        "let message = stub::read::Message::new(&segment);\n"
+    } else {
+        ""
+    };
     format!(
         "{head}{call}: C) -> stub::Answered {{\n\
          let stub::Payload::Message(segment) = payload else {{\n\

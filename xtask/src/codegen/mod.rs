@@ -133,7 +133,10 @@ fn read_all(folder: &Path) -> Result<BTreeMap<String, String>> {
         let path = entry?.path();
         if path.extension().is_some_and(|e| e == "rs") {
             let name = path.file_name().context("a file has a name")?;
-            files.insert(name.to_string_lossy().into_owned(), fs::read_to_string(&path)?);
+            files.insert(
+                name.to_string_lossy().into_owned(),
+                fs::read_to_string(&path)?,
+            );
         }
     }
     Ok(files)

@@ -140,7 +140,10 @@ impl Model {
     pub fn borrows(&self, s: &Struct) -> bool {
         s.fields.iter().any(|f| match f.kind {
             Kind::Text | Kind::Data | Kind::TextList | Kind::StructList(_) => true,
-            Kind::Struct(id) => self.structs.get(&id).is_some_and(|inner| self.borrows(inner)),
+            Kind::Struct(id) => self
+                .structs
+                .get(&id)
+                .is_some_and(|inner| self.borrows(inner)),
             _ => false,
         })
     }
@@ -205,7 +208,11 @@ impl<'a> Loader<'a> {
                 };
                 self.model.types.insert(inner.get_id(), at);
             }
-            let at = TypeRef { file: file.clone(), module, name };
+            let at = TypeRef {
+                file: file.clone(),
+                module,
+                name,
+            };
             self.model.types.insert(nested.get_id(), at);
         }
         Ok(())
@@ -231,7 +238,10 @@ impl<'a> Loader<'a> {
             }
         }
         if file.has_structs && !file.interfaces.is_empty() {
-            bail!("{}: a file holds interfaces or structs at its top, not both", file.name);
+            bail!(
+                "{}: a file holds interfaces or structs at its top, not both",
+                file.name
+            );
         }
         Ok(file)
     }
@@ -240,7 +250,10 @@ impl<'a> Loader<'a> {
         let node::Interface(body) = node.which()? else {
             bail!("no interface");
         };
-        ensure!(body.get_superclasses()?.is_empty(), "superclasses are not supported");
+        ensure!(
+            body.get_superclasses()?.is_empty(),
+            "superclasses are not supported"
+        );
         ensure!(!node.get_is_generic(), "type parameters are not supported");
         let mut interface = Interface {
             id: node.get_id(),
@@ -256,7 +269,9 @@ impl<'a> Loader<'a> {
             match inner.which()? {
                 node::Struct(_) => {
                     let body = self.structure(nested.get_id(), name.clone(), false);
-                    self.model.structs.insert(nested.get_id(), body.context(name)?);
+                    self.model
+                        .structs
+                        .insert(nested.get_id(), body.context(name)?);
                     interface.structs.push(nested.get_id());
                 }
                 node::Enum(body) => {
@@ -271,8 +286,16 @@ impl<'a> Loader<'a> {
         for (ordinal, method) in body.get_methods()?.iter().enumerate() {
             let name = method.get_name()?.to_str()?;
             let stem = pascal(name);
-            let params = self.structure(method.get_param_struct_type(), format!("{stem}Params"), true);
-            let results = self.structure(method.get_result_struct_type(), format!("{stem}Results"), true);
+            let params = self.structure(
+                method.get_param_struct_type(),
+                format!("{stem}Params"),
+                true,
+            );
+            let results = self.structure(
+                method.get_result_struct_type(),
+                format!("{stem}Results"),
+                true,
+            );
             let mut loaded = Method {
                 name: snake(name),
                 ordinal: u16::try_from(ordinal)?,
@@ -305,14 +328,20 @@ impl<'a> Loader<'a> {
         let node::Struct(body) = self.node(id)?.which()? else {
             bail!("{name} is no struct");
         };
-        ensure!(body.get_discriminant_count() == 0, "{name}: unions are not supported");
+        ensure!(
+            body.get_discriminant_count() == 0,
+            "{name}: unions are not supported"
+        );
         let mut fields = Vec::new();
         for field in body.get_fields()? {
             let field_name = field.get_name()?.to_str()?;
             let field::Slot(slot) = field.which()? else {
                 bail!("{name}.{field_name}: groups are not supported");
             };
-            let Some(kind) = self.kind(slot.get_type()?).context(format!("{name}.{field_name}"))? else {
+            let Some(kind) = self
+                .kind(slot.get_type()?)
+                .context(format!("{name}.{field_name}"))?
+            else {
                 continue;
             };
             ensure!(
@@ -425,8 +454,12 @@ pub fn pascal(name: &str) -> String {
 /// Keywords get a trailing underscore.
 fn escape(name: String) -> String {
     const KEYWORDS: [&str; 16] = [
-        "as", "box", "const", "enum", "fn", "in", "loop", "match", "mod", "move", "ref", "self", "static", "type",
-        "use", "where",
+        "as", "box", "const", "enum", "fn", "in", "loop", "match", "mod", "move", "ref", "self",
+        "static", "type", "use", "where",
     ];
-    if KEYWORDS.contains(&name.as_str()) { name + "_" } else { name }
+    if KEYWORDS.contains(&name.as_str()) {
+        name + "_"
+    } else {
+        name
+    }
 }
