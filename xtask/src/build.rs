@@ -175,6 +175,26 @@ impl<'a> Builder<'a> {
             .with_context(|| format!("package {name} built no program {name}"))
     }
 
+    /// Builds the package called `package`, or without a name everything that runs in the guest.
+    pub fn build_named(&self, package: Option<&str>, sabotage: bool) -> Result<Vec<Program>> {
+        let kernel = if sabotage {
+            Kind::SabotageKernel
+        } else {
+            Kind::Kernel
+        };
+        if let Some(name) = package {
+            return match Kind::of(self.project, self.project.member(name)?)? {
+                Kind::Kernel => self.build(kernel, &[name]),
+                kind => self.build(kind, &[name]),
+            };
+        }
+        let mut programs = self.build(kernel, &["kernel"])?;
+        programs.extend(self.build(Kind::LoaderPvh, &["loader-pvh"])?);
+        programs.extend(self.build(Kind::LoaderUefi, &["loader-uefi"])?);
+        programs.extend(self.build_services()?);
+        Ok(programs)
+    }
+
     /// Builds every package below `services/`.
     pub fn build_services(&self) -> Result<Vec<Program>> {
         let services = self.project.root.join("services");

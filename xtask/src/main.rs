@@ -4,7 +4,9 @@
 
 mod build;
 mod child;
+mod codegen;
 mod disk;
+mod graph;
 mod package;
 mod project;
 mod qemu;
@@ -13,6 +15,8 @@ mod serial;
 mod session;
 mod setup;
 mod smoke;
+mod test;
+mod tidy;
 mod toolchain;
 
 use std::process::ExitCode;
@@ -20,11 +24,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::build::{Builder, Kind};
+use crate::build::Builder;
 use crate::project::Project;
 use crate::run::RunArgs;
 use crate::smoke::SmokeArgs;
 use crate::smoke::snapshot::{self, SnapshotArgs};
+use crate::test::TestArgs;
 use crate::toolchain::Toolchain;
 
 #[derive(Parser)]
@@ -57,6 +62,22 @@ enum Verb {
         #[arg(long)]
         sabotage: bool,
     },
+    /// Generate the typed stubs from schema/
+    Codegen {
+        /// Change nothing; fail where the committed stubs differ
+        #[arg(long)]
+        check: bool,
+    },
+    /// Check everything: format, lints, host tests, tidy, smokes, sabotages
+    Test(TestArgs),
+    /// Check the rules of the tree that no compiler checks
+    Tidy,
+    /// Show the crates by tier
+    Graph {
+        /// For Graphviz
+        #[arg(long)]
+        dot: bool,
+    },
     /// Compare one snapshot (xtask calls this itself)
     #[command(hide = true)]
     SnapshotCompare(SnapshotArgs),
@@ -74,53 +95,40 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<ExitCode> {
     let project = Project::load()?;
-    // These need nothing of the machine.
-    match &cli.verb {
-        Verb::SnapshotCompare(args) => return snapshot::compare_here(&project, args),
-        Verb::Smoke(args) if args.is_list() => {
-            smoke::list();
-            return Ok(ExitCode::SUCCESS);
-        }
-        _ => {}
-    }
-    setup::ensure(&project, cli.yes)?;
-    let toolchain = Toolchain::find(&project)?;
-    eprintln!("{}", toolchain.story);
+    let ready = || prepare(&project, cli.yes);
     match cli.verb {
-        Verb::Setup | Verb::SnapshotCompare(_) => {}
-        Verb::Smoke(args) => return smoke::run(&project, &toolchain, &args),
-        Verb::Run(args) => return run::run(&project, &toolchain, args),
+        Verb::SnapshotCompare(args) => return snapshot::compare_here(&project, &args),
+        Verb::Smoke(args) if args.is_list() => smoke::list(),
+        Verb::Smoke(args) => return smoke::run(&project, &ready()?, &args),
+        Verb::Run(args) => return run::run(&project, &ready()?, args),
+        Verb::Test(args) => return test::run(&project, &ready()?, &args),
+        Verb::Setup => ready().map(drop)?,
+        Verb::Tidy => tidy::run(&project)?,
+        Verb::Graph { dot: true } => print!("{}", graph::dot(&project)),
+        Verb::Graph { dot: false } => print!("{}", graph::text(&project)),
+        Verb::Codegen { check } => {
+            setup::ensure(&project, cli.yes)?;
+            codegen::run(check)?;
+        }
         Verb::Build {
             package,
             debug_guest,
             sabotage,
         } => {
+            let toolchain = ready()?;
             let builder = Builder::new(&project, &toolchain, debug_guest);
-            let programs = match package {
-                Some(name) => {
-                    let kind = match Kind::of(&project, project.member(&name)?)? {
-                        Kind::Kernel if sabotage => Kind::SabotageKernel,
-                        kind => kind,
-                    };
-                    builder.build(kind, &[&name])?
-                }
-                None => {
-                    let kernel = if sabotage {
-                        Kind::SabotageKernel
-                    } else {
-                        Kind::Kernel
-                    };
-                    let mut programs = builder.build(kernel, &["kernel"])?;
-                    programs.extend(builder.build(Kind::LoaderPvh, &["loader-pvh"])?);
-                    programs.extend(builder.build(Kind::LoaderUefi, &["loader-uefi"])?);
-                    programs.extend(builder.build_services()?);
-                    programs
-                }
-            };
-            for program in programs {
+            for program in builder.build_named(package.as_deref(), sabotage)? {
                 println!("{}", program.path.display());
             }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What everything that touches the guest needs: the packages and a compiler.
+fn prepare(project: &Project, yes: bool) -> Result<Toolchain> {
+    setup::ensure(project, yes)?;
+    let toolchain = Toolchain::find(project)?;
+    eprintln!("{}", toolchain.story);
+    Ok(toolchain)
 }

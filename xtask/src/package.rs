@@ -61,7 +61,7 @@ impl<'a> Guest<'a> {
             let Ok(()) = writer.file(&path, &bytes);
         }
         let Ok(bytes) = writer.finish();
-        let path = self.output(&format!("{manifest}.cpio"))?;
+        let path = self.output(&format!("{}.cpio", manifest.replace('/', "-")))?;
         replace(&path, &bytes)?;
         Ok(path)
     }
@@ -74,7 +74,7 @@ impl<'a> Guest<'a> {
         let bytes: usize = files.values().map(Vec::len).sum();
         // FAT32 needs at least 33 MiB; the rest is room for the file system itself.
         let mib = (bytes as u64).div_ceil(1024 * 1024).max(40) + 24;
-        let path = self.output(&format!("{manifest}-uefi.img"))?;
+        let path = self.output(&format!("{}-uefi.img", manifest.replace('/', "-")))?;
         let image = FatImage::create(&path, mib, 32, "CAPOSBOOT")?;
         image
             .folder("EFI")?
@@ -82,7 +82,7 @@ impl<'a> Guest<'a> {
             .folder("boot")?
             .folder("boot/bins")?;
         image.copy("EFI/BOOT/BOOTX64.EFI", &loader.path)?;
-        image.file("boot/cmdline", cmdline.as_bytes())?;
+        image.file("boot/cmdline.txt", cmdline.as_bytes())?;
         for (path, bytes) in &files {
             image.file(path, bytes)?;
         }
@@ -143,9 +143,12 @@ impl<'a> Guest<'a> {
 
 /// Compiles `manifests/NAME.capnp` to the message the guest reads.
 ///
-/// The constant is called `manifest`. A manifest that breaks its schema is refused with the compiler's `file:line:col`.
+/// The constant is called `manifest`. `manifests/NAME.bin`, bytes that no compiler would write, is taken as it is. A manifest that breaks its schema is refused with the compiler's `file:line:col`.
 pub fn compile_manifest(project: &Project, name: &str) -> Result<Vec<u8>> {
     let source = manifest_path(project, name)?;
+    if source.extension().is_some_and(|end| end == "bin") {
+        return fs::read(&source).with_context(|| format!("cannot read {}", project.show(&source)));
+    }
     let output = Command::new("capnp")
         .current_dir(&project.root)
         .args(["eval", "--binary", "--import-path=schema"])
@@ -167,8 +170,9 @@ pub fn compile_manifest(project: &Project, name: &str) -> Result<Vec<u8>> {
 
 fn manifest_path(project: &Project, name: &str) -> Result<PathBuf> {
     let dir = project.root.join("manifests");
-    let source = dir.join(format!("{name}.capnp"));
-    if source.is_file() {
+    let endings = ["capnp", "bin"];
+    let sources = endings.map(|ending| dir.join(format!("{name}.{ending}")));
+    if let Some(source) = sources.into_iter().find(|source| source.is_file()) {
         return Ok(source);
     }
     let mut names: Vec<String> = fs::read_dir(&dir)?

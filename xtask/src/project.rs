@@ -32,7 +32,7 @@ pub struct Member {
     pub guest: bool,
     /// Its tier (`package.metadata.tier`), empty if it names none.
     pub tier: String,
-    /// Names of the workspace members it depends on; dev-dependencies are not among them.
+    /// Names of the workspace members it depends on; what only tests or build scripts need is not among them.
     pub needs: Vec<String>,
 }
 
@@ -149,8 +149,7 @@ impl Member {
             .filter(is_bin)
             .map(|target| target.name.clone())
             .collect();
-        let is_member =
-            |dep: &&RawDependency| dep.path.is_some() && dep.kind.as_deref() != Some("dev");
+        let is_member = |dep: &&RawDependency| dep.path.is_some() && dep.kind.is_none();
         let needs = raw
             .dependencies
             .iter()

@@ -104,16 +104,6 @@ impl Session {
         &self.serial
     }
 
-    /// Every byte the guest has sent.
-    pub fn transcript(&self) -> &[u8] {
-        &self.transcript
-    }
-
-    /// The process id of QEMU.
-    pub fn pid(&mut self) -> u32 {
-        self.child.inner().id()
-    }
-
     /// Waits until `seen` holds for the serial line, at most until `deadline`.
     pub fn wait(&mut self, deadline: Instant, mut seen: impl FnMut(&Serial) -> bool) -> Waited {
         loop {

@@ -62,10 +62,11 @@ impl Toolchain {
             // A sysroot that exists shows that rustup had nothing before; asking again would only cost time.
             let settled = choice == Choice::Auto
                 && SysrootPlan::find(project).is_some_and(|plan| plan.is_built());
-            if !settled && rustup_add(project) {
-                if let Some(found) = Self::prebuilt(project, "added through rustup") {
-                    return Ok(found);
-                }
+            if !settled
+                && rustup_add(project)
+                && let Some(found) = Self::prebuilt(project, "added through rustup")
+            {
+                return Ok(found);
             }
             ensure!(
                 choice == Choice::Auto,

@@ -31,7 +31,8 @@ pub fn compare(
     text: &str,
     pending: bool,
 ) -> Result<std::result::Result<(), String>> {
-    let mut command = Command::new(std::env::current_exe()?);
+    // By this name the program is found even after a build has replaced its file.
+    let mut command = Command::new("/proc/self/exe");
     command
         .args(["snapshot-compare", "--name", name, "--question", question])
         .env("INSTA_WORKSPACE_ROOT", &project.root)

@@ -1,0 +1,147 @@
+//! `cargo xtask test`: everything that must hold, on one command.
+//!
+//! Invariant: never stops at the first failure, and never ends well if one stage did not.
+
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use crate::build::{Builder, Kind};
+use crate::project::{Member, Project, is_ci};
+use crate::qemu::{Accel, choose_accel};
+use crate::smoke::runner::{Options, Runner, Tally, Trial};
+use crate::toolchain::Toolchain;
+use crate::{codegen, smoke, tidy};
+
+/// What `cargo xtask test` takes.
+#[derive(Args, Debug)]
+pub struct TestArgs {
+    /// Only what needs no guest: formatting, lints, host tests, tidy
+    #[arg(long)]
+    host: bool,
+    /// Only the smokes and sabotages
+    #[arg(long, conflicts_with = "host")]
+    smokes: bool,
+    /// How QEMU executes the guest; without it, KVM where it works
+    #[arg(long, value_enum)]
+    accel: Option<Accel>,
+}
+
+/// Runs all stages and prints the closing line.
+pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<ExitCode> {
+    let mut stages = Stages::default();
+    if !args.smokes {
+        host_stages(project, &mut stages);
+    }
+    let mut tally = Tally::default();
+    if !args.host {
+        stages.run("guest", || smokes(project, toolchain, args, &mut tally));
+    }
+    for stage in &stages.failed {
+        eprintln!("failed: {stage}");
+    }
+    // A stage that failed counts, so that the closing line never looks better than the end.
+    tally.failed += stages.failed.len();
+    Ok(smoke::close(tally))
+}
+
+#[derive(Default)]
+struct Stages {
+    failed: Vec<&'static str>,
+}
+
+impl Stages {
+    fn run(&mut self, name: &'static str, stage: impl FnOnce() -> Result<()>) {
+        eprintln!("== {name}");
+        if let Err(error) = stage() {
+            eprintln!("{name}: {error:#}");
+            self.failed.push(name);
+        }
+    }
+}
+
+fn host_stages(project: &Project, stages: &mut Stages) {
+    let of_host = |member: &&Member| !member.guest;
+    let host: Vec<&Member> = project.members.iter().filter(of_host).collect();
+    let guest: Vec<&Member> = project
+        .members
+        .iter()
+        .filter(|member| member.guest)
+        .collect();
+    stages.run("format", || {
+        cargo(project, &["fmt", "--all", "--", "--check"], &[])
+    });
+    let deny = ["--", "--deny", "warnings"];
+    stages.run("lints", || {
+        let packages = select(&host);
+        cargo(
+            project,
+            &["clippy", "--quiet", "--all-targets"],
+            &[&packages, &words(&deny)],
+        )
+    });
+    // For the machine at hand: a distribution's guest compiler may come without clippy. Nothing is linked.
+    stages.run("guest lints", || {
+        let packages = select(&guest);
+        cargo(project, &["clippy", "--quiet"], &[&packages, &words(&deny)])
+    });
+    stages.run("host tests", || {
+        cargo(project, &["test", "--quiet"], &[&select(&host)])
+    });
+    stages.run("generated code", || codegen::run(true));
+    stages.run("tidy", || tidy::run(project));
+}
+
+fn smokes(
+    project: &Project,
+    toolchain: &Toolchain,
+    args: &TestArgs,
+    tally: &mut Tally,
+) -> Result<()> {
+    let options = Options {
+        accel: choose_accel(args.accel)?,
+        gdb: false,
+        keep: false,
+    };
+    let runner = Runner::new(project, toolchain, options)?;
+    let production = runner.guest(Trial::Plain)?.kernel_path();
+    let sabotage = runner.guest(Trial::Unbitten)?.kernel_path();
+    Builder::new(project, toolchain, false).build(Kind::LoaderUefi, &["loader-uefi"])?;
+    let clean = tidy::check_kernel(production, sabotage);
+    let planned = smoke::everything()?;
+    ensure!(!planned.is_empty(), "there is no smoke");
+    tally.add(runner.run_all(&planned)?);
+    clean
+}
+
+fn select(members: &[&Member]) -> Vec<OsString> {
+    members
+        .iter()
+        .flat_map(|member| ["--package".into(), member.name.clone().into()])
+        .collect()
+}
+
+fn words(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(Into::into).collect()
+}
+
+fn cargo(project: &Project, arguments: &[&str], more: &[&[OsString]]) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(&project.root).args(arguments);
+    if is_ci() && arguments.first() != Some(&"fmt") {
+        command.arg("--locked");
+    }
+    for words in more {
+        command.args(*words);
+    }
+    let status = command.status().context("cannot start cargo")?;
+    ensure!(
+        status.success(),
+        "cargo {} found something",
+        arguments.first().unwrap_or(&"")
+    );
+    Ok(())
+}

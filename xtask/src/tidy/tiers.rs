@@ -1,0 +1,110 @@
+//! Which crate may depend on which: the tiers of the architecture, and no arrow up.
+
+use crate::project::{Member, Project};
+
+/// The tiers in the order in which a reader meets them, with what they hold.
+pub const RANKS: [(&str, &str); 11] = [
+    ("T0", "pure"),
+    ("T1", "mechanism"),
+    ("T2", "hardware owners"),
+    ("T3", "kernel objects"),
+    ("T4", "drivers"),
+    ("T5", "assembly"),
+    ("U0", "schema and stubs"),
+    ("U1", "runtime"),
+    ("U2", "what a service author imports"),
+    ("S", "services"),
+    ("H", "host tools"),
+];
+
+/// Every arrow that points up, and every member without a tier.
+pub fn check(project: &Project) -> Vec<String> {
+    let mut problems = Vec::new();
+    for member in &project.members {
+        if !RANKS.iter().any(|(tier, _)| *tier == member.tier) {
+            problems.push(format!(
+                "{}: package.metadata.tier is {:?}, which is no tier",
+                member.name, member.tier
+            ));
+            continue;
+        }
+        for name in &member.needs {
+            let Ok(needed) = project.member(name) else {
+                continue;
+            };
+            if !may_use(member, needed) {
+                problems.push(format!(
+                    "{} ({}) may not depend on {} ({})",
+                    member.name, member.tier, needed.name, needed.tier
+                ));
+            }
+        }
+    }
+    problems
+}
+
+fn may_use(from: &Member, to: &Member) -> bool {
+    let to_tier = to.tier.as_str();
+    match from.tier.as_str() {
+        "T0" => to_tier == "T0",
+        "T1" => matches!(to_tier, "T0" | "T1"),
+        "T2" => matches!(to_tier, "T0" | "T1" | "T2"),
+        "T3" => matches!(to_tier, "T0" | "T1" | "T2" | "T3" | "U0"),
+        // A driver sees its broker interface and formats, never memory or interrupt controllers.
+        "T4" => to_tier == "T0" || to.name == "driver-core",
+        "T5" => matches!(to_tier, "T0" | "T1" | "T2" | "T3" | "T4" | "U0"),
+        "U0" => matches!(to_tier, "T0" | "U0"),
+        "U1" => matches!(to_tier, "T0" | "U0" | "U1"),
+        "U2" => matches!(to_tier, "T0" | "U0" | "U1" | "U2"),
+        "S" => matches!(to_tier, "T0" | "U0" | "U1" | "U2"),
+        "H" => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check, may_use};
+    use crate::project::{Member, Project};
+
+    fn member(name: &str, tier: &str, needs: &[&str]) -> Member {
+        Member {
+            name: name.into(),
+            dir: name.into(),
+            bins: Vec::new(),
+            guest: false,
+            tier: tier.into(),
+            needs: needs.iter().map(|&need| need.into()).collect(),
+        }
+    }
+
+    #[test]
+    fn arrows_point_down() {
+        let may = |from: &str, to: &str| may_use(&member("a", from, &[]), &member("b", to, &[]));
+        assert!(may("T2", "T1") && may("T3", "U0") && may("S", "U2") && may("S", "T0"));
+        assert!(!may("T0", "T1") && !may("T1", "T2") && !may("S", "T1") && !may("S", "S"));
+        assert!(!may("T4", "T2") && !may("T4", "T3") && !may("U1", "U2") && !may("T5", "H"));
+        assert!(may_use(
+            &member("nvme", "T4", &[]),
+            &member("driver-core", "T3", &[])
+        ));
+    }
+
+    #[test]
+    fn a_broken_arrow_and_a_missing_tier_are_named() {
+        let project = Project {
+            root: "/".into(),
+            target: "/".into(),
+            guest: "/".into(),
+            members: vec![
+                member("low", "T0", &["high"]),
+                member("high", "T2", &[]),
+                member("x", "", &[]),
+            ],
+        };
+        let problems = check(&project);
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert_eq!(problems[0], "low (T0) may not depend on high (T2)");
+        assert!(problems[1].starts_with("x: "));
+    }
+}
