@@ -1,1 +1,9 @@
+//! One protocol fact per test; the names of the facts follow `PROTOCOL.md`.
 
+mod answers;
+mod fake;
+mod maps;
+mod placement;
+mod refusals;
+mod start_info;
+mod time;
