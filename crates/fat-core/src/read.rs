@@ -1,0 +1,237 @@
+//! File data, from the disk's window to a client's.
+
+use fat_format::{Error, FileCursor, Node};
+
+use crate::{Cache, CacheError, Disk, Mounted};
+
+/// A file that a client has open.
+pub struct OpenFile {
+    /// Its directory entry when it was opened.
+    pub node: Node,
+    cursor: FileCursor,
+    /// Where a client that reads on would read next.
+    next: u64,
+}
+
+impl OpenFile {
+    /// Opens the file of `node`.
+    ///
+    /// # Errors
+    /// [`Error::IsADirectory`].
+    pub fn new<E>(node: Node) -> Result<Self, Error<E>> {
+        Ok(Self {
+            node,
+            cursor: FileCursor::new(&node)?,
+            next: 0,
+        })
+    }
+}
+
+/// Writes up to `length` bytes of a file, from `offset` on, to `target` at `target_offset`. The caller has checked that
+/// they fit there. Returns how many; 0 only at the end of the file.
+///
+/// A client that reads on where it stopped gets the blocks behind in the same fetch, as far as the window reaches.
+///
+/// # Errors
+/// The volume's, if there is not one good byte before it.
+pub fn read_file<D: Disk>(
+    cache: &mut Cache<D>,
+    mounted: &Mounted,
+    file: &mut OpenFile,
+    offset: u64,
+    length: u32,
+    target: &mut D::Target,
+    target_offset: usize,
+) -> Result<u32, Error<CacheError<D::Error>>> {
+    let window_bytes = u64::from(cache.disk().window_bytes());
+    let mut done = 0;
+    while done < length {
+        let at = offset.saturating_add(u64::from(done));
+        let wanted = u64::from(length - done);
+        let ahead = if at == file.next {
+            wanted.max(window_bytes)
+        } else {
+            wanted
+        };
+        file.cursor.seek(at);
+        let step = match file.cursor.next_run(
+            &mounted.volume,
+            &mut mounted.part(cache),
+            ahead.min(window_bytes),
+        ) {
+            Ok(None) => break,
+            Ok(Some(run)) => match mounted.first_byte.checked_add(run.byte_offset) {
+                Some(place) => cache
+                    .load(place, run.len)
+                    .map(|(window_offset, held)| {
+                        (window_offset, run.len.min(wanted).min(held as u64))
+                    })
+                    .map_err(Error::Device),
+                None => Err(Error::Device(CacheError::Outside)),
+            },
+            Err(error) => Err(error),
+        };
+        match step {
+            Ok((window_offset, count)) => {
+                // Both fit: the count is at most `length`.
+                let (bytes, to) = (count as usize, target_offset.saturating_add(done as usize));
+                cache.disk().copy_to(window_offset, target, to, bytes);
+                done = done.saturating_add(count as u32);
+            }
+            // The client meets the error when it reads on.
+            Err(_) if done > 0 => break,
+            Err(error) => return Err(error),
+        }
+        file.next = offset.saturating_add(u64::from(done));
+    }
+    Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        mount,
+        testing::{Image, fat_image, noise},
+    };
+    use alloc::vec::Vec;
+
+    fn open(disk: Image, name: &str) -> (Cache<Image>, Mounted, OpenFile) {
+        let mut cache = Cache::new(disk);
+        let mounted = mount(&mut cache).unwrap_or_else(|e| panic!("{e}"));
+        let root = mounted.volume.root();
+        let node = mounted
+            .volume
+            .resolve(&mut mounted.part(&mut cache), &root, name)
+            .unwrap();
+        let file = OpenFile::new::<()>(node).unwrap();
+        (cache, mounted, file)
+    }
+
+    #[test]
+    fn every_request_size_gives_the_same_bytes() {
+        let data = noise(300_001);
+        let image = fat_image(&[("first.bin", &noise(5000)), ("data.bin", &data)]);
+        for (window, request) in [
+            (512, 4096),
+            (128 * 1024, 131_072),
+            (128 * 1024, 4096),
+            (48 * 1024, 299_999),
+        ] {
+            let mut disk = Image::new(image.clone(), 512);
+            disk.window_bytes = window;
+            let (mut cache, mounted, mut file) = open(disk, "data.bin");
+            let mut got = Vec::new();
+            loop {
+                let mut target = alloc::vec![0; request + 3];
+                let count = read_file(
+                    &mut cache,
+                    &mounted,
+                    &mut file,
+                    got.len() as u64,
+                    request as u32,
+                    &mut target,
+                    3,
+                )
+                .unwrap();
+                if count == 0 {
+                    break;
+                }
+                got.extend_from_slice(&target[3..3 + count as usize]);
+            }
+            assert!(got == data, "window {window}, request {request}");
+        }
+    }
+
+    #[test]
+    fn a_stream_of_small_reads_is_fetched_in_large_pieces() {
+        let data = noise(256 * 1024);
+        let mut disk = Image::new(fat_image(&[("data.bin", &data)]), 512);
+        disk.window_bytes = 128 * 1024;
+        let (mut cache, mounted, mut file) = open(disk, "data.bin");
+        let before = cache.disk().fetches;
+        let mut target = alloc::vec![0; 4096];
+        for offset in (0..data.len() as u64).step_by(4096) {
+            assert_eq!(
+                read_file(
+                    &mut cache,
+                    &mounted,
+                    &mut file,
+                    offset,
+                    4096,
+                    &mut target,
+                    0
+                )
+                .unwrap(),
+                4096
+            );
+            assert!(target == data[offset as usize..][..4096]);
+        }
+        assert!(
+            cache.disk().fetches - before <= 4,
+            "{}",
+            cache.disk().fetches - before
+        );
+    }
+
+    #[test]
+    fn an_error_comes_after_the_good_bytes() {
+        let data = noise(200_000);
+        let mut disk = Image::new(fat_image(&[("data.bin", &data)]), 512);
+        disk.window_bytes = 16 * 1024;
+        let (mut cache, mounted, mut file) = open(disk, "data.bin");
+        let mut target = alloc::vec![0; 200_000];
+        assert_eq!(
+            read_file(&mut cache, &mounted, &mut file, 0, 10, &mut target, 0).unwrap(),
+            10
+        );
+        let bad = cache.loaded_end();
+        cache.disk_mut().fail_from = Some(bad / 512);
+        let count = read_file(&mut cache, &mounted, &mut file, 0, 200_000, &mut target, 0).unwrap();
+        assert!((1..200_000).contains(&count));
+        assert!(target[..count as usize] == data[..count as usize]);
+        assert!(
+            read_file(
+                &mut cache,
+                &mounted,
+                &mut file,
+                u64::from(count),
+                10,
+                &mut target,
+                0
+            )
+            .is_err()
+        );
+        cache.disk_mut().fail_from = None;
+        assert_eq!(
+            read_file(
+                &mut cache,
+                &mounted,
+                &mut file,
+                u64::from(count),
+                10,
+                &mut target,
+                0
+            )
+            .unwrap(),
+            10
+        );
+        assert_eq!(
+            read_file(&mut cache, &mounted, &mut file, 200_000, 10, &mut target, 0).unwrap(),
+            0
+        );
+        assert_eq!(
+            read_file(
+                &mut cache,
+                &mounted,
+                &mut file,
+                u64::MAX,
+                10,
+                &mut target,
+                0
+            )
+            .unwrap(),
+            0
+        );
+    }
+}
