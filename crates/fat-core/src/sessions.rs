@@ -15,7 +15,8 @@ pub const MAX_NODES: usize = 512;
 /// Marks the cookies made here; those of exports are small numbers without it.
 const MINTED: u64 = 1 << 63;
 
-/// What a facet stands for.
+/// What a facet stands for. Most of it is what a walk remembers; it is moved once, when it is opened.
+#[allow(clippy::large_enum_variant)]
 pub enum Opened {
     /// A directory, with the walk that its listing is at.
     Directory(Node, Option<DirWalk>),
@@ -73,17 +74,14 @@ impl<W> Sessions<W> {
             }
             None => return Err((window, Refusal::OverBudget)),
         };
+        let slot = match self.free_slot() {
+            Ok(slot) => slot,
+            Err(refusal) => return Err((window, refusal)),
+        };
         if let Some(place) = self.sessions.get_mut(idx) {
-            *place = Some(Session { window, nodes: 0 });
+            *place = Some(Session { window, nodes: 1 });
         }
-        match self.open(idx, Opened::Directory(root, None)) {
-            Ok(cookie) => Ok(cookie),
-            Err(refusal) => match self.sessions.get_mut(idx).and_then(Option::take) {
-                Some(session) => Err((session.window, refusal)),
-                // It was put there a moment ago.
-                None => Ok(MINTED),
-            },
-        }
+        Ok(self.fill(slot, idx, Opened::Directory(root, None)))
     }
 
     /// Opens a node in a session. Returns its cookie.
@@ -91,31 +89,40 @@ impl<W> Sessions<W> {
     /// # Errors
     /// [`Refusal::OverBudget`] when there is no room, [`Refusal::Stale`] when the session is gone.
     pub fn open(&mut self, session: usize, opened: Opened) -> Result<u64, Refusal> {
+        let slot = self.free_slot()?;
         let place = self
             .sessions
             .get_mut(session)
             .and_then(Option::as_mut)
             .ok_or(Refusal::Stale)?;
-        let idx = match self
-            .slots
-            .iter()
-            .position(|s| s.node.is_none() && s.generation < u32::MAX >> 1)
-        {
-            Some(idx) => idx,
-            None if self.slots.len() < MAX_NODES => {
-                self.slots.push(Slot {
-                    generation: 0,
-                    node: None,
-                });
-                self.slots.len() - 1
-            }
-            None => return Err(Refusal::OverBudget),
+        place.nodes += 1;
+        Ok(self.fill(slot, session, opened))
+    }
+
+    /// Finds a free slot, or makes one.
+    fn free_slot(&mut self) -> Result<usize, Refusal> {
+        let is_free = |s: &Slot| s.node.is_none() && s.generation < u32::MAX >> 1;
+        if let Some(idx) = self.slots.iter().position(is_free) {
+            return Ok(idx);
+        }
+        if self.slots.len() >= MAX_NODES {
+            return Err(Refusal::OverBudget);
+        }
+        self.slots.push(Slot {
+            generation: 0,
+            node: None,
+        });
+        Ok(self.slots.len() - 1)
+    }
+
+    /// Puts a node into a free slot and makes its cookie.
+    fn fill(&mut self, idx: usize, session: usize, opened: Opened) -> u64 {
+        let Some(slot) = self.slots.get_mut(idx) else {
+            return MINTED;
         };
-        let slot = self.slots.get_mut(idx).ok_or(Refusal::OverBudget)?;
         slot.generation += 1;
         slot.node = Some((session, opened));
-        place.nodes += 1;
-        Ok(MINTED | u64::from(slot.generation) << 32 | idx as u64)
+        MINTED | u64::from(slot.generation) << 32 | idx as u64
     }
 
     /// Finds what a cookie stands for.

@@ -7,11 +7,12 @@ use alloc::{
 };
 use capnp::message::{Reader, ReaderOptions, SegmentArray};
 
+use schema::manifest_capnp::{grant, manifest, service};
+
 use crate::{
     DmaPolicy, Error, Export, ExportRef, Grant, KernelSource, Limits, MAX_ARGUMENT_BYTES,
     MAX_ARGUMENTS, MAX_BYTES, MAX_DRIVERS, MAX_EXPORTS, MAX_GRANTS, MAX_SERVICES, Place, Restart,
-    Service, Source, VERSION, interface_id,
-    manifest_capnp::{grant, manifest, service},
+    Service, Source, VERSION,
     names::{NameKind, check_name},
 };
 
@@ -209,7 +210,9 @@ fn decode_service(idx: usize, entry: service::Reader<'_>) -> Result<Service, Err
             return Err(duplicate(place(), "exports", export_name));
         }
         let named = text(export.get_interface())?;
-        let Some((interface, interface_id)) = interface_id(named) else {
+        let Some((interface_id, interface)) =
+            schema::INTERFACES.iter().find(|i| i.1 == named).copied()
+        else {
             return Err(Error::UnknownInterface {
                 service: name,
                 export: export_name.to_string(),

@@ -15,7 +15,6 @@ extern crate alloc;
 
 mod decode;
 mod error;
-mod interfaces;
 mod lint;
 mod model;
 mod names;
@@ -23,11 +22,7 @@ mod order;
 mod reencode;
 pub mod restart;
 
-#[allow(missing_docs, clippy::all, unused_qualifications)]
-mod manifest_capnp;
-
 pub use error::{Error, NameFault, Place};
-pub use interfaces::{INTERFACES, interface_id, interface_name};
 pub use lint::read;
 pub use model::{
     DmaPolicy, Export, ExportRef, Grant, KernelSource, Limits, Manifest, Restart, Service, Source,

@@ -2,10 +2,11 @@
 
 use alloc::string::ToString;
 
+use schema::manifest_capnp::manifest;
+
 use crate::{
     Error, MAX_PRIORITY, Manifest, Restart, Service, Source,
     decode::{Draft, decode, encoding, reader, segment},
-    manifest_capnp::manifest,
     order::start_order,
     reencode::check_known,
 };

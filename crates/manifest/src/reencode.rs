@@ -6,11 +6,11 @@
 //! schema and forgotten here makes every manifest that uses it refused, never misread.
 
 use capnp::message::Builder;
+use schema::manifest_capnp::{export, grant, limits, manifest, service};
 
 use crate::{
     Error,
     decode::{encoding, reader},
-    manifest_capnp::{export, grant, limits, manifest, service},
 };
 
 /// Checks that the message in `segment` holds known data only.
