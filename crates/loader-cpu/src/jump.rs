@@ -6,6 +6,7 @@ use core::arch::{asm, global_asm};
 use loader::{Cpu, HHDM, Start};
 
 use crate::port::out;
+use crate::serial::fail;
 
 const EFER: u32 = 0xc000_0080;
 const EFER_NXE: u64 = 1 << 11;
@@ -17,6 +18,10 @@ const CPUID_PAT: u32 = 1 << 16;
 /// CPUID leaf `0x8000_0001` EDX.
 const CPUID_NX: u32 = 1 << 20;
 const CPUID_GIB_PAGES: u32 = 1 << 26;
+
+/// CR4: five-level paging.
+const CR4_LA57: u64 = 1 << 12;
+const FOUR_GIB: u64 = 4 << 30;
 
 /// Where the first I/O APIC of a PC stands.
 const IO_APIC: usize = 0xfec0_0000;
@@ -73,8 +78,8 @@ pub unsafe fn mask_interrupts() {
 /// Brings the processor into the state the protocol promises and enters the kernel.
 ///
 /// # Safety
-/// `start` comes from a successful [`loader::build`] over this machine's memory; interrupts are off; the code runs in 64-bit
-/// mode with four-level paging at an address that maps to itself and is in the direct map.
+/// `start` comes from a successful [`loader::build`] over this machine's memory; interrupts are off; code and stack are
+/// mapped to themselves and lie in memory of the direct map.
 pub unsafe fn jump(start: &Start, cpu: Cpu) -> ! {
     if cpu.no_execute {
         // SAFETY: the bit exists, and no table in use has its top bits set by accident (they were reserved until now).
@@ -83,6 +88,11 @@ pub unsafe fn jump(start: &Start, cpu: Cpu) -> ! {
     if __cpuid(1).edx & CPUID_PAT != 0 {
         // SAFETY: the register exists; entries 0 to 3 are what they are after reset, so present mappings keep their meaning.
         unsafe { wrmsr(PAT, PAT_LAYOUT) };
+    }
+    let code = (loader_jump as unsafe extern "sysv64" fn(_, _, _, _, _) -> _ as usize) as u64;
+    let stack = (&raw const *start).addr() as u64;
+    if cr4() & CR4_LA57 != 0 && code.max(stack) >= FOUR_GIB {
+        fail(&"the firmware uses five-level paging and has the loader above 4 GiB");
     }
     // SAFETY: the caller's word for `start` and for where this code runs is what `loader_jump` needs.
     unsafe {
@@ -94,6 +104,13 @@ pub unsafe fn jump(start: &Start, cpu: Cpu) -> ! {
             start.entry,
         )
     }
+}
+
+fn cr4() -> u64 {
+    let value;
+    // SAFETY: reading the register changes nothing, and the loader runs in ring 0.
+    unsafe { asm!("mov {}, cr4", out(reg) value, options(nomem, nostack, preserves_flags)) };
+    value
 }
 
 /// # Safety
@@ -124,57 +141,113 @@ unsafe extern "sysv64" {
 // The instruction stream stays mapped throughout: at its physical address under the loader's and the bridge tables, then in
 // the direct map under the bridge and the kernel's. CR4 loses everything but PAE and machine checks, so that global entries of
 // the loader's tables leave the TLB; CR0 is PE, MP, ET, NE, WP, PG.
+//
+// Firmware may run five-level paging, which can be left only with paging off (Intel SDM volume 3A, 4.1.2), so in 32-bit mode,
+// and with the kernel's descriptor table at its physical address. The upper halves of registers do not survive that.
 global_asm!(
-    ".section .text",
-    ".global loader_jump",
-    "loader_jump:",
-    "cli",
-    "mov rax, cr4",
-    "and eax, 0x60",
-    "or eax, 0x20",
-    "mov cr4, rax",
-    "mov eax, 0x80010033",
-    "mov cr0, rax",
-    "mov cr3, rdi",
-    "lea rax, [rip + 2f]",
-    "mov r9, {hhdm}",
-    "add rax, r9",
-    "jmp rax",
-    "2:",
-    "mov cr3, rsi",
-    "mov rsp, rcx",
-    "lgdt [rdx]",
-    "lea rax, [rip + 3f]",
-    "push 0x28",
-    "push rax",
-    "retfq",
-    "3:",
-    "mov eax, 0x30",
-    "mov ds, eax",
-    "mov es, eax",
-    "mov fs, eax",
-    "mov gs, eax",
-    "mov ss, eax",
-    "push 2",
-    "popfq",
+    r#"
+    .section .text
+    .global loader_jump
+loader_jump:
+    cli
+    mov r9, {hhdm}
+    mov rax, cr4
+    test eax, {la57}
+    jz 2f
+
+    push r8
+    push rcx
+    push rdx
+    push rsi
+    push rdi
+    sub rdx, r9
+    mov rax, [rdx + 2]
+    sub rax, r9
+    sub rsp, 16
+    movzx r10d, word ptr [rdx]
+    mov [rsp], r10w
+    mov [rsp + 2], rax
+    lgdt [rsp]
+    add rsp, 16
+    sub rsp, 8
+    lea rax, [rip + 4f]
+    mov [rsp], eax
+    mov dword ptr [rsp + 4], 0x28
+    push 0x18
+    lea rax, [rip + 3f]
+    push rax
+    retfq
+    .code32
+3:
+    mov eax, 0x20
+    mov ds, eax
+    mov ss, eax
+    mov eax, 0x00010033
+    mov cr0, eax
+    mov eax, 0x20
+    mov cr4, eax
+    mov cr3, edi
+    mov eax, 0x80010033
+    mov cr0, eax
+    retf
+    .code64
+4:
+    mov esp, esp
+    pop rdi
+    pop rsi
+    pop rdx
+    pop rcx
+    pop r8
+    mov r9, {hhdm}
+
+2:
+    mov rax, cr4
+    and eax, 0x60
+    or eax, 0x20
+    mov cr4, rax
+    mov eax, 0x80010033
+    mov cr0, rax
+    mov cr3, rdi
+    lea rax, [rip + 5f]
+    add rax, r9
+    jmp rax
+5:
+    mov cr3, rsi
+    mov rsp, rcx
+    lgdt [rdx]
+    push 0x28
+    lea rax, [rip + 6f]
+    push rax
+    retfq
+6:
+    mov eax, 0x30
+    mov ds, eax
+    mov es, eax
+    mov fs, eax
+    mov gs, eax
+    mov ss, eax
+    push 2
+    popfq
     // The return address 0 that the protocol promises, and below it the entry, which `ret` takes.
-    "push 0",
-    "push r8",
-    "xor eax, eax",
-    "xor ebx, ebx",
-    "xor ecx, ecx",
-    "xor edx, edx",
-    "xor esi, esi",
-    "xor edi, edi",
-    "xor ebp, ebp",
-    "xor r8d, r8d",
-    "xor r9d, r9d",
-    "xor r10d, r10d",
-    "xor r11d, r11d",
-    "xor r12d, r12d",
-    "xor r13d, r13d",
-    "xor r14d, r14d",
-    "xor r15d, r15d",
-    "ret",
+    push 0
+    push r8
+    xor eax, eax
+    xor ebx, ebx
+    xor ecx, ecx
+    xor edx, edx
+    xor esi, esi
+    xor edi, edi
+    xor ebp, ebp
+    xor r8d, r8d
+    xor r9d, r9d
+    xor r10d, r10d
+    xor r11d, r11d
+    xor r12d, r12d
+    xor r13d, r13d
+    xor r14d, r14d
+    xor r15d, r15d
+    ret
+    "#,
     hhdm = const HHDM,
+    la57 = const CR4_LA57,
 );
