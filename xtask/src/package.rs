@@ -119,20 +119,15 @@ impl<'a> Guest<'a> {
         let dir = self.project.guest.join("slim");
         fs::create_dir_all(&dir)?;
         let draft = tempfile::NamedTempFile::new_in(&dir)?;
-        let objcopy = self
-            .toolchain
-            .objcopy(self.project)
-            .unwrap_or_else(|| "objcopy".into());
-        let output = Command::new(&objcopy)
+        let output = Command::new("objcopy")
             .arg("--strip-debug")
             .arg(&program.path)
             .arg(draft.path())
             .output()
-            .with_context(|| format!("cannot start {}", objcopy.display()))?;
+            .context("cannot start objcopy")?;
         if !output.status.success() {
             bail!(
-                "{} of {} failed: {}",
-                objcopy.display(),
+                "objcopy of {} failed: {}",
                 self.project.show(&program.path),
                 String::from_utf8_lossy(&output.stderr).trim()
             );

@@ -141,7 +141,7 @@ impl Machine {
                     .arg(format!(
                         "if=none,id=boot,format=raw,snapshot=on,file={disk}"
                     ))
-                    .args(["-device", "ide-hd,drive=boot,bus=ide.0"]);
+                    .args(["-device", "ide-hd,drive=boot,bus=ide.0,bootindex=0"]);
             }
         }
         Ok(())

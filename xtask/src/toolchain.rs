@@ -144,20 +144,6 @@ impl Toolchain {
         command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
         command
     }
-
-    /// The name under which objcopy of this toolchain can be started, if it brings one.
-    pub fn objcopy(&self, project: &Project) -> Option<PathBuf> {
-        let output = clean(
-            &project.root,
-            self.rustc.as_deref().unwrap_or(Path::new("rustc")),
-        )
-        .args(["--print", "sysroot"])
-        .output()
-        .ok()?;
-        let sysroot = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
-        let path = sysroot.join("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-objcopy");
-        path.exists().then_some(path)
-    }
 }
 
 /// What a private sysroot is made from and where it goes.

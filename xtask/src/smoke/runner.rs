@@ -133,6 +133,10 @@ impl<'a> Runner<'a> {
 
     /// Runs each trial, one progress line per smoke.
     pub fn run_all(&self, trials: &[(&'static Smoke, Trial)]) -> Result<Tally> {
+        // A guest that does not build is one error, not one per smoke.
+        for (_, trial) in trials {
+            self.guest(*trial)?;
+        }
         let mut tally = Tally::default();
         for (number, (smoke, trial)) in trials.iter().enumerate() {
             let title = trial.title(smoke);
@@ -142,7 +146,9 @@ impl<'a> Runner<'a> {
                 std::io::stderr().flush()?;
             }
             let start = Instant::now();
-            let verdict = self.run(smoke, *trial)?;
+            let verdict = self
+                .run(smoke, *trial)
+                .unwrap_or_else(|error| Verdict::Unknown(format!("{error:#}")));
             let seconds = start.elapsed().as_secs_f32();
             let (word, details) = match &verdict {
                 Verdict::Pass => ("pass", Vec::new()),
