@@ -1,0 +1,105 @@
+//! Memory for PRP lists: as much per command slot as the longest transfer needs, taken when the queue opens.
+
+use alloc::vec::Vec;
+
+use driver_core::{BrokerIo, DmaPages, Refusal};
+use nvme_format::prp::{ListMemory, list_bytes};
+
+const PAGE: usize = nvme_format::PAGE_BYTES as usize;
+
+/// Bytes of one run of pages, unless a single slot needs more: small enough for any allocator.
+const RUN_BYTES: usize = 16 * PAGE;
+
+/// The list memory of a queue.
+#[derive(Debug)]
+pub(crate) struct Lists {
+    runs: Vec<DmaPages>,
+    /// Bytes per slot: a power of two up to a page, or whole pages, so that short lists never cross a page boundary.
+    stride: usize,
+    slots_per_run: usize,
+    /// Slots there is room for.
+    slots: usize,
+}
+
+impl Lists {
+    pub(crate) const fn empty() -> Self {
+        Self {
+            runs: Vec::new(),
+            stride: 0,
+            slots_per_run: 1,
+            slots: 0,
+        }
+    }
+
+    /// Makes room for `slots` lists of transfers up to `max_transfer_bytes`, keeping what is there if it suffices.
+    pub(crate) fn reserve(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        slots: usize,
+        max_transfer_bytes: u32,
+    ) -> Result<(), Refusal> {
+        let bytes = list_bytes(max_transfer_bytes);
+        let stride = match bytes {
+            0 => 0,
+            1..=PAGE => bytes.next_power_of_two(),
+            _ => bytes.next_multiple_of(PAGE),
+        };
+        if stride == self.stride && slots <= self.slots {
+            return Ok(());
+        }
+        // Another shape: the old runs stay with the function until its teardown.
+        self.runs = Vec::new();
+        self.stride = stride;
+        self.slots = 0;
+        self.slots_per_run = RUN_BYTES
+            .checked_div(stride)
+            .unwrap_or(slots)
+            .clamp(1, slots.max(1));
+        if stride != 0 {
+            let run_bytes = (stride * self.slots_per_run).next_multiple_of(PAGE);
+            for _ in 0..slots.div_ceil(self.slots_per_run) {
+                self.runs.push(io.pages(run_bytes)?);
+            }
+        }
+        self.slots = slots;
+        Ok(())
+    }
+
+    /// The list of one slot, and where it starts in it.
+    pub(crate) fn of(&self, slot: u16) -> SlotList<'_> {
+        let slot = usize::from(slot);
+        let at = (slot % self.slots_per_run) * self.stride;
+        SlotList {
+            run: self.runs.get(slot / self.slots_per_run),
+            page: at - at % PAGE,
+            start: at % PAGE,
+            end: at % PAGE + self.stride,
+        }
+    }
+}
+
+/// The list memory of one slot.
+pub(crate) struct SlotList<'a> {
+    run: Option<&'a DmaPages>,
+    /// Where the list's first page begins in the run.
+    page: usize,
+    /// Where the list begins in that page.
+    pub(crate) start: usize,
+    /// Where it ends, counted from the page's beginning.
+    end: usize,
+}
+
+impl ListMemory for SlotList<'_> {
+    fn page_address(&self, offset: usize) -> Option<u64> {
+        let run = self.run.filter(|_| offset < self.end)?;
+        let at = self.page + offset - offset % PAGE;
+        (at < run.len()).then(|| run.address().offset(at as u64).bus())
+    }
+
+    fn store(&mut self, offset: usize, entry: u64) -> bool {
+        offset < self.end
+            && self
+                .run
+                .is_some_and(|run| run.store64(self.page + offset, entry).is_ok())
+    }
+}

@@ -1,0 +1,34 @@
+//! Which registers a provider may read and write.
+//!
+//! No page of BAR 0 is mappable: page 0 holds ASQ, ACQ and CMBMSC, which are addresses, and the pages after it hold
+//! doorbells (and, on many controllers, the MSI-X table).
+
+use driver_core::{Mappable, Window};
+use nvme_format::regs;
+
+/// Ranges a provider may read: what the controller can do and how it is. No register among them holds an address.
+pub(crate) const READABLE: &[(u8, u64, u64)] = &[
+    (0, regs::CAP as u64, 8),
+    (0, regs::VS as u64, 4),
+    (0, regs::CC as u64, 4),
+    (0, regs::CSTS as u64, 4),
+];
+
+/// Nothing can be mapped.
+pub(crate) const MAPPABLE: &[Mappable] = &[];
+
+/// With MSI-X the mask registers must not be touched (Base 1.4, 3.1.3), so nothing can be written.
+pub(crate) const WINDOWS_MSIX: &[Window] = &[];
+
+/// With pin or MSI interrupts a provider may mask and unmask its own vectors.
+pub(crate) const WINDOWS_PIN: &[Window] = &[mask_register(regs::INTMS), mask_register(regs::INTMC)];
+
+const fn mask_register(offset: usize) -> Window {
+    Window {
+        bar: 0,
+        offset: offset as u64,
+        width: 4,
+        mask: u32::MAX as u64,
+        allowed: |_| true,
+    }
+}
