@@ -1,0 +1,64 @@
+//! A read-only reader of FAT12, FAT16 and FAT32 volumes that holds up on hostile ones.
+//!
+//! Owns: the on-disk format (boot sector, FAT, directories, names, times) and the walks over it. The caller owns the
+//! bytes: every read goes through [`Blocks`], which is meant to be a cache, and file data can be fetched by the
+//! caller itself in large pieces ([`FileCursor::next_run`]).
+//!
+//! ```text
+//! Volume::mount ─► root() ─► lookup / resolve / list ─► Node ─► FileCursor ─► next_run | read_at
+//! ```
+//!
+//! Invariant: this crate never writes, allocates or recurses, and never trusts what it reads: every cluster number is
+//! checked before it is used, every read is checked against the device, every chain walk ends (a loop is found by
+//! Brent's method, and the number of clusters bounds all walks), and what is wrong comes back as an [`Error`] that
+//! names the rule and how far the data is good.
+//!
+//! Sources: Microsoft "FAT: General Overview of On-Disk Format" 1.03 (cited as FATGEN with its section) and ECMA-107.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod boot;
+mod chain;
+mod dir;
+mod error;
+mod fat;
+mod file;
+mod le;
+mod name;
+mod time;
+mod volume;
+
+pub use dir::{DirWalk, Entry, Node, Step, attribute};
+pub use error::{BootFault, ChainFault, Error};
+pub use file::{FileCursor, Run};
+pub use name::{MAX_NAME_BYTES, Name, ShortName, eq_fold};
+pub use time::LocalNs;
+pub use volume::{FatKind, Volume};
+
+/// The bytes of a volume. Small reads are frequent (16 to 512 bytes, close together), so put a cache behind it.
+pub trait Blocks {
+    /// What a failed read reports.
+    type Error;
+
+    /// Fills `buf` from `byte_offset`. Both ends lie inside [`len_bytes`](Self::len_bytes).
+    fn read(&mut self, byte_offset: u64, buf: &mut [u8]) -> Result<(), Self::Error>;
+
+    /// Returns the number of bytes of the volume's device or partition.
+    fn len_bytes(&self) -> u64;
+}
+
+/// Reads inside the device or says where the device ends.
+pub(crate) fn read_exact<B: Blocks>(
+    blocks: &mut B,
+    offset: u64,
+    buf: &mut [u8],
+) -> Result<(), Error<B::Error>> {
+    let device_bytes = blocks.len_bytes();
+    match offset.checked_add(buf.len() as u64) {
+        Some(end) if end <= device_bytes => blocks.read(offset, buf).map_err(Error::Device),
+        _ => Err(Error::BeyondDevice {
+            offset,
+            device_bytes,
+        }),
+    }
+}
