@@ -6,6 +6,9 @@ use crate::{Rule, Signature, Table, TableError};
 /// Bytes that every revision has.
 const FIXED_BYTES: usize = 116;
 
+const LEGACY_DEVICES: u16 = 1;
+const HAS_8042: u16 = 1 << 1;
+
 /// Ticks of the power management timer in a second (4.8.2.1).
 pub const PM_TIMER_HZ: u64 = 3_579_545;
 /// `PM1_CNT.SCI_EN`: ACPI mode is on.
@@ -60,12 +63,12 @@ impl BootFlags {
 
     /// There are devices on an ISA or LPC bus that a user can see.
     pub fn legacy_devices(self) -> bool {
-        self.0 & 1 != 0
+        self.0 & LEGACY_DEVICES != 0
     }
 
     /// There is an 8042 keyboard controller.
     pub fn has_8042(self) -> bool {
-        self.0 & 1 << 1 != 0
+        self.0 & HAS_8042 != 0
     }
 
     /// Message-signalled interrupts must not be used.
@@ -130,7 +133,7 @@ pub struct Fadt {
     pub sleep_control: Option<Register>,
     /// Fixed feature flags.
     pub flags: FixedFlags,
-    /// Boot architecture flags; revision 1 has none.
+    /// Boot architecture flags. Revision 1 has none: its machines are PCs with legacy devices and an 8042.
     pub boot: BootFlags,
 }
 
@@ -201,7 +204,10 @@ fn decode(bytes: &[u8], revision: u8) -> Result<Fadt, Rule> {
         reset: reset(bytes, flags)?,
         sleep_control: generic(bytes, 244, false)?,
         flags,
-        boot: BootFlags(u16_at(bytes, 109).ok_or(Rule::Truncated)?),
+        boot: match revision {
+            0 | 1 => BootFlags(LEGACY_DEVICES | HAS_8042),
+            _ => BootFlags(u16_at(bytes, 109).ok_or(Rule::Truncated)?),
+        },
     })
 }
 
@@ -371,6 +377,10 @@ mod tests {
             fadt.pm_timer.map(|r| (r.address, r.width_bits)),
             Some((0x608, 32))
         );
+        let mut old = q35(116);
+        old[8] = 1;
+        let boot = parse(old).unwrap().boot;
+        assert!(boot.has_8042() && boot.legacy_devices() && !boot.msi_not_supported());
         assert_eq!(parse(table(b"FACP", 1, &[0; 79])), Err(Rule::Truncated));
     }
 
