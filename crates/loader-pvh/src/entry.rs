@@ -1,6 +1,7 @@
 //! From the 32-bit entry of direct boot to Rust in 64-bit mode.
 //!
-//! State at entry (Xen `docs/misc/pvh.pandoc`): 32-bit protected mode, flat segments, paging off, `ebx` = start information.
+//! State at entry (Xen `docs/misc/pvh.pandoc`; Multiboot2 Specification 2.0, section 3.3): 32-bit protected mode, flat
+//! segments, paging off, `ebx` = what is handed over; with Multiboot2, `eax` = its magic number.
 
 use core::arch::global_asm;
 
@@ -17,13 +18,35 @@ global_asm!(
     .quad loader_start32
     .popsection
 
+    // Multiboot2: the 32-bit entry, modules on page boundaries, end.
+    .pushsection .multiboot2, "a"
+    .align 8
+loader_header:
+    .long 0xe85250d6
+    .long 0
+    .long loader_header_end - loader_header
+    .long -(0xe85250d6 + (loader_header_end - loader_header))
+    .short 3, 0
+    .long 12
+    .long loader_multiboot32
+    .align 8
+    .short 6, 0
+    .long 8
+    .short 0, 0
+    .long 8
+loader_header_end:
+    .popsection
+
     .pushsection .boot32, "ax"
     .code32
     .global loader_start32
 loader_start32:
+    xor eax, eax
+loader_multiboot32:
     cli
     cld
     mov esp, offset loader_stack_end
+    mov ebp, eax
     mov edi, offset loader_tables
     lea eax, [edi + 0x1003]
     mov [edi], eax
@@ -68,6 +91,7 @@ loader_start64:
     mov fs, eax
     mov gs, eax
     mov edi, ebx
+    mov esi, ebp
     xor ebp, ebp
     call {main}
     ud2

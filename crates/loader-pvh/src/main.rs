@@ -1,4 +1,5 @@
-//! The loader QEMU starts with `-kernel`: direct boot by the PVH protocol, with the boot package as one newc archive.
+//! The loader QEMU starts with `-kernel` and GRUB with `multiboot2`; the boot package is one newc archive: the `-initrd`, or
+//! the first `module2`.
 //!
 //! Owns the way from 32-bit entry to 64-bit code and the split of the archive into files; everything else is `loader`.
 //! Invariant: it never reads a device but the serial port it reports on, and never starts a kernel after an error.

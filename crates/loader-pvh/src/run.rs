@@ -4,10 +4,9 @@ use core::fmt;
 use core::panic::PanicInfo;
 
 use arrayvec::ArrayVec;
-use loader::pvh::StartInfo;
 use loader::{
     Error, Fact, File, Firmware, Handover, KERNEL_PATH, Kind, MANIFEST_PATH, MAX_MODULES,
-    MemoryMap, PACKAGE_PREFIX,
+    MemoryMap, PACKAGE_PREFIX, multiboot2, pvh,
 };
 use loader_cpu::{Identity, fail, features, jump, mask_interrupts};
 use newc::Archive;
@@ -47,28 +46,30 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Called by the entry code with the physical address of the start information.
-pub(crate) extern "sysv64" fn main(start_info: u64) -> ! {
-    let refusal = match run(start_info) {
+/// Called by the entry code with the physical address of what was handed over, and with 0 for direct boot or what `eax` held
+/// for Multiboot2.
+pub(crate) extern "sysv64" fn main(handed: u64, magic: u32) -> ! {
+    let refusal = match run(handed, magic) {
         Ok(never) => match never {},
         Err(refusal) => refusal,
     };
     fail(&refusal)
 }
 
-fn run(start_info: u64) -> Result<core::convert::Infallible, Refusal> {
+fn run(handed: u64, magic: u32) -> Result<core::convert::Infallible, Refusal> {
     // SAFETY: the entry code has mapped this much to itself; the map below keeps the loader's own memory out of use.
     let mut memory = unsafe { Identity::new(MAPPED_BYTES) };
-    let info = StartInfo::read(&memory, start_info)?;
     let mut map = MemoryMap::new();
-    info.regions(&memory, &mut map)?;
+    let (front_end, direct) = match magic {
+        0 => ("pvh", pvh::read(&memory, handed, &mut map)?),
+        multiboot2::MAGIC => ("multiboot2", multiboot2::read(&memory, handed, &mut map)?),
+        _ => return Err(Error::Unknown(Fact::StartInfo).into()),
+    };
     let own =
         (&raw const loader_image_start).addr() as u64..(&raw const loader_image_end).addr() as u64;
     map.claim(own.start, own.end - own.start, Kind::Reclaimable)?;
-    let (base, len) = info.archive;
-    map.claim(base, len, Kind::Reclaimable)?;
-    let (line, line_len) = info.command_line;
-    map.claim(line, line_len, Kind::Reclaimable)?;
+    let (base, len) = direct.archive;
+    let (line, line_len) = direct.command_line;
 
     // SAFETY: both ranges are claimed, so the library does not write to them, and nothing else runs.
     let archive = unsafe { memory.slice(base, len) }.ok_or(Error::Missing(Fact::Archive))?;
@@ -100,14 +101,14 @@ fn run(start_info: u64) -> Result<core::convert::Infallible, Refusal> {
 
     let cpu = features();
     let handover = Handover {
-        front_end: "pvh",
+        front_end,
         firmware: Firmware::Bios,
         cpu,
         kernel,
         kernel_file,
         command_line,
         modules: &modules,
-        rsdp: info.rsdp,
+        rsdp: direct.rsdp,
         smbios: [None, None],
         efi_system_table: None,
         efi_map: None,

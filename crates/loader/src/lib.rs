@@ -14,16 +14,19 @@
 extern crate std;
 
 mod answer;
+mod direct;
 mod error;
 mod handover;
 mod image;
 mod map;
 mod memory;
+pub mod multiboot2;
 pub mod pvh;
 mod requests;
 mod tables;
 mod time;
 
+pub use direct::Direct;
 pub use error::{Error, Fact};
 pub use handover::{Cpu, EfiMap, File, Firmware, Handover, Start, build, check_kernel};
 pub use map::{Kind, MAX_REGIONS, MemoryMap, Region};

@@ -3,6 +3,7 @@
 mod answers;
 mod fake;
 mod maps;
+mod multiboot2;
 mod placement;
 mod refusals;
 mod start_info;

@@ -3,15 +3,14 @@
 use proptest::prelude::*;
 
 use super::fake::{Fake, GIB};
-use crate::pvh::StartInfo;
-use crate::{Error, Fact, Kind, MemoryMap};
+use crate::{Direct, Error, Fact, Kind, MemoryMap, pvh};
 
 const AT: u64 = 0x1000;
 const LINE: u64 = 0x2000;
 const LIST: u64 = 0x3000;
 const MAP: u64 = 0x4000;
 
-fn words(memory: &mut Fake, at: u64, words: &[u64]) {
+pub(super) fn words(memory: &mut Fake, at: u64, words: &[u64]) {
     for (index, word) in (0u64..).zip(words) {
         memory.put(at + index * 8, &word.to_le_bytes());
     }
@@ -25,53 +24,54 @@ fn good() -> Fake {
         AT,
         &[1 << 32 | 0x336e_c578, 1 << 32, LIST, LINE, 0xf_0000, MAP, 2],
     );
-    words(&mut memory, LIST, &[0x10_0000, 0x5000, 0, 0]);
+    words(&mut memory, LIST, &[0x8_0000, 0x5000, 0, 0]);
     words(&mut memory, MAP, &[0, 0x9_f000, 1, 0x9_f000, 0x1000, 7]);
     memory.put(LINE, b"a b\0");
     memory
 }
 
+fn read(memory: &Fake, at: u64) -> Result<Direct, Error> {
+    pvh::read(memory, at, &mut MemoryMap::new())
+}
+
 #[test]
-fn everything_is_read() {
+fn everything_is_read_and_claimed() {
     let memory = good();
-    let info = StartInfo::read(&memory, AT).unwrap();
-    assert_eq!(
-        (info.archive, info.command_line, info.rsdp),
-        ((0x10_0000, 0x5000), (LINE, 3), Some(0xf_0000))
-    );
     let mut map = MemoryMap::new();
-    info.regions(&memory, &mut map).unwrap();
+    let direct = pvh::read(&memory, AT, &mut map).unwrap();
+    assert_eq!(direct.archive, (0x8_0000, 0x5000));
+    assert_eq!(direct.command_line, (LINE, 3));
+    assert_eq!(direct.rsdp, Some(0xf_0000));
     let kinds: std::vec::Vec<_> = map
         .regions()
         .iter()
         .map(|region| (region.base, region.kind))
         .collect();
-    assert_eq!(
-        kinds,
-        [
-            (0, Kind::Reserved),
-            (0x1000, Kind::Usable),
-            (0x9_f000, Kind::Reserved)
-        ]
-    );
+    let expected = [
+        (0, Kind::Reserved),
+        (0x1000, Kind::Usable),
+        (LINE, Kind::Reclaimable),
+        (LINE + 0x1000, Kind::Usable),
+        (0x8_0000, Kind::Reclaimable),
+        (0x8_5000, Kind::Usable),
+        (0x9_f000, Kind::Reserved),
+    ];
+    assert_eq!(kinds, expected);
 }
 
 #[test]
 fn optional_facts_may_be_absent() {
     let mut memory = good();
     words(&mut memory, AT + 24, &[0, 0]);
-    let info = StartInfo::read(&memory, AT).unwrap();
-    assert_eq!((info.command_line, info.rsdp), ((0, 0), None));
+    let direct = read(&memory, AT).unwrap();
+    assert_eq!((direct.command_line, direct.rsdp), ((0, 0), None));
 }
 
 /// The error after one word of the structure was replaced.
 fn with(at: u64, word: u64) -> Error {
     let mut memory = good();
     words(&mut memory, at, &[word]);
-    match StartInfo::read(&memory, AT) {
-        Err(error) => error,
-        Ok(info) => info.regions(&memory, &mut MemoryMap::new()).unwrap_err(),
-    }
+    read(&memory, AT).unwrap_err()
 }
 
 #[test]
@@ -98,9 +98,9 @@ fn addresses_out_of_reach_are_refused() {
         assert_eq!(with(AT + 24, at), far(Fact::CommandLine, GIB.max(at)));
         assert_eq!(with(AT + 40, at), far(Fact::MemoryMap, at));
         assert_eq!(with(LIST, at), far(Fact::Archive, at));
-        assert_eq!(StartInfo::read(&good(), at), Err(far(Fact::StartInfo, at)));
+        assert_eq!(read(&good(), at), Err(far(Fact::StartInfo, at)));
     }
-    assert_eq!(with(LIST + 8, u64::MAX), far(Fact::Archive, 0x10_0000));
+    assert_eq!(with(LIST + 8, u64::MAX), far(Fact::Archive, 0x8_0000));
 }
 
 #[test]
@@ -108,10 +108,7 @@ fn a_command_line_without_end_is_refused() {
     let mut memory = good();
     words(&mut memory, AT + 24, &[0x8000]);
     memory.put(0x8000, &[b'x'; 5000]);
-    assert_eq!(
-        StartInfo::read(&memory, AT),
-        Err(Error::Unknown(Fact::CommandLine))
-    );
+    assert_eq!(read(&memory, AT), Err(Error::Unknown(Fact::CommandLine)));
 }
 
 proptest! {
@@ -120,8 +117,6 @@ proptest! {
         let mut memory = Fake::new(0x10_000);
         memory.put(AT, &raw);
         memory.put(AT, &0x336e_c578u32.to_le_bytes());
-        if let Ok(info) = StartInfo::read(&memory, AT) {
-            let _ = info.regions(&memory, &mut MemoryMap::new());
-        }
+        let _ = read(&memory, AT);
     }
 }
