@@ -1,0 +1,200 @@
+//! Capabilities: object epochs and the handle table of a process.
+//!
+//! Owns the order in which every use is checked: handle generation, then object epoch, then liveness, and refused
+//! before any side effect. Invariant: it never knows what an object does, and there are no rights bits: a narrower
+//! right is a narrower object.
+#![no_std]
+#![forbid(unsafe_code)]
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use handles::{Handle, HandleError, HandleTable, Reservation};
+use ring_abi::Refusal;
+
+/// An object's epoch: raised by one to revoke every slot that was made before.
+#[derive(Debug)]
+pub struct Epoch(AtomicU64);
+
+impl Default for Epoch {
+    fn default() -> Self {
+        Self(AtomicU64::new(1))
+    }
+}
+
+impl Epoch {
+    /// The epoch now.
+    pub fn now(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Revokes everything granted before. At the last value it stays there, and nothing new is ever current.
+    pub fn revoke(&self) {
+        let _ = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |e| e.checked_add(1));
+    }
+}
+
+/// What a slot refers to.
+pub trait Target: Clone {
+    /// The object's epoch.
+    fn epoch(&self) -> &Epoch;
+    /// Whether the object itself still works; a facet asks its endpoint here.
+    ///
+    /// # Errors
+    /// Why not.
+    fn live(&self) -> Result<(), Refusal>;
+}
+
+/// One capability: an object, and the epoch at which it was granted.
+#[derive(Clone, Debug)]
+pub struct Slot<T> {
+    object: T,
+    epoch: u64,
+    interface: u64,
+}
+
+impl<T: Target> Slot<T> {
+    /// Grants an object as of now.
+    pub fn new(object: T, interface: u64) -> Self {
+        let epoch = object.epoch().now();
+        Self {
+            object,
+            epoch,
+            interface,
+        }
+    }
+
+    /// The object, if the grant still holds.
+    ///
+    /// # Errors
+    /// `Revoked`, or the object's own reason.
+    pub fn check(&self) -> Result<&T, Refusal> {
+        if self.object.epoch().now() != self.epoch {
+            return Err(Refusal::Revoked);
+        }
+        self.object.live()?;
+        Ok(&self.object)
+    }
+
+    /// The object, whether or not the grant holds: for what happens when it is dropped.
+    pub const fn object(&self) -> &T {
+        &self.object
+    }
+
+    /// The interface it was granted as.
+    pub const fn interface(&self) -> u64 {
+        self.interface
+    }
+}
+
+/// Maps a table's error to what the caller is told.
+pub const fn refusal(e: HandleError) -> Refusal {
+    match e {
+        HandleError::Stale => Refusal::Stale,
+        HandleError::NeverIssued => Refusal::BadHandle,
+        HandleError::OverBudget => Refusal::OverBudget,
+        HandleError::Retired => Refusal::Exhausted,
+        HandleError::NoMemory => Refusal::NoMemory,
+    }
+}
+
+/// The capabilities of one process.
+#[derive(Debug)]
+pub struct CapTable<T> {
+    table: HandleTable<Slot<T>>,
+}
+
+impl<T: Target> CapTable<T> {
+    /// An empty table of at most `quota` capabilities.
+    pub fn new(quota: u32) -> Self {
+        Self {
+            table: HandleTable::new(quota),
+        }
+    }
+
+    /// Checks a handle in full and gives the object.
+    ///
+    /// # Errors
+    /// `BadHandle`, `Stale`, `Revoked`, or the object's own reason.
+    #[inline]
+    pub fn get(&self, handle: u64) -> Result<&T, Refusal> {
+        self.slot(handle)?.check()
+    }
+
+    /// Checks the handle alone.
+    ///
+    /// # Errors
+    /// `BadHandle`, `Stale`.
+    #[inline]
+    pub fn slot(&self, handle: u64) -> Result<&Slot<T>, Refusal> {
+        self.table.get(Handle::from_raw(handle)).map_err(refusal)
+    }
+
+    /// What is in the slot now, whatever generation the handle has: the sabotage point "skip-generation".
+    #[cfg(sabotage)]
+    pub fn slot_of_any_generation(&self, handle: u64) -> Option<&Slot<T>> {
+        self.table
+            .get_unchecked_generation(Handle::from_raw(handle))
+    }
+
+    /// Adds a capability.
+    ///
+    /// # Errors
+    /// `OverBudget` or `Exhausted`, with the slot.
+    pub fn insert(&mut self, slot: Slot<T>) -> Result<u64, (Refusal, Slot<T>)> {
+        self.table
+            .insert(slot)
+            .map(Handle::raw)
+            .map_err(|(e, slot)| (refusal(e), slot))
+    }
+
+    /// Takes a capability out; the caller drops it after it has let go of every lock.
+    ///
+    /// # Errors
+    /// `BadHandle`, `Stale`.
+    pub fn remove(&mut self, handle: u64) -> Result<Slot<T>, Refusal> {
+        self.table.remove(Handle::from_raw(handle)).map_err(refusal)
+    }
+
+    /// Reserves a place for a transaction.
+    ///
+    /// # Errors
+    /// `OverBudget`, `Exhausted`.
+    pub fn reserve(&mut self) -> Result<Reservation, Refusal> {
+        self.table.reserve().map_err(refusal)
+    }
+
+    /// Fills a reserved place.
+    ///
+    /// # Errors
+    /// The slot, if the reservation is of another table.
+    pub fn commit(&mut self, place: Reservation, slot: Slot<T>) -> Result<u64, Slot<T>> {
+        self.table.commit(place, slot).map(Handle::raw)
+    }
+
+    /// Gives a reserved place back.
+    pub fn rollback(&mut self, place: Reservation) {
+        self.table.rollback(place);
+    }
+
+    /// Any live handle, for emptying the table without holding its lock for long.
+    pub fn any(&self) -> Option<u64> {
+        self.table.iter().next().map(|(h, _)| h.raw())
+    }
+
+    /// Every live capability.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Slot<T>)> {
+        self.table.iter().map(|(h, s)| (h.raw(), s))
+    }
+
+    /// Count of live capabilities.
+    pub const fn len(&self) -> u32 {
+        self.table.len()
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+}

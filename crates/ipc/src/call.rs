@@ -1,0 +1,173 @@
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use call_state::{CallWord, Ending};
+use cap::Epoch;
+use cpu::Lock;
+use ring_abi::{Refusal, StatusWord, completion_flags};
+use sched::Task;
+
+use crate::transfer::Outbound;
+use crate::{Facet, Thread};
+
+/// How a finished operation reaches its thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// In registers: the thread waits inside `enter` for this very operation.
+    Register,
+    /// As a completion in the ring, with this user data.
+    Ring(u64),
+}
+
+/// What comes back from an operation.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Finished {
+    /// How it went.
+    pub status: StatusWord,
+    /// Cookie of a received call.
+    pub cookie: u64,
+    /// Reply handle of a received call.
+    pub reply: u64,
+    /// Inline result.
+    pub words: [u64; 4],
+}
+
+impl Finished {
+    /// A refusal.
+    pub fn refused(refusal: Refusal) -> Self {
+        Self {
+            status: StatusWord { status: refusal.code(), ..StatusWord::default() },
+            ..Self::default()
+        }
+    }
+
+    /// Success with up to four words.
+    pub fn inline(words: [u64; 4]) -> Self {
+        Self {
+            status: StatusWord { flags: completion_flags::INLINE, words: 4, ..StatusWord::default() },
+            words,
+            ..Self::default()
+        }
+    }
+}
+
+/// Parameters on their way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Payload {
+    Inline([u64; 4]),
+    /// Offset and length in the sender's message area.
+    Message(u32, u32),
+}
+
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) caller: Option<Arc<Thread>>,
+    /// The generation this body belongs to: the call object is used again.
+    pub(crate) generation: u64,
+    pub(crate) route: Route,
+    pub(crate) method: u16,
+    pub(crate) payload: Payload,
+    pub(crate) caps: Vec<Outbound>,
+    /// Reply buffer in the caller's message area.
+    pub(crate) reply: (u32, u32),
+    pub(crate) facet: Option<Arc<Facet>>,
+    pub(crate) deadline: u64,
+}
+
+/// One call, used again and again by its thread. The state word decides every race; the body belongs to whoever made
+/// the last transition.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) word: CallWord,
+    pub(crate) body: Lock<Body>,
+    /// Never revoked; reply rights need an epoch like every object.
+    epoch: Epoch,
+}
+
+impl Call {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            word: CallWord::new(),
+            body: Lock::new(Body {
+                caller: None,
+                generation: 0,
+                route: Route::Register,
+                method: 0,
+                payload: Payload::Inline([0; 4]),
+                caps: Vec::new(),
+                reply: (0, 0),
+                facet: None,
+                deadline: u64::MAX,
+            }),
+            epoch: Epoch::default(),
+        })
+    }
+}
+
+/// The right to answer one call: the call and its generation.
+#[derive(Clone, Debug)]
+pub struct ReplyRight {
+    pub(crate) call: Arc<Call>,
+    pub(crate) generation: u64,
+}
+
+impl ReplyRight {
+    pub(crate) fn epoch(&self) -> &Epoch {
+        &self.call.epoch
+    }
+
+    pub(crate) fn drop_unanswered(&self) {
+        if let Some(task) = finish(&self.call, self.generation, Ending::NoReply, no_reply()) {
+            sched::make_ready(task);
+        }
+    }
+
+    pub(crate) fn server_died(&self) {
+        let f = Finished::refused(Refusal::ServerDied);
+        if let Some(task) = finish(&self.call, self.generation, Ending::ServerDied, f) {
+            sched::make_ready(task);
+        }
+    }
+}
+
+fn no_reply() -> Finished {
+    Finished::refused(Refusal::NoReply)
+}
+
+/// What the winner of an ending gets: the caller, and where its reply goes.
+pub(crate) struct Won {
+    pub(crate) caller: Arc<Thread>,
+    pub(crate) route: Route,
+    pub(crate) reply: (u32, u32),
+}
+
+/// Tries to end a call. `Some`: this ending won, and nobody else touches the call until it is consumed, which this
+/// function has done; the caller of the call gets its result from the winner.
+pub(crate) fn win(call: &Arc<Call>, generation: u64, ending: Ending) -> Option<Won> {
+    call.word.end(generation, ending).ok()?;
+    let (won, caps, facet) = {
+        let mut body = call.body.lock();
+        let caller = body.caller.take()?;
+        let won = Won { caller, route: body.route, reply: body.reply };
+        let caps = if body.caps.is_empty() { Vec::new() } else { core::mem::take(&mut body.caps) };
+        (won, caps, body.facet.take())
+    };
+    // Capabilities that never reached the receiver: copies go, moved ones were still the sender's.
+    drop(caps);
+    drop(facet);
+    // The generation rises here, so a late ending finds `Stale`.
+    let _ = call.word.consume(generation);
+    won.caller.recycle(call.clone());
+    Some(won)
+}
+
+/// Ends a call with a result that needs no copying. Returns the task to run, if the caller was waiting.
+pub(crate) fn finish(
+    call: &Arc<Call>,
+    generation: u64,
+    ending: Ending,
+    f: Finished,
+) -> Option<Arc<Task>> {
+    let won = win(call, generation, ending)?;
+    won.caller.complete(won.route, f)
+}

@@ -1,0 +1,401 @@
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use call_state::Ending;
+use cap::Epoch;
+use cpu::Lock;
+use memory::{Charge, Quota};
+use ring_abi::{Refusal, StatusWord, completion_flags};
+use sched::Task;
+use stub::{Answered, Incoming, Received, Reply};
+
+use crate::call::{Call, Payload, ReplyRight, finish, win};
+use crate::kernel_call::KernelCall;
+use crate::{Finished, Object, Route, Slot, Thread, transfer};
+
+/// A thread that waits for a call.
+#[derive(Clone, Debug)]
+pub(crate) struct Receiver {
+    pub(crate) thread: Arc<Thread>,
+    pub(crate) route: Route,
+    /// Where the message goes.
+    pub(crate) buffer: (u32, u32),
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    calls: VecDeque<(Arc<Call>, u64)>,
+    receivers: VecDeque<Receiver>,
+    notices: VecDeque<u64>,
+    /// Facets that may still send a notice; as many places are reserved.
+    facets: usize,
+}
+
+/// The meeting place of clients and server.
+#[derive(Debug)]
+pub struct EndpointCore {
+    queues: Lock<Queues>,
+    /// Raised by `renew`; facets that are not durable belong to one incarnation.
+    incarnation: AtomicU64,
+    closed: AtomicBool,
+}
+
+/// The right to receive. When its last handle goes, nobody will ever answer, and every caller is told.
+#[derive(Debug)]
+pub struct Endpoint {
+    core: Arc<EndpointCore>,
+    epoch: Epoch,
+    facet_quota: Arc<Quota>,
+    _charge: Option<Charge>,
+}
+
+/// A client's end: what a call goes through.
+#[derive(Debug)]
+pub struct Facet {
+    core: Arc<EndpointCore>,
+    epoch: Epoch,
+    cookie: u64,
+    /// 0: durable.
+    incarnation: u64,
+    interface: u64,
+    _charge: Option<Charge>,
+}
+
+impl Facet {
+    pub(crate) const fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    pub(crate) fn live(&self) -> Result<(), Refusal> {
+        if self.core.closed.load(Ordering::Acquire) {
+            return Err(Refusal::Revoked);
+        }
+        if self.incarnation != 0 && self.incarnation != self.core.incarnation.load(Ordering::Acquire) {
+            return Err(Refusal::Stale);
+        }
+        Ok(())
+    }
+
+    pub(crate) const fn core(&self) -> &Arc<EndpointCore> {
+        &self.core
+    }
+}
+
+impl Drop for Facet {
+    /// The last handle is gone and no call is on its way: tells the server, whose place for the notice was reserved.
+    fn drop(&mut self) {
+        let receiver = {
+            let mut q = self.core.queues.lock();
+            q.facets = q.facets.saturating_sub(1);
+            if self.core.closed.load(Ordering::Relaxed) {
+                return;
+            }
+            match q.receivers.pop_front() {
+                Some(r) => r,
+                None => {
+                    q.notices.push_back(self.cookie);
+                    return;
+                }
+            }
+        };
+        if let Some(task) = receiver.thread.complete(receiver.route, dropped(self.cookie)) {
+            sched::make_ready(task);
+        }
+    }
+}
+
+fn dropped(cookie: u64) -> Finished {
+    Finished {
+        status: StatusWord { flags: completion_flags::DROPPED, ..StatusWord::default() },
+        cookie,
+        ..Finished::default()
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.core.closed.store(true, Ordering::Release);
+        loop {
+            let next = self.core.queues.lock().calls.pop_front();
+            let Some((call, generation)) = next else { break };
+            let f = Finished::refused(Refusal::Revoked);
+            if let Some(task) = finish(&call, generation, Ending::Revoked, f) {
+                sched::make_ready(task);
+            }
+        }
+    }
+}
+
+impl EndpointCore {
+    /// Queues a call, or delivers it to a thread that waits. Returns the task to switch to, if one was woken.
+    pub(crate) fn send(self: &Arc<Self>, call: &Arc<Call>, generation: u64) -> Option<Arc<Task>> {
+        loop {
+            let receiver = {
+                let mut q = self.queues.lock();
+                match q.receivers.pop_front() {
+                    Some(r) => r,
+                    None => {
+                        if q.calls.len() == q.calls.capacity() {
+                            // Entries of calls that ended while they waited; before growing, drop them.
+                            q.calls.retain(|(c, g)| c.word.load().0 == *g);
+                        }
+                        q.calls.push_back((call.clone(), generation));
+                        return None;
+                    }
+                }
+            };
+            match deliver(call, generation, &receiver) {
+                Delivery::Done(task) => return task,
+                Delivery::CallGone(task) => {
+                    self.queues.lock().receivers.push_front(receiver);
+                    return task;
+                }
+            }
+        }
+    }
+
+    /// Gives a receiver what waits, or queues it. `Some`: done, with the task to run (the receiver's own, usually).
+    pub(crate) fn receive(self: &Arc<Self>, receiver: Receiver, poll: bool) -> Option<Option<Arc<Task>>> {
+        loop {
+            let (call, generation) = {
+                let mut q = self.queues.lock();
+                if let Some(cookie) = q.notices.pop_front() {
+                    drop(q);
+                    return Some(receiver.thread.complete(receiver.route, dropped(cookie)));
+                }
+                match q.calls.pop_front() {
+                    Some(next) => next,
+                    None if poll => {
+                        drop(q);
+                        let f = Finished::refused(Refusal::TimedOut);
+                        return Some(receiver.thread.complete(receiver.route, f));
+                    }
+                    None => {
+                        q.receivers.push_back(receiver);
+                        return None;
+                    }
+                }
+            };
+            match deliver(&call, generation, &receiver) {
+                Delivery::Done(task) => return Some(task),
+                Delivery::CallGone(woken) => woken.into_iter().for_each(sched::make_ready),
+            }
+        }
+    }
+
+    /// Takes waiting receivers of a thread out: all of them, or those of one route. Returns how many.
+    pub(crate) fn forget(&self, thread: &Arc<Thread>, route: Option<Route>) -> usize {
+        let mut taken = 0;
+        let mut held = VecDeque::new();
+        {
+            let mut q = self.queues.lock();
+            q.receivers.retain(|r| {
+                let hit = Arc::ptr_eq(&r.thread, thread) && route.is_none_or(|w| w == r.route);
+                taken += usize::from(hit);
+                if hit {
+                    held.push_back(r.clone());
+                }
+                !hit
+            });
+        }
+        drop(held);
+        taken
+    }
+}
+
+enum Delivery {
+    /// The receiver has its call; the task to run, if it was waiting.
+    Done(Option<Arc<Task>>),
+    /// The call ended before or because of the delivery; the receiver still waits. The task is the caller's.
+    CallGone(Option<Arc<Task>>),
+}
+
+/// Moves a call to a receiver: message, capabilities, reply handle.
+fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
+    if call.word.deliver(generation).is_err() {
+        return Delivery::CallGone(None);
+    }
+    let (caller, payload, caps, method, facet) = {
+        let mut body = call.body.lock();
+        if body.generation != generation {
+            return Delivery::CallGone(None);
+        }
+        let caps = if body.caps.is_empty() {
+            alloc::vec::Vec::new()
+        } else {
+            core::mem::take(&mut body.caps)
+        };
+        (body.caller.clone(), body.payload, caps, body.method, body.facet.clone())
+    };
+    // An ending may have won since: then the caller is gone from the body.
+    let Some(caller) = caller else { return Delivery::CallGone(None) };
+    let fail = |refusal| {
+        let f = Finished::refused(refusal);
+        Delivery::CallGone(finish(call, generation, Ending::NoReply, f))
+    };
+    let (offset, capacity) = receiver.buffer;
+    let (bytes, inline) = match (payload, receiver.route) {
+        (Payload::Inline(_), Route::Register) => (0, true),
+        (Payload::Inline(_), Route::Ring(_)) => (40, false),
+        (Payload::Message(_, bytes), _) => (bytes, false),
+    };
+    let count = caps.len();
+    if u64::from(bytes) + count as u64 * 8 > u64::from(capacity) {
+        return fail(Refusal::OutOfRange);
+    }
+    let places = match transfer::reserve(&receiver.thread.process, count + 1) {
+        Ok(places) => places,
+        Err(refusal) => return fail(refusal),
+    };
+    let slots = match transfer::detach(&caller.process, caps) {
+        Ok(slots) => slots,
+        Err(refusal) => {
+            transfer::rollback(&receiver.thread.process, places);
+            return fail(refusal);
+        }
+    };
+    let right = Slot::new(Object::Reply(ReplyRight { call: call.clone(), generation }), 0);
+    let all = core::iter::once(right).chain(slots);
+    let handles = transfer::commit(&receiver.thread.process, places, all);
+    let area = &receiver.thread.area;
+    let mut words = [0; 4];
+    match payload {
+        Payload::Inline(w) if inline => words = w,
+        Payload::Inline(w) => {
+            // The same parameters as a message: a root struct of four data words.
+            area.write_word(offset, 4 << 32);
+            w.iter().enumerate().for_each(|(i, w)| area.write_word(offset + 8 + i as u32 * 8, *w));
+        }
+        Payload::Message(from, bytes) => area.copy_message(offset, &caller.area, from, bytes),
+    }
+    let mut reply = 0;
+    for (i, handle) in handles.iter().enumerate() {
+        match i {
+            0 => reply = *handle,
+            _ => area.write_word(offset + bytes + (i as u32 - 1) * 8, *handle),
+        }
+    }
+    receiver.thread.task.inherit(&caller.task);
+    let status = StatusWord {
+        status: 0,
+        flags: if inline { completion_flags::INLINE } else { 0 },
+        caps: count as u8,
+        method,
+        words: if inline { 4 } else { (bytes / 8) as u16 },
+    };
+    let cookie = facet.map_or(0, |f| f.cookie);
+    Delivery::Done(receiver.thread.complete(receiver.route, Finished { status, cookie, reply, words }))
+}
+
+impl Endpoint {
+    /// Makes an endpoint whose facets `facet_quota` pays for.
+    pub fn new(facet_quota: Arc<Quota>, charge: Option<Charge>) -> Arc<Self> {
+        let core = Arc::new(EndpointCore {
+            queues: Lock::new(Queues::default()),
+            incarnation: AtomicU64::new(1),
+            closed: AtomicBool::new(false),
+        });
+        Arc::new(Self { core, epoch: Epoch::default(), facet_quota, _charge: charge })
+    }
+
+    pub(crate) const fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    pub(crate) const fn core(&self) -> &Arc<EndpointCore> {
+        &self.core
+    }
+
+    fn mint(&self, cookie: u64, interface: u64, durable: bool) -> Result<Slot, Refusal> {
+        let charge = self.facet_quota.reserve(1)?;
+        {
+            let mut q = self.core.queues.lock();
+            let wanted = q.facets + 1;
+            let room = wanted.saturating_sub(q.notices.len());
+            q.notices.try_reserve(room).map_err(|_| Refusal::NoMemory)?;
+            q.facets = wanted;
+        }
+        let incarnation =
+            if durable { 0 } else { self.core.incarnation.load(Ordering::Acquire) };
+        let facet = Arc::new(Facet {
+            core: self.core.clone(),
+            epoch: Epoch::default(),
+            cookie,
+            incarnation,
+            interface,
+            _charge: Some(charge),
+        });
+        let interface = facet.interface;
+        Ok(Slot::new(Object::Facet(facet), interface))
+    }
+
+    /// Serves a method of the endpoint itself.
+    pub(crate) fn dispatch(self: Arc<Self>, call: KernelCall<'_>, received: Received<'_>) -> Answered {
+        let mut server = Methods(self);
+        wire::dispatch(&mut server, received, call)
+    }
+}
+
+struct Methods(Arc<Endpoint>);
+
+use schema::process::endpoint as wire;
+
+impl<'a> wire::Server<KernelCall<'a>> for Methods {
+    fn mint(
+        &mut self,
+        reply: Reply<KernelCall<'a>, wire::call::Mint>,
+        cookie: u64,
+        interface_id: u64,
+        durable: bool,
+    ) -> Answered {
+        let minted = self.0.mint(cookie, interface_id, durable);
+        reply.answer(minted.map(|facet| wire::MintReply { facet }))
+    }
+
+    fn revoke_facet(
+        &mut self,
+        reply: Reply<KernelCall<'a>, wire::call::RevokeFacet>,
+        facet: Slot,
+    ) -> Answered {
+        let result = match facet.object() {
+            Object::Facet(f) if Arc::ptr_eq(&f.core, &self.0.core) => {
+                f.epoch.revoke();
+                revoke_calls(f);
+                Ok(())
+            }
+            Object::Facet(_) => Err(Refusal::WrongOwner),
+            _ => Err(Refusal::WrongKind),
+        };
+        reply.answer(result)
+    }
+
+    fn renew(&mut self, reply: Reply<KernelCall<'a>, wire::call::Renew>) -> Answered {
+        let incarnation = self.0.core.incarnation.fetch_add(1, Ordering::AcqRel) + 1;
+        reply.answer(Ok(wire::RenewReply { incarnation }))
+    }
+}
+
+/// Completes every pending call through a facet as `revoked`, queued or delivered.
+fn revoke_calls(facet: &Arc<Facet>) {
+    crate::for_each_process(|process| {
+        for thread in process.threads() {
+            for call in thread.all_calls() {
+                let (generation, _) = call.word.load();
+                let hit = call.body.lock().facet.as_ref().is_some_and(|f| Arc::ptr_eq(f, facet));
+                if hit {
+                    if let Some(won) = win(&call, generation, Ending::Revoked) {
+                        let f = Finished::refused(Refusal::Revoked);
+                        won.caller.complete(won.route, f).into_iter().for_each(sched::make_ready);
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// `KernelCall` serves endpoints' own methods, so it must be an [`Incoming`].
+const _: fn() = || {
+    fn is_incoming<C: Incoming>() {}
+    is_incoming::<KernelCall<'static>>();
+};

@@ -1,0 +1,230 @@
+//! A call to a kernel object: the kernel's side of the generated stubs.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use arrayvec::ArrayVec;
+use call_state::Ending;
+use ring_abi::{MAX_TRANSFERS, Refusal, StatusWord};
+use stub::wire::MessageWriter;
+use stub::{Incoming, Outgoing, Respond};
+
+use crate::call::{Call, Payload, finish, win};
+use crate::process::{End, Exit};
+use crate::{Finished, Object, Process, Route, Slot, Thread, scratch, transfer};
+
+/// How a dispatch ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Answered or refused.
+    Finished(Finished),
+    /// Put aside; a [`Pending`] will answer.
+    Deferred,
+}
+
+/// One call to a kernel object while it is being served.
+#[derive(Debug)]
+pub struct KernelCall<'a> {
+    pub(crate) thread: &'a Arc<Thread>,
+    pub(crate) route: Route,
+    pub(crate) reply: (u32, u32),
+    pub(crate) deadline: u64,
+    pub(crate) caps: &'a mut ArrayVec<Option<Slot>, MAX_TRANSFERS>,
+    pub(crate) outcome: &'a mut Outcome,
+    /// The call object of a deferred answer, with its generation: the thread waits on it.
+    pub(crate) deferred: &'a mut Option<(Arc<Call>, u64)>,
+}
+
+impl KernelCall<'_> {
+    /// The process that calls.
+    pub fn process(&self) -> &Arc<Process> {
+        &self.thread.process
+    }
+
+    /// The thread that calls.
+    pub const fn thread(&self) -> &Arc<Thread> {
+        self.thread
+    }
+}
+
+/// Writes results where the caller wants them.
+fn write_reply<P: Outgoing<Slot>>(
+    thread: &Thread,
+    route: Route,
+    reply: (u32, u32),
+    results: P,
+) -> Finished {
+    if P::PLAIN && route == Route::Register {
+        return Finished::inline(results.words());
+    }
+    let mut caps = ArrayVec::<Slot, MAX_TRANSFERS>::new();
+    let mut spilled = Vec::new();
+    // SAFETY: nothing else answers between here and the copy below.
+    let buffer = unsafe { scratch::outgoing() };
+    let mut writer = MessageWriter::new(buffer);
+    let encoded = writer.root(P::DATA_WORDS, P::POINTERS).and_then(|mut root| {
+        results.encode(&mut root, &mut |cap| {
+            if let Err(e) = caps.try_push(cap) {
+                spilled.push(e.element());
+            }
+        })
+    });
+    let bytes = writer.len();
+    let (offset, capacity) = reply;
+    let fits = bytes as u64 + caps.len() as u64 * 8 <= u64::from(capacity);
+    if encoded.is_err() || !fits || !spilled.is_empty() {
+        return Finished::refused(Refusal::ReplyTooLarge);
+    }
+    let count = caps.len();
+    if count > 0 {
+        let places = match transfer::reserve(&thread.process, count) {
+            Ok(places) => places,
+            Err(refusal) => return Finished::refused(refusal),
+        };
+        let handles = transfer::commit(&thread.process, places, caps.into_iter());
+        for (i, handle) in handles.iter().enumerate() {
+            thread.area.write_word(offset + bytes as u32 + i as u32 * 8, *handle);
+        }
+    }
+    // SAFETY: the same buffer, not handed out to anybody since.
+    let buffer = unsafe { scratch::outgoing() };
+    thread.area.write(offset, &buffer[..bytes]);
+    Finished {
+        status: StatusWord { caps: count as u8, words: (bytes / 8) as u16, ..StatusWord::default() },
+        ..Finished::default()
+    }
+}
+
+impl Respond for KernelCall<'_> {
+    type Out = Slot;
+
+    #[inline]
+    fn respond<P: Outgoing<Slot>>(self, results: P) {
+        *self.outcome = Outcome::Finished(write_reply(self.thread, self.route, self.reply, results));
+    }
+
+    fn refuse(self, refusal: Refusal) {
+        *self.outcome = Outcome::Finished(Finished::refused(refusal));
+    }
+}
+
+impl Incoming for KernelCall<'_> {
+    type Cap = Slot;
+    type Deferred = Pending;
+
+    fn cookie(&self) -> u64 {
+        0
+    }
+
+    fn take_cap(&mut self, index: usize) -> Option<Slot> {
+        self.caps.get_mut(index)?.take()
+    }
+
+    fn defer(self) -> Pending {
+        let Some(call) = self.thread.take_call() else {
+            *self.outcome = Outcome::Finished(Finished::refused(Refusal::OverBudget));
+            return Pending(None);
+        };
+        let (generation, _) = call.word.load();
+        {
+            let mut body = call.body.lock();
+            body.caller = Some(self.thread.clone());
+            body.generation = generation;
+            body.route = self.route;
+            body.payload = Payload::Inline([0; 4]);
+            body.reply = self.reply;
+            body.facet = None;
+            body.deadline = self.deadline;
+        }
+        // A call object in the pool is idle, and its own thread is the one that begins.
+        let begun = call.word.begin(generation).and_then(|()| call.word.deliver(generation));
+        if begun.is_err() {
+            *self.outcome = Outcome::Finished(Finished::refused(Refusal::Failed));
+            return Pending(None);
+        }
+        *self.outcome = Outcome::Deferred;
+        *self.deferred = Some((call.clone(), generation));
+        Pending(Some((call, generation)))
+    }
+}
+
+/// The right to answer a call that a kernel object put aside. Dropping it unanswered completes the call `noReply`.
+#[derive(Debug)]
+pub struct Pending(Option<(Arc<Call>, u64)>);
+
+impl Pending {
+    /// Whether somebody still waits for the answer.
+    pub fn is_live(&self) -> bool {
+        self.0.as_ref().is_some_and(|(call, generation)| call.word.load().0 == *generation)
+    }
+
+    /// Answers with four words.
+    pub fn answer_words(self, words: [u64; 4]) {
+        self.respond(Words(words));
+    }
+
+    /// Answers `ProcessHandle.wait`.
+    pub(crate) fn answer_exit(self, exit: &Exit) {
+        use schema::process::process_handle as wire;
+        let kind = match exit.kind {
+            End::Exited => wire::End::Exited,
+            End::Panicked => wire::End::Panicked,
+            End::Faulted => wire::End::Faulted,
+            End::Killed => wire::End::Killed,
+        };
+        self.respond(wire::WaitReply { kind, code: exit.code, text: &exit.text });
+    }
+
+    fn end(mut self, ending: Ending, build: impl FnOnce(&Thread, Route, (u32, u32)) -> Finished) {
+        let Some((call, generation)) = self.0.take() else { return };
+        let Some(won) = win(&call, generation, ending) else { return };
+        let f = build(&won.caller, won.route, won.reply);
+        if let Some(task) = won.caller.complete(won.route, f) {
+            sched::make_ready(task);
+        }
+    }
+}
+
+impl Respond for Pending {
+    type Out = Slot;
+
+    fn respond<P: Outgoing<Slot>>(self, results: P) {
+        self.end(Ending::Replied, |thread, route, reply| write_reply(thread, route, reply, results));
+    }
+
+    fn refuse(self, refusal: Refusal) {
+        self.end(Ending::Replied, |_, _, _| Finished::refused(refusal));
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some((call, generation)) = self.0.take() {
+            let f = Finished::refused(Refusal::NoReply);
+            if let Some(task) = finish(&call, generation, Ending::NoReply, f) {
+                sched::make_ready(task);
+            }
+        }
+    }
+}
+
+struct Words([u64; 4]);
+
+impl Outgoing<Slot> for Words {
+    const PLAIN: bool = true;
+    const DATA_WORDS: u16 = 4;
+    const POINTERS: u16 = 0;
+    fn words(&self) -> [u64; 4] {
+        self.0
+    }
+}
+
+/// The capabilities of a call to a kernel object, as the object takes them.
+pub(crate) fn into_options(
+    slots: ArrayVec<Slot, MAX_TRANSFERS>,
+) -> ArrayVec<Option<Slot>, MAX_TRANSFERS> {
+    slots.into_iter().map(Some).collect()
+}
+
+/// Keeps `Object` in the public signature of the module's documentation.
+const _: fn(&Object) = |_| ();

@@ -1,0 +1,33 @@
+//! Endpoints, calls, rings and message transfer; the threads and processes they belong to.
+//!
+//! Owns every operation of `enter`: it checks a submission once, in a private copy, and moves messages and
+//! capabilities between processes. Every ending of a call is decided by `call-state`; every use of a handle by `cap`.
+//! Invariant: it never reads shared memory twice for one decision, never trusts an index from it, and never holds two
+//! locks of two objects at once.
+#![no_std]
+#![allow(unsafe_code)]
+
+extern crate alloc;
+
+mod area;
+mod call;
+mod endpoint;
+mod kernel_call;
+mod object;
+mod operation;
+mod park;
+mod process;
+mod ring;
+mod scratch;
+mod thread;
+mod transfer;
+
+pub use area::Area;
+pub use call::{Finished, Route};
+pub use endpoint::{Endpoint, EndpointCore, Facet};
+pub use kernel_call::{KernelCall, Pending};
+pub use object::{KernelObject, Object, Slot, release};
+pub use operation::{enter, invoke_fast};
+pub use process::{End, Exit, Limits, Process, for_each_process, process_by_id};
+pub use scratch::install as install_scratch;
+pub use thread::{Thread, ThreadSpec, current, exit_thread, leave_if_dying};

@@ -1,0 +1,105 @@
+use alloc::sync::Arc;
+use core::any::Any;
+
+use cap::{Epoch, Target};
+use ring_abi::Refusal;
+use stub::{Answered, Received};
+
+use crate::call::ReplyRight;
+use crate::{Endpoint, Facet, KernelCall};
+
+/// Something the kernel itself serves.
+pub trait KernelObject: Any + Send + Sync {
+    /// The interface.
+    fn interface(&self) -> u64;
+
+    /// The epoch that revokes its handles.
+    fn epoch(&self) -> &Epoch;
+
+    /// Whether it still works.
+    ///
+    /// # Errors
+    /// Why not.
+    fn live(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Serves one call: decodes, acts, answers or defers. Never blocks.
+    fn call(self: Arc<Self>, call: KernelCall<'_>, received: Received<'_>) -> Answered;
+
+    /// For objects that take other objects as parameters.
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// What a handle names.
+#[derive(Clone)]
+pub enum Object {
+    /// A client's end of an endpoint.
+    Facet(Arc<Facet>),
+    /// The right to receive.
+    Endpoint(Arc<Endpoint>),
+    /// The right to answer one call. One-shot: it is moved, never copied.
+    Reply(ReplyRight),
+    /// An object of the kernel.
+    Kernel(Arc<dyn KernelObject>),
+}
+
+impl core::fmt::Debug for Object {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Facet(_) => "facet",
+            Self::Endpoint(_) => "endpoint",
+            Self::Reply(_) => "reply",
+            Self::Kernel(_) => "kernel object",
+        })
+    }
+}
+
+/// One capability of a process.
+pub type Slot = cap::Slot<Object>;
+
+impl Target for Object {
+    fn epoch(&self) -> &Epoch {
+        match self {
+            Self::Facet(f) => f.epoch(),
+            Self::Endpoint(e) => e.epoch(),
+            Self::Reply(r) => r.epoch(),
+            Self::Kernel(k) => k.epoch(),
+        }
+    }
+
+    fn live(&self) -> Result<(), Refusal> {
+        match self {
+            Self::Facet(f) => f.live(),
+            Self::Endpoint(_) | Self::Reply(_) => Ok(()),
+            Self::Kernel(k) => k.live(),
+        }
+    }
+}
+
+impl Object {
+    /// A kernel object as a capability.
+    pub fn kernel<K: KernelObject>(object: Arc<K>) -> Slot {
+        let interface = object.interface();
+        Slot::new(Self::Kernel(object), interface)
+    }
+
+    /// The kernel object of type `K` behind this capability.
+    ///
+    /// # Errors
+    /// `WrongKind`.
+    pub fn downcast<K: KernelObject>(&self) -> Result<Arc<K>, Refusal> {
+        match self {
+            Self::Kernel(k) => k.clone().as_any().downcast::<K>().map_err(|_| Refusal::WrongKind),
+            _ => Err(Refusal::WrongKind),
+        }
+    }
+}
+
+/// Drops a capability that was taken out of a table. Callers hold no lock.
+pub fn release(slot: Slot) {
+    if let Object::Reply(right) = slot.object() {
+        right.drop_unanswered();
+    }
+    drop(slot);
+}

@@ -1,0 +1,197 @@
+//! The ring of a thread: the kernel's own indices, and the loop over submissions.
+
+use alloc::sync::Arc;
+
+use call_state::Ending;
+use ring_abi::{Completion, NEVER, Refusal, opcode, submission_flags};
+
+use crate::area::{Area, Misuse};
+use crate::call::win;
+use crate::operation::{Begun, Operation, Undo, begin};
+use crate::{Finished, Route, Thread};
+
+/// What the kernel keeps of a ring. Shared indices are hints that are checked against it.
+#[derive(Debug, Default)]
+pub(crate) struct Ring {
+    taken: u32,
+    posted: u32,
+    /// Accepted submissions without a completion: each has a completion slot reserved.
+    outstanding: u32,
+    /// The thread waits until this many completions are there.
+    wanted: Option<u32>,
+    /// Earliest deadline among what is outstanding, or earlier.
+    deadline: u64,
+}
+
+impl Ring {
+    /// Writes a completion. `true`: the thread that waits has what it wants.
+    pub(crate) fn post(&mut self, area: &Area, completion: Completion) -> bool {
+        area.post(self.posted, completion);
+        self.posted = self.posted.wrapping_add(1);
+        self.outstanding = self.outstanding.saturating_sub(1);
+        match self.wanted {
+            Some(wanted) => self.posted.wrapping_sub(area.completion_head()) >= wanted,
+            None => false,
+        }
+    }
+
+    /// Completions the program has not consumed.
+    fn available(&self, area: &Area) -> Result<u32, Misuse> {
+        let n = self.posted.wrapping_sub(area.completion_head());
+        if n <= area.completions() { Ok(n) } else { Err(Misuse("completion head beyond what was posted")) }
+    }
+}
+
+/// Takes every submission that fits, then waits for `wanted` completions or the deadline. Returns how many are there.
+pub(crate) fn enter(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32, Misuse> {
+    let tail = me.area.submission_tail();
+    loop {
+        let submission = {
+            let mut ring = me.ring.lock();
+            let waiting = tail.wrapping_sub(ring.taken);
+            if waiting == 0 {
+                break;
+            }
+            if waiting > me.area.submissions() {
+                return Err(Misuse("submission tail beyond the ring"));
+            }
+            let unread = ring.available(&me.area)?;
+            if ring.outstanding + unread >= me.area.completions() {
+                break;
+            }
+            let submission = me.area.submission(ring.taken);
+            ring.taken = ring.taken.wrapping_add(1);
+            ring.outstanding += 1;
+            if submission.deadline_ns < ring.deadline || ring.deadline == 0 {
+                ring.deadline = submission.deadline_ns;
+            }
+            me.area.publish_submission_head(ring.taken);
+            submission
+        };
+        let route = Route::Ring(submission.user_data);
+        let message = submission.message();
+        let op = Operation {
+            opcode: submission.opcode,
+            flags: submission.flags,
+            method: submission.method,
+            handle: submission.handle,
+            deadline: submission.deadline_ns,
+            words: submission.words,
+            message: message.message,
+            transfers: message.transfers,
+            reply: message.reply,
+            second: message.second,
+        };
+        let bad = submission.reserved != 0
+            || op.flags & submission_flags::INLINE != 0
+            || matches!(op.opcode, opcode::PARK | opcode::RING);
+        let finished = if bad {
+            Some(Finished::refused(Refusal::BadArgument))
+        } else if op.opcode == opcode::RETURN_RECEIVE {
+            linked(me, route, &op)?
+        } else {
+            begin_in_ring(me, route, &op)?
+        };
+        if let Some(f) = finished {
+            let _ = me.complete(route, f);
+        }
+    }
+    wait(me, u32::from(wanted), deadline)
+}
+
+fn begin_in_ring(me: &Arc<Thread>, route: Route, op: &Operation) -> Result<Option<Finished>, Misuse> {
+    Ok(match begin(me, route, op)? {
+        Begun::Done(f) => Some(f),
+        Begun::Waiting(_, next) => {
+            next.into_iter().for_each(sched::make_ready);
+            None
+        }
+    })
+}
+
+/// Return and receive in one entry: a refused answer ends the pair, else the receive completes it.
+fn linked(me: &Arc<Thread>, route: Route, op: &Operation) -> Result<Option<Finished>, Misuse> {
+    let first = Operation { opcode: opcode::RETURN, reply: 0, ..*op };
+    if let Some(f) = begin_in_ring(me, route, &first)? {
+        if f.status.status != 0 {
+            return Ok(Some(f));
+        }
+    }
+    let second = Operation { opcode: opcode::RECEIVE, handle: op.second, transfers: 0, ..*op };
+    begin_in_ring(me, route, &second)
+}
+
+fn wait(me: &Arc<Thread>, wanted: u32, deadline: u64) -> Result<u32, Misuse> {
+    loop {
+        let until = {
+            let mut ring = me.ring.lock();
+            let n = ring.available(&me.area)?;
+            if n >= wanted || me.process.is_dying() {
+                ring.wanted = None;
+                return Ok(n);
+            }
+            ring.wanted = Some(wanted);
+            let own = if ring.outstanding == 0 || ring.deadline == 0 { NEVER } else { ring.deadline };
+            own.min(deadline)
+        };
+        if until != NEVER && until <= sched::now_ns() || sched::block(until) {
+            let now = sched::now_ns();
+            expire(me, now);
+            if deadline <= now {
+                let mut ring = me.ring.lock();
+                ring.wanted = None;
+                return ring.available(&me.area);
+            }
+        }
+    }
+}
+
+/// Completes what is past its own deadline.
+fn expire(me: &Arc<Thread>, now: u64) {
+    let mut earliest = NEVER;
+    for call in me.all_calls() {
+        let (generation, _) = call.word.load();
+        let deadline = {
+            let body = call.body.lock();
+            if body.caller.is_none() || body.generation != generation {
+                continue;
+            }
+            body.deadline
+        };
+        if deadline <= now {
+            if let Some(won) = win(&call, generation, Ending::TimedOut) {
+                let _ = me.complete(won.route, Finished::refused(Refusal::TimedOut));
+            }
+        } else {
+            earliest = earliest.min(deadline);
+        }
+    }
+    me.ring.lock().deadline = earliest;
+}
+
+/// Cancels the pending operation with this user data.
+pub(crate) fn cancel(me: &Arc<Thread>, user_data: u64) -> Result<(), Refusal> {
+    let route = Route::Ring(user_data);
+    let cancelled = Finished::refused(Refusal::Cancelled);
+    for call in me.all_calls() {
+        let (generation, _) = call.word.load();
+        let hit = {
+            let body = call.body.lock();
+            body.caller.is_some() && body.generation == generation && body.route == route
+        };
+        if hit && win(&call, generation, Ending::Cancelled).is_some() {
+            let _ = me.complete(route, cancelled);
+            return Ok(());
+        }
+    }
+    for core in me.receive_cores() {
+        if core.forget(me, Some(route)) > 0 {
+            let _ = me.complete(route, cancelled);
+            return Ok(());
+        }
+    }
+    Err(Refusal::NotFound)
+}
+
+/// Names the type that the undo of a ring operation would have: deadlines go through `expire` instead.
+const _: fn(Undo) = |_| ();

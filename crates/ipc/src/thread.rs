@@ -1,0 +1,265 @@
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use call_state::Ending;
+use cpu::Lock;
+use memory::MemoryObject;
+use ring_abi::{Completion, Refusal, area_layout};
+use sched::{Task, TaskSpec};
+
+use crate::call::{Call, win};
+use crate::endpoint::EndpointCore;
+use crate::kernel_call::Pending;
+use crate::ring::Ring;
+use crate::{Area, Finished, Process, Route};
+
+/// How to make a thread.
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadSpec {
+    /// First instruction.
+    pub entry: u64,
+    /// Initial stack pointer.
+    pub stack: u64,
+    /// What `rdi` holds at the start.
+    pub argument: u64,
+    /// Submission slots: a power of two from 8 to 256.
+    pub submissions: u16,
+    /// Message area, at most 64 KiB.
+    pub message_bytes: u32,
+    /// Fixed priority.
+    pub priority: u8,
+    /// The one CPU it may run on.
+    pub cpu: Option<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    free: Vec<Arc<Call>>,
+    all: Vec<Arc<Call>>,
+}
+
+/// One thread of a process.
+#[derive(Debug)]
+pub struct Thread {
+    /// What the scheduler runs.
+    pub task: Arc<Task>,
+    /// Whose it is.
+    pub process: Arc<Process>,
+    /// Number within the process, from 1.
+    pub number: u64,
+    pub(crate) area: Area,
+    pub(crate) register: Lock<Option<Finished>>,
+    pub(crate) ring: Lock<Ring>,
+    pool: Lock<Pool>,
+    /// Endpoints on which a receive may be pending.
+    receives: Lock<Vec<Arc<EndpointCore>>>,
+    start: (u64, u64, u64),
+    ended: AtomicBool,
+    code: AtomicI64,
+    joiners: Lock<Vec<Pending>>,
+}
+
+extern "C" fn first(_: u64) -> ! {
+    sched::run_first();
+    let (entry, stack, argument) = {
+        let me = current();
+        leave_if_dying(&me);
+        me.start
+    };
+    // SAFETY: the scheduler loaded this thread's space and stacks; entry and stack are checked lower-half addresses.
+    unsafe { cpu::enter_user(entry, stack, argument, 0) }
+}
+
+/// The thread that runs.
+pub fn current() -> Arc<Thread> {
+    let owner = sched::current().owner().cast::<Thread>();
+    // SAFETY: `Thread::new` stored `Arc::as_ptr`, and the process holds the thread until it has exited.
+    unsafe {
+        Arc::increment_strong_count(owner);
+        Arc::from_raw(owner)
+    }
+}
+
+/// As [`current`], without counting.
+pub(crate) fn current_ref() -> &'static Thread {
+    // SAFETY: as for `current`; the reference is used only within one entry of this very thread.
+    unsafe { &*sched::current().owner().cast::<Thread>() }
+}
+
+fn lower_half(address: u64) -> Result<(), Refusal> {
+    if address < paging::USER_END { Ok(()) } else { Err(Refusal::OutOfRange) }
+}
+
+impl Thread {
+    /// Makes a thread of `process` and gives it to the process; [`Thread::start`] lets it run.
+    ///
+    /// # Errors
+    /// `OutOfRange` for entry or stack outside user space, `BadArgument` for a ring shape that is not allowed,
+    /// `OverBudget`, `NoMemory`, `WrongState` for a process that is ending.
+    pub fn new(process: &Arc<Process>, spec: ThreadSpec) -> Result<Arc<Self>, Refusal> {
+        lower_half(spec.entry)?;
+        lower_half(spec.stack)?;
+        let layout = area_layout(u32::from(spec.submissions), spec.message_bytes)
+            .ok_or(Refusal::BadArgument)?;
+        if spec.cpu.is_some_and(|c| c as usize >= sched::cpu_count()) {
+            return Err(Refusal::OutOfRange);
+        }
+        let pages = layout.bytes / 4096;
+        let charge = process.vm.quota().reserve(pages)?;
+        let run = frames::allocate_bytes(layout.bytes as usize).ok_or(Refusal::NoMemory)?;
+        let shared = run.shared();
+        let memory = MemoryObject::from_run(run, pages, Some(charge));
+        let bytes = u64::from(layout.bytes);
+        let address =
+            process.vm.map_object(&memory, 0, bytes, paging::Access::ReadWrite, None)?;
+        let undo = || {
+            let _ = process.vm.unmap_region(address);
+        };
+        let task = Task::new(TaskSpec {
+            space: Some(process.vm.space().clone()),
+            fs_base: address,
+            priority: spec.priority.min(process.limits.priority),
+            pinned: spec.cpu,
+            entry: first,
+            argument: 0,
+        })
+        .ok_or(Refusal::NoMemory)
+        .inspect_err(|_| undo())?;
+        let area = Area::new(shared, layout, u32::from(spec.submissions), address, memory);
+        let thread = Arc::new(Self {
+            task,
+            process: process.clone(),
+            number: process.next_thread_number(),
+            area,
+            register: Lock::new(None),
+            ring: Lock::new(Ring::default()),
+            pool: Lock::new(Pool::default()),
+            receives: Lock::new(Vec::new()),
+            start: (spec.entry, spec.stack, spec.argument),
+            ended: AtomicBool::new(false),
+            code: AtomicI64::new(0),
+            joiners: Lock::new(Vec::new()),
+        });
+        thread.task.set_owner(Arc::as_ptr(&thread).cast());
+        process.adopt_thread(&thread).inspect_err(|_| undo())?;
+        Ok(thread)
+    }
+
+    /// Lets a new thread run.
+    pub fn start(&self) {
+        sched::wake(&self.task);
+    }
+
+    /// Takes a call object for an operation. `None`: the thread has as many calls in flight as its ring allows.
+    pub(crate) fn take_call(&self) -> Option<Arc<Call>> {
+        let mut pool = self.pool.lock();
+        if let Some(call) = pool.free.pop() {
+            return Some(call);
+        }
+        if pool.all.len() > self.area.completions() as usize {
+            return None;
+        }
+        // Grows to the most calls that were ever in flight at once, and stays there.
+        let call = Call::new();
+        pool.all.push(call.clone());
+        let room = pool.all.len() - pool.free.len();
+        pool.free.reserve(room);
+        Some(call)
+    }
+
+    pub(crate) fn recycle(&self, call: Arc<Call>) {
+        // Room was reserved when the call was made.
+        self.pool.lock().free.push(call);
+    }
+
+    pub(crate) fn all_calls(&self) -> Vec<Arc<Call>> {
+        self.pool.lock().all.clone()
+    }
+
+    pub(crate) fn note_receive(&self, core: &Arc<EndpointCore>) {
+        let mut receives = self.receives.lock();
+        if !receives.iter().any(|c| Arc::ptr_eq(c, core)) {
+            receives.push(core.clone());
+        }
+    }
+
+    pub(crate) fn receive_cores(&self) -> Vec<Arc<EndpointCore>> {
+        self.receives.lock().clone()
+    }
+
+    /// Hands a finished operation to this thread. `Some`: it was waiting for that, and the caller now owns its run.
+    pub(crate) fn complete(&self, route: Route, f: Finished) -> Option<Arc<Task>> {
+        let wake = match route {
+            Route::Register => {
+                *self.register.lock() = Some(f);
+                true
+            }
+            Route::Ring(user_data) => {
+                let completion = Completion {
+                    user_data,
+                    status: f.status.pack(),
+                    cookie: f.cookie,
+                    reply: f.reply,
+                };
+                self.ring.lock().post(&self.area, completion)
+            }
+        };
+        if wake { sched::claim(&self.task) } else { None }
+    }
+
+    /// Ends every pending operation of a thread that is leaving.
+    fn cancel_everything(self: &Arc<Self>) {
+        for core in core::mem::take(&mut *self.receives.lock()) {
+            core.forget(self, None);
+        }
+        for call in self.all_calls() {
+            let (generation, _) = call.word.load();
+            drop(win(&call, generation, Ending::Cancelled));
+        }
+    }
+
+    /// Completes `join` when the thread has ended.
+    pub fn join(&self, pending: Pending) {
+        {
+            let mut joiners = self.joiners.lock();
+            if !self.ended.load(Ordering::Acquire) {
+                joiners.push(pending);
+                return;
+            }
+        }
+        pending.answer_words([self.code.load(Ordering::Acquire) as u64, 0, 0, 0]);
+    }
+}
+
+/// Ends the calling thread. The last thread takes the process with it.
+pub fn exit_thread(code: i64) -> ! {
+    {
+        let me = current();
+        me.cancel_everything();
+        crate::park::forget(&me);
+        me.code.store(code, Ordering::Release);
+        let joiners = {
+            let mut joiners = me.joiners.lock();
+            me.ended.store(true, Ordering::Release);
+            core::mem::take(&mut *joiners)
+        };
+        for pending in joiners {
+            pending.answer_words([code as u64, 0, 0, 0]);
+        }
+        let last = me.process.remove_thread(&me);
+        if last {
+            Process::teardown(&me.process);
+        } else {
+            let _ = me.process.vm.unmap_region(me.area.address());
+        }
+    }
+    sched::exit_current()
+}
+
+/// Ends the thread if its process is ending. Called on the way back to user mode.
+pub fn leave_if_dying(me: &Thread) {
+    if me.process.is_dying() {
+        exit_thread(-1);
+    }
+}

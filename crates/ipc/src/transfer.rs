@@ -1,0 +1,123 @@
+//! Capabilities that travel with a message, as one transaction.
+
+use alloc::vec::Vec;
+
+use arrayvec::ArrayVec;
+use handles::Reservation;
+use ring_abi::{MAX_TRANSFERS, Refusal, TRANSFER_BYTES};
+
+use crate::area::{Area, Misuse};
+use crate::{Object, Process, Slot};
+
+/// One capability on its way out.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    /// The sender's handle.
+    handle: u64,
+    /// The sender loses it at delivery.
+    moved: bool,
+    slot: Slot,
+}
+
+/// Reads and checks `count` transfer descriptors behind a message. Each descriptor is read once.
+pub(crate) fn collect(
+    process: &Process,
+    area: &Area,
+    offset: u32,
+    count: u64,
+    out: &mut Vec<Outbound>,
+) -> Result<Result<(), Refusal>, Misuse> {
+    if count == 0 {
+        return Ok(Ok(()));
+    }
+    if count > MAX_TRANSFERS as u64 {
+        return Ok(Err(Refusal::BadTransfer));
+    }
+    area.check_span(offset, count as u32 * TRANSFER_BYTES as u32)?;
+    let table = process.handles.lock();
+    for i in 0..count as u32 {
+        let at = offset + i * TRANSFER_BYTES as u32;
+        let (handle, mode) = (area.read_word(at), area.read_word(at + 8));
+        let Ok(slot) = table.slot(handle) else { return Ok(Err(Refusal::BadTransfer)) };
+        let object = match slot.check() {
+            Ok(object) => object,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let doubled = out.iter().any(|o| o.handle == handle && (o.moved || mode == 1));
+        if mode > 1 || doubled || (mode == 0 && matches!(object, Object::Reply(_))) {
+            return Ok(Err(Refusal::BadTransfer));
+        }
+        out.push(Outbound { handle, moved: mode == 1, slot: slot.clone() });
+    }
+    Ok(Ok(()))
+}
+
+/// Takes the capabilities out of the sender's hands: removes moved ones from its table, all or none.
+///
+/// # Errors
+/// `BadTransfer` when a moved handle is gone meanwhile; nothing changes then.
+pub(crate) fn detach(
+    sender: &Process,
+    caps: Vec<Outbound>,
+) -> Result<ArrayVec<Slot, MAX_TRANSFERS>, Refusal> {
+    let mut removed = ArrayVec::<Slot, MAX_TRANSFERS>::new();
+    if caps.iter().any(|c| c.moved) {
+        let mut table = sender.handles.lock();
+        if caps.iter().any(|c| c.moved && table.slot(c.handle).is_err()) {
+            return Err(Refusal::BadTransfer);
+        }
+        for c in caps.iter().filter(|c| c.moved) {
+            if let Ok(slot) = table.remove(c.handle) {
+                removed.push(slot);
+            }
+        }
+    }
+    // The removed slots and their clones name the same objects; the clones travel on.
+    drop(removed);
+    Ok(caps.into_iter().map(|c| c.slot).collect())
+}
+
+/// Places for the capabilities of a message and its reply handle.
+pub(crate) type Places = ArrayVec<Reservation, { MAX_TRANSFERS + 1 }>;
+
+/// Reserves `count` places in a process's table: all or none.
+///
+/// # Errors
+/// `OverBudget`, `Exhausted`.
+pub(crate) fn reserve(receiver: &Process, count: usize) -> Result<Places, Refusal> {
+    let mut table = receiver.handles.lock();
+    let mut places = Places::new();
+    for _ in 0..count {
+        match table.reserve() {
+            Ok(place) => places.push(place),
+            Err(refusal) => {
+                places.into_iter().for_each(|p| table.rollback(p));
+                return Err(refusal);
+            }
+        }
+    }
+    Ok(places)
+}
+
+/// Gives reserved places back.
+pub(crate) fn rollback(receiver: &Process, places: Places) {
+    let mut table = receiver.handles.lock();
+    places.into_iter().for_each(|p| table.rollback(p));
+}
+
+/// Fills reserved places, in order. The handles come back in that order.
+pub(crate) fn commit(
+    receiver: &Process,
+    places: Places,
+    slots: impl Iterator<Item = Slot>,
+) -> ArrayVec<u64, { MAX_TRANSFERS + 1 }> {
+    let mut handles = ArrayVec::new();
+    let mut table = receiver.handles.lock();
+    for (place, slot) in places.into_iter().zip(slots) {
+        // The reservation is this table's own, so the commit holds.
+        if let Ok(handle) = table.commit(place, slot) {
+            handles.push(handle);
+        }
+    }
+    handles
+}

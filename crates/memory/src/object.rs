@@ -1,0 +1,206 @@
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use cpu::Lock;
+use frames::{FRAME_BYTES, Frames, ShootdownReceipt};
+use mmio::SharedBytes;
+use ring_abi::Refusal;
+
+use crate::{Charge, Vm};
+
+#[derive(Debug)]
+enum Backing {
+    /// Pages of its own, freed with the object.
+    Owned(Vec<Frames>),
+    /// Pages that `device-manager` owns: a window over a DMA buffer.
+    Borrowed,
+}
+
+#[derive(Debug, Default)]
+struct Mappings {
+    revoked: bool,
+    list: Vec<(Weak<Vm>, u64)>,
+}
+
+/// Pages that can be mapped, by one process or several.
+#[derive(Debug)]
+pub struct MemoryObject {
+    pages: Vec<u64>,
+    backing: Backing,
+    writable: bool,
+    mappings: Lock<Mappings>,
+    gone: AtomicBool,
+    _charge: Option<Charge>,
+}
+
+impl MemoryObject {
+    /// Makes an object of `pages` zeroed pages, paid for by `charge`.
+    ///
+    /// # Errors
+    /// `NoMemory`; nothing is held then.
+    pub fn new(pages: u32, charge: Option<Charge>) -> Result<Arc<Self>, Refusal> {
+        let mut owned = Vec::new();
+        let mut addresses = Vec::new();
+        let wanted = pages as usize;
+        owned
+            .try_reserve_exact(wanted)
+            .map_err(|_| Refusal::NoMemory)?;
+        addresses
+            .try_reserve_exact(wanted)
+            .map_err(|_| Refusal::NoMemory)?;
+        for _ in 0..pages {
+            match frames::allocate(0) {
+                Some(frame) => {
+                    addresses.push(frame.address());
+                    owned.push(frame);
+                }
+                None => {
+                    owned.into_iter().for_each(Frames::free_unmapped);
+                    return Err(Refusal::NoMemory);
+                }
+            }
+        }
+        Ok(Self::build(addresses, Backing::Owned(owned), true, charge))
+    }
+
+    /// Makes an object from one physically contiguous run, which it owns from now on.
+    pub fn from_run(run: Frames, pages: u32, charge: Option<Charge>) -> Arc<Self> {
+        let addresses = (0..u64::from(pages))
+            .map(|p| run.address() + p * FRAME_BYTES)
+            .collect();
+        Self::build(addresses, Backing::Owned(alloc::vec![run]), true, charge)
+    }
+
+    /// Makes an object over pages that somebody else owns and outlives: they must be revoked from this object before
+    /// their owner frees them.
+    pub fn borrowed(addresses: Vec<u64>, writable: bool) -> Arc<Self> {
+        Self::build(addresses, Backing::Borrowed, writable, None)
+    }
+
+    fn build(
+        pages: Vec<u64>,
+        backing: Backing,
+        writable: bool,
+        charge: Option<Charge>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            pages,
+            backing,
+            writable,
+            mappings: Lock::new(Mappings::default()),
+            gone: AtomicBool::new(false),
+            _charge: charge,
+        })
+    }
+
+    /// Length in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.pages.len() as u64 * FRAME_BYTES
+    }
+
+    /// Whether it may be mapped for writing.
+    pub const fn writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Whether it was revoked.
+    pub fn is_revoked(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Physical address of page `at`.
+    pub(crate) fn page(&self, at: u64) -> Option<u64> {
+        self.pages.get(usize::try_from(at).ok()?).copied()
+    }
+
+    /// Copies bytes in through the direct map, page by page.
+    ///
+    /// # Errors
+    /// `OutOfRange`.
+    pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = offset + done as u64;
+            let inside = (at % FRAME_BYTES) as usize;
+            let n = (bytes.len() - done).min(FRAME_BYTES as usize - inside);
+            let page = self.view(at / FRAME_BYTES)?;
+            page.write(inside, &bytes[done..done + n])
+                .map_err(|_| Refusal::OutOfRange)?;
+            done += n;
+        }
+        Ok(())
+    }
+
+    /// Copies bytes out, as [`Self::write`] copies them in.
+    ///
+    /// # Errors
+    /// `OutOfRange`.
+    pub fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), Refusal> {
+        let mut done = 0;
+        while done < out.len() {
+            let at = offset + done as u64;
+            let inside = (at % FRAME_BYTES) as usize;
+            let n = (out.len() - done).min(FRAME_BYTES as usize - inside);
+            let page = self.view(at / FRAME_BYTES)?;
+            page.read(inside, &mut out[done..done + n])
+                .map_err(|_| Refusal::OutOfRange)?;
+            done += n;
+        }
+        Ok(())
+    }
+
+    fn view(&self, page: u64) -> Result<SharedBytes, Refusal> {
+        let physical = self.page(page).ok_or(Refusal::OutOfRange)?;
+        // SAFETY: the page is held by this object (or by its owner, who outlives it) and in the direct map; user
+        // mappings of it make it shared memory, which is what the view is for.
+        Ok(unsafe { SharedBytes::new(frames::direct_map(physical), FRAME_BYTES as usize) })
+    }
+
+    /// Notes a mapping. Refused once the object is revoked.
+    pub(crate) fn note_mapping(&self, vm: &Arc<Vm>, address: u64) -> Result<(), Refusal> {
+        let mut m = self.mappings.lock();
+        if m.revoked {
+            return Err(Refusal::Revoked);
+        }
+        m.list.push((Arc::downgrade(vm), address));
+        Ok(())
+    }
+
+    pub(crate) fn forget_mapping(&self, vm: &Vm, address: u64) {
+        let mut m = self.mappings.lock();
+        let found = m
+            .list
+            .iter()
+            .position(|(v, a)| *a == address && core::ptr::eq(v.as_ptr(), vm));
+        if let Some(at) = found {
+            m.list.swap_remove(at);
+        }
+    }
+
+    /// Ends every mapping, in every process; no CPU reaches a page through one when this returns.
+    pub fn revoke(&self) {
+        self.gone.store(true, Ordering::Release);
+        let list = {
+            let mut m = self.mappings.lock();
+            m.revoked = true;
+            core::mem::take(&mut m.list)
+        };
+        for (vm, address) in list {
+            if let Some(vm) = vm.upgrade() {
+                vm.drop_region(address);
+            }
+        }
+    }
+}
+
+impl Drop for MemoryObject {
+    fn drop(&mut self) {
+        if let Backing::Owned(frames) = &mut self.backing {
+            for run in frames.drain(..) {
+                // SAFETY: every region holds the object, and a region goes only after its shootdown.
+                run.free(unsafe { ShootdownReceipt::after_shootdown() });
+            }
+        }
+    }
+}
