@@ -131,6 +131,57 @@ impl<T: Object> Object for Deadline<'_, T> {
     }
 }
 
+/// How often [`Retry`] tries again.
+const RETRIES: u32 = 8;
+
+/// The same object; a call to an idempotent method whose server died is made again, to its successor.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry<'a, T>(&'a T);
+
+impl<'a, T> Retry<'a, T> {
+    /// Calls `object`.
+    pub const fn new(object: &'a T) -> Self {
+        Self(object)
+    }
+}
+
+impl<T: Object> Object for Retry<'_, T> {
+    type Owned = T::Owned;
+    fn handle(&self) -> u64 {
+        self.0.handle()
+    }
+    fn call<P: Outgoing<CapArg>, R>(
+        &self,
+        method: u16,
+        deadline_ns: u64,
+        params: P,
+        reply_bytes: u32,
+        read: impl FnOnce(Answer<'_, '_, Self::Owned>) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        self.0.call(method, deadline_ns, params, reply_bytes, read)
+    }
+    fn invoke<M: Method, R>(
+        &self,
+        params: M::Params<'_>,
+        read: impl FnOnce(M::Results<'_, Self::Owned>) -> R,
+    ) -> Result<R, Refusal> {
+        let mut read = Some(read);
+        let mut left = if M::IDEMPOTENT { RETRIES } else { 0 };
+        loop {
+            let call = self
+                .0
+                .invoke::<M, _>(params, |results| read.take().map(|read| read(results)));
+            match call {
+                Ok(Some(value)) => return Ok(value),
+                Err(Refusal::ServerDied) if left > 0 => left -= 1,
+                Err(refusal) => return Err(refusal),
+                // Unreachable: a call that succeeds runs `read`, and none is made after it.
+                Ok(None) => return Err(Refusal::Failed),
+            }
+        }
+    }
+}
+
 /// A generated client type: one interface of an object.
 pub trait Interface<O>: Sized {
     /// The interface's id.

@@ -16,7 +16,7 @@ mod server;
 pub mod wire;
 pub mod words;
 
-pub use client::{Answer, CapArg, Deadline, Interface, Object};
+pub use client::{Answer, CapArg, Deadline, Interface, Object, Retry};
 pub use ring_abi::Refusal;
 pub use server::{Answered, Deferred, Fills, Incoming, Reply, Respond, refuse, take_cap};
 

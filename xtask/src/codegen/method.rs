@@ -51,6 +51,7 @@ pub fn all(model: &Model, interface: &Interface) -> Result<String> {
         ensure!(
             ![
                 "with_deadline",
+                "retrying",
                 "cap",
                 "into_cap",
                 "from_object",
@@ -432,6 +433,8 @@ fn client(model: &Model, interface: &Interface) -> String {
          /// The same object, each call ending by the absolute time `deadline_ns`.\n\
          pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {\n\
          Client(stub::Deadline::new(&self.0, deadline_ns))\n}\n\
+         /// The same object; idempotent methods are called again when the server died.\n\
+         pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {\nClient(stub::Retry::new(&self.0))\n}\n\
          /// Sends a copy of this capability.\n\
          pub fn cap(&self) -> stub::CapArg {\nstub::CapArg::copy(self.0.handle())\n}\n\
          /// Gives this capability away.\n\

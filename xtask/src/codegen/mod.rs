@@ -115,7 +115,7 @@ fn capnpc(root: &Path, name: &str, folder: &Path) -> Result<()> {
 fn format(folder: &Path) -> Result<()> {
     let files = read_all(folder)?;
     let status = Command::new("rustfmt")
-        .args(["--edition", "2024", "--config", "max_width=120"])
+        .args(["--edition", "2024"])
         .args(files.keys().filter(|name| *name != "mod.rs"))
         .current_dir(folder)
         .status()

@@ -242,6 +242,10 @@ pub mod block_device {
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
         }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
             stub::CapArg::copy(self.0.handle())
@@ -514,6 +518,10 @@ pub mod block_session {
         /// The same object, each call ending by the absolute time `deadline_ns`.
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
+        }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
         }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {

@@ -384,6 +384,10 @@ pub mod device_registry {
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
         }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
             stub::CapArg::copy(self.0.handle())
@@ -1073,6 +1077,10 @@ pub mod device {
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
         }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
             stub::CapArg::copy(self.0.handle())
@@ -1633,6 +1641,10 @@ pub mod device_mmio {
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
         }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
             stub::CapArg::copy(self.0.handle())
@@ -1977,6 +1989,10 @@ pub mod interrupt {
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
         }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
             stub::CapArg::copy(self.0.handle())
@@ -2195,6 +2211,10 @@ pub mod dma_pool {
         /// The same object, each call ending by the absolute time `deadline_ns`.
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
+        }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
         }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
@@ -2531,6 +2551,10 @@ pub mod dma_buffer {
         /// The same object, each call ending by the absolute time `deadline_ns`.
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
+        }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
         }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
@@ -3083,6 +3107,10 @@ pub mod device_queue {
         /// The same object, each call ending by the absolute time `deadline_ns`.
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
+        }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
         }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {

@@ -162,6 +162,10 @@ pub mod console {
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
         }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
             stub::CapArg::copy(self.0.handle())
@@ -320,6 +324,10 @@ pub mod log_sink {
         /// The same object, each call ending by the absolute time `deadline_ns`.
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
+        }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
         }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
@@ -606,6 +614,10 @@ pub mod log_reader {
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
         }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
             stub::CapArg::copy(self.0.handle())
@@ -786,6 +798,10 @@ pub mod timer {
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
         }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
             stub::CapArg::copy(self.0.handle())
@@ -933,6 +949,10 @@ pub mod entropy_source {
         /// The same object, each call ending by the absolute time `deadline_ns`.
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
+        }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
         }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
@@ -1245,6 +1265,10 @@ pub mod virtual_memory {
         /// The same object, each call ending by the absolute time `deadline_ns`.
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
+        }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
         }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
@@ -1668,6 +1692,10 @@ pub mod memory_object {
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
         }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
             stub::CapArg::copy(self.0.handle())
@@ -1947,6 +1975,10 @@ pub mod thread_spawner {
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
         }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
             stub::CapArg::copy(self.0.handle())
@@ -2114,6 +2146,10 @@ pub mod thread_handle {
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
         }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
             stub::CapArg::copy(self.0.handle())
@@ -2232,6 +2268,10 @@ pub mod endpoint_factory {
         /// The same object, each call ending by the absolute time `deadline_ns`.
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
+        }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
         }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
@@ -2467,6 +2507,10 @@ pub mod endpoint {
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
         }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
             stub::CapArg::copy(self.0.handle())
@@ -2598,6 +2642,10 @@ pub mod any_facet {
         /// The same object, each call ending by the absolute time `deadline_ns`.
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
+        }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
         }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
@@ -2923,6 +2971,10 @@ pub mod process_spawner {
         /// The same object, each call ending by the absolute time `deadline_ns`.
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
+        }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
         }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
@@ -3281,6 +3333,10 @@ pub mod process_handle {
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
         }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
             stub::CapArg::copy(self.0.handle())
@@ -3627,6 +3683,10 @@ pub mod system_info {
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
         }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
             stub::CapArg::copy(self.0.handle())
@@ -3769,6 +3829,10 @@ pub mod process_control {
         /// The same object, each call ending by the absolute time `deadline_ns`.
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
+        }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
         }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
@@ -3917,6 +3981,10 @@ pub mod system_control {
         /// The same object, each call ending by the absolute time `deadline_ns`.
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
+        }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
         }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
@@ -4144,6 +4212,10 @@ pub mod boot_package {
         /// The same object, each call ending by the absolute time `deadline_ns`.
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
+        }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
         }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {

@@ -227,6 +227,10 @@ pub mod volume {
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
         }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
             stub::CapArg::copy(self.0.handle())
@@ -810,6 +814,10 @@ pub mod directory {
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
         }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {
             stub::CapArg::copy(self.0.handle())
@@ -1107,6 +1115,10 @@ pub mod file {
         /// The same object, each call ending by the absolute time `deadline_ns`.
         pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
             Client(stub::Deadline::new(&self.0, deadline_ns))
+        }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
         }
         /// Sends a copy of this capability.
         pub fn cap(&self) -> stub::CapArg {

@@ -1,0 +1,171 @@
+//! What a program was given: named capabilities and arguments, from its startup pages.
+
+use core::fmt;
+
+use ring_abi::{STARTUP_MAGIC, StartupEntry, StartupHeader};
+use stub::Interface;
+
+use crate::Cap;
+
+/// The startup pages.
+pub struct Env {
+    bytes: &'static [u8],
+    header: StartupHeader,
+}
+
+/// Why a named capability is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnvError {
+    /// Nothing of that name was granted.
+    Missing {
+        /// The name asked for.
+        name: &'static str,
+        /// The interface asked for.
+        wanted: &'static str,
+    },
+    /// It was granted, and serves another interface.
+    OtherInterface {
+        /// The name asked for.
+        name: &'static str,
+        /// The interface asked for.
+        wanted: &'static str,
+        /// The id of the interface that it serves.
+        granted: u64,
+    },
+}
+
+impl fmt::Display for EnvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Missing { name, wanted } => {
+                write!(f, "no capability named {name} was granted ({wanted})")
+            }
+            Self::OtherInterface {
+                name,
+                wanted,
+                granted,
+            } => {
+                let known = schema::interface_name(granted).unwrap_or("an unknown interface");
+                write!(f, "the capability named {name} is {known}, not {wanted}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for EnvError {}
+
+fn at<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
+    bytes.get(offset..)?.first_chunk::<N>().copied()
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+    at(bytes, offset).map(u32::from_le_bytes)
+}
+
+fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
+    at(bytes, offset).map(u64::from_le_bytes)
+}
+
+impl Env {
+    /// Reads startup pages.
+    ///
+    /// # Safety
+    /// `page` is what the kernel passed to the first thread: pages that stay and never change.
+    pub(crate) unsafe fn new(page: *const u8) -> Option<Self> {
+        // SAFETY: a startup page begins with its header, by the caller's promise.
+        let header = unsafe { page.cast::<StartupHeader>().read() };
+        if header.magic != STARTUP_MAGIC {
+            return None;
+        }
+        // SAFETY: the header says how many bytes follow, by the caller's promise.
+        let bytes = unsafe { core::slice::from_raw_parts(page, header.bytes as usize) };
+        Some(Self { bytes, header })
+    }
+
+    /// The process number, for messages to people.
+    pub fn process(&self) -> u64 {
+        self.header.process
+    }
+
+    /// All named capabilities: name, interface id, handle.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, u64, u64)> {
+        let bytes = self.bytes;
+        (0..self.header.entries as usize).filter_map(move |index| {
+            let at = size_of::<StartupHeader>() + index * size_of::<StartupEntry>();
+            let name = bytes.get(at + 16..at + 48)?;
+            let end = name
+                .iter()
+                .position(|&byte| byte == 0)
+                .unwrap_or(name.len());
+            let name = str::from_utf8(name.get(..end)?).ok()?;
+            Some((name, u64_at(bytes, at + 8)?, u64_at(bytes, at)?))
+        })
+    }
+
+    /// The capability `name`, which must serve the interface of the client type asked for. It stays the program's
+    /// whatever happens to the client.
+    ///
+    /// # Errors
+    /// [`EnvError`] when it was not granted or serves another interface.
+    pub fn get<I: Interface<Cap>>(&self, name: &'static str) -> Result<I, EnvError> {
+        self.find(name, I::INTERFACE_ID, I::NAME)
+            .map(|handle| I::from_object(Cap::borrowed(handle)))
+    }
+
+    /// As [`Env::get`], and drops the handle with the client.
+    ///
+    /// # Errors
+    /// As [`Env::get`].
+    pub fn take<I: Interface<Cap>>(&self, name: &'static str) -> Result<I, EnvError> {
+        self.find(name, I::INTERFACE_ID, I::NAME)
+            .map(|handle| I::from_object(Cap::owned(handle)))
+    }
+
+    fn find(
+        &self,
+        name: &'static str,
+        interface_id: u64,
+        wanted: &'static str,
+    ) -> Result<u64, EnvError> {
+        let missing = EnvError::Missing { name, wanted };
+        let found = self.entries().find(|entry| entry.0 == name);
+        let (_, granted, handle) = found.ok_or(missing)?;
+        if granted != interface_id {
+            return Err(EnvError::OtherInterface {
+                name,
+                wanted,
+                granted,
+            });
+        }
+        Ok(handle)
+    }
+
+    /// The arguments.
+    pub fn arguments(&self) -> Arguments {
+        Arguments {
+            bytes: self.bytes,
+            at: self.header.arguments as usize,
+            left: self.header.argument_count,
+        }
+    }
+}
+
+/// The arguments, in order.
+#[derive(Clone)]
+pub struct Arguments {
+    bytes: &'static [u8],
+    at: usize,
+    left: u32,
+}
+
+impl Iterator for Arguments {
+    type Item = &'static str;
+
+    fn next(&mut self) -> Option<&'static str> {
+        self.left = self.left.checked_sub(1)?;
+        let len = u32_at(self.bytes, self.at)? as usize;
+        let start = self.at + 4;
+        self.at = start.checked_add(len)?;
+        str::from_utf8(self.bytes.get(start..self.at)?).ok()
+    }
+}

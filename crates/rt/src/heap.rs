@@ -1,0 +1,93 @@
+//! The heap: TLSF over a seed in the image, grown through the program's VirtualMemory.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use rlsf::Tlsf;
+use schema::process::virtual_memory;
+use stub::Interface;
+
+use crate::{Cap, Mutex};
+
+/// Bytes that need no system call.
+const SEED_BYTES: usize = 16 * 1024;
+/// The heap grows by at least this much at a time.
+const STEP_BYTES: usize = 64 * 1024;
+/// Protection bits of VirtualMemory: read and write.
+pub(crate) const READ_WRITE: u8 = 3;
+
+type Pool = Tlsf<'static, u32, u32, 28, 32>;
+
+struct Seed(UnsafeCell<[MaybeUninit<u64>; SEED_BYTES / 8]>);
+
+// SAFETY: only `Heap::alloc` touches it, once, under the heap's lock.
+unsafe impl Sync for Seed {}
+
+static SEED: Seed = Seed(UnsafeCell::new([MaybeUninit::uninit(); SEED_BYTES / 8]));
+static VIRTUAL_MEMORY: AtomicU64 = AtomicU64::new(ring_abi::NO_HANDLE);
+
+/// Names the VirtualMemory that the heap and thread stacks come from.
+pub(crate) fn set_virtual_memory(handle: u64) {
+    VIRTUAL_MEMORY.store(handle, Ordering::Release);
+}
+
+/// The program's own VirtualMemory.
+pub(crate) fn virtual_memory() -> virtual_memory::Client<Cap> {
+    Interface::from_object(Cap::borrowed(VIRTUAL_MEMORY.load(Ordering::Acquire)))
+}
+
+/// The global allocator of a program.
+pub(crate) struct Heap(Mutex<Option<Pool>>);
+
+#[cfg_attr(target_os = "none", global_allocator)]
+#[cfg_attr(
+    not(target_os = "none"),
+    expect(dead_code, reason = "the host has its own heap")
+)]
+static HEAP: Heap = Heap(Mutex::new(None));
+
+impl Heap {
+    fn grow(pool: &mut Pool, layout: Layout) -> Option<()> {
+        // TLSF looks in the class above the one a request falls into, so a block must exceed it by a good part.
+        let wanted = layout.size().checked_add(layout.align())?;
+        let wanted = wanted.checked_add(wanted / 16)?.checked_add(4096)?;
+        let bytes = wanted.checked_next_multiple_of(STEP_BYTES)?;
+        let mapped = virtual_memory().map(bytes as u64, READ_WRITE).ok()?;
+        let start = NonNull::new(mapped.address as *mut u8)?;
+        // SAFETY: the kernel mapped `bytes` fresh bytes there, readable and writable, and nothing else knows of them.
+        unsafe { pool.insert_free_block_ptr(NonNull::slice_from_raw_parts(start, bytes)) }?;
+        Some(())
+    }
+}
+
+// SAFETY: TLSF gives out disjoint blocks of memory that nothing else uses, under a lock.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let mut guard = self.0.lock();
+        let pool = guard.get_or_insert_with(|| {
+            let mut pool = Pool::new();
+            let seed = NonNull::from(&SEED.0).cast::<u8>();
+            // SAFETY: the seed is static, and only this first use of the heap takes it.
+            unsafe {
+                pool.insert_free_block_ptr(NonNull::slice_from_raw_parts(seed, SEED_BYTES));
+            }
+            pool
+        });
+        let first = pool.allocate(layout);
+        let block = first.or_else(|| {
+            Self::grow(pool, layout)?;
+            pool.allocate(layout)
+        });
+        block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if let (Some(block), Some(pool)) = (NonNull::new(block), self.0.lock().as_mut()) {
+            // SAFETY: the caller got it from `alloc` with this layout.
+            unsafe { pool.deallocate(block, layout.align()) };
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What lies between a program and the kernel: entry, system calls, message area, ring, threads, heap.
+//!
+//! Owns every register and address of the user side of the ABI in `ring-abi`. Invariant: it never decides what a
+//! program may do; it only sends what the program asks for, and what it cannot send it refuses without a system call.
+//!
+//! A program is `#![no_std] #![no_main]`, has a `fn main(env: &rt::Env)`, and says [`entry!`]`(main)`.
+#![no_std]
+// System calls, the thread area and the heap are what this crate is for.
+#![allow(unsafe_code)]
+
+extern crate alloc;
+
+mod area;
+mod cap;
+mod env;
+mod heap;
+mod ring;
+mod server;
+mod start;
+mod sync;
+pub mod sys;
+mod thread;
+mod window;
+
+pub use area::message_bytes_free;
+pub use cap::Cap;
+pub use env::{Arguments, Env, EnvError};
+pub use ring::{Completion, Ring};
+pub use ring_abi::{NEVER, Refusal};
+pub use server::{Call, LateReply, Received, Service, serve};
+pub use start::{Exit, exit, start};
+pub use sync::{Mutex, MutexGuard};
+pub use thread::{JoinHandle, ThreadOptions, spawn_thread};
+pub use window::{Access, Window};

@@ -1,0 +1,404 @@
+//! The calling thread's ring: many operations in flight, one system call for a batch of them.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use ring_abi::{AreaHeader, MessageWords, NEVER, StatusWord, Submission, opcode, span};
+use stub::{CapArg, Method, Object, Outgoing, Refusal, wire};
+
+use crate::area::{self, Scratch};
+use crate::server::{Arrival, Service, deliver_now};
+use crate::{cap, sys};
+
+/// The least that a slot holds: a plain payload with its root pointer, in both directions.
+const LEAST_SLOT_BYTES: u32 = 2 * 40;
+
+/// The `user_data` of a cancel: it needs no slot, and nobody wants its completion.
+const CANCEL: u64 = u64::MAX;
+
+/// One operation's place.
+#[derive(Clone, Copy)]
+struct Slot {
+    user: u64,
+    /// Bytes at the front of its buffer that the outgoing message takes.
+    sent: u32,
+    /// An operation is in flight, or its completion is being looked at.
+    busy: bool,
+    /// Somebody asked to cancel it.
+    cancelled: bool,
+}
+
+/// Operations in flight through the calling thread's ring. There is one ring per thread; make one `Ring`.
+///
+/// Each operation takes a slot, with a buffer of its own for its message and its reply, until its completion was
+/// consumed. `user` values are the program's and come back with the completion.
+pub struct Ring {
+    region: Scratch,
+    slot_bytes: u32,
+    slots: Vec<Slot>,
+    free: Vec<u16>,
+    header: *mut AreaHeader,
+}
+
+impl Ring {
+    /// A ring of `slots` slots with `slot_bytes` bytes each, from the thread's message area.
+    ///
+    /// # Errors
+    /// [`Refusal::OutOfRange`] when the thread's ring or message area is too small.
+    pub fn new(slots: u16, slot_bytes: u32) -> Result<Self, Refusal> {
+        let header = area::header();
+        // SAFETY: the kernel wrote the header before the thread ran, and this field never changes.
+        let submissions = unsafe { (*header).submissions };
+        let slot_bytes = slot_bytes.next_multiple_of(wire::WORD as u32);
+        let bytes = u32::from(slots).checked_mul(slot_bytes);
+        let bytes = bytes.filter(|&bytes| {
+            slot_bytes >= LEAST_SLOT_BYTES
+                && slots > 0
+                && u32::from(slots) <= submissions
+                && bytes <= crate::message_bytes_free()
+        });
+        Ok(Self {
+            region: Scratch::take(bytes.ok_or(Refusal::OutOfRange)?),
+            slot_bytes,
+            slots: (0..slots)
+                .map(|_| Slot {
+                    user: 0,
+                    sent: 0,
+                    busy: false,
+                    cancelled: false,
+                })
+                .collect(),
+            free: (0..slots).rev().collect(),
+            header,
+        })
+    }
+
+    /// Slots that no operation holds.
+    pub fn free(&self) -> usize {
+        self.free.len()
+    }
+
+    /// Calls method `M` of `object`.
+    ///
+    /// # Errors
+    /// [`Refusal::QueueFull`] when no slot is free; [`Refusal::BadMessage`] when the message does not fit into one.
+    pub fn call<M: Method>(
+        &mut self,
+        object: &impl Object,
+        params: M::Params<'_>,
+        user: u64,
+        deadline_ns: u64,
+    ) -> Result<(), Refusal> {
+        let (slot, offset) = self.slot()?;
+        let (start, end) = self.place(slot);
+        let buffer = self.region.bytes_mut().get_mut(start..end);
+        let encoded = encode::<M>(params, buffer.ok_or(Refusal::OutOfRange)?);
+        let (bytes, transfers) = encoded.map_err(|wire::Full| Refusal::BadMessage)?;
+        let sent = bytes + transfers as u32 * ring_abi::TRANSFER_BYTES as u32;
+        let words = MessageWords {
+            message: span(offset, bytes),
+            reply: span(offset + sent, self.slot_bytes - sent),
+            second: 0,
+            transfers,
+        };
+        let submission = Submission {
+            opcode: opcode::CALL,
+            method: M::ORDINAL,
+            handle: object.handle(),
+            deadline_ns,
+            words: [words.message, words.reply, words.second, words.transfers],
+            ..Submission::default()
+        };
+        self.push(slot, sent, user, submission);
+        Ok(())
+    }
+
+    /// Waits for a call on `endpoint`. Its completion is for [`Completion::serve`].
+    ///
+    /// # Errors
+    /// [`Refusal::QueueFull`] when no slot is free.
+    pub fn receive(&mut self, endpoint: &impl Object, user: u64) -> Result<(), Refusal> {
+        let (slot, offset) = self.slot()?;
+        let submission = Submission {
+            opcode: opcode::RECEIVE,
+            handle: endpoint.handle(),
+            deadline_ns: NEVER,
+            words: [0, span(offset, self.slot_bytes), 0, 0],
+            ..Submission::default()
+        };
+        self.push(slot, 0, user, submission);
+        Ok(())
+    }
+
+    /// Cancels every operation in flight whose `user` value this is. Each still completes, `cancelled` or as it went.
+    pub fn cancel(&mut self, user: u64) {
+        self.cancel_where(|slot| slot.user == user);
+    }
+
+    fn cancel_where(&mut self, which: impl Fn(&Slot) -> bool) {
+        for target in 0..self.slots.len() {
+            let slot = &mut self.slots[target];
+            if slot.busy && !slot.cancelled && which(slot) {
+                slot.cancelled = true;
+                self.write(Submission {
+                    opcode: opcode::CANCEL,
+                    handle: target as u64,
+                    user_data: CANCEL,
+                    deadline_ns: NEVER,
+                    ..Submission::default()
+                });
+            }
+        }
+    }
+
+    /// Hands over what was submitted, without waiting.
+    pub fn submit(&mut self) {
+        sys::enter_ring(0, NEVER);
+    }
+
+    /// Hands over what was submitted and waits for `completions` completions or the deadline.
+    pub fn wait(&mut self, completions: u16, deadline_ns: u64) {
+        let here = self.completion_tail().load(Ordering::Acquire);
+        let ready = here.wrapping_sub(self.completion_head().load(Ordering::Relaxed));
+        let submitted = self.submission_tail().load(Ordering::Relaxed)
+            != self.submission_head().load(Ordering::Acquire);
+        if submitted || ready < u32::from(completions) {
+            sys::enter_ring(completions, deadline_ns);
+        }
+    }
+
+    /// The next completion that is there.
+    pub fn completed(&mut self) -> Option<Completion<'_>> {
+        loop {
+            let head = self.completion_head().load(Ordering::Relaxed);
+            if head == self.completion_tail().load(Ordering::Acquire) {
+                return None;
+            }
+            let completion = self.completion(head);
+            self.completion_head()
+                .store(head.wrapping_add(1), Ordering::Release);
+            if completion.user_data == CANCEL {
+                continue;
+            }
+            let index = u16::try_from(completion.user_data).ok()?;
+            let slot = *self.slots.get(usize::from(index))?;
+            return Some(Completion {
+                status: StatusWord::unpack(completion.status),
+                cookie: completion.cookie,
+                reply: completion.reply,
+                user: slot.user,
+                index,
+                consumed: false,
+                ring: self,
+            });
+        }
+    }
+
+    fn release(&mut self, index: u16) {
+        self.slots[usize::from(index)].busy = false;
+        self.free.push(index);
+    }
+
+    /// A free slot: its number, and where its buffer lies in the message area.
+    fn slot(&mut self) -> Result<(u16, u32), Refusal> {
+        let slot = *self.free.last().ok_or(Refusal::QueueFull)?;
+        Ok((
+            slot,
+            self.region.offset() + u32::from(slot) * self.slot_bytes,
+        ))
+    }
+
+    /// Where a slot's buffer lies in the ring's region.
+    fn place(&self, slot: u16) -> (usize, usize) {
+        let start = usize::from(slot) * self.slot_bytes as usize;
+        (start, start + self.slot_bytes as usize)
+    }
+
+    fn push(&mut self, slot: u16, sent: u32, user: u64, submission: Submission) {
+        self.free.pop();
+        self.slots[usize::from(slot)] = Slot {
+            user,
+            sent,
+            busy: true,
+            cancelled: false,
+        };
+        self.write(Submission {
+            user_data: u64::from(slot),
+            ..submission
+        });
+    }
+
+    fn write(&mut self, submission: Submission) {
+        let tail = self.submission_tail().load(Ordering::Relaxed);
+        let (count, offset) = {
+            // SAFETY: these fields never change.
+            unsafe { ((*self.header).submissions, (*self.header).submission_offset) }
+        };
+        if tail.wrapping_sub(self.submission_head().load(Ordering::Acquire)) >= count {
+            self.submit();
+        }
+        let at = offset + (tail & (count - 1)) * ring_abi::SUBMISSION_BYTES as u32;
+        let to = self.header.cast::<u8>().wrapping_add(at as usize);
+        // SAFETY: inside the area's submission slots, 8-byte aligned, and the kernel does not read it before the tail
+        // moves on.
+        unsafe { to.cast::<[u64; 8]>().write_volatile(submission.to_words()) };
+        self.submission_tail()
+            .store(tail.wrapping_add(1), Ordering::Release);
+    }
+
+    fn completion(&self, head: u32) -> ring_abi::Completion {
+        // SAFETY: these fields never change.
+        let (count, offset) = unsafe {
+            (
+                (*self.header).submissions * 2,
+                (*self.header).completion_offset,
+            )
+        };
+        let at = offset + (head & (count - 1)) * ring_abi::COMPLETION_BYTES as u32;
+        let from = self.header.cast::<u8>().wrapping_add(at as usize);
+        // SAFETY: inside the area's completion slots, 8-byte aligned, written by the kernel before the tail moved on.
+        let [user_data, status, cookie, reply] = unsafe { from.cast::<[u64; 4]>().read_volatile() };
+        ring_abi::Completion {
+            user_data,
+            status,
+            cookie,
+            reply,
+        }
+    }
+
+    fn submission_head(&self) -> &AtomicU32 {
+        // SAFETY: the header lives as long as the thread.
+        unsafe { area::atomic(&raw mut (*self.header).submission_head) }
+    }
+
+    fn submission_tail(&self) -> &AtomicU32 {
+        // SAFETY: the header lives as long as the thread.
+        unsafe { area::atomic(&raw mut (*self.header).submission_tail) }
+    }
+
+    fn completion_head(&self) -> &AtomicU32 {
+        // SAFETY: the header lives as long as the thread.
+        unsafe { area::atomic(&raw mut (*self.header).completion_head) }
+    }
+
+    fn completion_tail(&self) -> &AtomicU32 {
+        // SAFETY: the header lives as long as the thread.
+        unsafe { area::atomic(&raw mut (*self.header).completion_tail) }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // The kernel may still write into the buffers of what is in flight: cancel it and wait for the end.
+        self.cancel_where(|_| true);
+        while self.free.len() < self.slots.len() {
+            self.wait(1, NEVER);
+            while self.completed().is_some() {}
+        }
+    }
+}
+
+/// The parameters of `M` as a message: a ring carries no other form.
+fn encode<M: Method>(params: M::Params<'_>, to: &mut [u8]) -> Result<(u32, u64), wire::Full> {
+    // What a slot must keep free for a plain reply.
+    let room = to.len().saturating_sub(40);
+    area::encode(AsMessage(params), to.get_mut(..room).ok_or(wire::Full)?)
+}
+
+/// Sends a payload as a message even where it is plain.
+struct AsMessage<P>(P);
+
+impl<P: Outgoing<CapArg>> Outgoing<CapArg> for AsMessage<P> {
+    const PLAIN: bool = false;
+    const DATA_WORDS: u16 = P::DATA_WORDS;
+    const POINTERS: u16 = P::POINTERS;
+    fn encode(
+        self,
+        root: &mut wire::StructWriter<'_, '_>,
+        caps: &mut dyn FnMut(CapArg),
+    ) -> Result<(), wire::Full> {
+        self.0.encode(root, caps)
+    }
+}
+
+/// One completed operation. Its slot is free again when this is dropped.
+pub struct Completion<'r> {
+    ring: &'r mut Ring,
+    index: u16,
+    status: StatusWord,
+    cookie: u64,
+    reply: u64,
+    user: u64,
+    consumed: bool,
+}
+
+impl Completion<'_> {
+    /// The `user` value of its submission.
+    pub fn user(&self) -> u64 {
+        self.user
+    }
+
+    /// Why it was refused, if it was.
+    pub fn refused(&self) -> Option<Refusal> {
+        Refusal::from_code(self.status.status)
+    }
+
+    /// Looks at the results of a call to method `M`.
+    ///
+    /// # Errors
+    /// The refusal, or [`Refusal::BadMessage`] when the results are not those of `M`.
+    pub fn read<M: Method, R>(
+        mut self,
+        read: impl FnOnce(M::Results<'_, crate::Cap>) -> R,
+    ) -> Result<R, Refusal> {
+        if let Some(refusal) = self.refused() {
+            return Err(refusal);
+        }
+        self.consumed = true;
+        let (status, buffer) = (self.status, self.buffer());
+        cap::answer(status, [0; 4], buffer, |mut answer| {
+            M::read(&mut answer, read)
+        })
+    }
+
+    /// Gives a received call, or the notice that a facet is gone, to `service`. Replies go out at once.
+    ///
+    /// # Errors
+    /// The refusal of the receive.
+    pub fn serve(mut self, service: &mut impl Service) -> Result<(), Refusal> {
+        if let Some(refusal) = self.refused() {
+            return Err(refusal);
+        }
+        self.consumed = true;
+        let arrival = Arrival {
+            status: self.status,
+            cookie: self.cookie,
+            reply: self.reply,
+            words: [0; 4],
+            buffer: self.buffer(),
+        };
+        deliver_now(arrival, service);
+        Ok(())
+    }
+
+    fn buffer(&self) -> &[u8] {
+        let (start, end) = self.ring.place(self.index);
+        let sent = self.ring.slots[usize::from(self.index)].sent as usize;
+        let bytes = self.ring.region.bytes();
+        bytes.get(start + sent..end).unwrap_or_default()
+    }
+}
+
+impl Drop for Completion<'_> {
+    fn drop(&mut self) {
+        if !self.consumed && self.refused().is_none() {
+            if let Some((_, handles)) = cap::parts(self.status, self.buffer()) {
+                drop(cap::Handles::new(handles));
+            }
+            if self.reply != ring_abi::NO_HANDLE {
+                sys::release(self.reply);
+            }
+        }
+        self.ring.release(self.index);
+    }
+}
