@@ -35,3 +35,7 @@ pub const PAGE_BYTES: u32 = 4096;
 
 /// Its shift.
 pub const PAGE_SHIFT: u32 = 12;
+
+/// The longest transfer, in bytes, that this system's broker builds lists for, whatever the controller takes. Part of
+/// what broker and provider agree on, so that a provider cuts its requests where the broker would refuse them.
+pub const MAX_TRANSFER_BYTES: u32 = 4 << 20;

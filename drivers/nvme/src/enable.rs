@@ -7,16 +7,13 @@ use arrayvec::ArrayVec;
 use driver_core::{BrokerIo, DmaPages, Poll, Refusal, Step};
 use nvme_format::identify::{Controller, IDENTIFY_BYTES, Namespace, active_namespaces, cns};
 use nvme_format::regs::{self, Cap, Cc};
-use nvme_format::{Command, Status};
+use nvme_format::{Command, MAX_TRANSFER_BYTES, Status};
 
 use crate::admin::{AdminQueue, COMMAND_POLL_NS, COMMAND_TIMEOUT_NS};
 use crate::reset;
 
 /// The most namespaces the broker keeps a shadow of; transfers to others are refused.
 pub(crate) const MAX_NAMESPACES: usize = 32;
-
-/// The longest transfer the broker builds lists for, whatever the controller takes.
-pub(crate) const MAX_TRANSFER_BYTES: u32 = 4 << 20;
 
 /// How long to wait before looking at CSTS again.
 const READY_POLL_NS: u64 = 100_000;

@@ -1,0 +1,401 @@
+//! Client requests on their way through the device: cut into commands, kept at the queue's depth, answered when the last
+//! command is done.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use nvme_format::{COMMAND_BYTES, Command, Status};
+use ring_abi::Refusal;
+
+use crate::geometry::{Geometry, Operation};
+
+/// The most requests at a time. Beyond it the service stops receiving, and callers wait in the endpoint's queue.
+pub const MAX_REQUESTS: usize = 256;
+
+const INDEX_BITS: u32 = 16;
+
+/// A request as a client made it, already checked against the disk and the client's window.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// What to do.
+    pub operation: Operation,
+    /// Whose it is.
+    pub session: u64,
+    /// Handle of the DmaBuffer behind the session's window.
+    pub buffer: u64,
+    /// First block.
+    pub block: u64,
+    /// Blocks; 0 for a flush.
+    pub blocks: u32,
+    /// First byte in the window.
+    pub offset: u32,
+}
+
+/// A command to be submitted.
+#[derive(Clone, Copy, Debug)]
+pub struct Planned {
+    /// Comes back with the completion.
+    pub cookie: u64,
+    /// The device's own command, with everything zero that is the broker's.
+    pub template: [u8; COMMAND_BYTES],
+    /// Where the data lies; `None` where there is none.
+    pub data: Option<Data>,
+}
+
+/// Where a command's data lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Data {
+    /// Handle of the DmaBuffer.
+    pub buffer: u64,
+    /// First byte in it.
+    pub offset: u32,
+    /// Bytes.
+    pub length: u32,
+    /// The device reads it.
+    pub to_device: bool,
+}
+
+/// A request that is over; `T` is the right to answer it.
+#[derive(Debug)]
+pub struct Finished<T> {
+    /// The right to answer.
+    pub token: T,
+    /// Whose it was.
+    pub session: u64,
+    /// Bytes moved, or why not.
+    pub result: Result<u32, Refusal>,
+    /// The device's status where it refused.
+    pub status: Option<Status>,
+}
+
+#[derive(Debug)]
+struct Running<T> {
+    request: Request,
+    token: T,
+    /// Bytes that will have been moved.
+    bytes: u32,
+    /// Blocks not yet made into commands.
+    left: u32,
+    /// A flush not yet made into its command.
+    flush_due: bool,
+    /// Commands planned and not completed.
+    outstanding: u32,
+    failed: Option<(Refusal, Option<Status>)>,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u64,
+    running: Option<Running<T>>,
+}
+
+/// All requests of the service.
+#[derive(Debug)]
+pub struct Engine<T> {
+    geometry: Geometry,
+    depth: u16,
+    in_flight: u16,
+    slots: Vec<Slot<T>>,
+    free: Vec<u16>,
+    /// Requests with blocks not yet made into commands, oldest first.
+    unplanned: VecDeque<u16>,
+}
+
+impl<T> Engine<T> {
+    /// An engine for a queue of `depth` commands. All its memory is taken here.
+    pub fn new(geometry: Geometry, depth: u16) -> Self {
+        let slots = (0..MAX_REQUESTS)
+            .map(|_| Slot {
+                generation: 0,
+                running: None,
+            })
+            .collect();
+        Self {
+            geometry,
+            depth,
+            in_flight: 0,
+            slots,
+            free: (0..MAX_REQUESTS as u16).rev().collect(),
+            unplanned: VecDeque::with_capacity(MAX_REQUESTS),
+        }
+    }
+
+    /// Whether another request can be accepted.
+    pub fn has_room(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// Commands at the device.
+    pub const fn in_flight(&self) -> u16 {
+        self.in_flight
+    }
+
+    /// Takes a request of `bytes` bytes.
+    ///
+    /// # Errors
+    /// The token, when there is no room.
+    pub fn accept(&mut self, request: Request, bytes: u32, token: T) -> Result<(), T> {
+        let Some(index) = self.free.pop() else {
+            return Err(token);
+        };
+        let Some(slot) = self.slots.get_mut(usize::from(index)) else {
+            return Err(token);
+        };
+        slot.generation += 1;
+        slot.running = Some(Running {
+            request,
+            token,
+            bytes,
+            left: request.blocks,
+            flush_due: request.operation == Operation::Flush,
+            outstanding: 0,
+            failed: None,
+        });
+        self.unplanned.push_back(index);
+        Ok(())
+    }
+
+    /// The next command to submit, as long as the queue has room.
+    pub fn plan(&mut self) -> Option<Planned> {
+        if self.in_flight >= self.depth {
+            return None;
+        }
+        let index = *self.unplanned.front()?;
+        let slot = self.slots.get_mut(usize::from(index))?;
+        let cookie = slot.generation << INDEX_BITS | u64::from(index);
+        let running = slot.running.as_mut()?;
+        let (template, data) = running.next_command(&self.geometry)?;
+        running.outstanding += 1;
+        self.in_flight += 1;
+        if running.left == 0 {
+            self.unplanned.pop_front();
+        }
+        Some(Planned {
+            cookie,
+            template,
+            data,
+        })
+    }
+
+    /// A command is done: at the device, or because it was refused. Gives the request when that was its last one.
+    pub fn done(&mut self, cookie: u64, outcome: Result<Status, Refusal>) -> Option<Finished<T>> {
+        let index = cookie & ((1 << INDEX_BITS) - 1);
+        let slot = self.slots.get_mut(usize::try_from(index).ok()?)?;
+        if slot.generation != cookie >> INDEX_BITS {
+            return None;
+        }
+        let running = slot
+            .running
+            .as_mut()
+            .filter(|running| running.outstanding > 0)?;
+        running.outstanding -= 1;
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let failure = match outcome {
+            Ok(status) if status.is_success() => None,
+            Ok(status) => Some((Refusal::DeviceError, Some(status))),
+            Err(refusal) => Some((refusal, None)),
+        };
+        if let Some(failure) = failure {
+            running.failed.get_or_insert(failure);
+            // The rest would be of no use to the client.
+            if running.left > 0 {
+                running.left = 0;
+                self.unplanned.retain(|other| u64::from(*other) != index);
+            }
+        }
+        if running.outstanding > 0 || running.left > 0 {
+            return None;
+        }
+        let running = slot.running.take()?;
+        self.free.push(index as u16);
+        Some(Finished {
+            token: running.token,
+            session: running.request.session,
+            result: running
+                .failed
+                .map_or(Ok(running.bytes), |(refusal, _)| Err(refusal)),
+            status: running.failed.and_then(|(_, status)| status),
+        })
+    }
+}
+
+impl<T> Running<T> {
+    /// Cuts the next command off the request.
+    fn next_command(&mut self, geometry: &Geometry) -> Option<([u8; COMMAND_BYTES], Option<Data>)> {
+        if core::mem::take(&mut self.flush_due) {
+            return Some((Command::flush(geometry.nsid).to_bytes(), None));
+        }
+        let blocks = self.left.min(geometry.command_blocks);
+        let opcode = self.request.operation.opcode();
+        let command = Command::transfer(opcode, geometry.nsid, self.request.block, blocks)?;
+        // `Geometry::check` has shown that the whole request fits 32 bits.
+        let length = blocks << geometry.block_shift;
+        let data = Data {
+            buffer: self.request.buffer,
+            offset: self.request.offset,
+            length,
+            to_device: self.request.operation == Operation::Write,
+        };
+        self.left -= blocks;
+        self.request.block += u64::from(blocks);
+        self.request.offset += length;
+        Some((command.to_bytes(), Some(data)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DISK: Geometry = Geometry {
+        nsid: 1,
+        blocks: 100_000,
+        block_shift: 9,
+        command_blocks: 256,
+        read_only: false,
+        write_cache: true,
+    };
+
+    fn request(operation: Operation, block: u64, blocks: u32, offset: u32) -> Request {
+        Request {
+            operation,
+            session: 7,
+            buffer: 99,
+            block,
+            blocks,
+            offset,
+        }
+    }
+
+    fn accept(engine: &mut Engine<u32>, request: Request, token: u32) {
+        engine.accept(request, request.blocks * 512, token).unwrap();
+    }
+
+    #[test]
+    fn long_requests_are_cut_and_answered_once() {
+        let mut engine = Engine::new(DISK, 64);
+        accept(&mut engine, request(Operation::Read, 10, 600, 4096), 1);
+        let planned: Vec<Planned> = core::iter::from_fn(|| engine.plan()).collect();
+        let cut: Vec<_> = planned
+            .iter()
+            .map(|p| {
+                let command = Command::parse(&p.template).unwrap();
+                let data = p.data.unwrap();
+                (command.cdw[0], command.cdw[2] + 1, data.offset, data.length)
+            })
+            .collect();
+        let (k, half) = (131_072, 45_056);
+        assert_eq!(
+            cut,
+            [
+                (10, 256, 4096, k),
+                (266, 256, 4096 + k, k),
+                (522, 88, 4096 + 2 * k, half)
+            ]
+        );
+        assert_eq!(engine.in_flight(), 3);
+        assert!(
+            engine
+                .done(planned[2].cookie, Ok(Status::SUCCESS))
+                .is_none()
+        );
+        assert!(
+            engine
+                .done(planned[0].cookie, Ok(Status::SUCCESS))
+                .is_none()
+        );
+        let finished = engine.done(planned[1].cookie, Ok(Status::SUCCESS)).unwrap();
+        assert_eq!(
+            (finished.token, finished.session, finished.result),
+            (1, 7, Ok(307_200))
+        );
+        assert!(
+            engine
+                .done(planned[1].cookie, Ok(Status::SUCCESS))
+                .is_none(),
+            "not twice"
+        );
+        assert_eq!(engine.in_flight(), 0);
+    }
+
+    #[test]
+    fn the_depth_holds_and_the_rest_waits() {
+        let mut engine = Engine::new(DISK, 2);
+        accept(&mut engine, request(Operation::Read, 0, 1024, 0), 1);
+        accept(&mut engine, request(Operation::Write, 5, 1, 0), 2);
+        let (a, b) = (engine.plan().unwrap(), engine.plan().unwrap());
+        assert!(engine.plan().is_none());
+        assert!(engine.done(a.cookie, Ok(Status::SUCCESS)).is_none());
+        let c = engine.plan().unwrap();
+        assert!(engine.done(b.cookie, Ok(Status::SUCCESS)).is_none());
+        let d = engine.plan().unwrap();
+        assert!(engine.done(c.cookie, Ok(Status::SUCCESS)).is_none());
+        let write = engine.plan().unwrap();
+        assert!(write.data.unwrap().to_device);
+        assert_eq!(engine.done(d.cookie, Ok(Status::SUCCESS)).unwrap().token, 1);
+        assert_eq!(
+            engine
+                .done(write.cookie, Ok(Status::SUCCESS))
+                .unwrap()
+                .result,
+            Ok(512)
+        );
+    }
+
+    #[test]
+    fn a_failure_ends_the_request_but_not_before_its_commands() {
+        let mut engine = Engine::new(DISK, 2);
+        accept(&mut engine, request(Operation::Read, 0, 2048, 0), 1);
+        accept(&mut engine, request(Operation::Flush, 0, 0, 0), 2);
+        let (a, b) = (engine.plan().unwrap(), engine.plan().unwrap());
+        let media = Status::from_field(0x281);
+        assert!(
+            engine.done(a.cookie, Ok(media)).is_none(),
+            "b still writes the window"
+        );
+        let flush = engine.plan().unwrap();
+        assert_eq!((flush.template[0], flush.data), (0, None));
+        let finished = engine.done(b.cookie, Err(Refusal::Revoked)).unwrap();
+        assert_eq!(
+            (finished.result, finished.status),
+            (Err(Refusal::DeviceError), Some(media))
+        );
+        assert_eq!(
+            engine
+                .done(flush.cookie, Ok(Status::SUCCESS))
+                .unwrap()
+                .result,
+            Ok(0)
+        );
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_and_old_cookies_mean_nothing() {
+        let mut engine = Engine::new(DISK, 1);
+        for token in 0..MAX_REQUESTS as u32 {
+            accept(&mut engine, request(Operation::Read, 0, 1, 0), token);
+        }
+        assert!(!engine.has_room());
+        assert_eq!(
+            engine.accept(request(Operation::Read, 0, 1, 0), 512, 9),
+            Err(9)
+        );
+        let first = engine.plan().unwrap().cookie;
+        assert_eq!(engine.done(first, Ok(Status::SUCCESS)).unwrap().token, 0);
+        accept(&mut engine, request(Operation::Read, 0, 1, 0), 1000);
+        for cookie in [first, u64::MAX, 0, 1 << 40] {
+            assert!(engine.done(cookie, Ok(Status::SUCCESS)).is_none());
+        }
+        for token in 1..MAX_REQUESTS as u32 {
+            let planned = engine.plan().unwrap();
+            assert_eq!(
+                engine
+                    .done(planned.cookie, Ok(Status::SUCCESS))
+                    .unwrap()
+                    .token,
+                token,
+                "oldest first"
+            );
+        }
+    }
+}
