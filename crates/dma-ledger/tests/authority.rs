@@ -1,5 +1,7 @@
 //! Claims, resets, teardown, mappings and interrupts, by example.
 
+#![cfg(not(loom))]
+
 mod common;
 use common::*;
 use dma_ledger::*;

@@ -1,5 +1,7 @@
 //! Pools, buffers, queues, submission and completion, by example.
 
+#![cfg(not(loom))]
+
 mod common;
 use common::*;
 use dma_ledger::*;
