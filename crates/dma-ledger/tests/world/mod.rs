@@ -355,7 +355,7 @@ impl World {
     }
 
     fn reset(&mut self, at: usize, claim: &Claim, by: u16) {
-        if by % 4 != 0 || self.state(at) == FunctionState::Claimed(Phase::Resetting) {
+        if !by.is_multiple_of(4) || self.state(at) == FunctionState::Claimed(Phase::Resetting) {
             let _ = self.on(at, |record| record.begin_reset(claim));
         }
         if by % 4 == 1 {
@@ -394,7 +394,7 @@ impl World {
 
     fn make_buffer(&mut self, at: usize, other: usize, claim: &Claim, by: u16, size: u16) {
         let bytes = u64::from(size % 5) * 2000;
-        let reserved = if by % 5 == 0 {
+        let reserved = if by.is_multiple_of(5) {
             self.on(at, |record| record.reserve_broker_pages(claim, bytes))
         } else {
             let Some(pool) = pick(&self.functions[other].pools, by) else {
@@ -402,7 +402,7 @@ impl World {
             };
             let request = BufferRequest {
                 bytes,
-                contiguous: by % 2 == 0,
+                contiguous: by.is_multiple_of(2),
             };
             self.on(at, |record| record.reserve_buffer(claim, pool, request))
         };
@@ -411,11 +411,11 @@ impl World {
             self.functions[at].reservations.push(reservation);
         }
         // Sometimes an earlier reservation waits and another is decided first.
-        if by % 7 == 0 || self.functions[at].reservations.is_empty() {
+        if by.is_multiple_of(7) || self.functions[at].reservations.is_empty() {
             return;
         }
         let reservation = self.functions[at].reservations.remove(0);
-        if by % 9 == 0 {
+        if by.is_multiple_of(9) {
             self.on(at, |record| {
                 record.cancel_buffer(reservation);
                 Ok(())
@@ -523,7 +523,7 @@ impl World {
             return;
         };
         let _ = self.on(at, |record| record.begin_free(claim, buffer));
-        if d % 2 == 0 {
+        if d.is_multiple_of(2) {
             let held: Vec<_> = self
                 .ledger
                 .get(self.functions[at].id)
@@ -554,7 +554,7 @@ impl World {
 
     /// Pages taken out earlier come back when they come back.
     fn scrub_and_free(&mut self, at: usize, by: u16) {
-        if by % 3 == 0 {
+        if by.is_multiple_of(3) {
             return;
         }
         if let Some(pages) = self.functions[at].quiet.pop() {
@@ -623,7 +623,7 @@ impl World {
     }
 
     fn submit(&mut self, at: usize, other: usize, claim: &Claim, by: u16, d: u16) {
-        if by % 4 != 0 && self.state(at) == FunctionState::Claimed(Phase::Running) {
+        if !by.is_multiple_of(4) && self.state(at) == FunctionState::Claimed(Phase::Running) {
             self.prepare(at, claim);
         }
         let Some(queue) = pick(&self.functions[at].queues, by / 5) else {
@@ -662,11 +662,11 @@ impl World {
                 .admitted
                 .push((admitted, queue, cookie, frames));
         }
-        if by % 6 == 0 || self.functions[at].admitted.is_empty() {
+        if by.is_multiple_of(6) || self.functions[at].admitted.is_empty() {
             return;
         }
         let (admitted, queue, cookie, frames) = self.functions[at].admitted.remove(0);
-        if by % 11 == 0 {
+        if by.is_multiple_of(11) {
             self.on(at, |record| {
                 record.withdraw(admitted);
                 Ok(())
@@ -682,7 +682,7 @@ impl World {
     }
 
     fn complete(&mut self, at: usize, claim: &Claim, by: u16, d: u16) {
-        let honest = d % 4 != 0;
+        let honest = !d.is_multiple_of(4);
         let known = &self.functions[at];
         let named = if honest {
             let mut keys = known.dma.keys();
@@ -692,7 +692,7 @@ impl World {
             pick(&known.wires, by).map(|(queue, wire)| {
                 (
                     queue,
-                    if d % 3 == 0 {
+                    if d.is_multiple_of(3) {
                         wire ^ (1 << (d % 16))
                     } else {
                         wire
@@ -712,7 +712,7 @@ impl World {
 
     fn close(&mut self, at: usize, other: usize, claim: &Claim, by: u16, d: u16) {
         if let Some(queue) = pick(&self.functions[other].queues, by) {
-            if d % 4 == 0 {
+            if d.is_multiple_of(4) {
                 let _ = self.on(at, |record| record.stop_queue(claim, queue));
             }
             while let Ok(Some(_)) = self.on(at, |record| record.next_revoked(claim, queue)) {}
@@ -724,7 +724,7 @@ impl World {
     }
 
     fn interrupt(&mut self, at: usize, claim: &Claim, by: u16, d: u16) {
-        if by % 3 == 0
+        if by.is_multiple_of(3)
             && let Ok(route) = self.on(at, |record| record.attach_route(claim, d % 4))
         {
             assert!(self.is_current(at, claim));
@@ -752,7 +752,7 @@ impl World {
             3 => self
                 .on(at, |record| record.acknowledge(claim, &route))
                 .map(|_| ()),
-            4 if by % 4 == 0 => self.on(at, |record| record.detach_route(claim, &route)),
+            4 if by.is_multiple_of(4) => self.on(at, |record| record.detach_route(claim, &route)),
             _ => self.on(at, |_| sink.dispatch()),
         };
         if result.is_ok() {
@@ -798,7 +798,7 @@ impl World {
                 r.stop_submissions(token)
             ),
             Token::SubmissionsStopped(token) => {
-                if by % 2 == 0 {
+                if by.is_multiple_of(2) {
                     let held: Vec<_> = self
                         .ledger
                         .get(self.functions[at].id)
@@ -855,7 +855,7 @@ impl World {
                 while let Some(pages) = self.on(at, |record| record.next_to_scrub(&token)).unwrap()
                 {
                     self.functions[at].quiet.push(pages);
-                    if by % 3 == 0 {
+                    if by.is_multiple_of(3) {
                         break;
                     }
                 }
