@@ -56,10 +56,10 @@ struct Grant {
     # The service's own endpoint: the right to receive calls on its exports.
     endpoint @4 :Void;
   }
+  # A program's own memory and threads are not granted: every process has its own, as `vm` and `threads`.
   enum KernelSource {
-    console @0; logSink @1; logReader @2; timer @3; entropySource @4; threadSpawner @5;
-    endpointFactory @6; processSpawner @7; systemInfo @8; processControl @9; systemControl @10; deviceRegistry @11;
-    bootPackage @12;
+    console @0; logSink @1; logReader @2; timer @3; entropySource @4; endpointFactory @5;
+    processSpawner @6; systemInfo @7; processControl @8; systemControl @9; deviceRegistry @10; bootPackage @11;
   }
   struct ExportSource { service @0 :Text; export @1 :Text; }
   struct DeviceSource {

@@ -153,7 +153,6 @@ kernel_sources! {
     LogReader "logReader" "LogReader" "Reads the system log.";
     Timer "timer" "Timer" "The monotonic clock.";
     EntropySource "entropySource" "EntropySource" "Random bytes of the processor.";
-    ThreadSpawner "threadSpawner" "ThreadSpawner" "Starts threads in the holder.";
     EndpointFactory "endpointFactory" "EndpointFactory" "Makes endpoints.";
     ProcessSpawner "processSpawner" "ProcessSpawner" "Starts processes.";
     SystemInfo "systemInfo" "SystemInfo" "Lists processes and memory.";
