@@ -167,7 +167,8 @@ impl<'a> Madt<'a> {
     /// As [`Table::parse`], and
     /// - `EntryLength`: a length of zero, or not the one its type has;
     /// - `EntryOverrun`: an entry reaches past the table;
-    /// - `Field`: a reserved polarity or trigger, a source override of another bus than ISA, a local input above 1;
+    /// - `Field`: a reserved polarity or trigger, a source override of another bus than ISA or
+    ///   of a line above 15, a local input above 1;
     /// - `Address`: a local APIC or I/O APIC address that is zero, misaligned or too wide;
     /// - `Overlap`: two address overrides; two I/O APICs with one address, one id or one first interrupt; two enabled
     ///   processors with one APIC id under one entry type; two overrides of one ISA line;
@@ -310,6 +311,7 @@ impl MadtCounts {
                 }
             }
             MadtEntry::SourceOverride(found) => {
+                // ISA has 16 lines, so a higher one has no bit.
                 let bit = 1u16
                     .checked_shl(u32::from(found.source))
                     .ok_or(Rule::Field)?;

@@ -375,6 +375,8 @@ mod tests {
         let low_end = VirtAddr(0x7fff_ffff_f001);
         assert_eq!(low_end.checked_add(0xfff), None);
         assert_eq!(low_end.checked_add(0xffff_0000_0000_0000), None);
+        // Over the hole and into the upper half: canonical again, and still refused.
+        assert_eq!(low_end.checked_add(HIGH_HALF_START), None);
         assert_eq!(low_end.page_ceil(), None);
         let high = VirtAddr(HIGH_HALF_START);
         assert_eq!(high.checked_sub(1), None);

@@ -64,8 +64,8 @@ fn decode(kind: u8, entry: &[u8]) -> Option<Result<MadtEntry, Rule>> {
             let Some((polarity, trigger)) = signalling(u16_at(entry, 8)?) else {
                 return Some(Err(Rule::Field));
             };
-            // Bus 0 is ISA, the only one that is defined; it has 16 lines.
-            if u8_at(entry, 2)? != 0 || source > 15 {
+            // Bus 0 is ISA, the only one that is defined.
+            if u8_at(entry, 2)? != 0 {
                 return Some(Err(Rule::Field));
             }
             MadtEntry::SourceOverride(SourceOverride {

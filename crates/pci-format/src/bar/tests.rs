@@ -187,6 +187,46 @@ fn a_command_register_that_stays_off_is_refused() {
     assert_eq!(error, ConfigError::new(Rule::BarRestore, reg::COMMAND));
 }
 
+/// A BAR that answers the sizing pattern with whatever it likes.
+struct Liar {
+    value: u32,
+    ones: u32,
+    asked: bool,
+}
+
+impl ConfigAccess for Liar {
+    fn read32(&self, _: Bdf, offset: u16) -> u32 {
+        match (offset, self.asked) {
+            (reg::BAR0, true) => self.ones,
+            (reg::BAR0, false) => self.value,
+            _ => 0,
+        }
+    }
+
+    fn write32(&mut self, _: Bdf, offset: u16, value: u32) {
+        if offset == reg::BAR0 {
+            self.asked = value == u32::MAX;
+        }
+    }
+}
+
+#[test]
+fn an_address_inside_its_own_size_is_refused() {
+    let size = |value, ones| {
+        let mut liar = Liar {
+            value,
+            ones,
+            asked: false,
+        };
+        size_bars(&mut liar, BDF, HeaderKind::Endpoint)
+    };
+    assert!(size(0xfebf_0000, 0xffff_0000).is_ok());
+    for (value, ones) in [(0xfebf_1000, 0xffff_0000), (0xc011, 0xffe1)] {
+        let error = size(value, ones).unwrap_err();
+        assert_eq!(error, ConfigError::new(Rule::BarAddress, reg::BAR0));
+    }
+}
+
 #[test]
 fn an_absent_function_is_not_written() {
     let mut fake = Fake::empty();
