@@ -1,4 +1,4 @@
-//! The machine side that both loaders share: the serial port for one error line, what the processor can do, the state the
+//! The machine side that both loaders share: the serial port for one error line, the clock, what the processor can do, the state the
 //! protocol asks for at entry, and the jump.
 //!
 //! Owns the port I/O and register writes of the loaders. Invariant: it never decides anything; what to load and where to
@@ -6,11 +6,13 @@
 #![no_std]
 #![allow(unsafe_code)]
 
+mod clock;
 mod jump;
 mod memory;
 mod port;
 mod serial;
 
+pub use clock::boot_time;
 pub use jump::{features, jump, mask_interrupts};
 pub use memory::Identity;
 pub use serial::{Serial, fail};

@@ -2,7 +2,8 @@
 //! the first `module2`.
 //!
 //! Owns the way from 32-bit entry to 64-bit code and the split of the archive into files; everything else is `loader`.
-//! Invariant: it never reads a device but the serial port it reports on, and never starts a kernel after an error.
+//! Invariant: it never touches a device but the serial port it reports on, the clock and the interrupt
+//! controllers, and never starts a kernel after an error.
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(not(test), no_main)]
 #![cfg_attr(not(test), allow(unsafe_code))]

@@ -8,7 +8,7 @@ use loader::{
     Error, Fact, File, Firmware, Handover, KERNEL_PATH, Kind, MANIFEST_PATH, MAX_MODULES,
     MemoryMap, PACKAGE_PREFIX, multiboot2, pvh,
 };
-use loader_cpu::{Identity, fail, features, jump, mask_interrupts};
+use loader_cpu::{Identity, boot_time, fail, features, jump, mask_interrupts};
 use newc::Archive;
 
 /// The entry code maps this much.
@@ -112,7 +112,8 @@ fn run(handed: u64, magic: u32) -> Result<core::convert::Infallible, Refusal> {
         smbios: [None, None],
         efi_system_table: None,
         efi_map: None,
-        boot_time: None,
+        // SAFETY: nothing else runs on this machine.
+        boot_time: unsafe { boot_time() },
     };
     let start = loader::build(&mut memory, &mut map, &handover)?;
     // SAFETY: the machine is the loader's alone, the I/O APIC lies in the identity map, interrupts have been off since entry,

@@ -32,7 +32,7 @@ pub use handover::{Cpu, EfiMap, File, Firmware, Handover, Start, build, check_ke
 pub use map::{Kind, MAX_REGIONS, MemoryMap, Region};
 pub use memory::{PAGE_BYTES, PhysMemory};
 pub use requests::{BASE_REVISION, MAX_REQUESTS};
-pub use time::unix_time;
+pub use time::{clock_time, unix_time};
 
 /// Where the higher-half direct map starts: physical address `p` is seen at `HHDM + p`.
 pub const HHDM: u64 = 0xffff_8000_0000_0000;

@@ -22,7 +22,7 @@ pub trait PhysMemory {
     fn copy(&mut self, to: u64, from: u64, len: u64);
 }
 
-/// Refuses `fact` if it does not lie inside what `memory` can reach.
+/// Refuses `fact` if it does not lie inside what `memory` can reach; address 0 is where nothing is ever handed over.
 pub(crate) fn reachable<M: PhysMemory>(
     memory: &M,
     fact: Fact,
@@ -30,7 +30,7 @@ pub(crate) fn reachable<M: PhysMemory>(
     len: u64,
 ) -> Result<(), Error> {
     match at.checked_add(len) {
-        Some(end) if end <= memory.reach() => Ok(()),
+        Some(end) if at != 0 && end <= memory.reach() => Ok(()),
         _ => Err(Error::OutOfReach { fact, at }),
     }
 }

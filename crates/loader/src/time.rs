@@ -19,3 +19,36 @@ pub fn unix_time(year: u16, month: u8, day: u8, hour: u8, minute: u8, second: u8
     let days = (year - 1970) * 365 + leap_days + days_before + this_year + i64::from(day) - 1;
     Some(((days * 24 + i64::from(hour)) * 60 + i64::from(minute)) * 60 + i64::from(second.min(59)))
 }
+
+/// UNIX time from the registers of a PC's real-time clock, which is taken to run in UTC: seconds, minutes, hours, day, month,
+/// year and century (0 or anything implausible where there is none), and status register B.
+///
+/// Register B says whether the values are binary (bit 2) and hours run to 24 (bit 1); otherwise they are two decimal digits,
+/// and bit 7 of the hours is the afternoon (Motorola MC146818A data sheet, "Time, Calendar, and Alarm Locations").
+pub fn clock_time(registers: [u8; 7], status_b: u8) -> Option<i64> {
+    let binary = status_b & 4 != 0;
+    let value = |raw: u8| match (raw >> 4, raw & 0xf) {
+        _ if binary => Some(raw),
+        (tens @ 0..=9, ones @ 0..=9) => Some(tens * 10 + ones),
+        _ => None,
+    };
+    let [second, minute, hour, day, month, year, century] = registers;
+    let twelve = status_b & 2 == 0;
+    let hour = match (twelve, value(if twelve { hour & 0x7f } else { hour })?) {
+        (false, hour) => hour,
+        (true, digits @ 1..=12) => digits % 12 + if hour & 0x80 != 0 { 12 } else { 0 },
+        (true, _) => return None,
+    };
+    let century = value(century)
+        .filter(|century| (19..=29).contains(century))
+        .unwrap_or(20);
+    let year = u16::from(century) * 100 + u16::from(value(year).filter(|year| *year < 100)?);
+    unix_time(
+        year,
+        value(month)?,
+        value(day)?,
+        hour,
+        value(minute)?,
+        value(second)?,
+    )
+}

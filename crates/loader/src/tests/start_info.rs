@@ -100,6 +100,8 @@ fn addresses_out_of_reach_are_refused() {
         assert_eq!(with(LIST, at), far(Fact::Archive, at));
         assert_eq!(read(&good(), at), Err(far(Fact::StartInfo, at)));
     }
+    assert_eq!(read(&good(), 0), Err(far(Fact::StartInfo, 0)));
+    assert_eq!(with(LIST, 0), far(Fact::Archive, 0));
     assert_eq!(with(LIST + 8, u64::MAX), far(Fact::Archive, 0x8_0000));
 }
 
