@@ -1,0 +1,44 @@
+//! Clients of every interface, over handles of this process.
+
+use rt::Cap;
+use schema::{block, device, process, storage};
+
+macro_rules! clients {
+    ($($name:ident = $file:ident::$module:ident;)*) => { $(
+        #[doc = concat!("A client of the interface `", stringify!($name), "`.")]
+        pub type $name = $file::$module::Client<Cap>;
+    )* };
+}
+
+clients! {
+    AnyFacet = process::any_facet;
+    BlockDevice = block::block_device;
+    BlockSession = block::block_session;
+    BootPackage = process::boot_package;
+    Console = process::console;
+    Device = device::device;
+    DeviceMmio = device::device_mmio;
+    DeviceQueue = device::device_queue;
+    DeviceRegistry = device::device_registry;
+    Directory = storage::directory;
+    DmaBuffer = device::dma_buffer;
+    DmaPool = device::dma_pool;
+    Endpoint = process::endpoint;
+    EndpointFactory = process::endpoint_factory;
+    EntropySource = process::entropy_source;
+    File = storage::file;
+    Interrupt = device::interrupt;
+    LogReader = process::log_reader;
+    LogSink = process::log_sink;
+    MemoryObject = process::memory_object;
+    ProcessControl = process::process_control;
+    ProcessHandle = process::process_handle;
+    ProcessSpawner = process::process_spawner;
+    SystemControl = process::system_control;
+    SystemInfo = process::system_info;
+    ThreadHandle = process::thread_handle;
+    ThreadSpawner = process::thread_spawner;
+    Timer = process::timer;
+    VirtualMemory = process::virtual_memory;
+    Volume = storage::volume;
+}

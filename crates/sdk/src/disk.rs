@@ -1,0 +1,181 @@
+//! A block device that survives the death of its provider.
+//!
+//! A session and its transfer window die with the provider; the device's facet does not. So a request whose session is
+//! gone opens a new one, which waits for the successor, and is made again: reading twice and writing the same bytes
+//! twice to the same blocks are harmless. Nothing is reported done before a provider has answered for it.
+
+use rt::{Access, Window};
+use stub::Refusal;
+
+use crate::{BlockDevice, BlockSession};
+
+/// How many sessions one request may outlive.
+const SESSIONS: u32 = 8;
+
+/// A block device with a session and its window.
+#[derive(Debug)]
+pub struct Disk {
+    device: BlockDevice,
+    session: BlockSession,
+    window: Window,
+    wanted_bytes: u32,
+    block_bytes: u32,
+    blocks: u64,
+    max_transfer_bytes: u32,
+    read_only: bool,
+}
+
+/// The session is gone, and a new one may work.
+fn is_over(refusal: Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::ServerDied | Refusal::Stale | Refusal::Revoked | Refusal::NoReply
+    )
+}
+
+fn open(device: &BlockDevice, wanted_bytes: u32) -> Result<(BlockSession, Window), Refusal> {
+    let mut left = SESSIONS;
+    loop {
+        let opened = device.open(wanted_bytes).and_then(|open| {
+            let window = Window::map(open.window, open.window_bytes.into(), Access::ReadWrite)?;
+            Ok((open.session, window))
+        });
+        match opened {
+            Err(refusal) if is_over(refusal) && left > 0 => left -= 1,
+            other => return other,
+        }
+    }
+}
+
+impl Disk {
+    /// Opens a session with a window of about `window_bytes` bytes.
+    ///
+    /// # Errors
+    /// The provider's refusal; [`Refusal::BadArgument`] when it tells of impossible sizes.
+    pub fn open(device: BlockDevice, window_bytes: u32) -> Result<Self, Refusal> {
+        let info = device.retrying().info()?;
+        let (session, window) = open(&device, window_bytes)?;
+        if !info.block_bytes.is_power_of_two() || info.max_transfer_bytes < info.block_bytes {
+            return Err(Refusal::BadArgument);
+        }
+        Ok(Self {
+            device,
+            session,
+            window,
+            wanted_bytes: window_bytes,
+            block_bytes: info.block_bytes,
+            blocks: info.blocks,
+            max_transfer_bytes: info.max_transfer_bytes,
+            read_only: info.read_only,
+        })
+    }
+
+    /// Bytes of a block.
+    pub fn block_bytes(&self) -> u32 {
+        self.block_bytes
+    }
+
+    /// Count of blocks.
+    pub fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// It cannot be written.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// Reads whole blocks, from `block` on.
+    ///
+    /// # Errors
+    /// [`Refusal::Misaligned`] when `to` is no whole number of blocks, [`Refusal::OutOfRange`] beyond the end, the
+    /// provider's refusal otherwise.
+    pub fn read(&mut self, block: u64, to: &mut [u8]) -> Result<(), Refusal> {
+        let chunk = self.check(block, to.len())?;
+        let mut at = block;
+        for part in to.chunks_mut(chunk) {
+            let blocks = self.blocks_of(part.len());
+            self.retry(|disk| {
+                let done = disk.session.read(at, blocks, 0)?;
+                whole(done.bytes, part.len())?;
+                disk.window.read(0, part)
+            })?;
+            at += u64::from(blocks);
+        }
+        Ok(())
+    }
+
+    /// Writes whole blocks, from `block` on.
+    ///
+    /// # Errors
+    /// As [`Disk::read`].
+    pub fn write(&mut self, block: u64, from: &[u8]) -> Result<(), Refusal> {
+        let chunk = self.check(block, from.len())?;
+        let mut at = block;
+        for part in from.chunks(chunk) {
+            let blocks = self.blocks_of(part.len());
+            self.retry(|disk| {
+                disk.window.write(0, part)?;
+                let done = disk.session.write(at, blocks, 0)?;
+                whole(done.bytes, part.len())
+            })?;
+            at += u64::from(blocks);
+        }
+        Ok(())
+    }
+
+    /// Makes what was written last.
+    ///
+    /// # Errors
+    /// The provider's refusal.
+    pub fn flush(&mut self) -> Result<(), Refusal> {
+        self.retry(|disk| disk.session.flush())
+    }
+
+    fn retry<R>(
+        &mut self,
+        mut request: impl FnMut(&mut Self) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        let mut left = SESSIONS;
+        loop {
+            match request(self) {
+                Err(refusal) if is_over(refusal) && left > 0 => {
+                    left -= 1;
+                    (self.session, self.window) = open(&self.device, self.wanted_bytes)?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn blocks_of(&self, bytes: usize) -> u32 {
+        bytes as u32 / self.block_bytes
+    }
+
+    /// Checks a request and gives the most bytes that one part of it may have.
+    fn check(&self, block: u64, bytes: usize) -> Result<usize, Refusal> {
+        if !bytes.is_multiple_of(self.block_bytes as usize) {
+            return Err(Refusal::Misaligned);
+        }
+        let blocks = bytes as u64 / u64::from(self.block_bytes);
+        let end = block.checked_add(blocks).ok_or(Refusal::OutOfRange)?;
+        if end > self.blocks {
+            return Err(Refusal::OutOfRange);
+        }
+        let most = self.window.len().min(self.max_transfer_bytes.into());
+        let chunk = most - most % u64::from(self.block_bytes);
+        if chunk == 0 {
+            return Err(Refusal::OutOfRange);
+        }
+        Ok(chunk as usize)
+    }
+}
+
+/// A provider that did less than it was asked to did not do it.
+fn whole(done: u32, asked: usize) -> Result<(), Refusal> {
+    if done as usize == asked {
+        Ok(())
+    } else {
+        Err(Refusal::LengthMismatch)
+    }
+}

@@ -1,0 +1,58 @@
+//! What a service author imports: entry, typed capabilities, output, and a disk that survives its provider.
+//!
+//! Owns conveniences only. Invariant: everything here can be written with `rt` and `schema` alone; it holds no
+//! authority of its own, and prints only through capabilities that the program was given.
+//!
+//! ```ignore
+//! #![no_std]
+//! #![no_main]
+//! use sdk::{Env, Error, Timer, println};
+//!
+//! sdk::entry!(main);
+//!
+//! fn main(env: &Env) -> Result<(), Error> {
+//!     let timer: Timer = env.get("timer")?;
+//!     println!("it is {} ns", timer.now()?.ns);
+//!     Ok(())
+//! }
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub extern crate alloc;
+
+mod caps;
+mod disk;
+mod error;
+pub mod output;
+
+pub use caps::*;
+pub use disk::Disk;
+pub use error::Error;
+pub use evidence::{self, Hex};
+pub use rt::{
+    Access, Call, Cap, Completion, Env, EnvError, Exit, JoinHandle, LateReply, Mutex, NEVER, Ring,
+    Service, ThreadOptions, Window, exit, serve, spawn_thread,
+};
+pub use schema::{block, device, process, storage};
+pub use stub::{Answered, CapArg, Deferred, Interface, Object, Received, Refusal, Reply};
+#[doc(hidden)]
+pub use {rt, schema, stub};
+
+/// Prepares output. `entry!` calls this before `main`.
+pub fn begin(env: &Env) {
+    output::begin(env);
+}
+
+/// Names the function that the program begins with: `fn main(env: &sdk::Env) -> R`, where `R` is nothing, an `i64`
+/// exit code, or a `Result` of these whose error ends the program with code 1 and its text.
+#[macro_export]
+macro_rules! entry {
+    ($main:path) => {
+        fn __sdk_main(env: &$crate::Env) -> i64 {
+            $crate::begin(env);
+            $crate::Exit::code($main(env))
+        }
+        $crate::rt::entry!(__sdk_main);
+    };
+}

@@ -1,0 +1,16 @@
+//! The smallest program: prints a line, states a fact, and ends with code 0.
+#![no_std]
+#![no_main]
+
+use sdk::{Env, Error, Timer, fact, println};
+
+sdk::entry!(main);
+
+fn main(env: &Env) -> Result<(), Error> {
+    println!("hello from process {}", env.process());
+    if let Ok(timer) = env.get::<Timer>("timer") {
+        fact!("hello.time", ns ~ timer.now()?.ns);
+    }
+    fact!("hello.done", arguments = env.arguments().count());
+    Ok(())
+}
