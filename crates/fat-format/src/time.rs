@@ -53,16 +53,24 @@ mod tests {
 
     #[test]
     fn known_days() {
-        let seconds = |d, t, fine| local_ns(d, t, fine).map(|ns| ns.0 / 10_000_000);
-        assert_eq!(seconds(date(1980, 1, 1), 0, 0), Some(315_532_800_00));
-        assert_eq!(seconds(date(2000, 2, 29), 0, 0), Some(951_782_400_00));
+        let seconds = |d, t, fine| local_ns(d, t, fine).map(|ns| ns.0 / 1_000_000_000);
+        assert_eq!(seconds(date(1980, 1, 1), 0, 0), Some(315_532_800));
+        assert_eq!(seconds(date(2000, 2, 29), 0, 0), Some(951_782_400));
         assert_eq!(
             seconds(date(2026, 11, 22), 10 << 11 | 27 << 5 | 15, 155),
-            Some(1_795_343_250_00 + 155)
+            Some(1_795_343_250 + 1)
         );
         assert_eq!(
             seconds(date(2107, 12, 31), 23 << 11 | 59 << 5 | 29, 199),
-            Some(4_354_819_199_99)
+            Some(4_354_819_199)
+        );
+    }
+
+    #[test]
+    fn the_fine_part_counts_in_steps_of_ten_milliseconds() {
+        assert_eq!(
+            local_ns(date(1980, 1, 1), 0, 155),
+            Some(LocalNs(315_532_801_550_000_000))
         );
     }
 

