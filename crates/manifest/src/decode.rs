@@ -5,7 +5,10 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use capnp::message::{Reader, ReaderOptions, SegmentArray};
+use capnp::{
+    Word,
+    message::{Reader, ReaderOptions, SegmentArray},
+};
 
 use schema::manifest_capnp::{grant, manifest, service};
 
@@ -25,18 +28,15 @@ pub(crate) struct Draft {
     pub(crate) drivers: Vec<String>,
 }
 
-/// Finds the one segment of a framed message.
+/// Finds the one segment of a framed message, and copies it to where words are aligned.
 ///
 /// # Errors
 /// [`Error::TooLarge`], [`Error::Malformed`].
-pub(crate) fn segment(bytes: &[u8]) -> Result<&[u8], Error> {
+pub(crate) fn segment(bytes: &[u8]) -> Result<Vec<Word>, Error> {
     if bytes.len() > MAX_BYTES {
         return Err(Error::TooLarge { bytes: bytes.len() });
     }
     let malformed = |why| Err(Error::Malformed { why });
-    if bytes.as_ptr().align_offset(8) != 0 {
-        return malformed("it does not begin on an 8-byte boundary");
-    }
     let Some((frame, segment)) = bytes.split_first_chunk::<8>() else {
         return malformed("it is shorter than its own frame");
     };
@@ -47,7 +47,11 @@ pub(crate) fn segment(bytes: &[u8]) -> Result<&[u8], Error> {
     let words = usize::try_from(u32::from_le_bytes([e, f, g, h])).unwrap_or(usize::MAX);
     match words.checked_mul(8) {
         Some(0) => malformed("it is empty"),
-        Some(length) if length == segment.len() => Ok(segment),
+        Some(length) if length == segment.len() => {
+            let mut copy = Word::allocate_zeroed_vec(length / 8);
+            Word::words_to_bytes_mut(&mut copy).copy_from_slice(segment);
+            Ok(copy)
+        }
         Some(length) if length > segment.len() => malformed("it is cut off"),
         _ => malformed("bytes follow its end"),
     }

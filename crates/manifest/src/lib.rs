@@ -53,8 +53,8 @@ pub const INIT_IMAGE: &str = "init";
 
 /// Reads a framed manifest, checks every rule, and checks that each binary is among `images`.
 ///
-/// `bytes` is what `capnp eval -b FILE manifest` writes; it must begin on an 8-byte boundary. `images` are file names
-/// below `boot/bins/`, [`INIT_IMAGE`] among them.
+/// `bytes` is what `capnp eval -b FILE manifest` writes. `images` are file names below `boot/bins/`, [`INIT_IMAGE`]
+/// among them.
 ///
 /// # Errors
 /// The first rule that is broken, in the order of [`Error`].

@@ -13,12 +13,11 @@ use crate::{
 
 /// Reads a framed manifest and checks every rule but that its binaries exist.
 ///
-/// `bytes` must begin on an 8-byte boundary.
-///
 /// # Errors
 /// The first rule that is broken, in the order of [`Error`].
 pub fn read(bytes: &[u8]) -> Result<Manifest, Error> {
-    let segment = segment(bytes)?;
+    let words = segment(bytes)?;
+    let segment = capnp::Word::words_to_bytes(&words);
     let draft = {
         let segments = [segment];
         let message = reader(&segments);

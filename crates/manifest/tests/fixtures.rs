@@ -20,39 +20,15 @@ fn root() -> PathBuf {
         .unwrap()
 }
 
-/// Bytes on an 8-byte boundary, as both a mapped page and a growing vector give them.
-struct Aligned(Vec<u64>, usize);
-
-impl Aligned {
-    fn new(bytes: &[u8]) -> Self {
-        let words = bytes.chunks(8).map(|c| {
-            let mut word = [0; 8];
-            word[..c.len()].copy_from_slice(c);
-            u64::from_ne_bytes(word)
-        });
-        Self(words.collect(), bytes.len())
-    }
-
-    fn with<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
-        // One copy per use keeps this file free of unsafe code: a fresh buffer is moved until it is aligned.
-        let mut buffer = vec![0u8; self.1 + 8];
-        let skip = buffer.as_ptr().align_offset(8);
-        for (word, place) in self.0.iter().zip(buffer[skip..skip + self.1].chunks_mut(8)) {
-            place.copy_from_slice(&word.to_ne_bytes()[..place.len()]);
-        }
-        f(&buffer[skip..skip + self.1])
-    }
-}
-
 /// Evaluates a manifest as packaging does; the error is the tool's first line.
-fn evaluate(file: &str) -> Result<Aligned, String> {
+fn evaluate(file: &str) -> Result<Vec<u8>, String> {
     let out = Command::new("capnp")
         .current_dir(root())
         .args(["eval", "-b", file, "manifest"])
         .output()
         .expect("the capnp tool (Debian: capnproto) is installed");
     if out.status.success() {
-        Ok(Aligned::new(&out.stdout))
+        Ok(out.stdout)
     } else {
         Err(String::from_utf8_lossy(&out.stderr)
             .lines()
@@ -62,7 +38,7 @@ fn evaluate(file: &str) -> Result<Aligned, String> {
     }
 }
 
-fn default_manifest() -> Aligned {
+fn default_manifest() -> Vec<u8> {
     evaluate("manifests/default.capnp").unwrap()
 }
 
@@ -75,13 +51,13 @@ fn every_bad_manifest_is_refused_with_its_exact_error() {
         let name = path.file_name().unwrap().to_str().unwrap().to_string();
         let bytes = match path.extension().and_then(|e| e.to_str()) {
             Some("capnp") => evaluate(&format!("manifests/bad/{name}")),
-            Some("bin") => Ok(Aligned::new(&fs::read(&path).unwrap())),
+            Some("bin") => Ok(fs::read(&path).unwrap()),
             _ => continue,
         };
         let found = match bytes {
-            Ok(bytes) => bytes
-                .with(|b| check(b, IMAGES))
-                .map_or_else(|e| e.to_string(), |_| "accepted".into()),
+            Ok(bytes) => {
+                check(&bytes, IMAGES).map_or_else(|e| e.to_string(), |_| "accepted".into())
+            }
             Err(line) => line,
         };
         let expected = fs::read_to_string(path.with_extension("expected")).unwrap();
@@ -148,8 +124,8 @@ fn every_manifest_passes() {
         }
         let file = format!("manifests/{}", path.file_name().unwrap().to_str().unwrap());
         let bytes = evaluate(&file).unwrap();
-        let manifest = bytes.with(read).unwrap_or_else(|e| panic!("{file}: {e}"));
-        bytes.with(|b| check(b, &manifest.images())).unwrap();
+        let manifest = read(&bytes).unwrap_or_else(|e| panic!("{file}: {e}"));
+        check(&bytes, &manifest.images()).unwrap();
         seen += 1;
     }
     assert!(seen > 0);
@@ -157,7 +133,7 @@ fn every_manifest_passes() {
 
 #[test]
 fn default_starts_providers_first() {
-    let manifest = default_manifest().with(|b| check(b, IMAGES)).unwrap();
+    let manifest = check(&default_manifest(), IMAGES).unwrap();
     let names: Vec<&str> = manifest
         .start_order
         .iter()
@@ -173,7 +149,7 @@ fn default_starts_providers_first() {
     };
     assert_eq!(manifest.export(reference).unwrap().interface, "BlockDevice");
     assert!(matches!(
-        default_manifest().with(|b| check(b, &["fat", "nvme-provider", "shell"])),
+        check(&default_manifest(), &["fat", "nvme-provider", "shell"]),
         Err(Error::MissingInit)
     ));
 }
@@ -205,7 +181,7 @@ const manifest :M.Manifest = (name = "reversed", services = [
         .output()
         .unwrap();
     fs::remove_dir_all(dir).unwrap();
-    let manifest = Aligned::new(&out.stdout).with(read).unwrap();
+    let manifest = read(&out.stdout).unwrap();
     assert_eq!(manifest.start_order, [2, 1, 0]);
 }
 
@@ -216,27 +192,21 @@ fn tempdir() -> PathBuf {
 }
 
 #[test]
-fn an_unaligned_manifest_is_refused() {
+fn it_does_not_matter_where_a_manifest_lies() {
     let bytes = default_manifest();
-    bytes.with(|b| {
-        let mut buffer = vec![0u8; b.len() + 9];
-        let skip = buffer.as_ptr().align_offset(8) + 1;
-        buffer[skip..skip + b.len()].copy_from_slice(b);
-        assert!(matches!(
-            read(&buffer[skip..skip + b.len()]),
-            Err(Error::Malformed { .. })
-        ));
-    });
+    for skip in 0..8 {
+        let mut moved = vec![0; skip];
+        moved.extend_from_slice(&bytes);
+        assert!(read(&moved[skip..]).is_ok());
+    }
 }
 
 #[test]
 fn every_truncation_is_refused() {
     let bytes = default_manifest();
-    bytes.with(|b| {
-        for length in 0..b.len() {
-            assert!(read(&b[..length]).is_err(), "{length}");
-        }
-    });
+    for length in 0..bytes.len() {
+        assert!(read(&bytes[..length]).is_err(), "{length}");
+    }
 }
 
 proptest! {
@@ -247,14 +217,14 @@ proptest! {
     fn mutations_never_panic(
         changes in prop::collection::vec((8usize..2104, any::<u8>()), 1..6),
     ) {
-        thread_local! { static GOOD: Vec<u8> = default_manifest().with(<[u8]>::to_vec); }
+        thread_local! { static GOOD: Vec<u8> = default_manifest(); }
         let mut bytes = GOOD.with(Clone::clone);
         for (at, value) in changes {
             if let Some(byte) = bytes.get_mut(at) {
                 *byte = value;
             }
         }
-        if let Ok(manifest) = Aligned::new(&bytes).with(read) {
+        if let Ok(manifest) = read(&bytes) {
             let mut order = manifest.start_order.clone();
             order.sort_unstable();
             prop_assert_eq!(order, (0..manifest.services.len()).collect::<Vec<_>>());
@@ -271,6 +241,6 @@ proptest! {
         let mut bytes = (words.len() as u64).to_le_bytes().to_vec();
         bytes.rotate_right(4);
         bytes.extend(words.iter().flat_map(|w| w.to_le_bytes()));
-        prop_assert!(Aligned::new(&bytes).with(read).is_err());
+        prop_assert!(read(&bytes).is_err());
     }
 }
