@@ -173,8 +173,8 @@ impl<F> FunctionRecord<F> {
     /// Puts zeroed frames into a reserved buffer.
     ///
     /// # Errors
-    /// The frames come back with `Revoked` or `Stale` if the claim has ended since, or `WrongOwner` for a reservation of
-    /// another function; the reservation is cancelled then.
+    /// The frames come back with `Revoked` or `Stale` if the claim has ended since, and the reservation is
+    /// cancelled; or with `WrongOwner` for a reservation of another function, which stays charged there.
     pub fn commit_buffer(
         &mut self,
         reservation: BufferReservation,

@@ -31,7 +31,10 @@ pub enum DrainProof {
 ///
 /// ```compile_fail,E0451
 /// // Nobody outside makes one.
-/// let forged = dma_ledger::ResetReceipt { function: 0, generation: 1, reset: 1, proof: todo!() };
+/// use dma_ledger::{ResetProof, ResetReceipt};
+/// fn forge(old: &ResetReceipt) -> ResetReceipt {
+///     ResetReceipt { function: old.function(), generation: 2, reset: 2, proof: ResetProof::CstsRdyZero }
+/// }
 /// ```
 ///
 /// ```compile_fail,E0599

@@ -23,7 +23,6 @@ proptest! {
             world.step(step);
         }
         world.wind_down();
-        if std::env::var_os("LEDGER_SEEN").is_some() { eprintln!("{:?}", world.seen); }
         // A run that never got anywhere would prove nothing.
         prop_assert!(world.seen.completed > 10 && world.seen.freed > 10, "{:?}", world.seen);
         prop_assert!(world.seen.torn_down > 2 && world.seen.refused > 100, "{:?}", world.seen);
