@@ -107,7 +107,9 @@ fn apt(arguments: &[&str]) -> Result<()> {
     };
     command
         .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive");
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        // Standard output belongs to the guest.
+        .stdout(std::io::stderr());
     let status = command.status().context("cannot start apt-get")?;
     if !status.success() {
         bail!("apt-get {} failed", arguments.join(" "));

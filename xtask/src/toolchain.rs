@@ -99,7 +99,8 @@ impl Toolchain {
     pub fn is_within_reach(project: &Project) -> bool {
         Self::prebuilt(project, "").is_some()
             || SysrootPlan::find(project).is_some()
-            || rustup_add(project)
+            // What rustup says is not enough: a damaged toolchain counts as up to date.
+            || (rustup_add(project) && Self::prebuilt(project, "").is_some())
     }
 
     fn prebuilt(project: &Project, why: &str) -> Option<Self> {
