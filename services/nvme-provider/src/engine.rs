@@ -120,9 +120,9 @@ impl<T> Engine<T> {
         }
     }
 
-    /// Whether another request can be accepted.
-    pub fn has_room(&self) -> bool {
-        !self.free.is_empty()
+    /// How many more requests can be accepted.
+    pub fn room(&self) -> usize {
+        self.free.len()
     }
 
     /// Commands at the device.
@@ -375,7 +375,7 @@ mod tests {
         for token in 0..MAX_REQUESTS as u32 {
             accept(&mut engine, request(Operation::Read, 0, 1, 0), token);
         }
-        assert!(!engine.has_room());
+        assert_eq!(engine.room(), 0);
         assert_eq!(
             engine.accept(request(Operation::Read, 0, 1, 0), 512, 9),
             Err(9)

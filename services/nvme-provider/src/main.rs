@@ -1,5 +1,27 @@
-//! The userspace half of the NVMe driver.
+//! The userspace half of the NVMe driver: serves the disk of one controller as `BlockDevice`.
+//!
+//! Owns the order of things at the controller (reset, configure, enable, queues, identify), client sessions and their
+//! windows, and which request becomes which command. Invariant: it never sees an address, a queue, a doorbell or another
+//! session's data: it submits templates and segments, and the kernel's broker decides.
+//!
+//! Its endpoint's facet with cookie 0 is the `BlockDevice`; sessions are facets that it mints, one per `open`.
+//! Argument `read-only`: writes are refused.
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(not(test), no_main)]
+#![forbid(unsafe_code)]
+
+#[cfg(not(test))]
+extern crate alloc;
+
+#[cfg(not(test))]
+mod disk;
+#[cfg(not(test))]
+mod program;
+#[cfg(not(test))]
+mod service;
+
+#[cfg(not(test))]
+sdk::entry!(program::main);
+
 #[cfg(test)]
 fn main() {}

@@ -1,0 +1,244 @@
+//! Bringing the controller up: reset, configure, enable, queues, identify.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use nvme_format::identify::{Controller, IDENTIFY_BYTES, Namespace, active_namespaces, cns};
+use nvme_format::{Command, PAGE_SHIFT, Status};
+use nvme_provider::Geometry;
+use sdk::device::device_queue::{self, Direction, Segment};
+use sdk::device::{device, dma_buffer, dma_pool, interrupt};
+use sdk::process::timer;
+use sdk::{Access, Cap, Refusal, Window};
+use sdk::{Interface, Object};
+
+/// Commands in flight that the service asks for; controllers with shorter queues get less.
+const DEPTH: u16 = 64;
+
+/// Commands in the administration queue: one is in use at a time.
+const ADMIN_DEPTH: u64 = 8;
+
+/// What all windows together may take.
+const POOL_BYTES: u64 = 32 << 20;
+
+/// How long one administration command may take.
+const ADMIN_PATIENCE_NS: u64 = 10_000_000_000;
+
+/// How long to wait for an interrupt before looking at the queue without one.
+const INTERRUPT_PATIENCE_NS: u64 = 1_000_000_000;
+
+/// Queue kinds of the NVMe broker (docs/devices/nvme.md).
+const ADMIN_KIND: u16 = 0;
+const IO_KIND: u16 = 1;
+
+/// What a person calls the disk.
+#[derive(Debug)]
+pub struct Names {
+    /// Model.
+    pub model: String,
+    /// Serial number.
+    pub serial: String,
+    /// Firmware revision.
+    pub firmware: String,
+    /// PCI address as `Device.info` gives it.
+    pub address: u32,
+}
+
+/// A disk that is up.
+#[derive(Debug)]
+pub struct Disk {
+    /// Where windows come from.
+    pub pool: dma_pool::Client<Cap>,
+    /// The I/O queue.
+    pub queue: device_queue::Client<Cap>,
+    /// What its completions raise.
+    pub interrupt: interrupt::Client<Cap>,
+    /// Its depth.
+    pub depth: u16,
+    /// The disk's shape.
+    pub geometry: Geometry,
+    /// Its names.
+    pub names: Names,
+    /// Kept: its interrupt may be the I/O queue's as well.
+    _admin: Admin,
+}
+
+/// Takes the device from whatever state it is in to a disk that answers.
+///
+/// # Errors
+/// The refusal of the step that failed; `NotSupported` where no namespace can be used.
+pub fn bring_up(
+    device: &device::Client<Cap>,
+    timer: &timer::Client<Cap>,
+    read_only: bool,
+) -> Result<Disk, Refusal> {
+    device.reset()?;
+    let agreed = device.configure(ADMIN_DEPTH, 1, u64::from(PAGE_SHIFT))?;
+    device.enable()?;
+    let pool = device.pool(POOL_BYTES)?.pool;
+    let admin_interrupt = armed(device, 0)?;
+    let admin_depth = u16::try_from(agreed.a).map_err(|_| Refusal::OutOfRange)?;
+    let admin_queue = device.queue(ADMIN_KIND, 0, admin_depth, 0)?.queue;
+    // A vector of its own where the function has a second one.
+    let (source, interrupt) = match armed(device, 1) {
+        Ok(own) => (1, own),
+        Err(_) => (0, Interface::from_object(admin_interrupt.object().share())),
+    };
+    let (queue, depth) = io_queue(device, source)?;
+    let mut admin = Admin::new(admin_queue, admin_interrupt, &pool)?;
+    let (controller, namespace) = admin.identify(timer)?;
+    let names = Names {
+        model: controller.model.as_str().to_string(),
+        serial: controller.serial.as_str().to_string(),
+        firmware: controller.firmware.as_str().to_string(),
+        address: device.info()?.address,
+    };
+    let geometry = Geometry::new(&controller, &namespace, read_only);
+    Ok(Disk {
+        pool,
+        queue,
+        interrupt,
+        depth,
+        geometry,
+        names,
+        _admin: admin,
+    })
+}
+
+/// An interrupt source that may raise.
+fn armed(device: &device::Client<Cap>, source: u16) -> Result<interrupt::Client<Cap>, Refusal> {
+    let interrupt = device.interrupt(source)?.interrupt;
+    interrupt.unmask()?;
+    Ok(interrupt)
+}
+
+/// The I/O queue, as deep as the controller allows.
+fn io_queue(
+    device: &device::Client<Cap>,
+    source: u16,
+) -> Result<(device_queue::Client<Cap>, u16), Refusal> {
+    let mut depth = DEPTH;
+    loop {
+        match device.queue(IO_KIND, 1, depth, source) {
+            Ok(results) => return Ok((results.queue, depth)),
+            Err(Refusal::OutOfRange) if depth > 1 => depth /= 2,
+            Err(refusal) => return Err(refusal),
+        }
+    }
+}
+
+/// The administration queue, one command at a time.
+#[derive(Debug)]
+struct Admin {
+    queue: device_queue::Client<Cap>,
+    interrupt: interrupt::Client<Cap>,
+    buffer: dma_buffer::Client<Cap>,
+    /// The buffer, to copy out of.
+    window: Window,
+    cookie: u64,
+}
+
+impl Admin {
+    fn new(
+        queue: device_queue::Client<Cap>,
+        interrupt: interrupt::Client<Cap>,
+        pool: &dma_pool::Client<Cap>,
+    ) -> Result<Self, Refusal> {
+        let bytes = IDENTIFY_BYTES as u64;
+        let buffer = pool.allocate(bytes, false)?.buffer;
+        let window = Window::map(buffer.window(false)?.memory, bytes, Access::Read)?;
+        Ok(Self {
+            queue,
+            interrupt,
+            buffer,
+            window,
+            cookie: 0,
+        })
+    }
+
+    /// The controller, and the first namespace that can be used.
+    fn identify(&mut self, timer: &timer::Client<Cap>) -> Result<(Controller, Namespace), Refusal> {
+        let answer = self
+            .ask(timer, cns::CONTROLLER, 0)?
+            .ok_or(Refusal::DeviceError)?;
+        let controller = Controller::parse(&answer).ok_or(Refusal::DeviceError)?;
+        let listed: Vec<u32> = match self.ask(timer, cns::ACTIVE_NAMESPACES, 0)? {
+            Some(answer) => active_namespaces(&answer).collect(),
+            // Controllers before 1.1 have no such list.
+            None => (1..=controller.nn.min(32)).collect(),
+        };
+        for nsid in listed {
+            if let Some(answer) = self.ask(timer, cns::NAMESPACE, nsid)?
+                && let Ok(namespace) = Namespace::parse(nsid, &answer)
+            {
+                return Ok((controller, namespace));
+            }
+        }
+        Err(Refusal::NotSupported)
+    }
+
+    /// One IDENTIFY. A copy of the answer, or `None` where the controller refuses the question.
+    fn ask(
+        &mut self,
+        timer: &timer::Client<Cap>,
+        cns: u8,
+        nsid: u32,
+    ) -> Result<Option<Vec<u8>>, Refusal> {
+        self.cookie += 1;
+        let command = device_queue::Command {
+            cookie: self.cookie,
+            template: &Command::identify(cns, nsid, 0).to_bytes(),
+            segments: &[Segment {
+                buffer: self.buffer.object().handle(),
+                offset: 0,
+                length: IDENTIFY_BYTES as u32,
+                direction: Direction::FromDevice,
+            }],
+        };
+        let submitted = self.queue.submit(&[command])?;
+        if let Some(refusal) = Refusal::from_code(submitted.refusal) {
+            return Err(refusal);
+        }
+        let give_up = timer.now()?.ns.saturating_add(ADMIN_PATIENCE_NS);
+        if !self.completed(timer, give_up)?.is_success() {
+            return Ok(None);
+        }
+        let mut answer = alloc::vec![0; IDENTIFY_BYTES];
+        self.window.read(0, &mut answer)?;
+        Ok(Some(answer))
+    }
+
+    /// Waits for the completion of the command in flight.
+    fn completed(
+        &mut self,
+        timer: &timer::Client<Cap>,
+        give_up_ns: u64,
+    ) -> Result<Status, Refusal> {
+        loop {
+            let cookie = self.cookie;
+            let mine = self.queue.complete(8, |results| {
+                let mut list = results.completions()?.iter();
+                list.find(|completion| completion.cookie() == cookie)
+                    .map(|c| c.value())
+                    .transpose()
+            })??;
+            if let Some(completion) = mine {
+                return match Refusal::from_code(completion.refusal) {
+                    Some(refusal) => Err(refusal),
+                    None => Ok(Status::from_field(completion.status)),
+                };
+            }
+            let now = timer.now()?.ns;
+            if now >= give_up_ns {
+                return Err(Refusal::TimedOut);
+            }
+            // The broker's own commands raise the same vector, so a dispatch need not be ours.
+            let until = now.saturating_add(INTERRUPT_PATIENCE_NS);
+            match self.interrupt.with_deadline(until).wait() {
+                Ok(_) => self.interrupt.acknowledge()?,
+                Err(Refusal::TimedOut) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+    }
+}
