@@ -75,7 +75,9 @@ impl<'a> Guest<'a> {
         // FAT32 needs at least 33 MiB; the rest is room for the file system itself.
         let mib = (bytes as u64).div_ceil(1024 * 1024).max(40) + 24;
         let path = self.output(&format!("{}-uefi.img", manifest.replace('/', "-")))?;
-        let image = FatImage::create(&path, mib, 32, "CAPOSBOOT")?;
+        // A running guest may have the old one open.
+        let draft = path.with_extension("draft");
+        let image = FatImage::create(&draft, mib, 32, "CAPOSBOOT")?;
         image
             .folder("EFI")?
             .folder("EFI/BOOT")?
@@ -86,6 +88,7 @@ impl<'a> Guest<'a> {
         for (path, bytes) in &files {
             image.file(path, bytes)?;
         }
+        fs::rename(&draft, &path)?;
         Ok(path)
     }
 

@@ -1,12 +1,13 @@
 //! `cargo xtask run`: boots to the shell, for a person at a terminal or for a script on standard input.
 //!
-//! Invariant: never leaves the terminal in raw mode, and never lets go of a guest that still runs.
+//! Invariant: never returns with the terminal in raw mode or with a guest that still runs.
 
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -24,6 +25,8 @@ use crate::toolchain::Toolchain;
 
 /// A scripted line may keep the guest busy for this long.
 const LINE_PATIENCE: Duration = Duration::from_secs(600);
+/// How often standard input is looked at while the guest talks.
+const SCRIPT_PAUSE: Duration = Duration::from_millis(20);
 /// Ctrl-A, which introduces a key for xtask itself.
 const CTRL_A: u8 = 0x01;
 
@@ -127,9 +130,28 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
 /// Types the lines of standard input, one prompt at a time.
 fn script(command: Command) -> Result<ExitCode> {
     let mut session = Session::start(command, true)?;
-    for line in std::io::stdin().lock().lines() {
-        let line = line.context("standard input is not text")?;
-        match session.answer_prompt(&line, Instant::now() + LINE_PATIENCE)? {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    loop {
+        // Whoever writes the script may be waiting for what the guest says, so that is shown meanwhile.
+        let waited = match lines.try_recv() {
+            Ok(line) => {
+                let line = line.context("standard input is not text")?;
+                session.answer_prompt(&line, Instant::now() + LINE_PATIENCE)?
+            }
+            Err(TryRecvError::Disconnected) => break,
+            Err(TryRecvError::Empty) => match session.idle(SCRIPT_PAUSE) {
+                Waited::Late => Waited::Seen,
+                other => other,
+            },
+        };
+        match waited {
             Waited::Seen => {}
             Waited::Ended => break,
             // The end is told below, with its reason.
@@ -172,7 +194,7 @@ fn talk(mut command: Command) -> Result<ExitCode> {
         .take()
         .context("the guest has no output")?;
     let raw = RawTerminal::enter()?;
-    let (sender, keys) = std::sync::mpsc::channel();
+    let (sender, keys) = channel();
     std::thread::spawn(move || {
         let mut command_key = false;
         let mut byte = [0];
@@ -190,7 +212,7 @@ fn talk(mut command: Command) -> Result<ExitCode> {
             }
         }
     });
-    let (chunk_sender, chunks) = std::sync::mpsc::channel();
+    let (chunk_sender, chunks) = channel();
     std::thread::spawn(move || {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(len @ 1..) = output.read(&mut buffer) {
@@ -212,8 +234,8 @@ fn talk(mut command: Command) -> Result<ExitCode> {
                 out.write_all(&chunk)?;
                 out.flush()?;
             }
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
-            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break false,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break false,
         }
     };
     drop(raw);

@@ -128,6 +128,14 @@ impl Session {
         }
     }
 
+    /// Takes what comes within `patience`. A guest at its prompt may be silent for as long as nobody types.
+    pub fn idle(&mut self, patience: Duration) -> Waited {
+        if self.serial.is_prompt_ready() {
+            self.last_output = Instant::now();
+        }
+        self.wait(Instant::now() + patience, |_| false)
+    }
+
     /// Takes what arrives within `patience`; returns after the first piece.
     fn pump(&mut self, patience: Duration) {
         match self.chunks.recv_timeout(patience) {

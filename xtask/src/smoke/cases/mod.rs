@@ -1,3 +1,4 @@
 //! The smokes, one file each. A new one is a file here and its line below; nothing else knows the list.
 
 mod boot;
+mod boot_uefi;

@@ -1,0 +1,15 @@
+//! The same through firmware.
+
+use crate::smoke::case::{Boot, Smoke, Step};
+
+inventory::submit! {
+    Smoke {
+        name: "boot-uefi",
+        question: "Does the default system boot through UEFI firmware and the UEFI loader?",
+        boot: Boot::Uefi,
+        steps: &[Step::Type("halt")],
+        required: &["@kernel.start"],
+        forbidden: &["@kernel.panic"],
+        ..Smoke::DEFAULT
+    }
+}
