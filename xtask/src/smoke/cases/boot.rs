@@ -7,7 +7,7 @@ inventory::submit! {
         name: "boot",
         question: "Does the default system boot to its shell and end when told to?",
         steps: &[Step::Type("halt")],
-        required: &["@kernel.start"],
+        required: &["@boot.loader base_revision=2", "@boot.cpus online=1", "@init.started services=any"],
         forbidden: &["@kernel.panic"],
         ..Smoke::DEFAULT
     }
