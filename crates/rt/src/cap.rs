@@ -6,6 +6,9 @@ use stub::{Answer, CapArg, Object, Outgoing, Payload, Refusal, Words, wire};
 use crate::area::{self, Scratch};
 use crate::sys::{self, Operation};
 
+/// Bytes of a plain payload as a message: the root pointer and four words.
+pub(crate) const PLAIN_MESSAGE_BYTES: u32 = 40;
+
 /// A capability of this process. Dropping it drops the handle, unless it was given at the start.
 #[derive(Debug)]
 pub struct Cap {
@@ -81,7 +84,8 @@ impl Object for Cap {
             operation.words = words(&built);
             Some(built)
         };
-        let mut reply = Scratch::take(reply_bytes);
+        // A server that answers through its ring sends even plain results as a message.
+        let mut reply = Scratch::take(reply_bytes.max(PLAIN_MESSAGE_BYTES));
         operation.reply = reply.span();
         let outcome = sys::operate(&operation);
         if let Some(refusal) = outcome.refused() {

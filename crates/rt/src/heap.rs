@@ -6,7 +6,6 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use rlsf::Tlsf;
 use schema::process::virtual_memory;
 use stub::Interface;
 
@@ -14,12 +13,17 @@ use crate::{Cap, Mutex};
 
 /// Bytes that need no system call.
 const SEED_BYTES: usize = 16 * 1024;
-/// The heap grows by at least this much at a time.
+/// The heap grows by whole steps, and by at least an eighth of what it is while the quota allows it.
 const STEP_BYTES: usize = 64 * 1024;
 /// Protection bits of VirtualMemory: read and write.
 pub(crate) const READ_WRITE: u8 = 3;
 
-type Pool = Tlsf<'static, u32, u32, 28, 32>;
+type Tlsf = rlsf::Tlsf<'static, u32, u32, 28, 32>;
+
+struct Pool {
+    tlsf: Tlsf,
+    mapped_bytes: usize,
+}
 
 struct Seed(UnsafeCell<[MaybeUninit<u64>; SEED_BYTES / 8]>);
 
@@ -54,11 +58,23 @@ impl Heap {
         // TLSF looks in the class above the one a request falls into, so a block must exceed it by a good part.
         let wanted = layout.size().checked_add(layout.align())?;
         let wanted = wanted.checked_add(wanted / 16)?.checked_add(4096)?;
-        let bytes = wanted.checked_next_multiple_of(STEP_BYTES)?;
-        let mapped = virtual_memory().map(bytes as u64, READ_WRITE).ok()?;
-        let start = NonNull::new(mapped.address as *mut u8)?;
+        let least = wanted.checked_next_multiple_of(STEP_BYTES)?;
+        let more = (pool.mapped_bytes / 8).next_multiple_of(STEP_BYTES);
+        let map = |bytes: usize| {
+            let mapped = virtual_memory().map(bytes as u64, READ_WRITE).ok()?;
+            Some((mapped.address, bytes))
+        };
+        let (address, bytes) = (more > least)
+            .then(|| map(more))
+            .flatten()
+            .or_else(|| map(least))?;
+        let start = NonNull::new(address as *mut u8)?;
         // SAFETY: the kernel mapped `bytes` fresh bytes there, readable and writable, and nothing else knows of them.
-        unsafe { pool.insert_free_block_ptr(NonNull::slice_from_raw_parts(start, bytes)) }?;
+        unsafe {
+            pool.tlsf
+                .insert_free_block_ptr(NonNull::slice_from_raw_parts(start, bytes))
+        }?;
+        pool.mapped_bytes += bytes;
         Some(())
     }
 }
@@ -68,18 +84,21 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let mut guard = self.0.lock();
         let pool = guard.get_or_insert_with(|| {
-            let mut pool = Pool::new();
+            let mut tlsf = Tlsf::new();
             let seed = NonNull::from(&SEED.0).cast::<u8>();
             // SAFETY: the seed is static, and only this first use of the heap takes it.
             unsafe {
-                pool.insert_free_block_ptr(NonNull::slice_from_raw_parts(seed, SEED_BYTES));
+                tlsf.insert_free_block_ptr(NonNull::slice_from_raw_parts(seed, SEED_BYTES));
             }
-            pool
+            Pool {
+                tlsf,
+                mapped_bytes: 0,
+            }
         });
-        let first = pool.allocate(layout);
+        let first = pool.tlsf.allocate(layout);
         let block = first.or_else(|| {
             Self::grow(pool, layout)?;
-            pool.allocate(layout)
+            pool.tlsf.allocate(layout)
         });
         block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
     }
@@ -87,7 +106,7 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let (Some(block), Some(pool)) = (NonNull::new(block), self.0.lock().as_mut()) {
             // SAFETY: the caller got it from `alloc` with this layout.
-            unsafe { pool.deallocate(block, layout.align()) };
+            unsafe { pool.tlsf.deallocate(block, layout.align()) };
         }
     }
 }

@@ -4,14 +4,14 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use ring_abi::{AreaHeader, MessageWords, NEVER, StatusWord, Submission, opcode, span};
-use stub::{CapArg, Method, Object, Outgoing, Refusal, wire};
+use stub::{CapArg, Deferred, Method, Object, Outgoing, Refusal, wire};
 
 use crate::area::{self, Scratch};
-use crate::server::{Arrival, Service, deliver_now};
+use crate::server::{Arrival, LateReply, Service, deliver_now};
 use crate::{cap, sys};
 
-/// The least that a slot holds: a plain payload with its root pointer, in both directions.
-const LEAST_SLOT_BYTES: u32 = 2 * 40;
+/// The least that a slot holds: a plain payload as a message, in both directions.
+const LEAST_SLOT_BYTES: u32 = 2 * cap::PLAIN_MESSAGE_BYTES;
 
 /// The `user_data` of a cancel: it needs no slot, and nobody wants its completion.
 const CANCEL: u64 = u64::MAX;
@@ -26,6 +26,8 @@ struct Slot {
     busy: bool,
     /// Somebody asked to cancel it.
     cancelled: bool,
+    /// Nobody wants its completion.
+    silent: bool,
 }
 
 /// Operations in flight through the calling thread's ring. There is one ring per thread; make one `Ring`.
@@ -66,6 +68,7 @@ impl Ring {
                     sent: 0,
                     busy: false,
                     cancelled: false,
+                    silent: false,
                 })
                 .collect(),
             free: (0..slots).rev().collect(),
@@ -130,6 +133,31 @@ impl Ring {
         Ok(())
     }
 
+    /// Answers a call with the next batch; at once where no slot is free. It completes without a [`Completion`].
+    pub fn reply<M: Method>(
+        &mut self,
+        deferred: Deferred<LateReply, M>,
+        results: M::Reply<'_, CapArg>,
+    ) {
+        let Ok((slot, offset)) = self.slot() else {
+            return deferred.send(results);
+        };
+        let (start, end) = self.place(slot);
+        let buffer = self.region.bytes_mut().get_mut(start..end);
+        let encoded = area::encode(AsMessage(results), buffer.unwrap_or_default());
+        let Ok((bytes, transfers)) = encoded else {
+            return deferred.refuse(Refusal::ReplyTooLarge);
+        };
+        let submission = Submission {
+            opcode: opcode::RETURN,
+            handle: deferred.into_inner().into_handle(),
+            deadline_ns: NEVER,
+            words: [span(offset, bytes), 0, 0, transfers],
+            ..Submission::default()
+        };
+        self.push(slot, 0, 0, submission);
+    }
+
     /// Cancels every operation in flight whose `user` value this is. Each still completes, `cancelled` or as it went.
     pub fn cancel(&mut self, user: u64) {
         self.cancel_where(|slot| slot.user == user);
@@ -138,7 +166,7 @@ impl Ring {
     fn cancel_where(&mut self, which: impl Fn(&Slot) -> bool) {
         for target in 0..self.slots.len() {
             let slot = &mut self.slots[target];
-            if slot.busy && !slot.cancelled && which(slot) {
+            if slot.busy && !slot.cancelled && !slot.silent && which(slot) {
                 slot.cancelled = true;
                 self.write(Submission {
                     opcode: opcode::CANCEL,
@@ -182,6 +210,10 @@ impl Ring {
             }
             let index = u16::try_from(completion.user_data).ok()?;
             let slot = *self.slots.get(usize::from(index))?;
+            if slot.silent {
+                self.release(index);
+                continue;
+            }
             return Some(Completion {
                 status: StatusWord::unpack(completion.status),
                 cookie: completion.cookie,
@@ -221,6 +253,7 @@ impl Ring {
             sent,
             busy: true,
             cancelled: false,
+            silent: submission.opcode == opcode::RETURN,
         };
         self.write(Submission {
             user_data: u64::from(slot),
@@ -301,7 +334,7 @@ impl Drop for Ring {
 /// The parameters of `M` as a message: a ring carries no other form.
 fn encode<M: Method>(params: M::Params<'_>, to: &mut [u8]) -> Result<(u32, u64), wire::Full> {
     // What a slot must keep free for a plain reply.
-    let room = to.len().saturating_sub(40);
+    let room = to.len().saturating_sub(cap::PLAIN_MESSAGE_BYTES as usize);
     area::encode(AsMessage(params), to.get_mut(..room).ok_or(wire::Full)?)
 }
 

@@ -93,7 +93,7 @@ pub struct LateReply {
 }
 
 impl LateReply {
-    fn into_handle(self) -> u64 {
+    pub(crate) fn into_handle(self) -> u64 {
         let handle = self.handle;
         core::mem::forget(self);
         handle

@@ -56,7 +56,11 @@ impl Line {
     /// What is in it.
     pub fn text(&self) -> &str {
         let text = self.bytes.get(..self.len).unwrap_or_default();
-        str::from_utf8(text).unwrap_or_default()
+        match str::from_utf8(text) {
+            Ok(text) => text,
+            // The line's end replaced the end of a character.
+            Err(error) => str::from_utf8(&text[..error.valid_up_to()]).unwrap_or_default(),
+        }
     }
 
     /// Sends it to the console as it is; where there is none, to the system log.
@@ -124,6 +128,19 @@ pub fn print(text: fmt::Arguments<'_>) {
     line.print();
 }
 
+/// Prints a line to the console.
+pub fn print_line(text: fmt::Arguments<'_>) {
+    let mut line = Line::new();
+    // What does not fit is cut off, but never the line's end.
+    let _ = fmt::write(&mut line, text);
+    line.len = line.len.min(LINE_BYTES - 1);
+    if let Some(end) = line.bytes.get_mut(line.len) {
+        *end = b'\n';
+        line.len += 1;
+    }
+    line.print();
+}
+
 /// Writes a line to the system log.
 pub fn log(level: Level, text: fmt::Arguments<'_>) {
     let mut line = Line::new();
@@ -141,10 +158,7 @@ macro_rules! print {
 /// Prints a line to the console.
 #[macro_export]
 macro_rules! println {
-    () => { $crate::print!("\n") };
-    ($text:literal $($rest:tt)*) => {
-        $crate::output::print(::core::format_args!(::core::concat!($text, "\n") $($rest)*))
-    };
+    ($($text:tt)*) => { $crate::output::print_line(::core::format_args!($($text)*)) };
 }
 
 /// Writes a line of the given level to the system log.
