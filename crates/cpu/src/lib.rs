@@ -80,3 +80,13 @@ pub fn invalidate_page(address: u64) {
 pub fn fault_address() -> u64 {
     x86_64::registers::control::Cr2::read_raw()
 }
+
+/// One word of the processor's random number generator; `None` when it has none ready. Only where CPUID offers RDRAND.
+pub fn random_word() -> Option<u64> {
+    let (word, good): (u64, u8);
+    // SAFETY: RDRAND changes a register and flags; callers checked that the processor has it.
+    unsafe {
+        core::arch::asm!("rdrand {}", "setc {}", out(reg) word, out(reg_byte) good, options(nomem, nostack));
+    }
+    (good != 0).then_some(word)
+}

@@ -57,6 +57,7 @@ struct ExitState {
     exit: Option<Exit>,
     finished: bool,
     waiters: Vec<Pending>,
+    watcher: Option<fn(&Exit)>,
 }
 
 /// One process: an address space, its capabilities, its threads, its quotas.
@@ -284,7 +285,7 @@ impl Process {
             }
         }
         process.vm.retire();
-        let (exit, waiters) = {
+        let (exit, waiters, watcher) = {
             let mut state = process.exit.lock();
             state.finished = true;
             let exit = state.exit.get_or_insert(Exit {
@@ -292,7 +293,8 @@ impl Process {
                 code: 0,
                 text: String::new(),
             });
-            (exit.clone(), core::mem::take(&mut state.waiters))
+            let exit = exit.clone();
+            (exit, core::mem::take(&mut state.waiters), state.watcher)
         };
         let told = *ON_EXIT.lock();
         if let Some(f) = told {
@@ -301,6 +303,14 @@ impl Process {
         for waiter in waiters {
             waiter.answer_exit(&exit);
         }
+        if let Some(f) = watcher {
+            f(&exit);
+        }
+    }
+
+    /// Calls `f` when the process has ended, from its last thread. For the kernel's own first process.
+    pub fn wait_with(&self, f: fn(&Exit)) {
+        self.exit.lock().watcher = Some(f);
     }
 
     /// Completes `pending` when the process has ended.

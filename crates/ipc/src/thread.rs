@@ -263,3 +263,10 @@ pub fn leave_if_dying(me: &Thread) {
         exit_thread(-1);
     }
 }
+
+impl Thread {
+    /// Copies an exit text out of the message area; how many bytes there were.
+    pub fn exit_text(&self, offset: u32, bytes: u32, out: &mut [u8]) -> usize {
+        self.area.read_text(offset, bytes, out)
+    }
+}

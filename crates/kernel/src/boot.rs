@@ -1,0 +1,270 @@
+//! From the loader's hand-over to the first process.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use arrayvec::ArrayVec;
+use cpu::Lock;
+use limine::BaseRevision;
+use limine::memory_map::EntryType;
+use limine::request::{
+    BootloaderInfoRequest, ExecutableAddressRequest, ExecutableFileRequest, HhdmRequest,
+    MemoryMapRequest, ModuleRequest, RequestsEndMarker, RequestsStartMarker, RsdpRequest,
+};
+use paging::{Access, KernelSection};
+
+use crate::panic::boot_error;
+
+#[used]
+#[unsafe(link_section = ".requests_start")]
+static START: RequestsStartMarker = RequestsStartMarker::new();
+#[used]
+#[unsafe(link_section = ".requests")]
+static BASE: BaseRevision = BaseRevision::with_revision(2);
+#[used]
+#[unsafe(link_section = ".requests")]
+static HHDM: HhdmRequest = HhdmRequest::new();
+#[used]
+#[unsafe(link_section = ".requests")]
+static MEMORY: MemoryMapRequest = MemoryMapRequest::new();
+#[used]
+#[unsafe(link_section = ".requests")]
+static ADDRESS: ExecutableAddressRequest = ExecutableAddressRequest::new();
+#[used]
+#[unsafe(link_section = ".requests")]
+static MODULES: ModuleRequest = ModuleRequest::with_revision(0);
+#[used]
+#[unsafe(link_section = ".requests")]
+static RSDP: RsdpRequest = RsdpRequest::new();
+#[used]
+#[unsafe(link_section = ".requests")]
+static FILE: ExecutableFileRequest = ExecutableFileRequest::new();
+#[used]
+#[unsafe(link_section = ".requests")]
+static LOADER: BootloaderInfoRequest = BootloaderInfoRequest::new();
+#[used]
+#[unsafe(link_section = ".requests_end")]
+static END: RequestsEndMarker = RequestsEndMarker::new();
+
+unsafe extern "C" {
+    static __text_start: u8;
+    static __text_end: u8;
+    static __rodata_start: u8;
+    static __rodata_end: u8;
+    static __data_start: u8;
+    static __data_end: u8;
+}
+
+/// A file of the boot package.
+#[derive(Clone)]
+pub struct Module {
+    /// Path, as `/boot/bins/init`.
+    pub path: String,
+    /// Its bytes, in memory that is never given back.
+    pub bytes: &'static [u8],
+}
+
+/// What the kernel copied of the loader's answers.
+pub struct Handover {
+    /// Files of the boot package.
+    pub modules: Vec<Module>,
+    /// Command line.
+    pub command_line: String,
+}
+
+static HANDOVER: Lock<Option<Handover>> = Lock::new(None);
+
+/// Runs `f` on what was handed over.
+pub fn with_handover<R>(f: impl FnOnce(&Handover) -> R) -> Option<R> {
+    HANDOVER.lock().as_ref().map(f)
+}
+
+/// A module's bytes by its path.
+pub fn module(path: &str) -> Option<&'static [u8]> {
+    with_handover(|h| h.modules.iter().find(|m| m.path == path).map(|m| m.bytes)).flatten()
+}
+
+/// The value of `key=` on the command line.
+pub fn option(key: &str) -> Option<String> {
+    with_handover(|h| {
+        h.command_line.split_whitespace().find_map(|word| {
+            let (k, v) = word.split_once('=')?;
+            (k == key).then(|| String::from(v))
+        })
+    })
+    .flatten()
+}
+
+type Ranges = ArrayVec<(u64, u64), 128>;
+
+#[derive(Default)]
+struct Map {
+    usable: Ranges,
+    reclaimable: Ranges,
+    /// Everything the direct map covers.
+    mapped: Ranges,
+    top: u64,
+    low_page: u64,
+}
+
+static RECLAIM: Lock<Option<Ranges>> = Lock::new(None);
+
+fn read_map() -> Map {
+    let Some(response) = MEMORY.get_response() else {
+        boot_error(format_args!("the loader gave no memory map"))
+    };
+    let mut map = Map::default();
+    for entry in response.entries() {
+        let (start, end) = (entry.base, entry.base.saturating_add(entry.length));
+        let list = match entry.entry_type {
+            EntryType::USABLE => Some(&mut map.usable),
+            EntryType::BOOTLOADER_RECLAIMABLE => Some(&mut map.reclaimable),
+            EntryType::EXECUTABLE_AND_MODULES => None,
+            _ => continue,
+        };
+        let full = map.mapped.try_push((start, end)).is_err();
+        map.top = map.top.max(end);
+        let Some(list) = list else { continue };
+        // The first MiB is kept: other CPUs start there.
+        let low = (0x8000..0xa_0000).contains(&start.max(0x8000)) && start < 0x10_0000;
+        if low && map.low_page == 0 && entry.entry_type == EntryType::USABLE {
+            let page = start.max(0x8000);
+            if page + 4096 <= end {
+                map.low_page = page;
+            }
+        }
+        let start = start.max(0x10_0000);
+        if full || (start < end && list.try_push((start, end)).is_err()) {
+            boot_error(format_args!("the memory map has more than 128 ranges"));
+        }
+    }
+    map
+}
+
+/// The entry point named in the linker script.
+#[unsafe(no_mangle)]
+extern "C" fn kernel_start() -> ! {
+    crate::serial::initialise();
+    if !BASE.is_supported() {
+        boot_error(format_args!("the loader does not speak Limine base revision 2"));
+    }
+    let Some(hhdm) = HHDM.get_response().map(|r| r.offset()) else {
+        boot_error(format_args!("the loader gave no higher-half map"))
+    };
+    let Some((physical, virtual_base)) =
+        ADDRESS.get_response().map(|r| (r.physical_base(), r.virtual_base()))
+    else {
+        boot_error(format_args!("the loader did not say where the kernel lies"))
+    };
+    let map = read_map();
+    // SAFETY: the ranges are usable by the loader's word, and its higher-half map covers them.
+    if !unsafe { frames::initialise(hhdm, &map.usable, map.top) } {
+        boot_error(format_args!("too little memory for the table of frames"));
+    }
+    let features = cpu::features();
+    if !features.nx {
+        boot_error(format_args!("this processor has no no-execute pages"));
+    }
+    let sections = [
+        section(&raw const __text_start, &raw const __text_end, Access::ReadExecute),
+        section(&raw const __rodata_start, &raw const __rodata_end, Access::Read),
+        section(&raw const __data_start, &raw const __data_end, Access::ReadWrite),
+    ];
+    let delta = physical.wrapping_sub(virtual_base);
+    // SAFETY: once, on the loader's tables, which map this image the same way. NX must be on before tables use it.
+    let root = unsafe {
+        cpu::enable_features(features);
+        paging::initialise(&map.mapped, &sections, delta, features.gib_pages)
+    };
+    let Some(root) = root else { boot_error(format_args!("too little memory for page tables")) };
+    crate::smp::note_low_page(map.low_page);
+    *RECLAIM.lock() = Some(map.reclaimable);
+    // SAFETY: the tables map the image, the direct map and, by identity of the offset, the loader's stack that is
+    // still in use: it lies in reclaimable memory, which the direct map covers.
+    unsafe { cpu::load_root(root) };
+    let Some(stack) = paging::new_stack() else {
+        boot_error(format_args!("too little memory for a stack"))
+    };
+    let top = stack.top();
+    core::mem::forget(stack);
+    // SAFETY: a fresh stack of the kernel's own; nothing on the old one is used again.
+    unsafe {
+        core::arch::asm!("mov rsp, {}", "xor ebp, ebp", "call {}", in(reg) top, sym crate::run, options(noreturn))
+    }
+}
+
+fn section(start: *const u8, end: *const u8, access: Access) -> KernelSection {
+    KernelSection { start: start as u64, end: end as u64, access }
+}
+
+fn copy_handover() {
+    let mut modules = Vec::new();
+    if let Some(response) = MODULES.get_response() {
+        for file in response.modules() {
+            let path = file.path().to_str().map_or_else(|_| String::new(), String::from);
+            // SAFETY: module memory is of a type that is never given back, in the direct map, and nobody writes it.
+            let bytes = unsafe { core::slice::from_raw_parts(file.addr(), file.size() as usize) };
+            modules.push(Module { path, bytes });
+        }
+    }
+    // Upstream Limine 8.2 answers the file request only.
+    let command_line = FILE
+        .get_response()
+        .and_then(|r| r.file().string().to_str().ok())
+        .map_or_else(String::new, String::from);
+    *HANDOVER.lock() = Some(Handover { modules, command_line });
+}
+
+/// The rest of the boot.
+///
+/// # Safety
+/// Runs once, on the boot CPU, on the kernel's tables and stack.
+pub unsafe fn on_kernel_stack() -> ! {
+    // SAFETY: the boot CPU, first and alone.
+    unsafe {
+        crate::smp::install_cpu_block(0);
+        cpu::load_descriptors(0);
+    }
+    cpu::set_relax(paging::answer_shootdown);
+    copy_handover();
+    let rsdp = RSDP.get_response().map(|r| r.address() as u64);
+    let hhdm = frames::direct_map(0) as u64;
+    // Below the higher-half offset the value is physical, at or above it virtual.
+    let rsdp = rsdp.map(|a| if a >= hhdm { a - hhdm } else { a });
+    let loader = LOADER.get_response().map_or("unknown", |r| r.name());
+    crate::log::set_quiet(option("log").as_deref() == Some("quiet"));
+    #[cfg(sabotage)]
+    if let Some(point) = option("sabotage") {
+        cpu::choose_sabotage(String::leak(point));
+    }
+    let f = cpu::features();
+    crate::fact!("boot.loader", name ~ loader, base_revision = 2);
+    crate::fact!("boot.cpu", nx = f.nx, smep = f.smep, smap = f.smap, umip = f.umip);
+    crate::trap::initialise();
+    let machine = crate::acpi::read(rsdp);
+    crate::smp::initialise_apic(&machine, f);
+    let clock = crate::clock::initialise(machine.pm_timer.as_ref(), f.tsc_hz);
+    crate::fact!("boot.clock", source = clock, tsc_hz ~ sched::tsc_hz());
+    if !sched::install_idle() || !ipc::install_scratch() {
+        boot_error(format_args!("too little memory for the first CPU"));
+    }
+    crate::smp::start_others(&machine);
+    let reclaimed = reclaim();
+    let s = frames::stats();
+    crate::fact!("boot.memory", total_kib ~ s.total * 4, free_kib ~ s.free * 4, reclaimed_kib ~ reclaimed / 1024);
+    crate::objects::initialise(&machine);
+    crate::spawn::start_init();
+    sched::idle_loop()
+}
+
+/// Gives the loader's memory to the allocator: every CPU runs on kernel tables and stacks now.
+fn reclaim() -> u64 {
+    let ranges = RECLAIM.lock().take().unwrap_or_default();
+    let mut bytes = 0;
+    for (start, end) in ranges {
+        // SAFETY: everything of the loader's answers has been copied, and no CPU uses its tables or stacks.
+        unsafe { frames::add(start, end) };
+        bytes += end - start;
+    }
+    bytes
+}

@@ -1,0 +1,53 @@
+//! The kernel heap: a TLSF allocator that takes memory from the frame allocator in runs.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::NonNull;
+
+use cpu::Lock;
+use rlsf::Tlsf;
+
+/// Bytes per growth, at least: 256 KiB.
+const GROW_ORDER: u8 = 6;
+
+type Allocator = Tlsf<'static, u32, u32, 28, 16>;
+
+struct Heap(Lock<Allocator>);
+
+// SAFETY: every path takes the lock; blocks handed out are disjoint by TLSF's own contract.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        loop {
+            if let Some(block) = self.0.lock().allocate(layout) {
+                return block.as_ptr();
+            }
+            if !self.grow(layout) {
+                return core::ptr::null_mut();
+            }
+        }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if let Some(block) = NonNull::new(pointer) {
+            // SAFETY: the caller got it from `alloc` with this layout.
+            unsafe { self.0.lock().deallocate(block, layout.align()) };
+        }
+    }
+}
+
+impl Heap {
+    fn grow(&self, layout: Layout) -> bool {
+        let wanted = layout.size().saturating_add(layout.align()).saturating_add(4096);
+        let frames = wanted.div_ceil(4096).next_power_of_two();
+        let order = (frames.trailing_zeros() as u8).max(GROW_ORDER);
+        // When large runs are gone, a smaller one may still do.
+        let run = frames::allocate(order).or_else(|| frames::allocate(frames.trailing_zeros() as u8));
+        let Some(run) = run else { return false };
+        let Some(start) = NonNull::new(frames::direct_map(run.address())) else { return false };
+        let block = NonNull::slice_from_raw_parts(start, run.bytes());
+        // SAFETY: the run is owned, mapped for good, and never given back: the value has no destructor.
+        unsafe { self.0.lock().insert_free_block_ptr(block) }.is_some()
+    }
+}
+
+#[global_allocator]
+static HEAP: Heap = Heap(Lock::new(Tlsf::new()));

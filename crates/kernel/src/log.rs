@@ -1,0 +1,113 @@
+//! The system log: a bounded ring of lines, kept for `LogReader`; facts also go to the serial line.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use arrayvec::ArrayString;
+use cpu::Lock;
+
+/// Longest line.
+pub const LINE_BYTES: usize = 512;
+const RECORDS: usize = 1024;
+
+/// A line being written; what does not fit is cut.
+pub struct Line(ArrayString<LINE_BYTES>);
+
+impl Line {
+    /// An empty line.
+    pub fn new() -> Self {
+        Self(ArrayString::new())
+    }
+
+    /// The text so far.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        for c in s.chars() {
+            if self.0.try_push(c).is_err() {
+                return Err(fmt::Error);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One record.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// When, in nanoseconds.
+    pub ns: u64,
+    /// 0 error to 3 debug.
+    pub level: u16,
+    /// Who.
+    pub source: String,
+    /// What.
+    pub line: String,
+}
+
+#[derive(Default)]
+struct Ring {
+    first: u64,
+    records: VecDeque<Record>,
+}
+
+static RING: Lock<Option<Ring>> = Lock::new(None);
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Keeps facts off the serial line.
+pub fn set_quiet(quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
+/// Whether facts stay off the serial line.
+pub fn quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
+/// Appends a record.
+pub fn append(level: u16, source: &str, line: &str) {
+    let record =
+        Record { ns: sched::now_ns(), level, source: String::from(source), line: String::from(line) };
+    let mut ring = RING.lock();
+    let ring = ring.get_or_insert_default();
+    let dropped = (ring.records.len() >= RECORDS).then(|| ring.records.pop_front()).flatten();
+    if dropped.is_some() {
+        ring.first += 1;
+    }
+    ring.records.push_back(record);
+}
+
+/// Records a fact of the kernel.
+pub fn fact(line: &Line) {
+    let text = line.text();
+    if !quiet() {
+        crate::serial::write_text(text.as_bytes());
+        if !text.ends_with('\n') {
+            crate::serial::write_text(b"\n");
+        }
+    }
+    append(2, "kernel", text.trim_end());
+}
+
+/// Visits records from sequence number `from` on while `f` says so. Returns where to go on, and how many records
+/// between `from` and the first one held are gone.
+pub fn visit(from: u64, mut f: impl FnMut(u64, &Record) -> bool) -> (u64, u64) {
+    let mut guard = RING.lock();
+    let ring = guard.get_or_insert_default();
+    let start = from.max(ring.first);
+    let dropped = start - from.min(start);
+    let mut next = start;
+    for record in ring.records.iter().skip((start - ring.first) as usize) {
+        if !f(next, record) {
+            break;
+        }
+        next += 1;
+    }
+    (next, dropped)
+}

@@ -1,0 +1,40 @@
+//! The kernel binary, which assembles the crates below it.
+//!
+//! Owns the order of the boot, the trap dispatch, and the objects that the kernel itself serves. Invariant: it never
+//! decides device authority (that is `dma-ledger`, through `device-manager`) and never parses what a stranger can
+//! send: no file system, no network, no message beyond the generated stubs.
+#![no_std]
+#![no_main]
+#![allow(unsafe_code)]
+
+extern crate alloc;
+
+mod acpi;
+mod boot;
+mod clock;
+mod heap;
+mod log;
+mod objects;
+mod panic;
+mod power;
+mod serial;
+mod smp;
+mod spawn;
+mod trap;
+
+
+/// States a fact: `fact!("topic", key = value, key ~ volatile)`. It goes to the log, and to the serial line unless quiet.
+#[macro_export]
+macro_rules! fact {
+    ($topic:expr $(, $($rest:tt)*)?) => {{
+        let mut line = $crate::log::Line::new();
+        let _ = evidence::fact!(&mut line, $topic $(, $($rest)*)?);
+        $crate::log::fact(&line);
+    }};
+}
+
+/// First Rust code after the stack is the kernel's own.
+fn run() -> ! {
+    // SAFETY: the boot CPU, once, on the kernel's own tables and stack.
+    unsafe { boot::on_kernel_stack() }
+}

@@ -1,0 +1,144 @@
+//! `Console`: the serial line.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use cap::Epoch;
+use cpu::Lock;
+use ipc::Pending;
+use mmio::Registers;
+use schema::process::console;
+use stub::Answered;
+
+use super::{Owed, Served, kernel_object};
+use crate::acpi::Machine;
+use crate::serial;
+
+/// Input that nobody has read yet, at most.
+const INPUT_BYTES: usize = 4096;
+
+#[derive(Default)]
+struct Input {
+    bytes: VecDeque<u8>,
+    readers: VecDeque<Pending>,
+}
+
+static INPUT: Lock<Option<Input>> = Lock::new(None);
+/// Vector of COM1, 0 for none: then input is polled on a timer.
+static VECTOR: AtomicU8 = AtomicU8::new(0);
+const POLL_NS: u64 = 5_000_000;
+
+/// The one object; every handle names it.
+pub struct Console {
+    epoch: Epoch,
+}
+
+impl Console {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { epoch: Epoch::default() })
+    }
+}
+
+kernel_object!(Console, console);
+
+/// Masks every I/O APIC entry, then routes COM1's line, where the tables say where it arrives.
+pub fn initialise(machine: &Machine) {
+    *INPUT.lock() = Some(Input::default());
+    let mut routed = false;
+    let mut inputs = 0;
+    for (address, first) in &machine.io_apics {
+        let Ok(base) = paging::map_device(*address, 4096) else { continue };
+        // SAFETY: an I/O APIC's page, mapped uncached for good.
+        let io = apic::IoApic::new(unsafe { Registers::new(base, 4096) }, *first);
+        inputs += io.range().1;
+        let (Some(line), Ok(vector)) = (machine.com1, apic::allocate_vector()) else { continue };
+        let target = apic::local_id();
+        if !routed && io.route(line.gsi, vector, target, line.level, line.active_low).is_ok() {
+            VECTOR.store(vector, Ordering::Release);
+            routed = true;
+        } else {
+            apic::free_vector(vector);
+        }
+    }
+    crate::fact!("boot.io-apic", masked = inputs, console_routed = routed);
+    serial::enable_input();
+    if !routed {
+        sched::callback_at(sched::now_ns() + POLL_NS, poll, 0);
+    }
+}
+
+fn poll(_: u64) {
+    gather();
+    sched::callback_at(sched::now_ns() + POLL_NS, poll, 0);
+}
+
+/// Handles COM1's interrupt.
+pub fn on_interrupt(vector: u8) -> bool {
+    if vector != VECTOR.load(Ordering::Acquire) {
+        return false;
+    }
+    gather();
+    true
+}
+
+fn gather() {
+    loop {
+        let (reader, results) = {
+            let mut input = INPUT.lock();
+            let Some(input) = input.as_mut() else { return };
+            while let Some(byte) = serial::take() {
+                if input.bytes.len() < INPUT_BYTES {
+                    input.bytes.push_back(byte);
+                }
+            }
+            while input.readers.front().is_some_and(|r| !r.is_live()) {
+                // Its caller gave up; dropping it completes nothing.
+                input.readers.pop_front();
+            }
+            if input.bytes.is_empty() || input.readers.is_empty() {
+                return;
+            }
+            let Some(reader) = input.readers.pop_front() else { return };
+            (reader, take(&mut input.bytes))
+        };
+        stub::Respond::respond(reader, results);
+    }
+}
+
+fn take(bytes: &mut VecDeque<u8>) -> console::ReadReply {
+    let mut words = [0u64; 3];
+    let mut count = 0u8;
+    while count < 24 {
+        let Some(byte) = bytes.pop_front() else { break };
+        words[usize::from(count / 8)] |= u64::from(byte) << (8 * (count % 8));
+        count += 1;
+    }
+    console::ReadReply { count, a: words[0], b: words[1], c: words[2] }
+}
+
+impl<'a> console::Server<ipc::KernelCall<'a>> for Served<Console> {
+    fn write(&mut self, reply: Owed<'a, console::call::Write>, bytes: &[u8]) -> Answered {
+        let taken = &bytes[..bytes.len().min(4096)];
+        serial::write_bytes(taken);
+        reply.send(console::WriteReply { written: taken.len() as u32 })
+    }
+
+    fn read(&mut self, reply: Owed<'a, console::call::Read>) -> Answered {
+        let results = {
+            let mut input = INPUT.lock();
+            match input.as_mut() {
+                Some(input) if !input.bytes.is_empty() => Some(take(&mut input.bytes)),
+                _ => None,
+            }
+        };
+        if let Some(results) = results {
+            return reply.send(results);
+        }
+        let (answered, later) = reply.defer();
+        if let Some(input) = INPUT.lock().as_mut() {
+            input.readers.push_back(later.into_inner());
+        }
+        answered
+    }
+}

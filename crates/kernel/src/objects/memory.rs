@@ -1,0 +1,161 @@
+//! `VirtualMemory` and `MemoryObject`.
+
+use alloc::sync::{Arc, Weak};
+
+use cap::Epoch;
+use ipc::{KernelCall, Object, Process};
+use ::memory::{MemoryObject, Protection};
+use schema::process::{memory_object, virtual_memory};
+use stub::{Answered, Refusal};
+
+use super::{Owed, Served, kernel_object};
+
+/// A process's own address space.
+pub struct Memory {
+    epoch: Epoch,
+    process: Weak<Process>,
+}
+
+impl Memory {
+    pub fn of(process: &Arc<Process>) -> Arc<Self> {
+        Arc::new(Self { epoch: Epoch::default(), process: Arc::downgrade(process) })
+    }
+
+    /// The space belongs to its process alone: a copy of the handle elsewhere is refused.
+    fn owner(&self, caller: &Arc<Process>) -> Result<Arc<Process>, Refusal> {
+        self.process
+            .upgrade()
+            .filter(|p| Arc::ptr_eq(p, caller))
+            .ok_or(Refusal::WrongOwner)
+    }
+}
+
+kernel_object!(Memory, virtual_memory);
+
+impl<'a> virtual_memory::Server<KernelCall<'a>> for Served<Memory> {
+    fn map(
+        &mut self,
+        reply: Owed<'a, virtual_memory::call::Map>,
+        bytes: u64,
+        protection: u8,
+    ) -> Answered {
+        let result = self.0.owner(reply.call().process()).and_then(|p| {
+            let access = Protection(protection).access()?;
+            p.vm.map_new(bytes, access, None)
+        });
+        reply.answer(result.map(|address| virtual_memory::MapReply { address }))
+    }
+
+    fn unmap(
+        &mut self,
+        reply: Owed<'a, virtual_memory::call::Unmap>,
+        address: u64,
+        bytes: u64,
+    ) -> Answered {
+        let result = self.0.owner(reply.call().process()).and_then(|p| p.vm.unmap(address, bytes));
+        reply.answer(result)
+    }
+
+    fn protect(
+        &mut self,
+        reply: Owed<'a, virtual_memory::call::Protect>,
+        address: u64,
+        bytes: u64,
+        protection: u8,
+    ) -> Answered {
+        let result = self.0.owner(reply.call().process()).and_then(|p| {
+            let access = Protection(protection).access()?;
+            p.vm.protect(address, bytes, access)
+        });
+        reply.answer(result)
+    }
+
+    fn create_memory(
+        &mut self,
+        reply: Owed<'a, virtual_memory::call::CreateMemory>,
+        bytes: u64,
+    ) -> Answered {
+        let result = self.0.owner(reply.call().process()).and_then(|p| {
+            let pages = match bytes {
+                0 => return Err(Refusal::ZeroLength),
+                b => u32::try_from(b.div_ceil(4096)).map_err(|_| Refusal::OverBudget)?,
+            };
+            let charge = p.vm.quota().reserve(pages)?;
+            Ok(Object::kernel(Shared::new(MemoryObject::new(pages, Some(charge))?, true)))
+        });
+        reply.answer(result.map(|memory| virtual_memory::CreateMemoryReply { memory }))
+    }
+}
+
+/// A capability to shared pages.
+pub struct Shared {
+    epoch: Epoch,
+    object: Arc<MemoryObject>,
+    writable: bool,
+}
+
+impl Shared {
+    /// Wraps pages; `writable` narrows what may be mapped through this capability.
+    pub fn new(object: Arc<MemoryObject>, writable: bool) -> Arc<Self> {
+        Arc::new(Self { epoch: Epoch::default(), object, writable })
+    }
+
+    /// The pages.
+    pub const fn object(&self) -> &Arc<MemoryObject> {
+        &self.object
+    }
+}
+
+kernel_object!(Shared, memory_object);
+
+impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
+    fn info(&mut self, reply: Owed<'a, memory_object::call::Info>) -> Answered {
+        reply.send(memory_object::InfoReply {
+            bytes: self.0.object.bytes(),
+            writable: self.0.writable && self.0.object.writable(),
+        })
+    }
+
+    fn map(
+        &mut self,
+        reply: Owed<'a, memory_object::call::Map>,
+        offset: u64,
+        bytes: u64,
+        protection: u8,
+    ) -> Answered {
+        let result = Protection(protection).access().and_then(|access| {
+            if access == paging::Access::ReadWrite && !self.0.writable {
+                return Err(Refusal::ReadOnly);
+            }
+            if access == paging::Access::ReadExecute {
+                // Shared pages may be written by somebody else: never executable.
+                return Err(Refusal::WriteExecute);
+            }
+            let vm = &reply.call().process().vm;
+            vm.map_object(&self.0.object, offset, bytes, access, None)
+        });
+        reply.answer(result.map(|address| memory_object::MapReply { address }))
+    }
+
+    fn unmap(&mut self, reply: Owed<'a, memory_object::call::Unmap>, address: u64) -> Answered {
+        let result = reply.call().process().vm.unmap_region(address);
+        reply.answer(result)
+    }
+
+    fn read_only(&mut self, reply: Owed<'a, memory_object::call::ReadOnly>) -> Answered {
+        let narrower = Self::narrow(&self.0);
+        reply.send(memory_object::ReadOnlyReply { memory: narrower })
+    }
+
+    fn revoke(&mut self, reply: Owed<'a, memory_object::call::Revoke>) -> Answered {
+        self.0.epoch.revoke();
+        self.0.object.revoke();
+        reply.send(())
+    }
+}
+
+impl Served<Shared> {
+    fn narrow(shared: &Arc<Shared>) -> ipc::Slot {
+        Object::kernel(Shared::new(shared.object.clone(), false))
+    }
+}

@@ -1,0 +1,104 @@
+//! The objects that the kernel itself serves.
+
+mod console;
+mod memory;
+mod process;
+mod system;
+mod time;
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+
+use cap::Epoch;
+use ipc::{KernelCall, KernelObject, Object, Process, Slot};
+use stub::{Answered, Received, Reply};
+
+use crate::acpi::Machine;
+use crate::spawn::Grant;
+
+/// A reply owed for method `M`.
+type Owed<'a, M> = Reply<KernelCall<'a>, M>;
+
+/// What the generated dispatch works on: an object shared by all of its handles.
+struct Served<T>(Arc<T>);
+
+/// A kernel object that the generated module `module` serves; `epoch` is a field of it.
+macro_rules! kernel_object {
+    ($type:ty, $module:ident) => {
+        impl ipc::KernelObject for $type {
+            fn interface(&self) -> u64 {
+                $module::INTERFACE_ID
+            }
+            fn epoch(&self) -> &cap::Epoch {
+                &self.epoch
+            }
+            fn call(
+                self: alloc::sync::Arc<Self>,
+                call: ipc::KernelCall<'_>,
+                received: stub::Received<'_>,
+            ) -> stub::Answered {
+                $module::dispatch(&mut super::Served(self), received, call)
+            }
+            fn as_any(
+                self: alloc::sync::Arc<Self>,
+            ) -> alloc::sync::Arc<dyn core::any::Any + Send + Sync> {
+                self
+            }
+        }
+    };
+}
+use kernel_object;
+
+/// Prepares what needs the machine.
+pub fn initialise(machine: &Machine) {
+    console::initialise(machine);
+}
+
+/// Handles a device interrupt. `false`: nobody owns the vector.
+pub fn on_interrupt(vector: u8) -> bool {
+    console::on_interrupt(vector)
+}
+
+/// What every process has of its own.
+pub fn own(process: &Arc<Process>) -> [Slot; 2] {
+    [Object::kernel(memory::Memory::of(process)), Object::kernel(process::Threads::of(process))]
+}
+
+/// The name under which a process finds an own capability.
+pub fn own_name(interface: u64) -> &'static str {
+    if interface == schema::process::virtual_memory::INTERFACE_ID { "vm" } else { "threads" }
+}
+
+/// Everything the kernel has to give, by the names of the manifest's kernel sources.
+pub fn for_init() -> Vec<Grant> {
+    let named = [
+        ("console", Object::kernel(console::Console::new())),
+        ("logSink", Object::kernel(system::LogSink::new())),
+        ("logReader", Object::kernel(system::LogReader::new())),
+        ("timer", Object::kernel(time::Timer::new())),
+        ("entropySource", Object::kernel(time::Entropy::new())),
+        ("endpointFactory", Object::kernel(process::Endpoints::new())),
+        ("processSpawner", Object::kernel(process::Spawner::new())),
+        ("systemInfo", Object::kernel(system::Info::new())),
+        ("processControl", Object::kernel(system::Control::new())),
+        ("systemControl", Object::kernel(system::Power::new())),
+        ("bootPackage", Object::kernel(system::Package::new())),
+    ];
+    named
+        .into_iter()
+        .map(|(name, slot)| Grant { name: String::from(name), interface: slot.interface(), slot })
+        .collect()
+}
+
+/// Stops the machine when the first process ends: nothing could start anything any more.
+pub fn watch_init(process: &Arc<Process>) {
+    process.wait_with(|exit| {
+        let code = if exit.kind == ipc::End::Exited { exit.code as u8 } else { 70 };
+        crate::power::halt(code)
+    });
+}
+
+/// Names what the macro's users import through this module.
+const _: fn(&dyn KernelObject, &dyn Any, &Epoch, Answered, Received<'_>) = |_, _, _, _, _| ();

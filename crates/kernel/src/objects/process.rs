@@ -1,0 +1,244 @@
+//! `ProcessSpawner`, `ProcessHandle`, `ThreadSpawner`, `ThreadHandle`, `EndpointFactory`.
+
+use alloc::string::String;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+
+use cap::Epoch;
+use ipc::{End, Endpoint, KernelCall, Limits, Object, Process, Slot, Thread, ThreadSpec};
+use schema::process::{
+    endpoint_factory, process_handle, process_spawner, thread_handle, thread_spawner,
+};
+use stub::{Answered, Refusal};
+
+use super::memory::Shared;
+use super::{Owed, Served, kernel_object};
+use crate::spawn::Grant;
+
+/// Longest image that comes in a memory object.
+const IMAGE_BYTES: u64 = 32 << 20;
+
+/// The right to start processes.
+pub struct Spawner {
+    epoch: Epoch,
+}
+
+impl Spawner {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { epoch: Epoch::default() })
+    }
+}
+
+kernel_object!(Spawner, process_spawner);
+
+type Grants<'m> = stub::read::List<'m, process_spawner::GrantReader<'m>>;
+
+fn limits(l: process_spawner::LimitsReader<'_>) -> Limits {
+    Limits {
+        memory_pages: l.memory_pages(),
+        handles: l.handles(),
+        threads: u32::from(l.threads()),
+        endpoints: u32::from(l.endpoints()),
+        facets: l.facets(),
+        priority: l.priority().min(sched::PRIORITIES as u8 - 1),
+    }
+}
+
+fn collect<'a, M: stub::Method>(
+    reply: &mut Owed<'a, M>,
+    grants: Grants<'_>,
+) -> Result<Vec<Grant>, Refusal> {
+    let mut out = Vec::new();
+    for grant in grants.iter() {
+        let name = String::from(grant.name()?);
+        let slot: Slot = reply.take_cap(usize::from(grant.transfer()))?;
+        out.push(Grant { name, interface: grant.interface_id(), slot });
+    }
+    Ok(out)
+}
+
+fn start<'a, M: stub::Method>(
+    reply: &mut Owed<'a, M>,
+    name: &str,
+    image: &[u8],
+    arguments: stub::read::TextList<'_>,
+    limit: process_spawner::LimitsReader<'_>,
+    grants: Grants<'_>,
+) -> Result<Slot, Refusal> {
+    if name.is_empty() || name.len() > 32 {
+        return Err(Refusal::BadArgument);
+    }
+    let mut list = Vec::new();
+    for argument in arguments.iter() {
+        list.push(argument?);
+    }
+    let grants = collect(reply, grants)?;
+    let process = crate::spawn::spawn(name, image, &list, limits(limit), grants)?;
+    Ok(Object::kernel(Arc::new(Handle { epoch: Epoch::default(), process })))
+}
+
+impl<'a> process_spawner::Server<KernelCall<'a>> for Served<Spawner> {
+    fn spawn(
+        &mut self,
+        mut reply: Owed<'a, process_spawner::call::Spawn>,
+        name: &str,
+        image: &str,
+        arguments: stub::read::TextList<'_>,
+        limits: process_spawner::LimitsReader<'_>,
+        grants: Grants<'_>,
+    ) -> Answered {
+        let mut path = String::from("/boot/bins/");
+        path.push_str(image);
+        let result = crate::boot::module(&path)
+            .ok_or(Refusal::NotFound)
+            .and_then(|bytes| start(&mut reply, name, bytes, arguments, limits, grants));
+        reply.answer(result.map(|process| process_spawner::SpawnReply { process }))
+    }
+
+    fn spawn_memory(
+        &mut self,
+        mut reply: Owed<'a, process_spawner::call::SpawnMemory>,
+        name: &str,
+        image: Slot,
+        bytes: u64,
+        arguments: stub::read::TextList<'_>,
+        limits: process_spawner::LimitsReader<'_>,
+        grants: Grants<'_>,
+    ) -> Answered {
+        let result = copy_image(&image, bytes)
+            .and_then(|copy| start(&mut reply, name, &copy, arguments, limits, grants));
+        reply.answer(result.map(|process| process_spawner::SpawnMemoryReply { process }))
+    }
+}
+
+/// A private copy: its owner could change the pages while they are being checked.
+fn copy_image(image: &Slot, bytes: u64) -> Result<Vec<u8>, Refusal> {
+    let shared = image.check()?.downcast::<Shared>()?;
+    if bytes > IMAGE_BYTES {
+        return Err(Refusal::OutOfRange);
+    }
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes as usize).map_err(|_| Refusal::NoMemory)?;
+    copy.resize(bytes as usize, 0);
+    shared.object().read(0, &mut copy)?;
+    Ok(copy)
+}
+
+/// A started process, as its starter sees it.
+pub struct Handle {
+    epoch: Epoch,
+    process: Arc<Process>,
+}
+
+kernel_object!(Handle, process_handle);
+
+impl<'a> process_handle::Server<KernelCall<'a>> for Served<Handle> {
+    fn wait(&mut self, reply: Owed<'a, process_handle::call::Wait>) -> Answered {
+        let (answered, later) = reply.defer();
+        self.0.process.wait(later.into_inner());
+        answered
+    }
+
+    fn kill(&mut self, reply: Owed<'a, process_handle::call::Kill>) -> Answered {
+        self.0.process.end(End::Killed, -1, "");
+        reply.send(())
+    }
+
+    fn info(&mut self, reply: Owed<'a, process_handle::call::Info>) -> Answered {
+        let p = &self.0.process;
+        reply.send(process_handle::InfoReply {
+            id: p.id,
+            alive: !p.is_finished(),
+            memory_pages: p.vm.quota().used(),
+            cpu_ns: p.cpu_ns(),
+        })
+    }
+}
+
+/// A process's right to start threads of its own.
+pub struct Threads {
+    epoch: Epoch,
+    process: Weak<Process>,
+}
+
+impl Threads {
+    pub fn of(process: &Arc<Process>) -> Arc<Self> {
+        Arc::new(Self { epoch: Epoch::default(), process: Arc::downgrade(process) })
+    }
+}
+
+kernel_object!(Threads, thread_spawner);
+
+impl<'a> thread_spawner::Server<KernelCall<'a>> for Served<Threads> {
+    fn spawn(
+        &mut self,
+        reply: Owed<'a, thread_spawner::call::Spawn>,
+        entry: u64,
+        stack_top: u64,
+        argument: u64,
+        shape: thread_spawner::ShapeReader<'_>,
+    ) -> Answered {
+        let caller = reply.call().process();
+        let result = self
+            .0
+            .process
+            .upgrade()
+            .filter(|p| Arc::ptr_eq(p, caller))
+            .ok_or(Refusal::WrongOwner)
+            .and_then(|p| {
+                let spec = ThreadSpec {
+                    entry,
+                    stack: stack_top,
+                    argument,
+                    submissions: shape.submissions(),
+                    message_bytes: shape.message_bytes(),
+                    priority: shape.priority(),
+                    cpu: u32::try_from(shape.cpu()).ok(),
+                };
+                let thread = Thread::new(&p, spec)?;
+                thread.start();
+                Ok(Object::kernel(Arc::new(Joinable { epoch: Epoch::default(), thread })))
+            });
+        reply.answer(result.map(|thread| thread_spawner::SpawnReply { thread }))
+    }
+}
+
+/// A started thread.
+pub struct Joinable {
+    epoch: Epoch,
+    thread: Arc<Thread>,
+}
+
+kernel_object!(Joinable, thread_handle);
+
+impl<'a> thread_handle::Server<KernelCall<'a>> for Served<Joinable> {
+    fn join(&mut self, reply: Owed<'a, thread_handle::call::Join>) -> Answered {
+        let (answered, later) = reply.defer();
+        self.0.thread.join(later.into_inner());
+        answered
+    }
+}
+
+/// The right to make endpoints.
+pub struct Endpoints {
+    epoch: Epoch,
+}
+
+impl Endpoints {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { epoch: Epoch::default() })
+    }
+}
+
+kernel_object!(Endpoints, endpoint_factory);
+
+impl<'a> endpoint_factory::Server<KernelCall<'a>> for Served<Endpoints> {
+    fn create(&mut self, reply: Owed<'a, endpoint_factory::call::Create>) -> Answered {
+        let p = reply.call().process();
+        let result = p.endpoint_quota.reserve(1).map(|charge| {
+            let endpoint = Endpoint::new(p.facet_quota.clone(), Some(charge));
+            Slot::new(Object::Endpoint(endpoint), schema::process::endpoint::INTERFACE_ID)
+        });
+        reply.answer(result.map(|endpoint| endpoint_factory::CreateReply { endpoint }))
+    }
+}

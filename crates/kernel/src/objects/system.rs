@@ -1,0 +1,212 @@
+//! `LogSink`, `LogReader`, `SystemInfo`, `ProcessControl`, `SystemControl`, `BootPackage`.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use ::memory::MemoryObject;
+use cap::Epoch;
+use ipc::{End, KernelCall, Object, Process};
+use schema::process::{
+    boot_package, log_reader, log_sink, process_control, system_control, system_info,
+};
+use stub::{Answered, Refusal};
+
+use super::memory::Shared;
+use super::{Owed, Served, kernel_object};
+use crate::log;
+
+macro_rules! plain_object {
+    ($(#[$doc:meta])* $name:ident, $module:ident) => {
+        $(#[$doc])*
+        pub struct $name {
+            epoch: Epoch,
+        }
+        impl $name {
+            pub fn new() -> Arc<Self> {
+                Arc::new(Self { epoch: Epoch::default() })
+            }
+        }
+        kernel_object!($name, $module);
+    };
+}
+
+plain_object!(
+    /// The right to write to the log, under the caller's name.
+    LogSink, log_sink
+);
+plain_object!(
+    /// The right to read the log.
+    LogReader, log_reader
+);
+plain_object!(
+    /// Who runs, and on what.
+    Info, system_info
+);
+plain_object!(
+    /// The right to end any process.
+    Control, process_control
+);
+plain_object!(
+    /// The right to end the machine.
+    Power, system_control
+);
+plain_object!(
+    /// Manifest and images that came with the kernel.
+    Package, boot_package
+);
+
+impl<'a> log_sink::Server<KernelCall<'a>> for Served<LogSink> {
+    fn write(
+        &mut self,
+        reply: Owed<'a, log_sink::call::Write>,
+        level: log_sink::Level,
+        line: &str,
+    ) -> Answered {
+        if line.len() > log::LINE_BYTES {
+            return reply.refuse(Refusal::OutOfRange);
+        }
+        log::append(level as u16, &reply.call().process().name, line);
+        if !log::quiet() && line.starts_with('@') && !line.contains('\n') {
+            crate::serial::write_text(line.as_bytes());
+            crate::serial::write_text(b"\n");
+        }
+        reply.send(())
+    }
+}
+
+/// Records per answer, at most.
+const BATCH: usize = 24;
+
+impl<'a> log_reader::Server<KernelCall<'a>> for Served<LogReader> {
+    fn read(&mut self, reply: Owed<'a, log_reader::call::Read>, from: u64) -> Answered {
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        let (next, dropped) = log::visit(from, |sequence, record| {
+            bytes += record.line.len() + record.source.len() + 64;
+            if records.len() >= BATCH || bytes > 12 * 1024 {
+                return false;
+            }
+            records.push((sequence, record.clone()));
+            true
+        });
+        let list: Vec<_> = records
+            .iter()
+            .map(|(sequence, r)| log_reader::Record {
+                sequence: *sequence,
+                ns: r.ns,
+                level: log_sink::Level::from_u16(r.level).unwrap_or(log_sink::Level::Info),
+                source: &r.source,
+                line: &r.line,
+            })
+            .collect();
+        reply.send(log_reader::ReadReply { next, dropped, records: &list })
+    }
+}
+
+/// Processes per answer, at most.
+const PROCESSES: usize = 32;
+
+fn state(process: &Process) -> system_info::State {
+    use sched::Running;
+    if process.is_dying() {
+        return system_info::State::Dying;
+    }
+    let mut best = system_info::State::Blocked;
+    for thread in process.threads() {
+        match thread.task.running() {
+            Running::Running => return system_info::State::Running,
+            Running::Ready => best = system_info::State::Ready,
+            Running::Blocked => {}
+        }
+    }
+    best
+}
+
+impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
+    fn processes(&mut self, reply: Owed<'a, system_info::call::Processes>, from: u64) -> Answered {
+        let mut found: Vec<Arc<Process>> = Vec::new();
+        let mut more = 0;
+        ipc::for_each_process(|p| {
+            if p.id < from || p.is_finished() {
+                return;
+            }
+            if found.len() < PROCESSES {
+                found.push(p.clone());
+            } else if more == 0 {
+                more = p.id;
+            }
+        });
+        let list: Vec<_> = found
+            .iter()
+            .map(|p| system_info::Process {
+                id: p.id,
+                name: &p.name,
+                threads: p.threads().len() as u16,
+                memory_pages: p.vm.quota().used(),
+                cpu_ns: p.cpu_ns(),
+                handles: p.handle_count(),
+                state: state(p),
+            })
+            .collect();
+        // 0 ends the listing: no process has that number.
+        reply.send(system_info::ProcessesReply { next: more, list: &list })
+    }
+
+    fn machine(&mut self, reply: Owed<'a, system_info::call::Machine>) -> Answered {
+        let s = frames::stats();
+        reply.send(system_info::MachineReply {
+            cpus: sched::cpu_count() as u32,
+            memory_kib: s.total * 4,
+            free_kib: s.free * 4,
+            uptime_ns: sched::now_ns(),
+        })
+    }
+}
+
+impl<'a> process_control::Server<KernelCall<'a>> for Served<Control> {
+    fn kill(&mut self, reply: Owed<'a, process_control::call::Kill>, id: u64) -> Answered {
+        match ipc::process_by_id(id).filter(|p| !p.is_finished()) {
+            Some(process) => {
+                process.end(End::Killed, -1, "");
+                reply.send(())
+            }
+            None => reply.refuse(Refusal::NotFound),
+        }
+    }
+}
+
+impl<'a> system_control::Server<KernelCall<'a>> for Served<Power> {
+    fn halt(&mut self, _reply: Owed<'a, system_control::call::Halt>, code: u8) -> Answered {
+        crate::power::halt(code)
+    }
+
+    fn reboot(&mut self, _reply: Owed<'a, system_control::call::Reboot>) -> Answered {
+        crate::power::reboot()
+    }
+}
+
+impl<'a> boot_package::Server<KernelCall<'a>> for Served<Package> {
+    fn manifest(&mut self, reply: Owed<'a, boot_package::call::Manifest>) -> Answered {
+        let result = crate::boot::module("/boot/manifest.bin").ok_or(Refusal::NotFound).and_then(|bytes| {
+            let pages = bytes.len().div_ceil(4096).max(1) as u32;
+            let charge = reply.call().process().vm.quota().reserve(pages)?;
+            let object = MemoryObject::new(pages, Some(charge))?;
+            object.write(0, bytes)?;
+            Ok((bytes.len() as u64, Object::kernel(Shared::new(object, false))))
+        });
+        reply.answer(result.map(|(bytes, memory)| boot_package::ManifestReply { bytes, memory }))
+    }
+
+    fn images(&mut self, reply: Owed<'a, boot_package::call::Images>) -> Answered {
+        let names: Vec<String> = crate::boot::with_handover(|h| {
+            h.modules
+                .iter()
+                .filter_map(|m| m.path.strip_prefix("/boot/bins/").map(String::from))
+                .collect()
+        })
+        .unwrap_or_default();
+        let list: Vec<&str> = names.iter().map(String::as_str).collect();
+        reply.send(boot_package::ImagesReply { names: &list })
+    }
+}

@@ -1,0 +1,35 @@
+//! The kernel's own end: stop every CPU, say what happened, print the exit line.
+
+use core::fmt::Write;
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::serial::Serial;
+
+static PANICKING: AtomicBool = AtomicBool::new(false);
+
+/// Exit code of a kernel panic.
+const PANIC_CODE: u8 = 101;
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    stop(format_args!("{info}"))
+}
+
+/// Stops the machine with a message.
+pub fn stop(message: core::fmt::Arguments<'_>) -> ! {
+    if PANICKING.swap(true, Ordering::SeqCst) {
+        cpu::halt_forever();
+    }
+    crate::smp::stop_others();
+    // SAFETY: the other CPUs were told to stop; this one ends the machine.
+    unsafe { crate::serial::seize() };
+    let _ = writeln!(Serial, "@kernel.panic cpu~{}\nkernel panic: {message}", cpu::index());
+    crate::power::halt(PANIC_CODE)
+}
+
+/// Stops the boot because of what this machine, its tables or its boot package are: not a bug of the kernel.
+pub fn boot_error(message: core::fmt::Arguments<'_>) -> ! {
+    let _ = writeln!(Serial, "@boot.refused\nkernel: cannot boot: {message}");
+    crate::power::halt(2)
+}

@@ -1,0 +1,100 @@
+//! COM1: output polled, input by interrupt (16550 datasheet).
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use cpu::Lock;
+use cpu::port::{read8, write8};
+
+const BASE: u16 = 0x3f8;
+/// ISA line of COM1.
+pub const LINE: u8 = 4;
+
+static OUTPUT: Lock<()> = Lock::new(());
+static PRESENT: AtomicBool = AtomicBool::new(false);
+
+fn read(register: u16) -> u8 {
+    // SAFETY: the kernel owns COM1.
+    unsafe { read8(BASE + register) }
+}
+
+fn write(register: u16, value: u8) {
+    // SAFETY: the kernel owns COM1.
+    unsafe { write8(BASE + register, value) };
+}
+
+/// Sets up 115200 baud, 8 bits, no parity, FIFOs on, interrupts off. Without a UART, output goes nowhere.
+pub fn initialise() {
+    write(7, 0x5a);
+    if read(7) != 0x5a {
+        return;
+    }
+    write(1, 0);
+    write(3, 0x80);
+    write(0, 1);
+    write(1, 0);
+    write(3, 3);
+    write(2, 0xc7);
+    write(4, 0x0b);
+    PRESENT.store(true, Ordering::Release);
+}
+
+/// Lets received bytes interrupt.
+pub fn enable_input() {
+    write(1, 1);
+}
+
+/// A received byte, if there is one.
+pub fn take() -> Option<u8> {
+    (PRESENT.load(Ordering::Relaxed) && read(5) & 1 != 0).then(|| read(0))
+}
+
+fn put(byte: u8) {
+    for _ in 0..1_000_000 {
+        if read(5) & 0x20 != 0 {
+            break;
+        }
+        core::hint::spin_loop();
+    }
+    write(0, byte);
+}
+
+/// Writes bytes as they are.
+pub fn write_bytes(bytes: &[u8]) {
+    if PRESENT.load(Ordering::Relaxed) {
+        let _guard = OUTPUT.lock();
+        bytes.iter().copied().for_each(put);
+    }
+}
+
+/// Writes bytes, with a carriage return before each line feed.
+pub fn write_text(bytes: &[u8]) {
+    if PRESENT.load(Ordering::Relaxed) {
+        let _guard = OUTPUT.lock();
+        for byte in bytes {
+            if *byte == b'\n' {
+                put(b'\r');
+            }
+            put(*byte);
+        }
+    }
+}
+
+/// Opens the output for the one CPU that panics.
+///
+/// # Safety
+/// Every other CPU has stopped.
+pub unsafe fn seize() {
+    // SAFETY: the caller's promise.
+    unsafe { OUTPUT.force_unlock() };
+}
+
+/// Formats straight to the line.
+pub struct Serial;
+
+impl fmt::Write for Serial {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        write_text(s.as_bytes());
+        Ok(())
+    }
+}

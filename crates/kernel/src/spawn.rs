@@ -1,0 +1,195 @@
+//! Making a process out of an ELF image and a list of capabilities.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use elf_image::Image;
+use ipc::{End, Exit, Limits, Process, Slot, Thread, ThreadSpec};
+use memory::MemoryObject;
+use paging::Access;
+use ring_abi::{Refusal, STARTUP_MAGIC};
+
+use crate::panic::boot_error;
+
+/// Where images may be linked.
+const WINDOW: core::ops::Range<u64> = 0x20_0000..0x1_0000_0000;
+const STACK_BYTES: u64 = 128 * 1024;
+/// With 64 submissions the area is exactly 64 KiB.
+const SUBMISSIONS: u16 = 64;
+const MESSAGE_BYTES: u32 = 64 * 1024 - 128 - 64 * 128;
+/// Startup pages, at most.
+const STARTUP_LIMIT: usize = 16 * 1024;
+
+/// A capability for a new process.
+pub struct Grant {
+    /// The name under which it is found.
+    pub name: String,
+    /// The interface it is announced as.
+    pub interface: u64,
+    /// The capability.
+    pub slot: Slot,
+}
+
+fn access(a: elf_image::Access) -> Access {
+    match a {
+        elf_image::Access::Read => Access::Read,
+        elf_image::Access::ReadWrite => Access::ReadWrite,
+        elf_image::Access::ReadExecute => Access::ReadExecute,
+    }
+}
+
+fn load(process: &Arc<Process>, image: &Image<'_>) -> Result<(), Refusal> {
+    for segment in image.segments() {
+        let span = segment.pages();
+        let bytes = span.end - span.start;
+        let pages = u32::try_from(bytes / 4096).map_err(|_| Refusal::OverBudget)?;
+        let charge = process.vm.quota().reserve(pages)?;
+        let object = MemoryObject::new(pages, Some(charge))?;
+        object.write(segment.vaddr - span.start, image.bytes(segment))?;
+        process.vm.map_object(&object, 0, bytes, access(segment.access), Some(span.start))?;
+    }
+    Ok(())
+}
+
+/// Lays out the startup pages and maps them read-only. Returns their address.
+fn startup(process: &Arc<Process>, entries: &[(String, u64, u64)], arguments: &[&str]) -> Result<u64, Refusal> {
+    let mut out = Vec::new();
+    let strings = 32 + entries.len() * 48;
+    for word in [STARTUP_MAGIC, process.id] {
+        out.extend_from_slice(&word.to_le_bytes());
+    }
+    let total: usize = strings + arguments.iter().map(|a| 4 + a.len()).sum::<usize>();
+    if total > STARTUP_LIMIT {
+        return Err(Refusal::OutOfRange);
+    }
+    for word in [total, entries.len(), strings, arguments.len()] {
+        out.extend_from_slice(&(word as u32).to_le_bytes());
+    }
+    for (name, handle, interface) in entries {
+        if name.len() > 32 || name.is_empty() {
+            return Err(Refusal::BadArgument);
+        }
+        out.extend_from_slice(&handle.to_le_bytes());
+        out.extend_from_slice(&interface.to_le_bytes());
+        let mut padded = [0; 32];
+        padded[..name.len()].copy_from_slice(name.as_bytes());
+        out.extend_from_slice(&padded);
+    }
+    for argument in arguments {
+        out.extend_from_slice(&(argument.len() as u32).to_le_bytes());
+        out.extend_from_slice(argument.as_bytes());
+    }
+    let pages = out.len().div_ceil(4096) as u32;
+    let charge = process.vm.quota().reserve(pages)?;
+    let object = MemoryObject::new(pages, Some(charge))?;
+    object.write(0, &out)?;
+    process.vm.map_object(&object, 0, u64::from(pages) * 4096, Access::Read, None)
+}
+
+/// Makes a process and lets it run.
+///
+/// # Errors
+/// `BadImage`, `OverBudget`, `NoMemory`, `BadArgument` for a name that is empty, too long or doubled. Nothing of the
+/// process is left then.
+pub fn spawn(
+    name: &str,
+    image: &[u8],
+    arguments: &[&str],
+    limits: Limits,
+    grants: Vec<Grant>,
+) -> Result<Arc<Process>, Refusal> {
+    let image = Image::parse(image, WINDOW).map_err(|_| Refusal::BadImage)?;
+    let process = Process::new(name, limits)?;
+    match fill(&process, &image, arguments, grants) {
+        Ok(thread) => {
+            thread.start();
+            Ok(process)
+        }
+        Err(refusal) => {
+            process.abandon();
+            Err(refusal)
+        }
+    }
+}
+
+fn fill(
+    process: &Arc<Process>,
+    image: &Image<'_>,
+    arguments: &[&str],
+    grants: Vec<Grant>,
+) -> Result<Arc<Thread>, Refusal> {
+    load(process, image)?;
+    let mut entries: Vec<(String, u64, u64)> = Vec::new();
+    for own in crate::objects::own(process) {
+        let interface = own.interface();
+        let name = crate::objects::own_name(interface);
+        entries.push((String::from(name), process.grant(own)?, interface));
+    }
+    for grant in grants {
+        if entries.iter().any(|(name, ..)| *name == grant.name) {
+            return Err(Refusal::AlreadyExists);
+        }
+        entries.push((grant.name, process.grant(grant.slot)?, grant.interface));
+    }
+    let startup = startup(process, &entries, arguments)?;
+    let stack = process.vm.map_new(STACK_BYTES, Access::ReadWrite, None)?;
+    Thread::new(
+        process,
+        ThreadSpec {
+            entry: image.entry(),
+            stack: stack + STACK_BYTES,
+            argument: startup,
+            submissions: SUBMISSIONS,
+            message_bytes: MESSAGE_BYTES,
+            priority: process.limits.priority,
+            cpu: None,
+        },
+    )
+}
+
+/// What init gets; everything else gets what init gives it.
+const INIT_LIMITS: Limits = Limits {
+    memory_pages: 16 * 1024,
+    handles: 16 * 1024,
+    threads: 64,
+    endpoints: 1024,
+    facets: 16 * 1024,
+    priority: 31,
+};
+
+/// States the end of every process.
+fn on_exit(process: &Process, exit: &Exit) {
+    let kind = match exit.kind {
+        End::Exited => "exited",
+        End::Panicked => "panicked",
+        End::Faulted => "faulted",
+        End::Killed => "killed",
+    };
+    let (rule, detail) = match exit.kind {
+        End::Faulted => exit.text.split_once(": ").unwrap_or((&exit.text, "")),
+        _ => ("", exit.text.as_str()),
+    };
+    crate::fact!(
+        "process.ended",
+        name = process.name.as_str(),
+        kind = kind,
+        code = exit.code,
+        rule = rule,
+        detail ~ detail,
+        id ~ process.id
+    );
+}
+
+/// Starts the first process with every capability the kernel has to give.
+pub fn start_init() {
+    Process::on_exit(on_exit);
+    let Some(image) = crate::boot::module("/boot/bins/init") else {
+        boot_error(format_args!("the boot package holds no /boot/bins/init"))
+    };
+    let grants = crate::objects::for_init();
+    match spawn("init", image, &[], INIT_LIMITS, grants) {
+        Ok(process) => crate::objects::watch_init(&process),
+        Err(refusal) => boot_error(format_args!("init cannot be started: {refusal}")),
+    }
+}
