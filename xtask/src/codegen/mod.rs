@@ -7,6 +7,7 @@
 mod emit;
 mod method;
 mod model;
+mod payload;
 
 use std::collections::BTreeMap;
 use std::fs;
