@@ -1,0 +1,25 @@
+//! The FAT volume service.
+//!
+//! Owns one block device's volume and serves it as Volume, Directory and File; the logic is in `fat-core`, the format in
+//! `fat-format`. Invariant: it never writes to the device, and never parses memory that a client or the provider can write.
+//!
+//! A volume is mounted when somebody first asks for it, and anew after it could not be: a disk that comes late, or a provider
+//! that was restarted, needs nobody's help. Facts: `fat.mounted`, `fat.problem`.
+#![no_std]
+#![no_main]
+
+mod disk;
+mod server;
+
+use sdk::{Endpoint, Env, Error, Refusal};
+
+use server::Server;
+
+sdk::entry!(main);
+
+fn main(env: &Env) -> Result<(), Error> {
+    let endpoint: Endpoint = env.get("endpoint")?;
+    let mut server = Server::new(env.get("endpoint")?, env.get("block").ok());
+    let over: Refusal = sdk::serve(sdk::Interface::object(&endpoint), &mut server);
+    Err(Error::Refused(over))
+}

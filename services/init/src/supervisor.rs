@@ -1,0 +1,424 @@
+//! Starts services, waits for all of them at once, and acts on each end.
+
+use sdk::{
+    AnyFacet, CapArg, Device, DeviceRegistry, Endpoint, EndpointFactory, Env, Interface as _,
+    NEVER, Object as _, ProcessHandle, ProcessSpawner, Refusal, Ring, SystemControl, Timer,
+    alloc::{
+        format,
+        string::{String, ToString},
+        vec::Vec,
+    },
+    fact,
+    process::{
+        process_handle::{End, call},
+        process_spawner,
+    },
+};
+
+use manifest::{
+    Manifest, Service, Source,
+    restart::{Decision, Ending, Record},
+};
+
+/// Bytes of a ring slot: a wait's request, and a reply with the longest text.
+const SLOT_BYTES: u32 = 512;
+/// How long a claim may wait for the teardown of the last owner, in nanoseconds.
+const CLAIM_NS: u64 = 10_000_000_000;
+/// Exit code of a system whose critical service ended for good, or whose `exitWith` service did so without a code.
+const FAILED: u8 = 1;
+
+/// What init needs to do its work; it passes on what else it holds.
+pub struct Tools {
+    /// Starts processes.
+    pub spawner: ProcessSpawner,
+    /// Makes endpoints.
+    pub endpoints: EndpointFactory,
+    /// Claims devices.
+    pub devices: DeviceRegistry,
+    /// The clock.
+    pub timer: Timer,
+    /// Halts the machine.
+    pub control: SystemControl,
+}
+
+/// The endpoint of one service, and the facet of each export. They outlive every incarnation.
+struct Served {
+    endpoint: Endpoint,
+    facets: Vec<AnyFacet>,
+}
+
+enum State {
+    /// It runs; its end is waited for in the ring.
+    Running(
+        #[expect(dead_code, reason = "held so that the process can be waited for")] ProcessHandle,
+    ),
+    /// It starts again at this time.
+    Due(u64),
+    /// It has ended for good, or was not started yet.
+    Ended,
+}
+
+struct Unit {
+    state: State,
+    record: Record,
+    incarnation: u64,
+    served: Option<Served>,
+}
+
+/// Why a service could not be started.
+enum StartError {
+    /// Init does not hold this itself.
+    NotHeld(&'static str),
+    /// A device that the service cannot do without is not there.
+    NoDevice(String),
+    /// The kernel refused.
+    Refused(&'static str, Refusal),
+}
+
+/// How one process ended.
+struct Ended {
+    idx: usize,
+    kind: End,
+    code: i64,
+    text: String,
+}
+
+/// All services.
+pub struct Supervisor<'a> {
+    env: &'a Env,
+    tools: Tools,
+    manifest: Manifest,
+    units: Vec<Unit>,
+    ring: Ring,
+}
+
+impl<'a> Supervisor<'a> {
+    /// Makes the endpoints and facets of all services.
+    ///
+    /// # Errors
+    /// The kernel's, with what was being done.
+    pub fn new(
+        env: &'a Env,
+        tools: Tools,
+        manifest: Manifest,
+    ) -> Result<Self, (&'static str, Refusal)> {
+        let count = u16::try_from(manifest.services.len()).unwrap_or(u16::MAX);
+        let ring = Ring::new(count, SLOT_BYTES).map_err(|r| ("ring", r))?;
+        let mut units = Vec::new();
+        for service in &manifest.services {
+            let served = if service.exports.is_empty() {
+                None
+            } else {
+                Some(Served::new(&tools.endpoints, service).map_err(|r| ("endpoint", r))?)
+            };
+            units.push(Unit {
+                state: State::Ended,
+                record: Record::default(),
+                incarnation: 0,
+                served,
+            });
+        }
+        Ok(Self {
+            env,
+            tools,
+            manifest,
+            units,
+            ring,
+        })
+    }
+
+    /// Starts everything and supervises it. Returns only if the machine cannot be halted.
+    pub fn run(mut self) -> Refusal {
+        let order = self.manifest.start_order.clone();
+        for idx in &order {
+            self.start(*idx);
+        }
+        let running = self
+            .units
+            .iter()
+            .filter(|u| matches!(u.state, State::Running(_)))
+            .count();
+        fact!("init.started", services = running);
+        loop {
+            let now = self.now();
+            let due = |u: &Unit| match u.state {
+                State::Due(ns) => Some(ns),
+                _ => None,
+            };
+            // Providers first here too, in case several are due.
+            for idx in &order {
+                if self
+                    .units
+                    .get(*idx)
+                    .and_then(due)
+                    .is_some_and(|ns| ns <= now)
+                {
+                    self.start(*idx);
+                }
+            }
+            let next = self.units.iter().filter_map(due).min().unwrap_or(NEVER);
+            self.ring.wait(1, next);
+            for ended in self.completions() {
+                self.ended(ended);
+            }
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.tools.timer.now().map_or(0, |now| now.ns)
+    }
+
+    /// Takes the ends that have come.
+    fn completions(&mut self) -> Vec<Ended> {
+        let mut all = Vec::new();
+        while let Some(completion) = self.ring.completed() {
+            let idx = usize::try_from(completion.user()).unwrap_or(usize::MAX);
+            let ended = completion.read::<call::Wait, _>(|results| {
+                let text = results.text().unwrap_or_default().to_string();
+                (results.kind().unwrap_or(End::Faulted), results.code(), text)
+            });
+            // If the wait itself fails, the process is out of reach and counts as lost.
+            let (kind, code, text) =
+                ended.unwrap_or_else(|refusal| (End::Killed, 0, refusal.to_string()));
+            all.push(Ended {
+                idx,
+                kind,
+                code,
+                text,
+            });
+        }
+        all
+    }
+
+    /// Starts a service, or decides what follows if it cannot be started.
+    fn start(&mut self, idx: usize) {
+        let now = self.now();
+        let Some(unit) = self.units.get_mut(idx) else {
+            return;
+        };
+        unit.incarnation += 1;
+        unit.record.started(now);
+        let again = unit.incarnation > 1;
+        if let (true, Some(served)) = (again, &unit.served)
+            && let Err(refusal) = served.endpoint.renew()
+        {
+            self.failed(idx, &StartError::Refused("renewing its endpoint", refusal));
+            return;
+        }
+        match self.spawn(idx) {
+            Ok(process) => {
+                let waiting = self
+                    .ring
+                    .call::<call::Wait>(process.object(), (), idx as u64, NEVER);
+                self.ring.submit();
+                let Some(unit) = self.units.get_mut(idx) else {
+                    return;
+                };
+                unit.state = State::Running(process);
+                let (name, incarnation) = (
+                    self.manifest.services.get(idx).map_or("", |s| &s.name),
+                    unit.incarnation,
+                );
+                fact!("service.started", name = name, incarnation = incarnation);
+                if let Err(refusal) = waiting {
+                    self.failed(idx, &StartError::Refused("waiting for it", refusal));
+                }
+            }
+            Err(error) => self.failed(idx, &error),
+        }
+    }
+
+    fn spawn(&self, idx: usize) -> Result<ProcessHandle, StartError> {
+        let service = self
+            .manifest
+            .services
+            .get(idx)
+            .ok_or(StartError::NotHeld("service"))?;
+        let mut transfers: Vec<CapArg> = Vec::new();
+        let mut grants: Vec<process_spawner::Grant<'_>> = Vec::new();
+        // Init's own handles on claims go when this returns; the service then holds the only ones.
+        let mut claims: Vec<Device> = Vec::new();
+        for grant in &service.grants {
+            let (handle, interface_id) = match &grant.source {
+                Source::Kernel(source) => self
+                    .env
+                    .entries()
+                    .find(|(name, _, _)| *name == source.name())
+                    .map(|(_, interface, handle)| (handle, interface))
+                    .ok_or(StartError::NotHeld(source.name()))?,
+                Source::Export(reference) => {
+                    let facet = self
+                        .units
+                        .get(reference.service_idx)
+                        .and_then(|u| u.served.as_ref()?.facets.get(reference.export_idx))
+                        .ok_or(StartError::NotHeld("export"))?;
+                    let export = self
+                        .manifest
+                        .export(*reference)
+                        .ok_or(StartError::NotHeld("export"))?;
+                    (facet.object().handle(), export.interface_id)
+                }
+                Source::Device {
+                    driver,
+                    nth,
+                    optional,
+                } => {
+                    let deadline = self.now().saturating_add(CLAIM_NS);
+                    match self
+                        .tools
+                        .devices
+                        .with_deadline(deadline)
+                        .claim(driver, *nth)
+                    {
+                        Ok(claim) => {
+                            let handle = claim.device.object().handle();
+                            claims.push(claim.device);
+                            (handle, sdk::device::device::INTERFACE_ID)
+                        }
+                        Err(Refusal::NoDevice | Refusal::NotFound) if *optional => continue,
+                        Err(Refusal::NoDevice | Refusal::NotFound) => {
+                            return Err(StartError::NoDevice(format!("{driver} {nth}")));
+                        }
+                        Err(refusal) => {
+                            return Err(StartError::Refused("claiming its device", refusal));
+                        }
+                    }
+                }
+                Source::Endpoint => {
+                    let served = self.units.get(idx).and_then(|u| u.served.as_ref());
+                    let served = served.ok_or(StartError::NotHeld("endpoint"))?;
+                    (
+                        served.endpoint.object().handle(),
+                        sdk::process::endpoint::INTERFACE_ID,
+                    )
+                }
+            };
+            grants.push(process_spawner::Grant {
+                name: &grant.name,
+                interface_id,
+                transfer: u16::try_from(transfers.len()).unwrap_or(u16::MAX),
+            });
+            transfers.push(CapArg::copy(handle));
+        }
+        let arguments: Vec<&str> = service.arguments.iter().map(String::as_str).collect();
+        let limits = process_spawner::Limits {
+            memory_pages: service.limits.memory_pages,
+            handles: service.limits.handles,
+            threads: service.limits.threads,
+            endpoints: service.limits.endpoints,
+            facets: service.limits.facets,
+            priority: service.priority,
+        };
+        self.tools
+            .spawner
+            .spawn(
+                &service.name,
+                &service.binary,
+                &arguments,
+                &limits,
+                &grants,
+                &transfers,
+            )
+            .map(|results| results.process)
+            .map_err(|refusal| StartError::Refused("starting its process", refusal))
+    }
+
+    fn failed(&mut self, idx: usize, error: &StartError) {
+        let name = self.manifest.services.get(idx).map_or("", |s| &s.name);
+        let reason = match error {
+            StartError::NotHeld(what) => format!("init holds no {what}"),
+            StartError::NoDevice(device) => format!("there is no device {device}"),
+            StartError::Refused(doing, refusal) => format!("{doing}: {refusal}"),
+        };
+        fact!("service.failed", name = name, reason = reason.as_str());
+        sdk::error!("{name} cannot start: {reason}");
+        match error {
+            // Neither will be there a moment later.
+            StartError::NotHeld(_) | StartError::NoDevice(_) => self.over(idx, FAILED),
+            StartError::Refused(..) => self.decide(idx, Ending::Failure, FAILED),
+        }
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        let Some(service) = self.manifest.services.get(ended.idx) else {
+            return;
+        };
+        let kind = match ended.kind {
+            End::Exited => "exited",
+            End::Panicked => "panicked",
+            End::Faulted => "faulted",
+            End::Killed => "killed",
+        };
+        let (name, code, text) = (service.name.as_str(), ended.code, ended.text.as_str());
+        fact!(
+            "service.ended",
+            name = name,
+            kind = kind,
+            code = code,
+            text = text
+        );
+        sdk::warn!("{name} {kind}, code {code}: {text}");
+        let (ending, code) = match (ended.kind, ended.code) {
+            (End::Exited, 0) => (Ending::Success, 0),
+            (End::Exited, code) => (Ending::Failure, u8::try_from(code).unwrap_or(FAILED)),
+            _ => (Ending::Failure, FAILED),
+        };
+        self.decide(ended.idx, ending, code);
+    }
+
+    /// Restarts a service or lets it rest. `code` is the exit code of the system if it is the one that decides.
+    fn decide(&mut self, idx: usize, ending: Ending, code: u8) {
+        let now = self.now();
+        let (Some(unit), Some(service)) =
+            (self.units.get_mut(idx), self.manifest.services.get(idx))
+        else {
+            return;
+        };
+        match unit.record.ended(service, ending, now) {
+            Decision::RestartAt { ns } => unit.state = State::Due(ns),
+            Decision::Done => self.over(idx, code),
+            Decision::GiveUp => {
+                let restarts = unit.record.restarts();
+                let name = service.name.as_str();
+                fact!("service.given-up", name = name, restarts = restarts);
+                self.over(idx, code);
+            }
+        }
+    }
+
+    /// A service has ended for good: its clients are told, and perhaps the system ends with it.
+    fn over(&mut self, idx: usize, code: u8) {
+        let (Some(unit), Some(service)) =
+            (self.units.get_mut(idx), self.manifest.services.get(idx))
+        else {
+            return;
+        };
+        unit.state = State::Ended;
+        if let Some(served) = &unit.served {
+            for facet in &served.facets {
+                // Otherwise their calls would wait for a successor that never comes.
+                let _ = served.endpoint.revoke_facet(facet.cap());
+            }
+        }
+        let halt = if self.manifest.exit_with == Some(idx) {
+            Some(code)
+        } else {
+            service.critical.then_some(FAILED)
+        };
+        if let Some(code) = halt {
+            fact!("init.halting", because = service.name.as_str(), code = code);
+            let _ = self.tools.control.halt(code);
+        }
+    }
+}
+
+impl Served {
+    fn new(factory: &EndpointFactory, service: &Service) -> Result<Self, Refusal> {
+        let endpoint = factory.create()?.endpoint;
+        let mut facets = Vec::new();
+        for (cookie, export) in (0..).zip(&service.exports) {
+            facets.push(endpoint.mint(cookie, export.interface_id, true)?.facet);
+        }
+        Ok(Self { endpoint, facets })
+    }
+}

@@ -1,0 +1,364 @@
+//! Disks and their volumes: sessions that come back after a service was restarted.
+
+use sdk::{
+    Access, BlockDevice, Cap, Directory, Env, File, Interface as _, NEVER, Refusal, Ring, Timer,
+    VirtualMemory, Volume, Window,
+    alloc::{
+        format,
+        string::{String, ToString},
+        vec::Vec,
+    },
+    block::block_device,
+    storage::{directory, file, volume},
+};
+use shell_lang::{Path, text::Safe};
+
+use crate::failure::Failure;
+
+/// Bytes of a session's window: two halves, one to show while the other is filled.
+pub const WINDOW_BYTES: u32 = 256 * 1024;
+/// Bytes of one read.
+pub const READ_BYTES: u32 = WINDOW_BYTES / 2;
+/// Slots of the ring: one read, and one to spare.
+const RING_SLOTS: u16 = 2;
+/// Bytes of a slot: the parameters of a read, and its result.
+const RING_SLOT_BYTES: u32 = 128;
+/// How often something is tried anew after its service was restarted.
+const TRIES: u32 = 20;
+/// The wait between two tries, in nanoseconds.
+const TRY_WAIT_NS: u64 = 100_000_000;
+
+/// One disk: what was granted under names that belong together (`disk1` and `block1`).
+pub struct Disk {
+    /// Its name, and that of its directory below the root.
+    pub name: String,
+    /// Its volume.
+    pub volume: Option<Volume>,
+    /// The device below.
+    pub device: Option<BlockDevice>,
+    session: Option<Session>,
+}
+
+/// An open volume.
+struct Session {
+    root: Directory,
+    window: Window,
+}
+
+/// All disks.
+pub struct Disks {
+    /// In the order of their names.
+    pub list: Vec<Disk>,
+    memory: Option<VirtualMemory>,
+    /// Reads that go on while what came before is shown.
+    ring: Option<Ring>,
+    timer: Option<Timer>,
+}
+
+/// A file that is read from its beginning to its end.
+pub struct Reader {
+    disk: usize,
+    path: String,
+    offset: u64,
+    file: Option<File>,
+    /// Where in the window the next piece is on its way to.
+    ahead: Option<u32>,
+}
+
+/// What `stat` says.
+pub type Stat = directory::Stat;
+
+/// Whether an error means that the service was restarted and a new session may do better.
+const fn is_restart(refusal: Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Stale
+            | Refusal::Revoked
+            | Refusal::ServerDied
+            | Refusal::NoReply
+            | Refusal::BadHandle
+    )
+}
+
+impl Disks {
+    /// Finds the disks among what was granted: each Volume is one, and each BlockDevice belongs to the Volume whose name
+    /// ends in the same digits.
+    pub fn find(env: &Env) -> Self {
+        let mut list: Vec<Disk> = Vec::new();
+        for (name, interface, handle) in env.entries() {
+            let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
+            let disk_name = match interface {
+                volume::INTERFACE_ID => name.to_string(),
+                block_device::INTERFACE_ID => format!("disk{digits}"),
+                _ => continue,
+            };
+            let idx = match list.iter().position(|d| d.name == disk_name) {
+                Some(idx) => idx,
+                None => {
+                    list.push(Disk {
+                        name: disk_name,
+                        volume: None,
+                        device: None,
+                        session: None,
+                    });
+                    list.len() - 1
+                }
+            };
+            let Some(disk) = list.get_mut(idx) else {
+                continue;
+            };
+            let cap = Cap::borrowed(handle);
+            if interface == volume::INTERFACE_ID {
+                disk.volume = Some(sdk::Interface::from_object(cap));
+            } else {
+                disk.device = Some(sdk::Interface::from_object(cap));
+            }
+        }
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        Self {
+            list,
+            memory: env.get("vm").ok(),
+            ring: Ring::new(RING_SLOTS, RING_SLOT_BYTES).ok(),
+            timer: env.get("timer").ok(),
+        }
+    }
+
+    /// Finds the disk of a path, and the path on it.
+    ///
+    /// # Errors
+    /// When the path is the root or names no disk.
+    pub fn locate(&self, path: &Path) -> Result<(usize, String), Failure> {
+        let Some((name, rest)) = path.split_disk() else {
+            return Err(Failure::about("/")(Refusal::IsDirectory));
+        };
+        match self
+            .list
+            .iter()
+            .position(|d| d.name == name && d.volume.is_some())
+        {
+            Some(idx) => Ok((idx, rest)),
+            None => Err(Failure::Said(format!(
+                "/{}: no disk of that name; ls / shows the disks",
+                Safe(name)
+            ))),
+        }
+    }
+
+    /// Does something in a session of a disk, and once more in a new one when the service was restarted meanwhile.
+    fn in_session<R>(
+        &mut self,
+        disk: usize,
+        mut work: impl FnMut(&Directory, &Window) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        let mut tries = 0;
+        loop {
+            let result = self.session(disk).and_then(|s| work(&s.root, &s.window));
+            tries += 1;
+            match result {
+                Err(refusal) if is_restart(refusal) && tries < TRIES => {
+                    if let Some(disk) = self.list.get_mut(disk) {
+                        disk.session = None;
+                    }
+                    if tries > 1 {
+                        self.wait();
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn session(&mut self, disk: usize) -> Result<&Session, Refusal> {
+        let memory = self.memory.as_ref().ok_or(Refusal::NotSupported)?;
+        let disk = self.list.get_mut(disk).ok_or(Refusal::NoDevice)?;
+        if disk.session.is_none() {
+            let volume = disk.volume.as_ref().ok_or(Refusal::NoDevice)?;
+            let memory = memory.create_memory(u64::from(WINDOW_BYTES))?.memory;
+            let window = Window::map(memory, u64::from(WINDOW_BYTES), Access::Read)?;
+            let root = volume.attach(window.memory().cap())?.root;
+            disk.session = Some(Session { root, window });
+        }
+        disk.session.as_ref().ok_or(Refusal::NoDevice)
+    }
+
+    fn wait(&self) {
+        if let Some(timer) = &self.timer
+            && let Ok(now) = timer.now()
+        {
+            let _ = timer.sleep(now.ns.saturating_add(TRY_WAIT_NS));
+        }
+    }
+
+    /// Turns a refusal into what a person is told: where there is no volume, the volume says why.
+    fn explain(&self, disk: usize, path: &Path, refusal: Refusal) -> Failure {
+        let problem = self.list.get(disk).and_then(|d| {
+            let volume = d.volume.as_ref()?;
+            let text = volume
+                .problem(|r| r.text().map(ToString::to_string))
+                .ok()?
+                .ok()?;
+            (!text.is_empty()).then(|| format!("/{}: {}", d.name, Safe(&text)))
+        });
+        match problem {
+            Some(text) => Failure::Said(text),
+            None => Failure::about(path)(refusal),
+        }
+    }
+
+    /// What a path is.
+    ///
+    /// # Errors
+    /// The volume's.
+    pub fn stat(&mut self, path: &Path) -> Result<Stat, Failure> {
+        if path.is_root() {
+            return Ok(Stat {
+                kind: directory::Kind::Directory,
+                ..Stat::default()
+            });
+        }
+        let (disk, rest) = self.locate(path)?;
+        self.in_session(disk, |root, _| {
+            if rest.is_empty() {
+                return Ok(Stat {
+                    kind: directory::Kind::Directory,
+                    ..Stat::default()
+                });
+            }
+            root.stat(&rest, |results| results.stat().and_then(|s| s.value()))
+                .and_then(|r| r)
+        })
+        .map_err(|refusal| self.explain(disk, path, refusal))
+    }
+
+    /// A piece of a directory from `cursor` on: the entries, and where to go on, `None` at the end.
+    ///
+    /// # Errors
+    /// The volume's.
+    pub fn list(
+        &mut self,
+        path: &Path,
+        cursor: u64,
+    ) -> Result<(Vec<(String, Stat)>, Option<u64>), Failure> {
+        let (disk, rest) = self.locate(path)?;
+        self.in_session(disk, |root, _| {
+            let below;
+            let directory = if rest.is_empty() {
+                root
+            } else {
+                below = root.sub(&rest)?.directory;
+                &below
+            };
+            directory
+                .list(cursor, |results| {
+                    let mut entries = Vec::new();
+                    for entry in results.entries()?.iter() {
+                        entries.push((entry.name()?.to_string(), entry.stat()?.value()?));
+                    }
+                    let more = !results.end() && results.next() > cursor;
+                    Ok((entries, more.then(|| results.next())))
+                })
+                .and_then(|r| r)
+        })
+        .map_err(|refusal| self.explain(disk, path, refusal))
+    }
+
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// The volume's.
+    pub fn open(&mut self, path: &Path) -> Result<Reader, Failure> {
+        let (disk, rest) = self.locate(path)?;
+        if rest.is_empty() {
+            return Err(Failure::about(path)(Refusal::IsDirectory));
+        }
+        // What an earlier file still has on its way must not land in this one's window.
+        if let Some(ring) = &mut self.ring {
+            while ring.free() < usize::from(RING_SLOTS) {
+                ring.wait(1, NEVER);
+                while ring.completed().is_some() {}
+            }
+        }
+        let file = self
+            .in_session(disk, |root, _| Ok(root.open(&rest)?.file))
+            .map_err(|refusal| self.explain(disk, path, refusal))?;
+        Ok(Reader {
+            disk,
+            path: rest,
+            offset: 0,
+            file: Some(file),
+            ahead: None,
+        })
+    }
+
+    /// Copies the next piece of a file into `to`. 0 bytes: the end.
+    ///
+    /// # Errors
+    /// The volume's.
+    pub fn read(
+        &mut self,
+        reader: &mut Reader,
+        path: &Path,
+        to: &mut [u8],
+    ) -> Result<usize, Failure> {
+        let Reader {
+            disk,
+            path: rest,
+            offset,
+            file,
+            ahead,
+        } = reader;
+        let (disk, length) = (
+            *disk,
+            u32::try_from(to.len()).unwrap_or(u32::MAX).min(READ_BYTES),
+        );
+        let mut ring = self.ring.take();
+        let result = self.in_session(disk, |root, window| {
+            // A file belongs to the session it was opened in: after a restart it is opened anew.
+            let opened = match file.take() {
+                Some(file) => file,
+                None => root.open(rest)?.file,
+            };
+            let (bytes, at) = match (ahead.take(), &mut ring) {
+                (Some(at), Some(ring)) => (finish(ring)?, at),
+                _ => (opened.read(*offset, length, 0)?.bytes, 0),
+            };
+            let bytes = bytes.min(length);
+            if bytes == length
+                && let Some(ring) = &mut ring
+            {
+                let other = if at == 0 { READ_BYTES } else { 0 };
+                let params = file::ReadParams {
+                    offset: offset.saturating_add(u64::from(bytes)),
+                    length,
+                    window_offset: other,
+                };
+                // Without a slot the next piece is read when its turn comes.
+                if ring
+                    .call::<file::call::Read>(opened.object(), params, 0, NEVER)
+                    .is_ok()
+                {
+                    ring.submit();
+                    *ahead = Some(other);
+                }
+            }
+            let bytes = bytes as usize;
+            window.read(u64::from(at), to.get_mut(..bytes).unwrap_or_default())?;
+            *file = Some(opened);
+            Ok(bytes)
+        });
+        self.ring = ring;
+        let bytes = result.map_err(|refusal| self.explain(disk, path, refusal))?;
+        *offset = offset.saturating_add(bytes as u64);
+        Ok(bytes)
+    }
+}
+
+/// Waits for the read that is on its way. Returns how many bytes came.
+fn finish(ring: &mut Ring) -> Result<u32, Refusal> {
+    loop {
+        if let Some(completion) = ring.completed() {
+            return completion.read::<file::call::Read, _>(|results| results.bytes);
+        }
+        ring.wait(1, NEVER);
+    }
+}

@@ -1,0 +1,281 @@
+//! Commands about disks, directories and files.
+
+use core::fmt::Write as _;
+
+use crate::{
+    disks::{Disk, Disks, READ_BYTES, Stat},
+    failure::Failure,
+    system::print,
+    terminal::Terminal,
+};
+use sdk::{
+    Refusal,
+    alloc::{
+        format,
+        string::{String, ToString},
+        vec,
+        vec::Vec,
+    },
+    storage::directory::{Kind, TimeSource},
+};
+use sha2::{Digest, Sha256};
+use shell_lang::{
+    Path,
+    show::{self, Align, Hex, Table},
+    text::{FilterMode, Safe, TextFilter},
+};
+
+type Outcome = Result<(), Failure>;
+
+/// Lists a directory, or one file.
+pub fn ls(disks: &mut Disks, path: &Path, to: &mut Terminal) -> Outcome {
+    if path.is_root() {
+        return list_disks(disks, to);
+    }
+    let stat = disks.stat(path)?;
+    if stat.kind == Kind::File {
+        line(to, path.name().unwrap_or_default(), &stat);
+        return Ok(());
+    }
+    let (mut cursor, mut files, mut directories) = (Some(0), 0_u64, 0_u64);
+    while let Some(at) = cursor {
+        let (entries, next) = disks.list(path, at)?;
+        for (name, stat) in entries {
+            match stat.kind {
+                Kind::File => files += 1,
+                Kind::Directory => directories += 1,
+            }
+            line(to, &name, &stat);
+        }
+        cursor = next;
+        if to.interrupted() {
+            return Err(Failure::Interrupted);
+        }
+    }
+    let _ = writeln!(
+        to,
+        "{}, {}",
+        count(files, "file"),
+        count_directories(directories)
+    );
+    Ok(())
+}
+
+fn count(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+fn count_directories(number: u64) -> String {
+    if number == 1 {
+        "1 directory".to_string()
+    } else {
+        format!("{number} directories")
+    }
+}
+
+/// One entry: what it is, its size, when it was written, its name.
+fn line(to: &mut Terminal, name: &str, stat: &Stat) {
+    let mark = |set: bool, mark| if set { mark } else { '-' };
+    let directory = stat.kind == Kind::Directory;
+    let _ = writeln!(
+        to,
+        "{}{}{}{} {:>11} {:>19} {}{}",
+        mark(directory, 'd'),
+        mark(stat.read_only, 'r'),
+        mark(stat.hidden, 'h'),
+        mark(stat.system, 's'),
+        if directory {
+            "-".to_string()
+        } else {
+            stat.bytes.to_string()
+        },
+        show::date(stat.modified_ns),
+        Safe(name),
+        if directory { "/" } else { "" }
+    );
+}
+
+/// What a disk's volume says about itself, or why there is none.
+fn describe(disk: &Disk) -> Option<String> {
+    let volume = disk.volume.as_ref()?;
+    let info = volume.info(|r| {
+        let (format, label) = (r.format()?, r.label()?);
+        let size = show::size(r.total_bytes());
+        Ok(if label.is_empty() {
+            format!("{format}, {size}")
+        } else {
+            format!("{format}, {size}, \"{label}\"")
+        })
+    });
+    Some(match info {
+        Ok(Ok(text)) => text,
+        Ok(Err(refusal)) | Err(refusal) => {
+            let problem = volume.problem(|r| r.text().map(ToString::to_string));
+            match problem {
+                Ok(Ok(text)) if !text.is_empty() => text,
+                _ => refusal.to_string(),
+            }
+        }
+    })
+}
+
+fn list_disks(disks: &Disks, to: &mut Terminal) -> Outcome {
+    let mut table = Table::bare(&[Align::Left, Align::Left]);
+    for disk in &disks.list {
+        if let Some(text) = describe(disk) {
+            table.row([format!("{}/", disk.name), text]);
+        }
+    }
+    print(to, &table);
+    Ok(())
+}
+
+/// Lists disks with what the device below says.
+pub fn lsblk(disks: &Disks, to: &mut Terminal) -> Outcome {
+    let mut table = Table::new(&[
+        ("NAME", Align::Left),
+        ("SIZE", Align::Right),
+        ("BLOCK", Align::Right),
+        ("MODE", Align::Left),
+        ("ADDRESS", Align::Left),
+        ("MODEL", Align::Left),
+        ("SERIAL", Align::Left),
+        ("VOLUME", Align::Left),
+    ]);
+    let mut shown = 0;
+    for disk in &disks.list {
+        let Some(device) = &disk.device else { continue };
+        let info = match device.info() {
+            Ok(info) => info,
+            Err(Refusal::NoDevice) => continue,
+            Err(refusal) => {
+                let _ = writeln!(to, "{}: {refusal}", disk.name);
+                shown += 1;
+                continue;
+            }
+        };
+        let model = device.model(|r| {
+            Ok::<_, Refusal>((
+                r.model()?.to_string(),
+                r.serial()?.to_string(),
+                show::pci_address(r.address()),
+            ))
+        });
+        let (model, serial, address) = match model {
+            Ok(Ok(texts)) => texts,
+            _ => Default::default(),
+        };
+        table.row([
+            disk.name.clone(),
+            show::size(info.blocks.saturating_mul(u64::from(info.block_bytes))),
+            info.block_bytes.to_string(),
+            if info.read_only { "ro" } else { "rw" }.to_string(),
+            address,
+            model,
+            serial,
+            describe(disk).unwrap_or_else(|| "-".to_string()),
+        ]);
+        shown += 1;
+    }
+    if shown == 0 {
+        return Err(Failure::Said(
+            "there is no disk; start with --disk IMG to attach one".to_string(),
+        ));
+    }
+    print(to, &table);
+    Ok(())
+}
+
+/// Reads a file in pieces. Ctrl-C ends it.
+fn stream(
+    disks: &mut Disks,
+    path: &Path,
+    to: &mut Terminal,
+    mut each: impl FnMut(&mut Terminal, &[u8]) -> Result<(), Refusal>,
+) -> Outcome {
+    let mut reader = disks.open(path)?;
+    let mut buffer = vec![0; READ_BYTES as usize];
+    loop {
+        let bytes = disks.read(&mut reader, path, &mut buffer)?;
+        if bytes == 0 {
+            return Ok(());
+        }
+        // In small steps, so that a slow line does not keep Ctrl-C waiting.
+        for piece in buffer.get(..bytes).unwrap_or_default().chunks(8192) {
+            each(to, piece).map_err(Failure::about("console"))?;
+            if to.interrupted() {
+                return Err(Failure::Interrupted);
+            }
+        }
+    }
+}
+
+/// Writes a file out.
+pub fn cat(disks: &mut Disks, path: &Path, mode: FilterMode, to: &mut Terminal) -> Outcome {
+    let mut filter = TextFilter::new(mode);
+    let result = stream(disks, path, to, |to, piece| {
+        filter.write(piece, |shown| to.write(shown))
+    });
+    let _ = filter.finish(|shown| to.write(shown));
+    if mode == FilterMode::Text {
+        if !filter.at_line_start() {
+            let _ = writeln!(to);
+        }
+        if filter.replaced() > 0 {
+            let _ = writeln!(
+                to,
+                "({} not text, shown as '.'; cat -r writes them as they are)",
+                count(filter.replaced(), "byte")
+            );
+        }
+    }
+    result
+}
+
+/// Writes the checksum of a file.
+pub fn sha256(disks: &mut Disks, path: &Path, to: &mut Terminal) -> Outcome {
+    let mut hash = Sha256::new();
+    stream(disks, path, to, |_, piece| {
+        hash.update(piece);
+        Ok(())
+    })?;
+    let _ = writeln!(to, "{}  {path}", Hex(&hash.finalize()));
+    Ok(())
+}
+
+/// Says what is known about a file or directory.
+pub fn stat(disks: &mut Disks, path: &Path, to: &mut Terminal) -> Outcome {
+    let stat = disks.stat(path)?;
+    let mut table = Table::bare(&[Align::Left, Align::Left]);
+    let mut row = |name: &str, value: String| table.row([name.to_string(), value]);
+    row("path", path.to_string());
+    match stat.kind {
+        Kind::Directory => row("kind", "directory".to_string()),
+        Kind::File => {
+            row("kind", "file".to_string());
+            row(
+                "size",
+                format!("{} bytes ({})", stat.bytes, show::size(stat.bytes)),
+            );
+        }
+    }
+    if stat.time_source == TimeSource::FatMetadata {
+        row("modified", show::date(stat.modified_ns));
+        row("created", show::date(stat.created_ns));
+        row("times are", "local time, as FAT records them".to_string());
+    }
+    let set: Vec<&str> = [
+        (stat.read_only, "read-only"),
+        (stat.hidden, "hidden"),
+        (stat.system, "system"),
+    ]
+    .into_iter()
+    .filter_map(|(set, name)| set.then_some(name))
+    .collect();
+    if !set.is_empty() {
+        row("attributes", set.join(", "));
+    }
+    print(to, &table);
+    Ok(())
+}

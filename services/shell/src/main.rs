@@ -1,0 +1,216 @@
+//! The serial shell.
+//!
+//! Owns the serial line's input and the commands of `shell-lang`. Invariant: it can do only what its grants say, each command
+//! names the grant it lacks, and nothing that a file, a file name or a service says reaches the terminal unfiltered, unless
+//! `cat -r` asks for it.
+#![no_std]
+#![no_main]
+
+mod disks;
+mod failure;
+mod files;
+mod system;
+mod terminal;
+
+use core::fmt::Write as _;
+
+use line_editor::{Event, LineEditor};
+use sdk::{
+    Env, Error,
+    alloc::{
+        boxed::Box,
+        format,
+        string::{String, ToString},
+        vec::Vec,
+    },
+    storage::directory::Kind,
+};
+use shell_lang::{
+    COMMANDS, Command, CommandHelp, Path,
+    show::{Align, Table},
+    text::{FilterMode, Safe},
+};
+
+use disks::Disks;
+use failure::Failure;
+use system::System;
+use terminal::Terminal;
+
+sdk::entry!(main);
+
+const PROMPT: &str = "capos> ";
+
+struct Shell<'a> {
+    env: &'a Env,
+    terminal: Terminal,
+    disks: Disks,
+    system: System,
+    here: Path,
+}
+
+fn main(env: &Env) -> Result<(), Error> {
+    let mut shell = Shell {
+        env,
+        terminal: Terminal::new(env.get("console")?, env.get("timer").ok()),
+        disks: Disks::find(env),
+        system: System {
+            info: env.get("systemInfo").ok(),
+            processes: env.get("processControl").ok(),
+            control: env.get("systemControl").ok(),
+            devices: env.get("deviceRegistry").ok(),
+            log: env.get("logReader").ok(),
+        },
+        here: Path::root(),
+    };
+    // On the heap: with its history it is larger than a stack frame should be.
+    let mut editor: Box<LineEditor> = Box::new(LineEditor::new());
+    let _ = shell.terminal.write(b"\r\n");
+    while let Some(line) = shell.read_line(&mut editor) {
+        shell.run(&line);
+    }
+    Ok(())
+}
+
+impl Shell<'_> {
+    /// Reads a line. `None` at the end of input: Ctrl-D on an empty line, or a console that is gone.
+    fn read_line(&mut self, editor: &mut LineEditor) -> Option<String> {
+        let terminal = &mut self.terminal;
+        let mut echo: Vec<u8> = Vec::new();
+        editor.begin(PROMPT, &mut |bytes: &[u8]| echo.extend_from_slice(bytes));
+        loop {
+            terminal.write(&echo).ok()?;
+            echo.clear();
+            let byte = terminal.read().ok()?;
+            let event = editor.feed(byte, &mut |bytes: &[u8]| echo.extend_from_slice(bytes));
+            match event {
+                Event::Pending => {}
+                Event::Complete => editor.beep(&mut |bytes: &[u8]| echo.extend_from_slice(bytes)),
+                Event::Interrupted => {
+                    editor.begin(PROMPT, &mut |bytes: &[u8]| echo.extend_from_slice(bytes));
+                }
+                Event::Line => {
+                    terminal.write(&echo).ok()?;
+                    return Some(editor.line().to_string());
+                }
+                Event::EndOfInput => {
+                    let _ = terminal.write(b"\r\n").and_then(|()| terminal.flush());
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, line: &str) {
+        let result = match shell_lang::parse(line) {
+            Ok(command) => {
+                let name = line.split_whitespace().next().unwrap_or_default();
+                self.command(command).map_err(|failure| match failure {
+                    Failure::Interrupted => String::from("^C"),
+                    failure => format!("{name}: {failure}"),
+                })
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(text) = result {
+            let _ = writeln!(self.terminal, "{text}");
+        }
+        let _ = self.terminal.flush();
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), Failure> {
+        let Self {
+            env,
+            terminal,
+            disks,
+            system,
+            here,
+        } = self;
+        match command {
+            Command::Nothing => Ok(()),
+            Command::Help(which) => {
+                help(which, terminal);
+                Ok(())
+            }
+            Command::Ps => system.ps(terminal),
+            Command::Caps => {
+                system::caps(env, terminal);
+                Ok(())
+            }
+            Command::Lspci => system.lspci(terminal),
+            Command::Lsblk => files::lsblk(disks, terminal),
+            Command::Ls(path) => files::ls(
+                disks,
+                &here.resolve(path.as_deref().unwrap_or_default()),
+                terminal,
+            ),
+            Command::Cd(path) => {
+                let there = here.resolve(path.as_deref().unwrap_or("/"));
+                if disks.stat(&there)?.kind != Kind::Directory {
+                    return Err(Failure::Said(format!(
+                        "{there} is a file; cd takes a directory"
+                    )));
+                }
+                *here = there;
+                Ok(())
+            }
+            Command::Pwd => {
+                let _ = writeln!(terminal, "{here}");
+                Ok(())
+            }
+            Command::Cat { paths, raw } => {
+                let mode = if raw {
+                    FilterMode::Raw
+                } else {
+                    FilterMode::Text
+                };
+                each(&paths, here, |path| files::cat(disks, path, mode, terminal))
+            }
+            Command::Stat(paths) => each(&paths, here, |path| files::stat(disks, path, terminal)),
+            Command::Sha256(paths) => {
+                each(&paths, here, |path| files::sha256(disks, path, terminal))
+            }
+            Command::Log(lines) => system.log(lines, terminal),
+            Command::Kill(target) => system.kill(&target, terminal),
+            Command::Reboot => {
+                let _ = terminal.flush();
+                system.reboot()
+            }
+            Command::Halt(code) => {
+                let _ = terminal.flush();
+                system.halt(code)
+            }
+            Command::Echo(words) => {
+                let _ = writeln!(terminal, "{}", Safe(&words.join(" ")));
+                Ok(())
+            }
+            Command::Mem => system.mem(terminal),
+            Command::Uptime => system.uptime(terminal),
+        }
+    }
+}
+
+/// Does something with each path, up to the first that fails.
+fn each(
+    paths: &[String],
+    here: &Path,
+    mut work: impl FnMut(&Path) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    paths.iter().try_for_each(|path| work(&here.resolve(path)))
+}
+
+fn help(which: Option<&CommandHelp>, to: &mut Terminal) {
+    let mut table = Table::bare(&[Align::Left, Align::Left]);
+    for command in COMMANDS
+        .iter()
+        .filter(|c| which.is_none_or(|w| w.name == c.name))
+    {
+        table.row([command.to_string(), command.does.to_string()]);
+    }
+    system::print(to, &table);
+    if which.is_none() {
+        let _ = writeln!(
+            to,
+            "Names with blanks go in quotes. Disks are directories of /. Ctrl-C ends a command, arrow keys edit the line."
+        );
+    }
+}

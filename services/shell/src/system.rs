@@ -1,0 +1,364 @@
+//! Commands about the machine, its processes and its devices.
+
+use core::fmt::Write as _;
+
+use sdk::{
+    DeviceRegistry, Env, LogReader, ProcessControl, Refusal, SystemControl, SystemInfo,
+    alloc::{
+        collections::VecDeque,
+        format,
+        string::{String, ToString},
+        vec::Vec,
+    },
+    device::device_registry,
+    output::Level,
+    process::system_info::{self, State},
+    schema,
+};
+use shell_lang::{
+    KillTarget,
+    show::{self, Align, Table},
+    text::Safe,
+};
+
+use crate::{failure::Failure, terminal::Terminal};
+
+type Outcome = Result<(), Failure>;
+
+/// What the shell holds about the system; whatever was not granted is `None`.
+pub struct System {
+    /// Lists processes and memory.
+    pub info: Option<SystemInfo>,
+    /// Ends processes.
+    pub processes: Option<ProcessControl>,
+    /// Halts and resets.
+    pub control: Option<SystemControl>,
+    /// Lists devices.
+    pub devices: Option<DeviceRegistry>,
+    /// Reads the log.
+    pub log: Option<LogReader>,
+}
+
+/// One line of `ps`, copied out of a message.
+struct Row {
+    id: u64,
+    name: String,
+    threads: u16,
+    pages: u32,
+    cpu_ns: u64,
+    handles: u32,
+    state: State,
+}
+
+impl System {
+    fn rows(&self) -> Result<Vec<Row>, Failure> {
+        let info = self
+            .info
+            .as_ref()
+            .ok_or_else(|| Failure::not_held("SystemInfo"))?;
+        let mut rows = Vec::new();
+        let mut from = 0;
+        loop {
+            let (next, count) = info
+                .processes(from, |results| {
+                    let list = results.list()?;
+                    for process in list.iter() {
+                        rows.push(Row {
+                            id: process.id(),
+                            name: process.name()?.to_string(),
+                            threads: process.threads(),
+                            pages: process.memory_pages(),
+                            cpu_ns: process.cpu_ns(),
+                            handles: process.handles(),
+                            state: process.state()?,
+                        });
+                    }
+                    Ok((results.next(), list.len()))
+                })
+                .and_then(|r| r)
+                .map_err(Failure::about("processes"))?;
+            if count == 0 || next <= from {
+                return Ok(rows);
+            }
+            from = next;
+        }
+    }
+
+    /// Lists processes.
+    pub fn ps(&self, to: &mut Terminal) -> Outcome {
+        let mut table = Table::new(&[
+            ("ID", Align::Right),
+            ("NAME", Align::Left),
+            ("THREADS", Align::Right),
+            ("MEMORY", Align::Right),
+            ("CPU s", Align::Right),
+            ("HANDLES", Align::Right),
+            ("STATE", Align::Left),
+        ]);
+        for row in self.rows()? {
+            let state = match row.state {
+                State::Running => "running",
+                State::Ready => "ready",
+                State::Blocked => "blocked",
+                State::Dying => "dying",
+            };
+            table.row([
+                row.id.to_string(),
+                row.name,
+                row.threads.to_string(),
+                show::size(u64::from(row.pages) * 4096),
+                show::seconds(row.cpu_ns),
+                row.handles.to_string(),
+                state.to_string(),
+            ]);
+        }
+        print(to, &table);
+        Ok(())
+    }
+
+    /// Ends a process.
+    pub fn kill(&self, target: &KillTarget, to: &mut Terminal) -> Outcome {
+        let control = self
+            .processes
+            .as_ref()
+            .ok_or_else(|| Failure::not_held("ProcessControl"))?;
+        let id = match target {
+            KillTarget::Id(id) => *id,
+            KillTarget::Name(name) => {
+                let found: Vec<u64> = self
+                    .rows()?
+                    .into_iter()
+                    .filter(|r| r.name == *name)
+                    .map(|r| r.id)
+                    .collect();
+                match found.as_slice() {
+                    [id] => *id,
+                    [] => {
+                        return Err(Failure::Said(format!(
+                            "no process is named \"{}\"; ps lists them",
+                            Safe(name)
+                        )));
+                    }
+                    several => {
+                        let ids: Vec<String> = several.iter().map(u64::to_string).collect();
+                        return Err(Failure::Said(format!(
+                            "{} processes are named \"{}\": say which by its number: {}",
+                            several.len(),
+                            Safe(name),
+                            ids.join(", ")
+                        )));
+                    }
+                }
+            }
+        };
+        control.kill(id).map_err(|refusal| match refusal {
+            Refusal::NotFound | Refusal::Stale => {
+                Failure::Said(format!("no process has the number {id}; ps lists them"))
+            }
+            _ => Failure::about(&format_args!("process {id}"))(refusal),
+        })?;
+        let _ = writeln!(to, "process {id} is ended");
+        Ok(())
+    }
+
+    /// Lists PCI functions.
+    pub fn lspci(&self, to: &mut Terminal) -> Outcome {
+        let registry = self
+            .devices
+            .as_ref()
+            .ok_or_else(|| Failure::not_held("DeviceRegistry"))?;
+        let mut table = Table::new(&[
+            ("ADDRESS", Align::Left),
+            ("ID", Align::Left),
+            ("CLASS", Align::Left),
+            ("DRIVER", Align::Left),
+            ("STATE", Align::Left),
+            ("INTERRUPTS", Align::Left),
+            ("MEMORY", Align::Left),
+        ]);
+        let mut from = 0;
+        loop {
+            let (next, count) = registry
+                .list(from, |results| {
+                    let functions = results.functions()?;
+                    for function in functions.iter() {
+                        let state = match (function.quarantined(), function.claimed()) {
+                            (true, _) => "quarantined",
+                            (false, true) => "claimed",
+                            (false, false) => "free",
+                        };
+                        let interrupts = match (function.msix_vectors(), function.msi()) {
+                            (0, false) => "INTx".to_string(),
+                            (0, true) => "MSI".to_string(),
+                            (count, _) => format!("MSI-X {count}"),
+                        };
+                        let mut memory = String::new();
+                        for bar in function.bars()?.iter() {
+                            let unit = match bar.kind()? {
+                                device_registry::Kind::Io => " ports",
+                                _ => "",
+                            };
+                            let gap = if memory.is_empty() { "" } else { ", " };
+                            let _ = write!(
+                                memory,
+                                "{gap}{}: {}{unit}",
+                                bar.index(),
+                                show::size(bar.bytes())
+                            );
+                        }
+                        let driver = function.driver()?;
+                        table.row([
+                            show::pci_address(function.address()),
+                            format!("{:04x}:{:04x}", function.vendor(), function.device()),
+                            show::pci_class(function.class()).to_string(),
+                            if driver.is_empty() { "-" } else { driver }.to_string(),
+                            state.to_string(),
+                            interrupts,
+                            memory,
+                        ]);
+                    }
+                    Ok((results.next(), functions.len()))
+                })
+                .and_then(|r| r)
+                .map_err(Failure::about("PCI functions"))?;
+            if count == 0 || next <= from {
+                print(to, &table);
+                return Ok(());
+            }
+            from = next;
+        }
+    }
+
+    /// Shows the log, or its last lines.
+    pub fn log(&self, lines: Option<u32>, to: &mut Terminal) -> Outcome {
+        let reader = self
+            .log
+            .as_ref()
+            .ok_or_else(|| Failure::not_held("LogReader"))?;
+        let most = lines.map_or(usize::MAX, |n| n as usize);
+        let mut kept: VecDeque<String> = VecDeque::new();
+        let (mut from, mut lost) = (0, 0);
+        loop {
+            let (next, count) = reader
+                .read(from, |results| {
+                    lost += results.dropped();
+                    let records = results.records()?;
+                    for record in records.iter() {
+                        let level = match record.level()? {
+                            Level::Error => "error ",
+                            Level::Warn => "warn ",
+                            Level::Info => "",
+                            Level::Debug => "debug ",
+                        };
+                        let ns = record.ns();
+                        let (source, text) = (Safe(record.source()?), Safe(record.line()?));
+                        kept.push_back(format!(
+                            "[{:5}.{:06}] {level}{source}: {text}",
+                            ns / 1_000_000_000,
+                            ns / 1000 % 1_000_000
+                        ));
+                        if kept.len() > most {
+                            kept.pop_front();
+                        }
+                    }
+                    Ok((results.next(), records.len()))
+                })
+                .and_then(|r| r)
+                .map_err(Failure::about("log"))?;
+            if count == 0 || next <= from {
+                break;
+            }
+            from = next;
+        }
+        if lost > 0 && lines.is_none() {
+            let _ = writeln!(to, "({lost} older lines are gone)");
+        }
+        for line in kept {
+            let _ = writeln!(to, "{line}");
+            if to.interrupted() {
+                return Err(Failure::Interrupted);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says how much memory there is.
+    pub fn mem(&self, to: &mut Terminal) -> Outcome {
+        let machine = self.machine()?;
+        let (all, free) = (
+            machine.memory_kib.saturating_mul(1024),
+            machine.free_kib.saturating_mul(1024),
+        );
+        let _ = writeln!(
+            to,
+            "{} of memory, {} free, {} in use",
+            show::size(all),
+            show::size(free),
+            show::size(all.saturating_sub(free))
+        );
+        Ok(())
+    }
+
+    /// Says how long the system has been up.
+    pub fn uptime(&self, to: &mut Terminal) -> Outcome {
+        let machine = self.machine()?;
+        let plural = if machine.cpus == 1 { "" } else { "s" };
+        let _ = writeln!(
+            to,
+            "up {}, {} processor{plural}",
+            show::span(machine.uptime_ns),
+            machine.cpus
+        );
+        Ok(())
+    }
+
+    fn machine(&self) -> Result<system_info::MachineResults, Failure> {
+        let info = self
+            .info
+            .as_ref()
+            .ok_or_else(|| Failure::not_held("SystemInfo"))?;
+        info.machine().map_err(Failure::about("machine"))
+    }
+
+    /// Powers the machine off. Returns only if that was refused.
+    pub fn halt(&self, code: u8) -> Outcome {
+        let control = self
+            .control
+            .as_ref()
+            .ok_or_else(|| Failure::not_held("SystemControl"))?;
+        control.halt(code).map_err(Failure::about("the machine"))
+    }
+
+    /// Resets the machine. Returns only if that was refused.
+    pub fn reboot(&self) -> Outcome {
+        let control = self
+            .control
+            .as_ref()
+            .ok_or_else(|| Failure::not_held("SystemControl"))?;
+        control.reboot().map_err(Failure::about("the machine"))
+    }
+}
+
+/// Lists what the shell was given.
+pub fn caps(env: &Env, to: &mut Terminal) {
+    let mut table = Table::new(&[
+        ("NAME", Align::Left),
+        ("INTERFACE", Align::Left),
+        ("HANDLE", Align::Right),
+    ]);
+    for (name, interface, handle) in env.entries() {
+        let interface = match schema::interface_name(interface) {
+            Some(known) => known.to_string(),
+            None => format!("{interface:#018x}"),
+        };
+        table.row([name.to_string(), interface, format!("{handle:#x}")]);
+    }
+    print(to, &table);
+}
+
+/// Writes a table.
+pub fn print(to: &mut Terminal, table: &Table) {
+    for line in table.lines() {
+        let _ = writeln!(to, "{}", line.trim_end());
+    }
+}
