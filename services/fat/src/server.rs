@@ -23,6 +23,9 @@ const ENTRY_BYTES: usize = 56;
 /// The largest window of a client.
 const MAX_WINDOW_BYTES: u64 = 16 << 20;
 
+/// A piece of a directory, and where to go on, `None` at the end.
+type Listing = (Vec<(String, directory::Stat)>, Option<u64>);
+
 /// A mounted volume and its cache.
 struct Live {
     cache: Cache<BlockDisk>,
@@ -190,11 +193,7 @@ impl Server {
     }
 
     /// Some entries of a directory from `cursor` on, and where to go on, `None` at the end.
-    fn entries(
-        &mut self,
-        cookie: u64,
-        cursor: u64,
-    ) -> Result<(Vec<(String, directory::Stat)>, Option<u64>), Refusal> {
+    fn entries(&mut self, cookie: u64, cursor: u64) -> Result<Listing, Refusal> {
         // The borrow of the volume ends before the session's begins: mounting first.
         self.live().map_err(|problem| problem.refusal)?;
         let (Some(Live { cache, mounted }), Ok(open)) = (&mut self.live, self.sessions.get(cookie))

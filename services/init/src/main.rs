@@ -42,7 +42,7 @@ fn main(env: &Env) -> Result<(), Error> {
     let tools = Tools {
         spawner: env.get("processSpawner")?,
         endpoints: env.get("endpointFactory")?,
-        devices: env.get("deviceRegistry")?,
+        devices: env.get("deviceRegistry").ok(),
         timer: env.get("timer")?,
         control,
     };

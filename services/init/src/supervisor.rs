@@ -33,8 +33,8 @@ pub struct Tools {
     pub spawner: ProcessSpawner,
     /// Makes endpoints.
     pub endpoints: EndpointFactory,
-    /// Claims devices.
-    pub devices: DeviceRegistry,
+    /// Claims devices; a kernel without drivers gives none.
+    pub devices: Option<DeviceRegistry>,
     /// The clock.
     pub timer: Timer,
     /// Halts the machine.
@@ -264,12 +264,11 @@ impl<'a> Supervisor<'a> {
                     optional,
                 } => {
                     let deadline = self.now().saturating_add(CLAIM_NS);
-                    match self
-                        .tools
-                        .devices
-                        .with_deadline(deadline)
-                        .claim(driver, *nth)
-                    {
+                    let claimed = match &self.tools.devices {
+                        Some(devices) => devices.with_deadline(deadline).claim(driver, *nth),
+                        None => Err(Refusal::NoDevice),
+                    };
+                    match claimed {
                         Ok(claim) => {
                             let handle = claim.device.object().handle();
                             claims.push(claim.device);

@@ -67,6 +67,8 @@ pub struct Reader {
 
 /// What `stat` says.
 pub type Stat = directory::Stat;
+/// A piece of a directory, and where to go on, `None` at the end.
+pub type Listing = (Vec<(String, Stat)>, Option<u64>);
 
 /// Whether an error means that the service was restarted and a new session may do better.
 const fn is_restart(refusal: Refusal) -> bool {
@@ -234,11 +236,7 @@ impl Disks {
     ///
     /// # Errors
     /// The volume's.
-    pub fn list(
-        &mut self,
-        path: &Path,
-        cursor: u64,
-    ) -> Result<(Vec<(String, Stat)>, Option<u64>), Failure> {
+    pub fn list(&mut self, path: &Path, cursor: u64) -> Result<Listing, Failure> {
         let (disk, rest) = self.locate(path)?;
         self.in_session(disk, |root, _| {
             let below;
