@@ -184,7 +184,8 @@ impl Ring {
         sys::enter_ring(0, NEVER);
     }
 
-    /// Hands over what was submitted and waits for `completions` completions or the deadline.
+    /// Hands over what was submitted and waits for `completions` completions or the deadline. Those of replies and
+    /// cancellations count, so [`Ring::completed`] may find fewer.
     pub fn wait(&mut self, completions: u16, deadline_ns: u64) {
         let here = self.completion_tail().load(Ordering::Acquire);
         let ready = here.wrapping_sub(self.completion_head().load(Ordering::Relaxed));

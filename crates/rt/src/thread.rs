@@ -78,12 +78,6 @@ pub struct JoinHandle<T> {
     stack: (u64, u64),
 }
 
-impl<T> core::fmt::Debug for Mutex<T> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Mutex")
-    }
-}
-
 impl<T> JoinHandle<T> {
     /// Waits for the end of the thread, frees its stack, and gives what it returned.
     ///
