@@ -38,4 +38,6 @@ pub const PAGE_SHIFT: u32 = 12;
 
 /// The longest transfer, in bytes, that this system's broker builds lists for, whatever the controller takes. Part of
 /// what broker and provider agree on, so that a provider cuts its requests where the broker would refuse them.
-pub const MAX_TRANSFER_BYTES: u32 = 4 << 20;
+///
+/// 1023 pages, so that a transfer begun inside a page has 1024 pieces: what QEMU's controller maps for one command.
+pub const MAX_TRANSFER_BYTES: u32 = 1023 * PAGE_BYTES;

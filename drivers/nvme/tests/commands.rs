@@ -66,31 +66,27 @@ fn long_transfers_chain_their_lists() {
     it.device.mdts = 0;
     it.device.block_shift = 12;
     it.bring_up(4);
+    let bytes = 1023 << 12;
     for offset in [0, 4092] {
-        let buffer = it.buffer(1025);
-        it.submit(
-            1,
-            3,
-            &read(64, 1024),
-            &[from_device(&buffer, offset, 4 << 20)],
-        )
-        .unwrap();
+        let buffer = it.buffer(1024);
+        let command = read(64, 1023);
+        it.submit(1, 3, &command, &[from_device(&buffer, offset, bytes)])
+            .unwrap();
         let neighbour = it.buffer(1024);
-        it.submit(1, 2, &read(8, 1024), &[from_device(&neighbour, 0, 4 << 20)])
+        it.submit(1, 2, &read(8, 1023), &[from_device(&neighbour, 0, bytes)])
             .unwrap();
         assert_eq!(it.finish(1).unwrap().len(), 2);
-        assert!(
-            it.read_buffer(&buffer, offset as usize, 4 << 20)
-                == it.device.disk[64 << 12..1088 << 12]
-        );
-        assert!(it.read_buffer(&neighbour, 0, 4 << 20) == it.device.disk[8 << 12..1032 << 12]);
+        let read_back = it.read_buffer(&buffer, offset as usize, bytes as usize);
+        assert!(read_back == it.device.disk[64 << 12..1087 << 12]);
+        let read_back = it.read_buffer(&neighbour, 0, bytes as usize);
+        assert!(read_back == it.device.disk[8 << 12..1031 << 12]);
         it.io_rewind();
     }
     assert!(it.device.chains.get() >= 4);
-    let buffer = it.buffer(1025);
-    let longer = [from_device(&buffer, 0, 1025 * 4096)];
+    let buffer = it.buffer(1024);
+    let longer = [from_device(&buffer, 0, 1024 << 12)];
     assert_eq!(
-        it.submit(1, 0, &read(0, 1025), &longer),
+        it.submit(1, 0, &read(0, 1024), &longer),
         Err(Refusal::OutOfRange)
     );
 }

@@ -155,7 +155,7 @@ mod tests {
         let disk = Geometry::new(&controller, &namespace, false);
         assert_eq!(
             (disk.command_blocks, disk.read_only, disk.write_cache),
-            (8192, false, true)
+            (8184, false, true)
         );
     }
 }

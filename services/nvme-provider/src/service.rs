@@ -1,7 +1,6 @@
 //! Serving `BlockDevice` and `BlockSession` over one disk.
 
-use alloc::vec::Vec;
-
+use arrayvec::ArrayVec;
 use nvme_format::Status;
 use nvme_provider::{Engine, Finished, Operation, Planned, Request, Sessions};
 use sdk::block::{block_device, block_session};
@@ -17,7 +16,7 @@ use crate::disk::Disk;
 const BATCH: usize = 16;
 
 /// The most completions of one `DeviceQueue.complete`.
-const COMPLETIONS: u16 = 64;
+const COMPLETIONS: usize = 64;
 
 /// The longest window of a session.
 const MAX_WINDOW_BYTES: u32 = 8 << 20;
@@ -38,7 +37,7 @@ pub struct Provider<'e> {
     engine: Engine<Token>,
     sessions: Sessions<dma_buffer::Client<Cap>>,
     /// Planned commands that the device's queue had no place for yet.
-    batch: Vec<Planned>,
+    batch: ArrayVec<Planned, BATCH>,
     /// Commands completed since the start.
     completed: u64,
     /// The first status the device refused a command with, not yet reported.
@@ -54,7 +53,7 @@ impl<'e> Provider<'e> {
             engine,
             disk,
             sessions: Sessions::default(),
-            batch: Vec::with_capacity(BATCH),
+            batch: ArrayVec::new(),
             completed: 0,
             complaint: None,
         }
@@ -81,7 +80,7 @@ impl<'e> Provider<'e> {
     /// `Revoked` and the like: the device is no longer this process's.
     pub fn submit(&mut self) -> Result<(), Refusal> {
         loop {
-            while self.batch.len() < BATCH
+            while !self.batch.is_full()
                 && let Some(planned) = self.engine.plan()
             {
                 self.batch.push(planned);
@@ -113,17 +112,14 @@ impl<'e> Provider<'e> {
     /// # Errors
     /// `Corrupt` when the device contradicts itself, `Revoked` and the like.
     pub fn complete(&mut self) -> Result<bool, Refusal> {
-        let mut done = [device_queue::Completion::default(); COMPLETIONS as usize];
-        let count = self.disk.queue.complete(COMPLETIONS, |results| {
+        let done = self.disk.queue.complete(COMPLETIONS as u16, |results| {
             let list = results.completions()?;
-            let mut count = 0;
-            for (to, from) in done.iter_mut().zip(list.iter()) {
-                *to = from.value()?;
-                count += 1;
-            }
-            Ok::<usize, Refusal>(count)
+            list.iter()
+                .take(COMPLETIONS)
+                .map(|completion| completion.value())
+                .collect::<Result<ArrayVec<_, COMPLETIONS>, Refusal>>()
         })??;
-        for completion in done.iter().take(count) {
+        for completion in &done {
             self.completed += 1;
             let outcome = match Refusal::from_code(completion.refusal) {
                 Some(refusal) => Err(refusal),
@@ -131,7 +127,7 @@ impl<'e> Provider<'e> {
             };
             self.done(completion.cookie, outcome);
         }
-        Ok(count == usize::from(COMPLETIONS))
+        Ok(done.is_full())
     }
 
     fn done(&mut self, cookie: u64, outcome: Result<Status, Refusal>) {
@@ -264,10 +260,10 @@ fn submit(
     queue: &device_queue::Client<Cap>,
     batch: &[Planned],
 ) -> Result<device_queue::SubmitResults, Refusal> {
-    let mut segments = [Segment::default(); BATCH];
-    for (segment, planned) in segments.iter_mut().zip(batch) {
-        if let Some(data) = planned.data {
-            *segment = Segment {
+    let segments: ArrayVec<Option<Segment>, BATCH> = batch
+        .iter()
+        .map(|planned| {
+            planned.data.map(|data| Segment {
                 buffer: data.buffer,
                 offset: data.offset,
                 length: data.length,
@@ -276,18 +272,19 @@ fn submit(
                 } else {
                     Direction::FromDevice
                 },
-            };
-        }
-    }
-    let mut commands = [device_queue::Command::default(); BATCH];
-    for ((command, planned), segment) in commands.iter_mut().zip(batch).zip(segments.chunks(1)) {
-        *command = device_queue::Command {
+            })
+        })
+        .collect();
+    let commands: ArrayVec<device_queue::Command<'_>, BATCH> = batch
+        .iter()
+        .zip(&segments)
+        .map(|(planned, segment)| device_queue::Command {
             cookie: planned.cookie,
             template: &planned.template,
-            segments: if planned.data.is_some() { segment } else { &[] },
-        };
-    }
-    queue.submit(commands.get(..batch.len()).unwrap_or_default())
+            segments: segment.as_slice(),
+        })
+        .collect();
+    queue.submit(&commands)
 }
 
 /// Gives a buffer back. Where that is refused the kernel has taken it already.
