@@ -4,7 +4,7 @@
 //! `fat-format`. Invariant: it never writes to the device, and never parses memory that a client or the provider can write.
 //!
 //! A volume is mounted when somebody first asks for it, and anew after it could not be: a disk that comes late, or a provider
-//! that was restarted, needs nobody's help. Facts: `fat.mounted`, `fat.problem`.
+//! that was restarted, needs nobody's help. Both are said in the log.
 #![no_std]
 #![no_main]
 

@@ -9,7 +9,6 @@ use sdk::{
         string::{String, ToString},
         vec::Vec,
     },
-    fact,
     storage::{directory, file, volume},
     stub,
 };
@@ -66,17 +65,17 @@ impl Server {
             match self.mount() {
                 Ok(live) => {
                     let volume = &live.mounted.volume;
-                    fact!(
-                        "fat.mounted",
-                        format = format_name(volume.kind()),
-                        bytes = volume.total_bytes()
+                    sdk::info!(
+                        "mounted {}, {} bytes",
+                        format_name(volume.kind()),
+                        volume.total_bytes()
                     );
                     self.said.clear();
                     self.live = Some(live);
                 }
                 Err(problem) => {
                     if self.said != problem.text {
-                        fact!("fat.problem", text = problem.text.as_str());
+                        sdk::warn!("no volume: {}", problem.text);
                         self.said.clone_from(&problem.text);
                     }
                     return Err(problem);

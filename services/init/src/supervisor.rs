@@ -356,7 +356,8 @@ impl<'a> Supervisor<'a> {
             code = code,
             text = text
         );
-        sdk::warn!("{name} {kind}, code {code}: {text}");
+        let gap = if text.is_empty() { "" } else { ": " };
+        sdk::warn!("{name} {kind}, code {code}{gap}{text}");
         let (ending, code) = match (ended.kind, ended.code) {
             (End::Exited, 0) => (Ending::Success, 0),
             (End::Exited, code) => (Ending::Failure, u8::try_from(code).unwrap_or(FAILED)),

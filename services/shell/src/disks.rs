@@ -11,7 +11,7 @@ use sdk::{
     block::block_device,
     storage::{directory, file, volume},
 };
-use shell_lang::{Path, text::Safe};
+use shell_lang::{Path, refusal::advice, text::Safe};
 
 use crate::failure::Failure;
 
@@ -193,18 +193,23 @@ impl Disks {
 
     /// Turns a refusal into what a person is told: where there is no volume, the volume says why.
     fn explain(&self, disk: usize, path: &Path, refusal: Refusal) -> Failure {
-        let problem = self.list.get(disk).and_then(|d| {
-            let volume = d.volume.as_ref()?;
-            let text = volume
+        let Some(disk) = self.list.get(disk) else {
+            return Failure::about(path)(refusal);
+        };
+        let problem = disk.volume.as_ref().and_then(|volume| {
+            volume
                 .problem(|r| r.text().map(ToString::to_string))
                 .ok()?
-                .ok()?;
-            (!text.is_empty()).then(|| format!("/{}: {}", d.name, Safe(&text)))
+                .ok()
+                .filter(|text| !text.is_empty())
         });
-        match problem {
-            Some(text) => Failure::Said(text),
-            None => Failure::about(path)(refusal),
-        }
+        let Some(problem) = problem else {
+            return Failure::about(path)(refusal);
+        };
+        let advice = advice(refusal)
+            .map(|advice| format!("; {advice}"))
+            .unwrap_or_default();
+        Failure::Said(format!("/{}: {}{advice}", disk.name, Safe(&problem)))
     }
 
     /// What a path is.

@@ -96,7 +96,7 @@ fn line(to: &mut Terminal, name: &str, stat: &Stat) {
     );
 }
 
-/// What a disk's volume says about itself, or why there is none.
+/// What a disk's volume says about itself, or why there is none; `None` where there is no disk.
 fn describe(disk: &Disk) -> Option<String> {
     let volume = disk.volume.as_ref()?;
     let info = volume.info(|r| {
@@ -108,24 +108,29 @@ fn describe(disk: &Disk) -> Option<String> {
             format!("{format}, {size}, \"{label}\"")
         })
     });
-    Some(match info {
-        Ok(Ok(text)) => text,
-        Ok(Err(refusal)) | Err(refusal) => {
-            let problem = volume.problem(|r| r.text().map(ToString::to_string));
-            match problem {
-                Ok(Ok(text)) if !text.is_empty() => text,
-                _ => refusal.to_string(),
-            }
-        }
-    })
+    match info.and_then(|r| r) {
+        Ok(text) => Some(text),
+        Err(Refusal::NoDevice) => None,
+        Err(refusal) => match volume.problem(|r| r.text().map(ToString::to_string)) {
+            Ok(Ok(text)) if !text.is_empty() => Some(text),
+            _ => Some(refusal.to_string()),
+        },
+    }
 }
+
+const NO_DISK: &str = "there is no disk; start with --disk IMG to attach one";
 
 fn list_disks(disks: &Disks, to: &mut Terminal) -> Outcome {
     let mut table = Table::bare(&[Align::Left, Align::Left]);
+    let mut shown = 0;
     for disk in &disks.list {
         if let Some(text) = describe(disk) {
             table.row([format!("{}/", disk.name), text]);
+            shown += 1;
         }
+    }
+    if shown == 0 {
+        return Err(Failure::Said(NO_DISK.to_string()));
     }
     print(to, &table);
     Ok(())
@@ -179,9 +184,7 @@ pub fn lsblk(disks: &Disks, to: &mut Terminal) -> Outcome {
         shown += 1;
     }
     if shown == 0 {
-        return Err(Failure::Said(
-            "there is no disk; start with --disk IMG to attach one".to_string(),
-        ));
+        return Err(Failure::Said(NO_DISK.to_string()));
     }
     print(to, &table);
     Ok(())

@@ -89,7 +89,8 @@ impl Shell<'_> {
                     editor.begin(PROMPT, &mut |bytes: &[u8]| echo.extend_from_slice(bytes));
                 }
                 Event::Line => {
-                    terminal.write(&echo).ok()?;
+                    // Before the command's services say something of their own on the same line.
+                    terminal.write(&echo).and_then(|()| terminal.flush()).ok()?;
                     return Some(editor.line().to_string());
                 }
                 Event::EndOfInput => {
