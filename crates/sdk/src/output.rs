@@ -82,6 +82,14 @@ impl Line {
         }
     }
 
+    /// Sends a fact to the system log; where there is none, to the console.
+    pub fn state(&self) {
+        match given(&LOG) {
+            Some(_) => self.log(Level::Info),
+            None => self.print(),
+        }
+    }
+
     /// Sends it to the system log.
     pub fn log(&self, level: Level) {
         let Some(log) = given(&LOG) else { return };
@@ -193,13 +201,14 @@ macro_rules! debug {
     ($($text:tt)*) => { $crate::log!(Debug, $($text)*) };
 }
 
-/// States a fact on the console, in the grammar of evidence: `fact!("fat.mounted", clusters = 4, took_ns ~ ns)`.
+/// States a fact in the grammar of evidence: `fact!("fat.mounted", clusters = 4, took_ns ~ ns)`. It goes to the system
+/// log, which shows facts on the serial line unless the machine was booted quiet; without a log, to the console.
 #[macro_export]
 macro_rules! fact {
     ($($fact:tt)*) => {{
         let mut line = $crate::output::Line::new();
         // A fact that does not fit is cut off, and the reader refuses it.
         let _ = $crate::evidence::fact!(&mut line, $($fact)*);
-        line.print();
+        line.state();
     }};
 }
