@@ -91,10 +91,13 @@ pub struct Segment<'a> {
     pub direction: SegmentDirection,
 }
 
-/// The command identity the ledger allocated: slot in `0..depth` and its issue generation.
+/// The slot that the ledger allocated for a command.
+///
+/// What goes on the wire is the broker's: where the device's identifiers have room it adds a generation of its own, checks
+/// it on completion, and reports the slot alone, so that an old completion never becomes one of a new command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommandSlot {
-    /// Slot, below the queue's depth: what goes on the wire as command identifier or descriptor head.
+    /// Slot, below the queue's depth.
     pub slot: u16,
 }
 
