@@ -1,7 +1,7 @@
 //! The supervisor: starts, watches and restarts the services of a manifest.
 //!
 //! Owns the endpoint of every service, the facets of its exports, and the claims on its devices between two incarnations.
-//! Invariant: nothing reaches a service that its manifest does not name, and nothing starts at all unless the whole manifest
+//! Invariant: it never gives a service what its manifest does not name, and never starts anything unless the whole manifest
 //! passed every rule.
 //!
 //! Facts: `manifest.refused`, `init.started`, `service.started`, `service.failed`, `service.ended`, `service.given-up`,
@@ -69,10 +69,10 @@ fn read_manifest(package: &BootPackage) -> Result<Manifest, String> {
         .and_then(|names| names)
         .map_err(refused("boot package"))?;
     let results = package.manifest().map_err(refused("boot package"))?;
-    // One byte more than allowed is enough to know that it is too large.
-    let bytes = usize::try_from(results.bytes)
-        .unwrap_or(usize::MAX)
-        .min(manifest::MAX_BYTES + 1);
+    let bytes = usize::try_from(results.bytes).unwrap_or(usize::MAX);
+    if bytes > manifest::MAX_BYTES {
+        return Err(manifest::Error::TooLarge { bytes }.to_string());
+    }
     let mut copy = alloc::vec![0; bytes];
     if bytes > 0 {
         Window::map(results.memory, bytes as u64, Access::Read)

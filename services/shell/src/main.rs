@@ -1,8 +1,8 @@
 //! The serial shell.
 //!
-//! Owns the serial line's input and the commands of `shell-lang`. Invariant: it can do only what its grants say, each command
-//! names the grant it lacks, and nothing that a file, a file name or a service says reaches the terminal unfiltered, unless
-//! `cat -r` asks for it.
+//! Owns the serial line's input and the commands of `shell-lang`. Invariant: it never does what its grants do not say, each
+//! command names the grant it lacks, and nothing that a file, a file name or a service says reaches the terminal unfiltered,
+//! unless `cat -r` asks for it.
 #![no_std]
 #![no_main]
 
