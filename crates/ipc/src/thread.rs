@@ -224,6 +224,7 @@ impl Thread {
         {
             let mut joiners = self.joiners.lock();
             if !self.ended.load(Ordering::Acquire) {
+                joiners.retain(Pending::is_live);
                 joiners.push(pending);
                 return;
             }

@@ -12,7 +12,8 @@ const STACKS: u64 = 0xffff_c000_0000_0000;
 const DEVICES: u64 = 0xffff_d000_0000_0000;
 static NEXT_STACK: Lock<u64> = Lock::new(STACKS);
 static NEXT_DEVICE: Lock<u64> = Lock::new(DEVICES);
-static FREE_STACKS: Lock<[u64; 64]> = Lock::new([0; 64]);
+/// Top of the last stack that was dropped; each spare stack holds the next one's in its topmost word.
+static FREE_STACKS: Lock<u64> = Lock::new(0);
 
 /// Pages of a kernel stack.
 const STACK_PAGES: u64 = 8;
@@ -97,22 +98,30 @@ impl KernelStack {
     }
 }
 
+/// The topmost word of a spare stack.
+fn link(top: u64) -> *mut u64 {
+    (top - 8) as *mut u64
+}
+
 impl Drop for KernelStack {
     fn drop(&mut self) {
         let mut free = FREE_STACKS.lock();
-        if let Some(place) = free.iter_mut().find(|p| **p == 0) {
-            *place = self.top;
-        }
-        // With 64 spare stacks already, this one's pages stay mapped and unused.
+        // SAFETY: nothing runs on a dropped stack, and its pages stay mapped.
+        unsafe { link(self.top).write(*free) };
+        *free = self.top;
     }
 }
 
 /// Allocates a kernel stack.
 pub fn new_stack() -> Option<KernelStack> {
-    if let Some(place) = FREE_STACKS.lock().iter_mut().find(|p| **p != 0) {
-        return Some(KernelStack {
-            top: core::mem::take(place),
-        });
+    {
+        let mut free = FREE_STACKS.lock();
+        if *free != 0 {
+            let top = *free;
+            // SAFETY: a spare stack's topmost word, written when it was dropped.
+            *free = unsafe { link(top).read() };
+            return Some(KernelStack { top });
+        }
     }
     let mut next = NEXT_STACK.lock();
     let base = *next + 4096;

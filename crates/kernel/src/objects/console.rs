@@ -18,6 +18,9 @@ use crate::serial;
 /// Input that nobody has read yet, at most.
 const INPUT_BYTES: usize = 4096;
 
+/// Readers beyond which those that gave up are dropped.
+const READERS: usize = 64;
+
 #[derive(Default)]
 struct Input {
     bytes: VecDeque<u8>,
@@ -137,6 +140,10 @@ impl<'a> console::Server<ipc::KernelCall<'a>> for Served<Console> {
         }
         let (answered, later) = reply.defer();
         if let Some(input) = INPUT.lock().as_mut() {
+            if input.readers.len() >= READERS {
+                // Dropping those that gave up completes nothing: their callers are gone.
+                input.readers.retain(Pending::is_live);
+            }
             input.readers.push_back(later.into_inner());
         }
         answered

@@ -25,19 +25,70 @@ impl Timer {
 kernel_object!(Timer, timer);
 
 /// Who sleeps until when; the number parts equal times.
-static SLEEPERS: Lock<BTreeMap<(u64, u64), Pending>> = Lock::new(BTreeMap::new());
+#[derive(Debug)]
+struct Sleepers {
+    list: BTreeMap<(u64, u64), Pending>,
+    number: u64,
+    /// The earliest time a callback is armed for.
+    armed: u64,
+    /// Sleepers that gave up are dropped when the list is longer than this.
+    purge_at: usize,
+}
+
+static SLEEPERS: Lock<Sleepers> = Lock::new(Sleepers {
+    list: BTreeMap::new(),
+    number: 0,
+    armed: sched::NEVER,
+    purge_at: 64,
+});
+
+fn add(until: u64, pending: Pending) {
+    let mut gone = BTreeMap::new();
+    let arm = {
+        let mut s = SLEEPERS.lock();
+        if s.list.len() >= s.purge_at {
+            // Live ones are bounded by the rings of all threads, so this costs little on average.
+            gone = core::mem::take(&mut s.list);
+            let (live, dead) = gone.into_iter().partition(|(_, p)| p.is_live());
+            s.list = live;
+            gone = dead;
+            s.purge_at = (s.list.len() * 2).max(64);
+        }
+        s.number += 1;
+        let key = (until, s.number);
+        s.list.insert(key, pending);
+        let arm = until < s.armed;
+        if arm {
+            s.armed = until;
+        }
+        arm
+    };
+    drop(gone);
+    if arm {
+        sched::callback_at(until, wake_due, 0);
+    }
+}
 
 fn wake_due(_: u64) {
     loop {
         let next = {
-            let mut sleepers = SLEEPERS.lock();
-            match sleepers.first_key_value() {
-                Some(((until, _), _)) if *until <= sched::now_ns() => sleepers.pop_first(),
-                _ => None,
+            let mut s = SLEEPERS.lock();
+            match s.list.first_key_value().map(|((until, _), _)| *until) {
+                Some(until) if until <= sched::now_ns() => s.list.pop_first(),
+                Some(until) => {
+                    s.armed = until;
+                    drop(s);
+                    return sched::callback_at(until, wake_due, 0);
+                }
+                None => {
+                    s.armed = sched::NEVER;
+                    return;
+                }
             }
         };
-        let Some((_, pending)) = next else { return };
-        stub::Respond::respond(pending, ());
+        if let Some((_, pending)) = next {
+            stub::Respond::respond(pending, ());
+        }
     }
 }
 
@@ -51,16 +102,7 @@ impl<'a> timer::Server<ipc::KernelCall<'a>> for Served<Timer> {
             return reply.send(());
         }
         let (answered, later) = reply.defer();
-        {
-            let mut sleepers = SLEEPERS.lock();
-            // Sleepers that gave up leave when they are due; a caller has no more of them than its ring has slots.
-            let mut number = 0;
-            while sleepers.contains_key(&(until_ns, number)) {
-                number += 1;
-            }
-            sleepers.insert((until_ns, number), later.into_inner());
-        }
-        sched::callback_at(until_ns, wake_due, 0);
+        add(until_ns, later.into_inner());
         answered
     }
 }
