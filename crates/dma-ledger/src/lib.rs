@@ -4,6 +4,11 @@
 //! has come, its register mappings, interrupt routes, DMA pools and buffers, queues and commands in flight. The kernel
 //! calls this code for every device operation; nothing about device authority is known anywhere else.
 //!
+//! Invariant: every refusal happens before any change; a refused operation leaves the record as it was.
+//! Invariant: the ledger never knows an address. Frames are an opaque `F` that it holds and gives back only scrubbed.
+//! Invariant: generations only rise, 0 is never live, and a record at its last generation retires.
+//! Invariant: submitting and completing never allocate and never scan.
+//!
 //! | module | what it decides |
 //! |---|---|
 //! | `ledger` | which functions exist; one record each |
@@ -16,11 +21,6 @@
 //! | `queue`, `submit` | command slots, admission, completion |
 //! | `teardown` | the one order in which everything ends |
 //! | `audit` | recounting everything from the entries |
-//!
-//! Invariant: every refusal happens before any change; a refused operation leaves the record as it was.
-//! Invariant: the ledger never knows an address. Frames are an opaque `F` that it holds and gives back only scrubbed.
-//! Invariant: generations only rise, 0 is never live, and a record at its last generation retires.
-//! Invariant: submitting and completing never allocate and never scan.
 #![no_std]
 #![forbid(unsafe_code)]
 

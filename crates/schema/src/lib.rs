@@ -1,7 +1,7 @@
 //! Typed stubs and messages, generated from `schema/` by `cargo xtask codegen`.
 //!
-//! Owns the interfaces' ids, names and shapes. Invariant: it holds no hand-written ordinal or offset, and nothing here
-//! allocates or makes a system call.
+//! Owns the interfaces' ids, names and shapes. Invariant: it never holds a hand-written ordinal or offset, and nothing
+//! here ever allocates or makes a system call.
 //!
 //! An interface `File` of `schema/storage.capnp` is the module [`storage::file`]; in it are, for a method `read`,
 //! `ReadParams` and `ReadResults` (values, or readers of a message when they hold texts or lists), `ReadReply` (what a

@@ -1,7 +1,7 @@
 //! What a service author imports: entry, typed capabilities, output, and a disk that survives its provider.
 //!
-//! Owns conveniences only. Invariant: everything here can be written with `rt` and `schema` alone; it holds no
-//! authority of its own, and prints only through capabilities that the program was given.
+//! Owns conveniences only: everything here can be written with `rt` and `schema` alone. Invariant: it never holds
+//! authority of its own, and never prints but through capabilities that the program was given.
 //!
 //! ```ignore
 //! #![no_std]

@@ -1,4 +1,7 @@
 //! The smallest program: prints a line, states a fact, and ends with code 0.
+//!
+//! Owns nothing; it is what a new service starts from. Invariant: it never needs a grant: without a console or a timer
+//! it says less, and ends well all the same.
 #![no_std]
 #![no_main]
 
