@@ -6,8 +6,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 pub const NEVER: u64 = u64::MAX;
 
 static BASE: AtomicU64 = AtomicU64::new(0);
-/// Nanoseconds per tick, times 2^32.
-static SCALE: AtomicU64 = AtomicU64::new(1 << 32);
+/// Nanoseconds per tick, times 2^32; until the clock starts, no time passes.
+static SCALE: AtomicU64 = AtomicU64::new(0);
 static HZ: AtomicU64 = AtomicU64::new(1_000_000_000);
 
 /// Starts the clock at zero with a TSC of `hz` ticks per second.

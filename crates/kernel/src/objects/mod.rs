@@ -1,6 +1,7 @@
 //! The objects that the kernel itself serves.
 
 mod console;
+mod device;
 mod memory;
 mod process;
 mod system;
@@ -84,6 +85,7 @@ pub fn for_init() -> Vec<Grant> {
         ("systemInfo", Object::kernel(system::Info::new())),
         ("processControl", Object::kernel(system::Control::new())),
         ("systemControl", Object::kernel(system::Power::new())),
+        ("deviceRegistry", Object::kernel(device::Registry::new())),
         ("bootPackage", Object::kernel(system::Package::new())),
     ];
     named
