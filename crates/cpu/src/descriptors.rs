@@ -23,14 +23,19 @@ pub(crate) const USER_CODE: u16 = 0x23;
 struct Tables {
     tss: TaskStateSegment,
     gdt: GlobalDescriptorTable,
-    stacks: [[u8; IST_BYTES]; 3],
 }
+
+/// The interrupt stacks of one CPU.
+#[repr(C, align(16))]
+struct Stacks([[u8; IST_BYTES]; 3]);
+
+/// Apart from the tables, so that they take no room in the image.
+static mut STACKS: [Stacks; MAX_CPUS] = [const { Stacks([[0; IST_BYTES]; 3]) }; MAX_CPUS];
 
 static mut TABLES: [Tables; MAX_CPUS] = [const {
     Tables {
         tss: TaskStateSegment::new(),
         gdt: GlobalDescriptorTable::empty(),
-        stacks: [[0; IST_BYTES]; 3],
     }
 }; MAX_CPUS];
 static mut IDT: InterruptDescriptorTable = InterruptDescriptorTable::new();
@@ -44,8 +49,10 @@ pub unsafe fn load(cpu: usize) {
     assert!(cpu < MAX_CPUS, "CPU number over MAX_CPUS");
     // SAFETY: each CPU takes its own element once; the table is never moved.
     let tables = unsafe { &mut *addr_of_mut!(TABLES[cpu]) };
-    for (i, stack) in tables.stacks.iter().enumerate() {
-        tables.tss.interrupt_stack_table[i] = VirtAddr::from_ptr(stack.as_ptr()) + IST_BYTES as u64;
+    for i in 0..3 {
+        // SAFETY: only the address is taken; the CPU alone writes there, while it handles that very vector.
+        let bottom = unsafe { &raw const STACKS[cpu].0[i] };
+        tables.tss.interrupt_stack_table[i] = VirtAddr::from_ptr(bottom) + IST_BYTES as u64;
     }
     // An I/O bitmap base beyond the limit denies every port to user mode.
     tables.tss.iomap_base = size_of::<TaskStateSegment>() as u16;
