@@ -95,12 +95,17 @@ impl<'a> Guest<'a> {
     /// The files of a boot package by path, the kernel's among them.
     fn files(&self, manifest: &str) -> Result<BTreeMap<String, Vec<u8>>> {
         let mut files = BTreeMap::new();
-        files.insert(
-            "boot/manifest.bin".to_owned(),
-            compile_manifest(self.project, manifest)?,
-        );
+        let bytes = compile_manifest(self.project, manifest)?;
+        // A manifest that is refused is packaged with everything: the guest is to say why it refuses.
+        let wanted = manifest::read(&bytes).ok();
+        let wanted = wanted.as_ref().map(manifest::Manifest::images);
+        files.insert("boot/manifest.bin".to_owned(), bytes);
         files.insert("boot/kernel.elf".to_owned(), self.slim(&self.kernel)?);
         for program in &self.services {
+            let named = |images: &Vec<&str>| images.contains(&program.name.as_str());
+            if program.name != "init" && !wanted.as_ref().is_none_or(named) {
+                continue;
+            }
             files.insert(format!("boot/bins/{}", program.name), self.slim(program)?);
         }
         Ok(files)
