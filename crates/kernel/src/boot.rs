@@ -252,6 +252,7 @@ pub unsafe fn on_kernel_stack() -> ! {
     let reclaimed = reclaim();
     let s = frames::stats();
     crate::fact!("boot.memory", total_kib ~ s.total * 4, free_kib ~ s.free * 4, reclaimed_kib ~ reclaimed / 1024);
+    crate::drivers::check(module("/boot/manifest.bin"));
     crate::objects::initialise(&machine);
     crate::spawn::start_init();
     sched::idle_loop()

@@ -12,6 +12,7 @@ extern crate alloc;
 mod acpi;
 mod boot;
 mod clock;
+mod drivers;
 mod heap;
 mod log;
 mod objects;

@@ -1,0 +1,52 @@
+//! The driver table, checked once at boot against what the manifest lists.
+
+use alloc::vec::Vec;
+
+use driver_core::{DRIVERS, DriverEntry, TableError, check_table};
+// Every driver that is linked in; the table holds what these crates register.
+use nvme as _;
+
+use crate::panic::boot_error;
+
+/// The table in name order: link order means nothing.
+pub fn table() -> Vec<&'static DriverEntry> {
+    let mut table: Vec<&'static DriverEntry> = DRIVERS.iter().collect();
+    table.sort_by_key(|entry| entry.name);
+    #[cfg(sabotage)]
+    if cpu::sabotaged("drop-driver") {
+        table.pop();
+    }
+    table
+}
+
+/// Stops the boot when the table is not exactly what the manifest lists. A manifest that cannot be read is init's to
+/// refuse: then only the table itself is checked.
+pub fn check(manifest: Option<&[u8]>) {
+    let table = table();
+    let manifest = manifest.and_then(|bytes| manifest::read(bytes).ok());
+    let own: Vec<&str> = table.iter().map(|entry| entry.name).collect();
+    let listed = match &manifest {
+        Some(m) => m.drivers.iter().map(|d| d.as_str()).collect(),
+        None => own.clone(),
+    };
+    let Err(error) = check_table(&table, &listed) else {
+        let mut names = crate::log::Line::new();
+        for (i, name) in own.iter().enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            let _ = core::fmt::Write::write_fmt(&mut names, format_args!("{comma}{name}"));
+        }
+        crate::fact!("drivers.table", count = own.len(), names = names.text());
+        return;
+    };
+    let (rule, name, other) = match error {
+        TableError::Missing(name) => ("missing", name, ""),
+        TableError::Extra(name) => ("extra", name, ""),
+        TableError::Duplicate(name) => ("duplicate", name, ""),
+        TableError::Overlap(name, other) => ("overlap", name, other),
+        TableError::Empty(name) => ("empty", name, ""),
+    };
+    crate::fact!("drivers.refused", rule = rule, name = name, other = other);
+    boot_error(format_args!(
+        "the driver table and the manifest's list differ: {rule} driver {name:?} {other}"
+    ))
+}
