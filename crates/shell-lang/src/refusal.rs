@@ -6,7 +6,7 @@ use ring_abi::Refusal;
 pub const fn advice(refusal: Refusal) -> Option<&'static str> {
     Some(match refusal {
         Refusal::NotFound => "ls shows what is there",
-        Refusal::NotDirectory => "cat or stat takes a file",
+        Refusal::NotDirectory => "ls shows what is there",
         Refusal::IsDirectory => "ls takes a directory",
         Refusal::NoDevice => "lsblk shows the disks; start with --disk IMG to attach one",
         Refusal::Corrupt => "check the disk on another system, for example with fsck.fat -n",

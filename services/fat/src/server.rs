@@ -16,7 +16,7 @@ use sdk::{
 use crate::disk::BlockDisk;
 
 /// Bytes of names and stats that one listing answer may hold; what is left over comes with the next one.
-const LISTING_BYTES: usize = 2048;
+const LISTING_BYTES: usize = 4096;
 /// Bytes of an entry of a listing besides its name.
 const ENTRY_BYTES: usize = 56;
 /// The largest window of a client.

@@ -67,8 +67,13 @@ pub struct Reader {
 
 /// What `stat` says.
 pub type Stat = directory::Stat;
-/// A piece of a directory, and where to go on, `None` at the end.
-pub type Listing = (Vec<(String, Stat)>, Option<u64>);
+/// A directory that is listed from its beginning to its end.
+pub struct Lister {
+    disk: usize,
+    path: String,
+    cursor: Option<u64>,
+    directory: Option<Directory>,
+}
 
 /// Whether an error means that the service was restarted and a new session may do better.
 const fn is_restart(refusal: Refusal) -> bool {
@@ -237,32 +242,60 @@ impl Disks {
         .map_err(|refusal| self.explain(disk, path, refusal))
     }
 
-    /// A piece of a directory from `cursor` on: the entries, and where to go on, `None` at the end.
+    /// Begins to list a directory.
+    ///
+    /// # Errors
+    /// When the path is the root or names no disk.
+    pub fn lister(&self, path: &Path) -> Result<Lister, Failure> {
+        let (disk, path) = self.locate(path)?;
+        Ok(Lister {
+            disk,
+            path,
+            cursor: Some(0),
+            directory: None,
+        })
+    }
+
+    /// The next entries of a directory; `None` at the end.
     ///
     /// # Errors
     /// The volume's.
-    pub fn list(&mut self, path: &Path, cursor: u64) -> Result<Listing, Failure> {
-        let (disk, rest) = self.locate(path)?;
-        self.in_session(disk, |root, _| {
-            let below;
-            let directory = if rest.is_empty() {
-                root
-            } else {
-                below = root.sub(&rest)?.directory;
-                &below
-            };
-            directory
-                .list(cursor, |results| {
-                    let mut entries = Vec::new();
-                    for entry in results.entries()?.iter() {
-                        entries.push((entry.name()?.to_string(), entry.stat()?.value()?));
-                    }
-                    let more = !results.end() && results.next() > cursor;
-                    Ok((entries, more.then(|| results.next())))
-                })
-                .and_then(|r| r)
-        })
-        .map_err(|refusal| self.explain(disk, path, refusal))
+    pub fn list(
+        &mut self,
+        lister: &mut Lister,
+        path: &Path,
+    ) -> Result<Option<Vec<(String, Stat)>>, Failure> {
+        let Lister {
+            disk,
+            path: rest,
+            cursor,
+            directory,
+        } = lister;
+        let Some(at) = *cursor else { return Ok(None) };
+        let disk = *disk;
+        let (entries, next) = self
+            .in_session(disk, |root, _| {
+                // As with files: a directory belongs to the session it was opened in.
+                let opened = match directory.take() {
+                    Some(directory) => directory,
+                    None => root.sub(rest)?.directory,
+                };
+                let listed = opened
+                    .list(at, |results| {
+                        let mut entries = Vec::new();
+                        for entry in results.entries()?.iter() {
+                            entries.push((entry.name()?.to_string(), entry.stat()?.value()?));
+                        }
+                        let more = !results.end() && results.next() > at;
+                        Ok((entries, more.then(|| results.next())))
+                    })
+                    .and_then(|r| r)?;
+                *directory = Some(opened);
+                Ok(listed)
+            })
+            .map_err(|refusal| self.explain(disk, path, refusal))?;
+        *cursor = next;
+        Ok(Some(entries))
     }
 
     /// Opens a file for reading.

@@ -37,9 +37,9 @@ pub fn ls(disks: &mut Disks, path: &Path, to: &mut Terminal) -> Outcome {
         line(to, path.name().unwrap_or_default(), &stat);
         return Ok(());
     }
-    let (mut cursor, mut files, mut directories) = (Some(0), 0_u64, 0_u64);
-    while let Some(at) = cursor {
-        let (entries, next) = disks.list(path, at)?;
+    let (mut files, mut directories) = (0_u64, 0_u64);
+    let mut lister = disks.lister(path)?;
+    while let Some(entries) = disks.list(&mut lister, path)? {
         for (name, stat) in entries {
             match stat.kind {
                 Kind::File => files += 1,
@@ -47,7 +47,6 @@ pub fn ls(disks: &mut Disks, path: &Path, to: &mut Terminal) -> Outcome {
             }
             line(to, &name, &stat);
         }
-        cursor = next;
         if to.interrupted() {
             return Err(Failure::Interrupted);
         }

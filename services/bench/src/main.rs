@@ -1,0 +1,60 @@
+//! The workloads of `cargo xtask bench`.
+//!
+//! Owns loops around one operation each, with a mark right before and right after, and one line for each repetition.
+//! Invariant: it never judges a figure and never measures time: budgets and verdicts are `xtask bench`'s.
+//!
+//! The arguments choose what runs: rows by name; `echo` is the server of the calls, started by the program itself.
+#![no_std]
+#![no_main]
+
+mod block;
+mod calls;
+mod echo;
+mod mark;
+
+use sdk::{Env, Error, Refusal, println};
+
+use mark::{mark, ticks};
+
+sdk::entry!(main);
+
+/// Times that each loop runs; the median counts.
+const REPETITIONS: u32 = 5;
+
+fn main(env: &Env) -> Result<(), Error> {
+    if env.arguments().next() == Some("echo") {
+        return echo::serve(env);
+    }
+    mark::<90>();
+    println!("USERSPACE tsc={}", ticks());
+    if env.arguments().any(|group| group == "calls") {
+        calls::run(env)?;
+    }
+    if env.arguments().any(|group| group == "block") {
+        block::run(env)?;
+    }
+    println!("BENCH-END");
+    Ok(())
+}
+
+/// Runs `work(operations)` between marks `EVEN` and `ODD`, once to warm up and then [`REPETITIONS`] times.
+fn measure<const EVEN: u32, const ODD: u32>(
+    name: &str,
+    operations: u32,
+    mut work: impl FnMut(u32) -> Result<(), Refusal>,
+) -> Result<(), Error> {
+    work(operations.div_ceil(8))?;
+    for repetition in 0..REPETITIONS {
+        mark::<EVEN>();
+        let start = ticks();
+        let done = work(operations);
+        let end = ticks();
+        mark::<ODD>();
+        done?;
+        println!(
+            "BENCH name={name} rep={repetition} n={operations} tsc={} ns=0 mark={EVEN}",
+            end.wrapping_sub(start)
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! A program that ends at once. It never uses a capability.
+#![no_std]
+#![no_main]
+
+use sdk::rt;
+
+rt::entry!(main);
+
+fn main(_: &rt::Env) {}
