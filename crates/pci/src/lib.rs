@@ -1,0 +1,20 @@
+//! PCI configuration access and enumeration on the real machine.
+//!
+//! Owns the configuration windows (ECAM) and the legacy ports 0xCF8/0xCFC, the walk over all buses at boot that turns
+//! off what firmware left on, and writes to MSI-X tables. Invariant: this crate never decides who may use a function
+//! and never turns bus mastering or an interrupt on by itself; it never sees an address of memory, only of registers.
+#![no_std]
+#![allow(unsafe_code)] // port access and device mappings
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod config;
+mod facts;
+mod msix;
+mod ports;
+
+pub use config::{Config, MapFn, Window};
+pub use facts::write_quiesced;
+pub use msix::MsixTable;
