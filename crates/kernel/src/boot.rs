@@ -84,10 +84,10 @@ pub fn module(path: &str) -> Option<&'static [u8]> {
     with_handover(|h| h.modules.iter().find(|m| m.path == path).map(|m| m.bytes)).flatten()
 }
 
-/// The value of `key=` on the command line.
+/// The value of `key=` on the command line; the last one counts.
 pub fn option(key: &str) -> Option<String> {
     with_handover(|h| {
-        h.command_line.split_whitespace().find_map(|word| {
+        h.command_line.split_whitespace().rev().find_map(|word| {
             let (k, v) = word.split_once('=')?;
             (k == key).then(|| String::from(v))
         })
