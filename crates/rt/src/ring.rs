@@ -133,6 +133,21 @@ impl Ring {
         Ok(())
     }
 
+    /// Does nothing and completes: what was submitted before has been taken by then.
+    ///
+    /// # Errors
+    /// [`Refusal::QueueFull`] when no slot is free.
+    pub fn nop(&mut self, user: u64) -> Result<(), Refusal> {
+        let (slot, _) = self.slot()?;
+        let submission = Submission {
+            opcode: opcode::NOP,
+            deadline_ns: NEVER,
+            ..Submission::default()
+        };
+        self.push(slot, 0, user, submission);
+        Ok(())
+    }
+
     /// Answers a call with the next batch; at once where no slot is free. It completes without a [`Completion`].
     pub fn reply<M: Method>(
         &mut self,

@@ -63,7 +63,11 @@ fn rings() -> Result<(), Error> {
             completion.refused().map_or(Ok(()), Err)?;
             left -= 1;
         }
-        if left == 0 { Ok(()) } else { Err(Refusal::Failed) }
+        if left == 0 {
+            Ok(())
+        } else {
+            Err(Refusal::Failed)
+        }
     };
     measure::<2, 3>("ring_nop", CALLS, |n| (0..n).try_for_each(|_| batch(1)))?;
     measure::<4, 5>("ring_nop_32", CALLS / BATCH * BATCH, |n| {
@@ -81,10 +85,13 @@ fn through_ring(echo: &Echo) -> Result<(), Error> {
             ring.call::<echo::call::Message>(echo.object(), params, 0, NEVER)?;
             ring.wait(1, NEVER);
             let completion = ring.completed().ok_or(Refusal::Failed)?;
-            let len = completion.read::<echo::call::Message, _>(|results| {
-                results.bytes().map(<[u8]>::len)
-            })??;
-            if len == text.len() { Ok(()) } else { Err(Refusal::LengthMismatch) }
+            let len = completion
+                .read::<echo::call::Message, _>(|results| results.bytes().map(<[u8]>::len))??;
+            if len == text.len() {
+                Ok(())
+            } else {
+                Err(Refusal::LengthMismatch)
+            }
         })
     })
 }
@@ -113,14 +120,7 @@ fn start_server(env: &Env) -> Result<(Echo, ProcessHandle), Error> {
 fn exchange(echo: &Echo, bytes: &[u8]) -> Result<(), Refusal> {
     // The capability that travels is the client's own one; what comes back is dropped.
     let sent = CapArg::copy(echo.object().handle());
-    echo.exchange(bytes, sent, |results| {
-        drop(results.cap());
-        if results.bytes()?.len() == bytes.len() {
-            Ok(())
-        } else {
-            Err(Refusal::LengthMismatch)
-        }
-    })?
+    echo.exchange(bytes, sent).map(drop)
 }
 
 fn spawn_and_reap(spawner: &ProcessSpawner) -> Result<(), Refusal> {
@@ -128,5 +128,9 @@ fn spawn_and_reap(spawner: &ProcessSpawner) -> Result<(), Refusal> {
         .spawn("noop", "bench-noop", &[], &Limits::default(), &[], &[])?
         .process;
     let code = child.wait(|exit| exit.code())?;
-    if code == 0 { Ok(()) } else { Err(Refusal::Failed) }
+    if code == 0 {
+        Ok(())
+    } else {
+        Err(Refusal::Failed)
+    }
 }

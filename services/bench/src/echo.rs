@@ -42,7 +42,7 @@ impl<'s> wire::Server<Call<'s>> for Echo {
     fn exchange(
         &mut self,
         reply: Reply<Call<'s>, wire::call::Exchange>,
-        bytes: &[u8],
+        _bytes: &[u8],
         cap: sdk::Cap,
     ) -> Answered {
         let kept = match self.kept.take() {
@@ -52,6 +52,6 @@ impl<'s> wire::Server<Call<'s>> for Echo {
         };
         let sent = CapArg::copy(kept.handle());
         self.kept = Some(kept);
-        reply.send(wire::ExchangeReply { bytes, cap: sent })
+        reply.send(wire::ExchangeReply { cap: sent })
     }
 }
