@@ -28,6 +28,8 @@ const GENERATIONS: u16 = (1 << (16 - SLOT_BITS)) - 1;
 struct Slot {
     generation: u16,
     in_flight: bool,
+    /// How many commands were pushed before the one in it.
+    order: u64,
 }
 
 /// One completion that fits the shadow.
@@ -54,6 +56,9 @@ pub(crate) struct Queue {
     rung: RingPosition,
     /// How far the device has said that it fetched.
     fetched: RingPosition,
+    /// Commands pushed and commands fetched since the queue was opened.
+    pushed_total: u64,
+    fetched_total: u64,
     head: RingPosition,
     head_told: RingPosition,
     phase: bool,
@@ -106,6 +111,8 @@ impl Queue {
             tail: start,
             rung: start,
             fetched: start,
+            pushed_total: 0,
+            fetched_total: 0,
             head: start,
             head_told: start,
             phase: true,
@@ -184,7 +191,9 @@ impl Queue {
         *state = Slot {
             generation,
             in_flight: true,
+            order: self.pushed_total,
         };
+        self.pushed_total += 1;
         self.tail = self.tail.next().0;
         Ok(())
     }
@@ -216,14 +225,15 @@ impl Queue {
         }
         let first = self.cq.load64(at).map_err(|_| Refusal::OutOfRange)?;
         let completion = Completion::parse(first, second);
-        let Some((slot, fetched)) = self.plausible(&completion) else {
+        let Some((slot, newly_fetched)) = self.plausible(&completion) else {
             self.broken = true;
             return Err(Refusal::Corrupt);
         };
         if let Some(state) = self.slots.get_mut(usize::from(slot)) {
             state.in_flight = false;
         }
-        self.fetched = fetched;
+        self.fetched = self.fetched.at(completion.sq_head).unwrap_or(self.fetched);
+        self.fetched_total += u64::from(newly_fetched);
         let (next, wrapped) = self.head.next();
         self.head = next;
         self.phase ^= wrapped;
@@ -234,10 +244,16 @@ impl Queue {
         }))
     }
 
-    /// Checks a completion against the shadow: our queue, a slot in flight under its present generation, and a fetch
-    /// position between the last one and what was rung.
-    fn plausible(&self, completion: &Completion) -> Option<(u16, RingPosition)> {
+    /// Checks a completion against the shadow: our queue, a fetch position between the last one and what was rung, and a
+    /// slot in flight under its present generation whose command lies before that position. Gives the slot and how far
+    /// the fetch position moved.
+    fn plausible(&self, completion: &Completion) -> Option<(u16, u16)> {
         if completion.sq_id != self.number {
+            return None;
+        }
+        let fetched = self.fetched.at(completion.sq_head)?;
+        let newly_fetched = self.fetched.distance_to(fetched);
+        if newly_fetched > self.fetched.distance_to(self.rung) {
             return None;
         }
         let slot = completion.cid & MAX_SLOTS;
@@ -245,11 +261,8 @@ impl Queue {
         if !state.in_flight || state.generation != completion.cid >> SLOT_BITS {
             return None;
         }
-        let fetched = self.fetched.at(completion.sq_head)?;
-        if self.fetched.distance_to(fetched) > self.fetched.distance_to(self.rung) {
-            return None;
-        }
-        Some((slot, fetched))
+        let seen = state.order < self.fetched_total + u64::from(newly_fetched);
+        seen.then_some((slot, newly_fetched))
     }
 
     /// Hands the entries taken since the last time back to the device.

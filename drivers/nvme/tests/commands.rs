@@ -1,9 +1,9 @@
-//! Submissions, completions, refusals and hostile devices, against a controller model.
+//! Submissions, completions and refusals, against a controller model.
 
 mod model;
 
 use driver_core::{Refusal, SegmentDirection};
-use model::{Harness, Posting, from_device, pair, read, to_device, write};
+use model::{Harness, from_device, pair, read, to_device, write};
 use nvme_format::{Command, admin};
 
 #[test]
@@ -375,96 +375,6 @@ fn administration_refusals() {
     assert!(it.rings() == before);
 }
 
-/// Puts a held completion into the queue after changing it.
-fn hostile(change: impl Fn(&mut [u64; 2])) -> Harness {
-    let mut it = Harness::up(8);
-    let buffer = it.buffer(1);
-    it.device.posting = Posting::Hold;
-    it.submit(1, 4, &read(0, 8), &[from_device(&buffer, 0, 4096)])
-        .unwrap();
-    it.broker.ring(&mut it.io, 1);
-    it.step();
-    let (cq, mut words) = it.held()[0];
-    change(&mut words);
-    it.device.post(cq, words);
-    it
-}
-
-#[test]
-fn completions_that_do_not_fit_end_the_queue() {
-    let corrupt = |name: &str, change: &dyn Fn(&mut [u64; 2])| {
-        let mut it = hostile(change);
-        assert_eq!(it.take(1), Err(Refusal::Corrupt), "{name}");
-        assert_eq!(it.take(1), Err(Refusal::Corrupt), "{name}: for good");
-        let buffer = it.buffer(1);
-        let more = [from_device(&buffer, 0, 4096)];
-        let doorbells = it.device.doorbells();
-        assert_eq!(
-            it.submit(1, 0, &read(0, 8), &more),
-            Err(Refusal::WrongState),
-            "{name}"
-        );
-        it.broker.ring(&mut it.io, 1);
-        it.broker.completions_taken(&mut it.io, 1);
-        assert_eq!(it.device.doorbells(), doorbells);
-        it.device.posting = Posting::AtOnce;
-        it.bring_up(8);
-        it.submit(1, 0, &read(0, 8), &more).unwrap();
-        assert_eq!(it.finish(1).unwrap().len(), 1, "{name}: a reset heals");
-    };
-    corrupt("a slot that is not in flight", &|words| words[1] ^= 1 << 32);
-    corrupt("a slot beyond the depth", &|words| words[1] |= 0x3ff << 32);
-    corrupt("an earlier generation", &|words| words[1] ^= 1 << (32 + 10));
-    corrupt("another submission queue", &|words| words[1] ^= 2 << 16);
-    corrupt("the administration queue", &|words| {
-        words[1] &= !(0xffff << 16)
-    });
-    corrupt("a fetch position beyond what was rung", &|words| {
-        words[1] += 1
-    });
-    corrupt("a fetch position outside the ring", &|words| {
-        words[1] |= 0xffff
-    });
-}
-
-#[test]
-fn a_completion_twice_is_refused() {
-    let mut it = hostile(|_| ());
-    assert_eq!(it.take(1).unwrap().len(), 1);
-    let (cq, words) = it.held()[0];
-    it.device.post(cq, words);
-    assert_eq!(it.take(1), Err(Refusal::Corrupt));
-}
-
-#[test]
-fn an_entry_of_the_wrong_phase_is_no_completion() {
-    let mut it = Harness::up(8);
-    let buffer = it.buffer(1);
-    it.device.posting = Posting::Hold;
-    it.submit(1, 4, &read(0, 8), &[from_device(&buffer, 0, 4096)])
-        .unwrap();
-    it.broker.ring(&mut it.io, 1);
-    it.step();
-    let (_, words) = it.held()[0];
-    it.write_completion_raw(words);
-    assert_eq!(it.take(1), Ok(vec![]));
-    it.post_held();
-    assert_eq!(it.take(1).unwrap().len(), 1);
-}
-
-#[test]
-fn status_and_result_are_handed_out_as_the_device_said() {
-    let mut it = hostile(|words| {
-        words[0] = 0x1234_5678;
-        words[1] |= 0x4281 << 49;
-    });
-    let done = it.take(1).unwrap();
-    assert_eq!(
-        (done[0].slot, done[0].status, done[0].result),
-        (4, 0x4281, 0x1234_5678)
-    );
-}
-
 #[test]
 fn two_pairs_do_not_mix() {
     let mut it = Harness::up(8);
@@ -490,4 +400,61 @@ fn sabotaged_length_check() {
         it.submit(1, 0, &read(0, 9), &[from_device(&buffer, 0, 4096)]),
         Ok(())
     );
+}
+
+#[test]
+fn a_slot_in_flight_keeps_its_list() {
+    let mut it = Harness::up(8);
+    let (first, second) = (it.buffer(64), it.buffer(64));
+    it.submit(1, 0, &read(0, 512), &[from_device(&first, 0, 262_144)])
+        .unwrap();
+    let again = it.submit(1, 0, &read(0, 512), &[from_device(&second, 0, 262_144)]);
+    assert_eq!(again, Err(Refusal::Busy));
+    assert_eq!(it.finish(1).unwrap().len(), 1);
+    assert!(it.read_buffer(&first, 0, 262_144) == it.device.disk[..262_144]);
+    assert!(
+        it.read_buffer(&second, 0, 262_144)
+            .iter()
+            .all(|byte| *byte == 0)
+    );
+}
+
+#[test]
+fn doorbells_are_written_only_when_there_is_news() {
+    let mut it = Harness::up(8);
+    let buffer = it.buffer(1);
+    it.submit(1, 0, &read(0, 8), &[from_device(&buffer, 0, 4096)])
+        .unwrap();
+    assert_eq!(it.finish(1).unwrap().len(), 1);
+    // Values that the broker never writes: they stay.
+    it.set_register(0x1008, 7777);
+    it.set_register(0x100c, 8888);
+    assert_eq!(it.take(1).unwrap().len(), 0);
+    it.broker.ring(&mut it.io, 1);
+    assert_eq!(it.device.doorbells()[2..], [7777, 8888]);
+}
+
+#[test]
+fn log_pages_keep_to_the_transfer_limit() {
+    let mut it = Harness::new();
+    it.device.mdts = 4;
+    it.bring_up(8);
+    let buffer = it.buffer(17);
+    let log = |dwords: u32| {
+        let cdw = [(dwords - 1) << 16 | 2, 0, 0, 0, 0, 0];
+        Command {
+            opcode: admin::GET_LOG_PAGE,
+            cdw,
+            ..Command::default()
+        }
+        .to_bytes()
+    };
+    let longer = [from_device(&buffer, 0, 65_540)];
+    assert_eq!(
+        it.submit(0, 0, &log(16_385), &longer),
+        Err(Refusal::OutOfRange)
+    );
+    it.submit(0, 0, &log(16_384), &[from_device(&buffer, 0, 65_536)])
+        .unwrap();
+    assert_eq!(it.finish(0).unwrap()[0].status, 0);
 }
