@@ -47,7 +47,13 @@ impl Area {
         for (i, word) in words.iter().enumerate() {
             let _ = bytes.store64(i * 8, *word, Ordering::Relaxed);
         }
-        Self { bytes, layout, submissions, address, _memory: memory }
+        Self {
+            bytes,
+            layout,
+            submissions,
+            address,
+            _memory: memory,
+        }
     }
 
     /// Where the program sees it.
@@ -66,11 +72,15 @@ impl Area {
     }
 
     pub(crate) fn submission_tail(&self) -> u32 {
-        self.bytes.load32(TAIL_SUBMISSION, Ordering::Acquire).unwrap_or(0)
+        self.bytes
+            .load32(TAIL_SUBMISSION, Ordering::Acquire)
+            .unwrap_or(0)
     }
 
     pub(crate) fn completion_head(&self) -> u32 {
-        self.bytes.load32(HEAD_COMPLETION, Ordering::Acquire).unwrap_or(0)
+        self.bytes
+            .load32(HEAD_COMPLETION, Ordering::Acquire)
+            .unwrap_or(0)
     }
 
     pub(crate) fn publish_submission_head(&self, head: u32) {
@@ -82,7 +92,10 @@ impl Area {
         let at = self.layout.submission_offset as usize + (index % self.submissions) as usize * 64;
         let mut words = [0; 8];
         for (i, word) in words.iter_mut().enumerate() {
-            *word = self.bytes.load64(at + i * 8, Ordering::Relaxed).unwrap_or(0);
+            *word = self
+                .bytes
+                .load64(at + i * 8, Ordering::Relaxed)
+                .unwrap_or(0);
         }
         Submission::from_words(words)
     }
@@ -91,15 +104,22 @@ impl Area {
     pub(crate) fn post(&self, index: u32, c: Completion) {
         let slot = (index % self.completions()) as usize;
         let at = self.layout.completion_offset as usize + slot * 32;
-        for (i, word) in [c.user_data, c.status, c.cookie, c.reply].into_iter().enumerate() {
+        for (i, word) in [c.user_data, c.status, c.cookie, c.reply]
+            .into_iter()
+            .enumerate()
+        {
             let _ = self.bytes.store64(at + i * 8, word, Ordering::Relaxed);
         }
-        let _ = self.bytes.store32(TAIL_COMPLETION, index.wrapping_add(1), Ordering::Release);
+        let _ = self
+            .bytes
+            .store32(TAIL_COMPLETION, index.wrapping_add(1), Ordering::Release);
     }
 
     /// Checks that a span lies in the message area, 8-byte aligned in place and length.
     pub(crate) fn check_span(&self, offset: u32, bytes: u32) -> Result<(), Misuse> {
-        let fits = offset.checked_add(bytes).is_some_and(|end| end <= self.layout.message_bytes);
+        let fits = offset
+            .checked_add(bytes)
+            .is_some_and(|end| end <= self.layout.message_bytes);
         if fits && offset % 8 == 0 && bytes % 8 == 0 {
             Ok(())
         } else {
@@ -122,7 +142,9 @@ impl Area {
     }
 
     pub(crate) fn read_word(&self, offset: u32) -> u64 {
-        self.bytes.load64(self.at(offset), Ordering::Relaxed).unwrap_or(0)
+        self.bytes
+            .load64(self.at(offset), Ordering::Relaxed)
+            .unwrap_or(0)
     }
 
     pub(crate) fn write_word(&self, offset: u32, word: u64) {
@@ -131,13 +153,20 @@ impl Area {
 
     /// Copies a message from another thread's area, both spans checked.
     pub(crate) fn copy_message(&self, offset: u32, from: &Self, from_offset: u32, bytes: u32) {
-        let _ = self.bytes.copy_from(self.at(offset), &from.bytes, from.at(from_offset), bytes as usize);
+        let _ = self.bytes.copy_from(
+            self.at(offset),
+            &from.bytes,
+            from.at(from_offset),
+            bytes as usize,
+        );
     }
 
     /// Reads a text of at most `limit` bytes at a span that need not be aligned, lossy.
     pub fn read_text(&self, offset: u32, bytes: u32, out: &mut [u8]) -> usize {
         let n = (bytes as usize).min(out.len());
-        let fits = offset.checked_add(n as u32).is_some_and(|e| e <= self.layout.message_bytes);
+        let fits = offset
+            .checked_add(n as u32)
+            .is_some_and(|e| e <= self.layout.message_bytes);
         if !fits || self.bytes.read(self.at(offset), &mut out[..n]).is_err() {
             return 0;
         }

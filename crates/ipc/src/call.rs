@@ -36,7 +36,10 @@ impl Finished {
     /// A refusal.
     pub fn refused(refusal: Refusal) -> Self {
         Self {
-            status: StatusWord { status: refusal.code(), ..StatusWord::default() },
+            status: StatusWord {
+                status: refusal.code(),
+                ..StatusWord::default()
+            },
             ..Self::default()
         }
     }
@@ -44,7 +47,11 @@ impl Finished {
     /// Success with up to four words.
     pub fn inline(words: [u64; 4]) -> Self {
         Self {
-            status: StatusWord { flags: completion_flags::INLINE, words: 4, ..StatusWord::default() },
+            status: StatusWord {
+                flags: completion_flags::INLINE,
+                words: 4,
+                ..StatusWord::default()
+            },
             words,
             ..Self::default()
         }
@@ -148,8 +155,16 @@ pub(crate) fn win(call: &Arc<Call>, generation: u64, ending: Ending) -> Option<W
     let (won, caps, facet) = {
         let mut body = call.body.lock();
         let caller = body.caller.take()?;
-        let won = Won { caller, route: body.route, reply: body.reply };
-        let caps = if body.caps.is_empty() { Vec::new() } else { core::mem::take(&mut body.caps) };
+        let won = Won {
+            caller,
+            route: body.route,
+            reply: body.reply,
+        };
+        let caps = if body.caps.is_empty() {
+            Vec::new()
+        } else {
+            core::mem::take(&mut body.caps)
+        };
         (won, caps, body.facet.take())
     };
     // Capabilities that never reached the receiver: copies go, moved ones were still the sender's.

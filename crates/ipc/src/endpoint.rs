@@ -71,7 +71,9 @@ impl Facet {
         if self.core.closed.load(Ordering::Acquire) {
             return Err(Refusal::Revoked);
         }
-        if self.incarnation != 0 && self.incarnation != self.core.incarnation.load(Ordering::Acquire) {
+        if self.incarnation != 0
+            && self.incarnation != self.core.incarnation.load(Ordering::Acquire)
+        {
             return Err(Refusal::Stale);
         }
         Ok(())
@@ -99,7 +101,10 @@ impl Drop for Facet {
                 }
             }
         };
-        if let Some(task) = receiver.thread.complete(receiver.route, dropped(self.cookie)) {
+        if let Some(task) = receiver
+            .thread
+            .complete(receiver.route, dropped(self.cookie))
+        {
             sched::make_ready(task);
         }
     }
@@ -107,7 +112,10 @@ impl Drop for Facet {
 
 fn dropped(cookie: u64) -> Finished {
     Finished {
-        status: StatusWord { flags: completion_flags::DROPPED, ..StatusWord::default() },
+        status: StatusWord {
+            flags: completion_flags::DROPPED,
+            ..StatusWord::default()
+        },
         cookie,
         ..Finished::default()
     }
@@ -118,7 +126,9 @@ impl Drop for Endpoint {
         self.core.closed.store(true, Ordering::Release);
         loop {
             let next = self.core.queues.lock().calls.pop_front();
-            let Some((call, generation)) = next else { break };
+            let Some((call, generation)) = next else {
+                break;
+            };
             let f = Finished::refused(Refusal::Revoked);
             if let Some(task) = finish(&call, generation, Ending::Revoked, f) {
                 sched::make_ready(task);
@@ -156,7 +166,11 @@ impl EndpointCore {
     }
 
     /// Gives a receiver what waits, or queues it. `Some`: done, with the task to run (the receiver's own, usually).
-    pub(crate) fn receive(self: &Arc<Self>, receiver: Receiver, poll: bool) -> Option<Option<Arc<Task>>> {
+    pub(crate) fn receive(
+        self: &Arc<Self>,
+        receiver: Receiver,
+        poll: bool,
+    ) -> Option<Option<Arc<Task>>> {
         loop {
             let (call, generation) = {
                 let mut q = self.queues.lock();
@@ -226,10 +240,18 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
         } else {
             core::mem::take(&mut body.caps)
         };
-        (body.caller.clone(), body.payload, caps, body.method, body.facet.clone())
+        (
+            body.caller.clone(),
+            body.payload,
+            caps,
+            body.method,
+            body.facet.clone(),
+        )
     };
     // An ending may have won since: then the caller is gone from the body.
-    let Some(caller) = caller else { return Delivery::CallGone(None) };
+    let Some(caller) = caller else {
+        return Delivery::CallGone(None);
+    };
     let fail = |refusal| {
         let f = Finished::refused(refusal);
         Delivery::CallGone(finish(call, generation, Ending::NoReply, f))
@@ -255,7 +277,13 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
             return fail(refusal);
         }
     };
-    let right = Slot::new(Object::Reply(ReplyRight { call: call.clone(), generation }), 0);
+    let right = Slot::new(
+        Object::Reply(ReplyRight {
+            call: call.clone(),
+            generation,
+        }),
+        0,
+    );
     let all = core::iter::once(right).chain(slots);
     let handles = transfer::commit(&receiver.thread.process, places, all);
     let area = &receiver.thread.area;
@@ -265,7 +293,9 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
         Payload::Inline(w) => {
             // The same parameters as a message: a root struct of four data words.
             area.write_word(offset, 4 << 32);
-            w.iter().enumerate().for_each(|(i, w)| area.write_word(offset + 8 + i as u32 * 8, *w));
+            w.iter()
+                .enumerate()
+                .for_each(|(i, w)| area.write_word(offset + 8 + i as u32 * 8, *w));
         }
         Payload::Message(from, bytes) => area.copy_message(offset, &caller.area, from, bytes),
     }
@@ -285,7 +315,15 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
         words: if inline { 4 } else { (bytes / 8) as u16 },
     };
     let cookie = facet.map_or(0, |f| f.cookie);
-    Delivery::Done(receiver.thread.complete(receiver.route, Finished { status, cookie, reply, words }))
+    Delivery::Done(receiver.thread.complete(
+        receiver.route,
+        Finished {
+            status,
+            cookie,
+            reply,
+            words,
+        },
+    ))
 }
 
 impl Endpoint {
@@ -296,7 +334,12 @@ impl Endpoint {
             incarnation: AtomicU64::new(1),
             closed: AtomicBool::new(false),
         });
-        Arc::new(Self { core, epoch: Epoch::default(), facet_quota, _charge: charge })
+        Arc::new(Self {
+            core,
+            epoch: Epoch::default(),
+            facet_quota,
+            _charge: charge,
+        })
     }
 
     pub(crate) const fn epoch(&self) -> &Epoch {
@@ -316,8 +359,11 @@ impl Endpoint {
             q.notices.try_reserve(room).map_err(|_| Refusal::NoMemory)?;
             q.facets = wanted;
         }
-        let incarnation =
-            if durable { 0 } else { self.core.incarnation.load(Ordering::Acquire) };
+        let incarnation = if durable {
+            0
+        } else {
+            self.core.incarnation.load(Ordering::Acquire)
+        };
         let facet = Arc::new(Facet {
             core: self.core.clone(),
             epoch: Epoch::default(),
@@ -331,7 +377,11 @@ impl Endpoint {
     }
 
     /// Serves a method of the endpoint itself.
-    pub(crate) fn dispatch(self: Arc<Self>, call: KernelCall<'_>, received: Received<'_>) -> Answered {
+    pub(crate) fn dispatch(
+        self: Arc<Self>,
+        call: KernelCall<'_>,
+        received: Received<'_>,
+    ) -> Answered {
         let mut server = Methods(self);
         wire::dispatch(&mut server, received, call)
     }
@@ -382,11 +432,19 @@ fn revoke_calls(facet: &Arc<Facet>) {
         for thread in process.threads() {
             for call in thread.all_calls() {
                 let (generation, _) = call.word.load();
-                let hit = call.body.lock().facet.as_ref().is_some_and(|f| Arc::ptr_eq(f, facet));
+                let hit = call
+                    .body
+                    .lock()
+                    .facet
+                    .as_ref()
+                    .is_some_and(|f| Arc::ptr_eq(f, facet));
                 if hit {
                     if let Some(won) = win(&call, generation, Ending::Revoked) {
                         let f = Finished::refused(Refusal::Revoked);
-                        won.caller.complete(won.route, f).into_iter().for_each(sched::make_ready);
+                        won.caller
+                            .complete(won.route, f)
+                            .into_iter()
+                            .for_each(sched::make_ready);
                     }
                 }
             }

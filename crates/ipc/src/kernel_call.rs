@@ -62,13 +62,15 @@ fn write_reply<P: Outgoing<Slot>>(
     // SAFETY: nothing else answers between here and the copy below.
     let buffer = unsafe { scratch::outgoing() };
     let mut writer = MessageWriter::new(buffer);
-    let encoded = writer.root(P::DATA_WORDS, P::POINTERS).and_then(|mut root| {
-        results.encode(&mut root, &mut |cap| {
-            if let Err(e) = caps.try_push(cap) {
-                spilled.push(e.element());
-            }
-        })
-    });
+    let encoded = writer
+        .root(P::DATA_WORDS, P::POINTERS)
+        .and_then(|mut root| {
+            results.encode(&mut root, &mut |cap| {
+                if let Err(e) = caps.try_push(cap) {
+                    spilled.push(e.element());
+                }
+            })
+        });
     let bytes = writer.len();
     let (offset, capacity) = reply;
     let fits = bytes as u64 + caps.len() as u64 * 8 <= u64::from(capacity);
@@ -83,14 +85,20 @@ fn write_reply<P: Outgoing<Slot>>(
         };
         let handles = transfer::commit(&thread.process, places, caps.into_iter());
         for (i, handle) in handles.iter().enumerate() {
-            thread.area.write_word(offset + bytes as u32 + i as u32 * 8, *handle);
+            thread
+                .area
+                .write_word(offset + bytes as u32 + i as u32 * 8, *handle);
         }
     }
     // SAFETY: the same buffer, not handed out to anybody since.
     let buffer = unsafe { scratch::outgoing() };
     thread.area.write(offset, &buffer[..bytes]);
     Finished {
-        status: StatusWord { caps: count as u8, words: (bytes / 8) as u16, ..StatusWord::default() },
+        status: StatusWord {
+            caps: count as u8,
+            words: (bytes / 8) as u16,
+            ..StatusWord::default()
+        },
         ..Finished::default()
     }
 }
@@ -100,7 +108,8 @@ impl Respond for KernelCall<'_> {
 
     #[inline]
     fn respond<P: Outgoing<Slot>>(self, results: P) {
-        *self.outcome = Outcome::Finished(write_reply(self.thread, self.route, self.reply, results));
+        *self.outcome =
+            Outcome::Finished(write_reply(self.thread, self.route, self.reply, results));
     }
 
     fn refuse(self, refusal: Refusal) {
@@ -137,7 +146,10 @@ impl Incoming for KernelCall<'_> {
             body.deadline = self.deadline;
         }
         // A call object in the pool is idle, and its own thread is the one that begins.
-        let begun = call.word.begin(generation).and_then(|()| call.word.deliver(generation));
+        let begun = call
+            .word
+            .begin(generation)
+            .and_then(|()| call.word.deliver(generation));
         if begun.is_err() {
             *self.outcome = Outcome::Finished(Finished::refused(Refusal::Failed));
             return Pending(None);
@@ -155,7 +167,9 @@ pub struct Pending(Option<(Arc<Call>, u64)>);
 impl Pending {
     /// Whether somebody still waits for the answer.
     pub fn is_live(&self) -> bool {
-        self.0.as_ref().is_some_and(|(call, generation)| call.word.load().0 == *generation)
+        self.0
+            .as_ref()
+            .is_some_and(|(call, generation)| call.word.load().0 == *generation)
     }
 
     /// Answers with four words.
@@ -172,16 +186,35 @@ impl Pending {
             End::Faulted => wire::End::Faulted,
             End::Killed => wire::End::Killed,
         };
-        self.respond(wire::WaitReply { kind, code: exit.code, text: &exit.text });
+        self.respond(wire::WaitReply {
+            kind,
+            code: exit.code,
+            text: &exit.text,
+        });
     }
 
-    fn end(mut self, ending: Ending, build: impl FnOnce(&Thread, Route, (u32, u32)) -> Finished) {
-        let Some((call, generation)) = self.0.take() else { return };
-        let Some(won) = win(&call, generation, ending) else { return };
+    /// Answers. `false`: nobody takes the answer any more.
+    pub fn try_respond<P: Outgoing<Slot>>(self, results: P) -> bool {
+        self.end(|thread, route, reply| write_reply(thread, route, reply, results))
+    }
+
+    /// Refuses. `false`: nobody takes the answer any more.
+    pub fn try_refuse(self, refusal: Refusal) -> bool {
+        self.end(|_, _, _| Finished::refused(refusal))
+    }
+
+    fn end(mut self, build: impl FnOnce(&Thread, Route, (u32, u32)) -> Finished) -> bool {
+        let Some((call, generation)) = self.0.take() else {
+            return false;
+        };
+        let Some(won) = win(&call, generation, Ending::Replied) else {
+            return false;
+        };
         let f = build(&won.caller, won.route, won.reply);
         if let Some(task) = won.caller.complete(won.route, f) {
             sched::make_ready(task);
         }
+        true
     }
 }
 
@@ -189,11 +222,11 @@ impl Respond for Pending {
     type Out = Slot;
 
     fn respond<P: Outgoing<Slot>>(self, results: P) {
-        self.end(Ending::Replied, |thread, route, reply| write_reply(thread, route, reply, results));
+        self.try_respond(results);
     }
 
     fn refuse(self, refusal: Refusal) {
-        self.end(Ending::Replied, |_, _, _| Finished::refused(refusal));
+        self.try_refuse(refusal);
     }
 }
 

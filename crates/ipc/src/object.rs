@@ -90,7 +90,11 @@ impl Object {
     /// `WrongKind`.
     pub fn downcast<K: KernelObject>(&self) -> Result<Arc<K>, Refusal> {
         match self {
-            Self::Kernel(k) => k.clone().as_any().downcast::<K>().map_err(|_| Refusal::WrongKind),
+            Self::Kernel(k) => k
+                .clone()
+                .as_any()
+                .downcast::<K>()
+                .map_err(|_| Refusal::WrongKind),
             _ => Err(Refusal::WrongKind),
         }
     }

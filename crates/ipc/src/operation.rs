@@ -223,7 +223,9 @@ fn call(me: &Arc<Thread>, route: Route, op: &Operation) -> Result<Begun, Misuse>
     match me.process.lookup(op.handle) {
         Err(refusal) => Ok(Begun::Done(Finished::refused(refusal))),
         Ok(Object::Facet(facet)) => call_facet(me, route, op, payload, reply, facet),
-        Ok(Object::Kernel(object)) => call_kernel(me, route, op, payload, reply, Served::Object(object)),
+        Ok(Object::Kernel(object)) => {
+            call_kernel(me, route, op, payload, reply, Served::Object(object))
+        }
         Ok(Object::Endpoint(e)) => call_kernel(me, route, op, payload, reply, Served::Endpoint(e)),
         Ok(Object::Reply(_)) => Ok(Begun::Done(Finished::refused(Refusal::WrongKind))),
     }
@@ -238,7 +240,9 @@ fn call_facet(
     facet: Arc<Facet>,
 ) -> Result<Begun, Misuse> {
     let refused = |refusal| Ok(Begun::Done(Finished::refused(refusal)));
-    let Some(call) = me.take_call() else { return refused(Refusal::OverBudget) };
+    let Some(call) = me.take_call() else {
+        return refused(Refusal::OverBudget);
+    };
     let (generation, _) = call.word.load();
     let core = facet.core().clone();
     {
@@ -300,7 +304,10 @@ fn call_kernel(
             stub::Payload::Message(buffer)
         }
     };
-    let received = Received { method: op.method, payload };
+    let received = Received {
+        method: op.method,
+        payload,
+    };
     let mut outcome = Outcome::Finished(Finished::refused(Refusal::NoReply));
     let mut deferred = None;
     let kernel_call = KernelCall {
@@ -335,7 +342,11 @@ fn receive(me: &Arc<Thread>, route: Route, handle: u64, op: &Operation) -> Resul
         Err(refusal) => return Ok(Begun::Done(Finished::refused(refusal))),
     };
     me.note_receive(endpoint.core());
-    let receiver = Receiver { thread: me.clone(), route, buffer };
+    let receiver = Receiver {
+        thread: me.clone(),
+        route,
+        buffer,
+    };
     let poll = op.flags & submission_flags::POLL != 0;
     match endpoint.core().receive(receiver, poll) {
         // The result is this thread's own: in `register`, or in the ring already.
@@ -405,7 +416,9 @@ fn write_answer(
         };
         let handles = crate::transfer::commit(&caller.process, places, slots.into_iter());
         for (i, handle) in handles.iter().enumerate() {
-            caller.area.write_word(offset + bytes + i as u32 * 8, *handle);
+            caller
+                .area
+                .write_word(offset + bytes + i as u32 * 8, *handle);
         }
     }
     match payload {
@@ -419,7 +432,11 @@ fn write_answer(
         Payload::Message(from, bytes) => caller.area.copy_message(offset, &me.area, from, bytes),
     }
     Finished {
-        status: StatusWord { caps: count as u8, words: (bytes / 8) as u16, ..StatusWord::default() },
+        status: StatusWord {
+            caps: count as u8,
+            words: (bytes / 8) as u16,
+            ..StatusWord::default()
+        },
         ..Finished::default()
     }
 }
@@ -443,7 +460,10 @@ fn refuse(me: &Arc<Thread>, op: &Operation) -> Result<(), Refusal> {
     me.task.disinherit();
     let f = Finished::refused(refusal);
     if let Some(won) = win(&right.call, right.generation, Ending::Replied) {
-        won.caller.complete(won.route, f).into_iter().for_each(sched::make_ready);
+        won.caller
+            .complete(won.route, f)
+            .into_iter()
+            .for_each(sched::make_ready);
     }
     Ok(())
 }

@@ -29,7 +29,11 @@ fn read_word(me: &Thread, address: u64) -> Result<u32, Refusal> {
     if address % 4 != 0 {
         return Err(Refusal::Misaligned);
     }
-    let physical = me.process.vm.translate(address).ok_or(Refusal::OutOfRange)?;
+    let physical = me
+        .process
+        .vm
+        .translate(address)
+        .ok_or(Refusal::OutOfRange)?;
     // SAFETY: in the direct map and aligned; user memory is read as an atomic, whoever writes it meanwhile.
     Ok(unsafe { AtomicU32::from_ptr(frames::direct_map(physical).cast()) }.load(Ordering::SeqCst))
 }
@@ -45,7 +49,11 @@ pub(crate) fn park(me: &Arc<Thread>, address: u64, expected: u32, deadline: u64)
             Ok(_) => return Finished::default(),
             Err(refusal) => return Finished::refused(refusal),
         }
-        list.push_back(Parked { process: me.process.id, address, thread: me.clone() });
+        list.push_back(Parked {
+            process: me.process.id,
+            address,
+            thread: me.clone(),
+        });
     }
     loop {
         let timed_out = sched::block(deadline);
@@ -70,7 +78,9 @@ pub(crate) fn unpark(me: &Thread, address: u64, count: u64) -> u64 {
     while woken < count {
         let next = {
             let mut list = bucket(me.process.id, address).lock();
-            let at = list.iter().position(|p| p.process == me.process.id && p.address == address);
+            let at = list
+                .iter()
+                .position(|p| p.process == me.process.id && p.address == address);
             at.and_then(|at| list.remove(at))
         };
         let Some(parked) = next else { break };

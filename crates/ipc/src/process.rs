@@ -97,7 +97,10 @@ pub fn for_each_process(mut f: impl FnMut(&Arc<Process>)) {
 
 /// Finds a process by its number.
 pub fn process_by_id(id: u64) -> Option<Arc<Process>> {
-    ALL.lock().iter().filter_map(Weak::upgrade).find(|p| p.id == id)
+    ALL.lock()
+        .iter()
+        .filter_map(Weak::upgrade)
+        .find(|p| p.id == id)
 }
 
 impl Process {
@@ -154,7 +157,9 @@ impl Process {
         let table = self.handles.lock();
         #[cfg(sabotage)]
         if cpu::sabotaged("skip-generation-check") {
-            let slot = table.slot_of_any_generation(handle).ok_or(Refusal::BadHandle)?;
+            let slot = table
+                .slot_of_any_generation(handle)
+                .ok_or(Refusal::BadHandle)?;
             return slot.check().cloned();
         }
         table.get(handle).cloned()
@@ -193,7 +198,12 @@ impl Process {
 
     /// CPU time of all its threads, past and present.
     pub fn cpu_ns(&self) -> u64 {
-        let live: u64 = self.threads.lock().iter().map(|(t, _)| t.task.cpu_ns()).sum();
+        let live: u64 = self
+            .threads
+            .lock()
+            .iter()
+            .map(|(t, _)| t.task.cpu_ns())
+            .sum();
         live + self.past_cpu_ns.load(Ordering::Relaxed)
     }
 
@@ -223,7 +233,8 @@ impl Process {
             self.dying.store(true, Ordering::Release);
         }
         drop(threads);
-        self.past_cpu_ns.fetch_add(thread.task.cpu_ns(), Ordering::Relaxed);
+        self.past_cpu_ns
+            .fetch_add(thread.task.cpu_ns(), Ordering::Relaxed);
         drop(gone);
         last
     }
@@ -244,7 +255,11 @@ impl Process {
         {
             let mut state = self.exit.lock();
             if state.exit.is_none() {
-                state.exit = Some(Exit { kind, code, text: String::from(text) });
+                state.exit = Some(Exit {
+                    kind,
+                    code,
+                    text: String::from(text),
+                });
             }
         }
         self.dying.store(true, Ordering::Release);

@@ -38,7 +38,11 @@ impl Ring {
     /// Completions the program has not consumed.
     fn available(&self, area: &Area) -> Result<u32, Misuse> {
         let n = self.posted.wrapping_sub(area.completion_head());
-        if n <= area.completions() { Ok(n) } else { Err(Misuse("completion head beyond what was posted")) }
+        if n <= area.completions() {
+            Ok(n)
+        } else {
+            Err(Misuse("completion head beyond what was posted"))
+        }
     }
 }
 
@@ -99,7 +103,11 @@ pub(crate) fn enter(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32,
     wait(me, u32::from(wanted), deadline)
 }
 
-fn begin_in_ring(me: &Arc<Thread>, route: Route, op: &Operation) -> Result<Option<Finished>, Misuse> {
+fn begin_in_ring(
+    me: &Arc<Thread>,
+    route: Route,
+    op: &Operation,
+) -> Result<Option<Finished>, Misuse> {
     Ok(match begin(me, route, op)? {
         Begun::Done(f) => Some(f),
         Begun::Waiting(_, next) => {
@@ -111,13 +119,22 @@ fn begin_in_ring(me: &Arc<Thread>, route: Route, op: &Operation) -> Result<Optio
 
 /// Return and receive in one entry: a refused answer ends the pair, else the receive completes it.
 fn linked(me: &Arc<Thread>, route: Route, op: &Operation) -> Result<Option<Finished>, Misuse> {
-    let first = Operation { opcode: opcode::RETURN, reply: 0, ..*op };
+    let first = Operation {
+        opcode: opcode::RETURN,
+        reply: 0,
+        ..*op
+    };
     if let Some(f) = begin_in_ring(me, route, &first)? {
         if f.status.status != 0 {
             return Ok(Some(f));
         }
     }
-    let second = Operation { opcode: opcode::RECEIVE, handle: op.second, transfers: 0, ..*op };
+    let second = Operation {
+        opcode: opcode::RECEIVE,
+        handle: op.second,
+        transfers: 0,
+        ..*op
+    };
     begin_in_ring(me, route, &second)
 }
 
@@ -131,7 +148,11 @@ fn wait(me: &Arc<Thread>, wanted: u32, deadline: u64) -> Result<u32, Misuse> {
                 return Ok(n);
             }
             ring.wanted = Some(wanted);
-            let own = if ring.outstanding == 0 || ring.deadline == 0 { NEVER } else { ring.deadline };
+            let own = if ring.outstanding == 0 || ring.deadline == 0 {
+                NEVER
+            } else {
+                ring.deadline
+            };
             own.min(deadline)
         };
         if until != NEVER && until <= sched::now_ns() || sched::block(until) {

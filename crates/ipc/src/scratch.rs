@@ -15,7 +15,9 @@ static OUT: [AtomicPtr<u8>; MAX_CPUS] = [const { AtomicPtr::new(core::ptr::null_
 pub fn install() -> bool {
     let cpu = cpu::index();
     for table in [&IN, &OUT] {
-        let Some(run) = frames::allocate_bytes(SCRATCH_BYTES) else { return false };
+        let Some(run) = frames::allocate_bytes(SCRATCH_BYTES) else {
+            return false;
+        };
         table[cpu].store(frames::direct_map(run.address()), Ordering::Release);
         // Kept for good: the value has no destructor.
         let _ = run;
@@ -29,7 +31,9 @@ pub fn install() -> bool {
 /// One user at a time on this CPU: the dispatch of one call.
 pub(crate) unsafe fn incoming() -> &'static mut [u8] {
     // SAFETY: `install` ran on this CPU; the caller is the one user.
-    unsafe { core::slice::from_raw_parts_mut(IN[cpu::index()].load(Ordering::Relaxed), SCRATCH_BYTES) }
+    unsafe {
+        core::slice::from_raw_parts_mut(IN[cpu::index()].load(Ordering::Relaxed), SCRATCH_BYTES)
+    }
 }
 
 /// The buffer for a message on its way out.
@@ -38,5 +42,7 @@ pub(crate) unsafe fn incoming() -> &'static mut [u8] {
 /// One user at a time on this CPU: between the first encoded byte and the copy that follows, nothing else answers.
 pub(crate) unsafe fn outgoing() -> &'static mut [u8] {
     // SAFETY: as for `incoming`.
-    unsafe { core::slice::from_raw_parts_mut(OUT[cpu::index()].load(Ordering::Relaxed), SCRATCH_BYTES) }
+    unsafe {
+        core::slice::from_raw_parts_mut(OUT[cpu::index()].load(Ordering::Relaxed), SCRATCH_BYTES)
+    }
 }

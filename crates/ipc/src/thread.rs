@@ -88,7 +88,11 @@ pub(crate) fn current_ref() -> &'static Thread {
 }
 
 fn lower_half(address: u64) -> Result<(), Refusal> {
-    if address < paging::USER_END { Ok(()) } else { Err(Refusal::OutOfRange) }
+    if address < paging::USER_END {
+        Ok(())
+    } else {
+        Err(Refusal::OutOfRange)
+    }
 }
 
 impl Thread {
@@ -111,8 +115,9 @@ impl Thread {
         let shared = run.shared();
         let memory = MemoryObject::from_run(run, pages, Some(charge));
         let bytes = u64::from(layout.bytes);
-        let address =
-            process.vm.map_object(&memory, 0, bytes, paging::Access::ReadWrite, None)?;
+        let address = process
+            .vm
+            .map_object(&memory, 0, bytes, paging::Access::ReadWrite, None)?;
         let undo = || {
             let _ = process.vm.unmap_region(address);
         };

@@ -38,16 +38,24 @@ pub(crate) fn collect(
     for i in 0..count as u32 {
         let at = offset + i * TRANSFER_BYTES as u32;
         let (handle, mode) = (area.read_word(at), area.read_word(at + 8));
-        let Ok(slot) = table.slot(handle) else { return Ok(Err(Refusal::BadTransfer)) };
+        let Ok(slot) = table.slot(handle) else {
+            return Ok(Err(Refusal::BadTransfer));
+        };
         let object = match slot.check() {
             Ok(object) => object,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let doubled = out.iter().any(|o| o.handle == handle && (o.moved || mode == 1));
+        let doubled = out
+            .iter()
+            .any(|o| o.handle == handle && (o.moved || mode == 1));
         if mode > 1 || doubled || (mode == 0 && matches!(object, Object::Reply(_))) {
             return Ok(Err(Refusal::BadTransfer));
         }
-        out.push(Outbound { handle, moved: mode == 1, slot: slot.clone() });
+        out.push(Outbound {
+            handle,
+            moved: mode == 1,
+            slot: slot.clone(),
+        });
     }
     Ok(Ok(()))
 }
@@ -63,7 +71,10 @@ pub(crate) fn detach(
     let mut removed = ArrayVec::<Slot, MAX_TRANSFERS>::new();
     if caps.iter().any(|c| c.moved) {
         let mut table = sender.handles.lock();
-        if caps.iter().any(|c| c.moved && table.slot(c.handle).is_err()) {
+        if caps
+            .iter()
+            .any(|c| c.moved && table.slot(c.handle).is_err())
+        {
             return Err(Refusal::BadTransfer);
         }
         for c in caps.iter().filter(|c| c.moved) {

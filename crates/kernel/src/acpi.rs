@@ -4,8 +4,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use acpi_tables::{
-    EcamWindow, Fadt, InterruptSource, Madt, Mcfg, PhysReader, ReadError, Register, Root, Signature,
-    Table, TableError, TableRef, find_s5,
+    EcamWindow, Fadt, InterruptSource, Madt, Mcfg, PhysReader, ReadError, Register, Root,
+    Signature, Table, TableError, TableRef, find_s5,
 };
 use cpu::Lock;
 
@@ -69,7 +69,11 @@ fn refused(e: &TableError) {
     crate::fact!("acpi.refused", reason = line.text());
 }
 
-fn copy<'b>(reader: &Reader, table: &TableRef, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], TableError> {
+fn copy<'b>(
+    reader: &Reader,
+    table: &TableRef,
+    buffer: &'b mut Vec<u8>,
+) -> Result<&'b [u8], TableError> {
     *buffer = vec![0; table.length_bytes as usize];
     table.copy(reader, buffer).map(|t| t.bytes())
 }
@@ -77,7 +81,10 @@ fn copy<'b>(reader: &Reader, table: &TableRef, buffer: &'b mut Vec<u8>) -> Resul
 /// Reads every table the kernel uses. A malformed table is refused by name and counts as absent.
 pub fn read(rsdp: Option<u64>) -> Machine {
     let reader = Reader::default();
-    let mut machine = Machine { local_apic: 0xfee0_0000, ..Machine::default() };
+    let mut machine = Machine {
+        local_apic: 0xfee0_0000,
+        ..Machine::default()
+    };
     let root = match rsdp.map(|address| Root::locate(&reader, address)) {
         Some(Ok(root)) => root,
         Some(Err(e)) => {
@@ -90,21 +97,24 @@ pub fn read(rsdp: Option<u64>) -> Machine {
         }
     };
     let mut buffer = Vec::new();
-    let mut with = |signature: Signature, f: &mut dyn FnMut(&[u8]) -> Result<(), TableError>| {
-        match root.find(&reader, signature) {
+    let mut with =
+        |signature: Signature, f: &mut dyn FnMut(&[u8]) -> Result<(), TableError>| match root
+            .find(&reader, signature)
+        {
             Ok(Some(table)) => {
                 let result = copy(&reader, &table, &mut buffer).and_then(|bytes| f(bytes));
                 result.unwrap_or_else(|e| refused(&e));
             }
             Ok(None) => {}
             Err(e) => refused(&e),
-        }
-    };
+        };
     with(Signature::MADT, &mut |bytes| {
         let madt = Madt::parse(bytes)?;
         machine.local_apic = madt.local_apic_address();
-        machine.io_apics =
-            madt.io_apics().map(|i| (u64::from(i.address), i.gsi_base)).collect();
+        machine.io_apics = madt
+            .io_apics()
+            .map(|i| (u64::from(i.address), i.gsi_base))
+            .collect();
         machine.processors = madt.processors().map(|p| p.apic_id).collect();
         machine.com1 = Some(madt.isa_source(crate::serial::LINE));
         crate::fact!(

@@ -146,13 +146,16 @@ fn read_map() -> Map {
 extern "C" fn kernel_start() -> ! {
     crate::serial::initialise();
     if !BASE.is_supported() {
-        boot_error(format_args!("the loader does not speak Limine base revision 2"));
+        boot_error(format_args!(
+            "the loader does not speak Limine base revision 2"
+        ));
     }
     let Some(hhdm) = HHDM.get_response().map(|r| r.offset()) else {
         boot_error(format_args!("the loader gave no higher-half map"))
     };
-    let Some((physical, virtual_base)) =
-        ADDRESS.get_response().map(|r| (r.physical_base(), r.virtual_base()))
+    let Some((physical, virtual_base)) = ADDRESS
+        .get_response()
+        .map(|r| (r.physical_base(), r.virtual_base()))
     else {
         boot_error(format_args!("the loader did not say where the kernel lies"))
     };
@@ -166,9 +169,21 @@ extern "C" fn kernel_start() -> ! {
         boot_error(format_args!("this processor has no no-execute pages"));
     }
     let sections = [
-        section(&raw const __text_start, &raw const __text_end, Access::ReadExecute),
-        section(&raw const __rodata_start, &raw const __rodata_end, Access::Read),
-        section(&raw const __data_start, &raw const __data_end, Access::ReadWrite),
+        section(
+            &raw const __text_start,
+            &raw const __text_end,
+            Access::ReadExecute,
+        ),
+        section(
+            &raw const __rodata_start,
+            &raw const __rodata_end,
+            Access::Read,
+        ),
+        section(
+            &raw const __data_start,
+            &raw const __data_end,
+            Access::ReadWrite,
+        ),
     ];
     let delta = physical.wrapping_sub(virtual_base);
     // SAFETY: once, on the loader's tables, which map this image the same way. NX must be on before tables use it.
@@ -176,7 +191,9 @@ extern "C" fn kernel_start() -> ! {
         cpu::enable_features(features);
         paging::initialise(&map.mapped, &sections, delta, features.gib_pages)
     };
-    let Some(root) = root else { boot_error(format_args!("too little memory for page tables")) };
+    let Some(root) = root else {
+        boot_error(format_args!("too little memory for page tables"))
+    };
     crate::smp::note_low_page(map.low_page);
     *RECLAIM.lock() = Some(map.reclaimable);
     // SAFETY: the tables map the image, the direct map and, by identity of the offset, the loader's stack that is
@@ -194,14 +211,21 @@ extern "C" fn kernel_start() -> ! {
 }
 
 fn section(start: *const u8, end: *const u8, access: Access) -> KernelSection {
-    KernelSection { start: start as u64, end: end as u64, access }
+    KernelSection {
+        start: start as u64,
+        end: end as u64,
+        access,
+    }
 }
 
 fn copy_handover() {
     let mut modules = Vec::new();
     if let Some(response) = MODULES.get_response() {
         for file in response.modules() {
-            let path = file.path().to_str().map_or_else(|_| String::new(), String::from);
+            let path = file
+                .path()
+                .to_str()
+                .map_or_else(|_| String::new(), String::from);
             // SAFETY: module memory is of a type that is never given back, in the direct map, and nobody writes it.
             let bytes = unsafe { core::slice::from_raw_parts(file.addr(), file.size() as usize) };
             modules.push(Module { path, bytes });
@@ -212,7 +236,10 @@ fn copy_handover() {
         .get_response()
         .and_then(|r| r.file().string().to_str().ok())
         .map_or_else(String::new, String::from);
-    *HANDOVER.lock() = Some(Handover { modules, command_line });
+    *HANDOVER.lock() = Some(Handover {
+        modules,
+        command_line,
+    });
 }
 
 /// The rest of the boot.
@@ -239,7 +266,13 @@ pub unsafe fn on_kernel_stack() -> ! {
     }
     let f = cpu::features();
     crate::fact!("boot.loader", name ~ loader, base_revision = 2);
-    crate::fact!("boot.cpu", nx = f.nx, smep = f.smep, smap = f.smap, umip = f.umip);
+    crate::fact!(
+        "boot.cpu",
+        nx = f.nx,
+        smep = f.smep,
+        smap = f.smap,
+        umip = f.umip
+    );
     crate::trap::initialise();
     let machine = crate::acpi::read(rsdp);
     crate::smp::initialise_apic(&machine, f);

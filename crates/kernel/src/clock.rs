@@ -75,7 +75,11 @@ pub fn initialise(pm_timer: Option<&Register>, stated_hz: u64) -> &'static str {
         apic::calibrate(0, wanted, measure);
     }
     if hz == 0 {
-        source = if pm_timer.is_some() { "pm-timer" } else { "pit" };
+        source = if pm_timer.is_some() {
+            "pm-timer"
+        } else {
+            "pit"
+        };
         hz = (u128::from(after - before) * 1_000_000_000 / u128::from(waited.max(1))) as u64;
     }
     sched::initialise_clock(hz);

@@ -36,13 +36,19 @@ unsafe impl GlobalAlloc for Heap {
 
 impl Heap {
     fn grow(&self, layout: Layout) -> bool {
-        let wanted = layout.size().saturating_add(layout.align()).saturating_add(4096);
+        let wanted = layout
+            .size()
+            .saturating_add(layout.align())
+            .saturating_add(4096);
         let frames = wanted.div_ceil(4096).next_power_of_two();
         let order = (frames.trailing_zeros() as u8).max(GROW_ORDER);
         // When large runs are gone, a smaller one may still do.
-        let run = frames::allocate(order).or_else(|| frames::allocate(frames.trailing_zeros() as u8));
+        let run =
+            frames::allocate(order).or_else(|| frames::allocate(frames.trailing_zeros() as u8));
         let Some(run) = run else { return false };
-        let Some(start) = NonNull::new(frames::direct_map(run.address())) else { return false };
+        let Some(start) = NonNull::new(frames::direct_map(run.address())) else {
+            return false;
+        };
         let block = NonNull::slice_from_raw_parts(start, run.bytes());
         // SAFETY: the run is owned, mapped for good, and never given back: the value has no destructor.
         unsafe { self.0.lock().insert_free_block_ptr(block) }.is_some()

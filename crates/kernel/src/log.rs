@@ -72,11 +72,17 @@ pub fn quiet() -> bool {
 
 /// Appends a record.
 pub fn append(level: u16, source: &str, line: &str) {
-    let record =
-        Record { ns: sched::now_ns(), level, source: String::from(source), line: String::from(line) };
+    let record = Record {
+        ns: sched::now_ns(),
+        level,
+        source: String::from(source),
+        line: String::from(line),
+    };
     let mut ring = RING.lock();
     let ring = ring.get_or_insert_default();
-    let dropped = (ring.records.len() >= RECORDS).then(|| ring.records.pop_front()).flatten();
+    let dropped = (ring.records.len() >= RECORDS)
+        .then(|| ring.records.pop_front())
+        .flatten();
     if dropped.is_some() {
         ring.first += 1;
     }

@@ -23,7 +23,6 @@ mod smp;
 mod spawn;
 mod trap;
 
-
 /// States a fact: `fact!("topic", key = value, key ~ volatile)`. It goes to the log, and to the serial line unless quiet.
 #[macro_export]
 macro_rules! fact {

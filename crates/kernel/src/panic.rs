@@ -24,7 +24,11 @@ pub fn stop(message: core::fmt::Arguments<'_>) -> ! {
     crate::smp::stop_others();
     // SAFETY: the other CPUs were told to stop; this one ends the machine.
     unsafe { crate::serial::seize() };
-    let _ = writeln!(Serial, "@kernel.panic cpu~{}\nkernel panic: {message}", cpu::index());
+    let _ = writeln!(
+        Serial,
+        "@kernel.panic cpu~{}\nkernel panic: {message}",
+        cpu::index()
+    );
     crate::power::halt(PANIC_CODE)
 }
 

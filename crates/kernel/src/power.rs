@@ -37,7 +37,12 @@ pub fn halt(code: u8) -> ! {
     let m = means();
     if let Some(s5) = m.s5 {
         for (register, kind) in [(m.pm1a, s5.pm1a), (m.pm1b, s5.pm1b)] {
-            if let Some(Register { space: Space::Io, address, .. }) = register {
+            if let Some(Register {
+                space: Space::Io,
+                address,
+                ..
+            }) = register
+            {
                 // SAFETY: PM1 control as the FADT gives it: SLP_TYP in bits 10 to 12, SLP_EN bit 13 (ACPI 6.5, 4.8.3.2).
                 unsafe {
                     let kept = read16(address as u16) & !(7 << 10);
@@ -52,8 +57,15 @@ pub fn halt(code: u8) -> ! {
 /// Prints the exit line and resets.
 pub fn reboot() -> ! {
     exit_line(0);
-    if let Some(ResetRegister { register: Register { space: Space::Io, address, .. }, value }) =
-        means().reset
+    if let Some(ResetRegister {
+        register:
+            Register {
+                space: Space::Io,
+                address,
+                ..
+            },
+        value,
+    }) = means().reset
     {
         // SAFETY: the reset register of the FADT.
         unsafe { write8(address as u16, value) };

@@ -15,7 +15,13 @@ static LOW_PAGE: AtomicU64 = AtomicU64::new(0);
 static ARRIVED: AtomicUsize = AtomicUsize::new(0);
 static GO: AtomicBool = AtomicBool::new(false);
 static mut BLOCKS: [CpuBlock; MAX_CPUS] = [const {
-    CpuBlock { address: 0, kernel_stack: 0, user_stack: 0, index: 0, apic_id: 0 }
+    CpuBlock {
+        address: 0,
+        kernel_stack: 0,
+        user_stack: 0,
+        index: 0,
+        apic_id: 0,
+    }
 }; MAX_CPUS];
 
 /// Notes a free page below 1 MiB for the start-up code.
@@ -38,7 +44,10 @@ pub unsafe fn install_cpu_block(index: usize) {
 
 /// Chooses the local APIC mode, turns this CPU's on, and masks every I/O APIC entry.
 pub fn initialise_apic(machine: &Machine, f: Features) {
-    let mode = apic::Mode { x2apic: f.x2apic, tsc_deadline: f.tsc_deadline };
+    let mode = apic::Mode {
+        x2apic: f.x2apic,
+        tsc_deadline: f.tsc_deadline,
+    };
     let registers = if mode.x2apic {
         None
     } else {
@@ -57,7 +66,11 @@ pub fn initialise_apic(machine: &Machine, f: Features) {
         }
     });
     mask_legacy_pic();
-    crate::fact!("boot.apic", x2apic = mode.x2apic, tsc_deadline = mode.tsc_deadline);
+    crate::fact!(
+        "boot.apic",
+        x2apic = mode.x2apic,
+        tsc_deadline = mode.tsc_deadline
+    );
 }
 
 /// Masks both 8259s, whose lines would arrive as exceptions.
@@ -126,7 +139,11 @@ unsafe extern "C" {
 
 fn put(page: u64, offset: u64, value: u64) {
     // SAFETY: the low page was usable memory, is in the direct map, and is kept out of the allocator.
-    unsafe { frames::direct_map(page + offset).cast::<u64>().write_volatile(value) };
+    unsafe {
+        frames::direct_map(page + offset)
+            .cast::<u64>()
+            .write_volatile(value)
+    };
 }
 
 fn prepare(page: u64, root: u64) {
@@ -169,11 +186,18 @@ pub fn start_others(machine: &Machine) {
     }
     sched::set_cpu_count(online);
     GO.store(true, Ordering::Release);
-    crate::fact!("boot.cpus", online = online, listed = machine.processors.len().max(1));
+    crate::fact!(
+        "boot.cpus",
+        online = online,
+        listed = machine.processors.len().max(1)
+    );
 }
 
 fn option_limit() -> usize {
-    crate::boot::option("cpus").and_then(|v| v.parse().ok()).unwrap_or(MAX_CPUS).clamp(1, MAX_CPUS)
+    crate::boot::option("cpus")
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(MAX_CPUS)
+        .clamp(1, MAX_CPUS)
 }
 
 struct StartRoot {
@@ -189,8 +213,12 @@ impl StartRoot {
 
 /// A root below 4 GiB: the kernel's upper half, and the low page mapped to itself, executable.
 fn start_root(low: u64) -> Option<StartRoot> {
-    let tables =
-        [frames::allocate(0)?, frames::allocate(0)?, frames::allocate(0)?, frames::allocate(0)?];
+    let tables = [
+        frames::allocate(0)?,
+        frames::allocate(0)?,
+        frames::allocate(0)?,
+        frames::allocate(0)?,
+    ];
     let at = |i: usize| tables[i].address();
     if at(0) >> 32 != 0 {
         return None;
@@ -198,7 +226,9 @@ fn start_root(low: u64) -> Option<StartRoot> {
     for entry in 256..512u64 {
         // SAFETY: the kernel's root is a live table in the direct map.
         let value = unsafe {
-            frames::direct_map(paging::kernel_root() + entry * 8).cast::<u64>().read_volatile()
+            frames::direct_map(paging::kernel_root() + entry * 8)
+                .cast::<u64>()
+                .read_volatile()
         };
         put(at(0), entry * 8, value);
     }
@@ -206,7 +236,10 @@ fn start_root(low: u64) -> Option<StartRoot> {
     put(at(1), 0, at(2) | 3);
     put(at(2), 0, at(3) | 3);
     put(at(3), (low >> 12) * 8, low | 3);
-    Some(StartRoot { page: at(0), tables })
+    Some(StartRoot {
+        page: at(0),
+        tables,
+    })
 }
 
 fn free_start_root(root: &StartRoot) {
@@ -218,7 +251,9 @@ fn start_one(page: u64, index: usize, apic_id: u32) -> bool {
     if index >= MAX_CPUS {
         return false;
     }
-    let Some(stack) = paging::new_stack() else { return false };
+    let Some(stack) = paging::new_stack() else {
+        return false;
+    };
     put(page, 0xfe8, stack.top());
     put(page, 0xfe0, ap_main as *const () as u64);
     put(page, 0xfd8, index as u64);

@@ -47,13 +47,19 @@ fn load(process: &Arc<Process>, image: &Image<'_>) -> Result<(), Refusal> {
         let charge = process.vm.quota().reserve(pages)?;
         let object = MemoryObject::new(pages, Some(charge))?;
         object.write(segment.vaddr - span.start, image.bytes(segment))?;
-        process.vm.map_object(&object, 0, bytes, access(segment.access), Some(span.start))?;
+        process
+            .vm
+            .map_object(&object, 0, bytes, access(segment.access), Some(span.start))?;
     }
     Ok(())
 }
 
 /// Lays out the startup pages and maps them read-only. Returns their address.
-fn startup(process: &Arc<Process>, entries: &[(String, u64, u64)], arguments: &[&str]) -> Result<u64, Refusal> {
+fn startup(
+    process: &Arc<Process>,
+    entries: &[(String, u64, u64)],
+    arguments: &[&str],
+) -> Result<u64, Refusal> {
     let mut out = Vec::new();
     let strings = 32 + entries.len() * 48;
     for word in [STARTUP_MAGIC, process.id] {
@@ -84,7 +90,9 @@ fn startup(process: &Arc<Process>, entries: &[(String, u64, u64)], arguments: &[
     let charge = process.vm.quota().reserve(pages)?;
     let object = MemoryObject::new(pages, Some(charge))?;
     object.write(0, &out)?;
-    process.vm.map_object(&object, 0, u64::from(pages) * 4096, Access::Read, None)
+    process
+        .vm
+        .map_object(&object, 0, u64::from(pages) * 4096, Access::Read, None)
 }
 
 /// Makes a process and lets it run.

@@ -13,7 +13,10 @@ pub static SPURIOUS: AtomicU64 = AtomicU64::new(0);
 
 /// Registers the two ways in.
 pub fn initialise() {
-    cpu::set_handlers(Handlers { syscall: on_syscall, trap: on_trap });
+    cpu::set_handlers(Handlers {
+        syscall: on_syscall,
+        trap: on_trap,
+    });
     // SAFETY: descriptors are loaded and the handlers are registered.
     unsafe { cpu::install_syscall() };
 }
@@ -22,7 +25,9 @@ extern "C" fn on_syscall(frame: &mut SyscallFrame) {
     match frame.rax {
         syscall::ENTER => ipc::enter(frame),
         rax if rax & 0xff == syscall::EXIT => on_exit(frame),
-        _ => ipc::current().process.end(End::Faulted, -1, "system-call: no such number"),
+        _ => ipc::current()
+            .process
+            .end(End::Faulted, -1, "system-call: no such number"),
     }
     sched::preempt_if_needed();
     leave_if_dying();
@@ -45,9 +50,8 @@ fn on_exit(frame: &SyscallFrame) {
     let (offset, bytes) = span_parts(frame.rsi & !syscall::EXIT_PANIC);
     let mut buffer = [0; MAX_EXIT_TEXT];
     let n = me.exit_text(offset, bytes, &mut buffer);
-    let text = core::str::from_utf8(&buffer[..n]).unwrap_or_else(|e| {
-        core::str::from_utf8(&buffer[..e.valid_up_to()]).unwrap_or("")
-    });
+    let text = core::str::from_utf8(&buffer[..n])
+        .unwrap_or_else(|e| core::str::from_utf8(&buffer[..e.valid_up_to()]).unwrap_or(""));
     let kind = if panicked { End::Panicked } else { End::Exited };
     me.process.end(kind, frame.rdi as i64, text);
 }
@@ -116,12 +120,21 @@ fn on_exception(frame: &TrapFrame) {
             0b10 => "writing",
             _ => "executing",
         };
-        let _ = write!(line, "{what} {:#x} at {:#x}", cpu::fault_address(), frame.rip);
+        let _ = write!(
+            line,
+            "{what} {:#x} at {:#x}",
+            cpu::fault_address(),
+            frame.rip
+        );
     } else {
         let _ = write!(line, "at {:#x}, error {:#x}", frame.rip, frame.error);
     }
     if !frame.from_user() || matches!(frame.vector, 2 | 8 | 18) {
-        crate::panic::stop(format_args!("{} in kernel mode, stack {:#x}", line.text(), frame.rsp));
+        crate::panic::stop(format_args!(
+            "{} in kernel mode, stack {:#x}",
+            line.text(),
+            frame.rsp
+        ));
     }
     ipc::current().process.end(End::Faulted, -1, line.text());
 }

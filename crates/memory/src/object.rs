@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use cpu::Lock;
 use frames::{FRAME_BYTES, Frames, ShootdownReceipt};
 use mmio::SharedBytes;
+use paging::Access;
 use ring_abi::Refusal;
 
 use crate::{Charge, Vm};
@@ -15,6 +16,8 @@ enum Backing {
     Owned(Vec<Frames>),
     /// Pages that `device-manager` owns: a window over a DMA buffer.
     Borrowed,
+    /// Device registers: mapped uncached, and only for reading.
+    Registers,
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +79,19 @@ impl MemoryObject {
     /// their owner frees them.
     pub fn borrowed(addresses: Vec<u64>, writable: bool) -> Arc<Self> {
         Self::build(addresses, Backing::Borrowed, writable, None)
+    }
+
+    /// Makes an object over register pages, read-only and uncached.
+    pub fn registers(addresses: Vec<u64>) -> Arc<Self> {
+        Self::build(addresses, Backing::Registers, false, None)
+    }
+
+    /// The access that pages of this object get where `wanted` is asked for.
+    pub(crate) const fn page_access(&self, wanted: Access) -> Access {
+        match self.backing {
+            Backing::Registers => Access::DeviceRead,
+            _ => wanted,
+        }
     }
 
     fn build(
@@ -151,6 +167,9 @@ impl MemoryObject {
     }
 
     fn view(&self, page: u64) -> Result<SharedBytes, Refusal> {
+        if matches!(self.backing, Backing::Registers) {
+            return Err(Refusal::NotSupported);
+        }
         let physical = self.page(page).ok_or(Refusal::OutOfRange)?;
         // SAFETY: the page is held by this object (or by its owner, who outlives it) and in the direct map; user
         // mappings of it make it shared memory, which is what the view is for.

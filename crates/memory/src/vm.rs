@@ -135,6 +135,7 @@ impl Vm {
             );
             address
         };
+        let access = object.page_access(access);
         let noted = object.note_mapping(self, address).and_then(|()| {
             for page in 0..pages {
                 let physical = object
@@ -249,7 +250,8 @@ impl Vm {
         if access == Access::ReadWrite && !region.object.writable() {
             return Err(Refusal::ReadOnly);
         }
-        self.space.protect(address, pages, access);
+        self.space
+            .protect(address, pages, region.object.page_access(access));
         Ok(())
     }
 

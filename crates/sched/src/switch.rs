@@ -330,5 +330,8 @@ pub fn idle_loop() -> ! {
 
 /// Interrupts a CPU, so that what it runs passes through the kernel.
 pub fn kick(cpu: usize) {
-    apic::send_ipi(core(cpu).apic_id.load(Ordering::Relaxed), apic::vector::RESCHEDULE);
+    apic::send_ipi(
+        core(cpu).apic_id.load(Ordering::Relaxed),
+        apic::vector::RESCHEDULE,
+    );
 }

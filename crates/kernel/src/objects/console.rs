@@ -39,7 +39,9 @@ pub struct Console {
 
 impl Console {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { epoch: Epoch::default() })
+        Arc::new(Self {
+            epoch: Epoch::default(),
+        })
     }
 }
 
@@ -51,13 +53,21 @@ pub fn initialise(machine: &Machine) {
     let mut routed = false;
     let mut inputs = 0;
     for (address, first) in &machine.io_apics {
-        let Ok(base) = paging::map_device(*address, 4096) else { continue };
+        let Ok(base) = paging::map_device(*address, 4096) else {
+            continue;
+        };
         // SAFETY: an I/O APIC's page, mapped uncached for good.
         let io = apic::IoApic::new(unsafe { Registers::new(base, 4096) }, *first);
         inputs += io.range().1;
-        let (Some(line), Ok(vector)) = (machine.com1, apic::allocate_vector()) else { continue };
+        let (Some(line), Ok(vector)) = (machine.com1, apic::allocate_vector()) else {
+            continue;
+        };
         let target = apic::local_id();
-        if !routed && io.route(line.gsi, vector, target, line.level, line.active_low).is_ok() {
+        if !routed
+            && io
+                .route(line.gsi, vector, target, line.level, line.active_low)
+                .is_ok()
+        {
             VECTOR.store(vector, Ordering::Release);
             routed = true;
         } else {
@@ -102,7 +112,9 @@ fn gather() {
             if input.bytes.is_empty() || input.readers.is_empty() {
                 return;
             }
-            let Some(reader) = input.readers.pop_front() else { return };
+            let Some(reader) = input.readers.pop_front() else {
+                return;
+            };
             (reader, take(&mut input.bytes))
         };
         stub::Respond::respond(reader, results);
@@ -117,14 +129,21 @@ fn take(bytes: &mut VecDeque<u8>) -> console::ReadReply {
         words[usize::from(count / 8)] |= u64::from(byte) << (8 * (count % 8));
         count += 1;
     }
-    console::ReadReply { count, a: words[0], b: words[1], c: words[2] }
+    console::ReadReply {
+        count,
+        a: words[0],
+        b: words[1],
+        c: words[2],
+    }
 }
 
 impl<'a> console::Server<ipc::KernelCall<'a>> for Served<Console> {
     fn write(&mut self, reply: Owed<'a, console::call::Write>, bytes: &[u8]) -> Answered {
         let taken = &bytes[..bytes.len().min(4096)];
         serial::write_bytes(taken);
-        reply.send(console::WriteReply { written: taken.len() as u32 })
+        reply.send(console::WriteReply {
+            written: taken.len() as u32,
+        })
     }
 
     fn read(&mut self, reply: Owed<'a, console::call::Read>) -> Answered {

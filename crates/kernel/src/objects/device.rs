@@ -16,7 +16,9 @@ pub struct Registry {
 
 impl Registry {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { epoch: Epoch::default() })
+        Arc::new(Self {
+            epoch: Epoch::default(),
+        })
     }
 }
 
@@ -24,7 +26,10 @@ kernel_object!(Registry, device_registry);
 
 impl<'a> device_registry::Server<KernelCall<'a>> for Served<Registry> {
     fn list(&mut self, reply: Owed<'a, device_registry::call::List>, _from: u32) -> Answered {
-        reply.send(device_registry::ListReply { next: 0, functions: &[] })
+        reply.send(device_registry::ListReply {
+            next: 0,
+            functions: &[],
+        })
     }
 
     fn claim(

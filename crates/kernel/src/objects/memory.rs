@@ -2,9 +2,9 @@
 
 use alloc::sync::{Arc, Weak};
 
+use ::memory::{MemoryObject, Protection};
 use cap::Epoch;
 use ipc::{KernelCall, Object, Process};
-use ::memory::{MemoryObject, Protection};
 use schema::process::{memory_object, virtual_memory};
 use stub::{Answered, Refusal};
 
@@ -18,7 +18,10 @@ pub struct Memory {
 
 impl Memory {
     pub fn of(process: &Arc<Process>) -> Arc<Self> {
-        Arc::new(Self { epoch: Epoch::default(), process: Arc::downgrade(process) })
+        Arc::new(Self {
+            epoch: Epoch::default(),
+            process: Arc::downgrade(process),
+        })
     }
 
     /// The space belongs to its process alone: a copy of the handle elsewhere is refused.
@@ -52,7 +55,10 @@ impl<'a> virtual_memory::Server<KernelCall<'a>> for Served<Memory> {
         address: u64,
         bytes: u64,
     ) -> Answered {
-        let result = self.0.owner(reply.call().process()).and_then(|p| p.vm.unmap(address, bytes));
+        let result = self
+            .0
+            .owner(reply.call().process())
+            .and_then(|p| p.vm.unmap(address, bytes));
         reply.answer(result)
     }
 
@@ -81,7 +87,10 @@ impl<'a> virtual_memory::Server<KernelCall<'a>> for Served<Memory> {
                 b => u32::try_from(b.div_ceil(4096)).map_err(|_| Refusal::OverBudget)?,
             };
             let charge = p.vm.quota().reserve(pages)?;
-            Ok(Object::kernel(Shared::new(MemoryObject::new(pages, Some(charge))?, true)))
+            Ok(Object::kernel(Shared::new(
+                MemoryObject::new(pages, Some(charge))?,
+                true,
+            )))
         });
         reply.answer(result.map(|memory| virtual_memory::CreateMemoryReply { memory }))
     }
@@ -97,7 +106,11 @@ pub struct Shared {
 impl Shared {
     /// Wraps pages; `writable` narrows what may be mapped through this capability.
     pub fn new(object: Arc<MemoryObject>, writable: bool) -> Arc<Self> {
-        Arc::new(Self { epoch: Epoch::default(), object, writable })
+        Arc::new(Self {
+            epoch: Epoch::default(),
+            object,
+            writable,
+        })
     }
 
     /// The pages.

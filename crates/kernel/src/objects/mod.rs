@@ -64,12 +64,19 @@ pub fn on_interrupt(vector: u8) -> bool {
 
 /// What every process has of its own.
 pub fn own(process: &Arc<Process>) -> [Slot; 2] {
-    [Object::kernel(memory::Memory::of(process)), Object::kernel(process::Threads::of(process))]
+    [
+        Object::kernel(memory::Memory::of(process)),
+        Object::kernel(process::Threads::of(process)),
+    ]
 }
 
 /// The name under which a process finds an own capability.
 pub fn own_name(interface: u64) -> &'static str {
-    if interface == schema::process::virtual_memory::INTERFACE_ID { "vm" } else { "threads" }
+    if interface == schema::process::virtual_memory::INTERFACE_ID {
+        "vm"
+    } else {
+        "threads"
+    }
 }
 
 /// Everything the kernel has to give, by the names of the manifest's kernel sources.
@@ -90,14 +97,22 @@ pub fn for_init() -> Vec<Grant> {
     ];
     named
         .into_iter()
-        .map(|(name, slot)| Grant { name: String::from(name), interface: slot.interface(), slot })
+        .map(|(name, slot)| Grant {
+            name: String::from(name),
+            interface: slot.interface(),
+            slot,
+        })
         .collect()
 }
 
 /// Stops the machine when the first process ends: nothing could start anything any more.
 pub fn watch_init(process: &Arc<Process>) {
     process.wait_with(|exit| {
-        let code = if exit.kind == ipc::End::Exited { exit.code as u8 } else { 70 };
+        let code = if exit.kind == ipc::End::Exited {
+            exit.code as u8
+        } else {
+            70
+        };
         crate::power::halt(code)
     });
 }

@@ -25,7 +25,9 @@ pub struct Spawner {
 
 impl Spawner {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { epoch: Epoch::default() })
+        Arc::new(Self {
+            epoch: Epoch::default(),
+        })
     }
 }
 
@@ -52,7 +54,11 @@ fn collect<'a, M: stub::Method>(
     for grant in grants.iter() {
         let name = String::from(grant.name()?);
         let slot: Slot = reply.take_cap(usize::from(grant.transfer()))?;
-        out.push(Grant { name, interface: grant.interface_id(), slot });
+        out.push(Grant {
+            name,
+            interface: grant.interface_id(),
+            slot,
+        });
     }
     Ok(out)
 }
@@ -74,7 +80,10 @@ fn start<'a, M: stub::Method>(
     }
     let grants = collect(reply, grants)?;
     let process = crate::spawn::spawn(name, image, &list, limits(limit), grants)?;
-    Ok(Object::kernel(Arc::new(Handle { epoch: Epoch::default(), process })))
+    Ok(Object::kernel(Arc::new(Handle {
+        epoch: Epoch::default(),
+        process,
+    })))
 }
 
 impl<'a> process_spawner::Server<KernelCall<'a>> for Served<Spawner> {
@@ -118,7 +127,8 @@ fn copy_image(image: &Slot, bytes: u64) -> Result<Vec<u8>, Refusal> {
         return Err(Refusal::OutOfRange);
     }
     let mut copy = Vec::new();
-    copy.try_reserve_exact(bytes as usize).map_err(|_| Refusal::NoMemory)?;
+    copy.try_reserve_exact(bytes as usize)
+        .map_err(|_| Refusal::NoMemory)?;
     copy.resize(bytes as usize, 0);
     shared.object().read(0, &mut copy)?;
     Ok(copy)
@@ -163,7 +173,10 @@ pub struct Threads {
 
 impl Threads {
     pub fn of(process: &Arc<Process>) -> Arc<Self> {
-        Arc::new(Self { epoch: Epoch::default(), process: Arc::downgrade(process) })
+        Arc::new(Self {
+            epoch: Epoch::default(),
+            process: Arc::downgrade(process),
+        })
     }
 }
 
@@ -197,7 +210,10 @@ impl<'a> thread_spawner::Server<KernelCall<'a>> for Served<Threads> {
                 };
                 let thread = Thread::new(&p, spec)?;
                 thread.start();
-                Ok(Object::kernel(Arc::new(Joinable { epoch: Epoch::default(), thread })))
+                Ok(Object::kernel(Arc::new(Joinable {
+                    epoch: Epoch::default(),
+                    thread,
+                })))
             });
         reply.answer(result.map(|thread| thread_spawner::SpawnReply { thread }))
     }
@@ -226,7 +242,9 @@ pub struct Endpoints {
 
 impl Endpoints {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { epoch: Epoch::default() })
+        Arc::new(Self {
+            epoch: Epoch::default(),
+        })
     }
 }
 
@@ -237,7 +255,10 @@ impl<'a> endpoint_factory::Server<KernelCall<'a>> for Served<Endpoints> {
         let p = reply.call().process();
         let result = p.endpoint_quota.reserve(1).map(|charge| {
             let endpoint = Endpoint::new(p.facet_quota.clone(), Some(charge));
-            Slot::new(Object::Endpoint(endpoint), schema::process::endpoint::INTERFACE_ID)
+            Slot::new(
+                Object::Endpoint(endpoint),
+                schema::process::endpoint::INTERFACE_ID,
+            )
         });
         reply.answer(result.map(|endpoint| endpoint_factory::CreateReply { endpoint }))
     }

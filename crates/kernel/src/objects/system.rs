@@ -100,7 +100,11 @@ impl<'a> log_reader::Server<KernelCall<'a>> for Served<LogReader> {
                 line: &r.line,
             })
             .collect();
-        reply.send(log_reader::ReadReply { next, dropped, records: &list })
+        reply.send(log_reader::ReadReply {
+            next,
+            dropped,
+            records: &list,
+        })
     }
 }
 
@@ -150,7 +154,10 @@ impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
             })
             .collect();
         // 0 ends the listing: no process has that number.
-        reply.send(system_info::ProcessesReply { next: more, list: &list })
+        reply.send(system_info::ProcessesReply {
+            next: more,
+            list: &list,
+        })
     }
 
     fn machine(&mut self, reply: Owed<'a, system_info::call::Machine>) -> Answered {
@@ -188,13 +195,18 @@ impl<'a> system_control::Server<KernelCall<'a>> for Served<Power> {
 
 impl<'a> boot_package::Server<KernelCall<'a>> for Served<Package> {
     fn manifest(&mut self, reply: Owed<'a, boot_package::call::Manifest>) -> Answered {
-        let result = crate::boot::module("/boot/manifest.bin").ok_or(Refusal::NotFound).and_then(|bytes| {
-            let pages = bytes.len().div_ceil(4096).max(1) as u32;
-            let charge = reply.call().process().vm.quota().reserve(pages)?;
-            let object = MemoryObject::new(pages, Some(charge))?;
-            object.write(0, bytes)?;
-            Ok((bytes.len() as u64, Object::kernel(Shared::new(object, false))))
-        });
+        let result = crate::boot::module("/boot/manifest.bin")
+            .ok_or(Refusal::NotFound)
+            .and_then(|bytes| {
+                let pages = bytes.len().div_ceil(4096).max(1) as u32;
+                let charge = reply.call().process().vm.quota().reserve(pages)?;
+                let object = MemoryObject::new(pages, Some(charge))?;
+                object.write(0, bytes)?;
+                Ok((
+                    bytes.len() as u64,
+                    Object::kernel(Shared::new(object, false)),
+                ))
+            });
         reply.answer(result.map(|(bytes, memory)| boot_package::ManifestReply { bytes, memory }))
     }
 

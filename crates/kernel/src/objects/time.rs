@@ -18,7 +18,9 @@ pub struct Timer {
 
 impl Timer {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { epoch: Epoch::default() })
+        Arc::new(Self {
+            epoch: Epoch::default(),
+        })
     }
 }
 
@@ -94,7 +96,9 @@ fn wake_due(_: u64) {
 
 impl<'a> timer::Server<ipc::KernelCall<'a>> for Served<Timer> {
     fn now(&mut self, reply: Owed<'a, timer::call::Now>) -> Answered {
-        reply.send(timer::NowReply { ns: sched::now_ns() })
+        reply.send(timer::NowReply {
+            ns: sched::now_ns(),
+        })
     }
 
     fn sleep(&mut self, reply: Owed<'a, timer::call::Sleep>, until_ns: u64) -> Answered {
@@ -115,7 +119,10 @@ pub struct Entropy {
 
 impl Entropy {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { epoch: Epoch::default(), present: cpu::features().rdrand })
+        Arc::new(Self {
+            epoch: Epoch::default(),
+            present: cpu::features().rdrand,
+        })
     }
 }
 
