@@ -10,6 +10,7 @@
 extern crate alloc;
 
 pub mod command;
+pub mod complete;
 pub mod path;
 pub mod refusal;
 pub mod show;

@@ -9,7 +9,7 @@ pub const fn advice(refusal: Refusal) -> Option<&'static str> {
         Refusal::NotDirectory => "ls shows what is there",
         Refusal::IsDirectory => "ls takes a directory",
         Refusal::NoDevice => "lsblk shows the disks; start with --disk IMG to attach one",
-        Refusal::Corrupt => "check the disk on another system, for example with fsck.fat -n",
+        Refusal::Corrupt => "log says what; fsck.fat -n on another system checks it all",
         Refusal::DeviceError => "try again; if it stays so, log says what the driver saw",
         Refusal::TimedOut | Refusal::ServerDied | Refusal::NoReply | Refusal::Busy => {
             "the service may be restarting; try again, ps and log show how it is"

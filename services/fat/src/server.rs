@@ -70,6 +70,12 @@ impl Server {
                         format_name(volume.kind()),
                         volume.total_bytes()
                     );
+                    if volume.missing_bytes() > 0 {
+                        sdk::warn!(
+                            "the disk ends {} bytes before its volume does",
+                            volume.missing_bytes()
+                        );
+                    }
                     self.said.clear();
                     self.live = Some(live);
                 }
@@ -261,7 +267,12 @@ impl Server {
 
 /// What a client is told about an error of the volume.
 fn to_client(error: Error<fat_core::CacheError<Refusal>>) -> Refusal {
-    refusal(&error, |device| device)
+    let told = refusal(&error, |device| device);
+    if told == Refusal::Corrupt {
+        // The refusal is one word; what exactly is wrong with the volume stands in the log.
+        sdk::warn!("{error}");
+    }
+    told
 }
 
 const fn format_name(kind: FatKind) -> &'static str {

@@ -330,7 +330,6 @@ impl<'a> Supervisor<'a> {
             StartError::Refused(doing, refusal) => format!("{doing}: {refusal}"),
         };
         fact!("service.failed", name = name, reason = reason.as_str());
-        sdk::error!("{name} cannot start: {reason}");
         match error {
             // Neither will be there a moment later.
             StartError::NotHeld(_) | StartError::NoDevice(_) => self.over(idx, FAILED),
@@ -356,8 +355,6 @@ impl<'a> Supervisor<'a> {
             code = code,
             text = text
         );
-        let gap = if text.is_empty() { "" } else { ": " };
-        sdk::warn!("{name} {kind}, code {code}{gap}{text}");
         let (ending, code) = match (ended.kind, ended.code) {
             (End::Exited, 0) => (Ending::Success, 0),
             (End::Exited, code) => (Ending::Failure, u8::try_from(code).unwrap_or(FAILED)),

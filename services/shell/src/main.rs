@@ -27,6 +27,7 @@ use sdk::{
 };
 use shell_lang::{
     COMMANDS, Command, CommandHelp, Path,
+    complete::{self, Action},
     show::{Align, Table},
     text::{FilterMode, Safe},
 };
@@ -39,6 +40,11 @@ use terminal::Terminal;
 sdk::entry!(main);
 
 const PROMPT: &str = "capos> ";
+
+/// Names of a directory that completion looks at.
+const MOST_NAMES: usize = 4096;
+/// Choices that are shown.
+const MOST_CHOICES: usize = 50;
 
 struct Shell<'a> {
     env: &'a Env,
@@ -74,27 +80,56 @@ fn main(env: &Env) -> Result<(), Error> {
 impl Shell<'_> {
     /// Reads a line. `None` at the end of input: Ctrl-D on an empty line, or a console that is gone.
     fn read_line(&mut self, editor: &mut LineEditor) -> Option<String> {
-        let terminal = &mut self.terminal;
         let mut echo: Vec<u8> = Vec::new();
         editor.begin(PROMPT, &mut |bytes: &[u8]| echo.extend_from_slice(bytes));
         loop {
-            terminal.write(&echo).ok()?;
+            self.terminal.write(&echo).ok()?;
             echo.clear();
-            let byte = terminal.read().ok()?;
+            let byte = self.terminal.read().ok()?;
             let event = editor.feed(byte, &mut |bytes: &[u8]| echo.extend_from_slice(bytes));
             match event {
                 Event::Pending => {}
-                Event::Complete => editor.beep(&mut |bytes: &[u8]| echo.extend_from_slice(bytes)),
+                Event::Complete => {
+                    let before = editor.line().get(..editor.cursor()).unwrap_or_default();
+                    let action = completion(&mut self.disks, &self.here, before);
+                    let mut sink = |bytes: &[u8]| echo.extend_from_slice(bytes);
+                    match action {
+                        Action::Beep => editor.beep(&mut sink),
+                        Action::Insert(text) => {
+                            editor.insert(&text, &mut sink);
+                        }
+                        Action::Choose(names) => {
+                            let shown: Vec<String> = names
+                                .iter()
+                                .take(MOST_CHOICES)
+                                .map(|n| Safe(n).to_string())
+                                .collect();
+                            let more = if names.len() > MOST_CHOICES {
+                                "  ..."
+                            } else {
+                                ""
+                            };
+                            sink(format!("\r\n{}{more}\r\n", shown.join("  ")).as_bytes());
+                            editor.redraw(&mut sink);
+                        }
+                    }
+                }
                 Event::Interrupted => {
                     editor.begin(PROMPT, &mut |bytes: &[u8]| echo.extend_from_slice(bytes));
                 }
                 Event::Line => {
                     // Before the command's services say something of their own on the same line.
-                    terminal.write(&echo).and_then(|()| terminal.flush()).ok()?;
+                    self.terminal
+                        .write(&echo)
+                        .and_then(|()| self.terminal.flush())
+                        .ok()?;
                     return Some(editor.line().to_string());
                 }
                 Event::EndOfInput => {
-                    let _ = terminal.write(b"\r\n").and_then(|()| terminal.flush());
+                    let _ = self
+                        .terminal
+                        .write(b"\r\n")
+                        .and_then(|()| self.terminal.flush());
                     return None;
                 }
             }
@@ -190,6 +225,35 @@ impl Shell<'_> {
     }
 }
 
+/// Looks for what the word before the cursor may become.
+fn completion(disks: &mut Disks, here: &Path, before: &str) -> Action {
+    let target = complete::target(before);
+    if target.is_command {
+        return complete::complete(&target, COMMANDS.iter().map(|c| c.name.to_string()));
+    }
+    let directory = here.resolve(&target.directory);
+    let mut names: Vec<String> = Vec::new();
+    if directory.is_root() {
+        names.extend(
+            disks
+                .list
+                .iter()
+                .filter(|d| d.volume.is_some())
+                .map(|d| format!("{}/", d.name)),
+        );
+    } else if let Ok(mut lister) = disks.lister(&directory) {
+        while let Ok(Some(entries)) = disks.list(&mut lister, &directory)
+            && names.len() < MOST_NAMES
+        {
+            names.extend(entries.into_iter().map(|(name, stat)| match stat.kind {
+                Kind::Directory => format!("{name}/"),
+                Kind::File => name,
+            }));
+        }
+    }
+    complete::complete(&target, names.into_iter())
+}
+
 /// Does something with each path, up to the first that fails.
 fn each(
     paths: &[String],
@@ -211,7 +275,7 @@ fn help(which: Option<&CommandHelp>, to: &mut Terminal) {
     if which.is_none() {
         let _ = writeln!(
             to,
-            "Names with blanks go in quotes. Disks are directories of /. Ctrl-C ends a command, arrow keys edit the line."
+            "Names with blanks go in quotes. Disks are directories of /. Ctrl-C ends a command, arrow keys edit the line, Tab completes it."
         );
     }
 }

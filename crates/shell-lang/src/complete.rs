@@ -1,0 +1,169 @@
+//! Completing the word before the cursor.
+
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+
+/// What the word before the cursor may become.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    /// It is the first word: a command.
+    pub is_command: bool,
+    /// The part of a path up to its last '/', that included; empty without one.
+    pub directory: String,
+    /// What the name begins with.
+    pub prefix: String,
+    /// The quotation mark that is open.
+    pub quote: Option<char>,
+}
+
+/// Finds the word at the end of `before`, by the rules of [`crate::words::split`].
+pub fn target(before: &str) -> Target {
+    let mut words = 0;
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut chars = before.chars();
+    while let Some(c) = chars.next() {
+        match (c, quote) {
+            (_, Some(open)) if c == open => quote = None,
+            ('\\', None | Some('"')) => word.get_or_insert_default().extend(chars.next()),
+            ('"' | '\'', None) => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (_, None) if c.is_whitespace() => words += usize::from(word.take().is_some()),
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    let word = word.unwrap_or_default();
+    let (directory, prefix) = word.split_at(word.rfind('/').map_or(0, |at| at + 1));
+    Target {
+        is_command: words == 0,
+        directory: directory.to_string(),
+        prefix: prefix.to_string(),
+        quote,
+    }
+}
+
+/// What to do on a Tab.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing fits.
+    Beep,
+    /// Insert this at the cursor.
+    Insert(String),
+    /// These fit, and they have no more in common than what is there.
+    Choose(Vec<String>),
+}
+
+/// Completes `target` to those of `names` that begin with its prefix. Names of directories end in '/'.
+pub fn complete(target: &Target, names: impl Iterator<Item = String>) -> Action {
+    let mut fits: Vec<String> = names
+        .filter(|n| n.starts_with(&target.prefix) && !n.contains(char::is_control))
+        .collect();
+    fits.sort();
+    let Some(first) = fits.first() else {
+        return Action::Beep;
+    };
+    let common = fits.iter().fold(first.as_str(), |common, name| {
+        let same = common.chars().zip(name.chars()).take_while(|(a, b)| a == b);
+        let bytes: usize = same.map(|(a, _)| a.len_utf8()).sum();
+        common.get(..bytes).unwrap_or_default()
+    });
+    let more = common.get(target.prefix.len()..).unwrap_or_default();
+    let mut text = escape(more, target.quote);
+    if fits.len() == 1 && !first.ends_with('/') {
+        text.extend(target.quote);
+        text.push(' ');
+    }
+    if text.is_empty() {
+        Action::Choose(fits)
+    } else {
+        Action::Insert(text)
+    }
+}
+
+/// Writes text so that it stands for itself.
+fn escape(text: &str, quote: Option<char>) -> String {
+    let mut escaped = String::new();
+    for c in text.chars() {
+        let special = match quote {
+            Some('"') => matches!(c, '"' | '\\'),
+            Some(_) => false,
+            None => c.is_whitespace() || matches!(c, '"' | '\'' | '\\'),
+        };
+        if special {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tab(before: &str, names: &[&str]) -> Action {
+        complete(&target(before), names.iter().map(ToString::to_string))
+    }
+
+    #[test]
+    fn the_word_before_the_cursor_is_found() {
+        assert!(target("").is_command && target("  ca").is_command && !target("cat ").is_command);
+        let path = target("cat /disk/a\\ b/c");
+        assert_eq!(
+            (path.directory.as_str(), path.prefix.as_str()),
+            ("/disk/a b/", "c")
+        );
+        let quoted = target("cat 'x y/z w");
+        assert_eq!(
+            (
+                quoted.directory.as_str(),
+                quoted.prefix.as_str(),
+                quoted.quote
+            ),
+            ("x y/", "z w", Some('\''))
+        );
+    }
+
+    #[test]
+    fn one_fit_is_finished_and_several_as_far_as_they_agree() {
+        assert_eq!(tab("ca", &["cat", "cd"]), Action::Insert("t ".into()));
+        assert_eq!(
+            tab("c", &["cat", "cd"]),
+            Action::Choose(Vec::from(["cat".into(), "cd".into()]))
+        );
+        assert_eq!(
+            tab("ls d", &["deep down/", "deep dish/"]),
+            Action::Insert("eep\\ d".into())
+        );
+        assert_eq!(
+            tab("ls \"deep do", &["deep down/"]),
+            Action::Insert("wn/".into())
+        );
+        assert_eq!(tab("cat 'a", &["a b"]), Action::Insert(" b' ".into()));
+        assert_eq!(tab("cat G", &["Größe", "Grün"]), Action::Insert("r".into()));
+        assert_eq!(tab("cat x", &["a"]), Action::Beep);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_inserted_reads_back(name in "[ -~]{1,12}", cut in 0usize..12) {
+            prop_assume!(!name.contains('/'));
+            let at = cut.min(name.len());
+            let line = alloc::format!("cat {}", escape(&name[..at], None));
+            if let Action::Insert(text) = tab(&line, &[&name]) {
+                let whole = alloc::format!("{line}{text}");
+                prop_assert_eq!(crate::words::split(&whole).unwrap(), ["cat", name.as_str()]);
+            }
+        }
+
+        #[test]
+        fn no_line_panics(line in any::<String>(), names in prop::collection::vec(any::<String>(), 0..4)) {
+            complete(&target(&line), names.into_iter());
+        }
+    }
+}
