@@ -1,0 +1,50 @@
+//! Ends a process by its name, again and again: what a supervisor has to live with.
+//!
+//! Arguments: name, how often, milliseconds between. Invariant: it never ends anything of another name.
+#![no_std]
+#![no_main]
+
+use sdk::{Env, Error, ProcessControl, Refusal, SystemInfo, Timer, fact};
+
+sdk::entry!(main);
+
+fn find(info: &SystemInfo, name: &str) -> Result<Option<u64>, Refusal> {
+    let mut from = 0;
+    loop {
+        let (next, found) = info.processes(from, |results| {
+            let mut found = None;
+            for process in results.list()?.iter() {
+                if process.name()? == name {
+                    found = Some(process.id());
+                }
+            }
+            Ok::<_, Refusal>((results.next(), found))
+        })??;
+        if found.is_some() || next == 0 {
+            return Ok(found);
+        }
+        from = next;
+    }
+}
+
+fn main(env: &Env) -> Result<(), Error> {
+    let mut arguments = env.arguments();
+    let name = arguments.next().unwrap_or("nvme");
+    let times: u32 = arguments.next().and_then(|a| a.parse().ok()).unwrap_or(1);
+    let pause_ms: u64 = arguments.next().and_then(|a| a.parse().ok()).unwrap_or(200);
+    let timer: Timer = env.get("timer")?;
+    let info: SystemInfo = env.get("systemInfo")?;
+    let control: ProcessControl = env.get("processControl")?;
+    let mut killed = 0;
+    while killed < times {
+        timer.sleep(timer.now()?.ns + pause_ms * 1_000_000)?;
+        // Between a death and the restart there is nobody of that name.
+        if let Some(id) = find(&info, name)? {
+            if control.kill(id).is_ok() {
+                killed += 1;
+            }
+        }
+    }
+    fact!("crasher.done", name = name, killed = killed);
+    Ok(())
+}
