@@ -5,6 +5,7 @@ using M = import "../../schema/manifest.capnp";
 
 const manifest :M.Manifest = (
   name = "bad",
+  drivers = ["nvme"],
   services = [
     (name = "a", binary = "not-there"),
   ],
