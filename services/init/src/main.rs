@@ -36,6 +36,7 @@ fn main(env: &Env) -> Result<(), Error> {
         Ok(manifest) => manifest,
         Err(reason) => {
             fact!("manifest.refused", reason = reason.as_str());
+            tell(format_args!("the manifest is refused: {reason}"));
             return Ok(control.halt(MANIFEST_REFUSED)?);
         }
     };
@@ -53,6 +54,11 @@ fn main(env: &Env) -> Result<(), Error> {
     fact!("init.failed", doing = doing, reason = refusal.name());
     let control: SystemControl = env.get("systemControl")?;
     Ok(control.halt(CANNOT_SUPERVISE)?)
+}
+
+/// Tells a person at the serial line, where facts may be switched off.
+fn tell(text: core::fmt::Arguments<'_>) {
+    sdk::print!("\r\ninit: {text}\r\n");
 }
 
 /// Reads the manifest from the boot package and checks it against the images there.

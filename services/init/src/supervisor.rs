@@ -20,6 +20,8 @@ use manifest::{
     restart::{Decision, Ending, Record},
 };
 
+use crate::tell;
+
 /// Bytes of a ring slot: a wait's request, and a reply with the longest text.
 const SLOT_BYTES: u32 = 512;
 /// How long a claim may wait for the teardown of the last owner, in nanoseconds.
@@ -330,6 +332,7 @@ impl<'a> Supervisor<'a> {
             StartError::Refused(doing, refusal) => format!("{doing}: {refusal}"),
         };
         fact!("service.failed", name = name, reason = reason.as_str());
+        tell(format_args!("{name} cannot start: {reason}"));
         match error {
             // Neither will be there a moment later.
             StartError::NotHeld(_) | StartError::NoDevice(_) => self.over(idx, FAILED),
@@ -355,6 +358,9 @@ impl<'a> Supervisor<'a> {
             code = code,
             text = text
         );
+        if matches!(ended.kind, End::Panicked | End::Faulted) {
+            tell(format_args!("{name} {kind}: {}", text.escape_debug()));
+        }
         let (ending, code) = match (ended.kind, ended.code) {
             (End::Exited, 0) => (Ending::Success, 0),
             (End::Exited, code) => (Ending::Failure, u8::try_from(code).unwrap_or(FAILED)),
@@ -378,6 +384,9 @@ impl<'a> Supervisor<'a> {
                 let restarts = unit.record.restarts();
                 let name = service.name.as_str();
                 fact!("service.given-up", name = name, restarts = restarts);
+                tell(format_args!(
+                    "{name} ended too often and is not started again"
+                ));
                 self.over(idx, code);
             }
         }
