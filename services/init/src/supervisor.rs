@@ -213,18 +213,22 @@ impl<'a> Supervisor<'a> {
                     .ring
                     .call::<call::Wait>(process.object(), (), idx as u64, NEVER);
                 self.ring.submit();
+                if let Err(refusal) = waiting {
+                    // Nobody would notice its end.
+                    let _ = process.kill();
+                    self.failed(idx, &StartError::Refused("waiting for it", refusal));
+                    return;
+                }
                 let Some(unit) = self.units.get_mut(idx) else {
                     return;
                 };
                 unit.state = State::Running(process);
-                let (name, incarnation) = (
-                    self.manifest.services.get(idx).map_or("", |s| &s.name),
-                    unit.incarnation,
+                let name = self.manifest.services.get(idx).map_or("", |s| &s.name);
+                fact!(
+                    "service.started",
+                    name = name,
+                    incarnation = unit.incarnation
                 );
-                fact!("service.started", name = name, incarnation = incarnation);
-                if let Err(refusal) = waiting {
-                    self.failed(idx, &StartError::Refused("waiting for it", refusal));
-                }
             }
             Err(error) => self.failed(idx, &error),
         }
@@ -359,6 +363,7 @@ impl<'a> Supervisor<'a> {
             text = text
         );
         if matches!(ended.kind, End::Panicked | End::Faulted) {
+            let text = text.strip_prefix("panicked ").unwrap_or(text);
             tell(format_args!("{name} {kind}: {}", text.escape_debug()));
         }
         let (ending, code) = match (ended.kind, ended.code) {
