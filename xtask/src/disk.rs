@@ -24,6 +24,8 @@ pub struct Disk {
     pub format: &'static str,
     /// Whether writes reach the image; otherwise they are forgotten at the end.
     pub writable: bool,
+    /// Bytes per second that the emulated disk delivers, 0 for no limit.
+    pub bytes_per_s: u64,
 }
 
 impl Disk {
@@ -55,6 +57,7 @@ impl Disk {
             path,
             format: format_of(&head),
             writable,
+            bytes_per_s: 0,
         })
     }
 }

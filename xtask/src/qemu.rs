@@ -150,8 +150,12 @@ impl Machine {
 
 fn add_disk(command: &mut Command, number: usize, disk: &Disk) {
     let snapshot = if disk.writable { "off" } else { "on" };
+    let throttle = match disk.bytes_per_s {
+        0 => String::new(),
+        limit => format!("throttling.bps-total={limit},"),
+    };
     command.arg("-drive").arg(format!(
-        "if=none,id=d{number},format={},snapshot={snapshot},file={}",
+        "if=none,id=d{number},format={},snapshot={snapshot},{throttle}file={}",
         disk.format,
         escape(&disk.path)
     ));

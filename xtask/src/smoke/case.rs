@@ -63,6 +63,8 @@ pub struct SmokeDisk {
     pub name: &'static str,
     /// Makes the image at this path.
     pub make: fn(&Path) -> Result<()>,
+    /// Bytes per second that the emulated disk delivers, 0 for no limit: so that reads are in flight for long.
+    pub bytes_per_s: u64,
 }
 
 /// One part of the stimulus.

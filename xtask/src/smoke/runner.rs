@@ -273,7 +273,11 @@ impl<'a> Runner<'a> {
         for disk in smoke.disks {
             let path = work.join(disk.name);
             (disk.make)(&path).with_context(|| format!("cannot make the disk {}", disk.name))?;
-            disks.push(Disk::open(&path, true)?);
+            let bytes_per_s = disk.bytes_per_s;
+            disks.push(Disk {
+                bytes_per_s,
+                ..Disk::open(&path, true)?
+            });
         }
         Ok(Machine {
             model: "q35".into(),

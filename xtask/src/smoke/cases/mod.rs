@@ -2,3 +2,7 @@
 
 mod boot;
 mod boot_uefi;
+mod nvme_fat_read;
+mod nvme_hostile;
+mod provider_crash;
+mod session_isolation;

@@ -1,0 +1,168 @@
+//! The rows: what each one is, and its budget.
+
+/// What a row is measured in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Group {
+    /// From the loader's first instruction to the first one of a program, booted directly.
+    Boot,
+    /// The same under UEFI firmware.
+    BootUefi,
+    /// Loops that need no device, booted under `-icount`.
+    Calls,
+    /// Loops that read a disk, in real time: `-icount` would jump over the waits.
+    Block,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Row {
+    /// Its name, as the guest prints it.
+    pub name: &'static str,
+    /// How it is measured.
+    pub group: Group,
+    /// What one operation is.
+    pub what: &'static str,
+    /// Instructions that one operation may take.
+    pub budget: Option<f64>,
+    /// What would be very good.
+    pub stretch: Option<f64>,
+    /// The guest's clock must agree with the count: it never idles between the marks.
+    pub is_busy: bool,
+}
+
+const fn row(name: &'static str, group: Group, what: &'static str, limits: [f64; 2]) -> Row {
+    Row {
+        name,
+        group,
+        what,
+        budget: if limits[0] > 0.0 {
+            Some(limits[0])
+        } else {
+            None
+        },
+        stretch: if limits[1] > 0.0 {
+            Some(limits[1])
+        } else {
+            None
+        },
+        is_busy: matches!(group, Group::Calls),
+    }
+}
+
+/// No limit.
+const NONE: [f64; 2] = [0.0, 0.0];
+
+/// All of them, in the order of the table.
+pub const ROWS: [Row; 17] = [
+    // Linux: 1.521 G from reset to its first program; a tenth and three hundredths of that.
+    row(
+        "boot_user",
+        Group::Boot,
+        "loader's entry to the first user instruction, direct boot",
+        [152.1e6, 45.6e6],
+    ),
+    row(
+        "boot_user_uefi",
+        Group::BootUefi,
+        "the same with OVMF, reading the boot disk included",
+        [158.4e6, 47.5e6],
+    ),
+    row(
+        "null_call",
+        Group::Calls,
+        "Timer.now through its stub, in registers",
+        [250.0, 164.0],
+    ),
+    row(
+        "ring_nop",
+        Group::Calls,
+        "one NOP through the ring, entered alone",
+        [250.0, 150.0],
+    ),
+    row(
+        "ring_nop_32",
+        Group::Calls,
+        "one of 32 NOPs in a batch",
+        [60.0, 30.0],
+    ),
+    row(
+        "ipc_rt_reg",
+        Group::Calls,
+        "call and reply between two processes, four words each way in registers",
+        [1550.0, 900.0],
+    ),
+    row(
+        "ipc_rt_64",
+        Group::Calls,
+        "the same with a 64-byte message each way",
+        [2200.0, 1300.0],
+    ),
+    row(
+        "ipc_rt_4k",
+        Group::Calls,
+        "the same with a 4 KiB message each way",
+        [3300.0, 2000.0],
+    ),
+    row(
+        "ipc_rt_64_ring",
+        Group::Calls,
+        "the 64-byte message, sent through the client's ring",
+        NONE,
+    ),
+    row(
+        "cap_xfer_rt",
+        Group::Calls,
+        "64 bytes and a capability there, a capability back, both dropped",
+        [2856.0, 1428.0],
+    ),
+    row(
+        "proc_spawn",
+        Group::Calls,
+        "spawn, run and reap a process that does nothing",
+        [86.0e3, 32.4e3],
+    ),
+    Row {
+        is_busy: false,
+        ..row(
+            "irq_wake",
+            Group::Calls,
+            "sleep 1 ms and wake up",
+            [3.2e3, 1.6e3],
+        )
+    },
+    row(
+        "blk_4k_qd1",
+        Group::Block,
+        "random 4 KiB read through a BlockSession, one at a time",
+        [13.9e3, 0.0],
+    ),
+    row(
+        "blk_4k_qd32",
+        Group::Block,
+        "random 4 KiB read, 32 in flight",
+        [4.2e3, 2.1e3],
+    ),
+    row(
+        "blk_seq_128k",
+        Group::Block,
+        "sequential 128 KiB read",
+        NONE,
+    ),
+    row(
+        "boot_loader",
+        Group::Boot,
+        "of boot_user: the loader, up to the kernel's first instruction",
+        NONE,
+    ),
+    row(
+        "boot_loader_uefi",
+        Group::BootUefi,
+        "of boot_user_uefi: the loader",
+        NONE,
+    ),
+];
+
+/// The row called `name`.
+pub fn find(name: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.name == name)
+}

@@ -1,0 +1,45 @@
+//! The provider dies with reads in flight.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::disk::FatImage;
+use crate::smoke::case::{Smoke, SmokeDisk, Step};
+use crate::smoke::cases::nvme_fat_read::pattern;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+fn files(path: &Path) -> Result<()> {
+    FatImage::create(path, 64, 32, "FILES")?.file("BIG.BIN", &pattern(4 << 20))?;
+    Ok(())
+}
+
+inventory::submit! {
+    Smoke {
+        name: "provider-crash",
+        question: "Does a read that is in flight when its driver is killed come back right, through the driver's successor?",
+        rows: &["DA-40", "DA-42", "DA-53"],
+        manifest: "smoke-provider-crash",
+        // Slow enough that the reader is always waiting for the disk.
+        disks: &[SmokeDisk { name: "files.img", make: files, bytes_per_s: 2 << 20 }],
+        steps: &[Step::Type("sha256 /disk/BIG.BIN"), Step::Wait("@crasher.done"), Step::Type("sha256 /disk/BIG.BIN"), Step::Type("halt")],
+        required: &[
+            "@process.ended name=\"nvme\" kind=killed",
+            "@device.released",
+            "@service.started name=nvme incarnation=2",
+            "@crasher.done name=nvme killed=3",
+            "f232e645abba334c7b356d613a430956189f538e4c0f7546bef2450b6059253a",
+        ],
+        forbidden: &["@kernel.panic", "@device.quarantined"],
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "receipt-without-csts",
+        smoke: "provider-crash",
+        what: "the broker says that the controller stopped without having read CSTS",
+        breaks: Break::Missing("@crasher.done name=nvme killed=3"),
+    }
+}

@@ -1,0 +1,33 @@
+//! Two clients of one disk.
+
+use crate::smoke::case::{Smoke, SmokeDisk};
+use crate::smoke::cases::nvme_hostile::raw;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+inventory::submit! {
+    Smoke {
+        name: "session-isolation",
+        question: "Does a session see its own transfers and nothing of anybody else's, before or after?",
+        rows: &["BD-04", "DA-29", "DA-30"],
+        manifest: "smoke-session-isolation",
+        disks: &[SmokeDisk { name: "one.img", make: raw, bytes_per_s: 0 }],
+        required: &[
+            "@session.fresh a=0 b=0",
+            "@session.one-read a_filled=true b_sees=0",
+            "@session.bounds beyond=outOfRange over=outOfRange wide=outOfRange",
+            "@session.reopened times=16 empty=16",
+            "@session.other-goes-on b_filled=true",
+        ],
+        forbidden: &["@kernel.panic"],
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "share-window",
+        smoke: "session-isolation",
+        what: "a new window has the pages of another session's",
+        breaks: Break::Missing("@session.one-read a_filled=true b_sees=0"),
+    }
+}
