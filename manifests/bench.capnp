@@ -15,5 +15,7 @@ const manifest :M.Manifest = (
         (name = "endpointFactory", kernel = endpointFactory),
         (name = "processSpawner", kernel = processSpawner),
       ] ),
+    # Brings the image that `proc_spawn` starts; this one ends at once.
+    ( name = "noop", binary = "bench-noop" ),
   ],
 );

@@ -4,7 +4,8 @@
  * user code, firmware and loader), counts the instructions whose price a count does not show (address-space switches,
  * system calls, port accesses, repetitions of string instructions), and writes one line of JSON to `out=PATH` when
  *   - the guest executes a mark: 0f 1f 80 and then 0x4b420000 + i, a no-operation at every privilege ("mark");
- *   - the instruction at `watch=ADDRESS`, the loader's entry, is reached ("loader"), then the first one in the high half
+ *   - the loader begins ("loader"): the instruction at `watch=ADDRESS` is reached, or code that begins with the bytes
+ *     `pattern=HEX`, where nobody knows the address beforehand; then the first instruction in the high half is
  *     ("kernel"), then the first one in the low half after that ("user");
  *   - the guest ends ("exit").
  * With `profile=on` it also writes, at each mark with an odd number, how often every instruction ran since the last
@@ -19,6 +20,9 @@
 #include <string.h>
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_API;
+
+/* Fewer bytes would be found in other code too. */
+#define SHORTEST_PATTERN 12
 
 enum counter { USER, KERNEL, SYSCALL, CR3, HALT, PORT, IRET, WRMSR, REPEAT, COUNTERS };
 
@@ -36,7 +40,9 @@ struct place {
 };
 
 static FILE *out;
-static uint64_t watch;
+static uint64_t watch = UINT64_MAX;
+static uint8_t pattern[32];
+static size_t pattern_size;
 static bool profiling, recording;
 static bool seen_watch, seen_kernel, seen_user;
 static struct place *places;
@@ -165,11 +171,27 @@ static enum counter event_of(const uint8_t *b, size_t size)
     return COUNTERS;
 }
 
+/* Whether a block begins as the pattern does; a short block must be as the pattern's beginning. */
+static bool begins_as_pattern(const struct qemu_plugin_tb *tb)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb) && at < pattern_size; i++) {
+        uint8_t b[15];
+        size_t size = fetch(qemu_plugin_tb_get_insn(tb, i), b);
+        if (size > pattern_size - at)
+            size = pattern_size - at;
+        if (memcmp(pattern + at, b, size))
+            return false;
+        at += size;
+    }
+    return at >= SHORTEST_PATTERN;
+}
+
 /* A block is translated right before it first runs, so the counts are those of the moment. */
-static void note_stages(uint64_t address)
+static void note_stages(const struct qemu_plugin_tb *tb, uint64_t address)
 {
     bool high = address >> 63;
-    if (!seen_watch && address == watch) {
+    if (!seen_watch && !seen_kernel && (address == watch || (pattern_size && begins_as_pattern(tb)))) {
         seen_watch = true;
         report("loader", 0);
     }
@@ -192,7 +214,7 @@ static void on_translation(qemu_plugin_id_t plugin, struct qemu_plugin_tb *tb)
         uint8_t b[15];
         size_t size = fetch(insn, b);
         if (i == 0)
-            note_stages(address);
+            note_stages(tb, address);
         count(insn, address >> 63 ? KERNEL : USER);
         enum counter event = event_of(b, size);
         if (event != COUNTERS)
@@ -229,7 +251,12 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t plugin, const qemu_i
             out = fopen(argv[i] + 4, "w");
         else if (!strncmp(argv[i], "watch=", 6))
             watch = strtoull(argv[i] + 6, NULL, 0);
-        else if (!strcmp(argv[i], "profile=on"))
+        else if (!strncmp(argv[i], "pattern=", 8)) {
+            const char *hex = argv[i] + 8;
+            unsigned byte;
+            while (pattern_size < sizeof pattern && sscanf(hex + 2 * pattern_size, "%2x", &byte) == 1)
+                pattern[pattern_size++] = (uint8_t)byte;
+        } else if (!strcmp(argv[i], "profile=on"))
             profiling = true;
     }
     if (!out) {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: never changes a source file on its own, and never decides a verdict from QEMU's own exit status.
 
+mod bench;
 mod build;
 mod child;
 mod codegen;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::bench::BenchArgs;
 use crate::build::Builder;
 use crate::project::Project;
 use crate::run::RunArgs;
@@ -50,6 +52,8 @@ enum Verb {
     Run(RunArgs),
     /// Boot smokes and judge what they say
     Smoke(SmokeArgs),
+    /// Count the instructions of fixed workloads
+    Bench(BenchArgs),
     /// Build everything that runs in the guest
     Build {
         /// Only this package; prints the path of each program
@@ -100,6 +104,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::SnapshotCompare(args) => return snapshot::compare_here(&project, &args),
         Verb::Smoke(args) if args.is_list() => smoke::list(),
         Verb::Smoke(args) => return smoke::run(&project, &ready()?, &args),
+        Verb::Bench(args) if args.is_list() => return bench::list(),
+        Verb::Bench(args) => return bench::run(&project, &ready()?, &args),
         Verb::Run(args) => return run::run(&project, &ready()?, args),
         Verb::Test(args) => return test::run(&project, &ready()?, &args),
         Verb::Setup => ready().map(drop)?,

@@ -214,7 +214,8 @@ pub fn version() -> Result<String> {
     }
 }
 
-fn parse_version(line: &str) -> Option<(u32, u32)> {
+/// The two numbers of QEMU's version line.
+pub fn parse_version(line: &str) -> Option<(u32, u32)> {
     let rest = line.strip_prefix("QEMU emulator version ")?;
     let mut numbers = rest.split(['.', ' ']);
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))

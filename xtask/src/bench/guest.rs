@@ -1,0 +1,244 @@
+//! Boots the workloads and collects what guest and plugin say.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use object::{Object, ObjectSection};
+
+use crate::bench::plugin::{self, Counts, Log};
+use crate::bench::rows::Group;
+use crate::build::{Builder, Kind};
+use crate::disk::Disk;
+use crate::package::Guest;
+use crate::project::Project;
+use crate::qemu::{Accel, Firmware, Machine};
+use crate::session::{End, Session};
+use crate::toolchain::Toolchain;
+
+/// No boot takes longer, however slow the machine is.
+const PATIENCE: Duration = Duration::from_secs(900);
+/// Size of the disk that block rows read.
+const DISK_MIB: u64 = 64;
+/// Bytes of the loader's first code by which the plugin knows it under UEFI.
+const PATTERN_BYTES: usize = 24;
+
+/// One repetition of a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// The mark that it began with; 0 for a boot.
+    pub mark: u32,
+    /// How many operations lay between the marks.
+    pub operations: u64,
+    /// What the plugin counted.
+    pub counts: Counts,
+    /// What the guest's time stamp counter gained; 0 where nobody asked it.
+    pub ticks: u64,
+}
+
+/// What one boot brought.
+#[derive(Default)]
+pub struct Harvest {
+    /// Repetitions by row, in order of time.
+    pub samples: Vec<(String, Sample)>,
+    /// Why rows of a group could not be measured.
+    pub unavailable: Vec<String>,
+    /// The plugin's log.
+    pub log: Log,
+}
+
+/// Boots workloads.
+pub struct Bench<'a> {
+    project: &'a Project,
+    toolchain: &'a Toolchain,
+    guest: Guest<'a>,
+    library: PathBuf,
+    dir: PathBuf,
+}
+
+impl<'a> Bench<'a> {
+    /// Builds the guest and the plugin.
+    pub fn new(
+        project: &'a Project,
+        toolchain: &'a Toolchain,
+        version: (u32, u32),
+    ) -> Result<Self> {
+        let dir = project.target.join("bench");
+        fs::create_dir_all(&dir)?;
+        Ok(Self {
+            project,
+            toolchain,
+            guest: Guest::build(project, toolchain, false, false)?,
+            library: plugin::build(project, version)?,
+            dir,
+        })
+    }
+
+    /// Runs the workload of `group` once. With `profile`, every instruction between marks is recorded.
+    pub fn run(&self, group: Group, profile: bool) -> Result<Harvest> {
+        let manifest = match group {
+            Group::Boot | Group::BootUefi => "bench-boot",
+            Group::Calls => "bench",
+            Group::Block => "bench-block",
+        };
+        let log = self.dir.join("plugin.json");
+        let _ = fs::remove_file(&log);
+        let mut option = OsString::from(&self.library);
+        option.push(",out=");
+        option.push(&log);
+        if profile {
+            option.push(",profile=on");
+        }
+        let cmdline = "log=quiet";
+        let firmware = if group == Group::BootUefi {
+            option.push(format!(",pattern={}", self.uefi_entry()?));
+            Firmware::Uefi {
+                disk: self.guest.uefi_disk(manifest, cmdline)?,
+                work: self.dir.clone(),
+            }
+        } else {
+            option.push(format!(",watch={:#x}", entry(&self.guest.loader)?));
+            Firmware::Direct {
+                loader: self.guest.loader.clone(),
+                archive: self.guest.archive(manifest)?,
+                cmdline: cmdline.into(),
+            }
+        };
+        let mut extra = vec![OsString::from("-plugin"), option];
+        if group != Group::Block {
+            extra.extend(["-icount", "shift=0,sleep=off"].map(OsString::from));
+        }
+        let machine = Machine {
+            model: "q35".into(),
+            smp: 1,
+            memory: "512".into(),
+            accel: Accel::Tcg,
+            firmware,
+            disks: if group == Group::Block {
+                vec![self.disk()?]
+            } else {
+                Vec::new()
+            },
+            gdb: false,
+            reboots: false,
+            extra,
+        };
+        let mut session = Session::start(machine.command(self.project)?, false)?;
+        session.set_silence(PATIENCE);
+        let (end, transcript) = session.finish(Instant::now() + PATIENCE);
+        let serial = self.dir.join(format!("serial-{manifest}.txt"));
+        fs::write(&serial, &transcript.bytes)?;
+        if end != End::Code(0) {
+            bail!(
+                "the workload {manifest} did not end well ({end:?}); what it said is in {}",
+                self.project.show(&serial)
+            );
+        }
+        harvest(transcript.serial.lines(), Log::read(&log)?, group)
+    }
+
+    /// The built programs, for their symbols.
+    pub fn programs(&self) -> Result<Vec<PathBuf>> {
+        let builder = Builder::new(self.project, self.toolchain, false);
+        let services = builder.build_services()?;
+        let mut paths: Vec<PathBuf> = services.into_iter().map(|p| p.path).collect();
+        paths.insert(0, self.guest.kernel_path().to_owned());
+        Ok(paths)
+    }
+
+    /// A disk of random bytes, always the same ones.
+    fn disk(&self) -> Result<Disk> {
+        let path = self.dir.join("disk.raw");
+        let bytes = DISK_MIB * 1024 * 1024;
+        if fs::metadata(&path).is_ok_and(|found| found.len() == bytes) {
+            return Disk::open(&path, false);
+        }
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let words = (0..bytes / 8).flat_map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        });
+        fs::write(&path, words.collect::<Vec<u8>>())?;
+        Disk::open(&path, false)
+    }
+
+    /// The first bytes of the UEFI loader's code, in hexadecimal.
+    fn uefi_entry(&self) -> Result<String> {
+        let builder = Builder::new(self.project, self.toolchain, false);
+        let path = builder.build_one(Kind::LoaderUefi, "loader-uefi")?.path;
+        let bytes = fs::read(&path)?;
+        let file = object::File::parse(&*bytes)?;
+        let code = file
+            .sections()
+            .find_map(|section| {
+                let at = file.entry().checked_sub(section.address())?;
+                let data = section.data().ok()?;
+                data.get(usize::try_from(at).ok()?..)?.get(..PATTERN_BYTES)
+            })
+            .context("the UEFI loader's entry lies in no section")?;
+        Ok(code.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+fn entry(path: &Path) -> Result<u64> {
+    let bytes = fs::read(path)?;
+    Ok(object::File::parse(&*bytes)?.entry())
+}
+
+/// Joins the guest's lines with the plugin's counts.
+fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
+    let mut harvest = Harvest::default();
+    let stage = |from: Option<Counts>, to: Option<Counts>| {
+        let (from, to) = from
+            .zip(to)
+            .context("the plugin saw no loader, kernel or program begin")?;
+        anyhow::Ok(Sample {
+            mark: 0,
+            operations: 1,
+            counts: to.since(&from),
+            ticks: 0,
+        })
+    };
+    if let Some((whole, part)) = match group {
+        Group::Boot => Some(("boot_user", "boot_loader")),
+        Group::BootUefi => Some(("boot_user_uefi", "boot_loader_uefi")),
+        Group::Calls | Group::Block => None,
+    } {
+        let samples = &mut harvest.samples;
+        samples.push((whole.into(), stage(log.loader, log.user)?));
+        samples.push((part.into(), stage(log.loader, log.kernel)?));
+    }
+    let mut seen = std::collections::BTreeMap::<u32, usize>::new();
+    for line in lines {
+        if let Some(rest) = line.strip_prefix("UNAVAILABLE ") {
+            harvest.unavailable.push(rest.to_owned());
+        }
+        let Some(rest) = line.strip_prefix("BENCH ") else {
+            continue;
+        };
+        let field = |key: &str| {
+            rest.split_whitespace()
+                .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+                .with_context(|| format!("the guest said {line:?} without {key}"))
+        };
+        let mark: u32 = field("mark")?.parse()?;
+        let at = seen.entry(mark).or_default();
+        let counts = log.between(mark).get(*at).copied();
+        *at += 1;
+        let operations: u64 = field("n")?.parse()?;
+        ensure!(operations > 0, "the guest said {line:?}");
+        let sample = Sample {
+            mark,
+            operations,
+            counts: counts.with_context(|| format!("the plugin saw no marks for {line:?}"))?,
+            ticks: field("tsc")?.parse()?,
+        };
+        harvest.samples.push((field("name")?.to_owned(), sample));
+    }
+    harvest.log = log;
+    Ok(harvest)
+}

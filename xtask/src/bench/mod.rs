@@ -1,0 +1,150 @@
+//! `cargo xtask bench`: counts the instructions of fixed workloads and sets them beside their budgets.
+//!
+//! Invariant: never measures time, and never fails for a figure: only for one that could not be had.
+
+mod guest;
+mod plugin;
+mod profile;
+mod report;
+mod rows;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use crate::bench::guest::{Bench, Harvest};
+use crate::bench::report::Results;
+use crate::bench::rows::{Group, ROWS, Row};
+use crate::project::Project;
+use crate::qemu;
+use crate::toolchain::Toolchain;
+
+/// Boots of a group whose workload does not repeat itself.
+const BOOTS: u32 = 3;
+
+/// What `cargo xtask bench` takes.
+#[derive(clap::Args, Debug)]
+pub struct BenchArgs {
+    /// Only these rows, all when none is named
+    rows: Vec<String>,
+    /// Name the rows and their budgets, and do nothing
+    #[arg(long)]
+    list: bool,
+    /// Compare with this CSV file instead of the last run's
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+    /// Show where the instructions of the named rows go instead of measuring them
+    #[arg(long, requires = "rows")]
+    r#where: bool,
+}
+
+impl BenchArgs {
+    /// Whether nothing is to be measured.
+    pub fn is_list(&self) -> bool {
+        self.list
+    }
+}
+
+/// Names the rows.
+pub fn list() -> Result<ExitCode> {
+    for row in &ROWS {
+        let budget = row.budget.map_or_else(|| "-".into(), report::figure);
+        println!("{:<17} {budget:>10}  {}", row.name, row.what);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures.
+pub fn run(project: &Project, toolchain: &Toolchain, args: &BenchArgs) -> Result<ExitCode> {
+    let rows = choose(&args.rows)?;
+    // A file that cannot be read is told of before the work, not after.
+    let before = match args.compare.clone().or_else(|| report::newest(project)) {
+        Some(path) => Some((report::read(&path)?, path)),
+        None => None,
+    };
+    let version = qemu::version()?;
+    let number = qemu::parse_version(&version).context("QEMU's version was just read")?;
+    let bench = Bench::new(project, toolchain, number)?;
+    if args.r#where {
+        return profile_rows(&bench, &rows);
+    }
+    let mut results = Results::default();
+    for group in groups(&rows) {
+        let boots = match group {
+            Group::Boot | Group::BootUefi => BOOTS,
+            Group::Calls | Group::Block => 1,
+        };
+        for boot in 1..=boots {
+            eprintln!("[{group:?} {boot}/{boots}]");
+            take(&mut results, bench.run(group, false)?, &rows);
+        }
+    }
+    let medians = before.as_ref().map(|(medians, _)| medians);
+    print!("{}", report::table(&rows, &results, medians));
+    if let Some((_, path)) = &before {
+        println!("compared with {}", project.show(path));
+    }
+    let kept = report::keep(project, &version, &results)?;
+    println!("kept in {}", project.show(&kept));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn choose(names: &[String]) -> Result<Vec<&'static Row>> {
+    if names.is_empty() {
+        return Ok(ROWS.iter().collect());
+    }
+    let unknown = names.iter().find(|name| rows::find(name).is_none());
+    if let Some(name) = unknown {
+        bail!("there is no row {name:?}; --list names them");
+    }
+    Ok(ROWS
+        .iter()
+        .filter(|row| names.iter().any(|name| name == row.name))
+        .collect())
+}
+
+fn groups(rows: &[&Row]) -> Vec<Group> {
+    let all = [Group::Boot, Group::BootUefi, Group::Calls, Group::Block];
+    let wanted = |group: &Group| rows.iter().any(|row| row.group == *group);
+    all.into_iter().filter(wanted).collect()
+}
+
+fn take(results: &mut Results, harvest: Harvest, rows: &[&Row]) {
+    for (name, sample) in harvest.samples {
+        if rows.iter().any(|row| row.name == name) {
+            results.samples.entry(name).or_default().push(sample);
+        }
+    }
+    results.unavailable.extend(harvest.unavailable);
+}
+
+fn profile_rows(bench: &Bench<'_>, rows: &[&Row]) -> Result<ExitCode> {
+    let paths = bench.programs()?;
+    for group in groups(rows) {
+        if !matches!(group, Group::Calls | Group::Block) {
+            bail!("--where works for rows with marks, which the boot rows have not");
+        }
+        let harvest = bench.run(group, true)?;
+        for row in rows.iter().filter(|row| row.group == group) {
+            let of_row = || harvest.samples.iter().filter(|(name, _)| name == row.name);
+            let operations: u64 = of_row().map(|(_, sample)| sample.operations).sum();
+            let mark = mark_of(&harvest, row)
+                .with_context(|| format!("the guest did not measure {}", row.name))?;
+            println!("{}: {}", row.name, row.what);
+            let hot = &harvest.log.hot;
+            print!("{}", profile::show(&paths, hot, mark, operations as f64)?);
+        }
+        let reasons: BTreeSet<&String> = harvest.unavailable.iter().collect();
+        reasons
+            .iter()
+            .for_each(|reason| println!("unavailable: {reason}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn mark_of(harvest: &Harvest, row: &Row) -> Option<u32> {
+    let found = harvest.samples.iter().find(|(name, _)| name == row.name);
+    found.map(|(_, sample)| sample.mark)
+}

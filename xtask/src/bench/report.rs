@@ -1,0 +1,276 @@
+//! The table, the raw figures, and the comparison with an earlier run.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::bench::guest::Sample;
+use crate::bench::rows::{ROWS, Row};
+use crate::project::Project;
+
+/// The guest's clock may differ from the count by this much: the marks and reads themselves.
+const CLOCK_TOLERANCE: f64 = 0.001;
+const HEAD: &str = "commit,date,qemu,row,repetition,operations,instructions,user,kernel,cr3,syscall,\
+                    repeat,wrmsr,port,iret,halt,ticks";
+
+/// The repetitions of every row.
+#[derive(Default)]
+pub struct Results {
+    /// By row.
+    pub samples: BTreeMap<String, Vec<Sample>>,
+    /// Why others are missing.
+    pub unavailable: Vec<String>,
+}
+
+/// The median of something about the repetitions of a row, for each operation.
+pub fn median(samples: &[Sample], of: impl Fn(&Sample) -> u64) -> f64 {
+    let mut values: Vec<f64> = samples
+        .iter()
+        .map(|sample| of(sample) as f64 / sample.operations as f64)
+        .collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// A figure as a person reads it.
+pub fn figure(value: f64) -> String {
+    match value {
+        v if v >= 1e7 => format!("{:.2} M", v / 1e6),
+        v if v >= 1e5 => format!("{:.1} k", v / 1e3),
+        v if v >= 100.0 => format!("{v:.0}"),
+        v => format!("{v:.1}"),
+    }
+}
+
+fn verdict(row: &Row, value: f64) -> String {
+    let Some(budget) = row.budget else {
+        return "a figure".into();
+    };
+    if row.stretch.is_some_and(|stretch| value <= stretch) {
+        return "within the stretch goal".into();
+    }
+    if value <= budget {
+        "within budget".into()
+    } else {
+        format!("over by {:.0} %", (value / budget - 1.0) * 100.0)
+    }
+}
+
+/// The table of `rows`, against an earlier run's medians.
+pub fn table(rows: &[&Row], results: &Results, before: Option<&BTreeMap<String, f64>>) -> String {
+    let mut text = format!(
+        "{:<17} {:>12} {:>7} {:>8} {:>8} {:>10} {:>10}  {:<24} {}\n",
+        "row", "instr/op", "cr3/op", "sys/op", "rep/op", "budget", "stretch", "verdict", "last run"
+    );
+    for row in rows {
+        let Some(samples) = results.samples.get(row.name) else {
+            let _ = writeln!(text, "{:<17} {:>12}", row.name, "unavailable");
+            continue;
+        };
+        let value = median(samples, |s| s.counts.instructions());
+        let limit = |limit: Option<f64>| limit.map_or_else(|| "-".into(), figure);
+        let change = before.and_then(|before| before.get(row.name)).map_or_else(
+            || "-".into(),
+            |last| format!("{:+.1} %", (value / last - 1.0) * 100.0),
+        );
+        let _ = writeln!(
+            text,
+            "{:<17} {:>12} {:>7.2} {:>8.2} {:>8} {:>10} {:>10}  {:<24} {}",
+            row.name,
+            figure(value),
+            median(samples, |s| s.counts.cr3),
+            median(samples, |s| s.counts.syscall),
+            figure(median(samples, |s| s.counts.repeat)),
+            limit(row.budget),
+            limit(row.stretch),
+            verdict(row, value),
+            change
+        );
+        let ticks = median(samples, |s| s.ticks);
+        if row.is_busy && (ticks / value - 1.0).abs() > CLOCK_TOLERANCE {
+            let _ = writeln!(
+                text,
+                "  the guest's clock says {} for {}: do not trust this row",
+                figure(ticks),
+                row.name
+            );
+        }
+    }
+    for reason in &results.unavailable {
+        let _ = writeln!(text, "unavailable: {reason}");
+    }
+    text
+}
+
+/// Writes every repetition down; where.
+pub fn keep(project: &Project, qemu: &str, results: &Results) -> Result<PathBuf> {
+    let commit = git(project);
+    let date = date(std::time::SystemTime::now());
+    let mut text = format!("{HEAD}\n");
+    for row in &ROWS {
+        for (number, sample) in results
+            .samples
+            .get(row.name)
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
+            let c = &sample.counts;
+            let _ = writeln!(
+                text,
+                "{commit},{date},{},{},{number},{},{},{},{},{},{},{},{},{},{},{},{}",
+                qemu.replace(',', ";"),
+                row.name,
+                sample.operations,
+                c.instructions(),
+                c.user,
+                c.kernel,
+                c.cr3,
+                c.syscall,
+                c.repeat,
+                c.wrmsr,
+                c.port,
+                c.iret,
+                c.halt,
+                sample.ticks
+            );
+        }
+    }
+    let dir = project.target.join("bench");
+    let path = dir.join(format!("{}-{commit}.csv", date.replace(':', "")));
+    fs::write(&path, text)?;
+    Ok(path)
+}
+
+fn git(project: &Project) -> String {
+    Command::new("git")
+        .current_dir(&project.root)
+        .args(["describe", "--always", "--dirty"])
+        .output()
+        .ok()
+        .filter(|output| output.status.success())
+        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        .unwrap_or_else(|| "unknown".into())
+}
+
+/// The newest kept file.
+pub fn newest(project: &Project) -> Option<PathBuf> {
+    let entries = fs::read_dir(project.target.join("bench")).ok()?;
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "csv"))
+        .max()
+}
+
+/// The medians of a kept file.
+pub fn read(path: &Path) -> Result<BTreeMap<String, f64>> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&text).with_context(|| format!("{} holds no figures of a bench", path.display()))
+}
+
+fn parse(text: &str) -> Result<BTreeMap<String, f64>> {
+    let mut lines = text.lines();
+    anyhow::ensure!(lines.next() == Some(HEAD), "its first line is another one");
+    let mut values = BTreeMap::<String, Vec<f64>>::new();
+    for line in lines {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [_, _, _, row, _, operations, instructions, ..] = fields[..] else {
+            anyhow::bail!("{line:?} is too short");
+        };
+        let value = instructions.parse::<f64>()? / operations.parse::<f64>()?;
+        values.entry(row.into()).or_default().push(value);
+    }
+    let middle = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    Ok(values
+        .into_iter()
+        .map(|(row, values)| (row, middle(values)))
+        .collect())
+}
+
+/// `2026-01-31T12:00:00Z`.
+fn date(time: std::time::SystemTime) -> String {
+    let seconds = time
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let (mut day, second) = (seconds / 86_400, seconds % 86_400);
+    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let mut year = 1970;
+    while day >= 365 + u64::from(is_leap(year)) {
+        day -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(is_leap(year));
+    let mut month = 1;
+    for days in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if day < days {
+            break;
+        }
+        day -= days;
+        month += 1;
+    }
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!(
+        "{year}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z",
+        day + 1
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HEAD, Results, date, figure, parse, table};
+    use crate::bench::guest::Sample;
+    use crate::bench::plugin::Counts;
+    use crate::bench::rows;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let at = |seconds| date(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(at(1_798_761_599), "2026-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn kept_figures_give_their_medians() {
+        let line = |n, i| format!("c,d,q,null_call,{n},10,{i},0,0,0,0,0,0,0,0,0,0");
+        let text = [HEAD.to_owned(), line(0, 2000), line(1, 3000), line(2, 2500)].join("\n");
+        assert_eq!(parse(&text).unwrap().get("null_call"), Some(&250.0));
+        assert!(parse("something\nelse").is_err());
+        assert!(parse(&format!("{HEAD}\n1,2")).is_err());
+    }
+
+    #[test]
+    fn a_row_over_its_budget_says_by_how_much() {
+        let mut results = Results::default();
+        let sample = |kernel, ticks| Sample {
+            mark: 0,
+            operations: 10,
+            counts: Counts {
+                kernel,
+                ..Counts::default()
+            },
+            ticks,
+        };
+        let samples = vec![sample(5000, 5000); 3];
+        results.samples.insert("null_call".into(), samples);
+        results
+            .samples
+            .insert("ring_nop".into(), vec![sample(1000, 9000)]);
+        let rows = ["null_call", "ring_nop", "ipc_rt_reg"].map(|name| rows::find(name).unwrap());
+        let text = table(&rows, &results, None);
+        assert!(text.contains("over by 100 %"), "{text}");
+        assert!(text.contains("do not trust this row"), "{text}");
+        assert!(text.contains("unavailable"), "{text}");
+        assert_eq!(figure(1_234_567.0), "1234.6 k");
+    }
+}
