@@ -32,6 +32,15 @@ pub struct Window {
     pub start: u64,
 }
 
+/// One function that the boot scan found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// What it says about itself.
+    pub info: FunctionInfo,
+    /// It was told to be quiet and is not: nobody may use it.
+    pub stuck: bool,
+}
+
 impl Window {
     fn bus(&self, segment: u16, bus: u8) -> Option<u64> {
         let inside = segment == self.segment && (self.start_bus..=self.end_bus).contains(&bus);
@@ -90,20 +99,26 @@ impl Config {
     }
 
     /// Turns off, at every endpoint of the machine, what firmware left on, and states what it found: one fact for the
-    /// walk, one for each function at which something was on or is still.
+    /// walk, one for each function at which something was on or is still. Returns every function.
     pub fn quiesce_all(
         &mut self,
         state: &mut dyn FnMut(&dyn Fn(&mut dyn fmt::Write) -> fmt::Result),
-    ) -> Scan {
+    ) -> Vec<Found> {
+        let mut all = Vec::new();
         let mut reports = Vec::new();
-        let scan = self.scan(|cfg, info| reports.extend(quiesce(cfg, info)));
+        let scan = self.scan(|cfg, info| {
+            let report = quiesce(cfg, info);
+            let stuck = report.is_some_and(|report| report.is_stuck());
+            all.push(Found { info: *info, stuck });
+            reports.extend(report);
+        });
         state(&|sink| facts::write_scan(sink, scan));
         for report in &reports {
             if report.found_anything() || report.is_stuck() || report.capabilities.is_err() {
                 state(&|sink| facts::write_quiesced(sink, report));
             }
         }
-        scan
+        all
     }
 
     fn segments(&self) -> Vec<u16> {
@@ -254,7 +269,8 @@ mod tests {
     fn what_firmware_left_on_is_turned_off_and_listed() {
         let mut config = config();
         let mut lines = String::new();
-        config.quiesce_all(&mut |write| write(&mut lines).unwrap());
+        let found = config.quiesce_all(&mut |write| write(&mut lines).unwrap());
+        assert!(found.len() == 1 && !found[0].stuck);
         let expected = "@pci.scan buses=3 functions=1\n\
              @pci.quiesced function=\"0002:05:03.0\" bus-master=cleared intx=absent msi=absent msix=absent option-rom=cleared\n";
         assert_eq!(lines, expected);

@@ -1,0 +1,125 @@
+//! What the boot scan learns of a function.
+
+use dma_ledger::FunctionShape;
+use driver_core::{DriverEntry, Probed};
+use pci::Found;
+use pci_format::{
+    BarSet, CapabilityList, Command, ConfigAccess, ConfigError, ConfigFilter, FunctionInfo, Msi,
+    Msix, Pcie, PowerState, best_match, cap_id, read_capabilities, read_extended, read_msi,
+    read_msix, read_pcie, read_power, size_bars, update_command,
+};
+
+/// What the boot scan learnt of a function. Never changes.
+#[derive(Debug)]
+pub(crate) struct Hardware {
+    pub(crate) info: FunctionInfo,
+    pub(crate) bars: BarSet,
+    pub(crate) msix: Option<Msix>,
+    pub(crate) msi: Option<Msi>,
+    pub(crate) pcie: Option<Pcie>,
+    pub(crate) filter: Option<ConfigFilter>,
+    pub(crate) driver: Option<&'static DriverEntry>,
+    /// Its configuration space is well formed, and it let itself be turned off.
+    pub(crate) sound: bool,
+}
+
+impl Hardware {
+    /// What the ledger is told.
+    pub(crate) fn shape(&self) -> FunctionShape {
+        FunctionShape {
+            address: self.info.bdf.as_u32(),
+            bar_bytes: self.bar_bytes(),
+            sources: self.sources(),
+        }
+    }
+
+    /// What a driver's probe is told.
+    pub(crate) fn probed(&self) -> Probed {
+        Probed {
+            vendor: self.info.id.vendor,
+            device: self.info.id.device,
+            bar_bytes: self.bar_bytes(),
+            msix_vectors: self.msix.map_or(0, |msix| msix.vectors),
+        }
+    }
+
+    /// Interrupt sources: MSI-X vectors, or the one MSI. A line is nobody's: it may be shared with another driver.
+    fn sources(&self) -> u16 {
+        match (self.msix, self.msi) {
+            (Some(msix), _) => msix.vectors,
+            (None, Some(_)) => 1,
+            (None, None) => 0,
+        }
+    }
+
+    fn bar_bytes(&self) -> [u64; 6] {
+        let mut bytes = [0; 6];
+        for bar in self.bars.iter().filter(|bar| bar.is_memory()) {
+            if let Some(entry) = bytes.get_mut(usize::from(bar.index)) {
+                *entry = if bar.is_assigned() { bar.size_bytes } else { 0 };
+            }
+        }
+        bytes
+    }
+}
+
+/// Reads everything that a function says about itself. Only a function that some driver takes is written to: its BARs
+/// are sized and it is woken. It was turned off before, so nothing is under way.
+pub(crate) fn examine(
+    cfg: &mut dyn ConfigAccess,
+    found: &Found,
+    drivers: &[&'static DriverEntry],
+) -> Hardware {
+    let info = found.info;
+    // No two drivers tie for a function: the driver table was checked for that.
+    let driver = drivers
+        .iter()
+        .filter_map(|entry| Some((best_match(entry.matches, &info)?, *entry)))
+        .max_by_key(|(specificity, _)| *specificity)
+        .map(|(_, entry)| entry)
+        .filter(|_| info.is_endpoint());
+    let mut hardware = Hardware {
+        info,
+        bars: BarSet::default(),
+        msix: None,
+        msi: None,
+        pcie: None,
+        filter: None,
+        driver,
+        sound: !found.stuck,
+    };
+    if info.is_endpoint() && read_all(cfg, &mut hardware).is_err() {
+        hardware.sound = false;
+    }
+    hardware
+}
+
+fn read_all(cfg: &mut dyn ConfigAccess, hardware: &mut Hardware) -> Result<(), ConfigError> {
+    let info = hardware.info;
+    let bdf = info.bdf;
+    let capabilities: CapabilityList = read_capabilities(cfg, bdf, info.header)?;
+    hardware.bars = size_bars(cfg, bdf, info.header)?;
+    let find = |id| capabilities.find(id);
+    if let Some(found) = find(cap_id::MSIX) {
+        hardware.msix = Some(read_msix(cfg, bdf, found, &hardware.bars)?);
+    }
+    if let Some(found) = find(cap_id::MSI) {
+        hardware.msi = Some(read_msi(cfg, bdf, found)?);
+    }
+    if let Some(found) = find(cap_id::PCIE) {
+        hardware.pcie = Some(read_pcie(cfg, bdf, found)?);
+    }
+    let extended = read_extended(cfg, bdf)?;
+    hardware.filter = Some(ConfigFilter::new(cfg, &info, &capabilities, &extended));
+    if hardware.driver.is_some() {
+        if let Some(found) = find(cap_id::POWER) {
+            let power = read_power(cfg, bdf, found)?;
+            if power.state(cfg, bdf) != PowerState::D0 {
+                // It takes 10 ms; claims come long after the boot scan.
+                power.wake(cfg, bdf);
+            }
+        }
+        update_command(cfg, bdf, Command::MEMORY_SPACE, Command::empty());
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! The one owner of the device ledger, and everything that is done at a function in its name.
+//!
+//! Owns the only [`dma_ledger::Ledger`] and, beside each record, what carries its decisions out: the broker, mapped
+//! registers, interrupt vectors, the objects through which processes map pages, the operation under way. Every
+//! operation asks the ledger first; what the ledger refuses has no effect. The manager never decides itself.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `manager`, `hardware` | boot: which functions there are, who drives them; listing; timers |
+//! | `claim` | claiming, identity, the filtered copy of configuration space |
+//! | `control` | reset, configure, enable, opening a queue: one at a time, polled on one-shot timers |
+//! | `registers` | register reads and writes through windows, mappings of register pages |
+//! | `interrupt` | routes, waits, the handler's side |
+//! | `dma` | pools, buffers, the objects that map them |
+//! | `queue` | submitting and completing commands |
+//! | `teardown`, `flr` | the transaction that ends a claim; what is tried when a device does not stop |
+//! | `platform` | what the kernel gives the manager |
+//!
+//! Invariant: it never decides about ownership, budgets, generations or states on its own (`dma-ledger` does), never
+//! writes an address into a command or a queue (brokers do), and never touches a page table or the frame allocator
+//! (the platform does). No physical address and no device address leaves it upwards.
+//!
+//! # Locks
+//! One lock per function, then below it, in this order: configuration space, and whatever the [`Platform`]'s methods take
+//! (frame allocator, vectors, log). No two functions' locks are ever held together. [`Waiter::answer`],
+//! [`Mapping::revoke`] and [`Platform::arm`] run with no lock of this crate held, so that they may take any lock of the
+//! kernel; a CPU that spins for a function's lock answers TLB shootdowns meanwhile. The handler's side,
+//! [`DeviceManager::on_interrupt`], takes the one function's lock, allocates nothing and formats nothing; so do submit,
+//! complete, wait and acknowledge.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod claim;
+mod control;
+mod dma;
+mod effects;
+mod facts;
+mod flr;
+mod function;
+mod hardware;
+mod interrupt;
+mod manager;
+mod platform;
+mod queue;
+mod registers;
+mod teardown;
+
+pub use claim::{DeviceInfo, DeviceState};
+pub use dma_ledger::{
+    BufferId, BufferInfo, Claim, Direction, Limits, MappingId, OwnerId, PoolId, PoolInfo, QueueId,
+    QueueInfo, RouteId, SegmentRequest,
+};
+pub use driver_core::{DriverEntry, QueueSpec, Refusal};
+pub use interrupt::RouteInfo;
+pub use manager::{DeviceManager, FunctionView, LIMITS};
+pub use platform::{Done, FrameRun, Mapping, Message, Platform, Waiter};
+pub use queue::{CommandRequest, MAX_BATCH, MAX_COMMAND_SEGMENTS, QueueCompletion, Submitted};
+pub use registers::MmioInfo;

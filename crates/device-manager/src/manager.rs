@@ -1,0 +1,272 @@
+//! The manager: which functions there are, and the ways in.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use cpu::{Guard, Lock};
+use dma_ledger::{Claim, FunctionId, FunctionState, Ledger, Limits, OwnerId};
+use driver_core::DriverEntry;
+use evidence::fact;
+use pci::Found;
+use pci_format::{BarSet, ConfigAccess};
+use ring_abi::Refusal;
+use units::Bdf;
+
+use crate::Platform;
+use crate::effects::Effects;
+use crate::function::{Cell, Function, Job};
+use crate::hardware::{Hardware, examine};
+
+/// What one claim may hold, unless the caller of [`DeviceManager::new`] says otherwise.
+pub const LIMITS: Limits = Limits {
+    pool_bytes: 256 << 20,
+    broker_bytes: 64 << 20,
+    pools: 16,
+    buffers: 4096,
+    mappings: 8192,
+    queues: 64,
+    contiguous_pages: 1024,
+};
+
+/// Configuration space, behind the one lock that serialises it.
+pub(crate) type SharedConfig = Lock<Box<dyn ConfigAccess + Send>>;
+
+/// The one owner of device authority.
+pub struct DeviceManager<P: Platform> {
+    pub(crate) platform: P,
+    pub(crate) config: SharedConfig,
+    pub(crate) ledger: Ledger<Cell<P>>,
+    /// By the function's index.
+    pub(crate) hardware: Vec<(FunctionId, Hardware)>,
+    /// Every driver's name.
+    drivers: Vec<&'static str>,
+    /// By vector: which function and source raise it, see [`VectorOwner`].
+    vectors: [AtomicU64; 256],
+}
+
+impl<P: Platform> core::fmt::Debug for DeviceManager<P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("DeviceManager")
+            .field("hardware", &self.hardware)
+            .field("drivers", &self.drivers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What anybody may know of a function.
+#[derive(Clone, Copy, Debug)]
+pub struct FunctionView<'a> {
+    /// Segment, bus, device, function as one number.
+    pub address: u32,
+    /// Vendor.
+    pub vendor: u16,
+    /// Device.
+    pub device: u16,
+    /// Class, subclass and interface as one number.
+    pub class: u32,
+    /// Name of the driver that registered for it, or nothing.
+    pub driver: &'a str,
+    /// Somebody holds it, or its teardown runs.
+    pub claimed: bool,
+    /// It is out of use for good.
+    pub quarantined: bool,
+    /// Its BARs. Their addresses are not for telling.
+    pub bars: &'a BarSet,
+    /// MSI-X vectors.
+    pub msix_vectors: u16,
+    /// It has MSI.
+    pub msi: bool,
+}
+
+impl<P: Platform> DeviceManager<P> {
+    /// Examines the functions that the boot scan found and turned off, and registers each in the ledger, unclaimed.
+    pub fn new(
+        platform: P,
+        mut config: Box<dyn ConfigAccess + Send>,
+        found: &[Found],
+        drivers: &[&'static DriverEntry],
+        limits: Limits,
+    ) -> Self {
+        // Without a verified translation unit, kernel-owned pages are the only backend; nothing widens it.
+        platform.fact(&|sink| {
+            fact!(
+                sink,
+                "dma.backend",
+                chosen = "bounce",
+                reason = "no-verified-iommu"
+            )
+        });
+        let mut ledger = Ledger::new();
+        let mut hardware = Vec::new();
+        for one in found {
+            let seen = examine(&mut *config, one, drivers);
+            if let Ok(id) = ledger.register::<P::Frames>(seen.shape(), limits) {
+                // The ledger numbers functions from 0 as they come, and so does this list.
+                hardware.push((id, seen));
+            }
+        }
+        Self {
+            platform,
+            config: Lock::new(config),
+            ledger,
+            hardware,
+            drivers: drivers.iter().map(|entry| entry.name).collect(),
+            vectors: [const { AtomicU64::new(0) }; 256],
+        }
+    }
+
+    /// Visits the functions from number `from` on while `visit` says so. Returns where to go on, 0 after the last.
+    pub fn list(&self, from: u32, visit: &mut dyn FnMut(&FunctionView<'_>) -> bool) -> u32 {
+        let mut next = from;
+        for (id, hardware) in self.hardware.iter().skip(from as usize) {
+            let Some(cell) = self.ledger.get(*id) else {
+                return 0;
+            };
+            let state = cell.0.lock().record.state();
+            let claimed = matches!(
+                state,
+                FunctionState::Claimed(_) | FunctionState::Revoking(_)
+            );
+            let lost = matches!(state, FunctionState::Quarantined | FunctionState::Dead);
+            let class = hardware.info.class;
+            let view = FunctionView {
+                address: hardware.info.bdf.as_u32(),
+                vendor: hardware.info.id.vendor,
+                device: hardware.info.id.device,
+                class: u32::from_be_bytes([0, class.base, class.sub, class.interface]),
+                driver: hardware.driver.map_or("", |driver| driver.name),
+                claimed,
+                quarantined: lost || (hardware.driver.is_some() && !hardware.sound),
+                bars: &hardware.bars,
+                msix_vectors: hardware.msix.map_or(0, |msix| msix.vectors),
+                msi: hardware.msi.is_some(),
+            };
+            if !visit(&view) {
+                return next;
+            }
+            next += 1;
+        }
+        0
+    }
+
+    /// Looks at what is under way at a function: its timer has fired.
+    pub fn poll(&self, function: u32) {
+        let Some(at) = self.at_index(function) else {
+            return;
+        };
+        let mut effects = Effects::new();
+        let mut guard = at.lock();
+        match guard.job {
+            Job::Idle => {}
+            Job::Operation(_) => self.poll_operation(&at, &mut guard, &mut effects),
+            Job::Teardown(_) => self.poll_teardown(&at, &mut guard, &mut effects),
+        }
+        self.leave(&at, guard, effects);
+    }
+
+    /// Releases whatever an owner holds: its process has ended.
+    pub fn owner_died(&self, owner: OwnerId) {
+        for (_, cell) in self.ledger.iter() {
+            let claim = {
+                let mut guard = cell.0.lock();
+                guard.claimants.retain(|one| one.owner != owner);
+                guard.claim.filter(|claim| claim.owner() == owner)
+            };
+            if let Some(claim) = claim {
+                let _ = self.release(&claim);
+            }
+        }
+    }
+
+    /// The function of a claim, open for use.
+    pub(crate) fn of(&self, claim: &Claim) -> Result<At<'_, P>, Refusal> {
+        self.at(claim.function())
+    }
+
+    pub(crate) fn at(&self, id: FunctionId) -> Result<At<'_, P>, Refusal> {
+        let entry = self.hardware.get(id.index() as usize);
+        let (_, hardware) = entry.ok_or(Refusal::NoDevice)?;
+        let cell = self.ledger.get(id).ok_or(Refusal::NoDevice)?;
+        Ok(At { id, hardware, cell })
+    }
+
+    pub(crate) fn at_index(&self, function: u32) -> Option<At<'_, P>> {
+        let (id, _) = self.hardware.get(function as usize)?;
+        self.at(*id).ok()
+    }
+
+    /// Numbers of the functions of a driver, in address order.
+    pub(crate) fn functions_of<'a>(&'a self, driver: &'a str) -> impl Iterator<Item = FunctionId> {
+        let ours = move |hardware: &Hardware| hardware.driver.is_some_and(|one| one.name == driver);
+        self.hardware
+            .iter()
+            .filter(move |(_, hardware)| ours(hardware))
+            .map(|(id, _)| *id)
+    }
+
+    /// Whether the kernel has a driver of that name.
+    pub(crate) fn has_driver(&self, name: &str) -> bool {
+        self.drivers.contains(&name)
+    }
+
+    /// Notes which source a vector belongs to, or that it belongs to none.
+    pub(crate) fn set_vector(&self, vector: u8, owner: Option<VectorOwner>) {
+        if let Some(entry) = self.vectors.get(usize::from(vector)) {
+            entry.store(owner.map_or(0, VectorOwner::pack), Ordering::Release);
+        }
+    }
+
+    /// Which source a vector belongs to.
+    pub(crate) fn vector_owner(&self, vector: u8) -> Option<VectorOwner> {
+        VectorOwner::unpack(
+            self.vectors
+                .get(usize::from(vector))?
+                .load(Ordering::Acquire),
+        )
+    }
+}
+
+/// One function: what never changes, and the way to the rest.
+pub(crate) struct At<'a, P: Platform> {
+    id: FunctionId,
+    pub(crate) hardware: &'a Hardware,
+    cell: &'a Cell<P>,
+}
+
+impl<'a, P: Platform> At<'a, P> {
+    pub(crate) fn lock(&self) -> Guard<'a, Function<P>> {
+        self.cell.0.lock()
+    }
+
+    pub(crate) const fn index(&self) -> u32 {
+        self.id.index()
+    }
+
+    pub(crate) const fn bdf(&self) -> Bdf {
+        self.hardware.info.bdf
+    }
+}
+
+/// The source behind a vector.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct VectorOwner {
+    /// Index of the function.
+    pub(crate) function: u32,
+    pub(crate) source: u16,
+}
+
+impl VectorOwner {
+    /// 0 stands for nobody, so the function is stored plus 1.
+    fn pack(self) -> u64 {
+        (u64::from(self.function) + 1) << 16 | u64::from(self.source)
+    }
+
+    fn unpack(word: u64) -> Option<Self> {
+        let function = (word >> 16).checked_sub(1)?;
+        Some(Self {
+            function: u32::try_from(function).ok()?,
+            source: word as u16,
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! What the kernel gives the manager: memory, mappings, vectors, time and a place for facts.
+
+use core::fmt;
+
+use dma_ledger::{Claim, QueueId, ShootdownProof};
+use driver_core::{DeviceAddress, Registers};
+use mmio::SharedBytes;
+use ring_abi::Refusal;
+
+/// Frames that a device may be given: one physical run, or single pages.
+pub trait FrameRun: Send + fmt::Debug {
+    /// Where the device sees each page, in order.
+    fn pages(&self) -> &[DeviceAddress];
+
+    /// The kernel's view of a contiguous run; `None` where the pages are scattered.
+    fn view(&self) -> Option<SharedBytes>;
+}
+
+/// Something that processes can map: over the pages of one buffer, or over register pages. Its clones are the same.
+pub trait Mapping: Clone + Send {
+    /// What [`Self::revoke`] gives.
+    type Proof: ShootdownProof;
+
+    /// Ends every mapping in every address space, and every later attempt to map. Returns when no CPU holds a
+    /// translation any more. May be called more than once.
+    fn revoke(&self) -> Self::Proof;
+}
+
+/// How an operation that took time ended well.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Done {
+    /// The function was claimed. If nobody takes the answer, whoever turned it into an object releases the claim.
+    Claimed(Claim),
+    /// The reset or the enabling has finished.
+    Finished,
+    /// The queue is open.
+    Queue(QueueId),
+    /// The route dispatched; so often so far.
+    Dispatched(u64),
+}
+
+/// The right to answer one call that waits.
+pub trait Waiter: Send {
+    /// Whether somebody still waits.
+    fn is_live(&self) -> bool;
+
+    /// Answers, once. Returns whether somebody took the answer.
+    fn answer(self, outcome: Result<Done, Refusal>) -> bool;
+}
+
+/// An interrupt vector, and the message that raises it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Message {
+    /// The vector; the kernel calls `DeviceManager::on_interrupt` with it.
+    pub vector: u8,
+    /// Address the function writes.
+    pub address: u64,
+    /// Data the function writes.
+    pub data: u32,
+}
+
+/// The machine below the manager. Every method may be called with a function's lock held, so none calls back.
+pub trait Platform: Send + Sync {
+    /// Frames that a device may be given.
+    type Frames: FrameRun;
+    /// Something that processes can map.
+    type Mapping: Mapping;
+    /// A call that waits.
+    type Waiter: Waiter;
+
+    /// Allocates zeroed frames; `None` when memory is short.
+    fn allocate(&self, pages: u32, contiguous: bool) -> Option<Self::Frames>;
+
+    /// Fills the frames with zeros.
+    fn scrub(&self, frames: &mut Self::Frames);
+
+    /// Takes zeroed frames back.
+    fn free(&self, frames: Self::Frames);
+
+    /// Makes a second view of the same frames, for the sabotage `share-window`. Neither view's frames may return to
+    /// the allocator afterwards.
+    #[cfg(sabotage)]
+    fn alias(&self, frames: &Self::Frames) -> Option<Self::Frames> {
+        let _ = frames;
+        None
+    }
+
+    /// Maps registers for the kernel, uncached, for good.
+    fn registers(&self, physical: u64, bytes: u64) -> Option<Registers>;
+
+    /// Makes an object that maps the pages of `frames`.
+    fn share(&self, frames: &Self::Frames, writable: bool) -> Option<Self::Mapping>;
+
+    /// Makes an object that maps register pages, read-only and uncached. `physical` is page-aligned.
+    fn share_registers(&self, physical: u64, pages: u32) -> Option<Self::Mapping>;
+
+    /// Takes an interrupt vector; `None` when there is none left.
+    fn allocate_vector(&self) -> Option<Message>;
+
+    /// Gives a vector back.
+    fn free_vector(&self, vector: u8);
+
+    /// Monotonic nanoseconds.
+    fn now_ns(&self) -> u64;
+
+    /// Sets the one-shot timer of a function: the kernel calls `DeviceManager::poll(function)` at that time, with no
+    /// lock held. A second call replaces the first.
+    fn arm(&self, function: u32, at_ns: u64);
+
+    /// States a fact: hands the line's sink to `write`.
+    fn fact(&self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result);
+
+    /// Whether a sabotage point was chosen; always false in a production kernel.
+    fn sabotage(&self, point: &str) -> bool {
+        let _ = point;
+        false
+    }
+}

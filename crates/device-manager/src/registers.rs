@@ -1,0 +1,256 @@
+//! Register access in the name of a provider: default-deny windows, and read-only mappings.
+
+use dma_ledger::{
+    Access, BarRange, Claim, MapTarget, MappingId, PAGE_BYTES, Protection, RegisterWindow,
+};
+use driver_core::{Mappable, Registers, Window};
+use ring_abi::Refusal;
+
+use crate::function::Function;
+use crate::hardware::Hardware;
+use crate::{DeviceManager, Mapping, Platform};
+
+/// What a holder may know of a BAR.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MmioInfo {
+    /// Bytes it decodes.
+    pub bytes: u64,
+    /// Pages that may be mapped.
+    pub mappable_pages: u32,
+}
+
+impl<P: Platform> DeviceManager<P> {
+    /// Tells about a memory BAR.
+    ///
+    /// # Errors
+    /// Those of the claim; `OutOfRange` for a BAR that is none, or no memory, or has no address.
+    pub fn mmio_info(&self, claim: &Claim, bar: u8) -> Result<MmioInfo, Refusal> {
+        let at = self.of(claim)?;
+        let guard = at.lock();
+        guard.record.check(claim)?;
+        let found = at.hardware.bars.get(bar);
+        let found = found.filter(|one| one.is_memory() && one.is_assigned());
+        let bytes = found.ok_or(Refusal::OutOfRange)?.size_bytes;
+        let pages = mappable(&guard)
+            .iter()
+            .filter(|one| one.bar == bar)
+            .map(|one| mappable_pages(at.hardware, one))
+            .sum();
+        Ok(MmioInfo {
+            bytes,
+            mappable_pages: pages,
+        })
+    }
+
+    /// Reads a register in a range that the broker lists as readable.
+    ///
+    /// # Errors
+    /// Those of the claim; `BadArgument` for a width; `OutOfRange`, `Misaligned`; `WindowRefused`.
+    pub fn mmio_read(
+        &self,
+        claim: &Claim,
+        bar: u8,
+        offset: u64,
+        width: u8,
+    ) -> Result<u64, Refusal> {
+        let at = self.of(claim)?;
+        let guard = at.lock();
+        let access = Access { bar, offset, width };
+        let readable = guard
+            .broker
+            .as_deref()
+            .map_or(&[][..], |one| one.readable());
+        let ranges = readable
+            .iter()
+            .map(|&(bar, offset, bytes)| BarRange { bar, offset, bytes });
+        guard.record.admit_read(claim, access, ranges)?;
+        refuse_table(at.hardware, access)?;
+        read(registers(&guard, bar)?, access)
+    }
+
+    /// Writes a register that the broker declared as a window, and reads it back.
+    ///
+    /// # Errors
+    /// As [`Self::mmio_read`]; `WindowRefused` also for a value that the window does not take: nothing is written then.
+    pub fn mmio_write(
+        &self,
+        claim: &Claim,
+        bar: u8,
+        offset: u64,
+        width: u8,
+        value: u64,
+    ) -> Result<u64, Refusal> {
+        let at = self.of(claim)?;
+        let guard = at.lock();
+        let access = Access { bar, offset, width };
+        let windows = guard.broker.as_deref().map_or(&[][..], |one| one.windows());
+        let declared = windows.iter().map(as_register_window);
+        let window = guard.record.admit_write(claim, access, declared)?;
+        refuse_table(at.hardware, access)?;
+        let registers = registers(&guard, bar)?;
+        window.admit(read(registers, access)?, value)?;
+        write(registers, access, value)?;
+        read(registers, access)
+    }
+
+    /// Makes an object that maps whole register pages read-only: pages that the broker lists, minus every page with a
+    /// byte of MSI-X table or pending bits, whatever the broker says.
+    ///
+    /// # Errors
+    /// Those of the claim; `ZeroLength`, `OutOfRange`, `Misaligned`; `WindowRefused`; `OverBudget`, `NoMemory`.
+    pub fn mmio_map(
+        &self,
+        claim: &Claim,
+        bar: u8,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<(MappingId, P::Mapping), Refusal> {
+        let at = self.of(claim)?;
+        let mut guard = at.lock();
+        let function = &mut *guard;
+        let listed = mappable(function);
+        let ranges = listed.iter().map(|one| BarRange {
+            bar: one.bar,
+            offset: one.offset,
+            bytes: one.bytes,
+        });
+        let window = BarRange { bar, offset, bytes };
+        // The hold is on the object; the object knows the address spaces.
+        let target = MapTarget {
+            space: 0,
+            address: 0,
+        };
+        let record = &mut function.record;
+        let id = record.map_registers(claim, window, Protection::READ, target, ranges)?;
+        let made = record.mapping(claim, id).map(|held| held.bytes);
+        let made = made.and_then(|bytes| self.share_pages(at.hardware, bar, offset, bytes));
+        match made {
+            Ok(mapping) => {
+                function.register_views.push((id, mapping.clone()));
+                Ok((id, mapping))
+            }
+            Err(refusal) => {
+                let _ = record.release_mapping(id);
+                Err(refusal)
+            }
+        }
+    }
+
+    fn share_pages(
+        &self,
+        hardware: &Hardware,
+        bar: u8,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<P::Mapping, Refusal> {
+        if hardware
+            .msix
+            .is_some_and(|msix| msix.touches(bar, offset, bytes))
+        {
+            return Err(Refusal::WindowRefused);
+        }
+        let found = hardware.bars.get(bar).ok_or(Refusal::OutOfRange)?;
+        let physical = found
+            .subregion(offset, bytes)
+            .map_err(|_| Refusal::OutOfRange)?;
+        // A BAR below a page shares its page with somebody else's registers.
+        if !physical.is_multiple_of(PAGE_BYTES) {
+            return Err(Refusal::WindowRefused);
+        }
+        let pages = u32::try_from(bytes / PAGE_BYTES).map_err(|_| Refusal::OutOfRange)?;
+        self.platform
+            .share_registers(physical, pages)
+            .ok_or(Refusal::NoMemory)
+    }
+
+    /// Ends a mapping of register pages, in every address space.
+    ///
+    /// # Errors
+    /// Those of the claim; `WrongOwner`, `Stale` or `BadHandle`.
+    pub fn mmio_unmap(&self, claim: &Claim, mapping: MappingId) -> Result<(), Refusal> {
+        let at = self.of(claim)?;
+        let view = {
+            let mut guard = at.lock();
+            guard.record.mapping(claim, mapping)?;
+            let views = &mut guard.register_views;
+            let found = views.iter().position(|(id, _)| *id == mapping);
+            // A mapping that is no register view is a buffer's, which goes with its buffer.
+            views.swap_remove(found.ok_or(Refusal::WrongKind)?).1
+        };
+        let _ = view.revoke();
+        // A teardown that began meanwhile has released it already.
+        let _ = at.lock().record.release_mapping(mapping);
+        Ok(())
+    }
+}
+
+fn mappable<P: Platform>(function: &Function<P>) -> &'static [Mappable] {
+    function
+        .broker
+        .as_deref()
+        .map_or(&[][..], |one| one.mappable())
+}
+
+fn mappable_pages(hardware: &Hardware, listed: &Mappable) -> u32 {
+    let free = |page: &u64| {
+        let at = listed.offset + page * PAGE_BYTES;
+        !hardware
+            .msix
+            .is_some_and(|msix| msix.touches(listed.bar, at, PAGE_BYTES))
+    };
+    let pages = (0..listed.bytes / PAGE_BYTES).filter(free).count();
+    u32::try_from(pages).unwrap_or(u32::MAX)
+}
+
+/// The table holds message addresses: it is nobody's but the kernel's.
+fn refuse_table(hardware: &Hardware, access: Access) -> Result<(), Refusal> {
+    let Access { bar, offset, width } = access;
+    match hardware.msix {
+        Some(msix) if msix.touches(bar, offset, u64::from(width)) => Err(Refusal::WindowRefused),
+        _ => Ok(()),
+    }
+}
+
+const fn as_register_window(window: &Window) -> RegisterWindow {
+    RegisterWindow {
+        register: Access {
+            bar: window.bar,
+            offset: window.offset,
+            width: window.width,
+        },
+        mask: window.mask,
+        allowed: window.allowed,
+    }
+}
+
+fn registers<P: Platform>(function: &Function<P>, bar: u8) -> Result<&Registers, Refusal> {
+    function
+        .bars
+        .get(usize::from(bar))
+        .and_then(Option::as_ref)
+        .ok_or(Refusal::OutOfRange)
+}
+
+fn read(registers: &Registers, access: Access) -> Result<u64, Refusal> {
+    let at = usize::try_from(access.offset).map_err(|_| Refusal::OutOfRange)?;
+    match access.width {
+        1 => registers.read8(at).map(u64::from),
+        2 => registers.read16(at).map(u64::from),
+        4 => registers.read32(at).map(u64::from),
+        8 => registers.read64(at),
+        _ => return Err(Refusal::BadArgument),
+    }
+    .map_err(|_| Refusal::OutOfRange)
+}
+
+fn write(registers: &Registers, access: Access, value: u64) -> Result<(), Refusal> {
+    let at = usize::try_from(access.offset).map_err(|_| Refusal::OutOfRange)?;
+    match access.width {
+        1 => registers.write8(at, value as u8),
+        2 => registers.write16(at, value as u16),
+        4 => registers.write32(at, value as u32),
+        8 => registers.write64(at, value),
+        _ => return Err(Refusal::BadArgument),
+    }
+    .map_err(|_| Refusal::OutOfRange)
+}
