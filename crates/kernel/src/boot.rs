@@ -282,10 +282,12 @@ pub unsafe fn on_kernel_stack() -> ! {
         boot_error(format_args!("too little memory for the first CPU"));
     }
     crate::smp::start_others(&machine);
+    let (config, found) = crate::devices::quiesce(&machine);
     let reclaimed = reclaim();
     let s = frames::stats();
     crate::fact!("boot.memory", total_kib ~ s.total * 4, free_kib ~ s.free * 4, reclaimed_kib ~ reclaimed / 1024);
     crate::drivers::check(module("/boot/manifest.bin"));
+    crate::devices::initialise(config, &found);
     crate::objects::initialise(&machine);
     crate::spawn::start_init();
     sched::idle_loop()

@@ -12,6 +12,7 @@ extern crate alloc;
 mod acpi;
 mod boot;
 mod clock;
+mod devices;
 mod drivers;
 mod heap;
 mod log;

@@ -112,7 +112,10 @@ impl SharedBytes {
             word.copy_from_slice(chunk);
             // SAFETY: in range (checked), aligned as in `read`.
             unsafe {
-                self.base.add(offset + i * 8).cast::<u64>().write_volatile(u64::from_le_bytes(word))
+                self.base
+                    .add(offset + i * 8)
+                    .cast::<u64>()
+                    .write_volatile(u64::from_le_bytes(word))
             };
         }
         for (i, byte) in tail.iter().enumerate() {
@@ -150,7 +153,11 @@ impl SharedBytes {
             for i in (0..bytes).step_by(8) {
                 // SAFETY: both in range (checked) and aligned: bases and offsets are multiples of 8.
                 unsafe {
-                    let word = source.base.add(source_offset + i).cast::<u64>().read_volatile();
+                    let word = source
+                        .base
+                        .add(source_offset + i)
+                        .cast::<u64>()
+                        .read_volatile();
                     self.base.add(offset + i).cast::<u64>().write_volatile(word);
                 }
             }
@@ -173,7 +180,10 @@ impl SharedBytes {
     pub fn slice(&self, offset: usize, bytes: usize) -> Result<Self, OutOfRegion> {
         check(offset, bytes, 8, self.len)?;
         // SAFETY: in range, checked above.
-        Ok(Self { base: unsafe { self.base.add(offset) }, len: bytes })
+        Ok(Self {
+            base: unsafe { self.base.add(offset) },
+            len: bytes,
+        })
     }
 }
 
@@ -187,7 +197,10 @@ mod tests {
         let mut b = [0x0102_0304_0506_0708u64; 4];
         // SAFETY: both arrays outlive the views and are only used through them.
         let (x, y) = unsafe {
-            (SharedBytes::new(a.as_mut_ptr().cast(), 32), SharedBytes::new(b.as_mut_ptr().cast(), 32))
+            (
+                SharedBytes::new(a.as_mut_ptr().cast(), 32),
+                SharedBytes::new(b.as_mut_ptr().cast(), 32),
+            )
         };
         assert!(x.copy_from(8, &y, 0, 24).is_ok());
         assert!(x.copy_from(16, &y, 0, 24).is_err());

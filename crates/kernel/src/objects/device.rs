@@ -1,13 +1,20 @@
-//! `DeviceRegistry`: what is plugged in, and the one way to claim it.
+//! `DeviceRegistry` and `Device`: what is plugged in, and a claim on one function of it.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use cap::Epoch;
-use ipc::KernelCall;
-use schema::device::device_registry;
-use stub::{Answered, Refusal};
+use device_manager::FunctionView;
+use dma_ledger::{Claim, OwnerId, QueueId};
+use driver_core::QueueSpec;
+use ipc::{KernelCall, Object, Slot};
+use schema::device::{device, device_registry};
+use stub::Answered;
 
+use super::queue::Queue;
+use super::window::{Mmio, Pool, Route};
 use super::{Owed, Served, kernel_object};
+use crate::devices::{Answer, Call, manager};
 
 /// The registry.
 pub struct Registry {
@@ -24,20 +31,222 @@ impl Registry {
 
 kernel_object!(Registry, device_registry);
 
+/// One function, copied out of the manager.
+struct Row {
+    view: (u32, u16, u16, u32, &'static str, bool, bool, u16, bool),
+    bars: Vec<device_registry::Bar>,
+}
+
+/// Functions per answer, at most.
+const FUNCTIONS: usize = 24;
+
+fn row(v: &FunctionView<'_>) -> Row {
+    use pci_format::BarKind;
+    let bars = v
+        .bars
+        .iter()
+        .map(|bar| device_registry::Bar {
+            index: bar.index,
+            kind: match bar.kind {
+                BarKind::Memory32 { .. } => device_registry::Kind::Memory32,
+                BarKind::Memory64 { .. } => device_registry::Kind::Memory64,
+                BarKind::Io => device_registry::Kind::Io,
+            },
+            bytes: bar.size_bytes,
+        })
+        .collect();
+    let driver = crate::drivers::table()
+        .iter()
+        .map(|e| e.name)
+        .find(|n| *n == v.driver);
+    Row {
+        view: (
+            v.address,
+            v.vendor,
+            v.device,
+            v.class,
+            driver.unwrap_or(""),
+            v.claimed,
+            v.quarantined,
+            v.msix_vectors,
+            v.msi,
+        ),
+        bars,
+    }
+}
+
 impl<'a> device_registry::Server<KernelCall<'a>> for Served<Registry> {
-    fn list(&mut self, reply: Owed<'a, device_registry::call::List>, _from: u32) -> Answered {
+    fn list(&mut self, reply: Owed<'a, device_registry::call::List>, from: u32) -> Answered {
+        let mut rows = Vec::new();
+        let next = manager().list(from, &mut |view| {
+            if rows.len() >= FUNCTIONS {
+                return false;
+            }
+            rows.push(row(view));
+            true
+        });
+        let functions: Vec<_> = rows
+            .iter()
+            .map(|r| {
+                let (address, vendor, device, class, driver, claimed, quarantined, vectors, msi) =
+                    r.view;
+                device_registry::Function {
+                    address,
+                    vendor,
+                    device,
+                    class,
+                    driver,
+                    claimed,
+                    quarantined,
+                    bars: &r.bars,
+                    msix_vectors: vectors,
+                    msi,
+                }
+            })
+            .collect();
         reply.send(device_registry::ListReply {
-            next: 0,
-            functions: &[],
+            next,
+            functions: &functions,
         })
     }
 
     fn claim(
         &mut self,
         reply: Owed<'a, device_registry::call::Claim>,
-        _driver: &str,
-        _nth: u32,
+        driver: &str,
+        nth: u32,
     ) -> Answered {
-        reply.refuse(Refusal::NoDevice)
+        let owner = OwnerId(reply.call().process().id);
+        let (answered, later) = reply.defer();
+        let call = Call {
+            pending: later.into_inner(),
+            answer: Answer::Claim,
+        };
+        manager().claim(driver, nth, owner, call);
+        answered
+    }
+}
+
+/// A claimed function. When its last handle goes, everything that derives from it goes too.
+pub struct Device {
+    epoch: Epoch,
+    claim: Claim,
+}
+
+kernel_object!(Device, device);
+
+/// A claim as a capability.
+pub fn device(claim: Claim) -> Slot {
+    Object::kernel(Arc::new(Device {
+        epoch: Epoch::default(),
+        claim,
+    }))
+}
+
+/// An open queue as a capability.
+pub fn queue(claim: Claim, queue: QueueId) -> Slot {
+    Object::kernel(Queue::new(claim, queue))
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        // A claim that ended already, by quarantine, has nothing left to release.
+        let _ = manager().release(&self.claim);
+    }
+}
+
+/// No source: completions raise no interrupt.
+const NO_SOURCE: u16 = 0xffff;
+
+impl<'a> device::Server<KernelCall<'a>> for Served<Device> {
+    fn info(&mut self, reply: Owed<'a, device::call::Info>) -> Answered {
+        let result = manager().info(&self.0.claim).and_then(|info| {
+            Ok(device::InfoReply {
+                address: info.address,
+                generation: info.generation,
+                state: device::State::from_u16(info.state as u16)?,
+            })
+        });
+        reply.answer(result)
+    }
+
+    fn read_config(&mut self, reply: Owed<'a, device::call::ReadConfig>, offset: u16) -> Answered {
+        let result = manager().read_config(&self.0.claim, offset);
+        reply.answer(result.map(|value| device::ReadConfigReply { value }))
+    }
+
+    fn reset(&mut self, reply: Owed<'a, device::call::Reset>) -> Answered {
+        let (answered, later) = reply.defer();
+        let call = Call {
+            pending: later.into_inner(),
+            answer: Answer::Nothing,
+        };
+        manager().reset(&self.0.claim, call);
+        answered
+    }
+
+    fn configure(
+        &mut self,
+        reply: Owed<'a, device::call::Configure>,
+        a: u64,
+        b: u64,
+        c: u64,
+    ) -> Answered {
+        let result = manager().configure(&self.0.claim, [a, b, c]);
+        reply.answer(result.map(|[a, b, c]| device::ConfigureReply { a, b, c }))
+    }
+
+    fn enable(&mut self, reply: Owed<'a, device::call::Enable>) -> Answered {
+        let (answered, later) = reply.defer();
+        let call = Call {
+            pending: later.into_inner(),
+            answer: Answer::Nothing,
+        };
+        manager().enable(&self.0.claim, call);
+        answered
+    }
+
+    fn mmio(&mut self, reply: Owed<'a, device::call::Mmio>, bar: u8) -> Answered {
+        let result = manager().mmio_info(&self.0.claim, bar);
+        reply.answer(result.map(|_| device::MmioReply {
+            mmio: Object::kernel(Mmio::new(self.0.claim, bar)),
+        }))
+    }
+
+    fn interrupt(&mut self, reply: Owed<'a, device::call::Interrupt>, source: u16) -> Answered {
+        let result = manager().interrupt_open(&self.0.claim, source);
+        reply.answer(result.map(|route| device::InterruptReply {
+            interrupt: Object::kernel(Route::new(self.0.claim, route)),
+        }))
+    }
+
+    fn pool(&mut self, reply: Owed<'a, device::call::Pool>, budget_bytes: u64) -> Answered {
+        let result = manager().pool_create(&self.0.claim, budget_bytes);
+        reply.answer(result.map(|pool| device::PoolReply {
+            pool: Object::kernel(Pool::new(self.0.claim, pool)),
+        }))
+    }
+
+    fn queue(
+        &mut self,
+        reply: Owed<'a, device::call::Queue>,
+        kind: u16,
+        index: u16,
+        depth: u16,
+        source: u16,
+    ) -> Answered {
+        let spec = QueueSpec {
+            kind,
+            index,
+            depth,
+            vector: (source != NO_SOURCE).then_some(source),
+        };
+        let (answered, later) = reply.defer();
+        let call = Call {
+            pending: later.into_inner(),
+            answer: Answer::Queue(self.0.claim),
+        };
+        manager().queue_open(&self.0.claim, spec, call);
+        answered
     }
 }

@@ -1,11 +1,13 @@
 //! The objects that the kernel itself serves.
 
 mod console;
-mod device;
+pub mod device;
 mod memory;
 mod process;
+mod queue;
 mod system;
 mod time;
+mod window;
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -59,7 +61,7 @@ pub fn initialise(machine: &Machine) {
 
 /// Handles a device interrupt. `false`: nobody owns the vector.
 pub fn on_interrupt(vector: u8) -> bool {
-    console::on_interrupt(vector)
+    console::on_interrupt(vector) || crate::devices::manager().on_interrupt(vector)
 }
 
 /// What every process has of its own.

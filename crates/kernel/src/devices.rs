@@ -1,0 +1,295 @@
+//! The machine below the device manager: frames, mappings, vectors, timers; and the one manager.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use ::memory::MemoryObject;
+use device_manager::{DeviceManager, Done, FrameRun, Mapping, Message, Platform, Waiter};
+use dma_ledger::{Claim, ShootdownProof};
+use driver_core::{DeviceAddress, Registers};
+use frames::{Frames, ShootdownReceipt};
+use ipc::Pending;
+use mmio::SharedBytes;
+use stub::Refusal;
+
+use crate::acpi::Machine;
+
+/// The one manager of the machine.
+pub type Manager = DeviceManager<Kernel>;
+
+static MANAGER: AtomicPtr<Manager> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The manager, once [`initialise`] ran.
+pub fn manager() -> &'static Manager {
+    // SAFETY: `initialise` stored a leaked box, before any process could ask.
+    match unsafe { MANAGER.load(Ordering::Acquire).as_ref() } {
+        Some(manager) => manager,
+        None => unreachable!("the device manager is made before the first process"),
+    }
+}
+
+/// Frames for a device.
+#[derive(Debug)]
+pub struct Run {
+    frames: Vec<Frames>,
+    pages: Vec<DeviceAddress>,
+    view: Option<SharedBytes>,
+    /// An alias of another run, or aliased by one: never freed.
+    #[cfg(sabotage)]
+    shared: core::sync::atomic::AtomicBool,
+}
+
+impl Run {
+    fn new(frames: Vec<Frames>, pages: Vec<DeviceAddress>, view: Option<SharedBytes>) -> Self {
+        Self {
+            frames,
+            pages,
+            view,
+            #[cfg(sabotage)]
+            shared: core::sync::atomic::AtomicBool::new(false),
+        }
+    }
+}
+
+impl FrameRun for Run {
+    fn pages(&self) -> &[DeviceAddress] {
+        &self.pages
+    }
+
+    fn view(&self) -> Option<SharedBytes> {
+        self.view
+    }
+}
+
+/// Made after `paging` has seen every CPU drop the pages.
+pub struct Shot(());
+
+impl ShootdownProof for Shot {}
+
+/// Something processes can map, over a device's pages.
+#[derive(Clone, Debug)]
+pub struct Window(Arc<MemoryObject>);
+
+impl Window {
+    /// The pages as an object.
+    pub const fn object(&self) -> &Arc<MemoryObject> {
+        &self.0
+    }
+}
+
+impl Mapping for Window {
+    type Proof = Shot;
+
+    fn revoke(&self) -> Shot {
+        // Returns when every region is unmapped and every CPU has answered the shootdown.
+        self.0.revoke();
+        Shot(())
+    }
+}
+
+/// What a waiting call is told when its operation ends.
+#[derive(Debug)]
+pub enum Answer {
+    /// `DeviceRegistry.claim`.
+    Claim,
+    /// `Device.reset`, `Device.enable`.
+    Nothing,
+    /// `Device.queue`.
+    Queue(Claim),
+    /// `Interrupt.wait`.
+    Dispatch,
+}
+
+/// A call that waits.
+#[derive(Debug)]
+pub struct Call {
+    /// The right to answer.
+    pub pending: Pending,
+    /// How.
+    pub answer: Answer,
+}
+
+impl Waiter for Call {
+    fn is_live(&self) -> bool {
+        self.pending.is_live()
+    }
+
+    fn answer(self, outcome: Result<Done, Refusal>) -> bool {
+        use crate::objects::device as objects;
+        use schema::device::{device, device_registry, interrupt};
+        let pending = self.pending;
+        match (self.answer, outcome) {
+            (_, Err(refusal)) => pending.try_refuse(refusal),
+            (Answer::Claim, Ok(Done::Claimed(claim))) => {
+                // Not taken: the object is dropped here and releases the claim.
+                let device = objects::device(claim);
+                pending.try_respond(device_registry::ClaimReply { device })
+            }
+            (Answer::Nothing, Ok(Done::Finished)) => pending.try_respond(()),
+            (Answer::Queue(claim), Ok(Done::Queue(queue))) => {
+                let queue = objects::queue(claim, queue);
+                pending.try_respond(device::QueueReply { queue })
+            }
+            (Answer::Dispatch, Ok(Done::Dispatched(dispatches))) => {
+                pending.try_respond(interrupt::WaitReply { dispatches })
+            }
+            (_, Ok(_)) => pending.try_refuse(Refusal::Failed),
+        }
+    }
+}
+
+/// The kernel, as the device manager sees it.
+#[derive(Debug)]
+pub struct Kernel;
+
+impl Platform for Kernel {
+    type Frames = Run;
+    type Mapping = Window;
+    type Waiter = Call;
+
+    fn allocate(&self, pages: u32, contiguous: bool) -> Option<Run> {
+        if contiguous {
+            let run = frames::allocate_bytes(pages as usize * 4096)?;
+            let view = run.shared().slice(0, pages as usize * 4096).ok()?;
+            let addresses = (0..u64::from(pages))
+                .map(|p| DeviceAddress::new(run.address() + p * 4096))
+                .collect();
+            return Some(Run::new(alloc::vec![run], addresses, Some(view)));
+        }
+        let mut list = Vec::new();
+        list.try_reserve_exact(pages as usize).ok()?;
+        for _ in 0..pages {
+            match frames::allocate(0) {
+                Some(frame) => list.push(frame),
+                None => {
+                    list.into_iter().for_each(Frames::free_unmapped);
+                    return None;
+                }
+            }
+        }
+        let addresses = list
+            .iter()
+            .map(|f| DeviceAddress::new(f.address()))
+            .collect();
+        Some(Run::new(list, addresses, None))
+    }
+
+    fn scrub(&self, run: &mut Run) {
+        for frames in &run.frames {
+            let _ = frames.shared().zero(0, frames.bytes());
+        }
+    }
+
+    fn free(&self, run: Run) {
+        #[cfg(sabotage)]
+        if run.shared.load(Ordering::Relaxed) {
+            return;
+        }
+        for frames in run.frames {
+            // SAFETY: the manager frees a run only after its mappings were revoked, with the proof the ledger asks for.
+            frames.free_scrubbed(unsafe { ShootdownReceipt::after_shootdown() });
+        }
+    }
+
+    #[cfg(sabotage)]
+    fn alias(&self, run: &Run) -> Option<Run> {
+        run.shared.store(true, Ordering::Relaxed);
+        let alias = Run::new(Vec::new(), run.pages.clone(), run.view);
+        alias.shared.store(true, Ordering::Relaxed);
+        Some(alias)
+    }
+
+    fn registers(&self, physical: u64, bytes: u64) -> Option<Registers> {
+        let base = paging::map_device(physical, bytes).ok()?;
+        // SAFETY: mapped uncached, for good, for this many bytes.
+        Some(unsafe { Registers::new(base, usize::try_from(bytes).ok()?) })
+    }
+
+    fn share(&self, run: &Run, writable: bool) -> Option<Window> {
+        let pages = run.pages.iter().map(|p| p.bus()).collect();
+        Some(Window(MemoryObject::borrowed(pages, writable)))
+    }
+
+    fn share_registers(&self, physical: u64, pages: u32) -> Option<Window> {
+        let pages = (0..u64::from(pages)).map(|p| physical + p * 4096).collect();
+        Some(Window(MemoryObject::registers(pages)))
+    }
+
+    fn allocate_vector(&self) -> Option<Message> {
+        let vector = apic::allocate_vector().ok()?;
+        let (address, data) = apic::message(sched::summary(0).apic_id, vector);
+        Some(Message {
+            vector,
+            address,
+            data,
+        })
+    }
+
+    fn free_vector(&self, vector: u8) {
+        apic::free_vector(vector);
+    }
+
+    fn now_ns(&self) -> u64 {
+        sched::now_ns()
+    }
+
+    fn arm(&self, function: u32, at_ns: u64) {
+        sched::callback_at(
+            at_ns,
+            |function| manager().poll(function as u32),
+            u64::from(function),
+        );
+    }
+
+    fn fact(&self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) {
+        state(write);
+    }
+
+    #[cfg(sabotage)]
+    fn sabotage(&self, point: &str) -> bool {
+        cpu::sabotaged(point)
+    }
+}
+
+/// States a fact that somebody else words.
+fn state(write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) {
+    let mut line = crate::log::Line::new();
+    // What does not fit is cut, and whoever reads the line refuses it.
+    let _ = write(&mut line);
+    crate::log::fact(&line);
+}
+
+/// Looks at what is plugged in and takes away what firmware left running. Before reclaimable memory is handed out.
+pub fn quiesce(machine: &Machine) -> (pci::Config, Vec<pci::Found>) {
+    let windows: Vec<_> = machine
+        .ecam
+        .iter()
+        .map(|w| pci::Window {
+            segment: w.segment,
+            start_bus: w.start_bus,
+            end_bus: w.end_bus,
+            start: w.start().as_u64(),
+        })
+        .collect();
+    let mut config = pci::Config::new(windows, |physical, bytes| {
+        paging::map_device(physical, bytes).ok()
+    });
+    let found = config.quiesce_all(&mut |write| state(write));
+    (config, found)
+}
+
+/// Makes the manager.
+pub fn initialise(config: pci::Config, found: &[pci::Found]) {
+    let table = crate::drivers::table();
+    let manager = DeviceManager::new(
+        Kernel,
+        Box::new(config),
+        found,
+        &table,
+        device_manager::LIMITS,
+    );
+    MANAGER.store(Box::leak(Box::new(manager)), Ordering::Release);
+}

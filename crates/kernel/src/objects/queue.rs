@@ -1,0 +1,125 @@
+//! `DeviceQueue`: the one way to make a device do DMA.
+
+use alloc::sync::Arc;
+
+use arrayvec::ArrayVec;
+use cap::Epoch;
+use device_manager::{CommandRequest, QueueCompletion};
+use dma_ledger::{Claim, Direction, QueueId, SegmentRequest};
+use ipc::{KernelCall, Process};
+use schema::device::device_queue;
+use stub::{Answered, Refusal};
+
+use super::window::Buffer;
+use super::{Owed, Served, kernel_object};
+use crate::devices::manager;
+
+/// Completions per call, at most.
+const COMPLETIONS: usize = 64;
+
+/// One open queue.
+pub struct Queue {
+    epoch: Epoch,
+    claim: Claim,
+    queue: QueueId,
+}
+
+impl Queue {
+    pub fn new(claim: Claim, queue: QueueId) -> Arc<Self> {
+        Arc::new(Self {
+            epoch: Epoch::default(),
+            claim,
+            queue,
+        })
+    }
+}
+
+kernel_object!(Queue, device_queue);
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // Stale after a reset or the claim's end: nothing is left to close then.
+        let _ = manager().queue_close(&self.claim, self.queue);
+    }
+}
+
+/// Finds the buffer behind a caller's handle: of this very claim, and live.
+fn segment(
+    process: &Process,
+    claim: &Claim,
+    s: device_queue::SegmentReader<'_>,
+) -> Result<SegmentRequest, Refusal> {
+    let buffer = process.lookup(s.buffer())?.downcast::<Buffer>()?;
+    let (owner, id) = buffer.identity();
+    if owner != *claim {
+        return Err(Refusal::ForeignBuffer);
+    }
+    let direction = match s.direction()? {
+        device_queue::Direction::ToDevice => Direction::ToDevice,
+        device_queue::Direction::FromDevice => Direction::FromDevice,
+    };
+    Ok(SegmentRequest {
+        buffer: id,
+        offset: s.offset(),
+        length: s.length(),
+        direction,
+    })
+}
+
+impl<'a> device_queue::Server<KernelCall<'a>> for Served<Queue> {
+    fn info(&mut self, reply: Owed<'a, device_queue::call::Info>) -> Answered {
+        let result = manager().queue_info(&self.0.claim, self.0.queue);
+        reply.answer(result.map(|info| device_queue::InfoReply {
+            depth: info.depth,
+            in_flight: info.in_flight,
+            generation: self.0.queue.generation(),
+        }))
+    }
+
+    fn submit(
+        &mut self,
+        reply: Owed<'a, device_queue::call::Submit>,
+        commands: stub::read::List<'_, device_queue::CommandReader<'_>>,
+    ) -> Answered {
+        let process = reply.call().process();
+        let claim = self.0.claim;
+        let requests = commands.iter().map(|command| {
+            let segments = command.segments()?;
+            Ok(CommandRequest {
+                cookie: command.cookie(),
+                template: command.template()?,
+                segments: segments.iter().map(move |s| segment(process, &claim, s)),
+            })
+        });
+        let submitted = manager().queue_submit(&claim, self.0.queue, requests);
+        let refusal = submitted.refusal.map_or(0, Refusal::code);
+        reply.send(device_queue::SubmitReply {
+            accepted: submitted.accepted,
+            refusal,
+        })
+    }
+
+    fn complete(&mut self, reply: Owed<'a, device_queue::call::Complete>, max: u16) -> Answered {
+        let mut out = ArrayVec::<QueueCompletion, COMPLETIONS>::new();
+        let result = manager().queue_complete(&self.0.claim, self.0.queue, &mut out, max);
+        if let Err(refusal) = result {
+            if out.is_empty() {
+                return reply.refuse(refusal);
+            }
+        }
+        let list: ArrayVec<_, COMPLETIONS> = out
+            .iter()
+            .map(|c| device_queue::Completion {
+                cookie: c.cookie,
+                status: c.status,
+                result: c.result,
+                refusal: c.refusal.map_or(0, Refusal::code),
+            })
+            .collect();
+        reply.send(device_queue::CompleteReply { completions: &list })
+    }
+
+    fn reset(&mut self, reply: Owed<'a, device_queue::call::Reset>) -> Answered {
+        reply.answer(manager().queue_reset(&self.0.claim, self.0.queue))
+    }
+}

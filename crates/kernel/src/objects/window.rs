@@ -1,0 +1,339 @@
+//! `DeviceMmio`, `Interrupt`, `DmaPool`, `DmaBuffer`: what derives from a claim. Each holds the claim's token and
+//! nothing that keeps the claim alive.
+
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+
+use ::memory::Protection;
+use cap::Epoch;
+use cpu::Lock;
+use dma_ledger::{BufferId, Claim, MappingId, PoolId, RouteId};
+use ipc::{KernelCall, Object, Process};
+use paging::Access;
+use schema::device::{device_mmio, dma_buffer, dma_pool, interrupt};
+use stub::{Answered, Refusal};
+
+use super::memory::Shared;
+use super::{Owed, Served, kernel_object};
+use crate::devices::{Answer, Call, manager};
+
+/// The registers of one BAR.
+pub struct Mmio {
+    epoch: Epoch,
+    claim: Claim,
+    bar: u8,
+    /// Read-only mappings made through this capability: process, address, the manager's hold.
+    maps: Lock<Vec<(Weak<Process>, u64, MappingId)>>,
+}
+
+impl Mmio {
+    pub fn new(claim: Claim, bar: u8) -> Arc<Self> {
+        Arc::new(Self {
+            epoch: Epoch::default(),
+            claim,
+            bar,
+            maps: Lock::new(Vec::new()),
+        })
+    }
+}
+
+kernel_object!(Mmio, device_mmio);
+
+impl Drop for Mmio {
+    fn drop(&mut self) {
+        for (_, _, hold) in self.maps.lock().drain(..) {
+            // A claim that ended has revoked its mappings itself.
+            let _ = manager().mmio_unmap(&self.claim, hold);
+        }
+    }
+}
+
+impl<'a> device_mmio::Server<KernelCall<'a>> for Served<Mmio> {
+    fn info(&mut self, reply: Owed<'a, device_mmio::call::Info>) -> Answered {
+        let result = manager().mmio_info(&self.0.claim, self.0.bar);
+        reply.answer(result.map(|info| device_mmio::InfoReply {
+            bytes: info.bytes,
+            mappable_pages: info.mappable_pages,
+        }))
+    }
+
+    fn map(
+        &mut self,
+        reply: Owed<'a, device_mmio::call::Map>,
+        offset: u64,
+        bytes: u64,
+    ) -> Answered {
+        let process = reply.call().process().clone();
+        let result = manager()
+            .mmio_map(&self.0.claim, self.0.bar, offset, bytes)
+            .and_then(|(hold, window)| {
+                let mapped = process
+                    .vm
+                    .map_object(window.object(), 0, bytes, Access::Read, None);
+                match mapped {
+                    Ok(address) => {
+                        let entry = (Arc::downgrade(&process), address, hold);
+                        self.0.maps.lock().push(entry);
+                        Ok(address)
+                    }
+                    Err(refusal) => {
+                        let _ = manager().mmio_unmap(&self.0.claim, hold);
+                        Err(refusal)
+                    }
+                }
+            });
+        reply.answer(result.map(|address| device_mmio::MapReply { address }))
+    }
+
+    fn unmap(&mut self, reply: Owed<'a, device_mmio::call::Unmap>, address: u64) -> Answered {
+        let process = reply.call().process();
+        let found = {
+            let mut maps = self.0.maps.lock();
+            let at = maps.iter().position(|(p, a, _)| {
+                *a == address && core::ptr::eq(p.as_ptr(), Arc::as_ptr(process))
+            });
+            at.map(|at| maps.swap_remove(at))
+        };
+        let result = match found {
+            // Letting go of the hold revokes the mapping in every address space.
+            Some((_, _, hold)) => manager().mmio_unmap(&self.0.claim, hold),
+            None => Err(Refusal::NotFound),
+        };
+        reply.answer(result)
+    }
+
+    fn read(
+        &mut self,
+        reply: Owed<'a, device_mmio::call::Read>,
+        offset: u64,
+        width: u8,
+    ) -> Answered {
+        let result = manager().mmio_read(&self.0.claim, self.0.bar, offset, width);
+        reply.answer(result.map(|value| device_mmio::ReadReply { value }))
+    }
+
+    fn write(
+        &mut self,
+        reply: Owed<'a, device_mmio::call::Write>,
+        offset: u64,
+        width: u8,
+        value: u64,
+    ) -> Answered {
+        let result = manager().mmio_write(&self.0.claim, self.0.bar, offset, width, value);
+        reply.answer(result.map(|read_back| device_mmio::WriteReply { read_back }))
+    }
+}
+
+/// One interrupt source.
+pub struct Route {
+    epoch: Epoch,
+    claim: Claim,
+    route: RouteId,
+}
+
+impl Route {
+    pub fn new(claim: Claim, route: RouteId) -> Arc<Self> {
+        Arc::new(Self {
+            epoch: Epoch::default(),
+            claim,
+            route,
+        })
+    }
+}
+
+kernel_object!(Route, interrupt);
+
+impl Drop for Route {
+    fn drop(&mut self) {
+        // Stale after a reset or the claim's end: nothing is left to close then.
+        let _ = manager().interrupt_close(&self.claim, &self.route);
+    }
+}
+
+impl<'a> interrupt::Server<KernelCall<'a>> for Served<Route> {
+    fn info(&mut self, reply: Owed<'a, interrupt::call::Info>) -> Answered {
+        let result = manager().interrupt_info(&self.0.claim, &self.0.route);
+        reply.answer(result.map(|info| interrupt::InfoReply {
+            source: info.source,
+            generation: info.generation,
+            delivered: info.delivered,
+            masked: info.masked,
+        }))
+    }
+
+    fn wait(&mut self, reply: Owed<'a, interrupt::call::Wait>) -> Answered {
+        match manager().interrupt_try_wait(&self.0.claim, &self.0.route) {
+            Ok(Some(dispatches)) => return reply.send(interrupt::WaitReply { dispatches }),
+            Err(refusal) => return reply.refuse(refusal),
+            Ok(None) => {}
+        }
+        let (answered, later) = reply.defer();
+        let call = Call {
+            pending: later.into_inner(),
+            answer: Answer::Dispatch,
+        };
+        manager().interrupt_wait(&self.0.claim, &self.0.route, call);
+        answered
+    }
+
+    fn acknowledge(&mut self, reply: Owed<'a, interrupt::call::Acknowledge>) -> Answered {
+        reply.answer(manager().interrupt_acknowledge(&self.0.claim, &self.0.route))
+    }
+
+    fn mask(&mut self, reply: Owed<'a, interrupt::call::Mask>) -> Answered {
+        reply.answer(manager().interrupt_mask(&self.0.claim, &self.0.route))
+    }
+
+    fn unmask(&mut self, reply: Owed<'a, interrupt::call::Unmask>) -> Answered {
+        reply.answer(manager().interrupt_unmask(&self.0.claim, &self.0.route))
+    }
+}
+
+/// A budget of DMA memory.
+pub struct Pool {
+    epoch: Epoch,
+    claim: Claim,
+    pool: PoolId,
+}
+
+impl Pool {
+    pub fn new(claim: Claim, pool: PoolId) -> Arc<Self> {
+        Arc::new(Self {
+            epoch: Epoch::default(),
+            claim,
+            pool,
+        })
+    }
+}
+
+kernel_object!(Pool, dma_pool);
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // Buffers of a dropped pool stay with whoever holds them; the claim's end takes what is left.
+        let _ = manager().pool_close(&self.claim, self.pool);
+    }
+}
+
+impl<'a> dma_pool::Server<KernelCall<'a>> for Served<Pool> {
+    fn info(&mut self, reply: Owed<'a, dma_pool::call::Info>) -> Answered {
+        let result = manager().pool_info(&self.0.claim, self.0.pool);
+        reply.answer(result.map(|info| dma_pool::InfoReply {
+            budget_bytes: info.budget,
+            used_bytes: info.used,
+            buffers: info.buffers,
+        }))
+    }
+
+    fn allocate(
+        &mut self,
+        reply: Owed<'a, dma_pool::call::Allocate>,
+        bytes: u64,
+        contiguous: bool,
+    ) -> Answered {
+        let result = manager().buffer_allocate(&self.0.claim, self.0.pool, bytes, contiguous);
+        reply.answer(result.map(|buffer| dma_pool::AllocateReply {
+            buffer: Object::kernel(Buffer::new(self.0.claim, buffer)),
+        }))
+    }
+}
+
+/// Pages that the device may be told to use.
+pub struct Buffer {
+    epoch: Epoch,
+    claim: Claim,
+    buffer: BufferId,
+    mapped: Lock<Vec<(Weak<Process>, u64)>>,
+}
+
+impl Buffer {
+    fn new(claim: Claim, buffer: BufferId) -> Arc<Self> {
+        Arc::new(Self {
+            epoch: Epoch::default(),
+            claim,
+            buffer,
+            mapped: Lock::new(Vec::new()),
+        })
+    }
+
+    /// The claim it belongs to, and which buffer of it.
+    pub const fn identity(&self) -> (Claim, BufferId) {
+        (self.claim, self.buffer)
+    }
+}
+
+kernel_object!(Buffer, dma_buffer);
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // Freed now, or by the manager when the last segment in flight is back.
+        let _ = manager().buffer_release(&self.claim, self.buffer);
+    }
+}
+
+impl<'a> dma_buffer::Server<KernelCall<'a>> for Served<Buffer> {
+    fn info(&mut self, reply: Owed<'a, dma_buffer::call::Info>) -> Answered {
+        let result = manager().buffer_info(&self.0.claim, self.0.buffer);
+        reply.answer(result.map(|info| dma_buffer::InfoReply {
+            bytes: info.bytes,
+            generation: self.0.buffer.generation(),
+            in_flight: info.in_flight,
+        }))
+    }
+
+    fn map(&mut self, reply: Owed<'a, dma_buffer::call::Map>, protection: u8) -> Answered {
+        let process = reply.call().process().clone();
+        let result = Protection(protection).access().and_then(|access| {
+            if access == Access::ReadExecute {
+                return Err(Refusal::WriteExecute);
+            }
+            let writable = access == Access::ReadWrite;
+            let window = manager().buffer_window(&self.0.claim, self.0.buffer, writable)?;
+            let bytes = window.object().bytes();
+            let address = process
+                .vm
+                .map_object(window.object(), 0, bytes, access, None)?;
+            self.0
+                .mapped
+                .lock()
+                .push((Arc::downgrade(&process), address));
+            Ok(address)
+        });
+        reply.answer(result.map(|address| dma_buffer::MapReply { address }))
+    }
+
+    fn unmap(&mut self, reply: Owed<'a, dma_buffer::call::Unmap>) -> Answered {
+        let process = reply.call().process();
+        let mut mine = Vec::new();
+        self.0.mapped.lock().retain(|(p, address)| {
+            let own = core::ptr::eq(p.as_ptr(), Arc::as_ptr(process));
+            if own {
+                mine.push(*address);
+            }
+            !own
+        });
+        if mine.is_empty() {
+            return reply.refuse(Refusal::NotFound);
+        }
+        for address in mine {
+            // Freeing the buffer may have taken the region already.
+            let _ = process.vm.unmap_region(address);
+        }
+        reply.send(())
+    }
+
+    fn window(&mut self, reply: Owed<'a, dma_buffer::call::Window>, writable: bool) -> Answered {
+        let result = manager().buffer_window(&self.0.claim, self.0.buffer, writable);
+        reply.answer(result.map(|window| dma_buffer::WindowReply {
+            memory: Object::kernel(Shared::new(window.object().clone(), writable)),
+        }))
+    }
+
+    fn free(&mut self, reply: Owed<'a, dma_buffer::call::Free>) -> Answered {
+        let result = manager().buffer_free(&self.0.claim, self.0.buffer);
+        if result.is_ok() {
+            self.0.mapped.lock().clear();
+        }
+        reply.answer(result)
+    }
+}
