@@ -9,6 +9,8 @@ pub mod device;
 pub mod manifest_capnp;
 #[path = "process_stub.rs"]
 pub mod process;
+#[path = "smoke_stub.rs"]
+pub mod smoke;
 #[path = "storage_stub.rs"]
 pub mod storage;
 
@@ -45,4 +47,5 @@ pub static INTERFACES: &[(u64, &str)] = &[
     (0xd1c0a5e5b0a70402, "Directory"),
     (0xd1c0a5e5b0a70403, "File"),
     (0xd1c0a5e5b0a70601, "Echo"),
+    (0xd1c0a5e5b0a70701, "Probe"),
 ];

@@ -1,13 +1,19 @@
 //! Does the machine come up at all.
 
-use crate::smoke::case::{Smoke, Step};
+use crate::smoke::case::Smoke;
 
 inventory::submit! {
     Smoke {
         name: "boot",
-        question: "Does the default system boot to its shell and end when told to?",
-        steps: &[Step::Type("halt")],
-        required: &["@boot.loader base_revision=2", "@boot.cpus online=1", "@init.started services=any"],
+        question: "Does the machine start init and the one program of its manifest, and end with its exit code?",
+        manifest: "smoke-boot",
+        required: &[
+            "@boot.loader base_revision=2",
+            "@boot.cpus online=1",
+            "@init.started services=1",
+            "@hello.done arguments=2",
+            "@service.ended name=hello kind=exited code=0",
+        ],
         forbidden: &["@kernel.panic"],
         ..Smoke::DEFAULT
     }

@@ -1,14 +1,20 @@
 //! The same through firmware.
 
-use crate::smoke::case::{Boot, Smoke, Step};
+use crate::smoke::case::{Boot, Smoke};
 
 inventory::submit! {
     Smoke {
         name: "boot-uefi",
-        question: "Does the default system boot through UEFI firmware and the UEFI loader?",
+        question: "Does the same system come up through UEFI firmware and the UEFI loader?",
+        manifest: "smoke-boot",
         boot: Boot::Uefi,
-        steps: &[Step::Type("halt")],
-        required: &["@boot.loader base_revision=2", "@boot.cpus online=1", "@init.started services=any"],
+        required: &[
+            "@boot.loader base_revision=2",
+            "@boot.cpus online=1",
+            "@init.started services=1",
+            "@hello.done arguments=2",
+            "@service.ended name=hello kind=exited code=0",
+        ],
         forbidden: &["@kernel.panic"],
         ..Smoke::DEFAULT
     }

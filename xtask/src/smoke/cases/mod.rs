@@ -2,7 +2,22 @@
 
 mod boot;
 mod boot_uefi;
+mod cap_revoke;
+mod cap_transfer;
+mod facets;
+mod ipc;
 mod nvme_fat_read;
 mod nvme_hostile;
 mod provider_crash;
 mod session_isolation;
+mod spawn_exit;
+
+use crate::smoke::case::Smoke;
+
+/// What the smokes of one program have in common. The kernel's own facts, about the boot and about every process, stay
+/// off the serial line: the snapshot holds what the program saw.
+const PROGRAM: Smoke = Smoke {
+    cmdline: "log=quiet",
+    forbidden: &["@kernel.panic"],
+    ..Smoke::DEFAULT
+};

@@ -1,0 +1,120 @@
+//! Does a server learn through which facet it is called, and once when the last handle of one is gone?
+#![no_std]
+#![no_main]
+
+use sdk::Interface;
+use sdk::{CapArg, Env, Error, NEVER, Object, Refusal, fact};
+use smoke::{Kit, Probe, Prober, give, mint, outcome, probe_at, role, serve_probe, wait_until};
+
+sdk::entry!(main);
+
+/// `act`: how many notices came for the cookie `word`.
+const NOTICES: u64 = 1;
+
+fn main(env: &Env) -> Result<(), Error> {
+    match role(env) {
+        Some("server") => serve_probe(env, act),
+        // Holds a facet until it is killed.
+        Some("holder") => {
+            let kit = Kit::new(env, "smoke-facets")?;
+            Ok(kit.timer.sleep(NEVER)?)
+        }
+        _ => ask(env),
+    }
+}
+
+fn act(state: &mut Prober, what: u64, word: u64) -> Result<u64, Refusal> {
+    match what {
+        NOTICES => Ok(state
+            .dropped
+            .iter()
+            .filter(|cookie| **cookie == word)
+            .count() as u64),
+        _ => Err(Refusal::BadArgument),
+    }
+}
+
+fn ask(env: &Env) -> Result<(), Error> {
+    let kit = Kit::new(env, "smoke-facets")?;
+    let endpoint = kit.endpoints.create()?.endpoint;
+    let _server = kit.start("server", &[give("endpoint", &endpoint)])?;
+    let control = mint(&endpoint, 1, true)?;
+    let notices = |cookie: u64| control.act(NOTICES, cookie).map(|results| results.word);
+
+    let (first, second) = (mint(&endpoint, 11, true)?, mint(&endpoint, u64::MAX, true)?);
+    fact!(
+        "facets.cookies",
+        first = first.words(0, 0)?.cookie,
+        second = second.words(0, 0)?.cookie == u64::MAX
+    );
+
+    // A second process holds the first facet too.
+    let holder = kit.start(
+        "holder",
+        &[
+            give("facet", &first),
+            give("processSpawner", &kit.spawner),
+            give("endpointFactory", &kit.endpoints),
+            give("timer", &kit.timer),
+            give("systemInfo", &kit.info),
+        ],
+    )?;
+    drop(first);
+    let held_elsewhere = notices(11)?;
+    holder.kill()?;
+    let ended = kit.ended(&holder)?;
+    let after_last = notices(11)?;
+    let later = notices(11)?;
+    fact!(
+        "facets.dropped",
+        held_elsewhere = held_elsewhere,
+        holder = ended.kind,
+        after_last = after_last,
+        later = later,
+        others = notices(u64::MAX)?
+    );
+
+    // As `Directory.open` does: the server mints, the client's handle is the only one.
+    let opened = probe_at(control.give(33)?.cap);
+    let cookie = opened.words(0, 0)?.cookie;
+    let open = notices(33)?;
+    drop(opened);
+    fact!(
+        "facets.opened",
+        cookie = cookie,
+        open = open,
+        closed = notices(33)?
+    );
+
+    // A call on its way keeps the facet: the notice comes when the last handle and the last call are gone.
+    let busy = mint(&endpoint, 44, true)?;
+    let soon = kit.after_ms(20)?;
+    let timed = busy.with_deadline(soon).hold();
+    drop(busy);
+    let seen = wait_until(&kit, || notices(44) == Ok(1));
+    fact!("facets.after-call", call = outcome(&timed), notice = seen);
+
+    let (durable, bound) = (mint(&endpoint, 55, true)?, mint(&endpoint, 66, false)?);
+    let before = outcome(&bound.words(0, 0));
+    let incarnation = endpoint.renew()?.incarnation;
+    fact!(
+        "facets.renewed",
+        before = before,
+        incarnation = incarnation,
+        durable = outcome(&durable.words(0, 0)),
+        bound = outcome(&bound.words(0, 0)),
+        new = outcome(&mint(&endpoint, 77, false)?.words(0, 0))
+    );
+
+    let other = kit.endpoints.create()?.endpoint;
+    let foreign = other.revoke_facet(CapArg::copy(durable.object().handle()));
+    let kind = other.revoke_facet(CapArg::copy(kit.timer.object().handle()));
+    let still: Result<_, Refusal> = Probe::words(&durable, 0, 0);
+    fact!(
+        "facets.foreign",
+        revoke = outcome(&foreign),
+        not_a_facet = outcome(&kind),
+        still = outcome(&still)
+    );
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Is the end of a process told as it was, and is everything given back?
+#![no_std]
+#![no_main]
+#![allow(unsafe_code)]
+
+use sdk::process::process_spawner::Limits;
+use sdk::{Env, Error, NEVER, fact};
+use smoke::{Kit, give, outcome, role};
+
+sdk::entry!(main);
+
+const WARM_UP: u32 = 20;
+const CYCLES: u32 = 300;
+
+fn main(env: &Env) -> Result<(), Error> {
+    match role(env) {
+        Some("exits") => sdk::exit(42, format_args!("all {} done", 7)),
+        Some("panics") => panic!("no more {}", "apples"),
+        Some("faults") => {
+            // SAFETY: nothing is mapped there: it faults, which is what this role is for.
+            unsafe { core::ptr::with_exposed_provenance::<u64>(0x10).read_volatile() };
+            Ok(())
+        }
+        Some("spins") => loop {
+            core::hint::spin_loop();
+        },
+        Some("sleeps") => Ok(env.get::<sdk::Timer>("timer")?.sleep(NEVER)?),
+        Some("ends") => Ok(()),
+        _ => ask(env),
+    }
+}
+
+fn ask(env: &Env) -> Result<(), Error> {
+    let kit = Kit::new(env, "smoke-spawn-exit")?;
+    for role in ["exits", "panics", "faults"] {
+        let ended = kit.run(role, &[])?;
+        // A panic's text ends with where it was; the line may change.
+        let text = ended.text.lines().last().unwrap_or_default();
+        let text = if ended.kind == "faulted" {
+            ended.rule()
+        } else {
+            text
+        };
+        fact!(
+            "spawn.ended",
+            role = role,
+            kind = ended.kind,
+            code = ended.code,
+            text = text
+        );
+    }
+    for role in ["spins", "sleeps"] {
+        let process = kit.start(role, &[give("timer", &kit.timer)])?;
+        kit.pause_ms(5)?;
+        let alive = process.info()?.alive;
+        process.kill()?;
+        let ended = kit.ended(&process)?;
+        let again = kit.ended(&process)?;
+        fact!(
+            "spawn.killed",
+            role = role,
+            before = alive,
+            kind = ended.kind,
+            after = process.info()?.alive,
+            told_again = again.kind
+        );
+    }
+    let none = kit
+        .spawner
+        .spawn("none", "no-such-image", &[], &Limits::default(), &[], &[]);
+    let small = Limits {
+        memory_pages: 8,
+        ..Limits::default()
+    };
+    let poor = kit.start_within("ends", &small, &[], &[]);
+    let twice = kit.start(
+        "ends",
+        &[give("timer", &kit.timer), give("timer", &kit.timer)],
+    );
+    fact!(
+        "spawn.refused",
+        image = outcome(&none.map(|_| ())),
+        memory = outcome(&poor.map(|_| ())),
+        doubled_grant = outcome(&twice.map(|_| ()))
+    );
+    let cycle = |count: u32| -> Result<u32, Error> {
+        let mut done = 0;
+        for at in 0..count {
+            let roles = ["ends", "exits", "panics", "faults", "spins"];
+            let role = roles[at as usize % roles.len()];
+            let process = kit.start(role, &[give("timer", &kit.timer)])?;
+            if role == "spins" {
+                process.kill()?;
+            }
+            kit.ended(&process)?;
+            let _ = kit.start_within("ends", &small, &[], &[]);
+            done += 1;
+        }
+        Ok(done)
+    };
+    cycle(WARM_UP)?;
+    let before = kit.free_kib()?;
+    let done = cycle(CYCLES)?;
+    let leaked = before as i64 - kit.free_kib()? as i64;
+    fact!("spawn.cycles", done = done, leaked_kib = leaked);
+    Ok(())
+}

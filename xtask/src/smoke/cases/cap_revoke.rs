@@ -1,0 +1,52 @@
+//! Revocation and its effects.
+
+use crate::smoke::case::Smoke;
+use crate::smoke::cases::PROGRAM;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+const FACET: &str = "@revoke.facet before=ok own=revoked handed_on=revoked pending=revoked other=ok other_pending=true";
+const MEMORY: &str =
+    "@revoke.memory mapped=true reader=faulted rule=page-fault info=revoked map=revoked";
+const REUSE: &str = "@revoke.reuse same_slot=true new=ok old=stale";
+
+inventory::submit! {
+    Smoke {
+        name: "cap-revoke",
+        question: "Does revoking end handles, calls under way and mappings at once, and nothing else?",
+        manifest: "smoke-cap-revoke",
+        required: &[
+            FACET,
+            MEMORY,
+            "@revoke.narrower write=readOnly upgrade=readOnly execute=writeExecute revoke_wide=notSupported wide=ok after=revoked",
+            REUSE,
+        ],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "skip-epoch-check",
+        smoke: "cap-revoke",
+        what: "Handles granted before a revocation go on.",
+        breaks: Break::Missing(FACET),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "keep-mappings",
+        smoke: "cap-revoke",
+        what: "Revoking memory leaves the mappings of other processes.",
+        breaks: Break::Missing(MEMORY),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "skip-generation-check",
+        smoke: "cap-revoke",
+        what: "A handle whose slot was used again names what is in the slot now.",
+        breaks: Break::Missing(REUSE),
+    }
+}

@@ -1,0 +1,55 @@
+//! Capabilities that travel with messages.
+
+use crate::smoke::case::Smoke;
+use crate::smoke::cases::PROGRAM;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+const MOVED: &str = "@transfer.moved taken=1 sender=stale receiver=42";
+const REPLY_RIGHT: &str =
+    "@transfer.reply-right present=true copied=badTransfer moved=1 sender=stale answered=77";
+const OVER_QUOTA: &str = "@transfer.over-quota refused=overBudget sender_lost=0 receiver_gained=0";
+
+inventory::submit! {
+    Smoke {
+        name: "cap-transfer",
+        question: "Do capabilities travel with messages as one transaction: all or none, moved ones away from the sender?",
+        manifest: "smoke-cap-transfer",
+        required: &[
+            "@transfer.copied taken=1 sender=ok receiver=42",
+            MOVED,
+            "@transfer.many taken=16 seventeen=badTransfer",
+            "@transfer.refused doubled=badTransfer moved_and_copied=badTransfer stale=badTransfer still=ok",
+            REPLY_RIGHT,
+            OVER_QUOTA,
+            "@transfer.within-quota taken=2 sender_lost=2 receiver_gained=2",
+        ],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "keep-moved",
+        smoke: "cap-transfer",
+        what: "The sender keeps what it moved.",
+        breaks: Break::Missing(MOVED),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "copy-reply-right",
+        smoke: "cap-transfer",
+        what: "The right to answer a call can be copied.",
+        breaks: Break::Missing(REPLY_RIGHT),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "skip-rollback",
+        smoke: "cap-transfer",
+        what: "Moved capabilities leave the sender before the receiver's room for them is certain.",
+        breaks: Break::Missing(OVER_QUOTA),
+    }
+}

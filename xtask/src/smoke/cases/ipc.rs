@@ -1,0 +1,57 @@
+//! Calls, messages, rings, and the switch to the server.
+
+use crate::smoke::case::Smoke;
+use crate::smoke::cases::PROGRAM;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+const REFUSED: &str = "@ipc.refused reply_dropped=noReply method=noSuchMethod kernel_method=noSuchMethod handle=badHandle";
+const SWITCH: &str = "@ipc.switch direct=true";
+const INHERIT: &str = "@ipc.inherit answered=50 bystander_ran=false";
+
+inventory::submit! {
+    Smoke {
+        name: "ipc",
+        question: "Do calls, messages and rings carry what was sent, and does a call switch straight to its server?",
+        manifest: "smoke-ipc",
+        required: &[
+            "@ipc.registers sum=42 cookie=7 before=0",
+            "@ipc.message bytes=64 same=true",
+            "@ipc.message bytes=4096 same=true",
+            "@ipc.message bytes=16384 same=true",
+            "@ipc.ring calls=32 completed=32 right=32",
+            "@ipc.nop register=true ring=8",
+            "@ipc.linked calls=3 entries=3 after=serverDied",
+            REFUSED,
+            SWITCH,
+            INHERIT,
+        ],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "skip-no-reply",
+        smoke: "ipc",
+        what: "A call whose reply right is dropped is left to its deadline.",
+        breaks: Break::Missing(REFUSED),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "skip-direct-switch",
+        smoke: "ipc",
+        what: "A call goes through the run queue.",
+        breaks: Break::Missing(SWITCH),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "late-inherit",
+        smoke: "ipc",
+        what: "A call raises its server only after others had a turn.",
+        breaks: Break::Missing(INHERIT),
+    }
+}

@@ -1,0 +1,34 @@
+//! How processes end, and what they leave.
+
+use crate::smoke::case::Smoke;
+use crate::smoke::cases::PROGRAM;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+const CYCLES: &str = "@spawn.cycles done=300 leaked_kib=0";
+
+inventory::submit! {
+    Smoke {
+        name: "spawn-exit",
+        question: "Is the end of a process told as it was, and is everything given back?",
+        manifest: "smoke-spawn-exit",
+        required: &[
+            "@spawn.ended role=exits kind=exited code=42 text=\"all 7 done\"",
+            "@spawn.ended role=panics kind=panicked code=101 text=\"no more apples\"",
+            "@spawn.ended role=faults kind=faulted text=page-fault",
+            "@spawn.killed role=spins before=true kind=killed after=false told_again=killed",
+            "@spawn.killed role=sleeps before=true kind=killed after=false told_again=killed",
+            "@spawn.refused image=notFound memory=overBudget doubled_grant=alreadyExists",
+            CYCLES,
+        ],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "leak-frame",
+        smoke: "spawn-exit",
+        what: "A page of every memory object is not given back.",
+        breaks: Break::Missing(CYCLES),
+    }
+}
