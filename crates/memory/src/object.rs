@@ -197,7 +197,8 @@ impl MemoryObject {
         }
     }
 
-    /// Ends every mapping, in every process; no CPU reaches a page through one when this returns.
+    /// Ends every mapping, in every process; no CPU reaches a page through one when this returns. Who had it mapped
+    /// reads zeros there until it unmaps: nobody faults for what somebody else did.
     pub fn revoke(&self) {
         self.gone.store(true, Ordering::Release);
         let list = {
@@ -207,7 +208,7 @@ impl MemoryObject {
         };
         for (vm, address) in list {
             if let Some(vm) = vm.upgrade() {
-                vm.drop_region(address);
+                vm.revoke_region(address);
             }
         }
     }

@@ -2,7 +2,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 use cpu::Lock;
-use frames::FRAME_BYTES;
+use frames::{FRAME_BYTES, Frames};
 use paging::{Access, AddressSpace, MapError, USER_END};
 use ring_abi::Refusal;
 
@@ -42,7 +42,8 @@ impl Protection {
 struct Region {
     pages: u64,
     offset_pages: u64,
-    object: Arc<MemoryObject>,
+    /// `None` once the object was revoked: the spare page is mapped in its place.
+    object: Option<Arc<MemoryObject>>,
 }
 
 /// The user half of one process: its page tables and what is mapped where.
@@ -51,6 +52,8 @@ pub struct Vm {
     space: Arc<AddressSpace>,
     regions: Lock<BTreeMap<u64, Region>>,
     quota: Arc<Quota>,
+    /// What takes the place of revoked pages; private to this address space, so that nothing leaks through it.
+    spare: Lock<Option<Frames>>,
 }
 
 const fn refusal(e: MapError) -> Refusal {
@@ -81,6 +84,7 @@ impl Vm {
             space,
             regions: Lock::new(BTreeMap::new()),
             quota,
+            spare: Lock::new(None),
         }))
     }
 
@@ -119,6 +123,7 @@ impl Vm {
         if access == Access::ReadWrite && !object.writable() {
             return Err(Refusal::ReadOnly);
         }
+        self.spare()?;
         let address = {
             let mut regions = self.regions.lock();
             let address = match wanted {
@@ -130,7 +135,7 @@ impl Vm {
                 Region {
                     pages,
                     offset_pages,
-                    object: object.clone(),
+                    object: Some(object.clone()),
                 },
             );
             address
@@ -152,9 +157,9 @@ impl Vm {
             object.forget_mapping(self, address);
             return Err(e);
         }
-        // A revocation between the note and the last page has taken the region away and unmapped what it saw.
+        // A revocation between the note and the last page has replaced only what it saw.
         if object.is_revoked() {
-            let _ = self.space.unmap(address, pages);
+            self.drop_region(address);
             return Err(Refusal::Revoked);
         }
         Ok(address)
@@ -190,7 +195,9 @@ impl Vm {
             let start = covering(&regions, address, pages)?;
             (start, regions.remove(&start).ok_or(Refusal::NotFound)?)
         };
-        region.object.forget_mapping(self, start);
+        if let Some(object) = &region.object {
+            object.forget_mapping(self, start);
+        }
         self.take_out(address, pages);
         let before = (address - start) / FRAME_BYTES;
         let after = region.pages - before - pages;
@@ -202,8 +209,10 @@ impl Vm {
                     object: region.object.clone(),
                 };
                 self.regions.lock().insert(at, part);
-                if region.object.note_mapping(self, at).is_err() {
-                    self.drop_region(at);
+                if let Some(object) = &region.object {
+                    if object.note_mapping(self, at).is_err() {
+                        self.revoke_region(at);
+                    }
                 }
             }
         };
@@ -247,16 +256,41 @@ impl Vm {
         let regions = self.regions.lock();
         let start = covering(&regions, address, pages)?;
         let region = regions.get(&start).ok_or(Refusal::NotFound)?;
-        if access == Access::ReadWrite && !region.object.writable() {
+        let object = region.object.as_ref().ok_or(Refusal::Revoked)?;
+        if access == Access::ReadWrite && !object.writable() {
             return Err(Refusal::ReadOnly);
         }
         self.space
-            .protect(address, pages, region.object.page_access(access));
+            .protect(address, pages, object.page_access(access));
         Ok(())
     }
 
-    /// Takes a region out because its object is revoked.
-    pub(crate) fn drop_region(&self, address: u64) {
+    /// The page that takes the place of revoked ones.
+    fn spare(&self) -> Result<u64, Refusal> {
+        let mut spare = self.spare.lock();
+        if spare.is_none() {
+            *spare = frames::allocate(0);
+        }
+        spare.as_ref().map(Frames::address).ok_or(Refusal::NoMemory)
+    }
+
+    /// Puts the spare page in the place of a region's pages, because its object is revoked.
+    pub(crate) fn revoke_region(&self, address: u64) {
+        // The spare page was allocated before anything of an object was mapped.
+        let Ok(spare) = self.spare() else { return };
+        let object = {
+            let mut regions = self.regions.lock();
+            let Some(region) = regions.get_mut(&address) else {
+                return;
+            };
+            let _ = self.space.replace(address, region.pages, spare);
+            region.object.take()
+        };
+        drop(object);
+    }
+
+    /// Takes a region out again that could not be mapped whole.
+    fn drop_region(&self, address: u64) {
         let region = self.regions.lock().remove(&address);
         if let Some(region) = region {
             self.take_out(address, region.pages);
@@ -266,9 +300,14 @@ impl Vm {
     /// Ends everything: no CPU runs on these tables afterwards, and every page no one else holds is freed.
     pub fn retire(&self) {
         let regions = core::mem::take(&mut *self.regions.lock());
-        let _ = self.space.retire();
+        let receipt = self.space.retire();
         for (address, region) in &regions {
-            region.object.forget_mapping(self, *address);
+            if let Some(object) = &region.object {
+                object.forget_mapping(self, *address);
+            }
+        }
+        if let Some(spare) = self.spare.lock().take() {
+            spare.free(receipt);
         }
     }
 

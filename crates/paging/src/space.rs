@@ -85,6 +85,12 @@ impl AddressSpace {
         unsafe { ShootdownReceipt::after_shootdown() }
     }
 
+    /// Puts one frame in the place of every mapped page, with the rights they had, and waits until no CPU reaches the
+    /// old ones. Nobody faults meanwhile.
+    pub fn replace(&self, address: u64, pages: u64, physical: u64) -> ShootdownReceipt {
+        self.change(address, pages, |e| (e & !ADDRESS) | (physical & ADDRESS))
+    }
+
     /// Changes what mapped pages allow, and waits until no CPU uses the old rights.
     pub fn protect(&self, address: u64, pages: u64, access: Access) {
         let _ = self.change(address, pages, |e| (e & ADDRESS) | access.bits() | USER);

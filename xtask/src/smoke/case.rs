@@ -42,6 +42,8 @@ pub struct Smoke {
     pub forbidden: &'static [&'static str],
     /// The exit code of a pass.
     pub exit: i64,
+    /// Whether the snapshot keeps the facts of the boot; the smokes that ask about the boot want them.
+    pub keeps_boot: bool,
     /// Whether the snapshot is sorted, because the order of lines is not fixed (several CPUs).
     pub sorted: bool,
     /// Seconds after which a guest that still talks is stopped.
@@ -116,6 +118,7 @@ impl Smoke {
         required: &[],
         forbidden: &[],
         exit: 0,
+        keeps_boot: false,
         sorted: false,
         limit_s: 300,
     };

@@ -163,6 +163,9 @@ pub fn judge_sabotage(sabotage: &Sabotage, smoke: &Smoke, heard: &Heard<'_>) -> 
     }
 }
 
+/// First parts of the topics that tell of the boot, which is the same for every smoke.
+const BOOT_AREAS: [&str; 5] = ["acpi", "boot", "dma", "drivers", "pci"];
+
 /// What a snapshot keeps: facts without their volatile values, and the exit line.
 pub fn snapshot_text(smoke: &Smoke, heard: &Heard<'_>) -> String {
     let mut lines: Vec<String> = heard
@@ -170,7 +173,12 @@ pub fn snapshot_text(smoke: &Smoke, heard: &Heard<'_>) -> String {
         .iter()
         .filter_map(|line| {
             let mut text = String::new();
-            fact(line)?.write_stable(&mut text).ok()?;
+            let fact = fact(line)?;
+            let area = fact.topic().split('.').next().unwrap_or_default();
+            if !smoke.keeps_boot && BOOT_AREAS.contains(&area) {
+                return None;
+            }
+            fact.write_stable(&mut text).ok()?;
             Some(text)
         })
         .collect();

@@ -119,7 +119,17 @@ impl Shared {
     }
 }
 
-kernel_object!(Shared, memory_object);
+impl Shared {
+    fn live(&self) -> Result<(), Refusal> {
+        if self.object.is_revoked() {
+            Err(Refusal::Revoked)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+kernel_object!(Shared, memory_object, live);
 
 impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
     fn info(&mut self, reply: Owed<'a, memory_object::call::Info>) -> Answered {

@@ -27,9 +27,10 @@ type Owed<'a, M> = Reply<KernelCall<'a>, M>;
 /// What the generated dispatch works on: an object shared by all of its handles.
 struct Served<T>(Arc<T>);
 
-/// A kernel object that the generated module `module` serves; `epoch` is a field of it.
+/// A kernel object that the generated module `module` serves; `epoch` is a field of it, and `live` a method that says
+/// whether it still works.
 macro_rules! kernel_object {
-    ($type:ty, $module:ident) => {
+    ($type:ty, $module:ident $(, $live:ident)?) => {
         impl ipc::KernelObject for $type {
             fn interface(&self) -> u64 {
                 $module::INTERFACE_ID
@@ -37,6 +38,9 @@ macro_rules! kernel_object {
             fn epoch(&self) -> &cap::Epoch {
                 &self.epoch
             }
+            $(fn live(&self) -> Result<(), stub::Refusal> {
+                <$type>::$live(self)
+            })?
             fn call(
                 self: alloc::sync::Arc<Self>,
                 call: ipc::KernelCall<'_>,

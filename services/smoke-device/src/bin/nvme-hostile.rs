@@ -199,6 +199,9 @@ fn scrubbed(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
 }
 
 fn states(rig: &Rig) -> Result<(), Refusal> {
+    // The reads so far were polled, so their dispatch still waits for its acknowledgement.
+    rig.interrupt.mask()?;
+    while rig.interrupt.acknowledge().is_ok() {}
     let early = rig.interrupt.acknowledge();
     let twice = rig.device.enable();
     let configure = rig.device.configure(8, 1, 12);
@@ -220,21 +223,28 @@ fn states(rig: &Rig) -> Result<(), Refusal> {
 }
 
 /// What a reset leaves of the objects from before it.
-fn stale(rig: &Rig) -> Result<(), Refusal> {
+fn stale(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
     let read = Command::transfer(io::READ, NSID, 0, 8).ok_or(Refusal::BadArgument)?;
     let buffer = rig.buffer(4096)?;
     rig.device.reset()?;
     let page_size = rig.device.configure(8, 1, 13);
     fact!("hostile.page-size", refusal = outcome(&page_size));
+    let before = submit(&rig.io, 9, &read, &[into(&buffer, 0, 4096)]);
+    rig.device.configure(8, 1, 12)?;
+    rig.device.enable()?;
+    let fresh = rig.device.queue(1, 1, 16, 0xffff)?.queue;
     let submitted = submit(&rig.io, 9, &read, &[into(&buffer, 0, 4096)]);
     let waited = rig.interrupt.wait();
     let acknowledged = rig.interrupt.acknowledge();
     fact!(
         "hostile.after-reset",
+        stopped = outcome(&before),
         old_queue = outcome(&submitted),
         old_wait = outcome(&waited),
         old_acknowledge = outcome(&acknowledged)
     );
+    submit(&fresh, 12, &read, &[into(&buffer, 0, 4096)])?;
+    fact!("hostile.new-queue", status = completion(&fresh, timer, 12)?);
     Ok(())
 }
 
@@ -254,7 +264,7 @@ fn main(env: &Env) -> Result<(), Error> {
         "hostile.plain-read-again",
         status = read_one(&rig, &timer, 11)?
     );
-    stale(&rig)?;
+    stale(&rig, &timer)?;
     fact!("hostile.done");
     Ok(())
 }

@@ -16,6 +16,8 @@ inventory::submit! {
             "@service.ended name=hello kind=exited code=0",
         ],
         forbidden: &["@kernel.panic"],
+        keeps_boot: true,
+        sorted: true,
         ..Smoke::DEFAULT
     }
 }

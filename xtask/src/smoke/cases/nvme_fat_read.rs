@@ -69,7 +69,7 @@ inventory::submit! {
             Step::Type("halt"),
         ],
         required: &[
-            "@drivers.table count=1 names=\"nvme\"",
+            "@drivers.table count=1 names=nvme",
             "@nvme.ready block_bytes=512",
             "hello from the disk",
             "found",
@@ -78,6 +78,7 @@ inventory::submit! {
             "second disk",
         ],
         forbidden: &["@kernel.panic", "@process.ended kind=faulted", "@process.ended kind=panicked"],
+        sorted: true,
         ..Smoke::DEFAULT
     }
 }
@@ -87,6 +88,6 @@ inventory::submit! {
         point: "drop-driver",
         smoke: "nvme-fat-read",
         what: "the last driver is missing from the table that is checked at boot",
-        breaks: Break::Missing("@drivers.table count=1 names=\"nvme\""),
+        breaks: Break::Missing("@drivers.table count=1 names=nvme"),
     }
 }

@@ -24,13 +24,14 @@ inventory::submit! {
         disks: &[SmokeDisk { name: "files.img", make: files, bytes_per_s: 2 << 20 }],
         steps: &[Step::Type("sha256 /disk/BIG.BIN"), Step::Wait("@crasher.done"), Step::Type("sha256 /disk/BIG.BIN"), Step::Type("halt")],
         required: &[
-            "@process.ended name=\"nvme\" kind=killed",
+            "@process.ended name=nvme kind=killed",
             "@device.released",
             "@service.started name=nvme incarnation=2",
             "@crasher.done name=nvme killed=3",
             "f232e645abba334c7b356d613a430956189f538e4c0f7546bef2450b6059253a",
         ],
-        forbidden: &["@kernel.panic", "@device.quarantined"],
+        forbidden: &["@kernel.panic", "@device.quarantined", "@process.ended kind=faulted", "@process.ended kind=panicked"],
+        sorted: true,
         ..Smoke::DEFAULT
     }
 }
