@@ -167,13 +167,23 @@ impl<P: Platform> DeviceManager<P> {
 
     /// Releases whatever an owner holds: its process has ended.
     pub fn owner_died(&self, owner: OwnerId) {
-        for (_, cell) in self.ledger.iter() {
+        for (id, _) in &self.hardware {
+            let Ok(at) = self.at(*id) else { continue };
+            let mut effects = Effects::new();
             let claim = {
-                let mut guard = cell.0.lock();
-                guard.claimants.retain(|one| one.owner != owner);
+                let mut guard = at.lock();
+                for one in core::mem::take(&mut guard.claimants) {
+                    if one.owner == owner {
+                        effects.answer(one.waiter, Err(Refusal::Cancelled));
+                    } else {
+                        guard.claimants.push_back(one);
+                    }
+                }
                 guard.claim.filter(|claim| claim.owner() == owner)
             };
+            effects.run(&self.platform, at.index());
             if let Some(claim) = claim {
+                // A teardown that runs already needs no second beginning.
                 let _ = self.release(&claim);
             }
         }

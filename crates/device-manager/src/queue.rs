@@ -250,6 +250,16 @@ impl<P: Platform> DeviceManager<P> {
         self.of(claim)?.lock().record.queue_info(claim, queue)
     }
 
+    /// Would tear one queue down and up again. No broker can prove that a device has stopped for one of its queues alone,
+    /// so every queue is refused `NotSupported`, and [`Self::reset`] is the way.
+    ///
+    /// # Errors
+    /// Those of the claim; `WrongOwner`, `Stale` or `BadHandle`; then `NotSupported`.
+    pub fn queue_reset(&self, claim: &Claim, queue: QueueId) -> Result<(), Refusal> {
+        self.queue_info(claim, queue)?;
+        Err(Refusal::NotSupported)
+    }
+
     /// Gives a queue up whose holder is gone: it takes nothing more. The device keeps it until the next reset.
     pub fn queue_close(&self, claim: &Claim, queue: QueueId) {
         let Ok(at) = self.of(claim) else { return };

@@ -1,0 +1,347 @@
+//! Memory, mappings, vectors, time.
+#![allow(unsafe_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use device_manager::{Done, FrameRun, Mapping, Message, Platform, Refusal, Waiter};
+use dma_ledger::ShootdownProof;
+use driver_core::{DeviceAddress, Registers};
+use mmio::SharedBytes;
+
+const PAGE: usize = 4096;
+
+#[derive(Default)]
+struct State {
+    now_ns: u64,
+    timers: BTreeMap<u32, u64>,
+    /// Pages handed out and not given back.
+    pages: u64,
+    limit: Option<u64>,
+    next_page: u64,
+    vectors: BTreeSet<u8>,
+    facts: String,
+    sabotage: Option<&'static str>,
+    /// Register memory, by physical page.
+    registers: BTreeMap<u64, usize>,
+    mappings: Vec<FakeMapping>,
+    scrubbed: u64,
+}
+
+#[derive(Clone, Default)]
+pub struct Fake(Arc<Mutex<State>>);
+
+/// Frames on the host's heap.
+pub struct FakeFrames {
+    addresses: Vec<DeviceAddress>,
+    memory: *mut u64,
+    words: usize,
+    contiguous: bool,
+    freed: bool,
+}
+
+// SAFETY: the memory is leaked, and reached only through the views.
+unsafe impl Send for FakeFrames {}
+
+impl fmt::Debug for FakeFrames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} pages", self.addresses.len())
+    }
+}
+
+impl FakeFrames {
+    fn bytes(&self) -> SharedBytes {
+        // SAFETY: leaked, 8-byte aligned, never referenced.
+        unsafe { SharedBytes::new(self.memory.cast(), self.words * 8) }
+    }
+}
+
+impl FrameRun for FakeFrames {
+    fn pages(&self) -> &[DeviceAddress] {
+        &self.addresses
+    }
+
+    fn view(&self) -> Option<SharedBytes> {
+        self.contiguous.then(|| self.bytes())
+    }
+}
+
+/// An object that processes map: it counts revocations, and who could still write through it.
+#[derive(Clone)]
+pub struct FakeMapping {
+    pub revocations: Arc<AtomicU32>,
+    pub writable: bool,
+    memory: Option<SharedBytes>,
+    /// What another CPU does while this one waits for the shootdown.
+    meanwhile: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+}
+
+pub struct FakeProof;
+impl ShootdownProof for FakeProof {}
+
+impl Mapping for FakeMapping {
+    type Proof = FakeProof;
+
+    fn revoke(&self) -> FakeProof {
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(act) = meanwhile {
+            act();
+        }
+        self.revocations.fetch_add(1, Ordering::SeqCst);
+        FakeProof
+    }
+}
+
+impl FakeMapping {
+    pub fn is_revoked(&self) -> bool {
+        self.revocations.load(Ordering::SeqCst) > 0
+    }
+
+    /// What a process that maps it does.
+    pub fn write(&self, offset: usize, bytes: &[u8]) {
+        assert!(self.writable && !self.is_revoked());
+        self.memory.unwrap().write(offset, bytes).unwrap();
+    }
+
+    pub fn meanwhile(&self, act: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().unwrap() = Some(Box::new(act));
+    }
+
+    pub fn read(&self, offset: usize) -> u8 {
+        let mut byte = [0];
+        self.memory.unwrap().read(offset, &mut byte).unwrap();
+        byte[0]
+    }
+}
+
+/// One call that waits, as its caller sees it.
+#[derive(Clone)]
+pub struct Ticket {
+    answers: Arc<Mutex<Vec<Result<Done, Refusal>>>>,
+    live: Arc<AtomicBool>,
+    /// The caller goes away between the look and the answer.
+    deaf: Arc<AtomicBool>,
+}
+
+pub struct FakeWaiter(Ticket);
+
+impl Ticket {
+    pub fn new() -> Self {
+        Self {
+            answers: Arc::default(),
+            live: Arc::new(AtomicBool::new(true)),
+            deaf: Arc::default(),
+        }
+    }
+
+    pub fn waiter(&self) -> FakeWaiter {
+        FakeWaiter(self.clone())
+    }
+
+    /// The answer; there is never a second one.
+    pub fn answer(&self) -> Option<Result<Done, Refusal>> {
+        let answers = self.answers.lock().unwrap();
+        assert!(answers.len() <= 1, "answered twice");
+        answers.first().copied()
+    }
+
+    pub fn go(&self) {
+        self.live.store(false, Ordering::SeqCst);
+    }
+
+    pub fn go_deaf(&self) {
+        self.deaf.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Waiter for FakeWaiter {
+    fn is_live(&self) -> bool {
+        self.0.live.load(Ordering::SeqCst)
+    }
+
+    fn answer(self, outcome: Result<Done, Refusal>) -> bool {
+        if !self.is_live() || self.0.deaf.load(Ordering::SeqCst) {
+            return false;
+        }
+        self.0.answers.lock().unwrap().push(outcome);
+        true
+    }
+}
+
+impl Fake {
+    pub fn now(&self) -> u64 {
+        self.0.lock().unwrap().now_ns
+    }
+
+    pub fn advance_to(&self, at_ns: u64) {
+        let mut state = self.0.lock().unwrap();
+        state.now_ns = state.now_ns.max(at_ns);
+    }
+
+    /// Takes the timer that fires next.
+    pub fn next_timer(&self) -> Option<(u32, u64)> {
+        let mut state = self.0.lock().unwrap();
+        let next = state.timers.iter().min_by_key(|(_, at)| **at)?;
+        let next = (*next.0, *next.1);
+        state.timers.remove(&next.0);
+        Some(next)
+    }
+
+    pub fn pages(&self) -> u64 {
+        self.0.lock().unwrap().pages
+    }
+
+    pub fn limit_pages(&self, limit: u64) {
+        self.0.lock().unwrap().limit = Some(limit);
+    }
+
+    pub fn vectors(&self) -> Vec<u8> {
+        self.0.lock().unwrap().vectors.iter().copied().collect()
+    }
+
+    pub fn facts(&self) -> String {
+        self.0.lock().unwrap().facts.clone()
+    }
+
+    pub fn clear_facts(&self) {
+        self.0.lock().unwrap().facts.clear();
+    }
+
+    pub fn sabotage_with(&self, point: &'static str) {
+        self.0.lock().unwrap().sabotage = Some(point);
+    }
+
+    /// A register of the device, as the hardware sees it.
+    pub fn register(&self, physical: u64) -> u32 {
+        let registers = self.registers(physical & !0xfff, PAGE as u64).unwrap();
+        registers.read32((physical & 0xfff) as usize).unwrap()
+    }
+
+    pub fn all_revoked(&self) -> bool {
+        self.0
+            .lock()
+            .unwrap()
+            .mappings
+            .iter()
+            .all(FakeMapping::is_revoked)
+    }
+
+    pub fn mappings(&self) -> usize {
+        self.0.lock().unwrap().mappings.len()
+    }
+
+    fn map(&self, memory: Option<SharedBytes>, writable: bool) -> FakeMapping {
+        let mapping = FakeMapping {
+            revocations: Arc::default(),
+            writable,
+            memory,
+            meanwhile: Arc::default(),
+        };
+        self.0.lock().unwrap().mappings.push(mapping.clone());
+        mapping
+    }
+}
+
+impl Platform for Fake {
+    type Frames = FakeFrames;
+    type Mapping = FakeMapping;
+    type Waiter = FakeWaiter;
+
+    fn allocate(&self, pages: u32, contiguous: bool) -> Option<FakeFrames> {
+        let mut state = self.0.lock().unwrap();
+        let after = state.pages + u64::from(pages);
+        if state.limit.is_some_and(|limit| after > limit) {
+            return None;
+        }
+        state.pages = after;
+        let first = state.next_page;
+        state.next_page += u64::from(pages) * 2;
+        let step = if contiguous { 1 } else { 2 };
+        let addresses = (0..u64::from(pages))
+            .map(|page| DeviceAddress::new((0x100 + first + page * step) << 12))
+            .collect();
+        let words = pages as usize * PAGE / 8;
+        let memory = Box::leak(vec![0u64; words].into_boxed_slice()).as_mut_ptr();
+        Some(FakeFrames {
+            addresses,
+            memory,
+            words,
+            contiguous,
+            freed: false,
+        })
+    }
+
+    fn scrub(&self, frames: &mut FakeFrames) {
+        self.0.lock().unwrap().scrubbed += frames.addresses.len() as u64;
+        frames.bytes().zero(0, frames.words * 8).unwrap();
+    }
+
+    fn free(&self, mut frames: FakeFrames) {
+        assert!(!std::mem::replace(&mut frames.freed, true));
+        let mut all = vec![0; frames.words * 8];
+        frames.bytes().read(0, &mut all).unwrap();
+        assert!(all.iter().all(|byte| *byte == 0), "freed dirty");
+        self.0.lock().unwrap().pages -= frames.addresses.len() as u64;
+    }
+
+    #[cfg(sabotage)]
+    fn alias(&self, frames: &FakeFrames) -> Option<FakeFrames> {
+        Some(FakeFrames {
+            addresses: frames.addresses.clone(),
+            ..*frames
+        })
+    }
+
+    fn registers(&self, physical: u64, bytes: u64) -> Option<Registers> {
+        let mut state = self.0.lock().unwrap();
+        let block = physical & !0xf_ffff;
+        let base = *state.registers.entry(block).or_insert_with(|| {
+            Box::leak(vec![0u64; 0x10_0000 / 8].into_boxed_slice()).as_mut_ptr() as usize
+        });
+        let at = base + (physical - block) as usize;
+        // SAFETY: leaked, and the range lies in one block of it.
+        Some(unsafe { Registers::new(at as *mut u8, bytes as usize) })
+    }
+
+    fn share(&self, frames: &FakeFrames, writable: bool) -> Option<FakeMapping> {
+        Some(self.map(Some(frames.bytes()), writable))
+    }
+
+    fn share_registers(&self, physical: u64, pages: u32) -> Option<FakeMapping> {
+        assert!(physical.is_multiple_of(PAGE as u64) && pages > 0);
+        Some(self.map(None, false))
+    }
+
+    fn allocate_vector(&self) -> Option<Message> {
+        let mut state = self.0.lock().unwrap();
+        let vector = (0x30..0x40).find(|vector| !state.vectors.contains(vector))?;
+        state.vectors.insert(vector);
+        Some(Message {
+            vector,
+            address: 0xfee0_0000,
+            data: u32::from(vector),
+        })
+    }
+
+    fn free_vector(&self, vector: u8) {
+        assert!(self.0.lock().unwrap().vectors.remove(&vector));
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.now()
+    }
+
+    fn arm(&self, function: u32, at_ns: u64) {
+        self.0.lock().unwrap().timers.insert(function, at_ns);
+    }
+
+    fn fact(&self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) {
+        write(&mut self.0.lock().unwrap().facts).unwrap();
+    }
+
+    fn sabotage(&self, point: &str) -> bool {
+        self.0.lock().unwrap().sabotage == Some(point)
+    }
+}
