@@ -82,6 +82,11 @@ impl<T: Target> Slot<T> {
         &self.object
     }
 
+    /// The object by value; the grant is gone.
+    pub fn into_object(self) -> T {
+        self.object
+    }
+
     /// The interface it was granted as.
     pub const fn interface(&self) -> u64 {
         self.interface

@@ -7,7 +7,7 @@ use ring_abi::{AREA_MAGIC, AreaLayout, Completion, Submission};
 
 /// What a thread did to its area that no correct program does. The process is ended, the rule is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Misuse(pub &'static str);
+pub struct Misuse(pub &'static &'static str);
 
 /// The memory that the kernel and one thread share: ring and messages. Pinned, and reached through the direct map, so
 /// that no access faults whatever the program does to its own mapping.
@@ -123,7 +123,7 @@ impl Area {
         if fits && offset % 8 == 0 && bytes % 8 == 0 {
             Ok(())
         } else {
-            Err(Misuse("message span outside the message area"))
+            Err(Misuse(&"message span outside the message area"))
         }
     }
 

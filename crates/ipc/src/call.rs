@@ -19,11 +19,21 @@ pub enum Route {
     Ring(u64),
 }
 
+/// The status of success with four words.
+pub(crate) const INLINE_WORDS: u64 = StatusWord {
+    status: 0,
+    flags: completion_flags::INLINE,
+    caps: 0,
+    method: 0,
+    words: 4,
+}
+.pack();
+
 /// What comes back from an operation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Finished {
-    /// How it went.
-    pub status: StatusWord,
+    /// How it went: a packed [`StatusWord`].
+    pub status: u64,
     /// Cookie of a received call.
     pub cookie: u64,
     /// Reply handle of a received call.
@@ -36,22 +46,25 @@ impl Finished {
     /// A refusal.
     pub fn refused(refusal: Refusal) -> Self {
         Self {
-            status: StatusWord {
-                status: refusal.code(),
-                ..StatusWord::default()
-            },
+            status: u64::from(refusal.code()),
             ..Self::default()
         }
+    }
+
+    /// Makes this a refusal.
+    pub(crate) fn refuse(&mut self, refusal: Refusal) {
+        *self = Self::refused(refusal);
+    }
+
+    /// Whether it is a refusal.
+    pub(crate) const fn is_refused(&self) -> bool {
+        self.status as u8 != 0
     }
 
     /// Success with up to four words.
     pub fn inline(words: [u64; 4]) -> Self {
         Self {
-            status: StatusWord {
-                flags: completion_flags::INLINE,
-                words: 4,
-                ..StatusWord::default()
-            },
+            status: INLINE_WORDS,
             words,
             ..Self::default()
         }

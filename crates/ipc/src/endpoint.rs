@@ -1,5 +1,6 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use call_state::Ending;
@@ -12,6 +13,7 @@ use stub::{Answered, Incoming, Received, Reply};
 
 use crate::call::{Call, Payload, ReplyRight, finish, win};
 use crate::kernel_call::KernelCall;
+use crate::transfer::Outbound;
 use crate::{Finished, Object, Route, Slot, Thread, transfer};
 
 /// A thread that waits for a call.
@@ -115,7 +117,8 @@ fn dropped(cookie: u64) -> Finished {
         status: StatusWord {
             flags: completion_flags::DROPPED,
             ..StatusWord::default()
-        },
+        }
+        .pack(),
         cookie,
         ..Finished::default()
     }
@@ -230,13 +233,13 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
     if call.word.deliver(generation).is_err() {
         return Delivery::CallGone(None);
     }
-    let (caller, payload, caps, method, facet) = {
+    let (caller, payload, caps, method, cookie) = {
         let mut body = call.body.lock();
         if body.generation != generation {
             return Delivery::CallGone(None);
         }
         let caps = if body.caps.is_empty() {
-            alloc::vec::Vec::new()
+            Vec::new()
         } else {
             core::mem::take(&mut body.caps)
         };
@@ -245,7 +248,7 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
             body.payload,
             caps,
             body.method,
-            body.facet.clone(),
+            body.facet.as_ref().map_or(0, |f| f.cookie),
         )
     };
     // An ending may have won since: then the caller is gone from the body.
@@ -266,17 +269,6 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
     if u64::from(bytes) + count as u64 * 8 > u64::from(capacity) {
         return fail(Refusal::OutOfRange);
     }
-    let places = match transfer::reserve(&receiver.thread.process, count + 1) {
-        Ok(places) => places,
-        Err(refusal) => return fail(refusal),
-    };
-    let slots = match transfer::detach(&caller.process, caps) {
-        Ok(slots) => slots,
-        Err(refusal) => {
-            transfer::rollback(&receiver.thread.process, places);
-            return fail(refusal);
-        }
-    };
     let right = Slot::new(
         Object::Reply(ReplyRight {
             call: call.clone(),
@@ -284,9 +276,18 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
         }),
         0,
     );
-    let all = core::iter::once(right).chain(slots);
-    let handles = transfer::commit(&receiver.thread.process, places, all);
     let area = &receiver.thread.area;
+    let given = if count == 0 {
+        // One insertion is a transaction by itself.
+        let inserted = receiver.thread.process.handles.lock().insert(right);
+        inserted.map_err(|(refusal, _right)| refusal)
+    } else {
+        give(&caller, receiver, right, caps, offset + bytes)
+    };
+    let reply = match given {
+        Ok(reply) => reply,
+        Err(refusal) => return fail(refusal),
+    };
     let mut words = [0; 4];
     match payload {
         Payload::Inline(w) if inline => words = w,
@@ -299,13 +300,6 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
         }
         Payload::Message(from, bytes) => area.copy_message(offset, &caller.area, from, bytes),
     }
-    let mut reply = 0;
-    for (i, handle) in handles.iter().enumerate() {
-        match i {
-            0 => reply = *handle,
-            _ => area.write_word(offset + bytes + (i as u32 - 1) * 8, *handle),
-        }
-    }
     receiver.thread.task.inherit(&caller.task);
     let status = StatusWord {
         status: 0,
@@ -313,8 +307,8 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
         caps: count as u8,
         method,
         words: if inline { 4 } else { (bytes / 8) as u16 },
-    };
-    let cookie = facet.map_or(0, |f| f.cookie);
+    }
+    .pack();
     Delivery::Done(receiver.thread.complete(
         receiver.route,
         Finished {
@@ -324,6 +318,34 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
             words,
         },
     ))
+}
+
+/// Gives the receiver a reply right and the capabilities of a message, whose handles go to `offset` of its area: all
+/// or none. Returns the reply handle.
+#[inline(never)]
+fn give(
+    caller: &Thread,
+    receiver: &Receiver,
+    right: Slot,
+    caps: Vec<Outbound>,
+    offset: u32,
+) -> Result<u64, Refusal> {
+    let to = &receiver.thread;
+    let places = transfer::reserve(&to.process, caps.len() + 1)?;
+    let slots = match transfer::detach(&caller.process, caps) {
+        Ok(slots) => slots,
+        Err(refusal) => {
+            transfer::rollback(&to.process, places);
+            return Err(refusal);
+        }
+    };
+    let all = core::iter::once(right).chain(slots);
+    let handles = transfer::commit(&to.process, places, all);
+    let (reply, rest) = handles.split_first().ok_or(Refusal::Failed)?;
+    for (i, handle) in rest.iter().enumerate() {
+        to.area.write_word(offset + i as u32 * 8, *handle);
+    }
+    Ok(*reply)
 }
 
 impl Endpoint {

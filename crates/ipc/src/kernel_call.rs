@@ -13,15 +13,6 @@ use crate::call::{Call, Payload, finish, win};
 use crate::process::{End, Exit};
 use crate::{Finished, Object, Process, Route, Slot, Thread, scratch, transfer};
 
-/// How a dispatch ended.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// Answered or refused.
-    Finished(Finished),
-    /// Put aside; a [`Pending`] will answer.
-    Deferred,
-}
-
 /// One call to a kernel object while it is being served.
 #[derive(Debug)]
 pub struct KernelCall<'a> {
@@ -30,9 +21,10 @@ pub struct KernelCall<'a> {
     pub(crate) reply: (u32, u32),
     pub(crate) deadline: u64,
     pub(crate) caps: &'a mut ArrayVec<Option<Slot>, MAX_TRANSFERS>,
-    pub(crate) outcome: &'a mut Outcome,
-    /// The call object of a deferred answer, with its generation: the thread waits on it.
-    pub(crate) deferred: &'a mut Option<(Arc<Call>, u64)>,
+    /// The answer or refusal.
+    pub(crate) finished: &'a mut Finished,
+    /// Put aside instead; a [`Pending`] will answer.
+    pub(crate) deferred: &'a mut bool,
 }
 
 impl KernelCall<'_> {
@@ -48,6 +40,7 @@ impl KernelCall<'_> {
 }
 
 /// Writes results where the caller wants them.
+#[inline(always)]
 fn write_reply<P: Outgoing<Slot>>(
     thread: &Thread,
     route: Route,
@@ -57,6 +50,11 @@ fn write_reply<P: Outgoing<Slot>>(
     if P::PLAIN && route == Route::Register {
         return Finished::inline(results.words());
     }
+    write_message(thread, reply, results)
+}
+
+#[inline(never)]
+fn write_message<P: Outgoing<Slot>>(thread: &Thread, reply: (u32, u32), results: P) -> Finished {
     let mut caps = ArrayVec::<Slot, MAX_TRANSFERS>::new();
     let mut spilled = Vec::new();
     // SAFETY: nothing else answers between here and the copy below.
@@ -98,7 +96,8 @@ fn write_reply<P: Outgoing<Slot>>(
             caps: count as u8,
             words: (bytes / 8) as u16,
             ..StatusWord::default()
-        },
+        }
+        .pack(),
         ..Finished::default()
     }
 }
@@ -108,12 +107,11 @@ impl Respond for KernelCall<'_> {
 
     #[inline]
     fn respond<P: Outgoing<Slot>>(self, results: P) {
-        *self.outcome =
-            Outcome::Finished(write_reply(self.thread, self.route, self.reply, results));
+        *self.finished = write_reply(self.thread, self.route, self.reply, results);
     }
 
     fn refuse(self, refusal: Refusal) {
-        *self.outcome = Outcome::Finished(Finished::refused(refusal));
+        self.finished.refuse(refusal);
     }
 }
 
@@ -131,7 +129,7 @@ impl Incoming for KernelCall<'_> {
 
     fn defer(self) -> Pending {
         let Some(call) = self.thread.take_call() else {
-            *self.outcome = Outcome::Finished(Finished::refused(Refusal::OverBudget));
+            self.finished.refuse(Refusal::OverBudget);
             return Pending(None);
         };
         let (generation, _) = call.word.load();
@@ -151,11 +149,10 @@ impl Incoming for KernelCall<'_> {
             .begin(generation)
             .and_then(|()| call.word.deliver(generation));
         if begun.is_err() {
-            *self.outcome = Outcome::Finished(Finished::refused(Refusal::Failed));
+            self.finished.refuse(Refusal::Failed);
             return Pending(None);
         }
-        *self.outcome = Outcome::Deferred;
-        *self.deferred = Some((call.clone(), generation));
+        *self.deferred = true;
         Pending(Some((call, generation)))
     }
 }
@@ -250,13 +247,6 @@ impl Outgoing<Slot> for Words {
     fn words(&self) -> [u64; 4] {
         self.0
     }
-}
-
-/// The capabilities of a call to a kernel object, as the object takes them.
-pub(crate) fn into_options(
-    slots: ArrayVec<Slot, MAX_TRANSFERS>,
-) -> ArrayVec<Option<Slot>, MAX_TRANSFERS> {
-    slots.into_iter().map(Some).collect()
 }
 
 /// Keeps `Object` in the public signature of the module's documentation.

@@ -11,18 +11,15 @@ use ring_abi::{
     submission_flags,
 };
 use sched::Task;
-use stub::Received;
+use stub::{Answered, Received};
 
 use crate::area::Misuse;
-use crate::call::{Call, Payload, win};
+use crate::call::{Payload, win};
 use crate::endpoint::Receiver;
-use crate::kernel_call::{KernelCall, Outcome, into_options};
-use crate::thread::current_ref;
+use crate::kernel_call::KernelCall;
+use crate::thread::current_shared;
 use crate::transfer::{Outbound, collect, detach};
-use crate::{
-    Endpoint, Facet, Finished, KernelObject, Object, Process, Route, Thread, park, release, ring,
-    scratch,
-};
+use crate::{Facet, Finished, Object, Process, Route, Slot, Thread, park, release, ring, scratch};
 
 /// One operation in a private copy: what registers and ring submissions both become.
 #[derive(Clone, Copy, Debug)]
@@ -44,35 +41,30 @@ pub(crate) struct Operation {
 
 /// How an operation went, before anybody waits.
 pub(crate) enum Begun {
-    /// It is over.
-    Done(Finished),
-    /// It is under way; what to undo at its deadline, and a task to run while waiting.
-    Waiting(Undo, Option<Arc<Task>>),
-}
-
-/// What a deadline or a cancellation ends.
-pub(crate) enum Undo {
-    Call(Arc<Call>, u64),
-    Receive(Arc<Endpoint>),
+    /// It is over, and its result is written.
+    Done,
+    /// It is under way; a task to run while waiting.
+    Waiting(Option<Arc<Task>>),
 }
 
 /// Handles `enter`. A misuse ends the process, naming the rule.
+#[inline]
 pub fn enter(frame: &mut SyscallFrame) {
-    let me = current_ref();
+    let me = current_shared();
     let result = match Control::unpack(frame.rdi) {
-        None => Err(Misuse("reserved bits of the control word")),
+        None => Err(Misuse(&"reserved bits of the control word")),
         Some(control) if control.opcode == opcode::RING => {
-            let me = crate::current();
             ring::enter(&me, control.min_complete, frame.rdx).map(|n| frame.rax = u64::from(n))
         }
-        Some(control) => registers(frame, control),
+        Some(control) => registers(&me, frame, control),
     };
     if let Err(Misuse(rule)) = result {
         me.process.end(crate::End::Faulted, -1, rule);
     }
 }
 
-fn registers(frame: &mut SyscallFrame, control: Control) -> Result<(), Misuse> {
+#[inline(always)]
+fn registers(me: &Arc<Thread>, frame: &mut SyscallFrame, control: Control) -> Result<(), Misuse> {
     let inline = control.flags & submission_flags::INLINE != 0;
     let words = [frame.r10, frame.r8, frame.r9, frame.r12];
     let operation = Operation {
@@ -87,104 +79,123 @@ fn registers(frame: &mut SyscallFrame, control: Control) -> Result<(), Misuse> {
         reply: frame.r14,
         second: frame.r13,
     };
-    let me = crate::current();
-    let finished = perform_and_wait(&me, &operation)?;
-    frame.rax = finished.status.pack();
+    let mut finished = Finished::default();
+    perform_and_wait(me, &operation, &mut finished)?;
+    frame.rax = finished.status;
     frame.rsi = finished.cookie;
     frame.rdx = finished.reply;
     [frame.r10, frame.r8, frame.r9, frame.r12] = finished.words;
     Ok(())
 }
 
-fn perform_and_wait(me: &Arc<Thread>, op: &Operation) -> Result<Finished, Misuse> {
-    match op.opcode {
-        opcode::PARK => return Ok(park::park(me, op.handle, op.words[0] as u32, op.deadline)),
+#[inline(always)]
+fn perform_and_wait(me: &Arc<Thread>, op: &Operation, f: &mut Finished) -> Result<(), Misuse> {
+    let begun = match op.opcode {
+        opcode::CALL => begin_call(me, Route::Register, op, f)?,
         opcode::RETURN_RECEIVE => {
             // Answer, then wait; the caller of the answered call runs while this thread does.
             let woken = match answer(me, op)? {
                 Ok(woken) => woken,
-                Err(refusal) => return Ok(Finished::refused(refusal)),
+                Err(refusal) => {
+                    f.refuse(refusal);
+                    return Ok(());
+                }
             };
             me.task.disinherit();
-            return match receive(me, Route::Register, op.second, op)? {
-                Begun::Done(f) => {
+            match receive(me, Route::Register, op.second, op, f)? {
+                Begun::Done => {
                     woken.into_iter().for_each(sched::make_ready);
-                    Ok(f)
+                    Begun::Done
                 }
-                Begun::Waiting(undo, _) => Ok(wait(me, undo, woken, op.deadline)),
-            };
+                Begun::Waiting(_) => Begun::Waiting(woken),
+            }
         }
-        _ => {}
+        opcode::PARK => {
+            *f = park::park(me, op.handle, op.words[0] as u32, op.deadline);
+            Begun::Done
+        }
+        _ => begin(me, Route::Register, op, f)?,
+    };
+    if let Begun::Waiting(next) = begun {
+        wait(me, next, op.deadline, f);
     }
-    match begin(me, Route::Register, op)? {
-        Begun::Done(f) => Ok(f),
-        Begun::Waiting(undo, next) => Ok(wait(me, undo, next, op.deadline)),
-    }
+    Ok(())
 }
 
 /// Waits for the operation in registers.
-fn wait(me: &Arc<Thread>, undo: Undo, mut next: Option<Arc<Task>>, deadline: u64) -> Finished {
+fn wait(me: &Arc<Thread>, mut next: Option<Arc<Task>>, deadline: u64, f: &mut Finished) {
     loop {
-        if let Some(f) = me.register.lock().take() {
-            next.into_iter().for_each(sched::make_ready);
-            return f;
+        if me.take_register(f) {
+            return next.into_iter().for_each(sched::make_ready);
         }
         if me.process.is_dying() {
-            next.into_iter().for_each(sched::make_ready);
-            return Finished::refused(Refusal::Cancelled);
+            f.refuse(Refusal::Cancelled);
+            return next.into_iter().for_each(sched::make_ready);
         }
         let timed_out = match next.take() {
             Some(task) => sched::block_and_switch(task, deadline),
             None => sched::block(deadline),
         };
         if timed_out {
-            let ended = match &undo {
-                Undo::Call(call, generation) => win(call, *generation, Ending::TimedOut).is_some(),
-                Undo::Receive(endpoint) => endpoint.core().forget(me, Some(Route::Register)) > 0,
-            };
-            if ended {
-                return Finished::refused(Refusal::TimedOut);
+            if ring::end_pending(me, Route::Register, Ending::TimedOut) {
+                return f.refuse(Refusal::TimedOut);
             }
             // Something else won: its result is there, or about to be.
-            while me.register.lock().is_none() {
+            while !me.has_register() {
                 cpu::relax();
             }
         }
     }
 }
 
-/// Starts an operation that both forms share.
-pub(crate) fn begin(me: &Arc<Thread>, route: Route, op: &Operation) -> Result<Begun, Misuse> {
+/// Starts an operation that both forms share. A result is written to `f`, which came in as plain success.
+pub(crate) fn begin(
+    me: &Arc<Thread>,
+    route: Route,
+    op: &Operation,
+    f: &mut Finished,
+) -> Result<Begun, Misuse> {
     if op.flags & !submission_flags::ALL != 0 {
-        return Ok(Begun::Done(Finished::refused(Refusal::BadArgument)));
+        f.refuse(Refusal::BadArgument);
+        return Ok(Begun::Done);
     }
-    let done = |result: Result<(), Refusal>| {
-        Begun::Done(match result {
-            Ok(()) => Finished::default(),
-            Err(refusal) => Finished::refused(refusal),
-        })
-    };
-    Ok(match op.opcode {
-        opcode::NOP => Begun::Done(Finished::default()),
-        opcode::CALL => call(me, route, op)?,
-        opcode::RECEIVE => receive(me, route, op.handle, op)?,
-        opcode::RETURN => match answer(me, op)? {
-            Ok(woken) => {
-                me.task.disinherit();
-                woken.into_iter().for_each(sched::make_ready);
-                done(Ok(()))
-            }
-            Err(refusal) => done(Err(refusal)),
-        },
-        opcode::REFUSE => done(refuse(me, op)),
-        opcode::RELEASE => done(me.process.remove(op.handle).map(release)),
+    let result = match op.opcode {
+        opcode::NOP => Ok(()),
+        opcode::CALL => return call(me, route, op, f),
+        opcode::RECEIVE => return receive(me, route, op.handle, op, f),
+        opcode::RETURN => answer(me, op)?.map(|woken| {
+            me.task.disinherit();
+            woken.into_iter().for_each(sched::make_ready);
+        }),
+        opcode::REFUSE => refuse(me, op),
+        opcode::RELEASE => me.process.remove(op.handle).map(release),
         opcode::UNPARK => {
             let n = park::unpark(me, op.handle, op.words[0]);
-            Begun::Done(Finished::inline([n, 0, 0, 0]))
+            *f = Finished::inline([n, 0, 0, 0]);
+            Ok(())
         }
-        opcode::CANCEL => done(ring::cancel(me, op.handle)),
-        _ => done(Err(Refusal::BadArgument)),
-    })
+        opcode::CANCEL => ring::cancel(me, op.handle),
+        _ => Err(Refusal::BadArgument),
+    };
+    if let Err(refusal) = result {
+        f.refuse(refusal);
+    }
+    Ok(Begun::Done)
+}
+
+/// As [`begin`], for what is known to be a call.
+#[inline(always)]
+fn begin_call(
+    me: &Arc<Thread>,
+    route: Route,
+    op: &Operation,
+    f: &mut Finished,
+) -> Result<Begun, Misuse> {
+    if op.flags & !submission_flags::ALL != 0 {
+        f.refuse(Refusal::BadArgument);
+        return Ok(Begun::Done);
+    }
+    call(me, route, op, f)
 }
 
 /// Reads where a message lies, checked against the area.
@@ -206,10 +217,10 @@ fn reply_span(me: &Thread, op: &Operation) -> Result<(u32, u32), Misuse> {
 fn outbound(
     me: &Thread,
     op: &Operation,
-    payload: Payload,
+    payload: &Payload,
     out: &mut Vec<Outbound>,
 ) -> Result<Result<(), Refusal>, Misuse> {
-    match payload {
+    match *payload {
         Payload::Inline(_) => Ok(Ok(())),
         Payload::Message(offset, bytes) => {
             collect(&me.process, &me.area, offset + bytes, op.transfers, out)
@@ -217,129 +228,157 @@ fn outbound(
     }
 }
 
-fn call(me: &Arc<Thread>, route: Route, op: &Operation) -> Result<Begun, Misuse> {
+fn call(me: &Arc<Thread>, route: Route, op: &Operation, f: &mut Finished) -> Result<Begun, Misuse> {
     let payload = payload(me, op)?;
     let reply = reply_span(me, op)?;
-    match me.process.lookup(op.handle) {
-        Err(refusal) => Ok(Begun::Done(Finished::refused(refusal))),
-        Ok(Object::Facet(facet)) => call_facet(me, route, op, payload, reply, facet),
+    let refusal = match me.process.lookup(op.handle) {
+        Ok(Object::Facet(facet)) => return call_facet(me, route, op, &payload, reply, facet, f),
         Ok(Object::Kernel(object)) => {
-            call_kernel(me, route, op, payload, reply, Served::Object(object))
+            let serve = |call: KernelCall<'_>, received: Received<'_>| object.call(call, received);
+            return call_kernel(me, route, op, &payload, reply, serve, f);
         }
-        Ok(Object::Endpoint(e)) => call_kernel(me, route, op, payload, reply, Served::Endpoint(e)),
-        Ok(Object::Reply(_)) => Ok(Begun::Done(Finished::refused(Refusal::WrongKind))),
-    }
+        Ok(Object::Endpoint(endpoint)) => {
+            let serve =
+                |call: KernelCall<'_>, received: Received<'_>| endpoint.dispatch(call, received);
+            return call_kernel(me, route, op, &payload, reply, serve, f);
+        }
+        Ok(Object::Reply(_)) => Refusal::WrongKind,
+        Err(refusal) => refusal,
+    };
+    f.refuse(refusal);
+    Ok(Begun::Done)
 }
 
 fn call_facet(
     me: &Arc<Thread>,
     route: Route,
     op: &Operation,
-    payload: Payload,
+    payload: &Payload,
     reply: (u32, u32),
     facet: Arc<Facet>,
+    f: &mut Finished,
 ) -> Result<Begun, Misuse> {
-    let refused = |refusal| Ok(Begun::Done(Finished::refused(refusal)));
     let Some(call) = me.take_call() else {
-        return refused(Refusal::OverBudget);
+        f.refuse(Refusal::OverBudget);
+        return Ok(Begun::Done);
     };
     let (generation, _) = call.word.load();
     let core = facet.core().clone();
-    {
+    if op.transfers != 0 {
         let mut caps = core::mem::take(&mut call.body.lock().caps);
         caps.clear();
         if let Err(refusal) = outbound(me, op, payload, &mut caps)? {
             me.recycle(call);
-            return refused(refusal);
+            f.refuse(refusal);
+            return Ok(Begun::Done);
         }
+        call.body.lock().caps = caps;
+    }
+    {
         let mut body = call.body.lock();
         body.caller = Some(me.clone());
         body.generation = generation;
         body.route = route;
         body.method = op.method;
-        body.payload = payload;
-        body.caps = caps;
+        body.payload = *payload;
         body.reply = reply;
         body.facet = Some(facet);
         body.deadline = op.deadline;
     }
     if call.word.begin(generation).is_err() {
-        return refused(Refusal::Failed);
+        f.refuse(Refusal::Failed);
+        return Ok(Begun::Done);
     }
-    let next = core.send(&call, generation);
-    Ok(Begun::Waiting(Undo::Call(call, generation), next))
+    Ok(Begun::Waiting(core.send(&call, generation)))
 }
 
-enum Served {
-    Object(Arc<dyn KernelObject>),
-    Endpoint(Arc<Endpoint>),
-}
-
+#[inline(always)]
 fn call_kernel(
     me: &Arc<Thread>,
     route: Route,
     op: &Operation,
-    payload: Payload,
+    payload: &Payload,
     reply: (u32, u32),
-    served: Served,
+    serve: impl FnOnce(KernelCall<'_>, Received<'_>) -> Answered,
+    f: &mut Finished,
 ) -> Result<Begun, Misuse> {
     let mut caps = ArrayVec::new();
     if op.transfers != 0 && op.flags & submission_flags::INLINE == 0 {
-        let mut out = Vec::new();
-        let collected = outbound(me, op, payload, &mut out)?;
-        match collected.and_then(|()| detach(&me.process, out)) {
-            Ok(slots) => caps = into_options(slots),
-            Err(refusal) => return Ok(Begun::Done(Finished::refused(refusal))),
+        if let Err(refusal) = take_caps(me, op, payload, &mut caps)? {
+            f.refuse(refusal);
+            return Ok(Begun::Done);
         }
     }
-    let payload = match payload {
+    let payload = match *payload {
         Payload::Inline(words) => stub::Payload::Plain(words),
         Payload::Message(offset, bytes) => {
             // SAFETY: this is the one dispatch that runs on this CPU, and it ends before this function returns.
             let buffer = unsafe { scratch::incoming() };
             let Some(buffer) = buffer.get_mut(..bytes as usize) else {
-                return Ok(Begun::Done(Finished::refused(Refusal::BadMessage)));
+                f.refuse(Refusal::BadMessage);
+                return Ok(Begun::Done);
             };
             me.area.read(offset, buffer);
             stub::Payload::Message(buffer)
         }
     };
-    let received = Received {
-        method: op.method,
-        payload,
-    };
-    let mut outcome = Outcome::Finished(Finished::refused(Refusal::NoReply));
-    let mut deferred = None;
+    f.refuse(Refusal::NoReply);
+    let mut deferred = false;
     let kernel_call = KernelCall {
         thread: me,
         route,
         reply,
         deadline: op.deadline,
         caps: &mut caps,
-        outcome: &mut outcome,
+        finished: f,
         deferred: &mut deferred,
     };
-    let answered = match served {
-        Served::Object(object) => object.call(kernel_call, received),
-        Served::Endpoint(endpoint) => endpoint.dispatch(kernel_call, received),
-    };
-    let _ = answered;
-    caps.into_iter().flatten().for_each(release);
-    Ok(match (outcome, deferred) {
-        (Outcome::Finished(f), _) => Begun::Done(f),
-        (Outcome::Deferred, Some((call, generation))) => {
-            Begun::Waiting(Undo::Call(call, generation), None)
-        }
-        (Outcome::Deferred, None) => Begun::Done(Finished::refused(Refusal::Failed)),
+    let method = op.method;
+    let _: Answered = serve(kernel_call, Received { method, payload });
+    // Not by value: the array is long, and mostly empty.
+    while let Some(left) = caps.pop() {
+        left.into_iter().for_each(release);
+    }
+    Ok(if deferred {
+        Begun::Waiting(None)
+    } else {
+        Begun::Done
     })
 }
 
-fn receive(me: &Arc<Thread>, route: Route, handle: u64, op: &Operation) -> Result<Begun, Misuse> {
+/// Takes the capabilities of a call to the kernel out of the caller's hands.
+#[inline(never)]
+fn take_caps(
+    me: &Thread,
+    op: &Operation,
+    payload: &Payload,
+    caps: &mut ArrayVec<Option<Slot>, MAX_TRANSFERS>,
+) -> Result<Result<(), Refusal>, Misuse> {
+    let mut out = Vec::new();
+    let collected = outbound(me, op, payload, &mut out)?;
+    Ok(collected
+        .and_then(|()| detach(&me.process, out))
+        .map(|slots| caps.extend(slots.into_iter().map(Some))))
+}
+
+fn receive(
+    me: &Arc<Thread>,
+    route: Route,
+    handle: u64,
+    op: &Operation,
+    f: &mut Finished,
+) -> Result<Begun, Misuse> {
     let buffer = reply_span(me, op)?;
     let endpoint = match me.process.lookup(handle) {
         Ok(Object::Endpoint(endpoint)) => endpoint,
-        Ok(_) => return Ok(Begun::Done(Finished::refused(Refusal::WrongKind))),
-        Err(refusal) => return Ok(Begun::Done(Finished::refused(refusal))),
+        Ok(_) => {
+            f.refuse(Refusal::WrongKind);
+            return Ok(Begun::Done);
+        }
+        Err(refusal) => {
+            f.refuse(refusal);
+            return Ok(Begun::Done);
+        }
     };
     me.note_receive(endpoint.core());
     let receiver = Receiver {
@@ -348,19 +387,15 @@ fn receive(me: &Arc<Thread>, route: Route, handle: u64, op: &Operation) -> Resul
         buffer,
     };
     let poll = op.flags & submission_flags::POLL != 0;
-    match endpoint.core().receive(receiver, poll) {
+    if let Some(own) = endpoint.core().receive(receiver, poll) {
         // The result is this thread's own: in `register`, or in the ring already.
-        Some(own) => {
-            debug_assert!(own.is_none(), "a running thread was claimed");
-            let f = match route {
-                Route::Register => me.register.lock().take(),
-                Route::Ring(_) => None,
-            };
-            // Waking oneself leaves a note that the next block would take for a wake-up; that is harmless.
-            Ok(f.map_or(Begun::Waiting(Undo::Receive(endpoint), None), Begun::Done))
+        debug_assert!(own.is_none(), "a running thread was claimed");
+        // Waking oneself leaves a note that the next block would take for a wake-up; that is harmless.
+        if route == Route::Register && me.take_register(f) {
+            return Ok(Begun::Done);
         }
-        None => Ok(Begun::Waiting(Undo::Receive(endpoint), None)),
     }
+    Ok(Begun::Waiting(None))
 }
 
 /// Answers the call that a reply handle stands for. Returns the caller's task, if it was waiting.
@@ -372,7 +407,7 @@ fn answer(me: &Arc<Thread>, op: &Operation) -> Result<Result<Option<Arc<Task>>, 
     };
     let mut caps = Vec::new();
     if op.transfers != 0 {
-        if let Err(refusal) = outbound(me, op, payload, &mut caps)? {
+        if let Err(refusal) = outbound(me, op, &payload, &mut caps)? {
             right.drop_unanswered();
             return Ok(Err(refusal));
         }
@@ -436,7 +471,8 @@ fn write_answer(
             caps: count as u8,
             words: (bytes / 8) as u16,
             ..StatusWord::default()
-        },
+        }
+        .pack(),
         ..Finished::default()
     }
 }
@@ -447,9 +483,8 @@ fn take_right(process: &Process, handle: u64) -> Result<crate::call::ReplyRight,
         Object::Reply(_) => {}
         _ => return Err(Refusal::WrongKind),
     }
-    let slot = table.remove(handle)?;
-    match slot.object() {
-        Object::Reply(right) => Ok(right.clone()),
+    match table.remove(handle)?.into_object() {
+        Object::Reply(right) => Ok(right),
         _ => Err(Refusal::WrongKind),
     }
 }

@@ -7,7 +7,7 @@ use ring_abi::{Completion, NEVER, Refusal, opcode, submission_flags};
 
 use crate::area::{Area, Misuse};
 use crate::call::win;
-use crate::operation::{Begun, Operation, Undo, begin};
+use crate::operation::{Begun, Operation, begin};
 use crate::{Finished, Route, Thread};
 
 /// What the kernel keeps of a ring. Shared indices are hints that are checked against it.
@@ -41,7 +41,7 @@ impl Ring {
         if n <= area.completions() {
             Ok(n)
         } else {
-            Err(Misuse("completion head beyond what was posted"))
+            Err(Misuse(&"completion head beyond what was posted"))
         }
     }
 }
@@ -57,7 +57,7 @@ pub(crate) fn enter(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32,
                 break;
             }
             if waiting > me.area.submissions() {
-                return Err(Misuse("submission tail beyond the ring"));
+                return Err(Misuse(&"submission tail beyond the ring"));
             }
             let unread = ring.available(&me.area)?;
             if ring.outstanding + unread >= me.area.completions() {
@@ -89,45 +89,52 @@ pub(crate) fn enter(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32,
         let bad = submission.reserved != 0
             || op.flags & submission_flags::INLINE != 0
             || matches!(op.opcode, opcode::PARK | opcode::RING);
-        let finished = if bad {
-            Some(Finished::refused(Refusal::BadArgument))
+        let mut finished = Finished::default();
+        let done = if bad {
+            finished.refuse(Refusal::BadArgument);
+            true
         } else if op.opcode == opcode::RETURN_RECEIVE {
-            linked(me, route, &op)?
+            linked(me, route, &op, &mut finished)?
         } else {
-            begin_in_ring(me, route, &op)?
+            begin_in_ring(me, route, &op, &mut finished)?
         };
-        if let Some(f) = finished {
-            let _ = me.complete(route, f);
+        if done {
+            let _ = me.complete(route, finished);
         }
     }
     wait(me, u32::from(wanted), deadline)
 }
 
+/// `true`: it is over, with `finished`.
 fn begin_in_ring(
     me: &Arc<Thread>,
     route: Route,
     op: &Operation,
-) -> Result<Option<Finished>, Misuse> {
-    Ok(match begin(me, route, op)? {
-        Begun::Done(f) => Some(f),
-        Begun::Waiting(_, next) => {
+    finished: &mut Finished,
+) -> Result<bool, Misuse> {
+    Ok(match begin(me, route, op, finished)? {
+        Begun::Done => true,
+        Begun::Waiting(next) => {
             next.into_iter().for_each(sched::make_ready);
-            None
+            false
         }
     })
 }
 
 /// Return and receive in one entry: a refused answer ends the pair, else the receive completes it.
-fn linked(me: &Arc<Thread>, route: Route, op: &Operation) -> Result<Option<Finished>, Misuse> {
+fn linked(
+    me: &Arc<Thread>,
+    route: Route,
+    op: &Operation,
+    finished: &mut Finished,
+) -> Result<bool, Misuse> {
     let first = Operation {
         opcode: opcode::RETURN,
         reply: 0,
         ..*op
     };
-    if let Some(f) = begin_in_ring(me, route, &first)? {
-        if f.status.status != 0 {
-            return Ok(Some(f));
-        }
+    if begin_in_ring(me, route, &first, finished)? && finished.is_refused() {
+        return Ok(true);
     }
     let second = Operation {
         opcode: opcode::RECEIVE,
@@ -135,7 +142,7 @@ fn linked(me: &Arc<Thread>, route: Route, op: &Operation) -> Result<Option<Finis
         transfers: 0,
         ..*op
     };
-    begin_in_ring(me, route, &second)
+    begin_in_ring(me, route, &second, finished)
 }
 
 fn wait(me: &Arc<Thread>, wanted: u32, deadline: u64) -> Result<u32, Misuse> {
@@ -193,26 +200,26 @@ fn expire(me: &Arc<Thread>, now: u64) {
 /// Cancels the pending operation with this user data.
 pub(crate) fn cancel(me: &Arc<Thread>, user_data: u64) -> Result<(), Refusal> {
     let route = Route::Ring(user_data);
-    let cancelled = Finished::refused(Refusal::Cancelled);
+    if !end_pending(me, route, Ending::Cancelled) {
+        return Err(Refusal::NotFound);
+    }
+    let _ = me.complete(route, Finished::refused(Refusal::Cancelled));
+    Ok(())
+}
+
+/// Ends this thread's pending operation of a route, call or receive. `false`: there is none, or another ending won. Its
+/// result is the caller's to hand over.
+pub(crate) fn end_pending(me: &Arc<Thread>, route: Route, ending: Ending) -> bool {
     for call in me.all_calls() {
         let (generation, _) = call.word.load();
         let hit = {
             let body = call.body.lock();
             body.caller.is_some() && body.generation == generation && body.route == route
         };
-        if hit && win(&call, generation, Ending::Cancelled).is_some() {
-            let _ = me.complete(route, cancelled);
-            return Ok(());
+        if hit && win(&call, generation, ending).is_some() {
+            return true;
         }
     }
-    for core in me.receive_cores() {
-        if core.forget(me, Some(route)) > 0 {
-            let _ = me.complete(route, cancelled);
-            return Ok(());
-        }
-    }
-    Err(Refusal::NotFound)
+    let cores = me.receive_cores();
+    cores.iter().any(|core| core.forget(me, Some(route)) > 0)
 }
-
-/// Names the type that the undo of a ring operation would have: deadlines go through `expire` instead.
-const _: fn(Undo) = |_| ();

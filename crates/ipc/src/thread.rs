@@ -1,5 +1,6 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use call_state::Ending;
@@ -62,11 +63,8 @@ pub struct Thread {
 
 extern "C" fn first(_: u64) -> ! {
     sched::run_first();
-    let (entry, stack, argument) = {
-        let me = current();
-        leave_if_dying(&me);
-        me.start
-    };
+    leave_if_dying();
+    let (entry, stack, argument) = current_shared().start;
     // SAFETY: the scheduler loaded this thread's space and stacks; entry and stack are checked lower-half addresses.
     unsafe { cpu::enter_user(entry, stack, argument, 0) }
 }
@@ -81,10 +79,12 @@ pub fn current() -> Arc<Thread> {
     }
 }
 
-/// As [`current`], without counting.
-pub(crate) fn current_ref() -> &'static Thread {
-    // SAFETY: as for `current`; the reference is used only within one entry of this very thread.
-    unsafe { &*sched::current().owner().cast::<Thread>() }
+/// As [`current`], without counting: for the length of one entry of this very thread.
+#[inline]
+pub(crate) fn current_shared() -> ManuallyDrop<Arc<Thread>> {
+    let owner = sched::current().owner().cast::<Thread>();
+    // SAFETY: as for `current`; the count that this pointer stands for is the process', and is never given back here.
+    ManuallyDrop::new(unsafe { Arc::from_raw(owner) })
 }
 
 fn lower_half(address: u64) -> Result<(), Refusal> {
@@ -203,7 +203,7 @@ impl Thread {
             Route::Ring(user_data) => {
                 let completion = Completion {
                     user_data,
-                    status: f.status.pack(),
+                    status: f.status,
                     cookie: f.cookie,
                     reply: f.reply,
                 };
@@ -211,6 +211,22 @@ impl Thread {
             }
         };
         if wake { sched::claim(&self.task) } else { None }
+    }
+
+    /// Takes the result of the operation in registers. `false`: it is not there yet.
+    #[inline]
+    pub(crate) fn take_register(&self, f: &mut Finished) -> bool {
+        let mut register = self.register.lock();
+        match &*register {
+            Some(finished) => *f = *finished,
+            None => return false,
+        }
+        *register = None;
+        true
+    }
+
+    pub(crate) fn has_register(&self) -> bool {
+        self.register.lock().is_some()
     }
 
     /// Ends every pending operation of a thread that is leaving.
@@ -264,8 +280,9 @@ pub fn exit_thread(code: i64) -> ! {
 }
 
 /// Ends the thread if its process is ending. Called on the way back to user mode.
-pub fn leave_if_dying(me: &Thread) {
-    if me.process.is_dying() {
+#[inline]
+pub fn leave_if_dying() {
+    if current_shared().process.is_dying() {
         exit_thread(-1);
     }
 }

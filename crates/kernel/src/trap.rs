@@ -30,15 +30,7 @@ extern "C" fn on_syscall(frame: &mut SyscallFrame) {
             .end(End::Faulted, -1, "system-call: no such number"),
     }
     sched::preempt_if_needed();
-    leave_if_dying();
-}
-
-fn leave_if_dying() {
-    let me = ipc::current();
-    if me.process.is_dying() {
-        drop(me);
-        ipc::exit_thread(-1);
-    }
+    ipc::leave_if_dying();
 }
 
 fn on_exit(frame: &SyscallFrame) {
@@ -82,7 +74,7 @@ extern "C" fn on_trap(frame: &mut TrapFrame) {
     }
     if frame.from_user() {
         sched::preempt_if_needed();
-        leave_if_dying();
+        ipc::leave_if_dying();
     }
 }
 
