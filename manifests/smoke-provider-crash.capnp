@@ -32,9 +32,10 @@ const manifest :M.Manifest = (
         (name = "systemControl", kernel = systemControl),
         (name = "disk", export = (service = "fat", export = "volume")),
       ] ),
-    ( name = "crasher", binary = "crasher", priority = 28,
-      arguments = ["nvme", "3", "700"],
+    ( name = "crasher", binary = "crasher", priority = 20,
+      arguments = ["nvme", "2", "1200"],
       grants = [
+        (name = "block", export = (service = "nvme", export = "block")),
         (name = "logSink", kernel = logSink),
         (name = "timer", kernel = timer),
         (name = "systemInfo", kernel = systemInfo),

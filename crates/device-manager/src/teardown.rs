@@ -267,6 +267,7 @@ impl<P: Platform> DeviceManager<P> {
             about(sink, "device.teardown", at.bdf())
                 .stable("step", "device-reset")
                 .stable("proof", proof_name(proof))
+                .stable("in-flight", revoked > 0)
                 .volatile("revoked", revoked)
                 .end()
         });

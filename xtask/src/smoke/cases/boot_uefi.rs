@@ -17,7 +17,6 @@ inventory::submit! {
         ],
         forbidden: &["@kernel.panic"],
         keeps_boot: true,
-        sorted: true,
         ..Smoke::DEFAULT
     }
 }

@@ -21,13 +21,14 @@ inventory::submit! {
         rows: &["DA-40", "DA-42", "DA-53"],
         manifest: "smoke-provider-crash",
         // Slow enough that the reader is always waiting for the disk.
-        disks: &[SmokeDisk { name: "files.img", make: files, bytes_per_s: 2 << 20 }],
+        disks: &[SmokeDisk { name: "files.img", make: files, bytes_per_s: 1 << 20 }],
         steps: &[Step::Type("sha256 /disk/BIG.BIN"), Step::Wait("@crasher.done"), Step::Type("sha256 /disk/BIG.BIN"), Step::Type("halt")],
         required: &[
             "@process.ended name=nvme kind=killed",
+            "@device.teardown step=device-reset proof=csts-rdy-zero in-flight=true",
             "@device.released",
             "@service.started name=nvme incarnation=2",
-            "@crasher.done name=nvme killed=3",
+            "@crasher.done name=nvme killed=2",
             "f232e645abba334c7b356d613a430956189f538e4c0f7546bef2450b6059253a",
         ],
         forbidden: &["@kernel.panic", "@device.quarantined", "@process.ended kind=faulted", "@process.ended kind=panicked"],
@@ -41,6 +42,6 @@ inventory::submit! {
         point: "receipt-without-csts",
         smoke: "provider-crash",
         what: "the broker says that the controller stopped without having read CSTS",
-        breaks: Break::Missing("@crasher.done name=nvme killed=3"),
+        breaks: Break::Missing("@crasher.done name=nvme killed=2"),
     }
 }
