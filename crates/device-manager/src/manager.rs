@@ -118,8 +118,8 @@ impl<P: Platform> DeviceManager<P> {
 
     /// Visits the functions from number `from` on while `visit` says so. Returns where to go on, 0 after the last.
     pub fn list(&self, from: u32, visit: &mut dyn FnMut(&FunctionView<'_>) -> bool) -> u32 {
-        let mut next = from;
-        for (id, hardware) in self.hardware.iter().skip(from as usize) {
+        let rest = self.hardware.iter().skip(from as usize);
+        for (next, (id, hardware)) in (from..).zip(rest) {
             let Some(cell) = self.ledger.get(*id) else {
                 return 0;
             };
@@ -145,7 +145,6 @@ impl<P: Platform> DeviceManager<P> {
             if !visit(&view) {
                 return next;
             }
-            next += 1;
         }
         0
     }

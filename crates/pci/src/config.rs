@@ -19,6 +19,9 @@ const EXTENDED_BYTES: u16 = 4096;
 /// Maps registers for the kernel, uncached, for good; `None` when it cannot.
 pub type MapFn = fn(physical: u64, bytes: u64) -> Option<*mut u8>;
 
+/// Writes one fact into the sink it is given.
+pub type WriteFact<'a> = &'a dyn Fn(&mut dyn fmt::Write) -> fmt::Result;
+
 /// One window of memory-mapped configuration space, as firmware's table lists it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Window {
@@ -100,10 +103,7 @@ impl Config {
 
     /// Turns off, at every endpoint of the machine, what firmware left on, and states what it found: one fact for the
     /// walk, one for each function at which something was on or is still. Returns every function.
-    pub fn quiesce_all(
-        &mut self,
-        state: &mut dyn FnMut(&dyn Fn(&mut dyn fmt::Write) -> fmt::Result),
-    ) -> Vec<Found> {
+    pub fn quiesce_all(&mut self, state: &mut dyn FnMut(WriteFact<'_>)) -> Vec<Found> {
         let mut all = Vec::new();
         let mut reports = Vec::new();
         let scan = self.scan(|cfg, info| {
@@ -170,7 +170,7 @@ impl Config {
 
 impl ConfigAccess for Config {
     fn read32(&self, bdf: Bdf, offset: u16) -> u32 {
-        if offset >= EXTENDED_BYTES || offset % 4 != 0 {
+        if offset >= EXTENDED_BYTES || !offset.is_multiple_of(4) {
             return u32::MAX;
         }
         let at = usize::from(offset);
@@ -182,7 +182,7 @@ impl ConfigAccess for Config {
     }
 
     fn write32(&mut self, bdf: Bdf, offset: u16, value: u32) {
-        if offset >= EXTENDED_BYTES || offset % 4 != 0 {
+        if offset >= EXTENDED_BYTES || !offset.is_multiple_of(4) {
             return;
         }
         let at = usize::from(offset);

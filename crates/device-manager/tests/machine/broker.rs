@@ -88,7 +88,7 @@ fn look(state: &mut State, needed: Option<u32>, step: Step) -> Poll {
     state.looks += 1;
     match needed {
         Some(needed) if state.looks > needed => Poll::Done(step),
-        _ => Poll::Pending { after_ns: 50_000 },
+        _ => Poll::Pending { after_ns: 2_000_000 },
     }
 }
 

@@ -68,6 +68,8 @@ impl FrameRun for FakeFrames {
     }
 }
 
+type Act = Box<dyn FnOnce() + Send>;
+
 /// An object that processes map: it counts revocations, and who could still write through it.
 #[derive(Clone)]
 pub struct FakeMapping {
@@ -75,7 +77,7 @@ pub struct FakeMapping {
     pub writable: bool,
     memory: Option<SharedBytes>,
     /// What another CPU does while this one waits for the shootdown.
-    meanwhile: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+    meanwhile: Arc<Mutex<Option<Act>>>,
 }
 
 pub struct FakeProof;
