@@ -55,7 +55,7 @@ interface MemoryObject @0xd1c0a5e5b0a70107 {
   # Maps `bytes` from `offset` into the caller's address space. Read-only objects refuse write.
   map @1 (offset :UInt64, bytes :UInt64, protection :UInt8) -> (address :UInt64);
   unmap @2 (address :UInt64) -> ();
-  # A narrower object: the same pages, never writable through it, revoked with this one.
+  # A narrower object: the same pages, never writable through it, revoked with this one. It cannot revoke.
   readOnly @3 () -> (memory :MemoryObject);
   # Ends every mapping and handle of this object, in every process; returns when no processor can still reach a page.
   revoke @4 () -> ();

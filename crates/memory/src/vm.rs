@@ -6,7 +6,7 @@ use frames::{FRAME_BYTES, Frames};
 use paging::{Access, AddressSpace, MapError, USER_END};
 use ring_abi::Refusal;
 
-use crate::{MemoryObject, Quota};
+use crate::{Charge, MemoryObject, Quota};
 
 /// Where the kernel places what programs map, above anything an image is linked to.
 const FIRST: u64 = 0x1_0000_0000;
@@ -44,6 +44,12 @@ struct Region {
     offset_pages: u64,
     /// `None` once the object was revoked: the spare page is mapped in its place.
     object: Option<Arc<MemoryObject>>,
+    /// What it was mapped for. `None`: memory that no other process can name, which may be protected at will.
+    most: Option<Access>,
+    /// Page tables are being changed: nobody else touches the region, and its place is not free.
+    busy: bool,
+    /// What the mapping itself costs, beside the pages of the object.
+    charge: Option<Arc<Charge>>,
 }
 
 /// The user half of one process: its page tables and what is mapped where.
@@ -98,11 +104,12 @@ impl Vm {
         &self.quota
     }
 
-    /// Maps pages of an object: at `wanted`, or where there is room. Returns the address.
+    /// Maps pages of an object: at `wanted`, or where there is room. Returns the address. The quota pays one page for
+    /// the mapping itself and one for every 512 pages of it.
     ///
     /// # Errors
-    /// `OutOfRange` past the object, `ReadOnly` for a write mapping of what is not writable, `NoMemory`, `Revoked`,
-    /// `AlreadyExists` where `wanted` overlaps.
+    /// `OutOfRange` past the object, `ReadOnly` for a write mapping of what is not writable, `NoMemory`, `OverBudget`,
+    /// `Revoked`, `AlreadyExists` where `wanted` overlaps.
     pub fn map_object(
         self: &Arc<Self>,
         object: &Arc<MemoryObject>,
@@ -110,6 +117,21 @@ impl Vm {
         bytes: u64,
         access: Access,
         wanted: Option<u64>,
+    ) -> Result<u64, Refusal> {
+        let cost = u32::try_from(1 + pages_of(bytes)? / 512).map_err(|_| Refusal::OverBudget)?;
+        let charge = self.quota.reserve(cost)?;
+        self.map_region(object, offset, bytes, access, wanted, Some(charge))
+    }
+
+    /// As [`Self::map_object`]; without a charge the object is the region's alone.
+    fn map_region(
+        self: &Arc<Self>,
+        object: &Arc<MemoryObject>,
+        offset: u64,
+        bytes: u64,
+        access: Access,
+        wanted: Option<u64>,
+        charge: Option<Charge>,
     ) -> Result<u64, Refusal> {
         let pages = pages_of(bytes)?;
         if offset % FRAME_BYTES != 0 {
@@ -130,18 +152,20 @@ impl Vm {
                 Some(address) => check_free(&regions, address, pages)?,
                 None => find_room(&regions, pages)?,
             };
-            regions.insert(
-                address,
-                Region {
-                    pages,
-                    offset_pages,
-                    object: Some(object.clone()),
-                },
-            );
+            let region = Region {
+                pages,
+                offset_pages,
+                object: Some(object.clone()),
+                most: charge.as_ref().map(|_| access),
+                busy: true,
+                charge: charge.map(Arc::new),
+            };
+            regions.insert(address, region);
             address
         };
         let access = object.page_access(access);
-        let noted = object.note_mapping(self, address).and_then(|()| {
+        // Noted before the first page: a revocation from now on waits until the region is no longer busy.
+        let mapped = object.note_mapping(self, address).and_then(|()| {
             for page in 0..pages {
                 let physical = object
                     .page(offset_pages + page)
@@ -152,17 +176,30 @@ impl Vm {
             }
             Ok(())
         });
-        if let Err(e) = noted {
-            self.drop_region(address);
+        if let Err(e) = mapped {
+            let _ = self.space.unmap(address, pages);
             object.forget_mapping(self, address);
+            self.end_change(address, 0);
             return Err(e);
         }
-        // A revocation between the note and the last page has replaced only what it saw.
-        if object.is_revoked() {
-            self.drop_region(address);
-            return Err(Refusal::Revoked);
-        }
+        self.end_change(address, pages);
         Ok(address)
+    }
+
+    /// Ends a change of the region at `address`, of which `pages` pages are left.
+    fn end_change(&self, address: u64, pages: u64) {
+        let gone = {
+            let mut regions = self.regions.lock();
+            match regions.get_mut(&address) {
+                Some(region) if pages > 0 => {
+                    region.pages = pages;
+                    region.busy = false;
+                    None
+                }
+                _ => regions.remove(&address),
+            }
+        };
+        drop(gone);
     }
 
     /// Maps fresh zeroed memory.
@@ -178,46 +215,55 @@ impl Vm {
         let pages = u32::try_from(pages_of(bytes)?).map_err(|_| Refusal::OverBudget)?;
         let charge = self.quota.reserve(pages)?;
         let object = MemoryObject::new(pages, Some(charge))?;
-        self.map_object(&object, 0, bytes, access, wanted)
+        self.map_region(&object, 0, bytes, access, wanted, None)
     }
 
     /// Unmaps `bytes` from `address`: parts of one region, or the whole. Pages go when nothing maps or names them.
     ///
     /// # Errors
-    /// `NotFound` unless one region covers the range; `Misaligned`, `ZeroLength`.
+    /// `NotFound` unless one region covers the range; `Busy` while another thread changes it; `Misaligned`,
+    /// `ZeroLength`.
     pub fn unmap(self: &Arc<Self>, address: u64, bytes: u64) -> Result<(), Refusal> {
         let pages = pages_of(bytes)?;
         if address % FRAME_BYTES != 0 {
             return Err(Refusal::Misaligned);
         }
-        let (start, region) = {
+        let (start, before, behind) = {
             let mut regions = self.regions.lock();
             let start = covering(&regions, address, pages)?;
-            (start, regions.remove(&start).ok_or(Refusal::NotFound)?)
+            let region = regions.get_mut(&start).ok_or(Refusal::NotFound)?;
+            if region.busy {
+                return Err(Refusal::Busy);
+            }
+            // Its place stays taken, and its pages held, until no CPU can reach them any more.
+            region.busy = true;
+            let before = (address - start) / FRAME_BYTES;
+            let behind = Region {
+                pages: region.pages - before - pages,
+                offset_pages: region.offset_pages + before + pages,
+                object: region.object.clone(),
+                most: region.most,
+                busy: true,
+                charge: region.charge.clone(),
+            };
+            (start, before, behind)
         };
-        if let Some(object) = &region.object {
+        self.take_out(address, pages);
+        let object = behind.object.clone();
+        if behind.pages > 0 {
+            let (at, left) = (address + pages * FRAME_BYTES, behind.pages);
+            self.regions.lock().insert(at, behind);
+            let noted = object.as_ref().map_or(Ok(()), |o| o.note_mapping(self, at));
+            self.end_change(at, left);
+            if noted.is_err() {
+                // Revoked meanwhile, by somebody who waits for the front part and knows of no other.
+                self.revoke_region(at);
+            }
+        }
+        if let (0, Some(object)) = (before, &object) {
             object.forget_mapping(self, start);
         }
-        self.take_out(address, pages);
-        let before = (address - start) / FRAME_BYTES;
-        let after = region.pages - before - pages;
-        let put_back = |at: u64, pages: u64, skip: u64| {
-            if pages > 0 {
-                let part = Region {
-                    pages,
-                    offset_pages: region.offset_pages + skip,
-                    object: region.object.clone(),
-                };
-                self.regions.lock().insert(at, part);
-                if let Some(object) = &region.object {
-                    if object.note_mapping(self, at).is_err() {
-                        self.revoke_region(at);
-                    }
-                }
-            }
-        };
-        put_back(start, before, 0);
-        put_back(address + pages * FRAME_BYTES, after, before + pages);
+        self.end_change(start, before);
         Ok(())
     }
 
@@ -247,7 +293,8 @@ impl Vm {
     /// Changes what mapped pages allow.
     ///
     /// # Errors
-    /// `NotFound` unless one region covers the range; `ReadOnly`; `Misaligned`, `ZeroLength`.
+    /// `NotFound` unless one region covers the range; `ReadOnly` and `WriteExecute` for more than a shared object was
+    /// mapped for; `Busy` while another thread changes the region; `Revoked`; `Misaligned`, `ZeroLength`.
     pub fn protect(&self, address: u64, bytes: u64, access: Access) -> Result<(), Refusal> {
         let pages = pages_of(bytes)?;
         if address % FRAME_BYTES != 0 {
@@ -257,8 +304,14 @@ impl Vm {
         let start = covering(&regions, address, pages)?;
         let region = regions.get(&start).ok_or(Refusal::NotFound)?;
         let object = region.object.as_ref().ok_or(Refusal::Revoked)?;
-        if access == Access::ReadWrite && !object.writable() {
-            return Err(Refusal::ReadOnly);
+        if region.busy {
+            return Err(Refusal::Busy);
+        }
+        match (region.most, access) {
+            (None, _) | (_, Access::Read) => {}
+            (Some(most), _) if most == access => {}
+            (_, Access::ReadWrite) => return Err(Refusal::ReadOnly),
+            _ => return Err(Refusal::WriteExecute),
         }
         self.space
             .protect(address, pages, object.page_access(access));
@@ -274,27 +327,27 @@ impl Vm {
         spare.as_ref().map(Frames::address).ok_or(Refusal::NoMemory)
     }
 
-    /// Puts the spare page in the place of a region's pages, because its object is revoked.
+    /// Puts the spare page in the place of a region's pages, because its object is revoked, after whatever change of the
+    /// region is under way.
     pub(crate) fn revoke_region(&self, address: u64) {
         // The spare page was allocated before anything of an object was mapped.
         let Ok(spare) = self.spare() else { return };
-        let object = {
-            let mut regions = self.regions.lock();
-            let Some(region) = regions.get_mut(&address) else {
-                return;
-            };
-            let _ = self.space.replace(address, region.pages, spare);
-            region.object.take()
+        let object = loop {
+            match self.regions.lock().get_mut(&address) {
+                None => return,
+                Some(region) if !region.busy => {
+                    #[cfg(sabotage)]
+                    if cpu::sabotaged("keep-mappings") {
+                        return;
+                    }
+                    let _ = self.space.replace(address, region.pages, spare);
+                    break region.object.take();
+                }
+                Some(_) => {}
+            }
+            cpu::relax();
         };
         drop(object);
-    }
-
-    /// Takes a region out again that could not be mapped whole.
-    fn drop_region(&self, address: u64) {
-        let region = self.regions.lock().remove(&address);
-        if let Some(region) = region {
-            self.take_out(address, region.pages);
-        }
     }
 
     /// Ends everything: no CPU runs on these tables afterwards, and every page no one else holds is freed.

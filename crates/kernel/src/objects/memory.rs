@@ -101,6 +101,8 @@ pub struct Shared {
     epoch: Epoch,
     object: Arc<MemoryObject>,
     writable: bool,
+    /// Made by `readOnly`: it ends with the object that it narrows, and cannot end that.
+    narrowed: bool,
 }
 
 impl Shared {
@@ -110,22 +112,21 @@ impl Shared {
             epoch: Epoch::default(),
             object,
             writable,
+            narrowed: false,
         })
     }
 
-    /// The pages.
-    pub const fn object(&self) -> &Arc<MemoryObject> {
-        &self.object
-    }
-}
-
-impl Shared {
     fn live(&self) -> Result<(), Refusal> {
         if self.object.is_revoked() {
             Err(Refusal::Revoked)
         } else {
             Ok(())
         }
+    }
+
+    /// The pages.
+    pub const fn object(&self) -> &Arc<MemoryObject> {
+        &self.object
     }
 }
 
@@ -171,6 +172,9 @@ impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
     }
 
     fn revoke(&mut self, reply: Owed<'a, memory_object::call::Revoke>) -> Answered {
+        if self.0.narrowed {
+            return reply.refuse(Refusal::NotSupported);
+        }
         self.0.epoch.revoke();
         self.0.object.revoke();
         reply.send(())
@@ -179,6 +183,11 @@ impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
 
 impl Served<Shared> {
     fn narrow(shared: &Arc<Shared>) -> ipc::Slot {
-        Object::kernel(Shared::new(shared.object.clone(), false))
+        Object::kernel(Arc::new(Shared {
+            epoch: Epoch::default(),
+            object: shared.object.clone(),
+            writable: false,
+            narrowed: true,
+        }))
     }
 }
