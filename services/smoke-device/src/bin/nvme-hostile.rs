@@ -227,6 +227,9 @@ fn stale(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
     let read = Command::transfer(io::READ, NSID, 0, 8).ok_or(Refusal::BadArgument)?;
     let buffer = rig.buffer(4096)?;
     rig.device.reset()?;
+    // CSTS.RDY, read past the broker's word.
+    let csts = rig.device.mmio(0)?.mmio.read(0x1c, 4)?.value;
+    fact!("hostile.stopped", ready = csts & 1);
     let page_size = rig.device.configure(8, 1, 13);
     fact!("hostile.page-size", refusal = outcome(&page_size));
     let before = submit(&rig.io, 9, &read, &[into(&buffer, 0, 4096)]);

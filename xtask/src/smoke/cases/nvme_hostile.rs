@@ -32,6 +32,7 @@ inventory::submit! {
             "@hostile.foreign-buffer refusal=foreignBuffer",
             "@hostile.scrub filled_before=true empty_after=true",
             "@hostile.plain-read-again status=0",
+            "@hostile.stopped ready=0",
             "@hostile.page-size refusal=badArgument",
             "@hostile.after-reset stopped=wrongState old_queue=stale old_wait=stale",
             "@hostile.new-queue status=0",
@@ -66,5 +67,14 @@ inventory::submit! {
         smoke: "nvme-hostile",
         what: "configure takes any memory page size into CC.MPS",
         breaks: Break::Missing("@hostile.page-size refusal=badArgument"),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "receipt-without-csts",
+        smoke: "nvme-hostile",
+        what: "the broker says that the controller stopped without having read CSTS",
+        breaks: Break::Missing("@hostile.stopped ready=0"),
     }
 }

@@ -7,7 +7,6 @@ use anyhow::Result;
 use crate::disk::FatImage;
 use crate::smoke::case::{Smoke, SmokeDisk, Step};
 use crate::smoke::cases::nvme_fat_read::pattern;
-use crate::smoke::sabotage::{Break, Sabotage};
 
 fn files(path: &Path) -> Result<()> {
     FatImage::create(path, 64, 32, "FILES")?.file("BIG.BIN", &pattern(4 << 20))?;
@@ -34,14 +33,5 @@ inventory::submit! {
         forbidden: &["@kernel.panic", "@device.quarantined", "@process.ended kind=faulted", "@process.ended kind=panicked"],
         sorted: true,
         ..Smoke::DEFAULT
-    }
-}
-
-inventory::submit! {
-    Sabotage {
-        point: "receipt-without-csts",
-        smoke: "provider-crash",
-        what: "the broker says that the controller stopped without having read CSTS",
-        breaks: Break::Missing("@crasher.done name=nvme killed=2"),
     }
 }
