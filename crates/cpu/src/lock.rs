@@ -45,18 +45,30 @@ impl<T> Lock<T> {
 
 impl<T: ?Sized> Lock<T> {
     /// Takes the lock, answering shootdowns while it waits.
+    #[inline]
     pub fn lock(&self) -> Guard<'_, T> {
+        match self.try_lock() {
+            Some(guard) => guard,
+            None => self.wait_and_lock(),
+        }
+    }
+
+    /// Apart from [`Self::lock`], whose callers are many and seldom wait.
+    #[cold]
+    #[inline(never)]
+    fn wait_and_lock(&self) -> Guard<'_, T> {
         loop {
-            if let Some(guard) = self.try_lock() {
-                return guard;
-            }
             while self.held.load(Ordering::Relaxed) {
                 relax();
+            }
+            if let Some(guard) = self.try_lock() {
+                return guard;
             }
         }
     }
 
     /// Takes the lock if it is free.
+    #[inline]
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
         self.held
             .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
@@ -95,6 +107,7 @@ impl<T: ?Sized> DerefMut for Guard<'_, T> {
 }
 
 impl<T: ?Sized> Drop for Guard<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         self.lock.held.store(false, Ordering::Release);
     }

@@ -35,6 +35,7 @@ pub unsafe fn install(block: &'static mut CpuBlock) {
 }
 
 /// Dense number of the CPU this runs on.
+#[inline]
 pub fn index() -> usize {
     let value: u32;
     // SAFETY: GS points at this CPU's block from `install` on.

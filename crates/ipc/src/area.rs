@@ -89,7 +89,8 @@ impl Area {
 
     /// Reads a submission once, into a private copy.
     pub(crate) fn submission(&self, index: u32) -> Submission {
-        let at = self.layout.submission_offset as usize + (index % self.submissions) as usize * 64;
+        let at =
+            self.layout.submission_offset as usize + (index & (self.submissions - 1)) as usize * 64;
         let mut words = [0; 8];
         for (i, word) in words.iter_mut().enumerate() {
             *word = self
@@ -102,7 +103,7 @@ impl Area {
 
     /// Writes completion `index` and publishes the new tail.
     pub(crate) fn post(&self, index: u32, c: Completion) {
-        let slot = (index % self.completions()) as usize;
+        let slot = (index & (self.completions() - 1)) as usize;
         let at = self.layout.completion_offset as usize + slot * 32;
         for (i, word) in [c.user_data, c.status, c.cookie, c.reply]
             .into_iter()
@@ -116,6 +117,7 @@ impl Area {
     }
 
     /// Checks that a span lies in the message area, 8-byte aligned in place and length.
+    #[inline]
     pub(crate) fn check_span(&self, offset: u32, bytes: u32) -> Result<(), Misuse> {
         let fits = offset
             .checked_add(bytes)

@@ -173,11 +173,7 @@ pub(crate) fn win(call: &Arc<Call>, generation: u64, ending: Ending) -> Option<W
             route: body.route,
             reply: body.reply,
         };
-        let caps = if body.caps.is_empty() {
-            Vec::new()
-        } else {
-            core::mem::take(&mut body.caps)
-        };
+        let caps = (!body.caps.is_empty()).then(|| core::mem::take(&mut body.caps));
         (won, caps, body.facet.take())
     };
     // Capabilities that never reached the receiver: copies go, moved ones were still the sender's.

@@ -238,11 +238,7 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
         if body.generation != generation {
             return Delivery::CallGone(None);
         }
-        let caps = if body.caps.is_empty() {
-            Vec::new()
-        } else {
-            core::mem::take(&mut body.caps)
-        };
+        let caps = (!body.caps.is_empty()).then(|| core::mem::take(&mut body.caps));
         (
             body.caller.clone(),
             body.payload,
@@ -265,7 +261,7 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
         (Payload::Inline(_), Route::Ring(_)) => (40, false),
         (Payload::Message(_, bytes), _) => (bytes, false),
     };
-    let count = caps.len();
+    let count = caps.as_ref().map_or(0, Vec::len);
     if u64::from(bytes) + count as u64 * 8 > u64::from(capacity) {
         return fail(Refusal::OutOfRange);
     }
@@ -277,12 +273,13 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
         0,
     );
     let area = &receiver.thread.area;
-    let given = if count == 0 {
+    let given = match caps {
         // One insertion is a transaction by itself.
-        let inserted = receiver.thread.process.handles.lock().insert(right);
-        inserted.map_err(|(refusal, _right)| refusal)
-    } else {
-        give(&caller, receiver, right, caps, offset + bytes)
+        None => {
+            let inserted = receiver.thread.process.handles.lock().insert(right);
+            inserted.map_err(|(refusal, _right)| refusal)
+        }
+        Some(caps) => give(&caller, receiver, right, caps, offset + bytes),
     };
     let reply = match given {
         Ok(reply) => reply,

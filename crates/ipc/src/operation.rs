@@ -405,12 +405,14 @@ fn answer(me: &Arc<Thread>, op: &Operation) -> Result<Result<Option<Arc<Task>>, 
         Ok(right) => right,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let mut caps = Vec::new();
+    let mut caps = None;
     if op.transfers != 0 {
-        if let Err(refusal) = outbound(me, op, &payload, &mut caps)? {
+        let mut out = Vec::new();
+        if let Err(refusal) = outbound(me, op, &payload, &mut out)? {
             right.drop_unanswered();
             return Ok(Err(refusal));
         }
+        caps = (!out.is_empty()).then_some(out);
     }
     let Some(won) = win(&right.call, right.generation, Ending::Replied) else {
         // Cancelled or timed out meanwhile: the result is discarded.
@@ -426,9 +428,9 @@ fn write_answer(
     route: Route,
     (offset, capacity): (u32, u32),
     payload: Payload,
-    caps: Vec<Outbound>,
+    caps: Option<Vec<Outbound>>,
 ) -> Finished {
-    let count = caps.len();
+    let count = caps.as_ref().map_or(0, Vec::len);
     let bytes = match (payload, route) {
         (Payload::Inline(words), Route::Register) => return Finished::inline(words),
         (Payload::Inline(_), Route::Ring(_)) => 40,
@@ -437,7 +439,7 @@ fn write_answer(
     if u64::from(bytes) + count as u64 * 8 > u64::from(capacity) {
         return Finished::refused(Refusal::ReplyTooLarge);
     }
-    if count > 0 {
+    if let Some(caps) = caps {
         let places = match crate::transfer::reserve(&caller.process, count) {
             Ok(places) => places,
             Err(refusal) => return Finished::refused(refusal),

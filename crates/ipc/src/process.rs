@@ -152,7 +152,7 @@ impl Process {
     ///
     /// # Errors
     /// `BadHandle`, `Stale`, `Revoked`, or the object's reason.
-    #[inline]
+    #[inline(always)]
     pub fn lookup(&self, handle: u64) -> Result<Object, Refusal> {
         let table = self.handles.lock();
         #[cfg(sabotage)]

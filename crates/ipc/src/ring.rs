@@ -47,6 +47,7 @@ impl Ring {
 }
 
 /// Takes every submission that fits, then waits for `wanted` completions or the deadline. Returns how many are there.
+#[inline(never)]
 pub(crate) fn enter(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32, Misuse> {
     let tail = me.area.submission_tail();
     loop {

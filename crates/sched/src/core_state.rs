@@ -19,6 +19,8 @@ pub(crate) struct Local {
     pub(crate) idle: Option<Arc<Task>>,
     pub(crate) loaded: Option<Arc<AddressSpace>>,
     pub(crate) switched_at: u64,
+    /// What the FS base register holds; user mode cannot change it.
+    pub(crate) fs_base: u64,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,7 @@ static CORES: [Core; MAX_CPUS] = [const {
             idle: None,
             loaded: None,
             switched_at: 0,
+            fs_base: 0,
         }),
         queue: Lock::new(RunQueue::new()),
         timers: Lock::new(TimerHeap::new()),
@@ -63,10 +66,12 @@ static CORES: [Core; MAX_CPUS] = [const {
 static COUNT: AtomicUsize = AtomicUsize::new(1);
 static TASKS: AtomicUsize = AtomicUsize::new(0);
 
+#[inline]
 pub(crate) fn core(cpu: usize) -> &'static Core {
     &CORES[cpu % MAX_CPUS]
 }
 
+#[inline]
 pub(crate) fn this() -> &'static Core {
     core(cpu::index())
 }
@@ -76,9 +81,21 @@ pub(crate) fn this() -> &'static Core {
 /// # Safety
 /// The reference ends before anything else on this CPU calls `local` again.
 #[allow(clippy::mut_from_ref)]
+#[inline]
 pub(crate) unsafe fn local() -> &'static mut Local {
+    // SAFETY: as for `local_of`, whose element is this CPU's.
+    unsafe { local_of(this()) }
+}
+
+/// As [`local`], where the element of this CPU is at hand.
+///
+/// # Safety
+/// As for [`local`]; `c` is [`this`].
+#[allow(clippy::mut_from_ref)]
+#[inline]
+pub(crate) unsafe fn local_of(c: &'static Core) -> &'static mut Local {
     // SAFETY: only this CPU reaches its own element, and the caller keeps the borrows apart.
-    unsafe { &mut *this().local.get() }
+    unsafe { &mut *c.local.get() }
 }
 
 /// How many CPUs run; numbers are dense.

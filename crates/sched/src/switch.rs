@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
-use crate::core_state::{Core, core, cpu_count, local, this};
+use crate::core_state::{Core, core, cpu_count, local, local_of, this};
 use crate::task::NO_TIMER;
 use crate::{NEVER, Task, TaskSpec, now_ns, timer};
 
@@ -11,6 +11,7 @@ use crate::{NEVER, Task, TaskSpec, now_ns, timer};
 const QUANTUM_NS: u64 = 5_000_000;
 
 /// The task that runs on this CPU.
+#[inline]
 pub fn current() -> &'static Arc<Task> {
     // SAFETY: the borrow is of the Arc in this CPU's slot, which changes only inside `switch_to`; whoever holds the
     // reference across a switch finds the same task in the slot of whatever CPU it resumes on.
@@ -47,35 +48,39 @@ pub fn install_idle() -> bool {
     true
 }
 
-/// Charges the time since the last switch, then runs `next` until something switches back.
-fn switch_to(next: Arc<Task>) {
+/// Charges the time since the last switch, then runs `next` on this CPU, whose element is `c`, until something switches
+/// back.
+fn switch_to(c: &'static Core, next: Arc<Task>) {
     let next_ptr = Arc::as_ptr(&next);
-    if core::ptr::eq(next_ptr, Arc::as_ptr(current())) {
-        return;
-    }
+    // SAFETY: no other borrow of this CPU's slot is in use across these lines.
+    let l = unsafe { local_of(c) };
+    let previous = match l.current.take() {
+        Some(previous) if !core::ptr::eq(next_ptr, Arc::as_ptr(&previous)) => previous,
+        same => {
+            l.current = same;
+            return;
+        }
+    };
     next.on_cpu.store(true, Ordering::Relaxed);
     next.last_cpu.store(cpu::index() as u32, Ordering::Relaxed);
-    let c = this();
-    c.switches.fetch_add(1, Ordering::Relaxed);
+    // Written by this CPU alone.
+    let switches = c.switches.load(Ordering::Relaxed);
+    c.switches.store(switches + 1, Ordering::Relaxed);
     c.priority
         .store(next.priority.load(Ordering::Relaxed), Ordering::Relaxed);
     let now = cpu::read_tsc();
-    // SAFETY: no other borrow of this CPU's slot is in use across these lines.
-    let l = unsafe { local() };
-    let (save, load) = {
-        let Some(previous) = l.current.replace(next) else {
-            return;
-        };
-        previous
-            .ticks
-            .fetch_add(now.wrapping_sub(l.switched_at), Ordering::Relaxed);
-        l.switched_at = now;
-        // SAFETY: `next` left its last CPU, and this CPU alone loads it.
-        let load = unsafe { *(*next_ptr).saved.get() };
-        let save = previous.saved.get();
-        l.previous = Some(previous);
-        (save, load)
-    };
+    // Written by the CPU that the task runs on alone.
+    let ticks = previous.ticks.load(Ordering::Relaxed);
+    let ran = now.wrapping_sub(l.switched_at);
+    previous
+        .ticks
+        .store(ticks.wrapping_add(ran), Ordering::Relaxed);
+    l.switched_at = now;
+    // SAFETY: `next` left its last CPU, and this CPU alone loads it.
+    let load = unsafe { *next.saved.get() };
+    let save = previous.saved.get();
+    l.previous = Some(previous);
+    l.current = Some(next);
     // SAFETY: `l.current` holds the next task.
     let next = unsafe { &*next_ptr };
     if let Some(space) = &next.space {
@@ -86,7 +91,10 @@ fn switch_to(next: Arc<Task>) {
         } else {
             paging::activate(space, None);
         }
-        cpu::set_fs_base(next.fs_base);
+        if l.fs_base != next.fs_base {
+            l.fs_base = next.fs_base;
+            cpu::set_fs_base(next.fs_base);
+        }
     }
     cpu::set_kernel_stack(next.stack.top());
     // SAFETY: `load` was saved by this function or laid out by `prepare_stack`; `save` lives in the previous task,
@@ -96,6 +104,7 @@ fn switch_to(next: Arc<Task>) {
 }
 
 /// What every context does first when it gets a CPU: lets go of the task that had it before.
+#[inline]
 fn finish_switch() {
     // SAFETY: no other borrow of this CPU's slot is in use.
     let previous = unsafe { local() }.previous.take();
@@ -141,25 +150,31 @@ fn start_quantum(c: &Core, shared: bool) {
     }
 }
 
-/// Marks the current task as waiting, unless it was woken already. `true`: it must leave the CPU.
-fn prepare(deadline: u64) -> bool {
-    let me = current();
+/// The task that runs, by itself: unlike a place in a CPU's slot it stays the same across a switch.
+#[inline]
+fn running() -> &'static Task {
+    // SAFETY: used only by the task itself, which lives as long as it runs.
+    unsafe { &*Arc::as_ptr(current()) }
+}
+
+/// Marks the current task `me` as waiting, unless it was woken already. `true`: it must leave the CPU.
+#[inline]
+fn prepare(me: &Task, deadline: u64) -> bool {
     let mut wait = me.wait.lock();
+    wait.timed_out = false;
     if wait.pending {
         wait.pending = false;
-        wait.timed_out = false;
         return false;
     }
     if deadline != NEVER {
-        timer::add_task(me, deadline);
+        timer::add_task(current(), deadline);
     }
     wait.blocked = true;
-    wait.timed_out = false;
     true
 }
 
-fn timed_out() -> bool {
-    let me = current();
+#[inline]
+fn timed_out(me: &Task) -> bool {
     if me.timer_place.load(Ordering::Relaxed) != NO_TIMER {
         timer::cancel(me);
     }
@@ -169,25 +184,27 @@ fn timed_out() -> bool {
 /// Waits until somebody wakes this task or `deadline` comes. `true`: the deadline came. A wake-up that came before
 /// the call ends it at once; callers check their condition again.
 pub fn block(deadline: u64) -> bool {
-    if prepare(deadline) {
-        switch_to(next_task(this()));
+    let me = running();
+    if prepare(me, deadline) {
+        let c = this();
+        switch_to(c, next_task(c));
     }
-    timed_out()
+    timed_out(me)
 }
 
 /// As [`block`], and gives this CPU directly to `next`, which [`claim`] returned.
 pub fn block_and_switch(next: Arc<Task>, deadline: u64) -> bool {
-    if prepare(deadline) {
-        if next.may_run_on(cpu::index() as u32) {
-            switch_to(next);
-        } else {
-            make_ready(next);
-            switch_to(next_task(this()));
-        }
+    let me = running();
+    if !prepare(me, deadline) {
+        make_ready(next);
+    } else if next.may_run_on(cpu::index() as u32) {
+        switch_to(this(), next);
     } else {
         make_ready(next);
+        let c = this();
+        switch_to(c, next_task(c));
     }
-    timed_out()
+    timed_out(me)
 }
 
 /// Takes a waiting task out of its wait, for the caller to run or to make ready. `None`: it was not waiting, and will
@@ -289,10 +306,11 @@ pub fn yield_now() {
         queue.push_front(me.clone(), priority);
     }
     drop(queue);
-    switch_to(next_task(c));
+    switch_to(c, next_task(c));
 }
 
 /// On the way back to user mode: gives way if somebody more urgent became runnable or the quantum is over.
+#[inline]
 pub fn preempt_if_needed() {
     if this().need_resched.load(Ordering::Relaxed) {
         yield_now();
@@ -306,7 +324,8 @@ pub fn exit_current() -> ! {
         wait.blocked = false;
         wait.pending = false;
     }
-    switch_to(next_task(this()));
+    let c = this();
+    switch_to(c, next_task(c));
     unreachable!("a task that ended was run again")
 }
 
@@ -323,7 +342,7 @@ pub fn idle_loop() -> ! {
         }
         c.idle.store(false, Ordering::SeqCst);
         if c.queue.lock().highest().is_some() {
-            switch_to(next_task(c));
+            switch_to(c, next_task(c));
         }
     }
 }
