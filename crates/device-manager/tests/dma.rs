@@ -255,6 +255,33 @@ fn a_reset_returns_everything_in_flight_once() {
 }
 
 #[test]
+fn a_reset_in_the_middle_of_a_batch_rings_nothing() {
+    let it = Machine::new();
+    let (claim, queue) = it.running(0);
+    let (_, buffer) = it.buffer(&claim, 4096);
+    let ticket = machine::Ticket::new();
+    let batch = (0..2).map(|cookie| {
+        if cookie == 1 {
+            it.manager.reset(&claim, ticket.waiter());
+        }
+        Ok(CommandRequest {
+            cookie,
+            template: &[0],
+            segments: [Ok(from_device(buffer, 0, 1))],
+        })
+    });
+    let outcome = it.manager.queue_submit(&claim, queue, batch);
+    assert_eq!(
+        (outcome.accepted, outcome.refusal),
+        (1, Some(Refusal::WrongState))
+    );
+    it.settle();
+    assert_eq!(script().lock().unwrap().rings, 0);
+    let got = it.complete(&claim, queue).unwrap();
+    assert_eq!((got.len(), got[0].refusal), (1, Some(Refusal::Revoked)));
+}
+
+#[test]
 fn queues_that_cannot_be_are_not() {
     let it = Machine::new();
     let claim = it.claim(0);

@@ -88,7 +88,9 @@ fn look(state: &mut State, needed: Option<u32>, step: Step) -> Poll {
     state.looks += 1;
     match needed {
         Some(needed) if state.looks > needed => Poll::Done(step),
-        _ => Poll::Pending { after_ns: 2_000_000 },
+        _ => Poll::Pending {
+            after_ns: 2_000_000,
+        },
     }
 }
 

@@ -28,6 +28,7 @@ struct State {
     registers: BTreeMap<u64, usize>,
     mappings: Vec<FakeMapping>,
     scrubbed: u64,
+    brokers_at_last_free: u32,
 }
 
 #[derive(Clone, Default)]
@@ -191,6 +192,10 @@ impl Fake {
         Some(next)
     }
 
+    pub fn brokers_at_last_free(&self) -> u32 {
+        self.0.lock().unwrap().brokers_at_last_free
+    }
+
     pub fn pages(&self) -> u64 {
         self.0.lock().unwrap().pages
     }
@@ -285,7 +290,9 @@ impl Platform for Fake {
         let mut all = vec![0; frames.words * 8];
         frames.bytes().read(0, &mut all).unwrap();
         assert!(all.iter().all(|byte| *byte == 0), "freed dirty");
-        self.0.lock().unwrap().pages -= frames.addresses.len() as u64;
+        let mut state = self.0.lock().unwrap();
+        state.pages -= frames.addresses.len() as u64;
+        state.brokers_at_last_free = super::script().lock().unwrap().brokers;
     }
 
     #[cfg(sabotage)]
