@@ -227,9 +227,7 @@ fn stale(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
     let read = Command::transfer(io::READ, NSID, 0, 8).ok_or(Refusal::BadArgument)?;
     let buffer = rig.buffer(4096)?;
     rig.device.reset()?;
-    // CSTS.RDY, read past the broker's word.
-    let csts = rig.device.mmio(0)?.mmio.read(0x1c, 4)?.value;
-    fact!("hostile.stopped", ready = csts & 1);
+    fact!("hostile.stopped", ready = ready(&rig.device)?);
     let page_size = rig.device.configure(8, 1, 13);
     fact!("hostile.page-size", refusal = outcome(&page_size));
     let before = submit(&rig.io, 9, &read, &[into(&buffer, 0, 4096)]);
@@ -251,9 +249,18 @@ fn stale(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// CSTS.RDY, read past the broker's word.
+fn ready(device: &Device) -> Result<u64, Refusal> {
+    Ok(device.mmio(0)?.mmio.read(0x1c, 4)?.value & 1)
+}
+
 fn main(env: &Env) -> Result<(), Error> {
     let timer: Timer = env.get("timer")?;
-    let rig = Rig::new(env.get::<Device>("device")?)?;
+    let device: Device = env.get("device")?;
+    // Firmware has left the controller running.
+    device.reset()?;
+    fact!("hostile.firmware-stopped", ready = ready(&device)?);
+    let rig = Rig::new(device)?;
     let other = env.get::<Device>("other").ok().map(Rig::new).transpose()?;
     fact!("hostile.identify", status = identify(&rig, &timer)?);
     fact!("hostile.plain-read", status = read_one(&rig, &timer, 10)?);

@@ -23,6 +23,7 @@ inventory::submit! {
             SmokeDisk { name: "two.img", make: raw, bytes_per_s: 0 },
         ],
         required: &[
+            "@hostile.firmware-stopped ready=0",
             "@hostile.identify status=0",
             "@hostile.plain-read status=0",
             "@hostile.registers read_cap=ok write_cc=windowRefused doorbell=windowRefused",
@@ -75,6 +76,6 @@ inventory::submit! {
         point: "receipt-without-csts",
         smoke: "nvme-hostile",
         what: "the broker says that the controller stopped without having read CSTS",
-        breaks: Break::Missing("@hostile.stopped ready=0"),
+        breaks: Break::Missing("@hostile.firmware-stopped ready=0"),
     }
 }
