@@ -147,6 +147,7 @@ impl<T: Target> CapTable<T> {
     ///
     /// # Errors
     /// `OverBudget` or `Exhausted`, with the slot.
+    #[inline(always)]
     pub fn insert(&mut self, slot: Slot<T>) -> Result<u64, (Refusal, Slot<T>)> {
         self.table
             .insert(slot)
@@ -158,6 +159,7 @@ impl<T: Target> CapTable<T> {
     ///
     /// # Errors
     /// `BadHandle`, `Stale`.
+    #[inline(always)]
     pub fn remove(&mut self, handle: u64) -> Result<Slot<T>, Refusal> {
         self.table.remove(Handle::from_raw(handle)).map_err(refusal)
     }

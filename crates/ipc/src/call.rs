@@ -163,6 +163,7 @@ pub(crate) struct Won {
 
 /// Tries to end a call. `Some`: this ending won, and nobody else touches the call until it is consumed, which this
 /// function has done; the caller of the call gets its result from the winner.
+#[inline(always)]
 pub(crate) fn win(call: &Arc<Call>, generation: u64, ending: Ending) -> Option<Won> {
     call.word.end(generation, ending).ok()?;
     let (won, caps, facet) = {

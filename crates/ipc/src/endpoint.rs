@@ -142,6 +142,7 @@ impl Drop for Endpoint {
 
 impl EndpointCore {
     /// Queues a call, or delivers it to a thread that waits. Returns the task to switch to, if one was woken.
+    #[inline(always)]
     pub(crate) fn send(self: &Arc<Self>, call: &Arc<Call>, generation: u64) -> Option<Arc<Task>> {
         loop {
             let receiver = {
@@ -169,6 +170,7 @@ impl EndpointCore {
     }
 
     /// Gives a receiver what waits, or queues it. `Some`: done, with the task to run (the receiver's own, usually).
+    #[inline(always)]
     pub(crate) fn receive(
         self: &Arc<Self>,
         receiver: Receiver,
@@ -194,7 +196,7 @@ impl EndpointCore {
                     }
                 }
             };
-            match deliver(&call, generation, &receiver) {
+            match deliver_queued(&call, generation, &receiver) {
                 Delivery::Done(task) => return Some(task),
                 Delivery::CallGone(woken) => woken.into_iter().for_each(sched::make_ready),
             }
@@ -228,7 +230,14 @@ enum Delivery {
     CallGone(Option<Arc<Task>>),
 }
 
+/// As [`deliver`], for a call that waited.
+#[inline(never)]
+fn deliver_queued(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
+    deliver(call, generation, receiver)
+}
+
 /// Moves a call to a receiver: message, capabilities, reply handle.
+#[inline(always)]
 fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
     if call.word.deliver(generation).is_err() {
         return Delivery::CallGone(None);

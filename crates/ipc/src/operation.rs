@@ -123,28 +123,34 @@ fn perform_and_wait(me: &Arc<Thread>, op: &Operation, f: &mut Finished) -> Resul
 }
 
 /// Waits for the operation in registers.
-fn wait(me: &Arc<Thread>, mut next: Option<Arc<Task>>, deadline: u64, f: &mut Finished) {
+fn wait(me: &Arc<Thread>, next: Option<Arc<Task>>, deadline: u64, f: &mut Finished) {
+    if me.process.is_dying() {
+        f.refuse(Refusal::Cancelled);
+        return next.into_iter().for_each(sched::make_ready);
+    }
+    // A result that came meanwhile came with a wake-up, and that ends the first block at once.
+    let mut timed_out = match next {
+        Some(task) => sched::block_and_switch(task, deadline),
+        None => sched::block(deadline),
+    };
     loop {
         if me.take_register(f) {
-            return next.into_iter().for_each(sched::make_ready);
+            return;
         }
         if me.process.is_dying() {
-            f.refuse(Refusal::Cancelled);
-            return next.into_iter().for_each(sched::make_ready);
+            return f.refuse(Refusal::Cancelled);
         }
-        let timed_out = match next.take() {
-            Some(task) => sched::block_and_switch(task, deadline),
-            None => sched::block(deadline),
-        };
         if timed_out {
             if ring::end_pending(me, Route::Register, Ending::TimedOut) {
                 return f.refuse(Refusal::TimedOut);
             }
             // Something else won: its result is there, or about to be.
-            while !me.has_register() {
+            while !me.take_register(f) {
                 cpu::relax();
             }
+            return;
         }
+        timed_out = sched::block(deadline);
     }
 }
 
@@ -422,6 +428,7 @@ fn answer(me: &Arc<Thread>, op: &Operation) -> Result<Result<Option<Arc<Task>>, 
     Ok(Ok(won.caller.complete(won.route, f)))
 }
 
+#[inline(always)]
 fn write_answer(
     me: &Thread,
     caller: &Thread,
@@ -479,6 +486,7 @@ fn write_answer(
     }
 }
 
+#[inline(always)]
 fn take_right(process: &Process, handle: u64) -> Result<crate::call::ReplyRight, Refusal> {
     let mut table = process.handles.lock();
     match table.slot(handle)?.object() {

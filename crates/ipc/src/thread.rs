@@ -157,11 +157,17 @@ impl Thread {
     }
 
     /// Takes a call object for an operation. `None`: the thread has as many calls in flight as its ring allows.
+    #[inline(always)]
     pub(crate) fn take_call(&self) -> Option<Arc<Call>> {
-        let mut pool = self.pool.lock();
-        if let Some(call) = pool.free.pop() {
+        if let Some(call) = self.pool.lock().free.pop() {
             return Some(call);
         }
+        self.make_call()
+    }
+
+    #[inline(never)]
+    fn make_call(&self) -> Option<Arc<Call>> {
+        let mut pool = self.pool.lock();
         if pool.all.len() > self.area.completions() as usize {
             return None;
         }
@@ -173,6 +179,7 @@ impl Thread {
         Some(call)
     }
 
+    #[inline(always)]
     pub(crate) fn recycle(&self, call: Arc<Call>) {
         // Room was reserved when the call was made.
         self.pool.lock().free.push(call);
@@ -182,6 +189,7 @@ impl Thread {
         self.pool.lock().all.clone()
     }
 
+    #[inline(always)]
     pub(crate) fn note_receive(&self, core: &Arc<EndpointCore>) {
         let mut receives = self.receives.lock();
         if !receives.iter().any(|c| Arc::ptr_eq(c, core)) {
@@ -194,23 +202,29 @@ impl Thread {
     }
 
     /// Hands a finished operation to this thread. `Some`: it was waiting for that, and the caller now owns its run.
+    #[inline(always)]
     pub(crate) fn complete(&self, route: Route, f: Finished) -> Option<Arc<Task>> {
-        let wake = match route {
-            Route::Register => {
-                *self.register.lock() = Some(f);
-                true
-            }
+        match route {
+            Route::Register => *self.register.lock() = Some(f),
             Route::Ring(user_data) => {
-                let completion = Completion {
-                    user_data,
-                    status: f.status,
-                    cookie: f.cookie,
-                    reply: f.reply,
-                };
-                self.ring.lock().post(&self.area, completion)
+                if !self.post(user_data, f.status, f.cookie, f.reply) {
+                    return None;
+                }
             }
+        }
+        sched::claim(&self.task)
+    }
+
+    /// Writes a completion. `true`: the thread has what it waits for.
+    #[inline(never)]
+    pub(crate) fn post(&self, user_data: u64, status: u64, cookie: u64, reply: u64) -> bool {
+        let completion = Completion {
+            user_data,
+            status,
+            cookie,
+            reply,
         };
-        if wake { sched::claim(&self.task) } else { None }
+        self.ring.lock().post(&self.area, completion)
     }
 
     /// Takes the result of the operation in registers. `false`: it is not there yet.
@@ -223,10 +237,6 @@ impl Thread {
         }
         *register = None;
         true
-    }
-
-    pub(crate) fn has_register(&self) -> bool {
-        self.register.lock().is_some()
     }
 
     /// Ends every pending operation of a thread that is leaving.

@@ -158,7 +158,7 @@ fn running() -> &'static Task {
 }
 
 /// Marks the current task `me` as waiting, unless it was woken already. `true`: it must leave the CPU.
-#[inline]
+#[inline(always)]
 fn prepare(me: &Task, deadline: u64) -> bool {
     let mut wait = me.wait.lock();
     wait.timed_out = false;
@@ -167,10 +167,15 @@ fn prepare(me: &Task, deadline: u64) -> bool {
         return false;
     }
     if deadline != NEVER {
-        timer::add_task(current(), deadline);
+        arm(deadline);
     }
     wait.blocked = true;
     true
+}
+
+#[inline(never)]
+fn arm(deadline: u64) {
+    timer::add_task(current(), deadline);
 }
 
 #[inline]
@@ -209,6 +214,7 @@ pub fn block_and_switch(next: Arc<Task>, deadline: u64) -> bool {
 
 /// Takes a waiting task out of its wait, for the caller to run or to make ready. `None`: it was not waiting, and will
 /// notice when it does.
+#[inline(always)]
 pub fn claim(task: &Arc<Task>) -> Option<Arc<Task>> {
     {
         let mut wait = task.wait.lock();

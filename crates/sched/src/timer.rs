@@ -134,10 +134,15 @@ pub(crate) fn add_task(task: &Arc<Task>, deadline: u64) {
 }
 
 /// Takes a task's deadline out of whatever heap holds it.
+#[inline]
 pub(crate) fn cancel(task: &Task) {
-    if task.timer_place.load(Ordering::Relaxed) == NO_TIMER {
-        return;
+    if task.timer_place.load(Ordering::Relaxed) != NO_TIMER {
+        take_out(task);
     }
+}
+
+#[inline(never)]
+fn take_out(task: &Task) {
     let home = core(task.timer_cpu.load(Ordering::Relaxed) as usize);
     let removed = {
         let mut heap = home.timers.lock();
