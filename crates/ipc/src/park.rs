@@ -2,7 +2,6 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use cpu::Lock;
 use ring_abi::Refusal;
@@ -25,26 +24,13 @@ fn bucket(process: u64, address: u64) -> &'static Lock<VecDeque<Parked>> {
     &TABLE[(mixed >> 58) as usize % BUCKETS]
 }
 
-fn read_word(me: &Thread, address: u64) -> Result<u32, Refusal> {
-    if address % 4 != 0 {
-        return Err(Refusal::Misaligned);
-    }
-    let physical = me
-        .process
-        .vm
-        .translate(address)
-        .ok_or(Refusal::OutOfRange)?;
-    // SAFETY: in the direct map and aligned; user memory is read as an atomic, whoever writes it meanwhile.
-    Ok(unsafe { AtomicU32::from_ptr(frames::direct_map(physical).cast()) }.load(Ordering::SeqCst))
-}
-
 /// Waits until unparked, unless the word at `address` no longer is `expected`.
 pub(crate) fn park(me: &Arc<Thread>, address: u64, expected: u32, deadline: u64) -> Finished {
     let place = bucket(me.process.id, address);
     {
         // The word is read under the bucket's lock, and `unpark` takes it too: no wake-up falls in between.
         let mut list = place.lock();
-        match read_word(me, address) {
+        match me.process.vm.read_word(address) {
             Ok(value) if value == expected => {}
             Ok(_) => return Finished::default(),
             Err(refusal) => return Finished::refused(refusal),

@@ -2,7 +2,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use cpu::Lock;
+use cpu::{Guard, Lock};
 use frames::{FRAME_BYTES, Frames, ShootdownReceipt};
 use mmio::SharedBytes;
 use paging::Access;
@@ -94,6 +94,11 @@ impl MemoryObject {
         }
     }
 
+    /// Whether its pages are memory, which the direct map covers.
+    pub(crate) const fn is_memory(&self) -> bool {
+        !matches!(self.backing, Backing::Registers)
+    }
+
     fn build(
         pages: Vec<u64>,
         backing: Backing,
@@ -133,8 +138,9 @@ impl MemoryObject {
     /// Copies bytes in through the direct map, page by page.
     ///
     /// # Errors
-    /// `OutOfRange`.
+    /// `OutOfRange`; `Revoked` where another owner may have freed the pages.
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
+        let _held = self.hold()?;
         let mut done = 0;
         while done < bytes.len() {
             let at = offset + done as u64;
@@ -151,8 +157,9 @@ impl MemoryObject {
     /// Copies bytes out, as [`Self::write`] copies them in.
     ///
     /// # Errors
-    /// `OutOfRange`.
+    /// As for [`Self::write`].
     pub fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), Refusal> {
+        let _held = self.hold()?;
         let mut done = 0;
         while done < out.len() {
             let at = offset + done as u64;
@@ -166,8 +173,20 @@ impl MemoryObject {
         Ok(())
     }
 
+    /// Keeps pages of another owner from being freed while they are copied: that owner revokes first.
+    fn hold(&self) -> Result<Option<Guard<'_, Mappings>>, Refusal> {
+        if matches!(self.backing, Backing::Owned(_)) {
+            return Ok(None);
+        }
+        let mappings = self.mappings.lock();
+        if mappings.revoked {
+            return Err(Refusal::Revoked);
+        }
+        Ok(Some(mappings))
+    }
+
     fn view(&self, page: u64) -> Result<SharedBytes, Refusal> {
-        if matches!(self.backing, Backing::Registers) {
+        if !self.is_memory() {
             return Err(Refusal::NotSupported);
         }
         let physical = self.page(page).ok_or(Refusal::OutOfRange)?;

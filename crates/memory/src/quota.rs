@@ -58,3 +58,42 @@ impl Drop for Charge {
         self.quota.used.fetch_sub(self.amount, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+
+    #[test]
+    fn a_quota_is_never_exceeded_and_everything_comes_back() {
+        let quota = Arc::new(Quota::new(10));
+        let a = quota.reserve(7).unwrap();
+        assert_eq!(quota.reserve(4).err(), Some(Refusal::OverBudget));
+        assert_eq!(quota.reserve(u32::MAX).err(), Some(Refusal::OverBudget));
+        assert_eq!(quota.used(), 7);
+        let b = quota.reserve(3).unwrap();
+        assert_eq!(quota.reserve(1).err(), Some(Refusal::OverBudget));
+        assert!(quota.reserve(0).is_ok());
+        drop(a);
+        assert_eq!(quota.used(), 3);
+        drop(b);
+        assert_eq!(quota.used(), 0);
+    }
+
+    #[test]
+    fn threads_that_race_never_exceed_it() {
+        let quota = Arc::new(Quota::new(5));
+        std::thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| {
+                    for _ in 0..2000 {
+                        let held = quota.reserve(2);
+                        assert!(quota.used() <= quota.limit());
+                        drop(held);
+                    }
+                });
+            }
+        });
+        assert_eq!(quota.used(), 0);
+    }
+}

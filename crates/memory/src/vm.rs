@@ -1,5 +1,6 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use cpu::Lock;
 use frames::{FRAME_BYTES, Frames};
@@ -364,9 +365,28 @@ impl Vm {
         }
     }
 
-    /// Physical address behind a mapped user address.
-    pub fn translate(&self, address: u64) -> Option<u64> {
-        self.space.translate(address)
+    /// Reads an aligned word of the program's memory.
+    ///
+    /// # Errors
+    /// `Misaligned`; `OutOfRange` where nothing is mapped; `NotSupported` for device registers, which the direct map
+    /// does not hold and where a read may have an effect.
+    pub fn read_word(&self, address: u64) -> Result<u32, Refusal> {
+        if address % 4 != 0 {
+            return Err(Refusal::Misaligned);
+        }
+        // While the regions are locked, no page that is still mapped goes: its region holds its object.
+        let regions = self.regions.lock();
+        let start =
+            covering(&regions, address & !(FRAME_BYTES - 1), 1).map_err(|_| Refusal::OutOfRange)?;
+        let object = regions.get(&start).and_then(|r| r.object.as_ref());
+        if object.is_some_and(|o| !o.is_memory()) {
+            return Err(Refusal::NotSupported);
+        }
+        let physical = self.space.translate(address).ok_or(Refusal::OutOfRange)?;
+        // SAFETY: a page of a memory object or the spare page: in the direct map, aligned, and read as an atomic
+        // whoever writes it meanwhile.
+        let word = unsafe { AtomicU32::from_ptr(frames::direct_map(physical).cast()) };
+        Ok(word.load(Ordering::SeqCst))
     }
 }
 
@@ -410,12 +430,128 @@ fn covering(regions: &BTreeMap<u64, Region>, address: u64, pages: u64) -> Result
         .range(..=address)
         .next_back()
         .ok_or(Refusal::NotFound)?;
-    let end = address
-        .checked_add(pages * FRAME_BYTES)
+    let end = pages
+        .checked_mul(FRAME_BYTES)
+        .and_then(|b| address.checked_add(b))
         .ok_or(Refusal::OutOfRange)?;
     if end <= start + region.pages * FRAME_BYTES {
         Ok(*start)
     } else {
         Err(Refusal::NotFound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: u64 = FRAME_BYTES;
+
+    fn region(pages: u64) -> Region {
+        Region {
+            pages,
+            offset_pages: 0,
+            object: None,
+            most: None,
+            busy: false,
+            charge: None,
+        }
+    }
+
+    #[test]
+    fn rooms_have_an_unmapped_page_on_either_side() {
+        let mut r = BTreeMap::new();
+        let mut last = FIRST;
+        for pages in [1, 2, 3, 1] {
+            let at = find_room(&r, pages).unwrap();
+            assert_eq!(at, last + PAGE);
+            r.insert(at, region(pages));
+            last = at + pages * PAGE;
+        }
+        // The hole of two pages takes two, and no more.
+        let hole = FIRST + 3 * PAGE;
+        assert_eq!(r.remove(&hole).map(|r| r.pages), Some(2));
+        assert_eq!(find_room(&r, 2), Ok(hole));
+        assert_eq!(find_room(&r, 3), Ok(last + PAGE));
+        assert_eq!(find_room(&r, USER_END / PAGE), Err(Refusal::NoMemory));
+        assert_eq!(find_room(&r, u64::MAX), Err(Refusal::OutOfRange));
+    }
+
+    #[test]
+    fn rooms_never_overlap_what_is_there() {
+        let mut r = BTreeMap::new();
+        let mut seed = 7u64;
+        let mut next = |n: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % n
+        };
+        for _ in 0..3000 {
+            let pages = 1 + next(9);
+            let at = find_room(&r, pages).unwrap();
+            assert_eq!(check_free(&r, at, pages), Ok(at));
+            assert!(check_free(&r, at - PAGE, pages + 2).is_ok(), "guards");
+            r.insert(at, region(pages));
+            assert_eq!(check_free(&r, at, 1), Err(Refusal::AlreadyExists));
+            if next(3) == 0 {
+                let victim = *r.keys().nth(next(r.len() as u64) as usize).unwrap();
+                r.remove(&victim);
+            }
+        }
+    }
+
+    #[test]
+    fn wanted_places_are_checked() {
+        let mut r = BTreeMap::new();
+        r.insert(0x20_0000, region(4));
+        for (at, pages, e) in [
+            (0x20_3000, 1, Refusal::AlreadyExists),
+            (0x1f_f000, 2, Refusal::AlreadyExists),
+            (0x1f_0000, 100, Refusal::AlreadyExists),
+            (0, 1, Refusal::Misaligned),
+            (0x30_0001, 1, Refusal::Misaligned),
+            (USER_END, 1, Refusal::OutOfRange),
+            (USER_END - PAGE, 2, Refusal::OutOfRange),
+            (u64::MAX - PAGE + 1, 1, Refusal::OutOfRange),
+            (0x30_0000, u64::MAX / PAGE + 1, Refusal::OutOfRange),
+        ] {
+            assert_eq!(check_free(&r, at, pages), Err(e), "{at:#x}");
+        }
+        assert_eq!(check_free(&r, 0x20_4000, 1), Ok(0x20_4000));
+        assert_eq!(check_free(&r, USER_END - PAGE, 1), Ok(USER_END - PAGE));
+    }
+
+    #[test]
+    fn a_range_is_covered_by_one_region_or_by_none() {
+        let mut r = BTreeMap::new();
+        r.insert(0x20_0000, region(2));
+        r.insert(0x20_2000, region(2));
+        assert_eq!(covering(&r, 0x20_1000, 1), Ok(0x20_0000));
+        assert_eq!(covering(&r, 0x20_2000, 2), Ok(0x20_2000));
+        assert_eq!(covering(&r, 0x20_1000, 2), Err(Refusal::NotFound));
+        assert_eq!(covering(&r, 0x20_4000, 1), Err(Refusal::NotFound));
+        assert_eq!(covering(&r, 0x1f_f000, 1), Err(Refusal::NotFound));
+        assert_eq!(covering(&r, 0x20_0000, 1 << 52), Err(Refusal::OutOfRange));
+        assert_eq!(
+            covering(&r, u64::MAX - PAGE + 1, 2),
+            Err(Refusal::OutOfRange)
+        );
+    }
+
+    #[test]
+    fn nothing_is_writable_and_executable() {
+        for bits in 0..=255 {
+            match Protection(bits).access() {
+                Ok(access) => assert_eq!(bits & !(access_bits(access)), 0),
+                Err(e) => assert!(e == Refusal::BadArgument || matches!(bits, 6 | 7)),
+            }
+        }
+    }
+
+    fn access_bits(access: Access) -> u8 {
+        match access {
+            Access::ReadWrite => Protection::READ | Protection::WRITE,
+            Access::ReadExecute => Protection::READ | Protection::EXECUTE,
+            _ => Protection::READ,
+        }
     }
 }
