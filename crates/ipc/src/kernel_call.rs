@@ -9,7 +9,7 @@ use ring_abi::{MAX_TRANSFERS, Refusal, StatusWord};
 use stub::wire::MessageWriter;
 use stub::{Incoming, Outgoing, Respond};
 
-use crate::call::{Call, Payload, finish, win};
+use crate::call::{Call, INLINE_WORDS, Payload, finish, win};
 use crate::process::{End, Exit};
 use crate::{Finished, Object, Process, Route, Slot, Thread, scratch, transfer};
 
@@ -107,7 +107,13 @@ impl Respond for KernelCall<'_> {
 
     #[inline]
     fn respond<P: Outgoing<Slot>>(self, results: P) {
-        *self.finished = write_reply(self.thread, self.route, self.reply, results);
+        if P::PLAIN && self.route == Route::Register {
+            // In place: a whole `Finished` would be written twice.
+            self.finished.status = INLINE_WORDS;
+            self.finished.words = results.words();
+        } else {
+            *self.finished = write_message(self.thread, self.reply, results);
+        }
     }
 
     fn refuse(self, refusal: Refusal) {

@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use call_state::Ending;
 use cpu::SyscallFrame;
 use ring_abi::{
-    Control, MAX_MESSAGE_BYTES, MAX_TRANSFERS, NEVER, Refusal, StatusWord, opcode, span_parts,
+    MAX_MESSAGE_BYTES, MAX_TRANSFERS, NEVER, Refusal, StatusWord, opcode, span_parts,
     submission_flags,
 };
 use sched::Task;
@@ -19,24 +19,83 @@ use crate::endpoint::Receiver;
 use crate::kernel_call::KernelCall;
 use crate::thread::current_shared;
 use crate::transfer::{Outbound, collect, detach};
-use crate::{Facet, Finished, Object, Process, Route, Slot, Thread, park, release, ring, scratch};
+use crate::{
+    Endpoint, Facet, Finished, KernelObject, Object, Process, Route, Slot, Thread, park, release,
+    ring, scratch,
+};
 
-/// One operation in a private copy: what registers and ring submissions both become.
+/// One operation, private to the kernel: what registers and ring submissions both become.
+///
+/// Laid out as the registers of [`SyscallFrame`] from `rdi` on, so that one in registers is read where it was saved.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub(crate) struct Operation {
-    pub(crate) opcode: u8,
-    pub(crate) flags: u8,
-    pub(crate) method: u16,
+    /// Opcode, flags and method, packed as in `ring_abi::Control`.
+    pub(crate) control: u64,
     pub(crate) handle: u64,
     pub(crate) deadline: u64,
-    /// Inline payload, if flagged.
+    /// Inline payload, if flagged; else the span of the message, two words, and the count of transfers.
     pub(crate) words: [u64; 4],
-    /// Outgoing message.
-    pub(crate) message: u64,
-    pub(crate) transfers: u64,
+    pub(crate) second: u64,
     /// Where the answer goes.
     pub(crate) reply: u64,
-    pub(crate) second: u64,
+}
+
+const _: () = {
+    use core::mem::offset_of;
+    let first = offset_of!(SyscallFrame, rdi);
+    assert!(offset_of!(SyscallFrame, rsi) - first == offset_of!(Operation, handle));
+    assert!(offset_of!(SyscallFrame, rdx) - first == offset_of!(Operation, deadline));
+    assert!(offset_of!(SyscallFrame, r10) - first == offset_of!(Operation, words));
+    assert!(offset_of!(SyscallFrame, r8) - first == offset_of!(Operation, words) + 8);
+    assert!(offset_of!(SyscallFrame, r9) - first == offset_of!(Operation, words) + 16);
+    assert!(offset_of!(SyscallFrame, r12) - first == offset_of!(Operation, words) + 24);
+    assert!(offset_of!(SyscallFrame, r13) - first == offset_of!(Operation, second));
+    assert!(offset_of!(SyscallFrame, r14) - first == offset_of!(Operation, reply));
+};
+
+impl Operation {
+    /// The operation in a frame.
+    #[inline(always)]
+    fn in_frame(frame: &SyscallFrame) -> &Self {
+        // SAFETY: both are words of plain data in C layout; the assertions above place each field on its register.
+        unsafe {
+            &*(&raw const *frame)
+                .byte_add(core::mem::offset_of!(SyscallFrame, rdi))
+                .cast()
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn opcode(&self) -> u8 {
+        self.control as u8
+    }
+
+    #[inline(always)]
+    pub(crate) const fn flags(&self) -> u8 {
+        (self.control >> 8) as u8
+    }
+
+    #[inline(always)]
+    pub(crate) const fn method(&self) -> u16 {
+        (self.control >> 16) as u16
+    }
+
+    /// The control word with another opcode.
+    pub(crate) const fn with_opcode(&self, opcode: u8) -> u64 {
+        self.control & !0xff | opcode as u64
+    }
+
+    #[inline(always)]
+    const fn is_inline(&self) -> bool {
+        self.flags() & submission_flags::INLINE != 0
+    }
+
+    /// Count of outgoing transfers.
+    #[inline(always)]
+    const fn transfers(&self) -> u64 {
+        if self.is_inline() { 0 } else { self.words[3] }
+    }
 }
 
 /// How an operation went, before anybody waits.
@@ -51,12 +110,20 @@ pub(crate) enum Begun {
 #[inline]
 pub fn enter(frame: &mut SyscallFrame) {
     let me = current_shared();
-    let result = match Control::unpack(frame.rdi) {
-        None => Err(Misuse(&"reserved bits of the control word")),
-        Some(control) if control.opcode == opcode::RING => {
-            ring::enter(&me, control.min_complete, frame.rdx).map(|n| frame.rax = u64::from(n))
-        }
-        Some(control) => registers(&me, frame, control),
+    let op = Operation::in_frame(frame);
+    let result = if op.control >> 48 != 0 {
+        Err(Misuse(&"reserved bits of the control word"))
+    } else if op.opcode() == opcode::RING {
+        let wanted = (op.control >> 32) as u16;
+        ring::enter(&me, wanted, op.deadline).map(|n| frame.rax = u64::from(n))
+    } else {
+        let mut finished = Finished::default();
+        perform_and_wait(&me, op, &mut finished).map(|()| {
+            frame.rax = finished.status;
+            frame.rsi = finished.cookie;
+            frame.rdx = finished.reply;
+            [frame.r10, frame.r8, frame.r9, frame.r12] = finished.words;
+        })
     };
     if let Err(Misuse(rule)) = result {
         me.process.end(crate::End::Faulted, -1, rule);
@@ -64,52 +131,10 @@ pub fn enter(frame: &mut SyscallFrame) {
 }
 
 #[inline(always)]
-fn registers(me: &Arc<Thread>, frame: &mut SyscallFrame, control: Control) -> Result<(), Misuse> {
-    let inline = control.flags & submission_flags::INLINE != 0;
-    let words = [frame.r10, frame.r8, frame.r9, frame.r12];
-    let operation = Operation {
-        opcode: control.opcode,
-        flags: control.flags,
-        method: control.method,
-        handle: frame.rsi,
-        deadline: frame.rdx,
-        words,
-        message: if inline { 0 } else { words[0] },
-        transfers: if inline { 0 } else { words[3] },
-        reply: frame.r14,
-        second: frame.r13,
-    };
-    let mut finished = Finished::default();
-    perform_and_wait(me, &operation, &mut finished)?;
-    frame.rax = finished.status;
-    frame.rsi = finished.cookie;
-    frame.rdx = finished.reply;
-    [frame.r10, frame.r8, frame.r9, frame.r12] = finished.words;
-    Ok(())
-}
-
-#[inline(always)]
 fn perform_and_wait(me: &Arc<Thread>, op: &Operation, f: &mut Finished) -> Result<(), Misuse> {
-    let begun = match op.opcode {
+    let begun = match op.opcode() {
         opcode::CALL => begin_call(me, Route::Register, op, f)?,
-        opcode::RETURN_RECEIVE => {
-            // Answer, then wait; the caller of the answered call runs while this thread does.
-            let woken = match answer(me, op)? {
-                Ok(woken) => woken,
-                Err(refusal) => {
-                    f.refuse(refusal);
-                    return Ok(());
-                }
-            };
-            me.task.disinherit();
-            match receive(me, Route::Register, op.second, op, f)? {
-                Begun::Done => {
-                    woken.into_iter().for_each(sched::make_ready);
-                    Begun::Done
-                }
-                Begun::Waiting(_) => Begun::Waiting(woken),
-            }
-        }
+        opcode::RETURN_RECEIVE => return_receive(me, op, f)?,
         opcode::PARK => {
             *f = park::park(me, op.handle, op.words[0] as u32, op.deadline);
             Begun::Done
@@ -120,6 +145,26 @@ fn perform_and_wait(me: &Arc<Thread>, op: &Operation, f: &mut Finished) -> Resul
         wait(me, next, op.deadline, f);
     }
     Ok(())
+}
+
+/// Answers, then waits; the caller of the answered call runs while this thread does.
+#[inline(never)]
+fn return_receive(me: &Arc<Thread>, op: &Operation, f: &mut Finished) -> Result<Begun, Misuse> {
+    let woken = match answer(me, op)? {
+        Ok(woken) => woken,
+        Err(refusal) => {
+            f.refuse(refusal);
+            return Ok(Begun::Done);
+        }
+    };
+    me.task.disinherit();
+    Ok(match receive(me, Route::Register, op.second, op, f)? {
+        Begun::Done => {
+            woken.into_iter().for_each(sched::make_ready);
+            Begun::Done
+        }
+        Begun::Waiting(_) => Begun::Waiting(woken),
+    })
 }
 
 /// Waits for the operation in registers.
@@ -155,17 +200,18 @@ fn wait(me: &Arc<Thread>, next: Option<Arc<Task>>, deadline: u64, f: &mut Finish
 }
 
 /// Starts an operation that both forms share. A result is written to `f`, which came in as plain success.
+#[inline(never)]
 pub(crate) fn begin(
     me: &Arc<Thread>,
     route: Route,
     op: &Operation,
     f: &mut Finished,
 ) -> Result<Begun, Misuse> {
-    if op.flags & !submission_flags::ALL != 0 {
+    if op.flags() & !submission_flags::ALL != 0 {
         f.refuse(Refusal::BadArgument);
         return Ok(Begun::Done);
     }
-    let result = match op.opcode {
+    let result = match op.opcode() {
         opcode::NOP => Ok(()),
         opcode::CALL => return call(me, route, op, f),
         opcode::RECEIVE => return receive(me, route, op.handle, op, f),
@@ -197,7 +243,7 @@ fn begin_call(
     op: &Operation,
     f: &mut Finished,
 ) -> Result<Begun, Misuse> {
-    if op.flags & !submission_flags::ALL != 0 {
+    if op.flags() & !submission_flags::ALL != 0 {
         f.refuse(Refusal::BadArgument);
         return Ok(Begun::Done);
     }
@@ -205,48 +251,51 @@ fn begin_call(
 }
 
 /// Reads where a message lies, checked against the area.
+#[inline(always)]
 fn payload(me: &Thread, op: &Operation) -> Result<Payload, Misuse> {
-    if op.flags & submission_flags::INLINE != 0 {
+    if op.is_inline() {
         return Ok(Payload::Inline(op.words));
     }
-    let (offset, bytes) = span_parts(op.message);
-    me.area.check_span(offset, bytes)?;
+    let (offset, bytes) = message_span(me, op)?;
     Ok(Payload::Message(offset, bytes))
 }
 
+#[inline(always)]
+fn message_span(me: &Thread, op: &Operation) -> Result<(u32, u32), Misuse> {
+    let (offset, bytes) = span_parts(op.words[0]);
+    me.area.check_span(offset, bytes)?;
+    Ok((offset, bytes))
+}
+
+#[inline(always)]
 fn reply_span(me: &Thread, op: &Operation) -> Result<(u32, u32), Misuse> {
     let (offset, bytes) = span_parts(op.reply);
     me.area.check_span(offset, bytes)?;
     Ok((offset, bytes))
 }
 
+/// Collects the capabilities behind an operation's message, which [`message_span`] has checked.
+#[inline(never)]
 fn outbound(
     me: &Thread,
     op: &Operation,
-    payload: &Payload,
     out: &mut Vec<Outbound>,
 ) -> Result<Result<(), Refusal>, Misuse> {
-    match *payload {
-        Payload::Inline(_) => Ok(Ok(())),
-        Payload::Message(offset, bytes) => {
-            collect(&me.process, &me.area, offset + bytes, op.transfers, out)
-        }
-    }
+    let (offset, bytes) = span_parts(op.words[0]);
+    collect(&me.process, &me.area, offset + bytes, op.words[3], out)
 }
 
+#[inline(always)]
 fn call(me: &Arc<Thread>, route: Route, op: &Operation, f: &mut Finished) -> Result<Begun, Misuse> {
-    let payload = payload(me, op)?;
     let reply = reply_span(me, op)?;
+    if !op.is_inline() {
+        message_span(me, op)?;
+    }
     let refusal = match me.process.lookup(op.handle) {
-        Ok(Object::Facet(facet)) => return call_facet(me, route, op, &payload, reply, facet, f),
-        Ok(Object::Kernel(object)) => {
-            let serve = |call: KernelCall<'_>, received: Received<'_>| object.call(call, received);
-            return call_kernel(me, route, op, &payload, reply, serve, f);
-        }
+        Ok(Object::Kernel(object)) => return call_object(me, route, op, reply, object, f),
+        Ok(Object::Facet(facet)) => return call_facet(me, route, op, reply, facet, f),
         Ok(Object::Endpoint(endpoint)) => {
-            let serve =
-                |call: KernelCall<'_>, received: Received<'_>| endpoint.dispatch(call, received);
-            return call_kernel(me, route, op, &payload, reply, serve, f);
+            return call_endpoint(me, route, op, reply, endpoint, f);
         }
         Ok(Object::Reply(_)) => Refusal::WrongKind,
         Err(refusal) => refusal,
@@ -255,11 +304,49 @@ fn call(me: &Arc<Thread>, route: Route, op: &Operation, f: &mut Finished) -> Res
     Ok(Begun::Done)
 }
 
+#[inline(never)]
+fn call_object(
+    me: &Arc<Thread>,
+    route: Route,
+    op: &Operation,
+    reply: (u32, u32),
+    object: Arc<dyn KernelObject>,
+    f: &mut Finished,
+) -> Result<Begun, Misuse> {
+    call_kernel(
+        me,
+        route,
+        op,
+        reply,
+        |call, received| object.call(call, received),
+        f,
+    )
+}
+
+#[inline(never)]
+fn call_endpoint(
+    me: &Arc<Thread>,
+    route: Route,
+    op: &Operation,
+    reply: (u32, u32),
+    endpoint: Arc<Endpoint>,
+    f: &mut Finished,
+) -> Result<Begun, Misuse> {
+    call_kernel(
+        me,
+        route,
+        op,
+        reply,
+        |call, received| endpoint.dispatch(call, received),
+        f,
+    )
+}
+
+#[inline(never)]
 fn call_facet(
     me: &Arc<Thread>,
     route: Route,
     op: &Operation,
-    payload: &Payload,
     reply: (u32, u32),
     facet: Arc<Facet>,
     f: &mut Finished,
@@ -270,10 +357,10 @@ fn call_facet(
     };
     let (generation, _) = call.word.load();
     let core = facet.core().clone();
-    if op.transfers != 0 {
+    if op.transfers() != 0 {
         let mut caps = core::mem::take(&mut call.body.lock().caps);
         caps.clear();
-        if let Err(refusal) = outbound(me, op, payload, &mut caps)? {
+        if let Err(refusal) = outbound(me, op, &mut caps)? {
             me.recycle(call);
             f.refuse(refusal);
             return Ok(Begun::Done);
@@ -285,8 +372,13 @@ fn call_facet(
         body.caller = Some(me.clone());
         body.generation = generation;
         body.route = route;
-        body.method = op.method;
-        body.payload = *payload;
+        body.method = op.method();
+        body.payload = if op.is_inline() {
+            Payload::Inline(op.words)
+        } else {
+            let (offset, bytes) = span_parts(op.words[0]);
+            Payload::Message(offset, bytes)
+        };
         body.reply = reply;
         body.facet = Some(facet);
         body.deadline = op.deadline;
@@ -303,32 +395,31 @@ fn call_kernel(
     me: &Arc<Thread>,
     route: Route,
     op: &Operation,
-    payload: &Payload,
     reply: (u32, u32),
     serve: impl FnOnce(KernelCall<'_>, Received<'_>) -> Answered,
     f: &mut Finished,
 ) -> Result<Begun, Misuse> {
     let mut caps = ArrayVec::new();
-    if op.transfers != 0 && op.flags & submission_flags::INLINE == 0 {
-        if let Err(refusal) = take_caps(me, op, payload, &mut caps)? {
-            f.refuse(refusal);
-            return Ok(Begun::Done);
-        }
-    }
-    let payload = match *payload {
-        Payload::Inline(words) => stub::Payload::Plain(words),
-        Payload::Message(offset, bytes) => {
-            // SAFETY: this is the one dispatch that runs on this CPU, and it ends before this function returns.
-            let buffer = unsafe { scratch::incoming() };
-            let Some(buffer) = buffer.get_mut(..bytes as usize) else {
-                f.refuse(Refusal::BadMessage);
+    let payload = if op.is_inline() {
+        stub::Payload::Plain(op.words)
+    } else {
+        if op.transfers() != 0 {
+            if let Err(refusal) = take_caps(me, op, &mut caps)? {
+                f.refuse(refusal);
                 return Ok(Begun::Done);
-            };
-            me.area.read(offset, buffer);
-            stub::Payload::Message(buffer)
+            }
         }
+        let (offset, bytes) = span_parts(op.words[0]);
+        // SAFETY: this is the one dispatch that runs on this CPU, and it ends before this function returns.
+        let buffer = unsafe { scratch::incoming() };
+        let Some(buffer) = buffer.get_mut(..bytes as usize) else {
+            f.refuse(Refusal::BadMessage);
+            return Ok(Begun::Done);
+        };
+        me.area.read(offset, buffer);
+        stub::Payload::Message(buffer)
     };
-    f.refuse(Refusal::NoReply);
+    f.status = u64::from(Refusal::NoReply.code());
     let mut deferred = false;
     let kernel_call = KernelCall {
         thread: me,
@@ -339,7 +430,7 @@ fn call_kernel(
         finished: f,
         deferred: &mut deferred,
     };
-    let method = op.method;
+    let method = op.method();
     let _: Answered = serve(kernel_call, Received { method, payload });
     // Not by value: the array is long, and mostly empty.
     while let Some(left) = caps.pop() {
@@ -357,16 +448,16 @@ fn call_kernel(
 fn take_caps(
     me: &Thread,
     op: &Operation,
-    payload: &Payload,
     caps: &mut ArrayVec<Option<Slot>, MAX_TRANSFERS>,
 ) -> Result<Result<(), Refusal>, Misuse> {
     let mut out = Vec::new();
-    let collected = outbound(me, op, payload, &mut out)?;
+    let collected = outbound(me, op, &mut out)?;
     Ok(collected
         .and_then(|()| detach(&me.process, out))
         .map(|slots| caps.extend(slots.into_iter().map(Some))))
 }
 
+#[inline(always)]
 fn receive(
     me: &Arc<Thread>,
     route: Route,
@@ -392,7 +483,7 @@ fn receive(
         route,
         buffer,
     };
-    let poll = op.flags & submission_flags::POLL != 0;
+    let poll = op.flags() & submission_flags::POLL != 0;
     if let Some(own) = endpoint.core().receive(receiver, poll) {
         // The result is this thread's own: in `register`, or in the ring already.
         debug_assert!(own.is_none(), "a running thread was claimed");
@@ -405,6 +496,7 @@ fn receive(
 }
 
 /// Answers the call that a reply handle stands for. Returns the caller's task, if it was waiting.
+#[inline(always)]
 fn answer(me: &Arc<Thread>, op: &Operation) -> Result<Result<Option<Arc<Task>>, Refusal>, Misuse> {
     let payload = payload(me, op)?;
     let right = match take_right(&me.process, op.handle) {
@@ -412,9 +504,9 @@ fn answer(me: &Arc<Thread>, op: &Operation) -> Result<Result<Option<Arc<Task>>, 
         Err(refusal) => return Ok(Err(refusal)),
     };
     let mut caps = None;
-    if op.transfers != 0 {
+    if op.transfers() != 0 {
         let mut out = Vec::new();
-        if let Err(refusal) = outbound(me, op, &payload, &mut out)? {
+        if let Err(refusal) = outbound(me, op, &mut out)? {
             right.drop_unanswered();
             return Ok(Err(refusal));
         }

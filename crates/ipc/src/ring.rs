@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use call_state::Ending;
-use ring_abi::{Completion, NEVER, Refusal, opcode, submission_flags};
+use ring_abi::{Completion, Control, NEVER, Refusal, opcode, submission_flags};
 
 use crate::area::{Area, Misuse};
 use crate::call::win;
@@ -75,26 +75,28 @@ pub(crate) fn enter(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32,
         };
         let route = Route::Ring(submission.user_data);
         let message = submission.message();
-        let op = Operation {
+        let control = Control {
             opcode: submission.opcode,
             flags: submission.flags,
             method: submission.method,
+            min_complete: 0,
+        };
+        let op = Operation {
+            control: control.pack(),
             handle: submission.handle,
             deadline: submission.deadline_ns,
             words: submission.words,
-            message: message.message,
-            transfers: message.transfers,
-            reply: message.reply,
             second: message.second,
+            reply: message.reply,
         };
         let bad = submission.reserved != 0
-            || op.flags & submission_flags::INLINE != 0
-            || matches!(op.opcode, opcode::PARK | opcode::RING);
+            || submission.flags & submission_flags::INLINE != 0
+            || matches!(submission.opcode, opcode::PARK | opcode::RING);
         let mut finished = Finished::default();
         let done = if bad {
             finished.refuse(Refusal::BadArgument);
             true
-        } else if op.opcode == opcode::RETURN_RECEIVE {
+        } else if submission.opcode == opcode::RETURN_RECEIVE {
             linked(me, route, &op, &mut finished)?
         } else {
             begin_in_ring(me, route, &op, &mut finished)?
@@ -130,7 +132,7 @@ fn linked(
     finished: &mut Finished,
 ) -> Result<bool, Misuse> {
     let first = Operation {
-        opcode: opcode::RETURN,
+        control: op.with_opcode(opcode::RETURN),
         reply: 0,
         ..*op
     };
@@ -138,9 +140,8 @@ fn linked(
         return Ok(true);
     }
     let second = Operation {
-        opcode: opcode::RECEIVE,
+        control: op.with_opcode(opcode::RECEIVE),
         handle: op.second,
-        transfers: 0,
         ..*op
     };
     begin_in_ring(me, route, &second, finished)
