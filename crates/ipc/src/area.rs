@@ -122,7 +122,7 @@ impl Area {
         let fits = offset
             .checked_add(bytes)
             .is_some_and(|end| end <= self.layout.message_bytes);
-        if fits && offset % 8 == 0 && bytes % 8 == 0 {
+        if fits && offset.is_multiple_of(8) && bytes.is_multiple_of(8) {
             Ok(())
         } else {
             Err(Misuse(&"message span outside the message area"))

@@ -466,14 +466,12 @@ fn revoke_calls(facet: &Arc<Facet>) {
                     .facet
                     .as_ref()
                     .is_some_and(|f| Arc::ptr_eq(f, facet));
-                if hit {
-                    if let Some(won) = win(&call, generation, Ending::Revoked) {
-                        let f = Finished::refused(Refusal::Revoked);
-                        won.caller
-                            .complete(won.route, f)
-                            .into_iter()
-                            .for_each(sched::make_ready);
-                    }
+                if hit && let Some(won) = win(&call, generation, Ending::Revoked) {
+                    let f = Finished::refused(Refusal::Revoked);
+                    won.caller
+                        .complete(won.route, f)
+                        .into_iter()
+                        .for_each(sched::make_ready);
                 }
             }
         }

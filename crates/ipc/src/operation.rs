@@ -403,11 +403,11 @@ fn call_kernel(
     let payload = if op.is_inline() {
         stub::Payload::Plain(op.words)
     } else {
-        if op.transfers() != 0 {
-            if let Err(refusal) = take_caps(me, op, &mut caps)? {
-                f.refuse(refusal);
-                return Ok(Begun::Done);
-            }
+        if op.transfers() != 0
+            && let Err(refusal) = take_caps(me, op, &mut caps)?
+        {
+            f.refuse(refusal);
+            return Ok(Begun::Done);
         }
         let (offset, bytes) = span_parts(op.words[0]);
         // SAFETY: this is the one dispatch that runs on this CPU, and it ends before this function returns.
@@ -610,4 +610,5 @@ pub fn invoke_fast(frame: &mut SyscallFrame) {
     enter(frame);
 }
 
-const _: () = assert!(MAX_MESSAGE_BYTES % 8 == 0 && MAX_TRANSFERS <= 16 && NEVER == u64::MAX);
+const _: () =
+    assert!(MAX_MESSAGE_BYTES.is_multiple_of(8) && MAX_TRANSFERS <= 16 && NEVER == u64::MAX);

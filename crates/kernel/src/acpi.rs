@@ -102,7 +102,7 @@ pub fn read(rsdp: Option<u64>) -> Machine {
             .find(&reader, signature)
         {
             Ok(Some(table)) => {
-                let result = copy(&reader, &table, &mut buffer).and_then(|bytes| f(bytes));
+                let result = copy(&reader, &table, &mut buffer).and_then(&mut *f);
                 result.unwrap_or_else(|e| refused(&e));
             }
             Ok(None) => {}

@@ -135,7 +135,7 @@ impl Vm {
         charge: Option<Charge>,
     ) -> Result<u64, Refusal> {
         let pages = pages_of(bytes)?;
-        if offset % FRAME_BYTES != 0 {
+        if !offset.is_multiple_of(FRAME_BYTES) {
             return Err(Refusal::Misaligned);
         }
         let offset_pages = offset / FRAME_BYTES;
@@ -226,7 +226,7 @@ impl Vm {
     /// `ZeroLength`.
     pub fn unmap(self: &Arc<Self>, address: u64, bytes: u64) -> Result<(), Refusal> {
         let pages = pages_of(bytes)?;
-        if address % FRAME_BYTES != 0 {
+        if !address.is_multiple_of(FRAME_BYTES) {
             return Err(Refusal::Misaligned);
         }
         let (start, before, behind) = {
@@ -298,7 +298,7 @@ impl Vm {
     /// mapped for; `Busy` while another thread changes the region; `Revoked`; `Misaligned`, `ZeroLength`.
     pub fn protect(&self, address: u64, bytes: u64, access: Access) -> Result<(), Refusal> {
         let pages = pages_of(bytes)?;
-        if address % FRAME_BYTES != 0 {
+        if !address.is_multiple_of(FRAME_BYTES) {
             return Err(Refusal::Misaligned);
         }
         let regions = self.regions.lock();
@@ -371,7 +371,7 @@ impl Vm {
     /// `Misaligned`; `OutOfRange` where nothing is mapped; `NotSupported` for device registers, which the direct map
     /// does not hold and where a read may have an effect.
     pub fn read_word(&self, address: u64) -> Result<u32, Refusal> {
-        if address % 4 != 0 {
+        if !address.is_multiple_of(4) {
             return Err(Refusal::Misaligned);
         }
         // While the regions are locked, no page that is still mapped goes: its region holds its object.
@@ -396,7 +396,7 @@ fn check_free(regions: &BTreeMap<u64, Region>, address: u64, pages: u64) -> Resu
         .and_then(|b| address.checked_add(b))
         .filter(|end| *end <= USER_END)
         .ok_or(Refusal::OutOfRange)?;
-    if address % FRAME_BYTES != 0 || address == 0 {
+    if !address.is_multiple_of(FRAME_BYTES) || address == 0 {
         return Err(Refusal::Misaligned);
     }
     let before = regions.range(..end).next_back();

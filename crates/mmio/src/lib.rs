@@ -24,7 +24,7 @@ pub struct OutOfRegion {
 /// Checks that `offset .. offset + bytes` lies within `len` and that `offset` is a multiple of `align`.
 fn check(offset: usize, bytes: usize, align: usize, len: usize) -> Result<(), OutOfRegion> {
     match offset.checked_add(bytes) {
-        Some(end) if end <= len && offset % align == 0 => Ok(()),
+        Some(end) if end <= len && offset.is_multiple_of(align) => Ok(()),
         _ => Err(OutOfRegion { offset, bytes }),
     }
 }

@@ -85,7 +85,11 @@ impl SharedBytes {
     /// [`OutOfRegion`] past the end.
     pub fn read(&self, offset: usize, out: &mut [u8]) -> Result<(), OutOfRegion> {
         check(offset, out.len(), 1, self.len)?;
-        let words = if offset % 8 == 0 { out.len() / 8 } else { 0 };
+        let words = if offset.is_multiple_of(8) {
+            out.len() / 8
+        } else {
+            0
+        };
         let (head, tail) = out.split_at_mut(words * 8);
         for (i, chunk) in head.chunks_exact_mut(8).enumerate() {
             // SAFETY: in range (checked), aligned because `offset` is a multiple of 8 and `base` is.
@@ -105,7 +109,11 @@ impl SharedBytes {
     /// [`OutOfRegion`] past the end.
     pub fn write(&self, offset: usize, bytes: &[u8]) -> Result<(), OutOfRegion> {
         check(offset, bytes.len(), 1, self.len)?;
-        let words = if offset % 8 == 0 { bytes.len() / 8 } else { 0 };
+        let words = if offset.is_multiple_of(8) {
+            bytes.len() / 8
+        } else {
+            0
+        };
         let (head, tail) = bytes.split_at(words * 8);
         for (i, chunk) in head.chunks_exact(8).enumerate() {
             let mut word = [0; 8];
@@ -149,7 +157,7 @@ impl SharedBytes {
     ) -> Result<(), OutOfRegion> {
         check(offset, bytes, 1, self.len)?;
         check(source_offset, bytes, 1, source.len)?;
-        if (offset | source_offset | bytes) % 8 == 0 {
+        if (offset | source_offset | bytes).is_multiple_of(8) {
             for i in (0..bytes).step_by(8) {
                 // SAFETY: both in range (checked) and aligned: bases and offsets are multiples of 8.
                 unsafe {
@@ -180,10 +188,8 @@ impl SharedBytes {
     pub fn slice(&self, offset: usize, bytes: usize) -> Result<Self, OutOfRegion> {
         check(offset, bytes, 8, self.len)?;
         // SAFETY: in range, checked above.
-        Ok(Self {
-            base: unsafe { self.base.add(offset) },
-            len: bytes,
-        })
+        let base = unsafe { self.base.add(offset) };
+        Ok(Self { base, len: bytes })
     }
 }
 

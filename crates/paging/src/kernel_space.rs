@@ -127,7 +127,10 @@ pub fn new_stack() -> Option<KernelStack> {
     let base = *next + 4096;
     for page in 0..STACK_PAGES {
         let s = walk_making(kernel_root(), base + page * 4096, 0, 0)?;
-        s.set(frames::allocate(0)?.address() | Access::ReadWrite.bits() | GLOBAL);
+        // Pages of an attempt that memory was too short for are used now.
+        if s.get() & PRESENT == 0 {
+            s.set(frames::allocate(0)?.address() | Access::ReadWrite.bits() | GLOBAL);
+        }
     }
     let top = base + STACK_PAGES * 4096;
     *next = top;

@@ -33,7 +33,7 @@ fn check(address: u64, pages: u64) -> Result<(), MapError> {
         .checked_mul(FRAME_BYTES)
         .and_then(|b| address.checked_add(b));
     match end {
-        Some(end) if end <= USER_END && address % FRAME_BYTES == 0 => Ok(()),
+        Some(end) if end <= USER_END && address.is_multiple_of(FRAME_BYTES) => Ok(()),
         _ => Err(MapError::OutOfRange),
     }
 }
