@@ -19,7 +19,7 @@ pub(crate) struct Local {
     pub(crate) idle: Option<Arc<Task>>,
     pub(crate) loaded: Option<Arc<AddressSpace>>,
     pub(crate) switched_at: u64,
-    /// What the FS base register holds; user mode cannot change it.
+    /// What was last written to the FS base register.
     pub(crate) fs_base: u64,
 }
 
@@ -64,7 +64,10 @@ static CORES: [Core; MAX_CPUS] = [const {
     }
 }; MAX_CPUS];
 static COUNT: AtomicUsize = AtomicUsize::new(1);
+/// Tasks that exist now.
 static TASKS: AtomicUsize = AtomicUsize::new(0);
+/// How many tasks there is room for in every queue and heap.
+static ROOM: AtomicUsize = AtomicUsize::new(0);
 
 #[inline]
 pub(crate) fn core(cpu: usize) -> &'static Core {
@@ -105,7 +108,9 @@ pub fn cpu_count() -> usize {
 
 /// Announces that CPUs `0..count` are online.
 pub fn set_cpu_count(count: usize) {
-    COUNT.store(count.clamp(1, MAX_CPUS), Ordering::Release);
+    let count = count.clamp(1, MAX_CPUS);
+    make_room(count, ROOM.load(Ordering::Relaxed));
+    COUNT.store(count, Ordering::Release);
 }
 
 /// Marks this CPU online under its local APIC identifier.
@@ -139,10 +144,21 @@ pub fn summary(cpu: usize) -> CpuSummary {
 /// Makes room in every queue and heap for one more task.
 pub(crate) fn reserve_for_task() {
     let tasks = TASKS.fetch_add(1, Ordering::Relaxed) + 1;
-    if tasks.is_power_of_two() || tasks == 1 {
-        for cpu in 0..cpu_count() {
-            core(cpu).queue.lock().reserve(tasks * 2);
-            core(cpu).timers.lock().reserve(tasks * 2);
-        }
+    if tasks > ROOM.load(Ordering::Relaxed) {
+        let room = tasks.next_power_of_two().max(16);
+        make_room(cpu_count(), room);
+        ROOM.fetch_max(room, Ordering::Relaxed);
+    }
+}
+
+/// A task is gone. What was reserved for it stays, for the next one.
+pub(crate) fn forget_task() {
+    TASKS.fetch_sub(1, Ordering::Relaxed);
+}
+
+fn make_room(cpus: usize, tasks: usize) {
+    for cpu in 0..cpus {
+        core(cpu).queue.lock().reserve(tasks);
+        core(cpu).timers.lock().reserve(tasks);
     }
 }

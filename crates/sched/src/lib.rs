@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod clock;
 mod core_state;
+mod heap;
 mod run_queue;
 mod switch;
 mod task;

@@ -91,7 +91,8 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
         } else {
             paging::activate(space, None);
         }
-        if l.fs_base != next.fs_base {
+        // Loading a selector changes the base without a trap, so what another process left is never taken as set.
+        if !same || l.fs_base != next.fs_base {
             l.fs_base = next.fs_base;
             cpu::set_fs_base(next.fs_base);
         }
@@ -178,12 +179,15 @@ fn arm(deadline: u64) {
     timer::add_task(current(), deadline);
 }
 
+/// Whether the deadline came. A timer interrupt on the CPU where an earlier wait began may end this one, late: that is a
+/// wake-up for nothing and no timeout.
 #[inline]
-fn timed_out(me: &Task) -> bool {
+fn timed_out(me: &Task, deadline: u64) -> bool {
     if me.timer_place.load(Ordering::Relaxed) != NO_TIMER {
         timer::cancel(me);
     }
-    core::mem::take(&mut me.wait.lock().timed_out)
+    let flagged = core::mem::take(&mut me.wait.lock().timed_out);
+    flagged && now_ns() >= deadline
 }
 
 /// Waits until somebody wakes this task or `deadline` comes. `true`: the deadline came. A wake-up that came before
@@ -194,7 +198,7 @@ pub fn block(deadline: u64) -> bool {
         let c = this();
         switch_to(c, next_task(c));
     }
-    timed_out(me)
+    timed_out(me, deadline)
 }
 
 /// As [`block`], and gives this CPU directly to `next`, which [`claim`] returned.
@@ -209,7 +213,7 @@ pub fn block_and_switch(next: Arc<Task>, deadline: u64) -> bool {
         let c = this();
         switch_to(c, next_task(c));
     }
-    timed_out(me)
+    timed_out(me, deadline)
 }
 
 /// Takes a waiting task out of its wait, for the caller to run or to make ready. `None`: it was not waiting, and will
@@ -313,6 +317,17 @@ pub fn yield_now() {
     }
     drop(queue);
     switch_to(c, next_task(c));
+}
+
+/// The current task has this lower priority now: what waits above it comes first.
+#[cold]
+#[inline(never)]
+pub(crate) fn lowered(priority: u8) {
+    let c = this();
+    c.priority.store(priority, Ordering::Relaxed);
+    if c.queue.lock().highest().is_some_and(|p| p > priority) {
+        c.need_resched.store(true, Ordering::Relaxed);
+    }
 }
 
 /// On the way back to user mode: gives way if somebody more urgent became runnable or the quantum is over.

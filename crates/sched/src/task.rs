@@ -43,7 +43,7 @@ pub(crate) struct Wait {
     pub(crate) timed_out: bool,
 }
 
-pub(crate) const NO_TIMER: u32 = u32::MAX;
+pub(crate) const NO_TIMER: u32 = crate::heap::NO_PLACE;
 
 /// One thread of control with a kernel stack.
 #[derive(Debug)]
@@ -123,9 +123,13 @@ impl Task {
         }
     }
 
-    /// Back to its own priority.
+    /// Back to its own priority. Of the current task alone.
+    #[inline]
     pub fn disinherit(&self) {
-        self.priority.store(self.base_priority, Ordering::Relaxed);
+        if self.priority.load(Ordering::Relaxed) != self.base_priority {
+            self.priority.store(self.base_priority, Ordering::Relaxed);
+            crate::switch::lowered(self.base_priority);
+        }
     }
 
     /// The priority it was made with.
@@ -147,5 +151,11 @@ impl Task {
     /// Whether a direct switch may bring it to CPU `cpu`.
     pub(crate) fn may_run_on(&self, cpu: u32) -> bool {
         self.pinned.is_none_or(|p| p == cpu)
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        crate::core_state::forget_task();
     }
 }

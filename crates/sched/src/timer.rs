@@ -1,111 +1,72 @@
-//! One heap of deadlines per CPU: at most one entry per task, and callbacks of the kernel.
+//! One heap of deadlines per CPU: at most one entry per task; and a short list of callbacks of the kernel.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use crate::core_state::{core, this};
+use crate::heap::{DeadlineHeap, Placed};
 use crate::task::NO_TIMER;
 use crate::{NEVER, Task, now_ns};
 
 /// Longest single arming; longer waits are armed again.
 const LONGEST_NS: u64 = 1_000_000_000;
-/// Callbacks that fit without allocating.
-const CALLBACKS: usize = 128;
 
-#[derive(Debug)]
-enum What {
-    Task(Arc<Task>),
-    Callback(fn(u64), u64),
+impl Placed for Arc<Task> {
+    fn placed(&self, place: u32) {
+        self.timer_place.store(place, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Callback {
     deadline: u64,
-    what: What,
+    f: fn(u64),
+    argument: u64,
 }
 
 #[derive(Debug)]
 pub(crate) struct TimerHeap {
-    entries: Vec<Entry>,
+    tasks: DeadlineHeap<Arc<Task>>,
+    /// One for each pair of function and argument, of which the kernel has few.
+    callbacks: Vec<Callback>,
 }
 
 impl TimerHeap {
     pub(crate) const fn new() -> Self {
         Self {
-            entries: Vec::new(),
+            tasks: DeadlineHeap::new(),
+            callbacks: Vec::new(),
         }
     }
 
     pub(crate) fn reserve(&mut self, tasks: usize) {
-        let wanted = tasks + CALLBACKS;
-        self.entries
-            .reserve(wanted.saturating_sub(self.entries.len()));
+        self.tasks.reserve(tasks);
     }
 
-    fn note(&self, at: usize) {
-        if let What::Task(task) = &self.entries[at].what {
-            task.timer_place.store(at as u32, Ordering::Relaxed);
-        }
-    }
-
-    fn up(&mut self, mut at: usize) {
-        while at > 0 {
-            let parent = (at - 1) / 2;
-            if self.entries[parent].deadline <= self.entries[at].deadline {
-                break;
-            }
-            self.entries.swap(parent, at);
-            self.note(at);
-            at = parent;
-        }
-        self.note(at);
-    }
-
-    fn down(&mut self, mut at: usize) {
-        loop {
-            let mut least = at;
-            for child in [2 * at + 1, 2 * at + 2] {
-                if child < self.entries.len()
-                    && self.entries[child].deadline < self.entries[least].deadline
-                {
-                    least = child;
-                }
-            }
-            if least == at {
-                break;
-            }
-            self.entries.swap(least, at);
-            self.note(at);
-            at = least;
-        }
-        if at < self.entries.len() {
-            self.note(at);
+    /// A callback that waits already comes at the earlier of both times: a program that can ask for ever earlier ones
+    /// does not fill the list.
+    fn add_callback(&mut self, deadline: u64, f: fn(u64), argument: u64) {
+        let same = |c: &&mut Callback| c.argument == argument && core::ptr::fn_addr_eq(c.f, f);
+        match self.callbacks.iter_mut().find(same) {
+            Some(c) => c.deadline = c.deadline.min(deadline),
+            None => self.callbacks.push(Callback {
+                deadline,
+                f,
+                argument,
+            }),
         }
     }
 
-    fn insert(&mut self, deadline: u64, what: What) {
-        self.entries.push(Entry { deadline, what });
-        self.up(self.entries.len() - 1);
-    }
-
-    fn remove(&mut self, at: usize) -> Option<What> {
-        if at >= self.entries.len() {
-            return None;
-        }
-        let entry = self.entries.swap_remove(at);
-        if at < self.entries.len() {
-            self.down(at);
-            self.up(at);
-        }
-        if let What::Task(task) = &entry.what {
-            task.timer_place.store(NO_TIMER, Ordering::Relaxed);
-        }
-        Some(entry.what)
+    fn due_callback(&mut self, now: u64) -> Option<Callback> {
+        let at = self.callbacks.iter().position(|c| c.deadline <= now)?;
+        Some(self.callbacks.swap_remove(at))
     }
 
     fn first(&self) -> u64 {
-        self.entries.first().map_or(NEVER, |e| e.deadline)
+        self.callbacks
+            .iter()
+            .fold(self.tasks.first(), |first, c| first.min(c.deadline))
     }
 }
 
@@ -127,8 +88,8 @@ pub(crate) fn add_task(task: &Arc<Task>, deadline: u64) {
     let first = {
         let mut heap = c.timers.lock();
         task.timer_cpu.store(cpu::index() as u32, Ordering::Relaxed);
-        heap.insert(deadline, What::Task(task.clone()));
-        heap.first()
+        heap.tasks.insert(deadline, task.clone());
+        heap.tasks.first()
     };
     arm(first);
 }
@@ -146,22 +107,17 @@ fn take_out(task: &Task) {
     let home = core(task.timer_cpu.load(Ordering::Relaxed) as usize);
     let removed = {
         let mut heap = home.timers.lock();
-        match task.timer_place.load(Ordering::Relaxed) {
-            NO_TIMER => None,
-            at => heap.remove(at as usize),
-        }
+        // Read under the lock: the timer interrupt may have taken it out meanwhile.
+        heap.tasks.remove(task.timer_place.load(Ordering::Relaxed))
     };
     drop(removed);
 }
 
-/// Calls `f(argument)` on this CPU at `deadline`, from the timer interrupt.
+/// Calls `f(argument)` on this CPU at `deadline`, or earlier, from the timer interrupt. One that waits already on this
+/// CPU is moved to the earlier time, not doubled: `f` finds out by itself what is due, and asks again for what is not.
 pub fn callback_at(deadline: u64, f: fn(u64), argument: u64) {
-    let first = {
-        let mut heap = this().timers.lock();
-        heap.insert(deadline, What::Callback(f, argument));
-        heap.first()
-    };
-    arm(first);
+    this().timers.lock().add_callback(deadline, f, argument);
+    arm(deadline);
 }
 
 /// Handles this CPU's timer interrupt: wakes what is due, ends the quantum if it is over, arms again.
@@ -170,19 +126,14 @@ pub fn on_interrupt() {
     c.armed_for.store(NEVER, Ordering::Relaxed);
     let now = now_ns();
     loop {
-        let due = {
-            let mut heap = c.timers.lock();
-            if heap.first() > now {
-                None
-            } else {
-                heap.remove(0)
-            }
-        };
-        match due {
-            None => break,
-            Some(What::Task(task)) => crate::switch::wake_timed_out(&task),
-            Some(What::Callback(f, argument)) => f(argument),
-        }
+        let due = c.timers.lock().tasks.pop_due(now);
+        let Some(task) = due else { break };
+        crate::switch::wake_timed_out(&task);
+    }
+    loop {
+        let due = c.timers.lock().due_callback(now);
+        let Some(callback) = due else { break };
+        (callback.f)(callback.argument);
     }
     if now >= c.quantum_end.load(Ordering::Relaxed) {
         c.quantum_end.store(NEVER, Ordering::Relaxed);
@@ -190,4 +141,27 @@ pub fn on_interrupt() {
     }
     let first = c.timers.lock().first();
     arm(first);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(_: u64) {}
+
+    #[test]
+    fn a_callback_waits_once_and_at_the_earliest_time() {
+        let mut heap = TimerHeap::new();
+        for deadline in (1..1000).rev() {
+            heap.add_callback(deadline, one, 7);
+        }
+        heap.add_callback(500, one, 7);
+        heap.add_callback(20, one, 8);
+        assert_eq!(heap.callbacks.len(), 2);
+        assert_eq!(heap.first(), 1);
+        assert_eq!(heap.due_callback(1).map(|c| c.argument), Some(7));
+        assert!(heap.due_callback(19).is_none());
+        assert_eq!(heap.due_callback(20).map(|c| c.argument), Some(8));
+        assert_eq!(heap.first(), NEVER);
+    }
 }
