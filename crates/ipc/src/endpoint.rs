@@ -144,27 +144,28 @@ impl EndpointCore {
     /// Queues a call, or delivers it to a thread that waits. Returns the task to switch to, if one was woken.
     #[inline(always)]
     pub(crate) fn send(self: &Arc<Self>, call: &Arc<Call>, generation: u64) -> Option<Arc<Task>> {
-        loop {
-            let receiver = {
-                let mut q = self.queues.lock();
-                match q.receivers.pop_front() {
-                    Some(r) => r,
-                    None => {
-                        if q.calls.len() == q.calls.capacity() {
-                            // Entries of calls that ended while they waited; before growing, drop them.
-                            q.calls.retain(|(c, g)| c.word.load().0 == *g);
-                        }
-                        q.calls.push_back((call.clone(), generation));
-                        return None;
+        let receiver = {
+            let mut q = self.queues.lock();
+            match q.receivers.pop_front() {
+                Some(r) => r,
+                None => {
+                    if q.calls.len() == q.calls.capacity() {
+                        // Entries of calls that ended while they waited; before growing, drop them.
+                        q.calls.retain(|(c, g)| c.word.load().0 == *g);
                     }
+                    q.calls.push_back((call.clone(), generation));
+                    return None;
                 }
-            };
-            match deliver(call, generation, &receiver) {
-                Delivery::Done(task) => return task,
-                Delivery::CallGone(task) => {
-                    self.queues.lock().receivers.push_front(receiver);
-                    return task;
+            }
+        };
+        match deliver(call, generation, &receiver) {
+            Delivery::Done(task) => task,
+            Delivery::CallGone(task) => {
+                // Another call may have been queued meanwhile, because no receiver was to be seen.
+                if let Some(Some(woken)) = self.receive(receiver, false) {
+                    sched::make_ready(woken);
                 }
+                task
             }
         }
     }

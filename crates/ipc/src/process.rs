@@ -87,7 +87,9 @@ pub struct Process {
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 static ALL: Lock<Vec<Weak<Process>>> = Lock::new(Vec::new());
-static ON_EXIT: Lock<Option<fn(&Process, &Exit)>> = Lock::new(None);
+/// What is told of the end of every process.
+type OnExit = fn(&Process, &Exit);
+static ON_EXIT: Lock<Option<OnExit>> = Lock::new(None);
 
 /// Calls `f` with every process, oldest first.
 pub fn for_each_process(mut f: impl FnMut(&Arc<Process>)) {
