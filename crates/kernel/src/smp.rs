@@ -36,7 +36,8 @@ pub fn note_low_page(page: u64) {
 pub unsafe fn install_cpu_block(index: usize) {
     // SAFETY: each CPU takes its own element, once.
     unsafe {
-        let block = &mut *(&raw mut BLOCKS[index]);
+        let block = &raw mut BLOCKS[index];
+        let block = &mut *block;
         block.index = index as u32;
         cpu::install_percpu(block);
     }

@@ -48,8 +48,8 @@ fn row(v: &FunctionView<'_>) -> Row {
         .map(|bar| device_registry::Bar {
             index: bar.index,
             kind: match bar.kind {
-                BarKind::Memory32 { .. } => device_registry::Kind::Memory32,
-                BarKind::Memory64 { .. } => device_registry::Kind::Memory64,
+                BarKind::Memory32 => device_registry::Kind::Memory32,
+                BarKind::Memory64 => device_registry::Kind::Memory64,
                 BarKind::Io => device_registry::Kind::Io,
             },
             bytes: bar.size_bytes,

@@ -39,7 +39,7 @@ kernel_object!(Queue, device_queue);
 impl Drop for Queue {
     fn drop(&mut self) {
         // Stale after a reset or the claim's end: nothing is left to close then.
-        let _ = manager().queue_close(&self.claim, self.queue);
+        manager().queue_close(&self.claim, self.queue);
     }
 }
 
@@ -102,10 +102,8 @@ impl<'a> device_queue::Server<KernelCall<'a>> for Served<Queue> {
     fn complete(&mut self, reply: Owed<'a, device_queue::call::Complete>, max: u16) -> Answered {
         let mut out = ArrayVec::<QueueCompletion, COMPLETIONS>::new();
         let result = manager().queue_complete(&self.0.claim, self.0.queue, &mut out, max);
-        if let Err(refusal) = result {
-            if out.is_empty() {
-                return reply.refuse(refusal);
-            }
+        if let (Err(refusal), true) = (result, out.is_empty()) {
+            return reply.refuse(refusal);
         }
         let list: ArrayVec<_, COMPLETIONS> = out
             .iter()

@@ -267,7 +267,7 @@ kernel_object!(Buffer, dma_buffer);
 impl Drop for Buffer {
     fn drop(&mut self) {
         // Freed now, or by the manager when the last segment in flight is back.
-        let _ = manager().buffer_release(&self.claim, self.buffer);
+        manager().buffer_release(&self.claim, self.buffer);
     }
 }
 
