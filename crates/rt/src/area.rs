@@ -5,6 +5,7 @@
 
 use core::arch::asm;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use ring_abi::{AreaHeader, Transfer, span};
@@ -15,9 +16,10 @@ const WORD: u32 = wire::WORD as u32;
 /// The area of the calling thread.
 pub(crate) fn header() -> *mut AreaHeader {
     let address: *mut AreaHeader;
-    // SAFETY: the kernel points the FS base of every thread at its area, whose first word is its own address.
+    // SAFETY: the kernel points the FS base of every thread at its area, whose first word is its own address. That word
+    // never changes, so reading it again would be of no use.
     unsafe {
-        asm!("mov {}, fs:[0]", out(reg) address, options(nostack, preserves_flags, readonly));
+        asm!("mov {}, fs:[0]", out(reg) address, options(pure, nomem, nostack, preserves_flags));
     }
     address
 }
@@ -170,23 +172,25 @@ pub(crate) fn encode<P: Outgoing<CapArg>>(
     payload: P,
     to: &mut [u8],
 ) -> Result<(u32, u64), wire::Full> {
-    let mut caps = [Transfer::default(); ring_abi::MAX_TRANSFERS];
+    let mut caps = [const { MaybeUninit::<Transfer>::uninit() }; ring_abi::MAX_TRANSFERS];
     let mut count = 0;
     let limit = to.len().min(ring_abi::MAX_MESSAGE_BYTES);
     let mut writer = wire::MessageWriter::new(&mut to[..limit]);
     let mut root = writer.root(P::DATA_WORDS, P::POINTERS)?;
     payload.encode(&mut root, &mut |cap| {
         if let Some(slot) = caps.get_mut(count) {
-            *slot = Transfer {
+            slot.write(Transfer {
                 handle: cap.handle,
                 mode: u64::from(cap.moved),
-            };
+            });
         }
         count += 1;
     })?;
     let len = writer.len();
     let mut at = len;
     for cap in caps.get(..count).ok_or(wire::Full)? {
+        // SAFETY: the first `count` were written above.
+        let cap = unsafe { cap.assume_init_ref() };
         for word in [cap.handle, cap.mode] {
             let to = to.get_mut(at..at + wire::WORD).ok_or(wire::Full)?;
             to.copy_from_slice(&word.to_le_bytes());

@@ -64,11 +64,18 @@ impl<'b> MessageWriter<'b> {
     /// Makes room for `words` zeroed words and returns the index of the first.
     fn take(&mut self, words: usize) -> Result<usize, Full> {
         let at = self.used;
+        self.room(words)?.fill(0);
+        Ok(at)
+    }
+
+    /// Makes room for `words` words, which hold whatever lay there before.
+    fn room(&mut self, words: usize) -> Result<&mut [u8], Full> {
+        let at = self.used;
         let end = at.checked_add(words).ok_or(Full)?;
         let room = end.checked_mul(WORD).ok_or(Full)?;
-        self.bytes.get_mut(at * WORD..room).ok_or(Full)?.fill(0);
+        let bytes = self.bytes.get_mut(at * WORD..room).ok_or(Full)?;
         self.used = end;
-        Ok(at)
+        Ok(bytes)
     }
 
     fn put(&mut self, byte: usize, value: &[u8]) {
@@ -119,8 +126,15 @@ impl<'b> MessageWriter<'b> {
         if count >= 1 << 29 {
             return Err(Full);
         }
-        let at = self.take(count.div_ceil(WORD))?;
-        self.put(at * WORD, value);
+        let at = self.used;
+        let room = self.room(count.div_ceil(WORD))?;
+        // The end of the last word first: what lay there must not leak, and a terminator is zero.
+        if let Some(last) = room.last_chunk_mut::<WORD>() {
+            *last = [0; WORD];
+        }
+        room.get_mut(..value.len())
+            .ok_or(Full)?
+            .copy_from_slice(value);
         self.put_word(
             slot,
             Self::offset(slot, at) | 1 | 2 << 32 | (count as u64) << 35,
