@@ -56,6 +56,8 @@ pub unsafe fn load(cpu: usize) {
     }
     // An I/O bitmap base beyond the limit denies every port to user mode.
     tables.tss.iomap_base = size_of::<TaskStateSegment>() as u16;
+    // A CPU that came up too late the first time may be here again.
+    tables.gdt = GlobalDescriptorTable::empty();
     tables.gdt.append(Descriptor::kernel_code_segment());
     tables.gdt.append(Descriptor::kernel_data_segment());
     tables.gdt.append(Descriptor::user_data_segment());

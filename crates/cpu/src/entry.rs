@@ -2,7 +2,7 @@
 
 use core::arch::{global_asm, naked_asm};
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crate::descriptors::{USER_CODE, USER_DATA};
 use crate::percpu::{KERNEL_STACK, USER_STACK};
@@ -82,6 +82,14 @@ static CPU_SYSCALL_HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut()
 #[unsafe(no_mangle)]
 static CPU_TRAP_HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
+/// Whether CLAC is an instruction here.
+#[unsafe(no_mangle)]
+static CPU_HAS_SMAP: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn set_smap(present: bool) {
+    CPU_HAS_SMAP.store(present, Ordering::Relaxed);
+}
+
 /// Registers the handlers, before any CPU can enter.
 pub fn set_handlers(h: Handlers) {
     CPU_SYSCALL_HANDLER.store(h.syscall as *mut (), Ordering::Release);
@@ -98,8 +106,10 @@ pub unsafe fn install_syscall() {
     let star = (0x10u64 << 48) | (0x08u64 << 32);
     // IF, DF, TF, AC, NT and IOPL are cleared at entry.
     let mask = (1u64 << 9) | (1 << 10) | (1 << 8) | (1 << 18) | (1 << 14) | (3 << 12);
-    // SAFETY: architectural MSRs with the values the entry path below is written for.
+    // SAFETY: architectural MSRs with the values the entry path below is written for. A null SYSENTER_CS makes SYSENTER
+    // fault.
     unsafe {
+        Msr::new(0x174).write(0);
         Msr::new(0xc000_0081).write(star);
         Msr::new(0xc000_0082).write(syscall_entry as *const () as usize as u64);
         Msr::new(0xc000_0083).write(0);
@@ -188,6 +198,10 @@ global_asm!(
     "test byte ptr [rsp + {cs}], 3",
     "jz 2f",
     "swapgs",
+    // Unlike SYSCALL, an interrupt leaves AC as the program set it, which would switch SMAP off.
+    "cmp byte ptr [rip + CPU_HAS_SMAP], 0",
+    "je 2f",
+    "clac",
     "2:",
     "mov rdi, rsp",
     "cld",

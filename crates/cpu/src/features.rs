@@ -1,5 +1,3 @@
-use core::sync::atomic::{AtomicU32, Ordering};
-
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 use x86_64::registers::model_specific::{Efer, EferFlags};
 
@@ -58,8 +56,6 @@ pub fn features() -> Features {
     }
 }
 
-static ENABLED: AtomicU32 = AtomicU32::new(0);
-
 /// Turns on what protects the kernel: write protection, NX, SMEP, SMAP, UMIP where present; keeps the FPU off
 /// (CR0.EM set, CR4.OSFXSR clear), so that SSE use faults in user mode.
 ///
@@ -92,5 +88,5 @@ pub unsafe fn enable(f: Features) {
             e.set(EferFlags::NO_EXECUTE_ENABLE, f.nx);
         });
     }
-    ENABLED.fetch_add(1, Ordering::Relaxed);
+    crate::entry::set_smap(f.smap);
 }

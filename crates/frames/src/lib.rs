@@ -153,12 +153,28 @@ pub fn direct_map(physical: u64) -> *mut u8 {
 
 /// Allocates 2^order zeroed frames in one run.
 pub fn allocate(order: u8) -> Option<Frames> {
-    let (first, order, dirty) = with(|a| a.allocate(order))?;
+    allocate_leaving(order, 0)
+}
+
+fn allocate_leaving(order: u8, least: u64) -> Option<Frames> {
+    let (first, order, dirty) = with(|a| {
+        let room = a.stats().free >= least + (1 << order.min(MAX_ORDER));
+        if room { a.allocate(order) } else { None }
+    })?;
     let frames = Frames { first, order };
     if dirty {
         let _ = frames.shared().zero(0, frames.bytes());
     }
     Some(frames)
+}
+
+/// Frames that only the kernel itself gets: programs that use up their quotas must not take from it what page tables,
+/// stacks and its heap need to say so.
+const KERNEL_RESERVE: u64 = 1024;
+
+/// As [`allocate`], for memory that a program asks for: refused while it would leave less than the kernel's reserve.
+pub fn allocate_for_program(order: u8) -> Option<Frames> {
+    allocate_leaving(order, KERNEL_RESERVE)
 }
 
 /// Allocates one zeroed run of at least `bytes`.

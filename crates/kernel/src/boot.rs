@@ -129,7 +129,7 @@ fn read_map() -> Map {
         let low = (0x8000..0xa_0000).contains(&start.max(0x8000)) && start < 0x10_0000;
         if low && map.low_page == 0 && entry.entry_type == EntryType::USABLE {
             let page = start.max(0x8000);
-            if page + 4096 <= end {
+            if page + crate::smp::LOW_BYTES <= end {
                 map.low_page = page;
             }
         }

@@ -24,7 +24,11 @@ static mut BLOCKS: [CpuBlock; MAX_CPUS] = [const {
     }
 }; MAX_CPUS];
 
-/// Notes a free page below 1 MiB for the start-up code.
+/// What starting the other CPUs needs below 1 MiB: a page of code and the root of their first page tables, which 32-bit
+/// code must reach however much memory there is above.
+pub const LOW_BYTES: u64 = 8192;
+
+/// Notes [`LOW_BYTES`] of free memory below 1 MiB for the start-up code.
 pub fn note_low_page(page: u64) {
     LOW_PAGE.store(page, Ordering::Relaxed);
 }
@@ -182,7 +186,7 @@ pub fn start_others(machine: &Machine) {
                 }
                 free_start_root(&root);
             }
-            None => crate::fact!("boot.cpus-left-out", reason = "no page table below 4 GiB"),
+            None => crate::fact!("boot.cpus-left-out", reason = "no memory for page tables"),
         }
     }
     sched::set_cpu_count(online);
@@ -203,7 +207,7 @@ fn option_limit() -> usize {
 
 struct StartRoot {
     page: u64,
-    tables: [frames::Frames; 4],
+    tables: [frames::Frames; 3],
 }
 
 impl StartRoot {
@@ -212,17 +216,20 @@ impl StartRoot {
     }
 }
 
-/// A root below 4 GiB: the kernel's upper half, and the low page mapped to itself, executable.
+/// A root in the page behind the low page: the kernel's upper half, and the low page mapped to itself, executable.
 fn start_root(low: u64) -> Option<StartRoot> {
     let tables = [
         frames::allocate(0)?,
         frames::allocate(0)?,
         frames::allocate(0)?,
-        frames::allocate(0)?,
     ];
-    let at = |i: usize| tables[i].address();
-    if at(0) >> 32 != 0 {
-        return None;
+    let root = low + 4096;
+    let at = |i: usize| match i {
+        0 => root,
+        _ => tables[i - 1].address(),
+    };
+    for entry in 0..256 {
+        put(root, entry * 8, 0);
     }
     for entry in 256..512u64 {
         // SAFETY: the kernel's root is a live table in the direct map.
@@ -237,14 +244,11 @@ fn start_root(low: u64) -> Option<StartRoot> {
     put(at(1), 0, at(2) | 3);
     put(at(2), 0, at(3) | 3);
     put(at(3), (low >> 12) * 8, low | 3);
-    Some(StartRoot {
-        page: at(0),
-        tables,
-    })
+    Some(StartRoot { page: root, tables })
 }
 
 fn free_start_root(root: &StartRoot) {
-    // The frames stay allocated: a CPU that answers late would run on them. Four pages are the price.
+    // The frames stay allocated: a CPU that answers late would run on them. Three pages are the price.
     let _ = &root.tables;
 }
 
@@ -272,6 +276,8 @@ fn start_one(page: u64, index: usize, apic_id: u32) -> bool {
             core::hint::spin_loop();
         }
     }
+    // Back to waiting for STARTUP: one that is late must not run with the number and the stack of the next.
+    apic::send_init(apic_id);
     false
 }
 

@@ -73,6 +73,14 @@ extern "C" fn on_trap(frame: &mut TrapFrame) {
         }
     }
     if frame.from_user() {
+        if frame.rip >> 47 != 0 {
+            // A jump out of the lower half that has not been fetched yet: IRETQ would fault in kernel mode.
+            ipc::current().process.end(
+                End::Faulted,
+                -1,
+                "general-protection: non-canonical return",
+            );
+        }
         sched::preempt_if_needed();
         ipc::leave_if_dying();
     }

@@ -53,7 +53,7 @@ impl MemoryObject {
             .try_reserve_exact(wanted)
             .map_err(|_| Refusal::NoMemory)?;
         for _ in 0..pages {
-            match frames::allocate(0) {
+            match frames::allocate_for_program(0) {
                 Some(frame) => {
                     addresses.push(frame.address());
                     owned.push(frame);
