@@ -125,6 +125,10 @@ impl Area {
         if fits && offset.is_multiple_of(8) && bytes.is_multiple_of(8) {
             Ok(())
         } else {
+            #[cfg(sabotage)]
+            if cpu::sabotaged("skip-span-check") {
+                return Ok(());
+            }
             Err(Misuse(&"message span outside the message area"))
         }
     }

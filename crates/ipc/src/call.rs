@@ -124,25 +124,72 @@ impl Call {
     }
 }
 
-/// The right to answer one call: the call and its generation.
-#[derive(Clone, Debug)]
+/// The right to answer one call: the call and its generation. There is one; a clone, as a message on its way holds it,
+/// only names it. When the right itself is dropped unused, wherever that is, the call completes `noReply`.
+#[derive(Debug)]
 pub struct ReplyRight {
     pub(crate) call: Arc<Call>,
     pub(crate) generation: u64,
+    owned: bool,
+}
+
+impl Clone for ReplyRight {
+    fn clone(&self) -> Self {
+        Self {
+            call: self.call.clone(),
+            generation: self.generation,
+            owned: false,
+        }
+    }
+}
+
+impl Drop for ReplyRight {
+    fn drop(&mut self) {
+        if self.owned {
+            self.drop_unanswered();
+        }
+    }
 }
 
 impl ReplyRight {
+    pub(crate) const fn new(call: Arc<Call>, generation: u64) -> Self {
+        Self {
+            call,
+            generation,
+            owned: true,
+        }
+    }
+
+    /// Becomes a mere name of the call.
+    pub(crate) fn disown(mut self) {
+        self.owned = false;
+    }
+
+    /// Ends the call as answered. `None`: it was cancelled or timed out meanwhile.
+    pub(crate) fn use_up(mut self) -> Option<Won> {
+        self.owned = false;
+        win(&self.call, self.generation, Ending::Replied)
+    }
+
     pub(crate) fn epoch(&self) -> &Epoch {
         &self.call.epoch
     }
 
-    pub(crate) fn drop_unanswered(&self) {
+    fn drop_unanswered(&self) {
+        #[cfg(sabotage)]
+        if cpu::sabotaged("skip-no-reply") {
+            return;
+        }
         if let Some(task) = finish(&self.call, self.generation, Ending::NoReply, no_reply()) {
             sched::make_ready(task);
         }
     }
 
     pub(crate) fn server_died(&self) {
+        #[cfg(sabotage)]
+        if cpu::sabotaged("skip-server-died") {
+            return;
+        }
         let f = Finished::refused(Refusal::ServerDied);
         if let Some(task) = finish(&self.call, self.generation, Ending::ServerDied, f) {
             sched::make_ready(task);

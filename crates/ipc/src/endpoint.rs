@@ -23,15 +23,30 @@ pub(crate) struct Receiver {
     pub(crate) route: Route,
     /// Where the message goes.
     pub(crate) buffer: (u32, u32),
+    /// When it gives up, in a ring. In registers the wait itself ends.
+    pub(crate) deadline: u64,
 }
 
 #[derive(Debug, Default)]
 struct Queues {
     calls: VecDeque<(Arc<Call>, u64)>,
     receivers: VecDeque<Receiver>,
-    notices: VecDeque<u64>,
+    /// Cookies of facets that are gone, each with what the facet cost: it is paid for until the server has heard.
+    notices: VecDeque<(u64, Option<Charge>)>,
     /// Facets that may still send a notice; as many places are reserved.
     facets: usize,
+}
+
+impl Queues {
+    /// The receiver that has waited longest. One whose process is ending waits for nothing any more.
+    fn next_receiver(&mut self) -> Option<Receiver> {
+        loop {
+            let receiver = self.receivers.pop_front()?;
+            if !receiver.thread.process.is_dying() {
+                return Some(receiver);
+            }
+        }
+    }
 }
 
 /// The meeting place of clients and server.
@@ -61,12 +76,24 @@ pub struct Facet {
     /// 0: durable.
     incarnation: u64,
     interface: u64,
-    _charge: Option<Charge>,
+    charge: Option<Charge>,
 }
 
 impl Facet {
     pub(crate) const fn epoch(&self) -> &Epoch {
         &self.epoch
+    }
+
+    /// Whether a call on its way through it may still arrive.
+    fn usable(&self) -> Result<(), Refusal> {
+        if self.epoch.is_raised() {
+            #[cfg(sabotage)]
+            if cpu::sabotaged("skip-epoch-check") {
+                return Ok(());
+            }
+            return Err(Refusal::Revoked);
+        }
+        self.live()
     }
 
     pub(crate) fn live(&self) -> Result<(), Refusal> {
@@ -76,6 +103,10 @@ impl Facet {
         if self.incarnation != 0
             && self.incarnation != self.core.incarnation.load(Ordering::Acquire)
         {
+            #[cfg(sabotage)]
+            if cpu::sabotaged("skip-incarnation-check") {
+                return Ok(());
+            }
             return Err(Refusal::Stale);
         }
         Ok(())
@@ -95,10 +126,14 @@ impl Drop for Facet {
             if self.core.closed.load(Ordering::Relaxed) {
                 return;
             }
-            match q.receivers.pop_front() {
+            #[cfg(sabotage)]
+            if cpu::sabotaged("skip-drop-notice") {
+                return;
+            }
+            match q.next_receiver() {
                 Some(r) => r,
                 None => {
-                    q.notices.push_back(self.cookie);
+                    q.notices.push_back((self.cookie, self.charge.take()));
                     return;
                 }
             }
@@ -125,18 +160,28 @@ fn dropped(cookie: u64) -> Finished {
 }
 
 impl Drop for Endpoint {
+    /// Nobody will ever answer or receive: whoever waits is told.
     fn drop(&mut self) {
         self.core.closed.store(true, Ordering::Release);
+        let revoked = Finished::refused(Refusal::Revoked);
         loop {
             let next = self.core.queues.lock().calls.pop_front();
             let Some((call, generation)) = next else {
                 break;
             };
-            let f = Finished::refused(Refusal::Revoked);
-            if let Some(task) = finish(&call, generation, Ending::Revoked, f) {
+            if let Some(task) = finish(&call, generation, Ending::Revoked, revoked) {
                 sched::make_ready(task);
             }
         }
+        loop {
+            let next = self.core.queues.lock().receivers.pop_front();
+            let Some(receiver) = next else { break };
+            if let Some(task) = receiver.thread.complete(receiver.route, revoked) {
+                sched::make_ready(task);
+            }
+        }
+        let notices = core::mem::take(&mut self.core.queues.lock().notices);
+        drop(notices);
     }
 }
 
@@ -146,17 +191,27 @@ impl EndpointCore {
     pub(crate) fn send(self: &Arc<Self>, call: &Arc<Call>, generation: u64) -> Option<Arc<Task>> {
         let receiver = {
             let mut q = self.queues.lock();
-            match q.receivers.pop_front() {
-                Some(r) => r,
-                None => {
-                    if q.calls.len() == q.calls.capacity() {
-                        // Entries of calls that ended while they waited; before growing, drop them.
-                        q.calls.retain(|(c, g)| c.word.load().0 == *g);
-                    }
-                    q.calls.push_back((call.clone(), generation));
-                    return None;
+            let receiver = q.next_receiver();
+            if receiver.is_none() {
+                if q.calls.len() == q.calls.capacity() {
+                    // Entries of calls that ended while they waited; before growing, drop them.
+                    q.calls.retain(|(c, g)| c.word.load().0 == *g);
                 }
+                q.calls.push_back((call.clone(), generation));
             }
+            receiver
+        };
+        let Some(receiver) = receiver else {
+            // A revocation raises the epoch, or closes the endpoint, before it looks for calls: what it did not find is
+            // found here.
+            let facet = call.body.lock().facet.clone();
+            let refusal = facet?.usable().err()?;
+            return finish(
+                call,
+                generation,
+                Ending::Revoked,
+                Finished::refused(refusal),
+            );
         };
         match deliver(call, generation, &receiver) {
             Delivery::Done(task) => task,
@@ -180,8 +235,9 @@ impl EndpointCore {
         loop {
             let (call, generation) = {
                 let mut q = self.queues.lock();
-                if let Some(cookie) = q.notices.pop_front() {
+                if let Some((cookie, charge)) = q.notices.pop_front() {
                     drop(q);
+                    drop(charge);
                     return Some(receiver.thread.complete(receiver.route, dropped(cookie)));
                 }
                 match q.calls.pop_front() {
@@ -202,6 +258,34 @@ impl EndpointCore {
                 Delivery::CallGone(woken) => woken.into_iter().for_each(sched::make_ready),
             }
         }
+    }
+
+    /// Whether the right to receive is gone for good.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Takes a receiver of this thread out whose deadline has come, in a ring. Without one, the earliest deadline to
+    /// come is lowered into `earliest`.
+    pub(crate) fn expired(
+        &self,
+        thread: &Arc<Thread>,
+        now: u64,
+        earliest: &mut u64,
+    ) -> Option<Route> {
+        let gone = {
+            let mut q = self.queues.lock();
+            let own = |r: &Receiver| r.route != Route::Register && Arc::ptr_eq(&r.thread, thread);
+            match q.receivers.iter().position(|r| own(r) && r.deadline <= now) {
+                Some(at) => q.receivers.remove(at),
+                None => {
+                    let ahead = q.receivers.iter().filter(|r| own(r)).map(|r| r.deadline);
+                    *earliest = ahead.min().map_or(*earliest, |d| d.min(*earliest));
+                    None
+                }
+            }
+        };
+        gone.map(|receiver| receiver.route)
     }
 
     /// Takes waiting receivers of a thread out: all of them, or those of one route. Returns how many.
@@ -243,7 +327,7 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
     if call.word.deliver(generation).is_err() {
         return Delivery::CallGone(None);
     }
-    let (caller, payload, caps, method, cookie) = {
+    let (caller, payload, caps, method, cookie, usable) = {
         let mut body = call.body.lock();
         if body.generation != generation {
             return Delivery::CallGone(None);
@@ -255,6 +339,7 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
             caps,
             body.method,
             body.facet.as_ref().map_or(0, |f| f.cookie),
+            body.facet.as_ref().map_or(Ok(()), |f| f.usable()),
         )
     };
     // An ending may have won since: then the caller is gone from the body.
@@ -265,6 +350,9 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
         let f = Finished::refused(refusal);
         Delivery::CallGone(finish(call, generation, Ending::NoReply, f))
     };
+    if let Err(refusal) = usable {
+        return fail(refusal);
+    }
     let (offset, capacity) = receiver.buffer;
     let (bytes, inline) = match (payload, receiver.route) {
         (Payload::Inline(_), Route::Register) => (0, true),
@@ -275,24 +363,22 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
     if u64::from(bytes) + count as u64 * 8 > u64::from(capacity) {
         return fail(Refusal::OutOfRange);
     }
-    let right = Slot::new(
-        Object::Reply(ReplyRight {
-            call: call.clone(),
-            generation,
-        }),
-        0,
-    );
+    let right = Slot::new(Object::Reply(ReplyRight::new(call.clone(), generation)), 0);
     let area = &receiver.thread.area;
     let given = match caps {
         // One insertion is a transaction by itself.
         None => {
             let inserted = receiver.thread.process.handles.lock().insert(right);
-            inserted.map_err(|(refusal, _right)| refusal)
+            inserted.map_err(|(refusal, right)| {
+                disown(right);
+                refusal
+            })
         }
         Some(caps) => give(&caller, receiver, right, caps, offset + bytes),
     };
     let reply = match given {
         Ok(reply) => reply,
+        Err(_) if receiver.thread.process.is_dying() => return fail(Refusal::ServerDied),
         Err(refusal) => return fail(refusal),
     };
     let mut words = [0; 4];
@@ -327,6 +413,13 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
     ))
 }
 
+/// Drops a reply right that nobody got: the call is ended by whoever failed to hand it out.
+fn disown(right: Slot) {
+    if let Object::Reply(right) = right.into_object() {
+        right.disown();
+    }
+}
+
 /// Gives the receiver a reply right and the capabilities of a message, whose handles go to `offset` of its area: all
 /// or none. Returns the reply handle.
 #[inline(never)]
@@ -338,11 +431,30 @@ fn give(
     offset: u32,
 ) -> Result<u64, Refusal> {
     let to = &receiver.thread;
-    let places = transfer::reserve(&to.process, caps.len() + 1)?;
+    #[cfg(sabotage)]
+    if cpu::sabotaged("skip-rollback") {
+        let count = caps.len();
+        let slots = transfer::detach(&caller.process, caps)?;
+        let places = transfer::reserve(&to.process, count + 1)?;
+        let all = core::iter::once(right).chain(slots);
+        let handles = transfer::commit(&to.process, places, all);
+        for (i, handle) in handles.iter().skip(1).enumerate() {
+            to.area.write_word(offset + i as u32 * 8, *handle);
+        }
+        return handles.first().copied().ok_or(Refusal::Failed);
+    }
+    let places = match transfer::reserve(&to.process, caps.len() + 1) {
+        Ok(places) => places,
+        Err(refusal) => {
+            disown(right);
+            return Err(refusal);
+        }
+    };
     let slots = match transfer::detach(&caller.process, caps) {
         Ok(slots) => slots,
         Err(refusal) => {
             transfer::rollback(&to.process, places);
+            disown(right);
             return Err(refusal);
         }
     };
@@ -384,8 +496,10 @@ impl Endpoint {
         {
             let mut q = self.core.queues.lock();
             let wanted = q.facets + 1;
-            let room = wanted.saturating_sub(q.notices.len());
-            q.notices.try_reserve(room).map_err(|_| Refusal::NoMemory)?;
+            // Beside the notices that wait already.
+            q.notices
+                .try_reserve(wanted)
+                .map_err(|_| Refusal::NoMemory)?;
             q.facets = wanted;
         }
         let incarnation = if durable {
@@ -399,7 +513,7 @@ impl Endpoint {
             cookie,
             incarnation,
             interface,
-            _charge: Some(charge),
+            charge: Some(charge),
         });
         let interface = facet.interface;
         Ok(Slot::new(Object::Facet(facet), interface))

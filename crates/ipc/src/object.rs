@@ -100,10 +100,8 @@ impl Object {
     }
 }
 
-/// Drops a capability that was taken out of a table. Callers hold no lock.
+/// Drops a capability that was taken out of a table. Callers hold no lock: what it names may go with it, and say so to
+/// others.
 pub fn release(slot: Slot) {
-    if let Object::Reply(right) = slot.object() {
-        right.drop_unanswered();
-    }
     drop(slot);
 }

@@ -14,7 +14,7 @@ use sched::Task;
 use stub::{Answered, Received};
 
 use crate::area::Misuse;
-use crate::call::{Payload, win};
+use crate::call::Payload;
 use crate::endpoint::Receiver;
 use crate::kernel_call::KernelCall;
 use crate::thread::current_shared;
@@ -158,13 +158,14 @@ fn return_receive(me: &Arc<Thread>, op: &Operation, f: &mut Finished) -> Result<
         }
     };
     me.task.disinherit();
-    Ok(match receive(me, Route::Register, op.second, op, f)? {
-        Begun::Done => {
+    match receive(me, Route::Register, op.second, op, f) {
+        Ok(Begun::Waiting(_)) => Ok(Begun::Waiting(woken)),
+        // Whatever becomes of this thread, the caller has its answer.
+        done => {
             woken.into_iter().for_each(sched::make_ready);
-            Begun::Done
+            done
         }
-        Begun::Waiting(_) => Begun::Waiting(woken),
-    })
+    }
 }
 
 /// Waits for the operation in registers.
@@ -482,6 +483,7 @@ fn receive(
         thread: me.clone(),
         route,
         buffer,
+        deadline: op.deadline,
     };
     let poll = op.flags() & submission_flags::POLL != 0;
     if let Some(own) = endpoint.core().receive(receiver, poll) {
@@ -507,12 +509,11 @@ fn answer(me: &Arc<Thread>, op: &Operation) -> Result<Result<Option<Arc<Task>>, 
     if op.transfers() != 0 {
         let mut out = Vec::new();
         if let Err(refusal) = outbound(me, op, &mut out)? {
-            right.drop_unanswered();
             return Ok(Err(refusal));
         }
         caps = (!out.is_empty()).then_some(out);
     }
-    let Some(won) = win(&right.call, right.generation, Ending::Replied) else {
+    let Some(won) = right.use_up() else {
         // Cancelled or timed out meanwhile: the result is discarded.
         return Ok(Ok(None));
     };
@@ -596,7 +597,7 @@ fn refuse(me: &Arc<Thread>, op: &Operation) -> Result<(), Refusal> {
     let refusal = Refusal::from_code(op.words[0] as u8).unwrap_or(Refusal::Failed);
     me.task.disinherit();
     let f = Finished::refused(refusal);
-    if let Some(won) = win(&right.call, right.generation, Ending::Replied) {
+    if let Some(won) = right.use_up() {
         won.caller
             .complete(won.route, f)
             .into_iter()

@@ -283,22 +283,21 @@ impl Process {
     /// Runs in the last thread: gives everything back, then tells whoever waits.
     pub(crate) fn teardown(process: &Arc<Self>) {
         // Calls delivered here and never answered: their callers hear that the server died.
-        loop {
+        let mut from = Some(0);
+        while let Some(at) = from {
             let slot = {
                 let mut table = process.handles.lock();
-                match table.any() {
-                    Some(handle) => table.remove(handle),
-                    None => break,
-                }
+                // A call that is on its way here finds the table closed.
+                table.close();
+                let (handle, next) = table.next_live(at);
+                from = next;
+                handle.and_then(|handle| table.remove(handle).ok())
             };
-            match slot {
-                Ok(slot) => {
-                    if let Object::Reply(right) = slot.object() {
-                        right.server_died();
-                    }
-                    drop(slot);
+            if let Some(slot) = slot {
+                if let Object::Reply(right) = slot.object() {
+                    right.server_died();
                 }
-                Err(_) => break,
+                drop(slot);
             }
         }
         process.vm.retire();
@@ -314,7 +313,8 @@ impl Process {
             (exit, core::mem::take(&mut state.waiters), state.watcher)
         };
         let told = *ON_EXIT.lock();
-        if let Some(f) = told {
+        // One that never got a thread was never there.
+        if let (Some(f), true) = (told, process.threads_made.load(Ordering::Relaxed) > 0) {
             f(process, &exit);
         }
         for waiter in waiters {

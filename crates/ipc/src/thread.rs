@@ -193,6 +193,7 @@ impl Thread {
     pub(crate) fn note_receive(&self, core: &Arc<EndpointCore>) {
         let mut receives = self.receives.lock();
         if !receives.iter().any(|c| Arc::ptr_eq(c, core)) {
+            receives.retain(|c| !c.is_closed());
             receives.push(core.clone());
         }
     }

@@ -48,7 +48,10 @@ pub(crate) fn collect(
         let doubled = out
             .iter()
             .any(|o| o.handle == handle && (o.moved || mode == 1));
-        if mode > 1 || doubled || (mode == 0 && matches!(object, Object::Reply(_))) {
+        let copied_right = mode == 0 && matches!(object, Object::Reply(_));
+        #[cfg(sabotage)]
+        let copied_right = copied_right && !cpu::sabotaged("copy-reply-right");
+        if mode > 1 || doubled || copied_right {
             return Ok(Err(Refusal::BadTransfer));
         }
         out.push(Outbound {
@@ -66,9 +69,9 @@ pub(crate) fn collect(
 /// `BadTransfer` when a moved handle is gone meanwhile; nothing changes then.
 pub(crate) fn detach(
     sender: &Process,
-    caps: Vec<Outbound>,
+    mut caps: Vec<Outbound>,
 ) -> Result<ArrayVec<Slot, MAX_TRANSFERS>, Refusal> {
-    let mut removed = ArrayVec::<Slot, MAX_TRANSFERS>::new();
+    let mut copies = ArrayVec::<Slot, MAX_TRANSFERS>::new();
     if caps.iter().any(|c| c.moved) {
         let mut table = sender.handles.lock();
         if caps
@@ -77,14 +80,18 @@ pub(crate) fn detach(
         {
             return Err(Refusal::BadTransfer);
         }
-        for c in caps.iter().filter(|c| c.moved) {
+        for c in caps.iter_mut().filter(|c| c.moved) {
+            #[cfg(sabotage)]
+            if cpu::sabotaged("keep-moved") {
+                continue;
+            }
             if let Ok(slot) = table.remove(c.handle) {
-                removed.push(slot);
+                // The capability itself travels, not the copy that stood for it.
+                copies.push(core::mem::replace(&mut c.slot, slot));
             }
         }
     }
-    // The removed slots and their clones name the same objects; the clones travel on.
-    drop(removed);
+    drop(copies);
     Ok(caps.into_iter().map(|c| c.slot).collect())
 }
 

@@ -236,6 +236,10 @@ impl MemoryObject {
 impl Drop for MemoryObject {
     fn drop(&mut self) {
         if let Backing::Owned(frames) = &mut self.backing {
+            #[cfg(sabotage)]
+            if cpu::sabotaged("leak-frame") {
+                core::mem::forget(frames.pop());
+            }
             for run in frames.drain(..) {
                 // SAFETY: every region holds the object, and a region goes only after its shootdown.
                 run.free(unsafe { ShootdownReceipt::after_shootdown() });

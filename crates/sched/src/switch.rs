@@ -203,6 +203,11 @@ pub fn block(deadline: u64) -> bool {
 
 /// As [`block`], and gives this CPU directly to `next`, which [`claim`] returned.
 pub fn block_and_switch(next: Arc<Task>, deadline: u64) -> bool {
+    #[cfg(sabotage)]
+    if cpu::sabotaged("skip-direct-switch") {
+        make_ready(next);
+        return block(deadline);
+    }
     let me = running();
     if !prepare(me, deadline) {
         make_ready(next);
@@ -263,6 +268,10 @@ pub(crate) fn wake_timed_out(task: &Arc<Task>) {
 
 fn choose_cpu(task: &Task) -> usize {
     if let Some(pinned) = task.pinned {
+        #[cfg(sabotage)]
+        if cpu::sabotaged("ignore-pin") {
+            return 0;
+        }
         return pinned as usize;
     }
     let last = task.last_cpu.load(Ordering::Relaxed) as usize;

@@ -118,6 +118,10 @@ impl Task {
     /// Raises the priority to at least `other`'s while the task works for it.
     pub fn inherit(&self, other: &Self) {
         let p = other.priority.load(Ordering::Relaxed);
+        #[cfg(sabotage)]
+        if cpu::sabotaged("skip-inherit") {
+            return;
+        }
         if p > self.priority.load(Ordering::Relaxed) {
             self.priority.store(p, Ordering::Relaxed);
         }
