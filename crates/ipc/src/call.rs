@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 
 use call_state::{CallWord, Ending};
 use cap::Epoch;
-use cpu::Lock;
+use cpu::{Lock, SyscallFrame};
 use ring_abi::{Refusal, StatusWord, completion_flags};
 use sched::Task;
 
@@ -54,6 +54,15 @@ impl Finished {
     /// Makes this a refusal.
     pub(crate) fn refuse(&mut self, refusal: Refusal) {
         *self = Self::refused(refusal);
+    }
+
+    /// Writes it to the registers of the program.
+    #[inline(always)]
+    pub(crate) fn store(&self, frame: &mut SyscallFrame) {
+        frame.rax = self.status;
+        frame.rsi = self.cookie;
+        frame.rdx = self.reply;
+        [frame.r10, frame.r8, frame.r9, frame.r12] = self.words;
     }
 
     /// Whether it is a refusal.

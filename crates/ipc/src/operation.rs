@@ -117,34 +117,37 @@ pub fn enter(frame: &mut SyscallFrame) {
         let wanted = (op.control >> 32) as u16;
         ring::enter(&me, wanted, op.deadline).map(|n| frame.rax = u64::from(n))
     } else {
-        let mut finished = Finished::default();
-        perform_and_wait(&me, op, &mut finished).map(|()| {
-            frame.rax = finished.status;
-            frame.rsi = finished.cookie;
-            frame.rdx = finished.reply;
-            [frame.r10, frame.r8, frame.r9, frame.r12] = finished.words;
-        })
+        registers(&me, frame)
     };
     if let Err(Misuse(rule)) = result {
         me.process.end(crate::End::Faulted, -1, rule);
     }
 }
 
+/// Performs the operation in registers and waits for it.
 #[inline(always)]
-fn perform_and_wait(me: &Arc<Thread>, op: &Operation, f: &mut Finished) -> Result<(), Misuse> {
-    let begun = match op.opcode() {
-        opcode::CALL => begin_call(me, Route::Register, op, f)?,
-        opcode::RETURN_RECEIVE => return_receive(me, op, f)?,
-        opcode::PARK => {
-            *f = park::park(me, op.handle, op.words[0] as u32, op.deadline);
-            Begun::Done
-        }
-        _ => begin(me, Route::Register, op, f)?,
-    };
-    if let Begun::Waiting(next) = begun {
-        wait(me, next, op.deadline, f);
+fn registers(me: &Arc<Thread>, frame: &mut SyscallFrame) -> Result<(), Misuse> {
+    let op = Operation::in_frame(frame);
+    let deadline = op.deadline;
+    let mut finished = Finished::default();
+    match perform(me, op, &mut finished)? {
+        Begun::Done => finished.store(frame),
+        Begun::Waiting(next) => wait(me, next, deadline, frame),
     }
     Ok(())
+}
+
+#[inline(always)]
+fn perform(me: &Arc<Thread>, op: &Operation, f: &mut Finished) -> Result<Begun, Misuse> {
+    match op.opcode() {
+        opcode::CALL => begin_call(me, Route::Register, op, f),
+        opcode::RETURN_RECEIVE => return_receive(me, op, f),
+        opcode::PARK => {
+            *f = park::park(me, op.handle, op.words[0] as u32, op.deadline);
+            Ok(Begun::Done)
+        }
+        _ => begin(me, Route::Register, op, f),
+    }
 }
 
 /// Answers, then waits; the caller of the answered call runs while this thread does.
@@ -168,35 +171,45 @@ fn return_receive(me: &Arc<Thread>, op: &Operation, f: &mut Finished) -> Result<
     }
 }
 
-/// Waits for the operation in registers.
-fn wait(me: &Arc<Thread>, next: Option<Arc<Task>>, deadline: u64, f: &mut Finished) {
+/// Waits for the operation in registers; its result goes to the frame.
+#[inline(always)]
+fn wait(me: &Arc<Thread>, next: Option<Arc<Task>>, deadline: u64, frame: &mut SyscallFrame) {
     if me.process.is_dying() {
-        f.refuse(Refusal::Cancelled);
+        Finished::refused(Refusal::Cancelled).store(frame);
         return next.into_iter().for_each(sched::make_ready);
     }
     // A result that came meanwhile came with a wake-up, and that ends the first block at once.
-    let mut timed_out = match next {
+    let timed_out = match next {
         Some(task) => sched::block_and_switch(task, deadline),
         None => sched::block(deadline),
     };
+    if !me.take_register(frame) {
+        wait_on(me, timed_out, deadline, frame);
+    }
+}
+
+/// After a wake-up without a result.
+#[cold]
+#[inline(never)]
+fn wait_on(me: &Arc<Thread>, mut timed_out: bool, deadline: u64, frame: &mut SyscallFrame) {
     loop {
-        if me.take_register(f) {
-            return;
-        }
         if me.process.is_dying() {
-            return f.refuse(Refusal::Cancelled);
+            return Finished::refused(Refusal::Cancelled).store(frame);
         }
         if timed_out {
             if ring::end_pending(me, Route::Register, Ending::TimedOut) {
-                return f.refuse(Refusal::TimedOut);
+                return Finished::refused(Refusal::TimedOut).store(frame);
             }
             // Something else won: its result is there, or about to be.
-            while !me.take_register(f) {
+            while !me.take_register(frame) {
                 cpu::relax();
             }
             return;
         }
         timed_out = sched::block(deadline);
+        if me.take_register(frame) {
+            return;
+        }
     }
 }
 
@@ -490,7 +503,7 @@ fn receive(
         // The result is this thread's own: in `register`, or in the ring already.
         debug_assert!(own.is_none(), "a running thread was claimed");
         // Waking oneself leaves a note that the next block would take for a wake-up; that is harmless.
-        if route == Route::Register && me.take_register(f) {
+        if route == Route::Register && me.take_own(f) {
             return Ok(Begun::Done);
         }
     }

@@ -4,7 +4,7 @@ use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use call_state::Ending;
-use cpu::Lock;
+use cpu::{Lock, SyscallFrame};
 use memory::MemoryObject;
 use ring_abi::{Completion, Refusal, area_layout};
 use sched::{Task, TaskSpec};
@@ -228,16 +228,22 @@ impl Thread {
         self.ring.lock().post(&self.area, completion)
     }
 
-    /// Takes the result of the operation in registers. `false`: it is not there yet.
-    #[inline]
-    pub(crate) fn take_register(&self, f: &mut Finished) -> bool {
+    /// Moves the result of the operation in registers to where the program gets it. `false`: it is not there yet.
+    #[inline(always)]
+    pub(crate) fn take_register(&self, frame: &mut SyscallFrame) -> bool {
         let mut register = self.register.lock();
         match &*register {
-            Some(finished) => *f = *finished,
+            Some(finished) => finished.store(frame),
             None => return false,
         }
         *register = None;
         true
+    }
+
+    /// As [`Thread::take_register`], before the thread waits.
+    pub(crate) fn take_own(&self, f: &mut Finished) -> bool {
+        let own = self.register.lock().take();
+        own.map(|own| *f = own).is_some()
     }
 
     /// Ends every pending operation of a thread that is leaving.
