@@ -42,7 +42,7 @@ impl Queues {
     fn next_receiver(&mut self) -> Option<Receiver> {
         loop {
             let receiver = self.receivers.pop_front()?;
-            if !receiver.thread.process.is_dying() {
+            if !receiver.thread.is_leaving() && !receiver.thread.process.is_dying() {
                 return Some(receiver);
             }
         }
@@ -159,13 +159,53 @@ fn dropped(cookie: u64) -> Finished {
     }
 }
 
+/// Endpoints that this CPU is closing. A call that ends may hold the last handle of another endpoint, and calls queued
+/// there of a third: they are closed one after the other, because a kernel stack is short.
+#[derive(Debug)]
+struct Closing {
+    busy: bool,
+    next: Vec<Arc<EndpointCore>>,
+}
+
+static CLOSING: [Lock<Closing>; cpu::MAX_CPUS] = [const {
+    Lock::new(Closing {
+        busy: false,
+        next: Vec::new(),
+    })
+}; cpu::MAX_CPUS];
+
 impl Drop for Endpoint {
     /// Nobody will ever answer or receive: whoever waits is told.
     fn drop(&mut self) {
         self.core.closed.store(true, Ordering::Release);
+        // Kernel code stays on its CPU until it blocks, and nothing below does.
+        let closing = &CLOSING[cpu::index() % cpu::MAX_CPUS];
+        {
+            let mut c = closing.lock();
+            c.next.push(self.core.clone());
+            if core::mem::replace(&mut c.busy, true) {
+                return;
+            }
+        }
+        loop {
+            let next = {
+                let mut c = closing.lock();
+                let next = c.next.pop();
+                c.busy = next.is_some();
+                next
+            };
+            let Some(core) = next else { break };
+            core.end_everything();
+        }
+    }
+}
+
+impl EndpointCore {
+    /// Tells whoever waits here that the endpoint is closed.
+    fn end_everything(&self) {
         let revoked = Finished::refused(Refusal::Revoked);
         loop {
-            let next = self.core.queues.lock().calls.pop_front();
+            let next = self.queues.lock().calls.pop_front();
             let Some((call, generation)) = next else {
                 break;
             };
@@ -174,18 +214,16 @@ impl Drop for Endpoint {
             }
         }
         loop {
-            let next = self.core.queues.lock().receivers.pop_front();
+            let next = self.queues.lock().receivers.pop_front();
             let Some(receiver) = next else { break };
             if let Some(task) = receiver.thread.complete(receiver.route, revoked) {
                 sched::make_ready(task);
             }
         }
-        let notices = core::mem::take(&mut self.core.queues.lock().notices);
+        let notices = core::mem::take(&mut self.queues.lock().notices);
         drop(notices);
     }
-}
 
-impl EndpointCore {
     /// Queues a call, or delivers it to a thread that waits. Returns the task to switch to, if one was woken.
     #[inline(always)]
     pub(crate) fn send(self: &Arc<Self>, call: &Arc<Call>, generation: u64) -> Option<Arc<Task>> {
@@ -235,6 +273,11 @@ impl EndpointCore {
         loop {
             let (call, generation) = {
                 let mut q = self.queues.lock();
+                if receiver.thread.is_leaving() {
+                    // Another CPU had taken it out while its thread cancelled what was pending.
+                    drop(q);
+                    return None;
+                }
                 if let Some((cookie, charge)) = q.notices.pop_front() {
                     drop(q);
                     drop(charge);

@@ -200,11 +200,13 @@ fn wait_on(me: &Arc<Thread>, mut timed_out: bool, deadline: u64, frame: &mut Sys
             if ring::end_pending(me, Route::Register, Ending::TimedOut) {
                 return Finished::refused(Refusal::TimedOut).store(frame);
             }
-            // Something else won: its result is there, or about to be.
-            while !me.take_register(frame) {
-                cpu::relax();
+            // Something else won, and its result is about to be there; or another CPU has this receiver in its hands for
+            // a delivery that may yet fail, and then puts it back: one look is not enough.
+            cpu::relax();
+            if me.take_register(frame) {
+                return;
             }
-            return;
+            continue;
         }
         timed_out = sched::block(deadline);
         if me.take_register(frame) {
@@ -234,7 +236,13 @@ pub(crate) fn begin(
             woken.into_iter().for_each(sched::make_ready);
         }),
         opcode::REFUSE => refuse(me, op),
-        opcode::RELEASE => me.process.remove(op.handle).map(release),
+        opcode::RELEASE => me.process.remove(op.handle).map(|slot| {
+            if matches!(slot.object(), Object::Reply(_)) {
+                // Dropping the right is an answer, too.
+                me.task.disinherit();
+            }
+            release(slot);
+        }),
         opcode::UNPARK => {
             let n = park::unpark(me, op.handle, op.words[0]);
             *f = Finished::inline([n, 0, 0, 0]);

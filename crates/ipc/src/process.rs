@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cap::CapTable;
 use cpu::Lock;
-use memory::{Charge, Quota, Vm};
+use memory::{Quota, Vm};
 use ring_abi::Refusal;
 
 use crate::kernel_call::Pending;
@@ -76,8 +76,9 @@ pub struct Process {
     pub endpoint_quota: Arc<Quota>,
     /// Pays for facets minted on its endpoints.
     pub facet_quota: Arc<Quota>,
-    thread_quota: Arc<Quota>,
-    threads: Lock<Vec<(Arc<Thread>, Charge)>>,
+    /// Pays for its threads.
+    pub(crate) thread_quota: Arc<Quota>,
+    threads: Lock<Vec<Arc<Thread>>>,
     threads_made: AtomicU64,
     dying: AtomicBool,
     exit: Lock<ExitState>,
@@ -195,17 +196,12 @@ impl Process {
 
     /// Its threads now.
     pub fn threads(&self) -> Vec<Arc<Thread>> {
-        self.threads.lock().iter().map(|(t, _)| t.clone()).collect()
+        self.threads.lock().clone()
     }
 
     /// CPU time of all its threads, past and present.
     pub fn cpu_ns(&self) -> u64 {
-        let live: u64 = self
-            .threads
-            .lock()
-            .iter()
-            .map(|(t, _)| t.task.cpu_ns())
-            .sum();
+        let live: u64 = self.threads.lock().iter().map(|t| t.task.cpu_ns()).sum();
         live + self.past_cpu_ns.load(Ordering::Relaxed)
     }
 
@@ -214,12 +210,11 @@ impl Process {
     }
 
     pub(crate) fn adopt_thread(&self, thread: &Arc<Thread>) -> Result<(), Refusal> {
-        let charge = self.thread_quota.reserve(1)?;
         let mut threads = self.threads.lock();
         if self.is_dying() {
             return Err(Refusal::WrongState);
         }
-        threads.push((thread.clone(), charge));
+        threads.push(thread.clone());
         Ok(())
     }
 
@@ -227,7 +222,7 @@ impl Process {
     pub(crate) fn remove_thread(&self, thread: &Arc<Thread>) -> bool {
         let mut threads = self.threads.lock();
         let mut gone = None;
-        if let Some(at) = threads.iter().position(|(t, _)| Arc::ptr_eq(t, thread)) {
+        if let Some(at) = threads.iter().position(|t| Arc::ptr_eq(t, thread)) {
             gone = Some(threads.swap_remove(at));
         }
         let last = threads.is_empty();
@@ -327,7 +322,17 @@ impl Process {
 
     /// Calls `f` when the process has ended, from its last thread. For the kernel's own first process.
     pub fn wait_with(&self, f: fn(&Exit)) {
-        self.exit.lock().watcher = Some(f);
+        let exit = {
+            let mut state = self.exit.lock();
+            if !state.finished {
+                state.watcher = Some(f);
+                return;
+            }
+            state.exit.clone()
+        };
+        if let Some(exit) = exit {
+            f(&exit);
+        }
     }
 
     /// Completes `pending` when the process has ended.

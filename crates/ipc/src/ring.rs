@@ -67,8 +67,10 @@ pub(crate) fn enter(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32,
             let submission = me.area.submission(ring.taken);
             ring.taken = ring.taken.wrapping_add(1);
             ring.outstanding += 1;
-            if submission.deadline_ns < ring.deadline || ring.deadline == 0 {
-                ring.deadline = submission.deadline_ns;
+            // 0 stands for no deadline yet.
+            let deadline = submission.deadline_ns.max(1);
+            if deadline < ring.deadline || ring.deadline == 0 {
+                ring.deadline = deadline;
             }
             me.area.publish_submission_head(ring.taken);
             submission
@@ -152,16 +154,18 @@ fn wait(me: &Arc<Thread>, wanted: u32, deadline: u64) -> Result<u32, Misuse> {
         let until = {
             let mut ring = me.ring.lock();
             let n = ring.available(&me.area)?;
-            if n >= wanted || me.process.is_dying() {
-                ring.wanted = None;
-                return Ok(n);
-            }
-            ring.wanted = Some(wanted);
             let own = if ring.outstanding == 0 || ring.deadline == 0 {
                 NEVER
             } else {
                 ring.deadline
             };
+            // A program that never waits is told of what is late, too.
+            let late = own != NEVER && own <= sched::now_ns();
+            if n >= wanted && !late || me.process.is_dying() {
+                ring.wanted = None;
+                return Ok(n);
+            }
+            ring.wanted = Some(wanted);
             own.min(deadline)
         };
         if until != NEVER && until <= sched::now_ns() || sched::block(until) {

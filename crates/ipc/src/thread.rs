@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use call_state::Ending;
 use cpu::{Lock, SyscallFrame};
-use memory::MemoryObject;
+use memory::{Charge, MemoryObject};
 use ring_abi::{Completion, Refusal, area_layout};
 use sched::{Task, TaskSpec};
 
@@ -56,9 +56,13 @@ pub struct Thread {
     /// Endpoints on which a receive may be pending.
     receives: Lock<Vec<Arc<EndpointCore>>>,
     start: (u64, u64, u64),
+    /// It has begun to end and takes nothing any more.
+    leaving: AtomicBool,
     ended: AtomicBool,
     code: AtomicI64,
     joiners: Lock<Vec<Pending>>,
+    /// Its place among the threads of the process: taken until nothing holds its stack any more.
+    _seat: Charge,
 }
 
 extern "C" fn first(_: u64) -> ! {
@@ -109,9 +113,11 @@ impl Thread {
         if spec.cpu.is_some_and(|c| c as usize >= sched::cpu_count()) {
             return Err(Refusal::OutOfRange);
         }
+        let seat = process.thread_quota.reserve(1)?;
         let pages = layout.bytes / 4096;
         let charge = process.vm.quota().reserve(pages)?;
-        let run = frames::allocate_bytes(layout.bytes as usize).ok_or(Refusal::NoMemory)?;
+        let order = pages.next_power_of_two().trailing_zeros() as u8;
+        let run = frames::allocate_for_program(order).ok_or(Refusal::NoMemory)?;
         let shared = run.shared();
         let memory = MemoryObject::from_run(run, pages, Some(charge));
         let bytes = u64::from(layout.bytes);
@@ -142,9 +148,11 @@ impl Thread {
             pool: Lock::new(Pool::default()),
             receives: Lock::new(Vec::new()),
             start: (spec.entry, spec.stack, spec.argument),
+            leaving: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             code: AtomicI64::new(0),
             joiners: Lock::new(Vec::new()),
+            _seat: seat,
         });
         thread.task.set_owner(Arc::as_ptr(&thread).cast());
         process.adopt_thread(&thread).inspect_err(|_| undo())?;
@@ -246,6 +254,12 @@ impl Thread {
         own.map(|own| *f = own).is_some()
     }
 
+    /// Whether it has begun to end.
+    #[inline]
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
     /// Ends every pending operation of a thread that is leaving.
     fn cancel_everything(self: &Arc<Self>) {
         for core in core::mem::take(&mut *self.receives.lock()) {
@@ -275,6 +289,8 @@ impl Thread {
 pub fn exit_thread(code: i64) -> ! {
     {
         let me = current();
+        // Seen by whoever holds the lock of an endpoint after `cancel_everything` had it.
+        me.leaving.store(true, Ordering::Relaxed);
         me.cancel_everything();
         crate::park::forget(&me);
         me.code.store(code, Ordering::Release);
