@@ -64,6 +64,7 @@ pub struct Slot<T> {
 
 impl<T: Target> Slot<T> {
     /// Grants an object as of now.
+    #[inline(always)]
     pub fn new(object: T, interface: u64) -> Self {
         let epoch = object.epoch().now();
         Self {
@@ -77,6 +78,7 @@ impl<T: Target> Slot<T> {
     ///
     /// # Errors
     /// `Revoked`, or the object's own reason.
+    #[inline(always)]
     pub fn check(&self) -> Result<&T, Refusal> {
         let granted = self.object.epoch().now() == self.epoch;
         #[cfg(sabotage)]
@@ -133,7 +135,7 @@ impl<T: Target> CapTable<T> {
     ///
     /// # Errors
     /// `BadHandle`, `Stale`, `Revoked`, or the object's own reason.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, handle: u64) -> Result<&T, Refusal> {
         self.slot(handle)?.check()
     }
@@ -142,7 +144,7 @@ impl<T: Target> CapTable<T> {
     ///
     /// # Errors
     /// `BadHandle`, `Stale`.
-    #[inline]
+    #[inline(always)]
     pub fn slot(&self, handle: u64) -> Result<&Slot<T>, Refusal> {
         self.table.get(Handle::from_raw(handle)).map_err(refusal)
     }

@@ -175,6 +175,7 @@ impl ReplyRight {
     }
 
     /// Ends the call as answered. `None`: it was cancelled or timed out meanwhile.
+    #[inline(always)]
     pub(crate) fn use_up(mut self) -> Option<Won> {
         self.owned = false;
         win(&self.call, self.generation, Ending::Replied)

@@ -32,7 +32,6 @@ pub trait KernelObject: Any + Send + Sync {
 }
 
 /// What a handle names.
-#[derive(Clone)]
 pub enum Object {
     /// A client's end of an endpoint.
     Facet(Arc<Facet>),
@@ -42,6 +41,19 @@ pub enum Object {
     Reply(ReplyRight),
     /// An object of the kernel.
     Kernel(Arc<dyn KernelObject>),
+}
+
+impl Clone for Object {
+    // Once in each operation: derived, it would be a call.
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        match self {
+            Self::Facet(f) => Self::Facet(f.clone()),
+            Self::Endpoint(e) => Self::Endpoint(e.clone()),
+            Self::Reply(r) => Self::Reply(r.clone()),
+            Self::Kernel(k) => Self::Kernel(k.clone()),
+        }
+    }
 }
 
 impl core::fmt::Debug for Object {
