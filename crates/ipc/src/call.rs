@@ -133,6 +133,17 @@ impl Call {
     }
 }
 
+impl Call {
+    /// Keeps the room of a list of capabilities that were delivered, for the next call.
+    pub(crate) fn keep_room(&self, generation: u64, mut caps: Vec<Outbound>) {
+        caps.clear();
+        let mut body = self.body.lock();
+        if body.generation == generation && body.caps.is_empty() {
+            body.caps = caps;
+        }
+    }
+}
+
 /// The right to answer one call: the call and its generation. There is one; a clone, as a message on its way holds it,
 /// only names it. When the right itself is dropped unused, wherever that is, the call completes `noReply`.
 #[derive(Debug)]

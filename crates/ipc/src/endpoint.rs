@@ -417,7 +417,11 @@ fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
                 refusal
             })
         }
-        Some(caps) => give(&caller, receiver, right, caps, offset + bytes),
+        Some(mut caps) => {
+            let given = give(&caller, receiver, right, &mut caps, offset + bytes);
+            call.keep_room(generation, caps);
+            given
+        }
     };
     let reply = match given {
         Ok(reply) => reply,
@@ -470,44 +474,36 @@ fn give(
     caller: &Thread,
     receiver: &Receiver,
     right: Slot,
-    caps: Vec<Outbound>,
+    caps: &mut Vec<Outbound>,
     offset: u32,
 ) -> Result<u64, Refusal> {
     let to = &receiver.thread;
+    let mut reply = Err(Refusal::Failed);
+    let given = |i: usize, handle| match i {
+        0 => reply = Ok(handle),
+        _ => to.area.write_word(offset + (i as u32 - 1) * 8, handle),
+    };
+    let mut places = transfer::Places::new();
     #[cfg(sabotage)]
     if cpu::sabotaged("skip-rollback") {
-        let count = caps.len();
-        let slots = transfer::detach(&caller.process, caps)?;
-        let places = transfer::reserve(&to.process, count + 1)?;
-        let all = core::iter::once(right).chain(slots);
-        let handles = transfer::commit(&to.process, places, all);
-        for (i, handle) in handles.iter().skip(1).enumerate() {
-            to.area.write_word(offset + i as u32 * 8, *handle);
-        }
-        return handles.first().copied().ok_or(Refusal::Failed);
+        transfer::detach(&caller.process, caps)?;
+        transfer::reserve(&to.process, caps.len() + 1, &mut places)?;
+        let all = core::iter::once(right).chain(transfer::slots(caps));
+        transfer::commit(&to.process, &mut places, all, given);
+        return reply;
     }
-    let places = match transfer::reserve(&to.process, caps.len() + 1) {
-        Ok(places) => places,
-        Err(refusal) => {
-            disown(right);
-            return Err(refusal);
-        }
-    };
-    let slots = match transfer::detach(&caller.process, caps) {
-        Ok(slots) => slots,
-        Err(refusal) => {
-            transfer::rollback(&to.process, places);
-            disown(right);
-            return Err(refusal);
-        }
-    };
-    let all = core::iter::once(right).chain(slots);
-    let handles = transfer::commit(&to.process, places, all);
-    let (reply, rest) = handles.split_first().ok_or(Refusal::Failed)?;
-    for (i, handle) in rest.iter().enumerate() {
-        to.area.write_word(offset + i as u32 * 8, *handle);
+    if let Err(refusal) = transfer::reserve(&to.process, caps.len() + 1, &mut places) {
+        disown(right);
+        return Err(refusal);
     }
-    Ok(*reply)
+    if let Err(refusal) = transfer::detach(&caller.process, caps) {
+        transfer::rollback(&to.process, &mut places);
+        disown(right);
+        return Err(refusal);
+    }
+    let all = core::iter::once(right).chain(transfer::slots(caps));
+    transfer::commit(&to.process, &mut places, all, given);
+    reply
 }
 
 impl Endpoint {

@@ -77,16 +77,13 @@ fn write_message<P: Outgoing<Slot>>(thread: &Thread, reply: (u32, u32), results:
     }
     let count = caps.len();
     if count > 0 {
-        let places = match transfer::reserve(&thread.process, count) {
-            Ok(places) => places,
-            Err(refusal) => return Finished::refused(refusal),
-        };
-        let handles = transfer::commit(&thread.process, places, caps.into_iter());
-        for (i, handle) in handles.iter().enumerate() {
-            thread
-                .area
-                .write_word(offset + bytes as u32 + i as u32 * 8, *handle);
+        let mut places = transfer::Places::new();
+        if let Err(refusal) = transfer::reserve(&thread.process, count, &mut places) {
+            return Finished::refused(refusal);
         }
+        let at = offset + bytes as u32;
+        let given = |i: usize, handle| thread.area.write_word(at + i as u32 * 8, handle);
+        transfer::commit(&thread.process, &mut places, caps.drain(..), given);
     }
     // SAFETY: the same buffer, not handed out to anybody since.
     let buffer = unsafe { scratch::outgoing() };

@@ -14,11 +14,11 @@ use sched::Task;
 use stub::{Answered, Received};
 
 use crate::area::Misuse;
-use crate::call::Payload;
+use crate::call::{Payload, ReplyRight};
 use crate::endpoint::Receiver;
 use crate::kernel_call::KernelCall;
 use crate::thread::current_shared;
-use crate::transfer::{Outbound, collect, detach};
+use crate::transfer::{self, Outbound, collect};
 use crate::{
     Endpoint, Facet, Finished, KernelObject, Object, Process, Route, Slot, Thread, park, release,
     ring, scratch,
@@ -472,11 +472,12 @@ fn take_caps(
     op: &Operation,
     caps: &mut ArrayVec<Option<Slot>, MAX_TRANSFERS>,
 ) -> Result<Result<(), Refusal>, Misuse> {
-    let mut out = Vec::new();
-    let collected = outbound(me, op, &mut out)?;
-    Ok(collected
-        .and_then(|()| detach(&me.process, out))
-        .map(|slots| caps.extend(slots.into_iter().map(Some))))
+    let mut out = me.take_list();
+    let taken = outbound(me, op, &mut out)?
+        .and_then(|()| transfer::detach(&me.process, &mut out))
+        .map(|()| caps.extend(transfer::slots(&mut out).map(Some)));
+    me.return_list(out);
+    Ok(taken)
 }
 
 #[inline(always)]
@@ -526,20 +527,52 @@ fn answer(me: &Arc<Thread>, op: &Operation) -> Result<Result<Option<Arc<Task>>, 
         Ok(right) => right,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let mut caps = None;
     if op.transfers() != 0 {
-        let mut out = Vec::new();
-        if let Err(refusal) = outbound(me, op, &mut out)? {
-            return Ok(Err(refusal));
-        }
-        caps = (!out.is_empty()).then_some(out);
+        return answer_with_caps(me, op, right, payload);
     }
-    let Some(won) = right.use_up() else {
-        // Cancelled or timed out meanwhile: the result is discarded.
-        return Ok(Ok(None));
-    };
-    let f = write_answer(me, &won.caller, won.route, won.reply, payload, caps);
-    Ok(Ok(won.caller.complete(won.route, f)))
+    Ok(Ok(right.use_up().and_then(|won| {
+        let f = write_answer(me, &won.caller, won.route, won.reply, payload, None);
+        won.caller.complete(won.route, f)
+    })))
+}
+
+#[inline(never)]
+fn answer_with_caps(
+    me: &Arc<Thread>,
+    op: &Operation,
+    right: ReplyRight,
+    payload: Payload,
+) -> Result<Result<Option<Arc<Task>>, Refusal>, Misuse> {
+    let mut caps = me.take_list();
+    let collected = outbound(me, op, &mut caps)?;
+    let woken = collected.map(|()| {
+        let won = right.use_up()?;
+        let caps = (!caps.is_empty()).then_some(&mut caps);
+        let f = write_answer(me, &won.caller, won.route, won.reply, payload, caps);
+        won.caller.complete(won.route, f)
+    });
+    // Cancelled or timed out meanwhile: the result is discarded, and so are copies on their way.
+    me.return_list(caps);
+    Ok(woken)
+}
+
+/// Gives the caller the capabilities of an answer, whose handles go to `offset` of its area: all or none.
+#[inline(never)]
+fn hand_over(
+    me: &Thread,
+    caller: &Thread,
+    caps: &mut Vec<Outbound>,
+    offset: u32,
+) -> Result<(), Refusal> {
+    let mut places = transfer::Places::new();
+    transfer::reserve(&caller.process, caps.len(), &mut places)?;
+    if let Err(refusal) = transfer::detach(&me.process, caps) {
+        transfer::rollback(&caller.process, &mut places);
+        return Err(refusal);
+    }
+    let given = |i: usize, handle| caller.area.write_word(offset + i as u32 * 8, handle);
+    transfer::commit(&caller.process, &mut places, transfer::slots(caps), given);
+    Ok(())
 }
 
 #[inline(always)]
@@ -549,9 +582,9 @@ fn write_answer(
     route: Route,
     (offset, capacity): (u32, u32),
     payload: Payload,
-    caps: Option<Vec<Outbound>>,
+    caps: Option<&mut Vec<Outbound>>,
 ) -> Finished {
-    let count = caps.as_ref().map_or(0, Vec::len);
+    let count = caps.as_ref().map_or(0, |caps| caps.len());
     let bytes = match (payload, route) {
         (Payload::Inline(words), Route::Register) => return Finished::inline(words),
         (Payload::Inline(_), Route::Ring(_)) => 40,
@@ -561,22 +594,8 @@ fn write_answer(
         return Finished::refused(Refusal::ReplyTooLarge);
     }
     if let Some(caps) = caps {
-        let places = match crate::transfer::reserve(&caller.process, count) {
-            Ok(places) => places,
-            Err(refusal) => return Finished::refused(refusal),
-        };
-        let slots = match detach(&me.process, caps) {
-            Ok(slots) => slots,
-            Err(refusal) => {
-                crate::transfer::rollback(&caller.process, places);
-                return Finished::refused(refusal);
-            }
-        };
-        let handles = crate::transfer::commit(&caller.process, places, slots.into_iter());
-        for (i, handle) in handles.iter().enumerate() {
-            caller
-                .area
-                .write_word(offset + bytes + i as u32 * 8, *handle);
+        if let Err(refusal) = hand_over(me, caller, caps, offset + bytes) {
+            return Finished::refused(refusal);
         }
     }
     match payload {
@@ -601,7 +620,7 @@ fn write_answer(
 }
 
 #[inline(always)]
-fn take_right(process: &Process, handle: u64) -> Result<crate::call::ReplyRight, Refusal> {
+fn take_right(process: &Process, handle: u64) -> Result<ReplyRight, Refusal> {
     let mut table = process.handles.lock();
     match table.slot(handle)?.object() {
         Object::Reply(_) => {}

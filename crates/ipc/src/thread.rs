@@ -13,6 +13,7 @@ use crate::call::{Call, win};
 use crate::endpoint::EndpointCore;
 use crate::kernel_call::Pending;
 use crate::ring::Ring;
+use crate::transfer::Outbound;
 use crate::{Area, Finished, Process, Route};
 
 /// How to make a thread.
@@ -52,6 +53,8 @@ pub struct Thread {
     pub(crate) area: Area,
     pub(crate) register: Lock<Option<Finished>>,
     pub(crate) ring: Lock<Ring>,
+    /// Room for the capabilities of an answer or of a call to the kernel, kept from one to the next.
+    outbound: Lock<Vec<Outbound>>,
     pool: Lock<Pool>,
     /// Endpoints on which a receive may be pending.
     receives: Lock<Vec<Arc<EndpointCore>>>,
@@ -145,6 +148,7 @@ impl Thread {
             area,
             register: Lock::new(None),
             ring: Lock::new(Ring::default()),
+            outbound: Lock::new(Vec::new()),
             pool: Lock::new(Pool::default()),
             receives: Lock::new(Vec::new()),
             start: (spec.entry, spec.stack, spec.argument),
@@ -191,6 +195,16 @@ impl Thread {
     pub(crate) fn recycle(&self, call: Arc<Call>) {
         // Room was reserved when the call was made.
         self.pool.lock().free.push(call);
+    }
+
+    /// An empty list for outgoing capabilities, to be given back with [`Thread::return_list`].
+    pub(crate) fn take_list(&self) -> Vec<Outbound> {
+        core::mem::take(&mut self.outbound.lock())
+    }
+
+    pub(crate) fn return_list(&self, mut list: Vec<Outbound>) {
+        list.clear();
+        *self.outbound.lock() = list;
     }
 
     pub(crate) fn all_calls(&self) -> Vec<Arc<Call>> {

@@ -67,12 +67,18 @@ pub(crate) fn collect(
 ///
 /// # Errors
 /// `BadTransfer` when a moved handle is gone meanwhile; nothing changes then.
-pub(crate) fn detach(
-    sender: &Process,
-    mut caps: Vec<Outbound>,
-) -> Result<ArrayVec<Slot, MAX_TRANSFERS>, Refusal> {
-    let mut copies = ArrayVec::<Slot, MAX_TRANSFERS>::new();
+pub(crate) fn detach(sender: &Process, caps: &mut [Outbound]) -> Result<(), Refusal> {
     if caps.iter().any(|c| c.moved) {
+        detach_moved(sender, caps)
+    } else {
+        Ok(())
+    }
+}
+
+#[inline(never)]
+fn detach_moved(sender: &Process, caps: &mut [Outbound]) -> Result<(), Refusal> {
+    let mut copies = ArrayVec::<Slot, MAX_TRANSFERS>::new();
+    {
         let mut table = sender.handles.lock();
         if caps
             .iter()
@@ -92,50 +98,57 @@ pub(crate) fn detach(
         }
     }
     drop(copies);
-    Ok(caps.into_iter().map(|c| c.slot).collect())
+    Ok(())
+}
+
+/// The capabilities themselves, out of a list that keeps its room.
+pub(crate) fn slots(caps: &mut Vec<Outbound>) -> impl Iterator<Item = Slot> {
+    caps.drain(..).map(|c| c.slot)
 }
 
 /// Places for the capabilities of a message and its reply handle.
 pub(crate) type Places = ArrayVec<Reservation, { MAX_TRANSFERS + 1 }>;
 
-/// Reserves `count` places in a process's table: all or none.
+/// Reserves `count` places in a process's table, in an empty list: all or none.
 ///
 /// # Errors
 /// `OverBudget`, `Exhausted`.
-pub(crate) fn reserve(receiver: &Process, count: usize) -> Result<Places, Refusal> {
+pub(crate) fn reserve(
+    receiver: &Process,
+    count: usize,
+    places: &mut Places,
+) -> Result<(), Refusal> {
     let mut table = receiver.handles.lock();
-    let mut places = Places::new();
     for _ in 0..count {
         match table.reserve() {
             Ok(place) => places.push(place),
             Err(refusal) => {
-                places.into_iter().for_each(|p| table.rollback(p));
+                places.drain(..).for_each(|p| table.rollback(p));
                 return Err(refusal);
             }
         }
     }
-    Ok(places)
+    Ok(())
 }
 
 /// Gives reserved places back.
-pub(crate) fn rollback(receiver: &Process, places: Places) {
+pub(crate) fn rollback(receiver: &Process, places: &mut Places) {
     let mut table = receiver.handles.lock();
-    places.into_iter().for_each(|p| table.rollback(p));
+    places.drain(..).for_each(|p| table.rollback(p));
 }
 
-/// Fills reserved places, in order. The handles come back in that order.
+/// Fills reserved places, in order, and tells `given` each handle and its number.
 pub(crate) fn commit(
     receiver: &Process,
-    places: Places,
+    places: &mut Places,
     slots: impl Iterator<Item = Slot>,
-) -> ArrayVec<u64, { MAX_TRANSFERS + 1 }> {
-    let mut handles = ArrayVec::new();
+    mut given: impl FnMut(usize, u64),
+) {
     let mut table = receiver.handles.lock();
-    for (place, slot) in places.into_iter().zip(slots) {
+    for (i, (place, slot)) in places.drain(..).zip(slots).enumerate() {
         // The reservation is this table's own, so the commit holds.
         if let Ok(handle) = table.commit(place, slot) {
-            handles.push(handle);
+            given(i, handle);
         }
     }
-    handles
 }
