@@ -153,6 +153,12 @@ extern "C" fn kernel_start() -> ! {
     let Some(hhdm) = HHDM.get_response().map(|r| r.offset()) else {
         boot_error(format_args!("the loader gave no higher-half map"))
     };
+    if hhdm != paging::DIRECT_MAP_BASE {
+        boot_error(format_args!(
+            "the loader's higher-half map begins at {hhdm:#x}, not at {:#x}",
+            paging::DIRECT_MAP_BASE
+        ));
+    }
     let Some((physical, virtual_base)) = ADDRESS
         .get_response()
         .map(|r| (r.physical_base(), r.virtual_base()))

@@ -152,7 +152,8 @@ impl Platform for Kernel {
 
     fn allocate(&self, pages: u32, contiguous: bool) -> Option<Run> {
         if contiguous {
-            let run = frames::allocate_bytes(pages as usize * 4096)?;
+            let order = pages.max(1).checked_next_power_of_two()?.trailing_zeros();
+            let run = frames::allocate_for_program(order as u8)?;
             let view = run.shared().slice(0, pages as usize * 4096).ok()?;
             let addresses = (0..u64::from(pages))
                 .map(|p| DeviceAddress::new(run.address() + p * 4096))
@@ -162,7 +163,7 @@ impl Platform for Kernel {
         let mut list = Vec::new();
         list.try_reserve_exact(pages as usize).ok()?;
         for _ in 0..pages {
-            match frames::allocate(0) {
+            match frames::allocate_for_program(0) {
                 Some(frame) => list.push(frame),
                 None => {
                     list.into_iter().for_each(Frames::free_unmapped);

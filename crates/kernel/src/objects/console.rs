@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU8, Ordering};
 
+use arrayvec::ArrayVec;
 use cap::Epoch;
 use cpu::Lock;
 use ipc::Pending;
@@ -17,6 +18,9 @@ use crate::serial;
 
 /// Input that nobody has read yet, at most.
 const INPUT_BYTES: usize = 4096;
+
+/// Bytes written in one call, at most: a slow line takes 44 ms for them, with interrupts off.
+const OUTPUT_BYTES: usize = 512;
 
 /// Readers beyond which those that gave up are dropped.
 const READERS: usize = 64;
@@ -117,20 +121,32 @@ fn gather() {
             };
             (reader, take(&mut input.bytes))
         };
-        stub::Respond::respond(reader, results);
+        if !reader.try_respond(reply_of(&results)) {
+            // Its caller gave up just now: the next one reads them.
+            if let Some(input) = INPUT.lock().as_mut() {
+                for byte in results.into_iter().rev() {
+                    input.bytes.push_front(byte);
+                }
+            }
+        }
     }
 }
 
-fn take(bytes: &mut VecDeque<u8>) -> console::ReadReply {
+/// What one answer carries.
+type Taken = ArrayVec<u8, 24>;
+
+fn take(bytes: &mut VecDeque<u8>) -> Taken {
+    let count = bytes.len().min(24);
+    bytes.drain(..count).collect()
+}
+
+fn reply_of(taken: &Taken) -> console::ReadReply {
     let mut words = [0u64; 3];
-    let mut count = 0u8;
-    while count < 24 {
-        let Some(byte) = bytes.pop_front() else { break };
-        words[usize::from(count / 8)] |= u64::from(byte) << (8 * (count % 8));
-        count += 1;
+    for (i, byte) in taken.iter().enumerate() {
+        words[i / 8] |= u64::from(*byte) << (8 * (i % 8));
     }
     console::ReadReply {
-        count,
+        count: taken.len() as u8,
         a: words[0],
         b: words[1],
         c: words[2],
@@ -139,7 +155,7 @@ fn take(bytes: &mut VecDeque<u8>) -> console::ReadReply {
 
 impl<'a> console::Server<ipc::KernelCall<'a>> for Served<Console> {
     fn write(&mut self, reply: Owed<'a, console::call::Write>, bytes: &[u8]) -> Answered {
-        let taken = &bytes[..bytes.len().min(4096)];
+        let taken = &bytes[..bytes.len().min(OUTPUT_BYTES)];
         serial::write_bytes(taken);
         reply.send(console::WriteReply {
             written: taken.len() as u32,
@@ -155,7 +171,7 @@ impl<'a> console::Server<ipc::KernelCall<'a>> for Served<Console> {
             }
         };
         if let Some(results) = results {
-            return reply.send(results);
+            return reply.send(reply_of(&results));
         }
         let (answered, later) = reply.defer();
         if let Some(input) = INPUT.lock().as_mut() {
@@ -165,6 +181,8 @@ impl<'a> console::Server<ipc::KernelCall<'a>> for Served<Console> {
             }
             input.readers.push_back(later.into_inner());
         }
+        // A byte may have come to another CPU since the first look, which saw no reader.
+        gather();
         answered
     }
 }
