@@ -210,6 +210,11 @@ impl<T: Target> CapTable<T> {
         self.table.set_quota(0);
     }
 
+    /// Count of places that a transaction holds.
+    pub const fn reserved(&self) -> u32 {
+        self.table.reserved()
+    }
+
     /// Every live capability.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Slot<T>)> {
         self.table.iter().map(|(h, s)| (h.raw(), s))

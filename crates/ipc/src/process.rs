@@ -277,13 +277,20 @@ impl Process {
 
     /// Runs in the last thread: gives everything back, then tells whoever waits.
     pub(crate) fn teardown(process: &Arc<Self>) {
+        // A call that is on its way here from now on finds the table closed. One that had its place before fills it, or
+        // gives it back, within the few steps that another CPU has left.
+        process.handles.lock().close();
+        for _ in 0..1_000_000 {
+            if process.handles.lock().reserved() == 0 {
+                break;
+            }
+            cpu::relax();
+        }
         // Calls delivered here and never answered: their callers hear that the server died.
         let mut from = Some(0);
         while let Some(at) = from {
             let slot = {
                 let mut table = process.handles.lock();
-                // A call that is on its way here finds the table closed.
-                table.close();
                 let (handle, next) = table.next_live(at);
                 from = next;
                 handle.and_then(|handle| table.remove(handle).ok())
