@@ -165,7 +165,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     ///
     /// # Errors
     /// `Stale`, `NeverIssued` or `Retired`.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, handle: Handle) -> Result<&T, HandleError> {
         match self.slots.get(handle.index() as usize) {
             Some(Slot {

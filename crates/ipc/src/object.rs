@@ -71,6 +71,7 @@ impl core::fmt::Debug for Object {
 pub type Slot = cap::Slot<Object>;
 
 impl Target for Object {
+    #[inline(always)]
     fn epoch(&self) -> &Epoch {
         match self {
             Self::Facet(f) => f.epoch(),
@@ -80,6 +81,7 @@ impl Target for Object {
         }
     }
 
+    #[inline(always)]
     fn live(&self) -> Result<(), Refusal> {
         match self {
             Self::Facet(f) => f.live(),

@@ -530,10 +530,11 @@ fn answer(me: &Arc<Thread>, op: &Operation) -> Result<Result<Option<Arc<Task>>, 
     if op.transfers() != 0 {
         return answer_with_caps(me, op, right, payload);
     }
-    Ok(Ok(right.use_up().and_then(|won| {
-        let f = write_answer(me, &won.caller, won.route, won.reply, payload, None);
-        won.caller.complete(won.route, f)
-    })))
+    let Some(won) = right.use_up() else {
+        return Ok(Ok(None));
+    };
+    let f = write_answer(me, &won.caller, won.route, won.reply, payload, None);
+    Ok(Ok(won.caller.complete(won.route, f)))
 }
 
 #[inline(never)]
