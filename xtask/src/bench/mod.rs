@@ -60,9 +60,9 @@ pub fn list() -> Result<ExitCode> {
 pub fn run(project: &Project, toolchain: &Toolchain, args: &BenchArgs) -> Result<ExitCode> {
     let rows = choose(&args.rows)?;
     // A file that cannot be read is told of before the work, not after.
-    let before = match args.compare.clone().or_else(|| report::newest(project)) {
-        Some(path) => Some((report::read(&path)?, path)),
-        None => None,
+    let before = match &args.compare {
+        Some(path) => report::read(path)?,
+        None => report::last(project)?,
     };
     let version = qemu::version()?;
     let number = qemu::parse_version(&version).context("QEMU's version was just read")?;
@@ -81,11 +81,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &BenchArgs) -> Result
             take(&mut results, bench.run(group, false)?, &rows);
         }
     }
-    let medians = before.as_ref().map(|(medians, _)| medians);
-    print!("{}", report::table(&rows, &results, medians));
-    if let Some((_, path)) = &before {
-        println!("compared with {}", project.show(path));
-    }
+    print!("{}", report::table(&rows, &results, &before));
     let kept = report::keep(project, &version, &results)?;
     println!("kept in {}", project.show(&kept));
     Ok(ExitCode::SUCCESS)

@@ -39,7 +39,7 @@ pub fn median(samples: &[Sample], of: impl Fn(&Sample) -> u64) -> f64 {
 /// A figure as a person reads it.
 pub fn figure(value: f64) -> String {
     match value {
-        v if v >= 1e7 => format!("{:.2} M", v / 1e6),
+        v if v >= 1e6 => format!("{:.2} M", v / 1e6),
         v if v >= 1e5 => format!("{:.1} k", v / 1e3),
         v if v >= 100.0 => format!("{v:.0}"),
         v => format!("{v:.1}"),
@@ -61,7 +61,7 @@ fn verdict(row: &Row, value: f64) -> String {
 }
 
 /// The table of `rows`, against an earlier run's medians.
-pub fn table(rows: &[&Row], results: &Results, before: Option<&BTreeMap<String, f64>>) -> String {
+pub fn table(rows: &[&Row], results: &Results, before: &BTreeMap<String, f64>) -> String {
     let mut text = format!(
         "{:<17} {:>12} {:>7} {:>8} {:>8} {:>10} {:>10}  {:<24} {}\n",
         "row", "instr/op", "cr3/op", "sys/op", "rep/op", "budget", "stretch", "verdict", "last run"
@@ -73,7 +73,7 @@ pub fn table(rows: &[&Row], results: &Results, before: Option<&BTreeMap<String, 
         };
         let value = median(samples, |s| s.counts.instructions());
         let limit = |limit: Option<f64>| limit.map_or_else(|| "-".into(), figure);
-        let change = before.and_then(|before| before.get(row.name)).map_or_else(
+        let change = before.get(row.name).map_or_else(
             || "-".into(),
             |last| format!("{:+.1} %", (value / last - 1.0) * 100.0),
         );
@@ -157,14 +157,22 @@ fn git(project: &Project) -> String {
         .unwrap_or_else(|| "unknown".into())
 }
 
-/// The newest kept file.
-pub fn newest(project: &Project) -> Option<PathBuf> {
-    let entries = fs::read_dir(project.target.join("bench")).ok()?;
-    entries
+/// The medians of each row's last kept run.
+pub fn last(project: &Project) -> Result<BTreeMap<String, f64>> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(project.target.join("bench"))
+        .into_iter()
+        .flatten()
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|end| end == "csv"))
-        .max()
+        .collect();
+    // Their names begin with the time.
+    paths.sort();
+    let mut medians = BTreeMap::new();
+    for path in paths {
+        medians.extend(read(&path)?);
+    }
+    Ok(medians)
 }
 
 /// The medians of a kept file.
@@ -230,6 +238,7 @@ mod tests {
     use crate::bench::guest::Sample;
     use crate::bench::plugin::Counts;
     use crate::bench::rows;
+    use std::collections::BTreeMap;
     use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
@@ -267,10 +276,10 @@ mod tests {
             .samples
             .insert("ring_nop".into(), vec![sample(1000, 9000)]);
         let rows = ["null_call", "ring_nop", "ipc_rt_reg"].map(|name| rows::find(name).unwrap());
-        let text = table(&rows, &results, None);
+        let text = table(&rows, &results, &BTreeMap::new());
         assert!(text.contains("over by 100 %"), "{text}");
         assert!(text.contains("do not trust this row"), "{text}");
         assert!(text.contains("unavailable"), "{text}");
-        assert_eq!(figure(1_234_567.0), "1234.6 k");
+        assert_eq!(figure(1_234_567.0), "1.23 M");
     }
 }
