@@ -90,6 +90,33 @@ fn host_stages(project: &Project, stages: &mut Stages) {
     stages.run("host tests", || {
         cargo(project, &["test", "--quiet"], &[&select(&host)])
     });
+    stages.run("models", || {
+        let modelled = project.members.iter().filter(|member| {
+            let races = member.dir.join("tests/races.rs");
+            races.is_file()
+        });
+        let packages = select(&modelled.collect::<Vec<_>>());
+        let target = project.target.join("loom").into_os_string();
+        let place = ["--target-dir".into(), target];
+        // Loom puts its own atomics in the place of the real ones, which takes a build of its own.
+        let loom = [("RUSTFLAGS", "--cfg loom")];
+        cargo_with(
+            project,
+            &["test", "--quiet", "--test", "races"],
+            &[&packages, &place],
+            &loom,
+        )
+    });
+    stages.run("documentation", || {
+        let packages = select(&host);
+        let deny = [("RUSTDOCFLAGS", "--deny warnings")];
+        cargo_with(
+            project,
+            &["doc", "--quiet", "--no-deps"],
+            &[&packages],
+            &deny,
+        )
+    });
     stages.run("generated code", || codegen::run(true));
     stages.run("tidy", || tidy::run(project));
 }
@@ -128,9 +155,19 @@ fn words(words: &[&str]) -> Vec<OsString> {
 }
 
 fn cargo(project: &Project, arguments: &[&str], more: &[&[OsString]]) -> Result<()> {
+    cargo_with(project, arguments, more, &[])
+}
+
+fn cargo_with(
+    project: &Project,
+    arguments: &[&str],
+    more: &[&[OsString]],
+    environment: &[(&str, &str)],
+) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(&project.root).args(arguments);
+    command.envs(environment.iter().copied());
     if is_ci() && arguments.first() != Some(&"fmt") {
         command.arg("--locked");
     }
