@@ -46,6 +46,27 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// The files of the boot package.
+#[derive(Default)]
+struct Package<'a> {
+    kernel: Option<(&'a [u8], File<'a>)>,
+    modules: ArrayVec<File<'a>, MAX_MODULES>,
+}
+
+impl<'a> Package<'a> {
+    fn add(&mut self, path: &'a str, base: u64, bytes: &'a [u8]) -> Result<(), Error> {
+        let len = bytes.len() as u64;
+        let file = File { path, base, len };
+        if path == KERNEL_PATH {
+            self.kernel = Some((bytes, file));
+            return Ok(());
+        }
+        self.modules
+            .try_push(file)
+            .map_err(|_| Error::TooManyModules)
+    }
+}
+
 /// Called by the entry code with the physical address of what was handed over, and with 0 for direct boot or what `eax` held
 /// for Multiboot2.
 pub(crate) extern "sysv64" fn main(handed: u64, magic: u32) -> ! {
@@ -68,32 +89,34 @@ fn run(handed: u64, magic: u32) -> Result<core::convert::Infallible, Refusal> {
     let own =
         (&raw const loader_image_start).addr() as u64..(&raw const loader_image_end).addr() as u64;
     map.claim(own.start, own.end - own.start, Kind::Reclaimable)?;
-    let (base, len) = direct.archive;
     let (line, line_len) = direct.command_line;
 
-    // SAFETY: both ranges are claimed, so the library does not write to them, and nothing else runs.
-    let archive = unsafe { memory.slice(base, len) }.ok_or(Error::Missing(Fact::Archive))?;
-    // SAFETY: as above.
+    // SAFETY: the range is claimed, so the library does not write to it, and nothing else runs.
     let command_line = unsafe { memory.slice(line, line_len) }.unwrap_or_default();
 
-    let mut kernel = None;
-    let mut modules = ArrayVec::<File<'_>, MAX_MODULES>::new();
-    for entry in Archive::new(archive).entries() {
-        let entry = entry?;
-        if !entry.is_file() || !entry.path.starts_with(PACKAGE_PREFIX) {
-            continue;
-        }
-        let file = File {
-            path: entry.path,
-            base: base + entry.offset as u64,
-            len: entry.data.len() as u64,
-        };
-        if entry.path == KERNEL_PATH {
-            kernel = Some((entry.data, file));
-        } else {
-            modules.try_push(file).map_err(|_| Error::TooManyModules)?;
+    let mut package = Package::default();
+    if direct.files.is_empty() {
+        let (base, len) = direct.archive;
+        // SAFETY: as above.
+        let archive = unsafe { memory.slice(base, len) }.ok_or(Error::Missing(Fact::Archive))?;
+        for entry in Archive::new(archive).entries() {
+            let entry = entry?;
+            if entry.is_file() && entry.path.starts_with(PACKAGE_PREFIX) {
+                package.add(entry.path, base + entry.offset as u64, entry.data)?;
+            }
         }
     }
+    for file in &direct.files {
+        let slice = |(base, len): (u64, u64)| {
+            // SAFETY: as above.
+            unsafe { memory.slice(base, len) }
+        };
+        let path = slice(file.path).ok_or(Error::Missing(Fact::ModuleList))?;
+        let path = str::from_utf8(path).map_err(|_| Error::Unknown(Fact::ModuleList))?;
+        let bytes = slice(file.bytes).ok_or(Error::Missing(Fact::File))?;
+        package.add(path, file.bytes.0, bytes)?;
+    }
+    let Package { kernel, modules } = package;
     let (kernel, kernel_file) = kernel.ok_or(Error::MissingFile(KERNEL_PATH))?;
     if !modules.iter().any(|file| file.path == MANIFEST_PATH) {
         return Err(Error::MissingFile(MANIFEST_PATH).into());

@@ -1,5 +1,8 @@
-//! What the two protocols that start a 32-bit image have in common: one archive, one command line, E820-like regions.
+//! What the two protocols that start a 32-bit image have in common: a boot package, one command line, E820-like regions.
 
+use arrayvec::ArrayVec;
+
+use crate::MAX_MODULES;
 use crate::error::{Error, Fact};
 use crate::map::{Kind, MemoryMap};
 use crate::memory::{PhysMemory, reachable, read_array, u32_at, u64_at};
@@ -9,11 +12,22 @@ pub(crate) const REGION_BYTES: u64 = 24;
 /// Longest command line, in bytes.
 const MAX_TEXT: u64 = 4096;
 
-/// What a direct start hands over beside the memory map; all of it lies in reach and is claimed in the map.
+/// A file of the boot package that came as a module of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Physical address and length of its path, which begins with [`crate::PACKAGE_PREFIX`].
+    pub path: (u64, u64),
+    /// Physical address and length of its bytes.
+    pub bytes: (u64, u64),
+}
+
+/// What a direct start hands over beside the memory map; all of it lies in reach and is claimed in the map.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Direct {
-    /// Physical address and length of the boot archive.
+    /// Physical address and length of the boot archive; both 0 where the package came as [`Direct::files`].
     pub archive: (u64, u64),
+    /// The files of the boot package, the kernel's among them, where they came one by one.
+    pub files: ArrayVec<Placed, { MAX_MODULES + 1 }>,
     /// Physical address and length (without the zero byte) of the command line; both 0 without one.
     pub command_line: (u64, u64),
     /// Physical address of the ACPI root pointer.
@@ -26,9 +40,16 @@ impl Direct {
         memory: &M,
         map: &mut MemoryMap,
     ) -> Result<(), Error> {
-        let (base, len) = self.archive;
-        reachable(memory, Fact::Archive, base, len)?;
-        map.claim(base, len, Kind::Reclaimable)?;
+        if self.files.is_empty() {
+            let (base, len) = self.archive;
+            reachable(memory, Fact::Archive, base, len)?;
+            map.claim(base, len, Kind::Reclaimable)?;
+        }
+        for file in &self.files {
+            let (base, len) = file.bytes;
+            reachable(memory, Fact::File, base, len)?;
+            map.claim(base, len, Kind::Reclaimable)?;
+        }
         let (base, len) = self.command_line;
         map.claim(base, len, Kind::Reclaimable)
     }

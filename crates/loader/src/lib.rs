@@ -26,7 +26,7 @@ mod requests;
 mod tables;
 mod time;
 
-pub use direct::Direct;
+pub use direct::{Direct, Placed};
 pub use error::{Error, Fact};
 pub use handover::{Cpu, EfiMap, File, Firmware, Handover, Start, build, check_kernel};
 pub use map::{Kind, MAX_REGIONS, MemoryMap, Region};

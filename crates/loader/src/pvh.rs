@@ -2,6 +2,8 @@
 //!
 //! Invariant: nothing is read that does not lie inside [`PhysMemory::reach`].
 
+use arrayvec::ArrayVec;
+
 use crate::direct::{Direct, REGION_BYTES, add_region, text};
 use crate::error::{Error, Fact};
 use crate::map::MemoryMap;
@@ -41,6 +43,7 @@ pub fn read<M: PhysMemory>(memory: &M, at: u64, map: &mut MemoryMap) -> Result<D
     let rsdp = u64_at(&info, 32);
     let direct = Direct {
         archive: (u64_at(&module, 0), u64_at(&module, 8)),
+        files: ArrayVec::new(),
         command_line: text(memory, u64_at(&info, 24))?,
         rsdp: (rsdp != 0).then_some(rsdp),
     };

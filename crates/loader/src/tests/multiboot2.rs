@@ -30,7 +30,11 @@ fn memory_map() -> Vec<u8> {
 }
 
 fn module(first: u32, last: u32) -> Vec<u8> {
-    tag(3, &[words(&[first, last]), b"archive\0".to_vec()].concat())
+    named(first, last, b"archive\0")
+}
+
+fn named(first: u32, last: u32, text: &[u8]) -> Vec<u8> {
+    tag(3, &[words(&[first, last]), text.to_vec()].concat())
 }
 
 fn end() -> Vec<u8> {
@@ -95,6 +99,42 @@ fn the_first_module_is_the_archive_and_the_old_root_pointer_serves() {
 }
 
 #[test]
+fn modules_named_by_path_are_the_files_of_the_package() {
+    let direct = read(&[
+        module(0x1000, 0x2000),
+        named(0x3000, 0x3010, b"boot/kernel.elf\0"),
+        named(0, 0, b"boot/manifest.bin\0"),
+        named(0x6000, 0x6001, b"boot/\0"),
+        memory_map(),
+        end(),
+    ])
+    .unwrap();
+    assert_eq!(
+        direct.archive,
+        (0, 0),
+        "files count, not an archive beside them"
+    );
+    let ranges: Vec<_> = direct.files.iter().map(|file| file.bytes).collect();
+    // Each tag: head, range, text, filled up to 8 bytes; the first one's text is "archive".
+    let [first, second] = [AT + 8 + 24 + 16, AT + 8 + 24 + 32 + 16];
+    assert_eq!(
+        ranges,
+        [(0x3000, 0x10), (second, 0)],
+        "an empty file lies at its path"
+    );
+    assert_eq!(direct.files.first().unwrap().path, (first, 15));
+}
+
+#[test]
+fn too_many_files_are_refused() {
+    let mut tags = vec![named(0x1000, 0x2000, b"boot/a\0"); crate::MAX_MODULES + 1];
+    tags.extend([memory_map(), end()]);
+    assert!(read(&tags).is_ok());
+    tags.insert(0, named(0x1000, 0x2000, b"boot/a\0"));
+    assert_eq!(read(&tags), Err(Error::TooManyModules));
+}
+
+#[test]
 fn missing_facts_are_named() {
     assert_eq!(
         read(&[module(1, 2), end()]),
@@ -127,8 +167,18 @@ fn malformed_structures_are_refused() {
     );
     assert_eq!(
         read(&[module(2, 1), end()]),
-        malformed,
+        Err(Error::Unknown(Fact::ModuleList)),
         "a module that ends before it starts"
+    );
+    assert_eq!(
+        read(&[tag(3, &words(&[1, 2])), end()]),
+        Err(Error::Unknown(Fact::ModuleList)),
+        "a module without a text"
+    );
+    assert_eq!(
+        read(&[named(1, 2, b"boot/a"), end()]),
+        Err(Error::Unknown(Fact::ModuleList)),
+        "a text that does not end in its tag"
     );
     assert_eq!(read(&[]), malformed);
     for bad in [words(&[23, 0]), words(&[0, 0]), vec![0; 4]] {
@@ -162,8 +212,8 @@ fn a_module_or_structure_out_of_reach_is_refused() {
 
 proptest! {
     #[test]
-    fn any_structure_is_read_without_panic(hits in proptest::collection::vec((0u64..160, any::<u8>()), 1..8)) {
-        let mut memory = memory(&[tag(1, b"a\0"), tag(15, &[2; 36]), module(0x1000, 0x2800), memory_map(), end()]);
+    fn any_structure_is_read_without_panic(hits in proptest::collection::vec((0u64..200, any::<u8>()), 1..8)) {
+        let mut memory = memory(&[tag(1, b"a\0"), tag(15, &[2; 36]), module(0x1000, 0x2800), named(0x3000, 0x3800, b"boot/kernel.elf\0"), memory_map(), end()]);
         for (at, value) in hits {
             memory.put(AT + at, &[value]);
         }
