@@ -33,6 +33,13 @@ pub fn message(offset: u32) -> *mut u64 {
         .cast()
 }
 
+/// The span of the last `bytes` bytes of the message area.
+pub fn end_of_messages(bytes: u32) -> u64 {
+    // SAFETY: the kernel wrote the header before the thread ran.
+    let length = unsafe { (*header()).message_bytes };
+    ring_abi::span(length - bytes, bytes)
+}
+
 /// Writes a word into the message area.
 pub fn put(offset: u32, word: u64) {
     // SAFETY: inside this thread's own area for the offsets that smokes use.
@@ -125,4 +132,31 @@ pub fn completion() -> Option<Completion> {
 /// Performs one operation in registers.
 pub fn operate(operation: &Operation) -> Outcome {
     sys::operate(operation)
+}
+
+/// Submits `submission` again and again, as long as there is room in the ring, until the kernel takes no more of them.
+/// How many it took, and how many were submitted.
+pub fn flood(submission: Submission, most: u32) -> (u32, u32) {
+    // SAFETY: the kernel wrote the header before the thread ran.
+    let room = unsafe { (*header()).submissions };
+    let start = submission_head().load(Ordering::Acquire);
+    let mut submitted = 0;
+    loop {
+        let taken = submission_head()
+            .load(Ordering::Acquire)
+            .wrapping_sub(start);
+        let mut added = 0;
+        while submitted < most && submitted - taken < room {
+            submit(submission);
+            submitted += 1;
+            added += 1;
+        }
+        enter(0, ring_abi::NEVER);
+        let now = submission_head()
+            .load(Ordering::Acquire)
+            .wrapping_sub(start);
+        if added == 0 && now == taken {
+            return (now, submitted);
+        }
+    }
 }

@@ -42,16 +42,24 @@ fn act(state: &mut Prober, _: u64, word: u64) -> Result<u64, Refusal> {
     Ok(word)
 }
 
-/// Maps the memory, says so in its second word, and reads the first until it cannot.
+/// What the shared memory holds before it is revoked.
+const SECRET: u32 = 0x5ec7_e7ed;
+
+/// Maps the memory, says so in its second word, and reads the first until the secret is gone from it. Ends with what
+/// is there instead.
 fn read_on(env: &Env) -> Result<(), Error> {
     let memory: MemoryObject = env.get("memory")?;
     let address = memory.map(0, 4096, READ_WRITE)?.address;
-    // SAFETY: mapped, and meant to fault once the memory is revoked.
+    // SAFETY: mapped until the process ends.
     let (first, second) = unsafe { (memory_word(address), memory_word(address + 4)) };
     second.store(1, Ordering::SeqCst);
-    loop {
-        core::hint::black_box(first.load(Ordering::SeqCst));
+    while first.load(Ordering::SeqCst) == SECRET {
+        core::hint::spin_loop();
     }
+    let after = first.load(Ordering::SeqCst);
+    // What it writes now reaches nobody.
+    first.store(1, Ordering::SeqCst);
+    sdk::exit(after.into(), format_args!(""))
 }
 
 fn ask(env: &Env) -> Result<(), Error> {
@@ -104,17 +112,24 @@ fn facets(kit: &Kit) -> Result<(), Error> {
 fn mappings(kit: &Kit, vm: &VirtualMemory) -> Result<(), Error> {
     let memory = vm.create_memory(4096)?.memory;
     let address = memory.map(0, 4096, READ_WRITE)?.address;
+    // SAFETY: mapped until the process ends.
+    let (first, second) = unsafe { (memory_word(address), memory_word(address + 4)) };
+    first.store(SECRET, Ordering::SeqCst);
     let reader = kit.start("reader", &[give("memory", &memory)])?;
-    // SAFETY: mapped until the revocation below, after which it is not used.
-    let second = unsafe { memory_word(address + 4) };
     let mapped = wait_until(kit, || second.load(Ordering::SeqCst) == 1);
     memory.revoke()?;
+    let own = first.load(Ordering::SeqCst);
+    if !wait_until(kit, || reader.info().is_ok_and(|info| !info.alive)) {
+        reader.kill()?;
+    }
     let ended = kit.ended(&reader)?;
     fact!(
         "revoke.memory",
         mapped = mapped,
         reader = ended.kind,
-        rule = ended.rule(),
+        reader_sees = ended.code,
+        owner_sees = own,
+        owner_sees_later = first.load(Ordering::SeqCst),
         info = outcome(&memory.info()),
         map = outcome(&memory.map(0, 4096, READ))
     );

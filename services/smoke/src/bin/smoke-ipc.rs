@@ -9,8 +9,8 @@ use rt::sys::Operation;
 use sdk::process::process_spawner::Limits;
 use sdk::schema::smoke::probe::{WordsParams, call};
 use sdk::{
-    Endpoint, Env, Error, Interface, Object, Refusal, Ring, ThreadOptions, alloc::vec::Vec, fact,
-    spawn_thread,
+    Cap, Endpoint, Env, Error, Interface, Object, Refusal, Ring, ThreadOptions, Timer,
+    alloc::vec::Vec, fact, spawn_thread,
 };
 use smoke::{Kit, Probe, Prober, give, mint, outcome, raw, role, serve_probe};
 
@@ -18,6 +18,8 @@ sdk::entry!(main);
 
 /// What `act` can be asked for.
 const DROP_CALL: u64 = 1;
+/// `act`: works for so many loops.
+const WORK: u64 = 2;
 /// Calls with a bystander at the client's own priority.
 const SWITCHES: u64 = 200;
 /// Calls in flight at once.
@@ -31,10 +33,16 @@ fn main(env: &Env) -> Result<(), Error> {
     }
 }
 
-/// Drops the reply right of the call that is held.
-fn act(state: &mut Prober, what: u64, _: u64) -> Result<u64, Refusal> {
+/// Drops the reply right of the call that is held, or works for a while.
+fn act(state: &mut Prober, what: u64, word: u64) -> Result<u64, Refusal> {
     match what {
         DROP_CALL => Ok(state.held.drain(..).count() as u64),
+        WORK => {
+            (0..word).for_each(|at| {
+                core::hint::black_box(at);
+            });
+            Ok(word)
+        }
         _ => Err(Refusal::BadArgument),
     }
 }
@@ -240,7 +248,8 @@ fn direct_switch(probe: &Probe) -> Result<(), Error> {
     Ok(())
 }
 
-/// A server of a low priority works at its caller's until it has answered.
+/// A server of a low priority works at its caller's until it has answered: a thread of a priority in between, which
+/// becomes runnable while the server works, waits for that.
 fn inherit(kit: &Kit) -> Result<(), Error> {
     let endpoint = kit.endpoints.create()?.endpoint;
     let limits = Limits {
@@ -249,16 +258,27 @@ fn inherit(kit: &Kit) -> Result<(), Error> {
     };
     let _server = kit.start_within("server", &limits, &[], &[give("endpoint", &endpoint)])?;
     let probe = mint(&endpoint, 8, true)?;
-    // It waits for calls from here on.
-    probe.words(0, 0)?;
-    let bystander = bystander(10)?;
-    let mut answered = 0;
-    for _ in 0..50 {
-        answered += u64::from(probe.words(1, 1).is_ok());
-    }
-    let ran = RUNS.load(Ordering::Relaxed);
-    STOP.store(true, Ordering::Relaxed);
-    bystander.join()?;
-    fact!("ipc.inherit", answered = answered, bystander_ran = ran != 0);
+    let wakes = kit.after_ms(40)?;
+    let timer = kit.timer.object().handle();
+    RUNS.store(0, Ordering::Relaxed);
+    let mut options = ThreadOptions::default();
+    options.shape.priority = 10;
+    let bystander = spawn_thread(options, move || {
+        let slept = Timer::from_object(Cap::borrowed(timer)).sleep(wakes);
+        RUNS.store(1, Ordering::Relaxed);
+        slept
+    })?;
+    // It sleeps, and the server waits for calls.
+    kit.pause_ms(10)?;
+    let ticks = probe.act(WORK, 40_000_000)?.word;
+    let overtaken = RUNS.load(Ordering::Relaxed) != 0;
+    let late = kit.timer.now()?.ns > wakes;
+    bystander.join()??;
+    fact!(
+        "ipc.inherit",
+        worked = ticks > 0,
+        woken_meanwhile = late,
+        overtaken = overtaken
+    );
     Ok(())
 }

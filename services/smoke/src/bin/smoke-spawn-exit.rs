@@ -9,7 +9,7 @@ use smoke::{Kit, give, outcome, role};
 
 sdk::entry!(main);
 
-const WARM_UP: u32 = 20;
+const WARM_UP: u32 = 600;
 const CYCLES: u32 = 300;
 
 fn main(env: &Env) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use crate::smoke::sabotage::{Break, Sabotage};
 
 const REFUSED: &str = "@ipc.refused reply_dropped=noReply method=noSuchMethod kernel_method=noSuchMethod handle=badHandle";
 const SWITCH: &str = "@ipc.switch direct=true";
-const INHERIT: &str = "@ipc.inherit answered=50 bystander_ran=false";
+const INHERIT: &str = "@ipc.inherit worked=true woken_meanwhile=true overtaken=false";
 
 inventory::submit! {
     Smoke {
@@ -49,9 +49,9 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "late-inherit",
+        point: "skip-inherit",
         smoke: "ipc",
-        what: "A call raises its server only after others had a turn.",
+        what: "A server works for its caller at its own priority.",
         breaks: Break::Missing(INHERIT),
     }
 }

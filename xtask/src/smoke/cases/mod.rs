@@ -4,11 +4,15 @@ mod boot;
 mod boot_uefi;
 mod cap_revoke;
 mod cap_transfer;
+mod deadline_cancel;
 mod facets;
 mod ipc;
+mod manifest_refused;
 mod nvme_fat_read;
 mod nvme_hostile;
 mod provider_crash;
+mod quota_exhaustion;
+mod server_death;
 mod session_isolation;
 mod spawn_exit;
 

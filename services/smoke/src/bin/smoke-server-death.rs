@@ -1,0 +1,155 @@
+//! When a server dies: do delivered calls hear of it, do queued ones and durable facets go on with its successor?
+#![no_std]
+#![no_main]
+
+use sdk::schema::smoke::probe::{ActParams, WordsParams, call};
+use sdk::{Endpoint, Env, Error, Interface, NEVER, ProcessHandle, Refusal, Ring, fact};
+use smoke::{Kit, Probe, Prober, give, mint, outcome, role, serve_probe};
+
+sdk::entry!(main);
+
+/// `act`: never comes back.
+const STALL: u64 = 1;
+
+/// A call that is never answered.
+const STALLED: ActParams = ActParams {
+    what: STALL,
+    word: 0,
+};
+
+const DELIVERED: u64 = 1;
+const QUEUED: u64 = 2;
+const QUEUED_BOUND: u64 = 3;
+const QUEUED_BRIEF: u64 = 4;
+
+fn main(env: &Env) -> Result<(), Error> {
+    match role(env) {
+        Some("server") => {
+            let timer: sdk::Timer = env.get("timer")?;
+            serve_probe(env, move |_: &mut Prober, what: u64, _: u64| match what {
+                STALL => timer.sleep(NEVER).map(|()| 0),
+                _ => Err(Refusal::BadArgument),
+            })
+        }
+        // Waits in the queue behind the stalled call when the server dies; calls again if it is told so.
+        Some("caller") => {
+            let answered = env.get::<Probe>("probe")?.retrying().words(20, 2);
+            sdk::exit(
+                answered.map_or(-1, |words| words.sum as i64),
+                format_args!(""),
+            )
+        }
+        _ => ask(env),
+    }
+}
+
+fn server(kit: &Kit, endpoint: &Endpoint) -> Result<ProcessHandle, Refusal> {
+    kit.start(
+        "server",
+        &[give("endpoint", endpoint), give("timer", &kit.timer)],
+    )
+}
+
+fn ask(env: &Env) -> Result<(), Error> {
+    let kit = Kit::new(env, "smoke-server-death")?;
+    let endpoint = kit.endpoints.create()?.endpoint;
+    let first = server(&kit, &endpoint)?;
+    let durable = mint(&endpoint, 1, true)?;
+    let bound = mint(&endpoint, 2, false)?;
+    let (a, b) = (durable.words(0, 0)?.before, bound.words(0, 0)?.before);
+    fact!("death.before", durable = a, bound = b);
+
+    // The server takes the first call and stalls; the others wait in the queue.
+    let mut ring = Ring::new(8, 256)?;
+    let words = WordsParams { a: 40, b: 2 };
+    ring.call::<call::Act>(durable.object(), STALLED, DELIVERED, kit.after_ms(5000)?)?;
+    ring.submit();
+    kit.pause_ms(5)?;
+    ring.call::<call::Words>(durable.object(), words, QUEUED, NEVER)?;
+    ring.call::<call::Words>(bound.object(), words, QUEUED_BOUND, NEVER)?;
+    ring.call::<call::Words>(durable.object(), words, QUEUED_BRIEF, kit.after_ms(100)?)?;
+    ring.submit();
+    first.kill()?;
+    let ended = kit.ended(&first)?;
+    ring.wait(1, NEVER);
+    let (mut delivered, mut others) = ("pending", 0);
+    while let Some(completion) = ring.completed() {
+        match completion.user() {
+            DELIVERED => delivered = completion.refused().map_or("ok", Refusal::name),
+            _ => others += 1,
+        }
+    }
+    fact!(
+        "death.killed",
+        server = ended.kind,
+        delivered = delivered,
+        completed_others = others
+    );
+
+    // Nobody serves for longer than the third queued call waits.
+    ring.wait(1, kit.after_ms(300)?);
+    let brief = match ring.completed() {
+        Some(completion) if completion.user() == QUEUED_BRIEF => {
+            completion.refused().map_or("ok", Refusal::name)
+        }
+        _ => "pending",
+    };
+    let incarnation = endpoint.renew()?.incarnation;
+    let second = server(&kit, &endpoint)?;
+    let (mut queued, mut stale, mut left) = (None, None, 2);
+    while left > 0 {
+        ring.wait(1, NEVER);
+        while let Some(completion) = ring.completed() {
+            left -= 1;
+            match completion.user() {
+                QUEUED => {
+                    queued =
+                        Some(completion.read::<call::Words, _>(|words| {
+                            (words.sum, words.cookie, words.before)
+                        }))
+                }
+                _ => stale = completion.refused(),
+            }
+        }
+    }
+    fact!(
+        "death.queued",
+        past_deadline = brief,
+        incarnation = incarnation,
+        served_by_successor = queued == Some(Ok((42, 1, 0))),
+        through_bound = stale.map_or("ok", Refusal::name)
+    );
+    fact!(
+        "death.after",
+        durable = outcome(&durable.words(0, 0)),
+        bound = outcome(&bound.words(0, 0)),
+        new = outcome(&mint(&endpoint, 3, false)?.words(0, 0))
+    );
+
+    // Another client's call, which may be made twice, gets through whatever the moment of the death.
+    let mut ring = Ring::new(2, 256)?;
+    ring.call::<call::Act>(durable.object(), STALLED, DELIVERED, NEVER)?;
+    ring.submit();
+    kit.pause_ms(5)?;
+    let caller = kit.start("caller", &[give("probe", &durable)])?;
+    kit.pause_ms(5)?;
+    second.kill()?;
+    kit.ended(&second)?;
+    endpoint.renew()?;
+    let third = server(&kit, &endpoint)?;
+    let retried = kit.ended(&caller)?.code;
+
+    // With the last right to receive, the endpoint is gone, and its facets with it.
+    third.kill()?;
+    kit.ended(&third)?;
+    let soon = kit.after_ms(50)?;
+    let nobody = durable.with_deadline(soon).words(0, 0);
+    drop(endpoint);
+    fact!(
+        "death.last",
+        caller = retried,
+        without_server = outcome(&nobody),
+        without_endpoint = outcome(&durable.words(0, 0))
+    );
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! Manifests that init does not start. Every rule has its fixture in `manifests/bad`, checked on the host; three of them
+//! are booted.
+
+use crate::smoke::case::Smoke;
+use crate::smoke::cases::PROGRAM;
+
+inventory::submit! {
+    Smoke {
+        name: "manifest-refused",
+        question: "Does init start nothing of a system whose services wait for each other, and say which?",
+        manifest: "bad/cycle",
+        required: &[r#"@manifest.refused reason="manifest: services wait for each other: x -> y -> z -> x""#],
+        forbidden: &["@kernel.panic", "@service.started"],
+        // Init says it in the log.
+        cmdline: "",
+        exit: 3,
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "manifest-refused-binary",
+        question: "Does init start nothing of a system that names a binary the boot package does not hold?",
+        manifest: "bad/missing-binary",
+        required: &[r#"@manifest.refused reason="service \"a\": the boot package holds no binary \"not-there\"""#],
+        forbidden: &["@kernel.panic", "@service.started"],
+        // Init says it in the log.
+        cmdline: "",
+        exit: 3,
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "manifest-refused-upward",
+        question: "Does init start nothing of a system in which a service would call one of a lower priority?",
+        manifest: "bad/upward-call",
+        required: &[
+            r#"@manifest.refused reason="service \"high\", grant \"block\": priority 11 may not call service \"low\" of the lower priority 10""#,
+        ],
+        forbidden: &["@kernel.panic", "@service.started"],
+        // Init says it in the log.
+        cmdline: "",
+        exit: 3,
+        ..PROGRAM
+    }
+}

@@ -1,0 +1,42 @@
+//! The end of a server, and its successor.
+
+use crate::smoke::case::Smoke;
+use crate::smoke::cases::PROGRAM;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+const KILLED: &str = "@death.killed server=killed delivered=serverDied completed_others=0";
+const QUEUED: &str = "@death.queued past_deadline=timedOut incarnation=2 served_by_successor=true through_bound=stale";
+
+inventory::submit! {
+    Smoke {
+        name: "server-death",
+        question: "When a server dies, do delivered calls hear of it, and do queued ones go on with its successor?",
+        manifest: "smoke-server-death",
+        required: &[
+            "@death.before durable=0 bound=1",
+            KILLED,
+            QUEUED,
+            "@death.after durable=ok bound=stale new=ok",
+            "@death.last caller=22 without_server=timedOut without_endpoint=revoked",
+        ],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "skip-server-died",
+        smoke: "server-death",
+        what: "Callers of a dead server are not told why there is no answer.",
+        breaks: Break::Missing(KILLED),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "skip-incarnation-check",
+        smoke: "server-death",
+        what: "A successor is called through facets that its predecessor minted for itself.",
+        breaks: Break::Missing(QUEUED),
+    }
+}
