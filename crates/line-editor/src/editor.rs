@@ -47,6 +47,8 @@ pub struct LineEditor<const LINE: usize = 512, const HISTORY: usize = 32> {
     draft: Buffer<LINE>,
     /// The line has been handed out and goes with the next byte.
     is_done: bool,
+    /// Something did not fit, and nothing has been taken away since.
+    is_cut: bool,
 }
 
 impl<const LINE: usize, const HISTORY: usize> LineEditor<LINE, HISTORY> {
@@ -62,6 +64,7 @@ impl<const LINE: usize, const HISTORY: usize> LineEditor<LINE, HISTORY> {
             age: 0,
             draft: Buffer::new(),
             is_done: false,
+            is_cut: false,
         }
     }
 
@@ -86,6 +89,12 @@ impl<const LINE: usize, const HISTORY: usize> LineEditor<LINE, HISTORY> {
     /// Returns the line: the one being edited, or the complete one after [`Event::Line`].
     pub fn line(&self) -> &str {
         self.line.as_str()
+    }
+
+    /// Returns whether something typed is missing because the line is full. Such a line is not what its writer meant; it
+    /// should be refused. Taking something away clears this.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// Returns the cursor's place in the line, in bytes.
@@ -119,6 +128,7 @@ impl<const LINE: usize, const HISTORY: usize> LineEditor<LINE, HISTORY> {
         if fits {
             self.update(at, before, sink)
         } else {
+            self.is_cut |= self.line.len() + text.len() > LINE;
             self.beep(sink)
         }
         fits
@@ -176,7 +186,8 @@ impl<const LINE: usize, const HISTORY: usize> LineEditor<LINE, HISTORY> {
 
     fn clear_line(&mut self) {
         self.line.clear();
-        (self.view, self.age, self.is_done) = (0, 0, false);
+        (self.view, self.age) = (0, 0);
+        (self.is_done, self.is_cut) = (false, false);
     }
 
     /// Ends the row, behind the visible text and a `note` if it fits.
@@ -196,6 +207,7 @@ impl<const LINE: usize, const HISTORY: usize> LineEditor<LINE, HISTORY> {
         }
         let before = self.shown();
         self.line.remove(from, to);
+        self.is_cut = false;
         self.update(from, before, sink);
     }
 
@@ -222,6 +234,7 @@ impl<const LINE: usize, const HISTORY: usize> LineEditor<LINE, HISTORY> {
             None => self.line.clone_from(&self.draft),
         }
         self.age = age;
+        self.is_cut = false;
         self.update(0, before, sink);
     }
 

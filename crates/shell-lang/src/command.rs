@@ -14,7 +14,7 @@ use crate::{
 /// What a person asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Nothing: a blank line.
+    /// Nothing: a blank line, or one that begins with `#`.
     Nothing,
     /// All commands, or one of them in full.
     Help(Option<&'static CommandHelp>),
@@ -274,6 +274,10 @@ impl Arguments {
 /// # Errors
 /// [`ParseError`], whose sentence says what is wrong and what to do.
 pub fn parse(line: &str) -> Result<Command, ParseError> {
+    // A script may say what it is about.
+    if line.trim_start().starts_with('#') {
+        return Ok(Command::Nothing);
+    }
     let mut words = split(line).map_err(ParseError::Words)?.into_iter();
     let Some(name) = words.next() else {
         return Ok(Command::Nothing);
@@ -344,6 +348,7 @@ mod tests {
     #[test]
     fn lines_become_commands() {
         assert_eq!(parse("  ").unwrap(), Command::Nothing);
+        assert_eq!(parse("  # it's a comment").unwrap(), Command::Nothing);
         assert_eq!(parse("halt").unwrap(), Command::Halt(0));
         assert_eq!(parse("halt 42").unwrap(), Command::Halt(42));
         assert_eq!(parse("kill 7").unwrap(), Command::Kill(KillTarget::Id(7)));

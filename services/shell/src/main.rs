@@ -41,6 +41,12 @@ sdk::entry!(main);
 
 const PROMPT: &str = "capos> ";
 
+/// Bytes of a line: the longest name that FAT can hold, in a deep directory.
+const LINE_BYTES: usize = 2048;
+/// Lines that are remembered.
+const HISTORY_LINES: usize = 16;
+type Editor = LineEditor<LINE_BYTES, HISTORY_LINES>;
+
 /// Names of a directory that completion looks at.
 const MOST_NAMES: usize = 4096;
 /// Choices that are shown.
@@ -69,9 +75,16 @@ fn main(env: &Env) -> Result<(), Error> {
         here: Path::root(),
     };
     // On the heap: with its history it is larger than a stack frame should be.
-    let mut editor: Box<LineEditor> = Box::new(LineEditor::new());
+    let mut editor: Box<Editor> = Box::new(Editor::new());
     let _ = shell.terminal.write(b"\r\n");
     while let Some(line) = shell.read_line(&mut editor) {
+        if editor.is_cut() {
+            let _ = writeln!(
+                shell.terminal,
+                "the line is longer than {LINE_BYTES} bytes and was not run; say it in shorter ones (cd shortens paths)"
+            );
+            continue;
+        }
         shell.run(&line);
     }
     Ok(())
@@ -79,7 +92,7 @@ fn main(env: &Env) -> Result<(), Error> {
 
 impl Shell<'_> {
     /// Reads a line. `None` at the end of input: Ctrl-D on an empty line, or a console that is gone.
-    fn read_line(&mut self, editor: &mut LineEditor) -> Option<String> {
+    fn read_line(&mut self, editor: &mut Editor) -> Option<String> {
         let mut echo: Vec<u8> = Vec::new();
         editor.begin(PROMPT, &mut |bytes: &[u8]| echo.extend_from_slice(bytes));
         loop {
@@ -199,12 +212,16 @@ impl Shell<'_> {
                 } else {
                     FilterMode::Text
                 };
-                each(&paths, here, |path| files::cat(disks, path, mode, terminal))
+                each("cat", &paths, here, terminal, |path, to| {
+                    files::cat(disks, path, mode, to)
+                })
             }
-            Command::Stat(paths) => each(&paths, here, |path| files::stat(disks, path, terminal)),
-            Command::Sha256(paths) => {
-                each(&paths, here, |path| files::sha256(disks, path, terminal))
-            }
+            Command::Stat(paths) => each("stat", &paths, here, terminal, |path, to| {
+                files::stat(disks, path, to)
+            }),
+            Command::Sha256(paths) => each("sha256", &paths, here, terminal, |path, to| {
+                files::sha256(disks, path, to)
+            }),
             Command::Log(lines) => system.log(lines, terminal),
             Command::Kill(target) => system.kill(&target, terminal),
             Command::Reboot => {
@@ -254,13 +271,24 @@ fn completion(disks: &mut Disks, here: &Path, before: &str) -> Action {
     complete::complete(&target, names.into_iter())
 }
 
-/// Does something with each path, up to the first that fails.
+/// Does something with each path. One that fails is told and does not keep the others from their turn; Ctrl-C does.
 fn each(
+    name: &str,
     paths: &[String],
     here: &Path,
-    mut work: impl FnMut(&Path) -> Result<(), Failure>,
+    to: &mut Terminal,
+    mut work: impl FnMut(&Path, &mut Terminal) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    paths.iter().try_for_each(|path| work(&here.resolve(path)))
+    for path in paths {
+        match work(&here.resolve(path), to) {
+            Ok(()) => {}
+            Err(Failure::Interrupted) => return Err(Failure::Interrupted),
+            Err(failure) => {
+                let _ = writeln!(to, "{name}: {failure}");
+            }
+        }
+    }
+    Ok(())
 }
 
 fn help(which: Option<&CommandHelp>, to: &mut Terminal) {
