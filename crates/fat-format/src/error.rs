@@ -88,7 +88,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::NotADirectory => f.write_str("not a directory"),
             Self::IsADirectory => f.write_str("is a directory"),
             Self::InvalidName => f.write_str("not a possible file name"),
-            Self::PathTooDeep => f.write_str("the path is deeper than 256 directories"),
+            Self::PathTooDeep => f.write_str("a \"..\" lies deeper than 256 directories"),
             Self::BadPosition => f.write_str("no directory entry at this position"),
             Self::DirectoryTooLong => f.write_str("the directory is longer than 64 MiB"),
         }

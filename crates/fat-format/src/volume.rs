@@ -202,7 +202,7 @@ impl Volume {
     }
 
     /// Finds the node at `path` below directory `from`; components are separated by '/', empty ones and "." mean
-    /// nothing, ".." goes back one step of this path and never above `from`.
+    /// nothing, ".." goes back one step of this path, out of at most 256 directories, and never above `from`.
     pub fn resolve<B: Blocks>(
         &self,
         blocks: &mut B,
@@ -221,14 +221,19 @@ impl Volume {
                 "" | "." => {}
                 ".." => {
                     depth = usize::saturating_sub(depth, 1);
-                    node = match above.get(depth) {
-                        Some(&position) if depth > 0 => self.node_at(blocks, position)?,
-                        _ => *from,
+                    let &position = above.get(depth).ok_or(Error::PathTooDeep)?;
+                    node = if depth > 0 {
+                        self.node_at(blocks, position)?
+                    } else {
+                        *from
                     };
                 }
                 name => {
                     let next = self.lookup(blocks, &node, name)?.node;
-                    *above.get_mut(depth).ok_or(Error::PathTooDeep)? = node.position;
+                    // Deeper down there is no way back, but any way on.
+                    if let Some(place) = above.get_mut(depth) {
+                        *place = node.position;
+                    }
                     depth += 1;
                     node = next;
                 }
