@@ -1,7 +1,7 @@
 //! COM1: output polled, input by interrupt (16550 datasheet).
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cpu::Lock;
 use cpu::port::{read8, write8};
@@ -10,7 +10,12 @@ const BASE: u16 = 0x3f8;
 /// ISA line of COM1.
 pub const LINE: u8 = 4;
 
+/// Bytes that fit into the output queue when it is empty: 16550A with its FIFOs on.
+const FIFO_BYTES: usize = 16;
+
 static OUTPUT: Lock<()> = Lock::new(());
+/// 1 where the UART has no queue, [`FIFO_BYTES`] where it has one.
+static ROOM: AtomicUsize = AtomicUsize::new(1);
 static PRESENT: AtomicBool = AtomicBool::new(false);
 
 fn read(register: u16) -> u8 {
@@ -35,6 +40,10 @@ pub fn initialise() {
     write(1, 0);
     write(3, 3);
     write(2, 0xc7);
+    // Both bits say that the FIFOs are there and work.
+    if read(2) & 0xc0 == 0xc0 {
+        ROOM.store(FIFO_BYTES, Ordering::Relaxed);
+    }
     write(4, 0x0b);
     PRESENT.store(true, Ordering::Release);
 }
@@ -50,20 +59,29 @@ pub fn take() -> Option<u8> {
 }
 
 fn put(byte: u8) {
-    for _ in 0..1_000_000 {
-        if read(5) & 0x20 != 0 {
-            break;
+    put_all(&[byte]);
+}
+
+/// Waits for an empty queue and fills it, until all is out.
+fn put_all(bytes: &[u8]) {
+    for piece in bytes.chunks(ROOM.load(Ordering::Relaxed)) {
+        for _ in 0..1_000_000 {
+            if read(5) & 0x20 != 0 {
+                break;
+            }
+            core::hint::spin_loop();
         }
-        core::hint::spin_loop();
+        for byte in piece {
+            write(0, *byte);
+        }
     }
-    write(0, byte);
 }
 
 /// Writes bytes as they are.
 pub fn write_bytes(bytes: &[u8]) {
     if PRESENT.load(Ordering::Relaxed) {
         let _guard = OUTPUT.lock();
-        bytes.iter().copied().for_each(put);
+        put_all(bytes);
     }
 }
 
