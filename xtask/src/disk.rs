@@ -36,12 +36,12 @@ impl Disk {
         let kind = file.metadata()?;
         ensure!(
             !kind.is_dir(),
-            "the disk image {} is a folder",
+            "the disk image {} is a folder; --disk takes a file that holds a disk",
             path.display()
         );
         ensure!(
             !kind.is_file() || kind.len() > 0,
-            "the disk image {} is empty",
+            "the disk image {0} is empty; for a FAT32 volume: truncate -s 64M {0} && mkfs.fat -F 32 {0}",
             path.display()
         );
         if writable {

@@ -144,6 +144,16 @@ impl<'a> Guest<'a> {
     }
 }
 
+/// How many NVMe disks the services of a manifest may claim; `None` for a manifest that is refused.
+pub fn disks_served(project: &Project, name: &str) -> Result<Option<usize>> {
+    let bytes = compile_manifest(project, name)?;
+    let is_disk = |grant: &&manifest::Grant| matches!(&grant.source, manifest::Source::Device { driver, .. } if driver == "nvme");
+    Ok(manifest::read(&bytes).ok().map(|manifest| {
+        let grants = manifest.services.iter().flat_map(|service| &service.grants);
+        grants.filter(is_disk).count()
+    }))
+}
+
 /// Compiles `manifests/NAME.capnp` to the message the guest reads.
 ///
 /// The constant is called `manifest`. `manifests/NAME.bin`, bytes that no compiler would write, is taken as it is. A manifest that breaks its schema is refused with the compiler's `file:line:col`.

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
@@ -16,17 +16,19 @@ use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use crate::child::Guarded;
 use crate::disk::{self, Disk};
-use crate::package::Guest;
+use crate::package::{self, Guest};
 use crate::project::Project;
 use crate::qemu::{Accel, Firmware, Machine, choose_accel};
 use crate::serial::{Serial, process_code};
-use crate::session::{End, Session, Waited};
+use crate::session::{End, Session, Waited, read_chunks};
 use crate::toolchain::Toolchain;
 
 /// A scripted line may keep the guest busy for this long.
 const LINE_PATIENCE: Duration = Duration::from_secs(600);
 /// How often standard input is looked at while the guest talks.
 const SCRIPT_PAUSE: Duration = Duration::from_millis(20);
+/// How long QEMU may take to end once it has closed the serial line.
+const END_PATIENCE: Duration = Duration::from_secs(4);
 /// Ctrl-A, which introduces a key for xtask itself.
 const CTRL_A: u8 = 0x01;
 
@@ -86,6 +88,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
             .map(|path| Disk::open(path, args.rw))
             .collect::<Result<_>>()?
     };
+    warn_about_surplus(project, &args.manifest, &disks)?;
     let guest = Guest::build(project, toolchain, args.debug_guest, false)?;
     let cmdline = format!("log=quiet {}", args.append).trim().to_owned();
     let firmware = if args.uefi {
@@ -127,23 +130,46 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
     }
 }
 
+/// Says which disks no service of the system will claim. A wrong manifest name is told here as well.
+fn warn_about_surplus(project: &Project, manifest: &str, disks: &[Disk]) -> Result<()> {
+    // A manifest that the guest will refuse says so itself.
+    if let Some(served) = package::disks_served(project, manifest)? {
+        for disk in disks.iter().skip(served) {
+            eprintln!(
+                "warning: the system {manifest} serves {served} NVMe disk{}; {} is attached, but only lspci shows it",
+                if served == 1 { "" } else { "s" },
+                disk.path.display()
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Types the lines of standard input, one prompt at a time.
 fn script(command: Command) -> Result<ExitCode> {
     let mut session = Session::start(command, true)?;
     let (sender, lines) = channel();
     std::thread::spawn(move || {
-        for line in std::io::stdin().lock().lines() {
+        for line in std::io::stdin().lock().split(b'\n') {
             if sender.send(line).is_err() {
                 break;
             }
         }
     });
+    let mut number = 0_u64;
     loop {
         // Whoever writes the script may be waiting for what the guest says, so that is shown meanwhile.
         let waited = match lines.try_recv() {
             Ok(line) => {
-                let line = line.context("standard input is not text")?;
-                session.answer_prompt(&line, Instant::now() + LINE_PATIENCE)?
+                let line = line.context("cannot read standard input")?;
+                let line = line.strip_suffix(b"\r").unwrap_or(&line);
+                number += 1;
+                if std::str::from_utf8(line).is_err() {
+                    eprintln!(
+                        "warning: line {number} of standard input is not UTF-8; the shell leaves out what is no text"
+                    );
+                }
+                session.answer_prompt(line, Instant::now() + LINE_PATIENCE)?
             }
             Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => match session.idle(SCRIPT_PAUSE) {
@@ -169,12 +195,31 @@ fn script(command: Command) -> Result<ExitCode> {
 }
 
 fn finish(session: Session) -> Result<ExitCode> {
-    let (end, _) = session.finish(Instant::now() + LINE_PATIENCE);
+    let (end, transcript) = session.finish(Instant::now() + LINE_PATIENCE);
     match end {
         End::Code(code) => Ok(ExitCode::from(process_code(code))),
-        End::NoExitLine => bail!("QEMU ended, and the guest's last line was no exit line"),
+        End::NoExitLine => bail!(no_exit_line(&transcript.serial, transcript.status)),
         End::Silent => bail!("the guest has said nothing for a minute"),
         End::Late => bail!("the guest did not end"),
+    }
+}
+
+/// Why there may be no exit line, from what the guest said and how QEMU ended.
+fn no_exit_line(serial: &Serial, status: Option<ExitStatus>) -> String {
+    let status = status.map_or_else(
+        || "without a status".to_owned(),
+        |status| status.to_string(),
+    );
+    if serial.lines().is_empty() && serial.partial().is_empty() {
+        format!(
+            "QEMU did not start the machine ({status}); what it said stands above. \
+             Check --machine, --mem, the disk images and what follows --"
+        )
+    } else {
+        format!(
+            "QEMU ended ({status}) before the guest had said its exit line: \
+             somebody ended QEMU, or the guest reset itself"
+        )
     }
 }
 
@@ -188,7 +233,7 @@ fn talk(mut command: Command) -> Result<ExitCode> {
         .stdin
         .take()
         .context("the guest has no input")?;
-    let mut output = qemu
+    let output = qemu
         .inner()
         .stdout
         .take()
@@ -212,16 +257,7 @@ fn talk(mut command: Command) -> Result<ExitCode> {
             }
         }
     });
-    let (chunk_sender, chunks) = channel();
-    std::thread::spawn(move || {
-        let mut buffer = vec![0; 64 * 1024];
-        while let Ok(len @ 1..) = output.read(&mut buffer) {
-            let chunk = buffer.get(..len).unwrap_or_default().to_vec();
-            if chunk_sender.send(chunk).is_err() {
-                break;
-            }
-        }
-    });
+    let chunks = read_chunks(output);
     let mut serial = Serial::default();
     let quit = loop {
         if keys.try_recv().is_ok() {
@@ -239,6 +275,11 @@ fn talk(mut command: Command) -> Result<ExitCode> {
         }
     };
     drop(raw);
+    let status = if quit {
+        None
+    } else {
+        qemu.wait_for(END_PATIENCE)
+    };
     drop(qemu);
     if quit {
         eprintln!("\nquit");
@@ -246,7 +287,7 @@ fn talk(mut command: Command) -> Result<ExitCode> {
     }
     match serial.exit() {
         Some(code) => Ok(ExitCode::from(process_code(code))),
-        None => bail!("QEMU ended, and the guest's last line was no exit line"),
+        None => bail!(no_exit_line(&serial, status)),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: never waits without a deadline, and takes the guest's result from its exit line, never from QEMU's status.
 
 use std::io::{Read, Write};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,10 @@ const LINGER: Duration = Duration::from_secs(4);
 const TYPE_CHUNK: usize = 16;
 /// A guest that does not echo gets the next piece after this time.
 const ECHO_PATIENCE: Duration = Duration::from_millis(700);
+/// QEMU writes each byte by itself. Whoever took each by itself too would keep the guest waiting.
+const GATHER: Duration = Duration::from_millis(1);
+/// Bytes of one piece of output.
+const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Why waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +51,22 @@ pub enum End {
     Late,
 }
 
+/// Reads `output` to its end on a thread of its own, in pieces as large as a moment's patience makes them.
+pub fn read_chunks(mut output: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, chunks) = channel();
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; CHUNK_BYTES];
+        while let Ok(len @ 1..) = output.read(&mut buffer) {
+            let chunk = buffer.get(..len).unwrap_or_default().to_vec();
+            if sender.send(chunk).is_err() {
+                break;
+            }
+            std::thread::sleep(GATHER);
+        }
+    });
+    chunks
+}
+
 /// A guest under QEMU, or whatever else talks on standard input and output.
 pub struct Session {
     child: Guarded,
@@ -66,21 +86,12 @@ impl Session {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = Guarded::spawn(&mut command)?;
         let input = child.inner().stdin.take();
-        let mut output = child
+        let output = child
             .inner()
             .stdout
             .take()
             .context("the guest has no output")?;
-        let (sender, chunks) = channel();
-        std::thread::spawn(move || {
-            let mut buffer = vec![0; 64 * 1024];
-            while let Ok(len @ 1..) = output.read(&mut buffer) {
-                let chunk = buffer.get(..len).unwrap_or_default().to_vec();
-                if sender.send(chunk).is_err() {
-                    break;
-                }
-            }
-        });
+        let chunks = read_chunks(output);
         Ok(Self {
             child,
             input,
@@ -157,28 +168,26 @@ impl Session {
     }
 
     /// Waits for a prompt and answers it with `line`, no faster than the guest reads.
-    pub fn answer_prompt(&mut self, line: &str, deadline: Instant) -> Result<Waited> {
+    pub fn answer_prompt(&mut self, line: impl AsRef<[u8]>, deadline: Instant) -> Result<Waited> {
         let waited = self.wait(deadline, Serial::is_prompt_ready);
         if waited == Waited::Seen {
-            self.type_text(line)?;
+            self.type_text(line.as_ref())?;
             self.serial.take_prompt();
             self.send(b"\r")?;
         }
         Ok(waited)
     }
 
-    /// Sends `text` in pieces, each after the guest has echoed the one before.
-    pub fn type_text(&mut self, text: &str) -> Result<()> {
+    /// Sends `text`, which need not be text, in pieces, each after the guest has echoed the one before.
+    pub fn type_text(&mut self, text: &[u8]) -> Result<()> {
         let mut rest = text;
-        while !rest.is_empty() {
-            let mut cut = rest.len().min(TYPE_CHUNK);
-            while !rest.is_char_boundary(cut) {
-                cut -= 1;
-            }
-            let (piece, tail) = rest.split_at(cut);
-            self.send(piece.as_bytes())?;
+        while let Some((piece, tail)) = rest.split_at_checked(piece_len(rest))
+            && !piece.is_empty()
+        {
+            self.send(piece)?;
             let patience = Instant::now() + ECHO_PATIENCE;
-            self.wait(patience, |serial| serial.partial().ends_with(piece));
+            let echo = String::from_utf8_lossy(piece);
+            self.wait(patience, |serial| serial.partial().ends_with(&*echo));
             rest = tail;
         }
         Ok(())
@@ -219,9 +228,11 @@ impl Session {
                 _ => {}
             }
         };
-        if self.closed {
-            self.child.wait_for(LINGER);
-        }
+        let status = if self.closed {
+            self.child.wait_for(LINGER)
+        } else {
+            None
+        };
         let Self {
             serial, transcript, ..
         } = self;
@@ -230,9 +241,22 @@ impl Session {
             Transcript {
                 serial,
                 bytes: transcript,
+                status,
             },
         )
     }
+}
+
+/// How much of `text` goes in one piece: no more than the guest's queue holds, and no part of a character.
+fn piece_len(text: &[u8]) -> usize {
+    if text.len() <= TYPE_CHUNK {
+        return text.len();
+    }
+    let starts_char = |at: &usize| text.get(*at).is_some_and(|byte| byte & 0xc0 != 0x80);
+    (TYPE_CHUNK - 3..=TYPE_CHUNK)
+        .rev()
+        .find(starts_char)
+        .unwrap_or(TYPE_CHUNK)
 }
 
 /// What a guest said from its start to its end.
@@ -241,11 +265,13 @@ pub struct Transcript {
     pub serial: Serial,
     /// Every byte.
     pub bytes: Vec<u8>,
+    /// How QEMU ended, if it did so by itself.
+    pub status: Option<ExitStatus>,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{End, Session, Waited};
+    use super::{End, Session, Waited, piece_len};
     use std::process::Command;
     use std::time::{Duration, Instant};
 
@@ -278,8 +304,22 @@ mod tests {
     }
 
     #[test]
+    fn pieces_end_between_characters() {
+        assert_eq!(piece_len(b""), 0);
+        assert_eq!(piece_len(b"short"), 5);
+        assert_eq!(piece_len(&[b'x'; 40]), 16);
+        assert_eq!(
+            piece_len("x\u{fc}\u{fc}\u{fc}\u{fc}\u{fc}\u{fc}\u{fc}\u{fc}".as_bytes()),
+            15
+        );
+        assert_eq!(piece_len("\u{1f600}".repeat(9).as_bytes()), 16);
+        assert_eq!(piece_len(&[0x80; 40]), 16, "no text at all");
+    }
+
+    #[test]
     fn an_end_without_exit_line_has_no_code() {
-        let (end, _) = guest("echo bye; exit 0").finish(soon());
+        let (end, transcript) = guest("echo bye; exit 4").finish(soon());
+        assert_eq!(transcript.status.and_then(|status| status.code()), Some(4));
         assert_eq!(end, End::NoExitLine);
     }
 
