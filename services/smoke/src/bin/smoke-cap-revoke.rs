@@ -36,10 +36,19 @@ fn main(env: &Env) -> Result<(), Error> {
     }
 }
 
-/// Answers every call that is held.
-fn act(state: &mut Prober, _: u64, word: u64) -> Result<u64, Refusal> {
-    while state.release(word) {}
-    Ok(word)
+/// `act`: answers every call that is held.
+const ANSWER: u64 = 1;
+/// `act`: how many are held.
+const HELD: u64 = 2;
+
+fn act(state: &mut Prober, what: u64, word: u64) -> Result<u64, Refusal> {
+    let held = state.held.len() as u64;
+    match what {
+        ANSWER => while state.release(word) {},
+        HELD => {}
+        _ => return Err(Refusal::BadArgument),
+    }
+    Ok(held)
 }
 
 /// What the shared memory holds before it is revoked.
@@ -83,7 +92,7 @@ fn facets(kit: &Kit) -> Result<(), Error> {
     ring.call::<call::Hold>(gone.object(), (), 1, kit.after_ms(3000)?)?;
     ring.call::<call::Hold>(stays.object(), (), 2, NEVER)?;
     ring.submit();
-    kit.pause_ms(5)?;
+    let with_server = wait_until(kit, || stays.act(HELD, 0).is_ok_and(|held| held.word == 3));
     endpoint.revoke_facet(gone.cap())?;
     ring.wait(1, NEVER);
     let pending = ring
@@ -94,12 +103,13 @@ fn facets(kit: &Kit) -> Result<(), Error> {
         _ => "none",
     };
     let other_pending = ring.completed().is_none();
-    stays.act(0, 0)?;
+    stays.act(ANSWER, 0)?;
     let refused = Refusal::from_code(kit.ended(&client)?.code as u8);
     let handed_on = refused.map_or("ok", Refusal::name);
     fact!(
         "revoke.facet",
         before = before,
+        with_server = with_server,
         own = outcome(&gone.words(0, 0)),
         handed_on = handed_on,
         pending = pending,

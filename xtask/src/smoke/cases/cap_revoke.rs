@@ -4,7 +4,7 @@ use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
 
-const FACET: &str = "@revoke.facet before=ok own=revoked handed_on=revoked pending=revoked other=ok other_pending=true";
+const FACET: &str = "@revoke.facet before=ok with_server=true own=revoked handed_on=revoked pending=revoked other=ok other_pending=true";
 const MEMORY: &str = "@revoke.memory mapped=true reader=exited reader_sees=0 owner_sees=0 owner_sees_later=0 info=revoked map=revoked";
 const REUSE: &str = "@revoke.reuse same_slot=true new=ok old=stale";
 

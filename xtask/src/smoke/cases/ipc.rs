@@ -6,7 +6,7 @@ use crate::smoke::sabotage::{Break, Sabotage};
 
 const REFUSED: &str = "@ipc.refused reply_dropped=noReply method=noSuchMethod kernel_method=noSuchMethod handle=badHandle";
 const SWITCH: &str = "@ipc.switch direct=true";
-const INHERIT: &str = "@ipc.inherit worked=true woken_meanwhile=true overtaken=false";
+const INHERIT: &str = "@ipc.inherit worked=true overtaken=false";
 
 inventory::submit! {
     Smoke {
