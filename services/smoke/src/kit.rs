@@ -201,15 +201,18 @@ impl Kit {
 
 /// Waits, a millisecond at a time, until `is_done`. `false`: it did not come about within five seconds.
 pub fn wait_until(kit: &Kit, mut is_done: impl FnMut() -> bool) -> bool {
-    for _ in 0..5000 {
+    let Ok(end) = kit.after_ms(5000) else {
+        return false;
+    };
+    loop {
         if is_done() {
             return true;
         }
-        if kit.pause_ms(1).is_err() {
+        let late = kit.timer.now().map_or(true, |now| now.ns > end);
+        if late || kit.pause_ms(1).is_err() {
             return false;
         }
     }
-    false
 }
 
 /// The 32-bit word at `address`, as an atomic: for memory that other threads or processes change.
