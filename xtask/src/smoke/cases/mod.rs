@@ -12,9 +12,12 @@ mod nvme_fat_read;
 mod nvme_hostile;
 mod provider_crash;
 mod quota_exhaustion;
+mod ring_hostile;
 mod server_death;
 mod session_isolation;
+mod smp;
 mod spawn_exit;
+mod tlb_shootdown;
 
 use crate::smoke::case::Smoke;
 
