@@ -7,7 +7,7 @@ use alloc::{
 use core::fmt;
 
 use fat_format::Volume;
-use partition::{VolumeKind, find_volumes};
+use partition::{GptFault, Scheme, VolumeKind, find_volumes};
 
 use crate::{Cache, CacheError, Disk, Part};
 
@@ -20,6 +20,12 @@ pub struct Mounted {
     pub first_byte: u64,
     /// Bytes of its partition.
     pub bytes: u64,
+    /// The number of its partition; `None` for a volume that fills the disk.
+    pub partition: Option<u32>,
+    /// How many more partitions call themselves FAT; one disk serves one volume.
+    pub others: usize,
+    /// What is wrong with the first copy of the GPT, if the second had to do.
+    pub gpt_fault: Option<GptFault>,
 }
 
 impl Mounted {
@@ -101,6 +107,16 @@ where
                         volume,
                         first_byte,
                         bytes,
+                        partition: (entry.kind != VolumeKind::Bare).then_some(entry.number),
+                        others: layout
+                            .volumes
+                            .iter()
+                            .filter(|v| v.number != entry.number && v.kind.suggests_fat())
+                            .count(),
+                        gpt_fault: match layout.scheme {
+                            Scheme::GptBackup { primary } => Some(primary),
+                            _ => None,
+                        },
                     });
                 }
                 Err(fat_format::Error::Device(CacheError::Device(error))) => {
@@ -143,7 +159,7 @@ mod tests {
         let fat = fat_image(&[("a.txt", b"hello")]);
         let mut bare = Cache::new(Image::new(fat.clone(), 512));
         let mounted = mount(&mut bare).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(mounted.first_byte, 0);
+        assert_eq!((mounted.first_byte, mounted.partition), (0, None));
 
         // One MBR partition, of type FAT32, from block 2048 on.
         let mut disk = alloc::vec![0; 2048 * 512];
@@ -151,12 +167,18 @@ mod tests {
         disk[446 + 4] = 0x0c;
         disk[446 + 8..446 + 12].copy_from_slice(&2048u32.to_le_bytes());
         disk[446 + 12..446 + 16].copy_from_slice(&blocks.to_le_bytes());
+        // And one more behind it, which holds nothing.
+        disk[462 + 4] = 0x0e;
+        disk[462 + 8..462 + 12].copy_from_slice(&(2048 + blocks).to_le_bytes());
+        disk[462 + 12] = 1;
         disk[510] = 0x55;
         disk[511] = 0xaa;
         disk.extend_from_slice(&fat);
+        disk.extend_from_slice(&[0; 512]);
         let mut disk = Cache::new(Image::new(disk, 512));
         let mounted = mount(&mut disk).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(mounted.first_byte, 2048 * 512);
+        assert_eq!((mounted.partition, mounted.others), (Some(1), 1));
         let root = mounted.volume.root();
         assert!(
             mounted
@@ -172,6 +194,14 @@ mod tests {
             problem(Image::new(alloc::vec![0; 65536], 512)),
             "no partition table and no FAT volume: block 0 lacks the 55 AA signature"
         );
+        let mut linux = alloc::vec![0; 65536];
+        linux[1080..1082].copy_from_slice(b"\x53\xef");
+        for block_bytes in [512, 4096] {
+            assert_eq!(
+                problem(Image::new(linux.clone(), block_bytes)),
+                "the disk holds an ext2, ext3 or ext4 file system, not FAT"
+            );
+        }
         let mut failing = Image::new(alloc::vec![0; 65536], 512);
         failing.fail_from = Some(0);
         assert_eq!(problem(failing), "the disk cannot be read: 7");

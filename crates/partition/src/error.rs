@@ -21,9 +21,9 @@ pub enum Error<E> {
     Empty,
     /// Block 0 has no 55 AA signature: there is neither a table nor a FAT volume.
     NoTable,
-    /// Block 0 belongs to a file system that is not FAT.
+    /// The device is no table and no FAT volume, but something else that is known.
     OtherFileSystem {
-        /// Its name.
+        /// Its name, as part of a sentence.
         name: &'static str,
     },
     /// Block 0 has the signature, but one of its entries cannot be part of an MBR.
@@ -57,7 +57,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 "no partition table and no FAT volume: block 0 lacks the 55 AA signature",
             ),
             Self::OtherFileSystem { name } => {
-                write!(f, "the device holds a {name} file system, which is not FAT")
+                write!(f, "the disk holds {name}, not FAT")
             }
             Self::NotMbr { number, status } => {
                 write!(

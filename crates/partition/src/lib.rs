@@ -96,7 +96,12 @@ pub fn find_volumes<D: BlockRead>(device: &mut D) -> Result<Layout, Error<D::Err
     }
     block.load(device, 0)?;
     if !mbr::has_signature(block.bytes()) {
-        return Err(Error::NoTable);
+        return Err(
+            match bare::recognise_unsigned(device, &mut block, blocks)? {
+                Some(name) => Error::OtherFileSystem { name },
+                None => Error::NoTable,
+            },
+        );
     }
     if mbr::is_protective(block.bytes()) {
         return gpt::read(device, &mut block, blocks);

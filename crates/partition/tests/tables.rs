@@ -182,7 +182,12 @@ fn other_file_systems_are_named() {
     let mut disk = Disk::new(512, 100);
     disk.put(0, 3, b"EXFAT   ");
     disk.sign(0);
-    assert_eq!(disk.find(), Err(Error::OtherFileSystem { name: "exFAT" }));
+    assert_eq!(
+        disk.find(),
+        Err(Error::OtherFileSystem {
+            name: "an exFAT volume"
+        })
+    );
     assert!(disk.find().unwrap_err().to_string().contains("exFAT"));
 }
 

@@ -24,6 +24,15 @@ pub const fn advice(refusal: Refusal) -> Option<&'static str> {
     })
 }
 
+/// What to do about a volume that cannot be had, as the second half of the sentence that says why.
+pub const fn volume_advice(refusal: Refusal) -> Option<&'static str> {
+    match refusal {
+        Refusal::NotSupported => Some("attach a disk with a FAT volume (mkfs.fat makes one)"),
+        Refusal::Corrupt => Some("fsck.fat -n on another system checks it all"),
+        _ => advice(refusal),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +48,9 @@ mod tests {
             assert!(advice(refusal).is_some());
         }
         assert_eq!(advice(Refusal::BadHandle), None);
+        assert_ne!(
+            advice(Refusal::NotSupported),
+            volume_advice(Refusal::NotSupported)
+        );
     }
 }

@@ -6,6 +6,7 @@ use sdk::{
     Access, Answered, BlockDevice, Call, Cap, CapArg, Endpoint, Interface as _, MemoryObject,
     Object as _, Received, Refusal, Reply, Service, Window,
     alloc::{
+        format,
         string::{String, ToString},
         vec::Vec,
     },
@@ -65,11 +66,27 @@ impl Server {
             match self.mount() {
                 Ok(live) => {
                     let volume = &live.mounted.volume;
+                    let place = live
+                        .mounted
+                        .partition
+                        .map(|number| format!(", partition {number}"))
+                        .unwrap_or_default();
                     sdk::info!(
-                        "mounted {}, {} bytes",
+                        "mounted {}, {} bytes{place}",
                         format_name(volume.kind()),
                         volume.total_bytes()
                     );
+                    if live.mounted.others > 0 {
+                        sdk::warn!(
+                            "other partitions that may hold FAT: {}; of each disk the first FAT volume is served",
+                            live.mounted.others
+                        );
+                    }
+                    if let Some(fault) = live.mounted.gpt_fault {
+                        sdk::warn!(
+                            "the first copy of the GPT is damaged ({fault}); its backup is used"
+                        );
+                    }
                     if volume.missing_bytes() > 0 {
                         sdk::warn!(
                             "the disk ends {} bytes before its volume does",

@@ -11,7 +11,7 @@ use sdk::{
     block::block_device,
     storage::{directory, file, volume},
 };
-use shell_lang::{Path, refusal::advice, text::Safe};
+use shell_lang::{Path, refusal::volume_advice, text::Safe};
 
 use crate::failure::Failure;
 
@@ -211,7 +211,7 @@ impl Disks {
         let Some(problem) = problem else {
             return Failure::about(path)(refusal);
         };
-        let advice = advice(refusal)
+        let advice = volume_advice(refusal)
             .map(|advice| format!("; {advice}"))
             .unwrap_or_default();
         Failure::Said(format!("/{}: {}{advice}", disk.name, Safe(&problem)))
