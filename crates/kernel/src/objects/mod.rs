@@ -111,15 +111,29 @@ pub fn for_init() -> Vec<Grant> {
         .collect()
 }
 
+/// Exit code of a machine whose first process ended otherwise than by exiting.
+const INIT_LOST: u8 = 70;
+
 /// Stops the machine when the first process ends: nothing could start anything any more.
 pub fn watch_init(process: &Arc<Process>) {
     process.wait_with(|exit| {
-        let code = if exit.kind == ipc::End::Exited {
-            exit.code as u8
-        } else {
-            70
+        let how = match exit.kind {
+            ipc::End::Exited => crate::power::halt(exit.code as u8),
+            ipc::End::Panicked => "panicked",
+            ipc::End::Faulted => "faulted",
+            ipc::End::Killed => "was killed",
         };
-        crate::power::halt(code)
+        // Facts may be kept off the line; without this a person would see the machine go for no reason.
+        let text = exit.text.strip_prefix("panicked ").unwrap_or(&exit.text);
+        let gap = if text.is_empty() { "" } else { ": " };
+        let _ = core::fmt::Write::write_fmt(
+            &mut crate::serial::Serial,
+            format_args!(
+                "\ninit {how}{gap}{}; nothing can run without it\n",
+                text.escape_debug()
+            ),
+        );
+        crate::power::halt(INIT_LOST)
     });
 }
 
