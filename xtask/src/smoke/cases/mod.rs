@@ -6,6 +6,7 @@ mod cap_revoke;
 mod cap_transfer;
 mod deadline_cancel;
 mod facets;
+mod fat_hostile;
 mod ipc;
 mod manifest_refused;
 mod nvme_fat_read;
