@@ -2,9 +2,11 @@
 #![no_std]
 #![no_main]
 
+use ring_abi::{opcode, span, submission_flags};
+use rt::sys::Operation;
 use sdk::schema::smoke::probe::{ActParams, WordsParams, call};
-use sdk::{Endpoint, Env, Error, Interface, NEVER, ProcessHandle, Refusal, Ring, fact};
-use smoke::{Kit, Probe, Prober, give, mint, outcome, role, serve_probe};
+use sdk::{Endpoint, Env, Error, Interface, NEVER, Object, ProcessHandle, Refusal, Ring, fact};
+use smoke::{Kit, Probe, Prober, give, mint, outcome, raw, role, serve_probe};
 
 sdk::entry!(main);
 
@@ -31,6 +33,8 @@ fn main(env: &Env) -> Result<(), Error> {
                 _ => Err(Refusal::BadArgument),
             })
         }
+        Some("breaks-off-receive") => break_off(env, bad_receive),
+        Some("breaks-off-answer") => break_off(env, bad_answer),
         // Waits in the queue behind the stalled call when the server dies; calls again if it is told so.
         Some("caller") => {
             let answered = env.get::<Probe>("probe")?.retrying().words(20, 2);
@@ -126,6 +130,8 @@ fn ask(env: &Env) -> Result<(), Error> {
         new = outcome(&mint(&endpoint, 3, false)?.words(0, 0))
     );
 
+    breaks_off(&kit)?;
+
     // Another client's call, which may be made twice, gets through whatever the moment of the death.
     let mut ring = Ring::new(2, 256)?;
     ring.call::<call::Act>(durable.object(), STALLED, DELIVERED, NEVER)?;
@@ -152,4 +158,70 @@ fn ask(env: &Env) -> Result<(), Error> {
         without_endpoint = outcome(&durable.words(0, 0))
     );
     Ok(())
+}
+
+/// Servers that end in the very operation that answers: whatever they broke, their caller hears something.
+fn breaks_off(kit: &Kit) -> Result<(), Error> {
+    for role in ["breaks-off-receive", "breaks-off-answer"] {
+        let endpoint = kit.endpoints.create()?.endpoint;
+        let probe = mint(&endpoint, 1, true)?;
+        let mut ring = Ring::new(1, 256)?;
+        ring.call::<call::Hold>(probe.object(), (), 1, kit.after_ms(2000)?)?;
+        ring.submit();
+        let ended = kit.run(role, &[give("endpoint", &endpoint)])?;
+        ring.wait(1, NEVER);
+        let caller = ring
+            .completed()
+            .map(|c| c.read::<call::Hold, _>(|results| results.word));
+        let caller = caller.unwrap_or(Err(Refusal::NotFound));
+        let answer = caller.unwrap_or(0);
+        fact!(
+            "death.server",
+            role = role,
+            kind = ended.kind,
+            caller = outcome(&caller),
+            answer = answer
+        );
+    }
+    Ok(())
+}
+
+fn break_off(env: &Env, answer: fn(u64, u64) -> Operation) -> Result<(), Error> {
+    let endpoint: Endpoint = env.get("endpoint")?;
+    let handle = endpoint.object().handle();
+    let receive = Operation {
+        opcode: opcode::RECEIVE,
+        handle,
+        deadline_ns: NEVER,
+        reply: span(raw::SAFE_OFFSET, 256),
+        ..Operation::default()
+    };
+    let received = raw::operate(&receive);
+    let refused = raw::operate(&answer(received.reply, handle)).refused();
+    Err(refused.unwrap_or(Refusal::Failed).into())
+}
+
+/// The answer is good; the buffer to receive into lies nowhere.
+fn bad_receive(reply: u64, endpoint: u64) -> Operation {
+    Operation {
+        opcode: opcode::RETURN_RECEIVE,
+        flags: submission_flags::INLINE,
+        handle: reply,
+        deadline_ns: NEVER,
+        words: [77, 0, 0, 0],
+        second: endpoint,
+        reply: u64::MAX,
+        ..Operation::default()
+    }
+}
+
+/// The answer comes with a capability whose description lies beyond the message area.
+fn bad_answer(reply: u64, _: u64) -> Operation {
+    Operation {
+        opcode: opcode::RETURN,
+        handle: reply,
+        deadline_ns: NEVER,
+        words: [raw::end_of_messages(16), 0, 0, 1],
+        ..Operation::default()
+    }
 }

@@ -6,10 +6,14 @@ inventory::submit! {
     Smoke {
         name: "boot",
         question: "Does the machine start init and the one program of its manifest, and end with its exit code?",
+        rows: &["PC-01", "PC-02", "PC-03", "PC-06", "BI-12"],
         manifest: "smoke-boot",
         required: &[
             "@boot.loader base_revision=2",
+            "@acpi.madt processors=1 io_apics=1",
+            "@acpi.mcfg windows=1",
             "@boot.cpus online=1",
+            "@pci.scan buses=256",
             "@init.started services=1",
             "@hello.done arguments=2",
             "@service.ended name=hello kind=exited code=0",

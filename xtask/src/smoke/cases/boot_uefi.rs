@@ -6,6 +6,7 @@ inventory::submit! {
     Smoke {
         name: "boot-uefi",
         question: "Does the same system come up through UEFI firmware and the UEFI loader?",
+        rows: &["PC-01", "BI-12"],
         manifest: "smoke-boot",
         boot: Boot::Uefi,
         required: &[

@@ -8,6 +8,7 @@ inventory::submit! {
     Smoke {
         name: "manifest-refused",
         question: "Does init start nothing of a system whose services wait for each other, and say which?",
+        rows: &["BI-08"],
         manifest: "bad/cycle",
         required: &[r#"@manifest.refused reason="manifest: services wait for each other: x -> y -> z -> x""#],
         forbidden: &["@kernel.panic", "@service.started"],
@@ -22,6 +23,7 @@ inventory::submit! {
     Smoke {
         name: "manifest-refused-binary",
         question: "Does init start nothing of a system that names a binary the boot package does not hold?",
+        rows: &["BI-08"],
         manifest: "bad/missing-binary",
         required: &[r#"@manifest.refused reason="service \"a\": the boot package holds no binary \"not-there\"""#],
         forbidden: &["@kernel.panic", "@service.started"],
@@ -36,6 +38,7 @@ inventory::submit! {
     Smoke {
         name: "manifest-refused-upward",
         question: "Does init start nothing of a system in which a service would call one of a lower priority?",
+        rows: &["BI-08"],
         manifest: "bad/upward-call",
         required: &[
             r#"@manifest.refused reason="service \"high\", grant \"block\": priority 11 may not call service \"low\" of the lower priority 10""#,

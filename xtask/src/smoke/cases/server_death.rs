@@ -17,6 +17,8 @@ inventory::submit! {
             KILLED,
             QUEUED,
             "@death.after durable=ok bound=stale new=ok",
+            "@death.server role=breaks-off-receive kind=faulted caller=ok answer=77",
+            "@death.server role=breaks-off-answer kind=faulted caller=noReply answer=0",
             "@death.last caller=22 without_server=timedOut without_endpoint=revoked",
         ],
         ..PROGRAM
