@@ -11,6 +11,7 @@ extern crate alloc;
 
 mod area;
 mod call;
+mod delivery;
 mod endpoint;
 mod kernel_call;
 mod object;
