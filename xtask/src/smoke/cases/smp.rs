@@ -18,7 +18,7 @@ inventory::submit! {
             "@smp.token passes=4000 wrong_words=0",
             "@smp.lock turns=20000 torn=0",
             "@smp.calls clients=4 right=4000 served=4000 server_alive=true",
-            "@smp.killed processes=20 threads_each=4 later_leak_kib=0",
+            "@smp.killed processes=100 threads_each=4 memory_back=true",
         ],
         ..PROGRAM
     }
