@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+mod answer;
 mod area;
 mod call;
 mod delivery;
