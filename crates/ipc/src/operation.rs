@@ -7,21 +7,21 @@ use arrayvec::ArrayVec;
 use call_state::Ending;
 use cpu::SyscallFrame;
 use ring_abi::{
-    MAX_MESSAGE_BYTES, MAX_TRANSFERS, NEVER, Refusal, StatusWord, opcode, span_parts,
-    submission_flags,
+    MAX_MESSAGE_BYTES, MAX_TRANSFERS, NEVER, Refusal, opcode, span_parts, submission_flags,
 };
 use sched::Task;
 use stub::{Answered, Received};
 
+use crate::answer::{answer, refuse};
 use crate::area::Misuse;
-use crate::call::{Payload, ReplyRight};
+use crate::call::Payload;
 use crate::endpoint::Receiver;
 use crate::kernel_call::KernelCall;
 use crate::thread::current_shared;
 use crate::transfer::{self, Outbound, collect};
 use crate::{
-    Endpoint, Facet, Finished, KernelObject, Object, Process, Route, Slot, Thread, park, release,
-    ring, scratch,
+    Endpoint, Facet, Finished, KernelObject, Object, Route, Slot, Thread, park, release, ring,
+    scratch,
 };
 
 /// One operation, private to the kernel: what registers and ring submissions both become.
@@ -93,7 +93,7 @@ impl Operation {
 
     /// Count of outgoing transfers.
     #[inline(always)]
-    const fn transfers(&self) -> u64 {
+    pub(crate) const fn transfers(&self) -> u64 {
         if self.is_inline() { 0 } else { self.words[3] }
     }
 }
@@ -277,7 +277,7 @@ fn begin_call(
 
 /// Reads where a message lies, checked against the area.
 #[inline(always)]
-fn payload(me: &Thread, op: &Operation) -> Result<Payload, Misuse> {
+pub(crate) fn payload(me: &Thread, op: &Operation) -> Result<Payload, Misuse> {
     if op.is_inline() {
         return Ok(Payload::Inline(op.words));
     }
@@ -301,7 +301,7 @@ fn reply_span(me: &Thread, op: &Operation) -> Result<(u32, u32), Misuse> {
 
 /// Collects the capabilities behind an operation's message, which [`message_span`] has checked.
 #[inline(never)]
-fn outbound(
+pub(crate) fn outbound(
     me: &Thread,
     op: &Operation,
     out: &mut Vec<Outbound>,
@@ -520,134 +520,6 @@ fn receive(
         }
     }
     Ok(Begun::Waiting(None))
-}
-
-/// Answers the call that a reply handle stands for. Returns the caller's task, if it was waiting.
-#[inline(always)]
-fn answer(me: &Arc<Thread>, op: &Operation) -> Result<Result<Option<Arc<Task>>, Refusal>, Misuse> {
-    let payload = payload(me, op)?;
-    let right = match take_right(&me.process, op.handle) {
-        Ok(right) => right,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    if op.transfers() != 0 {
-        return answer_with_caps(me, op, right, payload);
-    }
-    let Some(won) = right.use_up() else {
-        return Ok(Ok(None));
-    };
-    let f = write_answer(me, &won.caller, won.route, won.reply, payload, None);
-    Ok(Ok(won.caller.complete(won.route, f)))
-}
-
-#[inline(never)]
-fn answer_with_caps(
-    me: &Arc<Thread>,
-    op: &Operation,
-    right: ReplyRight,
-    payload: Payload,
-) -> Result<Result<Option<Arc<Task>>, Refusal>, Misuse> {
-    let mut caps = me.take_list();
-    let collected = outbound(me, op, &mut caps)?;
-    let woken = collected.map(|()| {
-        let won = right.use_up()?;
-        let caps = (!caps.is_empty()).then_some(&mut caps);
-        let f = write_answer(me, &won.caller, won.route, won.reply, payload, caps);
-        won.caller.complete(won.route, f)
-    });
-    // Cancelled or timed out meanwhile: the result is discarded, and so are copies on their way.
-    me.return_list(caps);
-    Ok(woken)
-}
-
-/// Gives the caller the capabilities of an answer, whose handles go to `offset` of its area: all or none.
-#[inline(never)]
-fn hand_over(
-    me: &Thread,
-    caller: &Thread,
-    caps: &mut Vec<Outbound>,
-    offset: u32,
-) -> Result<(), Refusal> {
-    let mut places = transfer::Places::new();
-    transfer::reserve(&caller.process, caps.len(), &mut places)?;
-    if let Err(refusal) = transfer::detach(&me.process, caps) {
-        transfer::rollback(&caller.process, &mut places);
-        return Err(refusal);
-    }
-    let given = |i: usize, handle| caller.area.write_word(offset + i as u32 * 8, handle);
-    transfer::commit(&caller.process, &mut places, transfer::slots(caps), given);
-    Ok(())
-}
-
-#[inline(always)]
-fn write_answer(
-    me: &Thread,
-    caller: &Thread,
-    route: Route,
-    (offset, capacity): (u32, u32),
-    payload: Payload,
-    caps: Option<&mut Vec<Outbound>>,
-) -> Finished {
-    let count = caps.as_ref().map_or(0, |caps| caps.len());
-    let bytes = match (payload, route) {
-        (Payload::Inline(words), Route::Register) => return Finished::inline(words),
-        (Payload::Inline(_), Route::Ring(_)) => 40,
-        (Payload::Message(_, bytes), _) => bytes,
-    };
-    if u64::from(bytes) + count as u64 * 8 > u64::from(capacity) {
-        return Finished::refused(Refusal::ReplyTooLarge);
-    }
-    if let Some(caps) = caps
-        && let Err(refusal) = hand_over(me, caller, caps, offset + bytes)
-    {
-        return Finished::refused(refusal);
-    }
-    match payload {
-        Payload::Inline(words) => {
-            caller.area.write_word(offset, 4 << 32);
-            words
-                .iter()
-                .enumerate()
-                .for_each(|(i, w)| caller.area.write_word(offset + 8 + i as u32 * 8, *w));
-        }
-        Payload::Message(from, bytes) => caller.area.copy_message(offset, &me.area, from, bytes),
-    }
-    Finished {
-        status: StatusWord {
-            caps: count as u8,
-            words: (bytes / 8) as u16,
-            ..StatusWord::default()
-        }
-        .pack(),
-        ..Finished::default()
-    }
-}
-
-#[inline(always)]
-fn take_right(process: &Process, handle: u64) -> Result<ReplyRight, Refusal> {
-    let mut table = process.handles.lock();
-    match table.slot(handle)?.object() {
-        Object::Reply(_) => {}
-        _ => return Err(Refusal::WrongKind),
-    }
-    match table.remove(handle)?.into_object() {
-        Object::Reply(right) => Ok(right),
-        _ => Err(Refusal::WrongKind),
-    }
-}
-
-fn refuse(me: &Arc<Thread>, op: &Operation) -> Result<(), Refusal> {
-    let right = take_right(&me.process, op.handle)?;
-    let refusal = Refusal::from_code(op.words[0] as u8).unwrap_or(Refusal::Failed);
-    me.task.disinherit();
-    let f = Finished::refused(refusal);
-    if let Some(won) = right.use_up() {
-        won.caller
-            .complete(won.route, f)
-            .into_iter()
-            .for_each(sched::make_ready);
-    }
-    Ok(())
 }
 
 /// Reserved for a shorter path of register calls; today it is [`enter`].
