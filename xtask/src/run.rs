@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use crate::child::Guarded;
@@ -223,6 +224,14 @@ fn no_exit_line(serial: &Serial, status: Option<ExitStatus>) -> String {
     }
 }
 
+/// Why a session at the terminal ends while the guest runs.
+enum Stop {
+    /// Ctrl-A X.
+    Quit,
+    /// Somebody wants xtask to end, or its terminal is gone.
+    Signal(Signal),
+}
+
 /// Connects the terminal with the guest.
 fn talk(mut command: Command) -> Result<ExitCode> {
     eprintln!("Ctrl-A X quits, Ctrl-A Ctrl-A sends Ctrl-A");
@@ -238,8 +247,18 @@ fn talk(mut command: Command) -> Result<ExitCode> {
         .stdout
         .take()
         .context("the guest has no output")?;
+    // From here on a signal ends the session and not the process, so that the terminal gets its settings back. The threads
+    // below inherit this; QEMU, which runs already, does not.
+    let signals = SigSet::from_iter([Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM]);
+    signals.thread_block().context("cannot hold signals back")?;
     let raw = RawTerminal::enter()?;
-    let (sender, keys) = channel();
+    let (sender, stops) = channel();
+    let signal_sender = sender.clone();
+    std::thread::spawn(move || {
+        if let Ok(signal) = signals.wait() {
+            let _ = signal_sender.send(Stop::Signal(signal));
+        }
+    });
     std::thread::spawn(move || {
         let mut command_key = false;
         let mut byte = [0];
@@ -249,7 +268,7 @@ fn talk(mut command: Command) -> Result<ExitCode> {
             let starts_command = byte[0] == CTRL_A && !command_key;
             command_key = starts_command;
             if quit {
-                let _ = sender.send(());
+                let _ = sender.send(Stop::Quit);
                 break;
             }
             if meant && !starts_command && input.write_all(&byte).is_err() {
@@ -259,9 +278,9 @@ fn talk(mut command: Command) -> Result<ExitCode> {
     });
     let chunks = read_chunks(output);
     let mut serial = Serial::default();
-    let quit = loop {
-        if keys.try_recv().is_ok() {
-            break true;
+    let stop = loop {
+        if let Ok(stop) = stops.try_recv() {
+            break Some(stop);
         }
         match chunks.recv_timeout(Duration::from_millis(50)) {
             Ok(chunk) => {
@@ -271,19 +290,25 @@ fn talk(mut command: Command) -> Result<ExitCode> {
                 out.flush()?;
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break false,
+            Err(RecvTimeoutError::Disconnected) => break None,
         }
     };
     drop(raw);
-    let status = if quit {
-        None
-    } else {
-        qemu.wait_for(END_PATIENCE)
+    let status = match &stop {
+        Some(_) => None,
+        None => qemu.wait_for(END_PATIENCE),
     };
     drop(qemu);
-    if quit {
-        eprintln!("\nquit");
-        return Ok(ExitCode::SUCCESS);
+    match stop {
+        Some(Stop::Quit) => {
+            eprintln!("\nquit");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(Stop::Signal(signal)) => {
+            eprintln!();
+            bail!("ended by {signal}, and the guest with it")
+        }
+        None => {}
     }
     match serial.exit() {
         Some(code) => Ok(ExitCode::from(process_code(code))),
