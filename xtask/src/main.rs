@@ -8,6 +8,7 @@ mod child;
 mod codegen;
 mod disk;
 mod graph;
+mod image;
 mod package;
 mod project;
 mod qemu;
@@ -27,8 +28,10 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::BenchArgs;
 use crate::build::Builder;
+use crate::image::ImageArgs;
 use crate::project::Project;
 use crate::run::RunArgs;
+use crate::setup::Needs;
 use crate::smoke::SmokeArgs;
 use crate::smoke::snapshot::{self, SnapshotArgs};
 use crate::test::TestArgs;
@@ -66,6 +69,8 @@ enum Verb {
         #[arg(long)]
         sabotage: bool,
     },
+    /// Make a boot medium as a file
+    Image(ImageArgs),
     /// Generate the typed stubs from schema/
     Codegen {
         /// Change nothing; fail where the committed stubs differ
@@ -99,21 +104,22 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<ExitCode> {
     let project = Project::load()?;
-    let ready = || prepare(&project, cli.yes);
+    let ready = |needs| prepare(&project, cli.yes, needs);
     match cli.verb {
         Verb::SnapshotCompare(args) => return snapshot::compare_here(&project, &args),
         Verb::Smoke(args) if args.is_list() => smoke::list(),
-        Verb::Smoke(args) => return smoke::run(&project, &ready()?, &args),
+        Verb::Smoke(args) => return smoke::run(&project, &ready(args.needs()?)?, &args),
         Verb::Bench(args) if args.is_list() => return bench::list(),
-        Verb::Bench(args) => return bench::run(&project, &ready()?, &args),
-        Verb::Run(args) => return run::run(&project, &ready()?, args),
-        Verb::Test(args) => return test::run(&project, &ready()?, &args),
-        Verb::Setup => ready().map(drop)?,
+        Verb::Bench(args) => return bench::run(&project, &ready(Needs::Guest)?, &args),
+        Verb::Run(args) => return run::run(&project, &ready(args.needs())?, args),
+        Verb::Test(args) => return test::run(&project, &ready(Needs::Images)?, &args),
+        Verb::Image(args) => image::run(&project, &ready(Needs::Images)?, &args)?,
+        Verb::Setup => ready(Needs::Cloud).map(drop)?,
         Verb::Tidy => tidy::run(&project)?,
         Verb::Graph { dot: true } => print!("{}", graph::dot(&project)),
         Verb::Graph { dot: false } => print!("{}", graph::text(&project)),
         Verb::Codegen { check } => {
-            setup::ensure(&project, cli.yes)?;
+            setup::ensure(&project, cli.yes, Needs::Guest)?;
             codegen::run(check)?;
         }
         Verb::Build {
@@ -121,7 +127,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
             debug_guest,
             sabotage,
         } => {
-            let toolchain = ready()?;
+            let toolchain = ready(Needs::Guest)?;
             let builder = Builder::new(&project, &toolchain, debug_guest);
             for program in builder.build_named(package.as_deref(), sabotage)? {
                 println!("{}", program.path.display());
@@ -132,8 +138,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
 }
 
 /// What everything that touches the guest needs: the packages and a compiler.
-fn prepare(project: &Project, yes: bool) -> Result<Toolchain> {
-    setup::ensure(project, yes)?;
+fn prepare(project: &Project, yes: bool, needs: Needs) -> Result<Toolchain> {
+    setup::ensure(project, yes, needs)?;
     let toolchain = Toolchain::find(project)?;
     eprintln!("{}", toolchain.story);
     Ok(toolchain)

@@ -66,10 +66,15 @@ impl<'a> Guest<'a> {
         Ok(path)
     }
 
+    /// Builds the loader that UEFI firmware starts.
+    pub fn uefi_loader(&self) -> Result<PathBuf> {
+        let builder = Builder::new(self.project, self.toolchain, false);
+        Ok(builder.build_one(Kind::LoaderUefi, "loader-uefi")?.path)
+    }
+
     /// A disk that UEFI firmware boots from: the same files and the UEFI loader.
     pub fn uefi_disk(&self, manifest: &str, cmdline: &str) -> Result<PathBuf> {
-        let builder = Builder::new(self.project, self.toolchain, false);
-        let loader = builder.build_one(Kind::LoaderUefi, "loader-uefi")?;
+        let loader = self.uefi_loader()?;
         let files = self.files(manifest)?;
         let bytes: usize = files.values().map(Vec::len).sum();
         // FAT32 needs at least 33 MiB; the rest is room for the file system itself.
@@ -83,7 +88,7 @@ impl<'a> Guest<'a> {
             .folder("EFI/BOOT")?
             .folder("boot")?
             .folder("boot/bins")?;
-        image.copy("EFI/BOOT/BOOTX64.EFI", &loader.path)?;
+        image.copy("EFI/BOOT/BOOTX64.EFI", &loader)?;
         image.file("boot/cmdline.txt", cmdline.as_bytes())?;
         for (path, bytes) in &files {
             image.file(path, bytes)?;
@@ -93,25 +98,29 @@ impl<'a> Guest<'a> {
     }
 
     /// The files of a boot package by path, the kernel's among them.
-    fn files(&self, manifest: &str) -> Result<BTreeMap<String, Vec<u8>>> {
+    pub fn files(&self, manifest: &str) -> Result<BTreeMap<String, Vec<u8>>> {
         let mut files = BTreeMap::new();
         let bytes = compile_manifest(self.project, manifest)?;
         // A manifest that is refused is packaged with everything: the guest is to say why it refuses.
         let wanted = manifest::read(&bytes).ok();
         let wanted = wanted.as_ref().map(manifest::Manifest::images);
         files.insert("boot/manifest.bin".to_owned(), bytes);
-        files.insert("boot/kernel.elf".to_owned(), self.slim(&self.kernel)?);
+        files.insert("boot/kernel.elf".to_owned(), self.slim(&self.kernel.path)?);
         for program in &self.services {
             let named = |images: &Vec<&str>| images.contains(&program.name.as_str());
             if program.name != "init" && !wanted.as_ref().is_none_or(named) {
                 continue;
             }
-            files.insert(format!("boot/bins/{}", program.name), self.slim(program)?);
+            files.insert(
+                format!("boot/bins/{}", program.name),
+                self.slim(&program.path)?,
+            );
         }
         Ok(files)
     }
 
-    fn output(&self, name: &str) -> Result<PathBuf> {
+    /// Where a package called `name` is written.
+    pub fn output(&self, name: &str) -> Result<PathBuf> {
         let folder = if self.sabotaged {
             "packages-sabotage"
         } else {
@@ -123,20 +132,20 @@ impl<'a> Guest<'a> {
     }
 
     /// The program without debug information; its section table stays.
-    fn slim(&self, program: &Program) -> Result<Vec<u8>> {
+    pub fn slim(&self, program: &Path) -> Result<Vec<u8>> {
         let dir = self.project.guest.join("slim");
         fs::create_dir_all(&dir)?;
         let draft = tempfile::NamedTempFile::new_in(&dir)?;
         let output = Command::new("objcopy")
             .arg("--strip-debug")
-            .arg(&program.path)
+            .arg(program)
             .arg(draft.path())
             .output()
             .context("cannot start objcopy")?;
         if !output.status.success() {
             bail!(
                 "objcopy of {} failed: {}",
-                self.project.show(&program.path),
+                self.project.show(program),
                 String::from_utf8_lossy(&output.stderr).trim()
             );
         }

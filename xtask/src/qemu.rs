@@ -40,13 +40,60 @@ pub enum Firmware {
         /// The kernel's command line.
         cmdline: String,
     },
-    /// OVMF boots from this disk, which is no NVMe one.
+    /// SeaBIOS boots from this medium.
+    Bios {
+        /// The boot medium.
+        medium: Medium,
+    },
+    /// OVMF boots from this medium.
     Uefi {
-        /// The boot disk.
-        disk: PathBuf,
+        /// The boot medium.
+        medium: Medium,
         /// A folder for the firmware's variables.
         work: PathBuf,
     },
+}
+
+/// A machine's firmware.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum FirmwareKind {
+    /// SeaBIOS, which QEMU brings.
+    Bios,
+    /// OVMF.
+    Uefi,
+}
+
+impl FirmwareKind {
+    /// This firmware with a medium; what it keeps goes to `work`.
+    pub fn boots(self, medium: Medium, work: &Path) -> Firmware {
+        match self {
+            Self::Bios => Firmware::Bios { medium },
+            Self::Uefi => Firmware::Uefi {
+                medium,
+                work: work.to_path_buf(),
+            },
+        }
+    }
+}
+
+/// What firmware boots from; never an NVMe disk, so that the guest's own disks keep their numbers.
+#[derive(Clone, Debug)]
+pub struct Medium {
+    /// The raw image.
+    pub path: PathBuf,
+    /// What it is attached as.
+    pub drive: Drive,
+}
+
+/// How a boot medium is attached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Drive {
+    /// A disk at the machine's first disk controller.
+    Disk,
+    /// A CD there.
+    Cd,
+    /// A USB stick.
+    Usb,
 }
 
 /// One machine.
@@ -121,7 +168,8 @@ impl Machine {
                     .arg(archive);
                 command.arg("-append").arg(cmdline);
             }
-            Firmware::Uefi { disk, work } => {
+            Firmware::Bios { medium } => add_medium(command, medium),
+            Firmware::Uefi { medium, work } => {
                 let (code, variables) =
                     ovmf().context("no UEFI firmware for virtual machines found (package ovmf)")?;
                 fs::create_dir_all(work)?;
@@ -135,16 +183,31 @@ impl Machine {
                 command
                     .arg("-drive")
                     .arg(format!("if=pflash,format=raw,file={variables}"));
-                let disk = escape(disk);
-                command
-                    .arg("-drive")
-                    .arg(format!(
-                        "if=none,id=boot,format=raw,snapshot=on,file={disk}"
-                    ))
-                    .args(["-device", "ide-hd,drive=boot,bus=ide.0,bootindex=0"]);
+                add_medium(command, medium);
             }
         }
         Ok(())
+    }
+}
+
+fn add_medium(command: &mut Command, medium: &Medium) {
+    let (kind, device): (_, &[&str]) = match medium.drive {
+        Drive::Disk => ("snapshot=on", &["ide-hd,drive=boot,bus=ide.0,bootindex=0"]),
+        Drive::Cd => (
+            "media=cdrom,readonly=on",
+            &["ide-cd,drive=boot,bus=ide.0,bootindex=0"],
+        ),
+        Drive::Usb => (
+            "snapshot=on",
+            &["qemu-xhci", "usb-storage,drive=boot,bootindex=0"],
+        ),
+    };
+    let path = escape(&medium.path);
+    command
+        .arg("-drive")
+        .arg(format!("if=none,id=boot,format=raw,{kind},file={path}"));
+    for device in device {
+        command.args(["-device", device]);
     }
 }
 

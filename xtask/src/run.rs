@@ -17,11 +17,14 @@ use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use crate::child::Guarded;
 use crate::disk::{self, Disk};
+use crate::image::Shape;
+use crate::image::contents::{Contents, Loader};
 use crate::package::{self, Guest};
 use crate::project::Project;
-use crate::qemu::{Accel, Firmware, Machine, choose_accel};
+use crate::qemu::{Accel, Drive, Firmware, FirmwareKind, Machine, Medium, choose_accel};
 use crate::serial::{Serial, process_code};
 use crate::session::{End, Session, Waited, read_chunks};
+use crate::setup::Needs;
 use crate::toolchain::Toolchain;
 
 /// A scripted line may keep the guest busy for this long.
@@ -66,6 +69,15 @@ pub struct RunArgs {
     /// Boot through UEFI firmware instead of directly
     #[arg(long)]
     uefi: bool,
+    /// Boot from a medium that is made first, as `image` makes it
+    #[arg(long, value_enum, conflicts_with = "uefi")]
+    image: Option<Shape>,
+    /// Which firmware boots the medium
+    #[arg(long, value_enum, requires = "image", default_value = "uefi")]
+    firmware: FirmwareKind,
+    /// Which loader the medium carries
+    #[arg(long, value_enum, requires = "image", default_value_t)]
+    loader: Loader,
     /// More words for the kernel's command line
     #[arg(long, value_name = "WORDS", default_value = "")]
     append: String,
@@ -75,6 +87,17 @@ pub struct RunArgs {
     /// Further arguments for QEMU
     #[arg(last = true)]
     extra: Vec<OsString>,
+}
+
+impl RunArgs {
+    /// What the machine needs for this.
+    pub fn needs(&self) -> Needs {
+        if self.image.is_some() {
+            Needs::Images
+        } else {
+            Needs::Guest
+        }
+    }
 }
 
 /// Builds, boots, and stays until the guest ends.
@@ -90,12 +113,25 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
             .collect::<Result<_>>()?
     };
     warn_about_surplus(project, &args.manifest, &disks)?;
+    args.loader.check_installed()?;
     let guest = Guest::build(project, toolchain, args.debug_guest, false)?;
     let cmdline = format!("log=quiet {}", args.append).trim().to_owned();
-    let firmware = if args.uefi {
-        let disk = guest.uefi_disk(&args.manifest, &cmdline)?;
+    let firmware = if let Some(shape) = args.image {
+        let contents = Contents::of(&guest, &args.manifest, &cmdline, args.loader)?;
+        let path = guest.output(&format!("run.{}", shape.ending()))?;
+        shape.write(&path, &contents)?;
+        let drive = match shape {
+            Shape::Disk => Drive::Disk,
+            Shape::Iso => Drive::Cd,
+        };
+        let medium = Medium { path, drive };
+        args.firmware.boots(medium, &project.target.join("run"))
+    } else if args.uefi {
         Firmware::Uefi {
-            disk,
+            medium: Medium {
+                path: guest.uefi_disk(&args.manifest, &cmdline)?,
+                drive: Drive::Disk,
+            },
             work: project.target.join("run"),
         }
     } else {

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::image::grub::Grub;
 use crate::project::{Project, is_ci};
 use crate::qemu;
 use crate::toolchain::Toolchain;
@@ -21,12 +22,27 @@ const PROGRAMS: [(&str, &str); 5] = [
     ("mkfs.fat", "dosfstools"),
     ("objcopy", "binutils"),
 ];
+/// What boot media need beside that.
+const IMAGE_PROGRAMS: [(&str, &str); 2] = [("grub-mkimage", "grub-common"), ("xorriso", "xorriso")];
+/// What cloud packages need beside that.
+const CLOUD_PROGRAMS: [(&str, &str); 2] = [("qemu-img", "qemu-utils"), ("tar", "tar")];
 /// A compiler for the guest where rustup has none: compiler, its own library source, and a linker.
 const COMPILER: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
 
-/// Makes sure that everything a guest needs is there; installs it if that is agreed to.
-pub fn ensure(project: &Project, yes: bool) -> Result<()> {
-    let missing = missing(project);
+/// What a command does, as far as it needs more than others.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Needs {
+    /// Builds and boots the guest.
+    Guest,
+    /// Makes boot media too.
+    Images,
+    /// Makes and checks cloud packages too.
+    Cloud,
+}
+
+/// Makes sure that everything is there; installs it if that is agreed to.
+pub fn ensure(project: &Project, yes: bool, needs: Needs) -> Result<()> {
+    let missing = missing(project, needs);
     if missing.is_empty() {
         return Ok(());
     }
@@ -42,7 +58,7 @@ pub fn ensure(project: &Project, yes: bool) -> Result<()> {
         bail!("not installed; the command is: {command}");
     }
     install(&missing)?;
-    let still = self::missing(project);
+    let still = self::missing(project, needs);
     if !still.is_empty() {
         bail!(
             "after installing, these are still missing: {}",
@@ -52,9 +68,19 @@ pub fn ensure(project: &Project, yes: bool) -> Result<()> {
     Ok(())
 }
 
-fn missing(project: &Project) -> Vec<String> {
+fn missing(project: &Project, needs: Needs) -> Vec<String> {
     let mut packages = BTreeSet::new();
-    for (program, package) in PROGRAMS {
+    let mut programs = PROGRAMS.to_vec();
+    if needs >= Needs::Images {
+        programs.extend(IMAGE_PROGRAMS);
+        if Grub::find().is_err() {
+            packages.insert("grub-pc-bin");
+        }
+    }
+    if needs >= Needs::Cloud {
+        programs.extend(CLOUD_PROGRAMS);
+    }
+    for (program, package) in programs {
         if !is_installed(program) {
             packages.insert(package);
         }

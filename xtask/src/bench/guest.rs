@@ -14,7 +14,7 @@ use crate::build::{Builder, Kind};
 use crate::disk::Disk;
 use crate::package::Guest;
 use crate::project::Project;
-use crate::qemu::{Accel, Firmware, Machine};
+use crate::qemu::{Accel, Drive, Firmware, Machine, Medium};
 use crate::session::{End, Session};
 use crate::toolchain::Toolchain;
 
@@ -95,7 +95,10 @@ impl<'a> Bench<'a> {
         let firmware = if group == Group::BootUefi {
             option.push(format!(",pattern={}", self.uefi_entry()?));
             Firmware::Uefi {
-                disk: self.guest.uefi_disk(manifest, cmdline)?,
+                medium: Medium {
+                    path: self.guest.uefi_disk(manifest, cmdline)?,
+                    drive: Drive::Disk,
+                },
                 work: self.dir.clone(),
             }
         } else {

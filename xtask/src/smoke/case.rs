@@ -7,6 +7,9 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
+use crate::image::Shape;
+use crate::image::contents::Files;
+use crate::qemu::{Drive, FirmwareKind};
 use crate::serial::Serial;
 use crate::session::{Session, Waited};
 
@@ -51,12 +54,34 @@ pub struct Smoke {
 }
 
 /// What starts the guest of a smoke.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Boot {
     /// QEMU's `-kernel` with the PVH loader.
     Direct,
     /// UEFI firmware and the UEFI loader.
     Uefi,
+    /// Firmware and a boot medium as `image` makes it.
+    Image {
+        /// Which firmware.
+        firmware: FirmwareKind,
+        /// Which kind of medium.
+        shape: Shape,
+        /// What it is attached as.
+        drive: Drive,
+        /// What is done to it first.
+        tamper: Tamper,
+    },
+}
+
+/// What a smoke does to a boot medium before it boots.
+#[derive(Clone, Copy, Debug)]
+pub enum Tamper {
+    /// Nothing.
+    None,
+    /// Changes the files that the medium is made of.
+    Files(fn(&mut Files)),
+    /// Changes the finished image.
+    Image(fn(&Path) -> Result<()>),
 }
 
 /// A disk image of a smoke.
@@ -122,6 +147,13 @@ impl Smoke {
         sorted: false,
         limit_s: 300,
     };
+}
+
+impl Smoke {
+    /// Whether it boots from a medium as `image` makes it.
+    pub fn makes_medium(&self) -> bool {
+        matches!(self.boot, Boot::Image { .. })
+    }
 }
 
 inventory::collect!(Smoke);

@@ -14,6 +14,7 @@ use clap::Args;
 
 use crate::project::Project;
 use crate::qemu::{Accel, choose_accel};
+use crate::setup::Needs;
 use crate::smoke::case::Smoke;
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
 use crate::toolchain::Toolchain;
@@ -45,6 +46,12 @@ pub struct SmokeArgs {
 pub type Planned = (&'static Smoke, Trial);
 
 impl SmokeArgs {
+    /// What the machine needs for these.
+    pub fn needs(&self) -> Result<Needs> {
+        let images = plan(self)?.iter().any(|(smoke, _)| smoke.makes_medium());
+        Ok(if images { Needs::Images } else { Needs::Guest })
+    }
+
     /// Whether only a list is wanted.
     pub fn is_list(&self) -> bool {
         self.list
@@ -127,7 +134,9 @@ fn plan(args: &SmokeArgs) -> Result<Vec<Planned>> {
 pub fn everything() -> Result<Vec<Planned>> {
     let smokes = case::all();
     let mut planned: Vec<Planned> = smokes.iter().map(|smoke| (*smoke, Trial::Plain)).collect();
-    planned.extend(smokes.iter().map(|smoke| (*smoke, Trial::Unbitten)));
+    // On a boot medium lies the same kernel; what it is without its points is asked without firmware.
+    let direct = smokes.iter().filter(|smoke| !smoke.makes_medium());
+    planned.extend(direct.map(|smoke| (*smoke, Trial::Unbitten)));
     for sabotage in sabotage::all() {
         let Some(smoke) = smokes.iter().find(|smoke| smoke.name == sabotage.smoke) else {
             bail!(

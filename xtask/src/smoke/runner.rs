@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::disk::Disk;
+use crate::image::contents::{Contents, Loader};
 use crate::package::Guest;
 use crate::project::Project;
-use crate::qemu::{self, Accel, Firmware, Machine};
+use crate::qemu::{self, Accel, Drive, Firmware, Machine, Medium};
 use crate::session::Session;
-use crate::smoke::case::{Boot, Smoke, perform};
+use crate::smoke::case::{Boot, Smoke, Tamper, perform};
 use crate::smoke::sabotage::Sabotage;
 use crate::smoke::snapshot;
 use crate::smoke::verdict::{Heard, Verdict, judge, judge_sabotage, snapshot_text};
@@ -265,9 +266,30 @@ impl<'a> Runner<'a> {
                 cmdline,
             },
             Boot::Uefi => Firmware::Uefi {
-                disk: guest.uefi_disk(smoke.manifest, &cmdline)?,
+                medium: Medium {
+                    path: guest.uefi_disk(smoke.manifest, &cmdline)?,
+                    drive: Drive::Disk,
+                },
                 work: work.to_path_buf(),
             },
+            Boot::Image {
+                firmware,
+                shape,
+                drive,
+                tamper,
+            } => {
+                let path = work.join(format!("boot.{}", shape.ending()));
+                let mut contents =
+                    Contents::of(guest, smoke.manifest, &cmdline, Loader::default())?;
+                if let Tamper::Files(change) = tamper {
+                    change(&mut contents.files);
+                }
+                shape.write(&path, &contents)?;
+                if let Tamper::Image(change) = tamper {
+                    change(&path).context("cannot tamper with the boot medium")?;
+                }
+                firmware.boots(Medium { path, drive }, work)
+            }
         };
         let mut disks = Vec::new();
         for disk in smoke.disks {

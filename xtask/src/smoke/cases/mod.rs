@@ -1,13 +1,19 @@
 //! The smokes, one file each. A new one is a file here and its line below; nothing else knows the list.
 
 mod boot;
+mod boot_faults;
 mod boot_uefi;
 mod cap_revoke;
 mod cap_transfer;
 mod deadline_cancel;
+mod disk_bios;
+mod disk_uefi;
 mod facets;
 mod fat_hostile;
 mod ipc;
+mod iso_bios;
+mod iso_uefi;
+mod iso_usb;
 mod manifest_refused;
 mod nvme_fat_read;
 mod nvme_hostile;

@@ -1,0 +1,30 @@
+//! The raw disk on a machine with a BIOS.
+
+use crate::image::Shape;
+use crate::qemu::{Drive, FirmwareKind};
+use crate::smoke::case::{Boot, Smoke, Tamper};
+
+inventory::submit! {
+    Smoke {
+        name: "disk-bios",
+        question: "Does the raw disk image boot through a BIOS, with GRUB handing over each program as a module?",
+        rows: &["BI-01", "BI-03", "BI-12"],
+        manifest: "smoke-boot",
+        boot: Boot::Image {
+            firmware: FirmwareKind::Bios,
+            shape: Shape::Disk,
+            drive: Drive::Disk,
+            tamper: Tamper::None,
+        },
+        required: &[
+            "@boot.loader base_revision=2",
+            "@boot.cpus online=1",
+            "@init.started services=1",
+            "@hello.done arguments=2",
+            "@service.ended name=hello kind=exited code=0",
+        ],
+        forbidden: &["@kernel.panic"],
+        keeps_boot: true,
+        ..Smoke::DEFAULT
+    }
+}

@@ -1,0 +1,30 @@
+//! The ISO image as a CD on a machine with UEFI.
+
+use crate::image::Shape;
+use crate::qemu::{Drive, FirmwareKind};
+use crate::smoke::case::{Boot, Smoke, Tamper};
+
+inventory::submit! {
+    Smoke {
+        name: "iso-uefi",
+        question: "Does the same ISO image boot as a CD through UEFI firmware?",
+        rows: &[],
+        manifest: "smoke-boot",
+        boot: Boot::Image {
+            firmware: FirmwareKind::Uefi,
+            shape: Shape::Iso,
+            drive: Drive::Cd,
+            tamper: Tamper::None,
+        },
+        required: &[
+            "@boot.loader base_revision=2",
+            "@boot.cpus online=1",
+            "@init.started services=1",
+            "@hello.done arguments=2",
+            "@service.ended name=hello kind=exited code=0",
+        ],
+        forbidden: &["@kernel.panic"],
+        keeps_boot: true,
+        ..Smoke::DEFAULT
+    }
+}

@@ -1,0 +1,30 @@
+//! The ISO image written to a USB stick.
+
+use crate::image::Shape;
+use crate::qemu::{Drive, FirmwareKind};
+use crate::smoke::case::{Boot, Smoke, Tamper};
+
+inventory::submit! {
+    Smoke {
+        name: "iso-usb",
+        question: "Does the ISO image boot from a USB stick through a BIOS?",
+        rows: &[],
+        manifest: "smoke-boot",
+        boot: Boot::Image {
+            firmware: FirmwareKind::Bios,
+            shape: Shape::Iso,
+            drive: Drive::Usb,
+            tamper: Tamper::None,
+        },
+        required: &[
+            "@boot.loader base_revision=2",
+            "@boot.cpus online=1",
+            "@init.started services=1",
+            "@hello.done arguments=2",
+            "@service.ended name=hello kind=exited code=0",
+        ],
+        forbidden: &["@kernel.panic"],
+        keeps_boot: true,
+        ..Smoke::DEFAULT
+    }
+}
