@@ -158,6 +158,7 @@ impl<P: Platform> BrokerIo for Io<'_, P> {
         self.platform.now_ns()
     }
 
+    #[cfg(sabotage)]
     fn sabotage(&self, point: &str) -> bool {
         self.platform.sabotage(point)
     }

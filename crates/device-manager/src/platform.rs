@@ -110,7 +110,8 @@ pub trait Platform: Send + Sync {
     /// States a fact: hands the line's sink to `write`.
     fn fact(&self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result);
 
-    /// Whether a sabotage point was chosen; always false in a production kernel.
+    /// Whether a sabotage point was chosen. Exists in the sabotage kernel alone.
+    #[cfg(sabotage)]
     fn sabotage(&self, point: &str) -> bool {
         let _ = point;
         false

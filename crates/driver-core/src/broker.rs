@@ -23,7 +23,8 @@ pub trait BrokerIo {
     /// Monotonic nanoseconds.
     fn now_ns(&self) -> u64;
 
-    /// Whether a sabotage point was chosen; always false in a production kernel.
+    /// Whether a sabotage point was chosen. Exists in the sabotage kernel alone.
+    #[cfg(sabotage)]
     fn sabotage(&self, point: &str) -> bool;
 }
 

@@ -76,6 +76,7 @@ impl BrokerIo for Io {
         self.now_ns
     }
 
+    #[cfg(sabotage)]
     fn sabotage(&self, _: &str) -> bool {
         false
     }

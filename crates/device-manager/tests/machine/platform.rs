@@ -350,6 +350,7 @@ impl Platform for Fake {
         write(&mut self.0.lock().unwrap().facts).unwrap();
     }
 
+    #[cfg(sabotage)]
     fn sabotage(&self, point: &str) -> bool {
         self.0.lock().unwrap().sabotage == Some(point)
     }

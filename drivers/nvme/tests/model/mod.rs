@@ -72,6 +72,7 @@ impl BrokerIo for Io {
         self.now_ns
     }
 
+    #[cfg(sabotage)]
     fn sabotage(&self, point: &str) -> bool {
         point == self.sabotage
     }
