@@ -49,6 +49,7 @@ pub fn write(path: &Path, contents: &Contents) -> Result<()> {
     command
         .args(["-volid", "CAPOS"])
         .arg(format!("--modification-date={DATE}"));
+    command.arg("--set_all_file_dates").arg(format!("={EPOCH}"));
     command.args(["-partition_offset", "16", "-no-pad"]);
     command.args(["-append_partition", "2", ESP_TYPE]).arg(&esp);
     command.arg("-appended_part_as_gpt");
