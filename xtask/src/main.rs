@@ -29,6 +29,7 @@ use clap::{Parser, Subcommand};
 use crate::bench::BenchArgs;
 use crate::build::Builder;
 use crate::image::ImageArgs;
+use crate::image::cloudboot::{self, CloudbootArgs};
 use crate::project::Project;
 use crate::run::RunArgs;
 use crate::setup::Needs;
@@ -71,6 +72,8 @@ enum Verb {
     },
     /// Make a boot medium as a file
     Image(ImageArgs),
+    /// Boot a cloud's package and check its evidence
+    Cloudboot(CloudbootArgs),
     /// Generate the typed stubs from schema/
     Codegen {
         /// Change nothing; fail where the committed stubs differ
@@ -113,7 +116,11 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Bench(args) => return bench::run(&project, &ready(Needs::Guest)?, &args),
         Verb::Run(args) => return run::run(&project, &ready(args.needs())?, args),
         Verb::Test(args) => return test::run(&project, &ready(Needs::Images)?, &args),
-        Verb::Image(args) => image::run(&project, &ready(Needs::Images)?, &args)?,
+        Verb::Image(args) => image::run(&project, &ready(args.needs())?, &args)?,
+        Verb::Cloudboot(args) => {
+            args.check()?;
+            return cloudboot::run(&project, &ready(Needs::Cloud)?, &args);
+        }
         Verb::Setup => ready(Needs::Cloud).map(drop)?,
         Verb::Tidy => tidy::run(&project)?,
         Verb::Graph { dot: true } => print!("{}", graph::dot(&project)),

@@ -94,6 +94,8 @@ pub enum Drive {
     Cd,
     /// A USB stick.
     Usb,
+    /// A disk at a virtio SCSI controller.
+    Scsi,
 }
 
 /// One machine.
@@ -196,6 +198,10 @@ fn add_medium(command: &mut Command, medium: &Medium) {
         Drive::Cd => (
             "media=cdrom,readonly=on",
             &["ide-cd,drive=boot,bus=ide.0,bootindex=0"],
+        ),
+        Drive::Scsi => (
+            "snapshot=on",
+            &["virtio-scsi-pci", "scsi-hd,drive=boot,bootindex=0"],
         ),
         Drive::Usb => (
             "snapshot=on",

@@ -265,7 +265,9 @@ pub unsafe fn on_kernel_stack() -> ! {
     // Below the higher-half offset the value is physical, at or above it virtual.
     let rsdp = rsdp.map(|a| if a >= hhdm { a - hhdm } else { a });
     let loader = LOADER.get_response().map_or("unknown", |r| r.name());
-    crate::log::set_quiet(option("log").as_deref() == Some("quiet"));
+    let log = option("log");
+    crate::log::set_quiet(log.as_deref() == Some("quiet"));
+    crate::log::set_cloud(log.as_deref() == Some("cloudboot"));
     #[cfg(sabotage)]
     if let Some(point) = option("sabotage") {
         cpu::choose_sabotage(String::leak(point));

@@ -59,10 +59,18 @@ struct Ring {
 
 static RING: Lock<Option<Ring>> = Lock::new(None);
 static QUIET: AtomicBool = AtomicBool::new(false);
+static CLOUD: AtomicBool = AtomicBool::new(false);
+/// What marks a fact on the serial console of a cloud, in place of `@`.
+const CLOUD_MARK: &str = "cloudboot-evidence: ";
 
 /// Keeps facts off the serial line.
 pub fn set_quiet(quiet: bool) {
     QUIET.store(quiet, Ordering::Relaxed);
+}
+
+/// Marks the kernel's facts on the serial line as a cloud's evidence; nothing else about them changes.
+pub fn set_cloud(cloud: bool) {
+    CLOUD.store(cloud, Ordering::Relaxed);
 }
 
 /// Whether facts stay off the serial line.
@@ -93,7 +101,13 @@ pub fn append(level: u16, source: &str, line: &str) {
 pub fn fact(line: &Line) {
     let text = line.text();
     if !quiet() {
-        crate::serial::write_text(text.as_bytes());
+        match text.strip_prefix('@') {
+            Some(fact) if CLOUD.load(Ordering::Relaxed) => {
+                crate::serial::write_text(CLOUD_MARK.as_bytes());
+                crate::serial::write_text(fact.as_bytes());
+            }
+            _ => crate::serial::write_text(text.as_bytes()),
+        }
         if !text.ends_with('\n') {
             crate::serial::write_text(b"\n");
         }

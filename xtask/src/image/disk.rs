@@ -30,6 +30,11 @@ const HOLE: usize = 4096;
 
 /// Writes the disk image to `path`.
 pub fn write(path: &Path, contents: &Contents) -> Result<()> {
+    write_rounded(path, contents, ROUND_SECTORS * SECTOR as u64)
+}
+
+/// The same; its size is a multiple of `round_bytes`, which is one of a mebibyte.
+pub fn write_rounded(path: &Path, contents: &Contents, round_bytes: u64) -> Result<()> {
     let digest = contents.digest();
     let number = |at: usize| -> u32 {
         let bytes = digest
@@ -39,7 +44,8 @@ pub fn write(path: &Path, contents: &Contents) -> Result<()> {
     };
     let volume = fat::volume(contents, number(0))?;
     let esp_sectors = (volume.len() / SECTOR) as u64;
-    let sectors = (ESP_AT + esp_sectors + TAIL_SECTORS).next_multiple_of(ROUND_SECTORS);
+    let sectors =
+        (ESP_AT + esp_sectors + TAIL_SECTORS).next_multiple_of(round_bytes / SECTOR as u64);
 
     // A running guest may have the old file open; it keeps what it has.
     let draft = path.with_extension("draft");

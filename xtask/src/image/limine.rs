@@ -69,10 +69,15 @@ impl Limine {
 
     /// Its configuration: the kernel, and every other file of the package as a module of its path.
     pub fn config(cmdline: &str, paths: &[String]) -> String {
-        let mut text =
-            String::from("timeout: 0\nserial: yes\nquiet: yes\n\n/capOS\n    protocol: limine\n");
+        let mut text = String::from(
+            "timeout: 0\nserial: yes\nserial_baudrate: 115200\nquiet: yes\n\n/capOS\n    protocol: limine\n",
+        );
         if let [kernel, modules @ ..] = paths {
-            let _ = writeln!(text, "    path: boot():/{kernel}\n    cmdline: {cmdline}");
+            // Version 8 knows the first key, later ones the second.
+            for key in ["kernel_path", "path"] {
+                let _ = writeln!(text, "    {key}: boot():/{kernel}");
+            }
+            let _ = writeln!(text, "    cmdline: {cmdline}");
             for module in modules {
                 let _ = writeln!(text, "    module_path: boot():/{module}");
             }
@@ -139,7 +144,8 @@ mod tests {
     fn the_kernel_is_no_module() {
         let paths = ["boot/kernel.elf".to_owned(), "boot/bins/init".to_owned()];
         let text = Limine::config("log=serial", &paths);
-        assert!(text.contains("    path: boot():/boot/kernel.elf\n    cmdline: log=serial\n"));
+        assert!(text.contains("    kernel_path: boot():/boot/kernel.elf\n"));
+        assert!(text.contains("    cmdline: log=serial\n"));
         assert_eq!(text.matches("module_path").count(), 1);
     }
 }

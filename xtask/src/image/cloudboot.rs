@@ -1,0 +1,268 @@
+//! `cargo xtask cloudboot`: boots a cloud's package, checks its evidence, and writes down what was seen.
+//!
+//! Invariant: never calls a local boot a launch on a cloud: `provider.json` says which it was.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use evidence::{Fact, Pattern};
+use serde_json::json;
+
+use crate::image::cloud::{self, Provider};
+use crate::image::{CLOUD_WORDS, SystemArgs};
+use crate::package::Guest;
+use crate::project::Project;
+use crate::qemu::{Accel, Drive, FirmwareKind, Machine, Medium, choose_accel};
+use crate::serial::Serial;
+use crate::session::{End, Session, Waited};
+use crate::toolchain::Toolchain;
+
+/// How long a boot and its end may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// What the kernel puts before a fact on a cloud.
+const MARK: &str = "cloudboot-evidence: ";
+/// Facts that must be there: who loaded the kernel, its CPUs, its functions on the bus, and how devices reach memory.
+const WANTED: [&str; 4] = [
+    "boot.loader base_revision=2",
+    "boot.cpus",
+    "pci.scan",
+    "dma.backend",
+];
+
+/// What `cargo xtask cloudboot` takes.
+#[derive(Args, Debug)]
+pub struct CloudbootArgs {
+    /// Whose package, and on which cloud
+    #[arg(long, value_enum)]
+    provider: Provider,
+    /// Boot on this machine, on the closest shape QEMU has, instead of on the cloud
+    #[arg(long)]
+    local: bool,
+    /// Which firmware boots it locally
+    #[arg(long, value_enum, default_value = "uefi")]
+    firmware: FirmwareKind,
+    /// How QEMU executes the guest; without it, KVM where it works
+    #[arg(long, value_enum)]
+    accel: Option<Accel>,
+    /// The folder for the package and what is seen; without it, one in the target folder
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    system: SystemArgs,
+}
+
+impl CloudbootArgs {
+    /// Refuses what cannot be done, before anything is built.
+    pub fn check(&self) -> Result<()> {
+        if self.local {
+            return self.system.loader.check_installed();
+        }
+        let missing: Vec<String> = credentials(self.provider)
+            .iter()
+            .filter(|(variable, _)| std::env::var_os(variable).is_none_or(|value| value.is_empty()))
+            .map(|(variable, what)| format!("{variable} ({what})"))
+            .collect();
+        let name = self.provider.name();
+        ensure!(
+            missing.is_empty(),
+            "a launch on {name} lacks: {}; with --local the package boots on this machine",
+            missing.join(", ")
+        );
+        bail!(
+            "launching on {name} is not built yet; with --local the package boots on this machine"
+        )
+    }
+}
+
+/// What a launch needs to be told, by environment variable.
+fn credentials(provider: Provider) -> &'static [(&'static str, &'static str)] {
+    match provider {
+        Provider::Gcp => &[
+            ("GOOGLE_APPLICATION_CREDENTIALS", "a key file"),
+            ("CAPOS_GCP_PROJECT", "the project to bill"),
+            ("CAPOS_GCP_ZONE", "where to launch"),
+            ("CAPOS_GCP_BUCKET", "where to upload"),
+        ],
+        Provider::Aws => &[
+            ("AWS_ACCESS_KEY_ID", "the key's name"),
+            ("AWS_SECRET_ACCESS_KEY", "the key"),
+            ("AWS_REGION", "where to launch"),
+            ("CAPOS_AWS_BUCKET", "where to upload"),
+        ],
+        Provider::Azure => &[
+            ("AZURE_TENANT_ID", "the directory"),
+            ("AZURE_CLIENT_ID", "who launches"),
+            ("AZURE_CLIENT_SECRET", "the secret"),
+            ("CAPOS_AZURE_GROUP", "the resource group"),
+        ],
+        Provider::Generic => &[("CAPOS_CLOUD", "which cloud; there is none called generic")],
+    }
+}
+
+/// Packages, unpacks, boots, and judges.
+pub fn run(project: &Project, toolchain: &Toolchain, args: &CloudbootArgs) -> Result<ExitCode> {
+    let guest = Guest::build(project, toolchain, false, false)?;
+    let contents = args.system.contents(&guest, CLOUD_WORDS)?;
+    let name = args.provider.name();
+    let dir = match &args.out {
+        Some(dir) => std::path::absolute(dir)?,
+        None => project.target.join("cloudboot").join(name),
+    };
+    let files = cloud::write(&dir, args.provider, &contents)?;
+    let package = files.last().context("a package has a file")?;
+    // What boots is what the package gives back, not what went in.
+    let disk = dir.join("unpacked.raw");
+    cloud::unpack(package, args.provider, &disk)?;
+
+    let machine = shape(args, disk.clone(), &dir)?;
+    let command = machine.command(project)?;
+    let told = format!("{command:?}");
+    let start = Instant::now();
+    let deadline = start + PATIENCE;
+    let mut session = Session::start(command, false)?;
+    let ready = session.wait(deadline, |serial| {
+        serial.is_prompt_ready() || serial.exit().is_some()
+    });
+    let prompt_s = start.elapsed().as_secs_f64();
+    if ready == Waited::Seen && session.serial().is_prompt_ready() {
+        session.answer_prompt("halt 0", deadline)?;
+    }
+    let (end, transcript) = session.finish(deadline);
+    fs::write(
+        dir.join("serial.txt"),
+        transcript.serial.lines().join("\n") + "\n",
+    )?;
+    let judged = judge(&transcript.serial, end);
+    let record = json!({
+        "provider": name,
+        "launched": "local",
+        "package": {
+            "file": package.file_name().map(|name| name.to_string_lossy()),
+            "bytes": package.metadata()?.len(),
+            "sha256": cloud::sha256(package)?,
+        },
+        "machine": told,
+        "accelerator": format!("{:?}", machine.accel).to_lowercase(),
+        "seconds_to_prompt": prompt_s,
+        "evidence": judged.evidence,
+        "missing": judged.missing,
+        "end": format!("{end:?}"),
+        "passed": judged.is_pass(),
+    });
+    let path = dir.join("provider.json");
+    fs::write(&path, serde_json::to_string_pretty(&record)? + "\n")?;
+    fs::remove_file(&disk)?;
+    for line in &judged.evidence {
+        println!("{MARK}{line}");
+    }
+    println!("{}", project.show(&path));
+    if judged.is_pass() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    for fact in &judged.missing {
+        eprintln!("missing: {MARK}{fact}");
+    }
+    eprintln!("the guest ended with {end:?}; see {}", project.show(&dir));
+    Ok(ExitCode::FAILURE)
+}
+
+/// The closest machine: Google's have the older chipset and a SCSI disk, Amazon's and the rest a newer one.
+fn shape(args: &CloudbootArgs, disk: PathBuf, work: &Path) -> Result<Machine> {
+    let (model, drive) = match args.provider {
+        Provider::Gcp => ("pc", Drive::Scsi),
+        Provider::Aws | Provider::Azure | Provider::Generic => ("q35", Drive::Disk),
+    };
+    let medium = Medium { path: disk, drive };
+    Ok(Machine {
+        model: model.to_owned(),
+        smp: 2,
+        memory: "2G".to_owned(),
+        accel: choose_accel(args.accel)?,
+        firmware: args.firmware.boots(medium, work),
+        disks: Vec::new(),
+        gdb: false,
+        reboots: false,
+        extra: Vec::new(),
+    })
+}
+
+/// What the serial console showed.
+struct Judged {
+    evidence: Vec<String>,
+    missing: Vec<&'static str>,
+    ended_well: bool,
+}
+
+impl Judged {
+    fn is_pass(&self) -> bool {
+        self.missing.is_empty() && self.ended_well
+    }
+}
+
+fn judge(serial: &Serial, end: End) -> Judged {
+    let evidence: Vec<String> = serial
+        .lines()
+        .iter()
+        .filter_map(|line| Some(line.split_once(MARK)?.1.trim_end().to_owned()))
+        .collect();
+    let missing = WANTED
+        .into_iter()
+        .filter(|wanted| !evidence.iter().any(|line| shows(line, wanted)))
+        .collect();
+    Judged {
+        evidence,
+        missing,
+        ended_well: end == End::Code(0),
+    }
+}
+
+fn shows(line: &str, wanted: &str) -> bool {
+    let line = format!("@{line}");
+    let fact = Fact::parse(&line).ok().flatten();
+    let pattern = Pattern::parse(wanted).ok();
+    fact.zip(pattern)
+        .is_some_and(|(fact, pattern)| pattern.matches(&fact))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{judge, shows};
+    use crate::serial::Serial;
+    use crate::session::End;
+
+    const GOOD: &str = "cloudboot-evidence: boot.loader name~\"x\" base_revision=2\n\
+        cloudboot-evidence: boot.cpus online=2 listed=2\n\
+        noise\n\
+        cloudboot-evidence: pci.scan buses=1 functions=4\n\
+        cloudboot-evidence: dma.backend chosen=bounce reason=none\nexit code=0\n";
+
+    fn judged(text: &str, end: End) -> super::Judged {
+        let mut serial = Serial::default();
+        serial.feed(text.as_bytes());
+        judge(&serial, end)
+    }
+
+    #[test]
+    fn all_evidence_and_a_good_end_are_a_pass() {
+        let good = judged(GOOD, End::Code(0));
+        assert!(good.is_pass());
+        assert_eq!(good.evidence.len(), 4);
+        assert!(!judged(GOOD, End::Code(1)).is_pass());
+        assert!(!judged(GOOD, End::Silent).is_pass());
+    }
+
+    #[test]
+    fn a_missing_fact_is_named_and_a_plain_fact_is_no_evidence() {
+        let text = GOOD.replace("cloudboot-evidence: dma.backend", "@dma.backend");
+        let judged = judged(&text, End::Code(0));
+        assert_eq!(judged.missing, ["dma.backend"]);
+        assert!(!shows(
+            "boot.loader base_revision=3",
+            "boot.loader base_revision=2"
+        ));
+    }
+}
