@@ -127,6 +127,11 @@ impl Toolchain {
         })
     }
 
+    /// Whether the toolchain at hand itself has the guest targets, so that its own tools can be used on guest crates.
+    pub fn is_prebuilt(&self) -> bool {
+        self.sysroot.is_none()
+    }
+
     /// A cargo command in the workspace, cleared of what the outer cargo left in the environment.
     ///
     /// `flags` are the rustflags of the guest crates; build scripts and proc macros do not see them.

@@ -44,10 +44,10 @@ fn main(env: &Env) -> Result<(), Error> {
         }
         timer.sleep(timer.now()?.ns + pause_ms * 1_000_000)?;
         // Between a death and the restart there is nobody of that name.
-        if let Some(id) = find(&info, name)? {
-            if control.kill(id).is_ok() {
-                killed += 1;
-            }
+        if let Some(id) = find(&info, name)?
+            && control.kill(id).is_ok()
+        {
+            killed += 1;
         }
     }
     fact!("crasher.done", name = name, killed = killed);
