@@ -60,7 +60,7 @@ pub fn run(env: &Env) -> Result<(), Error> {
 fn open(device: BlockDevice) -> Result<Target, Error> {
     let info = device.info()?;
     let open = device.open(WINDOW_BYTES)?;
-    if info.block_bytes == 0 || BLOCK_BYTES % info.block_bytes != 0 {
+    if info.block_bytes == 0 || !BLOCK_BYTES.is_multiple_of(info.block_bytes) {
         return Err(Refusal::NotSupported.into());
     }
     let unit = BLOCK_BYTES / info.block_bytes;
