@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::build::{Builder, Kind};
+use crate::image::contents::Loader;
 use crate::project::{Member, Project, is_ci};
 use crate::qemu::{Accel, choose_accel};
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
@@ -125,6 +126,7 @@ fn smokes(
 ) -> Result<()> {
     let options = Options {
         accel: choose_accel(args.accel)?,
+        loader: Loader::default(),
         gdb: false,
         keep: false,
     };

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
+use crate::image::contents::Loader;
 use crate::project::Project;
 use crate::qemu::{Accel, choose_accel};
 use crate::setup::Needs;
@@ -34,6 +35,9 @@ pub struct SmokeArgs {
     /// How QEMU executes the guest; without it, KVM where it works
     #[arg(long, value_enum)]
     accel: Option<Accel>,
+    /// Which loader the boot media of smokes carry
+    #[arg(long, value_enum, default_value_t)]
+    loader: Loader,
     /// Wait for a debugger on port 1234
     #[arg(long)]
     gdb: bool,
@@ -73,8 +77,10 @@ pub fn list() {
 
 /// Runs what `args` name.
 pub fn run(project: &Project, toolchain: &Toolchain, args: &SmokeArgs) -> Result<ExitCode> {
+    args.loader.check_installed()?;
     let planned = plan(args)?;
     let options = Options {
+        loader: args.loader,
         accel: choose_accel(args.accel)?,
         gdb: args.gdb,
         keep: args.keep,

@@ -29,6 +29,8 @@ use crate::toolchain::Toolchain;
 pub struct Options {
     /// How QEMU executes the guest.
     pub accel: Accel,
+    /// Which loader boot media carry.
+    pub loader: Loader,
     /// Waits for a debugger.
     pub gdb: bool,
     /// Keeps disks and other work files of passes too.
@@ -280,7 +282,7 @@ impl<'a> Runner<'a> {
             } => {
                 let path = work.join(format!("boot.{}", shape.ending()));
                 let mut contents =
-                    Contents::of(guest, smoke.manifest, &cmdline, Loader::default())?;
+                    Contents::of(guest, smoke.manifest, &cmdline, self.options.loader)?;
                 if let Tamper::Files(change) = tamper {
                     change(&mut contents.files);
                 }
