@@ -44,6 +44,16 @@ impl Provider {
         }
     }
 
+    /// What it may leave in its folder, should it fail.
+    fn file_names(self) -> &'static [&'static str] {
+        match self {
+            Self::Gcp => &["disk.raw", "capos-gcp.tar.gz"],
+            Self::Aws => &["disk.raw", "capos-aws.raw", "capos-aws.vmdk"],
+            Self::Azure => &["disk.raw", "capos-azure.vhd"],
+            Self::Generic => &["disk.raw", "capos.qcow2"],
+        }
+    }
+
     /// A disk's size is a multiple of this.
     fn round_bytes(self) -> u64 {
         match self {
@@ -55,6 +65,16 @@ impl Provider {
 
 /// Writes the package into the folder `dir`, checks it, and gives the files to import.
 pub fn write(dir: &Path, provider: Provider, contents: &Contents) -> Result<Vec<PathBuf>> {
+    let made = make(dir, provider, contents);
+    if made.is_err() {
+        for name in provider.file_names() {
+            let _ = fs::remove_file(dir.join(name));
+        }
+    }
+    made
+}
+
+fn make(dir: &Path, provider: Provider, contents: &Contents) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let raw = dir.join("disk.raw");
     disk::write_rounded(&raw, contents, provider.round_bytes())?;
