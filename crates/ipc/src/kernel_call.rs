@@ -11,7 +11,7 @@ use stub::{Incoming, Outgoing, Respond};
 
 use crate::call::{Call, INLINE_WORDS, Payload, finish, win};
 use crate::process::{End, Exit};
-use crate::{Finished, Object, Process, Route, Slot, Thread, scratch, transfer};
+use crate::{Finished, Process, Route, Slot, Thread, scratch, transfer};
 
 /// One call to a kernel object while it is being served.
 #[derive(Debug)]
@@ -251,6 +251,3 @@ impl Outgoing<Slot> for Words {
         self.0
     }
 }
-
-/// Keeps `Object` in the public signature of the module's documentation.
-const _: fn(&Object) = |_| ();

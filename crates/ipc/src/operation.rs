@@ -522,10 +522,5 @@ fn receive(
     Ok(Begun::Waiting(None))
 }
 
-/// Reserved for a shorter path of register calls; today it is [`enter`].
-pub fn invoke_fast(frame: &mut SyscallFrame) {
-    enter(frame);
-}
-
 const _: () =
     assert!(MAX_MESSAGE_BYTES.is_multiple_of(8) && MAX_TRANSFERS <= 16 && NEVER == u64::MAX);

@@ -18,14 +18,12 @@ fn pm_read(timer: &Register) -> Option<u32> {
 /// Waits for `SAMPLE_TICKS` of the PM timer. Returns the nanoseconds that were waited.
 fn pm_wait(timer: &Register) -> Option<u64> {
     let start = pm_read(timer)?;
-    let mut passed = 0;
     for _ in 0..50_000_000u32 {
-        passed = pm_read(timer)?.wrapping_sub(start) & 0x00ff_ffff;
+        let passed = pm_read(timer)?.wrapping_sub(start) & 0x00ff_ffff;
         if passed >= SAMPLE_TICKS {
             return Some(u64::from(passed) * 1_000_000_000 / PM_TIMER_HZ);
         }
     }
-    let _ = passed;
     None
 }
 

@@ -12,11 +12,9 @@ mod window;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::any::Any;
 
-use cap::Epoch;
-use ipc::{KernelCall, KernelObject, Object, Process, Slot};
-use stub::{Answered, Received, Reply};
+use ipc::{KernelCall, Object, Process, Slot};
+use stub::Reply;
 
 use crate::acpi::Machine;
 use crate::spawn::Grant;
@@ -136,6 +134,3 @@ pub fn watch_init(process: &Arc<Process>) {
         crate::power::halt(INIT_LOST)
     });
 }
-
-/// Names what the macro's users import through this module.
-const _: fn(&dyn KernelObject, &dyn Any, &Epoch, Answered, Received<'_>) = |_, _, _, _, _| ();
