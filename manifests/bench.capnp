@@ -6,7 +6,7 @@ using M = import "../schema/manifest.capnp";
 const manifest :M.Manifest = (
   name = "bench",
   exitWith = "bench",
-  drivers = ["nvme"],
+  drivers = import "common/drivers.capnp".linked,
   services = [
     ( name = "bench", binary = "bench", arguments = ["calls"],
       grants = [

@@ -6,7 +6,7 @@ using M = import "../schema/manifest.capnp";
 const manifest :M.Manifest = (
   name = "smoke-boot",
   exitWith = "hello",
-  drivers = ["nvme"],
+  drivers = import "common/drivers.capnp".linked,
   services = [
     ( name = "hello", binary = "hello", priority = 16,
       arguments = ["one", "two"],

@@ -6,7 +6,7 @@ using M = import "../schema/manifest.capnp";
 const manifest :M.Manifest = (
   name = "smoke-facets",
   exitWith = "smoke",
-  drivers = ["nvme"],
+  drivers = import "common/drivers.capnp".linked,
   services = [
     ( name = "smoke", binary = "smoke-facets", priority = 16,
       grants = [

@@ -6,7 +6,7 @@ using M = import "../schema/manifest.capnp";
 const manifest :M.Manifest = (
   name = "smoke-nvme-hostile",
   exitWith = "hostile",
-  drivers = ["nvme"],
+  drivers = import "common/drivers.capnp".linked,
   services = [
     ( name = "hostile", binary = "nvme-hostile",
       grants = [

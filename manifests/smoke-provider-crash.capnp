@@ -6,7 +6,7 @@ using M = import "../schema/manifest.capnp";
 const manifest :M.Manifest = (
   name = "smoke-provider-crash",
   exitWith = "shell",
-  drivers = ["nvme"],
+  drivers = import "common/drivers.capnp".linked,
   services = [
     ( name = "nvme", binary = "nvme-provider", priority = 24, restart = always,
       exports = [(name = "block", interface = "BlockDevice")],

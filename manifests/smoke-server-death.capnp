@@ -6,7 +6,7 @@ using M = import "../schema/manifest.capnp";
 const manifest :M.Manifest = (
   name = "smoke-server-death",
   exitWith = "smoke",
-  drivers = ["nvme"],
+  drivers = import "common/drivers.capnp".linked,
   services = [
     ( name = "smoke", binary = "smoke-server-death", priority = 16,
       grants = [
