@@ -1,11 +1,14 @@
 //! Bringing the controller up: reset, configure, enable, queues, identify.
 
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use arrayvec::ArrayVec;
 use nvme_format::identify::{Controller, IDENTIFY_BYTES, Namespace, active_namespaces, cns};
 use nvme_format::{Command, PAGE_SHIFT, Status};
-use nvme_provider::Geometry;
+use nvme_provider::{Nvm, geometry};
+use provider::Notice;
+use provider::block::{Disk, Names};
 use sdk::device::device_queue::{self, Direction, Segment};
 use sdk::device::{device, dma_buffer, dma_pool, interrupt};
 use sdk::process::timer;
@@ -31,38 +34,6 @@ const INTERRUPT_PATIENCE_NS: u64 = 1_000_000_000;
 const ADMIN_KIND: u16 = 0;
 const IO_KIND: u16 = 1;
 
-/// What a person calls the disk.
-#[derive(Debug)]
-pub struct Names {
-    /// Model.
-    pub model: String,
-    /// Serial number.
-    pub serial: String,
-    /// Firmware revision.
-    pub firmware: String,
-    /// PCI address as `Device.info` gives it.
-    pub address: u32,
-}
-
-/// A disk that is up.
-#[derive(Debug)]
-pub struct Disk {
-    /// Where windows come from.
-    pub pool: dma_pool::Client<Cap>,
-    /// The I/O queue.
-    pub queue: device_queue::Client<Cap>,
-    /// What its completions raise.
-    pub interrupt: interrupt::Client<Cap>,
-    /// Its depth.
-    pub depth: u16,
-    /// The disk's shape.
-    pub geometry: Geometry,
-    /// Its names.
-    pub names: Names,
-    /// Kept: its interrupt may be the I/O queue's as well.
-    _admin: Admin,
-}
-
 /// Takes the device from whatever state it is in to a disk that answers.
 ///
 /// # Errors
@@ -71,7 +42,7 @@ pub fn bring_up(
     device: &device::Client<Cap>,
     timer: &timer::Client<Cap>,
     read_only: bool,
-) -> Result<Disk, Refusal> {
+) -> Result<(Disk<Nvm>, Admin), Refusal> {
     device.reset()?;
     let agreed = device.configure(ADMIN_DEPTH, 1, u64::from(PAGE_SHIFT))?;
     device.enable()?;
@@ -93,16 +64,18 @@ pub fn bring_up(
         firmware: controller.firmware.as_str().to_string(),
         address: device.info()?.address,
     };
-    let geometry = Geometry::new(&controller, &namespace, read_only);
-    Ok(Disk {
+    let disk = Disk {
         pool,
         queue,
-        interrupt,
+        notice: Notice::Interrupts(ArrayVec::from_iter([interrupt])),
         depth,
-        geometry,
+        geometry: geometry(&controller, &namespace, read_only),
         names,
-        _admin: admin,
-    })
+        commands: Nvm {
+            nsid: namespace.nsid,
+        },
+    };
+    Ok((disk, admin))
 }
 
 /// An interrupt source that may raise.
@@ -129,7 +102,7 @@ fn io_queue(
 
 /// The administration queue, one command at a time.
 #[derive(Debug)]
-struct Admin {
+pub struct Admin {
     queue: device_queue::Client<Cap>,
     interrupt: interrupt::Client<Cap>,
     buffer: dma_buffer::Client<Cap>,

@@ -1,8 +1,8 @@
 //! The userspace half of the NVMe driver: serves the disk of one controller as `BlockDevice`.
 //!
-//! Owns the order of things at the controller (reset, configure, enable, queues, identify), client sessions and their
-//! windows, and which request becomes which command. Invariant: it never sees an address, a queue, a doorbell or another
-//! session's data: it submits templates and segments, and the kernel's broker decides.
+//! Owns the order of things at the controller: reset, configure, enable, queues, identify; `provider::block` serves the
+//! disk. Invariant: it never sees an address, a queue's memory, a doorbell or a session's data: it submits templates and
+//! segments, and the kernel's broker decides.
 //!
 //! Its endpoint's facet with cookie 0 is the `BlockDevice`; sessions are facets that it mints, one per `open`.
 //! Argument `read-only`: writes are refused.
@@ -17,9 +17,6 @@ extern crate alloc;
 mod disk;
 #[cfg(not(test))]
 mod program;
-#[cfg(not(test))]
-mod service;
-
 #[cfg(not(test))]
 sdk::entry!(program::main);
 

@@ -4,10 +4,10 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use nvme_format::{COMMAND_BYTES, Command, Status};
 use ring_abi::Refusal;
 
-use crate::geometry::{Geometry, Operation};
+use super::geometry::{Commands, Direction, Geometry, Operation};
+use crate::Data;
 
 /// The most requests at a time. Beyond it the service stops receiving, and callers wait in the endpoint's queue.
 pub const MAX_REQUESTS: usize = 256;
@@ -33,26 +33,13 @@ pub struct Request {
 
 /// A command to be submitted.
 #[derive(Clone, Copy, Debug)]
-pub struct Planned {
+pub struct Planned<P> {
     /// Comes back with the completion.
     pub cookie: u64,
     /// The device's own command, with everything zero that is the broker's.
-    pub template: [u8; COMMAND_BYTES],
+    pub template: P,
     /// Where the data lies; `None` where there is none.
     pub data: Option<Data>,
-}
-
-/// Where a command's data lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Data {
-    /// Handle of the DmaBuffer.
-    pub buffer: u64,
-    /// First byte in it.
-    pub offset: u32,
-    /// Bytes.
-    pub length: u32,
-    /// The device reads it.
-    pub to_device: bool,
 }
 
 /// A request that is over; `T` is the right to answer it.
@@ -65,7 +52,7 @@ pub struct Finished<T> {
     /// Bytes moved, or why not.
     pub result: Result<u32, Refusal>,
     /// The device's status where it refused.
-    pub status: Option<Status>,
+    pub status: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -76,11 +63,9 @@ struct Running<T> {
     bytes: u32,
     /// Blocks not yet made into commands.
     left: u32,
-    /// A flush not yet made into its command.
-    flush_due: bool,
     /// Commands planned and not completed.
     outstanding: u32,
-    failed: Option<(Refusal, Option<Status>)>,
+    failed: Option<(Refusal, Option<u16>)>,
 }
 
 #[derive(Debug)]
@@ -89,9 +74,10 @@ struct Slot<T> {
     running: Option<Running<T>>,
 }
 
-/// All requests of the service.
+/// All requests of the service; `C` knows what a command looks like, `T` is the right to answer a request.
 #[derive(Debug)]
-pub struct Engine<T> {
+pub struct Engine<C, T> {
+    commands: C,
     geometry: Geometry,
     depth: u16,
     in_flight: u16,
@@ -101,9 +87,9 @@ pub struct Engine<T> {
     unplanned: VecDeque<u16>,
 }
 
-impl<T> Engine<T> {
+impl<C: Commands, T> Engine<C, T> {
     /// An engine for a queue of `depth` commands. All its memory is taken here.
-    pub fn new(geometry: Geometry, depth: u16) -> Self {
+    pub fn new(commands: C, geometry: Geometry, depth: u16) -> Self {
         let slots = (0..MAX_REQUESTS)
             .map(|_| Slot {
                 generation: 0,
@@ -111,6 +97,7 @@ impl<T> Engine<T> {
             })
             .collect();
         Self {
+            commands,
             geometry,
             depth,
             in_flight: 0,
@@ -147,7 +134,6 @@ impl<T> Engine<T> {
             token,
             bytes,
             left: request.blocks,
-            flush_due: request.operation == Operation::Flush,
             outstanding: 0,
             failed: None,
         });
@@ -156,7 +142,7 @@ impl<T> Engine<T> {
     }
 
     /// The next command to submit, as long as the queue has room.
-    pub fn plan(&mut self) -> Option<Planned> {
+    pub fn plan(&mut self) -> Option<Planned<C::Template>> {
         if self.in_flight >= self.depth {
             return None;
         }
@@ -164,7 +150,7 @@ impl<T> Engine<T> {
         let slot = self.slots.get_mut(usize::from(index))?;
         let cookie = slot.generation << INDEX_BITS | u64::from(index);
         let running = slot.running.as_mut()?;
-        let (template, data) = running.next_command(&self.geometry)?;
+        let (template, data) = running.next_command(&self.commands, &self.geometry)?;
         running.outstanding += 1;
         self.in_flight += 1;
         if running.left == 0 {
@@ -178,7 +164,7 @@ impl<T> Engine<T> {
     }
 
     /// A command is done: at the device, or because it was refused. Gives the request when that was its last one.
-    pub fn done(&mut self, cookie: u64, outcome: Result<Status, Refusal>) -> Option<Finished<T>> {
+    pub fn done(&mut self, cookie: u64, outcome: Result<u16, Refusal>) -> Option<Finished<T>> {
         let index = cookie & ((1 << INDEX_BITS) - 1);
         let slot = self.slots.get_mut(usize::try_from(index).ok()?)?;
         if slot.generation != cookie >> INDEX_BITS {
@@ -191,7 +177,7 @@ impl<T> Engine<T> {
         running.outstanding -= 1;
         self.in_flight = self.in_flight.saturating_sub(1);
         let failure = match outcome {
-            Ok(status) if status.is_success() => None,
+            Ok(status) if self.commands.is_success(status) => None,
             Ok(status) => Some((Refusal::DeviceError, Some(status))),
             Err(refusal) => Some((refusal, None)),
         };
@@ -221,25 +207,30 @@ impl<T> Engine<T> {
 
 impl<T> Running<T> {
     /// Cuts the next command off the request.
-    fn next_command(&mut self, geometry: &Geometry) -> Option<([u8; COMMAND_BYTES], Option<Data>)> {
-        if core::mem::take(&mut self.flush_due) {
-            return Some((Command::flush(geometry.nsid).to_bytes(), None));
-        }
+    fn next_command<C: Commands>(
+        &mut self,
+        commands: &C,
+        geometry: &Geometry,
+    ) -> Option<(C::Template, Option<Data>)> {
+        let direction = match self.request.operation {
+            Operation::Read => Direction::Read,
+            Operation::Write => Direction::Write,
+            Operation::Flush => return Some((commands.flush(), None)),
+        };
         let blocks = self.left.min(geometry.command_blocks);
-        let opcode = self.request.operation.opcode();
-        let command = Command::transfer(opcode, geometry.nsid, self.request.block, blocks)?;
+        let template = commands.transfer(direction, self.request.block, blocks)?;
         // `Geometry::check` has shown that the whole request fits 32 bits.
         let length = blocks << geometry.block_shift;
         let data = Data {
             buffer: self.request.buffer,
             offset: self.request.offset,
             length,
-            to_device: self.request.operation == Operation::Write,
+            to_device: direction == Direction::Write,
         };
         self.left -= blocks;
         self.request.block += u64::from(blocks);
         self.request.offset += length;
-        Some((command.to_bytes(), Some(data)))
+        Some((template, Some(data)))
     }
 }
 
@@ -247,8 +238,31 @@ impl<T> Running<T> {
 mod tests {
     use super::*;
 
+    /// Commands of a disk that there is not: what, first block, blocks. Status 0 is success.
+    #[derive(Clone, Copy, Debug)]
+    struct Plain;
+
+    impl Commands for Plain {
+        type Template = [u8; 13];
+
+        fn transfer(&self, direction: Direction, block: u64, blocks: u32) -> Option<[u8; 13]> {
+            let mut template = [0; 13];
+            template[0] = 1 + u8::from(direction == Direction::Write);
+            template[1..9].copy_from_slice(&block.to_le_bytes());
+            template[9..].copy_from_slice(&blocks.to_le_bytes());
+            Some(template)
+        }
+
+        fn flush(&self) -> [u8; 13] {
+            [0; 13]
+        }
+
+        fn is_success(&self, status: u16) -> bool {
+            status == 0
+        }
+    }
+
     const DISK: Geometry = Geometry {
-        nsid: 1,
         blocks: 100_000,
         block_shift: 9,
         command_blocks: 256,
@@ -267,21 +281,22 @@ mod tests {
         }
     }
 
-    fn accept(engine: &mut Engine<u32>, request: Request, token: u32) {
+    fn accept(engine: &mut Engine<Plain, u32>, request: Request, token: u32) {
         engine.accept(request, request.blocks * 512, token).unwrap();
     }
 
     #[test]
     fn long_requests_are_cut_and_answered_once() {
-        let mut engine = Engine::new(DISK, 64);
+        let mut engine = Engine::new(Plain, DISK, 64);
         accept(&mut engine, request(Operation::Read, 10, 600, 4096), 1);
-        let planned: Vec<Planned> = core::iter::from_fn(|| engine.plan()).collect();
+        let planned: Vec<Planned<[u8; 13]>> = core::iter::from_fn(|| engine.plan()).collect();
         let cut: Vec<_> = planned
             .iter()
             .map(|p| {
-                let command = Command::parse(&p.template).unwrap();
+                let block = u64::from_le_bytes(p.template[1..9].try_into().unwrap());
+                let blocks = u32::from_le_bytes(p.template[9..].try_into().unwrap());
                 let data = p.data.unwrap();
-                (command.cdw[0], command.cdw[2] + 1, data.offset, data.length)
+                (block, blocks, data.offset, data.length)
             })
             .collect();
         let (k, half) = (131_072, 45_056);
@@ -294,61 +309,42 @@ mod tests {
             ]
         );
         assert_eq!(engine.in_flight(), 3);
-        assert!(
-            engine
-                .done(planned[2].cookie, Ok(Status::SUCCESS))
-                .is_none()
-        );
-        assert!(
-            engine
-                .done(planned[0].cookie, Ok(Status::SUCCESS))
-                .is_none()
-        );
-        let finished = engine.done(planned[1].cookie, Ok(Status::SUCCESS)).unwrap();
+        assert!(engine.done(planned[2].cookie, Ok(0)).is_none());
+        assert!(engine.done(planned[0].cookie, Ok(0)).is_none());
+        let finished = engine.done(planned[1].cookie, Ok(0)).unwrap();
         assert_eq!(
             (finished.token, finished.session, finished.result),
             (1, 7, Ok(307_200))
         );
-        assert!(
-            engine
-                .done(planned[1].cookie, Ok(Status::SUCCESS))
-                .is_none(),
-            "not twice"
-        );
+        assert!(engine.done(planned[1].cookie, Ok(0)).is_none(), "not twice");
         assert_eq!(engine.in_flight(), 0);
     }
 
     #[test]
     fn the_depth_holds_and_the_rest_waits() {
-        let mut engine = Engine::new(DISK, 2);
+        let mut engine = Engine::new(Plain, DISK, 2);
         accept(&mut engine, request(Operation::Read, 0, 1024, 0), 1);
         accept(&mut engine, request(Operation::Write, 5, 1, 0), 2);
         let (a, b) = (engine.plan().unwrap(), engine.plan().unwrap());
         assert!(engine.plan().is_none());
-        assert!(engine.done(a.cookie, Ok(Status::SUCCESS)).is_none());
+        assert!(engine.done(a.cookie, Ok(0)).is_none());
         let c = engine.plan().unwrap();
-        assert!(engine.done(b.cookie, Ok(Status::SUCCESS)).is_none());
+        assert!(engine.done(b.cookie, Ok(0)).is_none());
         let d = engine.plan().unwrap();
-        assert!(engine.done(c.cookie, Ok(Status::SUCCESS)).is_none());
+        assert!(engine.done(c.cookie, Ok(0)).is_none());
         let write = engine.plan().unwrap();
         assert!(write.data.unwrap().to_device);
-        assert_eq!(engine.done(d.cookie, Ok(Status::SUCCESS)).unwrap().token, 1);
-        assert_eq!(
-            engine
-                .done(write.cookie, Ok(Status::SUCCESS))
-                .unwrap()
-                .result,
-            Ok(512)
-        );
+        assert_eq!(engine.done(d.cookie, Ok(0)).unwrap().token, 1);
+        assert_eq!(engine.done(write.cookie, Ok(0)).unwrap().result, Ok(512));
     }
 
     #[test]
     fn a_failure_ends_the_request_but_not_before_its_commands() {
-        let mut engine = Engine::new(DISK, 2);
+        let mut engine = Engine::new(Plain, DISK, 2);
         accept(&mut engine, request(Operation::Read, 0, 2048, 0), 1);
         accept(&mut engine, request(Operation::Flush, 0, 0, 0), 2);
         let (a, b) = (engine.plan().unwrap(), engine.plan().unwrap());
-        let media = Status::from_field(0x281);
+        let media = 0x281;
         assert!(
             engine.done(a.cookie, Ok(media)).is_none(),
             "b still writes the window"
@@ -360,18 +356,12 @@ mod tests {
             (finished.result, finished.status),
             (Err(Refusal::DeviceError), Some(media))
         );
-        assert_eq!(
-            engine
-                .done(flush.cookie, Ok(Status::SUCCESS))
-                .unwrap()
-                .result,
-            Ok(0)
-        );
+        assert_eq!(engine.done(flush.cookie, Ok(0)).unwrap().result, Ok(0));
     }
 
     #[test]
     fn there_is_room_for_so_many_and_old_cookies_mean_nothing() {
-        let mut engine = Engine::new(DISK, 1);
+        let mut engine = Engine::new(Plain, DISK, 1);
         for token in 0..MAX_REQUESTS as u32 {
             accept(&mut engine, request(Operation::Read, 0, 1, 0), token);
         }
@@ -381,18 +371,15 @@ mod tests {
             Err(9)
         );
         let first = engine.plan().unwrap().cookie;
-        assert_eq!(engine.done(first, Ok(Status::SUCCESS)).unwrap().token, 0);
+        assert_eq!(engine.done(first, Ok(0)).unwrap().token, 0);
         accept(&mut engine, request(Operation::Read, 0, 1, 0), 1000);
         for cookie in [first, u64::MAX, 0, 1 << 40] {
-            assert!(engine.done(cookie, Ok(Status::SUCCESS)).is_none());
+            assert!(engine.done(cookie, Ok(0)).is_none());
         }
         for token in 1..MAX_REQUESTS as u32 {
             let planned = engine.plan().unwrap();
             assert_eq!(
-                engine
-                    .done(planned.cookie, Ok(Status::SUCCESS))
-                    .unwrap()
-                    .token,
+                engine.done(planned.cookie, Ok(0)).unwrap().token,
                 token,
                 "oldest first"
             );

@@ -1,7 +1,5 @@
-//! The shape of the disk, and whether a client's request fits it.
+//! The shape of a disk, how its commands look, and whether a client's request fits it.
 
-use nvme_format::identify::{Controller, Namespace};
-use nvme_format::{MAX_TRANSFER_BYTES, io};
 use ring_abi::Refusal;
 
 /// What a client asks for.
@@ -15,27 +13,39 @@ pub enum Operation {
     Flush,
 }
 
-impl Operation {
-    /// The command's opcode.
-    pub const fn opcode(self) -> u8 {
-        match self {
-            Self::Read => io::READ,
-            Self::Write => io::WRITE,
-            Self::Flush => io::FLUSH,
-        }
-    }
+/// Which way a transfer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Disk to memory.
+    Read,
+    /// Memory to disk.
+    Write,
+}
+
+/// How the commands of one kind of disk look: everything that is the broker's in them is zero.
+pub trait Commands {
+    /// A command.
+    type Template: Copy + AsRef<[u8]>;
+
+    /// Moves `blocks` blocks from `block` on; both fit the disk. `None` where the device's command has no room for the
+    /// numbers.
+    fn transfer(&self, direction: Direction, block: u64, blocks: u32) -> Option<Self::Template>;
+
+    /// Makes durable what was written.
+    fn flush(&self) -> Self::Template;
+
+    /// Whether the device's status, as a completion carries it, is that of success.
+    fn is_success(&self, status: u16) -> bool;
 }
 
 /// A disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
-    /// Namespace identifier.
-    pub nsid: u32,
     /// Blocks.
     pub blocks: u64,
     /// Bytes of a block, as a shift.
     pub block_shift: u8,
-    /// The most blocks of one command.
+    /// The most blocks of one command; at least 1.
     pub command_blocks: u32,
     /// Writes are refused.
     pub read_only: bool,
@@ -44,20 +54,6 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// From what the controller and the namespace say; `read_only` asks for less than they offer.
-    pub fn new(controller: &Controller, namespace: &Namespace, read_only: bool) -> Self {
-        // The broker runs controllers with a least page of 4 KiB only, so CAP.MPSMIN is 0.
-        let bytes = controller.max_transfer_bytes(0, MAX_TRANSFER_BYTES);
-        Self {
-            nsid: namespace.nsid,
-            blocks: namespace.blocks,
-            block_shift: namespace.block_shift,
-            command_blocks: (bytes >> namespace.block_shift).clamp(1, 65_536),
-            read_only: read_only || namespace.write_protected,
-            write_cache: controller.has_write_cache(),
-        }
-    }
-
     /// Bytes of a block.
     pub const fn block_bytes(&self) -> u32 {
         1 << self.block_shift
@@ -101,7 +97,6 @@ mod tests {
     use super::*;
 
     const DISK: Geometry = Geometry {
-        nsid: 1,
         blocks: 1000,
         block_shift: 9,
         command_blocks: 8,
@@ -125,37 +120,6 @@ mod tests {
         assert_eq!(
             DISK.check(Operation::Write, 0, 1, 0, 8192),
             Err(Refusal::ReadOnly)
-        );
-    }
-
-    #[test]
-    fn commands_are_cut_where_the_controller_or_the_broker_stops() {
-        let mut data = [0; 4096];
-        data[77] = 5;
-        let controller = Controller::parse(&data).unwrap();
-        let namespace = Namespace {
-            nsid: 3,
-            blocks: 10,
-            block_shift: 12,
-            write_protected: true,
-        };
-        let disk = Geometry::new(&controller, &namespace, false);
-        assert_eq!(
-            (disk.command_blocks, disk.read_only, disk.write_cache),
-            (32, true, false)
-        );
-        data[77] = 0;
-        data[525] = 1;
-        let controller = Controller::parse(&data).unwrap();
-        let namespace = Namespace {
-            block_shift: 9,
-            write_protected: false,
-            ..namespace
-        };
-        let disk = Geometry::new(&controller, &namespace, false);
-        assert_eq!(
-            (disk.command_blocks, disk.read_only, disk.write_cache),
-            (8184, false, true)
         );
     }
 }

@@ -1,22 +1,25 @@
 //! Serving `BlockDevice` and `BlockSession` over one disk.
+//!
+//! The endpoint's facet with cookie 0 is the `BlockDevice`; sessions are facets minted for each `open`.
+
+use alloc::string::String;
 
 use arrayvec::ArrayVec;
-use nvme_format::Status;
-use nvme_provider::{Engine, Finished, Operation, Planned, Request, Sessions};
+use provider_core::Sessions;
+use provider_core::block::{Commands, Engine, Finished, Geometry, Operation, Planned, Request};
 use sdk::block::{block_device, block_session};
-use sdk::device::device_queue::{self, Direction, Segment};
-use sdk::device::dma_buffer;
-use sdk::process::endpoint;
-use sdk::stub::{self, Answered, CapArg, Deferred, Incoming, Interface, Object, Reply};
-use sdk::{Call, Cap, LateReply, Received, Refusal, Service};
+use sdk::stub::{self, Incoming as _};
+use sdk::{
+    Answered, Call, CapArg, Deferred, DeviceQueue, DmaBuffer, DmaPool, Endpoint, Error, Interface,
+    LateReply, Object, Received, Refusal, Reply, Service, Timer,
+};
 
-use crate::disk::Disk;
+use crate::notice::Notice;
+use crate::queue::{self, BATCH, Item};
+use crate::run::{Runner, Work};
 
-/// The most commands of one `DeviceQueue.submit`: what fits a message area of 8 KiB beside everything else.
-const BATCH: usize = 16;
-
-/// The most completions of one `DeviceQueue.complete`.
-const COMPLETIONS: usize = 64;
+/// Bytes of a slot of the ring. Every call to this service is plain, and so are the answers it waits for.
+const SLOT_BYTES: u32 = 128;
 
 /// The longest window of a session.
 const MAX_WINDOW_BYTES: u32 = 8 << 20;
@@ -30,55 +33,94 @@ struct Token {
     reply: LateReply,
 }
 
+/// What a person calls the disk.
+#[derive(Debug)]
+pub struct Names {
+    /// Model.
+    pub model: String,
+    /// Serial number.
+    pub serial: String,
+    /// Firmware revision.
+    pub firmware: String,
+    /// PCI address as `Device.info` gives it.
+    pub address: u32,
+}
+
+/// A disk that is up; `C` knows what its commands look like.
+#[derive(Debug)]
+pub struct Disk<C> {
+    /// Where windows come from.
+    pub pool: DmaPool,
+    /// The queue that its commands go through.
+    pub queue: DeviceQueue,
+    /// How completions are noticed.
+    pub notice: Notice,
+    /// Commands that the queue holds.
+    pub depth: u16,
+    /// The disk's shape.
+    pub geometry: Geometry,
+    /// Its names.
+    pub names: Names,
+    /// Its commands.
+    pub commands: C,
+}
+
+/// Serves `disk` until the device or the endpoint is taken away. `complain` is told of each status with which the device
+/// refused a command, at most one for every look at the queue.
+///
+/// # Errors
+/// Always: what ended it.
+pub fn serve<C: Commands>(
+    endpoint: &Endpoint,
+    timer: &Timer,
+    disk: Disk<C>,
+    complain: fn(u16),
+) -> Result<(), Error> {
+    let Disk {
+        pool,
+        queue,
+        notice,
+        depth,
+        geometry,
+        names,
+        commands,
+    } = disk;
+    let mut provider = Provider {
+        endpoint,
+        pool,
+        queue,
+        geometry,
+        names,
+        engine: Engine::new(commands, geometry, depth),
+        sessions: Sessions::default(),
+        batch: ArrayVec::new(),
+        completed: 0,
+        complaint: None,
+        complain,
+    };
+    Runner::new(endpoint, timer, SLOT_BYTES)?.run(&mut provider, &notice)
+}
+
 /// The disk and everybody who uses it.
-pub struct Provider<'e> {
-    endpoint: &'e endpoint::Client<Cap>,
-    disk: Disk,
-    engine: Engine<Token>,
-    sessions: Sessions<dma_buffer::Client<Cap>>,
+struct Provider<'e, C: Commands> {
+    endpoint: &'e Endpoint,
+    pool: DmaPool,
+    queue: DeviceQueue,
+    geometry: Geometry,
+    names: Names,
+    engine: Engine<C, Token>,
+    sessions: Sessions<DmaBuffer>,
     /// Planned commands that the device's queue had no place for yet.
-    batch: ArrayVec<Planned, BATCH>,
+    batch: ArrayVec<Planned<C::Template>, BATCH>,
     /// Commands completed since the start.
     completed: u64,
     /// The first status the device refused a command with, not yet reported.
-    pub complaint: Option<Status>,
+    complaint: Option<u16>,
+    complain: fn(u16),
 }
 
-impl<'e> Provider<'e> {
-    /// Serves `disk`; sessions are facets of `endpoint`.
-    pub fn new(endpoint: &'e endpoint::Client<Cap>, disk: Disk) -> Self {
-        let engine = Engine::new(disk.geometry, disk.depth);
-        Self {
-            endpoint,
-            engine,
-            disk,
-            sessions: Sessions::default(),
-            batch: ArrayVec::new(),
-            completed: 0,
-            complaint: None,
-        }
-    }
-
-    /// How many more requests can be taken.
-    pub fn room(&self) -> usize {
-        self.engine.room()
-    }
-
-    /// Commands at the device.
-    pub fn in_flight(&self) -> u16 {
-        self.engine.in_flight()
-    }
-
-    /// Commands completed since the start.
-    pub fn completed(&self) -> u64 {
-        self.completed
-    }
-
-    /// Submits what can be submitted, many commands in one call.
-    ///
-    /// # Errors
-    /// `Revoked` and the like: the device is no longer this process's.
-    pub fn submit(&mut self) -> Result<(), Refusal> {
+impl<C: Commands> Work for Provider<'_, C> {
+    fn submit(&mut self) -> Result<(), Refusal> {
         loop {
             while !self.batch.is_full()
                 && let Some(planned) = self.engine.plan()
@@ -88,10 +130,14 @@ impl<'e> Provider<'e> {
             if self.batch.is_empty() {
                 return Ok(());
             }
-            let submitted = submit(&self.disk.queue, &self.batch)?;
-            let accepted = usize::from(submitted.accepted).min(self.batch.len());
+            let items = self.batch.iter().map(|planned| Item {
+                cookie: planned.cookie,
+                template: planned.template.as_ref(),
+                data: planned.data,
+            });
+            let (accepted, refusal) = queue::submit(&self.queue, items)?;
             self.batch.drain(..accepted);
-            match Refusal::from_code(submitted.refusal) {
+            match refusal {
                 None if accepted > 0 => {}
                 // The queue is shorter than it was said to be: completions will make room.
                 Some(Refusal::QueueFull) if self.engine.in_flight() as usize > self.batch.len() => {
@@ -107,30 +153,41 @@ impl<'e> Provider<'e> {
         }
     }
 
-    /// Takes what the device has completed and answers the requests that are over. True when there may be more.
-    ///
-    /// # Errors
-    /// `Corrupt` when the device contradicts itself, `Revoked` and the like.
-    pub fn complete(&mut self) -> Result<bool, Refusal> {
-        let done = self.disk.queue.complete(COMPLETIONS as u16, |results| {
-            let list = results.completions()?;
-            list.iter()
-                .take(COMPLETIONS)
-                .map(|completion| completion.value())
-                .collect::<Result<ArrayVec<_, COMPLETIONS>, Refusal>>()
-        })??;
-        for completion in &done {
-            self.completed += 1;
-            let outcome = match Refusal::from_code(completion.refusal) {
-                Some(refusal) => Err(refusal),
-                None => Ok(Status::from_field(completion.status)),
-            };
-            self.done(completion.cookie, outcome);
+    fn complete(&mut self) -> Result<(), Refusal> {
+        loop {
+            let done = queue::take(&self.queue)?;
+            for completion in &done {
+                self.completed += 1;
+                self.done(
+                    completion.cookie,
+                    completion.outcome.map(|(status, _)| status),
+                );
+            }
+            if !done.is_full() {
+                break;
+            }
         }
-        Ok(done.is_full())
+        if let Some(status) = self.complaint.take() {
+            (self.complain)(status);
+        }
+        Ok(())
     }
 
-    fn done(&mut self, cookie: u64, outcome: Result<Status, Refusal>) {
+    fn room(&self) -> usize {
+        self.engine.room()
+    }
+
+    fn owed(&self) -> usize {
+        self.engine.in_flight().into()
+    }
+
+    fn completed(&self) -> u64 {
+        self.completed
+    }
+}
+
+impl<C: Commands> Provider<'_, C> {
+    fn done(&mut self, cookie: u64, outcome: Result<u16, Refusal>) {
         if let Some(finished) = self.engine.done(cookie, outcome) {
             self.answer(finished);
         }
@@ -164,7 +221,7 @@ impl<'e> Provider<'e> {
         (block, blocks, offset): (u64, u32, u32),
     ) -> Result<(Request, u32), Refusal> {
         let found = self.sessions.get(session)?;
-        let geometry = &self.disk.geometry;
+        let geometry = &self.geometry;
         let bytes = geometry.check(operation, block, blocks, offset, found.window_bytes)?;
         let buffer = found.buffer.object().handle();
         Ok((
@@ -223,7 +280,7 @@ impl<'e> Provider<'e> {
         let bytes = window_bytes
             .min(MAX_WINDOW_BYTES)
             .next_multiple_of(PAGE_BYTES);
-        let buffer = self.disk.pool.allocate(u64::from(bytes), false)?.buffer;
+        let buffer = self.pool.allocate(u64::from(bytes), false)?.buffer;
         let window = match buffer.window(true) {
             Ok(results) => results.memory,
             Err(refusal) => {
@@ -255,44 +312,12 @@ impl<'e> Provider<'e> {
     }
 }
 
-/// One batch as one call.
-fn submit(
-    queue: &device_queue::Client<Cap>,
-    batch: &[Planned],
-) -> Result<device_queue::SubmitResults, Refusal> {
-    let segments: ArrayVec<Option<Segment>, BATCH> = batch
-        .iter()
-        .map(|planned| {
-            planned.data.map(|data| Segment {
-                buffer: data.buffer,
-                offset: data.offset,
-                length: data.length,
-                direction: if data.to_device {
-                    Direction::ToDevice
-                } else {
-                    Direction::FromDevice
-                },
-            })
-        })
-        .collect();
-    let commands: ArrayVec<device_queue::Command<'_>, BATCH> = batch
-        .iter()
-        .zip(&segments)
-        .map(|(planned, segment)| device_queue::Command {
-            cookie: planned.cookie,
-            template: &planned.template,
-            segments: segment.as_slice(),
-        })
-        .collect();
-    queue.submit(&commands)
-}
-
 /// Gives a buffer back. Where that is refused the kernel has taken it already.
-fn free(buffer: &dma_buffer::Client<Cap>) {
+fn free(buffer: &DmaBuffer) {
     let _ = buffer.free();
 }
 
-impl Service for Provider<'_> {
+impl<C: Commands> Service for Provider<'_, C> {
     fn call(&mut self, received: Received<'_>, call: Call<'_>) -> Answered {
         if call.cookie() == 0 {
             block_device::dispatch(self, received, call)
@@ -308,9 +333,9 @@ impl Service for Provider<'_> {
     }
 }
 
-impl<'c> block_device::Server<Call<'c>> for Provider<'_> {
+impl<'c, C: Commands> block_device::Server<Call<'c>> for Provider<'_, C> {
     fn info(&mut self, reply: Reply<Call<'c>, block_device::call::Info>) -> Answered {
-        let geometry = &self.disk.geometry;
+        let geometry = &self.geometry;
         reply.send(block_device::InfoReply {
             block_bytes: geometry.block_bytes(),
             blocks: geometry.blocks,
@@ -329,7 +354,7 @@ impl<'c> block_device::Server<Call<'c>> for Provider<'_> {
     }
 
     fn model(&mut self, reply: Reply<Call<'c>, block_device::call::Model>) -> Answered {
-        let names = &self.disk.names;
+        let names = &self.names;
         reply.send(block_device::ModelReply {
             model: &names.model,
             serial: &names.serial,
@@ -339,7 +364,7 @@ impl<'c> block_device::Server<Call<'c>> for Provider<'_> {
     }
 }
 
-impl<'c> block_session::Server<Call<'c>> for Provider<'_> {
+impl<'c, C: Commands> block_session::Server<Call<'c>> for Provider<'_, C> {
     fn read(
         &mut self,
         reply: Reply<Call<'c>, block_session::call::Read>,
@@ -365,7 +390,7 @@ impl<'c> block_session::Server<Call<'c>> for Provider<'_> {
         if let Err(refusal) = self.sessions.get(session) {
             return reply.refuse(refusal);
         }
-        if !self.disk.geometry.write_cache {
+        if !self.geometry.write_cache {
             return reply.send(());
         }
         let request = Request {
@@ -377,14 +402,5 @@ impl<'c> block_session::Server<Call<'c>> for Provider<'_> {
             offset: 0,
         };
         self.accept(reply, request, 0)
-    }
-}
-
-/// Stands in where there is no disk: every call is refused for the same reason.
-pub struct Absent(pub Refusal);
-
-impl Service for Absent {
-    fn call(&mut self, _: Received<'_>, call: Call<'_>) -> Answered {
-        stub::refuse(call, self.0)
     }
 }

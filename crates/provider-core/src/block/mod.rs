@@ -1,0 +1,7 @@
+//! Disks: their shape, and requests on their way through them.
+
+mod engine;
+mod geometry;
+
+pub use engine::{Engine, Finished, MAX_REQUESTS, Planned, Request};
+pub use geometry::{Commands, Direction, Geometry, Operation};

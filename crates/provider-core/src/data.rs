@@ -1,0 +1,14 @@
+//! What a command moves.
+
+/// Where a command's data lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Data {
+    /// Handle of the DmaBuffer.
+    pub buffer: u64,
+    /// First byte in it.
+    pub offset: u32,
+    /// Bytes.
+    pub length: u32,
+    /// The device reads it.
+    pub to_device: bool,
+}
