@@ -84,7 +84,9 @@ interface DeviceQueue @0xd1c0a5e5b0a70207 {
   submit @1 (commands :List(Command)) -> (accepted :UInt16, refusal :UInt8);
   # Up to 64 completions. Every value the device wrote was checked against the broker's own record first.
   complete @2 (max :UInt16) -> (completions :List(Completion));
-  # Tears this queue down and up again; everything in flight completes `revoked` once the device has proven that it stopped.
+  # Tears this queue down and up again while the device runs on. Everything in flight comes back from `complete` as `revoked`
+  # once the device has proven that it let go of it; then the queue takes commands again. Refused `notSupported` where the
+  # device can prove that of no single queue (NVMe's administration queue): `Device.reset` is the way there.
   reset @3 () -> ();
   struct Command { cookie @0 :UInt64; template @1 :Data; segments @2 :List(Segment); }
   struct Segment {

@@ -1,7 +1,7 @@
 //! Operations that take the device time: at most one per function, started once and polled on one-shot timers.
 
 use cpu::Guard;
-use dma_ledger::{Claim, Phase, QueueId, QueueShape, ResetProof};
+use dma_ledger::{Claim, Phase, QueueId, QueueProof, QueueShape, ResetProof};
 use driver_core::{Poll, QueueSpec, Step};
 use pci_format::{Command, update_command};
 use ring_abi::Refusal;
@@ -43,6 +43,10 @@ enum Kind {
     Enable,
     /// The broker opens a queue.
     Open(QueueId),
+    /// The broker makes the device let go of one queue.
+    QueueReset(QueueId),
+    /// The broker makes that queue again.
+    Reopen(QueueId),
 }
 
 /// How an operation stands after a look.
@@ -153,6 +157,24 @@ impl<P: Platform> DeviceManager<P> {
         });
     }
 
+    /// Tears one queue down and up again while the device runs on. What was in flight ends `revoked` once the device has
+    /// proven that it let go of the queue; the queue takes commands again when those cookies were taken. Answers
+    /// `Finished`.
+    ///
+    /// Refused with those of the claim; `WrongOwner`, `Stale` or `BadHandle` for the queue; `WrongState` unless it is open;
+    /// `NotSupported` where the broker can prove nothing for this queue alone; `Busy`. After `TimedOut` or `DeviceError`
+    /// the pages stay pinned and only a reset of the device goes on.
+    pub fn queue_reset(&self, claim: &Claim, queue: QueueId, waiter: P::Waiter) {
+        self.start(claim, waiter, |_, function, _| {
+            function.record.may_reset_queue(claim, queue)?;
+            function.with_broker(&self.platform, |broker, io| {
+                broker.begin_queue_reset(io, number(queue))
+            })??;
+            function.record.begin_queue_reset(claim, queue)?;
+            Ok(Kind::QueueReset(queue))
+        });
+    }
+
     /// Starts an operation if none runs, and looks at it once.
     fn start(
         &self,
@@ -243,6 +265,8 @@ impl<P: Platform> DeviceManager<P> {
             Kind::FunctionReset(flr) => self.look_flr(at, function, flr, now_ns),
             Kind::Enable => self.look_enable(at, function, late),
             Kind::Open(queue) => self.look_open(function, queue, late),
+            Kind::QueueReset(queue) => self.look_queue_reset(at, function, queue, late),
+            Kind::Reopen(queue) => self.look_reopen(function, queue, late),
         }
     }
 
@@ -381,6 +405,68 @@ impl<P: Platform> DeviceManager<P> {
         Outcome::Failed(refusal)
     }
 
+    fn look_queue_reset(
+        &self,
+        at: &At<'_, P>,
+        function: &mut Function<P>,
+        queue: QueueId,
+        late: bool,
+    ) -> Outcome {
+        let polled = function.with_broker(&self.platform, |broker, io| {
+            broker.poll_queue_reset(io, number(queue))
+        });
+        let (proof, claim) = match (polled, function.claim) {
+            (Ok(Poll::Pending { after_ns }), _) if !late => {
+                return Outcome::Again(Kind::QueueReset(queue), after_ns);
+            }
+            (Ok(Poll::Done(Step::QueueStopped(proof))), Some(claim)) => (proof, claim),
+            (Ok(Poll::Pending { .. }), _) => return Outcome::Failed(Refusal::TimedOut),
+            (Ok(Poll::Failed(refusal)), _) | (Err(refusal), _) => return Outcome::Failed(refusal),
+            (Ok(Poll::Done(_)), _) => return Outcome::Failed(Refusal::DeviceError),
+        };
+        let record = &mut function.record;
+        let revoked = record
+            .prove_queue_stopped(&claim, queue, proof)
+            .and_then(|receipt| record.finish_queue_reset(receipt));
+        let revoked = match revoked {
+            Ok(revoked) => revoked,
+            Err(refusal) => return Outcome::Failed(refusal),
+        };
+        self.platform.fact(&|sink| {
+            about(sink, "device.queue-reset", at.bdf())
+                .stable("proof", queue_proof_name(proof))
+                .volatile("revoked", revoked)
+                .end()
+        });
+        let begun = function.with_broker(&self.platform, |broker, io| {
+            broker.begin_reopen(io, number(queue))
+        });
+        match begun.and_then(|begun| begun) {
+            Ok(()) => Outcome::Next(Kind::Reopen(queue), DEADLINE_NS),
+            Err(refusal) => Outcome::Failed(refusal),
+        }
+    }
+
+    fn look_reopen(&self, function: &mut Function<P>, queue: QueueId, late: bool) -> Outcome {
+        let polled = function.with_broker(&self.platform, |broker, io| {
+            broker.poll_open(io, number(queue))
+        });
+        match (polled, function.claim) {
+            (Ok(Poll::Pending { after_ns }), _) if !late => {
+                Outcome::Again(Kind::Reopen(queue), after_ns)
+            }
+            (Ok(Poll::Done(Step::QueueOpen)), Some(claim)) => {
+                let reopened = function.record.queue_reopened(&claim, queue);
+                // Its holder may have gone meanwhile: then it shall take nothing.
+                close_abandoned(function, &claim);
+                reopened.map_or_else(Outcome::Failed, |()| Outcome::Done(Done::Finished))
+            }
+            (Ok(Poll::Pending { .. }), _) => Outcome::Failed(Refusal::TimedOut),
+            (Ok(Poll::Failed(refusal)), _) | (Err(refusal), _) => Outcome::Failed(refusal),
+            (Ok(Poll::Done(_)), _) => Outcome::Failed(Refusal::DeviceError),
+        }
+    }
+
     /// Turns bus mastering on or off at the function. Returns whether it reads back so.
     pub(crate) fn set_bus_master(&self, at: &At<'_, P>, on: bool) -> bool {
         let (set, clear) = if on {
@@ -402,6 +488,14 @@ fn shape_of(spec: QueueSpec) -> QueueShape {
         bytes: QUEUE_BYTES,
         // Just the slot: the broker's own identifier carries the generation of each use.
         wire_bits: (u16::BITS - spec.depth.saturating_sub(1).leading_zeros()) as u8,
+    }
+}
+
+/// The name of a queue's proof in facts.
+const fn queue_proof_name(proof: QueueProof) -> &'static str {
+    match proof {
+        QueueProof::SubmissionQueueDeleted => "submission-queue-deleted",
+        QueueProof::VirtqueueReset => "virtqueue-reset",
     }
 }
 

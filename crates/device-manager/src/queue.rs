@@ -187,7 +187,7 @@ impl<P: Platform> DeviceManager<P> {
         let goal = out.len() + room;
         match function.record.queue_info(claim, queue)?.state {
             QueueState::Ended => take_revoked(function, claim, queue, out, goal),
-            QueueState::Opening => Err(Refusal::WrongState),
+            QueueState::Opening | QueueState::Resetting => Err(Refusal::WrongState),
             QueueState::Open | QueueState::Stopped => {
                 self.take_completed(function, claim, queue, out, goal)
             }
@@ -250,16 +250,6 @@ impl<P: Platform> DeviceManager<P> {
         self.of(claim)?.lock().record.queue_info(claim, queue)
     }
 
-    /// Would tear one queue down and up again. No broker can prove that a device has stopped for one of its queues alone,
-    /// so every queue is refused `NotSupported`, and [`Self::reset`] is the way.
-    ///
-    /// # Errors
-    /// Those of the claim; `WrongOwner`, `Stale` or `BadHandle`; then `NotSupported`.
-    pub fn queue_reset(&self, claim: &Claim, queue: QueueId) -> Result<(), Refusal> {
-        self.queue_info(claim, queue)?;
-        Err(Refusal::NotSupported)
-    }
-
     /// Gives a queue up whose holder is gone: it takes nothing more. The device keeps it until the next reset.
     pub fn queue_close(&self, claim: &Claim, queue: QueueId) {
         let Ok(at) = self.of(claim) else { return };
@@ -288,7 +278,8 @@ fn take_revoked<P: Platform>(
 ) -> Result<(), Refusal> {
     let before = out.len();
     while out.len() < goal {
-        let Some(cookie) = function.record.next_revoked(claim, queue)? else {
+        // With its last cookie a queue that was made again is open, and has no more to give.
+        let Ok(Some(cookie)) = function.record.next_revoked(claim, queue) else {
             break;
         };
         out.push(QueueCompletion {
@@ -298,7 +289,9 @@ fn take_revoked<P: Platform>(
             refusal: Some(Refusal::Revoked),
         });
     }
-    if out.len() == before && goal > before {
+    // A queue that was made again is open from the last cookie on, and empty.
+    let ended = function.record.queue_info(claim, queue)?.state == QueueState::Ended;
+    if out.len() == before && goal > before && ended {
         Err(Refusal::Stale)
     } else {
         Ok(())
@@ -315,8 +308,9 @@ pub(crate) fn close_abandoned<P: Platform>(function: &mut Function<P>, claim: &C
         match ended {
             Ok(true) => {
                 while let Ok(Some(_)) = record.next_revoked(claim, *queue) {}
-                let _ = record.close_queue(claim, *queue);
-                false
+                // One that was made again at the device is open by now: it is stopped, and its number stays taken.
+                record.stop_queue(claim, *queue).is_ok()
+                    || record.close_queue(claim, *queue).is_err()
             }
             // The broker still knows it by its number, so the number stays taken.
             Ok(false) => true,

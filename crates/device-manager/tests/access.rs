@@ -242,7 +242,9 @@ fn nothing_answers_a_stranger_or_an_old_claim() {
         assert_eq!(m.buffer_window(claim, buffer, true).err(), Some(why));
         assert_eq!(m.buffer_free(claim, buffer), Err(why));
         assert_eq!(m.queue_info(claim, queue), Err(why));
-        assert_eq!(m.queue_reset(claim, queue), Err(why));
+        let ticket = Ticket::new();
+        m.queue_reset(claim, queue, ticket.waiter());
+        assert_eq!(ticket.answer(), Some(Err(why)));
         assert_eq!(it.submit(claim, queue, 0, &[]).refusal, Some(why));
         assert_eq!(it.complete(claim, queue), Err(why));
         assert_eq!(m.release(claim), Err(why));

@@ -249,9 +249,84 @@ fn a_reset_returns_everything_in_flight_once() {
     it.manager.queue_close(&claim, queue);
     assert_eq!(it.manager.queue_info(&claim, queue), Err(Refusal::Stale));
     assert_eq!(
-        it.manager.queue_reset(&claim, again),
-        Err(Refusal::NotSupported)
+        it.reset_queue(&claim, again),
+        Err(Refusal::NotSupported),
+        "this broker cannot, and nothing has changed"
     );
+    assert_eq!(it.submit(&claim, again, 9, &[]), TAKEN);
+}
+
+#[test]
+fn one_queue_is_reset_while_the_device_runs() {
+    let it = Machine::new();
+    let (claim, queue) = it.running(0);
+    let (_, buffer) = it.buffer(&claim, 4096);
+    script().lock().unwrap().queue_reset = Ok(Some(3));
+    for cookie in 1..=3 {
+        let piece = from_device(buffer, 0, 1);
+        assert_eq!(it.submit(&claim, queue, cookie, &[piece]), TAKEN);
+    }
+    let rings = script().lock().unwrap().rings;
+    let ticket = machine::Ticket::new();
+    it.manager.queue_reset(&claim, queue, ticket.waiter());
+    assert_eq!(
+        it.submit(&claim, queue, 4, &[]),
+        refused(Refusal::WrongState)
+    );
+    script().lock().unwrap().completions.push_back(done(0));
+    assert_eq!(it.complete(&claim, queue), Err(Refusal::WrongState));
+    assert_eq!(it.manager.buffer_free(&claim, buffer), Err(Refusal::Busy));
+    it.settle();
+    assert_eq!(ticket.answer(), Some(Ok(device_manager::Done::Finished)));
+    script().lock().unwrap().completions.clear();
+    assert!(it.bus_master(0), "the device runs on");
+    assert_eq!(script().lock().unwrap().rings, rings);
+    // What was in flight comes back first, once, and then the same queue takes commands again.
+    let mut cookies: Vec<_> = it.complete(&claim, queue).unwrap();
+    cookies.sort_unstable_by_key(|one| one.cookie);
+    let revoked = Some(Refusal::Revoked);
+    assert!(cookies.iter().all(|one| one.refusal == revoked));
+    assert_eq!(
+        cookies.iter().map(|one| one.cookie).collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
+    assert_eq!(it.complete(&claim, queue), Ok(Vec::new()));
+    assert_eq!(it.submit(&claim, queue, 5, &[]), TAKEN);
+    it.manager.buffer_free(&claim, buffer).unwrap();
+}
+
+#[test]
+fn a_queue_that_proves_nothing_keeps_its_pages() {
+    let it = Machine::new();
+    let (claim, queue) = it.running(0);
+    let (_, buffer) = it.buffer(&claim, 4096);
+    script().lock().unwrap().queue_reset = Ok(None);
+    let piece = from_device(buffer, 0, 1);
+    assert_eq!(it.submit(&claim, queue, 1, &[piece]), TAKEN);
+    assert_eq!(it.reset_queue(&claim, queue), Err(Refusal::TimedOut));
+    assert_eq!(it.manager.buffer_free(&claim, buffer), Err(Refusal::Busy));
+    assert_eq!(it.reset_queue(&claim, queue), Err(Refusal::WrongState));
+    it.reset(&claim).unwrap();
+    assert_eq!(it.complete(&claim, queue).unwrap()[0].cookie, 1);
+    it.manager.buffer_free(&claim, buffer).unwrap();
+}
+
+#[test]
+fn a_queue_whose_holder_left_during_its_reset_takes_nothing() {
+    let it = Machine::new();
+    let (claim, queue) = it.running(0);
+    script().lock().unwrap().queue_reset = Ok(Some(3));
+    assert_eq!(it.submit(&claim, queue, 1, &[]), TAKEN);
+    let ticket = machine::Ticket::new();
+    it.manager.queue_reset(&claim, queue, ticket.waiter());
+    it.manager.queue_close(&claim, queue);
+    it.settle();
+    assert_eq!(
+        it.submit(&claim, queue, 2, &[]),
+        refused(Refusal::WrongState)
+    );
+    it.reset(&claim).unwrap();
+    assert_eq!(it.manager.queue_info(&claim, queue), Err(Refusal::Stale));
 }
 
 #[test]

@@ -38,6 +38,7 @@ mod queue;
 mod receipts;
 mod record;
 mod refusal;
+mod requeue;
 mod route;
 mod submit;
 mod teardown;
@@ -51,7 +52,9 @@ pub use mmio::{Access, BarRange, MapTarget, Mapped, Mapping, Protection, Registe
 pub use pages::{Committed, DeviceVisible, PageState, Pages, Quiesced, Scrubbed};
 pub use pool::{BufferRequest, BufferReservation, OomPolicy, PoolInfo};
 pub use queue::{MAX_DEPTH, MAX_SEGMENTS, QueueInfo, QueueShape, QueueState};
-pub use receipts::{DrainProof, ResetProof, ResetReceipt, ShootdownProof};
+pub use receipts::{
+    DrainProof, QueueProof, QueueReceipt, ResetProof, ResetReceipt, ShootdownProof,
+};
 pub use record::{FunctionRecord, FunctionShape, FunctionState, Limits, Phase};
 pub use refusal::Refusal;
 pub use route::{LAST_ROUTE_GENERATION, RouteState, RouteWord};

@@ -48,6 +48,8 @@ pub enum QueueState {
     Stopped = 2,
     /// The device has stopped; what was in flight ends `revoked`.
     Ended = 3,
+    /// The broker is making the device let go of this queue alone; nothing is taken and nothing completes.
+    Resetting = 4,
 }
 
 /// What a queue's holder may know.
@@ -102,6 +104,12 @@ pub(crate) struct Queue {
     pub(crate) state: QueueState,
     /// The function's reset count when it was made: a later reset has ended it.
     pub(crate) reset: u64,
+    /// Resets of this queue alone.
+    pub(crate) stop: u64,
+    /// The present one has its receipt.
+    pub(crate) stop_proven: bool,
+    /// It exists at the device again, and opens once every revoked cookie was taken.
+    reopened: bool,
     slots: Vec<Slot>,
     free_head: u16,
     free_tail: u16,
@@ -161,6 +169,9 @@ impl Queue {
         Ok(Self {
             state: QueueState::Opening,
             reset,
+            stop: 0,
+            stop_proven: false,
+            reopened: false,
             slots,
             free_head: 0,
             free_tail: depth - 1,
@@ -318,6 +329,7 @@ impl Queue {
 
     /// Ends everything: the device has stopped and the pins are released elsewhere. Returns the commands revoked.
     pub(crate) fn end(&mut self) -> u16 {
+        self.reopened = false;
         if self.state == QueueState::Ended {
             return 0;
         }
@@ -347,6 +359,50 @@ impl Queue {
             }
         }
         None
+    }
+
+    /// Visits one more pin of a command that the device no longer has, and forgets it. Beginning with slot `from`.
+    pub(crate) fn pop_any_pin(&mut self, from: &mut u16) -> Option<Handle> {
+        loop {
+            let slot = self.slots.get(usize::from(*from))?;
+            let busy = matches!(slot.state, SlotState::Admitted | SlotState::Issued);
+            match busy.then(|| self.pop_pin(*from)).flatten() {
+                Some(buffer) => return Some(buffer),
+                None => *from += 1,
+            }
+        }
+    }
+
+    /// Takes note that the queue exists at the device again.
+    pub(crate) fn reopen(&mut self) {
+        self.reopened = true;
+        self.open_if_settled();
+    }
+
+    /// Opens a queue that was made again once nobody is owed a cookie: every slot is free, under higher generations.
+    pub(crate) fn open_if_settled(&mut self) {
+        if !self.reopened || self.revoked != 0 || self.state != QueueState::Ended {
+            return;
+        }
+        self.reopened = false;
+        self.state = QueueState::Open;
+        (self.free_head, self.free_tail) = (NO_SLOT, NO_SLOT);
+        for index in 0..self.slots.len() as u16 {
+            let Some(slot) = self.slots.get_mut(usize::from(index)) else {
+                return;
+            };
+            slot.next_free = NO_SLOT;
+            if slot.issue >= u64::MAX - 1 {
+                slot.state = SlotState::Retired;
+                continue;
+            }
+            slot.state = SlotState::Free;
+            match self.slots.get_mut(usize::from(self.free_tail)) {
+                Some(tail) => tail.next_free = index,
+                None => self.free_head = index,
+            }
+            self.free_tail = index;
+        }
     }
 
     pub(crate) const fn info(&self) -> QueueInfo {

@@ -1,6 +1,6 @@
 //! Receipts and proofs: values that say that something has really happened.
 
-use crate::ids::FunctionId;
+use crate::ids::{FunctionId, QueueId};
 
 /// What showed that a device touches memory no more. The numbers are stable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +67,59 @@ impl ResetReceipt {
     /// Returns what was seen.
     #[must_use]
     pub const fn proof(&self) -> ResetProof {
+        self.proof
+    }
+}
+
+/// What showed that a device has let go of one queue, and of every command in it. The numbers are stable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum QueueProof {
+    /// NVMe: DELETE I/O SUBMISSION QUEUE completed successfully; every command of that queue was completed or aborted
+    /// before (NVMe Base 1.4, 5.6).
+    SubmissionQueueDeleted = 1,
+    /// Virtio: `queue_reset` read as 0 again after 1 was written (Virtio 1.2, 4.1.4.3.1; VIRTIO_F_RING_RESET).
+    VirtqueueReset = 2,
+}
+
+/// Shows that one queue has stopped while the rest of its device runs on, once.
+///
+/// Made only by [`crate::FunctionRecord::prove_queue_stopped`], bound to the queue, to the reset of the device and to
+/// the very reset of the queue. It frees the pins of that queue's commands and of nothing else.
+///
+/// ```compile_fail,E0451
+/// use dma_ledger::{QueueId, QueueProof, QueueReceipt};
+/// fn forge(queue: QueueId) -> QueueReceipt {
+///     QueueReceipt { queue, reset: 1, stop: 1, proof: QueueProof::SubmissionQueueDeleted }
+/// }
+/// ```
+///
+/// ```compile_fail,E0382
+/// use dma_ledger::*;
+/// fn twice<F>(record: &mut FunctionRecord<F>, receipt: QueueReceipt) {
+///     let _ = record.finish_queue_reset(receipt);
+///     let _ = record.finish_queue_reset(receipt);
+/// }
+/// ```
+#[must_use = "the queue stays unusable until its receipt is used"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct QueueReceipt {
+    pub(crate) queue: QueueId,
+    pub(crate) reset: u64,
+    pub(crate) stop: u64,
+    pub(crate) proof: QueueProof,
+}
+
+impl QueueReceipt {
+    /// Returns the queue that stopped.
+    #[must_use]
+    pub const fn queue(&self) -> QueueId {
+        self.queue
+    }
+
+    /// Returns what was seen.
+    #[must_use]
+    pub const fn proof(&self) -> QueueProof {
         self.proof
     }
 }

@@ -137,7 +137,9 @@ impl<F> FunctionRecord<F> {
                 known.state = QueueState::Stopped;
                 Ok(())
             }
-            QueueState::Stopped | QueueState::Ended => Err(Refusal::WrongState),
+            QueueState::Stopped | QueueState::Ended | QueueState::Resetting => {
+                Err(Refusal::WrongState)
+            }
         }
     }
 
@@ -151,7 +153,9 @@ impl<F> FunctionRecord<F> {
         let known = self.queue_mut(queue)?;
         match known.state {
             QueueState::Stopped | QueueState::Ended => {}
-            QueueState::Opening | QueueState::Open => return Err(Refusal::WrongState),
+            QueueState::Opening | QueueState::Open | QueueState::Resetting => {
+                return Err(Refusal::WrongState);
+            }
         }
         if known.in_flight != 0 || known.revoked != 0 {
             return Err(Refusal::Busy);
@@ -308,7 +312,9 @@ impl<F> FunctionRecord<F> {
         if known.state != QueueState::Ended {
             return Err(Refusal::WrongState);
         }
-        Ok(known.next_revoked())
+        let next = known.next_revoked();
+        known.open_if_settled();
+        Ok(next)
     }
 
     /// Tells a queue's holder about it.
@@ -328,7 +334,11 @@ impl<F> FunctionRecord<F> {
 
     pub(crate) fn stop_all_queues(&mut self) {
         for (_, queue) in self.queues.iter_mut() {
-            if matches!(queue.state, QueueState::Opening | QueueState::Open) {
+            // A reset of the one queue ends with the device's: what it was owed, the device's receipt gives.
+            if matches!(
+                queue.state,
+                QueueState::Opening | QueueState::Open | QueueState::Resetting
+            ) {
                 queue.state = QueueState::Stopped;
             }
         }
@@ -395,7 +405,7 @@ impl<F> FunctionRecord<F> {
     }
 
     /// A queue that no reset has ended since it was made.
-    fn current_queue(&self, queue: QueueId) -> Result<&Queue, Refusal> {
+    pub(crate) fn current_queue(&self, queue: QueueId) -> Result<&Queue, Refusal> {
         let reset = self.reset;
         let known = self.queue(queue)?;
         if known.reset == reset {
@@ -405,7 +415,7 @@ impl<F> FunctionRecord<F> {
         }
     }
 
-    fn current_queue_mut(&mut self, queue: QueueId) -> Result<&mut Queue, Refusal> {
+    pub(crate) fn current_queue_mut(&mut self, queue: QueueId) -> Result<&mut Queue, Refusal> {
         let reset = self.reset;
         let known = self.queue_mut(queue)?;
         if known.reset == reset {

@@ -557,3 +557,104 @@ fn a_thousand_buffers_and_hundreds_of_claims_leave_nothing_behind() {
     }
     record.audit().unwrap();
 }
+
+#[test]
+fn one_queue_resets_alone() {
+    let (mut record, claim, queue, pool, buf) = running();
+    let other = open_queue(&mut record, &claim);
+    let theirs = buffer(&mut record, &claim, pool, 1);
+    let old = submit(&mut record, &claim, queue, 1, &[segment(buf, 0, 512)]);
+    submit(&mut record, &claim, queue, 2, &[segment(buf, 512, 512)]);
+    let kept = submit(&mut record, &claim, other, 3, &[segment(theirs, 0, 512)]);
+    let unwritten = record
+        .admit(&claim, queue, 4, &[segment(buf, 0, 8)])
+        .unwrap();
+    record.begin_queue_reset(&claim, queue).unwrap();
+
+    // Meanwhile nothing of it is taken, completes, is freed or is reset once more.
+    let before = digest(&record);
+    assert_eq!(
+        record.admit(&claim, queue, 5, &[]),
+        Err(Refusal::WrongState)
+    );
+    assert_eq!(
+        record.complete(&claim, queue, old.wire, None),
+        Err(Refusal::WrongState)
+    );
+    assert_eq!(record.begin_free(&claim, buf).map(drop), Err(Refusal::Busy));
+    assert_eq!(
+        record.begin_queue_reset(&claim, queue),
+        Err(Refusal::WrongState)
+    );
+    assert_eq!(record.stop_queue(&claim, queue), Err(Refusal::WrongState));
+    assert_eq!(record.close_queue(&claim, queue), Err(Refusal::WrongState));
+    assert_eq!(
+        record.queue_reopened(&claim, queue),
+        Err(Refusal::WrongState)
+    );
+    assert_eq!(digest(&record), before);
+
+    let proof = QueueProof::SubmissionQueueDeleted;
+    let receipt = record.prove_queue_stopped(&claim, queue, proof).unwrap();
+    assert_eq!(
+        record.prove_queue_stopped(&claim, queue, proof),
+        Err(Refusal::Duplicate)
+    );
+    assert_eq!(record.finish_queue_reset(receipt), Ok(3));
+    record.audit().unwrap();
+    assert_eq!(record.in_flight(), 1);
+    record.withdraw(unwritten);
+    record.queue_reopened(&claim, queue).unwrap();
+    assert_eq!(record.admit_ring(&claim, queue), Err(Refusal::WrongState));
+    let mut cookies = Vec::new();
+    while let Ok(Some(cookie)) = record.next_revoked(&claim, queue) {
+        cookies.push(cookie);
+    }
+    assert_eq!(cookies, [1, 2]);
+
+    // Open again, as empty as at first, and an answer of before finds nothing.
+    record.admit_ring(&claim, queue).unwrap();
+    for cookie in 10..14 {
+        submit(
+            &mut record,
+            &claim,
+            queue,
+            cookie,
+            &[segment(buf, 0, 8), segment(buf, 8, 8)],
+        );
+    }
+    assert_eq!(
+        record.complete(&claim, queue, old.wire, None),
+        Err(Refusal::Stale)
+    );
+    assert_eq!(
+        record
+            .complete(&claim, other, kept.wire, None)
+            .unwrap()
+            .cookie,
+        3
+    );
+    record.audit().unwrap();
+}
+
+#[test]
+fn a_reset_of_the_device_voids_the_receipt_of_a_queue() {
+    let (mut record, claim, queue, _, buf) = running();
+    submit(&mut record, &claim, queue, 1, &[segment(buf, 0, 512)]);
+    record.begin_queue_reset(&claim, queue).unwrap();
+    let receipt = record
+        .prove_queue_stopped(&claim, queue, QueueProof::VirtqueueReset)
+        .unwrap();
+    record.begin_reset(&claim).unwrap();
+    let before = digest(&record);
+    assert_eq!(record.finish_queue_reset(receipt), Err(Refusal::Stale));
+    assert_eq!(
+        digest(&record),
+        before,
+        "the pins stay until the device's receipt"
+    );
+    let receipt = record.prove_reset(ResetProof::CstsRdyZero).unwrap();
+    assert_eq!(record.finish_reset(&receipt), Ok(1));
+    assert_eq!(record.next_revoked(&claim, queue), Ok(Some(1)));
+    record.audit().unwrap();
+}

@@ -51,6 +51,8 @@ pub enum Step {
     Ready,
     /// The queue exists at the device.
     QueueOpen,
+    /// The device proved that it let go of this queue and of every command in it.
+    QueueStopped(dma_ledger::QueueProof),
 }
 
 /// What `configure` agreed on: three words whose meaning is the broker's, documented on its page in `docs/devices`.
@@ -201,6 +203,32 @@ pub trait Broker: Send {
 
     /// Looks whether the queue exists at the device.
     fn poll_open(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Poll;
+
+    /// Starts making the device let go of one queue while the rest runs on. From here the broker rings nothing and
+    /// reports nothing of this queue.
+    ///
+    /// # Errors
+    /// `NotSupported` where no proof can be had for this queue alone, which is what a broker says that does not
+    /// implement it; `Busy` while another queue is being opened or reset. Nothing has changed then.
+    fn begin_queue_reset(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Result<(), Refusal> {
+        let _ = (io, queue);
+        Err(Refusal::NotSupported)
+    }
+
+    /// Looks whether the device has let go. `QueueStopped` only after reading the proof from the device itself.
+    fn poll_queue_reset(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Poll {
+        let _ = (io, queue);
+        Poll::Failed(Refusal::NotSupported)
+    }
+
+    /// Starts making the queue again, empty and as it was opened; [`Broker::poll_open`] tells when it is there.
+    ///
+    /// # Errors
+    /// `WrongState` unless the queue has just stopped; `NoMemory`.
+    fn begin_reopen(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Result<(), Refusal> {
+        let _ = (io, queue);
+        Err(Refusal::NotSupported)
+    }
 
     /// Writes one command: checks the template against its opcode's mask, recomputes the transfer length and
     /// compares it with the segments, builds every address-bearing field. Nothing is visible to the device before

@@ -185,6 +185,20 @@ impl Command {
         command
     }
 
+    /// DELETE I/O SUBMISSION QUEUE `queue` (5.6).
+    pub const fn delete_sq(queue: u16) -> Self {
+        let mut command = Self::blank(admin::DELETE_IO_SQ);
+        command.cdw[0] = queue as u32;
+        command
+    }
+
+    /// DELETE I/O COMPLETION QUEUE `queue`, whose submission queue is gone (5.5).
+    pub const fn delete_cq(queue: u16) -> Self {
+        let mut command = Self::blank(admin::DELETE_IO_CQ);
+        command.cdw[0] = queue as u32;
+        command
+    }
+
     /// A template for READ or WRITE of `blocks` (1 to 65536) from `lba` on; `None` for other counts (6.9, 6.15).
     pub const fn transfer(opcode: u8, nsid: u32, lba: u64, blocks: u32) -> Option<Self> {
         if blocks == 0 || blocks > 65_536 {

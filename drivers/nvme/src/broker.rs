@@ -12,11 +12,12 @@ use nvme_format::prp::{self, PrpError};
 use nvme_format::template::{self, Limits, TemplateError, Transfer};
 use nvme_format::{PAGE_SHIFT, regs};
 
-use crate::admin::AdminQueue;
+use crate::admin::{AdminQueue, COMMAND_POLL_NS};
 use crate::enable::{Enabling, Learned, Settings};
 use crate::open::Opening;
 use crate::pieces::{self, Pieces};
 use crate::queue::{MAX_SLOTS, Queue};
+use crate::requeue::Requeue;
 use crate::reset::{self, Reset};
 use crate::windows;
 
@@ -75,6 +76,9 @@ pub(crate) struct Nvme {
     /// By the ledger's number.
     places: Vec<Option<Place>>,
     opening: Option<Opening>,
+    requeue: Option<Requeue>,
+    /// The vectors that the pairs' completions raise.
+    vectors: [Option<u16>; MAX_PAIRS as usize],
     /// Where answers to the broker's own questions land.
     page: Option<DmaPages>,
 }
@@ -90,6 +94,8 @@ impl Nvme {
             pairs: [const { None }; MAX_PAIRS as usize],
             places: Vec::new(),
             opening: None,
+            requeue: None,
+            vectors: [None; MAX_PAIRS as usize],
             page: None,
         }
     }
@@ -145,6 +151,39 @@ impl Nvme {
         self.set_place(queue, Place::Admin)
     }
 
+    /// Where a pair is being made again: looks whether the device has let go of the old one, and then starts creating
+    /// it anew. `true` once there is nothing to do of this.
+    fn make_again(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        queue: u16,
+        pair: usize,
+    ) -> Result<bool, Refusal> {
+        let Some(requeue) = self.requeue.filter(|requeue| requeue.queue == queue) else {
+            return Ok(true);
+        };
+        let Phase::Enabled(settings, learned) = &self.phase else {
+            return Err(Refusal::WrongState);
+        };
+        let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
+        if !requeue.poll_gone(io, admin)? {
+            return Ok(false);
+        }
+        self.requeue = None;
+        let stride = settings.cap.doorbell_stride();
+        let slot = self.pairs.get_mut(pair).ok_or(Refusal::OutOfRange)?;
+        let old = slot.take().ok_or(Refusal::WrongState)?;
+        let (number, depth) = (old.number(), old.depth());
+        let mut ready = Queue::prepare(io, Some(old), number, depth, 0, stride)?;
+        ready
+            .lists
+            .reserve(io, usize::from(depth), learned.max_transfer_bytes)?;
+        let vector = self.vectors.get(pair).copied().flatten();
+        self.opening = Some(Opening::begin(io, admin, queue, &ready, vector)?);
+        *slot = Some(ready);
+        Ok(true)
+    }
+
     fn open_pair(
         &mut self,
         io: &mut dyn BrokerIo,
@@ -156,7 +195,7 @@ impl Nvme {
         };
         let pair = usize::from(spec.index - 1);
         let taken = [Some(Place::Pair(pair)), Some(Place::Opening(pair))];
-        if self.opening.is_some() {
+        if self.opening.is_some() || self.requeue.is_some() {
             return Err(Refusal::Busy);
         }
         if self.places.iter().any(|place| taken.contains(place))
@@ -177,6 +216,9 @@ impl Nvme {
         let opening = Opening::begin(io, admin, queue, &ready, spec.vector)?;
         *slot = Some(ready);
         self.opening = Some(opening);
+        if let Some(vector) = self.vectors.get_mut(pair) {
+            *vector = spec.vector;
+        }
         self.set_place(queue, Place::Opening(pair))
     }
 }
@@ -202,6 +244,7 @@ impl Broker for Nvme {
         self.phase = Phase::Unknown;
         self.places.clear();
         self.opening = None;
+        self.requeue = None;
         self.reset = reset::begin(io);
     }
 
@@ -339,6 +382,15 @@ impl Broker for Nvme {
             Ok(Place::Opening(pair)) => pair,
             Err(refusal) => return Poll::Failed(refusal),
         };
+        match self.make_again(io, queue, pair) {
+            Ok(true) => {}
+            Ok(false) => {
+                return Poll::Pending {
+                    after_ns: COMMAND_POLL_NS,
+                };
+            }
+            Err(refusal) => return Poll::Failed(refusal),
+        }
         let ready = self.pairs.get(pair).and_then(Option::as_ref);
         let (Some(opening), Some(admin), Some(ready)) = (
             self.opening
@@ -358,6 +410,45 @@ impl Broker for Nvme {
             *place = Some(Place::Pair(pair));
         }
         poll
+    }
+
+    fn begin_queue_reset(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Result<(), Refusal> {
+        if !matches!(self.phase, Phase::Enabled(..)) {
+            return Err(Refusal::WrongState);
+        }
+        // The administration queue ends with the controller alone.
+        let Place::Pair(pair) = self.place(queue)? else {
+            return Err(Refusal::NotSupported);
+        };
+        if self.opening.is_some() || self.requeue.is_some() {
+            return Err(Refusal::Busy);
+        }
+        let number = self.pairs.get(pair).and_then(Option::as_ref);
+        let number = number.map(Queue::number).ok_or(Refusal::WrongState)?;
+        let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
+        self.requeue = Some(Requeue::begin(io, admin, queue, number)?);
+        if let Some(place) = self.places.get_mut(usize::from(queue)) {
+            *place = Some(Place::Opening(pair));
+        }
+        Ok(())
+    }
+
+    fn poll_queue_reset(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Poll {
+        match (&mut self.requeue, &mut self.admin) {
+            (Some(requeue), Some(admin)) if requeue.queue == queue => {
+                requeue.poll_stopped(io, admin)
+            }
+            _ => Poll::Failed(Refusal::WrongState),
+        }
+    }
+
+    fn begin_reopen(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Result<(), Refusal> {
+        match (&mut self.requeue, &mut self.admin) {
+            (Some(requeue), Some(admin)) if requeue.queue == queue => {
+                requeue.delete_completion(io, admin)
+            }
+            _ => Err(Refusal::WrongState),
+        }
     }
 
     fn submit(

@@ -22,6 +22,7 @@ mod lists;
 mod open;
 mod pieces;
 mod queue;
+mod requeue;
 mod reset;
 mod windows;
 

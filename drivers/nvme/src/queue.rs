@@ -90,6 +90,14 @@ impl Queue {
     ) -> Result<Self, Refusal> {
         let slots = usize::from(depth) + usize::from(own);
         let (sq_bytes, cq_bytes) = Self::ring_bytes(slots);
+        // Generations go on where they were, so that an entry of before the queue was made again matches nothing.
+        let mut generations = alloc::vec![Slot::default(); slots];
+        for (new, known) in generations
+            .iter_mut()
+            .zip(old.iter().flat_map(|old| &old.slots))
+        {
+            new.generation = known.generation;
+        }
         let (sq, cq, lists) = match old {
             Some(old) if old.sq.len() >= sq_bytes && old.cq.len() >= cq_bytes => {
                 old.sq.zero();
@@ -105,7 +113,7 @@ impl Queue {
             sq,
             cq,
             lists,
-            slots: alloc::vec![Slot::default(); slots],
+            slots: generations,
             depth,
             stride,
             tail: start,

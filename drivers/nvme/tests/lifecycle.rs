@@ -467,9 +467,94 @@ fn providers_read_no_register_that_holds_an_address() {
     assert_eq!(offsets, [0xc, 0x10]);
 }
 
+const LET_GO: Result<Step, Refusal> = Ok(Step::QueueStopped(
+    dma_ledger::QueueProof::SubmissionQueueDeleted,
+));
+
+fn reset_queue(it: &mut Harness, queue: u16) -> Result<Step, Refusal> {
+    it.broker.begin_queue_reset(&mut it.io, queue)?;
+    it.drive(|broker, io| broker.poll_queue_reset(io, queue))
+}
+
+#[test]
+fn one_queue_is_made_again_while_the_other_runs_on() {
+    let mut it = Harness::up(8);
+    it.open(2, pair(2, 8)).unwrap();
+    let pages = it.buffer(1);
+    it.device.posting = Posting::Hold;
+    for slot in 0..3 {
+        it.submit(1, slot, &read(0, 1), &[from_device(&pages, 0, 512)])
+            .unwrap();
+    }
+    it.submit(2, 0, &read(0, 1), &[from_device(&pages, 512, 512)])
+        .unwrap();
+    assert!(it.finish(1).unwrap().is_empty());
+    it.device.posting = Posting::AtOnce;
+    let old = it.held();
+    assert_eq!(reset_queue(&mut it, 1), LET_GO);
+    // Until it is made again nothing goes to it.
+    assert_eq!(
+        it.submit(1, 5, &read(0, 1), &[from_device(&pages, 0, 512)]),
+        Err(Refusal::WrongState)
+    );
+    assert_eq!(
+        it.broker.begin_queue_reset(&mut it.io, 2),
+        Err(Refusal::Busy)
+    );
+    it.broker.begin_reopen(&mut it.io, 1).unwrap();
+    let open = it.drive(|broker, io| broker.poll_open(io, 1));
+    assert_eq!(open, Ok(Step::QueueOpen));
+    // The same slots again; the other queue's command was not touched.
+    for slot in 0..3 {
+        it.submit(1, slot, &read(0, 1), &[from_device(&pages, 0, 512)])
+            .unwrap();
+    }
+    assert_eq!(it.finish(1).unwrap().len(), 3);
+    assert_eq!(it.finish(2).unwrap().len(), 1);
+    // An entry of before, posted again, is of no command: identifiers went on where they were.
+    let (cq, words) = old[0];
+    it.submit(1, 0, &read(0, 1), &[from_device(&pages, 0, 512)])
+        .unwrap();
+    it.device.posting = Posting::Hold;
+    it.finish(1).unwrap();
+    it.device.post(cq, words);
+    assert_eq!(it.take(1), Err(Refusal::Corrupt));
+}
+
+#[test]
+fn no_proof_no_stopped_queue() {
+    let mut it = Harness::up(8);
+    assert_eq!(
+        it.broker.begin_queue_reset(&mut it.io, 0),
+        Err(Refusal::NotSupported),
+        "administration ends with the controller"
+    );
+    assert_eq!(
+        it.broker.begin_queue_reset(&mut it.io, 9),
+        Err(Refusal::OutOfRange)
+    );
+    it.device.delete_status = 0x101;
+    assert_eq!(reset_queue(&mut it, 1), Err(Refusal::DeviceError));
+    assert_eq!(
+        it.broker.begin_reopen(&mut it.io, 1),
+        Err(Refusal::WrongState)
+    );
+    it.device.delete_status = 0;
+    it.bring_up(8);
+    assert_eq!(reset_queue(&mut it, 1), LET_GO);
+}
+
 #[cfg(sabotage)]
 mod sabotaged {
     use super::*;
+
+    #[test]
+    fn a_queue_receipt_without_the_deletion() {
+        let mut it = Harness::up(8);
+        it.device.delete_status = 0x101;
+        it.io.sabotage = "queue-receipt-without-delete";
+        assert_eq!(reset_queue(&mut it, 1), LET_GO);
+    }
 
     #[test]
     fn a_receipt_without_csts() {

@@ -38,8 +38,16 @@ impl Rig {
     /// # Errors
     /// The refusal of the step that failed.
     pub fn new(device: Device) -> Result<Self, Refusal> {
+        Self::with_pairs(device, 1)
+    }
+
+    /// As [`Self::new`], with room for more I/O queues.
+    ///
+    /// # Errors
+    /// The refusal of the step that failed.
+    pub fn with_pairs(device: Device, pairs: u64) -> Result<Self, Refusal> {
         device.reset()?;
-        device.configure(8, 1, u64::from(PAGE_SHIFT))?;
+        device.configure(8, pairs, u64::from(PAGE_SHIFT))?;
         device.enable()?;
         let pool = device.pool(1 << 20)?.pool;
         let interrupt = device.interrupt(0)?.interrupt;

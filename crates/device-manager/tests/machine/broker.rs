@@ -15,6 +15,8 @@ pub struct State {
     pub reset_looks: Option<u32>,
     pub enable: Result<u32, Refusal>,
     pub open_looks: Option<u32>,
+    /// Looks until the device has let go of one queue; `None` never ends, and the refusal is of a broker that cannot.
+    pub queue_reset: Result<Option<u32>, Refusal>,
     pub refuse_submit: Option<Refusal>,
     pub completions: VecDeque<Result<Completed, Refusal>>,
     /// Slots written and not rung yet, slots rung.
@@ -33,6 +35,7 @@ std::thread_local! {
         reset_looks: Some(2),
         enable: Ok(2),
         open_looks: Some(1),
+        queue_reset: Err(Refusal::NotSupported),
         refuse_submit: None,
         completions: VecDeque::new(),
         written: Vec::new(),
@@ -186,6 +189,24 @@ impl Broker for Scripted {
         let mut state = self.script.lock().unwrap();
         let needed = state.open_looks;
         look(&mut state, needed, Step::QueueOpen)
+    }
+
+    fn begin_queue_reset(&mut self, _: &mut dyn BrokerIo, _: u16) -> Result<(), Refusal> {
+        let mut state = self.script.lock().unwrap();
+        state.looks = 0;
+        state.queue_reset.map(drop)
+    }
+
+    fn poll_queue_reset(&mut self, _: &mut dyn BrokerIo, _: u16) -> Poll {
+        let mut state = self.script.lock().unwrap();
+        let needed = state.queue_reset.unwrap();
+        let proof = dma_ledger::QueueProof::VirtqueueReset;
+        look(&mut state, needed, Step::QueueStopped(proof))
+    }
+
+    fn begin_reopen(&mut self, _: &mut dyn BrokerIo, _: u16) -> Result<(), Refusal> {
+        self.script.lock().unwrap().looks = 0;
+        Ok(())
     }
 
     fn submit(

@@ -101,6 +101,13 @@ impl Machine {
         ticket.answer().unwrap()
     }
 
+    pub fn reset_queue(&self, claim: &Claim, queue: QueueId) -> Result<Done, Refusal> {
+        let ticket = Ticket::new();
+        self.manager.queue_reset(claim, queue, ticket.waiter());
+        self.settle();
+        ticket.answer().unwrap()
+    }
+
     pub fn open(&self, claim: &Claim) -> Result<QueueId, Refusal> {
         let spec = QueueSpec {
             kind: 1,

@@ -18,6 +18,7 @@ pub struct Seen {
     pub torn_down: u32,
     pub quarantined: u32,
     pub refused: u32,
+    pub queue_resets: u32,
 }
 
 /// Physical memory, TLBs and what devices may touch.
@@ -287,6 +288,7 @@ impl World {
             32 => self.registers(at, &claim, d),
             33 if d % 5 == 0 => self.begin_teardown(at, &claim),
             34..=37 => self.carry_on(at, d),
+            38 if d % 3 != 0 => self.requeue(at, other, &claim, c, d / 3),
             38 => self.close(at, other, &claim, c, d),
             _ => self.misuse(at, c, d),
         }
@@ -707,6 +709,50 @@ impl World {
             let (cookie, _) = real.expect("a completion matched no command in flight");
             assert_eq!(cookie, done.cookie);
             self.seen.completed += 1;
+        }
+    }
+
+    /// The reset of one queue, as far as chance lets it come.
+    fn requeue(&mut self, at: usize, other: usize, claim: &Claim, by: u16, d: u16) {
+        if self.state(at) == FunctionState::Claimed(Phase::Running) {
+            self.prepare(at, claim);
+        }
+        let Some(queue) = pick(&self.functions[other].queues, by) else {
+            return;
+        };
+        if self
+            .on(at, |record| record.begin_queue_reset(claim, queue))
+            .is_ok()
+        {
+            assert!(self.is_current(at, claim));
+        }
+        let proof = QueueProof::SubmissionQueueDeleted;
+        if !d.is_multiple_of(4)
+            && let Ok(receipt) =
+                self.on(at, |record| record.prove_queue_stopped(claim, queue, proof))
+        {
+            assert!(
+                self.on(at, |record| record
+                    .prove_queue_stopped(claim, queue, proof)
+                    .map(drop))
+                    .is_err(),
+                "two receipts of one reset"
+            );
+            // The device really lets go of this queue, and of no other.
+            let before = self.functions[at].dma.len();
+            self.functions[at].dma.retain(|(of, _), _| *of != queue);
+            let gone = before - self.functions[at].dma.len();
+            let revoked = self
+                .on(at, |record| record.finish_queue_reset(receipt))
+                .unwrap();
+            assert!(usize::from(revoked) >= gone, "a command was forgotten");
+            self.seen.queue_resets += 1;
+        }
+        if d.is_multiple_of(3) {
+            let _ = self.on(at, |record| record.queue_reopened(claim, queue));
+            while let Ok(Some(_)) = self.on(at, |record| record.next_revoked(claim, queue)) {
+                self.seen.revoked += 1;
+            }
         }
     }
 

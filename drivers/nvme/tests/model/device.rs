@@ -52,6 +52,8 @@ pub struct Device {
     pub granted: u32,
     /// Status of queue creation.
     pub create_status: u16,
+    /// What it answers when a submission queue is deleted.
+    pub delete_status: u16,
     pub no_namespace_list: bool,
     pub stride: u8,
     /// Every command fetched, as `(queue, bytes)`.
@@ -81,6 +83,7 @@ impl Device {
             mdts: 7,
             granted: 3,
             create_status: 0,
+            delete_status: 0,
             no_namespace_list: false,
             stride: 0,
             seen: Vec::new(),
@@ -135,7 +138,9 @@ impl Device {
         }
         let numbers: Vec<u16> = self.sqs.keys().copied().collect();
         for number in numbers {
-            while let Some(command) = self.fetch(number) {
+            while self.sqs.contains_key(&number)
+                && let Some(command) = self.fetch(number)
+            {
                 self.seen.push((number, command));
                 let (status, result) = self.execute(number, &command);
                 let head = self.sqs[&number].head;
@@ -258,6 +263,30 @@ impl Device {
                     cq,
                 };
                 assert!(self.sqs.insert(dword(10) as u16, sq).is_none());
+                (0, 0)
+            }
+            (0, 0x00) => {
+                if self.delete_status != 0 {
+                    return (self.delete_status, 0);
+                }
+                let number = dword(10) as u16;
+                assert!(self.sqs.remove(&number).is_some(), "no such queue");
+                // What it has not answered yet, it never will.
+                self.held.retain(|(cq, _)| *cq != number);
+                (0, 0)
+            }
+            (0, 0x04) => {
+                let number = dword(10) as u16;
+                assert!(
+                    !self.sqs.values().any(|sq| sq.cq == number),
+                    "submission queue first"
+                );
+                assert!(self.cqs.remove(&number).is_some(), "no such queue");
+                // The registers of a queue that is gone start again at 0.
+                for index in [2 * usize::from(number), 2 * usize::from(number) + 1] {
+                    let at = 0x1000 + index * (4 << self.stride);
+                    self.registers.write32(at, 0).unwrap();
+                }
                 (0, 0)
             }
             (0, 0x02) => {

@@ -18,6 +18,7 @@ mod manifest_refused;
 mod nvme_fat_read;
 mod nvme_hostile;
 mod provider_crash;
+mod queue_reset;
 mod quota_exhaustion;
 mod ring_hostile;
 mod server_death;

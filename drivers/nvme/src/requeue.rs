@@ -1,0 +1,123 @@
+//! Taking one I/O queue pair away from the controller while it runs on: submission queue first, then the completion
+//! queue that answers to it.
+//!
+//! When DELETE I/O SUBMISSION QUEUE has completed, every command of the queue was completed or aborted (Base 1.4, 5.6):
+//! that completion is the proof. The completion queue must go after it, never before (5.5).
+
+use dma_ledger::QueueProof;
+use driver_core::{BrokerIo, Poll, Refusal, Step};
+use nvme_format::Command;
+
+use crate::admin::{AdminQueue, COMMAND_POLL_NS, COMMAND_TIMEOUT_NS};
+use crate::enable::pending_until;
+use crate::reset;
+
+/// A queue on its way from the device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Requeue {
+    /// The ledger's number of it.
+    pub(crate) queue: u16,
+    /// The controller's number of it.
+    number: u16,
+    stage: Stage,
+    deadline_ns: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    DeletingSubmission,
+    /// The submission queue is gone.
+    Stopped,
+    DeletingCompletion,
+}
+
+impl Requeue {
+    /// Starts with the submission queue.
+    pub(crate) fn begin(
+        io: &dyn BrokerIo,
+        admin: &mut AdminQueue,
+        queue: u16,
+        number: u16,
+    ) -> Result<Self, Refusal> {
+        admin.start(io, Command::delete_sq(number))?;
+        Ok(Self {
+            queue,
+            number,
+            stage: Stage::DeletingSubmission,
+            deadline_ns: deadline(io),
+        })
+    }
+
+    /// Looks whether the submission queue is gone.
+    pub(crate) fn poll_stopped(&mut self, io: &dyn BrokerIo, admin: &mut AdminQueue) -> Poll {
+        if self.stage != Stage::DeletingSubmission {
+            return Poll::Failed(Refusal::WrongState);
+        }
+        #[cfg(sabotage)]
+        if io.sabotage("queue-receipt-without-delete") {
+            self.stage = Stage::Stopped;
+            return Poll::Done(Step::QueueStopped(QueueProof::SubmissionQueueDeleted));
+        }
+        match self.answered(io, admin) {
+            Ok(true) => {
+                self.stage = Stage::Stopped;
+                Poll::Done(Step::QueueStopped(QueueProof::SubmissionQueueDeleted))
+            }
+            Ok(false) => Poll::Pending {
+                after_ns: COMMAND_POLL_NS,
+            },
+            Err(refusal) => Poll::Failed(refusal),
+        }
+    }
+
+    /// Goes on with the completion queue.
+    ///
+    /// # Errors
+    /// `WrongState` before the submission queue is gone; those of the administration queue.
+    pub(crate) fn delete_completion(
+        &mut self,
+        io: &dyn BrokerIo,
+        admin: &mut AdminQueue,
+    ) -> Result<(), Refusal> {
+        if self.stage != Stage::Stopped {
+            return Err(Refusal::WrongState);
+        }
+        admin.start(io, Command::delete_cq(self.number))?;
+        self.stage = Stage::DeletingCompletion;
+        self.deadline_ns = deadline(io);
+        Ok(())
+    }
+
+    /// Looks whether the completion queue is gone too.
+    ///
+    /// # Errors
+    /// `DeviceError`, `TimedOut`, `Corrupt`.
+    pub(crate) fn poll_gone(
+        &self,
+        io: &dyn BrokerIo,
+        admin: &mut AdminQueue,
+    ) -> Result<bool, Refusal> {
+        if self.stage != Stage::DeletingCompletion {
+            return Err(Refusal::WrongState);
+        }
+        self.answered(io, admin)
+    }
+
+    /// Whether the command of this stage has completed well.
+    fn answered(&self, io: &dyn BrokerIo, admin: &mut AdminQueue) -> Result<bool, Refusal> {
+        let now_ns = io.now_ns();
+        let (_, csts) = reset::status(io)?;
+        if csts.fatal() {
+            return Err(Refusal::DeviceError);
+        }
+        match admin.poll(io)? {
+            Some((status, _)) if status.is_success() => Ok(true),
+            Some(_) => Err(Refusal::DeviceError),
+            None => pending_until(now_ns >= self.deadline_ns, COMMAND_POLL_NS).map(|_| false),
+        }
+    }
+}
+
+fn deadline(io: &dyn BrokerIo) -> u64 {
+    io.now_ns().saturating_add(COMMAND_TIMEOUT_NS)
+}

@@ -1,0 +1,114 @@
+//! One queue of two is reset in the middle of its transfers.
+//!
+//! Invariant: it never resets the device, so everything it sees afterwards is of one and the same enabling.
+#![no_std]
+#![no_main]
+
+use nvme_format::{Command, io};
+use sdk::{Device, DeviceQueue, DmaBuffer, Env, Error, Refusal, Timer, Window, fact};
+use smoke_device::{Rig, completion, into, outcome, submit};
+
+sdk::entry!(main);
+
+const NSID: u32 = 1;
+const TRANSFER_BYTES: u32 = 64 << 10;
+const BLOCKS: u32 = TRANSFER_BYTES / 512;
+const IN_FLIGHT: u64 = 4;
+/// How long fresh pages are watched for a write of the old transfers.
+const WATCH_NS: u64 = 1_500_000_000;
+
+fn read(queue: &DeviceQueue, cookie: u64, buffer: &DmaBuffer) -> Result<(), Refusal> {
+    let command = Command::transfer(io::READ, NSID, cookie * u64::from(BLOCKS), BLOCKS)
+        .ok_or(Refusal::BadArgument)?;
+    submit(queue, cookie, &command, &[into(buffer, 0, TRANSFER_BYTES)])
+}
+
+/// Takes what a queue owes, and counts what came back `revoked`.
+fn revoked(queue: &DeviceQueue) -> Result<u64, Refusal> {
+    let code = Refusal::Revoked.code();
+    queue.complete(16, |results| {
+        let list = results.completions()?;
+        Ok(list.iter().filter(|c| c.refusal() == code).count() as u64)
+    })?
+}
+
+/// Whether the buffer holds nothing but zeros.
+fn is_empty(buffer: &DmaBuffer) -> Result<bool, Error> {
+    let memory = buffer.window(false)?.memory;
+    let window = Window::map(memory, u64::from(TRANSFER_BYTES), sdk::Access::Read)?;
+    let mut page = [0u8; 4096];
+    for offset in (0..u64::from(TRANSFER_BYTES)).step_by(page.len()) {
+        window.read(offset, &mut page)?;
+        if page.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn main(env: &Env) -> Result<(), Error> {
+    let timer: Timer = env.get("timer")?;
+    let rig = Rig::with_pairs(env.get::<Device>("device")?, 2)?;
+    let other = rig.device.queue(1, 2, 16, 0xffff)?.queue;
+    let mine: [DmaBuffer; IN_FLIGHT as usize] = [
+        rig.buffer(TRANSFER_BYTES.into())?,
+        rig.buffer(TRANSFER_BYTES.into())?,
+        rig.buffer(TRANSFER_BYTES.into())?,
+        rig.buffer(TRANSFER_BYTES.into())?,
+    ];
+    let theirs = rig.buffer(TRANSFER_BYTES.into())?;
+    for (cookie, buffer) in (0..).zip(&mine) {
+        read(&rig.io, cookie, buffer)?;
+    }
+    read(&other, 9, &theirs)?;
+    let admin = rig.admin.reset();
+    let free = mine[0].free();
+    fact!(
+        "queue-reset.in-flight",
+        commands = rig.io.info()?.in_flight,
+        free = outcome(&free),
+        administration = outcome(&admin)
+    );
+
+    let reset = rig.io.reset();
+    let came_back = revoked(&rig.io)?;
+    let mut freed = 0;
+    for buffer in mine {
+        freed += u64::from(buffer.free().is_ok());
+    }
+    // The same pages again: whatever the device still meant to write would land here.
+    let fresh: [DmaBuffer; IN_FLIGHT as usize] = [
+        rig.buffer(TRANSFER_BYTES.into())?,
+        rig.buffer(TRANSFER_BYTES.into())?,
+        rig.buffer(TRANSFER_BYTES.into())?,
+        rig.buffer(TRANSFER_BYTES.into())?,
+    ];
+    timer.sleep(timer.now()?.ns + WATCH_NS)?;
+    let mut quiet = true;
+    for buffer in &fresh {
+        quiet &= is_empty(buffer)?;
+    }
+    fact!(
+        "queue-reset.stopped",
+        reset = outcome(&reset),
+        revoked = came_back,
+        freed = freed,
+        quiet = quiet
+    );
+
+    let status = completion(&other, &timer, 9)?;
+    fact!(
+        "queue-reset.other-queue",
+        status = status,
+        filled = !is_empty(&theirs)?
+    );
+    read(&rig.io, 10, &fresh[0])?;
+    let status = completion(&rig.io, &timer, 10)?;
+    fact!(
+        "queue-reset.again",
+        status = status,
+        filled = !is_empty(&fresh[0])?
+    );
+    fact!("queue-reset.done");
+    Ok(())
+}
