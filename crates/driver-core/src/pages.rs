@@ -77,6 +77,18 @@ impl DmaPages {
         self.bytes.store64(offset, value, Ordering::Relaxed)
     }
 
+    /// As [`Self::store64`] for words in a row.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`] past the end or misaligned.
+    pub fn store_words<const N: usize>(
+        &self,
+        offset: usize,
+        words: &[u64; N],
+    ) -> Result<(), OutOfRegion> {
+        self.bytes.store_words(offset, words)
+    }
+
     /// As [`Self::store64`] for 32 bits.
     ///
     /// # Errors

@@ -91,26 +91,15 @@ impl Area {
     pub(crate) fn submission(&self, index: u32) -> Submission {
         let at =
             self.layout.submission_offset as usize + (index & (self.submissions - 1)) as usize * 64;
-        let mut words = [0; 8];
-        for (i, word) in words.iter_mut().enumerate() {
-            *word = self
-                .bytes
-                .load64(at + i * 8, Ordering::Relaxed)
-                .unwrap_or(0);
-        }
-        Submission::from_words(words)
+        Submission::from_words(self.bytes.load_words(at).unwrap_or([0; 8]))
     }
 
     /// Writes completion `index` and publishes the new tail.
     pub(crate) fn post(&self, index: u32, c: Completion) {
         let slot = (index & (self.completions() - 1)) as usize;
         let at = self.layout.completion_offset as usize + slot * 32;
-        for (i, word) in [c.user_data, c.status, c.cookie, c.reply]
-            .into_iter()
-            .enumerate()
-        {
-            let _ = self.bytes.store64(at + i * 8, word, Ordering::Relaxed);
-        }
+        let words = [c.user_data, c.status, c.cookie, c.reply];
+        let _ = self.bytes.store_words(at, &words);
         let _ = self
             .bytes
             .store32(TAIL_COMPLETION, index.wrapping_add(1), Ordering::Release);

@@ -50,9 +50,14 @@ impl Ring {
 #[inline(never)]
 pub(crate) fn enter(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32, Misuse> {
     let tail = me.area.submission_tail();
+    // What ended at once is posted under the lock that the next look at the ring takes anyway.
+    let mut ended = None;
     loop {
         let submission = {
             let mut ring = me.ring.lock();
+            if let Some(completion) = ended.take() {
+                ring.post(&me.area, completion);
+            }
             let waiting = tail.wrapping_sub(ring.taken);
             if waiting == 0 {
                 break;
@@ -107,7 +112,12 @@ pub(crate) fn enter(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32,
             begin_in_ring(me, route, &op, &mut finished)?
         };
         if done {
-            let _ = me.complete(route, finished);
+            ended = Some(Completion {
+                user_data: submission.user_data,
+                status: finished.status,
+                cookie: finished.cookie,
+                reply: finished.reply,
+            });
         }
     }
     wait(me, u32::from(wanted), deadline)

@@ -79,6 +79,41 @@ impl SharedBytes {
         Ok(())
     }
 
+    /// Loads `N` 64-bit words in a row, each atomically and all behind one range check.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`] past the end or misaligned.
+    #[inline]
+    pub fn load_words<const N: usize>(&self, offset: usize) -> Result<[u64; N], OutOfRegion> {
+        check(offset, N * 8, 8, self.len)?;
+        let mut words = [0; N];
+        for (i, word) in words.iter_mut().enumerate() {
+            // SAFETY: in range and aligned, checked above for all of them.
+            let at = unsafe { AtomicU64::from_ptr(self.base.add(offset + i * 8).cast()) };
+            *word = at.load(Ordering::Relaxed);
+        }
+        Ok(words)
+    }
+
+    /// Stores `N` 64-bit words in a row, each atomically and all behind one range check.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`] past the end or misaligned.
+    #[inline]
+    pub fn store_words<const N: usize>(
+        &self,
+        offset: usize,
+        words: &[u64; N],
+    ) -> Result<(), OutOfRegion> {
+        check(offset, N * 8, 8, self.len)?;
+        for (i, word) in words.iter().enumerate() {
+            // SAFETY: as in `load_words`.
+            let at = unsafe { AtomicU64::from_ptr(self.base.add(offset + i * 8).cast()) };
+            at.store(*word, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Copies bytes out. 8-byte words where offset and length allow, single bytes else.
     ///
     /// # Errors

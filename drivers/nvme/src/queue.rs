@@ -191,11 +191,9 @@ impl Queue {
         let generation = (state.generation + 1) % GENERATIONS;
         command.cid = slot | generation << SLOT_BITS;
         let at = usize::from(self.tail.index()) * COMMAND_BYTES;
-        for (i, word) in command.words().into_iter().enumerate() {
-            self.sq
-                .store64(at + i * 8, word)
-                .map_err(|_| Refusal::OutOfRange)?;
-        }
+        self.sq
+            .store_words(at, &command.words())
+            .map_err(|_| Refusal::OutOfRange)?;
         *state = Slot {
             generation,
             in_flight: true,
