@@ -43,8 +43,18 @@ impl Hardware {
         }
     }
 
-    /// Interrupt sources: MSI-X vectors, or the one MSI. A line is nobody's: it may be shared with another driver.
+    /// Interrupt sources: the messages, then the pin.
     fn sources(&self) -> u16 {
+        self.messages() + u16::from(self.pin().is_some())
+    }
+
+    /// The pin, 1 to 4 for A to D.
+    pub(crate) fn pin(&self) -> Option<u8> {
+        Some(self.info.interrupt_pin).filter(|pin| (1..=4).contains(pin))
+    }
+
+    /// Sources that signal by message: MSI-X vectors (at most 2048), or the one MSI.
+    pub(crate) fn messages(&self) -> u16 {
         match (self.msix, self.msi) {
             (Some(msix), _) => msix.vectors,
             (None, Some(_)) => 1,

@@ -41,11 +41,14 @@ mod flr;
 mod function;
 mod hardware;
 mod interrupt;
+mod lines;
 mod manager;
 mod platform;
 mod queue;
 mod registers;
+mod signal;
 mod teardown;
+mod vectors;
 
 pub use claim::{DeviceInfo, DeviceState};
 pub use dma_ledger::{
@@ -53,8 +56,10 @@ pub use dma_ledger::{
     QueueInfo, RouteId, SegmentRequest,
 };
 pub use driver_core::{DriverEntry, QueueSpec, Refusal};
-pub use interrupt::RouteInfo;
+pub use interrupt::{RouteCounts, RouteInfo, RouteView};
+pub use lines::LineView;
 pub use manager::{DeviceManager, FunctionView, LIMITS};
-pub use platform::{Done, FrameRun, Mapping, Message, Platform, Waiter};
+pub use platform::{Done, FrameRun, Line, Mapping, Message, Platform, Waiter};
 pub use queue::{CommandRequest, MAX_BATCH, MAX_COMMAND_SEGMENTS, QueueCompletion, Submitted};
 pub use registers::MmioInfo;
+pub use signal::Signal;

@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use cpu::{Guard, Lock};
 use dma_ledger::{Claim, FunctionId, FunctionState, Ledger, Limits, OwnerId};
@@ -17,6 +16,8 @@ use crate::Platform;
 use crate::effects::Effects;
 use crate::function::{Cell, Function, Job};
 use crate::hardware::{Hardware, examine};
+use crate::lines::Lines;
+use crate::vectors::VectorTable;
 
 /// What one claim may hold, unless the caller of [`DeviceManager::new`] says otherwise.
 pub const LIMITS: Limits = Limits {
@@ -41,8 +42,9 @@ pub struct DeviceManager<P: Platform> {
     pub(crate) hardware: Vec<(FunctionId, Hardware)>,
     /// Every driver's name.
     drivers: Vec<&'static str>,
-    /// By vector: which function and source raise it, see [`VectorOwner`].
-    vectors: [AtomicU64; 256],
+    /// What is behind each vector of each CPU.
+    pub(crate) vectors: VectorTable,
+    pub(crate) lines: Lines,
 }
 
 impl<P: Platform> core::fmt::Debug for DeviceManager<P> {
@@ -112,7 +114,8 @@ impl<P: Platform> DeviceManager<P> {
             ledger,
             hardware,
             drivers: drivers.iter().map(|entry| entry.name).collect(),
-            vectors: [const { AtomicU64::new(0) }; 256],
+            vectors: VectorTable::new(),
+            lines: Lines::default(),
         }
     }
 
@@ -218,22 +221,6 @@ impl<P: Platform> DeviceManager<P> {
     pub(crate) fn has_driver(&self, name: &str) -> bool {
         self.drivers.contains(&name)
     }
-
-    /// Notes which source a vector belongs to, or that it belongs to none.
-    pub(crate) fn set_vector(&self, vector: u8, owner: Option<VectorOwner>) {
-        if let Some(entry) = self.vectors.get(usize::from(vector)) {
-            entry.store(owner.map_or(0, VectorOwner::pack), Ordering::Release);
-        }
-    }
-
-    /// Which source a vector belongs to.
-    pub(crate) fn vector_owner(&self, vector: u8) -> Option<VectorOwner> {
-        VectorOwner::unpack(
-            self.vectors
-                .get(usize::from(vector))?
-                .load(Ordering::Acquire),
-        )
-    }
 }
 
 /// One function: what never changes, and the way to the rest.
@@ -254,28 +241,5 @@ impl<'a, P: Platform> At<'a, P> {
 
     pub(crate) const fn bdf(&self) -> Bdf {
         self.hardware.info.bdf
-    }
-}
-
-/// The source behind a vector.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct VectorOwner {
-    /// Index of the function.
-    pub(crate) function: u32,
-    pub(crate) source: u16,
-}
-
-impl VectorOwner {
-    /// 0 stands for nobody, so the function is stored plus 1.
-    fn pack(self) -> u64 {
-        (u64::from(self.function) + 1) << 16 | u64::from(self.source)
-    }
-
-    fn unpack(word: u64) -> Option<Self> {
-        let function = (word >> 16).checked_sub(1)?;
-        Some(Self {
-            function: u32::try_from(function).ok()?,
-            source: word as u16,
-        })
     }
 }

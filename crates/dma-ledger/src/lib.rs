@@ -57,7 +57,7 @@ pub use receipts::{
 };
 pub use record::{FunctionRecord, FunctionShape, FunctionState, Limits, Phase};
 pub use refusal::Refusal;
-pub use route::{LAST_ROUTE_GENERATION, RouteState, RouteWord};
+pub use route::{Arrival, LAST_ROUTE_GENERATION, RouteState, RouteWord};
 pub use submit::{Admitted, Command, Completion, Direction, SegmentRequest};
 pub use teardown::{
     Begun, BusMasterCleared, DeviceReset, HandlesRevoked, InterruptsMasked, MappingsRemoved,

@@ -190,6 +190,12 @@ pub fn start_others(machine: &Machine) {
         }
     }
     sched::set_cpu_count(online);
+    for cpu in 0..online {
+        let id = sched::summary(cpu).apic_id;
+        if !apic::add_cpu(cpu, id) {
+            crate::fact!("boot.cpu-without-device-interrupts", apic_id = id);
+        }
+    }
     GO.store(true, Ordering::Release);
     crate::fact!(
         "boot.cpus",

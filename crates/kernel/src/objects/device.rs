@@ -9,7 +9,7 @@ use dma_ledger::{Claim, OwnerId, QueueId};
 use driver_core::QueueSpec;
 use ipc::{KernelCall, Object, Slot};
 use schema::device::{device, device_registry};
-use stub::Answered;
+use stub::{Answered, Refusal};
 
 use super::queue::Queue;
 use super::window::{Mmio, Pool, Route};
@@ -124,6 +124,22 @@ impl<'a> device_registry::Server<KernelCall<'a>> for Served<Registry> {
         };
         manager().claim(driver, nth, owner, call);
         answered
+    }
+
+    fn interrupts(
+        &mut self,
+        reply: Owed<'a, device_registry::call::Interrupts>,
+        cpu: u16,
+    ) -> Answered {
+        let online = usize::from(cpu) < sched::cpu_count();
+        let counts = crate::trap::interrupt_counts(usize::from(cpu)).filter(|_| online);
+        let result = counts.map(|counts| device_registry::InterruptsReply {
+            device: counts.device,
+            spurious: counts.spurious,
+            unowned: counts.unowned,
+            vectors: apic::vector_load(cpu).unwrap_or(0),
+        });
+        reply.answer(result.ok_or(Refusal::OutOfRange))
     }
 }
 

@@ -62,8 +62,8 @@ pub fn initialise(machine: &Machine) {
 }
 
 /// Handles a device interrupt. `false`: nobody owns the vector.
-pub fn on_interrupt(vector: u8) -> bool {
-    console::on_interrupt(vector) || crate::devices::manager().on_interrupt(vector)
+pub fn on_interrupt(cpu: u16, vector: u8) -> bool {
+    console::on_interrupt(cpu, vector) || crate::devices::manager().on_interrupt(cpu, vector)
 }
 
 /// What every process has of its own.
