@@ -10,7 +10,8 @@
 //! | `claim` | claiming, identity, the filtered copy of configuration space |
 //! | `control` | reset, configure, enable, opening a queue: one at a time, polled on one-shot timers |
 //! | `registers` | register reads and writes through windows, mappings of register pages |
-//! | `interrupt` | routes, waits, the handler's side |
+//! | `interrupt`, `signal` | routes and waits; what masks, unmasks and moves a source at its device |
+//! | `handler`, `lines`, `vectors` | the handler's side: from CPU and vector to the route, and lines that are shared |
 //! | `dma` | pools, buffers, the objects that map them |
 //! | `queue` | submitting and completing commands |
 //! | `teardown`, `flr` | the transaction that ends a claim; what is tried when a device does not stop |
@@ -21,11 +22,11 @@
 //! (the platform does). No physical address and no device address leaves it upwards.
 //!
 //! # Locks
-//! One lock per function, then below it, in this order: configuration space, and whatever the [`Platform`]'s methods take
+//! One lock per function, then below it, in this order: the lines, configuration space, and whatever the [`Platform`]'s methods take
 //! (frame allocator, vectors, log). No two functions' locks are ever held together. [`Waiter::answer`],
 //! [`Mapping::revoke`] and [`Platform::arm`] run with no lock of this crate held, so that they may take any lock of the
 //! kernel; a CPU that spins for a function's lock answers TLB shootdowns meanwhile. The handler's side,
-//! [`DeviceManager::on_interrupt`], takes the one function's lock, allocates nothing and formats nothing; so do submit,
+//! [`DeviceManager::on_interrupt`], takes one function's lock at a time, allocates nothing and formats nothing; so do submit,
 //! complete, wait and acknowledge.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -39,6 +40,7 @@ mod effects;
 mod facts;
 mod flr;
 mod function;
+mod handler;
 mod hardware;
 mod interrupt;
 mod lines;

@@ -143,7 +143,6 @@ fn the_pointer_is_found_on_its_boundary_and_with_its_sum() {
     area[42] ^= 1;
     assert_eq!(find_table(&area), None);
     // A default configuration.
-    let mut pointer = pointer;
     pointer[11] = 5;
     seal(&mut pointer, 10);
     area[32..48].copy_from_slice(&pointer);
