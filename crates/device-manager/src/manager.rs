@@ -104,6 +104,11 @@ impl<P: Platform> DeviceManager<P> {
         for one in found {
             let seen = examine(&mut *config, one, drivers);
             if let Ok(id) = ledger.register::<P::Frames>(seen.shape(), limits) {
+                #[cfg(sabotage)]
+                if let Some(cell) = ledger.get(id) {
+                    let cell: &Cell<P> = cell;
+                    cell.0.lock().record.set_sabotage(P::SABOTAGED);
+                }
                 // The ledger numbers functions from 0 as they come, and so does this list.
                 hardware.push((id, seen));
             }

@@ -142,6 +142,10 @@ pub trait Platform: Send + Sync {
     /// States a fact: hands the line's sink to `write`.
     fn fact(&self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result);
 
+    /// As [`Self::sabotage`], for the ledger.
+    #[cfg(sabotage)]
+    const SABOTAGED: fn(&str) -> bool = |_| false;
+
     /// Whether a sabotage point was chosen. Exists in the sabotage kernel alone.
     #[cfg(sabotage)]
     fn sabotage(&self, point: &str) -> bool {

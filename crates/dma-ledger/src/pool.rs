@@ -147,7 +147,10 @@ impl<F> FunctionRecord<F> {
         if request.contiguous && bytes / PAGE_BYTES > u64::from(self.limits.contiguous_pages) {
             return Err(Refusal::OutOfRange);
         }
-        if bytes > known.budget.saturating_sub(known.used) {
+        let left = known.budget.saturating_sub(known.used);
+        #[cfg(sabotage)]
+        let left = left + u64::from((self.sabotaged)("budget-off-by-a-page")) * PAGE_BYTES;
+        if bytes > left {
             return Err(Refusal::OverBudget);
         }
         self.reserve(BufferUse::Pool(pool), bytes)

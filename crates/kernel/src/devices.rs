@@ -86,6 +86,10 @@ impl Mapping for Window {
     type Proof = Shot;
 
     fn revoke(&self) -> Shot {
+        #[cfg(sabotage)]
+        if cpu::sabotaged("keep-windows") {
+            return Shot(());
+        }
         // Returns when every region is unmapped and every CPU has answered the shootdown.
         self.0.revoke();
         Shot(())
@@ -188,7 +192,8 @@ impl Platform for Kernel {
 
     fn free(&self, run: Run) {
         #[cfg(sabotage)]
-        if run.shared.load(Ordering::Relaxed) {
+        if run.shared.load(Ordering::Relaxed) || cpu::sabotaged("leak-frames") {
+            // A run that is dropped stays out of the allocator.
             return;
         }
         for frames in run.frames {
@@ -264,6 +269,9 @@ impl Platform for Kernel {
     fn fact(&self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) {
         state(write);
     }
+
+    #[cfg(sabotage)]
+    const SABOTAGED: fn(&str) -> bool = cpu::sabotaged;
 
     #[cfg(sabotage)]
     fn sabotage(&self, point: &str) -> bool {

@@ -51,6 +51,12 @@ fn segment(
 ) -> Result<SegmentRequest, Refusal> {
     let buffer = process.lookup(s.buffer())?.downcast::<Buffer>()?;
     let (owner, id) = buffer.identity();
+    #[cfg(sabotage)]
+    let claim = if cpu::sabotaged("accept-foreign-buffer") {
+        &owner
+    } else {
+        claim
+    };
     if owner != *claim {
         return Err(Refusal::ForeignBuffer);
     }

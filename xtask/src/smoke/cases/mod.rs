@@ -6,6 +6,7 @@ mod boot_uefi;
 mod cap_revoke;
 mod cap_transfer;
 mod deadline_cancel;
+mod dmapool_grant;
 mod disk_bios;
 mod disk_uefi;
 mod facets;
