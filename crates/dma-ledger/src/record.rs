@@ -171,6 +171,12 @@ impl<F> FunctionRecord<F> {
             FunctionState::Dead => return Err(Refusal::Exhausted),
         }
         let generation = self.generation.checked_add(1).ok_or(Refusal::Exhausted)?;
+        #[cfg(sabotage)]
+        let generation = if (self.sabotaged)("keep-generation") {
+            self.generation.max(1)
+        } else {
+            generation
+        };
         // Routes outlive claims, because their generations must not start again.
         let missing = usize::from(self.shape.sources).saturating_sub(self.routes.len());
         self.routes

@@ -8,8 +8,8 @@
 use nvme_format::{Command, io};
 use sdk::process::virtual_memory;
 use sdk::{
-    Access, Cap, Device, DeviceRegistry, DmaBuffer, Env, Error, MemoryObject, Refusal,
-    Timer, Window, alloc::vec::Vec, fact,
+    Access, Cap, Device, DeviceRegistry, DmaBuffer, Env, Error, MemoryObject, Refusal, Timer,
+    Window, alloc::vec::Vec, fact,
 };
 use smoke::{Ended, Kit, give, outcome, role};
 use smoke_device::{Rig, completion, completions, handle, into, submit};
@@ -179,7 +179,12 @@ fn in_flight(slow: &Rig, timer: &Timer) -> Result<(), Refusal> {
     let buffer = slow.buffer(64 * 1024)?;
     // The first one uses up what the disk gives at once.
     for cookie in 0..2 {
-        submit(&slow.io, cookie, &read(128)?, &[into(&buffer, 0, 64 * 1024)])?;
+        submit(
+            &slow.io,
+            cookie,
+            &read(128)?,
+            &[into(&buffer, 0, 64 * 1024)],
+        )?;
     }
     let during = buffer.info()?.in_flight;
     let freed = buffer.free();
@@ -242,7 +247,12 @@ fn foreign(rig: &Rig, other: &Rig) -> Result<(), Refusal> {
     let by_number = |number: u64| {
         let mut segment = into(&ours, 0, PAGE as u32);
         segment.buffer = number;
-        outcome(&submit(&rig.io, 30, &read(8).unwrap_or_default(), &[segment]))
+        outcome(&submit(
+            &rig.io,
+            30,
+            &read(8).unwrap_or_default(),
+            &[segment],
+        ))
     };
     let gone = rig.buffer(PAGE)?;
     let released = handle(&gone);
@@ -341,4 +351,3 @@ fn ended(registry: &DeviceRegistry, rig: Rig, timer: &Timer) -> Result<(), Error
     );
     Ok(())
 }
-
