@@ -21,6 +21,7 @@
 //! | `queue`, `submit` | command slots, admission, completion |
 //! | `teardown` | the one order in which everything ends |
 //! | `audit` | recounting everything from the entries |
+//! | `views` | copies for diagnostics |
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -42,6 +43,7 @@ mod requeue;
 mod route;
 mod submit;
 mod teardown;
+mod views;
 
 pub use audit::{Accounting, AuditFault};
 pub use buffer::{BufferInfo, BufferUse};
@@ -57,7 +59,7 @@ pub use receipts::{
 };
 pub use record::{FunctionRecord, FunctionShape, FunctionState, Limits, Phase};
 pub use refusal::Refusal;
-pub use route::{Arrival, LAST_ROUTE_GENERATION, RouteState, RouteWord};
+pub use route::{LAST_ROUTE_GENERATION, RouteState, RouteWord};
 pub use submit::{Admitted, Command, Completion, Direction, SegmentRequest};
 pub use teardown::{
     Begun, BusMasterCleared, DeviceReset, HandlesRevoked, InterruptsMasked, MappingsRemoved,

@@ -72,6 +72,15 @@ pub struct PoolInfo {
 }
 
 impl Pool {
+    pub(crate) const fn info(&self) -> PoolInfo {
+        PoolInfo {
+            budget: self.budget,
+            used: self.used,
+            buffers: self.buffers,
+            oom: self.oom,
+        }
+    }
+
     pub(crate) const fn budget(&self) -> u64 {
         self.budget
     }
@@ -147,10 +156,7 @@ impl<F> FunctionRecord<F> {
         if request.contiguous && bytes / PAGE_BYTES > u64::from(self.limits.contiguous_pages) {
             return Err(Refusal::OutOfRange);
         }
-        let left = known.budget.saturating_sub(known.used);
-        #[cfg(sabotage)]
-        let left = left + u64::from((self.sabotaged)("budget-off-by-a-page")) * PAGE_BYTES;
-        if bytes > left {
+        if bytes > known.budget.saturating_sub(known.used) {
             return Err(Refusal::OverBudget);
         }
         self.reserve(BufferUse::Pool(pool), bytes)
@@ -244,13 +250,7 @@ impl<F> FunctionRecord<F> {
     /// Those of [`Self::check`]; `WrongOwner`, `Stale` or `BadHandle`.
     pub fn pool_info(&self, claim: &Claim, pool: PoolId) -> Result<PoolInfo, Refusal> {
         self.check(claim)?;
-        let known = self.pool(pool)?;
-        Ok(PoolInfo {
-            budget: known.budget,
-            used: known.used,
-            buffers: known.buffers,
-            oom: known.oom,
-        })
+        Ok(self.pool(pool)?.info())
     }
 
     fn pool(&self, pool: PoolId) -> Result<&Pool, Refusal> {

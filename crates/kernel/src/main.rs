@@ -15,7 +15,6 @@ mod clock;
 mod devices;
 mod drivers;
 mod heap;
-mod lines;
 mod log;
 mod objects;
 mod panic;
