@@ -24,8 +24,6 @@ mod pieces;
 mod queue;
 mod requeue;
 mod reset;
-#[cfg(sabotage)]
-mod sabotage;
 mod windows;
 
 use alloc::boxed::Box;

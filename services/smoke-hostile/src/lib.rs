@@ -6,5 +6,6 @@
 #![allow(unsafe_code)]
 
 pub mod attack;
+mod threads;
 
-pub use smoke::{Race, here, pinned};
+pub use threads::{Race, here, pinned};
