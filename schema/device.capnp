@@ -9,6 +9,9 @@ interface DeviceRegistry @0xd1c0a5e5b0a70201 {
   list @0 (from :UInt32) -> (next :UInt32, functions :List(Function));
   # Claims the `nth` function (0 is the first, in address order) for which the named driver's broker registered.
   claim @1 (driver :Text, nth :UInt32) -> (device :Device);
+  # What arrived at a CPU: interrupts that somebody holds, spurious ones of its local APIC, and those on vectors that
+  # nobody owns; and how many of its vectors are in use.
+  interrupts @2 (cpu :UInt16) -> (device :UInt64, spurious :UInt64, unowned :UInt64, vectors :UInt16);
   struct Function {
     address @0 :UInt32; # segment << 16 | bus << 8 | device << 3 | function
     vendor @1 :UInt16; device @2 :UInt16; class @3 :UInt32; # class << 16 | subclass << 8 | interface
@@ -51,13 +54,19 @@ interface DeviceMmio @0xd1c0a5e5b0a70203 {
 }
 
 interface Interrupt @0xd1c0a5e5b0a70204 {
-  info @0 () -> (source :UInt16, generation :UInt64, delivered :UInt64, masked :Bool);
+  info @0 () -> (source :UInt16, generation :UInt64, delivered :UInt64, masked :Bool, cpu :UInt16, signal :Signal);
   # Completes at the next dispatch of exactly this route; at once if one is pending.
   wait @1 () -> (dispatches :UInt64);
-  # Re-arms the source: exactly one acknowledgement per dispatch.
+  # Re-arms the source: exactly one acknowledgement per dispatch. What came meanwhile is the next dispatch.
   acknowledge @2 () -> ();
   mask @3 () -> ();
   unmask @4 () -> ();
+  # Moves the source to another CPU, and a line with everybody on it. What is on its way still counts for this route.
+  setAffinity @5 (cpu :UInt16) -> ();
+  # Since the route was opened: interrupts dispatched at once, those that came while it was masked or not acknowledged,
+  # those that came on a vector from which it had been moved, and how often it was turned off because it sent too many.
+  counts @6 () -> (dispatched :UInt64, late :UInt64, forwarded :UInt64, storms :UInt64);
+  enum Signal { msix @0; msi @1; line @2; }
 }
 
 interface DmaPool @0xd1c0a5e5b0a70205 {

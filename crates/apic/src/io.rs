@@ -9,6 +9,7 @@ const VERSION: u32 = 0x01;
 const REDIRECTION: u32 = 0x10;
 const MASKED: u32 = 1 << 16;
 const LEVEL: u32 = 1 << 15;
+const REMOTE_IRR: u32 = 1 << 14;
 const ACTIVE_LOW: u32 = 1 << 13;
 
 /// Why an I/O APIC entry could not be set.
@@ -16,6 +17,8 @@ const ACTIVE_LOW: u32 = 1 << 13;
 pub enum IoApicError {
     /// The global interrupt is not one of this I/O APIC's.
     NoSuchInput,
+    /// Its interrupt is being served.
+    InService,
 }
 
 /// One I/O APIC.
@@ -60,6 +63,11 @@ impl IoApic {
         let _ = r.write32(WINDOW, value);
     }
 
+    /// Whether the global interrupt is one of this I/O APIC's.
+    pub fn has(&self, global: u32) -> bool {
+        self.input(global).is_ok()
+    }
+
     fn input(&self, global: u32) -> Result<u32, IoApicError> {
         global
             .checked_sub(self.first)
@@ -67,10 +75,11 @@ impl IoApic {
             .ok_or(IoApicError::NoSuchInput)
     }
 
-    /// Routes an input to one CPU's vector and unmasks it.
+    /// Routes an input to one CPU's vector; it stays masked.
     ///
     /// # Errors
-    /// [`IoApicError::NoSuchInput`].
+    /// [`IoApicError::NoSuchInput`]; [`IoApicError::InService`] for a level input whose interrupt was accepted and not
+    /// ended yet: with another vector its end would not be recognised.
     pub fn route(
         &self,
         global: u32,
@@ -80,14 +89,20 @@ impl IoApic {
         active_low: bool,
     ) -> Result<(), IoApicError> {
         let input = self.input(global)?;
-        let mut low = u32::from(vector);
+        let mut low = u32::from(vector) | MASKED;
         if level {
             low |= LEVEL;
         }
         if active_low {
             low |= ACTIVE_LOW;
         }
-        self.write(REDIRECTION + input * 2, MASKED);
+        let before = self.read(REDIRECTION + input * 2);
+        self.write(REDIRECTION + input * 2, before | MASKED);
+        // Masked first, so that it cannot be accepted between the look and the change.
+        if self.read(REDIRECTION + input * 2) & (LEVEL | REMOTE_IRR) == LEVEL | REMOTE_IRR {
+            self.write(REDIRECTION + input * 2, before);
+            return Err(IoApicError::InService);
+        }
         self.write(REDIRECTION + input * 2 + 1, apic_id << 24);
         self.write(REDIRECTION + input * 2, low);
         Ok(())

@@ -1,7 +1,8 @@
 //! Local APIC, I/O APIC and interrupt vectors.
 //!
-//! Owns the interrupt controllers and the pool of vectors. Invariant: it never decides who is woken by an interrupt,
-//! and never leaves an I/O APIC entry unmasked that nobody asked for.
+//! Owns the interrupt controllers and the machine's one pool of vectors, whose rules are `vector_pool`'s. Invariant: it
+//! never decides who is woken by an interrupt, never leaves an I/O APIC entry unmasked that nobody asked for, and never
+//! hands out a vector on which an interrupt of its last owner may still arrive.
 #![no_std]
 #![allow(unsafe_code)]
 
@@ -11,10 +12,14 @@ mod vectors;
 
 pub use io::{IoApic, IoApicError};
 pub use local::{
-    Mode, calibrate, enable_local, end_of_interrupt, initialise_local, local_id, mode, send_init,
-    send_ipi, send_startup, timer_arm, timer_frequency, timer_stop,
+    Mode, calibrate, enable_local, end_of_interrupt, initialise_local, is_requested, local_id,
+    mode, send_init, send_ipi, send_startup, timer_arm, timer_frequency, timer_stop,
 };
-pub use vectors::{VectorError, allocate as allocate_vector, free as free_vector};
+pub use vector_pool::{Counters, PoolError, Slot, VectorSet};
+pub use vectors::{
+    Routed, add_cpu, allocate as allocate_vector, counters as vector_counters,
+    dying as dying_vectors, load as vector_load, retire as retire_vector, settle as settle_vector,
+};
 
 /// Vectors with a fixed meaning.
 pub mod vector {
@@ -28,6 +33,9 @@ pub mod vector {
     pub const STOP: u8 = 0xf3;
     /// Spurious interrupts of the local APIC.
     pub const SPURIOUS: u8 = 0xff;
+    /// A CPU is asked to look whether its dying vectors are quiet. Below every device vector, so that those that are
+    /// pending on that CPU are taken first.
+    pub const DRAIN: u8 = 0x2f;
     /// First vector for devices.
     pub const DEVICE_FIRST: u8 = 0x30;
     /// Last vector for devices.

@@ -14,6 +14,7 @@ const TSC_DEADLINE: u32 = 0x6e0;
 const ID: u32 = 0x02;
 const EOI: u32 = 0x0b;
 const SVR: u32 = 0x0f;
+const IRR: u32 = 0x20;
 const ICR: u32 = 0x30;
 const ICR_HIGH: u32 = 0x31;
 const LVT_TIMER: u32 = 0x32;
@@ -112,6 +113,12 @@ pub fn local_id() -> u32 {
     } else {
         id >> 24
     }
+}
+
+/// Whether the vector has arrived at this CPU and was not taken yet.
+pub fn is_requested(vector: u8) -> bool {
+    let word = read(IRR + u32::from(vector / 32));
+    word & 1 << (vector % 32) != 0
 }
 
 /// Ends the interrupt in service on this CPU.

@@ -130,12 +130,12 @@ impl<P: Platform> DeviceManager<P> {
     /// Refused with those of the claim; `WrongState` unless the device is enabled; `OutOfRange` for a queue or a depth that
     /// the broker does not have, or a vector the function does not have; `Busy`; `OverBudget`, `NoMemory`; `TimedOut`.
     pub fn queue_open(&self, claim: &Claim, spec: QueueSpec, waiter: P::Waiter) {
-        self.start(claim, waiter, |_, function, _| {
+        self.start(claim, waiter, |at, function, _| {
             if function.record.check(claim)? != Phase::Running {
                 return Err(Refusal::WrongState);
             }
-            let sources = function.record.shape().sources;
-            if spec.vector.is_some_and(|vector| vector >= sources) {
+            let messages = at.hardware.messages().max(1);
+            if spec.vector.is_some_and(|vector| vector >= messages) {
                 return Err(Refusal::OutOfRange);
             }
             let limit = function.with_broker(&self.platform, |broker, _| {
@@ -469,6 +469,10 @@ impl<P: Platform> DeviceManager<P> {
 
     /// Turns bus mastering on or off at the function. Returns whether it reads back so.
     pub(crate) fn set_bus_master(&self, at: &At<'_, P>, on: bool) -> bool {
+        #[cfg(sabotage)]
+        if !on && self.platform.sabotage("keep-bus-master") {
+            return true;
+        }
         let (set, clear) = if on {
             (Command::BUS_MASTER, Command::empty())
         } else {

@@ -138,6 +138,13 @@ impl<P: Platform> DeviceManager<P> {
         self.platform.alias(same)
     }
 
+    /// A sabotage: some live buffer of a claim, whoever holds it.
+    #[cfg(sabotage)]
+    pub fn guess_buffer(&self, claim: &Claim) -> Option<BufferId> {
+        let guard = self.of(claim).ok()?.lock();
+        guard.shares.iter().flatten().next().map(|one| one.id)
+    }
+
     /// Tells about a buffer.
     ///
     /// # Errors

@@ -4,28 +4,42 @@ use dma_ledger::{Claim, RouteId, RouteSink, RouteState};
 use ring_abi::Refusal;
 
 use crate::effects::Effects;
+use crate::facts::about;
 use crate::function::Function;
-use crate::manager::{At, VectorOwner};
+use crate::manager::At;
+use crate::signal::Signal;
+use crate::vectors::{Place, SourceOf, Target};
 use crate::{DeviceManager, Done, Message, Platform, Waiter};
 
 /// One source that a provider holds.
 pub(crate) struct Route<P: Platform> {
-    id: RouteId,
-    sink: RouteSink,
-    message: Message,
-    waiter: Option<P::Waiter>,
+    pub(crate) id: RouteId,
+    pub(crate) sink: RouteSink,
+    pub(crate) signal: Signal,
+    pub(crate) message: Message,
+    /// The vector before a move: what arrives there is this route's, until nothing can any more.
+    pub(crate) previous: Option<Place>,
+    pub(crate) waiter: Option<P::Waiter>,
     /// A dispatch completed a wait whose caller was gone by then: the next wait gets it.
-    undelivered: bool,
+    pub(crate) undelivered: bool,
+    /// Messages since the last dispatch.
+    pub(crate) since: u32,
+    /// It sent too many, and is off at the device until it is acknowledged.
+    pub(crate) stopped: bool,
+    pub(crate) counts: RouteCounts,
 }
 
-impl<P: Platform> Route<P> {
-    pub(crate) const fn id(&self) -> &RouteId {
-        &self.id
-    }
-
-    pub(crate) const fn vector(&self) -> u8 {
-        self.message.vector
-    }
+/// What has happened on a route since it was opened.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct RouteCounts {
+    /// Interrupts that were dispatched at once.
+    pub dispatched: u64,
+    /// Interrupts that came while the route was masked or waited for its acknowledgement.
+    pub late: u64,
+    /// Interrupts that came on a vector from which the route had been moved.
+    pub forwarded: u64,
+    /// Times it was turned off because it sent too many.
+    pub storms: u64,
 }
 
 /// What a route's holder may know.
@@ -39,28 +53,72 @@ pub struct RouteInfo {
     pub delivered: u64,
     /// It will not be raised now: masked, or dispatched and not acknowledged.
     pub masked: bool,
+    /// The CPU that takes it.
+    pub cpu: u16,
+    /// How it signals.
+    pub signal: Signal,
+}
+
+/// What a diagnosis may know of a route.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RouteView {
+    /// Segment, bus, device, function as one number.
+    pub function: u32,
+    /// The source.
+    pub source: u16,
+    /// How it signals.
+    pub signal: Signal,
+    /// The CPU that takes it.
+    pub cpu: u16,
+    /// The vector there.
+    pub vector: u8,
+    /// It will not be raised now.
+    pub masked: bool,
+    /// What has happened.
+    pub counts: RouteCounts,
+}
+
+impl Message {
+    /// CPU and vector.
+    pub(crate) const fn place(&self) -> Place {
+        Place {
+            cpu: self.cpu,
+            vector: self.vector,
+        }
+    }
 }
 
 impl<P: Platform> DeviceManager<P> {
-    /// Opens a source: an MSI-X vector, or 0 for the one MSI. It starts masked.
+    /// Opens a source: a message of the function (an MSI-X vector, or 0 for the one MSI) or, after the messages, its pin.
+    /// It starts masked. A function signals one way at a time.
     ///
     /// # Errors
-    /// Those of the claim; `WrongState` during a reset; `OutOfRange` for a source that is none; `AlreadyExists`;
-    /// `Exhausted` when the machine has no vector left or the source no generation.
+    /// Those of the claim; `WrongState` during a reset, and for the pin while a message is open or the other way round;
+    /// `OutOfRange` for a source that is none; `AlreadyExists`; `Exhausted` when the machine has no vector left or the
+    /// source no generation; `NotSupported` for a pin of which no table says where it arrives.
     pub fn interrupt_open(&self, claim: &Claim, source: u16) -> Result<RouteId, Refusal> {
         let at = self.of(claim)?;
         let mut guard = at.lock();
         let function = &mut *guard;
-        let (id, sink) = function.record.attach_route(claim, source)?;
-        let Some(message) = self.platform.allocate_vector() else {
-            let _ = function.record.detach_route(claim, &id);
-            return Err(Refusal::Exhausted);
-        };
-        if let Err(refusal) = self.program(&at, function, source, message) {
-            let _ = function.record.detach_route(claim, &id);
-            self.platform.free_vector(message.vector);
-            return Err(refusal);
+        function.record.check(claim)?;
+        let is_pin = source == at.hardware.messages() && at.hardware.pin().is_some();
+        let other = |route: &Route<P>| matches!(route.signal, Signal::Line { .. }) != is_pin;
+        if function.routes.iter().flatten().any(other) {
+            return Err(Refusal::WrongState);
         }
+        let (id, sink) = function.record.attach_route(claim, source)?;
+        let opened = if is_pin {
+            self.open_pin(&at, source)
+        } else {
+            self.open_message(&at, function, source)
+        };
+        let (signal, message) = match opened {
+            Ok(opened) => opened,
+            Err(refusal) => {
+                let _ = function.record.detach_route(claim, &id);
+                return Err(refusal);
+            }
+        };
         let place = usize::from(source);
         if function.routes.len() <= place {
             function.routes.resize_with(place + 1, || None);
@@ -69,17 +127,76 @@ impl<P: Platform> DeviceManager<P> {
             *entry = Some(Route {
                 id,
                 sink,
+                signal,
                 message,
+                previous: None,
                 waiter: None,
                 undelivered: false,
+                since: 0,
+                stopped: false,
+                counts: RouteCounts::default(),
             });
         }
-        let owner = VectorOwner {
+        Ok(id)
+    }
+
+    fn open_message(
+        &self,
+        at: &At<'_, P>,
+        function: &Function<P>,
+        source: u16,
+    ) -> Result<(Signal, Message), Refusal> {
+        let signal = match (&function.table, &at.hardware.msi) {
+            (Some(_), _) => Signal::Msix,
+            (None, Some(msi)) => Signal::Msi {
+                maskable: msi.vector_mask,
+            },
+            (None, None) => return Err(Refusal::NotSupported),
+        };
+        let message = self.platform.allocate_vector(None)?;
+        if let Err(refusal) = self.program(at, function, source, &message) {
+            self.platform.retire_vector(message.cpu, message.vector);
+            return Err(refusal);
+        }
+        let target = Target::Message(SourceOf {
+            function: at.index(),
+            source,
+        });
+        self.vectors.set(message.place(), Some(target));
+        Ok((signal, message))
+    }
+
+    fn open_pin(&self, at: &At<'_, P>, source: u16) -> Result<(Signal, Message), Refusal> {
+        let pin = at.hardware.pin().ok_or(Refusal::OutOfRange)?;
+        let name = ["a", "b", "c", "d"]
+            .get(usize::from(pin - 1))
+            .unwrap_or(&"");
+        let Some(line) = self.platform.line_of(at.bdf(), pin) else {
+            // Without a table the holder has to look for itself what its device did.
+            self.platform.fact(&|sink| {
+                about(sink, "interrupt.polled", at.bdf())
+                    .stable("pin", name)
+                    .stable("reason", "no-table-names-its-line")
+                    .end()
+            });
+            return Err(Refusal::NotSupported);
+        };
+        // A function with messages on uses no pin (PCI 6.8.1.3).
+        self.silence(at);
+        let user = SourceOf {
             function: at.index(),
             source,
         };
-        self.set_vector(message.vector, Some(owner));
-        Ok(id)
+        let (index, message) = self.join_line(line, user)?;
+        self.platform.fact(&|sink| {
+            about(sink, "interrupt.line", at.bdf())
+                .stable("pin", name)
+                .stable("gsi", line.gsi)
+                .stable("level", line.level)
+                .stable("active-low", line.active_low)
+                .end()
+        });
+        Ok((Signal::Line { line: index }, message))
     }
 
     /// Closes a route: the source is masked, and who waits gets `revoked`.
@@ -106,14 +223,112 @@ impl<P: Platform> DeviceManager<P> {
     /// As [`Self::interrupt_close`].
     pub fn interrupt_info(&self, claim: &Claim, route: &RouteId) -> Result<RouteInfo, Refusal> {
         let at = self.of(claim)?;
-        let guard = at.lock();
+        let mut guard = at.lock();
         let state = guard.record.route_state(claim, route)?;
+        let delivered = guard.record.dispatches(route.source());
+        let entry = route_of(&mut guard, route).ok_or(Refusal::Stale)?;
         Ok(RouteInfo {
             source: route.source(),
             generation: route.route_generation(),
-            delivered: guard.record.dispatches(route.source()),
+            delivered,
             masked: state != RouteState::Armed,
+            cpu: self.message_of(entry).cpu,
+            signal: entry.signal,
         })
+    }
+
+    /// Tells what has happened on a route.
+    ///
+    /// # Errors
+    /// As [`Self::interrupt_close`].
+    pub fn interrupt_counts(&self, claim: &Claim, route: &RouteId) -> Result<RouteCounts, Refusal> {
+        let at = self.of(claim)?;
+        let mut guard = at.lock();
+        guard.record.route_state(claim, route)?;
+        let entry = route_of(&mut guard, route).ok_or(Refusal::Stale)?;
+        Ok(entry.counts)
+    }
+
+    /// The vector of a route; a line may have been moved by somebody else on it.
+    fn message_of(&self, entry: &Route<P>) -> Message {
+        match entry.signal {
+            Signal::Line { line } => self.line_message(line).unwrap_or(entry.message),
+            Signal::Msix | Signal::Msi { .. } => entry.message,
+        }
+    }
+
+    /// Moves a route to another CPU, and a line with everybody on it. The old vector is dead from then on; what is
+    /// already on its way there still counts for this route.
+    ///
+    /// # Errors
+    /// As [`Self::interrupt_close`]; `OutOfRange` for a CPU that is not there or that no device can interrupt;
+    /// `Exhausted`; `Busy` while the last move has not settled, or a line is in service.
+    pub fn interrupt_move(&self, claim: &Claim, route: &RouteId, cpu: u16) -> Result<(), Refusal> {
+        let at = self.of(claim)?;
+        let kept = {
+            let mut guard = at.lock();
+            let function = &mut *guard;
+            let armed = function.record.route_state(claim, route)? == RouteState::Armed;
+            let entry = route_of(function, route).ok_or(Refusal::Stale)?;
+            let (signal, old, source) = (entry.signal, entry.message, route.source());
+            if let Signal::Line { line } = signal {
+                return self.move_line(line, cpu).map(drop);
+            }
+            if old.cpu == cpu {
+                return Ok(());
+            }
+            if entry.previous.is_some() {
+                return Err(Refusal::Busy);
+            }
+            let sends = signal.is_unmaskable() && self.is_sending(&at);
+            let message = self.platform.allocate_vector(Some(cpu))?;
+            let target = Target::Message(SourceOf {
+                function: at.index(),
+                source,
+            });
+            self.vectors.set(message.place(), Some(target));
+            self.quiet_source(&at, function, source, signal);
+            let programmed = self.program_moved(&at, function, source, &message);
+            let (dead, result) = match programmed {
+                Ok(()) => (old, Ok(())),
+                Err(refusal) => {
+                    // It goes on where it was; the messages of before were written completely, so they are again.
+                    let _ = self.program(&at, function, source, &old);
+                    self.vectors.set(message.place(), None);
+                    (message, Err(refusal))
+                }
+            };
+            if let Some(entry) = route_of(function, route).filter(|_| result.is_ok()) {
+                entry.message = message;
+                entry.previous = Some(dead.place());
+            }
+            if sends || armed && !signal.is_unmaskable() {
+                self.unmask_source(&at, function, source, signal);
+            }
+            self.platform.retire_vector(dead.cpu, dead.vector);
+            result?;
+            // What the device had to say while its only message was off, it does not say again.
+            let missed = sends && self.has_cause(&at).unwrap_or(true);
+            missed && self.note(function, source)
+        };
+        if kept {
+            self.deliver(&at, route.source());
+        }
+        Ok(())
+    }
+
+    fn program_moved(
+        &self,
+        at: &At<'_, P>,
+        function: &Function<P>,
+        source: u16,
+        message: &Message,
+    ) -> Result<(), Refusal> {
+        #[cfg(sabotage)]
+        if self.platform.sabotage("move-tells-nobody") {
+            return Ok(());
+        }
+        self.program(at, function, source, message)
     }
 
     /// Completes a wait if the route has dispatched since the last one: `Some` dispatches of the source so far.
@@ -162,19 +377,24 @@ impl<P: Platform> DeviceManager<P> {
         waiter.answer(outcome);
     }
 
-    /// Spends the one acknowledgement of a dispatch: the source may be raised again.
+    /// Spends the one acknowledgement of a dispatch: the source may be raised again. An interrupt that came meanwhile is
+    /// the next dispatch at once.
     ///
     /// # Errors
     /// As [`Self::interrupt_close`]; `WrongState` without a dispatch; `Duplicate` for a second one.
     pub fn interrupt_acknowledge(&self, claim: &Claim, route: &RouteId) -> Result<(), Refusal> {
         let at = self.of(claim)?;
-        let mut guard = at.lock();
-        let unmask = guard.record.acknowledge(claim, route)?;
-        if let Some(entry) = route_of(&mut guard, route) {
-            entry.undelivered = false;
-        }
-        if unmask {
-            self.unmask_source(&at, &guard, route.source());
+        let unmask = {
+            let mut guard = at.lock();
+            let unmask = guard.record.acknowledge(claim, route)?;
+            if let Some(entry) = route_of(&mut guard, route) {
+                entry.undelivered = false;
+            }
+            self.armed(&at, &mut guard, route, unmask);
+            unmask
+        };
+        if !unmask {
+            self.deliver(&at, route.source());
         }
         Ok(())
     }
@@ -185,95 +405,47 @@ impl<P: Platform> DeviceManager<P> {
     /// As [`Self::interrupt_close`].
     pub fn interrupt_mask(&self, claim: &Claim, route: &RouteId) -> Result<(), Refusal> {
         let at = self.of(claim)?;
-        let guard = at.lock();
+        let mut guard = at.lock();
         if guard.record.mask_route(claim, route)? {
-            self.mask_source(&at, &guard, route.source());
+            let signal = route_of(&mut guard, route).map(|entry| entry.signal);
+            if let Some(signal) = signal {
+                self.mask_source(&at, &guard, route.source(), signal);
+            }
         }
         Ok(())
     }
 
-    /// Lets the source be raised.
+    /// Lets the source be raised. An interrupt that came while it was masked is dispatched at once.
     ///
     /// # Errors
     /// As [`Self::interrupt_close`].
     pub fn interrupt_unmask(&self, claim: &Claim, route: &RouteId) -> Result<(), Refusal> {
         let at = self.of(claim)?;
-        let guard = at.lock();
-        if guard.record.unmask_route(claim, route)? {
-            self.unmask_source(&at, &guard, route.source());
+        let unmask = {
+            let mut guard = at.lock();
+            let unmask = guard.record.unmask_route(claim, route)?;
+            self.armed(&at, &mut guard, route, unmask);
+            unmask
+        };
+        if !unmask {
+            self.deliver(&at, route.source());
         }
         Ok(())
     }
 
-    /// Takes an interrupt: masks its source at the device, notes the dispatch and completes the wait. Called by the
-    /// handler, which sends the end of interrupt afterwards. `false` where the vector belongs to no route: then
-    /// nothing was changed.
-    pub fn on_interrupt(&self, vector: u8) -> bool {
-        let Some(owner) = self.vector_owner(vector) else {
-            return false;
+    /// The holder armed its route, or came to the dispatch of what was kept: a source that was stopped goes on.
+    fn armed(&self, at: &At<'_, P>, function: &mut Function<P>, route: &RouteId, unmask: bool) {
+        let Some(entry) = route_of(function, route) else {
+            return;
         };
-        let Some(at) = self.at_index(owner.function) else {
-            return false;
-        };
-        let mut taken = {
-            let mut guard = at.lock();
-            let place = usize::from(owner.source);
-            let entry = guard.routes.get(place).and_then(Option::as_ref);
-            if entry.is_none_or(|entry| entry.message.vector != vector) {
-                return false;
-            }
-            self.mask_source(&at, &guard, owner.source);
-            let function = &mut *guard;
-            let Some(Some(entry)) = function.routes.get_mut(place) else {
-                return false;
-            };
-            if entry.sink.dispatch().is_err() {
-                // Masked, or dispatched already: nobody is woken and nothing is counted.
-                return true;
-            }
-            take_waiter(function, owner.source)
-        };
-        while let Some((waiter, count, route)) = taken {
-            if waiter.answer(Ok(Done::Dispatched(count))) {
-                break;
-            }
-            // Its caller had gone. Whoever waits by now gets the dispatch, or whoever waits next.
-            let mut guard = at.lock();
-            let Some(entry) = route_of(&mut guard, &route) else {
-                break;
-            };
-            taken = entry.waiter.take().map(|waiter| (waiter, count, route));
-            entry.undelivered = taken.is_none();
-        }
-        true
-    }
-
-    /// Makes the function's signals ready for a new claim: everything masked, messages of before erased.
-    pub(crate) fn prepare_signals(&self, at: &At<'_, P>, function: &Function<P>) {
-        let mut config = self.config.lock();
-        if let (Some(msix), Some(table)) = (&at.hardware.msix, &function.table) {
-            msix.enable_masked(&mut **config, at.bdf());
-            table.clear();
-            // From here each vector's own mask bit counts, and each is set.
-            msix.unmask(&mut **config, at.bdf());
-        } else if let Some(msi) = &at.hardware.msi {
-            msi.disable(&mut **config, at.bdf());
+        entry.since = 0;
+        let (signal, stopped) = (entry.signal, core::mem::take(&mut entry.stopped));
+        if unmask || stopped {
+            self.unmask_source(at, function, route.source(), signal);
         }
     }
 
-    /// Turns the function's signals off: its claim ends.
-    pub(crate) fn silence(&self, at: &At<'_, P>) {
-        let mut config = self.config.lock();
-        if let Some(msix) = &at.hardware.msix {
-            msix.mask(&mut **config, at.bdf());
-            msix.disable(&mut **config, at.bdf());
-        }
-        if let Some(msi) = &at.hardware.msi {
-            msi.disable(&mut **config, at.bdf());
-        }
-    }
-
-    /// Takes every route away from its holder: sources masked, vectors freed, waits ended.
+    /// Takes every route away from its holder: sources masked, vectors retired, waits ended.
     pub(crate) fn drop_routes(
         &self,
         at: &At<'_, P>,
@@ -294,67 +466,69 @@ impl<P: Platform> DeviceManager<P> {
         effects: &mut Effects<P>,
     ) {
         let Some(route) = route else { return };
-        self.mask_source(at, function, route.id.source());
-        self.set_vector(route.message.vector, None);
-        self.platform.free_vector(route.message.vector);
+        let source = route.id.source();
+        self.quiet_source(at, function, source, route.signal);
+        if let Signal::Line { line } = route.signal {
+            let user = SourceOf {
+                function: at.index(),
+                source,
+            };
+            self.leave_line(line, user);
+            // Messages may be used again.
+            self.prepare_signals(at, function);
+        } else {
+            self.vectors.set(route.message.place(), None);
+            if let Some(previous) = route.previous {
+                self.vectors.set(previous, None);
+            }
+            let place = route.message.place();
+            self.platform.retire_vector(place.cpu, place.vector);
+        }
         if let Some(waiter) = route.waiter {
             effects.answer(waiter, Err(Refusal::Revoked));
         }
     }
 
-    /// Writes the message of a source, masked.
-    fn program(
-        &self,
-        at: &At<'_, P>,
-        function: &Function<P>,
-        source: u16,
-        message: Message,
-    ) -> Result<(), Refusal> {
-        if let Some(table) = &function.table {
-            let written = table.program(source, message.address, message.data);
-            return written.then_some(()).ok_or(Refusal::OutOfRange);
-        }
-        let msi = at.hardware.msi.as_ref().ok_or(Refusal::NotSupported)?;
-        let data = u16::try_from(message.data).map_err(|_| Refusal::NotSupported)?;
-        let mut config = self.config.lock();
-        msi.program(&mut **config, at.bdf(), message.address, data)
-            .map_err(|_| Refusal::NotSupported)?;
-        msi.mask(&mut **config, at.bdf());
-        if msi.vector_mask {
-            msi.enable(&mut **config, at.bdf());
-        }
-        Ok(())
-    }
-
-    fn mask_source(&self, at: &At<'_, P>, function: &Function<P>, source: u16) {
-        if let Some(table) = &function.table {
-            table.mask(source);
-        } else if let Some(msi) = &at.hardware.msi {
-            let mut config = self.config.lock();
-            if msi.vector_mask {
-                msi.mask(&mut **config, at.bdf());
-            } else {
-                msi.disable(&mut **config, at.bdf());
+    /// Visits every open route of every function.
+    pub fn interrupt_table(&self, visit: &mut dyn FnMut(&RouteView)) {
+        for index in 0..self.hardware.len() as u32 {
+            let Some(at) = self.at_index(index) else {
+                continue;
+            };
+            let mut source = 0;
+            // One at a time: `visit` runs with no lock held.
+            loop {
+                let found = {
+                    let guard = at.lock();
+                    let open = guard.routes.iter().skip(source).flatten().next();
+                    open.map(|entry| self.view_of(&at, entry, &guard))
+                };
+                let Some(view) = found else { break };
+                source = usize::from(view.source) + 1;
+                visit(&view);
             }
         }
     }
 
-    fn unmask_source(&self, at: &At<'_, P>, function: &Function<P>, source: u16) {
-        if let Some(table) = &function.table {
-            table.unmask(source);
-        } else if let Some(msi) = &at.hardware.msi {
-            let mut config = self.config.lock();
-            if msi.vector_mask {
-                msi.unmask(&mut **config, at.bdf());
-            } else {
-                msi.enable(&mut **config, at.bdf());
-            }
+    fn view_of(&self, at: &At<'_, P>, entry: &Route<P>, function: &Function<P>) -> RouteView {
+        let state = function
+            .claim
+            .and_then(|claim| function.record.route_state(&claim, &entry.id).ok());
+        let message = self.message_of(entry);
+        RouteView {
+            function: at.bdf().as_u32(),
+            source: entry.id.source(),
+            signal: entry.signal,
+            cpu: message.cpu,
+            vector: message.vector,
+            masked: state != Some(RouteState::Armed),
+            counts: entry.counts,
         }
     }
 }
 
 /// The entry of exactly this route.
-fn route_of<'f, P: Platform>(
+pub(crate) fn route_of<'f, P: Platform>(
     function: &'f mut Function<P>,
     route: &RouteId,
 ) -> Option<&'f mut Route<P>> {
@@ -372,22 +546,4 @@ fn take_dispatch<P: Platform>(
     let left =
         route_of(function, route).is_some_and(|entry| core::mem::take(&mut entry.undelivered));
     Ok((pending || left).then(|| function.record.dispatches(route.source())))
-}
-
-/// Takes the waiter of a route that has just dispatched, and with it the dispatch. Without one, the dispatch stays.
-fn take_waiter<P: Platform>(
-    function: &mut Function<P>,
-    source: u16,
-) -> Option<(P::Waiter, u64, RouteId)> {
-    let claim = function.claim?;
-    let entry = function.routes.get_mut(usize::from(source))?.as_mut()?;
-    let route = entry.id;
-    if !entry.waiter.as_ref()?.is_live() {
-        return None;
-    }
-    if !function.record.poll_wait(&claim, &route).unwrap_or(false) {
-        return None;
-    }
-    let count = function.record.dispatches(source);
-    entry.waiter.take().map(|waiter| (waiter, count, route))
 }

@@ -2,14 +2,13 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cpu::{Guard, Lock};
 use dma_ledger::{Claim, FunctionId, FunctionState, Ledger, Limits, OwnerId};
 use driver_core::DriverEntry;
 use evidence::fact;
 use pci::Found;
-use pci_format::{BarSet, Capability, ConfigAccess, ExtendedCapability, FunctionInfo};
+use pci_format::{BarSet, ConfigAccess};
 use ring_abi::Refusal;
 use units::Bdf;
 
@@ -17,6 +16,8 @@ use crate::Platform;
 use crate::effects::Effects;
 use crate::function::{Cell, Function, Job};
 use crate::hardware::{Hardware, examine};
+use crate::lines::Lines;
+use crate::vectors::VectorTable;
 
 /// What one claim may hold, unless the caller of [`DeviceManager::new`] says otherwise.
 pub const LIMITS: Limits = Limits {
@@ -41,10 +42,9 @@ pub struct DeviceManager<P: Platform> {
     pub(crate) hardware: Vec<(FunctionId, Hardware)>,
     /// Every driver's name.
     drivers: Vec<&'static str>,
-    /// By vector: which function and source raise it, see [`VectorOwner`].
-    vectors: [AtomicU64; 256],
-    /// The machine is going: nobody claims any more.
-    pub(crate) closed: AtomicBool,
+    /// What is behind each vector of each CPU.
+    pub(crate) vectors: VectorTable,
+    pub(crate) lines: Lines,
 }
 
 impl<P: Platform> core::fmt::Debug for DeviceManager<P> {
@@ -79,14 +79,6 @@ pub struct FunctionView<'a> {
     pub msix_vectors: u16,
     /// It has MSI.
     pub msi: bool,
-    /// Identity, as the boot scan read it.
-    pub info: &'a FunctionInfo,
-    /// Its configuration space is well formed, and it let itself be turned off.
-    pub sound: bool,
-    /// Capabilities of the first 256 bytes.
-    pub capabilities: &'a [Capability],
-    /// Capabilities behind them.
-    pub extended: &'a [ExtendedCapability],
 }
 
 impl<P: Platform> DeviceManager<P> {
@@ -112,6 +104,11 @@ impl<P: Platform> DeviceManager<P> {
         for one in found {
             let seen = examine(&mut *config, one, drivers);
             if let Ok(id) = ledger.register::<P::Frames>(seen.shape(), limits) {
+                #[cfg(sabotage)]
+                if let Some(cell) = ledger.get(id) {
+                    let cell: &Cell<P> = cell;
+                    cell.0.lock().record.set_sabotage(P::SABOTAGED);
+                }
                 // The ledger numbers functions from 0 as they come, and so does this list.
                 hardware.push((id, seen));
             }
@@ -122,8 +119,8 @@ impl<P: Platform> DeviceManager<P> {
             ledger,
             hardware,
             drivers: drivers.iter().map(|entry| entry.name).collect(),
-            vectors: [const { AtomicU64::new(0) }; 256],
-            closed: AtomicBool::new(false),
+            vectors: VectorTable::new(),
+            lines: Lines::default(),
         }
     }
 
@@ -152,10 +149,6 @@ impl<P: Platform> DeviceManager<P> {
                 bars: &hardware.bars,
                 msix_vectors: hardware.msix.map_or(0, |msix| msix.vectors),
                 msi: hardware.msi.is_some(),
-                info: &hardware.info,
-                sound: hardware.sound,
-                capabilities: hardware.capabilities.as_ref().map_or(&[], |c| c.as_slice()),
-                extended: hardware.extended.as_ref().map_or(&[], |e| e.as_slice()),
             };
             if !visit(&view) {
                 return next;
@@ -233,22 +226,6 @@ impl<P: Platform> DeviceManager<P> {
     pub(crate) fn has_driver(&self, name: &str) -> bool {
         self.drivers.contains(&name)
     }
-
-    /// Notes which source a vector belongs to, or that it belongs to none.
-    pub(crate) fn set_vector(&self, vector: u8, owner: Option<VectorOwner>) {
-        if let Some(entry) = self.vectors.get(usize::from(vector)) {
-            entry.store(owner.map_or(0, VectorOwner::pack), Ordering::Release);
-        }
-    }
-
-    /// Which source a vector belongs to.
-    pub(crate) fn vector_owner(&self, vector: u8) -> Option<VectorOwner> {
-        VectorOwner::unpack(
-            self.vectors
-                .get(usize::from(vector))?
-                .load(Ordering::Acquire),
-        )
-    }
 }
 
 /// One function: what never changes, and the way to the rest.
@@ -269,28 +246,5 @@ impl<'a, P: Platform> At<'a, P> {
 
     pub(crate) const fn bdf(&self) -> Bdf {
         self.hardware.info.bdf
-    }
-}
-
-/// The source behind a vector.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct VectorOwner {
-    /// Index of the function.
-    pub(crate) function: u32,
-    pub(crate) source: u16,
-}
-
-impl VectorOwner {
-    /// 0 stands for nobody, so the function is stored plus 1.
-    fn pack(self) -> u64 {
-        (u64::from(self.function) + 1) << 16 | u64::from(self.source)
-    }
-
-    fn unpack(word: u64) -> Option<Self> {
-        let function = (word >> 16).checked_sub(1)?;
-        Some(Self {
-            function: u32::try_from(function).ok()?,
-            source: word as u16,
-        })
     }
 }

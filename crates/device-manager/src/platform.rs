@@ -6,6 +6,7 @@ use dma_ledger::{Claim, QueueId, ShootdownProof};
 use driver_core::{DeviceAddress, Registers};
 use mmio::SharedBytes;
 use ring_abi::Refusal;
+use units::Bdf;
 
 /// Frames that a device may be given: one physical run, or single pages.
 pub trait FrameRun: Send + fmt::Debug {
@@ -48,15 +49,30 @@ pub trait Waiter: Send {
     fn answer(self, outcome: Result<Done, Refusal>) -> bool;
 }
 
-/// An interrupt vector, and the message that raises it.
+/// An interrupt vector of one CPU, and the message that raises it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Message {
-    /// The vector; the kernel calls `DeviceManager::on_interrupt` with it.
+    /// The CPU; the kernel calls `DeviceManager::on_interrupt` there, with both.
+    pub cpu: u16,
+    /// The vector.
     pub vector: u8,
+    /// Local APIC identifier of the CPU.
+    pub apic_id: u32,
     /// Address the function writes.
     pub address: u64,
     /// Data the function writes.
     pub data: u32,
+}
+
+/// Where a pin arrives, as firmware's tables say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// The global interrupt.
+    pub gsi: u32,
+    /// Level triggered, else edge triggered.
+    pub level: bool,
+    /// Active low, else active high.
+    pub active_low: bool,
 }
 
 /// The machine below the manager. Every method may be called with a function's lock held, so none calls back.
@@ -94,11 +110,27 @@ pub trait Platform: Send + Sync {
     /// Makes an object that maps register pages, read-only and uncached. `physical` is page-aligned.
     fn share_registers(&self, physical: u64, pages: u32) -> Option<Self::Mapping>;
 
-    /// Takes an interrupt vector; `None` when there is none left.
-    fn allocate_vector(&self) -> Option<Message>;
+    /// Takes an interrupt vector of this CPU, or of the least loaded one.
+    ///
+    /// # Errors
+    /// `Exhausted`; `OutOfRange` for a CPU that is not there, or that no device can interrupt.
+    fn allocate_vector(&self, cpu: Option<u16>) -> Result<Message, Refusal>;
 
-    /// Gives a vector back.
-    fn free_vector(&self, vector: u8);
+    /// Takes a vector away from its source, which has been told to stop. The kernel calls
+    /// `DeviceManager::vector_settled` once nothing can arrive on it any more, and only then hands it out again.
+    fn retire_vector(&self, cpu: u16, vector: u8);
+
+    /// Where pin `pin` (1 to 4) of the function arrives; `None` where no table says.
+    fn line_of(&self, function: Bdf, pin: u8) -> Option<Line>;
+
+    /// Routes a line to a vector, masked. `false` where no I/O APIC has the line, or its interrupt is in service.
+    fn route_line(&self, line: &Line, message: &Message) -> bool;
+
+    /// Masks or unmasks a line that was routed.
+    fn mask_line(&self, gsi: u32, masked: bool);
+
+    /// Sets the one-shot timer of a line: the kernel calls `DeviceManager::poll_line(line)` at that time.
+    fn arm_line(&self, line: u32, at_ns: u64);
 
     /// Monotonic nanoseconds.
     fn now_ns(&self) -> u64;
@@ -109,6 +141,10 @@ pub trait Platform: Send + Sync {
 
     /// States a fact: hands the line's sink to `write`.
     fn fact(&self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result);
+
+    /// As [`Self::sabotage`], for the ledger.
+    #[cfg(sabotage)]
+    const SABOTAGED: fn(&str) -> bool = |_| false;
 
     /// Whether a sabotage point was chosen. Exists in the sabotage kernel alone.
     #[cfg(sabotage)]

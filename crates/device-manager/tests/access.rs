@@ -124,12 +124,12 @@ fn one_dispatch_one_wait_one_acknowledgement() {
     let route = m.interrupt_open(&claim, 2).unwrap();
     assert_eq!(m.interrupt_open(&claim, 2), Err(Refusal::AlreadyExists));
     assert_eq!(m.interrupt_open(&claim, 4), Err(Refusal::OutOfRange));
-    let vector = it.fake.vectors()[0];
+    let (cpu, vector) = it.fake.vectors()[0];
     assert_eq!(it.fake.register(FIRST + 0x2020), 0xfee0_0000);
     assert_eq!(it.fake.register(FIRST + 0x2028), u32::from(vector));
     assert!((0..4).all(|source| masked(&it.fake, source)));
-    // Masked: whatever arrives counts for nothing.
-    assert!(m.on_interrupt(vector));
+    // Masked: whatever arrives wakes nobody, and is kept.
+    assert!(m.on_interrupt(cpu, vector) && m.on_interrupt(cpu, vector));
     assert_eq!(m.interrupt_try_wait(&claim, &route), Ok(None));
     assert_eq!(
         m.interrupt_acknowledge(&claim, &route),
@@ -137,13 +137,16 @@ fn one_dispatch_one_wait_one_acknowledgement() {
     );
 
     m.interrupt_unmask(&claim, &route).unwrap();
+    assert!((0..4).all(|source| masked(&it.fake, source)));
+    assert_eq!(m.interrupt_try_wait(&claim, &route), Ok(Some(1)));
+    m.interrupt_acknowledge(&claim, &route).unwrap();
     assert!(!masked(&it.fake, 2) && masked(&it.fake, 1));
     let [first, second] = [Ticket::new(), Ticket::new()];
     m.interrupt_wait(&claim, &route, first.waiter());
     m.interrupt_wait(&claim, &route, second.waiter());
     assert_eq!(second.answer(), Some(Err(Refusal::Busy)));
-    assert!(m.on_interrupt(vector) && masked(&it.fake, 2));
-    assert_eq!(first.answer(), Some(Ok(Done::Dispatched(1))));
+    assert!(m.on_interrupt(cpu, vector) && masked(&it.fake, 2));
+    assert_eq!(first.answer(), Some(Ok(Done::Dispatched(2))));
     assert_eq!(m.interrupt_try_wait(&claim, &route), Ok(None));
     m.interrupt_acknowledge(&claim, &route).unwrap();
     assert!(!masked(&it.fake, 2));
@@ -153,13 +156,13 @@ fn one_dispatch_one_wait_one_acknowledgement() {
     );
 
     // A dispatch before the wait is not lost; a mask holds beyond the acknowledgement.
-    assert!(m.on_interrupt(vector));
+    assert!(m.on_interrupt(cpu, vector));
     m.interrupt_mask(&claim, &route).unwrap();
-    assert_eq!(m.interrupt_try_wait(&claim, &route), Ok(Some(2)));
+    assert_eq!(m.interrupt_try_wait(&claim, &route), Ok(Some(3)));
     m.interrupt_acknowledge(&claim, &route).unwrap();
     assert!(masked(&it.fake, 2));
     let info = m.interrupt_info(&claim, &route).unwrap();
-    assert_eq!((info.source, info.delivered, info.masked), (2, 2, true));
+    assert_eq!((info.source, info.delivered, info.masked), (2, 3, true));
 }
 
 #[test]
@@ -169,12 +172,12 @@ fn a_dispatch_that_nobody_took_goes_to_the_next_wait() {
     let m = &it.manager;
     let route = m.interrupt_open(&claim, 0).unwrap();
     m.interrupt_unmask(&claim, &route).unwrap();
-    let vector = it.fake.vectors()[0];
+    let (cpu, vector) = it.fake.vectors()[0];
     for go in [Ticket::go, Ticket::go_deaf] {
         let ticket = Ticket::new();
         m.interrupt_wait(&claim, &route, ticket.waiter());
         go(&ticket);
-        assert!(m.on_interrupt(vector));
+        assert!(m.on_interrupt(cpu, vector));
         assert_eq!(ticket.answer(), None);
         let next = Ticket::new();
         m.interrupt_wait(&claim, &route, next.waiter());
@@ -191,12 +194,12 @@ fn a_route_of_before_a_reset_wakes_nobody() {
     let m = &it.manager;
     let route = m.interrupt_open(&claim, 1).unwrap();
     m.interrupt_unmask(&claim, &route).unwrap();
-    let vector = it.fake.vectors()[0];
+    let (cpu, vector) = it.fake.vectors()[0];
     let ticket = Ticket::new();
     m.interrupt_wait(&claim, &route, ticket.waiter());
     it.reset(&claim).unwrap();
     assert_eq!(ticket.answer(), Some(Err(Refusal::Revoked)));
-    assert!(masked(&it.fake, 1) && !m.on_interrupt(vector));
+    assert!(masked(&it.fake, 1) && !m.on_interrupt(cpu, vector));
     assert_eq!(m.interrupt_info(&claim, &route), Err(Refusal::Stale));
     assert_eq!(m.interrupt_unmask(&claim, &route), Err(Refusal::Stale));
     let again = m.interrupt_open(&claim, 1).unwrap();
@@ -204,7 +207,8 @@ fn a_route_of_before_a_reset_wakes_nobody() {
     // The vector is used again, under another source.
     let other = m.interrupt_open(&claim, 3).unwrap();
     m.interrupt_unmask(&claim, &other).unwrap();
-    assert!(m.on_interrupt(it.fake.vectors()[1]));
+    let (cpu, vector) = it.fake.vectors()[1];
+    assert!(m.on_interrupt(cpu, vector));
     assert_eq!(m.interrupt_try_wait(&claim, &again), Ok(None));
     m.interrupt_close(&claim, &other).unwrap();
     assert_eq!(m.interrupt_close(&claim, &other), Err(Refusal::Stale));

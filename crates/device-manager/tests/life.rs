@@ -49,7 +49,8 @@ fn a_whole_life() {
     it.manager.interrupt_wait(&claim, &route, ticket.waiter());
     assert_eq!(ticket.answer(), None);
     script().lock().unwrap().completions.push_back(done(0));
-    assert!(it.manager.on_interrupt(it.fake.vectors()[0]));
+    let (cpu, vector) = it.fake.vectors()[0];
+    assert!(it.manager.on_interrupt(cpu, vector));
     assert_eq!(ticket.answer(), Some(Ok(Done::Dispatched(1))));
     let got = it.complete(&claim, queue).unwrap();
     assert_eq!(got.len(), 1);

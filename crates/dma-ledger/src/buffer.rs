@@ -248,8 +248,16 @@ impl<F> FunctionRecord<F> {
     }
 
     pub(crate) fn buffer(&self, buffer: BufferId) -> Result<&Buffer<F>, Refusal> {
-        if buffer.function != self.id {
+        let foreign = buffer.function != self.id;
+        #[cfg(sabotage)]
+        let foreign = foreign && !(self.sabotaged)("accept-foreign-buffer");
+        if foreign {
             return Err(Refusal::ForeignBuffer);
+        }
+        #[cfg(sabotage)]
+        if (self.sabotaged)("skip-buffer-generation") {
+            let found = self.buffers.get_unchecked_generation(buffer.handle);
+            return found.ok_or(Refusal::BadHandle);
         }
         self.buffers.get(buffer.handle).map_err(from_table)
     }

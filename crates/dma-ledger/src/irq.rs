@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use crate::ids::{Claim, RouteId};
 use crate::record::{FunctionRecord, Phase};
 use crate::refusal::Refusal;
-use crate::route::{RouteState, RouteWord};
+use crate::route::{Arrival, RouteState, RouteWord};
 
 /// What the interrupt handler holds: the word and the one generation that it speaks for.
 #[derive(Clone, Debug)]
@@ -21,6 +21,14 @@ impl RouteSink {
     /// `Stale` or `WrongState`: wake nobody.
     pub fn dispatch(&self) -> Result<(), Refusal> {
         self.word.dispatch(self.generation)
+    }
+
+    /// Takes note of a message; see [`RouteWord::arrive`].
+    ///
+    /// # Errors
+    /// `Stale` or `WrongState`: wake nobody.
+    pub fn arrive(&self) -> Result<Arrival, Refusal> {
+        self.word.arrive(self.generation)
     }
 }
 

@@ -21,7 +21,6 @@
 //! | `queue`, `submit` | command slots, admission, completion |
 //! | `teardown` | the one order in which everything ends |
 //! | `audit` | recounting everything from the entries |
-//! | `views` | copies for diagnostics |
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -43,7 +42,6 @@ mod requeue;
 mod route;
 mod submit;
 mod teardown;
-mod views;
 
 pub use audit::{Accounting, AuditFault};
 pub use buffer::{BufferInfo, BufferUse};
@@ -59,7 +57,7 @@ pub use receipts::{
 };
 pub use record::{FunctionRecord, FunctionShape, FunctionState, Limits, Phase};
 pub use refusal::Refusal;
-pub use route::{LAST_ROUTE_GENERATION, RouteState, RouteWord};
+pub use route::{Arrival, LAST_ROUTE_GENERATION, RouteState, RouteWord};
 pub use submit::{Admitted, Command, Completion, Direction, SegmentRequest};
 pub use teardown::{
     Begun, BusMasterCleared, DeviceReset, HandlesRevoked, InterruptsMasked, MappingsRemoved,

@@ -72,15 +72,6 @@ pub struct PoolInfo {
 }
 
 impl Pool {
-    pub(crate) const fn info(&self) -> PoolInfo {
-        PoolInfo {
-            budget: self.budget,
-            used: self.used,
-            buffers: self.buffers,
-            oom: self.oom,
-        }
-    }
-
     pub(crate) const fn budget(&self) -> u64 {
         self.budget
     }
@@ -156,7 +147,10 @@ impl<F> FunctionRecord<F> {
         if request.contiguous && bytes / PAGE_BYTES > u64::from(self.limits.contiguous_pages) {
             return Err(Refusal::OutOfRange);
         }
-        if bytes > known.budget.saturating_sub(known.used) {
+        let left = known.budget.saturating_sub(known.used);
+        #[cfg(sabotage)]
+        let left = left + u64::from((self.sabotaged)("budget-off-by-a-page")) * PAGE_BYTES;
+        if bytes > left {
             return Err(Refusal::OverBudget);
         }
         self.reserve(BufferUse::Pool(pool), bytes)
@@ -250,7 +244,13 @@ impl<F> FunctionRecord<F> {
     /// Those of [`Self::check`]; `WrongOwner`, `Stale` or `BadHandle`.
     pub fn pool_info(&self, claim: &Claim, pool: PoolId) -> Result<PoolInfo, Refusal> {
         self.check(claim)?;
-        Ok(self.pool(pool)?.info())
+        let known = self.pool(pool)?;
+        Ok(PoolInfo {
+            budget: known.budget,
+            used: known.used,
+            buffers: known.buffers,
+            oom: known.oom,
+        })
     }
 
     fn pool(&self, pool: PoolId) -> Result<&Pool, Refusal> {

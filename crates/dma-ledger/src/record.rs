@@ -111,6 +111,9 @@ pub struct FunctionRecord<F> {
     pub(crate) mappings: HandleTable<Mapping>,
     pub(crate) queues: HandleTable<Queue>,
     pub(crate) routes: Vec<Route>,
+    /// Tells whether a sabotage point was chosen.
+    #[cfg(sabotage)]
+    pub(crate) sabotaged: fn(&str) -> bool,
 }
 
 impl<F> FunctionRecord<F> {
@@ -144,7 +147,15 @@ impl<F> FunctionRecord<F> {
             mappings: HandleTable::new(limits.mappings),
             queues: HandleTable::new(limits.queues.min(crate::queue::MAX_QUEUES)),
             routes: Vec::new(),
+            #[cfg(sabotage)]
+            sabotaged: |_| false,
         }
+    }
+
+    /// Says whom to ask for the chosen sabotage point. Exists in the sabotage kernel alone.
+    #[cfg(sabotage)]
+    pub fn set_sabotage(&mut self, sabotaged: fn(&str) -> bool) {
+        self.sabotaged = sabotaged;
     }
 
     /// Gives the function to an owner, under the next generation.
@@ -160,6 +171,12 @@ impl<F> FunctionRecord<F> {
             FunctionState::Dead => return Err(Refusal::Exhausted),
         }
         let generation = self.generation.checked_add(1).ok_or(Refusal::Exhausted)?;
+        #[cfg(sabotage)]
+        let generation = if (self.sabotaged)("keep-generation") {
+            self.generation.max(1)
+        } else {
+            generation
+        };
         // Routes outlive claims, because their generations must not start again.
         let missing = usize::from(self.shape.sources).saturating_sub(self.routes.len());
         self.routes
@@ -185,6 +202,12 @@ impl<F> FunctionRecord<F> {
     pub fn check(&self, claim: &Claim) -> Result<Phase, Refusal> {
         if claim.function != self.id {
             return Err(Refusal::WrongOwner);
+        }
+        #[cfg(sabotage)]
+        if let (true, FunctionState::Claimed(phase)) =
+            ((self.sabotaged)("skip-claim-check"), self.state)
+        {
+            return Ok(phase);
         }
         if claim.generation != self.generation || claim.generation == 0 {
             return Err(Refusal::Stale);

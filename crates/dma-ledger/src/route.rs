@@ -19,7 +19,20 @@ const MASK_WANTED: u64 = 1 << 3;
 const PENDING: u64 = 1 << 4;
 /// The latest dispatch was acknowledged.
 const ACKNOWLEDGED: u64 = 1 << 5;
-const FLAGS: u64 = MASK_WANTED | PENDING | ACKNOWLEDGED;
+/// An interrupt arrived that could not be dispatched then: it is as soon as the route is armed again.
+const KEPT: u64 = 1 << 6;
+const FLAGS: u64 = MASK_WANTED | PENDING | ACKNOWLEDGED | KEPT;
+
+const DISPATCHED_ANEW: u64 = RouteState::Dispatched as u64 | PENDING;
+
+/// What became of an interrupt that arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arrival {
+    /// It was dispatched: the waiter is to be woken.
+    Dispatched,
+    /// The route was masked, or waits for its acknowledgement: it is kept, and dispatched when the route is armed.
+    Kept,
+}
 
 /// The state of a route. The numbers are stable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -151,19 +164,31 @@ impl RouteWord {
         .map(drop)
     }
 
-    /// Lets the source raise its interrupt: claimed, masked → armed. Armed stays armed; during a dispatch it takes
-    /// effect with the acknowledgement. Tells whether the caller must unmask the source now.
+    /// Lets the source raise its interrupt: claimed, masked → armed, or → dispatched if an interrupt was kept. Armed
+    /// stays armed; during a dispatch it takes effect with the acknowledgement. Tells whether the caller must unmask the
+    /// source now.
     ///
     /// # Errors
     /// `Stale`; `WrongState` before [`Self::take`].
     pub fn unmask(&self, generation: u64) -> Result<bool, Refusal> {
         let before = self.step(generation, |state, flags| match state {
+            RouteState::ClaimedMasked if flags & KEPT != 0 => Ok(DISPATCHED_ANEW),
             RouteState::ClaimedMasked | RouteState::Armed => Ok(RouteState::Armed as u64 | flags),
             RouteState::Dispatched => Ok(RouteState::Dispatched as u64 | (flags & !MASK_WANTED)),
             RouteState::RegisteredMasked => Err(Refusal::WrongState),
             _ => Err(Refusal::Stale),
         })?;
-        Ok(RouteState::from_word(before) == RouteState::ClaimedMasked)
+        let was_masked = RouteState::from_word(before) == RouteState::ClaimedMasked;
+        Ok(was_masked && !self.was_kept(before))
+    }
+
+    /// Counts the dispatch of an interrupt that was kept in the word of before.
+    fn was_kept(&self, before: u64) -> bool {
+        let kept = before & KEPT != 0;
+        if kept {
+            self.dispatches.fetch_add(1, Ordering::Relaxed);
+        }
+        kept
     }
 
     /// Keeps the source from raising its interrupt: armed → claimed, masked. During a dispatch, where it is masked
@@ -183,8 +208,8 @@ impl RouteWord {
         Ok(RouteState::from_word(before) == RouteState::Armed)
     }
 
-    /// Takes note of an interrupt of exactly this route: armed → dispatched. Called by the handler, which has masked
-    /// the source. `Ok` means that the waiter is to be woken.
+    /// Takes note of an interrupt of exactly this route: armed → dispatched. Called by the handler of a line, which the
+    /// device asserts for as long as it wants. `Ok` means that the waiter is to be woken.
     ///
     /// # Errors
     /// `Stale` for a route of before, `WrongState` for one that is masked or already dispatched: nobody is woken and
@@ -197,6 +222,24 @@ impl RouteWord {
         })?;
         self.dispatches.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// As [`Self::dispatch`], for a source that says a thing once: what cannot be dispatched now is kept, at most one.
+    ///
+    /// # Errors
+    /// `Stale`; `WrongState` before [`Self::take`]: nobody is woken and nothing is counted.
+    pub fn arrive(&self, generation: u64) -> Result<Arrival, Refusal> {
+        let before = self.step(generation, |state, flags| match state {
+            RouteState::Armed => Ok(RouteState::Dispatched as u64 | PENDING),
+            RouteState::ClaimedMasked | RouteState::Dispatched => Ok(state as u64 | flags | KEPT),
+            RouteState::RegisteredMasked => Err(Refusal::WrongState),
+            RouteState::Unregistered | RouteState::Retired => Err(Refusal::Stale),
+        })?;
+        if RouteState::from_word(before) != RouteState::Armed {
+            return Ok(Arrival::Kept);
+        }
+        self.dispatches.fetch_add(1, Ordering::Relaxed);
+        Ok(Arrival::Dispatched)
     }
 
     /// Completes a wait if a dispatch is there that completed none yet.
@@ -213,16 +256,17 @@ impl RouteWord {
         Ok(before & PENDING != 0)
     }
 
-    /// Spends the dispatch's one acknowledgement: dispatched → armed, or → claimed, masked if the driver asked for it.
-    /// Tells whether the caller must unmask the source now.
+    /// Spends the dispatch's one acknowledgement: dispatched → armed, or → claimed, masked if the driver asked for it; or
+    /// at once to the next dispatch if an interrupt was kept. Tells whether the caller must unmask the source now.
     ///
     /// # Errors
     /// `Stale`; `WrongState` before the first dispatch; `Duplicate` when every dispatch has been acknowledged.
     pub fn acknowledge(&self, generation: u64) -> Result<bool, Refusal> {
         let before = self.step(generation, |state, flags| match state {
             RouteState::Dispatched if flags & MASK_WANTED != 0 => {
-                Ok(RouteState::ClaimedMasked as u64 | ACKNOWLEDGED)
+                Ok(RouteState::ClaimedMasked as u64 | ACKNOWLEDGED | (flags & KEPT))
             }
+            RouteState::Dispatched if flags & KEPT != 0 => Ok(DISPATCHED_ANEW),
             RouteState::Dispatched => Ok(RouteState::Armed as u64 | ACKNOWLEDGED),
             RouteState::Armed | RouteState::ClaimedMasked if flags & ACKNOWLEDGED != 0 => {
                 Err(Refusal::Duplicate)
@@ -232,7 +276,10 @@ impl RouteWord {
             }
             _ => Err(Refusal::Stale),
         })?;
-        Ok(before & MASK_WANTED == 0)
+        if before & MASK_WANTED != 0 {
+            return Ok(false);
+        }
+        Ok(!self.was_kept(before))
     }
 
     /// Takes the route away, whatever its state, so that everything that names it is stale. Idempotent.

@@ -261,4 +261,12 @@ pub trait Broker: Send {
 
     /// Called once after a batch of `next_completion`, to hand consumed entries back to the device.
     fn completions_taken(&mut self, io: &mut dyn BrokerIo, queue: u16);
+
+    /// Called by the handler of an interrupt line when the function asserts it, with interrupts off. A broker whose
+    /// device goes on asserting until a register that providers may not touch is read or written does that here, and
+    /// says `true`. Where the provider acknowledges at the device itself, there is nothing to do.
+    fn acknowledge_line(&mut self, io: &mut dyn BrokerIo) -> bool {
+        let _ = io;
+        false
+    }
 }

@@ -189,8 +189,7 @@ mod tests {
             b.stats(),
             Stats {
                 total: 3998,
-                free: 3998,
-                reserve: 0
+                free: 3998
             }
         );
         let mut held = Vec::new();

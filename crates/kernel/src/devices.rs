@@ -7,13 +7,15 @@ use core::fmt;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use ::memory::MemoryObject;
-use device_manager::{DeviceManager, Done, FrameRun, Mapping, Message, Platform, Waiter};
+use apic::{PoolError, Slot};
+use device_manager::{DeviceManager, Done, FrameRun, Line, Mapping, Message, Platform, Waiter};
 use dma_ledger::{Claim, ShootdownProof};
 use driver_core::{DeviceAddress, Registers};
 use frames::{Frames, ShootdownReceipt};
 use ipc::Pending;
 use mmio::SharedBytes;
 use stub::Refusal;
+use units::Bdf;
 
 use crate::acpi::Machine;
 
@@ -84,6 +86,10 @@ impl Mapping for Window {
     type Proof = Shot;
 
     fn revoke(&self) -> Shot {
+        #[cfg(sabotage)]
+        if cpu::sabotaged("keep-windows") {
+            return Shot(());
+        }
         // Returns when every region is unmapped and every CPU has answered the shootdown.
         self.0.revoke();
         Shot(())
@@ -186,7 +192,8 @@ impl Platform for Kernel {
 
     fn free(&self, run: Run) {
         #[cfg(sabotage)]
-        if run.shared.load(Ordering::Relaxed) {
+        if run.shared.load(Ordering::Relaxed) || cpu::sabotaged("leak-frames") {
+            // A run that is dropped stays out of the allocator.
             return;
         }
         for frames in run.frames {
@@ -219,18 +226,32 @@ impl Platform for Kernel {
         Some(Window(MemoryObject::registers(pages)))
     }
 
-    fn allocate_vector(&self) -> Option<Message> {
-        let vector = apic::allocate_vector().ok()?;
-        let (address, data) = apic::message(sched::summary(0).apic_id, vector);
-        Some(Message {
-            vector,
-            address,
-            data,
-        })
+    fn allocate_vector(&self, cpu: Option<u16>) -> Result<Message, Refusal> {
+        take_vector(cpu)
     }
 
-    fn free_vector(&self, vector: u8) {
-        apic::free_vector(vector);
+    fn retire_vector(&self, cpu: u16, vector: u8) {
+        retire_vector(cpu, vector);
+    }
+
+    fn line_of(&self, function: Bdf, pin: u8) -> Option<Line> {
+        crate::lines::of_pin(function, pin)
+    }
+
+    fn route_line(&self, line: &Line, message: &Message) -> bool {
+        crate::lines::route(line, message)
+    }
+
+    fn mask_line(&self, gsi: u32, masked: bool) {
+        crate::lines::mask(gsi, masked);
+    }
+
+    fn arm_line(&self, line: u32, at_ns: u64) {
+        sched::callback_at(
+            at_ns,
+            |line| manager().poll_line(line as u32),
+            u64::from(line),
+        );
     }
 
     fn now_ns(&self) -> u64 {
@@ -250,9 +271,51 @@ impl Platform for Kernel {
     }
 
     #[cfg(sabotage)]
+    const SABOTAGED: fn(&str) -> bool = cpu::sabotaged;
+
+    #[cfg(sabotage)]
     fn sabotage(&self, point: &str) -> bool {
         cpu::sabotaged(point)
     }
+}
+
+/// Takes a vector of this CPU, or of the least loaded one.
+///
+/// # Errors
+/// `Exhausted`; `OutOfRange` for a CPU that no device can interrupt.
+pub fn take_vector(cpu: Option<u16>) -> Result<Message, Refusal> {
+    let routed = apic::allocate_vector(cpu).map_err(|error| match error {
+        PoolError::Exhausted => Refusal::Exhausted,
+        PoolError::NoSuchCpu | PoolError::WrongState => Refusal::OutOfRange,
+    })?;
+    Ok(Message {
+        cpu: routed.slot.cpu,
+        vector: routed.slot.vector,
+        apic_id: routed.apic_id,
+        address: routed.address,
+        data: routed.data,
+    })
+}
+
+/// Takes a vector away from its source; [`drain_vectors`] on its CPU frees it.
+pub fn retire_vector(cpu: u16, vector: u8) {
+    apic::retire_vector(Slot { cpu, vector });
+}
+
+/// Frees this CPU's dying vectors: their sources were told to stop, and what they had sent has arrived. Interrupts are
+/// off, so a vector on which nothing is pending now is quiet for good. Returns whether one has to wait.
+pub fn drain_vectors() -> bool {
+    let cpu = cpu::index() as u16;
+    let mut waits = false;
+    for vector in apic::dying_vectors(cpu).iter() {
+        if apic::is_requested(vector) {
+            waits = true;
+        } else {
+            manager().vector_settled(cpu, vector);
+            apic::settle_vector(Slot { cpu, vector });
+        }
+    }
+    waits
 }
 
 /// States a fact that somebody else words.

@@ -15,6 +15,7 @@ mod clock;
 mod devices;
 mod drivers;
 mod heap;
+mod lines;
 mod log;
 mod objects;
 mod panic;

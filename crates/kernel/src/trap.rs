@@ -4,12 +4,52 @@ use core::fmt::Write;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use apic::vector;
-use cpu::{Handlers, SyscallFrame, TrapFrame};
+use cpu::{Handlers, MAX_CPUS, SyscallFrame, TrapFrame};
 use ipc::End;
 use ring_abi::{MAX_EXIT_TEXT, span_parts, syscall};
 
-/// Interrupts that no source of ours raised.
-pub static SPURIOUS: AtomicU64 = AtomicU64::new(0);
+/// What arrived at one CPU.
+struct Counts {
+    device: AtomicU64,
+    spurious: AtomicU64,
+    unowned: AtomicU64,
+}
+
+static COUNTS: [Counts; MAX_CPUS] = [const {
+    Counts {
+        device: AtomicU64::new(0),
+        spurious: AtomicU64::new(0),
+        unowned: AtomicU64::new(0),
+    }
+}; MAX_CPUS];
+
+/// Interrupts of devices that arrived at one CPU.
+#[derive(Clone, Copy, Debug)]
+pub struct InterruptCounts {
+    /// Raised by a source that somebody holds, or by the console.
+    pub device: u64,
+    /// Spurious interrupts of the local APIC.
+    pub spurious: u64,
+    /// On a vector that nobody owns.
+    pub unowned: u64,
+}
+
+/// What arrived at CPU `cpu`; `None` for one that the kernel has no place for.
+pub fn interrupt_counts(cpu: usize) -> Option<InterruptCounts> {
+    let counts = COUNTS.get(cpu)?;
+    Some(InterruptCounts {
+        device: counts.device.load(Ordering::Relaxed),
+        spurious: counts.spurious.load(Ordering::Relaxed),
+        unowned: counts.unowned.load(Ordering::Relaxed),
+    })
+}
+
+/// Counts one interrupt of this CPU.
+fn count(which: fn(&Counts) -> &AtomicU64) {
+    if let Some(counts) = COUNTS.get(cpu::index()) {
+        which(counts).fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// Registers the two ways in.
 pub fn initialise() {
@@ -63,11 +103,20 @@ extern "C" fn on_trap(frame: &mut TrapFrame) {
         vector::RESCHEDULE => apic::end_of_interrupt(),
         vector::STOP => cpu::halt_forever(),
         vector::SPURIOUS => {
-            SPURIOUS.fetch_add(1, Ordering::Relaxed);
+            count(|counts| &counts.spurious);
+        }
+        vector::DRAIN => {
+            if crate::devices::drain_vectors() {
+                // What is pending has a higher vector, so it is taken first.
+                apic::send_ipi(apic::local_id(), vector::DRAIN);
+            }
+            apic::end_of_interrupt();
         }
         _ => {
-            if !crate::objects::on_interrupt(number) {
-                SPURIOUS.fetch_add(1, Ordering::Relaxed);
+            if crate::objects::on_interrupt(cpu::index() as u16, number) {
+                count(|counts| &counts.device);
+            } else {
+                count(|counts| &counts.unowned);
             }
             apic::end_of_interrupt();
         }

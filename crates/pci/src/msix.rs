@@ -36,6 +36,17 @@ impl MsixTable {
         self.write(vector, msix_entry::CONTROL, msix_entry::CONTROL_MASKED)
     }
 
+    /// Masks one vector and reads that back, which every message that the function sent before overtakes: when this
+    /// returns, they have arrived. `false` past the last vector, or where the bit does not hold.
+    pub fn mask_and_flush(&self, vector: u16) -> bool {
+        let at = u64::from(vector) * MSIX_ENTRY_BYTES + msix_entry::CONTROL;
+        self.mask(vector)
+            && usize::try_from(at)
+                .ok()
+                .and_then(|at| self.registers.read32(at).ok())
+                .is_some_and(|control| control & msix_entry::CONTROL_MASKED != 0)
+    }
+
     /// Unmasks one vector. `false` past the last vector.
     pub fn unmask(&self, vector: u16) -> bool {
         self.write(vector, msix_entry::CONTROL, 0)

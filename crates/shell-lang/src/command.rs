@@ -79,11 +79,7 @@ pub struct CommandHelp {
     pub does: &'static str,
 }
 
-pub(crate) const fn help(
-    name: &'static str,
-    arguments: &'static str,
-    does: &'static str,
-) -> CommandHelp {
+const fn help(name: &'static str, arguments: &'static str, does: &'static str) -> CommandHelp {
     CommandHelp {
         name,
         arguments,
@@ -149,8 +145,8 @@ pub enum Misuse {
     TooMany(String),
     /// It has no such option.
     Option(String),
-    /// The argument is not a number from the first to the second.
-    Number(String, u64, u64),
+    /// The argument is not a number from 0 to this one.
+    Number(String, u64),
     /// `help` was asked about a command that does not exist.
     NoSuchCommand(String),
 }
@@ -174,12 +170,8 @@ impl fmt::Display for ParseError {
                         write!(f, "\"{}\" is one argument too many", Safe(word))?
                     }
                     Misuse::Option(word) => write!(f, "there is no option \"{}\"", Safe(word))?,
-                    Misuse::Number(word, least, most) => {
-                        write!(
-                            f,
-                            "\"{}\" is not a number from {least} to {most}",
-                            Safe(word)
-                        )?;
+                    Misuse::Number(word, most) => {
+                        write!(f, "\"{}\" is not a number from 0 to {most}", Safe(word))?;
                     }
                     Misuse::NoSuchCommand(word) => {
                         return write!(
@@ -208,17 +200,12 @@ impl fmt::Display for CommandHelp {
 
 /// Finds a command by its name.
 pub fn find(name: &str) -> Option<&'static CommandHelp> {
-    find_in(COMMANDS, name)
-}
-
-/// Finds a command of `list` by its name.
-pub(crate) fn find_in(list: &'static [CommandHelp], name: &str) -> Option<&'static CommandHelp> {
-    list.iter().find(|c| c.name == name)
+    COMMANDS.iter().find(|c| c.name == name)
 }
 
 /// The arguments of one command, taken off one by one.
-pub(crate) struct Arguments {
-    pub(crate) command: &'static CommandHelp,
+struct Arguments {
+    command: &'static CommandHelp,
     words: alloc::vec::IntoIter<String>,
 }
 
@@ -234,11 +221,11 @@ impl Arguments {
         }
     }
 
-    pub(crate) fn none<C>(self, command: C) -> Result<C, ParseError> {
+    fn none(self, command: Command) -> Result<Command, ParseError> {
         self.end().map(|()| command)
     }
 
-    pub(crate) fn optional(mut self) -> Result<Option<String>, ParseError> {
+    fn optional(mut self) -> Result<Option<String>, ParseError> {
         let word = self.words.next();
         self.end().map(|()| word)
     }
@@ -249,18 +236,14 @@ impl Arguments {
             .ok_or(ParseError::Usage(command, Misuse::Missing))
     }
 
-    /// A number from `least` to `most`.
-    pub(crate) fn number(self, least: u64, most: u64) -> Result<Option<u64>, ParseError> {
+    fn number(self, most: u64) -> Result<Option<u64>, ParseError> {
         let command = self.command;
         let Some(word) = self.optional()? else {
             return Ok(None);
         };
         match word.parse() {
-            Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
-            _ => Err(ParseError::Usage(
-                command,
-                Misuse::Number(word, least, most),
-            )),
+            Ok(number) if number <= most => Ok(Some(number)),
+            _ => Err(ParseError::Usage(command, Misuse::Number(word, most))),
         }
     }
 
@@ -286,34 +269,23 @@ impl Arguments {
     }
 }
 
-/// Splits a line into a command of `list` and its arguments. `None` for a line that asks for nothing.
-pub(crate) fn begin(
-    list: &'static [CommandHelp],
-    line: &str,
-) -> Result<Option<Arguments>, ParseError> {
-    // A script may say what it is about.
-    if line.trim_start().starts_with('#') {
-        return Ok(None);
-    }
-    let mut words = split(line).map_err(ParseError::Words)?.into_iter();
-    let Some(name) = words.next() else {
-        return Ok(None);
-    };
-    match find_in(list, &name) {
-        Some(command) => Ok(Some(Arguments { command, words })),
-        None => Err(ParseError::Unknown(name)),
-    }
-}
-
 /// Understands one line.
 ///
 /// # Errors
 /// [`ParseError`], whose sentence says what is wrong and what to do.
 pub fn parse(line: &str) -> Result<Command, ParseError> {
-    let Some(arguments) = begin(COMMANDS, line)? else {
+    // A script may say what it is about.
+    if line.trim_start().starts_with('#') {
+        return Ok(Command::Nothing);
+    }
+    let mut words = split(line).map_err(ParseError::Words)?.into_iter();
+    let Some(name) = words.next() else {
         return Ok(Command::Nothing);
     };
-    let command = arguments.command;
+    let Some(command) = find(&name) else {
+        return Err(ParseError::Unknown(name));
+    };
+    let arguments = Arguments { command, words };
     match command.name {
         "help" => match arguments.optional()? {
             None => Ok(Command::Help(None)),
@@ -339,7 +311,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         "stat" => Ok(Command::Stat(arguments.paths(&[])?.1)),
         "sha256" => Ok(Command::Sha256(arguments.paths(&[])?.1)),
         "log" => {
-            let lines = arguments.number(0, u64::from(u32::MAX))?;
+            let lines = arguments.number(u64::from(u32::MAX))?;
             Ok(Command::Log(
                 lines.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
             ))
@@ -353,7 +325,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         }
         "reboot" => arguments.none(Command::Reboot),
         "halt" => {
-            let code = arguments.number(0, 255)?.unwrap_or(0);
+            let code = arguments.number(255)?.unwrap_or(0);
             Ok(Command::Halt(u8::try_from(code).unwrap_or(u8::MAX)))
         }
         "echo" => Ok(Command::Echo(arguments.words.collect())),

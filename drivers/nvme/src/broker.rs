@@ -489,8 +489,10 @@ impl Broker for Nvme {
             namespaces: &learned.namespaces,
             max_transfer_bytes: most,
         };
-        let (mut command, transfer) =
-            template::admit(target.kind(), template, &limits).map_err(template_refusal)?;
+        let admitted = template::admit(target.kind(), template, &limits);
+        #[cfg(sabotage)]
+        let admitted = crate::sabotage::admit(io, target.kind(), template, &limits, admitted);
+        let (mut command, transfer) = admitted.map_err(template_refusal)?;
         let given = pieces::check(segments, transfer)?;
         let matches = given == transfer.bytes();
         #[cfg(sabotage)]

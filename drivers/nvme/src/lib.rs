@@ -24,6 +24,8 @@ mod pieces;
 mod queue;
 mod requeue;
 mod reset;
+#[cfg(sabotage)]
+mod sabotage;
 mod windows;
 
 use alloc::boxed::Box;

@@ -101,7 +101,13 @@ impl Queue {
         let (sq, cq, lists) = match old {
             Some(old) if old.sq.len() >= sq_bytes && old.cq.len() >= cq_bytes => {
                 old.sq.zero();
-                old.cq.zero();
+                #[cfg(not(sabotage))]
+                let wipe = true;
+                #[cfg(sabotage)]
+                let wipe = !io.sabotage("keep-completions");
+                if wipe {
+                    old.cq.zero();
+                }
                 (old.sq, old.cq, old.lists)
             }
             Some(old) => (io.pages(sq_bytes)?, io.pages(cq_bytes)?, old.lists),

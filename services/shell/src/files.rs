@@ -2,7 +2,12 @@
 
 use core::fmt::Write as _;
 
-use crate::disks::{Disk, Disks, READ_BYTES, Stat};
+use crate::{
+    disks::{Disk, Disks, READ_BYTES, Stat},
+    failure::Failure,
+    system::print,
+    terminal::Terminal,
+};
 use sdk::{
     Refusal,
     alloc::{
@@ -19,7 +24,6 @@ use shell_lang::{
     show::{self, Align, Hex, Table},
     text::{FilterMode, Safe, TextFilter},
 };
-use terminal::{Failure, Terminal, print};
 
 type Outcome = Result<(), Failure>;
 

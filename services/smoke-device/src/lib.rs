@@ -5,7 +5,8 @@
 #![no_std]
 
 use nvme_format::{Command, PAGE_SHIFT};
-use sdk::device::device_queue::{self, Direction, Segment};
+use sdk::alloc::vec::Vec;
+use sdk::device::device_queue::{self, Completion, Direction, Segment};
 use sdk::{
     Cap, Device, DeviceQueue, DmaBuffer, DmaPool, Interface, Interrupt, Object, Refusal, Timer,
 };
@@ -108,6 +109,33 @@ pub fn submit(
         Some(refusal) => Err(refusal),
         None => Ok(()),
     }
+}
+
+/// Waits for so many completions, at most ten seconds. The cookies and what each came to, in the order in which they came.
+///
+/// # Errors
+/// `TimedOut`, or that of `DeviceQueue.complete`.
+pub fn completions(
+    queue: &DeviceQueue,
+    timer: &Timer,
+    count: usize,
+) -> Result<Vec<Completion>, Refusal> {
+    let give_up = timer.now()?.ns + 10_000_000_000;
+    let mut all = Vec::new();
+    while all.len() < count {
+        queue.complete(64, |results| {
+            for completion in results.completions()?.iter() {
+                all.push(completion.value()?);
+            }
+            Ok::<_, Refusal>(())
+        })??;
+        let now = timer.now()?.ns;
+        if now > give_up {
+            return Err(Refusal::TimedOut);
+        }
+        timer.sleep(now + 500_000)?;
+    }
+    Ok(all)
 }
 
 /// Waits for the completion with this cookie, at most a second.

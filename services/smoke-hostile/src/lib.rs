@@ -6,6 +6,5 @@
 #![allow(unsafe_code)]
 
 pub mod attack;
-mod threads;
 
-pub use threads::{Race, here, pinned};
+pub use smoke::{Race, here, pinned};

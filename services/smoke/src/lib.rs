@@ -10,6 +10,8 @@
 mod kit;
 mod probe;
 pub mod raw;
+mod threads;
 
 pub use kit::{Ended, Given, Kit, give, interface_of, memory_word, outcome, role, wait_until};
 pub use probe::{Acting, Probe, Prober, mint, probe_at, serve_probe};
+pub use threads::{Race, here, pinned};

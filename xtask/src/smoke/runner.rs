@@ -311,7 +311,7 @@ impl<'a> Runner<'a> {
             firmware,
             disks,
             gdb: self.options.gdb,
-            reboots: smoke.reboots,
+            reboots: false,
             extra: smoke.extra.iter().map(Into::into).collect(),
         })
     }

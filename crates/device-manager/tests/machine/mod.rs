@@ -61,6 +61,10 @@ impl Machine {
 
     /// Lets time pass until no timer is set, for at most a simulated minute.
     pub fn settle(&self) {
+        // What was sent to vectors that were retired has arrived by now.
+        for (cpu, vector) in self.fake.take_dying() {
+            self.manager.vector_settled(cpu, vector);
+        }
         let end = self.fake.now() + 60 * SECOND_NS;
         while let Some((function, at)) = self.fake.next_timer() {
             if at > end {

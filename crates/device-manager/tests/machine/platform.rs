@@ -6,12 +6,15 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use device_manager::{Done, FrameRun, Mapping, Message, Platform, Refusal, Waiter};
+use device_manager::{Done, FrameRun, Line, Mapping, Message, Platform, Refusal, Waiter};
 use dma_ledger::ShootdownProof;
 use driver_core::{DeviceAddress, Registers};
 use mmio::SharedBytes;
+use units::Bdf;
 
 const PAGE: usize = 4096;
+/// CPUs of the machine.
+pub const CPUS: u16 = 3;
 
 #[derive(Default)]
 struct State {
@@ -21,7 +24,13 @@ struct State {
     pages: u64,
     limit: Option<u64>,
     next_page: u64,
-    vectors: BTreeSet<u8>,
+    vectors: BTreeSet<(u16, u8)>,
+    /// Retired, and not settled yet.
+    dying: BTreeSet<(u16, u8)>,
+    /// Where pins arrive, and which lines are open.
+    line: Option<u32>,
+    open_lines: BTreeSet<u32>,
+    line_timers: BTreeMap<u32, u64>,
     facts: String,
     sabotage: Option<&'static str>,
     /// Register memory, by physical page.
@@ -204,8 +213,30 @@ impl Fake {
         self.0.lock().unwrap().limit = Some(limit);
     }
 
-    pub fn vectors(&self) -> Vec<u8> {
+    /// CPU and vector of each source, in the order of vectors.
+    pub fn vectors(&self) -> Vec<(u16, u8)> {
         self.0.lock().unwrap().vectors.iter().copied().collect()
+    }
+
+    /// Takes the vectors that wait to be settled.
+    pub fn take_dying(&self) -> Vec<(u16, u8)> {
+        std::mem::take(&mut self.0.lock().unwrap().dying)
+            .into_iter()
+            .collect()
+    }
+
+    /// From here on every pin arrives at this line.
+    pub fn wire_pins(&self, gsi: u32) {
+        self.0.lock().unwrap().line = Some(gsi);
+    }
+
+    pub fn is_open(&self, gsi: u32) -> bool {
+        self.0.lock().unwrap().open_lines.contains(&gsi)
+    }
+
+    /// Takes the timer of a line.
+    pub fn take_line_timer(&self, line: u32) -> Option<u64> {
+        self.0.lock().unwrap().line_timers.remove(&line)
     }
 
     pub fn facts(&self) -> String {
@@ -323,19 +354,60 @@ impl Platform for Fake {
         Some(self.map(None, false))
     }
 
-    fn allocate_vector(&self) -> Option<Message> {
+    fn allocate_vector(&self, cpu: Option<u16>) -> Result<Message, Refusal> {
         let mut state = self.0.lock().unwrap();
-        let vector = (0x30..0x40).find(|vector| !state.vectors.contains(vector))?;
-        state.vectors.insert(vector);
-        Some(Message {
+        let cpu = cpu.unwrap_or(0);
+        if cpu >= CPUS {
+            return Err(Refusal::OutOfRange);
+        }
+        let vector = (0x30..0x40)
+            .find(|vector| {
+                let slot = (cpu, *vector);
+                !state.vectors.contains(&slot) && !state.dying.contains(&slot)
+            })
+            .ok_or(Refusal::Exhausted)?;
+        state.vectors.insert((cpu, vector));
+        Ok(Message {
+            cpu,
             vector,
-            address: 0xfee0_0000,
+            apic_id: u32::from(cpu),
+            address: 0xfee0_0000 | u64::from(cpu) << 12,
             data: u32::from(vector),
         })
     }
 
-    fn free_vector(&self, vector: u8) {
-        assert!(self.0.lock().unwrap().vectors.remove(&vector));
+    fn retire_vector(&self, cpu: u16, vector: u8) {
+        let mut state = self.0.lock().unwrap();
+        assert!(state.vectors.remove(&(cpu, vector)));
+        assert!(state.dying.insert((cpu, vector)));
+    }
+
+    fn line_of(&self, _: Bdf, pin: u8) -> Option<Line> {
+        assert!((1..=4).contains(&pin));
+        let gsi = self.0.lock().unwrap().line?;
+        Some(Line {
+            gsi,
+            level: true,
+            active_low: true,
+        })
+    }
+
+    fn route_line(&self, line: &Line, _: &Message) -> bool {
+        self.0.lock().unwrap().open_lines.remove(&line.gsi);
+        true
+    }
+
+    fn mask_line(&self, gsi: u32, masked: bool) {
+        let mut state = self.0.lock().unwrap();
+        if masked {
+            state.open_lines.remove(&gsi);
+        } else {
+            state.open_lines.insert(gsi);
+        }
+    }
+
+    fn arm_line(&self, line: u32, at_ns: u64) {
+        self.0.lock().unwrap().line_timers.insert(line, at_ns);
     }
 
     fn now_ns(&self) -> u64 {

@@ -2,13 +2,13 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use arrayvec::ArrayVec;
 use cap::Epoch;
 use cpu::Lock;
+use device_manager::Line;
 use ipc::Pending;
-use mmio::Registers;
 use schema::process::console;
 use stub::Answered;
 
@@ -32,10 +32,8 @@ struct Input {
 }
 
 static INPUT: Lock<Option<Input>> = Lock::new(None);
-/// Vector of COM1, 0 for none: then input is polled on a timer.
-static VECTOR: AtomicU8 = AtomicU8::new(0);
-/// Global interrupt of that line.
-static GSI: AtomicU32 = AtomicU32::new(0);
+/// CPU and vector of COM1, 0 for none: then input is polled on a timer.
+static VECTOR: AtomicU32 = AtomicU32::new(0);
 const POLL_NS: u64 = 5_000_000;
 
 /// The one object; every handle names it.
@@ -56,42 +54,41 @@ kernel_object!(Console, console);
 /// Masks every I/O APIC entry, then routes COM1's line, where the tables say where it arrives.
 pub fn initialise(machine: &Machine) {
     *INPUT.lock() = Some(Input::default());
-    let mut routed = false;
-    let mut inputs = 0;
-    for (address, first) in &machine.io_apics {
-        let Ok(base) = paging::map_device(*address, 4096) else {
-            continue;
-        };
-        // SAFETY: an I/O APIC's page, mapped uncached for good.
-        let io = apic::IoApic::new(unsafe { Registers::new(base, 4096) }, *first);
-        inputs += io.range().1;
-        let (Some(line), Ok(vector)) = (machine.com1, apic::allocate_vector()) else {
-            continue;
-        };
-        let target = apic::local_id();
-        if !routed
-            && io
-                .route(line.gsi, vector, target, line.level, line.active_low)
-                .is_ok()
-        {
-            GSI.store(line.gsi, Ordering::Relaxed);
-            VECTOR.store(vector, Ordering::Release);
-            routed = true;
-        } else {
-            apic::free_vector(vector);
-        }
-    }
-    crate::fact!("boot.io-apic", masked = inputs, console_routed = routed);
+    let (inputs, pins) = crate::lines::initialise(machine);
+    let routed = route(machine).is_some();
+    crate::fact!(
+        "boot.io-apic",
+        masked = inputs,
+        console_routed = routed,
+        pins = pins
+    );
     serial::enable_input();
     if !routed {
         sched::callback_at(sched::now_ns() + POLL_NS, poll, 0);
     }
 }
 
-/// The vector and global interrupt of the line, where it interrupts.
-pub fn line() -> Option<(u8, u32)> {
-    let vector = VECTOR.load(Ordering::Acquire);
-    (vector != 0).then(|| (vector, GSI.load(Ordering::Relaxed)))
+/// Routes COM1's line to the boot CPU.
+fn route(machine: &Machine) -> Option<()> {
+    let source = machine.com1?;
+    let line = Line {
+        gsi: source.gsi,
+        level: source.level,
+        active_low: source.active_low,
+    };
+    let message = crate::devices::take_vector(Some(0)).ok()?;
+    VECTOR.store(pack(message.cpu, message.vector), Ordering::Release);
+    if crate::lines::route(&line, &message) {
+        crate::lines::mask(line.gsi, false);
+        return Some(());
+    }
+    VECTOR.store(0, Ordering::Release);
+    crate::devices::retire_vector(message.cpu, message.vector);
+    None
+}
+
+const fn pack(cpu: u16, vector: u8) -> u32 {
+    (cpu as u32) << 8 | vector as u32
 }
 
 fn poll(_: u64) {
@@ -100,8 +97,8 @@ fn poll(_: u64) {
 }
 
 /// Handles COM1's interrupt.
-pub fn on_interrupt(vector: u8) -> bool {
-    if vector != VECTOR.load(Ordering::Acquire) {
+pub fn on_interrupt(cpu: u16, vector: u8) -> bool {
+    if pack(cpu, vector) != VECTOR.load(Ordering::Acquire) {
         return false;
     }
     gather();

@@ -9,7 +9,7 @@ use dma_ledger::{Claim, OwnerId, QueueId};
 use driver_core::QueueSpec;
 use ipc::{KernelCall, Object, Slot};
 use schema::device::{device, device_registry};
-use stub::Answered;
+use stub::{Answered, Refusal};
 
 use super::queue::Queue;
 use super::window::{Mmio, Pool, Route};
@@ -32,42 +32,15 @@ impl Registry {
 kernel_object!(Registry, device_registry);
 
 /// One function, copied out of the manager.
-pub struct Row {
-    address: u32,
-    vendor: u16,
-    device: u16,
-    class: u32,
-    driver: &'static str,
-    claimed: bool,
-    quarantined: bool,
-    msix_vectors: u16,
-    msi: bool,
+struct Row {
+    view: (u32, u16, u16, u32, &'static str, bool, bool, u16, bool),
     bars: Vec<device_registry::Bar>,
-}
-
-impl Row {
-    /// As it is told.
-    pub fn told(&self) -> device_registry::Function<'_> {
-        device_registry::Function {
-            address: self.address,
-            vendor: self.vendor,
-            device: self.device,
-            class: self.class,
-            driver: self.driver,
-            claimed: self.claimed,
-            quarantined: self.quarantined,
-            bars: &self.bars,
-            msix_vectors: self.msix_vectors,
-            msi: self.msi,
-        }
-    }
 }
 
 /// Functions per answer, at most.
 const FUNCTIONS: usize = 24;
 
-/// Copies a function out of the manager.
-pub fn row(v: &FunctionView<'_>) -> Row {
+fn row(v: &FunctionView<'_>) -> Row {
     use pci_format::BarKind;
     let bars = v
         .bars
@@ -87,15 +60,17 @@ pub fn row(v: &FunctionView<'_>) -> Row {
         .map(|e| e.name)
         .find(|n| *n == v.driver);
     Row {
-        address: v.address,
-        vendor: v.vendor,
-        device: v.device,
-        class: v.class,
-        driver: driver.unwrap_or(""),
-        claimed: v.claimed,
-        quarantined: v.quarantined,
-        msix_vectors: v.msix_vectors,
-        msi: v.msi,
+        view: (
+            v.address,
+            v.vendor,
+            v.device,
+            v.class,
+            driver.unwrap_or(""),
+            v.claimed,
+            v.quarantined,
+            v.msix_vectors,
+            v.msi,
+        ),
         bars,
     }
 }
@@ -110,7 +85,25 @@ impl<'a> device_registry::Server<KernelCall<'a>> for Served<Registry> {
             rows.push(row(view));
             true
         });
-        let functions: Vec<_> = rows.iter().map(Row::told).collect();
+        let functions: Vec<_> = rows
+            .iter()
+            .map(|r| {
+                let (address, vendor, device, class, driver, claimed, quarantined, vectors, msi) =
+                    r.view;
+                device_registry::Function {
+                    address,
+                    vendor,
+                    device,
+                    class,
+                    driver,
+                    claimed,
+                    quarantined,
+                    bars: &r.bars,
+                    msix_vectors: vectors,
+                    msi,
+                }
+            })
+            .collect();
         reply.send(device_registry::ListReply {
             next,
             functions: &functions,
@@ -131,6 +124,22 @@ impl<'a> device_registry::Server<KernelCall<'a>> for Served<Registry> {
         };
         manager().claim(driver, nth, owner, call);
         answered
+    }
+
+    fn interrupts(
+        &mut self,
+        reply: Owed<'a, device_registry::call::Interrupts>,
+        cpu: u16,
+    ) -> Answered {
+        let online = usize::from(cpu) < sched::cpu_count();
+        let counts = crate::trap::interrupt_counts(usize::from(cpu)).filter(|_| online);
+        let result = counts.map(|counts| device_registry::InterruptsReply {
+            device: counts.device,
+            spurious: counts.spurious,
+            unowned: counts.unowned,
+            vectors: apic::vector_load(cpu).unwrap_or(0),
+        });
+        reply.answer(result.ok_or(Refusal::OutOfRange))
     }
 }
 
@@ -157,6 +166,10 @@ pub fn queue(claim: Claim, queue: QueueId) -> Slot {
 
 impl Drop for Device {
     fn drop(&mut self) {
+        #[cfg(sabotage)]
+        if cpu::sabotaged("keep-claim") {
+            return;
+        }
         // A claim that ended already, by quarantine, has nothing left to release.
         let _ = manager().release(&self.claim);
     }

@@ -2,7 +2,6 @@
 
 mod console;
 pub mod device;
-mod inspect;
 mod memory;
 mod process;
 mod queue;
@@ -63,8 +62,8 @@ pub fn initialise(machine: &Machine) {
 }
 
 /// Handles a device interrupt. `false`: nobody owns the vector.
-pub fn on_interrupt(vector: u8) -> bool {
-    console::on_interrupt(vector) || crate::devices::manager().on_interrupt(vector)
+pub fn on_interrupt(cpu: u16, vector: u8) -> bool {
+    console::on_interrupt(cpu, vector) || crate::devices::manager().on_interrupt(cpu, vector)
 }
 
 /// What every process has of its own.
@@ -99,10 +98,6 @@ pub fn for_init() -> Vec<Grant> {
         ("systemControl", Object::kernel(system::Power::new())),
         ("deviceRegistry", Object::kernel(device::Registry::new())),
         ("bootPackage", Object::kernel(system::Package::new())),
-        (
-            "machineInspector",
-            Object::kernel(inspect::Inspector::new()),
-        ),
     ];
     named
         .into_iter()

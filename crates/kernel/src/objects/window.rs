@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use ::memory::Protection;
 use cap::Epoch;
 use cpu::Lock;
+use device_manager::Signal;
 use dma_ledger::{BufferId, Claim, MappingId, PoolId, RouteId};
 use ipc::{KernelCall, Object, Process};
 use paging::Access;
@@ -158,6 +159,12 @@ impl<'a> interrupt::Server<KernelCall<'a>> for Served<Route> {
             generation: info.generation,
             delivered: info.delivered,
             masked: info.masked,
+            cpu: info.cpu,
+            signal: match info.signal {
+                Signal::Msix => interrupt::Signal::Msix,
+                Signal::Msi { .. } => interrupt::Signal::Msi,
+                Signal::Line { .. } => interrupt::Signal::Line,
+            },
         }))
     }
 
@@ -186,6 +193,24 @@ impl<'a> interrupt::Server<KernelCall<'a>> for Served<Route> {
 
     fn unmask(&mut self, reply: Owed<'a, interrupt::call::Unmask>) -> Answered {
         reply.answer(manager().interrupt_unmask(&self.0.claim, &self.0.route))
+    }
+
+    fn set_affinity(
+        &mut self,
+        reply: Owed<'a, interrupt::call::SetAffinity>,
+        cpu: u16,
+    ) -> Answered {
+        reply.answer(manager().interrupt_move(&self.0.claim, &self.0.route, cpu))
+    }
+
+    fn counts(&mut self, reply: Owed<'a, interrupt::call::Counts>) -> Answered {
+        let result = manager().interrupt_counts(&self.0.claim, &self.0.route);
+        reply.answer(result.map(|counts| interrupt::CountsReply {
+            dispatched: counts.dispatched,
+            late: counts.late,
+            forwarded: counts.forwarded,
+            storms: counts.storms,
+        }))
     }
 }
 

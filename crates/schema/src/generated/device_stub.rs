@@ -159,6 +159,7 @@ pub mod device_registry {
     pub mod method {
         pub const LIST: u16 = 0;
         pub const CLAIM: u16 = 1;
+        pub const INTERRUPTS: u16 = 2;
     }
 
     /// One type per method.
@@ -200,6 +201,26 @@ pub mod device_registry {
                     device: stub::Interface::from_object(answer.take_cap(0)?),
                 };
                 Ok(read(results))
+            }
+        }
+        /// `DeviceRegistry.interrupts`.
+        pub struct Interrupts;
+        impl stub::Method for Interrupts {
+            const INTERFACE_ID: u64 = super::INTERFACE_ID;
+            const ORDINAL: u16 = super::method::INTERRUPTS;
+            const NAME: &'static str = "DeviceRegistry.interrupts";
+            const IDEMPOTENT: bool = false;
+            const REPLY_BYTES: u32 = 0;
+            type Params<'a> = super::InterruptsParams;
+            type Reply<'a, K> = super::InterruptsResults;
+            type Results<'m, O: stub::Object> = super::InterruptsResults;
+            fn read<O: stub::Object, R>(
+                answer: &mut stub::Answer<'_, '_, O>,
+                read: impl FnOnce(Self::Results<'_, O>) -> R,
+            ) -> Result<R, stub::Refusal> {
+                Ok(read(super::InterruptsResults::from_words(
+                    &answer.payload().words()?,
+                )?))
             }
         }
     }
@@ -358,6 +379,65 @@ pub mod device_registry {
         pub device: crate::device::device::Client<O>,
     }
 
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct InterruptsParams {
+        pub cpu: u16,
+    }
+    impl stub::Outgoing<stub::CapArg> for InterruptsParams {
+        const PLAIN: bool = true;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 0;
+        #[inline]
+        fn words(&self) -> stub::Words {
+            let mut words = [0; 4];
+            stub::words::set_u16(&mut words, 0, self.cpu);
+            words
+        }
+    }
+    impl InterruptsParams {
+        /// Reads the data section.
+        pub fn from_words(words: &stub::Words) -> Result<Self, stub::Refusal> {
+            Ok(Self {
+                cpu: stub::words::get_u16(words, 0),
+            })
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct InterruptsResults {
+        pub device: u64,
+        pub spurious: u64,
+        pub unowned: u64,
+        pub vectors: u16,
+    }
+    impl<K> stub::Outgoing<K> for InterruptsResults {
+        const PLAIN: bool = true;
+        const DATA_WORDS: u16 = 4;
+        const POINTERS: u16 = 0;
+        #[inline]
+        fn words(&self) -> stub::Words {
+            let mut words = [0; 4];
+            stub::words::set_u64(&mut words, 0, self.device);
+            stub::words::set_u64(&mut words, 1, self.spurious);
+            stub::words::set_u64(&mut words, 2, self.unowned);
+            stub::words::set_u16(&mut words, 12, self.vectors);
+            words
+        }
+    }
+    impl InterruptsResults {
+        /// Reads the data section.
+        pub fn from_words(words: &stub::Words) -> Result<Self, stub::Refusal> {
+            Ok(Self {
+                device: stub::words::get_u64(words, 0),
+                spurious: stub::words::get_u64(words, 1),
+                unowned: stub::words::get_u64(words, 2),
+                vectors: stub::words::get_u16(words, 12),
+            })
+        }
+    }
+    /// The same, as a server sends it.
+    pub type InterruptsReply = InterruptsResults;
+
     /// Calls the interface on an object.
     #[derive(Clone, Copy, Debug)]
     pub struct Client<O>(O);
@@ -411,6 +491,10 @@ pub mod device_registry {
             self.0
                 .invoke::<call::Claim, _>(ClaimParams { driver, nth }, |results| results)
         }
+        pub fn interrupts(&self, cpu: u16) -> Result<InterruptsResults, stub::Refusal> {
+            self.0
+                .invoke::<call::Interrupts, _>(InterruptsParams { cpu }, |results| results)
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -421,6 +505,11 @@ pub mod device_registry {
             reply: stub::Reply<C, call::Claim>,
             driver: &str,
             nth: u32,
+        ) -> stub::Answered;
+        fn interrupts(
+            &mut self,
+            reply: stub::Reply<C, call::Interrupts>,
+            cpu: u16,
         ) -> stub::Answered;
     }
 
@@ -433,6 +522,7 @@ pub mod device_registry {
         match received.method {
             method::LIST => serve_list(server, received.payload, call),
             method::CLAIM => serve_claim(server, received.payload, call),
+            method::INTERRUPTS => serve_interrupts(server, received.payload, call),
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
     }
@@ -467,6 +557,20 @@ pub mod device_registry {
         })();
         match params {
             Ok((driver, nth)) => server.claim(stub::Reply::new(call), driver, nth),
+            Err(refusal) => stub::refuse(call, refusal),
+        }
+    }
+
+    fn serve_interrupts<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        payload: stub::Payload<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match payload
+            .words()
+            .and_then(|words| InterruptsParams::from_words(&words))
+        {
+            Ok(params) => server.interrupts(stub::Reply::new(call), params.cpu),
             Err(refusal) => stub::refuse(call, refusal),
         }
     }
@@ -1795,6 +1899,26 @@ pub mod interrupt {
     /// Its name.
     pub const NAME: &str = "Interrupt";
 
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[repr(u16)]
+    pub enum Signal {
+        #[default]
+        Msix = 0,
+        Msi = 1,
+        Line = 2,
+    }
+    impl Signal {
+        /// Reads the number on the wire.
+        pub const fn from_u16(number: u16) -> Result<Self, stub::Refusal> {
+            Ok(match number {
+                0 => Self::Msix,
+                1 => Self::Msi,
+                2 => Self::Line,
+                _ => return Err(stub::Refusal::BadArgument),
+            })
+        }
+    }
+
     /// Method numbers.
     pub mod method {
         pub const INFO: u16 = 0;
@@ -1802,6 +1926,8 @@ pub mod interrupt {
         pub const ACKNOWLEDGE: u16 = 2;
         pub const MASK: u16 = 3;
         pub const UNMASK: u16 = 4;
+        pub const SET_AFFINITY: u16 = 5;
+        pub const COUNTS: u16 = 6;
     }
 
     /// One type per method.
@@ -1900,6 +2026,44 @@ pub mod interrupt {
                 Ok(read(()))
             }
         }
+        /// `Interrupt.set_affinity`.
+        pub struct SetAffinity;
+        impl stub::Method for SetAffinity {
+            const INTERFACE_ID: u64 = super::INTERFACE_ID;
+            const ORDINAL: u16 = super::method::SET_AFFINITY;
+            const NAME: &'static str = "Interrupt.set_affinity";
+            const IDEMPOTENT: bool = false;
+            const REPLY_BYTES: u32 = 0;
+            type Params<'a> = super::SetAffinityParams;
+            type Reply<'a, K> = ();
+            type Results<'m, O: stub::Object> = ();
+            fn read<O: stub::Object, R>(
+                _answer: &mut stub::Answer<'_, '_, O>,
+                read: impl FnOnce(Self::Results<'_, O>) -> R,
+            ) -> Result<R, stub::Refusal> {
+                Ok(read(()))
+            }
+        }
+        /// `Interrupt.counts`.
+        pub struct Counts;
+        impl stub::Method for Counts {
+            const INTERFACE_ID: u64 = super::INTERFACE_ID;
+            const ORDINAL: u16 = super::method::COUNTS;
+            const NAME: &'static str = "Interrupt.counts";
+            const IDEMPOTENT: bool = false;
+            const REPLY_BYTES: u32 = 0;
+            type Params<'a> = ();
+            type Reply<'a, K> = super::CountsResults;
+            type Results<'m, O: stub::Object> = super::CountsResults;
+            fn read<O: stub::Object, R>(
+                answer: &mut stub::Answer<'_, '_, O>,
+                read: impl FnOnce(Self::Results<'_, O>) -> R,
+            ) -> Result<R, stub::Refusal> {
+                Ok(read(super::CountsResults::from_words(
+                    &answer.payload().words()?,
+                )?))
+            }
+        }
     }
 
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -1908,6 +2072,8 @@ pub mod interrupt {
         pub generation: u64,
         pub delivered: u64,
         pub masked: bool,
+        pub cpu: u16,
+        pub signal: crate::device::interrupt::Signal,
     }
     impl<K> stub::Outgoing<K> for InfoResults {
         const PLAIN: bool = true;
@@ -1920,6 +2086,8 @@ pub mod interrupt {
             stub::words::set_u64(&mut words, 1, self.generation);
             stub::words::set_u64(&mut words, 2, self.delivered);
             stub::words::set_bool(&mut words, 16, self.masked);
+            stub::words::set_u16(&mut words, 2, self.cpu);
+            stub::words::set_u16(&mut words, 3, self.signal as u16);
             words
         }
     }
@@ -1931,6 +2099,8 @@ pub mod interrupt {
                 generation: stub::words::get_u64(words, 1),
                 delivered: stub::words::get_u64(words, 2),
                 masked: stub::words::get_bool(words, 16),
+                cpu: stub::words::get_u16(words, 2),
+                signal: crate::device::interrupt::Signal::from_u16(stub::words::get_u16(words, 3))?,
             })
         }
     }
@@ -1962,6 +2132,65 @@ pub mod interrupt {
     }
     /// The same, as a server sends it.
     pub type WaitReply = WaitResults;
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct SetAffinityParams {
+        pub cpu: u16,
+    }
+    impl stub::Outgoing<stub::CapArg> for SetAffinityParams {
+        const PLAIN: bool = true;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 0;
+        #[inline]
+        fn words(&self) -> stub::Words {
+            let mut words = [0; 4];
+            stub::words::set_u16(&mut words, 0, self.cpu);
+            words
+        }
+    }
+    impl SetAffinityParams {
+        /// Reads the data section.
+        pub fn from_words(words: &stub::Words) -> Result<Self, stub::Refusal> {
+            Ok(Self {
+                cpu: stub::words::get_u16(words, 0),
+            })
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct CountsResults {
+        pub dispatched: u64,
+        pub late: u64,
+        pub forwarded: u64,
+        pub storms: u64,
+    }
+    impl<K> stub::Outgoing<K> for CountsResults {
+        const PLAIN: bool = true;
+        const DATA_WORDS: u16 = 4;
+        const POINTERS: u16 = 0;
+        #[inline]
+        fn words(&self) -> stub::Words {
+            let mut words = [0; 4];
+            stub::words::set_u64(&mut words, 0, self.dispatched);
+            stub::words::set_u64(&mut words, 1, self.late);
+            stub::words::set_u64(&mut words, 2, self.forwarded);
+            stub::words::set_u64(&mut words, 3, self.storms);
+            words
+        }
+    }
+    impl CountsResults {
+        /// Reads the data section.
+        pub fn from_words(words: &stub::Words) -> Result<Self, stub::Refusal> {
+            Ok(Self {
+                dispatched: stub::words::get_u64(words, 0),
+                late: stub::words::get_u64(words, 1),
+                forwarded: stub::words::get_u64(words, 2),
+                storms: stub::words::get_u64(words, 3),
+            })
+        }
+    }
+    /// The same, as a server sends it.
+    pub type CountsReply = CountsResults;
 
     /// Calls the interface on an object.
     #[derive(Clone, Copy, Debug)]
@@ -2016,6 +2245,13 @@ pub mod interrupt {
         pub fn unmask(&self) -> Result<(), stub::Refusal> {
             self.0.invoke::<call::Unmask, _>((), |()| ())
         }
+        pub fn set_affinity(&self, cpu: u16) -> Result<(), stub::Refusal> {
+            self.0
+                .invoke::<call::SetAffinity, _>(SetAffinityParams { cpu }, |()| ())
+        }
+        pub fn counts(&self) -> Result<CountsResults, stub::Refusal> {
+            self.0.invoke::<call::Counts, _>((), |results| results)
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -2025,6 +2261,12 @@ pub mod interrupt {
         fn acknowledge(&mut self, reply: stub::Reply<C, call::Acknowledge>) -> stub::Answered;
         fn mask(&mut self, reply: stub::Reply<C, call::Mask>) -> stub::Answered;
         fn unmask(&mut self, reply: stub::Reply<C, call::Unmask>) -> stub::Answered;
+        fn set_affinity(
+            &mut self,
+            reply: stub::Reply<C, call::SetAffinity>,
+            cpu: u16,
+        ) -> stub::Answered;
+        fn counts(&mut self, reply: stub::Reply<C, call::Counts>) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -2039,7 +2281,23 @@ pub mod interrupt {
             method::ACKNOWLEDGE => server.acknowledge(stub::Reply::new(call)),
             method::MASK => server.mask(stub::Reply::new(call)),
             method::UNMASK => server.unmask(stub::Reply::new(call)),
+            method::SET_AFFINITY => serve_set_affinity(server, received.payload, call),
+            method::COUNTS => server.counts(stub::Reply::new(call)),
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+
+    fn serve_set_affinity<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        payload: stub::Payload<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match payload
+            .words()
+            .and_then(|words| SetAffinityParams::from_words(&words))
+        {
+            Ok(params) => server.set_affinity(stub::Reply::new(call), params.cpu),
+            Err(refusal) => stub::refuse(call, refusal),
         }
     }
 }

@@ -1,0 +1,261 @@
+//! Interrupt lines: level-triggered, and shared by whichever functions' pins are wired to them.
+//!
+//! The I/O APIC entry is masked while the handler looks for who asserts, and no longer: a function that does is silenced
+//! at its own INTx disable bit, which every function that can be claimed has, and stays so until its holder acknowledges.
+//! So a holder that never does stops nobody else on the line.
+
+use alloc::vec::Vec;
+
+use arrayvec::ArrayVec;
+use cpu::Lock;
+use ring_abi::Refusal;
+
+use crate::vectors::{Place, SourceOf, Target};
+use crate::{DeviceManager, Line, Message, Platform};
+
+/// Routes on one line, at most.
+const MAX_USERS: usize = 16;
+/// Lines in use, at most; firmware's tables name at most four for each bus.
+const MAX_LINES: usize = 64;
+/// So often may a line fire in a row with nobody of ours asserting it before it is a storm.
+const UNCLAIMED: u32 = 64;
+/// How long a line that storms stays masked at a time.
+const HELD_NS: u64 = 10_000_000;
+
+/// One line in use.
+#[derive(Debug)]
+struct Wire {
+    line: Line,
+    message: Message,
+    /// The vector before a move, on which the line may still arrive.
+    previous: Option<Place>,
+    users: ArrayVec<SourceOf, MAX_USERS>,
+    /// How often in a row nobody of ours asserted it.
+    unclaimed: u32,
+    /// It is masked because of that.
+    held: bool,
+    fired: u64,
+    nobody: u64,
+    storms: u64,
+}
+
+/// What anybody may know of a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LineView {
+    /// The global interrupt.
+    pub gsi: u32,
+    /// CPU and vector where it arrives.
+    pub cpu: u16,
+    /// The vector there.
+    pub vector: u8,
+    /// Routes that share it.
+    pub users: u16,
+    /// How often it fired.
+    pub fired: u64,
+    /// How often none of ours had asserted it.
+    pub nobody: u64,
+    /// How often it began to storm.
+    pub storms: u64,
+    /// It is masked because it storms.
+    pub held: bool,
+}
+
+/// The lines in use, by index; an index is used again once its line has no users.
+#[derive(Debug, Default)]
+pub(crate) struct Lines(Lock<Vec<Option<Wire>>>);
+
+impl Lines {
+    /// Runs `f` on a line that is in use.
+    fn with<T>(&self, line: u32, f: impl FnOnce(&mut Wire) -> T) -> Option<T> {
+        let mut all = self.0.lock();
+        all.get_mut(line as usize)?.as_mut().map(f)
+    }
+}
+
+impl<P: Platform> DeviceManager<P> {
+    /// Adds a user to the line where a pin arrives, and routes the line if it is the first. Gives the line's index and
+    /// the message that stands for it.
+    pub(crate) fn join_line(&self, line: Line, user: SourceOf) -> Result<(u32, Message), Refusal> {
+        let mut all = self.lines.0.lock();
+        let known = |wire: &Option<Wire>| wire.as_ref().is_some_and(|w| w.line.gsi == line.gsi);
+        if let Some(index) = all.iter().position(known)
+            && let Some(Some(wire)) = all.get_mut(index)
+        {
+            let full = wire.users.try_push(user).is_err();
+            let joined = (index as u32, wire.message);
+            return (!full).then_some(joined).ok_or(Refusal::Exhausted);
+        }
+        let index = all.iter().position(Option::is_none).unwrap_or(all.len());
+        if index >= MAX_LINES {
+            return Err(Refusal::Exhausted);
+        }
+        let message = self.platform.allocate_vector(None)?;
+        let place = message.place();
+        self.vectors.set(place, Some(Target::Line(index as u32)));
+        if !self.platform.route_line(&line, &message) {
+            self.vectors.set(place, None);
+            self.platform.retire_vector(place.cpu, place.vector);
+            return Err(Refusal::NotSupported);
+        }
+        let wire = Wire {
+            line,
+            message,
+            previous: None,
+            users: ArrayVec::from_iter([user]),
+            unclaimed: 0,
+            held: false,
+            fired: 0,
+            nobody: 0,
+            storms: 0,
+        };
+        match all.get_mut(index) {
+            Some(entry) => *entry = Some(wire),
+            None => all.push(Some(wire)),
+        }
+        self.platform.mask_line(line.gsi, false);
+        Ok((index as u32, message))
+    }
+
+    /// Takes a user away; the last one masks the line.
+    pub(crate) fn leave_line(&self, line: u32, user: SourceOf) {
+        let mut all = self.lines.0.lock();
+        let Some(entry) = all.get_mut(line as usize) else {
+            return;
+        };
+        let Some(wire) = entry else { return };
+        wire.users.retain(|one| *one != user);
+        if !wire.users.is_empty() {
+            return;
+        }
+        self.platform.mask_line(wire.line.gsi, true);
+        let place = wire.message.place();
+        self.vectors.set(place, None);
+        if let Some(previous) = wire.previous {
+            self.vectors.set(previous, None);
+        }
+        self.platform.retire_vector(place.cpu, place.vector);
+        *entry = None;
+    }
+
+    /// Moves a line, with everybody on it, to another CPU.
+    pub(crate) fn move_line(&self, line: u32, cpu: u16) -> Result<Message, Refusal> {
+        let moved = self.lines.with(line, |wire| {
+            if wire.message.cpu == cpu {
+                return Ok(wire.message);
+            }
+            if wire.previous.is_some() {
+                return Err(Refusal::Busy);
+            }
+            let message = self.platform.allocate_vector(Some(cpu))?;
+            let (old, new) = (wire.message.place(), message.place());
+            self.vectors.set(new, Some(Target::Line(line)));
+            if !self.platform.route_line(&wire.line, &message) {
+                // In service just now; nothing has changed.
+                self.vectors.set(new, None);
+                self.platform.retire_vector(new.cpu, new.vector);
+                return Err(Refusal::Busy);
+            }
+            wire.message = message;
+            wire.previous = Some(old);
+            // A level that is asserted by now arrives at the new place.
+            self.platform.mask_line(wire.line.gsi, wire.held);
+            self.platform.retire_vector(old.cpu, old.vector);
+            Ok(message)
+        });
+        moved.unwrap_or(Err(Refusal::Stale))
+    }
+
+    /// The vector of before a move is quiet.
+    pub(crate) fn line_settled(&self, line: u32, place: Place) {
+        self.lines.with(line, |wire| {
+            if wire.previous == Some(place) {
+                wire.previous = None;
+            }
+        });
+    }
+
+    /// The vector where a line arrives.
+    pub(crate) fn line_message(&self, line: u32) -> Option<Message> {
+        self.lines.with(line, |wire| wire.message)
+    }
+
+    /// Takes the interrupt of a line: finds who asserts it, silences and tells each, and opens the line again.
+    pub(crate) fn on_line(&self, line: u32) -> bool {
+        let users = self.lines.with(line, |wire| {
+            self.platform.mask_line(wire.line.gsi, true);
+            wire.fired = wire.fired.saturating_add(1);
+            wire.users.clone()
+        });
+        let Some(users) = users else { return false };
+        let mut claimed = false;
+        for user in users {
+            claimed |= self.on_pin(user, line);
+        }
+        #[cfg(sabotage)]
+        if claimed && self.platform.sabotage("line-waits-for-acknowledgement") {
+            return true;
+        }
+        let storm = self
+            .lines
+            .with(line, |wire| self.reopen(line, wire, claimed));
+        if let Some(Some(gsi)) = storm {
+            self.platform.fact(&|sink| {
+                evidence::write_fact(sink, "interrupt.storm")
+                    .stable("kind", "line")
+                    .volatile("gsi", gsi)
+                    .end()
+            });
+        }
+        true
+    }
+
+    /// Opens a line after its handler ran, unless it storms. Returns its number when that has just begun.
+    fn reopen(&self, line: u32, wire: &mut Wire, claimed: bool) -> Option<u32> {
+        let gsi = wire.line.gsi;
+        if claimed {
+            (wire.unclaimed, wire.held) = (0, false);
+        } else {
+            wire.nobody = wire.nobody.saturating_add(1);
+            wire.unclaimed = wire.unclaimed.saturating_add(1);
+            if wire.unclaimed >= UNCLAIMED {
+                wire.held = true;
+                let until = self.platform.now_ns().saturating_add(HELD_NS);
+                self.platform.arm_line(line, until);
+                // Once it is one, each single interrupt that nobody claims masks it again.
+                let begins = wire.unclaimed == UNCLAIMED;
+                wire.storms = wire.storms.saturating_add(u64::from(begins));
+                return begins.then_some(gsi);
+            }
+        }
+        self.platform.mask_line(gsi, false);
+        None
+    }
+
+    /// Opens a line that was masked because it stormed: its timer has fired.
+    pub fn poll_line(&self, line: u32) {
+        self.lines.with(line, |wire| {
+            if core::mem::take(&mut wire.held) {
+                self.platform.mask_line(wire.line.gsi, false);
+            }
+        });
+    }
+
+    /// Visits every line in use.
+    pub fn line_table(&self, visit: &mut dyn FnMut(&LineView)) {
+        for line in 0..MAX_LINES as u32 {
+            let view = self.lines.with(line, |wire| LineView {
+                gsi: wire.line.gsi,
+                cpu: wire.message.cpu,
+                vector: wire.message.vector,
+                users: wire.users.len() as u16,
+                fired: wire.fired,
+                nobody: wire.nobody,
+                storms: wire.storms,
+                held: wire.held,
+            });
+            if let Some(view) = view {
+                visit(&view);
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Claims and releases a controller again and again, in every state that a holder can leave it in.
+//!
+//! Invariant: what it counts are the interface's own numbers, before and after.
+#![no_std]
+#![no_main]
+
+use nvme_format::{Command, io};
+use sdk::{DeviceMmio, DeviceQueue, DeviceRegistry, DmaPool, Env, Error, Interrupt, Refusal, fact};
+use smoke::{Kit, outcome};
+use smoke_device::{Rig, completions, into, submit};
+
+sdk::entry!(main);
+
+const CYCLES: u64 = 300;
+const WARM_UP: u64 = 12;
+/// The command register, and its bit for bus mastering.
+const COMMAND: u16 = 4;
+const BUS_MASTER: u32 = 1 << 2;
+
+/// What derives from a claim, kept after its end.
+type Old = (DeviceMmio, DmaPool, Interrupt, DeviceQueue);
+
+#[derive(Default)]
+struct Seen {
+    last: u64,
+    rises: u64,
+    bus_master: u64,
+    fresh: u64,
+    reads: u64,
+    old_refused: u64,
+    old: Option<Old>,
+}
+
+fn main(env: &Env) -> Result<(), Error> {
+    let kit = Kit::new(env, "grant-cycle")?;
+    let registry: DeviceRegistry = env.get("deviceRegistry")?;
+    let mut seen = Seen::default();
+    run(&registry, &kit, &mut seen, WARM_UP)?;
+    let before = kit.free_kib()?;
+    let mut seen = Seen {
+        last: seen.last,
+        ..Seen::default()
+    };
+    run(&registry, &kit, &mut seen, CYCLES)?;
+    let lost = before as i64 - kit.free_kib()? as i64;
+    fact!(
+        "cycle.claims",
+        cycles = CYCLES,
+        generation_rises = seen.rises,
+        begun_unconfigured = seen.fresh,
+        reads = seen.reads
+    );
+    fact!("cycle.bus-master", on_at_claim = seen.bus_master);
+    fact!(
+        "cycle.old",
+        refused = seen.old_refused,
+        of = CYCLES * 3 / 4 - 1
+    );
+    fact!("cycle.memory", lost_kib = lost);
+    Ok(())
+}
+
+fn run(registry: &DeviceRegistry, kit: &Kit, seen: &mut Seen, cycles: u64) -> Result<(), Error> {
+    for cycle in 0..cycles {
+        // Waits for the end of the last claim.
+        let device = registry.claim("nvme", 0)?.device;
+        let info = device.info()?;
+        seen.rises += u64::from(info.generation == seen.last + 1);
+        seen.last = info.generation;
+        seen.fresh += u64::from(info.state == sdk::device::device::State::Claimed);
+        seen.bus_master += u64::from(device.read_config(COMMAND)?.value & BUS_MASTER != 0);
+        if let Some((mmio, pool, interrupt, queue)) = seen.old.take() {
+            let refused = [
+                outcome(&mmio.read(0, 8)),
+                outcome(&pool.allocate(4096, false)),
+                outcome(&interrupt.acknowledge()),
+                outcome(&queue.complete(1, |_| ())),
+            ];
+            seen.old_refused += u64::from(refused == ["stale"; 4]);
+        }
+        if cycle % 4 == 0 {
+            // Straight back, as it came.
+            continue;
+        }
+        let rig = Rig::new(device)?;
+        let buffer = rig.buffer(64 * 1024)?;
+        let blocks = 128;
+        let read = Command::transfer(io::READ, 1, 0, blocks).ok_or(Refusal::BadArgument)?;
+        submit(&rig.io, cycle, &read, &[into(&buffer, 0, 64 * 1024)])?;
+        match cycle % 4 {
+            // In flight.
+            1 => {}
+            2 => {
+                let done = completions(&rig.io, &kit.timer, 1)?;
+                seen.reads += u64::from(done.iter().all(|one| one.status == 0));
+            }
+            // Stopped by its holder, the read revoked and nobody to hear of it.
+            _ => rig.device.reset()?,
+        }
+        let mmio = rig.device.mmio(0)?.mmio;
+        let Rig {
+            device,
+            pool,
+            interrupt,
+            admin,
+            io,
+        } = rig;
+        drop((device, admin, buffer));
+        seen.old = Some((mmio, pool, interrupt, io));
+    }
+    // The objects of the last claim go before memory is counted, and its teardown comes to its end.
+    seen.old = None;
+    drop(registry.claim("nvme", 0)?);
+    seen.last += 1;
+    drop(registry.claim("nvme", 0)?);
+    seen.last += 1;
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! A holder of DMA memory who wants more of it, for longer.
+
+use crate::smoke::case::{Smoke, SmokeDisk};
+use crate::smoke::cases::PROGRAM;
+use crate::smoke::cases::nvme_hostile::raw;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+const SIZES: &str = "@pool.sizes pool_of_nothing=zeroLength pool_of_too_much=overBudget zero=zeroLength over_contiguity=outOfRange endless=outOfRange full=true a_page_over=overBudget one_byte=4096 used_then=4096 buffers_then=1";
+const MAPPED: &str = "@pool.freed-while-mapped written=true own_mapping_sees=0 writer=exited window=revoked next_owner_sees=0";
+const REUSED: &str = "@pool.reused-slot generation_rises=true info=stale map=stale unmap=notFound window=stale free=stale submit=stale new_untouched=true new_in_flight=0";
+const FOREIGN: &str = "@pool.foreign other_function=foreignBuffer released=stale released_and_reused=stale next_generation=badHandle nobody_s=badHandle zero=badHandle pool=wrongKind queue=wrongKind ours_in_flight=0 theirs_in_flight=0";
+const ENDED: &str = "@pool.claim-ended generation=1 pool_info=stale allocate=stale buffer_info=stale buffer_map=stale buffer_free=stale mmio_info=stale mmio_read=stale mmio_write=stale mmio_map=stale queue_info=stale submit=stale complete=stale queue_reset=stale wait=stale acknowledge=stale unmask=stale mask=stale";
+
+inventory::submit! {
+    Smoke {
+        name: "dmapool-grant",
+        question: "Do pools, buffers and whatever else derives from a claim end when they end, on real frames that go round?",
+        rows: &["DA-13", "DA-14", "DA-18", "DA-20", "DA-23", "DA-24", "DA-26", "DA-29", "DA-30", "DA-48", "DA-54"],
+        manifest: "smoke-dmapool-grant",
+        disks: &[
+            SmokeDisk { name: "one.img", make: raw, bytes_per_s: 0 },
+            SmokeDisk { name: "slow.img", make: raw, bytes_per_s: 1 << 20 },
+        ],
+        required: &[
+            SIZES,
+            "@pool.protections none=badArgument read=ok write=badArgument read_write=ok execute=badArgument read_execute=writeExecute write_execute=writeExecute unknown=badArgument",
+            "@pool.read-only-window writable=false map_writable=readOnly raise=readOnly raise_to_execute=writeExecute part_of_a_page=misaligned over_the_buffer=outOfRange nothing=zeroLength whole_page=ok",
+            MAPPED,
+            "@pool.in-flight segments=2 free=busy window_stays=ok afterwards=0 free_afterwards=ok free_twice=stale",
+            REUSED,
+            FOREIGN,
+            "@pool.frames filled=200 empty_before=200",
+            ENDED,
+            "@pool.successor read_status=0 buffers=1 used=4096",
+        ],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "budget-off-by-a-page",
+        smoke: "dmapool-grant",
+        what: "A pool gives one page more than its budget.",
+        breaks: Break::Missing(SIZES),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "keep-windows",
+        smoke: "dmapool-grant",
+        what: "Freeing a buffer leaves the mappings that processes have of it.",
+        breaks: Break::Missing(MAPPED),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "skip-scrub",
+        smoke: "dmapool-grant",
+        what: "Freed DMA pages go back with what was written to them.",
+        breaks: Break::Missing(MAPPED),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "skip-buffer-generation",
+        smoke: "dmapool-grant",
+        what: "The capability of a freed buffer stands for whatever buffer has its slot now.",
+        breaks: Break::Missing(REUSED),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "accept-foreign-buffer",
+        smoke: "dmapool-grant",
+        what: "A command may name a buffer of another function.",
+        breaks: Break::Missing(FOREIGN),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "skip-claim-check",
+        smoke: "dmapool-grant",
+        what: "What derives from a claim that has ended is good under the next one.",
+        breaks: Break::Missing(ENDED),
+    }
+}

@@ -1,0 +1,60 @@
+//! One holder of a device after the other.
+
+use crate::smoke::case::{Smoke, SmokeDisk};
+use crate::smoke::cases::PROGRAM;
+use crate::smoke::cases::nvme_hostile::raw;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+const CLAIMS: &str =
+    "@cycle.claims cycles=300 generation_rises=300 begun_unconfigured=300 reads=75";
+const BUS_MASTER: &str = "@cycle.bus-master on_at_claim=0";
+const OLD: &str = "@cycle.old refused=224 of=224";
+const MEMORY: &str = "@cycle.memory lost_kib=0";
+
+inventory::submit! {
+    Smoke {
+        name: "hardware-grant-cycle",
+        question: "After three hundred holders, is a device as it was, is every page back, and is what they kept worthless?",
+        rows: &["DA-18", "DA-35", "DA-41", "DA-44"],
+        manifest: "smoke-grant-cycle",
+        disks: &[SmokeDisk { name: "one.img", make: raw, bytes_per_s: 64 << 20 }],
+        required: &[CLAIMS, BUS_MASTER, OLD, MEMORY],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "keep-generation",
+        smoke: "hardware-grant-cycle",
+        what: "A claim has the generation of the one before it.",
+        breaks: Break::Missing(CLAIMS),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "keep-bus-master",
+        smoke: "hardware-grant-cycle",
+        what: "The end of a claim leaves bus mastering on.",
+        breaks: Break::Missing(BUS_MASTER),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "skip-claim-check",
+        smoke: "hardware-grant-cycle",
+        what: "What derives from a claim that has ended is good under the next one.",
+        breaks: Break::Missing(OLD),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "leak-frames",
+        smoke: "hardware-grant-cycle",
+        what: "Device memory is not given back.",
+        breaks: Break::Missing(MEMORY),
+    }
+}

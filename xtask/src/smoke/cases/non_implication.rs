@@ -1,0 +1,50 @@
+//! One capability of a claim without the others.
+
+use crate::smoke::case::{Smoke, SmokeDisk};
+use crate::smoke::cases::PROGRAM;
+use crate::smoke::cases::nvme_hostile::raw;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+const GUESS: &str = "@implies.queue-without-buffer tried=768 accepted=0";
+const WITHOUT: &str =
+    "@implies.without-device claim_over=true mmio=stale pool=stale map=stale submit=stale";
+
+inventory::submit! {
+    Smoke {
+        name: "non-implication",
+        question: "Does one capability of a claim give its holder any of the others, by whatever number or method?",
+        rows: &["DA-19", "DA-41", "DA-47"],
+        manifest: "smoke-non-implication",
+        disks: &[SmokeDisk { name: "one.img", make: raw, bytes_per_s: 0 }],
+        required: &[
+            "@implies.holder of=mmio methods=5 answered=any capabilities_gained=0",
+            "@implies.holder of=interrupt methods=5 answered=any capabilities_gained=0",
+            // Buffers are what a pool gives, and windows what a buffer gives.
+            "@implies.holder of=pool methods=2 answered=any capabilities_gained=3",
+            "@implies.holder of=buffer methods=5 answered=any capabilities_gained=4",
+            "@implies.holder of=queue methods=4 answered=any capabilities_gained=0",
+            GUESS,
+            "@implies.untouched state=true generation=true cc=true in_flight=0 buffers=1",
+            WITHOUT,
+        ],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "guess-buffers",
+        smoke: "non-implication",
+        what: "A queue's holder may name a buffer that nobody gave it.",
+        breaks: Break::Missing(GUESS),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "keep-claim",
+        smoke: "non-implication",
+        what: "A claim goes on without the capability of its device.",
+        breaks: Break::Missing(WITHOUT),
+    }
+}
