@@ -70,9 +70,15 @@ interface Interrupt @0xd1c0a5e5b0a70204 {
 }
 
 interface DmaPool @0xd1c0a5e5b0a70205 {
-  info @0 () -> (budgetBytes :UInt64, usedBytes :UInt64, buffers :UInt32);
+  info @0 () -> (budgetBytes :UInt64, usedBytes :UInt64, buffers :UInt32, policy :OutOfMemory);
   # Zeroed pages. `contiguous` asks for one physical run; nothing about where it lies is ever told.
   allocate @1 (bytes :UInt64, contiguous :Bool) -> (buffer :DmaBuffer);
+  # What an allocation within budget does when the machine has no memory for it; `refuse` at first.
+  setPolicy @2 (policy :OutOfMemory) -> ();
+  enum OutOfMemory {
+    refuse @0; # the allocation is refused `noMemory`, and everything else goes on
+    revoke @1; # it is refused, and the claim ends: its owner starts again from nothing
+  }
 }
 
 interface DmaBuffer @0xd1c0a5e5b0a70206 {

@@ -53,6 +53,20 @@ impl<P: Platform> DeviceManager<P> {
         self.of(claim)?.lock().record.pool_info(claim, pool)
     }
 
+    /// Chooses what an allocation from the pool does when the machine is out of memory.
+    ///
+    /// # Errors
+    /// As [`Self::pool_info`].
+    pub fn pool_policy(
+        &self,
+        claim: &Claim,
+        pool: PoolId,
+        policy: OomPolicy,
+    ) -> Result<(), Refusal> {
+        let at = self.of(claim)?;
+        at.lock().record.set_oom_policy(claim, pool, policy)
+    }
+
     /// Takes an empty pool away.
     ///
     /// # Errors
@@ -66,6 +80,7 @@ impl<P: Platform> DeviceManager<P> {
     ///
     /// # Errors
     /// As [`Self::pool_info`]; `WrongState` during a reset; `ZeroLength`, `OutOfRange`; `OverBudget`, `NoMemory`.
+    /// After `NoMemory` under [`OomPolicy::Revoke`] the claim has ended.
     pub fn buffer_allocate(
         &self,
         claim: &Claim,
@@ -85,6 +100,12 @@ impl<P: Platform> DeviceManager<P> {
         let function = &mut *guard;
         let Some(frames) = frames else {
             function.record.cancel_buffer(reservation);
+            let pool = function.record.pool_info(claim, pool);
+            drop(guard);
+            if pool.is_ok_and(|pool| pool.oom == OomPolicy::Revoke) {
+                // Whoever was first has begun it; then there is nothing left to do.
+                let _ = self.release(claim);
+            }
             return Err(Refusal::NoMemory);
         };
         match function.record.commit_buffer(reservation, frames) {

@@ -476,3 +476,24 @@ mod sabotages {
         assert_eq!(theirs.read(9), 0x5a);
     }
 }
+
+#[test]
+fn out_of_memory_does_what_the_pool_says() {
+    let it = Machine::new();
+    let (claim, _) = it.running(0);
+    let pool = it.manager.pool_create(&claim, 1 << 20).unwrap();
+    let (_, kept) = it.buffer(&claim, 4096);
+    it.fake.limit_pages(0);
+    let ask = || it.manager.buffer_allocate(&claim, pool, 8192, false);
+    assert_eq!(ask(), Err(Refusal::NoMemory));
+    assert_eq!(it.manager.buffer_info(&claim, kept).unwrap().bytes, 4096);
+    assert_eq!(it.manager.pool_info(&claim, pool).unwrap().used, 0);
+    it.manager
+        .pool_policy(&claim, pool, dma_ledger::OomPolicy::Revoke)
+        .unwrap();
+    assert_eq!(ask(), Err(Refusal::NoMemory));
+    assert_eq!(ask(), Err(Refusal::Revoked), "the claim has ended");
+    it.settle();
+    it.fake.limit_pages(u64::MAX);
+    it.claim(0);
+}

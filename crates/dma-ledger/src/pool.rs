@@ -238,6 +238,23 @@ impl<F> FunctionRecord<F> {
         }
     }
 
+    /// Chooses what an allocation does when the machine is out of memory.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`]; `WrongOwner`, `Stale` or `BadHandle`.
+    pub fn set_oom_policy(
+        &mut self,
+        claim: &Claim,
+        pool: PoolId,
+        oom: OomPolicy,
+    ) -> Result<(), Refusal> {
+        self.check(claim)?;
+        self.pool(pool)?;
+        let known = self.pools.get_mut(pool.handle).map_err(from_table)?;
+        known.oom = oom;
+        Ok(())
+    }
+
     /// Tells a pool's holder about it.
     ///
     /// # Errors

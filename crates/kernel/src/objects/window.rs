@@ -8,7 +8,7 @@ use ::memory::Protection;
 use cap::Epoch;
 use cpu::Lock;
 use device_manager::Signal;
-use dma_ledger::{BufferId, Claim, MappingId, PoolId, RouteId};
+use dma_ledger::{BufferId, Claim, MappingId, OomPolicy, PoolId, RouteId};
 use ipc::{KernelCall, Object, Process};
 use paging::Access;
 use schema::device::{device_mmio, dma_buffer, dma_pool, interrupt};
@@ -247,7 +247,23 @@ impl<'a> dma_pool::Server<KernelCall<'a>> for Served<Pool> {
             budget_bytes: info.budget,
             used_bytes: info.used,
             buffers: info.buffers,
+            policy: match info.oom {
+                OomPolicy::Refuse => dma_pool::OutOfMemory::Refuse,
+                OomPolicy::Revoke => dma_pool::OutOfMemory::Revoke,
+            },
         }))
+    }
+
+    fn set_policy(
+        &mut self,
+        reply: Owed<'a, dma_pool::call::SetPolicy>,
+        policy: dma_pool::OutOfMemory,
+    ) -> Answered {
+        let policy = match policy {
+            dma_pool::OutOfMemory::Refuse => OomPolicy::Refuse,
+            dma_pool::OutOfMemory::Revoke => OomPolicy::Revoke,
+        };
+        reply.answer(manager().pool_policy(&self.0.claim, self.0.pool, policy))
     }
 
     fn allocate(

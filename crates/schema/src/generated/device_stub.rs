@@ -2309,10 +2309,29 @@ pub mod dma_pool {
     /// Its name.
     pub const NAME: &str = "DmaPool";
 
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[repr(u16)]
+    pub enum OutOfMemory {
+        #[default]
+        Refuse = 0,
+        Revoke = 1,
+    }
+    impl OutOfMemory {
+        /// Reads the number on the wire.
+        pub const fn from_u16(number: u16) -> Result<Self, stub::Refusal> {
+            Ok(match number {
+                0 => Self::Refuse,
+                1 => Self::Revoke,
+                _ => return Err(stub::Refusal::BadArgument),
+            })
+        }
+    }
+
     /// Method numbers.
     pub mod method {
         pub const INFO: u16 = 0;
         pub const ALLOCATE: u16 = 1;
+        pub const SET_POLICY: u16 = 2;
     }
 
     /// One type per method.
@@ -2358,6 +2377,24 @@ pub mod dma_pool {
                 Ok(read(results))
             }
         }
+        /// `DmaPool.set_policy`.
+        pub struct SetPolicy;
+        impl stub::Method for SetPolicy {
+            const INTERFACE_ID: u64 = super::INTERFACE_ID;
+            const ORDINAL: u16 = super::method::SET_POLICY;
+            const NAME: &'static str = "DmaPool.set_policy";
+            const IDEMPOTENT: bool = false;
+            const REPLY_BYTES: u32 = 0;
+            type Params<'a> = super::SetPolicyParams;
+            type Reply<'a, K> = ();
+            type Results<'m, O: stub::Object> = ();
+            fn read<O: stub::Object, R>(
+                _answer: &mut stub::Answer<'_, '_, O>,
+                read: impl FnOnce(Self::Results<'_, O>) -> R,
+            ) -> Result<R, stub::Refusal> {
+                Ok(read(()))
+            }
+        }
     }
 
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -2365,6 +2402,7 @@ pub mod dma_pool {
         pub budget_bytes: u64,
         pub used_bytes: u64,
         pub buffers: u32,
+        pub policy: crate::device::dma_pool::OutOfMemory,
     }
     impl<K> stub::Outgoing<K> for InfoResults {
         const PLAIN: bool = true;
@@ -2376,6 +2414,7 @@ pub mod dma_pool {
             stub::words::set_u64(&mut words, 0, self.budget_bytes);
             stub::words::set_u64(&mut words, 1, self.used_bytes);
             stub::words::set_u32(&mut words, 4, self.buffers);
+            stub::words::set_u16(&mut words, 10, self.policy as u16);
             words
         }
     }
@@ -2386,6 +2425,9 @@ pub mod dma_pool {
                 budget_bytes: stub::words::get_u64(words, 0),
                 used_bytes: stub::words::get_u64(words, 1),
                 buffers: stub::words::get_u32(words, 4),
+                policy: crate::device::dma_pool::OutOfMemory::from_u16(stub::words::get_u16(
+                    words, 10,
+                ))?,
             })
         }
     }
@@ -2444,6 +2486,32 @@ pub mod dma_pool {
         pub buffer: crate::device::dma_buffer::Client<O>,
     }
 
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct SetPolicyParams {
+        pub policy: crate::device::dma_pool::OutOfMemory,
+    }
+    impl stub::Outgoing<stub::CapArg> for SetPolicyParams {
+        const PLAIN: bool = true;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 0;
+        #[inline]
+        fn words(&self) -> stub::Words {
+            let mut words = [0; 4];
+            stub::words::set_u16(&mut words, 0, self.policy as u16);
+            words
+        }
+    }
+    impl SetPolicyParams {
+        /// Reads the data section.
+        pub fn from_words(words: &stub::Words) -> Result<Self, stub::Refusal> {
+            Ok(Self {
+                policy: crate::device::dma_pool::OutOfMemory::from_u16(stub::words::get_u16(
+                    words, 0,
+                ))?,
+            })
+        }
+    }
+
     /// Calls the interface on an object.
     #[derive(Clone, Copy, Debug)]
     pub struct Client<O>(O);
@@ -2495,6 +2563,13 @@ pub mod dma_pool {
                     results
                 })
         }
+        pub fn set_policy(
+            &self,
+            policy: crate::device::dma_pool::OutOfMemory,
+        ) -> Result<(), stub::Refusal> {
+            self.0
+                .invoke::<call::SetPolicy, _>(SetPolicyParams { policy }, |()| ())
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -2505,6 +2580,11 @@ pub mod dma_pool {
             reply: stub::Reply<C, call::Allocate>,
             bytes: u64,
             contiguous: bool,
+        ) -> stub::Answered;
+        fn set_policy(
+            &mut self,
+            reply: stub::Reply<C, call::SetPolicy>,
+            policy: crate::device::dma_pool::OutOfMemory,
         ) -> stub::Answered;
     }
 
@@ -2517,6 +2597,7 @@ pub mod dma_pool {
         match received.method {
             method::INFO => server.info(stub::Reply::new(call)),
             method::ALLOCATE => serve_allocate(server, received.payload, call),
+            method::SET_POLICY => serve_set_policy(server, received.payload, call),
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
     }
@@ -2531,6 +2612,20 @@ pub mod dma_pool {
             .and_then(|words| AllocateParams::from_words(&words))
         {
             Ok(params) => server.allocate(stub::Reply::new(call), params.bytes, params.contiguous),
+            Err(refusal) => stub::refuse(call, refusal),
+        }
+    }
+
+    fn serve_set_policy<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        payload: stub::Payload<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match payload
+            .words()
+            .and_then(|words| SetPolicyParams::from_words(&words))
+        {
+            Ok(params) => server.set_policy(stub::Reply::new(call), params.policy),
             Err(refusal) => stub::refuse(call, refusal),
         }
     }
