@@ -8,7 +8,7 @@ use sdk::{EndpointFactory, Env, Interface, NEVER, Object};
 use smoke::raw;
 
 use super::{granted, operate};
-use crate::threads::{Race, pinned};
+use crate::{Race, pinned};
 
 /// Entries into the kernel, each with a batch of submissions.
 const ROUNDS: u32 = 5_000;
