@@ -83,6 +83,19 @@ pub struct Medium {
     pub path: PathBuf,
     /// What it is attached as.
     pub drive: Drive,
+    /// A place, in sectors of 512 bytes, that cannot be read.
+    pub bad_sector: Option<u64>,
+}
+
+impl Medium {
+    /// A sound medium.
+    pub fn new(path: PathBuf, drive: Drive) -> Self {
+        Self {
+            path,
+            drive,
+            bad_sector: None,
+        }
+    }
 }
 
 /// How a boot medium is attached.
@@ -90,8 +103,12 @@ pub struct Medium {
 pub enum Drive {
     /// A disk at the machine's first disk controller.
     Disk,
-    /// A CD there.
+    /// A CD there, at the second place, where QEMU's `-cdrom` puts it.
     Cd,
+    /// A CD in a USB drive.
+    UsbCd,
+    /// A CD at a virtio SCSI controller.
+    ScsiCd,
     /// A USB stick.
     Usb,
     /// A disk at a virtio SCSI controller.
@@ -197,7 +214,19 @@ fn add_medium(command: &mut Command, medium: &Medium) {
         Drive::Disk => ("snapshot=on", &["ide-hd,drive=boot,bus=ide.0,bootindex=0"]),
         Drive::Cd => (
             "media=cdrom,readonly=on",
-            &["ide-cd,drive=boot,bus=ide.0,bootindex=0"],
+            &["ide-cd,drive=boot,bus=ide.1,bootindex=0"],
+        ),
+        Drive::UsbCd => (
+            "media=cdrom,readonly=on",
+            &[
+                "qemu-xhci",
+                "usb-bot,id=bot",
+                "scsi-cd,bus=bot.0,drive=boot,bootindex=0",
+            ],
+        ),
+        Drive::ScsiCd => (
+            "media=cdrom,readonly=on",
+            &["virtio-scsi-pci", "scsi-cd,drive=boot,bootindex=0"],
         ),
         Drive::Scsi => (
             "snapshot=on",
@@ -209,9 +238,15 @@ fn add_medium(command: &mut Command, medium: &Medium) {
         ),
     };
     let path = escape(&medium.path);
-    command
-        .arg("-drive")
-        .arg(format!("if=none,id=boot,format=raw,{kind},file={path}"));
+    let drive = match medium.bad_sector {
+        None => format!("if=none,id=boot,format=raw,{kind},file={path}"),
+        Some(sector) => format!(
+            "if=none,id=boot,readonly=on,format=raw,file.driver=blkdebug,file.image.driver=file,\
+             file.image.filename={path},file.inject-error.0.event=read_aio,file.inject-error.0.iotype=read,\
+             file.inject-error.0.errno=5,file.inject-error.0.sector={sector}"
+        ),
+    };
+    command.arg("-drive").arg(drive);
     for device in device {
         command.args(["-device", device]);
     }

@@ -124,14 +124,11 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
             Shape::Disk => Drive::Disk,
             Shape::Iso => Drive::Cd,
         };
-        let medium = Medium { path, drive };
+        let medium = Medium::new(path, drive);
         args.firmware.boots(medium, &project.target.join("run"))
     } else if args.uefi {
         Firmware::Uefi {
-            medium: Medium {
-                path: guest.uefi_disk(&args.manifest, &cmdline)?,
-                drive: Drive::Disk,
-            },
+            medium: Medium::new(guest.uefi_disk(&args.manifest, &cmdline)?, Drive::Disk),
             work: project.target.join("run"),
         }
     } else {

@@ -37,6 +37,24 @@ pub unsafe fn read16(port: u16) -> u16 {
     value
 }
 
+/// Reads words from a port, one after the other, into `into`, whose last byte is left alone where its length is odd.
+///
+/// # Safety
+/// As [`read8`].
+pub unsafe fn read16_into(port: u16, into: &mut [u8]) {
+    // SAFETY: the instruction writes `rcx` words from `rdi` on, which lie inside the slice; the direction flag is clear,
+    // as the ABI has it. The rest is the caller's promise.
+    unsafe {
+        core::arch::asm!(
+            "rep insw",
+            in("dx") port,
+            inout("rdi") into.as_mut_ptr() => _,
+            inout("rcx") into.len() / 2 => _,
+            options(nostack, preserves_flags)
+        )
+    };
+}
+
 /// Writes 16 bits to a port.
 ///
 /// # Safety

@@ -55,6 +55,9 @@ unsafe extern "C" {
     static __data_end: u8;
 }
 
+/// Where programs lie in a boot package.
+const PROGRAMS: &str = "/boot/bins/";
+
 /// A file of the boot package.
 #[derive(Clone)]
 pub struct Module {
@@ -82,6 +85,36 @@ pub fn with_handover<R>(f: impl FnOnce(&Handover) -> R) -> Option<R> {
 /// A module's bytes by its path.
 pub fn module(path: &str) -> Option<&'static [u8]> {
     with_handover(|h| h.modules.iter().find(|m| m.path == path).map(|m| m.bytes)).flatten()
+}
+
+/// The program `name`: from the modules, or from the CD, whose bytes are a module from then on.
+pub fn program(name: &str) -> Option<&'static [u8]> {
+    let mut path = String::from(PROGRAMS);
+    path.push_str(name);
+    // Another CPU may have read it between the first look and the CD's turn.
+    module(&path)
+        .or_else(|| crate::cdrom::load(name))
+        .or_else(|| module(&path))
+}
+
+/// Adds a file that came late to the boot package.
+pub fn add_module(path: String, bytes: &'static [u8]) {
+    if let Some(h) = HANDOVER.lock().as_mut() {
+        h.modules.push(Module { path, bytes });
+    }
+}
+
+/// Names of all programs, wherever they are now.
+pub fn programs() -> Vec<String> {
+    let loaded = with_handover(|h| {
+        h.modules
+            .iter()
+            .filter_map(|m| m.path.strip_prefix(PROGRAMS).map(String::from))
+            .collect()
+    });
+    let mut names: Vec<String> = loaded.unwrap_or_default();
+    names.extend(crate::cdrom::names());
+    names
 }
 
 /// The value of `key=` on the command line; the last one counts.
@@ -294,6 +327,12 @@ pub unsafe fn on_kernel_stack() -> ! {
     let reclaimed = reclaim();
     let s = frames::stats();
     crate::fact!("boot.memory", total_kib ~ s.total * 4, free_kib ~ s.free * 4, reclaimed_kib ~ reclaimed / 1024);
+    crate::cdrom::initialise();
+    crate::fact!(
+        "boot.programs",
+        modules = programs().len() - crate::cdrom::names().len(),
+        cdrom = crate::cdrom::names().len()
+    );
     crate::drivers::check(module("/boot/manifest.bin"));
     crate::devices::initialise(config, &found);
     crate::objects::initialise(&machine);

@@ -2,7 +2,8 @@
 //!
 //! Owns the order of the boot, the trap dispatch, and the objects that the kernel itself serves. Invariant: it never
 //! decides device authority (that is `dma-ledger`, through `device-manager`) and never parses what a stranger can
-//! send: no file system, no network, no message beyond the generated stubs.
+//! send: no network, no message beyond the generated stubs, and no file system but, during the boot, that of the CD
+//! the machine was booted from.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)]
@@ -11,6 +12,7 @@ extern crate alloc;
 
 mod acpi;
 mod boot;
+mod cdrom;
 mod clock;
 mod devices;
 mod drivers;

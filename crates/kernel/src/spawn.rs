@@ -192,7 +192,7 @@ fn on_exit(process: &Process, exit: &Exit) {
 /// Starts the first process with every capability the kernel has to give.
 pub fn start_init() {
     Process::on_exit(on_exit);
-    let Some(image) = crate::boot::module("/boot/bins/init") else {
+    let Some(image) = crate::boot::program(manifest::INIT_IMAGE) else {
         boot_error(format_args!("the boot package holds no /boot/bins/init"))
     };
     let grants = crate::objects::for_init();

@@ -95,10 +95,7 @@ impl<'a> Bench<'a> {
         let firmware = if group == Group::BootUefi {
             option.push(format!(",pattern={}", self.uefi_entry()?));
             Firmware::Uefi {
-                medium: Medium {
-                    path: self.guest.uefi_disk(manifest, cmdline)?,
-                    drive: Drive::Disk,
-                },
+                medium: Medium::new(self.guest.uefi_disk(manifest, cmdline)?, Drive::Disk),
                 work: self.dir.clone(),
             }
         } else {

@@ -176,7 +176,7 @@ fn shape(args: &CloudbootArgs, disk: PathBuf, work: &Path) -> Result<Machine> {
         Provider::Gcp => ("pc", Drive::Scsi),
         Provider::Aws | Provider::Azure | Provider::Generic => ("q35", Drive::Disk),
     };
-    let medium = Medium { path: disk, drive };
+    let medium = Medium::new(disk, drive);
     Ok(Machine {
         model: model.to_owned(),
         smp: 2,

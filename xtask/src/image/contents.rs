@@ -8,7 +8,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
-use crate::image::{grub, limine::Limine};
+use crate::image::{cd_probe, grub, limine::Limine};
 use crate::package::Guest;
 
 /// Which loader a medium carries.
@@ -41,6 +41,8 @@ pub struct Contents {
     pub files: Files,
     /// What starts it.
     pub loader: Loader,
+    /// The volume set identifier of a CD made of it.
+    pub identity: String,
 }
 
 /// Where UEFI firmware looks on a medium it knows nothing about.
@@ -53,6 +55,7 @@ impl Contents {
     pub fn of(guest: &Guest<'_>, manifest: &str, cmdline: &str, loader: Loader) -> Result<Self> {
         check_words(cmdline)?;
         let mut files = guest.files(manifest)?;
+        let identity = cd_probe::identity(&digest(&files));
         match loader {
             Loader::Builtin => {
                 let uefi = guest.uefi_loader()?;
@@ -61,7 +64,7 @@ impl Contents {
                 files.insert(UEFI_PATH.to_owned(), uefi);
                 files.insert(PVH_PATH.to_owned(), guest.slim(&guest.loader)?);
                 files.insert("boot/cmdline.txt".to_owned(), cmdline.as_bytes().to_vec());
-                let script = grub::script(PVH_PATH, cmdline, &package_paths(&files));
+                let script = grub::script(PVH_PATH, cmdline, &package_paths(&files), &identity);
                 files.insert(grub::SCRIPT_PATH.to_owned(), script.into_bytes());
             }
             Loader::Limine => {
@@ -69,26 +72,34 @@ impl Contents {
                 Limine::find()?.add_to(&mut files, &config)?;
             }
         }
-        Ok(Self { files, loader })
+        Ok(Self {
+            files,
+            loader,
+            identity,
+        })
     }
 
     /// 32 bytes that depend on every path and every byte, for identifiers that must differ between media and not between
     /// two builds of one.
     pub fn digest(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        for (path, bytes) in &self.files {
-            hash.update((path.len() as u64).to_le_bytes());
-            hash.update(path);
-            hash.update((bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
-        }
-        hash.finalize().into()
+        digest(&self.files)
     }
 
     /// Bytes of all files.
     pub fn bytes(&self) -> u64 {
         self.files.values().map(|bytes| bytes.len() as u64).sum()
     }
+}
+
+fn digest(files: &Files) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for (path, bytes) in files {
+        hash.update((path.len() as u64).to_le_bytes());
+        hash.update(path);
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    }
+    hash.finalize().into()
 }
 
 /// The paths a loader hands to the kernel: the kernel first, then the manifest and the programs.
@@ -124,6 +135,7 @@ mod tests {
         Contents {
             files,
             loader: Loader::Builtin,
+            identity: String::new(),
         }
     }
 

@@ -60,6 +60,7 @@ mod tests {
         let mut contents = Contents {
             files: Default::default(),
             loader: Loader::Builtin,
+            identity: String::new(),
         };
         let long = vec![7; 100_000];
         let name = "boot/bins/a-long-name-of-a-program";

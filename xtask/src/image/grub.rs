@@ -3,15 +3,18 @@
 //! Facts about its images: GRUB 2.06, `include/grub/i386/pc/boot.h` and `include/grub/offsets.h`.
 //! Invariant: never mounts, needs no rights, and embeds nothing of the machine it runs on.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::image::cd_probe;
+
 /// Where the script lies; GRUB looks for it below its prefix.
 pub const SCRIPT_PATH: &str = "boot/grub/grub.cfg";
+/// Where the programs of a boot package lie.
+const PROGRAMS: &str = "boot/bins/";
 /// Bytes of a sector.
 pub const SECTOR: usize = 512;
 /// Bytes of a boot sector that are code: the rest is the partition table.
@@ -99,7 +102,7 @@ impl Grub {
         command.arg("--directory").arg(&self.modules);
         command.arg("--config").arg(&early);
         command.arg("--output").arg(&core);
-        command.args(COMMON).args(own);
+        command.args(COMMON).args(cd_probe::MODULES).args(own);
         let output = command.output().context("cannot start grub-mkimage")?;
         if !output.status.success() {
             bail!(
@@ -146,23 +149,32 @@ fn put(image: &mut [u8], at: usize, bytes: &[u8]) -> Result<()> {
 }
 
 /// The script: loads `loader`, then every file of the package as a module of its path, and starts it. The first thing that
-/// cannot be read ends the boot with one line that names it.
-pub fn script(loader: &str, cmdline: &str, paths: &[String]) -> String {
+/// cannot be read ends the boot with one line that names it. On a CD that the kernel can read by itself (see [`cd_probe`]),
+/// the programs stay where they are, and the kernel is told the medium's `identity`.
+pub fn script(loader: &str, cmdline: &str, paths: &[String], identity: &str) -> String {
     let mut text = String::from(
         "function stop {\n  echo \"\"\n  echo \"loader: error: cannot load /$1 from the boot medium\"\n  \
          echo \"exit code=2\"\n  halt\n}\n",
     );
-    let mut step = |command: String, path: &str| {
-        let _ = writeln!(
-            text,
-            "if {command}; then set loaded={path}; else stop {path}; fi"
-        );
+    text.push_str(&cd_probe::script(identity));
+    let step = |command: String, path: &str| {
+        format!("if {command}; then set loaded={path}; else stop {path}; fi\n")
     };
-    step(format!("multiboot2 /{loader} {cmdline}"), loader);
-    for path in paths {
-        step(format!("module2 /{path} {path}"), path);
-    }
-    step("boot".to_owned(), loader);
+    let module = |path: &String| step(format!("module2 /{path} {path}"), path);
+    let (programs, always): (Vec<_>, Vec<_>) =
+        paths.iter().partition(|path| path.starts_with(PROGRAMS));
+    text.push_str("if [ -n \"$cdrom\" ]; then\n");
+    text += &step(
+        format!("multiboot2 /{loader} {cmdline} cdrom={identity}"),
+        loader,
+    );
+    text.extend(always.iter().map(|path| module(path)));
+    text.push_str("else\n");
+    text += &step(format!("multiboot2 /{loader} {cmdline}"), loader);
+    text.extend(always.iter().map(|path| module(path)));
+    text.extend(programs.iter().map(|path| module(path)));
+    text.push_str("fi\n");
+    text += &step("boot".to_owned(), loader);
     text
 }
 
@@ -172,10 +184,19 @@ mod tests {
 
     #[test]
     fn every_module_is_named_by_its_path() {
-        let text = script("boot/l.elf", "log=serial", &["boot/kernel.elf".to_owned()]);
+        let text = script(
+            "boot/l.elf",
+            "log=serial",
+            &["boot/kernel.elf".to_owned(), "boot/bins/init".to_owned()],
+            "CAPOS_X",
+        );
         assert!(text.contains("if multiboot2 /boot/l.elf log=serial; then"));
         assert!(text.contains("if module2 /boot/kernel.elf boot/kernel.elf; then"));
         assert!(text.contains("else stop boot/kernel.elf; fi"));
+        // A CD that the kernel reads by itself has the kernel loaded, not the programs.
+        assert_eq!(text.matches("module2 /boot/kernel.elf").count(), 2);
+        assert_eq!(text.matches("module2 /boot/bins/init").count(), 1);
+        assert!(text.contains("multiboot2 /boot/l.elf log=serial cdrom=CAPOS_X;"));
     }
 
     #[test]

@@ -5,13 +5,15 @@
 //! Invariant: never depends on when or where it is made.
 
 use std::fs;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use iso9660_format::{Medium, SECTOR_BYTES, Volume};
 
 use crate::image::contents::{Contents, Loader};
-use crate::image::grub::{Grub, Medium};
+use crate::image::grub::{Grub, Medium as Stage};
 use crate::image::{fat, limine::Limine, names};
 
 /// 1980-01-01, the same moment as on the FAT volume.
@@ -47,7 +49,7 @@ pub fn write(path: &Path, contents: &Contents) -> Result<()> {
         "-rational-rock",
     ]);
     command
-        .args(["-volid", "CAPOS"])
+        .args(["-volid", "CAPOS", "-volset", &contents.identity])
         .arg(format!("--modification-date={DATE}"));
     command.arg("--set_all_file_dates").arg(format!("={EPOCH}"));
     command.args(["-partition_offset", "16", "-no-pad"]);
@@ -62,7 +64,7 @@ pub fn write(path: &Path, contents: &Contents) -> Result<()> {
     let stage = match contents.loader {
         Loader::Builtin => {
             let grub = Grub::find()?;
-            put(&tree, BIOS_STAGE, &grub.core(Medium::Iso)?)?;
+            put(&tree, BIOS_STAGE, &grub.core(Stage::Iso)?)?;
             command.arg("--grub2-mbr").arg(grub.path("boot_hybrid.img"));
             BIOS_STAGE
         }
@@ -106,4 +108,29 @@ fn put(tree: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     }
     fs::write(path, bytes)?;
     Ok(())
+}
+
+/// Where the file `path` of the image begins, in sectors of 512 bytes, as the kernel's own reader finds it.
+pub fn sector_of(image: &Path, path: &str) -> Result<u64> {
+    let mut file = fs::File::open(image)?;
+    let sectors = u32::try_from(file.metadata()?.len() / SECTOR_BYTES as u64)?;
+    let found = Volume::open(&mut Image(&mut file), sectors)
+        .and_then(|volume| volume.find(&mut Image(&mut file), path));
+    match found {
+        Ok(entry) => Ok(u64::from(entry.extent.lba) * (SECTOR_BYTES as u64 / 512)),
+        Err(error) => bail!("{path} on {}: {error}", image.display()),
+    }
+}
+
+/// An image file as the reader's medium.
+struct Image<'a>(&'a mut fs::File);
+
+impl Medium for Image<'_> {
+    type Error = std::io::Error;
+
+    fn read(&mut self, lba: u32, into: &mut [u8]) -> std::io::Result<()> {
+        self.0
+            .seek(SeekFrom::Start(u64::from(lba) * SECTOR_BYTES as u64))?;
+        self.0.read_exact(into)
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: never needs rights beyond writing its output, and gives the same bytes for the same inputs.
 
+mod cd_probe;
 pub mod cloud;
 pub mod cloudboot;
 pub mod contents;

@@ -29,6 +29,8 @@ pub struct Smoke {
     pub cmdline: &'static str,
     /// What starts the guest.
     pub boot: Boot,
+    /// QEMU's machine type.
+    pub model: &'static str,
     /// Number of CPUs.
     pub smp: u32,
     /// Memory in mebibytes.
@@ -82,6 +84,8 @@ pub enum Tamper {
     Files(fn(&mut Files)),
     /// Changes the finished image.
     Image(fn(&Path) -> Result<()>),
+    /// The first sector of this file of an ISO image cannot be read.
+    Unreadable(&'static str),
 }
 
 /// A disk image of a smoke.
@@ -135,6 +139,7 @@ impl Smoke {
         manifest: "default",
         cmdline: "",
         boot: Boot::Direct,
+        model: "q35",
         smp: 1,
         memory_mib: 512,
         disks: &[],

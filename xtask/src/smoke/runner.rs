@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 
 use crate::disk::Disk;
 use crate::image::contents::{Contents, Loader};
+use crate::image::iso;
 use crate::package::Guest;
 use crate::project::Project;
 use crate::qemu::{self, Accel, Drive, Firmware, Machine, Medium};
@@ -268,10 +269,7 @@ impl<'a> Runner<'a> {
                 cmdline,
             },
             Boot::Uefi => Firmware::Uefi {
-                medium: Medium {
-                    path: guest.uefi_disk(smoke.manifest, &cmdline)?,
-                    drive: Drive::Disk,
-                },
+                medium: Medium::new(guest.uefi_disk(smoke.manifest, &cmdline)?, Drive::Disk),
                 work: work.to_path_buf(),
             },
             Boot::Image {
@@ -290,7 +288,11 @@ impl<'a> Runner<'a> {
                 if let Tamper::Image(change) = tamper {
                     change(&path).context("cannot tamper with the boot medium")?;
                 }
-                firmware.boots(Medium { path, drive }, work)
+                let mut medium = Medium::new(path, drive);
+                if let Tamper::Unreadable(file) = tamper {
+                    medium.bad_sector = Some(iso::sector_of(&medium.path, file)?);
+                }
+                firmware.boots(medium, work)
             }
         };
         let mut disks = Vec::new();
@@ -304,7 +306,7 @@ impl<'a> Runner<'a> {
             });
         }
         Ok(Machine {
-            model: "q35".into(),
+            model: smoke.model.into(),
             smp: smoke.smp,
             memory: format!("{}M", smoke.memory_mib),
             accel: self.options.accel,

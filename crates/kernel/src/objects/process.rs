@@ -96,9 +96,7 @@ impl<'a> process_spawner::Server<KernelCall<'a>> for Served<Spawner> {
         limits: process_spawner::LimitsReader<'_>,
         grants: Grants<'_>,
     ) -> Answered {
-        let mut path = String::from("/boot/bins/");
-        path.push_str(image);
-        let result = crate::boot::module(&path)
+        let result = crate::boot::program(image)
             .ok_or(Refusal::NotFound)
             .and_then(|bytes| start(&mut reply, name, bytes, arguments, limits, grants));
         reply.answer(result.map(|process| process_spawner::SpawnReply { process }))

@@ -211,13 +211,7 @@ impl<'a> boot_package::Server<KernelCall<'a>> for Served<Package> {
     }
 
     fn images(&mut self, reply: Owed<'a, boot_package::call::Images>) -> Answered {
-        let names: Vec<String> = crate::boot::with_handover(|h| {
-            h.modules
-                .iter()
-                .filter_map(|m| m.path.strip_prefix("/boot/bins/").map(String::from))
-                .collect()
-        })
-        .unwrap_or_default();
+        let names = crate::boot::programs();
         let list: Vec<&str> = names.iter().map(String::as_str).collect();
         reply.send(boot_package::ImagesReply { names: &list })
     }

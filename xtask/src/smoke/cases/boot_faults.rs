@@ -164,3 +164,25 @@ inventory::submit! {
         ..FAULT
     }
 }
+
+inventory::submit! {
+    Smoke {
+        name: "boot-fault-cd-sector",
+        question: "Does a sector of a CD that cannot be read stop the boot with the file, the sector and the drive's own reason?",
+        rows: &["BI-06", "BI-10"],
+        model: "pc",
+        boot: Boot::Image {
+            firmware: FirmwareKind::Bios,
+            shape: Shape::Iso,
+            drive: Drive::Cd,
+            tamper: Tamper::Unreadable("boot/bins/hello"),
+        },
+        required: &[
+            "@boot.cdrom.read program=init",
+            "@boot.refused",
+            "/boot/bins/hello: sector",
+            "of the CD cannot be read: illegal request (sense 5/21/00)",
+        ],
+        ..FAULT
+    }
+}

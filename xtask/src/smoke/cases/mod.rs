@@ -15,6 +15,7 @@ mod fat_hostile;
 mod hardware_grant_cycle;
 mod ipc;
 mod iso_bios;
+mod iso_ide;
 mod iso_uefi;
 mod iso_usb;
 mod manifest_refused;

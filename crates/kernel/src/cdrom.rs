@@ -1,0 +1,222 @@
+//! The CD this machine was booted from, where it hangs behind legacy IDE ports: programs are read from it when they are
+//! first started, instead of arriving as modules.
+//!
+//! The loader decides, and says so with `cdrom=IDENTITY`: it has read the volume of that identity through the same ports, so
+//! that what is left out of the modules can be read here. Invariant: never writes, never uses DMA or interrupts; once every
+//! program of the manifest is in memory, no path leads from a program's name to the drive any more.
+
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use atapi::{Drive, Failure, Ports, Position};
+use cpu::Lock;
+use cpu::port::{read8, read16_into, write8, write16};
+use iso9660_format::{Error, Fault, Kind, Medium, Volume};
+
+use crate::panic::boot_error;
+
+/// Where programs lie.
+const FOLDER: &str = "boot/bins/";
+/// Longest program.
+const IMAGE_BYTES: u32 = 32 << 20;
+
+/// The legacy channels.
+struct Legacy;
+
+impl Ports for Legacy {
+    fn read8(&mut self, port: u16) -> u8 {
+        // SAFETY: the crate touches only the legacy channels' ports, which nothing else in this kernel does.
+        unsafe { read8(port) }
+    }
+
+    fn write8(&mut self, port: u16, value: u8) {
+        // SAFETY: as above.
+        unsafe { write8(port, value) };
+    }
+
+    fn read_data(&mut self, port: u16, into: &mut [u8]) {
+        // SAFETY: as above; the data register.
+        unsafe { read16_into(port, into) };
+    }
+
+    fn write_data(&mut self, port: u16, word: u16) {
+        // SAFETY: as above.
+        unsafe { write16(port, word) };
+    }
+
+    fn now_ns(&mut self) -> u64 {
+        sched::now_ns()
+    }
+
+    fn pause(&mut self) {
+        cpu::relax();
+    }
+}
+
+/// The drive as the volume's reader sees it.
+struct Disc(Drive<Legacy>);
+
+impl Medium for Disc {
+    type Error = (u32, Failure);
+
+    fn read(&mut self, lba: u32, into: &mut [u8]) -> Result<(), (u32, Failure)> {
+        self.0.read(lba, into)
+    }
+}
+
+/// The CD, while programs are read from it.
+struct Reader {
+    disc: Disc,
+    volume: Volume,
+    /// Programs that are still to be read: those the manifest names.
+    left: Vec<String>,
+    read: u32,
+}
+
+static READER: Lock<Option<Reader>> = Lock::new(None);
+
+/// Finds the CD the loader spoke of; without its word nothing is touched.
+pub fn initialise() {
+    let Some(identity) = crate::boot::option("cdrom") else {
+        return;
+    };
+    let mut why = crate::log::Line::new();
+    for position in Position::ALL {
+        match open(position, &identity) {
+            Ok(reader) => {
+                crate::fact!(
+                    "boot.cdrom",
+                    channel = position.channel,
+                    device = position.device,
+                    programs = reader.left.len(),
+                    sectors ~ reader.volume.blocks()
+                );
+                *READER.lock() = Some(reader);
+                return;
+            }
+            Err(Error::Medium((_, Failure::Absent))) => {}
+            Err(error) => {
+                let _ = write!(why, "; {} {}: ", position.channel, position.device);
+                write_error(&mut why, &error);
+            }
+        }
+    }
+    boot_error(format_args!(
+        "the CD {identity} is behind no legacy IDE port{}",
+        why.text()
+    ))
+}
+
+fn open(position: Position, identity: &str) -> Result<Reader, Error<(u32, Failure)>> {
+    let drive = Drive::open(Legacy, position).map_err(|why| Error::Medium((0, why)))?;
+    let sectors = drive.sectors();
+    let mut disc = Disc(drive);
+    let volume = Volume::open(&mut disc, sectors)?;
+    if volume.identity() != identity.as_bytes() {
+        return Err(Error::NotFound);
+    }
+    let mut left = Vec::new();
+    for name in wanted() {
+        let mut path = String::from(FOLDER);
+        path.push_str(&name);
+        match volume.find(&mut disc, &path) {
+            Ok(_) => left.push(name),
+            Err(Error::NotFound | Error::BadPath) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Reader {
+        disc,
+        volume,
+        left,
+        read: 0,
+    })
+}
+
+/// The programs of the manifest. One that cannot be read is init's to refuse, so init is always among them.
+fn wanted() -> Vec<String> {
+    crate::boot::module("/boot/manifest.bin")
+        .and_then(|bytes| manifest::read(bytes).ok())
+        .map_or_else(
+            || vec![String::from(manifest::INIT_IMAGE)],
+            |manifest| manifest.images().into_iter().map(String::from).collect(),
+        )
+}
+
+fn write_error(line: &mut crate::log::Line, error: &Error<(u32, Failure)>) {
+    // A line that is full is cut.
+    let _ = match error {
+        Error::Medium((lba, why)) => {
+            write!(line, "sector {lba} of the CD cannot be read: {why}")
+        }
+        Error::Malformed(Fault { lba, rule }) => {
+            write!(line, "sector {lba} of the CD holds {rule}")
+        }
+        Error::NotFound => write!(line, "another CD"),
+        Error::WrongKind | Error::BadPath => write!(line, "it is no program"),
+    };
+}
+
+/// Names of the programs that are still on the CD alone.
+pub fn names() -> Vec<String> {
+    READER
+        .lock()
+        .as_ref()
+        .map(|reader| reader.left.clone())
+        .unwrap_or_default()
+}
+
+/// Reads the program `name` into memory that is never given back, and adds it to the modules. `None`: it is not one that is still to be read. What the
+/// CD cannot give ends the boot: the loader has left it to this CD.
+pub fn load(name: &str) -> Option<&'static [u8]> {
+    let mut guard = READER.lock();
+    let reader = guard.as_mut()?;
+    let place = reader.left.iter().position(|other| other == name)?;
+    let mut path = String::from(FOLDER);
+    path.push_str(name);
+    let (lba, bytes) = match read(reader, &path) {
+        Ok(read) => read,
+        Err(error) => {
+            let mut why = crate::log::Line::new();
+            write_error(&mut why, &error);
+            drop(guard);
+            boot_error(format_args!("/{path}: {}", why.text()))
+        }
+    };
+    reader.left.swap_remove(place);
+    reader.read += 1;
+    crate::fact!("boot.cdrom.read", program = name, bytes ~ bytes.len(), lba ~ lba);
+    if reader.left.is_empty() {
+        crate::fact!("boot.cdrom.closed", programs = reader.read);
+        *guard = None;
+    }
+    let bytes: &'static [u8] = bytes.leak();
+    crate::boot::add_module(slashed(&path), bytes);
+    drop(guard);
+    Some(bytes)
+}
+
+/// As modules are named.
+fn slashed(path: &str) -> String {
+    let mut slashed = String::from("/");
+    slashed.push_str(path);
+    slashed
+}
+
+fn read(reader: &mut Reader, path: &str) -> Result<(u32, Vec<u8>), Error<(u32, Failure)>> {
+    let Reader { disc, volume, .. } = reader;
+    let file = volume.find(disc, path)?;
+    if file.kind != Kind::File || file.extent.bytes > IMAGE_BYTES {
+        return Err(Error::WrongKind);
+    }
+    let mut bytes = Vec::new();
+    let len = file.extent.bytes as usize;
+    if bytes.try_reserve_exact(len).is_err() {
+        boot_error(format_args!("too little memory: /{path} needs {len} bytes"));
+    }
+    bytes.resize(len, 0);
+    volume.read(disc, &file, 0, &mut bytes)?;
+    Ok((file.extent.lba, bytes))
+}
