@@ -79,7 +79,11 @@ pub struct CommandHelp {
     pub does: &'static str,
 }
 
-const fn help(name: &'static str, arguments: &'static str, does: &'static str) -> CommandHelp {
+pub(crate) const fn help(
+    name: &'static str,
+    arguments: &'static str,
+    does: &'static str,
+) -> CommandHelp {
     CommandHelp {
         name,
         arguments,
@@ -145,8 +149,8 @@ pub enum Misuse {
     TooMany(String),
     /// It has no such option.
     Option(String),
-    /// The argument is not a number from 0 to this one.
-    Number(String, u64),
+    /// The argument is not a number from the first to the second.
+    Number(String, u64, u64),
     /// `help` was asked about a command that does not exist.
     NoSuchCommand(String),
 }
@@ -170,8 +174,12 @@ impl fmt::Display for ParseError {
                         write!(f, "\"{}\" is one argument too many", Safe(word))?
                     }
                     Misuse::Option(word) => write!(f, "there is no option \"{}\"", Safe(word))?,
-                    Misuse::Number(word, most) => {
-                        write!(f, "\"{}\" is not a number from 0 to {most}", Safe(word))?;
+                    Misuse::Number(word, least, most) => {
+                        write!(
+                            f,
+                            "\"{}\" is not a number from {least} to {most}",
+                            Safe(word)
+                        )?;
                     }
                     Misuse::NoSuchCommand(word) => {
                         return write!(
@@ -200,12 +208,17 @@ impl fmt::Display for CommandHelp {
 
 /// Finds a command by its name.
 pub fn find(name: &str) -> Option<&'static CommandHelp> {
-    COMMANDS.iter().find(|c| c.name == name)
+    find_in(COMMANDS, name)
+}
+
+/// Finds a command of `list` by its name.
+pub(crate) fn find_in(list: &'static [CommandHelp], name: &str) -> Option<&'static CommandHelp> {
+    list.iter().find(|c| c.name == name)
 }
 
 /// The arguments of one command, taken off one by one.
-struct Arguments {
-    command: &'static CommandHelp,
+pub(crate) struct Arguments {
+    pub(crate) command: &'static CommandHelp,
     words: alloc::vec::IntoIter<String>,
 }
 
@@ -221,11 +234,11 @@ impl Arguments {
         }
     }
 
-    fn none(self, command: Command) -> Result<Command, ParseError> {
+    pub(crate) fn none<C>(self, command: C) -> Result<C, ParseError> {
         self.end().map(|()| command)
     }
 
-    fn optional(mut self) -> Result<Option<String>, ParseError> {
+    pub(crate) fn optional(mut self) -> Result<Option<String>, ParseError> {
         let word = self.words.next();
         self.end().map(|()| word)
     }
@@ -236,14 +249,18 @@ impl Arguments {
             .ok_or(ParseError::Usage(command, Misuse::Missing))
     }
 
-    fn number(self, most: u64) -> Result<Option<u64>, ParseError> {
+    /// A number from `least` to `most`.
+    pub(crate) fn number(self, least: u64, most: u64) -> Result<Option<u64>, ParseError> {
         let command = self.command;
         let Some(word) = self.optional()? else {
             return Ok(None);
         };
         match word.parse() {
-            Ok(number) if number <= most => Ok(Some(number)),
-            _ => Err(ParseError::Usage(command, Misuse::Number(word, most))),
+            Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
+            _ => Err(ParseError::Usage(
+                command,
+                Misuse::Number(word, least, most),
+            )),
         }
     }
 
@@ -269,23 +286,34 @@ impl Arguments {
     }
 }
 
+/// Splits a line into a command of `list` and its arguments. `None` for a line that asks for nothing.
+pub(crate) fn begin(
+    list: &'static [CommandHelp],
+    line: &str,
+) -> Result<Option<Arguments>, ParseError> {
+    // A script may say what it is about.
+    if line.trim_start().starts_with('#') {
+        return Ok(None);
+    }
+    let mut words = split(line).map_err(ParseError::Words)?.into_iter();
+    let Some(name) = words.next() else {
+        return Ok(None);
+    };
+    match find_in(list, &name) {
+        Some(command) => Ok(Some(Arguments { command, words })),
+        None => Err(ParseError::Unknown(name)),
+    }
+}
+
 /// Understands one line.
 ///
 /// # Errors
 /// [`ParseError`], whose sentence says what is wrong and what to do.
 pub fn parse(line: &str) -> Result<Command, ParseError> {
-    // A script may say what it is about.
-    if line.trim_start().starts_with('#') {
-        return Ok(Command::Nothing);
-    }
-    let mut words = split(line).map_err(ParseError::Words)?.into_iter();
-    let Some(name) = words.next() else {
+    let Some(arguments) = begin(COMMANDS, line)? else {
         return Ok(Command::Nothing);
     };
-    let Some(command) = find(&name) else {
-        return Err(ParseError::Unknown(name));
-    };
-    let arguments = Arguments { command, words };
+    let command = arguments.command;
     match command.name {
         "help" => match arguments.optional()? {
             None => Ok(Command::Help(None)),
@@ -311,7 +339,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         "stat" => Ok(Command::Stat(arguments.paths(&[])?.1)),
         "sha256" => Ok(Command::Sha256(arguments.paths(&[])?.1)),
         "log" => {
-            let lines = arguments.number(u64::from(u32::MAX))?;
+            let lines = arguments.number(0, u64::from(u32::MAX))?;
             Ok(Command::Log(
                 lines.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
             ))
@@ -325,7 +353,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         }
         "reboot" => arguments.none(Command::Reboot),
         "halt" => {
-            let code = arguments.number(255)?.unwrap_or(0);
+            let code = arguments.number(0, 255)?.unwrap_or(0);
             Ok(Command::Halt(u8::try_from(code).unwrap_or(u8::MAX)))
         }
         "echo" => Ok(Command::Echo(arguments.words.collect())),

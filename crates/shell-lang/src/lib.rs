@@ -11,6 +11,8 @@ extern crate alloc;
 
 pub mod command;
 pub mod complete;
+pub mod diagnostics;
+pub mod page;
 pub mod path;
 pub mod refusal;
 pub mod show;

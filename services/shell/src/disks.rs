@@ -13,7 +13,7 @@ use sdk::{
 };
 use shell_lang::{Path, refusal::volume_advice, text::Safe};
 
-use crate::failure::Failure;
+use terminal::Failure;
 
 /// Bytes of a session's window: two halves, one to show while the other is filled.
 pub const WINDOW_BYTES: u32 = 256 * 1024;

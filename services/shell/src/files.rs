@@ -2,12 +2,7 @@
 
 use core::fmt::Write as _;
 
-use crate::{
-    disks::{Disk, Disks, READ_BYTES, Stat},
-    failure::Failure,
-    system::print,
-    terminal::Terminal,
-};
+use crate::disks::{Disk, Disks, READ_BYTES, Stat};
 use sdk::{
     Refusal,
     alloc::{
@@ -24,6 +19,7 @@ use shell_lang::{
     show::{self, Align, Hex, Table},
     text::{FilterMode, Safe, TextFilter},
 };
+use terminal::{Failure, Terminal, print};
 
 type Outcome = Result<(), Failure>;
 

@@ -7,18 +7,14 @@
 #![no_main]
 
 mod disks;
-mod failure;
 mod files;
 mod system;
-mod terminal;
 
 use core::fmt::Write as _;
 
-use line_editor::{Event, LineEditor};
 use sdk::{
     Env, Error,
     alloc::{
-        boxed::Box,
         format,
         string::{String, ToString},
         vec::Vec,
@@ -31,11 +27,10 @@ use shell_lang::{
     show::{Align, Table},
     text::{FilterMode, Safe},
 };
+use terminal::{Failure, Input, Terminal, held, print};
 
 use disks::Disks;
-use failure::Failure;
 use system::System;
-use terminal::Terminal;
 
 sdk::entry!(main);
 
@@ -45,12 +40,10 @@ const PROMPT: &str = "capos> ";
 const LINE_BYTES: usize = 2048;
 /// Lines that are remembered.
 const HISTORY_LINES: usize = 16;
-type Editor = LineEditor<LINE_BYTES, HISTORY_LINES>;
+type Prompt = terminal::Prompt<LINE_BYTES, HISTORY_LINES>;
 
 /// Names of a directory that completion looks at.
 const MOST_NAMES: usize = 4096;
-/// Choices that are shown.
-const MOST_CHOICES: usize = 50;
 
 struct Shell<'a> {
     env: &'a Env,
@@ -74,81 +67,29 @@ fn main(env: &Env) -> Result<(), Error> {
         },
         here: Path::root(),
     };
-    // On the heap: with its history it is larger than a stack frame should be.
-    let mut editor: Box<Editor> = Box::new(Editor::new());
+    let mut prompt = Prompt::new(PROMPT);
     let _ = shell.terminal.write(b"\r\n");
-    while let Some(line) = shell.read_line(&mut editor) {
-        if editor.is_cut() {
-            let _ = writeln!(
-                shell.terminal,
-                "the line is longer than {LINE_BYTES} bytes and was not run; say it in shorter ones (cd shortens paths)"
-            );
-            continue;
+    loop {
+        let Shell {
+            terminal,
+            disks,
+            here,
+            ..
+        } = &mut shell;
+        match prompt.read(terminal, &mut |before| completion(disks, here, before)) {
+            Input::Line(line) => shell.run(&line),
+            Input::Cut => {
+                let _ = writeln!(
+                    shell.terminal,
+                    "the line is longer than {LINE_BYTES} bytes and was not run; say it in shorter ones (cd shortens paths)"
+                );
+            }
+            Input::End | Input::Lost(_) => return Ok(()),
         }
-        shell.run(&line);
     }
-    Ok(())
 }
 
 impl Shell<'_> {
-    /// Reads a line. `None` at the end of input: Ctrl-D on an empty line, or a console that is gone.
-    fn read_line(&mut self, editor: &mut Editor) -> Option<String> {
-        let mut echo: Vec<u8> = Vec::new();
-        editor.begin(PROMPT, &mut |bytes: &[u8]| echo.extend_from_slice(bytes));
-        loop {
-            self.terminal.write(&echo).ok()?;
-            echo.clear();
-            let byte = self.terminal.read().ok()?;
-            let event = editor.feed(byte, &mut |bytes: &[u8]| echo.extend_from_slice(bytes));
-            match event {
-                Event::Pending => {}
-                Event::Complete => {
-                    let before = editor.line().get(..editor.cursor()).unwrap_or_default();
-                    let action = completion(&mut self.disks, &self.here, before);
-                    let mut sink = |bytes: &[u8]| echo.extend_from_slice(bytes);
-                    match action {
-                        Action::Beep => editor.beep(&mut sink),
-                        Action::Insert(text) => {
-                            editor.insert(&text, &mut sink);
-                        }
-                        Action::Choose(names) => {
-                            let shown: Vec<String> = names
-                                .iter()
-                                .take(MOST_CHOICES)
-                                .map(|n| Safe(n).to_string())
-                                .collect();
-                            let more = if names.len() > MOST_CHOICES {
-                                "  ..."
-                            } else {
-                                ""
-                            };
-                            sink(format!("\r\n{}{more}\r\n", shown.join("  ")).as_bytes());
-                            editor.redraw(&mut sink);
-                        }
-                    }
-                }
-                Event::Interrupted => {
-                    editor.begin(PROMPT, &mut |bytes: &[u8]| echo.extend_from_slice(bytes));
-                }
-                Event::Line => {
-                    // Before the command's services say something of their own on the same line.
-                    self.terminal
-                        .write(&echo)
-                        .and_then(|()| self.terminal.flush())
-                        .ok()?;
-                    return Some(editor.line().to_string());
-                }
-                Event::EndOfInput => {
-                    let _ = self
-                        .terminal
-                        .write(b"\r\n")
-                        .and_then(|()| self.terminal.flush());
-                    return None;
-                }
-            }
-        }
-    }
-
     fn run(&mut self, line: &str) {
         let result = match shell_lang::parse(line) {
             Ok(command) => {
@@ -182,7 +123,7 @@ impl Shell<'_> {
             }
             Command::Ps => system.ps(terminal),
             Command::Caps => {
-                system::caps(env, terminal);
+                print(terminal, &held(env));
                 Ok(())
             }
             Command::Lspci => system.lspci(terminal),
@@ -299,7 +240,7 @@ fn help(which: Option<&CommandHelp>, to: &mut Terminal) {
     {
         table.row([command.to_string(), command.does.to_string()]);
     }
-    system::print(to, &table);
+    print(to, &table);
     if which.is_none() {
         let _ = writeln!(
             to,

@@ -3,17 +3,14 @@
 use core::fmt::Write as _;
 
 use sdk::{
-    DeviceRegistry, Env, LogReader, ProcessControl, Refusal, SystemControl, SystemInfo,
+    DeviceRegistry, LogReader, ProcessControl, Refusal, SystemControl, SystemInfo,
     alloc::{
-        collections::VecDeque,
         format,
         string::{String, ToString},
         vec::Vec,
     },
     device::device_registry,
-    output::Level,
     process::system_info::{self, State},
-    schema,
 };
 use shell_lang::{
     KillTarget,
@@ -21,7 +18,7 @@ use shell_lang::{
     text::Safe,
 };
 
-use crate::{failure::Failure, terminal::Terminal};
+use terminal::{Failure, Terminal, print};
 
 type Outcome = Result<(), Failure>;
 
@@ -236,40 +233,9 @@ impl System {
             .as_ref()
             .ok_or_else(|| Failure::not_held("LogReader"))?;
         let most = lines.map_or(usize::MAX, |n| n as usize);
-        let mut kept: VecDeque<String> = VecDeque::new();
-        let (mut from, mut lost) = (0, 0);
-        loop {
-            let (next, count) = reader
-                .read(from, |results| {
-                    lost += results.dropped();
-                    let records = results.records()?;
-                    for record in records.iter() {
-                        let level = match record.level()? {
-                            Level::Error => "error ",
-                            Level::Warn => "warn ",
-                            Level::Info => "",
-                            Level::Debug => "debug ",
-                        };
-                        let ns = record.ns();
-                        let (source, text) = (Safe(record.source()?), Safe(record.line()?));
-                        kept.push_back(format!(
-                            "[{:5}.{:06}] {level}{source}: {text}",
-                            ns / 1_000_000_000,
-                            ns / 1000 % 1_000_000
-                        ));
-                        if kept.len() > most {
-                            kept.pop_front();
-                        }
-                    }
-                    Ok((results.next(), records.len()))
-                })
-                .and_then(|r| r)
-                .map_err(Failure::about("log"))?;
-            if count == 0 || next <= from {
-                break;
-            }
-            from = next;
-        }
+        let terminal::Tail {
+            lines: kept, lost, ..
+        } = terminal::tail(reader, most).map_err(Failure::about("log"))?;
         if lost > 0 && lines.is_none() {
             let _ = writeln!(to, "({lost} older lines are gone)");
         }
@@ -336,29 +302,5 @@ impl System {
             .as_ref()
             .ok_or_else(|| Failure::not_held("SystemControl"))?;
         control.reboot().map_err(Failure::about("the machine"))
-    }
-}
-
-/// Lists what the shell was given.
-pub fn caps(env: &Env, to: &mut Terminal) {
-    let mut table = Table::new(&[
-        ("NAME", Align::Left),
-        ("INTERFACE", Align::Left),
-        ("HANDLE", Align::Right),
-    ]);
-    for (name, interface, handle) in env.entries() {
-        let interface = match schema::interface_name(interface) {
-            Some(known) => known.to_string(),
-            None => format!("{interface:#018x}"),
-        };
-        table.row([name.to_string(), interface, format!("{handle:#x}")]);
-    }
-    print(to, &table);
-}
-
-/// Writes a table.
-pub fn print(to: &mut Terminal, table: &Table) {
-    for line in table.lines() {
-        let _ = writeln!(to, "{}", line.trim_end());
     }
 }

@@ -20,7 +20,7 @@ pub enum Failure {
         /// Why.
         refusal: Refusal,
     },
-    /// The shell knows better what is wrong, in a whole sentence with what to do.
+    /// The program knows better what is wrong, in a whole sentence with what to do.
     Said(String),
     /// Somebody pressed Ctrl-C.
     Interrupted,
@@ -33,10 +33,10 @@ impl Failure {
         move |refusal| Self::Refused { about, refusal }
     }
 
-    /// The shell was not given what the command needs.
+    /// The program was not given what the command needs.
     pub fn not_held(interface: &str) -> Self {
         Self::Said(format!(
-            "this shell holds no {interface}; caps lists what it holds, and the manifest decides"
+            "no {interface} is held here; caps lists what is, and the manifest decides"
         ))
     }
 }

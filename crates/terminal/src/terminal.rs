@@ -76,8 +76,9 @@ impl Terminal {
     /// # Errors
     /// The console's: there will be no more input.
     pub fn read(&mut self) -> Result<u8, Refusal> {
-        self.flush()?;
         while self.ahead.is_empty() {
+            // Only before waiting: what comes in a burst is echoed in as few writes as it was read.
+            self.flush()?;
             let input = self.console.read()?;
             self.keep(&input);
         }
