@@ -129,7 +129,9 @@ interface ProcessControl @0xd1c0a5e5b0a70110 {
 }
 
 interface SystemControl @0xd1c0a5e5b0a70111 {
-  # Prints the exit line and powers the machine off or resets it. Neither returns.
+  # Prints the exit line and powers the machine off. Does not return.
+  # `reboot` ends every claim on a device first, prints the exit line and resets; it returns only where it is refused:
+  # `busy` while another one waits, `timedOut` if a device did not stop, and then the machine goes on.
   halt @0 (code :UInt8) -> ();
   reboot @1 () -> ();
 }

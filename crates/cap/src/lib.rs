@@ -215,6 +215,11 @@ impl<T: Target> CapTable<T> {
         self.table.reserved()
     }
 
+    /// Count of places worn out for good.
+    pub const fn retired(&self) -> u32 {
+        self.table.retired()
+    }
+
     /// Every live capability.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Slot<T>)> {
         self.table.iter().map(|(h, s)| (h.raw(), s))

@@ -1,5 +1,7 @@
 //! Claiming a function, and what its holder may know of it.
 
+use core::sync::atomic::Ordering;
+
 use dma_ledger::{Claim, FunctionState, OwnerId, Phase};
 use pci_format::{Msix, MsixRegion};
 use ring_abi::Refusal;
@@ -102,6 +104,10 @@ impl<P: Platform> DeviceManager<P> {
     ) -> Result<Claim, Refusal> {
         let hardware = at.hardware;
         let driver = hardware.driver.ok_or(Refusal::NoDevice)?;
+        // Under the function's lock: whoever closes looks at every function after it closed.
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(Refusal::WrongState);
+        }
         if !hardware.sound {
             return Err(Refusal::Quarantined);
         }

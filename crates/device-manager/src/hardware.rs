@@ -4,9 +4,9 @@ use dma_ledger::FunctionShape;
 use driver_core::{DriverEntry, Probed};
 use pci::Found;
 use pci_format::{
-    BarSet, CapabilityList, Command, ConfigAccess, ConfigError, ConfigFilter, FunctionInfo, Msi,
-    Msix, Pcie, PowerState, best_match, cap_id, read_capabilities, read_extended, read_msi,
-    read_msix, read_pcie, read_power, size_bars, update_command,
+    BarSet, CapabilityList, Command, ConfigAccess, ConfigError, ConfigFilter, ExtendedList,
+    FunctionInfo, Msi, Msix, Pcie, PowerState, best_match, cap_id, read_capabilities,
+    read_extended, read_msi, read_msix, read_pcie, read_power, size_bars, update_command,
 };
 
 /// What the boot scan learnt of a function. Never changes.
@@ -18,6 +18,8 @@ pub(crate) struct Hardware {
     pub(crate) msi: Option<Msi>,
     pub(crate) pcie: Option<Pcie>,
     pub(crate) filter: Option<ConfigFilter>,
+    pub(crate) capabilities: Option<CapabilityList>,
+    pub(crate) extended: Option<ExtendedList>,
     pub(crate) driver: Option<&'static DriverEntry>,
     /// Its configuration space is well formed, and it let itself be turned off.
     pub(crate) sound: bool,
@@ -95,6 +97,8 @@ pub(crate) fn examine(
         msi: None,
         pcie: None,
         filter: None,
+        capabilities: None,
+        extended: None,
         driver,
         sound: !found.stuck,
     };
@@ -109,6 +113,7 @@ fn read_all(cfg: &mut dyn ConfigAccess, hardware: &mut Hardware) -> Result<(), C
     let bdf = info.bdf;
     let capabilities: CapabilityList = read_capabilities(cfg, bdf, info.header)?;
     hardware.bars = size_bars(cfg, bdf, info.header)?;
+    hardware.capabilities = Some(capabilities);
     let find = |id| capabilities.find(id);
     if let Some(found) = find(cap_id::MSIX) {
         hardware.msix = Some(read_msix(cfg, bdf, found, &hardware.bars)?);
@@ -121,6 +126,7 @@ fn read_all(cfg: &mut dyn ConfigAccess, hardware: &mut Hardware) -> Result<(), C
     }
     let extended = read_extended(cfg, bdf)?;
     hardware.filter = Some(ConfigFilter::new(cfg, &info, &capabilities, &extended));
+    hardware.extended = Some(extended);
     if hardware.driver.is_some() {
         if let Some(found) = find(cap_id::POWER) {
             let power = read_power(cfg, bdf, found)?;

@@ -15,6 +15,8 @@
 //! | `dma` | pools, buffers, the objects that map them |
 //! | `queue` | submitting and completing commands |
 //! | `teardown`, `flr` | the transaction that ends a claim; what is tried when a device does not stop |
+//! | `inspect` | copies for diagnostics |
+//! | `closing` | the end of every claim, before the machine goes |
 //! | `platform` | what the kernel gives the manager |
 //!
 //! Invariant: it never decides about ownership, budgets, generations or states on its own (`dma-ledger` does), never
@@ -34,6 +36,7 @@
 extern crate alloc;
 
 mod claim;
+mod closing;
 mod control;
 mod dma;
 mod effects;
@@ -42,6 +45,7 @@ mod flr;
 mod function;
 mod handler;
 mod hardware;
+mod inspect;
 mod interrupt;
 mod lines;
 mod manager;
@@ -53,11 +57,13 @@ mod teardown;
 mod vectors;
 
 pub use claim::{DeviceInfo, DeviceState};
+pub use closing::{Live, Stopped};
 pub use dma_ledger::{
     BufferId, BufferInfo, Claim, Direction, Limits, MappingId, OwnerId, PoolId, PoolInfo, QueueId,
     QueueInfo, RouteId, SegmentRequest,
 };
 pub use driver_core::{DriverEntry, QueueSpec, Refusal};
+pub use inspect::{Books, Inspection};
 pub use interrupt::{RouteCounts, RouteInfo, RouteView};
 pub use lines::LineView;
 pub use manager::{DeviceManager, FunctionView, LIMITS};

@@ -2,13 +2,14 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::sync::atomic::AtomicBool;
 
 use cpu::{Guard, Lock};
 use dma_ledger::{Claim, FunctionId, FunctionState, Ledger, Limits, OwnerId};
 use driver_core::DriverEntry;
 use evidence::fact;
 use pci::Found;
-use pci_format::{BarSet, ConfigAccess};
+use pci_format::{BarSet, Capability, ConfigAccess, ExtendedCapability, FunctionInfo};
 use ring_abi::Refusal;
 use units::Bdf;
 
@@ -45,6 +46,8 @@ pub struct DeviceManager<P: Platform> {
     /// What is behind each vector of each CPU.
     pub(crate) vectors: VectorTable,
     pub(crate) lines: Lines,
+    /// The machine is going: nobody claims any more.
+    pub(crate) closed: AtomicBool,
 }
 
 impl<P: Platform> core::fmt::Debug for DeviceManager<P> {
@@ -79,6 +82,14 @@ pub struct FunctionView<'a> {
     pub msix_vectors: u16,
     /// It has MSI.
     pub msi: bool,
+    /// Identity, as the boot scan read it.
+    pub info: &'a FunctionInfo,
+    /// Its configuration space is well formed, and it let itself be turned off.
+    pub sound: bool,
+    /// Capabilities of the first 256 bytes.
+    pub capabilities: &'a [Capability],
+    /// Capabilities behind them.
+    pub extended: &'a [ExtendedCapability],
 }
 
 impl<P: Platform> DeviceManager<P> {
@@ -121,6 +132,7 @@ impl<P: Platform> DeviceManager<P> {
             drivers: drivers.iter().map(|entry| entry.name).collect(),
             vectors: VectorTable::new(),
             lines: Lines::default(),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -149,6 +161,10 @@ impl<P: Platform> DeviceManager<P> {
                 bars: &hardware.bars,
                 msix_vectors: hardware.msix.map_or(0, |msix| msix.vectors),
                 msi: hardware.msi.is_some(),
+                info: &hardware.info,
+                sound: hardware.sound,
+                capabilities: hardware.capabilities.as_ref().map_or(&[], |c| c.as_slice()),
+                extended: hardware.extended.as_ref().map_or(&[], |e| e.as_slice()),
             };
             if !visit(&view) {
                 return next;

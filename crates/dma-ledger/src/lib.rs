@@ -21,6 +21,7 @@
 //! | `queue`, `submit` | command slots, admission, completion |
 //! | `teardown` | the one order in which everything ends |
 //! | `audit` | recounting everything from the entries |
+//! | `views` | copies for diagnostics |
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -42,6 +43,7 @@ mod requeue;
 mod route;
 mod submit;
 mod teardown;
+mod views;
 
 pub use audit::{Accounting, AuditFault};
 pub use buffer::{BufferInfo, BufferUse};

@@ -72,6 +72,15 @@ pub struct PoolInfo {
 }
 
 impl Pool {
+    pub(crate) const fn info(&self) -> PoolInfo {
+        PoolInfo {
+            budget: self.budget,
+            used: self.used,
+            buffers: self.buffers,
+            oom: self.oom,
+        }
+    }
+
     pub(crate) const fn budget(&self) -> u64 {
         self.budget
     }
@@ -261,13 +270,7 @@ impl<F> FunctionRecord<F> {
     /// Those of [`Self::check`]; `WrongOwner`, `Stale` or `BadHandle`.
     pub fn pool_info(&self, claim: &Claim, pool: PoolId) -> Result<PoolInfo, Refusal> {
         self.check(claim)?;
-        let known = self.pool(pool)?;
-        Ok(PoolInfo {
-            budget: known.budget,
-            used: known.used,
-            buffers: known.buffers,
-            oom: known.oom,
-        })
+        Ok(self.pool(pool)?.info())
     }
 
     fn pool(&self, pool: PoolId) -> Result<&Pool, Refusal> {

@@ -189,7 +189,8 @@ mod tests {
             b.stats(),
             Stats {
                 total: 3998,
-                free: 3998
+                free: 3998,
+                reserve: 0
             }
         );
         let mut held = Vec::new();

@@ -102,6 +102,8 @@ pub struct Stats {
     pub total: u64,
     /// Frames free now.
     pub free: u64,
+    /// Frames of the free ones that only the kernel itself gets.
+    pub reserve: u64,
 }
 
 fn with<R: Default>(f: impl FnOnce(&mut Buddy) -> R) -> R {
@@ -194,5 +196,8 @@ pub fn adopt(address: u64) -> Frames {
 
 /// How much is free.
 pub fn stats() -> Stats {
-    with(|a| a.stats())
+    Stats {
+        reserve: KERNEL_RESERVE,
+        ..with(|a| a.stats())
+    }
 }

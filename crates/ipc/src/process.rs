@@ -194,6 +194,17 @@ impl Process {
         self.handles.lock().len()
     }
 
+    /// Places of the handle table: in use, set aside for a transfer, worn out for good.
+    pub fn handle_places(&self) -> (u32, u32, u32) {
+        let table = self.handles.lock();
+        (table.len(), table.reserved(), table.retired())
+    }
+
+    /// Threads that it pays for.
+    pub fn threads_charged(&self) -> u32 {
+        self.thread_quota.used()
+    }
+
     /// Its threads now.
     pub fn threads(&self) -> Vec<Arc<Thread>> {
         self.threads.lock().clone()

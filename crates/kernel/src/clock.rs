@@ -2,6 +2,14 @@
 
 use acpi_tables::{Register, Space};
 
+/// Where the rate was learnt, as [`initialise`] said.
+static SOURCE: cpu::Lock<&'static str> = cpu::Lock::new("none");
+
+/// Where the clock's rate was learnt.
+pub fn source() -> &'static str {
+    *SOURCE.lock()
+}
+
 const PM_TIMER_HZ: u64 = 3_579_545;
 /// Length of the measurement: 5 ms of the PM timer.
 const SAMPLE_TICKS: u32 = 17_898;
@@ -81,6 +89,7 @@ pub fn initialise(pm_timer: Option<&Register>, stated_hz: u64) -> &'static str {
         hz = (u128::from(after - before) * 1_000_000_000 / u128::from(waited.max(1))) as u64;
     }
     sched::initialise_clock(hz);
+    *SOURCE.lock() = source;
     if apic::mode().tsc_deadline {
         apic::calibrate(hz, 1, || ());
     }

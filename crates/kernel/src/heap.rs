@@ -11,14 +11,32 @@ const GROW_ORDER: u8 = 6;
 
 type Allocator = Tlsf<'static, u32, u32, 28, 16>;
 
-struct Heap(Lock<Allocator>);
+/// How much the heap took, and how much of it is handed out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// Bytes taken from the frame allocator, for good.
+    pub taken: u64,
+    /// Bytes asked for and not given back.
+    pub used: u64,
+}
+
+struct Inner {
+    blocks: Allocator,
+    stats: Stats,
+}
+
+struct Heap(Lock<Inner>);
 
 // SAFETY: every path takes the lock; blocks handed out are disjoint by TLSF's own contract.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         loop {
-            if let Some(block) = self.0.lock().allocate(layout) {
-                return block.as_ptr();
+            {
+                let mut inner = self.0.lock();
+                if let Some(block) = inner.blocks.allocate(layout) {
+                    inner.stats.used += layout.size() as u64;
+                    return block.as_ptr();
+                }
             }
             if !self.grow(layout) {
                 return core::ptr::null_mut();
@@ -29,7 +47,11 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         if let Some(block) = NonNull::new(pointer) {
             // SAFETY: the caller got it from `alloc` with this layout.
-            unsafe { self.0.lock().deallocate(block, layout.align()) };
+            unsafe {
+                let mut inner = self.0.lock();
+                inner.blocks.deallocate(block, layout.align());
+                inner.stats.used = inner.stats.used.saturating_sub(layout.size() as u64);
+            }
         }
     }
 }
@@ -50,10 +72,23 @@ impl Heap {
             return false;
         };
         let block = NonNull::slice_from_raw_parts(start, run.bytes());
+        let mut inner = self.0.lock();
         // SAFETY: the run is owned, mapped for good, and never given back: the value has no destructor.
-        unsafe { self.0.lock().insert_free_block_ptr(block) }.is_some()
+        let grown = unsafe { inner.blocks.insert_free_block_ptr(block) }.is_some();
+        if grown {
+            inner.stats.taken += run.bytes() as u64;
+        }
+        grown
     }
 }
 
 #[global_allocator]
-static HEAP: Heap = Heap(Lock::new(Tlsf::new()));
+static HEAP: Heap = Heap(Lock::new(Inner {
+    blocks: Tlsf::new(),
+    stats: Stats { taken: 0, used: 0 },
+}));
+
+/// How much the heap holds.
+pub fn stats() -> Stats {
+    HEAP.0.lock().stats
+}

@@ -5,6 +5,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use acpi_tables::{Register, ResetRegister, SleepTypes, Space};
 use cpu::Lock;
 use cpu::port::{read16, write8, write16};
+use device_manager::{Live, Stopped};
+use ipc::Pending;
+use stub::Refusal;
 
 /// What ACPI says about ending.
 #[derive(Clone, Copy, Default)]
@@ -54,8 +57,94 @@ pub fn halt(code: u8) -> ! {
     cpu::halt_forever()
 }
 
+/// How long devices may take to stop before a reset: longer than any broker and any teardown.
+const STOP_NS: u64 = 30_000_000_000;
+const LOOK_NS: u64 = 1_000_000;
+
+/// A reset that waits for devices to stop.
+struct Reboot {
+    pending: Pending,
+    claims: u32,
+    deadline_ns: u64,
+}
+
+static REBOOT: Lock<Option<Reboot>> = Lock::new(None);
+
+/// Ends every claim on a device, then resets. Answered only if that is refused: `busy` while another one waits,
+/// `timedOut` if some device has neither stopped nor been given up in time; the machine goes on then.
+pub fn begin_reboot(pending: Pending) {
+    let manager = crate::devices::manager();
+    #[cfg(sabotage)]
+    if cpu::sabotaged("reboot-skips-teardown") {
+        state(0, &manager.live());
+        reset();
+    }
+    {
+        let mut waiting = REBOOT.lock();
+        if waiting.is_some() {
+            drop(waiting);
+            pending.try_refuse(Refusal::Busy);
+            return;
+        }
+        *waiting = Some(Reboot {
+            pending,
+            claims: 0,
+            deadline_ns: sched::now_ns() + STOP_NS,
+        });
+    }
+    let claims = manager.close();
+    if let Some(waiting) = REBOOT.lock().as_mut() {
+        waiting.claims = claims;
+    }
+    look(0);
+}
+
+/// Resets once every device has stopped. From the timer, one after the other.
+fn look(_: u64) {
+    let manager = crate::devices::manager();
+    let Some((claims, deadline_ns)) = REBOOT.lock().as_ref().map(|r| (r.claims, r.deadline_ns))
+    else {
+        return;
+    };
+    if let Some(stopped) = manager.all_stopped() {
+        crate::smp::stop_others();
+        state(claims, &manager.live());
+        reset_after(stopped);
+    }
+    if sched::now_ns() < deadline_ns {
+        return sched::callback_at(sched::now_ns() + LOOK_NS, look, 0);
+    }
+    let live = manager.live();
+    crate::fact!(
+        "power.reset-refused",
+        live = live.claims,
+        bus_masters = live.bus_masters
+    );
+    manager.allow_claims();
+    let waiting = REBOOT.lock().take();
+    if let Some(waiting) = waiting {
+        waiting.pending.try_refuse(Refusal::TimedOut);
+    }
+}
+
+/// States what holds devices at the moment of a reset.
+fn state(torn_down: u32, live: &Live) {
+    crate::fact!(
+        "power.reset",
+        torn_down = torn_down,
+        live = live.claims,
+        bus_masters = live.bus_masters,
+        quarantined = live.quarantined
+    );
+}
+
+/// Resets a machine whose devices have stopped.
+fn reset_after(_: Stopped) -> ! {
+    reset()
+}
+
 /// Prints the exit line and resets.
-pub fn reboot() -> ! {
+fn reset() -> ! {
     exit_line(0);
     if let Some(ResetRegister {
         register:

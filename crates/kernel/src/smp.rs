@@ -1,6 +1,7 @@
 //! Starting the other CPUs: INIT-SIPI with a page below 1 MiB (Intel SDM vol. 3, 9.4.4).
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -23,6 +24,36 @@ static mut BLOCKS: [CpuBlock; MAX_CPUS] = [const {
         apic_id: 0,
     }
 }; MAX_CPUS];
+
+/// Processors of the tables that do not run.
+static ABSENT: cpu::Lock<Vec<Absent>> = cpu::Lock::new(Vec::new());
+/// What each CPU was found to offer when it came up.
+static OFFERED: cpu::Lock<[Option<Features>; MAX_CPUS]> = cpu::Lock::new([None; MAX_CPUS]);
+
+/// A processor that does not run.
+#[derive(Clone, Copy, Debug)]
+pub struct Absent {
+    /// Its local APIC's identifier.
+    pub apic_id: u32,
+    /// It was started and did not answer; else it was left out.
+    pub silent: bool,
+}
+
+/// The processors that do not run.
+pub fn absent() -> Vec<Absent> {
+    ABSENT.lock().clone()
+}
+
+/// What CPU `index` offers.
+pub fn offered(index: usize) -> Option<Features> {
+    *OFFERED.lock().get(index)?
+}
+
+fn note_features(index: usize, features: Features) {
+    if let Some(place) = OFFERED.lock().get_mut(index) {
+        *place = Some(features);
+    }
+}
 
 /// What starting the other CPUs needs below 1 MiB: a page of code and the root of their first page tables, which 32-bit
 /// code must reach however much memory there is above.
@@ -65,6 +96,7 @@ pub fn initialise_apic(machine: &Machine, f: Features) {
     apic::initialise_local(mode, registers);
     apic::enable_local();
     sched::online(apic::local_id());
+    note_features(0, f);
     paging::set_ipi_sender(|mask| {
         for cpu in (0..sched::cpu_count()).filter(|c| mask & (1 << c) != 0) {
             apic::send_ipi(sched::summary(cpu).apic_id, vector::SHOOTDOWN);
@@ -171,16 +203,28 @@ pub fn start_others(machine: &Machine) {
     let me = apic::local_id();
     let page = LOW_PAGE.load(Ordering::Relaxed);
     let wanted = option_limit();
-    let others = machine.processors.iter().copied().filter(|id| *id != me);
+    let others: Vec<u32> = machine
+        .processors
+        .iter()
+        .copied()
+        .filter(|id| *id != me)
+        .collect();
+    let mut absent = Vec::new();
     let mut online = 1;
-    if page != 0 && machine.processors.len() > 1 {
+    let mut tried = 0;
+    if page != 0 && !others.is_empty() {
         match start_root(page) {
             Some(root) => {
                 prepare(page, root.address());
-                for id in others.take(wanted.saturating_sub(1)) {
+                for id in others.iter().copied().take(wanted.saturating_sub(1)) {
+                    tried += 1;
                     if start_one(page, online, id) {
                         online += 1;
                     } else {
+                        absent.push(Absent {
+                            apic_id: id,
+                            silent: true,
+                        });
                         crate::fact!("boot.cpu-silent", apic_id = id);
                     }
                 }
@@ -189,6 +233,11 @@ pub fn start_others(machine: &Machine) {
             None => crate::fact!("boot.cpus-left-out", reason = "no memory for page tables"),
         }
     }
+    absent.extend(others.iter().skip(tried).map(|id| Absent {
+        apic_id: *id,
+        silent: false,
+    }));
+    *ABSENT.lock() = absent;
     sched::set_cpu_count(online);
     for cpu in 0..online {
         let id = sched::summary(cpu).apic_id;
@@ -296,9 +345,10 @@ fn pause_ns(ns: u64) {
 
 extern "C" fn ap_main(index: u64) -> ! {
     let index = index as usize;
+    let features = cpu::features();
     // SAFETY: this CPU's own first steps, once, with its own number.
     unsafe {
-        cpu::enable_features(cpu::features());
+        cpu::enable_features(features);
         cpu::load_root(paging::kernel_root());
         install_cpu_block(index);
         cpu::load_descriptors(index);
@@ -306,6 +356,7 @@ extern "C" fn ap_main(index: u64) -> ! {
     }
     apic::enable_local();
     sched::online(apic::local_id());
+    note_features(index, features);
     if !sched::install_idle() || !ipc::install_scratch() {
         cpu::halt_forever();
     }

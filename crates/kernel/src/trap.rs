@@ -24,7 +24,7 @@ static COUNTS: [Counts; MAX_CPUS] = [const {
 }; MAX_CPUS];
 
 /// Interrupts of devices that arrived at one CPU.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct InterruptCounts {
     /// Raised by a source that somebody holds, or by the console.
     pub device: u64,

@@ -160,6 +160,7 @@ kernel_sources! {
     SystemControl "systemControl" "SystemControl" "Halts and resets the machine.";
     DeviceRegistry "deviceRegistry" "DeviceRegistry" "Lists and claims devices.";
     BootPackage "bootPackage" "BootPackage" "What came with the kernel.";
+    MachineInspector "machineInspector" "MachineInspector" "Shows the state of the machine.";
 }
 
 impl Manifest {

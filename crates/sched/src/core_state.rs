@@ -18,7 +18,6 @@ pub(crate) struct Local {
     pub(crate) previous: Option<Arc<Task>>,
     pub(crate) idle: Option<Arc<Task>>,
     pub(crate) loaded: Option<Arc<AddressSpace>>,
-    pub(crate) switched_at: u64,
     /// What was last written to the FS base register.
     pub(crate) fs_base: u64,
 }
@@ -36,6 +35,12 @@ pub(crate) struct Core {
     pub(crate) quantum_end: AtomicU64,
     pub(crate) armed_for: AtomicU64,
     pub(crate) switches: AtomicU64,
+    /// TSC at the last switch, written by this CPU alone.
+    pub(crate) switched_at: AtomicU64,
+    /// TSC when it came up.
+    pub(crate) online_at: AtomicU64,
+    /// Its idle task again, for whoever asks from elsewhere.
+    pub(crate) idle_task: Lock<Option<Arc<Task>>>,
 }
 
 // SAFETY: `local` is only reached through `local()`, by its own CPU with interrupts off; the rest is locked or atomic.
@@ -48,7 +53,6 @@ static CORES: [Core; MAX_CPUS] = [const {
             previous: None,
             idle: None,
             loaded: None,
-            switched_at: 0,
             fs_base: 0,
         }),
         queue: Lock::new(RunQueue::new()),
@@ -61,6 +65,9 @@ static CORES: [Core; MAX_CPUS] = [const {
         quantum_end: AtomicU64::new(u64::MAX),
         armed_for: AtomicU64::new(u64::MAX),
         switches: AtomicU64::new(0),
+        switched_at: AtomicU64::new(0),
+        online_at: AtomicU64::new(0),
+        idle_task: Lock::new(None),
     }
 }; MAX_CPUS];
 static COUNT: AtomicUsize = AtomicUsize::new(1);
@@ -117,6 +124,7 @@ pub fn set_cpu_count(count: usize) {
 pub fn online(apic_id: u32) {
     let core = this();
     core.apic_id.store(apic_id, Ordering::Relaxed);
+    core.online_at.store(cpu::read_tsc(), Ordering::Relaxed);
     core.online.store(true, Ordering::Release);
 }
 
@@ -129,16 +137,45 @@ pub struct CpuSummary {
     pub online: bool,
     /// Switches so far.
     pub switches: u64,
+    /// Nanoseconds for which it had nothing to do.
+    pub idle_ns: u64,
+    /// Nanoseconds for which it worked.
+    pub busy_ns: u64,
+    /// What its timer is armed for, [`crate::NEVER`] for nothing.
+    pub next_deadline_ns: u64,
 }
 
 /// Figures of CPU `cpu`.
 pub fn summary(cpu: usize) -> CpuSummary {
     let c = core(cpu);
+    let online = c.online.load(Ordering::Acquire);
+    let (idle, alive) = if online { spent(c) } else { (0, 0) };
     CpuSummary {
         apic_id: c.apic_id.load(Ordering::Relaxed),
-        online: c.online.load(Ordering::Acquire),
+        online,
         switches: c.switches.load(Ordering::Relaxed),
+        idle_ns: crate::tsc_to_ns(idle),
+        busy_ns: crate::tsc_to_ns(alive.saturating_sub(idle)),
+        next_deadline_ns: c.armed_for.load(Ordering::Relaxed),
     }
+}
+
+/// TSC ticks for which a CPU was idle, and for which it is up. Another CPU may switch while they are read: they are for
+/// people, and off by that one switch.
+fn spent(c: &Core) -> (u64, u64) {
+    let now = cpu::read_tsc();
+    let alive = now.saturating_sub(c.online_at.load(Ordering::Relaxed));
+    let idle_task = c.idle_task.lock().clone();
+    let Some(idle) = idle_task else {
+        return (0, alive);
+    };
+    let running = if idle.on_cpu.load(Ordering::Relaxed) {
+        now.saturating_sub(c.switched_at.load(Ordering::Relaxed))
+    } else {
+        0
+    };
+    let past = idle.ticks.load(Ordering::Relaxed);
+    (past.saturating_add(running).min(alive), alive)
 }
 
 /// Makes room in every queue and heap for one more task.

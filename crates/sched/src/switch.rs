@@ -43,8 +43,10 @@ pub fn install_idle() -> bool {
     // SAFETY: nothing else on this CPU uses its slot yet.
     let l = unsafe { local() };
     l.current = Some(task.clone());
-    l.idle = Some(task);
-    l.switched_at = cpu::read_tsc();
+    l.idle = Some(task.clone());
+    let c = this();
+    c.switched_at.store(cpu::read_tsc(), Ordering::Relaxed);
+    *c.idle_task.lock() = Some(task);
     true
 }
 
@@ -71,11 +73,11 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
     let now = cpu::read_tsc();
     // Written by the CPU that the task runs on alone.
     let ticks = previous.ticks.load(Ordering::Relaxed);
-    let ran = now.wrapping_sub(l.switched_at);
+    let ran = now.wrapping_sub(c.switched_at.load(Ordering::Relaxed));
     previous
         .ticks
         .store(ticks.wrapping_add(ran), Ordering::Relaxed);
-    l.switched_at = now;
+    c.switched_at.store(now, Ordering::Relaxed);
     // SAFETY: `next` left its last CPU, and this CPU alone loads it.
     let load = unsafe { *next.saved.get() };
     let save = previous.saved.get();

@@ -1,7 +1,7 @@
 //! Clients of every interface, over handles of this process.
 
 use rt::Cap;
-use schema::{block, device, process, storage};
+use schema::{block, device, diagnostics, process, storage};
 
 macro_rules! clients {
     ($($name:ident = $file:ident::$module:ident;)*) => { $(
@@ -16,6 +16,7 @@ clients! {
     BlockSession = block::block_session;
     BootPackage = process::boot_package;
     Console = process::console;
+    ConsoleSession = diagnostics::console_session;
     Device = device::device;
     DeviceMmio = device::device_mmio;
     DeviceQueue = device::device_queue;
@@ -30,6 +31,7 @@ clients! {
     Interrupt = device::interrupt;
     LogReader = process::log_reader;
     LogSink = process::log_sink;
+    MachineInspector = diagnostics::machine_inspector;
     MemoryObject = process::memory_object;
     ProcessControl = process::process_control;
     ProcessHandle = process::process_handle;

@@ -34,6 +34,8 @@ struct Input {
 static INPUT: Lock<Option<Input>> = Lock::new(None);
 /// CPU and vector of COM1, 0 for none: then input is polled on a timer.
 static VECTOR: AtomicU32 = AtomicU32::new(0);
+/// Global interrupt of that line.
+static GSI: AtomicU32 = AtomicU32::new(0);
 const POLL_NS: u64 = 5_000_000;
 
 /// The one object; every handle names it.
@@ -77,6 +79,7 @@ fn route(machine: &Machine) -> Option<()> {
         active_low: source.active_low,
     };
     let message = crate::devices::take_vector(Some(0)).ok()?;
+    GSI.store(line.gsi, Ordering::Relaxed);
     VECTOR.store(pack(message.cpu, message.vector), Ordering::Release);
     if crate::lines::route(&line, &message) {
         crate::lines::mask(line.gsi, false);
@@ -89,6 +92,18 @@ fn route(machine: &Machine) -> Option<()> {
 
 const fn pack(cpu: u16, vector: u8) -> u32 {
     (cpu as u32) << 8 | vector as u32
+}
+
+/// CPU, vector and global interrupt of the line, where it interrupts.
+pub fn line() -> Option<(u16, u8, u32)> {
+    let place = VECTOR.load(Ordering::Acquire);
+    (place != 0).then(|| {
+        (
+            (place >> 8) as u16,
+            place as u8,
+            GSI.load(Ordering::Relaxed),
+        )
+    })
 }
 
 fn poll(_: u64) {

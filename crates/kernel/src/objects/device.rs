@@ -32,15 +32,42 @@ impl Registry {
 kernel_object!(Registry, device_registry);
 
 /// One function, copied out of the manager.
-struct Row {
-    view: (u32, u16, u16, u32, &'static str, bool, bool, u16, bool),
+pub struct Row {
+    address: u32,
+    vendor: u16,
+    device: u16,
+    class: u32,
+    driver: &'static str,
+    claimed: bool,
+    quarantined: bool,
+    msix_vectors: u16,
+    msi: bool,
     bars: Vec<device_registry::Bar>,
+}
+
+impl Row {
+    /// As it is told.
+    pub fn told(&self) -> device_registry::Function<'_> {
+        device_registry::Function {
+            address: self.address,
+            vendor: self.vendor,
+            device: self.device,
+            class: self.class,
+            driver: self.driver,
+            claimed: self.claimed,
+            quarantined: self.quarantined,
+            bars: &self.bars,
+            msix_vectors: self.msix_vectors,
+            msi: self.msi,
+        }
+    }
 }
 
 /// Functions per answer, at most.
 const FUNCTIONS: usize = 24;
 
-fn row(v: &FunctionView<'_>) -> Row {
+/// Copies a function out of the manager.
+pub fn row(v: &FunctionView<'_>) -> Row {
     use pci_format::BarKind;
     let bars = v
         .bars
@@ -60,17 +87,15 @@ fn row(v: &FunctionView<'_>) -> Row {
         .map(|e| e.name)
         .find(|n| *n == v.driver);
     Row {
-        view: (
-            v.address,
-            v.vendor,
-            v.device,
-            v.class,
-            driver.unwrap_or(""),
-            v.claimed,
-            v.quarantined,
-            v.msix_vectors,
-            v.msi,
-        ),
+        address: v.address,
+        vendor: v.vendor,
+        device: v.device,
+        class: v.class,
+        driver: driver.unwrap_or(""),
+        claimed: v.claimed,
+        quarantined: v.quarantined,
+        msix_vectors: v.msix_vectors,
+        msi: v.msi,
         bars,
     }
 }
@@ -85,25 +110,7 @@ impl<'a> device_registry::Server<KernelCall<'a>> for Served<Registry> {
             rows.push(row(view));
             true
         });
-        let functions: Vec<_> = rows
-            .iter()
-            .map(|r| {
-                let (address, vendor, device, class, driver, claimed, quarantined, vectors, msi) =
-                    r.view;
-                device_registry::Function {
-                    address,
-                    vendor,
-                    device,
-                    class,
-                    driver,
-                    claimed,
-                    quarantined,
-                    bars: &r.bars,
-                    msix_vectors: vectors,
-                    msi,
-                }
-            })
-            .collect();
+        let functions: Vec<_> = rows.iter().map(Row::told).collect();
         reply.send(device_registry::ListReply {
             next,
             functions: &functions,

@@ -2,6 +2,7 @@
 
 mod console;
 pub mod device;
+mod inspect;
 mod memory;
 mod process;
 mod queue;
@@ -98,6 +99,10 @@ pub fn for_init() -> Vec<Grant> {
         ("systemControl", Object::kernel(system::Power::new())),
         ("deviceRegistry", Object::kernel(device::Registry::new())),
         ("bootPackage", Object::kernel(system::Package::new())),
+        (
+            "machineInspector",
+            Object::kernel(inspect::Inspector::new()),
+        ),
     ];
     named
         .into_iter()

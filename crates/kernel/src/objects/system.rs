@@ -188,8 +188,10 @@ impl<'a> system_control::Server<KernelCall<'a>> for Served<Power> {
         crate::power::halt(code)
     }
 
-    fn reboot(&mut self, _reply: Owed<'a, system_control::call::Reboot>) -> Answered {
-        crate::power::reboot()
+    fn reboot(&mut self, reply: Owed<'a, system_control::call::Reboot>) -> Answered {
+        let (answered, later) = reply.defer();
+        crate::power::begin_reboot(later.into_inner());
+        answered
     }
 }
 

@@ -6,6 +6,8 @@ pub mod bench;
 pub mod block;
 #[path = "device_stub.rs"]
 pub mod device;
+#[path = "diagnostics_stub.rs"]
+pub mod diagnostics;
 pub mod manifest_capnp;
 #[path = "process_stub.rs"]
 pub mod process;
@@ -48,4 +50,6 @@ pub static INTERFACES: &[(u64, &str)] = &[
     (0xd1c0a5e5b0a70403, "File"),
     (0xd1c0a5e5b0a70601, "Echo"),
     (0xd1c0a5e5b0a70701, "Probe"),
+    (0xd1c0a5e5b0a70d01, "MachineInspector"),
+    (0xd1c0a5e5b0a70d02, "ConsoleSession"),
 ];

@@ -1,0 +1,93 @@
+//! The end of the machine, and what a person may see of it before.
+
+mod machine;
+
+use device_manager::{Books, Live, Refusal};
+use dma_ledger::{FunctionState, Phase};
+use machine::{Machine, STRANGER, TAKEN, Ticket, from_device};
+
+#[test]
+fn closing_ends_every_claim_and_refuses_new_ones() {
+    let it = Machine::new();
+    let (claim, queue) = it.running(0);
+    let (_, buffer) = it.buffer(&claim, 4096);
+    assert_eq!(
+        it.submit(&claim, queue, 1, &[from_device(buffer, 0, 512)]),
+        TAKEN
+    );
+    let _other = it.claim(1);
+    assert!(it.manager.all_stopped().is_none());
+    assert_eq!(it.manager.live().claims, 2);
+    assert_eq!(it.manager.live().bus_masters, 1);
+
+    assert_eq!(it.manager.close(), 2);
+    // Somebody who asks while the devices stop is refused, and so is one who asks after.
+    assert_eq!(it.try_claim(1, STRANGER), Err(Refusal::WrongState));
+    it.settle();
+    assert_eq!(it.manager.live(), Live::default());
+    assert!(it.manager.all_stopped().is_some());
+    assert!(!it.bus_master(0));
+    assert_eq!(it.fake.pages(), 0);
+    assert_eq!(it.try_claim(0, STRANGER), Err(Refusal::WrongState));
+
+    it.manager.allow_claims();
+    assert!(it.manager.all_stopped().is_none(), "open again");
+    assert!(it.try_claim(0, STRANGER).is_ok());
+}
+
+#[test]
+fn whoever_waits_for_a_teardown_is_refused_when_the_machine_goes() {
+    let it = Machine::new();
+    let (claim, _) = it.running(0);
+    it.manager.release(&claim).unwrap();
+    let ticket = Ticket::new();
+    it.manager.claim("fake", 0, STRANGER, ticket.waiter());
+    it.manager.close();
+    it.settle();
+    assert_eq!(ticket.answer(), Some(Err(Refusal::WrongState)));
+    assert!(it.manager.all_stopped().is_some());
+}
+
+#[test]
+fn an_inspection_agrees_with_what_was_done() {
+    let it = Machine::new();
+    let (claim, queue) = it.running(0);
+    let (_, buffer) = it.buffer(&claim, 8192);
+    assert_eq!(
+        it.submit(&claim, queue, 1, &[from_device(buffer, 0, 512)]),
+        TAKEN
+    );
+    let mut all = Vec::new();
+    let next = it.manager.inspect(0, &mut |seen| {
+        all.push(seen);
+        true
+    });
+    assert_eq!((next, all.len()), (0, 2));
+    let seen = &all[0];
+    assert_eq!(seen.state, FunctionState::Claimed(Phase::Running));
+    assert_eq!(
+        (seen.generation, seen.bus_master),
+        (claim.generation(), true)
+    );
+    assert_eq!(seen.books, Books::Agree);
+    assert_eq!((seen.totals.in_flight, seen.totals.pool_bytes), (1, 8192));
+    assert_eq!(seen.pools.len(), 1);
+    assert_eq!(seen.queues.iter().filter(|q| q.in_flight == 1).count(), 1);
+    assert_eq!(all[1].state, FunctionState::Unclaimed);
+    assert_eq!(it.manager.quarantined_bytes(), 0);
+    // Going on where a page ended.
+    let mut rest = 0;
+    assert_eq!(
+        it.manager.inspect(1, &mut |_| {
+            rest += 1;
+            true
+        }),
+        0
+    );
+    assert_eq!(rest, 1);
+    assert_eq!(
+        it.manager.inspect(0, &mut |_| false),
+        0,
+        "the same place: nothing was taken"
+    );
+}
