@@ -2,8 +2,8 @@
 //!
 //! Invariant: never fails on a byte; what is no text is replaced, what is no line yet is kept until it is.
 
-/// What the shell prints when it wants a line.
-pub const PROMPT: &str = "capos> ";
+/// What the shell and the diagnostics console print when they want a line.
+const PROMPTS: [&str; 2] = ["capos> ", "diagnostics> "];
 
 /// No cursor movement of a guest makes a line longer than this.
 const MAX_COLUMNS: usize = 16 * 1024;
@@ -77,7 +77,8 @@ impl Serial {
             0x80.. => self.feed_utf8(byte),
             _ => {}
         }
-        if byte == b' ' && self.row.column == PROMPT.len() && self.partial() == PROMPT {
+        let stands = |prompt: &&str| self.row.column == prompt.len() && self.partial() == **prompt;
+        if byte == b' ' && PROMPTS.iter().any(|prompt| stands(&prompt)) {
             self.prompt_ready = true;
         }
     }
@@ -183,7 +184,10 @@ impl Row {
 
 /// `line` without a prompt that something was printed behind.
 pub fn without_prompt(line: &str) -> &str {
-    line.strip_prefix(PROMPT).unwrap_or(line)
+    PROMPTS
+        .iter()
+        .find_map(|prompt| line.strip_prefix(prompt))
+        .unwrap_or(line)
 }
 
 fn exit_code(line: &str) -> Option<i64> {

@@ -45,6 +45,8 @@ pub struct Smoke {
     pub required: &'static [&'static str],
     /// Facts that must not be there.
     pub forbidden: &'static [&'static str],
+    /// Whether a reset starts the guest again, instead of ending it.
+    pub reboots: bool,
     /// The exit code of a pass.
     pub exit: i64,
     /// Whether the snapshot keeps the facts of the boot; the smokes that ask about the boot want them.
@@ -147,6 +149,7 @@ impl Smoke {
         steps: &[],
         required: &[],
         forbidden: &[],
+        reboots: false,
         exit: 0,
         keeps_boot: false,
         sorted: false,

@@ -313,7 +313,7 @@ impl<'a> Runner<'a> {
             firmware,
             disks,
             gdb: self.options.gdb,
-            reboots: false,
+            reboots: smoke.reboots,
             extra: smoke.extra.iter().map(Into::into).collect(),
         })
     }

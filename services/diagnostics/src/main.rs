@@ -1,0 +1,56 @@
+//! The diagnostics console: what a person at COM1 gets when nothing else works, with no disk and no network.
+//!
+//! Owns the words and tables for the records that the kernel gives. With an endpoint it serves [`ConsoleSession`] and
+//! takes the line when somebody asks for it; without one it has the line from its start. Invariant: it never changes
+//! anything but the machine's end, never writes more than a page, and no input ends it.
+//!
+//! [`ConsoleSession`]: sdk::ConsoleSession
+//!
+//! Facts: `diagnostics.command` for each line that was understood, after the topic's own fact.
+#![no_std]
+#![no_main]
+
+mod claims;
+mod console;
+mod machine;
+mod output;
+
+use sdk::{
+    Answered, Call, Endpoint, Env, Error, Interface, Received, Reply, Service,
+    diagnostics::console_session,
+};
+
+use console::{Console, Ending};
+
+sdk::entry!(main);
+
+struct Served<'a> {
+    console: Console<'a>,
+}
+
+fn main(env: &Env) -> Result<(), Error> {
+    let mut console = Console::new(env)?;
+    let Ok(endpoint) = env.get::<Endpoint>("endpoint") else {
+        return match console.run(false) {
+            Ending::Exit => Ok(()),
+            Ending::Lost(refusal) => Err(Error::Refused(refusal)),
+        };
+    };
+    let over = sdk::serve(Interface::object(&endpoint), &mut Served { console });
+    Err(Error::Refused(over))
+}
+
+impl Service for Served<'_> {
+    fn call(&mut self, received: Received<'_>, call: Call<'_>) -> Answered {
+        console_session::dispatch(self, received, call)
+    }
+}
+
+impl<'c> console_session::Server<Call<'c>> for Served<'_> {
+    fn run(&mut self, reply: Reply<Call<'c>, console_session::call::Run>) -> Answered {
+        match self.console.run(true) {
+            Ending::Exit => reply.send(()),
+            Ending::Lost(refusal) => reply.refuse(refusal),
+        }
+    }
+}
