@@ -3,12 +3,12 @@
 use core::sync::atomic::Ordering;
 
 use dma_ledger::{Claim, FunctionState, OwnerId, Phase};
-use pci_format::{Msix, MsixRegion};
+use pci_format::{Command, Msix, MsixRegion, update_command};
 use ring_abi::Refusal;
 
 use crate::effects::Effects;
 use crate::facts::about;
-use crate::function::{Claimant, Function, Job};
+use crate::function::{Claimant, Function, Job, PortBar};
 use crate::hardware::Hardware;
 use crate::manager::At;
 use crate::{DeviceManager, Done, Platform, Waiter};
@@ -120,7 +120,11 @@ impl<P: Platform> DeviceManager<P> {
         }
         self.map_bars(hardware, function)?;
         let broker = (driver.probe)(&hardware.probed())?;
+        let ports = broker.port_bar();
+        let ports = ports.map(|bar| self.ports_of(hardware, bar)).transpose()?;
         let claim = function.record.claim(owner)?;
+        function.ports = ports;
+        self.set_port_decoding(at, function.ports.is_some());
         function.claim = Some(claim);
         function.broker = Some(broker);
         function.unstoppable = false;
@@ -134,6 +138,28 @@ impl<P: Platform> DeviceManager<P> {
                 .end()
         });
         Ok(claim)
+    }
+
+    /// Opens the window over an assigned I/O BAR, and over nothing else.
+    fn ports_of(&self, hardware: &Hardware, bar: u8) -> Result<PortBar, Refusal> {
+        let found = hardware.bars.get(bar);
+        let found = found.filter(|one| !one.is_memory() && one.is_assigned());
+        let found = found.ok_or(Refusal::DeviceError)?;
+        let first = u16::try_from(found.address).map_err(|_| Refusal::DeviceError)?;
+        let bytes = u16::try_from(found.size_bytes).map_err(|_| Refusal::DeviceError)?;
+        let ports = self.platform.ports(first, bytes);
+        let ports = ports.ok_or(Refusal::DeviceError)?;
+        Ok(PortBar { bar, ports })
+    }
+
+    /// Turns I/O decoding on or off at the function.
+    pub(crate) fn set_port_decoding(&self, at: &At<'_, P>, on: bool) {
+        let (set, clear) = if on {
+            (Command::IO_SPACE, Command::empty())
+        } else {
+            (Command::empty(), Command::IO_SPACE)
+        };
+        update_command(&mut **self.config.lock(), at.bdf(), set, clear);
     }
 
     /// Maps the memory BARs for the kernel, once.

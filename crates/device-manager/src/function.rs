@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use cpu::Lock;
 use dma_ledger::{BufferId, Claim, FunctionRecord, MappingId, OwnerId, QueueId, ResetReceipt};
-use driver_core::{Broker, BrokerIo, DmaPages, Registers};
+use driver_core::{Broker, BrokerIo, DmaPages, Ports, Registers};
 use pci::MsixTable;
 use ring_abi::Refusal;
 
@@ -40,12 +40,19 @@ pub(crate) struct Shares<P: Platform> {
 /// The registers of the memory BARs, mapped when the function is first claimed.
 pub(crate) type Bars = [Option<Registers>; 6];
 
+/// The ports of the one I/O BAR that the broker needs, while the claim lasts.
+pub(crate) struct PortBar {
+    pub(crate) bar: u8,
+    pub(crate) ports: Ports,
+}
+
 /// Everything under one function's lock.
 pub(crate) struct Function<P: Platform> {
     pub(crate) record: FunctionRecord<P::Frames>,
     pub(crate) claim: Option<Claim>,
     pub(crate) broker: Option<Box<dyn Broker>>,
     pub(crate) bars: Bars,
+    pub(crate) ports: Option<PortBar>,
     pub(crate) table: Option<MsixTable>,
     /// By source.
     pub(crate) routes: Vec<Option<Route<P>>>,
@@ -72,6 +79,7 @@ impl<P: Platform> From<FunctionRecord<P::Frames>> for Cell<P> {
             claim: None,
             broker: None,
             bars: [const { None }; 6],
+            ports: None,
             table: None,
             routes: Vec::new(),
             shares: Vec::new(),
@@ -96,6 +104,7 @@ impl<P: Platform> Function<P> {
         let mut io = Io {
             platform,
             bars: &self.bars,
+            ports: self.ports.as_ref(),
             pages: self.claim.map(|claim| (&mut self.record, claim)),
         };
         Ok(run(broker, &mut io))
@@ -118,6 +127,7 @@ impl<P: Platform> Function<P> {
 pub(crate) struct Io<'a, P: Platform> {
     pub(crate) platform: &'a P,
     pub(crate) bars: &'a Bars,
+    pub(crate) ports: Option<&'a PortBar>,
     /// Where pages of its own are recorded; absent while commands run, which need none.
     pub(crate) pages: Option<(&'a mut FunctionRecord<P::Frames>, Claim)>,
 }
@@ -128,6 +138,11 @@ impl<P: Platform> BrokerIo for Io<'_, P> {
             .get(usize::from(bar))
             .and_then(Option::as_ref)
             .ok_or(Refusal::OutOfRange)
+    }
+
+    fn ports(&self, bar: u8) -> Result<&Ports, Refusal> {
+        let open = self.ports.filter(|open| open.bar == bar);
+        open.map(|open| &open.ports).ok_or(Refusal::OutOfRange)
     }
 
     fn pages(&mut self, bytes: usize) -> Result<DmaPages, Refusal> {

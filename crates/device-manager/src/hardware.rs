@@ -4,9 +4,10 @@ use dma_ledger::FunctionShape;
 use driver_core::{DriverEntry, Probed};
 use pci::Found;
 use pci_format::{
-    BarSet, CapabilityList, Command, ConfigAccess, ConfigError, ConfigFilter, ExtendedList,
-    FunctionInfo, Msi, Msix, Pcie, PowerState, best_match, cap_id, read_capabilities,
-    read_extended, read_msi, read_msix, read_pcie, read_power, size_bars, update_command,
+    Bar, BarSet, CapabilityList, Command, ConfigAccess, ConfigError, ConfigFilter, ExtendedList,
+    FunctionInfo, Msi, Msix, Pcie, PowerState, VIRTIO_VENDOR, VirtioRegions, best_match, cap_id,
+    read_capabilities, read_extended, read_msi, read_msix, read_pcie, read_power, read_virtio,
+    size_bars, update_command,
 };
 
 /// What the boot scan learnt of a function. Never changes.
@@ -17,6 +18,7 @@ pub(crate) struct Hardware {
     pub(crate) msix: Option<Msix>,
     pub(crate) msi: Option<Msi>,
     pub(crate) pcie: Option<Pcie>,
+    pub(crate) virtio: Option<VirtioRegions>,
     pub(crate) filter: Option<ConfigFilter>,
     pub(crate) capabilities: Option<CapabilityList>,
     pub(crate) extended: Option<ExtendedList>,
@@ -30,7 +32,7 @@ impl Hardware {
     pub(crate) fn shape(&self) -> FunctionShape {
         FunctionShape {
             address: self.info.bdf.as_u32(),
-            bar_bytes: self.bar_bytes(),
+            bar_bytes: self.bytes_of(|_| true),
             sources: self.sources(),
         }
     }
@@ -40,8 +42,10 @@ impl Hardware {
         Probed {
             vendor: self.info.id.vendor,
             device: self.info.id.device,
-            bar_bytes: self.bar_bytes(),
+            bar_bytes: self.bytes_of(Bar::is_memory),
+            port_bytes: self.bytes_of(|bar| !bar.is_memory()),
             msix_vectors: self.msix.map_or(0, |msix| msix.vectors),
+            virtio: self.virtio,
         }
     }
 
@@ -64,9 +68,10 @@ impl Hardware {
         }
     }
 
-    fn bar_bytes(&self) -> [u64; 6] {
+    /// Bytes of the BARs of a kind.
+    fn bytes_of(&self, kind: impl Fn(&Bar) -> bool) -> [u64; 6] {
         let mut bytes = [0; 6];
-        for bar in self.bars.iter().filter(|bar| bar.is_memory()) {
+        for bar in self.bars.iter().filter(|bar| kind(bar)) {
             if let Some(entry) = bytes.get_mut(usize::from(bar.index)) {
                 *entry = if bar.is_assigned() { bar.size_bytes } else { 0 };
             }
@@ -96,6 +101,7 @@ pub(crate) fn examine(
         msix: None,
         msi: None,
         pcie: None,
+        virtio: None,
         filter: None,
         capabilities: None,
         extended: None,
@@ -124,6 +130,10 @@ fn read_all(cfg: &mut dyn ConfigAccess, hardware: &mut Hardware) -> Result<(), C
     if let Some(found) = find(cap_id::PCIE) {
         hardware.pcie = Some(read_pcie(cfg, bdf, found)?);
     }
+    if info.id.vendor == VIRTIO_VENDOR {
+        let (bars, msix) = (&hardware.bars, hardware.msix.as_ref());
+        hardware.virtio = read_virtio(cfg, bdf, &capabilities, bars, msix);
+    }
     let extended = read_extended(cfg, bdf)?;
     hardware.filter = Some(ConfigFilter::new(cfg, &info, &capabilities, &extended));
     hardware.extended = Some(extended);
@@ -135,7 +145,8 @@ fn read_all(cfg: &mut dyn ConfigAccess, hardware: &mut Hardware) -> Result<(), C
                 power.wake(cfg, bdf);
             }
         }
-        update_command(cfg, bdf, Command::MEMORY_SPACE, Command::empty());
+        // Ports answer only while a claim needs them.
+        update_command(cfg, bdf, Command::MEMORY_SPACE, Command::IO_SPACE);
     }
     Ok(())
 }

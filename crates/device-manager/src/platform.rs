@@ -3,7 +3,7 @@
 use core::fmt;
 
 use dma_ledger::{Claim, QueueId, ShootdownProof};
-use driver_core::{DeviceAddress, Registers};
+use driver_core::{DeviceAddress, Ports, Registers};
 use mmio::SharedBytes;
 use ring_abi::Refusal;
 use units::Bdf;
@@ -103,6 +103,9 @@ pub trait Platform: Send + Sync {
 
     /// Maps registers for the kernel, uncached, for good.
     fn registers(&self, physical: u64, bytes: u64) -> Option<Registers>;
+
+    /// Gives access to the ports of an I/O BAR; `None` where they do not lie in port space.
+    fn ports(&self, first: u16, bytes: u16) -> Option<Ports>;
 
     /// Makes an object that maps the pages of `frames`.
     fn share(&self, frames: &Self::Frames, writable: bool) -> Option<Self::Mapping>;

@@ -160,6 +160,7 @@ impl<P: Platform> DeviceManager<P> {
         let mut io = Io {
             platform: &self.platform,
             bars: &function.bars,
+            ports: function.ports.as_ref(),
             pages: None,
         };
         broker.submit(&mut io, number(queue), slot, template, &segments)
@@ -211,6 +212,7 @@ impl<P: Platform> DeviceManager<P> {
         let mut io = Io::<P> {
             platform: &self.platform,
             bars: &function.bars,
+            ports: function.ports.as_ref(),
             pages: None,
         };
         let mut seen = false;

@@ -3,7 +3,7 @@
 use dma_ledger::{
     Access, BarRange, Claim, MapTarget, MappingId, PAGE_BYTES, Protection, RegisterWindow,
 };
-use driver_core::{Mappable, Registers, Window};
+use driver_core::{Mappable, OutOfRegion, Ports, Registers, Window};
 use ring_abi::Refusal;
 
 use crate::function::Function;
@@ -20,17 +20,26 @@ pub struct MmioInfo {
 }
 
 impl<P: Platform> DeviceManager<P> {
-    /// Tells about a memory BAR.
+    /// Tells about a BAR. Of ports nothing is mappable.
     ///
     /// # Errors
-    /// Those of the claim; `OutOfRange` for a BAR that is none, or no memory, or has no address.
+    /// Those of the claim; `OutOfRange` for a BAR that is none or has no address, and for ports that the broker does not
+    /// use.
     pub fn mmio_info(&self, claim: &Claim, bar: u8) -> Result<MmioInfo, Refusal> {
         let at = self.of(claim)?;
         let guard = at.lock();
         guard.record.check(claim)?;
         let found = at.hardware.bars.get(bar);
-        let found = found.filter(|one| one.is_memory() && one.is_assigned());
-        let bytes = found.ok_or(Refusal::OutOfRange)?.size_bytes;
+        let found = found.filter(|one| one.is_assigned());
+        let found = found.ok_or(Refusal::OutOfRange)?;
+        if !found.is_memory() {
+            ports(&guard, bar)?;
+            return Ok(MmioInfo {
+                bytes: found.size_bytes,
+                mappable_pages: 0,
+            });
+        }
+        let bytes = found.size_bytes;
         let pages = mappable(&guard)
             .iter()
             .filter(|one| one.bar == bar)
@@ -42,10 +51,10 @@ impl<P: Platform> DeviceManager<P> {
         })
     }
 
-    /// Reads a register in a range that the broker lists as readable.
+    /// Reads a register in a range that the broker lists as readable, in memory or among its ports.
     ///
     /// # Errors
-    /// Those of the claim; `BadArgument` for a width; `OutOfRange`, `Misaligned`; `WindowRefused`.
+    /// Those of the claim; `BadArgument` for a width (ports have none of 8); `OutOfRange`, `Misaligned`; `WindowRefused`.
     pub fn mmio_read(
         &self,
         claim: &Claim,
@@ -65,10 +74,13 @@ impl<P: Platform> DeviceManager<P> {
             .map(|&(bar, offset, bytes)| BarRange { bar, offset, bytes });
         guard.record.admit_read(claim, access, ranges)?;
         refuse_table(at.hardware, access)?;
+        if let Ok(ports) = ports(&guard, bar) {
+            return read_port(ports, access);
+        }
         read(registers(&guard, bar)?, access)
     }
 
-    /// Writes a register that the broker declared as a window, and reads it back.
+    /// Writes a register that the broker declared as a window, and reads it back. No port is written in a provider's name.
     ///
     /// # Errors
     /// As [`Self::mmio_read`]; `WindowRefused` also for a value that the window does not take: nothing is written then.
@@ -149,7 +161,8 @@ impl<P: Platform> DeviceManager<P> {
         {
             return Err(Refusal::WindowRefused);
         }
-        let found = hardware.bars.get(bar).ok_or(Refusal::OutOfRange)?;
+        let found = hardware.bars.get(bar).filter(|one| one.is_memory());
+        let found = found.ok_or(Refusal::WindowRefused)?;
         let physical = found
             .subregion(offset, bytes)
             .map_err(|_| Refusal::OutOfRange)?;
@@ -229,6 +242,22 @@ fn registers<P: Platform>(function: &Function<P>, bar: u8) -> Result<&Registers,
         .get(usize::from(bar))
         .and_then(Option::as_ref)
         .ok_or(Refusal::OutOfRange)
+}
+
+fn ports<P: Platform>(function: &Function<P>, bar: u8) -> Result<&Ports, Refusal> {
+    let open = function.ports.as_ref().filter(|open| open.bar == bar);
+    open.map(|open| &open.ports).ok_or(Refusal::OutOfRange)
+}
+
+fn read_port(ports: &Ports, access: Access) -> Result<u64, Refusal> {
+    let at = usize::try_from(access.offset).map_err(|_| Refusal::OutOfRange)?;
+    let value: Result<u64, OutOfRegion> = match access.width {
+        1 => ports.read8(at).map(u64::from),
+        2 => ports.read16(at).map(u64::from),
+        4 => ports.read32(at).map(u64::from),
+        _ => return Err(Refusal::BadArgument),
+    };
+    value.map_err(|_| Refusal::OutOfRange)
 }
 
 fn read(registers: &Registers, access: Access) -> Result<u64, Refusal> {

@@ -304,6 +304,7 @@ impl<P: Platform> DeviceManager<P> {
             return self.stop_here(at, function);
         };
         self.step_fact(at, "bus-master-cleared");
+        self.close_ports(at, function);
         // It holds views of pages that are wiped and freed next.
         function.broker = None;
         function.shares.clear();
@@ -373,6 +374,7 @@ impl<P: Platform> DeviceManager<P> {
         reason: &str,
     ) {
         self.set_bus_master(at, false);
+        self.close_ports(at, function);
         let Ok(lost) = function.record.quarantine(token) else {
             return self.stop_here(at, function);
         };
@@ -384,6 +386,13 @@ impl<P: Platform> DeviceManager<P> {
                 .end()
         });
         self.serve_claimants(at, function, effects);
+    }
+
+    /// Takes the broker's ports away, and with them the function's answer to them.
+    fn close_ports(&self, at: &At<'_, P>, function: &mut Function<P>) {
+        if function.ports.take().is_some() {
+            self.set_port_decoding(at, false);
+        }
     }
 
     /// Drops what belonged to the claim that has ended.

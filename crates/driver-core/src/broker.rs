@@ -2,7 +2,7 @@
 
 use ring_abi::Refusal;
 
-use crate::{DeviceAddress, DmaPages, Registers};
+use crate::{DeviceAddress, DmaPages, Ports, Registers};
 
 /// What a broker may use while it runs. All of it belongs to the one function.
 pub trait BrokerIo {
@@ -11,6 +11,15 @@ pub trait BrokerIo {
     /// # Errors
     /// `OutOfRange` when the function has no such BAR.
     fn registers(&self, bar: u8) -> Result<&Registers, Refusal>;
+
+    /// The ports of the I/O BAR that [`Broker::port_bar`] names.
+    ///
+    /// # Errors
+    /// `OutOfRange` for any other.
+    fn ports(&self, bar: u8) -> Result<&Ports, Refusal> {
+        let _ = bar;
+        Err(Refusal::OutOfRange)
+    }
 
     /// Zeroed contiguous kernel-only pages, freed by the teardown transaction and never by the broker. A broker
     /// keeps its pages over a reset and uses them again, so that resets do not add up; so the teardown transaction
@@ -156,11 +165,18 @@ pub trait Broker: Send {
     /// Registers a provider may write.
     fn windows(&self) -> &'static [Window];
 
-    /// Registers a provider may read: `(bar, offset, bytes)` ranges; reads elsewhere are refused.
-    fn readable(&self) -> &'static [(u8, u64, u64)];
+    /// Registers a provider may read: `(bar, offset, bytes)` ranges; reads elsewhere are refused. In a memory BAR, or in
+    /// the I/O BAR of [`Self::port_bar`].
+    fn readable(&self) -> &[(u8, u64, u64)];
 
     /// BAR pages a provider may map.
     fn mappable(&self) -> &'static [Mappable];
+
+    /// The I/O BAR that the broker drives its device through. Asked once, right after the probe: I/O decoding is turned
+    /// on for the length of the claim if it names one, and stays off if not.
+    fn port_bar(&self) -> Option<u8> {
+        None
+    }
 
     /// Starts stopping the device. Must work from any state the device may be in, firmware's included.
     fn begin_reset(&mut self, io: &mut dyn BrokerIo);

@@ -17,8 +17,8 @@ pub use broker::{
     Broker, BrokerIo, CommandSlot, Completed, Configured, Mappable, Poll, QueueSpec, Segment,
     SegmentDirection, Step, Window,
 };
-pub use mmio::{OutOfRegion, Registers};
+pub use mmio::{OutOfRegion, Ports, Registers};
 pub use pages::{DeviceAddress, DmaPages, release_to_device};
-pub use pci_format::PciMatch;
+pub use pci_format::{PciMatch, VirtioRegion, VirtioRegions};
 pub use ring_abi::Refusal;
 pub use table::{DRIVERS, DriverEntry, Probed, TableError, check_table};

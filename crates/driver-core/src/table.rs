@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use linkme::distributed_slice;
-use pci_format::PciMatch;
+use pci_format::{PciMatch, VirtioRegions};
 use ring_abi::Refusal;
 
 use crate::Broker;
@@ -25,7 +25,7 @@ pub struct DriverEntry {
 }
 
 /// What a probe function is told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Probed {
     /// PCI vendor.
     pub vendor: u16,
@@ -33,8 +33,12 @@ pub struct Probed {
     pub device: u16,
     /// Bytes of each memory BAR, 0 where there is none.
     pub bar_bytes: [u64; 6],
-    /// MSI-X vectors.
+    /// Bytes of each I/O BAR, 0 where there is none.
+    pub port_bytes: [u64; 6],
+    /// MSI-X vectors. Where there are any, MSI-X is enabled from the claim on, until a provider opens the pin instead.
     pub msix_vectors: u16,
+    /// Where a virtio function that can be driven the modern way keeps its registers.
+    pub virtio: Option<VirtioRegions>,
 }
 
 /// Every driver linked into the kernel, in link order: nothing may depend on that order.

@@ -10,7 +10,7 @@ use ::memory::MemoryObject;
 use apic::{PoolError, Slot};
 use device_manager::{DeviceManager, Done, FrameRun, Line, Mapping, Message, Platform, Waiter};
 use dma_ledger::{Claim, ShootdownProof};
-use driver_core::{DeviceAddress, Registers};
+use driver_core::{DeviceAddress, Ports, Registers};
 use frames::{Frames, ShootdownReceipt};
 use ipc::Pending;
 use mmio::SharedBytes;
@@ -214,6 +214,12 @@ impl Platform for Kernel {
         let base = paging::map_device(physical, bytes).ok()?;
         // SAFETY: mapped uncached, for good, for this many bytes.
         Some(unsafe { Registers::new(base, usize::try_from(bytes).ok()?) })
+    }
+
+    fn ports(&self, first: u16, bytes: u16) -> Option<Ports> {
+        // SAFETY: the manager asks for the ports of an assigned BAR of a claimed function alone, and turns their decoding off
+        // when the claim ends.
+        unsafe { Ports::new(first, bytes) }
     }
 
     fn share(&self, run: &Run, writable: bool) -> Option<Window> {

@@ -1,15 +1,17 @@
 //! Volatile access to registers and to memory that somebody else may write at the same time.
 //!
 //! Owns the only raw pointers to such memory: [`Registers`] for device registers, [`SharedBytes`] for memory shared
-//! with a device or a process. Invariant: it never forms a reference to either kind, and never reads or writes
-//! outside the range it was made for.
+//! with a device or a process; and [`Ports`], the I/O ports of one device. Invariant: it never forms a reference to such
+//! memory, and never reads or writes outside the range it was made for.
 #![no_std]
 #![allow(unsafe_code)]
 
+mod ports;
 mod registers;
 mod shared;
 
-pub use registers::Registers;
+pub use ports::{PortBus, Ports};
+pub use registers::{RegisterModel, Registers};
 pub use shared::SharedBytes;
 
 /// An access that does not fit the region, or is not aligned to its width.

@@ -1,13 +1,30 @@
 use crate::{OutOfRegion, check};
 
+/// A model of a register file whose reads and writes have effects, for brokers that run without their device.
+pub trait RegisterModel: Sync {
+    /// Reads the register of `width` bytes at `offset`; both were checked.
+    fn read(&self, offset: usize, width: usize) -> u64;
+    /// Writes it.
+    fn write(&self, offset: usize, width: usize, value: u64);
+}
+
 /// A range of device registers mapped uncached, accessed with naturally aligned volatile loads and stores.
-#[derive(Debug)]
 pub struct Registers {
     base: *mut u8,
     len: usize,
+    model: Option<&'static dyn RegisterModel>,
 }
 
-// SAFETY: device registers have no thread affinity; a volatile access from any CPU is what hardware expects.
+impl core::fmt::Debug for Registers {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Registers")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
+    }
+}
+
+// SAFETY: device registers have no thread affinity; a volatile access from any CPU is what hardware expects. A model is
+// `Sync`.
 unsafe impl Send for Registers {}
 // SAFETY: as for Send; single loads and stores are atomic at the device, ordering is the driver's business.
 unsafe impl Sync for Registers {}
@@ -21,6 +38,9 @@ macro_rules! access {
         pub fn $read(&self, offset: usize) -> Result<$ty, OutOfRegion> {
             let width = size_of::<$ty>();
             check(offset, width, width, self.len)?;
+            if let Some(model) = self.model {
+                return Ok(model.read(offset, width) as $ty);
+            }
             // SAFETY: in range and aligned, checked above; `new` promised a live register mapping.
             Ok(unsafe { self.base.add(offset).cast::<$ty>().read_volatile() })
         }
@@ -32,6 +52,10 @@ macro_rules! access {
         pub fn $write(&self, offset: usize, value: $ty) -> Result<(), OutOfRegion> {
             let width = size_of::<$ty>();
             check(offset, width, width, self.len)?;
+            if let Some(model) = self.model {
+                model.write(offset, width, value.into());
+                return Ok(());
+            }
             // SAFETY: in range and aligned, checked above; `new` promised a live register mapping.
             unsafe { self.base.add(offset).cast::<$ty>().write_volatile(value) };
             Ok(())
@@ -46,7 +70,20 @@ impl Registers {
     /// `base` is page-aligned, mapped for reads and writes as device memory for `len` bytes, and stays so while
     /// this value lives.
     pub const unsafe fn new(base: *mut u8, len: usize) -> Self {
-        Self { base, len }
+        Self {
+            base,
+            len,
+            model: None,
+        }
+    }
+
+    /// `len` bytes of registers of a model.
+    pub const fn over(model: &'static dyn RegisterModel, len: usize) -> Self {
+        Self {
+            base: core::ptr::null_mut(),
+            len,
+            model: Some(model),
+        }
     }
 
     /// Length in bytes.

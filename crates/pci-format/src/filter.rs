@@ -2,14 +2,13 @@
 
 use crate::{
     CapabilityList, ConfigAccess, ConfigError, ExtendedList, FunctionInfo, HeaderKind, Rule,
-    cap_id, ext_cap_id, reg,
+    VIRTIO_VENDOR, cap_id, ext_cap_id, reg,
 };
 use units::Bdf;
 
 const DWORDS: usize = 1024;
 const BITS: usize = 64;
 
-const VIRTIO_VENDOR: u16 = 0x1af4;
 /// `cfg_type` of the structure whose last dword reads the device's BARs (virtio 1.2, 4.1.4.9).
 const VIRTIO_CONFIG_WINDOW: u8 = 5;
 

@@ -32,6 +32,7 @@ mod power;
 mod quiesce;
 #[cfg(test)]
 mod testing;
+mod virtio;
 
 pub use access::{Command, ConfigAccess, Status, read_command, reg, update_command};
 pub use bar::{Bar, BarKind, BarSet, MAX_BARS, MAX_MEMORY_BAR_BYTES, size_bars};
@@ -50,3 +51,4 @@ pub use msix::{MSIX_ENTRY_BYTES, Msix, MsixRegion, msix_entry, read_msix};
 pub use pcie::{FLR_WAIT, Pcie, read_pcie};
 pub use power::{Power, PowerState, read_power};
 pub use quiesce::{QuiesceReport, Quieted, quiesce};
+pub use virtio::{VIRTIO_COMMON_BYTES, VIRTIO_VENDOR, VirtioRegion, VirtioRegions, read_virtio};

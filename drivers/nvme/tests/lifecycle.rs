@@ -62,6 +62,7 @@ fn a_bar_without_doorbells_is_not_probed() {
         device: 1,
         bar_bytes: [bytes, 0, 0, 0, 0, 0],
         msix_vectors: 1,
+        ..Probed::default()
     };
     assert_eq!(probe(&with(0x1000)).err(), Some(Refusal::NotSupported));
     assert!(probe(&with(0x4000)).is_ok());

@@ -184,6 +184,7 @@ impl Bench {
             device: 0x10,
             bar_bytes: [0x4000, 0, 0, 0, 0, 0],
             msix_vectors: 65,
+            ..Probed::default()
         };
         let mut this = Self {
             qemu,

@@ -50,8 +50,9 @@ fn may_use(from: &Member, to: &Member) -> bool {
         "T1" => matches!(to_tier, "T0" | "T1"),
         "T2" => matches!(to_tier, "T0" | "T1" | "T2"),
         "T3" => matches!(to_tier, "T0" | "T1" | "T2" | "T3" | "U0"),
-        // A driver sees its broker interface and formats, never memory or interrupt controllers.
-        "T4" => to_tier == "T0" || to.name == "driver-core",
+        // A driver sees its broker interface and formats, never memory or interrupt controllers; those of one family also
+        // see the half that they share.
+        "T4" => to_tier == "T0" || matches!(to.name.as_str(), "driver-core" | "virtio-transport"),
         "T5" => matches!(to_tier, "T0" | "T1" | "T2" | "T3" | "T4" | "U0"),
         "U0" => matches!(to_tier, "T0" | "U0"),
         "U1" => matches!(to_tier, "T0" | "U0" | "U1"),
@@ -84,10 +85,10 @@ mod tests {
         assert!(may("T2", "T1") && may("T3", "U0") && may("S", "U2") && may("S", "T0"));
         assert!(!may("T0", "T1") && !may("T1", "T2") && !may("S", "T1") && !may("S", "S"));
         assert!(!may("T4", "T2") && !may("T4", "T3") && !may("U1", "U2") && !may("T5", "H"));
-        assert!(may_use(
-            &member("nvme", "T4", &[]),
-            &member("driver-core", "T3", &[])
-        ));
+        let nvme = member("nvme", "T4", &[]);
+        assert!(may_use(&nvme, &member("driver-core", "T3", &[])));
+        assert!(may_use(&nvme, &member("virtio-transport", "T4", &[])));
+        assert!(!may_use(&nvme, &member("virtio-blk", "T4", &[])));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use device_manager::{Done, FrameRun, Line, Mapping, Message, Platform, Refusal, Waiter};
 use dma_ledger::ShootdownProof;
-use driver_core::{DeviceAddress, Registers};
-use mmio::SharedBytes;
+use driver_core::{DeviceAddress, Ports, Registers};
+use mmio::{PortBus, SharedBytes};
 use units::Bdf;
 
 const PAGE: usize = 4096;
@@ -282,6 +282,30 @@ impl Fake {
     }
 }
 
+/// Ports that read as their own numbers.
+struct PortNumbers;
+
+impl PortBus for PortNumbers {
+    fn read8(&self, port: u16) -> u8 {
+        port as u8
+    }
+    fn read16(&self, port: u16) -> u16 {
+        port
+    }
+    fn read32(&self, port: u16) -> u32 {
+        u32::from(port) | 0x5a5a_0000
+    }
+    fn write8(&self, port: u16, _: u8) {
+        panic!("port {port:#x} written");
+    }
+    fn write16(&self, port: u16, _: u16) {
+        panic!("port {port:#x} written");
+    }
+    fn write32(&self, port: u16, _: u32) {
+        panic!("port {port:#x} written");
+    }
+}
+
 impl Platform for Fake {
     type Frames = FakeFrames;
     type Mapping = FakeMapping;
@@ -343,6 +367,10 @@ impl Platform for Fake {
         let at = base + (physical - block) as usize;
         // SAFETY: leaked, and the range lies in one block of it.
         Some(unsafe { Registers::new(at as *mut u8, bytes as usize) })
+    }
+
+    fn ports(&self, first: u16, bytes: u16) -> Option<Ports> {
+        Ports::over(&PortNumbers, first, bytes)
     }
 
     fn share(&self, frames: &FakeFrames, writable: bool) -> Option<FakeMapping> {

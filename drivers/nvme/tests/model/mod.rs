@@ -120,6 +120,7 @@ impl Harness {
             device: 0x10,
             bar_bytes: [REGISTER_BYTES as u64, 0, 0, 0, 0, 0],
             msix_vectors,
+            ..Probed::default()
         };
         let broker = (entry.probe)(&probed).unwrap();
         let io = Io {

@@ -35,6 +35,7 @@ mod smp;
 mod spawn_exit;
 mod stale_completion;
 mod tlb_shootdown;
+mod virtio_queues;
 
 use crate::smoke::case::Smoke;
 

@@ -1,0 +1,143 @@
+//! What a device class adds to the shared half.
+
+use driver_core::{BrokerIo, Refusal, Segment, SegmentDirection};
+
+use crate::transport::Transport;
+
+/// Bytes before the data of a request, in a page of the broker's own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// What the device reads; zeros where it writes.
+    pub bytes: [u8; 16],
+    /// How many of them there are.
+    pub length: u8,
+    /// The device writes them.
+    pub device_writes: bool,
+}
+
+/// How one request is laid out: a header, the segments, a status byte; each part a descriptor or more of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// What comes first.
+    pub header: Option<Header>,
+    /// A byte that the device writes comes last.
+    pub status: bool,
+    /// The most bytes of one descriptor of data.
+    pub longest: u32,
+    /// The most descriptors of data.
+    pub most: u16,
+}
+
+impl Plan {
+    /// Segments and nothing else.
+    pub const BARE: Self = Self {
+        header: None,
+        status: false,
+        longest: u32::MAX,
+        most: u16::MAX,
+    };
+}
+
+/// A request that the device has used, and that fits the record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Finished {
+    /// Bytes that the device says it wrote, header and status byte included; never more than it could.
+    pub written: u32,
+    /// The status byte, 0 where there is none.
+    pub status: u8,
+}
+
+/// One class of device. What it keeps of the device (a capacity) it learns in [`Class::learn`], from registers.
+pub trait Class: Send + 'static {
+    /// Queues of the class, and how many are used if nobody says.
+    const QUEUES: u16;
+    /// Feature bits that a provider may wish for; `VERSION_1` is always one.
+    const FEATURES: u64;
+    /// Those of them that are taken wherever the device offers them, because the broker obeys them.
+    const ALWAYS: u64;
+    /// Bytes of the device-specific configuration that a provider may read: free of side effects, and nothing of it
+    /// bears an address.
+    const CONFIG_BYTES: u64;
+
+    /// Learns from the device, after the features were agreed on and before it runs.
+    ///
+    /// # Errors
+    /// What makes the device of no use.
+    fn learn(&mut self, config: &Config<'_>, features: u64) -> Result<(), Refusal>;
+
+    /// Checks one command and says how it is laid out. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`driver_core::Broker::submit`].
+    fn plan(
+        &self,
+        io: &dyn BrokerIo,
+        queue: u16,
+        template: &[u8],
+        segments: &[Segment<'_>],
+    ) -> Result<Plan, Refusal>;
+
+    /// Makes status and result of what the device wrote.
+    ///
+    /// # Errors
+    /// `Corrupt` for what no such request can end with; it ends the queue.
+    fn finish(&self, queue: u16, finished: Finished) -> Result<(u16, u32), Refusal>;
+}
+
+/// The device-specific configuration, open for reading.
+pub struct Config<'a> {
+    pub(crate) transport: &'a Transport,
+    pub(crate) io: &'a dyn BrokerIo,
+}
+
+impl Config<'_> {
+    /// Reads a 32-bit field.
+    ///
+    /// # Errors
+    /// `NotSupported` where the device's configuration is too short for it.
+    pub fn read32(&self, offset: u64) -> Result<u32, Refusal> {
+        self.transport.config32(self.io, offset)
+    }
+
+    /// Reads a 64-bit field, both halves of one generation. A legacy device has no generation; there both looks agree.
+    ///
+    /// # Errors
+    /// As [`Self::read32`]; `DeviceError` for one that does not stay the same.
+    pub fn read64(&self, offset: u64) -> Result<u64, Refusal> {
+        const LOOKS: usize = 8;
+        let look = || -> Result<_, Refusal> {
+            let generation = self.transport.generation(self.io)?;
+            let low = self.read32(offset)?;
+            let high = self.read32(offset + 4)?;
+            Ok((generation, u64::from(high) << 32 | u64::from(low)))
+        };
+        let mut before = look()?;
+        for _ in 0..LOOKS {
+            let now = look()?;
+            if now == before {
+                return Ok(now.1);
+            }
+            before = now;
+        }
+        Err(Refusal::DeviceError)
+    }
+}
+
+impl core::fmt::Debug for Config<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Config").finish_non_exhaustive()
+    }
+}
+
+/// Adds up the segments, all of which go one way.
+///
+/// # Errors
+/// `BadArgument` for one that goes the other way; `OutOfRange` for more than 32 bits hold.
+pub fn total(segments: &[Segment<'_>], direction: SegmentDirection) -> Result<u32, Refusal> {
+    segments.iter().try_fold(0u32, |sum, one| {
+        if one.direction != direction {
+            return Err(Refusal::BadArgument);
+        }
+        sum.checked_add(one.length).ok_or(Refusal::OutOfRange)
+    })
+}

@@ -1,0 +1,153 @@
+//! The broker of virtio block devices.
+//!
+//! Owns the header and the status byte of each request, and a copy of the disk's size that the device cannot change.
+//! Everything else is `virtio-transport`'s.
+//!
+//! Invariant: a request never names a sector past that size, never writes a disk that cannot be written, and its length is
+//! the sum of its segments, in whole sectors.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+
+use driver_core::{
+    Broker, BrokerIo, DriverEntry, PciMatch, Probed, Refusal, Segment, SegmentDirection,
+};
+use virtio_format::blk::{self, Kind, Limits, Request, TemplateError};
+use virtio_format::id;
+use virtio_transport::{Class, Config, Device, Finished, Header, Plan, total};
+
+/// The modern and the transitional device.
+pub const MATCHES: &[PciMatch] = &[
+    PciMatch::id(VENDOR, id::BLK),
+    PciMatch::id(VENDOR, id::BLK_TRANSITIONAL),
+];
+
+const VENDOR: u16 = 0x1af4;
+
+/// The entry in the kernel's driver table.
+#[linkme::distributed_slice(driver_core::DRIVERS)]
+pub static ENTRY: DriverEntry = DriverEntry {
+    name: "virtio-blk",
+    matches: MATCHES,
+    probe,
+};
+
+/// Makes a broker for a function that matched.
+fn probe(probed: &Probed) -> Result<Box<dyn Broker>, Refusal> {
+    Ok(Box::new(Device::new(Disk::UNKNOWN, probed)?))
+}
+
+/// What the device said before it ran.
+struct Disk {
+    limits: Limits,
+    longest: u32,
+    most: u16,
+}
+
+impl Disk {
+    const UNKNOWN: Self = Self {
+        limits: Limits {
+            sectors: 0,
+            read_only: true,
+            flush: false,
+        },
+        longest: 0,
+        most: 0,
+    };
+}
+
+impl Class for Disk {
+    const QUEUES: u16 = 1;
+    const FEATURES: u64 = blk::F_SIZE_MAX
+        | blk::F_SEG_MAX
+        | blk::F_GEOMETRY
+        | blk::F_RO
+        | blk::F_BLK_SIZE
+        | blk::F_FLUSH
+        | blk::F_TOPOLOGY;
+    const ALWAYS: u64 = blk::F_SIZE_MAX | blk::F_SEG_MAX | blk::F_RO;
+    const CONFIG_BYTES: u64 = blk::config::BYTES;
+
+    fn learn(&mut self, config: &Config<'_>, features: u64) -> Result<(), Refusal> {
+        let has = |bit| features & bit != 0;
+        let limit = |bit, at| match has(bit) {
+            true => config.read32(at).map(|value| value.max(1)),
+            false => Ok(u32::MAX),
+        };
+        let most = limit(blk::F_SEG_MAX, blk::config::SEG_MAX)?;
+        *self = Self {
+            limits: Limits {
+                sectors: config.read64(blk::config::CAPACITY)?,
+                read_only: has(blk::F_RO),
+                flush: has(blk::F_FLUSH),
+            },
+            longest: limit(blk::F_SIZE_MAX, blk::config::SIZE_MAX)?,
+            most: u16::try_from(most).unwrap_or(u16::MAX),
+        };
+        Ok(())
+    }
+
+    fn plan(
+        &self,
+        #[cfg_attr(
+            not(sabotage),
+            expect(unused_variables, reason = "only a sabotage asks it")
+        )]
+        io: &dyn BrokerIo,
+        _: u16,
+        template: &[u8],
+        segments: &[Segment<'_>],
+    ) -> Result<Plan, Refusal> {
+        let request = blk::parse(template, &self.limits).map_err(refusal)?;
+        let direction = match request.kind {
+            Kind::Out => SegmentDirection::ToDevice,
+            Kind::In | Kind::Flush | Kind::GetId => SegmentDirection::FromDevice,
+        };
+        let bytes = total(segments, direction)?;
+        let fits = blk::check_length(request, u64::from(bytes), &self.limits);
+        #[cfg(sabotage)]
+        let fits = if io.sabotage("virtio-skip-length-check") {
+            Ok(())
+        } else {
+            fits
+        };
+        fits.map_err(refusal)?;
+        Ok(self.lay_out(request))
+    }
+
+    fn finish(&self, _: u16, finished: Finished) -> Result<(u16, u32), Refusal> {
+        if !matches!(finished.status, blk::S_OK | blk::S_IOERR | blk::S_UNSUPP) {
+            return Err(Refusal::Corrupt);
+        }
+        // The status byte is among what the device wrote.
+        let bytes = finished.written.saturating_sub(1);
+        Ok((u16::from(finished.status), bytes))
+    }
+}
+
+impl Disk {
+    fn lay_out(&self, request: Request) -> Plan {
+        Plan {
+            header: Some(Header {
+                bytes: request.to_bytes(),
+                length: blk::HEADER_BYTES as u8,
+                device_writes: false,
+            }),
+            status: true,
+            longest: self.longest,
+            most: self.most,
+        }
+    }
+}
+
+const fn refusal(error: TemplateError) -> Refusal {
+    match error {
+        TemplateError::Size | TemplateError::Kind | TemplateError::Bits => Refusal::TemplateRefused,
+        TemplateError::Length => Refusal::LengthMismatch,
+        TemplateError::Range => Refusal::OutOfRange,
+        TemplateError::ReadOnly => Refusal::ReadOnly,
+    }
+}

@@ -1,0 +1,103 @@
+//! The broker of virtio network cards.
+//!
+//! Owns the header before each frame. Queue 0 receives, queue 1 transmits; everything else is `virtio-transport`'s.
+//!
+//! Invariant: the header lies in a page of the broker's own and is always zero on its way out, so no offload is ever asked
+//! for; a provider never sees one.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+
+use driver_core::{
+    Broker, BrokerIo, DriverEntry, PciMatch, Probed, Refusal, Segment, SegmentDirection,
+};
+use virtio_format::{feature, id, net};
+use virtio_transport::{Class, Config, Device, Finished, Header, Plan, total};
+
+/// The modern and the transitional device.
+pub const MATCHES: &[PciMatch] = &[
+    PciMatch::id(VENDOR, id::NET),
+    PciMatch::id(VENDOR, id::NET_TRANSITIONAL),
+];
+
+const VENDOR: u16 = 0x1af4;
+
+/// The entry in the kernel's driver table.
+#[linkme::distributed_slice(driver_core::DRIVERS)]
+pub static ENTRY: DriverEntry = DriverEntry {
+    name: "virtio-net",
+    matches: MATCHES,
+    probe,
+};
+
+/// Makes a broker for a function that matched.
+fn probe(probed: &Probed) -> Result<Box<dyn Broker>, Refusal> {
+    let card = Card {
+        header_bytes: net::header_bytes(false),
+    };
+    Ok(Box::new(Device::new(card, probed)?))
+}
+
+struct Card {
+    header_bytes: u32,
+}
+
+impl Class for Card {
+    const QUEUES: u16 = 2;
+    const FEATURES: u64 = net::F_MTU | net::F_MAC | net::F_STATUS;
+    const ALWAYS: u64 = 0;
+    const CONFIG_BYTES: u64 = net::config::BYTES;
+
+    fn learn(&mut self, _: &Config<'_>, features: u64) -> Result<(), Refusal> {
+        self.header_bytes = net::header_bytes(features & feature::VERSION_1 != 0);
+        Ok(())
+    }
+
+    fn plan(
+        &self,
+        #[cfg_attr(
+            not(sabotage),
+            expect(unused_variables, reason = "only a sabotage asks it")
+        )]
+        io: &dyn BrokerIo,
+        queue: u16,
+        template: &[u8],
+        segments: &[Segment<'_>],
+    ) -> Result<Plan, Refusal> {
+        if !template.is_empty() {
+            return Err(Refusal::TemplateRefused);
+        }
+        let (direction, least, most) = match queue {
+            net::RECEIVE => (SegmentDirection::FromDevice, net::MAX_FRAME, u32::MAX),
+            _ => (SegmentDirection::ToDevice, net::MIN_FRAME, net::MAX_FRAME),
+        };
+        let bytes = total(segments, direction)?;
+        let fits = (least..=most).contains(&bytes);
+        #[cfg(sabotage)]
+        let fits = fits || io.sabotage("virtio-skip-length-check");
+        if !fits {
+            return Err(Refusal::LengthMismatch);
+        }
+        let header = Header {
+            bytes: [0; 16],
+            length: self.header_bytes as u8,
+            device_writes: direction == SegmentDirection::FromDevice,
+        };
+        Ok(Plan {
+            header: Some(header),
+            ..Plan::BARE
+        })
+    }
+
+    fn finish(&self, queue: u16, finished: Finished) -> Result<(u16, u32), Refusal> {
+        if queue != net::RECEIVE {
+            return Ok((0, 0));
+        }
+        // A frame comes with its header, or it is none.
+        let bytes = finished.written.checked_sub(self.header_bytes);
+        Ok((0, bytes.ok_or(Refusal::Corrupt)?))
+    }
+}

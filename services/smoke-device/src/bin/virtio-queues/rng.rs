@@ -1,0 +1,57 @@
+//! An entropy source.
+
+use sdk::device::device_queue::Direction::{FromDevice, ToDevice};
+use sdk::{Device, Refusal, Timer, fact};
+use smoke_device::outcome;
+
+use crate::rig::{self, Rig, piece, tried};
+
+/// Bytes of the buffer, and the two pieces of it that the device fills: one over a page boundary.
+const BUFFER: u64 = 16384;
+const PIECES: [(u32, u32); 2] = [(100, 50), (8000, 3000)];
+
+pub fn run(name: &str, device: Device, timer: &Timer) -> Result<(), Refusal> {
+    let rig = Rig::new(name, device, 0)?;
+    let queue = rig.queue(0, 8)?;
+    let buffer = rig.buffer(BUFFER)?;
+    let window = rig::window(&buffer, BUFFER)?;
+    let pieces = PIECES.map(|(at, length)| piece(&buffer, at, length, FromDevice));
+    rig::submit(&queue.0, 1, &[], &pieces)?;
+    let (ended, interrupt) = rig::finished(&queue, timer, 1)?;
+    let mut bytes = [0u8; BUFFER as usize];
+    window.read(0, &mut bytes)?;
+    let inside = |at: usize| {
+        let mut pieces = PIECES.iter();
+        pieces.any(|(first, length)| (*first as usize..(first + length) as usize).contains(&at))
+    };
+    let filled = |wanted: bool| {
+        let bytes = bytes.iter().enumerate();
+        bytes
+            .filter(|(at, byte)| inside(*at) == wanted && **byte != 0)
+            .count()
+    };
+    let (within, without) = (filled(true), filled(false));
+    fact!(
+        "virtio.rng",
+        device = name,
+        status = ended.status,
+        bytes = ended.result,
+        mostly_filled = within > 2900,
+        outside = without,
+        interrupt = interrupt
+    );
+    let queue = &queue.0;
+    let read = |at, length| tried(queue, &[], &[piece(&buffer, at, length, FromDevice)]);
+    fact!(
+        "virtio.rng-refused",
+        device = name,
+        template = tried(queue, &[0], &pieces),
+        to_device = tried(queue, &[], &[piece(&buffer, 0, 16, ToDevice)]),
+        nothing = tried(queue, &[], &[]),
+        zero = read(0, 0),
+        past_the_buffer = read(BUFFER as u32 - 8, 16),
+        second_queue = outcome(&rig.device.queue(0, 1, 1, rig::POLLED)),
+        same_queue = outcome(&rig.device.queue(0, 0, 1, rig::POLLED))
+    );
+    Ok(())
+}
