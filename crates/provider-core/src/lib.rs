@@ -1,6 +1,6 @@
 //! What a provider knows apart from how it is called: sessions with windows, and the requests in progress at its device.
 //!
-//! Owns: which of a client's requests are valid ([`block::Geometry`]), how they become commands and when they
+//! Owns: which of a client's requests are valid ([`block::Geometry`], [`nic::Traffic`]), how they become commands and when they
 //! are answered ([`block::Engine`]), and when a session's window may be freed ([`Sessions`]). Invariant: it never calls
 //! anything, never sees an address, and knows no device: data is a buffer's handle and an offset in it, and how a
 //! command looks is for the device's own crate to say ([`block::Commands`]).
@@ -13,6 +13,7 @@ extern crate std;
 
 pub mod block;
 mod data;
+pub mod nic;
 mod sessions;
 
 pub use data::Data;

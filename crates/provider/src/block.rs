@@ -15,6 +15,7 @@ use sdk::{
 };
 
 use crate::notice::Notice;
+use crate::pool::allocate;
 use crate::queue::{self, BATCH, Item};
 use crate::run::{Runner, Work};
 
@@ -63,6 +64,8 @@ pub struct Disk<C> {
     pub names: Names,
     /// Its commands.
     pub commands: C,
+    /// Its queue takes one place for each run of contiguous pages, so windows lie in few of them where that can be had.
+    pub likes_runs: bool,
 }
 
 /// Serves `disk` until the device or the endpoint is taken away. `complain` is told of each status with which the device
@@ -84,6 +87,7 @@ pub fn serve<C: Commands>(
         geometry,
         names,
         commands,
+        likes_runs,
     } = disk;
     let mut provider = Provider {
         endpoint,
@@ -91,6 +95,7 @@ pub fn serve<C: Commands>(
         queue,
         geometry,
         names,
+        likes_runs,
         engine: Engine::new(commands, geometry, depth),
         sessions: Sessions::default(),
         batch: ArrayVec::new(),
@@ -108,6 +113,7 @@ struct Provider<'e, C: Commands> {
     queue: DeviceQueue,
     geometry: Geometry,
     names: Names,
+    likes_runs: bool,
     engine: Engine<C, Token>,
     sessions: Sessions<DmaBuffer>,
     /// Planned commands that the device's queue had no place for yet.
@@ -280,7 +286,7 @@ impl<C: Commands> Provider<'_, C> {
         let bytes = window_bytes
             .min(MAX_WINDOW_BYTES)
             .next_multiple_of(PAGE_BYTES);
-        let buffer = self.pool.allocate(u64::from(bytes), false)?.buffer;
+        let buffer = allocate(&self.pool, bytes, self.likes_runs)?;
         let window = match buffer.window(true) {
             Ok(results) => results.memory,
             Err(refusal) => {

@@ -1,7 +1,7 @@
 //! How a provider learns that its device has completed something.
 
 use arrayvec::ArrayVec;
-use sdk::{Device, Interrupt, Refusal};
+use sdk::{Device, Interface, Interrupt, Refusal};
 
 /// The most interrupt sources of one provider.
 pub const MAX_SOURCES: usize = 2;
@@ -47,6 +47,19 @@ impl Notice {
         match self {
             Self::Interrupts(armed) => queue.min(armed.len().saturating_sub(1) as u16),
             Self::Polled => NO_SOURCE,
+        }
+    }
+
+    /// The same sources once more.
+    pub fn share(&self) -> Self {
+        match self {
+            Self::Interrupts(armed) => Self::Interrupts(
+                armed
+                    .iter()
+                    .map(|interrupt| Interface::from_object(interrupt.object().share()))
+                    .collect(),
+            ),
+            Self::Polled => Self::Polled,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Clients of every interface, over handles of this process.
 
 use rt::Cap;
-use schema::{block, device, diagnostics, process, storage};
+use schema::{block, device, diagnostics, net, process, random, storage};
 
 macro_rules! clients {
     ($($name:ident = $file:ident::$module:ident;)*) => { $(
@@ -28,11 +28,14 @@ clients! {
     EndpointFactory = process::endpoint_factory;
     EntropySource = process::entropy_source;
     File = storage::file;
+    HardwareRandom = random::hardware_random;
     Interrupt = device::interrupt;
     LogReader = process::log_reader;
     LogSink = process::log_sink;
     MachineInspector = diagnostics::machine_inspector;
     MemoryObject = process::memory_object;
+    Nic = net::nic;
+    NicSession = net::nic_session;
     ProcessControl = process::process_control;
     ProcessHandle = process::process_handle;
     ProcessSpawner = process::process_spawner;

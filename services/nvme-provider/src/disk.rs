@@ -74,6 +74,7 @@ pub fn bring_up(
         commands: Nvm {
             nsid: namespace.nsid,
         },
+        likes_runs: false,
     };
     Ok((disk, admin))
 }

@@ -9,8 +9,12 @@ pub mod device;
 #[path = "diagnostics_stub.rs"]
 pub mod diagnostics;
 pub mod manifest_capnp;
+#[path = "net_stub.rs"]
+pub mod net;
 #[path = "process_stub.rs"]
 pub mod process;
+#[path = "random_stub.rs"]
+pub mod random;
 #[path = "smoke_stub.rs"]
 pub mod smoke;
 #[path = "storage_stub.rs"]
@@ -52,4 +56,7 @@ pub static INTERFACES: &[(u64, &str)] = &[
     (0xd1c0a5e5b0a70701, "Probe"),
     (0xd1c0a5e5b0a70d01, "MachineInspector"),
     (0xd1c0a5e5b0a70d02, "ConsoleSession"),
+    (0xd1c0a5e5b0a70e01, "HardwareRandom"),
+    (0xd1c0a5e5b0a70f01, "Nic"),
+    (0xd1c0a5e5b0a70f02, "NicSession"),
 ];

@@ -1,0 +1,39 @@
+@0xd1c0a5e5b0a7000f;
+# Network interfaces, as a provider serves them: Ethernet frames in a window, without their check sequence.
+
+using Process = import "process.capnp";
+using Stub = import "stub.capnp";
+
+interface Nic @0xd1c0a5e5b0a70f01 {
+  # The first byte of the address is its most significant. Frames have `leastFrameBytes` to `frameBytes` bytes.
+  info @0 () -> (mac :UInt64, mtu :UInt16, frameBytes :UInt16, linkUp :Bool, polled :Bool) $Stub.idempotent;
+  # Opens the session with a window of its own; there is one at a time. When its last handle goes, the device gives up
+  # what was posted, and the window is revoked and scrubbed.
+  open @1 (windowBytes :UInt32) -> (session :NicSession, window :Process.MemoryObject, windowBytes :UInt32);
+  # `delivered` counts the interrupts that the device has raised, `resets` how often it was brought up.
+  counters @2 () -> (received :UInt64, transmitted :UInt64, delivered :UInt64, resets :UInt64) $Stub.idempotent;
+}
+
+# Pieces lie in the session's own window and belong to the device until their event: up to 64 in one call.
+interface NicSession @0xd1c0a5e5b0a70f02 {
+  # Sends frames, in order. All or the first `accepted`; `refusal` says why the next one was refused (0: none was).
+  transmit @0 (frames :List(Piece)) -> (accepted :UInt16, refusal :UInt8);
+  # Gives memory for frames to come: one frame each, so each holds `frameBytes`.
+  post @1 (buffers :List(Piece)) -> (accepted :UInt16, refusal :UInt8);
+  # Completes as soon as event number `from` is there: that one and those that follow, up to 64. Events are numbered from 0
+  # on; asking from one on gives up all before it, and with them their places. A call that still waits when another comes
+  # is refused `cancelled`.
+  wait @2 (from :UInt64, max :UInt16) -> (events :List(Event)) $Stub.idempotent;
+
+  struct Piece { offset @0 :UInt32; length @1 :UInt32; }
+  struct Event {
+    kind @0 :Kind;
+    # That of the piece.
+    offset @1 :UInt32;
+    # Bytes of the frame.
+    length @2 :UInt32;
+    # 0, or why there is no frame.
+    refusal @3 :UInt8;
+  }
+  enum Kind { received @0; transmitted @1; }
+}

@@ -1,0 +1,153 @@
+//! Serving `HardwareRandom`: one buffer, one caller at a time.
+
+use alloc::collections::VecDeque;
+
+use provider::{Item, Notice, Work, submit, take};
+use provider_core::Data;
+use sdk::random::hardware_random::{self, call::Read};
+use sdk::{
+    Answered, Call, Deferred, DeviceQueue, DmaBuffer, Interface, LateReply, Object, Received,
+    Refusal, Reply, Service, Window,
+};
+
+/// Bytes of the buffer: one page.
+pub const MAX_BYTES: u32 = 4096;
+
+/// The most bytes of one call.
+const MOST: u32 = 1024;
+
+/// Calls that wait; others wait in the endpoint's queue.
+const WAITING: usize = 32;
+
+/// The device, and who waits for it.
+pub struct Random {
+    queue: DeviceQueue,
+    buffer: DmaBuffer,
+    window: Window,
+    /// How completions are noticed.
+    pub notice: Notice,
+    /// Oldest first; the first one's bytes are being made when `is_asked`.
+    waiting: VecDeque<(LateReply, u32)>,
+    is_asked: bool,
+    /// Cookie of the last command.
+    cookie: u64,
+    served: u64,
+}
+
+impl Random {
+    /// Serves bytes that the device writes into `buffer`, which `window` shows.
+    pub fn new(queue: DeviceQueue, buffer: DmaBuffer, window: Window, notice: Notice) -> Self {
+        Self {
+            queue,
+            buffer,
+            window,
+            notice,
+            waiting: VecDeque::with_capacity(WAITING),
+            is_asked: false,
+            cookie: 0,
+            served: 0,
+        }
+    }
+
+    /// Answers the oldest call with what the device wrote for it.
+    fn answer(&mut self, outcome: Result<u32, Refusal>) {
+        let Some((late, asked)) = self.waiting.pop_front() else {
+            return;
+        };
+        let mut copy = [0; MOST as usize];
+        let answer = outcome.and_then(|bytes| {
+            let bytes = bytes.min(asked).min(MOST) as usize;
+            let data = copy.get_mut(..bytes).ok_or(Refusal::OutOfRange)?;
+            if data.is_empty() {
+                return Err(Refusal::DeviceError);
+            }
+            self.window.read(0, data)?;
+            // What was given away is nowhere else any more.
+            self.window.write(0, &[0; MOST as usize])?;
+            self.served += bytes as u64;
+            Ok(hardware_random::ReadReply { data })
+        });
+        Deferred::<_, Read>::new(late).answer(answer);
+    }
+}
+
+impl Work for Random {
+    fn submit(&mut self) -> Result<(), Refusal> {
+        while !self.is_asked
+            && let Some((_, bytes)) = self.waiting.front()
+        {
+            self.cookie += 1;
+            let item = Item {
+                cookie: self.cookie,
+                template: &[],
+                data: Some(Data {
+                    buffer: self.buffer.object().handle(),
+                    offset: 0,
+                    length: *bytes,
+                    to_device: false,
+                }),
+            };
+            match submit(&self.queue, core::iter::once(item))? {
+                (0, refusal) => self.answer(Err(refusal.unwrap_or(Refusal::Failed))),
+                _ => self.is_asked = true,
+            }
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self) -> Result<(), Refusal> {
+        for done in &take(&self.queue)? {
+            if self.is_asked && done.cookie == self.cookie {
+                self.is_asked = false;
+                self.answer(done.outcome.map(|(_, bytes)| bytes));
+            }
+        }
+        Ok(())
+    }
+
+    fn room(&self) -> usize {
+        WAITING - self.waiting.len()
+    }
+
+    fn owed(&self) -> usize {
+        self.is_asked.into()
+    }
+
+    fn completed(&self) -> u64 {
+        self.cookie - u64::from(self.is_asked)
+    }
+}
+
+impl Service for Random {
+    fn call(&mut self, received: Received<'_>, call: Call<'_>) -> Answered {
+        hardware_random::dispatch(self, received, call)
+    }
+}
+
+impl<'c> hardware_random::Server<Call<'c>> for Random {
+    fn read(&mut self, reply: Reply<Call<'c>, Read>, bytes: u32) -> Answered {
+        if bytes == 0 {
+            return reply.refuse(Refusal::ZeroLength);
+        }
+        if bytes > MOST {
+            return reply.refuse(Refusal::OutOfRange);
+        }
+        if self.waiting.len() >= WAITING {
+            return reply.refuse(Refusal::Busy);
+        }
+        let (answered, later) = reply.defer();
+        self.waiting.push_back((later.into_inner(), bytes));
+        answered
+    }
+
+    fn info(&mut self, reply: Reply<Call<'c>, hardware_random::call::Info>) -> Answered {
+        let delivered = self.notice.delivered();
+        let served = self.served;
+        let polled = matches!(self.notice, Notice::Polled);
+        reply.answer(delivered.map(|delivered| hardware_random::InfoReply {
+            polled,
+            delivered,
+            served,
+        }))
+    }
+}
