@@ -26,6 +26,8 @@ pub struct Disk {
     pub writable: bool,
     /// Bytes per second that the emulated disk delivers, 0 for no limit.
     pub bytes_per_s: u64,
+    /// What it is attached as: QEMU's device with its properties.
+    pub device: &'static str,
 }
 
 impl Disk {
@@ -58,6 +60,7 @@ impl Disk {
             format: format_of(&head),
             writable,
             bytes_per_s: 0,
+            device: "nvme",
         })
     }
 }

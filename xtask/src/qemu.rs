@@ -128,7 +128,7 @@ pub struct Machine {
     pub accel: Accel,
     /// What starts it.
     pub firmware: Firmware,
-    /// Its NVMe disks.
+    /// Its disks.
     pub disks: Vec<Disk>,
     /// Waits for a debugger on port 1234.
     pub gdb: bool,
@@ -263,13 +263,14 @@ fn add_disk(command: &mut Command, number: usize, disk: &Disk) {
         disk.format,
         escape(&disk.path)
     ));
-    command
-        .arg("-device")
-        .arg(format!("nvme,drive=d{number},serial=capos-d{number}"));
+    command.arg("-device").arg(format!(
+        "{},drive=d{number},serial=capos-d{number}",
+        disk.device
+    ));
 }
 
 /// A path inside a QEMU option, where a comma separates and a doubled one does not.
-fn escape(path: &Path) -> String {
+pub fn escape(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 

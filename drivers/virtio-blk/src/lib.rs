@@ -101,7 +101,17 @@ impl Class for Disk {
         template: &[u8],
         segments: &[Segment<'_>],
     ) -> Result<Plan, Refusal> {
-        let request = blk::parse(template, &self.limits).map_err(refusal)?;
+        let parsed = blk::parse(template, &self.limits);
+        #[cfg(sabotage)]
+        let parsed = if io.sabotage("virtio-any-template") {
+            parsed.or(Ok(blk::Request {
+                kind: Kind::In,
+                sector: 0,
+            }))
+        } else {
+            parsed
+        };
+        let request = parsed.map_err(refusal)?;
         let direction = match request.kind {
             Kind::Out => SegmentDirection::ToDevice,
             Kind::In | Kind::Flush | Kind::GetId => SegmentDirection::FromDevice,

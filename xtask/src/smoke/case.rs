@@ -35,9 +35,11 @@ pub struct Smoke {
     pub smp: u32,
     /// Memory in mebibytes.
     pub memory_mib: u32,
-    /// NVMe disks, made anew for each run.
+    /// Disks, made anew for each run.
     pub disks: &'static [SmokeDisk],
-    /// Further arguments of QEMU.
+    /// What the disks are attached as: QEMU's device with its properties.
+    pub disk_device: &'static str,
+    /// Further arguments of QEMU; `{work}` stands for the smoke's work folder.
     pub extra: &'static [&'static str],
     /// What is done to the guest, in order. It must lead to the guest's end.
     pub steps: &'static [Step],
@@ -145,6 +147,7 @@ impl Smoke {
         smp: 1,
         memory_mib: 512,
         disks: &[],
+        disk_device: "nvme",
         extra: &[],
         steps: &[],
         required: &[],

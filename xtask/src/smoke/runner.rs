@@ -3,6 +3,7 @@
 //! Invariant: never runs two guests at once, so that a slow machine changes no verdict.
 
 use std::cell::OnceCell;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{IsTerminal, Write as _};
@@ -17,7 +18,7 @@ use crate::image::contents::{Contents, Loader};
 use crate::image::iso;
 use crate::package::Guest;
 use crate::project::Project;
-use crate::qemu::{self, Accel, Drive, Firmware, Machine, Medium};
+use crate::qemu::{self, Accel, Drive, Firmware, Machine, Medium, escape};
 use crate::session::Session;
 use crate::smoke::case::{Boot, Smoke, Tamper, perform};
 use crate::smoke::sabotage::Sabotage;
@@ -106,6 +107,13 @@ impl Trial {
             .collect::<Vec<_>>()
             .join(" ")
     }
+}
+
+/// The further arguments of QEMU.
+fn extra(smoke: &Smoke, work: &Path) -> Vec<OsString> {
+    let work = escape(work);
+    let filled = smoke.extra.iter().map(|word| word.replace("{work}", &work));
+    filled.map(Into::into).collect()
 }
 
 impl<'a> Runner<'a> {
@@ -302,6 +310,7 @@ impl<'a> Runner<'a> {
             let bytes_per_s = disk.bytes_per_s;
             disks.push(Disk {
                 bytes_per_s,
+                device: smoke.disk_device,
                 ..Disk::open(&path, true)?
             });
         }
@@ -314,7 +323,7 @@ impl<'a> Runner<'a> {
             disks,
             gdb: self.options.gdb,
             reboots: smoke.reboots,
-            extra: smoke.extra.iter().map(Into::into).collect(),
+            extra: extra(smoke, work),
         })
     }
 

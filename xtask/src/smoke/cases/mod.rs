@@ -35,7 +35,11 @@ mod smp;
 mod spawn_exit;
 mod stale_completion;
 mod tlb_shootdown;
+mod virtio_blk;
+mod virtio_hostile;
+mod virtio_net;
 mod virtio_queues;
+mod virtio_rng;
 
 use crate::smoke::case::Smoke;
 
