@@ -1,20 +1,33 @@
 @0xd1c0a5e5b0a70003;
-# Block devices, as a provider serves them.
+# Block devices: what providers serve (`services/nvme-provider`), and `sdk::Disk` uses, which opens a new session when the
+# provider was restarted.
 
 using Process = import "process.capnp";
 using Stub = import "stub.capnp";
 
+# A disk, as its provider serves it.
 interface BlockDevice @0xd1c0a5e5b0a70301 {
+  # Refuses: `noDevice`.
   info @0 () -> (blockBytes :UInt32, blocks :UInt64, readOnly :Bool, maxTransferBytes :UInt32) $Stub.idempotent;
-  # Opens a session with a transfer window of its own. The window belongs to this session alone and is
-  # scrubbed when the last handle of the session goes.
+  # Opens a session. `window` is memory of this session alone, rounded up to pages and at most 8 MiB (`windowBytes`
+  # says how much it is). When the last handle of the session goes, the window is revoked and scrubbed.
+  # Refuses: `zeroLength`, `overBudget`, `noMemory`, `noDevice`.
   open @1 (windowBytes :UInt32) -> (session :BlockSession, window :Process.MemoryObject, windowBytes :UInt32);
+  # Gives what the device says about itself; `address` is its PCI address (segment << 16, bus << 8, device << 3,
+  # function).
+  # Refuses: `noDevice`.
   model @2 () -> (model :Text, serial :Text, firmware :Text, address :UInt32) $Stub.idempotent;
 }
 
+# One client's session.
 interface BlockSession @0xd1c0a5e5b0a70302 {
-  # Offsets are bytes inside the session's own window. Reading again is harmless: stubs may retry it.
+  # Reads whole blocks to `windowOffset` of the session's own window, a multiple of 4. Reading again is harmless.
+  # Refuses: `zeroLength`, `outOfRange` (past the device or the window), `misaligned`, `busy` (too many requests
+  # waiting), `deviceError`, `revoked` (the device was reset).
   read @0 (block :UInt64, blocks :UInt32, windowOffset :UInt32) -> (bytes :UInt32) $Stub.idempotent;
+  # Refuses: as `read`, and `readOnly`.
   write @1 (block :UInt64, blocks :UInt32, windowOffset :UInt32) -> (bytes :UInt32);
+  # Completes when everything written before is on the medium.
+  # Refuses: `deviceError`, `revoked`, `busy`.
   flush @2 () -> ();
 }

@@ -4,10 +4,14 @@
 
 using Process = import "process.capnp";
 
+# What is plugged in. Listing gives no authority over anything.
 interface DeviceRegistry @0xd1c0a5e5b0a70201 {
-  # What is plugged in. Listing gives no authority over anything.
+  # Gives at most 24 functions, by address; `next` is where to go on, 0 after the last.
   list @0 (from :UInt32) -> (next :UInt32, functions :List(Function));
-  # Claims the `nth` function (0 is the first, in address order) for which the named driver's broker registered.
+  # Claims the `nth` function, in address order, that the named driver's table matches. While a teardown of it is
+  # under way, the call waits for its end.
+  # Refuses: `notFound` (no driver of that name), `noDevice` (fewer functions than that), `busy` (somebody holds
+  # it), `quarantined`, `exhausted`, what the driver's probe says.
   claim @1 (driver :Text, nth :UInt32) -> (device :Device);
   # What arrived at a CPU: interrupts that somebody holds, spurious ones of its local APIC, and those on vectors that
   # nobody owns; and how many of its vectors are in use.
@@ -22,42 +26,68 @@ interface DeviceRegistry @0xd1c0a5e5b0a70201 {
   enum Kind { memory32 @0; memory64 @1; io @2; }
 }
 
+# A claim. Dropping its last handle, or the end of its holder, tears everything down that came from it. Once a
+# teardown has begun every operation of the claim, here and below, is refused `revoked`.
 interface Device @0xd1c0a5e5b0a70202 {
   info @0 () -> (address :UInt32, generation :UInt64, state :State);
-  # A filtered copy of configuration space: identity and capability metadata, never a base address.
+  # Reads identity and capability metadata; never a base address or a message address.
+  # Refuses: `outOfRange`, `windowRefused` (a dword that a provider may not see).
   readConfig @1 (offset :UInt16) -> (value :UInt32);
-  # Disables the device, waits for proof that it stopped, and returns everything in flight as `revoked`.
-  # Completes when the broker holds a reset receipt; refused `quarantined` if there is none in time.
+  # Stops the device and proves it. Queues and interrupt routes end, everything in flight completes `revoked`.
+  # Refuses: `busy`, `quarantined` (no proof came in time, which ends the claim).
   reset @2 () -> ();
-  # Broker operation: chooses sizes and features within what the device offers. Meaning of a..c is the broker's, see its page in docs/devices.
+  # Chooses sizes and features. What `a`, `b`, `c` mean is the broker's: see its page under `docs/devices/`.
+  # Refuses: `wrongState` unless the device has stopped, `busy`, what the broker says.
   configure @3 (a :UInt64, b :UInt64, c :UInt64) -> (a :UInt64, b :UInt64, c :UInt64);
-  # Broker operation: bus mastering on (needs a reset receipt), administration queue up, device enabled and ready.
+  # Spends the reset receipt on bus mastering and brings the device up. After a refusal of the device only a reset
+  # goes on.
+  # Refuses: `wrongState` before `configure`, `busy`, `timedOut`, what the broker says.
   enable @4 () -> ();
+  # Refuses: `outOfRange` (no such memory BAR).
   mmio @5 (bar :UInt8) -> (mmio :DeviceMmio);
+  # `source` is an MSI-X vector, or 0 for the one MSI; the number after the last message is the function's pin. It starts
+  # masked. A function signals one way at a time.
+  # Refuses: `wrongState` during a reset, and for the pin while a message is open or the other way round; `outOfRange`,
+  # `alreadyExists`, `exhausted`, `notSupported` for a pin of which no table says where it arrives.
   interrupt @6 (source :UInt16) -> (interrupt :Interrupt);
+  # Refuses: `zeroLength`, `overBudget`, `noMemory`, `exhausted`.
   pool @7 (budgetBytes :UInt64) -> (pool :DmaPool);
-  # Opens a queue. `kind` and `index` are the broker's (NVMe: 0 administration, 1 input/output). `source` is the interrupt
-  # source that completions raise, 0xffff for none.
+  # Opens a queue. `kind` and `index` are the broker's; `source` is the interrupt source of its completions, 0xffff
+  # for none.
+  # Refuses: `wrongState` unless the device is enabled, `outOfRange` (kind, index, depth, source), `busy`,
+  # `overBudget`, `noMemory`, `timedOut`.
   queue @8 (kind :UInt16, index :UInt16, depth :UInt16, source :UInt16) -> (queue :DeviceQueue);
   enum State { claimed @0; configured @1; enabled @2; resetting @3; quarantined @4; dead @5; }
 }
 
+# The registers of one BAR, by rule.
 interface DeviceMmio @0xd1c0a5e5b0a70203 {
   info @0 () -> (bytes :UInt64, mappablePages :UInt32);
-  # Read-only mapping of pages that the broker lists as free of side effects and of interrupt tables.
+  # Maps whole pages read-only: those that the broker lists, minus every page with a byte of the MSI-X table or
+  # pending bits.
+  # Refuses: `windowRefused` (a page that the broker does not list), `misaligned`, `zeroLength`, `outOfRange`,
+  # `overBudget`, `noMemory`.
   map @1 (offset :UInt64, bytes :UInt64) -> (address :UInt64);
+  # Ends the mapping at this address.
+  # Refuses: `notFound`.
   unmap @2 (address :UInt64) -> ();
   # `width` is 1, 2, 4 or 8 bytes.
+  # Refuses: `windowRefused`, `misaligned`, `outOfRange`, `badArgument` (width).
   read @3 (offset :UInt64, width :UInt8) -> (value :UInt64);
-  # Only into a register window that the broker declared; `readBack` is what the register holds afterwards.
+  # Writes one register that the broker declared memory-neutral, within its mask and rule; gives what it reads as
+  # afterwards. When it is refused, nothing was written.
+  # Refuses: as `read`; `windowRefused` also for a value that the window does not take.
   write @4 (offset :UInt64, width :UInt8, value :UInt64) -> (readBack :UInt64);
 }
 
+# One interrupt source of one claim.
 interface Interrupt @0xd1c0a5e5b0a70204 {
   info @0 () -> (source :UInt16, generation :UInt64, delivered :UInt64, masked :Bool, cpu :UInt16, signal :Signal);
-  # Completes at the next dispatch of exactly this route; at once if one is pending.
+  # Completes at the next dispatch of exactly this route, at once if one is pending.
+  # Refuses: `busy` (one call waits at a time), `revoked` when the route ends.
   wait @1 () -> (dispatches :UInt64);
   # Re-arms the source: exactly one acknowledgement per dispatch. What came meanwhile is the next dispatch.
+  # Refuses: `wrongState` without a dispatch, `duplicate` for a second one.
   acknowledge @2 () -> ();
   mask @3 () -> ();
   unmask @4 () -> ();
@@ -69,9 +99,11 @@ interface Interrupt @0xd1c0a5e5b0a70204 {
   enum Signal { msix @0; msi @1; line @2; }
 }
 
+# A budget of device memory.
 interface DmaPool @0xd1c0a5e5b0a70205 {
   info @0 () -> (budgetBytes :UInt64, usedBytes :UInt64, buffers :UInt32, policy :OutOfMemory);
-  # Zeroed pages. `contiguous` asks for one physical run; nothing about where it lies is ever told.
+  # Gives zeroed pages; `contiguous` asks for one physical run, and where it lies is never told.
+  # Refuses: `wrongState` during a reset, `zeroLength`, `outOfRange`, `overBudget`, `noMemory`.
   allocate @1 (bytes :UInt64, contiguous :Bool) -> (buffer :DmaBuffer);
   # What an allocation within budget does when the machine has no memory for it; `refuse` at first.
   setPolicy @2 (policy :OutOfMemory) -> ();
@@ -81,27 +113,41 @@ interface DmaPool @0xd1c0a5e5b0a70205 {
   }
 }
 
+# Pages that the device may be told to use.
 interface DmaBuffer @0xd1c0a5e5b0a70206 {
   info @0 () -> (bytes :UInt64, generation :UInt64, inFlight :UInt32);
+  # Refuses: `writeExecute`, `badArgument`, `wrongState` once it is being freed, `overBudget`, `noMemory`.
   map @1 (protection :UInt8) -> (address :UInt64);
+  # Refuses: `notFound`.
   unmap @2 () -> ();
-  # A MemoryObject over the same pages for one client session: it maps, and gives no device authority.
-  # Freeing the buffer revokes it.
+  # Gives a MemoryObject over the same pages for one client. It maps, and gives no device authority; freeing the
+  # buffer revokes it.
+  # Refuses: `wrongState` once it is being freed, `overBudget`, `noMemory`.
   window @3 (writable :Bool) -> (memory :Process.MemoryObject);
-  # Revokes windows and mappings, waits for the shootdown, scrubs, frees. Refused `busy` while a segment is in flight.
+  # Revokes windows and mappings, waits for the shootdown, scrubs, frees. A buffer whose last handle is dropped is
+  # freed likewise, once nothing is in flight.
+  # Refuses: `busy` while a segment is in flight, `duplicate`.
   free @4 () -> ();
 }
 
+# The one way to make a device do DMA.
 interface DeviceQueue @0xd1c0a5e5b0a70207 {
   info @0 () -> (depth :UInt16, inFlight :UInt16, generation :UInt64);
-  # Submits up to 64 commands, all or the first `accepted`; `refusal` says why the next one was refused (0: none was).
-  # A template is the device's own command with every field that bears an address, a length or an identifier left zero.
+  # Submits up to 64 commands in order until one is refused, and rings once. `accepted` counts those taken,
+  # `refusal` says why the next one was not. A template is the device's own command with every field zero that bears
+  # an address, a length or an identifier.
+  # Refuses: per command, in `refusal`: `templateRefused`, `lengthMismatch`, `foreignBuffer`, `stale`, `badHandle`,
+  # `outOfRange`, `misaligned`, `zeroLength`, `badArgument`, `overBudget`, `queueFull`, `wrongState`.
   submit @1 (commands :List(Command)) -> (accepted :UInt16, refusal :UInt8);
-  # Up to 64 completions. Every value the device wrote was checked against the broker's own record first.
+  # Gives up to 64 completions; every value the device wrote was checked first. After a reset it gives the cookies
+  # of what was in flight, each with `revoked`.
+  # Refuses: `wrongState` during a reset, `corrupt` once the device has contradicted itself, `stale` for a queue
+  # that a reset has ended and that owes nothing more.
   complete @2 (max :UInt16) -> (completions :List(Completion));
   # Tears this queue down and up again while the device runs on. Everything in flight comes back from `complete` as `revoked`
   # once the device has proven that it let go of it; then the queue takes commands again. Refused `notSupported` where the
   # device can prove that of no single queue (NVMe's administration queue): `Device.reset` is the way there.
+  # Refuses: `quarantined`.
   reset @3 () -> ();
   struct Command { cookie @0 :UInt64; template @1 :Data; segments @2 :List(Segment); }
   struct Segment {

@@ -1,5 +1,5 @@
 @0xd1c0a5e5b0a7000d;
-# What a person needs who looks for a fault: the state of the machine as records, and a console that shows them.
+# Diagnostics: the state of the machine as records, and a console that shows them.
 #
 # Conventions beside those of process.capnp:
 # - Nothing changes through a MachineInspector, and nothing it says is an address of memory that a device may reach.
@@ -8,6 +8,7 @@
 
 using Device = import "device.capnp";
 
+# What a person needs who looks for a fault. The whole machine, to be looked at and not to be touched.
 interface MachineInspector @0xd1c0a5e5b0a70d01 {
   # Every processor that the tables list: those that run first, in the order of their numbers.
   cpus @0 (from :UInt32) -> (next :UInt32, list :List(Cpu));
@@ -146,6 +147,7 @@ interface MachineInspector @0xd1c0a5e5b0a70d01 {
   }
 }
 
+# The console, for whoever has the serial line and wants to lend it.
 interface ConsoleSession @0xd1c0a5e5b0a70d02 {
   # Takes the serial line over and gives it back when the person there says `exit`. Whoever asks meanwhile waits.
   run @0 () -> ();

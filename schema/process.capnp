@@ -6,96 +6,135 @@
 # - Bulk data never travels in a message: it lies in a MemoryObject that both sides map.
 # - `Ns` is nanoseconds on the monotonic clock; a deadline of 2^64-1 never comes.
 # - Every refusal is one of the codes in crates/ring-abi (`Refusal`).
+# - A comment stands before what it is about, or behind it on its line; what a method adds to the refusals that every
+#   method has stands last, behind `Refuses:`. The book's pages are made of these comments.
 
 using Stub = import "stub.capnp";
 
+# The serial line, served by the kernel; one object for all holders.
 interface Console @0xd1c0a5e5b0a70101 {
-  # The serial line. `write` takes at most 4096 bytes and returns how many it took.
+  # Takes at most 4096 bytes and says how many it took.
   write @0 (bytes :Data) -> (written :UInt32);
-  # Waits for at least one byte of input and returns up to 24: `count` of them, packed little-endian.
+  # Waits for at least one byte of input and gives up to 24 of them, packed little-endian into `a`, `b`, `c`. The
+  # kernel keeps up to 4096 bytes that nobody has read yet.
   read @1 () -> (count :UInt8, a :UInt64, b :UInt64, c :UInt64);
 }
 
+# Appends to the system log, a ring of 1024 lines that the kernel holds. The source of a line is the name of the
+# calling process, which it cannot choose.
 interface LogSink @0xd1c0a5e5b0a70102 {
-  # Appends one line (at most 512 bytes) to the system log under the holder's name.
+  # Appends one line. A line that begins with `@` is a fact and also goes to the serial line, unless the machine was booted with
+  # `log=quiet`.
+  # Refuses: `outOfRange` over 512 bytes.
   write @0 (level :Level, line :Text) -> ();
   enum Level { error @0; warn @1; info @2; debug @3; }
 }
 
+# Reads the system log from any sequence number on.
 interface LogReader @0xd1c0a5e5b0a70103 {
-  # Copies records from sequence number `from` on. `next` is where to go on; `dropped` counts the
-  # records between `from` and the first one still held.
+  # Gives at most 24 records; `next` is where to go on, `dropped` counts what fell out of the ring before it was
+  # read.
   read @0 (from :UInt64) -> (next :UInt64, dropped :UInt64, records :List(Record));
   struct Record { sequence @0 :UInt64; ns @1 :UInt64; level @2 :LogSink.Level; source @3 :Text; line @4 :Text; }
 }
 
+# Monotonic nanoseconds since the start of the machine.
 interface Timer @0xd1c0a5e5b0a70104 {
   now @0 () -> (ns :UInt64);
-  # Completes at the absolute time `untilNs`, never before.
+  # Completes at `untilNs` or later, never before.
   sleep @1 (untilNs :UInt64) -> ();
 }
 
+# RDRAND, and nothing weaker in its place.
 interface EntropySource @0xd1c0a5e5b0a70105 {
   # 32 random bytes from the processor; refused `notSupported` where it has none.
+  # Refuses: `notSupported` without RDRAND, or when it gives nothing.
   fill @0 () -> (a :UInt64, b :UInt64, c :UInt64, d :UInt64);
 }
 
+# The holder's own address space; every process finds its own as `vm`. Lengths are rounded up to pages; protection
+# bits are 1 read, 2 write, 4 execute. All methods are refused `wrongOwner` when called from another process than
+# the one whose memory it is.
 interface VirtualMemory @0xd1c0a5e5b0a70106 {
-  # The holder's own address space. Lengths are bytes, rounded up to pages; addresses are the kernel's choice.
-  # Protection bits: 1 read, 2 write, 4 execute; write with execute is refused.
+  # Gives zeroed pages at an address of the kernel's choice, with an unmapped page on either side.
+  # Refuses: `zeroLength`, `outOfRange`, `writeExecute`, `badArgument` (protection), `overBudget`, `noMemory`.
   map @0 (bytes :UInt64, protection :UInt8) -> (address :UInt64);
+  # Returns when no CPU can reach the pages any more.
+  # Refuses: `notFound` unless one region covers the range, `misaligned`, `zeroLength`.
   unmap @1 (address :UInt64, bytes :UInt64) -> ();
+  # Refuses: `notFound`, `readOnly`, `writeExecute`, `misaligned`, `zeroLength`.
   protect @2 (address :UInt64, bytes :UInt64, protection :UInt8) -> ();
-  # Zeroed pages that can be shared: charged to the holder's quota until the last handle is gone.
+  # Gives zeroed pages that can be shared; they stay charged to the maker until the last handle and mapping are
+  # gone.
+  # Refuses: `zeroLength`, `overBudget`, `noMemory`.
   createMemory @3 (bytes :UInt64) -> (memory :MemoryObject);
 }
 
+# Pages that several processes may map.
 interface MemoryObject @0xd1c0a5e5b0a70107 {
   info @0 () -> (bytes :UInt64, writable :Bool);
-  # Maps `bytes` from `offset` into the caller's address space. Read-only objects refuse write.
+  # Maps into the caller's address space. A mapping for execution is refused.
+  # Refuses: `misaligned`, `zeroLength`, `outOfRange`, `readOnly`, `writeExecute`, `revoked`, `overBudget`,
+  # `noMemory`.
   map @1 (offset :UInt64, bytes :UInt64, protection :UInt8) -> (address :UInt64);
+  # Refuses: `notFound`.
   unmap @2 (address :UInt64) -> ();
-  # A narrower object: the same pages, never writable through it, revoked with this one. It cannot revoke.
+  # Gives a narrower object over the same pages, revoked with this one.
   readOnly @3 () -> (memory :MemoryObject);
-  # Ends every mapping and handle of this object, in every process; returns when no processor can still reach a page.
+  # Ends every mapping and handle of the object in every process, and returns when no CPU can reach a page through
+  # one.
   revoke @4 () -> ();
 }
 
+# Starts threads in the holder's own process; every process finds its own as `threads`.
 interface ThreadSpawner @0xd1c0a5e5b0a70108 {
-  # Starts a thread in the caller's own process with a ring and a message area of its own.
-  # `submissions` is a power of two from 8 to 256; `messageBytes` is rounded up to pages, at most 64 KiB.
+  # `submissions` is a power of two from 8 to 256, `messageBytes` at most 64 KiB, `priority` at most the process's
+  # own, `cpu` -1 for any.
+  # Refuses: `outOfRange` (entry or stack outside user space, no such CPU), `badArgument` (ring shape),
+  # `overBudget`, `noMemory`, `wrongState`, `wrongOwner`.
   spawn @0 (entry :UInt64, stackTop :UInt64, argument :UInt64, shape :Shape) -> (thread :ThreadHandle);
   struct Shape { submissions @0 :UInt16; messageBytes @1 :UInt32; priority @2 :UInt8; cpu @3 :Int16 = -1; }
 }
 
+# One thread.
 interface ThreadHandle @0xd1c0a5e5b0a70109 {
+  # Waits for its end.
   join @0 () -> (code :Int64);
 }
 
+# Makes endpoints, charged to the caller.
 interface EndpointFactory @0xd1c0a5e5b0a7010a {
+  # Refuses: `overBudget`.
   create @0 () -> (endpoint :Endpoint);
 }
 
+# The right to receive, and to mint what clients hold. When its last handle goes, every queued call completes
+# `revoked`.
 interface Endpoint @0xd1c0a5e5b0a7010b {
-  # The right to receive. Facets are what clients hold; see docs/ARCHITECTURE.md.
-  # A facet minted `durable` outlives the incarnation that minted it.
+  # Makes a facet with an epoch of its own. Its cookie comes with every call through it; when its last handle goes,
+  # one notice with the cookie comes, whose place was reserved here. A facet that is not `durable` becomes `stale`
+  # at the next `renew`.
+  # Refuses: `overBudget`, `noMemory`.
   mint @0 (cookie :UInt64, interfaceId :UInt64, durable :Bool) -> (facet :AnyFacet);
-  # Revokes one facet: its handles refuse `revoked`, its pending calls complete `revoked`.
+  # Kills the facet's handles everywhere and completes its pending calls `revoked`.
+  # Refuses: `wrongKind`, `wrongOwner` (a facet of another endpoint).
   revokeFacet @1 (facet :AnyFacet) -> ();
-  # Begins a new incarnation: facets minted without `durable` by the last one refuse `stale`.
+  # Begins the next incarnation and gives its number. `init` calls it before it starts a service again.
   renew @2 () -> (incarnation :UInt64);
 }
 
-interface AnyFacet @0xd1c0a5e5b0a7010c {
-  # Stands for a facet of any interface in a signature. It has no methods.
-}
+# Stands for a facet of any interface in a signature; it has no methods.
+interface AnyFacet @0xd1c0a5e5b0a7010c { }
 
+# Starts processes. What a child gets is exactly the grants, plus `vm` and `threads` of its own.
 interface ProcessSpawner @0xd1c0a5e5b0a7010d {
-  # Starts the ELF image `image` (a boot-package name) as a process of its own.
-  # Each grant names a capability of the caller, by its position in the transferred list, and the name under
-  # which the child finds it. Nothing else reaches the child but its own memory and threads.
+  # Starts an image of the boot package. Each grant names one of the capabilities that travel with the call, by its
+  # position.
+  # Refuses: `notFound` (no such image), `badImage`, `badArgument` (name, grant name), `alreadyExists` (two grants
+  # of one name), `outOfRange` (arguments over the startup pages), `overBudget`, `noMemory`, `badTransfer`.
   spawn @0 (name :Text, image :Text, arguments :List(Text), limits :Limits, grants :List(Grant)) -> (process :ProcessHandle) $Stub.extraTransfers;
-  # As `spawn`, from bytes in a MemoryObject.
+  # Starts an image from a MemoryObject. The kernel copies it first and checks the copy.
+  # Refuses: as `spawn`, and `wrongKind`, `outOfRange` over 32 MiB.
   spawnMemory @1 (name :Text, image :MemoryObject, bytes :UInt64, arguments :List(Text), limits :Limits, grants :List(Grant)) -> (process :ProcessHandle) $Stub.extraTransfers;
   struct Grant { name @0 :Text; interfaceId @1 :UInt64; transfer @2 :UInt16; }
   struct Limits {
@@ -108,36 +147,47 @@ interface ProcessSpawner @0xd1c0a5e5b0a7010d {
   }
 }
 
+# A started process, as its starter sees it. Dropping the handle does not end it.
 interface ProcessHandle @0xd1c0a5e5b0a7010e {
-  # Waits for the end of the process. `kind` says how it ended; the text is the panic message or the fault.
+  # Completes when every thread has left and everything the process held is gone. `text` is the panic message, or
+  # the rule that was broken.
   wait @0 () -> (kind :End, code :Int64, text :Text);
+  # Begins the end; `wait` says when it is over.
   kill @1 () -> ();
   info @2 () -> (id :UInt64, alive :Bool, memoryPages :UInt32, cpuNs :UInt64);
   enum End { exited @0; panicked @1; faulted @2; killed @3; }
 }
 
+# What runs, and on what.
 interface SystemInfo @0xd1c0a5e5b0a7010f {
+  # Gives at most 32; `next` is where to go on.
   processes @0 (from :UInt64) -> (next :UInt64, list :List(Process));
   machine @1 () -> (cpus :UInt32, memoryKib :UInt64, freeKib :UInt64, uptimeNs :UInt64);
   struct Process { id @0 :UInt64; name @1 :Text; threads @2 :UInt16; memoryPages @3 :UInt32; cpuNs @4 :UInt64; handles @5 :UInt32; state @6 :State; }
   enum State { running @0; ready @1; blocked @2; dying @3; }
 }
 
+# Ends any process; a shell holds it, a service does not.
 interface ProcessControl @0xd1c0a5e5b0a70110 {
   # Ends any process by its id. A shell holds it; a service does not.
+  # Refuses: `notFound`.
   kill @0 (id :UInt64) -> ();
 }
 
+# Ends the machine.
 interface SystemControl @0xd1c0a5e5b0a70111 {
-  # Prints the exit line and powers the machine off. Does not return.
-  # `reboot` ends every claim on a device first, prints the exit line and resets; it returns only where it is refused:
-  # `busy` while another one waits, `timedOut` if a device did not stop, and then the machine goes on.
+  # Prints `exit code=N` as the last serial line and powers off through ACPI. Does not return.
   halt @0 (code :UInt8) -> ();
+  # Ends every claim on a device first, then prints the exit line and resets. Returns only where it is refused, and
+  # then the machine goes on.
+  # Refuses: `busy` while another one waits, `timedOut` if a device did not stop.
   reboot @1 () -> ();
 }
 
+# What came with the kernel.
 interface BootPackage @0xd1c0a5e5b0a70112 {
-  # The manifest and the list of images that came with the kernel.
+  # Gives the manifest's bytes, read-only.
+  # Refuses: `notFound`.
   manifest @0 () -> (bytes :UInt64, memory :MemoryObject);
   images @1 () -> (names :List(Text));
 }

@@ -1,22 +1,35 @@
 @0xd1c0a5e5b0a70004;
-# Files and directories.
+# Files: what `services/fat` serves, read-only.
 
 using Process = import "process.capnp";
 using Stub = import "stub.capnp";
 
+# One volume of a disk. The FAT service mounts it when somebody first asks, and tries again after it could not.
 interface Volume @0xd1c0a5e5b0a70401 {
+  # Refuses: `noDevice`, `notSupported` (no FAT volume, or one this reader does not take), `corrupt`, `deviceError`.
   info @0 () -> (format :Text, label :Text, totalBytes :UInt64, clusterBytes :UInt32, readOnly :Bool) $Stub.idempotent;
-  # Opens the root. File data of this session is written into `window`, which the client made and pays for.
+  # Opens the root. The window is the client's own memory; file data of this session is written into it.
+  # Refuses: as `info`, and `readOnly` (a window that cannot be written), `outOfRange` (empty, or over 16 MiB),
+  # `overBudget`.
   attach @1 (window :Process.MemoryObject) -> (root :Directory);
-  # One line on why there is no volume, or empty.
+  # Gives one line on why there is no volume, empty if there is one.
   problem @2 () -> (text :Text) $Stub.idempotent;
 }
 
+# A directory and all below it, and nothing else: there is no way up.
 interface Directory @0xd1c0a5e5b0a70402 {
-  # Names are UTF-8, one component or several parted by '/'; there is no way up and no absolute path.
+  # Gives a File in the same session.
+  # Refuses: `notFound`, `isDirectory`, `notDirectory`, `badArgument` (an absolute path, `..`, an ill-formed name),
+  # `overBudget`, `corrupt`, `deviceError`.
   open @0 (path :Text) -> (file :File);
+  # Gives a part of the entries; begin with cursor 0 and go on with `next` until `end`.
+  # Refuses: `corrupt`, `deviceError`.
   list @1 (cursor :UInt64) -> (next :UInt64, entries :List(Entry), end :Bool) $Stub.idempotent;
+  # Refuses: as `open`, `notDirectory` for a file.
   sub @2 (path :Text) -> (directory :Directory);
+  # Times are as the volume states them, local time without a zone; `timeSource` says where they come from. They are
+  # no clock.
+  # Refuses: as `open`.
   stat @3 (path :Text) -> (stat :Stat) $Stub.idempotent;
   struct Entry { name @0 :Text; stat @1 :Stat; }
   struct Stat {
@@ -29,8 +42,11 @@ interface Directory @0xd1c0a5e5b0a70402 {
   enum TimeSource { none @0; fatMetadata @1; }
 }
 
+# One file.
 interface File @0xd1c0a5e5b0a70403 {
-  # Writes up to `length` bytes of the file, from `offset` on, into the session's window at `windowOffset`. 0 bytes: the end.
+  # Writes up to `length` bytes from `offset` on to `windowOffset` of the session's window. 0 bytes: the end. Where
+  # a chain is broken, the good bytes come first and the refusal with the next read.
+  # Refuses: `zeroLength`, `outOfRange` (window), `corrupt`, `deviceError`.
   read @0 (offset :UInt64, length :UInt32, windowOffset :UInt32) -> (bytes :UInt32) $Stub.idempotent;
   stat @1 () -> (bytes :UInt64, modifiedNs :Int64) $Stub.idempotent;
 }

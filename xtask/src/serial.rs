@@ -78,7 +78,7 @@ impl Serial {
             _ => {}
         }
         let stands = |prompt: &&str| self.row.column == prompt.len() && self.partial() == **prompt;
-        if byte == b' ' && PROMPTS.iter().any(|prompt| stands(&prompt)) {
+        if byte == b' ' && PROMPTS.iter().any(stands) {
             self.prompt_ready = true;
         }
     }

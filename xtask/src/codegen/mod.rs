@@ -1,13 +1,15 @@
 //! Generates `crates/schema/src/generated` from `schema/*.capnp`: our own stubs for files with interfaces, the
-//! `capnpc` crate's output for files of plain structs.
+//! `capnpc` crate's output for files of plain structs; and the pages of `docs/reference` about the interfaces.
 //!
 //! Invariant: the output depends on the schema files and the generators alone, never on paths, times or order of
 //! directory entries.
 
+mod comments;
 mod emit;
 mod method;
 mod model;
 mod payload;
+mod reference;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,45 +18,76 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Where the output lies, from the workspace root.
+/// Where the stubs lie, from the workspace root.
 const OUTPUT: &str = "crates/schema/src/generated";
+/// Where the pages lie.
+const PAGES: &str = "docs/reference";
+/// What every generated page holds, and no other.
+const MARK: &str = "<!-- Written by `cargo xtask codegen`";
 
 /// Generates everything. With `check`, changes nothing and fails, naming the files, when the committed output differs.
 pub fn run(check: bool) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("xtask lies in the workspace")?;
-    let output = root.join(OUTPUT);
     let fresh = generate(root)?;
-    let committed = read_all(&output)?;
+    let committed = committed(root)?;
     let mut differs: Vec<&String> = fresh
         .iter()
         .filter(|(name, text)| committed.get(*name) != Some(text))
         .map(|(name, _)| name)
         .collect();
     differs.extend(committed.keys().filter(|name| !fresh.contains_key(*name)));
+    let listed = fs::read_to_string(root.join("docs/SUMMARY.md"))?;
+    let unlisted = fresh.keys().filter_map(|name| {
+        let page = name.strip_prefix("docs/")?;
+        (!listed.contains(&format!("({page})"))).then_some(page)
+    });
+    let unlisted: Vec<&str> = unlisted.collect();
+    ensure!(
+        unlisted.is_empty(),
+        "docs/SUMMARY.md does not list {}",
+        unlisted.join(", ")
+    );
     if check {
         if !differs.is_empty() {
             for name in &differs {
-                eprintln!("{OUTPUT}/{name} differs from what the schema gives");
+                eprintln!("{name} differs from what the schema gives");
             }
             bail!("run `cargo xtask codegen` and commit the result");
         }
         return Ok(());
     }
-    fs::create_dir_all(&output)?;
     for name in &differs {
-        let path = output.join(name);
+        let path = root.join(name);
         match fresh.get(*name) {
-            Some(text) => fs::write(&path, text)?,
+            Some(text) => {
+                fs::create_dir_all(path.parent().context("a file lies in a folder")?)?;
+                fs::write(&path, text)?;
+            }
             None => fs::remove_file(&path)?,
         }
-        println!("{OUTPUT}/{name}");
+        println!("{name}");
     }
     Ok(())
 }
 
-/// All generated files, formatted, by name.
+/// What is there now of what this generates, by path.
+fn committed(root: &Path) -> Result<BTreeMap<String, String>> {
+    let stubs = read_all(&root.join(OUTPUT), "rs")?;
+    let mut files: BTreeMap<String, String> = stubs
+        .into_iter()
+        .map(|(name, text)| (format!("{OUTPUT}/{name}"), text))
+        .collect();
+    for (name, text) in read_all(&root.join(PAGES), "md")? {
+        if text.contains(MARK) {
+            files.insert(format!("{PAGES}/{name}"), text);
+        }
+    }
+    Ok(files)
+}
+
+/// All generated files, formatted, by path.
 fn generate(root: &Path) -> Result<BTreeMap<String, String>> {
     let folder = tempfile::tempdir()?;
     let mut schemas: Vec<PathBuf> = fs::read_dir(root.join("schema"))?
@@ -70,6 +103,7 @@ fn generate(root: &Path) -> Result<BTreeMap<String, String>> {
     let request = request(root, &names)?;
     let model = model::load(&request)?;
     let mut modules = Vec::new();
+    let mut files = BTreeMap::new();
     for file in &model.files {
         if file.interfaces.is_empty() {
             if file.has_structs {
@@ -80,11 +114,18 @@ fn generate(root: &Path) -> Result<BTreeMap<String, String>> {
             let name = format!("{}_stub.rs", file.stem);
             fs::write(folder.path().join(name), emit::file(&model, file)?)?;
             modules.push(format!("{}_stub", file.stem));
+            let source = fs::read_to_string(root.join("schema").join(&file.name))?;
+            let page = reference::page(&model, file, &source)
+                .with_context(|| format!("the page about {}", file.name))?;
+            files.insert(format!("{PAGES}/{}.md", file.stem), page);
         }
     }
     fs::write(folder.path().join("mod.rs"), emit::index(&model, &modules))?;
     format(folder.path())?;
-    read_all(folder.path())
+    for (name, text) in read_all(folder.path(), "rs")? {
+        files.insert(format!("{OUTPUT}/{name}"), text);
+    }
+    Ok(files)
 }
 
 /// The compiler's description of the named schemas.
@@ -114,7 +155,7 @@ fn capnpc(root: &Path, name: &str, folder: &Path) -> Result<()> {
 }
 
 fn format(folder: &Path) -> Result<()> {
-    let files = read_all(folder)?;
+    let files = read_all(folder, "rs")?;
     let status = Command::new("rustfmt")
         .args(["--edition", "2024"])
         .args(files.keys().filter(|name| *name != "mod.rs"))
@@ -125,14 +166,14 @@ fn format(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn read_all(folder: &Path) -> Result<BTreeMap<String, String>> {
+fn read_all(folder: &Path, ending: &str) -> Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
     if !folder.exists() {
         return Ok(files);
     }
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|e| e == "rs") {
+        if path.extension().is_some_and(|e| e == ending) {
             let name = path.file_name().context("a file has a name")?;
             files.insert(
                 name.to_string_lossy().into_owned(),

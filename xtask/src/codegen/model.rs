@@ -59,12 +59,16 @@ pub struct Interface {
 pub struct Enum {
     pub name: String,
     pub variants: Vec<String>,
+    /// As the schema writes them.
+    pub schema_variants: Vec<String>,
 }
 
 /// One method.
 pub struct Method {
     /// `create_memory`.
     pub name: String,
+    /// `createMemory`.
+    pub schema_name: String,
     pub ordinal: u16,
     pub params: Struct,
     pub results: Struct,
@@ -85,6 +89,8 @@ pub struct Struct {
 #[derive(Clone)]
 pub struct Field {
     pub name: String,
+    /// As the schema writes it.
+    pub schema_name: String,
     pub kind: Kind,
     /// In units of the field's size; for pointers the slot.
     pub offset: u32,
@@ -276,9 +282,13 @@ impl<'a> Loader<'a> {
                 }
                 node::Enum(body) => {
                     let variants = body.get_enumerants()?.iter();
-                    let variants = variants.map(|e| Ok(pascal(e.get_name()?.to_str()?)));
-                    let variants = variants.collect::<Result<_>>()?;
-                    interface.enums.push(Enum { name, variants });
+                    let variants = variants.map(|e| Ok(e.get_name()?.to_str()?.to_owned()));
+                    let schema_variants: Vec<String> = variants.collect::<Result<_>>()?;
+                    interface.enums.push(Enum {
+                        name,
+                        variants: schema_variants.iter().map(|v| pascal(v)).collect(),
+                        schema_variants,
+                    });
                 }
                 _ => bail!("{name}: only structs and enums nest in an interface"),
             }
@@ -298,6 +308,7 @@ impl<'a> Loader<'a> {
             );
             let mut loaded = Method {
                 name: snake(name),
+                schema_name: name.to_owned(),
                 ordinal: u16::try_from(ordinal)?,
                 params: params.context(name.to_owned())?,
                 results: results.context(name.to_owned())?,
@@ -354,6 +365,7 @@ impl<'a> Loader<'a> {
             );
             fields.push(Field {
                 name: escape(snake(field_name)),
+                schema_name: field_name.to_owned(),
                 offset: slot.get_offset(),
                 default: bits(slot.get_default_value()?)?,
                 kind,
