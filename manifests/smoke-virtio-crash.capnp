@@ -33,7 +33,7 @@ const manifest :M.Manifest = (
         (name = "disk", export = (service = "fat", export = "volume")),
       ] ),
     ( name = "crasher", binary = "crasher", priority = 20,
-      arguments = ["disk", "2", "1200"],
+      arguments = ["disk", "1", "1200"],
       grants = [
         (name = "block", export = (service = "disk", export = "block")),
         (name = "logSink", kernel = logSink),

@@ -138,7 +138,12 @@ impl<'a> entropy_source::Server<ipc::KernelCall<'a>> for Served<Entropy> {
         #[cfg(sabotage)]
         if !self.0.present && cpu::sabotaged("weak-entropy") {
             let a = sched::now_ns();
-            return reply.send(entropy_source::FillReply { a, b: a, c: a, d: a });
+            return reply.send(entropy_source::FillReply {
+                a,
+                b: a,
+                c: a,
+                d: a,
+            });
         }
         if !self.0.present {
             return reply.refuse(Refusal::NotSupported);

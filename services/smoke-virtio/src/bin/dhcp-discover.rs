@@ -4,100 +4,12 @@
 #![no_std]
 #![no_main]
 
-use sdk::net::nic_session::{Kind, Piece};
-use sdk::{Access, Env, Error, Nic, NicSession, Refusal, Timer, Window, fact};
-use smoke_virtio::dhcp::{self, Answer, DISCOVER_BYTES};
+use sdk::net::nic_session::Piece;
+use sdk::{Env, Error, Nic, Refusal, Timer, fact};
+use smoke_virtio::asker::{Session, WINDOW_BYTES, octets, whole};
 use smoke_virtio::outcome;
 
 sdk::entry!(main);
-
-const WINDOW_BYTES: u32 = 64 * 1024;
-/// Places for frames to come, and behind them the one that goes out.
-const POSTED: u32 = 8;
-const PLACE_BYTES: u32 = 2048;
-const OUT: u32 = POSTED * PLACE_BYTES;
-
-const SECOND_NS: u64 = 1_000_000_000;
-const TRIES: u32 = 8;
-
-struct Session {
-    session: NicSession,
-    window: Window,
-    mac: [u8; 6],
-    /// Events seen so far.
-    seen: u64,
-}
-
-impl Session {
-    fn open(nic: &Nic, mac: [u8; 6]) -> Result<Self, Refusal> {
-        let opened = nic.open(WINDOW_BYTES)?;
-        Ok(Self {
-            session: opened.session,
-            window: Window::map(opened.window, WINDOW_BYTES.into(), Access::ReadWrite)?,
-            mac,
-            seen: 0,
-        })
-    }
-
-    fn post(&self, offset: u32) -> Result<(), Refusal> {
-        let piece = Piece {
-            offset,
-            length: PLACE_BYTES,
-        };
-        whole(self.session.post(&[piece])?.refusal)
-    }
-
-    /// Sends a DISCOVER and waits for what answers it.
-    fn ask(&mut self, timer: &Timer, transaction: u32) -> Result<Answer, Refusal> {
-        for place in 0..POSTED {
-            self.post(place * PLACE_BYTES)?;
-        }
-        for _ in 0..TRIES {
-            self.window
-                .write(OUT.into(), &dhcp::discover(self.mac, transaction))?;
-            let piece = Piece {
-                offset: OUT,
-                length: DISCOVER_BYTES as u32,
-            };
-            whole(self.session.transmit(&[piece])?.refusal)?;
-            let until = timer.now()?.ns + SECOND_NS;
-            match self.listen(until, transaction) {
-                Err(Refusal::TimedOut) => {}
-                other => return other,
-            }
-        }
-        Err(Refusal::TimedOut)
-    }
-
-    /// Takes frames until the answer is among them.
-    fn listen(&mut self, until_ns: u64, transaction: u32) -> Result<Answer, Refusal> {
-        loop {
-            let waiting = self.session.with_deadline(until_ns);
-            let event = waiting.wait(self.seen, 1, |results| {
-                let list = results.events()?;
-                list.iter().next().ok_or(Refusal::NotFound)?.value()
-            })??;
-            self.seen += 1;
-            whole(event.refusal)?;
-            if event.kind == Kind::Transmitted {
-                continue;
-            }
-            let mut frame = [0; PLACE_BYTES as usize];
-            let frame = frame
-                .get_mut(..event.length as usize)
-                .ok_or(Refusal::OutOfRange)?;
-            self.window.read(event.offset.into(), frame)?;
-            self.post(event.offset)?;
-            if let Some(answer) = dhcp::answer(frame, self.mac, transaction) {
-                return Ok(answer);
-            }
-        }
-    }
-}
-
-fn whole(refusal: u8) -> Result<(), Refusal> {
-    Refusal::from_code(refusal).map_or(Ok(()), Err)
-}
 
 /// What becomes of one piece.
 fn tried(result: Result<u8, Refusal>) -> &'static str {
@@ -116,10 +28,7 @@ fn main(env: &Env) -> Result<(), Error> {
         link_up = info.link_up,
         polled = info.polled
     );
-    let mut mac = [0; 6];
-    for (to, from) in mac.iter_mut().zip(info.mac.to_be_bytes().iter().skip(2)) {
-        *to = *from;
-    }
+    let mac = octets(info.mac);
     let mut first = Session::open(&nic, mac)?;
     let send = |offset, length| {
         let result = first.session.transmit(&[Piece { offset, length }]);

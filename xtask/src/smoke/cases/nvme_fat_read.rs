@@ -17,7 +17,7 @@ pub(super) fn pattern(bytes: usize) -> Vec<u8> {
         .collect()
 }
 
-fn whole(path: &Path) -> Result<()> {
+pub(super) fn whole(path: &Path) -> Result<()> {
     let image = FatImage::create(path, 96, 32, "FILES")?;
     image
         .folder("deep")?
@@ -30,7 +30,7 @@ fn whole(path: &Path) -> Result<()> {
 }
 
 /// The same volume behind a master boot record, from block 2048 on.
-fn partitioned(path: &Path) -> Result<()> {
+pub(super) fn partitioned(path: &Path) -> Result<()> {
     let bare = path.with_extension("bare");
     FatImage::create(&bare, 64, 32, "SECOND")?.file("TWO.TXT", b"second disk\r\n")?;
     let volume = std::fs::read(&bare)?;

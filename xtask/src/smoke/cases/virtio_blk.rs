@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::disk::FatImage;
 use crate::smoke::case::{Peer, Smoke, SmokeDisk, Step};
-use crate::smoke::cases::nvme_fat_read::pattern;
+use crate::smoke::cases::nvme_fat_read::{partitioned, pattern, whole};
 use crate::smoke::cases::nvme_hostile::raw;
 
 const DISK: SmokeDisk = SmokeDisk {
@@ -42,6 +42,8 @@ const STEPS: &[Step] = &[
     Step::Type("halt"),
 ];
 
+const BOUNDS: &str = "@disk.bounds read=outOfRange write=outOfRange far=outOfRange window=outOfRange none=zeroLength";
+
 const FORBIDDEN: &[&str] = &[
     "@kernel.panic",
     "@process.ended kind=faulted",
@@ -59,7 +61,7 @@ inventory::submit! {
         steps: STEPS,
         required: &[
             "@blk.ready transport=modern notice=interrupt blocks=16384 block_bytes=512 read_only=false",
-            "@disk.bounds read=outOfRange write=outOfRange far=outOfRange window=outOfRange none=zeroLength",
+            BOUNDS,
             "@disk.found long=true",
             "@disk.written long=true short=true next_unharmed=true",
         ],
@@ -72,15 +74,36 @@ inventory::submit! {
 inventory::submit! {
     Smoke {
         name: "virtio-blk-legacy",
-        question: "Does a legacy virtio disk without interrupts move the same bytes through its I/O ports?",
+        question: "Does a legacy virtio disk move the same bytes through its I/O ports, by an interrupt of its line?",
         rows: &["BD-03", "NI-17"],
-        manifest: "smoke-virtio-blk-polled",
+        manifest: "smoke-virtio-blk",
         disks: &[DISK],
         disk_device: "virtio-blk-pci,disable-modern=on,vectors=0",
         steps: STEPS,
         required: &[
-            "@blk.ready transport=legacy notice=polled blocks=16384 block_bytes=512 read_only=false",
-            "@disk.bounds read=outOfRange write=outOfRange far=outOfRange window=outOfRange none=zeroLength",
+            "@blk.ready transport=legacy notice=interrupt blocks=16384 block_bytes=512 read_only=false",
+            BOUNDS,
+            "@disk.found long=true",
+            "@disk.written long=true short=true next_unharmed=true",
+        ],
+        forbidden: FORBIDDEN,
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "virtio-blk-polled",
+        question: "Does a virtio disk move the same bytes without an interrupt?",
+        rows: &["BD-03"],
+        manifest: "smoke-virtio-blk-polled",
+        disks: &[DISK],
+        disk_device: "virtio-blk-pci",
+        steps: STEPS,
+        required: &[
+            "@blk.ready transport=modern notice=polled blocks=16384 block_bytes=512 read_only=false",
+            BOUNDS,
             "@disk.found long=true",
             "@disk.written long=true short=true next_unharmed=true",
         ],
@@ -93,6 +116,35 @@ inventory::submit! {
 fn files(path: &Path) -> Result<()> {
     FatImage::create(path, 64, 32, "FILES")?.file("BIG.BIN", &pattern(4 << 20))?;
     Ok(())
+}
+
+inventory::submit! {
+    Smoke {
+        name: "multi-virtio-blk",
+        question: "Are files read off FAT volumes on two virtio disks exactly as mkfs.fat and mcopy wrote them?",
+        rows: &["BD-04"],
+        manifest: "virtio",
+        disks: &[
+            SmokeDisk { name: "whole.img", make: whole, bytes_per_s: 0 },
+            SmokeDisk { name: "partitioned.img", make: partitioned, bytes_per_s: 0 },
+        ],
+        disk_device: "virtio-blk-pci",
+        steps: &[
+            Step::Type("cat /disk/HELLO.TXT"),
+            Step::Type("sha256 /disk/BIG.BIN"),
+            Step::Type("cat /disk1/TWO.TXT"),
+            Step::Type("halt"),
+        ],
+        required: &[
+            "@blk.ready transport=modern notice=interrupt",
+            "hello from the disk",
+            "4065f8a98da19a18771df368b071e6f29f4412fa304bc6209d15979c4fd4c2fc",
+            "second disk",
+        ],
+        forbidden: FORBIDDEN,
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
 }
 
 inventory::submit! {
@@ -110,7 +162,7 @@ inventory::submit! {
             "@device.teardown step=device-reset proof=virtio-status-zero in-flight=true",
             "@device.released",
             "@service.started name=disk incarnation=2",
-            "@crasher.done name=disk killed=2",
+            "@crasher.done name=disk killed=1",
             "f232e645abba334c7b356d613a430956189f538e4c0f7546bef2450b6059253a",
         ],
         forbidden: &["@kernel.panic", "@device.quarantined", "@process.ended kind=faulted", "@process.ended kind=panicked"],

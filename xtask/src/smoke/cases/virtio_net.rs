@@ -129,3 +129,26 @@ inventory::submit! {
         ..Smoke::DEFAULT
     }
 }
+
+inventory::submit! {
+    Smoke {
+        name: "virtio-net-crash",
+        question: "Do frames go on when the interface's driver is killed with pages at the device, and is the device stopped first?",
+        rows: &["DA-53"],
+        manifest: "smoke-virtio-net-crash",
+        extra: &[
+            "-netdev", "user,id=n0,restrict=on",
+            "-device", "virtio-net-pci,netdev=n0,romfile=",
+        ],
+        required: &[
+            "@process.ended name=nic kind=killed",
+            "@device.teardown step=device-reset proof=virtio-status-zero in-flight=true",
+            "@device.released",
+            "@service.started name=nic incarnation=2",
+            "@net.rounds many=true sessions_lost=true",
+        ],
+        forbidden: FORBIDDEN,
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
