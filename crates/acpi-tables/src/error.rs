@@ -83,6 +83,12 @@ pub enum Rule {
     Overlap,
     /// A field holds a value that its specification reserves.
     Field,
+    /// Two entries stand in an order that leaves open which of them counts.
+    Order,
+    /// A range starts and does not end, or ends and did not start.
+    Unpaired,
+    /// Two tables carry this signature and say different things.
+    Duplicate,
 }
 
 impl Rule {
@@ -101,6 +107,9 @@ impl Rule {
             Self::Address => "address",
             Self::Overlap => "overlap",
             Self::Field => "field",
+            Self::Order => "order",
+            Self::Unpaired => "unpaired",
+            Self::Duplicate => "duplicate",
         }
     }
 }

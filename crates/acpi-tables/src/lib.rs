@@ -1,7 +1,7 @@
 //! Readers for static ACPI tables that survive hostile bytes.
 //!
 //! Owns: finding the tables ([`Root`]: RSDP, then XSDT or RSDT), checking a copied table ([`Table`]), and decoding
-//! the MADT, MCFG, FADT and HPET tables, the unit counts of DMAR and IVRS, and the `_S5_` package of a DSDT.
+//! the MADT, MCFG, FADT, HPET, DMAR and IVRS tables, and the `_S5_` package of a DSDT.
 //! Source, unless a module says otherwise: ACPI Specification 6.5, chapter 5.
 //!
 //! Physical memory is reached only through [`PhysReader`], which the kernel implements over mappings of its own.
@@ -31,14 +31,20 @@ mod table;
 #[cfg(test)]
 mod testing;
 
-pub use dmar::Dmar;
+pub use dmar::{
+    DeviceList, DeviceListKind, DeviceScope, Dmar, DmarCounts, DmarStructure, DmarStructures,
+    MAX_REMAPPING_UNITS, PathStep, RemappingUnit, ReservedMemory, ScopeKind, Scopes,
+};
 pub use error::{Rule, Signature, TableError};
 pub use fadt::{
     BootFlags, Fadt, FixedFlags, PM_TIMER_HZ, PM1_CNT_SCI_EN, PM1_CNT_SLP_EN, PM1_CNT_SLP_TYP_MASK,
     PM1_CNT_SLP_TYP_SHIFT, Register, ResetRegister, Space,
 };
 pub use hpet::Hpet;
-pub use ivrs::Ivrs;
+pub use ivrs::{
+    DeviceEntries, DeviceEntry, DeviceEntryKind, Ivrs, IvrsBlock, IvrsBlocks, IvrsCounts,
+    MAX_UNIT_BLOCKS, MemoryBlock, SpecialDevice, UnitBlock,
+};
 pub use locate::{MAX_TABLES, PhysReader, ReadError, Root, Rsdp, TableRef, Tables};
 pub use madt::{
     Entries, InterruptSource, IoApic, LocalApicNmi, Madt, MadtCounts, MadtEntry, NmiSource,

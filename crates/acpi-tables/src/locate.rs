@@ -159,6 +159,33 @@ impl TableRef {
         Table::parse(buffer, self.signature)
     }
 
+    /// Whether two tables hold the same bytes; memory that cannot be read is equal to nothing.
+    fn is_same(&self, other: &Self, reader: &impl PhysReader) -> bool {
+        if self == other {
+            return true;
+        }
+        if self.length_bytes != other.length_bytes {
+            return false;
+        }
+        let (mut one, mut two) = ([0; 64], [0; 64]);
+        let mut at = 0;
+        while at < u64::from(self.length_bytes) {
+            let bytes = (u64::from(self.length_bytes) - at).min(64) as usize;
+            let (Some(one), Some(two)) = (one.get_mut(..bytes), two.get_mut(..bytes)) else {
+                return false;
+            };
+            let read = |address: u64, into: &mut [u8]| {
+                let from = address.checked_add(at).ok_or(ReadError)?;
+                reader.read(from, into)
+            };
+            if read(self.address, one).is_err() || read(other.address, two).is_err() || one != two {
+                return false;
+            }
+            at += bytes as u64;
+        }
+        true
+    }
+
     fn read_any(
         reader: &impl PhysReader,
         address: u64,
@@ -301,6 +328,35 @@ impl Root {
             }
         }
         Ok(None)
+    }
+
+    /// Finds the one table signed `signature`; `Ok(None)` where none is listed.
+    ///
+    /// The root table's order is nobody's promise, so of two tables that differ neither counts. Two that are the same
+    /// byte for byte are one table that is listed twice.
+    ///
+    /// # Errors
+    /// As [`Self::find`], and `Duplicate`.
+    pub fn find_unique(
+        &self,
+        reader: &impl PhysReader,
+        signature: Signature,
+    ) -> Result<Option<TableRef>, TableError> {
+        let mut found: Option<TableRef> = None;
+        for table in self.tables(reader) {
+            let table = match table {
+                Ok(table) if table.signature == signature => table,
+                Err(error) if error.table == signature => return Err(error),
+                _ => continue,
+            };
+            match found {
+                Some(first) if !first.is_same(&table, reader) => {
+                    return Err(TableError::new(signature, Rule::Duplicate));
+                }
+                _ => found = Some(table),
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -479,6 +535,34 @@ mod tests {
         assert!(root.find(&memory, Signature::MCFG).unwrap().is_some());
         let error = root.find(&memory, Signature::new(*b"SSDT")).unwrap_err();
         assert_eq!(error.rule, Rule::Truncated);
+    }
+
+    #[test]
+    fn of_two_tables_that_differ_neither_counts() {
+        let mcfg = |byte: u8| table(b"MCFG", 1, &[byte; 80]);
+        let mut broken = mcfg(0);
+        broken[4] = 3;
+        let pieces = vec![
+            (0x1000, mcfg(0)),
+            (0x2000, mcfg(0)),
+            (0x3000, mcfg(1)),
+            (0x4000, table(b"MCFG", 1, &[0; 81])),
+            (0x5000, broken),
+        ];
+        let find = |addresses: &[u64]| {
+            let memory = memory(xsdt(addresses), pieces.clone());
+            let root = Root::locate(&memory, RSDP_AT).unwrap();
+            root.find_unique(&memory, Signature::MCFG)
+                .map(|table| table.map(|table| table.address))
+                .map_err(|error| error.rule)
+        };
+        assert_eq!(find(&[]), Ok(None));
+        assert_eq!(find(&[0x1000]), Ok(Some(0x1000)));
+        assert_eq!(find(&[0x1000, 0x1000]), Ok(Some(0x1000)));
+        assert_eq!(find(&[0x1000, 0x2000]), Ok(Some(0x2000)));
+        assert_eq!(find(&[0x1000, 0x3000]), Err(Rule::Duplicate));
+        assert_eq!(find(&[0x1000, 0x2000, 0x4000]), Err(Rule::Duplicate));
+        assert_eq!(find(&[0x1000, 0x5000]), Err(Rule::Truncated));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Random and mutated tables: no reader panics, every walk ends, and what is accepted keeps its promises.
 
 use acpi_tables::{
-    Dmar, Fadt, Hpet, Ivrs, Madt, MadtEntry, Mcfg, PhysReader, ReadError, Root, Rsdp, Signature,
-    Table, TableError, TableRef, find_s5,
+    Dmar, DmarStructure, Fadt, Hpet, Ivrs, IvrsBlock, Madt, MadtEntry, Mcfg, PhysReader, ReadError,
+    Root, Rsdp, Signature, Table, TableError, TableRef, find_s5,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -49,8 +49,8 @@ fn read_all(bytes: &[u8]) -> Result<(), TestCaseError> {
     named(Fadt::parse(bytes).map(check_fadt), Signature::FADT);
     let hpet = Hpet::parse(bytes).map(|hpet| assert!(hpet.address != 0 && hpet.address >> 52 == 0));
     named(hpet, Signature::HPET);
-    named(Dmar::parse(bytes).map(|_| ()), Signature::DMAR);
-    named(Ivrs::parse(bytes).map(|_| ()), Signature::IVRS);
+    named(Dmar::parse(bytes).map(check_dmar), Signature::DMAR);
+    named(Ivrs::parse(bytes).map(check_ivrs), Signature::IVRS);
     for signature in [Signature::DSDT, Signature::MADT] {
         if let Ok(table) = Table::parse(bytes, signature)
             && let Ok(Some(types)) = find_s5(&table)
@@ -116,6 +116,62 @@ fn check_fadt(fadt: Fadt) {
     assert!(fadt.dsdt.is_none_or(|dsdt| dsdt != 0 && dsdt >> 52 == 0));
 }
 
+fn check_dmar(dmar: Dmar<'_>) {
+    let counts = dmar.counts();
+    let mut scopes = 0;
+    for structure in dmar.structures() {
+        let list = match structure {
+            DmarStructure::Unit(unit) => {
+                assert!(unit.base != 0 && unit.base & 0xfff == 0 && unit.base >> 52 == 0);
+                unit.scopes
+            }
+            DmarStructure::Reserved(range) => {
+                assert!(range.base < range.limit && range.limit >> 52 == 0);
+                range.scopes
+            }
+            DmarStructure::Devices(list) => list.scopes,
+            _ => continue,
+        };
+        for scope in list {
+            scopes += 1;
+            assert!(scope.path().len() > 0);
+            assert!(
+                scope
+                    .path()
+                    .all(|step| step.device < 32 && step.function < 8)
+            );
+        }
+    }
+    assert_eq!(scopes, counts.scopes);
+    let units: Vec<_> = dmar.units().collect();
+    assert_eq!(units.len(), counts.remapping_units);
+    for (index, unit) in units.iter().enumerate() {
+        let all = units[..index].iter().filter(|one| one.include_all);
+        assert!(all.clone().all(|one| one.segment != unit.segment));
+        assert!(units[..index].iter().all(|one| one.base != unit.base));
+    }
+}
+
+fn check_ivrs(ivrs: Ivrs<'_>) {
+    let mut entries = 0;
+    for block in ivrs.blocks() {
+        match block {
+            IvrsBlock::Unit(unit) => {
+                assert!(unit.base != 0 && unit.base >> 52 == 0);
+                for entry in unit.devices {
+                    entries += 1;
+                    assert!(entry.first <= entry.last);
+                }
+            }
+            IvrsBlock::Memory(range) => {
+                assert!(range.devices.0 <= range.devices.1 && range.length_bytes > 0);
+            }
+            IvrsBlock::Unknown(_) => {}
+        }
+    }
+    assert_eq!(entries, ivrs.counts().device_entries);
+}
+
 /// Bodies that look like the real thing, so that the readers get past their first checks.
 fn body(signature: Signature) -> BoxedStrategy<Vec<u8>> {
     let tagged = |header: usize, wide: bool, kinds: &'static [u8]| {
@@ -144,6 +200,12 @@ fn body(signature: Signature) -> BoxedStrategy<Vec<u8>> {
                 // Small values, so that identifiers collide and flags are sometimes legal.
                 bytes.extend(content.iter().map(|byte| byte & 0x0d));
                 bytes.resize(at + length, 1);
+                if wide && honest && header == DMAR_HEADER {
+                    straighten_dmar(kind, &mut bytes, at);
+                }
+                if wide && honest && header == IVRS_HEADER {
+                    straighten_ivrs(kind, &mut bytes, at);
+                }
                 if !wide {
                     straighten(kind, &mut bytes[at..]);
                 }
@@ -158,8 +220,20 @@ fn body(signature: Signature) -> BoxedStrategy<Vec<u8>> {
                 bytes
             })
             .boxed(),
-        Signature::DMAR => tagged(12, true, &[0, 1, 2, 3, 4, 5]).boxed(),
-        Signature::IVRS => tagged(12, true, &[0x10, 0x11, 0x40, 0x20, 0x21, 0x33]).boxed(),
+        Signature::DMAR => tagged(DMAR_HEADER, true, &[0, 0, 1, 2, 3, 4, 5, 6, 9])
+            .prop_map(|mut bytes| {
+                bytes[0] &= 0x3f;
+                bytes
+            })
+            .boxed(),
+        // One byte more than the header has, cut off again, so that the two can be told apart above.
+        Signature::IVRS => tagged(
+            IVRS_HEADER,
+            true,
+            &[0x10, 0x11, 0x40, 0x20, 0x21, 0x22, 0x33],
+        )
+        .prop_map(|bytes| bytes[1..].to_vec())
+        .boxed(),
         Signature::MCFG => vec((0u64..6, 0u16..3, any::<u8>(), any::<u8>()), 0..6)
             .prop_map(|windows| {
                 let mut bytes = vec![0; 8];
@@ -227,6 +301,84 @@ fn body(signature: Signature) -> BoxedStrategy<Vec<u8>> {
     }
 }
 
+const DMAR_HEADER: usize = 12;
+const IVRS_HEADER: usize = 13;
+
+/// Gives a DMAR structure fields of the right size, and its rest as a scope.
+fn straighten_dmar(kind: u8, bytes: &mut Vec<u8>, at: usize) {
+    let mut body = bytes.split_off(at);
+    let fixed = match kind {
+        0 => 16,
+        1 => 24,
+        3 => 20,
+        4 => 10,
+        _ => 8,
+    };
+    let seed = body.get(4..).unwrap_or_default().to_vec();
+    let byte = |index: usize| seed.get(index).copied().unwrap_or(3);
+    body.resize(fixed, 0);
+    match kind {
+        0 => body[8..16].copy_from_slice(&(u64::from(byte(0)) << 12 | 1 << 16).to_le_bytes()),
+        1 => {
+            body[8..16].copy_from_slice(&(u64::from(byte(0)) << 12).to_le_bytes());
+            body[16..24].copy_from_slice(&0xf_ffffu64.to_le_bytes());
+        }
+        _ => {}
+    }
+    if matches!(kind, 0 | 1 | 2 | 5 | 6) && byte(1) & 4 == 0 {
+        body.extend_from_slice(&[byte(2), 8, 0, 0, byte(3), byte(4), byte(5), byte(6) & 7]);
+    }
+    body[2] = body.len() as u8;
+    bytes.extend_from_slice(&body);
+}
+
+/// Gives an IVRS block fields of the right size, and its rest as device entries.
+fn straighten_ivrs(kind: u8, bytes: &mut Vec<u8>, at: usize) {
+    let mut body = bytes.split_off(at);
+    let fixed = match kind {
+        0x10 => 24,
+        0x11 | 0x40 => 40,
+        0x20..=0x22 => 32,
+        _ => 4,
+    };
+    let seed = body.get(4..).unwrap_or_default().to_vec();
+    let byte = |index: usize| seed.get(index).copied().unwrap_or(2);
+    body.resize(fixed, 0);
+    match kind {
+        0x10 | 0x11 | 0x40 => {
+            body[8..16].copy_from_slice(&(u64::from(byte(0)) << 14 | 1 << 24).to_le_bytes());
+            for piece in seed.chunks_exact(2) {
+                match piece[0] & 3 {
+                    0 => body.extend_from_slice(&[3, 1, 0, 0, 4, piece[1], 1, 0]),
+                    1 => body.extend_from_slice(&[66, piece[1], 0, 0, 0, piece[1], 0, 0]),
+                    _ => body.extend_from_slice(&[piece[0], piece[1], 0, 0]),
+                }
+            }
+        }
+        0x20..=0x22 => body[16..32].copy_from_slice(&[
+            0,
+            0x10,
+            byte(1),
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0x10,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ]),
+        _ => {}
+    }
+    body[2] = body.len() as u8;
+    bytes.extend_from_slice(&body);
+}
+
 /// Gives an MADT entry the fields without which it would be refused at once.
 fn straighten(kind: u8, entry: &mut [u8]) {
     match kind {
@@ -280,6 +432,9 @@ fn walk(memory: &Memory, rsdp: u64) {
     }
     for signature in SIGNATURES {
         if let Err(error) = root.find(memory, signature) {
+            assert_eq!(error.table, signature);
+        }
+        if let Err(error) = root.find_unique(memory, signature) {
             assert_eq!(error.table, signature);
         }
     }
