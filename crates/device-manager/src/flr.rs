@@ -1,6 +1,6 @@
-//! Function-level reset: the rung above the broker's own reset (PCIe Base 5.0, 6.6.2).
+//! Function-level reset: the rung above the broker's own reset (PCIe Base 5.0, 6.6.2; PCI Advanced Capabilities ECN).
 
-use pci_format::{Command, ConfigAccess, FLR_WAIT, reg, update_command};
+use pci_format::{Command, ConfigAccess, FLR_WAIT, FunctionReset, reg, update_command};
 
 use crate::hardware::Hardware;
 
@@ -19,7 +19,8 @@ const INITIATE: u32 = 1 << 15;
 struct Saved {
     bars: [u32; BARS],
     decoding: Command,
-    device_control: u32,
+    /// Offset and value of device control, where the function has PCI Express.
+    device_control: Option<(u16, u32)>,
     id: u32,
 }
 
@@ -32,6 +33,7 @@ enum Stage {
 /// A function-level reset under way.
 #[derive(Debug)]
 pub(crate) struct Flr {
+    means: FunctionReset,
     saved: Saved,
     stage: Stage,
 }
@@ -55,18 +57,23 @@ impl Flr {
         cfg: &mut dyn ConfigAccess,
         now_ns: u64,
     ) -> Option<Self> {
-        let pcie = hardware.pcie.filter(|pcie| pcie.function_level_reset)?;
+        let means = hardware.function_reset()?;
         let bdf = hardware.info.bdf;
         let before = update_command(cfg, bdf, Command::INTERRUPT_DISABLE, Command::BUS_MASTER);
         let mut bars = [0; BARS];
         for (value, offset) in bars.iter_mut().zip((reg::BAR0..).step_by(4)) {
             *value = cfg.read32(bdf, offset);
         }
+        let device_control = hardware.pcie.map(|pcie| {
+            let at = pcie.offset + DEVICE_CONTROL;
+            (at, cfg.read32(bdf, at) & 0xffff & !INITIATE)
+        });
         Some(Self {
+            means,
             saved: Saved {
                 bars,
                 decoding: before & (Command::IO_SPACE | Command::MEMORY_SPACE),
-                device_control: cfg.read32(bdf, pcie.offset + DEVICE_CONTROL) & 0xffff & !INITIATE,
+                device_control,
                 id: cfg.read32(bdf, reg::ID),
             },
             stage: Stage::Draining {
@@ -82,16 +89,13 @@ impl Flr {
         cfg: &mut dyn ConfigAccess,
         now_ns: u64,
     ) -> FlrPoll {
-        let Some(pcie) = hardware.pcie else {
-            return FlrPoll::Failed;
-        };
         let bdf = hardware.info.bdf;
         match self.stage {
             Stage::Draining { deadline_ns } => {
-                if pcie.transactions_pending(cfg, bdf) && now_ns < deadline_ns {
+                if self.means.transactions_pending(cfg, bdf) && now_ns < deadline_ns {
                     return FlrPoll::Pending { after_ns: POLL_NS };
                 }
-                if !pcie.initiate_reset(cfg, bdf) {
+                if !self.means.initiate(cfg, bdf) {
                     return FlrPoll::Failed;
                 }
                 let wait_ns = FLR_WAIT.as_u64();
@@ -112,7 +116,7 @@ impl Flr {
                     };
                 }
                 if cfg.read32(bdf, reg::ID) == self.saved.id {
-                    self.restore(pcie.offset, hardware, cfg);
+                    self.restore(hardware, cfg);
                     return FlrPoll::Done;
                 }
                 if now_ns < deadline_ns {
@@ -124,12 +128,14 @@ impl Flr {
         }
     }
 
-    fn restore(&self, pcie: u16, hardware: &Hardware, cfg: &mut dyn ConfigAccess) {
+    fn restore(&self, hardware: &Hardware, cfg: &mut dyn ConfigAccess) {
         let bdf = hardware.info.bdf;
         for (value, offset) in self.saved.bars.iter().zip((reg::BAR0..).step_by(4)) {
             cfg.write32(bdf, offset, *value);
         }
-        cfg.write32(bdf, pcie + DEVICE_CONTROL, self.saved.device_control);
+        if let Some((at, value)) = self.saved.device_control {
+            cfg.write32(bdf, at, value);
+        }
         let set = self.saved.decoding | Command::INTERRUPT_DISABLE;
         update_command(cfg, bdf, set, Command::BUS_MASTER);
     }

@@ -4,10 +4,10 @@ use dma_ledger::FunctionShape;
 use driver_core::{DriverEntry, Probed};
 use pci::Found;
 use pci_format::{
-    Bar, BarSet, CapabilityList, Command, ConfigAccess, ConfigError, ConfigFilter, ExtendedList,
-    FunctionInfo, Msi, Msix, Pcie, PowerState, VIRTIO_VENDOR, VirtioRegions, best_match, cap_id,
-    read_capabilities, read_extended, read_msi, read_msix, read_pcie, read_power, read_virtio,
-    size_bars, update_command,
+    AdvancedFeatures, Bar, BarSet, CapabilityList, Command, ConfigAccess, ConfigError, ConfigFilter,
+    ExtendedList, FunctionInfo, FunctionReset, Msi, Msix, Pcie, PowerState, VIRTIO_VENDOR,
+    VirtioRegions, best_match, cap_id, read_advanced, read_capabilities, read_extended, read_msi,
+    read_msix, read_pcie, read_power, read_virtio, size_bars, update_command,
 };
 
 /// What the boot scan learnt of a function. Never changes.
@@ -19,6 +19,7 @@ pub(crate) struct Hardware {
     pub(crate) msi: Option<Msi>,
     pub(crate) pcie: Option<Pcie>,
     pub(crate) virtio: Option<VirtioRegions>,
+    pub(crate) advanced: Option<AdvancedFeatures>,
     pub(crate) filter: Option<ConfigFilter>,
     pub(crate) capabilities: Option<CapabilityList>,
     pub(crate) extended: Option<ExtendedList>,
@@ -34,6 +35,20 @@ impl Hardware {
             address: self.info.bdf.as_u32(),
             bar_bytes: self.bytes_of(|_| true),
             sources: self.sources(),
+        }
+    }
+
+    /// How the function can be reset alone.
+    pub(crate) fn function_reset(&self) -> Option<FunctionReset> {
+        FunctionReset::of(self.pcie, self.advanced)
+    }
+
+    /// Whether transactions are pending; `None` where the function has no structure that tells.
+    pub(crate) fn transactions_pending(&self, cfg: &dyn ConfigAccess) -> Option<bool> {
+        let bdf = self.info.bdf;
+        match self.pcie {
+            Some(pcie) => Some(pcie.transactions_pending(cfg, bdf)),
+            None => Some(self.function_reset()?.transactions_pending(cfg, bdf)),
         }
     }
 
@@ -102,6 +117,7 @@ pub(crate) fn examine(
         msi: None,
         pcie: None,
         virtio: None,
+        advanced: None,
         filter: None,
         capabilities: None,
         extended: None,
@@ -133,6 +149,8 @@ fn read_all(cfg: &mut dyn ConfigAccess, hardware: &mut Hardware) -> Result<(), C
     if info.id.vendor == VIRTIO_VENDOR {
         let (bars, msix) = (&hardware.bars, hardware.msix.as_ref());
         hardware.virtio = read_virtio(cfg, bdf, &capabilities, bars, msix);
+    if let Some(found) = find(cap_id::ADVANCED_FEATURES) {
+        hardware.advanced = Some(read_advanced(cfg, bdf, found)?);
     }
     let extended = read_extended(cfg, bdf)?;
     hardware.filter = Some(ConfigFilter::new(cfg, &info, &capabilities, &extended));

@@ -286,11 +286,10 @@ impl<P: Platform> DeviceManager<P> {
     ) {
         let now_ns = self.platform.now_ns();
         let off = self.set_bus_master(at, false);
-        let proof = match &at.hardware.pcie {
-            Some(pcie) => {
-                let pending = pcie.transactions_pending(&**self.config.lock(), at.bdf());
-                (!pending).then_some(DrainProof::TransactionsPendingZero)
-            }
+        let pending = at.hardware.transactions_pending(&**self.config.lock());
+        let proof = match pending {
+            Some(true) => None,
+            Some(false) => Some(DrainProof::TransactionsPendingZero),
             None => Some(DrainProof::NoExpressCapability),
         };
         let Some(proof) = proof.filter(|_| off) else {

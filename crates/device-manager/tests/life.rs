@@ -279,6 +279,34 @@ fn a_reset_without_proof_ends_the_claim() {
 }
 
 #[test]
+fn a_function_without_pci_express_is_reset_by_its_advanced_features() {
+    let it = Machine::with(machine::FakeConfig::new().with_advanced_features());
+    let (claim, _) = it.running(0);
+    it.buffer(&claim, 4096);
+    script().lock().unwrap().reset_looks = None;
+    // A transaction is pending, so the reset has to wait for its end.
+    it.config.edit(bdf(4), PCIE + 4, 1 << 8);
+    it.manager.release(&claim).unwrap();
+    while it.config.resets(bdf(4)) == 0 {
+        let (function, at) = it.fake.next_timer().unwrap();
+        it.fake.advance_to(at);
+        it.manager.poll(function);
+        if it.fake.now() > 5_000_000 {
+            it.config.edit(bdf(4), PCIE + 4, 0);
+        }
+    }
+    it.settle();
+    assert_eq!(it.fake.pages(), 0);
+    assert!(
+        it.fake
+            .facts()
+            .contains("step=device-reset proof=flr-completed")
+    );
+    script().lock().unwrap().reset_looks = Some(0);
+    it.running(0);
+}
+
+#[test]
 fn the_function_is_reset_where_the_broker_cannot() {
     let it = Machine::new();
     let (claim, _) = it.running(0);

@@ -23,6 +23,8 @@ pub mod reg {
     pub const EXPANSION_ROM: u16 = 0x30;
     /// Offset of the first capability.
     pub const CAPABILITIES: u16 = 0x34;
+    /// Bridges: expansion ROM base address.
+    pub const BRIDGE_ROM: u16 = 0x38;
     /// Interrupt line and pin; bridges: bridge control in the high half.
     pub const INTERRUPT: u16 = 0x3c;
 }

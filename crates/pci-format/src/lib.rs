@@ -1,9 +1,10 @@
 //! The layout of PCI configuration space, read through a trait.
 //!
-//! Owns: what the dwords of a function mean: identity ([`FunctionInfo`]), BARs and their sizes ([`BarSet`]), bridges,
-//! the capability lists, MSI, MSI-X, PCI Express and power management structures, the walk over all buses, which dwords
-//! a provider may read ([`ConfigFilter`]), what is turned off at boot ([`quiesce()`]), and driver match tables
-//! ([`PciMatch`]). Sources: PCI Local Bus 3.0 (called PCI below) and PCI Express Base 4.0 (PCIe).
+//! Owns: what the dwords of a function mean: identity ([`FunctionInfo`]), BARs and their sizes ([`BarSet`]), expansion
+//! ROMs, bridges and what lies behind them ([`BusNumbers`]), the capability lists, MSI, MSI-X, PCI Express, advanced
+//! features and power management structures, the walk over all buses, which dwords a provider may read
+//! ([`ConfigFilter`]), what is turned off at boot ([`quiesce()`]), driver match tables ([`PciMatch`]). Sources: PCI Local
+//! Bus 3.0 (called PCI below) and PCI Express Base 4.0 (PCIe).
 //!
 //! Invariant: this crate never touches a port or memory, only [`ConfigAccess`]; it never assigns an address or a bus
 //! number, never sets bus mastering on its own account, and never believes a device: every list is bounded, every
@@ -16,6 +17,7 @@
 extern crate std;
 
 mod access;
+mod advanced;
 mod bar;
 mod bridge;
 mod capability;
@@ -30,11 +32,14 @@ mod msix;
 mod pcie;
 mod power;
 mod quiesce;
+mod rom;
 #[cfg(test)]
 mod testing;
+mod topology;
 mod virtio;
 
 pub use access::{Command, ConfigAccess, Status, read_command, reg, update_command};
+pub use advanced::{AdvancedFeatures, FunctionReset, read_advanced};
 pub use bar::{Bar, BarKind, BarSet, MAX_BARS, MAX_MEMORY_BAR_BYTES, size_bars};
 pub use bridge::{Bridge, assert_secondary_reset, read_bridge, release_secondary_reset};
 pub use capability::{
@@ -51,4 +56,6 @@ pub use msix::{MSIX_ENTRY_BYTES, Msix, MsixRegion, msix_entry, read_msix};
 pub use pcie::{FLR_WAIT, Pcie, read_pcie};
 pub use power::{Power, PowerState, read_power};
 pub use quiesce::{QuiesceReport, Quieted, quiesce};
+pub use rom::{ExpansionRom, size_rom};
+pub use topology::{BridgeFault, BusNumbers, ambiguous, follow};
 pub use virtio::{VIRTIO_COMMON_BYTES, VIRTIO_VENDOR, VirtioRegion, VirtioRegions, read_virtio};

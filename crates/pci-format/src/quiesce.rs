@@ -1,8 +1,8 @@
 //! Turning off what firmware left on.
 
 use crate::{
-    Command, ConfigAccess, ConfigError, FunctionInfo, cap_id, read_command, reg, update_command,
-    walk_capabilities,
+    Command, ConfigAccess, ConfigError, FunctionInfo, HeaderKind, cap_id, read_command,
+    rom::rom_register, update_command, walk_capabilities,
 };
 use units::Bdf;
 
@@ -24,6 +24,8 @@ pub enum Quieted {
     Cleared,
     /// It was told to turn off and reads back on.
     Stuck,
+    /// It is a bridge's, and what lies behind needs it.
+    Left,
 }
 
 impl Quieted {
@@ -38,7 +40,7 @@ impl Quieted {
     /// Joins the fates of two structures of one kind: the worse one counts.
     fn and(self, other: Self) -> Self {
         let rank = |one| match one {
-            Self::Absent => 0,
+            Self::Absent | Self::Left => 0,
             Self::WasOff => 1,
             Self::Cleared => 2,
             Self::Stuck => 3,
@@ -86,25 +88,20 @@ impl QuiesceReport {
 }
 
 /// Turns off, at one endpoint, in this order: bus mastering and INTx, MSI, MSI-X, the expansion ROM. BARs stay and go on
-/// answering. `None`, and nothing is written, where `info` is no endpoint.
+/// answering. At a bridge between PCI buses bus mastering and INTx are left: they are those of everything behind it.
+/// `None`, and nothing is written, at any other function.
 pub fn quiesce<C: ConfigAccess + ?Sized>(
     cfg: &mut C,
     info: &FunctionInfo,
 ) -> Option<QuiesceReport> {
-    if !info.is_endpoint() {
+    let (bus_master, intx) = if info.is_endpoint() {
+        silence(cfg, info)
+    } else if info.header == HeaderKind::Bridge {
+        (Quieted::Left, Quieted::Left)
+    } else {
         return None;
-    }
-    let bdf = info.bdf;
-    let before = read_command(cfg, bdf);
-    let after = update_command(cfg, bdf, Command::INTERRUPT_DISABLE, Command::BUS_MASTER);
-    let on = |command: Command| command.contains(Command::BUS_MASTER);
-    let bus_master = Quieted::of(on(before), on(after));
-    let on = |command: Command| !command.contains(Command::INTERRUPT_DISABLE);
-    let intx = match info.interrupt_pin {
-        0 => Quieted::Absent,
-        _ => Quieted::of(on(before), on(after)),
     };
-
+    let bdf = info.bdf;
     // The walk borrows the access, so the structures are noted first: one bit for each dword where one starts.
     let (mut msi_at, mut msix_at) = (0u64, 0u64);
     let capabilities = walk_capabilities(cfg, bdf, info.header, |found| {
@@ -117,9 +114,9 @@ pub fn quiesce<C: ConfigAccess + ?Sized>(
     });
     let msi = clear_each(cfg, bdf, msi_at, MSI_ENABLE);
     let msix = clear_each(cfg, bdf, msix_at, MSIX_ENABLE);
-    let option_rom = match cfg.read32(bdf, reg::EXPANSION_ROM) {
-        0 => Quieted::Absent,
-        _ => clear_bit(cfg, bdf, reg::EXPANSION_ROM, ROM_ENABLE),
+    let option_rom = match rom_register(info.header) {
+        Some(offset) if cfg.read32(bdf, offset) != 0 => clear_bit(cfg, bdf, offset, ROM_ENABLE),
+        _ => Quieted::Absent,
     };
     Some(QuiesceReport {
         bdf,
@@ -130,6 +127,21 @@ pub fn quiesce<C: ConfigAccess + ?Sized>(
         option_rom,
         capabilities,
     })
+}
+
+/// Turns off bus mastering and INTx.
+fn silence<C: ConfigAccess + ?Sized>(cfg: &mut C, info: &FunctionInfo) -> (Quieted, Quieted) {
+    let bdf = info.bdf;
+    let before = read_command(cfg, bdf);
+    let after = update_command(cfg, bdf, Command::INTERRUPT_DISABLE, Command::BUS_MASTER);
+    let on = |command: Command| command.contains(Command::BUS_MASTER);
+    let bus_master = Quieted::of(on(before), on(after));
+    let on = |command: Command| !command.contains(Command::INTERRUPT_DISABLE);
+    let intx = match info.interrupt_pin {
+        0 => Quieted::Absent,
+        _ => Quieted::of(on(before), on(after)),
+    };
+    (bus_master, intx)
 }
 
 /// Clears `bit` in each dword that `places` marks.
@@ -160,7 +172,7 @@ fn clear_bit<C: ConfigAccess + ?Sized>(cfg: &mut C, bdf: Bdf, offset: u16, bit: 
 mod tests {
     use super::*;
     use crate::testing::{BDF, Fake};
-    use crate::{Rule, read_function};
+    use crate::{Rule, read_function, reg};
 
     /// An endpoint as firmware leaves a boot disk: everything on.
     fn busy() -> Fake {
@@ -221,8 +233,27 @@ mod tests {
     }
 
     #[test]
-    fn bridges_are_not_written() {
-        for (header, class) in [(1, 0x0604_0000), (2, 0x0607_0000), (0, 0x0600_0000)] {
+    fn a_bridge_keeps_its_command_register_and_loses_the_rest() {
+        let mut fake = busy();
+        fake.set(reg::HEADER_TYPE, 1 << 16);
+        fake.set(reg::CLASS, 0x0604_0000);
+        fake.set(reg::BRIDGE_ROM, 0xfeb0_0001);
+        fake.writable(reg::BRIDGE_ROM, 0xffff_0001);
+        let report = run(&mut fake).unwrap();
+        assert_eq!(
+            (report.bus_master, report.intx),
+            (Quieted::Left, Quieted::Left)
+        );
+        let parts = [report.msi, report.msix, report.option_rom];
+        assert_eq!(parts, [Quieted::Cleared; 3]);
+        assert!(report.found_anything() && !report.is_stuck());
+        let order: std::vec::Vec<u16> = fake.writes().iter().map(|write| write.0).collect();
+        assert_eq!(order, [0x40, 0x60, reg::BRIDGE_ROM]);
+    }
+
+    #[test]
+    fn other_bridges_are_not_written() {
+        for (header, class) in [(2, 0x0607_0000), (0, 0x0600_0000), (0, 0x0601_0000)] {
             let mut fake = busy();
             fake.set(reg::HEADER_TYPE, header << 16);
             fake.set(reg::CLASS, class);

@@ -11,6 +11,7 @@ const fn fate(one: Quieted) -> &'static str {
         Quieted::WasOff => "was-off",
         Quieted::Cleared => "cleared",
         Quieted::Stuck => "stuck",
+        Quieted::Left => "left",
     }
 }
 

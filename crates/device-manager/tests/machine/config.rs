@@ -84,6 +84,16 @@ impl FakeConfig {
         self
     }
 
+    /// Replaces PCI Express by the advanced features structure.
+    pub fn with_advanced_features(self) -> Self {
+        for bdf in self.functions() {
+            self.edit(bdf, PCIE, 0x0306_0013);
+            self.edit(bdf, PCIE + 4, 0);
+            self.edit(bdf, PCIE + 8, 0);
+        }
+        self
+    }
+
     pub fn die_on_reset(&self) {
         for f in self.0.lock().unwrap().values_mut() {
             f.dies = true;
@@ -114,7 +124,13 @@ impl ConfigAccess for FakeConfig {
             return;
         };
         f.values[at] = f.values[at] & !writable | value & writable;
-        if offset == PCIE + 8 && value & 1 << 15 != 0 {
+        let advanced = f.values[usize::from(PCIE / 4)] & 0xff == 0x13;
+        let initiated = if advanced {
+            offset == PCIE + 4 && value & 1 != 0
+        } else {
+            offset == PCIE + 8 && value & 1 << 15 != 0
+        };
+        if initiated {
             // A function-level reset: everything that was written is gone.
             f.resets += 1;
             for (value, writable) in f.values.iter_mut().zip(f.writable.iter()) {
