@@ -4,10 +4,11 @@ use dma_ledger::FunctionShape;
 use driver_core::{DriverEntry, Probed};
 use pci::Found;
 use pci_format::{
-    AdvancedFeatures, Bar, BarSet, CapabilityList, Command, ConfigAccess, ConfigError, ConfigFilter,
-    ExtendedList, FunctionInfo, FunctionReset, Msi, Msix, Pcie, PowerState, VIRTIO_VENDOR,
-    VirtioRegions, best_match, cap_id, read_advanced, read_capabilities, read_extended, read_msi,
-    read_msix, read_pcie, read_power, read_virtio, size_bars, update_command,
+    AdvancedFeatures, Bar, BarSet, CapabilityList, Command, ConfigAccess, ConfigError,
+    ConfigFilter, ExtendedList, FunctionInfo, FunctionReset, Msi, Msix, Pcie, PowerState,
+    VIRTIO_VENDOR, VirtioRegions, best_match, cap_id, read_advanced, read_capabilities,
+    read_extended, read_msi, read_msix, read_pcie, read_power, read_virtio, size_bars,
+    update_command,
 };
 
 /// What the boot scan learnt of a function. Never changes.
@@ -24,7 +25,9 @@ pub(crate) struct Hardware {
     pub(crate) capabilities: Option<CapabilityList>,
     pub(crate) extended: Option<ExtendedList>,
     pub(crate) driver: Option<&'static DriverEntry>,
-    /// Its configuration space is well formed, and it let itself be turned off.
+    /// What its configuration space broke.
+    pub(crate) fault: Option<ConfigError>,
+    /// Its configuration space is well formed, it let itself be turned off, and its address means nothing else.
     pub(crate) sound: bool,
 }
 
@@ -122,9 +125,13 @@ pub(crate) fn examine(
         capabilities: None,
         extended: None,
         driver,
-        sound: !found.stuck,
+        fault: None,
+        sound: !found.stuck && found.ambiguous.is_none(),
     };
-    if info.is_endpoint() && read_all(cfg, &mut hardware).is_err() {
+    if info.is_endpoint()
+        && let Err(fault) = read_all(cfg, &mut hardware)
+    {
+        hardware.fault = Some(fault);
         hardware.sound = false;
     }
     hardware
@@ -149,6 +156,7 @@ fn read_all(cfg: &mut dyn ConfigAccess, hardware: &mut Hardware) -> Result<(), C
     if info.id.vendor == VIRTIO_VENDOR {
         let (bars, msix) = (&hardware.bars, hardware.msix.as_ref());
         hardware.virtio = read_virtio(cfg, bdf, &capabilities, bars, msix);
+    }
     if let Some(found) = find(cap_id::ADVANCED_FEATURES) {
         hardware.advanced = Some(read_advanced(cfg, bdf, found)?);
     }

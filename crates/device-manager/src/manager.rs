@@ -7,9 +7,11 @@ use core::sync::atomic::AtomicBool;
 use cpu::{Guard, Lock};
 use dma_ledger::{Claim, FunctionId, FunctionState, Ledger, Limits, OwnerId};
 use driver_core::DriverEntry;
-use evidence::fact;
 use pci::Found;
-use pci_format::{BarSet, Capability, ConfigAccess, ExtendedCapability, FunctionInfo};
+use pci_format::{
+    BarSet, Capability, ConfigAccess, ConfigError, ExtendedCapability, FunctionInfo, FunctionReset,
+    Msix,
+};
 use ring_abi::Refusal;
 use units::Bdf;
 
@@ -90,6 +92,25 @@ pub struct FunctionView<'a> {
     pub capabilities: &'a [Capability],
     /// Capabilities behind them.
     pub extended: &'a [ExtendedCapability],
+    /// Its MSI-X structure.
+    pub msix: Option<&'a Msix>,
+    /// How it can be reset alone.
+    pub reset: Option<FunctionReset>,
+    /// What its configuration space broke.
+    pub fault: Option<ConfigError>,
+}
+
+/// States that a function's configuration space is malformed; no driver gets it.
+fn write_refused(
+    sink: &mut dyn core::fmt::Write,
+    bdf: Bdf,
+    fault: ConfigError,
+) -> core::fmt::Result {
+    evidence::write_fact(sink, "pci.refused")
+        .stable("function", format_args!("{bdf}"))
+        .stable("rule", fault.rule.name())
+        .stable("offset", u32::from(fault.offset))
+        .end()
 }
 
 impl<P: Platform> DeviceManager<P> {
@@ -101,19 +122,13 @@ impl<P: Platform> DeviceManager<P> {
         drivers: &[&'static DriverEntry],
         limits: Limits,
     ) -> Self {
-        // Without a verified translation unit, kernel-owned pages are the only backend; nothing widens it.
-        platform.fact(&|sink| {
-            fact!(
-                sink,
-                "dma.backend",
-                chosen = "bounce",
-                reason = "no-verified-iommu"
-            )
-        });
         let mut ledger = Ledger::new();
         let mut hardware = Vec::new();
         for one in found {
             let seen = examine(&mut *config, one, drivers);
+            if let Some(fault) = seen.fault {
+                platform.fact(&|sink| write_refused(sink, one.info.bdf, fault));
+            }
             if let Ok(id) = ledger.register::<P::Frames>(seen.shape(), limits) {
                 #[cfg(sabotage)]
                 if let Some(cell) = ledger.get(id) {
@@ -165,6 +180,9 @@ impl<P: Platform> DeviceManager<P> {
                 sound: hardware.sound,
                 capabilities: hardware.capabilities.as_ref().map_or(&[], |c| c.as_slice()),
                 extended: hardware.extended.as_ref().map_or(&[], |e| e.as_slice()),
+                msix: hardware.msix.as_ref(),
+                reset: hardware.function_reset(),
+                fault: hardware.fault,
             };
             if !visit(&view) {
                 return next;

@@ -6,7 +6,9 @@ use core::cell::RefCell;
 use core::fmt;
 
 use mmio::Registers;
-use pci_format::{ConfigAccess, FunctionInfo, Scan, enumerate, quiesce};
+use pci_format::{
+    BridgeFault, BusNumbers, ConfigAccess, FunctionInfo, Scan, ambiguous, enumerate, quiesce, reg,
+};
 use units::Bdf;
 
 use crate::{facts, ports};
@@ -15,6 +17,9 @@ use crate::{facts, ports};
 const BUS_BYTES: u64 = 1 << 20;
 const LEGACY_BYTES: u16 = 256;
 const EXTENDED_BYTES: u16 = 4096;
+const DEVICES: u8 = 32;
+/// Most buses that are reached through windows alone: what lies on them can be learnt only by mapping them.
+const MAX_WINDOW_BUSES: usize = 4096;
 
 /// Maps registers for the kernel, uncached, for good; `None` when it cannot.
 pub type MapFn = fn(physical: u64, bytes: u64) -> Option<*mut u8>;
@@ -42,6 +47,48 @@ pub struct Found {
     pub info: FunctionInfo,
     /// It was told to be quiet and is not: nobody may use it.
     pub stuck: bool,
+    /// This bridge leaves open which function the address means: nobody may use it.
+    pub ambiguous: Option<Bdf>,
+}
+
+/// One bridge that the boot scan found with bus numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BridgeSeen {
+    /// Its numbers.
+    pub numbers: BusNumbers,
+    /// What is wrong with them.
+    pub fault: Option<BridgeFault>,
+}
+
+/// How configuration space is reached, and what hangs together. Filled by [`Config::quiesce_all`].
+#[derive(Clone, Debug, Default)]
+pub struct Topology {
+    /// Bridges with bus numbers, in ascending order.
+    pub bridges: Vec<BridgeSeen>,
+    /// Buses (segment and number) with something on them that are reached through a window.
+    pub through_windows: Vec<(u16, u8)>,
+    /// Buses with something on them that are reached through the ports.
+    pub through_ports: Vec<(u16, u8)>,
+    /// Buses of which the window said something else than the ports; the ports are used.
+    pub disagreeing: Vec<(u16, u8)>,
+    /// Buses that were not looked at, because windows list more than the kernel is willing to map.
+    pub skipped: usize,
+}
+
+impl Topology {
+    /// The bridges' numbers alone.
+    pub fn numbers(&self) -> Vec<BusNumbers> {
+        self.bridges.iter().map(|bridge| bridge.numbers).collect()
+    }
+}
+
+/// What the boot scan learnt.
+#[derive(Clone, Debug, Default)]
+pub struct Scanned {
+    /// Every function that answered, in ascending order.
+    pub functions: Vec<Found>,
+    /// How they hang together.
+    pub topology: Topology,
 }
 
 impl Window {
@@ -56,7 +103,8 @@ impl Window {
 /// Configuration space. Whoever holds it serialises its callers.
 ///
 /// A bus is read through the legacy ports until something answers on it; then its megabyte of ECAM is mapped, if a
-/// window has it. So a scan over 256 empty buses maps nothing. Segments other than 0 have only windows.
+/// window has it, and used if it shows the same devices as the ports. So a scan over 256 empty buses maps nothing.
+/// Segments other than 0 have only windows.
 #[derive(Debug)]
 pub struct Config {
     windows: Vec<Window>,
@@ -64,6 +112,10 @@ pub struct Config {
     legacy: bool,
     /// Buses that were reached: mapped, or known not to be mappable.
     buses: RefCell<BTreeMap<(u16, u8), Option<Registers>>>,
+    /// Buses whose window was mapped and not believed.
+    disagreeing: RefCell<Vec<(u16, u8)>>,
+    /// Buses that the last scan left out.
+    skipped: usize,
 }
 
 impl Config {
@@ -78,16 +130,27 @@ impl Config {
             map,
             legacy,
             buses: RefCell::default(),
+            disagreeing: RefCell::default(),
+            skipped: 0,
         }
     }
 
     /// Visits every function of every bus of every segment, in ascending order, and returns what the walk covered.
     pub fn scan(&mut self, mut visit: impl FnMut(&mut Self, &FunctionInfo)) -> Scan {
         let mut total = Scan::default();
+        let mut mapped = 0;
+        self.skipped = 0;
         for segment in self.segments() {
             for bus in 0..=255 {
                 if !self.decodes(segment, bus) {
                     continue;
+                }
+                if segment != 0 || !self.legacy {
+                    mapped += 1;
+                    if mapped > MAX_WINDOW_BUSES {
+                        self.skipped += 1;
+                        continue;
+                    }
                 }
                 let one = enumerate(self, segment, bus..=bus, |cfg, info| {
                     cfg.reach(info.bdf);
@@ -101,24 +164,74 @@ impl Config {
         total
     }
 
-    /// Turns off, at every endpoint of the machine, what firmware left on, and states what it found: one fact for the
-    /// walk, one for each function at which something was on or is still. Returns every function.
-    pub fn quiesce_all(&mut self, state: &mut dyn FnMut(WriteFact<'_>)) -> Vec<Found> {
-        let mut all = Vec::new();
+    /// Turns off, at every endpoint of the machine, what firmware left on, and states what it found: facts for the walk,
+    /// one for each function at which something was on or is still, one for each bus and bridge that is not believed.
+    pub fn quiesce_all(&mut self, state: &mut dyn FnMut(WriteFact<'_>)) -> Scanned {
+        let mut functions = Vec::new();
         let mut reports = Vec::new();
+        let mut numbers = Vec::new();
         let scan = self.scan(|cfg, info| {
             let report = quiesce(cfg, info);
             let stuck = report.is_some_and(|report| report.is_stuck());
-            all.push(Found { info: *info, stuck });
+            functions.push(Found {
+                info: *info,
+                stuck,
+                ambiguous: None,
+            });
             reports.extend(report);
+            numbers.extend(BusNumbers::read(cfg, info));
         });
+        for found in &mut functions {
+            found.ambiguous = ambiguous(found.info.bdf, &numbers);
+        }
+        let bridges = numbers.iter().map(|bridge| BridgeSeen {
+            numbers: *bridge,
+            fault: bridge.fault(&numbers),
+        });
+        let topology = self.topology(bridges.collect(), &functions);
         state(&|sink| facts::write_scan(sink, scan));
+        state(&|sink| facts::write_access(sink, &topology));
         for report in &reports {
             if report.found_anything() || report.is_stuck() || report.capabilities.is_err() {
                 state(&|sink| facts::write_quiesced(sink, report));
             }
         }
-        all
+        for bridge in &topology.bridges {
+            if let Some(fault) = bridge.fault {
+                state(&|sink| facts::write_bridge_refused(sink, &bridge.numbers, fault));
+            }
+        }
+        for found in &functions {
+            if let Some(bridge) = found.ambiguous {
+                state(&|sink| facts::write_ambiguous(sink, found.info.bdf, bridge));
+            }
+        }
+        Scanned {
+            functions,
+            topology,
+        }
+    }
+
+    fn topology(&self, bridges: Vec<BridgeSeen>, functions: &[Found]) -> Topology {
+        let mut topology = Topology {
+            bridges,
+            disagreeing: self.disagreeing.borrow().clone(),
+            skipped: self.skipped,
+            ..Topology::default()
+        };
+        for found in functions {
+            let key = (found.info.bdf.segment(), found.info.bdf.bus());
+            let mapped = matches!(self.buses.borrow().get(&key), Some(Some(_)));
+            let list = if mapped {
+                &mut topology.through_windows
+            } else {
+                &mut topology.through_ports
+            };
+            if list.last() != Some(&key) {
+                list.push(key);
+            }
+        }
+        topology
     }
 
     fn segments(&self) -> Vec<u16> {
@@ -145,7 +258,15 @@ impl Config {
         buses.entry(key).or_insert_with(|| {
             let base = (self.map)(self.window(key.0, key.1)?, BUS_BYTES)?;
             // SAFETY: `map` gave a page-aligned, uncached mapping of the whole bus, which it never takes back.
-            Some(unsafe { Registers::new(base, BUS_BYTES as usize) })
+            let registers = unsafe { Registers::new(base, BUS_BYTES as usize) };
+            if key.0 == 0
+                && self.legacy
+                && !believed(&registers, |bdf| ports::read(bdf, reg::ID), key.1)
+            {
+                self.disagreeing.borrow_mut().push(key);
+                return None;
+            }
+            Some(registers)
         });
     }
 
@@ -166,6 +287,20 @@ impl Config {
     fn through_ports(&self, bdf: Bdf, offset: u16) -> bool {
         self.legacy && bdf.segment() == 0 && offset < LEGACY_BYTES
     }
+}
+
+/// Whether a bus of segment 0 shows the same devices through its window as through the ports. A window that does not is
+/// somebody else's memory, and a write there would do who knows what.
+fn believed(window: &Registers, through_ports: impl Fn(Bdf) -> u32, bus: u8) -> bool {
+    #[cfg(sabotage)]
+    if cpu::sabotaged("trust-ecam") {
+        return true;
+    }
+    (0..DEVICES).all(|device| {
+        let bdf = Bdf::from_u32(u32::from(bus) << 8 | u32::from(device) << 3);
+        let at = (bdf.ecam_offset() % BUS_BYTES) as usize;
+        window.read32(at).ok() == Some(through_ports(bdf))
+    })
 }
 
 impl ConfigAccess for Config {
@@ -269,14 +404,45 @@ mod tests {
     fn what_firmware_left_on_is_turned_off_and_listed() {
         let mut config = config();
         let mut lines = String::new();
-        let found = config.quiesce_all(&mut |write| write(&mut lines).unwrap());
-        assert!(found.len() == 1 && !found[0].stuck);
+        let scanned = config.quiesce_all(&mut |write| write(&mut lines).unwrap());
+        let found = &scanned.functions;
+        assert!(found.len() == 1 && !found[0].stuck && found[0].ambiguous.is_none());
+        assert_eq!(scanned.topology.through_windows, [(2, 5)]);
+        assert!(scanned.topology.through_ports.is_empty());
         let expected = "@pci.scan buses=3 functions=1\n\
+             @pci.access windows=1 ports=0 disagreeing=0 skipped=0\n\
              @pci.quiesced function=\"0002:05:03.0\" bus-master=cleared intx=absent msi=absent msix=absent option-rom=cleared\n";
         assert_eq!(lines, expected);
         let bdf = Bdf::new(2, 5, 3, 0).unwrap();
         assert!(!read_command(&config, bdf).contains(Command::BUS_MASTER));
         assert_eq!(config.read32(bdf, reg::EXPANSION_ROM), 0xfeb0_0000);
+    }
+
+    #[test]
+    fn a_scan_maps_so_many_buses_and_counts_the_rest() {
+        let windows = (1..=17).map(|segment| Window {
+            segment,
+            start_bus: 0,
+            end_bus: 255,
+            start: u64::from(segment) << 28,
+        });
+        let mut config = Config::with_legacy(windows, |_, _| None, false);
+        let scan = config.scan(|_, _| {});
+        assert_eq!((scan.buses, config.skipped), (4096, 256));
+    }
+
+    #[test]
+    fn a_window_is_believed_only_if_it_shows_what_the_ports_show() {
+        // SAFETY: `bus` leaks its memory, and nobody writes it any more.
+        let window = unsafe { Registers::new(bus(), BUS_BYTES as usize) };
+        let same = |bdf: Bdf| match bdf.device() {
+            3 => 0x0010_1b36,
+            _ => u32::MAX,
+        };
+        assert!(believed(&window, same, 0));
+        assert!(!believed(&window, |_| u32::MAX, 0));
+        let more = |bdf: Bdf| if bdf.device() == 31 { 1 } else { same(bdf) };
+        assert!(!believed(&window, more, 0));
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use core::fmt;
 
 use evidence::fact;
-use pci_format::{QuiesceReport, Quieted, Scan};
+use pci_format::{BridgeFault, BusNumbers, QuiesceReport, Quieted, Scan};
+use units::Bdf;
+
+use crate::Topology;
 
 const fn fate(one: Quieted) -> &'static str {
     match one {
@@ -40,4 +43,33 @@ pub fn write_quiesced(sink: &mut dyn fmt::Write, report: &QuiesceReport) -> fmt:
         Ok(()) => line.end(),
         Err(error) => line.stable("capabilities", error.rule.name()).end(),
     }
+}
+
+pub(crate) fn write_access(sink: &mut dyn fmt::Write, topology: &Topology) -> fmt::Result {
+    evidence::write_fact(sink, "pci.access")
+        .stable("windows", topology.through_windows.len())
+        .stable("ports", topology.through_ports.len())
+        .stable("disagreeing", topology.disagreeing.len())
+        .stable("skipped", topology.skipped)
+        .end()
+}
+
+pub(crate) fn write_bridge_refused(
+    sink: &mut dyn fmt::Write,
+    bridge: &BusNumbers,
+    fault: BridgeFault,
+) -> fmt::Result {
+    evidence::write_fact(sink, "pci.bridge-refused")
+        .stable("bridge", format_args!("{}", bridge.bdf))
+        .stable("rule", fault.name())
+        .stable("secondary", u32::from(bridge.secondary))
+        .stable("subordinate", u32::from(bridge.subordinate))
+        .end()
+}
+
+pub(crate) fn write_ambiguous(sink: &mut dyn fmt::Write, bdf: Bdf, bridge: Bdf) -> fmt::Result {
+    evidence::write_fact(sink, "pci.ambiguous")
+        .stable("function", format_args!("{bdf}"))
+        .stable("bridge", format_args!("{bridge}"))
+        .end()
 }

@@ -15,6 +15,6 @@ mod facts;
 mod msix;
 mod ports;
 
-pub use config::{Config, Found, MapFn, Window, WriteFact};
+pub use config::{BridgeSeen, Config, Found, MapFn, Scanned, Topology, Window, WriteFact};
 pub use facts::write_quiesced;
 pub use msix::MsixTable;

@@ -43,6 +43,7 @@ impl Machine {
             .map(|bdf| Found {
                 info: read_function(&config, bdf).unwrap(),
                 stuck: false,
+                ambiguous: None,
             })
             .collect();
         let manager = DeviceManager::new(

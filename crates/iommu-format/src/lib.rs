@@ -1,0 +1,32 @@
+//! What is known of the units that translate devices' addresses, and the choice of the DMA backend.
+//!
+//! Owns: the record that the kernel keeps of DMAR and IVRS ([`Record`]), which function is covered by which unit, what
+//! the registers of a unit say and when they are not to be believed ([`intel`], [`amd`]), the manifest's word
+//! ([`Policy`]), and the decision which way devices reach memory ([`decide`]). Sources: VT-d Specification 4.1, AMD
+//! IOMMU Specification 3.08.
+//!
+//! Invariant: this crate never touches a register and never chooses direct DMA unless every single thing that it needs
+//! has been stated; whatever is absent, malformed, unsupported, implausible or too much counts as missing. It allocates
+//! only the record, which is bounded ([`MAX_SCOPES`], [`MAX_RANGES`]).
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod amd;
+mod coverage;
+mod decision;
+pub mod intel;
+mod record;
+mod unit;
+
+pub use coverage::{Cover, Coverage};
+pub use decision::{Activation, Backend, Decision, Policy, Prerequisite, Probe, decide};
+pub use record::{
+    Discovery, MAX_RANGES, MAX_SCOPES, MAX_UNITS, RangeRecord, Record, ScopeRecord, ScopeTarget,
+    Unsupported,
+};
+pub use unit::{Capabilities, UnitFault, UnitRecord, UnitStatus, Vendor};
