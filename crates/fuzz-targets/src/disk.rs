@@ -1,0 +1,184 @@
+//! What disks and their controllers say.
+
+use fat_format::{Blocks, DirWalk, FileCursor, Node, Step, Volume};
+use nvme_format::identify::{Controller, IDENTIFY_BYTES, Namespace, active_namespaces};
+use nvme_format::template::{Limits, QueueKind, admit};
+use nvme_format::{Command, Completion};
+use partition::{BlockRead, find_volumes};
+
+/// Bytes of the volume or disk; what the input does not have are zeros.
+const VOLUME_BYTES: u64 = 4 << 20;
+const BLOCK_BYTES: u32 = 512;
+/// More reads than this mean that a walk does not end.
+const READS: u32 = 400_000;
+
+struct Bytes<'a> {
+    bytes: &'a [u8],
+    reads: u32,
+}
+
+impl Bytes<'_> {
+    fn copy(&mut self, offset: u64, buf: &mut [u8]) {
+        self.reads += 1;
+        assert!(self.reads < READS, "a walk that does not end");
+        let end = offset.checked_add(buf.len() as u64);
+        assert!(
+            end.is_some_and(|end| end <= VOLUME_BYTES),
+            "a read outside the device"
+        );
+        buf.fill(0);
+        let from = self.bytes.get(offset as usize..).unwrap_or_default();
+        for (to, from) in buf.iter_mut().zip(from) {
+            *to = *from;
+        }
+    }
+}
+
+impl Blocks for Bytes<'_> {
+    type Error = ();
+
+    fn read(&mut self, byte_offset: u64, buf: &mut [u8]) -> Result<(), ()> {
+        self.copy(byte_offset, buf);
+        Ok(())
+    }
+
+    fn len_bytes(&self) -> u64 {
+        VOLUME_BYTES
+    }
+}
+
+impl BlockRead for Bytes<'_> {
+    type Error = ();
+
+    fn block_bytes(&self) -> u32 {
+        BLOCK_BYTES
+    }
+
+    fn blocks(&self) -> u64 {
+        VOLUME_BYTES / u64::from(BLOCK_BYTES)
+    }
+
+    fn read(&mut self, lba: u64, buf: &mut [u8]) -> Result<(), ()> {
+        self.copy(lba * u64::from(BLOCK_BYTES), buf);
+        Ok(())
+    }
+}
+
+/// The input is the beginning of a volume.
+pub fn fat(data: &[u8]) -> bool {
+    let mut blocks = Bytes {
+        bytes: data,
+        reads: 0,
+    };
+    let Ok(volume) = Volume::mount(&mut blocks) else {
+        return false;
+    };
+    let root = volume.root();
+    let mut found = list(&volume, &mut blocks, &root);
+    let below: Vec<Node> = found.iter().copied().filter(Node::is_directory).collect();
+    for directory in below.iter().take(4) {
+        found.extend(list(&volume, &mut blocks, directory));
+    }
+    for file in found.iter().filter(|node| !node.is_directory()).take(8) {
+        let Ok(mut cursor) = FileCursor::new::<()>(file) else {
+            continue;
+        };
+        let mut buf = [0; 700];
+        let _ = cursor.read_at(&volume, &mut blocks, 100, &mut buf);
+        cursor.seek(0);
+        let mut runs = 0;
+        while let Ok(Some(run)) = cursor.next_run(&volume, &mut blocks, 64 << 10) {
+            assert!(run.len > 0 && run.end() <= VOLUME_BYTES);
+            runs += 1;
+            if runs == 64 {
+                break;
+            }
+        }
+    }
+    volume.resolve(&mut blocks, &root, "/A/C.TXT").is_ok()
+}
+
+/// At most 64 entries.
+fn list(volume: &Volume, blocks: &mut Bytes<'_>, directory: &Node) -> Vec<Node> {
+    let mut found = Vec::new();
+    if let Ok(mut walk) = DirWalk::new::<()>(volume, directory) {
+        let _ = volume.list(blocks, &mut walk, 0, |entry| {
+            found.push(entry.node);
+            match found.len() {
+                64.. => Step::StopBefore,
+                _ => Step::Continue,
+            }
+        });
+    }
+    found
+}
+
+/// The input is the beginning of a disk.
+pub fn partition(data: &[u8]) -> bool {
+    let mut device = Bytes {
+        bytes: data,
+        reads: 0,
+    };
+    let Ok(layout) = find_volumes(&mut device) else {
+        return false;
+    };
+    let volumes = &layout.volumes;
+    for (index, one) in volumes.iter().enumerate() {
+        assert!(one.end() <= VOLUME_BYTES / u64::from(BLOCK_BYTES));
+        for other in volumes.iter().take(index) {
+            assert!(one.end() <= other.first_lba || other.end() <= one.first_lba);
+        }
+    }
+    !volumes.is_empty()
+}
+
+/// The first byte says what the rest is: what a controller says of itself, of a namespace, its list of namespaces, a
+/// completion, or a provider's command.
+pub fn nvme(data: &[u8]) -> bool {
+    let Some((selector, rest)) = data.split_first() else {
+        return false;
+    };
+    let mut page = rest.to_vec();
+    page.resize(IDENTIFY_BYTES, 0);
+    match selector % 5 {
+        0 => {
+            if let Some(controller) = Controller::parse(&page) {
+                for page_min in [0, 4, 15] {
+                    assert!(controller.max_transfer_bytes(page_min, 1 << 20) <= 1 << 20);
+                }
+            }
+        }
+        1 => {
+            return Namespace::parse(1, &page).is_ok();
+        }
+        2 => assert!(active_namespaces(&page).count() <= 1024),
+        3 => {
+            let (first, rest) = page.split_first_chunk().expect("a whole page");
+            let second = rest.first_chunk().expect("a whole page");
+            let (first, second) = (u64::from_le_bytes(*first), u64::from_le_bytes(*second));
+            let completion = Completion::parse(first, second);
+            assert_eq!(completion.words()[1], second);
+        }
+        _ => {
+            // 64 bytes of command, then what the device says of namespace 1.
+            let template = rest.get(..64).unwrap_or(rest);
+            let mut identify = rest.get(64..).unwrap_or_default().to_vec();
+            identify.resize(IDENTIFY_BYTES, 0);
+            let namespaces: Vec<Namespace> = Namespace::parse(1, &identify).into_iter().collect();
+            let limits = Limits {
+                namespaces: &namespaces,
+                max_transfer_bytes: 1 << 20,
+            };
+            let mut taken = false;
+            for kind in [QueueKind::Admin, QueueKind::Io] {
+                if let Ok((command, _)) = admit(kind, template, &limits) {
+                    taken = true;
+                    assert_eq!((command.prp1, command.prp2, command.mptr), (0, 0, 0));
+                    assert_eq!(Command::parse(&command.to_bytes()), Some(command));
+                }
+            }
+            return taken;
+        }
+    }
+    true
+}
