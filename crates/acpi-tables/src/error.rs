@@ -89,6 +89,8 @@ pub enum Rule {
     Unpaired,
     /// Two tables carry this signature and say different things.
     Duplicate,
+    /// Registers are said to lie in memory that the system uses. Only the kernel, which knows the memory, finds this out.
+    InMemory,
 }
 
 impl Rule {
@@ -110,6 +112,7 @@ impl Rule {
             Self::Order => "order",
             Self::Unpaired => "unpaired",
             Self::Duplicate => "duplicate",
+            Self::InMemory => "in-memory",
         }
     }
 }

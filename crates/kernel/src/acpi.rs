@@ -4,12 +4,19 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use acpi_tables::{
-    EcamWindow, Fadt, InterruptSource, Madt, Mcfg, PhysReader, ReadError, Register, Root,
+    EcamWindow, Fadt, InterruptSource, Madt, Mcfg, PhysReader, ReadError, Register, Root, Rule,
     Signature, Table, TableError, TableRef, find_s5,
 };
 use cpu::Lock;
 
+use crate::boot::in_memory;
 use crate::power::Means;
+
+mod record;
+
+#[allow(unused_imports, reason = "the console's commands are its readers")]
+pub use record::with_record;
+use record::{Fate, Record, TableNote};
 
 /// What the rest of the boot needs.
 #[derive(Default)]
@@ -26,7 +33,14 @@ pub struct Machine {
     pub pm_timer: Option<Register>,
     /// ECAM windows; empty where configuration space is reached through ports.
     pub ecam: Vec<EcamWindow>,
+    /// Copies of the tables of remapping units, where there are such; checked once the bridges are known.
+    pub dmar: Option<Result<Vec<u8>, TableError>>,
+    /// As above, AMD's.
+    pub ivrs: Option<Result<Vec<u8>, TableError>>,
 }
+
+/// Pages of an I/O APIC's registers, and of a local APIC's.
+const APIC_BYTES: u64 = 4096;
 
 /// Maps table pages on demand and keeps them.
 #[derive(Default)]
@@ -63,7 +77,14 @@ impl PhysReader for Reader {
     }
 }
 
-fn refused(e: &TableError) {
+fn refused(record: &mut Record, e: &TableError) {
+    record.refused.push(*e);
+    record.note(e.table, Fate::Refused(e.rule));
+    state_refused(e);
+}
+
+/// States that a table was refused, and by which rule.
+pub fn state_refused(e: &TableError) {
     let mut line = crate::log::Line::new();
     let _ = core::fmt::Write::write_fmt(&mut line, format_args!("{e}"));
     crate::fact!("acpi.refused", reason = line.text());
@@ -78,8 +99,81 @@ fn copy<'b>(
     table.copy(reader, buffer).map(|t| t.bytes())
 }
 
-/// Reads every table the kernel uses. A malformed table is refused by name and counts as absent.
+/// Reads one checked copy.
+type ReadTable<'a> = &'a mut dyn FnMut(&mut Record, &[u8]) -> Result<(), TableError>;
+
+/// Finds the one table of that name.
+fn find(
+    root: &Root,
+    reader: &Reader,
+    signature: Signature,
+) -> Result<Option<TableRef>, TableError> {
+    #[cfg(sabotage)]
+    if cpu::sabotaged("first-of-two-tables") {
+        return root.find(reader, signature);
+    }
+    root.find_unique(reader, signature)
+}
+
+/// Reads the MADT into what the machine is.
+fn read_madt(machine: &mut Machine, record: &mut Record, bytes: &[u8]) -> Result<(), TableError> {
+    let madt = Madt::parse(bytes)?;
+    let registers = madt.io_apics().map(|one| u64::from(one.address));
+    let mut registers = registers.chain([madt.local_apic_address()]);
+    // Writing to a controller that lies in memory would change that memory.
+    if registers.any(|address| in_memory(address, APIC_BYTES)) {
+        return Err(TableError {
+            table: Signature::MADT,
+            rule: Rule::InMemory,
+        });
+    }
+    machine.local_apic = madt.local_apic_address();
+    machine.io_apics = madt
+        .io_apics()
+        .map(|i| (u64::from(i.address), i.gsi_base))
+        .collect();
+    machine.processors = madt.processors().map(|p| p.apic_id).collect();
+    machine.com1 = Some(madt.isa_source(crate::serial::LINE));
+    let counts = madt.counts();
+    record.madt = Some(counts);
+    record.io_apics = madt.io_apics().collect();
+    crate::fact!(
+        "acpi.madt",
+        processors = machine.processors.len(),
+        io_apics = machine.io_apics.len(),
+        overrides = counts.source_overrides,
+        nmis = counts.nmi_sources + counts.local_nmis,
+        unknown = counts.unknown
+    );
+    Ok(())
+}
+
+/// Reads the MCFG. Firmware's list counts as a whole or not at all: one bad window makes the others doubtful.
+fn read_mcfg(machine: &mut Machine, record: &mut Record, bytes: &[u8]) -> Result<(), TableError> {
+    let mcfg = Mcfg::parse(bytes)?;
+    let mut windows = mcfg.windows();
+    if windows.any(|window| in_memory(window.start().as_u64(), window.length_bytes())) {
+        return Err(TableError {
+            table: Signature::MCFG,
+            rule: Rule::InMemory,
+        });
+    }
+    machine.ecam = mcfg.windows().collect();
+    record.ecam.clone_from(&machine.ecam);
+    crate::fact!("acpi.mcfg", windows = machine.ecam.len());
+    Ok(())
+}
+
+/// Reads every table the kernel uses. A malformed table is refused by name and counts as absent; so do two tables of one
+/// name that differ.
 pub fn read(rsdp: Option<u64>) -> Machine {
+    let mut record = Record::default();
+    let machine = read_into(rsdp, &mut record);
+    record::keep(record);
+    machine
+}
+
+fn read_into(rsdp: Option<u64>, record: &mut Record) -> Machine {
     let reader = Reader::default();
     let mut machine = Machine {
         local_apic: 0xfee0_0000,
@@ -88,7 +182,7 @@ pub fn read(rsdp: Option<u64>) -> Machine {
     let root = match rsdp.map(|address| Root::locate(&reader, address)) {
         Some(Ok(root)) => root,
         Some(Err(e)) => {
-            refused(&e);
+            refused(record, &e);
             return machine;
         }
         None => {
@@ -96,41 +190,52 @@ pub fn read(rsdp: Option<u64>) -> Machine {
             return machine;
         }
     };
+    record.root = Some(root.signature());
+    record.tables = root
+        .tables(&reader)
+        .flatten()
+        .map(|table| TableNote {
+            signature: table.signature,
+            length_bytes: table.length_bytes,
+            fate: Fate::Unused,
+        })
+        .collect();
     let mut buffer = Vec::new();
-    let mut with =
-        |signature: Signature, f: &mut dyn FnMut(&[u8]) -> Result<(), TableError>| match root
-            .find(&reader, signature)
-        {
+    let mut with = |record: &mut Record, signature: Signature, f: ReadTable<'_>| {
+        let read = match find(&root, &reader, signature) {
             Ok(Some(table)) => {
-                let result = copy(&reader, &table, &mut buffer).and_then(&mut *f);
-                result.unwrap_or_else(|e| refused(&e));
+                copy(&reader, &table, &mut buffer).and_then(|bytes| f(record, bytes))
             }
-            Ok(None) => {}
-            Err(e) => refused(&e),
+            Ok(None) => return Ok(()),
+            Err(e) => Err(e),
         };
-    with(Signature::MADT, &mut |bytes| {
-        let madt = Madt::parse(bytes)?;
-        machine.local_apic = madt.local_apic_address();
-        machine.io_apics = madt
-            .io_apics()
-            .map(|i| (u64::from(i.address), i.gsi_base))
-            .collect();
-        machine.processors = madt.processors().map(|p| p.apic_id).collect();
-        machine.com1 = Some(madt.isa_source(crate::serial::LINE));
-        crate::fact!(
-            "acpi.madt",
-            processors = machine.processors.len(),
-            io_apics = machine.io_apics.len()
-        );
-        Ok(())
+        match &read {
+            Ok(()) => record.note(signature, Fate::Read),
+            Err(e) => refused(record, e),
+        }
+        read
+    };
+    let _ = with(record, Signature::MADT, &mut |record, bytes| {
+        read_madt(&mut machine, record, bytes)
     });
-    with(Signature::MCFG, &mut |bytes| {
-        machine.ecam = Mcfg::parse(bytes)?.windows().collect();
-        crate::fact!("acpi.mcfg", windows = machine.ecam.len());
-        Ok(())
+    let _ = with(record, Signature::MCFG, &mut |record, bytes| {
+        read_mcfg(&mut machine, record, bytes)
     });
+    let mut keep = |record: &mut Record, signature| {
+        let mut copied = None;
+        let read = with(record, signature, &mut |_, bytes| {
+            copied = Some(bytes.to_vec());
+            Ok(())
+        });
+        match read {
+            Ok(()) => copied.map(Ok),
+            Err(e) => Some(Err(e)),
+        }
+    };
+    machine.dmar = keep(record, Signature::DMAR);
+    machine.ivrs = keep(record, Signature::IVRS);
     let mut fadt = None;
-    with(Signature::FADT, &mut |bytes| {
+    let _ = with(record, Signature::FADT, &mut |_, bytes| {
         fadt = Some(Fadt::parse(bytes)?);
         Ok(())
     });
@@ -142,7 +247,7 @@ pub fn read(rsdp: Option<u64>) -> Machine {
                 find_s5(&Table::parse(bytes, Signature::DSDT)?)
             });
             found.unwrap_or_else(|e| {
-                refused(&e);
+                refused(record, &e);
                 None
             })
         });

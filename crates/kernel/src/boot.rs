@@ -141,6 +141,16 @@ struct Map {
 }
 
 static RECLAIM: Lock<Option<Ranges>> = Lock::new(None);
+static IN_USE: Lock<Ranges> = Lock::new(Ranges::new_const());
+
+/// Tells whether any byte of a range is memory of the kernel's, in use or to be handed out. A range that wraps is.
+pub fn in_memory(start: u64, bytes: u64) -> bool {
+    let Some(end) = start.checked_add(bytes) else {
+        return true;
+    };
+    let ranges = IN_USE.lock();
+    ranges.iter().any(|(from, to)| start < *to && *from < end)
+}
 
 fn read_map() -> Map {
     let Some(response) = MEMORY.get_response() else {
@@ -235,6 +245,7 @@ extern "C" fn kernel_start() -> ! {
     };
     crate::smp::note_low_page(map.low_page);
     *RECLAIM.lock() = Some(map.reclaimable);
+    *IN_USE.lock() = map.mapped;
     // SAFETY: the tables map the image, the direct map and, by identity of the offset, the loader's stack that is
     // still in use: it lies in reclaimable memory, which the direct map covers.
     unsafe { cpu::load_root(root) };
@@ -323,7 +334,7 @@ pub unsafe fn on_kernel_stack() -> ! {
         boot_error(format_args!("too little memory for the first CPU"));
     }
     crate::smp::start_others(&machine);
-    let (config, found) = crate::devices::quiesce(&machine);
+    let (config, scanned) = crate::devices::quiesce(&machine);
     let reclaimed = reclaim();
     let s = frames::stats();
     crate::fact!("boot.memory", total_kib ~ s.total * 4, free_kib ~ s.free * 4, reclaimed_kib ~ reclaimed / 1024);
@@ -333,8 +344,10 @@ pub unsafe fn on_kernel_stack() -> ! {
         modules = programs().len() - crate::cdrom::names().len(),
         cdrom = crate::cdrom::names().len()
     );
-    crate::drivers::check(module("/boot/manifest.bin"));
-    crate::devices::initialise(config, &found);
+    let manifest = module("/boot/manifest.bin");
+    crate::drivers::check(manifest);
+    crate::iommu::choose(&machine, &config, &scanned, manifest);
+    crate::devices::initialise(config, scanned);
     crate::objects::initialise(&machine);
     crate::spawn::start_init();
     sched::idle_loop()

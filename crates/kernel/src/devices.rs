@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use ::memory::MemoryObject;
 use apic::{PoolError, Slot};
+use cpu::Lock;
 use device_manager::{DeviceManager, Done, FrameRun, Line, Mapping, Message, Platform, Waiter};
 use dma_ledger::{Claim, ShootdownProof};
 use driver_core::{DeviceAddress, Ports, Registers};
@@ -325,15 +326,20 @@ pub fn drain_vectors() -> bool {
 }
 
 /// States a fact that somebody else words.
-fn state(write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) {
+pub fn state(write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) {
     let mut line = crate::log::Line::new();
     // What does not fit is cut, and whoever reads the line refuses it.
     let _ = write(&mut line);
     crate::log::fact(&line);
 }
 
+/// Maps registers for good.
+pub fn map(physical: u64, bytes: u64) -> Option<*mut u8> {
+    paging::map_device(physical, bytes).ok()
+}
+
 /// Looks at what is plugged in and takes away what firmware left running. Before reclaimable memory is handed out.
-pub fn quiesce(machine: &Machine) -> (pci::Config, Vec<pci::Found>) {
+pub fn quiesce(machine: &Machine) -> (pci::Config, pci::Scanned) {
     let windows: Vec<_> = machine
         .ecam
         .iter()
@@ -344,22 +350,51 @@ pub fn quiesce(machine: &Machine) -> (pci::Config, Vec<pci::Found>) {
             start: w.start().as_u64(),
         })
         .collect();
-    let mut config = pci::Config::new(windows, |physical, bytes| {
-        paging::map_device(physical, bytes).ok()
-    });
-    let found = config.quiesce_all(&mut |write| state(write));
-    (config, found)
+    let mut config = pci::Config::new(windows, map);
+    let scanned = config.quiesce_all(&mut |write| state(write));
+    (config, scanned)
+}
+
+static TOPOLOGY: Lock<Option<pci::Topology>> = Lock::new(None);
+
+/// Runs `f` on what the boot scan learnt of buses and bridges.
+#[allow(dead_code, reason = "the console's commands are its readers")]
+pub fn with_topology<R>(f: impl FnOnce(&pci::Topology) -> R) -> Option<R> {
+    TOPOLOGY.lock().as_ref().map(f)
 }
 
 /// Makes the manager.
-pub fn initialise(config: pci::Config, found: &[pci::Found]) {
+pub fn initialise(config: pci::Config, scanned: pci::Scanned) {
     let table = crate::drivers::table();
     let manager = DeviceManager::new(
         Kernel,
         Box::new(config),
-        found,
+        &scanned.functions,
         &table,
         device_manager::LIMITS,
     );
+    if crate::boot::option("show").as_deref() == Some("pci") {
+        show(&manager, &scanned.topology);
+    }
+    *TOPOLOGY.lock() = Some(scanned.topology);
     MANAGER.store(Box::leak(Box::new(manager)), Ordering::Release);
+}
+
+/// States every bridge and every function, one fact each: `show=pci` on the command line asks for it.
+fn show(manager: &Manager, topology: &pci::Topology) {
+    for bridge in &topology.bridges {
+        state(&|sink| pci::write_bridge(sink, bridge));
+    }
+    manager.list(0, &mut |function| {
+        state(&|sink| {
+            pci::write_function(
+                sink,
+                function.info,
+                function.bars,
+                function.msix,
+                function.reset,
+            )
+        });
+        true
+    });
 }

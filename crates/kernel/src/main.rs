@@ -17,6 +17,7 @@ mod clock;
 mod devices;
 mod drivers;
 mod heap;
+mod iommu;
 mod lines;
 mod log;
 mod objects;

@@ -145,6 +145,10 @@ impl Config {
                 if !self.decodes(segment, bus) {
                     continue;
                 }
+                #[cfg(sabotage)]
+                if bus != 0 && cpu::sabotaged("root-bus-only") {
+                    continue;
+                }
                 if segment != 0 || !self.legacy {
                     mapped += 1;
                     if mapped > MAX_WINDOW_BUSES {

@@ -16,5 +16,5 @@ mod msix;
 mod ports;
 
 pub use config::{BridgeSeen, Config, Found, MapFn, Scanned, Topology, Window, WriteFact};
-pub use facts::write_quiesced;
+pub use facts::{write_bridge, write_function, write_quiesced};
 pub use msix::MsixTable;

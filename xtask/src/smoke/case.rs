@@ -39,6 +39,8 @@ pub struct Smoke {
     pub disks: &'static [SmokeDisk],
     /// What the disks are attached as: QEMU's device with its properties.
     pub disk_device: &'static str,
+    /// Files for further arguments, made anew for each run in the smoke's work folder.
+    pub files: &'static [SmokeFile],
     /// Further arguments of QEMU; `{work}` stands for the smoke's work folder.
     pub extra: &'static [&'static str],
     /// What is done to the guest, in order. It must lead to the guest's end.
@@ -102,6 +104,14 @@ pub struct SmokeDisk {
     pub bytes_per_s: u64,
 }
 
+/// A file that an argument of QEMU names.
+pub struct SmokeFile {
+    /// Its name in the smoke's work folder.
+    pub name: &'static str,
+    /// What is in it.
+    pub bytes: fn() -> Vec<u8>,
+}
+
 /// One part of the stimulus.
 #[allow(
     dead_code,
@@ -148,6 +158,7 @@ impl Smoke {
         memory_mib: 512,
         disks: &[],
         disk_device: "nvme",
+        files: &[],
         extra: &[],
         steps: &[],
         required: &[],

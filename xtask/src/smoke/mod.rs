@@ -5,6 +5,7 @@ mod cases;
 pub mod runner;
 pub mod sabotage;
 pub mod snapshot;
+mod tables;
 pub mod verdict;
 
 use std::process::ExitCode;

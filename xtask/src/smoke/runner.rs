@@ -314,6 +314,9 @@ impl<'a> Runner<'a> {
                 ..Disk::open(&path, true)?
             });
         }
+        for file in smoke.files {
+            fs::write(work.join(file.name), (file.bytes)())?;
+        }
         Ok(Machine {
             model: smoke.model.into(),
             smp: smoke.smp,

@@ -1,5 +1,6 @@
 //! The smokes, one file each. A new one is a file here and its line below; nothing else knows the list.
 
+mod acpi_hostile;
 mod boot;
 mod boot_faults;
 mod boot_uefi;
@@ -13,6 +14,7 @@ mod dmapool_grant;
 mod facets;
 mod fat_hostile;
 mod hardware_grant_cycle;
+mod iommu_acpi;
 mod ipc;
 mod iso_bios;
 mod iso_ide;
@@ -22,6 +24,7 @@ mod manifest_refused;
 mod non_implication;
 mod nvme_fat_read;
 mod nvme_hostile;
+mod pci_topology;
 mod provider_crash;
 mod queue_reset;
 mod quota_exhaustion;

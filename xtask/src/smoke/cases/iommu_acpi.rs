@@ -1,0 +1,128 @@
+//! What the kernel learns of remapping units, and what it makes of it.
+
+use crate::smoke::case::{Smoke, SmokeFile};
+use crate::smoke::sabotage::{Break, Sabotage};
+use crate::smoke::tables::{dmar, drhd};
+
+/// A page where nothing answers.
+const NOWHERE: u64 = 0xa000_0000;
+
+/// One unit more than the record keeps.
+fn seventeen() -> Vec<u8> {
+    let units: Vec<_> = (0..17)
+        .map(|number| drhd(NOWHERE + number * 4096, false, &[]))
+        .collect();
+    dmar(&units)
+}
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-acpi",
+        question: "Is a VT-d unit verified, what it does not serve counted, and bounce chosen all the same, with the reason?",
+        rows: &["IO-01", "IO-02", "IO-03", "IO-05", "IO-08", "IO-19", "CG-04"],
+        manifest: "smoke-boot",
+        extra: &[
+            "-device", "intel-iommu",
+            "-device", "edu",
+            // A second root bus, which the unit does not serve.
+            "-device", "pxb-pcie,id=second,bus=pcie.0,bus_nr=64,bypass_iommu=on",
+            "-device", "pcie-root-port,id=below,bus=second,chassis=1",
+            "-device", "edu,bus=below",
+        ],
+        required: &[
+            "@iommu.table state=listed units=1",
+            "@iommu.unit number=0 kind=vt-d segment=0 status=verified version=\"1.0\" address_bits=39 translating=false",
+            "@iommu.coverage functions=4 covered=3 uncovered=1 uncertain=0",
+            "@dma.backend chosen=bounce reason=prerequisite policy=auto iommu=verified missing=manager-owned-domain",
+            "@hello.done arguments=2",
+        ],
+        forbidden: &["@kernel.panic", "@acpi.refused"],
+        keeps_boot: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-amd",
+        question: "Is an AMD-Vi unit refused whose capability is not the one that the specification has?",
+        rows: &["IO-02", "IO-19", "PC-09"],
+        manifest: "smoke-boot",
+        extra: &["-device", "amd-iommu"],
+        required: &[
+            "@iommu.table state=listed units=1",
+            "@iommu.unit number=0 kind=amd-vi segment=0 status=refused rule=capability",
+            "@dma.backend chosen=bounce policy=auto iommu=implausible-fail-closed missing=manager-owned-domain",
+            "@hello.done arguments=2",
+        ],
+        forbidden: &["@kernel.panic", "@acpi.refused"],
+        keeps_boot: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-silent",
+        question: "Is a unit refused whose registers the table puts where nothing answers?",
+        rows: &["IO-02", "IO-08", "IO-19"],
+        manifest: "smoke-boot",
+        files: &[SmokeFile { name: "dmar", bytes: || dmar(&[drhd(NOWHERE, true, &[])]) }],
+        extra: &["-acpitable", "file={work}/dmar"],
+        required: &[
+            "@iommu.table state=listed units=1",
+            "@iommu.unit number=0 kind=vt-d status=refused rule=silent",
+            "@dma.backend chosen=bounce reason=no-verified-iommu iommu=implausible-fail-closed",
+            "@hello.done arguments=2",
+        ],
+        forbidden: &["@kernel.panic"],
+        keeps_boot: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "believe-unit",
+        smoke: "iommu-silent",
+        what: "a unit counts as verified whatever its registers say",
+        breaks: Break::Missing("@iommu.unit number=0 kind=vt-d status=refused rule=silent"),
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-capped",
+        question: "Is a table that lists more units than are kept unusable as a whole?",
+        rows: &["IO-02", "IO-19"],
+        manifest: "smoke-boot",
+        files: &[SmokeFile { name: "dmar", bytes: seventeen }],
+        extra: &["-acpitable", "file={work}/dmar"],
+        required: &[
+            "@iommu.table state=retained-capped-fail-closed units=16",
+            "@dma.backend chosen=bounce reason=no-verified-iommu iommu=retained-capped-fail-closed",
+            "@hello.done arguments=2",
+        ],
+        forbidden: &["@kernel.panic", "@iommu.unit"],
+        keeps_boot: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "dma-policy",
+        question: "Does a manifest that says bounce get it, though the machine has a verified unit?",
+        rows: &["CG-04", "IO-19"],
+        manifest: "smoke-dma-policy",
+        extra: &["-device", "intel-iommu"],
+        required: &[
+            "@iommu.unit number=0 status=verified",
+            "@dma.backend chosen=bounce reason=manifest policy=bounce iommu=verified missing=manager-owned-domain",
+            "@hello.done arguments=2",
+        ],
+        forbidden: &["@kernel.panic"],
+        keeps_boot: true,
+        ..Smoke::DEFAULT
+    }
+}
