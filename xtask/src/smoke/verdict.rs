@@ -164,7 +164,7 @@ pub fn judge_sabotage(sabotage: &Sabotage, smoke: &Smoke, heard: &Heard<'_>) -> 
 }
 
 /// First parts of the topics that tell of the boot, which is the same for every smoke.
-const BOOT_AREAS: [&str; 5] = ["acpi", "boot", "dma", "drivers", "pci"];
+const BOOT_AREAS: [&str; 6] = ["acpi", "boot", "dma", "drivers", "iommu", "pci"];
 
 /// What a snapshot keeps: facts without their volatile values, and the exit line.
 pub fn snapshot_text(smoke: &Smoke, heard: &Heard<'_>) -> String {
