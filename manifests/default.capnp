@@ -45,6 +45,19 @@ const manifest :M.Manifest = (
         (name = "logSink", kernel = logSink),
         (name = "timer", kernel = timer),
       ] ),
+    # Takes the serial line when the shell lends it: for when disks and their services are what is broken.
+    ( name = "diagnostics", binary = "diagnostics", priority = 16, restart = always,
+      exports = [(name = "session", interface = "ConsoleSession")],
+      grants = [
+        (name = "endpoint", endpoint = void),
+        (name = "console", kernel = console),
+        (name = "logSink", kernel = logSink),
+        (name = "logReader", kernel = logReader),
+        (name = "timer", kernel = timer),
+        (name = "systemInfo", kernel = systemInfo),
+        (name = "systemControl", kernel = systemControl),
+        (name = "machineInspector", kernel = machineInspector),
+      ] ),
     ( name = "shell", binary = "shell", priority = 16, restart = onFailure,
       grants = [
         (name = "console", kernel = console),
@@ -59,6 +72,7 @@ const manifest :M.Manifest = (
         (name = "block1", export = (service = "nvme1", export = "block")),
         (name = "disk", export = (service = "fat", export = "volume")),
         (name = "disk1", export = (service = "fat1", export = "volume")),
+        (name = "diagnostics", export = (service = "diagnostics", export = "session")),
       ] ),
   ],
 );

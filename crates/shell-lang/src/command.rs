@@ -57,6 +57,8 @@ pub enum Command {
     Mem,
     /// How long the system has been up.
     Uptime,
+    /// Lends the line to the diagnostics console.
+    Diagnostics,
 }
 
 /// Which process to end.
@@ -121,6 +123,11 @@ pub const COMMANDS: &[CommandHelp] = &[
     help("mem", "", "says how much memory there is"),
     help("uptime", "", "says how long the system has been up"),
     help("echo", "[WORD...]", "says the words"),
+    help(
+        "diagnostics",
+        "",
+        "opens the diagnostics console; exit comes back",
+    ),
     help(
         "halt",
         "[CODE]",
@@ -359,6 +366,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         "echo" => Ok(Command::Echo(arguments.words.collect())),
         "mem" => arguments.none(Command::Mem),
         "uptime" => arguments.none(Command::Uptime),
+        "diagnostics" => arguments.none(Command::Diagnostics),
         other => Err(ParseError::Unknown(other.to_string())),
     }
 }

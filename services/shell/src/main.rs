@@ -64,6 +64,7 @@ fn main(env: &Env) -> Result<(), Error> {
             control: env.get("systemControl").ok(),
             devices: env.get("deviceRegistry").ok(),
             log: env.get("logReader").ok(),
+            console: env.get("diagnostics").ok(),
         },
         here: Path::root(),
     };
@@ -179,6 +180,10 @@ impl Shell<'_> {
             }
             Command::Mem => system.mem(terminal),
             Command::Uptime => system.uptime(terminal),
+            Command::Diagnostics => {
+                let _ = terminal.flush();
+                system.diagnostics()
+            }
         }
     }
 }

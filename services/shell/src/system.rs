@@ -3,7 +3,7 @@
 use core::fmt::Write as _;
 
 use sdk::{
-    DeviceRegistry, LogReader, ProcessControl, Refusal, SystemControl, SystemInfo,
+    ConsoleSession, DeviceRegistry, LogReader, ProcessControl, Refusal, SystemControl, SystemInfo,
     alloc::{
         format,
         string::{String, ToString},
@@ -34,6 +34,8 @@ pub struct System {
     pub devices: Option<DeviceRegistry>,
     /// Reads the log.
     pub log: Option<LogReader>,
+    /// Has a console of its own, to which the line can be lent.
+    pub console: Option<ConsoleSession>,
 }
 
 /// One line of `ps`, copied out of a message.
@@ -293,6 +295,17 @@ impl System {
             .as_ref()
             .ok_or_else(|| Failure::not_held("SystemControl"))?;
         control.halt(code).map_err(Failure::about("the machine"))
+    }
+
+    /// Lends the serial line to the diagnostics console until a person gives it back.
+    pub fn diagnostics(&self) -> Outcome {
+        let console = self
+            .console
+            .as_ref()
+            .ok_or_else(|| Failure::not_held("ConsoleSession"))?;
+        console
+            .run()
+            .map_err(Failure::about("the diagnostics console"))
     }
 
     /// Resets the machine. Returns only if that was refused.

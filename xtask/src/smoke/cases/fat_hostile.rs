@@ -195,12 +195,16 @@ inventory::submit! {
 inventory::submit! {
     Smoke {
         name: "no-disk",
-        question: "Does a machine without any disk get a shell that says so?",
-        rows: &["FI-03"],
+        question: "Does a machine without any disk get a shell that says so, and lends the line to the diagnostics console?",
+        rows: &["FI-03", "SD-01"],
         steps: &[
             Step::Type("lsblk"),
             Step::Type("ls /disk"),
             Step::Type("cat /disk1/x"),
+            Step::Type("diagnostics"),
+            Step::Type("status"),
+            Step::Type("exit"),
+            Step::Type("pwd"),
             Step::Type("halt"),
         ],
         required: &[
@@ -208,6 +212,8 @@ inventory::submit! {
             "lsblk: there is no disk",
             "ls: /disk: no disk",
             "cat: /disk1: no disk",
+            "@diagnostics.ready called=true",
+            "@diagnostics.status cpus=1 listed=1 claimed=0 quarantined=0",
         ],
         forbidden: FORBIDDEN,
         sorted: true,
