@@ -37,12 +37,13 @@ pub struct Done {
 /// `Revoked` and the like: the queue is gone.
 pub fn submit<'t>(
     queue: &DeviceQueue,
-    items: impl Iterator<Item = Item<'t>>,
+    items: impl Iterator<Item = Item<'t>> + Clone,
 ) -> Result<(usize, Option<Refusal>), Refusal> {
-    let items: ArrayVec<(Item<'t>, Option<Segment>), BATCH> = items
+    let segments: ArrayVec<Option<Segment>, BATCH> = items
+        .clone()
         .take(BATCH)
         .map(|item| {
-            let segment = item.data.map(|data| Segment {
+            item.data.map(|data| Segment {
                 buffer: data.buffer,
                 offset: data.offset,
                 length: data.length,
@@ -51,12 +52,11 @@ pub fn submit<'t>(
                 } else {
                     Direction::FromDevice
                 },
-            });
-            (item, segment)
+            })
         })
         .collect();
     let commands: ArrayVec<device_queue::Command<'_>, BATCH> = items
-        .iter()
+        .zip(&segments)
         .map(|(item, segment)| device_queue::Command {
             cookie: item.cookie,
             template: item.template,
