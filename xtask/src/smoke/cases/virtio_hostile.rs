@@ -115,3 +115,46 @@ inventory::submit! {
         breaks: Break::Missing(PORTS),
     }
 }
+
+const FRAMES: &str = "@net.lengths no_frame=lengthMismatch long_frame=lengthMismatch little_room=lengthMismatch nothing=lengthMismatch past_the_buffer=outOfRange";
+
+inventory::submit! {
+    Smoke {
+        name: "virtio-net-hostile",
+        question: "Are a frame's bounds the broker's, and does each direction have an interrupt that nobody else can acknowledge?",
+        rows: &["DA-45", "DA-46", "NI-03", "NI-09", "NI-10"],
+        manifest: "smoke-virtio-net-hostile",
+        extra: &[
+            "-netdev", "user,id=n0,restrict=on",
+            "-device", "virtio-net-pci,netdev=n0,romfile=",
+        ],
+        required: &[
+            "@net.templates receive=templateRefused transmit=templateRefused",
+            FRAMES,
+            "@net.directions receive=badArgument transmit=badArgument",
+            "@net.transmit-interrupt waited=ok completed=1 acknowledged_by_other=wrongState acknowledged=ok twice=duplicate other_delivered=0",
+            "@net.receive-interrupt waited=ok frames=1 message=2 acknowledged=ok twice=duplicate",
+            "@net.after-reset wait=stale acknowledge=stale",
+            "@net.done",
+        ],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "virtio-skip-length-check",
+        smoke: "virtio-net-hostile",
+        what: "the broker takes frames of any length",
+        breaks: Break::Missing(FRAMES),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "accept-foreign-buffer",
+        smoke: "virtio-hostile",
+        what: "a buffer of another function is taken for one's own",
+        breaks: Break::Missing(BUFFERS),
+    }
+}
