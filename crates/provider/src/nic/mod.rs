@@ -7,22 +7,23 @@
 //! A posted piece comes back only with a frame in it or when the device has been stopped. So the end of a session that
 //! had pieces posted is a reset of the device: then the pages can be freed.
 
-use arrayvec::ArrayVec;
-use provider_core::Data;
-use provider_core::nic::{Event, Lane, Piece, Traffic};
+mod session;
+
+use provider_core::nic::{Lane, Piece, Traffic};
 use sdk::net::nic;
-use sdk::net::nic_session::{self, Kind, PieceReader};
+use sdk::net::nic_session::{self, PieceReader};
 use sdk::stub::Incoming as _;
 use sdk::stub::read::List;
 use sdk::{
-    Answered, Call, CapArg, Deferred, DeviceQueue, DmaBuffer, DmaPool, Endpoint, Error, Interface,
-    LateReply, Object, Received, Refusal, Reply, Service, Timer,
+    Answered, Call, CapArg, Deferred, DeviceQueue, DmaPool, Endpoint, Error, Interface, LateReply,
+    Object, Received, Refusal, Reply, Service, Timer,
 };
 
 use crate::notice::Notice;
 use crate::pool::allocate;
-use crate::queue::{self, BATCH, Item};
 use crate::run::{Runner, Work};
+
+use session::{Session, events};
 
 /// The most pieces of one call, and events of one answer.
 const MAX_PIECES: usize = 64;
@@ -130,129 +131,6 @@ struct Provider<'e, A> {
     counters: nic::CountersReply,
 }
 
-/// The one session.
-struct Session {
-    cookie: u64,
-    buffer: DmaBuffer,
-    traffic: Traffic,
-    /// Pieces on their way that the device's queue had no place for yet.
-    receive: Batch,
-    transmit: Batch,
-    /// The call that waits for an event, and how many it takes.
-    wait: Option<(LateReply, u16)>,
-    /// The client is gone.
-    is_closing: bool,
-    completed: u64,
-}
-
-type Batch = ArrayVec<(u64, Data), BATCH>;
-
-impl Session {
-    /// Gives the device what it has place for.
-    fn submit(&mut self, queue: &DeviceQueue, lane: Lane) -> Result<(), Refusal> {
-        let batch = match lane {
-            Lane::Receive => &mut self.receive,
-            Lane::Transmit => &mut self.transmit,
-        };
-        loop {
-            while !batch.is_full()
-                && let Some(planned) = self.traffic.plan(lane)
-            {
-                batch.push(planned);
-            }
-            if batch.is_empty() {
-                return Ok(());
-            }
-            let items = batch.iter().map(|(cookie, data)| Item {
-                cookie: *cookie,
-                template: &[],
-                data: Some(*data),
-            });
-            let (accepted, refusal) = queue::submit(queue, items)?;
-            batch.drain(..accepted);
-            match refusal {
-                None if accepted > 0 => {}
-                // The pages of a piece may take more descriptors than one: completions will make room.
-                Some(Refusal::QueueFull)
-                    if usize::from(self.traffic.flying(lane)) > batch.len() =>
-                {
-                    return Ok(());
-                }
-                refusal => {
-                    if !batch.is_empty() {
-                        let (cookie, _) = batch.remove(0);
-                        let why = refusal.unwrap_or(Refusal::Failed);
-                        self.traffic.done(lane, cookie, Err(why));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes what the device has given back; how many frames came through.
-    fn complete(&mut self, queue: &DeviceQueue, lane: Lane) -> Result<u64, Refusal> {
-        let mut frames = 0;
-        while self.traffic.flying(lane) > 0 {
-            let done = queue::take(queue)?;
-            for completion in &done {
-                self.completed += 1;
-                frames += u64::from(completion.outcome.is_ok());
-                let outcome = completion.outcome.map(|(_, bytes)| bytes);
-                self.traffic.done(lane, completion.cookie, outcome);
-            }
-            if !done.is_full() {
-                break;
-            }
-        }
-        Ok(frames)
-    }
-
-    /// Answers the call that waits, if there is something to say.
-    fn tell(&mut self) {
-        if self.traffic.has_event()
-            && let Some((late, most)) = self.wait.take()
-        {
-            let events = events(&self.traffic, most);
-            Deferred::<_, nic_session::call::Wait>::new(late)
-                .send(nic_session::WaitReply { events: &events });
-        }
-    }
-
-    /// Whether frames that the client handed over are still on their way out.
-    fn is_sending(&self) -> bool {
-        self.traffic.has_plan(Lane::Transmit) || self.traffic.flying(Lane::Transmit) > 0
-    }
-
-    /// The device holds pages that only a reset gets back.
-    fn needs_reset(&self) -> bool {
-        self.is_closing && !self.is_sending() && self.traffic.flying(Lane::Receive) > 0
-    }
-}
-
-fn events(traffic: &Traffic, most: u16) -> ArrayVec<nic_session::Event, MAX_PIECES> {
-    traffic
-        .events()
-        .take(usize::from(most).min(MAX_PIECES))
-        .map(event)
-        .collect()
-}
-
-fn event(event: Event) -> nic_session::Event {
-    let (length, refusal) = match event.outcome {
-        Ok(length) => (length, 0),
-        Err(refusal) => (0, refusal.code()),
-    };
-    nic_session::Event {
-        kind: match event.lane {
-            Lane::Receive => Kind::Received,
-            Lane::Transmit => Kind::Transmitted,
-        },
-        offset: event.offset,
-        length,
-        refusal,
-    }
-}
-
 impl<A: Adapter> Work for Provider<'_, A> {
     fn submit(&mut self) -> Result<(), Refusal> {
         if let Some(session) = &mut self.session {
@@ -353,16 +231,7 @@ impl<A: Adapter> Provider<'_, A> {
             self.card.receive_depth,
             self.card.transmit_depth,
         );
-        self.session = Some(Session {
-            cookie,
-            buffer,
-            traffic,
-            receive: ArrayVec::new(),
-            transmit: ArrayVec::new(),
-            wait: None,
-            is_closing: false,
-            completed: 0,
-        });
+        self.session = Some(Session::new(cookie, buffer, traffic));
         Ok(nic::OpenReply {
             session: minted.facet.into_cap(),
             window: window.into_cap(),
