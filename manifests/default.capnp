@@ -1,5 +1,5 @@
 @0xd1c0a5e5b0a71001;
-# The system that `cargo xtask run` boots: up to two NVMe disks, their FAT volumes, a shell on the serial line.
+# The system that `cargo xtask run` boots: up to two NVMe disks and one virtio disk, their FAT volumes, a shell on the serial line.
 
 using M = import "../schema/manifest.capnp";
 
@@ -27,6 +27,15 @@ const manifest :M.Manifest = (
         (name = "logSink", kernel = logSink),
         (name = "timer", kernel = timer),
       ] ),
+    ( name = "virtio", binary = "virtio-blk-provider", priority = 24, restart = always,
+      exports = [(name = "block", interface = "BlockDevice")],
+      grants = [
+        (name = "endpoint", endpoint = void),
+        (name = "device", device = (driver = "virtio-blk", nth = 0, optional = true)),
+        (name = "console", kernel = console),
+        (name = "logSink", kernel = logSink),
+        (name = "timer", kernel = timer),
+      ] ),
     ( name = "fat", binary = "fat", priority = 20, restart = always,
       exports = [(name = "volume", interface = "Volume")],
       grants = [
@@ -41,6 +50,15 @@ const manifest :M.Manifest = (
       grants = [
         (name = "endpoint", endpoint = void),
         (name = "block", export = (service = "nvme1", export = "block")),
+        (name = "console", kernel = console),
+        (name = "logSink", kernel = logSink),
+        (name = "timer", kernel = timer),
+      ] ),
+    ( name = "fat2", binary = "fat", priority = 20, restart = always,
+      exports = [(name = "volume", interface = "Volume")],
+      grants = [
+        (name = "endpoint", endpoint = void),
+        (name = "block", export = (service = "virtio", export = "block")),
         (name = "console", kernel = console),
         (name = "logSink", kernel = logSink),
         (name = "timer", kernel = timer),
@@ -70,8 +88,10 @@ const manifest :M.Manifest = (
         (name = "deviceRegistry", kernel = deviceRegistry),
         (name = "block", export = (service = "nvme", export = "block")),
         (name = "block1", export = (service = "nvme1", export = "block")),
+        (name = "block2", export = (service = "virtio", export = "block")),
         (name = "disk", export = (service = "fat", export = "volume")),
         (name = "disk1", export = (service = "fat1", export = "volume")),
+        (name = "disk2", export = (service = "fat2", export = "volume")),
         (name = "diagnostics", export = (service = "diagnostics", export = "session")),
       ] ),
   ],

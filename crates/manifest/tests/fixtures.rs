@@ -11,7 +11,16 @@ use std::{
 use manifest::{Error, Source, check, read};
 use proptest::prelude::*;
 
-const IMAGES: &[&str] = &["init", "a", "b", "nvme-provider", "fat", "shell"];
+const IMAGES: &[&str] = &[
+    "init",
+    "a",
+    "b",
+    "nvme-provider",
+    "virtio-blk-provider",
+    "fat",
+    "diagnostics",
+    "shell",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -139,17 +148,30 @@ fn default_starts_providers_first() {
         .iter()
         .map(|i| manifest.services[*i].name.as_str())
         .collect();
-    assert_eq!(names, ["nvme", "nvme1", "fat", "fat1", "shell"]);
-    assert_eq!(manifest.exit_with, Some(4));
-    assert_eq!(manifest.images(), ["fat", "init", "nvme-provider", "shell"]);
-    let fat = &manifest.services[2];
+    let providers = ["nvme", "nvme1", "virtio"];
+    assert_eq!(names[..3], providers);
+    assert_eq!(names.last(), Some(&"shell"));
+    let shell = manifest.exit_with.and_then(|at| manifest.services.get(at));
+    assert_eq!(shell.unwrap().name, "shell");
+    let programs = [
+        "diagnostics",
+        "fat",
+        "init",
+        "nvme-provider",
+        "shell",
+        "virtio-blk-provider",
+    ];
+    assert_eq!(manifest.images(), programs);
+    let fat = manifest.services.iter().find(|s| s.name == "fat").unwrap();
     let block = fat.grants.iter().find(|g| g.name == "block").unwrap();
     let Source::Export(reference) = block.source else {
         panic!()
     };
     assert_eq!(manifest.export(reference).unwrap().interface, "BlockDevice");
+    let without_init = programs.into_iter().filter(|name| *name != "init");
+    let without_init: Vec<&str> = without_init.collect();
     assert!(matches!(
-        check(&default_manifest(), &["fat", "nvme-provider", "shell"]),
+        check(&default_manifest(), &without_init),
         Err(Error::MissingInit)
     ));
 }

@@ -177,14 +177,14 @@ inventory::submit! {
         steps: &[
             Step::Type("ls /disk"),
             Step::Type("cat /disk1/GOOD.TXT"),
-            Step::Type("cat /disk2/GOOD.TXT"),
+            Step::Type("cat /disk3/GOOD.TXT"),
             Step::Type("ls /"),
             Step::Type("halt"),
         ],
         required: &[
             "bad FAT boot sector: ",
             "cat: /disk1: no partition table and no FAT volume",
-            "cat: /disk2: no disk of that name",
+            "cat: /disk3: no disk of that name",
         ],
         forbidden: FORBIDDEN,
         sorted: true,

@@ -123,7 +123,7 @@ inventory::submit! {
         name: "multi-virtio-blk",
         question: "Are files read off FAT volumes on two virtio disks exactly as mkfs.fat and mcopy wrote them?",
         rows: &["BD-04"],
-        manifest: "virtio",
+        manifest: "smoke-multi-virtio-blk",
         disks: &[
             SmokeDisk { name: "whole.img", make: whole, bytes_per_s: 0 },
             SmokeDisk { name: "partitioned.img", make: partitioned, bytes_per_s: 0 },

@@ -1,10 +1,10 @@
 @0xd1c0a5e5b0a710e9;
-# The system for machines with virtio disks: up to two of them, their FAT volumes, a shell on the serial line.
+# Two virtio disks, their FAT volumes, a shell on the serial line.
 
 using M = import "../schema/manifest.capnp";
 
 const manifest :M.Manifest = (
-  name = "virtio",
+  name = "smoke-multi-virtio-blk",
   exitWith = "shell",
   drivers = import "common/drivers.capnp".linked,
   services = [
@@ -12,8 +12,7 @@ const manifest :M.Manifest = (
       exports = [(name = "block", interface = "BlockDevice")],
       grants = [
         (name = "endpoint", endpoint = void),
-        # Without the disk the service runs all the same and refuses `noDevice`.
-        (name = "device", device = (driver = "virtio-blk", nth = 0, optional = true)),
+        (name = "device", device = (driver = "virtio-blk", nth = 0)),
         (name = "console", kernel = console),
         (name = "logSink", kernel = logSink),
         (name = "timer", kernel = timer),
@@ -22,7 +21,7 @@ const manifest :M.Manifest = (
       exports = [(name = "block", interface = "BlockDevice")],
       grants = [
         (name = "endpoint", endpoint = void),
-        (name = "device", device = (driver = "virtio-blk", nth = 1, optional = true)),
+        (name = "device", device = (driver = "virtio-blk", nth = 1)),
         (name = "console", kernel = console),
         (name = "logSink", kernel = logSink),
         (name = "timer", kernel = timer),
