@@ -22,6 +22,12 @@ interface MachineInspector @0xd1c0a5e5b0a70d01 {
   # The interrupt vectors that are in use: by processor, then ascending.
   vectors @5 (from :UInt32) -> (next :UInt32, list :List(Vector));
   clock @6 () -> (clock :Clock);
+  # The ACPI tables that firmware lists, in its order, then any other that was refused.
+  tables @7 (from :UInt32) -> (next :UInt32, list :List(Table));
+  # How devices reach memory, and why not otherwise.
+  translation @8 () -> (translation :Translation);
+  # The units that could translate devices' addresses, in table order.
+  units @9 (from :UInt32) -> (next :UInt32, list :List(Unit));
 
   struct Cpu {
     apicId @0 :UInt32;
@@ -134,6 +140,45 @@ interface MachineInspector @0xd1c0a5e5b0a70d01 {
   # `device` is a source of a function, `line` a line that such sources share; from `timer` on they are between processors.
   enum Use { device @0; line @1; console @2; timer @3; shootdown @4; reschedule @5; stop @6; drain @7; spurious @8; }
   enum Signal { none @0; msix @1; msi @2; line @3; }
+
+  struct Table {
+    # Four characters, the first in the lowest byte.
+    signature @0 :UInt32;
+    # What its header says; 0 for one that no list names.
+    lengthBytes @1 :UInt32;
+    fate @2 :Fate;
+    # For one that was refused: the rule that it broke.
+    rule @3 :Text;
+  }
+  # `unused` tables are listed, and nobody has a use for them; a `refused` one counts as absent.
+  enum Fate { unused @0; read @1; refused @2; }
+
+  struct Translation {
+    # The way that was chosen, the choice's reason, and the manifest's word.
+    backend @0 :Text; reason @1 :Text; policy @2 :Text;
+    # How the search for units ended.
+    discovery @3 :Text;
+    # The first thing that direct access needs and that does not hold; empty for none.
+    missing @4 :Text;
+    # Functions that could be bus masters: all, served by one unit, by none, and not certain.
+    functions @5 :UInt32; covered @6 :UInt32; uncovered @7 :UInt32; uncertain @8 :UInt32;
+  }
+
+  struct Unit {
+    vendor @0 :Text;
+    segment @1 :UInt16;
+    # It serves every function of its segment that no other unit lists.
+    includeAll @2 :Bool;
+    state @3 :UnitState;
+    # Why its registers are not believed.
+    fault @4 :Text;
+    # For a verified one, what it can do.
+    major @5 :UInt8; minor @6 :UInt8; addressBits @7 :UInt8; domains @8 :UInt32;
+    interruptRemapping @9 :Bool; queuedInvalidation @10 :Bool;
+    # What its registers say now: it translates, and its fault status as it stands there.
+    translating @11 :Bool; faults @12 :UInt64;
+  }
+  enum UnitState { unread @0; refused @1; verified @2; }
 
   struct Clock {
     # Where the rate of the clock was learnt: `cpuid`, `pm-timer` or `pit`.

@@ -14,9 +14,8 @@ use crate::power::Means;
 
 mod record;
 
-#[allow(unused_imports, reason = "the console's commands are its readers")]
-pub use record::with_record;
-use record::{Fate, Record, TableNote};
+pub use record::{Fate, with_record};
+use record::{Record, TableNote};
 
 /// What the rest of the boot needs.
 #[derive(Default)]

@@ -77,7 +77,6 @@ pub fn choose(
 }
 
 /// Runs `f` on the record.
-#[allow(dead_code, reason = "the console's commands are its readers")]
 pub fn with_record<R>(f: impl FnOnce(&Record, Coverage) -> R) -> Option<R> {
     KEPT.lock()
         .as_ref()
@@ -85,13 +84,11 @@ pub fn with_record<R>(f: impl FnOnce(&Record, Coverage) -> R) -> Option<R> {
 }
 
 /// What was decided, and why.
-#[allow(dead_code, reason = "the console's commands are its readers")]
 pub fn decision() -> Option<Decision> {
     KEPT.lock().as_ref().map(|kept| kept.decision)
 }
 
 /// What a verified unit's registers say now.
-#[allow(dead_code, reason = "the console's commands are its readers")]
 pub fn status(unit: usize) -> Option<Status> {
     KEPT.lock().as_ref()?.units.status(unit)
 }

@@ -20,7 +20,7 @@ use shell_lang::{
 use terminal::{Failure, Input, Prompt, Terminal, held, tail};
 
 use crate::output::{Outcome, Output};
-use crate::{claims, machine};
+use crate::{claims, firmware, machine};
 
 const PROMPT: &str = "diagnostics> ";
 /// Bytes of a line: the longest command has twenty.
@@ -166,8 +166,8 @@ fn run(env: &Env, held: &Held, refused: Refused, command: Command, to: &mut Outp
                 Topic::Pci => claims::pci(held, to),
                 Topic::Devices => claims::devices(held, to),
                 Topic::Dma => claims::dma(held, to),
-                Topic::Acpi => machine::acpi(held, to),
-                Topic::Iommu => machine::iommu(held, to),
+                Topic::Acpi => firmware::acpi(held, to),
+                Topic::Iommu => firmware::iommu(held, to),
                 Topic::Caps => caps(env, held, to),
             }
         }

@@ -412,17 +412,3 @@ pub fn irq(held: &Held, to: &mut Output<'_>) -> Outcome {
     lines.extend(table.lines());
     to.listing(lines, 0)
 }
-
-/// The firmware tables.
-pub fn acpi(_held: &Held, _to: &mut Output<'_>) -> Outcome {
-    Err(Failure::Said(String::from(
-        "the kernel keeps no record of the firmware tables; logs has what it said at boot",
-    )))
-}
-
-/// How devices reach memory.
-pub fn iommu(_held: &Held, _to: &mut Output<'_>) -> Outcome {
-    Err(Failure::Said(String::from(
-        "the kernel keeps no record of translation units; logs has what it said at boot",
-    )))
-}

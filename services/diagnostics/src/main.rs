@@ -12,6 +12,7 @@
 
 mod claims;
 mod console;
+mod firmware;
 mod machine;
 mod output;
 

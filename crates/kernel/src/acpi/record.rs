@@ -52,7 +52,6 @@ pub(super) fn keep(record: Record) {
 }
 
 /// Runs `f` on the record, once the tables have been read.
-#[allow(dead_code, reason = "the console's commands are its readers")]
 pub fn with_record<R>(f: impl FnOnce(&Record) -> R) -> Option<R> {
     RECORD.lock().as_ref().map(f)
 }

@@ -11,9 +11,9 @@ use dma_ledger::{FunctionState, Phase, QueueState};
 use ipc::{KernelCall, Process};
 use schema::diagnostics::machine_inspector as wire;
 use schema::diagnostics::machine_inspector::{self, Server};
-use stub::Answered;
+use stub::{Answered, Refusal};
 
-use super::{Owed, Served, kernel_object};
+use super::{Owed, Served, inspect_firmware, kernel_object};
 use crate::devices::manager;
 
 /// Reads everything, changes nothing.
@@ -394,5 +394,20 @@ impl<'a> Server<KernelCall<'a>> for Served<Inspector> {
             now_ns: sched::now_ns(),
         };
         reply.send(wire::ClockReply { clock })
+    }
+
+    fn tables(&mut self, reply: Call<'a, wire::call::Tables>, from: u32) -> Answered {
+        let (next, list) = cut(inspect_firmware::tables(), from);
+        reply.send(wire::TablesReply { next, list: &list })
+    }
+
+    fn translation(&mut self, reply: Call<'a, wire::call::Translation>) -> Answered {
+        let said = inspect_firmware::translation().ok_or(Refusal::NotFound);
+        reply.answer(said.map(|translation| wire::TranslationReply { translation }))
+    }
+
+    fn units(&mut self, reply: Call<'a, wire::call::Units>, from: u32) -> Answered {
+        let (next, list) = cut(inspect_firmware::units(), from);
+        reply.send(wire::UnitsReply { next, list: &list })
     }
 }

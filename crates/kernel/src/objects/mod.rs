@@ -3,6 +3,7 @@
 mod console;
 pub mod device;
 mod inspect;
+mod inspect_firmware;
 mod memory;
 mod process;
 mod queue;

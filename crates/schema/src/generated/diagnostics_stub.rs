@@ -160,6 +160,46 @@ pub mod machine_inspector {
     }
 
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[repr(u16)]
+    pub enum Fate {
+        #[default]
+        Unused = 0,
+        Read = 1,
+        Refused = 2,
+    }
+    impl Fate {
+        /// Reads the number on the wire.
+        pub const fn from_u16(number: u16) -> Result<Self, stub::Refusal> {
+            Ok(match number {
+                0 => Self::Unused,
+                1 => Self::Read,
+                2 => Self::Refused,
+                _ => return Err(stub::Refusal::BadArgument),
+            })
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[repr(u16)]
+    pub enum UnitState {
+        #[default]
+        Unread = 0,
+        Refused = 1,
+        Verified = 2,
+    }
+    impl UnitState {
+        /// Reads the number on the wire.
+        pub const fn from_u16(number: u16) -> Result<Self, stub::Refusal> {
+            Ok(match number {
+                0 => Self::Unread,
+                1 => Self::Refused,
+                2 => Self::Verified,
+                _ => return Err(stub::Refusal::BadArgument),
+            })
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Cpu {
         pub apic_id: u32,
         pub state: crate::diagnostics::machine_inspector::CpuState,
@@ -939,6 +979,213 @@ pub mod machine_inspector {
     }
 
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Table<'a> {
+        pub signature: u32,
+        pub length_bytes: u32,
+        pub fate: crate::diagnostics::machine_inspector::Fate,
+        pub rule: &'a str,
+    }
+    impl stub::wire::Encode for Table<'_> {
+        const DATA_WORDS: u16 = 2;
+        const POINTERS: u16 = 1;
+        type At<'a> = Table<'a>;
+        fn encode(
+            &self,
+            to: &mut stub::wire::StructWriter<'_, '_>,
+        ) -> Result<(), stub::wire::Full> {
+            to.set_u32(0, self.signature);
+            to.set_u32(1, self.length_bytes);
+            to.set_u16(4, self.fate as u16);
+            to.set_text(0, self.rule)?;
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub struct TableReader<'m>(stub::read::Fields<'m>);
+    impl<'m> From<stub::read::Fields<'m>> for TableReader<'m> {
+        fn from(fields: stub::read::Fields<'m>) -> Self {
+            Self(fields)
+        }
+    }
+    impl<'m> TableReader<'m> {
+        pub fn signature(&self) -> u32 {
+            self.0.get_u32(0)
+        }
+        pub fn length_bytes(&self) -> u32 {
+            self.0.get_u32(1)
+        }
+        pub fn fate(&self) -> Result<crate::diagnostics::machine_inspector::Fate, stub::Refusal> {
+            crate::diagnostics::machine_inspector::Fate::from_u16(self.0.get_u16(4))
+        }
+        pub fn rule(&self) -> Result<&'m str, stub::Refusal> {
+            self.0.get_text(0)
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Translation<'a> {
+        pub backend: &'a str,
+        pub reason: &'a str,
+        pub policy: &'a str,
+        pub discovery: &'a str,
+        pub missing: &'a str,
+        pub functions: u32,
+        pub covered: u32,
+        pub uncovered: u32,
+        pub uncertain: u32,
+    }
+    impl stub::wire::Encode for Translation<'_> {
+        const DATA_WORDS: u16 = 2;
+        const POINTERS: u16 = 5;
+        type At<'a> = Translation<'a>;
+        fn encode(
+            &self,
+            to: &mut stub::wire::StructWriter<'_, '_>,
+        ) -> Result<(), stub::wire::Full> {
+            to.set_text(0, self.backend)?;
+            to.set_text(1, self.reason)?;
+            to.set_text(2, self.policy)?;
+            to.set_text(3, self.discovery)?;
+            to.set_text(4, self.missing)?;
+            to.set_u32(0, self.functions);
+            to.set_u32(1, self.covered);
+            to.set_u32(2, self.uncovered);
+            to.set_u32(3, self.uncertain);
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub struct TranslationReader<'m>(stub::read::Fields<'m>);
+    impl<'m> From<stub::read::Fields<'m>> for TranslationReader<'m> {
+        fn from(fields: stub::read::Fields<'m>) -> Self {
+            Self(fields)
+        }
+    }
+    impl<'m> TranslationReader<'m> {
+        pub fn backend(&self) -> Result<&'m str, stub::Refusal> {
+            self.0.get_text(0)
+        }
+        pub fn reason(&self) -> Result<&'m str, stub::Refusal> {
+            self.0.get_text(1)
+        }
+        pub fn policy(&self) -> Result<&'m str, stub::Refusal> {
+            self.0.get_text(2)
+        }
+        pub fn discovery(&self) -> Result<&'m str, stub::Refusal> {
+            self.0.get_text(3)
+        }
+        pub fn missing(&self) -> Result<&'m str, stub::Refusal> {
+            self.0.get_text(4)
+        }
+        pub fn functions(&self) -> u32 {
+            self.0.get_u32(0)
+        }
+        pub fn covered(&self) -> u32 {
+            self.0.get_u32(1)
+        }
+        pub fn uncovered(&self) -> u32 {
+            self.0.get_u32(2)
+        }
+        pub fn uncertain(&self) -> u32 {
+            self.0.get_u32(3)
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Unit<'a> {
+        pub vendor: &'a str,
+        pub segment: u16,
+        pub include_all: bool,
+        pub state: crate::diagnostics::machine_inspector::UnitState,
+        pub fault: &'a str,
+        pub major: u8,
+        pub minor: u8,
+        pub address_bits: u8,
+        pub domains: u32,
+        pub interrupt_remapping: bool,
+        pub queued_invalidation: bool,
+        pub translating: bool,
+        pub faults: u64,
+    }
+    impl stub::wire::Encode for Unit<'_> {
+        const DATA_WORDS: u16 = 3;
+        const POINTERS: u16 = 2;
+        type At<'a> = Unit<'a>;
+        fn encode(
+            &self,
+            to: &mut stub::wire::StructWriter<'_, '_>,
+        ) -> Result<(), stub::wire::Full> {
+            to.set_text(0, self.vendor)?;
+            to.set_u16(0, self.segment);
+            to.set_bool(16, self.include_all);
+            to.set_u16(2, self.state as u16);
+            to.set_text(1, self.fault)?;
+            to.set_u8(3, self.major);
+            to.set_u8(6, self.minor);
+            to.set_u8(7, self.address_bits);
+            to.set_u32(2, self.domains);
+            to.set_bool(17, self.interrupt_remapping);
+            to.set_bool(18, self.queued_invalidation);
+            to.set_bool(19, self.translating);
+            to.set_u64(2, self.faults);
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub struct UnitReader<'m>(stub::read::Fields<'m>);
+    impl<'m> From<stub::read::Fields<'m>> for UnitReader<'m> {
+        fn from(fields: stub::read::Fields<'m>) -> Self {
+            Self(fields)
+        }
+    }
+    impl<'m> UnitReader<'m> {
+        pub fn vendor(&self) -> Result<&'m str, stub::Refusal> {
+            self.0.get_text(0)
+        }
+        pub fn segment(&self) -> u16 {
+            self.0.get_u16(0)
+        }
+        pub fn include_all(&self) -> bool {
+            self.0.get_bool(16)
+        }
+        pub fn state(
+            &self,
+        ) -> Result<crate::diagnostics::machine_inspector::UnitState, stub::Refusal> {
+            crate::diagnostics::machine_inspector::UnitState::from_u16(self.0.get_u16(2))
+        }
+        pub fn fault(&self) -> Result<&'m str, stub::Refusal> {
+            self.0.get_text(1)
+        }
+        pub fn major(&self) -> u8 {
+            self.0.get_u8(3)
+        }
+        pub fn minor(&self) -> u8 {
+            self.0.get_u8(6)
+        }
+        pub fn address_bits(&self) -> u8 {
+            self.0.get_u8(7)
+        }
+        pub fn domains(&self) -> u32 {
+            self.0.get_u32(2)
+        }
+        pub fn interrupt_remapping(&self) -> bool {
+            self.0.get_bool(17)
+        }
+        pub fn queued_invalidation(&self) -> bool {
+            self.0.get_bool(18)
+        }
+        pub fn translating(&self) -> bool {
+            self.0.get_bool(19)
+        }
+        pub fn faults(&self) -> u64 {
+            self.0.get_u64(2)
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Clock<'a> {
         pub source: &'a str,
         pub tsc_hz: u64,
@@ -1002,6 +1249,9 @@ pub mod machine_inspector {
         pub const CLAIMS: u16 = 4;
         pub const VECTORS: u16 = 5;
         pub const CLOCK: u16 = 6;
+        pub const TABLES: u16 = 7;
+        pub const TRANSLATION: u16 = 8;
+        pub const UNITS: u16 = 9;
     }
 
     /// One type per method.
@@ -1125,6 +1375,60 @@ pub mod machine_inspector {
             type Params<'a> = ();
             type Reply<'a, K> = super::ClockReply<'a>;
             type Results<'m, O: stub::Object> = super::ClockResults<'m>;
+            fn read<O: stub::Object, R>(
+                answer: &mut stub::Answer<'_, '_, O>,
+                read: impl FnOnce(Self::Results<'_, O>) -> R,
+            ) -> Result<R, stub::Refusal> {
+                answer.read(|fields| Ok(read(fields.into())))
+            }
+        }
+        /// `MachineInspector.tables`.
+        pub struct Tables;
+        impl stub::Method for Tables {
+            const INTERFACE_ID: u64 = super::INTERFACE_ID;
+            const ORDINAL: u16 = super::method::TABLES;
+            const NAME: &'static str = "MachineInspector.tables";
+            const IDEMPOTENT: bool = false;
+            const REPLY_BYTES: u32 = u32::MAX;
+            type Params<'a> = super::TablesParams;
+            type Reply<'a, K> = super::TablesReply<'a>;
+            type Results<'m, O: stub::Object> = super::TablesResults<'m>;
+            fn read<O: stub::Object, R>(
+                answer: &mut stub::Answer<'_, '_, O>,
+                read: impl FnOnce(Self::Results<'_, O>) -> R,
+            ) -> Result<R, stub::Refusal> {
+                answer.read(|fields| Ok(read(fields.into())))
+            }
+        }
+        /// `MachineInspector.translation`.
+        pub struct Translation;
+        impl stub::Method for Translation {
+            const INTERFACE_ID: u64 = super::INTERFACE_ID;
+            const ORDINAL: u16 = super::method::TRANSLATION;
+            const NAME: &'static str = "MachineInspector.translation";
+            const IDEMPOTENT: bool = false;
+            const REPLY_BYTES: u32 = u32::MAX;
+            type Params<'a> = ();
+            type Reply<'a, K> = super::TranslationReply<'a>;
+            type Results<'m, O: stub::Object> = super::TranslationResults<'m>;
+            fn read<O: stub::Object, R>(
+                answer: &mut stub::Answer<'_, '_, O>,
+                read: impl FnOnce(Self::Results<'_, O>) -> R,
+            ) -> Result<R, stub::Refusal> {
+                answer.read(|fields| Ok(read(fields.into())))
+            }
+        }
+        /// `MachineInspector.units`.
+        pub struct Units;
+        impl stub::Method for Units {
+            const INTERFACE_ID: u64 = super::INTERFACE_ID;
+            const ORDINAL: u16 = super::method::UNITS;
+            const NAME: &'static str = "MachineInspector.units";
+            const IDEMPOTENT: bool = false;
+            const REPLY_BYTES: u32 = u32::MAX;
+            type Params<'a> = super::UnitsParams;
+            type Reply<'a, K> = super::UnitsReply<'a>;
+            type Results<'m, O: stub::Object> = super::UnitsResults<'m>;
             fn read<O: stub::Object, R>(
                 answer: &mut stub::Answer<'_, '_, O>,
                 read: impl FnOnce(Self::Results<'_, O>) -> R,
@@ -1744,6 +2048,258 @@ pub mod machine_inspector {
         }
     }
 
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct TablesParams {
+        pub from: u32,
+    }
+    impl stub::Outgoing<stub::CapArg> for TablesParams {
+        const PLAIN: bool = true;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 0;
+        #[inline]
+        fn words(&self) -> stub::Words {
+            let mut words = [0; 4];
+            stub::words::set_u32(&mut words, 0, self.from);
+            words
+        }
+    }
+    impl TablesParams {
+        /// Reads the data section.
+        pub fn from_words(words: &stub::Words) -> Result<Self, stub::Refusal> {
+            Ok(Self {
+                from: stub::words::get_u32(words, 0),
+            })
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct TablesReply<'a> {
+        pub next: u32,
+        pub list: &'a [crate::diagnostics::machine_inspector::Table<'a>],
+    }
+    impl<K> stub::Outgoing<K> for TablesReply<'_> {
+        const PLAIN: bool = false;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 1;
+        fn encode(
+            self,
+            root: &mut stub::wire::StructWriter<'_, '_>,
+            _: &mut dyn FnMut(K),
+        ) -> Result<(), stub::wire::Full> {
+            root.set_u32(0, self.next);
+            root.set_list(0, self.list)?;
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub struct TablesResults<'m>(stub::read::Fields<'m>);
+    impl<'m> From<stub::read::Fields<'m>> for TablesResults<'m> {
+        fn from(fields: stub::read::Fields<'m>) -> Self {
+            Self(fields)
+        }
+    }
+    impl<'m> TablesResults<'m> {
+        pub fn next(&self) -> u32 {
+            self.0.get_u32(0)
+        }
+        pub fn list(
+            &self,
+        ) -> Result<
+            stub::read::List<'m, crate::diagnostics::machine_inspector::TableReader<'m>>,
+            stub::Refusal,
+        > {
+            self.0.get_list(0)
+        }
+    }
+
+    /// Writes the results in place.
+    pub struct TablesWriter<'r, 'w, 'b>(&'r mut stub::wire::StructWriter<'w, 'b>);
+    impl<'b> TablesWriter<'_, '_, 'b> {
+        pub fn next(&mut self, value: u32) {
+            self.0.set_u32(0, value)
+        }
+        pub fn list(
+            &mut self,
+            capacity: usize,
+            fill: impl FnOnce(
+                &mut stub::wire::ListWriter<
+                    '_,
+                    'b,
+                    crate::diagnostics::machine_inspector::Table<'static>,
+                >,
+            ) -> Result<(), stub::wire::Full>,
+        ) -> Result<(), stub::wire::Full> {
+            self.0.fill_list(0, capacity, fill)
+        }
+    }
+    /// Results made by a closure.
+    pub struct TablesFill<F>(F);
+    /// Makes results with a closure that writes them in place, for `Reply::send_with`.
+    pub fn fill_tables<F: FnOnce(&mut TablesWriter<'_, '_, '_>) -> Result<(), stub::wire::Full>>(
+        fill: F,
+    ) -> TablesFill<F> {
+        TablesFill(fill)
+    }
+    impl<F> stub::Fills<call::Tables> for TablesFill<F> {}
+    impl<K, F: FnOnce(&mut TablesWriter<'_, '_, '_>) -> Result<(), stub::wire::Full>>
+        stub::Outgoing<K> for TablesFill<F>
+    {
+        const PLAIN: bool = false;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 1;
+        fn encode(
+            self,
+            root: &mut stub::wire::StructWriter<'_, '_>,
+            _: &mut dyn FnMut(K),
+        ) -> Result<(), stub::wire::Full> {
+            self.0(&mut TablesWriter(root))
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct TranslationReply<'a> {
+        pub translation: crate::diagnostics::machine_inspector::Translation<'a>,
+    }
+    impl<K> stub::Outgoing<K> for TranslationReply<'_> {
+        const PLAIN: bool = false;
+        const DATA_WORDS: u16 = 0;
+        const POINTERS: u16 = 1;
+        fn encode(
+            self,
+            root: &mut stub::wire::StructWriter<'_, '_>,
+            _: &mut dyn FnMut(K),
+        ) -> Result<(), stub::wire::Full> {
+            root.set_struct(0, &self.translation)?;
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub struct TranslationResults<'m>(stub::read::Fields<'m>);
+    impl<'m> From<stub::read::Fields<'m>> for TranslationResults<'m> {
+        fn from(fields: stub::read::Fields<'m>) -> Self {
+            Self(fields)
+        }
+    }
+    impl<'m> TranslationResults<'m> {
+        pub fn translation(
+            &self,
+        ) -> Result<crate::diagnostics::machine_inspector::TranslationReader<'m>, stub::Refusal>
+        {
+            self.0.get_struct(0)
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct UnitsParams {
+        pub from: u32,
+    }
+    impl stub::Outgoing<stub::CapArg> for UnitsParams {
+        const PLAIN: bool = true;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 0;
+        #[inline]
+        fn words(&self) -> stub::Words {
+            let mut words = [0; 4];
+            stub::words::set_u32(&mut words, 0, self.from);
+            words
+        }
+    }
+    impl UnitsParams {
+        /// Reads the data section.
+        pub fn from_words(words: &stub::Words) -> Result<Self, stub::Refusal> {
+            Ok(Self {
+                from: stub::words::get_u32(words, 0),
+            })
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct UnitsReply<'a> {
+        pub next: u32,
+        pub list: &'a [crate::diagnostics::machine_inspector::Unit<'a>],
+    }
+    impl<K> stub::Outgoing<K> for UnitsReply<'_> {
+        const PLAIN: bool = false;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 1;
+        fn encode(
+            self,
+            root: &mut stub::wire::StructWriter<'_, '_>,
+            _: &mut dyn FnMut(K),
+        ) -> Result<(), stub::wire::Full> {
+            root.set_u32(0, self.next);
+            root.set_list(0, self.list)?;
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub struct UnitsResults<'m>(stub::read::Fields<'m>);
+    impl<'m> From<stub::read::Fields<'m>> for UnitsResults<'m> {
+        fn from(fields: stub::read::Fields<'m>) -> Self {
+            Self(fields)
+        }
+    }
+    impl<'m> UnitsResults<'m> {
+        pub fn next(&self) -> u32 {
+            self.0.get_u32(0)
+        }
+        pub fn list(
+            &self,
+        ) -> Result<
+            stub::read::List<'m, crate::diagnostics::machine_inspector::UnitReader<'m>>,
+            stub::Refusal,
+        > {
+            self.0.get_list(0)
+        }
+    }
+
+    /// Writes the results in place.
+    pub struct UnitsWriter<'r, 'w, 'b>(&'r mut stub::wire::StructWriter<'w, 'b>);
+    impl<'b> UnitsWriter<'_, '_, 'b> {
+        pub fn next(&mut self, value: u32) {
+            self.0.set_u32(0, value)
+        }
+        pub fn list(
+            &mut self,
+            capacity: usize,
+            fill: impl FnOnce(
+                &mut stub::wire::ListWriter<
+                    '_,
+                    'b,
+                    crate::diagnostics::machine_inspector::Unit<'static>,
+                >,
+            ) -> Result<(), stub::wire::Full>,
+        ) -> Result<(), stub::wire::Full> {
+            self.0.fill_list(0, capacity, fill)
+        }
+    }
+    /// Results made by a closure.
+    pub struct UnitsFill<F>(F);
+    /// Makes results with a closure that writes them in place, for `Reply::send_with`.
+    pub fn fill_units<F: FnOnce(&mut UnitsWriter<'_, '_, '_>) -> Result<(), stub::wire::Full>>(
+        fill: F,
+    ) -> UnitsFill<F> {
+        UnitsFill(fill)
+    }
+    impl<F> stub::Fills<call::Units> for UnitsFill<F> {}
+    impl<K, F: FnOnce(&mut UnitsWriter<'_, '_, '_>) -> Result<(), stub::wire::Full>>
+        stub::Outgoing<K> for UnitsFill<F>
+    {
+        const PLAIN: bool = false;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 1;
+        fn encode(
+            self,
+            root: &mut stub::wire::StructWriter<'_, '_>,
+            _: &mut dyn FnMut(K),
+        ) -> Result<(), stub::wire::Full> {
+            self.0(&mut UnitsWriter(root))
+        }
+    }
+
     /// Calls the interface on an object.
     #[derive(Clone, Copy, Debug)]
     pub struct Client<O>(O);
@@ -1833,6 +2389,27 @@ pub mod machine_inspector {
         ) -> Result<R, stub::Refusal> {
             self.0.invoke::<call::Clock, _>((), read)
         }
+        pub fn tables<R>(
+            &self,
+            from: u32,
+            read: impl FnOnce(TablesResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0
+                .invoke::<call::Tables, _>(TablesParams { from }, read)
+        }
+        pub fn translation<R>(
+            &self,
+            read: impl FnOnce(TranslationResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Translation, _>((), read)
+        }
+        pub fn units<R>(
+            &self,
+            from: u32,
+            read: impl FnOnce(UnitsResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Units, _>(UnitsParams { from }, read)
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -1848,6 +2425,9 @@ pub mod machine_inspector {
         fn claims(&mut self, reply: stub::Reply<C, call::Claims>, from: u32) -> stub::Answered;
         fn vectors(&mut self, reply: stub::Reply<C, call::Vectors>, from: u32) -> stub::Answered;
         fn clock(&mut self, reply: stub::Reply<C, call::Clock>) -> stub::Answered;
+        fn tables(&mut self, reply: stub::Reply<C, call::Tables>, from: u32) -> stub::Answered;
+        fn translation(&mut self, reply: stub::Reply<C, call::Translation>) -> stub::Answered;
+        fn units(&mut self, reply: stub::Reply<C, call::Units>, from: u32) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -1864,6 +2444,9 @@ pub mod machine_inspector {
             method::CLAIMS => serve_claims(server, received.payload, call),
             method::VECTORS => serve_vectors(server, received.payload, call),
             method::CLOCK => server.clock(stub::Reply::new(call)),
+            method::TABLES => serve_tables(server, received.payload, call),
+            method::TRANSLATION => server.translation(stub::Reply::new(call)),
+            method::UNITS => serve_units(server, received.payload, call),
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
     }
@@ -1934,6 +2517,34 @@ pub mod machine_inspector {
             .and_then(|words| VectorsParams::from_words(&words))
         {
             Ok(params) => server.vectors(stub::Reply::new(call), params.from),
+            Err(refusal) => stub::refuse(call, refusal),
+        }
+    }
+
+    fn serve_tables<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        payload: stub::Payload<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match payload
+            .words()
+            .and_then(|words| TablesParams::from_words(&words))
+        {
+            Ok(params) => server.tables(stub::Reply::new(call), params.from),
+            Err(refusal) => stub::refuse(call, refusal),
+        }
+    }
+
+    fn serve_units<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        payload: stub::Payload<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match payload
+            .words()
+            .and_then(|words| UnitsParams::from_words(&words))
+        {
+            Ok(params) => server.units(stub::Reply::new(call), params.from),
             Err(refusal) => stub::refuse(call, refusal),
         }
     }
