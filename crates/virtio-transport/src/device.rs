@@ -137,9 +137,13 @@ impl<C: Class> Device<C> {
     /// Makes the device known (3.1.1, steps 2 and 3) and reads what it offers.
     fn greet(&self, io: &dyn BrokerIo) -> Result<u64, Refusal> {
         let known = status::ACKNOWLEDGE | status::DRIVER;
-        match (self.phase, self.status(io)?) {
-            (Phase::Stopped | Phase::Configured(_), 0) => {}
-            (Phase::Configured(_), seen) if seen == known => {}
+        if !matches!(self.phase, Phase::Stopped | Phase::Configured(_)) {
+            return Err(Refusal::WrongState);
+        }
+        // It has stopped, and nothing but an earlier greeting of ours came after that.
+        match self.status(io)? {
+            0 => {}
+            seen if seen == known => {}
             _ => return Err(Refusal::WrongState),
         }
         self.transport.set_status(io, status::ACKNOWLEDGE)?;

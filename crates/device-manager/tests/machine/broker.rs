@@ -25,6 +25,8 @@ pub struct State {
     pub rings: u32,
     pub taken: u32,
     pub brokers: u32,
+    /// The I/O BAR that the broker says it needs.
+    pub port_bar: Option<u8>,
     looks: u32,
 }
 
@@ -43,6 +45,7 @@ std::thread_local! {
         rings: 0,
         taken: 0,
         brokers: 0,
+        port_bar: None,
         looks: 0,
     }));
 }
@@ -119,7 +122,7 @@ impl Broker for Scripted {
     }
 
     fn readable(&self) -> &'static [(u8, u64, u64)] {
-        &[(0, 0, 0x20), (0, 0x2000, 0x10)]
+        &[(0, 0, 0x20), (0, 0x2000, 0x10), (1, 0x14, 8)]
     }
 
     fn mappable(&self) -> &'static [Mappable] {
@@ -131,7 +134,15 @@ impl Broker for Scripted {
         }]
     }
 
-    fn begin_reset(&mut self, _: &mut dyn BrokerIo) {
+    fn port_bar(&self) -> Option<u8> {
+        self.script.lock().unwrap().port_bar
+    }
+
+    fn begin_reset(&mut self, io: &mut dyn BrokerIo) {
+        if let Some(bar) = self.port_bar() {
+            assert_eq!(io.ports(bar).unwrap().len(), 0x20);
+        }
+        assert!((2..7).all(|bar| io.ports(bar).is_err()), "no other ports");
         let mut state = self.script.lock().unwrap();
         state.looks = 0;
         state.written.clear();

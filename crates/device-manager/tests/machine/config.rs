@@ -76,6 +76,16 @@ impl FakeConfig {
         all.get_mut(&bdf.as_u32()).unwrap().values[usize::from(offset / 4)] = value;
     }
 
+    /// Gives every function 32 ports in BAR 1, the first at 0xc040 and the others behind it.
+    pub fn with_ports(self) -> Self {
+        for (bdf, port) in self.functions().into_iter().zip((0xc041..).step_by(0x20)) {
+            let mut all = self.0.lock().unwrap();
+            let f = all.get_mut(&bdf.as_u32()).unwrap();
+            (f.values[5], f.writable[5]) = (port, 0xffe0);
+        }
+        self
+    }
+
     /// Takes function-level reset away.
     pub fn without_flr(self) -> Self {
         for bdf in self.functions() {

@@ -14,10 +14,6 @@ pub const POLLED: u16 = 0xffff;
 pub struct Rig {
     pub device: Device,
     pub pool: DmaPool,
-    pub features: u64,
-    /// BAR and first byte of the device-specific configuration.
-    pub config: (u8, u64),
-    pub depth: u16,
 }
 
 /// One completion, checked for its refusal.
@@ -41,13 +37,7 @@ impl Rig {
             queues = agreed.b & 0xffff,
             depth = agreed.c
         );
-        Ok(Self {
-            device,
-            pool,
-            features: agreed.a,
-            config: ((agreed.b >> 16) as u8, agreed.b >> 32),
-            depth: agreed.c as u16,
-        })
+        Ok(Self { device, pool })
     }
 
     /// A queue, with its interrupt where it has one.
