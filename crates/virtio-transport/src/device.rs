@@ -357,7 +357,7 @@ impl<C: Class> Broker for Device<C> {
         for (index, place) in (0..settings.queues).zip(&mut self.queues) {
             let depth = settings.depth(index).ok_or(Refusal::WrongState)?;
             let layout = Layout::new(depth).ok_or(Refusal::DeviceError)?;
-            *place = Some(Virtqueue::prepare(io, place.take(), layout)?);
+            Virtqueue::prepare(io, place, layout)?;
         }
         self.phase = Phase::Prepared(settings);
         Ok(())

@@ -41,18 +41,12 @@ pub(crate) struct Taken {
     pub(crate) finished: Finished,
 }
 
-/// The pages of a queue. They stay with the broker over resets.
-#[derive(Debug)]
-struct Memory {
-    ring: DmaPages,
-    own: DmaPages,
-}
-
 /// A queue.
 #[derive(Debug)]
 pub(crate) struct Virtqueue {
     layout: Layout,
-    memory: Memory,
+    /// The rings, and behind them [`OWN_BYTES`] for each entry. The run stays with the broker over resets.
+    pages: DmaPages,
     shadow: Vec<Shadow>,
     free_first: u16,
     free_last: u16,
@@ -70,29 +64,17 @@ pub(crate) struct Virtqueue {
 }
 
 impl Virtqueue {
-    /// Takes pages for a queue of so many entries, out of `old` where that is large enough, all zero. The device does not
-    /// know of it yet.
+    /// Takes pages for a queue of so many entries, out of what was there before where that is large enough, all zero. The
+    /// device does not know of it yet. Where memory is short, what was there before stays.
     ///
     /// # Errors
     /// `NoMemory`, and what [`BrokerIo::pages`] says.
     pub(crate) fn prepare(
         io: &mut dyn BrokerIo,
-        old: Option<Self>,
+        place: &mut Option<Self>,
         layout: Layout,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<(), Refusal> {
         let size = layout.size();
-        let own_bytes = usize::from(size) * OWN_BYTES;
-        let memory = match old.map(|old| old.memory) {
-            Some(old) if old.ring.len() >= layout.bytes() && old.own.len() >= own_bytes => {
-                old.ring.zero();
-                old.own.zero();
-                old
-            }
-            _ => Memory {
-                ring: io.pages(layout.bytes())?,
-                own: io.pages(own_bytes)?,
-            },
-        };
         let mut shadow = Vec::new();
         shadow
             .try_reserve_exact(usize::from(size))
@@ -101,9 +83,17 @@ impl Virtqueue {
             next,
             ..Shadow::default()
         }));
-        Ok(Self {
+        let bytes = layout.bytes() + usize::from(size) * OWN_BYTES;
+        let pages = match place.take_if(|old| old.pages.len() >= bytes) {
+            Some(old) => {
+                old.pages.zero();
+                old.pages
+            }
+            None => io.pages(bytes)?,
+        };
+        *place = Some(Self {
             layout,
-            memory,
+            pages,
             shadow,
             free_first: 0,
             free_last: size - 1,
@@ -115,7 +105,8 @@ impl Virtqueue {
             taken_total: 0,
             flags: 0,
             broken: false,
-        })
+        });
+        Ok(())
     }
 
     pub(crate) const fn size(&self) -> u16 {
@@ -124,7 +115,7 @@ impl Virtqueue {
 
     /// Where the device finds descriptor table, available ring and used ring.
     pub(crate) const fn addresses(&self) -> [DeviceAddress; 3] {
-        let base = self.memory.ring.address();
+        let base = self.pages.address();
         [
             base,
             base.offset(self.layout.available() as u64),
@@ -184,7 +175,7 @@ impl Virtqueue {
         }
         self.pushed_total += 1;
         let at = self.layout.available_entry(self.available);
-        let _ = self.memory.ring.write(at, &head.to_le_bytes());
+        let _ = self.pages.write(at, &head.to_le_bytes());
         self.available = self.available.wrapping_add(1);
         Ok(())
     }
@@ -199,7 +190,7 @@ impl Virtqueue {
         self.store_head();
         // The index must be out before the device's wish is read (2.7.13.4).
         release_to_device();
-        let word = self.memory.ring.load32(self.layout.used()).unwrap_or(0);
+        let word = self.pages.load32(self.layout.used()).unwrap_or(0);
         ring::split_head(word).0 & ring::NO_NOTIFY == 0
     }
 
@@ -219,7 +210,7 @@ impl Virtqueue {
     }
 
     fn look(&mut self, trusting: bool) -> Result<Option<Taken>, Refusal> {
-        let ring = &self.memory.ring;
+        let ring = &self.pages;
         // Loaded with acquire order, so that the element is not older than the index.
         let word = ring
             .load32(self.layout.used())
@@ -244,9 +235,10 @@ impl Virtqueue {
         }
         let status = if entry.has_status {
             let mut byte = [0];
-            let at = usize::from(head) * OWN_BYTES + STATUS_AT;
-            let own = &self.memory.own;
-            own.read(at, &mut byte).map_err(|_| Refusal::Corrupt)?;
+            let at = self.own_at(head) + STATUS_AT;
+            self.pages
+                .read(at, &mut byte)
+                .map_err(|_| Refusal::Corrupt)?;
             byte[0]
         } else {
             0
@@ -286,8 +278,8 @@ impl Virtqueue {
         plan: &Plan,
         segments: &[Segment<'_>],
     ) -> Result<(), Refusal> {
-        let own_at = usize::from(head) * OWN_BYTES;
-        let own = self.memory.own.address().offset(own_at as u64);
+        let own_at = self.own_at(head);
+        let own = self.pages.address().offset(own_at as u64);
         let mut at = head;
         let mut left = count;
         let mut put = |address: DeviceAddress, length: u32, device_writes: bool| {
@@ -301,7 +293,7 @@ impl Virtqueue {
             }
             let [low, high] = ring::descriptor(address.bus(), length, flags, link);
             let place = self.layout.descriptor(at);
-            let ring = &self.memory.ring;
+            let ring = &self.pages;
             ring.store64(place, low).map_err(|_| Refusal::OutOfRange)?;
             ring.store64(place + 8, high)
                 .map_err(|_| Refusal::OutOfRange)?;
@@ -311,7 +303,7 @@ impl Virtqueue {
         if let Some(header) = &plan.header {
             let bytes = header.bytes.get(..usize::from(header.length));
             let bytes = bytes.ok_or(Refusal::OutOfRange)?;
-            let written = self.memory.own.write(own_at, bytes);
+            let written = self.pages.write(own_at, bytes);
             written.map_err(|_| Refusal::OutOfRange)?;
             put(own, u32::from(header.length), header.device_writes)?;
         }
@@ -322,10 +314,7 @@ impl Virtqueue {
             }
         }
         if plan.status {
-            let unwritten = self
-                .memory
-                .own
-                .write(own_at + STATUS_AT, &[STATUS_UNWRITTEN]);
+            let unwritten = self.pages.write(own_at + STATUS_AT, &[STATUS_UNWRITTEN]);
             unwritten.map_err(|_| Refusal::OutOfRange)?;
             put(own.offset(STATUS_AT as u64), 1, true)?;
         }
@@ -337,6 +326,11 @@ impl Virtqueue {
         (0..steps).fold(from, |at, _| self.shadow_of(at).next)
     }
 
+    /// Where a head's own bytes lie.
+    fn own_at(&self, head: u16) -> usize {
+        self.layout.bytes() + usize::from(head) * OWN_BYTES
+    }
+
     fn shadow_of(&self, index: u16) -> Shadow {
         self.shadow
             .get(usize::from(index))
@@ -346,7 +340,7 @@ impl Virtqueue {
 
     fn store_head(&self) {
         let word = ring::head(self.flags, self.told());
-        let _ = self.memory.ring.store32(self.layout.available(), word);
+        let _ = self.pages.store32(self.layout.available(), word);
     }
 
     /// The available index as far as the device was told.

@@ -331,4 +331,15 @@ fn pages_are_used_again_after_a_reset() {
         }
         assert_eq!(one.io.runs, runs);
     }
+    // Nor does an attempt that found no memory cost the pages of before.
+    let mut one = Harness::with_pages(MODERN, &[4096, 32], 64, make);
+    one.up([0, 0, 32]);
+    let runs = one.io.runs;
+    for _ in 0..20 {
+        one.reset().unwrap();
+        one.configure([0, 0, 4096]).unwrap();
+        assert_eq!(one.enable(), Err(Refusal::NoMemory));
+        one.up([0, 0, 32]);
+    }
+    assert_eq!(one.io.runs, runs);
 }

@@ -14,6 +14,7 @@ pub const POLLED: u16 = 0xffff;
 pub struct Rig {
     pub device: Device,
     pub pool: DmaPool,
+    pub modern: bool,
 }
 
 /// One completion, checked for its refusal.
@@ -37,7 +38,11 @@ impl Rig {
             queues = agreed.b & 0xffff,
             depth = agreed.c
         );
-        Ok(Self { device, pool })
+        Ok(Self {
+            device,
+            pool,
+            modern,
+        })
     }
 
     /// A queue, with its interrupt where it has one.

@@ -16,8 +16,18 @@ pub fn run(name: &str, device: Device, timer: &Timer) -> Result<(), Refusal> {
     let buffer = rig.buffer(BUFFER)?;
     let window = rig::window(&buffer, BUFFER)?;
     let pieces = PIECES.map(|(at, length)| piece(&buffer, at, length, FromDevice));
+    let in_flight = || queue.0.info().map(|info| info.in_flight);
+    let before = in_flight()?;
     rig::submit(&queue.0, 1, &[], &pieces)?;
+    let during = in_flight()?;
     let (ended, interrupt) = rig::finished(&queue, timer, 1)?;
+    fact!(
+        "virtio.in-flight",
+        device = name,
+        before = before,
+        during = during,
+        after = in_flight()?
+    );
     let mut bytes = [0u8; BUFFER as usize];
     window.read(0, &mut bytes)?;
     let inside = |at: usize| {
@@ -52,6 +62,35 @@ pub fn run(name: &str, device: Device, timer: &Timer) -> Result<(), Refusal> {
         past_the_buffer = read(BUFFER as u32 - 8, 16),
         second_queue = outcome(&rig.device.queue(0, 1, 1, rig::POLLED)),
         same_queue = outcome(&rig.device.queue(0, 0, 1, rig::POLLED))
+    );
+    doorbells(name, &rig)?;
+    rig.device.reset()?;
+    fact!(
+        "virtio.after-reset",
+        device = name,
+        submit = tried(queue, &[], &pieces),
+        complete = outcome(&queue.complete(1, |_| ())),
+        info = outcome(&queue.info())
+    );
+    Ok(())
+}
+
+/// Only the broker rings: what a provider tries at the notification register, the status and the ISR byte. The places are
+/// those of QEMU's devices; a wrong guess would be refused no differently, and nothing rests on it.
+fn doorbells(name: &str, rig: &Rig) -> Result<(), Refusal> {
+    let (bar, notify, status, isr) = if rig.modern {
+        (4, 0x3000, 20, 0x1000)
+    } else {
+        (0, 16, 18, 19)
+    };
+    let mmio = rig.device.mmio(bar)?.mmio;
+    fact!(
+        "virtio.doorbells",
+        device = name,
+        ring = outcome(&mmio.write(notify, 2, 0)),
+        stop = outcome(&mmio.write(status, 1, 0)),
+        read_isr = outcome(&mmio.read(isr, 1)),
+        map = outcome(&mmio.map(0, 4096))
     );
     Ok(())
 }
