@@ -6,9 +6,9 @@ use acpi_tables::{
 };
 use iommu_format::{Activation, Backend, Policy, Probe, Record, amd, decide, intel};
 use pci_format::{
-    BusNumbers, ConfigAccess, ConfigFilter, FunctionReset, HeaderKind, ambiguous, cap_id, quiesce,
-    read_advanced, read_capabilities, read_extended, read_function, read_msi, read_msix, read_pcie,
-    read_power, size_bars, size_rom,
+    BarSet, BusNumbers, CapabilityList, ConfigAccess, ConfigFilter, FunctionReset, HeaderKind,
+    ambiguous, cap_id, quiesce, read_advanced, read_capabilities, read_extended, read_function,
+    read_msi, read_msix, read_pcie, read_power, read_virtio, size_bars, size_rom,
 };
 use units::Bdf;
 
@@ -241,6 +241,9 @@ pub fn pci(data: &[u8]) -> bool {
             _ => {}
         }
     }
+    if let Ok(bars) = &bars {
+        virtio(&space, &list, bars);
+    }
     if let Some(reset) = FunctionReset::of(pcie, advanced) {
         let _ = reset.transactions_pending(&space, BDF);
         assert!(reset.initiate(&mut space, BDF));
@@ -253,6 +256,21 @@ pub fn pci(data: &[u8]) -> bool {
     }
     judge(&space);
     true
+}
+
+/// Where a virtio function would keep its registers.
+fn virtio(space: &Space, list: &CapabilityList, bars: &BarSet) {
+    let found = list.find(cap_id::MSIX);
+    let msix = found.and_then(|found| read_msix(space, BDF, found, bars).ok());
+    let Some(regions) = read_virtio(space, BDF, list, bars, msix.as_ref()) else {
+        return;
+    };
+    let all = [regions.common, regions.notify, regions.isr];
+    for one in all.into_iter().chain(regions.device) {
+        let bar = bars.get(one.bar).expect("a BAR that is there");
+        assert!(bar.is_memory() && bar.subregion(one.offset, one.length_bytes).is_ok());
+        assert!(!msix.is_some_and(|msix| msix.touches(one.bar, one.offset, one.length_bytes)));
+    }
 }
 
 /// Registers of remapping units, out of the same bytes.
