@@ -116,6 +116,7 @@ impl<'a> Guest<'a> {
                 self.slim(&program.path)?,
             );
         }
+        add_checksums(&mut files);
         Ok(files)
     }
 
@@ -151,6 +152,21 @@ impl<'a> Guest<'a> {
         }
         Ok(fs::read(draft.path())?)
     }
+}
+
+/// Lists every file's checksum anew; loader and kernel compare what they use.
+pub fn add_checksums(files: &mut BTreeMap<String, Vec<u8>>) {
+    let mut list = String::new();
+    let packed = files.iter().filter(|(path, _)| is_packed(path));
+    let packed = packed.map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
+    // A string takes everything.
+    let _ = package_sums::write(&mut list, packed);
+    files.insert(package_sums::PATH.to_owned(), list.into_bytes());
+}
+
+/// Whether a file is of the boot package: loaders and their scripts are read by other programs, which know no list.
+fn is_packed(path: &str) -> bool {
+    matches!(path, "boot/kernel.elf" | "boot/manifest.bin") || path.starts_with("boot/bins/")
 }
 
 /// How many NVMe disks the services of a manifest may claim; `None` for a manifest that is refused.

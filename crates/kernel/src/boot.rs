@@ -11,6 +11,7 @@ use limine::request::{
     BootloaderInfoRequest, ExecutableAddressRequest, ExecutableFileRequest, HhdmRequest,
     MemoryMapRequest, ModuleRequest, RequestsEndMarker, RequestsStartMarker, RsdpRequest,
 };
+use package_sums::Sums;
 use paging::{Access, KernelSection};
 
 use crate::panic::boot_error;
@@ -57,6 +58,10 @@ unsafe extern "C" {
 
 /// Where programs lie in a boot package.
 const PROGRAMS: &str = "/boot/bins/";
+/// What the system consists of.
+const MANIFEST: &str = "/boot/manifest.bin";
+/// The list of every file's checksum.
+const CHECKSUMS: &str = "/boot/checksums";
 
 /// A file of the boot package.
 #[derive(Clone)]
@@ -65,6 +70,8 @@ pub struct Module {
     pub path: String,
     /// Its bytes, in memory that is never given back.
     pub bytes: &'static [u8],
+    /// Whether the bytes were compared with the package's list.
+    pub checked: bool,
 }
 
 /// What the kernel copied of the loader's answers.
@@ -92,15 +99,51 @@ pub fn program(name: &str) -> Option<&'static [u8]> {
     let mut path = String::from(PROGRAMS);
     path.push_str(name);
     // Another CPU may have read it between the first look and the CD's turn.
-    module(&path)
+    let bytes = module(&path)
         .or_else(|| crate::cdrom::load(name))
-        .or_else(|| module(&path))
+        .or_else(|| module(&path))?;
+    check(&path, bytes);
+    Some(bytes)
+}
+
+/// Compares a file with the package's list, once. Damage ends the boot: nobody else has the file.
+fn check(path: &str, bytes: &[u8]) {
+    let is_checked = |h: &Handover| h.modules.iter().any(|m| m.path == path && m.checked);
+    if with_handover(is_checked) == Some(true) {
+        return;
+    }
+    let Some(list) = module(CHECKSUMS) else {
+        boot_error(format_args!("the boot package holds no {CHECKSUMS}"))
+    };
+    let sums = match Sums::parse(list) {
+        Ok(sums) => sums,
+        Err(damage) => boot_error(format_args!("{CHECKSUMS} {damage}")),
+    };
+    if let Err(damage) = sums.check(path.trim_start_matches('/'), bytes) {
+        boot_error(format_args!("{path} {damage}"));
+    }
+    if let Some(h) = HANDOVER.lock().as_mut()
+        && let Some(m) = h.modules.iter_mut().find(|m| m.path == path)
+    {
+        m.checked = true;
+    }
+}
+
+/// Compares the manifest with the package's list; a package without one is init's to refuse.
+fn check_manifest() {
+    if let Some(bytes) = module(MANIFEST) {
+        check(MANIFEST, bytes);
+    }
 }
 
 /// Adds a file that came late to the boot package.
 pub fn add_module(path: String, bytes: &'static [u8]) {
     if let Some(h) = HANDOVER.lock().as_mut() {
-        h.modules.push(Module { path, bytes });
+        h.modules.push(Module {
+            path,
+            bytes,
+            checked: false,
+        });
     }
 }
 
@@ -278,7 +321,11 @@ fn copy_handover() {
                 .map_or_else(|_| String::new(), String::from);
             // SAFETY: module memory is of a type that is never given back, in the direct map, and nobody writes it.
             let bytes = unsafe { core::slice::from_raw_parts(file.addr(), file.size() as usize) };
-            modules.push(Module { path, bytes });
+            modules.push(Module {
+                path,
+                bytes,
+                checked: false,
+            });
         }
     }
     // Upstream Limine 8.2 answers the file request only.
@@ -338,6 +385,7 @@ pub unsafe fn on_kernel_stack() -> ! {
     let reclaimed = reclaim();
     let s = frames::stats();
     crate::fact!("boot.memory", total_kib ~ s.total * 4, free_kib ~ s.free * 4, reclaimed_kib ~ reclaimed / 1024);
+    check_manifest();
     crate::cdrom::initialise();
     crate::fact!(
         "boot.programs",

@@ -10,9 +10,10 @@ mod clock;
 mod jump;
 mod memory;
 mod port;
+mod power;
 mod serial;
 
 pub use clock::boot_time;
 pub use jump::{features, jump, mask_interrupts};
 pub use memory::Identity;
-pub use serial::{Serial, fail};
+pub use serial::{Serial, fail, report, stop};

@@ -13,6 +13,30 @@ pub(crate) unsafe fn out(port: u16, value: u8) {
     };
 }
 
+/// Writes 16 bits to an I/O port.
+///
+/// # Safety
+/// As [`out`].
+pub(crate) unsafe fn out16(port: u16, value: u16) {
+    // SAFETY: as for `out`.
+    unsafe {
+        asm!("out dx, ax", in("dx") port, in("ax") value, options(nomem, nostack, preserves_flags))
+    };
+}
+
+/// Reads 16 bits from an I/O port.
+///
+/// # Safety
+/// As [`inb`].
+pub(crate) unsafe fn in16(port: u16) -> u16 {
+    let value;
+    // SAFETY: as for `inb`.
+    unsafe {
+        asm!("in ax, dx", in("dx") port, out("ax") value, options(nomem, nostack, preserves_flags))
+    };
+    value
+}
+
 /// Reads one byte from an I/O port.
 ///
 /// # Safety

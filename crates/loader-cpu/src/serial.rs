@@ -3,6 +3,7 @@
 use core::fmt::{self, Write};
 
 use crate::port::{inb, out};
+use crate::power::power_off;
 
 const COM1: u16 = 0x3f8;
 /// Reads of the line status before a byte is sent regardless: a machine without the port must not hang here.
@@ -57,11 +58,24 @@ impl Write for Serial {
     }
 }
 
-/// Says on the serial port why nothing is started, ends the transcript, and stops the processor for good.
+/// Says on the serial port why nothing is started, ends the transcript, turns the machine off where a BIOS says how, and stops
+/// the processor for good.
 pub fn fail(reason: &dyn fmt::Display) -> ! {
+    report(reason);
+    // SAFETY: the machine is the loader's, which has nothing more to do with it.
+    unsafe { power_off() };
+    stop()
+}
+
+/// Says on the serial port why nothing is started, and ends the transcript.
+pub fn report(reason: &dyn fmt::Display) {
     let mut serial = Serial::new();
     // The port takes everything; there is nobody to tell if it did not.
     let _ = write!(serial, "\nloader: error: {reason}\nexit code={EXIT_CODE}\n");
+}
+
+/// Stops the processor for good.
+pub fn stop() -> ! {
     loop {
         // SAFETY: with interrupts off, `hlt` waits for an NMI or a reset, which is all that is left to do.
         unsafe { core::arch::asm!("cli", "hlt", options(nomem, nostack)) };

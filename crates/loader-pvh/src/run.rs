@@ -5,8 +5,8 @@ use core::panic::PanicInfo;
 
 use arrayvec::ArrayVec;
 use loader::{
-    Error, Fact, File, Firmware, Handover, KERNEL_PATH, Kind, MANIFEST_PATH, MAX_MODULES,
-    MemoryMap, PACKAGE_PREFIX, multiboot2, pvh,
+    CHECKSUMS_PATH, Error, Fact, File, Firmware, Handover, KERNEL_PATH, Kind, MANIFEST_PATH,
+    MAX_MODULES, MemoryMap, PACKAGE_PREFIX, check_files, multiboot2, pvh,
 };
 use loader_cpu::{Identity, boot_time, fail, features, jump, mask_interrupts};
 use newc::Archive;
@@ -50,6 +50,8 @@ impl fmt::Display for Refusal {
 #[derive(Default)]
 struct Package<'a> {
     kernel: Option<(&'a [u8], File<'a>)>,
+    manifest: Option<&'a [u8]>,
+    checksums: Option<&'a [u8]>,
     modules: ArrayVec<File<'a>, MAX_MODULES>,
 }
 
@@ -60,6 +62,11 @@ impl<'a> Package<'a> {
         if path == KERNEL_PATH {
             self.kernel = Some((bytes, file));
             return Ok(());
+        }
+        match path {
+            MANIFEST_PATH => self.manifest = Some(bytes),
+            CHECKSUMS_PATH => self.checksums = Some(bytes),
+            _ => {}
         }
         self.modules
             .try_push(file)
@@ -116,11 +123,15 @@ fn run(handed: u64, magic: u32) -> Result<core::convert::Infallible, Refusal> {
         let bytes = slice(file.bytes).ok_or(Error::Missing(Fact::File))?;
         package.add(path, file.bytes.0, bytes)?;
     }
-    let Package { kernel, modules } = package;
+    let Package {
+        kernel,
+        manifest,
+        checksums,
+        modules,
+    } = package;
     let (kernel, kernel_file) = kernel.ok_or(Error::MissingFile(KERNEL_PATH))?;
-    if !modules.iter().any(|file| file.path == MANIFEST_PATH) {
-        return Err(Error::MissingFile(MANIFEST_PATH).into());
-    }
+    let manifest = manifest.ok_or(Error::MissingFile(MANIFEST_PATH))?;
+    check_files(checksums, kernel, manifest)?;
 
     let cpu = features();
     let handover = Handover {

@@ -6,10 +6,10 @@ use core::panic::PanicInfo;
 
 use arrayvec::ArrayVec;
 use loader::{
-    EfiMap, Error, Fact, File, Firmware, Handover, KERNEL_PATH, Kind, MANIFEST_PATH, MAX_MODULES,
-    MemoryMap, check_kernel, unix_time,
+    CHECKSUMS_PATH, EfiMap, Error, Fact, File, Firmware, Handover, KERNEL_PATH, Kind,
+    MANIFEST_PATH, MAX_MODULES, MemoryMap, check_files, check_kernel, unix_time,
 };
-use loader_cpu::{Identity, fail, features, jump, mask_interrupts};
+use loader_cpu::{Identity, features, jump, mask_interrupts, report, stop};
 use uefi::mem::memory_map::{MemoryMap as _, MemoryMapOwned, MemoryType};
 use uefi::table::cfg::ConfigTableEntry;
 use uefi::{Guid, Status, boot, entry, runtime, system};
@@ -96,14 +96,28 @@ fn read_package(
         other => Ok(other?),
     };
     let kernel = need(volume.read(KERNEL_PATH), KERNEL_PATH)?;
+    let manifest = need(volume.read(MANIFEST_PATH), MANIFEST_PATH)?;
+    let checksums = need(volume.read(CHECKSUMS_PATH), CHECKSUMS_PATH)?;
+    check_files(Some(checksums.bytes), kernel.bytes, manifest.bytes)?;
     check_kernel(kernel.bytes)?;
-    modules.push(need(volume.read(MANIFEST_PATH), MANIFEST_PATH)?);
+    modules.push(manifest);
+    modules.push(checksums);
     volume.read_bins(modules)?;
     let command_line = match volume.read(COMMAND_LINE_PATH) {
         Err(error) if error.is_missing() => None,
         other => Some(other?),
     };
     Ok((kernel, command_line))
+}
+
+/// Says on the serial port why nothing is started, and lets the firmware turn the machine off.
+fn fail(reason: &dyn fmt::Display) -> ! {
+    report(reason);
+    if uefi::table::system_table_raw().is_some() {
+        // Runtime services answer before and after the end of boot services, at physical addresses.
+        runtime::reset(runtime::ResetType::SHUTDOWN, Status::ABORTED, None);
+    }
+    stop()
 }
 
 fn find() -> Found {

@@ -48,6 +48,8 @@ pub enum Error {
     },
     /// The boot package lacks a file of this path.
     MissingFile(&'static str),
+    /// The file of this path is not what the package's list of checksums says.
+    Damaged(&'static str, package_sums::Damage),
     /// More files than [`crate::MAX_MODULES`].
     TooManyModules,
     /// The memory map has more regions than [`crate::MAX_REGIONS`] once sorted.
@@ -94,6 +96,7 @@ impl fmt::Display for Error {
                 write!(f, "the {fact} at {at:#x} lies outside reachable memory")
             }
             Self::MissingFile(path) => write!(f, "the boot package has no {path}"),
+            Self::Damaged(path, damage) => write!(f, "/{path} {damage}"),
             Self::TooManyModules => write!(
                 f,
                 "the boot package has more than {} modules",

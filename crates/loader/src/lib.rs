@@ -14,6 +14,7 @@
 extern crate std;
 
 mod answer;
+mod checks;
 mod direct;
 mod error;
 mod handover;
@@ -26,6 +27,7 @@ mod requests;
 mod tables;
 mod time;
 
+pub use checks::check_files;
 pub use direct::{Direct, Placed};
 pub use error::{Error, Fact};
 pub use handover::{Cpu, EfiMap, File, Firmware, Handover, Start, build, check_kernel};
@@ -42,6 +44,8 @@ pub const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
 pub const KERNEL_PATH: &str = "boot/kernel.elf";
 /// Path of the manifest in a boot package, without the leading slash.
 pub const MANIFEST_PATH: &str = "boot/manifest.bin";
+/// Path of the list of checksums in a boot package, without the leading slash.
+pub const CHECKSUMS_PATH: &str = package_sums::PATH;
 /// What the path of every module starts with.
 pub const PACKAGE_PREFIX: &str = "boot/";
 /// Most modules a boot package may hold.

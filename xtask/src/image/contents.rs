@@ -47,6 +47,8 @@ pub struct Contents {
 
 /// Where UEFI firmware looks on a medium it knows nothing about.
 pub const UEFI_PATH: &str = "EFI/BOOT/BOOTX64.EFI";
+/// The manifest.
+const MANIFEST_PATH: &str = "boot/manifest.bin";
 /// The BIOS loader, started by GRUB.
 const PVH_PATH: &str = "boot/loader.elf";
 
@@ -106,7 +108,10 @@ fn digest(files: &Files) -> [u8; 32] {
 fn package_paths(files: &Files) -> Vec<String> {
     let mut paths: Vec<String> = files
         .keys()
-        .filter(|path| *path == "boot/manifest.bin" || path.starts_with("boot/bins/"))
+        .filter(|path| {
+            [MANIFEST_PATH, package_sums::PATH].contains(&path.as_str())
+                || path.starts_with("boot/bins/")
+        })
         .cloned()
         .collect();
     paths.insert(0, "boot/kernel.elf".to_owned());

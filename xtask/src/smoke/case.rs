@@ -86,8 +86,10 @@ pub enum Boot {
 pub enum Tamper {
     /// Nothing.
     None,
-    /// Changes the files that the medium is made of.
+    /// Changes the files that the medium is made of, as if it had been packed so.
     Files(fn(&mut Files)),
+    /// Changes a bit in the middle of this file after it was packed.
+    Damage(&'static str),
     /// Changes the finished image.
     Image(fn(&Path) -> Result<()>),
     /// The first sector of this file of an ISO image cannot be read.

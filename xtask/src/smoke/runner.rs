@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use crate::disk::Disk;
 use crate::image::contents::{Contents, Loader};
 use crate::image::iso;
-use crate::package::Guest;
+use crate::package::{self, Guest};
 use crate::project::Project;
 use crate::qemu::{self, Accel, Drive, Firmware, Machine, Medium, escape};
 use crate::session::Session;
@@ -291,6 +291,12 @@ impl<'a> Runner<'a> {
                     Contents::of(guest, smoke.manifest, &cmdline, self.options.loader)?;
                 if let Tamper::Files(change) = tamper {
                     change(&mut contents.files);
+                    package::add_checksums(&mut contents.files);
+                }
+                if let Tamper::Damage(file) = tamper {
+                    let bytes = contents.files.get_mut(file).context("no such file")?;
+                    let middle = bytes.len() / 2;
+                    *bytes.get_mut(middle).context("an empty file")? ^= 0x10;
                 }
                 shape.write(&path, &contents)?;
                 if let Tamper::Image(change) = tamper {
