@@ -1,5 +1,5 @@
 @0xd1c0a5e5b0a70004;
-# Files: what `services/fat` serves, read-only.
+# Files: what `services/fat` and `services/install-source` serve, read-only, and where the latter has them from.
 
 using Process = import "process.capnp";
 using Stub = import "stub.capnp";
@@ -14,6 +14,17 @@ interface Volume @0xd1c0a5e5b0a70401 {
   attach @1 (window :Process.MemoryObject) -> (root :Directory);
   # Gives one line on why there is no volume, empty if there is one.
   problem @2 () -> (text :Text) $Stub.idempotent;
+}
+
+# The CD that the machine was booted from, where the kernel reads it itself, behind legacy IDE. Nothing can be written through it,
+# and it leads to no other drive.
+interface BootMedium @0xd1c0a5e5b0a70404 {
+  # Refuses: `noDevice` where the kernel reads no medium.
+  info @0 () -> (sectorBytes :UInt32, sectors :UInt32, readSectors :UInt32) $Stub.idempotent;
+  # Reads `count` sectors, at most `readSectors`, from `lba` on into the window at `offset`.
+  # Refuses: `noDevice`, `zeroLength`, `outOfRange` (sectors, window), `readOnly` (a window that cannot be written), `busy` (one
+  # read at a time), `deviceError`, `timedOut`.
+  read @1 (window :Process.MemoryObject, lba :UInt32, count :UInt32, offset :UInt64) -> () $Stub.idempotent;
 }
 
 # A directory and all below it, and nothing else: there is no way up.
@@ -39,7 +50,7 @@ interface Directory @0xd1c0a5e5b0a70402 {
     readOnly @5 :Bool; hidden @6 :Bool; system @7 :Bool;
   }
   enum Kind { file @0; directory @1; }
-  enum TimeSource { none @0; fatMetadata @1; }
+  enum TimeSource { none @0; fatMetadata @1; mediumMetadata @2; }
 }
 
 # One file.

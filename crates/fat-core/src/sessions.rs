@@ -25,9 +25,9 @@ pub enum Opened {
 }
 
 /// An open node and the session it belongs to.
-pub struct Open<'a, W> {
+pub struct Open<'a, W, T = Opened> {
     /// What it is.
-    pub opened: &'a mut Opened,
+    pub opened: &'a mut T,
     /// The session's window.
     pub window: &'a mut W,
     /// The session, for opening more in it.
@@ -39,19 +39,19 @@ struct Session<W> {
     nodes: usize,
 }
 
-struct Slot {
+struct Slot<T> {
     /// Counts reuse, so that a cookie of an earlier node never finds a later one.
     generation: u32,
-    node: Option<(usize, Opened)>,
+    node: Option<(usize, T)>,
 }
 
-/// All sessions. `W` is a client's window.
-pub struct Sessions<W> {
+/// All sessions. `W` is a client's window, `T` what a facet stands for: another file system has nodes of its own.
+pub struct Sessions<W, T = Opened> {
     sessions: Vec<Option<Session<W>>>,
-    slots: Vec<Slot>,
+    slots: Vec<Slot<T>>,
 }
 
-impl<W> Default for Sessions<W> {
+impl<W, T> Default for Sessions<W, T> {
     fn default() -> Self {
         Self {
             sessions: Vec::new(),
@@ -60,12 +60,12 @@ impl<W> Default for Sessions<W> {
     }
 }
 
-impl<W> Sessions<W> {
+impl<W, T> Sessions<W, T> {
     /// Starts a session whose window is `window`, with its root directory open. Returns the cookie of that.
     ///
     /// # Errors
     /// [`Refusal::OverBudget`] with the window given back, when there is no room.
-    pub fn attach(&mut self, window: W, root: Node) -> Result<u64, (W, Refusal)> {
+    pub fn attach(&mut self, window: W, root: T) -> Result<u64, (W, Refusal)> {
         let idx = match self.sessions.iter().position(Option::is_none) {
             Some(idx) => idx,
             None if self.sessions.len() < MAX_SESSIONS => {
@@ -81,14 +81,14 @@ impl<W> Sessions<W> {
         if let Some(place) = self.sessions.get_mut(idx) {
             *place = Some(Session { window, nodes: 1 });
         }
-        Ok(self.fill(slot, idx, Opened::Directory(root, None)))
+        Ok(self.fill(slot, idx, root))
     }
 
     /// Opens a node in a session. Returns its cookie.
     ///
     /// # Errors
     /// [`Refusal::OverBudget`] when there is no room, [`Refusal::Stale`] when the session is gone.
-    pub fn open(&mut self, session: usize, opened: Opened) -> Result<u64, Refusal> {
+    pub fn open(&mut self, session: usize, opened: T) -> Result<u64, Refusal> {
         let slot = self.free_slot()?;
         let place = self
             .sessions
@@ -101,7 +101,7 @@ impl<W> Sessions<W> {
 
     /// Finds a free slot, or makes one.
     fn free_slot(&mut self) -> Result<usize, Refusal> {
-        let is_free = |s: &Slot| s.node.is_none() && s.generation < u32::MAX >> 1;
+        let is_free = |s: &Slot<T>| s.node.is_none() && s.generation < u32::MAX >> 1;
         if let Some(idx) = self.slots.iter().position(is_free) {
             return Ok(idx);
         }
@@ -116,7 +116,7 @@ impl<W> Sessions<W> {
     }
 
     /// Puts a node into a free slot and makes its cookie.
-    fn fill(&mut self, idx: usize, session: usize, opened: Opened) -> u64 {
+    fn fill(&mut self, idx: usize, session: usize, opened: T) -> u64 {
         let Some(slot) = self.slots.get_mut(idx) else {
             return MINTED;
         };
@@ -129,7 +129,7 @@ impl<W> Sessions<W> {
     ///
     /// # Errors
     /// [`Refusal::Stale`] when it stands for nothing.
-    pub fn get(&mut self, cookie: u64) -> Result<Open<'_, W>, Refusal> {
+    pub fn get(&mut self, cookie: u64) -> Result<Open<'_, W, T>, Refusal> {
         let (session, opened) = self
             .slot(cookie)
             .and_then(|idx| self.slots.get_mut(idx)?.node.as_mut())
@@ -196,7 +196,7 @@ mod tests {
     fn a_session_lives_as_long_as_its_last_node() {
         let root = root();
         let mut sessions = Sessions::default();
-        let first = sessions.attach('a', root).unwrap();
+        let first = sessions.attach('a', Opened::Directory(root, None)).unwrap();
         let idx = sessions.get(first).unwrap().session;
         let second = sessions.open(idx, Opened::Directory(root, None)).unwrap();
         assert_eq!(sessions.close(first), None);
@@ -211,9 +211,9 @@ mod tests {
     fn an_old_cookie_never_finds_a_new_node() {
         let root = root();
         let mut sessions = Sessions::default();
-        let old = sessions.attach((), root).unwrap();
+        let old = sessions.attach((), Opened::Directory(root, None)).unwrap();
         sessions.close(old);
-        let new = sessions.attach((), root).unwrap();
+        let new = sessions.attach((), Opened::Directory(root, None)).unwrap();
         assert_ne!(old, new);
         assert!(sessions.get(old).is_err());
         assert_eq!(sessions.close(old), None);
@@ -225,11 +225,16 @@ mod tests {
     fn sessions_and_nodes_are_bounded() {
         let root = root();
         let mut sessions = Sessions::default();
-        let first = sessions.attach(0, root).unwrap();
+        let first = sessions.attach(0, Opened::Directory(root, None)).unwrap();
         for number in 1..MAX_SESSIONS {
-            sessions.attach(number, root).unwrap();
+            sessions
+                .attach(number, Opened::Directory(root, None))
+                .unwrap();
         }
-        assert_eq!(sessions.attach(99, root), Err((99, Refusal::OverBudget)));
+        assert_eq!(
+            sessions.attach(99, Opened::Directory(root, None)),
+            Err((99, Refusal::OverBudget))
+        );
         let idx = sessions.get(first).unwrap().session;
         for _ in MAX_SESSIONS..MAX_NODES {
             sessions.open(idx, Opened::Directory(root, None)).unwrap();

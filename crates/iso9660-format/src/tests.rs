@@ -101,6 +101,12 @@ fn paths_lead_down_only() {
     assert_eq!(find(&mut image, &deep), Err(Error::NotFound));
     let volume = open(&mut image).unwrap();
     let boot = volume.find(&mut image, "boot").unwrap();
+    let init = volume.find_in(&mut image, Some(&boot), "init").unwrap();
+    assert_eq!(init, volume.find(&mut image, "boot/init").unwrap());
+    let up = volume.find_in(&mut image, Some(&boot), "../boot");
+    assert_eq!(up, Err(Error::BadPath));
+    let file = volume.find_in(&mut image, Some(&init), "x");
+    assert_eq!(file, Err(Error::WrongKind));
     assert_eq!(
         volume.read(&mut image, &boot, 0, &mut [0; 8]),
         Err(Error::WrongKind)

@@ -135,9 +135,24 @@ impl Volume {
     /// # Errors
     /// `BadPath`, `NotFound`, `WrongKind` where a file is taken for a directory, and whatever reading brings.
     pub fn find<M: Medium>(&self, medium: &mut M, path: &str) -> Result<Entry, Error<M::Error>> {
+        self.find_in(medium, None, path)
+    }
+
+    /// As [`Volume::find`], from the directory `from` on; `None` is the root.
+    ///
+    /// # Errors
+    /// As [`Volume::find`].
+    pub fn find_in<M: Medium>(
+        &self,
+        medium: &mut M,
+        from: Option<&Entry>,
+        path: &str,
+    ) -> Result<Entry, Error<M::Error>> {
         let mut above = [0; MAX_DEPTH];
-        let mut entries = self.root_entries();
-        let mut here = self.root;
+        let (mut entries, mut here) = match from {
+            Some(entry) => (self.entries(entry)?, entry.extent),
+            None => (self.root_entries(), self.root),
+        };
         let mut found = None;
         for (depth, part) in path.split('/').enumerate() {
             *above.get_mut(depth).ok_or(Error::BadPath)? = here.lba;

@@ -10,10 +10,11 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use atapi::{Drive, Failure, Ports, Position};
+use atapi::{Drive, Failure, Ports, Position, Progress};
 use cpu::Lock;
 use cpu::port::{read8, read16_into, write8, write16};
 use iso9660_format::{Error, Fault, Kind, Medium, Volume};
+use ring_abi::Refusal;
 
 use crate::panic::boot_error;
 
@@ -66,7 +67,7 @@ impl Medium for Disc {
     }
 }
 
-/// The CD, while programs are read from it.
+/// The CD. Once `left` is empty, only the medium's sectors can be asked for, by whoever was given the right to.
 struct Reader {
     disc: Disc,
     volume: Volume,
@@ -190,7 +191,6 @@ pub fn load(name: &str) -> Option<&'static [u8]> {
     crate::fact!("boot.cdrom.read", program = name, bytes ~ bytes.len(), lba ~ lba);
     if reader.left.is_empty() {
         crate::fact!("boot.cdrom.closed", programs = reader.read);
-        *guard = None;
     }
     let bytes: &'static [u8] = bytes.leak();
     crate::boot::add_module(slashed(&path), bytes);
@@ -219,4 +219,44 @@ fn read(reader: &mut Reader, path: &str) -> Result<(u32, Vec<u8>), Error<(u32, F
     bytes.resize(len, 0);
     volume.read(disc, &file, 0, &mut bytes)?;
     Ok((file.extent.lba, bytes))
+}
+
+/// Sectors of the volume that the machine was booted from; `None` where the kernel reads none.
+pub fn sectors() -> Option<u32> {
+    READER.lock().as_ref().map(|reader| reader.volume.blocks())
+}
+
+/// Begins to read sectors of that volume; [`advance`] goes on.
+pub fn begin(lba: u32, count: u32) -> Result<(), Refusal> {
+    let mut guard = READER.lock();
+    let reader = guard.as_mut().ok_or(Refusal::NoDevice)?;
+    let end = lba.checked_add(count);
+    if end.is_none_or(|end| end > reader.volume.blocks()) {
+        return Err(Refusal::OutOfRange);
+    }
+    reader.disc.0.begin(lba, count).map_err(refusal)
+}
+
+/// Takes what has come of a read that was begun. `true`: all of it.
+pub fn advance(into: &mut [u8]) -> Result<bool, Refusal> {
+    let mut guard = READER.lock();
+    let reader = guard.as_mut().ok_or(Refusal::NoDevice)?;
+    match reader.disc.0.advance(into) {
+        Ok(progress) => Ok(progress == Progress::Done),
+        Err(why) => Err(refusal(why)),
+    }
+}
+
+fn refusal(why: Failure) -> Refusal {
+    match why {
+        Failure::OutOfRange => Refusal::OutOfRange,
+        Failure::Absent => Refusal::NoDevice,
+        Failure::Timeout => Refusal::TimedOut,
+        Failure::Sense(_) | Failure::Protocol(_) => {
+            let mut line = crate::log::Line::new();
+            let _ = write!(line, "{why}");
+            crate::fact!("boot.cdrom.failed", reason = line.text());
+            Refusal::DeviceError
+        }
+    }
 }

@@ -198,6 +198,12 @@ pub fn start_init() {
     let grants = crate::objects::for_init();
     match spawn("init", image, &[], INIT_LIMITS, grants) {
         Ok(process) => crate::objects::watch_init(&process),
+        Err(Refusal::NoMemory) => boot_error(format_args!(
+            "too little memory: /boot/bins/{} needs {} bytes and its stack, {} bytes are free",
+            manifest::INIT_IMAGE,
+            image.len(),
+            frames::stats().free * 4096
+        )),
         Err(refusal) => boot_error(format_args!("init cannot be started: {refusal}")),
     }
 }

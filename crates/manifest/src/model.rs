@@ -161,6 +161,7 @@ kernel_sources! {
     DeviceRegistry "deviceRegistry" "DeviceRegistry" "Lists and claims devices.";
     BootPackage "bootPackage" "BootPackage" "What came with the kernel.";
     MachineInspector "machineInspector" "MachineInspector" "Shows the state of the machine.";
+    BootMedium "bootMedium" "BootMedium" "Reads the CD that the machine was booted from.";
 }
 
 impl Manifest {

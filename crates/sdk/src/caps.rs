@@ -14,6 +14,7 @@ clients! {
     AnyFacet = process::any_facet;
     BlockDevice = block::block_device;
     BlockSession = block::block_session;
+    BootMedium = storage::boot_medium;
     BootPackage = process::boot_package;
     Console = process::console;
     ConsoleSession = diagnostics::console_session;

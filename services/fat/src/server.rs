@@ -193,7 +193,7 @@ impl Server {
         let window = Window::map(memory, info.bytes, Access::ReadWrite)?;
         let cookie = self
             .sessions
-            .attach(window, root)
+            .attach(window, Opened::Directory(root, None))
             .map_err(|(_, refusal)| refusal)?;
         self.facet(cookie, directory::INTERFACE_ID)
     }

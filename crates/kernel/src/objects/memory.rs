@@ -124,6 +124,11 @@ impl Shared {
         }
     }
 
+    /// Whether its holder may write the pages.
+    pub fn writable(&self) -> bool {
+        self.writable && self.object.writable()
+    }
+
     /// The pages.
     pub const fn object(&self) -> &Arc<MemoryObject> {
         &self.object
@@ -136,7 +141,7 @@ impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
     fn info(&mut self, reply: Owed<'a, memory_object::call::Info>) -> Answered {
         reply.send(memory_object::InfoReply {
             bytes: self.0.object.bytes(),
-            writable: self.0.writable && self.0.object.writable(),
+            writable: self.0.writable(),
         })
     }
 

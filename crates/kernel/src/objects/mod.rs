@@ -4,6 +4,7 @@ mod console;
 pub mod device;
 mod inspect;
 mod inspect_firmware;
+mod medium;
 mod memory;
 mod process;
 mod queue;
@@ -104,6 +105,7 @@ pub fn for_init() -> Vec<Grant> {
             "machineInspector",
             Object::kernel(inspect::Inspector::new()),
         ),
+        ("bootMedium", Object::kernel(medium::Medium::new())),
     ];
     named
         .into_iter()

@@ -2807,6 +2807,7 @@ pub mod grant {
         DeviceRegistry = 10,
         BootPackage = 11,
         MachineInspector = 12,
+        BootMedium = 12,
     }
 
     impl ::capnp::introspect::Introspect for KernelSource {
@@ -2851,6 +2852,7 @@ pub mod grant {
                 10 => ::core::result::Result::Ok(Self::DeviceRegistry),
                 11 => ::core::result::Result::Ok(Self::BootPackage),
                 12 => ::core::result::Result::Ok(Self::MachineInspector),
+                12 => ::core::result::Result::Ok(Self::BootMedium),
                 n => ::core::result::Result::Err(::capnp::NotInSchema(n)),
             }
         }
@@ -2866,6 +2868,7 @@ pub mod grant {
     }
     mod kernel_source {
         pub(crate) static ENCODED_NODE: [::capnp::Word; 82] = [
+        pub(crate) static ENCODED_NODE: [::capnp::Word; 81] = [
             ::capnp::word(0, 0, 0, 0, 5, 0, 6, 0),
             ::capnp::word(129, 254, 148, 153, 230, 135, 89, 188),
             ::capnp::word(21, 0, 0, 0, 2, 0, 0, 0),
@@ -2923,6 +2926,7 @@ pub mod grant {
             ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(12, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(89, 0, 0, 0, 138, 0, 0, 0),
+            ::capnp::word(89, 0, 0, 0, 90, 0, 0, 0),
             ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(99, 111, 110, 115, 111, 108, 101, 0),
             ::capnp::word(108, 111, 103, 83, 105, 110, 107, 0),
@@ -2948,6 +2952,8 @@ pub mod grant {
             ::capnp::word(109, 97, 99, 104, 105, 110, 101, 73),
             ::capnp::word(110, 115, 112, 101, 99, 116, 111, 114),
             ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
+            ::capnp::word(98, 111, 111, 116, 77, 101, 100, 105),
+            ::capnp::word(117, 109, 0, 0, 0, 0, 0, 0),
         ];
         pub(crate) fn get_annotation_types(
             child_index: Option<u16>,

@@ -52,6 +52,7 @@ pub static INTERFACES: &[(u64, &str)] = &[
     (0xd1c0a5e5b0a70401, "Volume"),
     (0xd1c0a5e5b0a70402, "Directory"),
     (0xd1c0a5e5b0a70403, "File"),
+    (0xd1c0a5e5b0a70404, "BootMedium"),
     (0xd1c0a5e5b0a70601, "Echo"),
     (0xd1c0a5e5b0a70701, "Probe"),
     (0xd1c0a5e5b0a70d01, "MachineInspector"),

@@ -296,6 +296,232 @@ pub mod volume {
     }
 }
 
+/// The interface `BootMedium`.
+pub mod boot_medium {
+    /// Its id.
+    pub const INTERFACE_ID: u64 = 0xd1c0a5e5b0a70404;
+    /// Its name.
+    pub const NAME: &str = "BootMedium";
+
+    /// Method numbers.
+    pub mod method {
+        pub const INFO: u16 = 0;
+        pub const READ: u16 = 1;
+    }
+
+    /// One type per method.
+    pub mod call {
+        /// `BootMedium.info`.
+        pub struct Info;
+        impl stub::Method for Info {
+            const INTERFACE_ID: u64 = super::INTERFACE_ID;
+            const ORDINAL: u16 = super::method::INFO;
+            const NAME: &'static str = "BootMedium.info";
+            const IDEMPOTENT: bool = true;
+            const REPLY_BYTES: u32 = 0;
+            type Params<'a> = ();
+            type Reply<'a, K> = super::InfoResults;
+            type Results<'m, O: stub::Object> = super::InfoResults;
+            fn read<O: stub::Object, R>(
+                answer: &mut stub::Answer<'_, '_, O>,
+                read: impl FnOnce(Self::Results<'_, O>) -> R,
+            ) -> Result<R, stub::Refusal> {
+                Ok(read(super::InfoResults::from_words(
+                    &answer.payload().words()?,
+                )?))
+            }
+        }
+        /// `BootMedium.read`.
+        pub struct Read;
+        impl stub::Method for Read {
+            const INTERFACE_ID: u64 = super::INTERFACE_ID;
+            const ORDINAL: u16 = super::method::READ;
+            const NAME: &'static str = "BootMedium.read";
+            const IDEMPOTENT: bool = true;
+            const REPLY_BYTES: u32 = 0;
+            type Params<'a> = super::ReadParams;
+            type Reply<'a, K> = ();
+            type Results<'m, O: stub::Object> = ();
+            fn read<O: stub::Object, R>(
+                _answer: &mut stub::Answer<'_, '_, O>,
+                read: impl FnOnce(Self::Results<'_, O>) -> R,
+            ) -> Result<R, stub::Refusal> {
+                Ok(read(()))
+            }
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct InfoResults {
+        pub sector_bytes: u32,
+        pub sectors: u32,
+        pub read_sectors: u32,
+    }
+    impl<K> stub::Outgoing<K> for InfoResults {
+        const PLAIN: bool = true;
+        const DATA_WORDS: u16 = 2;
+        const POINTERS: u16 = 0;
+        #[inline]
+        fn words(&self) -> stub::Words {
+            let mut words = [0; 4];
+            stub::words::set_u32(&mut words, 0, self.sector_bytes);
+            stub::words::set_u32(&mut words, 1, self.sectors);
+            stub::words::set_u32(&mut words, 2, self.read_sectors);
+            words
+        }
+    }
+    impl InfoResults {
+        /// Reads the data section.
+        pub fn from_words(words: &stub::Words) -> Result<Self, stub::Refusal> {
+            Ok(Self {
+                sector_bytes: stub::words::get_u32(words, 0),
+                sectors: stub::words::get_u32(words, 1),
+                read_sectors: stub::words::get_u32(words, 2),
+            })
+        }
+    }
+    /// The same, as a server sends it.
+    pub type InfoReply = InfoResults;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct ReadParams {
+        pub window: stub::CapArg,
+        pub lba: u32,
+        pub count: u32,
+        pub offset: u64,
+    }
+    impl stub::Outgoing<stub::CapArg> for ReadParams {
+        const PLAIN: bool = false;
+        const DATA_WORDS: u16 = 2;
+        const POINTERS: u16 = 1;
+        fn encode(
+            self,
+            root: &mut stub::wire::StructWriter<'_, '_>,
+            caps: &mut dyn FnMut(stub::CapArg),
+        ) -> Result<(), stub::wire::Full> {
+            root.set_u32(0, self.lba);
+            root.set_u32(1, self.count);
+            root.set_u64(1, self.offset);
+            root.set_cap(0, 0)?;
+            caps(self.window);
+            Ok(())
+        }
+    }
+
+    /// Calls the interface on an object.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Client<O>(O);
+    impl<O> stub::Interface<O> for Client<O> {
+        const INTERFACE_ID: u64 = INTERFACE_ID;
+        const NAME: &'static str = NAME;
+        fn from_object(object: O) -> Self {
+            Self(object)
+        }
+        fn object(&self) -> &O {
+            &self.0
+        }
+        fn into_object(self) -> O {
+            self.0
+        }
+    }
+    impl<O: stub::Object> From<&Client<O>> for stub::CapArg {
+        fn from(client: &Client<O>) -> Self {
+            client.cap()
+        }
+    }
+    impl<O: stub::Object> Client<O> {
+        /// The same object, each call ending by the absolute time `deadline_ns`.
+        pub fn with_deadline(&self, deadline_ns: u64) -> Client<stub::Deadline<'_, O>> {
+            Client(stub::Deadline::new(&self.0, deadline_ns))
+        }
+        /// The same object; idempotent methods are called again when the server died.
+        pub fn retrying(&self) -> Client<stub::Retry<'_, O>> {
+            Client(stub::Retry::new(&self.0))
+        }
+        /// Sends a copy of this capability.
+        pub fn cap(&self) -> stub::CapArg {
+            stub::CapArg::copy(self.0.handle())
+        }
+        /// Gives this capability away.
+        pub fn into_cap(self) -> stub::CapArg {
+            stub::CapArg::moved(self.0.into_handle())
+        }
+        pub fn info(&self) -> Result<InfoResults, stub::Refusal> {
+            self.0.invoke::<call::Info, _>((), |results| results)
+        }
+        pub fn read(
+            &self,
+            window: stub::CapArg,
+            lba: u32,
+            count: u32,
+            offset: u64,
+        ) -> Result<(), stub::Refusal> {
+            self.0.invoke::<call::Read, _>(
+                ReadParams {
+                    window,
+                    lba,
+                    count,
+                    offset,
+                },
+                |()| (),
+            )
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn info(&mut self, reply: stub::Reply<C, call::Info>) -> stub::Answered;
+        fn read(
+            &mut self,
+            reply: stub::Reply<C, call::Read>,
+            window: C::Cap,
+            lba: u32,
+            count: u32,
+            offset: u64,
+        ) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::INFO => server.info(stub::Reply::new(call)),
+            method::READ => serve_read(server, received.payload, call),
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+
+    fn serve_read<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        payload: stub::Payload<'_>,
+        mut call: C,
+    ) -> stub::Answered {
+        let stub::Payload::Message(segment) = payload else {
+            return stub::refuse(call, stub::Refusal::BadMessage);
+        };
+        let segment = [segment];
+        let message = stub::read::Message::new(&segment);
+        let params = (|| {
+            let root = message.root()?;
+            Ok((
+                stub::take_cap(&mut call, segment[0], 0)?,
+                root.get_u32(0),
+                root.get_u32(1),
+                root.get_u64(1),
+            ))
+        })();
+        match params {
+            Ok((window, lba, count, offset)) => {
+                server.read(stub::Reply::new(call), window, lba, count, offset)
+            }
+            Err(refusal) => stub::refuse(call, refusal),
+        }
+    }
+}
+
 /// The interface `Directory`.
 pub mod directory {
     /// Its id.
@@ -327,6 +553,7 @@ pub mod directory {
         #[default]
         None = 0,
         FatMetadata = 1,
+        MediumMetadata = 2,
     }
     impl TimeSource {
         /// Reads the number on the wire.
@@ -334,6 +561,7 @@ pub mod directory {
             Ok(match number {
                 0 => Self::None,
                 1 => Self::FatMetadata,
+                2 => Self::MediumMetadata,
                 _ => return Err(stub::Refusal::BadArgument),
             })
         }

@@ -18,6 +18,7 @@ mod iommu_acpi;
 mod ipc;
 mod iso_bios;
 mod iso_ide;
+mod iso_install_source;
 mod iso_uefi;
 mod iso_usb;
 mod manifest_refused;

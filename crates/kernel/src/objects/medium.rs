@@ -1,0 +1,160 @@
+//! `BootMedium`: sectors of the CD that this machine was booted from, for the one service that is given it.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use ::memory::MemoryObject;
+use atapi::{MAX_SECTORS, SECTOR_BYTES};
+use cap::Epoch;
+use cpu::Lock;
+use ipc::{KernelCall, Pending, Slot};
+use schema::storage::boot_medium;
+use stub::{Answered, Deferred, Refusal};
+
+use super::memory::Shared;
+use super::{Owed, Served, kernel_object};
+use crate::cdrom;
+
+/// How long a drive is left alone before it is looked at again.
+const POLL_NS: u64 = 500_000;
+
+/// The right to read the medium. There is none to write it.
+pub struct Medium {
+    epoch: Epoch,
+}
+
+impl Medium {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            epoch: Epoch::default(),
+        })
+    }
+}
+
+kernel_object!(Medium, boot_medium);
+
+/// A read that the drive is busy with.
+struct Reading {
+    later: Deferred<Pending, boot_medium::call::Read>,
+    target: Arc<MemoryObject>,
+    offset: u64,
+    bytes: usize,
+}
+
+/// The drive does one thing at a time.
+#[derive(Default)]
+struct State {
+    reading: Option<Reading>,
+    /// Kept between reads.
+    buffer: Vec<u8>,
+}
+
+static STATE: Lock<Option<State>> = Lock::new(None);
+
+/// Where a read's bytes go: pages that the caller could write itself.
+fn target(window: &Slot, offset: u64, bytes: usize) -> Result<Arc<MemoryObject>, Refusal> {
+    let shared = window.check()?.downcast::<Shared>()?;
+    #[cfg(sabotage)]
+    let writable = shared.writable() || cpu::sabotaged("medium-into-read-only");
+    #[cfg(not(sabotage))]
+    let writable = shared.writable();
+    if !writable {
+        return Err(Refusal::ReadOnly);
+    }
+    let object = shared.object();
+    let end = offset.checked_add(bytes as u64);
+    if end.is_none_or(|end| end > object.bytes()) {
+        return Err(Refusal::OutOfRange);
+    }
+    Ok(object.clone())
+}
+
+/// Looks whether the drive has come on, until it has.
+fn poll(_: u64) {
+    let (reading, done) = {
+        let mut state = STATE.lock();
+        let Some(State { reading, buffer }) = state.as_mut() else {
+            return;
+        };
+        let Some(bytes) = reading.as_ref().map(|reading| reading.bytes) else {
+            return;
+        };
+        let part = buffer.get_mut(..bytes).unwrap_or_default();
+        let done = match cdrom::advance(part) {
+            Ok(false) => {
+                drop(state);
+                sched::callback_at(sched::now_ns() + POLL_NS, poll, 0);
+                return;
+            }
+            Ok(true) => Ok(()),
+            Err(refusal) => Err(refusal),
+        };
+        let Some(reading) = reading.take() else {
+            return;
+        };
+        let done = done.and_then(|()| {
+            let part = buffer.get(..bytes).unwrap_or_default();
+            reading.target.write(reading.offset, part)
+        });
+        (reading, done)
+    };
+    reading.later.answer(done);
+}
+
+impl<'a> boot_medium::Server<KernelCall<'a>> for Served<Medium> {
+    fn info(&mut self, reply: Owed<'a, boot_medium::call::Info>) -> Answered {
+        let result = cdrom::sectors().ok_or(Refusal::NoDevice);
+        reply.answer(result.map(|sectors| boot_medium::InfoReply {
+            sector_bytes: SECTOR_BYTES as u32,
+            sectors,
+            read_sectors: MAX_SECTORS,
+        }))
+    }
+
+    fn read(
+        &mut self,
+        reply: Owed<'a, boot_medium::call::Read>,
+        window: Slot,
+        lba: u32,
+        count: u32,
+        offset: u64,
+    ) -> Answered {
+        let checked = || {
+            if count == 0 {
+                return Err(Refusal::ZeroLength);
+            }
+            if count > MAX_SECTORS {
+                return Err(Refusal::OutOfRange);
+            }
+            let bytes = count as usize * SECTOR_BYTES;
+            Ok((target(&window, offset, bytes)?, bytes))
+        };
+        let (target, bytes) = match checked() {
+            Ok(checked) => checked,
+            Err(refusal) => return reply.refuse(refusal),
+        };
+        let answered = {
+            let mut state = STATE.lock();
+            let state = state.get_or_insert_default();
+            let begun = if state.reading.is_some() {
+                Err(Refusal::Busy)
+            } else {
+                cdrom::begin(lba, count)
+            };
+            if let Err(refusal) = begun {
+                return reply.refuse(refusal);
+            }
+            state.buffer.resize(MAX_SECTORS as usize * SECTOR_BYTES, 0);
+            let (answered, later) = reply.defer();
+            state.reading = Some(Reading {
+                later,
+                target,
+                offset,
+                bytes,
+            });
+            answered
+        };
+        poll(0);
+        answered
+    }
+}

@@ -1,0 +1,24 @@
+//! The install source: the files of the medium this machine was booted from, as a read-only Volume.
+//!
+//! Owns the reading of the CD's file system for clients, with `iso9660-format`; sectors come through `BootMedium`, which the
+//! kernel has only for a CD behind legacy IDE. Elsewhere every client is told `noDevice`, and a sentence says why.
+//! Invariant: it holds no capability through which anything could be written, to the medium or to another disk; and it
+//! never parses memory that a client can write.
+#![no_std]
+#![no_main]
+
+mod medium;
+mod server;
+
+use sdk::{Endpoint, Env, Error, Interface, Refusal};
+
+use server::Server;
+
+sdk::entry!(main);
+
+fn main(env: &Env) -> Result<(), Error> {
+    let endpoint: Endpoint = env.get("endpoint")?;
+    let mut server = Server::new(env.get("endpoint")?, env.get("medium").ok(), env.get("vm")?);
+    let over: Refusal = sdk::serve(Interface::object(&endpoint), &mut server);
+    Err(Error::Refused(over))
+}
