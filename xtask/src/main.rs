@@ -115,7 +115,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Bench(args) if args.is_list() => return bench::list(),
         Verb::Bench(args) => return bench::run(&project, &ready(Needs::Guest)?, &args),
         Verb::Run(args) => return run::run(&project, &ready(args.needs())?, args),
-        Verb::Test(args) => return test::run(&project, &ready(Needs::Images)?, &args),
+        Verb::Test(args) => return test::run(&project, &ready(Needs::Cloud)?, &args),
         Verb::Image(args) => image::run(&project, &ready(args.needs())?, &args)?,
         Verb::Cloudboot(args) => {
             args.check()?;

@@ -9,7 +9,7 @@
 mod clock;
 mod jump;
 mod memory;
-mod port;
+pub mod port;
 mod power;
 mod serial;
 

@@ -6,7 +6,7 @@ use core::arch::asm;
 ///
 /// # Safety
 /// The port belongs to a device whose state the caller may change.
-pub(crate) unsafe fn out(port: u16, value: u8) {
+pub unsafe fn out(port: u16, value: u8) {
     // SAFETY: an I/O write touches no memory; the caller answers for the device.
     unsafe {
         asm!("out dx, al", in("dx") port, in("al") value, options(nomem, nostack, preserves_flags))
@@ -17,7 +17,7 @@ pub(crate) unsafe fn out(port: u16, value: u8) {
 ///
 /// # Safety
 /// As [`out`].
-pub(crate) unsafe fn out16(port: u16, value: u16) {
+pub unsafe fn out16(port: u16, value: u16) {
     // SAFETY: as for `out`.
     unsafe {
         asm!("out dx, ax", in("dx") port, in("ax") value, options(nomem, nostack, preserves_flags))
@@ -28,7 +28,7 @@ pub(crate) unsafe fn out16(port: u16, value: u16) {
 ///
 /// # Safety
 /// As [`inb`].
-pub(crate) unsafe fn in16(port: u16) -> u16 {
+pub unsafe fn in16(port: u16) -> u16 {
     let value;
     // SAFETY: as for `inb`.
     unsafe {
@@ -41,11 +41,29 @@ pub(crate) unsafe fn in16(port: u16) -> u16 {
 ///
 /// # Safety
 /// Reading the port has no effect that the caller does not want.
-pub(crate) unsafe fn inb(port: u16) -> u8 {
+pub unsafe fn inb(port: u16) -> u8 {
     let value;
     // SAFETY: an I/O read touches no memory; the caller answers for the device.
     unsafe {
         asm!("in al, dx", in("dx") port, out("al") value, options(nomem, nostack, preserves_flags))
     };
     value
+}
+
+/// Reads words from an I/O port, one after the other, into `into`; a last odd byte is left alone.
+///
+/// # Safety
+/// As [`inb`].
+pub unsafe fn in16_into(port: u16, into: &mut [u8]) {
+    // SAFETY: the instruction writes `rcx` words from `rdi` on, which lie inside the slice; the ABI has the direction flag
+    // clear. The rest is the caller's promise.
+    unsafe {
+        asm!(
+            "rep insw",
+            in("dx") port,
+            inout("rdi") into.as_mut_ptr() => _,
+            inout("rcx") into.len() / 2 => _,
+            options(nostack, preserves_flags)
+        )
+    };
 }

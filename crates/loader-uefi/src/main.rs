@@ -8,6 +8,8 @@
 #![cfg_attr(not(test), allow(unsafe_code))]
 
 #[cfg(not(test))]
+mod cd;
+#[cfg(not(test))]
 mod files;
 #[cfg(not(test))]
 mod run;

@@ -22,6 +22,12 @@ const REACH: u64 = 4 << 30;
 const PAGE_BYTES: u64 = 4096;
 /// The kernel's command line; without the file it is empty.
 const COMMAND_LINE_PATH: &str = "boot/cmdline.txt";
+/// Says which medium this is, on a medium that may be a CD.
+const IDENTITY_PATH: &str = "boot/medium.txt";
+/// The longest command line.
+const MAX_LINE: usize = 1024;
+/// The kernel's command line, kept until the jump.
+type Line = ArrayVec<u8, MAX_LINE>;
 
 /// Why nothing is started.
 enum Refusal {
@@ -74,22 +80,14 @@ fn main() -> Status {
     let found = find();
     // SAFETY: no protocol is open any more, nothing that lives came from the pool, and the files are in loader pages.
     let firmware_map = unsafe { boot::exit_boot_services(None) };
-    match start(
-        &kernel,
-        command_line.as_ref(),
-        &modules,
-        &found,
-        &firmware_map,
-    ) {
+    match start(&kernel, &command_line, &modules, &found, &firmware_map) {
         Ok(never) => match never {},
         Err(error) => fail(&error),
     }
 }
 
 /// Reads all files, and refuses a kernel that could not be started while the firmware can still say so.
-fn read_package(
-    modules: &mut ArrayVec<Loaded, MAX_MODULES>,
-) -> Result<(Loaded, Option<Loaded>), Refusal> {
+fn read_package(modules: &mut ArrayVec<Loaded, MAX_MODULES>) -> Result<(Loaded, Line), Refusal> {
     let mut volume = Volume::open()?;
     let need = |result: Result<Loaded, FileError>, path| match result {
         Err(error) if error.is_missing() => Err(Refusal::Loader(Error::MissingFile(path))),
@@ -102,12 +100,24 @@ fn read_package(
     check_kernel(kernel.bytes)?;
     modules.push(manifest);
     modules.push(checksums);
-    volume.read_bins(modules)?;
-    let command_line = match volume.read(COMMAND_LINE_PATH) {
-        Err(error) if error.is_missing() => None,
-        other => Some(other?),
+    let mut maybe = |path| match volume.read(path) {
+        Err(error) if error.is_missing() => Ok(&[][..]),
+        other => other.map(|file| file.bytes.trim_ascii()),
     };
-    Ok((kernel, command_line))
+    let mut line = Line::new();
+    let too_long = |_| Refusal::Loader(Error::Unknown(Fact::CommandLine));
+    line.try_extend_from_slice(maybe(COMMAND_LINE_PATH)?)
+        .map_err(too_long)?;
+    let identity = maybe(IDENTITY_PATH)?;
+    if !identity.is_empty() && crate::cd::is_readable(identity) {
+        // The kernel reads the programs itself, from the CD of this name.
+        for part in [b" cdrom=", identity] {
+            line.try_extend_from_slice(part).map_err(too_long)?;
+        }
+    } else {
+        volume.read_bins(modules)?;
+    }
+    Ok((kernel, line))
 }
 
 /// Says on the serial port why nothing is started, and lets the firmware turn the machine off.
@@ -154,7 +164,7 @@ fn find() -> Found {
 /// Builds and enters the kernel, after boot services.
 fn start(
     kernel: &Loaded,
-    command_line: Option<&Loaded>,
+    command_line: &[u8],
     modules: &ArrayVec<Loaded, MAX_MODULES>,
     found: &Found,
     firmware_map: &MemoryMapOwned,
@@ -182,7 +192,7 @@ fn start(
         cpu,
         kernel: kernel.bytes,
         kernel_file: kernel.file(),
-        command_line: command_line.map_or(b"", |file| file.bytes.trim_ascii()),
+        command_line,
         modules: &files,
         rsdp: found.rsdp,
         smbios: found.smbios,

@@ -9,9 +9,11 @@ use anyhow::{Context, Result, bail, ensure};
 use object::{Object, ObjectSection};
 
 use crate::bench::plugin::{self, Counts, Log};
-use crate::bench::rows::Group;
+use crate::bench::rows::{Group, ROWS, Start};
 use crate::build::{Builder, Kind};
 use crate::disk::Disk;
+use crate::image::Shape;
+use crate::image::contents::Contents;
 use crate::package::Guest;
 use crate::project::Project;
 use crate::qemu::{Accel, Drive, Firmware, Machine, Medium};
@@ -79,7 +81,7 @@ impl<'a> Bench<'a> {
     /// Runs the workload of `group` once. With `profile`, every instruction between marks is recorded.
     pub fn run(&self, group: Group, profile: bool) -> Result<Harvest> {
         let manifest = match group {
-            Group::Boot | Group::BootUefi => "bench-boot",
+            Group::Boot | Group::BootUefi | Group::Reset(_) => "bench-boot",
             Group::Calls => "bench",
             Group::Block => "bench-block",
         };
@@ -92,7 +94,13 @@ impl<'a> Bench<'a> {
             option.push(",profile=on");
         }
         let cmdline = "log=quiet";
-        let firmware = if group == Group::BootUefi {
+        let mut model = "q35";
+        let firmware = if let Group::Reset(start) = group {
+            model = start.model;
+            // Only the count since reset is wanted; the kernel's first instruction is before a program's, whoever loads it.
+            option.push(format!(",watch={:#x}", entry(self.guest.kernel_path())?));
+            self.reset(start, manifest, cmdline)?
+        } else if group == Group::BootUefi {
             option.push(format!(",pattern={}", self.uefi_entry()?));
             Firmware::Uefi {
                 medium: Medium::new(self.guest.uefi_disk(manifest, cmdline)?, Drive::Disk),
@@ -111,7 +119,7 @@ impl<'a> Bench<'a> {
             extra.extend(["-icount", "shift=0,sleep=off"].map(OsString::from));
         }
         let machine = Machine {
-            model: "q35".into(),
+            model: model.into(),
             smp: 1,
             memory: "512".into(),
             accel: Accel::Tcg,
@@ -137,6 +145,25 @@ impl<'a> Bench<'a> {
             );
         }
         harvest(transcript.serial.lines(), Log::read(&log)?, group)
+    }
+
+    /// What starts the machine of a `Reset` row.
+    fn reset(&self, start: Start, manifest: &str, cmdline: &str) -> Result<Firmware> {
+        let Some(shape) = start.shape else {
+            return Ok(Firmware::Direct {
+                loader: self.guest.loader.clone(),
+                archive: self.guest.archive(manifest)?,
+                cmdline: cmdline.into(),
+            });
+        };
+        let path = self.dir.join(format!("medium.{}", shape.ending()));
+        let contents = Contents::of(&self.guest, manifest, cmdline, start.loader)?;
+        shape.write(&path, &contents)?;
+        let drive = match shape {
+            Shape::Disk => Drive::Disk,
+            Shape::Iso => Drive::Cd,
+        };
+        Ok(start.firmware.boots(Medium::new(path, drive), &self.dir))
     }
 
     /// The built programs, for their symbols.
@@ -206,11 +233,17 @@ fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
     if let Some((whole, part)) = match group {
         Group::Boot => Some(("boot_user", "boot_loader")),
         Group::BootUefi => Some(("boot_user_uefi", "boot_loader_uefi")),
-        Group::Calls | Group::Block => None,
+        Group::Calls | Group::Block | Group::Reset(_) => None,
     } {
         let samples = &mut harvest.samples;
         samples.push((whole.into(), stage(log.loader, log.user)?));
         samples.push((part.into(), stage(log.loader, log.kernel)?));
+    }
+    if matches!(group, Group::Reset(_)) {
+        let name = ROWS.iter().find(|row| row.group == group);
+        let name = name.context("every group has a row")?.name;
+        let sample = stage(Some(Counts::default()), log.user)?;
+        harvest.samples.push((name.into(), sample));
     }
     let mut seen = std::collections::BTreeMap::<u32, usize>::new();
     for line in lines {

@@ -51,7 +51,7 @@ impl BenchArgs {
 pub fn list() -> Result<ExitCode> {
     for row in &ROWS {
         let budget = row.budget.map_or_else(|| "-".into(), report::figure);
-        println!("{:<17} {budget:>10}  {}", row.name, row.what);
+        println!("{:<22} {budget:>10}  {}", row.name, row.what);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -73,9 +73,13 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &BenchArgs) -> Result
     let mut results = Results::default();
     for group in groups(&rows) {
         let boots = match group {
-            Group::Boot | Group::BootUefi => BOOTS,
+            Group::Boot | Group::BootUefi | Group::Reset(_) => BOOTS,
             Group::Calls | Group::Block => 1,
         };
+        if let Some(reason) = missing(group) {
+            eprintln!("[{group:?}] not measured: {reason}");
+            continue;
+        }
         for boot in 1..=boots {
             eprintln!("[{group:?} {boot}/{boots}]");
             take(&mut results, bench.run(group, false)?, &rows);
@@ -102,9 +106,25 @@ fn choose(names: &[String]) -> Result<Vec<&'static Row>> {
 }
 
 fn groups(rows: &[&Row]) -> Vec<Group> {
-    let all = [Group::Boot, Group::BootUefi, Group::Calls, Group::Block];
-    let wanted = |group: &Group| rows.iter().any(|row| row.group == *group);
-    all.into_iter().filter(wanted).collect()
+    let mut groups: Vec<Group> = Vec::new();
+    for row in rows {
+        if !groups.contains(&row.group) {
+            groups.push(row.group);
+        }
+    }
+    groups
+}
+
+/// What a group needs and is not there.
+fn missing(group: Group) -> Option<String> {
+    let Group::Reset(start) = group else {
+        return None;
+    };
+    start
+        .loader
+        .check_installed()
+        .err()
+        .map(|error| error.to_string())
 }
 
 fn take(results: &mut Results, harvest: Harvest, rows: &[&Row]) {

@@ -1,5 +1,9 @@
 //! The rows: what each one is, and its budget.
 
+use crate::image::Shape;
+use crate::image::contents::Loader;
+use crate::qemu::FirmwareKind;
+
 /// What a row is measured in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Group {
@@ -7,10 +11,41 @@ pub enum Group {
     Boot,
     /// The same under UEFI firmware.
     BootUefi,
+    /// From the machine's reset to the first instruction of a program, from a boot medium.
+    Reset(Start),
     /// Loops that need no device, booted under `-icount`.
     Calls,
     /// Loops that read a disk, in real time: `-icount` would jump over the waits.
     Block,
+}
+
+/// A medium and the machine that boots it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Start {
+    /// What kind of medium; `None` is QEMU's direct boot.
+    pub shape: Option<Shape>,
+    /// Who reads it first.
+    pub firmware: FirmwareKind,
+    /// Which loader it carries.
+    pub loader: Loader,
+    /// QEMU's machine type.
+    pub model: &'static str,
+}
+
+const fn start(shape: Shape, firmware: FirmwareKind) -> Start {
+    Start {
+        shape: Some(shape),
+        firmware,
+        loader: Loader::Builtin,
+        model: "q35",
+    }
+}
+
+const fn limine(start: Start) -> Start {
+    Start {
+        loader: Loader::Limine,
+        ..start
+    }
 }
 
 /// One row of the table.
@@ -53,7 +88,7 @@ const fn row(name: &'static str, group: Group, what: &'static str, limits: [f64;
 const NONE: [f64; 2] = [0.0, 0.0];
 
 /// All of them, in the order of the table.
-pub const ROWS: [Row; 17] = [
+pub const ROWS: [Row; 27] = [
     // Linux: 1.521 G from reset to its first program; a tenth and three hundredths of that.
     row(
         "boot_user",
@@ -158,6 +193,72 @@ pub const ROWS: [Row; 17] = [
         "boot_loader_uefi",
         Group::BootUefi,
         "of boot_user_uefi: the loader",
+        NONE,
+    ),
+    row(
+        "power_direct",
+        Group::Reset(Start {
+            shape: None,
+            ..start(Shape::Disk, FirmwareKind::Bios)
+        }),
+        "reset to the first user instruction, direct boot, SeaBIOS included",
+        NONE,
+    ),
+    row(
+        "power_disk_bios",
+        Group::Reset(start(Shape::Disk, FirmwareKind::Bios)),
+        "the same from a disk with SeaBIOS and GRUB",
+        NONE,
+    ),
+    row(
+        "power_disk_uefi",
+        Group::Reset(start(Shape::Disk, FirmwareKind::Uefi)),
+        "from a disk with OVMF",
+        NONE,
+    ),
+    row(
+        "power_iso_bios",
+        Group::Reset(start(Shape::Iso, FirmwareKind::Bios)),
+        "from a CD with SeaBIOS and GRUB, programs as modules",
+        NONE,
+    ),
+    row(
+        "power_iso_uefi",
+        Group::Reset(start(Shape::Iso, FirmwareKind::Uefi)),
+        "from a CD with OVMF",
+        NONE,
+    ),
+    row(
+        "power_ide_bios",
+        Group::Reset(Start {
+            model: "pc",
+            ..start(Shape::Iso, FirmwareKind::Bios)
+        }),
+        "from a CD behind legacy IDE, programs read on demand",
+        NONE,
+    ),
+    row(
+        "power_limine_disk_bios",
+        Group::Reset(limine(start(Shape::Disk, FirmwareKind::Bios))),
+        "from a disk with SeaBIOS and upstream Limine",
+        NONE,
+    ),
+    row(
+        "power_limine_disk_uefi",
+        Group::Reset(limine(start(Shape::Disk, FirmwareKind::Uefi))),
+        "from a disk with OVMF and upstream Limine",
+        NONE,
+    ),
+    row(
+        "power_limine_iso_bios",
+        Group::Reset(limine(start(Shape::Iso, FirmwareKind::Bios))),
+        "from a CD with SeaBIOS and upstream Limine",
+        NONE,
+    ),
+    row(
+        "power_limine_iso_uefi",
+        Group::Reset(limine(start(Shape::Iso, FirmwareKind::Uefi))),
+        "from a CD with OVMF and upstream Limine",
         NONE,
     ),
 ];

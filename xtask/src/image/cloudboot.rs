@@ -4,11 +4,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use evidence::{Fact, Pattern};
 use serde_json::json;
 
@@ -16,7 +16,7 @@ use crate::image::cloud::{self, Provider};
 use crate::image::{CLOUD_WORDS, SystemArgs};
 use crate::package::Guest;
 use crate::project::Project;
-use crate::qemu::{Accel, Drive, FirmwareKind, Machine, Medium, choose_accel};
+use crate::qemu::{self, Accel, Drive, FirmwareKind, Machine, Medium, choose_accel};
 use crate::serial::Serial;
 use crate::session::{End, Session, Waited};
 use crate::toolchain::Toolchain;
@@ -124,6 +124,10 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &CloudbootArgs) -> Re
     let start = Instant::now();
     let deadline = start + PATIENCE;
     let mut session = Session::start(command, false)?;
+    let first = session.wait(deadline, |serial| {
+        serial.lines().iter().any(|line| line.contains(MARK)) || serial.exit().is_some()
+    });
+    let evidence_s = start.elapsed().as_secs_f64();
     let ready = session.wait(deadline, |serial| {
         serial.is_prompt_ready() || serial.exit().is_some()
     });
@@ -137,18 +141,38 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &CloudbootArgs) -> Re
         transcript.serial.lines().join("\n") + "\n",
     )?;
     let judged = judge(&transcript.serial, end);
+    let described = |file: &PathBuf| -> Result<serde_json::Value> {
+        Ok(json!({
+            "file": file.file_name().map(|name| name.to_string_lossy()),
+            "bytes": file.metadata()?.len(),
+            "sha256": cloud::sha256(file)?,
+        }))
+    };
+    let firmware = args.firmware.to_possible_value();
     let record = json!({
         "provider": name,
         "launched": "local",
-        "package": {
-            "file": package.file_name().map(|name| name.to_string_lossy()),
-            "bytes": package.metadata()?.len(),
-            "sha256": cloud::sha256(package)?,
+        "package": files.iter().map(described).collect::<Result<Vec<_>>>()?,
+        "unpacked": { "bytes": disk.metadata()?.len(), "sha256": cloud::sha256(&disk)? },
+        "system": {
+            "manifest": args.system.manifest,
+            "commit": commit(project),
+            "toolchain": toolchain.story,
         },
-        "machine": told,
-        "accelerator": format!("{:?}", machine.accel).to_lowercase(),
-        "seconds_to_prompt": prompt_s,
+        "machine": {
+            "qemu": qemu::version()?,
+            "model": machine.model,
+            "cpus": machine.smp,
+            "memory": machine.memory,
+            "accelerator": format!("{:?}", machine.accel).to_lowercase(),
+            "firmware": firmware.map(|value| value.get_name().to_owned()),
+            "command": told,
+        },
+        // A wait that came to its end without what it waited for has no time.
+        "seconds_to_evidence": (first == Waited::Seen).then_some(evidence_s),
+        "seconds_to_prompt": (ready == Waited::Seen).then_some(prompt_s),
         "evidence": judged.evidence,
+        "wanted": WANTED,
         "missing": judged.missing,
         "end": format!("{end:?}"),
         "passed": judged.is_pass(),
@@ -170,12 +194,27 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &CloudbootArgs) -> Re
     Ok(ExitCode::FAILURE)
 }
 
-/// The closest machine: Google's have the older chipset and a SCSI disk, Amazon's and the rest a newer one.
-fn shape(args: &CloudbootArgs, disk: PathBuf, work: &Path) -> Result<Machine> {
-    let (model, drive) = match args.provider {
+/// The commit the package was made of, with a mark for changes since; empty outside a repository.
+fn commit(project: &Project) -> String {
+    Command::new("git")
+        .current_dir(&project.root)
+        .args(["describe", "--always", "--dirty"])
+        .output()
+        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// The closest machine and boot disk: Google's have the older chipset and a SCSI disk, Amazon's and the rest a newer one.
+pub fn closest(provider: Provider) -> (&'static str, Drive) {
+    match provider {
         Provider::Gcp => ("pc", Drive::Scsi),
         Provider::Aws | Provider::Azure | Provider::Generic => ("q35", Drive::Disk),
-    };
+    }
+}
+
+/// The machine of a local boot.
+fn shape(args: &CloudbootArgs, disk: PathBuf, work: &Path) -> Result<Machine> {
+    let (model, drive) = closest(args.provider);
     let medium = Medium::new(disk, drive);
     Ok(Machine {
         model: model.to_owned(),

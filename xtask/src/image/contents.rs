@@ -66,6 +66,7 @@ impl Contents {
                 files.insert(UEFI_PATH.to_owned(), uefi);
                 files.insert(PVH_PATH.to_owned(), guest.slim(&guest.loader)?);
                 files.insert("boot/cmdline.txt".to_owned(), cmdline.as_bytes().to_vec());
+                files.insert("boot/medium.txt".to_owned(), identity.clone().into_bytes());
                 let script = grub::script(PVH_PATH, cmdline, &package_paths(&files), &identity);
                 files.insert(grub::SCRIPT_PATH.to_owned(), script.into_bytes());
             }

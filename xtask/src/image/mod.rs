@@ -86,7 +86,7 @@ struct MediumArgs {
 pub struct SystemArgs {
     /// The system to boot, a file in manifests/ without its ending
     #[arg(long, default_value = "default")]
-    manifest: String,
+    pub manifest: String,
     /// More words for the kernel's command line
     #[arg(long, value_name = "WORDS", default_value = "")]
     append: String,

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::image::Shape;
+use crate::image::cloud::Provider;
 use crate::image::contents::Files;
 use crate::qemu::{Drive, FirmwareKind};
 use crate::serial::Serial;
@@ -78,6 +79,13 @@ pub enum Boot {
         drive: Drive,
         /// What is done to it first.
         tamper: Tamper,
+    },
+    /// A cloud's package, made, checked and unpacked again, on the closest machine there is.
+    Cloud {
+        /// Whose package.
+        provider: Provider,
+        /// Which firmware.
+        firmware: FirmwareKind,
     },
 }
 

@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 
 use crate::disk::Disk;
 use crate::image::contents::{Contents, Loader};
-use crate::image::iso;
+use crate::image::{CLOUD_WORDS, cloud, cloudboot, iso};
 use crate::package::{self, Guest};
 use crate::project::Project;
 use crate::qemu::{self, Accel, Drive, Firmware, Machine, Medium, escape};
@@ -308,6 +308,22 @@ impl<'a> Runner<'a> {
                 }
                 firmware.boots(medium, work)
             }
+            Boot::Cloud { provider, firmware } => {
+                let words = format!("{cmdline} {CLOUD_WORDS}");
+                let contents = Contents::of(guest, smoke.manifest, &words, self.options.loader)?;
+                let files = cloud::write(work, provider, &contents)?;
+                let disk = work.join("unpacked.raw");
+                cloud::unpack(
+                    files.last().context("a package has a file")?,
+                    provider,
+                    &disk,
+                )?;
+                firmware.boots(Medium::new(disk, cloudboot::closest(provider).1), work)
+            }
+        };
+        let model = match smoke.boot {
+            Boot::Cloud { provider, .. } => cloudboot::closest(provider).0,
+            _ => smoke.model,
         };
         let mut disks = Vec::new();
         for disk in smoke.disks {
@@ -324,7 +340,7 @@ impl<'a> Runner<'a> {
             fs::write(work.join(file.name), (file.bytes)())?;
         }
         Ok(Machine {
-            model: smoke.model.into(),
+            model: model.into(),
             smp: smoke.smp,
             memory: format!("{}M", smoke.memory_mib),
             accel: self.options.accel,

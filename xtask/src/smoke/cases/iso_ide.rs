@@ -41,6 +41,22 @@ inventory::submit! {
 
 inventory::submit! {
     Smoke {
+        name: "iso-ide-uefi",
+        question: "Does the kernel read its programs from a CD behind legacy IDE when UEFI firmware booted it?",
+        rows: &["BI-06", "BI-10", "BI-13"],
+        boot: cd(FirmwareKind::Uefi, Drive::Cd),
+        required: &[
+            "@boot.cdrom channel=secondary device=master programs=2",
+            "@boot.programs modules=0 cdrom=2",
+            "@boot.cdrom.closed programs=2",
+            "@service.ended name=hello kind=exited code=0",
+        ],
+        ..BOOTS
+    }
+}
+
+inventory::submit! {
+    Smoke {
         name: "iso-ide-other-cd",
         question: "Do programs arrive as modules when the CD behind legacy IDE is not the one that was booted?",
         rows: &["BI-10"],

@@ -6,6 +6,7 @@ mod boot_faults;
 mod boot_uefi;
 mod cap_revoke;
 mod cap_transfer;
+mod cloud;
 mod deadline_cancel;
 mod descriptor_abuse;
 mod disk_bios;
