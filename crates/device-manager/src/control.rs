@@ -76,7 +76,13 @@ impl<P: Platform> DeviceManager<P> {
         self.start(claim, waiter, |at, function, effects| {
             function.record.begin_reset(claim)?;
             function.receipt = None;
-            self.drop_routes(at, function, effects);
+            #[cfg(sabotage)]
+            let forgets = self.platform.sabotage("reset-forgets-routes");
+            #[cfg(not(sabotage))]
+            let forgets = false;
+            if !forgets {
+                self.drop_routes(at, function, effects);
+            }
             function.with_broker(&self.platform, |broker, io| broker.begin_reset(io))?;
             Ok(Kind::Reset { after_flr: false })
         });
@@ -509,5 +515,6 @@ pub(crate) const fn proof_name(proof: ResetProof) -> &'static str {
         ResetProof::CstsRdyZero => "csts-rdy-zero",
         ResetProof::VirtioStatusZero => "virtio-status-zero",
         ResetProof::FlrCompleted => "flr-completed",
+        ResetProof::EngineIdle => "engine-idle",
     }
 }

@@ -12,6 +12,8 @@ pub enum ResetProof {
     VirtioStatusZero = 2,
     /// A function-level reset was started and its waiting time has passed (PCIe Base 5.0, 6.6.2).
     FlrCompleted = 3,
+    /// A device without any reset: its only DMA engine, which the broker alone starts, was read as idle.
+    EngineIdle = 4,
 }
 
 /// What showed that no transaction of the function is under way. The numbers are stable.

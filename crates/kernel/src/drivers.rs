@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use driver_core::{DRIVERS, DriverEntry, TableError, check_table};
 // Every driver that is linked in; the table holds what these crates register.
-use {nvme as _, virtio_blk as _, virtio_net as _, virtio_rng as _};
+use {edu as _, nvme as _, virtio_blk as _, virtio_net as _, virtio_rng as _};
 
 use crate::panic::boot_error;
 

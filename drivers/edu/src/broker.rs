@@ -1,0 +1,310 @@
+//! The broker of one card: reset, and one transfer at a time.
+
+use dma_ledger::ResetProof;
+use driver_core::{
+    Broker, BrokerIo, CommandSlot, Completed, Configured, Mappable, Poll, QueueSpec, Refusal,
+    Registers, Segment, SegmentDirection, Step, Window, release_to_device,
+};
+
+use crate::regs;
+use crate::template::Transfer;
+
+/// The engine's queue: kind 0, index 0, one transfer.
+const ENGINE: (u16, u16) = (0, 0);
+const PAGE: u32 = 4096;
+/// How long the engine may take for a transfer, and the other half of the device for a factorial.
+const DEADLINE_NS: u64 = 5_000_000_000;
+const POLL_NS: u64 = 5_000_000;
+
+const WINDOWS: &[Window] = &[
+    window(regs::LIVENESS, u32::MAX),
+    window(regs::FACTORIAL, u32::MAX),
+    window(regs::STATUS, regs::STATUS_INTERRUPT),
+    window(regs::RAISE, u32::MAX),
+    window(regs::ACKNOWLEDGE, u32::MAX),
+];
+
+const READABLE: &[(u8, u64, u64)] = &[(0, regs::ID, 12), (0, regs::STATUS, 8)];
+
+const fn window(offset: u64, mask: u32) -> Window {
+    Window {
+        bar: 0,
+        offset,
+        width: 4,
+        mask: mask as u64,
+        allowed: |_| true,
+    }
+}
+
+/// What is in the engine.
+#[derive(Clone, Copy, Debug)]
+struct Ready {
+    source: u64,
+    target: u64,
+    bytes: u32,
+    command: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Phase {
+    /// Nothing may be asked of it before a reset.
+    #[default]
+    Unknown,
+    Stopping {
+        deadline_ns: u64,
+    },
+    Stopped,
+    Configured,
+    Running,
+}
+
+/// The broker.
+#[derive(Debug, Default)]
+pub(crate) struct Edu {
+    phase: Phase,
+    /// The ledger's number of the one queue.
+    queue: Option<u16>,
+    /// The slot of the transfer that was written or is under way.
+    slot: Option<u16>,
+    /// Written, and not started.
+    ready: Option<Ready>,
+}
+
+fn read32(registers: &Registers, offset: u64) -> Result<u32, Refusal> {
+    let value = registers.read32(offset as usize);
+    value.map_err(|_| Refusal::OutOfRange)
+}
+
+fn write32(registers: &Registers, offset: u64, value: u32) -> Result<(), Refusal> {
+    let written = registers.write32(offset as usize, value);
+    written.map_err(|_| Refusal::OutOfRange)
+}
+
+fn read64(registers: &Registers, offset: u64) -> Result<u64, Refusal> {
+    let value = registers.read64(offset as usize);
+    value.map_err(|_| Refusal::OutOfRange)
+}
+
+fn write64(registers: &Registers, offset: u64, value: u64) -> Result<(), Refusal> {
+    let written = registers.write64(offset as usize, value);
+    written.map_err(|_| Refusal::OutOfRange)
+}
+
+/// Whether the engine runs.
+///
+/// # Errors
+/// `DeviceError` when the device is gone: then every register reads as all ones, and nothing proves anything.
+fn is_running(io: &dyn BrokerIo) -> Result<bool, Refusal> {
+    let registers = io.registers(0)?;
+    if read32(registers, regs::ID)? & 0xffff != regs::ID_LOW {
+        return Err(Refusal::DeviceError);
+    }
+    Ok(read64(registers, regs::DMA_COMMAND)? & regs::DMA_RUN != 0)
+}
+
+/// Turns off whatever raises an interrupt later, and takes every cause away.
+fn silence(io: &dyn BrokerIo) -> Result<(), Refusal> {
+    let registers = io.registers(0)?;
+    write32(registers, regs::STATUS, 0)?;
+    write32(registers, regs::ACKNOWLEDGE, u32::MAX)
+}
+
+impl Edu {
+    fn check_queue(&self, queue: u16) -> Result<(), Refusal> {
+        match self.queue {
+            Some(open) if open == queue => Ok(()),
+            _ => Err(Refusal::WrongState),
+        }
+    }
+}
+
+impl Broker for Edu {
+    fn windows(&self) -> &'static [Window] {
+        WINDOWS
+    }
+
+    fn readable(&self) -> &'static [(u8, u64, u64)] {
+        READABLE
+    }
+
+    fn mappable(&self) -> &'static [Mappable] {
+        // Its one page of registers holds the engine's addresses.
+        &[]
+    }
+
+    fn begin_reset(&mut self, io: &mut dyn BrokerIo) {
+        *self = Self::default();
+        let deadline_ns = io.now_ns().saturating_add(DEADLINE_NS);
+        self.phase = Phase::Stopping { deadline_ns };
+    }
+
+    /// The device has no reset. Its engine cannot be stopped either, but ends by itself, and only this broker starts it.
+    fn poll_reset(&mut self, io: &mut dyn BrokerIo) -> Poll {
+        let Phase::Stopping { deadline_ns } = self.phase else {
+            return Poll::Failed(Refusal::WrongState);
+        };
+        // The clock first: a look that came late still counts.
+        let late = io.now_ns() >= deadline_ns;
+        match is_running(io) {
+            Ok(false) => match silence(io) {
+                Ok(()) => {
+                    self.phase = Phase::Stopped;
+                    Poll::Done(Step::Stopped(ResetProof::EngineIdle))
+                }
+                Err(refusal) => Poll::Failed(refusal),
+            },
+            Ok(true) if late => Poll::Failed(Refusal::TimedOut),
+            Ok(true) => Poll::Pending { after_ns: POLL_NS },
+            Err(refusal) => Poll::Failed(refusal),
+        }
+    }
+
+    /// Takes three zeros. Gives the identification register, and twice zero.
+    fn configure(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        request: [u64; 3],
+    ) -> Result<Configured, Refusal> {
+        if !matches!(self.phase, Phase::Stopped | Phase::Configured) {
+            return Err(Refusal::WrongState);
+        }
+        if request != [0; 3] {
+            return Err(Refusal::BadArgument);
+        }
+        let id = read32(io.registers(0)?, regs::ID)?;
+        self.phase = Phase::Configured;
+        Ok(Configured([u64::from(id), 0, 0]))
+    }
+
+    fn begin_enable(&mut self, _: &mut dyn BrokerIo) -> Result<(), Refusal> {
+        if !matches!(self.phase, Phase::Configured) {
+            return Err(Refusal::WrongState);
+        }
+        self.phase = Phase::Running;
+        Ok(())
+    }
+
+    fn poll_enable(&mut self, io: &mut dyn BrokerIo) -> Poll {
+        const ASKED: u32 = 0x1234_5678;
+        let answer = io.registers(0).and_then(|registers| {
+            write32(registers, regs::LIVENESS, ASKED)?;
+            read32(registers, regs::LIVENESS)
+        });
+        match answer {
+            Ok(answer) if answer == !ASKED => Poll::Done(Step::Ready),
+            Ok(_) => Poll::Failed(Refusal::DeviceError),
+            Err(refusal) => Poll::Failed(refusal),
+        }
+    }
+
+    fn queue_limit(&self, kind: u16, index: u16) -> Option<u16> {
+        ((kind, index) == ENGINE).then_some(1)
+    }
+
+    fn begin_open(
+        &mut self,
+        _: &mut dyn BrokerIo,
+        queue: u16,
+        spec: QueueSpec,
+    ) -> Result<(), Refusal> {
+        if !matches!(self.phase, Phase::Running) || self.queue.is_some() {
+            return Err(Refusal::WrongState);
+        }
+        if (spec.kind, spec.index) != ENGINE || spec.depth != 1 {
+            return Err(Refusal::OutOfRange);
+        }
+        self.queue = Some(queue);
+        Ok(())
+    }
+
+    fn poll_open(&mut self, _: &mut dyn BrokerIo, queue: u16) -> Poll {
+        match self.check_queue(queue) {
+            Ok(()) => Poll::Done(Step::QueueOpen),
+            Err(refusal) => Poll::Failed(refusal),
+        }
+    }
+
+    fn submit(
+        &mut self,
+        _: &mut dyn BrokerIo,
+        queue: u16,
+        slot: CommandSlot,
+        template: &[u8],
+        segments: &[Segment<'_>],
+    ) -> Result<(), Refusal> {
+        self.check_queue(queue)?;
+        if self.slot.is_some() {
+            return Err(Refusal::QueueFull);
+        }
+        let transfer = Transfer::decode(template)?;
+        let [segment] = segments else {
+            return Err(Refusal::BadArgument);
+        };
+        if segment.direction != transfer.direction {
+            return Err(Refusal::BadArgument);
+        }
+        if !transfer.fits(segment.length) {
+            return Err(Refusal::LengthMismatch);
+        }
+        let inside = segment.offset % PAGE;
+        // The engine knows one address: a transfer lies in one page.
+        if inside.saturating_add(segment.length) > PAGE {
+            return Err(Refusal::Misaligned);
+        }
+        let page = segment.pages.get((segment.offset / PAGE) as usize);
+        let memory = page.ok_or(Refusal::OutOfRange)?.bus() + u64::from(inside);
+        if (memory + u64::from(segment.length)) >> regs::DMA_ADDRESS_BITS != 0 {
+            return Err(Refusal::NotSupported);
+        }
+        let card = regs::CARD_MEMORY + u64::from(transfer.offset);
+        let (source, target, way) = match transfer.direction {
+            SegmentDirection::ToDevice => (memory, card, 0),
+            SegmentDirection::FromDevice => (card, memory, regs::DMA_TO_MEMORY),
+        };
+        self.ready = Some(Ready {
+            source,
+            target,
+            bytes: segment.length,
+            command: regs::DMA_RUN | regs::DMA_INTERRUPT | way,
+        });
+        self.slot = Some(slot.slot);
+        Ok(())
+    }
+
+    fn ring(&mut self, io: &mut dyn BrokerIo, queue: u16) {
+        let Some(ready) = self.ready.take().filter(|_| self.queue == Some(queue)) else {
+            return;
+        };
+        release_to_device();
+        let Ok(registers) = io.registers(0) else {
+            return;
+        };
+        // The registers lie in the BAR, whose size the probe has checked.
+        let _ = write64(registers, regs::DMA_SOURCE, ready.source)
+            .and_then(|()| write64(registers, regs::DMA_TARGET, ready.target))
+            .and_then(|()| write64(registers, regs::DMA_COUNT, u64::from(ready.bytes)))
+            .and_then(|()| write64(registers, regs::DMA_COMMAND, ready.command));
+    }
+
+    fn next_completion(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        queue: u16,
+    ) -> Result<Option<Completed>, Refusal> {
+        self.check_queue(queue)?;
+        let Some(slot) = self.slot.filter(|_| self.ready.is_none()) else {
+            return Ok(None);
+        };
+        if is_running(io)? {
+            return Ok(None);
+        }
+        self.slot = None;
+        Ok(Some(Completed {
+            slot,
+            status: 0,
+            result: 0,
+        }))
+    }
+
+    fn completions_taken(&mut self, _: &mut dyn BrokerIo, _: u16) {}
+}
