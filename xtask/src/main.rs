@@ -44,6 +44,9 @@ struct Cli {
     /// Install missing packages without asking
     #[arg(long, global = true)]
     yes: bool,
+    /// Start this QEMU instead of the one in the search path
+    #[arg(long, global = true, env = "QEMU", value_name = "PROGRAM")]
+    qemu: Option<std::ffi::OsString>,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -106,6 +109,9 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode> {
+    if let Some(program) = cli.qemu {
+        qemu::choose(program);
+    }
     let project = Project::load()?;
     let ready = |needs| prepare(&project, cli.yes, needs);
     match cli.verb {

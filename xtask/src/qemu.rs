@@ -2,10 +2,11 @@
 //!
 //! Invariant: never passes a device or option that makes the guest see more than what a smoke or a person asked for.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
@@ -14,10 +15,50 @@ use crate::disk::Disk;
 use crate::project::Project;
 
 const QEMU: &str = "qemu-system-x86_64";
+static CHOSEN: OnceLock<OsString> = OnceLock::new();
 /// The oldest QEMU with every CPU property used here.
 const OLDEST: (u32, u32) = (6, 0);
 /// Fast-string features make instruction counts depend on the accelerator.
 const CPU: &str = "max,-erms,-fsrm";
+
+/// Chooses the QEMU that everything starts from now on, where it is not the one in the search path.
+pub fn choose(program: OsString) {
+    // The command line is read once.
+    let _ = CHOSEN.set(program);
+}
+
+/// The QEMU that everything starts.
+fn program() -> &'static OsStr {
+    CHOSEN.get().map_or(OsStr::new(QEMU), OsString::as_os_str)
+}
+
+/// Something that not every QEMU can emulate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Feature {
+    /// Local APICs whose registers are MSRs: QEMU's own translation has them from 9.0 on.
+    X2apic,
+}
+
+impl Feature {
+    /// What a person is told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X2apic => "x2APIC",
+        }
+    }
+
+    /// The CPU that has it, and does not start without.
+    fn cpu(self) -> &'static str {
+        match self {
+            Self::X2apic => "max,+x2apic,enforce",
+        }
+    }
+
+    /// Whether this QEMU starts a machine with it.
+    pub fn is_offered(self, accel: Accel) -> bool {
+        starts(accel, self.cpu())
+    }
+}
 
 /// How QEMU executes the guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -26,6 +67,15 @@ pub enum Accel {
     Kvm,
     /// QEMU's own translation.
     Tcg,
+}
+
+impl Accel {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
 }
 
 /// What starts the guest.
@@ -143,13 +193,10 @@ impl Machine {
     pub fn command(&self, project: &Project) -> Result<Command> {
         let temporary = project.target.join("tmp");
         fs::create_dir_all(&temporary)?;
-        let mut command = Command::new(QEMU);
+        let mut command = Command::new(program());
         // `snapshot=on` puts what is written there.
         command.env("TMPDIR", temporary);
-        let accel = match self.accel {
-            Accel::Kvm => "kvm",
-            Accel::Tcg => "tcg",
-        };
+        let accel = self.accel.name();
         command.args(["-machine", &self.model, "-accel", accel, "-cpu", CPU]);
         command.args(["-smp", &self.smp.to_string(), "-m", &self.memory]);
         command.args(["-nodefaults", "-display", "none"]);
@@ -301,8 +348,9 @@ pub fn ovmf() -> Option<(&'static str, &'static str)> {
 
 /// QEMU's version line, once it is known to be new enough.
 pub fn version() -> Result<String> {
-    let output = Command::new(QEMU).arg("--version").output();
-    let output = output.with_context(|| format!("cannot start {QEMU}"))?;
+    let name = program().display();
+    let output = Command::new(program()).arg("--version").output();
+    let output = output.with_context(|| format!("cannot start {name}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().next().unwrap_or_default().to_owned();
     match parse_version(&line) {
@@ -315,7 +363,7 @@ pub fn version() -> Result<String> {
             );
             Ok(line)
         }
-        None => bail!("{QEMU} --version says {line:?}"),
+        None => bail!("{name} --version says {line:?}"),
     }
 }
 
@@ -344,16 +392,21 @@ pub fn choose_accel(asked: Option<Accel>) -> Result<Accel> {
 
 /// A device node is no proof: nested or filtered KVM may still refuse a CPU. So one is made.
 fn kvm_works() -> bool {
-    Path::new("/dev/kvm").exists()
-        && Command::new(QEMU)
-            .args(["-machine", "q35", "-accel", "kvm", "-cpu", CPU, "-m", "16"])
-            .args(["-nodefaults", "-display", "none", "-S", "-monitor", "stdio"])
-            // End of input ends nothing; the monitor needs the word.
-            .stdin(quit_file().map_or_else(|_| Stdio::null(), Stdio::from))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
+    Path::new("/dev/kvm").exists() && starts(Accel::Kvm, CPU)
+}
+
+/// Whether a machine with that CPU starts.
+fn starts(accel: Accel, cpu: &str) -> bool {
+    Command::new(program())
+        .args(["-machine", "q35", "-accel", accel.name(), "-cpu", cpu])
+        .args(["-m", "16", "-nodefaults", "-display", "none", "-S"])
+        .args(["-monitor", "stdio"])
+        // End of input ends nothing; the monitor needs the word.
+        .stdin(quit_file().map_or_else(|_| Stdio::null(), Stdio::from))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 fn quit_file() -> Result<fs::File> {

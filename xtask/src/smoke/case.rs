@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use crate::image::Shape;
 use crate::image::cloud::Provider;
 use crate::image::contents::Files;
-use crate::qemu::{Drive, FirmwareKind};
+use crate::qemu::{Drive, Feature, FirmwareKind};
 use crate::serial::Serial;
 use crate::session::{Session, Waited};
 
@@ -60,6 +60,8 @@ pub struct Smoke {
     pub sorted: bool,
     /// Seconds after which a guest that still talks is stopped.
     pub limit_s: u64,
+    /// What QEMU must be able to emulate; with one that cannot, the smoke is reported as untested.
+    pub needs: Option<Feature>,
 }
 
 /// What starts the guest of a smoke.
@@ -178,6 +180,7 @@ impl Smoke {
         keeps_boot: false,
         sorted: false,
         limit_s: 300,
+        needs: None,
     };
 }
 

@@ -93,7 +93,11 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &SmokeArgs) -> Result
 
 /// Prints the closing line.
 pub fn close(tally: Tally) -> ExitCode {
-    println!("{} passed, {} failed", tally.passed, tally.failed);
+    let skipped = match tally.untested {
+        0 => String::new(),
+        count => format!(", {count} skipped"),
+    };
+    println!("{} passed, {} failed{skipped}", tally.passed, tally.failed);
     if tally.failed == 0 {
         ExitCode::SUCCESS
     } else {

@@ -57,6 +57,8 @@ pub struct Tally {
     pub passed: usize,
     /// Fails and unknowns.
     pub failed: usize,
+    /// Smokes that this QEMU cannot run.
+    pub untested: usize,
 }
 
 /// Runs smokes on guests that are built when first needed.
@@ -74,13 +76,14 @@ impl Tally {
     pub fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.untested += other.untested;
     }
 
     fn count(&mut self, verdict: &Verdict) {
-        if *verdict == Verdict::Pass {
-            self.passed += 1
-        } else {
-            self.failed += 1
+        match verdict {
+            Verdict::Pass => self.passed += 1,
+            Verdict::Fail(_) | Verdict::Unknown(_) => self.failed += 1,
+            Verdict::Untested(_) => self.untested += 1,
         }
     }
 }
@@ -166,12 +169,13 @@ impl<'a> Runner<'a> {
                 Verdict::Pass => ("pass", Vec::new()),
                 Verdict::Fail(reasons) => ("FAIL", reasons.clone()),
                 Verdict::Unknown(reason) => ("UNKNOWN", vec![reason.clone()]),
+                Verdict::Untested(reason) => ("UNTESTED", vec![reason.clone()]),
             };
             eprintln!("{head}: {word} ({seconds:.1} s)");
             for detail in details.iter().flat_map(|detail| detail.lines()) {
                 eprintln!("    {detail}");
             }
-            if verdict != Verdict::Pass {
+            if matches!(verdict, Verdict::Fail(_) | Verdict::Unknown(_)) {
                 eprintln!("    see {}", self.project.show(&self.folder(&title)));
             }
             tally.count(&verdict);
@@ -184,6 +188,12 @@ impl<'a> Runner<'a> {
     }
 
     fn run(&self, smoke: &'static Smoke, trial: Trial) -> Result<Verdict> {
+        let missing = smoke.needs.filter(|one| !one.is_offered(self.options.accel));
+        if let Some(feature) = missing {
+            let (name, version) = (feature.name(), &self.version);
+            let reason = format!("{version} cannot emulate {name}; another QEMU: --qemu PROGRAM");
+            return Ok(Verdict::Untested(reason));
+        }
         let folder = self.folder(&trial.title(smoke));
         if folder.exists() {
             fs::remove_dir_all(&folder)?;

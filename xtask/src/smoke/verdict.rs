@@ -18,6 +18,8 @@ pub enum Verdict {
     Fail(Vec<String>),
     /// The guest gave no answer.
     Unknown(String),
+    /// It was not asked: this QEMU cannot emulate what the question is about.
+    Untested(String),
 }
 
 /// What was heard of a guest.
