@@ -80,6 +80,11 @@ pub unsafe fn install_cpu_block(index: usize) {
 
 /// Chooses the local APIC mode, turns this CPU's on, and masks every I/O APIC entry.
 pub fn initialise_apic(machine: &Machine, f: Features) {
+    #[cfg(sabotage)]
+    let f = Features {
+        x2apic: f.x2apic && !cpu::sabotaged("ignore-x2apic"),
+        ..f
+    };
     let mode = apic::Mode {
         x2apic: f.x2apic,
         tsc_deadline: f.tsc_deadline,

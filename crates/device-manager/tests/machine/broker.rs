@@ -75,7 +75,7 @@ pub static OTHER: DriverEntry = DriverEntry {
 
 fn probe(probed: &Probed) -> Result<Box<dyn Broker>, Refusal> {
     assert_eq!(probed.bar_bytes, [0x4000, 0, 0, 0, 0, 0]);
-    assert_eq!(probed.msix_vectors, 4);
+    assert!(matches!(probed.msix_vectors, 0 | 4));
     let script = script();
     script.lock().unwrap().brokers += 1;
     Ok(Box::new(Scripted {

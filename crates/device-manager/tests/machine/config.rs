@@ -86,6 +86,46 @@ impl FakeConfig {
         self
     }
 
+    /// Gives each function one MSI, without mask bits, in place of MSI-X.
+    pub fn with_plain_msi(self) -> Self {
+        for bdf in self.functions() {
+            let mut all = self.0.lock().unwrap();
+            let f = all.get_mut(&bdf.as_u32()).unwrap();
+            let at = usize::from(MSIX / 4);
+            f.values[at] = 1 << 23 | u32::from(PCIE) << 8 | 0x05;
+            f.writable[at] = 0x0071_0000;
+            for word in 1..4 {
+                (f.values[at + word], f.writable[at + word]) = (0, u32::MAX);
+            }
+        }
+        self
+    }
+
+    /// Gives each function a pin.
+    pub fn with_pin(self) -> Self {
+        for bdf in self.functions() {
+            self.edit(bdf, 0x3c, 1 << 8);
+        }
+        self
+    }
+
+    /// The device has an interrupt to signal by its pin, or has none.
+    pub fn set_cause(&self, bdf: Bdf, cause: bool) {
+        let before = self.read32(bdf, 4) & !(1 << 19);
+        self.edit(bdf, 4, before | u32::from(cause) << 19);
+    }
+
+    /// The function may assert its pin.
+    pub fn pin_enabled(&self, bdf: Bdf) -> bool {
+        self.read32(bdf, 4) & 1 << 10 == 0
+    }
+
+    /// Message address, message data, and whether MSI is on.
+    pub fn message(&self, bdf: Bdf) -> (u32, u32, bool) {
+        let on = self.read32(bdf, MSIX) & 1 << 16 != 0;
+        (self.read32(bdf, MSIX + 4), self.read32(bdf, MSIX + 12), on)
+    }
+
     /// Takes function-level reset away.
     pub fn without_flr(self) -> Self {
         for bdf in self.functions() {

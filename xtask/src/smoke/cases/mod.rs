@@ -15,8 +15,14 @@ mod dmapool_grant;
 mod facets;
 mod fat_hostile;
 mod hardware_grant_cycle;
+mod interrupt_grant;
 mod iommu_acpi;
 mod ipc;
+mod irq_affinity;
+mod irq_intx;
+mod irq_msi;
+mod irq_silent;
+mod irq_stale;
 mod iso_bios;
 mod iso_ide;
 mod iso_install_source;
@@ -45,6 +51,7 @@ mod virtio_hostile;
 mod virtio_net;
 mod virtio_queues;
 mod virtio_rng;
+mod x2apic;
 
 use crate::smoke::case::Smoke;
 

@@ -1,0 +1,93 @@
+//! Moves a disk's interrupt from CPU to CPU while reads run: does every completion arrive?
+#![no_std]
+#![no_main]
+
+use nvme_format::{Command, io};
+use sdk::{Device, DeviceRegistry, Env, Error, Refusal, Timer, fact};
+use smoke_device::{Rig, into, outcome, submit};
+
+sdk::entry!(main);
+
+const CPUS: u16 = 4;
+const ROUNDS: u64 = 200;
+/// Reads in flight when the interrupt moves.
+const DEPTH: u64 = 4;
+/// After so many waits in vain nothing more is tried.
+const PATIENCE: u64 = 3;
+
+fn main(env: &Env) -> Result<(), Error> {
+    let timer: Timer = env.get("timer")?;
+    let registry: DeviceRegistry = env.get("registry")?;
+    let rig = Rig::new(env.get::<Device>("device")?)?;
+    let interrupt = &rig.interrupt;
+    let outside = [CPUS, 64, u16::MAX].map(|cpu| interrupt.set_affinity(cpu));
+    fact!(
+        "affinity.refused",
+        next = outcome(&outside[0]),
+        past = outcome(&outside[1]),
+        last = outcome(&outside[2])
+    );
+    let counted = |cpu| registry.interrupts(cpu).map(|one| one.device);
+    let mut before = [0; CPUS as usize];
+    for (cpu, count) in (0..).zip(&mut before) {
+        *count = counted(cpu)?;
+    }
+
+    let buffer = rig.buffer(4096 * DEPTH)?;
+    let read = Command::transfer(io::READ, 1, 0, 8).ok_or(Refusal::BadArgument)?;
+    let (mut completed, mut busy, mut in_vain) = (0, 0u64, 0);
+    for round in 0..ROUNDS {
+        for piece in 0..DEPTH {
+            let segment = into(&buffer, piece as u32 * 4096, 4096);
+            submit(&rig.io, round * DEPTH + piece, &read, &[segment])?;
+        }
+        // While the vector of the last move may still be raised, there is no next move.
+        while let Err(refusal) = interrupt.set_affinity((round % u64::from(CPUS)) as u16) {
+            if refusal != Refusal::Busy || busy > 100 * ROUNDS {
+                return Err(refusal.into());
+            }
+            busy += 1;
+            timer.sleep(timer.now()?.ns + 200_000)?;
+        }
+        let mut left = DEPTH;
+        while left > 0 && in_vain < PATIENCE {
+            let deadline = timer.now()?.ns + 2_000_000_000;
+            match interrupt.with_deadline(deadline).wait() {
+                Ok(_) => interrupt.acknowledge()?,
+                Err(Refusal::TimedOut) => in_vain += 1,
+                Err(refusal) => return Err(refusal.into()),
+            }
+            let list = |done: u64| {
+                rig.io.complete(16, |results| {
+                    Ok::<_, Refusal>(done + results.completions()?.len() as u64)
+                })
+            };
+            let done = list(0)??;
+            completed += done;
+            left -= done.min(left);
+        }
+    }
+    fact!(
+        "affinity.load",
+        completed = completed,
+        waits_in_vain = in_vain
+    );
+    let mut used = 0;
+    for (cpu, count) in (0..).zip(before) {
+        used += u64::from(counted(cpu)? - count > 10);
+    }
+    let counts = interrupt.counts()?;
+    fact!("affinity.moved", cpus = used, times = ROUNDS, busy ~ busy,
+        forwarded ~ counts.forwarded, late ~ counts.late);
+    // The last vector of before is quiet by then.
+    timer.sleep(timer.now()?.ns + 200_000_000)?;
+    let (mut unowned, mut vectors) = (0, 0);
+    for cpu in 0..CPUS {
+        let one = registry.interrupts(cpu)?;
+        unowned += one.unowned;
+        vectors += u64::from(one.vectors);
+    }
+    // The console's vector, and the disk's.
+    fact!("affinity.end", unowned = unowned, vectors = vectors);
+    Ok(())
+}
