@@ -14,7 +14,7 @@ const manifest :M.Manifest = (
         (name = "endpointFactory", kernel = endpointFactory),
         (name = "processSpawner", kernel = processSpawner),
         (name = "systemInfo", kernel = systemInfo),
-        (name = "logSink", kernel = logSink),
+        (name = "console", kernel = console),
         (name = "timer", kernel = timer),
       ] ),
   ],

@@ -42,7 +42,7 @@ fn ask(env: &Env) -> Result<(), Error> {
     let given = [
         give("registry", &registry),
         give("timer", timer),
-        give("logSink", &env.get::<sdk::LogSink>("logSink")?),
+        give("console", &env.get::<sdk::Console>("console")?),
     ];
     let process = kit.start("silent", &given)?;
     kit.pause_ms(300)?;

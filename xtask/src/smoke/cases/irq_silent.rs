@@ -9,6 +9,7 @@ inventory::submit! {
         question: "Does a provider that never acknowledges stop nothing but itself: no line, no message, no timer?",
         rows: &["DA-16", "IR-03"],
         manifest: "smoke-irq-silent",
+        cmdline: "log=quiet",
         memory_mib: 128,
         extra: &["-device", "edu,addr=2", "-device", "edu,addr=3", "-device", "edu,addr=6"],
         required: &[
