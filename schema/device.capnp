@@ -15,6 +15,7 @@ interface DeviceRegistry @0xd1c0a5e5b0a70201 {
   claim @1 (driver :Text, nth :UInt32) -> (device :Device);
   # What arrived at a CPU: interrupts that somebody holds, spurious ones of its local APIC, and those on vectors that
   # nobody owns; and how many of its vectors are in use.
+  # Refuses: `outOfRange` (no such CPU).
   interrupts @2 (cpu :UInt16) -> (device :UInt64, spurious :UInt64, unowned :UInt64, vectors :UInt16);
   struct Function {
     address @0 :UInt32; # segment << 16 | bus << 8 | device << 3 | function
@@ -86,12 +87,16 @@ interface Interrupt @0xd1c0a5e5b0a70204 {
   # Completes at the next dispatch of exactly this route, at once if one is pending.
   # Refuses: `busy` (one call waits at a time), `revoked` when the route ends.
   wait @1 () -> (dispatches :UInt64);
-  # Re-arms the source: exactly one acknowledgement per dispatch. What came meanwhile is the next dispatch.
+  # Re-arms the source: exactly one acknowledgement per dispatch. A message that came meanwhile is the next dispatch at
+  # once. On a line, take the cause away at the device first: a level that is still there comes again.
   # Refuses: `wrongState` without a dispatch, `duplicate` for a second one.
   acknowledge @2 () -> ();
   mask @3 () -> ();
+  # Lets the source be raised. A message that came while it was masked is dispatched at once.
   unmask @4 () -> ();
   # Moves the source to another CPU, and a line with everybody on it. What is on its way still counts for this route.
+  # Refuses: `outOfRange` (no such CPU, or none that a device can interrupt), `exhausted`, `busy` while the last move has
+  # not settled.
   setAffinity @5 (cpu :UInt16) -> ();
   # Since the route was opened: interrupts dispatched at once, those that came while it was masked or not acknowledged,
   # those that came on a vector from which it had been moved, and how often it was turned off because it sent too many.

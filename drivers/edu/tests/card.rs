@@ -45,6 +45,8 @@ const PROBED: Probed = Probed {
     vendor: 0x1234,
     device: 0x11e8,
     bar_bytes: [regs::BAR_BYTES, 0, 0, 0, 0, 0],
+    port_bytes: [0; 6],
+    virtio: None,
     msix_vectors: 0,
 };
 

@@ -188,7 +188,9 @@ impl<'a> Runner<'a> {
     }
 
     fn run(&self, smoke: &'static Smoke, trial: Trial) -> Result<Verdict> {
-        let missing = smoke.needs.filter(|one| !one.is_offered(self.options.accel));
+        let missing = smoke
+            .needs
+            .filter(|one| !one.is_offered(self.options.accel));
         if let Some(feature) = missing {
             let (name, version) = (feature.name(), &self.version);
             let reason = format!("{version} cannot emulate {name}; another QEMU: --qemu PROGRAM");
