@@ -110,8 +110,8 @@ pub fn initialise_apic(machine: &Machine, f: Features) {
     mask_legacy_pic();
     crate::fact!(
         "boot.apic",
-        x2apic = mode.x2apic,
-        tsc_deadline = mode.tsc_deadline
+        x2apic ~ mode.x2apic,
+        tsc_deadline ~ mode.tsc_deadline
     );
 }
 
