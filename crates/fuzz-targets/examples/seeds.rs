@@ -32,6 +32,9 @@ fn all() -> Vec<Seed> {
     seeds.push(("partition", "mbr", mbr()));
     seeds.push(("partition", "gpt", gpt()));
     seeds.push(("newc", "package", archive()));
+    seeds.push(("mp-table", "one-bus", mp_table()));
+    seeds.push(("virtio", "read", virtio()));
+    seeds.push(("iso9660", "one-file", iso9660()));
     seeds.extend(nvme());
     seeds.extend(programs());
     seeds.extend(typed());
@@ -509,4 +512,66 @@ fn typed() -> Vec<Seed> {
     let keys =
         b"hello\x1b[D\x1b[D\x7f\x1b[A\x1b[B\x01\x05\x0b\tx\xc3\xb6\xe4\xb8\xad\r\x03\x04".to_vec();
     vec![("shell", "line", line), ("line-editor", "keys", keys)]
+}
+
+/// One PCI bus, one I/O APIC, one interrupt.
+fn mp_table() -> Vec<u8> {
+    let mut bytes = vec![0; 44];
+    put(&mut bytes, 0, b"PCMP");
+    put(&mut bytes, 34, &words16(&[3]));
+    bytes.extend_from_slice(b"\x01\0PCI   ");
+    bytes.extend_from_slice(&[2, 0, 0x11, 1, 0, 0, 0xc0, 0xfe]);
+    bytes.extend_from_slice(&[3, 0, 0, 0, 0, 3 << 2, 0, 10]);
+    let length = bytes.len() as u16;
+    put(&mut bytes, 4, &length.to_le_bytes());
+    bytes
+}
+
+/// 4096 bytes from sector 8 of a disk of 64.
+fn virtio() -> Vec<u8> {
+    let mut bytes = 4096u64.to_le_bytes().to_vec();
+    bytes.extend_from_slice(&[2, 8]);
+    let mut header = [0; 16];
+    header[8] = 8;
+    bytes.extend_from_slice(&header);
+    bytes
+}
+
+/// A volume of 24 sectors from its descriptor on, with one file in the root.
+fn iso9660() -> Vec<u8> {
+    let both16 = |value: u16| [value.to_le_bytes(), value.to_be_bytes()].concat();
+    let both32 = |value: u32| [value.to_le_bytes(), value.to_be_bytes()].concat();
+    let record = |name: &[u8], lba: u32, bytes: u32, flags: u8| {
+        let length = (33 + name.len()).next_multiple_of(2);
+        let mut record = vec![0; length];
+        record[0] = length as u8;
+        put(&mut record, 2, &both32(lba));
+        put(&mut record, 10, &both32(bytes));
+        put(&mut record, 18, &[126, 11, 22, 12, 0, 0, 0]);
+        record[25] = flags;
+        put(&mut record, 28, &both16(1));
+        record[32] = name.len() as u8;
+        put(&mut record, 33, name);
+        record
+    };
+    let mut bytes = vec![0; 8 * 2048];
+    put(&mut bytes, 0, b"\x01CD001\x01");
+    put(&mut bytes, 80, &both32(24));
+    put(&mut bytes, 120, &both16(1));
+    put(&mut bytes, 124, &both16(1));
+    put(&mut bytes, 128, &both16(2048));
+    put(&mut bytes, 156, &record(&[0], 20, 2048, 2));
+    bytes[881] = 1;
+    put(&mut bytes, 2048, b"\xffCD001\x01");
+    let records = [
+        record(&[0], 20, 2048, 2),
+        record(&[1], 20, 2048, 2),
+        record(b"FILE.TXT;1", 21, 5, 0),
+    ];
+    put(&mut bytes, 4 * 2048, &records.concat());
+    put(&mut bytes, 5 * 2048, b"hello");
+    while bytes.last() == Some(&0) {
+        bytes.pop();
+    }
+    bytes
 }

@@ -1,10 +1,12 @@
 //! What disks and their controllers say.
 
 use fat_format::{Blocks, DirWalk, FileCursor, Node, Step, Volume};
+use iso9660_format::{Kind, Medium, SECTOR_BYTES, Volume as Cd};
 use nvme_format::identify::{Controller, IDENTIFY_BYTES, Namespace, active_namespaces};
 use nvme_format::template::{Limits, QueueKind, admit};
 use nvme_format::{Command, Completion};
 use partition::{BlockRead, find_volumes};
+use virtio_format::blk;
 
 /// Bytes of the volume or disk; what the input does not have are zeros.
 const VOLUME_BYTES: u64 = 4 << 20;
@@ -180,5 +182,72 @@ pub fn nvme(data: &[u8]) -> bool {
             return taken;
         }
     }
+    true
+}
+
+impl Medium for Bytes<'_> {
+    type Error = ();
+
+    fn read(&mut self, lba: u32, into: &mut [u8]) -> Result<(), ()> {
+        self.copy(u64::from(lba) * SECTOR_BYTES as u64, into);
+        Ok(())
+    }
+}
+
+/// Sectors at the start of a CD that mean nothing; the input begins behind them.
+const CD_SYSTEM_SECTORS: usize = 16;
+
+/// The input is a CD from sector 16 on.
+pub fn iso9660(data: &[u8]) -> bool {
+    let mut bytes = vec![0; CD_SYSTEM_SECTORS * SECTOR_BYTES];
+    bytes.extend_from_slice(data);
+    let mut medium = Bytes {
+        bytes: &bytes,
+        reads: 0,
+    };
+    let sectors = (VOLUME_BYTES / SECTOR_BYTES as u64) as u32;
+    let Ok(volume) = Cd::open(&mut medium, sectors) else {
+        return false;
+    };
+    let _ = volume.identity();
+    let mut entries = volume.root_entries();
+    let mut seen = 0;
+    while let Ok(Some(entry)) = entries.next(&mut medium) {
+        seen += 1;
+        if entry.kind == Kind::File {
+            let mut buf = [0; 3000];
+            for offset in [0, 1, 2047, u32::MAX] {
+                let _ = volume.read(&mut medium, &entry, offset, &mut buf);
+            }
+        } else if let Ok(mut below) = volume.entries::<()>(&entry) {
+            while let Ok(Some(_)) = below.next(&mut medium) {
+                seen += 1;
+            }
+        }
+        assert!(seen < 1 << 20, "a directory that does not end");
+    }
+    let _ = volume.find(&mut medium, "boot/bins/init");
+    seen > 0
+}
+
+/// Eight bytes of length, two of what the disk is, then a virtio disk's template.
+pub fn virtio(data: &[u8]) -> bool {
+    let Some((length, rest)) = data.split_first_chunk::<8>() else {
+        return false;
+    };
+    let Some((&[kind, sectors], template)) = rest.split_first_chunk::<2>() else {
+        return false;
+    };
+    let limits = blk::Limits {
+        sectors: u64::from(sectors) << 3,
+        read_only: kind & 1 != 0,
+        flush: kind & 2 != 0,
+    };
+    let bytes = u64::from_le_bytes(*length);
+    let Ok(request) = blk::admit(template, bytes, &limits) else {
+        return false;
+    };
+    assert_eq!(blk::parse(template, &limits), Ok(request));
+    assert!(blk::check_length(request, bytes, &limits).is_ok());
     true
 }

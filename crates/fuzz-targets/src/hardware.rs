@@ -5,6 +5,7 @@ use acpi_tables::{
     Rsdp, Signature, Table, find_s5,
 };
 use iommu_format::{Activation, Backend, Policy, Probe, Record, amd, decide, intel};
+use mp_tables::{MpTable, find_table};
 use pci_format::{
     BarSet, BusNumbers, CapabilityList, ConfigAccess, ConfigFilter, FunctionReset, HeaderKind,
     ambiguous, cap_id, quiesce, read_advanced, read_capabilities, read_extended, read_function,
@@ -126,6 +127,29 @@ pub fn acpi_walk(data: &[u8]) -> bool {
         let _ = root.find_unique(&memory, table.signature);
     }
     taken
+}
+
+/// The input is a MultiProcessor table, whose checksum is made right, and also an area where its pointer is looked for.
+pub fn mp_table(data: &[u8]) -> bool {
+    let _ = find_table(data);
+    let mut bytes = data.to_vec();
+    if let Some(checksum) = bytes.get_mut(7) {
+        *checksum = 0;
+        bytes[7] = bytes.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte));
+    }
+    let Ok(table) = MpTable::parse(&bytes) else {
+        return false;
+    };
+    let _ = table.io_apics().count();
+    for interrupt in table.interrupts() {
+        let _ = table.is_pci(interrupt.bus);
+    }
+    for device in 0..32 {
+        for pin in 0..6 {
+            let _ = table.pin(0, device, pin);
+        }
+    }
+    true
 }
 
 const BDF: Bdf = Bdf::from_u32(0x0310);

@@ -43,12 +43,20 @@ pub const TARGETS: &[Target] = &[
         run: disk::fat,
     },
     Target {
+        name: "iso9660",
+        run: disk::iso9660,
+    },
+    Target {
         name: "line-editor",
         run: terminal::line_editor,
     },
     Target {
         name: "manifest",
         run: boot::manifest,
+    },
+    Target {
+        name: "mp-table",
+        run: hardware::mp_table,
     },
     Target {
         name: "newc",
@@ -77,6 +85,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "stub",
         run: program::stub,
+    },
+    Target {
+        name: "virtio",
+        run: disk::virtio,
     },
 ];
 

@@ -50,8 +50,10 @@ runs! {
     acpi_walk = "acpi-walk",
     elf = "elf",
     fat = "fat",
+    iso9660 = "iso9660",
     line_editor = "line-editor",
     manifest = "manifest",
+    mp_table = "mp-table",
     newc = "newc",
     nvme = "nvme",
     partition = "partition",
@@ -59,6 +61,7 @@ runs! {
     ring = "ring",
     shell = "shell",
     stub = "stub",
+    virtio = "virtio",
 }
 
 /// A reader that refuses a seed at once shows nothing of what lies behind.

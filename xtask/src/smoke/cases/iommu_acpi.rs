@@ -1,6 +1,9 @@
 //! What the kernel learns of remapping units, and what it makes of it.
 
-use crate::smoke::case::{Smoke, SmokeFile};
+use crate::image::Shape;
+use crate::image::contents::Files;
+use crate::qemu::{Drive, FirmwareKind};
+use crate::smoke::case::{Boot, Smoke, SmokeFile, Tamper};
 use crate::smoke::sabotage::{Break, Sabotage};
 use crate::smoke::tables::{dmar, drhd};
 
@@ -122,6 +125,40 @@ inventory::submit! {
             "@hello.done arguments=2",
         ],
         forbidden: &["@kernel.panic"],
+        keeps_boot: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+/// Puts a number into the field `dma` that its enumeration does not have. The frame and the root pointer take 16 bytes,
+/// the version four.
+fn unknown_policy(files: &mut Files) {
+    let manifest = files.get_mut("boot/manifest.bin");
+    if let Some(field) = manifest.and_then(|bytes| bytes.get_mut(20..22)) {
+        field.copy_from_slice(&7u16.to_le_bytes());
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "dma-policy-unknown",
+        question: "Does a manifest whose word on DMA means nothing get bounce, and is it then refused?",
+        rows: &["CG-04"],
+        manifest: "smoke-boot",
+        boot: Boot::Image {
+            firmware: FirmwareKind::Bios,
+            shape: Shape::Disk,
+            drive: Drive::Disk,
+            tamper: Tamper::Files(unknown_policy),
+        },
+        extra: &["-device", "intel-iommu"],
+        required: &[
+            "@iommu.unit number=0 status=verified",
+            "@dma.backend chosen=bounce reason=unknown-policy policy=unknown iommu=verified missing=manager-owned-domain",
+            "@manifest.refused",
+        ],
+        forbidden: &["@kernel.panic", "@hello.done"],
+        exit: 3,
         keeps_boot: true,
         ..Smoke::DEFAULT
     }

@@ -1,0 +1,6 @@
+//! Target `mp-table` of `fuzz-targets`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    fuzz_targets::run("mp-table", data);
+});
