@@ -1,6 +1,6 @@
 @0xd1c0a5e5b0a70003;
-# Block devices: what providers serve (`services/nvme-provider`), and `sdk::Disk` uses, which opens a new session when the
-# provider was restarted.
+# Block devices: what providers serve (`services/nvme-provider`, `services/virtio-blk-provider`), and `sdk::Disk` uses,
+# which opens a new session when the provider was restarted.
 
 using Process = import "process.capnp";
 using Stub = import "stub.capnp";
