@@ -349,6 +349,10 @@ impl<F> FunctionRecord<F> {
         let mut revoked = 0;
         for (_, queue) in self.queues.iter_mut() {
             revoked += u32::from(queue.end());
+            #[cfg(sabotage)]
+            if (self.sabotaged)("lose-revoked") {
+                queue.revoked = 0;
+            }
         }
         for (_, buffer) in self.buffers.iter_mut() {
             buffer.quiesce_by(receipt);

@@ -241,10 +241,17 @@ impl Broker for Nvme {
     }
 
     fn begin_reset(&mut self, io: &mut dyn BrokerIo) {
+        #[cfg(sabotage)]
+        let leave = matches!(self.phase, Phase::Enabled(..)) && io.sabotage("leave-running");
         self.phase = Phase::Unknown;
         self.places.clear();
         self.opening = None;
         self.requeue = None;
+        #[cfg(sabotage)]
+        if leave {
+            self.reset = Reset::Claimed;
+            return;
+        }
         self.reset = reset::begin(io);
     }
 

@@ -19,7 +19,7 @@ sdk::entry!(main);
 const PAGE: u64 = 4096;
 const NSID: u32 = 1;
 /// What a process leaves in a page.
-const MARK: u8 = 0xa5;
+const MARK: u8 = 0xa4;
 /// Rounds of freeing and allocating.
 const ROUNDS: u32 = 200;
 

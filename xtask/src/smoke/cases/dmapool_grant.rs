@@ -1,8 +1,11 @@
 //! A holder of DMA memory who wants more of it, for longer.
 
+use std::path::Path;
+
+use anyhow::Result;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::PROGRAM;
-use crate::smoke::cases::nvme_hostile::raw;
 use crate::smoke::sabotage::{Break, Sabotage};
 
 const SIZES: &str = "@pool.sizes pool_of_nothing=zeroLength pool_of_too_much=overBudget zero=zeroLength over_contiguity=outOfRange endless=outOfRange full=true a_page_over=overBudget one_byte=4096 used_then=4096 buffers_then=1";
@@ -11,6 +14,12 @@ const REUSED: &str = "@pool.reused-slot generation_rises=true info=stale map=sta
 const FOREIGN: &str = "@pool.foreign other_function=foreignBuffer released=stale released_and_reused=stale next_generation=badHandle nobody_s=badHandle zero=badHandle pool=wrongKind queue=wrongKind ours_in_flight=0 theirs_in_flight=0";
 const ENDED: &str = "@pool.claim-ended generation=1 pool_info=stale allocate=stale buffer_info=stale buffer_map=stale buffer_free=stale mmio_info=stale mmio_read=stale mmio_write=stale mmio_map=stale queue_info=stale submit=stale complete=stale queue_reset=stale wait=stale acknowledge=stale unmask=stale mask=stale";
 
+/// Bytes that a page table takes for absent entries: where pages are not wiped on purpose, it is the smoke that shall
+/// notice, and not the kernel that shall crash.
+pub(super) fn even(path: &Path) -> Result<()> {
+    Ok(std::fs::write(path, vec![0x42; 8 << 20])?)
+}
+
 inventory::submit! {
     Smoke {
         name: "dmapool-grant",
@@ -18,8 +27,8 @@ inventory::submit! {
         rows: &["DA-13", "DA-14", "DA-18", "DA-20", "DA-23", "DA-24", "DA-26", "DA-29", "DA-30", "DA-48", "DA-54"],
         manifest: "smoke-dmapool-grant",
         disks: &[
-            SmokeDisk { name: "one.img", make: raw, bytes_per_s: 0 },
-            SmokeDisk { name: "slow.img", make: raw, bytes_per_s: 1 << 20 },
+            SmokeDisk { name: "one.img", make: even, bytes_per_s: 0 },
+            SmokeDisk { name: "slow.img", make: even, bytes_per_s: 1 << 20 },
         ],
         required: &[
             SIZES,

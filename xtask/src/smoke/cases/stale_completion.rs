@@ -28,9 +28,9 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "receipt-without-csts",
+        point: "leave-running",
         smoke: "stale-completion",
-        what: "The broker says that the controller stopped, without having stopped it.",
+        what: "The broker says that the controller stopped, and leaves it running.",
         breaks: Break::Missing(IN_FLIGHT),
     }
 }
