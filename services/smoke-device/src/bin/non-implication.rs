@@ -64,8 +64,8 @@ fn hold<I: Interface<sdk::Cap>>(env: &Env, name: &'static str) -> Result<(), Err
     fact!(
         "implies.holder",
         of = name,
-        methods = methods,
-        answered = answered,
+        methods ~ methods,
+        answered ~ answered,
         capabilities_gained = handles(&info, name)? as i64 - before as i64
     );
     Ok(())

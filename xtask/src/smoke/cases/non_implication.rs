@@ -17,12 +17,12 @@ inventory::submit! {
         manifest: "smoke-non-implication",
         disks: &[SmokeDisk { name: "one.img", make: raw, bytes_per_s: 0 }],
         required: &[
-            "@implies.holder of=mmio methods=5 answered=any capabilities_gained=0",
-            "@implies.holder of=interrupt methods=5 answered=any capabilities_gained=0",
+            "@implies.holder of=mmio capabilities_gained=0",
+            "@implies.holder of=interrupt capabilities_gained=0",
             // Buffers are what a pool gives, and windows what a buffer gives.
-            "@implies.holder of=pool methods=2 answered=any capabilities_gained=3",
-            "@implies.holder of=buffer methods=5 answered=any capabilities_gained=4",
-            "@implies.holder of=queue methods=4 answered=any capabilities_gained=0",
+            "@implies.holder of=pool capabilities_gained=3",
+            "@implies.holder of=buffer capabilities_gained=4",
+            "@implies.holder of=queue capabilities_gained=0",
             GUESS,
             "@implies.untouched state=true generation=true cc=true in_flight=0 buffers=1",
             WITHOUT,
