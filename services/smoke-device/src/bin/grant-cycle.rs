@@ -56,7 +56,8 @@ fn main(env: &Env) -> Result<(), Error> {
         refused = seen.old_refused,
         of = CYCLES * 3 / 4 - 1
     );
-    fact!("cycle.memory", lost_kib = lost);
+    // A page lost with each claim would be more; the heap of the kernel grows by 256 KiB.
+    fact!("cycle.memory", back = lost < CYCLES as i64 * 4, lost_kib ~ lost);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ const CLAIMS: &str =
     "@cycle.claims cycles=300 generation_rises=300 begun_unconfigured=300 reads=75";
 const BUS_MASTER: &str = "@cycle.bus-master on_at_claim=0";
 const OLD: &str = "@cycle.old refused=224 of=224";
-const MEMORY: &str = "@cycle.memory lost_kib=0";
+const MEMORY: &str = "@cycle.memory back=true";
 
 inventory::submit! {
     Smoke {
