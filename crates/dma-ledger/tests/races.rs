@@ -3,7 +3,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p dma-ledger --test races --release`
 #![cfg(loom)]
 
-use dma_ledger::{Refusal, RouteState, RouteWord};
+use dma_ledger::{Arrival, Refusal, RouteState, RouteWord};
 use loom::sync::Arc;
 use loom::thread;
 
@@ -107,6 +107,49 @@ fn a_wait_racing_the_interrupt_and_the_teardown_ends_one_way() {
         }
         assert_eq!(word.dispatches(), u64::from(dispatched.is_ok()));
         assert_eq!(word.poll_wait(1), Err(Refusal::Stale));
+    });
+}
+
+#[test]
+fn a_message_racing_the_acknowledgement_is_never_lost() {
+    loom::model(|| {
+        let word = armed();
+        assert_eq!(word.arrive(1), Ok(Arrival::Dispatched));
+        let handler = {
+            let word = word.clone();
+            thread::spawn(move || word.arrive(1))
+        };
+        let unmask = word.acknowledge(1).unwrap();
+        let arrival = handler.join().unwrap().unwrap();
+        // It came before the acknowledgement and is the next dispatch by that, or after it and was dispatched at once.
+        assert_eq!(unmask, arrival == Arrival::Dispatched);
+        assert_eq!(word.load(), (1, RouteState::Dispatched));
+        assert_eq!(
+            (word.poll_wait(1), word.poll_wait(1)),
+            (Ok(true), Ok(false))
+        );
+        assert_eq!(word.dispatches(), 2);
+        assert_eq!(word.acknowledge(1), Ok(true));
+    });
+}
+
+#[test]
+fn a_message_racing_mask_and_reset_is_kept_or_stale() {
+    loom::model(|| {
+        let word = armed();
+        let handler = {
+            let word = word.clone();
+            thread::spawn(move || word.arrive(1))
+        };
+        word.mask(1).unwrap();
+        word.detach();
+        let next = word.register().unwrap();
+        word.take(next).unwrap();
+        let late = handler.join().unwrap();
+        assert!(matches!(late, Ok(_) | Err(Refusal::Stale)));
+        // Nothing of it is left for the next holder.
+        assert_eq!(word.unmask(next), Ok(true));
+        assert_eq!(word.poll_wait(next), Ok(false));
     });
 }
 
