@@ -61,6 +61,7 @@ struct Grant {
     console @0; logSink @1; logReader @2; timer @3; entropySource @4; endpointFactory @5;
     processSpawner @6; systemInfo @7; processControl @8; systemControl @9; deviceRegistry @10; bootPackage @11;
     machineInspector @12; bootMedium @13;
+    hardwareAuditLog @14; auditGate @15; auditBroker @16;
   }
   struct ExportSource { service @0 :Text; export @1 :Text; }
   struct DeviceSource {

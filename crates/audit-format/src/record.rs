@@ -83,10 +83,29 @@ kinds! {
     ReaderRefused = 25, "reader-refused";
     /// The audit broker took a reader's right away; `value` numbers it.
     ReaderRevoked = 26, "reader-revoked";
+    /// A claim ends: its holder gave it up, died or lost it. `detail` 1: because the device did not stop.
+    ClaimEnding = 27, "claim-ending";
+    /// One queue is being torn down and up again, while the device runs on.
+    QueueReset = 28, "queue-reset";
+    /// An interrupt source goes to another CPU; `object` is the source.
+    InterruptMoved = 29, "interrupt-moved";
 }
 
 /// How many kinds there are, plus one: counters are kept by number.
 pub const KINDS: usize = Kind::ALL.len() + 1;
+
+/// The steps of a teardown by name, in their order: a record's `detail` is the place, from 1.
+pub const TEARDOWN_STEPS: [&str; 9] = [
+    "begun",
+    "handles-revoked",
+    "submissions-stopped",
+    "mappings-removed",
+    "interrupts-masked",
+    "queues-quiesced",
+    "device-reset",
+    "bus-master-cleared",
+    "scrubbed",
+];
 
 /// What is recorded; time and sequence number come with the recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -126,6 +145,35 @@ impl Event {
             detail: 0,
             value: 0,
         }
+    }
+
+    /// The same event, about the object with this index and generation.
+    #[must_use]
+    pub const fn object(mut self, index: u32, generation: u64) -> Self {
+        self.object = index;
+        self.object_generation = generation;
+        self
+    }
+
+    /// The same event with this detail.
+    #[must_use]
+    pub const fn detail(mut self, detail: u32) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    /// The same event with this value.
+    #[must_use]
+    pub const fn value(mut self, value: u64) -> Self {
+        self.value = value;
+        self
+    }
+
+    /// The same event with a refusal's code.
+    #[must_use]
+    pub const fn outcome(mut self, code: u8) -> Self {
+        self.outcome = code;
+        self
     }
 }
 

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
+use audit_format::{Event, Kind};
 use dma_ledger::{Claim, FunctionState, OwnerId, Phase};
 use pci_format::{Command, Msix, MsixRegion, update_command};
 use ring_abi::Refusal;
@@ -130,6 +131,7 @@ impl<P: Platform> DeviceManager<P> {
         function.unstoppable = false;
         function.job = Job::Idle;
         self.prepare_signals(at, function);
+        self.tell(at, Some(&claim), Event::new(Kind::Claimed));
         self.platform.fact(&|sink| {
             about(sink, "device.claimed", at.bdf())
                 .stable("driver", driver.name)

@@ -1,5 +1,6 @@
 //! Operations that take the device time: at most one per function, started once and polled on one-shot timers.
 
+use audit_format::{Event, Kind as Noted};
 use cpu::Guard;
 use dma_ledger::{Claim, Phase, QueueId, QueueProof, QueueShape, ResetProof};
 use driver_core::{Poll, QueueSpec, Step};
@@ -76,6 +77,7 @@ impl<P: Platform> DeviceManager<P> {
         self.start(claim, waiter, |at, function, effects| {
             function.record.begin_reset(claim)?;
             function.receipt = None;
+            self.tell(at, Some(claim), Event::new(Noted::ResetBegun));
             #[cfg(sabotage)]
             let forgets = self.platform.sabotage("reset-forgets-routes");
             #[cfg(not(sabotage))]
@@ -106,6 +108,7 @@ impl<P: Platform> DeviceManager<P> {
         let agreed =
             function.with_broker(&self.platform, |broker, io| broker.configure(io, request))??;
         function.record.configured(claim)?;
+        self.tell(&at, Some(claim), Event::new(Noted::Configured));
         Ok(agreed.0)
     }
 
@@ -122,6 +125,7 @@ impl<P: Platform> DeviceManager<P> {
                 return Err(refusal);
             }
             self.set_bus_master(at, true);
+            self.tell(at, Some(claim), Event::new(Noted::BusMasterOn));
             let begun = function.with_broker(&self.platform, |broker, io| broker.begin_enable(io));
             if let Err(refusal) = begun.and_then(|begun| begun) {
                 self.set_bus_master(at, false);
@@ -171,12 +175,13 @@ impl<P: Platform> DeviceManager<P> {
     /// `NotSupported` where the broker can prove nothing for this queue alone; `Busy`. After `TimedOut` or `DeviceError`
     /// the pages stay pinned and only a reset of the device goes on.
     pub fn queue_reset(&self, claim: &Claim, queue: QueueId, waiter: P::Waiter) {
-        self.start(claim, waiter, |_, function, _| {
+        self.start(claim, waiter, |at, function, _| {
             function.record.may_reset_queue(claim, queue)?;
             function.with_broker(&self.platform, |broker, io| {
                 broker.begin_queue_reset(io, number(queue))
             })??;
             function.record.begin_queue_reset(claim, queue)?;
+            self.note_queue(at, claim, Noted::QueueReset, queue);
             Ok(Kind::QueueReset(queue))
         });
     }
@@ -211,7 +216,10 @@ impl<P: Platform> DeviceManager<P> {
                 });
                 self.poll_operation(&at, &mut guard, &mut effects);
             }
-            Err(refusal) => effects.answer(waiter, Err(refusal)),
+            Err(refusal) => {
+                self.note_refused(&at, claim, refusal);
+                effects.answer(waiter, Err(refusal));
+            }
         }
         self.leave(&at, guard, effects);
     }
@@ -245,8 +253,12 @@ impl<P: Platform> DeviceManager<P> {
         } = operation;
         let late = now_ns >= deadline_ns;
         let (kind, deadline_ns, after_ns) = match self.look(at, function, kind, now_ns, late) {
-            Outcome::Done(done) => return effects.answer(waiter, Ok(done)),
-            Outcome::Failed(refusal) => return effects.answer(waiter, Err(refusal)),
+            Outcome::Done(done) => {
+                return effects.answer(waiter, self.note_end(at, function.claim, Ok(done)));
+            }
+            Outcome::Failed(refusal) => {
+                return effects.answer(waiter, self.note_end(at, function.claim, Err(refusal)));
+            }
             Outcome::Again(kind, after_ns) => (kind, deadline_ns, after_ns),
             Outcome::Next(kind, left_ns) => (kind, now_ns.saturating_add(left_ns), 0),
         };
@@ -347,6 +359,7 @@ impl<P: Platform> DeviceManager<P> {
         if let Some(claim) = function.claim {
             close_abandoned(function, &claim);
         }
+        self.note_reset(at, function.claim, proof, u64::from(revoked));
         self.platform.fact(&|sink| {
             about(sink, "device.reset", at.bdf())
                 .stable("proof", proof_name(proof))
@@ -370,6 +383,7 @@ impl<P: Platform> DeviceManager<P> {
             }
             (Ok(Poll::Done(Step::Ready)), Some(claim)) => match function.record.enabled(&claim) {
                 Ok(()) => {
+                    self.tell(at, Some(&claim), Event::new(Noted::Enabled));
                     self.platform
                         .fact(&|sink| about(sink, "device.enabled", at.bdf()).end());
                     return Outcome::Done(Done::Finished);

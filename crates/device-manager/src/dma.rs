@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use audit_format::{Event, Kind};
 use dma_ledger::{
     BufferId, BufferInfo, BufferRequest, Claim, MapTarget, MappingId, OomPolicy, PoolId, PoolInfo,
     Protection, ShootdownProof,
@@ -40,9 +41,11 @@ impl<P: Platform> DeviceManager<P> {
     /// Those of the claim; `ZeroLength`; `OverBudget`, `NoMemory`, `Exhausted`.
     pub fn pool_create(&self, claim: &Claim, budget: u64) -> Result<PoolId, Refusal> {
         let at = self.of(claim)?;
-        at.lock()
-            .record
-            .create_pool(claim, budget, OomPolicy::Refuse)
+        let mut guard = at.lock();
+        let pool = guard.record.create_pool(claim, budget, OomPolicy::Refuse)?;
+        let created = Event::new(Kind::PoolCreated).value(budget);
+        self.note_pool(&at, claim, created, pool);
+        Ok(pool)
     }
 
     /// Tells about a pool.
@@ -73,7 +76,10 @@ impl<P: Platform> DeviceManager<P> {
     /// As [`Self::pool_info`]; `Busy` while it is charged for a buffer.
     pub fn pool_close(&self, claim: &Claim, pool: PoolId) -> Result<(), Refusal> {
         self.sweep_buffers(claim);
-        self.of(claim)?.lock().record.close_pool(claim, pool)
+        let at = self.of(claim)?;
+        at.lock().record.close_pool(claim, pool)?;
+        self.note_pool(&at, claim, Event::new(Kind::PoolClosed), pool);
+        Ok(())
     }
 
     /// Allocates a buffer of zeroed pages.
@@ -121,6 +127,8 @@ impl<P: Platform> DeviceManager<P> {
                         abandoned: false,
                     });
                 }
+                let allocated = Event::new(Kind::BufferAllocated).value(bytes);
+                self.note_buffer(&at, claim, allocated, id);
                 Ok(id)
             }
             Err((refusal, frames)) => {
@@ -216,6 +224,8 @@ impl<P: Platform> DeviceManager<P> {
         match (mapping, entry) {
             (Ok(mapping), Some(entry)) => {
                 *entry = Some((id, mapping.clone()));
+                let shared = Event::new(Kind::BufferShared).detail(writable.into());
+                self.note_buffer(&at, claim, shared, buffer);
                 Ok(mapping)
             }
             (outcome, _) => {
@@ -263,6 +273,7 @@ impl<P: Platform> DeviceManager<P> {
             }
         };
         if let Some(frames) = freed {
+            self.note_buffer(&at, claim, Event::new(Kind::BufferFreed), buffer);
             self.platform.free(frames);
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Interrupt routes: from a source of the function to the one call that waits.
 
+use audit_format::Kind;
 use dma_ledger::{Claim, RouteId, RouteSink, RouteState};
 use ring_abi::Refusal;
 
@@ -137,6 +138,7 @@ impl<P: Platform> DeviceManager<P> {
                 counts: RouteCounts::default(),
             });
         }
+        self.note_route(&at, Some(claim), Kind::InterruptAttached, &id);
         Ok(id)
     }
 
@@ -307,6 +309,7 @@ impl<P: Platform> DeviceManager<P> {
             }
             self.platform.retire_vector(dead.cpu, dead.vector);
             result?;
+            self.note_route(&at, Some(claim), Kind::InterruptMoved, route);
             // What the device had to say while its only message was off, it does not say again.
             let missed = sends && self.has_cause(&at).unwrap_or(true);
             missed && self.note(function, source)
@@ -472,6 +475,12 @@ impl<P: Platform> DeviceManager<P> {
         effects: &mut Effects<P>,
     ) {
         let Some(route) = route else { return };
+        self.note_route(
+            at,
+            function.claim.as_ref(),
+            Kind::InterruptDetached,
+            &route.id,
+        );
         let source = route.id.source();
         self.quiet_source(at, function, source, route.signal);
         if let Signal::Line { line } = route.signal {

@@ -17,6 +17,7 @@
 //! | `teardown`, `flr` | the transaction that ends a claim; what is tried when a device does not stop |
 //! | `inspect` | copies for diagnostics |
 //! | `closing` | the end of every claim, before the machine goes |
+//! | `audit` | what of all this the hardware audit log is told |
 //! | `platform` | what the kernel gives the manager |
 //!
 //! Invariant: it never decides about ownership, budgets, generations or states on its own (`dma-ledger` does), never
@@ -35,6 +36,7 @@
 
 extern crate alloc;
 
+mod audit;
 mod claim;
 mod closing;
 mod control;

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use audit_format::Event;
 use dma_ledger::{Claim, QueueId, ShootdownProof};
 use driver_core::{DeviceAddress, Ports, Registers};
 use mmio::SharedBytes;
@@ -144,6 +145,9 @@ pub trait Platform: Send + Sync {
 
     /// States a fact: hands the line's sink to `write`.
     fn fact(&self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result);
+
+    /// Puts an event into the hardware audit log. Never waits, never allocates.
+    fn audit(&self, event: Event);
 
     /// As [`Self::sabotage`], for the ledger.
     #[cfg(sabotage)]

@@ -1,6 +1,7 @@
 //! Submitting and completing commands. Nothing here allocates, formats, or takes more than the function's lock.
 
 use arrayvec::ArrayVec;
+use audit_format::Kind;
 use dma_ledger::{Claim, Direction, QueueId, QueueInfo, QueueState, SegmentRequest};
 use driver_core::{CommandSlot, Segment, SegmentDirection};
 use ring_abi::Refusal;
@@ -259,6 +260,7 @@ impl<P: Platform> DeviceManager<P> {
         let function = &mut *guard;
         let _ = function.record.stop_queue(claim, queue);
         if function.record.queue_info(claim, queue).is_ok() {
+            self.note_queue(&at, claim, Kind::QueueClosed, queue);
             function.abandoned_queues.push(queue);
             close_abandoned(function, claim);
         }

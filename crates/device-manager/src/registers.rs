@@ -1,5 +1,6 @@
 //! Register access in the name of a provider: default-deny windows, and read-only mappings.
 
+use audit_format::{Event, Kind};
 use dma_ledger::{
     Access, BarRange, Claim, MapTarget, MappingId, PAGE_BYTES, Protection, RegisterWindow,
 };
@@ -139,6 +140,8 @@ impl<P: Platform> DeviceManager<P> {
         match made {
             Ok(mapping) => {
                 function.register_views.push((id, mapping.clone()));
+                let mapped = Event::new(Kind::RegistersMapped).value(bytes);
+                self.tell(&at, Some(claim), mapped.object(id.index(), id.generation()));
                 Ok((id, mapping))
             }
             Err(refusal) => {
@@ -193,6 +196,12 @@ impl<P: Platform> DeviceManager<P> {
         let _ = view.revoke();
         // A teardown that began meanwhile has released it already.
         let _ = at.lock().record.release_mapping(mapping);
+        let unmapped = Event::new(Kind::RegistersUnmapped);
+        self.tell(
+            &at,
+            Some(claim),
+            unmapped.object(mapping.index(), mapping.generation()),
+        );
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The transaction that ends a claim, in the order that the ledger's tokens prescribe.
 
+use audit_format::{Event, Kind};
 use dma_ledger::{
     BusMasterCleared, Claim, DeviceReset, DrainProof, MayFail, QueuesQuiesced, ResetProof,
     SubmissionsStopped, Teardown,
@@ -67,6 +68,8 @@ impl<P: Platform> DeviceManager<P> {
             let function = &mut *guard;
             let token = function.record.begin_teardown(claim)?;
             function.unstoppable = hopeless;
+            let ending = Event::new(Kind::ClaimEnding).detail(hopeless.into());
+            self.tell(&at, Some(claim), ending);
             function.receipt = None;
             let job = core::mem::replace(&mut function.job, Job::Teardown(Stage::Stuck));
             if let Job::Operation(operation) = job {
@@ -263,6 +266,7 @@ impl<P: Platform> DeviceManager<P> {
         let Ok((token, revoked)) = function.record.device_reset(token, receipt) else {
             return self.stop_here(at, function);
         };
+        self.note_step(at, "device-reset", u64::from(revoked));
         self.platform.fact(&|sink| {
             about(sink, "device.teardown", at.bdf())
                 .stable("step", "device-reset")
@@ -354,6 +358,8 @@ impl<P: Platform> DeviceManager<P> {
         if function.record.finish(token).is_err() {
             return self.stop_here(at, function);
         }
+        let released = Event::new(Kind::Released).value(freed);
+        self.tell(at, function.claim.as_ref(), released);
         self.forget(function);
         self.platform.fact(&|sink| {
             about(sink, "device.released", at.bdf())
@@ -377,6 +383,8 @@ impl<P: Platform> DeviceManager<P> {
         let Ok(lost) = function.record.quarantine(token) else {
             return self.stop_here(at, function);
         };
+        let quarantined = Event::new(Kind::Quarantined).value(lost);
+        self.tell(at, function.claim.as_ref(), quarantined);
         self.forget(function);
         self.platform.fact(&|sink| {
             about(sink, "device.quarantined", at.bdf())
@@ -407,6 +415,7 @@ impl<P: Platform> DeviceManager<P> {
     }
 
     fn step_fact(&self, at: &At<'_, P>, step: &str) {
+        self.note_step(at, step, 0);
         self.platform.fact(&|sink| {
             about(sink, "device.teardown", at.bdf())
                 .stable("step", step)

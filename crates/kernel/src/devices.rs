@@ -277,6 +277,10 @@ impl Platform for Kernel {
         state(write);
     }
 
+    fn audit(&self, event: audit_format::Event) {
+        crate::audit::record(event);
+    }
+
     #[cfg(sabotage)]
     const SABOTAGED: fn(&str) -> bool = cpu::sabotaged;
 

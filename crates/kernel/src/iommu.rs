@@ -1,10 +1,11 @@
 //! Remapping units: what firmware says of them, what they say themselves, and the choice of the DMA backend.
 
 use acpi_tables::{Dmar, Ivrs};
+use audit_format::{Event, Kind};
 use cpu::Lock;
 use iommu::{Status, Units};
 use iommu_format::{
-    Activation, Coverage, Decision, Discovery, Policy, Prerequisite, Probe, Record, decide,
+    Activation, Backend, Coverage, Decision, Discovery, Policy, Prerequisite, Probe, Record, decide,
 };
 
 use crate::acpi::{Machine, state_refused};
@@ -68,6 +69,11 @@ pub fn choose(
         iommu = decision.probe.label(),
         missing = decision.missing.map_or("none", Prerequisite::name)
     );
+    let backend = match decision.backend {
+        Backend::Bounce => 1,
+        Backend::Direct => 2,
+    };
+    crate::audit::record(Event::new(Kind::Backend).detail(backend));
     *KEPT.lock() = Some(Kept {
         record,
         units,

@@ -11,6 +11,7 @@
 extern crate alloc;
 
 mod acpi;
+mod audit;
 mod boot;
 mod cdrom;
 mod clock;

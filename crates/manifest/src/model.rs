@@ -162,6 +162,9 @@ kernel_sources! {
     BootPackage "bootPackage" "BootPackage" "What came with the kernel.";
     MachineInspector "machineInspector" "MachineInspector" "Shows the state of the machine.";
     BootMedium "bootMedium" "BootMedium" "Reads the CD that the machine was booted from.";
+    HardwareAuditLog "hardwareAuditLog" "HardwareAuditLog" "Reads what was done with device authority.";
+    AuditGate "auditGate" "AuditGate" "Where to ask to read it at run time.";
+    AuditBroker "auditBroker" "AuditBroker" "Says who may read it at run time.";
 }
 
 impl Manifest {

@@ -61,6 +61,7 @@ refusals! {
     BadImage = 38, "badImage", "the executable image is malformed";
     QueueFull = 39, "queueFull", "the queue has no free slot";
     WriteExecute = 40, "writeExecute", "a page may be writable or executable, never both";
+    NotAdmitted = 41, "notAdmitted", "an authority must admit the asker first";
     Failed = 255, "failed", "the server failed for a reason of its own";
 }
 

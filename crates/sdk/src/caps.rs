@@ -1,7 +1,7 @@
 //! Clients of every interface, over handles of this process.
 
 use rt::Cap;
-use schema::{block, device, diagnostics, net, process, random, storage};
+use schema::{audit, block, device, diagnostics, net, process, random, storage};
 
 macro_rules! clients {
     ($($name:ident = $file:ident::$module:ident;)*) => { $(
@@ -12,6 +12,9 @@ macro_rules! clients {
 
 clients! {
     AnyFacet = process::any_facet;
+    AuditAdmission = audit::audit_admission;
+    AuditBroker = audit::audit_broker;
+    AuditGate = audit::audit_gate;
     BlockDevice = block::block_device;
     BlockSession = block::block_session;
     BootMedium = storage::boot_medium;
@@ -29,6 +32,7 @@ clients! {
     EndpointFactory = process::endpoint_factory;
     EntropySource = process::entropy_source;
     File = storage::file;
+    HardwareAuditLog = audit::hardware_audit_log;
     HardwareRandom = random::hardware_random;
     Interrupt = device::interrupt;
     LogReader = process::log_reader;

@@ -34,7 +34,7 @@ pub use rt::{
     Access, Call, Cap, Completion, Env, EnvError, Exit, JoinHandle, LateReply, Mutex, NEVER, Ring,
     Service, ThreadOptions, Window, exit, serve, spawn_thread,
 };
-pub use schema::{block, device, diagnostics, net, process, random, storage};
+pub use schema::{audit, block, device, diagnostics, net, process, random, storage};
 pub use stub::{Answered, CapArg, Deferred, Interface, Object, Received, Refusal, Reply};
 #[doc(hidden)]
 pub use {rt, schema, stub};

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use audit_format::Event;
 use device_manager::{Done, FrameRun, Line, Mapping, Message, Platform, Refusal, Waiter};
 use dma_ledger::ShootdownProof;
 use driver_core::{DeviceAddress, Ports, Registers};
@@ -32,6 +33,7 @@ struct State {
     open_lines: BTreeSet<u32>,
     line_timers: BTreeMap<u32, u64>,
     facts: String,
+    audited: Vec<Event>,
     sabotage: Option<&'static str>,
     /// Register memory, by physical page.
     registers: BTreeMap<u64, usize>,
@@ -239,6 +241,11 @@ impl Fake {
         self.0.lock().unwrap().line_timers.remove(&line)
     }
 
+    /// Takes what was recorded so far.
+    pub fn audited(&self) -> Vec<Event> {
+        std::mem::take(&mut self.0.lock().unwrap().audited)
+    }
+
     pub fn facts(&self) -> String {
         self.0.lock().unwrap().facts.clone()
     }
@@ -310,6 +317,10 @@ impl Platform for Fake {
     type Frames = FakeFrames;
     type Mapping = FakeMapping;
     type Waiter = FakeWaiter;
+
+    fn audit(&self, event: Event) {
+        self.0.lock().unwrap().audited.push(event);
+    }
 
     fn allocate(&self, pages: u32, contiguous: bool) -> Option<FakeFrames> {
         let mut state = self.0.lock().unwrap();

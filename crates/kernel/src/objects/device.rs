@@ -11,6 +11,7 @@ use ipc::{KernelCall, Object, Slot};
 use schema::device::{device, device_registry};
 use stub::{Answered, Refusal};
 
+use super::audit::answer;
 use super::queue::Queue;
 use super::window::{Mmio, Pool, Route};
 use super::{Owed, Served, kernel_object};
@@ -194,12 +195,16 @@ impl<'a> device::Server<KernelCall<'a>> for Served<Device> {
                 state: device::State::from_u16(info.state as u16)?,
             })
         });
-        reply.answer(result)
+        answer(reply, &self.0.claim, result)
     }
 
     fn read_config(&mut self, reply: Owed<'a, device::call::ReadConfig>, offset: u16) -> Answered {
         let result = manager().read_config(&self.0.claim, offset);
-        reply.answer(result.map(|value| device::ReadConfigReply { value }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|value| device::ReadConfigReply { value }),
+        )
     }
 
     fn reset(&mut self, reply: Owed<'a, device::call::Reset>) -> Answered {
@@ -220,7 +225,11 @@ impl<'a> device::Server<KernelCall<'a>> for Served<Device> {
         c: u64,
     ) -> Answered {
         let result = manager().configure(&self.0.claim, [a, b, c]);
-        reply.answer(result.map(|[a, b, c]| device::ConfigureReply { a, b, c }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|[a, b, c]| device::ConfigureReply { a, b, c }),
+        )
     }
 
     fn enable(&mut self, reply: Owed<'a, device::call::Enable>) -> Answered {
@@ -235,23 +244,35 @@ impl<'a> device::Server<KernelCall<'a>> for Served<Device> {
 
     fn mmio(&mut self, reply: Owed<'a, device::call::Mmio>, bar: u8) -> Answered {
         let result = manager().mmio_info(&self.0.claim, bar);
-        reply.answer(result.map(|_| device::MmioReply {
-            mmio: Object::kernel(Mmio::new(self.0.claim, bar)),
-        }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|_| device::MmioReply {
+                mmio: Object::kernel(Mmio::new(self.0.claim, bar)),
+            }),
+        )
     }
 
     fn interrupt(&mut self, reply: Owed<'a, device::call::Interrupt>, source: u16) -> Answered {
         let result = manager().interrupt_open(&self.0.claim, source);
-        reply.answer(result.map(|route| device::InterruptReply {
-            interrupt: Object::kernel(Route::new(self.0.claim, route)),
-        }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|route| device::InterruptReply {
+                interrupt: Object::kernel(Route::new(self.0.claim, route)),
+            }),
+        )
     }
 
     fn pool(&mut self, reply: Owed<'a, device::call::Pool>, budget_bytes: u64) -> Answered {
         let result = manager().pool_create(&self.0.claim, budget_bytes);
-        reply.answer(result.map(|pool| device::PoolReply {
-            pool: Object::kernel(Pool::new(self.0.claim, pool)),
-        }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|pool| device::PoolReply {
+                pool: Object::kernel(Pool::new(self.0.claim, pool)),
+            }),
+        )
     }
 
     fn queue(

@@ -1,5 +1,6 @@
 //! The objects that the kernel itself serves.
 
+mod audit;
 mod console;
 pub mod device;
 mod inspect;
@@ -106,6 +107,9 @@ pub fn for_init() -> Vec<Grant> {
             Object::kernel(inspect::Inspector::new()),
         ),
         ("bootMedium", Object::kernel(medium::Medium::new())),
+        ("hardwareAuditLog", Object::kernel(audit::Log::new())),
+        ("auditGate", Object::kernel(audit::Gate::new())),
+        ("auditBroker", Object::kernel(audit::Broker::new())),
     ];
     named
         .into_iter()

@@ -10,6 +10,7 @@ use ipc::{KernelCall, Process};
 use schema::device::device_queue;
 use stub::{Answered, Refusal};
 
+use super::audit::{answer, note_refusal};
 use super::window::Buffer;
 use super::{Owed, Served, kernel_object};
 use crate::devices::{Answer, Call, manager};
@@ -83,11 +84,15 @@ fn segment(
 impl<'a> device_queue::Server<KernelCall<'a>> for Served<Queue> {
     fn info(&mut self, reply: Owed<'a, device_queue::call::Info>) -> Answered {
         let result = manager().queue_info(&self.0.claim, self.0.queue);
-        reply.answer(result.map(|info| device_queue::InfoReply {
-            depth: info.depth,
-            in_flight: info.in_flight,
-            generation: self.0.queue.generation(),
-        }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|info| device_queue::InfoReply {
+                depth: info.depth,
+                in_flight: info.in_flight,
+                generation: self.0.queue.generation(),
+            }),
+        )
     }
 
     fn submit(
@@ -106,6 +111,9 @@ impl<'a> device_queue::Server<KernelCall<'a>> for Served<Queue> {
             })
         });
         let submitted = manager().queue_submit(&claim, self.0.queue, requests);
+        if let Some(refusal) = submitted.refusal {
+            note_refusal::<device_queue::call::Submit>(process.id, &claim, refusal);
+        }
         let refusal = submitted.refusal.map_or(0, Refusal::code);
         reply.send(device_queue::SubmitReply {
             accepted: submitted.accepted,
@@ -117,7 +125,7 @@ impl<'a> device_queue::Server<KernelCall<'a>> for Served<Queue> {
         let mut out = ArrayVec::<QueueCompletion, COMPLETIONS>::new();
         let result = manager().queue_complete(&self.0.claim, self.0.queue, &mut out, max);
         if let (Err(refusal), true) = (result, out.is_empty()) {
-            return reply.refuse(refusal);
+            return answer(reply, &self.0.claim, Err(refusal));
         }
         let list: ArrayVec<_, COMPLETIONS> = out
             .iter()

@@ -14,6 +14,7 @@ use paging::Access;
 use schema::device::{device_mmio, dma_buffer, dma_pool, interrupt};
 use stub::{Answered, Refusal};
 
+use super::audit::answer;
 use super::memory::Shared;
 use super::{Owed, Served, kernel_object};
 use crate::devices::{Answer, Call, manager};
@@ -52,10 +53,14 @@ impl Drop for Mmio {
 impl<'a> device_mmio::Server<KernelCall<'a>> for Served<Mmio> {
     fn info(&mut self, reply: Owed<'a, device_mmio::call::Info>) -> Answered {
         let result = manager().mmio_info(&self.0.claim, self.0.bar);
-        reply.answer(result.map(|info| device_mmio::InfoReply {
-            bytes: info.bytes,
-            mappable_pages: info.mappable_pages,
-        }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|info| device_mmio::InfoReply {
+                bytes: info.bytes,
+                mappable_pages: info.mappable_pages,
+            }),
+        )
     }
 
     fn map(
@@ -83,7 +88,11 @@ impl<'a> device_mmio::Server<KernelCall<'a>> for Served<Mmio> {
                     }
                 }
             });
-        reply.answer(result.map(|address| device_mmio::MapReply { address }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|address| device_mmio::MapReply { address }),
+        )
     }
 
     fn unmap(&mut self, reply: Owed<'a, device_mmio::call::Unmap>, address: u64) -> Answered {
@@ -100,7 +109,7 @@ impl<'a> device_mmio::Server<KernelCall<'a>> for Served<Mmio> {
             Some((_, _, hold)) => manager().mmio_unmap(&self.0.claim, hold),
             None => Err(Refusal::NotFound),
         };
-        reply.answer(result)
+        answer(reply, &self.0.claim, result)
     }
 
     fn read(
@@ -110,7 +119,11 @@ impl<'a> device_mmio::Server<KernelCall<'a>> for Served<Mmio> {
         width: u8,
     ) -> Answered {
         let result = manager().mmio_read(&self.0.claim, self.0.bar, offset, width);
-        reply.answer(result.map(|value| device_mmio::ReadReply { value }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|value| device_mmio::ReadReply { value }),
+        )
     }
 
     fn write(
@@ -121,7 +134,11 @@ impl<'a> device_mmio::Server<KernelCall<'a>> for Served<Mmio> {
         value: u64,
     ) -> Answered {
         let result = manager().mmio_write(&self.0.claim, self.0.bar, offset, width, value);
-        reply.answer(result.map(|read_back| device_mmio::WriteReply { read_back }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|read_back| device_mmio::WriteReply { read_back }),
+        )
     }
 }
 
@@ -154,18 +171,22 @@ impl Drop for Route {
 impl<'a> interrupt::Server<KernelCall<'a>> for Served<Route> {
     fn info(&mut self, reply: Owed<'a, interrupt::call::Info>) -> Answered {
         let result = manager().interrupt_info(&self.0.claim, &self.0.route);
-        reply.answer(result.map(|info| interrupt::InfoReply {
-            source: info.source,
-            generation: info.generation,
-            delivered: info.delivered,
-            masked: info.masked,
-            cpu: info.cpu,
-            signal: match info.signal {
-                Signal::Msix => interrupt::Signal::Msix,
-                Signal::Msi { .. } => interrupt::Signal::Msi,
-                Signal::Line { .. } => interrupt::Signal::Line,
-            },
-        }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|info| interrupt::InfoReply {
+                source: info.source,
+                generation: info.generation,
+                delivered: info.delivered,
+                masked: info.masked,
+                cpu: info.cpu,
+                signal: match info.signal {
+                    Signal::Msix => interrupt::Signal::Msix,
+                    Signal::Msi { .. } => interrupt::Signal::Msi,
+                    Signal::Line { .. } => interrupt::Signal::Line,
+                },
+            }),
+        )
     }
 
     fn wait(&mut self, reply: Owed<'a, interrupt::call::Wait>) -> Answered {
@@ -184,15 +205,27 @@ impl<'a> interrupt::Server<KernelCall<'a>> for Served<Route> {
     }
 
     fn acknowledge(&mut self, reply: Owed<'a, interrupt::call::Acknowledge>) -> Answered {
-        reply.answer(manager().interrupt_acknowledge(&self.0.claim, &self.0.route))
+        answer(
+            reply,
+            &self.0.claim,
+            manager().interrupt_acknowledge(&self.0.claim, &self.0.route),
+        )
     }
 
     fn mask(&mut self, reply: Owed<'a, interrupt::call::Mask>) -> Answered {
-        reply.answer(manager().interrupt_mask(&self.0.claim, &self.0.route))
+        answer(
+            reply,
+            &self.0.claim,
+            manager().interrupt_mask(&self.0.claim, &self.0.route),
+        )
     }
 
     fn unmask(&mut self, reply: Owed<'a, interrupt::call::Unmask>) -> Answered {
-        reply.answer(manager().interrupt_unmask(&self.0.claim, &self.0.route))
+        answer(
+            reply,
+            &self.0.claim,
+            manager().interrupt_unmask(&self.0.claim, &self.0.route),
+        )
     }
 
     fn set_affinity(
@@ -200,17 +233,25 @@ impl<'a> interrupt::Server<KernelCall<'a>> for Served<Route> {
         reply: Owed<'a, interrupt::call::SetAffinity>,
         cpu: u16,
     ) -> Answered {
-        reply.answer(manager().interrupt_move(&self.0.claim, &self.0.route, cpu))
+        answer(
+            reply,
+            &self.0.claim,
+            manager().interrupt_move(&self.0.claim, &self.0.route, cpu),
+        )
     }
 
     fn counts(&mut self, reply: Owed<'a, interrupt::call::Counts>) -> Answered {
         let result = manager().interrupt_counts(&self.0.claim, &self.0.route);
-        reply.answer(result.map(|counts| interrupt::CountsReply {
-            dispatched: counts.dispatched,
-            late: counts.late,
-            forwarded: counts.forwarded,
-            storms: counts.storms,
-        }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|counts| interrupt::CountsReply {
+                dispatched: counts.dispatched,
+                late: counts.late,
+                forwarded: counts.forwarded,
+                storms: counts.storms,
+            }),
+        )
     }
 }
 
@@ -243,15 +284,19 @@ impl Drop for Pool {
 impl<'a> dma_pool::Server<KernelCall<'a>> for Served<Pool> {
     fn info(&mut self, reply: Owed<'a, dma_pool::call::Info>) -> Answered {
         let result = manager().pool_info(&self.0.claim, self.0.pool);
-        reply.answer(result.map(|info| dma_pool::InfoReply {
-            budget_bytes: info.budget,
-            used_bytes: info.used,
-            buffers: info.buffers,
-            policy: match info.oom {
-                OomPolicy::Refuse => dma_pool::OutOfMemory::Refuse,
-                OomPolicy::Revoke => dma_pool::OutOfMemory::Revoke,
-            },
-        }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|info| dma_pool::InfoReply {
+                budget_bytes: info.budget,
+                used_bytes: info.used,
+                buffers: info.buffers,
+                policy: match info.oom {
+                    OomPolicy::Refuse => dma_pool::OutOfMemory::Refuse,
+                    OomPolicy::Revoke => dma_pool::OutOfMemory::Revoke,
+                },
+            }),
+        )
     }
 
     fn set_policy(
@@ -263,7 +308,11 @@ impl<'a> dma_pool::Server<KernelCall<'a>> for Served<Pool> {
             dma_pool::OutOfMemory::Refuse => OomPolicy::Refuse,
             dma_pool::OutOfMemory::Revoke => OomPolicy::Revoke,
         };
-        reply.answer(manager().pool_policy(&self.0.claim, self.0.pool, policy))
+        answer(
+            reply,
+            &self.0.claim,
+            manager().pool_policy(&self.0.claim, self.0.pool, policy),
+        )
     }
 
     fn allocate(
@@ -273,9 +322,13 @@ impl<'a> dma_pool::Server<KernelCall<'a>> for Served<Pool> {
         contiguous: bool,
     ) -> Answered {
         let result = manager().buffer_allocate(&self.0.claim, self.0.pool, bytes, contiguous);
-        reply.answer(result.map(|buffer| dma_pool::AllocateReply {
-            buffer: Object::kernel(Buffer::new(self.0.claim, buffer)),
-        }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|buffer| dma_pool::AllocateReply {
+                buffer: Object::kernel(Buffer::new(self.0.claim, buffer)),
+            }),
+        )
     }
 }
 
@@ -315,11 +368,15 @@ impl Drop for Buffer {
 impl<'a> dma_buffer::Server<KernelCall<'a>> for Served<Buffer> {
     fn info(&mut self, reply: Owed<'a, dma_buffer::call::Info>) -> Answered {
         let result = manager().buffer_info(&self.0.claim, self.0.buffer);
-        reply.answer(result.map(|info| dma_buffer::InfoReply {
-            bytes: info.bytes,
-            generation: self.0.buffer.generation(),
-            in_flight: info.in_flight,
-        }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|info| dma_buffer::InfoReply {
+                bytes: info.bytes,
+                generation: self.0.buffer.generation(),
+                in_flight: info.in_flight,
+            }),
+        )
     }
 
     fn map(&mut self, reply: Owed<'a, dma_buffer::call::Map>, protection: u8) -> Answered {
@@ -340,7 +397,11 @@ impl<'a> dma_buffer::Server<KernelCall<'a>> for Served<Buffer> {
                 .push((Arc::downgrade(&process), address));
             Ok(address)
         });
-        reply.answer(result.map(|address| dma_buffer::MapReply { address }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|address| dma_buffer::MapReply { address }),
+        )
     }
 
     fn unmap(&mut self, reply: Owed<'a, dma_buffer::call::Unmap>) -> Answered {
@@ -365,9 +426,13 @@ impl<'a> dma_buffer::Server<KernelCall<'a>> for Served<Buffer> {
 
     fn window(&mut self, reply: Owed<'a, dma_buffer::call::Window>, writable: bool) -> Answered {
         let result = manager().buffer_window(&self.0.claim, self.0.buffer, writable);
-        reply.answer(result.map(|window| dma_buffer::WindowReply {
-            memory: Object::kernel(Shared::new(window.object().clone(), writable)),
-        }))
+        answer(
+            reply,
+            &self.0.claim,
+            result.map(|window| dma_buffer::WindowReply {
+                memory: Object::kernel(Shared::new(window.object().clone(), writable)),
+            }),
+        )
     }
 
     fn free(&mut self, reply: Owed<'a, dma_buffer::call::Free>) -> Answered {
@@ -375,6 +440,6 @@ impl<'a> dma_buffer::Server<KernelCall<'a>> for Served<Buffer> {
         if result.is_ok() {
             self.0.mapped.lock().clear();
         }
-        reply.answer(result)
+        answer(reply, &self.0.claim, result)
     }
 }
