@@ -30,6 +30,8 @@ pub enum Kind {
     SabotageKernel,
     /// A process.
     Service,
+    /// A process with `--cfg sabotage`.
+    SabotageService,
     /// The loader QEMU starts with `-kernel`.
     LoaderPvh,
     /// The loader UEFI firmware starts.
@@ -79,6 +81,7 @@ impl Kind {
             Self::Kernel => "kernel",
             Self::SabotageKernel => "kernel-sabotage",
             Self::Service => "services",
+            Self::SabotageService => "services-sabotage",
             Self::LoaderPvh => "loader-pvh",
             Self::LoaderUefi => "loader-uefi",
         }
@@ -87,7 +90,7 @@ impl Kind {
     fn linker_script(self) -> Option<&'static str> {
         match self {
             Self::Kernel | Self::SabotageKernel => Some("crates/kernel/kernel.ld"),
-            Self::Service => Some("crates/rt/service.ld"),
+            Self::Service | Self::SabotageService => Some("crates/rt/service.ld"),
             Self::LoaderPvh => Some("crates/loader-pvh/loader.ld"),
             Self::LoaderUefi => None,
         }
@@ -109,6 +112,7 @@ impl Kind {
                 flags.push("-Cforce-frame-pointers=yes".into());
                 flags.push("--cfg=sabotage".into());
             }
+            Self::SabotageService => flags.push("--cfg=sabotage".into()),
             // All keep the target's code model, which reaches the lowest 2 GiB as well as the highest: with another one
             // the prebuilt `core` could not take part in link-time optimisation.
             Self::Service | Self::LoaderPvh | Self::LoaderUefi => {}
@@ -197,15 +201,31 @@ impl<'a> Builder<'a> {
 
     /// Builds every package below `services/`.
     pub fn build_services(&self) -> Result<Vec<Program>> {
+        self.build(Kind::Service, &self.services(|_| true))
+    }
+
+    /// The same, those with sabotage points of their own built with them.
+    pub fn build_sabotaged_services(&self) -> Result<Vec<Program>> {
+        let mut programs = self.build_services()?;
+        let with_points = self.services(|member| member.sabotage);
+        let sabotaged = self.build(Kind::SabotageService, &with_points)?;
+        for program in &mut programs {
+            let other = sabotaged.iter().find(|other| other.name == program.name);
+            program
+                .path
+                .clone_from(&other.unwrap_or(program).path.clone());
+        }
+        Ok(programs)
+    }
+
+    fn services(&self, wanted: impl Fn(&Member) -> bool) -> Vec<&'a str> {
         let services = self.project.root.join("services");
-        let packages: Vec<&str> = self
-            .project
-            .members
-            .iter()
+        let members = self.project.members.iter();
+        members
             .filter(|member| member.guest && member.dir.starts_with(&services))
+            .filter(|member| wanted(member))
             .map(|member| member.name.as_str())
-            .collect();
-        self.build(Kind::Service, &packages)
+            .collect()
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: never changes a source file on its own, and never decides a verdict from QEMU's own exit status.
 
+mod audit;
 mod bench;
 mod build;
 mod child;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::audit::AuditVerb;
 use crate::bench::BenchArgs;
 use crate::build::Builder;
 use crate::image::ImageArgs;
@@ -85,6 +87,11 @@ enum Verb {
     },
     /// Check everything: format, lints, host tests, tidy, smokes, sabotages
     Test(TestArgs),
+    /// Read hardware audit logs off disk images
+    Audit {
+        #[command(subcommand)]
+        verb: AuditVerb,
+    },
     /// Check the rules of the tree that no compiler checks
     Tidy,
     /// Show the crates by tier
@@ -128,6 +135,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
             return cloudboot::run(&project, &ready(Needs::Cloud)?, &args);
         }
         Verb::Setup => ready(Needs::Cloud).map(drop)?,
+        Verb::Audit { verb } => return audit::run(&verb),
         Verb::Tidy => tidy::run(&project)?,
         Verb::Graph { dot: true } => print!("{}", graph::dot(&project)),
         Verb::Graph { dot: false } => print!("{}", graph::text(&project)),

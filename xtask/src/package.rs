@@ -34,17 +34,17 @@ impl<'a> Guest<'a> {
         sabotage: bool,
     ) -> Result<Self> {
         let builder = Builder::new(project, toolchain, debug);
-        let kind = if sabotage {
-            Kind::SabotageKernel
+        let (kind, services) = if sabotage {
+            (Kind::SabotageKernel, builder.build_sabotaged_services()?)
         } else {
-            Kind::Kernel
+            (Kind::Kernel, builder.build_services()?)
         };
         Ok(Self {
             project,
             toolchain,
             kernel: builder.build_one(kind, "kernel")?,
             loader: builder.build_one(Kind::LoaderPvh, "loader-pvh")?.path,
-            services: builder.build_services()?,
+            services,
             sabotaged: sabotage,
         })
     }

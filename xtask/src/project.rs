@@ -30,6 +30,8 @@ pub struct Member {
     pub bins: Vec<String>,
     /// Whether it is built for the guest (`package.metadata.guest = true`).
     pub guest: bool,
+    /// Whether it has sabotage points of its own (`package.metadata.sabotage = true`).
+    pub sabotage: bool,
     /// Its tier (`package.metadata.tier`), empty if it names none.
     pub tier: String,
     /// Names of the workspace members it depends on; what only tests or build scripts need is not among them.
@@ -135,9 +137,7 @@ impl Project {
 impl Member {
     fn from_raw(raw: RawPackage) -> Self {
         let field = |key: &str| raw.metadata.as_ref().and_then(|metadata| metadata.get(key));
-        let guest = field("guest")
-            .and_then(serde_json::Value::as_bool)
-            .unwrap_or(false);
+        let is_set = |key: &str| field(key).and_then(serde_json::Value::as_bool) == Some(true);
         let tier = field("tier")
             .and_then(serde_json::Value::as_str)
             .unwrap_or("")
@@ -165,7 +165,8 @@ impl Member {
             name: raw.name,
             dir,
             bins,
-            guest,
+            guest: is_set("guest"),
+            sabotage: is_set("sabotage"),
             tier,
             needs,
         }

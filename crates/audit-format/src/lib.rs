@@ -39,7 +39,9 @@ pub use key::LeaveOut;
 pub use key::{INSTALLATION_BYTES, Key, KeyId, Secret};
 pub use record::{Chain, Event, KINDS, Kind, NO_FUNCTION, RECORD_BYTES, Record, TEARDOWN_STEPS};
 pub use recover::{Recovery, recover};
-pub use region::{CELL_BYTES, FIRST_SLOT_CELL, Geometry, Region, SLOT_CELLS, Superblock};
+pub use region::{
+    CELL_BYTES, FIRST_SLOT_CELL, Geometry, PARTITION_TYPE, Region, SLOT_CELLS, Superblock,
+};
 pub use ring::{Ahead, Counters, Ring, Window};
 pub use rule::Rule;
 pub use segment::{Digest, HEADER_BYTES, Header, Marker, SEGMENT_RECORDS};

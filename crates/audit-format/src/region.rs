@@ -9,6 +9,10 @@ use crate::record::RECORD_BYTES;
 use crate::rule::Rule;
 use crate::segment::{Digest, HEADER_BYTES, SEGMENT_RECORDS, check_seal, seal};
 
+/// The type of an audit partition, 6f1d8e2c-53b4-4a9f-8c0e-a3d27b9415c6, as a GUID partition table holds it.
+pub const PARTITION_TYPE: [u8; 16] = [
+    0x2c, 0x8e, 0x1d, 0x6f, 0xb4, 0x53, 0x9f, 0x4a, 0x8c, 0x0e, 0xa3, 0xd2, 0x7b, 0x94, 0x15, 0xc6,
+];
 /// Bytes of a cell: the largest block a device may have.
 pub const CELL_BYTES: usize = 4096;
 /// Cells of a slot: one for the header, the rest for records.

@@ -7,6 +7,31 @@ const BURST: u64 = 32;
 /// A used place of the burst comes back after this time.
 const REFILL_NS: u64 = 100_000_000;
 
+/// How many refusals of one sort may still be recorded.
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    left: u64,
+    refilled_ns: u64,
+}
+
+impl Allowance {
+    const FULL: Self = Self {
+        left: BURST,
+        refilled_ns: 0,
+    };
+
+    fn spend(&mut self, ns: u64) -> bool {
+        let back = ns.saturating_sub(self.refilled_ns) / REFILL_NS;
+        if back > 0 {
+            self.left = BURST.min(self.left.saturating_add(back));
+            self.refilled_ns = ns;
+        }
+        let spent = self.left.checked_sub(1);
+        self.left = spent.unwrap_or(0);
+        spent.is_some()
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     bytes: [u8; RECORD_BYTES],
@@ -60,9 +85,10 @@ pub struct Ring<const N: usize> {
     base: Chain,
     head: Chain,
     counters: Counters,
-    /// Refusals that may be recorded at once.
-    allowance: u64,
-    refilled_ns: u64,
+    /// Of holders of devices.
+    refusals: Allowance,
+    /// Of those who asked to read: nobody who floods the one hides the other.
+    readers: Allowance,
 }
 
 impl<const N: usize> Default for Ring<N> {
@@ -92,8 +118,8 @@ impl<const N: usize> Ring<N> {
                 suppressed: 0,
                 kinds: [0; KINDS],
             },
-            allowance: BURST,
-            refilled_ns: 0,
+            refusals: Allowance::FULL,
+            readers: Allowance::FULL,
         }
     }
 
@@ -103,7 +129,12 @@ impl<const N: usize> Ring<N> {
         if let Some(count) = self.counters.kinds.get_mut(event.kind as usize) {
             *count += 1;
         }
-        if matches!(event.kind, Kind::Refused | Kind::ReaderRefused) && !self.spend(ns) {
+        let allowed = match event.kind {
+            Kind::Refused => self.refusals.spend(ns),
+            Kind::ReaderRefused => self.readers.spend(ns),
+            _ => true,
+        };
+        if !allowed {
             self.counters.suppressed += 1;
             return None;
         }
@@ -127,17 +158,6 @@ impl<const N: usize> Ring<N> {
         self.edge += 1;
         self.counters.recorded += 1;
         Some(sequence)
-    }
-
-    fn spend(&mut self, ns: u64) -> bool {
-        let back = ns.saturating_sub(self.refilled_ns) / REFILL_NS;
-        if back > 0 {
-            self.allowance = BURST.min(self.allowance.saturating_add(back));
-            self.refilled_ns = ns;
-        }
-        let spent = self.allowance.checked_sub(1);
-        self.allowance = spent.unwrap_or(0);
-        spent.is_some()
     }
 
     /// Sequence number of the oldest record held; the next one's while there is none.

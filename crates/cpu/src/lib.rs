@@ -26,7 +26,7 @@ pub use features::{Features, enable as enable_features, features};
 pub use lock::{Guard, Lock, relax, set_relax};
 pub use percpu::{CpuBlock, MAX_CPUS, index, install as install_percpu, set_kernel_stack};
 #[cfg(sabotage)]
-pub use sabotage::{choose as choose_sabotage, sabotaged};
+pub use sabotage::{choose as choose_sabotage, chosen as chosen_sabotage, sabotaged};
 pub use switch::{prepare_stack, switch_stacks};
 pub use tsc::read as read_tsc;
 

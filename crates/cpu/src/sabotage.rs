@@ -13,11 +13,16 @@ pub fn choose(point: &'static str) {
 
 /// Whether `point` was chosen.
 pub fn sabotaged(point: &str) -> bool {
+    chosen() == Some(point)
+}
+
+/// The point that was chosen.
+pub fn chosen() -> Option<&'static str> {
     let at = POINT.load(Ordering::Acquire);
     if at.is_null() {
-        return false;
+        return None;
     }
     // SAFETY: `choose` stored a `&'static str`, length first.
     let chosen = unsafe { core::slice::from_raw_parts(at, LENGTH.load(Ordering::Relaxed)) };
-    chosen == point.as_bytes()
+    core::str::from_utf8(chosen).ok()
 }

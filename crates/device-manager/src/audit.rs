@@ -121,5 +121,6 @@ const fn proof_number(proof: ResetProof) -> u32 {
         ResetProof::CstsRdyZero => 1,
         ResetProof::VirtioStatusZero => 2,
         ResetProof::FlrCompleted => 3,
+        ResetProof::EngineIdle => 4,
     }
 }

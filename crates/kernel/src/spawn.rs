@@ -107,6 +107,18 @@ pub fn spawn(
     limits: Limits,
     grants: Vec<Grant>,
 ) -> Result<Arc<Process>, Refusal> {
+    #[cfg(sabotage)]
+    let (point, told);
+    #[cfg(sabotage)]
+    let arguments = match cpu::chosen_sabotage().filter(|point| point.starts_with("service-")) {
+        // A point of a service, which learns of it as its last argument; init starts the services and has none.
+        Some(chosen) if name != "init" => {
+            point = alloc::format!("sabotage={chosen}");
+            told = [arguments, &[point.as_str()]].concat();
+            &told
+        }
+        _ => arguments,
+    };
     let image = Image::parse(image, WINDOW).map_err(|_| Refusal::BadImage)?;
     let process = Process::new(name, limits)?;
     match fill(&process, &image, arguments, grants) {

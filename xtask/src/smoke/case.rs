@@ -46,13 +46,15 @@ pub struct Smoke {
     pub extra: &'static [&'static str],
     /// What is done to the guest, in order. It must lead to the guest's end.
     pub steps: &'static [Step],
+    /// Further boots on the same disks. Every boot but the last must end with code 0.
+    pub again: &'static [Again],
     /// Facts that must be there, in the order in which they come about.
     pub required: &'static [&'static str],
     /// Facts that must not be there.
     pub forbidden: &'static [&'static str],
     /// Whether a reset starts the guest again, instead of ending it.
     pub reboots: bool,
-    /// The exit code of a pass.
+    /// The exit code of a pass, of the last boot.
     pub exit: i64,
     /// Whether the snapshot keeps the facts of the boot; the smokes that ask about the boot want them.
     pub keeps_boot: bool,
@@ -104,6 +106,14 @@ pub enum Tamper {
     Image(fn(&Path) -> Result<()>),
     /// The first sector of this file of an ISO image cannot be read.
     Unreadable(&'static str),
+}
+
+/// A further boot of a smoke.
+pub struct Again {
+    /// What is done to the disks in the smoke's work folder first.
+    pub between: fn(&Path) -> Result<()>,
+    /// What is done to the guest.
+    pub steps: &'static [Step],
 }
 
 /// A disk image of a smoke.
@@ -173,6 +183,7 @@ impl Smoke {
         files: &[],
         extra: &[],
         steps: &[],
+        again: &[],
         required: &[],
         forbidden: &[],
         reboots: false,

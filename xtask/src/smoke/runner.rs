@@ -19,8 +19,8 @@ use crate::image::{CLOUD_WORDS, cloud, cloudboot, iso};
 use crate::package::{self, Guest};
 use crate::project::Project;
 use crate::qemu::{self, Accel, Drive, Firmware, Machine, Medium, escape};
-use crate::session::Session;
-use crate::smoke::case::{Boot, Smoke, Tamper, perform};
+use crate::session::{End, Session};
+use crate::smoke::case::{Boot, Smoke, Step, Tamper, perform};
 use crate::smoke::sabotage::Sabotage;
 use crate::smoke::snapshot;
 use crate::smoke::verdict::{Heard, Verdict, judge, judge_sabotage, snapshot_text};
@@ -59,6 +59,14 @@ pub struct Tally {
     pub failed: usize,
     /// Smokes that this QEMU cannot run.
     pub untested: usize,
+}
+
+/// What one boot of a guest said, or several, one after the other.
+struct Said {
+    end: End,
+    failed_step: Option<String>,
+    lines: Vec<String>,
+    bytes: Vec<u8>,
 }
 
 /// Runs smokes on guests that are built when first needed.
@@ -209,23 +217,26 @@ impl<'a> Runner<'a> {
             let kernel = self.project.show(self.guest(trial)?.kernel_path());
             eprintln!("waiting for a debugger: gdb {kernel} -ex 'target remote :1234'");
         }
-        let errors = fs::File::create(folder.join("qemu-errors"))?;
-        let mut command = command;
-        command.stderr(errors);
         let deadline = Instant::now() + self.limit(smoke);
-        let mut session = Session::start(command, false)?;
-        if self.options.gdb {
-            session.set_silence(self.limit(smoke));
+        let mut heard = self.boot(&folder, &work, command, smoke.steps, deadline)?;
+        for again in smoke.again {
+            if heard.failed_step.is_some() || heard.end != End::Code(0) {
+                break;
+            }
+            (again.between)(&work).context("cannot prepare the disks for the next boot")?;
+            let command = machine.command(self.project)?;
+            let next = self.boot(&folder, &work, command, again.steps, deadline)?;
+            heard.end = next.end;
+            heard.failed_step = next.failed_step;
+            heard.lines.extend(next.lines);
+            heard.bytes.extend(next.bytes);
         }
-        let failed_step = perform(smoke.steps, &mut session, &work, deadline).err();
-        let (end, transcript) = session.finish(deadline);
-        fs::write(folder.join("transcript.raw"), &transcript.bytes)?;
-        let lines = transcript.serial.lines();
-        fs::write(folder.join("transcript.txt"), lines.join("\n") + "\n")?;
+        fs::write(folder.join("transcript.raw"), &heard.bytes)?;
+        fs::write(folder.join("transcript.txt"), heard.lines.join("\n") + "\n")?;
         let heard = Heard {
-            end,
-            lines,
-            failed_step: failed_step.as_deref(),
+            end: heard.end,
+            lines: &heard.lines,
+            failed_step: heard.failed_step.as_deref(),
         };
         let verdict = match trial {
             Trial::Bitten(sabotage) => judge_sabotage(sabotage, smoke, &heard),
@@ -239,6 +250,32 @@ impl<'a> Runner<'a> {
             fs::remove_dir_all(&work)?;
         }
         Ok(verdict)
+    }
+
+    /// One boot of the guest, from its first step to its end.
+    fn boot(
+        &self,
+        folder: &Path,
+        work: &Path,
+        mut command: Command,
+        steps: &[Step],
+        deadline: Instant,
+    ) -> Result<Said> {
+        let mut errors = fs::OpenOptions::new();
+        let errors = errors.create(true).append(true);
+        command.stderr(errors.open(folder.join("qemu-errors"))?);
+        let mut session = Session::start(command, false)?;
+        if self.options.gdb {
+            session.set_silence(deadline.saturating_duration_since(Instant::now()));
+        }
+        let failed_step = perform(steps, &mut session, work, deadline).err();
+        let (end, transcript) = session.finish(deadline);
+        Ok(Said {
+            end,
+            failed_step,
+            lines: transcript.serial.lines().to_vec(),
+            bytes: transcript.bytes,
+        })
     }
 
     /// Adds the snapshot's part. A guest that gave a wrong answer leaves no pending snapshot: there is nothing to accept.

@@ -74,6 +74,7 @@ mod tests {
             dir: name.into(),
             bins: Vec::new(),
             guest: false,
+            sabotage: false,
             tier: tier.into(),
             needs: needs.iter().map(|&need| need.into()).collect(),
         }

@@ -91,6 +91,7 @@ fn a_flood_of_refusals_drives_nothing_else_out() {
     assert!(ring.get(1).is_some(), "the claim is still there");
     assert_eq!(ring.counters().kinds[Kind::Refused as usize], 10_000);
     assert_eq!(ring.counters().suppressed, 10_000 - 32);
+    assert!(ring.record(Event::new(Kind::ReaderRefused), 5).is_some());
     // After a while there is room for some again.
     assert!(
         ring.record(Event::new(Kind::Refused), 1_000_000_000)

@@ -98,9 +98,6 @@ impl<'a> hardware_audit_log::Server<KernelCall<'a>> for Served<Log> {
         if from < edge {
             return reply.send(hardware_audit_log::WaitReply { edge });
         }
-        if from > edge {
-            return reply.refuse(Refusal::OutOfRange);
-        }
         let (answered, later) = reply.defer();
         audit::wait(from, self.0.reader, later.into_inner());
         if self.0.epoch.is_raised() {

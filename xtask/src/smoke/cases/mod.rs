@@ -1,6 +1,7 @@
 //! The smokes, one file each. A new one is a file here and its line below; nothing else knows the list.
 
 mod acpi_hostile;
+mod audit_disk;
 mod boot;
 mod boot_faults;
 mod boot_uefi;
@@ -15,6 +16,7 @@ mod dmapool_grant;
 mod dmapool_grant_exit;
 mod facets;
 mod fat_hostile;
+mod hardware_audit;
 mod hardware_grant_cycle;
 mod interrupt_grant;
 mod iommu_acpi;

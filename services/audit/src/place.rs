@@ -1,0 +1,99 @@
+//! One partition of a block device, as cells.
+
+use audit_format::{CELL_BYTES, PARTITION_TYPE, Region};
+use partition::{BlockRead, Guid, VolumeKind, find_volumes};
+use sdk::{BlockDevice, Disk, Refusal};
+
+/// Bytes of the transfer window.
+const WINDOW_BYTES: u32 = 64 * 1024;
+
+/// An audit partition.
+#[derive(Debug)]
+pub struct Place {
+    disk: Disk,
+    first_block: u64,
+    blocks_per_cell: u64,
+    cells: u64,
+}
+
+struct Table<'d>(&'d mut Disk);
+
+impl BlockRead for Table<'_> {
+    type Error = Refusal;
+
+    fn block_bytes(&self) -> u32 {
+        self.0.block_bytes()
+    }
+
+    fn blocks(&self) -> u64 {
+        self.0.blocks()
+    }
+
+    fn read(&mut self, lba: u64, buf: &mut [u8]) -> Result<(), Refusal> {
+        self.0.read(lba, buf)
+    }
+}
+
+impl Place {
+    /// Opens the `nth` audit partition of a device, from 0.
+    ///
+    /// # Errors
+    /// The device's; `NotFound` where there is none such; `Corrupt` for a partition table that is refused;
+    /// `NotSupported` for blocks larger than a cell.
+    pub fn open(device: BlockDevice, nth: u32) -> Result<Self, Refusal> {
+        let mut disk = Disk::open(device, WINDOW_BYTES)?;
+        let blocks_per_cell = CELL_BYTES as u64 / u64::from(disk.block_bytes());
+        if blocks_per_cell == 0 {
+            return Err(Refusal::NotSupported);
+        }
+        let layout = find_volumes(&mut Table(&mut disk)).map_err(|error| match error {
+            partition::Error::Read { error, .. } => error,
+            _ => Refusal::Corrupt,
+        })?;
+        let ours = |kind: &VolumeKind| matches!(kind, VolumeKind::Gpt { type_guid, .. } if *type_guid == Guid(PARTITION_TYPE));
+        let found = layout
+            .volumes
+            .iter()
+            .filter(|volume| ours(&volume.kind))
+            .nth(nth as usize)
+            .ok_or(Refusal::NotFound)?;
+        Ok(Self {
+            first_block: found.first_lba,
+            cells: found.blocks / blocks_per_cell,
+            blocks_per_cell,
+            disk,
+        })
+    }
+
+    /// The block of a cell, if `bytes` from there on lie in the partition.
+    fn block(&self, cell: u64, bytes: usize) -> Result<u64, Refusal> {
+        let cells = (bytes / CELL_BYTES) as u64;
+        let end = cell.checked_add(cells).ok_or(Refusal::OutOfRange)?;
+        if end > self.cells || !bytes.is_multiple_of(CELL_BYTES) {
+            return Err(Refusal::OutOfRange);
+        }
+        Ok(self.first_block + cell * self.blocks_per_cell)
+    }
+}
+
+impl Region for Place {
+    type Error = Refusal;
+
+    fn cells(&self) -> u64 {
+        self.cells
+    }
+
+    fn read(&mut self, cell: u64, to: &mut [u8]) -> Result<(), Refusal> {
+        let block = self.block(cell, to.len())?;
+        self.disk.read(block, to)
+    }
+
+    fn write(&mut self, cell: u64, from: &[u8]) -> Result<(), Refusal> {
+        let block = self.block(cell, from.len())?;
+        self.disk.write(block, from)
+    }
+
+    fn flush(&mut self) -> Result<(), Refusal> {
+        self.disk.flush()
+    }
+}
