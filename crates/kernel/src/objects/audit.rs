@@ -43,15 +43,14 @@ kernel_object!(Log, hardware_audit_log);
 
 /// The most records that one read gives.
 fn limit(max: u32) -> u32 {
+    if max == 0 {
+        return audit::READ_RECORDS;
+    }
     #[cfg(sabotage)]
     if cpu::sabotaged("skip-audit-clamp") {
         return max;
     }
-    if max == 0 {
-        audit::READ_RECORDS
-    } else {
-        max.min(audit::READ_RECORDS)
-    }
+    max.min(audit::READ_RECORDS)
 }
 
 impl<'a> hardware_audit_log::Server<KernelCall<'a>> for Served<Log> {

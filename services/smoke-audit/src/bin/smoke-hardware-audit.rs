@@ -6,7 +6,7 @@ use audit_format::Kind;
 use sdk::audit::hardware_audit_log::{WaitParams, call};
 use sdk::{
     AnyFacet, AuditAdmission, AuditBroker, AuditGate, Cap, CapArg, Console, Device, DmaPool, Env,
-    Error, HardwareAuditLog, Interface, NEVER, Object, Refusal, Ring, fact,
+    Error, HardwareAuditLog, Interface, NEVER, Object, Refusal, Ring, Timer, fact,
 };
 use smoke::{Kit, give, outcome, role, wait_until};
 use smoke_audit::{count, names, read, read_on, steps};
@@ -16,6 +16,8 @@ sdk::entry!(main);
 /// Allocations and frees that fill the log more than once.
 const ROUNDS: usize = 300;
 const REFUSALS: usize = 200;
+/// How long a reader waits to be revoked, in nanoseconds.
+const PATIENCE_NS: u64 = 10_000_000_000;
 /// Controller configuration (NVM Express Base Specification 2.0, 3.1.3.5): no window lets a provider write it.
 const CC: u64 = 0x14;
 
@@ -287,6 +289,7 @@ fn readers(env: &Env, kit: &Kit, log: &HardwareAuditLog) -> Result<(), Error> {
         give("gate", &gate),
         give("console", &console),
         give("admission", &admitted.admission),
+        give("timer", &kit.timer),
     ];
     let reader = kit.start("reader", &given)?;
     let admissions = || {
@@ -339,7 +342,10 @@ fn read_by_admission(env: &Env) -> Result<(), Error> {
     let reads = read(&log, 0, 1).is_ok();
     let second = subscribe(&gate, &admission);
     fact!("reader.admitted", reads = reads, second = outcome(&second));
-    let wait = log.wait(u64::MAX);
+    // Whoever is not revoked shall not wait for good.
+    let timer: Timer = env.get("timer")?;
+    let patience = timer.now()?.ns + PATIENCE_NS;
+    let wait = log.with_deadline(patience).wait(u64::MAX);
     let after = read(&log, 0, 1);
     fact!(
         "reader.revoked",
