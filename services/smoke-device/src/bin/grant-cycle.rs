@@ -12,7 +12,8 @@ use smoke_device::{Rig, completions, into, submit};
 sdk::entry!(main);
 
 const CYCLES: u64 = 300;
-const WARM_UP: u64 = 12;
+/// By then the system log is full, and the heap has what it needs for it.
+const WARM_UP: u64 = 100;
 /// The command register, and its bit for bus mastering.
 const COMMAND: u16 = 4;
 const BUS_MASTER: u32 = 1 << 2;
