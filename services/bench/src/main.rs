@@ -9,6 +9,7 @@
 
 mod block;
 mod calls;
+mod device;
 mod echo;
 mod mark;
 
@@ -25,6 +26,9 @@ fn main(env: &Env) -> Result<(), Error> {
     if env.arguments().next() == Some("echo") {
         return echo::serve(env);
     }
+    if env.arguments().next() == Some("hold") {
+        return device::hold(env);
+    }
     mark::<90>();
     println!("USERSPACE tsc={}", ticks());
     if env.arguments().any(|group| group == "calls") {
@@ -32,6 +36,9 @@ fn main(env: &Env) -> Result<(), Error> {
     }
     if env.arguments().any(|group| group == "block") {
         block::run(env)?;
+    }
+    if env.arguments().any(|group| group == "device") {
+        device::run(env)?;
     }
     println!("BENCH-END");
     Ok(())

@@ -84,6 +84,7 @@ impl<'a> Bench<'a> {
             Group::Boot | Group::BootUefi | Group::Reset(_) => "bench-boot",
             Group::Calls => "bench",
             Group::Block => "bench-block",
+            Group::Device => "bench-device",
         };
         let log = self.dir.join("plugin.json");
         let _ = fs::remove_file(&log);
@@ -115,7 +116,11 @@ impl<'a> Bench<'a> {
             }
         };
         let mut extra = vec![OsString::from("-plugin"), option];
-        if group != Group::Block {
+        let has_disk = matches!(group, Group::Block | Group::Device);
+        if group == Group::Device {
+            extra.extend(["-device", "edu"].map(OsString::from));
+        }
+        if !has_disk {
             extra.extend(["-icount", "shift=0,sleep=off"].map(OsString::from));
         }
         let machine = Machine {
@@ -124,7 +129,7 @@ impl<'a> Bench<'a> {
             memory: "512".into(),
             accel: Accel::Tcg,
             firmware,
-            disks: if group == Group::Block {
+            disks: if has_disk {
                 vec![self.disk()?]
             } else {
                 Vec::new()
@@ -233,7 +238,7 @@ fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
     if let Some((whole, part)) = match group {
         Group::Boot => Some(("boot_user", "boot_loader")),
         Group::BootUefi => Some(("boot_user_uefi", "boot_loader_uefi")),
-        Group::Calls | Group::Block | Group::Reset(_) => None,
+        Group::Calls | Group::Block | Group::Device | Group::Reset(_) => None,
     } {
         let samples = &mut harvest.samples;
         samples.push((whole.into(), stage(log.loader, log.user)?));

@@ -74,7 +74,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &BenchArgs) -> Result
     for group in groups(&rows) {
         let boots = match group {
             Group::Boot | Group::BootUefi | Group::Reset(_) => BOOTS,
-            Group::Calls | Group::Block => 1,
+            Group::Calls | Group::Block | Group::Device => 1,
         };
         if let Some(reason) = missing(group) {
             eprintln!("[{group:?}] not measured: {reason}");
@@ -139,7 +139,7 @@ fn take(results: &mut Results, harvest: Harvest, rows: &[&Row]) {
 fn profile_rows(bench: &Bench<'_>, rows: &[&Row]) -> Result<ExitCode> {
     let paths = bench.programs()?;
     for group in groups(rows) {
-        if !matches!(group, Group::Calls | Group::Block) {
+        if !matches!(group, Group::Calls | Group::Block | Group::Device) {
             bail!("--where works for rows with marks, which the boot rows have not");
         }
         let harvest = bench.run(group, true)?;

@@ -17,6 +17,8 @@ pub enum Group {
     Calls,
     /// Loops that read a disk, in real time: `-icount` would jump over the waits.
     Block,
+    /// Loops over registers, DMA memory and commands, in real time for the same reason.
+    Device,
 }
 
 /// A medium and the machine that boots it.
@@ -88,7 +90,7 @@ const fn row(name: &'static str, group: Group, what: &'static str, limits: [f64;
 const NONE: [f64; 2] = [0.0, 0.0];
 
 /// All of them, in the order of the table.
-pub const ROWS: [Row; 27] = [
+pub const ROWS: [Row; 36] = [
     // Linux: 1.521 G from reset to its first program; a tenth and three hundredths of that.
     row(
         "boot_user",
@@ -181,6 +183,60 @@ pub const ROWS: [Row; 27] = [
         "blk_seq_128k",
         Group::Block,
         "sequential 128 KiB read",
+        NONE,
+    ),
+    row(
+        "mmio_read",
+        Group::Device,
+        "read a register of 32 bits",
+        [700.0, 350.0],
+    ),
+    row(
+        "mmio_write",
+        Group::Device,
+        "write a register of 32 bits through its window, and read it back",
+        [900.0, 450.0],
+    ),
+    row(
+        "dma_alloc",
+        Group::Device,
+        "allocate, map, unmap, wipe and free a DMA buffer of 4 KiB",
+        [4.0e3, 2.0e3],
+    ),
+    row(
+        "dma_submit",
+        Group::Device,
+        "submit and complete an NVMe read of one 4 KiB segment, one at a time",
+        [2.5e3, 1.2e3],
+    ),
+    row(
+        "dma_submit_32",
+        Group::Device,
+        "the same, 32 in a batch",
+        [600.0, 300.0],
+    ),
+    row(
+        "teardown_1000",
+        Group::Device,
+        "end a claim with 1,000 buffers and 8 queues, and claim again",
+        [3.0e6, 1.5e6],
+    ),
+    row(
+        "cap_revoke_1000",
+        Group::Device,
+        "revoke an object with 1,005 handles in 67 processes",
+        [20.0e3, 2.0e3],
+    ),
+    row(
+        "map_revoke_1000",
+        Group::Device,
+        "revoke an object that is mapped 1,000 times",
+        NONE,
+    ),
+    row(
+        "driver_restart",
+        Group::Device,
+        "kill a disk's driver, start its successor, read a block",
         NONE,
     ),
     row(

@@ -1,0 +1,293 @@
+//! Rows about device authority: registers, DMA memory, commands, the end of a claim, and the restart of a driver.
+//!
+//! The device works while the loops do, in real time; only what the guest executes is counted.
+
+use nvme_format::{Command, PAGE_SHIFT, io};
+use sdk::alloc::{format, string::String, vec::Vec};
+use sdk::block::block_device;
+use sdk::device::device_queue::{self, Direction, Segment};
+use sdk::process::process_spawner::{Grant, Limits};
+use sdk::process::virtual_memory;
+use sdk::{
+    BlockDevice, CapArg, Device, DeviceQueue, DeviceRegistry, Disk, DmaBuffer, DmaPool, Endpoint,
+    EndpointFactory, Env, Error, Interface, MemoryObject, NEVER, Object, ProcessHandle,
+    ProcessSpawner, Refusal, Timer, println,
+};
+
+use crate::mark::{mark, ticks};
+use crate::{REPETITIONS, measure};
+
+const PAGE: u32 = 4096;
+/// No interrupt.
+const NO_SOURCE: u16 = 0xffff;
+const BUFFERS: u32 = 1000;
+const QUEUES: u16 = 8;
+const HOLDERS: u32 = 67;
+/// As many as one message carries, with the clock.
+const HANDLES_EACH: u32 = 15;
+
+/// Runs all of them.
+pub fn run(env: &Env) -> Result<(), Error> {
+    let registry: DeviceRegistry = env.get("deviceRegistry")?;
+    let timer: Timer = env.get("timer")?;
+    registers(&registry)?;
+    commands(&registry, &timer)?;
+    teardown(&registry)?;
+    revocation(env)?;
+    restart(env, &registry)
+}
+
+/// Runs `work` on what `prepare` made, between the marks; `prepare` and the end of what `work` gives are not counted.
+fn measure_one<const EVEN: u32, const ODD: u32, T, U>(
+    name: &str,
+    mut prepare: impl FnMut() -> Result<T, Error>,
+    mut work: impl FnMut(&mut T) -> Result<U, Refusal>,
+) -> Result<(), Error> {
+    for repetition in 0..REPETITIONS {
+        let mut prepared = prepare()?;
+        mark::<EVEN>();
+        let start = ticks();
+        let done = work(&mut prepared);
+        let end = ticks();
+        mark::<ODD>();
+        let _left = done?;
+        println!(
+            "BENCH name={name} rep={repetition} n=1 tsc={} ns=0 mark={EVEN}",
+            end.wrapping_sub(start)
+        );
+    }
+    Ok(())
+}
+
+fn registers(registry: &DeviceRegistry) -> Result<(), Error> {
+    const IDENTITY: u64 = 0;
+    const LIVENESS: u64 = 4;
+    let device = registry.claim("edu", 0)?.device;
+    let mmio = device.mmio(0)?.mmio;
+    measure::<30, 31>("mmio_read", 2_000, |n| {
+        (0..n).try_for_each(|_| mmio.read(IDENTITY, 4).map(drop))
+    })?;
+    measure::<32, 33>("mmio_write", 2_000, |n| {
+        (0..n).try_for_each(|i| mmio.write(LIVENESS, 4, i.into()).map(drop))
+    })
+}
+
+struct Nvme {
+    device: Device,
+    pool: DmaPool,
+    queues: Vec<DeviceQueue>,
+}
+
+fn nvme(registry: &DeviceRegistry, queues: u16) -> Result<Nvme, Refusal> {
+    let device = registry.claim("nvme", 0)?.device;
+    device.reset()?;
+    device.configure(8, queues.into(), u64::from(PAGE_SHIFT))?;
+    device.enable()?;
+    let pool = device.pool(8 << 20)?.pool;
+    let queues = (1..=queues)
+        .map(|index| Ok(device.queue(1, index, 32, NO_SOURCE)?.queue))
+        .collect::<Result<_, Refusal>>()?;
+    Ok(Nvme {
+        device,
+        pool,
+        queues,
+    })
+}
+
+fn commands(registry: &DeviceRegistry, timer: &Timer) -> Result<(), Error> {
+    let nvme = nvme(registry, 1)?;
+    measure::<34, 35>("dma_alloc", 300, |n| {
+        (0..n).try_for_each(|_| {
+            let buffer = nvme.pool.allocate(PAGE.into(), false)?.buffer;
+            buffer.map(3)?;
+            buffer.unmap()?;
+            buffer.free()
+        })
+    })?;
+    let queue = nvme.queues.first().ok_or(Refusal::NotFound)?;
+    let buffer = nvme.pool.allocate(PAGE.into(), false)?.buffer;
+    let segments = [Segment {
+        buffer: buffer.object().handle(),
+        offset: 0,
+        length: PAGE,
+        direction: Direction::FromDevice,
+    }];
+    let template = Command::transfer(io::READ, 1, 0, PAGE / 512)
+        .ok_or(Refusal::BadArgument)?
+        .to_bytes();
+    let command = |cookie: u32| device_queue::Command {
+        cookie: cookie.into(),
+        template: &template,
+        segments: &segments,
+    };
+    let batch: Vec<_> = (0..32).map(command).collect();
+    let taken = |most: u16| queue.complete(most, |r| r.completions().map(|l| l.iter().count()));
+    // The wait for the device, one sleep for 32 commands, is counted with them.
+    let wait = || timer.sleep(timer.now()?.ns + 5_000_000);
+    let drain = |most: u16| -> Result<(), Refusal> {
+        let mut left = 32;
+        while left > 0 {
+            match taken(most)?? {
+                0 => wait()?,
+                count => left -= count,
+            }
+        }
+        Ok(())
+    };
+    measure::<36, 37>("dma_submit", 640, |n| {
+        (0..n / 32).try_for_each(|_| {
+            for one in &batch {
+                whole(queue.submit(core::slice::from_ref(one))?.accepted, 1)?;
+            }
+            wait()?;
+            drain(1)
+        })
+    })?;
+    measure::<38, 39>("dma_submit_32", 640, |n| {
+        (0..n / 32).try_for_each(|_| {
+            whole(queue.submit(&batch)?.accepted, 32)?;
+            wait()?;
+            drain(64)
+        })
+    })
+}
+
+fn whole(taken: u16, given: u16) -> Result<(), Refusal> {
+    if taken == given {
+        Ok(())
+    } else {
+        Err(Refusal::QueueFull)
+    }
+}
+
+/// A claim ends with a thousand buffers and eight queues; the next one begins when all of it is gone.
+fn teardown(registry: &DeviceRegistry) -> Result<(), Error> {
+    let prepare = || {
+        let nvme = nvme(registry, QUEUES)?;
+        let buffers: Vec<DmaBuffer> = (0..BUFFERS)
+            .map(|_| Ok(nvme.pool.allocate(PAGE.into(), false)?.buffer))
+            .collect::<Result<_, Refusal>>()?;
+        Ok((Some(nvme.device), nvme.pool, nvme.queues, buffers))
+    };
+    measure_one::<40, 41, _, _>("teardown_1000", prepare, |held| {
+        drop(held.0.take());
+        registry.claim("nvme", 0)
+    })
+}
+
+/// One object, a thousand handles of it in 67 processes; and one object that is mapped a thousand times.
+fn revocation(env: &Env) -> Result<(), Error> {
+    let spawner: ProcessSpawner = env.get("processSpawner")?;
+    let timer: Timer = env.get("timer")?;
+    let vm: virtual_memory::Client<sdk::Cap> = env.get("vm")?;
+    let memory = || Ok::<_, Refusal>(vm.create_memory(PAGE.into())?.memory);
+    measure_one::<42, 43, _, _>(
+        "cap_revoke_1000",
+        || {
+            let memory = memory()?;
+            let holders: Vec<_> = (0..HOLDERS)
+                .map(|_| holder(&spawner, &timer, &memory))
+                .collect::<Result<_, _>>()?;
+            Ok((memory, holders))
+        },
+        |(memory, _)| memory.revoke(),
+    )?;
+    measure_one::<44, 45, _, _>(
+        "map_revoke_1000",
+        || {
+            let memory = memory()?;
+            for _ in 0..1000 {
+                memory.map(0, PAGE.into(), 1)?;
+            }
+            Ok(memory)
+        },
+        |memory: &mut MemoryObject| memory.revoke(),
+    )
+}
+
+/// Ends its process with it.
+struct Holder(ProcessHandle);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait(|end| end.code());
+    }
+}
+
+fn holder(
+    spawner: &ProcessSpawner,
+    timer: &Timer,
+    memory: &MemoryObject,
+) -> Result<Holder, Refusal> {
+    let names: Vec<String> = (0..HANDLES_EACH).map(|n| format!("m{n}")).collect();
+    let mut transfers = Vec::from([CapArg::copy(timer.object().handle())]);
+    let mut grants = Vec::from([Grant {
+        name: "timer",
+        interface_id: Timer::INTERFACE_ID,
+        transfer: 0,
+    }]);
+    for (transfer, name) in (1..).zip(&names) {
+        grants.push(Grant {
+            name,
+            interface_id: MemoryObject::INTERFACE_ID,
+            transfer,
+        });
+        transfers.push(CapArg::copy(memory.object().handle()));
+    }
+    let limits = Limits::default();
+    let words = ["hold"];
+    let started = spawner.spawn("holder", "bench", &words, &limits, &grants, &transfers)?;
+    Ok(Holder(started.process))
+}
+
+/// What a holder does.
+pub fn hold(env: &Env) -> Result<(), Error> {
+    Ok(env.get::<Timer>("timer")?.sleep(NEVER)?)
+}
+
+/// A disk's driver is killed; the next one answers a read.
+fn restart(env: &Env, registry: &DeviceRegistry) -> Result<(), Error> {
+    let factory: EndpointFactory = env.get("endpointFactory")?;
+    let spawner: ProcessSpawner = env.get("processSpawner")?;
+    let timer: Timer = env.get("timer")?;
+    let endpoint = factory.create()?.endpoint;
+    let start = || {
+        let device = registry.claim("nvme", 0)?.device;
+        endpoint.renew()?;
+        let grant = |name, interface_id, transfer| Grant {
+            name,
+            interface_id,
+            transfer,
+        };
+        let grants = [
+            grant("endpoint", Endpoint::INTERFACE_ID, 0),
+            grant("device", Device::INTERFACE_ID, 1),
+            grant("timer", Timer::INTERFACE_ID, 2),
+        ];
+        let transfers = [
+            CapArg::copy(endpoint.object().handle()),
+            device.into_cap(),
+            CapArg::copy(timer.object().handle()),
+        ];
+        let limits = Limits::default();
+        spawner.spawn("driver", "nvme-provider", &[], &limits, &grants, &transfers)
+    };
+    let mut driver = start()?.process;
+    let facet = endpoint.mint(0, block_device::INTERFACE_ID, true)?.facet;
+    let device = BlockDevice::from_object(facet.into_object());
+    let mut disk = Disk::open(device, PAGE)?;
+    let mut page = [0; PAGE as usize];
+    disk.read(0, &mut page)?;
+    measure_one::<46, 47, _, _>(
+        "driver_restart",
+        || Ok(()),
+        |()| {
+            driver.kill()?;
+            driver.wait(|end| end.code())?;
+            driver = start()?.process;
+            disk.read(0, &mut page)
+        },
+    )?;
+    Ok(driver.kill()?)
+}
