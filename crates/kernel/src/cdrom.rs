@@ -67,6 +67,9 @@ impl Medium for Disc {
     }
 }
 
+/// Why something on the CD could not be read: a failing sector and the drive's reason, or what is wrong with the volume.
+type CdError = Error<(u32, Failure)>;
+
 /// The CD. Once `left` is empty, only the medium's sectors can be asked for, by whoever was given the right to.
 struct Reader {
     disc: Disc,
@@ -110,7 +113,7 @@ pub fn initialise() {
     ))
 }
 
-fn open(position: Position, identity: &str) -> Result<Reader, Error<(u32, Failure)>> {
+fn open(position: Position, identity: &str) -> Result<Reader, CdError> {
     let drive = Drive::open(Legacy, position).map_err(|why| Error::Medium((0, why)))?;
     let sectors = drive.sectors();
     let mut disc = Disc(drive);
@@ -146,7 +149,7 @@ fn wanted() -> Vec<String> {
         )
 }
 
-fn write_error(line: &mut crate::log::Line, error: &Error<(u32, Failure)>) {
+fn write_error(line: &mut crate::log::Line, error: &CdError) {
     // A line that is full is cut.
     let _ = match error {
         Error::Medium((lba, why)) => {
@@ -205,7 +208,7 @@ fn slashed(path: &str) -> String {
     slashed
 }
 
-fn read(reader: &mut Reader, path: &str) -> Result<(u32, Vec<u8>), Error<(u32, Failure)>> {
+fn read(reader: &mut Reader, path: &str) -> Result<(u32, Vec<u8>), CdError> {
     let Reader { disc, volume, .. } = reader;
     let file = volume.find(disc, path)?;
     if file.kind != Kind::File || file.extent.bytes > IMAGE_BYTES {

@@ -6,6 +6,7 @@ use sdk::{
     Access, Answered, BootMedium, Call, Cap, CapArg, Endpoint, Interface as _, MemoryObject,
     Object as _, Received, Refusal, Reply, Service, VirtualMemory, Window,
     alloc::{
+        boxed::Box,
         format,
         string::{String, ToString},
         vec,
@@ -27,7 +28,7 @@ const PIECE_BYTES: usize = 16 * SECTOR_BYTES;
 /// What a facet stands for.
 enum Opened {
     /// A directory, the root without an entry, and the walk that its listing is at.
-    Directory(Option<Entry>, Option<(u64, Entries)>),
+    Directory(Option<Entry>, Option<Box<(u64, Entries)>>),
     /// A file.
     File(Entry),
 }
@@ -186,8 +187,8 @@ impl Server {
             return Err(Refusal::WrongKind);
         };
         // A cursor that is not where the last answer ended begins the walk anew.
-        let (mut at, mut entries) = match walk.take().filter(|(at, _)| *at == cursor) {
-            Some(walk) => walk,
+        let (mut at, mut entries) = match walk.take().filter(|walk| walk.0 == cursor) {
+            Some(walk) => *walk,
             None => match entry {
                 Some(entry) => (0, volume.entries(entry).map_err(told)?),
                 None => (0, volume.root_entries()),
@@ -203,7 +204,7 @@ impl Server {
             }
             at += 1;
         }
-        *walk = Some((at, entries));
+        *walk = Some(Box::new((at, entries)));
         Ok((found, Some(at)))
     }
 

@@ -73,8 +73,9 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &BenchArgs) -> Result
     let mut results = Results::default();
     for group in groups(&rows) {
         let boots = match group {
-            Group::Boot | Group::BootUefi | Group::Reset(_) => BOOTS,
-            Group::Calls | Group::Block | Group::Device => 1,
+            Group::Boot | Group::BootUefi => BOOTS,
+            // Firmware takes minutes under the plugin, and `-icount` lets it repeat.
+            Group::Calls | Group::Block | Group::Device | Group::Reset(_) => 1,
         };
         if let Some(reason) = missing(group) {
             eprintln!("[{group:?}] not measured: {reason}");
