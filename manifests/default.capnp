@@ -75,6 +75,7 @@ const manifest :M.Manifest = (
         (name = "systemInfo", kernel = systemInfo),
         (name = "systemControl", kernel = systemControl),
         (name = "machineInspector", kernel = machineInspector),
+        (name = "hardwareAuditLog", kernel = hardwareAuditLog),
       ] ),
     ( name = "shell", binary = "shell", priority = 16, restart = onFailure,
       grants = [

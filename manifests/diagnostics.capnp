@@ -16,6 +16,7 @@ const manifest :M.Manifest = (
         (name = "systemInfo", kernel = systemInfo),
         (name = "systemControl", kernel = systemControl),
         (name = "machineInspector", kernel = machineInspector),
+        (name = "hardwareAuditLog", kernel = hardwareAuditLog),
       ] ),
   ],
 );

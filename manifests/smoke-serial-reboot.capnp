@@ -22,6 +22,7 @@ const manifest :M.Manifest = (
         (name = "systemInfo", kernel = systemInfo),
         (name = "systemControl", kernel = systemControl),
         (name = "machineInspector", kernel = machineInspector),
+        (name = "hardwareAuditLog", kernel = hardwareAuditLog),
       ] ),
   ],
 );

@@ -3,7 +3,8 @@
 use core::fmt::Write as _;
 
 use sdk::{
-    Env, EnvError, LogReader, MachineInspector, Refusal, SystemControl, SystemInfo,
+    Env, EnvError, HardwareAuditLog, LogReader, MachineInspector, Refusal, SystemControl,
+    SystemInfo,
     alloc::{
         format,
         string::{String, ToString},
@@ -20,7 +21,7 @@ use shell_lang::{
 use terminal::{Failure, Input, Prompt, Terminal, held, tail};
 
 use crate::output::{Outcome, Output};
-use crate::{claims, firmware, machine};
+use crate::{audit, claims, firmware, machine};
 
 const PROMPT: &str = "diagnostics> ";
 /// Bytes of a line: the longest command has twenty.
@@ -47,6 +48,7 @@ pub struct Held {
     pub info: Option<SystemInfo>,
     log: Option<LogReader>,
     control: Option<SystemControl>,
+    audit: Option<HardwareAuditLog>,
 }
 
 /// Lines that came and were no commands: on a bad line, many.
@@ -82,6 +84,7 @@ impl<'a> Console<'a> {
                 info: env.get("systemInfo").ok(),
                 log: env.get("logReader").ok(),
                 control: env.get("systemControl").ok(),
+                audit: env.get("hardwareAuditLog").ok(),
             },
             refused: Refused::default(),
         })
@@ -171,7 +174,7 @@ fn run(env: &Env, held: &Held, refused: Refused, command: Command, to: &mut Outp
                 Topic::Caps => caps(env, held, to),
             }
         }
-        Command::Audit(lines) => audit(env, lines, to),
+        Command::Audit(lines) => audit::show(held.audit.as_ref(), lines, to),
         Command::Logs(lines) => logs(held, lines, to),
         Command::Reboot => {
             to.line("every device is stopped, then the machine resets");
@@ -230,10 +233,6 @@ fn logs(held: &Held, lines: u32, to: &mut Output<'_>) -> Outcome {
     ));
     fact!("diagnostics.logs", asked = lines, shown = shown, older ~ older, lost ~ tail.lost);
     Ok(())
-}
-
-fn audit(_env: &Env, _lines: u32, _to: &mut Output<'_>) -> Outcome {
-    Err(Failure::not_held("HardwareAuditLog"))
 }
 
 /// The handle tables of all processes, then what the console itself holds.

@@ -10,6 +10,7 @@
 #![no_std]
 #![no_main]
 
+mod audit;
 mod claims;
 mod console;
 mod firmware;
