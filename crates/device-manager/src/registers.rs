@@ -98,10 +98,29 @@ impl<P: Platform> DeviceManager<P> {
         let access = Access { bar, offset, width };
         let windows = guard.broker.as_deref().map_or(&[][..], |one| one.windows());
         let declared = windows.iter().map(as_register_window);
-        let window = guard.record.admit_write(claim, access, declared)?;
+        let window = guard.record.admit_write(claim, access, declared);
+        #[cfg(sabotage)]
+        let window = match window {
+            Err(Refusal::WindowRefused) if self.platform.sabotage("write-anywhere") => {
+                Ok(RegisterWindow {
+                    register: access,
+                    mask: u64::MAX,
+                    allowed: |_| true,
+                })
+            }
+            decided => decided,
+        };
+        let window = window?;
         refuse_table(at.hardware, access)?;
         let registers = registers(&guard, bar)?;
-        window.admit(read(registers, access)?, value)?;
+        let admitted = window.admit(read(registers, access)?, value);
+        #[cfg(sabotage)]
+        let admitted = if self.platform.sabotage("write-any-bit") {
+            Ok(())
+        } else {
+            admitted
+        };
+        admitted?;
         write(registers, access, value)?;
         read(registers, access)
     }
@@ -127,6 +146,12 @@ impl<P: Platform> DeviceManager<P> {
             offset: one.offset,
             bytes: one.bytes,
         });
+        #[cfg(sabotage)]
+        let ranges = ranges.chain(self.platform.sabotage("map-any-page").then_some(BarRange {
+            bar,
+            offset: 0,
+            bytes: u64::MAX,
+        }));
         let window = BarRange { bar, offset, bytes };
         // The hold is on the object; the object knows the address spaces.
         let target = MapTarget {

@@ -26,6 +26,13 @@ const WINDOWS: &[Window] = &[
 
 const READABLE: &[(u8, u64, u64)] = &[(0, regs::ID, 12), (0, regs::STATUS, 8)];
 
+/// Its one page of registers holds the engine's addresses; the two behind it hold nothing and read as ones.
+const MAPPABLE: &[Mappable] = &[Mappable {
+    bar: 0,
+    offset: 0x1000,
+    bytes: 0x2000,
+}];
+
 const fn window(offset: u64, mask: u32) -> Window {
     Window {
         bar: 0,
@@ -128,8 +135,7 @@ impl Broker for Edu {
     }
 
     fn mappable(&self) -> &'static [Mappable] {
-        // Its one page of registers holds the engine's addresses.
-        &[]
+        MAPPABLE
     }
 
     fn begin_reset(&mut self, io: &mut dyn BrokerIo) {

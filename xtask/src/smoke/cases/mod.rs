@@ -10,6 +10,7 @@ mod cap_transfer;
 mod cloud;
 mod deadline_cancel;
 mod descriptor_abuse;
+mod devicemmio_grant;
 mod disk_bios;
 mod disk_uefi;
 mod dmapool_grant;
