@@ -51,14 +51,17 @@ fn superblock<R: Region>(
     region.read(0, &mut cells)?;
     let mut best: Option<(Superblock, Key)> = None;
     let mut refusal = None;
-    for copy in cells.chunks_exact(CELL_BYTES) {
+    let mut blank = false;
+    let mut generations = [None; 2];
+    for (copy, generation) in cells.chunks_exact(CELL_BYTES).zip(&mut generations) {
         let Some(head) = copy.first_chunk::<HEADER_BYTES>() else {
             continue;
         };
         let key = key_of(&Superblock::installation(head).unwrap_or_default());
         match Superblock::decode(head, &key) {
-            Ok(None) => {}
+            Ok(None) => blank = true,
             Ok(Some(found)) => {
+                *generation = Some(found.generation);
                 if best
                     .as_ref()
                     .is_none_or(|(held, _)| held.generation < found.generation)
@@ -73,7 +76,13 @@ fn superblock<R: Region>(
     match (best, refusal) {
         (Some((found, _)), _) if found.slots > geometry.slots() => Err(Error::TooSmall),
         (Some((found, _)), _) if found.slots != geometry.slots() => Err(refused(Rule::BadFormat)),
-        (Some((found, key)), refusal) => Ok((found, key, refusal.is_some())),
+        (Some((found, key)), refusal) => {
+            // Formatting leaves the second copy blank; the first change writes it, and none ever blanks one.
+            let erased = blank && found.generation != 0;
+            // Each change goes to the copy that is one behind.
+            let apart = matches!(generations, [Some(a), Some(b)] if a.abs_diff(b) != 1);
+            Ok((found, key, refusal.is_some() || erased || apart))
+        }
         (None, Some(rule)) => Err(refused(rule)),
         (None, None) => Err(Error::Blank),
     }
