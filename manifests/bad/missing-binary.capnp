@@ -5,7 +5,7 @@ using M = import "../../schema/manifest.capnp";
 
 const manifest :M.Manifest = (
   name = "bad",
-  drivers = ["nvme"],
+  drivers = import "../common/drivers.capnp".linked,
   services = [
     (name = "a", binary = "not-there"),
   ],
