@@ -59,6 +59,12 @@ impl Flr {
     ) -> Option<Self> {
         let means = hardware.function_reset()?;
         let bdf = hardware.info.bdf;
+        // One that does not answer now would seem to answer the same afterwards.
+        let id = hardware.info.id;
+        let id = u32::from(id.device) << 16 | u32::from(id.vendor);
+        if cfg.read32(bdf, reg::ID) != id {
+            return None;
+        }
         let before = update_command(cfg, bdf, Command::INTERRUPT_DISABLE, Command::BUS_MASTER);
         let mut bars = [0; BARS];
         for (value, offset) in bars.iter_mut().zip((reg::BAR0..).step_by(4)) {
@@ -74,7 +80,7 @@ impl Flr {
                 bars,
                 decoding: before & (Command::IO_SPACE | Command::MEMORY_SPACE),
                 device_control,
-                id: cfg.read32(bdf, reg::ID),
+                id,
             },
             stage: Stage::Draining {
                 deadline_ns: now_ns.saturating_add(DRAIN_NS),

@@ -110,7 +110,8 @@ fn disable(io: &dyn BrokerIo, cc: Cc) -> Result<(), Refusal> {
 /// Reads CC and CSTS.
 ///
 /// # Errors
-/// `DeviceError` when the device is gone: then every register reads as all ones, and nothing proves anything.
+/// `DeviceError` when the device is gone: then every register reads as all ones, or as zeros where nobody answers for
+/// the address, and nothing proves anything. The version is neither in any controller.
 pub(crate) fn status(io: &dyn BrokerIo) -> Result<(Cc, Csts), Refusal> {
     let registers = io.registers(0)?;
     let cc = registers
@@ -121,7 +122,10 @@ pub(crate) fn status(io: &dyn BrokerIo) -> Result<(Cc, Csts), Refusal> {
             .read32(regs::CSTS)
             .map_err(|_| Refusal::OutOfRange)?,
     );
-    if cc == regs::GONE || csts.gone() {
+    let version = registers
+        .read32(regs::VS)
+        .map_err(|_| Refusal::OutOfRange)?;
+    if cc == regs::GONE || csts.gone() || version == 0 {
         return Err(Refusal::DeviceError);
     }
     Ok((Cc(cc), csts))

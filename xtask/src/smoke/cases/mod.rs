@@ -40,6 +40,7 @@ mod pci_topology;
 mod provider_crash;
 mod provider_kill_steps;
 mod queue_reset;
+mod quarantine;
 mod quota_exhaustion;
 mod revoke_race;
 mod ring_hostile;
