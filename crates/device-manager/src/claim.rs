@@ -115,6 +115,8 @@ impl<P: Platform> DeviceManager<P> {
         // The ledger decides; asked first, because a probe is for nothing when it says no.
         match function.record.state() {
             FunctionState::Unclaimed => {}
+            #[cfg(sabotage)]
+            FunctionState::Quarantined if self.platform.sabotage("claim-quarantined") => {}
             FunctionState::Quarantined => return Err(Refusal::Quarantined),
             FunctionState::Dead => return Err(Refusal::Exhausted),
             FunctionState::Claimed(_) | FunctionState::Revoking(_) => return Err(Refusal::Busy),

@@ -166,6 +166,8 @@ impl<F> FunctionRecord<F> {
     pub fn claim(&mut self, owner: OwnerId) -> Result<Claim, Refusal> {
         match self.state {
             FunctionState::Unclaimed => {}
+            #[cfg(sabotage)]
+            FunctionState::Quarantined if (self.sabotaged)("claim-quarantined") => {}
             FunctionState::Claimed(_) | FunctionState::Revoking(_) => return Err(Refusal::Busy),
             FunctionState::Quarantined => return Err(Refusal::Quarantined),
             FunctionState::Dead => return Err(Refusal::Exhausted),

@@ -50,9 +50,9 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "leave-running",
+        point: "claim-quarantined",
         smoke: "quarantine",
-        what: "The broker says that the controller stopped, without having asked it.",
+        what: "A function that never proved that it stopped is given to the next one who asks.",
         breaks: Break::Missing(RESET),
     }
 }
