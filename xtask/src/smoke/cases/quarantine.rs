@@ -15,7 +15,8 @@ const RESET: &str = "@silent.reset reset=quarantined quarantined=true claim=quar
 /// is done through the ports of configuration space, which the kernel does not use where it has memory for that.
 fn unplug(peer: &mut Peer<'_>) -> Result<()> {
     let mut monitor = UnixStream::connect(peer.work.join("monitor")).context("no monitor")?;
-    monitor.write_all(b"o /w 0xcf8 0x80001004\no /h 0xcfc 0\no /w 0xcf8 0x80001018\no /w 0xcfc 0\n")?;
+    monitor
+        .write_all(b"o /w 0xcf8 0x80001004\no /h 0xcfc 0\no /w 0xcf8 0x80001018\no /w 0xcfc 0\n")?;
     // Read what it says, or it may be gone before it has read everything.
     monitor.set_read_timeout(Some(Duration::from_millis(500)))?;
     let mut said = Vec::new();
