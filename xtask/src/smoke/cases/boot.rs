@@ -1,6 +1,7 @@
 //! Does the machine come up at all.
 
 use crate::smoke::case::Smoke;
+use crate::smoke::sabotage::{Break, Sabotage};
 
 inventory::submit! {
     Smoke {
@@ -14,6 +15,7 @@ inventory::submit! {
             "@acpi.mcfg windows=1",
             "@boot.cpus online=1",
             "@pci.scan buses=256",
+            "@pci.quiesced bus-master=cleared",
             "@init.started services=1",
             "@hello.done arguments=2",
             "@service.ended name=hello kind=exited code=0",
@@ -21,5 +23,14 @@ inventory::submit! {
         forbidden: &["@kernel.panic"],
         keeps_boot: true,
         ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "trust-firmware",
+        smoke: "boot",
+        what: "what firmware left on at the devices stays on",
+        breaks: Break::Missing("@pci.quiesced bus-master=cleared"),
     }
 }
