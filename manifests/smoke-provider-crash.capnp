@@ -39,6 +39,7 @@ const manifest :M.Manifest = (
         (name = "logSink", kernel = logSink),
         (name = "timer", kernel = timer),
         (name = "systemInfo", kernel = systemInfo),
+        (name = "machineInspector", kernel = machineInspector),
         (name = "processControl", kernel = processControl),
       ] ),
   ],

@@ -1,10 +1,13 @@
 //! Ends a process by its name, again and again: what a supervisor has to live with.
 //!
-//! Arguments: name, how often, milliseconds between. With a `block` capability it lets each successor come up first. Invariant: it never ends anything of another name.
+//! Arguments: name, how often, milliseconds between. With a `block` capability it lets each successor come up first, and with
+//! a `machineInspector` it waits until some device has a command in flight. Invariant: it never ends anything of another name.
 #![no_std]
 #![no_main]
 
-use sdk::{BlockDevice, Env, Error, ProcessControl, Refusal, SystemInfo, Timer, fact};
+use sdk::{
+    BlockDevice, Env, Error, MachineInspector, ProcessControl, Refusal, SystemInfo, Timer, fact,
+};
 
 sdk::entry!(main);
 
@@ -27,6 +30,25 @@ fn find(info: &SystemInfo, name: &str) -> Result<Option<u64>, Refusal> {
     }
 }
 
+/// Looks between two commands, and at most so often.
+const LOOK_NS: u64 = 1_000_000;
+const LOOKS: u32 = 20_000;
+
+/// Waits until a device has a command in flight.
+fn busy(inspector: &MachineInspector, timer: &Timer) -> Result<(), Refusal> {
+    for _ in 0..LOOKS {
+        let flying = inspector.claims(0, |results| {
+            let claims = results.list()?;
+            Ok::<_, Refusal>(claims.iter().any(|claim| claim.commands_in_flight() > 0))
+        })??;
+        if flying {
+            return Ok(());
+        }
+        timer.sleep(timer.now()?.ns + LOOK_NS)?;
+    }
+    Err(Refusal::TimedOut)
+}
+
 fn main(env: &Env) -> Result<(), Error> {
     let mut arguments = env.arguments();
     let name = arguments.next().unwrap_or("nvme");
@@ -36,6 +58,7 @@ fn main(env: &Env) -> Result<(), Error> {
     let info: SystemInfo = env.get("systemInfo")?;
     let control: ProcessControl = env.get("processControl")?;
     let block = env.get::<BlockDevice>("block").ok();
+    let inspector = env.get::<MachineInspector>("machineInspector").ok();
     let mut killed = 0;
     while killed < times {
         if let Some(block) = &block {
@@ -43,6 +66,9 @@ fn main(env: &Env) -> Result<(), Error> {
             block.retrying().info()?;
         }
         timer.sleep(timer.now()?.ns + pause_ms * 1_000_000)?;
+        if let Some(inspector) = &inspector {
+            busy(inspector, &timer)?;
+        }
         // Between a death and the restart there is nobody of that name.
         if let Some(id) = find(&info, name)?
             && control.kill(id).is_ok()
