@@ -21,7 +21,8 @@ inventory::submit! {
         manifest: "smoke-provider-crash",
         // Slow enough that the reader is always waiting for the disk.
         disks: &[SmokeDisk { name: "files.img", make: files, bytes_per_s: 1 << 20 }],
-        steps: &[Step::Type("sha256 /disk/BIG.BIN"), Step::Wait("@crasher.done"), Step::Type("sha256 /disk/BIG.BIN"), Step::Type("halt")],
+        // What is typed while the driver comes up would lie in the middle of its facts.
+        steps: &[Step::Wait("@nvme.ready"), Step::Type("sha256 /disk/BIG.BIN"), Step::Wait("@crasher.done"), Step::Type("sha256 /disk/BIG.BIN"), Step::Type("halt")],
         required: &[
             "@process.ended name=nvme kind=killed",
             "@device.teardown step=device-reset proof=csts-rdy-zero in-flight=true",

@@ -156,7 +156,7 @@ inventory::submit! {
         // Slow enough that the reader is always waiting for the disk.
         disks: &[SmokeDisk { name: "files.img", make: files, bytes_per_s: 1 << 20 }],
         disk_device: "virtio-blk-pci",
-        steps: &[Step::Type("sha256 /disk/BIG.BIN"), Step::Wait("@crasher.done"), Step::Type("sha256 /disk/BIG.BIN"), Step::Type("halt")],
+        steps: &[Step::Wait("@blk.ready"), Step::Type("sha256 /disk/BIG.BIN"), Step::Wait("@crasher.done"), Step::Type("sha256 /disk/BIG.BIN"), Step::Type("halt")],
         required: &[
             "@process.ended name=disk kind=killed",
             "@device.teardown step=device-reset proof=virtio-status-zero in-flight=true",
