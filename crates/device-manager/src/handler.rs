@@ -31,7 +31,7 @@ impl<P: Platform> DeviceManager<P> {
         let Some(at) = self.at_index(of.function) else {
             return false;
         };
-        let (dispatched, storm) = {
+        let (taken, storm) = {
             let mut guard = at.lock();
             let function = &mut *guard;
             let entry = function.routes.get_mut(usize::from(of.source));
@@ -46,10 +46,9 @@ impl<P: Platform> DeviceManager<P> {
             let signal = entry.signal;
             self.mask_source(&at, function, of.source, signal);
             let dispatched = self.note(function, of.source);
-            (
-                dispatched,
-                self.stop_storm(&at, function, of.source, signal),
-            )
+            let storm = self.stop_storm(&at, function, of.source, signal);
+            let taken = dispatched.then(|| take_waiter(function, of.source));
+            (taken.flatten(), storm)
         };
         if storm {
             self.platform.fact(&|sink| {
@@ -57,9 +56,7 @@ impl<P: Platform> DeviceManager<P> {
                 line.stable("kind", "msi").stable("source", of.source).end()
             });
         }
-        if dispatched {
-            self.deliver(&at, of.source);
-        }
+        self.deliver(&at, taken);
         true
     }
 
@@ -90,7 +87,7 @@ impl<P: Platform> DeviceManager<P> {
         let Some(at) = self.at_index(user.function) else {
             return false;
         };
-        let dispatched = {
+        let taken = {
             let mut guard = at.lock();
             let function = &mut *guard;
             let ours = |entry: &&mut Route<P>| entry.signal == Signal::Line { line };
@@ -115,17 +112,15 @@ impl<P: Platform> DeviceManager<P> {
             self.mask_source(&at, function, user.source, signal);
             // Some devices assert until a register is read that no provider may read.
             let _ = function.with_broker(&self.platform, |broker, io| broker.acknowledge_line(io));
-            dispatched
+            let taken = dispatched.then(|| take_waiter(function, user.source));
+            taken.flatten()
         };
-        if dispatched {
-            self.deliver(&at, user.source);
-        }
+        self.deliver(&at, taken);
         true
     }
 
-    /// Hands the dispatch of a source to the call that waits for it, if there are both.
-    pub(crate) fn deliver(&self, at: &At<'_, P>, source: u16) {
-        let mut taken = take_waiter(&mut at.lock(), source);
+    /// Hands a dispatch to the call that waited for it, with no lock held.
+    pub(crate) fn deliver(&self, at: &At<'_, P>, mut taken: Option<Delivery<P>>) {
         while let Some((waiter, count, route)) = taken {
             if waiter.answer(Ok(Done::Dispatched(count))) {
                 break;
@@ -188,11 +183,14 @@ impl<P: Platform> DeviceManager<P> {
     }
 }
 
+/// The call that waits, the dispatches of its source so far, and its route.
+pub(crate) type Delivery<P> = (<P as Platform>::Waiter, u64, RouteId);
+
 /// Takes the waiter of a route that has just dispatched, and with it the dispatch. Without one, the dispatch stays.
-fn take_waiter<P: Platform>(
+pub(crate) fn take_waiter<P: Platform>(
     function: &mut Function<P>,
     source: u16,
-) -> Option<(P::Waiter, u64, RouteId)> {
+) -> Option<Delivery<P>> {
     let claim = function.claim?;
     let entry = function.routes.get_mut(usize::from(source))?.as_mut()?;
     let route = entry.id;

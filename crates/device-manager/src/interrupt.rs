@@ -7,6 +7,7 @@ use ring_abi::Refusal;
 use crate::effects::Effects;
 use crate::facts::about;
 use crate::function::Function;
+use crate::handler::take_waiter;
 use crate::manager::At;
 use crate::signal::Signal;
 use crate::vectors::{Place, SourceOf, Target};
@@ -267,7 +268,7 @@ impl<P: Platform> DeviceManager<P> {
     /// `Exhausted`; `Busy` while the last move has not settled, or a line is in service.
     pub fn interrupt_move(&self, claim: &Claim, route: &RouteId, cpu: u16) -> Result<(), Refusal> {
         let at = self.of(claim)?;
-        let kept = {
+        let taken = {
             let mut guard = at.lock();
             let function = &mut *guard;
             let armed = function.record.route_state(claim, route)? == RouteState::Armed;
@@ -312,11 +313,10 @@ impl<P: Platform> DeviceManager<P> {
             self.note_route(&at, Some(claim), Kind::InterruptMoved, route);
             // What the device had to say while its only message was off, it does not say again.
             let missed = sends && self.has_cause(&at).unwrap_or(true);
-            missed && self.note(function, source)
+            let kept = missed && self.note(function, source);
+            kept.then(|| take_waiter(function, source)).flatten()
         };
-        if kept {
-            self.deliver(&at, route.source());
-        }
+        self.deliver(&at, taken);
         Ok(())
     }
 
@@ -387,7 +387,7 @@ impl<P: Platform> DeviceManager<P> {
     /// As [`Self::interrupt_close`]; `WrongState` without a dispatch; `Duplicate` for a second one.
     pub fn interrupt_acknowledge(&self, claim: &Claim, route: &RouteId) -> Result<(), Refusal> {
         let at = self.of(claim)?;
-        let unmask = {
+        let taken = {
             let mut guard = at.lock();
             let unmask = guard.record.acknowledge(claim, route);
             #[cfg(sabotage)]
@@ -400,11 +400,10 @@ impl<P: Platform> DeviceManager<P> {
                 entry.undelivered = false;
             }
             self.armed(&at, &mut guard, route, unmask);
-            unmask
+            let kept = (!unmask).then(|| take_waiter(&mut guard, route.source()));
+            kept.flatten()
         };
-        if !unmask {
-            self.deliver(&at, route.source());
-        }
+        self.deliver(&at, taken);
         Ok(())
     }
 
@@ -430,15 +429,14 @@ impl<P: Platform> DeviceManager<P> {
     /// As [`Self::interrupt_close`].
     pub fn interrupt_unmask(&self, claim: &Claim, route: &RouteId) -> Result<(), Refusal> {
         let at = self.of(claim)?;
-        let unmask = {
+        let taken = {
             let mut guard = at.lock();
             let unmask = guard.record.unmask_route(claim, route)?;
             self.armed(&at, &mut guard, route, unmask);
-            unmask
+            let kept = (!unmask).then(|| take_waiter(&mut guard, route.source()));
+            kept.flatten()
         };
-        if !unmask {
-            self.deliver(&at, route.source());
-        }
+        self.deliver(&at, taken);
         Ok(())
     }
 
