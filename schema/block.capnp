@@ -1,5 +1,5 @@
 @0xd1c0a5e5b0a70003;
-# Block devices: what providers serve (`services/nvme-provider`, `services/virtio-blk-provider`), and `sdk::Disk` uses,
+# Block devices: what providers serve (`services/system/nvme-provider`, `services/system/virtio-blk-provider`), and `sdk::Disk` uses,
 # which opens a new session when the provider was restarted.
 
 using Process = import "process.capnp";

@@ -5,7 +5,7 @@
 # - A method whose parameters and results are at most 32 bytes of plain data travels in registers.
 # - Bulk data never travels in a message: it lies in a MemoryObject that both sides map.
 # - `Ns` is nanoseconds on the monotonic clock; a deadline of 2^64-1 never comes.
-# - Every refusal is one of the codes in crates/ring-abi (`Refusal`).
+# - Every refusal is one of the codes in crates/base/ring-abi (`Refusal`).
 # - A comment stands before what it is about, or behind it on its line; what a method adds to the refusals that every
 #   method has stands last, behind `Refuses:`. The book's pages are made of these comments.
 

@@ -1,5 +1,5 @@
 @0xd1c0a5e5b0a70004;
-# Files: what `services/fat` and `services/install-source` serve, read-only, and where the latter has them from.
+# Files: what `services/system/fat` and `services/system/install-source` serve, read-only, and where the latter has them from.
 
 using Process = import "process.capnp";
 using Stub = import "stub.capnp";

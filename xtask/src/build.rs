@@ -63,9 +63,9 @@ impl Kind {
             member.name
         );
         match project.show(&member.dir).as_str() {
-            "crates/kernel" => Ok(Self::Kernel),
-            "crates/loader-pvh" => Ok(Self::LoaderPvh),
-            "crates/loader-uefi" => Ok(Self::LoaderUefi),
+            "crates/kernel/kernel" => Ok(Self::Kernel),
+            "crates/boot/loader-pvh" => Ok(Self::LoaderPvh),
+            "crates/boot/loader-uefi" => Ok(Self::LoaderUefi),
             // Libraries of the kernel side and of programs are built with what links them; alone they are checked as one.
             _ => Ok(Self::Service),
         }
@@ -89,9 +89,9 @@ impl Kind {
 
     fn linker_script(self) -> Option<&'static str> {
         match self {
-            Self::Kernel | Self::SabotageKernel => Some("crates/kernel/kernel.ld"),
-            Self::Service | Self::SabotageService => Some("crates/rt/service.ld"),
-            Self::LoaderPvh => Some("crates/loader-pvh/loader.ld"),
+            Self::Kernel | Self::SabotageKernel => Some("crates/kernel/kernel/kernel.ld"),
+            Self::Service | Self::SabotageService => Some("crates/user/rt/service.ld"),
+            Self::LoaderPvh => Some("crates/boot/loader-pvh/loader.ld"),
             Self::LoaderUefi => None,
         }
     }

@@ -213,17 +213,28 @@ fn manifest_path(project: &Project, name: &str) -> Result<PathBuf> {
     if let Some(source) = sources.into_iter().find(|source| source.is_file()) {
         return Ok(source);
     }
-    let mut names: Vec<String> = fs::read_dir(&dir)?
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|end| end == "capnp"))
-        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
-        .collect();
-    names.sort();
     bail!(
         "there is no manifest {name:?}; there are: {}",
-        names.join(", ")
+        manifest_names(&dir)?.join(", ")
     );
+}
+
+/// What `--manifest` takes, sorted: `NAME` below `manifests/`, `FOLDER/NAME` in its folders.
+///
+/// Left out are `bad`, which holds what must be refused, and `common`, which holds what the others import.
+fn manifest_names(dir: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for folder in ["", "smoke/", "bench/"] {
+        for entry in fs::read_dir(dir.join(folder))?.flatten() {
+            let path = entry.path();
+            let is_manifest = path.extension().is_some_and(|end| end == "capnp");
+            if let Some(stem) = path.file_stem().filter(|_| is_manifest) {
+                names.push(format!("{folder}{}", stem.to_string_lossy()));
+            }
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Writes a file that a running guest may have open: the old one stays what it was.

@@ -1,6 +1,6 @@
 //! The disk: what a request may be, and what a device may answer.
 
-#[path = "../../../crates/virtio-transport/tests/model/mod.rs"]
+#[path = "../../../crates/kernel/virtio-transport/tests/model/mod.rs"]
 mod model;
 
 use driver_core::{Completed, Refusal};

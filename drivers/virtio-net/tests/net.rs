@@ -1,6 +1,6 @@
 //! The network card: its header, its lengths, its queues.
 
-#[path = "../../../crates/virtio-transport/tests/model/mod.rs"]
+#[path = "../../../crates/kernel/virtio-transport/tests/model/mod.rs"]
 mod model;
 
 use driver_core::{Completed, Refusal};

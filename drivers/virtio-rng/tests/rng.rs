@@ -1,6 +1,6 @@
 //! The entropy source: what it matches, what it takes, what comes of it.
 
-#[path = "../../../crates/virtio-transport/tests/model/mod.rs"]
+#[path = "../../../crates/kernel/virtio-transport/tests/model/mod.rs"]
 mod model;
 
 use driver_core::{Completed, Refusal};

@@ -81,10 +81,10 @@ impl<'a> Bench<'a> {
     /// Runs the workload of `group` once. With `profile`, every instruction between marks is recorded.
     pub fn run(&self, group: Group, profile: bool) -> Result<Harvest> {
         let manifest = match group {
-            Group::Boot | Group::BootUefi | Group::Reset(_) => "bench-boot",
-            Group::Calls => "bench",
-            Group::Block => "bench-block",
-            Group::Device => "bench-device",
+            Group::Boot | Group::BootUefi | Group::Reset(_) => "bench/boot",
+            Group::Calls => "bench/cpu",
+            Group::Block => "bench/block",
+            Group::Device => "bench/device",
         };
         let log = self.dir.join("plugin.json");
         let _ = fs::remove_file(&log);

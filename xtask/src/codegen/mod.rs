@@ -1,4 +1,4 @@
-//! Generates `crates/schema/src/generated` from `schema/*.capnp`: our own stubs for files with interfaces, the
+//! Generates `crates/user/schema/src/generated` from `schema/*.capnp`: our own stubs for files with interfaces, the
 //! `capnpc` crate's output for files of plain structs; and the pages of `docs/reference` about the interfaces.
 //!
 //! Invariant: the output depends on the schema files and the generators alone, never on paths, times or order of
@@ -19,7 +19,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 /// Where the stubs lie, from the workspace root.
-const OUTPUT: &str = "crates/schema/src/generated";
+const OUTPUT: &str = "crates/user/schema/src/generated";
 /// Where the pages lie.
 const PAGES: &str = "docs/reference";
 /// What every generated page holds, and no other.

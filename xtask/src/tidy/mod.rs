@@ -25,6 +25,7 @@ const MAX_SNAPSHOT_LINES: usize = 60;
 pub fn run(project: &Project) -> Result<()> {
     let mut problems = Vec::new();
     problems.extend(tiers::check(project));
+    problems.extend(tiers::check_folders(project));
     problems.extend(sources::check(project)?);
     problems.extend(versions::check(project)?);
     problems.extend(rows::check(project)?);

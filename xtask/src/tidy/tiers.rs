@@ -17,6 +17,39 @@ pub const RANKS: [(&str, &str); 11] = [
     ("H", "host tools"),
 ];
 
+/// Where the crates of a tier lie, so that a folder says what a reader may expect in it.
+const FOLDERS: [(&str, &[&str]); 10] = [
+    ("crates/base", &["T0"]),
+    ("crates/format", &["T0"]),
+    ("crates/kernel", &["T1", "T2", "T3", "T4", "T5"]),
+    ("crates/boot", &["T0", "T1", "T5"]),
+    ("crates/user", &["T0", "U0", "U1", "U2"]),
+    ("crates/host", &["H"]),
+    ("drivers", &["T4"]),
+    ("services/system", &["S"]),
+    ("services/smoke", &["S", "U2"]),
+    ("", &["H"]),
+];
+
+/// Every member that lies in a folder which holds other tiers than its own.
+pub fn check_folders(project: &Project) -> Vec<String> {
+    let mut problems = Vec::new();
+    for member in &project.members {
+        let place = project.show(&member.dir);
+        let folder = place.rsplit_once('/').map_or("", |(folder, _)| folder);
+        match FOLDERS.iter().find(|(name, _)| *name == folder) {
+            None => problems.push(format!("{place}: {folder} is no folder for packages")),
+            Some((_, tiers)) if !tiers.contains(&member.tier.as_str()) => problems.push(format!(
+                "{place} is of tier {}, and {folder} holds {}",
+                member.tier,
+                tiers.join(", ")
+            )),
+            Some(_) => {}
+        }
+    }
+    problems
+}
+
 /// Every arrow that points up, and every member without a tier.
 pub fn check(project: &Project) -> Vec<String> {
     let mut problems = Vec::new();
@@ -65,7 +98,7 @@ fn may_use(from: &Member, to: &Member) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{check, may_use};
+    use super::{check, check_folders, may_use};
     use crate::project::{Member, Project};
 
     fn member(name: &str, tier: &str, needs: &[&str]) -> Member {
@@ -90,6 +123,32 @@ mod tests {
         assert!(may_use(&nvme, &member("driver-core", "T3", &[])));
         assert!(may_use(&nvme, &member("virtio-transport", "T4", &[])));
         assert!(!may_use(&nvme, &member("virtio-blk", "T4", &[])));
+    }
+
+    #[test]
+    fn a_crate_in_the_wrong_folder_is_named() {
+        let place = |tier: &str, dir: &str| Member {
+            dir: std::path::Path::new("/").join(dir),
+            ..member("x", tier, &[])
+        };
+        let project = Project {
+            root: "/".into(),
+            target: "/".into(),
+            guest: "/".into(),
+            members: vec![
+                place("T0", "crates/base/x"),
+                place("T1", "crates/base/y"),
+                place("T0", "crates/z"),
+            ],
+        };
+        let problems = check_folders(&project);
+        assert_eq!(
+            problems,
+            [
+                "crates/base/y is of tier T1, and crates/base holds T0",
+                "crates/z: crates is no folder for packages",
+            ]
+        );
     }
 
     #[test]

@@ -192,7 +192,7 @@ inventory::submit! {
         name: "hardware-audit-physical-persistence-signing",
         question: "Does a second boot verify the sealed segments of the first before it adds its own, and a third leave damaged ones alone?",
         rows: &["DA-59", "DA-60"],
-        manifest: "smoke-audit-persistence",
+        manifest: "smoke/audit-persistence",
         disks: &[SmokeDisk { name: DISK, make: blank, bytes_per_s: 0 }],
         again: &[
             Again { between: nothing, steps: &[] },
@@ -225,7 +225,7 @@ inventory::submit! {
         name: "hardware-audit-tamper",
         question: "Is each way of changing stored audit segments refused by the rule that it breaks?",
         rows: &["DA-59", "DA-60"],
-        manifest: "smoke-audit-tamper",
+        manifest: "smoke/audit-tamper",
         disks: &[SmokeDisk { name: DISK, make: blank, bytes_per_s: 0 }],
         again: &[Again { between: tamper, steps: &[] }],
         required: &[

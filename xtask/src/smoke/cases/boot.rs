@@ -8,7 +8,7 @@ inventory::submit! {
         name: "boot",
         question: "Does the machine start init and the one program of its manifest, and end with its exit code?",
         rows: &["PC-01", "PC-02", "PC-03", "PC-06", "BI-12"],
-        manifest: "smoke-boot",
+        manifest: "smoke/boot",
         required: &[
             "@boot.loader base_revision=2",
             "@acpi.madt processors=1 io_apics=1",

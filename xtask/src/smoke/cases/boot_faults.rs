@@ -21,7 +21,7 @@ const fn disk(firmware: FirmwareKind, tamper: Tamper) -> Boot {
 
 /// The same for every fault.
 const FAULT: Smoke = Smoke {
-    manifest: "smoke-boot",
+    manifest: "smoke/boot",
     forbidden: &["@kernel.panic", "@hello.done"],
     exit: 2,
     limit_s: 60,

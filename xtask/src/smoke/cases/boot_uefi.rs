@@ -7,7 +7,7 @@ inventory::submit! {
         name: "boot-uefi",
         question: "Does the same system come up through UEFI firmware and the UEFI loader?",
         rows: &["PC-01", "BI-12"],
-        manifest: "smoke-boot",
+        manifest: "smoke/boot",
         boot: Boot::Uefi,
         required: &[
             "@boot.loader base_revision=2",

@@ -12,7 +12,7 @@ inventory::submit! {
     Smoke {
         name: "cap-revoke",
         question: "Does revoking end handles, calls under way and mappings at once, and nothing else?",
-        manifest: "smoke-cap-revoke",
+        manifest: "smoke/cap-revoke",
         required: &[
             FACET,
             MEMORY,

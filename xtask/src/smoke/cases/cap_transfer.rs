@@ -13,7 +13,7 @@ inventory::submit! {
     Smoke {
         name: "cap-transfer",
         question: "Do capabilities travel with messages as one transaction: all or none, moved ones away from the sender?",
-        manifest: "smoke-cap-transfer",
+        manifest: "smoke/cap-transfer",
         required: &[
             "@transfer.copied taken=1 sender=ok receiver=42",
             MOVED,

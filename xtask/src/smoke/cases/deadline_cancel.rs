@@ -11,7 +11,7 @@ inventory::submit! {
     Smoke {
         name: "deadline-cancel",
         question: "Does each operation end at its own deadline or cancellation, and is what comes later discarded?",
-        manifest: "smoke-deadline-cancel",
+        manifest: "smoke/deadline-cancel",
         required: &[
             "@deadline.call refused=timedOut early=false past=timedOut",
             LATE,

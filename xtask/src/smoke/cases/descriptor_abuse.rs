@@ -16,7 +16,7 @@ inventory::submit! {
         name: "descriptor-abuse",
         question: "Of every opcode, every bit, every selector and every length, what gets past the broker?",
         rows: &["DA-27", "DA-28", "DA-31", "DA-49", "NV-05"],
-        manifest: "smoke-descriptor-abuse",
+        manifest: "smoke/descriptor-abuse",
         disks: &[SmokeDisk { name: "one.img", make: raw, bytes_per_s: 0 }],
         required: &[
             OPCODES,

@@ -14,7 +14,7 @@ inventory::submit! {
         name: "devicemmio-grant",
         question: "Is a register written only where its broker says so, and does a mapping of registers end with its claim?",
         rows: &["DA-11", "DA-12", "DA-36", "DA-37", "DA-38", "DA-39", "DA-40", "DA-41", "DA-65"],
-        manifest: "smoke-devicemmio-grant",
+        manifest: "smoke/devicemmio-grant",
         // It inverts what is written to one of its registers, so that a write shows.
         extra: &["-device", "edu"],
         required: &[

@@ -9,7 +9,7 @@ inventory::submit! {
         name: "disk-bios",
         question: "Does the raw disk image boot through a BIOS, with GRUB handing over each program as a module?",
         rows: &["BI-01", "BI-03", "BI-12"],
-        manifest: "smoke-boot",
+        manifest: "smoke/boot",
         boot: Boot::Image {
             firmware: FirmwareKind::Bios,
             shape: Shape::Disk,

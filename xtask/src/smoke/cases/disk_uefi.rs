@@ -9,7 +9,7 @@ inventory::submit! {
         name: "disk-uefi",
         question: "Does the same raw disk image boot through UEFI firmware?",
         rows: &["BI-01", "BI-02", "BI-12"],
-        manifest: "smoke-boot",
+        manifest: "smoke/boot",
         boot: Boot::Image {
             firmware: FirmwareKind::Uefi,
             shape: Shape::Disk,

@@ -25,7 +25,7 @@ inventory::submit! {
         name: "dmapool-grant",
         question: "Do pools, buffers and whatever else derives from a claim end when they end, on real frames that go round?",
         rows: &["DA-13", "DA-14", "DA-18", "DA-20", "DA-23", "DA-24", "DA-26", "DA-29", "DA-30", "DA-48", "DA-54"],
-        manifest: "smoke-dmapool-grant",
+        manifest: "smoke/dmapool-grant",
         disks: &[
             SmokeDisk { name: "one.img", make: even, bytes_per_s: 0 },
             SmokeDisk { name: "slow.img", make: even, bytes_per_s: 1 << 20 },

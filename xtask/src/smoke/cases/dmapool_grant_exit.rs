@@ -13,7 +13,7 @@ inventory::submit! {
         name: "dmapool-grant-exit",
         question: "Does memory that a device writes to when its holder dies reach nobody before the device has stopped and it is wiped?",
         rows: &["DA-12", "DA-42", "DA-44", "DA-53", "DA-54"],
-        manifest: "smoke-grant-exit",
+        manifest: "smoke/grant-exit",
         disks: &[SmokeDisk { name: "slow.img", make: even, bytes_per_s: 1 << 20 }],
         memory_mib: 192,
         required: &[

@@ -12,7 +12,7 @@ inventory::submit! {
     Smoke {
         name: "facets",
         question: "Does a server learn through which facet it is called, and once when the last handle of one is gone?",
-        manifest: "smoke-facets",
+        manifest: "smoke/facets",
         required: &[
             "@facets.cookies first=11 second=true",
             DROPPED,

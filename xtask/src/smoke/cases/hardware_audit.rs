@@ -14,7 +14,7 @@ inventory::submit! {
         name: "hardware-audit",
         question: "Can what was done with a device be read, in full, in order, by those who may, and by nobody else?",
         rows: &["DA-40", "DA-57", "DA-58", "DA-61", "DA-63", "IR-17"],
-        manifest: "smoke-hardware-audit",
+        manifest: "smoke/hardware-audit",
         disks: &[SmokeDisk { name: "one.img", make: raw, bytes_per_s: 0 }],
         required: &[
             "@audit.boot first=backend claimed=1 chained=true",

@@ -16,7 +16,7 @@ inventory::submit! {
         name: "hardware-grant-cycle",
         question: "After three hundred holders, is a device as it was, is every page back, and is what they kept worthless?",
         rows: &["DA-18", "DA-35", "DA-41", "DA-44"],
-        manifest: "smoke-grant-cycle",
+        manifest: "smoke/grant-cycle",
         disks: &[SmokeDisk { name: "one.img", make: raw, bytes_per_s: 64 << 20 }],
         required: &[CLAIMS, BUS_MASTER, OLD, MEMORY],
         ..PROGRAM

@@ -8,7 +8,7 @@ inventory::submit! {
         name: "interrupt-grant",
         question: "Does an interrupt obey its holder in everything it may and nobody in anything else?",
         rows: &["DA-15", "DA-16", "DA-41", "DA-46", "IR-11", "IR-12", "IR-18", "IR-19", "IR-20"],
-        manifest: "smoke-interrupt-grant",
+        manifest: "smoke/interrupt-grant",
         memory_mib: 128,
         extra: &["-device", "edu,addr=4", "-device", "edu,addr=5"],
         required: &[

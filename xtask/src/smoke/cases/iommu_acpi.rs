@@ -23,7 +23,7 @@ inventory::submit! {
         name: "iommu-acpi",
         question: "Is a VT-d unit verified, what it does not serve counted, and bounce chosen all the same, with the reason?",
         rows: &["IO-01", "IO-02", "IO-03", "IO-05", "IO-08", "IO-19", "CG-04"],
-        manifest: "smoke-boot",
+        manifest: "smoke/boot",
         extra: &[
             "-device", "intel-iommu",
             "-device", "edu",
@@ -50,7 +50,7 @@ inventory::submit! {
         name: "iommu-amd",
         question: "Is an AMD-Vi unit refused whose capability is not the one that the specification has?",
         rows: &["IO-02", "IO-19", "PC-09"],
-        manifest: "smoke-boot",
+        manifest: "smoke/boot",
         extra: &["-device", "amd-iommu"],
         required: &[
             "@iommu.table state=listed units=1",
@@ -69,7 +69,7 @@ inventory::submit! {
         name: "iommu-silent",
         question: "Is a unit refused whose registers the table puts where nothing answers?",
         rows: &["IO-02", "IO-08", "IO-19"],
-        manifest: "smoke-boot",
+        manifest: "smoke/boot",
         files: &[SmokeFile { name: "dmar", bytes: || dmar(&[drhd(NOWHERE, true, &[])]) }],
         extra: &["-acpitable", "file={work}/dmar"],
         required: &[
@@ -98,7 +98,7 @@ inventory::submit! {
         name: "iommu-capped",
         question: "Is a table that lists more units than are kept unusable as a whole?",
         rows: &["IO-02", "IO-19"],
-        manifest: "smoke-boot",
+        manifest: "smoke/boot",
         files: &[SmokeFile { name: "dmar", bytes: seventeen }],
         extra: &["-acpitable", "file={work}/dmar"],
         required: &[
@@ -117,7 +117,7 @@ inventory::submit! {
         name: "dma-policy",
         question: "Does a manifest that says bounce get it, though the machine has a verified unit?",
         rows: &["CG-04", "IO-19"],
-        manifest: "smoke-dma-policy",
+        manifest: "smoke/dma-policy",
         extra: &["-device", "intel-iommu"],
         required: &[
             "@iommu.unit number=0 status=verified",
@@ -144,7 +144,7 @@ inventory::submit! {
         name: "dma-policy-unknown",
         question: "Does a manifest whose word on DMA means nothing get bounce, and is it then refused?",
         rows: &["CG-04"],
-        manifest: "smoke-boot",
+        manifest: "smoke/boot",
         boot: Boot::Image {
             firmware: FirmwareKind::Bios,
             shape: Shape::Disk,

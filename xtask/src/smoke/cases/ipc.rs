@@ -12,7 +12,7 @@ inventory::submit! {
     Smoke {
         name: "ipc",
         question: "Do calls, messages and rings carry what was sent, and does a call switch straight to its server?",
-        manifest: "smoke-ipc",
+        manifest: "smoke/ipc",
         required: &[
             "@ipc.registers sum=42 cookie=7 before=0",
             "@ipc.message bytes=64 same=true",

@@ -9,7 +9,7 @@ inventory::submit! {
         name: "irq-affinity",
         question: "Does every completion arrive while its interrupt moves from CPU to CPU?",
         rows: &["IR-06", "IR-10", "DA-45"],
-        manifest: "smoke-irq-affinity",
+        manifest: "smoke/irq-affinity",
         smp: 4,
         disks: &[SmokeDisk { name: "one.img", make: raw, bytes_per_s: 0 }],
         sorted: true,

@@ -8,7 +8,7 @@ inventory::submit! {
         name: "irq-intx",
         question: "Do two devices on one interrupt line each get their own interrupts, and only those?",
         rows: &["IR-01", "IR-03", "IR-09"],
-        manifest: "smoke-irq-intx",
+        manifest: "smoke/irq-intx",
         memory_mib: 128,
         extra: &["-device", "edu,addr=2", "-device", "edu,addr=3"],
         required: &[
@@ -38,7 +38,7 @@ inventory::submit! {
         name: "irq-polled",
         question: "Where no table tells where a pin arrives, is that said, and the message still there?",
         rows: &["IR-09"],
-        manifest: "smoke-irq-intx",
+        manifest: "smoke/irq-intx",
         boot: Boot::Uefi,
         memory_mib: 256,
         extra: &["-device", "edu,addr=2", "-device", "edu,addr=3"],

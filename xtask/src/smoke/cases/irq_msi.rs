@@ -8,7 +8,7 @@ inventory::submit! {
         name: "irq-msi",
         question: "Does everything that a device says with its one MSI arrive, once, also while nobody could take it?",
         rows: &["IR-04", "IR-05"],
-        manifest: "smoke-irq-msi",
+        manifest: "smoke/irq-msi",
         memory_mib: 128,
         extra: &["-device", "edu,addr=4"],
         required: &[

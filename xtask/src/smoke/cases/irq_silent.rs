@@ -8,7 +8,7 @@ inventory::submit! {
         name: "irq-silent",
         question: "Does a provider that never acknowledges stop nothing but itself: no line, no message, no timer?",
         rows: &["DA-16", "IR-03"],
-        manifest: "smoke-irq-silent",
+        manifest: "smoke/irq-silent",
         cmdline: "log=quiet",
         memory_mib: 128,
         extra: &["-device", "edu,addr=2", "-device", "edu,addr=3", "-device", "edu,addr=6"],

@@ -8,7 +8,7 @@ inventory::submit! {
         name: "irq-stale",
         question: "Has an interrupt of before a reset, a release, a death or the end of a wait no effect after it?",
         rows: &["DA-15", "DA-17", "IR-15", "IR-16", "IR-21"],
-        manifest: "smoke-irq-stale",
+        manifest: "smoke/irq-stale",
         cmdline: "log=quiet",
         memory_mib: 128,
         extra: &["-device", "edu,addr=4"],

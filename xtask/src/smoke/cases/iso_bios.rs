@@ -9,7 +9,7 @@ inventory::submit! {
         name: "iso-bios",
         question: "Does the ISO image boot as a CD through a BIOS?",
         rows: &[],
-        manifest: "smoke-boot",
+        manifest: "smoke/boot",
         boot: Boot::Image {
             firmware: FirmwareKind::Bios,
             shape: Shape::Iso,

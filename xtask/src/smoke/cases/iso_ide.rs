@@ -14,7 +14,7 @@ const fn cd(firmware: FirmwareKind, drive: Drive) -> Boot {
 }
 
 const BOOTS: Smoke = Smoke {
-    manifest: "smoke-boot",
+    manifest: "smoke/boot",
     model: "pc",
     forbidden: &["@kernel.panic"],
     keeps_boot: true,

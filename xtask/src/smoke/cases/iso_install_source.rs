@@ -34,7 +34,7 @@ inventory::submit! {
         name: "iso-install-source",
         question: "Are the CD's files served whole and read-only, with no way from them to the disk they would be installed on?",
         rows: &["BI-16"],
-        manifest: "smoke-install-source",
+        manifest: "smoke/install-source",
         model: "pc",
         boot: iso(Drive::Cd),
         disks: &[SmokeDisk { name: TARGET, make: raw, bytes_per_s: 0 }],
@@ -71,7 +71,7 @@ inventory::submit! {
         name: "iso-install-source-absent",
         question: "Does the install source say why there is none where the kernel does not read the CD itself?",
         rows: &["BI-16"],
-        manifest: "smoke-install-source",
+        manifest: "smoke/install-source",
         boot: iso(Drive::Cd),
         required: &[
             "@boot.programs modules=4 cdrom=0",

@@ -9,7 +9,7 @@ inventory::submit! {
         name: "iso-uefi",
         question: "Does the same ISO image boot as a CD through UEFI firmware?",
         rows: &[],
-        manifest: "smoke-boot",
+        manifest: "smoke/boot",
         boot: Boot::Image {
             firmware: FirmwareKind::Uefi,
             shape: Shape::Iso,

@@ -9,7 +9,7 @@ inventory::submit! {
         name: "iso-usb",
         question: "Does the ISO image boot from a USB stick through a BIOS?",
         rows: &[],
-        manifest: "smoke-boot",
+        manifest: "smoke/boot",
         boot: Boot::Image {
             firmware: FirmwareKind::Bios,
             shape: Shape::Iso,

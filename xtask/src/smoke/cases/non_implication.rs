@@ -14,7 +14,7 @@ inventory::submit! {
         name: "non-implication",
         question: "Does one capability of a claim give its holder any of the others, by whatever number or method?",
         rows: &["DA-19", "DA-41", "DA-47"],
-        manifest: "smoke-non-implication",
+        manifest: "smoke/non-implication",
         disks: &[SmokeDisk { name: "one.img", make: raw, bytes_per_s: 0 }],
         required: &[
             "@implies.holder of=mmio capabilities_gained=0",

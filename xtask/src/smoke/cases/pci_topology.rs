@@ -8,7 +8,7 @@ inventory::submit! {
         name: "pci-topology",
         question: "Is every function found behind root ports, a switch and a bridge, with its BARs, vectors and reset?",
         rows: &["PC-06", "PC-07", "PC-09", "PC-10", "PC-11"],
-        manifest: "smoke-boot",
+        manifest: "smoke/boot",
         cmdline: "show=pci",
         extra: &[
             "-device", "pcie-root-port,id=rp0,chassis=1,addr=4.0,multifunction=on",

@@ -18,7 +18,7 @@ inventory::submit! {
         name: "provider-crash",
         question: "Does a read that is in flight when its driver is killed come back right, through the driver's successor?",
         rows: &["DA-40", "DA-42", "DA-53"],
-        manifest: "smoke-provider-crash",
+        manifest: "smoke/provider-crash",
         // Slow enough that the reader is always waiting for the disk.
         disks: &[SmokeDisk { name: "files.img", make: files, bytes_per_s: 1 << 20 }],
         // What is typed while the driver comes up would lie in the middle of its facts.

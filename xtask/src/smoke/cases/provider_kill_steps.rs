@@ -16,7 +16,7 @@ inventory::submit! {
         name: "provider-kill-steps",
         question: "Whenever a disk's driver is killed, do its clients read on without a wrong byte or an error, and is every page back?",
         rows: &["DA-40", "DA-41", "DA-42"],
-        manifest: "smoke-kill-steps",
+        manifest: "smoke/kill-steps",
         disks: &[SmokeDisk { name: "one.img", make: numbered, bytes_per_s: 16 << 20 }],
         smp: 2,
         required: &[

@@ -29,7 +29,7 @@ inventory::submit! {
         name: "quarantine",
         question: "Is a device that falls silent out of use for good, with every page that it might still write to?",
         rows: &["DA-40", "DA-44", "DA-53"],
-        manifest: "smoke-quarantine",
+        manifest: "smoke/quarantine",
         extra: &[
             "-monitor", "unix:{work}/monitor,server=on,wait=off",
             "-drive", "if=none,id=far,file=null-co://,file.size=8M,file.read-zeroes=on,format=raw",

@@ -9,7 +9,7 @@ inventory::submit! {
         name: "queue-reset",
         question: "Does the reset of one queue give its pages back only once the device let go of them, and leave the others alone?",
         rows: &["DA-50", "DA-52"],
-        manifest: "smoke-queue-reset",
+        manifest: "smoke/queue-reset",
         disks: &[SmokeDisk { name: "one.img", make: raw, bytes_per_s: 262_144 }],
         required: &[
             "@queue-reset.in-flight commands=4 free=busy administration=notSupported",

@@ -11,7 +11,7 @@ inventory::submit! {
     Smoke {
         name: "quota-exhaustion",
         question: "Is all that a process can make the kernel hold bounded, and does nobody else notice who meets a bound?",
-        manifest: "smoke-quota-exhaustion",
+        manifest: "smoke/quota-exhaustion",
         required: &[
             MEMORY,
             "@quota.handles refused=overBudget taken=31 again=31 others=ok",

@@ -13,7 +13,7 @@ inventory::submit! {
         name: "revoke-race",
         question: "When four processors use and take away one device at once, does everything end in a result or a refusal, once?",
         rows: &["DA-50"],
-        manifest: "smoke-revoke-race",
+        manifest: "smoke/revoke-race",
         disks: &[SmokeDisk { name: "one.img", make: even, bytes_per_s: 0 }],
         smp: 4,
         required: &[

@@ -15,7 +15,7 @@ inventory::submit! {
     Smoke {
         name: "ring-hostile",
         question: "Is a hostile process refused or ended, whatever it tries, while the kernel and its neighbours go on?",
-        manifest: "smoke-ring-hostile",
+        manifest: "smoke/ring-hostile",
         smp: 2,
         required: &[
             ENTRY,

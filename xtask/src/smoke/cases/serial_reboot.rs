@@ -9,7 +9,7 @@ inventory::submit! {
         name: "serial-reboot",
         question: "Does `reboot` stop a device that is in use, reset the machine, and does that boot again?",
         rows: &["SD-03", "SD-04", "SD-08", "SD-10", "SD-12", "SD-14"],
-        manifest: "smoke-serial-reboot",
+        manifest: "smoke/serial-reboot",
         disks: &[SmokeDisk { name: "disk.img", make: raw, bytes_per_s: 0 }],
         steps: &[
             Step::Wait("@holder.enabled"),

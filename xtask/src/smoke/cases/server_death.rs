@@ -11,7 +11,7 @@ inventory::submit! {
     Smoke {
         name: "server-death",
         question: "When a server dies, do delivered calls hear of it, and do queued ones go on with its successor?",
-        manifest: "smoke-server-death",
+        manifest: "smoke/server-death",
         required: &[
             "@death.before durable=0 bound=1",
             KILLED,

@@ -9,7 +9,7 @@ inventory::submit! {
         name: "session-isolation",
         question: "Does a session see its own transfers and nothing of anybody else's, before or after?",
         rows: &["BD-04", "DA-29", "DA-30"],
-        manifest: "smoke-session-isolation",
+        manifest: "smoke/session-isolation",
         disks: &[SmokeDisk { name: "one.img", make: raw, bytes_per_s: 0 }],
         required: &[
             "@session.fresh a=0 b=0",

@@ -10,7 +10,7 @@ inventory::submit! {
     Smoke {
         name: "smp",
         question: "Do four processors work together: threads where they belong, calls and wake-ups across, memory that all see alike?",
-        manifest: "smoke-smp",
+        manifest: "smoke/smp",
         smp: 4,
         required: &[
             "@smp.machine cpus=4",

@@ -10,7 +10,7 @@ inventory::submit! {
     Smoke {
         name: "spawn-exit",
         question: "Is the end of a process told as it was, and is everything given back?",
-        manifest: "smoke-spawn-exit",
+        manifest: "smoke/spawn-exit",
         required: &[
             "@spawn.ended role=exits kind=exited code=42 text=\"all 7 done\"",
             "@spawn.ended role=panics kind=panicked code=101 text=\"no more apples\"",

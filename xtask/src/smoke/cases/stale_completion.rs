@@ -13,7 +13,7 @@ inventory::submit! {
         name: "stale-completion",
         question: "Does a reset end every command of before once, and does nothing of before answer, wake or write afterwards?",
         rows: &["DA-15", "DA-28", "DA-51", "DA-52", "DA-56"],
-        manifest: "smoke-stale-completion",
+        manifest: "smoke/stale-completion",
         // What is in flight is in flight for long, so that a reset comes in between.
         disks: &[SmokeDisk { name: "slow.img", make: raw, bytes_per_s: 1 << 20 }],
         required: &[

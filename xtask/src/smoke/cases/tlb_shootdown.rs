@@ -11,7 +11,7 @@ inventory::submit! {
     Smoke {
         name: "tlb-shootdown",
         question: "Does a processor that holds a translation lose it before the change of the mapping is over?",
-        manifest: "smoke-tlb-shootdown",
+        manifest: "smoke/tlb-shootdown",
         smp: 2,
         required: &[
             "@tlb.machine cpus=2",

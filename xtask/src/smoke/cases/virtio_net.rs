@@ -84,7 +84,7 @@ inventory::submit! {
         name: "virtio-net",
         question: "Does a frame go each way between a virtio interface's client and a real peer, by the device's interrupts?",
         rows: &["NI-02", "NI-03", "NI-04", "NI-05", "NI-06", "NI-07", "NI-08", "NI-09", "NI-10", "NI-11", "DA-45", "DA-46"],
-        manifest: "smoke-virtio-net",
+        manifest: "smoke/virtio-net",
         extra: &[
             "-netdev", "user,id=n0,restrict=on",
             "-device", "virtio-net-pci,netdev=n0,mac=52:54:00:ca:05:01,romfile=",
@@ -110,7 +110,7 @@ inventory::submit! {
         name: "virtio-net-legacy",
         question: "Does a legacy virtio interface with long queues and no interrupt move the same frames, through its I/O ports?",
         rows: &["NI-12", "NI-17", "NI-20"],
-        manifest: "smoke-virtio-net-polled",
+        manifest: "smoke/virtio-net-polled",
         extra: &[
             "-netdev", "user,id=n0,restrict=on",
             "-device", "virtio-net-pci,netdev=n0,mac=52:54:00:ca:05:01,romfile=,disable-modern=on,vectors=0,rx_queue_size=1024",
@@ -135,7 +135,7 @@ inventory::submit! {
         name: "virtio-net-crash",
         question: "Do frames go on when the interface's driver is killed with pages at the device, and is the device stopped first?",
         rows: &["DA-53"],
-        manifest: "smoke-virtio-net-crash",
+        manifest: "smoke/virtio-net-crash",
         extra: &[
             "-netdev", "user,id=n0,restrict=on",
             "-device", "virtio-net-pci,netdev=n0,romfile=",

@@ -8,7 +8,7 @@ inventory::submit! {
         name: "virtio-queues",
         question: "Does every virtio device move bytes through its queue, whichever interface it has, and nothing else?",
         rows: &["BD-01", "BD-02", "NI-01", "DA-33", "DA-34"],
-        manifest: "smoke-virtio-queues",
+        manifest: "smoke/virtio-queues",
         extra: &[
             "-device", "virtio-rng-pci",
             "-device", "virtio-rng-pci,disable-modern=on,vectors=0",

@@ -8,7 +8,7 @@ inventory::submit! {
         name: "virtio-rng",
         question: "Do a device's random bytes arrive by its own interrupt, and stay out of EntropySource?",
         rows: &["IR-13", "IR-14"],
-        manifest: "smoke-virtio-rng",
+        manifest: "smoke/virtio-rng",
         extra: &["-cpu", "max,-erms,-fsrm,-rdrand", "-device", "virtio-rng-pci"],
         required: &[
             "@rng.ready transport=modern notice=interrupt",

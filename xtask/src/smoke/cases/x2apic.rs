@@ -9,7 +9,7 @@ inventory::submit! {
         name: "x2apic",
         question: "Do interrupts of devices, timers and other CPUs arrive through local APICs in x2APIC mode?",
         rows: &["IR-23", "IR-24"],
-        manifest: "smoke-interrupt-grant",
+        manifest: "smoke/interrupt-grant",
         smp: 2,
         memory_mib: 128,
         extra: &["-device", "edu,addr=4", "-device", "edu,addr=5", "-cpu", "max,-erms,-fsrm,+x2apic"],

@@ -1,0 +1,22 @@
+@0xd1c0a5e5b0a71048;
+# What `cargo xtask bench` boots for the rows about device authority.
+
+using M = import "../../schema/manifest.capnp";
+
+const manifest :M.Manifest = (
+  name = "bench-device",
+  exitWith = "bench",
+  drivers = import "../common/drivers.capnp".linked,
+  services = [
+    ( name = "bench", binary = "bench", arguments = ["device"], limits = (handles = 4096, memoryPages = 65536),
+      grants = [
+        (name = "console", kernel = console),
+        (name = "timer", kernel = timer),
+        (name = "endpointFactory", kernel = endpointFactory),
+        (name = "processSpawner", kernel = processSpawner),
+        (name = "deviceRegistry", kernel = deviceRegistry),
+      ] ),
+    # Brings the image of the disk's driver; without a device this one ends at once.
+    ( name = "image", binary = "nvme-provider" ),
+  ],
+);

@@ -1,0 +1,24 @@
+@0xd1c0a5e5b0a710a0;
+# A program with one NVMe function and everything about the audit log.
+
+using M = import "../../schema/manifest.capnp";
+
+const manifest :M.Manifest = (
+  name = "smoke-hardware-audit",
+  exitWith = "smoke",
+  drivers = import "../common/drivers.capnp".linked,
+  services = [
+    ( name = "smoke", binary = "smoke-hardware-audit",
+      grants = [
+        (name = "device", device = (driver = "nvme", nth = 0)),
+        (name = "log", kernel = hardwareAuditLog),
+        (name = "gate", kernel = auditGate),
+        (name = "broker", kernel = auditBroker),
+        (name = "console", kernel = console),
+        (name = "timer", kernel = timer),
+        (name = "endpointFactory", kernel = endpointFactory),
+        (name = "processSpawner", kernel = processSpawner),
+        (name = "systemInfo", kernel = systemInfo),
+      ] ),
+  ],
+);

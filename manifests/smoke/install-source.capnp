@@ -1,0 +1,33 @@
+@0xd1c0a5e5b0a71130;
+# The install source, a client of it, and a disk that neither was given.
+
+using M = import "../../schema/manifest.capnp";
+
+const manifest :M.Manifest = (
+  name = "smoke-install-source",
+  exitWith = "client",
+  drivers = import "../common/drivers.capnp".linked,
+  services = [
+    ( name = "nvme", binary = "nvme-provider", priority = 24,
+      exports = [(name = "block", interface = "BlockDevice")],
+      grants = [
+        (name = "endpoint", endpoint = void),
+        (name = "device", device = (driver = "nvme", nth = 0, optional = true)),
+        (name = "logSink", kernel = logSink),
+        (name = "timer", kernel = timer),
+      ] ),
+    ( name = "source", binary = "install-source", priority = 20,
+      exports = [(name = "volume", interface = "Volume")],
+      grants = [
+        (name = "endpoint", endpoint = void),
+        (name = "medium", kernel = bootMedium),
+        (name = "logSink", kernel = logSink),
+      ] ),
+    ( name = "client", binary = "install-client",
+      grants = [
+        (name = "source", export = (service = "source", export = "volume")),
+        (name = "medium", kernel = bootMedium),
+        (name = "logSink", kernel = logSink),
+      ] ),
+  ],
+);

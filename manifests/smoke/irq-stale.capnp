@@ -1,0 +1,21 @@
+@0xd1c0a5e5b0a71162;
+# A program that claims the card again and again.
+
+using M = import "../../schema/manifest.capnp";
+
+const manifest :M.Manifest = (
+  name = "smoke-irq-stale",
+  exitWith = "smoke",
+  drivers = import "../common/drivers.capnp".linked,
+  services = [
+    ( name = "smoke", binary = "irq-stale",
+      grants = [
+        (name = "registry", kernel = deviceRegistry),
+        (name = "endpointFactory", kernel = endpointFactory),
+        (name = "processSpawner", kernel = processSpawner),
+        (name = "systemInfo", kernel = systemInfo),
+        (name = "console", kernel = console),
+        (name = "timer", kernel = timer),
+      ] ),
+  ],
+);

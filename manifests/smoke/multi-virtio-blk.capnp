@@ -1,0 +1,63 @@
+@0xd1c0a5e5b0a710e9;
+# Two virtio disks, their FAT volumes, a shell on the serial line.
+
+using M = import "../../schema/manifest.capnp";
+
+const manifest :M.Manifest = (
+  name = "smoke-multi-virtio-blk",
+  exitWith = "shell",
+  drivers = import "../common/drivers.capnp".linked,
+  services = [
+    ( name = "disk", binary = "virtio-blk-provider", priority = 24, restart = always,
+      exports = [(name = "block", interface = "BlockDevice")],
+      grants = [
+        (name = "endpoint", endpoint = void),
+        (name = "device", device = (driver = "virtio-blk", nth = 0)),
+        (name = "console", kernel = console),
+        (name = "logSink", kernel = logSink),
+        (name = "timer", kernel = timer),
+      ] ),
+    ( name = "disk1", binary = "virtio-blk-provider", priority = 24, restart = always,
+      exports = [(name = "block", interface = "BlockDevice")],
+      grants = [
+        (name = "endpoint", endpoint = void),
+        (name = "device", device = (driver = "virtio-blk", nth = 1)),
+        (name = "console", kernel = console),
+        (name = "logSink", kernel = logSink),
+        (name = "timer", kernel = timer),
+      ] ),
+    ( name = "fat", binary = "fat", priority = 20, restart = always,
+      exports = [(name = "volume", interface = "Volume")],
+      grants = [
+        (name = "endpoint", endpoint = void),
+        (name = "block", export = (service = "disk", export = "block")),
+        (name = "console", kernel = console),
+        (name = "logSink", kernel = logSink),
+        (name = "timer", kernel = timer),
+      ] ),
+    ( name = "fat1", binary = "fat", priority = 20, restart = always,
+      exports = [(name = "volume", interface = "Volume")],
+      grants = [
+        (name = "endpoint", endpoint = void),
+        (name = "block", export = (service = "disk1", export = "block")),
+        (name = "console", kernel = console),
+        (name = "logSink", kernel = logSink),
+        (name = "timer", kernel = timer),
+      ] ),
+    ( name = "shell", binary = "shell", priority = 16, restart = onFailure,
+      grants = [
+        (name = "console", kernel = console),
+        (name = "logSink", kernel = logSink),
+        (name = "logReader", kernel = logReader),
+        (name = "timer", kernel = timer),
+        (name = "systemInfo", kernel = systemInfo),
+        (name = "processControl", kernel = processControl),
+        (name = "systemControl", kernel = systemControl),
+        (name = "deviceRegistry", kernel = deviceRegistry),
+        (name = "block", export = (service = "disk", export = "block")),
+        (name = "block1", export = (service = "disk1", export = "block")),
+        (name = "disk", export = (service = "fat", export = "volume")),
+        (name = "disk1", export = (service = "fat1", export = "volume")),
+      ] ),
+  ],
+);

@@ -1,0 +1,28 @@
+@0xd1c0a5e5b0a71130;
+# The diagnostics console beside a program that has a disk up and running and never lets go of it.
+
+using M = import "../../schema/manifest.capnp";
+
+const manifest :M.Manifest = (
+  name = "smoke-serial-reboot",
+  drivers = import "../common/drivers.capnp".linked,
+  services = [
+    ( name = "holder", binary = "device-holder", priority = 16,
+      grants = [
+        (name = "device", device = (driver = "nvme", nth = 0)),
+        (name = "logSink", kernel = logSink),
+        (name = "timer", kernel = timer),
+      ] ),
+    ( name = "diagnostics", binary = "diagnostics", priority = 16, restart = always,
+      grants = [
+        (name = "console", kernel = console),
+        (name = "logSink", kernel = logSink),
+        (name = "logReader", kernel = logReader),
+        (name = "timer", kernel = timer),
+        (name = "systemInfo", kernel = systemInfo),
+        (name = "systemControl", kernel = systemControl),
+        (name = "machineInspector", kernel = machineInspector),
+        (name = "hardwareAuditLog", kernel = hardwareAuditLog),
+      ] ),
+  ],
+);

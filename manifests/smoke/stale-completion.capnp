@@ -1,0 +1,21 @@
+@0xd1c0a5e5b0a71042;
+# An NVMe controller, and a program that may claim it.
+
+using M = import "../../schema/manifest.capnp";
+
+const manifest :M.Manifest = (
+  name = "smoke-stale-completion",
+  exitWith = "smoke",
+  drivers = import "../common/drivers.capnp".linked,
+  services = [
+    ( name = "smoke", binary = "stale-completion",
+      grants = [
+        (name = "console", kernel = console),
+        (name = "timer", kernel = timer),
+        (name = "endpointFactory", kernel = endpointFactory),
+        (name = "processSpawner", kernel = processSpawner),
+        (name = "systemInfo", kernel = systemInfo),
+        (name = "deviceRegistry", kernel = deviceRegistry),
+      ] ),
+  ],
+);

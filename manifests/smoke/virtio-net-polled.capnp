@@ -1,0 +1,34 @@
+@0xd1c0a5e5b0a710e5;
+# A virtio network interface that raises nothing, with long queues; somebody who asks for an address, and a shell to end with.
+
+using M = import "../../schema/manifest.capnp";
+
+const manifest :M.Manifest = (
+  name = "smoke-virtio-net-polled",
+  exitWith = "shell",
+  drivers = import "../common/drivers.capnp".linked,
+  services = [
+    ( name = "nic", binary = "virtio-net-provider", priority = 24, restart = always,
+      arguments = ["polled", "depth=1024"],
+      exports = [(name = "nic", interface = "Nic")],
+      grants = [
+        (name = "endpoint", endpoint = void),
+        (name = "device", device = (driver = "virtio-net", nth = 0)),
+        (name = "logSink", kernel = logSink),
+        (name = "timer", kernel = timer),
+      ] ),
+    ( name = "asker", binary = "dhcp-discover",
+      grants = [
+        (name = "nic", export = (service = "nic", export = "nic")),
+        (name = "logSink", kernel = logSink),
+        (name = "timer", kernel = timer),
+      ] ),
+    ( name = "shell", binary = "shell",
+      grants = [
+        (name = "console", kernel = console),
+        (name = "logSink", kernel = logSink),
+        (name = "timer", kernel = timer),
+        (name = "systemControl", kernel = systemControl),
+      ] ),
+  ],
+);

@@ -1,0 +1,26 @@
+@0xd1c0a5e5b0a710e1;
+# A device's random bytes, and somebody who reads them.
+
+using M = import "../../schema/manifest.capnp";
+
+const manifest :M.Manifest = (
+  name = "smoke-virtio-rng",
+  exitWith = "reader",
+  drivers = import "../common/drivers.capnp".linked,
+  services = [
+    ( name = "random", binary = "virtio-rng-provider", priority = 24, restart = always,
+      exports = [(name = "random", interface = "HardwareRandom")],
+      grants = [
+        (name = "endpoint", endpoint = void),
+        (name = "device", device = (driver = "virtio-rng", nth = 0)),
+        (name = "logSink", kernel = logSink),
+        (name = "timer", kernel = timer),
+      ] ),
+    ( name = "reader", binary = "random-reader",
+      grants = [
+        (name = "random", export = (service = "random", export = "random")),
+        (name = "entropySource", kernel = entropySource),
+        (name = "logSink", kernel = logSink),
+      ] ),
+  ],
+);
