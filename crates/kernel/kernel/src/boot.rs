@@ -361,6 +361,9 @@ pub unsafe fn on_kernel_stack() -> ! {
     crate::log::set_cloud(log.as_deref() == Some("cloudboot"));
     #[cfg(sabotage)]
     if let Some(point) = option("sabotage") {
+        if let Some(point) = sabotage::Point::named(&point) {
+            sabotage::choose(point);
+        }
         cpu::choose_sabotage(String::leak(point));
     }
     let f = cpu::features();

@@ -1,0 +1,174 @@
+//! The one table: a point's name and its sentence. Everything else that knows a point refers to its constant.
+
+use super::Point;
+
+/// Makes the constants and the list of them. The order is that of the names, so that two changes seldom meet; a test
+/// holds it.
+macro_rules! table {
+    ($($name:ident: $sentence:literal,)*) => {
+        /// The place of each point in the table, from 1 on; 0 is no point.
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "named as the constants are")]
+        #[repr(u16)]
+        enum Index {
+            $($name,)*
+        }
+
+        /// Every point by name.
+        pub mod points {
+            use super::{Index, Point, spelled};
+
+            $(
+                #[doc = $sentence]
+                pub const $name: Point = Point {
+                    index: Index::$name as u16 + 1,
+                    name: {
+                        const NAME: [u8; stringify!($name).len()] = spelled(stringify!($name));
+                        match core::str::from_utf8(&NAME) {
+                            Ok(name) => name,
+                            Err(_) => panic!("a name is ASCII"),
+                        }
+                    },
+                    sentence: $sentence,
+                };
+            )*
+        }
+
+        /// All points, by name.
+        pub const POINTS: &[Point] = &[$(points::$name,)*];
+    };
+}
+
+/// A constant's name as the command line has it: `SKIP_SCRUB` is `skip-scrub`.
+const fn spelled<const N: usize>(name: &str) -> [u8; N] {
+    let mut spelled = [0; N];
+    let mut rest = name.as_bytes();
+    let mut at = 0;
+    while let [first, after @ ..] = rest {
+        spelled[at] = if *first == b'_' {
+            b'-'
+        } else {
+            first.to_ascii_lowercase()
+        };
+        rest = after;
+        at += 1;
+    }
+    spelled
+}
+
+table! {
+    ACCEPT_FOREIGN_BUFFER: "A command may name a buffer of another function.",
+    ACKNOWLEDGE_AGAIN: "A second acknowledgement of one interrupt is taken.",
+    ADMIT_ANY_READER: "Whoever asks to read the log at run time may do so.",
+    ANY_SELECTOR: "SET FEATURES and its like may name whatever they want, host memory buffers for one.",
+    ANY_TEMPLATE_BIT: "The NVMe broker takes a template with addresses, identifiers or a layout in it.",
+    BELIEVE_UNIT: "A remapping unit counts as verified whatever its registers say.",
+    BUDGET_OFF_BY_A_PAGE: "A pool gives one page more than its budget.",
+    CLAIM_QUARANTINED: "A function that never proved that it stopped is given to the next one who asks.",
+    COPY_REPLY_RIGHT: "The right to answer a call can be copied.",
+    DROP_DRIVER: "The last driver is missing from the table that the boot checks.",
+    DROP_LATE_MESSAGE: "An interrupt message that comes before the acknowledgement is dropped.",
+    DROP_PAGE_BOUND: "The kernel puts a whole list into one answer, however long it is.",
+    FIRST_OF_TWO_TABLES: "Of two ACPI tables of one name that differ, the first counts.",
+    GUESS_BUFFERS: "A queue's holder may name a buffer that nobody gave it.",
+    IGNORE_PIN: "A pinned thread is woken on the first processor.",
+    IGNORE_X2APIC: "The kernel reaches local APICs through memory although they offer MSRs.",
+    KEEP_BUS_MASTER: "The end of a claim leaves bus mastering on.",
+    KEEP_CLAIM: "A claim goes on without the capability of its device.",
+    KEEP_COMPLETIONS: "An NVMe queue begins with the completions that its predecessor did not take.",
+    KEEP_GENERATION: "A claim has the generation of the one before it.",
+    KEEP_MAPPINGS: "Revoking memory leaves the mappings of other processes.",
+    KEEP_MOVED: "The sender keeps what it moved.",
+    KEEP_WINDOWS: "The end of a claim or of a buffer leaves the mappings that processes have of it.",
+    LEAK_FRAME: "One page of every memory object is not given back.",
+    LEAK_FRAMES: "Device memory is not given back.",
+    LEAVE_RUNNING: "The NVMe broker says that the controller stopped, and leaves it running.",
+    LET_FORMAT_THROUGH: "The NVMe broker takes FORMAT NVM, which changes the size of blocks under its feet.",
+    LET_MPS_THROUGH: "The NVMe broker takes any memory page size into CC.MPS.",
+    LINE_TELLS_ALL: "An interrupt line wakes everybody on it, whoever asserts it.",
+    LINE_WAITS_FOR_ACKNOWLEDGEMENT: "An interrupt line stays masked after its handler ran.",
+    LOSE_REVOKED: "Nobody hears of the commands that a reset ended.",
+    MAP_ANY_PAGE: "Pages of registers are mapped that the broker has not listed.",
+    MEDIUM_INTO_READ_ONLY: "The medium is read into memory that its caller may not write.",
+    MOVE_TELLS_NOBODY: "An interrupt route is moved without telling the device.",
+    QUEUE_RECEIPT_WITHOUT_DELETE: "The NVMe broker says that the device let go of a queue before it has.",
+    REBOOT_SKIPS_TEARDOWN: "The machine is reset with the device still enabled.",
+    RECEIPT_WITHOUT_CSTS: "The NVMe broker says that the controller stopped without having read CSTS.",
+    RESET_FORGETS_ROUTES: "A reset leaves the interrupt routes of before as they are.",
+    ROOT_BUS_ONLY: "The PCI walk looks at bus 0 alone.",
+    SERVICE_SKIP_LINK: "The audit service does not ask whether a segment names the one before it.",
+    SERVICE_SKIP_SEAL: "The audit service takes any seal for a good one.",
+    SHARE_WINDOW: "A new window has the pages of another session's.",
+    SKIP_AUDIT_CLAMP: "A read of the log gives as many records as it is asked for.",
+    SKIP_BUFFER_GENERATION: "The capability of a freed buffer stands for whatever buffer has its slot now.",
+    SKIP_CLAIM_CHECK: "What derives from a claim that has ended is good under the next one.",
+    SKIP_CONTROL_CHECK: "Reserved bits of the control word are passed over.",
+    SKIP_DEADLINE: "Operations in the ring outlive their deadlines.",
+    SKIP_DIRECT_SWITCH: "A call goes through the run queue.",
+    SKIP_DROP_NOTICE: "The server is not told that the last handle of a facet is gone.",
+    SKIP_EPOCH_CHECK: "Handles granted before a revocation go on.",
+    SKIP_GENERATION_CHECK: "A handle whose slot was used again names what is in the slot now.",
+    SKIP_INCARNATION_CHECK: "A facet of an older incarnation goes on after a renewal.",
+    SKIP_INHERIT: "A server works for its caller at its own priority.",
+    SKIP_LENGTH_CHECK: "The NVMe broker takes the segments' length for the command's.",
+    SKIP_NO_REPLY: "A call whose reply right is dropped is left to its deadline.",
+    SKIP_QUOTA_CHECK: "Charges are added up and never compared with the limit.",
+    SKIP_ROLLBACK: "Moved capabilities leave the sender before the receiver's room for them is certain.",
+    SKIP_SCRUB: "Freed DMA pages go back with what was written to them.",
+    SKIP_SERVER_DIED: "Callers of a dead server are not told why there is no answer.",
+    SKIP_SHOOTDOWN: "Pages are unmapped without telling the processors that hold the translation.",
+    SKIP_SPAN_CHECK: "A message may be said to lie outside the message area.",
+    SKIP_TAIL_CHECK: "More submissions are taken than a ring holds.",
+    TRUST_ECAM: "A configuration window counts without being compared with the ports.",
+    TRUST_FIRMWARE: "What firmware left on at the devices stays on.",
+    VIRTIO_ANY_FEATURE: "Virtio features that change where or how the device touches memory can be asked for.",
+    VIRTIO_ANY_TEMPLATE: "A template of a virtio disk that is no request is taken for one.",
+    VIRTIO_CONFIG_EVERYTHING: "Every port of a legacy virtio BAR can be read.",
+    VIRTIO_RECEIPT_WITHOUT_STATUS: "The virtio broker says that the device stopped without having asked it.",
+    VIRTIO_SKIP_LENGTH_CHECK: "The virtio broker takes whatever length and place the segments come to.",
+    VIRTIO_TRUST_USED: "The virtio broker believes whatever the used ring says.",
+    WEAK_ENTROPY: "Without RDRAND the clock stands in for it.",
+    WRITE_ANY_BIT: "Bits of a declared register change that are not the provider's.",
+    WRITE_ANYWHERE: "A register is written that its broker has not declared.",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{POINTS, points};
+    use crate::{Point, sabotage};
+
+    #[test]
+    fn the_table_is_in_order_and_each_name_leads_back_to_its_point() {
+        assert!(
+            POINTS.is_sorted_by(|a, b| a.name() < b.name()),
+            "sort the table by name"
+        );
+        for point in POINTS {
+            assert_eq!(Point::named(point.name()), Some(*point));
+            assert!(point.sentence().ends_with('.'), "{point}");
+        }
+        assert_eq!(points::SKIP_SCRUB.name(), "skip-scrub");
+        assert_eq!(Point::named("SKIP_SCRUB"), None);
+        assert_eq!(Point::named(""), None);
+    }
+
+    #[cfg(not(sabotage))]
+    #[test]
+    fn in_production_no_point_is_ever_chosen() {
+        const { assert!(!sabotage!(SKIP_SCRUB)) };
+        sabotage!(SKIP_SCRUB => a_name_that_is_nowhere());
+    }
+
+    #[cfg(sabotage)]
+    #[test]
+    fn the_chosen_point_and_no_other_is_chosen() {
+        assert_eq!(crate::chosen(), None);
+        assert!(POINTS.iter().all(|point| !crate::is_chosen(*point)));
+        crate::choose(points::SKIP_SCRUB);
+        assert_eq!(crate::chosen(), Some(points::SKIP_SCRUB));
+        assert!(sabotage!(SKIP_SCRUB) && !sabotage!(SKIP_SHOOTDOWN));
+        let mut done = 0;
+        sabotage!(SKIP_SCRUB => done += 1);
+        sabotage!(SKIP_SHOOTDOWN => done += 10);
+        assert_eq!(done, 1);
+    }
+}
