@@ -3,6 +3,7 @@
 //! Invariant: never builds two kinds into one folder: their flags differ, and cargo would build everything again on each
 //! change. Flags of the guest stand here and nowhere else.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -134,6 +135,13 @@ impl<'a> Builder<'a> {
 
     /// Builds `packages` as `kind` and gives their programs, sorted by name.
     pub fn build(&self, kind: Kind, packages: &[&str]) -> Result<Vec<Program>> {
+        self.build_some(kind, packages, &[])
+    }
+
+    /// The same, of their programs those called `bins` alone; all of them if `bins` is empty.
+    ///
+    /// The packages stay named, so that what they share is built with the same features whichever programs are wanted.
+    fn build_some(&self, kind: Kind, packages: &[&str], bins: &[&str]) -> Result<Vec<Program>> {
         if let Some(script) = kind.linker_script() {
             let path = self.project.root.join(script);
             ensure!(path.exists(), "the linker script {script} is missing");
@@ -154,6 +162,9 @@ impl<'a> Builder<'a> {
         }
         for package in packages {
             command.args(["--package", package]);
+        }
+        for bin in bins {
+            command.args(["--bin", bin]);
         }
         let output = command
             .stdin(Stdio::null())
@@ -204,11 +215,26 @@ impl<'a> Builder<'a> {
         self.build(Kind::Service, &self.services(|_| true))
     }
 
-    /// The same, those with sabotage points of their own built with them.
-    pub fn build_sabotaged_services(&self) -> Result<Vec<Program>> {
-        let mut programs = self.build_services()?;
-        let with_points = self.services(|member| member.sabotage);
-        let sabotaged = self.build(Kind::SabotageService, &with_points)?;
+    /// Builds the services' programs called `names` as `kind`, which is [`Kind::Service`] or [`Kind::SabotageService`]; a
+    /// name that no service has is left out. For the latter, programs without sabotage points of their own are the plain
+    /// ones.
+    pub fn build_programs(&self, kind: Kind, names: &BTreeSet<String>) -> Result<Vec<Program>> {
+        let of = |wanted: fn(&Member) -> bool| -> Vec<&str> {
+            let members = self.project.members.iter().filter(|member| wanted(member));
+            let bins = members.flat_map(|member| &member.bins).map(String::as_str);
+            bins.filter(|bin| names.contains(*bin)).collect()
+        };
+        let plain = of(|member| member.tier == "S" || member.tier == "U2");
+        if plain.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut programs = self.build_some(Kind::Service, &self.services(|_| true), &plain)?;
+        let with_points = of(|member| member.sabotage);
+        if kind != Kind::SabotageService || with_points.is_empty() {
+            return Ok(programs);
+        }
+        let packages = self.services(|member| member.sabotage);
+        let sabotaged = self.build_some(kind, &packages, &with_points)?;
         for program in &mut programs {
             let other = sabotaged.iter().find(|other| other.name == program.name);
             program

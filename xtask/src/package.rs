@@ -2,7 +2,8 @@
 //!
 //! Invariant: never strips a section the kernel finds its tables by; only debug information is left out of the copies.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,35 +19,87 @@ use crate::toolchain::Toolchain;
 pub struct Guest<'a> {
     project: &'a Project,
     toolchain: &'a Toolchain,
+    debug: bool,
     kernel: Program,
     /// The loader QEMU starts with `-kernel`.
     pub loader: PathBuf,
-    services: Vec<Program>,
+    /// What was built so far, by name.
+    services: RefCell<BTreeMap<String, Program>>,
     sabotaged: bool,
 }
 
 impl<'a> Guest<'a> {
-    /// Builds kernel, loader and services.
+    /// Builds kernel, loader and the programs that the systems called `manifests` name. Those of another system are
+    /// built when its files are asked for.
     pub fn build(
         project: &'a Project,
         toolchain: &'a Toolchain,
         debug: bool,
         sabotage: bool,
+        manifests: &[&str],
     ) -> Result<Self> {
         let builder = Builder::new(project, toolchain, debug);
-        let (kind, services) = if sabotage {
-            (Kind::SabotageKernel, builder.build_sabotaged_services()?)
+        let kind = if sabotage {
+            Kind::SabotageKernel
         } else {
-            (Kind::Kernel, builder.build_services()?)
+            Kind::Kernel
         };
-        Ok(Self {
+        let guest = Self {
             project,
             toolchain,
+            debug,
             kernel: builder.build_one(kind, "kernel")?,
             loader: builder.build_one(Kind::LoaderPvh, "loader-pvh")?.path,
-            services,
+            services: RefCell::default(),
             sabotaged: sabotage,
-        })
+        };
+        let mut names = BTreeSet::new();
+        for manifest in manifests.iter().collect::<BTreeSet<_>>() {
+            names.extend(guest.images(&compile_manifest(project, manifest)?));
+        }
+        guest.programs(&names)?;
+        Ok(guest)
+    }
+
+    /// The programs that a compiled manifest names, and the first process.
+    ///
+    /// A manifest that is refused is packaged with everything: the guest is to say why it refuses.
+    fn images(&self, manifest: &[u8]) -> BTreeSet<String> {
+        let init = ["init".to_owned()].into_iter();
+        match manifest::read(manifest) {
+            Ok(read) => init
+                .chain(read.images().iter().map(ToString::to_string))
+                .collect(),
+            Err(_) => {
+                let members = self.project.members.iter();
+                let services = members.filter(|member| member.tier == "S" || member.tier == "U2");
+                init.chain(services.flat_map(|member| member.bins.clone()))
+                    .collect()
+            }
+        }
+    }
+
+    /// The programs called `names`, built where they are not yet; a name that no service has is left out.
+    fn programs(&self, names: &BTreeSet<String>) -> Result<Vec<Program>> {
+        let mut built = self.services.borrow_mut();
+        let missing: BTreeSet<String> = names
+            .iter()
+            .filter(|name| !built.contains_key(*name))
+            .cloned()
+            .collect();
+        if !missing.is_empty() {
+            let kind = if self.sabotaged {
+                Kind::SabotageService
+            } else {
+                Kind::Service
+            };
+            let builder = Builder::new(self.project, self.toolchain, self.debug);
+            for program in builder.build_programs(kind, &missing)? {
+                built.insert(program.name.clone(), program);
+            }
+        }
+        let wanted = names.iter().filter_map(|name| built.get(name));
+        Ok(wanted.cloned().collect())
     }
 
     /// The kernel with its symbols, for a debugger and for `tidy`.
@@ -101,16 +154,10 @@ impl<'a> Guest<'a> {
     pub fn files(&self, manifest: &str) -> Result<BTreeMap<String, Vec<u8>>> {
         let mut files = BTreeMap::new();
         let bytes = compile_manifest(self.project, manifest)?;
-        // A manifest that is refused is packaged with everything: the guest is to say why it refuses.
-        let wanted = manifest::read(&bytes).ok();
-        let wanted = wanted.as_ref().map(manifest::Manifest::images);
+        let wanted = self.images(&bytes);
         files.insert("boot/manifest.bin".to_owned(), bytes);
         files.insert("boot/kernel.elf".to_owned(), self.slim(&self.kernel.path)?);
-        for program in &self.services {
-            let named = |images: &Vec<&str>| images.contains(&program.name.as_str());
-            if program.name != "init" && !wanted.as_ref().is_none_or(named) {
-                continue;
-            }
+        for program in self.programs(&wanted)? {
             files.insert(
                 format!("boot/bins/{}", program.name),
                 self.slim(&program.path)?,

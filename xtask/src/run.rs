@@ -114,7 +114,13 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
     };
     warn_about_surplus(project, &args.manifest, &disks)?;
     args.loader.check_installed()?;
-    let guest = Guest::build(project, toolchain, args.debug_guest, false)?;
+    let guest = Guest::build(
+        project,
+        toolchain,
+        args.debug_guest,
+        false,
+        &[&args.manifest],
+    )?;
     let cmdline = format!("log=quiet {}", args.append).trim().to_owned();
     let firmware = if let Some(shape) = args.image {
         let contents = Contents::of(&guest, &args.manifest, &cmdline, args.loader)?;

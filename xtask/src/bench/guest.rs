@@ -72,7 +72,7 @@ impl<'a> Bench<'a> {
         Ok(Self {
             project,
             toolchain,
-            guest: Guest::build(project, toolchain, false, false)?,
+            guest: Guest::build(project, toolchain, false, false, &[])?,
             library: plugin::build(project, version)?,
             dir,
         })

@@ -105,7 +105,7 @@ fn credentials(provider: Provider) -> &'static [(&'static str, &'static str)] {
 
 /// Packages, unpacks, boots, and judges.
 pub fn run(project: &Project, toolchain: &Toolchain, args: &CloudbootArgs) -> Result<ExitCode> {
-    let guest = Guest::build(project, toolchain, false, false)?;
+    let guest = Guest::build(project, toolchain, false, false, &[&args.system.manifest])?;
     let contents = args.system.contents(&guest, CLOUD_WORDS)?;
     let name = args.provider.name();
     let dir = match &args.out {

@@ -142,12 +142,17 @@ impl<'a> Runner<'a> {
 
     /// The guest of a trial.
     pub fn guest(&self, trial: Trial) -> Result<&Guest<'a>> {
+        self.guest_for(trial, &[])
+    }
+
+    /// The guest of a trial; if it is not built yet, with the programs of `manifests` at once.
+    fn guest_for(&self, trial: Trial, manifests: &[&str]) -> Result<&Guest<'a>> {
         let (cell, sabotage) = match trial {
             Trial::Plain => (&self.plain, false),
             Trial::Unbitten | Trial::Bitten(_) => (&self.sabotaged, true),
         };
         if cell.get().is_none() {
-            let guest = Guest::build(self.project, self.toolchain, false, sabotage)?;
+            let guest = Guest::build(self.project, self.toolchain, false, sabotage, manifests)?;
             // Nobody else can have set it: there is one thread.
             let _ = cell.set(guest);
         }
@@ -157,8 +162,9 @@ impl<'a> Runner<'a> {
     /// Runs each trial, one progress line per smoke.
     pub fn run_all(&self, trials: &[(&'static Smoke, Trial)]) -> Result<Tally> {
         // A guest that does not build is one error, not one per smoke.
+        let manifests: Vec<&str> = trials.iter().map(|(smoke, _)| smoke.manifest).collect();
         for (_, trial) in trials {
-            self.guest(*trial)?;
+            self.guest_for(*trial, &manifests)?;
         }
         let mut tally = Tally::default();
         for (number, (smoke, trial)) in trials.iter().enumerate() {
