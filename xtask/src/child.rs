@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+#[cfg(target_os = "linux")]
 use nix::sys::signal::Signal;
 
 /// A running child; dropping it kills it and waits for it.
@@ -19,6 +20,8 @@ impl Guarded {
     pub fn spawn(command: &mut Command) -> Result<Self> {
         let parent = nix::unistd::getpid();
         let hook = move || {
+            // Elsewhere a child may outlive an xtask that was killed; one that ends takes its children along.
+            #[cfg(target_os = "linux")]
             nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
             // The parent may have died before the line above took effect.
             if nix::unistd::getppid() != parent {

@@ -34,7 +34,7 @@ use crate::image::ImageArgs;
 use crate::image::cloudboot::{self, CloudbootArgs};
 use crate::project::Project;
 use crate::run::RunArgs;
-use crate::setup::Needs;
+use crate::setup::{Consent, Needs, models};
 use crate::smoke::SmokeArgs;
 use crate::smoke::snapshot::{self, SnapshotArgs};
 use crate::test::TestArgs;
@@ -44,9 +44,12 @@ use crate::toolchain::Toolchain;
 #[command(name = "cargo xtask", about = "Builds, runs and proves capOS")]
 struct Cli {
     /// Install missing packages without asking
-    #[arg(long, global = true)]
+    #[arg(long, global = true, conflicts_with = "no_install")]
     yes: bool,
-    /// Start this QEMU instead of the one in the search path
+    /// Install nothing: say what is missing, and the command that installs it
+    #[arg(long, global = true)]
+    no_install: bool,
+    /// Start this QEMU instead of the one in the search path; 10 or 11 means the one that `setup --device-models` fetched
     #[arg(long, global = true, env = "QEMU", value_name = "PROGRAM")]
     qemu: Option<std::ffi::OsString>,
     #[command(subcommand)]
@@ -56,7 +59,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// Install what is missing
-    Setup,
+    Setup {
+        /// Fetch newer QEMUs too, into a folder of their own: for device models and `--qemu 10`, `--qemu 11`
+        #[arg(long)]
+        device_models: bool,
+    },
     /// Build and boot to the shell
     Run(RunArgs),
     /// Boot smokes and judge what they say
@@ -116,11 +123,12 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode> {
-    if let Some(program) = cli.qemu {
-        qemu::choose(program);
-    }
     let project = Project::load()?;
-    let ready = |needs| prepare(&project, cli.yes, needs);
+    if let Some(asked) = cli.qemu {
+        qemu::choose(models::resolve(&project, &asked)?);
+    }
+    let consent = Consent::from_options(cli.yes, cli.no_install);
+    let ready = |needs| prepare(&project, consent, needs);
     match cli.verb {
         Verb::SnapshotCompare(args) => return snapshot::compare_here(&project, &args),
         Verb::Smoke(args) if args.is_list() => smoke::list(),
@@ -134,13 +142,18 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
             args.check()?;
             return cloudboot::run(&project, &ready(Needs::Cloud)?, &args);
         }
-        Verb::Setup => ready(Needs::Cloud).map(drop)?,
+        Verb::Setup { device_models } => {
+            ready(Needs::Cloud)?;
+            if device_models {
+                models::install(&project)?;
+            }
+        }
         Verb::Audit { verb } => return audit::run(&verb),
         Verb::Tidy => tidy::run(&project)?,
         Verb::Graph { dot: true } => print!("{}", graph::dot(&project)),
         Verb::Graph { dot: false } => print!("{}", graph::text(&project)),
         Verb::Codegen { check } => {
-            setup::ensure(&project, cli.yes, Needs::Guest)?;
+            setup::ensure(&project, consent, Needs::Guest)?;
             codegen::run(check)?;
         }
         Verb::Build {
@@ -159,8 +172,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
 }
 
 /// What everything that touches the guest needs: the packages and a compiler.
-fn prepare(project: &Project, yes: bool, needs: Needs) -> Result<Toolchain> {
-    setup::ensure(project, yes, needs)?;
+fn prepare(project: &Project, consent: Consent, needs: Needs) -> Result<Toolchain> {
+    setup::ensure(project, consent, needs)?;
     let toolchain = Toolchain::find(project)?;
     eprintln!("{}", toolchain.story);
     Ok(toolchain)

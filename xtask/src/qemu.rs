@@ -323,7 +323,7 @@ pub fn escape(path: &Path) -> String {
 
 /// UEFI firmware: code and empty variables that belong together.
 pub fn ovmf() -> Option<(&'static str, &'static str)> {
-    const PAIRS: [(&str, &str); 4] = [
+    const PAIRS: [(&str, &str); 9] = [
         (
             "/usr/share/OVMF/OVMF_CODE_4M.fd",
             "/usr/share/OVMF/OVMF_VARS_4M.fd",
@@ -340,10 +340,41 @@ pub fn ovmf() -> Option<(&'static str, &'static str)> {
             "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
             "/usr/share/edk2/x64/OVMF_VARS.4m.fd",
         ),
+        (
+            "/usr/share/qemu/ovmf-x86_64-4m-code.bin",
+            "/usr/share/qemu/ovmf-x86_64-4m-vars.bin",
+        ),
+        (
+            "/usr/share/qemu/ovmf-x86_64-code.bin",
+            "/usr/share/qemu/ovmf-x86_64-vars.bin",
+        ),
+        (
+            "/opt/homebrew/share/qemu/edk2-x86_64-code.fd",
+            "/opt/homebrew/share/qemu/edk2-i386-vars.fd",
+        ),
+        (
+            "/usr/local/share/qemu/edk2-x86_64-code.fd",
+            "/usr/local/share/qemu/edk2-i386-vars.fd",
+        ),
+        (
+            "/usr/share/qemu/edk2-x86_64-code.fd",
+            "/usr/share/qemu/edk2-i386-vars.fd",
+        ),
     ];
     PAIRS
         .into_iter()
         .find(|(code, vars)| Path::new(code).exists() && Path::new(vars).exists())
+}
+
+/// Whether QEMU has a device of that name.
+pub fn offers_device(name: &str) -> bool {
+    Command::new(program())
+        .args(["-device", &format!("{name},help")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// QEMU's version line, once it is known to be new enough.

@@ -45,21 +45,20 @@ pub struct Grub {
 impl Grub {
     /// Looks where distributions put them.
     pub fn find() -> Result<Self> {
-        let modules = ["/usr/lib/grub/i386-pc", "/usr/share/grub2/i386-pc"]
-            .into_iter()
-            .map(PathBuf::from)
-            .find(|dir| dir.join("boot.img").is_file())
+        let modules = modules()
             .context("GRUB's files for BIOS machines are missing (package grub-pc-bin)")?;
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders: Vec<PathBuf> = std::env::split_paths(&path)
-            .chain(["/usr/bin".into(), "/usr/sbin".into()])
-            .collect();
-        let tool = ["grub-mkimage", "grub2-mkimage"]
-            .into_iter()
-            .flat_map(|name| folders.iter().map(move |dir| dir.join(name)))
-            .find(|path| path.is_file())
-            .context("grub-mkimage is missing (package grub-common)")?;
+        let tool = tool().context("grub-mkimage is missing (package grub-common)")?;
         Ok(Self { tool, modules })
+    }
+
+    /// Whether its files for BIOS machines are there.
+    pub fn has_modules() -> bool {
+        modules().is_some()
+    }
+
+    /// Whether the tool that joins them is there.
+    pub fn has_tool() -> bool {
+        tool().is_some()
     }
 
     /// One of its files.
@@ -176,6 +175,29 @@ pub fn script(loader: &str, cmdline: &str, paths: &[String], identity: &str) -> 
     text.push_str("fi\n");
     text += &step("boot".to_owned(), loader);
     text
+}
+
+/// Where distributions put GRUB's files for BIOS machines.
+fn modules() -> Option<PathBuf> {
+    const FOLDERS: [&str; 3] = [
+        "/usr/lib/grub/i386-pc",
+        "/usr/share/grub2/i386-pc",
+        "/usr/lib/grub2/i386-pc",
+    ];
+    let mut folders = FOLDERS.into_iter().map(PathBuf::from);
+    folders.find(|dir| dir.join("boot.img").is_file())
+}
+
+/// The tool, under either name.
+fn tool() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path)
+        .chain(["/usr/bin".into(), "/usr/sbin".into()])
+        .collect();
+    ["grub-mkimage", "grub2-mkimage"]
+        .into_iter()
+        .flat_map(|name| folders.iter().map(move |dir| dir.join(name)))
+        .find(|path| path.is_file())
 }
 
 #[cfg(test)]

@@ -1,0 +1,212 @@
+//! What a fresh machine lacks, and how it gets it.
+//!
+//! Invariant: never installs anything without having said so, and never where `--no-install` stands. A person at a
+//! terminal is asked; without a terminal it goes on only where nobody would have been asked: as root, where sudo asks
+//! nothing, or told to by `--yes` or `CI=1`. It never removes a package.
+
+mod apt;
+pub mod models;
+mod systems;
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, IsTerminal, Write};
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::image::grub::Grub;
+use crate::project::{Project, is_ci};
+use crate::qemu;
+use crate::toolchain::Toolchain;
+use systems::{System, Thing};
+
+/// Programs that must be there.
+const PROGRAMS: [(&str, Thing); 5] = [
+    ("qemu-system-x86_64", Thing::Qemu),
+    ("capnp", Thing::Capnp),
+    ("mcopy", Thing::Mtools),
+    ("mkfs.fat", Thing::Dosfs),
+    ("objcopy", Thing::Binutils),
+];
+/// What boot media need beside that.
+const IMAGE_PROGRAMS: [(&str, Thing); 1] = [("xorriso", Thing::Xorriso)];
+/// What cloud packages need beside that.
+const CLOUD_PROGRAMS: [(&str, Thing); 2] = [("qemu-img", Thing::QemuImg), ("tar", Thing::Tar)];
+
+/// What a command does, as far as it needs more than others.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Needs {
+    /// Builds and boots the guest.
+    Guest,
+    /// Makes boot media too.
+    Images,
+    /// Makes and checks cloud packages too.
+    Cloud,
+}
+
+/// What a person said about installing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Consent {
+    /// Nothing: ask, or see whether anybody would have to be asked.
+    Open,
+    /// `--yes`, or an unattended run that says so.
+    Given,
+    /// `--no-install`.
+    Refused,
+}
+
+impl Consent {
+    /// From the two options.
+    pub fn from_options(yes: bool, no_install: bool) -> Self {
+        match (no_install, yes || is_ci()) {
+            (true, _) => Self::Refused,
+            (false, true) => Self::Given,
+            (false, false) => Self::Open,
+        }
+    }
+}
+
+/// Makes sure that everything is there; installs it if that is agreed to.
+pub fn ensure(project: &Project, consent: Consent, needs: Needs) -> Result<()> {
+    let lacking = missing(project, needs);
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let system = System::here();
+    let packages = packages(system, &lacking);
+    eprintln!("missing: {}", names(&packages, &lacking));
+    let sudo = if is_root() { "" } else { "sudo " };
+    let command = by_hand(system, &packages, &lacking, sudo);
+    if system != System::Debian || !is_installed("apt-get") {
+        bail!("{command}");
+    }
+    let why = match consent {
+        Consent::Refused => bail!("not installed, as --no-install says; {command}"),
+        Consent::Given => "as --yes or CI says",
+        Consent::Open if std::io::stdin().is_terminal() => {
+            if !agreed(&packages)? {
+                bail!("not installed; {command}");
+            }
+            "as agreed"
+        }
+        Consent::Open if is_root() => "as root; --no-install keeps this from happening",
+        Consent::Open if sudo_asks_nothing() => {
+            "through sudo, which asks nothing; --no-install keeps this from happening"
+        }
+        Consent::Open => bail!("not installed, because there is nobody to ask; {command}"),
+    };
+    eprintln!("installing {why}: {}", packages.join(" "));
+    apt::install(&packages)?;
+    let still = missing(project, needs);
+    if !still.is_empty() {
+        bail!(
+            "after installing, these are still missing: {}",
+            names(&self::packages(system, &still), &still)
+        );
+    }
+    Ok(())
+}
+
+fn missing(project: &Project, needs: Needs) -> BTreeSet<Thing> {
+    let mut things = BTreeSet::new();
+    let mut programs = PROGRAMS.to_vec();
+    if needs >= Needs::Images {
+        programs.extend(IMAGE_PROGRAMS);
+        if !Grub::has_tool() {
+            things.insert(Thing::GrubTool);
+        }
+        if !Grub::has_modules() {
+            things.insert(Thing::GrubBios);
+        }
+    }
+    if needs >= Needs::Cloud {
+        programs.extend(CLOUD_PROGRAMS);
+    }
+    for (program, thing) in programs {
+        if !is_installed(program) {
+            things.insert(thing);
+        }
+    }
+    if qemu::ovmf().is_none() {
+        things.insert(Thing::Ovmf);
+    }
+    if !Toolchain::is_within_reach(project) {
+        things.insert(Thing::Compiler);
+    }
+    things
+}
+
+/// The packages that bring `things`, each once, in order.
+fn packages(system: System, things: &BTreeSet<Thing>) -> Vec<&'static str> {
+    let all = things
+        .iter()
+        .flat_map(|thing| system.packages(*thing).iter().copied());
+    let unique: BTreeSet<&'static str> = all.collect();
+    unique.into_iter().collect()
+}
+
+/// What is missing, for a person: packages, or where none brings it the thing itself.
+fn names(packages: &[&str], things: &BTreeSet<Thing>) -> String {
+    if packages.is_empty() {
+        let words: Vec<String> = things.iter().map(|thing| format!("{thing:?}")).collect();
+        return words.join(" ");
+    }
+    packages.join(" ")
+}
+
+/// What a person does instead: the command of this system, and what else is to be known.
+fn by_hand(system: System, packages: &[&str], things: &BTreeSet<Thing>, sudo: &str) -> String {
+    let mut parts = Vec::new();
+    if !packages.is_empty() {
+        parts.push(match system.command(packages, sudo) {
+            Some(command) => format!("the command is: {command}"),
+            None => format!(
+                "install what these Debian packages hold with your system's tool, then try again: {}",
+                packages.join(" ")
+            ),
+        });
+    }
+    parts.extend(
+        things
+            .iter()
+            .filter_map(|thing| system.remark(*thing).map(str::to_owned)),
+    );
+    parts.join("\n")
+}
+
+/// Whether a program is in the search path or where root's programs lie.
+pub fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|dir| dir.join(program).is_file())
+}
+
+/// Asks on the terminal.
+fn agreed(packages: &[&str]) -> Result<bool> {
+    eprint!("install {} now? [y/N] ", packages.join(" "));
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Whether sudo runs a command without asking anybody.
+fn sudo_asks_nothing() -> bool {
+    Command::new("sudo")
+        .args(["--non-interactive", "true"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Whether nobody can answer a question.
+fn is_unattended() -> bool {
+    is_ci() || !std::io::stdin().is_terminal()
+}
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}

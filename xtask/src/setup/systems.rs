@@ -1,0 +1,246 @@
+//! The systems that packages are known for: how each is recognised, what it calls things, and its install command.
+
+use std::fs;
+use std::path::Path;
+
+/// A thing that must be there, whatever package brings it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Thing {
+    /// The machine emulator.
+    Qemu,
+    /// The Cap'n Proto compiler.
+    Capnp,
+    /// Copies files into FAT images.
+    Mtools,
+    /// Makes FAT images.
+    Dosfs,
+    /// `objcopy`.
+    Binutils,
+    /// UEFI firmware for virtual machines.
+    Ovmf,
+    /// Joins GRUB's core image.
+    GrubTool,
+    /// GRUB's files for BIOS machines.
+    GrubBios,
+    /// Makes ISO 9660 images.
+    Xorriso,
+    /// Converts disk images.
+    QemuImg,
+    /// Packs archives.
+    Tar,
+    /// A compiler for the guest where rustup has none.
+    Compiler,
+}
+
+/// A system with packages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum System {
+    /// Debian, Ubuntu and what is made of them.
+    Debian,
+    /// Fedora and its kin.
+    Fedora,
+    /// Arch Linux and what is made of it.
+    Arch,
+    /// openSUSE.
+    Suse,
+    /// Alpine Linux.
+    Alpine,
+    /// macOS with Homebrew.
+    Homebrew,
+    /// None of these.
+    Unknown,
+}
+
+impl System {
+    /// The system that this runs on.
+    pub fn here() -> Self {
+        if cfg!(target_os = "macos") {
+            return Self::Homebrew;
+        }
+        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        match Self::from_os_release(&release) {
+            Self::Unknown if Path::new("/etc/debian_version").exists() => Self::Debian,
+            system => system,
+        }
+    }
+
+    /// The system that `os-release` describes: by `ID`, then by what `ID_LIKE` names, nearest first.
+    pub fn from_os_release(text: &str) -> Self {
+        let words_of = |key: &str| {
+            let value = text.lines().find_map(|line| line.strip_prefix(key));
+            let value = value.unwrap_or_default().trim_matches(['"', '\'']);
+            value.split_whitespace().collect::<Vec<_>>()
+        };
+        let named = words_of("ID=").into_iter().chain(words_of("ID_LIKE="));
+        let known = named.map(|id| match id {
+            "debian" | "ubuntu" => Self::Debian,
+            "fedora" | "rhel" | "centos" => Self::Fedora,
+            "arch" => Self::Arch,
+            "suse" | "opensuse" => Self::Suse,
+            id if id.starts_with("opensuse-") => Self::Suse,
+            "alpine" => Self::Alpine,
+            _ => Self::Unknown,
+        });
+        known
+            .into_iter()
+            .find(|system| *system != Self::Unknown)
+            .unwrap_or(Self::Unknown)
+    }
+
+    /// The packages that bring `thing`; none where it comes with another one, or from rustup.
+    pub fn packages(self, thing: Thing) -> &'static [&'static str] {
+        use Thing::{
+            Binutils, Capnp, Compiler, Dosfs, GrubBios, GrubTool, Mtools, Ovmf, Qemu, QemuImg, Tar,
+            Xorriso,
+        };
+        match (self, thing) {
+            (Self::Homebrew, Capnp) => &["capnp"],
+            (_, Capnp) => &["capnproto"],
+            (_, Mtools) => &["mtools"],
+            (_, Dosfs) => &["dosfstools"],
+            (_, Binutils) => &["binutils"],
+            (Self::Homebrew, Tar | Ovmf | QemuImg | GrubTool | GrubBios) => &[],
+            (_, Tar) => &["tar"],
+            (Self::Debian | Self::Unknown, Compiler) => {
+                &["rustc-web", "cargo-web", "rust-web-src", "lld"]
+            }
+            (_, Compiler) => &[],
+            (Self::Debian | Self::Unknown | Self::Arch, Qemu) => &["qemu-system-x86"],
+            (Self::Fedora, Qemu) => &["qemu-system-x86-core"],
+            (Self::Suse, Qemu) => &["qemu-x86"],
+            (Self::Alpine, Qemu) => &["qemu-system-x86_64"],
+            (Self::Homebrew, Qemu) => &["qemu"],
+            (Self::Debian | Self::Unknown, QemuImg) => &["qemu-utils"],
+            (_, QemuImg) => &["qemu-img"],
+            (Self::Debian | Self::Unknown | Self::Alpine, Ovmf) => &["ovmf"],
+            (Self::Fedora | Self::Arch, Ovmf) => &["edk2-ovmf"],
+            (Self::Suse, Ovmf) => &["qemu-ovmf-x86_64"],
+            (Self::Arch, Xorriso) => &["libisoburn"],
+            (_, Xorriso) => &["xorriso"],
+            (Self::Debian | Self::Unknown, GrubTool) => &["grub-common"],
+            (Self::Fedora, GrubTool) => &["grub2-tools"],
+            (Self::Suse, GrubTool) => &["grub2"],
+            (Self::Arch | Self::Alpine, GrubTool) => &["grub"],
+            (Self::Debian | Self::Unknown, GrubBios) => &["grub-pc-bin"],
+            (Self::Fedora, GrubBios) => &["grub2-pc-modules"],
+            (Self::Suse, GrubBios) => &["grub2-i386-pc"],
+            (Self::Alpine, GrubBios) => &["grub-bios"],
+            (Self::Arch, GrubBios) => &["grub"],
+        }
+    }
+
+    /// The command that installs `packages`, as a person types it; `sudo` is what goes before a command of root's.
+    pub fn command(self, packages: &[&str], sudo: &str) -> Option<String> {
+        let list = packages.join(" ");
+        Some(match self {
+            Self::Debian => format!(
+                "{sudo}apt-get update && {sudo}apt-get install --yes --no-install-recommends --no-remove {list}"
+            ),
+            Self::Fedora => format!("{sudo}dnf install --assumeyes {list}"),
+            Self::Arch => format!("{sudo}pacman -S --needed --noconfirm {list}"),
+            Self::Suse => format!("{sudo}zypper --non-interactive install {list}"),
+            Self::Alpine => format!("{sudo}apk add {list}"),
+            // Homebrew refuses to run as root.
+            Self::Homebrew => format!("brew install {list}"),
+            Self::Unknown => return None,
+        })
+    }
+
+    /// What else a person must know or type for `thing`, beside the packages.
+    pub fn remark(self, thing: Thing) -> Option<&'static str> {
+        const RUSTUP: &str =
+            "and for the guest: rustup target add x86_64-unknown-none x86_64-unknown-uefi";
+        match (self, thing) {
+            (Self::Debian | Self::Unknown, Thing::Compiler) => None,
+            (_, Thing::Compiler) => Some(RUSTUP),
+            (Self::Homebrew, Thing::Binutils) => Some(
+                "Homebrew keeps binutils out of the search path: export PATH=\"$(brew --prefix binutils)/bin:$PATH\"",
+            ),
+            (Self::Homebrew, Thing::GrubTool | Thing::GrubBios) => {
+                Some("GRUB's tools for BIOS media are not in Homebrew: make those media on Linux")
+            }
+            (Self::Homebrew, Thing::Ovmf) => Some("UEFI firmware comes with Homebrew's qemu"),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{System, Thing};
+
+    const THINGS: [Thing; 12] = [
+        Thing::Qemu,
+        Thing::Capnp,
+        Thing::Mtools,
+        Thing::Dosfs,
+        Thing::Binutils,
+        Thing::Ovmf,
+        Thing::GrubTool,
+        Thing::GrubBios,
+        Thing::Xorriso,
+        Thing::QemuImg,
+        Thing::Tar,
+        Thing::Compiler,
+    ];
+
+    #[test]
+    fn systems_are_told_apart_by_os_release() {
+        let of = System::from_os_release;
+        assert_eq!(of("NAME=x\nID=debian\nVERSION_ID=\"12\"\n"), System::Debian);
+        assert_eq!(
+            of("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"),
+            System::Debian
+        );
+        assert_eq!(of("ID=fedora\nVARIANT_ID=server\n"), System::Fedora);
+        assert_eq!(
+            of("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"),
+            System::Fedora
+        );
+        assert_eq!(of("ID=manjaro\nID_LIKE=arch\n"), System::Arch);
+        assert_eq!(
+            of("ID=\"opensuse-tumbleweed\"\nID_LIKE=\"opensuse suse\"\n"),
+            System::Suse
+        );
+        assert_eq!(of("ID=alpine\n"), System::Alpine);
+        assert_eq!(of("ID=nixos\n"), System::Unknown);
+        // A variant is no system, and a word inside a word is none.
+        assert_eq!(of("VARIANT_ID=debian\nID=archish\n"), System::Unknown);
+    }
+
+    #[test]
+    fn every_thing_comes_from_a_package_or_is_explained() {
+        let known = [
+            System::Debian,
+            System::Fedora,
+            System::Arch,
+            System::Suse,
+            System::Alpine,
+            System::Homebrew,
+        ];
+        for system in known {
+            for thing in THINGS {
+                let comes = !system.packages(thing).is_empty() || system.remark(thing).is_some();
+                // These two are parts of what macOS and its qemu bring.
+                let brought =
+                    system == System::Homebrew && matches!(thing, Thing::Tar | Thing::QemuImg);
+                assert!(comes || brought, "{system:?} {thing:?}");
+            }
+            let command = system.command(&["a", "b"], "sudo ").unwrap();
+            assert!(command.ends_with("a b"), "{command}");
+        }
+        assert_eq!(System::Unknown.command(&["a"], ""), None);
+    }
+
+    #[test]
+    fn root_needs_no_sudo() {
+        assert_eq!(
+            System::Alpine.command(&["mtools"], "").unwrap(),
+            "apk add mtools"
+        );
+        assert_eq!(
+            System::Arch.command(&["mtools"], "sudo ").unwrap(),
+            "sudo pacman -S --needed --noconfirm mtools"
+        );
+    }
+}
