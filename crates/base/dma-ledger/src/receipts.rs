@@ -14,6 +14,8 @@ pub enum ResetProof {
     FlrCompleted = 3,
     /// A device without any reset: its only DMA engine, which the broker alone starts, was read as idle.
     EngineIdle = 4,
+    /// A device whose reset bit clears itself: the bit was read as 0 after 1 was written, and the rest was not all ones.
+    ResetBitClear = 5,
 }
 
 /// What showed that no transaction of the function is under way. The numbers are stable.

@@ -1,5 +1,7 @@
 //! Which functions a driver takes.
 
+use core::fmt;
+
 use crate::FunctionInfo;
 use units::{ClassCode, DeviceId};
 
@@ -137,6 +139,33 @@ impl PciMatch {
     }
 }
 
+/// As a person writes it: `1af4:1044`, `class 01.08.02`, each part that is given.
+impl fmt::Display for PciMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut between = "";
+        if let Some(vendor) = self.vendor {
+            write!(f, "{vendor:04x}:")?;
+            match self.device {
+                Some(device) => write!(f, "{device:04x}")?,
+                None => f.write_str("any")?,
+            }
+            between = " ";
+        }
+        if let Some(class) = self.class {
+            write!(f, "{between}class {:02x}.{:02x}", class.base, class.sub)?;
+            if let Some(interface) = class.interface {
+                write!(f, ".{interface:02x}")?;
+            }
+            between = " ";
+        }
+        if let Some(subsystem) = self.subsystem {
+            let (vendor, device) = (subsystem.vendor, subsystem.device);
+            write!(f, "{between}subsystem {vendor:04x}:{device:04x}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Returns the specificity of the best match in a table for a function; `None` where none fits.
 pub fn best_match(table: &[PciMatch], info: &FunctionInfo) -> Option<u8> {
     table
@@ -169,6 +198,20 @@ mod tests {
 
     const NVME: PciMatch = PciMatch::class_interface(1, 8, 2);
     const VIRTIO_NET: PciMatch = PciMatch::id(0x1af4, 0x1000);
+
+    #[test]
+    fn a_match_reads_as_a_person_writes_it() {
+        use std::string::ToString;
+        assert_eq!(PciMatch::id(0x1af4, 0x1044).to_string(), "1af4:1044");
+        let class = PciMatch::class_interface(0x01, 0x08, 0x02);
+        assert_eq!(class.to_string(), "class 01.08.02");
+        let both = PciMatch {
+            vendor: Some(0x10ec),
+            subsystem: Some(DeviceId::new(0x1af4, 0x1100)),
+            ..PciMatch::ANY
+        };
+        assert_eq!(both.to_string(), "10ec:any subsystem 1af4:1100");
+    }
 
     #[test]
     fn nvme_is_matched_by_class_and_interface() {

@@ -122,5 +122,6 @@ const fn proof_number(proof: ResetProof) -> u32 {
         ResetProof::VirtioStatusZero => 2,
         ResetProof::FlrCompleted => 3,
         ResetProof::EngineIdle => 4,
+        ResetProof::ResetBitClear => 5,
     }
 }

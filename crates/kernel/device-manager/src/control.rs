@@ -530,5 +530,6 @@ pub(crate) const fn proof_name(proof: ResetProof) -> &'static str {
         ResetProof::VirtioStatusZero => "virtio-status-zero",
         ResetProof::FlrCompleted => "flr-completed",
         ResetProof::EngineIdle => "engine-idle",
+        ResetProof::ResetBitClear => "reset-bit-clear",
     }
 }

@@ -1,6 +1,7 @@
 //! The driver table: entries gathered by the linker, checked once at boot.
 
 use alloc::boxed::Box;
+use core::fmt;
 
 use linkme::distributed_slice;
 use pci_format::{PciMatch, VirtioRegions};
@@ -54,11 +55,34 @@ pub enum TableError<'a> {
     Extra(&'a str),
     /// Two entries of one name.
     Duplicate(&'a str),
-    /// Two entries would match the same function equally well.
-    Overlap(&'a str, &'a str),
+    /// Two entries would match the same function equally well: their names, and what both match.
+    Overlap(&'a str, &'a str, PciMatch),
     /// An entry without any match.
     Empty(&'a str),
 }
+
+impl fmt::Display for TableError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(name) => write!(
+                f,
+                "the manifest lists the driver {name:?}, which is not linked into the kernel"
+            ),
+            Self::Extra(name) => write!(
+                f,
+                "the driver {name:?} is linked into the kernel, and the manifest does not list it"
+            ),
+            Self::Duplicate(name) => write!(f, "the driver {name:?} is there twice"),
+            Self::Overlap(first, second, both) => write!(
+                f,
+                "the drivers {first:?} and {second:?} both match {both}, and nothing decides which one takes it"
+            ),
+            Self::Empty(name) => write!(f, "the driver {name:?} matches no device at all"),
+        }
+    }
+}
+
+impl core::error::Error for TableError<'_> {}
 
 /// Compares the table with the manifest's list. Order never matters.
 ///
@@ -79,17 +103,15 @@ pub fn check_table<'a>(
             if entry.name == other.name {
                 return Err(TableError::Duplicate(entry.name));
             }
-            let overlap = entry
-                .matches
-                .iter()
-                .any(|a| other.matches.iter().any(|b| a.overlaps(b)));
-            if overlap {
+            let mut ours = entry.matches.iter();
+            let overlap = ours.find(|a| other.matches.iter().any(|b| a.overlaps(b)));
+            if let Some(both) = overlap {
                 let (first, second) = if entry.name < other.name {
                     (entry.name, other.name)
                 } else {
                     (other.name, entry.name)
                 };
-                return Err(TableError::Overlap(first, second));
+                return Err(TableError::Overlap(first, second, *both));
             }
         }
     }
