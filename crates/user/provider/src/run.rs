@@ -106,6 +106,9 @@ impl<'a> Runner<'a> {
     /// The device or the endpoint was taken away, or the device contradicts itself. A device that does not answer ends
     /// the process.
     pub fn run(&mut self, work: &mut impl Work, notice: &Notice) -> Result<(), Error> {
+        if self.run == 0 {
+            sdk::name_unused_grants();
+        }
         self.run += 1;
         let sources = notice.sources();
         let mut patience = Patience::new(self.timer)?;

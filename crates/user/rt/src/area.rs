@@ -3,7 +3,6 @@
 //! Every buffer that the kernel reads or fills is a [`Scratch`], a piece of the message area that nothing else uses
 //! while it lives. Nested calls take theirs above it.
 
-use core::arch::asm;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -15,13 +14,18 @@ const WORD: u32 = wire::WORD as u32;
 
 /// The area of the calling thread.
 pub(crate) fn header() -> *mut AreaHeader {
-    let address: *mut AreaHeader;
-    // SAFETY: the kernel points the FS base of every thread at its area, whose first word is its own address. That word
-    // never changes, so reading it again would be of no use.
-    unsafe {
-        asm!("mov {}, fs:[0]", out(reg) address, options(pure, nomem, nostack, preserves_flags));
+    #[cfg(target_os = "none")]
+    {
+        let address: *mut AreaHeader;
+        // SAFETY: the kernel points the FS base of every thread at its area, whose first word is its own address. That
+        // word never changes, so reading it again would be of no use.
+        unsafe {
+            core::arch::asm!("mov {}, fs:[0]", out(reg) address, options(pure, nomem, nostack, preserves_flags));
+        }
+        address
     }
-    address
+    #[cfg(not(target_os = "none"))]
+    crate::host::area()
 }
 
 /// One of the header's 32-bit fields, as an atomic.

@@ -1,6 +1,7 @@
 //! What a program was given: named capabilities and arguments, from its startup pages.
 
 use core::fmt;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use ring_abi::{STARTUP_MAGIC, StartupEntry, StartupHeader};
 use stub::Interface;
@@ -66,6 +67,37 @@ fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
     at(bytes, offset).map(u64::from_le_bytes)
 }
 
+/// Which entries of the startup pages the program has asked for, one bit each.
+static ASKED: AtomicU32 = AtomicU32::new(0);
+/// The startup pages, once they are known.
+static PAGES: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+
+/// What every process has, asked for or not.
+const OWN: [&str; 2] = ["vm", "threads"];
+
+/// Names of the capabilities that were granted and that the program has not asked for so far.
+pub fn unused_grants() -> impl Iterator<Item = &'static str> {
+    let pages = PAGES.load(Ordering::Acquire);
+    // SAFETY: what the kernel passed to the first thread; it stays and never changes.
+    let env = (!pages.is_null()).then(|| unsafe { Env::new(pages) });
+    let entries = env.flatten().into_iter().flat_map(|env| env.entries());
+    let asked = ASKED.load(Ordering::Relaxed);
+    entries
+        .enumerate()
+        .filter(move |(index, (name, _, _))| asked & bit(*index) == 0 && !OWN.contains(name))
+        .map(|(_, (name, _, _))| name)
+}
+
+/// Counts the capability at `index` as asked for.
+pub fn note_asked(index: usize) {
+    ASKED.fetch_or(bit(index), Ordering::Relaxed);
+}
+
+/// The bit of an entry; those that have none (there are never so many) share the last.
+fn bit(index: usize) -> u32 {
+    1 << index.min(31)
+}
+
 impl Env {
     /// Reads startup pages.
     ///
@@ -79,6 +111,7 @@ impl Env {
         }
         // SAFETY: the header says how many bytes follow, by the caller's promise.
         let bytes = unsafe { core::slice::from_raw_parts(page, header.bytes as usize) };
+        PAGES.store(page.cast_mut(), Ordering::Release);
         Some(Self { bytes, header })
     }
 
@@ -88,7 +121,7 @@ impl Env {
     }
 
     /// All named capabilities: name, interface id, handle.
-    pub fn entries(&self) -> impl Iterator<Item = (&'static str, u64, u64)> {
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, u64, u64)> + use<> {
         let bytes = self.bytes;
         (0..self.header.entries as usize).filter_map(move |index| {
             let at = size_of::<StartupHeader>() + index * size_of::<StartupEntry>();
@@ -128,8 +161,12 @@ impl Env {
         wanted: &'static str,
     ) -> Result<u64, EnvError> {
         let missing = EnvError::Missing { name, wanted };
-        let found = self.entries().find(|entry| entry.0 == name);
-        let (_, granted, handle) = found.ok_or(missing)?;
+        let found = self
+            .entries()
+            .enumerate()
+            .find(|(_, entry)| entry.0 == name);
+        let (index, (_, granted, handle)) = found.ok_or(missing)?;
+        note_asked(index);
         if granted != interface_id {
             return Err(EnvError::OtherInterface {
                 name,

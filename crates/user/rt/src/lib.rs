@@ -7,13 +7,20 @@
 #![no_std]
 // System calls, the thread area and the heap are what this crate is for.
 #![allow(unsafe_code)]
+// The host has no first thread and no heap of a program's own.
+#![cfg_attr(not(target_os = "none"), allow(dead_code))]
 
 extern crate alloc;
+// On the host: a stand-in for the kernel, and what a program without `std` needs to be linked or checked there.
+#[cfg(not(target_os = "none"))]
+extern crate std;
 
 mod area;
 mod cap;
 mod env;
 mod heap;
+#[cfg(not(target_os = "none"))]
+pub mod host;
 mod ring;
 mod server;
 mod start;
@@ -24,7 +31,7 @@ mod window;
 
 pub use area::message_bytes_free;
 pub use cap::Cap;
-pub use env::{Arguments, Env, EnvError};
+pub use env::{Arguments, Env, EnvError, note_asked, unused_grants};
 pub use ring::{Completion, Ring};
 pub use ring_abi::{NEVER, Refusal};
 pub use server::{Call, LateReply, Received, Service, serve};

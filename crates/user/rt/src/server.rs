@@ -154,7 +154,7 @@ pub(crate) struct Arrival<'s> {
 fn deliver<'s>(
     arrival: Arrival<'s>,
     ready: Option<&'s Cell<Option<Ready>>>,
-    service: &mut impl Service,
+    service: &mut (impl Service + ?Sized),
 ) {
     let status = arrival.status;
     if status.flags & completion_flags::DROPPED != 0 {
@@ -185,7 +185,7 @@ fn deliver<'s>(
 }
 
 /// Gives a call that came through a ring to `service`.
-pub(crate) fn deliver_now(arrival: Arrival<'_>, service: &mut impl Service) {
+pub(crate) fn deliver_now(arrival: Arrival<'_>, service: &mut (impl Service + ?Sized)) {
     deliver(arrival, None, service);
 }
 

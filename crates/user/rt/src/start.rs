@@ -2,12 +2,17 @@
 
 use core::fmt::{self, Write as _};
 
+#[cfg(target_os = "none")]
 use schema::process::virtual_memory;
+#[cfg(target_os = "none")]
 use stub::{Interface, Object};
 
 use crate::area::Scratch;
-use crate::{Cap, Env, heap, sys, thread};
+#[cfg(target_os = "none")]
+use crate::{Cap, heap, thread};
+use crate::{Env, sys};
 
+#[cfg(target_os = "none")]
 core::arch::global_asm!(
     ".pushsection .text._start, \"ax\", @progbits",
     ".globl _start",
@@ -22,12 +27,14 @@ core::arch::global_asm!(
     main = sym call_main,
 );
 
+#[cfg(target_os = "none")]
 unsafe extern "Rust" {
     /// The program's own, made by `entry!`.
     #[link_name = "capos_rt_main"]
     safe fn program_main(env: &Env) -> i64;
 }
 
+#[cfg(target_os = "none")]
 extern "C" fn call_main(page: *const u8) -> ! {
     // SAFETY: the kernel starts the first thread with the address of its startup pages.
     let Some(env) = (unsafe { Env::new(page) }) else {
@@ -52,6 +59,12 @@ macro_rules! entry {
         #[unsafe(export_name = "capos_rt_main")]
         fn __capos_rt_main(env: &$crate::Env) -> i64 {
             $crate::start(env, $main)
+        }
+        // On the host a program can be checked, tested and linked, but not run.
+        #[cfg(all(not(test), not(target_os = "none")))]
+        #[unsafe(export_name = "main")]
+        extern "C" fn __capos_host_main() -> i32 {
+            $crate::host::explain()
         }
     };
 }

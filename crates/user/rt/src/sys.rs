@@ -1,8 +1,11 @@
 //! The two system calls.
 
+#[cfg(target_os = "none")]
 use core::arch::asm;
 
-use ring_abi::{Control, StatusWord, opcode, span, submission_flags, syscall};
+#[cfg(target_os = "none")]
+use ring_abi::{Control, span, syscall};
+use ring_abi::{StatusWord, opcode, submission_flags};
 use stub::{Refusal, Words};
 
 /// What goes into one operation in registers.
@@ -47,6 +50,7 @@ impl Outcome {
 }
 
 /// Performs one operation and waits for it.
+#[cfg(target_os = "none")]
 pub fn operate(operation: &Operation) -> Outcome {
     let control = Control {
         opcode: operation.opcode,
@@ -84,8 +88,15 @@ pub fn operate(operation: &Operation) -> Outcome {
     }
 }
 
+/// Performs one operation with the host's stand-in for the kernel.
+#[cfg(not(target_os = "none"))]
+pub fn operate(operation: &Operation) -> Outcome {
+    crate::host::operate(operation)
+}
+
 /// Takes submissions from the ring and waits until `min_complete` completions are there or `deadline_ns` comes.
 /// Returns how many are there.
+#[cfg(target_os = "none")]
 pub fn enter_ring(min_complete: u16, deadline_ns: u64) -> u64 {
     let control = Control {
         opcode: opcode::RING,
@@ -116,7 +127,14 @@ pub fn enter_ring(min_complete: u16, deadline_ns: u64) -> u64 {
     rax
 }
 
+/// There is no ring on the host, so there is nothing to wait for.
+#[cfg(not(target_os = "none"))]
+pub fn enter_ring(_: u16, _: u64) -> u64 {
+    0
+}
+
 /// Ends the process. The text is `bytes` long, at `offset` in the message area.
+#[cfg(target_os = "none")]
 pub fn exit(code: i64, offset: u32, bytes: u32, panic: bool) -> ! {
     let mark = if panic { syscall::EXIT_PANIC } else { 0 };
     // SAFETY: does not return.
@@ -132,7 +150,14 @@ pub fn exit(code: i64, offset: u32, bytes: u32, panic: bool) -> ! {
     }
 }
 
+/// Ends the test that runs the program on the host.
+#[cfg(not(target_os = "none"))]
+pub fn exit(code: i64, offset: u32, bytes: u32, _: bool) -> ! {
+    crate::host::exit(code, offset, bytes)
+}
+
 /// Ends the calling thread.
+#[cfg(target_os = "none")]
 pub fn exit_thread(code: i64) -> ! {
     // SAFETY: does not return.
     unsafe {
@@ -145,6 +170,12 @@ pub fn exit_thread(code: i64) -> ! {
             options(noreturn, nostack),
         );
     }
+}
+
+/// No thread of a program runs on the host.
+#[cfg(not(target_os = "none"))]
+pub fn exit_thread(code: i64) -> ! {
+    panic!("a thread ended with code {code}")
 }
 
 /// Drops a handle.

@@ -30,18 +30,34 @@ pub use caps::*;
 pub use disk::Disk;
 pub use error::Error;
 pub use evidence::{self, Hex};
+#[cfg(not(target_os = "none"))]
+pub use rt::host;
 pub use rt::{
     Access, Call, Cap, Completion, Env, EnvError, Exit, JoinHandle, LateReply, Mutex, NEVER, Ring,
-    Service, ThreadOptions, Window, exit, serve, spawn_thread,
+    Service, ThreadOptions, Window, exit, spawn_thread, unused_grants,
 };
 pub use schema::{audit, block, device, diagnostics, net, process, random, storage};
-pub use stub::{Answered, CapArg, Deferred, Interface, Object, Received, Refusal, Reply};
+pub use stub::{Answered, CapArg, Deferred, Incoming, Interface, Object, Received, Refusal, Reply};
 #[doc(hidden)]
 pub use {rt, schema, stub};
 
 /// Prepares output. `entry!` calls this before `main`.
 pub fn begin(env: &Env) {
     output::begin(env);
+}
+
+/// Serves `endpoint` until receiving from it is refused, and returns that refusal. Grants that were not asked for by now are
+/// named in the log: a service asks for what it needs before it serves.
+pub fn serve(endpoint: &impl Object, service: &mut impl Service) -> Refusal {
+    name_unused_grants();
+    rt::serve(endpoint, service)
+}
+
+/// Names the grants that the program has not asked for, in the log: whoever wrote the manifest may take them out.
+pub fn name_unused_grants() {
+    for name in unused_grants() {
+        warn!("the grant {name} is not used");
+    }
 }
 
 /// Names the function that the program begins with: `fn main(env: &sdk::Env) -> R`, where `R` is nothing, an `i64`

@@ -22,14 +22,19 @@ static LOG: AtomicU64 = AtomicU64::new(ring_abi::NO_HANDLE);
 
 /// Finds the Console and the LogSink.
 pub(crate) fn begin(env: &Env) {
-    for (_, interface, handle) in env.entries() {
+    for (index, (_, interface, handle)) in env.entries().enumerate() {
         let place = match interface {
             console::INTERFACE_ID => &CONSOLE,
             log_sink::INTERFACE_ID => &LOG,
             _ => continue,
         };
         let empty = ring_abi::NO_HANDLE;
-        let _ = place.compare_exchange(empty, handle, Ordering::Relaxed, Ordering::Relaxed);
+        if place
+            .compare_exchange(empty, handle, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+        {
+            rt::note_asked(index);
+        }
     }
 }
 

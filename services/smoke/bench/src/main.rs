@@ -5,7 +5,7 @@
 //!
 //! The arguments choose what runs: rows by name; `echo` is the server of the calls, started by the program itself.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 mod block;
 mod calls;

@@ -1,6 +1,6 @@
 //! A program that ends at once. It never uses a capability.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::rt;
 

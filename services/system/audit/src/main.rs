@@ -10,7 +10,7 @@
 //! `batch=N` records at least before a segment is sealed; `segments=N` to end after so many; `check=N` to check another
 //! partition and never write to it.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 mod options;
 mod place;

@@ -8,7 +8,7 @@
 //!
 //! Facts: `diagnostics.command` for each line that was understood, after the topic's own fact.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 mod audit;
 mod claims;

@@ -6,7 +6,7 @@
 //! A volume is mounted when somebody first asks for it, and anew after it could not be: a disk that comes late, or a provider
 //! that was restarted, needs nobody's help. Both are said in the log.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 mod disk;
 mod server;

@@ -3,7 +3,7 @@
 //! Owns nothing; it is what a new service starts from. Invariant: it never needs a grant: without a console or a timer
 //! it says less, and ends well all the same.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::{Env, Error, Timer, fact, println};
 

@@ -7,7 +7,7 @@
 //! Facts: `manifest.refused`, `init.started`, `service.started`, `service.failed`, `service.ended`, `service.given-up`,
 //! `init.halting`.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 mod supervisor;
 

@@ -362,9 +362,19 @@ impl<'a> Supervisor<'a> {
             code = code,
             text = text
         );
-        if matches!(ended.kind, End::Panicked | End::Faulted) {
-            let text = text.strip_prefix("panicked ").unwrap_or(text);
-            tell(format_args!("{name} {kind}: {}", text.escape_debug()));
+        match ended.kind {
+            End::Panicked | End::Faulted => {
+                let text = text.strip_prefix("panicked ").unwrap_or(text);
+                tell(format_args!("{name} {kind}: {}", text.escape_debug()));
+            }
+            // A code without a text is the program's own way to say something, to whoever reads it.
+            End::Exited if code != 0 && !text.is_empty() => {
+                tell(format_args!(
+                    "{name} ended with code {code}: {}",
+                    text.escape_debug()
+                ));
+            }
+            End::Exited | End::Killed => {}
         }
         let (ending, code) = match (ended.kind, ended.code) {
             (End::Exited, 0) => (Ending::Success, 0),

@@ -5,7 +5,7 @@
 //! Invariant: it holds no capability through which anything could be written, to the medium or to another disk; and it
 //! never parses memory that a client can write.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 mod medium;
 mod server;

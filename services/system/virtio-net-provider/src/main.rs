@@ -3,7 +3,7 @@
 //! Owns what the device's configuration means: address, longest payload, link (Virtual I/O Device 1.2, section 5.1.4);
 //! `provider::nic` serves the interface. Invariant: it never sees an address in memory, a ring, a header or a frame.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 #![forbid(unsafe_code)]
 
 use provider::nic::{self, Adapter, Card, Facts};

@@ -3,7 +3,7 @@
 //! Owns the calls that wait for bytes; each gets bytes that the device wrote for it alone, and no copy of them is kept.
 //! Invariant: it never serves `EntropySource`, and never makes bytes up: what the device does not give is refused.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

@@ -1,6 +1,6 @@
 //! Can what was done with a device be read, in full, in order, by those who may, and by nobody else?
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use audit_format::Kind;
 use sdk::audit::hardware_audit_log::{WaitParams, call};

@@ -3,7 +3,7 @@
 //! Arguments: name, how often, milliseconds between. With a `block` capability it lets each successor come up first, and with
 //! a `machineInspector` it waits until some device has a command in flight. Invariant: it never ends anything of another name.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::{
     BlockDevice, Env, Error, MachineInspector, ProcessControl, Refusal, SystemInfo, Timer, fact,

@@ -3,7 +3,7 @@
 //!
 //! Invariant: the controller is asked for reads, flushes and its own descriptions, and for nothing that changes the disk.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use nvme_format::{Command, PAGE_SHIFT, io};
 use sdk::alloc::{format, string::String, vec::Vec};

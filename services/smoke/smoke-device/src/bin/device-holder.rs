@@ -1,6 +1,6 @@
 //! Has a disk up and running, and holds on to it whatever happens.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::{Env, Error, NEVER, Timer, fact};
 use smoke_device::Rig;

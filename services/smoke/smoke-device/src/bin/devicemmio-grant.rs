@@ -3,7 +3,7 @@
 //! The device is QEMU's `edu`: it inverts what is written to its liveness register, so a write shows that it arrived.
 //! Invariant: every register it looks at, it looks at through its capability.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::{
     Console, DeviceMmio, DeviceRegistry, Env, Error, MemoryObject, Refusal, Timer, Window, fact,

@@ -3,7 +3,7 @@
 //! Two controllers, both claimed here; the second one's disk is slow. Invariant: every page it looks at is one that the
 //! interface gave it, and it judges pages by what they hold.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use nvme_format::{Command, io};
 use sdk::process::virtual_memory;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what it counts are the interface's own numbers, before and after.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use nvme_format::{Command, io};
 use sdk::{DeviceMmio, DeviceQueue, DeviceRegistry, DmaPool, Env, Error, Interrupt, Refusal, fact};

@@ -3,7 +3,7 @@
 //! The disk is slow, so what is in flight stays there for a second. Invariant: it takes nearly all memory there is, and
 //! judges by what it finds in it, before and after.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use nvme_format::{Command, io};
 use sdk::alloc::{string::String, vec::Vec};

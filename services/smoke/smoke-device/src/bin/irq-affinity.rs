@@ -1,6 +1,6 @@
 //! Moves a disk's interrupt from CPU to CPU while reads run: does every completion arrive?
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use nvme_format::{Command, io};
 use sdk::{Device, DeviceRegistry, Env, Error, Refusal, Timer, fact};

@@ -3,7 +3,7 @@
 //!
 //! It is itself what supervises the driver. Invariant: clients see a block device and nothing of the deaths.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a role counts the capabilities that it holds, before and after it has tried every method number.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use nvme_format::{Command, io};
 use ring_abi::{opcode, span, submission_flags};

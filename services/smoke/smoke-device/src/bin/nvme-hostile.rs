@@ -3,7 +3,7 @@
 //! Each try is stated with what it came to; between them a plain read shows that the controller still works. Invariant:
 //! it never succeeds in anything but the plain reads.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use nvme_format::{Command, io};
 use sdk::device::device_queue::{Direction, Segment};

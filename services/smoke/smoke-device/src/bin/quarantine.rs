@@ -2,7 +2,7 @@
 //!
 //! Invariant: that it fell silent is what its registers show, and nothing that anybody told it.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use nvme_format::{Command, io};
 use sdk::{Access, DeviceRegistry, Env, Error, Refusal, Window, fact};

@@ -2,7 +2,7 @@
 //!
 //! Invariant: it never resets the device, so everything it sees afterwards is of one and the same enabling.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use nvme_format::{Command, io};
 use sdk::{Device, DeviceQueue, DmaBuffer, Env, Error, Refusal, Timer, Window, fact};

@@ -3,7 +3,7 @@
 //! Its first argument is the number of rounds. Invariant: every thread counts what it was told; nothing is taken for
 //! granted but the refusals that the interface promises.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

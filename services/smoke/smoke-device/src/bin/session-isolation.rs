@@ -2,7 +2,7 @@
 //!
 //! Invariant: it never knows which physical pages it has; it judges by what it reads.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::{Access, BlockDevice, Env, Error, Refusal, Window, fact};
 use smoke_device::outcome;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: whether the device still writes is judged by the memory it would write to.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use nvme_format::{Command, PAGE_SHIFT, io};
 use sdk::alloc::vec::Vec;

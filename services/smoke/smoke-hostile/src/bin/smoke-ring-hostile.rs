@@ -1,6 +1,6 @@
 //! Is a hostile process refused or ended, whatever it tries, while the kernel and its neighbours go on?
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 #![allow(unsafe_code)]
 
 use core::sync::atomic::{AtomicU32, Ordering};

@@ -1,6 +1,6 @@
 //! Do four processors work together: threads where they belong, calls and wake-ups across, memory that all see alike?
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

@@ -1,6 +1,6 @@
 //! Does a processor that holds a translation lose it before the change of the mapping is over?
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 #![allow(unsafe_code)]
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -1,6 +1,6 @@
 //! What an `Interrupt` lets its holder do, and what it refuses: two cards, so that one can try the other's.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::{DeviceRegistry, Env, Error, Refusal, Timer, fact};
 use smoke_irq::{Card, MESSAGE, NEVER_MS, PIN, SOON_MS, outcome, serve, up, wait};

@@ -1,6 +1,6 @@
 //! Interrupt lines: two cards on one line, whose pins the devices assert themselves.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::{DeviceRegistry, Env, Error, Timer, fact};
 use smoke_irq::{Card, MESSAGE, NEVER_MS, PIN, SOON_MS, outcome, serve, signal, wait};

@@ -1,6 +1,6 @@
 //! A device with one MSI, which cannot be masked at the device: what it raises arrives, also while nobody could take it.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::device::device_queue::{Command, Direction, Segment};
 use sdk::{Access, Device, Env, Error, Interface, Interrupt, Object, Refusal, Timer, Window, fact};

@@ -1,6 +1,6 @@
 //! A provider that never acknowledges: what else goes on?
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::{Device, DeviceRegistry, Env, Error, Refusal, Timer, fact};
 use smoke::{Kit, give, role};

@@ -1,7 +1,7 @@
 //! Interrupts of before: an interrupt that was raised before a reset, a release, a death or the end of a wait has no
 //! effect after it, and what comes after it is not lost.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::device::interrupt::call::Wait;
 use sdk::{DeviceRegistry, Env, Error, Interface, Interrupt, NEVER, Refusal, Ring, Timer, fact};

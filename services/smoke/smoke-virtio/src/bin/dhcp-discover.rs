@@ -2,7 +2,7 @@
 //!
 //! Invariant: it never states what it did not find in a frame that the interface delivered.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::net::nic_session::Piece;
 use sdk::{Env, Error, Nic, Refusal, Timer, fact};

@@ -3,7 +3,7 @@
 //! Argument: for how many milliseconds at least. Invariant: it counts an answer only if it came as a frame, and opens a new
 //! session only when the last one is gone.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::{Env, Error, Nic, Refusal, Timer, fact};
 use smoke_virtio::asker::{Session, octets};

@@ -2,7 +2,7 @@
 //!
 //! Invariant: it never reads back what it kept: every comparison is with what the disk gave.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::{BlockDevice, Disk, Env, Error, Refusal, alloc::vec::Vec, fact};
 use smoke_virtio::outcome;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: it never succeeds in anything but sending one frame twice and receiving what answers it.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::device::device_queue::{Direction, Segment};
 use sdk::{

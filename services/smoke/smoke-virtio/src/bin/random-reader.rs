@@ -2,7 +2,7 @@
 //!
 //! Invariant: it never judges bytes by anything but what random bytes nearly always are: different, and half ones.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::{EntropySource, Env, Error, HardwareRandom, Refusal, fact};
 use smoke_virtio::outcome;

@@ -4,7 +4,7 @@
 //! Each try is stated with what it came to; between them a plain read shows that the device still works. Invariant: it
 //! never succeeds in anything but the plain reads.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::alloc::{vec, vec::Vec};
 use sdk::device::device_queue::{Command, Direction, Segment};

@@ -1,6 +1,6 @@
 //! Does revoking take effect at once: on handles, calls under way and mappings of other processes, and on nothing else?
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 #![allow(unsafe_code)]
 
 use core::sync::atomic::Ordering;

@@ -1,6 +1,6 @@
 //! Do capabilities travel with messages as one transaction: all or none, moved ones away from the sender?
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use ring_abi::{MAX_TRANSFERS, NEVER, NO_HANDLE, opcode, span, submission_flags};
 use rt::sys::Operation;

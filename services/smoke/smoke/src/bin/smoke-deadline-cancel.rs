@@ -1,7 +1,7 @@
 //! Does an operation end at its own deadline or cancellation, is what comes later discarded, and does the deadline of a
 //! wait end only the wait?
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use ring_abi::{NEVER, StatusWord, Submission, opcode, span, submission_flags};
 use rt::sys::Operation;

@@ -1,6 +1,6 @@
 //! Does a server learn through which facet it is called, and once when the last handle of one is gone?
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::Interface;
 use sdk::{CapArg, Env, Error, NEVER, Object, Refusal, fact};

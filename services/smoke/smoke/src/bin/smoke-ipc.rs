@@ -1,6 +1,6 @@
 //! Do calls, messages and rings carry what was sent, and does a call switch straight to its server?
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

@@ -1,6 +1,6 @@
 //! Is everything bounded that a process can make the kernel hold, and does nobody else notice who runs into a bound?
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use ring_abi::{NEVER, Submission, opcode, span};
 use sdk::alloc::vec::Vec;

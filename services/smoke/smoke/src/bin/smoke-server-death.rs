@@ -1,6 +1,6 @@
 //! When a server dies: do delivered calls hear of it, do queued ones and durable facets go on with its successor?
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use ring_abi::{opcode, span, submission_flags};
 use rt::sys::Operation;

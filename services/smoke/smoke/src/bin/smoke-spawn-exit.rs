@@ -1,6 +1,6 @@
 //! Is the end of a process told as it was, and is everything given back?
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 #![allow(unsafe_code)]
 
 use sdk::process::process_spawner::Limits;

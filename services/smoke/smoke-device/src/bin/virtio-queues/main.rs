@@ -2,7 +2,7 @@
 //!
 //! Invariant: it never looks further than its capabilities, and states what it saw, never what it expected.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 mod rig;
 mod rng;
