@@ -8,10 +8,12 @@ mod comments;
 mod emit;
 mod method;
 mod model;
+mod numbers;
 mod payload;
 mod reference;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,7 +32,9 @@ pub fn run(check: bool) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("xtask lies in the workspace")?;
-    let fresh = generate(root)?;
+    let model = model::load(&request(root, &schema_names(root)?)?)?;
+    numbers::update(root, &model, check)?;
+    let fresh = generate(root, &model)?;
     let committed = committed(root)?;
     let mut differs: Vec<&String> = fresh
         .iter()
@@ -88,20 +92,8 @@ fn committed(root: &Path) -> Result<BTreeMap<String, String>> {
 }
 
 /// All generated files, formatted, by path.
-fn generate(root: &Path) -> Result<BTreeMap<String, String>> {
+fn generate(root: &Path, model: &model::Model) -> Result<BTreeMap<String, String>> {
     let folder = tempfile::tempdir()?;
-    let mut schemas: Vec<PathBuf> = fs::read_dir(root.join("schema"))?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<_>>()?;
-    schemas.retain(|path| path.extension().is_some_and(|e| e == "capnp"));
-    schemas.sort();
-    let names: Vec<&str> = schemas
-        .iter()
-        .filter_map(|path| path.file_name()?.to_str())
-        .collect();
-
-    let request = request(root, &names)?;
-    let model = model::load(&request)?;
     let mut modules = Vec::new();
     let mut files = BTreeMap::new();
     for file in &model.files {
@@ -112,15 +104,15 @@ fn generate(root: &Path) -> Result<BTreeMap<String, String>> {
             }
         } else {
             let name = format!("{}_stub.rs", file.stem);
-            fs::write(folder.path().join(name), emit::file(&model, file)?)?;
+            fs::write(folder.path().join(name), emit::file(model, file)?)?;
             modules.push(format!("{}_stub", file.stem));
             let source = fs::read_to_string(root.join("schema").join(&file.name))?;
-            let page = reference::page(&model, file, &source)
+            let page = reference::page(model, file, &source)
                 .with_context(|| format!("the page about {}", file.name))?;
             files.insert(format!("{PAGES}/{}.md", file.stem), page);
         }
     }
-    fs::write(folder.path().join("mod.rs"), emit::index(&model, &modules))?;
+    fs::write(folder.path().join("mod.rs"), emit::index(model, &modules))?;
     format(folder.path())?;
     for (name, text) in read_all(folder.path(), "rs")? {
         files.insert(format!("{OUTPUT}/{name}"), text);
@@ -128,8 +120,19 @@ fn generate(root: &Path) -> Result<BTreeMap<String, String>> {
     Ok(files)
 }
 
+/// The schema files, in order.
+fn schema_names(root: &Path) -> Result<Vec<String>> {
+    let mut schemas: Vec<PathBuf> = fs::read_dir(root.join("schema"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    schemas.retain(|path| path.extension().is_some_and(|e| e == "capnp"));
+    schemas.sort();
+    let names = schemas.iter().filter_map(|path| path.file_name()?.to_str());
+    Ok(names.map(str::to_owned).collect())
+}
+
 /// The compiler's description of the named schemas.
-fn request(root: &Path, names: &[&str]) -> Result<Vec<u8>> {
+fn request(root: &Path, names: &[impl AsRef<OsStr>]) -> Result<Vec<u8>> {
     let run = Command::new("capnp")
         .args(["compile", "--no-standard-import", "-I.", "-o-"])
         .args(names)
