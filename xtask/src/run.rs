@@ -22,6 +22,7 @@ use crate::image::contents::{Contents, Loader};
 use crate::package::{self, Guest};
 use crate::project::Project;
 use crate::qemu::{Accel, Drive, Firmware, FirmwareKind, Machine, Medium, choose_accel};
+use crate::script::{self, Action};
 use crate::serial::{Serial, process_code};
 use crate::session::{End, Session, Waited, read_chunks};
 use crate::setup::Needs;
@@ -197,6 +198,8 @@ fn script(command: Command) -> Result<ExitCode> {
         }
     });
     let mut number = 0_u64;
+    // Where in the guest's lines `wait` begins to look: after the last one that was typed.
+    let mut from = 0;
     loop {
         // Whoever writes the script may be waiting for what the guest says, so that is shown meanwhile.
         let waited = match lines.try_recv() {
@@ -209,7 +212,22 @@ fn script(command: Command) -> Result<ExitCode> {
                         "warning: line {number} of standard input is not UTF-8; the shell leaves out what is no text"
                     );
                 }
-                session.answer_prompt(line, Instant::now() + LINE_PATIENCE)?
+                match script::action(line, number)? {
+                    Action::Sleep(time) => sleep(&mut session, time),
+                    Action::Wait(text) => session.wait(Instant::now() + LINE_PATIENCE, |serial| {
+                        let said = serial.lines().get(from..).unwrap_or_default();
+                        said.iter().any(|line| line.contains(text))
+                    }),
+                    Action::Type => {
+                        let deadline = Instant::now() + LINE_PATIENCE;
+                        let waited = session.wait(deadline, Serial::is_prompt_ready);
+                        from = session.serial().lines().len();
+                        match waited {
+                            Waited::Seen => session.answer_prompt(line, deadline)?,
+                            other => other,
+                        }
+                    }
+                }
             }
             Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => match session.idle(SCRIPT_PAUSE) {
@@ -232,6 +250,19 @@ fn script(command: Command) -> Result<ExitCode> {
         session.answer_prompt("halt", Instant::now())?;
     }
     finish(session)
+}
+
+/// Lets the guest run, for `time` or until it ends.
+fn sleep(session: &mut Session, time: Duration) -> Waited {
+    let until = Instant::now() + time;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match session.idle(left.min(SCRIPT_PAUSE)) {
+            Waited::Late if left.is_zero() => return Waited::Seen,
+            Waited::Late | Waited::Seen => {}
+            other => return other,
+        }
+    }
 }
 
 fn finish(session: Session) -> Result<ExitCode> {
