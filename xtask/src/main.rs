@@ -7,17 +7,22 @@ mod bench;
 mod build;
 mod child;
 mod codegen;
+mod debugger;
 mod disk;
+mod drivers;
 mod graph;
 mod image;
+mod new;
 mod package;
 mod project;
 mod qemu;
 mod run;
+mod script;
 mod serial;
 mod session;
 mod setup;
 mod smoke;
+mod symbols;
 mod test;
 mod tidy;
 mod toolchain;
@@ -70,6 +75,8 @@ enum Verb {
     Smoke(SmokeArgs),
     /// Count the instructions of fixed workloads
     Bench(BenchArgs),
+    /// A debugger with the right symbols, for a guest that waits with `run --gdb` or `smoke --gdb`
+    Gdb(debugger::GdbArgs),
     /// Build everything that runs in the guest
     Build {
         /// Only this package; prints the path of each program
@@ -107,6 +114,10 @@ enum Verb {
         #[arg(long)]
         dot: bool,
     },
+    /// Make a service: crate, interface, client, manifest, smoke and pages
+    NewService(new::ServiceArgs),
+    /// Make a driver: broker, provider, interface, client, manifest, smoke and pages
+    NewDriver(new::DriverArgs),
     /// Compare one snapshot (xtask calls this itself)
     #[command(hide = true)]
     SnapshotCompare(SnapshotArgs),
@@ -148,6 +159,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
                 models::install(&project)?;
             }
         }
+        Verb::NewService(args) => new::service(&project, &args)?,
+        Verb::NewDriver(args) => new::driver(&project, &args)?,
+        Verb::Gdb(args) => return debugger::run(&project, &ready(Needs::Guest)?, &args),
         Verb::Audit { verb } => return audit::run(&verb),
         Verb::Tidy => tidy::run(&project)?,
         Verb::Graph { dot: true } => print!("{}", graph::dot(&project)),

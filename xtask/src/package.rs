@@ -12,7 +12,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::build::{Builder, Kind, Program};
 use crate::disk::FatImage;
+use crate::drivers;
 use crate::project::Project;
+use crate::symbols::Symbols;
 use crate::toolchain::Toolchain;
 
 /// Everything that was built for the guest.
@@ -38,6 +40,7 @@ impl<'a> Guest<'a> {
         sabotage: bool,
         manifests: &[&str],
     ) -> Result<Self> {
+        drivers::check(project, manifests)?;
         let builder = Builder::new(project, toolchain, debug);
         let kind = if sabotage {
             Kind::SabotageKernel
@@ -105,6 +108,19 @@ impl<'a> Guest<'a> {
     /// The kernel with its symbols, for a debugger and for `tidy`.
     pub fn kernel_path(&self) -> &Path {
         &self.kernel.path
+    }
+
+    /// What explains the addresses in what a system says.
+    pub fn symbols(&self, manifest: &str) -> Result<Symbols> {
+        let manifest = manifest::read(&compile_manifest(self.project, manifest)?);
+        let services = manifest.map_or_else(|_| Vec::new(), |manifest| manifest.services);
+        let names = services.iter().map(|service| service.binary.clone());
+        let programs = self.programs(&names.collect())?;
+        let paths = services.iter().filter_map(|service| {
+            let program = programs.iter().find(|one| one.name == service.binary)?;
+            Some((service.name.clone(), program.path.clone()))
+        });
+        Ok(Symbols::new(self.kernel.path.clone(), paths.collect()))
     }
 
     /// The archive that direct boot passes as `-initrd`, for the manifest called `manifest`.

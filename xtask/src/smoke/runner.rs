@@ -252,6 +252,16 @@ impl<'a> Runner<'a> {
             }
         };
         fs::write(folder.join("verdict"), format!("{verdict:#?}\n"))?;
+        if matches!(verdict, Verdict::Fail(_) | Verdict::Unknown(_)) {
+            let symbols = self.guest(trial)?.symbols(smoke.manifest)?;
+            let told = heard.lines.iter().flat_map(|line| symbols.explain(line));
+            let told: Vec<String> = told.collect();
+            // Where a fault lies in the sources; empty where nothing faulted.
+            fs::write(folder.join("symbols"), told.join("\n"))?;
+            for line in &told {
+                eprintln!("{line}");
+            }
+        }
         if verdict == Verdict::Pass && !self.options.keep {
             fs::remove_dir_all(&work)?;
         }
@@ -307,7 +317,7 @@ impl<'a> Runner<'a> {
                 Verdict::Fail(reasons)
             }
             (_, Err(difference)) => Verdict::Fail(vec![
-                "the snapshot differs (cargo insta review)".into(),
+                snapshot::headline(self.project, smoke.name),
                 difference,
             ]),
         })

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::project::Project;
+use crate::project::{Project, is_ci};
 
 /// Arguments of the hidden verb by which xtask starts itself for one comparison.
 #[derive(Args, Debug)]
@@ -23,7 +23,8 @@ pub struct SnapshotArgs {
 
 /// Compares `text` with the accepted snapshot; `Err` is what insta says about the difference.
 ///
-/// With `pending`, insta may leave a pending snapshot to review; unattended runs (`CI`) and `INSTA_UPDATE=no` leave none.
+/// With `pending`, insta leaves a pending snapshot to review, except in unattended runs (`CI`). What the environment says to
+/// insta counts for nothing: there is no way to accept what nobody has read.
 pub fn compare(
     project: &Project,
     name: &str,
@@ -32,7 +33,13 @@ pub fn compare(
     pending: bool,
 ) -> Result<std::result::Result<(), String>> {
     // By this name the program is found even after a build has replaced its file.
-    let mut command = Command::new("/proc/self/exe");
+    let own = Path::new("/proc/self/exe");
+    let own = if own.exists() {
+        own.to_path_buf()
+    } else {
+        std::env::current_exe().context("this program does not know its own file")?
+    };
+    let mut command = Command::new(own);
     command
         .args(["snapshot-compare", "--name", name, "--question", question])
         .env("INSTA_WORKSPACE_ROOT", &project.root)
@@ -41,9 +48,8 @@ pub fn compare(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    if !pending {
-        command.env("INSTA_UPDATE", "no");
-    }
+    let update = if pending && !is_ci() { "new" } else { "no" };
+    command.env("INSTA_UPDATE", update);
     let mut child = command.spawn().context("cannot start the comparison")?;
     child
         .stdin
@@ -57,12 +63,22 @@ pub fn compare(
     let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
     said.push_str(&String::from_utf8_lossy(&output.stderr));
     // What insta advises besides is about its own test runner.
-    let advice = "Stopped on the first failure";
-    let told: Vec<&str> = said
-        .lines()
-        .filter(|line| !line.starts_with(advice))
-        .collect();
+    let is_advice =
+        |line: &&str| line.starts_with("Stopped on the first failure") || line.contains("INSTA_");
+    let told: Vec<&str> = said.lines().filter(|line| !is_advice(line)).collect();
     Ok(Err(told.join("\n").trim_end().to_owned()))
+}
+
+/// What a person is told of a comparison that did not come out equal.
+pub fn headline(project: &Project, name: &str) -> String {
+    let accepted = project.root.join("snapshots").join(format!("{name}.snap"));
+    if accepted.exists() {
+        "the snapshot differs (cargo insta review)".into()
+    } else {
+        format!(
+            "there is no snapshot of it yet: read target/smoke/{name}/evidence, then accept it (cargo insta review)"
+        )
+    }
 }
 
 /// The other side of [`compare`]: the text comes on standard input, the answer is the exit status.

@@ -1,0 +1,146 @@
+//! From an address in the guest to function, file and line, by the programs as they were built.
+//!
+//! A guest carries no debug information; what it says of a fault is an address. Invariant: never guesses: an address that no
+//! program of the package explains stays as it is.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use addr2line::Loader;
+
+/// What kernel and init say before they tell of an end.
+const KERNEL: &str = "kernel panic: ";
+const INIT: &str = "init: ";
+
+/// The programs of a guest, by the names under which its lines speak of them.
+pub struct Symbols {
+    kernel: PathBuf,
+    /// Service, program.
+    services: Vec<(String, PathBuf)>,
+}
+
+impl Symbols {
+    /// The kernel and the programs of a system's services.
+    pub fn new(kernel: PathBuf, services: Vec<(String, PathBuf)>) -> Self {
+        Self { kernel, services }
+    }
+
+    /// The frames of every address in a line that tells of a fault or panic.
+    pub fn explain(&self, line: &str) -> Vec<String> {
+        let Some((program, text)) = self.speaker(line) else {
+            return Vec::new();
+        };
+        let Ok(loader) = Loader::new(program) else {
+            return Vec::new();
+        };
+        let unique: BTreeSet<u64> = addresses(text).collect();
+        let frames = unique
+            .into_iter()
+            .flat_map(|address| frames(&loader, address));
+        frames.collect()
+    }
+
+    /// Whose addresses a line holds, and the part of it that holds them.
+    fn speaker<'a>(&self, line: &'a str) -> Option<(&PathBuf, &'a str)> {
+        if let Some((_, text)) = line.split_once(KERNEL) {
+            return Some((&self.kernel, text));
+        }
+        let (_, said) = line.split_once(INIT)?;
+        let (name, text) = said.split_once(" faulted: ")?;
+        let service = self.services.iter().find(|service| service.0 == name)?;
+        Some((&service.1, text))
+    }
+}
+
+/// The addresses of instructions in a text: they stand behind the word `at`.
+fn addresses(text: &str) -> impl Iterator<Item = u64> {
+    let words: Vec<&str> = text.split([' ', ',', ';']).collect();
+    let pairs: Vec<u64> = words
+        .windows(2)
+        .filter(|pair| pair.first() == Some(&"at"))
+        .filter_map(|pair| {
+            let digits = pair.get(1)?.strip_prefix("0x")?;
+            u64::from_str_radix(digits, 16).ok()
+        })
+        .collect();
+    pairs.into_iter()
+}
+
+/// One line for each function that the instruction lies in, the innermost first: those that were inlined too.
+fn frames(loader: &Loader, address: u64) -> Vec<String> {
+    let mut told = Vec::new();
+    let Ok(mut frames) = loader.find_frames(address) else {
+        return told;
+    };
+    while let Ok(Some(frame)) = frames.next() {
+        let function = frame
+            .function
+            .as_ref()
+            .and_then(|name| name.demangle().ok());
+        let place = frame.location.as_ref().and_then(|location| {
+            Some(format!("{}:{}", location.file?, location.line.unwrap_or(0)))
+        });
+        if function.is_none() && place.is_none() {
+            continue;
+        }
+        let function = function.as_deref().unwrap_or("?").to_owned();
+        let place = place.unwrap_or_else(|| "?".into());
+        let by = if told.is_empty() {
+            format!("{address:#x}")
+        } else {
+            "  inlined in".into()
+        };
+        told.push(format!("    {by} {function} at {place}"));
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Symbols, addresses};
+
+    #[test]
+    fn addresses_stand_behind_at() {
+        let text = "page-fault: reading 0x10 at 0x201a3c";
+        assert_eq!(addresses(text).collect::<Vec<_>>(), [0x20_1a3c]);
+        let text = "general-protection: at 0xffffffff80001000, error 0x0 in kernel mode, stack 0x5";
+        assert_eq!(addresses(text).collect::<Vec<_>>(), [0xffff_ffff_8000_1000]);
+        assert_eq!(addresses("at rest, at 0xzz").count(), 0);
+    }
+
+    /// Works on its own program: what it says of a function's address names the function.
+    #[test]
+    fn a_function_is_named_with_its_file() {
+        #[inline(never)]
+        fn landmark() -> u64 {
+            std::hint::black_box(7)
+        }
+        let own = std::env::current_exe().unwrap();
+        // Where the program was loaded is of no interest to its file, so the address comes from there.
+        let address = addr2line::Loader::new(&own).ok().and_then(|loader| {
+            let name = "landmark";
+            let bytes = std::fs::read(&own).ok()?;
+            let file = object::File::parse(&*bytes).ok()?;
+            let _ = loader;
+            use object::{Object, ObjectSymbol};
+            let found = file
+                .symbols()
+                .find(|one| one.name().is_ok_and(|own| own.contains(name)));
+            found.map(|symbol| symbol.address())
+        });
+        assert_eq!(landmark(), 7);
+        let symbols = Symbols::new(own.clone(), vec![("shell".into(), own)]);
+        let line = format!(
+            "init: shell faulted: page-fault: reading 0x0 at {:#x}",
+            address.unwrap()
+        );
+        let told = symbols.explain(&line);
+        assert!(
+            told.iter()
+                .any(|line| line.contains("landmark") && line.contains("symbols.rs:")),
+            "{told:?}"
+        );
+        assert!(symbols.explain("init: other faulted: at 0x1000").is_empty());
+        assert!(symbols.explain("shell: at 0x1000").is_empty());
+    }
+}
