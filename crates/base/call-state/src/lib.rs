@@ -6,13 +6,18 @@
 //!
 //! Invariant: a call ends exactly once per generation, and an operation that names an older generation never changes
 //! a younger call. Generations only rise; a word at its last generation retires and never wraps.
+//!
+//! Beside it stands what a call lends the thread that serves it: its caller's priority, until the call ends.
+//!
 //! Invariant: this crate never touches the message. The winner of an ending alone writes the result and the
 //! completion, between [`CallWord::end`] and [`CallWord::consume`].
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod loans;
 mod state;
 mod word;
 
+pub use loans::{Loans, PRIORITIES};
 pub use state::{CallState, Ending};
 pub use word::{CallWord, Consumed, FIRST_GENERATION, LAST_GENERATION, Lost};

@@ -3,9 +3,9 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p call-state --test races --release`
 #![cfg(loom)]
 
-use call_state::{CallState, CallWord, Ending, Lost};
-use loom::sync::Arc;
+use call_state::{CallState, CallWord, Ending, Loans, Lost};
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use loom::sync::{Arc, Mutex};
 use loom::thread;
 
 /// Starts a call of generation 1 and, if asked, hands it to a server.
@@ -171,5 +171,83 @@ fn the_result_belongs_to_the_winner_and_the_next_call_sees_it() {
             assert_ne!(result.load(Relaxed), 0);
         }
         server.join().unwrap();
+    });
+}
+
+/// A call and what it lends, as `ipc` keeps them: the loan lies in the body, under the body's lock, beside the caller
+/// whom the winner of an ending takes out.
+struct Lending {
+    word: CallWord,
+    body: Mutex<(Option<()>, Option<u8>)>,
+    server: Mutex<Loans>,
+}
+
+impl Lending {
+    fn begun() -> Arc<Self> {
+        let call = Self {
+            word: CallWord::new(),
+            body: Mutex::new((Some(()), None)),
+            server: Mutex::new(Loans::new(4)),
+        };
+        call.word.begin(1).unwrap();
+        Arc::new(call)
+    }
+
+    fn deliver(&self) {
+        if self.word.deliver(1).is_err() {
+            return;
+        }
+        let mut body = self.body.lock().unwrap();
+        if body.0.is_some() {
+            body.1 = Some(16);
+            self.server.lock().unwrap().lend(16);
+        }
+    }
+
+    fn end(&self, ending: Ending) -> bool {
+        if self.word.end(1, ending).is_err() {
+            return false;
+        }
+        let loan = {
+            let mut body = self.body.lock().unwrap();
+            body.0 = None;
+            body.1.take()
+        };
+        if let Some(priority) = loan {
+            self.server.lock().unwrap().give_back(priority);
+        }
+        true
+    }
+}
+
+#[test]
+fn whatever_ends_a_call_takes_back_what_it_lent() {
+    loom::model(|| {
+        let call = Lending::begun();
+        let ends = [Ending::Cancelled, Ending::Revoked].map(|ending| {
+            let call = call.clone();
+            thread::spawn(move || call.end(ending))
+        });
+        call.deliver();
+        let ended = ends.map(|end| end.join().unwrap());
+        assert_eq!(ended.iter().filter(|won| **won).count(), 1);
+        assert_eq!(call.server.lock().unwrap().effective(), 4);
+    });
+}
+
+#[test]
+fn a_reply_that_races_a_timeout_takes_it_back_once() {
+    loom::model(|| {
+        let call = Lending::begun();
+        call.deliver();
+        // Another call of the same priority: it keeps its own loan.
+        call.server.lock().unwrap().lend(16);
+        let late = call.clone();
+        let late = thread::spawn(move || late.end(Ending::TimedOut));
+        let replied = call.end(Ending::Replied);
+        assert!(replied != late.join().unwrap());
+        assert_eq!(call.server.lock().unwrap().effective(), 16);
+        call.server.lock().unwrap().give_back(16);
+        assert_eq!(call.server.lock().unwrap().effective(), 4);
     });
 }

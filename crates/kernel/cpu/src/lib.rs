@@ -2,8 +2,8 @@
 //!
 //! Owns the GDT, TSS and IDT of each CPU, the assembly that enters and leaves the kernel, the switch between two
 //! kernel stacks, and the spin lock. Invariant: it never decides what runs or what a fault means; it calls the two
-//! handlers that the kernel registered. Kernel code runs with interrupts off, always: a lock is never taken twice
-//! by an interrupt on one CPU.
+//! handlers that the kernel registered. Kernel code runs with interrupts off, but for an idle CPU and the looks in the
+//! middle of long work, where it holds no lock: a lock is never taken twice by an interrupt on one CPU.
 #![no_std]
 #![allow(unsafe_code)]
 
@@ -34,6 +34,14 @@ pub use tsc::read as read_tsc;
 pub fn wait_for_interrupt() {
     // SAFETY: `sti; hlt` is atomic against a wake-up in between; the kernel runs with interrupts off around it.
     unsafe { core::arch::asm!("sti", "hlt", "cli", options(nomem, nostack)) };
+}
+
+/// Lets interrupts that wait be handled, then turns them off again.
+#[inline(always)]
+pub fn let_interrupts_in() {
+    // SAFETY: `sti` takes effect after the instruction behind it; the kernel runs with interrupts off around this. No
+    // `nomem`: what a handler wrote is read again.
+    unsafe { core::arch::asm!("sti", "nop", "cli", options(nostack)) };
 }
 
 /// Stops this CPU for good.

@@ -57,7 +57,7 @@ fn answer_with_caps(
 #[inline(never)]
 fn hand_over(
     me: &Thread,
-    caller: &Thread,
+    caller: &Arc<Thread>,
     caps: &mut Vec<Outbound>,
     offset: u32,
 ) -> Result<(), Refusal> {
@@ -68,14 +68,16 @@ fn hand_over(
         return Err(refusal);
     }
     let given = |i: usize, handle| caller.area.write_word(offset + i as u32 * 8, handle);
+    let rights = transfer::reply_rights(caps);
     transfer::commit(&caller.process, &mut places, transfer::slots(caps), given);
+    rights.iter().for_each(|right| right.pass_on(Some(caller)));
     Ok(())
 }
 
 #[inline(always)]
 fn write_answer(
     me: &Thread,
-    caller: &Thread,
+    caller: &Arc<Thread>,
     route: Route,
     (offset, capacity): (u32, u32),
     payload: Payload,
@@ -133,7 +135,6 @@ fn take_right(process: &Process, handle: u64) -> Result<ReplyRight, Refusal> {
 pub(crate) fn refuse(me: &Arc<Thread>, op: &Operation) -> Result<(), Refusal> {
     let right = take_right(&me.process, op.handle)?;
     let refusal = Refusal::from_code(op.words[0] as u8).unwrap_or(Refusal::Failed);
-    me.task.disinherit();
     let f = Finished::refused(refusal);
     if let Some(won) = right.use_up() {
         won.caller

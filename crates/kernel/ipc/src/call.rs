@@ -7,6 +7,7 @@ use cpu::{Lock, SyscallFrame};
 use ring_abi::{Refusal, StatusWord, completion_flags};
 use sched::Task;
 
+use crate::loan::Loan;
 use crate::transfer::Outbound;
 use crate::{Facet, Thread};
 
@@ -101,6 +102,8 @@ pub(crate) struct Body {
     pub(crate) reply: (u32, u32),
     pub(crate) facet: Option<Arc<Facet>>,
     pub(crate) deadline: u64,
+    /// What the call lends the thread that serves it, until it ends.
+    pub(crate) loan: Option<Loan>,
 }
 
 /// One call, used again and again by its thread. The state word decides every race; the body belongs to whoever made
@@ -127,6 +130,7 @@ impl Call {
                 reply: (0, 0),
                 facet: None,
                 deadline: u64::MAX,
+                loan: None,
             }),
             epoch: Epoch::default(),
         })
@@ -206,6 +210,11 @@ impl ReplyRight {
         }
     }
 
+    /// The right leaves the thread that got it with the call: what the call lends goes to `to`, or to nobody.
+    pub(crate) fn pass_on(&self, to: Option<&Arc<Thread>>) {
+        crate::loan::pass_on(&self.call, self.generation, to);
+    }
+
     pub(crate) fn server_died(&self) {
         #[cfg(sabotage)]
         if cpu::sabotaged("skip-server-died") {
@@ -234,7 +243,7 @@ pub(crate) struct Won {
 #[inline(always)]
 pub(crate) fn win(call: &Arc<Call>, generation: u64, ending: Ending) -> Option<Won> {
     call.word.end(generation, ending).ok()?;
-    let (won, caps, facet) = {
+    let (won, caps, facet, loan) = {
         let mut body = call.body.lock();
         let caller = body.caller.take()?;
         let won = Won {
@@ -243,8 +252,11 @@ pub(crate) fn win(call: &Arc<Call>, generation: u64, ending: Ending) -> Option<W
             reply: body.reply,
         };
         let caps = (!body.caps.is_empty()).then(|| core::mem::take(&mut body.caps));
-        (won, caps, body.facet.take())
+        (won, caps, body.facet.take(), body.loan.take())
     };
+    if let Some(loan) = loan {
+        loan.give_back();
+    }
     // Capabilities that never reached the receiver: copies go, moved ones were still the sender's.
     drop(caps);
     drop(facet);

@@ -10,7 +10,7 @@ use sched::Task;
 use crate::call::{Call, Payload, ReplyRight, finish};
 use crate::endpoint::Receiver;
 use crate::transfer::Outbound;
-use crate::{Finished, Object, Route, Slot, Thread, transfer};
+use crate::{Finished, Object, Route, Slot, Thread, loan, transfer};
 
 /// How an attempt to deliver went.
 pub(crate) enum Delivery {
@@ -38,6 +38,11 @@ pub(crate) fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) ->
             return Delivery::CallGone(None);
         }
         let caps = (!body.caps.is_empty()).then(|| core::mem::take(&mut body.caps));
+        if let Some(caller) = &body.caller
+            && loan::is_due(caller, &receiver.thread)
+        {
+            loan::lend(call, &mut body, &receiver.thread);
+        }
         (
             body.caller.clone(),
             body.payload,
@@ -102,7 +107,6 @@ pub(crate) fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) ->
         }
         Payload::Message(from, bytes) => area.copy_message(offset, &caller.area, from, bytes),
     }
-    receiver.thread.task.inherit(&caller.task);
     let status = StatusWord {
         status: 0,
         flags: if inline { completion_flags::INLINE } else { 0 },
@@ -163,7 +167,9 @@ fn give(
         disown(right);
         return Err(refusal);
     }
+    let rights = transfer::reply_rights(caps);
     let all = core::iter::once(right).chain(transfer::slots(caps));
     transfer::commit(&to.process, &mut places, all, given);
+    rights.iter().for_each(|right| right.pass_on(Some(to)));
     reply
 }

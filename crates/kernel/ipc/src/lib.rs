@@ -15,6 +15,7 @@ mod call;
 mod delivery;
 mod endpoint;
 mod kernel_call;
+mod loan;
 mod object;
 mod operation;
 mod park;

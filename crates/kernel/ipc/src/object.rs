@@ -24,8 +24,15 @@ pub trait KernelObject: Any + Send + Sync {
         Ok(())
     }
 
-    /// Serves one call: decodes, acts, answers or defers. Never blocks.
+    /// Serves one call: decodes, acts, answers or defers. Never waits for anybody; work that grows with what was asked
+    /// for goes in steps, with a [`sched::point`] after each.
     fn call(self: Arc<Self>, call: KernelCall<'_>, received: Received<'_>) -> Answered;
+
+    /// Whether a method may take looks in the middle of its work while it reads its parameters: then they are its own, and
+    /// not in a buffer of the CPU.
+    fn is_long(&self, _method: u16) -> bool {
+        false
+    }
 
     /// For objects that take other objects as parameters.
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;

@@ -163,7 +163,6 @@ fn return_receive(me: &Arc<Thread>, op: &Operation, f: &mut Finished) -> Result<
             return Ok(Begun::Done);
         }
     };
-    me.task.disinherit();
     match receive(me, Route::Register, op.second, op, f) {
         Ok(Begun::Waiting(_)) => Ok(Begun::Waiting(woken)),
         // Whatever becomes of this thread, the caller has its answer.
@@ -234,18 +233,11 @@ pub(crate) fn begin(
         opcode::NOP => Ok(()),
         opcode::CALL => return call(me, route, op, f),
         opcode::RECEIVE => return receive(me, route, op.handle, op, f),
-        opcode::RETURN => answer(me, op)?.map(|woken| {
-            me.task.disinherit();
-            woken.into_iter().for_each(sched::make_ready);
-        }),
+        opcode::RETURN => {
+            answer(me, op)?.map(|woken| woken.into_iter().for_each(sched::make_ready))
+        }
         opcode::REFUSE => refuse(me, op),
-        opcode::RELEASE => me.process.remove(op.handle).map(|slot| {
-            if matches!(slot.object(), Object::Reply(_)) {
-                // Dropping the right is an answer, too.
-                me.task.disinherit();
-            }
-            release(slot);
-        }),
+        opcode::RELEASE => me.process.remove(op.handle).map(release),
         opcode::UNPARK => {
             let n = park::unpark(me, op.handle, op.words[0]);
             *f = Finished::inline([n, 0, 0, 0]);
@@ -343,6 +335,7 @@ fn call_object(
         route,
         op,
         reply,
+        object.is_long(op.method()),
         |call, received| object.call(call, received),
         f,
     )
@@ -362,6 +355,7 @@ fn call_endpoint(
         route,
         op,
         reply,
+        false,
         |call, received| endpoint.dispatch(call, received),
         f,
     )
@@ -421,10 +415,12 @@ fn call_kernel(
     route: Route,
     op: &Operation,
     reply: (u32, u32),
+    is_long: bool,
     serve: impl FnOnce(KernelCall<'_>, Received<'_>) -> Answered,
     f: &mut Finished,
 ) -> Result<Begun, Misuse> {
     let mut caps = ArrayVec::new();
+    let mut message = scratch::Message::default();
     let payload = if op.is_inline() {
         stub::Payload::Plain(op.words)
     } else {
@@ -434,15 +430,13 @@ fn call_kernel(
             f.refuse(refusal);
             return Ok(Begun::Done);
         }
-        let (offset, bytes) = span_parts(op.words[0]);
-        // SAFETY: this is the one dispatch that runs on this CPU, and it ends before this function returns.
-        let buffer = unsafe { scratch::incoming() };
-        let Some(buffer) = buffer.get_mut(..bytes as usize) else {
-            f.refuse(Refusal::BadMessage);
-            return Ok(Begun::Done);
-        };
-        me.area.read(offset, buffer);
-        stub::Payload::Message(buffer)
+        match scratch::read(me, op.words[0], is_long, &mut message) {
+            Ok(message) => stub::Payload::Message(message),
+            Err(refusal) => {
+                f.refuse(refusal);
+                return Ok(Begun::Done);
+            }
+        }
     };
     f.status = u64::from(Refusal::NoReply.code());
     let mut deferred = false;

@@ -272,12 +272,10 @@ impl Process {
         }
         self.dying.store(true, Ordering::Release);
         for thread in self.threads() {
+            thread.task.set_ending();
             sched::wake(&thread.task);
         }
-        let me = cpu::index();
-        for cpu in (0..sched::cpu_count()).filter(|c| *c != me) {
-            sched::kick(cpu);
-        }
+        (0..sched::cpu_count()).for_each(sched::kick);
     }
 
     /// Ends a process that never got a thread: what a failed spawn leaves.

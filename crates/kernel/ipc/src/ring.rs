@@ -119,6 +119,10 @@ pub(crate) fn enter(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32,
                 reply: finished.reply,
             });
         }
+        // A batch may be long, and each of its operations too.
+        if sched::point() == sched::Look::Ending {
+            break;
+        }
     }
     wait(me, u32::from(wanted), deadline)
 }

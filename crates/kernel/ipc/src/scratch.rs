@@ -1,12 +1,22 @@
-//! One buffer for a message in and one for a message out, per CPU. Kernel code is never preempted, and a kernel object
-//! answers before it returns or defers, so one of each is enough.
+//! Where a message to a kernel object lies while the object reads it, and where one from it is built.
+//!
+//! One buffer for each direction per CPU: a kernel object answers before it returns or defers, and while a buffer of the
+//! CPU is borrowed no look is taken. Short messages lie on the stack, and those of long methods in memory of their own,
+//! so that looks can be taken meanwhile.
 
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use cpu::MAX_CPUS;
+use ring_abi::{Refusal, span_parts};
+use sched::Unbroken;
+
+use crate::Thread;
 
 /// Bytes of each buffer: the longest message a kernel object takes or makes.
 pub(crate) const SCRATCH_BYTES: usize = 32 * 1024;
+/// Words of a message that lies on the stack, at most: more than a plain payload has.
+const SHORT_WORDS: usize = 8;
 
 static IN: [AtomicPtr<u8>; MAX_CPUS] = [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_CPUS];
 static OUT: [AtomicPtr<u8>; MAX_CPUS] = [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_CPUS];
@@ -25,24 +35,81 @@ pub fn install() -> bool {
     true
 }
 
-/// The buffer for a message that came in.
+/// A message to a kernel object, for as long as it is served.
+#[derive(Debug, Default)]
+pub(crate) struct Message {
+    short: [u64; SHORT_WORDS],
+    long: Vec<u64>,
+    /// The buffer of this CPU is borrowed.
+    borrowed: Option<Unbroken>,
+}
+
+/// Copies a message out of the caller's area, whose span was checked.
+///
+/// # Errors
+/// `BadMessage` for one that is too long, `NoMemory`.
+#[inline(always)]
+pub(crate) fn read<'m>(
+    me: &Thread,
+    span: u64,
+    is_long: bool,
+    message: &'m mut Message,
+) -> Result<&'m [u8], Refusal> {
+    let (offset, bytes) = span_parts(span);
+    let buffer = if bytes as usize <= SHORT_WORDS * 8 {
+        bytes_of(&mut message.short, bytes as usize)
+    } else {
+        place(message, bytes as usize, is_long)?
+    };
+    me.area.read(offset, buffer);
+    Ok(buffer)
+}
+
+/// The first bytes of words; as many as there are, at most.
+fn bytes_of(words: &mut [u64], bytes: usize) -> &mut [u8] {
+    let most = size_of_val(words).min(bytes);
+    // SAFETY: the words, as bytes; any value of either is one of the other.
+    unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), most) }
+}
+
+/// Where a message that is not short goes.
+#[inline(never)]
+fn place(message: &mut Message, bytes: usize, is_long: bool) -> Result<&mut [u8], Refusal> {
+    if bytes > SCRATCH_BYTES {
+        return Err(Refusal::BadMessage);
+    }
+    if is_long {
+        let words = bytes.div_ceil(8);
+        let long = &mut message.long;
+        long.try_reserve_exact(words)
+            .map_err(|_| Refusal::NoMemory)?;
+        long.resize(words, 0);
+        return Ok(bytes_of(long, bytes));
+    }
+    message.borrowed = Some(sched::unbroken());
+    // SAFETY: `borrowed` keeps this the one dispatch that runs on this CPU until the message is dropped.
+    unsafe { buffer(&IN) }
+        .get_mut(..bytes)
+        .ok_or(Refusal::BadMessage)
+}
+
+/// A buffer of this CPU.
 ///
 /// # Safety
-/// One user at a time on this CPU: the dispatch of one call.
-pub(crate) unsafe fn incoming() -> &'static mut [u8] {
+/// One user at a time on this CPU.
+unsafe fn buffer(table: &[AtomicPtr<u8>; MAX_CPUS]) -> &'static mut [u8] {
     // SAFETY: `install` ran on this CPU; the caller is the one user.
     unsafe {
-        core::slice::from_raw_parts_mut(IN[cpu::index()].load(Ordering::Relaxed), SCRATCH_BYTES)
+        core::slice::from_raw_parts_mut(table[cpu::index()].load(Ordering::Relaxed), SCRATCH_BYTES)
     }
 }
 
 /// The buffer for a message on its way out.
 ///
 /// # Safety
-/// One user at a time on this CPU: between the first encoded byte and the copy that follows, nothing else answers.
+/// One user at a time on this CPU: between the first encoded byte and the copy that follows, nothing else answers, and no
+/// look is taken.
 pub(crate) unsafe fn outgoing() -> &'static mut [u8] {
-    // SAFETY: as for `incoming`.
-    unsafe {
-        core::slice::from_raw_parts_mut(OUT[cpu::index()].load(Ordering::Relaxed), SCRATCH_BYTES)
-    }
+    // SAFETY: by the caller's promise.
+    unsafe { buffer(&OUT) }
 }

@@ -1,7 +1,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
-use core::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 
 use call_state::Ending;
 use cpu::{Lock, SyscallFrame};
@@ -56,6 +56,10 @@ pub struct Thread {
     /// Room for the capabilities of an answer or of a call to the kernel, kept from one to the next.
     outbound: Lock<Vec<Outbound>>,
     pool: Lock<Pool>,
+    /// The last call in registers that lent anything, and its generation: see `loan`.
+    pub(crate) lending: Lock<Option<(Arc<Call>, u64)>>,
+    /// How many loans what is lent to this thread follows from, at most.
+    pub(crate) loan_depth: AtomicU8,
     /// Endpoints on which a receive may be pending.
     receives: Lock<Vec<Arc<EndpointCore>>>,
     start: (u64, u64, u64),
@@ -150,6 +154,8 @@ impl Thread {
             ring: Lock::new(Ring::default()),
             outbound: Lock::new(Vec::new()),
             pool: Lock::new(Pool::default()),
+            lending: Lock::new(None),
+            loan_depth: AtomicU8::new(0),
             receives: Lock::new(Vec::new()),
             start: (spec.entry, spec.stack, spec.argument),
             leaving: AtomicBool::new(false),

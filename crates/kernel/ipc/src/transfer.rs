@@ -7,6 +7,7 @@ use handles::Reservation;
 use ring_abi::{MAX_TRANSFERS, Refusal, TRANSFER_BYTES};
 
 use crate::area::{Area, Misuse};
+use crate::call::ReplyRight;
 use crate::{Object, Process, Slot};
 
 /// One capability on its way out.
@@ -98,7 +99,22 @@ fn detach_moved(sender: &Process, caps: &mut [Outbound]) -> Result<(), Refusal> 
         }
     }
     drop(copies);
+    // They leave the thread that got them with their calls, and with them goes what the calls lend.
+    reply_rights(caps)
+        .iter()
+        .for_each(|right| right.pass_on(None));
     Ok(())
+}
+
+/// Names of the reply rights among capabilities on their way.
+pub(crate) fn reply_rights(caps: &[Outbound]) -> ArrayVec<ReplyRight, MAX_TRANSFERS> {
+    caps.iter()
+        .filter_map(|c| match c.slot.object() {
+            Object::Reply(right) => Some(right.clone()),
+            _ => None,
+        })
+        .take(MAX_TRANSFERS)
+        .collect()
 }
 
 /// The capabilities themselves, out of a list that keeps its room.

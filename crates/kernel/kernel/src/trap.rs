@@ -89,6 +89,24 @@ fn on_exit(frame: &SyscallFrame) {
 }
 
 extern "C" fn on_trap(frame: &mut TrapFrame) {
+    handle(frame);
+    if frame.from_user() {
+        if frame.rip >> 47 != 0 {
+            // A jump out of the lower half that has not been fetched yet: IRETQ would fault in kernel mode.
+            ipc::current().process.end(
+                End::Faulted,
+                -1,
+                "general-protection: non-canonical return",
+            );
+        }
+        sched::preempt_if_needed();
+        ipc::leave_if_dying();
+    }
+}
+
+/// Handles what came, in one go: an interrupt may have come in a look in the middle of somebody's long work.
+fn handle(frame: &TrapFrame) {
+    let _whole = sched::unbroken();
     let number = frame.vector as u8;
     match number {
         0..32 => on_exception(frame),
@@ -120,18 +138,6 @@ extern "C" fn on_trap(frame: &mut TrapFrame) {
             }
             apic::end_of_interrupt();
         }
-    }
-    if frame.from_user() {
-        if frame.rip >> 47 != 0 {
-            // A jump out of the lower half that has not been fetched yet: IRETQ would fault in kernel mode.
-            ipc::current().process.end(
-                End::Faulted,
-                -1,
-                "general-protection: non-canonical return",
-            );
-        }
-        sched::preempt_if_needed();
-        ipc::leave_if_dying();
     }
 }
 

@@ -8,7 +8,7 @@ use cpu::{Lock, MAX_CPUS};
 use paging::AddressSpace;
 
 use crate::Task;
-use crate::run_queue::RunQueue;
+use crate::run_queue::{End, RunQueue};
 use crate::timer::TimerHeap;
 
 /// Only the CPU itself touches these, with interrupts off.
@@ -26,10 +26,14 @@ pub(crate) struct Local {
 pub(crate) struct Core {
     pub(crate) local: UnsafeCell<Local>,
     pub(crate) queue: Lock<RunQueue>,
+    /// Priorities at which somebody waits in `queue`, one bit each, for a look without its lock.
+    pub(crate) waiting: AtomicU32,
     pub(crate) timers: Lock<TimerHeap>,
     pub(crate) need_resched: AtomicBool,
+    /// How many reasons there are not to leave what runs in the kernel here: a trap, a borrowed buffer of this CPU. Boot
+    /// is one, until the CPU first idles. Written by this CPU alone.
+    pub(crate) unbroken: AtomicU32,
     pub(crate) online: AtomicBool,
-    pub(crate) idle: AtomicBool,
     pub(crate) priority: AtomicU8,
     pub(crate) apic_id: AtomicU32,
     pub(crate) quantum_end: AtomicU64,
@@ -46,6 +50,44 @@ pub(crate) struct Core {
 // SAFETY: `local` is only reached through `local()`, by its own CPU with interrupts off; the rest is locked or atomic.
 unsafe impl Sync for Core {}
 
+impl Core {
+    /// Queues a task, which is in no queue, here: this is the element of CPU `cpu`. Returns the priority it waits at.
+    pub(crate) fn push(&self, task: Arc<Task>, cpu: usize, end: End) -> u8 {
+        let mut queue = self.queue.lock();
+        let priority = queue.push(task, cpu, end);
+        self.waiting.store(queue.occupied(), Ordering::Relaxed);
+        priority
+    }
+
+    /// Takes out the task that comes first.
+    pub(crate) fn pop(&self, cpu: usize) -> Option<Arc<Task>> {
+        let mut queue = self.queue.lock();
+        let task = queue.pop(cpu);
+        self.waiting.store(queue.occupied(), Ordering::Relaxed);
+        task
+    }
+
+    /// Moves a task to the place of the priority that it has now. `None`: it does not wait here.
+    pub(crate) fn requeue(&self, task: &Task, cpu: usize) -> Option<u8> {
+        let mut queue = self.queue.lock();
+        let priority = queue.requeue(task, cpu);
+        self.waiting.store(queue.occupied(), Ordering::Relaxed);
+        priority
+    }
+
+    /// Whether somebody of this priority or of a higher one waits.
+    #[inline]
+    pub(crate) fn is_wanted_from(&self, priority: u8) -> bool {
+        self.waiting.load(Ordering::Relaxed) >> (priority & 31) != 0
+    }
+
+    /// Whether somebody of a higher priority waits.
+    #[inline]
+    pub(crate) fn is_wanted_above(&self, priority: u8) -> bool {
+        self.waiting.load(Ordering::Relaxed) >> (priority & 31) > 1
+    }
+}
+
 static CORES: [Core; MAX_CPUS] = [const {
     Core {
         local: UnsafeCell::new(Local {
@@ -56,10 +98,11 @@ static CORES: [Core; MAX_CPUS] = [const {
             fs_base: 0,
         }),
         queue: Lock::new(RunQueue::new()),
+        waiting: AtomicU32::new(0),
         timers: Lock::new(TimerHeap::new()),
         need_resched: AtomicBool::new(false),
+        unbroken: AtomicU32::new(1),
         online: AtomicBool::new(false),
-        idle: AtomicBool::new(false),
         priority: AtomicU8::new(0),
         apic_id: AtomicU32::new(0),
         quantum_end: AtomicU64::new(u64::MAX),
@@ -70,10 +113,12 @@ static CORES: [Core; MAX_CPUS] = [const {
         idle_task: Lock::new(None),
     }
 }; MAX_CPUS];
+/// CPUs that have nothing to do, one bit each.
+pub(crate) static IDLE: AtomicU64 = AtomicU64::new(0);
 static COUNT: AtomicUsize = AtomicUsize::new(1);
 /// Tasks that exist now.
 static TASKS: AtomicUsize = AtomicUsize::new(0);
-/// How many tasks there is room for in every queue and heap.
+/// How many tasks there is room for in every timer heap.
 static ROOM: AtomicUsize = AtomicUsize::new(0);
 
 #[inline]
@@ -115,8 +160,11 @@ pub fn cpu_count() -> usize {
 
 /// Announces that CPUs `0..count` are online.
 pub fn set_cpu_count(count: usize) {
-    let count = count.clamp(1, MAX_CPUS);
-    make_room(count, ROOM.load(Ordering::Relaxed));
+    let mut count = count.clamp(1, MAX_CPUS);
+    while count > 1 && !make_room(count, ROOM.load(Ordering::Relaxed)) {
+        // Nothing is ever put on the one that is left out.
+        count -= 1;
+    }
     COUNT.store(count, Ordering::Release);
 }
 
@@ -169,7 +217,7 @@ fn spent(c: &Core) -> (u64, u64) {
     let Some(idle) = idle_task else {
         return (0, alive);
     };
-    let running = if idle.on_cpu.load(Ordering::Relaxed) {
+    let running = if idle.is_on_cpu() {
         now.saturating_sub(c.switched_at.load(Ordering::Relaxed))
     } else {
         0
@@ -178,14 +226,20 @@ fn spent(c: &Core) -> (u64, u64) {
     (past.saturating_add(running).min(alive), alive)
 }
 
-/// Makes room in every queue and heap for one more task.
-pub(crate) fn reserve_for_task() {
+/// Makes room in every timer heap for one more task. `false`: no memory; nothing changed then.
+#[must_use]
+pub(crate) fn reserve_for_task() -> bool {
     let tasks = TASKS.fetch_add(1, Ordering::Relaxed) + 1;
-    if tasks > ROOM.load(Ordering::Relaxed) {
-        let room = tasks.next_power_of_two().max(16);
-        make_room(cpu_count(), room);
-        ROOM.fetch_max(room, Ordering::Relaxed);
+    if tasks <= ROOM.load(Ordering::Relaxed) {
+        return true;
     }
+    let room = tasks.next_power_of_two().max(16);
+    if !make_room(cpu_count(), room) {
+        forget_task();
+        return false;
+    }
+    ROOM.fetch_max(room, Ordering::Relaxed);
+    true
 }
 
 /// A task is gone. What was reserved for it stays, for the next one.
@@ -193,9 +247,6 @@ pub(crate) fn forget_task() {
     TASKS.fetch_sub(1, Ordering::Relaxed);
 }
 
-fn make_room(cpus: usize, tasks: usize) {
-    for cpu in 0..cpus {
-        core(cpu).queue.lock().reserve(tasks);
-        core(cpu).timers.lock().reserve(tasks);
-    }
+fn make_room(cpus: usize, tasks: usize) -> bool {
+    (0..cpus).all(|cpu| core(cpu).timers.lock().reserve(tasks))
 }

@@ -34,10 +34,10 @@ impl<T: Placed> DeadlineHeap<T> {
         }
     }
 
-    /// Makes sure that `count` entries fit, so that inserting never allocates.
-    pub(crate) fn reserve(&mut self, count: usize) {
-        self.entries
-            .reserve(count.saturating_sub(self.entries.len()));
+    /// Makes sure that `count` entries fit, so that inserting never allocates. `false`: no memory.
+    pub(crate) fn reserve(&mut self, count: usize) -> bool {
+        let more = count.saturating_sub(self.entries.len());
+        self.entries.try_reserve(more).is_ok()
     }
 
     fn note(&self, at: usize) {

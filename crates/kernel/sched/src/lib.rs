@@ -1,7 +1,8 @@
 //! Threads, run queues, timers and the switch between threads.
 //!
 //! Owns which task runs on which CPU and when a waiting one wakes: one run queue and one timer heap per CPU, fixed
-//! priorities, a 5 ms quantum that is armed only when two tasks of one priority want the CPU, direct switch.
+//! priorities and what calls lend to them, a 5 ms quantum that is armed only when two tasks of one priority want the CPU,
+//! direct switch, and the look in the middle of long work.
 //! Invariant: it never knows why a task waits, and nothing on the way of a wake-up or a switch allocates.
 #![no_std]
 #![allow(unsafe_code)]
@@ -11,6 +12,7 @@ extern crate alloc;
 mod clock;
 mod core_state;
 mod heap;
+mod look;
 mod run_queue;
 mod switch;
 mod task;
@@ -18,6 +20,7 @@ mod timer;
 
 pub use clock::{NEVER, initialise as initialise_clock, now_ns, tsc_hz, tsc_to_ns};
 pub use core_state::{CpuSummary, cpu_count, online, set_cpu_count, summary};
+pub use look::{Look, Unbroken, point, unbroken};
 pub use run_queue::PRIORITIES;
 pub use switch::{
     block, block_and_switch, claim, current, exit_current, idle_loop, install_idle, kick,

@@ -1,56 +1,184 @@
-use alloc::collections::VecDeque;
+//! Runnable tasks of one CPU, first in first out within a priority.
+//!
+//! The links lie in the tasks, so that nothing here allocates, and a task whose priority changes while it waits is moved
+//! without looking for it.
+
 use alloc::sync::Arc;
+use core::cell::UnsafeCell;
+use core::ptr::null;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+pub use call_state::PRIORITIES;
 
 use crate::Task;
+use crate::task::ON;
 
-/// Count of priorities.
-pub const PRIORITIES: usize = 32;
+/// A task's place in a run queue.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Number of the CPU whose queue holds the task, plus 1; 0: none does. Changes under that queue's lock alone.
+    cpu: AtomicU32,
+    /// Reached under the lock of the queue that holds the task alone.
+    links: UnsafeCell<Links>,
+}
 
-/// Runnable tasks of one CPU, first in first out within a priority.
+#[derive(Debug)]
+struct Links {
+    /// The neighbours in a ring.
+    next: *const Task,
+    previous: *const Task,
+    level: usize,
+}
+
+impl Place {
+    pub(crate) const fn nowhere() -> Self {
+        Self {
+            cpu: AtomicU32::new(0),
+            links: UnsafeCell::new(Links {
+                next: null(),
+                previous: null(),
+                level: 0,
+            }),
+        }
+    }
+
+    /// The CPU whose queue holds the task now.
+    pub(crate) fn cpu(&self) -> Option<usize> {
+        (self.cpu.load(Ordering::SeqCst) as usize).checked_sub(1)
+    }
+}
+
+/// At which end of its priority a task joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It has had its turn.
+    Back,
+    /// Its turn was cut short.
+    Front,
+}
+
+/// The queue of one CPU. Each task in it is held by one count, which goes back with [`RunQueue::pop`].
 #[derive(Debug)]
 pub(crate) struct RunQueue {
-    levels: [VecDeque<Arc<Task>>; PRIORITIES],
+    first: [*const Task; PRIORITIES],
     occupied: u32,
+}
+
+// SAFETY: the pointers stand for counts of `Arc<Task>`, and tasks are `Send` and `Sync`.
+unsafe impl Send for RunQueue {}
+
+/// The links of a task.
+///
+/// # Safety
+/// The task is alive and in the queue whose lock the caller holds, or joins it now; no other borrow of its links is in
+/// use.
+#[allow(clippy::mut_from_ref)]
+unsafe fn links<'a>(task: *const Task) -> &'a mut Links {
+    // SAFETY: by the caller's promise.
+    unsafe { &mut *(*task).place.links.get() }
 }
 
 impl RunQueue {
     pub(crate) const fn new() -> Self {
         Self {
-            levels: [const { VecDeque::new() }; PRIORITIES],
+            first: [null(); PRIORITIES],
             occupied: 0,
         }
     }
 
-    /// Makes sure that `tasks` tasks fit at any one priority, so that pushing never allocates.
-    pub(crate) fn reserve(&mut self, tasks: usize) {
-        for level in &mut self.levels {
-            level.reserve(tasks.saturating_sub(level.len()));
+    /// Priorities at which somebody waits, one bit each.
+    pub(crate) const fn occupied(&self) -> u32 {
+        self.occupied
+    }
+
+    /// Queues a task, which is in no queue, on CPU `cpu`, whose queue this is. Returns the priority it waits at.
+    pub(crate) fn push(&mut self, task: Arc<Task>, cpu: usize, end: End) -> u8 {
+        // Whoever changes the priority writes it before it looks for the task's place: either it finds the task here,
+        // or the new priority is read here.
+        task.place.cpu.store(cpu as u32 + 1, Ordering::SeqCst);
+        let priority = task.priority.load(Ordering::SeqCst);
+        let level = usize::from(priority) % PRIORITIES;
+        let task = Arc::into_raw(task);
+        let first = self.first[level];
+        // SAFETY: the task is held by the count that `into_raw` left, its neighbours by theirs; all are in this queue.
+        unsafe {
+            if first.is_null() {
+                *links(task) = Links {
+                    next: task,
+                    previous: task,
+                    level,
+                };
+            } else {
+                let last = links(first).previous;
+                *links(task) = Links {
+                    next: first,
+                    previous: last,
+                    level,
+                };
+                links(last).next = task;
+                links(first).previous = task;
+            }
+        }
+        if first.is_null() || end == End::Front {
+            self.first[level] = task;
+        }
+        self.occupied |= 1 << level;
+        priority
+    }
+
+    /// Takes the task at `task` out of its ring.
+    ///
+    /// # Safety
+    /// The task is in this queue.
+    unsafe fn unlink(&mut self, task: *const Task) {
+        // SAFETY: by the caller's promise; its neighbours are in this queue too.
+        let level = unsafe {
+            let (next, previous, level) = {
+                let of = links(task);
+                (of.next, of.previous, of.level)
+            };
+            links(previous).next = next;
+            links(next).previous = previous;
+            if self.first[level] == task {
+                self.first[level] = if core::ptr::eq(next, task) {
+                    null()
+                } else {
+                    next
+                };
+            }
+            level
+        };
+        if self.first[level].is_null() {
+            self.occupied &= !(1 << level);
         }
     }
 
-    pub(crate) fn push(&mut self, task: Arc<Task>, priority: u8) {
-        let p = usize::from(priority) % PRIORITIES;
-        self.levels[p].push_back(task);
-        self.occupied |= 1 << p;
+    /// Takes out the task that comes first. It counts as being on CPU `cpu`, whose queue this is, from here on.
+    pub(crate) fn pop(&mut self, cpu: usize) -> Option<Arc<Task>> {
+        let level = self.occupied.checked_ilog2()? as usize;
+        let task = self.first[level];
+        // SAFETY: the first of an occupied level is in this queue, and held by the count that `push` left.
+        let task = unsafe {
+            self.unlink(task);
+            Arc::from_raw(task)
+        };
+        task.last_cpu.store(cpu as u32, Ordering::Relaxed);
+        task.on_cpu.store(ON, Ordering::Relaxed);
+        // Last: whoever finds it in no queue finds it on this CPU.
+        task.place.cpu.store(0, Ordering::SeqCst);
+        Some(task)
     }
 
-    pub(crate) fn push_front(&mut self, task: Arc<Task>, priority: u8) {
-        let p = usize::from(priority) % PRIORITIES;
-        self.levels[p].push_front(task);
-        self.occupied |= 1 << p;
-    }
-
-    /// The highest priority that waits.
-    pub(crate) fn highest(&self) -> Option<u8> {
-        (self.occupied != 0).then(|| 31 - self.occupied.leading_zeros() as u8)
-    }
-
-    pub(crate) fn pop(&mut self) -> Option<Arc<Task>> {
-        let p = usize::from(self.highest()?);
-        let task = self.levels[p].pop_front();
-        if self.levels[p].is_empty() {
-            self.occupied &= !(1 << p);
+    /// Puts a task at the place of the priority that it has now. `None`: it is not in this queue, that of CPU `cpu`.
+    pub(crate) fn requeue(&mut self, task: &Task, cpu: usize) -> Option<u8> {
+        if task.place.cpu() != Some(cpu) {
+            return None;
         }
-        task
+        // SAFETY: it is in this queue, whose lock the caller holds.
+        let task = unsafe {
+            self.unlink(task);
+            Arc::from_raw(task)
+        };
+        Some(self.push(task, cpu, End::Back))
     }
 }

@@ -3,8 +3,9 @@
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
-use crate::core_state::{Core, core, cpu_count, local, local_of, this};
-use crate::task::NO_TIMER;
+use crate::core_state::{Core, IDLE, core, cpu_count, local, local_of, this};
+use crate::run_queue::End;
+use crate::task::{LEAVING, NO_TIMER, OFF, ON};
 use crate::{NEVER, Task, TaskSpec, now_ns, timer};
 
 /// How long equal priorities share a CPU.
@@ -39,7 +40,7 @@ pub fn install_idle() -> bool {
         return false;
     };
     task.wait.lock().blocked = false;
-    task.on_cpu.store(true, Ordering::Relaxed);
+    task.on_cpu.store(ON, Ordering::Relaxed);
     // SAFETY: nothing else on this CPU uses its slot yet.
     let l = unsafe { local() };
     l.current = Some(task.clone());
@@ -63,13 +64,14 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
             return;
         }
     };
-    next.on_cpu.store(true, Ordering::Relaxed);
     next.last_cpu.store(cpu::index() as u32, Ordering::Relaxed);
+    // Before its priority is read: whoever changes that meanwhile finds it here, or is found below.
+    next.on_cpu.store(ON, Ordering::SeqCst);
     // Written by this CPU alone.
     let switches = c.switches.load(Ordering::Relaxed);
     c.switches.store(switches + 1, Ordering::Relaxed);
     c.priority
-        .store(next.priority.load(Ordering::Relaxed), Ordering::Relaxed);
+        .store(next.priority.load(Ordering::SeqCst), Ordering::Relaxed);
     let now = cpu::read_tsc();
     // Written by the CPU that the task runs on alone.
     let ticks = previous.ticks.load(Ordering::Relaxed);
@@ -106,13 +108,16 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
     finish_switch();
 }
 
-/// What every context does first when it gets a CPU: lets go of the task that had it before.
+/// What every context does first when it gets a CPU: lets go of the task that had it before. One that was woken since
+/// it blocked is made ready here, because whoever woke it did not wait for this.
 #[inline]
 fn finish_switch() {
     // SAFETY: no other borrow of this CPU's slot is in use.
     let previous = unsafe { local() }.previous.take();
-    if let Some(previous) = previous {
-        previous.on_cpu.store(false, Ordering::Release);
+    if let Some(previous) = previous
+        && previous.on_cpu.swap(OFF, Ordering::AcqRel) == LEAVING
+    {
+        make_ready(previous);
     }
 }
 
@@ -122,25 +127,17 @@ pub fn run_first() {
 }
 
 fn next_task(c: &Core) -> Arc<Task> {
-    let popped = {
-        let mut queue = c.queue.lock();
-        let task = queue.pop();
-        let again = queue.highest();
-        drop(queue);
-        if let Some(task) = &task {
-            task.queued.store(false, Ordering::Relaxed);
-            let shared = again == Some(task.priority.load(Ordering::Relaxed));
-            start_quantum(c, shared);
+    match c.pop(cpu::index()) {
+        Some(task) => {
+            start_quantum(c, c.is_wanted_from(task.priority()));
+            task
         }
-        task
-    };
-    popped.unwrap_or_else(|| {
         // SAFETY: no other borrow of this CPU's slot is in use.
-        match unsafe { &local().idle } {
+        None => match unsafe { &local().idle } {
             Some(idle) => idle.clone(),
             None => unreachable!("no idle task"),
-        }
-    })
+        },
+    }
 }
 
 fn start_quantum(c: &Core, shared: bool) {
@@ -155,7 +152,7 @@ fn start_quantum(c: &Core, shared: bool) {
 
 /// The task that runs, by itself: unlike a place in a CPU's slot it stays the same across a switch.
 #[inline]
-fn running() -> &'static Task {
+pub(crate) fn running() -> &'static Task {
     // SAFETY: used only by the task itself, which lives as long as it runs.
     unsafe { &*Arc::as_ptr(current()) }
 }
@@ -211,20 +208,21 @@ pub fn block_and_switch(next: Arc<Task>, deadline: u64) -> bool {
         return block(deadline);
     }
     let me = running();
+    let c = this();
     if !prepare(me, deadline) {
         make_ready(next);
-    } else if next.may_run_on(cpu::index() as u32) {
-        switch_to(this(), next);
+    } else if next.may_run_on(cpu::index() as u32) && !c.is_wanted_above(next.priority()) {
+        switch_to(c, next);
     } else {
+        // It runs elsewhere, or somebody more urgent than it waits here.
         make_ready(next);
-        let c = this();
         switch_to(c, next_task(c));
     }
     timed_out(me, deadline)
 }
 
 /// Takes a waiting task out of its wait, for the caller to run or to make ready. `None`: it was not waiting, and will
-/// notice when it does.
+/// notice when it does; or the CPU that it blocked on has not left it yet, and makes it ready when it has.
 #[inline(always)]
 pub fn claim(task: &Arc<Task>) -> Option<Arc<Task>> {
     {
@@ -235,17 +233,20 @@ pub fn claim(task: &Arc<Task>) -> Option<Arc<Task>> {
         }
         wait.blocked = false;
     }
-    wait_until_left(task);
     timer::cancel(task);
+    if task.is_on_cpu() && hand_over(task) {
+        return None;
+    }
     Some(task.clone())
 }
 
-/// Waits until the CPU that a task has just blocked on has left it. Waking waits, never switching: a CPU on its way
-/// out of a task needs nobody, so two CPUs cannot wait for each other here.
-fn wait_until_left(task: &Task) {
-    while task.on_cpu.load(Ordering::Acquire) {
-        cpu::relax();
-    }
+/// Leaves a claimed task to the CPU that is on its way out of it. `false`: that CPU has left it.
+#[cold]
+#[inline(never)]
+fn hand_over(task: &Task) -> bool {
+    task.on_cpu
+        .compare_exchange(ON, LEAVING, Ordering::AcqRel, Ordering::Acquire)
+        .is_ok()
 }
 
 /// Wakes a task.
@@ -264,8 +265,9 @@ pub(crate) fn wake_timed_out(task: &Arc<Task>) {
         wait.blocked = false;
         wait.timed_out = true;
     }
-    wait_until_left(task);
-    make_ready(task.clone());
+    if !(task.is_on_cpu() && hand_over(task)) {
+        make_ready(task.clone());
+    }
 }
 
 fn choose_cpu(task: &Task) -> usize {
@@ -278,23 +280,28 @@ fn choose_cpu(task: &Task) -> usize {
     }
     let last = task.last_cpu.load(Ordering::Relaxed) as usize;
     let count = cpu_count();
-    if count == 1 || core(last).idle.load(Ordering::Relaxed) {
+    if count == 1 {
         return last;
     }
-    (0..count)
-        .find(|c| core(*c).idle.load(Ordering::Relaxed))
-        .unwrap_or(last)
+    let idle = IDLE.load(Ordering::SeqCst) & (u64::MAX >> (64 - count));
+    if idle == 0 || idle >> last & 1 != 0 {
+        return last;
+    }
+    idle.trailing_zeros() as usize
 }
 
 /// Queues a claimed or fresh task on the CPU that suits it, and interrupts that CPU if it should look.
 pub fn make_ready(task: Arc<Task>) {
     let cpu = choose_cpu(&task);
-    let priority = task.priority.load(Ordering::Relaxed);
     let c = core(cpu);
-    task.queued.store(true, Ordering::Relaxed);
-    c.queue.lock().push(task, priority);
+    let priority = c.push(task, cpu, End::Back);
+    announce(c, cpu, priority);
+}
+
+/// Somebody of this priority waits on CPU `cpu` now.
+fn announce(c: &Core, cpu: usize, priority: u8) {
     let running = c.priority.load(Ordering::Relaxed);
-    let idle = c.idle.load(Ordering::SeqCst);
+    let idle = IDLE.load(Ordering::SeqCst) >> cpu & 1 != 0;
     if cpu == cpu::index() {
         if idle || priority > running {
             c.need_resched.store(true, Ordering::Relaxed);
@@ -302,8 +309,45 @@ pub fn make_ready(task: Arc<Task>) {
             start_quantum(c, true);
         }
     } else if idle || priority >= running {
+        interrupt(c);
+    }
+}
+
+/// Makes another CPU look who waits.
+fn interrupt(c: &Core) {
+    c.need_resched.store(true, Ordering::Relaxed);
+    apic::send_ipi(c.apic_id.load(Ordering::Relaxed), apic::vector::RESCHEDULE);
+}
+
+/// The priority of a task changed, wherever it is.
+#[cold]
+#[inline(never)]
+pub(crate) fn reprioritised(task: &Task, was: u8, now: u8) {
+    if let Some(cpu) = task.place.cpu()
+        && let c = core(cpu)
+        && let Some(priority) = c.requeue(task, cpu)
+    {
+        return announce(c, cpu, priority);
+    }
+    if task.on_cpu.load(Ordering::SeqCst) == OFF {
+        // Whoever wakes it reads the new priority.
+        return;
+    }
+    let cpu = task.last_cpu.load(Ordering::Relaxed) as usize;
+    let c = core(cpu);
+    if cpu != cpu::index() {
+        // A raise needs no look: nobody who waits there comes before it. What that CPU takes for the priority of its
+        // task is too low until then, which costs an interrupt at most.
+        if now < was {
+            interrupt(c);
+        }
+        return;
+    }
+    if core::ptr::eq(task, running()) {
+        c.priority.store(now, Ordering::Relaxed);
+    }
+    if c.is_wanted_above(now) {
         c.need_resched.store(true, Ordering::Relaxed);
-        apic::send_ipi(c.apic_id.load(Ordering::Relaxed), apic::vector::RESCHEDULE);
     }
 }
 
@@ -312,33 +356,21 @@ pub fn yield_now() {
     let c = this();
     c.need_resched.store(false, Ordering::Relaxed);
     let me = current();
-    let priority = me.priority.load(Ordering::Relaxed);
-    let mut queue = c.queue.lock();
-    match queue.highest() {
-        Some(p) if p >= priority => {}
-        _ => return,
-    }
-    let ended = now_ns() >= c.quantum_end.load(Ordering::Relaxed)
-        || c.quantum_end.load(Ordering::Relaxed) == NEVER;
-    me.queued.store(true, Ordering::Relaxed);
-    if ended {
-        queue.push(me.clone(), priority);
-    } else {
-        queue.push_front(me.clone(), priority);
-    }
-    drop(queue);
-    switch_to(c, next_task(c));
-}
-
-/// The current task has this lower priority now: what waits above it comes first.
-#[cold]
-#[inline(never)]
-pub(crate) fn lowered(priority: u8) {
-    let c = this();
+    let priority = me.priority();
+    // Somebody else may have changed it.
     c.priority.store(priority, Ordering::Relaxed);
-    if c.queue.lock().highest().is_some_and(|p| p > priority) {
-        c.need_resched.store(true, Ordering::Relaxed);
+    if !c.is_wanted_from(priority) {
+        return;
     }
+    let end = c.quantum_end.load(Ordering::Relaxed);
+    let end = if end == NEVER || now_ns() >= end {
+        End::Back
+    } else {
+        End::Front
+    };
+    let cpu = cpu::index();
+    c.push(me.clone(), cpu, end);
+    switch_to(c, next_task(c));
 }
 
 /// On the way back to user mode: gives way if somebody more urgent became runnable or the quantum is over.
@@ -365,24 +397,27 @@ pub fn exit_current() -> ! {
 pub fn idle_loop() -> ! {
     finish_switch();
     let c = this();
+    let me = 1u64 << cpu::index();
+    // From here on, this CPU runs threads.
+    c.unbroken.store(0, Ordering::Relaxed);
     loop {
-        c.idle.store(true, Ordering::SeqCst);
+        IDLE.fetch_or(me, Ordering::SeqCst);
         c.need_resched.store(false, Ordering::Relaxed);
-        let empty = c.queue.lock().highest().is_none();
-        if empty {
+        if c.queue.lock().occupied() == 0 {
             cpu::wait_for_interrupt();
         }
-        c.idle.store(false, Ordering::SeqCst);
-        if c.queue.lock().highest().is_some() {
+        IDLE.fetch_and(!me, Ordering::SeqCst);
+        if c.queue.lock().occupied() != 0 {
             switch_to(c, next_task(c));
         }
     }
 }
 
-/// Interrupts a CPU, so that what it runs passes through the kernel.
+/// Makes a CPU look: what it runs passes through the kernel, or is told of in the middle of long work there.
 pub fn kick(cpu: usize) {
-    apic::send_ipi(
-        core(cpu).apic_id.load(Ordering::Relaxed),
-        apic::vector::RESCHEDULE,
-    );
+    let c = core(cpu);
+    c.need_resched.store(true, Ordering::Release);
+    if cpu != cpu::index() {
+        apic::send_ipi(c.apic_id.load(Ordering::Relaxed), apic::vector::RESCHEDULE);
+    }
 }

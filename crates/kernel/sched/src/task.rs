@@ -2,10 +2,11 @@ use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+use call_state::Loans;
 use cpu::Lock;
 use paging::{AddressSpace, KernelStack};
 
-use crate::run_queue::PRIORITIES;
+use crate::run_queue::{PRIORITIES, Place};
 
 /// What a task is doing, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,13 @@ pub(crate) struct Wait {
 
 pub(crate) const NO_TIMER: u32 = crate::heap::NO_PLACE;
 
+/// Values of [`Task::on_cpu`]: no CPU runs the task or is about to.
+pub(crate) const OFF: u8 = 0;
+/// A CPU runs it, or is on its way into it or out of it.
+pub(crate) const ON: u8 = 1;
+/// As [`ON`]; it was woken since it blocked, and the CPU that leaves it makes it ready.
+pub(crate) const LEAVING: u8 = 2;
+
 /// One thread of control with a kernel stack.
 #[derive(Debug)]
 pub struct Task {
@@ -53,11 +61,15 @@ pub struct Task {
     pub(crate) space: Option<Arc<AddressSpace>>,
     pub(crate) fs_base: u64,
     pub(crate) base_priority: u8,
+    /// The priority that applies, written under the lock of `loans`.
     pub(crate) priority: AtomicU8,
+    loans: Lock<Loans>,
     pub(crate) pinned: Option<u32>,
     pub(crate) wait: Lock<Wait>,
-    pub(crate) on_cpu: AtomicBool,
-    pub(crate) queued: AtomicBool,
+    pub(crate) on_cpu: AtomicU8,
+    pub(crate) place: Place,
+    /// Its owner ends: a look in the middle of long work says so.
+    ending: AtomicBool,
     pub(crate) last_cpu: AtomicU32,
     pub(crate) ticks: AtomicU64,
     /// Place in the timer heap of CPU `timer_cpu`, written under that heap's lock.
@@ -77,21 +89,26 @@ impl Task {
         let stack = paging::new_stack()?;
         // SAFETY: a fresh stack.
         let saved = unsafe { cpu::prepare_stack(stack.top(), spec.entry, spec.argument) };
-        crate::core_state::reserve_for_task();
+        if !crate::core_state::reserve_for_task() {
+            return None;
+        }
+        let priority = spec.priority.min(PRIORITIES as u8 - 1);
         Some(Arc::new(Self {
             saved: UnsafeCell::new(saved),
             stack,
             space: spec.space,
             fs_base: spec.fs_base,
-            base_priority: spec.priority.min(PRIORITIES as u8 - 1),
-            priority: AtomicU8::new(spec.priority.min(PRIORITIES as u8 - 1)),
+            base_priority: priority,
+            priority: AtomicU8::new(priority),
+            loans: Lock::new(Loans::new(priority)),
             pinned: spec.pinned,
             wait: Lock::new(Wait {
                 blocked: true,
                 ..Wait::default()
             }),
-            on_cpu: AtomicBool::new(false),
-            queued: AtomicBool::new(false),
+            on_cpu: AtomicU8::new(OFF),
+            place: Place::nowhere(),
+            ending: AtomicBool::new(false),
             last_cpu: AtomicU32::new(spec.pinned.unwrap_or(cpu::index() as u32)),
             ticks: AtomicU64::new(0),
             timer_place: AtomicU32::new(NO_TIMER),
@@ -115,25 +132,56 @@ impl Task {
         crate::tsc_to_ns(self.ticks.load(Ordering::Relaxed))
     }
 
-    /// Raises the priority to at least `other`'s while the task works for it.
-    pub fn inherit(&self, other: &Self) {
-        let p = other.priority.load(Ordering::Relaxed);
+    /// A call lends the task this priority, until [`Task::give_back`]. For what is not above the task's own priority
+    /// there is nothing to do.
+    pub fn lend(&self, priority: u8) {
         #[cfg(sabotage)]
         if cpu::sabotaged("skip-inherit") {
             return;
         }
-        if p > self.priority.load(Ordering::Relaxed) {
-            self.priority.store(p, Ordering::Relaxed);
+        self.settle(|loans| loans.lend(priority));
+    }
+
+    /// The call that lent this priority has ended.
+    pub fn give_back(&self, priority: u8) {
+        #[cfg(sabotage)]
+        if cpu::sabotaged("keep-loans") {
+            return;
+        }
+        self.settle(|loans| loans.give_back(priority));
+    }
+
+    /// Whether some call lends it a priority.
+    pub fn has_loans(&self) -> bool {
+        self.loans.lock().any()
+    }
+
+    fn settle(&self, change: impl FnOnce(&mut Loans)) {
+        let mut loans = self.loans.lock();
+        change(&mut loans);
+        let (was, now) = (self.priority(), loans.effective());
+        if was != now {
+            // Before its place is looked for: see `RunQueue::push` and `switch_to`.
+            self.priority.store(now, Ordering::SeqCst);
+            crate::switch::reprioritised(self, was, now);
         }
     }
 
-    /// Back to its own priority. Of the current task alone.
+    /// The priority that applies: its own, or what calls lend it.
     #[inline]
-    pub fn disinherit(&self) {
-        if self.priority.load(Ordering::Relaxed) != self.base_priority {
-            self.priority.store(self.base_priority, Ordering::Relaxed);
-            crate::switch::lowered(self.base_priority);
-        }
+    pub fn priority(&self) -> u8 {
+        self.priority.load(Ordering::Relaxed)
+    }
+
+    /// Makes the next look of this task in the middle of long work say that its owner ends.
+    pub fn set_ending(&self) {
+        self.ending.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Task::set_ending`] was called.
+    #[inline]
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
     }
 
     /// The priority it was made with.
@@ -143,13 +191,19 @@ impl Task {
 
     /// What it is doing.
     pub fn running(&self) -> Running {
-        if self.on_cpu.load(Ordering::Relaxed) {
+        if self.is_on_cpu() {
             Running::Running
-        } else if self.queued.load(Ordering::Relaxed) {
+        } else if self.place.cpu().is_some() {
             Running::Ready
         } else {
             Running::Blocked
         }
+    }
+
+    /// Whether a CPU runs it, or is on its way into it or out of it.
+    #[inline]
+    pub(crate) fn is_on_cpu(&self) -> bool {
+        self.on_cpu.load(Ordering::Acquire) != OFF
     }
 
     /// Whether a direct switch may bring it to CPU `cpu`.

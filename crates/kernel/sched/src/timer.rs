@@ -11,6 +11,10 @@ use crate::{NEVER, Task, now_ns};
 
 /// Longest single arming; longer waits are armed again.
 const LONGEST_NS: u64 = 1_000_000_000;
+/// Tasks that one interrupt wakes, at most. If more are due, the timer is armed for at once.
+const WAKES: usize = 32;
+/// Callbacks that one interrupt runs, at most.
+const CALLBACKS: usize = 16;
 
 impl Placed for Arc<Task> {
     fn placed(&self, place: u32) {
@@ -40,8 +44,9 @@ impl TimerHeap {
         }
     }
 
-    pub(crate) fn reserve(&mut self, tasks: usize) {
-        self.tasks.reserve(tasks);
+    /// `false`: no memory.
+    pub(crate) fn reserve(&mut self, tasks: usize) -> bool {
+        self.tasks.reserve(tasks)
     }
 
     /// A callback that waits already comes at the earlier of both times: a program that can ask for ever earlier ones
@@ -125,12 +130,14 @@ pub fn on_interrupt() {
     let c = this();
     c.armed_for.store(NEVER, Ordering::Relaxed);
     let now = now_ns();
-    loop {
+    for _ in 0..WAKES {
         let due = c.timers.lock().tasks.pop_due(now);
         let Some(task) = due else { break };
         crate::switch::wake_timed_out(&task);
     }
-    loop {
+    // One for each pair of function and argument, so there are few; each does a bounded part of its work, and asks for
+    // another time if there is more.
+    for _ in 0..CALLBACKS {
         let due = c.timers.lock().due_callback(now);
         let Some(callback) = due else { break };
         (callback.f)(callback.argument);

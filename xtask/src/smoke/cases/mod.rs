@@ -32,6 +32,7 @@ mod iso_ide;
 mod iso_install_source;
 mod iso_uefi;
 mod iso_usb;
+mod loans;
 mod manifest_refused;
 mod non_implication;
 mod nvme_fat_read;

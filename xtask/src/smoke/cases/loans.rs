@@ -1,0 +1,60 @@
+//! What calls lend to their servers.
+
+use crate::smoke::case::Smoke;
+use crate::smoke::cases::PROGRAM;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+const LASTS: &str = "@loans.lasts bystander_waits=true client=timedOut";
+const TIMED_OUT: &str = "@loans.timed-out client=timedOut bystander=runs";
+const MOVED: &str = "@loans.moved bystander=runs keeper=answered client=answered";
+const CHAIN: &str =
+    "@loans.chain bystander_waits=true client=revoked bystander=runs between=revoked";
+
+inventory::submit! {
+    Smoke {
+        name: "loans",
+        question: "Does the priority that a call lends its server end with the call, whichever way the call ends?",
+        manifest: "smoke/loans",
+        smp: 2,
+        required: &[
+            LASTS,
+            TIMED_OUT,
+            "@loans.cancelled client=cancelled bystander=runs",
+            "@loans.client-killed client=killed bystander=runs",
+            "@loans.revoked client=revoked bystander=runs",
+            "@loans.dropped client=noReply bystander=runs",
+            "@loans.answered-elsewhere client=answered bystander=runs",
+            MOVED,
+            "@loans.one-of-two first=timedOut bystander_waits=true second=timedOut bystander=runs",
+            CHAIN,
+        ],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "keep-loans",
+        smoke: "loans",
+        what: "A server keeps what a call lent it when the call ends.",
+        breaks: Break::Missing(TIMED_OUT),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "keep-moved-loan",
+        smoke: "loans",
+        what: "A reply right that is moved leaves what its call lends behind.",
+        breaks: Break::Missing(MOVED),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "loans-stop-at-one",
+        smoke: "loans",
+        what: "What a server lends on stays when what it was lent goes.",
+        breaks: Break::Missing(CHAIN),
+    }
+}
