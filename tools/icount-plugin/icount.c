@@ -11,6 +11,11 @@
  * With `profile=on` it also writes, at each mark with an odd number, how often every instruction ran since the last
  * mark with an even one ("hot"), with its bytes, by which the program it belongs to is found.
  *
+ * A line also says the most instructions that the kernel ran with interrupts off since the line before ("hold"):
+ * between two of STI, HLT, SYSRET and IRET, the only instructions after which it may be interrupted or has left; and where
+ * that stretch began ("from") and ended ("to"). With `long=N` it says where the longest stretch was after N instructions
+ * ("over"), too.
+ *
  * It never changes what the guest does, and counts exactly only with one CPU.
  */
 #include "qemu-api.h"
@@ -44,6 +49,10 @@ static uint64_t watch = UINT64_MAX;
 static uint8_t pattern[32];
 static size_t pattern_size;
 static bool profiling, recording;
+/* The stretch that runs, and the longest one since the last line. */
+static uint64_t opened, opened_at, crossed_at;
+static uint64_t longest, longest_from, longest_to, longest_over;
+static uint64_t long_from = UINT64_MAX;
 static bool seen_watch, seen_kernel, seen_user;
 static struct place *places;
 
@@ -97,8 +106,33 @@ static void report(const char *what, unsigned id)
     fprintf(out, "{\"what\":\"%s\",\"id\":%u", what, id);
     for (int i = 0; i < COUNTERS; i++)
         fprintf(out, ",\"%s\":%llu", NAMES[i], (unsigned long long)count_of(i));
-    fputs("}\n", out);
+    fprintf(out, ",\"hold\":%llu,\"from\":%llu,\"to\":%llu,\"over\":%llu}\n", (unsigned long long)longest,
+            (unsigned long long)longest_from, (unsigned long long)longest_to, (unsigned long long)longest_over);
     fflush(out);
+    longest = longest_from = longest_to = longest_over = 0;
+}
+
+/* The kernel lets interrupts in, or leaves. */
+static void on_open(unsigned cpu, void *data)
+{
+    uint64_t now = count_of(KERNEL), address = (uint64_t)(uintptr_t)data;
+    (void)cpu;
+    if (now - opened > longest) {
+        longest = now - opened;
+        longest_from = opened_at;
+        longest_to = address;
+        longest_over = crossed_at;
+    }
+    opened = now;
+    opened_at = address;
+    crossed_at = 0;
+}
+
+static void on_block(unsigned cpu, void *data)
+{
+    (void)cpu;
+    if (!crossed_at && count_of(KERNEL) - opened > long_from)
+        crossed_at = (uint64_t)(uintptr_t)data;
 }
 
 static void report_places(unsigned id)
@@ -171,6 +205,15 @@ static enum counter event_of(const uint8_t *b, size_t size)
     return COUNTERS;
 }
 
+/* Whether interrupts may come behind this instruction of the kernel, or it leaves the kernel. */
+static bool opens(const uint8_t *b, size_t size)
+{
+    size_t at = size > 1 && (b[0] & 0xf0) == 0x40;
+    if (b[at] == 0xfb || b[at] == 0xf4 || b[at] == 0xcf)
+        return size == at + 1;
+    return size == at + 2 && b[at] == 0x0f && b[at + 1] == 0x07;
+}
+
 /* Whether a block begins as the pattern does; a short block must be as the pattern's beginning. */
 static bool begins_as_pattern(const struct qemu_plugin_tb *tb)
 {
@@ -208,6 +251,11 @@ static void note_stages(const struct qemu_plugin_tb *tb, uint64_t address)
 static void on_translation(qemu_plugin_id_t plugin, struct qemu_plugin_tb *tb)
 {
     (void)plugin;
+    if (long_from != UINT64_MAX && qemu_plugin_tb_n_insns(tb)) {
+        uint64_t start = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
+        if (start >> 63)
+            qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS, (void *)(uintptr_t)start);
+    }
     for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         uint64_t address = qemu_plugin_insn_vaddr(insn);
@@ -219,6 +267,8 @@ static void on_translation(qemu_plugin_id_t plugin, struct qemu_plugin_tb *tb)
         enum counter event = event_of(b, size);
         if (event != COUNTERS)
             count(insn, event);
+        if (address >> 63 && opens(b, size))
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_open, QEMU_PLUGIN_CB_NO_REGS, (void *)(uintptr_t)address);
         if (profiling) {
             struct place *p = calloc(1, sizeof *p);
             if (!p)
@@ -251,6 +301,8 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t plugin, const qemu_i
             out = fopen(argv[i] + 4, "w");
         else if (!strncmp(argv[i], "watch=", 6))
             watch = strtoull(argv[i] + 6, NULL, 0);
+        else if (!strncmp(argv[i], "long=", 5))
+            long_from = strtoull(argv[i] + 5, NULL, 0);
         else if (!strncmp(argv[i], "pattern=", 8)) {
             const char *hex = argv[i] + 8;
             unsigned byte;

@@ -22,8 +22,12 @@ use crate::toolchain::Toolchain;
 
 /// No boot takes longer, however slow the machine is.
 const PATIENCE: Duration = Duration::from_secs(900);
+/// The mark with which the workload begins.
+const FIRST_MARK: u32 = 90;
 /// Size of the disk that block rows read.
 const DISK_MIB: u64 = 64;
+/// Instructions with interrupts off after which the plugin says where the kernel is.
+const LONG: u32 = 50_000;
 /// Bytes of the loader's first code by which the plugin knows it under UEFI.
 const PATTERN_BYTES: usize = 24;
 
@@ -85,6 +89,7 @@ impl<'a> Bench<'a> {
             Group::Calls => "bench/cpu",
             Group::Block => "bench/block",
             Group::Device => "bench/device",
+            Group::Hold => "bench/hold",
         };
         let log = self.dir.join("plugin.json");
         let _ = fs::remove_file(&log);
@@ -93,6 +98,9 @@ impl<'a> Bench<'a> {
         option.push(&log);
         if profile {
             option.push(",profile=on");
+        }
+        if group == Group::Hold {
+            option.push(format!(",long={LONG}"));
         }
         let cmdline = "log=quiet";
         let mut model = "q35";
@@ -117,16 +125,17 @@ impl<'a> Bench<'a> {
         };
         let mut extra = vec![OsString::from("-plugin"), option];
         let has_disk = matches!(group, Group::Block | Group::Device);
-        if group == Group::Device {
+        let in_real_time = has_disk || group == Group::Hold;
+        if matches!(group, Group::Device | Group::Hold) {
             extra.extend(["-device", "edu"].map(OsString::from));
         }
-        if !has_disk {
+        if !in_real_time {
             extra.extend(["-icount", "shift=0,sleep=off"].map(OsString::from));
         }
         let machine = Machine {
             model: model.into(),
             smp: 1,
-            memory: "512".into(),
+            memory: if group == Group::Hold { "2560" } else { "512" }.into(),
             accel: Accel::Tcg,
             firmware,
             disks: if has_disk {
@@ -238,7 +247,7 @@ fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
     if let Some((whole, part)) = match group {
         Group::Boot => Some(("boot_user", "boot_loader")),
         Group::BootUefi => Some(("boot_user_uefi", "boot_loader_uefi")),
-        Group::Calls | Group::Block | Group::Device | Group::Reset(_) => None,
+        Group::Calls | Group::Block | Group::Device | Group::Hold | Group::Reset(_) => None,
     } {
         let samples = &mut harvest.samples;
         samples.push((whole.into(), stage(log.loader, log.user)?));
@@ -276,6 +285,21 @@ fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
             ticks: field("tsc")?.parse()?,
         };
         harvest.samples.push((field("name")?.to_owned(), sample));
+    }
+    if group == Group::Hold {
+        // The stretches between the marks count, too; what came before the first program does not.
+        let begun = log.marks.iter().skip_while(|(id, _)| *id != FIRST_MARK);
+        let longest = begun.skip(1).map(|(_, counts)| *counts);
+        let longest = longest.max_by_key(|counts| counts.hold);
+        harvest.samples.push((
+            "hold_max".into(),
+            Sample {
+                mark: 0,
+                operations: 1,
+                counts: longest.context("the plugin saw no marks")?,
+                ticks: 0,
+            },
+        ));
     }
     harvest.log = log;
     Ok(harvest)

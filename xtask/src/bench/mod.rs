@@ -75,7 +75,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &BenchArgs) -> Result
         let boots = match group {
             Group::Boot | Group::BootUefi => BOOTS,
             // Firmware takes minutes under the plugin, and `-icount` lets it repeat.
-            Group::Calls | Group::Block | Group::Device | Group::Reset(_) => 1,
+            Group::Calls | Group::Block | Group::Device | Group::Hold | Group::Reset(_) => 1,
         };
         if let Some(reason) = missing(group) {
             eprintln!("[{group:?}] not measured: {reason}");

@@ -30,6 +30,18 @@ pub struct Counts {
     pub wrmsr: u64,
     /// Iterations of repeated string instructions.
     pub repeat: u64,
+    /// The most instructions that the kernel ran with interrupts off since the line before this one.
+    #[serde(default)]
+    pub hold: u64,
+    /// Where that stretch began.
+    #[serde(default)]
+    pub from: u64,
+    /// Where it ended.
+    #[serde(default)]
+    pub to: u64,
+    /// Where it was when it became too long; 0 if it never did.
+    #[serde(default)]
+    pub over: u64,
 }
 
 impl Counts {
@@ -38,7 +50,7 @@ impl Counts {
         self.user + self.kernel
     }
 
-    /// What happened since `earlier`.
+    /// What happened since `earlier`, the line before.
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
             user: self.user - earlier.user,
@@ -50,6 +62,7 @@ impl Counts {
             iret: self.iret - earlier.iret,
             wrmsr: self.wrmsr - earlier.wrmsr,
             repeat: self.repeat - earlier.repeat,
+            ..*self
         }
     }
 }

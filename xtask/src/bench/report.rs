@@ -36,6 +36,23 @@ pub fn median(samples: &[Sample], of: impl Fn(&Sample) -> u64) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
+/// What a row says of its repetitions.
+fn value_of(row: &Row, samples: &[Sample]) -> f64 {
+    if row.is_hold() {
+        return samples.iter().map(|s| s.counts.hold).max().unwrap_or(0) as f64;
+    }
+    median(samples, |s| s.counts.instructions())
+}
+
+/// What is written down as a repetition's instructions.
+fn instructions(row: &Row, sample: &Sample) -> u64 {
+    if row.is_hold() {
+        sample.counts.hold
+    } else {
+        sample.counts.instructions()
+    }
+}
+
 /// A figure as a person reads it.
 pub fn figure(value: f64) -> String {
     match value {
@@ -71,7 +88,7 @@ pub fn table(rows: &[&Row], results: &Results, before: &BTreeMap<String, f64>) -
             let _ = writeln!(text, "{:<17} {:>12}", row.name, "unavailable");
             continue;
         };
-        let value = median(samples, |s| s.counts.instructions());
+        let value = value_of(row, samples);
         let limit = |limit: Option<f64>| limit.map_or_else(|| "-".into(), figure);
         let change = before.get(row.name).map_or_else(
             || "-".into(),
@@ -90,6 +107,16 @@ pub fn table(rows: &[&Row], results: &Results, before: &BTreeMap<String, f64>) -
             verdict(row, value),
             change
         );
+        if row.is_hold()
+            && let Some(longest) = samples.iter().max_by_key(|s| s.counts.hold)
+        {
+            let c = longest.counts;
+            let _ = writeln!(
+                text,
+                "  from {:#x} to {:#x}, over {:#x}",
+                c.from, c.to, c.over
+            );
+        }
         let ticks = median(samples, |s| s.ticks);
         if row.is_busy && (ticks / value - 1.0).abs() > CLOCK_TOLERANCE {
             let _ = writeln!(
@@ -126,7 +153,7 @@ pub fn keep(project: &Project, qemu: &str, results: &Results) -> Result<PathBuf>
                 qemu.replace(',', ";"),
                 row.name,
                 sample.operations,
-                c.instructions(),
+                instructions(row, sample),
                 c.user,
                 c.kernel,
                 c.cr3,

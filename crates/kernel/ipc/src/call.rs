@@ -8,6 +8,7 @@ use ring_abi::{Refusal, StatusWord, completion_flags};
 use sched::Task;
 
 use crate::loan::Loan;
+use crate::through::Link;
 use crate::transfer::Outbound;
 use crate::{Facet, Thread};
 
@@ -112,6 +113,8 @@ pub(crate) struct Body {
 pub(crate) struct Call {
     pub(crate) word: CallWord,
     pub(crate) body: Lock<Body>,
+    /// Its place among the calls through a facet.
+    pub(crate) link: Link,
     /// Never revoked; reply rights need an epoch like every object.
     epoch: Epoch,
 }
@@ -132,6 +135,7 @@ impl Call {
                 deadline: u64::MAX,
                 loan: None,
             }),
+            link: Link::new(),
             epoch: Epoch::default(),
         })
     }

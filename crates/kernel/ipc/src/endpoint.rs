@@ -14,6 +14,7 @@ use stub::{Answered, Received, Reply};
 use crate::call::{Call, finish, win};
 use crate::delivery::{Delivery, deliver, deliver_queued};
 use crate::kernel_call::KernelCall;
+use crate::through::Through;
 use crate::{Finished, Object, Route, Slot, Thread};
 
 /// A thread that waits for a call.
@@ -77,6 +78,8 @@ pub struct Facet {
     incarnation: u64,
     interface: u64,
     charge: Option<Charge>,
+    /// The calls that go through it.
+    pub(crate) through: Arc<Through>,
 }
 
 impl Facet {
@@ -159,27 +162,20 @@ fn dropped(cookie: u64) -> Finished {
     }
 }
 
-/// Endpoints that this CPU is closing. A call that ends may hold the last handle of another endpoint, and calls queued
+/// Endpoints that a thread is closing. A call that ends may hold the last handle of another endpoint, and calls queued
 /// there of a third: they are closed one after the other, because a kernel stack is short.
-#[derive(Debug)]
-struct Closing {
-    busy: bool,
-    next: Vec<Arc<EndpointCore>>,
+#[derive(Debug, Default)]
+pub(crate) struct Closing {
+    pub(crate) busy: bool,
+    pub(crate) next: Vec<Arc<EndpointCore>>,
 }
-
-static CLOSING: [Lock<Closing>; cpu::MAX_CPUS] = [const {
-    Lock::new(Closing {
-        busy: false,
-        next: Vec::new(),
-    })
-}; cpu::MAX_CPUS];
 
 impl Drop for Endpoint {
     /// Nobody will ever answer or receive: whoever waits is told.
     fn drop(&mut self) {
         self.core.closed.store(true, Ordering::Release);
-        // Kernel code stays on its CPU until it blocks, and nothing below does.
-        let closing = &CLOSING[cpu::index() % cpu::MAX_CPUS];
+        // An interrupt in the middle of it leaves what it closes to the thread.
+        let closing = crate::thread::current_closing();
         {
             let mut c = closing.lock();
             c.next.push(self.core.clone());
@@ -212,6 +208,7 @@ impl EndpointCore {
             if let Some(task) = finish(&call, generation, Ending::Revoked, revoked) {
                 sched::make_ready(task);
             }
+            let _ = sched::point();
         }
         loop {
             let next = self.queues.lock().receivers.pop_front();
@@ -219,6 +216,7 @@ impl EndpointCore {
             if let Some(task) = receiver.thread.complete(receiver.route, revoked) {
                 sched::make_ready(task);
             }
+            let _ = sched::point();
         }
         let notices = core::mem::take(&mut self.queues.lock().notices);
         drop(notices);
@@ -398,6 +396,7 @@ impl Endpoint {
             incarnation,
             interface,
             charge: Some(charge),
+            through: Through::new(),
         });
         let interface = facet.interface;
         Ok(Slot::new(Object::Facet(facet), interface))
@@ -455,24 +454,21 @@ impl<'a> wire::Server<KernelCall<'a>> for Methods {
 
 /// Completes every pending call through a facet as `revoked`, queued or delivered.
 fn revoke_calls(facet: &Arc<Facet>) {
-    crate::for_each_process(|process| {
-        for thread in process.threads() {
-            for call in thread.all_calls() {
-                let (generation, _) = call.word.load();
-                let hit = call
-                    .body
-                    .lock()
-                    .facet
-                    .as_ref()
-                    .is_some_and(|f| Arc::ptr_eq(f, facet));
-                if hit && let Some(won) = win(&call, generation, Ending::Revoked) {
-                    let f = Finished::refused(Refusal::Revoked);
-                    won.caller
-                        .complete(won.route, f)
-                        .into_iter()
-                        .for_each(sched::make_ready);
-                }
-            }
+    while let Some(call) = facet.through.pop() {
+        let (generation, _) = call.word.load();
+        let hit = call
+            .body
+            .lock()
+            .facet
+            .as_ref()
+            .is_some_and(|f| Arc::ptr_eq(f, facet));
+        if hit && let Some(won) = win(&call, generation, Ending::Revoked) {
+            let f = Finished::refused(Refusal::Revoked);
+            won.caller
+                .complete(won.route, f)
+                .into_iter()
+                .for_each(sched::make_ready);
         }
-    });
+        let _ = sched::point();
+    }
 }

@@ -172,6 +172,17 @@ impl Pending {
             .is_some_and(|(call, generation)| call.word.load().0 == *generation)
     }
 
+    /// Number of the process whose call it is; 0 once the call has ended.
+    pub fn holder(&self) -> u64 {
+        self.0.as_ref().map_or(0, |(call, generation)| {
+            let body = call.body.lock();
+            match &body.caller {
+                Some(caller) if body.generation == *generation => caller.process.id,
+                _ => 0,
+            }
+        })
+    }
+
     /// Answers with four words.
     pub fn answer_words(self, words: [u64; 4]) {
         self.respond(Words(words));

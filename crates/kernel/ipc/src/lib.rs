@@ -23,7 +23,9 @@ mod process;
 mod ring;
 mod scratch;
 mod thread;
+mod through;
 mod transfer;
+mod waitlist;
 
 pub use area::Area;
 pub use call::{Finished, Route};
@@ -34,3 +36,4 @@ pub use operation::enter;
 pub use process::{End, Exit, Limits, Process, for_each_process, process_by_id};
 pub use scratch::install as install_scratch;
 pub use thread::{Thread, ThreadSpec, current, exit_thread, leave_if_dying};
+pub use waitlist::{Unwanted, Waitlist};

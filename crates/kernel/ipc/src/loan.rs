@@ -10,6 +10,8 @@
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::Ordering;
 
+use sabotage::sabotage;
+
 use crate::call::{Body, Call};
 use crate::{Route, Thread};
 
@@ -77,10 +79,7 @@ pub(crate) fn lend(call: &Arc<Call>, body: &mut Body, to: &Arc<Thread>) {
 #[cold]
 #[inline(never)]
 pub(crate) fn pass_on(call: &Arc<Call>, generation: u64, to: Option<&Arc<Thread>>) {
-    #[cfg(sabotage)]
-    if cpu::sabotaged("keep-moved-loan") {
-        return;
-    }
+    sabotage!(KEEP_MOVED_LOAN => return);
     let loan = {
         let mut body = call.body.lock();
         if body.generation != generation {
@@ -102,10 +101,7 @@ pub(crate) fn pass_on(call: &Arc<Call>, generation: u64, to: Option<&Arc<Thread>
 /// The priority of `thread` may have fallen: the call that it waits for lends no more than what applies to it now, and
 /// so on, at most [`DEPTH`] times.
 fn follow(mut thread: Arc<Thread>) {
-    #[cfg(sabotage)]
-    if cpu::sabotaged("loans-stop-at-one") {
-        return;
-    }
+    sabotage!(LOANS_STOP_AT_ONE => return);
     for _ in 0..DEPTH {
         let waits_for = thread.lending.lock().clone();
         let Some((call, generation)) = waits_for else {

@@ -375,6 +375,7 @@ fn call_facet(
         return Ok(Begun::Done);
     };
     let (generation, _) = call.word.load();
+    facet.through.enter(&call);
     let core = facet.core().clone();
     if op.transfers() != 0 {
         let mut caps = core::mem::take(&mut call.body.lock().caps);

@@ -271,9 +271,16 @@ impl Process {
             }
         }
         self.dying.store(true, Ordering::Release);
-        for thread in self.threads() {
-            thread.task.set_ending();
-            sched::wake(&thread.task);
+        // From the last one down: a thread that leaves meanwhile is replaced by the last, which was seen to.
+        let mut left = self.threads.lock().len();
+        while left > 0 {
+            left -= 1;
+            let thread = self.threads.lock().get(left).cloned();
+            if let Some(thread) = thread {
+                thread.task.set_ending();
+                sched::wake(&thread.task);
+            }
+            let _ = sched::point();
         }
         (0..sched::cpu_count()).for_each(sched::kick);
     }
@@ -294,6 +301,7 @@ impl Process {
                 break;
             }
             cpu::relax();
+            let _ = sched::point();
         }
         // Calls delivered here and never answered: their callers hear that the server died.
         let mut from = Some(0);
@@ -310,6 +318,7 @@ impl Process {
                 }
                 drop(slot);
             }
+            let _ = sched::point();
         }
         process.vm.retire();
         let (exit, waiters, watcher) = {
@@ -330,6 +339,7 @@ impl Process {
         }
         for waiter in waiters {
             waiter.answer_exit(&exit);
+            let _ = sched::point();
         }
         if let Some(f) = watcher {
             f(&exit);

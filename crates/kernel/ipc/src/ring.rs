@@ -210,7 +210,7 @@ fn expire(me: &Arc<Thread>, now: u64) {
             let _ = me.complete(route, Finished::refused(Refusal::TimedOut));
         }
     }
-    for call in me.all_calls() {
+    for call in me.calls() {
         let (generation, _) = call.word.load();
         let deadline = {
             let body = call.body.lock();
@@ -223,6 +223,7 @@ fn expire(me: &Arc<Thread>, now: u64) {
             if let Some(won) = win(&call, generation, Ending::TimedOut) {
                 let _ = me.complete(won.route, Finished::refused(Refusal::TimedOut));
             }
+            let _ = sched::point();
         } else {
             earliest = earliest.min(deadline);
         }
@@ -243,7 +244,7 @@ pub(crate) fn cancel(me: &Arc<Thread>, user_data: u64) -> Result<(), Refusal> {
 /// Ends this thread's pending operation of a route, call or receive. `false`: there is none, or another ending won. Its
 /// result is the caller's to hand over.
 pub(crate) fn end_pending(me: &Arc<Thread>, route: Route, ending: Ending) -> bool {
-    for call in me.all_calls() {
+    for call in me.calls() {
         let (generation, _) = call.word.load();
         let hit = {
             let body = call.body.lock();

@@ -10,7 +10,7 @@ use ring_abi::{Completion, Refusal, area_layout};
 use sched::{Task, TaskSpec};
 
 use crate::call::{Call, win};
-use crate::endpoint::EndpointCore;
+use crate::endpoint::{Closing, EndpointCore};
 use crate::kernel_call::Pending;
 use crate::ring::Ring;
 use crate::transfer::Outbound;
@@ -68,6 +68,7 @@ pub struct Thread {
     ended: AtomicBool,
     code: AtomicI64,
     joiners: Lock<Vec<Pending>>,
+    closing: Lock<Closing>,
     /// Its place among the threads of the process: taken until nothing holds its stack any more.
     _seat: Charge,
 }
@@ -96,6 +97,22 @@ pub(crate) fn current_shared() -> ManuallyDrop<Arc<Thread>> {
     let owner = sched::current().owner().cast::<Thread>();
     // SAFETY: as for `current`; the count that this pointer stands for is the process', and is never given back here.
     ManuallyDrop::new(unsafe { Arc::from_raw(owner) })
+}
+
+/// What boot and idle tasks close.
+static CLOSING: Lock<Closing> = Lock::new(Closing {
+    busy: false,
+    next: Vec::new(),
+});
+
+/// What the task that runs, or that an interrupt came to, is closing.
+pub(crate) fn current_closing() -> &'static Lock<Closing> {
+    let owner = sched::current().owner().cast::<Thread>();
+    if owner.is_null() {
+        return &CLOSING;
+    }
+    // SAFETY: as for `current`; used by the thread itself, or by an interrupt that came to it.
+    unsafe { &(*owner).closing }
 }
 
 fn lower_half(address: u64) -> Result<(), Refusal> {
@@ -162,6 +179,7 @@ impl Thread {
             ended: AtomicBool::new(false),
             code: AtomicI64::new(0),
             joiners: Lock::new(Vec::new()),
+            closing: Lock::new(Closing::default()),
             _seat: seat,
         });
         thread.task.set_owner(Arc::as_ptr(&thread).cast());
@@ -213,8 +231,9 @@ impl Thread {
         *self.outbound.lock() = list;
     }
 
-    pub(crate) fn all_calls(&self) -> Vec<Arc<Call>> {
-        self.pool.lock().all.clone()
+    /// The call objects that the thread has made, one by one: none is ever taken out of the list.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = Arc<Call>> {
+        (0..).map_while(|at| self.pool.lock().all.get(at).cloned())
     }
 
     #[inline(always)]
@@ -285,9 +304,10 @@ impl Thread {
         for core in core::mem::take(&mut *self.receives.lock()) {
             core.forget(self, None);
         }
-        for call in self.all_calls() {
+        for call in self.calls() {
             let (generation, _) = call.word.load();
             drop(win(&call, generation, Ending::Cancelled));
+            let _ = sched::point();
         }
     }
 
@@ -321,6 +341,7 @@ pub fn exit_thread(code: i64) -> ! {
         };
         for pending in joiners {
             pending.answer_words([code as u64, 0, 0, 0]);
+            let _ = sched::point();
         }
         let last = me.process.remove_thread(&me);
         if last {
@@ -328,6 +349,8 @@ pub fn exit_thread(code: i64) -> ! {
         } else {
             let _ = me.process.vm.unmap_region(me.area.address());
         }
+        // It may go with the next line, and an interrupt may come in the middle of that.
+        me.task.set_owner(core::ptr::null());
     }
     sched::exit_current()
 }

@@ -6,9 +6,11 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use arrayvec::ArrayVec;
 use audit_format::{Ahead, Counters, Event, RECORD_BYTES, Ring, Window};
 use cpu::Lock;
-use ipc::Pending;
+use ipc::{Pending, Waitlist};
+use sabotage::sabotage;
 use schema::audit::hardware_audit_log;
 use stub::Refusal;
 
@@ -16,17 +18,19 @@ use stub::Refusal;
 const HELD: usize = 512;
 /// Records of one read, at most: as many as a segment on disk takes.
 pub const READ_RECORDS: u32 = audit_format::SEGMENT_RECORDS as u32;
-/// Calls that wait for the edge at once, at most.
-const WAITERS: usize = 64;
+/// Calls of one process that wait for the edge at once, at most: what one reader does leaves the others theirs.
+const SHARE: usize = 4;
+/// Calls that are answered, or looked at, in one go.
+const STEP: usize = 16;
 
 static LOG: Lock<Ring<HELD>> = Lock::new(Ring::new());
 /// Somebody waits: whoever records says so to the timer.
 static AWAITED: AtomicBool = AtomicBool::new(false);
-static WAITING: Lock<Vec<Waiting>> = Lock::new(Vec::new());
+/// By the number of the record they wait for.
+static WAITING: Lock<Waitlist<u64, Waiting, SHARE>> = Lock::new(Waitlist::new());
 
-/// A call that waits for a record of number `from` or later.
+/// A call that waits.
 struct Waiting {
-    from: u64,
     /// The reader whose right it is, 0 for one by manifest.
     reader: u64,
     pending: Pending,
@@ -89,58 +93,68 @@ pub fn edge() -> u64 {
     LOG.lock().edge()
 }
 
-/// Answers `pending` once there is a record of number `from` or later. `reader` is 0 for a reader by manifest.
+/// Answers `pending` once there is a record of number `from` or later. `reader` is 0 for a reader by manifest. A process
+/// that has its share of waits is refused `busy`.
 pub fn wait(from: u64, reader: u64, pending: Pending) {
-    let waiting = Waiting {
-        from,
-        reader,
-        pending,
-    };
-    let mut gone = Vec::new();
-    let full = {
+    let holder = holder_of(&pending);
+    let waiting = Waiting { reader, pending };
+    let (added, gone) = {
         let mut list = WAITING.lock();
-        if list.len() >= WAITERS {
-            let (live, dead): (Vec<_>, Vec<_>) = core::mem::take(&mut *list)
-                .into_iter()
-                .partition(|one| one.pending.is_live());
-            *list = live;
-            gone = dead;
-        }
-        if list.len() < WAITERS {
-            list.push(waiting);
-            AWAITED.store(true, Ordering::Release);
-            None
-        } else {
-            Some(waiting)
-        }
+        AWAITED.store(true, Ordering::Release);
+        list.add(holder, from, waiting, |one| one.pending.is_live())
     };
     drop(gone);
-    if let Some(waiting) = full {
+    if let Err(waiting) = added {
         waiting.pending.try_refuse(Refusal::Busy);
     }
     // A record that came in between told nobody.
     wake(0);
 }
 
+/// Whose share a wait counts in.
+fn holder_of(pending: &Pending) -> u64 {
+    sabotage!(SHARE_AUDIT_WAITS => return 1);
+    pending.holder()
+}
+
 /// Ends the waits of a reader whose right was taken away.
 pub fn end_waits(reader: u64) {
-    for one in take(|one| one.reader == reader) {
-        one.pending.try_refuse(Refusal::Revoked);
+    let mut from = None;
+    loop {
+        let mut ended = ArrayVec::<Waiting, STEP>::new();
+        {
+            let mut list = WAITING.lock();
+            from = list.take_chosen(
+                from,
+                STEP,
+                |one| one.reader == reader,
+                |one| ended.push(one),
+            );
+            AWAITED.store(!list.is_empty(), Ordering::Release);
+        }
+        for one in ended {
+            one.pending.try_refuse(Refusal::Revoked);
+        }
+        if from.is_none() {
+            break;
+        }
+        let _ = sched::point();
     }
 }
 
+/// Answers those whose record is there, a few at a time.
 fn wake(_: u64) {
     let edge = edge();
-    for one in take(|one| one.from < edge) {
+    for _ in 0..STEP {
+        let next = {
+            let mut list = WAITING.lock();
+            let next = list.pop_if(|from| *from < edge);
+            AWAITED.store(!list.is_empty(), Ordering::Release);
+            next
+        };
+        let Some(one) = next else { return };
         one.pending
             .try_respond(hardware_audit_log::WaitReply { edge });
     }
-}
-
-fn take(ready: impl Fn(&Waiting) -> bool) -> Vec<Waiting> {
-    let mut list = WAITING.lock();
-    let (taken, left): (Vec<_>, Vec<_>) = core::mem::take(&mut *list).into_iter().partition(ready);
-    *list = left;
-    AWAITED.store(!list.is_empty(), Ordering::Release);
-    taken
+    sched::callback_at(sched::now_ns(), wake, 0);
 }

@@ -14,6 +14,8 @@ use crate::panic::boot_error;
 
 /// Where images may be linked.
 const WINDOW: core::ops::Range<u64> = 0x20_0000..0x1_0000_0000;
+/// Bytes of a segment that are copied from one look to the next.
+const WRITE_BYTES: usize = 64 << 10;
 const STACK_BYTES: u64 = 128 * 1024;
 /// With 64 submissions the area is exactly 64 KiB.
 const SUBMISSIONS: u16 = 64;
@@ -39,6 +41,14 @@ fn access(a: elf_image::Access) -> Access {
     }
 }
 
+/// Between two steps of a spawn. The process that is made is nobody else's yet.
+fn look() -> Result<(), Refusal> {
+    match sched::point() {
+        sched::Look::GoOn => Ok(()),
+        sched::Look::Ending => Err(Refusal::Cancelled),
+    }
+}
+
 fn load(process: &Arc<Process>, image: &Image<'_>) -> Result<(), Refusal> {
     for segment in image.segments() {
         let span = segment.pages();
@@ -46,10 +56,16 @@ fn load(process: &Arc<Process>, image: &Image<'_>) -> Result<(), Refusal> {
         let pages = u32::try_from(bytes / 4096).map_err(|_| Refusal::OverBudget)?;
         let charge = process.vm.quota().reserve(pages)?;
         let object = MemoryObject::new(pages, Some(charge))?;
-        object.write(segment.vaddr - span.start, image.bytes(segment))?;
+        look()?;
+        for (at, piece) in (0..).zip(image.bytes(segment).chunks(WRITE_BYTES)) {
+            let offset = segment.vaddr - span.start + at * WRITE_BYTES as u64;
+            object.write(offset, piece)?;
+            look()?;
+        }
         process
             .vm
             .map_object(&object, 0, bytes, access(segment.access), Some(span.start))?;
+        look()?;
     }
     Ok(())
 }
@@ -153,7 +169,9 @@ fn fill(
         entries.push((grant.name, process.grant(grant.slot)?, grant.interface));
     }
     let startup = startup(process, &entries, arguments)?;
+    look()?;
     let stack = process.vm.map_new(STACK_BYTES, Access::ReadWrite, None)?;
+    look()?;
     Thread::new(
         process,
         ThreadSpec {

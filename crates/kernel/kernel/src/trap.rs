@@ -89,7 +89,10 @@ fn on_exit(frame: &SyscallFrame) {
 }
 
 extern "C" fn on_trap(frame: &mut TrapFrame) {
-    handle(frame);
+    match frame.vector {
+        0..32 => on_exception(frame),
+        _ => on_arrival(frame),
+    }
     if frame.from_user() {
         if frame.rip >> 47 != 0 {
             // A jump out of the lower half that has not been fetched yet: IRETQ would fault in kernel mode.
@@ -104,12 +107,11 @@ extern "C" fn on_trap(frame: &mut TrapFrame) {
     }
 }
 
-/// Handles what came, in one go: an interrupt may have come in a look in the middle of somebody's long work.
-fn handle(frame: &TrapFrame) {
+/// Handles an interrupt, in one go: it may have come in a look in the middle of somebody's long work.
+fn on_arrival(frame: &TrapFrame) {
     let _whole = sched::unbroken();
     let number = frame.vector as u8;
     match number {
-        0..32 => on_exception(frame),
         vector::TIMER => {
             apic::end_of_interrupt();
             sched::on_timer_interrupt();

@@ -7,6 +7,8 @@
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
 
+use sabotage::sabotage;
+
 use crate::core_state::{core, this};
 use crate::switch::{running, yield_now};
 
@@ -43,10 +45,7 @@ pub fn point() -> Look {
 #[cold]
 #[inline(never)]
 fn attend() -> Look {
-    #[cfg(sabotage)]
-    if cpu::sabotaged("skip-looks") {
-        return Look::GoOn;
-    }
+    sabotage!(SKIP_LOOKS => return Look::GoOn);
     yield_now();
     if running().is_ending() {
         Look::Ending

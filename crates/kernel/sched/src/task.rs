@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, 
 use call_state::Loans;
 use cpu::Lock;
 use paging::{AddressSpace, KernelStack};
+use sabotage::sabotage;
 
 use crate::run_queue::{PRIORITIES, Place};
 
@@ -135,19 +136,13 @@ impl Task {
     /// A call lends the task this priority, until [`Task::give_back`]. For what is not above the task's own priority
     /// there is nothing to do.
     pub fn lend(&self, priority: u8) {
-        #[cfg(sabotage)]
-        if cpu::sabotaged("skip-inherit") {
-            return;
-        }
+        sabotage!(SKIP_INHERIT => return);
         self.settle(|loans| loans.lend(priority));
     }
 
     /// The call that lent this priority has ended.
     pub fn give_back(&self, priority: u8) {
-        #[cfg(sabotage)]
-        if cpu::sabotaged("keep-loans") {
-            return;
-        }
+        sabotage!(KEEP_LOANS => return);
         self.settle(|loans| loans.give_back(priority));
     }
 

@@ -14,7 +14,7 @@ const LONGEST_NS: u64 = 1_000_000_000;
 /// Tasks that one interrupt wakes, at most. If more are due, the timer is armed for at once.
 const WAKES: usize = 32;
 /// Callbacks that one interrupt runs, at most.
-const CALLBACKS: usize = 16;
+const CALLBACKS: usize = 8;
 
 impl Placed for Arc<Task> {
     fn placed(&self, place: u32) {
@@ -66,6 +66,11 @@ impl TimerHeap {
     fn due_callback(&mut self, now: u64) -> Option<Callback> {
         let at = self.callbacks.iter().position(|c| c.deadline <= now)?;
         Some(self.callbacks.swap_remove(at))
+    }
+
+    /// Takes out those that are due.
+    fn due_callbacks(&mut self, now: u64) -> [Option<Callback>; CALLBACKS] {
+        [(); CALLBACKS].map(|()| self.due_callback(now))
     }
 
     fn first(&self) -> u64 {
@@ -135,11 +140,9 @@ pub fn on_interrupt() {
         let Some(task) = due else { break };
         crate::switch::wake_timed_out(&task);
     }
-    // One for each pair of function and argument, so there are few; each does a bounded part of its work, and asks for
-    // another time if there is more.
-    for _ in 0..CALLBACKS {
-        let due = c.timers.lock().due_callback(now);
-        let Some(callback) = due else { break };
+    // Each does a bounded part of its work. One that asks for more at once gets it with the next interrupt.
+    let callbacks = c.timers.lock().due_callbacks(now);
+    for callback in callbacks.into_iter().flatten() {
         (callback.f)(callback.argument);
     }
     if now >= c.quantum_end.load(Ordering::Relaxed) {

@@ -11,6 +11,7 @@ mod block;
 mod calls;
 mod device;
 mod echo;
+mod hold;
 mod mark;
 
 use sdk::{Env, Error, Refusal, println};
@@ -26,8 +27,12 @@ fn main(env: &Env) -> Result<(), Error> {
     if env.arguments().next() == Some("echo") {
         return echo::serve(env);
     }
-    if env.arguments().next() == Some("hold") {
-        return device::hold(env);
+    match env.arguments().next() {
+        Some("hold") => return device::hold(env),
+        Some("hold-pages") => return hold::pages(env),
+        Some("hold-handles") => return hold::handles(env),
+        Some("hold-timers") => return hold::timers(env),
+        _ => {}
     }
     mark::<90>();
     println!("USERSPACE tsc={}", ticks());
@@ -39,6 +44,9 @@ fn main(env: &Env) -> Result<(), Error> {
     }
     if env.arguments().any(|group| group == "device") {
         device::run(env)?;
+    }
+    if env.arguments().any(|group| group == "long") {
+        hold::run(env)?;
     }
     println!("BENCH-END");
     Ok(())

@@ -14,6 +14,7 @@ inventory::submit! {
     Smoke {
         name: "loans",
         question: "Does the priority that a call lends its server end with the call, whichever way the call ends?",
+        rows: &["CF-06"],
         manifest: "smoke/loans",
         smp: 2,
         required: &[

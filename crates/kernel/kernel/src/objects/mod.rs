@@ -30,9 +30,15 @@ type Owed<'a, M> = Reply<KernelCall<'a>, M>;
 struct Served<T>(Arc<T>);
 
 /// A kernel object that the generated module `module` serves; `epoch` is a field of it, and `live` a method that says
-/// whether it still works.
+/// whether it still works. `long`: its methods take looks while they read their parameters.
 macro_rules! kernel_object {
+    ($type:ty, $module:ident, long) => {
+        $crate::objects::kernel_object!(@ $type, $module, { true });
+    };
     ($type:ty, $module:ident $(, $live:ident)?) => {
+        $crate::objects::kernel_object!(@ $type, $module, { false } $(, $live)?);
+    };
+    (@ $type:ty, $module:ident, $long:block $(, $live:ident)?) => {
         impl ipc::KernelObject for $type {
             fn interface(&self) -> u64 {
                 $module::INTERFACE_ID
@@ -43,6 +49,9 @@ macro_rules! kernel_object {
             $(fn live(&self) -> Result<(), stub::Refusal> {
                 <$type>::$live(self)
             })?
+            fn is_long(&self, _method: u16) -> bool {
+                $long
+            }
             fn call(
                 self: alloc::sync::Arc<Self>,
                 call: ipc::KernelCall<'_>,

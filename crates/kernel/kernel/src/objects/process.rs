@@ -18,6 +18,9 @@ use crate::spawn::Grant;
 /// Longest image that comes in a memory object.
 const IMAGE_BYTES: u64 = 32 << 20;
 
+/// Bytes of an image that are copied from one look to the next.
+const COPY_BYTES: usize = 64 << 10;
+
 /// The right to start processes.
 pub struct Spawner {
     epoch: Epoch,
@@ -31,7 +34,7 @@ impl Spawner {
     }
 }
 
-kernel_object!(Spawner, process_spawner);
+kernel_object!(Spawner, process_spawner, long);
 
 type Grants<'m> = stub::read::List<'m, process_spawner::GrantReader<'m>>;
 
@@ -124,11 +127,18 @@ fn copy_image(image: &Slot, bytes: u64) -> Result<Vec<u8>, Refusal> {
     if bytes > IMAGE_BYTES {
         return Err(Refusal::OutOfRange);
     }
+    let bytes = bytes as usize;
     let mut copy = Vec::new();
-    copy.try_reserve_exact(bytes as usize)
+    copy.try_reserve_exact(bytes)
         .map_err(|_| Refusal::NoMemory)?;
-    copy.resize(bytes as usize, 0);
-    shared.object().read(0, &mut copy)?;
+    while copy.len() < bytes {
+        let at = copy.len();
+        copy.resize(bytes.min(at + COPY_BYTES), 0);
+        shared.object().read(at as u64, &mut copy[at..])?;
+        if sched::point() == sched::Look::Ending {
+            return Err(Refusal::Cancelled);
+        }
+    }
     Ok(copy)
 }
 

@@ -33,29 +33,45 @@ struct Sleepers {
     number: u64,
     /// The earliest time a callback is armed for.
     armed: u64,
-    /// Sleepers that gave up are dropped when the list is longer than this.
-    purge_at: usize,
+    /// Where the search for sleepers that gave up goes on.
+    swept: (u64, u64),
 }
+
+/// Sleepers that are woken in one go.
+const WAKES: usize = 32;
+/// Sleepers at which an addition looks whether they gave up: fewer than half of the list are such ones before long.
+const SWEEP: usize = 2;
 
 static SLEEPERS: Lock<Sleepers> = Lock::new(Sleepers {
     list: BTreeMap::new(),
     number: 0,
     armed: sched::NEVER,
-    purge_at: 64,
+    swept: (0, 0),
 });
 
+impl Sleepers {
+    /// Takes out those of the next few that gave up; to be dropped outside of the lock.
+    fn sweep(&mut self) -> [Option<Pending>; SWEEP] {
+        [(); SWEEP].map(|()| {
+            use core::ops::Bound::{Excluded, Unbounded};
+            let next = self.list.range((Excluded(self.swept), Unbounded)).next();
+            let Some((key, pending)) = next else {
+                self.swept = (0, 0);
+                return None;
+            };
+            self.swept = *key;
+            if pending.is_live() {
+                return None;
+            }
+            self.list.remove(&self.swept)
+        })
+    }
+}
+
 fn add(until: u64, pending: Pending) {
-    let mut gone = BTreeMap::new();
-    let arm = {
+    let (gone, arm) = {
         let mut s = SLEEPERS.lock();
-        if s.list.len() >= s.purge_at {
-            // Live ones are bounded by the rings of all threads, so this costs little on average.
-            gone = core::mem::take(&mut s.list);
-            let (live, dead) = gone.into_iter().partition(|(_, p)| p.is_live());
-            s.list = live;
-            gone = dead;
-            s.purge_at = (s.list.len() * 2).max(64);
-        }
+        let gone = s.sweep();
         s.number += 1;
         let key = (until, s.number);
         s.list.insert(key, pending);
@@ -63,7 +79,7 @@ fn add(until: u64, pending: Pending) {
         if arm {
             s.armed = until;
         }
-        arm
+        (gone, arm)
     };
     drop(gone);
     if arm {
@@ -71,12 +87,14 @@ fn add(until: u64, pending: Pending) {
     }
 }
 
+/// Wakes those whose time has come, a few in one go.
 fn wake_due(_: u64) {
+    let mut left = WAKES;
     loop {
         let next = {
             let mut s = SLEEPERS.lock();
             match s.list.first_key_value().map(|((until, _), _)| *until) {
-                Some(until) if until <= sched::now_ns() => s.list.pop_first(),
+                Some(until) if until <= sched::now_ns() && left > 0 => s.list.pop_first(),
                 Some(until) => {
                     s.armed = until;
                     drop(s);
@@ -88,6 +106,7 @@ fn wake_due(_: u64) {
                 }
             }
         };
+        left -= 1;
         if let Some((_, pending)) = next {
             stub::Respond::respond(pending, ());
         }

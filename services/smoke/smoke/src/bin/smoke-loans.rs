@@ -201,7 +201,7 @@ fn ask(env: &Env) -> Result<(), Error> {
 /// What the others rest on: while a call lasts, its server has its caller's priority.
 fn lasts(kit: &Kit) -> Result<(), Error> {
     let round = Round::begin(kit, nothing)?;
-    let client = round.client(kit.after_ms(150)?)?;
+    let client = round.client(kit.after_ms(1500)?)?;
     wait_until(kit, stage(2));
     let waits = round.waits()?;
     let client = client.join()?;
@@ -372,7 +372,7 @@ fn one_of_two(kit: &Kit) -> Result<(), Error> {
     })?;
     let first = round.client(kit.after_ms(100)?)?;
     wait_until(kit, stage(1));
-    let second = round.client(kit.after_ms(400)?)?;
+    let second = round.client(kit.after_ms(3000)?)?;
     wait_until(kit, stage(2));
     let first = first.join()?;
     let waits = round.waits()?;

@@ -1,0 +1,21 @@
+@0xd1c0a5e5b0a71a04;
+# The system of the smoke `shares`: init and the one program that asks.
+
+using M = import "../../schema/manifest.capnp";
+
+const manifest :M.Manifest = (
+  name = "smoke-shares",
+  exitWith = "smoke",
+  drivers = import "../common/drivers.capnp".linked,
+  services = [
+    ( name = "smoke", binary = "smoke-shares", priority = 16,
+      grants = [
+        (name = "console", kernel = console),
+        (name = "timer", kernel = timer),
+        (name = "endpointFactory", kernel = endpointFactory),
+        (name = "processSpawner", kernel = processSpawner),
+        (name = "systemInfo", kernel = systemInfo),
+        (name = "log", kernel = hardwareAuditLog),
+      ] ),
+  ],
+);

@@ -1,0 +1,27 @@
+//! Long work in the kernel.
+
+use crate::smoke::case::Smoke;
+use crate::smoke::cases::PROGRAM;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+const BATCH: &str = "@looks.work what=batch refused=0 urgent_ran=true";
+
+inventory::submit! {
+    Smoke {
+        name: "looks",
+        question: "Does long work in the kernel give way to somebody more urgent?",
+        rows: &["CF-05"],
+        manifest: "smoke/looks",
+        required: &[BATCH],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "skip-looks",
+        smoke: "looks",
+        what: "Long work in the kernel gives way to nobody.",
+        breaks: Break::Missing(BATCH),
+    }
+}
