@@ -44,9 +44,7 @@ fn main(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-looks")?;
     let vm: virtual_memory::Client<Cap> = env.get("vm")?;
     let handle = vm.object().handle();
-    let address = vm.map(PAGES * PAGE, 3)?.address;
-    vm.unmap(address, PAGES * PAGE)?;
-    urgent(&kit, "batch", move || batch(handle, address))
+    urgent(&kit, "batch", move || batch(handle))
 }
 
 /// Lets `work` run at priority 1 while the urgent thread beats.
@@ -88,7 +86,16 @@ fn urgent(
 }
 
 /// Maps and unmaps, again and again, in one entry. How many of the calls were refused.
-fn batch(vm: u64, address: u64) -> u32 {
+fn batch(vm: u64) -> u32 {
+    let space = virtual_memory::Client::from_object(Cap::borrowed(vm));
+    // Every map of the batch finds the room that this one had.
+    let Ok(mapped) = space.map(PAGES * PAGE, 3) else {
+        return u32::MAX;
+    };
+    let address = mapped.address;
+    if space.unmap(address, PAGES * PAGE).is_err() {
+        return u32::MAX;
+    }
     // A message: a root struct of four words.
     let put = |at: u32, words: [u64; 2]| {
         raw::put(at, 4 << 32);
