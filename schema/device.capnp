@@ -123,10 +123,11 @@ interface DmaBuffer @0xd1c0a5e5b0a70206 {
   info @0 () -> (bytes :UInt64, generation :UInt64, inFlight :UInt32);
   # Refuses: `writeExecute`, `badArgument`, `wrongState` once it is being freed, `overBudget`, `noMemory`.
   map @1 (protection :UInt8) -> (address :UInt64);
-  # Refuses: `notFound`.
+  # Unmaps the buffer from the caller's address space, wherever it is mapped there and however it came to be.
+  # Refuses: `notFound`, `busy` while another thread changes one of the mappings.
   unmap @2 () -> ();
-  # Gives a MemoryObject over the same pages for one client. It maps, and gives no device authority; freeing the
-  # buffer revokes it.
+  # Gives a MemoryObject over the same pages for one client. It maps, and gives neither device authority nor the right to
+  # revoke (`revoke` on it is refused `notSupported`); freeing the buffer revokes it.
   # Refuses: `wrongState` once it is being freed, `overBudget`, `noMemory`.
   window @3 (writable :Bool) -> (memory :Process.MemoryObject);
   # Revokes windows and mappings, waits for the shootdown, scrubs, frees. A buffer whose last handle is dropped is

@@ -60,7 +60,8 @@ interface VirtualMemory @0xd1c0a5e5b0a70106 {
   # Refuses: `zeroLength`, `outOfRange`, `writeExecute`, `badArgument` (protection), `overBudget`, `noMemory`.
   map @0 (bytes :UInt64, protection :UInt8) -> (address :UInt64);
   # Returns when no CPU can reach the pages any more.
-  # Refuses: `notFound` unless one region covers the range, `misaligned`, `zeroLength`.
+  # Refuses: `notFound` unless one region covers the range, `busy` while another thread changes it, `overBudget` where a
+  # part remains whose record nothing pays for, `misaligned`, `zeroLength`.
   unmap @1 (address :UInt64, bytes :UInt64) -> ();
   # Refuses: `notFound`, `readOnly`, `writeExecute`, `misaligned`, `zeroLength`.
   protect @2 (address :UInt64, bytes :UInt64, protection :UInt8) -> ();
@@ -82,7 +83,9 @@ interface MemoryObject @0xd1c0a5e5b0a70107 {
   # Gives a narrower object over the same pages, revoked with this one.
   readOnly @3 () -> (memory :MemoryObject);
   # Ends every mapping and handle of the object in every process, and returns when no CPU can reach a page through
-  # one.
+  # one. For whoever made the object: what `readOnly` gave, and a window over somebody else's pages, ends with what it was
+  # made from and carries no such right.
+  # Refuses: `notSupported`.
   revoke @4 () -> ();
 }
 

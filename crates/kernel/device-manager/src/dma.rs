@@ -235,6 +235,23 @@ impl<P: Platform> DeviceManager<P> {
         }
     }
 
+    /// The objects through which processes may have mapped the buffer: those that were made.
+    ///
+    /// # Errors
+    /// As [`Self::buffer_info`].
+    pub fn buffer_windows(
+        &self,
+        claim: &Claim,
+        buffer: BufferId,
+    ) -> Result<[Option<P::Mapping>; 2], Refusal> {
+        let at = self.of(claim)?;
+        let mut guard = at.lock();
+        guard.record.buffer_info(claim, buffer)?;
+        let made = guard.shares_of(buffer).map(|shares| &shares.mappings);
+        let mapping = |which: usize| Some(made?.get(which)?.as_ref()?.1.clone());
+        Ok([mapping(0), mapping(1)])
+    }
+
     /// Frees a buffer: windows and mappings are revoked, the shootdown is awaited, the pages are wiped and go back.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ pub struct Area {
     submissions: u32,
     address: u64,
     /// Keeps the pages while the thread or a call of it lives.
-    _memory: Arc<MemoryObject>,
+    memory: Arc<MemoryObject>,
 }
 
 const HEAD_SUBMISSION: usize = 16;
@@ -52,13 +52,18 @@ impl Area {
             layout,
             submissions,
             address,
-            _memory: memory,
+            memory,
         }
     }
 
     /// Where the program sees it.
     pub const fn address(&self) -> u64 {
         self.address
+    }
+
+    /// Its pages.
+    pub(crate) const fn memory(&self) -> &Arc<MemoryObject> {
+        &self.memory
     }
 
     /// Count of submission slots.

@@ -143,7 +143,7 @@ impl Thread {
         let order = pages.next_power_of_two().trailing_zeros() as u8;
         let run = frames::allocate_for_program(order).ok_or(Refusal::NoMemory)?;
         let shared = run.shared();
-        let memory = MemoryObject::from_run(run, pages, Some(charge));
+        let memory = MemoryObject::from_run(run, pages, Some(charge))?;
         let bytes = u64::from(layout.bytes);
         let address = process
             .vm
@@ -347,7 +347,8 @@ pub fn exit_thread(code: i64) -> ! {
         if last {
             Process::teardown(&me.process);
         } else {
-            let _ = me.process.vm.unmap_region(me.area.address());
+            // The area itself, not what the program may have put at its address.
+            let _ = me.process.vm.unmap_object(me.area.memory());
         }
         // It may go with the next line, and an interrupt may come in the middle of that.
         me.task.set_owner(core::ptr::null());

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use ::memory::MemoryObject;
+use ::memory::{MemoryObject, Unmapped};
 use apic::{PoolError, Slot};
 use cpu::Lock;
 use device_manager::{DeviceManager, Done, FrameRun, Line, Mapping, Message, Platform, Waiter};
@@ -67,8 +67,8 @@ impl FrameRun for Run {
     }
 }
 
-/// Made after `paging` has seen every CPU drop the pages.
-pub struct Shot(());
+/// Made from the ledger of mappings alone, when nothing maps the pages and nothing will.
+pub struct Shot(Unmapped);
 
 impl ShootdownProof for Shot {}
 
@@ -89,11 +89,10 @@ impl Mapping for Window {
     fn revoke(&self) -> Shot {
         #[cfg(sabotage)]
         if cpu::sabotaged("keep-windows") {
-            return Shot(());
+            return Shot(Unmapped::untrue());
         }
-        // Returns when every region is unmapped and every CPU has answered the shootdown.
-        self.0.revoke();
-        Shot(())
+        // Returns when every region is unmapped and every CPU has answered the shootdown, whoever began the revocation.
+        Shot(self.0.revoke())
     }
 }
 
@@ -224,13 +223,12 @@ impl Platform for Kernel {
     }
 
     fn share(&self, run: &Run, writable: bool) -> Option<Window> {
-        let pages = run.pages.iter().map(|p| p.bus()).collect();
-        Some(Window(MemoryObject::borrowed(pages, writable)))
+        let pages = run.pages.iter().map(|p| p.bus());
+        MemoryObject::borrowed(pages, writable).ok().map(Window)
     }
 
     fn share_registers(&self, physical: u64, pages: u32) -> Option<Window> {
-        let pages = (0..u64::from(pages)).map(|p| physical + p * 4096).collect();
-        Some(Window(MemoryObject::registers(pages)))
+        MemoryObject::registers(physical, pages).ok().map(Window)
     }
 
     fn allocate_vector(&self, cpu: Option<u16>) -> Result<Message, Refusal> {

@@ -1,39 +1,34 @@
-use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use alloc::sync::Arc;
 
-use cpu::{Guard, Lock};
 use frames::{FRAME_BYTES, Frames, ShootdownReceipt};
+use mapping_ledger::{ObjectLedger, Unmapped};
 use mmio::SharedBytes;
 use paging::Access;
 use ring_abi::Refusal;
+use sabotage::sabotage;
 
-use crate::{Charge, Vm};
+use crate::pages::Pages;
+use crate::{Charge, Kernel, STEP_PAGES, between_steps};
 
 #[derive(Debug)]
 enum Backing {
-    /// Pages of its own, freed with the object.
-    Owned(Vec<Frames>),
+    /// Pages of its own, freed with the object one by one.
+    Owned,
+    /// One run of pages of its own, freed with the object.
+    Run(Option<Frames>),
     /// Pages that `device-manager` owns: a window over a DMA buffer.
     Borrowed,
     /// Device registers: mapped uncached, and only for reading.
     Registers,
 }
 
-#[derive(Debug, Default)]
-struct Mappings {
-    revoked: bool,
-    list: Vec<(Weak<Vm>, u64)>,
-}
-
 /// Pages that can be mapped, by one process or several.
 #[derive(Debug)]
 pub struct MemoryObject {
-    pages: Vec<u64>,
+    pages: Pages,
     backing: Backing,
     writable: bool,
-    mappings: Lock<Mappings>,
-    gone: AtomicBool,
+    mappings: ObjectLedger<Kernel>,
     _charge: Option<Charge>,
 }
 
@@ -43,47 +38,76 @@ impl MemoryObject {
     /// # Errors
     /// `NoMemory`; nothing is held then.
     pub fn new(pages: u32, charge: Option<Charge>) -> Result<Arc<Self>, Refusal> {
-        let mut owned = Vec::new();
-        let mut addresses = Vec::new();
-        let wanted = pages as usize;
-        owned
-            .try_reserve_exact(wanted)
-            .map_err(|_| Refusal::NoMemory)?;
-        addresses
-            .try_reserve_exact(wanted)
-            .map_err(|_| Refusal::NoMemory)?;
-        for _ in 0..pages {
-            match frames::allocate_for_program(0) {
-                Some(frame) => {
-                    addresses.push(frame.address());
-                    owned.push(frame);
-                }
-                None => {
-                    owned.into_iter().for_each(Frames::free_unmapped);
-                    return Err(Refusal::NoMemory);
-                }
+        let mut object = Self::build(
+            Pages::with_room(pages as usize)?,
+            Backing::Owned,
+            true,
+            charge,
+        );
+        for at in 0..u64::from(pages) {
+            if at > 0 && at.is_multiple_of(STEP_PAGES) {
+                between_steps();
+            }
+            // What there is of it goes with it where there is no more.
+            let frame = frames::allocate_for_program(0).ok_or(Refusal::NoMemory)?;
+            let address = frame.address();
+            if let Err(refusal) = object.pages.push(address) {
+                frame.free_unmapped();
+                return Err(refusal);
             }
         }
-        Ok(Self::build(addresses, Backing::Owned(owned), true, charge))
+        Ok(Arc::new(object))
     }
 
     /// Makes an object from one physically contiguous run, which it owns from now on.
-    pub fn from_run(run: Frames, pages: u32, charge: Option<Charge>) -> Arc<Self> {
-        let addresses = (0..u64::from(pages))
-            .map(|p| run.address() + p * FRAME_BYTES)
-            .collect();
-        Self::build(addresses, Backing::Owned(alloc::vec![run]), true, charge)
+    ///
+    /// # Errors
+    /// `NoMemory`; the run is free again then.
+    pub fn from_run(run: Frames, pages: u32, charge: Option<Charge>) -> Result<Arc<Self>, Refusal> {
+        let addresses = (0..pages).map(|p| run.address() + u64::from(p) * FRAME_BYTES);
+        match Pages::of(addresses) {
+            Ok(list) => {
+                let backing = Backing::Run(Some(run));
+                Ok(Arc::new(Self::build(list, backing, true, charge)))
+            }
+            Err(refusal) => {
+                run.free_unmapped();
+                Err(refusal)
+            }
+        }
     }
 
     /// Makes an object over pages that somebody else owns and outlives: they must be revoked from this object before
     /// their owner frees them.
-    pub fn borrowed(addresses: Vec<u64>, writable: bool) -> Arc<Self> {
-        Self::build(addresses, Backing::Borrowed, writable, None)
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    pub fn borrowed(
+        addresses: impl ExactSizeIterator<Item = u64>,
+        writable: bool,
+    ) -> Result<Arc<Self>, Refusal> {
+        let pages = Pages::of(addresses)?;
+        Ok(Arc::new(Self::build(
+            pages,
+            Backing::Borrowed,
+            writable,
+            None,
+        )))
     }
 
-    /// Makes an object over register pages, read-only and uncached.
-    pub fn registers(addresses: Vec<u64>) -> Arc<Self> {
-        Self::build(addresses, Backing::Registers, false, None)
+    /// Makes an object over register pages in a row, read-only and uncached.
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    pub fn registers(physical: u64, pages: u32) -> Result<Arc<Self>, Refusal> {
+        let addresses = (0..pages).map(|p| physical + u64::from(p) * FRAME_BYTES);
+        let pages = Pages::of(addresses)?;
+        Ok(Arc::new(Self::build(
+            pages,
+            Backing::Registers,
+            false,
+            None,
+        )))
     }
 
     /// The access that pages of this object get where `wanted` is asked for.
@@ -99,25 +123,29 @@ impl MemoryObject {
         !matches!(self.backing, Backing::Registers)
     }
 
-    fn build(
-        pages: Vec<u64>,
-        backing: Backing,
-        writable: bool,
-        charge: Option<Charge>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+    fn build(pages: Pages, backing: Backing, writable: bool, charge: Option<Charge>) -> Self {
+        Self {
             pages,
             backing,
             writable,
-            mappings: Lock::new(Mappings::default()),
-            gone: AtomicBool::new(false),
+            mappings: ObjectLedger::new(),
             _charge: charge,
-        })
+        }
     }
 
     /// Length in bytes.
     pub fn bytes(&self) -> u64 {
-        self.pages.len() as u64 * FRAME_BYTES
+        self.count() * FRAME_BYTES
+    }
+
+    /// Length in pages.
+    pub(crate) fn count(&self) -> u64 {
+        self.pages.len()
+    }
+
+    /// What maps it.
+    pub(crate) const fn mappings(&self) -> &ObjectLedger<Kernel> {
+        &self.mappings
     }
 
     /// Whether it may be mapped for writing.
@@ -125,14 +153,19 @@ impl MemoryObject {
         self.writable
     }
 
-    /// Whether it was revoked.
+    /// Whether a revocation of it has begun.
     pub fn is_revoked(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
+        self.mappings.is_revoked()
+    }
+
+    /// Whether anything maps it.
+    pub fn is_mapped(&self) -> bool {
+        self.mappings.mappings() > 0
     }
 
     /// Physical address of page `at`.
     pub(crate) fn page(&self, at: u64) -> Option<u64> {
-        self.pages.get(usize::try_from(at).ok()?).copied()
+        self.pages.get(at)
     }
 
     /// Copies bytes in through the direct map, page by page.
@@ -140,15 +173,14 @@ impl MemoryObject {
     /// # Errors
     /// `OutOfRange`; `Revoked` where another owner may have freed the pages.
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
-        let _held = self.hold()?;
         let mut done = 0;
         while done < bytes.len() {
             let at = offset + done as u64;
             let inside = (at % FRAME_BYTES) as usize;
             let n = (bytes.len() - done).min(FRAME_BYTES as usize - inside);
             let page = self.view(at / FRAME_BYTES)?;
-            page.write(inside, &bytes[done..done + n])
-                .map_err(|_| Refusal::OutOfRange)?;
+            let copied = self.hold(|| page.write(inside, &bytes[done..done + n]))?;
+            copied.map_err(|_| Refusal::OutOfRange)?;
             done += n;
         }
         Ok(())
@@ -159,30 +191,25 @@ impl MemoryObject {
     /// # Errors
     /// As for [`Self::write`].
     pub fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), Refusal> {
-        let _held = self.hold()?;
         let mut done = 0;
         while done < out.len() {
             let at = offset + done as u64;
             let inside = (at % FRAME_BYTES) as usize;
             let n = (out.len() - done).min(FRAME_BYTES as usize - inside);
             let page = self.view(at / FRAME_BYTES)?;
-            page.read(inside, &mut out[done..done + n])
-                .map_err(|_| Refusal::OutOfRange)?;
+            let copied = self.hold(|| page.read(inside, &mut out[done..done + n]))?;
+            copied.map_err(|_| Refusal::OutOfRange)?;
             done += n;
         }
         Ok(())
     }
 
-    /// Keeps pages of another owner from being freed while they are copied: that owner revokes first.
-    fn hold(&self) -> Result<Option<Guard<'_, Mappings>>, Refusal> {
-        if matches!(self.backing, Backing::Owned(_)) {
-            return Ok(None);
+    /// Keeps pages of another owner from being freed while `f` copies in one: that owner revokes first.
+    fn hold<R>(&self, f: impl FnOnce() -> R) -> Result<R, Refusal> {
+        if matches!(self.backing, Backing::Owned | Backing::Run(_)) {
+            return Ok(f());
         }
-        let mappings = self.mappings.lock();
-        if mappings.revoked {
-            return Err(Refusal::Revoked);
-        }
-        Ok(Some(mappings))
+        self.mappings.while_open(f)
     }
 
     fn view(&self, page: u64) -> Result<SharedBytes, Refusal> {
@@ -190,59 +217,51 @@ impl MemoryObject {
             return Err(Refusal::NotSupported);
         }
         let physical = self.page(page).ok_or(Refusal::OutOfRange)?;
-        // SAFETY: the page is held by this object (or by its owner, who outlives it) and in the direct map; user
-        // mappings of it make it shared memory, which is what the view is for.
+        // SAFETY: the page is held by this object, or by its owner, who does not free it while `hold` runs; it is in the
+        // direct map. User mappings of it make it shared memory, which is what the view is for.
         Ok(unsafe { SharedBytes::new(frames::direct_map(physical), FRAME_BYTES as usize) })
     }
 
-    /// Notes a mapping. Refused once the object is revoked.
-    pub(crate) fn note_mapping(&self, vm: &Arc<Vm>, address: u64) -> Result<(), Refusal> {
-        let mut m = self.mappings.lock();
-        if m.revoked {
-            return Err(Refusal::Revoked);
+    /// Ends every mapping, in every process; no CPU reaches a page through one when this returns, whoever began it. Who
+    /// had it mapped reads zeros there until it unmaps: nobody faults for what somebody else did.
+    pub fn revoke(&self) -> Unmapped {
+        #[cfg(sabotage)]
+        if sabotage!(SECOND_REVOKER_GOES_ON) && self.is_revoked() {
+            return Unmapped::untrue();
         }
-        m.list.push((Arc::downgrade(vm), address));
-        Ok(())
+        mapping_ledger::revoke::<Kernel>(self)
     }
+}
 
-    pub(crate) fn forget_mapping(&self, vm: &Vm, address: u64) {
-        let mut m = self.mappings.lock();
-        let found = m
-            .list
-            .iter()
-            .position(|(v, a)| *a == address && core::ptr::eq(v.as_ptr(), vm));
-        if let Some(at) = found {
-            m.list.swap_remove(at);
-        }
-    }
-
-    /// Ends every mapping, in every process; no CPU reaches a page through one when this returns. Who had it mapped
-    /// reads zeros there until it unmaps: nobody faults for what somebody else did.
-    pub fn revoke(&self) {
-        self.gone.store(true, Ordering::Release);
-        let list = {
-            let mut m = self.mappings.lock();
-            m.revoked = true;
-            core::mem::take(&mut m.list)
-        };
-        for (vm, address) in list {
-            if let Some(vm) = vm.upgrade() {
-                vm.revoke_region(address);
-            }
-        }
-    }
+/// Every mapping ended with a receipt of its shootdown.
+fn receipt(_: &Unmapped) -> ShootdownReceipt {
+    // SAFETY: an `Unmapped` is made from a ledger alone in which every mapping ended with such a receipt.
+    unsafe { ShootdownReceipt::after_shootdown() }
 }
 
 impl Drop for MemoryObject {
     fn drop(&mut self) {
-        if let Backing::Owned(frames) = &mut self.backing {
-            #[cfg(sabotage)]
-            if cpu::sabotaged("leak-frame") {
-                core::mem::forget(frames.pop());
+        let Some(proof) = self.mappings.close() else {
+            // A defect: what may be mapped is never freed.
+            return;
+        };
+        match &mut self.backing {
+            Backing::Borrowed | Backing::Registers => {}
+            Backing::Run(run) => {
+                if let Some(run) = run.take() {
+                    run.free(receipt(&proof));
+                }
             }
-            for run in frames.drain(..) {
-                // SAFETY: every region holds the object, and a region goes only after its shootdown.
-                run.free(unsafe { ShootdownReceipt::after_shootdown() });
+            Backing::Owned => {
+                let first = u64::from(sabotage!(LEAK_FRAME));
+                for at in first..self.pages.len() {
+                    if at > 0 && at.is_multiple_of(STEP_PAGES) {
+                        between_steps();
+                    }
+                    if let Some(address) = self.pages.get(at) {
+                        frames::adopt(address).free(receipt(&proof));
+                    }
+                }
             }
         }
     }

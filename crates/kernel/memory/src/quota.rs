@@ -24,6 +24,17 @@ impl Quota {
     /// # Errors
     /// `OverBudget`; nothing is reserved then.
     pub fn reserve(self: &Arc<Self>, amount: u32) -> Result<Charge, Refusal> {
+        self.take(amount).map(|()| Charge {
+            quota: self.clone(),
+            amount,
+        })
+    }
+
+    /// As [`Self::reserve`], for what is counted where it lies.
+    ///
+    /// # Errors
+    /// `OverBudget`; nothing is reserved then.
+    pub fn take(&self, amount: u32) -> Result<(), Refusal> {
         self.used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
                 #[cfg(sabotage)]
@@ -32,11 +43,13 @@ impl Quota {
                 }
                 used.checked_add(amount).filter(|sum| *sum <= self.limit)
             })
-            .map(|_| Charge {
-                quota: self.clone(),
-                amount,
-            })
+            .map(|_| ())
             .map_err(|_| Refusal::OverBudget)
+    }
+
+    /// Gives back what was taken.
+    pub fn give(&self, amount: u32) {
+        self.used.fetch_sub(amount, Ordering::Relaxed);
     }
 
     /// How much is in use.
@@ -59,7 +72,7 @@ pub struct Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.quota.used.fetch_sub(self.amount, Ordering::Relaxed);
+        self.quota.give(self.amount);
     }
 }
 

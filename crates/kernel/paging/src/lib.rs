@@ -16,7 +16,7 @@ pub use kernel_space::{
     KernelSection, KernelStack, MapDeviceError, initialise, kernel_root, map_device, new_stack,
 };
 pub use shootdown::{answer as answer_shootdown, set_ipi_sender};
-pub use space::{AddressSpace, MapError, activate};
+pub use space::{AddressSpace, MapError, TableSource, activate};
 pub use table::Access;
 
 /// First address above user space.

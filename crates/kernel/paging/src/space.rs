@@ -1,11 +1,12 @@
 //! The lower half of one address space.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cpu::Lock;
-use frames::{FRAME_BYTES, ShootdownReceipt};
+use frames::{FRAME_BYTES, Frames, ShootdownReceipt};
+use sabotage::sabotage;
 
-use crate::table::{ADDRESS, Access, PRESENT, USER, slot, walk, walk_making};
+use crate::table::{ADDRESS, Access, PRESENT, Slot, USER, WRITE, first_present, index, slot, walk};
 use crate::{USER_END, shootdown};
 
 /// Why a page could not be mapped.
@@ -13,18 +14,40 @@ use crate::{USER_END, shootdown};
 pub enum MapError {
     /// No frame for a page table.
     NoMemory,
+    /// Nobody pays for a page table.
+    OverBudget,
     /// Something is mapped there.
     Occupied,
     /// Not page-aligned user space.
     OutOfRange,
 }
 
+/// Where the frames of page tables come from, and who is told when one has gone back.
+pub trait TableSource {
+    /// A zeroed frame for one more table.
+    ///
+    /// # Errors
+    /// `NoMemory`, `OverBudget`.
+    fn take(&self) -> Result<Frames, MapError>;
+
+    /// A table became empty, and its frame went back.
+    fn freed(&self);
+}
+
+/// Tables that one step of [`AddressSpace::free_tables`] frees at most.
+const TABLES_AT_ONCE: usize = 16;
+
 /// One address space: a root whose upper half is the kernel's.
+///
+/// Each entry that names a table of the lower half counts that table's entries, so a table that becomes empty is seen at
+/// once and goes back.
 #[derive(Debug)]
 pub struct AddressSpace {
     root: u64,
     /// CPUs that have, or may have, this root loaded.
     active: AtomicU64,
+    /// No CPU may load it any more.
+    retired: AtomicBool,
     edit: Lock<()>,
 }
 
@@ -38,16 +61,61 @@ fn check(address: u64, pages: u64) -> Result<(), MapError> {
     }
 }
 
+/// The entries that lead to a table of pages: in the root, in the table of level 2, in that of level 1.
+#[derive(Clone, Copy)]
+struct Path([Slot; 3]);
+
+impl Path {
+    fn pages(self) -> u64 {
+        self.0[2].get() & ADDRESS
+    }
+}
+
+/// Frames of tables that are linked no more, and that a CPU may still walk.
+#[derive(Default)]
+struct Unlinked {
+    tables: [u64; 3],
+    count: usize,
+}
+
+impl Unlinked {
+    fn push(&mut self, table: u64) {
+        if let Some(place) = self.tables.get_mut(self.count) {
+            *place = table;
+            self.count += 1;
+        }
+    }
+
+    /// Every CPU has let go of the tables, all of whose entries are 0.
+    fn free(self, receipt: ShootdownReceipt, source: &impl TableSource) {
+        let mut receipt = Some(receipt);
+        for table in self.tables.into_iter().take(self.count) {
+            // SAFETY: the receipt is of a shootdown that came after the last of them was unlinked.
+            let next = || unsafe { ShootdownReceipt::after_shootdown() };
+            frames::adopt(table).free_scrubbed(receipt.take().unwrap_or_else(next));
+            source.freed();
+        }
+    }
+}
+
 impl AddressSpace {
     /// Makes an empty space.
-    pub fn new() -> Option<Self> {
-        let root = frames::allocate(0)?.address();
-        for at in 256..512 {
-            slot(root, at).set(slot(crate::kernel_root(), at).get());
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub fn new(source: &impl TableSource) -> Result<Self, MapError> {
+        let root = source.take()?.address();
+        let from = crate::kernel_root();
+        for block in (256..512).step_by(8) {
+            let at = block..block + 8;
+            if at.clone().fold(0, |any, at| any | slot(from, at).get()) != 0 {
+                at.for_each(|at| slot(root, at).set(slot(from, at).get()));
+            }
         }
-        Some(Self {
+        Ok(Self {
             root,
             active: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
             edit: Lock::new(()),
         })
     }
@@ -57,125 +125,290 @@ impl AddressSpace {
         self.root
     }
 
-    /// Maps one page of user memory.
+    /// The entries that lead to the table of an address, if all are there.
+    fn path(&self, address: u64) -> Option<Path> {
+        let top = slot(self.root, index(address, 3));
+        let mut entries = [top; 3];
+        let mut table = self.root;
+        for (level, entry) in (1..=3).rev().zip(&mut entries) {
+            *entry = slot(table, index(address, level));
+            if entry.get() & PRESENT == 0 {
+                return None;
+            }
+            table = entry.get() & ADDRESS;
+        }
+        Some(Path(entries))
+    }
+
+    /// As [`Self::path`], making what is missing. After an error, tables without an entry may be left.
+    fn path_making(&self, address: u64, source: &impl TableSource) -> Result<Path, MapError> {
+        let top = slot(self.root, index(address, 3));
+        let mut entries = [top; 3];
+        let mut table = self.root;
+        let mut above: Option<Slot> = None;
+        for (level, entry) in (1..=3).rev().zip(&mut entries) {
+            *entry = slot(table, index(address, level));
+            if entry.get() & PRESENT == 0 {
+                let fresh = source.take()?.address();
+                entry.set(fresh | PRESENT | WRITE | USER);
+                if let Some(above) = above {
+                    above.count_more(1);
+                }
+            }
+            table = entry.get() & ADDRESS;
+            above = Some(*entry);
+        }
+        Ok(Path(entries))
+    }
+
+    /// Enters pages in a row, where nothing is.
     ///
     /// # Errors
-    /// See [`MapError`]; nothing changes then.
-    pub fn map(&self, address: u64, physical: u64, access: Access) -> Result<(), MapError> {
-        check(address, 1)?;
+    /// See [`MapError`]; what was entered before stays.
+    pub fn enter(
+        &self,
+        address: u64,
+        pages: u64,
+        access: Access,
+        physical: impl Fn(u64) -> Option<u64>,
+        source: &impl TableSource,
+    ) -> Result<(), MapError> {
+        check(address, pages)?;
+        let bits = access.bits() | USER;
         let _edit = self.edit.lock();
-        let s = walk_making(self.root, address, 0, USER).ok_or(MapError::NoMemory)?;
-        if s.get() & PRESENT != 0 {
-            return Err(MapError::Occupied);
+        let mut done = 0;
+        while done < pages {
+            let at = address + done * FRAME_BYTES;
+            let path = self
+                .path_making(at, source)
+                .inspect_err(|_| self.prune(at, source))?;
+            let (table, first) = (path.pages(), index(at, 0));
+            let here = (512 - first as u64).min(pages - done);
+            let mut entered = 0;
+            let outcome = (0..here).try_for_each(|n| {
+                let s = slot(table, first + n as usize);
+                if s.get() & PRESENT != 0 {
+                    return Err(MapError::Occupied);
+                }
+                let page = physical(done + n).ok_or(MapError::OutOfRange)?;
+                s.set((page & ADDRESS) | bits);
+                entered += 1;
+                Ok(())
+            });
+            path.0[2].count_more(entered);
+            outcome.inspect_err(|_| self.prune(at, source))?;
+            done += here;
         }
-        s.set((physical & ADDRESS) | access.bits() | USER);
         Ok(())
     }
 
-    /// Unmaps whatever of `pages` pages is mapped and waits until no CPU can reach them.
-    pub fn unmap(&self, address: u64, pages: u64) -> ShootdownReceipt {
-        self.change(address, pages, |_| 0)
+    /// Takes out whatever of the pages is entered. Tables that become empty go back at once. `true`: a CPU may still hold
+    /// a translation; [`Self::shoot_down`] ends that.
+    #[must_use]
+    pub fn clear(&self, address: u64, pages: u64, source: &impl TableSource) -> bool {
+        let mut cached = false;
+        self.each_table(address, pages, |at, here, path| {
+            let fewer = edit(path, at, here, |_| 0);
+            if fewer == 0 {
+                return;
+            }
+            let emptied = path.0[2].count_fewer(fewer) == 0;
+            if !emptied || sabotage!(KEEP_EMPTY_TABLES) {
+                cached = true;
+                return;
+            }
+            let mut unlinked = Unlinked::default();
+            self.unlink(path.0, &mut unlinked);
+            // A page below each of the tables is dropped, which drops what is cached of the way to it too.
+            let receipt = shootdown::run(&self.active, at, here, 0);
+            unlinked.free(receipt, source);
+        });
+        cached
     }
 
-    /// Unmaps without the shootdown: what the sabotage point "skip-shootdown" does.
-    #[cfg(sabotage)]
-    pub fn unmap_without_shootdown(&self, address: u64, pages: u64) -> ShootdownReceipt {
-        self.edit_entries(address, pages, |_| 0);
-        // SAFETY: a lie, on purpose: this is the sabotage kernel.
-        unsafe { ShootdownReceipt::after_shootdown() }
+    /// Takes an empty table of pages out, and every table above that becomes empty by it.
+    fn unlink(&self, path: [Slot; 3], unlinked: &mut Unlinked) {
+        for (n, entry) in path.into_iter().enumerate().rev() {
+            unlinked.push(entry.get() & ADDRESS);
+            entry.set(0);
+            let above = n.checked_sub(1).and_then(|n| path.get(n));
+            if above.is_none_or(|above| above.count_fewer(1) > 0) {
+                return;
+            }
+        }
     }
 
-    /// Puts one frame in the place of every mapped page, with the rights they had, and waits until no CPU reaches the
-    /// old ones. Nobody faults meanwhile.
-    pub fn replace(&self, address: u64, pages: u64, physical: u64) -> ShootdownReceipt {
+    /// Takes out the tables on the way to an address that have no entry: what an attempt left.
+    fn prune(&self, address: u64, source: &impl TableSource) {
+        let mut unlinked = Unlinked::default();
+        let mut way = [None; 3];
+        let mut table = self.root;
+        for (level, place) in (1..=3).rev().zip(&mut way) {
+            let entry = slot(table, index(address, level));
+            if entry.get() & PRESENT == 0 {
+                break;
+            }
+            *place = Some(entry);
+            table = entry.get() & ADDRESS;
+        }
+        let mut left = way.into_iter().flatten().rev().peekable();
+        while let Some(entry) = left.next_if(|entry| entry.count() == 0) {
+            unlinked.push(entry.get() & ADDRESS);
+            entry.set(0);
+            if let Some(above) = left.peek() {
+                above.count_fewer(1);
+            }
+        }
+        if unlinked.count > 0 {
+            // A CPU may have looked at them on its own, though nothing was there.
+            let receipt = shootdown::run(&self.active, address, 1, 0);
+            unlinked.free(receipt, source);
+        }
+    }
+
+    /// Puts one frame in the place of every page that is entered, with the rights they had. `true` as for [`Self::clear`].
+    #[must_use]
+    pub fn replace(&self, address: u64, pages: u64, physical: u64) -> bool {
         self.change(address, pages, |e| (e & !ADDRESS) | (physical & ADDRESS))
     }
 
-    /// Changes what mapped pages allow, and waits until no CPU uses the old rights.
-    pub fn protect(&self, address: u64, pages: u64, access: Access) {
-        let _ = self.change(address, pages, |e| (e & ADDRESS) | access.bits() | USER);
+    /// Changes what pages that are entered allow. `true` as for [`Self::clear`].
+    #[must_use]
+    pub fn protect(&self, address: u64, pages: u64, access: Access) -> bool {
+        self.change(address, pages, |e| (e & ADDRESS) | access.bits() | USER)
     }
 
-    fn edit_entries(&self, address: u64, pages: u64, f: impl Fn(u64) -> u64) -> bool {
-        let mut changed = false;
-        if check(address, pages).is_ok() {
-            let _edit = self.edit.lock();
-            for page in 0..pages {
-                if let Some(s) = walk(self.root, address + page * FRAME_BYTES) {
-                    let entry = s.get();
-                    if entry & PRESENT != 0 {
-                        s.set(f(entry));
-                        changed = true;
-                    }
-                }
+    fn change(&self, address: u64, pages: u64, f: impl Fn(u64) -> u64) -> bool {
+        let mut changed = 0;
+        self.each_table(address, pages, |at, here, path| {
+            changed += edit(path, at, here, &f);
+        });
+        changed > 0
+    }
+
+    /// Calls `f` with each stretch of the range that lies in one table of pages, where there is such a table.
+    fn each_table(&self, address: u64, pages: u64, mut f: impl FnMut(u64, u64, Path)) {
+        if check(address, pages).is_err() {
+            return;
+        }
+        let _edit = self.edit.lock();
+        let mut done = 0;
+        while done < pages {
+            let at = address + done * FRAME_BYTES;
+            let here = (512 - index(at, 0) as u64).min(pages - done);
+            if let Some(path) = self.path(at) {
+                f(at, here, path);
             }
-        }
-        changed
-    }
-
-    fn change(&self, address: u64, pages: u64, f: impl Fn(u64) -> u64) -> ShootdownReceipt {
-        if self.edit_entries(address, pages, f) {
-            shootdown::run(&self.active, address, pages, 0)
-        } else {
-            // SAFETY: nothing was mapped, so nothing can be cached.
-            unsafe { ShootdownReceipt::after_shootdown() }
+            done += here;
         }
     }
 
-    /// Physical address behind a mapped user address.
+    /// Waits until no CPU holds an old translation of the range.
+    pub fn shoot_down(&self, address: u64, pages: u64) -> ShootdownReceipt {
+        shootdown::run(&self.active, address, pages, 0)
+    }
+
+    /// Physical address behind a mapped user address. No table of it goes meanwhile: the caller sees to that.
     pub fn translate(&self, address: u64) -> Option<u64> {
         check(address & !(FRAME_BYTES - 1), 1).ok()?;
         let entry = walk(self.root, address)?.get();
         (entry & PRESENT != 0).then_some((entry & ADDRESS) | (address & (FRAME_BYTES - 1)))
     }
 
-    /// Ends the space: no CPU has its root afterwards. For use before the frames it maps are freed at once.
-    pub fn retire(&self) -> ShootdownReceipt {
-        let _edit = self.edit.lock();
-        // Tables must not be reused while a CPU may walk them: every CPU lets go of the root first.
+    /// Ends the use of the space: no CPU has its root afterwards, and none loads it any more.
+    pub fn evict(&self) -> ShootdownReceipt {
+        // Before the CPUs are counted: `activate` looks at it after it has counted its own in.
+        self.retired.store(true, Ordering::SeqCst);
         let receipt = shootdown::run(&self.active, 0, 0, self.root);
         self.active.store(0, Ordering::SeqCst);
-        for at in 0..256 {
-            let top = slot(self.root, at);
-            let entry = top.get();
-            if entry & PRESENT != 0 {
-                top.set(0);
-                free_below(entry & ADDRESS, 2);
-            }
-        }
         receipt
+    }
+
+    /// Frees some tables of a space that was evicted. `true`: there are more.
+    pub fn free_tables(&self, source: &impl TableSource) -> bool {
+        if !self.retired.load(Ordering::SeqCst) {
+            return false;
+        }
+        let _edit = self.edit.lock();
+        for _ in 0..TABLES_AT_ONCE {
+            let Some(top) = first_present(self.root, 256) else {
+                return false;
+            };
+            let (mut above, mut named) = (None, top);
+            // Down to a table that names no other.
+            for level in (0..=2).rev() {
+                if level == 0 || named.count() == 0 {
+                    break;
+                }
+                match first_present(named.get() & ADDRESS, 512) {
+                    Some(next) => (above, named) = (Some(named), next),
+                    None => break,
+                }
+            }
+            let table = named.get() & ADDRESS;
+            named.set(0);
+            if let Some(above) = above {
+                above.count_fewer(1);
+            }
+            // No CPU walks it: it was evicted.
+            frames::adopt(table).free_unmapped();
+            source.freed();
+        }
+        true
     }
 }
 
-/// Frees a table and the tables below it. The frames that leaves name are not ours.
-fn free_below(table: u64, level: u32) {
-    if level > 0 {
-        for at in 0..512 {
-            let entry = slot(table, at).get();
-            if entry & PRESENT != 0 {
-                free_below(entry & ADDRESS, level - 1);
-            }
+/// Changes the present entries of a stretch within one table. Returns their count.
+fn edit(path: Path, address: u64, pages: u64, f: impl Fn(u64) -> u64) -> u64 {
+    let (table, first) = (path.pages(), index(address, 0));
+    let mut changed = 0;
+    for at in first..first + pages as usize {
+        let s = slot(table, at);
+        let entry = s.get();
+        if entry & PRESENT != 0 {
+            s.set(f(entry));
+            changed += 1;
         }
     }
-    frames::adopt(table).free_unmapped();
+    changed
+}
+
+/// What is left when nobody is told of tables that go.
+struct Untold;
+
+impl TableSource for Untold {
+    fn take(&self) -> Result<Frames, MapError> {
+        Err(MapError::NoMemory)
+    }
+    fn freed(&self) {}
 }
 
 impl Drop for AddressSpace {
     fn drop(&mut self) {
-        let _ = self.retire();
+        if !self.retired.load(Ordering::SeqCst) {
+            let _ = self.evict();
+        }
+        while self.free_tables(&Untold) {}
         frames::adopt(self.root).free_unmapped();
     }
 }
 
-/// Loads a space on this CPU. `previous` is the one that was loaded, if any.
+/// Loads a space on this CPU, or the kernel's own if the space was evicted. `previous` is the one that was loaded, if any.
 pub fn activate(space: &AddressSpace, previous: Option<&AddressSpace>) {
     if cpu::current_root() == space.root {
         return;
     }
     let me = 1u64 << cpu::index();
     space.active.fetch_or(me, Ordering::SeqCst);
+    let root = if space.retired.load(Ordering::SeqCst) {
+        // Its tables are going. Whoever evicts it sees this CPU counted in, or this CPU sees that it does.
+        space.active.fetch_and(!me, Ordering::SeqCst);
+        crate::kernel_root()
+    } else {
+        space.root
+    };
     // SAFETY: the root's upper half is the kernel's.
-    unsafe { cpu::load_root(space.root) };
+    unsafe { cpu::load_root(root) };
     if let Some(previous) = previous {
         previous.active.fetch_and(!me, Ordering::SeqCst);
     }

@@ -11,6 +11,9 @@ pub(crate) const LARGE: u64 = 1 << 7;
 pub(crate) const GLOBAL: u64 = 1 << 8;
 pub(crate) const NO_EXECUTE: u64 = 1 << 63;
 pub(crate) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+/// Bits 52 to 62 of an entry that names a table are ignored by the processor (SDM 3A, 4.5.4): how many entries of that
+/// table are present. Kept in the lower half alone.
+const COUNT: u32 = 52;
 
 /// What a mapping allows. There is no way to ask for write and execute together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,35 @@ impl Slot {
         // SAFETY: as in `get`.
         unsafe { AtomicU64::from_ptr(self.0) }.store(value, Ordering::Release);
     }
+
+    /// How many entries of the table that this entry names are present.
+    pub(crate) fn count(self) -> u64 {
+        (self.get() >> COUNT) & 0x7ff
+    }
+
+    /// That many more are. An "accessed" bit that the processor sets meanwhile may be lost; nobody reads it.
+    pub(crate) fn count_more(self, more: u64) {
+        self.set(self.get() + (more << COUNT));
+    }
+
+    /// That many fewer are. Returns what is left.
+    pub(crate) fn count_fewer(self, fewer: u64) -> u64 {
+        let left = self.count().saturating_sub(fewer);
+        self.set((self.get() & !(0x7ff << COUNT)) | (left << COUNT));
+        left
+    }
+}
+
+/// The first present entry of a table below `end`, a multiple of 8.
+pub(crate) fn first_present(table: u64, end: usize) -> Option<Slot> {
+    for block in (0..end).step_by(8) {
+        let any = (block..block + 8).fold(0, |any, at| any | slot(table, at).get());
+        if any != 0 {
+            let mut slots = (block..block + 8).map(|at| slot(table, at));
+            return slots.find(|s| s.get() & PRESENT != 0);
+        }
+    }
+    None
 }
 
 pub(crate) const fn index(virtual_address: u64, level: u32) -> usize {

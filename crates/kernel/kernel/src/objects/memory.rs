@@ -5,6 +5,7 @@ use alloc::sync::{Arc, Weak};
 use ::memory::{MemoryObject, Protection};
 use cap::Epoch;
 use ipc::{KernelCall, Object, Process};
+use sabotage::sabotage;
 use schema::process::{memory_object, virtual_memory};
 use stub::{Answered, Refusal};
 
@@ -101,8 +102,16 @@ pub struct Shared {
     epoch: Epoch,
     object: Arc<MemoryObject>,
     writable: bool,
-    /// Made by `readOnly`: it ends with the object that it narrows, and cannot end that.
-    narrowed: bool,
+    right: Right,
+}
+
+/// Whether a capability can end the pages it stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Right {
+    /// `createMemory` gave it.
+    Revoke,
+    /// Made by `readOnly`, or a window over a device's pages: it ends with what it was made from, and cannot end that.
+    Use,
 }
 
 impl Shared {
@@ -112,8 +121,23 @@ impl Shared {
             epoch: Epoch::default(),
             object,
             writable,
-            narrowed: false,
+            right: Right::Revoke,
         })
+    }
+
+    /// Wraps pages for somebody to whom they are lent: a device's, or a provider's buffer.
+    pub fn window(object: Arc<MemoryObject>, writable: bool) -> Arc<Self> {
+        Arc::new(Self {
+            epoch: Epoch::default(),
+            object,
+            writable,
+            right: Right::Use,
+        })
+    }
+
+    fn may_revoke(&self) -> bool {
+        // With the sabotage there are two that may revoke the same pages, as there once were.
+        self.right == Right::Revoke || sabotage!(SECOND_REVOKER_GOES_ON)
     }
 
     fn live(&self) -> Result<(), Refusal> {
@@ -177,11 +201,11 @@ impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
     }
 
     fn revoke(&mut self, reply: Owed<'a, memory_object::call::Revoke>) -> Answered {
-        if self.0.narrowed {
+        if !self.0.may_revoke() {
             return reply.refuse(Refusal::NotSupported);
         }
         self.0.epoch.revoke();
-        self.0.object.revoke();
+        let _ = self.0.object.revoke();
         reply.send(())
     }
 }
@@ -192,7 +216,7 @@ impl Served<Shared> {
             epoch: Epoch::default(),
             object: shared.object.clone(),
             writable: false,
-            narrowed: true,
+            right: Right::Use,
         }))
     }
 }

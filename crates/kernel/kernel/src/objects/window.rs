@@ -17,15 +17,16 @@ use stub::{Answered, Refusal};
 use super::audit::answer;
 use super::memory::Shared;
 use super::{Owed, Served, kernel_object};
-use crate::devices::{Answer, Call, manager};
+use crate::devices::{Answer, Call, Window, manager};
 
 /// The registers of one BAR.
 pub struct Mmio {
     epoch: Epoch,
     claim: Claim,
     bar: u8,
-    /// Read-only mappings made through this capability: process, address, the manager's hold.
-    maps: Lock<Vec<(Weak<Process>, u64, MappingId)>>,
+    /// Read-only mappings made through this capability: their process, the object that only one of them maps, and the
+    /// manager's hold, of which there are as many as the function's limits allow.
+    maps: Lock<Vec<(Weak<Process>, Window, MappingId)>>,
 }
 
 impl Mmio {
@@ -45,6 +46,31 @@ impl Drop for Mmio {
     fn drop(&mut self) {
         for (_, _, hold) in self.maps.lock().drain(..) {
             // A claim that ended has revoked its mappings itself.
+            let _ = manager().mmio_unmap(&self.claim, hold);
+        }
+    }
+}
+
+impl Mmio {
+    /// Takes the first entry out for which `f` holds. The list is not locked while `f` looks at the ledger of mappings.
+    fn take_where(
+        &self,
+        f: impl Fn(&Weak<Process>, &Window) -> bool,
+    ) -> Option<(Weak<Process>, Window, MappingId)> {
+        for at in 0.. {
+            let (process, window, hold) = self.maps.lock().get(at)?.clone();
+            if f(&process, &window) {
+                let mut maps = self.maps.lock();
+                let at = maps.iter().position(|entry| entry.2 == hold)?;
+                return Some(maps.swap_remove(at));
+            }
+        }
+        None
+    }
+
+    /// Gives up the holds whose mappings the programs have unmapped themselves.
+    fn let_go_of_unmapped(&self) {
+        while let Some((.., hold)) = self.take_where(|_, window| !window.object().is_mapped()) {
             let _ = manager().mmio_unmap(&self.claim, hold);
         }
     }
@@ -78,7 +104,8 @@ impl<'a> device_mmio::Server<KernelCall<'a>> for Served<Mmio> {
                     .map_object(window.object(), 0, bytes, Access::Read, None);
                 match mapped {
                     Ok(address) => {
-                        let entry = (Arc::downgrade(&process), address, hold);
+                        self.0.let_go_of_unmapped();
+                        let entry = (Arc::downgrade(&process), window, hold);
                         self.0.maps.lock().push(entry);
                         Ok(address)
                     }
@@ -97,16 +124,19 @@ impl<'a> device_mmio::Server<KernelCall<'a>> for Served<Mmio> {
 
     fn unmap(&mut self, reply: Owed<'a, device_mmio::call::Unmap>, address: u64) -> Answered {
         let process = reply.call().process();
-        let found = {
-            let mut maps = self.0.maps.lock();
-            let at = maps.iter().position(|(p, a, _)| {
-                *a == address && core::ptr::eq(p.as_ptr(), Arc::as_ptr(process))
-            });
-            at.map(|at| maps.swap_remove(at))
-        };
+        // The mapping that is there now, not one that once was.
+        let found = self.0.take_where(|owner, window| {
+            core::ptr::eq(owner.as_ptr(), Arc::as_ptr(process))
+                && process.vm.maps(address, window.object())
+        });
         let result = match found {
-            // Letting go of the hold revokes the mapping in every address space.
-            Some((_, _, hold)) => manager().mmio_unmap(&self.0.claim, hold),
+            Some((_, window, hold)) => {
+                let gone = process.vm.unmap_object(window.object());
+                // Letting go of the hold revokes what is left of the mapping.
+                manager()
+                    .mmio_unmap(&self.0.claim, hold)
+                    .and(gone.map(|_| ()))
+            }
             None => Err(Refusal::NotFound),
         };
         answer(reply, &self.0.claim, result)
@@ -337,7 +367,6 @@ pub struct Buffer {
     epoch: Epoch,
     claim: Claim,
     buffer: BufferId,
-    mapped: Lock<Vec<(Weak<Process>, u64)>>,
 }
 
 impl Buffer {
@@ -346,7 +375,6 @@ impl Buffer {
             epoch: Epoch::default(),
             claim,
             buffer,
-            mapped: Lock::new(Vec::new()),
         })
     }
 
@@ -388,14 +416,9 @@ impl<'a> dma_buffer::Server<KernelCall<'a>> for Served<Buffer> {
             let writable = access == Access::ReadWrite;
             let window = manager().buffer_window(&self.0.claim, self.0.buffer, writable)?;
             let bytes = window.object().bytes();
-            let address = process
+            process
                 .vm
-                .map_object(window.object(), 0, bytes, access, None)?;
-            self.0
-                .mapped
-                .lock()
-                .push((Arc::downgrade(&process), address));
-            Ok(address)
+                .map_object(window.object(), 0, bytes, access, None)
         });
         answer(
             reply,
@@ -405,23 +428,17 @@ impl<'a> dma_buffer::Server<KernelCall<'a>> for Served<Buffer> {
     }
 
     fn unmap(&mut self, reply: Owed<'a, dma_buffer::call::Unmap>) -> Answered {
-        let process = reply.call().process();
-        let mut mine = Vec::new();
-        self.0.mapped.lock().retain(|(p, address)| {
-            let own = core::ptr::eq(p.as_ptr(), Arc::as_ptr(process));
-            if own {
-                mine.push(*address);
+        // What the caller's process has mapped of the buffer, the ledger of mappings knows.
+        let vm = &reply.call().process().vm;
+        let windows = manager().buffer_windows(&self.0.claim, self.0.buffer);
+        let result = windows.and_then(|windows| {
+            let mut count = 0;
+            for window in windows.iter().flatten() {
+                count += vm.unmap_object(window.object())?;
             }
-            !own
+            (count > 0).then_some(()).ok_or(Refusal::NotFound)
         });
-        if mine.is_empty() {
-            return reply.refuse(Refusal::NotFound);
-        }
-        for address in mine {
-            // Freeing the buffer may have taken the region already.
-            let _ = process.vm.unmap_region(address);
-        }
-        reply.send(())
+        answer(reply, &self.0.claim, result)
     }
 
     fn window(&mut self, reply: Owed<'a, dma_buffer::call::Window>, writable: bool) -> Answered {
@@ -430,16 +447,13 @@ impl<'a> dma_buffer::Server<KernelCall<'a>> for Served<Buffer> {
             reply,
             &self.0.claim,
             result.map(|window| dma_buffer::WindowReply {
-                memory: Object::kernel(Shared::new(window.object().clone(), writable)),
+                memory: Object::kernel(Shared::window(window.object().clone(), writable)),
             }),
         )
     }
 
     fn free(&mut self, reply: Owed<'a, dma_buffer::call::Free>) -> Answered {
         let result = manager().buffer_free(&self.0.claim, self.0.buffer);
-        if result.is_ok() {
-            self.0.mapped.lock().clear();
-        }
         answer(reply, &self.0.claim, result)
     }
 }

@@ -1,0 +1,153 @@
+//! What the ledger of mappings stands on in the kernel.
+
+use alloc::sync::Arc;
+
+use cpu::Lock;
+use frames::ShootdownReceipt;
+use mapping_ledger::{Cached, Guarded, Machine, Mapped, ObjectLedger, SpaceLedger, Tables};
+use paging::{Access, MapError, TableSource};
+use ring_abi::Refusal;
+use sabotage::sabotage;
+
+use crate::{MemoryObject, Quota, Vm};
+
+/// The kernel, as the ledger of mappings sees it.
+#[derive(Debug)]
+pub struct Kernel;
+
+/// A spin lock that the ledger can hold.
+#[derive(Debug)]
+pub struct Held<T>(Lock<T>);
+
+impl<T> Guarded<T> for Held<T> {
+    fn new(value: T) -> Self {
+        Self(Lock::new(value))
+    }
+
+    #[inline]
+    fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut self.0.lock())
+    }
+}
+
+impl Machine for Kernel {
+    type Lock<T> = Held<T>;
+    type Space = Vm;
+    type Object = MemoryObject;
+    type Access = Access;
+    type Receipt = ShootdownReceipt;
+
+    fn between_steps() {
+        crate::between_steps();
+    }
+
+    fn wait() {
+        cpu::relax();
+        crate::between_steps();
+    }
+}
+
+impl Mapped<Kernel> for MemoryObject {
+    fn ledger(&self) -> &ObjectLedger<Kernel> {
+        self.mappings()
+    }
+
+    fn pages(&self) -> u64 {
+        self.count()
+    }
+}
+
+/// Page tables are paid for by the space that needs them, and are the program's, not the kernel's reserve.
+impl TableSource for Quota {
+    fn take(&self) -> Result<frames::Frames, MapError> {
+        if !sabotage!(TABLES_FOR_FREE) {
+            self.take(1).map_err(|_| MapError::OverBudget)?;
+        }
+        frames::allocate_for_program(0).ok_or_else(|| {
+            self.freed();
+            MapError::NoMemory
+        })
+    }
+
+    fn freed(&self) {
+        if !sabotage!(TABLES_FOR_FREE) {
+            self.give(1);
+        }
+    }
+}
+
+pub(crate) const fn refusal(e: MapError) -> Refusal {
+    match e {
+        MapError::NoMemory => Refusal::NoMemory,
+        MapError::OverBudget => Refusal::OverBudget,
+        MapError::Occupied => Refusal::AlreadyExists,
+        MapError::OutOfRange => Refusal::OutOfRange,
+    }
+}
+
+const fn cached(perhaps: bool) -> Cached {
+    if perhaps { Cached::Perhaps } else { Cached::No }
+}
+
+impl Tables<Kernel> for Vm {
+    fn ledger(&self) -> &SpaceLedger<Kernel> {
+        self.regions()
+    }
+
+    fn enter(
+        &self,
+        address: u64,
+        pages: u64,
+        access: Access,
+        object: &Arc<MemoryObject>,
+        first: u64,
+    ) -> Result<(), Refusal> {
+        let access = object.page_access(access);
+        let page = |at| object.page(first + at);
+        self.space()
+            .enter(address, pages, access, page, &**self.quota())
+            .map_err(refusal)
+    }
+
+    fn clear(&self, address: u64, pages: u64) -> Cached {
+        cached(self.space().clear(address, pages, &**self.quota()))
+    }
+
+    fn replace(&self, address: u64, pages: u64) -> Cached {
+        sabotage!(KEEP_MAPPINGS => return Cached::No);
+        cached(self.space().replace(address, pages, self.spare()))
+    }
+
+    fn restrict(
+        &self,
+        address: u64,
+        pages: u64,
+        access: Access,
+        object: &Arc<MemoryObject>,
+    ) -> Cached {
+        let access = object.page_access(access);
+        cached(self.space().protect(address, pages, access))
+    }
+
+    fn shoot_down(&self, address: u64, pages: u64, cached: Cached) -> ShootdownReceipt {
+        match cached {
+            Cached::Perhaps if !sabotage!(SKIP_SHOOTDOWN) => {
+                self.space().shoot_down(address, pages)
+            }
+            // SAFETY: no entry was present, or each that was has been shot down already.
+            _ => unsafe { ShootdownReceipt::after_shootdown() },
+        }
+    }
+
+    fn evict(&self) -> ShootdownReceipt {
+        self.space().evict()
+    }
+
+    fn pay(&self) -> Result<(), Refusal> {
+        self.quota().take(1)
+    }
+
+    fn refund(&self) {
+        self.quota().give(1);
+    }
+}

@@ -1,0 +1,104 @@
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use ring_abi::Refusal;
+
+/// Addresses in one piece of a list: what fits in a page of the kernel's heap.
+const PIECE: usize = 512;
+
+/// Physical addresses of an object's pages. A long list lies in pieces, so that no object needs more than a page of the
+/// kernel's heap in one run.
+#[derive(Debug)]
+pub(crate) enum Pages {
+    Short(Vec<u64>),
+    Long(BTreeMap<u32, Vec<u64>>, u64),
+}
+
+fn piece(wanted: usize) -> Result<Vec<u64>, Refusal> {
+    let mut piece = Vec::new();
+    let room = piece.try_reserve_exact(wanted.min(PIECE));
+    room.map(|()| piece).map_err(|_| Refusal::NoMemory)
+}
+
+impl Pages {
+    /// An empty list that will hold `wanted` addresses.
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    pub(crate) fn with_room(wanted: usize) -> Result<Self, Refusal> {
+        if wanted <= PIECE {
+            piece(wanted).map(Self::Short)
+        } else {
+            Ok(Self::Long(BTreeMap::new(), 0))
+        }
+    }
+
+    /// # Errors
+    /// `NoMemory`.
+    pub(crate) fn of(addresses: impl ExactSizeIterator<Item = u64>) -> Result<Self, Refusal> {
+        let mut pages = Self::with_room(addresses.len())?;
+        for address in addresses {
+            pages.push(address)?;
+        }
+        Ok(pages)
+    }
+
+    /// # Errors
+    /// `NoMemory`.
+    pub(crate) fn push(&mut self, address: u64) -> Result<(), Refusal> {
+        match self {
+            Self::Short(list) => {
+                list.try_reserve(1).map_err(|_| Refusal::NoMemory)?;
+                list.push(address);
+            }
+            Self::Long(pieces, count) => {
+                let at = u32::try_from(*count / PIECE as u64).map_err(|_| Refusal::NoMemory)?;
+                if *count % PIECE as u64 == 0 {
+                    pieces.insert(at, piece(PIECE)?);
+                }
+                if let Some(list) = pieces.get_mut(&at) {
+                    list.push(address);
+                    *count += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Short(list) => list.len() as u64,
+            Self::Long(_, count) => *count,
+        }
+    }
+
+    pub(crate) fn get(&self, at: u64) -> Option<u64> {
+        let at = usize::try_from(at).ok()?;
+        match self {
+            Self::Short(list) => list.get(at).copied(),
+            Self::Long(pieces, _) => {
+                let list = pieces.get(&u32::try_from(at / PIECE).ok()?)?;
+                list.get(at % PIECE).copied()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_gives_back_what_was_put_in_whatever_its_length() {
+        for wanted in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 7] {
+            let address = |at: usize| 0x1000 * (at as u64 * 7 + 3);
+            let pages = Pages::of((0..wanted).map(address)).unwrap();
+            assert_eq!(pages.len(), wanted as u64);
+            for at in 0..wanted {
+                assert_eq!(pages.get(at as u64), Some(address(at)));
+            }
+            assert_eq!(pages.get(wanted as u64), None);
+            assert_eq!(pages.get(u64::MAX), None);
+        }
+    }
+}
