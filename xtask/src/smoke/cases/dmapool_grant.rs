@@ -10,7 +10,7 @@ use crate::smoke::sabotage::{Break, Sabotage};
 
 const SIZES: &str = "@pool.sizes pool_of_nothing=zeroLength pool_of_too_much=overBudget zero=zeroLength over_contiguity=outOfRange endless=outOfRange full=true a_page_over=overBudget one_byte=4096 used_then=4096 buffers_then=1";
 const MAPPED: &str = "@pool.freed-while-mapped written=true own_mapping_sees=0 writer=exited window=revoked next_owner_sees=0";
-const REUSED: &str = "@pool.reused-slot generation_rises=true info=stale map=stale unmap=notFound window=stale free=stale submit=stale new_untouched=true new_in_flight=0";
+const REUSED: &str = "@pool.reused-slot generation_rises=true info=stale map=stale unmap=stale window=stale free=stale submit=stale new_untouched=true new_in_flight=0";
 const FOREIGN: &str = "@pool.foreign other_function=foreignBuffer released=stale released_and_reused=stale next_generation=badHandle nobody_s=badHandle zero=badHandle pool=wrongKind queue=wrongKind ours_in_flight=0 theirs_in_flight=0";
 const ENDED: &str = "@pool.claim-ended generation=1 pool_info=stale allocate=stale buffer_info=stale buffer_map=stale buffer_free=stale mmio_info=stale mmio_read=stale mmio_write=stale mmio_map=stale queue_info=stale submit=stale complete=stale queue_reset=stale wait=stale acknowledge=stale unmask=stale mask=stale";
 
@@ -33,7 +33,7 @@ inventory::submit! {
         required: &[
             SIZES,
             "@pool.protections none=badArgument read=ok write=badArgument read_write=ok execute=badArgument read_execute=writeExecute write_execute=writeExecute unknown=badArgument",
-            "@pool.read-only-window writable=false map_writable=readOnly raise=readOnly raise_to_execute=writeExecute part_of_a_page=misaligned over_the_buffer=outOfRange nothing=zeroLength whole_page=ok",
+            "@pool.read-only-window writable=false map_writable=readOnly raise=readOnly raise_to_execute=writeExecute part_of_a_page=misaligned over_the_buffer=outOfRange nothing=zeroLength whole_page=ok revoke=notSupported",
             MAPPED,
             "@pool.in-flight segments=2 free=busy window_stays=ok afterwards=0 free_afterwards=ok free_twice=stale",
             REUSED,

@@ -137,7 +137,10 @@ impl<'a> device_mmio::Server<KernelCall<'a>> for Served<Mmio> {
                     .mmio_unmap(&self.0.claim, hold)
                     .and(gone.map(|_| ()))
             }
-            None => Err(Refusal::NotFound),
+            // Of a claim that ended, the mappings are gone with it.
+            None => manager()
+                .mmio_info(&self.0.claim, self.0.bar)
+                .and(Err(Refusal::NotFound)),
         };
         answer(reply, &self.0.claim, result)
     }

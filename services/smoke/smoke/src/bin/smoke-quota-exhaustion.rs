@@ -142,10 +142,11 @@ fn handles(vm: &VirtualMemory) -> Result<(), Error> {
     Ok(())
 }
 
-/// The pages are there already; what a mapping costs beside them is bounded too.
+/// The pages are there already; what a mapping costs beside them, its record and its page tables, is bounded too.
 fn mappings(vm: &VirtualMemory) -> Result<(), Error> {
-    let memory = vm.create_memory(4096)?.memory;
-    let (taken, why) = take(|| memory.map(0, 4096, 1));
+    const BYTES: u64 = 128 * 4096;
+    let memory = vm.create_memory(BYTES)?.memory;
+    let (taken, why) = take(|| memory.map(0, BYTES, 1));
     for mapped in &taken {
         memory.unmap(mapped.address)?;
     }

@@ -1,0 +1,31 @@
+//! A mapping and what is at its address.
+
+use crate::smoke::case::Smoke;
+use crate::smoke::cases::PROGRAM;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+const SEQUENCE: &str = "@identity.sequence revoked=ok owner=\"same_place=true words_lost=0\"";
+
+inventory::submit! {
+    Smoke {
+        name: "map-identity",
+        question: "Does a revocation end the mappings of its object and nothing else, whatever is at their addresses by then?",
+        rows: &["CF-01"],
+        manifest: "smoke/map-identity",
+        smp: 2,
+        required: &[
+            SEQUENCE,
+            "@identity.race rounds=3 own_words_lost=0 unmap_refused=0",
+        ],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "map-by-address",
+        smoke: "map-identity",
+        what: "A mapping is named by its address alone, and its entry at the object stays when it goes.",
+        breaks: Break::Missing(SEQUENCE),
+    }
+}

@@ -1,0 +1,30 @@
+//! The end of a window against whoever else has it.
+
+use crate::smoke::case::{Smoke, SmokeDisk};
+use crate::smoke::cases::PROGRAM;
+use crate::smoke::cases::dmapool_grant::even;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+const FREED: &str = "@windows.freed tries=8 freed=8 freed_page_reached=false";
+
+inventory::submit! {
+    Smoke {
+        name: "map-revoke-race",
+        question: "When a buffer is freed while its window is in use on another processor, does nobody reach the freed page?",
+        rows: &["CF-02"],
+        manifest: "smoke/map-revoke-race",
+        disks: &[SmokeDisk { name: "one.img", make: even, bytes_per_s: 0 }],
+        smp: 2,
+        required: &[FREED, "@windows.revoke of_a_window=notSupported"],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "second-revoker-goes-on",
+        smoke: "map-revoke-race",
+        what: "A window can be revoked, and who comes second takes a revocation that was begun for one that is over.",
+        breaks: Break::Missing(FREED),
+    }
+}

@@ -1,0 +1,37 @@
+//! Page tables and who pays for them.
+
+use crate::smoke::case::Smoke;
+use crate::smoke::cases::PROGRAM;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+const BACK: &str = "@tables.back mappings=100 some=true all=true";
+const PAID: &str = "@tables.paid mapper=exited told=\"some=true refused=overBudget again=ok\"";
+
+inventory::submit! {
+    Smoke {
+        name: "page-tables-charged",
+        question: "Does who maps pay for the page tables, and does everybody get them back when they are empty?",
+        rows: &["CF-03"],
+        manifest: "smoke/page-tables-charged",
+        required: &[BACK, PAID],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "keep-empty-tables",
+        smoke: "page-tables-charged",
+        what: "Page tables that became empty stay where they are.",
+        breaks: Break::Missing(BACK),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "tables-for-free",
+        smoke: "page-tables-charged",
+        what: "Nobody pays for page tables.",
+        breaks: Break::Missing(PAID),
+    }
+}
