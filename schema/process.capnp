@@ -116,7 +116,8 @@ interface EndpointFactory @0xd1c0a5e5b0a7010a {
 interface Endpoint @0xd1c0a5e5b0a7010b {
   # Makes a facet with an epoch of its own. Its cookie comes with every call through it; when its last handle goes,
   # one notice with the cookie comes, whose place was reserved here. A facet that is not `durable` becomes `stale`
-  # at the next `renew`.
+  # at the next `renew`, and nobody hears of its end after that. A durable one must mean the same to every incarnation:
+  # its notice says which one minted it, and comes to a later one as of an earlier one.
   # Refuses: `overBudget`, `noMemory`.
   mint @0 (cookie :UInt64, interfaceId :UInt64, durable :Bool) -> (facet :AnyFacet);
   # Kills the facet's handles everywhere and completes its pending calls `revoked`.

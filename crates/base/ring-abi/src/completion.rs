@@ -7,8 +7,11 @@ pub const COMPLETION_BYTES: usize = 32;
 pub mod completion_flags {
     /// The result is in the four words, not in the reply buffer. Registers only.
     pub const INLINE: u8 = 1;
-    /// A received message is the notice that the last handle of the facet named by the cookie is gone.
+    /// A received message is the notice that the last handle of the facet named by the cookie is gone. The reply field
+    /// carries the incarnation of the endpoint that minted the facet, and no handle.
     pub const DROPPED: u8 = 2;
+    /// With [`DROPPED`]: the facet was minted in an earlier incarnation, and is durable.
+    pub const EARLIER: u8 = 4;
 }
 
 /// The first word of a completion; also `rax` of a register operation.
@@ -67,7 +70,7 @@ pub struct Completion {
     pub status: u64,
     /// Cookie of the facet a received call came through.
     pub cookie: u64,
-    /// Reply handle of a received call.
+    /// Reply handle of a received call; of a notice, the incarnation that minted the facet.
     pub reply: u64,
 }
 

@@ -32,10 +32,47 @@ pub(crate) struct Receiver {
 struct Queues {
     calls: VecDeque<(Arc<Call>, u64)>,
     receivers: VecDeque<Receiver>,
-    /// Cookies of facets that are gone, each with what the facet cost: it is paid for until the server has heard.
-    notices: VecDeque<(u64, Option<Charge>)>,
+    /// Facets that are gone and of which the server has not heard.
+    notices: VecDeque<Notice>,
     /// Facets that may still send a notice; as many places are reserved.
     facets: usize,
+}
+
+/// What a server is told of a facet that is gone.
+#[derive(Debug)]
+struct Notice {
+    cookie: u64,
+    /// What minted the cookie: to a later incarnation it may mean another client.
+    minted: u64,
+    durable: bool,
+    /// What the facet cost: it is paid for until the server has heard.
+    charge: Option<Charge>,
+}
+
+impl Notice {
+    /// Whether the server of `incarnation` is to hear it: a cookie of its own, or one that means the same to all.
+    fn is_for(&self, incarnation: u64) -> bool {
+        self.durable || self.minted == incarnation
+    }
+
+    /// What the receiver gets.
+    fn message(&self, incarnation: u64) -> Finished {
+        let earlier = if self.minted == incarnation || keeps_old_notices() {
+            0
+        } else {
+            completion_flags::EARLIER
+        };
+        Finished {
+            status: StatusWord {
+                flags: completion_flags::DROPPED | earlier,
+                ..StatusWord::default()
+            }
+            .pack(),
+            cookie: self.cookie,
+            reply: self.minted,
+            ..Finished::default()
+        }
+    }
 }
 
 impl Queues {
@@ -54,7 +91,7 @@ impl Queues {
 #[derive(Debug)]
 pub struct EndpointCore {
     queues: Lock<Queues>,
-    /// Raised by `renew`; facets that are not durable belong to one incarnation.
+    /// Raised by `renew`, under the lock of the queues; facets that are not durable belong to one incarnation.
     incarnation: AtomicU64,
     closed: AtomicBool,
 }
@@ -74,8 +111,10 @@ pub struct Facet {
     core: Arc<EndpointCore>,
     epoch: Epoch,
     pub(crate) cookie: u64,
-    /// 0: durable.
+    /// The incarnation that minted it.
     incarnation: u64,
+    /// It outlives its incarnation.
+    durable: bool,
     interface: u64,
     charge: Option<Charge>,
     /// The calls that go through it.
@@ -103,7 +142,7 @@ impl Facet {
         if self.core.closed.load(Ordering::Acquire) {
             return Err(Refusal::Revoked);
         }
-        if self.incarnation != 0
+        if !self.durable
             && self.incarnation != self.core.incarnation.load(Ordering::Acquire)
         {
             #[cfg(sabotage)]
@@ -121,9 +160,16 @@ impl Facet {
 }
 
 impl Drop for Facet {
-    /// The last handle is gone and no call is on its way: tells the server, whose place for the notice was reserved.
+    /// The last handle is gone and no call is on its way: tells the server, whose place for the notice was reserved. A
+    /// successor of the one that minted it hears nothing, unless the facet is durable.
     fn drop(&mut self) {
-        let receiver = {
+        let mut notice = Notice {
+            cookie: self.cookie,
+            minted: self.incarnation,
+            durable: self.durable,
+            charge: None,
+        };
+        let (receiver, message) = {
             let mut q = self.core.queues.lock();
             q.facets = q.facets.saturating_sub(1);
             if self.core.closed.load(Ordering::Relaxed) {
@@ -133,33 +179,32 @@ impl Drop for Facet {
             if cpu::sabotaged("skip-drop-notice") {
                 return;
             }
+            let incarnation = self.core.incarnation.load(Ordering::Relaxed);
+            if !notice.is_for(incarnation) && !keeps_old_notices() {
+                return;
+            }
             match q.next_receiver() {
-                Some(r) => r,
+                Some(r) => (r, notice.message(incarnation)),
                 None => {
-                    q.notices.push_back((self.cookie, self.charge.take()));
+                    notice.charge = self.charge.take();
+                    q.notices.push_back(notice);
                     return;
                 }
             }
         };
-        if let Some(task) = receiver
-            .thread
-            .complete(receiver.route, dropped(self.cookie))
-        {
+        if let Some(task) = receiver.thread.complete(receiver.route, message) {
             sched::make_ready(task);
         }
     }
 }
 
-fn dropped(cookie: u64) -> Finished {
-    Finished {
-        status: StatusWord {
-            flags: completion_flags::DROPPED,
-            ..StatusWord::default()
-        }
-        .pack(),
-        cookie,
-        ..Finished::default()
-    }
+/// Whether a notice reaches whoever receives, as if it were its own: what the sabotage point "notice-to-successor" does.
+#[inline(always)]
+fn keeps_old_notices() -> bool {
+    #[cfg(sabotage)]
+    return cpu::sabotaged("notice-to-successor");
+    #[cfg(not(sabotage))]
+    false
 }
 
 /// Endpoints that a thread is closing. A call that ends may hold the last handle of another endpoint, and calls queued
@@ -276,10 +321,13 @@ impl EndpointCore {
                     drop(q);
                     return None;
                 }
-                if let Some((cookie, charge)) = q.notices.pop_front() {
+                if let Some(notice) = q.notices.pop_front() {
+                    // Renewing left none that this incarnation must not hear.
+                    let incarnation = self.incarnation.load(Ordering::Relaxed);
                     drop(q);
-                    drop(charge);
-                    return Some(receiver.thread.complete(receiver.route, dropped(cookie)));
+                    let message = notice.message(incarnation);
+                    drop(notice);
+                    return Some(receiver.thread.complete(receiver.route, message));
                 }
                 match q.calls.pop_front() {
                     Some(next) => next,
@@ -299,6 +347,16 @@ impl EndpointCore {
                 Delivery::CallGone(woken) => woken.into_iter().for_each(sched::make_ready),
             }
         }
+    }
+
+    /// Begins the next incarnation and gives its number. Notices that were for the one before go unheard.
+    fn renew(&self) -> u64 {
+        let mut q = self.queues.lock();
+        let incarnation = self.incarnation.fetch_add(1, Ordering::AcqRel) + 1;
+        if !keeps_old_notices() {
+            q.notices.retain(|notice| notice.is_for(incarnation));
+        }
+        incarnation
     }
 
     /// Whether the right to receive is gone for good.
@@ -375,7 +433,7 @@ impl Endpoint {
 
     fn mint(&self, cookie: u64, interface: u64, durable: bool) -> Result<Slot, Refusal> {
         let charge = self.facet_quota.reserve(1)?;
-        {
+        let incarnation = {
             let mut q = self.core.queues.lock();
             let wanted = q.facets + 1;
             // Beside the notices that wait already.
@@ -383,17 +441,14 @@ impl Endpoint {
                 .try_reserve(wanted)
                 .map_err(|_| Refusal::NoMemory)?;
             q.facets = wanted;
-        }
-        let incarnation = if durable {
-            0
-        } else {
-            self.core.incarnation.load(Ordering::Acquire)
+            self.core.incarnation.load(Ordering::Relaxed)
         };
         let facet = Arc::new(Facet {
             core: self.core.clone(),
             epoch: Epoch::default(),
             cookie,
             incarnation,
+            durable,
             interface,
             charge: Some(charge),
             through: Through::new(),
@@ -447,7 +502,7 @@ impl<'a> wire::Server<KernelCall<'a>> for Methods {
     }
 
     fn renew(&mut self, reply: Reply<KernelCall<'a>, wire::call::Renew>) -> Answered {
-        let incarnation = self.0.core.incarnation.fetch_add(1, Ordering::AcqRel) + 1;
+        let incarnation = self.0.core.renew();
         reply.answer(Ok(wire::RenewReply { incarnation }))
     }
 }

@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use ring_abi::{AreaHeader, MessageWords, NEVER, StatusWord, Submission, opcode, span};
+use ring_abi::{
+    AreaHeader, MessageWords, NEVER, StatusWord, Submission, completion_flags, opcode, span,
+};
 use stub::{CapArg, Deferred, Method, Object, Outgoing, Refusal, wire};
 
 use crate::area::{self, Scratch};
@@ -444,7 +446,9 @@ impl Drop for Completion<'_> {
             if let Some((_, handles)) = cap::parts(self.status, self.buffer()) {
                 drop(cap::Handles::new(handles));
             }
-            if self.reply != ring_abi::NO_HANDLE {
+            // A notice carries a number there.
+            let is_notice = self.status.flags & completion_flags::DROPPED != 0;
+            if !is_notice && self.reply != ring_abi::NO_HANDLE {
                 sys::release(self.reply);
             }
         }

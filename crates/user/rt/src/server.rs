@@ -18,9 +18,16 @@ pub trait Service {
     /// A call came in.
     fn call(&mut self, received: Received<'_>, call: Call<'_>) -> Answered;
 
-    /// The last handle of the facet with this cookie is gone.
+    /// The last handle of the facet with this cookie is gone. The facet was minted since the endpoint was last renewed,
+    /// so the cookie is one of this incarnation.
     fn dropped(&mut self, cookie: u64) {
         let _ = cookie;
+    }
+
+    /// The last handle of a durable facet is gone that was minted in an earlier `incarnation`. Only a service that gives
+    /// such a cookie the same meaning in every incarnation has something to do.
+    fn dropped_earlier(&mut self, cookie: u64, incarnation: u64) {
+        let _ = (cookie, incarnation);
     }
 }
 
@@ -158,6 +165,9 @@ fn deliver<'s>(
 ) {
     let status = arrival.status;
     if status.flags & completion_flags::DROPPED != 0 {
+        if status.flags & completion_flags::EARLIER != 0 {
+            return service.dropped_earlier(arrival.cookie, arrival.reply);
+        }
         return service.dropped(arrival.cookie);
     }
     let reply = LateReply {

@@ -58,6 +58,8 @@ pub struct Prober {
     pub taken: Vec<Cap>,
     /// Cookies of facets that are gone.
     pub dropped: Vec<u64>,
+    /// Cookies of durable facets that are gone, each with the earlier incarnation that minted it.
+    pub dropped_earlier: Vec<(u64, u64)>,
     /// The endpoint, for minting.
     pub endpoint: Option<Endpoint>,
 }
@@ -86,6 +88,10 @@ impl<A: Acting> Service for Serving<A> {
 
     fn dropped(&mut self, cookie: u64) {
         self.state.dropped.push(cookie);
+    }
+
+    fn dropped_earlier(&mut self, cookie: u64, incarnation: u64) {
+        self.state.dropped_earlier.push((cookie, incarnation));
     }
 }
 

@@ -7,6 +7,7 @@ use crate::smoke::sabotage::{Break, Sabotage};
 const DROPPED: &str =
     "@facets.dropped held_elsewhere=0 holder=killed after_last=1 later=1 others=0";
 const RENEWED: &str = "@facets.renewed before=ok incarnation=2 durable=ok bound=stale new=ok";
+const SUCCESSOR: &str = "@facets.successor before=ok old_sessions=0 durable_as_own=0 durable_minted_in=1 queued_minted_in=1 new_session=ok";
 
 inventory::submit! {
     Smoke {
@@ -19,6 +20,8 @@ inventory::submit! {
             "@facets.opened cookie=33 open=0 closed=1",
             "@facets.after-call call=timedOut notice=true",
             RENEWED,
+            SUCCESSOR,
+            "@facets.successor-own session=1 earlier=0",
             "@facets.foreign revoke=wrongOwner not_a_facet=wrongKind still=ok",
         ],
         ..PROGRAM
@@ -40,5 +43,14 @@ inventory::submit! {
         smoke: "facets",
         what: "A facet of an older incarnation goes on after a renewal.",
         breaks: Break::Missing(RENEWED),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "notice-to-successor",
+        smoke: "facets",
+        what: "A server is told of its predecessor's facets as of its own.",
+        breaks: Break::Missing(SUCCESSOR),
     }
 }

@@ -10,6 +10,8 @@ sdk::entry!(main);
 
 /// `act`: how many notices came for the cookie `word`.
 const NOTICES: u64 = 1;
+/// `act`: which incarnation minted the facet with cookie `word`, of which a notice came as of an earlier one; 0 for none.
+const EARLIER: u64 = 2;
 
 fn main(env: &Env) -> Result<(), Error> {
     match role(env) {
@@ -30,6 +32,11 @@ fn act(state: &mut Prober, what: u64, word: u64) -> Result<u64, Refusal> {
             .iter()
             .filter(|cookie| **cookie == word)
             .count() as u64),
+        EARLIER => Ok(state
+            .dropped_earlier
+            .iter()
+            .find(|(cookie, _)| *cookie == word)
+            .map_or(0, |(_, incarnation)| *incarnation)),
         _ => Err(Refusal::BadArgument),
     }
 }
@@ -106,6 +113,8 @@ fn ask(env: &Env) -> Result<(), Error> {
         new = outcome(&mint(&endpoint, 77, false)?.words(0, 0))
     );
 
+    succeed(&kit)?;
+
     let other = kit.endpoints.create()?.endpoint;
     let foreign = other.revoke_facet(CapArg::copy(durable.object().handle()));
     let kind = other.revoke_facet(CapArg::copy(kit.timer.object().handle()));
@@ -115,6 +124,41 @@ fn ask(env: &Env) -> Result<(), Error> {
         revoke = outcome(&foreign),
         not_a_facet = outcome(&kind),
         still = outcome(&still)
+    );
+    Ok(())
+}
+
+/// A provider that is started again, whose session cookies begin anew, while clients of the first one still drop theirs.
+fn succeed(kit: &Kit) -> Result<(), Error> {
+    let endpoint = kit.endpoints.create()?.endpoint;
+    let first = kit.start("server", &[give("endpoint", &endpoint)])?;
+    let (session, unheard) = (mint(&endpoint, 1, false)?, mint(&endpoint, 3, false)?);
+    let (rebuilt, queued) = (mint(&endpoint, 2, true)?, mint(&endpoint, 4, true)?);
+    let before = outcome(&session.words(0, 0));
+    first.kill()?;
+    kit.ended(&first)?;
+    // Nobody receives: these two wait for whoever does next.
+    drop((unheard, queued));
+    endpoint.renew()?;
+    let _second = kit.start("server", &[give("endpoint", &endpoint)])?;
+    let control = mint(&endpoint, 9, true)?;
+    let anew = mint(&endpoint, 1, false)?;
+    drop((session, rebuilt));
+    let asked = |what, cookie| control.act(what, cookie).map(|results| results.word);
+    fact!(
+        "facets.successor",
+        before = before,
+        old_sessions = asked(NOTICES, 1)? + asked(NOTICES, 3)?,
+        durable_as_own = asked(NOTICES, 2)? + asked(NOTICES, 4)?,
+        durable_minted_in = asked(EARLIER, 2)?,
+        queued_minted_in = asked(EARLIER, 4)?,
+        new_session = outcome(&anew.words(0, 0))
+    );
+    drop(anew);
+    fact!(
+        "facets.successor-own",
+        session = asked(NOTICES, 1)?,
+        earlier = asked(EARLIER, 1)?
     );
     Ok(())
 }
