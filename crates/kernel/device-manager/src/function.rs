@@ -160,6 +160,7 @@ impl<P: Platform> BrokerIo for Io<'_, P> {
             self.platform.free(run);
             return Err(Refusal::NoMemory);
         };
+        self.platform.keep_from_processes(&run);
         match record.commit_buffer(reservation, run) {
             Ok(id) => Ok(DmaPages::new(view, first, id.index())),
             Err((refusal, run)) => {

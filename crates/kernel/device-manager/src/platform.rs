@@ -88,6 +88,9 @@ pub trait Platform: Send + Sync {
     /// Allocates zeroed frames; `None` when memory is short.
     fn allocate(&self, pages: u32, contiguous: bool) -> Option<Self::Frames>;
 
+    /// Notes that the frames are a broker's own: devices read them, and no process ever maps them.
+    fn keep_from_processes(&self, _frames: &Self::Frames) {}
+
     /// Fills the frames with zeros.
     fn scrub(&self, frames: &mut Self::Frames);
 

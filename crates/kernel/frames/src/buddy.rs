@@ -85,6 +85,7 @@ impl Buddy {
             for record in &mut self.table[at as usize..at as usize + (1 << order)] {
                 record.state = State::Inner;
             }
+            crate::uses::begin(at, 1 << order, crate::Use::Free);
             self.stats.total += 1 << order;
             self.free(at, order, true);
             at += 1 << order;
@@ -190,7 +191,7 @@ mod tests {
             Stats {
                 total: 3998,
                 free: 3998,
-                reserve: 0
+                ..Stats::default()
             }
         );
         let mut held = Vec::new();

@@ -1,12 +1,14 @@
 //! Physical frames: who owns each, and when it may be handed out again.
 //!
-//! Owns the allocator of physical memory and the direct map's base. A run of frames is a [`Frames`] value and has one
-//! owner; it returns to the allocator only with a [`ShootdownReceipt`], scrubbed. Invariant: it never hands out a
-//! frame that still holds another owner's bytes, and never knows what a frame is used for.
+//! Owns the allocator of physical memory, the direct map's base, and one word for every frame: its use, and how many
+//! entries of processes name it. A run of frames is a [`Frames`] value and has one owner; it returns to the allocator
+//! only with a [`ShootdownReceipt`], scrubbed. Invariant: it never hands out a frame that still holds another owner's
+//! bytes or that an entry still names, and never decides by what a frame is used for.
 #![no_std]
 #![allow(unsafe_code)]
 
 mod buddy;
+mod uses;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,6 +17,7 @@ use mmio::SharedBytes;
 
 use buddy::Buddy;
 pub use buddy::MAX_ORDER;
+pub use uses::{Use, entry_gone, entry_made};
 
 /// Bytes of a frame.
 pub const FRAME_BYTES: u64 = 4096;
@@ -72,15 +75,22 @@ impl Frames {
         unsafe { SharedBytes::new(direct_map(self.address()), self.bytes()) }
     }
 
-    /// Returns the run to the allocator, scrubbed here.
-    pub fn free(self, _receipt: ShootdownReceipt) {
+    /// Returns the run to the allocator, scrubbed here. A run that an entry still names stays out for good.
+    pub fn free(self, receipt: ShootdownReceipt) {
         let _ = self.shared().zero(0, self.bytes());
-        with(|a| a.free(self.first, self.order, false));
+        self.free_scrubbed(receipt);
     }
 
     /// Returns a run that its owner has scrubbed already.
     pub fn free_scrubbed(self, _receipt: ShootdownReceipt) {
-        with(|a| a.free(self.first, self.order, false));
+        if uses::end(self.first, self.count()) {
+            with(|a| a.free(self.first, self.order, false));
+        }
+    }
+
+    /// Gives the run another use than it was allocated for.
+    pub fn set_use(&self, of: Use) {
+        uses::begin(self.first, self.count(), of);
     }
 
     /// Returns a run that was never mapped anywhere but in the direct map.
@@ -104,6 +114,8 @@ pub struct Stats {
     pub free: u64,
     /// Frames of the free ones that only the kernel itself gets.
     pub reserve: u64,
+    /// Frames that were given back while something still named them, and stay out for good.
+    pub withheld: u64,
 }
 
 fn with<R: Default>(f: impl FnOnce(&mut Buddy) -> R) -> R {
@@ -119,7 +131,9 @@ fn with<R: Default>(f: impl FnOnce(&mut Buddy) -> R) -> R {
 pub unsafe fn initialise(direct_map_base: u64, regions: &[(u64, u64)], top: u64) -> bool {
     DIRECT_MAP.store(direct_map_base, Ordering::Release);
     let count = top / FRAME_BYTES;
-    let table_bytes = (count * buddy::RECORD_BYTES as u64).next_multiple_of(FRAME_BYTES);
+    let records_bytes = (count * buddy::RECORD_BYTES as u64).next_multiple_of(FRAME_BYTES);
+    let words_bytes = (count * uses::WORD_BYTES as u64).next_multiple_of(FRAME_BYTES);
+    let table_bytes = records_bytes + words_bytes;
     let Some(&(home, _)) = regions
         .iter()
         .find(|(start, end)| end - start > table_bytes)
@@ -128,6 +142,8 @@ pub unsafe fn initialise(direct_map_base: u64, regions: &[(u64, u64)], top: u64)
     };
     // SAFETY: the range lies in an unused region and in the direct map; nobody else gets it.
     let mut buddy = unsafe { Buddy::new(direct_map(home).cast(), count as usize) };
+    // SAFETY: the part of the same range behind the records.
+    unsafe { uses::initialise(direct_map(home + records_bytes).cast(), count as usize) };
     for &(start, end) in regions {
         let start = if start == home {
             start + table_bytes
@@ -154,16 +170,17 @@ pub fn direct_map(physical: u64) -> *mut u8 {
 }
 
 /// Allocates 2^order zeroed frames in one run.
-pub fn allocate(order: u8) -> Option<Frames> {
-    allocate_leaving(order, 0)
+pub fn allocate(order: u8, of: Use) -> Option<Frames> {
+    allocate_leaving(order, 0, of)
 }
 
-fn allocate_leaving(order: u8, least: u64) -> Option<Frames> {
+fn allocate_leaving(order: u8, least: u64, of: Use) -> Option<Frames> {
     let (first, order, dirty) = with(|a| {
         let room = a.stats().free >= least + (1 << order.min(MAX_ORDER));
         if room { a.allocate(order) } else { None }
     })?;
     let frames = Frames { first, order };
+    frames.set_use(of);
     if dirty {
         let _ = frames.shared().zero(0, frames.bytes());
     }
@@ -175,29 +192,29 @@ fn allocate_leaving(order: u8, least: u64) -> Option<Frames> {
 const KERNEL_RESERVE: u64 = 1024;
 
 /// As [`allocate`], for memory that a program asks for: refused while it would leave less than the kernel's reserve.
-pub fn allocate_for_program(order: u8) -> Option<Frames> {
-    allocate_leaving(order, KERNEL_RESERVE)
+pub fn allocate_for_program(order: u8, of: Use) -> Option<Frames> {
+    allocate_leaving(order, KERNEL_RESERVE, of)
 }
 
-/// Allocates one zeroed run of at least `bytes`.
+/// Allocates one zeroed run of at least `bytes` for the kernel itself.
 pub fn allocate_bytes(bytes: usize) -> Option<Frames> {
     let frames = bytes.div_ceil(FRAME_BYTES as usize).max(1);
     let order = frames.checked_next_power_of_two()?.trailing_zeros();
-    allocate(u8::try_from(order).ok()?)
+    allocate(u8::try_from(order).ok()?, Use::Kernel)
 }
 
-/// Takes back the single frame at `address`, which its owner keeps as a bare address: page tables do.
-pub fn adopt(address: u64) -> Frames {
-    Frames {
-        first: (address / FRAME_BYTES) as u32,
-        order: 0,
-    }
+/// Takes back the single frame at `address`, which its owner keeps as a bare address: page tables do. `None` when it is
+/// not in that use: then it is somebody else's.
+pub fn adopt(address: u64, of: Use) -> Option<Frames> {
+    let first = u32::try_from(address / FRAME_BYTES).ok()?;
+    uses::is(first, of).then_some(Frames { first, order: 0 })
 }
 
 /// How much is free.
 pub fn stats() -> Stats {
     Stats {
         reserve: KERNEL_RESERVE,
+        withheld: uses::withheld(),
         ..with(|a| a.stats())
     }
 }

@@ -142,9 +142,7 @@ impl Facet {
         if self.core.closed.load(Ordering::Acquire) {
             return Err(Refusal::Revoked);
         }
-        if !self.durable
-            && self.incarnation != self.core.incarnation.load(Ordering::Acquire)
-        {
+        if !self.durable && self.incarnation != self.core.incarnation.load(Ordering::Acquire) {
             #[cfg(sabotage)]
             if cpu::sabotaged("skip-incarnation-check") {
                 return Ok(());

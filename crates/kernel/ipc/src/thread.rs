@@ -141,7 +141,8 @@ impl Thread {
         let pages = layout.bytes / 4096;
         let charge = process.vm.quota().reserve(pages)?;
         let order = pages.next_power_of_two().trailing_zeros() as u8;
-        let run = frames::allocate_for_program(order).ok_or(Refusal::NoMemory)?;
+        let run =
+            frames::allocate_for_program(order, frames::Use::Area).ok_or(Refusal::NoMemory)?;
         let shared = run.shared();
         let memory = MemoryObject::from_run(run, pages, Some(charge))?;
         let bytes = u64::from(layout.bytes);

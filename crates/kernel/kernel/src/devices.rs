@@ -12,7 +12,7 @@ use cpu::Lock;
 use device_manager::{DeviceManager, Done, FrameRun, Line, Mapping, Message, Platform, Waiter};
 use dma_ledger::{Claim, ShootdownProof};
 use driver_core::{DeviceAddress, Ports, Registers};
-use frames::{Frames, ShootdownReceipt};
+use frames::{Frames, ShootdownReceipt, Use};
 use ipc::Pending;
 use mmio::SharedBytes;
 use stub::Refusal;
@@ -159,7 +159,7 @@ impl Platform for Kernel {
     fn allocate(&self, pages: u32, contiguous: bool) -> Option<Run> {
         if contiguous {
             let order = pages.max(1).checked_next_power_of_two()?.trailing_zeros();
-            let run = frames::allocate_for_program(order as u8)?;
+            let run = frames::allocate_for_program(order as u8, Use::Buffer)?;
             let view = run.shared().slice(0, pages as usize * 4096).ok()?;
             let addresses = (0..u64::from(pages))
                 .map(|p| DeviceAddress::new(run.address() + p * 4096))
@@ -169,7 +169,7 @@ impl Platform for Kernel {
         let mut list = Vec::new();
         list.try_reserve_exact(pages as usize).ok()?;
         for _ in 0..pages {
-            match frames::allocate_for_program(0) {
+            match frames::allocate_for_program(0, Use::Buffer) {
                 Some(frame) => list.push(frame),
                 None => {
                     list.into_iter().for_each(Frames::free_unmapped);
@@ -182,6 +182,12 @@ impl Platform for Kernel {
             .map(|f| DeviceAddress::new(f.address()))
             .collect();
         Some(Run::new(list, addresses, None))
+    }
+
+    fn keep_from_processes(&self, run: &Run) {
+        for frames in &run.frames {
+            frames.set_use(Use::Queue);
+        }
     }
 
     fn scrub(&self, run: &mut Run) {

@@ -4,6 +4,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 
 use cpu::Lock;
+use frames::Use;
 use rlsf::Tlsf;
 
 /// Bytes per growth, at least: 256 KiB.
@@ -65,8 +66,8 @@ impl Heap {
         let frames = wanted.div_ceil(4096).next_power_of_two();
         let order = (frames.trailing_zeros() as u8).max(GROW_ORDER);
         // When large runs are gone, a smaller one may still do.
-        let run =
-            frames::allocate(order).or_else(|| frames::allocate(frames.trailing_zeros() as u8));
+        let run = frames::allocate(order, Use::Kernel)
+            .or_else(|| frames::allocate(frames.trailing_zeros() as u8, Use::Kernel));
         let Some(run) = run else { return false };
         let Some(start) = NonNull::new(frames::direct_map(run.address())) else {
             return false;

@@ -279,9 +279,9 @@ impl StartRoot {
 /// A root in the page behind the low page: the kernel's upper half, and the low page mapped to itself, executable.
 fn start_root(low: u64) -> Option<StartRoot> {
     let tables = [
-        frames::allocate(0)?,
-        frames::allocate(0)?,
-        frames::allocate(0)?,
+        frames::allocate(0, frames::Use::Kernel)?,
+        frames::allocate(0, frames::Use::Kernel)?,
+        frames::allocate(0, frames::Use::Kernel)?,
     ];
     let root = low + 4096;
     let at = |i: usize| match i {

@@ -1,6 +1,6 @@
 use alloc::sync::Arc;
 
-use frames::{FRAME_BYTES, Frames, ShootdownReceipt};
+use frames::{FRAME_BYTES, Frames, ShootdownReceipt, Use};
 use mapping_ledger::{ObjectLedger, Unmapped};
 use mmio::SharedBytes;
 use paging::Access;
@@ -49,7 +49,7 @@ impl MemoryObject {
                 between_steps();
             }
             // What there is of it goes with it where there is no more.
-            let frame = frames::allocate_for_program(0).ok_or(Refusal::NoMemory)?;
+            let frame = frames::allocate_for_program(0, Use::Object).ok_or(Refusal::NoMemory)?;
             let address = frame.address();
             if let Err(refusal) = object.pages.push(address) {
                 frame.free_unmapped();

@@ -1,8 +1,8 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use frames::FRAME_BYTES;
-use mapping_ledger::{Area, Bounds, MapRequest, SpaceLedger};
+use frames::{FRAME_BYTES, Use};
+use mapping_ledger::{Area, Bounds, MapRequest, Progress, Retirement, SpaceLedger};
 use paging::{Access, AddressSpace, TableSource, USER_END};
 use ring_abi::Refusal;
 
@@ -69,6 +69,7 @@ impl Vm {
     pub fn new(quota: Arc<Quota>) -> Result<Arc<Self>, Refusal> {
         // The spare page is there before anything of an object is mapped: a revocation cannot lack it.
         let spare = TableSource::take(&*quota).map_err(refusal)?;
+        spare.set_use(Use::Object);
         let space = match AddressSpace::new(&*quota) {
             Ok(space) => Arc::new(space),
             Err(e) => {
@@ -233,8 +234,12 @@ impl Vm {
 
     /// Ends everything: no CPU runs on these tables afterwards, and every page no one else holds is freed.
     pub fn retire(&self) {
-        mapping_ledger::retire::<Kernel>(self);
+        let mut retirement = Retirement::<Kernel>::begin(self);
+        // The tables go first: no entry may name a page that the steps below free.
         while self.space.free_tables(&*self.quota) {
+            between_steps();
+        }
+        while retirement.step() == Progress::More {
             between_steps();
         }
     }

@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use cpu::Lock;
+use frames::Use;
 
 use crate::DIRECT_MAP_BASE;
 use crate::table::{Access, GLOBAL, LARGE, NO_EXECUTE, PRESENT, WRITE, index, slot, walk_making};
@@ -36,7 +37,8 @@ pub fn kernel_root() -> u64 {
     ROOT.load(Ordering::Relaxed)
 }
 
-/// Builds the kernel's tables. `memory` is what the direct map covers, in bytes; `virtual_to_physical` is what to add
+/// Builds the kernel's tables. `memory` is what the direct map covers, in bytes, for reading only where a section lies
+/// that is not written; `virtual_to_physical` is what to add
 /// to an image address, wrapping, to get where the loader put it. Returns `None` when memory is short.
 ///
 /// # Safety
@@ -47,23 +49,33 @@ pub unsafe fn initialise(
     virtual_to_physical: u64,
     gib_pages: bool,
 ) -> Option<u64> {
-    let root = frames::allocate(0)?.address();
+    let root = frames::allocate(0, Use::KernelRoot)?.address();
     ROOT.store(root, Ordering::Release);
+    // Text and constants have no second way in.
+    let fixed = |at: u64, bytes: u64| {
+        sections.iter().any(|section| {
+            let physical = (section.start & !4095).wrapping_add(virtual_to_physical);
+            let behind = physical + (section.end - (section.start & !4095));
+            section.access != Access::ReadWrite && at < behind && physical < at + bytes
+        })
+    };
     for &(start, end) in memory {
         let mut at = start & !4095;
         while at < end {
             let left = end - at;
             let virtual_address = DIRECT_MAP_BASE + at;
-            let (leaf, step) = if gib_pages && at % ONE_GIB == 0 && left >= ONE_GIB {
+            let whole = |bytes: u64| at % bytes == 0 && left >= bytes && !fixed(at, bytes);
+            let (leaf, step) = if gib_pages && whole(ONE_GIB) {
                 (2, ONE_GIB)
-            } else if at % TWO_MIB == 0 && left >= TWO_MIB {
+            } else if whole(TWO_MIB) {
                 (1, TWO_MIB)
             } else {
                 (0, 4096)
             };
             let large = if leaf > 0 { LARGE } else { 0 };
             let s = walk_making(root, virtual_address, leaf, 0)?;
-            s.set(at | PRESENT | WRITE | NO_EXECUTE | GLOBAL | large);
+            let write = if fixed(at, step) { 0 } else { WRITE };
+            s.set(at | PRESENT | write | NO_EXECUTE | GLOBAL | large);
             at += step;
         }
     }
@@ -79,7 +91,7 @@ pub unsafe fn initialise(
     for area in [STACKS, DEVICES] {
         let top = slot(root, index(area, 3));
         if top.get() & PRESENT == 0 {
-            top.set(frames::allocate(0)?.address() | PRESENT | WRITE);
+            top.set(frames::allocate(0, Use::Table)?.address() | PRESENT | WRITE);
         }
     }
     Some(root)
@@ -129,7 +141,8 @@ pub fn new_stack() -> Option<KernelStack> {
         let s = walk_making(kernel_root(), base + page * 4096, 0, 0)?;
         // Pages of an attempt that memory was too short for are used now.
         if s.get() & PRESENT == 0 {
-            s.set(frames::allocate(0)?.address() | Access::ReadWrite.bits() | GLOBAL);
+            let page = frames::allocate(0, Use::Stack)?.address();
+            s.set(page | Access::ReadWrite.bits() | GLOBAL);
         }
     }
     let top = base + STACK_PAGES * 4096;

@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cpu::Lock;
-use frames::{FRAME_BYTES, Frames, ShootdownReceipt};
+use frames::{FRAME_BYTES, Frames, ShootdownReceipt, Use, entry_gone, entry_made};
 use sabotage::sabotage;
 
 use crate::table::{ADDRESS, Access, PRESENT, Slot, USER, WRITE, first_present, index, slot, walk};
@@ -104,7 +104,9 @@ impl AddressSpace {
     /// # Errors
     /// Those of the source.
     pub fn new(source: &impl TableSource) -> Result<Self, MapError> {
-        let root = source.take()?.address();
+        let root = source.take()?;
+        root.set_use(Use::Root);
+        let root = root.address();
         let from = crate::kernel_root();
         for block in (256..512).step_by(8) {
             let at = block..block + 8;
@@ -191,6 +193,8 @@ impl AddressSpace {
                     return Err(MapError::Occupied);
                 }
                 let page = physical(done + n).ok_or(MapError::OutOfRange)?;
+                // Counted before it is there and until it is not: the count is never short.
+                entry_made(page & ADDRESS);
                 s.set((page & ADDRESS) | bits);
                 entered += 1;
                 Ok(())
@@ -346,11 +350,17 @@ impl AddressSpace {
                 }
             }
             let table = named.get() & ADDRESS;
+            let named_entries = named.count();
             named.set(0);
             if let Some(above) = above {
                 above.count_fewer(1);
             }
-            // No CPU walks it: it was evicted.
+            // No CPU walks it: it was evicted. What it names is not ours, and is named no more.
+            if named_entries > 0 {
+                let entries = (0..512).map(|at| slot(table, at).get());
+                let present = entries.filter(|entry| entry & PRESENT != 0);
+                present.for_each(|entry| entry_gone(entry & ADDRESS));
+            }
             frames::adopt(table).free_unmapped();
             source.freed();
         }
@@ -366,7 +376,15 @@ fn edit(path: Path, address: u64, pages: u64, f: impl Fn(u64) -> u64) -> u64 {
         let s = slot(table, at);
         let entry = s.get();
         if entry & PRESENT != 0 {
-            s.set(f(entry));
+            let new = f(entry);
+            let moves = (new ^ entry) & (PRESENT | ADDRESS) != 0;
+            if moves && new & PRESENT != 0 {
+                entry_made(new & ADDRESS);
+            }
+            s.set(new);
+            if moves {
+                entry_gone(entry & ADDRESS);
+            }
             changed += 1;
         }
     }

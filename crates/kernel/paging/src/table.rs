@@ -102,7 +102,7 @@ pub(crate) fn walk_making(root: u64, address: u64, leaf: u32, flags: u64) -> Opt
         let s = slot(table, index(address, level));
         let entry = s.get();
         if entry & PRESENT == 0 {
-            let fresh = frames::allocate(0)?;
+            let fresh = frames::allocate(0, frames::Use::Table)?;
             table = fresh.address();
             s.set(table | PRESENT | WRITE | flags);
         } else if entry & LARGE != 0 && level < 3 {
