@@ -7,6 +7,7 @@
 mod comments;
 mod emit;
 mod method;
+mod methods;
 mod model;
 mod numbers;
 mod payload;
@@ -112,6 +113,7 @@ fn generate(root: &Path, model: &model::Model) -> Result<BTreeMap<String, String
             files.insert(format!("{PAGES}/{}.md", file.stem), page);
         }
     }
+    fs::write(folder.path().join("methods.rs"), methods::table(model)?)?;
     fs::write(folder.path().join("mod.rs"), emit::index(model, &modules))?;
     format(folder.path())?;
     for (name, text) in read_all(folder.path(), "rs")? {

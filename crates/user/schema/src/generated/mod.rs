@@ -11,6 +11,8 @@ pub mod device;
 #[path = "diagnostics_stub.rs"]
 pub mod diagnostics;
 pub mod manifest_capnp;
+/// Every method of every interface, as data.
+pub mod methods;
 #[path = "net_stub.rs"]
 pub mod net;
 #[path = "process_stub.rs"]
