@@ -10,6 +10,7 @@ mod codegen;
 mod debugger;
 mod disk;
 mod drivers;
+mod fuzz;
 mod graph;
 mod image;
 mod new;
@@ -35,6 +36,7 @@ use clap::{Parser, Subcommand};
 use crate::audit::AuditVerb;
 use crate::bench::BenchArgs;
 use crate::build::Builder;
+use crate::fuzz::FuzzArgs;
 use crate::image::ImageArgs;
 use crate::image::cloudboot::{self, CloudbootArgs};
 use crate::project::Project;
@@ -99,6 +101,8 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
+    /// Attack the kernel from programs, and audit its memory from outside
+    FuzzGuest(FuzzArgs),
     /// Check everything: format, lints, host tests, tidy, smokes, sabotages
     Test(TestArgs),
     /// Read hardware audit logs off disk images
@@ -148,6 +152,12 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Bench(args) => return bench::run(&project, &ready(Needs::Guest)?, &args),
         Verb::Run(args) => return run::run(&project, &ready(args.needs())?, args),
         Verb::Test(args) => return test::run(&project, &ready(Needs::Cloud)?, &args),
+        Verb::FuzzGuest(args) => {
+            return match args.kept() {
+                Some(folder) => fuzz::audit_kept(folder),
+                None => fuzz::run(&project, &ready(Needs::Guest)?, &args),
+            };
+        }
         Verb::Image(args) => image::run(&project, &ready(args.needs())?, &args)?,
         Verb::Cloudboot(args) => {
             args.check()?;

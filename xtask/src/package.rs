@@ -125,8 +125,17 @@ impl<'a> Guest<'a> {
 
     /// The archive that direct boot passes as `-initrd`, for the manifest called `manifest`.
     pub fn archive(&self, manifest: &str) -> Result<PathBuf> {
+        self.write_archive(manifest, self.files(manifest)?)
+    }
+
+    /// The same for a manifest whose source lies elsewhere; it is called `name`.
+    pub fn archive_of(&self, name: &str, source: &Path) -> Result<PathBuf> {
+        self.write_archive(name, self.files_of(compile(self.project, source)?)?)
+    }
+
+    fn write_archive(&self, manifest: &str, files: BTreeMap<String, Vec<u8>>) -> Result<PathBuf> {
         let mut writer = newc::Writer::new(Vec::new());
-        for (path, bytes) in self.files(manifest)? {
+        for (path, bytes) in files {
             let Ok(()) = writer.file(&path, &bytes);
         }
         let Ok(bytes) = writer.finish();
@@ -168,8 +177,12 @@ impl<'a> Guest<'a> {
 
     /// The files of a boot package by path, the kernel's among them.
     pub fn files(&self, manifest: &str) -> Result<BTreeMap<String, Vec<u8>>> {
+        self.files_of(compile_manifest(self.project, manifest)?)
+    }
+
+    /// The same for a manifest that is compiled already.
+    fn files_of(&self, bytes: Vec<u8>) -> Result<BTreeMap<String, Vec<u8>>> {
         let mut files = BTreeMap::new();
-        let bytes = compile_manifest(self.project, manifest)?;
         let wanted = self.images(&bytes);
         files.insert("boot/manifest.bin".to_owned(), bytes);
         files.insert("boot/kernel.elf".to_owned(), self.slim(&self.kernel.path)?);
@@ -250,11 +263,15 @@ pub fn compile_manifest(project: &Project, name: &str) -> Result<Vec<u8>> {
     if source.extension().is_some_and(|end| end == "bin") {
         return fs::read(&source).with_context(|| format!("cannot read {}", project.show(&source)));
     }
+    compile(project, &source)
+}
+
+fn compile(project: &Project, source: &Path) -> Result<Vec<u8>> {
     let output = Command::new("capnp")
         .current_dir(&project.root)
         .args(["eval", "--binary", "--import-path=schema"])
         .arg(format!("--import-path={}", project.root.display()))
-        .arg(&source)
+        .arg(source)
         .arg("manifest")
         .output()
         .context("cannot start capnp")?;
@@ -264,7 +281,7 @@ pub fn compile_manifest(project: &Project, name: &str) -> Result<Vec<u8>> {
     ensure!(
         !output.stdout.is_empty(),
         "{} compiled to nothing",
-        project.show(&source)
+        project.show(source)
     );
     Ok(output.stdout)
 }

@@ -14,7 +14,7 @@ use crate::project::{Member, Project, is_ci};
 use crate::qemu::{Accel, choose_accel};
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
 use crate::toolchain::Toolchain;
-use crate::{codegen, new, smoke, tidy};
+use crate::{codegen, fuzz, new, smoke, tidy};
 
 /// What `cargo xtask test` takes.
 #[derive(Args, Debug)]
@@ -145,7 +145,9 @@ fn smokes(
     let planned = smoke::everything()?;
     ensure!(!planned.is_empty(), "there is no smoke");
     tally.add(runner.run_all(&planned)?);
-    clean
+    eprintln!("== fuzzer");
+    let stood = fuzz::gate(project, runner.guest(Trial::Plain)?);
+    clean.and(stood)
 }
 
 /// Lints what runs in the guest, for the guest where the toolchain at hand can.

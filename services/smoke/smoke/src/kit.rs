@@ -1,10 +1,10 @@
 //! Processes of a smoke, and words for what came of something.
 
 use rt::Cap;
-use sdk::process::process_handle::End;
+use sdk::process::process_handle::{Client, End};
 use sdk::process::process_spawner::{Grant, Limits};
 use sdk::{
-    CapArg, EndpointFactory, Env, Error, Interface, ProcessHandle, ProcessSpawner, Refusal,
+    CapArg, EndpointFactory, Env, Error, Interface, Object, ProcessHandle, ProcessSpawner, Refusal,
     SystemInfo, Timer,
     alloc::{
         string::{String, ToString},
@@ -134,7 +134,7 @@ impl Kit {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn ended(&self, process: &ProcessHandle) -> Result<Ended, Refusal> {
+    pub fn ended(&self, process: &Client<impl Object>) -> Result<Ended, Refusal> {
         process.wait(|results| {
             let kind = match results.kind() {
                 Ok(End::Exited) => "exited",

@@ -1,0 +1,248 @@
+//! One boot under the auditor's eye.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use auditor::{Audit, Counts, Kernel, audit, parse_registers};
+
+use crate::fuzz::qmp::Qmp;
+use crate::project::Project;
+use crate::qemu::{Accel, Firmware, Machine, escape};
+use crate::session::{End, Session, Waited};
+
+/// Memory of the guest. All of it lies below the first hole, so that a place in the file is an address.
+const MIB: u64 = 256;
+/// Between two stops.
+const PAUSE: Duration = Duration::from_millis(120);
+
+/// What to boot.
+pub struct Boot<'a> {
+    /// The tree.
+    pub project: &'a Project,
+    /// The kernel's file with its symbols.
+    pub kernel: &'a Path,
+    /// The loader.
+    pub loader: &'a Path,
+    /// The boot package.
+    pub archive: PathBuf,
+    /// Processors.
+    pub cpus: u64,
+    /// One instruction after the other; the number stands for every chance outside the guest.
+    pub icount: Option<u64>,
+    /// Until when.
+    pub deadline: Instant,
+    /// What the last line must be preceded by, for a clean end.
+    pub last: Option<&'static str>,
+    /// Shows what the guest says.
+    pub echo: bool,
+}
+
+/// How it went.
+#[derive(Debug, Default)]
+pub struct Played {
+    /// What is wrong; empty for a clean run.
+    pub wrong: Vec<String>,
+    /// Stops at which the auditor looked, and those of them at rest.
+    pub audits: usize,
+    /// Those of them when no CPU was in the kernel.
+    pub at_rest: usize,
+    /// The most that one of them saw.
+    pub most: Counts,
+    /// What the guest said.
+    pub lines: Vec<String>,
+    /// Registers at the stop that broke a rule.
+    pub registers: String,
+    /// The image of that stop, or of the end.
+    pub memory: PathBuf,
+}
+
+impl Played {
+    /// The last round that came to its end, of those that a fuzzing guest tells of.
+    pub fn last_round(&self) -> Option<u64> {
+        self.lines.iter().rev().find_map(|line| {
+            let rest = line.strip_prefix("@fuzz.round round=")?;
+            rest.split(' ').next()?.parse().ok()
+        })
+    }
+
+    /// The kind of what is wrong: the first words, without numbers.
+    pub fn kind(&self) -> String {
+        let first = self.wrong.first().map_or("", String::as_str);
+        first.split(':').next().unwrap_or_default().to_owned()
+    }
+}
+
+/// The devices that attackers may claim. Where every instruction is counted only the one whose answers come by the
+/// guest's own clock.
+fn devices(exact: bool) -> Vec<&'static str> {
+    let mut words = vec!["-device", "edu"];
+    if !exact {
+        words.extend([
+            "-drive",
+            "if=none,id=n0,driver=null-co,size=64M,read-zeroes=on",
+        ]);
+        words.extend(["-device", "nvme,drive=n0,serial=fuzz0"]);
+        words.extend([
+            "-drive",
+            "if=none,id=v0,driver=null-co,size=64M,read-zeroes=on",
+        ]);
+        words.extend(["-device", "virtio-blk-pci,drive=v0"]);
+        words.extend([
+            "-netdev",
+            "hubport,id=h0,hubid=0",
+            "-device",
+            "virtio-net-pci,netdev=h0",
+        ]);
+        words.extend(["-device", "virtio-rng-pci"]);
+    }
+    words
+}
+
+/// Boots and watches until the end, or until something is wrong.
+pub fn play(boot: &Boot<'_>, work: &Path) -> Result<Played> {
+    fs::create_dir_all(work)?;
+    let memory = work.join("memory");
+    // A socket's path is short.
+    let sockets = tempfile::tempdir()?;
+    let socket = sockets.path().join("qmp");
+    let file = escape(&memory);
+    let mut extra: Vec<OsString> = vec![
+        "-object".into(),
+        format!("memory-backend-file,id=ram,size={MIB}M,mem-path={file},share=on").into(),
+        "-qmp".into(),
+        format!("unix:{},server=on,wait=off", socket.display()).into(),
+        "-rtc".into(),
+        "base=2026-01-01,clock=vm".into(),
+    ];
+    if let Some(seed) = boot.icount {
+        extra.extend(["-icount".into(), "shift=1,sleep=off".into()]);
+        extra.extend(["-seed".into(), (seed % (1 << 32)).to_string().into()]);
+    }
+    extra.extend(
+        devices(boot.icount.is_some())
+            .into_iter()
+            .map(OsString::from),
+    );
+    let machine = Machine {
+        model: "q35,memory-backend=ram".into(),
+        smp: u32::try_from(boot.cpus)?,
+        memory: format!("{MIB}M"),
+        accel: Accel::Tcg,
+        firmware: Firmware::Direct {
+            loader: boot.loader.to_path_buf(),
+            archive: boot.archive.clone(),
+            cmdline: String::new(),
+        },
+        disks: Vec::new(),
+        gdb: false,
+        reboots: false,
+        extra,
+    };
+    // A file that QEMU finds would keep its old bytes.
+    File::create(&memory)?.set_len(MIB << 20)?;
+    let mut session = Session::start(machine.command(boot.project)?, boot.echo)?;
+    let mut watch = Watch {
+        qmp: Qmp::connect(&socket)?,
+        kernel: Kernel::read(&fs::read(boot.kernel)?)?,
+        image: File::open(&memory)?,
+        before: None,
+        played: Played {
+            memory,
+            ..Played::default()
+        },
+    };
+    let waited = loop {
+        let waited = session.wait(Instant::now() + PAUSE, |serial| serial.exit().is_some());
+        if waited != Waited::Late || Instant::now() >= boot.deadline {
+            break waited;
+        }
+        if !watch.look()? {
+            break Waited::Late;
+        }
+    };
+    let mut played = watch.played;
+    if played.wrong.is_empty() {
+        let (end, transcript) = session.finish(boot.deadline.max(Instant::now()));
+        played.lines = transcript.serial.lines().to_vec();
+        judge(&mut played, end, waited, boot.last);
+    } else {
+        played.lines = session.serial().lines().to_vec();
+    }
+    Ok(played)
+}
+
+/// Adds what the guest's own words say against it.
+fn judge(played: &mut Played, end: End, waited: Waited, last: Option<&str>) {
+    for line in &played.lines {
+        if ["@kernel.panic", "@fuzz.broken", "@fuzz.undying"]
+            .iter()
+            .any(|bad| line.starts_with(bad))
+        {
+            played.wrong.push(format!("guest: {line}"));
+        }
+    }
+    match end {
+        End::Code(0) => {}
+        _ if waited == Waited::Late => played.wrong.push("late: it did not end in time".into()),
+        End::Code(code) => played.wrong.push(format!("code: it ended with {code}")),
+        end => played
+            .wrong
+            .push(format!("end: it ended without an exit line ({end:?})")),
+    }
+    if let (Some(last), true) = (last, played.wrong.is_empty())
+        && !played.lines.iter().any(|line| line.starts_with(last))
+    {
+        played
+            .wrong
+            .push(format!("short: it ended well and never said {last}"));
+    }
+}
+
+struct Watch {
+    qmp: Qmp,
+    kernel: Kernel,
+    image: File,
+    before: Option<Audit>,
+    played: Played,
+}
+
+impl Watch {
+    /// Stops the guest and audits it. `false`: something is wrong, and it stays stopped.
+    fn look(&mut self) -> Result<bool> {
+        // A guest that has just ended took its monitor with it; its last words say the rest.
+        let Ok(()) = self.qmp.stop() else {
+            return Ok(true);
+        };
+        let registers = self.qmp.registers()?;
+        let cpus = parse_registers(&registers)?;
+        match audit(&self.image, &cpus, &self.kernel) {
+            Ok(audit) => {
+                let wrong = audit.wrong(self.before.as_ref());
+                self.played.audits += 1;
+                self.played.at_rest += usize::from(audit.at_rest);
+                if audit.counts.mappings > self.played.most.mappings {
+                    self.played.most = audit.counts;
+                }
+                self.played.wrong = wrong.iter().map(ToString::to_string).collect();
+                // What was suspected while a CPU was in the kernel is nothing to compare with.
+                if audit.at_rest {
+                    self.before = Some(audit);
+                }
+            }
+            // Before the kernel is up there is nothing to audit; afterwards there always is.
+            Err(error) if self.played.audits > 0 => {
+                self.played.wrong = vec![format!("image: {error:#}")];
+            }
+            Err(_) => {}
+        }
+        if !self.played.wrong.is_empty() {
+            self.played.registers = registers;
+            return Ok(false);
+        }
+        self.qmp.go_on().context("the guest does not go on")?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,83 @@
+//! QEMU's machine protocol, as far as stopping a guest and looking at it needs it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+/// How long QEMU may take for an answer, and to open its socket.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A connection.
+pub struct Qmp {
+    reader: BufReader<UnixStream>,
+    writer: UnixStream,
+}
+
+impl Qmp {
+    /// Connects as soon as QEMU listens.
+    pub fn connect(path: &Path) -> Result<Self> {
+        let until = Instant::now() + PATIENCE;
+        let stream = loop {
+            match UnixStream::connect(path) {
+                Ok(stream) => break stream,
+                Err(error) if Instant::now() > until => {
+                    return Err(error).context("QEMU's monitor does not answer");
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        };
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut qmp = Self {
+            reader: BufReader::new(stream.try_clone()?),
+            writer: stream,
+        };
+        qmp.line()?;
+        qmp.execute("qmp_capabilities", json!({}))?;
+        Ok(qmp)
+    }
+
+    fn line(&mut self) -> Result<Value> {
+        let mut line = String::new();
+        let read = self.reader.read_line(&mut line).context("QEMU's monitor")?;
+        if read == 0 {
+            bail!("QEMU has ended");
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
+        let request = json!({ "execute": command, "arguments": arguments });
+        writeln!(self.writer, "{request}").context("QEMU's monitor")?;
+        loop {
+            let answer = self.line()?;
+            // Events come in between.
+            if let Some(result) = answer.get("return") {
+                return Ok(result.clone());
+            }
+            if let Some(error) = answer.get("error") {
+                bail!("QEMU refuses {command}: {error}");
+            }
+        }
+    }
+
+    /// Stops every CPU.
+    pub fn stop(&mut self) -> Result<()> {
+        self.execute("stop", json!({})).map(drop)
+    }
+
+    /// Lets them go on.
+    pub fn go_on(&mut self) -> Result<()> {
+        self.execute("cont", json!({})).map(drop)
+    }
+
+    /// What `info registers -a` prints.
+    pub fn registers(&mut self) -> Result<String> {
+        let line = json!({ "command-line": "info registers -a" });
+        let answer = self.execute("human-monitor-command", line)?;
+        Ok(answer.as_str().unwrap_or_default().to_owned())
+    }
+}
