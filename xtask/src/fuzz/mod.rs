@@ -4,6 +4,7 @@
 //! Invariant: never calls a run clean at whose stops the auditor saw nothing, and never throws away what broke one.
 
 mod case;
+mod devices;
 mod play;
 mod qmp;
 
@@ -110,7 +111,7 @@ pub fn audit_kept(folder: &Path) -> Result<ExitCode> {
     let kernel = auditor::Kernel::read(&fs::read(folder.join("kernel.elf"))?)?;
     let image = File::open(folder.join("memory"))?;
     let cpus = auditor::parse_registers(&fs::read_to_string(folder.join("registers"))?)?;
-    let audit = auditor::audit(&image, &cpus, &kernel)?;
+    let audit = auditor::audit(&image, &cpus, &kernel, &[])?;
     for found in audit.broken.iter().chain(&audit.suspected) {
         println!("{found}");
     }
@@ -214,10 +215,11 @@ impl Fuzzer<'_> {
             .rev()
             .find_map(|line| line.strip_prefix("@fuzz.end "));
         format!(
-            "{} s, {} audits ({} at rest), {:?}; {}",
+            "{} s, {} audits ({} at rest, {} pieces devices were told of), {:?}; {}",
             started.elapsed().as_secs(),
             played.audits,
             played.at_rest,
+            played.told,
             played.most,
             end.unwrap_or("no end")
         )

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use auditor::{Audit, Counts, Kernel, audit, parse_registers};
 
+use crate::fuzz::devices;
 use crate::fuzz::qmp::Qmp;
 use crate::project::Project;
 use crate::qemu::{Accel, Firmware, Machine, escape};
@@ -49,6 +50,8 @@ pub struct Played {
     pub audits: usize,
     /// Those of them when no CPU was in the kernel.
     pub at_rest: usize,
+    /// Pieces of memory that running devices were told of, over all stops.
+    pub told: usize,
     /// The most that one of them saw.
     pub most: Counts,
     /// What the guest said.
@@ -218,10 +221,12 @@ impl Watch {
         };
         let registers = self.qmp.registers()?;
         let cpus = parse_registers(&registers)?;
-        match audit(&self.image, &cpus, &self.kernel) {
+        let told = devices::told(&mut self.qmp, &self.image)?;
+        match audit(&self.image, &cpus, &self.kernel, &told) {
             Ok(audit) => {
                 let wrong = audit.wrong(self.before.as_ref());
                 self.played.audits += 1;
+                self.played.told += told.len();
                 self.played.at_rest += usize::from(audit.at_rest);
                 if audit.counts.mappings > self.played.most.mappings {
                     self.played.most = audit.counts;

@@ -49,7 +49,8 @@ impl Qmp {
         Ok(serde_json::from_str(&line)?)
     }
 
-    fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
+    /// Executes one command.
+    pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
         let request = json!({ "execute": command, "arguments": arguments });
         writeln!(self.writer, "{request}").context("QEMU's monitor")?;
         loop {
@@ -74,10 +75,21 @@ impl Qmp {
         self.execute("cont", json!({})).map(drop)
     }
 
+    /// What the monitor for people prints.
+    pub fn monitor(&mut self, line: &str) -> Result<String> {
+        let answer = self.execute("human-monitor-command", json!({ "command-line": line }))?;
+        Ok(answer.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// The 32-bit word at a physical address, which may be a register.
+    pub fn physical(&mut self, at: u64) -> Result<u64> {
+        let text = self.monitor(&format!("xp /1wx {at:#x}"))?;
+        let digits = text.split("0x").last().unwrap_or_default().trim();
+        u64::from_str_radix(digits, 16).with_context(|| format!("no word at {at:#x}: {text}"))
+    }
+
     /// What `info registers -a` prints.
     pub fn registers(&mut self) -> Result<String> {
-        let line = json!({ "command-line": "info registers -a" });
-        let answer = self.execute("human-monitor-command", line)?;
-        Ok(answer.as_str().unwrap_or_default().to_owned())
+        self.monitor("info registers -a")
     }
 }

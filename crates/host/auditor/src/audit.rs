@@ -10,7 +10,7 @@ use crate::cpu::Cpu;
 use crate::image::Image;
 use crate::kernel::Kernel;
 use crate::rules::{Rule, When};
-use crate::walk::{self, CACHE_DISABLE, DIRECT_MAP, Leaf, Visitor};
+use crate::walk::{self, CACHE_DISABLE, DIRECT_MAP, Leaf, USED, Visitor};
 use crate::words::{Use, Words};
 
 /// Where the kernel maps its stacks, and where device registers.
@@ -87,11 +87,22 @@ impl Audit {
     }
 }
 
-/// Audits a stopped guest.
+/// Memory that a running device was told of, as the machine knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Where.
+    pub address: u64,
+    /// How much.
+    pub bytes: u64,
+    /// Which device, and as what.
+    pub what: String,
+}
+
+/// Audits a stopped guest. `told` is what its running devices may use.
 ///
 /// # Errors
 /// The kernel is not up yet, or its memory contradicts itself so that no rule can be asked.
-pub fn audit(image: &dyn Image, cpus: &[Cpu], kernel: &Kernel) -> Result<Audit> {
+pub fn audit(image: &dyn Image, cpus: &[Cpu], kernel: &Kernel, told: &[Told]) -> Result<Audit> {
     let first = cpus
         .iter()
         .find(|cpu| cpu.cr0 & CR0_PAGING != 0)
@@ -118,13 +129,17 @@ pub fn audit(image: &dyn Image, cpus: &[Cpu], kernel: &Kernel) -> Result<Audit> 
     let roots = frames_of(&words, Use::Root);
     for root in &roots {
         eye.root = *root;
-        if image.table(*root)?[256..] != upper[256..] {
+        let own = image.table(*root)?;
+        // The processor marks what it used, in whichever root it walks.
+        let differs = |(a, b): (&u64, &u64)| (a ^ b) & !USED != 0;
+        if own[256..].iter().zip(&upper[256..]).any(differs) {
             eye.report(Rule::UpperHalf, *root, || {
                 format!("the space at {root:#x} has another")
             });
         }
         walk::walk(image, *root, 0..256, &mut eye)?;
     }
+    told.iter().for_each(|told| eye.device(told));
     eye.counts();
     Ok(eye.end(cpus.iter().all(Cpu::is_at_rest), roots.len()))
 }
@@ -264,6 +279,19 @@ impl Eye<'_> {
             && self.use_of(physical) == Some(Use::Stack)
         {
             self.report(Rule::StackShared, physical, place);
+        }
+    }
+
+    /// What a running device was told of is the broker's, or a buffer. What is nobody's by the words is firmware's.
+    fn device(&mut self, told: &Told) {
+        let end = told.address.saturating_add(told.bytes);
+        for frame in (told.address & !4095..end).step_by(4096).take(1 << 16) {
+            let use_ = self.use_of(frame);
+            if !matches!(use_, Some(Use::Buffer | Use::Queue | Use::Foreign)) {
+                self.report(Rule::DeviceReaches, frame, || {
+                    format!("{} has {frame:#x}, which is {use_:?}", told.what)
+                });
+            }
         }
     }
 

@@ -4,8 +4,8 @@
 //! table it finds, and compares what the tables say with the one word that the kernel keeps for every frame. Invariant:
 //! it never writes to the memory, and an image that it cannot make sense of is an error, never a clean answer.
 //!
-//! What it cannot see: a CPU's TLB, which may still hold what the tables no longer say; registers of devices; anything
-//! between two stops.
+//! What it cannot see: a CPU's TLB, which may still hold what the tables no longer say; what a device keeps to itself;
+//! anything between two stops.
 #![forbid(unsafe_code)]
 
 mod audit;
@@ -19,7 +19,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use audit::{Audit, Counts, Finding, audit};
+pub use audit::{Audit, Counts, Finding, Told, audit};
 pub use cpu::{Cpu, parse_registers};
 pub use image::Image;
 pub use kernel::Kernel;

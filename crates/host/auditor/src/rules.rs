@@ -45,6 +45,7 @@ rules! {
     StackShared, Always, "a page of a kernel stack is mapped in one place, beside the direct map";
     Withheld, Always, "no frame was given back while something named it";
     LargeForUser, Always, "a process has pages of 4 KiB only";
+    DeviceReaches, Always, "a running device was told of queues and buffers only";
     Protections, Always, "a CPU of the kernel has write protection, no-execute, SMEP, SMAP and UMIP on";
     CountedTooOften, Rest, "no word counts an entry that is not there";
     LostTable, Rest, "every page table hangs in an address space";

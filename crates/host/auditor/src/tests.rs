@@ -2,7 +2,7 @@
 
 use crate::image::Image;
 use crate::walk::{ADDRESS, CACHE_DISABLE, DIRECT_MAP, NO_EXECUTE, PRESENT, USER, WRITE};
-use crate::{Audit, Cpu, Kernel, Rule, Use, When, audit, parse_registers};
+use crate::{Audit, Cpu, Kernel, Rule, Told, Use, When, audit, parse_registers};
 
 const FRAMES: u64 = 1024;
 const IMAGE: u64 = 0xffff_ffff_8000_0000;
@@ -151,7 +151,7 @@ impl World {
             cr3: self.root,
             ..self.cpu
         };
-        audit(&self.memory, &[cpu], &kernel()).unwrap()
+        audit(&self.memory, &[cpu], &kernel(), &[]).unwrap()
     }
 
     fn broken(&self) -> Vec<Rule> {
@@ -339,9 +339,42 @@ fn a_cpu_without_its_protections_or_with_a_strange_root_is_found() {
         cr3: 0x30_0000,
         ..world.cpu
     };
-    let found = audit(&world.memory, &[cpu, strange], &kernel()).unwrap();
+    let found = audit(&world.memory, &[cpu, strange], &kernel(), &[]).unwrap();
     assert_eq!(found.broken.len(), 1);
     assert_eq!(found.broken[0].rule, Rule::NotARoot);
+}
+
+#[test]
+fn a_device_that_reaches_what_is_no_buffer_is_found() {
+    let mut world = World::new();
+    let cpu = Cpu {
+        cr3: world.root,
+        ..world.cpu
+    };
+    let queue = world.frame(Use::Queue);
+    let buffer = world.frame(Use::Buffer);
+    let told = |address, bytes| Told {
+        address,
+        bytes,
+        what: "a device".into(),
+    };
+    let broken = |world: &World, told: &[Told]| -> Vec<Rule> {
+        let audit = audit(&world.memory, &[cpu], &kernel(), told).unwrap();
+        audit.broken.iter().map(|found| found.rule).collect()
+    };
+    let sound = [told(queue, 8192), told(buffer + 100, 1), told(0x5000, 64)];
+    assert_eq!(broken(&world, &sound), []);
+    world.set(buffer, Use::Free, 0);
+    assert_eq!(broken(&world, &sound), [Rule::DeviceReaches; 2]);
+    assert_eq!(broken(&world, &[told(u64::MAX, 1)]), [Rule::DeviceReaches]);
+}
+
+#[test]
+fn what_the_processor_sets_makes_no_difference() {
+    let mut world = World::new();
+    let entry = world.memory.word(world.root + 256 * 8).unwrap();
+    world.put(world.root + 256 * 8, entry | 0x60);
+    assert_eq!(world.broken(), []);
 }
 
 #[test]
@@ -380,16 +413,16 @@ fn memory_without_a_kernel_is_an_error_and_not_an_answer() {
         ..world.cpu
     };
     let off = Cpu { cr0: 0, ..cpu };
-    assert!(audit(&world.memory, &[off], &kernel()).is_err());
-    assert!(audit(&world.memory, &[], &kernel()).is_err());
-    assert!(audit(&vec![0; 4 << 20], &[cpu], &kernel()).is_err());
+    assert!(audit(&world.memory, &[off], &kernel(), &[]).is_err());
+    assert!(audit(&world.memory, &[], &kernel(), &[]).is_err());
+    assert!(audit(&vec![0; 4 << 20], &[cpu], &kernel(), &[]).is_err());
     let mut strange = World::new();
     strange.memory[WORDS as usize + 5] = 0xff;
     strange.memory[WORDS as usize + 4] = 0xff;
-    assert!(audit(&strange.memory, &[cpu], &kernel()).is_err());
+    assert!(audit(&strange.memory, &[cpu], &kernel(), &[]).is_err());
     let mut short = World::new();
     short.put(DATA + 0x18, u64::MAX);
-    assert!(audit(&short.memory, &[cpu], &kernel()).is_err());
+    assert!(audit(&short.memory, &[cpu], &kernel(), &[]).is_err());
     // Tables that point out of memory are an error too, and end.
     let mut wild = World::new();
     wild.put(wild.root, 0x0000_0fff_ffff_f000 | TABLE | USER);

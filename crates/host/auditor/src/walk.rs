@@ -10,6 +10,8 @@ pub(crate) const USER: u64 = 1 << 2;
 pub(crate) const CACHE_DISABLE: u64 = 1 << 4;
 pub(crate) const LARGE: u64 = 1 << 7;
 pub(crate) const NO_EXECUTE: u64 = 1 << 63;
+/// What the processor itself sets: accessed, dirty.
+pub(crate) const USED: u64 = 3 << 5;
 pub(crate) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 /// Where the kernel's direct map begins.
 pub(crate) const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
