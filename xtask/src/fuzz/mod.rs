@@ -63,6 +63,9 @@ pub struct FuzzArgs {
     /// Do what the gate does
     #[arg(long, conflicts_with_all = ["case", "seed", "system", "audit"])]
     gate: bool,
+    /// Keep what broke something as it is, and do not look for a smaller case
+    #[arg(long)]
+    no_shrink: bool,
     /// Show what the guest says
     #[arg(long)]
     echo: bool,
@@ -82,6 +85,11 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &FuzzArgs) -> Result<
         project,
         guest: &guest,
         echo: args.echo,
+        patience: if args.no_shrink {
+            Duration::ZERO
+        } else {
+            SHRINK_PATIENCE
+        },
         work: project.target.join("fuzz-guest"),
     };
     let clean = if args.gate {
@@ -129,6 +137,7 @@ pub fn gate(project: &Project, guest: &Guest<'_>) -> Result<()> {
         project,
         guest,
         echo: false,
+        patience: SHRINK_PATIENCE,
         work: project.target.join("fuzz-guest"),
     };
     ensure!(fuzzer.gate()?, "the guest did not stand the fuzzer");
@@ -139,6 +148,8 @@ struct Fuzzer<'a> {
     project: &'a Project,
     guest: &'a Guest<'a>,
     echo: bool,
+    /// How long a case is made smaller.
+    patience: Duration,
     work: PathBuf,
 }
 
@@ -303,7 +314,7 @@ impl Fuzzer<'_> {
 
     /// The smallest case found in time that breaks the same.
     fn shrink(&self, case: &Case, played: &Played) -> Result<Case> {
-        let until = Instant::now() + SHRINK_PATIENCE;
+        let until = Instant::now() + self.patience;
         let kind = played.kind();
         let shows = |case: &Case| -> Result<bool> {
             for _ in 0..TRIES {

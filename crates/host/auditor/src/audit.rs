@@ -282,12 +282,14 @@ impl Eye<'_> {
         }
     }
 
-    /// What a running device was told of is the broker's, or a buffer. What is nobody's by the words is firmware's.
+    /// What a running device was told of is the broker's, or a buffer. What the kernel does not have is
+    /// firmware's, which leaves its own queues running until the kernel stops them.
     fn device(&mut self, told: &Told) {
         let end = told.address.saturating_add(told.bytes);
         for frame in (told.address & !4095..end).step_by(4096).take(1 << 16) {
             let use_ = self.use_of(frame);
-            if !matches!(use_, Some(Use::Buffer | Use::Queue | Use::Foreign)) {
+            let sound = matches!(use_, None | Some(Use::Buffer | Use::Queue | Use::Foreign));
+            if !sound {
                 self.report(Rule::DeviceReaches, frame, || {
                     format!("{} has {frame:#x}, which is {use_:?}", told.what)
                 });

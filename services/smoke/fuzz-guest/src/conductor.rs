@@ -109,14 +109,11 @@ impl Conductor<'_> {
         for _ in 0..random.below(12) {
             self.kit.pause_ms(1 + random.below(6))?;
             let victim = random.index(workers.len());
+            // An attacker may have been there before: none of these has to succeed.
             match random.below(8) {
-                0 => shared.revoke()?,
-                1 => drop(endpoint.renew()?),
-                2 | 3 => {
-                    if let Some(worker) = workers.get(victim) {
-                        worker.kill()?;
-                    }
-                }
+                0 => drop(shared.revoke()),
+                1 => drop(endpoint.renew()),
+                2 | 3 => drop(workers.get(victim).map(ProcessHandle::kill)),
                 _ => {}
             }
         }
