@@ -12,6 +12,8 @@ pub const REPLY: u64 = 1;
 static HANDLE: [AtomicU64; HANDLES] = [const { AtomicU64::new(0) }; HANDLES];
 static KIND: [AtomicU64; HANDLES] = [const { AtomicU64::new(0) }; HANDLES];
 static VALUE: [AtomicU64; VALUES] = [const { AtomicU64::new(0) }; VALUES];
+/// Where something is mapped, or was.
+static ADDRESS: [AtomicU64; VALUES] = [const { AtomicU64::new(0) }; VALUES];
 
 /// A handle and the interface it serves.
 #[derive(Clone, Copy)]
@@ -73,11 +75,16 @@ pub fn noted(random: &mut Random) -> u64 {
     VALUE[random.index(VALUES)].load(Ordering::Relaxed)
 }
 
+/// Notes an address that an answer gave.
+pub fn note_address(random: &mut Random, value: u64) {
+    ADDRESS[random.index(VALUES)].store(value, Ordering::Relaxed);
+}
+
 /// An address that some answer gave; 0 where there was none.
 pub fn address(random: &mut Random) -> u64 {
     let start = random.index(VALUES);
     (0..VALUES)
-        .map(|step| VALUE[(start + step) % VALUES].load(Ordering::Relaxed))
-        .find(|value| (0x1_0000_0000..0x7fff_ffff_0000).contains(value) && value % 4096 == 0)
+        .map(|step| ADDRESS[(start + step) % VALUES].load(Ordering::Relaxed))
+        .find(|value| *value != 0)
         .unwrap_or(0)
 }

@@ -8,8 +8,8 @@ impl Random {
     pub fn of(parts: &[u64]) -> Self {
         let mut own = Self(0x9e37_79b9_7f4a_7c15);
         for part in parts {
-            own.0 ^= *part;
-            own.next();
+            // Numbers that differ by little are to have nothing in common.
+            own.0 = own.next() ^ *part;
         }
         own
     }

@@ -174,10 +174,17 @@ impl Attacker {
         if outcome.refused().is_none() {
             self.count(number, 1);
             if outcome.status.flags & completion_flags::INLINE != 0 {
-                outcome
-                    .words
+                let named = of
+                    .results
+                    .fields
                     .iter()
-                    .for_each(|word| pool::note(random, *word));
+                    .any(|field| field.name == "address");
+                for (at, word) in outcome.words.iter().enumerate() {
+                    match named && at == 0 {
+                        true => pool::note_address(random, *word),
+                        false => pool::note(random, *word),
+                    }
+                }
             } else {
                 harvest(random, outcome.status, REPLY_AT, REPLY_BYTES, Some(of));
             }
@@ -197,7 +204,8 @@ impl Attacker {
         match of {
             // Killing whoever runs the test would end it: only processes of the round.
             ("ProcessControl", "kill") => {
-                message.set_data(0, self.plan.floor + random.below(24));
+                let far = if random.one_in(8) { 0 } else { 1 << 40 };
+                message.set_data(0, far + self.plan.floor + random.below(24));
             }
             ("ThreadSpawner", "spawn") if !random.one_in(24) => {
                 message.set_data(0, stray as *const () as u64);
