@@ -80,7 +80,8 @@ impl FuzzArgs {
 
 /// Runs what `args` ask for.
 pub fn run(project: &Project, toolchain: &Toolchain, args: &FuzzArgs) -> Result<ExitCode> {
-    let guest = Guest::build(project, toolchain, false, args.sabotaged)?;
+    let system = args.system.as_deref().unwrap_or(SYSTEM);
+    let guest = Guest::build(project, toolchain, false, args.sabotaged, &[system])?;
     let fuzzer = Fuzzer {
         project,
         guest: &guest,

@@ -96,6 +96,7 @@ table! {
     MAP_BY_ADDRESS: "A mapping is named by its address alone, and its entry at the object stays when it goes.",
     MEDIUM_INTO_READ_ONLY: "The medium is read into memory that its caller may not write.",
     MOVE_TELLS_NOBODY: "An interrupt route is moved without telling the device.",
+    NOTICE_TO_SUCCESSOR: "A server is told of its predecessor's facets as of its own.",
     QUEUE_RECEIPT_WITHOUT_DELETE: "The NVMe broker says that the device let go of a queue before it has.",
     REBOOT_SKIPS_TEARDOWN: "The machine is reset with the device still enabled.",
     RECEIPT_WITHOUT_CSTS: "The NVMe broker says that the controller stopped without having read CSTS.",

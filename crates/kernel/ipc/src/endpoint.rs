@@ -8,6 +8,7 @@ use cap::Epoch;
 use cpu::Lock;
 use memory::{Charge, Quota};
 use ring_abi::{Refusal, StatusWord, completion_flags};
+use sabotage::sabotage;
 use sched::Task;
 use stub::{Answered, Received, Reply};
 
@@ -57,7 +58,7 @@ impl Notice {
 
     /// What the receiver gets.
     fn message(&self, incarnation: u64) -> Finished {
-        let earlier = if self.minted == incarnation || keeps_old_notices() {
+        let earlier = if self.minted == incarnation || sabotage!(NOTICE_TO_SUCCESSOR) {
             0
         } else {
             completion_flags::EARLIER
@@ -178,7 +179,7 @@ impl Drop for Facet {
                 return;
             }
             let incarnation = self.core.incarnation.load(Ordering::Relaxed);
-            if !notice.is_for(incarnation) && !keeps_old_notices() {
+            if !notice.is_for(incarnation) && !sabotage!(NOTICE_TO_SUCCESSOR) {
                 return;
             }
             match q.next_receiver() {
@@ -194,15 +195,6 @@ impl Drop for Facet {
             sched::make_ready(task);
         }
     }
-}
-
-/// Whether a notice reaches whoever receives, as if it were its own: what the sabotage point "notice-to-successor" does.
-#[inline(always)]
-fn keeps_old_notices() -> bool {
-    #[cfg(sabotage)]
-    return cpu::sabotaged("notice-to-successor");
-    #[cfg(not(sabotage))]
-    false
 }
 
 /// Endpoints that a thread is closing. A call that ends may hold the last handle of another endpoint, and calls queued
@@ -351,7 +343,7 @@ impl EndpointCore {
     fn renew(&self) -> u64 {
         let mut q = self.queues.lock();
         let incarnation = self.incarnation.fetch_add(1, Ordering::AcqRel) + 1;
-        if !keeps_old_notices() {
+        if !sabotage!(NOTICE_TO_SUCCESSOR) {
             q.notices.retain(|notice| notice.is_for(incarnation));
         }
         incarnation
