@@ -11,6 +11,8 @@ pub mod device;
 #[path = "diagnostics_stub.rs"]
 pub mod diagnostics;
 pub mod manifest_capnp;
+/// Every method of every interface, as data.
+pub mod methods;
 #[path = "net_stub.rs"]
 pub mod net;
 #[path = "process_stub.rs"]
@@ -21,8 +23,6 @@ pub mod random;
 pub mod smoke;
 #[path = "storage_stub.rs"]
 pub mod storage;
-/// Every method of every interface, as data.
-pub mod methods;
 
 /// Every interface, by id.
 pub static INTERFACES: &[(u64, &str)] = &[
