@@ -19,7 +19,6 @@ pub fn index(model: &Model, modules: &[String]) -> String {
             let _ = writeln!(out, "pub mod {module};");
         }
     }
-    out.push_str("/// Every method of every interface, as data.\npub mod methods;\n");
     let mut table = BTreeMap::new();
     for file in &model.files {
         for interface in &file.interfaces {

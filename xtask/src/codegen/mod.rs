@@ -114,6 +114,8 @@ fn generate(root: &Path, model: &model::Model) -> Result<BTreeMap<String, String
         }
     }
     fs::write(folder.path().join("methods.rs"), methods::table(model)?)?;
+    modules.push("methods".to_owned());
+    modules.sort();
     fs::write(folder.path().join("mod.rs"), emit::index(model, &modules))?;
     format(folder.path())?;
     for (name, text) in read_all(folder.path(), "rs")? {

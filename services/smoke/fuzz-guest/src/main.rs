@@ -3,8 +3,8 @@
 //!
 //! The first process conducts: round by round it starts attacking processes with most of what it was granted, ends some
 //! of them, takes things away from them, and looks afterwards whether everything else is as it was. What an attacker does
-//! follows from the seed, the round, its number and the step alone. Invariant: the list of methods comes from the schema;
-//! nothing here has to be changed for a new one.
+//! follows from the seed, the round, its number and the step alone. Invariant: the list of methods comes from the
+//! schema, and never has to be changed here for a new one.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)]

@@ -11,7 +11,6 @@ pub mod device;
 #[path = "diagnostics_stub.rs"]
 pub mod diagnostics;
 pub mod manifest_capnp;
-/// Every method of every interface, as data.
 pub mod methods;
 #[path = "net_stub.rs"]
 pub mod net;
