@@ -203,11 +203,13 @@ pub fn allocate_bytes(bytes: usize) -> Option<Frames> {
     allocate(u8::try_from(order).ok()?, Use::Kernel)
 }
 
-/// Takes back the single frame at `address`, which its owner keeps as a bare address: page tables do. `None` when it is
-/// not in that use: then it is somebody else's.
-pub fn adopt(address: u64, of: Use) -> Option<Frames> {
-    let first = u32::try_from(address / FRAME_BYTES).ok()?;
-    uses::is(first, of).then_some(Frames { first, order: 0 })
+/// Takes back the single frame at `address`, which its owner keeps as a bare address: page tables do. One that is nobody's
+/// to give back stays where it is when it is freed.
+pub fn adopt(address: u64) -> Frames {
+    Frames {
+        first: (address / FRAME_BYTES) as u32,
+        order: 0,
+    }
 }
 
 /// How much is free.

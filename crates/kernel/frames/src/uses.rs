@@ -109,11 +109,6 @@ pub(crate) fn begin(first: u32, count: u32, of: Use) {
     }
 }
 
-/// Whether a frame has this use.
-pub(crate) fn is(frame: u32, of: Use) -> bool {
-    word(u64::from(frame)).is_some_and(|word| word.load(Ordering::Acquire) as u8 == of as u8)
-}
-
 /// Ends the use of a run. `false`: some frame of it is free, or named by an entry, and all of it is withheld.
 pub(crate) fn end(first: u32, count: u32) -> bool {
     let sound = |word: &AtomicU32| {
@@ -150,6 +145,10 @@ mod tests {
     extern crate std;
     use super::*;
     use std::boxed::Box;
+
+    fn is(frame: u64, of: Use) -> bool {
+        word(frame).is_some_and(|word| word.load(Ordering::Acquire) as u8 == of as u8)
+    }
 
     #[test]
     fn a_frame_that_is_named_or_free_stays_out() {

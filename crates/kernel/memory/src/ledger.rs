@@ -63,7 +63,7 @@ impl TableSource for Quota {
         if !sabotage!(TABLES_FOR_FREE) {
             self.take(1).map_err(|_| MapError::OverBudget)?;
         }
-        frames::allocate_for_program(0).ok_or_else(|| {
+        frames::allocate_for_program(0, frames::Use::Table).ok_or_else(|| {
             self.freed();
             MapError::NoMemory
         })
