@@ -23,6 +23,31 @@ type Tlsf = rlsf::Tlsf<'static, u32, u32, 28, 32>;
 struct Pool {
     tlsf: Tlsf,
     mapped_bytes: usize,
+    used_bytes: usize,
+    blocks: usize,
+}
+
+/// What a program's heap is at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeapFigures {
+    /// Bytes that were mapped for it, beside the few that lie in the image.
+    pub mapped_bytes: usize,
+    /// Bytes of the blocks that are given out, as they were asked for.
+    pub used_bytes: usize,
+    /// How many blocks those are.
+    pub blocks: usize,
+}
+
+/// What the program's heap is at now. On the host, whose heap is another, nothing.
+pub fn heap_figures() -> HeapFigures {
+    HEAP.0
+        .lock()
+        .as_ref()
+        .map_or_else(HeapFigures::default, |pool| HeapFigures {
+            mapped_bytes: pool.mapped_bytes,
+            used_bytes: pool.used_bytes,
+            blocks: pool.blocks,
+        })
 }
 
 struct Seed(UnsafeCell<[MaybeUninit<u64>; SEED_BYTES / 8]>);
@@ -47,10 +72,6 @@ pub(crate) fn virtual_memory() -> virtual_memory::Client<Cap> {
 pub(crate) struct Heap(Mutex<Option<Pool>>);
 
 #[cfg_attr(target_os = "none", global_allocator)]
-#[cfg_attr(
-    not(target_os = "none"),
-    expect(dead_code, reason = "the host has its own heap")
-)]
 static HEAP: Heap = Heap(Mutex::new(None));
 
 impl Heap {
@@ -93,6 +114,8 @@ unsafe impl GlobalAlloc for Heap {
             Pool {
                 tlsf,
                 mapped_bytes: 0,
+                used_bytes: 0,
+                blocks: 0,
             }
         });
         let first = pool.tlsf.allocate(layout);
@@ -100,6 +123,10 @@ unsafe impl GlobalAlloc for Heap {
             Self::grow(pool, layout)?;
             pool.tlsf.allocate(layout)
         });
+        if block.is_some() {
+            pool.used_bytes += layout.size();
+            pool.blocks += 1;
+        }
         block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
     }
 
@@ -107,6 +134,32 @@ unsafe impl GlobalAlloc for Heap {
         if let (Some(block), Some(pool)) = (NonNull::new(block), self.0.lock().as_mut()) {
             // SAFETY: the caller got it from `alloc` with this layout.
             unsafe { pool.tlsf.deallocate(block, layout.align()) };
+            pool.used_bytes = pool.used_bytes.saturating_sub(layout.size());
+            pool.blocks = pool.blocks.saturating_sub(1);
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let Ok(new) = Layout::from_size_align(new_size, layout.align()) else {
+            return core::ptr::null_mut();
+        };
+        if let (Some(old), Some(pool)) = (NonNull::new(block), self.0.lock().as_mut()) {
+            // In place where the neighbour is free, else elsewhere in what is mapped already.
+            // SAFETY: the caller got it from `alloc` with this alignment.
+            if let Some(moved) = unsafe { pool.tlsf.reallocate(old, new) } {
+                pool.used_bytes = pool.used_bytes.saturating_sub(layout.size()) + new_size;
+                return moved.as_ptr();
+            }
+        }
+        // The heap must grow first.
+        // SAFETY: the caller's promises are those of `realloc`.
+        unsafe {
+            let fresh = self.alloc(new);
+            if !fresh.is_null() {
+                core::ptr::copy_nonoverlapping(block, fresh, layout.size().min(new_size));
+                self.dealloc(block, layout);
+            }
+            fresh
         }
     }
 }

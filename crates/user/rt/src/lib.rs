@@ -17,6 +17,7 @@ extern crate std;
 
 mod area;
 mod cap;
+pub mod channel;
 mod env;
 mod heap;
 #[cfg(not(target_os = "none"))]
@@ -32,10 +33,11 @@ mod window;
 pub use area::message_bytes_free;
 pub use cap::Cap;
 pub use env::{Arguments, Env, EnvError, note_asked, unused_grants};
+pub use heap::{HeapFigures, heap_figures};
 pub use ring::{Completion, Ring};
 pub use ring_abi::{NEVER, Refusal};
 pub use server::{Call, LateReply, Received, Service, serve};
 pub use start::{Exit, exit, start};
-pub use sync::{Mutex, MutexGuard};
+pub use sync::{Condvar, Mutex, MutexGuard};
 pub use thread::{JoinHandle, ThreadOptions, spawn_thread};
 pub use window::{Access, Window};

@@ -94,3 +94,58 @@ impl<T: ?Sized> Drop for MutexGuard<'_, T> {
         }
     }
 }
+
+/// A place where threads of a process wait for a condition that a [`Mutex`] guards.
+#[derive(Debug)]
+pub struct Condvar {
+    /// Counts the notices, so that one that comes between looking and sleeping is not lost.
+    notices: AtomicU32,
+}
+
+impl Default for Condvar {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Condvar {
+    /// A place where nobody waits.
+    pub const fn new() -> Self {
+        Self {
+            notices: AtomicU32::new(0),
+        }
+    }
+
+    /// Gives the lock up, waits for a notice, and takes the lock again. May also return without one: look again.
+    pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        self.wait_until(guard, ring_abi::NEVER)
+    }
+
+    /// The same, at most until the absolute time `deadline_ns`.
+    pub fn wait_until<'a, T: ?Sized>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        deadline_ns: u64,
+    ) -> MutexGuard<'a, T> {
+        let lock = guard.lock;
+        let seen = self.notices.load(Ordering::Acquire);
+        drop(guard);
+        sys::park(self.notices.as_ptr(), seen, deadline_ns);
+        lock.lock()
+    }
+
+    /// Wakes one of those who wait.
+    pub fn notify_one(&self) {
+        self.notify(1);
+    }
+
+    /// Wakes all of those who wait.
+    pub fn notify_all(&self) {
+        self.notify(u32::MAX);
+    }
+
+    fn notify(&self, count: u32) {
+        self.notices.fetch_add(1, Ordering::Release);
+        sys::unpark(self.notices.as_ptr(), count);
+    }
+}

@@ -30,11 +30,13 @@ pub use caps::*;
 pub use disk::Disk;
 pub use error::Error;
 pub use evidence::{self, Hex};
+pub use rt::channel;
 #[cfg(not(target_os = "none"))]
 pub use rt::host;
 pub use rt::{
-    Access, Call, Cap, Completion, Env, EnvError, Exit, JoinHandle, LateReply, Mutex, NEVER, Ring,
-    Service, ThreadOptions, Window, exit, spawn_thread, unused_grants,
+    Access, Call, Cap, Completion, Condvar, Env, EnvError, Exit, HeapFigures, JoinHandle,
+    LateReply, Mutex, NEVER, Ring, Service, ThreadOptions, Window, exit, heap_figures,
+    spawn_thread, unused_grants,
 };
 pub use schema::{audit, block, device, diagnostics, net, process, random, storage};
 pub use stub::{Answered, CapArg, Deferred, Incoming, Interface, Object, Received, Refusal, Reply};
@@ -51,6 +53,15 @@ pub fn begin(env: &Env) {
 pub fn serve(endpoint: &impl Object, service: &mut impl Service) -> Refusal {
     name_unused_grants();
     rt::serve(endpoint, service)
+}
+
+/// Sleeps for so many nanoseconds from now.
+///
+/// # Errors
+/// The refusal of the Timer.
+pub fn sleep_for(timer: &Timer, ns: u64) -> Result<(), Refusal> {
+    let until = timer.now()?.ns.saturating_add(ns);
+    timer.sleep(until).map(drop)
 }
 
 /// Names the grants that the program has not asked for, in the log: whoever wrote the manifest may take them out.

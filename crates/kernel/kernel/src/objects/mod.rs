@@ -1,6 +1,5 @@
 //! The objects that the kernel itself serves.
 
-mod attention;
 mod audit;
 mod console;
 pub mod device;
