@@ -10,14 +10,14 @@ use super::{is_root, is_unattended};
 
 /// Installs `packages` from the lists as they are on the servers now.
 ///
-/// Where a package that is there is newer than its release's (from backports, say), the others that must fit it are taken
-/// from where it came from.
+/// Where a package that is there is newer than its release's (from backports, say) and would have to go, the release is taken
+/// whose versions fit it.
 pub fn install(packages: &[&str]) -> Result<()> {
     run("apt-get", &["update"])?;
     let release = choose_release(packages)?;
     let mut arguments = vec!["install", "--yes", "--no-install-recommends", "--no-remove"];
-    if let Some((release, because)) = &release {
-        eprintln!("taking them from {release}, where the installed {because} is from");
+    if let Some(release) = &release {
+        eprintln!("taking them from {release}, whose versions fit what is installed");
         arguments.extend(["--target-release", release]);
     }
     arguments.extend(packages);
@@ -25,18 +25,21 @@ pub fn install(packages: &[&str]) -> Result<()> {
 }
 
 /// Which release to install from so that nothing goes: `None` for apt's own choice.
-fn choose_release(packages: &[&str]) -> Result<Option<(String, String)>> {
-    let lost = would_remove(packages, None)?;
-    if lost.is_empty() {
+fn choose_release(packages: &[&str]) -> Result<Option<String>> {
+    let first = would_remove(packages, None);
+    if first.as_ref().is_ok_and(Vec::is_empty) {
         return Ok(None);
     }
-    for name in &lost {
-        if let Some(release) = origin(name)?
-            && would_remove(packages, Some(&release))?.is_empty()
-        {
-            return Ok(Some((release, name.clone())));
+    let policy: Vec<&str> = ["policy"]
+        .into_iter()
+        .chain(packages.iter().copied())
+        .collect();
+    for release in releases(&ask("apt-cache", &policy)?) {
+        if would_remove(packages, Some(&release)).is_ok_and(|lost| lost.is_empty()) {
+            return Ok(Some(release));
         }
     }
+    let lost = first?;
     let sudo = if is_root() { "" } else { "sudo " };
     bail!(
         "installing {} would remove {}: their versions do not fit together. Nothing was installed. \
@@ -65,23 +68,22 @@ fn removed(simulation: &str) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// The release that the installed version of `package` is from, if the lists still have it.
-fn origin(package: &str) -> Result<Option<String>> {
-    Ok(installed_from(&ask("apt-cache", &["policy", package])?))
-}
-
-/// The first place below the installed version in a version table, that is a release and not dpkg's own record.
-fn installed_from(policy: &str) -> Option<String> {
-    let mut lines = policy
-        .lines()
-        .skip_while(|line| !line.starts_with(" *** "))
-        .skip(1)
-        // Places are indented deeper than versions.
-        .take_while(|line| line.starts_with("        "));
-    lines.find_map(|line| {
-        let (release, component) = line.split_whitespace().nth(2)?.split_once('/')?;
-        (!release.is_empty() && !component.is_empty()).then(|| release.to_owned())
-    })
+/// The releases in version tables, each once: places are indented deeper than versions.
+fn releases(policy: &str) -> Vec<String> {
+    let mut releases: Vec<String> = Vec::new();
+    for line in policy.lines().filter(|line| line.starts_with("        ")) {
+        let place = line.split_whitespace().nth(2);
+        let Some((release, component)) = place.and_then(|place| place.split_once('/')) else {
+            continue;
+        };
+        if !release.is_empty()
+            && !component.is_empty()
+            && !releases.iter().any(|one| one == release)
+        {
+            releases.push(release.to_owned());
+        }
+    }
+    releases
 }
 
 fn ask(program: &str, arguments: &[&str]) -> Result<String> {
@@ -129,7 +131,7 @@ fn run(program: &str, arguments: &[&str]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{installed_from, removed};
+    use super::{releases, removed};
 
     #[test]
     fn a_simulation_names_what_would_go() {
@@ -140,16 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn the_release_of_the_installed_version_is_found() {
+    fn the_releases_of_a_version_table_are_found() {
         let policy = "qemu-utils:\n  Installed: 1:10.0.2+ds-2\n  Candidate: 1:10.0.2+ds-2\n  Version table:\n \
                       *** 1:10.0.2+ds-2 100\n        100 http://mirror/debian bookworm-backports/main amd64 Packages\n        \
-                      100 /var/lib/dpkg/status\n     1:7.2 500\n        500 http://mirror/debian bookworm/main amd64 Packages\n";
-        assert_eq!(
-            installed_from(policy).as_deref(),
-            Some("bookworm-backports")
-        );
-        let local = "x:\n  Version table:\n *** 2 100\n        100 /var/lib/dpkg/status\n     1 500\n        500 http://m b/main amd64 Packages\n";
-        assert_eq!(installed_from(local), None, "only dpkg knows it");
-        assert_eq!(installed_from("x:\n  Installed: (none)\n"), None);
+                      100 /var/lib/dpkg/status\n     1:7.2 500\n        500 http://mirror/debian bookworm/main amd64 Packages\n        \
+                      500 http://mirror/debian bookworm/main i386 Packages\n";
+        assert_eq!(releases(policy), ["bookworm-backports", "bookworm"]);
+        assert!(releases("x:\n  Installed: (none)\n").is_empty());
+        let local = " *** 2 100\n        100 /var/lib/dpkg/status\n";
+        assert!(releases(local).is_empty(), "only dpkg knows it");
     }
 }
