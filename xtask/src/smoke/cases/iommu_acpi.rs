@@ -25,7 +25,7 @@ inventory::submit! {
         rows: &["IO-01", "IO-02", "IO-03", "IO-05", "IO-08", "IO-19", "CG-04"],
         manifest: "smoke/boot",
         extra: &[
-            "-device", "intel-iommu",
+            "-device", "intel-iommu,aw-bits=39",
             "-device", "edu",
             // A second root bus, which the unit does not serve.
             "-device", "pxb-pcie,id=second,bus=pcie.0,bus_nr=64,bypass_iommu=on",
@@ -118,7 +118,7 @@ inventory::submit! {
         question: "Does a manifest that says bounce get it, though the machine has a verified unit?",
         rows: &["CG-04", "IO-19"],
         manifest: "smoke/dma-policy",
-        extra: &["-device", "intel-iommu"],
+        extra: &["-device", "intel-iommu,aw-bits=39"],
         required: &[
             "@iommu.unit number=0 status=verified",
             "@dma.backend chosen=bounce reason=manifest policy=bounce iommu=verified missing=manager-owned-domain",
@@ -151,7 +151,7 @@ inventory::submit! {
             drive: Drive::Disk,
             tamper: Tamper::Files(unknown_policy),
         },
-        extra: &["-device", "intel-iommu"],
+        extra: &["-device", "intel-iommu,aw-bits=39"],
         required: &[
             "@iommu.unit number=0 status=verified",
             "@dma.backend chosen=bounce reason=unknown-policy policy=unknown iommu=verified missing=manager-owned-domain",
