@@ -10,6 +10,7 @@ mod codegen;
 mod debugger;
 mod disk;
 mod drivers;
+mod examples;
 mod fuzz;
 mod graph;
 mod image;
@@ -17,6 +18,7 @@ mod new;
 mod package;
 mod project;
 mod qemu;
+mod replay;
 mod run;
 mod script;
 mod serial;
@@ -79,6 +81,8 @@ enum Verb {
     Bench(BenchArgs),
     /// A debugger with the right symbols, for a guest that waits with `run --gdb` or `smoke --gdb`
     Gdb(debugger::GdbArgs),
+    /// Record a smoke, and run the same instructions again under a debugger, which can step backwards
+    Replay(replay::ReplayArgs),
     /// Build everything that runs in the guest
     Build {
         /// Only this package; prints the path of each program
@@ -171,6 +175,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         }
         Verb::NewService(args) => new::service(&project, &args)?,
         Verb::NewDriver(args) => new::driver(&project, &args)?,
+        Verb::Replay(args) => return replay::run(&project, &ready(Needs::Cloud)?, &args),
         Verb::Gdb(args) => return debugger::run(&project, &ready(Needs::Guest)?, &args),
         Verb::Audit { verb } => return audit::run(&verb),
         Verb::Tidy => tidy::run(&project)?,

@@ -14,7 +14,7 @@ use crate::project::{Member, Project, is_ci};
 use crate::qemu::{Accel, choose_accel};
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
 use crate::toolchain::Toolchain;
-use crate::{codegen, fuzz, new, smoke, tidy};
+use crate::{codegen, examples, fuzz, new, smoke, tidy};
 
 /// What `cargo xtask test` takes.
 #[derive(Args, Debug)]
@@ -39,6 +39,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<
     let mut tally = Tally::default();
     if !args.host {
         stages.run("guest", || smokes(project, toolchain, args, &mut tally));
+        stages.run("examples in the book", || examples::run(project));
         stages.run("new service and drivers", || new::trial::run(project));
     }
     for stage in &stages.failed {

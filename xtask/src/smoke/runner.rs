@@ -145,6 +145,11 @@ impl<'a> Runner<'a> {
         self.guest_for(trial, &[])
     }
 
+    /// Builds what a smoke boots.
+    pub fn prepare(&self, smoke: &Smoke) -> Result<()> {
+        self.guest_for(Trial::Plain, &[smoke.manifest]).map(drop)
+    }
+
     /// The guest of a trial; if it is not built yet, with the programs of `manifests` at once.
     fn guest_for(&self, trial: Trial, manifests: &[&str]) -> Result<&Guest<'a>> {
         let (cell, sabotage) = match trial {
@@ -332,7 +337,8 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn machine(&self, smoke: &Smoke, trial: Trial, work: &Path) -> Result<Machine> {
+    /// The machine that a smoke asks for, with its disks and files made anew in `work`.
+    pub fn machine(&self, smoke: &Smoke, trial: Trial, work: &Path) -> Result<Machine> {
         let guest = self.guest(trial)?;
         let cmdline = trial.cmdline(smoke);
         let firmware = match smoke.boot {

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use crate::examples;
 use crate::project::Project;
 use crate::smoke::{case, snapshot};
 
@@ -31,10 +32,12 @@ pub fn run(project: &Project) -> Result<()> {
     problems.extend(rows::check(project)?);
     problems.extend(snapshots(&project.root.join("snapshots"))?);
     problems.extend(cases(&project.root.join("xtask/src/smoke/cases"))?);
+    problems.extend(examples::problems(project)?);
     for problem in &problems {
         eprintln!("tidy: {problem}");
     }
     if problems.is_empty() {
+        eprintln!("{}", examples::story(project)?);
         return Ok(());
     }
     bail!("{} rules are broken", problems.len());

@@ -1,0 +1,281 @@
+//! The commands and manifests in the book: each is run by the gate, or says in its page why it is not.
+//!
+//! The mark stands above the block: `<!-- not run: long: what takes the time -->`. Invariant: never leaves a command out
+//! without a mark, and never takes a mark without a reason.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::project::Project;
+
+/// Why a command may stay out: it needs an account somewhere, a person at a terminal, or more time than the gate has.
+const REASONS: [&str; 3] = ["account", "terminal", "long"];
+const MARK: &str = "<!-- not run: ";
+
+/// A fenced block.
+#[derive(Debug, PartialEq, Eq)]
+struct Block {
+    page: String,
+    /// The line of its fence, counted from 1.
+    line: usize,
+    language: String,
+    text: String,
+    mark: Option<String>,
+}
+
+/// What is wrong with the marks.
+pub fn problems(project: &Project) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    for block in blocks(project)? {
+        let Some(mark) = &block.mark else { continue };
+        let place = format!("{}:{}", block.page, block.line);
+        let (word, reason) = mark.split_once(": ").unwrap_or((mark, ""));
+        if !REASONS.contains(&word) {
+            problems.push(format!(
+                "{place}: {word:?} is no reason; one of {}",
+                REASONS.join(", ")
+            ));
+        } else if reason.trim().is_empty() {
+            problems.push(format!("{place}: the mark says no more than {word}"));
+        } else if commands(&block.text).is_empty() && !is_manifest(&block) {
+            problems.push(format!(
+                "{place}: nothing in the block would be run, so it needs no mark"
+            ));
+        }
+    }
+    Ok(problems)
+}
+
+/// How many blocks are not run, by reason, for a person.
+pub fn story(project: &Project) -> Result<String> {
+    let (mut run, mut left) = (0, BTreeMap::new());
+    for block in blocks(project)? {
+        if commands(&block.text).is_empty() && !is_manifest(&block) {
+            continue;
+        }
+        match block
+            .mark
+            .as_deref()
+            .and_then(|mark| mark.split(':').next())
+        {
+            None => run += 1,
+            Some(word) => *left.entry(word.to_owned()).or_insert(0) += 1,
+        }
+    }
+    let left: Vec<String> = left
+        .iter()
+        .map(|(word, count)| format!("{count} {word}"))
+        .collect();
+    Ok(format!(
+        "examples in the book: {run} run by the gate, not run: {}",
+        left.join(", ")
+    ))
+}
+
+/// Runs every command and checks every manifest that has no mark.
+pub fn run(project: &Project) -> Result<()> {
+    let mut failed = Vec::new();
+    for block in blocks(project)?.iter().filter(|block| block.mark.is_none()) {
+        let place = format!("{}:{}", block.page, block.line);
+        let outcome = if is_manifest(block) {
+            check_manifest(project, &block.text)
+        } else {
+            run_commands(project, &commands(&block.text))
+        };
+        if let Err(error) = outcome {
+            eprintln!("{place}: {error:#}");
+            failed.push(place);
+        }
+    }
+    ensure!(
+        failed.is_empty(),
+        "examples that do not work: {}",
+        failed.join(" ")
+    );
+    Ok(())
+}
+
+fn run_commands(project: &Project, commands: &[String]) -> Result<()> {
+    if commands.is_empty() {
+        return Ok(());
+    }
+    // Below the workspace, so that cargo finds it; new for each block, as a reader's folder would be.
+    let folder = project.target.join("examples");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    // What pages take from the reader's own folder.
+    fs::copy(project.root.join("README.md"), folder.join("README.md"))?;
+    let script = format!("set -e\n{}\n", commands.join("\n"));
+    let output = Command::new("sh")
+        .current_dir(&folder)
+        .args(["-c", &script])
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot start sh")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let tail: Vec<&str> = said.lines().rev().take(12).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        bail!(
+            "{} ({}):\n{}",
+            commands.join("; "),
+            output.status,
+            tail.join("\n")
+        );
+    }
+    Ok(())
+}
+
+/// Whether a block is a whole system.
+fn is_manifest(block: &Block) -> bool {
+    block.language == "capnp" && block.text.contains("const manifest :")
+}
+
+/// Compiles a manifest as one of `manifests/` and reads it by the rules of a boot.
+fn check_manifest(project: &Project, text: &str) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let manifests = folder.path().join("manifests");
+    fs::create_dir(&manifests)?;
+    std::os::unix::fs::symlink(project.root.join("schema"), folder.path().join("schema"))?;
+    std::os::unix::fs::symlink(
+        project.root.join("manifests/common"),
+        manifests.join("common"),
+    )?;
+    let file = manifests.join("example.capnp");
+    fs::write(&file, text)?;
+    let output = Command::new("capnp")
+        .current_dir(folder.path())
+        .args(["eval", "--binary", "--import-path=schema"])
+        .arg(&file)
+        .arg("manifest")
+        .output()
+        .context("cannot start capnp")?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    match manifest::read(&output.stdout) {
+        Ok(manifest) => {
+            ensure!(
+                !manifest.drivers.is_empty(),
+                "it lists no drivers, so no kernel boots it"
+            );
+            Ok(())
+        }
+        Err(error) => bail!("{error}"),
+    }
+}
+
+/// The commands of a block: what stands behind `$ `, with the lines that it goes on in.
+fn commands(text: &str) -> Vec<String> {
+    let mut commands: Vec<String> = Vec::new();
+    let mut goes_on = false;
+    for line in text.lines() {
+        match line.strip_prefix("$ ") {
+            Some(command) => commands.push(command.to_owned()),
+            None if goes_on => {
+                if let Some(last) = commands.last_mut() {
+                    *last += "\n";
+                    *last += line;
+                }
+            }
+            None => continue,
+        }
+        goes_on = line.trim_end().ends_with('\\');
+    }
+    commands
+}
+
+fn blocks(project: &Project) -> Result<Vec<Block>> {
+    let mut pages = vec![
+        project.root.join("README.md"),
+        project.root.join("CONTRIBUTING.md"),
+    ];
+    let mut folders = vec![project.root.join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let path: PathBuf = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages.sort();
+    let mut blocks = Vec::new();
+    for page in pages {
+        let text = read(&page)?;
+        blocks.extend(blocks_of(&project.show(&page), &text));
+    }
+    Ok(blocks)
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn blocks_of(page: &str, text: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    let mut mark = None;
+    for (at, line) in text.lines().enumerate() {
+        let fence = line.trim_start().strip_prefix("```");
+        match (&mut open, fence) {
+            (None, Some(language)) => {
+                open = Some(Block {
+                    page: page.to_owned(),
+                    line: at + 1,
+                    language: language.trim().to_owned(),
+                    text: String::new(),
+                    mark: mark.take(),
+                });
+            }
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some(block), None) => {
+                block.text += line.trim_start_matches("   ");
+                block.text.push('\n');
+            }
+            (None, None) => {
+                let inner = line.trim().strip_prefix(MARK);
+                let inner = inner.and_then(|rest| rest.strip_suffix("-->"));
+                match inner {
+                    Some(inner) => mark = Some(inner.trim().to_owned()),
+                    // A mark belongs to the block right below it.
+                    None if line.trim().is_empty() => {}
+                    None => mark = None,
+                }
+            }
+        }
+    }
+    blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{blocks_of, commands};
+
+    #[test]
+    fn a_mark_belongs_to_the_block_below_it() {
+        let text = "<!-- not run: long: hours -->\n```console\n$ a\n```\n\n```console\n$ b\n```\n\
+                    <!-- not run: terminal: x -->\nText between.\n\n```text\nc\n```\n";
+        let blocks = blocks_of("p", text);
+        let marks: Vec<_> = blocks.iter().map(|block| block.mark.as_deref()).collect();
+        assert_eq!(marks, [Some("long: hours"), None, None]);
+        assert_eq!(blocks[1].line, 6);
+    }
+
+    #[test]
+    fn commands_stand_behind_a_dollar_and_go_on_behind_a_backslash() {
+        let text = "$ one \\\n    more\nwhat it says\n$ two\n0\n";
+        assert_eq!(commands(text), ["one \\\n    more", "two"]);
+        assert!(commands("no command\n").is_empty());
+    }
+}

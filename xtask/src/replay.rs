@@ -1,0 +1,297 @@
+//! `cargo xtask replay`: records a smoke with QEMU, then runs the very same instructions again under a debugger, which can
+//! step backwards.
+//!
+//! Everything that comes from outside (input, time, random numbers) is in the recording, so a replay ends as the recording
+//! did, every time. Invariant: never calls a replay equal without having compared what both said.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+
+use crate::image::contents::Loader;
+use crate::project::Project;
+use crate::qemu::{Accel, Machine, escape};
+use crate::session::{End, Session};
+use crate::smoke::case::{self, Boot, Smoke, perform};
+use crate::smoke::runner::{Options, Runner, Trial};
+use crate::toolchain::Toolchain;
+
+/// A replay runs at the pace of the recording; a person with a debugger takes time.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Translating with a recording is slower than without.
+const SLOWER: u64 = 4;
+/// What QEMU says of a device whose state it cannot save.
+const UNSAVED: [&str; 2] = ["non-migratable", "does not support"];
+
+/// What `cargo xtask replay` takes.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// The smoke
+    name: String,
+    /// Replay without a debugger, and compare
+    #[arg(long)]
+    check: bool,
+}
+
+/// Whether a debugger can go backwards: QEMU then keeps the machine's state at the start beside the recording.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reach {
+    Both,
+    Forward,
+}
+
+/// Records, then replays.
+pub fn run(project: &Project, toolchain: &Toolchain, args: &ReplayArgs) -> Result<ExitCode> {
+    let chosen = case::select(std::slice::from_ref(&args.name))?;
+    let [smoke] = chosen.as_slice() else {
+        bail!(
+            "{} names {} smokes; one is replayed at a time",
+            args.name,
+            chosen.len()
+        );
+    };
+    can_be_recorded(smoke)?;
+    let options = Options {
+        accel: Accel::Tcg,
+        loader: Loader::default(),
+        gdb: false,
+        keep: true,
+    };
+    let runner = Runner::new(project, toolchain, options)?;
+    runner.prepare(smoke)?;
+    let folder = project.target.join("replay").join(smoke.name);
+    let mut reach = Reach::Both;
+    let mut recorded = record(project, &runner, smoke, &folder, reach)?;
+    if recorded.lines.is_empty() && UNSAVED.iter().any(|text| recorded.errors.contains(text)) {
+        eprintln!(
+            "QEMU cannot save the state of one of its devices, so the replay goes forward only"
+        );
+        reach = Reach::Forward;
+        recorded = record(project, &runner, smoke, &folder, reach)?;
+    }
+    ensure!(
+        !recorded.lines.is_empty(),
+        "nothing was recorded: {}",
+        recorded.errors.trim()
+    );
+    eprintln!(
+        "recorded: {} ({} lines)",
+        recorded.end,
+        recorded.lines.len()
+    );
+    let machine = machine(&runner, smoke, &folder, "replay", reach)?;
+    if args.check {
+        let again = play(machine.command(project)?, smoke, &folder, &[])?;
+        ensure!(
+            again == recorded,
+            "the replay said something else: see {}",
+            project.show(&folder)
+        );
+        println!("the replay said the same, {} lines", again.lines.len());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut command = machine.command(project)?;
+    command.args(["-gdb", "tcp::1234", "-S"]);
+    let back = match reach {
+        Reach::Both => "reverse-stepi, reverse-step, reverse-continue go backwards",
+        Reach::Forward => "forward only",
+    };
+    eprintln!("waiting for a debugger: cargo xtask gdb [PROGRAM] in another terminal; {back}");
+    let session = Session::start(command, true)?;
+    let (_, transcript) = finish(session, DAY);
+    let same = transcript == recorded.lines;
+    eprintln!(
+        "{}",
+        if same {
+            "it ended as recorded"
+        } else {
+            "it ended before the recording did"
+        }
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What one run said.
+#[derive(PartialEq, Eq)]
+struct Said {
+    end: String,
+    lines: Vec<String>,
+    errors: String,
+}
+
+/// Refuses what QEMU's recording does not carry.
+fn can_be_recorded(smoke: &Smoke) -> Result<()> {
+    let has = |word: &str| smoke.extra.iter().any(|argument| argument.contains(word));
+    let why = if !matches!(smoke.boot, Boot::Direct) {
+        "it boots from a medium"
+    } else if smoke.smp > 1 {
+        "it has more than one processor"
+    } else if smoke.reboots || !smoke.again.is_empty() {
+        "it boots more than once"
+    } else if has("-netdev") || has("-chardev") {
+        "it talks to the host by more than the serial line"
+    } else {
+        return Ok(());
+    };
+    bail!("{} cannot be recorded: {why}", smoke.name)
+}
+
+fn record(
+    project: &Project,
+    runner: &Runner<'_>,
+    smoke: &'static Smoke,
+    folder: &Path,
+    reach: Reach,
+) -> Result<Said> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder.join("work"))?;
+    if reach == Reach::Both {
+        make_store(&store(folder))?;
+    }
+    let machine = machine(runner, smoke, folder, "record", reach)?;
+    play(machine.command(project)?, smoke, folder, smoke.steps)
+}
+
+/// Where QEMU keeps the machine's state.
+fn store(folder: &Path) -> PathBuf {
+    folder.join("states.qcow2")
+}
+
+fn make_store(path: &Path) -> Result<()> {
+    let status = Command::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2"])
+        .arg(path)
+        .arg("64M")
+        .status()
+        .context("cannot start qemu-img")?;
+    ensure!(
+        status.success(),
+        "qemu-img made no file for the machine's states"
+    );
+    Ok(())
+}
+
+/// The smoke's machine with a recording. Disks go through the layer that puts the order of their answers into it.
+fn machine(
+    runner: &Runner<'_>,
+    smoke: &'static Smoke,
+    folder: &Path,
+    mode: &str,
+    reach: Reach,
+) -> Result<Machine> {
+    let mut machine = runner.machine(smoke, Trial::Plain, &folder.join("work"))?;
+    let mut words: Vec<String> = Vec::new();
+    for (number, disk) in std::mem::take(&mut machine.disks).iter().enumerate() {
+        let (format, path) = (&disk.format, escape(&disk.path));
+        words.extend([
+            "-drive".into(),
+            format!("if=none,id=image{number},format={format},snapshot=on,file={path}"),
+            "-drive".into(),
+            format!("driver=blkreplay,if=none,id=d{number},image=image{number}"),
+            "-device".into(),
+            format!("{},drive=d{number},serial=capos-d{number}", disk.device),
+        ]);
+    }
+    let file = escape(&folder.join("recording"));
+    let mut icount = format!("shift=auto,rr={mode},rrfile={file}");
+    if reach == Reach::Both {
+        icount += ",rrsnapshot=start";
+        let path = escape(&store(folder));
+        words.extend([
+            "-drive".into(),
+            format!("if=none,id=states,format=qcow2,file={path}"),
+        ]);
+    }
+    words.extend(["-icount".into(), icount]);
+    machine
+        .extra
+        .splice(0..0, words.into_iter().map(Into::into));
+    Ok(machine)
+}
+
+/// One run to its end.
+fn play(mut command: Command, smoke: &Smoke, folder: &Path, steps: &[case::Step]) -> Result<Said> {
+    let errors = folder.join("qemu-errors");
+    command.stderr(fs::File::create(&errors)?);
+    let mut session = Session::start(command, false)?;
+    let limit = Duration::from_secs(smoke.limit_s * SLOWER);
+    session.set_silence(limit);
+    if let Err(why) = perform(
+        steps,
+        &mut session,
+        &folder.join("work"),
+        Instant::now() + limit,
+    ) {
+        eprintln!("{why}");
+    }
+    let (end, lines) = finish(session, limit);
+    Ok(Said {
+        end,
+        lines,
+        errors: fs::read_to_string(&errors).unwrap_or_default(),
+    })
+}
+
+fn finish(mut session: Session, limit: Duration) -> (String, Vec<String>) {
+    session.set_silence(limit);
+    let (end, transcript) = session.finish(Instant::now() + limit);
+    let end = match end {
+        End::Code(code) => format!("exit code {code}"),
+        other => format!("{other:?}"),
+    };
+    (end, transcript.serial.lines().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::can_be_recorded;
+    use crate::smoke::case::{self, Boot, Smoke};
+
+    #[test]
+    fn what_a_recording_does_not_carry_is_refused() {
+        let plain = Smoke {
+            name: "x",
+            ..Smoke::DEFAULT
+        };
+        assert!(can_be_recorded(&plain).is_ok());
+        let refused = [
+            Smoke {
+                smp: 2,
+                ..plain_copy()
+            },
+            Smoke {
+                boot: Boot::Uefi,
+                ..plain_copy()
+            },
+            Smoke {
+                reboots: true,
+                ..plain_copy()
+            },
+            Smoke {
+                extra: &["-netdev", "user,id=n"],
+                ..plain_copy()
+            },
+        ];
+        for smoke in &refused {
+            assert!(can_be_recorded(smoke).is_err());
+        }
+        assert!(
+            case::all()
+                .iter()
+                .any(|smoke| can_be_recorded(smoke).is_ok())
+        );
+    }
+
+    fn plain_copy() -> Smoke {
+        Smoke {
+            name: "x",
+            ..Smoke::DEFAULT
+        }
+    }
+}
