@@ -39,6 +39,9 @@ pub mod id {
 pub mod feature {
     /// The device follows version 1 of the specification; without it the interface is the legacy one.
     pub const VERSION_1: u64 = 1 << 32;
+    /// The device reaches memory through whatever translates for its bus, as it is for devices that are no virtio
+    /// (VIRTIO_F_ACCESS_PLATFORM): addresses are bus addresses. Without it they are physical, whatever stands between.
+    pub const ACCESS_PLATFORM: u64 = 1 << 33;
 }
 
 /// The device status byte (Virtio 1.2, 2.1).

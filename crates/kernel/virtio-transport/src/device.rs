@@ -326,7 +326,9 @@ impl<C: Class> Broker for Device<C> {
             return Err(Refusal::NotSupported);
         }
         let wish = if wish == 0 { C::FEATURES } else { wish };
-        let features = ((wish | C::ALWAYS) & C::FEATURES & offered) | required;
+        let features = ((wish | C::ALWAYS) & C::FEATURES | self.transport.wherever_offered())
+            & offered
+            | required;
         let depths = self.depths(io, queues, entries)?;
         self.phase = Phase::Configured(Settings {
             features,

@@ -115,10 +115,11 @@ impl Modern {
         }
         let wanted = status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK;
         common.write8(common::STATUS, wanted)?;
-        if common.read8(common::STATUS)? == wanted {
-            Ok(())
-        } else {
-            Err(Refusal::DeviceError)
+        match common.read8(common::STATUS)? {
+            status if status == wanted => Ok(()),
+            // The device does not work with what it offered and the broker takes. Another try would end the same way.
+            status if status == wanted & !status::FEATURES_OK => Err(Refusal::NotSupported),
+            _ => Err(Refusal::DeviceError),
         }
     }
 

@@ -67,6 +67,16 @@ impl Transport {
         }
     }
 
+    /// Features that are taken wherever they are offered: a device that offers ACCESS_PLATFORM may refuse to work without
+    /// it (6.1). The addresses that the broker writes are bus addresses in any case: those that the DMA backend gave,
+    /// physical ones where no unit translates.
+    pub(crate) const fn wherever_offered(&self) -> u64 {
+        match self {
+            Self::Modern(_) => feature::ACCESS_PLATFORM,
+            Self::Legacy(_) => 0,
+        }
+    }
+
     /// Whether the broker chooses how many entries a queue has.
     pub(crate) const fn sizes_are_chosen(&self) -> bool {
         matches!(self, Self::Modern(_))

@@ -185,6 +185,27 @@ fn the_longest_queue_works_and_memory_that_is_not_there_is_refused() {
 }
 
 #[test]
+fn bus_addresses_are_agreed_on_wherever_a_modern_device_offers_them() {
+    const ACCESS_PLATFORM: u64 = 1 << 33;
+    for kind in KINDS {
+        let mut one = Harness::new(kind, &[64, 32], make);
+        one.state().offered |= ACCESS_PLATFORM | 0b1000;
+        one.reset().unwrap();
+        for wish in [0, 0b1000] {
+            let [features, ..] = one.configure([wish, 0, 0]).unwrap();
+            let taken = features & ACCESS_PLATFORM != 0;
+            assert_eq!(taken, kind.is_modern());
+        }
+        // It stays the broker's to say, as before.
+        let wished = one.configure([ACCESS_PLATFORM, 0, 0]);
+        assert_eq!(wished, Err(Refusal::BadArgument));
+        one.enable().unwrap();
+        let accepted = one.state().accepted & ACCESS_PLATFORM != 0;
+        assert_eq!(accepted, kind.is_modern());
+    }
+}
+
+#[test]
 fn a_device_that_contradicts_is_not_enabled() {
     type Fault = fn(&mut model::State);
     let faults: [(Fault, bool); 6] = [
@@ -204,7 +225,13 @@ fn a_device_that_contradicts_is_not_enabled() {
             one.reset().unwrap();
             one.configure([0; 3]).unwrap();
             fault(&mut one.state());
-            assert_eq!(one.enable(), Err(Refusal::DeviceError), "{kind:?} {index}");
+            let refusal = if one.state().refuse_features {
+                // Not a contradiction: it does not work with what is taken, and will not another time.
+                Refusal::NotSupported
+            } else {
+                Refusal::DeviceError
+            };
+            assert_eq!(one.enable(), Err(refusal), "{kind:?} {index}");
             assert_eq!(one.state().statuses.last(), Some(&128));
             assert_eq!(one.open(0, 1), Err(Refusal::WrongState));
             assert_eq!(one.broker.queue_limit(0, 0), None);

@@ -46,7 +46,11 @@ impl Virtio {
     ) -> Result<Self, Refusal> {
         device.reset()?;
         let agreed = device.configure(0, u64::from(queues), u64::from(ring))?;
-        device.enable()?;
+        device.enable().inspect_err(|refusal| {
+            if *refusal == Refusal::NotSupported {
+                sdk::error!("the device does not work with the features {:#x}, which are all of its own that are taken here", agreed.a);
+            }
+        })?;
         let config = Config::new(device, agreed.b)?;
         let notice = if is_polled {
             Notice::Polled

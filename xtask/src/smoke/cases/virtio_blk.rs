@@ -94,6 +94,27 @@ inventory::submit! {
 
 inventory::submit! {
     Smoke {
+        name: "virtio-blk-platform",
+        question: "Does a virtio disk that insists on bus addresses (ACCESS_PLATFORM) move the same bytes?",
+        rows: &["BD-03"],
+        manifest: "smoke/virtio-blk",
+        disks: &[DISK],
+        disk_device: "virtio-blk-pci,iommu_platform=on,disable-legacy=on",
+        steps: STEPS,
+        required: &[
+            "@blk.ready transport=modern notice=interrupt blocks=16384 block_bytes=512 read_only=false",
+            BOUNDS,
+            "@disk.found long=true",
+            "@disk.written long=true short=true next_unharmed=true",
+        ],
+        forbidden: FORBIDDEN,
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Smoke {
         name: "virtio-blk-polled",
         question: "Does a virtio disk move the same bytes without an interrupt?",
         rows: &["BD-03"],
