@@ -68,7 +68,7 @@ const manifest :M.Manifest = (
       exports = [(name = "session", interface = "ConsoleSession")],
       grants = [
         (name = "endpoint", endpoint = void),
-        (name = "console", kernel = console),
+        (name = "console", kernel = rawConsole),
         (name = "logSink", kernel = logSink),
         (name = "logReader", kernel = logReader),
         (name = "timer", kernel = timer),
@@ -79,7 +79,7 @@ const manifest :M.Manifest = (
       ] ),
     ( name = "shell", binary = "shell", priority = 16, restart = onFailure,
       grants = [
-        (name = "console", kernel = console),
+        (name = "console", kernel = rawConsole),
         (name = "logSink", kernel = logSink),
         (name = "logReader", kernel = logReader),
         (name = "timer", kernel = timer),

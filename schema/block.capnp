@@ -17,6 +17,16 @@ interface BlockDevice @0xd1c0a5e5b0a70301 {
   # function).
   # Refuses: `noDevice`.
   model @2 () -> (model :Text, serial :Text, firmware :Text, address :UInt32) $Stub.idempotent;
+  # Lists what the device behind this one has: the namespaces of an NVMe controller, else the disk itself. Begin with 0
+  # and go on with `next` until `end`.
+  # Refuses: `noDevice`.
+  units @3 (cursor :UInt32) -> (next :UInt32, units :List(Unit), end :Bool) $Stub.idempotent;
+  # Gives the unit with that number as a device of its own.
+  # Refuses: `notFound`, `notSupported` (a unit with a `problem`), `noDevice`.
+  unit @4 (number :UInt32) -> (device :BlockDevice);
+  # `number` is the namespace's identifier, 0 where the device is one disk. `problem` says in one sentence what the unit is
+  # and why it cannot be read, and is empty for one that can. `main` is the one that `info` and `open` of the export are about.
+  struct Unit { number @0 :UInt32; blockBytes @1 :UInt32; blocks @2 :UInt64; problem @3 :Text; main @4 :Bool; }
 }
 
 # One client's session.

@@ -57,11 +57,14 @@ struct Grant {
     endpoint @4 :Void;
   }
   # A program's own memory and threads are not granted: every process has its own, as `vm` and `threads`.
+  # `console` shows text alone: what else a program writes to it, escape sequences too, arrives as dots. Who talks with a
+  # person, and so moves a cursor, is given `rawConsole`, which takes every byte as it is.
   enum KernelSource {
     console @0; logSink @1; logReader @2; timer @3; entropySource @4; endpointFactory @5;
     processSpawner @6; systemInfo @7; processControl @8; systemControl @9; deviceRegistry @10; bootPackage @11;
     machineInspector @12; bootMedium @13;
     hardwareAuditLog @14; auditGate @15; auditBroker @16;
+    rawConsole @17;
   }
   struct ExportSource { service @0 :Text; export @1 :Text; }
   struct DeviceSource {

@@ -14,6 +14,17 @@ interface Volume @0xd1c0a5e5b0a70401 {
   attach @1 (window :Process.MemoryObject) -> (root :Directory);
   # Gives one line on why there is no volume, empty if there is one.
   problem @2 () -> (text :Text) $Stub.idempotent;
+  # Lists everything that lies on the disk: partitions, namespaces, what cannot be read. Begin with 0 and go on with `next`
+  # until `end`. On a part it is the same list.
+  # Refuses: `noDevice`, `deviceError`.
+  parts @3 (cursor :UInt32) -> (next :UInt32, parts :List(Part), end :Bool) $Stub.idempotent;
+  # Gives the part at that place of the list, counted from 0, as a volume of its own.
+  # Refuses: `notFound`, and as `info`.
+  part @4 (number :UInt32) -> (volume :Volume);
+  # `name` is `p` and the partition's number, with `n` and the namespace's before it where there are several; empty for a disk
+  # that is one volume. `what` says what it is, or why it cannot be read; `label` is the table's. `main` is the part that
+  # this export stands for.
+  struct Part { name @0 :Text; what @1 :Text; label @2 :Text; bytes @3 :UInt64; readable @4 :Bool; main @5 :Bool; }
 }
 
 # The CD that the machine was booted from, where the kernel reads it itself, behind legacy IDE. Nothing can be written through it,

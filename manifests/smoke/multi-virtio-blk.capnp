@@ -46,7 +46,7 @@ const manifest :M.Manifest = (
       ] ),
     ( name = "shell", binary = "shell", priority = 16, restart = onFailure,
       grants = [
-        (name = "console", kernel = console),
+        (name = "console", kernel = rawConsole),
         (name = "logSink", kernel = logSink),
         (name = "logReader", kernel = logReader),
         (name = "timer", kernel = timer),

@@ -26,7 +26,7 @@ const manifest :M.Manifest = (
       ] ),
     ( name = "shell", binary = "shell", restart = onFailure,
       grants = [
-        (name = "console", kernel = console),
+        (name = "console", kernel = rawConsole),
         (name = "logSink", kernel = logSink),
         (name = "timer", kernel = timer),
         (name = "systemControl", kernel = systemControl),

@@ -15,7 +15,7 @@ const manifest :M.Manifest = (
       ] ),
     ( name = "diagnostics", binary = "diagnostics", priority = 16, restart = always,
       grants = [
-        (name = "console", kernel = console),
+        (name = "console", kernel = rawConsole),
         (name = "logSink", kernel = logSink),
         (name = "logReader", kernel = logReader),
         (name = "timer", kernel = timer),

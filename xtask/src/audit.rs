@@ -68,8 +68,8 @@ impl FileRegion {
             .nth(nth)
             .with_context(|| format!("{} has no audit partition {nth}", path.display()))?;
         Ok(Self {
-            start: volume.first_lba * u64::from(BLOCK),
-            cells: volume.blocks * u64::from(BLOCK) / CELL_BYTES as u64,
+            start: layout.bytes_of(volume).0,
+            cells: layout.bytes_of(volume).1 / CELL_BYTES as u64,
             file: image.file,
         })
     }

@@ -44,6 +44,16 @@ impl Guarded {
         &mut self.0
     }
 
+    /// Processor time that the child has taken, in hundredths of a second, where the system tells
+    /// (`/proc/PID/stat`, fields 14 and 15).
+    pub fn ticks(&self) -> Option<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).ok()?;
+        // The second field is a name in brackets, which may hold anything.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+        let mut next = || fields.next()?.parse::<u64>().ok();
+        Some(next()? + next()?)
+    }
+
     /// Waits until the child ends, at most `patience`.
     pub fn wait_for(&mut self, patience: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + patience;

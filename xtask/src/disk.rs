@@ -3,12 +3,12 @@
 //! Invariant: never writes to an image a person named; only to files below the target folder.
 
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use xshell::{Shell, cmd};
 
+use crate::image_format::{self, FORMATS, Found};
 use crate::project::Project;
 
 const MIB: u64 = 1024 * 1024;
@@ -30,9 +30,36 @@ pub struct Disk {
     pub device: &'static str,
 }
 
+/// Whether other files that an image names may be opened as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linked {
+    /// They are refused.
+    Refuse,
+    /// The person said so.
+    Follow,
+}
+
 impl Disk {
+    /// The image that a person named: `IMAGE`, whose format is read from its first bytes, or `FORMAT:IMAGE`.
+    pub fn named(name: &Path, writable: bool, linked: Linked) -> Result<Self> {
+        let text = name.to_string_lossy();
+        let said = text.split_once(':').and_then(|(format, path)| {
+            let format = FORMATS.into_iter().find(|known| *known == format)?;
+            // A file that is really called so is meant.
+            (!name.exists()).then(|| (format, PathBuf::from(path)))
+        });
+        match said {
+            Some((format, path)) => Self::of(&path, Some(format), writable, linked),
+            None => Self::of(name, None, writable, linked),
+        }
+    }
+
     /// The image at `path`, with its format read from its first bytes.
     pub fn open(path: &Path, writable: bool) -> Result<Self> {
+        Self::of(path, None, writable, Linked::Refuse)
+    }
+
+    fn of(path: &Path, said: Option<&'static str>, writable: bool, linked: Linked) -> Result<Self> {
         let mut file = File::open(path)
             .with_context(|| format!("cannot open the disk image {}", path.display()))?;
         let kind = file.metadata()?;
@@ -52,12 +79,13 @@ impl Disk {
                 .open(path)
                 .with_context(|| format!("--rw needs to write to {}", path.display()))?;
         }
-        let mut head = Vec::new();
-        (&mut file).take(512).read_to_end(&mut head)?;
-        let path = path.canonicalize()?;
+        let format = match said {
+            Some("raw") => "raw",
+            _ => format_of(path, &mut file, said, linked)?,
+        };
         Ok(Self {
-            path,
-            format: format_of(&head),
+            path: path.canonicalize()?,
+            format,
             writable,
             bytes_per_s: 0,
             device: "nvme",
@@ -65,23 +93,40 @@ impl Disk {
     }
 }
 
-fn format_of(head: &[u8]) -> &'static str {
-    let at = |offset: usize, magic: &[u8]| {
-        head.get(offset..)
-            .is_some_and(|rest| rest.starts_with(magic))
-    };
-    if at(0, b"QFI\xfb") {
-        "qcow2"
-    } else if at(0, b"KDMV") {
-        "vmdk"
-    } else if at(0, b"vhdxfile") {
-        "vhdx"
-    } else if at(0, b"conectix") {
-        "vpc"
-    } else if at(0x40, &[0x7f, 0x10, 0xda, 0xbe]) {
-        "vdi"
-    } else {
-        "raw"
+/// The format to open an image in: what its bytes say, or what the person said.
+fn format_of(
+    path: &Path,
+    file: &mut File,
+    said: Option<&'static str>,
+    linked: Linked,
+) -> Result<&'static str> {
+    let shown = path.display();
+    let found =
+        image_format::look(file).with_context(|| format!("cannot read the disk image {shown}"))?;
+    match (found, said) {
+        (Found::Names(format, names), said) if linked == Linked::Refuse => {
+            let mut list = names.join(", ");
+            if list.is_empty() {
+                list.push_str("some");
+            }
+            // These come from the image, and go to a terminal.
+            let list = list.escape_debug();
+            bail!(
+                "the disk image {shown} is {format} and names other files ({list}), which would be opened as well; \
+                 if you trust it, add --linked{}",
+                if said.is_none() {
+                    format!(", and if it is a plain disk that begins so, write --disk raw:{shown}")
+                } else {
+                    String::new()
+                }
+            )
+        }
+        (Found::Packed(what, how), None) => bail!(
+            "the disk image {shown} is {what}, no disk yet: {how} {shown}, then --disk with what that makes \
+             (a plain disk that begins so: --disk raw:{shown})"
+        ),
+        (_, Some(said)) => Ok(said),
+        (Found::Alone(format) | Found::Names(format, _), None) => Ok(format),
     }
 }
 
@@ -181,18 +226,42 @@ pub fn demo(project: &Project) -> Result<Disk> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Disk, format_of};
+    use super::{Disk, Linked};
     use std::path::Path;
 
     #[test]
-    fn formats_are_told_by_their_magic() {
-        assert_eq!(format_of(b"QFI\xfb\0\0\0\x03"), "qcow2");
-        assert_eq!(format_of(b"conectix"), "vpc");
-        let mut vdi = [0; 0x48];
-        vdi[0x40..0x44].copy_from_slice(&[0x7f, 0x10, 0xda, 0xbe]);
-        assert_eq!(format_of(&vdi), "vdi");
-        assert_eq!(format_of(&[0xeb, 0x58, 0x90]), "raw");
-        assert_eq!(format_of(&[]), "raw");
+    fn an_image_does_not_choose_to_open_another_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.img");
+        let mut bytes = vec![0; 4096];
+        bytes[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
+        bytes[8..16].copy_from_slice(&512u64.to_be_bytes());
+        bytes[16..20].copy_from_slice(&6u32.to_be_bytes());
+        bytes[512..518].copy_from_slice(b"\x1b[2J/x");
+        std::fs::write(&path, &bytes).unwrap();
+        let error = Disk::open(&path, false).unwrap_err().to_string();
+        assert!(
+            error.contains("names other files (\\u{1b}[2J/x)"),
+            "{error}"
+        );
+        assert!(
+            error.contains("--linked") && error.contains("raw:"),
+            "{error}"
+        );
+        let named = |prefix: &str, linked| {
+            let name = format!("{prefix}{}", path.display());
+            Disk::named(Path::new(&name), false, linked).map(|disk| disk.format)
+        };
+        assert_eq!(named("raw:", Linked::Refuse).unwrap(), "raw");
+        assert!(named("qcow2:", Linked::Refuse).is_err());
+        assert_eq!(named("qcow2:", Linked::Follow).unwrap(), "qcow2");
+        assert_eq!(named("", Linked::Follow).unwrap(), "qcow2");
+        std::fs::write(&path, b"\xfd7zXZ\0\0\0").unwrap();
+        let error = Disk::open(&path, false).unwrap_err().to_string();
+        assert!(
+            error.contains("compressed by xz") && error.contains("xz -dk"),
+            "{error}"
+        );
     }
 
     #[test]

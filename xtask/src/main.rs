@@ -14,6 +14,7 @@ mod examples;
 mod fuzz;
 mod graph;
 mod image;
+mod image_format;
 mod new;
 mod package;
 mod project;

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -16,7 +17,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use crate::child::Guarded;
-use crate::disk::{self, Disk};
+use crate::disk::{self, Disk, Linked};
 use crate::image::Shape;
 use crate::image::contents::{Contents, Loader};
 use crate::package::{self, Guest};
@@ -28,8 +29,10 @@ use crate::session::{End, Session, Waited, read_chunks};
 use crate::setup::Needs;
 use crate::toolchain::Toolchain;
 
-/// A scripted line may keep the guest busy for this long.
-const LINE_PATIENCE: Duration = Duration::from_secs(600);
+/// A scripted line may keep the guest busy for this long. One that neither talks nor computes is given up long before.
+const LINE_PATIENCE: Duration = Duration::from_secs(4 * 3600);
+/// How long the guest may take to end once nothing more is typed.
+const END_OF_GUEST: Duration = Duration::from_secs(600);
 /// How often standard input is looked at while the guest talks.
 const SCRIPT_PAUSE: Duration = Duration::from_millis(20);
 /// How long QEMU may take to end once it has closed the serial line.
@@ -40,9 +43,12 @@ const CTRL_A: u8 = 0x01;
 /// What `cargo xtask run` takes.
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// A disk image to attach as an NVMe disk (may be given again); without one, a small demo disk
+    /// A disk image to attach as an NVMe disk (may be given again), as IMAGE or FORMAT:IMAGE; without one, a small demo disk
     #[arg(long, value_name = "IMAGE")]
     disk: Vec<PathBuf>,
+    /// Also open the other files that a disk image names: a backing file, the parts of a split image
+    #[arg(long, requires = "disk")]
+    linked: bool,
     /// Attach no disk at all
     #[arg(long, conflicts_with = "disk")]
     no_disk: bool,
@@ -104,13 +110,18 @@ impl RunArgs {
 /// Builds, boots, and stays until the guest ends.
 pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<ExitCode> {
     let interactive = std::io::stdin().is_terminal();
+    let linked = if args.linked {
+        Linked::Follow
+    } else {
+        Linked::Refuse
+    };
     // Wrong paths are told before the build, not after.
     let disks = if args.disk.is_empty() && !args.no_disk {
         vec![disk::demo(project)?]
     } else {
         args.disk
             .iter()
-            .map(|path| Disk::open(path, args.rw))
+            .map(|name| Disk::named(name, args.rw, linked))
             .collect::<Result<_>>()?
     };
     warn_about_surplus(project, &args.manifest, &disks)?;
@@ -189,6 +200,7 @@ fn warn_about_surplus(project: &Project, manifest: &str, disks: &[Disk]) -> Resu
 /// Types the lines of standard input, one prompt at a time.
 fn script(command: Command) -> Result<ExitCode> {
     let mut session = Session::start(command, true)?;
+    session.bear_busy_silence();
     let (sender, lines) = channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().split(b'\n') {
@@ -266,11 +278,11 @@ fn sleep(session: &mut Session, time: Duration) -> Waited {
 }
 
 fn finish(session: Session) -> Result<ExitCode> {
-    let (end, transcript) = session.finish(Instant::now() + LINE_PATIENCE);
+    let (end, transcript) = session.finish(Instant::now() + END_OF_GUEST);
     match end {
         End::Code(code) => Ok(ExitCode::from(process_code(code))),
         End::NoExitLine => bail!(no_exit_line(&transcript.serial, transcript.status)),
-        End::Silent => bail!("the guest has said nothing for a minute"),
+        End::Silent => bail!("the guest has said nothing for a minute, and did nothing either"),
         End::Late => bail!("the guest did not end"),
     }
 }
@@ -307,7 +319,7 @@ fn talk(mut command: Command) -> Result<ExitCode> {
     eprintln!("Ctrl-A X quits, Ctrl-A Ctrl-A sends Ctrl-A");
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut qemu = Guarded::spawn(&mut command)?;
-    let mut input = qemu
+    let input = qemu
         .inner()
         .stdin
         .take()
@@ -317,6 +329,8 @@ fn talk(mut command: Command) -> Result<ExitCode> {
         .stdout
         .take()
         .context("the guest has no output")?;
+    let input = Arc::new(Mutex::new(input));
+    let typed = Arc::clone(&input);
     // From here on a signal ends the session and not the process, so that the terminal gets its settings back. The threads
     // below inherit this; QEMU, which runs already, does not.
     let signals = SigSet::from_iter([Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM]);
@@ -341,13 +355,19 @@ fn talk(mut command: Command) -> Result<ExitCode> {
                 let _ = sender.send(Stop::Quit);
                 break;
             }
-            if meant && !starts_command && input.write_all(&byte).is_err() {
+            let send = |bytes: &[u8]| {
+                typed
+                    .lock()
+                    .is_ok_and(|mut input| input.write_all(bytes).is_ok())
+            };
+            if meant && !starts_command && !send(&byte) {
                 break;
             }
         }
     });
     let chunks = read_chunks(output);
     let mut serial = Serial::default();
+    let mut announced = false;
     let stop = loop {
         if let Ok(stop) = stops.try_recv() {
             break Some(stop);
@@ -355,6 +375,13 @@ fn talk(mut command: Command) -> Result<ExitCode> {
         match chunks.recv_timeout(Duration::from_millis(50)) {
             Ok(chunk) => {
                 serial.feed(&chunk);
+                if !announced && serial.is_prompt_ready() {
+                    // What a terminal answers when it is asked for its size: so the shell knows that one is there.
+                    announced = true;
+                    let _ = input
+                        .lock()
+                        .map(|mut input| input.write_all(b"\x1b[8;24;80t"));
+                }
                 let mut out = std::io::stdout().lock();
                 out.write_all(&chunk)?;
                 out.flush()?;

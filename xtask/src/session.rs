@@ -16,6 +16,11 @@ use crate::serial::Serial;
 pub const SILENCE: Duration = Duration::from_secs(60);
 /// How long QEMU may take to end once the exit line is there.
 const LINGER: Duration = Duration::from_secs(4);
+/// How long a silent guest is watched, to see whether it computes.
+const WATCH: Duration = Duration::from_secs(2);
+/// Hundredths of a second of processor time within [`WATCH`] that make a guest busy. An idle one takes next to none, and a
+/// busy one on a loaded host still gets this much.
+const BUSY_TICKS: u64 = 8;
 /// Typed bytes go in pieces no longer than the receive queue of a 16550.
 const TYPE_CHUNK: usize = 16;
 /// A guest that does not echo gets the next piece after this time.
@@ -36,6 +41,15 @@ pub enum Waited {
     Silent,
     /// The deadline has passed while the guest was still talking.
     Late,
+}
+
+/// What silence means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Silence {
+    /// The guest is dead.
+    Death,
+    /// The guest is dead, unless it computes: then it has nothing to say yet.
+    DeathUnlessBusy,
 }
 
 /// How the guest ended.
@@ -76,6 +90,7 @@ pub struct Session {
     transcript: Vec<u8>,
     last_output: Instant,
     silence: Duration,
+    meaning: Silence,
     closed: bool,
     echo: bool,
 }
@@ -100,6 +115,7 @@ impl Session {
             transcript: Vec::new(),
             last_output: Instant::now(),
             silence: SILENCE,
+            meaning: Silence::Death,
             closed: false,
             echo,
         })
@@ -108,6 +124,34 @@ impl Session {
     /// Sets how long the guest may be silent.
     pub fn set_silence(&mut self, silence: Duration) {
         self.silence = silence;
+    }
+
+    /// Takes a guest that computes in silence for alive.
+    pub fn bear_busy_silence(&mut self) {
+        self.meaning = Silence::DeathUnlessBusy;
+    }
+
+    /// Watches a silent guest for a moment. Whether it has said something meanwhile, or has computed.
+    fn is_alive(&mut self) -> bool {
+        if self.meaning == Silence::Death {
+            return false;
+        }
+        let (said, before) = (self.transcript.len(), self.child.ticks());
+        let watched = Instant::now();
+        while let Some(left) = WATCH.checked_sub(watched.elapsed()) {
+            self.pump(left);
+            if self.closed || self.transcript.len() > said {
+                return true;
+            }
+        }
+        let after = self.child.ticks();
+        let busy = before
+            .zip(after)
+            .is_some_and(|(before, after)| after - before >= BUSY_TICKS);
+        if busy {
+            self.last_output = Instant::now();
+        }
+        busy
     }
 
     /// The serial line so far.
@@ -129,11 +173,14 @@ impl Session {
             }
             let now = Instant::now();
             let silent_at = self.last_output + self.silence;
-            if now >= silent_at {
-                return Waited::Silent;
-            }
             if now >= deadline {
                 return Waited::Late;
+            }
+            if now >= silent_at {
+                if self.is_alive() {
+                    continue;
+                }
+                return Waited::Silent;
             }
             self.pump(deadline.min(silent_at) - now);
         }
@@ -335,6 +382,23 @@ mod tests {
         session.set_silence(Duration::from_millis(300));
         let (end, _) = session.finish(soon());
         assert_eq!(end, End::Silent);
+    }
+
+    #[test]
+    fn silence_of_a_busy_guest_is_borne_where_that_is_asked_for() {
+        let busy = "i=0; while [ $i -lt 1500000 ]; do i=$((i+1)); done; echo exit code=3";
+        let mut session = guest(busy);
+        session.set_silence(Duration::from_millis(200));
+        assert_eq!(session.finish(soon()).0, End::Silent);
+        let mut session = guest(busy);
+        session.set_silence(Duration::from_millis(200));
+        session.bear_busy_silence();
+        let later = Instant::now() + Duration::from_secs(120);
+        assert_eq!(session.finish(later).0, End::Code(3));
+        let mut session = guest("echo start; exec sleep 60");
+        session.set_silence(Duration::from_millis(200));
+        session.bear_busy_silence();
+        assert_eq!(session.finish(soon()).0, End::Silent);
     }
 
     #[test]

@@ -99,7 +99,9 @@ impl WriteValue for str {
                 '\n' => sink.write_str("\\n")?,
                 '\r' => sink.write_str("\\r")?,
                 '\t' => sink.write_str("\\t")?,
-                char if char.is_control() => write!(sink, "\\u{{{:x}}}", u32::from(char))?,
+                char if plain_text::is_unsafe(char) => {
+                    write!(sink, "\\u{{{:x}}}", u32::from(char))?
+                }
                 char => sink.write_char(char)?,
             }
         }
@@ -122,7 +124,7 @@ impl WriteValue for fmt::Arguments<'_> {
                 for char in text.chars() {
                     match char {
                         '"' | '\\' => write!(self.0, "\\{char}")?,
-                        char if char.is_control() => {
+                        char if plain_text::is_unsafe(char) => {
                             write!(self.0, "\\u{{{:x}}}", u32::from(char))?;
                         }
                         char => self.0.write_char(char)?,

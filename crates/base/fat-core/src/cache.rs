@@ -15,6 +15,8 @@ pub trait Disk {
     fn blocks(&self) -> u64;
     /// The most bytes one fetch can bring: at least one block.
     fn window_bytes(&self) -> u32;
+    /// Whether an error may concern some of the blocks only, so that others beside them are worth a try.
+    fn is_local(error: &Self::Error) -> bool;
     /// Reads blocks to the beginning of the window. What was there before is gone, even if this fails.
     ///
     /// # Errors
@@ -37,10 +39,26 @@ const CHUNK_BYTES: u32 = 32 * 1024;
 /// Chunks that are kept: 1 MiB.
 const CHUNKS: usize = 32;
 
-struct Chunk {
+/// Bytes that one bit of [`Chunk::bad`] stands for: the smallest block.
+const PIECE_BYTES: usize = CHUNK_BYTES as usize / u64::BITS as usize;
+
+struct Chunk<E> {
     number: u64,
     bytes: Vec<u8>,
     used: u64,
+    /// Pieces that the device could not read.
+    bad: u64,
+    /// The last error about one of them.
+    fault: Option<E>,
+}
+
+impl<E: Copy> Chunk<E> {
+    /// The error about `count` bytes at `within`, if one of their pieces could not be read.
+    fn fault_in(&self, within: usize, count: usize) -> Option<E> {
+        let pieces = within / PIECE_BYTES..(within + count).div_ceil(PIECE_BYTES);
+        let mask = pieces.fold(0, |mask, piece| mask | 1u64.unbounded_shl(piece as u32));
+        self.fault.filter(|_| self.bad & mask != 0)
+    }
 }
 
 /// Why the cache cannot bring something.
@@ -62,12 +80,14 @@ impl<E: core::fmt::Display> core::fmt::Display for CacheError<E> {
 }
 
 /// A disk with copies of the metadata that was read last, and a note of what its window holds.
-pub struct Cache<D> {
+pub struct Cache<D: Disk> {
     disk: D,
-    chunks: Vec<Chunk>,
+    chunks: Vec<Chunk<D::Error>>,
     now: u64,
     /// First byte and length of what the window holds.
     loaded: Option<(u64, u64)>,
+    /// The most blocks of the next fetch: halved by each that fails, doubled by each that does not.
+    most: u64,
 }
 
 impl<D: Disk> Cache<D> {
@@ -78,6 +98,7 @@ impl<D: Disk> Cache<D> {
             chunks: Vec::new(),
             now: 0,
             loaded: None,
+            most: u64::MAX,
         }
     }
 
@@ -91,6 +112,12 @@ impl<D: Disk> Cache<D> {
         self.disk
             .blocks()
             .saturating_mul(u64::from(self.disk.block_bytes()))
+    }
+
+    /// Reads of metadata so far.
+    #[cfg(test)]
+    pub(crate) const fn reads_for_test(&self) -> u64 {
+        self.now
     }
 
     #[cfg(test)]
@@ -123,6 +150,12 @@ impl<D: Disk> Cache<D> {
             if count == 0 {
                 return Err(CacheError::Outside);
             }
+            let fault = self.chunks.get(idx).and_then(|c| c.fault_in(within, count));
+            if let Some(fault) = fault {
+                // The next one who needs it makes the device try again.
+                self.chunks.swap_remove(idx);
+                return Err(CacheError::Device(fault));
+            }
             let (to, later) = rest.split_at_mut(count);
             to.copy_from_slice(held.get(..count).unwrap_or_default());
             rest = later;
@@ -150,20 +183,7 @@ impl<D: Disk> Cache<D> {
         if length == 0 {
             return Err(CacheError::Outside);
         }
-        let mut bytes = alloc::vec![0; length as usize];
-        let mut done = 0;
-        while let Some(rest) = bytes.get_mut(done..).filter(|r| !r.is_empty()) {
-            let (window_offset, held) = self.load(begin + done as u64, rest.len() as u64)?;
-            let count = rest.len().min(held);
-            self.disk
-                .copy_out(window_offset, rest.get_mut(..count).unwrap_or_default());
-            done += count;
-        }
-        let chunk = Chunk {
-            number,
-            bytes,
-            used: self.now,
-        };
+        let chunk = self.read_chunk(number, begin, length)?;
         if self.chunks.len() < CHUNKS {
             self.chunks.push(chunk);
             return Ok(self.chunks.len() - 1);
@@ -180,8 +200,49 @@ impl<D: Disk> Cache<D> {
         Ok(oldest)
     }
 
+    /// Reads a chunk. Blocks that the device cannot read are noted in it and keep nobody from the others.
+    fn read_chunk(
+        &mut self,
+        number: u64,
+        begin: u64,
+        length: u64,
+    ) -> Result<Chunk<D::Error>, CacheError<D::Error>> {
+        let mut chunk = Chunk {
+            number,
+            bytes: alloc::vec![0; length as usize],
+            used: self.now,
+            bad: 0,
+            fault: None,
+        };
+        let block_bytes = self.disk.block_bytes() as usize;
+        let mut done = 0;
+        while let Some(rest) = chunk.bytes.get_mut(done..).filter(|r| !r.is_empty()) {
+            match self.load(begin + done as u64, rest.len() as u64) {
+                Ok((window_offset, held)) => {
+                    let count = rest.len().min(held);
+                    self.disk
+                        .copy_out(window_offset, rest.get_mut(..count).unwrap_or_default());
+                    done += count;
+                }
+                Err(CacheError::Device(error)) if D::is_local(&error) => {
+                    for piece in done / PIECE_BYTES..(done + block_bytes) / PIECE_BYTES {
+                        chunk.bad |= 1u64.unbounded_shl(piece as u32);
+                    }
+                    chunk.fault = Some(error);
+                    done += block_bytes;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(chunk)
+    }
+
     /// Sees to it that the window holds the byte at `byte_offset`, and up to `wanted` bytes in all. Returns where in the
-    /// window it is, and how many bytes from there on are held: at least one.
+    /// window it is, and how many bytes from there on are held: at least one. Where the device cannot read so much, it is
+    /// asked for less, down to the one block that the byte lies in.
+    ///
+    /// # Errors
+    /// [`CacheError`]; a local one of the device's is about that block.
     pub(crate) fn load(
         &mut self,
         byte_offset: u64,
@@ -199,21 +260,24 @@ impl<D: Disk> Cache<D> {
         let head = byte_offset % block_bytes;
         let left = self.disk.blocks().saturating_sub(block);
         let room = u64::from(self.disk.window_bytes()) / block_bytes;
-        let count = wanted
-            .saturating_add(head)
-            .div_ceil(block_bytes)
-            .max(1)
-            .min(left)
-            .min(room);
-        if count == 0 {
+        let wanted = wanted.saturating_add(head).div_ceil(block_bytes).max(1);
+        let wanted = wanted.min(left).min(room);
+        if wanted == 0 {
             return Err(CacheError::Outside);
         }
         self.loaded = None;
-        self.disk
-            .fetch(block, u32::try_from(count).unwrap_or(0))
-            .map_err(CacheError::Device)?;
-        self.loaded = Some((block * block_bytes, count * block_bytes));
-        Ok((to_usize(head), to_usize(count * block_bytes - head)))
+        loop {
+            let count = wanted.min(self.most);
+            match self.disk.fetch(block, u32::try_from(count).unwrap_or(0)) {
+                Ok(()) => {
+                    self.most = self.most.saturating_mul(2);
+                    self.loaded = Some((block * block_bytes, count * block_bytes));
+                    return Ok((to_usize(head), to_usize(count * block_bytes - head)));
+                }
+                Err(error) if count > 1 && D::is_local(&error) => self.most = count / 2,
+                Err(error) => return Err(CacheError::Device(error)),
+            }
+        }
     }
 }
 
@@ -237,7 +301,7 @@ impl<D: Disk> partition::BlockRead for Cache<D> {
 }
 
 /// A part of a disk, as one volume sees it.
-pub struct Part<'a, D> {
+pub struct Part<'a, D: Disk> {
     /// The disk.
     pub cache: &'a mut Cache<D>,
     /// First byte of the part.
@@ -302,6 +366,60 @@ mod tests {
         cache.read(5, &mut byte).unwrap();
         assert_eq!(cache.disk.fetches, fetches + 1);
         assert_eq!(cache.chunks.len(), CHUNKS);
+    }
+
+    #[test]
+    fn an_unreadable_block_takes_no_other_with_it() {
+        for block_bytes in [512, 4096] {
+            let mut disk = Image::pattern(256 * 1024, block_bytes, 128 * 1024);
+            let block = u64::from(block_bytes);
+            disk.bad = alloc::vec![1, 9, 11, 12];
+            let mut cache = Cache::new(disk);
+            for number in 0..(65536 / block) {
+                let bad = [1, 9, 11, 12].contains(&number);
+                for at in [number * block, (number + 1) * block - 1] {
+                    let mut byte = [0];
+                    let got = cache.read(at, &mut byte).map(|()| byte[0]);
+                    let good = Ok(cache.disk.bytes[at as usize]);
+                    let expected = if bad {
+                        Err(CacheError::Device(7))
+                    } else {
+                        good
+                    };
+                    assert_eq!(got, expected, "byte {at} of blocks of {block}");
+                }
+            }
+            let over = [0, 8, 10]
+                .map(|from| cache.read(from * block + 1, &mut alloc::vec![0; block as usize]));
+            assert_eq!(over, [Err(CacheError::Device(7)); 3]);
+            // What was bad is tried again, and good once it is.
+            cache.disk.bad.clear();
+            assert_eq!(cache.read(block, &mut [0]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_dead_disk_is_not_asked_for_ever() {
+        let mut disk = Image::pattern(1 << 20, 512, 128 * 1024);
+        disk.fail_from = Some(0);
+        let mut cache = Cache::new(disk);
+        assert!(cache.read(40_000, &mut [0; 512]).is_err());
+        assert!(cache.disk.fetches <= 64 + 7, "{}", cache.disk.fetches);
+    }
+
+    #[test]
+    fn large_fetches_come_back_after_an_unreadable_block() {
+        let mut disk = Image::pattern(4 << 20, 512, 128 * 1024);
+        disk.bad = alloc::vec![100];
+        let mut cache = Cache::new(disk);
+        for chunk in 0..10 {
+            cache.read(chunk * 32768, &mut [0]).unwrap();
+        }
+        let fetches = cache.disk.fetches;
+        for chunk in 20..30 {
+            cache.read(chunk * 32768, &mut [0]).unwrap();
+        }
+        assert_eq!(cache.disk.fetches - fetches, 10);
     }
 
     #[test]

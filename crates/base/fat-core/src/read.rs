@@ -90,15 +90,12 @@ pub fn read_file<D: Disk>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        mount,
-        testing::{Image, fat_image, noise},
-    };
+    use crate::testing::{Image, fat_image, mounted, noise};
     use alloc::vec::Vec;
 
     fn open(disk: Image, name: &str) -> (Cache<Image>, Mounted, OpenFile) {
         let mut cache = Cache::new(disk);
-        let mounted = mount(&mut cache).unwrap_or_else(|e| panic!("{e}"));
+        let mounted = mounted(&mut cache);
         let root = mounted.volume.root();
         let node = mounted
             .volume

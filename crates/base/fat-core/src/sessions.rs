@@ -180,16 +180,13 @@ impl<W, T> Sessions<W, T> {
 mod tests {
     use super::*;
     use crate::{
-        Cache, mount,
-        testing::{Image, fat_image},
+        Cache,
+        testing::{Image, fat_image, mounted},
     };
 
     fn root() -> Node {
         let mut cache = Cache::new(Image::new(fat_image(&[]), 512));
-        mount(&mut cache)
-            .unwrap_or_else(|e| panic!("{e}"))
-            .volume
-            .root()
+        mounted(&mut cache).volume.root()
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     vec::Vec,
 };
 
-use crate::{Cache, Disk};
+use crate::{Cache, Disk, Mounted, survey};
 
 pub(crate) struct Image {
     pub(crate) bytes: Vec<u8>,
@@ -13,6 +13,8 @@ pub(crate) struct Image {
     pub(crate) fetches: usize,
     /// Fetches that touch this block or a later one fail with error 7.
     pub(crate) fail_from: Option<u64>,
+    /// Fetches that touch one of these blocks fail with error 7.
+    pub(crate) bad: Vec<u64>,
     block_bytes: u32,
     window: Vec<u8>,
 }
@@ -24,6 +26,7 @@ impl Image {
             window_bytes: 128 * 1024,
             fetches: 0,
             fail_from: None,
+            bad: Vec::new(),
             block_bytes,
             window: Vec::new(),
         }
@@ -50,12 +53,15 @@ impl Disk for Image {
     fn window_bytes(&self) -> u32 {
         self.window_bytes
     }
+    fn is_local(error: &u8) -> bool {
+        *error == 7
+    }
     fn fetch(&mut self, block: u64, blocks: u32) -> Result<(), u8> {
         self.fetches += 1;
         self.window.clear();
-        if self
-            .fail_from
-            .is_some_and(|bad| block + u64::from(blocks) > bad)
+        let end = block + u64::from(blocks);
+        if self.fail_from.is_some_and(|bad| end > bad)
+            || self.bad.iter().any(|bad| (block..end).contains(bad))
         {
             return Err(7);
         }
@@ -88,6 +94,17 @@ impl Cache<Image> {
     }
 }
 
+/// The volume that stands for the disk.
+pub(crate) fn mounted(cache: &mut Cache<Image>) -> Mounted {
+    let survey = survey(cache).unwrap_or_else(|e| panic!("{e}"));
+    let place = survey
+        .main
+        .and_then(|main| survey.places.into_iter().nth(main));
+    place
+        .and_then(|place| place.content.ok())
+        .expect("a volume")
+}
+
 /// Bytes without a pattern that a wrong offset could hide in.
 pub(crate) fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
@@ -109,6 +126,9 @@ pub(crate) fn fat_image(files: &[(&str, &[u8])]) -> Vec<u8> {
         fatfs::format_volume(&mut cursor, fatfs::FormatVolumeOptions::new()).unwrap();
         let volume = fatfs::FileSystem::new(&mut cursor, fatfs::FsOptions::new()).unwrap();
         for (name, data) in files {
+            if let Some((folder, _)) = name.split_once('/') {
+                volume.root_dir().create_dir(folder).unwrap();
+            }
             volume
                 .root_dir()
                 .create_file(name)

@@ -5,6 +5,7 @@ use crate::buffer::Buffer;
 use crate::history::History;
 use crate::keys::{Decoder, Key};
 use crate::width::{char_cells, text_cells};
+use plain_text::is_unsafe;
 
 /// Most bytes of a prompt; the rest is cut off.
 pub const MAX_PROMPT_BYTES: usize = 128;
@@ -77,7 +78,7 @@ impl<const LINE: usize, const HISTORY: usize> LineEditor<LINE, HISTORY> {
     /// prompt are left out.
     pub fn begin(&mut self, prompt: &str, sink: &mut impl Sink) {
         self.prompt.clear();
-        for c in prompt.chars().filter(|c| !c.is_control()) {
+        for c in prompt.chars().filter(|c| !is_unsafe(*c)) {
             if !self.prompt.insert(c.encode_utf8(&mut [0; 4])) {
                 break;
             }
@@ -124,7 +125,7 @@ impl<const LINE: usize, const HISTORY: usize> LineEditor<LINE, HISTORY> {
     pub fn insert(&mut self, text: &str, sink: &mut impl Sink) -> bool {
         let at = self.line.cursor();
         let before = self.shown();
-        let fits = !text.contains(char::is_control) && self.line.insert(text);
+        let fits = !text.contains(is_unsafe) && self.line.insert(text);
         if fits {
             self.update(at, before, sink)
         } else {

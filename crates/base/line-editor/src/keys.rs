@@ -227,7 +227,7 @@ impl Decoder {
         self.have = 0;
         let bytes = self.utf8.get(..self.need)?;
         let c = core::str::from_utf8(bytes).ok()?.chars().next()?;
-        (!c.is_control()).then_some(Key::Char(c))
+        (!plain_text::is_unsafe(c)).then_some(Key::Char(c))
     }
 }
 

@@ -4,6 +4,9 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
+use core::fmt::Write as _;
+
+use crate::{text::is_unsafe, words};
 
 /// What the word before the cursor may become.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,26 +23,28 @@ pub struct Target {
 
 /// Finds the word at the end of `before`, by the rules of [`crate::words::split`].
 pub fn target(before: &str) -> Target {
-    let mut words = 0;
+    let mut count = 0;
     let mut word: Option<String> = None;
     let mut quote = None;
     let mut chars = before.chars();
     while let Some(c) = chars.next() {
         match (c, quote) {
             (_, Some(open)) if c == open => quote = None,
-            ('\\', None | Some('"')) => word.get_or_insert_default().extend(chars.next()),
+            ('\\', None | Some('"')) => word
+                .get_or_insert_default()
+                .extend(words::escaped(&mut chars)),
             ('"' | '\'', None) => {
                 quote = Some(c);
                 word.get_or_insert_default();
             }
-            (_, None) if c.is_whitespace() => words += usize::from(word.take().is_some()),
+            (_, None) if words::is_blank(c) => count += usize::from(word.take().is_some()),
             _ => word.get_or_insert_default().push(c),
         }
     }
     let word = word.unwrap_or_default();
     let (directory, prefix) = word.split_at(word.rfind('/').map_or(0, |at| at + 1));
     Target {
-        is_command: words == 0,
+        is_command: count == 0,
         directory: directory.to_string(),
         prefix: prefix.to_string(),
         quote,
@@ -59,9 +64,7 @@ pub enum Action {
 
 /// Completes `target` to those of `names` that begin with its prefix. Names of directories end in '/'.
 pub fn complete(target: &Target, names: impl Iterator<Item = String>) -> Action {
-    let mut fits: Vec<String> = names
-        .filter(|n| n.starts_with(&target.prefix) && !n.contains(char::is_control))
-        .collect();
+    let mut fits: Vec<String> = names.filter(|n| n.starts_with(&target.prefix)).collect();
     fits.sort();
     let Some(first) = fits.first() else {
         return Action::Beep;
@@ -84,17 +87,27 @@ pub fn complete(target: &Target, names: impl Iterator<Item = String>) -> Action 
     }
 }
 
-/// Writes text so that it stands for itself.
+/// Writes text so that it stands for itself, and so that it may be shown.
 fn escape(text: &str, quote: Option<char>) -> String {
     let mut escaped = String::new();
     for c in text.chars() {
-        let special = match quote {
-            Some('"') => matches!(c, '"' | '\\'),
-            Some(_) => false,
-            None => c.is_whitespace() || matches!(c, '"' | '\'' | '\\'),
-        };
-        if special {
-            escaped.push('\\');
+        let hidden = is_unsafe(c);
+        match quote {
+            // Nothing can be escaped between these, so they are closed for it.
+            Some('\'') if hidden || c == '\'' => {
+                let _ = match hidden {
+                    true => write!(escaped, "'\\u{{{:x}}}'", u32::from(c)),
+                    false => write!(escaped, "'\\{c}'"),
+                };
+                continue;
+            }
+            _ if hidden => {
+                let _ = write!(escaped, "\\u{{{:x}}}", u32::from(c));
+                continue;
+            }
+            Some('"') if matches!(c, '"' | '\\') => escaped.push('\\'),
+            None if words::is_blank(c) || matches!(c, '"' | '\'' | '\\') => escaped.push('\\'),
+            _ => {}
         }
         escaped.push(c);
     }
@@ -149,14 +162,38 @@ mod tests {
         assert_eq!(tab("cat x", &["a"]), Action::Beep);
     }
 
+    #[test]
+    fn what_must_not_be_shown_is_inserted_by_its_number() {
+        let name = "one-\u{202e}txt\u{e0041}.exe";
+        let shown = r"e-\u{202e}txt\u{e0041}.exe";
+        assert_eq!(
+            tab("cat on", &[name]),
+            Action::Insert(alloc::format!("{shown} "))
+        );
+        assert_eq!(
+            tab("cat \"on", &[name]),
+            Action::Insert(alloc::format!("{shown}\" "))
+        );
+        assert_eq!(
+            tab("cat 'on", &[name]),
+            Action::Insert(r"e-'\u{202e}'txt'\u{e0041}'.exe' ".into())
+        );
+        // And the next Tab knows what was typed.
+        assert_eq!(
+            tab(r"cat one-\u{202e}t", &[name]),
+            Action::Insert(r"xt\u{e0041}.exe ".into())
+        );
+    }
+
     proptest! {
         #[test]
-        fn what_is_inserted_reads_back(name in "[ -~]{1,12}", cut in 0usize..12) {
+        fn what_is_inserted_reads_back(name in "[ -~\u{ad}\u{202e}\u{1b}\u{3164}ä]{1,12}", cut in 0usize..12) {
             prop_assume!(!name.contains('/'));
-            let at = cut.min(name.len());
+            let at = (0..=cut.min(name.len())).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
             let line = alloc::format!("cat {}", escape(&name[..at], None));
             if let Action::Insert(text) = tab(&line, &[&name]) {
                 let whole = alloc::format!("{line}{text}");
+                prop_assert!(!text.contains(is_unsafe));
                 prop_assert_eq!(crate::words::split(&whole).unwrap(), ["cat", name.as_str()]);
             }
         }

@@ -16,8 +16,8 @@ pub mod page;
 pub mod path;
 pub mod refusal;
 pub mod show;
-pub mod text;
 pub mod words;
 
 pub use command::{COMMANDS, Command, CommandHelp, KillTarget, ParseError, parse};
 pub use path::Path;
+pub use plain_text as text;

@@ -17,6 +17,8 @@ pub(crate) struct Geometry {
     /// Beginning of the active FAT.
     pub(crate) fat_at: u64,
     pub(crate) fat_bytes: u64,
+    /// Beginning of a second FAT that is kept the same as the active one.
+    pub(crate) mirror_at: Option<u64>,
     /// Beginning and slots of the fixed root directory of FAT12/16.
     pub(crate) root_at: u64,
     pub(crate) root_slots: u32,
@@ -28,6 +30,8 @@ pub(crate) struct Geometry {
     pub(crate) total_bytes: u64,
     /// Where FSInfo lies, if anywhere.
     pub(crate) info_at: Option<u64>,
+    /// Where the copy of a FAT32 boot sector lies, if anywhere.
+    pub(crate) backup_at: Option<u64>,
     pub(crate) label: ShortName,
     pub(crate) serial: u32,
 }
@@ -131,6 +135,7 @@ impl Geometry {
             cluster_bytes: sector_bytes * u32::from(sectors_per_cluster),
             fat_at: reserved * sector,
             fat_bytes: fat_sectors * sector,
+            mirror_at: (fats > 1).then_some((reserved + fat_sectors) * sector),
             root_at: root_sector * sector,
             root_slots: u32::from(root_entries),
             root_cluster: 0,
@@ -138,6 +143,7 @@ impl Geometry {
             clusters: clusters as u32,
             total_bytes: total * sector,
             info_at: None,
+            backup_at: None,
             label: ShortName::EMPTY,
             serial: 0,
         };
@@ -185,11 +191,16 @@ impl Geometry {
                 return Err(BootFault::ActiveFat(active));
             }
             self.fat_at += u64::from(active) * self.fat_bytes;
+            self.mirror_at = None;
         }
         let info = u64::from(le::u16(boot, 48));
         self.info_at = (1..reserved)
             .contains(&info)
             .then_some(info * u64::from(self.sector_bytes));
+        let backup = u64::from(le::u16(boot, 50));
+        self.backup_at = (1..reserved)
+            .contains(&backup)
+            .then_some(backup * u64::from(self.sector_bytes));
         Ok(())
     }
 }

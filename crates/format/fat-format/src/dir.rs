@@ -135,6 +135,8 @@ impl Node {
 /// An entry of a directory. About 900 bytes.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// A listing from this position on begins with this entry.
+    pub at: u64,
     /// Its name: the long one where there is a valid one, else the short one.
     pub name: Name,
     /// Its short name, which finds it as well.
@@ -318,6 +320,7 @@ impl DirWalk {
         mut visit: impl FnMut(&Entry) -> Step,
     ) -> Result<Option<u64>, Error<B::Error>> {
         let mut entry = Entry {
+            at: cursor,
             name: Name::EMPTY,
             alias: ShortName::EMPTY,
             node: volume.root(),
@@ -345,13 +348,14 @@ impl DirWalk {
                     entry.alias = slot.short_name();
                     entry.node = slot.node(volume);
                     let has_long = long.take(&slot.raw_name(), &mut entry.name);
+                    entry.at = if has_long { long_at } else { at };
                     if !has_long {
                         entry.name.decode_short(&entry.alias);
                     }
                     match visit(&entry) {
                         Step::Continue => visited = true,
                         Step::StopAfter => return Ok(Some(at + 1)),
-                        Step::StopBefore => return Ok(Some(if has_long { long_at } else { at })),
+                        Step::StopBefore => return Ok(Some(entry.at)),
                     }
                 }
             }

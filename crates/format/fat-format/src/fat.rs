@@ -96,7 +96,7 @@ impl FatWindow {
             let len = WINDOW_BYTES.min(volume.fat_bytes().saturating_sub(start));
             let buf = self.bytes.get_mut(..len as usize).unwrap_or_default();
             self.len = 0;
-            read_exact(blocks, volume.fat_at() + start, buf)?;
+            read_fat(volume, blocks, start, buf)?;
             (self.start, self.len) = (start, len);
         }
         let at = (at - self.start) as usize;
@@ -106,5 +106,23 @@ impl FatWindow {
             .get(at..at + N)
             .and_then(|field| field.try_into().ok())
             .unwrap_or([0; N]))
+    }
+}
+
+/// Reads a piece of the active FAT, or of its mirror where the device cannot read that piece.
+fn read_fat<B: Blocks>(
+    volume: &Volume,
+    blocks: &mut B,
+    start: u64,
+    buf: &mut [u8],
+) -> Result<(), Error<B::Error>> {
+    match (
+        read_exact(blocks, volume.fat_at() + start, buf),
+        volume.mirror_at(),
+    ) {
+        (Err(unreadable @ Error::Device(_)), Some(mirror)) => {
+            read_exact(blocks, mirror + start, buf).map_err(|_| unreadable)
+        }
+        (result, _) => result,
     }
 }

@@ -31,9 +31,9 @@ mod volume;
 pub use dir::{DirWalk, Entry, Node, Step, attribute};
 pub use error::{BootFault, ChainFault, Error};
 pub use file::{FileCursor, Run};
-pub use name::{MAX_NAME_BYTES, Name, ShortName, eq_fold};
+pub use name::{MAX_NAME_BYTES, Name, ShortName, eq_fold, hash_fold};
 pub use time::LocalNs;
-pub use volume::{FatKind, Volume};
+pub use volume::{FatKind, Volume, check_name};
 
 /// The bytes of a volume. Small reads are frequent (16 to 512 bytes, close together), so put a cache behind it.
 pub trait Blocks {

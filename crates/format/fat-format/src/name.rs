@@ -30,12 +30,20 @@ impl<const N: usize> Text<N> {
     /// Appends a character where there is room. What no name can hold becomes U+FFFD, so that a hostile name can
     /// neither leave its directory nor steer a terminal.
     fn push(&mut self, c: char) {
+        let at = usize::from(self.len);
+        // Most names are ASCII, and a large directory has thousands.
+        if c.is_ascii() && !c.is_ascii_control() && c != '/' {
+            if let Some(room) = self.bytes.get_mut(at) {
+                *room = c as u8;
+                self.len += 1;
+            }
+            return;
+        }
         let c = if c.is_control() || c == '/' {
             char::REPLACEMENT_CHARACTER
         } else {
             c
         };
-        let at = usize::from(self.len);
         if let Some(room) = self.bytes.get_mut(at..at + c.len_utf8()) {
             c.encode_utf8(room);
             self.len += c.len_utf8() as u16;
@@ -77,6 +85,20 @@ pub fn eq_fold(a: &str, b: &str) -> bool {
     a.chars()
         .flat_map(char::to_lowercase)
         .eq(b.chars().flat_map(char::to_lowercase))
+}
+
+/// Sums a name so that all names that [`eq_fold`] takes for the same have the same sum (FNV-1a over the lower case).
+pub fn hash_fold(name: &str) -> u32 {
+    let step = |sum: u32, c: char| (sum ^ u32::from(c)).wrapping_mul(0x0100_0193);
+    if name.is_ascii() {
+        let bytes = name
+            .bytes()
+            .map(|byte| char::from(byte.to_ascii_lowercase()));
+        return bytes.fold(0x811c_9dc5, step);
+    }
+    name.chars()
+        .flat_map(char::to_lowercase)
+        .fold(0x811c_9dc5, step)
 }
 
 impl Name {
@@ -123,8 +145,9 @@ impl ShortName {
     /// Decodes the eleven bytes of a volume label.
     pub(crate) fn decode_label(raw: &[u8; 11]) -> Self {
         let mut label = Self::EMPTY;
-        for &byte in trim(raw) {
-            label.push(oem(byte));
+        // As with names, a label that begins with E5 is stored with 05.
+        for (at, &byte) in trim(raw).iter().enumerate() {
+            label.push(oem(if at == 0 && byte == 0x05 { 0xe5 } else { byte }));
         }
         label
     }
@@ -226,6 +249,14 @@ mod tests {
     #[test]
     fn case_does_not_matter() {
         assert!(eq_fold("Readme.TXT", "rEADME.txt"));
+        for (a, b) in [
+            ("Readme.TXT", "rEADME.txt"),
+            ("ÄÖÜ Ж", "äöü ж"),
+            ("\u{212a}", "k"),
+        ] {
+            assert!(eq_fold(a, b) && hash_fold(a) == hash_fold(b), "{a}");
+        }
+        assert_ne!(hash_fold("ab"), hash_fold("ba"));
         assert!(eq_fold("ÄÖÜ Ж", "äöü ж"));
         assert!(!eq_fold("a", "ä"));
         assert!(!eq_fold("abc", "ab"));

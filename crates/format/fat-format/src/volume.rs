@@ -8,6 +8,8 @@ use crate::{Blocks, read_exact};
 
 /// Directories that a path may be deep.
 const MAX_DEPTH: usize = 256;
+/// Where the copy of a FAT32 boot sector lies, in sectors (FATGEN, BPB_BkBootSec: "no value other than 6 is recommended").
+const BACKUP_SECTOR: u64 = 6;
 /// Slots of the root directory that are searched for the label.
 const LABEL_SLOTS: u64 = 4096;
 
@@ -49,8 +51,10 @@ impl Volume {
     pub fn mount<B: Blocks>(blocks: &mut B) -> Result<Self, Error<B::Error>> {
         let device_bytes = blocks.len_bytes();
         let mut sector = [0; BOOT_BYTES];
-        read_exact(blocks, 0, &mut sector)?;
-        let geometry = Geometry::parse(&sector, device_bytes)?;
+        let geometry = match read_exact(blocks, 0, &mut sector) {
+            Ok(()) => Geometry::parse(&sector, device_bytes)?,
+            Err(unreadable) => Self::second_boot_sector(blocks, &mut sector).ok_or(unreadable)?,
+        };
         let mut volume = Self {
             geometry,
             device_bytes,
@@ -62,10 +66,24 @@ impl Volume {
         {
             volume.free_hint = free_clusters(&sector, geometry.clusters);
         }
-        if let Some(label) = volume.root_label(blocks) {
-            volume.label = label;
+        if let Ok(label) = volume.root_label(blocks) {
+            volume.label = label.unwrap_or(ShortName::EMPTY);
         }
         Ok(volume)
+    }
+
+    /// FAT32 keeps a copy of the boot sector, mostly in sector 6. It counts if it says so itself.
+    fn second_boot_sector<B: Blocks>(
+        blocks: &mut B,
+        sector: &mut [u8; BOOT_BYTES],
+    ) -> Option<Geometry> {
+        let device_bytes = blocks.len_bytes();
+        [512, 4096].into_iter().find_map(|sector_bytes| {
+            read_exact(blocks, BACKUP_SECTOR * sector_bytes, sector).ok()?;
+            let geometry = Geometry::parse::<B::Error>(sector, device_bytes).ok()?;
+            let fits = geometry.backup_at == Some(BACKUP_SECTOR * sector_bytes);
+            fits.then_some(geometry)
+        })
     }
 
     /// Returns the width of a FAT entry.
@@ -242,18 +260,21 @@ impl Volume {
         Ok(node)
     }
 
-    /// Searches the root directory for the label entry. Errors only mean that there is none.
-    fn root_label<B: Blocks>(&self, blocks: &mut B) -> Option<ShortName> {
-        let mut walk = DirWalk::new::<B::Error>(self, &self.root()).ok()?;
+    /// Searches the root directory for the label entry. A directory without one means that somebody took the label away:
+    /// they leave the boot sector's copy. An error means that nobody knows.
+    fn root_label<B: Blocks>(&self, blocks: &mut B) -> Result<Option<ShortName>, Error<B::Error>> {
+        let mut walk = DirWalk::new(self, &self.root())?;
         for number in 0..LABEL_SLOTS {
-            let slot = walk.slot(self, blocks, number).ok()??;
+            let Some(slot) = walk.slot(self, blocks, number)? else {
+                return Ok(None);
+            };
             match slot.kind() {
-                SlotKind::End => break,
-                SlotKind::Label => return Some(ShortName::decode_label(&slot.raw_name())),
+                SlotKind::End => return Ok(None),
+                SlotKind::Label => return Ok(Some(ShortName::decode_label(&slot.raw_name()))),
                 _ => {}
             }
         }
-        None
+        Err(Error::DirectoryTooLong)
     }
 
     /// Returns whether a cluster number is one of this volume.
@@ -278,6 +299,11 @@ impl Volume {
         self.geometry.fat_at
     }
 
+    /// The FAT that is written together with the active one, if there is one.
+    pub(crate) fn mirror_at(&self) -> Option<u64> {
+        self.geometry.mirror_at
+    }
+
     pub(crate) fn fat_bytes(&self) -> u64 {
         self.geometry.fat_bytes
     }
@@ -291,7 +317,11 @@ impl Volume {
     }
 }
 
-fn check_name<E>(name: &str) -> Result<(), Error<E>> {
+/// Checks whether a directory entry could have this name.
+///
+/// # Errors
+/// [`Error::InvalidName`].
+pub fn check_name<E>(name: &str) -> Result<(), Error<E>> {
     let impossible = |c: char| c.is_control() || c == '/';
     if matches!(name, "" | "." | "..") || name.len() > MAX_NAME_BYTES || name.contains(impossible) {
         return Err(Error::InvalidName);

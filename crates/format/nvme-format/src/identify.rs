@@ -149,6 +149,23 @@ pub enum NamespaceError {
     Protection,
 }
 
+impl core::fmt::Display for NamespaceError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Short => "the controller describes it in too few bytes",
+            Self::Inactive => "it is not active",
+            Self::NoFormat => "its format is none that it lists",
+            Self::BlockSize => "its blocks are not of 512 to 4096 bytes",
+            Self::Metadata => {
+                "it keeps metadata with each block, which is not read here; format it without"
+            }
+            Self::Protection => {
+                "it has end-to-end protection on, which is not spoken here; format it without"
+            }
+        })
+    }
+}
+
 /// What IDENTIFY NAMESPACE says of a namespace in use (figure 249 of 1.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Namespace {
@@ -203,6 +220,22 @@ impl Namespace {
         })
     }
 
+    /// NSZE of a structure, whatever else it says.
+    pub fn claimed_blocks(data: &[u8]) -> u64 {
+        u64_at(data, 0).unwrap_or(0)
+    }
+
+    /// Bytes of a block by a structure that [`Namespace::parse`] may refuse; 0 where it does not say.
+    pub fn claimed_block_bytes(data: &[u8]) -> u32 {
+        let flbas = u8_at(data, 26).unwrap_or(0);
+        let format = (flbas & 0xf) | (flbas >> 1 & 0x30);
+        let shift = u32_at(data, 128 + usize::from(format) * 4).map_or(0, |lbaf| lbaf >> 16 & 0xff);
+        match shift {
+            9..=31 => 1 << shift,
+            _ => 0,
+        }
+    }
+
     /// Bytes of a block.
     pub const fn block_bytes(&self) -> u32 {
         1 << self.block_shift
@@ -213,6 +246,22 @@ impl Namespace {
         match lba.checked_add(count as u64) {
             Some(end) => end <= self.blocks,
             None => false,
+        }
+    }
+}
+
+/// The command set (CSI) in a list of namespace identification descriptors (figure 252 of 1.4, and type 4 of 2.0): 0 for
+/// NVM, 1 for key-value, 2 for zoned. `None` where the list does not say.
+pub fn command_set(data: &[u8]) -> Option<u8> {
+    const CSI: u8 = 4;
+    let mut rest = data.get(..IDENTIFY_BYTES).unwrap_or(data);
+    loop {
+        let (kind, length) = (u8_at(rest, 0)?, u8_at(rest, 1)?);
+        match kind {
+            // The list ends with a descriptor of length 0.
+            _ if length == 0 => return None,
+            CSI => return u8_at(rest, 4),
+            _ => rest = rest.get(4 + usize::from(length)..)?,
         }
     }
 }
@@ -307,6 +356,24 @@ mod tests {
         assert_eq!(with(29, 1), Err(NamespaceError::Protection));
         assert!(with(99, 1).unwrap().write_protected);
         assert_eq!(Namespace::parse(1, &[]), Err(NamespaceError::Short));
+    }
+
+    #[test]
+    fn the_command_set_is_found_behind_other_descriptors() {
+        let mut data = [0; IDENTIFY_BYTES];
+        assert_eq!(command_set(&data), None);
+        data[..2].copy_from_slice(&[3, 16]);
+        assert_eq!(command_set(&data), None);
+        data[20..25].copy_from_slice(&[4, 1, 0, 0, 2]);
+        assert_eq!(command_set(&data), Some(2));
+        assert_eq!(command_set(&data[..24]), None);
+        assert_eq!(command_set(&[1; IDENTIFY_BYTES]), None);
+        assert_eq!(command_set(&[255; 300]), None);
+        let namespace = namespace();
+        assert_eq!(Namespace::claimed_blocks(&namespace), 1000);
+        assert_eq!(Namespace::claimed_block_bytes(&namespace), 4096);
+        assert_eq!(Namespace::claimed_block_bytes(&[0xff; IDENTIFY_BYTES]), 0);
+        assert_eq!(Namespace::claimed_block_bytes(&[]), 0);
     }
 
     #[test]

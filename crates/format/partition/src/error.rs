@@ -82,6 +82,8 @@ impl<E: fmt::Debug + fmt::Display> core::error::Error for Error<E> {}
 pub enum GptFault {
     /// The device is too small to have this copy.
     Missing,
+    /// The block cannot be read.
+    Unreadable,
     /// The block does not begin with the header signature.
     Signature,
     /// The revision is not 1.x.
@@ -97,7 +99,7 @@ pub enum GptFault {
     },
     /// The header says that it stands in another block.
     OwnLba(u64),
-    /// First and last usable block are out of order or leave the device.
+    /// First and last usable block are out of order, or cover the header.
     UsableRange {
         /// First usable block.
         first: u64,
@@ -111,7 +113,7 @@ pub enum GptFault {
         /// Bytes of an entry.
         bytes: u32,
     },
-    /// The entry array overlaps the header or the usable blocks, or leaves the device.
+    /// The entry array overlaps block 0 or its header, or leaves the device.
     EntryArray {
         /// Its first block.
         lba: u64,
@@ -129,6 +131,7 @@ impl fmt::Display for GptFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("the device is too small for it"),
+            Self::Unreadable => f.write_str("it cannot be read"),
             Self::Signature => f.write_str("header signature missing"),
             Self::Revision(revision) => write!(f, "unknown revision {revision:#010x}"),
             Self::HeaderSize(bytes) => write!(f, "header size {bytes} is out of range"),
@@ -140,7 +143,7 @@ impl fmt::Display for GptFault {
             }
             Self::OwnLba(lba) => write!(f, "header claims to stand in block {lba}"),
             Self::UsableRange { first, last } => {
-                write!(f, "usable blocks {first} to {last} do not fit the device")
+                write!(f, "usable blocks {first} to {last} make no sense")
             }
             Self::EntryShape { count, bytes } => {
                 write!(f, "{count} entries of {bytes} bytes are out of range")
@@ -161,16 +164,16 @@ impl fmt::Display for GptFault {
 pub enum EntryFault {
     /// It has no blocks, or ends before it begins.
     ZeroLength,
-    /// It begins in block 0, on top of the table.
+    /// It covers block 0 or another part of the table.
     CoversTable,
-    /// It ends behind the device.
+    /// It begins behind the device.
     BeyondDevice {
-        /// First block behind the partition.
-        end: u64,
+        /// First block of the partition.
+        first: u64,
         /// Blocks of the device.
         device_blocks: u64,
     },
-    /// It leaves the extended partition or the usable range of the GPT that it belongs to.
+    /// It leaves the extended partition that it belongs to.
     OutsideParent,
     /// It overlaps another partition, which is kept.
     Overlaps {
@@ -189,7 +192,12 @@ pub enum EntryFault {
         /// The block.
         lba: u64,
     },
-    /// The chain of logical partitions is longer than 64.
+    /// The block that should describe this logical partition, and lead to those behind it, cannot be read.
+    ChainUnreadable {
+        /// The block.
+        lba: u64,
+    },
+    /// The chain of logical partitions is longer than 128.
     ChainTooLong,
 }
 
@@ -197,9 +205,15 @@ impl fmt::Display for EntryFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ZeroLength => f.write_str("it has no blocks"),
-            Self::CoversTable => f.write_str("it begins on top of the partition table"),
-            Self::BeyondDevice { end, device_blocks } => {
-                write!(f, "it ends at block {end}, the device has {device_blocks}")
+            Self::CoversTable => f.write_str("it covers the partition table itself"),
+            Self::BeyondDevice {
+                first,
+                device_blocks,
+            } => {
+                write!(
+                    f,
+                    "it begins at block {first}, the device has {device_blocks}"
+                )
             }
             Self::OutsideParent => f.write_str("it leaves the range that contains it"),
             Self::Overlaps { other } => write!(f, "it overlaps partition {other}"),
@@ -210,7 +224,10 @@ impl fmt::Display for EntryFault {
             Self::ChainLoop { lba } => {
                 write!(f, "the chain of logical partitions loops at block {lba}")
             }
-            Self::ChainTooLong => f.write_str("the chain of logical partitions is longer than 64"),
+            Self::ChainUnreadable { lba } => {
+                write!(f, "block {lba}, which describes it, cannot be read")
+            }
+            Self::ChainTooLong => f.write_str("the chain of logical partitions is longer than 128"),
         }
     }
 }

@@ -1,18 +1,22 @@
 //! The GUID partition table: header and entry array, primary and backup (UEFI 2.10, 5.3).
 
+use crate::blocks::Blocks;
 use crate::layout::{Guid, Label, Layout, Scheme, Volume, VolumeKind};
-use crate::{Block, BlockRead, Crc32, EntryFault, Error, GptFault, le};
+use crate::{BlockRead, Crc32, EntryFault, Error, GptFault, le};
 
 const HEADER_BYTES: u32 = 92;
 const HEADER_CRC: usize = 16;
 const MAX_ENTRIES: u32 = 4096;
 const MIN_ENTRY_BYTES: u32 = 128;
 const MAX_ENTRY_BYTES: u32 = 4096;
+/// Block sizes that tables are made for.
+const UNITS: [u32; 4] = [512, 4096, 2048, 1024];
 
 /// The fields of a header whose CRC has matched and whose ranges fit the device.
 struct Header {
-    first_usable: u64,
-    last_usable: u64,
+    own_lba: u64,
+    /// Where the other copy should be; nobody has looked.
+    other_lba: u64,
     array_lba: u64,
     array_blocks: u64,
     array_bytes: u64,
@@ -32,35 +36,40 @@ impl<E> From<GptFault> for Failure<E> {
     }
 }
 
+/// Finds the table, in blocks of the device's size or, where a table was made for another size, of that.
+pub(crate) fn find<D: BlockRead>(blocks: &mut Blocks<'_, D>) -> Result<Layout, Error<D::Error>> {
+    let usual = match read(blocks) {
+        Ok(layout) => return Ok(layout),
+        Err(error) => error,
+    };
+    let device_unit = blocks.device_unit();
+    for unit in UNITS.into_iter().filter(|unit| *unit != device_unit) {
+        // Its own header says in which block it stands, so a copy that is right cannot be one of another size.
+        blocks.set_unit(unit);
+        if let Ok(layout) = read(blocks) {
+            return Ok(layout);
+        }
+    }
+    blocks.set_unit(device_unit);
+    Err(usual)
+}
+
 /// Reads the primary table, or the backup where the primary is not valid.
 ///
 /// A primary that the device cannot read counts as not valid; an unreadable backup is then reported as such.
-pub(crate) fn read<D: BlockRead>(
-    device: &mut D,
-    block: &mut Block,
-    device_blocks: u64,
-) -> Result<Layout, Error<D::Error>> {
-    let primary = match read_copy(device, block, 1, device_blocks, Scheme::Gpt) {
+fn read<D: BlockRead>(blocks: &mut Blocks<'_, D>) -> Result<Layout, Error<D::Error>> {
+    let primary = match read_copy(blocks, 1, Scheme::Gpt) {
         Ok(layout) => return Ok(layout),
         Err(failure) => failure,
     };
     let scheme = match &primary {
         Failure::Fault(fault) => Scheme::GptBackup { primary: *fault },
-        // The copy could not even be read, so no signature was seen.
         Failure::Device(_) => Scheme::GptBackup {
-            primary: GptFault::Signature,
+            primary: GptFault::Unreadable,
         },
     };
-    match (
-        primary,
-        read_copy(
-            device,
-            block,
-            device_blocks.saturating_sub(1),
-            device_blocks,
-            scheme,
-        ),
-    ) {
+    let last = blocks.len().saturating_sub(1);
+    match (primary, read_copy(blocks, last, scheme)) {
         (_, Ok(layout)) => Ok(layout),
         (Failure::Fault(primary), Err(Failure::Fault(backup))) => {
             Err(Error::Gpt { primary, backup })
@@ -70,38 +79,33 @@ pub(crate) fn read<D: BlockRead>(
 }
 
 fn read_copy<D: BlockRead>(
-    device: &mut D,
-    block: &mut Block,
+    blocks: &mut Blocks<'_, D>,
     lba: u64,
-    device_blocks: u64,
     scheme: Scheme,
 ) -> Result<Layout, Failure<D::Error>> {
+    let device_blocks = blocks.len();
     if lba == 0 || lba >= device_blocks {
         return Err(GptFault::Missing.into());
     }
-    block.load(device, lba).map_err(Failure::Device)?;
-    let header = Header::parse(block.bytes(), lba, device_blocks)?;
-    let mut layout = Layout::new(scheme);
+    blocks.load(lba).map_err(Failure::Device)?;
+    let header = Header::parse(blocks.bytes(), lba, device_blocks)?;
+    let mut layout = Layout::new(scheme, blocks);
     let mut sum = Crc32::new();
     let mut left = header.array_bytes;
     // Entries and blocks are both powers of two, so an entry never straddles a block in its first 128 bytes.
     let (mut number, mut next_entry, mut block_at) = (1u32, 0u64, 0u64);
     for index in 0..header.array_blocks {
-        block
-            .load(device, header.array_lba + index)
+        blocks
+            .load(header.array_lba + index)
             .map_err(Failure::Device)?;
-        let bytes = block.bytes();
+        let bytes = blocks.bytes();
         let used = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
         let bytes = bytes.get(..used).unwrap_or_default();
         sum.update(bytes);
         while next_entry < block_at + used as u64 {
             let at = (next_entry - block_at) as usize;
-            add_entry(
-                &mut layout,
-                &header,
-                number,
-                bytes.get(at..).unwrap_or_default(),
-            );
+            let entry = bytes.get(at..).unwrap_or_default();
+            add_entry(&mut layout, &header, number, entry, device_blocks);
             number += 1;
             next_entry += u64::from(header.entry_bytes);
         }
@@ -146,7 +150,8 @@ impl Header {
             return Err(GptFault::OwnLba(own_lba));
         }
         let (first_usable, last_usable) = (le::u64(bytes, 40), le::u64(bytes, 48));
-        if first_usable < 2 || first_usable > last_usable || last_usable >= device_blocks {
+        // A device that ends before its usable blocks do is the copy of a larger one: its partitions are cut.
+        if first_usable < 2 || first_usable > last_usable {
             return Err(GptFault::UsableRange {
                 first: first_usable,
                 last: last_usable,
@@ -165,20 +170,17 @@ impl Header {
         }
         let array_bytes = u64::from(count) * u64::from(entry_bytes);
         let array_blocks = array_bytes.div_ceil(block.len() as u64);
-        // The array lies outside the usable blocks and does not hold block 0 or its own header.
+        // It may lie among the usable blocks: tools let people move it. A partition there is refused instead.
         let fits = array_lba.checked_add(array_blocks).is_some_and(|end| {
-            array_lba >= 1
-                && end <= device_blocks
-                && (end <= first_usable || array_lba > last_usable)
-                && !(array_lba..end).contains(&lba)
+            array_lba >= 1 && end <= device_blocks && !(array_lba..end).contains(&lba)
         });
         if !fits {
             return Err(GptFault::EntryArray { lba: array_lba });
         }
         let array_crc = le::u32(bytes, 88);
         Ok(Self {
-            first_usable,
-            last_usable,
+            own_lba,
+            other_lba: le::u64(bytes, 32),
             array_lba,
             array_blocks,
             array_bytes,
@@ -198,26 +200,35 @@ fn header_crc(bytes: &[u8]) -> u32 {
     sum.finish()
 }
 
-fn add_entry(layout: &mut Layout, header: &Header, number: u32, entry: &[u8]) {
+fn add_entry(layout: &mut Layout, header: &Header, number: u32, entry: &[u8], device_blocks: u64) {
     let type_guid = Guid(le::array(entry, 0));
     if type_guid.is_zero() {
         return;
     }
     let (first, last) = (le::u64(entry, 32), le::u64(entry, 40));
+    let covers = |from: u64, to: u64| first <= to && from <= last;
+    let array_last = header.array_lba + (header.array_blocks - 1);
     if last < first {
         layout.refuse(number, first, EntryFault::ZeroLength);
-    } else if first < header.first_usable || last > header.last_usable {
-        layout.refuse(number, first, EntryFault::OutsideParent);
+    } else if covers(0, 0)
+        || covers(header.own_lba, header.own_lba)
+        || covers(header.other_lba, header.other_lba)
+        || covers(header.array_lba, array_last)
+    {
+        layout.refuse(number, first, EntryFault::CoversTable);
     } else {
-        layout.add(Volume {
+        let volume = Volume {
             number,
             kind: VolumeKind::Gpt {
                 type_guid,
                 unique_guid: Guid(le::array(entry, 16)),
             },
             first_lba: first,
+            // Not past the last number, because it does not begin at the first.
             blocks: last - first + 1,
+            missing: 0,
             label: Label::from_utf16((0..36).map(|unit| le::u16(entry, 56 + unit * 2))),
-        });
+        };
+        layout.add(volume, device_blocks);
     }
 }

@@ -1,14 +1,16 @@
 //! What was found on a device.
 
-use arrayvec::ArrayVec;
+use alloc::vec::Vec;
 use core::fmt;
 
+use crate::BlockRead;
+use crate::blocks::Blocks;
 use crate::error::{EntryFault, GptFault};
 
 /// Volumes that a [`Layout`] can hold.
-pub const MAX_VOLUMES: usize = 32;
+pub const MAX_VOLUMES: usize = 512;
 /// Refused partitions that a [`Layout`] can name.
-pub const MAX_REFUSED: usize = 16;
+pub const MAX_REFUSED: usize = 64;
 
 /// Which table a layout was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,6 +184,8 @@ pub struct Volume {
     pub first_lba: u64,
     /// Number of blocks, at least one; the range lies inside the device.
     pub blocks: u64,
+    /// Blocks that it has by its table and that are not there, because the device ends before.
+    pub missing: u64,
     /// Its name, where the table gives one.
     pub label: Label,
 }
@@ -214,44 +218,89 @@ impl fmt::Display for Refused {
     }
 }
 
+/// What stands beside a partition table and is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Besides {
+    /// Block 0 is a FAT boot sector as well.
+    Fat,
+    /// The device holds this as well.
+    Other(&'static str),
+}
+
+impl fmt::Display for Besides {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fat => f.write_str("a FAT volume over the whole disk"),
+            Self::Other(name) => f.write_str(name),
+        }
+    }
+}
+
 /// Everything that was found on one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The kind of table.
     pub scheme: Scheme,
+    /// Bytes of the blocks that all numbers here count: mostly the device's, but a table may have been made elsewhere.
+    pub block_bytes: u32,
     /// The volumes, in table order; no two of them overlap.
-    pub volumes: ArrayVec<Volume, MAX_VOLUMES>,
+    pub volumes: Vec<Volume>,
     /// The first partitions that were refused.
-    pub refused: ArrayVec<Refused, MAX_REFUSED>,
+    pub refused: Vec<Refused>,
     /// Partitions that fit into neither list.
     pub omitted: u32,
+    /// What the device holds besides its table.
+    pub besides: Option<Besides>,
 }
 
 impl Layout {
-    pub(crate) fn new(scheme: Scheme) -> Self {
+    pub(crate) fn new<D: BlockRead>(scheme: Scheme, blocks: &Blocks<'_, D>) -> Self {
         Self {
             scheme,
-            volumes: ArrayVec::new(),
-            refused: ArrayVec::new(),
+            block_bytes: blocks.unit(),
+            volumes: Vec::new(),
+            refused: Vec::new(),
             omitted: 0,
+            besides: None,
         }
     }
 
     /// Makes the layout of a device that is one volume.
-    pub(crate) fn whole_device(blocks: u64) -> Self {
-        let mut layout = Self::new(Scheme::Bare);
+    pub(crate) fn whole_device<D: BlockRead>(blocks: &Blocks<'_, D>) -> Self {
+        let mut layout = Self::new(Scheme::Bare, blocks);
         layout.keep(Volume {
             number: 0,
             kind: VolumeKind::Bare,
             first_lba: 0,
-            blocks,
+            blocks: blocks.len(),
+            missing: 0,
             label: Label::EMPTY,
         });
         layout
     }
 
-    /// Takes over `volume` unless it overlaps one that is already there.
-    pub(crate) fn add(&mut self, volume: Volume) {
+    /// Returns first byte and number of bytes of one of the volumes.
+    pub fn bytes_of(&self, volume: &Volume) -> (u64, u64) {
+        let unit = u64::from(self.block_bytes);
+        (
+            volume.first_lba.saturating_mul(unit),
+            volume.blocks.saturating_mul(unit),
+        )
+    }
+
+    /// Takes over `volume` unless it begins behind the device or overlaps one that is already there. What lies behind the
+    /// end of a device of `device_blocks` blocks is cut off and counted.
+    pub(crate) fn add(&mut self, mut volume: Volume, device_blocks: u64) {
+        let first = volume.first_lba;
+        let Some(room) = device_blocks.checked_sub(first).filter(|room| *room > 0) else {
+            let fault = EntryFault::BeyondDevice {
+                first,
+                device_blocks,
+            };
+            return self.refuse(volume.number, first, fault);
+        };
+        volume.missing = volume.blocks.saturating_sub(room);
+        volume.blocks = volume.blocks.min(room);
         let clash = self
             .volumes
             .iter()
@@ -267,21 +316,21 @@ impl Layout {
     }
 
     pub(crate) fn refuse(&mut self, number: u32, first_lba: u64, fault: EntryFault) {
-        if self
-            .refused
-            .try_push(Refused {
+        if self.refused.len() < MAX_REFUSED {
+            self.refused.push(Refused {
                 number,
                 first_lba,
                 fault,
-            })
-            .is_err()
-        {
+            });
+        } else {
             self.omitted = self.omitted.saturating_add(1);
         }
     }
 
     fn keep(&mut self, volume: Volume) {
-        if self.volumes.try_push(volume).is_err() {
+        if self.volumes.len() < MAX_VOLUMES {
+            self.volumes.push(volume);
+        } else {
             self.omitted = self.omitted.saturating_add(1);
         }
     }

@@ -1,6 +1,7 @@
 //! Finds the volumes on a block device: a bare FAT volume, an MBR with its logical partitions, or a GPT.
 //!
-//! Owns: the reading and checking of partition tables ([`find_volumes`]) and the list that comes of it ([`Layout`]).
+//! Owns: the reading and checking of partition tables ([`find_volumes`]), the list that comes of it ([`Layout`]), and the
+//! names of what is no FAT volume ([`foreign`]).
 //!
 //! Invariant: this crate never writes to a device, never reads outside it, never hands out a range that leaves the
 //! device or overlaps another one it hands out, and never takes a field of a GPT as true before the CRC that covers
@@ -8,23 +9,32 @@
 //!
 //! Sources: UEFI Specification 2.10, chapter 5 (GUID partition table, protective MBR); the classic PC partition
 //! sector for MBR and extended partitions; Microsoft "FAT: General Overview of On-Disk Format" 1.03 for the test
-//! that tells a FAT boot sector from a partition sector.
+//! that tells a FAT boot sector from a partition sector. Where the two stand in one block, the decision is that of
+//! Linux (`block/partitions/msdos.c`).
 #![no_std]
 #![forbid(unsafe_code)]
+extern crate alloc;
 
 mod bare;
+mod blocks;
 mod crc32;
 mod error;
+mod foreign;
 mod gpt;
 mod layout;
 mod le;
 mod mbr;
 
+pub use bare::other_boot_sector;
 pub use crc32::{Crc32, crc32};
 pub use error::{EntryFault, Error, GptFault};
+pub use foreign::foreign;
 pub use layout::{
-    Guid, Label, Layout, MAX_REFUSED, MAX_VOLUMES, Refused, Scheme, Volume, VolumeKind,
+    Besides, Guid, Label, Layout, MAX_REFUSED, MAX_VOLUMES, Refused, Scheme, Volume, VolumeKind,
 };
+
+use bare::Content;
+use blocks::Blocks;
 
 /// Smallest block size that is accepted, in bytes.
 pub const MIN_BLOCK_BYTES: u32 = 512;
@@ -46,69 +56,69 @@ pub trait BlockRead {
     fn read(&mut self, lba: u64, buf: &mut [u8]) -> Result<(), Self::Error>;
 }
 
-/// One block of the device, copied.
-pub(crate) struct Block {
-    bytes: [u8; MAX_BLOCK_BYTES as usize],
-    len: usize,
-}
-
-impl Block {
-    /// Makes an empty block for a device, once its block size has been checked.
-    fn new<D: BlockRead>(device: &D) -> Result<Self, Error<D::Error>> {
-        let block_bytes = device.block_bytes();
-        if !block_bytes.is_power_of_two()
-            || !(MIN_BLOCK_BYTES..=MAX_BLOCK_BYTES).contains(&block_bytes)
-        {
-            return Err(Error::BlockSize { block_bytes });
-        }
-        Ok(Self {
-            bytes: [0; MAX_BLOCK_BYTES as usize],
-            len: block_bytes as usize,
-        })
-    }
-
-    /// Reads block `lba` into this buffer. The caller has checked `lba` against the device.
-    fn load<D: BlockRead>(&mut self, device: &mut D, lba: u64) -> Result<(), Error<D::Error>> {
-        let buf = self.bytes.get_mut(..self.len).unwrap_or_default();
-        device
-            .read(lba, buf)
-            .map_err(|error| Error::Read { lba, error })
-    }
-
-    /// Returns the bytes of the block.
-    fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-}
-
 /// Finds the volumes of `device`.
 ///
-/// A protective entry in block 0 makes it a GPT, and then nothing but a valid GPT will do. Otherwise a block 0 that
-/// is a FAT boot sector makes the whole device one volume, and else it is read as an MBR. What a table says about
-/// one partition that cannot be true refuses that partition ([`Layout::refused`]) and keeps the others.
+/// - A protective entry in block 0 makes it a GPT, and then nothing but a valid GPT will do. One that counts in blocks
+///   of another size than the device's (a disk that was copied, or moved to another enclosure) is found as well.
+/// - Otherwise a block 0 whose four entries all make sense, at least one of them used, is an MBR, even if it is the boot
+///   sector of a file system too: that is then what is left of an earlier use, and named in [`Layout::besides`].
+/// - Otherwise a block 0 that is a FAT boot sector makes the whole device one volume.
 ///
-/// Needs about 12 KiB of stack.
+/// What a table says about one partition that cannot be true refuses that partition ([`Layout::refused`]) and keeps the
+/// others. So does a block in a chain of logical partitions that cannot be read.
 pub fn find_volumes<D: BlockRead>(device: &mut D) -> Result<Layout, Error<D::Error>> {
-    let mut block = Block::new(device)?;
-    let blocks = device.blocks();
-    if blocks == 0 {
-        return Err(Error::Empty);
+    let mut blocks = Blocks::new(device)?;
+    if let Err(unreadable) = blocks.load(0) {
+        // A GPT says everything without block 0.
+        return gpt::find(&mut blocks).map_err(|_| unreadable);
     }
-    block.load(device, 0)?;
-    if !mbr::has_signature(block.bytes()) {
-        return Err(
-            match bare::recognise_unsigned(device, &mut block, blocks)? {
+    let first: [u8; 512] = le::array(blocks.bytes(), 0);
+    let signed = mbr::has_signature(&first);
+    let boot = bare::recognise(&first);
+    if signed && mbr::is_protective(&first) {
+        let mut layout = gpt::find(&mut blocks)?;
+        besides(&mut layout, &mut blocks, boot);
+        return Ok(layout);
+    }
+    let mut layout = match (boot, mbr::Table::parse(&first).filter(|_| signed)) {
+        (_, Some(table)) if boot == Content::Unknown || table.makes_sense(&mut blocks) => {
+            mbr::read(&mut blocks, &table)
+        }
+        (Content::Fat, _) if signed => {
+            blocks.set_unit(blocks.device_unit());
+            return Ok(Layout::whole_device(&blocks));
+        }
+        (Content::Other(name), _) => return Err(Error::OtherFileSystem { name }),
+        _ => {
+            let named = foreign(blocks.device_len(), |at, to| blocks.read_at(at, to).is_ok());
+            return Err(match named {
                 Some(name) => Error::OtherFileSystem { name },
+                None if signed => mbr::not_a_table(&first),
                 None => Error::NoTable,
-            },
-        );
+            });
+        }
+    };
+    besides(&mut layout, &mut blocks, boot);
+    match layout.besides {
+        // An image of a CD "burnt" to a stick: its table only makes firmware start it.
+        Some(Besides::Other(name)) if layout.volumes.is_empty() => {
+            Err(Error::OtherFileSystem { name })
+        }
+        _ => Ok(layout),
     }
-    if mbr::is_protective(block.bytes()) {
-        return gpt::read(device, &mut block, blocks);
-    }
-    match bare::recognise(block.bytes()) {
-        bare::Content::Fat => Ok(Layout::whole_device(blocks)),
-        bare::Content::Other(name) => Err(Error::OtherFileSystem { name }),
-        bare::Content::Unknown => mbr::read(device, &mut block, blocks),
-    }
+}
+
+/// Notes what the device holds besides the table: a boot sector in its place, or a file system in front of the first
+/// partition.
+fn besides<D: BlockRead>(layout: &mut Layout, blocks: &mut Blocks<'_, D>, boot: Content) {
+    let unit = u64::from(layout.block_bytes);
+    let first = layout.volumes.iter().map(|v| v.first_lba).min();
+    let gap = first.map_or(blocks.device_len(), |lba| lba.saturating_mul(unit));
+    layout.besides = match boot {
+        Content::Fat => Some(Besides::Fat),
+        Content::Other(name) => Some(Besides::Other(name)),
+        Content::Unknown => {
+            foreign(gap, |at, to| blocks.read_at(at, to).is_ok()).map(Besides::Other)
+        }
+    };
 }

@@ -2,15 +2,19 @@
 
 use arrayvec::ArrayVec;
 
+use crate::bare::{self, Content};
+use crate::blocks::Blocks;
 use crate::layout::{Label, Layout, Scheme, Volume, VolumeKind};
-use crate::{Block, BlockRead, EntryFault, Error, le};
+use crate::{BlockRead, EntryFault, Error, MIN_BLOCK_BYTES, le};
 
 const ENTRIES: usize = 446;
 const ENTRY_BYTES: usize = 16;
 const SIGNATURE: usize = 510;
 const TYPE_PROTECTIVE: u8 = 0xee;
 /// Extended partition sectors that are followed.
-const MAX_CHAIN: usize = 64;
+const MAX_CHAIN: usize = 128;
+/// The other block size that tables are made for.
+const LARGE_BLOCK_BYTES: u32 = 4096;
 
 /// One of the four entries of a partition sector.
 #[derive(Clone, Copy)]
@@ -44,30 +48,42 @@ impl Entry {
         matches!(self.status, 0x00 | 0x80)
     }
 
+    /// First block behind it, as the table says. Both parts come from 32-bit fields, so the sum cannot overflow.
+    fn end(&self) -> u64 {
+        self.first + self.blocks
+    }
+
     /// Checks what holds for every partition. `first` is the absolute first block.
-    fn check(&self, first: u64, device_blocks: u64) -> Result<(), EntryFault> {
-        // Both come from 32-bit fields, so the sum cannot overflow.
-        let end = first + self.blocks;
+    fn check(&self, first: u64) -> Result<(), EntryFault> {
         if self.blocks == 0 {
             Err(EntryFault::ZeroLength)
         } else if first == 0 {
             Err(EntryFault::CoversTable)
-        } else if end > device_blocks {
-            Err(EntryFault::BeyondDevice { end, device_blocks })
         } else {
             Ok(())
         }
     }
+
+    fn volume(&self, number: u32, first_lba: u64) -> Volume {
+        Volume {
+            number,
+            kind: VolumeKind::Mbr {
+                type_byte: self.type_byte,
+            },
+            first_lba,
+            blocks: self.blocks,
+            missing: 0,
+            label: Label::EMPTY,
+        }
+    }
 }
 
-/// Returns whether a block ends its first 512 bytes with 55 AA.
+/// Whether a block ends its first 512 bytes with 55 AA.
 pub(crate) fn has_signature(block: &[u8]) -> bool {
     le::array(block, SIGNATURE) == [0x55, 0xaa]
 }
 
-/// Returns whether block 0 announces a GPT: a protective entry that begins right behind it.
-///
-/// UEFI 2.10, 5.2.3. An entry elsewhere in the list is taken as well, since hybrid tables place it freely.
+/// Whether one of the entries announces a GPT (UEFI 2.10, 5.2.3).
 pub(crate) fn is_protective(block: &[u8]) -> bool {
     (0..4).map(|index| Entry::read(block, index)).any(|entry| {
         entry.type_byte == TYPE_PROTECTIVE
@@ -77,35 +93,92 @@ pub(crate) fn is_protective(block: &[u8]) -> bool {
     })
 }
 
-/// Reads the partition sector in `block` and the logical partitions it leads to.
-pub(crate) fn read<D: BlockRead>(
-    device: &mut D,
-    block: &mut Block,
-    device_blocks: u64,
-) -> Result<Layout, Error<D::Error>> {
-    let entries: [Entry; 4] = core::array::from_fn(|index| Entry::read(block.bytes(), index));
-    if let Some((index, entry)) = entries
-        .iter()
-        .enumerate()
+/// Says which entry of a signed block 0 cannot be part of a table.
+pub(crate) fn not_a_table<E>(block: &[u8]) -> Error<E> {
+    (1..)
+        .zip((0..4).map(|index| Entry::read(block, index)))
         .find(|(_, entry)| !entry.has_valid_status())
-    {
-        return Err(Error::NotMbr {
-            number: index as u32 + 1,
+        .map_or(Error::NoTable, |(number, entry)| Error::NotMbr {
+            number,
             status: entry.status,
-        });
+        })
+}
+
+/// The four entries of block 0, none of which has an impossible status.
+pub(crate) struct Table([Entry; 4]);
+
+impl Table {
+    /// Reads the entries; `None` where they cannot be a table.
+    pub(crate) fn parse(block: &[u8]) -> Option<Self> {
+        let entries: [Entry; 4] = core::array::from_fn(|index| Entry::read(block, index));
+        entries
+            .iter()
+            .all(Entry::has_valid_status)
+            .then_some(Self(entries))
     }
-    let mut layout = Layout::new(Scheme::Mbr);
+
+    fn used(&self) -> impl Iterator<Item = (u32, &Entry)> {
+        (1..).zip(&self.0).filter(|(_, entry)| entry.is_used())
+    }
+
+    /// Whether there are entries, and every one of them can be true. Boot code in their place does not come out so.
+    pub(crate) fn makes_sense<D: BlockRead>(&self, blocks: &mut Blocks<'_, D>) -> bool {
+        self.choose_unit(blocks);
+        let device_blocks = blocks.len();
+        let mut used = 0;
+        let sound = self.used().all(|(number, entry)| {
+            used += 1;
+            let apart = self
+                .used()
+                .take_while(|(other, _)| *other < number)
+                .all(|(_, other)| entry.end() <= other.first || other.end() <= entry.first);
+            entry.check(entry.first).is_ok() && entry.first < device_blocks && apart
+        });
+        sound && used > 0
+    }
+
+    /// Nothing in this table says which block size it counts in, and enclosures change the size of a disk's blocks. So
+    /// another size is taken where nothing stands at the places that the device's would give, and something at these.
+    fn choose_unit<D: BlockRead>(&self, blocks: &mut Blocks<'_, D>) {
+        let usual = blocks.device_unit();
+        let other = if usual == MIN_BLOCK_BYTES {
+            LARGE_BLOCK_BYTES
+        } else {
+            MIN_BLOCK_BYTES
+        };
+        let found = |blocks: &mut Blocks<'_, D>, unit| {
+            self.used().any(|(_, entry)| {
+                let mut sector = [0; MIN_BLOCK_BYTES as usize];
+                let at = entry.first * u64::from(unit);
+                let inside = at != 0 && at + u64::from(MIN_BLOCK_BYTES) <= blocks.device_len();
+                let read = inside && blocks.read_at(at, &mut sector).is_ok();
+                read && has_signature(&sector)
+                    && (entry.is_extended() || bare::recognise(&sector) != Content::Unknown)
+            })
+        };
+        let changed = !found(blocks, usual) && found(blocks, other);
+        blocks.set_unit(if changed { other } else { usual });
+    }
+}
+
+/// Lists the partitions of the table and the logical partitions it leads to.
+pub(crate) fn read<D: BlockRead>(blocks: &mut Blocks<'_, D>, table: &Table) -> Layout {
+    table.choose_unit(blocks);
+    let device_blocks = blocks.len();
+    let mut layout = Layout::new(Scheme::Mbr, blocks);
     let mut extended = None;
-    for (index, entry) in entries
-        .iter()
-        .enumerate()
-        .filter(|(_, entry)| entry.is_used())
-    {
-        let number = index as u32 + 1;
-        if let Err(fault) = entry.check(entry.first, device_blocks) {
+    for (number, entry) in table.used() {
+        if let Err(fault) = entry.check(entry.first) {
             layout.refuse(number, entry.first, fault);
         } else if !entry.is_extended() {
-            add(&mut layout, number, entry, entry.first);
+            layout.add(entry.volume(number, entry.first), device_blocks);
+        } else if entry.first >= device_blocks {
+            let first = entry.first;
+            let fault = EntryFault::BeyondDevice {
+                first,
+                device_blocks,
+            };
+            layout.refuse(number, first, fault);
         } else if extended.is_some() {
             layout.refuse(number, entry.first, EntryFault::SecondExtended);
         } else {
@@ -114,84 +187,75 @@ pub(crate) fn read<D: BlockRead>(
     }
     if let Some((number, entry)) = extended {
         // Known only now: a primary partition behind the extended one in the list may lie inside it.
-        let end = entry.first + entry.blocks;
         match layout
             .volumes
             .iter()
-            .find(|v| entry.first < v.end() && v.first_lba < end)
+            .find(|v| entry.first < v.end() && v.first_lba < entry.end())
         {
             Some(other) => {
                 let other = other.number;
                 layout.refuse(number, entry.first, EntryFault::Overlaps { other });
             }
-            None => read_logical(device, block, entry, &mut layout)?,
+            None => read_logical(blocks, entry, &mut layout),
         }
     }
-    Ok(layout)
+    layout
 }
 
-/// Follows the chain inside the extended partition `parent`, which lies inside the device.
-fn read_logical<D: BlockRead>(
-    device: &mut D,
-    block: &mut Block,
-    parent: Entry,
-    layout: &mut Layout,
-) -> Result<(), Error<D::Error>> {
-    let parent_end = parent.first + parent.blocks;
+/// Follows the chain inside the extended partition `parent`, which begins inside the device.
+fn read_logical<D: BlockRead>(blocks: &mut Blocks<'_, D>, parent: Entry, layout: &mut Layout) {
+    let device_blocks = blocks.len();
     let mut visited = ArrayVec::<u64, MAX_CHAIN>::new();
     let mut at = parent.first;
     let mut number = 5;
     loop {
         if visited.contains(&at) {
-            layout.refuse(number, at, EntryFault::ChainLoop { lba: at });
-            return Ok(());
+            return layout.refuse(number, at, EntryFault::ChainLoop { lba: at });
         }
         if visited.try_push(at).is_err() {
-            layout.refuse(number, at, EntryFault::ChainTooLong);
-            return Ok(());
+            return layout.refuse(number, at, EntryFault::ChainTooLong);
         }
-        block.load(device, at)?;
-        let (logical, next) = (Entry::read(block.bytes(), 0), Entry::read(block.bytes(), 1));
-        if !has_signature(block.bytes()) || !logical.has_valid_status() || !next.has_valid_status()
+        if blocks.load(at).is_err() {
+            // Only those that this block leads to are lost.
+            return layout.refuse(number, at, EntryFault::ChainUnreadable { lba: at });
+        }
+        let (logical, next) = (
+            Entry::read(blocks.bytes(), 0),
+            Entry::read(blocks.bytes(), 1),
+        );
+        if !has_signature(blocks.bytes()) || !logical.has_valid_status() || !next.has_valid_status()
         {
-            layout.refuse(number, at, EntryFault::ChainBlock { lba: at });
-            return Ok(());
+            return layout.refuse(number, at, EntryFault::ChainBlock { lba: at });
         }
         // An empty first entry is what is left of a deleted partition; the chain goes on.
         if logical.is_used() && !logical.is_extended() {
             let first = at + logical.first;
             let fault = if logical.first == 0 {
                 Err(EntryFault::CoversTable)
-            } else if logical.blocks != 0 && first + logical.blocks > parent_end {
+            } else if logical.blocks != 0 && first + logical.blocks > parent.end() {
                 Err(EntryFault::OutsideParent)
             } else {
-                logical.check(first, parent_end)
+                logical.check(first)
             };
             match fault {
-                Ok(()) => add(layout, number, &logical, first),
+                Ok(()) => layout.add(logical.volume(number, first), device_blocks),
                 Err(fault) => layout.refuse(number, first, fault),
             }
             number += 1;
         }
         if !next.is_extended() {
-            return Ok(());
+            return;
         }
         at = parent.first + next.first;
-        if at >= parent_end {
-            layout.refuse(number, at, EntryFault::OutsideParent);
-            return Ok(());
+        if at >= parent.end() {
+            return layout.refuse(number, at, EntryFault::OutsideParent);
+        }
+        if at >= device_blocks {
+            let fault = EntryFault::BeyondDevice {
+                first: at,
+                device_blocks,
+            };
+            return layout.refuse(number, at, fault);
         }
     }
-}
-
-fn add(layout: &mut Layout, number: u32, entry: &Entry, first_lba: u64) {
-    layout.add(Volume {
-        number,
-        kind: VolumeKind::Mbr {
-            type_byte: entry.type_byte,
-        },
-        first_lba,
-        blocks: entry.blocks,
-        label: Label::EMPTY,
-    });
 }

@@ -126,7 +126,7 @@ pub fn partition(data: &[u8]) -> bool {
     };
     let volumes = &layout.volumes;
     for (index, one) in volumes.iter().enumerate() {
-        assert!(one.end() <= VOLUME_BYTES / u64::from(BLOCK_BYTES));
+        assert!(one.end() <= VOLUME_BYTES / u64::from(layout.block_bytes));
         for other in volumes.iter().take(index) {
             assert!(one.end() <= other.first_lba || other.end() <= one.first_lba);
         }

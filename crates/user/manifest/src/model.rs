@@ -148,7 +148,7 @@ macro_rules! kernel_sources {
 }
 
 kernel_sources! {
-    Console "console" "Console" "The serial line.";
+    Console "console" "Console" "The serial line, for text alone.";
     LogSink "logSink" "LogSink" "Appends to the system log.";
     LogReader "logReader" "LogReader" "Reads the system log.";
     Timer "timer" "Timer" "The monotonic clock.";
@@ -165,6 +165,7 @@ kernel_sources! {
     HardwareAuditLog "hardwareAuditLog" "HardwareAuditLog" "Reads what was done with device authority.";
     AuditGate "auditGate" "AuditGate" "Where to ask to read it at run time.";
     AuditBroker "auditBroker" "AuditBroker" "Says who may read it at run time.";
+    RawConsole "rawConsole" "Console" "The serial line, for every byte.";
 }
 
 impl Manifest {

@@ -1,8 +1,10 @@
 //! Serving `BlockDevice` and `BlockSession` over one disk.
 //!
-//! The endpoint's facet with cookie 0 is the `BlockDevice`; sessions are facets minted for each `open`.
+//! The endpoint's facet with cookie 0 is the `BlockDevice` of the first unit that can be read; each other unit is one on
+//! request, and sessions are facets minted for each `open`.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
 use provider_core::Sessions;
@@ -47,6 +49,25 @@ pub struct Names {
     pub address: u32,
 }
 
+/// Marks the cookie of a unit's facet; those of sessions stay far below.
+const UNIT: u64 = 1 << 62;
+
+/// Units of one answer.
+const LISTED_UNITS: usize = 16;
+
+/// One of the things behind the device that could be a disk: a namespace, or the device itself.
+#[derive(Debug)]
+pub struct Unit<C> {
+    /// What the device calls it; 0 where it is the device itself.
+    pub number: u32,
+    /// Blocks, as far as the device says.
+    pub blocks: u64,
+    /// Bytes of a block, as far as the device says.
+    pub block_bytes: u32,
+    /// Its commands and shape, or in one sentence what it is and why it cannot be read.
+    pub shape: Result<(C, Geometry), String>,
+}
+
 /// A disk that is up; `C` knows what its commands look like.
 #[derive(Debug)]
 pub struct Disk<C> {
@@ -58,12 +79,10 @@ pub struct Disk<C> {
     pub notice: Notice,
     /// Commands that the queue holds.
     pub depth: u16,
-    /// The disk's shape.
-    pub geometry: Geometry,
+    /// Its units, at least one.
+    pub units: Vec<Unit<C>>,
     /// Its names.
     pub names: Names,
-    /// Its commands.
-    pub commands: C,
     /// Its queue takes one place for each run of contiguous pages, so windows lie in few of them where that can be had.
     pub likes_runs: bool,
 }
@@ -84,19 +103,38 @@ pub fn serve<C: Commands>(
         queue,
         notice,
         depth,
-        geometry,
+        units,
         names,
-        commands,
         likes_runs,
     } = disk;
+    let mut shapes = Vec::new();
+    let units = units
+        .into_iter()
+        .map(|unit| {
+            let (place, problem) = match unit.shape {
+                Ok(shape) => {
+                    shapes.push(shape);
+                    (u16::try_from(shapes.len() - 1).ok(), String::new())
+                }
+                Err(problem) => (None, problem),
+            };
+            Known {
+                number: unit.number,
+                blocks: unit.blocks,
+                block_bytes: unit.block_bytes,
+                place,
+                problem,
+            }
+        })
+        .collect();
     let mut provider = Provider {
         endpoint,
         pool,
         queue,
-        geometry,
+        units,
         names,
         likes_runs,
-        engine: Engine::new(commands, geometry, depth),
+        engine: Engine::new(shapes, depth),
         sessions: Sessions::default(),
         batch: ArrayVec::new(),
         completed: 0,
@@ -106,16 +144,31 @@ pub fn serve<C: Commands>(
     Runner::new(endpoint, timer, SLOT_BYTES)?.run(&mut provider, &notice)
 }
 
+/// A unit, and its place in the engine's list where it can be read.
+struct Known {
+    number: u32,
+    blocks: u64,
+    block_bytes: u32,
+    place: Option<u16>,
+    problem: String,
+}
+
+/// What a session has of its own.
+struct Own {
+    buffer: DmaBuffer,
+    unit: u16,
+}
+
 /// The disk and everybody who uses it.
 struct Provider<'e, C: Commands> {
     endpoint: &'e Endpoint,
     pool: DmaPool,
     queue: DeviceQueue,
-    geometry: Geometry,
+    units: Vec<Known>,
     names: Names,
     likes_runs: bool,
     engine: Engine<C, Token>,
-    sessions: Sessions<DmaBuffer>,
+    sessions: Sessions<Own>,
     /// Planned commands that the device's queue had no place for yet.
     batch: ArrayVec<Planned<C::Template>, BATCH>,
     /// Commands completed since the start.
@@ -214,8 +267,8 @@ impl<C: Commands> Provider<'_, C> {
                 Deferred::<_, block_session::call::Flush>::new(reply).answer(bytes.map(|_| ()));
             }
         }
-        if let Some(buffer) = self.sessions.ended(finished.session) {
-            free(&buffer);
+        if let Some(own) = self.sessions.ended(finished.session) {
+            free(&own.buffer);
         }
     }
 
@@ -227,13 +280,15 @@ impl<C: Commands> Provider<'_, C> {
         (block, blocks, offset): (u64, u32, u32),
     ) -> Result<(Request, u32), Refusal> {
         let found = self.sessions.get(session)?;
-        let geometry = &self.geometry;
+        let unit = found.buffer.unit;
+        let geometry = self.engine.geometry(unit).ok_or(Refusal::Stale)?;
         let bytes = geometry.check(operation, block, blocks, offset, found.window_bytes)?;
-        let buffer = found.buffer.object().handle();
+        let buffer = found.buffer.buffer.object().handle();
         Ok((
             Request {
                 operation,
                 session,
+                unit,
                 buffer,
                 block,
                 blocks,
@@ -275,8 +330,38 @@ impl<C: Commands> Provider<'_, C> {
         answered
     }
 
+    /// The unit that a `BlockDevice` facet is about: the first that can be read, or the one it was made for.
+    fn place(&self, cookie: u64) -> Result<u16, Refusal> {
+        let mut units = self.units.iter();
+        let place = if cookie & UNIT == 0 {
+            units.find_map(|unit| unit.place)
+        } else {
+            let named = units.find(|unit| u64::from(unit.number) == cookie & !UNIT);
+            named.ok_or(Refusal::NoDevice)?.place
+        };
+        place.ok_or(Refusal::NotSupported)
+    }
+
+    /// Makes a facet for a unit.
+    fn unit_facet(&mut self, number: u32) -> Result<CapArg, Refusal> {
+        let unit = self.units.iter().find(|unit| unit.number == number);
+        if unit.ok_or(Refusal::NotFound)?.place.is_none() {
+            return Err(Refusal::NotSupported);
+        }
+        // It names the unit and not its place in a list, so it means the same to a successor.
+        let cookie = UNIT | u64::from(number);
+        let minted = self
+            .endpoint
+            .mint(cookie, block_device::INTERFACE_ID, true)?;
+        Ok(minted.facet.into_cap())
+    }
+
     /// Opens a session: a buffer, its window for the client, and a facet.
-    fn session(&mut self, window_bytes: u32) -> Result<block_device::OpenReply<CapArg>, Refusal> {
+    fn session(
+        &mut self,
+        unit: u16,
+        window_bytes: u32,
+    ) -> Result<block_device::OpenReply<CapArg>, Refusal> {
         if window_bytes == 0 {
             return Err(Refusal::ZeroLength);
         }
@@ -294,10 +379,10 @@ impl<C: Commands> Provider<'_, C> {
                 return Err(refusal);
             }
         };
-        let cookie = match self.sessions.open(buffer, bytes) {
+        let cookie = match self.sessions.open(Own { buffer, unit }, bytes) {
             Ok(cookie) => cookie,
-            Err(buffer) => {
-                free(&buffer);
+            Err(own) => {
+                free(&own.buffer);
                 return Err(Refusal::OverBudget);
             }
         };
@@ -325,7 +410,8 @@ fn free(buffer: &DmaBuffer) {
 
 impl<C: Commands> Service for Provider<'_, C> {
     fn call(&mut self, received: Received<'_>, call: Call<'_>) -> Answered {
-        if call.cookie() == 0 {
+        let cookie = call.cookie();
+        if cookie == 0 || cookie & UNIT != 0 {
             block_device::dispatch(self, received, call)
         } else {
             block_session::dispatch(self, received, call)
@@ -333,21 +419,25 @@ impl<C: Commands> Service for Provider<'_, C> {
     }
 
     fn dropped(&mut self, cookie: u64) {
-        if let Some(buffer) = self.sessions.close(cookie) {
-            free(&buffer);
+        if let Some(own) = self.sessions.close(cookie) {
+            free(&own.buffer);
         }
     }
 }
 
 impl<'c, C: Commands> block_device::Server<Call<'c>> for Provider<'_, C> {
     fn info(&mut self, reply: Reply<Call<'c>, block_device::call::Info>) -> Answered {
-        let geometry = &self.geometry;
-        reply.send(block_device::InfoReply {
-            block_bytes: geometry.block_bytes(),
-            blocks: geometry.blocks,
-            read_only: geometry.read_only,
-            max_transfer_bytes: MAX_WINDOW_BYTES,
-        })
+        let place = self.place(reply.cookie());
+        let info = place.and_then(|place| {
+            let geometry = self.engine.geometry(place).ok_or(Refusal::NotSupported)?;
+            Ok(block_device::InfoReply {
+                block_bytes: geometry.block_bytes(),
+                blocks: geometry.blocks,
+                read_only: geometry.read_only,
+                max_transfer_bytes: MAX_WINDOW_BYTES,
+            })
+        });
+        reply.answer(info)
     }
 
     fn open(
@@ -355,8 +445,40 @@ impl<'c, C: Commands> block_device::Server<Call<'c>> for Provider<'_, C> {
         reply: Reply<Call<'c>, block_device::call::Open>,
         window_bytes: u32,
     ) -> Answered {
-        let opened = self.session(window_bytes);
+        let place = self.place(reply.cookie());
+        let opened = place.and_then(|place| self.session(place, window_bytes));
         reply.answer(opened)
+    }
+
+    fn units(
+        &mut self,
+        reply: Reply<Call<'c>, block_device::call::Units>,
+        cursor: u32,
+    ) -> Answered {
+        let main = self.place(0).ok();
+        let from = usize::try_from(cursor).unwrap_or(usize::MAX);
+        let rest = self.units.get(from..).unwrap_or_default();
+        let listed = rest.get(..LISTED_UNITS).unwrap_or(rest);
+        reply.send_with(block_device::fill_units(|results| {
+            results.next(cursor.saturating_add(listed.len() as u32));
+            results.end(listed.len() == rest.len());
+            results.units(listed.len(), |list| {
+                listed.iter().try_for_each(|unit| {
+                    list.push(&block_device::Unit {
+                        number: unit.number,
+                        block_bytes: unit.block_bytes,
+                        blocks: unit.blocks,
+                        problem: &unit.problem,
+                        main: unit.place.is_some() && unit.place == main,
+                    })
+                })
+            })
+        }))
+    }
+
+    fn unit(&mut self, reply: Reply<Call<'c>, block_device::call::Unit>, number: u32) -> Answered {
+        let device = self.unit_facet(number);
+        reply.answer(device.map(|device| block_device::UnitReply { device }))
     }
 
     fn model(&mut self, reply: Reply<Call<'c>, block_device::call::Model>) -> Answered {
@@ -393,15 +515,21 @@ impl<'c, C: Commands> block_session::Server<Call<'c>> for Provider<'_, C> {
 
     fn flush(&mut self, reply: Reply<Call<'c>, block_session::call::Flush>) -> Answered {
         let session = reply.cookie();
-        if let Err(refusal) = self.sessions.get(session) {
-            return reply.refuse(refusal);
-        }
-        if !self.geometry.write_cache {
+        let unit = match self.sessions.get(session) {
+            Ok(found) => found.buffer.unit,
+            Err(refusal) => return reply.refuse(refusal),
+        };
+        if self
+            .engine
+            .geometry(unit)
+            .is_some_and(|geometry| !geometry.write_cache)
+        {
             return reply.send(());
         }
         let request = Request {
             operation: Operation::Flush,
             session,
+            unit,
             buffer: 0,
             block: 0,
             blocks: 0,

@@ -6,14 +6,17 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod announce;
 mod failure;
 mod held;
 mod log;
+mod progress;
 mod prompt;
 mod terminal;
 
 pub use failure::Failure;
 pub use held::{held, print};
 pub use log::{Tail, tail};
+pub use progress::Progress;
 pub use prompt::{Input, Prompt};
 pub use terminal::Terminal;

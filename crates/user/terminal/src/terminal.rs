@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::announce::Announcement;
 use sdk::{
     Console, Refusal, Timer,
     alloc::{collections::VecDeque, vec::Vec},
@@ -21,17 +22,29 @@ pub struct Terminal {
     timer: Option<Timer>,
     out: Vec<u8>,
     ahead: VecDeque<u8>,
+    announcement: Announcement,
 }
 
 impl Terminal {
     /// Uses this console. Without a timer no command can be interrupted.
-    pub const fn new(console: Console, timer: Option<Timer>) -> Self {
+    pub fn new(console: Console, timer: Option<Timer>) -> Self {
         Self {
             console,
             timer,
             out: Vec::new(),
             ahead: VecDeque::new(),
+            announcement: Announcement::default(),
         }
+    }
+
+    /// Whether a person looks on: whoever connected the line has said that a terminal is there.
+    pub const fn is_interactive(&self) -> bool {
+        self.announcement.is_terminal()
+    }
+
+    /// The time, if there is a clock.
+    pub fn now_ns(&self) -> Option<u64> {
+        Some(self.timer.as_ref()?.now().ok()?.ns)
     }
 
     /// Writes bytes as they are.
@@ -110,8 +123,18 @@ impl Terminal {
             .iter()
             .flat_map(|w| w.to_le_bytes())
             .take(usize::from(input.count));
-        let room = AHEAD_BYTES.saturating_sub(self.ahead.len());
-        self.ahead.extend(bytes.take(room));
+        let Self {
+            ahead,
+            announcement,
+            ..
+        } = self;
+        for byte in bytes {
+            announcement.take(byte, |byte| {
+                if ahead.len() < AHEAD_BYTES {
+                    ahead.push_back(byte);
+                }
+            });
+        }
     }
 }
 

@@ -57,9 +57,16 @@ impl Place {
             .filter(|volume| ours(&volume.kind))
             .nth(nth as usize)
             .ok_or(Refusal::NotFound)?;
+        // The table may count in other blocks than the disk.
+        let (first_byte, bytes) = layout.bytes_of(found);
+        let block_bytes = u64::from(disk.block_bytes());
+        // A partition that the disk is too small for holds nobody's records whole.
+        if !first_byte.is_multiple_of(block_bytes) || found.missing != 0 {
+            return Err(Refusal::Corrupt);
+        }
         Ok(Self {
-            first_block: found.first_lba,
-            cells: found.blocks / blocks_per_cell,
+            first_block: first_byte / block_bytes,
+            cells: bytes / CELL_BYTES as u64,
             blocks_per_cell,
             disk,
         })

@@ -45,6 +45,10 @@ impl Disk for BlockDisk {
         WINDOW_BYTES
     }
 
+    fn is_local(error: &Refusal) -> bool {
+        *error == Refusal::DeviceError
+    }
+
     fn fetch(&mut self, block: u64, blocks: u32) -> Result<(), Refusal> {
         let bytes = blocks.saturating_mul(self.disk.block_bytes()) as usize;
         let to = self.held.get_mut(..bytes).ok_or(Refusal::OutOfRange)?;

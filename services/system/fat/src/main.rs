@@ -10,6 +10,7 @@
 
 mod disk;
 mod server;
+mod shelf;
 
 use sdk::{Endpoint, Env, Error, Refusal};
 

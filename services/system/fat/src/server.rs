@@ -1,12 +1,11 @@
 //! Volume, Directory and File on one endpoint, told apart by their cookies.
 
-use fat_core::{Cache, MountError, Mounted, OpenFile, Opened, Sessions, mount, read_file, refusal};
-use fat_format::{DirWalk, Error, FatKind, Node, Step, attribute};
+use fat_core::{Cache, Mounted, Names, OpenFile, Opened, Sessions, read_file, refusal};
+use fat_format::{DirWalk, Error, Node, Step, attribute};
 use sdk::{
     Access, Answered, BlockDevice, Call, Cap, CapArg, Endpoint, Interface as _, MemoryObject,
-    Object as _, Received, Refusal, Reply, Service, Window,
+    Received, Refusal, Reply, Service, Window,
     alloc::{
-        format,
         string::{String, ToString},
         vec::Vec,
     },
@@ -15,6 +14,7 @@ use sdk::{
 };
 
 use crate::disk::BlockDisk;
+use crate::shelf::{Part, Problem, Shelf, format_name};
 
 /// Bytes of names and stats that one listing answer may hold; what is left over comes with the next one.
 const LISTING_BYTES: usize = 4096;
@@ -26,117 +26,109 @@ const MAX_WINDOW_BYTES: u64 = 16 << 20;
 /// A piece of a directory, and where to go on, `None` at the end.
 type Listing = (Vec<(String, directory::Stat)>, Option<u64>);
 
-/// A mounted volume and its cache.
-struct Live {
-    cache: Cache<BlockDisk>,
-    mounted: Mounted,
+/// Marks the cookie of a part's facet; what `Sessions` makes has the bit above.
+const PART: u64 = 1 << 62;
+/// Parts of one answer.
+const LISTED_PARTS: usize = 24;
+
+/// What a session has: the client's window, and the part it reads.
+struct Client {
+    window: Window,
+    part: usize,
 }
 
 /// The service.
 pub struct Server {
     endpoint: Endpoint,
     device: Option<BlockDevice>,
-    live: Option<Live>,
+    shelf: Option<Shelf>,
     /// What the last attempt to mount said, so that it is said once.
     said: String,
-    sessions: Sessions<Window>,
+    sessions: Sessions<Client>,
 }
 
-/// Why there is no volume: what clients are refused with, and the sentence for a person.
-struct Problem {
-    refusal: Refusal,
-    text: String,
+/// A volume with what belongs to it.
+struct Live<'a> {
+    cache: &'a mut Cache<BlockDisk>,
+    mounted: &'a Mounted,
+    names: &'a mut Names,
+}
+
+/// The volume of a part.
+fn live(shelf: &mut Option<Shelf>, part: usize) -> Result<Live<'_>, Refusal> {
+    let Shelf { caches, parts, .. } = shelf.as_mut().ok_or(Refusal::NoDevice)?;
+    let part = parts.get_mut(part).ok_or(Refusal::NotFound)?;
+    match &mut part.content {
+        Ok((unit, mounted, names)) => Ok(Live {
+            cache: caches.get_mut(*unit).ok_or(Refusal::NoDevice)?,
+            mounted,
+            names,
+        }),
+        Err(problem) => Err(problem.refusal),
+    }
 }
 
 impl Server {
-    /// Serves the volume of `device`; without one it says so to every client.
+    /// Serves the volumes of `device`; without one it says so to every client.
     pub fn new(endpoint: Endpoint, device: Option<BlockDevice>) -> Self {
         Self {
             endpoint,
             device,
-            live: None,
+            shelf: None,
             said: String::new(),
             sessions: Sessions::default(),
         }
     }
 
-    /// The volume, mounted now if it was not.
-    fn live(&mut self) -> Result<&mut Live, Problem> {
-        if self.live.is_none() {
-            match self.mount() {
-                Ok(live) => {
-                    let volume = &live.mounted.volume;
-                    let place = live
-                        .mounted
-                        .partition
-                        .map(|number| format!(", partition {number}"))
-                        .unwrap_or_default();
-                    sdk::info!(
-                        "mounted {}, {} bytes{place}",
-                        format_name(volume.kind()),
-                        volume.total_bytes()
-                    );
-                    if live.mounted.others > 0 {
-                        sdk::warn!(
-                            "other partitions that may hold FAT: {}; of each disk the first FAT volume is served",
-                            live.mounted.others
-                        );
-                    }
-                    if let Some(fault) = live.mounted.gpt_fault {
-                        sdk::warn!(
-                            "the first copy of the GPT is damaged ({fault}); its backup is used"
-                        );
-                    }
-                    if volume.missing_bytes() > 0 {
-                        sdk::warn!(
-                            "the disk ends {} bytes before its volume does",
-                            volume.missing_bytes()
-                        );
-                    }
-                    self.said.clear();
-                    self.live = Some(live);
-                }
-                Err(problem) => {
-                    if self.said != problem.text {
-                        sdk::warn!("no volume: {}", problem.text);
-                        self.said.clone_from(&problem.text);
-                    }
-                    return Err(problem);
-                }
+    /// Everything on the device, looked at now if it was not.
+    fn shelf(&mut self) -> Result<&mut Shelf, Problem> {
+        if self.shelf.is_none() {
+            let device = self.device.as_ref().ok_or_else(Problem::no_disk);
+            match device.and_then(Shelf::open) {
+                Ok(shelf) => self.shelf = Some(shelf),
+                Err(problem) => return Err(self.say(problem)),
             }
         }
-        self.live.as_mut().ok_or_else(|| Problem {
-            refusal: Refusal::NoDevice,
-            text: String::new(),
-        })
+        self.shelf.as_mut().ok_or_else(Problem::no_disk)
     }
 
-    fn mount(&self) -> Result<Live, Problem> {
-        let no_disk = || Problem {
-            refusal: Refusal::NoDevice,
-            text: "no disk".to_string(),
-        };
-        let device = self.device.as_ref().ok_or_else(no_disk)?;
-        // A client of its own for the session; the handle under it stays the program's.
-        let device = BlockDevice::from_object(Cap::borrowed(device.object().handle()));
-        let disk = BlockDisk::open(device).map_err(|refusal| match refusal {
-            Refusal::NoDevice => no_disk(),
-            _ => Problem {
-                refusal,
-                text: MountError::Device(refusal).to_string(),
-            },
-        })?;
-        let mut cache = Cache::new(disk);
-        match mount(&mut cache) {
-            Ok(mounted) => Ok(Live { cache, mounted }),
-            Err(error) => Err(Problem {
-                refusal: match &error {
-                    MountError::Device(refusal) => *refusal,
-                    MountError::Unsupported(_) => Refusal::NotSupported,
-                    MountError::Corrupt(_) => Refusal::Corrupt,
-                },
-                text: error.to_string(),
-            }),
+    /// Says a problem once.
+    fn say(&mut self, problem: Problem) -> Problem {
+        if self.said != problem.text {
+            sdk::warn!("no volume: {}", problem.text);
+            self.said.clone_from(&problem.text);
+        }
+        problem
+    }
+
+    /// The part that a Volume facet is about. Where nothing on the device could be read it is looked at anew: a device that
+    /// comes late, or a provider that was restarted, needs nobody's help.
+    fn part(&mut self, cookie: u64) -> Result<usize, Problem> {
+        if let Some(number) = (cookie & PART != 0).then_some(cookie & !PART) {
+            let number = usize::try_from(number).unwrap_or(usize::MAX);
+            return match self.shelf()?.parts.get(number).map(|part| &part.content) {
+                Some(Ok(_)) => Ok(number),
+                Some(Err(problem)) => Err(problem.clone()),
+                None => Err(Problem {
+                    refusal: Refusal::NotFound,
+                    text: "there is no such part".to_string(),
+                }),
+            };
+        }
+        if self
+            .shelf
+            .as_ref()
+            .is_some_and(|shelf| shelf.main.is_none())
+        {
+            self.shelf = None;
+        }
+        let shelf = self.shelf()?;
+        match (shelf.main, shelf.problem.clone()) {
+            (Some(main), _) => {
+                self.said.clear();
+                Ok(main)
+            }
+            (None, problem) => Err(self.say(problem)),
         }
     }
 
@@ -167,21 +159,21 @@ impl Server {
         if path.starts_with('/') || path.split('/').any(|part| part == "..") {
             return Err(Refusal::BadArgument);
         }
-        let Live { cache, mounted } = self.live().map_err(|problem| problem.refusal)?;
-        let node = mounted
-            .volume
-            .resolve(&mut mounted.part(cache), &from, path)
+        let part = self.sessions.get(cookie)?.window.part;
+        let Live {
+            cache,
+            mounted,
+            names,
+        } = live(&mut self.shelf, part)?;
+        let node = names
+            .resolve(&mounted.volume, &mut mounted.part(cache), &from, path)
             .map_err(to_client)?;
         Ok((session, node))
     }
 
-    fn attach_window(&mut self, window: Cap) -> Result<CapArg, Refusal> {
-        let root = self
-            .live()
-            .map_err(|problem| problem.refusal)?
-            .mounted
-            .volume
-            .root();
+    fn attach_window(&mut self, cookie: u64, window: Cap) -> Result<CapArg, Refusal> {
+        let part = self.part(cookie).map_err(|problem| problem.refusal)?;
+        let root = live(&mut self.shelf, part)?.mounted.volume.root();
         let memory = MemoryObject::from_object(window);
         let info = memory.info()?;
         if !info.writable {
@@ -193,7 +185,7 @@ impl Server {
         let window = Window::map(memory, info.bytes, Access::ReadWrite)?;
         let cookie = self
             .sessions
-            .attach(window, Opened::Directory(root, None))
+            .attach(Client { window, part }, Opened::Directory(root, None))
             .map_err(|(_, refusal)| refusal)?;
         self.facet(cookie, directory::INTERFACE_ID)
     }
@@ -216,12 +208,8 @@ impl Server {
 
     /// Some entries of a directory from `cursor` on, and where to go on, `None` at the end.
     fn entries(&mut self, cookie: u64, cursor: u64) -> Result<Listing, Refusal> {
-        // The borrow of the volume ends before the session's begins: mounting first.
-        self.live().map_err(|problem| problem.refusal)?;
-        let (Some(Live { cache, mounted }), Ok(open)) = (&mut self.live, self.sessions.get(cookie))
-        else {
-            return Err(Refusal::Stale);
-        };
+        let open = self.sessions.get(cookie)?;
+        let Live { cache, mounted, .. } = live(&mut self.shelf, open.window.part)?;
         let Opened::Directory(node, walk) = open.opened else {
             return Err(Refusal::WrongKind);
         };
@@ -254,11 +242,8 @@ impl Server {
         length: u32,
         window_offset: u32,
     ) -> Result<u32, Refusal> {
-        self.live().map_err(|problem| problem.refusal)?;
-        let (Some(Live { cache, mounted }), Ok(open)) = (&mut self.live, self.sessions.get(cookie))
-        else {
-            return Err(Refusal::Stale);
-        };
+        let open = self.sessions.get(cookie)?;
+        let Live { cache, mounted, .. } = live(&mut self.shelf, open.window.part)?;
         let Opened::File(file) = open.opened else {
             return Err(Refusal::WrongKind);
         };
@@ -266,7 +251,7 @@ impl Server {
         if length == 0 {
             return Err(Refusal::ZeroLength);
         }
-        if end > open.window.len() {
+        if end > open.window.window.len() {
             return Err(Refusal::OutOfRange);
         }
         read_file(
@@ -275,7 +260,7 @@ impl Server {
             file,
             offset,
             length,
-            open.window,
+            &mut open.window.window,
             window_offset as usize,
         )
         .map_err(to_client)
@@ -290,14 +275,6 @@ fn to_client(error: Error<fat_core::CacheError<Refusal>>) -> Refusal {
         sdk::warn!("{error}");
     }
     told
-}
-
-const fn format_name(kind: FatKind) -> &'static str {
-    match kind {
-        FatKind::Fat12 => "FAT12",
-        FatKind::Fat16 => "FAT16",
-        FatKind::Fat32 => "FAT32",
-    }
 }
 
 fn stat_of(node: &Node) -> directory::Stat {
@@ -332,8 +309,8 @@ impl Service for Server {
     fn call(&mut self, received: Received<'_>, call: Call<'_>) -> Answered {
         use sdk::stub::Incoming as _;
         let cookie = call.cookie();
-        // The first export's cookie is 0; all others were made by `Sessions`.
-        if cookie == 0 {
+        // The export's cookie is 0, those of parts were made here; all others by `Sessions`.
+        if cookie & !(PART | u64::from(u32::MAX)) == 0 {
             return volume::dispatch(self, received, call);
         }
         match self
@@ -355,7 +332,14 @@ impl Service for Server {
 
 impl<'c> volume::Server<Call<'c>> for Server {
     fn info(&mut self, reply: Reply<Call<'c>, volume::call::Info>) -> Answered {
-        match self.live() {
+        let part = self.part(reply.cookie());
+        let part = part.and_then(|part| {
+            live(&mut self.shelf, part).map_err(|refusal| Problem {
+                refusal,
+                text: String::new(),
+            })
+        });
+        match part {
             Ok(live) => {
                 let volume = &live.mounted.volume;
                 reply.send(volume::InfoReply {
@@ -371,19 +355,58 @@ impl<'c> volume::Server<Call<'c>> for Server {
     }
 
     fn attach(&mut self, reply: Reply<Call<'c>, volume::call::Attach>, window: Cap) -> Answered {
+        let cookie = reply.cookie();
         reply.answer(
-            self.attach_window(window)
+            self.attach_window(cookie, window)
                 .map(|root| volume::AttachReply { root }),
         )
     }
 
     fn problem(&mut self, reply: Reply<Call<'c>, volume::call::Problem>) -> Answered {
         let text = self
-            .live()
+            .part(reply.cookie())
             .err()
             .map(|problem| problem.text)
             .unwrap_or_default();
         reply.send(volume::ProblemReply { text: &text })
+    }
+
+    fn parts(&mut self, reply: Reply<Call<'c>, volume::call::Parts>, cursor: u32) -> Answered {
+        let shelf = match self.shelf() {
+            Ok(shelf) => shelf,
+            Err(problem) => return reply.refuse(problem.refusal),
+        };
+        let from = usize::try_from(cursor).unwrap_or(usize::MAX);
+        let rest = shelf.parts.get(from..).unwrap_or_default();
+        let listed: &[Part] = rest.get(..LISTED_PARTS).unwrap_or(rest);
+        reply.send_with(volume::fill_parts(|results| {
+            results.next(cursor.saturating_add(listed.len() as u32));
+            results.end(listed.len() == rest.len());
+            results.parts(listed.len(), |list| {
+                (from..).zip(listed).try_for_each(|(number, part)| {
+                    list.push(&volume::Part {
+                        name: &part.name,
+                        what: &part.what,
+                        label: &part.label,
+                        bytes: part.bytes,
+                        readable: part.content.is_ok(),
+                        main: shelf.main == Some(number),
+                    })
+                })
+            })
+        }))
+    }
+
+    fn part(&mut self, reply: Reply<Call<'c>, volume::call::Part>, number: u32) -> Answered {
+        let cookie = PART | u64::from(number);
+        let volume = match Self::part(self, cookie) {
+            // It names a place of the list, which is the same to a successor as long as the disk is.
+            Ok(_) => self.endpoint.mint(cookie, volume::INTERFACE_ID, true),
+            Err(problem) => Err(problem.refusal),
+        };
+        reply.answer(volume.map(|minted| volume::PartReply {
+            volume: minted.facet.into_cap(),
+        }))
     }
 }
 

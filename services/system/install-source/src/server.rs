@@ -347,6 +347,42 @@ impl<'c> volume::Server<Call<'c>> for Server {
         };
         reply.send(volume::ProblemReply { text })
     }
+
+    fn parts(&mut self, reply: Reply<Call<'c>, volume::call::Parts>, cursor: u32) -> Answered {
+        match self.live() {
+            Ok(live) => {
+                let bytes = u64::from(live.volume.blocks()) * SECTOR_BYTES as u64;
+                reply.send_with(volume::fill_parts(|results| {
+                    results.next(1);
+                    results.end(true);
+                    results.parts(usize::from(cursor == 0), |list| {
+                        if cursor > 0 {
+                            return Ok(());
+                        }
+                        list.push(&volume::Part {
+                            name: "",
+                            what: "ISO 9660",
+                            label: "",
+                            bytes,
+                            readable: true,
+                            main: true,
+                        })
+                    })
+                }))
+            }
+            Err(refusal) => reply.refuse(refusal),
+        }
+    }
+
+    fn part(&mut self, reply: Reply<Call<'c>, volume::call::Part>, number: u32) -> Answered {
+        if number > 0 {
+            return reply.refuse(Refusal::NotFound);
+        }
+        let volume = self.endpoint.mint(0, volume::INTERFACE_ID, true);
+        reply.answer(volume.map(|minted| volume::PartReply {
+            volume: minted.facet.into_cap(),
+        }))
+    }
 }
 
 impl<'c> directory::Server<Call<'c>> for Server {

@@ -1,14 +1,16 @@
 //! Bringing the controller up: reset, configure, enable, queues, identify.
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
-use nvme_format::identify::{Controller, IDENTIFY_BYTES, Namespace, active_namespaces, cns};
+use nvme_format::identify::{
+    Controller, IDENTIFY_BYTES, Namespace, NamespaceError, active_namespaces, cns, command_set,
+};
 use nvme_format::{Command, PAGE_SHIFT, Status};
 use nvme_provider::{Nvm, geometry};
 use provider::Notice;
-use provider::block::{Disk, Names};
+use provider::block::{Disk, Names, Unit};
 use sdk::device::device_queue::{self, Direction, Segment};
 use sdk::device::{device, dma_buffer, dma_pool, interrupt};
 use sdk::process::timer;
@@ -30,6 +32,9 @@ const ADMIN_PATIENCE_NS: u64 = 10_000_000_000;
 /// How long to wait for an interrupt before looking at the queue without one.
 const INTERRUPT_PATIENCE_NS: u64 = 1_000_000_000;
 
+/// Namespaces that are looked at: as many as the broker keeps.
+const MAX_NAMESPACES: usize = 32;
+
 /// Queue kinds of the NVMe broker (docs/devices/nvme.md).
 const ADMIN_KIND: u16 = 0;
 const IO_KIND: u16 = 1;
@@ -37,7 +42,7 @@ const IO_KIND: u16 = 1;
 /// Takes the device from whatever state it is in to a disk that answers.
 ///
 /// # Errors
-/// The refusal of the step that failed; `NotSupported` where no namespace can be used.
+/// The refusal of the step that failed; `NotSupported` where there is no namespace.
 pub fn bring_up(
     device: &device::Client<Cap>,
     timer: &timer::Client<Cap>,
@@ -57,7 +62,7 @@ pub fn bring_up(
     };
     let (queue, depth) = io_queue(device, source)?;
     let mut admin = Admin::new(admin_queue, admin_interrupt, &pool)?;
-    let (controller, namespace) = admin.identify(timer)?;
+    let (controller, units) = admin.identify(timer, read_only)?;
     let names = Names {
         model: controller.model.as_str().to_string(),
         serial: controller.serial.as_str().to_string(),
@@ -69,11 +74,8 @@ pub fn bring_up(
         queue,
         notice: Notice::Interrupts(ArrayVec::from_iter([interrupt])),
         depth,
-        geometry: geometry(&controller, &namespace, read_only),
+        units,
         names,
-        commands: Nvm {
-            nsid: namespace.nsid,
-        },
         likes_runs: false,
     };
     Ok((disk, admin))
@@ -130,8 +132,12 @@ impl Admin {
         })
     }
 
-    /// The controller, and the first namespace that can be used.
-    fn identify(&mut self, timer: &timer::Client<Cap>) -> Result<(Controller, Namespace), Refusal> {
+    /// The controller, and its namespaces.
+    fn identify(
+        &mut self,
+        timer: &timer::Client<Cap>,
+        read_only: bool,
+    ) -> Result<(Controller, Vec<Unit<Nvm>>), Refusal> {
         let answer = self
             .ask(timer, cns::CONTROLLER, 0)?
             .ok_or(Refusal::DeviceError)?;
@@ -139,16 +145,71 @@ impl Admin {
         let listed: Vec<u32> = match self.ask(timer, cns::ACTIVE_NAMESPACES, 0)? {
             Some(answer) => active_namespaces(&answer).collect(),
             // Controllers before 1.1 have no such list.
-            None => (1..=controller.nn.min(32)).collect(),
+            None => (1..=controller.nn.min(MAX_NAMESPACES as u32)).collect(),
         };
-        for nsid in listed {
-            if let Some(answer) = self.ask(timer, cns::NAMESPACE, nsid)?
-                && let Ok(namespace) = Namespace::parse(nsid, &answer)
-            {
-                return Ok((controller, namespace));
-            }
+        let mut units = Vec::new();
+        for nsid in listed.iter().copied().take(MAX_NAMESPACES) {
+            units.extend(self.namespace(timer, &controller, nsid, read_only)?);
         }
-        Err(Refusal::NotSupported)
+        if let Some(first @ 1..) = listed.get(MAX_NAMESPACES).copied() {
+            let more = listed.len() - MAX_NAMESPACES;
+            sdk::warn!("{more} more namespaces, from {first} on, are not looked at");
+        }
+        if units.is_empty() {
+            sdk::error!("the controller has no active namespace");
+            return Err(Refusal::NotSupported);
+        }
+        Ok((controller, units))
+    }
+
+    /// One namespace, or why it is none that can be read. `None` for one that is not active.
+    fn namespace(
+        &mut self,
+        timer: &timer::Client<Cap>,
+        controller: &Controller,
+        nsid: u32,
+        read_only: bool,
+    ) -> Result<Option<Unit<Nvm>>, Refusal> {
+        let mut unit = Unit {
+            number: nsid,
+            blocks: 0,
+            block_bytes: 0,
+            shape: Err(String::from(
+                "the controller does not describe this namespace",
+            )),
+        };
+        let Some(answer) = self.ask(timer, cns::NAMESPACE, nsid)? else {
+            return Ok(Some(unit));
+        };
+        unit.blocks = Namespace::claimed_blocks(&answer);
+        unit.block_bytes = Namespace::claimed_block_bytes(&answer);
+        let namespace = match Namespace::parse(nsid, &answer) {
+            Ok(namespace) => namespace,
+            Err(NamespaceError::Inactive) => return Ok(None),
+            Err(error) => {
+                unit.shape = Err(error.to_string());
+                return Ok(Some(unit));
+            }
+        };
+        // Controllers before 1.3 know one command set, and no descriptors.
+        let set = match self.ask(timer, cns::NAMESPACE_DESCRIPTORS, nsid)? {
+            Some(answer) => command_set(&answer),
+            None => None,
+        };
+        unit.shape = match set {
+            None | Some(0) => {
+                let geometry = geometry(controller, &namespace, read_only);
+                Ok((Nvm { nsid }, geometry))
+            }
+            Some(1) => Err(String::from("a key-value namespace, which holds no blocks")),
+            Some(2) => Err(String::from(
+                "a zoned namespace, which holds no volume that is read here",
+            )),
+            Some(other) => Err(alloc::format!(
+                "a namespace of command set {other}, which is not known here"
+            )),
+        };
+        Ok(Some(unit))
     }
 
     /// One IDENTIFY. A copy of the answer, or `None` where the controller refuses the question.

@@ -36,23 +36,36 @@ pub fn main(env: &Env) -> Result<(), Error> {
 }
 
 fn announce(disk: &Disk<Nvm>) {
-    let geometry = &disk.geometry;
-    fact!(
-        "nvme.ready",
-        blocks = geometry.blocks,
-        block_bytes = geometry.block_bytes(),
-        depth = disk.depth,
-        read_only = geometry.read_only,
-        model = disk.names.model.as_str(),
-    );
-    info!(
-        "{} (serial {}, firmware {}): {} blocks of {} bytes",
-        disk.names.model,
-        disk.names.serial,
-        disk.names.firmware,
-        geometry.blocks,
-        geometry.block_bytes()
-    );
+    let mut first = true;
+    for unit in &disk.units {
+        let (number, blocks, block_bytes) = (unit.number, unit.blocks, unit.block_bytes);
+        match &unit.shape {
+            Ok((_, geometry)) => {
+                if core::mem::take(&mut first) {
+                    fact!(
+                        "nvme.ready",
+                        blocks = geometry.blocks,
+                        block_bytes = geometry.block_bytes(),
+                        depth = disk.depth,
+                        read_only = geometry.read_only,
+                        model = disk.names.model.as_str(),
+                    );
+                }
+                info!(
+                    "{} (serial {}, firmware {}), namespace {number}: {blocks} blocks of {block_bytes} bytes",
+                    disk.names.model, disk.names.serial, disk.names.firmware
+                );
+            }
+            Err(problem) => {
+                fact!(
+                    "nvme.namespace-unusable",
+                    nsid = number,
+                    problem = problem.as_str()
+                );
+                error!("namespace {number}: {problem}");
+            }
+        }
+    }
 }
 
 fn complain(field: u16) {

@@ -36,6 +36,8 @@ pub struct Disk {
     pub volume: Option<Volume>,
     /// The device below.
     pub device: Option<BlockDevice>,
+    /// It is a part of another disk, and was found there.
+    pub is_part: bool,
     session: Option<Session>,
 }
 
@@ -75,6 +77,55 @@ pub struct Lister {
     directory: Option<Directory>,
 }
 
+/// One part of a disk, as its service lists it.
+pub struct Part {
+    /// Its name on the disk.
+    pub name: String,
+    /// What it is, or why it cannot be read.
+    pub what: String,
+    /// The name that the partition table gives it.
+    pub label: String,
+    /// Bytes of it.
+    pub bytes: u64,
+    /// Whether it is a volume.
+    pub readable: bool,
+    /// Whether it is the one that the disk stands for.
+    pub main: bool,
+}
+
+/// The most parts of one disk that are listed.
+const MOST_PARTS: usize = 1024;
+
+/// Everything that lies on a disk.
+///
+/// # Errors
+/// The volume service's.
+pub fn parts(volume: &Volume) -> Result<Vec<Part>, Refusal> {
+    let mut all = Vec::new();
+    let mut cursor = 0;
+    loop {
+        let (next, end) = volume
+            .parts(cursor, |results| {
+                for part in results.parts()?.iter() {
+                    all.push(Part {
+                        name: part.name()?.to_string(),
+                        what: part.what()?.to_string(),
+                        label: part.label()?.to_string(),
+                        bytes: part.bytes(),
+                        readable: part.readable(),
+                        main: part.main(),
+                    });
+                }
+                Ok((results.next(), results.end()))
+            })
+            .and_then(|r| r)?;
+        if end || next <= cursor || all.len() >= MOST_PARTS {
+            return Ok(all);
+        }
+        cursor = next;
+    }
+}
+
 /// Whether an error means that the service was restarted and a new session may do better.
 const fn is_restart(refusal: Refusal) -> bool {
     matches!(
@@ -106,6 +157,7 @@ impl Disks {
                         name: disk_name,
                         volume: None,
                         device: None,
+                        is_part: false,
                         session: None,
                     });
                     list.len() - 1
@@ -130,19 +182,49 @@ impl Disks {
         }
     }
 
+    /// Looks for what else lies on the disks: every part that can be read and is not the disk's own volume becomes a disk
+    /// of its own, `disk.p2`.
+    pub fn find_parts(&mut self) {
+        let mut found = Vec::new();
+        for disk in self.list.iter().filter(|disk| !disk.is_part) {
+            let Some(volume) = &disk.volume else { continue };
+            let own = |name: &str| self.list.iter().any(|known| known.name == name);
+            for (number, part) in (0..).zip(parts(volume).unwrap_or_default()) {
+                let name = format!("{}.{}", disk.name, part.name);
+                if !part.readable || part.main || own(&name) {
+                    continue;
+                }
+                if let Ok(results) = volume.part(number) {
+                    found.push(Disk {
+                        name,
+                        volume: Some(results.volume),
+                        device: None,
+                        is_part: true,
+                        session: None,
+                    });
+                }
+            }
+        }
+        // Behind the disks, so that what is open keeps its place.
+        self.list.extend(found);
+    }
+
     /// Finds the disk of a path, and the path on it.
     ///
     /// # Errors
     /// When the path is the root or names no disk.
-    pub fn locate(&self, path: &Path) -> Result<(usize, String), Failure> {
+    pub fn locate(&mut self, path: &Path) -> Result<(usize, String), Failure> {
         let Some((name, rest)) = path.split_disk() else {
             return Err(Failure::about("/")(Refusal::IsDirectory));
         };
-        match self
-            .list
-            .iter()
-            .position(|d| d.name == name && d.volume.is_some())
-        {
+        let place = |list: &[Disk]| {
+            list.iter()
+                .position(|d| d.name == name && d.volume.is_some())
+        };
+        if name.contains('.') && place(&self.list).is_none() {
+            self.find_parts();
+        }
+        match place(&self.list) {
             Some(idx) => Ok((idx, rest)),
             None => Err(Failure::Said(format!(
                 "/{}: no disk of that name; ls / shows the disks",
@@ -246,7 +328,7 @@ impl Disks {
     ///
     /// # Errors
     /// When the path is the root or names no disk.
-    pub fn lister(&self, path: &Path) -> Result<Lister, Failure> {
+    pub fn lister(&mut self, path: &Path) -> Result<Lister, Failure> {
         let (disk, path) = self.locate(path)?;
         Ok(Lister {
             disk,

@@ -2,7 +2,7 @@
 
 use core::fmt::Write as _;
 
-use crate::disks::{Disk, Disks, READ_BYTES, Stat};
+use crate::disks::{Disk, Disks, Part, READ_BYTES, Stat, parts};
 use sdk::{
     Refusal,
     alloc::{
@@ -19,7 +19,7 @@ use shell_lang::{
     show::{self, Align, Hex, Table},
     text::{FilterMode, Safe, TextFilter},
 };
-use terminal::{Failure, Terminal, print};
+use terminal::{Failure, Progress, Terminal, print};
 
 type Outcome = Result<(), Failure>;
 
@@ -115,13 +115,18 @@ fn describe(disk: &Disk) -> Option<String> {
 
 const NO_DISK: &str = "there is no disk; start with --disk IMG to attach one";
 
-fn list_disks(disks: &Disks, to: &mut Terminal) -> Outcome {
+fn list_disks(disks: &mut Disks, to: &mut Terminal) -> Outcome {
+    disks.find_parts();
     let mut table = Table::bare(&[Align::Left, Align::Left]);
     let mut shown = 0;
-    for disk in &disks.list {
-        if let Some(text) = describe(disk) {
-            table.row([format!("{}/", disk.name), text]);
-            shown += 1;
+    for disk in disks.list.iter().filter(|disk| !disk.is_part) {
+        let Some(text) = describe(disk) else { continue };
+        table.row([format!("{}/", disk.name), text]);
+        shown += 1;
+        for part in others(disk) {
+            let slash = if part.readable { "/" } else { "" };
+            let name = format!("{}.{}{slash}", disk.name, part.name);
+            table.row([name, describe_part(disks, disk, &part)]);
         }
     }
     if shown == 0 {
@@ -131,8 +136,35 @@ fn list_disks(disks: &Disks, to: &mut Terminal) -> Outcome {
     Ok(())
 }
 
+/// What lies on a disk besides the volume that it stands for.
+fn others(disk: &Disk) -> Vec<Part> {
+    let volume = disk.volume.as_ref();
+    let all = volume
+        .and_then(|volume| parts(volume).ok())
+        .unwrap_or_default();
+    // A disk without any table or volume is described by its own line.
+    let others = all
+        .into_iter()
+        .filter(|part| !part.main && !part.name.is_empty());
+    others.collect()
+}
+
+/// What a part of a disk is, in one line.
+fn describe_part(disks: &Disks, disk: &Disk, part: &Part) -> String {
+    let name = format!("{}.{}", disk.name, part.name);
+    let own = disks.list.iter().find(|known| known.name == name);
+    let mut text = own
+        .and_then(describe)
+        .unwrap_or_else(|| format!("{}, {}", part.what, show::size(part.bytes)));
+    if !part.label.is_empty() {
+        text = format!("{text}, partition \"{}\"", part.label);
+    }
+    text
+}
+
 /// Lists disks with what the device below says.
-pub fn lsblk(disks: &Disks, to: &mut Terminal) -> Outcome {
+pub fn lsblk(disks: &mut Disks, to: &mut Terminal) -> Outcome {
+    disks.find_parts();
     let mut table = Table::new(&[
         ("NAME", Align::Left),
         ("SIZE", Align::Right),
@@ -149,6 +181,8 @@ pub fn lsblk(disks: &Disks, to: &mut Terminal) -> Outcome {
         let info = match device.info() {
             Ok(info) => info,
             Err(Refusal::NoDevice) => continue,
+            // A controller none of whose namespaces can be read: they are named below.
+            Err(Refusal::NotSupported) => Default::default(),
             Err(refusal) => {
                 let _ = writeln!(to, "{}: {refusal}", disk.name);
                 shown += 1;
@@ -177,6 +211,12 @@ pub fn lsblk(disks: &Disks, to: &mut Terminal) -> Outcome {
             describe(disk).unwrap_or_else(|| "-".to_string()),
         ]);
         shown += 1;
+        for part in others(disk) {
+            let none = String::new;
+            let name = format!("{}.{}", disk.name, part.name);
+            let (size, what) = (show::size(part.bytes), describe_part(disks, disk, &part));
+            table.row([name, size, none(), none(), none(), none(), none(), what]);
+        }
     }
     if shown == 0 {
         return Err(Failure::Said(NO_DISK.to_string()));
@@ -233,11 +273,21 @@ pub fn cat(disks: &mut Disks, path: &Path, mode: FilterMode, to: &mut Terminal) 
 
 /// Writes the checksum of a file.
 pub fn sha256(disks: &mut Disks, path: &Path, to: &mut Terminal) -> Outcome {
+    let all = disks.stat(path)?.bytes;
     let mut hash = Sha256::new();
-    stream(disks, path, to, |_, piece| {
+    let mut done = 0_u64;
+    let mut progress = Progress::new(to);
+    let result = stream(disks, path, to, |to, piece| {
         hash.update(piece);
+        done = done.saturating_add(piece.len() as u64);
+        progress.show(to, || {
+            let percent = done.saturating_mul(100) / all.max(1);
+            format!("{} of {} ({percent} %)", show::size(done), show::size(all))
+        });
         Ok(())
-    })?;
+    });
+    progress.clear(to);
+    result?;
     let _ = writeln!(to, "{}  {path}", Hex(&hash.finalize()));
     Ok(())
 }

@@ -197,6 +197,7 @@ fn completion(disks: &mut Disks, here: &Path, before: &str) -> Action {
     let directory = here.resolve(&target.directory);
     let mut names: Vec<String> = Vec::new();
     if directory.is_root() {
+        disks.find_parts();
         names.extend(
             disks
                 .list

@@ -1,8 +1,9 @@
 //! From a claim to a disk that is served.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
-use provider::block::{self, Disk, Names};
+use provider::block::{self, Disk, Names, Unit};
 use provider::{Item, submit, take};
 use provider_core::Data;
 use sdk::{
@@ -70,14 +71,18 @@ fn bring_up(host: &Host) -> Result<Disk<Requests>, Refusal> {
         queue,
         notice: virtio.notice,
         depth,
-        geometry,
+        units: Vec::from([Unit {
+            number: 0,
+            blocks: geometry.blocks,
+            block_bytes: geometry.block_bytes(),
+            shape: Ok((commands, geometry)),
+        }]),
         names: Names {
             model: "virtio-blk".to_string(),
             serial,
             firmware: String::new(),
             address: host.device.info()?.address,
         },
-        commands,
         likes_runs: true,
     })
 }

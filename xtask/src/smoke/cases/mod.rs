@@ -13,6 +13,7 @@ mod descriptor_abuse;
 mod devicemmio_grant;
 mod disk_bios;
 mod disk_uefi;
+mod disks_found;
 mod dmapool_grant;
 mod dmapool_grant_exit;
 mod facets;

@@ -21,6 +21,8 @@ pub struct Request {
     pub operation: Operation,
     /// Whose it is.
     pub session: u64,
+    /// Which of the device's units it is for, by its place in the engine's list.
+    pub unit: u16,
     /// Handle of the DmaBuffer behind the session's window.
     pub buffer: u64,
     /// First block.
@@ -77,8 +79,7 @@ struct Slot<T> {
 /// All requests of the service; `C` knows what a command looks like, `T` is the right to answer a request.
 #[derive(Debug)]
 pub struct Engine<C, T> {
-    commands: C,
-    geometry: Geometry,
+    units: Vec<(C, Geometry)>,
     depth: u16,
     in_flight: u16,
     slots: Vec<Slot<T>>,
@@ -88,8 +89,8 @@ pub struct Engine<C, T> {
 }
 
 impl<C: Commands, T> Engine<C, T> {
-    /// An engine for a queue of `depth` commands. All its memory is taken here.
-    pub fn new(commands: C, geometry: Geometry, depth: u16) -> Self {
+    /// An engine for these units behind one queue of `depth` commands. All its memory is taken here.
+    pub fn new(units: Vec<(C, Geometry)>, depth: u16) -> Self {
         let slots = (0..MAX_REQUESTS)
             .map(|_| Slot {
                 generation: 0,
@@ -97,14 +98,20 @@ impl<C: Commands, T> Engine<C, T> {
             })
             .collect();
         Self {
-            commands,
-            geometry,
+            units,
             depth,
             in_flight: 0,
             slots,
             free: (0..MAX_REQUESTS as u16).rev().collect(),
             unplanned: VecDeque::with_capacity(MAX_REQUESTS),
         }
+    }
+
+    /// The shape of a unit.
+    pub fn geometry(&self, unit: u16) -> Option<&Geometry> {
+        self.units
+            .get(usize::from(unit))
+            .map(|(_, geometry)| geometry)
     }
 
     /// How many more requests can be accepted.
@@ -150,7 +157,8 @@ impl<C: Commands, T> Engine<C, T> {
         let slot = self.slots.get_mut(usize::from(index))?;
         let cookie = slot.generation << INDEX_BITS | u64::from(index);
         let running = slot.running.as_mut()?;
-        let (template, data) = running.next_command(&self.commands, &self.geometry)?;
+        let (commands, geometry) = self.units.get(usize::from(running.request.unit))?;
+        let (template, data) = running.next_command(commands, geometry)?;
         running.outstanding += 1;
         self.in_flight += 1;
         if running.left == 0 {
@@ -176,8 +184,9 @@ impl<C: Commands, T> Engine<C, T> {
             .filter(|running| running.outstanding > 0)?;
         running.outstanding -= 1;
         self.in_flight = self.in_flight.saturating_sub(1);
+        let commands = self.units.get(usize::from(running.request.unit));
         let failure = match outcome {
-            Ok(status) if self.commands.is_success(status) => None,
+            Ok(status) if commands.is_some_and(|(commands, _)| commands.is_success(status)) => None,
             Ok(status) => Some((Refusal::DeviceError, Some(status))),
             Err(refusal) => Some((refusal, None)),
         };
@@ -274,6 +283,7 @@ mod tests {
         Request {
             operation,
             session: 7,
+            unit: 0,
             buffer: 99,
             block,
             blocks,
@@ -287,7 +297,7 @@ mod tests {
 
     #[test]
     fn long_requests_are_cut_and_answered_once() {
-        let mut engine = Engine::new(Plain, DISK, 64);
+        let mut engine = Engine::new(Vec::from([(Plain, DISK)]), 64);
         accept(&mut engine, request(Operation::Read, 10, 600, 4096), 1);
         let planned: Vec<Planned<[u8; 13]>> = core::iter::from_fn(|| engine.plan()).collect();
         let cut: Vec<_> = planned
@@ -321,8 +331,31 @@ mod tests {
     }
 
     #[test]
+    fn each_unit_has_a_shape_of_its_own() {
+        let large = Geometry {
+            block_shift: 12,
+            command_blocks: 2,
+            ..DISK
+        };
+        let mut engine = Engine::new(Vec::from([(Plain, DISK), (Plain, large)]), 64);
+        for unit in [0, 1] {
+            let request = Request {
+                unit,
+                ..request(Operation::Read, 0, 4, 0)
+            };
+            engine.accept(request, 0, 1).unwrap();
+        }
+        let lengths: Vec<u32> = core::iter::from_fn(|| engine.plan())
+            .map(|planned| planned.data.unwrap().length)
+            .collect();
+        assert_eq!(lengths, [2048, 8192, 8192]);
+        assert_eq!(engine.geometry(1).map(|g| g.block_shift), Some(12));
+        assert!(engine.geometry(2).is_none());
+    }
+
+    #[test]
     fn the_depth_holds_and_the_rest_waits() {
-        let mut engine = Engine::new(Plain, DISK, 2);
+        let mut engine = Engine::new(Vec::from([(Plain, DISK)]), 2);
         accept(&mut engine, request(Operation::Read, 0, 1024, 0), 1);
         accept(&mut engine, request(Operation::Write, 5, 1, 0), 2);
         let (a, b) = (engine.plan().unwrap(), engine.plan().unwrap());
@@ -340,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_failure_ends_the_request_but_not_before_its_commands() {
-        let mut engine = Engine::new(Plain, DISK, 2);
+        let mut engine = Engine::new(Vec::from([(Plain, DISK)]), 2);
         accept(&mut engine, request(Operation::Read, 0, 2048, 0), 1);
         accept(&mut engine, request(Operation::Flush, 0, 0, 0), 2);
         let (a, b) = (engine.plan().unwrap(), engine.plan().unwrap());
@@ -361,7 +394,7 @@ mod tests {
 
     #[test]
     fn there_is_room_for_so_many_and_old_cookies_mean_nothing() {
-        let mut engine = Engine::new(Plain, DISK, 1);
+        let mut engine = Engine::new(Vec::from([(Plain, DISK)]), 1);
         for token in 0..MAX_REQUESTS as u32 {
             accept(&mut engine, request(Operation::Read, 0, 1, 0), token);
         }

@@ -9,6 +9,7 @@ use cap::Epoch;
 use cpu::Lock;
 use device_manager::Line;
 use ipc::Pending;
+use plain_text::{FilterMode, TextFilter};
 use schema::process::console;
 use stub::Answered;
 
@@ -38,17 +39,50 @@ static VECTOR: AtomicU32 = AtomicU32::new(0);
 static GSI: AtomicU32 = AtomicU32::new(0);
 const POLL_NS: u64 = 5_000_000;
 
-/// The one object; every handle names it.
+/// The serial line, for text or for every byte: one object each.
 pub struct Console {
     epoch: Epoch,
+    mode: FilterMode,
 }
 
 impl Console {
-    pub fn new() -> Arc<Self> {
+    pub fn new(mode: FilterMode) -> Arc<Self> {
         Arc::new(Self {
             epoch: Epoch::default(),
+            mode,
         })
     }
+
+    /// Writes what fits. A character stays whole where its writer goes on with it.
+    fn put(&self, bytes: &[u8]) -> usize {
+        let most = bytes.len().min(OUTPUT_BYTES);
+        let taken = match self.mode {
+            FilterMode::Text if most < bytes.len() => whole_characters(bytes, most),
+            _ => most,
+        };
+        let taken = &bytes[..taken];
+        if self.mode == FilterMode::Raw {
+            serial::write_bytes(taken);
+            return taken.len();
+        }
+        // Many programs share the object, so nothing is kept between two writes.
+        let mut filter = TextFilter::new(self.mode);
+        let mut shown = ArrayVec::<u8, { 2 * OUTPUT_BYTES }>::new();
+        let mut out = |piece: &[u8]| shown.try_extend_from_slice(piece);
+        let _ = filter.write(taken, &mut out);
+        let _ = filter.finish(&mut out);
+        serial::write_bytes(&shown);
+        taken.len()
+    }
+}
+
+/// The most bytes up to `most` that end with a character.
+fn whole_characters(bytes: &[u8], most: usize) -> usize {
+    let starts = |at: &usize| bytes.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
+    (most.saturating_sub(3)..=most)
+        .rev()
+        .find(starts)
+        .unwrap_or(most)
 }
 
 kernel_object!(Console, console);
@@ -176,11 +210,8 @@ fn reply_of(taken: &Taken) -> console::ReadReply {
 
 impl<'a> console::Server<ipc::KernelCall<'a>> for Served<Console> {
     fn write(&mut self, reply: Owed<'a, console::call::Write>, bytes: &[u8]) -> Answered {
-        let taken = &bytes[..bytes.len().min(OUTPUT_BYTES)];
-        serial::write_bytes(taken);
-        reply.send(console::WriteReply {
-            written: taken.len() as u32,
-        })
+        let written = self.0.put(bytes) as u32;
+        reply.send(console::WriteReply { written })
     }
 
     fn read(&mut self, reply: Owed<'a, console::call::Read>) -> Answered {

@@ -18,6 +18,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use ipc::{KernelCall, Object, Process, Slot};
+use plain_text::FilterMode;
 use stub::Reply;
 
 use crate::acpi::Machine;
@@ -99,7 +100,14 @@ pub fn own_name(interface: u64) -> &'static str {
 /// Everything the kernel has to give, by the names of the manifest's kernel sources.
 pub fn for_init() -> Vec<Grant> {
     let named = [
-        ("console", Object::kernel(console::Console::new())),
+        (
+            "console",
+            Object::kernel(console::Console::new(FilterMode::Text)),
+        ),
+        (
+            "rawConsole",
+            Object::kernel(console::Console::new(FilterMode::Raw)),
+        ),
         ("logSink", Object::kernel(system::LogSink::new())),
         ("logReader", Object::kernel(system::LogReader::new())),
         ("timer", Object::kernel(time::Timer::new())),

@@ -68,8 +68,9 @@ impl<'a> log_sink::Server<KernelCall<'a>> for Served<LogSink> {
         }
         log::append(level as u16, &reply.call().process().name, line);
         if !log::quiet() && line.starts_with('@') && !line.contains('\n') {
+            // Facts are one line of text. What else a program puts there must not command the terminal.
+            let line = alloc::format!("{}\n", plain_text::Safe(line));
             crate::serial::write_text(line.as_bytes());
-            crate::serial::write_text(b"\n");
         }
         reply.send(())
     }

@@ -7,11 +7,63 @@ pub mod block_device {
     /// Its name.
     pub const NAME: &str = "BlockDevice";
 
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Unit<'a> {
+        pub number: u32,
+        pub block_bytes: u32,
+        pub blocks: u64,
+        pub problem: &'a str,
+        pub main: bool,
+    }
+    impl stub::wire::Encode for Unit<'_> {
+        const DATA_WORDS: u16 = 3;
+        const POINTERS: u16 = 1;
+        type At<'a> = Unit<'a>;
+        fn encode(
+            &self,
+            to: &mut stub::wire::StructWriter<'_, '_>,
+        ) -> Result<(), stub::wire::Full> {
+            to.set_u32(0, self.number);
+            to.set_u32(1, self.block_bytes);
+            to.set_u64(1, self.blocks);
+            to.set_text(0, self.problem)?;
+            to.set_bool(128, self.main);
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub struct UnitReader<'m>(stub::read::Fields<'m>);
+    impl<'m> From<stub::read::Fields<'m>> for UnitReader<'m> {
+        fn from(fields: stub::read::Fields<'m>) -> Self {
+            Self(fields)
+        }
+    }
+    impl<'m> UnitReader<'m> {
+        pub fn number(&self) -> u32 {
+            self.0.get_u32(0)
+        }
+        pub fn block_bytes(&self) -> u32 {
+            self.0.get_u32(1)
+        }
+        pub fn blocks(&self) -> u64 {
+            self.0.get_u64(1)
+        }
+        pub fn problem(&self) -> Result<&'m str, stub::Refusal> {
+            self.0.get_text(0)
+        }
+        pub fn main(&self) -> bool {
+            self.0.get_bool(128)
+        }
+    }
+
     /// Method numbers.
     pub mod method {
         pub const INFO: u16 = 0;
         pub const OPEN: u16 = 1;
         pub const MODEL: u16 = 2;
+        pub const UNITS: u16 = 3;
+        pub const UNIT: u16 = 4;
     }
 
     /// One type per method.
@@ -75,6 +127,45 @@ pub mod block_device {
                 read: impl FnOnce(Self::Results<'_, O>) -> R,
             ) -> Result<R, stub::Refusal> {
                 answer.read(|fields| Ok(read(fields.into())))
+            }
+        }
+        /// `BlockDevice.units`.
+        pub struct Units;
+        impl stub::Method for Units {
+            const INTERFACE_ID: u64 = super::INTERFACE_ID;
+            const ORDINAL: u16 = super::method::UNITS;
+            const NAME: &'static str = "BlockDevice.units";
+            const IDEMPOTENT: bool = true;
+            const REPLY_BYTES: u32 = u32::MAX;
+            type Params<'a> = super::UnitsParams;
+            type Reply<'a, K> = super::UnitsReply<'a>;
+            type Results<'m, O: stub::Object> = super::UnitsResults<'m>;
+            fn read<O: stub::Object, R>(
+                answer: &mut stub::Answer<'_, '_, O>,
+                read: impl FnOnce(Self::Results<'_, O>) -> R,
+            ) -> Result<R, stub::Refusal> {
+                answer.read(|fields| Ok(read(fields.into())))
+            }
+        }
+        /// `BlockDevice.unit`.
+        pub struct Unit;
+        impl stub::Method for Unit {
+            const INTERFACE_ID: u64 = super::INTERFACE_ID;
+            const ORDINAL: u16 = super::method::UNIT;
+            const NAME: &'static str = "BlockDevice.unit";
+            const IDEMPOTENT: bool = false;
+            const REPLY_BYTES: u32 = 24;
+            type Params<'a> = super::UnitParams;
+            type Reply<'a, K> = super::UnitReply<K>;
+            type Results<'m, O: stub::Object> = super::UnitResults<O>;
+            fn read<O: stub::Object, R>(
+                answer: &mut stub::Answer<'_, '_, O>,
+                read: impl FnOnce(Self::Results<'_, O>) -> R,
+            ) -> Result<R, stub::Refusal> {
+                let results = super::UnitResults {
+                    device: stub::Interface::from_object(answer.take_cap(0)?),
+                };
+                Ok(read(results))
             }
         }
     }
@@ -216,6 +307,166 @@ pub mod block_device {
         }
     }
 
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct UnitsParams {
+        pub cursor: u32,
+    }
+    impl stub::Outgoing<stub::CapArg> for UnitsParams {
+        const PLAIN: bool = true;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 0;
+        #[inline]
+        fn words(&self) -> stub::Words {
+            let mut words = [0; 4];
+            stub::words::set_u32(&mut words, 0, self.cursor);
+            words
+        }
+    }
+    impl UnitsParams {
+        /// Reads the data section.
+        pub fn from_words(words: &stub::Words) -> Result<Self, stub::Refusal> {
+            Ok(Self {
+                cursor: stub::words::get_u32(words, 0),
+            })
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct UnitsReply<'a> {
+        pub next: u32,
+        pub units: &'a [crate::block::block_device::Unit<'a>],
+        pub end: bool,
+    }
+    impl<K> stub::Outgoing<K> for UnitsReply<'_> {
+        const PLAIN: bool = false;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 1;
+        fn encode(
+            self,
+            root: &mut stub::wire::StructWriter<'_, '_>,
+            _: &mut dyn FnMut(K),
+        ) -> Result<(), stub::wire::Full> {
+            root.set_u32(0, self.next);
+            root.set_list(0, self.units)?;
+            root.set_bool(32, self.end);
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub struct UnitsResults<'m>(stub::read::Fields<'m>);
+    impl<'m> From<stub::read::Fields<'m>> for UnitsResults<'m> {
+        fn from(fields: stub::read::Fields<'m>) -> Self {
+            Self(fields)
+        }
+    }
+    impl<'m> UnitsResults<'m> {
+        pub fn next(&self) -> u32 {
+            self.0.get_u32(0)
+        }
+        pub fn units(
+            &self,
+        ) -> Result<stub::read::List<'m, crate::block::block_device::UnitReader<'m>>, stub::Refusal>
+        {
+            self.0.get_list(0)
+        }
+        pub fn end(&self) -> bool {
+            self.0.get_bool(32)
+        }
+    }
+
+    /// Writes the results in place.
+    pub struct UnitsWriter<'r, 'w, 'b>(&'r mut stub::wire::StructWriter<'w, 'b>);
+    impl<'b> UnitsWriter<'_, '_, 'b> {
+        pub fn next(&mut self, value: u32) {
+            self.0.set_u32(0, value)
+        }
+        pub fn units(
+            &mut self,
+            capacity: usize,
+            fill: impl FnOnce(
+                &mut stub::wire::ListWriter<'_, 'b, crate::block::block_device::Unit<'static>>,
+            ) -> Result<(), stub::wire::Full>,
+        ) -> Result<(), stub::wire::Full> {
+            self.0.fill_list(0, capacity, fill)
+        }
+        pub fn end(&mut self, value: bool) {
+            self.0.set_bool(32, value)
+        }
+    }
+    /// Results made by a closure.
+    pub struct UnitsFill<F>(F);
+    /// Makes results with a closure that writes them in place, for `Reply::send_with`.
+    pub fn fill_units<F: FnOnce(&mut UnitsWriter<'_, '_, '_>) -> Result<(), stub::wire::Full>>(
+        fill: F,
+    ) -> UnitsFill<F> {
+        UnitsFill(fill)
+    }
+    impl<F> stub::Fills<call::Units> for UnitsFill<F> {}
+    impl<K, F: FnOnce(&mut UnitsWriter<'_, '_, '_>) -> Result<(), stub::wire::Full>>
+        stub::Outgoing<K> for UnitsFill<F>
+    {
+        const PLAIN: bool = false;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 1;
+        fn encode(
+            self,
+            root: &mut stub::wire::StructWriter<'_, '_>,
+            _: &mut dyn FnMut(K),
+        ) -> Result<(), stub::wire::Full> {
+            self.0(&mut UnitsWriter(root))
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct UnitParams {
+        pub number: u32,
+    }
+    impl stub::Outgoing<stub::CapArg> for UnitParams {
+        const PLAIN: bool = true;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 0;
+        #[inline]
+        fn words(&self) -> stub::Words {
+            let mut words = [0; 4];
+            stub::words::set_u32(&mut words, 0, self.number);
+            words
+        }
+    }
+    impl UnitParams {
+        /// Reads the data section.
+        pub fn from_words(words: &stub::Words) -> Result<Self, stub::Refusal> {
+            Ok(Self {
+                number: stub::words::get_u32(words, 0),
+            })
+        }
+    }
+
+    /// As a server sends it.
+    #[derive(Clone, Copy, Debug)]
+    pub struct UnitReply<K> {
+        pub device: K,
+    }
+    impl<K> stub::Outgoing<K> for UnitReply<K> {
+        const PLAIN: bool = false;
+        const DATA_WORDS: u16 = 0;
+        const POINTERS: u16 = 1;
+        fn encode(
+            self,
+            root: &mut stub::wire::StructWriter<'_, '_>,
+            caps: &mut dyn FnMut(K),
+        ) -> Result<(), stub::wire::Full> {
+            root.set_cap(0, 0)?;
+            caps(self.device);
+            Ok(())
+        }
+    }
+
+    /// As a client gets it.
+    pub struct UnitResults<O> {
+        pub device: crate::block::block_device::Client<O>,
+    }
+
     /// Calls the interface on an object.
     #[derive(Clone, Copy, Debug)]
     pub struct Client<O>(O);
@@ -267,6 +518,18 @@ pub mod block_device {
         ) -> Result<R, stub::Refusal> {
             self.0.invoke::<call::Model, _>((), read)
         }
+        pub fn units<R>(
+            &self,
+            cursor: u32,
+            read: impl FnOnce(UnitsResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0
+                .invoke::<call::Units, _>(UnitsParams { cursor }, read)
+        }
+        pub fn unit(&self, number: u32) -> Result<UnitResults<O::Owned>, stub::Refusal> {
+            self.0
+                .invoke::<call::Unit, _>(UnitParams { number }, |results| results)
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -274,6 +537,8 @@ pub mod block_device {
         fn info(&mut self, reply: stub::Reply<C, call::Info>) -> stub::Answered;
         fn open(&mut self, reply: stub::Reply<C, call::Open>, window_bytes: u32) -> stub::Answered;
         fn model(&mut self, reply: stub::Reply<C, call::Model>) -> stub::Answered;
+        fn units(&mut self, reply: stub::Reply<C, call::Units>, cursor: u32) -> stub::Answered;
+        fn unit(&mut self, reply: stub::Reply<C, call::Unit>, number: u32) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -286,6 +551,8 @@ pub mod block_device {
             method::INFO => server.info(stub::Reply::new(call)),
             method::OPEN => serve_open(server, received.payload, call),
             method::MODEL => server.model(stub::Reply::new(call)),
+            method::UNITS => serve_units(server, received.payload, call),
+            method::UNIT => serve_unit(server, received.payload, call),
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
     }
@@ -300,6 +567,34 @@ pub mod block_device {
             .and_then(|words| OpenParams::from_words(&words))
         {
             Ok(params) => server.open(stub::Reply::new(call), params.window_bytes),
+            Err(refusal) => stub::refuse(call, refusal),
+        }
+    }
+
+    fn serve_units<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        payload: stub::Payload<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match payload
+            .words()
+            .and_then(|words| UnitsParams::from_words(&words))
+        {
+            Ok(params) => server.units(stub::Reply::new(call), params.cursor),
+            Err(refusal) => stub::refuse(call, refusal),
+        }
+    }
+
+    fn serve_unit<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        payload: stub::Payload<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match payload
+            .words()
+            .and_then(|words| UnitParams::from_words(&words))
+        {
+            Ok(params) => server.unit(stub::Reply::new(call), params.number),
             Err(refusal) => stub::refuse(call, refusal),
         }
     }

@@ -7,11 +7,68 @@ pub mod volume {
     /// Its name.
     pub const NAME: &str = "Volume";
 
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Part<'a> {
+        pub name: &'a str,
+        pub what: &'a str,
+        pub label: &'a str,
+        pub bytes: u64,
+        pub readable: bool,
+        pub main: bool,
+    }
+    impl stub::wire::Encode for Part<'_> {
+        const DATA_WORDS: u16 = 2;
+        const POINTERS: u16 = 3;
+        type At<'a> = Part<'a>;
+        fn encode(
+            &self,
+            to: &mut stub::wire::StructWriter<'_, '_>,
+        ) -> Result<(), stub::wire::Full> {
+            to.set_text(0, self.name)?;
+            to.set_text(1, self.what)?;
+            to.set_text(2, self.label)?;
+            to.set_u64(0, self.bytes);
+            to.set_bool(64, self.readable);
+            to.set_bool(65, self.main);
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub struct PartReader<'m>(stub::read::Fields<'m>);
+    impl<'m> From<stub::read::Fields<'m>> for PartReader<'m> {
+        fn from(fields: stub::read::Fields<'m>) -> Self {
+            Self(fields)
+        }
+    }
+    impl<'m> PartReader<'m> {
+        pub fn name(&self) -> Result<&'m str, stub::Refusal> {
+            self.0.get_text(0)
+        }
+        pub fn what(&self) -> Result<&'m str, stub::Refusal> {
+            self.0.get_text(1)
+        }
+        pub fn label(&self) -> Result<&'m str, stub::Refusal> {
+            self.0.get_text(2)
+        }
+        pub fn bytes(&self) -> u64 {
+            self.0.get_u64(0)
+        }
+        pub fn readable(&self) -> bool {
+            self.0.get_bool(64)
+        }
+        pub fn main(&self) -> bool {
+            self.0.get_bool(65)
+        }
+    }
+
     /// Method numbers.
     pub mod method {
         pub const INFO: u16 = 0;
         pub const ATTACH: u16 = 1;
         pub const PROBLEM: u16 = 2;
+        pub const PARTS: u16 = 3;
+        pub const PART: u16 = 4;
     }
 
     /// One type per method.
@@ -71,6 +128,45 @@ pub mod volume {
                 read: impl FnOnce(Self::Results<'_, O>) -> R,
             ) -> Result<R, stub::Refusal> {
                 answer.read(|fields| Ok(read(fields.into())))
+            }
+        }
+        /// `Volume.parts`.
+        pub struct Parts;
+        impl stub::Method for Parts {
+            const INTERFACE_ID: u64 = super::INTERFACE_ID;
+            const ORDINAL: u16 = super::method::PARTS;
+            const NAME: &'static str = "Volume.parts";
+            const IDEMPOTENT: bool = true;
+            const REPLY_BYTES: u32 = u32::MAX;
+            type Params<'a> = super::PartsParams;
+            type Reply<'a, K> = super::PartsReply<'a>;
+            type Results<'m, O: stub::Object> = super::PartsResults<'m>;
+            fn read<O: stub::Object, R>(
+                answer: &mut stub::Answer<'_, '_, O>,
+                read: impl FnOnce(Self::Results<'_, O>) -> R,
+            ) -> Result<R, stub::Refusal> {
+                answer.read(|fields| Ok(read(fields.into())))
+            }
+        }
+        /// `Volume.part`.
+        pub struct Part;
+        impl stub::Method for Part {
+            const INTERFACE_ID: u64 = super::INTERFACE_ID;
+            const ORDINAL: u16 = super::method::PART;
+            const NAME: &'static str = "Volume.part";
+            const IDEMPOTENT: bool = false;
+            const REPLY_BYTES: u32 = 24;
+            type Params<'a> = super::PartParams;
+            type Reply<'a, K> = super::PartReply<K>;
+            type Results<'m, O: stub::Object> = super::PartResults<O>;
+            fn read<O: stub::Object, R>(
+                answer: &mut stub::Answer<'_, '_, O>,
+                read: impl FnOnce(Self::Results<'_, O>) -> R,
+            ) -> Result<R, stub::Refusal> {
+                let results = super::PartResults {
+                    volume: stub::Interface::from_object(answer.take_cap(0)?),
+                };
+                Ok(read(results))
             }
         }
     }
@@ -201,6 +297,166 @@ pub mod volume {
         }
     }
 
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct PartsParams {
+        pub cursor: u32,
+    }
+    impl stub::Outgoing<stub::CapArg> for PartsParams {
+        const PLAIN: bool = true;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 0;
+        #[inline]
+        fn words(&self) -> stub::Words {
+            let mut words = [0; 4];
+            stub::words::set_u32(&mut words, 0, self.cursor);
+            words
+        }
+    }
+    impl PartsParams {
+        /// Reads the data section.
+        pub fn from_words(words: &stub::Words) -> Result<Self, stub::Refusal> {
+            Ok(Self {
+                cursor: stub::words::get_u32(words, 0),
+            })
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct PartsReply<'a> {
+        pub next: u32,
+        pub parts: &'a [crate::storage::volume::Part<'a>],
+        pub end: bool,
+    }
+    impl<K> stub::Outgoing<K> for PartsReply<'_> {
+        const PLAIN: bool = false;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 1;
+        fn encode(
+            self,
+            root: &mut stub::wire::StructWriter<'_, '_>,
+            _: &mut dyn FnMut(K),
+        ) -> Result<(), stub::wire::Full> {
+            root.set_u32(0, self.next);
+            root.set_list(0, self.parts)?;
+            root.set_bool(32, self.end);
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub struct PartsResults<'m>(stub::read::Fields<'m>);
+    impl<'m> From<stub::read::Fields<'m>> for PartsResults<'m> {
+        fn from(fields: stub::read::Fields<'m>) -> Self {
+            Self(fields)
+        }
+    }
+    impl<'m> PartsResults<'m> {
+        pub fn next(&self) -> u32 {
+            self.0.get_u32(0)
+        }
+        pub fn parts(
+            &self,
+        ) -> Result<stub::read::List<'m, crate::storage::volume::PartReader<'m>>, stub::Refusal>
+        {
+            self.0.get_list(0)
+        }
+        pub fn end(&self) -> bool {
+            self.0.get_bool(32)
+        }
+    }
+
+    /// Writes the results in place.
+    pub struct PartsWriter<'r, 'w, 'b>(&'r mut stub::wire::StructWriter<'w, 'b>);
+    impl<'b> PartsWriter<'_, '_, 'b> {
+        pub fn next(&mut self, value: u32) {
+            self.0.set_u32(0, value)
+        }
+        pub fn parts(
+            &mut self,
+            capacity: usize,
+            fill: impl FnOnce(
+                &mut stub::wire::ListWriter<'_, 'b, crate::storage::volume::Part<'static>>,
+            ) -> Result<(), stub::wire::Full>,
+        ) -> Result<(), stub::wire::Full> {
+            self.0.fill_list(0, capacity, fill)
+        }
+        pub fn end(&mut self, value: bool) {
+            self.0.set_bool(32, value)
+        }
+    }
+    /// Results made by a closure.
+    pub struct PartsFill<F>(F);
+    /// Makes results with a closure that writes them in place, for `Reply::send_with`.
+    pub fn fill_parts<F: FnOnce(&mut PartsWriter<'_, '_, '_>) -> Result<(), stub::wire::Full>>(
+        fill: F,
+    ) -> PartsFill<F> {
+        PartsFill(fill)
+    }
+    impl<F> stub::Fills<call::Parts> for PartsFill<F> {}
+    impl<K, F: FnOnce(&mut PartsWriter<'_, '_, '_>) -> Result<(), stub::wire::Full>>
+        stub::Outgoing<K> for PartsFill<F>
+    {
+        const PLAIN: bool = false;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 1;
+        fn encode(
+            self,
+            root: &mut stub::wire::StructWriter<'_, '_>,
+            _: &mut dyn FnMut(K),
+        ) -> Result<(), stub::wire::Full> {
+            self.0(&mut PartsWriter(root))
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct PartParams {
+        pub number: u32,
+    }
+    impl stub::Outgoing<stub::CapArg> for PartParams {
+        const PLAIN: bool = true;
+        const DATA_WORDS: u16 = 1;
+        const POINTERS: u16 = 0;
+        #[inline]
+        fn words(&self) -> stub::Words {
+            let mut words = [0; 4];
+            stub::words::set_u32(&mut words, 0, self.number);
+            words
+        }
+    }
+    impl PartParams {
+        /// Reads the data section.
+        pub fn from_words(words: &stub::Words) -> Result<Self, stub::Refusal> {
+            Ok(Self {
+                number: stub::words::get_u32(words, 0),
+            })
+        }
+    }
+
+    /// As a server sends it.
+    #[derive(Clone, Copy, Debug)]
+    pub struct PartReply<K> {
+        pub volume: K,
+    }
+    impl<K> stub::Outgoing<K> for PartReply<K> {
+        const PLAIN: bool = false;
+        const DATA_WORDS: u16 = 0;
+        const POINTERS: u16 = 1;
+        fn encode(
+            self,
+            root: &mut stub::wire::StructWriter<'_, '_>,
+            caps: &mut dyn FnMut(K),
+        ) -> Result<(), stub::wire::Full> {
+            root.set_cap(0, 0)?;
+            caps(self.volume);
+            Ok(())
+        }
+    }
+
+    /// As a client gets it.
+    pub struct PartResults<O> {
+        pub volume: crate::storage::volume::Client<O>,
+    }
+
     /// Calls the interface on an object.
     #[derive(Clone, Copy, Debug)]
     pub struct Client<O>(O);
@@ -255,6 +511,18 @@ pub mod volume {
         ) -> Result<R, stub::Refusal> {
             self.0.invoke::<call::Problem, _>((), read)
         }
+        pub fn parts<R>(
+            &self,
+            cursor: u32,
+            read: impl FnOnce(PartsResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0
+                .invoke::<call::Parts, _>(PartsParams { cursor }, read)
+        }
+        pub fn part(&self, number: u32) -> Result<PartResults<O::Owned>, stub::Refusal> {
+            self.0
+                .invoke::<call::Part, _>(PartParams { number }, |results| results)
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -263,6 +531,8 @@ pub mod volume {
         fn attach(&mut self, reply: stub::Reply<C, call::Attach>, window: C::Cap)
         -> stub::Answered;
         fn problem(&mut self, reply: stub::Reply<C, call::Problem>) -> stub::Answered;
+        fn parts(&mut self, reply: stub::Reply<C, call::Parts>, cursor: u32) -> stub::Answered;
+        fn part(&mut self, reply: stub::Reply<C, call::Part>, number: u32) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -275,6 +545,8 @@ pub mod volume {
             method::INFO => server.info(stub::Reply::new(call)),
             method::ATTACH => serve_attach(server, received.payload, call),
             method::PROBLEM => server.problem(stub::Reply::new(call)),
+            method::PARTS => serve_parts(server, received.payload, call),
+            method::PART => serve_part(server, received.payload, call),
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
     }
@@ -291,6 +563,34 @@ pub mod volume {
         let params = (|| Ok((stub::take_cap(&mut call, segment[0], 0)?,)))();
         match params {
             Ok((window,)) => server.attach(stub::Reply::new(call), window),
+            Err(refusal) => stub::refuse(call, refusal),
+        }
+    }
+
+    fn serve_parts<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        payload: stub::Payload<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match payload
+            .words()
+            .and_then(|words| PartsParams::from_words(&words))
+        {
+            Ok(params) => server.parts(stub::Reply::new(call), params.cursor),
+            Err(refusal) => stub::refuse(call, refusal),
+        }
+    }
+
+    fn serve_part<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        payload: stub::Payload<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match payload
+            .words()
+            .and_then(|words| PartParams::from_words(&words))
+        {
+            Ok(params) => server.part(stub::Reply::new(call), params.number),
             Err(refusal) => stub::refuse(call, refusal),
         }
     }

@@ -2,15 +2,10 @@
 
 use core::fmt;
 
+use crate::is_unsafe;
+
 /// Shows a text with every character that could command a terminal or mislead a reader written as an escape.
 pub struct Safe<'a>(pub &'a str);
-
-/// Whether a character does something else than take its place: control characters, line and paragraph separators,
-/// and the marks that reorder or hide text (Unicode 15, Cc, Zl, Zp and the bidirectional controls).
-pub fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
-}
 
 impl fmt::Display for Safe<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,284 @@
+//! Everything that lies on one device: its units, their partitions, and the volumes among them.
+
+use fat_core::{Cache, MountError, Mounted, Names, Place, Survey, survey};
+use fat_format::FatKind;
+use sdk::{
+    BlockDevice, Cap, Interface as _, Object as _, Refusal,
+    alloc::{
+        format,
+        string::{String, ToString},
+        vec::Vec,
+    },
+};
+
+use crate::disk::BlockDisk;
+
+/// Units of a device that are looked at. Each takes a window and a cache.
+const MAX_UNITS: usize = 8;
+
+/// One part of the device.
+pub struct Part {
+    /// `p2`, `n3`, `n3p2`; empty for a device that is one volume.
+    pub name: String,
+    /// What it is, or why it cannot be read.
+    pub what: String,
+    /// The name that the partition table gives it.
+    pub label: String,
+    /// Bytes of it.
+    pub bytes: u64,
+    /// The volume and the device's unit it lies on, or why there is none.
+    pub content: Result<(usize, Mounted, Names), Problem>,
+}
+
+/// Why there is no volume: what clients are refused with, and the sentence for a person.
+#[derive(Clone)]
+pub struct Problem {
+    /// The refusal.
+    pub refusal: Refusal,
+    /// The sentence.
+    pub text: String,
+}
+
+impl Problem {
+    /// There is no device.
+    pub fn no_disk() -> Self {
+        Self {
+            refusal: Refusal::NoDevice,
+            text: "no disk".to_string(),
+        }
+    }
+
+    fn of(error: &MountError<Refusal>) -> Self {
+        Self {
+            refusal: match error {
+                MountError::Device(refusal) => *refusal,
+                MountError::Unsupported(_) => Refusal::NotSupported,
+                MountError::Corrupt(_) => Refusal::Corrupt,
+            },
+            text: error.to_string(),
+        }
+    }
+}
+
+/// The device's units and parts.
+pub struct Shelf {
+    /// One cache for each unit that could be opened.
+    pub caches: Vec<Cache<BlockDisk>>,
+    /// In the order of units and tables.
+    pub parts: Vec<Part>,
+    /// The part that stands for the device.
+    pub main: Option<usize>,
+    /// Why there is none.
+    pub problem: Problem,
+}
+
+/// A unit as the provider lists it.
+struct Unit {
+    number: u32,
+    bytes: u64,
+    problem: String,
+    main: bool,
+}
+
+fn units(device: &BlockDevice) -> Result<Vec<Unit>, Refusal> {
+    let mut units = Vec::new();
+    let mut cursor = 0;
+    loop {
+        let (next, end) = device
+            .units(cursor, |results| {
+                for unit in results.units()?.iter() {
+                    units.push(Unit {
+                        number: unit.number(),
+                        bytes: unit.blocks().saturating_mul(unit.block_bytes().into()),
+                        problem: unit.problem()?.to_string(),
+                        main: unit.main(),
+                    });
+                }
+                Ok((results.next(), results.end()))
+            })
+            .and_then(|r| r)?;
+        if end || next <= cursor {
+            return Ok(units);
+        }
+        cursor = next;
+    }
+}
+
+/// A client of its own for a session; the handle under it stays the program's.
+fn borrowed(device: &BlockDevice) -> BlockDevice {
+    BlockDevice::from_object(Cap::borrowed(device.object().handle()))
+}
+
+impl Shelf {
+    /// Looks at everything on a device.
+    ///
+    /// # Errors
+    /// Where the device has not even units to list.
+    pub fn open(device: &BlockDevice) -> Result<Self, Problem> {
+        let units = units(device).map_err(|refusal| match refusal {
+            Refusal::NoDevice => Problem::no_disk(),
+            _ => Problem::of(&MountError::Device(refusal)),
+        })?;
+        let mut shelf = Self {
+            caches: Vec::new(),
+            parts: Vec::new(),
+            main: None,
+            problem: Problem::no_disk(),
+        };
+        let several = units.len() > 1;
+        for unit in &units {
+            let prefix = match several {
+                true => format!("n{}", unit.number),
+                false => String::new(),
+            };
+            if let Err(problem) = shelf.take_unit(device, unit, &prefix) {
+                // What is wrong with the unit that stands for the device is what a person asks about first.
+                if unit.main || shelf.problem.refusal == Refusal::NoDevice {
+                    shelf.problem = problem.clone();
+                }
+                shelf.parts.push(Part {
+                    name: prefix,
+                    what: problem.text.clone(),
+                    label: String::new(),
+                    bytes: unit.bytes,
+                    content: Err(problem),
+                });
+            }
+        }
+        Ok(shelf)
+    }
+
+    fn take_unit(
+        &mut self,
+        device: &BlockDevice,
+        unit: &Unit,
+        prefix: &str,
+    ) -> Result<(), Problem> {
+        if !unit.problem.is_empty() {
+            return Err(Problem {
+                refusal: Refusal::NotSupported,
+                text: unit.problem.clone(),
+            });
+        }
+        if self.caches.len() >= MAX_UNITS {
+            return Err(Problem {
+                refusal: Refusal::OverBudget,
+                text: format!("not looked at: {MAX_UNITS} namespaces are open already"),
+            });
+        }
+        let failed = |refusal| Problem::of(&MountError::Device(refusal));
+        let device = match unit.main {
+            // The export outlives a restart of its provider in any case.
+            true => borrowed(device),
+            false => device.unit(unit.number).map_err(failed)?.device,
+        };
+        let mut cache = Cache::new(BlockDisk::open(device).map_err(failed)?);
+        let survey = survey(&mut cache).map_err(|error| Problem::of(&error))?;
+        let first = self.parts.len();
+        let unit_idx = self.caches.len();
+        self.caches.push(cache);
+        announce(prefix, &survey);
+        for place in &survey.places {
+            self.parts.push(part(unit_idx, prefix, place));
+        }
+        for refused in &survey.refused {
+            self.parts.push(Part {
+                name: format!("{prefix}p{}", refused.number),
+                what: refused.fault.to_string(),
+                label: String::new(),
+                bytes: 0,
+                content: Err(Problem {
+                    refusal: Refusal::Corrupt,
+                    text: refused.to_string(),
+                }),
+            });
+        }
+        match survey.main {
+            Some(main) => {
+                self.main.get_or_insert(first + main);
+            }
+            None if unit.main => self.problem = Problem::of(&survey.problem()),
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+fn part(unit: usize, prefix: &str, place: &Place<Refusal>) -> Part {
+    let name = match place.number {
+        0 => prefix.to_string(),
+        number => format!("{prefix}p{number}"),
+    };
+    let (what, content) = match &place.content {
+        Ok(mounted) => (
+            format_name(mounted.volume.kind()).to_string(),
+            Ok((unit, *mounted, Names::default())),
+        ),
+        Err(error) => {
+            let problem = Problem::of(error);
+            let what = problem.text.trim_start_matches("it is ").to_string();
+            (what, Err(problem))
+        }
+    };
+    Part {
+        name,
+        what,
+        label: place.label.as_str().to_string(),
+        bytes: place.bytes,
+        content,
+    }
+}
+
+/// Says which volume stands for a unit, and what else was found.
+fn announce(prefix: &str, survey: &Survey<Refusal>) {
+    let main = survey.main.and_then(|main| survey.places.get(main));
+    if let Some((place, Ok(mounted))) = main.map(|place| (place, &place.content)) {
+        let mut at = String::new();
+        if !prefix.is_empty() {
+            at.push_str(&format!(", namespace {}", prefix.trim_start_matches('n')));
+        }
+        if place.number > 0 {
+            at.push_str(&format!(", partition {}", place.number));
+        }
+        let volume = &mounted.volume;
+        sdk::info!(
+            "mounted {}, {} bytes{at}",
+            format_name(volume.kind()),
+            volume.total_bytes()
+        );
+        if volume.missing_bytes() > 0 {
+            sdk::warn!(
+                "the disk ends {} bytes before its volume does",
+                volume.missing_bytes()
+            );
+        }
+        let others = survey.places.iter().filter(|p| p.number != place.number);
+        if let others @ 1.. = others.filter(|p| p.content.is_ok()).count() {
+            sdk::info!("other FAT volumes beside it: {others}; ls / names them");
+        }
+    }
+    if let Some(besides) = &survey.besides {
+        sdk::warn!("the disk holds {besides} besides its partition table; the table is used");
+    }
+    if let Some(bytes) = survey.table_block_bytes {
+        sdk::warn!("the partition table was made for blocks of {bytes} bytes, and is read so");
+    }
+    if let Some(fault) = survey.gpt_fault {
+        sdk::warn!("the first copy of the GPT is damaged ({fault}); its backup is used");
+    }
+    for refused in &survey.refused {
+        sdk::warn!("{refused}");
+    }
+    if survey.omitted > 0 {
+        sdk::warn!("{} more partitions are not looked at", survey.omitted);
+    }
+}
+
+/// What a person calls the format.
+pub const fn format_name(kind: FatKind) -> &'static str {
+    match kind {
+        FatKind::Fat12 => "FAT12",
+        FatKind::Fat16 => "FAT16",
+        FatKind::Fat32 => "FAT32",
+    }
+}
