@@ -1,6 +1,6 @@
 //! Volume, Directory and File on one endpoint, told apart by their cookies.
 
-use fat_core::{Cache, Mounted, Names, OpenFile, Opened, Sessions, read_file, refusal};
+use fat_core::{OpenFile, Opened, Sessions, read_file, refusal};
 use fat_format::{DirWalk, Error, Node, Step, attribute};
 use sdk::{
     Access, Answered, BlockDevice, Call, Cap, CapArg, Endpoint, Interface as _, MemoryObject,
@@ -13,8 +13,7 @@ use sdk::{
     stub,
 };
 
-use crate::disk::BlockDisk;
-use crate::shelf::{Part, Problem, Shelf, format_name};
+use crate::shelf::{Live, Part, Problem, Shelf, format_name};
 
 /// Bytes of names and stats that one listing answer may hold; what is left over comes with the next one.
 const LISTING_BYTES: usize = 4096;
@@ -47,25 +46,9 @@ pub struct Server {
     sessions: Sessions<Client>,
 }
 
-/// A volume with what belongs to it.
-struct Live<'a> {
-    cache: &'a mut Cache<BlockDisk>,
-    mounted: &'a Mounted,
-    names: &'a mut Names,
-}
-
 /// The volume of a part.
 fn live(shelf: &mut Option<Shelf>, part: usize) -> Result<Live<'_>, Refusal> {
-    let Shelf { caches, parts, .. } = shelf.as_mut().ok_or(Refusal::NoDevice)?;
-    let part = parts.get_mut(part).ok_or(Refusal::NotFound)?;
-    match &mut part.content {
-        Ok((unit, mounted, names)) => Ok(Live {
-            cache: caches.get_mut(*unit).ok_or(Refusal::NoDevice)?,
-            mounted,
-            names,
-        }),
-        Err(problem) => Err(problem.refusal),
-    }
+    shelf.as_mut().ok_or(Refusal::NoDevice)?.live(part)
 }
 
 impl Server {

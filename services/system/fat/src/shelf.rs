@@ -27,7 +27,7 @@ pub struct Part {
     /// Bytes of it.
     pub bytes: u64,
     /// The volume and the device's unit it lies on, or why there is none.
-    pub content: Result<(usize, Mounted, Names), Problem>,
+    pub content: Result<(usize, Mounted), Problem>,
 }
 
 /// Why there is no volume: what clients are refused with, and the sentence for a person.
@@ -66,6 +66,8 @@ pub struct Shelf {
     pub caches: Vec<Cache<BlockDisk>>,
     /// In the order of units and tables.
     pub parts: Vec<Part>,
+    /// The names of the part that was searched last; they are many, so only one part has some at a time.
+    names: (usize, Names),
     /// The part that stands for the device.
     pub main: Option<usize>,
     /// Why there is none.
@@ -109,7 +111,37 @@ fn borrowed(device: &BlockDevice) -> BlockDevice {
     BlockDevice::from_object(Cap::borrowed(device.object().handle()))
 }
 
+/// A volume with what belongs to it.
+pub struct Live<'a> {
+    /// The unit that it lies on.
+    pub cache: &'a mut Cache<BlockDisk>,
+    /// The volume.
+    pub mounted: &'a Mounted,
+    /// The names of its directories.
+    pub names: &'a mut Names,
+}
+
 impl Shelf {
+    /// The volume of a part.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn live(&mut self, part: usize) -> Result<Live<'_>, Refusal> {
+        let content = self.parts.get(part).map(|part| &part.content);
+        let (unit, mounted) = match content.ok_or(Refusal::NotFound)? {
+            Ok((unit, mounted)) => (*unit, mounted),
+            Err(problem) => return Err(problem.refusal),
+        };
+        if self.names.0 != part {
+            self.names = (part, Names::default());
+        }
+        Ok(Live {
+            cache: self.caches.get_mut(unit).ok_or(Refusal::NoDevice)?,
+            mounted,
+            names: &mut self.names.1,
+        })
+    }
+
     /// Looks at everything on a device.
     ///
     /// # Errors
@@ -122,6 +154,7 @@ impl Shelf {
         let mut shelf = Self {
             caches: Vec::new(),
             parts: Vec::new(),
+            names: (0, Names::default()),
             main: None,
             problem: Problem::no_disk(),
         };
@@ -212,7 +245,7 @@ fn part(unit: usize, prefix: &str, place: &Place<Refusal>) -> Part {
     let (what, content) = match &place.content {
         Ok(mounted) => (
             format_name(mounted.volume.kind()).to_string(),
-            Ok((unit, *mounted, Names::default())),
+            Ok((unit, *mounted)),
         ),
         Err(error) => {
             let problem = Problem::of(error);
