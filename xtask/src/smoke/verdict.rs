@@ -168,10 +168,6 @@ pub fn judge_sabotage(sabotage: &Sabotage, smoke: &Smoke, heard: &Heard<'_>) -> 
 /// First parts of the topics that tell of the boot, which is the same for every smoke.
 const BOOT_AREAS: [&str; 6] = ["acpi", "boot", "dma", "drivers", "iommu", "pci"];
 
-/// Facts of the boot that are the same in every smoke, and whose change should be read once: in the snapshot of [`KEEPER`].
-const KEPT_ONCE: [&str; 1] = ["drivers.table"];
-const KEEPER: &str = "boot";
-
 /// What a snapshot keeps: facts without their volatile values, and the exit line.
 pub fn snapshot_text(smoke: &Smoke, heard: &Heard<'_>) -> String {
     let mut lines: Vec<String> = heard
@@ -181,9 +177,7 @@ pub fn snapshot_text(smoke: &Smoke, heard: &Heard<'_>) -> String {
             let mut text = String::new();
             let fact = fact(line)?;
             let area = fact.topic().split('.').next().unwrap_or_default();
-            let boot = BOOT_AREAS.contains(&area) && !smoke.keeps_boot;
-            let elsewhere = KEPT_ONCE.contains(&fact.topic()) && smoke.name != KEEPER;
-            if boot || elsewhere {
+            if !smoke.keeps_boot && BOOT_AREAS.contains(&area) {
                 return None;
             }
             fact.write_stable(&mut text).ok()?;
