@@ -3,8 +3,8 @@
 //! Owns the one answer to which characters do something else than take their place ([`is_unsafe`]), and the two ways to
 //! show text that may hold them: as an escape that says which ([`Safe`]), and as dots in a stream ([`TextFilter`]).
 //!
-//! Invariant: nothing that comes out of here commands a terminal, reorders what stands beside it, or takes no place at
-//! all; only [`TextFilter`] in raw mode, which a person asks for by name, lets bytes through as they are.
+//! Invariant: what comes out of here never commands a terminal, never reorders what stands beside it, and never takes no
+//! place at all; only [`TextFilter`] in raw mode, which a person asks for by name, lets bytes through as they are.
 #![no_std]
 #![forbid(unsafe_code)]
 #[cfg(test)]

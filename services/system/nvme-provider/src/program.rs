@@ -1,5 +1,7 @@
 //! From a grant to a disk that is served.
 
+use core::sync::atomic::{AtomicU16, Ordering};
+
 use nvme_format::Status;
 use nvme_provider::Nvm;
 use provider::block::{self, Disk};
@@ -69,13 +71,17 @@ fn announce(disk: &Disk<Nvm>) {
 }
 
 fn complain(field: u16) {
+    /// The status that the last fact was about. A bad spot of a disk is met again and again, and says nothing new.
+    static LAST: AtomicU16 = AtomicU16::new(0);
     let status = Status::from_field(field);
-    fact!(
-        "nvme.command-failed",
-        status = status.name(),
-        kind = status.kind(),
-        code = status.code(),
-    );
+    if LAST.swap(field, Ordering::Relaxed) != field {
+        fact!(
+            "nvme.command-failed",
+            status = status.name(),
+            kind = status.kind(),
+            code = status.code(),
+        );
+    }
     error!(
         "the disk refused a command: {} ({:#x})",
         status.name(),
