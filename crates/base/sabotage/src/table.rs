@@ -65,6 +65,7 @@ table! {
     BUDGET_OFF_BY_A_PAGE: "A pool gives one page more than its budget.",
     CLAIM_QUARANTINED: "A function that never proved that it stopped is given to the next one who asks.",
     COPY_REPLY_RIGHT: "The right to answer a call can be copied.",
+    DEAF_TO_BREAKS: "A break on the serial line gives nobody the processor.",
     DROP_DRIVER: "The last driver is missing from the table that the boot checks.",
     DROP_LATE_MESSAGE: "An interrupt message that comes before the acknowledgement is dropped.",
     DROP_PAGE_BOUND: "The kernel puts a whole list into one answer, however long it is.",

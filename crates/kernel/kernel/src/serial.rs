@@ -48,14 +48,31 @@ pub fn initialise() {
     PRESENT.store(true, Ordering::Release);
 }
 
-/// Lets received bytes interrupt.
+/// Lets received bytes and breaks interrupt.
 pub fn enable_input() {
-    write(1, 1);
+    write(1, 1 | 4);
 }
 
-/// A received byte, if there is one.
-pub fn take() -> Option<u8> {
-    (PRESENT.load(Ordering::Relaxed) && read(5) & 1 != 0).then(|| read(0))
+/// What came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A byte.
+    Byte(u8),
+    /// The line was held at zero for longer than a byte lasts. The byte of zeroes that it leaves comes after it.
+    Break,
+}
+
+/// What was received, if anything was.
+pub fn take() -> Option<Input> {
+    if !PRESENT.load(Ordering::Relaxed) {
+        return None;
+    }
+    // Reading the status clears the break in it.
+    let status = read(5);
+    if status & 0x10 != 0 {
+        return Some(Input::Break);
+    }
+    (status & 1 != 0).then(|| Input::Byte(read(0)))
 }
 
 fn put(byte: u8) {

@@ -128,7 +128,7 @@ fn revoke(vm: &VirtualMemory) -> Result<(), Error> {
     for address in places {
         vm.unmap(address, PAGE)?;
     }
-    for address in last {
+    if let Some(address) = last {
         vm.unmap(address, 256 * MIB)?;
     }
     Ok(())

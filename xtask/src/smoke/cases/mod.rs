@@ -51,6 +51,7 @@ mod queue_reset;
 mod quota_exhaustion;
 mod revoke_race;
 mod ring_hostile;
+mod serial_break;
 mod serial_diagnostics;
 mod serial_garbage;
 mod serial_reboot;

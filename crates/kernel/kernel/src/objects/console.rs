@@ -13,7 +13,7 @@ use plain_text::{FilterMode, TextFilter};
 use schema::process::console;
 use stub::Answered;
 
-use super::{Owed, Served, kernel_object};
+use super::{Owed, Served, attention, kernel_object};
 use crate::acpi::Machine;
 use crate::serial;
 
@@ -154,16 +154,33 @@ pub fn on_interrupt(cpu: u16, vector: u8) -> bool {
     true
 }
 
+/// Takes what the line has; whether a break was among it.
+fn drain() -> bool {
+    let mut broke = false;
+    let mut input = INPUT.lock();
+    let Some(input) = input.as_mut() else {
+        return false;
+    };
+    while let Some(came) = serial::take() {
+        match came {
+            serial::Input::Break => broke = true,
+            serial::Input::Byte(byte) if input.bytes.len() < INPUT_BYTES => {
+                input.bytes.push_back(byte);
+            }
+            serial::Input::Byte(_) => {}
+        }
+    }
+    broke
+}
+
 fn gather() {
     loop {
+        if drain() {
+            attention::give();
+        }
         let (reader, results) = {
             let mut input = INPUT.lock();
             let Some(input) = input.as_mut() else { return };
-            while let Some(byte) = serial::take() {
-                if input.bytes.len() < INPUT_BYTES {
-                    input.bytes.push_back(byte);
-                }
-            }
             while input.readers.front().is_some_and(|r| !r.is_live()) {
                 // Its caller gave up; dropping it completes nothing.
                 input.readers.pop_front();
@@ -215,6 +232,7 @@ impl<'a> console::Server<ipc::KernelCall<'a>> for Served<Console> {
     }
 
     fn read(&mut self, reply: Owed<'a, console::call::Read>) -> Answered {
+        attention::note_reader(reply.call().thread());
         let results = {
             let mut input = INPUT.lock();
             match input.as_mut() {

@@ -1,5 +1,6 @@
 //! The objects that the kernel itself serves.
 
+mod attention;
 mod audit;
 mod console;
 pub mod device;
