@@ -11,7 +11,6 @@ const manifest :M.Manifest = (
     ( name = "diagnostics", binary = "diagnostics", priority = 16, restart = always,
       grants = [
         (name = "console", kernel = console),
-        (name = "logSink", kernel = logSink),
         (name = "timer", kernel = timer),
         (name = "systemInfo", kernel = systemInfo),
         (name = "machineInspector", kernel = machineInspector),
@@ -19,7 +18,7 @@ const manifest :M.Manifest = (
     ( name = "spin", binary = "smoke-spin", priority = 31,
       grants = [
         (name = "timer", kernel = timer),
-        (name = "logSink", kernel = logSink),
+        (name = "console", kernel = console),
       ] ),
   ],
 );
