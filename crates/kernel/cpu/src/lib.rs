@@ -23,6 +23,8 @@ pub use entry::{
     Handlers, SyscallFrame, TrapFrame, enter_user, install_syscall, set_handlers, vector_stub,
 };
 pub use features::{Features, enable as enable_features, features};
+#[cfg(sabotage)]
+pub use lock::held;
 pub use lock::{Guard, Lock, relax, set_relax};
 pub use percpu::{CpuBlock, MAX_CPUS, index, install as install_percpu, set_kernel_stack};
 #[cfg(sabotage)]

@@ -73,7 +73,11 @@ impl<T: ?Sized> Lock<T> {
         self.held
             .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
             .ok()
-            .map(|_| Guard { lock: self })
+            .map(|_| {
+                #[cfg(sabotage)]
+                held::add(1);
+                Guard { lock: self }
+            })
     }
 
     /// Opens the lock whoever holds it: for the panic path alone, when nothing else will run.
@@ -109,6 +113,35 @@ impl<T: ?Sized> DerefMut for Guard<'_, T> {
 impl<T: ?Sized> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        #[cfg(sabotage)]
+        held::add(-1);
         self.lock.held.store(false, Ordering::Release);
+    }
+}
+
+/// How many locks this CPU holds, for the sabotage kernel, which stops at a look with one held.
+#[cfg(sabotage)]
+pub mod held {
+    use core::sync::atomic::{AtomicI32, Ordering};
+
+    static COUNTS: [AtomicI32; crate::MAX_CPUS] = [const { AtomicI32::new(0) }; crate::MAX_CPUS];
+
+    /// This CPU's count; none before the CPU has its block.
+    fn mine() -> Option<&'static AtomicI32> {
+        let is_there = x86_64::registers::model_specific::GsBase::read().as_u64() != 0;
+        is_there
+            .then(crate::index)
+            .and_then(|index| COUNTS.get(index))
+    }
+
+    pub(super) fn add(what: i32) {
+        if let Some(count) = mine() {
+            count.fetch_add(what, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether this CPU holds a lock.
+    pub fn any() -> bool {
+        mine().is_some_and(|count| count.load(Ordering::Relaxed) > 0)
     }
 }

@@ -33,6 +33,9 @@ pub fn point() -> Look {
     if c.unbroken.load(Ordering::Relaxed) != 0 {
         return Look::GoOn;
     }
+    // A defect that nothing else would show until two threads meet.
+    #[cfg(sabotage)]
+    assert!(!cpu::held::any(), "a look with a lock held");
     cpu::let_interrupts_in();
     if c.need_resched.load(Ordering::Acquire) {
         attend()
