@@ -57,9 +57,9 @@ pub struct FuzzArgs {
     /// Audit what an earlier run kept, and boot nothing
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["case", "seed", "system"])]
     audit: Option<PathBuf>,
-    /// Run on the sabotage kernel, without a point
-    #[arg(long)]
-    sabotaged: bool,
+    /// Run on the sabotage kernel with this point, or with `none`
+    #[arg(long, value_name = "POINT")]
+    point: Option<String>,
     /// Do what the gate does
     #[arg(long, conflicts_with_all = ["case", "seed", "system", "audit"])]
     gate: bool,
@@ -81,11 +81,12 @@ impl FuzzArgs {
 /// Runs what `args` ask for.
 pub fn run(project: &Project, toolchain: &Toolchain, args: &FuzzArgs) -> Result<ExitCode> {
     let system = args.system.as_deref().unwrap_or(SYSTEM);
-    let guest = Guest::build(project, toolchain, false, args.sabotaged, &[system])?;
+    let guest = Guest::build(project, toolchain, false, args.point.is_some(), &[system])?;
     let fuzzer = Fuzzer {
         project,
         guest: &guest,
         echo: args.echo,
+        point: args.point.as_deref().filter(|point| *point != "none"),
         patience: if args.no_shrink {
             Duration::ZERO
         } else {
@@ -138,6 +139,7 @@ pub fn gate(project: &Project, guest: &Guest<'_>) -> Result<()> {
         project,
         guest,
         echo: false,
+        point: None,
         patience: SHRINK_PATIENCE,
         work: project.target.join("fuzz-guest"),
     };
@@ -149,6 +151,7 @@ struct Fuzzer<'a> {
     project: &'a Project,
     guest: &'a Guest<'a>,
     echo: bool,
+    point: Option<&'a str>,
     /// How long a case is made smaller.
     patience: Duration,
     work: PathBuf,
@@ -277,6 +280,7 @@ impl Fuzzer<'_> {
             archive,
             cpus,
             icount,
+            point: self.point,
             deadline: Instant::now() + BOOT_PATIENCE,
             last: None,
             echo: self.echo,

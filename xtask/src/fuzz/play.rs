@@ -33,6 +33,8 @@ pub struct Boot<'a> {
     pub cpus: u64,
     /// One instruction after the other; the number stands for every chance outside the guest.
     pub icount: Option<u64>,
+    /// What the sabotage kernel leaves out.
+    pub point: Option<&'a str>,
     /// Until when.
     pub deadline: Instant,
     /// What the last line must be preceded by, for a clean end.
@@ -104,14 +106,9 @@ fn devices(exact: bool) -> Vec<&'static str> {
     words
 }
 
-/// Boots and watches until the end, or until something is wrong.
-pub fn play(boot: &Boot<'_>, work: &Path) -> Result<Played> {
-    fs::create_dir_all(work)?;
-    let memory = work.join("memory");
-    // A socket's path is short.
-    let sockets = tempfile::tempdir()?;
-    let socket = sockets.path().join("qmp");
-    let file = escape(&memory);
+/// The machine, with its memory in a file and a monitor at a socket.
+fn machine(boot: &Boot<'_>, memory: &Path, socket: &Path) -> Result<Machine> {
+    let file = escape(memory);
     let mut extra: Vec<OsString> = vec![
         "-object".into(),
         format!("memory-backend-file,id=ram,size={MIB}M,mem-path={file},share=on").into(),
@@ -124,12 +121,10 @@ pub fn play(boot: &Boot<'_>, work: &Path) -> Result<Played> {
         extra.extend(["-icount".into(), "shift=1,sleep=off".into()]);
         extra.extend(["-seed".into(), (seed % (1 << 32)).to_string().into()]);
     }
-    extra.extend(
-        devices(boot.icount.is_some())
-            .into_iter()
-            .map(OsString::from),
-    );
-    let machine = Machine {
+    let devices = devices(boot.icount.is_some());
+    extra.extend(devices.into_iter().map(OsString::from));
+    let point = boot.point.map(|point| format!("sabotage={point}"));
+    Ok(Machine {
         model: "q35,memory-backend=ram".into(),
         smp: u32::try_from(boot.cpus)?,
         memory: format!("{MIB}M"),
@@ -137,16 +132,26 @@ pub fn play(boot: &Boot<'_>, work: &Path) -> Result<Played> {
         firmware: Firmware::Direct {
             loader: boot.loader.to_path_buf(),
             archive: boot.archive.clone(),
-            cmdline: String::new(),
+            cmdline: point.unwrap_or_default(),
         },
         disks: Vec::new(),
         gdb: false,
         reboots: false,
         extra,
-    };
+    })
+}
+
+/// Boots and watches until the end, or until something is wrong.
+pub fn play(boot: &Boot<'_>, work: &Path) -> Result<Played> {
+    fs::create_dir_all(work)?;
+    let memory = work.join("memory");
+    // A socket's path is short.
+    let sockets = tempfile::tempdir()?;
+    let socket = sockets.path().join("qmp");
     // A file that QEMU finds would keep its old bytes.
     File::create(&memory)?.set_len(MIB << 20)?;
-    let mut session = Session::start(machine.command(boot.project)?, boot.echo)?;
+    let command = machine(boot, &memory, &socket)?.command(boot.project)?;
+    let mut session = Session::start(command, boot.echo)?;
     let mut watch = Watch {
         qmp: Qmp::connect(&socket)?,
         kernel: Kernel::read(&fs::read(boot.kernel)?)?,
