@@ -6,6 +6,8 @@ use crate::random::Random;
 
 const HANDLES: usize = 96;
 const VALUES: usize = 48;
+/// Handles that a process starts with, at most.
+const OWN: usize = 24;
 /// The kind of a handle that answers a call.
 pub const REPLY: u64 = 1;
 
@@ -14,6 +16,31 @@ static KIND: [AtomicU64; HANDLES] = [const { AtomicU64::new(0) }; HANDLES];
 static VALUE: [AtomicU64; VALUES] = [const { AtomicU64::new(0) }; VALUES];
 /// Where something is mapped, or was.
 static ADDRESS: [AtomicU64; VALUES] = [const { AtomicU64::new(0) }; VALUES];
+
+/// What the process started with. It is handed out as a copy and never released: without it the attack would soon be over.
+static START: [AtomicU64; OWN] = [const { AtomicU64::new(0) }; OWN];
+
+/// Notes a handle that the process started with.
+pub fn note_own(handle: u64) {
+    let free = START.iter().find(|own| own.load(Ordering::Relaxed) == 0);
+    if let Some(place) = free {
+        place.store(handle, Ordering::Relaxed);
+    }
+}
+
+/// Whether the process started with this handle.
+pub fn is_own(handle: u64) -> bool {
+    START
+        .iter()
+        .any(|own| own.load(Ordering::Relaxed) == handle)
+}
+
+/// Releases a handle that the process did not start with.
+pub fn release(handle: u64) {
+    if !is_own(handle) {
+        rt::sys::release(handle);
+    }
+}
 
 /// A handle and the interface it serves.
 #[derive(Clone, Copy)]
@@ -29,7 +56,7 @@ pub fn keep(random: &mut Random, held: Held) {
     KIND[at].store(held.kind, Ordering::Relaxed);
     let old = HANDLE[at].swap(held.handle, Ordering::AcqRel);
     if old != 0 && !random.one_in(8) {
-        rt::sys::release(old);
+        release(old);
     }
 }
 

@@ -38,10 +38,16 @@ pub fn run(env: &Env, plan: &Plan) -> Result<(), Error> {
         Ok(memory) => memory.map(0, 4096, 3)?.address,
         Err(_) => 0,
     };
+    let mut control = 0;
     for (name, kind, handle) in env.entries() {
         // What the record of the calls lies in is no target, so that it can be believed.
         if name != "seen" {
-            pool::keep(&mut random, Held { handle, kind });
+            pool::note_own(handle);
+            match kind {
+                // Whoever holds it can end every process, the one that runs the test too.
+                PROCESS_CONTROL => control = handle,
+                _ => pool::keep(&mut random, Held { handle, kind }),
+            }
         }
     }
     pool::note(&mut random, stray as *const () as u64);
@@ -62,6 +68,7 @@ pub fn run(env: &Env, plan: &Plan) -> Result<(), Error> {
             plan: *plan,
             thread: number,
             timer: handle,
+            control,
             seen,
         };
         if let Ok(thread) = spawn_thread(options, move || attacker.run()) {
@@ -84,6 +91,8 @@ struct Attacker {
     plan: Plan,
     thread: u64,
     timer: u64,
+    /// `ProcessControl`, if it was given; 0 otherwise. Nothing strange is done with other handles then: it could hit this one.
+    control: u64,
     /// The page that counts calls, and those that were answered; 0 for none.
     seen: u64,
 }
@@ -121,7 +130,7 @@ impl Attacker {
             74..=83 => return self.batch(random),
             84..=88 => self.receive(random),
             89..=91 => self.answer(random),
-            92..=94 => sys::release(pool::take(random, None)),
+            92..=94 => pool::release(pool::take(random, None)),
             95 => touch(random),
             96 => self.park(random),
             97 => self.strange(random),
@@ -136,11 +145,15 @@ impl Attacker {
         let Some(of) = known.methods.get(method) else {
             return;
         };
-        let held = pool::any(random, Some(known.id));
-        if held.kind != known.id && !random.one_in(12) {
+        let mut held = pool::any(random, Some(known.id));
+        if known.id == PROCESS_CONTROL {
+            (held.handle, held.kind) = (self.control, PROCESS_CONTROL);
+        }
+        let strange = self.control == 0;
+        if held.handle == 0 || (held.kind != known.id && !(strange && random.one_in(12))) {
             return;
         }
-        let plain = matches!(known.name, "Console" | "LogSink");
+        let plain = matches!(known.name, "Console" | "LogSink" | "ProcessControl");
         let mut message = Message::new(random, &of.params, plain);
         self.care(random, (known.name, of.name), &mut message);
         let mut operation = Operation {
@@ -151,7 +164,7 @@ impl Attacker {
                 method as u16
             },
             handle: held.handle
-                ^ if random.one_in(60) {
+                ^ if strange && random.one_in(60) {
                     1 << random.below(64)
                 } else {
                     0
@@ -238,8 +251,10 @@ impl Attacker {
         let mut count = 0;
         let mut give = |random: &mut Random, kind| {
             let place = end + count as u32 * 16;
-            raw::put(place, pool::any(random, kind).handle);
-            raw::put(place + 8, u64::from(random.one_in(4)));
+            let handle = pool::any(random, kind).handle;
+            let moved = random.one_in(4) && !pool::is_own(handle);
+            raw::put(place, handle);
+            raw::put(place + 8, u64::from(moved));
             count += 1;
         };
         for id in wanted {
@@ -436,7 +451,7 @@ impl Attacker {
 
     /// An operation that no correct program makes, most of which end the process.
     fn strange(&self, random: &mut Random) {
-        if !random.one_in(6) {
+        if self.control != 0 || !random.one_in(6) {
             return;
         }
         let mut words = [0; 4];
@@ -457,6 +472,7 @@ impl Attacker {
     }
 }
 
+const PROCESS_CONTROL: u64 = sdk::process::process_control::INTERFACE_ID;
 const ENDPOINT: u64 = sdk::process::endpoint::INTERFACE_ID;
 const ANY_FACET: u64 = sdk::process::any_facet::INTERFACE_ID;
 const PROBE: u64 = sdk::schema::smoke::probe::INTERFACE_ID;
