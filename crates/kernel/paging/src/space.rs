@@ -104,9 +104,8 @@ impl AddressSpace {
     /// # Errors
     /// Those of the source.
     pub fn new(source: &impl TableSource) -> Result<Self, MapError> {
-        let root = source.take()?;
-        root.set_use(Use::Root);
-        let root = root.address();
+        let frame = source.take()?;
+        let root = frame.address();
         let from = crate::kernel_root();
         for block in (256..512).step_by(8) {
             let at = block..block + 8;
@@ -114,6 +113,8 @@ impl AddressSpace {
                 at.for_each(|at| slot(root, at).set(slot(from, at).get()));
             }
         }
+        // A root by its word has the upper half.
+        frame.set_use(Use::Root);
         Ok(Self {
             root,
             active: AtomicU64::new(0),
@@ -407,7 +408,10 @@ impl Drop for AddressSpace {
             let _ = self.evict();
         }
         while self.free_tables(&Untold) {}
-        frames::adopt(self.root).free_unmapped();
+        let frame = frames::adopt(self.root);
+        // Freeing wipes it, and a root by its word has the upper half.
+        frame.set_use(Use::Table);
+        frame.free_unmapped();
     }
 }
 
