@@ -103,7 +103,7 @@ table! {
     RECEIPT_WITHOUT_CSTS: "The NVMe broker says that the controller stopped without having read CSTS.",
     RESET_FORGETS_ROUTES: "A reset leaves the interrupt routes of before as they are.",
     ROOT_BUS_ONLY: "The PCI walk looks at bus 0 alone.",
-    SECOND_REVOKER_GOES_ON: "A window can be revoked, and who comes second takes a revocation that was begun for one that is over.",
+    SECOND_REVOKER_GOES_ON: "A window can be revoked, who comes second takes one that was begun for one that is over, and mapped frames go back.",
     SERVICE_SKIP_LINK: "The audit service does not ask whether a segment names the one before it.",
     SERVICE_SKIP_SEAL: "The audit service takes any seal for a good one.",
     SHARE_AUDIT_WAITS: "All processes that wait for the audit log have one share between them.",

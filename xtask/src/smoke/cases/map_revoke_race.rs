@@ -24,7 +24,7 @@ inventory::submit! {
     Sabotage {
         point: "second-revoker-goes-on",
         smoke: "map-revoke-race",
-        what: "A window can be revoked, and who comes second takes a revocation that was begun for one that is over.",
+        what: "A window can be revoked, who comes second takes one that was begun for one that is over, and mapped frames go back.",
         breaks: Break::Missing(FREED),
     }
 }
