@@ -1,4 +1,4 @@
-//! The machine: QEMU's command line, its version, and whether KVM can be used.
+//! The machine: QEMU's command line and its version.
 //!
 //! Invariant: never passes a device or option that makes the guest see more than what a smoke or a person asked for.
 
@@ -21,6 +21,11 @@ const OLDEST: (u32, u32) = (6, 0);
 /// Fast-string features make instruction counts depend on the accelerator.
 const CPU: &str = "max,-erms,-fsrm";
 
+/// The arguments that say how a guest is executed, and on what CPU.
+pub fn execution(accel: Accel) -> [&'static str; 4] {
+    ["-accel", accel.name(), "-cpu", CPU]
+}
+
 /// Chooses the QEMU that everything starts from now on, where it is not the one in the search path.
 pub fn choose(program: OsString) {
     // The command line is read once.
@@ -28,7 +33,7 @@ pub fn choose(program: OsString) {
 }
 
 /// The QEMU that everything starts.
-fn program() -> &'static OsStr {
+pub fn program() -> &'static OsStr {
     CHOSEN.get().map_or(OsStr::new(QEMU), OsString::as_os_str)
 }
 
@@ -70,7 +75,8 @@ pub enum Accel {
 }
 
 impl Accel {
-    fn name(self) -> &'static str {
+    /// QEMU's name for it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg",
@@ -196,8 +202,8 @@ impl Machine {
         let mut command = Command::new(program());
         // `snapshot=on` puts what is written there.
         command.env("TMPDIR", temporary);
-        let accel = self.accel.name();
-        command.args(["-machine", &self.model, "-accel", accel, "-cpu", CPU]);
+        command.args(["-machine", &self.model]);
+        command.args(execution(self.accel));
         command.args(["-smp", &self.smp.to_string(), "-m", &self.memory]);
         command.args(["-nodefaults", "-display", "none"]);
         command.args([
@@ -404,27 +410,6 @@ pub fn parse_version(line: &str) -> Option<(u32, u32)> {
     let rest = line.strip_prefix("QEMU emulator version ")?;
     let mut numbers = rest.split(['.', ' ']);
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-}
-
-/// The accelerator to use: the one asked for, else KVM where a machine really starts with it.
-pub fn choose_accel(asked: Option<Accel>) -> Result<Accel> {
-    match asked {
-        Some(Accel::Tcg) => Ok(Accel::Tcg),
-        Some(Accel::Kvm) => {
-            ensure!(
-                kvm_works(),
-                "KVM does not work here (no /dev/kvm, no right to it, or it fails)"
-            );
-            Ok(Accel::Kvm)
-        }
-        None if kvm_works() => Ok(Accel::Kvm),
-        None => Ok(Accel::Tcg),
-    }
-}
-
-/// A device node is no proof: nested or filtered KVM may still refuse a CPU. So one is made.
-fn kvm_works() -> bool {
-    Path::new("/dev/kvm").exists() && starts(Accel::Kvm, CPU)
 }
 
 /// Whether a machine with that CPU starts.

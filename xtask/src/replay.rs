@@ -15,7 +15,7 @@ use clap::Args;
 use crate::image::contents::Loader;
 use crate::project::Project;
 use crate::qemu::{Accel, Machine, escape};
-use crate::session::{End, Session};
+use crate::session::{Echo, End, Session};
 use crate::smoke::case::{self, Boot, Smoke, perform};
 use crate::smoke::runner::{Options, Runner, Trial};
 use crate::toolchain::Toolchain;
@@ -101,7 +101,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &ReplayArgs) -> Resul
         Reach::Forward => "forward only",
     };
     eprintln!("waiting for a debugger: cargo xtask gdb [PROGRAM] in another terminal; {back}");
-    let session = Session::start(command, true)?;
+    let session = Session::start(command, Echo::Shown, std::io::stderr())?;
     let (_, transcript) = finish(session, DAY);
     let same = transcript == recorded.lines;
     eprintln!(
@@ -219,7 +219,7 @@ fn machine(
 fn play(mut command: Command, smoke: &Smoke, folder: &Path, steps: &[case::Step]) -> Result<Said> {
     let errors = folder.join("qemu-errors");
     command.stderr(fs::File::create(&errors)?);
-    let mut session = Session::start(command, false)?;
+    let mut session = Session::start(command, Echo::Kept, std::io::stderr())?;
     let limit = Duration::from_secs(smoke.limit_s * SLOWER);
     session.set_silence(limit);
     if let Err(why) = perform(

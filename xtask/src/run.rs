@@ -17,15 +17,17 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use crate::child::Guarded;
+use crate::complaints::{Complaints, reason};
 use crate::disk::{self, Disk, Linked};
 use crate::image::Shape;
 use crate::image::contents::{Contents, Loader};
+use crate::kvm;
 use crate::package::{self, Guest};
 use crate::project::Project;
-use crate::qemu::{Accel, Drive, Firmware, FirmwareKind, Machine, Medium, choose_accel};
+use crate::qemu::{Accel, Drive, Firmware, FirmwareKind, Machine, Medium};
 use crate::script::{self, Action};
 use crate::serial::{Serial, process_code};
-use crate::session::{End, Session, Waited, read_chunks};
+use crate::session::{Echo, End, Session, Waited, is_over, read_chunks};
 use crate::setup::Needs;
 use crate::toolchain::Toolchain;
 
@@ -67,7 +69,7 @@ pub struct RunArgs {
     /// Wait for a debugger on port 1234
     #[arg(long)]
     gdb: bool,
-    /// How QEMU executes the guest; without it, KVM where it works
+    /// How QEMU executes the guest; without it, KVM where a guest is seen to run on it
     #[arg(long, value_enum)]
     accel: Option<Accel>,
     /// The system to boot, a file in manifests/ without its ending
@@ -161,7 +163,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
         model: args.machine,
         smp: args.smp,
         memory: args.mem,
-        accel: choose_accel(args.accel)?,
+        accel: kvm::for_person(project, args.accel)?,
         firmware,
         disks,
         gdb: args.gdb,
@@ -175,10 +177,64 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
             project.show(guest.kernel_path())
         );
     }
-    if interactive {
-        talk(command)
+    let accel = machine.accel;
+    let end = if interactive {
+        talk(command)?
     } else {
-        script(command)
+        script(command)?
+    };
+    if let Some(code) = end.code {
+        return Ok(code);
+    }
+    if kvm::gave_up(&end.errors) {
+        if accel == Accel::Kvm {
+            kvm::note_failure(project);
+        }
+        bail!(
+            "KVM gave the guest up ({}); --accel tcg runs it without KVM",
+            reason(&end.errors)
+        );
+    }
+    let why = end.why(accel);
+    match reason(&end.errors) {
+        said if said.is_empty() => bail!(why),
+        said => bail!("{why}\nQEMU says: {said}"),
+    }
+}
+
+/// How a run came to its end.
+struct Ended {
+    /// What xtask ends with, if the guest or the person at the terminal ended it.
+    code: Option<ExitCode>,
+    end: End,
+    status: Option<ExitStatus>,
+    errors: String,
+    /// Whether the guest said anything.
+    spoke: bool,
+}
+
+impl Ended {
+    fn by_code(code: u8) -> Self {
+        Self {
+            code: Some(ExitCode::from(code)),
+            end: End::Code(i64::from(code)),
+            status: None,
+            errors: String::new(),
+            spoke: true,
+        }
+    }
+
+    /// Why there is no code.
+    fn why(&self, accel: Accel) -> String {
+        let instead = match accel {
+            Accel::Kvm => "; --accel tcg runs it without KVM",
+            Accel::Tcg => "",
+        };
+        match self.end {
+            End::Silent => format!("the guest has said nothing for a minute{instead}"),
+            End::Late => "the guest did not end".to_owned(),
+            End::Code(_) | End::NoExitLine => no_exit_line(self.spoke, self.status),
+        }
     }
 }
 
@@ -198,8 +254,8 @@ fn warn_about_surplus(project: &Project, manifest: &str, disks: &[Disk]) -> Resu
 }
 
 /// Types the lines of standard input, one prompt at a time.
-fn script(command: Command) -> Result<ExitCode> {
-    let mut session = Session::start(command, true)?;
+fn script(command: Command) -> Result<Ended> {
+    let mut session = Session::start(command, Echo::Shown, std::io::stderr())?;
     session.bear_busy_silence();
     let (sender, lines) = channel();
     std::thread::spawn(move || {
@@ -251,7 +307,7 @@ fn script(command: Command) -> Result<ExitCode> {
             Waited::Seen => {}
             Waited::Ended => break,
             // The end is told below, with its reason.
-            Waited::Silent | Waited::Late => return finish(session),
+            Waited::Silent | Waited::Late => return Ok(finish(session)),
         }
     }
     // The script has ended; if the guest has not, it is told to.
@@ -261,7 +317,7 @@ fn script(command: Command) -> Result<ExitCode> {
     if session.serial().is_prompt_ready() {
         session.answer_prompt("halt", Instant::now())?;
     }
-    finish(session)
+    Ok(finish(session))
 }
 
 /// Lets the guest run, for `time` or until it ends.
@@ -277,25 +333,33 @@ fn sleep(session: &mut Session, time: Duration) -> Waited {
     }
 }
 
-fn finish(session: Session) -> Result<ExitCode> {
+fn finish(session: Session) -> Ended {
     let (end, transcript) = session.finish(Instant::now() + END_OF_GUEST);
     match end {
-        End::Code(code) => Ok(ExitCode::from(process_code(code))),
-        End::NoExitLine => bail!(no_exit_line(&transcript.serial, transcript.status)),
-        End::Silent => bail!("the guest has said nothing for a minute, and did nothing either"),
-        End::Late => bail!("the guest did not end"),
+        End::Code(code) => Ended::by_code(process_code(code)),
+        _ => Ended {
+            code: None,
+            end,
+            status: transcript.status,
+            errors: transcript.errors,
+            spoke: has_spoken(&transcript.serial),
+        },
     }
 }
 
+fn has_spoken(serial: &Serial) -> bool {
+    !serial.lines().is_empty() || !serial.partial().is_empty()
+}
+
 /// Why there may be no exit line, from what the guest said and how QEMU ended.
-fn no_exit_line(serial: &Serial, status: Option<ExitStatus>) -> String {
+fn no_exit_line(spoke: bool, status: Option<ExitStatus>) -> String {
     let status = status.map_or_else(
         || "without a status".to_owned(),
         |status| status.to_string(),
     );
-    if serial.lines().is_empty() && serial.partial().is_empty() {
+    if !spoke {
         format!(
-            "QEMU did not start the machine ({status}); what it said stands above. \
+            "QEMU did not start the machine ({status}), or the machine reset itself before the guest had said a word. \
              Check --machine, --mem, the disk images and what follows --"
         )
     } else {
@@ -315,9 +379,10 @@ enum Stop {
 }
 
 /// Connects the terminal with the guest.
-fn talk(mut command: Command) -> Result<ExitCode> {
+fn talk(mut command: Command) -> Result<Ended> {
     eprintln!("Ctrl-A X quits, Ctrl-A Ctrl-A sends Ctrl-A");
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.stderr(Stdio::piped());
     let mut qemu = Guarded::spawn(&mut command)?;
     let input = qemu
         .inner()
@@ -329,6 +394,7 @@ fn talk(mut command: Command) -> Result<ExitCode> {
         .stdout
         .take()
         .context("the guest has no output")?;
+    let errors = qemu.inner().stderr.take();
     let input = Arc::new(Mutex::new(input));
     let typed = Arc::clone(&input);
     // From here on a signal ends the session and not the process, so that the terminal gets its settings back. The threads
@@ -336,6 +402,8 @@ fn talk(mut command: Command) -> Result<ExitCode> {
     let signals = SigSet::from_iter([Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM]);
     signals.thread_block().context("cannot hold signals back")?;
     let raw = RawTerminal::enter()?;
+    let errors = errors.context("QEMU has no standard error")?;
+    let complaints = Complaints::watch(errors, RawLines(std::io::stderr()));
     let (sender, stops) = channel();
     let signal_sender = sender.clone();
     std::thread::spawn(move || {
@@ -367,6 +435,7 @@ fn talk(mut command: Command) -> Result<ExitCode> {
     });
     let chunks = read_chunks(output);
     let mut serial = Serial::default();
+    let mut last_output = Instant::now();
     let mut announced = false;
     let stop = loop {
         if let Ok(stop) = stops.try_recv() {
@@ -375,6 +444,7 @@ fn talk(mut command: Command) -> Result<ExitCode> {
         match chunks.recv_timeout(Duration::from_millis(50)) {
             Ok(chunk) => {
                 serial.feed(&chunk);
+                last_output = Instant::now();
                 if !announced && serial.is_prompt_ready() {
                     // What a terminal answers when it is asked for its size: so the shell knows that one is there.
                     announced = true;
@@ -386,20 +456,26 @@ fn talk(mut command: Command) -> Result<ExitCode> {
                 out.write_all(&chunk)?;
                 out.flush()?;
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => {
+                if complaints.gave_up() || is_over(&serial, last_output) {
+                    break None;
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => break None,
         }
     };
     drop(raw);
     let status = match &stop {
         Some(_) => None,
+        None if complaints.gave_up() || is_over(&serial, last_output) => None,
         None => qemu.wait_for(END_PATIENCE),
     };
     drop(qemu);
+    let errors = complaints.finish();
     match stop {
         Some(Stop::Quit) => {
             eprintln!("\nquit");
-            return Ok(ExitCode::SUCCESS);
+            return Ok(Ended::by_code(0));
         }
         Some(Stop::Signal(signal)) => {
             eprintln!();
@@ -407,9 +483,36 @@ fn talk(mut command: Command) -> Result<ExitCode> {
         }
         None => {}
     }
-    match serial.exit() {
-        Some(code) => Ok(ExitCode::from(process_code(code))),
-        None => bail!(no_exit_line(&serial, status)),
+    Ok(match serial.exit() {
+        Some(code) => Ended::by_code(process_code(code)),
+        None => Ended {
+            code: None,
+            end: End::NoExitLine,
+            status,
+            errors,
+            spoke: has_spoken(&serial),
+        },
+    })
+}
+
+/// Writes to a terminal in raw mode, where a line feed alone does not begin a line.
+struct RawLines<W>(W);
+
+impl<W: Write> Write for RawLines<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (text, end): (_, &[u8]) = match line.strip_suffix(b"\n") {
+                Some(text) => (text, b"\r\n"),
+                None => (line, b""),
+            };
+            self.0.write_all(text)?;
+            self.0.write_all(end)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -5,6 +5,9 @@
 /// What the shell and the diagnostics console print when they want a line.
 const PROMPTS: [&str; 2] = ["capos> ", "diagnostics> "];
 
+/// What a kernel says that cannot boot on this machine or has stopped, and a loader that starts none.
+const LOST: [&str; 3] = ["@boot.refused", "@kernel.panic", "loader: error: "];
+
 /// No cursor movement of a guest makes a line longer than this.
 const MAX_COLUMNS: usize = 16 * 1024;
 
@@ -128,6 +131,15 @@ impl Serial {
     /// Whether a prompt stands that nobody has answered.
     pub fn is_prompt_ready(&self) -> bool {
         self.prompt_ready
+    }
+
+    /// Whether the guest has said that it cannot boot or that its kernel has stopped: nothing starts it again.
+    pub fn is_lost(&self) -> bool {
+        let lost = |line: &String| {
+            LOST.iter()
+                .any(|fact| without_prompt(line).starts_with(fact))
+        };
+        self.lines.iter().any(lost)
     }
 
     /// Notes that the prompt has been answered.

@@ -4,18 +4,27 @@
 
 use std::io::{Read, Write};
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use crate::child::Guarded;
+use crate::complaints::Complaints;
 use crate::serial::Serial;
 
 /// A guest that says nothing for this long is taken for dead.
 pub const SILENCE: Duration = Duration::from_secs(60);
 /// How long QEMU may take to end once the exit line is there.
 const LINGER: Duration = Duration::from_secs(4);
+/// The same, where the guest has said that it cannot go on: it may know no way to power the machine off.
+const LOST_LINGER: Duration = Duration::from_millis(500);
+/// A guest that boots again after its exit line says something within this time.
+const RESTART: Duration = Duration::from_secs(20);
+/// How often is looked whether QEMU has given the guest up.
+const LOOK: Duration = Duration::from_millis(100);
 /// How long a silent guest is watched, to see whether it computes.
 const WATCH: Duration = Duration::from_secs(2);
 /// Hundredths of a second of processor time within [`WATCH`] that make a guest busy. An idle one takes next to none, and a
@@ -30,12 +39,21 @@ const GATHER: Duration = Duration::from_millis(1);
 /// Bytes of one piece of output.
 const CHUNK_BYTES: usize = 64 * 1024;
 
+/// Whether what a guest says is shown as it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Echo {
+    /// On standard output.
+    Shown,
+    /// Not at all.
+    Kept,
+}
+
 /// Why waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
     /// What was waited for is there.
     Seen,
-    /// The guest has ended.
+    /// The guest has ended, or said its exit line and nothing since, or was given up by QEMU.
     Ended,
     /// The guest has been silent for too long.
     Silent,
@@ -66,7 +84,12 @@ pub enum End {
 }
 
 /// Reads `output` to its end on a thread of its own, in pieces as large as a moment's patience makes them.
-pub fn read_chunks(mut output: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+pub fn read_chunks(output: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    read_unless(output, Arc::default())
+}
+
+/// As [`read_chunks`], but reads nothing while `held` says so.
+fn read_unless(mut output: impl Read + Send + 'static, held: Arc<AtomicBool>) -> Receiver<Vec<u8>> {
     let (sender, chunks) = channel();
     std::thread::spawn(move || {
         let mut buffer = vec![0; CHUNK_BYTES];
@@ -76,6 +99,9 @@ pub fn read_chunks(mut output: impl Read + Send + 'static) -> Receiver<Vec<u8>> 
                 break;
             }
             std::thread::sleep(GATHER);
+            while held.load(Ordering::Relaxed) {
+                std::thread::sleep(GATHER);
+            }
         }
     });
     chunks
@@ -92,13 +118,21 @@ pub struct Session {
     silence: Duration,
     meaning: Silence,
     closed: bool,
-    echo: bool,
+    held: Arc<AtomicBool>,
+    echo: Echo,
+    complaints: Complaints,
 }
 
 impl Session {
-    /// Starts `command` with its serial line on standard input and output; with `echo` all it says is shown at once.
-    pub fn start(mut command: Command, echo: bool) -> Result<Self> {
+    /// Starts `command` with its serial line on standard input and output; what it says on its standard error goes to
+    /// `errors` as it comes.
+    pub fn start(
+        mut command: Command,
+        echo: Echo,
+        errors: impl Write + Send + 'static,
+    ) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stderr(Stdio::piped());
         let mut child = Guarded::spawn(&mut command)?;
         let input = child.inner().stdin.take();
         let output = child
@@ -106,8 +140,12 @@ impl Session {
             .stdout
             .take()
             .context("the guest has no output")?;
-        let chunks = read_chunks(output);
+        let said = child.inner().stderr.take();
+        let complaints = Complaints::watch(said.context("QEMU has no standard error")?, errors);
+        let held = Arc::new(AtomicBool::new(false));
+        let chunks = read_unless(output, held.clone());
         Ok(Self {
+            held,
             child,
             input,
             chunks,
@@ -118,12 +156,21 @@ impl Session {
             meaning: Silence::Death,
             closed: false,
             echo,
+            complaints,
         })
     }
 
     /// Sets how long the guest may be silent.
     pub fn set_silence(&mut self, silence: Duration) {
         self.silence = silence;
+    }
+
+    /// Takes nothing from the guest for so long: its serial line gets stuck once the pipe is full.
+    pub fn hold_output(&mut self, time: Duration) {
+        self.held.store(true, Ordering::Relaxed);
+        std::thread::sleep(time);
+        self.held.store(false, Ordering::Relaxed);
+        self.last_output = Instant::now();
     }
 
     /// Takes a guest that computes in silence for alive.
@@ -168,7 +215,7 @@ impl Session {
             if seen(&self.serial) {
                 return Waited::Seen;
             }
-            if self.closed {
+            if self.closed || is_over(&self.serial, self.last_output) || self.complaints.gave_up() {
                 return Waited::Ended;
             }
             let now = Instant::now();
@@ -182,7 +229,7 @@ impl Session {
                 }
                 return Waited::Silent;
             }
-            self.pump(deadline.min(silent_at) - now);
+            self.pump((deadline.min(silent_at) - now).min(LOOK));
         }
     }
 
@@ -206,7 +253,7 @@ impl Session {
     fn take(&mut self, chunk: Vec<u8>) {
         self.last_output = Instant::now();
         self.serial.feed(&chunk);
-        if self.echo {
+        if self.echo == Echo::Shown {
             let mut out = std::io::stdout().lock();
             // A reader that went away must not end the guest's run.
             let _ = out.write_all(&chunk).and_then(|()| out.flush());
@@ -264,7 +311,7 @@ impl Session {
                 Waited::Seen => {}
             }
             // QEMU ends by itself now; anything but silence means that this was not the last line.
-            let linger = Instant::now() + LINGER;
+            let linger = Instant::now() + linger(&self.serial);
             let lines = self.serial.lines().len();
             let waited = self.wait(linger, |serial| {
                 serial.lines().len() > lines || !serial.partial().is_empty()
@@ -281,16 +328,41 @@ impl Session {
             None
         };
         let Self {
-            serial, transcript, ..
+            serial,
+            transcript,
+            child,
+            complaints,
+            ..
         } = self;
+        drop(child);
         (
             end,
             Transcript {
                 serial,
                 bytes: transcript,
                 status,
+                errors: complaints.finish(),
             },
         )
+    }
+}
+
+/// Whether the exit line is there and nothing came after it: a guest that cannot power its machine off stays.
+pub fn is_over(serial: &Serial, last_output: Instant) -> bool {
+    let patience = if serial.is_lost() {
+        LOST_LINGER
+    } else {
+        RESTART
+    };
+    serial.exit().is_some() && last_output.elapsed() >= patience
+}
+
+/// How long QEMU may take to end after the guest's exit line.
+fn linger(serial: &Serial) -> Duration {
+    if serial.is_lost() {
+        LOST_LINGER
+    } else {
+        LINGER
     }
 }
 
@@ -314,11 +386,13 @@ pub struct Transcript {
     pub bytes: Vec<u8>,
     /// How QEMU ended, if it did so by itself.
     pub status: Option<ExitStatus>,
+    /// What QEMU said on its standard error.
+    pub errors: String,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{End, Session, Waited, piece_len};
+    use super::{Echo, End, Session, Waited, piece_len};
     use std::process::Command;
     use std::time::{Duration, Instant};
 
@@ -326,7 +400,7 @@ mod tests {
     fn guest(script: &str) -> Session {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        Session::start(command, false).unwrap()
+        Session::start(command, Echo::Kept, std::io::sink()).unwrap()
     }
 
     fn soon() -> Instant {
@@ -347,6 +421,36 @@ mod tests {
         assert_eq!(
             transcript.serial.lines().first().map(String::as_str),
             Some("hello")
+        );
+    }
+
+    #[test]
+    fn a_guest_that_said_its_exit_line_is_waited_for_no_longer() {
+        let script = "echo @boot.refused; echo no; echo exit code=2; exec sleep 60";
+        let mut session = guest(script);
+        let start = Instant::now();
+        assert_eq!(session.answer_prompt("ls", soon()).unwrap(), Waited::Ended);
+        assert_eq!(session.finish(soon()).0, End::Code(2));
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            start.elapsed()
+        );
+    }
+
+    #[test]
+    fn a_guest_that_qemu_gave_up_is_ended_at_once() {
+        let script = "echo hello; echo 'KVM internal error. Suberror: 1' >&2; exec sleep 60";
+        let mut session = guest(script);
+        let start = Instant::now();
+        assert_eq!(session.answer_prompt("ls", soon()).unwrap(), Waited::Ended);
+        let (end, transcript) = session.finish(soon());
+        assert_eq!(end, End::NoExitLine);
+        assert!(crate::kvm::gave_up(&transcript.errors));
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            start.elapsed()
         );
     }
 

@@ -11,10 +11,10 @@ use clap::Args;
 use crate::build::{Builder, Kind};
 use crate::image::contents::Loader;
 use crate::project::{Member, Project, is_ci};
-use crate::qemu::{Accel, choose_accel};
+use crate::qemu::Accel;
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
 use crate::toolchain::Toolchain;
-use crate::{codegen, examples, fuzz, new, smoke, tidy};
+use crate::{codegen, examples, fuzz, kvm, new, smoke, tidy};
 
 /// What `cargo xtask test` takes.
 #[derive(Args, Debug)]
@@ -25,7 +25,7 @@ pub struct TestArgs {
     /// Only the smokes and sabotages
     #[arg(long, conflicts_with = "host")]
     smokes: bool,
-    /// How QEMU executes the guest; without it, KVM where it works
+    /// How QEMU executes the guest, TCG without it
     #[arg(long, value_enum)]
     accel: Option<Accel>,
 }
@@ -133,7 +133,7 @@ fn smokes(
     tally: &mut Tally,
 ) -> Result<()> {
     let options = Options {
-        accel: choose_accel(args.accel)?,
+        accel: kvm::for_proof(project, args.accel)?,
         loader: Loader::default(),
         gdb: false,
         keep: false,

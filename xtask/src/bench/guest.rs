@@ -17,7 +17,7 @@ use crate::image::contents::Contents;
 use crate::package::Guest;
 use crate::project::Project;
 use crate::qemu::{Accel, Drive, Firmware, Machine, Medium};
-use crate::session::{End, Session};
+use crate::session::{Echo, End, Session};
 use crate::toolchain::Toolchain;
 
 /// No boot takes longer, however slow the machine is.
@@ -147,7 +147,8 @@ impl<'a> Bench<'a> {
             reboots: false,
             extra,
         };
-        let mut session = Session::start(machine.command(self.project)?, false)?;
+        let command = machine.command(self.project)?;
+        let mut session = Session::start(command, Echo::Kept, std::io::stderr())?;
         session.set_silence(PATIENCE);
         let (end, transcript) = session.finish(Instant::now() + PATIENCE);
         let serial = self.dir.join(format!("serial-{manifest}.txt"));

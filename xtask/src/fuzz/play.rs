@@ -12,7 +12,7 @@ use crate::fuzz::devices;
 use crate::fuzz::qmp::Qmp;
 use crate::project::Project;
 use crate::qemu::{Accel, Firmware, Machine, escape};
-use crate::session::{End, Session, Waited};
+use crate::session::{Echo, End, Session, Waited};
 
 /// Memory of the guest. All of it lies below the first hole, so that a place in the file is an address.
 const MIB: u64 = 256;
@@ -150,8 +150,9 @@ pub fn play(boot: &Boot<'_>, work: &Path) -> Result<Played> {
     let socket = sockets.path().join("qmp");
     // A file that QEMU finds would keep its old bytes.
     File::create(&memory)?.set_len(MIB << 20)?;
+    let echo = if boot.echo { Echo::Shown } else { Echo::Kept };
     let command = machine(boot, &memory, &socket)?.command(boot.project)?;
-    let mut session = Session::start(command, boot.echo)?;
+    let mut session = Session::start(command, echo, std::io::stderr())?;
     let mut watch = Watch {
         qmp: Qmp::connect(&socket)?,
         kernel: Kernel::read(&fs::read(boot.kernel)?)?,

@@ -14,11 +14,12 @@ use serde_json::json;
 
 use crate::image::cloud::{self, Provider};
 use crate::image::{CLOUD_WORDS, SystemArgs};
+use crate::kvm;
 use crate::package::Guest;
 use crate::project::Project;
-use crate::qemu::{self, Accel, Drive, FirmwareKind, Machine, Medium, choose_accel};
+use crate::qemu::{self, Accel, Drive, FirmwareKind, Machine, Medium};
 use crate::serial::Serial;
-use crate::session::{End, Session, Waited};
+use crate::session::{Echo, End, Session, Waited};
 use crate::toolchain::Toolchain;
 
 /// How long a boot and its end may take.
@@ -118,12 +119,12 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &CloudbootArgs) -> Re
     let disk = dir.join("unpacked.raw");
     cloud::unpack(package, args.provider, &disk)?;
 
-    let machine = shape(args, disk.clone(), &dir)?;
+    let machine = shape(project, args, disk.clone(), &dir)?;
     let command = machine.command(project)?;
     let told = format!("{command:?}");
     let start = Instant::now();
     let deadline = start + PATIENCE;
-    let mut session = Session::start(command, false)?;
+    let mut session = Session::start(command, Echo::Kept, std::io::stderr())?;
     let first = session.wait(deadline, |serial| {
         serial.lines().iter().any(|line| line.contains(MARK)) || serial.exit().is_some()
     });
@@ -213,14 +214,14 @@ pub fn closest(provider: Provider) -> (&'static str, Drive) {
 }
 
 /// The machine of a local boot.
-fn shape(args: &CloudbootArgs, disk: PathBuf, work: &Path) -> Result<Machine> {
+fn shape(project: &Project, args: &CloudbootArgs, disk: PathBuf, work: &Path) -> Result<Machine> {
     let (model, drive) = closest(args.provider);
     let medium = Medium::new(disk, drive);
     Ok(Machine {
         model: model.to_owned(),
         smp: 2,
         memory: "2G".to_owned(),
-        accel: choose_accel(args.accel)?,
+        accel: kvm::for_proof(project, args.accel)?,
         firmware: args.firmware.boots(medium, work),
         disks: Vec::new(),
         gdb: false,

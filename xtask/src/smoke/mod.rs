@@ -14,8 +14,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::image::contents::Loader;
+use crate::kvm;
 use crate::project::Project;
-use crate::qemu::{Accel, choose_accel};
+use crate::qemu::Accel;
 use crate::setup::Needs;
 use crate::smoke::case::Smoke;
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
@@ -33,7 +34,7 @@ pub struct SmokeArgs {
     /// Run on the sabotage kernel: a point, a glob of points, `all`, or `none` (no point chosen: every smoke must pass)
     #[arg(long, visible_alias = "point", value_name = "POINT")]
     sabotage: Option<String>,
-    /// How QEMU executes the guest; without it, KVM where it works
+    /// How QEMU executes the guest, TCG without it
     #[arg(long, value_enum)]
     accel: Option<Accel>,
     /// Which loader the boot media of smokes carry
@@ -82,7 +83,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &SmokeArgs) -> Result
     let planned = plan(args)?;
     let options = Options {
         loader: args.loader,
-        accel: choose_accel(args.accel)?,
+        accel: kvm::for_proof(project, args.accel)?,
         gdb: args.gdb,
         keep: args.keep,
     };

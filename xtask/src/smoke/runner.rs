@@ -19,7 +19,7 @@ use crate::image::{CLOUD_WORDS, cloud, cloudboot, iso};
 use crate::package::{self, Guest};
 use crate::project::Project;
 use crate::qemu::{self, Accel, Drive, Firmware, Machine, Medium, escape};
-use crate::session::{End, Session};
+use crate::session::{Echo, End, Session};
 use crate::smoke::case::{Boot, Smoke, Step, Tamper, perform};
 use crate::smoke::sabotage::Sabotage;
 use crate::smoke::snapshot;
@@ -67,6 +67,7 @@ struct Said {
     failed_step: Option<String>,
     lines: Vec<String>,
     bytes: Vec<u8>,
+    errors: String,
 }
 
 /// Runs smokes on guests that are built when first needed.
@@ -241,12 +242,14 @@ impl<'a> Runner<'a> {
             heard.failed_step = next.failed_step;
             heard.lines.extend(next.lines);
             heard.bytes.extend(next.bytes);
+            heard.errors = next.errors;
         }
         fs::write(folder.join("transcript.raw"), &heard.bytes)?;
         fs::write(folder.join("transcript.txt"), heard.lines.join("\n") + "\n")?;
         let heard = Heard {
             end: heard.end,
             lines: &heard.lines,
+            errors: &heard.errors,
             failed_step: heard.failed_step.as_deref(),
         };
         let verdict = match trial {
@@ -278,14 +281,14 @@ impl<'a> Runner<'a> {
         &self,
         folder: &Path,
         work: &Path,
-        mut command: Command,
+        command: Command,
         steps: &[Step],
         deadline: Instant,
     ) -> Result<Said> {
         let mut errors = fs::OpenOptions::new();
         let errors = errors.create(true).append(true);
-        command.stderr(errors.open(folder.join("qemu-errors"))?);
-        let mut session = Session::start(command, false)?;
+        let errors = errors.open(folder.join("qemu-errors"))?;
+        let mut session = Session::start(command, Echo::Kept, errors)?;
         if self.options.gdb {
             session.set_silence(deadline.saturating_duration_since(Instant::now()));
         }
@@ -296,6 +299,7 @@ impl<'a> Runner<'a> {
             failed_step,
             lines: transcript.serial.lines().to_vec(),
             bytes: transcript.bytes,
+            errors: transcript.errors,
         })
     }
 

@@ -4,6 +4,7 @@
 
 use evidence::{Fact, Pattern};
 
+use crate::complaints::reason;
 use crate::serial::without_prompt;
 use crate::session::End;
 use crate::smoke::case::Smoke;
@@ -28,6 +29,8 @@ pub struct Heard<'a> {
     pub end: End,
     /// Its finished lines.
     pub lines: &'a [String],
+    /// What QEMU said on its standard error.
+    pub errors: &'a str,
     /// The step that did not come to its end.
     pub failed_step: Option<&'a str>,
 }
@@ -67,6 +70,14 @@ impl Heard<'_> {
         }
     }
 
+    /// That there is no exit line, with QEMU's own reason where it gave one.
+    fn no_exit_line(&self) -> String {
+        match reason(self.errors) {
+            said if said.is_empty() => "no exit line".to_owned(),
+            said => format!("no exit line; QEMU says: {said}"),
+        }
+    }
+
     /// Lines that begin like evidence and are none.
     fn malformed(&self) -> impl Iterator<Item = String> + '_ {
         self.lines.iter().filter_map(|line| {
@@ -95,7 +106,7 @@ pub fn judge(smoke: &Smoke, heard: &Heard<'_>) -> Verdict {
         End::Code(code) if code != smoke.exit => {
             wrong.push(format!("exit code {code} instead of {}", smoke.exit));
         }
-        End::NoExitLine => wrong.push("no exit line".to_owned()),
+        End::NoExitLine => wrong.push(heard.no_exit_line()),
         _ => {}
     }
     wrong.extend(heard.failed_step.map(str::to_owned));
@@ -121,7 +132,7 @@ pub fn judge_sabotage(sabotage: &Sabotage, smoke: &Smoke, heard: &Heard<'_>) -> 
     }
     let mut wrong: Vec<String> = Vec::new();
     if heard.end == End::NoExitLine {
-        wrong.push("no exit line".to_owned());
+        wrong.push(heard.no_exit_line());
     }
     // Facts come about in the order of the list; those after the broken one may well be gone.
     let (bitten, last, appears) = match sabotage.breaks {
@@ -217,6 +228,7 @@ mod tests {
             &Heard {
                 end,
                 lines: &lines(text),
+                errors: "",
                 failed_step: None,
             },
         )
@@ -252,6 +264,7 @@ mod tests {
         let heard = Heard {
             end: End::Code(0),
             lines: &lines,
+            errors: "",
             failed_step: Some("step 1: x"),
         };
         assert_eq!(
@@ -266,6 +279,7 @@ mod tests {
         let heard = Heard {
             end: End::Code(0),
             lines: &lines,
+            errors: "",
             failed_step: None,
         };
         assert_eq!(
@@ -295,6 +309,7 @@ mod tests {
             &Heard {
                 end,
                 lines: &lines(text),
+                errors: "",
                 failed_step: None,
             },
         )
