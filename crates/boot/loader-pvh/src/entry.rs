@@ -47,6 +47,28 @@ loader_multiboot32:
     cld
     mov esp, offset loader_stack_end
     mov ebp, eax
+    mov esi, ebx
+    // CPUID is there if EFLAGS.ID can be changed; long mode, if it says so (AMD APM vol. 3, appendix D).
+    pushfd
+    pop eax
+    mov edx, eax
+    xor eax, 0x200000
+    push eax
+    popfd
+    pushfd
+    pop eax
+    xor eax, edx
+    test eax, 0x200000
+    jz loader_refuse
+    mov eax, 0x80000000
+    cpuid
+    cmp eax, 0x80000001
+    jb loader_refuse
+    mov eax, 0x80000001
+    cpuid
+    test edx, 0x20000000
+    jz loader_refuse
+    mov ebx, esi
     mov edi, offset loader_tables
     lea eax, [edi + 0x1003]
     mov [edi], eax
@@ -81,6 +103,33 @@ loader_multiboot32:
     mov eax, offset loader_start64
     push eax
     retf
+
+    // No 64-bit code can run here, so the words and the end are told without it.
+loader_refuse:
+    mov esi, offset loader_refusal
+4:
+    lodsb
+    test al, al
+    jz 7f
+    mov bl, al
+    mov ecx, 100000
+5:
+    mov dx, 0x3fd
+    in al, dx
+    test al, 0x20
+    jnz 6f
+    dec ecx
+    jnz 5b
+6:
+    mov dx, 0x3f8
+    mov al, bl
+    out dx, al
+    jmp 4b
+7:
+    hlt
+    jmp 7b
+loader_refusal:
+    .asciz "\r\nloader: error: this processor has no 64-bit mode (long mode)\r\nexit code=2\r\n"
 
     .code64
 loader_start64:

@@ -1,6 +1,3 @@
-use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
-use x86_64::registers::model_specific::{Efer, EferFlags};
-
 /// What this machine offers, probed at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Features {
@@ -12,6 +9,16 @@ pub struct Features {
     pub smap: bool,
     /// User mode instruction prevention.
     pub umip: bool,
+    /// A local APIC.
+    pub apic: bool,
+    /// A time stamp counter.
+    pub tsc: bool,
+    /// Translations that survive a change of address space.
+    pub global_pages: bool,
+    /// Machine-check exceptions.
+    pub machine_check: bool,
+    /// XCR0 and the instructions that it steers.
+    pub xsave: bool,
     /// 1 GiB pages.
     pub gib_pages: bool,
     /// x2APIC mode.
@@ -45,6 +52,11 @@ pub fn features() -> Features {
         smep: seven.as_ref().is_some_and(|f| f.has_smep()),
         smap: seven.as_ref().is_some_and(|f| f.has_smap()),
         umip: seven.as_ref().is_some_and(|f| f.has_umip()),
+        apic: one.as_ref().is_some_and(|f| f.has_apic()),
+        tsc: one.as_ref().is_some_and(|f| f.has_tsc()),
+        global_pages: one.as_ref().is_some_and(|f| f.has_pge()),
+        machine_check: one.as_ref().is_some_and(|f| f.has_mce()),
+        xsave: one.as_ref().is_some_and(|f| f.has_xsave()),
         gib_pages: extended.as_ref().is_some_and(|e| e.has_1gib_pages()),
         x2apic: one.as_ref().is_some_and(|f| f.has_x2apic()),
         tsc_deadline: one.as_ref().is_some_and(|f| f.has_tsc_deadline()),
@@ -54,39 +66,4 @@ pub fn features() -> Features {
             .is_some_and(|a| a.has_invariant_tsc()),
         tsc_hz: stated.unwrap_or(0),
     }
-}
-
-/// Turns on what protects the kernel: write protection, NX, SMEP, SMAP, UMIP where present; keeps the FPU off
-/// (CR0.EM set, CR4.OSFXSR clear), so that SSE use faults in user mode.
-///
-/// # Safety
-/// Runs once on each CPU with page tables that use NX correctly and map no kernel page user-accessible.
-pub unsafe fn enable(f: Features) {
-    let mut cr0 = Cr0::read();
-    cr0.insert(Cr0Flags::WRITE_PROTECT | Cr0Flags::EMULATE_COPROCESSOR);
-    cr0.remove(Cr0Flags::MONITOR_COPROCESSOR | Cr0Flags::TASK_SWITCHED);
-    let mut cr4 = Cr4::read();
-    cr4.remove(
-        Cr4Flags::OSFXSR
-            | Cr4Flags::OSXMMEXCPT_ENABLE
-            | Cr4Flags::OSXSAVE
-            | Cr4Flags::FSGSBASE
-            | Cr4Flags::PCID
-            | Cr4Flags::PERFORMANCE_MONITOR_COUNTER,
-    );
-    cr4.insert(Cr4Flags::PAGE_GLOBAL);
-    cr4.set(Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION, f.smep);
-    cr4.set(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION, f.smap);
-    cr4.set(Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION, f.umip);
-    // SAFETY: the bits only restrict what user mode and stray kernel accesses may do; the caller promises tables
-    // that hold under them.
-    unsafe {
-        Cr0::write(cr0);
-        Cr4::write(cr4);
-        Efer::update(|e| {
-            e.insert(EferFlags::SYSTEM_CALL_EXTENSIONS);
-            e.set(EferFlags::NO_EXECUTE_ENABLE, f.nx);
-        });
-    }
-    crate::entry::set_smap(f.smap);
 }

@@ -7,6 +7,7 @@
 #![no_std]
 #![allow(unsafe_code)]
 
+mod controls;
 mod descriptors;
 mod entry;
 mod features;
@@ -15,20 +16,23 @@ mod percpu;
 pub mod port;
 #[cfg(sabotage)]
 mod sabotage;
+mod selectors;
 mod switch;
 mod tsc;
 
+pub use controls::{Controls, set as set_controls};
 pub use descriptors::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, load as load_descriptors};
 pub use entry::{
     Handlers, SyscallFrame, TrapFrame, enter_user, install_syscall, set_handlers, vector_stub,
 };
-pub use features::{Features, enable as enable_features, features};
+pub use features::{Features, features};
 #[cfg(sabotage)]
 pub use lock::held;
 pub use lock::{Guard, Lock, relax, set_relax};
 pub use percpu::{CpuBlock, MAX_CPUS, index, install as install_percpu, set_kernel_stack};
 #[cfg(sabotage)]
 pub use sabotage::{choose as choose_sabotage, chosen as chosen_sabotage, sabotaged};
+pub use selectors::clear as clear_selectors;
 pub use switch::{prepare_stack, switch_stacks};
 pub use tsc::read as read_tsc;
 

@@ -257,30 +257,19 @@ extern "C" fn kernel_start() -> ! {
         boot_error(format_args!("too little memory for the table of frames"));
     }
     let features = cpu::features();
-    if !features.nx {
-        boot_error(format_args!("this processor has no no-execute pages"));
-    }
-    let sections = [
-        section(
-            &raw const __text_start,
-            &raw const __text_end,
-            Access::ReadExecute,
-        ),
-        section(
-            &raw const __rodata_start,
-            &raw const __rodata_end,
-            Access::Read,
-        ),
-        section(
-            &raw const __data_start,
-            &raw const __data_end,
-            Access::ReadWrite,
-        ),
+    let needed = [
+        (features.nx, "no-execute pages"),
+        (features.apic, "local APIC"),
+        (features.tsc, "time stamp counter"),
     ];
+    for (_, name) in needed.iter().filter(|(offered, _)| !offered) {
+        boot_error(format_args!("this processor has no {name}"));
+    }
+    let sections = sections();
     let delta = physical.wrapping_sub(virtual_base);
     // SAFETY: once, on the loader's tables, which map this image the same way. NX must be on before tables use it.
     let root = unsafe {
-        cpu::enable_features(features);
+        crate::smp::note_controls(0, cpu::set_controls(features));
         paging::initialise(&map.mapped, &sections, delta, features.gib_pages)
     };
     let Some(root) = root else {
@@ -301,6 +290,35 @@ extern "C" fn kernel_start() -> ! {
     unsafe {
         core::arch::asm!("mov rsp, {}", "xor ebp, ebp", "call {}", in(reg) top, sym crate::run, options(noreturn))
     }
+}
+
+/// The image by what it allows.
+fn sections() -> [KernelSection; 3] {
+    [
+        section(
+            &raw const __text_start,
+            &raw const __text_end,
+            Access::ReadExecute,
+        ),
+        section(
+            &raw const __rodata_start,
+            &raw const __rodata_end,
+            Access::Read,
+        ),
+        section(
+            &raw const __data_start,
+            &raw const __data_end,
+            Access::ReadWrite,
+        ),
+    ]
+}
+
+/// Pages of text and read-only data that can be written through another mapping.
+fn writable_text() -> u64 {
+    let delta = ADDRESS
+        .get_response()
+        .map_or(0, |r| r.physical_base().wrapping_sub(r.virtual_base()));
+    paging::writable_aliases(&sections(), delta)
 }
 
 fn section(start: *const u8, end: *const u8, access: Access) -> KernelSection {
@@ -358,6 +376,7 @@ pub unsafe fn on_kernel_stack() -> ! {
     let loader = LOADER.get_response().map_or("unknown", |r| r.name());
     let log = option("log");
     crate::log::set_quiet(log.as_deref() == Some("quiet"));
+    crate::log::set_all(log.as_deref() == Some("all"));
     crate::log::set_cloud(log.as_deref() == Some("cloudboot"));
     #[cfg(sabotage)]
     if let Some(point) = option("sabotage") {
@@ -365,15 +384,24 @@ pub unsafe fn on_kernel_stack() -> ! {
             sabotage::choose(point);
         }
         cpu::choose_sabotage(String::leak(point));
+        // The control registers were set before there was a command line.
+        // SAFETY: as the first time.
+        crate::smp::note_controls(0, unsafe { cpu::set_controls(cpu::features()) });
     }
     let f = cpu::features();
+    let held = crate::smp::controls(0);
     crate::fact!("boot.loader", name ~ loader, base_revision = 2);
     crate::fact!(
         "boot.cpu",
-        nx = f.nx,
-        smep = f.smep,
-        smap = f.smap,
-        umip = f.umip
+        nx = held.nx(),
+        smep = held.smep(),
+        smap = held.smap(),
+        umip = held.umip(),
+        cr0 ~ evidence::Hex(held.cr0),
+        cr4 ~ evidence::Hex(held.cr4),
+        efer ~ evidence::Hex(held.efer),
+        xcr0 ~ evidence::Hex(held.xcr0.unwrap_or(0)),
+        writable_text ~ writable_text()
     );
     crate::trap::initialise();
     let machine = crate::acpi::read(rsdp);

@@ -8,6 +8,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use arrayvec::ArrayString;
 use cpu::Lock;
 
+/// The source of the kernel's own records; the spawner refuses it as the name of a process.
+pub const KERNEL: &str = "kernel";
 /// Longest line.
 pub const LINE_BYTES: usize = 512;
 const RECORDS: usize = 1024;
@@ -59,6 +61,7 @@ struct Ring {
 
 static RING: Lock<Option<Ring>> = Lock::new(None);
 static QUIET: AtomicBool = AtomicBool::new(false);
+static ALL: AtomicBool = AtomicBool::new(false);
 static CLOUD: AtomicBool = AtomicBool::new(false);
 /// What marks a fact on the serial console of a cloud, in place of `@`.
 const CLOUD_MARK: &str = "cloudboot-evidence: ";
@@ -71,6 +74,30 @@ pub fn set_quiet(quiet: bool) {
 /// Marks the kernel's facts on the serial line as a cloud's evidence; nothing else about them changes.
 pub fn set_cloud(cloud: bool) {
     CLOUD.store(cloud, Ordering::Relaxed);
+}
+
+/// Shows every line of the log on the serial line, not facts alone.
+pub fn set_all(all: bool) {
+    ALL.store(all, Ordering::Relaxed);
+}
+
+/// Whether every line of the log goes to the serial line.
+pub fn all() -> bool {
+    ALL.load(Ordering::Relaxed)
+}
+
+/// Shows a line of a process on the serial line; where there is no room it is dropped and counted.
+pub fn show(level: u16, source: &str, line: &str) {
+    let level = match level {
+        0 => "error",
+        1 => "warn",
+        2 => "info",
+        _ => "debug",
+    };
+    let mut text = ArrayString::<{ LINE_BYTES + 128 }>::new();
+    // What does not fit is cut.
+    let _ = fmt::write(&mut text, format_args!("{level} {source}: {line}"));
+    crate::serial::log(text.as_bytes());
 }
 
 /// Whether facts stay off the serial line.
@@ -99,20 +126,19 @@ pub fn append(level: u16, source: &str, line: &str) {
 
 /// Records a fact of the kernel.
 pub fn fact(line: &Line) {
-    let text = line.text();
+    let text = line.text().trim_end();
     if !quiet() {
         match text.strip_prefix('@') {
             Some(fact) if CLOUD.load(Ordering::Relaxed) => {
-                crate::serial::write_text(CLOUD_MARK.as_bytes());
-                crate::serial::write_text(fact.as_bytes());
+                let mut marked = ArrayString::<{ LINE_BYTES + CLOUD_MARK.len() }>::new();
+                // Both parts fit.
+                let _ = fmt::write(&mut marked, format_args!("{CLOUD_MARK}{fact}"));
+                crate::serial::fact(marked.as_bytes());
             }
-            _ => crate::serial::write_text(text.as_bytes()),
-        }
-        if !text.ends_with('\n') {
-            crate::serial::write_text(b"\n");
+            _ => crate::serial::fact(text.as_bytes()),
         }
     }
-    append(2, "kernel", text.trim_end());
+    append(2, KERNEL, text);
 }
 
 /// Visits records from sequence number `from` on while `f` says so. Returns where to go on, and how many records

@@ -4,7 +4,7 @@ use core::fmt::Write;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::serial::Serial;
+use crate::log::Line;
 
 static PANICKING: AtomicBool = AtomicBool::new(false);
 
@@ -24,16 +24,23 @@ pub fn stop(message: core::fmt::Arguments<'_>) -> ! {
     crate::smp::stop_others();
     // SAFETY: the other CPUs were told to stop; this one ends the machine.
     unsafe { crate::serial::seize() };
-    let _ = writeln!(
-        Serial,
-        "@kernel.panic cpu~{}\nkernel panic: {message}",
-        cpu::index()
-    );
+    say(format_args!("@kernel.panic cpu~{}", cpu::index()));
+    say(format_args!("kernel panic: {message}"));
     crate::power::halt(PANIC_CODE)
 }
 
 /// Stops the boot because of what this machine, its tables or its boot package are: not a bug of the kernel.
 pub fn boot_error(message: core::fmt::Arguments<'_>) -> ! {
-    let _ = writeln!(Serial, "@boot.refused\nkernel: cannot boot: {message}");
+    say(format_args!("@boot.refused"));
+    say(format_args!("kernel: cannot boot: {message}"));
     crate::power::halt(2)
+}
+
+/// Says something that the log, which may be locked, does not get: each of its lines whole. A long one is cut.
+pub fn say(text: core::fmt::Arguments<'_>) {
+    let mut line = Line::new();
+    let _ = line.write_fmt(text);
+    for row in line.text().lines() {
+        crate::serial::fact(row.as_bytes());
+    }
 }

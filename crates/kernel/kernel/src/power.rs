@@ -172,6 +172,6 @@ fn exit_line(code: u8) {
         return;
     }
     let mut line = crate::log::Line::new();
-    let _ = core::fmt::Write::write_fmt(&mut line, format_args!("exit code={code}\n"));
-    crate::serial::write_text(line.text().as_bytes());
+    let _ = core::fmt::Write::write_fmt(&mut line, format_args!("exit code={code}"));
+    crate::serial::finish(line.text().as_bytes());
 }

@@ -1,10 +1,21 @@
-//! COM1: output polled, input by interrupt (16550 datasheet).
+//! COM1 (16550 datasheet): lines are queued whole and go out as the UART takes them, from its interrupt or a timer.
+//!
+//! Nobody waits for the UART but the CPU that ends the machine, and that one with a bound. A program for whose bytes there
+//! is no room waits in its call; a log line is dropped and counted; facts of the kernel have room reserved.
 
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
+use arrayvec::ArrayVec;
 use cpu::Lock;
 use cpu::port::{read8, write8};
+use ipc::Pending;
+use line_queue::{Form, Full, LineQueue, Rank, Writer};
+use memory::Charge;
+
+use crate::log::Line;
 
 const BASE: u16 = 0x3f8;
 /// ISA line of COM1.
@@ -12,10 +23,60 @@ pub const LINE: u8 = 4;
 
 /// Bytes that fit into the output queue when it is empty: 16550A with its FIFOs on.
 const FIFO_BYTES: usize = 16;
+/// What one look at the UART sends at most, so that no CPU stays long.
+const LOOK_BYTES: usize = 512;
+/// Calls that wait for room, at most.
+const WAITERS: usize = 64;
+/// Of one process.
+const SHARE: usize = 16;
+/// Calls that one look answers.
+const ANSWERS: usize = 8;
+/// How long the last lines wait for a UART that takes nothing, in looks at its state: a look takes about a microsecond,
+/// and sixteen bytes at 9600 baud seventeen thousand.
+const LAST_LOOKS: u32 = 1_000_000;
+/// How long the CPU that panics waits for another one to leave the queue alone.
+const SEIZE_LOOKS: u32 = 1_000_000;
 
-static OUTPUT: Lock<()> = Lock::new(());
-/// 1 where the UART has no queue, [`FIFO_BYTES`] where it has one.
-static ROOM: AtomicUsize = AtomicUsize::new(1);
+/// What the line-status register says when the UART takes bytes.
+const TAKES: u8 = 0x20;
+/// Interrupt enable: received bytes and breaks; room for more.
+const ON_INPUT: u8 = 1 | 4;
+const ON_ROOM: u8 = 2;
+
+/// A call whose bytes found no room.
+struct Waiter {
+    bytes: Vec<u8>,
+    /// How many of its own bytes the caller is told were taken.
+    taken: u32,
+    writer: Writer,
+    form: Form,
+    pending: Pending,
+    /// What its process pays for the bytes.
+    _charge: Charge,
+}
+
+/// All zeros at first, so that it takes no room in the image.
+struct Port {
+    queue: LineQueue<{ 48 * 1024 }, { 16 * 1024 }>,
+    /// How many wait in [`WAITING`].
+    waiting: usize,
+    /// [`FIFO_BYTES`] where the UART has a queue, else 0.
+    fifo: usize,
+    /// What is enabled in the interrupt-enable register.
+    enabled: u8,
+    /// Room interrupts, because somebody handles it.
+    interrupts: bool,
+}
+
+static PORT: Lock<Port> = Lock::new(Port {
+    queue: LineQueue::new(),
+    waiting: 0,
+    fifo: 0,
+    enabled: 0,
+    interrupts: false,
+});
+/// Calls that wait, first come, first served. Taken before [`PORT`].
+static WAITING: Lock<VecDeque<Waiter>> = Lock::new(VecDeque::new());
 static PRESENT: AtomicBool = AtomicBool::new(false);
 
 fn read(register: u16) -> u8 {
@@ -42,15 +103,28 @@ pub fn initialise() {
     write(2, 0xc7);
     // Both bits say that the FIFOs are there and work.
     if read(2) & 0xc0 == 0xc0 {
-        ROOM.store(FIFO_BYTES, Ordering::Relaxed);
+        PORT.lock().fifo = FIFO_BYTES;
     }
     write(4, 0x0b);
     PRESENT.store(true, Ordering::Release);
 }
 
-/// Lets received bytes and breaks interrupt.
-pub fn enable_input() {
-    write(1, 1 | 4);
+/// Lets received bytes interrupt, and room for output if `routed`.
+pub fn enable(routed: Routed) {
+    let mut port = PORT.lock();
+    port.interrupts = routed == Routed::Yes;
+    port.enabled = ON_INPUT;
+    write(1, ON_INPUT);
+    port.call();
+}
+
+/// Whether the UART's interrupt arrives anywhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Routed {
+    /// It does.
+    Yes,
+    /// A timer looks instead.
+    No,
 }
 
 /// What came in.
@@ -62,74 +136,308 @@ pub enum Input {
     Break,
 }
 
+/// A break that a look at the line's state for another reason came across.
+static BROKEN: AtomicBool = AtomicBool::new(false);
+
+/// The line-status register. Reading it clears a break in it, so the break is noted.
+fn status() -> u8 {
+    let status = read(5);
+    if status & 0x10 != 0 {
+        BROKEN.store(true, Ordering::Relaxed);
+    }
+    status
+}
+
 /// What was received, if anything was.
 pub fn take() -> Option<Input> {
     if !PRESENT.load(Ordering::Relaxed) {
         return None;
     }
-    // Reading the status clears the break in it.
-    let status = read(5);
-    if status & 0x10 != 0 {
+    let status = status();
+    if BROKEN.swap(false, Ordering::Relaxed) {
         return Some(Input::Break);
     }
     (status & 1 != 0).then(|| Input::Byte(read(0)))
 }
 
-fn put(byte: u8) {
-    put_all(&[byte]);
+impl Port {
+    /// Gives the UART what it takes at once.
+    fn send(&mut self) {
+        let now = sched::now_ns();
+        let mut left = LOOK_BYTES;
+        let mut piece = [0; FIFO_BYTES];
+        while left > 0 && !self.is_drained(now) && status() & TAKES != 0 {
+            let room = self.fifo.clamp(1, FIFO_BYTES);
+            let len = self.queue.take(&mut piece[..room], now);
+            piece[..len].iter().for_each(|byte| write(0, *byte));
+            left = left.saturating_sub(len.max(1));
+        }
+    }
+
+    /// Whether nothing is to be sent now; what was held back may have become due.
+    fn is_drained(&mut self, now: u64) -> bool {
+        self.queue.take(&mut [], now);
+        self.queue.is_drained()
+    }
+
+    /// Asks for an interrupt while the UART has not taken everything; it comes when there is room.
+    fn settle(&mut self) {
+        let wanted = if self.queue.is_drained() {
+            ON_INPUT
+        } else {
+            ON_INPUT | ON_ROOM
+        };
+        if self.interrupts && wanted != self.enabled {
+            write(1, wanted);
+            self.enabled = wanted;
+        }
+    }
+
+    /// Asks for an interrupt, at once where there is room, if anything or anybody waits: there a timer can be armed.
+    fn call(&mut self) {
+        let idle = self.queue.is_drained() && self.queue.held_until_ns().is_none();
+        if self.interrupts && !(idle && self.waiting == 0) {
+            // It comes with the change.
+            write(1, ON_INPUT);
+            write(1, ON_INPUT | ON_ROOM);
+            self.enabled = ON_INPUT | ON_ROOM;
+        }
+    }
+
+    fn push(&mut self, rank: Rank, writer: Writer, form: Form, bytes: &[u8]) -> Result<(), Full> {
+        self.queue.push(rank, writer, form, bytes, sched::now_ns())
+    }
 }
 
-/// Waits for an empty queue and fills it, until all is out.
-fn put_all(bytes: &[u8]) {
-    for piece in bytes.chunks(ROOM.load(Ordering::Relaxed)) {
-        for _ in 0..1_000_000 {
-            if read(5) & 0x20 != 0 {
-                break;
+/// Queues one line, whole, and sends what the UART takes. `Rank::Program` is not for this: a program waits.
+fn line(rank: Rank, text: &[u8]) {
+    if PRESENT.load(Ordering::Relaxed) {
+        let mut port = PORT.lock();
+        // What is lost is counted, and said where the gap is.
+        let _ = port.push(rank, Writer(0), Form::Line, text);
+        port.send();
+        port.call();
+    }
+}
+
+/// Queues a fact of the kernel.
+pub fn fact(text: &[u8]) {
+    line(Rank::Fact, text);
+}
+
+/// Queues a line of the log.
+pub fn log(text: &[u8]) {
+    line(Rank::Log, text);
+}
+
+/// Queues what a program writes. `false`: there is no room, or others wait already; then [`wait`] is the way.
+pub fn try_write(writer: Writer, form: Form, bytes: &[u8]) -> bool {
+    if !PRESENT.load(Ordering::Relaxed) {
+        return true;
+    }
+    #[cfg(sabotage)]
+    if form == Form::Raw && cpu::sabotaged("split-lines") {
+        // Two halves, and the row between them belongs to somebody else.
+        let (first, rest) = bytes.split_at(bytes.len() / 2);
+        let mut port = PORT.lock();
+        let _ = port.push(Rank::Program, writer, Form::Raw, first);
+        let _ = port.push(Rank::Program, Writer(writer.0 | 1 << 63), form, rest);
+        port.send();
+        port.call();
+        return true;
+    }
+    let mut port = PORT.lock();
+    let queued = port.waiting == 0 && port.push(Rank::Program, writer, form, bytes).is_ok();
+    port.send();
+    port.call();
+    queued
+}
+
+/// Puts a call aside until its bytes find room; it is answered then, unless its caller gives up before. Handed back where
+/// too many wait.
+pub fn wait(
+    writer: Writer,
+    form: Form,
+    (bytes, taken): (Vec<u8>, u32),
+    charge: Charge,
+    pending: Pending,
+) -> Result<(), Pending> {
+    let waiter = Waiter {
+        bytes,
+        taken,
+        writer,
+        form,
+        pending,
+        _charge: charge,
+    };
+    let mut gone = ArrayVec::<Waiter, WAITERS>::new();
+    {
+        let mut waiting = WAITING.lock();
+        if waiting.len() >= WAITERS {
+            take_gone(&mut waiting, &mut gone);
+        }
+        let own = waiting
+            .iter()
+            .filter(|other| other.writer == writer)
+            .count();
+        if own >= SHARE || waiting.len() >= WAITERS || waiting.try_reserve(1).is_err() {
+            return Err(waiter.pending);
+        }
+        waiting.push_back(waiter);
+        note(&waiting);
+    }
+    drop(gone);
+    // There may be room by now, and nobody else may come by.
+    look();
+    Ok(())
+}
+
+/// Notes how many wait, so that whoever writes need not ask.
+fn note(waiting: &VecDeque<Waiter>) {
+    let mut port = PORT.lock();
+    port.waiting = waiting.len();
+    port.settle();
+}
+
+impl Waiter {
+    fn push(&self) -> bool {
+        let mut port = PORT.lock();
+        let pushed = port.push(Rank::Program, self.writer, self.form, &self.bytes);
+        port.send();
+        pushed.is_ok()
+    }
+}
+
+/// Takes out those whose callers have given up; they are dropped outside the lock.
+fn take_gone(waiters: &mut VecDeque<Waiter>, gone: &mut ArrayVec<Waiter, WAITERS>) {
+    let mut at = 0;
+    while at < waiters.len() && !gone.is_full() {
+        if waiters[at].pending.is_live() {
+            at += 1;
+        } else if let Some(waiter) = waiters.remove(at) {
+            gone.push(waiter);
+        }
+    }
+}
+
+/// Sends what the UART takes and answers calls whose bytes found room. From an interrupt, a timer or a system call, with
+/// no lock held.
+pub fn look() {
+    loop {
+        let mut done = ArrayVec::<Waiter, ANSWERS>::new();
+        {
+            let mut waiting = WAITING.lock();
+            PORT.lock().send();
+            while !done.is_full()
+                && let Some(first) = waiting.front()
+                && (!first.pending.is_live() || first.push())
+            {
+                // One whose caller gave up is dropped like one that is done.
+                done.extend(waiting.pop_front());
+            }
+            note(&waiting);
+        }
+        if done.is_empty() {
+            return;
+        }
+        for waiter in done {
+            let written = waiter.taken;
+            if waiter.form == Form::Raw {
+                let reply = schema::process::console::WriteReply { written };
+                waiter.pending.try_respond(reply);
+            } else {
+                waiter.pending.try_respond(());
+            }
+        }
+    }
+}
+
+/// When somebody has to look again although no interrupt may come.
+pub fn next_look_ns() -> Option<u64> {
+    /// A UART that takes nothing is asked this often.
+    const AGAIN_NS: u64 = 2_000_000;
+    let port = PORT.lock();
+    let now = sched::now_ns();
+    if port.queue.is_drained() && port.waiting == 0 {
+        return port.queue.held_until_ns();
+    }
+    Some(now + AGAIN_NS)
+}
+
+/// Whether the UART has nothing to say any more. Reading the cause takes that of room back.
+pub fn is_quiet() -> bool {
+    if !PRESENT.load(Ordering::Relaxed) {
+        return true;
+    }
+    match read(2) & 0x0f {
+        // Line status: a break or an error, which is noted or gone once it was read.
+        0x06 => {
+            status();
+            false
+        }
+        cause => cause & 1 != 0,
+    }
+}
+
+/// The last lines: what waits goes out, then `last`, then nothing any more. Waits for the UART, with a bound.
+pub fn finish(last: &[u8]) {
+    if !PRESENT.load(Ordering::Relaxed) {
+        return;
+    }
+    let mut port = PORT.lock();
+    if !drain(&mut port) {
+        // What the UART does not take in time is given up, and that is said.
+        let rows = port.queue.forget();
+        let mut text = Line::new();
+        let _ = fmt::write(&mut text, format_args!("@serial.gave-up rows~{rows}"));
+        let _ = port.push(Rank::Fact, Writer(0), Form::Line, text.text().as_bytes());
+    }
+    let now = sched::now_ns();
+    port.queue.close(last, now);
+    drain(&mut port);
+    // What the UART has taken is on its way only once its shift register is empty too.
+    for _ in 0..LAST_LOOKS {
+        if status() & 0x40 != 0 {
+            break;
+        }
+    }
+}
+
+/// Sends everything. `false`: the UART took nothing for too long.
+fn drain(port: &mut Port) -> bool {
+    let mut looks = 0;
+    let mut piece = [0; FIFO_BYTES];
+    // Nobody's open row is waited for now.
+    let later = sched::now_ns() + line_queue::HOLD_NS;
+    while !port.is_drained(later) {
+        if status() & TAKES == 0 {
+            looks += 1;
+            if looks > LAST_LOOKS {
+                return false;
             }
             core::hint::spin_loop();
+            continue;
         }
-        for byte in piece {
-            write(0, *byte);
-        }
+        looks = 0;
+        let room = port.fifo.clamp(1, FIFO_BYTES);
+        let len = port.queue.take(&mut piece[..room], later);
+        piece[..len].iter().for_each(|byte| write(0, *byte));
     }
+    true
 }
 
-/// Writes bytes as they are.
-pub fn write_bytes(bytes: &[u8]) {
-    if PRESENT.load(Ordering::Relaxed) {
-        let _guard = OUTPUT.lock();
-        put_all(bytes);
-    }
-}
-
-/// Writes bytes, with a carriage return before each line feed.
-pub fn write_text(bytes: &[u8]) {
-    if PRESENT.load(Ordering::Relaxed) {
-        let _guard = OUTPUT.lock();
-        for byte in bytes {
-            if *byte == b'\n' {
-                put(b'\r');
-            }
-            put(*byte);
-        }
-    }
-}
-
-/// Opens the output for the one CPU that panics.
+/// Takes the queue for the one CPU that panics: from another one that uses it, after a while, by force.
 ///
 /// # Safety
-/// Every other CPU has stopped.
+/// Every other CPU has been told to stop, and this one ends the machine.
 pub unsafe fn seize() {
-    // SAFETY: the caller's promise.
-    unsafe { OUTPUT.force_unlock() };
-}
-
-/// Formats straight to the line.
-pub struct Serial;
-
-impl fmt::Write for Serial {
-    fn write_str(&mut self, s: &str) -> fmt::Result {
-        write_text(s.as_bytes());
-        Ok(())
+    for _ in 0..SEIZE_LOOKS {
+        if PORT.try_lock().is_some() {
+            return;
+        }
+        cpu::relax();
     }
+    // SAFETY: the caller's promise. A queue that was left in the middle of a change gives out bytes in the wrong order at
+    // worst.
+    unsafe { PORT.force_unlock() };
 }

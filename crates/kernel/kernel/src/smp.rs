@@ -6,7 +6,7 @@ use core::arch::global_asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use apic::vector;
-use cpu::{CpuBlock, Features, MAX_CPUS};
+use cpu::{Controls, CpuBlock, Features, MAX_CPUS};
 use mmio::Registers;
 
 use crate::acpi::Machine;
@@ -25,6 +25,17 @@ static mut BLOCKS: [CpuBlock; MAX_CPUS] = [const {
     }
 }; MAX_CPUS];
 
+/// What each CPU's control registers held when they had been set.
+static CONTROLS: cpu::Lock<[Controls; MAX_CPUS]> = cpu::Lock::new(
+    [const {
+        Controls {
+            cr0: 0,
+            cr4: 0,
+            efer: 0,
+            xcr0: None,
+        }
+    }; MAX_CPUS],
+);
 /// Processors of the tables that do not run.
 static ABSENT: cpu::Lock<Vec<Absent>> = cpu::Lock::new(Vec::new());
 /// What each CPU was found to offer when it came up.
@@ -47,6 +58,30 @@ pub fn absent() -> Vec<Absent> {
 /// What CPU `index` offers.
 pub fn offered(index: usize) -> Option<Features> {
     *OFFERED.lock().get(index)?
+}
+
+/// What the control registers of CPU `index` hold.
+pub fn controls(index: usize) -> Controls {
+    CONTROLS.lock().get(index).copied().unwrap_or_default()
+}
+
+/// Notes what the control registers of CPU `index` hold. A CPU that did not take what it was given is not used: what
+/// protects the kernel may be off there.
+pub fn note_controls(index: usize, set: Result<Controls, Controls>) {
+    let held = set.unwrap_or_else(|held| held);
+    if let Some(place) = CONTROLS.lock().get_mut(index) {
+        *place = held;
+    }
+    #[cfg(sabotage)]
+    if cpu::chosen_sabotage().is_some() {
+        return;
+    }
+    if set.is_err() {
+        boot_error(format_args!(
+            "CPU {index} did not take its control registers: CR0 {:#x}, CR4 {:#x}, EFER {:#x}",
+            held.cr0, held.cr4, held.efer
+        ));
+    }
 }
 
 fn note_features(index: usize, features: Features) {
@@ -353,7 +388,7 @@ extern "C" fn ap_main(index: u64) -> ! {
     let features = cpu::features();
     // SAFETY: this CPU's own first steps, once, with its own number.
     unsafe {
-        cpu::enable_features(features);
+        note_controls(index, cpu::set_controls(features));
         cpu::load_root(paging::kernel_root());
         install_cpu_block(index);
         cpu::load_descriptors(index);

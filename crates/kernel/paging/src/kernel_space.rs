@@ -6,7 +6,9 @@ use cpu::Lock;
 use frames::Use;
 
 use crate::DIRECT_MAP_BASE;
-use crate::table::{Access, GLOBAL, LARGE, NO_EXECUTE, PRESENT, WRITE, index, slot, walk_making};
+use crate::table::{
+    Access, GLOBAL, LARGE, NO_EXECUTE, PRESENT, WRITE, index, slot, walk, walk_making,
+};
 
 static ROOT: AtomicU64 = AtomicU64::new(0);
 const STACKS: u64 = 0xffff_c000_0000_0000;
@@ -30,6 +32,25 @@ pub struct KernelSection {
     pub end: u64,
     /// What it allows.
     pub access: Access,
+}
+
+/// How many pages of the image that may not be written can be written through the direct map, as the tables in use say.
+pub fn writable_aliases(sections: &[KernelSection], virtual_to_physical: u64) -> u64 {
+    let mut count = 0;
+    for section in sections {
+        let mut at = section.start & !4095;
+        while section.access != Access::ReadWrite && at < section.end {
+            let alias = DIRECT_MAP_BASE.wrapping_add(at.wrapping_add(virtual_to_physical));
+            let writable = match walk(kernel_root(), alias) {
+                Some(slot) => slot.get() & PRESENT != 0 && slot.get() & WRITE != 0,
+                // A larger page, in which there is no single one that may not be written, or none at all.
+                None => true,
+            };
+            count += u64::from(writable);
+            at += 4096;
+        }
+    }
+    count
 }
 
 /// Root of the kernel's own space: nothing in the lower half.

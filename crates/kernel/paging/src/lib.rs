@@ -14,6 +14,7 @@ mod table;
 
 pub use kernel_space::{
     KernelSection, KernelStack, MapDeviceError, initialise, kernel_root, map_device, new_stack,
+    writable_aliases,
 };
 pub use shootdown::{answer as answer_shootdown, set_ipi_sender};
 pub use space::{AddressSpace, MapError, TableSource, activate};

@@ -97,6 +97,9 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
         }
         // Loading a selector changes the base without a trap, so what another process left is never taken as set.
         if !same || l.fs_base != next.fs_base {
+            if !same {
+                cpu::clear_selectors();
+            }
             l.fs_base = next.fs_base;
             cpu::set_fs_base(next.fs_base);
         }

@@ -3,14 +3,18 @@
 use crate::smoke::case::Smoke;
 use crate::smoke::sabotage::{Break, Sabotage};
 
+/// What the control registers were read back to hold.
+const CPU: &str = "@boot.cpu nx=true smep=true smap=true umip=true writable_text=0";
+
 inventory::submit! {
     Smoke {
         name: "boot",
         question: "Does the machine start init and the one program of its manifest, and end with its exit code?",
-        rows: &["PC-01", "PC-02", "PC-03", "PC-06", "BI-12"],
+        rows: &["PC-01", "PC-02", "PC-03", "PC-06", "BI-12", "CF-10"],
         manifest: "smoke/boot",
         required: &[
             "@boot.loader base_revision=2",
+            CPU,
             "@acpi.madt processors=1 io_apics=1",
             "@acpi.mcfg windows=1",
             "@boot.cpus online=1",
@@ -32,5 +36,32 @@ inventory::submit! {
         smoke: "boot",
         what: "what firmware left on at the devices stays on",
         breaks: Break::Missing("@pci.quiesced bus-master=cleared"),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "leave-smep-off",
+        smoke: "boot",
+        what: "SMEP stays off.",
+        breaks: Break::Missing(CPU),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "leave-smap-off",
+        smoke: "boot",
+        what: "SMAP stays off.",
+        breaks: Break::Missing(CPU),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: "leave-umip-off",
+        smoke: "boot",
+        what: "UMIP stays off.",
+        breaks: Break::Missing(CPU),
     }
 }

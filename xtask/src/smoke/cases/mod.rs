@@ -33,6 +33,7 @@ mod iso_ide;
 mod iso_install_source;
 mod iso_uefi;
 mod iso_usb;
+mod lines;
 mod loans;
 mod looks;
 mod manifest_refused;

@@ -2,26 +2,35 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use arrayvec::ArrayVec;
 use cap::Epoch;
 use cpu::Lock;
 use device_manager::Line;
-use ipc::Pending;
+use ipc::{KernelCall, Pending};
+use line_queue::{Form, Writer};
+use memory::Charge;
 use plain_text::{FilterMode, TextFilter};
 use schema::process::console;
-use stub::Answered;
+use stub::{Answered, Refusal};
 
 use super::{Owed, Served, attention, kernel_object};
 use crate::acpi::Machine;
-use crate::serial;
+use crate::serial::{self, Routed};
 
 /// Input that nobody has read yet, at most.
 const INPUT_BYTES: usize = 4096;
 
-/// Bytes written in one call, at most: a slow line takes 44 ms for them, with interrupts off.
-const OUTPUT_BYTES: usize = 512;
+/// Bytes written in one call, at most: they are queued in one piece.
+const OUTPUT_BYTES: usize = line_queue::UNIT_BYTES;
+
+/// Bytes that one write of text puts out, at most: they are gathered on the stack.
+const TEXT_BYTES: usize = 1024;
+
+/// Looks at the UART's causes in one interrupt, at most; the timer sees to what is left.
+const CAUSES: usize = 16;
 
 /// Readers beyond which those that gave up are dropped.
 const READERS: usize = 64;
@@ -38,6 +47,8 @@ static VECTOR: AtomicU32 = AtomicU32::new(0);
 /// Global interrupt of that line.
 static GSI: AtomicU32 = AtomicU32::new(0);
 const POLL_NS: u64 = 5_000_000;
+/// When to look again after an interrupt that left something undone.
+const AGAIN_NS: u64 = 1_000_000;
 
 /// The serial line, for text or for every byte: one object each.
 pub struct Console {
@@ -52,28 +63,22 @@ impl Console {
             mode,
         })
     }
+}
 
-    /// Writes what fits. A character stays whole where its writer goes on with it.
-    fn put(&self, bytes: &[u8]) -> usize {
-        let most = bytes.len().min(OUTPUT_BYTES);
-        let taken = match self.mode {
-            FilterMode::Text if most < bytes.len() => whole_characters(bytes, most),
-            _ => most,
-        };
-        let taken = &bytes[..taken];
-        if self.mode == FilterMode::Raw {
-            serial::write_bytes(taken);
-            return taken.len();
-        }
-        // Many programs share the object, so nothing is kept between two writes.
-        let mut filter = TextFilter::new(self.mode);
-        let mut shown = ArrayVec::<u8, { 2 * OUTPUT_BYTES }>::new();
-        let mut out = |piece: &[u8]| shown.try_extend_from_slice(piece);
-        let _ = filter.write(taken, &mut out);
-        let _ = filter.finish(&mut out);
-        serial::write_bytes(&shown);
-        taken.len()
-    }
+/// Puts into `shown` what text looks like, and says how many bytes that took. A character stays whole where its writer goes
+/// on with it. Many programs share the object, so nothing is kept between two writes.
+fn filter(bytes: &[u8], shown: &mut ArrayVec<u8, TEXT_BYTES>) -> usize {
+    // A line's end takes two bytes where its writer has written one.
+    let most = bytes.len().min(TEXT_BYTES / 2);
+    let taken = match most < bytes.len() {
+        true => whole_characters(bytes, most),
+        false => most,
+    };
+    let mut filter = TextFilter::new(FilterMode::Text);
+    let mut out = |piece: &[u8]| shown.try_extend_from_slice(piece);
+    let _ = filter.write(&bytes[..taken], &mut out);
+    let _ = filter.finish(&mut out);
+    taken
 }
 
 /// The most bytes up to `most` that end with a character.
@@ -98,7 +103,7 @@ pub fn initialise(machine: &Machine) {
         console_routed = routed,
         pins = pins
     );
-    serial::enable_input();
+    serial::enable(if routed { Routed::Yes } else { Routed::No });
     if !routed {
         sched::callback_at(sched::now_ns() + POLL_NS, poll, 0);
     }
@@ -142,7 +147,30 @@ pub fn line() -> Option<(u16, u8, u32)> {
 
 fn poll(_: u64) {
     gather();
+    serial::look();
     sched::callback_at(sched::now_ns() + POLL_NS, poll, 0);
+}
+
+/// Looks again after what the interrupt left undone.
+fn look_again(_: u64) {
+    serve();
+}
+
+/// Sees to every cause of the UART's: the line of an ISA interrupt rises again only after it has fallen.
+fn serve() {
+    let mut quiet = false;
+    for _ in 0..CAUSES {
+        gather();
+        serial::look();
+        quiet = serial::is_quiet();
+        if quiet {
+            break;
+        }
+    }
+    let again = (!quiet).then(|| sched::now_ns() + AGAIN_NS);
+    if let Some(at) = serial::next_look_ns().or(again) {
+        sched::callback_at(at, look_again, 0);
+    }
 }
 
 /// Handles COM1's interrupt.
@@ -150,7 +178,7 @@ pub fn on_interrupt(cpu: u16, vector: u8) -> bool {
     if pack(cpu, vector) != VECTOR.load(Ordering::Acquire) {
         return false;
     }
-    gather();
+    serve();
     true
 }
 
@@ -225,10 +253,44 @@ fn reply_of(taken: &Taken) -> console::ReadReply {
     }
 }
 
+/// A copy of what a call writes, for as long as it waits for room: a page that its process pays for.
+pub fn kept(call: &KernelCall<'_>, bytes: &[u8]) -> Result<(Vec<u8>, Charge), Refusal> {
+    let charge = call.process().vm.quota().reserve(1)?;
+    let mut kept = Vec::new();
+    kept.try_reserve_exact(bytes.len())
+        .map_err(|_| Refusal::OverBudget)?;
+    kept.extend_from_slice(bytes);
+    Ok((kept, charge))
+}
+
 impl<'a> console::Server<ipc::KernelCall<'a>> for Served<Console> {
     fn write(&mut self, reply: Owed<'a, console::call::Write>, bytes: &[u8]) -> Answered {
-        let written = self.0.put(bytes) as u32;
-        reply.send(console::WriteReply { written })
+        let mut shown = ArrayVec::<u8, TEXT_BYTES>::new();
+        let (taken, out): (usize, &[u8]) = match self.0.mode {
+            FilterMode::Raw => {
+                let taken = bytes.len().min(OUTPUT_BYTES);
+                (taken, &bytes[..taken])
+            }
+            FilterMode::Text => (filter(bytes, &mut shown), &shown),
+        };
+        let written = taken as u32;
+        let writer = Writer(reply.call().process().id);
+        if serial::try_write(writer, Form::Raw, out) {
+            return reply.send(console::WriteReply { written });
+        }
+        match kept(reply.call(), out) {
+            Ok((bytes, charge)) => {
+                let (answered, later) = reply.defer();
+                let pending = later.into_inner();
+                if let Err(pending) =
+                    serial::wait(writer, Form::Raw, (bytes, written), charge, pending)
+                {
+                    pending.try_refuse(Refusal::Busy);
+                }
+                answered
+            }
+            Err(refusal) => reply.refuse(refusal),
+        }
     }
 
     fn read(&mut self, reply: Owed<'a, console::call::Read>) -> Answered {

@@ -154,13 +154,10 @@ pub fn watch_init(process: &Arc<Process>) {
         // Facts may be kept off the line; without this a person would see the machine go for no reason.
         let text = exit.text.strip_prefix("panicked ").unwrap_or(&exit.text);
         let gap = if text.is_empty() { "" } else { ": " };
-        let _ = core::fmt::Write::write_fmt(
-            &mut crate::serial::Serial,
-            format_args!(
-                "\ninit {how}{gap}{}; nothing can run without it\n",
-                text.escape_debug()
-            ),
-        );
+        crate::panic::say(format_args!(
+            "init {how}{gap}{}; nothing can run without it",
+            text.escape_debug()
+        ));
         crate::power::halt(INIT_LOST)
     });
 }

@@ -74,7 +74,9 @@ fn start<'a, M: stub::Method>(
     limit: process_spawner::LimitsReader<'_>,
     grants: Grants<'_>,
 ) -> Result<Slot, Refusal> {
-    if name.is_empty() || name.len() > 32 {
+    // The name is the source of its lines in the log: it is one word, and not the kernel's.
+    let is_word = name.bytes().all(|byte| byte.is_ascii_graphic());
+    if name.is_empty() || name.len() > 32 || !is_word || name == crate::log::KERNEL {
         return Err(Refusal::BadArgument);
     }
     let mut list = Vec::new();

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use ::memory::MemoryObject;
 use cap::Epoch;
 use ipc::{End, KernelCall, Object, Process};
+use line_queue::{Form, Writer};
 use schema::process::{
     boot_package, log_reader, log_sink, process_control, system_control, system_info,
 };
@@ -15,6 +16,7 @@ use stub::{Answered, Refusal};
 use super::memory::Shared;
 use super::{Owed, Served, kernel_object};
 use crate::log;
+use crate::serial;
 
 macro_rules! plain_object {
     ($(#[$doc:meta])* $name:ident, $module:ident) => {
@@ -66,13 +68,33 @@ impl<'a> log_sink::Server<KernelCall<'a>> for Served<LogSink> {
         if line.len() > log::LINE_BYTES {
             return reply.refuse(Refusal::OutOfRange);
         }
-        log::append(level as u16, &reply.call().process().name, line);
-        if !log::quiet() && line.starts_with('@') && !line.contains('\n') {
-            // Facts are one line of text. What else a program puts there must not command the terminal.
-            let line = alloc::format!("{}\n", plain_text::Safe(line));
-            crate::serial::write_text(line.as_bytes());
+        let process = reply.call().process();
+        log::append(level as u16, &process.name, line);
+        if log::quiet() || line.contains('\n') {
+            return reply.send(());
         }
-        reply.send(())
+        if !line.starts_with('@') {
+            if log::all() {
+                log::show(level as u16, &process.name, line);
+            }
+            return reply.send(());
+        }
+        let writer = Writer(process.id);
+        if serial::try_write(writer, Form::Line, line.as_bytes()) {
+            return reply.send(());
+        }
+        match super::console::kept(reply.call(), line.as_bytes()) {
+            Ok((bytes, charge)) => {
+                let (answered, later) = reply.defer();
+                let pending = later.into_inner();
+                if let Err(pending) = serial::wait(writer, Form::Line, (bytes, 0), charge, pending)
+                {
+                    pending.try_refuse(Refusal::Busy);
+                }
+                answered
+            }
+            Err(refusal) => reply.refuse(refusal),
+        }
     }
 }
 

@@ -1,0 +1,21 @@
+@0xd1c0a5e5b0a71a01;
+# The system of the smoke `lines`: init and the one program that asks.
+
+using M = import "../../schema/manifest.capnp";
+
+const manifest :M.Manifest = (
+  name = "smoke-lines",
+  exitWith = "smoke",
+  drivers = import "../common/drivers.capnp".linked,
+  services = [
+    ( name = "smoke", binary = "smoke-lines", priority = 20,
+      grants = [
+        (name = "console", kernel = console),
+        (name = "logSink", kernel = logSink),
+        (name = "timer", kernel = timer),
+        (name = "endpointFactory", kernel = endpointFactory),
+        (name = "processSpawner", kernel = processSpawner),
+        (name = "systemInfo", kernel = systemInfo),
+      ] ),
+  ],
+);
