@@ -112,6 +112,22 @@ fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages) {
             &loom,
         )
     });
+    stages.run("sabotaged host tests", || {
+        let sabotaged = project.members.iter().filter(|member| {
+            let tests = member.dir.join("tests/sabotaged.rs");
+            tests.is_file()
+        });
+        let packages = select(&sabotaged.collect::<Vec<_>>());
+        let target = project.target.join("sabotage").into_os_string();
+        let place = ["--target-dir".into(), target];
+        let chosen = [("RUSTFLAGS", "--cfg sabotage")];
+        cargo_with(
+            project,
+            &["test", "--quiet", "--test", "sabotaged"],
+            &[&packages, &place],
+            &chosen,
+        )
+    });
     stages.run("documentation", || {
         let packages = select(&host);
         let deny = [("RUSTDOCFLAGS", "--deny warnings")];

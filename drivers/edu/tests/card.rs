@@ -29,11 +29,6 @@ impl BrokerIo for Io {
     fn now_ns(&self) -> u64 {
         self.now_ns
     }
-
-    #[cfg(sabotage)]
-    fn sabotage(&self, _: &str) -> bool {
-        false
-    }
 }
 
 struct Card {

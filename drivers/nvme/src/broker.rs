@@ -11,9 +11,11 @@ use nvme_format::identify::IDENTIFY_BYTES;
 use nvme_format::prp::{self, PrpError};
 use nvme_format::template::{self, Limits, TemplateError, Transfer};
 use nvme_format::{PAGE_SHIFT, regs};
+use sabotage::sabotage;
 
 use crate::admin::{AdminQueue, COMMAND_POLL_NS};
 use crate::enable::{Enabling, Learned, Settings};
+use crate::let_through;
 use crate::open::Opening;
 use crate::pieces::{self, Pieces};
 use crate::queue::{MAX_SLOTS, Queue};
@@ -241,18 +243,16 @@ impl Broker for Nvme {
     }
 
     fn begin_reset(&mut self, io: &mut dyn BrokerIo) {
-        #[cfg(sabotage)]
-        let leave = matches!(self.phase, Phase::Enabled(..)) && io.sabotage("leave-running");
+        let leave = matches!(self.phase, Phase::Enabled(..)) && sabotage!(LEAVE_RUNNING);
         self.phase = Phase::Unknown;
         self.places.clear();
         self.opening = None;
         self.requeue = None;
-        #[cfg(sabotage)]
-        if leave {
-            self.reset = Reset::Claimed;
-            return;
-        }
-        self.reset = reset::begin(io);
+        self.reset = if leave {
+            Reset::Claimed
+        } else {
+            reset::begin(io)
+        };
     }
 
     fn poll_reset(&mut self, io: &mut dyn BrokerIo) -> Poll {
@@ -281,7 +281,7 @@ impl Broker for Nvme {
         if admin == 0 || pairs == 0 {
             return Err(Refusal::BadArgument);
         }
-        let mps = page_size(io, cap, shift)?;
+        let mps = page_size(cap, shift)?;
         let doorbells =
             |pairs: u16| regs::cq_head_doorbell(pairs, cap.doorbell_stride()) as u64 + 4;
         let pairs = (1..=MAX_PAIRS)
@@ -460,11 +460,7 @@ impl Broker for Nvme {
 
     fn submit(
         &mut self,
-        #[cfg_attr(
-            not(sabotage),
-            expect(unused_variables, reason = "only a sabotage asks it")
-        )]
-        io: &mut dyn BrokerIo,
+        _: &mut dyn BrokerIo,
         queue: u16,
         slot: CommandSlot,
         template: &[u8],
@@ -497,14 +493,10 @@ impl Broker for Nvme {
             max_transfer_bytes: most,
         };
         let admitted = template::admit(target.kind(), template, &limits);
-        #[cfg(sabotage)]
-        let admitted = crate::sabotage::admit(io, target.kind(), template, &limits, admitted);
+        let admitted = let_through::admit(target.kind(), template, &limits, admitted);
         let (mut command, transfer) = admitted.map_err(template_refusal)?;
         let given = pieces::check(segments, transfer)?;
-        let matches = given == transfer.bytes();
-        #[cfg(sabotage)]
-        let matches = matches || io.sabotage("skip-length-check");
-        if !matches {
+        if given != transfer.bytes() && !sabotage!(SKIP_LENGTH_CHECK) {
             return Err(Refusal::LengthMismatch);
         }
         if transfer != Transfer::Nothing {
@@ -550,21 +542,8 @@ impl Broker for Nvme {
 }
 
 /// CC.MPS for a page shift. PRP lists are built for 4 KiB pages, so that is the only size the broker takes.
-fn page_size(
-    #[cfg_attr(
-        not(sabotage),
-        expect(unused_variables, reason = "only a sabotage asks it")
-    )]
-    io: &dyn BrokerIo,
-    #[cfg_attr(
-        not(sabotage),
-        expect(unused_variables, reason = "only a sabotage needs it")
-    )]
-    cap: regs::Cap,
-    shift: u64,
-) -> Result<u8, Refusal> {
-    #[cfg(sabotage)]
-    if io.sabotage("let-mps-through")
+fn page_size(cap: regs::Cap, shift: u64) -> Result<u8, Refusal> {
+    if sabotage!(LET_MPS_THROUGH)
         && let Some(mps) = shift.checked_sub(u64::from(PAGE_SHIFT))
         && mps <= u64::from(cap.page_max())
     {

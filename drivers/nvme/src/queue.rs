@@ -10,6 +10,7 @@ use nvme_format::template::QueueKind;
 use nvme_format::{
     COMMAND_BYTES, COMPLETION_BYTES, Command, Completion, RingPosition, Status, regs,
 };
+use sabotage::sabotage;
 
 use crate::lists::Lists;
 
@@ -101,11 +102,7 @@ impl Queue {
         let (sq, cq, lists) = match old {
             Some(old) if old.sq.len() >= sq_bytes && old.cq.len() >= cq_bytes => {
                 old.sq.zero();
-                #[cfg(not(sabotage))]
-                let wipe = true;
-                #[cfg(sabotage)]
-                let wipe = !io.sabotage("keep-completions");
-                if wipe {
+                if !sabotage!(KEEP_COMPLETIONS) {
                     old.cq.zero();
                 }
                 (old.sq, old.cq, old.lists)

@@ -7,6 +7,7 @@
 use dma_ledger::QueueProof;
 use driver_core::{BrokerIo, Poll, Refusal, Step};
 use nvme_format::Command;
+use sabotage::sabotage;
 
 use crate::admin::{AdminQueue, COMMAND_POLL_NS, COMMAND_TIMEOUT_NS};
 use crate::enable::pending_until;
@@ -53,8 +54,7 @@ impl Requeue {
         if self.stage != Stage::DeletingSubmission {
             return Poll::Failed(Refusal::WrongState);
         }
-        #[cfg(sabotage)]
-        if io.sabotage("queue-receipt-without-delete") {
+        if sabotage!(QUEUE_RECEIPT_WITHOUT_DELETE) {
             self.stage = Stage::Stopped;
             return Poll::Done(Step::QueueStopped(QueueProof::SubmissionQueueDeleted));
         }

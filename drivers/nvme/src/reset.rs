@@ -3,6 +3,7 @@
 use dma_ledger::ResetProof;
 use driver_core::{BrokerIo, Poll, Refusal, Step};
 use nvme_format::regs::{self, Cap, Cc, Csts};
+use sabotage::sabotage;
 
 /// How long to wait before looking at CSTS again.
 const POLL_NS: u64 = 100_000;
@@ -19,15 +20,13 @@ pub(crate) enum Reset {
     Stopping { deadline_ns: u64 },
     /// It cannot be done; nothing stands proven.
     Impossible(Refusal),
-    /// A sabotage: claims to have stopped without having looked.
-    #[cfg(sabotage)]
+    /// A sabotage alone: claims to have stopped without having looked.
     Claimed,
 }
 
 /// Begins a reset from whatever state the controller is in.
 pub(crate) fn begin(io: &dyn BrokerIo) -> Reset {
-    #[cfg(sabotage)]
-    if io.sabotage("receipt-without-csts") {
+    if sabotage!(RECEIPT_WITHOUT_CSTS) {
         return Reset::Claimed;
     }
     try_begin(io).unwrap_or_else(Reset::Impossible)
@@ -57,7 +56,6 @@ pub(crate) fn poll(io: &dyn BrokerIo, reset: &mut Reset) -> Poll {
             timeout_ns,
         } => coming_up(io, deadline_ns, timeout_ns, reset),
         Reset::Stopping { deadline_ns } => stopping(io, deadline_ns),
-        #[cfg(sabotage)]
         Reset::Claimed => Poll::Done(Step::Stopped(ResetProof::CstsRdyZero)),
     };
     if !matches!(outcome, Poll::Pending { .. }) {

@@ -75,11 +75,6 @@ impl BrokerIo for Io {
     fn now_ns(&self) -> u64 {
         self.now_ns
     }
-
-    #[cfg(sabotage)]
-    fn sabotage(&self, _: &str) -> bool {
-        false
-    }
 }
 
 /// QEMU, the broker, and a copy of the registers: the broker writes the copy, and what it changed is carried over.

@@ -12,9 +12,8 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use driver_core::{
-    Broker, BrokerIo, DriverEntry, PciMatch, Probed, Refusal, Segment, SegmentDirection,
-};
+use driver_core::{Broker, DriverEntry, PciMatch, Probed, Refusal, Segment, SegmentDirection};
+use sabotage::sabotage;
 use virtio_format::blk::{self, Kind, Limits, Request, TemplateError};
 use virtio_format::id;
 use virtio_transport::{Class, Config, Device, Finished, Header, Plan, total};
@@ -90,41 +89,22 @@ impl Class for Disk {
         Ok(())
     }
 
-    fn plan(
-        &self,
-        #[cfg_attr(
-            not(sabotage),
-            expect(unused_variables, reason = "only a sabotage asks it")
-        )]
-        io: &dyn BrokerIo,
-        _: u16,
-        template: &[u8],
-        segments: &[Segment<'_>],
-    ) -> Result<Plan, Refusal> {
-        let parsed = blk::parse(template, &self.limits);
-        #[cfg(sabotage)]
-        let parsed = if io.sabotage("virtio-any-template") {
-            parsed.or(Ok(blk::Request {
+    fn plan(&self, _: u16, template: &[u8], segments: &[Segment<'_>]) -> Result<Plan, Refusal> {
+        let request = match blk::parse(template, &self.limits) {
+            Err(_) if sabotage!(VIRTIO_ANY_TEMPLATE) => blk::Request {
                 kind: Kind::In,
                 sector: 0,
-            }))
-        } else {
-            parsed
+            },
+            parsed => parsed.map_err(refusal)?,
         };
-        let request = parsed.map_err(refusal)?;
         let direction = match request.kind {
             Kind::Out => SegmentDirection::ToDevice,
             Kind::In | Kind::Flush | Kind::GetId => SegmentDirection::FromDevice,
         };
         let bytes = total(segments, direction)?;
-        let fits = blk::check_length(request, u64::from(bytes), &self.limits);
-        #[cfg(sabotage)]
-        let fits = if io.sabotage("virtio-skip-length-check") {
-            Ok(())
-        } else {
-            fits
-        };
-        fits.map_err(refusal)?;
+        if !sabotage!(VIRTIO_SKIP_LENGTH_CHECK) {
+            blk::check_length(request, u64::from(bytes), &self.limits).map_err(refusal)?;
+        }
         Ok(self.lay_out(request))
     }
 

@@ -11,9 +11,7 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use driver_core::{
-    Broker, BrokerIo, DriverEntry, PciMatch, Probed, Refusal, Segment, SegmentDirection,
-};
+use driver_core::{Broker, DriverEntry, PciMatch, Probed, Refusal, Segment, SegmentDirection};
 use virtio_format::id;
 use virtio_transport::{Class, Config, Device, Finished, Plan, total};
 
@@ -51,13 +49,7 @@ impl Class for Entropy {
         Ok(())
     }
 
-    fn plan(
-        &self,
-        _: &dyn BrokerIo,
-        _: u16,
-        template: &[u8],
-        segments: &[Segment<'_>],
-    ) -> Result<Plan, Refusal> {
+    fn plan(&self, _: u16, template: &[u8], segments: &[Segment<'_>]) -> Result<Plan, Refusal> {
         if !template.is_empty() {
             return Err(Refusal::TemplateRefused);
         }

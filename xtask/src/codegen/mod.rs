@@ -1,5 +1,6 @@
 //! Generates `crates/user/schema/src/generated` from `schema/*.capnp`: our own stubs for files with interfaces, the
-//! `capnpc` crate's output for files of plain structs; and the pages of `docs/reference` about the interfaces.
+//! `capnpc` crate's output for files of plain structs; and the pages of `docs/reference` about the interfaces and about
+//! the sabotage points.
 //!
 //! Invariant: the output depends on the schema files and the generators alone, never on paths, times or order of
 //! directory entries.
@@ -11,6 +12,7 @@ mod methods;
 mod model;
 mod numbers;
 mod payload;
+mod points;
 mod reference;
 
 use std::collections::BTreeMap;
@@ -113,6 +115,7 @@ fn generate(root: &Path, model: &model::Model) -> Result<BTreeMap<String, String
             files.insert(format!("{PAGES}/{}.md", file.stem), page);
         }
     }
+    files.insert(format!("{PAGES}/sabotages.md"), points::page(root)?);
     fs::write(folder.path().join("methods.rs"), methods::table(model)?)?;
     modules.push("methods".to_owned());
     modules.sort();

@@ -72,7 +72,9 @@ pub fn list() {
     for sabotage in sabotage::all() {
         println!(
             "{:24} {} ({})",
-            sabotage.point, sabotage.what, sabotage.smoke
+            sabotage.point,
+            sabotage.point.sentence(),
+            sabotage.smoke
         );
     }
 }

@@ -4,18 +4,17 @@
 
 use std::fmt;
 
+use ::sabotage::Point;
 use anyhow::{Result, bail};
 
 use crate::smoke::case::is_match;
 
 /// A point in the sabotage kernel. Registered beside the smoke it breaks.
 pub struct Sabotage {
-    /// Its name, as `sabotage=` on the kernel's command line takes it.
-    pub point: &'static str,
+    /// Which of the table's.
+    pub point: Point,
     /// The smoke it must break.
     pub smoke: &'static str,
-    /// What the kernel leaves out, as one sentence.
-    pub what: &'static str,
     /// The exact fact that breaks.
     pub breaks: Break,
 }
@@ -52,17 +51,18 @@ inventory::collect!(Sabotage);
 /// All sabotages by point.
 pub fn all() -> Vec<&'static Sabotage> {
     let mut sabotages: Vec<_> = inventory::iter::<Sabotage>.into_iter().collect();
-    sabotages.sort_by_key(|sabotage| (sabotage.point, sabotage.smoke));
+    sabotages.sort_by_key(|sabotage| (sabotage.point.name(), sabotage.smoke));
     sabotages
 }
 
 /// The sabotages whose point `pattern` names (`all`, a name, a glob).
 pub fn select(pattern: &str) -> Result<Vec<&'static Sabotage>> {
     let all = all();
-    let matches = |sabotage: &&Sabotage| pattern == "all" || is_match(pattern, sabotage.point);
+    let matches =
+        |sabotage: &&Sabotage| pattern == "all" || is_match(pattern, sabotage.point.name());
     let chosen: Vec<_> = all.iter().copied().filter(matches).collect();
     if chosen.is_empty() && pattern != "all" {
-        let points: Vec<_> = all.iter().map(|sabotage| sabotage.point).collect();
+        let points: Vec<_> = all.iter().map(|sabotage| sabotage.point.name()).collect();
         bail!(
             "no sabotage point is called {pattern:?}; there are: {}",
             points.join(" ")

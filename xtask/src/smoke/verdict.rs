@@ -298,9 +298,8 @@ mod tests {
 
     fn sabotaged(breaks: Break, text: &str, end: End) -> Verdict {
         let sabotage = Sabotage {
-            point: "p",
+            point: ::sabotage::points::SKIP_SCRUB,
             smoke: "trial",
-            what: "",
             breaks,
         };
         judge_sabotage(

@@ -62,7 +62,7 @@ pub fn check(project: &Project) -> Result<Vec<String>> {
             .collect(),
         sabotages: sabotage::all()
             .iter()
-            .map(|sabotage| sabotage.point)
+            .map(|sabotage| sabotage.point.name())
             .collect(),
     };
     let mut problems = check_rows(&rows, &known);

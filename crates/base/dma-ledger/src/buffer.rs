@@ -1,5 +1,7 @@
 //! DMA buffers: where their pages are, and the way back to the allocator.
 
+use sabotage::sabotage;
+
 use crate::ids::{BufferId, Claim, PoolId};
 use crate::pages::{Committed, DeviceVisible, Pages, Quiesced, Scrubbed};
 use crate::receipts::{ResetReceipt, ShootdownProof};
@@ -248,17 +250,13 @@ impl<F> FunctionRecord<F> {
     }
 
     pub(crate) fn buffer(&self, buffer: BufferId) -> Result<&Buffer<F>, Refusal> {
-        let foreign = buffer.function != self.id;
-        #[cfg(sabotage)]
-        let foreign = foreign && !(self.sabotaged)("accept-foreign-buffer");
-        if foreign {
+        if buffer.function != self.id && !sabotage!(ACCEPT_FOREIGN_BUFFER) {
             return Err(Refusal::ForeignBuffer);
         }
-        #[cfg(sabotage)]
-        if (self.sabotaged)("skip-buffer-generation") {
+        sabotage!(SKIP_BUFFER_GENERATION => {
             let found = self.buffers.get_unchecked_generation(buffer.handle);
             return found.ok_or(Refusal::BadHandle);
-        }
+        });
         self.buffers.get(buffer.handle).map_err(from_table)
     }
 

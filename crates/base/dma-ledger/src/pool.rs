@@ -1,6 +1,7 @@
 //! DMA pools: budgets, and charging a buffer before its frames exist.
 
 use handles::Reservation;
+use sabotage::sabotage;
 
 use crate::PAGE_BYTES;
 use crate::buffer::{Buffer, BufferUse, Held};
@@ -157,9 +158,8 @@ impl<F> FunctionRecord<F> {
             return Err(Refusal::OutOfRange);
         }
         let left = known.budget.saturating_sub(known.used);
-        #[cfg(sabotage)]
-        let left = left + u64::from((self.sabotaged)("budget-off-by-a-page")) * PAGE_BYTES;
-        if bytes > left {
+        let beyond = u64::from(sabotage!(BUDGET_OFF_BY_A_PAGE)) * PAGE_BYTES;
+        if bytes > left + beyond {
             return Err(Refusal::OverBudget);
         }
         self.reserve(BufferUse::Pool(pool), bytes)

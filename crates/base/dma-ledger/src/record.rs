@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use handles::HandleTable;
+use sabotage::sabotage;
 
 use crate::buffer::Buffer;
 use crate::ids::{Claim, FunctionId, OwnerId};
@@ -111,9 +112,6 @@ pub struct FunctionRecord<F> {
     pub(crate) mappings: HandleTable<Mapping>,
     pub(crate) queues: HandleTable<Queue>,
     pub(crate) routes: Vec<Route>,
-    /// Tells whether a sabotage point was chosen.
-    #[cfg(sabotage)]
-    pub(crate) sabotaged: fn(&str) -> bool,
 }
 
 impl<F> FunctionRecord<F> {
@@ -147,15 +145,7 @@ impl<F> FunctionRecord<F> {
             mappings: HandleTable::new(limits.mappings),
             queues: HandleTable::new(limits.queues.min(crate::queue::MAX_QUEUES)),
             routes: Vec::new(),
-            #[cfg(sabotage)]
-            sabotaged: |_| false,
         }
-    }
-
-    /// Says whom to ask for the chosen sabotage point. Exists in the sabotage kernel alone.
-    #[cfg(sabotage)]
-    pub fn set_sabotage(&mut self, sabotaged: fn(&str) -> bool) {
-        self.sabotaged = sabotaged;
     }
 
     /// Gives the function to an owner, under the next generation.
@@ -166,19 +156,15 @@ impl<F> FunctionRecord<F> {
     pub fn claim(&mut self, owner: OwnerId) -> Result<Claim, Refusal> {
         match self.state {
             FunctionState::Unclaimed => {}
-            #[cfg(sabotage)]
-            FunctionState::Quarantined if (self.sabotaged)("claim-quarantined") => {}
+            FunctionState::Quarantined if sabotage!(CLAIM_QUARANTINED) => {}
             FunctionState::Claimed(_) | FunctionState::Revoking(_) => return Err(Refusal::Busy),
             FunctionState::Quarantined => return Err(Refusal::Quarantined),
             FunctionState::Dead => return Err(Refusal::Exhausted),
         }
-        let generation = self.generation.checked_add(1).ok_or(Refusal::Exhausted)?;
-        #[cfg(sabotage)]
-        let generation = if (self.sabotaged)("keep-generation") {
-            self.generation.max(1)
-        } else {
-            generation
-        };
+        let mut generation = self.generation.checked_add(1).ok_or(Refusal::Exhausted)?;
+        if sabotage!(KEEP_GENERATION) {
+            generation = self.generation.max(1);
+        }
         // Routes outlive claims, because their generations must not start again.
         let missing = usize::from(self.shape.sources).saturating_sub(self.routes.len());
         self.routes
@@ -205,9 +191,8 @@ impl<F> FunctionRecord<F> {
         if claim.function != self.id {
             return Err(Refusal::WrongOwner);
         }
-        #[cfg(sabotage)]
-        if let (true, FunctionState::Claimed(phase)) =
-            ((self.sabotaged)("skip-claim-check"), self.state)
+        if let FunctionState::Claimed(phase) = self.state
+            && sabotage!(SKIP_CLAIM_CHECK)
         {
             return Ok(phase);
         }

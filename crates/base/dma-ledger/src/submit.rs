@@ -1,5 +1,7 @@
 //! Queues of a function: opening, admission of commands, completion, and what a reset leaves of them.
 
+use sabotage::sabotage;
+
 use crate::buffer::{BufferUse, Held};
 use crate::ids::{BufferId, Claim, QueueId};
 use crate::queue::{MAX_SEGMENTS, Queue, QueueInfo, QueueShape, QueueState, SlotState};
@@ -349,8 +351,7 @@ impl<F> FunctionRecord<F> {
         let mut revoked = 0;
         for (_, queue) in self.queues.iter_mut() {
             revoked += u32::from(queue.end());
-            #[cfg(sabotage)]
-            if (self.sabotaged)("lose-revoked") {
+            if sabotage!(LOSE_REVOKED) {
                 queue.revoked = 0;
             }
         }

@@ -34,8 +34,6 @@ mod segment;
 mod tests;
 
 pub use journal::{Batch, Error, Journal, Refused};
-#[cfg(sabotage)]
-pub use key::LeaveOut;
 pub use key::{INSTALLATION_BYTES, Key, KeyId, Secret};
 pub use record::{Chain, Event, KINDS, Kind, NO_FUNCTION, RECORD_BYTES, Record, TEARDOWN_STEPS};
 pub use recover::{Recovery, recover};

@@ -137,7 +137,7 @@ impl<R: Region> Scan<'_, R> {
         header.check_records(slot.body())?;
         let digest = Digest::of_header(&block);
         match &self.found.newest {
-            Some(before) => header.follows(before, self.found.digest, &self.key)?,
+            Some(before) => header.follows(before, self.found.digest)?,
             // The first of all names none; where the ring of slots has turned, the one before is gone.
             None if header.index == 0 && header.previous != Digest::NONE => {
                 return Err(Rule::BrokenLink);

@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use handles::{Handle, HandleError, HandleTable, Reservation};
 use ring_abi::Refusal;
+use sabotage::sabotage;
 
 /// An object's epoch: raised by one to revoke every slot that was made before.
 #[derive(Debug)]
@@ -80,10 +81,7 @@ impl<T: Target> Slot<T> {
     /// `Revoked`, or the object's own reason.
     #[inline(always)]
     pub fn check(&self) -> Result<&T, Refusal> {
-        let granted = self.object.epoch().now() == self.epoch;
-        #[cfg(sabotage)]
-        let granted = granted || cpu::sabotaged("skip-epoch-check");
-        if !granted {
+        if self.object.epoch().now() != self.epoch && !sabotage!(SKIP_EPOCH_CHECK) {
             return Err(Refusal::Revoked);
         }
         self.object.live()?;
@@ -149,7 +147,7 @@ impl<T: Target> CapTable<T> {
         self.table.get(Handle::from_raw(handle)).map_err(refusal)
     }
 
-    /// What is in the slot now, whatever generation the handle has: the sabotage point "skip-generation".
+    /// What is in the slot now, whatever generation the handle has: the sabotage point "skip-generation-check".
     #[cfg(sabotage)]
     pub fn slot_of_any_generation(&self, handle: u64) -> Option<&Slot<T>> {
         self.table

@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 
+use sabotage::sabotage;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 use x86_64::registers::model_specific::{Efer, EferFlags};
 
@@ -78,19 +79,13 @@ impl Controls {
 /// user-accessible.
 pub unsafe fn set(f: Features) -> Result<Controls, Controls> {
     let wanted = Controls::wanted(f);
-    let written = wanted;
-    #[cfg(sabotage)]
-    let mut written = written;
-    #[cfg(sabotage)]
-    for (point, bit) in [
-        ("leave-smep-off", 20),
-        ("leave-smap-off", 21),
-        ("leave-umip-off", 11),
-    ] {
-        if crate::sabotaged(point) {
-            written.cr4 &= !(1 << bit);
-        }
-    }
+    let left_off = u64::from(sabotage!(LEAVE_SMEP_OFF)) << 20
+        | u64::from(sabotage!(LEAVE_SMAP_OFF)) << 21
+        | u64::from(sabotage!(LEAVE_UMIP_OFF)) << 11;
+    let written = Controls {
+        cr4: wanted.cr4 & !left_off,
+        ..wanted
+    };
     // SAFETY: the caller's promise; the bits only restrict what user mode and stray kernel accesses may do.
     unsafe {
         Cr0::write_raw(written.cr0);

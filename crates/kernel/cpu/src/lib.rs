@@ -14,8 +14,6 @@ mod features;
 mod lock;
 mod percpu;
 pub mod port;
-#[cfg(sabotage)]
-mod sabotage;
 mod selectors;
 mod switch;
 mod tsc;
@@ -30,8 +28,6 @@ pub use features::{Features, features};
 pub use lock::held;
 pub use lock::{Guard, Lock, relax, set_relax};
 pub use percpu::{CpuBlock, MAX_CPUS, index, install as install_percpu, set_kernel_stack};
-#[cfg(sabotage)]
-pub use sabotage::{choose as choose_sabotage, chosen as chosen_sabotage, sabotaged};
 pub use selectors::clear as clear_selectors;
 pub use switch::{prepare_stack, switch_stacks};
 pub use tsc::read as read_tsc;

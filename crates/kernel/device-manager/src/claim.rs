@@ -14,6 +14,7 @@ use crate::hardware::Hardware;
 use crate::manager::At;
 use crate::{DeviceManager, Done, Platform, Waiter};
 use pci::MsixTable;
+use sabotage::sabotage;
 
 /// The most of a BAR that the kernel maps for a broker: registers lie at its start, what follows is a device's memory.
 const MAX_MAPPED_BYTES: u64 = 16 << 20;
@@ -115,8 +116,7 @@ impl<P: Platform> DeviceManager<P> {
         // The ledger decides; asked first, because a probe is for nothing when it says no.
         match function.record.state() {
             FunctionState::Unclaimed => {}
-            #[cfg(sabotage)]
-            FunctionState::Quarantined if self.platform.sabotage("claim-quarantined") => {}
+            FunctionState::Quarantined if sabotage!(CLAIM_QUARANTINED) => {}
             FunctionState::Quarantined => return Err(Refusal::Quarantined),
             FunctionState::Dead => return Err(Refusal::Exhausted),
             FunctionState::Claimed(_) | FunctionState::Revoking(_) => return Err(Refusal::Busy),

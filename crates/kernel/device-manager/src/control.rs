@@ -6,6 +6,7 @@ use dma_ledger::{Claim, Phase, QueueId, QueueProof, QueueShape, ResetProof};
 use driver_core::{Poll, QueueSpec, Step};
 use pci_format::{Command, update_command};
 use ring_abi::Refusal;
+use sabotage::sabotage;
 
 use crate::effects::Effects;
 use crate::facts::about;
@@ -78,11 +79,7 @@ impl<P: Platform> DeviceManager<P> {
             function.record.begin_reset(claim)?;
             function.receipt = None;
             self.tell(at, Some(claim), Event::new(Noted::ResetBegun));
-            #[cfg(sabotage)]
-            let forgets = self.platform.sabotage("reset-forgets-routes");
-            #[cfg(not(sabotage))]
-            let forgets = false;
-            if !forgets {
+            if !sabotage!(RESET_FORGETS_ROUTES) {
                 self.drop_routes(at, function, effects);
             }
             function.with_broker(&self.platform, |broker, io| broker.begin_reset(io))?;
@@ -489,8 +486,7 @@ impl<P: Platform> DeviceManager<P> {
 
     /// Turns bus mastering on or off at the function. Returns whether it reads back so.
     pub(crate) fn set_bus_master(&self, at: &At<'_, P>, on: bool) -> bool {
-        #[cfg(sabotage)]
-        if !on && self.platform.sabotage("keep-bus-master") {
+        if !on && sabotage!(KEEP_BUS_MASTER) {
             return true;
         }
         let (set, clear) = if on {

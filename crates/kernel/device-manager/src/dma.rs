@@ -8,6 +8,7 @@ use dma_ledger::{
     Protection, ShootdownProof,
 };
 use ring_abi::Refusal;
+use sabotage::sabotage;
 
 use crate::function::Shares;
 use crate::{DeviceManager, Mapping, Platform};
@@ -146,12 +147,9 @@ impl<P: Platform> DeviceManager<P> {
         pages: u32,
         contiguous: bool,
     ) -> Option<P::Frames> {
-        #[cfg(sabotage)]
-        if self.platform.sabotage("share-window")
-            && let Some(shared) = self.alias_of_another(at, pages)
-        {
+        sabotage!(SHARE_WINDOW => if let Some(shared) = self.alias_of_another(at, pages) {
             return Some(shared);
-        }
+        });
         let _ = at;
         self.platform.allocate(pages, contiguous)
     }
@@ -328,8 +326,7 @@ impl<P: Platform> DeviceManager<P> {
 
     /// Wipes frames.
     pub(crate) fn scrub(&self, frames: &mut P::Frames) {
-        #[cfg(sabotage)]
-        if self.platform.sabotage("skip-scrub") {
+        if sabotage!(SKIP_SCRUB) {
             return;
         }
         self.platform.scrub(frames);

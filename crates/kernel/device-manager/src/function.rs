@@ -173,9 +173,4 @@ impl<P: Platform> BrokerIo for Io<'_, P> {
     fn now_ns(&self) -> u64 {
         self.platform.now_ns()
     }
-
-    #[cfg(sabotage)]
-    fn sabotage(&self, point: &str) -> bool {
-        self.platform.sabotage(point)
-    }
 }

@@ -2,6 +2,7 @@
 
 use dma_ledger::{Arrival, RouteId};
 use evidence::FactWriter;
+use sabotage::sabotage;
 
 use crate::facts::about;
 use crate::function::Function;
@@ -95,10 +96,7 @@ impl<P: Platform> DeviceManager<P> {
             let Some(entry) = entry.and_then(Option::as_mut).filter(ours) else {
                 return false;
             };
-            let asserts = self.asserts_pin(&at);
-            #[cfg(sabotage)]
-            let asserts = asserts || self.platform.sabotage("line-tells-all");
-            if !asserts {
+            if !self.asserts_pin(&at) && !sabotage!(LINE_TELLS_ALL) {
                 return false;
             }
             let dispatched = entry.sink.dispatch().is_ok();
@@ -141,8 +139,7 @@ impl<P: Platform> DeviceManager<P> {
         let Some(entry) = entry.and_then(Option::as_mut) else {
             return false;
         };
-        #[cfg(sabotage)]
-        if self.platform.sabotage("drop-late-message") {
+        if sabotage!(DROP_LATE_MESSAGE) {
             return entry.sink.dispatch().is_ok();
         }
         match entry.sink.arrive() {

@@ -3,6 +3,7 @@
 use audit_format::Kind;
 use dma_ledger::{Claim, RouteId, RouteSink, RouteState};
 use ring_abi::Refusal;
+use sabotage::sabotage;
 
 use crate::effects::Effects;
 use crate::facts::about;
@@ -327,8 +328,7 @@ impl<P: Platform> DeviceManager<P> {
         source: u16,
         message: &Message,
     ) -> Result<(), Refusal> {
-        #[cfg(sabotage)]
-        if self.platform.sabotage("move-tells-nobody") {
+        if sabotage!(MOVE_TELLS_NOBODY) {
             return Ok(());
         }
         self.program(at, function, source, message)
@@ -389,13 +389,10 @@ impl<P: Platform> DeviceManager<P> {
         let at = self.of(claim)?;
         let taken = {
             let mut guard = at.lock();
-            let unmask = guard.record.acknowledge(claim, route);
-            #[cfg(sabotage)]
-            let unmask = match unmask {
-                Err(Refusal::Duplicate) if self.platform.sabotage("acknowledge-again") => Ok(true),
-                other => other,
+            let unmask = match guard.record.acknowledge(claim, route) {
+                Err(Refusal::Duplicate) if sabotage!(ACKNOWLEDGE_AGAIN) => true,
+                other => other?,
             };
-            let unmask = unmask?;
             if let Some(entry) = route_of(&mut guard, route) {
                 entry.undelivered = false;
             }

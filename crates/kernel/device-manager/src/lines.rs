@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use cpu::Lock;
 use ring_abi::Refusal;
+use sabotage::sabotage;
 
 use crate::vectors::{Place, SourceOf, Target};
 use crate::{DeviceManager, Line, Message, Platform};
@@ -191,8 +192,7 @@ impl<P: Platform> DeviceManager<P> {
         for user in users {
             claimed |= self.on_pin(user, line);
         }
-        #[cfg(sabotage)]
-        if claimed && self.platform.sabotage("line-waits-for-acknowledgement") {
+        if claimed && sabotage!(LINE_WAITS_FOR_ACKNOWLEDGEMENT) {
             return true;
         }
         let storm = self

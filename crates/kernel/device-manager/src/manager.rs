@@ -130,11 +130,6 @@ impl<P: Platform> DeviceManager<P> {
                 platform.fact(&|sink| write_refused(sink, one.info.bdf, fault));
             }
             if let Ok(id) = ledger.register::<P::Frames>(seen.shape(), limits) {
-                #[cfg(sabotage)]
-                if let Some(cell) = ledger.get(id) {
-                    let cell: &Cell<P> = cell;
-                    cell.0.lock().record.set_sabotage(P::SABOTAGED);
-                }
                 // The ledger numbers functions from 0 as they come, and so does this list.
                 hardware.push((id, seen));
             }

@@ -151,15 +151,4 @@ pub trait Platform: Send + Sync {
 
     /// Puts an event into the hardware audit log. Never waits, never allocates.
     fn audit(&self, event: Event);
-
-    /// As [`Self::sabotage`], for the ledger.
-    #[cfg(sabotage)]
-    const SABOTAGED: fn(&str) -> bool = |_| false;
-
-    /// Whether a sabotage point was chosen. Exists in the sabotage kernel alone.
-    #[cfg(sabotage)]
-    fn sabotage(&self, point: &str) -> bool {
-        let _ = point;
-        false
-    }
 }

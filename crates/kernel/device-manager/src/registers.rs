@@ -6,6 +6,7 @@ use dma_ledger::{
 };
 use driver_core::{Mappable, OutOfRegion, Ports, Registers, Window};
 use ring_abi::Refusal;
+use sabotage::sabotage;
 
 use crate::function::Function;
 use crate::hardware::Hardware;
@@ -99,28 +100,21 @@ impl<P: Platform> DeviceManager<P> {
         let windows = guard.broker.as_deref().map_or(&[][..], |one| one.windows());
         let declared = windows.iter().map(as_register_window);
         let window = guard.record.admit_write(claim, access, declared);
-        #[cfg(sabotage)]
         let window = match window {
-            Err(Refusal::WindowRefused) if self.platform.sabotage("write-anywhere") => {
-                Ok(RegisterWindow {
-                    register: access,
-                    mask: u64::MAX,
-                    allowed: |_| true,
-                })
-            }
+            Err(Refusal::WindowRefused) if sabotage!(WRITE_ANYWHERE) => Ok(RegisterWindow {
+                register: access,
+                mask: u64::MAX,
+                allowed: |_| true,
+            }),
             decided => decided,
         };
         let window = window?;
         refuse_table(at.hardware, access)?;
         let registers = registers(&guard, bar)?;
         let admitted = window.admit(read(registers, access)?, value);
-        #[cfg(sabotage)]
-        let admitted = if self.platform.sabotage("write-any-bit") {
-            Ok(())
-        } else {
-            admitted
-        };
-        admitted?;
+        if !sabotage!(WRITE_ANY_BIT) {
+            admitted?;
+        }
         write(registers, access, value)?;
         read(registers, access)
     }
@@ -146,8 +140,7 @@ impl<P: Platform> DeviceManager<P> {
             offset: one.offset,
             bytes: one.bytes,
         });
-        #[cfg(sabotage)]
-        let ranges = ranges.chain(self.platform.sabotage("map-any-page").then_some(BarRange {
+        let ranges = ranges.chain(sabotage!(MAP_ANY_PAGE).then_some(BarRange {
             bar,
             offset: 0,
             bytes: u64::MAX,

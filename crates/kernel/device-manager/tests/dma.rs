@@ -441,42 +441,6 @@ fn a_teardown_waits_for_whoever_is_still_unmapping() {
     }
 }
 
-/// What each sabotage breaks, and only that. In the sabotage build alone.
-#[cfg(sabotage)]
-mod sabotages {
-    use super::*;
-
-    #[test]
-    #[should_panic(expected = "freed dirty")]
-    fn skip_scrub_frees_what_was_written() {
-        let it = Machine::new();
-        let claim = it.claim(0);
-        let (_, buffer) = it.buffer(&claim, 4096);
-        it.manager
-            .buffer_window(&claim, buffer, true)
-            .unwrap()
-            .write(0, b"secret");
-        it.fake.sabotage_with("skip-scrub");
-        let _ = it.manager.buffer_free(&claim, buffer);
-    }
-
-    #[test]
-    fn share_window_gives_two_sessions_one_window() {
-        let it = Machine::new();
-        let claim = it.claim(0);
-        it.fake.sabotage_with("share-window");
-        let (pool, first) = it.buffer(&claim, 4096);
-        let second = it
-            .manager
-            .buffer_allocate(&claim, pool, 4096, false)
-            .unwrap();
-        let mine = it.manager.buffer_window(&claim, first, true).unwrap();
-        let theirs = it.manager.buffer_window(&claim, second, false).unwrap();
-        mine.write(9, &[0x5a]);
-        assert_eq!(theirs.read(9), 0x5a);
-    }
-}
-
 #[test]
 fn out_of_memory_does_what_the_pool_says() {
     let it = Machine::new();

@@ -31,10 +31,6 @@ pub trait BrokerIo {
 
     /// Monotonic nanoseconds.
     fn now_ns(&self) -> u64;
-
-    /// Whether a sabotage point was chosen. Exists in the sabotage kernel alone.
-    #[cfg(sabotage)]
-    fn sabotage(&self, point: &str) -> bool;
 }
 
 /// How far an operation of the broker has come.

@@ -5,6 +5,7 @@ use call_state::{CallWord, Ending};
 use cap::Epoch;
 use cpu::{Lock, SyscallFrame};
 use ring_abi::{Refusal, StatusWord, completion_flags};
+use sabotage::sabotage;
 use sched::Task;
 
 use crate::loan::Loan;
@@ -205,8 +206,7 @@ impl ReplyRight {
     }
 
     fn drop_unanswered(&self) {
-        #[cfg(sabotage)]
-        if cpu::sabotaged("skip-no-reply") {
+        if sabotage!(SKIP_NO_REPLY) {
             return;
         }
         if let Some(task) = finish(&self.call, self.generation, Ending::NoReply, no_reply()) {
@@ -220,8 +220,7 @@ impl ReplyRight {
     }
 
     pub(crate) fn server_died(&self) {
-        #[cfg(sabotage)]
-        if cpu::sabotaged("skip-server-died") {
+        if sabotage!(SKIP_SERVER_DIED) {
             return;
         }
         let f = Finished::refused(Refusal::ServerDied);

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use call_state::Ending;
 use ring_abi::{Refusal, StatusWord, completion_flags};
+use sabotage::sabotage;
 use sched::Task;
 
 use crate::call::{Call, Payload, ReplyRight, finish};
@@ -150,8 +151,7 @@ fn give(
         _ => to.area.write_word(offset + (i as u32 - 1) * 8, handle),
     };
     let mut places = transfer::Places::new();
-    #[cfg(sabotage)]
-    if cpu::sabotaged("skip-rollback") {
+    if sabotage!(SKIP_ROLLBACK) {
         transfer::detach(&caller.process, caps)?;
         transfer::reserve(&to.process, caps.len() + 1, &mut places)?;
         let all = core::iter::once(right).chain(transfer::slots(caps));

@@ -130,8 +130,7 @@ impl Facet {
     /// Whether a call on its way through it may still arrive.
     pub(crate) fn usable(&self) -> Result<(), Refusal> {
         if self.epoch.is_raised() {
-            #[cfg(sabotage)]
-            if cpu::sabotaged("skip-epoch-check") {
+            if sabotage!(SKIP_EPOCH_CHECK) {
                 return Ok(());
             }
             return Err(Refusal::Revoked);
@@ -143,11 +142,10 @@ impl Facet {
         if self.core.closed.load(Ordering::Acquire) {
             return Err(Refusal::Revoked);
         }
-        if !self.durable && self.incarnation != self.core.incarnation.load(Ordering::Acquire) {
-            #[cfg(sabotage)]
-            if cpu::sabotaged("skip-incarnation-check") {
-                return Ok(());
-            }
+        if !self.durable
+            && self.incarnation != self.core.incarnation.load(Ordering::Acquire)
+            && !sabotage!(SKIP_INCARNATION_CHECK)
+        {
             return Err(Refusal::Stale);
         }
         Ok(())
@@ -174,8 +172,7 @@ impl Drop for Facet {
             if self.core.closed.load(Ordering::Relaxed) {
                 return;
             }
-            #[cfg(sabotage)]
-            if cpu::sabotaged("skip-drop-notice") {
+            if sabotage!(SKIP_DROP_NOTICE) {
                 return;
             }
             let incarnation = self.core.incarnation.load(Ordering::Relaxed);

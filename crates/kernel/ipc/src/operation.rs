@@ -9,6 +9,7 @@ use cpu::SyscallFrame;
 use ring_abi::{
     MAX_MESSAGE_BYTES, MAX_TRANSFERS, NEVER, Refusal, opcode, span_parts, submission_flags,
 };
+use sabotage::sabotage;
 use sched::Task;
 use stub::{Answered, Received};
 
@@ -111,10 +112,7 @@ pub(crate) enum Begun {
 pub fn enter(frame: &mut SyscallFrame) {
     let me = current_shared();
     let op = Operation::in_frame(frame);
-    let reserved = op.control >> 48 != 0;
-    #[cfg(sabotage)]
-    let reserved = reserved && !cpu::sabotaged("skip-control-check");
-    let result = if reserved {
+    let result = if op.control >> 48 != 0 && !sabotage!(SKIP_CONTROL_CHECK) {
         Err(Misuse(&"reserved bits of the control word"))
     } else if op.opcode() == opcode::RING {
         let wanted = (op.control >> 32) as u16;

@@ -7,6 +7,7 @@ use cap::CapTable;
 use cpu::Lock;
 use memory::{Quota, Vm};
 use ring_abi::Refusal;
+use sabotage::sabotage;
 
 use crate::kernel_call::Pending;
 use crate::{Object, Slot, Thread, release};
@@ -158,13 +159,12 @@ impl Process {
     #[inline(always)]
     pub fn lookup(&self, handle: u64) -> Result<Object, Refusal> {
         let table = self.handles.lock();
-        #[cfg(sabotage)]
-        if cpu::sabotaged("skip-generation-check") {
+        sabotage!(SKIP_GENERATION_CHECK => {
             let slot = table
                 .slot_of_any_generation(handle)
                 .ok_or(Refusal::BadHandle)?;
             return slot.check().cloned();
-        }
+        });
         table.get(handle).cloned()
     }
 

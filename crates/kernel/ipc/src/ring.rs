@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use call_state::Ending;
 use ring_abi::{Completion, Control, NEVER, Refusal, opcode, submission_flags};
+use sabotage::sabotage;
 
 use crate::area::{Area, Misuse};
 use crate::call::win;
@@ -62,10 +63,7 @@ pub(crate) fn enter(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32,
             if waiting == 0 {
                 break;
             }
-            let beyond = waiting > me.area.submissions();
-            #[cfg(sabotage)]
-            let beyond = beyond && !cpu::sabotaged("skip-tail-check");
-            if beyond {
+            if waiting > me.area.submissions() && !sabotage!(SKIP_TAIL_CHECK) {
                 return Err(Misuse(&"submission tail beyond the ring"));
             }
             let unread = ring.available(&me.area)?;
@@ -200,8 +198,7 @@ fn wait(me: &Arc<Thread>, wanted: u32, deadline: u64) -> Result<u32, Misuse> {
 /// Completes what is past its own deadline.
 fn expire(me: &Arc<Thread>, now: u64) {
     let mut earliest = NEVER;
-    #[cfg(sabotage)]
-    if cpu::sabotaged("skip-deadline") {
+    if sabotage!(SKIP_DEADLINE) {
         me.ring.lock().deadline = NEVER;
         return;
     }

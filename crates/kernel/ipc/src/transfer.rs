@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use handles::Reservation;
 use ring_abi::{MAX_TRANSFERS, Refusal, TRANSFER_BYTES};
+use sabotage::sabotage;
 
 use crate::area::{Area, Misuse};
 use crate::call::ReplyRight;
@@ -49,9 +50,8 @@ pub(crate) fn collect(
         let doubled = out
             .iter()
             .any(|o| o.handle == handle && (o.moved || mode == 1));
-        let copied_right = mode == 0 && matches!(object, Object::Reply(_));
-        #[cfg(sabotage)]
-        let copied_right = copied_right && !cpu::sabotaged("copy-reply-right");
+        let copied_right =
+            mode == 0 && matches!(object, Object::Reply(_)) && !sabotage!(COPY_REPLY_RIGHT);
         if mode > 1 || doubled || copied_right {
             return Ok(Err(Refusal::BadTransfer));
         }
@@ -88,8 +88,7 @@ fn detach_moved(sender: &Process, caps: &mut [Outbound]) -> Result<(), Refusal> 
             return Err(Refusal::BadTransfer);
         }
         for c in caps.iter_mut().filter(|c| c.moved) {
-            #[cfg(sabotage)]
-            if cpu::sabotaged("keep-moved") {
+            if sabotage!(KEEP_MOVED) {
                 continue;
             }
             if let Ok(slot) = table.remove(c.handle) {

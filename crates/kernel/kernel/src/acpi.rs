@@ -16,6 +16,7 @@ mod record;
 
 pub use record::{Fate, with_record};
 use record::{Record, TableNote};
+use sabotage::sabotage;
 
 /// What the rest of the boot needs.
 #[derive(Default)]
@@ -107,8 +108,7 @@ fn find(
     reader: &Reader,
     signature: Signature,
 ) -> Result<Option<TableRef>, TableError> {
-    #[cfg(sabotage)]
-    if cpu::sabotaged("first-of-two-tables") {
+    if sabotage!(FIRST_OF_TWO_TABLES) {
         return root.find(reader, signature);
     }
     root.find_unique(reader, signature)

@@ -380,10 +380,10 @@ pub unsafe fn on_kernel_stack() -> ! {
     crate::log::set_cloud(log.as_deref() == Some("cloudboot"));
     #[cfg(sabotage)]
     if let Some(point) = option("sabotage") {
-        if let Some(point) = sabotage::Point::named(&point) {
-            sabotage::choose(point);
+        match sabotage::Point::named(&point) {
+            Some(point) => sabotage::choose(point),
+            None => boot_error(format_args!("no sabotage point is called {point}")),
         }
-        cpu::choose_sabotage(String::leak(point));
         // The control registers were set before there was a command line.
         // SAFETY: as the first time.
         crate::smp::note_controls(0, unsafe { cpu::set_controls(cpu::features()) });

@@ -15,6 +15,7 @@ use driver_core::{DeviceAddress, Ports, Registers};
 use frames::{Frames, ShootdownReceipt, Use};
 use ipc::Pending;
 use mmio::SharedBytes;
+use sabotage::sabotage;
 use stub::Refusal;
 use units::Bdf;
 
@@ -87,10 +88,7 @@ impl Mapping for Window {
     type Proof = Shot;
 
     fn revoke(&self) -> Shot {
-        #[cfg(sabotage)]
-        if cpu::sabotaged("keep-windows") {
-            return Shot(Unmapped::untrue());
-        }
+        sabotage!(KEEP_WINDOWS => return Shot(Unmapped::untrue()));
         // Returns when every region is unmapped and every CPU has answered the shootdown, whoever began the revocation.
         Shot(self.0.revoke())
     }
@@ -204,9 +202,11 @@ impl Platform for Kernel {
     }
 
     fn free(&self, run: Run) {
-        #[cfg(sabotage)]
-        if run.shared.load(Ordering::Relaxed) || cpu::sabotaged("leak-frames") {
-            // A run that is dropped stays out of the allocator.
+        // A run that is dropped stays out of the allocator.
+        sabotage!(SHARE_WINDOW => if run.shared.load(Ordering::Relaxed) {
+            return;
+        });
+        if sabotage!(LEAK_FRAMES) {
             return;
         }
         for frames in run.frames {
@@ -290,14 +290,6 @@ impl Platform for Kernel {
 
     fn audit(&self, event: audit_format::Event) {
         crate::audit::record(event);
-    }
-
-    #[cfg(sabotage)]
-    const SABOTAGED: fn(&str) -> bool = cpu::sabotaged;
-
-    #[cfg(sabotage)]
-    fn sabotage(&self, point: &str) -> bool {
-        cpu::sabotaged(point)
     }
 }
 

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use driver_table::{DRIVERS, DriverEntry, TableError, check_table};
+use sabotage::sabotage;
 
 use crate::panic::boot_error;
 
@@ -10,8 +11,7 @@ use crate::panic::boot_error;
 pub fn table() -> Vec<&'static DriverEntry> {
     let mut table: Vec<&'static DriverEntry> = DRIVERS.iter().collect();
     table.sort_by_key(|entry| entry.name);
-    #[cfg(sabotage)]
-    if cpu::sabotaged("drop-driver") {
+    if sabotage!(DROP_DRIVER) {
         table.pop();
     }
     table

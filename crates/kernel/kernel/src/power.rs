@@ -7,6 +7,7 @@ use cpu::Lock;
 use cpu::port::{read16, write8, write16};
 use device_manager::{Live, Stopped};
 use ipc::Pending;
+use sabotage::sabotage;
 use stub::Refusal;
 
 /// What ACPI says about ending.
@@ -74,8 +75,7 @@ static REBOOT: Lock<Option<Reboot>> = Lock::new(None);
 /// `timedOut` if some device has neither stopped nor been given up in time; the machine goes on then.
 pub fn begin_reboot(pending: Pending) {
     let manager = crate::devices::manager();
-    #[cfg(sabotage)]
-    if cpu::sabotaged("reboot-skips-teardown") {
+    if sabotage!(REBOOT_SKIPS_TEARDOWN) {
         state(0, &manager.live());
         reset();
     }

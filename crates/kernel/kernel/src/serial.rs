@@ -14,6 +14,7 @@ use cpu::port::{read8, write8};
 use ipc::Pending;
 use line_queue::{Form, Full, LineQueue, Rank, Writer};
 use memory::Charge;
+use sabotage::sabotage;
 
 use crate::log::Line;
 
@@ -235,8 +236,7 @@ pub fn try_write(writer: Writer, form: Form, bytes: &[u8]) -> bool {
     if !PRESENT.load(Ordering::Relaxed) {
         return true;
     }
-    #[cfg(sabotage)]
-    if form == Form::Raw && cpu::sabotaged("split-lines") {
+    if form == Form::Raw && sabotage!(SPLIT_LINES) {
         // Two halves, and the row between them belongs to somebody else.
         let (first, rest) = bytes.split_at(bytes.len() / 2);
         let mut port = PORT.lock();

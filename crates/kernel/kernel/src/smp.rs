@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use apic::vector;
 use cpu::{Controls, CpuBlock, Features, MAX_CPUS};
 use mmio::Registers;
+use sabotage::sabotage;
 
 use crate::acpi::Machine;
 use crate::panic::boot_error;
@@ -73,7 +74,7 @@ pub fn note_controls(index: usize, set: Result<Controls, Controls>) {
         *place = held;
     }
     #[cfg(sabotage)]
-    if cpu::chosen_sabotage().is_some() {
+    if sabotage::chosen().is_some() {
         return;
     }
     if set.is_err() {
@@ -115,13 +116,8 @@ pub unsafe fn install_cpu_block(index: usize) {
 
 /// Chooses the local APIC mode, turns this CPU's on, and masks every I/O APIC entry.
 pub fn initialise_apic(machine: &Machine, f: Features) {
-    #[cfg(sabotage)]
-    let f = Features {
-        x2apic: f.x2apic && !cpu::sabotaged("ignore-x2apic"),
-        ..f
-    };
     let mode = apic::Mode {
-        x2apic: f.x2apic,
+        x2apic: f.x2apic && !sabotage!(IGNORE_X2APIC),
         tsc_deadline: f.tsc_deadline,
     };
     let registers = if mode.x2apic {

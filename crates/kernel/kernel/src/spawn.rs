@@ -111,6 +111,14 @@ fn startup(
         .map_object(&object, 0, u64::from(pages) * 4096, Access::Read, None)
 }
 
+/// What a program learns of a chosen point of a service, as its last argument. Init starts the services and learns of
+/// none.
+#[cfg(sabotage)]
+fn point_for(name: &str) -> Option<alloc::string::String> {
+    let point = sabotage::chosen().filter(sabotage::Point::is_in_service)?;
+    (name != "init").then(|| alloc::format!("sabotage={point}"))
+}
+
 /// Makes a process and lets it run.
 ///
 /// # Errors
@@ -124,17 +132,9 @@ pub fn spawn(
     grants: Vec<Grant>,
 ) -> Result<Arc<Process>, Refusal> {
     #[cfg(sabotage)]
-    let (point, told);
+    let point = point_for(name);
     #[cfg(sabotage)]
-    let arguments = match cpu::chosen_sabotage().filter(|point| point.starts_with("service-")) {
-        // A point of a service, which learns of it as its last argument; init starts the services and has none.
-        Some(chosen) if name != "init" => {
-            point = alloc::format!("sabotage={chosen}");
-            told = [arguments, &[point.as_str()]].concat();
-            &told
-        }
-        _ => arguments,
-    };
+    let arguments = &*[arguments, point.as_deref().as_slice()].concat();
     let image = Image::parse(image, WINDOW).map_err(|_| Refusal::BadImage)?;
     let process = Process::new(name, limits)?;
     match fill(&process, &image, arguments, grants) {

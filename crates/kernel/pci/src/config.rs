@@ -9,6 +9,7 @@ use mmio::Registers;
 use pci_format::{
     BridgeFault, BusNumbers, ConfigAccess, FunctionInfo, Scan, ambiguous, enumerate, quiesce, reg,
 };
+use sabotage::sabotage;
 use units::Bdf;
 
 use crate::{facts, ports};
@@ -145,8 +146,7 @@ impl Config {
                 if !self.decodes(segment, bus) {
                     continue;
                 }
-                #[cfg(sabotage)]
-                if bus != 0 && cpu::sabotaged("root-bus-only") {
+                if bus != 0 && sabotage!(ROOT_BUS_ONLY) {
                     continue;
                 }
                 if segment != 0 || !self.legacy {
@@ -175,14 +175,11 @@ impl Config {
         let mut reports = Vec::new();
         let mut numbers = Vec::new();
         let scan = self.scan(|cfg, info| {
-            #[cfg(sabotage)]
-            let report = if cpu::sabotaged("trust-firmware") {
+            let report = if sabotage!(TRUST_FIRMWARE) {
                 quiesce(&mut Deaf(cfg), info)
             } else {
                 quiesce(cfg, info)
             };
-            #[cfg(not(sabotage))]
-            let report = quiesce(cfg, info);
             let stuck = report.is_some_and(|report| report.is_stuck());
             functions.push(Found {
                 info: *info,
@@ -303,8 +300,7 @@ impl Config {
 /// Whether a bus of segment 0 shows the same devices through its window as through the ports. A window that does not is
 /// somebody else's memory, and a write there would do who knows what.
 fn believed(window: &Registers, through_ports: impl Fn(Bdf) -> u32, bus: u8) -> bool {
-    #[cfg(sabotage)]
-    if cpu::sabotaged("trust-ecam") {
+    if sabotage!(TRUST_ECAM) {
         return true;
     }
     (0..DEVICES).all(|device| {
@@ -347,10 +343,8 @@ impl ConfigAccess for Config {
 }
 
 /// A sabotage: configuration space in which nothing is ever turned off.
-#[cfg(sabotage)]
 struct Deaf<'c, C: ?Sized>(&'c mut C);
 
-#[cfg(sabotage)]
 impl<C: ConfigAccess + ?Sized> ConfigAccess for Deaf<'_, C> {
     fn read32(&self, bdf: Bdf, offset: u16) -> u32 {
         self.0.read32(bdf, offset)

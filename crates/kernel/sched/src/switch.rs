@@ -3,6 +3,8 @@
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
+use sabotage::sabotage;
+
 use crate::core_state::{Core, IDLE, core, cpu_count, local, local_of, this};
 use crate::run_queue::End;
 use crate::task::{LEAVING, NO_TIMER, OFF, ON};
@@ -205,8 +207,7 @@ pub fn block(deadline: u64) -> bool {
 
 /// As [`block`], and gives this CPU directly to `next`, which [`claim`] returned.
 pub fn block_and_switch(next: Arc<Task>, deadline: u64) -> bool {
-    #[cfg(sabotage)]
-    if cpu::sabotaged("skip-direct-switch") {
+    if sabotage!(SKIP_DIRECT_SWITCH) {
         make_ready(next);
         return block(deadline);
     }
@@ -275,8 +276,7 @@ pub(crate) fn wake_timed_out(task: &Arc<Task>) {
 
 fn choose_cpu(task: &Task) -> usize {
     if let Some(pinned) = task.pinned {
-        #[cfg(sabotage)]
-        if cpu::sabotaged("ignore-pin") {
+        if sabotage!(IGNORE_PIN) {
             return 0;
         }
         return pinned as usize;

@@ -69,13 +69,7 @@ pub trait Class: Send + 'static {
     ///
     /// # Errors
     /// As [`driver_core::Broker::submit`].
-    fn plan(
-        &self,
-        io: &dyn BrokerIo,
-        queue: u16,
-        template: &[u8],
-        segments: &[Segment<'_>],
-    ) -> Result<Plan, Refusal>;
+    fn plan(&self, queue: u16, template: &[u8], segments: &[Segment<'_>]) -> Result<Plan, Refusal>;
 
     /// Makes status and result of what the device wrote.
     ///

@@ -7,6 +7,7 @@ use driver_core::{
     Broker, BrokerIo, CommandSlot, Completed, Configured, Mappable, Poll, Probed, QueueSpec,
     Refusal, Segment, Step, Window,
 };
+use sabotage::sabotage;
 use virtio_format::ring::Layout;
 use virtio_format::{feature, isr, ring, status};
 
@@ -68,8 +69,7 @@ enum Reset {
         deadline_ns: u64,
     },
     Impossible(Refusal),
-    /// A sabotage: claims to have stopped without having looked.
-    #[cfg(sabotage)]
+    /// A sabotage alone: claims to have stopped without having looked.
     Claimed,
 }
 
@@ -267,8 +267,7 @@ impl<C: Class> Broker for Device<C> {
         self.phase = Phase::Unknown;
         self.places.clear();
         self.readable = None;
-        #[cfg(sabotage)]
-        if io.sabotage("virtio-receipt-without-status") {
+        if sabotage!(VIRTIO_RECEIPT_WITHOUT_STATUS) {
             self.reset = Reset::Claimed;
             return;
         }
@@ -280,7 +279,6 @@ impl<C: Class> Broker for Device<C> {
             Reset::Idle => Poll::Failed(Refusal::WrongState),
             Reset::Impossible(refusal) => Poll::Failed(refusal),
             Reset::Stopping { deadline_ns } => self.poll_stop(io, deadline_ns),
-            #[cfg(sabotage)]
             Reset::Claimed => Poll::Done(Step::Stopped(ResetProof::VirtioStatusZero)),
         };
         if !matches!(poll, Poll::Pending { .. }) {
@@ -301,13 +299,7 @@ impl<C: Class> Broker for Device<C> {
     ) -> Result<Configured, Refusal> {
         let [wish, queues, entries] = request;
         let allowed = C::FEATURES | feature::VERSION_1;
-        #[cfg(sabotage)]
-        let allowed = if io.sabotage("virtio-any-feature") {
-            u64::MAX
-        } else {
-            allowed
-        };
-        if wish & !allowed != 0 {
+        if wish & !allowed != 0 && !sabotage!(VIRTIO_ANY_FEATURE) {
             return Err(Refusal::BadArgument);
         }
         if queues > u64::from(C::QUEUES) || entries > u64::from(ring::MAX_SIZE) {
@@ -339,8 +331,7 @@ impl<C: Class> Broker for Device<C> {
         let config = config.map(|(bar, at, bytes)| (bar, at, bytes.min(C::CONFIG_BYTES)));
         self.readable = config.filter(|(.., bytes)| *bytes != 0);
         let (bar, at, _) = self.readable.unwrap_or((NO_BAR, 0, 0));
-        #[cfg(sabotage)]
-        if io.sabotage("virtio-config-everything") {
+        if sabotage!(VIRTIO_CONFIG_EVERYTHING) {
             self.readable = Some((bar, 0, u64::MAX));
         }
         let depth = depths.first().copied().unwrap_or(0);
@@ -436,14 +427,14 @@ impl<C: Class> Broker for Device<C> {
 
     fn submit(
         &mut self,
-        io: &mut dyn BrokerIo,
+        _: &mut dyn BrokerIo,
         queue: u16,
         slot: CommandSlot,
         template: &[u8],
         segments: &[Segment<'_>],
     ) -> Result<(), Refusal> {
         let (index, _) = self.running(queue)?;
-        let plan = self.class.plan(io, index, template, segments)?;
+        let plan = self.class.plan(index, template, segments)?;
         let (_, target) = self.running(queue)?;
         target.push(slot.slot, &plan, segments)
     }
@@ -460,18 +451,11 @@ impl<C: Class> Broker for Device<C> {
 
     fn next_completion(
         &mut self,
-        #[cfg_attr(
-            not(sabotage),
-            expect(unused_variables, reason = "only a sabotage asks it")
-        )]
-        io: &mut dyn BrokerIo,
+        _: &mut dyn BrokerIo,
         queue: u16,
     ) -> Result<Option<Completed>, Refusal> {
-        let trusting = false;
-        #[cfg(sabotage)]
-        let trusting = trusting || io.sabotage("virtio-trust-used");
         let (index, target) = self.running(queue)?;
-        let Some(taken) = target.take(trusting)? else {
+        let Some(taken) = target.take()? else {
             return Ok(None);
         };
         match self.class.finish(index, taken.finished) {

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use driver_core::release_to_device;
 use driver_core::{BrokerIo, DeviceAddress, DmaPages, Refusal, Segment, SegmentDirection};
+use sabotage::sabotage;
 use virtio_format::ring::{self, Layout};
 
 use crate::class::{Finished, Plan};
@@ -198,18 +199,18 @@ impl Virtqueue {
     ///
     /// # Errors
     /// `Corrupt` when it does not fit the shadow; the queue is then good for nothing until a reset.
-    pub(crate) fn take(&mut self, trusting: bool) -> Result<Option<Taken>, Refusal> {
+    pub(crate) fn take(&mut self) -> Result<Option<Taken>, Refusal> {
         if self.broken {
             return Err(Refusal::Corrupt);
         }
-        let found = self.look(trusting);
+        let found = self.look();
         if found.is_err() {
             self.broken = true;
         }
         found
     }
 
-    fn look(&mut self, trusting: bool) -> Result<Option<Taken>, Refusal> {
+    fn look(&mut self) -> Result<Option<Taken>, Refusal> {
         let ring = &self.pages;
         // Loaded with acquire order, so that the element is not older than the index.
         let word = ring
@@ -220,7 +221,7 @@ impl Virtqueue {
             return Ok(None);
         }
         let outstanding = self.told_total.saturating_sub(self.taken_total);
-        if u64::from(posted) > outstanding && !trusting {
+        if u64::from(posted) > outstanding && !sabotage!(VIRTIO_TRUST_USED) {
             return Err(Refusal::Corrupt);
         }
         let at = self.layout.used_element(self.used);
@@ -230,7 +231,7 @@ impl Virtqueue {
         let entry = self.shadow.get(usize::from(head)).copied();
         let entry = entry.ok_or(Refusal::Corrupt)?;
         let in_flight = entry.count != 0 && entry.order < self.told_total;
-        if !(in_flight && written <= entry.writable || trusting) {
+        if !(in_flight && written <= entry.writable || sabotage!(VIRTIO_TRUST_USED)) {
             return Err(Refusal::Corrupt);
         }
         let status = if entry.has_status {

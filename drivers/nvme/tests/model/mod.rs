@@ -40,7 +40,6 @@ pub struct Io {
     next_page: usize,
     pub runs: u32,
     pub now_ns: u64,
-    pub sabotage: &'static str,
 }
 
 impl BrokerIo for Io {
@@ -70,11 +69,6 @@ impl BrokerIo for Io {
 
     fn now_ns(&self) -> u64 {
         self.now_ns
-    }
-
-    #[cfg(sabotage)]
-    fn sabotage(&self, point: &str) -> bool {
-        point == self.sabotage
     }
 }
 
@@ -129,7 +123,6 @@ impl Harness {
             next_page: 16,
             runs: 0,
             now_ns: 1_000,
-            sabotage: "",
         };
         Self {
             io,

@@ -16,8 +16,6 @@ pub struct Options {
     pub segments: Option<u64>,
     /// Partitions to check.
     pub checks: Vec<u32>,
-    #[cfg(sabotage)]
-    leave_out: audit_format::LeaveOut,
 }
 
 impl Options {
@@ -33,8 +31,6 @@ impl Options {
             batch: 32,
             segments: None,
             checks: Vec::new(),
-            #[cfg(sabotage)]
-            leave_out: audit_format::LeaveOut::Nothing,
         };
         for argument in env.arguments() {
             let (name, value) = argument.split_once('=').ok_or(argument)?;
@@ -48,7 +44,7 @@ impl Options {
                 "segments" => options.segments = Some(value.parse().map_err(|_| argument)?),
                 "check" => options.checks.push(value.parse().map_err(|_| argument)?),
                 #[cfg(sabotage)]
-                "sabotage" => options.leave_out = leave_out(value),
+                "sabotage" => sabotage::choose(sabotage::Point::named(value).ok_or(argument)?),
                 _ => return Err(argument),
             }
         }
@@ -58,10 +54,7 @@ impl Options {
 
     /// The key of an installation.
     pub fn key(&self, installation: &[u8; INSTALLATION_BYTES]) -> Key {
-        let key = Key::derive(&self.secret, installation);
-        #[cfg(sabotage)]
-        let key = key.leaving_out(self.leave_out);
-        key
+        Key::derive(&self.secret, installation)
     }
 
     /// Records of one read: a whole segment, or a batch where the service is to make a number of segments.
@@ -70,14 +63,5 @@ impl Options {
             Some(_) => self.batch.clamp(1, SEGMENT_RECORDS as u32),
             None => SEGMENT_RECORDS as u32,
         }
-    }
-}
-
-#[cfg(sabotage)]
-fn leave_out(point: &str) -> audit_format::LeaveOut {
-    match point {
-        "service-skip-seal" => audit_format::LeaveOut::Seal,
-        "service-skip-link" => audit_format::LeaveOut::Link,
-        _ => audit_format::LeaveOut::Nothing,
     }
 }

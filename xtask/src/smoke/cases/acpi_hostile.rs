@@ -1,5 +1,7 @@
 //! Firmware tables that break rules, on the running system.
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeFile};
 use crate::smoke::sabotage::{Break, Sabotage};
 use crate::smoke::tables::{dmar, drhd, ivrs, mcfg, table};
@@ -57,9 +59,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "first-of-two-tables",
+        point: points::FIRST_OF_TWO_TABLES,
         smoke: "acpi-hostile",
-        what: "of two tables of one name the first counts",
         breaks: Break::Missing("@acpi.refused reason=\"APIC: duplicate\""),
     }
 }
@@ -87,9 +88,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "trust-ecam",
+        point: points::TRUST_ECAM,
         smoke: "mcfg-lies",
-        what: "a window counts without being compared with the ports",
         breaks: Break::Missing("@pci.access windows=0 ports=1 disagreeing=1 skipped=0"),
     }
 }

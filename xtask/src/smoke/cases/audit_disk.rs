@@ -12,6 +12,8 @@ use gpt::disk::LogicalBlockSize;
 use gpt::mbr::ProtectiveMBR;
 use gpt::partition_types::{OperatingSystem, Type};
 
+use sabotage::points;
+
 use crate::audit::FileRegion;
 use crate::smoke::case::{Again, Smoke, SmokeDisk};
 use crate::smoke::cases::PROGRAM;
@@ -251,27 +253,24 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "service-skip-seal",
+        point: points::SERVICE_SKIP_SEAL,
         smoke: "hardware-audit-tamper",
-        what: "the audit service takes any seal for a good one",
         breaks: Break::Missing(SEAL),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "service-skip-link",
+        point: points::SERVICE_SKIP_LINK,
         smoke: "hardware-audit-tamper",
-        what: "the audit service does not ask whether a segment names the one before it",
         breaks: Break::Missing(LINK),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "service-skip-seal",
+        point: points::SERVICE_SKIP_SEAL,
         smoke: "hardware-audit-physical-persistence-signing",
-        what: "the audit service takes any seal for a good one",
         breaks: Break::Missing(OWN),
     }
 }

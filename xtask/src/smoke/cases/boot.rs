@@ -1,5 +1,7 @@
 //! Does the machine come up at all.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::sabotage::{Break, Sabotage};
 
@@ -32,36 +34,32 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "trust-firmware",
+        point: points::TRUST_FIRMWARE,
         smoke: "boot",
-        what: "what firmware left on at the devices stays on",
         breaks: Break::Missing("@pci.quiesced bus-master=cleared"),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "leave-smep-off",
+        point: points::LEAVE_SMEP_OFF,
         smoke: "boot",
-        what: "SMEP stays off.",
         breaks: Break::Missing(CPU),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "leave-smap-off",
+        point: points::LEAVE_SMAP_OFF,
         smoke: "boot",
-        what: "SMAP stays off.",
         breaks: Break::Missing(CPU),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "leave-umip-off",
+        point: points::LEAVE_UMIP_OFF,
         smoke: "boot",
-        what: "UMIP stays off.",
         breaks: Break::Missing(CPU),
     }
 }

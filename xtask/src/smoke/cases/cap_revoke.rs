@@ -1,5 +1,7 @@
 //! Revocation and its effects.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -25,27 +27,24 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "skip-epoch-check",
+        point: points::SKIP_EPOCH_CHECK,
         smoke: "cap-revoke",
-        what: "Handles granted before a revocation go on.",
         breaks: Break::Missing(FACET),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "keep-mappings",
+        point: points::KEEP_MAPPINGS,
         smoke: "cap-revoke",
-        what: "Revoking memory leaves the mappings of other processes.",
         breaks: Break::Missing(MEMORY),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "skip-generation-check",
+        point: points::SKIP_GENERATION_CHECK,
         smoke: "cap-revoke",
-        what: "A handle whose slot was used again names what is in the slot now.",
         breaks: Break::Missing(REUSE),
     }
 }

@@ -1,5 +1,7 @@
 //! Capabilities that travel with messages.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -29,27 +31,24 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "keep-moved",
+        point: points::KEEP_MOVED,
         smoke: "cap-transfer",
-        what: "The sender keeps what it moved.",
         breaks: Break::Missing(MOVED),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "copy-reply-right",
+        point: points::COPY_REPLY_RIGHT,
         smoke: "cap-transfer",
-        what: "The right to answer a call can be copied.",
         breaks: Break::Missing(REPLY_RIGHT),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "skip-rollback",
+        point: points::SKIP_ROLLBACK,
         smoke: "cap-transfer",
-        what: "Moved capabilities leave the sender before the receiver's room for them is certain.",
         breaks: Break::Missing(OVER_QUOTA),
     }
 }

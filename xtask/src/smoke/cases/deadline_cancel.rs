@@ -1,5 +1,7 @@
 //! Deadlines and cancellations.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -26,9 +28,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "skip-deadline",
+        point: points::SKIP_DEADLINE,
         smoke: "deadline-cancel",
-        what: "Operations in the ring outlive their deadlines.",
         breaks: Break::Missing(RING),
     }
 }

@@ -1,5 +1,7 @@
 //! Commands that no provider may give.
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::cases::nvme_hostile::raw;
@@ -35,36 +37,32 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "let-format-through",
+        point: points::LET_FORMAT_THROUGH,
         smoke: "descriptor-abuse",
-        what: "The broker takes FORMAT NVM, which changes the size of blocks under its feet.",
         breaks: Break::Missing(OPCODES),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "any-template-bit",
+        point: points::ANY_TEMPLATE_BIT,
         smoke: "descriptor-abuse",
-        what: "The broker takes a template with addresses, identifiers or a layout in it.",
         breaks: Break::Missing(BITS),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "any-selector",
+        point: points::ANY_SELECTOR,
         smoke: "descriptor-abuse",
-        what: "SET FEATURES and its like may name whatever they want, host memory buffers for one.",
         breaks: Break::Missing(SELECTORS),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "skip-length-check",
+        point: points::SKIP_LENGTH_CHECK,
         smoke: "descriptor-abuse",
-        what: "The broker takes the segments' length for the command's.",
         breaks: Break::Missing(LENGTHS),
     }
 }

@@ -1,5 +1,7 @@
 //! A holder of registers who wants others.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -34,36 +36,32 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "write-anywhere",
+        point: points::WRITE_ANYWHERE,
         smoke: "devicemmio-grant",
-        what: "A register is written that its broker has not declared.",
         breaks: Break::Missing(OUTSIDE),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "write-any-bit",
+        point: points::WRITE_ANY_BIT,
         smoke: "devicemmio-grant",
-        what: "Bits of a declared register change that are not the provider's.",
         breaks: Break::Missing(MASK),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "map-any-page",
+        point: points::MAP_ANY_PAGE,
         smoke: "devicemmio-grant",
-        what: "Pages of registers are mapped that the broker has not listed.",
         breaks: Break::Missing(UNLISTED),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "keep-windows",
+        point: points::KEEP_WINDOWS,
         smoke: "devicemmio-grant",
-        what: "The end of a claim leaves the mappings that processes have of its registers.",
         breaks: Break::Missing(ENDED),
     }
 }

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -48,54 +50,48 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "budget-off-by-a-page",
+        point: points::BUDGET_OFF_BY_A_PAGE,
         smoke: "dmapool-grant",
-        what: "A pool gives one page more than its budget.",
         breaks: Break::Missing(SIZES),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "keep-windows",
+        point: points::KEEP_WINDOWS,
         smoke: "dmapool-grant",
-        what: "Freeing a buffer leaves the mappings that processes have of it.",
         breaks: Break::Missing(MAPPED),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "skip-scrub",
+        point: points::SKIP_SCRUB,
         smoke: "dmapool-grant",
-        what: "Freed DMA pages go back with what was written to them.",
         breaks: Break::Missing(MAPPED),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "skip-buffer-generation",
+        point: points::SKIP_BUFFER_GENERATION,
         smoke: "dmapool-grant",
-        what: "The capability of a freed buffer stands for whatever buffer has its slot now.",
         breaks: Break::Missing(REUSED),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "accept-foreign-buffer",
+        point: points::ACCEPT_FOREIGN_BUFFER,
         smoke: "dmapool-grant",
-        what: "A command may name a buffer of another function.",
         breaks: Break::Missing(FOREIGN),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "skip-claim-check",
+        point: points::SKIP_CLAIM_CHECK,
         smoke: "dmapool-grant",
-        what: "What derives from a claim that has ended is good under the next one.",
         breaks: Break::Missing(ENDED),
     }
 }

@@ -1,5 +1,7 @@
 //! Death under DMA.
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::cases::dmapool_grant::even;
@@ -28,18 +30,16 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "skip-scrub",
+        point: points::SKIP_SCRUB,
         smoke: "dmapool-grant-exit",
-        what: "Freed DMA pages go back with what was written to them.",
         breaks: Break::Missing(MEMORY),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "leave-running",
+        point: points::LEAVE_RUNNING,
         smoke: "dmapool-grant-exit",
-        what: "The broker says that the controller stopped, and leaves it running.",
         breaks: Break::Missing(MEMORY),
     }
 }

@@ -1,5 +1,7 @@
 //! Cookies, notices of dropped facets, incarnations.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -30,27 +32,24 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "skip-drop-notice",
+        point: points::SKIP_DROP_NOTICE,
         smoke: "facets",
-        what: "The server is not told that the last handle of a facet is gone.",
         breaks: Break::Missing(DROPPED),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "skip-incarnation-check",
+        point: points::SKIP_INCARNATION_CHECK,
         smoke: "facets",
-        what: "A facet of an older incarnation goes on after a renewal.",
         breaks: Break::Missing(RENEWED),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "notice-to-successor",
+        point: points::NOTICE_TO_SUCCESSOR,
         smoke: "facets",
-        what: "A server is told of its predecessor's facets as of its own.",
         breaks: Break::Missing(SUCCESSOR),
     }
 }

@@ -1,5 +1,7 @@
 //! The hardware audit log, read while the system runs.
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::cases::nvme_hostile::raw;
@@ -40,18 +42,16 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "skip-audit-clamp",
+        point: points::SKIP_AUDIT_CLAMP,
         smoke: "hardware-audit",
-        what: "a read of the log gives as many records as it is asked for",
         breaks: Break::Missing(CLAMP),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "admit-any-reader",
+        point: points::ADMIT_ANY_READER,
         smoke: "hardware-audit",
-        what: "whoever asks to read the log at run time may",
         breaks: Break::Missing(OUTSIDER),
     }
 }

@@ -1,5 +1,7 @@
 //! One holder of a device after the other.
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::cases::nvme_hostile::raw;
@@ -25,36 +27,32 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "keep-generation",
+        point: points::KEEP_GENERATION,
         smoke: "hardware-grant-cycle",
-        what: "A claim has the generation of the one before it.",
         breaks: Break::Missing(CLAIMS),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "keep-bus-master",
+        point: points::KEEP_BUS_MASTER,
         smoke: "hardware-grant-cycle",
-        what: "The end of a claim leaves bus mastering on.",
         breaks: Break::Missing(BUS_MASTER),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "skip-claim-check",
+        point: points::SKIP_CLAIM_CHECK,
         smoke: "hardware-grant-cycle",
-        what: "What derives from a claim that has ended is good under the next one.",
         breaks: Break::Missing(OLD),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "leak-frames",
+        point: points::LEAK_FRAMES,
         smoke: "hardware-grant-cycle",
-        what: "Device memory is not given back.",
         breaks: Break::Missing(MEMORY),
     }
 }

@@ -1,5 +1,7 @@
 //! What an Interrupt lets its holder do, and what it refuses.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::sabotage::{Break, Sabotage};
 
@@ -28,9 +30,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "acknowledge-again",
+        point: points::ACKNOWLEDGE_AGAIN,
         smoke: "interrupt-grant",
-        what: "a second acknowledgement of one dispatch is taken",
         breaks: Break::Missing("@grant.acknowledge first=ok second=duplicate"),
     }
 }

@@ -1,5 +1,7 @@
 //! What the kernel learns of remapping units, and what it makes of it.
 
+use sabotage::points;
+
 use crate::image::Shape;
 use crate::image::contents::Files;
 use crate::qemu::{Drive, FirmwareKind};
@@ -86,9 +88,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "believe-unit",
+        point: points::BELIEVE_UNIT,
         smoke: "iommu-silent",
-        what: "a unit counts as verified whatever its registers say",
         breaks: Break::Missing("@iommu.unit number=0 kind=vt-d status=refused rule=silent"),
     }
 }

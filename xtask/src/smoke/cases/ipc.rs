@@ -1,5 +1,7 @@
 //! Calls, messages, rings, and the switch to the server.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -31,27 +33,24 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "skip-no-reply",
+        point: points::SKIP_NO_REPLY,
         smoke: "ipc",
-        what: "A call whose reply right is dropped is left to its deadline.",
         breaks: Break::Missing(REFUSED),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "skip-direct-switch",
+        point: points::SKIP_DIRECT_SWITCH,
         smoke: "ipc",
-        what: "A call goes through the run queue.",
         breaks: Break::Missing(SWITCH),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "skip-inherit",
+        point: points::SKIP_INHERIT,
         smoke: "ipc",
-        what: "A server works for its caller at its own priority.",
         breaks: Break::Missing(INHERIT),
     }
 }

@@ -1,5 +1,7 @@
 //! Moving interrupts between CPUs under load.
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::nvme_hostile::raw;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -26,9 +28,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "move-tells-nobody",
+        point: points::MOVE_TELLS_NOBODY,
         smoke: "irq-affinity",
-        what: "a route is moved without telling the device",
         breaks: Break::Missing("@affinity.load completed=800 waits_in_vain=0"),
     }
 }

@@ -1,5 +1,7 @@
 //! Interrupt lines, asserted by the devices themselves.
 
+use sabotage::points;
+
 use crate::smoke::case::{Boot, Smoke};
 use crate::smoke::sabotage::{Break, Sabotage};
 
@@ -26,9 +28,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "line-tells-all",
+        point: points::LINE_TELLS_ALL,
         smoke: "irq-intx",
-        what: "a line wakes everybody on it, whoever asserts it",
         breaks: Break::Missing("@intx.first heard=1 other=timedOut causes=1 quiet=timedOut"),
     }
 }

@@ -1,5 +1,7 @@
 //! One MSI that the device cannot mask.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::sabotage::{Break, Sabotage};
 
@@ -31,9 +33,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "drop-late-message",
+        point: points::DROP_LATE_MESSAGE,
         smoke: "irq-msi",
-        what: "a message that comes before the acknowledgement is dropped",
         breaks: Break::Missing("@msi.before-acknowledge early=timedOut next=ok causes=3 again=timedOut"),
     }
 }

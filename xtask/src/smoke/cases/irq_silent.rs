@@ -1,5 +1,7 @@
 //! A provider that never acknowledges.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::sabotage::{Break, Sabotage};
 
@@ -25,9 +27,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "line-waits-for-acknowledgement",
+        point: points::LINE_WAITS_FOR_ACKNOWLEDGEMENT,
         smoke: "irq-silent",
-        what: "a line stays masked after its handler ran",
         breaks: Break::Missing("@silent.others line=50 message=50 ticks=50"),
     }
 }

@@ -1,5 +1,7 @@
 //! Interrupts of before a reset, a release, a death, the end of a wait.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::sabotage::{Break, Sabotage};
 
@@ -26,9 +28,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "reset-forgets-routes",
+        point: points::RESET_FORGETS_ROUTES,
         smoke: "irq-stale",
-        what: "a reset leaves the routes of before as they are",
         breaks: Break::Missing("@stale.reset waiter=revoked before=timedOut causes=16 after=timedOut"),
     }
 }

@@ -4,6 +4,8 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 
+use sabotage::points;
+
 use crate::image::Shape;
 use crate::qemu::{Drive, FirmwareKind};
 use crate::smoke::case::{Boot, Peer, Smoke, SmokeDisk, Step, Tamper};
@@ -59,9 +61,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "medium-into-read-only",
+        point: points::MEDIUM_INTO_READ_ONLY,
         smoke: "iso-install-source",
-        what: "the medium is read into memory that its caller may not write",
         breaks: Break::Missing("@medium.read-only-window read=readOnly untouched=true"),
     }
 }

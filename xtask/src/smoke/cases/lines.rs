@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use sabotage::points;
 
 use crate::smoke::case::{Peer, Smoke, Step};
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -38,9 +39,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "split-lines",
+        point: points::SPLIT_LINES,
         smoke: "lines",
-        what: "What a program writes is queued in two halves.",
         breaks: Break::Missing(WHOLE),
     }
 }

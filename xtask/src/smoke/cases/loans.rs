@@ -1,5 +1,7 @@
 //! What calls lend to their servers.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -35,27 +37,24 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "keep-loans",
+        point: points::KEEP_LOANS,
         smoke: "loans",
-        what: "A server keeps what a call lent it when the call ends.",
         breaks: Break::Missing(TIMED_OUT),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "keep-moved-loan",
+        point: points::KEEP_MOVED_LOAN,
         smoke: "loans",
-        what: "A reply right that is moved leaves what its call lends behind.",
         breaks: Break::Missing(MOVED),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "loans-stop-at-one",
+        point: points::LOANS_STOP_AT_ONE,
         smoke: "loans",
-        what: "What a server lends on stays when what it was lent goes.",
         breaks: Break::Missing(CHAIN),
     }
 }

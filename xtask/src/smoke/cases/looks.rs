@@ -1,5 +1,7 @@
 //! Long work in the kernel.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -19,9 +21,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "skip-looks",
+        point: points::SKIP_LOOKS,
         smoke: "looks",
-        what: "Long work in the kernel gives way to nobody.",
         breaks: Break::Missing(BATCH),
     }
 }

@@ -1,5 +1,7 @@
 //! What the kernel keeps of mappings that are gone.
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::cases::dmapool_grant::even;
@@ -24,9 +26,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "keep-map-records",
+        point: points::KEEP_MAP_RECORDS,
         smoke: "map-charge",
-        what: "The kernel keeps a record of every mapping that there ever was.",
         breaks: Break::Missing(RECORDS),
     }
 }

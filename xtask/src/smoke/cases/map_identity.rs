@@ -1,5 +1,7 @@
 //! A mapping and what is at its address.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -23,9 +25,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "map-by-address",
+        point: points::MAP_BY_ADDRESS,
         smoke: "map-identity",
-        what: "A mapping is named by its address alone, and its entry at the object stays when it goes.",
         breaks: Break::Missing(SEQUENCE),
     }
 }

@@ -1,5 +1,7 @@
 //! The end of a window against whoever else has it.
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::cases::dmapool_grant::even;
@@ -22,9 +24,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "second-revoker-goes-on",
+        point: points::SECOND_REVOKER_GOES_ON,
         smoke: "map-revoke-race",
-        what: "A window can be revoked, who comes second takes one that was begun for one that is over, and mapped frames go back.",
         breaks: Break::Missing(FREED),
     }
 }

@@ -1,5 +1,7 @@
 //! One capability of a claim without the others.
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::cases::nvme_hostile::raw;
@@ -33,18 +35,16 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "guess-buffers",
+        point: points::GUESS_BUFFERS,
         smoke: "non-implication",
-        what: "A queue's holder may name a buffer that nobody gave it.",
         breaks: Break::Missing(GUESS),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "keep-claim",
+        point: points::KEEP_CLAIM,
         smoke: "non-implication",
-        what: "A claim goes on without the capability of its device.",
         breaks: Break::Missing(WITHOUT),
     }
 }

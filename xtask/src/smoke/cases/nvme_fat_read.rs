@@ -6,6 +6,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use sabotage::points;
+
 use crate::disk::FatImage;
 use crate::smoke::case::{Smoke, SmokeDisk, Step};
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -85,9 +87,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "drop-driver",
+        point: points::DROP_DRIVER,
         smoke: "nvme-fat-read",
-        what: "the last driver is missing from the table that is checked at boot",
         breaks: Break::Missing("@drivers.table"),
     }
 }

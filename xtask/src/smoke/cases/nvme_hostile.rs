@@ -4,6 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::nvme_fat_read::pattern;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -46,36 +48,32 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "skip-length-check",
+        point: points::SKIP_LENGTH_CHECK,
         smoke: "nvme-hostile",
-        what: "the broker takes the segments' length for the command's",
         breaks: Break::Missing("@hostile.lengths shorter=lengthMismatch longer=lengthMismatch"),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "skip-scrub",
+        point: points::SKIP_SCRUB,
         smoke: "nvme-hostile",
-        what: "freed DMA pages go back with what the device wrote",
         breaks: Break::Missing("@hostile.scrub filled_before=true empty_after=true"),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "let-mps-through",
+        point: points::LET_MPS_THROUGH,
         smoke: "nvme-hostile",
-        what: "configure takes any memory page size into CC.MPS",
         breaks: Break::Missing("@hostile.page-size refusal=badArgument"),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "receipt-without-csts",
+        point: points::RECEIPT_WITHOUT_CSTS,
         smoke: "nvme-hostile",
-        what: "the broker says that the controller stopped without having read CSTS",
         breaks: Break::Missing("@hostile.firmware-stopped ready=0"),
     }
 }

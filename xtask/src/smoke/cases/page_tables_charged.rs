@@ -1,5 +1,7 @@
 //! Page tables and who pays for them.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -20,18 +22,16 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "keep-empty-tables",
+        point: points::KEEP_EMPTY_TABLES,
         smoke: "page-tables-charged",
-        what: "Page tables that became empty stay where they are.",
         breaks: Break::Missing(BACK),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "tables-for-free",
+        point: points::TABLES_FOR_FREE,
         smoke: "page-tables-charged",
-        what: "Nobody pays for page tables.",
         breaks: Break::Missing(PAID),
     }
 }

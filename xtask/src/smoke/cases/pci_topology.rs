@@ -1,5 +1,7 @@
 //! Buses, bridges and functions of a machine that is more than one bus.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::sabotage::{Break, Sabotage};
 
@@ -45,9 +47,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "root-bus-only",
+        point: points::ROOT_BUS_ONLY,
         smoke: "pci-topology",
-        what: "the walk looks at bus 0 alone",
         breaks: Break::Missing("@pci.scan buses=256 functions=16"),
     }
 }

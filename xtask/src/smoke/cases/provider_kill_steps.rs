@@ -1,5 +1,7 @@
 //! A driver that dies at every moment of its life.
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::cases::nvme_fat_read::pattern;
@@ -29,9 +31,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "leak-frames",
+        point: points::LEAK_FRAMES,
         smoke: "provider-kill-steps",
-        what: "Device memory is not given back.",
         breaks: Break::Missing(MEMORY),
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use sabotage::points;
+
 use crate::smoke::case::{Peer, Smoke, Step};
 use crate::smoke::sabotage::{Break, Sabotage};
 
@@ -51,9 +53,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "claim-quarantined",
+        point: points::CLAIM_QUARANTINED,
         smoke: "quarantine",
-        what: "A function that never proved that it stopped is given to the next one who asks.",
         breaks: Break::Missing(RESET),
     }
 }

@@ -1,5 +1,7 @@
 //! One queue is reset while the rest of the device runs on.
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::nvme_hostile::raw;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -26,9 +28,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "queue-receipt-without-delete",
+        point: points::QUEUE_RECEIPT_WITHOUT_DELETE,
         smoke: "queue-reset",
-        what: "the broker says that the device let go of a queue before it has",
         breaks: Break::Missing("@queue-reset.stopped reset=ok revoked=4 freed=4 quiet=true"),
     }
 }

@@ -1,5 +1,7 @@
 //! Bounds of what a process makes the kernel hold.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -29,9 +31,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "skip-quota-check",
+        point: points::SKIP_QUOTA_CHECK,
         smoke: "quota-exhaustion",
-        what: "Charges are added up and never compared with the limit.",
         breaks: Break::Missing(MEMORY),
     }
 }

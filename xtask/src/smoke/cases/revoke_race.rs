@@ -1,5 +1,7 @@
 //! Using a device while somebody takes it away.
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::cases::dmapool_grant::even;
@@ -28,18 +30,16 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "lose-revoked",
+        point: points::LOSE_REVOKED,
         smoke: "revoke-race",
-        what: "Nobody hears of the commands that a reset ended.",
         breaks: Break::Missing(ANSWERS),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "leak-frames",
+        point: points::LEAK_FRAMES,
         smoke: "revoke-race",
-        what: "Device memory is not given back.",
         breaks: Break::Missing(MEMORY),
     }
 }

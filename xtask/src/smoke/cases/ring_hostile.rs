@@ -1,5 +1,7 @@
 //! Processes that break every rule of the ring, the processor and their own memory.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -41,27 +43,24 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "skip-span-check",
+        point: points::SKIP_SPAN_CHECK,
         smoke: "ring-hostile",
-        what: "A message may be said to lie outside the message area.",
         breaks: Break::Missing(SPAN),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "skip-control-check",
+        point: points::SKIP_CONTROL_CHECK,
         smoke: "ring-hostile",
-        what: "Reserved bits of the control word are passed over.",
         breaks: Break::Missing(CONTROL),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "skip-tail-check",
+        point: points::SKIP_TAIL_CHECK,
         smoke: "ring-hostile",
-        what: "More submissions are taken than a ring holds.",
         breaks: Break::Missing(TAIL),
     }
 }

@@ -5,6 +5,8 @@ use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result};
 
+use sabotage::points;
+
 use crate::smoke::case::{Peer, Smoke, Step};
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -42,9 +44,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "deaf-to-breaks",
+        point: points::DEAF_TO_BREAKS,
         smoke: "serial-break",
-        what: "A break on the serial line gives nobody the processor.",
         breaks: Break::Missing(HEARD),
     }
 }

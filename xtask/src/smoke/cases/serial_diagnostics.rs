@@ -1,5 +1,7 @@
 //! Every command of the diagnostics console, on a machine with nothing but a serial line.
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, Step};
 use crate::smoke::sabotage::{Break, Sabotage};
 
@@ -113,9 +115,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "drop-page-bound",
+        point: points::DROP_PAGE_BOUND,
         smoke: "serial-diagnostics",
-        what: "the kernel puts a whole list into one answer, however long it is",
         breaks: Break::Missing("@diagnostics.pci functions=25 with_driver=1 claimed=0 unsound=0"),
     }
 }

@@ -1,5 +1,7 @@
 //! The end that is a beginning: every device stops, the machine resets, and the console is there again.
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk, Step};
 use crate::smoke::cases::nvme_hostile::raw;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -49,9 +51,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "reboot-skips-teardown",
+        point: points::REBOOT_SKIPS_TEARDOWN,
         smoke: "serial-reboot",
-        what: "the machine is reset with the device still enabled",
         breaks: Break::Missing("@device.teardown step=device-reset proof=csts-rdy-zero"),
     }
 }

@@ -1,5 +1,7 @@
 //! The end of a server, and its successor.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -27,18 +29,16 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "skip-server-died",
+        point: points::SKIP_SERVER_DIED,
         smoke: "server-death",
-        what: "Callers of a dead server are not told why there is no answer.",
         breaks: Break::Missing(KILLED),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "skip-incarnation-check",
+        point: points::SKIP_INCARNATION_CHECK,
         smoke: "server-death",
-        what: "A successor is called through facets that its predecessor minted for itself.",
         breaks: Break::Missing(QUEUED),
     }
 }

@@ -1,5 +1,7 @@
 //! Two clients of one disk.
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::nvme_hostile::raw;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -25,9 +27,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "share-window",
+        point: points::SHARE_WINDOW,
         smoke: "session-isolation",
-        what: "a new window has the pages of another session's",
         breaks: Break::Missing("@session.one-read a_filled=true b_sees=0"),
     }
 }

@@ -1,5 +1,7 @@
 //! Places that processes share.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -24,9 +26,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "share-audit-waits",
+        point: points::SHARE_AUDIT_WAITS,
         smoke: "shares",
-        what: "All processes that wait for the audit log have one share between them.",
         breaks: Break::Missing(BESIDE_ONE),
     }
 }

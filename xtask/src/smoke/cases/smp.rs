@@ -1,5 +1,7 @@
 //! Four processors at once.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -26,9 +28,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "ignore-pin",
+        point: points::IGNORE_PIN,
         smoke: "smp",
-        what: "A pinned thread is woken on the first processor.",
         breaks: Break::Missing(PINNED),
     }
 }

@@ -1,5 +1,7 @@
 //! How processes end, and what they leave.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -26,9 +28,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "leak-frame",
+        point: points::LEAK_FRAME,
         smoke: "spawn-exit",
-        what: "A page of every memory object is not given back.",
         breaks: Break::Missing(CYCLES),
     }
 }

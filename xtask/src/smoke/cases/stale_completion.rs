@@ -1,5 +1,7 @@
 //! Commands and completions of before a reset.
 
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::cases::nvme_hostile::raw;
@@ -28,18 +30,16 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "leave-running",
+        point: points::LEAVE_RUNNING,
         smoke: "stale-completion",
-        what: "The broker says that the controller stopped, and leaves it running.",
         breaks: Break::Missing(IN_FLIGHT),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "keep-completions",
+        point: points::KEEP_COMPLETIONS,
         smoke: "stale-completion",
-        what: "A queue begins with the completions that its predecessor did not take.",
         breaks: Break::Missing(UNTAKEN),
     }
 }

@@ -1,5 +1,7 @@
 //! Translations that another processor holds.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -26,9 +28,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "skip-shootdown",
+        point: points::SKIP_SHOOTDOWN,
         smoke: "tlb-shootdown",
-        what: "Pages are unmapped without telling the processors that hold the translation.",
         breaks: Break::Appears { fact: "@tlb.stale-use", after: PROTECTED },
     }
 }

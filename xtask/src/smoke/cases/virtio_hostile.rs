@@ -1,6 +1,8 @@
 //! A provider of virtio disks that tries everything a provider must not, on both transports.
 
 use super::PROGRAM;
+use sabotage::points;
+
 use crate::smoke::case::{Smoke, SmokeDisk};
 use crate::smoke::cases::nvme_hostile::raw;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -73,45 +75,40 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "virtio-skip-length-check",
+        point: points::VIRTIO_SKIP_LENGTH_CHECK,
         smoke: "virtio-hostile",
-        what: "the broker takes whatever length and place on the disk the segments come to",
         breaks: Break::Missing(LENGTHS),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "virtio-any-feature",
+        point: points::VIRTIO_ANY_FEATURE,
         smoke: "virtio-hostile",
-        what: "features that change where or in what layout the device touches memory can be asked for",
         breaks: Break::Missing(FEATURES),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "virtio-any-template",
+        point: points::VIRTIO_ANY_TEMPLATE,
         smoke: "virtio-hostile",
-        what: "a template that is no request is taken for one",
         breaks: Break::Missing(TEMPLATES),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "virtio-receipt-without-status",
+        point: points::VIRTIO_RECEIPT_WITHOUT_STATUS,
         smoke: "virtio-hostile",
-        what: "the broker says that the device stopped without having asked it",
         breaks: Break::Missing(FEATURES),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "virtio-config-everything",
+        point: points::VIRTIO_CONFIG_EVERYTHING,
         smoke: "virtio-hostile-legacy",
-        what: "every port of the BAR can be read",
         breaks: Break::Missing(PORTS),
     }
 }
@@ -143,18 +140,16 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "virtio-skip-length-check",
+        point: points::VIRTIO_SKIP_LENGTH_CHECK,
         smoke: "virtio-net-hostile",
-        what: "the broker takes frames of any length",
         breaks: Break::Missing(FRAMES),
     }
 }
 
 inventory::submit! {
     Sabotage {
-        point: "accept-foreign-buffer",
+        point: points::ACCEPT_FOREIGN_BUFFER,
         smoke: "virtio-hostile",
-        what: "a buffer of another function is taken for one's own",
         breaks: Break::Missing(BUFFERS),
     }
 }

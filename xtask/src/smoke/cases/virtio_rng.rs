@@ -1,5 +1,7 @@
 //! A virtio entropy source, beside a processor that has none.
 
+use sabotage::points;
+
 use crate::smoke::case::Smoke;
 use crate::smoke::sabotage::{Break, Sabotage};
 
@@ -24,9 +26,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "weak-entropy",
+        point: points::WEAK_ENTROPY,
         smoke: "virtio-rng",
-        what: "without RDRAND the clock stands in for it",
         breaks: Break::Missing("@random.entropy-source refusal=notSupported"),
     }
 }

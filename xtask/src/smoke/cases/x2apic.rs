@@ -1,5 +1,7 @@
 //! Local APICs whose registers are MSRs.
 
+use sabotage::points;
+
 use crate::qemu::Feature;
 use crate::smoke::case::Smoke;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -30,9 +32,8 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
-        point: "ignore-x2apic",
+        point: points::IGNORE_X2APIC,
         smoke: "x2apic",
-        what: "the kernel reaches local APICs through memory although they offer MSRs",
         breaks: Break::Missing("@boot.apic x2apic=true"),
     }
 }

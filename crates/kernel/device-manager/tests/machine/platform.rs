@@ -34,7 +34,6 @@ struct State {
     line_timers: BTreeMap<u32, u64>,
     facts: String,
     audited: Vec<Event>,
-    sabotage: Option<&'static str>,
     /// Register memory, by physical page.
     registers: BTreeMap<u64, usize>,
     mappings: Vec<FakeMapping>,
@@ -254,10 +253,6 @@ impl Fake {
         self.0.lock().unwrap().facts.clear();
     }
 
-    pub fn sabotage_with(&self, point: &'static str) {
-        self.0.lock().unwrap().sabotage = Some(point);
-    }
-
     /// A register of the device, as the hardware sees it.
     pub fn register(&self, physical: u64) -> u32 {
         let registers = self.registers(physical & !0xfff, PAGE as u64).unwrap();
@@ -459,10 +454,5 @@ impl Platform for Fake {
 
     fn fact(&self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) {
         write(&mut self.0.lock().unwrap().facts).unwrap();
-    }
-
-    #[cfg(sabotage)]
-    fn sabotage(&self, point: &str) -> bool {
-        self.0.lock().unwrap().sabotage == Some(point)
     }
 }

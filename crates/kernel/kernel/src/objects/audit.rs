@@ -13,6 +13,7 @@ use cap::Epoch;
 use cpu::Lock;
 use dma_ledger::Claim;
 use ipc::{KernelCall, KernelObject, Object, Slot};
+use sabotage::sabotage;
 use schema::audit::{audit_admission, audit_broker, audit_gate, hardware_audit_log};
 use stub::{Answered, Method, Refusal};
 
@@ -46,8 +47,7 @@ fn limit(max: u32) -> u32 {
     if max == 0 {
         return audit::READ_RECORDS;
     }
-    #[cfg(sabotage)]
-    if cpu::sabotaged("skip-audit-clamp") {
+    if sabotage!(SKIP_AUDIT_CLAMP) {
         return max;
     }
     max.min(audit::READ_RECORDS)
@@ -178,8 +178,7 @@ impl Gate {
 kernel_object!(Gate, audit_gate);
 
 fn subscribe(admission: &Slot) -> Result<Arc<Log>, Refusal> {
-    #[cfg(sabotage)]
-    if cpu::sabotaged("admit-any-reader") {
+    if sabotage!(ADMIT_ANY_READER) {
         return Ok(Log::new());
     }
     let admission = admission

@@ -8,6 +8,7 @@ use device_manager::FunctionView;
 use dma_ledger::{Claim, OwnerId, QueueId};
 use driver_core::QueueSpec;
 use ipc::{KernelCall, Object, Slot};
+use sabotage::sabotage;
 use schema::device::{device, device_registry};
 use stub::{Answered, Refusal};
 
@@ -174,8 +175,7 @@ pub fn queue(claim: Claim, queue: QueueId) -> Slot {
 
 impl Drop for Device {
     fn drop(&mut self) {
-        #[cfg(sabotage)]
-        if cpu::sabotaged("keep-claim") {
+        if sabotage!(KEEP_CLAIM) {
             return;
         }
         // A claim that ended already, by quarantine, has nothing left to release.

@@ -9,6 +9,7 @@ use cap::Epoch;
 use device_manager::{Books, Inspection, Signal};
 use dma_ledger::{FunctionState, Phase, QueueState};
 use ipc::{KernelCall, Process};
+use sabotage::sabotage;
 use schema::diagnostics::machine_inspector as wire;
 use schema::diagnostics::machine_inspector::{self, Server};
 use stub::{Answered, Refusal};
@@ -35,8 +36,7 @@ kernel_object!(Inspector, machine_inspector);
 const PAGE: usize = 16;
 
 fn page() -> usize {
-    #[cfg(sabotage)]
-    if cpu::sabotaged("drop-page-bound") {
+    if sabotage!(DROP_PAGE_BOUND) {
         return usize::MAX;
     }
     PAGE

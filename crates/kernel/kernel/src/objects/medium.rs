@@ -8,6 +8,7 @@ use atapi::{MAX_SECTORS, SECTOR_BYTES};
 use cap::Epoch;
 use cpu::Lock;
 use ipc::{KernelCall, Pending, Slot};
+use sabotage::sabotage;
 use schema::storage::boot_medium;
 use stub::{Answered, Deferred, Refusal};
 
@@ -54,11 +55,7 @@ static STATE: Lock<Option<State>> = Lock::new(None);
 /// Where a read's bytes go: pages that the caller could write itself.
 fn target(window: &Slot, offset: u64, bytes: usize) -> Result<Arc<MemoryObject>, Refusal> {
     let shared = window.check()?.downcast::<Shared>()?;
-    #[cfg(sabotage)]
-    let writable = shared.writable() || cpu::sabotaged("medium-into-read-only");
-    #[cfg(not(sabotage))]
-    let writable = shared.writable();
-    if !writable {
+    if !shared.writable() && !sabotage!(MEDIUM_INTO_READ_ONLY) {
         return Err(Refusal::ReadOnly);
     }
     let object = shared.object();

@@ -7,6 +7,7 @@ use cap::Epoch;
 use device_manager::{CommandRequest, QueueCompletion};
 use dma_ledger::{Claim, Direction, QueueId, SegmentRequest};
 use ipc::{KernelCall, Process};
+use sabotage::sabotage;
 use schema::device::device_queue;
 use stub::{Answered, Refusal};
 
@@ -54,19 +55,13 @@ fn segment(
         .lookup(s.buffer())
         .and_then(|found| found.downcast::<Buffer>())
         .map(|buffer| buffer.identity());
-    #[cfg(sabotage)]
-    let found = match manager().guess_buffer(claim) {
-        Some(id) if found.is_err() && cpu::sabotaged("guess-buffers") => Ok((*claim, id)),
-        _ => found,
-    };
-    let (owner, id) = found?;
-    #[cfg(sabotage)]
-    let claim = if cpu::sabotaged("accept-foreign-buffer") {
-        &owner
-    } else {
-        claim
-    };
-    if owner != *claim {
+    let (owner, id) = found.or_else(|refusal| {
+        sabotage!(GUESS_BUFFERS => if let Some(id) = manager().guess_buffer(claim) {
+            return Ok((*claim, id));
+        });
+        Err(refusal)
+    })?;
+    if owner != *claim && !sabotage!(ACCEPT_FOREIGN_BUFFER) {
         return Err(Refusal::ForeignBuffer);
     }
     let direction = match s.direction()? {

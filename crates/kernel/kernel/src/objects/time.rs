@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use cap::Epoch;
 use cpu::Lock;
 use ipc::Pending;
+use sabotage::sabotage;
 use schema::process::{entropy_source, timer};
 use stub::{Answered, Refusal};
 
@@ -154,8 +155,7 @@ fn word() -> Option<u64> {
 
 impl<'a> entropy_source::Server<ipc::KernelCall<'a>> for Served<Entropy> {
     fn fill(&mut self, reply: Owed<'a, entropy_source::call::Fill>) -> Answered {
-        #[cfg(sabotage)]
-        if !self.0.present && cpu::sabotaged("weak-entropy") {
+        if !self.0.present && sabotage!(WEAK_ENTROPY) {
             let a = sched::now_ns();
             return reply.send(entropy_source::FillReply {
                 a,

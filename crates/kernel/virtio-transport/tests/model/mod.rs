@@ -61,7 +61,6 @@ pub struct Io {
     last_page: usize,
     pub runs: u32,
     pub now_ns: u64,
-    pub sabotage: &'static str,
 }
 
 impl BrokerIo for Io {
@@ -95,11 +94,6 @@ impl BrokerIo for Io {
 
     fn now_ns(&self) -> u64 {
         self.now_ns
-    }
-
-    #[cfg(sabotage)]
-    fn sabotage(&self, point: &str) -> bool {
-        point == self.sabotage
     }
 }
 
@@ -175,7 +169,6 @@ impl Harness {
             last_page: pages,
             runs: 0,
             now_ns: 1_000,
-            sabotage: "",
         };
         Self {
             io,

@@ -2424,6 +2424,92 @@ pub static ALL: &[Interface] = &[
                 },
                 extra_transfers: false,
             },
+            Method {
+                name: "units",
+                params: Shape {
+                    data_words: 1,
+                    pointers: 0,
+                    fields: &[Field {
+                        name: "cursor",
+                        kind: Kind::Int(32),
+                        offset: 0,
+                    }],
+                },
+                results: Shape {
+                    data_words: 1,
+                    pointers: 1,
+                    fields: &[
+                        Field {
+                            name: "next",
+                            kind: Kind::Int(32),
+                            offset: 0,
+                        },
+                        Field {
+                            name: "units",
+                            kind: Kind::StructList(&Shape {
+                                data_words: 3,
+                                pointers: 1,
+                                fields: &[
+                                    Field {
+                                        name: "number",
+                                        kind: Kind::Int(32),
+                                        offset: 0,
+                                    },
+                                    Field {
+                                        name: "blockBytes",
+                                        kind: Kind::Int(32),
+                                        offset: 1,
+                                    },
+                                    Field {
+                                        name: "blocks",
+                                        kind: Kind::Int(64),
+                                        offset: 1,
+                                    },
+                                    Field {
+                                        name: "problem",
+                                        kind: Kind::Text,
+                                        offset: 0,
+                                    },
+                                    Field {
+                                        name: "main",
+                                        kind: Kind::Bool,
+                                        offset: 128,
+                                    },
+                                ],
+                            }),
+                            offset: 0,
+                        },
+                        Field {
+                            name: "end",
+                            kind: Kind::Bool,
+                            offset: 32,
+                        },
+                    ],
+                },
+                extra_transfers: false,
+            },
+            Method {
+                name: "unit",
+                params: Shape {
+                    data_words: 1,
+                    pointers: 0,
+                    fields: &[Field {
+                        name: "number",
+                        kind: Kind::Int(32),
+                        offset: 0,
+                    }],
+                },
+                results: Shape {
+                    data_words: 0,
+                    pointers: 1,
+                    fields: &[Field {
+                        name: "device",
+                        kind: Kind::Cap(0xd1c0a5e5b0a70301),
+                        offset: 0,
+                    }],
+                },
+                extra_transfers: false,
+            },
         ],
     },
     Interface {
@@ -2593,6 +2679,97 @@ pub static ALL: &[Interface] = &[
                     fields: &[Field {
                         name: "text",
                         kind: Kind::Text,
+                        offset: 0,
+                    }],
+                },
+                extra_transfers: false,
+            },
+            Method {
+                name: "parts",
+                params: Shape {
+                    data_words: 1,
+                    pointers: 0,
+                    fields: &[Field {
+                        name: "cursor",
+                        kind: Kind::Int(32),
+                        offset: 0,
+                    }],
+                },
+                results: Shape {
+                    data_words: 1,
+                    pointers: 1,
+                    fields: &[
+                        Field {
+                            name: "next",
+                            kind: Kind::Int(32),
+                            offset: 0,
+                        },
+                        Field {
+                            name: "parts",
+                            kind: Kind::StructList(&Shape {
+                                data_words: 2,
+                                pointers: 3,
+                                fields: &[
+                                    Field {
+                                        name: "name",
+                                        kind: Kind::Text,
+                                        offset: 0,
+                                    },
+                                    Field {
+                                        name: "what",
+                                        kind: Kind::Text,
+                                        offset: 1,
+                                    },
+                                    Field {
+                                        name: "label",
+                                        kind: Kind::Text,
+                                        offset: 2,
+                                    },
+                                    Field {
+                                        name: "bytes",
+                                        kind: Kind::Int(64),
+                                        offset: 0,
+                                    },
+                                    Field {
+                                        name: "readable",
+                                        kind: Kind::Bool,
+                                        offset: 64,
+                                    },
+                                    Field {
+                                        name: "main",
+                                        kind: Kind::Bool,
+                                        offset: 65,
+                                    },
+                                ],
+                            }),
+                            offset: 0,
+                        },
+                        Field {
+                            name: "end",
+                            kind: Kind::Bool,
+                            offset: 32,
+                        },
+                    ],
+                },
+                extra_transfers: false,
+            },
+            Method {
+                name: "part",
+                params: Shape {
+                    data_words: 1,
+                    pointers: 0,
+                    fields: &[Field {
+                        name: "number",
+                        kind: Kind::Int(32),
+                        offset: 0,
+                    }],
+                },
+                results: Shape {
+                    data_words: 0,
+                    pointers: 1,
+                    fields: &[Field {
+                        name: "volume",
+                        kind: Kind::Cap(0xd1c0a5e5b0a70401),
                         offset: 0,
                     }],
                 },
