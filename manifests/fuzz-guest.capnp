@@ -1,12 +1,12 @@
 @0xd1c0a5e5b0a71f57;
 # The system of `cargo xtask fuzz-guest`: everything the kernel has to give, to one program that gives it to attackers.
 
-using M = import "/schema/manifest.capnp";
+using M = import "../schema/manifest.capnp";
 
 const manifest :M.Manifest = (
   name = "fuzz-guest",
   exitWith = "fuzz",
-  drivers = import "/manifests/common/drivers.capnp".linked,
+  drivers = import "common/drivers.capnp".linked,
   services = [
     ( name = "fuzz", binary = "fuzz-guest", arguments = ["conduct"], priority = 24,
       limits = (memoryPages = 65536),
