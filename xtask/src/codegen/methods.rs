@@ -61,6 +61,24 @@ pub enum Kind {
     Cap(u64),
 }
 
+use Kind::*;
+
+const fn interface(id: u64, name: &'static str, methods: &'static [Method]) -> Interface {
+    Interface { id, name, methods }
+}
+const fn method(name: &'static str, params: Shape, results: Shape) -> Method {
+    Method { name, params, results, extra_transfers: false }
+}
+const fn with_transfers(name: &'static str, params: Shape, results: Shape) -> Method {
+    Method { name, params, results, extra_transfers: true }
+}
+const fn shape(data_words: u16, pointers: u16, fields: &'static [Field]) -> Shape {
+    Shape { data_words, pointers, fields }
+}
+const fn field(name: &'static str, kind: Kind, offset: u32) -> Field {
+    Field { name, kind, offset }
+}
+
 "#;
 
 /// The whole file.
@@ -74,22 +92,23 @@ pub fn table(model: &Model) -> Result<String> {
     interfaces.sort_by_key(|interface| interface.id);
     out.push_str("/// Every interface, by id.\npub static ALL: &[Interface] = &[\n");
     for interface in interfaces {
-        let _ = writeln!(
-            out,
-            "Interface {{ id: 0x{:016x}, name: {:?}, methods: &[",
-            interface.id, interface.name
-        );
+        let (id, name) = (interface.id, &interface.name);
+        let _ = writeln!(out, "    interface(0x{id:016x}, {name:?}, &[");
         for method in &interface.methods {
             let _ = writeln!(
                 out,
-                "Method {{ name: {:?}, params: {}, results: {}, extra_transfers: {} }},",
+                "        {}({:?}, {}, {}),",
+                if method.extra_transfers {
+                    "with_transfers"
+                } else {
+                    "method"
+                },
                 method.schema_name,
                 shape(model, &method.params)?,
                 shape(model, &method.results)?,
-                method.extra_transfers
             );
         }
-        out.push_str("] },\n");
+        out.push_str("    ]),\n");
     }
     out.push_str("];\n");
     Ok(out)
@@ -102,7 +121,7 @@ fn shape(model: &Model, of: &Struct) -> Result<String> {
         .map(|f| field(model, f))
         .collect::<Result<_>>()?;
     Ok(format!(
-        "Shape {{ data_words: {}, pointers: {}, fields: &[{}] }}",
+        "shape({}, {}, &[{}])",
         of.data_words,
         of.pointers,
         fields.join(", ")
@@ -126,7 +145,7 @@ fn field(model: &Model, of: &Field) -> Result<String> {
         Kind::Cap(id) => format!("Cap(0x{id:016x})"),
     };
     Ok(format!(
-        "Field {{ name: {:?}, kind: Kind::{kind}, offset: {} }}",
+        "field({:?}, {kind}, {})",
         of.schema_name, of.offset
     ))
 }

@@ -14,6 +14,7 @@ mod numbers;
 mod payload;
 mod points;
 mod reference;
+mod rows;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -107,9 +108,9 @@ fn generate(root: &Path, model: &model::Model) -> Result<BTreeMap<String, String
             }
         } else {
             let name = format!("{}_stub.rs", file.stem);
-            fs::write(folder.path().join(name), emit::file(model, file)?)?;
-            modules.push(format!("{}_stub", file.stem));
             let source = fs::read_to_string(root.join("schema").join(&file.name))?;
+            fs::write(folder.path().join(name), emit::file(model, file, &source)?)?;
+            modules.push(format!("{}_stub", file.stem));
             let page = reference::page(model, file, &source)
                 .with_context(|| format!("the page about {}", file.name))?;
             files.insert(format!("{PAGES}/{}.md", file.stem), page);
@@ -168,7 +169,11 @@ fn format(folder: &Path) -> Result<()> {
     let files = read_all(folder, "rs")?;
     let status = Command::new("rustfmt")
         .args(["--edition", "2024"])
-        .args(files.keys().filter(|name| *name != "mod.rs"))
+        .args(
+            files
+                .keys()
+                .filter(|name| !["mod.rs", "methods.rs"].contains(&name.as_str())),
+        )
         .current_dir(folder)
         .status()
         .context("cannot run rustfmt")?;

@@ -1,7 +1,8 @@
 //! What generated stubs, the programs that call them and the objects that serve them agree on.
 //!
 //! Owns the traits between a stub and its transport ([`Object`] on the calling side, [`Incoming`] on the serving
-//! side), the writer that builds a message in place ([`wire`]) and the reader that takes one apart ([`read`]).
+//! side), the writer that builds a message in place ([`wire`]), the reader that takes one apart ([`read`]) and the macros
+//! that generated modules consist of.
 //! Invariant: it never allocates, never panics on a message, and never makes a system call.
 //!
 //! A payload travels in one of two forms. *Plain* ones, at most 32 bytes of data and no pointer, are four words, in
@@ -11,6 +12,9 @@
 #![forbid(unsafe_code)]
 
 mod client;
+pub mod field;
+#[macro_use]
+mod macros;
 pub mod read;
 mod server;
 pub mod wire;
@@ -82,6 +86,30 @@ pub trait Outgoing<K> {
     {
         let _ = caps;
         root.set_words(&self.words());
+        Ok(())
+    }
+}
+
+/// A payload of at most four words and no pointer.
+pub trait Plain: Sized {
+    /// Reads the data section.
+    ///
+    /// # Errors
+    /// [`Refusal::BadArgument`] for a number that no variant of an enum has.
+    fn from_words(words: &Words) -> Result<Self, Refusal>;
+}
+
+/// Results that a client takes out of an answer and keeps.
+pub trait FromAnswer<O>: Sized {
+    /// Reads them; capabilities are taken from the answer.
+    ///
+    /// # Errors
+    /// [`Refusal::BadMessage`] when the server sent something else.
+    fn from_answer(answer: &mut Answer<'_, '_, O>) -> Result<Self, Refusal>;
+}
+
+impl<O> FromAnswer<O> for () {
+    fn from_answer(_: &mut Answer<'_, '_, O>) -> Result<Self, Refusal> {
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ pub mod device;
 #[path = "diagnostics_stub.rs"]
 pub mod diagnostics;
 pub mod manifest_capnp;
+#[rustfmt::skip]
 pub mod methods;
 #[path = "net_stub.rs"]
 pub mod net;
