@@ -1,7 +1,6 @@
 //! The system log: a bounded ring of lines, kept for `LogReader`; facts also go to the serial line.
 
-use alloc::collections::VecDeque;
-use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +12,8 @@ pub const KERNEL: &str = "kernel";
 /// Longest line.
 pub const LINE_BYTES: usize = 512;
 const RECORDS: usize = 1024;
+/// Longest name of a process.
+const SOURCE_BYTES: usize = 32;
 
 /// A line being written; what does not fit is cut.
 pub struct Line(ArrayString<LINE_BYTES>);
@@ -48,15 +49,30 @@ pub struct Record {
     /// 0 error to 3 debug.
     pub level: u16,
     /// Who.
-    pub source: String,
+    pub source: ArrayString<SOURCE_BYTES>,
     /// What.
-    pub line: String,
+    pub line: ArrayString<LINE_BYTES>,
 }
 
+/// All of its memory is the kernel's, from the first record on: whose line it holds has no part in it.
 #[derive(Default)]
 struct Ring {
     first: u64,
-    records: VecDeque<Record>,
+    /// The record of sequence number `n` is at place `n % RECORDS`.
+    records: Vec<Record>,
+}
+
+impl Ring {
+    fn next(&self) -> u64 {
+        self.first + self.records.len() as u64
+    }
+}
+
+/// As much of a text as fits.
+fn cut<const N: usize>(text: &str) -> ArrayString<N> {
+    let mut cut = ArrayString::new();
+    let _ = text.chars().try_for_each(|c| cut.try_push(c));
+    cut
 }
 
 static RING: Lock<Option<Ring>> = Lock::new(None);
@@ -110,18 +126,25 @@ pub fn append(level: u16, source: &str, line: &str) {
     let record = Record {
         ns: sched::now_ns(),
         level,
-        source: String::from(source),
-        line: String::from(line),
+        source: cut(source),
+        line: cut(line),
     };
     let mut ring = RING.lock();
     let ring = ring.get_or_insert_default();
-    let dropped = (ring.records.len() >= RECORDS)
-        .then(|| ring.records.pop_front())
-        .flatten();
-    if dropped.is_some() {
+    // Once, for the first line of the boot.
+    if ring
+        .records
+        .try_reserve_exact(RECORDS - ring.records.len())
+        .is_err()
+    {
+        return;
+    }
+    if ring.records.len() < RECORDS {
+        ring.records.push(record);
+    } else if let Some(oldest) = ring.records.get_mut(ring.first as usize % RECORDS) {
+        *oldest = record;
         ring.first += 1;
     }
-    ring.records.push_back(record);
 }
 
 /// Records a fact of the kernel.
@@ -149,10 +172,10 @@ pub fn visit(from: u64, mut f: impl FnMut(u64, &Record) -> bool) -> (u64, u64) {
     let start = from.max(ring.first);
     let dropped = start - from.min(start);
     let mut next = start;
-    for record in ring.records.iter().skip((start - ring.first) as usize) {
-        if !f(next, record) {
-            break;
-        }
+    while next < ring.next()
+        && let Some(record) = ring.records.get(next as usize % RECORDS)
+        && f(next, record)
+    {
         next += 1;
     }
     (next, dropped)
