@@ -101,6 +101,7 @@ table! {
     MEDIUM_INTO_READ_ONLY: "The medium is read into memory that its caller may not write.",
     MOVE_TELLS_NOBODY: "An interrupt route is moved without telling the device.",
     NOTICE_TO_SUCCESSOR: "A server is told of its predecessor's facets as of its own.",
+    ONE_BLOCK_QUEUE: "A queue of the kernel lies in one piece of memory.",
     QUEUE_RECEIPT_WITHOUT_DELETE: "The NVMe broker says that the device let go of a queue before it has.",
     REBOOT_SKIPS_TEARDOWN: "The machine is reset with the device still enabled.",
     RECEIPT_WITHOUT_CSTS: "The NVMe broker says that the controller stopped without having read CSTS.",

@@ -15,6 +15,7 @@ use stub::{Answered, Received, Reply};
 use crate::call::{Call, finish, win};
 use crate::delivery::{Delivery, deliver, deliver_queued};
 use crate::kernel_call::KernelCall;
+use crate::queue::Queue;
 use crate::through::Through;
 use crate::{Finished, Object, Route, Slot, Thread};
 
@@ -31,8 +32,10 @@ pub(crate) struct Receiver {
 
 #[derive(Debug, Default)]
 struct Queues {
-    calls: VecDeque<(Arc<Call>, u64)>,
-    receivers: VecDeque<Receiver>,
+    calls: Queue<(Arc<Call>, u64)>,
+    /// With so many calls in the queue, those that ended while they waited are looked for.
+    look_at: usize,
+    receivers: Queue<Receiver>,
     /// Facets that are gone and of which the server has not heard.
     notices: VecDeque<Notice>,
     /// Facets that may still send a notice; as many places are reserved.
@@ -76,11 +79,36 @@ impl Notice {
     }
 }
 
+/// How many calls there are before it is worth to look for those that ended.
+const LOOK_AT: usize = 64;
+
 impl Queues {
+    /// Queues a call.
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    #[inline(always)]
+    fn queue_call(&mut self, call: &Arc<Call>, generation: u64) -> Result<(), Refusal> {
+        if self.calls.is_full() && self.calls.len() >= self.look_at {
+            self.forget_ended();
+        }
+        self.calls
+            .push((call.clone(), generation))
+            .map_err(|_| Refusal::NoMemory)
+    }
+
+    /// Drops entries of calls that ended while they waited, now and then: a call that gives up leaves its place.
+    #[cold]
+    #[inline(never)]
+    fn forget_ended(&mut self) {
+        self.calls.retain(|(c, g)| c.word.load().0 == *g);
+        self.look_at = (self.calls.len() * 2).max(LOOK_AT);
+    }
+
     /// The receiver that has waited longest. One whose process is ending waits for nothing any more.
     fn next_receiver(&mut self) -> Option<Receiver> {
         loop {
-            let receiver = self.receivers.pop_front()?;
+            let receiver = self.receivers.pop()?;
             if !receiver.thread.is_leaving() && !receiver.thread.process.is_dying() {
                 return Some(receiver);
             }
@@ -194,6 +222,13 @@ impl Drop for Facet {
     }
 }
 
+/// Ends a call that never had a place in the queue.
+#[cold]
+fn refuse_call(call: &Arc<Call>, generation: u64, refusal: Refusal) -> Option<Arc<Task>> {
+    let f = Finished::refused(refusal);
+    finish(call, generation, Ending::NoReply, f)
+}
+
 /// Endpoints that a thread is closing. A call that ends may hold the last handle of another endpoint, and calls queued
 /// there of a third: they are closed one after the other, because a kernel stack is short.
 #[derive(Debug, Default)]
@@ -233,7 +268,7 @@ impl EndpointCore {
     fn end_everything(&self) {
         let revoked = Finished::refused(Refusal::Revoked);
         loop {
-            let next = self.queues.lock().calls.pop_front();
+            let next = self.queues.lock().calls.pop();
             let Some((call, generation)) = next else {
                 break;
             };
@@ -243,7 +278,7 @@ impl EndpointCore {
             let _ = sched::point();
         }
         loop {
-            let next = self.queues.lock().receivers.pop_front();
+            let next = self.queues.lock().receivers.pop();
             let Some(receiver) = next else { break };
             if let Some(task) = receiver.thread.complete(receiver.route, revoked) {
                 sched::make_ready(task);
@@ -257,19 +292,17 @@ impl EndpointCore {
     /// Queues a call, or delivers it to a thread that waits. Returns the task to switch to, if one was woken.
     #[inline(always)]
     pub(crate) fn send(self: &Arc<Self>, call: &Arc<Call>, generation: u64) -> Option<Arc<Task>> {
-        let receiver = {
+        let (receiver, queued) = {
             let mut q = self.queues.lock();
-            let receiver = q.next_receiver();
-            if receiver.is_none() {
-                if q.calls.len() == q.calls.capacity() {
-                    // Entries of calls that ended while they waited; before growing, drop them.
-                    q.calls.retain(|(c, g)| c.word.load().0 == *g);
-                }
-                q.calls.push_back((call.clone(), generation));
+            match q.next_receiver() {
+                Some(receiver) => (Some(receiver), Ok(())),
+                None => (None, q.queue_call(call, generation)),
             }
-            receiver
         };
         let Some(receiver) = receiver else {
+            if let Err(refusal) = queued {
+                return refuse_call(call, generation, refusal);
+            }
             // A revocation raises the epoch, or closes the endpoint, before it looks for calls: what it did not find is
             // found here.
             let facet = call.body.lock().facet.clone();
@@ -316,7 +349,7 @@ impl EndpointCore {
                     drop(notice);
                     return Some(receiver.thread.complete(receiver.route, message));
                 }
-                match q.calls.pop_front() {
+                match q.calls.pop() {
                     Some(next) => next,
                     None if poll => {
                         drop(q);
@@ -324,8 +357,12 @@ impl EndpointCore {
                         return Some(receiver.thread.complete(receiver.route, f));
                     }
                     None => {
-                        q.receivers.push_back(receiver);
-                        return None;
+                        let Err(receiver) = q.receivers.push(receiver) else {
+                            return None;
+                        };
+                        drop(q);
+                        let f = Finished::refused(Refusal::NoMemory);
+                        return Some(receiver.thread.complete(receiver.route, f));
                     }
                 }
             };
@@ -362,8 +399,8 @@ impl EndpointCore {
         let gone = {
             let mut q = self.queues.lock();
             let own = |r: &Receiver| r.route != Route::Register && Arc::ptr_eq(&r.thread, thread);
-            match q.receivers.iter().position(|r| own(r) && r.deadline <= now) {
-                Some(at) => q.receivers.remove(at),
+            match q.receivers.take(|r| own(r) && r.deadline <= now) {
+                Some(late) => Some(late),
                 None => {
                     let ahead = q.receivers.iter().filter(|r| own(r)).map(|r| r.deadline);
                     *earliest = ahead.min().map_or(*earliest, |d| d.min(*earliest));
@@ -377,19 +414,12 @@ impl EndpointCore {
     /// Takes waiting receivers of a thread out: all of them, or those of one route. Returns how many.
     pub(crate) fn forget(&self, thread: &Arc<Thread>, route: Option<Route>) -> usize {
         let mut taken = 0;
-        let mut held = VecDeque::new();
-        {
-            let mut q = self.queues.lock();
-            q.receivers.retain(|r| {
-                let hit = Arc::ptr_eq(&r.thread, thread) && route.is_none_or(|w| w == r.route);
-                taken += usize::from(hit);
-                if hit {
-                    held.push_back(r.clone());
-                }
-                !hit
-            });
-        }
-        drop(held);
+        // The caller holds the thread, so that no entry is the last that does.
+        self.queues.lock().receivers.retain(|r| {
+            let hit = Arc::ptr_eq(&r.thread, thread) && route.is_none_or(|w| w == r.route);
+            taken += usize::from(hit);
+            !hit
+        });
         taken
     }
 }

@@ -20,6 +20,7 @@ mod object;
 mod operation;
 mod park;
 mod process;
+mod queue;
 mod ring;
 mod scratch;
 mod thread;

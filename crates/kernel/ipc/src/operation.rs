@@ -496,7 +496,10 @@ fn receive(
             return Ok(Begun::Done);
         }
     };
-    me.note_receive(endpoint.core());
+    if let Err(refusal) = me.note_receive(endpoint.core()) {
+        f.refuse(refusal);
+        return Ok(Begun::Done);
+    }
     let receiver = Receiver {
         thread: me.clone(),
         route,

@@ -251,6 +251,6 @@ pub(crate) fn end_pending(me: &Arc<Thread>, route: Route, ending: Ending) -> boo
             return true;
         }
     }
-    let cores = me.receive_cores();
-    cores.iter().any(|core| core.forget(me, Some(route)) > 0)
+    me.receive_cores()
+        .any(|core| core.forget(me, Some(route)) > 0)
 }

@@ -237,17 +237,25 @@ impl Thread {
         (0..).map_while(|at| self.pool.lock().all.get(at).cloned())
     }
 
+    /// Notes that a receive may be pending on an endpoint.
+    ///
+    /// # Errors
+    /// `NoMemory`.
     #[inline(always)]
-    pub(crate) fn note_receive(&self, core: &Arc<EndpointCore>) {
+    pub(crate) fn note_receive(&self, core: &Arc<EndpointCore>) -> Result<(), Refusal> {
         let mut receives = self.receives.lock();
-        if !receives.iter().any(|c| Arc::ptr_eq(c, core)) {
-            receives.retain(|c| !c.is_closed());
-            receives.push(core.clone());
+        if receives.iter().any(|c| Arc::ptr_eq(c, core)) {
+            return Ok(());
         }
+        receives.retain(|c| !c.is_closed());
+        receives.try_reserve(1).map_err(|_| Refusal::NoMemory)?;
+        receives.push(core.clone());
+        Ok(())
     }
 
-    pub(crate) fn receive_cores(&self) -> Vec<Arc<EndpointCore>> {
-        self.receives.lock().clone()
+    /// Endpoints on which a receive may be pending, one after the other.
+    pub(crate) fn receive_cores(&self) -> impl Iterator<Item = Arc<EndpointCore>> {
+        (0..).map_while(|at: usize| self.receives.lock().get(at).cloned())
     }
 
     /// Hands a finished operation to this thread. `Some`: it was waiting for that, and the caller now owns its run.

@@ -50,6 +50,7 @@ mod provider_kill_steps;
 mod quarantine;
 mod queue_reset;
 mod quota_exhaustion;
+mod receives;
 mod revoke_race;
 mod ring_hostile;
 mod serial_break;

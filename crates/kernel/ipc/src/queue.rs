@@ -1,0 +1,215 @@
+//! A queue that grows in blocks: no length of it needs memory in one piece, and growth can be refused.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+
+use sabotage::sabotage;
+
+/// Entries of a block.
+const BLOCK: usize = 64;
+/// Entries of the first block when it is made.
+const FIRST: usize = 4;
+
+type Block<T> = VecDeque<T>;
+
+/// First in, first out.
+#[derive(Debug)]
+pub(crate) struct Queue<T> {
+    /// What comes out first.
+    head: Block<T>,
+    /// What comes behind it, in order; none of them is empty.
+    more: VecDeque<Box<Block<T>>>,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn room<T>(block: &mut Block<T>) -> bool {
+    if block.len() < block.capacity() {
+        return true;
+    }
+    let more = block.len().max(FIRST).min(BLOCK - block.len());
+    more > 0 && block.try_reserve_exact(more).is_ok()
+}
+
+impl<T> Queue<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            head: VecDeque::new(),
+            more: VecDeque::new(),
+        }
+    }
+
+    /// Adds an entry at the end.
+    ///
+    /// # Errors
+    /// The entry, where there is no memory for it.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, entry: T) -> Result<(), T> {
+        if self.more.is_empty() && self.head.len() < self.head.capacity() {
+            self.head.push_back(entry);
+            return Ok(());
+        }
+        self.push_growing(entry)
+    }
+
+    /// Whether the next entry needs memory.
+    #[inline(always)]
+    pub(crate) fn is_full(&self) -> bool {
+        !self.more.is_empty() || self.head.len() == self.head.capacity()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_growing(&mut self, entry: T) -> Result<(), T> {
+        let last = match self.more.back_mut() {
+            Some(last) => &mut **last,
+            None => &mut self.head,
+        };
+        let fits = if sabotage!(ONE_BLOCK_QUEUE) {
+            if last.try_reserve(1).is_err() {
+                return Err(entry);
+            }
+            true
+        } else {
+            last.len() < BLOCK && room(last)
+        };
+        if fits {
+            last.push_back(entry);
+            return Ok(());
+        }
+        let mut block = VecDeque::new();
+        if block.try_reserve_exact(BLOCK).is_err() || self.more.try_reserve(1).is_err() {
+            return Err(entry);
+        }
+        block.push_back(entry);
+        self.more.push_back(Box::new(block));
+        Ok(())
+    }
+
+    /// Takes the entry that has waited longest.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let first = self.head.pop_front();
+        if self.head.is_empty() && !self.more.is_empty() {
+            self.next_block();
+        }
+        first
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn next_block(&mut self) {
+        if let Some(next) = self.more.pop_front() {
+            self.head = *next;
+        }
+        if self.more.is_empty() {
+            self.more = VecDeque::new();
+        }
+    }
+
+    /// Every entry, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.head
+            .iter()
+            .chain(self.more.iter().flat_map(|b| b.iter()))
+    }
+
+    /// Keeps what `keep` says. What is left out is dropped under whatever lock the caller holds.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        self.head.retain(&mut keep);
+        self.more.retain_mut(|block| {
+            block.retain(&mut keep);
+            !block.is_empty()
+        });
+        if self.head.is_empty() {
+            self.next_block();
+        }
+    }
+
+    /// Takes the first entry that `is` names.
+    pub(crate) fn take(&mut self, is: impl Fn(&T) -> bool) -> Option<T> {
+        let found = match self.head.iter().position(&is) {
+            Some(at) => self.head.remove(at),
+            None => self.take_behind(is),
+        };
+        if self.head.is_empty() {
+            self.next_block();
+        }
+        found
+    }
+
+    fn take_behind(&mut self, is: impl Fn(&T) -> bool) -> Option<T> {
+        for nth in 0..self.more.len() {
+            let block = self.more.get_mut(nth)?;
+            if let Some(at) = block.iter().position(&is) {
+                let found = block.remove(at);
+                if block.is_empty() {
+                    drop(self.more.remove(nth));
+                }
+                return found;
+            }
+        }
+        None
+    }
+
+    /// Count of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.head.len() + self.more.iter().map(|b| b.len()).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn what_goes_in_comes_out_in_order_whatever_is_taken_between() {
+        let mut q = Queue::new();
+        let mut model: VecDeque<u32> = VecDeque::new();
+        let mut seed = 3u32;
+        for n in 0..40_000u32 {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            match (seed >> 24) % 16 {
+                0..=8 => {
+                    q.push(n).unwrap();
+                    model.push_back(n);
+                }
+                9..=13 => assert_eq!(q.pop(), model.pop_front()),
+                14 => {
+                    let wanted = model.get(seed as usize % model.len().max(1)).copied();
+                    assert_eq!(q.take(|e| Some(*e) == wanted), wanted);
+                    model.retain(|e| Some(*e) != wanted);
+                }
+                _ if seed.is_multiple_of(7) => {
+                    q.retain(|e| e % 3 != 0);
+                    model.retain(|e| e % 3 != 0);
+                }
+                _ => {}
+            }
+            if n % 97 == 0 {
+                assert_eq!(q.len(), model.len());
+                assert!(q.iter().eq(model.iter()));
+            }
+        }
+        let rest: Vec<_> = core::iter::from_fn(|| q.pop()).collect();
+        assert!(rest.iter().eq(model.iter()));
+    }
+
+    #[test]
+    fn no_block_is_longer_than_a_page() {
+        let mut q = Queue::new();
+        for n in 0..100_000u64 {
+            q.push([n; 6]).unwrap();
+        }
+        assert!(q.head.capacity() <= BLOCK);
+        assert!(q.more.iter().all(|b| b.capacity() * 48 <= 4096));
+        q.retain(|e| e[0] == 99_999);
+        assert_eq!((q.len(), q.more.len()), (1, 0));
+    }
+}
