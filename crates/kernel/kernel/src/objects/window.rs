@@ -44,7 +44,9 @@ kernel_object!(Mmio, device_mmio);
 
 impl Drop for Mmio {
     fn drop(&mut self) {
-        for (_, _, hold) in self.maps.lock().drain(..) {
+        // Taken out first: ending a mapping may give way to others, and no lock is held then.
+        let maps = core::mem::take(&mut *self.maps.lock());
+        for (_, _, hold) in maps {
             // A claim that ended has revoked its mappings itself.
             let _ = manager().mmio_unmap(&self.claim, hold);
         }
