@@ -165,13 +165,18 @@ impl<'a> Runner<'a> {
         cell.get().context("the guest was just built")
     }
 
-    /// Runs each trial, one progress line per smoke.
-    pub fn run_all(&self, trials: &[(&'static Smoke, Trial)]) -> Result<Tally> {
-        // A guest that does not build is one error, not one per smoke.
+    /// Builds what the trials boot. A guest that does not build is one error, not one per smoke.
+    pub fn build_for(&self, trials: &[(&'static Smoke, Trial)]) -> Result<()> {
         let manifests: Vec<&str> = trials.iter().map(|(smoke, _)| smoke.manifest).collect();
         for (_, trial) in trials {
             self.guest_for(*trial, &manifests)?;
         }
+        Ok(())
+    }
+
+    /// Runs each trial, one progress line per smoke.
+    pub fn run_all(&self, trials: &[(&'static Smoke, Trial)]) -> Result<Tally> {
+        self.build_for(trials)?;
         let mut tally = Tally::default();
         for (number, (smoke, trial)) in trials.iter().enumerate() {
             let title = trial.title(smoke);
