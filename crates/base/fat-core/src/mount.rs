@@ -158,6 +158,10 @@ where
             places.push(whole);
         }
     }
+    if places.is_empty() && layout.refused.is_empty() && calls_itself_fat(cache) {
+        // No table at all, but a boot sector that cannot be true: what is wrong with it is the reason.
+        places.push(whole_disk(cache));
+    }
     Ok(Survey {
         places,
         omitted: layout.omitted,
@@ -171,6 +175,19 @@ where
         refused: layout.refused,
         main,
     })
+}
+
+/// Whether block 0 names a FAT type where a boot sector does (Microsoft, FAT32 File System Specification, section on the
+/// boot sector: `BS_FilSysType`). It says nothing about the volume being one.
+fn calls_itself_fat<D: Disk>(cache: &mut Cache<D>) -> bool {
+    let mut part = Part {
+        bytes: cache.disk_bytes(),
+        cache,
+        first_byte: 0,
+    };
+    let mut sector = [0; 512];
+    fat_format::Blocks::read(&mut part, 0, &mut sector).is_ok()
+        && (sector[54..57] == *b"FAT" || sector[82..85] == *b"FAT")
 }
 
 fn place<D: Disk>(
