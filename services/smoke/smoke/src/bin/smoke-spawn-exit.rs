@@ -5,7 +5,7 @@
 
 use sdk::process::process_spawner::Limits;
 use sdk::{Env, Error, NEVER, fact};
-use smoke::{Kit, give, outcome, role};
+use smoke::{Kit, give, outcome, role, wait_until};
 
 sdk::entry!(main);
 
@@ -99,9 +99,18 @@ fn ask(env: &Env) -> Result<(), Error> {
         Ok(done)
     };
     cycle(WARM_UP)?;
-    let before = kit.free_kib()?;
-    let done = cycle(CYCLES)?;
-    let leaked = before as i64 - kit.free_kib()? as i64;
+    // What the kernel keeps for the next process (stacks, blocks of its heap) may grow once, when more ends at a time than
+    // ever before. A leak is lost each time.
+    let (mut done, mut leaked) = (0, i64::MAX);
+    for _ in 0..3 {
+        let before = kit.free_kib()?;
+        done = cycle(CYCLES)?;
+        let _ = wait_until(&kit, || kit.free_kib().is_ok_and(|free| free >= before));
+        leaked = leaked.min(before as i64 - kit.free_kib()? as i64).max(0);
+        if leaked == 0 {
+            break;
+        }
+    }
     fact!("spawn.cycles", done = done, leaked_kib = leaked);
     Ok(())
 }
