@@ -196,10 +196,16 @@ impl<'a, M: Machine> Unmapping<'a, M> {
         }
     }
 
-    /// Goes on by one step. From the first on that does not refuse, the pages are going, and the place is not free.
+    /// Whether it was decided: the pages are going, the place is not free, and no step refuses any more. Before that a step
+    /// may carry on a revocation that is in the way.
+    pub const fn has_begun(&self) -> bool {
+        self.begun.is_some()
+    }
+
+    /// Goes on by one step.
     ///
     /// # Errors
-    /// `NotFound` unless one region covers the range; `Busy` while another thread changes it; `OverBudget` when nothing
+    /// Until it [has begun](Self::has_begun): `NotFound` unless one region covers the range; `Busy` while another thread changes it; `OverBudget` when nothing
     /// is left to pay for the record of what remains behind the range.
     pub fn step(&mut self) -> Result<Progress<()>, Refusal> {
         let Self {

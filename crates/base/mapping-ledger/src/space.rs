@@ -269,7 +269,7 @@ impl<M: Machine> Regions<M> {
         if self.by_address.len().is_multiple_of(RECORDS_PER_PAGE) {
             space.refund();
         }
-        sabotage!(KEEP_MAP_RECORDS => core::mem::forget(alloc::boxed::Box::new([0u64; 12])));
+        sabotage!(KEEP_MAP_RECORDS => core::mem::forget(core::hint::black_box(alloc::boxed::Box::new([0u64; 12]))));
         Some(region)
     }
 

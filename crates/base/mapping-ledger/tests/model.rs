@@ -225,6 +225,8 @@ impl Run {
                         true
                     }
                     Err(other) => panic!("{other:?}"),
+                    // A revocation was in the way.
+                    Ok(_) if !op.has_begun() => false,
                     Ok(progress) => {
                         let taken = taken.get_or_insert(covered);
                         if progress == Progress::More {

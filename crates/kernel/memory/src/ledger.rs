@@ -110,7 +110,8 @@ impl Tables<Kernel> for Vm {
     }
 
     fn clear(&self, address: u64, pages: u64) -> Cached {
-        cached(self.space().clear(address, pages, &**self.quota()))
+        let perhaps = self.space().clear(address, pages, &**self.quota());
+        cached(perhaps && !sabotage!(SKIP_SHOOTDOWN))
     }
 
     fn replace(&self, address: u64, pages: u64) -> Cached {
@@ -131,9 +132,7 @@ impl Tables<Kernel> for Vm {
 
     fn shoot_down(&self, address: u64, pages: u64, cached: Cached) -> ShootdownReceipt {
         match cached {
-            Cached::Perhaps if !sabotage!(SKIP_SHOOTDOWN) => {
-                self.space().shoot_down(address, pages)
-            }
+            Cached::Perhaps => self.space().shoot_down(address, pages),
             // SAFETY: no entry was present, or each that was has been shot down already.
             _ => unsafe { ShootdownReceipt::after_shootdown() },
         }

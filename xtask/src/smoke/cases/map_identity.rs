@@ -1,10 +1,7 @@
 //! A mapping and what is at its address.
 
-use sabotage::points;
-
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
-use crate::smoke::sabotage::{Break, Sabotage};
 
 const SEQUENCE: &str = "@identity.sequence revoked=ok owner=\"same_place=true words_lost=0\"";
 
@@ -20,13 +17,5 @@ inventory::submit! {
             "@identity.race rounds=3 own_words_lost=0 unmap_refused=0",
         ],
         ..PROGRAM
-    }
-}
-
-inventory::submit! {
-    Sabotage {
-        point: points::MAP_BY_ADDRESS,
-        smoke: "map-identity",
-        breaks: Break::Missing(SEQUENCE),
     }
 }
