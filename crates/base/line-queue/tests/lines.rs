@@ -104,7 +104,7 @@ fn programs_leave_room_for_logs_and_logs_for_facts() {
     };
     assert_eq!(*notice, "@serial.lost facts~1 logs~1");
     assert_eq!(*last, "exit code=0");
-    let is_whole = |row: &&str| row.len() == 100 || **row == "@serial.lost facts~0 logs~1";
+    let is_whole = |row: &&str| row.len() == 100 || *row == "@serial.lost facts~0 logs~1";
     assert!(rows[..rows.len() - 2].iter().all(is_whole));
     assert_eq!(fact(&mut queue, "@late", 0), Ok(()));
     assert_eq!(taken(&mut queue, 0), b"", "nothing follows the last line");

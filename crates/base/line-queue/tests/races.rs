@@ -17,7 +17,8 @@ struct Port {
 impl Port {
     fn new() -> Self {
         Self {
-            queue: Box::default(),
+            // A coroutine of loom has a small stack, on which a box is made before it is moved.
+            queue: std::thread::spawn(Box::default).join().unwrap(),
             waiting: Vec::new(),
             out: Vec::new(),
         }
@@ -37,7 +38,7 @@ impl Port {
 
     /// What the interrupt does.
     fn interrupt(&mut self) {
-        let mut piece = [0; 6000];
+        let mut piece = vec![0; 6000];
         let len = self.queue.take(&mut piece, 0);
         self.out.extend_from_slice(&piece[..len]);
         while let Some((writer, bytes)) = self.waiting.first() {

@@ -63,7 +63,7 @@ impl World {
             } else {
                 READ_WRITE
             };
-            world.map(root, DIRECT_MAP + page * 4096, page * 4096 | fixed, TABLE);
+            world.map(root, DIRECT_MAP + page * 4096, (page * 4096) | fixed, TABLE);
         }
         world.map(root, IMAGE, TEXT | PRESENT, TABLE);
         world.map(root, IMAGE + 0x1000, DATA | READ_WRITE, TABLE);

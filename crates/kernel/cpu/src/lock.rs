@@ -126,8 +126,11 @@ pub mod held {
 
     static COUNTS: [AtomicI32; crate::MAX_CPUS] = [const { AtomicI32::new(0) }; crate::MAX_CPUS];
 
-    /// This CPU's count; none before the CPU has its block.
+    /// This CPU's count; none before the CPU has its block, and none in a test on the host, which has no such block.
     fn mine() -> Option<&'static AtomicI32> {
+        if cfg!(not(target_os = "none")) {
+            return None;
+        }
         let is_there = x86_64::registers::model_specific::GsBase::read().as_u64() != 0;
         is_there
             .then(crate::index)

@@ -262,7 +262,7 @@ extern "C" fn kernel_start() -> ! {
         (features.apic, "local APIC"),
         (features.tsc, "time stamp counter"),
     ];
-    for (_, name) in needed.iter().filter(|(offered, _)| !offered) {
+    if let Some((_, name)) = needed.iter().find(|(offered, _)| !offered) {
         boot_error(format_args!("this processor has no {name}"));
     }
     let sections = sections();

@@ -94,6 +94,12 @@ impl volume::Server<Call> for Nosy {
     fn problem(&mut self, reply: Reply<Call, volume::call::Problem>) -> Answered {
         reply.refuse(Refusal::Failed)
     }
+    fn parts(&mut self, reply: Reply<Call, volume::call::Parts>, _: u32) -> Answered {
+        reply.refuse(Refusal::Failed)
+    }
+    fn part(&mut self, reply: Reply<Call, volume::call::Part>, _: u32) -> Answered {
+        reply.refuse(Refusal::Failed)
+    }
 }
 
 fn serve(interface: u8, method: u16, payload: Payload<'_>, caps: usize) -> Option<Refusal> {

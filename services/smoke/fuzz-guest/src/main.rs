@@ -6,7 +6,7 @@
 //! follows from the seed, the round, its number and the step alone. Invariant: the list of methods comes from the
 //! schema, and never has to be changed here for a new one.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 #![allow(unsafe_code)]
 
 mod conductor;

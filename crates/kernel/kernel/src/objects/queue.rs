@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use arrayvec::ArrayVec;
 use cap::Epoch;
 use device_manager::{CommandRequest, QueueCompletion};
-use dma_ledger::{Claim, Direction, QueueId, SegmentRequest};
+use dma_ledger::{BufferId, Claim, Direction, QueueId, SegmentRequest};
 use ipc::{KernelCall, Process};
 use sabotage::sabotage;
 use schema::device::device_queue;
@@ -55,15 +55,22 @@ fn segment(
         .lookup(s.buffer())
         .and_then(|found| found.downcast::<Buffer>())
         .map(|buffer| buffer.identity());
-    let (owner, id) = found.or_else(|refusal| {
-        sabotage!(GUESS_BUFFERS => if let Some(id) = manager().guess_buffer(claim) {
-            return Ok((*claim, id));
-        });
-        Err(refusal)
-    })?;
+    let (owner, id) = match found {
+        Ok(found) => found,
+        Err(refusal) => {
+            sabotage!(GUESS_BUFFERS => if let Some(id) = manager().guess_buffer(claim) {
+                return request(s, id);
+            });
+            return Err(refusal);
+        }
+    };
     if owner != *claim && !sabotage!(ACCEPT_FOREIGN_BUFFER) {
         return Err(Refusal::ForeignBuffer);
     }
+    request(s, id)
+}
+
+fn request(s: device_queue::SegmentReader<'_>, id: BufferId) -> Result<SegmentRequest, Refusal> {
     let direction = match s.direction()? {
         device_queue::Direction::ToDevice => Direction::ToDevice,
         device_queue::Direction::FromDevice => Direction::FromDevice,

@@ -2,7 +2,7 @@
 //!
 //! Its first argument says which question it asks.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 #![allow(unsafe_code)]
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -1,6 +1,6 @@
 //! Does every line reach the serial line whole, whoever else writes, and does nobody wait for the line but who writes?
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::process::process_handle::End;
 use sdk::process::{console, log_sink};

@@ -3,7 +3,7 @@
 //! A server of low priority computes for good on processor 0. Beside it a bystander of middle priority sleeps a
 //! millisecond at a time: it runs exactly if nobody lends the server more than the bystander has.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

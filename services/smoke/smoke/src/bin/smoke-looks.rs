@@ -3,7 +3,7 @@
 //! On processor 0 a thread of low priority makes the kernel work for long, in one entry. Beside it an urgent thread
 //! sleeps a millisecond at a time, and counts how often it ran until that entry was over.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

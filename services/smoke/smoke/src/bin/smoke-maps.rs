@@ -1,6 +1,6 @@
 //! Mappings by their identity, and page tables by who pays for them. Its first argument says which of the two it asks.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 #![allow(unsafe_code)]
 
 use core::sync::atomic::{AtomicU32, Ordering};

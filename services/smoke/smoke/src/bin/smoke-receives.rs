@@ -1,6 +1,6 @@
 //! Does a server with more pending RECEIVEs than one piece of the kernel's memory could hold work as one with a single?
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use core::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,6 +1,6 @@
 //! A program that never stops at the highest priority, for a while.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::{Env, Error, Timer, fact};
 
