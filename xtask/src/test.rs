@@ -25,7 +25,7 @@ pub struct TestArgs {
     /// Only the smokes and sabotages
     #[arg(long, conflicts_with = "host")]
     smokes: bool,
-    /// Also what takes long: the fuzzer against the guest, and services and drivers made by `new-service` and `new-driver`
+    /// Also what takes long: the fuzzer against the guest, the book's examples, and services and drivers made by `new-service` and `new-driver`
     #[arg(long, conflicts_with = "host")]
     long: bool,
     /// How QEMU executes the guest, TCG without it
@@ -42,8 +42,8 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<
     let mut tally = Tally::default();
     if !args.host {
         stages.run("guest", || smokes(project, toolchain, args, &mut tally));
-        stages.run("examples in the book", || examples::run(project));
         if args.long {
+            stages.run("examples in the book", || examples::run(project));
             stages.run("new service and drivers", || new::trial::run(project));
         }
     }
