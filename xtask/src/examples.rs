@@ -1,4 +1,4 @@
-//! The commands and manifests in the book: each is run by the gate, or says in its page why it is not.
+//! The commands and manifests in the book: each is run by `cargo xtask test --long`, or says in its page why it is not.
 //!
 //! The mark stands above the block: `<!-- not run: long: what takes the time -->`. Invariant: never leaves a command out
 //! without a mark, and never takes a mark without a reason.
@@ -71,7 +71,7 @@ pub fn story(project: &Project) -> Result<String> {
         .map(|(word, count)| format!("{count} {word}"))
         .collect();
     Ok(format!(
-        "examples in the book: {run} run by the gate, not run: {}",
+        "examples in the book: {run} run by `test --long`, not run: {}",
         left.join(", ")
     ))
 }

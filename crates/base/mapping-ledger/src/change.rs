@@ -380,6 +380,10 @@ impl<'a, M: Machine> Revocation<'a, M> {
             Next::Mapping(space, place) => (space, place),
         };
         let Some(space) = space.upgrade() else {
+            #[cfg(sabotage)]
+            if sabotage::sabotage!(MAP_BY_ADDRESS) {
+                self.object.ledger().forget(place.id);
+            }
             // Its last holder is on the way to retire it, which ends the mapping.
             M::wait();
             return Progress::More;
