@@ -2,8 +2,8 @@
 
 use dma_ledger::ResetProof;
 use driver_core::{
-    Broker, BrokerIo, CommandSlot, Completed, Configured, Mappable, Poll, QueueSpec, Refusal,
-    Registers, Segment, SegmentDirection, Step, Window, release_to_device,
+    Broker, BrokerIo, CommandSlot, Completed, Configured, Direction, Mappable, Poll, QueueSpec,
+    Refusal, Registers, Segment, Step, Window, release_to_device,
 };
 
 use crate::regs;
@@ -264,8 +264,8 @@ impl Broker for Edu {
         }
         let card = regs::CARD_MEMORY + u64::from(transfer.offset);
         let (source, target, way) = match transfer.direction {
-            SegmentDirection::ToDevice => (memory, card, 0),
-            SegmentDirection::FromDevice => (card, memory, regs::DMA_TO_MEMORY),
+            Direction::ToDevice => (memory, card, 0),
+            Direction::FromDevice => (card, memory, regs::DMA_TO_MEMORY),
         };
         self.ready = Some(Ready {
             source,

@@ -1,6 +1,6 @@
 //! What a provider submits: one transfer between a segment and the card's memory.
 
-use driver_core::{Refusal, SegmentDirection};
+use driver_core::{Direction, Refusal};
 
 use crate::regs;
 
@@ -16,7 +16,7 @@ pub const FROM_CARD: u8 = 2;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Transfer {
     /// Which way.
-    pub direction: SegmentDirection,
+    pub direction: Direction,
     /// Where in the card's memory.
     pub offset: u32,
 }
@@ -31,8 +31,8 @@ impl Transfer {
             return Err(Refusal::TemplateRefused);
         };
         let direction = match opcode {
-            TO_CARD => SegmentDirection::ToDevice,
-            FROM_CARD => SegmentDirection::FromDevice,
+            TO_CARD => Direction::ToDevice,
+            FROM_CARD => Direction::FromDevice,
             _ => return Err(Refusal::TemplateRefused),
         };
         Ok(Self {
@@ -45,8 +45,8 @@ impl Transfer {
     #[must_use]
     pub const fn encode(self) -> [u8; TEMPLATE_BYTES] {
         let opcode = match self.direction {
-            SegmentDirection::ToDevice => TO_CARD,
-            SegmentDirection::FromDevice => FROM_CARD,
+            Direction::ToDevice => TO_CARD,
+            Direction::FromDevice => FROM_CARD,
         };
         let [a, b, c, d] = self.offset.to_le_bytes();
         [opcode, 0, 0, 0, a, b, c, d]

@@ -2,8 +2,8 @@
 #![allow(unsafe_code)]
 
 use driver_core::{
-    Broker, BrokerIo, CommandSlot, DRIVERS, DeviceAddress, DmaPages, Poll, Probed, QueueSpec,
-    Refusal, Registers, Segment, SegmentDirection, Step,
+    Broker, BrokerIo, CommandSlot, DRIVERS, DeviceAddress, Direction, DmaPages, Poll, Probed,
+    QueueSpec, Refusal, Registers, Segment, Step,
 };
 use edu::regs;
 use edu::template::Transfer;
@@ -168,7 +168,7 @@ fn the_engine_gets_the_segment_and_nothing_else() {
         length,
         direction,
     };
-    let (to, from) = (SegmentDirection::ToDevice, SegmentDirection::FromDevice);
+    let (to, from) = (Direction::ToDevice, Direction::FromDevice);
     let template = |direction, offset| Transfer { direction, offset }.encode();
 
     let refused = [

@@ -1,6 +1,6 @@
 //! Segments cut into pages.
 
-use driver_core::{Refusal, Segment, SegmentDirection};
+use driver_core::{Direction, Refusal, Segment};
 use nvme_format::PAGE_BYTES;
 use nvme_format::prp::Piece;
 use nvme_format::template::Transfer;
@@ -21,8 +21,8 @@ pub(crate) fn check(segments: &[Segment<'_>], transfer: Transfer) -> Result<u32,
         }
         let fits = match transfer {
             Transfer::Nothing => return Err(Refusal::LengthMismatch),
-            Transfer::ToDevice(_) => segment.direction == SegmentDirection::ToDevice,
-            Transfer::FromDevice(_) => segment.direction == SegmentDirection::FromDevice,
+            Transfer::ToDevice(_) => segment.direction == Direction::ToDevice,
+            Transfer::FromDevice(_) => segment.direction == Direction::FromDevice,
         };
         if !fits {
             return Err(Refusal::BadArgument);

@@ -2,7 +2,7 @@
 
 mod model;
 
-use driver_core::{Refusal, SegmentDirection};
+use driver_core::{Direction, Refusal};
 use model::{Harness, from_device, pair, read, to_device, write};
 use nvme_format::{Command, admin};
 
@@ -332,7 +332,7 @@ fn refusals_leave_the_queue_as_it_was() {
         from_device(&buffer, 0, 4096),
         from_device(&buffer, 4096, 4096),
     ];
-    mixed[1].direction = SegmentDirection::ToDevice;
+    mixed[1].direction = Direction::ToDevice;
     refuse(0, &read(0, 16), &mixed, Refusal::BadArgument);
     // And a good one goes where the first refused one would have gone.
     it.submit(1, 0, &read(0, 8), &page).unwrap();

@@ -13,8 +13,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command as Process, Stdio};
 use std::time::Duration;
 
 use driver_core::{
-    Broker, BrokerIo, CommandSlot, Completed, DRIVERS, DeviceAddress, DmaPages, Poll, Probed,
-    QueueSpec, Refusal, Registers, Segment, SegmentDirection, Step,
+    Broker, BrokerIo, CommandSlot, Completed, DRIVERS, DeviceAddress, Direction, DmaPages, Poll,
+    Probed, QueueSpec, Refusal, Registers, Segment, Step,
 };
 use mmio::SharedBytes;
 use nvme as _;
@@ -385,12 +385,7 @@ impl Bench {
     }
 }
 
-fn segment(
-    pages: &[DeviceAddress],
-    offset: u32,
-    length: u32,
-    direction: SegmentDirection,
-) -> Segment<'_> {
+fn segment(pages: &[DeviceAddress], offset: u32, length: u32, direction: Direction) -> Segment<'_> {
     Segment {
         pages,
         offset,
@@ -400,7 +395,7 @@ fn segment(
 }
 
 fn from_device(pages: &[DeviceAddress], offset: u32, length: u32) -> Segment<'_> {
-    segment(pages, offset, length, SegmentDirection::FromDevice)
+    segment(pages, offset, length, Direction::FromDevice)
 }
 
 #[test]
@@ -457,7 +452,7 @@ fn reads_writes_and_flushes() {
         1,
         1,
         write,
-        &[segment(&buffer, 0, 4096, SegmentDirection::ToDevice)],
+        &[segment(&buffer, 0, 4096, Direction::ToDevice)],
     )
     .unwrap();
     it.finish(1, 1);

@@ -12,7 +12,7 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use driver_core::{Broker, DriverEntry, PciMatch, Probed, Refusal, Segment, SegmentDirection};
+use driver_core::{Broker, Direction, DriverEntry, PciMatch, Probed, Refusal, Segment};
 use sabotage::sabotage;
 use virtio_format::blk::{self, Kind, Limits, Request, TemplateError};
 use virtio_format::id;
@@ -98,8 +98,8 @@ impl Class for Disk {
             parsed => parsed.map_err(refusal)?,
         };
         let direction = match request.kind {
-            Kind::Out => SegmentDirection::ToDevice,
-            Kind::In | Kind::Flush | Kind::GetId => SegmentDirection::FromDevice,
+            Kind::Out => Direction::ToDevice,
+            Kind::In | Kind::Flush | Kind::GetId => Direction::FromDevice,
         };
         let bytes = total(segments, direction)?;
         if !sabotage!(VIRTIO_SKIP_LENGTH_CHECK) {

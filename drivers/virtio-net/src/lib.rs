@@ -11,7 +11,7 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use driver_core::{Broker, DriverEntry, PciMatch, Probed, Refusal, Segment, SegmentDirection};
+use driver_core::{Broker, Direction, DriverEntry, PciMatch, Probed, Refusal, Segment};
 use sabotage::sabotage;
 use virtio_format::{feature, id, net};
 use virtio_transport::{Class, Config, Device, Finished, Header, Plan, total};
@@ -60,8 +60,8 @@ impl Class for Card {
             return Err(Refusal::TemplateRefused);
         }
         let (direction, least, most) = match queue {
-            net::RECEIVE => (SegmentDirection::FromDevice, net::MAX_FRAME, u32::MAX),
-            _ => (SegmentDirection::ToDevice, net::MIN_FRAME, net::MAX_FRAME),
+            net::RECEIVE => (Direction::FromDevice, net::MAX_FRAME, u32::MAX),
+            _ => (Direction::ToDevice, net::MIN_FRAME, net::MAX_FRAME),
         };
         let bytes = total(segments, direction)?;
         if !(least..=most).contains(&bytes) && !sabotage!(VIRTIO_SKIP_LENGTH_CHECK) {
@@ -70,7 +70,7 @@ impl Class for Card {
         let header = Header {
             bytes: [0; 16],
             length: self.header_bytes as u8,
-            device_writes: direction == SegmentDirection::FromDevice,
+            device_writes: direction == Direction::FromDevice,
         };
         Ok(Plan {
             header: Some(header),

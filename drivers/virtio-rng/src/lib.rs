@@ -11,7 +11,7 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use driver_core::{Broker, DriverEntry, PciMatch, Probed, Refusal, Segment, SegmentDirection};
+use driver_core::{Broker, Direction, DriverEntry, PciMatch, Probed, Refusal, Segment};
 use virtio_format::id;
 use virtio_transport::{Class, Config, Device, Finished, Plan, total};
 
@@ -53,7 +53,7 @@ impl Class for Entropy {
         if !template.is_empty() {
             return Err(Refusal::TemplateRefused);
         }
-        match total(segments, SegmentDirection::FromDevice)? {
+        match total(segments, Direction::FromDevice)? {
             0 => Err(Refusal::LengthMismatch),
             _ => Ok(Plan::BARE),
         }

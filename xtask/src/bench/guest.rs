@@ -151,7 +151,9 @@ impl<'a> Bench<'a> {
         let mut session = Session::start(command, Echo::Kept, std::io::stderr())?;
         session.set_silence(PATIENCE);
         let (end, transcript) = session.finish(Instant::now() + PATIENCE);
-        let serial = self.dir.join(format!("serial-{}.txt", manifest.replace('/', "-")));
+        let serial = self
+            .dir
+            .join(format!("serial-{}.txt", manifest.replace('/', "-")));
         fs::write(&serial, &transcript.bytes)?;
         if end != End::Code(0) {
             bail!(

@@ -5,7 +5,7 @@ use sabotage::sabotage;
 use crate::ids::{BufferId, Claim, PoolId};
 use crate::pages::{Committed, DeviceVisible, Pages, Quiesced, Scrubbed};
 use crate::receipts::{ResetReceipt, ShootdownProof};
-use crate::record::{FunctionRecord, FunctionState, Phase};
+use crate::record::{FunctionRecord, FunctionState};
 use crate::refusal::{Refusal, from_table};
 
 /// Who uses a buffer's pages.
@@ -190,34 +190,6 @@ impl<F> FunctionRecord<F> {
                 Ok(())
             }
             Err(refusal) => Err((refusal, pages)),
-        }
-    }
-
-    /// Takes the pages of one of the broker's runs after a reset, to be scrubbed and freed: the device has stopped, and
-    /// the broker builds its queues anew. `None` when no run is left.
-    ///
-    /// # Errors
-    /// `Stale` or `WrongOwner` for the receipt; `WrongState` unless the device is stopped and not yet configured.
-    pub fn take_broker_run(
-        &mut self,
-        receipt: &ResetReceipt,
-    ) -> Result<Option<Pages<Quiesced, F>>, Refusal> {
-        self.check_receipt(receipt)?;
-        if self.state != FunctionState::Claimed(Phase::Stopped) {
-            return Err(Refusal::WrongState);
-        }
-        let run = self.buffers.iter().find_map(|(handle, buffer)| {
-            let idle = matches!(buffer.held, Held::Quiesced(_));
-            (buffer.usage == BufferUse::Broker && idle).then_some(handle)
-        });
-        match run {
-            Some(handle) => self
-                .buffers
-                .get_mut(handle)
-                .map_err(from_table)?
-                .take_quiet()
-                .map(Some),
-            None => Ok(None),
         }
     }
 

@@ -59,8 +59,9 @@ pub use receipts::{
 };
 pub use record::{FunctionRecord, FunctionShape, FunctionState, Limits, Phase};
 pub use refusal::Refusal;
+pub use ring_abi::Direction;
 pub use route::{Arrival, LAST_ROUTE_GENERATION, RouteState, RouteWord};
-pub use submit::{Admitted, Command, Completion, Direction, SegmentRequest};
+pub use submit::{Admitted, Command, SegmentRequest};
 pub use teardown::{
     Begun, BusMasterCleared, DeviceReset, HandlesRevoked, InterruptsMasked, MappingsRemoved,
     MayFail, QueuesQuiesced, ScrubDone, Step, SubmissionsStopped, Teardown, TeardownStep,

@@ -19,10 +19,8 @@ const MAX_PINS: u32 = 1 << 17;
 
 const NO_SLOT: u16 = u16::MAX;
 const NO_PIN: u32 = u32::MAX;
-/// A wire id that is never used: NVMe reserves it (NVMe Base 1.4, 4.2, Command Identifier).
-const RESERVED_WIRE: u16 = u16::MAX;
 
-/// What a queue shall hold.
+/// What a queue must be able to hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QueueShape {
     /// Commands in flight, 1 to [`MAX_DEPTH`].
@@ -31,9 +29,6 @@ pub struct QueueShape {
     pub segments: u32,
     /// Bytes of all commands in flight together.
     pub bytes: u64,
-    /// Bits of the id that the device gives back with a completion: 16 for an NVMe command identifier, and as few as
-    /// the depth needs for a descriptor head. What the slot number leaves of them carries its issue generation.
-    pub wire_bits: u8,
 }
 
 /// How far a queue has come. The numbers are stable.
@@ -86,8 +81,6 @@ pub(crate) struct Slot {
     pub(crate) issue: u64,
     pub(crate) cookie: u64,
     pub(crate) bytes: u64,
-    /// Bytes of its segments that the device may write.
-    pub(crate) writable: u64,
     first_pin: u32,
     next_free: u16,
     pub(crate) state: SlotState,
@@ -116,8 +109,6 @@ pub(crate) struct Queue {
     pins: Vec<Pin>,
     pin_free: u32,
     pinned: u32,
-    slot_bits: u32,
-    tag_bits: u32,
     pub(crate) in_flight: u16,
     bytes_in_flight: u64,
     byte_limit: u64,
@@ -127,36 +118,28 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// Allocates everything that the queue will ever need.
-    pub(crate) fn new(shape: QueueShape, reset: u64, last_issue: u64) -> Result<Self, Refusal> {
+    pub(crate) fn new(shape: QueueShape, reset: u64) -> Result<Self, Refusal> {
         let QueueShape {
             depth,
             segments,
             bytes,
-            wire_bits,
         } = shape;
         if depth == 0 || segments == 0 || bytes == 0 {
             return Err(Refusal::ZeroLength);
         }
-        let slot_bits = u16::BITS - (depth - 1).leading_zeros();
-        let wire_bits = u32::from(wire_bits);
-        if depth > MAX_DEPTH
-            || segments > MAX_PINS
-            || wire_bits > u16::BITS
-            || wire_bits < slot_bits
-        {
+        if depth > MAX_DEPTH || segments > MAX_PINS {
             return Err(Refusal::OutOfRange);
         }
         let mut slots = Vec::new();
         slots
             .try_reserve_exact(usize::from(depth))
             .map_err(|_| Refusal::NoMemory)?;
-        slots.extend((1..=depth).map(|next| Slot {
-            issue: last_issue,
+        slots.extend((0..depth).map(|_| Slot {
+            issue: 0,
             cookie: 0,
             bytes: 0,
-            writable: 0,
             first_pin: NO_PIN,
-            next_free: if next == depth { NO_SLOT } else { next },
+            next_free: NO_SLOT,
             state: SlotState::Free,
         }));
         let mut pins = Vec::new();
@@ -166,26 +149,52 @@ impl Queue {
             buffer: Handle::NULL,
             next: if next == segments { NO_PIN } else { next },
         }));
-        Ok(Self {
+        let mut queue = Self {
             state: QueueState::Opening,
             reset,
             stop: 0,
             stop_proven: false,
             reopened: false,
             slots,
-            free_head: 0,
-            free_tail: depth - 1,
+            free_head: NO_SLOT,
+            free_tail: NO_SLOT,
             pins,
             pin_free: 0,
             pinned: 0,
-            slot_bits,
-            tag_bits: wire_bits - slot_bits,
             in_flight: 0,
             bytes_in_flight: 0,
             byte_limit: bytes,
             revoked: 0,
             revoked_from: 0,
-        })
+        };
+        queue.free_all();
+        Ok(queue)
+    }
+
+    /// Makes the list of free slots anew: all in the order of their numbers, except those at their last generation.
+    fn free_all(&mut self) {
+        (self.free_head, self.free_tail) = (NO_SLOT, NO_SLOT);
+        for index in 0..self.slots.len() as u16 {
+            self.free(index);
+        }
+    }
+
+    /// Puts a slot at the end of the free list, or retires it after its last issue generation.
+    fn free(&mut self, index: u16) {
+        let Some(slot) = self.slots.get_mut(usize::from(index)) else {
+            return;
+        };
+        slot.next_free = NO_SLOT;
+        if slot.issue == u64::MAX {
+            slot.state = SlotState::Retired;
+            return;
+        }
+        slot.state = SlotState::Free;
+        match self.slots.get_mut(usize::from(self.free_tail)) {
+            Some(tail) => tail.next_free = index,
+            None => self.free_head = index,
+        }
+        self.free_tail = index;
     }
 
     /// Tells whether one more command of this size fits, changing nothing.
@@ -212,20 +221,10 @@ impl Queue {
     }
 
     /// Takes the slot that has been free longest, under its next issue generation. After [`Self::room`].
-    pub(crate) fn take_slot(
-        &mut self,
-        cookie: u64,
-        bytes: u64,
-        writable: u64,
-    ) -> Option<(u16, u64)> {
+    pub(crate) fn take_slot(&mut self, cookie: u64, bytes: u64) -> Option<(u16, u64)> {
         let index = self.free_head;
-        let tag_mask = self.tag_mask();
-        let slot_bits = self.slot_bits;
         let slot = self.slots.get_mut(usize::from(index))?;
         slot.issue += 1;
-        if wire(index, slot.issue, slot_bits, tag_mask) == RESERVED_WIRE && slot.issue != u64::MAX {
-            slot.issue += 1;
-        }
         self.free_head = slot.next_free;
         if self.free_head == NO_SLOT {
             self.free_tail = NO_SLOT;
@@ -233,7 +232,6 @@ impl Queue {
         slot.next_free = NO_SLOT;
         slot.cookie = cookie;
         slot.bytes = bytes;
-        slot.writable = writable;
         slot.first_pin = NO_PIN;
         slot.state = SlotState::Admitted;
         self.in_flight += 1;
@@ -271,23 +269,12 @@ impl Queue {
 
     /// Ends the slot's command: queues the slot for reuse, or retires it after its last issue generation.
     pub(crate) fn release_slot(&mut self, index: u16) {
-        let Some(slot) = self.slots.get_mut(usize::from(index)) else {
+        let Some(slot) = self.slots.get(usize::from(index)) else {
             return;
         };
         self.in_flight = self.in_flight.saturating_sub(1);
         self.bytes_in_flight = self.bytes_in_flight.saturating_sub(slot.bytes);
-        // Two generations are kept back, because taking a slot may skip one.
-        if slot.issue >= u64::MAX - 1 {
-            slot.state = SlotState::Retired;
-            return;
-        }
-        slot.state = SlotState::Free;
-        slot.next_free = NO_SLOT;
-        match self.slots.get_mut(usize::from(self.free_tail)) {
-            Some(tail) => tail.next_free = index,
-            None => self.free_head = index,
-        }
-        self.free_tail = index;
+        self.free(index);
     }
 
     pub(crate) fn slot(&self, index: u16) -> Option<&Slot> {
@@ -298,31 +285,13 @@ impl Queue {
         self.slots.get_mut(usize::from(index))
     }
 
-    /// Returns the id under which the device knows a command.
-    pub(crate) fn wire_of(&self, index: u16, issue: u64) -> u16 {
-        wire(index, issue, self.slot_bits, self.tag_mask())
-    }
-
-    /// Finds the command that a device names, if it is the one in flight.
-    pub(crate) fn find(&self, wire_id: u16) -> Result<(u16, &Slot), Refusal> {
-        let wire_bits = self.slot_bits + self.tag_bits;
-        if wire_bits < u16::BITS && wire_id >> wire_bits != 0 {
-            return Err(Refusal::OutOfRange);
-        }
-        let index = wire_id & mask(self.slot_bits);
-        let slot = self
-            .slots
-            .get(usize::from(index))
-            .ok_or(Refusal::OutOfRange)?;
-        if slot.issue == 0 {
-            return Err(Refusal::NotFound);
-        }
-        if self.wire_of(index, slot.issue) != wire_id {
-            return Err(Refusal::Stale);
-        }
+    /// The cookie of the command that the device has in this slot.
+    pub(crate) fn issued(&self, index: u16) -> Result<u64, Refusal> {
+        let slot = self.slot(index).ok_or(Refusal::OutOfRange)?;
         match slot.state {
-            SlotState::Issued => Ok((index, slot)),
+            SlotState::Issued => Ok(slot.cookie),
             SlotState::Admitted => Err(Refusal::WrongState),
+            SlotState::Free | SlotState::Retired if slot.issue == 0 => Err(Refusal::NotFound),
             SlotState::Free | SlotState::Retired => Err(Refusal::Duplicate),
         }
     }
@@ -386,23 +355,7 @@ impl Queue {
         }
         self.reopened = false;
         self.state = QueueState::Open;
-        (self.free_head, self.free_tail) = (NO_SLOT, NO_SLOT);
-        for index in 0..self.slots.len() as u16 {
-            let Some(slot) = self.slots.get_mut(usize::from(index)) else {
-                return;
-            };
-            slot.next_free = NO_SLOT;
-            if slot.issue >= u64::MAX - 1 {
-                slot.state = SlotState::Retired;
-                continue;
-            }
-            slot.state = SlotState::Free;
-            match self.slots.get_mut(usize::from(self.free_tail)) {
-                Some(tail) => tail.next_free = index,
-                None => self.free_head = index,
-            }
-            self.free_tail = index;
-        }
+        self.free_all();
     }
 
     pub(crate) const fn info(&self) -> QueueInfo {
@@ -442,22 +395,37 @@ impl Queue {
                 (count + 1, bytes + slot.bytes)
             })
     }
-
-    const fn tag_mask(&self) -> u16 {
-        mask(self.tag_bits)
-    }
 }
 
-const fn mask(bits: u32) -> u16 {
-    if bits >= u16::BITS {
-        u16::MAX
-    } else {
-        (1 << bits) - 1
-    }
-}
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
 
-/// The slot number in the low bits, as much of the issue generation as fits above it.
-const fn wire(index: u16, issue: u64, slot_bits: u32, tag_mask: u16) -> u16 {
-    // slot_bits is at most 15, because the deepest queue has 2^15 slots.
-    index | ((issue as u16 & tag_mask) << slot_bits)
+    use super::{Queue, QueueShape, SlotState};
+    use crate::refusal::Refusal;
+
+    const SHAPE: QueueShape = QueueShape {
+        depth: 2,
+        segments: 1,
+        bytes: 1,
+    };
+
+    #[test]
+    fn a_slot_retires_at_its_last_issue_generation() {
+        let mut queue = Queue::new(SHAPE, 0).unwrap();
+        queue.slot_mut(0).unwrap().issue = u64::MAX - 1;
+        queue.slot_mut(1).unwrap().issue = u64::MAX - 2;
+        let mut issues = Vec::new();
+        while queue.room(0, 0).is_ok() {
+            let (index, issue) = queue.take_slot(0, 0).unwrap();
+            issues.push((index, issue));
+            queue.release_slot(index);
+        }
+        let last = u64::MAX;
+        assert_eq!(issues, [(0, last), (1, last - 1), (1, last)]);
+        assert_eq!(queue.room(0, 0), Err(Refusal::Exhausted));
+        assert_eq!(queue.slot(1).unwrap().state, SlotState::Retired);
+        queue.free_all();
+        assert_eq!(queue.room(0, 0), Err(Refusal::Exhausted), "for good");
+    }
 }

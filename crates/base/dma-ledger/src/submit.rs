@@ -1,5 +1,6 @@
 //! Queues of a function: opening, admission of commands, completion, and what a reset leaves of them.
 
+use ring_abi::Direction;
 use sabotage::sabotage;
 
 use crate::buffer::{BufferUse, Held};
@@ -8,16 +9,6 @@ use crate::queue::{MAX_SEGMENTS, Queue, QueueInfo, QueueShape, QueueState, SlotS
 use crate::receipts::ResetReceipt;
 use crate::record::{FunctionRecord, Phase};
 use crate::refusal::{Refusal, from_table};
-
-/// Which way a segment's data goes. The numbers are stable.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Direction {
-    /// The device reads memory.
-    ToDevice = 0,
-    /// The device writes memory.
-    FromDevice = 1,
-}
 
 /// One piece of a transfer, as a provider asks for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,8 +28,6 @@ pub struct SegmentRequest {
 pub struct Command {
     /// Its slot, below the queue's depth: index of the broker's shadow.
     pub slot: u16,
-    /// The id that the device gives back: slot and, above it, as much of the issue generation as fits.
-    pub wire: u16,
     /// The slot's issue generation.
     pub issue: u64,
 }
@@ -61,17 +50,6 @@ impl Admitted {
     }
 }
 
-/// A command that the device has finished.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Completion {
-    /// What its submitter gave with it.
-    pub cookie: u64,
-    /// Bytes of its segments.
-    pub bytes: u64,
-    /// The command.
-    pub command: Command,
-}
-
 impl<F> FunctionRecord<F> {
     /// Makes the record of a queue that the broker is about to open at the device.
     ///
@@ -79,30 +57,14 @@ impl<F> FunctionRecord<F> {
     /// Those of [`Self::check`]; `WrongState` before the device is configured; `ZeroLength` and `OutOfRange` for the shape;
     /// `OverBudget`, `NoMemory`.
     pub fn create_queue(&mut self, claim: &Claim, shape: QueueShape) -> Result<QueueId, Refusal> {
-        self.create_queue_after(claim, shape, 0)
-    }
-
-    /// As [`Self::create_queue`], in place of a queue whose slots have used the issue generations up to `last_issue`.
-    ///
-    /// # Errors
-    /// As for [`Self::create_queue`]; `Exhausted` if no issue generation is left.
-    pub fn create_queue_after(
-        &mut self,
-        claim: &Claim,
-        shape: QueueShape,
-        last_issue: u64,
-    ) -> Result<QueueId, Refusal> {
         match self.check(claim)? {
             Phase::Configured | Phase::Enabling | Phase::Running => {}
             _ => return Err(Refusal::WrongState),
         }
-        if last_issue >= u64::MAX - 1 {
-            return Err(Refusal::Exhausted);
-        }
         if self.queues.len() >= self.queues.quota() {
             return Err(Refusal::OverBudget);
         }
-        let queue = Queue::new(shape, self.reset, last_issue)?;
+        let queue = Queue::new(shape, self.reset)?;
         let handle = self
             .queues
             .insert(queue)
@@ -113,7 +75,7 @@ impl<F> FunctionRecord<F> {
         })
     }
 
-    /// Takes note that the queue exists at the device.
+    /// Records that the queue exists at the device.
     ///
     /// # Errors
     /// Those of [`Self::check`]; `WrongOwner`, `Stale` or `BadHandle`; `WrongState` unless it is being opened.
@@ -186,21 +148,16 @@ impl<F> FunctionRecord<F> {
         if segments.len() > MAX_SEGMENTS {
             return Err(Refusal::OutOfRange);
         }
-        // At most 1024 lengths of 32 bits: the sums cannot overflow.
-        let (mut bytes, mut writable) = (0u64, 0u64);
+        // At most 1024 lengths of 32 bits: the sum cannot overflow.
+        let mut bytes = 0u64;
         for segment in segments {
             self.check_segment(segment)?;
             bytes += u64::from(segment.length);
-            if segment.direction == Direction::FromDevice {
-                writable += u64::from(segment.length);
-            }
         }
         let known = self.queues.get_mut(queue.handle).map_err(from_table)?;
         known.room(segments.len(), bytes)?;
 
-        let (slot, issue) = known
-            .take_slot(cookie, bytes, writable)
-            .ok_or(Refusal::QueueFull)?;
+        let (slot, issue) = known.take_slot(cookie, bytes).ok_or(Refusal::QueueFull)?;
         for segment in segments {
             known.push_pin(slot, segment.buffer.handle);
             if let Ok(buffer) = self.buffers.get_mut(segment.buffer.handle) {
@@ -208,10 +165,9 @@ impl<F> FunctionRecord<F> {
             }
         }
         self.in_flight += 1;
-        let wire = known.wire_of(slot, issue);
         Ok(Admitted {
             queue,
-            command: Command { slot, wire, issue },
+            command: Command { slot, issue },
         })
     }
 
@@ -229,7 +185,7 @@ impl<F> FunctionRecord<F> {
         }
     }
 
-    /// Takes note that the broker has written the command: from now on the device may answer it.
+    /// Records that the broker has written the command: from now on the device may answer it.
     ///
     /// # Errors
     /// `WrongState` or `Stale` if the queue was stopped or ended since; the command keeps its pins until a reset then.
@@ -264,21 +220,14 @@ impl<F> FunctionRecord<F> {
         }
     }
 
-    /// Accepts a completion that the device posted: `wire` is the id it names, `written` the bytes it says it wrote, where
-    /// the device says so. Pins are released and the cookie is handed out, once.
+    /// Accepts a completion that the broker has matched with the command in `slot`: pins are released and the cookie is
+    /// handed out, once. Which use of the slot the device meant is the broker's to know, before it asks.
     ///
     /// # Errors
     /// Nothing changes. Those of [`Self::check`]; `WrongState` unless the device runs, or for a command not issued yet;
-    /// `WrongOwner`, `Stale` or `BadHandle` for the queue; `OutOfRange` for an id no slot can have, or more bytes than the
-    /// command let it write; `NotFound` for a slot never used; `Stale` for an earlier command of the slot; `Duplicate` for one
-    /// that has completed.
-    pub fn complete(
-        &mut self,
-        claim: &Claim,
-        queue: QueueId,
-        wire: u16,
-        written: Option<u64>,
-    ) -> Result<Completion, Refusal> {
+    /// `WrongOwner`, `Stale` or `BadHandle` for the queue; `OutOfRange` for a slot beyond the depth; `NotFound` for one never
+    /// used; `Duplicate` for one whose command has completed.
+    pub fn complete(&mut self, claim: &Claim, queue: QueueId, slot: u16) -> Result<u64, Refusal> {
         if self.check(claim)? != Phase::Running {
             return Err(Refusal::WrongState);
         }
@@ -286,22 +235,9 @@ impl<F> FunctionRecord<F> {
         if !matches!(known.state, QueueState::Open | QueueState::Stopped) {
             return Err(Refusal::WrongState);
         }
-        let (index, slot) = known.find(wire)?;
-        if written.is_some_and(|written| written > slot.writable) {
-            return Err(Refusal::OutOfRange);
-        }
-        let command = Command {
-            slot: index,
-            wire,
-            issue: slot.issue,
-        };
-        let completion = Completion {
-            cookie: slot.cookie,
-            bytes: slot.bytes,
-            command,
-        };
-        self.release(queue, index);
-        Ok(completion)
+        let cookie = known.issued(slot)?;
+        self.release(queue, slot);
+        Ok(cookie)
     }
 
     /// Takes the cookie of one more command that a reset ended; `None` when there is none left.

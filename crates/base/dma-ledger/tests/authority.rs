@@ -160,7 +160,7 @@ fn every_operation_is_refused_once_the_teardown_has_begun() {
         Err(revoked)
     );
     assert_eq!(record.admit_ring(&claim, queue), Err(revoked));
-    assert_eq!(record.complete(&claim, queue, 0, None), Err(revoked));
+    assert_eq!(record.complete(&claim, queue, 0), Err(revoked));
     assert_eq!(
         record.create_pool(&claim, 1, OomPolicy::Refuse),
         Err(revoked)

@@ -1,5 +1,7 @@
 //! What a command moves.
 
+use ring_abi::Direction;
+
 /// Where a command's data lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Data {
@@ -9,6 +11,6 @@ pub struct Data {
     pub offset: u32,
     /// Bytes.
     pub length: u32,
-    /// The device reads it.
-    pub to_device: bool,
+    /// Which way it goes.
+    pub direction: Direction,
 }

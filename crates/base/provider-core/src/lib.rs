@@ -17,4 +17,5 @@ pub mod nic;
 mod sessions;
 
 pub use data::Data;
+pub use ring_abi::Direction;
 pub use sessions::{MAX_SESSIONS, Session, Sessions};

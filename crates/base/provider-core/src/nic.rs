@@ -6,7 +6,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use ring_abi::Refusal;
+use ring_abi::{Direction, Refusal};
 
 use crate::Data;
 
@@ -191,7 +191,10 @@ impl Traffic {
                 buffer,
                 offset: piece.offset,
                 length: piece.length,
-                to_device: lane == Lane::Transmit,
+                direction: match lane {
+                    Lane::Receive => Direction::FromDevice,
+                    Lane::Transmit => Direction::ToDevice,
+                },
             },
         ))
     }
@@ -308,7 +311,8 @@ mod tests {
         let planned: Vec<_> = core::iter::from_fn(|| t.plan(Lane::Transmit)).collect();
         assert_eq!(planned.len(), 2);
         assert_eq!(t.flying(Lane::Transmit), 2);
-        assert!(planned[0].1.to_device && planned[0].1.buffer == 99);
+        assert_eq!(planned[0].1.direction, Direction::ToDevice);
+        assert_eq!(planned[0].1.buffer, 99);
         t.done(Lane::Transmit, planned[0].0, Ok(0));
         t.done(Lane::Transmit, planned[0].0, Ok(0));
         assert_eq!(
@@ -339,7 +343,7 @@ mod tests {
             t.hand_over(Lane::Receive, piece(at * 2048, 1514)).unwrap();
         }
         let planned: Vec<_> = core::iter::from_fn(|| t.plan(Lane::Receive)).collect();
-        assert!(!planned[0].1.to_device);
+        assert_eq!(planned[0].1.direction, Direction::FromDevice);
         t.done(Lane::Receive, planned[2].0, Ok(1514));
         t.done(Lane::Receive, planned[0].0, Ok(1515));
         t.done(Lane::Receive, planned[1].0, Err(Refusal::Revoked));

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use provider_core::nic::{Lane, Piece, Traffic};
-use ring_abi::Refusal;
+use ring_abi::{Direction, Refusal};
 
 const DEPTHS: [usize; 2] = [5, 3];
 const LANES: [Lane; 2] = [Lane::Receive, Lane::Transmit];
@@ -58,7 +58,7 @@ proptest! {
                 Step::Plan(lane) => {
                     if let Some((cookie, data)) = traffic.plan(LANES[lane]) {
                         prop_assert_eq!(data.buffer, 7);
-                        prop_assert_eq!(data.to_device, lane == 1);
+                        prop_assert_eq!(data.direction == Direction::ToDevice, lane == 1);
                         prop_assert!(flying[lane].iter().all(|(other, _)| *other != cookie));
                         let piece = Piece { offset: data.offset, length: data.length };
                         flying[lane].push((cookie, piece));

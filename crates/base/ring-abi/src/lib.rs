@@ -20,11 +20,13 @@
 #![forbid(unsafe_code)]
 
 mod completion;
+mod direction;
 mod refusal;
 mod startup;
 mod submission;
 
 pub use completion::{COMPLETION_BYTES, Completion, StatusWord, completion_flags};
+pub use direction::Direction;
 pub use refusal::Refusal;
 pub use startup::{
     AREA_MAGIC, AreaHeader, AreaLayout, STARTUP_MAGIC, StartupEntry, StartupHeader, area_layout,

@@ -500,14 +500,12 @@ impl<P: Platform> DeviceManager<P> {
     }
 }
 
-/// What the ledger shall keep for a queue.
+/// What the ledger keeps for a queue.
 fn shape_of(spec: QueueSpec) -> QueueShape {
     QueueShape {
         depth: spec.depth,
         segments: (u32::from(spec.depth) * QUEUE_SEGMENTS).max(MIN_QUEUE_SEGMENTS),
         bytes: QUEUE_BYTES,
-        // Just the slot: the broker's own identifier carries the generation of each use.
-        wire_bits: (u16::BITS - spec.depth.saturating_sub(1).leading_zeros()) as u8,
     }
 }
 

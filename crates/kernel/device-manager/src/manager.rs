@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::AtomicBool;
 
 use cpu::{Guard, Lock};
-use dma_ledger::{Claim, FunctionId, FunctionState, Ledger, Limits, OwnerId};
+use dma_ledger::{Claim, FunctionId, FunctionState, Ledger, Limits};
 use driver_core::DriverEntry;
 use pci::Found;
 use pci_format::{
@@ -199,30 +199,6 @@ impl<P: Platform> DeviceManager<P> {
             Job::Teardown(_) => self.poll_teardown(&at, &mut guard, &mut effects),
         }
         self.leave(&at, guard, effects);
-    }
-
-    /// Releases whatever an owner holds: its process has ended.
-    pub fn owner_died(&self, owner: OwnerId) {
-        for (id, _) in &self.hardware {
-            let Ok(at) = self.at(*id) else { continue };
-            let mut effects = Effects::new();
-            let claim = {
-                let mut guard = at.lock();
-                for one in core::mem::take(&mut guard.claimants) {
-                    if one.owner == owner {
-                        effects.answer(one.waiter, Err(Refusal::Cancelled));
-                    } else {
-                        guard.claimants.push_back(one);
-                    }
-                }
-                guard.claim.filter(|claim| claim.owner() == owner)
-            };
-            effects.run(&self.platform, at.index());
-            if let Some(claim) = claim {
-                // A teardown that runs already needs no second beginning.
-                let _ = self.release(&claim);
-            }
-        }
     }
 
     /// The function of a claim, open for use.

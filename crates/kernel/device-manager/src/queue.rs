@@ -2,8 +2,8 @@
 
 use arrayvec::ArrayVec;
 use audit_format::Kind;
-use dma_ledger::{Claim, Direction, QueueId, QueueInfo, QueueState, SegmentRequest};
-use driver_core::{CommandSlot, Segment, SegmentDirection};
+use dma_ledger::{Claim, QueueId, QueueInfo, QueueState, SegmentRequest};
+use driver_core::{CommandSlot, Segment};
 use ring_abi::Refusal;
 
 use crate::function::{Function, Io};
@@ -148,10 +148,7 @@ impl<P: Platform> DeviceManager<P> {
                 pages: record.frames(request.buffer)?.pages(),
                 offset: request.offset,
                 length: request.length,
-                direction: match request.direction {
-                    Direction::ToDevice => SegmentDirection::ToDevice,
-                    Direction::FromDevice => SegmentDirection::FromDevice,
-                },
+                direction: request.direction,
             };
             segments
                 .try_push(segment)
@@ -229,9 +226,9 @@ impl<P: Platform> DeviceManager<P> {
             };
             seen = true;
             // A completion of nothing in flight changes nothing and wakes nobody.
-            if let Ok(known) = record.complete(claim, queue, completed.slot, None) {
+            if let Ok(cookie) = record.complete(claim, queue, completed.slot) {
                 out.push(QueueCompletion {
-                    cookie: known.cookie,
+                    cookie,
                     status: completed.status,
                     result: completed.result,
                     refusal: None,

@@ -139,7 +139,7 @@ fn a_claim_waits_for_the_teardown_and_gets_a_clean_function() {
         it.submit(&claim, queue, 1, &[from_device(buffer, 0, 512)]),
         TAKEN
     );
-    it.manager.owner_died(OWNER);
+    it.manager.release(&claim).unwrap();
     let [gone, first, second] = [Ticket::new(), Ticket::new(), Ticket::new()];
     for ticket in [&gone, &first, &second] {
         it.manager.claim("fake", 0, STRANGER, ticket.waiter());
@@ -212,7 +212,7 @@ fn death_at_every_step_leaves_nothing_behind() {
             }
         }
         it.fake.clear_facts();
-        it.manager.owner_died(OWNER);
+        it.manager.release(&claim).unwrap();
         // Already now no process reaches a page of the device.
         assert!(it.fake.all_revoked(), "step {step}");
         it.settle();
@@ -422,24 +422,24 @@ fn two_functions_are_independent() {
 }
 
 #[test]
-fn a_death_ends_what_was_the_owners_and_nothing_else() {
+fn the_end_of_a_claim_ends_nothing_of_another_owners() {
     let it = Machine::new();
     let mine = it.claim(0);
     let theirs = it.try_claim(1, STRANGER).unwrap();
-    it.manager.owner_died(OWNER);
+    it.manager.release(&mine).unwrap();
     it.settle();
     assert_eq!(it.manager.info(&mine).unwrap().state, DeviceState::Dead);
     assert_eq!(
         it.manager.info(&theirs).unwrap().state,
         DeviceState::Claimed
     );
-    // One that waits for a function dies too, and gets nothing.
+    // One that waits for a function and dies gets nothing, and keeps nobody from it.
     it.manager.release(&theirs).unwrap();
     let waiting = Ticket::new();
     it.manager.claim("fake", 1, OWNER, waiting.waiter());
-    it.manager.owner_died(OWNER);
+    waiting.go();
     it.settle();
-    assert_eq!(waiting.answer(), Some(Err(Refusal::Cancelled)));
+    assert_eq!(waiting.answer(), None);
     it.claim(1);
 }
 

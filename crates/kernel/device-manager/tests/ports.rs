@@ -78,7 +78,7 @@ fn decoding_ends_with_the_claim() {
     let claim = it.claim(0);
     it.up(&claim);
     assert!(decodes(&it, 4));
-    it.manager.owner_died(OWNER);
+    it.manager.release(&claim).unwrap();
     let late = read(&it, &claim, 0x14, 1);
     assert!(
         matches!(late, Err(Refusal::Revoked | Refusal::Stale)),

@@ -3,7 +3,7 @@
 mod machine;
 
 use device_manager::{Claim, Done, Refusal, RouteId, RouteView};
-use machine::{BAR0, FakeConfig, Machine, OWNER, Ticket};
+use machine::{BAR0, FakeConfig, Machine, Ticket};
 
 const GSI: u32 = 11;
 const PIN: u16 = 4;
@@ -308,7 +308,7 @@ fn the_end_of_an_owner_leaves_no_line_and_no_vector() {
     it.fake.wire_pins(GSI);
     let claim = it.claim(0);
     armed(&it, &claim, PIN);
-    it.manager.owner_died(OWNER);
+    it.manager.release(&claim).unwrap();
     it.settle();
     assert!(!it.fake.is_open(GSI) && it.fake.vectors().is_empty());
     assert!(table(&it).is_empty());

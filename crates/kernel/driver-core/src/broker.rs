@@ -1,5 +1,6 @@
 //! The broker: one per claimed function, moved by `device-manager`.
 
+use dma_ledger::Direction;
 use ring_abi::Refusal;
 
 use crate::{DeviceAddress, DmaPages, Ports, Registers};
@@ -77,15 +78,6 @@ pub struct QueueSpec {
     pub vector: Option<u16>,
 }
 
-/// Which way the data goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SegmentDirection {
-    /// The device reads memory.
-    ToDevice,
-    /// The device writes memory.
-    FromDevice,
-}
-
 /// One piece of a transfer, admitted by the ledger: pages of one live DmaBuffer of this very function.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'a> {
@@ -96,7 +88,7 @@ pub struct Segment<'a> {
     /// Bytes.
     pub length: u32,
     /// Which way.
-    pub direction: SegmentDirection,
+    pub direction: Direction,
 }
 
 /// The slot that the ledger allocated for a command.

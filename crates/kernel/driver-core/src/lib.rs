@@ -14,9 +14,10 @@ mod pages;
 mod table;
 
 pub use broker::{
-    Broker, BrokerIo, CommandSlot, Completed, Configured, Mappable, Poll, QueueSpec, Segment,
-    SegmentDirection, Step, Window,
+    Broker, BrokerIo, CommandSlot, Completed, Configured, Mappable, Poll, QueueSpec, Segment, Step,
+    Window,
 };
+pub use dma_ledger::Direction;
 pub use mmio::{OutOfRegion, Ports, Registers};
 pub use pages::{DeviceAddress, DmaPages, release_to_device};
 pub use pci_format::{PciMatch, VirtioRegion, VirtioRegions};

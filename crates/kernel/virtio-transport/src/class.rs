@@ -1,6 +1,6 @@
 //! What a device class adds to the shared half.
 
-use driver_core::{BrokerIo, Refusal, Segment, SegmentDirection};
+use driver_core::{BrokerIo, Direction, Refusal, Segment};
 
 use crate::transport::Transport;
 
@@ -127,7 +127,7 @@ impl core::fmt::Debug for Config<'_> {
 ///
 /// # Errors
 /// `BadArgument` for one that goes the other way; `OutOfRange` for more than 32 bits hold.
-pub fn total(segments: &[Segment<'_>], direction: SegmentDirection) -> Result<u32, Refusal> {
+pub fn total(segments: &[Segment<'_>], direction: Direction) -> Result<u32, Refusal> {
     segments.iter().try_fold(0u32, |sum, one| {
         if one.direction != direction {
             return Err(Refusal::BadArgument);

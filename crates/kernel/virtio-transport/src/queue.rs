@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use driver_core::release_to_device;
-use driver_core::{BrokerIo, DeviceAddress, DmaPages, Refusal, Segment, SegmentDirection};
+use driver_core::{BrokerIo, DeviceAddress, Direction, DmaPages, Refusal, Segment};
 use sabotage::sabotage;
 use virtio_format::ring::{self, Layout};
 
@@ -309,7 +309,7 @@ impl Virtqueue {
             put(own, u32::from(header.length), header.device_writes)?;
         }
         for segment in segments {
-            let device_writes = segment.direction == SegmentDirection::FromDevice;
+            let device_writes = segment.direction == Direction::FromDevice;
             for run in Runs::new(segment, plan.longest) {
                 put(run.address, run.length, device_writes)?;
             }
@@ -369,7 +369,7 @@ fn measure(plan: &Plan, segments: &[Segment<'_>]) -> Result<(u16, u32), Refusal>
         if length != segment.length {
             return Err(Refusal::OutOfRange);
         }
-        if segment.direction == SegmentDirection::FromDevice {
+        if segment.direction == Direction::FromDevice {
             writable = writable.checked_add(length).ok_or(Refusal::OutOfRange)?;
         }
     }

@@ -64,7 +64,7 @@ impl Iterator for Runs<'_> {
 mod tests {
     extern crate std;
     use super::*;
-    use driver_core::SegmentDirection;
+    use driver_core::Direction;
     use std::vec::Vec;
 
     fn runs(pages: &[u64], offset: u32, length: u32, longest: u32) -> Vec<(u64, u32)> {
@@ -73,7 +73,7 @@ mod tests {
             pages: &pages,
             offset,
             length,
-            direction: SegmentDirection::ToDevice,
+            direction: Direction::ToDevice,
         };
         Runs::new(&segment, longest)
             .map(|run| (run.address.bus(), run.length))

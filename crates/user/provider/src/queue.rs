@@ -1,8 +1,8 @@
 //! Batches at a device queue.
 
 use arrayvec::ArrayVec;
-use provider_core::Data;
-use sdk::device::device_queue::{self, Direction, Segment};
+use provider_core::{Data, Direction};
+use sdk::device::device_queue::{self, Segment};
 use sdk::{DeviceQueue, Refusal};
 
 /// The most commands of one `DeviceQueue.submit`: what fits a message area of 8 KiB beside everything else.
@@ -47,10 +47,9 @@ pub fn submit<'t>(
                 buffer: data.buffer,
                 offset: data.offset,
                 length: data.length,
-                direction: if data.to_device {
-                    Direction::ToDevice
-                } else {
-                    Direction::FromDevice
+                direction: match data.direction {
+                    Direction::ToDevice => device_queue::Direction::ToDevice,
+                    Direction::FromDevice => device_queue::Direction::FromDevice,
                 },
             })
         })

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use driver_core::{
-    Broker, BrokerIo, CommandSlot, Completed, DRIVERS, DeviceAddress, DmaPages, Poll, Probed,
-    QueueSpec, Refusal, Registers, Segment, SegmentDirection, Step,
+    Broker, BrokerIo, CommandSlot, Completed, DRIVERS, DeviceAddress, Direction, DmaPages, Poll,
+    Probed, QueueSpec, Refusal, Registers, Segment, Step,
 };
 use mmio::SharedBytes;
 use nvme as _;
@@ -331,7 +331,7 @@ pub fn from_device(pages: &[DeviceAddress], offset: u32, length: u32) -> Segment
         pages,
         offset,
         length,
-        direction: SegmentDirection::FromDevice,
+        direction: Direction::FromDevice,
     }
 }
 
@@ -340,7 +340,7 @@ pub fn to_device(pages: &[DeviceAddress], offset: u32, length: u32) -> Segment<'
         pages,
         offset,
         length,
-        direction: SegmentDirection::ToDevice,
+        direction: Direction::ToDevice,
     }
 }
 

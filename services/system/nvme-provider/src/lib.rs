@@ -10,7 +10,8 @@ extern crate std;
 
 use nvme_format::identify::{Controller, Namespace};
 use nvme_format::{COMMAND_BYTES, Command, MAX_TRANSFER_BYTES, Status, io};
-use provider_core::block::{Commands, Direction, Geometry};
+use provider_core::Direction;
+use provider_core::block::{Commands, Geometry};
 
 /// The commands of one namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +25,8 @@ impl Commands for Nvm {
 
     fn transfer(&self, direction: Direction, block: u64, blocks: u32) -> Option<Self::Template> {
         let opcode = match direction {
-            Direction::Read => io::READ,
-            Direction::Write => io::WRITE,
+            Direction::FromDevice => io::READ,
+            Direction::ToDevice => io::WRITE,
         };
         Command::transfer(opcode, self.nsid, block, blocks).map(|command| command.to_bytes())
     }
@@ -59,7 +60,7 @@ mod tests {
     #[test]
     fn commands_are_the_namespaces() {
         let disk = Nvm { nsid: 3 };
-        let write = disk.transfer(Direction::Write, 7, 8).unwrap();
+        let write = disk.transfer(Direction::ToDevice, 7, 8).unwrap();
         let command = Command::parse(&write).unwrap();
         assert_eq!((command.opcode, command.nsid), (io::WRITE, 3));
         assert_eq!((command.cdw[0], command.cdw[2]), (7, 7));

@@ -9,7 +9,8 @@
 #[cfg(test)]
 extern crate std;
 
-use provider_core::block::{Commands, Direction, Geometry};
+use provider_core::Direction;
+use provider_core::block::{Commands, Geometry};
 use virtio_format::blk::{self, HEADER_BYTES, Kind, Request};
 
 /// Bytes of a sector, in which the device counts whatever its blocks are, as a shift.
@@ -50,8 +51,8 @@ impl Commands for Requests {
 
     fn transfer(&self, direction: Direction, block: u64, _: u32) -> Option<Self::Template> {
         let kind = match direction {
-            Direction::Read => Kind::In,
-            Direction::Write => Kind::Out,
+            Direction::FromDevice => Kind::In,
+            Direction::ToDevice => Kind::Out,
         };
         // How much is moved, the broker sees at the segments; `checked_mul` because a shift would lose bits.
         let sector = block.checked_mul(1 << self.shift)?;
@@ -125,8 +126,11 @@ mod tests {
         let mut expected = [0; 16];
         expected[0] = 1;
         expected[8] = 24;
-        assert_eq!(requests.transfer(Direction::Write, 3, 1).unwrap(), expected);
-        assert_eq!(requests.transfer(Direction::Read, u64::MAX, 1), None);
+        assert_eq!(
+            requests.transfer(Direction::ToDevice, 3, 1).unwrap(),
+            expected
+        );
+        assert_eq!(requests.transfer(Direction::FromDevice, u64::MAX, 1), None);
         assert_eq!(requests.flush()[..8], [4, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(GET_ID[0], 8);
         assert!(requests.is_success(0) && !requests.is_success(1));

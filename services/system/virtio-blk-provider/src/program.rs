@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use provider::block::{self, Disk, Names, Unit};
 use provider::{Item, submit, take};
-use provider_core::Data;
+use provider_core::{Data, Direction};
 use sdk::{
     Access, DeviceQueue, DmaPool, Env, Error, Interface, Object, Refusal, Timer, Window, error,
     fact, info,
@@ -113,7 +113,7 @@ fn name(queue: &DeviceQueue, pool: &DmaPool, timer: &Timer) -> Result<String, Re
             buffer: buffer.object().handle(),
             offset: 0,
             length: ID_BYTES,
-            to_device: false,
+            direction: Direction::FromDevice,
         }),
     };
     if let (0, refusal) = submit(queue, core::iter::once(item))? {

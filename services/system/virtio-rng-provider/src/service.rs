@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 
 use provider::{Item, Notice, Work, submit, take};
-use provider_core::Data;
+use provider_core::{Data, Direction};
 use sdk::random::hardware_random::{self, call::Read};
 use sdk::{
     Answered, Call, Deferred, DeviceQueue, DmaBuffer, Interface, LateReply, Object, Received,
@@ -84,7 +84,7 @@ impl Work for Random {
                     buffer: self.buffer.object().handle(),
                     offset: 0,
                     length: *bytes,
-                    to_device: false,
+                    direction: Direction::FromDevice,
                 }),
             };
             match submit(&self.queue, core::iter::once(item))? {

@@ -25,7 +25,6 @@ pub const QUEUE: QueueShape = QueueShape {
     depth: 4,
     segments: 8,
     bytes: 16 * PAGE_BYTES,
-    wire_bits: 16,
 };
 
 pub fn shape(address: u32) -> FunctionShape {

@@ -95,10 +95,10 @@ struct Function {
     quiet: Vec<Pages<Quiesced, Frames>>,
     wiped: Vec<Pages<Scrubbed, Frames>>,
     token: Option<Token>,
-    /// What the device may touch: by queue and wire id, cookie and frames; and the broker's runs.
+    /// What the device may touch: by queue and slot, cookie and frames; and the broker's runs.
     dma: BTreeMap<(QueueId, u16), (u64, Frames)>,
     runs: BTreeSet<u64>,
-    wires: Vec<(QueueId, u16)>,
+    slots: Vec<(QueueId, u16)>,
     generation: u64,
     resets: u64,
 }
@@ -148,7 +148,7 @@ impl World {
                 token: None,
                 dma: BTreeMap::new(),
                 runs: BTreeSet::new(),
-                wires: Vec::new(),
+                slots: Vec::new(),
                 generation: 0,
                 resets: 0,
             })
@@ -375,11 +375,6 @@ impl World {
             self.seen.revoked += self
                 .on(at, |record| record.finish_reset(&receipt))
                 .unwrap_or(0);
-            if by % 8 > 5 {
-                while let Ok(Some(pages)) = self.on(at, |record| record.take_broker_run(&receipt)) {
-                    self.functions[at].quiet.push(pages);
-                }
-            }
             self.functions[at].receipts.push(receipt);
         }
     }
@@ -593,7 +588,6 @@ impl World {
             depth: by % 5,
             segments: 6,
             bytes: u64::from(d) * 8,
-            wire_bits: (d % 18) as u8,
         };
         if let Ok(queue) = self.on(at, |record| record.create_queue(claim, shape)) {
             assert!(self.is_current(at, claim));
@@ -675,11 +669,10 @@ impl World {
             })
             .unwrap();
         } else if let Ok(command) = self.on(at, |record| record.issue(admitted)) {
-            assert!(command.wire != u16::MAX);
             let known = &mut self.functions[at];
-            let earlier = known.dma.insert((queue, command.wire), (cookie, frames));
+            let earlier = known.dma.insert((queue, command.slot), (cookie, frames));
             assert!(earlier.is_none(), "an id in flight was given out again");
-            known.wires.push((queue, command.wire));
+            known.slots.push((queue, command.slot));
         }
     }
 
@@ -691,23 +684,23 @@ impl World {
             keys.nth(usize::from(d) % known.dma.len().max(1)).copied()
         } else {
             // A device, or a race, that answers twice, late or at random.
-            pick(&known.wires, by).map(|(queue, wire)| {
+            pick(&known.slots, by).map(|(queue, slot)| {
                 (
                     queue,
                     if d.is_multiple_of(3) {
-                        wire ^ (1 << (d % 16))
+                        slot ^ (1 << (d % 16))
                     } else {
-                        wire
+                        slot
                     },
                 )
             })
         };
-        let Some((queue, wire)) = named else { return };
-        if let Ok(done) = self.on(at, |record| record.complete(claim, queue, wire, None)) {
+        let Some((queue, slot)) = named else { return };
+        if let Ok(done) = self.on(at, |record| record.complete(claim, queue, slot)) {
             assert!(self.is_current(at, claim));
-            let real = self.functions[at].dma.remove(&(queue, wire));
+            let real = self.functions[at].dma.remove(&(queue, slot));
             let (cookie, _) = real.expect("a completion matched no command in flight");
-            assert_eq!(cookie, done.cookie);
+            assert_eq!(cookie, done);
             self.seen.completed += 1;
         }
     }
@@ -1014,7 +1007,7 @@ impl World {
                     .is_err()
             );
             assert!(
-                self.on(at, |record| record.complete(&forged, queue, d, None))
+                self.on(at, |record| record.complete(&forged, queue, d))
                     .is_err()
             );
         }

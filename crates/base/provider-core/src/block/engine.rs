@@ -4,9 +4,9 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use ring_abi::Refusal;
+use ring_abi::{Direction, Refusal};
 
-use super::geometry::{Commands, Direction, Geometry, Operation};
+use super::geometry::{Commands, Geometry, Operation};
 use crate::Data;
 
 /// The most requests at a time. Beyond it the service stops receiving, and callers wait in the endpoint's queue.
@@ -222,8 +222,8 @@ impl<T> Running<T> {
         geometry: &Geometry,
     ) -> Option<(C::Template, Option<Data>)> {
         let direction = match self.request.operation {
-            Operation::Read => Direction::Read,
-            Operation::Write => Direction::Write,
+            Operation::Read => Direction::FromDevice,
+            Operation::Write => Direction::ToDevice,
             Operation::Flush => return Some((commands.flush(), None)),
         };
         let blocks = self.left.min(geometry.command_blocks);
@@ -234,7 +234,7 @@ impl<T> Running<T> {
             buffer: self.request.buffer,
             offset: self.request.offset,
             length,
-            to_device: direction == Direction::Write,
+            direction,
         };
         self.left -= blocks;
         self.request.block += u64::from(blocks);
@@ -256,7 +256,7 @@ mod tests {
 
         fn transfer(&self, direction: Direction, block: u64, blocks: u32) -> Option<[u8; 13]> {
             let mut template = [0; 13];
-            template[0] = 1 + u8::from(direction == Direction::Write);
+            template[0] = 1 + u8::from(direction == Direction::ToDevice);
             template[1..9].copy_from_slice(&block.to_le_bytes());
             template[9..].copy_from_slice(&blocks.to_le_bytes());
             Some(template)
@@ -366,7 +366,7 @@ mod tests {
         let d = engine.plan().unwrap();
         assert!(engine.done(c.cookie, Ok(0)).is_none());
         let write = engine.plan().unwrap();
-        assert!(write.data.unwrap().to_device);
+        assert_eq!(write.data.unwrap().direction, Direction::ToDevice);
         assert_eq!(engine.done(d.cookie, Ok(0)).unwrap().token, 1);
         assert_eq!(engine.done(write.cookie, Ok(0)).unwrap().result, Ok(512));
     }

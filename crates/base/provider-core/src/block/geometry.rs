@@ -1,6 +1,6 @@
 //! The shape of a disk, how its commands look, and whether a client's request fits it.
 
-use ring_abi::Refusal;
+use ring_abi::{Direction, Refusal};
 
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,21 +13,12 @@ pub enum Operation {
     Flush,
 }
 
-/// Which way a transfer goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Disk to memory.
-    Read,
-    /// Memory to disk.
-    Write,
-}
-
 /// How the commands of one kind of disk look: everything that is the broker's in them is zero.
 pub trait Commands {
     /// A command.
     type Template: Copy + AsRef<[u8]>;
 
-    /// Moves `blocks` blocks from `block` on; both fit the disk. `None` where the device's command has no room for the
+    /// Moves `blocks` blocks from `block` on, to the disk or from it; both fit the disk. `None` where the device's command has no room for the
     /// numbers.
     fn transfer(&self, direction: Direction, block: u64, blocks: u32) -> Option<Self::Template>;
 

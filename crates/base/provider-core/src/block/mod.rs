@@ -4,4 +4,4 @@ mod engine;
 mod geometry;
 
 pub use engine::{Engine, Finished, MAX_REQUESTS, Planned, Request};
-pub use geometry::{Commands, Direction, Geometry, Operation};
+pub use geometry::{Commands, Geometry, Operation};

@@ -1,7 +1,7 @@
 //! A class with everything: a header that the device reads or writes, segments of one direction, a status byte.
 #![allow(dead_code, reason = "no test uses all of it")]
 
-use driver_core::{Broker, Probed, Refusal, Segment, SegmentDirection};
+use driver_core::{Broker, Direction, Probed, Refusal, Segment};
 use virtio_transport::{Class, Config, Device, Finished, Header, Plan, total};
 
 /// Two queues: 0 the device writes, 1 it reads. The template's bytes are the header; template length 0 means none.
@@ -24,8 +24,8 @@ impl Class for Everything {
 
     fn plan(&self, queue: u16, template: &[u8], segments: &[Segment<'_>]) -> Result<Plan, Refusal> {
         let direction = match queue {
-            0 => SegmentDirection::FromDevice,
-            _ => SegmentDirection::ToDevice,
+            0 => Direction::FromDevice,
+            _ => Direction::ToDevice,
         };
         total(segments, direction)?;
         let mut bytes = [0; 16];

@@ -5,8 +5,8 @@
 use std::sync::{Mutex, MutexGuard};
 
 use driver_core::{
-    Broker, BrokerIo, CommandSlot, Completed, DeviceAddress, DmaPages, Poll, Ports, Probed,
-    QueueSpec, Refusal, Registers, Segment, SegmentDirection, Step, VirtioRegion, VirtioRegions,
+    Broker, BrokerIo, CommandSlot, Completed, DeviceAddress, Direction, DmaPages, Poll, Ports,
+    Probed, QueueSpec, Refusal, Registers, Segment, Step, VirtioRegion, VirtioRegions,
 };
 use mmio::SharedBytes;
 
@@ -105,10 +105,10 @@ pub struct Buffer {
 
 /// A piece of a buffer.
 #[derive(Clone, Copy)]
-pub struct Piece<'a>(pub &'a Buffer, pub u32, pub u32, pub SegmentDirection);
+pub struct Piece<'a>(pub &'a Buffer, pub u32, pub u32, pub Direction);
 
-pub const TO: SegmentDirection = SegmentDirection::ToDevice;
-pub const FROM: SegmentDirection = SegmentDirection::FromDevice;
+pub const TO: Direction = Direction::ToDevice;
+pub const FROM: Direction = Direction::FromDevice;
 
 /// Machine, device and broker.
 pub struct Harness {
