@@ -3,34 +3,35 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use ring_abi::{Refusal, StatusWord};
-use sched::Task;
+use ring_abi::Refusal;
 
-use crate::area::Misuse;
-use crate::call::{Payload, ReplyRight};
-use crate::operation::{Operation, outbound, payload};
+use crate::area::Span;
+use crate::call::{Payload, ReplyRight, Won};
+use crate::message::{Content, place_message};
+use crate::operation::{Operation, message, outbound};
+use crate::stop::Stop;
 use crate::transfer::{self, Outbound};
-use crate::{Finished, Object, Process, Route, Thread};
+use crate::woken::Woken;
+use crate::{Finished, Object, Process, Thread};
 
-/// Answers the call that a reply handle stands for. Returns the caller's task, if it was waiting.
+/// Answers the call that a reply handle stands for. Returns its caller, if that was waiting.
+///
+/// # Errors
+/// Those of the handle, of the message and of the capabilities that go with it.
 #[inline(always)]
-pub(crate) fn answer(
-    me: &Arc<Thread>,
-    op: &Operation,
-) -> Result<Result<Option<Arc<Task>>, Refusal>, Misuse> {
-    let payload = payload(me, op)?;
-    let right = match take_right(&me.process, op.handle) {
-        Ok(right) => right,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    if op.transfers() != 0 {
-        return answer_with_caps(me, op, right, payload);
+pub(crate) fn answer(me: &Arc<Thread>, op: &Operation) -> Result<Woken, Stop> {
+    let message = message(me, op)?;
+    let right = take_right(&me.process, op.handle)?;
+    if let Some(message) = message
+        && op.transfers() != 0
+    {
+        return answer_with_caps(me, op, right, message);
     }
     let Some(won) = right.use_up() else {
-        return Ok(Ok(None));
+        return Ok(Woken::NOBODY);
     };
-    let f = write_answer(me, &won.caller, won.route, won.reply, payload, None);
-    Ok(Ok(won.caller.complete(won.route, f)))
+    let f = write_answer(me, &won, op.payload(message), 0, |_| Ok(()));
+    Ok(won.caller.complete(won.route, f))
 }
 
 #[inline(never)]
@@ -38,28 +39,32 @@ fn answer_with_caps(
     me: &Arc<Thread>,
     op: &Operation,
     right: ReplyRight,
-    payload: Payload,
-) -> Result<Result<Option<Arc<Task>>, Refusal>, Misuse> {
+    message: Span,
+) -> Result<Woken, Stop> {
     let mut caps = me.take_list();
-    let collected = outbound(me, op, &mut caps)?;
-    let woken = collected.map(|()| {
-        let won = right.use_up()?;
-        let caps = (!caps.is_empty()).then_some(&mut caps);
-        let f = write_answer(me, &won.caller, won.route, won.reply, payload, caps);
-        won.caller.complete(won.route, f)
+    let collected = outbound(me, op, message, &mut caps);
+    let woken = collected.map(|()| match right.use_up() {
+        Some(won) => {
+            let payload = Payload::Message(message);
+            let f = write_answer(me, &won, payload, caps.len(), |handles| {
+                hand_over(me, &won.caller, &mut caps, handles)
+            });
+            won.caller.complete(won.route, f)
+        }
+        // Cancelled or timed out meanwhile: the result is discarded, and so are copies on their way.
+        None => Woken::NOBODY,
     });
-    // Cancelled or timed out meanwhile: the result is discarded, and so are copies on their way.
     me.return_list(caps);
-    Ok(woken)
+    woken
 }
 
-/// Gives the caller the capabilities of an answer, whose handles go to `offset` of its area: all or none.
+/// Gives the caller the capabilities of an answer, whose handles go to its area: all or none.
 #[inline(never)]
 fn hand_over(
     me: &Thread,
     caller: &Arc<Thread>,
     caps: &mut Vec<Outbound>,
-    offset: u32,
+    handles: Span,
 ) -> Result<(), Refusal> {
     let mut places = transfer::Places::new();
     transfer::reserve(&caller.process, caps.len(), &mut places)?;
@@ -67,7 +72,7 @@ fn hand_over(
         transfer::rollback(&caller.process, &mut places);
         return Err(refusal);
     }
-    let given = |i: usize, handle| caller.area.write_word(offset + i as u32 * 8, handle);
+    let given = |i, handle| caller.area.set_word(handles, i, handle);
     let rights = transfer::reply_rights(caps);
     transfer::commit(&caller.process, &mut places, transfer::slots(caps), given);
     rights.iter().for_each(|right| right.pass_on(Some(caller)));
@@ -77,44 +82,15 @@ fn hand_over(
 #[inline(always)]
 fn write_answer(
     me: &Thread,
-    caller: &Arc<Thread>,
-    route: Route,
-    (offset, capacity): (u32, u32),
+    won: &Won,
     payload: Payload,
-    caps: Option<&mut Vec<Outbound>>,
+    count: usize,
+    give: impl FnOnce(Span) -> Result<(), Refusal>,
 ) -> Finished {
-    let count = caps.as_ref().map_or(0, |caps| caps.len());
-    let bytes = match (payload, route) {
-        (Payload::Inline(words), Route::Register) => return Finished::inline(words),
-        (Payload::Inline(_), Route::Ring(_)) => 40,
-        (Payload::Message(_, bytes), _) => bytes,
-    };
-    if u64::from(bytes) + count as u64 * 8 > u64::from(capacity) {
-        return Finished::refused(Refusal::ReplyTooLarge);
-    }
-    if let Some(caps) = caps
-        && let Err(refusal) = hand_over(me, caller, caps, offset + bytes)
-    {
-        return Finished::refused(refusal);
-    }
-    match payload {
-        Payload::Inline(words) => {
-            caller.area.write_word(offset, 4 << 32);
-            words
-                .iter()
-                .enumerate()
-                .for_each(|(i, w)| caller.area.write_word(offset + 8 + i as u32 * 8, *w));
-        }
-        Payload::Message(from, bytes) => caller.area.copy_message(offset, &me.area, from, bytes),
-    }
-    Finished {
-        status: StatusWord {
-            caps: count as u8,
-            words: (bytes / 8) as u16,
-            ..StatusWord::default()
-        }
-        .pack(),
-        ..Finished::default()
+    let place = won.place();
+    match place_message(&place, &Content::of(me, payload), count, give) {
+        Ok(placed) => placed.finished(),
+        Err(refusal) => Finished::refused(refusal),
     }
 }
 
@@ -132,15 +108,15 @@ fn take_right(process: &Process, handle: u64) -> Result<ReplyRight, Refusal> {
 }
 
 /// Refuses the call that a reply handle stands for.
+///
+/// # Errors
+/// Those of the handle.
 pub(crate) fn refuse(me: &Arc<Thread>, op: &Operation) -> Result<(), Refusal> {
     let right = take_right(&me.process, op.handle)?;
     let refusal = Refusal::from_code(op.words[0] as u8).unwrap_or(Refusal::Failed);
-    let f = Finished::refused(refusal);
     if let Some(won) = right.use_up() {
-        won.caller
-            .complete(won.route, f)
-            .into_iter()
-            .for_each(sched::make_ready);
+        let f = Finished::refused(refusal);
+        won.caller.complete(won.route, f).run();
     }
     Ok(())
 }

@@ -1,14 +1,52 @@
+//! The memory that the kernel shares with one thread. What the program writes there is read once; where it says that
+//! something lies is checked before it is used, and is a [`Span`] from then on.
+
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use memory::MemoryObject;
 use mmio::SharedBytes;
-use ring_abi::{AREA_MAGIC, AreaLayout, Completion, Submission};
+use ring_abi::{AREA_MAGIC, AreaLayout, Completion, Submission, span_parts};
 use sabotage::sabotage;
 
-/// What a thread did to its area that no correct program does. The process is ended, the rule is named.
+use crate::stop::Misuse;
+
+/// A part of the message area that was checked: it lies inside, aligned to 8 bytes in place and length. Only
+/// [`Area::span`] and [`Area::behind`] make one, or cut it from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Misuse(pub &'static &'static str);
+pub(crate) struct Span {
+    offset: u32,
+    bytes: u32,
+}
+
+impl Span {
+    /// Nothing.
+    pub(crate) const EMPTY: Self = Self {
+        offset: 0,
+        bytes: 0,
+    };
+
+    /// Its length.
+    #[inline(always)]
+    pub(crate) const fn bytes(self) -> u32 {
+        self.bytes
+    }
+
+    /// The places of a message, whose length is a multiple of 8, and of `count` handles behind it. `None`: they do not fit.
+    #[inline(always)]
+    pub(crate) const fn divide(self, message: usize, count: usize) -> Option<(Self, Self)> {
+        let handles = count as u64 * 8;
+        if message as u64 + handles > self.bytes as u64 {
+            return None;
+        }
+        let bytes = message as u32;
+        let behind = Self {
+            offset: self.offset + bytes,
+            bytes: handles as u32,
+        };
+        Some((Self { bytes, ..self }, behind))
+    }
+}
 
 /// The memory that the kernel and one thread share: ring and messages. Pinned, and reached through the direct map, so
 /// that no access faults whatever the program does to its own mapping.
@@ -111,51 +149,67 @@ impl Area {
             .store32(TAIL_COMPLETION, index.wrapping_add(1), Ordering::Release);
     }
 
-    /// Checks that a span lies in the message area, 8-byte aligned in place and length.
+    /// Checks that a span, packed as in [`ring_abi::span`], lies in the message area, 8-byte aligned in place and length.
+    ///
+    /// # Errors
+    /// It does not.
     #[inline]
-    pub(crate) fn check_span(&self, offset: u32, bytes: u32) -> Result<(), Misuse> {
+    pub(crate) fn span(&self, word: u64) -> Result<Span, Misuse> {
+        let (offset, bytes) = span_parts(word);
         let fits = offset
             .checked_add(bytes)
             .is_some_and(|end| end <= self.layout.message_bytes);
         let aligned = offset.is_multiple_of(8) && bytes.is_multiple_of(8);
         if fits && aligned || sabotage!(SKIP_SPAN_CHECK) {
-            Ok(())
+            Ok(Span { offset, bytes })
         } else {
             Err(Misuse(&"message span outside the message area"))
         }
     }
 
-    fn at(&self, offset: u32) -> usize {
-        self.layout.message_offset as usize + offset as usize
+    /// The `bytes` directly behind a span.
+    ///
+    /// # Errors
+    /// As [`Self::span`].
+    pub(crate) fn behind(&self, span: Span, bytes: u32) -> Result<Span, Misuse> {
+        self.span(ring_abi::span(span.offset.wrapping_add(span.bytes), bytes))
     }
 
-    /// Copies a checked span of the message area out.
-    pub(crate) fn read(&self, offset: u32, out: &mut [u8]) {
-        let _ = self.bytes.read(self.at(offset), out);
+    fn at(&self, span: Span) -> usize {
+        self.layout.message_offset as usize + span.offset as usize
     }
 
-    /// Copies into a checked span.
-    pub(crate) fn write(&self, offset: u32, bytes: &[u8]) {
-        let _ = self.bytes.write(self.at(offset), bytes);
+    /// Copies the start of a span out, as much as `out` takes.
+    pub(crate) fn read(&self, span: Span, out: &mut [u8]) {
+        let _ = self.bytes.read(self.at(span), out);
     }
 
-    pub(crate) fn read_word(&self, offset: u32) -> u64 {
+    /// Copies to the start of a span.
+    pub(crate) fn write(&self, span: Span, bytes: &[u8]) {
+        let _ = self.bytes.write(self.at(span), bytes);
+    }
+
+    /// Word `index` of a span.
+    pub(crate) fn word(&self, span: Span, index: usize) -> u64 {
         self.bytes
-            .load64(self.at(offset), Ordering::Relaxed)
+            .load64(self.at(span) + index * 8, Ordering::Relaxed)
             .unwrap_or(0)
     }
 
-    pub(crate) fn write_word(&self, offset: u32, word: u64) {
-        let _ = self.bytes.store64(self.at(offset), word, Ordering::Relaxed);
+    /// Writes word `index` of a span.
+    pub(crate) fn set_word(&self, span: Span, index: usize, word: u64) {
+        let _ = self
+            .bytes
+            .store64(self.at(span) + index * 8, word, Ordering::Relaxed);
     }
 
-    /// Copies a message from another thread's area, both spans checked.
-    pub(crate) fn copy_message(&self, offset: u32, from: &Self, from_offset: u32, bytes: u32) {
+    /// Copies a message of another thread's area to the start of a span.
+    pub(crate) fn copy_message(&self, to: Span, from: &Self, message: Span) {
         let _ = self.bytes.copy_from(
-            self.at(offset),
+            self.at(to),
             &from.bytes,
-            from.at(from_offset),
-            bytes as usize,
+            from.at(message),
+            message.bytes as usize,
         );
     }
 
@@ -165,7 +219,8 @@ impl Area {
         let fits = offset
             .checked_add(n as u32)
             .is_some_and(|e| e <= self.layout.message_bytes);
-        if !fits || self.bytes.read(self.at(offset), &mut out[..n]).is_err() {
+        let at = self.layout.message_offset as usize + offset as usize;
+        if !fits || self.bytes.read(at, &mut out[..n]).is_err() {
             return 0;
         }
         n

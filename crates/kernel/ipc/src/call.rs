@@ -1,3 +1,5 @@
+//! Calls: what is on its way, how its result travels, and the right to answer.
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -6,11 +8,13 @@ use cap::Epoch;
 use cpu::{Lock, SyscallFrame};
 use ring_abi::{Refusal, StatusWord, completion_flags};
 use sabotage::sabotage;
-use sched::Task;
 
+use crate::area::Span;
 use crate::loan::Loan;
+use crate::message::Place;
 use crate::through::Link;
 use crate::transfer::Outbound;
+use crate::woken::Woken;
 use crate::{Facet, Thread};
 
 /// How a finished operation reaches its thread.
@@ -54,11 +58,6 @@ impl Finished {
         }
     }
 
-    /// Makes this a refusal.
-    pub(crate) fn refuse(&mut self, refusal: Refusal) {
-        *self = Self::refused(refusal);
-    }
-
     /// Writes it to the registers of the program.
     #[inline(always)]
     pub(crate) fn store(&self, frame: &mut SyscallFrame) {
@@ -66,11 +65,6 @@ impl Finished {
         frame.rsi = self.cookie;
         frame.rdx = self.reply;
         [frame.r10, frame.r8, frame.r9, frame.r12] = self.words;
-    }
-
-    /// Whether it is a refusal.
-    pub(crate) const fn is_refused(&self) -> bool {
-        self.status as u8 != 0
     }
 
     /// Success with up to four words.
@@ -87,8 +81,8 @@ impl Finished {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Payload {
     Inline([u64; 4]),
-    /// Offset and length in the sender's message area.
-    Message(u32, u32),
+    /// In the sender's message area.
+    Message(Span),
 }
 
 #[derive(Debug)]
@@ -101,7 +95,7 @@ pub(crate) struct Body {
     pub(crate) payload: Payload,
     pub(crate) caps: Vec<Outbound>,
     /// Reply buffer in the caller's message area.
-    pub(crate) reply: (u32, u32),
+    pub(crate) reply: Span,
     pub(crate) facet: Option<Arc<Facet>>,
     pub(crate) deadline: u64,
     /// What the call lends the thread that serves it, until it ends.
@@ -131,7 +125,7 @@ impl Call {
                 method: 0,
                 payload: Payload::Inline([0; 4]),
                 caps: Vec::new(),
-                reply: (0, 0),
+                reply: Span::EMPTY,
                 facet: None,
                 deadline: u64::MAX,
                 loan: None,
@@ -209,9 +203,8 @@ impl ReplyRight {
         if sabotage!(SKIP_NO_REPLY) {
             return;
         }
-        if let Some(task) = finish(&self.call, self.generation, Ending::NoReply, no_reply()) {
-            sched::make_ready(task);
-        }
+        let f = Finished::refused(Refusal::NoReply);
+        finish(&self.call, self.generation, Ending::NoReply, f).run();
     }
 
     /// The right leaves the thread that got it with the call: what the call lends goes to `to`, or to nobody.
@@ -224,21 +217,28 @@ impl ReplyRight {
             return;
         }
         let f = Finished::refused(Refusal::ServerDied);
-        if let Some(task) = finish(&self.call, self.generation, Ending::ServerDied, f) {
-            sched::make_ready(task);
-        }
+        finish(&self.call, self.generation, Ending::ServerDied, f).run();
     }
-}
-
-fn no_reply() -> Finished {
-    Finished::refused(Refusal::NoReply)
 }
 
 /// What the winner of an ending gets: the caller, and where its reply goes.
 pub(crate) struct Won {
     pub(crate) caller: Arc<Thread>,
     pub(crate) route: Route,
-    pub(crate) reply: (u32, u32),
+    pub(crate) reply: Span,
+}
+
+impl Won {
+    /// Where the reply goes.
+    #[inline(always)]
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place {
+            thread: &self.caller,
+            route: self.route,
+            buffer: self.reply,
+            too_long: Refusal::ReplyTooLarge,
+        }
+    }
 }
 
 /// Tries to end a call. `Some`: this ending won, and nobody else touches the call until it is consumed, which this
@@ -269,13 +269,10 @@ pub(crate) fn win(call: &Arc<Call>, generation: u64, ending: Ending) -> Option<W
     Some(won)
 }
 
-/// Ends a call with a result that needs no copying. Returns the task to run, if the caller was waiting.
-pub(crate) fn finish(
-    call: &Arc<Call>,
-    generation: u64,
-    ending: Ending,
-    f: Finished,
-) -> Option<Arc<Task>> {
-    let won = win(call, generation, ending)?;
-    won.caller.complete(won.route, f)
+/// Ends a call with a result that needs no copying. Returns its caller, if that was waiting.
+pub(crate) fn finish(call: &Arc<Call>, generation: u64, ending: Ending, f: Finished) -> Woken {
+    match win(call, generation, ending) {
+        Some(won) => won.caller.complete(won.route, f),
+        None => Woken::NOBODY,
+    }
 }

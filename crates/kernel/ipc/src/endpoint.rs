@@ -1,6 +1,9 @@
+//! Endpoints: where calls wait for a thread that receives, and threads for a call.
+
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use call_state::Ending;
@@ -9,15 +12,16 @@ use cpu::Lock;
 use memory::{Charge, Quota};
 use ring_abi::{Refusal, StatusWord, completion_flags};
 use sabotage::sabotage;
-use sched::Task;
 use stub::{Answered, Received, Reply};
 
+use crate::area::Span;
 use crate::call::{Call, finish, win};
 use crate::delivery::{Delivery, deliver, deliver_queued};
 use crate::kernel_call::KernelCall;
 use crate::queue::Queue;
 use crate::through::Through;
-use crate::{Finished, Object, Route, Slot, Thread};
+use crate::woken::Woken;
+use crate::{Finished, KernelObject, Object, Route, Slot, Thread};
 
 /// A thread that waits for a call.
 #[derive(Clone, Debug)]
@@ -25,7 +29,7 @@ pub(crate) struct Receiver {
     pub(crate) thread: Arc<Thread>,
     pub(crate) route: Route,
     /// Where the message goes.
-    pub(crate) buffer: (u32, u32),
+    pub(crate) buffer: Span,
     /// When it gives up, in a ring. In registers the wait itself ends.
     pub(crate) deadline: u64,
 }
@@ -216,15 +220,13 @@ impl Drop for Facet {
                 }
             }
         };
-        if let Some(task) = receiver.thread.complete(receiver.route, message) {
-            sched::make_ready(task);
-        }
+        receiver.thread.complete(receiver.route, message).run();
     }
 }
 
 /// Ends a call that never had a place in the queue.
 #[cold]
-fn refuse_call(call: &Arc<Call>, generation: u64, refusal: Refusal) -> Option<Arc<Task>> {
+fn refuse_call(call: &Arc<Call>, generation: u64, refusal: Refusal) -> Woken {
     let f = Finished::refused(refusal);
     finish(call, generation, Ending::NoReply, f)
 }
@@ -272,26 +274,22 @@ impl EndpointCore {
             let Some((call, generation)) = next else {
                 break;
             };
-            if let Some(task) = finish(&call, generation, Ending::Revoked, revoked) {
-                sched::make_ready(task);
-            }
+            finish(&call, generation, Ending::Revoked, revoked).run();
             let _ = sched::point();
         }
         loop {
             let next = self.queues.lock().receivers.pop();
             let Some(receiver) = next else { break };
-            if let Some(task) = receiver.thread.complete(receiver.route, revoked) {
-                sched::make_ready(task);
-            }
+            receiver.thread.complete(receiver.route, revoked).run();
             let _ = sched::point();
         }
         let notices = core::mem::take(&mut self.queues.lock().notices);
         drop(notices);
     }
 
-    /// Queues a call, or delivers it to a thread that waits. Returns the task to switch to, if one was woken.
+    /// Queues a call, or delivers it to a thread that waits. Returns who was woken.
     #[inline(always)]
-    pub(crate) fn send(self: &Arc<Self>, call: &Arc<Call>, generation: u64) -> Option<Arc<Task>> {
+    pub(crate) fn send(self: &Arc<Self>, call: &Arc<Call>, generation: u64) -> Woken {
         let (receiver, queued) = {
             let mut q = self.queues.lock();
             match q.next_receiver() {
@@ -306,33 +304,27 @@ impl EndpointCore {
             // A revocation raises the epoch, or closes the endpoint, before it looks for calls: what it did not find is
             // found here.
             let facet = call.body.lock().facet.clone();
-            let refusal = facet?.usable().err()?;
-            return finish(
-                call,
-                generation,
-                Ending::Revoked,
-                Finished::refused(refusal),
-            );
+            let Some(Err(refusal)) = facet.map(|facet| facet.usable()) else {
+                return Woken::NOBODY;
+            };
+            let f = Finished::refused(refusal);
+            return finish(call, generation, Ending::Revoked, f);
         };
         match deliver(call, generation, &receiver) {
-            Delivery::Done(task) => task,
-            Delivery::CallGone(task) => {
+            Delivery::Done(woken) => woken,
+            Delivery::CallGone(woken) => {
                 // Another call may have been queued meanwhile, because no receiver was to be seen.
-                if let Some(Some(woken)) = self.receive(receiver, false) {
-                    sched::make_ready(woken);
+                if let Some(receiver) = self.receive(receiver, false) {
+                    receiver.run();
                 }
-                task
+                woken
             }
         }
     }
 
-    /// Gives a receiver what waits, or queues it. `Some`: done, with the task to run (the receiver's own, usually).
+    /// Gives a receiver what waits, or queues it. `Some`: done, with who is to run (the receiver's thread, usually).
     #[inline(always)]
-    pub(crate) fn receive(
-        self: &Arc<Self>,
-        receiver: Receiver,
-        poll: bool,
-    ) -> Option<Option<Arc<Task>>> {
+    pub(crate) fn receive(self: &Arc<Self>, receiver: Receiver, poll: bool) -> Option<Woken> {
         loop {
             let (call, generation) = {
                 let mut q = self.queues.lock();
@@ -367,8 +359,8 @@ impl EndpointCore {
                 }
             };
             match deliver_queued(&call, generation, &receiver) {
-                Delivery::Done(task) => return Some(task),
-                Delivery::CallGone(woken) => woken.into_iter().for_each(sched::make_ready),
+                Delivery::Done(woken) => return Some(woken),
+                Delivery::CallGone(woken) => woken.run(),
             }
         }
     }
@@ -473,15 +465,23 @@ impl Endpoint {
         let interface = facet.interface;
         Ok(Slot::new(Object::Facet(facet), interface))
     }
+}
 
-    /// Serves a method of the endpoint itself.
-    pub(crate) fn dispatch(
-        self: Arc<Self>,
-        call: KernelCall<'_>,
-        received: Received<'_>,
-    ) -> Answered {
-        let mut server = Methods(self);
-        wire::dispatch(&mut server, received, call)
+impl KernelObject for Endpoint {
+    fn interface(&self) -> u64 {
+        wire::INTERFACE_ID
+    }
+
+    fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    fn call(self: Arc<Self>, call: KernelCall<'_>, received: Received<'_>) -> Answered {
+        wire::dispatch(&mut Methods(self), received, call)
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
     }
 }
 
@@ -536,10 +536,7 @@ fn revoke_calls(facet: &Arc<Facet>) {
             .is_some_and(|f| Arc::ptr_eq(f, facet));
         if hit && let Some(won) = win(&call, generation, Ending::Revoked) {
             let f = Finished::refused(Refusal::Revoked);
-            won.caller
-                .complete(won.route, f)
-                .into_iter()
-                .for_each(sched::make_ready);
+            won.caller.complete(won.route, f).run();
         }
         let _ = sched::point();
     }

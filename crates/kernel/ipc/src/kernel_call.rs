@@ -5,59 +5,55 @@ use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
 use call_state::Ending;
-use ring_abi::{MAX_TRANSFERS, Refusal, StatusWord};
+use ring_abi::{MAX_TRANSFERS, Refusal};
 use stub::wire::MessageWriter;
 use stub::{Incoming, Outgoing, Respond};
 
-use crate::call::{Call, INLINE_WORDS, Payload, finish, win};
+use crate::area::Span;
+use crate::call::{Call, Payload, Won, finish, win};
+use crate::message::{Content, Place, place_message};
+use crate::operation::{Begun, Entry, Outcome};
 use crate::process::{End, Exit};
+use crate::woken::Woken;
 use crate::{Finished, Process, Route, Slot, Thread, scratch, transfer};
 
 /// One call to a kernel object while it is being served.
 #[derive(Debug)]
 pub struct KernelCall<'a> {
-    pub(crate) thread: &'a Arc<Thread>,
-    pub(crate) route: Route,
-    pub(crate) reply: (u32, u32),
-    pub(crate) deadline: u64,
+    pub(crate) entry: &'a Entry<'a>,
+    /// Where the answer goes, if not to registers.
+    pub(crate) reply: Span,
     pub(crate) caps: &'a mut ArrayVec<Option<Slot>, MAX_TRANSFERS>,
-    /// The answer or refusal.
-    pub(crate) finished: &'a mut Finished,
-    /// Put aside instead; a [`Pending`] will answer.
-    pub(crate) deferred: &'a mut bool,
+    /// What becomes of it: the answer or refusal, or that a [`Pending`] will answer.
+    pub(crate) outcome: &'a mut Outcome,
 }
 
 impl KernelCall<'_> {
     /// The process that calls.
     pub fn process(&self) -> &Arc<Process> {
-        &self.thread.process
+        &self.entry.me.process
     }
 
     /// The thread that calls.
     pub const fn thread(&self) -> &Arc<Thread> {
-        self.thread
+        self.entry.me
     }
 }
 
 /// Writes results where the caller wants them.
 #[inline(always)]
-fn write_reply<P: Outgoing<Slot>>(
-    thread: &Thread,
-    route: Route,
-    reply: (u32, u32),
-    results: P,
-) -> Finished {
-    if P::PLAIN && route == Route::Register {
-        return Finished::inline(results.words());
+fn write_reply<P: Outgoing<Slot>>(place: &Place<'_>, results: P) -> Result<Finished, Refusal> {
+    if P::PLAIN && place.route == Route::Register {
+        return Ok(Finished::inline(results.words()));
     }
-    write_message(thread, reply, results)
+    write_message(place, results)
 }
 
 #[inline(never)]
-fn write_message<P: Outgoing<Slot>>(thread: &Thread, reply: (u32, u32), results: P) -> Finished {
+fn write_message<P: Outgoing<Slot>>(place: &Place<'_>, results: P) -> Result<Finished, Refusal> {
     let mut caps = ArrayVec::<Slot, MAX_TRANSFERS>::new();
     let mut spilled = Vec::new();
-    // SAFETY: nothing else answers between here and the copy below.
+    // SAFETY: nothing else answers between here and the copy below, and `encode` makes messages only.
     let buffer = unsafe { scratch::outgoing() };
     let mut writer = MessageWriter::new(buffer);
     let encoded = writer
@@ -70,33 +66,22 @@ fn write_message<P: Outgoing<Slot>>(thread: &Thread, reply: (u32, u32), results:
             })
         });
     let bytes = writer.len();
-    let (offset, capacity) = reply;
-    let fits = bytes as u64 + caps.len() as u64 * 8 <= u64::from(capacity);
-    if encoded.is_err() || !fits || !spilled.is_empty() {
-        return Finished::refused(Refusal::ReplyTooLarge);
+    if encoded.is_err() || !spilled.is_empty() {
+        return Err(Refusal::ReplyTooLarge);
     }
-    let count = caps.len();
-    if count > 0 {
+    let content = Content::Built(&buffer[..bytes]);
+    let placed = place_message(place, &content, caps.len(), |handles| {
+        if caps.is_empty() {
+            return Ok(());
+        }
+        let (process, area) = (&place.thread.process, &place.thread.area);
         let mut places = transfer::Places::new();
-        if let Err(refusal) = transfer::reserve(&thread.process, count, &mut places) {
-            return Finished::refused(refusal);
-        }
-        let at = offset + bytes as u32;
-        let given = |i: usize, handle| thread.area.write_word(at + i as u32 * 8, handle);
-        transfer::commit(&thread.process, &mut places, caps.drain(..), given);
-    }
-    // SAFETY: the same buffer, not handed out to anybody since.
-    let buffer = unsafe { scratch::outgoing() };
-    thread.area.write(offset, &buffer[..bytes]);
-    Finished {
-        status: StatusWord {
-            caps: count as u8,
-            words: (bytes / 8) as u16,
-            ..StatusWord::default()
-        }
-        .pack(),
-        ..Finished::default()
-    }
+        transfer::reserve(process, caps.len(), &mut places)?;
+        let given = |i, handle| area.set_word(handles, i, handle);
+        transfer::commit(process, &mut places, caps.drain(..), given);
+        Ok(())
+    })?;
+    Ok(placed.finished())
 }
 
 impl Respond for KernelCall<'_> {
@@ -104,17 +89,16 @@ impl Respond for KernelCall<'_> {
 
     #[inline]
     fn respond<P: Outgoing<Slot>>(self, results: P) {
-        if P::PLAIN && self.route == Route::Register {
-            // In place: a whole `Finished` would be written twice.
-            self.finished.status = INLINE_WORDS;
-            self.finished.words = results.words();
+        if P::PLAIN && self.entry.route == Route::Register {
+            // In place: by way of a `Result` it would be written twice.
+            *self.outcome = Ok(Begun::Done(Finished::inline(results.words())));
         } else {
-            *self.finished = write_message(self.thread, self.reply, results);
+            *self.outcome = self.respond_message(results);
         }
     }
 
     fn refuse(self, refusal: Refusal) {
-        self.finished.refuse(refusal);
+        *self.outcome = Err(refusal.into());
     }
 }
 
@@ -131,32 +115,53 @@ impl Incoming for KernelCall<'_> {
     }
 
     fn defer(self) -> Pending {
-        let Some(call) = self.thread.take_call() else {
-            self.finished.refuse(Refusal::OverBudget);
-            return Pending(None);
+        let deferred = self.put_aside();
+        match deferred {
+            Ok((call, generation)) => {
+                *self.outcome = Ok(Begun::Waiting(Woken::NOBODY));
+                Pending(Some((call, generation)))
+            }
+            Err(refusal) => {
+                self.refuse(refusal);
+                Pending(None)
+            }
+        }
+    }
+}
+
+impl KernelCall<'_> {
+    #[inline(never)]
+    fn respond_message<P: Outgoing<Slot>>(&self, results: P) -> Outcome {
+        let place = Place {
+            thread: self.entry.me,
+            route: self.entry.route,
+            buffer: self.reply,
+            too_long: Refusal::ReplyTooLarge,
         };
+        Ok(Begun::Done(write_message(&place, results)?))
+    }
+
+    /// Makes a call that is under way of it.
+    fn put_aside(&self) -> Result<(Arc<Call>, u64), Refusal> {
+        let Entry { me, route, op } = *self.entry;
+        let call = me.take_call().ok_or(Refusal::OverBudget)?;
         let (generation, _) = call.word.load();
         {
             let mut body = call.body.lock();
-            body.caller = Some(self.thread.clone());
+            body.caller = Some(me.clone());
             body.generation = generation;
-            body.route = self.route;
+            body.route = route;
             body.payload = Payload::Inline([0; 4]);
             body.reply = self.reply;
             body.facet = None;
-            body.deadline = self.deadline;
+            body.deadline = op.deadline;
         }
         // A call object in the pool is idle, and its own thread is the one that begins.
-        let begun = call
-            .word
+        call.word
             .begin(generation)
-            .and_then(|()| call.word.deliver(generation));
-        if begun.is_err() {
-            self.finished.refuse(Refusal::Failed);
-            return Pending(None);
-        }
-        *self.deferred = true;
-        Pending(Some((call, generation)))
+            .and_then(|()| call.word.deliver(generation))
+            .map_err(|_| Refusal::Failed)?;
+        Ok((call, generation))
     }
 }
 
@@ -206,25 +211,23 @@ impl Pending {
 
     /// Answers. `false`: nobody takes the answer any more.
     pub fn try_respond<P: Outgoing<Slot>>(self, results: P) -> bool {
-        self.end(|thread, route, reply| write_reply(thread, route, reply, results))
+        self.end(|won| write_reply(&won.place(), results))
     }
 
     /// Refuses. `false`: nobody takes the answer any more.
     pub fn try_refuse(self, refusal: Refusal) -> bool {
-        self.end(|_, _, _| Finished::refused(refusal))
+        self.end(|_| Err(refusal))
     }
 
-    fn end(mut self, build: impl FnOnce(&Thread, Route, (u32, u32)) -> Finished) -> bool {
+    fn end(mut self, build: impl FnOnce(&Won) -> Result<Finished, Refusal>) -> bool {
         let Some((call, generation)) = self.0.take() else {
             return false;
         };
         let Some(won) = win(&call, generation, Ending::Replied) else {
             return false;
         };
-        let f = build(&won.caller, won.route, won.reply);
-        if let Some(task) = won.caller.complete(won.route, f) {
-            sched::make_ready(task);
-        }
+        let f = build(&won).unwrap_or_else(Finished::refused);
+        won.caller.complete(won.route, f).run();
         true
     }
 }
@@ -245,9 +248,7 @@ impl Drop for Pending {
     fn drop(&mut self) {
         if let Some((call, generation)) = self.0.take() {
             let f = Finished::refused(Refusal::NoReply);
-            if let Some(task) = finish(&call, generation, Ending::NoReply, f) {
-                sched::make_ready(task);
-            }
+            finish(&call, generation, Ending::NoReply, f).run();
         }
     }
 }

@@ -1,3 +1,5 @@
+//! What a handle names, and what the kernel's own objects have in common.
+
 use alloc::sync::Arc;
 use core::any::Any;
 

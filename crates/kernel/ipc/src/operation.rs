@@ -6,23 +6,21 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use call_state::Ending;
 use cpu::SyscallFrame;
-use ring_abi::{
-    MAX_MESSAGE_BYTES, MAX_TRANSFERS, NEVER, Refusal, opcode, span_parts, submission_flags,
-};
+use ring_abi::{MAX_MESSAGE_BYTES, MAX_TRANSFERS, NEVER, Refusal, opcode, submission_flags};
 use sabotage::sabotage;
-use sched::Task;
 use stub::{Answered, Received};
 
 use crate::answer::{answer, refuse};
-use crate::area::Misuse;
+use crate::area::Span;
 use crate::call::Payload;
 use crate::endpoint::Receiver;
 use crate::kernel_call::KernelCall;
+use crate::stop::{Misuse, Stop};
 use crate::thread::current_shared;
 use crate::transfer::{self, Outbound, collect};
+use crate::woken::Woken;
 use crate::{
-    Endpoint, Facet, Finished, KernelObject, Object, Route, Slot, Thread, park, release, ring,
-    scratch,
+    Facet, Finished, KernelObject, Object, Route, Slot, Thread, park, release, ring, scratch,
 };
 
 /// One operation, private to the kernel: what registers and ring submissions both become.
@@ -92,6 +90,15 @@ impl Operation {
         self.flags() & submission_flags::INLINE != 0
     }
 
+    /// What is sent, for a message at `message`.
+    #[inline(always)]
+    pub(crate) const fn payload(&self, message: Option<Span>) -> Payload {
+        match message {
+            Some(span) => Payload::Message(span),
+            None => Payload::Inline(self.words),
+        }
+    }
+
     /// Count of outgoing transfers.
     #[inline(always)]
     pub(crate) const fn transfers(&self) -> u64 {
@@ -99,12 +106,31 @@ impl Operation {
     }
 }
 
+/// One operation on its way: who performs it, how its result travels, what it asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<'a> {
+    pub(crate) me: &'a Arc<Thread>,
+    pub(crate) route: Route,
+    pub(crate) op: &'a Operation,
+}
+
 /// How an operation went, before anybody waits.
+#[derive(Debug)]
 pub(crate) enum Begun {
-    /// It is over, and its result is written.
-    Done,
-    /// It is under way; a task to run while waiting.
-    Waiting(Option<Arc<Task>>),
+    /// It is over, with this result.
+    Done(Finished),
+    /// It is under way; somebody to run while waiting.
+    Waiting(Woken),
+}
+
+/// What becomes of an operation, before anybody waits.
+pub(crate) type Outcome = Result<Begun, Stop>;
+
+impl From<Finished> for Begun {
+    #[inline(always)]
+    fn from(finished: Finished) -> Self {
+        Self::Done(finished)
+    }
 }
 
 /// Handles `enter`. A misuse ends the process, naming the rule.
@@ -130,42 +156,43 @@ pub fn enter(frame: &mut SyscallFrame) {
 fn registers(me: &Arc<Thread>, frame: &mut SyscallFrame) -> Result<(), Misuse> {
     let op = Operation::in_frame(frame);
     let deadline = op.deadline;
-    let mut finished = Finished::default();
-    match perform(me, op, &mut finished)? {
-        Begun::Done => finished.store(frame),
-        Begun::Waiting(next) => wait(me, next, deadline, frame),
+    let entry = Entry {
+        me,
+        route: Route::Register,
+        op,
+    };
+    match perform(&entry) {
+        Ok(Begun::Done(finished)) => finished.store(frame),
+        Ok(Begun::Waiting(woken)) => wait(me, woken, deadline, frame),
+        Err(Stop::Refused(refusal)) => Finished::refused(refusal).store(frame),
+        Err(Stop::Misuse(misuse)) => return Err(misuse),
     }
     Ok(())
 }
 
 #[inline(always)]
-fn perform(me: &Arc<Thread>, op: &Operation, f: &mut Finished) -> Result<Begun, Misuse> {
+fn perform(entry: &Entry<'_>) -> Outcome {
+    let Entry { me, op, .. } = entry;
     match op.opcode() {
-        opcode::CALL => begin_call(me, Route::Register, op, f),
-        opcode::RETURN_RECEIVE => return_receive(me, op, f),
-        opcode::PARK => {
-            *f = park::park(me, op.handle, op.words[0] as u32, op.deadline);
-            Ok(Begun::Done)
+        opcode::CALL => {
+            check_flags(op)?;
+            call(entry)
         }
-        _ => begin(me, Route::Register, op, f),
+        opcode::RETURN_RECEIVE => return_receive(entry),
+        opcode::PARK => Ok(park::park(me, op.handle, op.words[0] as u32, op.deadline).into()),
+        _ => begin(entry),
     }
 }
 
 /// Answers, then waits; the caller of the answered call runs while this thread does.
 #[inline(never)]
-fn return_receive(me: &Arc<Thread>, op: &Operation, f: &mut Finished) -> Result<Begun, Misuse> {
-    let woken = match answer(me, op)? {
-        Ok(woken) => woken,
-        Err(refusal) => {
-            f.refuse(refusal);
-            return Ok(Begun::Done);
-        }
-    };
-    match receive(me, Route::Register, op.second, op, f) {
+fn return_receive(entry: &Entry<'_>) -> Outcome {
+    let woken = answer(entry.me, entry.op)?;
+    match receive(entry, entry.op.second) {
         Ok(Begun::Waiting(_)) => Ok(Begun::Waiting(woken)),
         // Whatever becomes of this thread, the caller has its answer.
         done => {
-            woken.into_iter().for_each(sched::make_ready);
+            woken.run();
             done
         }
     }
@@ -173,16 +200,13 @@ fn return_receive(me: &Arc<Thread>, op: &Operation, f: &mut Finished) -> Result<
 
 /// Waits for the operation in registers; its result goes to the frame.
 #[inline(always)]
-fn wait(me: &Arc<Thread>, next: Option<Arc<Task>>, deadline: u64, frame: &mut SyscallFrame) {
+fn wait(me: &Arc<Thread>, woken: Woken, deadline: u64, frame: &mut SyscallFrame) {
     if me.process.is_dying() {
         Finished::refused(Refusal::Cancelled).store(frame);
-        return next.into_iter().for_each(sched::make_ready);
+        return woken.run();
     }
     // A result that came meanwhile came with a wake-up, and that ends the first block at once.
-    let timed_out = match next {
-        Some(task) => sched::block_and_switch(task, deadline),
-        None => sched::block(deadline),
-    };
+    let timed_out = woken.switch(deadline);
     if !me.take_register(frame) {
         wait_on(me, timed_out, deadline, frame);
     }
@@ -215,173 +239,96 @@ fn wait_on(me: &Arc<Thread>, mut timed_out: bool, deadline: u64, frame: &mut Sys
     }
 }
 
-/// Starts an operation that both forms share. A result is written to `f`, which came in as plain success.
+/// Starts an operation that both forms share.
+///
+/// # Errors
+/// Those of the operation.
 #[inline(never)]
-pub(crate) fn begin(
-    me: &Arc<Thread>,
-    route: Route,
-    op: &Operation,
-    f: &mut Finished,
-) -> Result<Begun, Misuse> {
-    if op.flags() & !submission_flags::ALL != 0 {
-        f.refuse(Refusal::BadArgument);
-        return Ok(Begun::Done);
-    }
-    let result = match op.opcode() {
-        opcode::NOP => Ok(()),
-        opcode::CALL => return call(me, route, op, f),
-        opcode::RECEIVE => return receive(me, route, op.handle, op, f),
-        opcode::RETURN => {
-            answer(me, op)?.map(|woken| woken.into_iter().for_each(sched::make_ready))
-        }
-        opcode::REFUSE => refuse(me, op),
-        opcode::RELEASE => me.process.remove(op.handle).map(release),
+pub(crate) fn begin(entry: &Entry<'_>) -> Outcome {
+    let Entry { me, op, .. } = *entry;
+    check_flags(op)?;
+    match op.opcode() {
+        opcode::NOP => {}
+        opcode::CALL => return call(entry),
+        opcode::RECEIVE => return receive(entry, op.handle),
+        opcode::RETURN => answer(me, op)?.run(),
+        opcode::REFUSE => refuse(me, op)?,
+        opcode::RELEASE => release(me.process.remove(op.handle)?),
         opcode::UNPARK => {
             let n = park::unpark(me, op.handle, op.words[0]);
-            *f = Finished::inline([n, 0, 0, 0]);
-            Ok(())
+            return Ok(Finished::inline([n, 0, 0, 0]).into());
         }
-        opcode::CANCEL => ring::cancel(me, op.handle),
-        _ => Err(Refusal::BadArgument),
-    };
-    if let Err(refusal) = result {
-        f.refuse(refusal);
+        opcode::CANCEL => ring::cancel(me, op.handle)?,
+        _ => return Err(Refusal::BadArgument.into()),
     }
-    Ok(Begun::Done)
+    Ok(Finished::default().into())
 }
 
-/// As [`begin`], for what is known to be a call.
 #[inline(always)]
-fn begin_call(
-    me: &Arc<Thread>,
-    route: Route,
-    op: &Operation,
-    f: &mut Finished,
-) -> Result<Begun, Misuse> {
-    if op.flags() & !submission_flags::ALL != 0 {
-        f.refuse(Refusal::BadArgument);
-        return Ok(Begun::Done);
+fn check_flags(op: &Operation) -> Result<(), Refusal> {
+    if op.flags() & !submission_flags::ALL == 0 {
+        Ok(())
+    } else {
+        Err(Refusal::BadArgument)
     }
-    call(me, route, op, f)
 }
 
-/// Reads where a message lies, checked against the area.
+/// Where the message of an operation lies, checked against the area. `None`: it is in the words.
+///
+/// # Errors
+/// It lies elsewhere.
 #[inline(always)]
-pub(crate) fn payload(me: &Thread, op: &Operation) -> Result<Payload, Misuse> {
+pub(crate) fn message(me: &Thread, op: &Operation) -> Result<Option<Span>, Misuse> {
     if op.is_inline() {
-        return Ok(Payload::Inline(op.words));
+        return Ok(None);
     }
-    let (offset, bytes) = message_span(me, op)?;
-    Ok(Payload::Message(offset, bytes))
+    me.area.span(op.words[0]).map(Some)
 }
 
-#[inline(always)]
-fn message_span(me: &Thread, op: &Operation) -> Result<(u32, u32), Misuse> {
-    let (offset, bytes) = span_parts(op.words[0]);
-    me.area.check_span(offset, bytes)?;
-    Ok((offset, bytes))
-}
-
-#[inline(always)]
-fn reply_span(me: &Thread, op: &Operation) -> Result<(u32, u32), Misuse> {
-    let (offset, bytes) = span_parts(op.reply);
-    me.area.check_span(offset, bytes)?;
-    Ok((offset, bytes))
-}
-
-/// Collects the capabilities behind an operation's message, which [`message_span`] has checked.
+/// Collects the capabilities behind an operation's message.
+///
+/// # Errors
+/// Those of [`collect`].
 #[inline(never)]
 pub(crate) fn outbound(
     me: &Thread,
     op: &Operation,
+    message: Span,
     out: &mut Vec<Outbound>,
-) -> Result<Result<(), Refusal>, Misuse> {
-    let (offset, bytes) = span_parts(op.words[0]);
-    collect(&me.process, &me.area, offset + bytes, op.words[3], out)
+) -> Result<(), Stop> {
+    collect(&me.process, &me.area, message, op.words[3], out)
 }
 
+/// The head of every call: where its message and its reply lie, and what its handle names.
 #[inline(always)]
-fn call(me: &Arc<Thread>, route: Route, op: &Operation, f: &mut Finished) -> Result<Begun, Misuse> {
-    let reply = reply_span(me, op)?;
-    if !op.is_inline() {
-        message_span(me, op)?;
+fn call(entry: &Entry<'_>) -> Outcome {
+    let Entry { me, op, .. } = *entry;
+    let reply = me.area.span(op.reply)?;
+    let message = message(me, op)?;
+    match me.process.lookup(op.handle)? {
+        Object::Kernel(object) => call_object(entry, reply, message, object),
+        Object::Endpoint(endpoint) => call_object(entry, reply, message, endpoint),
+        Object::Facet(facet) => call_facet(entry, reply, message, facet),
+        Object::Reply(_) => Err(Refusal::WrongKind.into()),
     }
-    let refusal = match me.process.lookup(op.handle) {
-        Ok(Object::Kernel(object)) => return call_object(me, route, op, reply, object, f),
-        Ok(Object::Facet(facet)) => return call_facet(me, route, op, reply, facet, f),
-        Ok(Object::Endpoint(endpoint)) => {
-            return call_endpoint(me, route, op, reply, endpoint, f);
-        }
-        Ok(Object::Reply(_)) => Refusal::WrongKind,
-        Err(refusal) => refusal,
-    };
-    f.refuse(refusal);
-    Ok(Begun::Done)
 }
 
+/// Sends a call through a facet.
 #[inline(never)]
-fn call_object(
-    me: &Arc<Thread>,
-    route: Route,
-    op: &Operation,
-    reply: (u32, u32),
-    object: Arc<dyn KernelObject>,
-    f: &mut Finished,
-) -> Result<Begun, Misuse> {
-    call_kernel(
-        me,
-        route,
-        op,
-        reply,
-        object.is_long(op.method()),
-        |call, received| object.call(call, received),
-        f,
-    )
-}
-
-#[inline(never)]
-fn call_endpoint(
-    me: &Arc<Thread>,
-    route: Route,
-    op: &Operation,
-    reply: (u32, u32),
-    endpoint: Arc<Endpoint>,
-    f: &mut Finished,
-) -> Result<Begun, Misuse> {
-    call_kernel(
-        me,
-        route,
-        op,
-        reply,
-        false,
-        |call, received| endpoint.dispatch(call, received),
-        f,
-    )
-}
-
-#[inline(never)]
-fn call_facet(
-    me: &Arc<Thread>,
-    route: Route,
-    op: &Operation,
-    reply: (u32, u32),
-    facet: Arc<Facet>,
-    f: &mut Finished,
-) -> Result<Begun, Misuse> {
-    let Some(call) = me.take_call() else {
-        f.refuse(Refusal::OverBudget);
-        return Ok(Begun::Done);
-    };
+fn call_facet(entry: &Entry<'_>, reply: Span, message: Option<Span>, facet: Arc<Facet>) -> Outcome {
+    let Entry { me, route, op } = *entry;
+    let call = me.take_call().ok_or(Refusal::OverBudget)?;
     let (generation, _) = call.word.load();
     facet.through.enter(&call);
     let core = facet.core().clone();
-    if op.transfers() != 0 {
+    if let Some(message) = message
+        && op.transfers() != 0
+    {
         let mut caps = core::mem::take(&mut call.body.lock().caps);
         caps.clear();
-        if let Err(refusal) = outbound(me, op, &mut caps)? {
+        if let Err(stop) = outbound(me, op, message, &mut caps) {
             me.recycle(call);
-            f.refuse(refusal);
-            return Ok(Begun::Done);
+            return Err(stop);
         }
         call.body.lock().caps = caps;
     }
@@ -391,74 +338,66 @@ fn call_facet(
         body.generation = generation;
         body.route = route;
         body.method = op.method();
-        body.payload = if op.is_inline() {
-            Payload::Inline(op.words)
-        } else {
-            let (offset, bytes) = span_parts(op.words[0]);
-            Payload::Message(offset, bytes)
-        };
+        body.payload = op.payload(message);
         body.reply = reply;
         body.facet = Some(facet);
         body.deadline = op.deadline;
     }
-    if call.word.begin(generation).is_err() {
-        f.refuse(Refusal::Failed);
-        return Ok(Begun::Done);
-    }
+    call.word.begin(generation).map_err(|_| Refusal::Failed)?;
     Ok(Begun::Waiting(core.send(&call, generation)))
 }
 
-#[inline(always)]
-fn call_kernel(
-    me: &Arc<Thread>,
-    route: Route,
-    op: &Operation,
-    reply: (u32, u32),
-    is_long: bool,
-    serve: impl FnOnce(KernelCall<'_>, Received<'_>) -> Answered,
-    f: &mut Finished,
-) -> Result<Begun, Misuse> {
+/// Lets an object of the kernel serve a call.
+#[inline(never)]
+fn call_object(
+    entry: &Entry<'_>,
+    reply: Span,
+    message: Option<Span>,
+    object: Arc<dyn KernelObject>,
+) -> Outcome {
+    let method = entry.op.method();
+    let is_long = object.is_long(method);
     let mut caps = ArrayVec::new();
-    let mut message = scratch::Message::default();
-    let payload = if op.is_inline() {
-        stub::Payload::Plain(op.words)
-    } else {
-        if op.transfers() != 0
-            && let Err(refusal) = take_caps(me, op, &mut caps)?
-        {
-            f.refuse(refusal);
-            return Ok(Begun::Done);
+    let mut room = scratch::Message::default();
+    // What an object does not answer.
+    let mut outcome = Err(Refusal::NoReply.into());
+    match incoming(entry, message, is_long, &mut room, &mut caps) {
+        Ok(payload) => {
+            let call = KernelCall {
+                entry,
+                reply,
+                caps: &mut caps,
+                outcome: &mut outcome,
+            };
+            let _: Answered = object.call(call, Received { method, payload });
         }
-        match scratch::read(me, op.words[0], is_long, &mut message) {
-            Ok(message) => stub::Payload::Message(message),
-            Err(refusal) => {
-                f.refuse(refusal);
-                return Ok(Begun::Done);
-            }
-        }
-    };
-    f.status = u64::from(Refusal::NoReply.code());
-    let mut deferred = false;
-    let kernel_call = KernelCall {
-        thread: me,
-        route,
-        reply,
-        deadline: op.deadline,
-        caps: &mut caps,
-        finished: f,
-        deferred: &mut deferred,
-    };
-    let method = op.method();
-    let _: Answered = serve(kernel_call, Received { method, payload });
+        Err(stop) => outcome = Err(stop),
+    }
     // Not by value: the array is long, and mostly empty.
     while let Some(left) = caps.pop() {
         left.into_iter().for_each(release);
     }
-    Ok(if deferred {
-        Begun::Waiting(None)
-    } else {
-        Begun::Done
-    })
+    outcome
+}
+
+/// Parameters of a call to the kernel: the message copied, its capabilities taken out of the caller's hands.
+#[inline(always)]
+fn incoming<'m>(
+    entry: &Entry<'_>,
+    message: Option<Span>,
+    is_long: bool,
+    room: &'m mut scratch::Message,
+    caps: &mut ArrayVec<Option<Slot>, MAX_TRANSFERS>,
+) -> Result<stub::Payload<'m>, Stop> {
+    let Entry { me, op, .. } = *entry;
+    let Some(message) = message else {
+        return Ok(stub::Payload::Plain(op.words));
+    };
+    if op.transfers() != 0 {
+        take_caps(me, op, message, caps)?;
+    }
+    let message = scratch::read(me, message, is_long, room)?;
+    Ok(stub::Payload::Message(message))
 }
 
 /// Takes the capabilities of a call to the kernel out of the caller's hands.
@@ -466,40 +405,26 @@ fn call_kernel(
 fn take_caps(
     me: &Thread,
     op: &Operation,
+    message: Span,
     caps: &mut ArrayVec<Option<Slot>, MAX_TRANSFERS>,
-) -> Result<Result<(), Refusal>, Misuse> {
+) -> Result<(), Stop> {
     let mut out = me.take_list();
-    let taken = outbound(me, op, &mut out)?
-        .and_then(|()| transfer::detach(&me.process, &mut out))
+    let taken = outbound(me, op, message, &mut out)
+        .and_then(|()| Ok(transfer::detach(&me.process, &mut out)?))
         .map(|()| caps.extend(transfer::slots(&mut out).map(Some)));
     me.return_list(out);
-    Ok(taken)
+    taken
 }
 
+/// Waits for a call on the endpoint that `handle` names.
 #[inline(always)]
-fn receive(
-    me: &Arc<Thread>,
-    route: Route,
-    handle: u64,
-    op: &Operation,
-    f: &mut Finished,
-) -> Result<Begun, Misuse> {
-    let buffer = reply_span(me, op)?;
-    let endpoint = match me.process.lookup(handle) {
-        Ok(Object::Endpoint(endpoint)) => endpoint,
-        Ok(_) => {
-            f.refuse(Refusal::WrongKind);
-            return Ok(Begun::Done);
-        }
-        Err(refusal) => {
-            f.refuse(refusal);
-            return Ok(Begun::Done);
-        }
+fn receive(entry: &Entry<'_>, handle: u64) -> Outcome {
+    let Entry { me, route, op } = *entry;
+    let buffer = me.area.span(op.reply)?;
+    let Object::Endpoint(endpoint) = me.process.lookup(handle)? else {
+        return Err(Refusal::WrongKind.into());
     };
-    if let Err(refusal) = me.note_receive(endpoint.core()) {
-        f.refuse(refusal);
-        return Ok(Begun::Done);
-    }
+    me.note_receive(endpoint.core())?;
     let receiver = Receiver {
         thread: me.clone(),
         route,
@@ -509,13 +434,15 @@ fn receive(
     let poll = op.flags() & submission_flags::POLL != 0;
     if let Some(own) = endpoint.core().receive(receiver, poll) {
         // The result is this thread's own: in `register`, or in the ring already.
-        debug_assert!(own.is_none(), "a running thread was claimed");
+        debug_assert!(own.is_nobody(), "a running thread was claimed");
         // Waking oneself leaves a note that the next block would take for a wake-up; that is harmless.
-        if route == Route::Register && me.take_own(f) {
-            return Ok(Begun::Done);
+        if route == Route::Register
+            && let Some(own) = me.take_own()
+        {
+            return Ok(own.into());
         }
     }
-    Ok(Begun::Waiting(None))
+    Ok(Begun::Waiting(Woken::NOBODY))
 }
 
 const _: () =

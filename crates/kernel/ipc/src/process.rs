@@ -1,3 +1,5 @@
+//! One process: what it may hold, its capabilities, its threads, and its end.
+
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;

@@ -6,9 +6,10 @@ use call_state::Ending;
 use ring_abi::{Completion, Control, NEVER, Refusal, opcode, submission_flags};
 use sabotage::sabotage;
 
-use crate::area::{Area, Misuse};
+use crate::area::Area;
 use crate::call::win;
-use crate::operation::{Begun, Operation, begin};
+use crate::operation::{Begun, Entry, Operation, Outcome, begin};
+use crate::stop::{Misuse, Stop};
 use crate::{Finished, Route, Thread};
 
 /// What the kernel keeps of a ring. Shared indices are hints that are checked against it.
@@ -100,23 +101,29 @@ pub(crate) fn enter(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32,
         let bad = submission.reserved != 0
             || submission.flags & submission_flags::INLINE != 0
             || matches!(submission.opcode, opcode::PARK | opcode::RING);
-        let mut finished = Finished::default();
-        let done = if bad {
-            finished.refuse(Refusal::BadArgument);
-            true
+        let entry = Entry { me, route, op: &op };
+        let outcome = if bad {
+            Err(Refusal::BadArgument.into())
         } else if submission.opcode == opcode::RETURN_RECEIVE {
-            linked(me, route, &op, &mut finished)?
+            linked(&entry)
         } else {
-            begin_in_ring(me, route, &op, &mut finished)?
+            begin(&entry)
         };
-        if done {
-            ended = Some(Completion {
-                user_data: submission.user_data,
-                status: finished.status,
-                cookie: finished.cookie,
-                reply: finished.reply,
-            });
-        }
+        let finished = match outcome {
+            Ok(Begun::Done(finished)) => Some(finished),
+            Ok(Begun::Waiting(woken)) => {
+                woken.run();
+                None
+            }
+            Err(Stop::Refused(refusal)) => Some(Finished::refused(refusal)),
+            Err(Stop::Misuse(misuse)) => return Err(misuse),
+        };
+        ended = finished.map(|finished| Completion {
+            user_data: submission.user_data,
+            status: finished.status,
+            cookie: finished.cookie,
+            reply: finished.reply,
+        });
         // A batch may be long, and each of its operations too.
         if sched::point() == sched::Look::Ending {
             break;
@@ -125,43 +132,27 @@ pub(crate) fn enter(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32,
     wait(me, u32::from(wanted), deadline)
 }
 
-/// `true`: it is over, with `finished`.
-fn begin_in_ring(
-    me: &Arc<Thread>,
-    route: Route,
-    op: &Operation,
-    finished: &mut Finished,
-) -> Result<bool, Misuse> {
-    Ok(match begin(me, route, op, finished)? {
-        Begun::Done => true,
-        Begun::Waiting(next) => {
-            next.into_iter().for_each(sched::make_ready);
-            false
-        }
-    })
-}
-
 /// Return and receive in one entry: a refused answer ends the pair, else the receive completes it.
-fn linked(
-    me: &Arc<Thread>,
-    route: Route,
-    op: &Operation,
-    finished: &mut Finished,
-) -> Result<bool, Misuse> {
+fn linked(entry: &Entry<'_>) -> Outcome {
+    let op = entry.op;
     let first = Operation {
         control: op.with_opcode(opcode::RETURN),
         reply: 0,
         ..*op
     };
-    if begin_in_ring(me, route, &first, finished)? && finished.is_refused() {
-        return Ok(true);
-    }
+    begin(&Entry {
+        op: &first,
+        ..*entry
+    })?;
     let second = Operation {
         control: op.with_opcode(opcode::RECEIVE),
         handle: op.second,
         ..*op
     };
-    begin_in_ring(me, route, &second, finished)
+    begin(&Entry {
+        op: &second,
+        ..*entry
+    })
 }
 
 fn wait(me: &Arc<Thread>, wanted: u32, deadline: u64) -> Result<u32, Misuse> {

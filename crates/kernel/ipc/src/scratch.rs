@@ -8,10 +8,11 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use cpu::MAX_CPUS;
-use ring_abi::{Refusal, span_parts};
+use ring_abi::Refusal;
 use sched::Unbroken;
 
 use crate::Thread;
+use crate::area::Span;
 
 /// Bytes of each buffer: the longest message a kernel object takes or makes.
 pub(crate) const SCRATCH_BYTES: usize = 32 * 1024;
@@ -44,24 +45,24 @@ pub(crate) struct Message {
     borrowed: Option<Unbroken>,
 }
 
-/// Copies a message out of the caller's area, whose span was checked.
+/// Copies a message out of the caller's area.
 ///
 /// # Errors
 /// `BadMessage` for one that is too long, `NoMemory`.
 #[inline(always)]
 pub(crate) fn read<'m>(
     me: &Thread,
-    span: u64,
+    span: Span,
     is_long: bool,
     message: &'m mut Message,
 ) -> Result<&'m [u8], Refusal> {
-    let (offset, bytes) = span_parts(span);
-    let buffer = if bytes as usize <= SHORT_WORDS * 8 {
-        bytes_of(&mut message.short, bytes as usize)
+    let bytes = span.bytes() as usize;
+    let buffer = if bytes <= SHORT_WORDS * 8 {
+        bytes_of(&mut message.short, bytes)
     } else {
-        place(message, bytes as usize, is_long)?
+        place(message, bytes, is_long)?
     };
-    me.area.read(offset, buffer);
+    me.area.read(span, buffer);
     Ok(buffer)
 }
 

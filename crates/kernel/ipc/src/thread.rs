@@ -1,3 +1,5 @@
+//! One thread of a process: its area, its calls, what it waits for, and its end.
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
@@ -14,6 +16,7 @@ use crate::endpoint::{Closing, EndpointCore};
 use crate::kernel_call::Pending;
 use crate::ring::Ring;
 use crate::transfer::Outbound;
+use crate::woken::Woken;
 use crate::{Area, Finished, Process, Route};
 
 /// How to make a thread.
@@ -258,18 +261,18 @@ impl Thread {
         (0..).map_while(|at: usize| self.receives.lock().get(at).cloned())
     }
 
-    /// Hands a finished operation to this thread. `Some`: it was waiting for that, and the caller now owns its run.
+    /// Hands a finished operation to this thread, and wakes it if it was waiting for that.
     #[inline(always)]
-    pub(crate) fn complete(&self, route: Route, f: Finished) -> Option<Arc<Task>> {
+    pub(crate) fn complete(&self, route: Route, f: Finished) -> Woken {
         match route {
             Route::Register => *self.register.lock() = Some(f),
             Route::Ring(user_data) => {
                 if !self.post(user_data, f.status, f.cookie, f.reply) {
-                    return None;
+                    return Woken::NOBODY;
                 }
             }
         }
-        sched::claim(&self.task)
+        Woken::claim(&self.task)
     }
 
     /// Writes a completion. `true`: the thread has what it waits for.
@@ -297,9 +300,8 @@ impl Thread {
     }
 
     /// As [`Thread::take_register`], before the thread waits.
-    pub(crate) fn take_own(&self, f: &mut Finished) -> bool {
-        let own = self.register.lock().take();
-        own.map(|own| *f = own).is_some()
+    pub(crate) fn take_own(&self) -> Option<Finished> {
+        self.register.lock().take()
     }
 
     /// Whether it has begun to end.

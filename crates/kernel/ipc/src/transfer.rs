@@ -7,8 +7,9 @@ use handles::Reservation;
 use ring_abi::{MAX_TRANSFERS, Refusal, TRANSFER_BYTES};
 use sabotage::sabotage;
 
-use crate::area::{Area, Misuse};
+use crate::area::{Area, Span};
 use crate::call::ReplyRight;
+use crate::stop::Stop;
 use crate::{Object, Process, Slot};
 
 /// One capability on its way out.
@@ -22,38 +23,36 @@ pub(crate) struct Outbound {
 }
 
 /// Reads and checks `count` transfer descriptors behind a message. Each descriptor is read once.
+///
+/// # Errors
+/// `BadTransfer`, or why a capability no longer works; misuse when the descriptors lie outside the area.
 pub(crate) fn collect(
     process: &Process,
     area: &Area,
-    offset: u32,
+    message: Span,
     count: u64,
     out: &mut Vec<Outbound>,
-) -> Result<Result<(), Refusal>, Misuse> {
+) -> Result<(), Stop> {
     if count == 0 {
-        return Ok(Ok(()));
+        return Ok(());
     }
     if count > MAX_TRANSFERS as u64 {
-        return Ok(Err(Refusal::BadTransfer));
+        return Err(Refusal::BadTransfer.into());
     }
-    area.check_span(offset, count as u32 * TRANSFER_BYTES as u32)?;
+    let descriptors = area.behind(message, count as u32 * TRANSFER_BYTES as u32)?;
     let table = process.handles.lock();
-    for i in 0..count as u32 {
-        let at = offset + i * TRANSFER_BYTES as u32;
-        let (handle, mode) = (area.read_word(at), area.read_word(at + 8));
-        let Ok(slot) = table.slot(handle) else {
-            return Ok(Err(Refusal::BadTransfer));
-        };
-        let object = match slot.check() {
-            Ok(object) => object,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
+    for i in 0..count as usize {
+        let handle = area.word(descriptors, i * 2);
+        let mode = area.word(descriptors, i * 2 + 1);
+        let slot = table.slot(handle).map_err(|_| Refusal::BadTransfer)?;
+        let object = slot.check()?;
         let doubled = out
             .iter()
             .any(|o| o.handle == handle && (o.moved || mode == 1));
         let copied_right =
             mode == 0 && matches!(object, Object::Reply(_)) && !sabotage!(COPY_REPLY_RIGHT);
         if mode > 1 || doubled || copied_right {
-            return Ok(Err(Refusal::BadTransfer));
+            return Err(Refusal::BadTransfer.into());
         }
         out.push(Outbound {
             handle,
@@ -61,8 +60,10 @@ pub(crate) fn collect(
             slot: slot.clone(),
         });
     }
-    Ok(Ok(()))
+    Ok(())
 }
+
+const _: () = assert!(TRANSFER_BYTES == 2 * 8);
 
 /// Takes the capabilities out of the sender's hands: removes moved ones from its table, all or none.
 ///

@@ -1,0 +1,122 @@
+//! A message into a thread's area: the one place that decides whether it fits, and that writes it.
+
+use ring_abi::{Refusal, StatusWord, completion_flags};
+
+use crate::area::{Area, Span};
+use crate::call::Payload;
+use crate::{Finished, Route, Thread};
+
+/// Pointer to a root struct right behind it, of four data words and no pointers.
+const ROOT_OF_FOUR_WORDS: u64 = 4 << 32;
+
+/// What a message is made of.
+pub(crate) enum Content<'a> {
+    /// Four words: in registers as they are, in a ring as a root struct of four data words.
+    Words([u64; 4]),
+    /// A checked span of the area of the thread that sends.
+    Area(&'a Area, Span),
+    /// Built by the kernel.
+    Built(&'a [u8]),
+}
+
+impl<'a> Content<'a> {
+    /// Parameters or results of a thread.
+    #[inline(always)]
+    pub(crate) const fn of(sender: &'a Thread, payload: Payload) -> Self {
+        match payload {
+            Payload::Inline(words) => Self::Words(words),
+            Payload::Message(span) => Self::Area(&sender.area, span),
+        }
+    }
+
+    /// Bytes as a message.
+    #[inline(always)]
+    const fn bytes(&self) -> usize {
+        match self {
+            Self::Words(_) => 5 * 8,
+            Self::Area(_, span) => span.bytes() as usize,
+            Self::Built(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// Where a message goes.
+pub(crate) struct Place<'a> {
+    pub(crate) thread: &'a Thread,
+    pub(crate) route: Route,
+    pub(crate) buffer: Span,
+    /// What becomes of a message that does not fit.
+    pub(crate) too_long: Refusal,
+}
+
+/// A message that is there.
+pub(crate) struct Placed<T> {
+    /// What went with it.
+    pub(crate) given: T,
+    pub(crate) status: StatusWord,
+    /// The message itself, if it goes in registers.
+    pub(crate) words: [u64; 4],
+}
+
+/// Writes a message. Once it is known to fit, `give` hands over the `count` capabilities that go with it, and writes
+/// their handles to the span behind it that it gets; if it refuses, nothing is written.
+///
+/// # Errors
+/// `place.too_long`, and those of `give`.
+#[inline(always)]
+pub(crate) fn place_message<T>(
+    place: &Place<'_>,
+    content: &Content<'_>,
+    count: usize,
+    give: impl FnOnce(Span) -> Result<T, Refusal>,
+) -> Result<Placed<T>, Refusal> {
+    if let (Content::Words(words), Route::Register) = (content, place.route) {
+        let given = give(Span::EMPTY)?;
+        let status = StatusWord {
+            flags: completion_flags::INLINE,
+            words: 4,
+            ..StatusWord::default()
+        };
+        return Ok(Placed {
+            given,
+            status,
+            words: *words,
+        });
+    }
+    let bytes = content.bytes();
+    let (message, handles) = place.buffer.divide(bytes, count).ok_or(place.too_long)?;
+    let given = give(handles)?;
+    let area = &place.thread.area;
+    match content {
+        Content::Words(words) => {
+            area.set_word(message, 0, ROOT_OF_FOUR_WORDS);
+            for (i, word) in words.iter().enumerate() {
+                area.set_word(message, i + 1, *word);
+            }
+        }
+        Content::Area(from, span) => area.copy_message(message, from, *span),
+        Content::Built(bytes) => area.write(message, bytes),
+    }
+    let status = StatusWord {
+        caps: count as u8,
+        words: (bytes / 8) as u16,
+        ..StatusWord::default()
+    };
+    Ok(Placed {
+        given,
+        status,
+        words: [0; 4],
+    })
+}
+
+impl Placed<()> {
+    /// As the result of a call.
+    #[inline(always)]
+    pub(crate) fn finished(self) -> Finished {
+        Finished {
+            status: self.status.pack(),
+            words: self.words,
+            ..Finished::default()
+        }
+    }
+}
