@@ -295,6 +295,26 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
         self.quota = quota;
     }
 
+    /// Raises the quota by `more` and makes room for as many entries, so that none of them needs memory when it comes.
+    ///
+    /// # Errors
+    /// `Retired` where there are not so many slots, `NoMemory`; the quota is unchanged then.
+    pub fn make_room(&mut self, more: u32) -> Result<(), HandleError> {
+        let quota = self.quota.checked_add(more).ok_or(HandleError::Retired)?;
+        let slots = quota
+            .checked_add(self.retired)
+            .ok_or(HandleError::Retired)?;
+        if slots > MAX_SLOTS {
+            return Err(HandleError::Retired);
+        }
+        let missing = slots.saturating_sub(self.slot_count());
+        self.slots
+            .try_reserve(missing as usize)
+            .map_err(|_| HandleError::NoMemory)?;
+        self.quota = quota;
+        Ok(())
+    }
+
     /// Returns what the slot holds now, whatever generation the handle carries.
     ///
     /// Exists only in the sabotage kernel, where it shows that the smokes notice a skipped generation check.

@@ -1,6 +1,6 @@
 //! Behaviour of the handle table, by example and against a plain model.
 
-use handles::{Handle, HandleError, HandleTable};
+use handles::{Handle, HandleError, HandleTable, MAX_SLOTS};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
@@ -258,4 +258,26 @@ proptest! {
         let walked: BTreeMap<Handle, u16> = table.iter().map(|(handle, value)| (handle, *value)).collect();
         prop_assert_eq!(walked, live);
     }
+}
+
+#[test]
+fn room_that_was_made_is_enough_for_the_quota_and_no_more() {
+    let mut table: HandleTable<u32> = HandleTable::new(0);
+    assert_eq!(table.insert(0).unwrap_err().0, HandleError::OverBudget);
+    table.make_room(3).unwrap();
+    let first = table.insert(1).unwrap();
+    let place = table.reserve().unwrap();
+    table.insert(2).unwrap();
+    assert_eq!(table.insert(3).unwrap_err().0, HandleError::OverBudget);
+    table.rollback(place);
+    assert_eq!(table.remove(first), Ok(1));
+    table.make_room(1).unwrap();
+    assert_eq!(table.quota(), 4);
+    assert_eq!(table.make_room(u32::MAX), Err(HandleError::Retired));
+    assert_eq!(table.make_room(MAX_SLOTS), Err(HandleError::Retired));
+    assert_eq!(table.quota(), 4, "a refusal changes nothing");
+    for value in 3..6 {
+        table.insert(value).unwrap();
+    }
+    assert_eq!(table.insert(6).unwrap_err().0, HandleError::OverBudget);
 }

@@ -166,6 +166,19 @@ impl<T: Target> CapTable<T> {
             .map_err(|(e, slot)| (refusal(e), slot))
     }
 
+    /// Raises the bound by `more` and makes room for as many.
+    ///
+    /// # Errors
+    /// `Exhausted`, `NoMemory`; nothing changes then.
+    pub fn make_room(&mut self, more: u32) -> Result<(), Refusal> {
+        self.table.make_room(more).map_err(refusal)
+    }
+
+    /// Lowers or raises the bound. What is above it stays; nothing new comes.
+    pub const fn set_quota(&mut self, quota: u32) {
+        self.table.set_quota(quota);
+    }
+
     /// Takes a capability out; the caller drops it after it has let go of every lock.
     ///
     /// # Errors

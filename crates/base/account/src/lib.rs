@@ -1,0 +1,20 @@
+//! A tree of accounts: who pays for what the kernel holds.
+//!
+//! Owns the [`Account`]: how much of each [`Kind`] it was given, how much of that it uses, and how much of it it gave on
+//! to accounts below. Invariant: an account gives only out of its own. What a child may use is charged to its parent when
+//! the child is opened, so the sum over the tree never exceeds what its root was given, and nothing is created or lost.
+//! Invariant: an account that has ended pays for nothing new; what it gave no use to is its parent's again at once, and
+//! what it still pays for is its parent's as it goes. Charging and giving back take constant time but for the length of
+//! a line of ended accounts, and never allocate.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod charge;
+mod pot;
+mod tree;
+
+pub use charge::Charge;
+pub use pot::{KINDS, Kind, Limits};
+pub use tree::{Account, MAX_DEPTH, Opened, Use};
