@@ -33,6 +33,7 @@ fn all() -> Vec<Seed> {
     seeds.push(("partition", "gpt", gpt()));
     seeds.push(("newc", "package", archive()));
     seeds.push(("mp-table", "one-bus", mp_table()));
+    seeds.extend(remapping());
     seeds.push(("virtio", "read", virtio()));
     seeds.push(("iso9660", "one-file", iso9660()));
     seeds.extend(nvme());
@@ -512,6 +513,20 @@ fn typed() -> Vec<Seed> {
     let keys =
         b"hello\x1b[D\x1b[D\x7f\x1b[A\x1b[B\x01\x05\x0b\tx\xc3\xb6\xe4\xb8\xad\r\x03\x04".to_vec();
     vec![("shell", "line", line), ("line-editor", "keys", keys)]
+}
+
+/// Refusals of a write and of an interrupt; tables of three levels by which device 0 of bus 0 reaches page 0.
+fn remapping() -> [Seed; 2] {
+    let (write, interrupt) = (0x8000_0005_0000_0020, 0x8000_0022_0000_0020u64);
+    let refused = [0x30_0000, write, 0x14 << 48, interrupt].map(u64::to_le_bytes);
+    let records = [&[0][..], refused.as_flattened()].concat();
+    let mut tables = vec![0; 1 + 5 * 4096];
+    tables[0] = 1;
+    put(&mut tables, 0x1009, &[1, 7]);
+    for (page, low) in [0x1001u16, 0x2001, 0x3003, 0x4003, 3].iter().enumerate() {
+        put(&mut tables, 1 + page * 4096, &low.to_le_bytes());
+    }
+    [("iommu", "records", records), ("iommu", "vtd", tables)]
 }
 
 /// One PCI bus, one I/O APIC, one interrupt.

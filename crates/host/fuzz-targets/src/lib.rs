@@ -11,6 +11,7 @@ mod disk;
 mod exercise;
 mod hardware;
 mod program;
+mod remapping;
 mod terminal;
 
 pub use exercise::{Failure, Report, exercise};
@@ -41,6 +42,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "fat",
         run: disk::fat,
+    },
+    Target {
+        name: "iommu",
+        run: remapping::iommu,
     },
     Target {
         name: "iso9660",

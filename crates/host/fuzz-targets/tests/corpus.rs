@@ -50,6 +50,7 @@ runs! {
     acpi_walk = "acpi-walk",
     elf = "elf",
     fat = "fat",
+    iommu = "iommu",
     iso9660 = "iso9660",
     line_editor = "line-editor",
     manifest = "manifest",
