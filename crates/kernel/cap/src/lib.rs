@@ -31,6 +31,18 @@ impl Epoch {
         self.0.load(Ordering::Acquire)
     }
 
+    /// Checks that a grant of `granted` is current.
+    ///
+    /// # Errors
+    /// `Revoked`.
+    #[inline(always)]
+    pub fn check(&self, granted: u64) -> Result<(), Refusal> {
+        if self.now() != granted && !sabotage!(SKIP_EPOCH_CHECK) {
+            return Err(Refusal::Revoked);
+        }
+        Ok(())
+    }
+
     /// Whether anything was ever revoked.
     pub fn is_raised(&self) -> bool {
         self.now() != FIRST
@@ -48,11 +60,12 @@ impl Epoch {
 pub trait Target: Clone {
     /// The object's epoch.
     fn epoch(&self) -> &Epoch;
-    /// Whether the object itself still works; a facet asks its endpoint here.
+    /// Whether a grant of `epoch` still holds and the object itself still works; a facet asks its endpoint here. The
+    /// epoch comes first. One question and not two: where the object is behind a pointer, each is a call.
     ///
     /// # Errors
-    /// Why not.
-    fn live(&self) -> Result<(), Refusal>;
+    /// `Revoked`, or the object's own reason.
+    fn valid(&self, epoch: u64) -> Result<(), Refusal>;
 }
 
 /// One capability: an object, and the epoch at which it was granted.
@@ -81,10 +94,7 @@ impl<T: Target> Slot<T> {
     /// `Revoked`, or the object's own reason.
     #[inline(always)]
     pub fn check(&self) -> Result<&T, Refusal> {
-        if self.object.epoch().now() != self.epoch && !sabotage!(SKIP_EPOCH_CHECK) {
-            return Err(Refusal::Revoked);
-        }
-        self.object.live()?;
+        self.object.valid(self.epoch)?;
         Ok(&self.object)
     }
 

@@ -26,6 +26,15 @@ pub trait KernelObject: Any + Send + Sync {
         Ok(())
     }
 
+    /// Whether a grant of `epoch` still holds and the object still works.
+    ///
+    /// # Errors
+    /// `Revoked`, or those of [`Self::live`].
+    fn valid(&self, epoch: u64) -> Result<(), Refusal> {
+        self.epoch().check(epoch)?;
+        self.live()
+    }
+
     /// Serves one call: decodes, acts, answers or defers. Never waits for anybody; work that grows with what was asked
     /// for goes in steps, with a [`sched::point`] after each.
     fn call(self: Arc<Self>, call: KernelCall<'_>, received: Received<'_>) -> Answered;
@@ -91,11 +100,12 @@ impl Target for Object {
     }
 
     #[inline(always)]
-    fn live(&self) -> Result<(), Refusal> {
+    fn valid(&self, epoch: u64) -> Result<(), Refusal> {
         match self {
-            Self::Facet(f) => f.live(),
-            Self::Endpoint(_) | Self::Reply(_) => Ok(()),
-            Self::Kernel(k) => k.live(),
+            Self::Facet(f) => f.epoch().check(epoch).and_then(|()| f.live()),
+            Self::Endpoint(e) => e.epoch().check(epoch),
+            Self::Reply(r) => r.epoch().check(epoch),
+            Self::Kernel(k) => k.valid(epoch),
         }
     }
 }

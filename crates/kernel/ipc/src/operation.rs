@@ -356,12 +356,11 @@ fn call_object(
     object: Arc<dyn KernelObject>,
 ) -> Outcome {
     let method = entry.op.method();
-    let is_long = object.is_long(method);
     let mut caps = ArrayVec::new();
     let mut room = scratch::Message::default();
     // What an object does not answer.
     let mut outcome = Err(Refusal::NoReply.into());
-    match incoming(entry, message, is_long, &mut room, &mut caps) {
+    match incoming(entry, message, &*object, &mut room, &mut caps) {
         Ok(payload) => {
             let call = KernelCall {
                 entry,
@@ -385,7 +384,7 @@ fn call_object(
 fn incoming<'m>(
     entry: &Entry<'_>,
     message: Option<Span>,
-    is_long: bool,
+    object: &dyn KernelObject,
     room: &'m mut scratch::Message,
     caps: &mut ArrayVec<Option<Slot>, MAX_TRANSFERS>,
 ) -> Result<stub::Payload<'m>, Stop> {
@@ -396,6 +395,8 @@ fn incoming<'m>(
     if op.transfers() != 0 {
         take_caps(me, op, message, caps)?;
     }
+    // Asked only here: words are the call's own anyway.
+    let is_long = object.is_long(op.method());
     let message = scratch::read(me, message, is_long, room)?;
     Ok(stub::Payload::Message(message))
 }

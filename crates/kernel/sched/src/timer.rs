@@ -63,14 +63,13 @@ impl TimerHeap {
         }
     }
 
+    fn count_due(&self, now: u64) -> usize {
+        self.callbacks.iter().filter(|c| c.deadline <= now).count()
+    }
+
     fn due_callback(&mut self, now: u64) -> Option<Callback> {
         let at = self.callbacks.iter().position(|c| c.deadline <= now)?;
         Some(self.callbacks.swap_remove(at))
-    }
-
-    /// Takes out those that are due.
-    fn due_callbacks(&mut self, now: u64) -> [Option<Callback>; CALLBACKS] {
-        [(); CALLBACKS].map(|()| self.due_callback(now))
     }
 
     fn first(&self) -> u64 {
@@ -141,8 +140,10 @@ pub fn on_interrupt() {
         crate::switch::wake_timed_out(&task);
     }
     // Each does a bounded part of its work. One that asks for more at once gets it with the next interrupt.
-    let callbacks = c.timers.lock().due_callbacks(now);
-    for callback in callbacks.into_iter().flatten() {
+    let waiting = c.timers.lock().count_due(now);
+    for _ in 0..waiting.min(CALLBACKS) {
+        let due = c.timers.lock().due_callback(now);
+        let Some(callback) = due else { break };
         (callback.f)(callback.argument);
     }
     if now >= c.quantum_end.load(Ordering::Relaxed) {
