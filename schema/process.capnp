@@ -16,7 +16,7 @@ interface Console @0xd1c0a5e5b0a70101 {
   # Takes at most 4096 bytes and says how many it took.
   write @0 (bytes :Data) -> (written :UInt32);
   # Waits for at least one byte of input and gives up to 24 of them, packed little-endian into `a`, `b`, `c`. The
-  # kernel keeps up to 4096 bytes that nobody has read yet.
+  # kernel keeps up to 4096 bytes that nobody has read yet; more stays with its sender, who is held.
   read @1 () -> (count :UInt8, a :UInt64, b :UInt64, c :UInt64);
 }
 

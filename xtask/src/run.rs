@@ -27,7 +27,7 @@ use crate::project::Project;
 use crate::qemu::{Accel, Drive, Firmware, FirmwareKind, Machine, Medium};
 use crate::script::{self, Action};
 use crate::serial::{Serial, process_code};
-use crate::session::{Echo, End, Session, Waited, is_over, read_chunks};
+use crate::session::{Echo, End, Keyboard, Session, Waited, is_over, read_chunks};
 use crate::setup::Needs;
 use crate::toolchain::Toolchain;
 
@@ -395,7 +395,8 @@ fn talk(mut command: Command) -> Result<Ended> {
         .take()
         .context("the guest has no output")?;
     let errors = qemu.inner().stderr.take();
-    let input = Arc::new(Mutex::new(input));
+    // A guest that takes nothing must not keep Ctrl-A from being read.
+    let input = Arc::new(Mutex::new(Keyboard::new(input)));
     let typed = Arc::clone(&input);
     // From here on a signal ends the session and not the process, so that the terminal gets its settings back. The threads
     // below inherit this; QEMU, which runs already, does not.
@@ -423,11 +424,7 @@ fn talk(mut command: Command) -> Result<Ended> {
                 let _ = sender.send(Stop::Quit);
                 break;
             }
-            let send = |bytes: &[u8]| {
-                typed
-                    .lock()
-                    .is_ok_and(|mut input| input.write_all(bytes).is_ok())
-            };
+            let send = |bytes: &[u8]| typed.lock().is_ok_and(|input| input.hand_over(bytes));
             if meant && !starts_command && !send(&byte) {
                 break;
             }
@@ -448,9 +445,7 @@ fn talk(mut command: Command) -> Result<Ended> {
                 if !announced && serial.is_prompt_ready() {
                     // What a terminal answers when it is asked for its size: so the shell knows that one is there.
                     announced = true;
-                    let _ = input
-                        .lock()
-                        .map(|mut input| input.write_all(b"\x1b[8;24;80t"));
+                    let _ = input.lock().map(|input| input.hand_over(b"\x1b[8;24;80t"));
                 }
                 let mut out = std::io::stdout().lock();
                 out.write_all(&chunk)?;

@@ -3,10 +3,10 @@
 //! Invariant: never waits without a deadline, and takes the guest's result from its exit line, never from QEMU's status.
 
 use std::io::{Read, Write};
-use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -36,6 +36,8 @@ const TYPE_CHUNK: usize = 16;
 const ECHO_PATIENCE: Duration = Duration::from_millis(700);
 /// QEMU writes each byte by itself. Whoever took each by itself too would keep the guest waiting.
 const GATHER: Duration = Duration::from_millis(1);
+/// How often is looked what a guest says that does not take what is typed.
+const TAKE: Duration = Duration::from_millis(20);
 /// Bytes of one piece of output.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -107,10 +109,42 @@ fn read_unless(mut output: impl Read + Send + 'static, held: Arc<AtomicBool>) ->
     chunks
 }
 
+/// What is typed to a guest that may not take it yet: a thread of its own writes it.
+pub struct Keyboard {
+    pieces: Sender<Vec<u8>>,
+    written: Receiver<()>,
+}
+
+impl Keyboard {
+    /// Types into `input`.
+    pub fn new(mut input: impl Write + Send + 'static) -> Self {
+        let (pieces, to_write) = channel::<Vec<u8>>();
+        let (done, written) = channel();
+        std::thread::spawn(move || {
+            for piece in to_write {
+                // A guest that has just ended is judged by what it said, not by the pipe it closed.
+                let gone = input
+                    .write_all(&piece)
+                    .and_then(|()| input.flush())
+                    .is_err();
+                if gone || done.send(()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { pieces, written }
+    }
+
+    /// Hands `bytes` over, and waits for nobody. `false`: the guest has ended.
+    pub fn hand_over(&self, bytes: &[u8]) -> bool {
+        self.pieces.send(bytes.to_vec()).is_ok()
+    }
+}
+
 /// A guest under QEMU, or whatever else talks on standard input and output.
 pub struct Session {
     child: Guarded,
-    input: Option<ChildStdin>,
+    input: Keyboard,
     chunks: Receiver<Vec<u8>>,
     serial: Serial,
     transcript: Vec<u8>,
@@ -135,6 +169,7 @@ impl Session {
         command.stderr(Stdio::piped());
         let mut child = Guarded::spawn(&mut command)?;
         let input = child.inner().stdin.take();
+        let input = Keyboard::new(input.context("the guest has no input")?);
         let output = child
             .inner()
             .stdout
@@ -287,17 +322,22 @@ impl Session {
         Ok(())
     }
 
-    /// Sends raw bytes at once.
+    /// Sends raw bytes, as fast as the guest takes them.
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
         // A guest that is being talked to gets its time anew.
         self.last_output = Instant::now();
-        if let Some(input) = &mut self.input {
-            let sent = input.write_all(bytes).and_then(|()| input.flush());
-            // A guest that has just ended is judged by what it said, not by the pipe it closed.
-            if sent.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
-                anyhow::bail!("cannot write to the guest's serial line");
+        if !self.input.hand_over(bytes) {
+            return Ok(());
+        }
+        while let Err(RecvTimeoutError::Timeout) = self.input.written.recv_timeout(TAKE) {
+            while let Ok(chunk) = self.chunks.try_recv() {
+                self.take(chunk);
+            }
+            if self.last_output.elapsed() > self.silence && !self.is_alive() {
+                anyhow::bail!("the guest takes nothing from its serial line");
             }
         }
+        self.last_output = Instant::now();
         Ok(())
     }
 

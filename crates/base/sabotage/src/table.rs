@@ -67,6 +67,7 @@ table! {
     COPY_REPLY_RIGHT: "The right to answer a call can be copied.",
     DEAF_TO_BREAKS: "A break on the serial line gives nobody the processor.",
     DROP_DRIVER: "The last driver is missing from the table that the boot checks.",
+    DROP_INPUT: "A byte of input for which there is no room is lost and not held.",
     DROP_LATE_MESSAGE: "An interrupt message that comes before the acknowledgement is dropped.",
     DROP_PAGE_BOUND: "The kernel puts a whole list into one answer, however long it is.",
     FIRST_OF_TWO_TABLES: "Of two ACPI tables of one name that differ, the first counts.",

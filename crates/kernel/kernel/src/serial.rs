@@ -2,6 +2,8 @@
 //!
 //! Nobody waits for the UART but the CPU that ends the machine, and that one with a bound. A program for whose bytes there
 //! is no room waits in its call; a log line is dropped and counted; facts of the kernel have room reserved.
+//!
+//! Input that nobody reads stays with its sender: the line is held, which leaves bytes in the UART and lowers RTS.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -43,6 +45,20 @@ const TAKES: u8 = 0x20;
 /// Interrupt enable: received bytes and breaks; room for more.
 const ON_INPUT: u8 = 1 | 4;
 const ON_ROOM: u8 = 2;
+/// The same while input is held: a break or an overrun.
+const ON_BREAK: u8 = 4;
+
+/// Line status: a byte was lost because nobody took the one before.
+const OVERRUN: u8 = 0x02;
+/// Line status: the byte that comes next ends a break.
+const BREAK: u8 = 0x10;
+/// Line status: there is a break or an error somewhere among the bytes that wait.
+const HIDDEN: u8 = 0x80;
+
+/// Modem control: DTR, and the interrupt let out of the chip.
+const READY: u8 = 0x01 | 0x08;
+/// Modem control: the other side may send.
+const RTS: u8 = 0x02;
 
 /// A call whose bytes found no room.
 struct Waiter {
@@ -65,6 +81,8 @@ struct Port {
     fifo: usize,
     /// What is enabled in the interrupt-enable register.
     enabled: u8,
+    /// Of that, what is for input.
+    input: u8,
     /// Room interrupts, because somebody handles it.
     interrupts: bool,
 }
@@ -74,6 +92,7 @@ static PORT: Lock<Port> = Lock::new(Port {
     waiting: 0,
     fifo: 0,
     enabled: 0,
+    input: ON_INPUT,
     interrupts: false,
 });
 /// Calls that wait, first come, first served. Taken before [`PORT`].
@@ -106,7 +125,7 @@ pub fn initialise() {
     if read(2) & 0xc0 == 0xc0 {
         PORT.lock().fifo = FIFO_BYTES;
     }
-    write(4, 0x0b);
+    write(4, READY | RTS);
     PRESENT.store(true, Ordering::Release);
 }
 
@@ -114,8 +133,8 @@ pub fn initialise() {
 pub fn enable(routed: Routed) {
     let mut port = PORT.lock();
     port.interrupts = routed == Routed::Yes;
-    port.enabled = ON_INPUT;
-    write(1, ON_INPUT);
+    port.enabled = port.input;
+    write(1, port.input);
     port.call();
 }
 
@@ -140,13 +159,64 @@ pub enum Input {
 /// A break that a look at the line's state for another reason came across.
 static BROKEN: AtomicBool = AtomicBool::new(false);
 
-/// The line-status register. Reading it clears a break in it, so the break is noted.
+/// The same of an overrun.
+static OVERRAN: AtomicBool = AtomicBool::new(false);
+
+/// The line-status register. Reading it clears a break and an overrun in it, so they are noted.
 fn status() -> u8 {
     let status = read(5);
-    if status & 0x10 != 0 {
+    if status & BREAK != 0 {
         BROKEN.store(true, Ordering::Relaxed);
     }
+    if status & OVERRUN != 0 {
+        OVERRAN.store(true, Ordering::Relaxed);
+    }
     status
+}
+
+/// Tells the other side to send nothing, and leaves in the UART what it has. Only breaks are looked for from now on.
+pub fn hold_input() {
+    let mut port = PORT.lock();
+    port.input = ON_BREAK;
+    write(4, READY);
+    port.enabled = ON_BREAK;
+    if port.interrupts {
+        // The room there is interrupts at once: there a timer can be armed for the looks.
+        write(1, ON_BREAK);
+        port.enabled = ON_BREAK | ON_ROOM;
+    }
+    write(1, port.enabled);
+}
+
+/// Takes input again. What the UART has by then interrupts at once.
+pub fn admit_input() {
+    let mut port = PORT.lock();
+    port.input = ON_INPUT;
+    port.enabled |= ON_INPUT;
+    write(4, READY | RTS);
+    write(1, port.enabled);
+}
+
+/// Whether a break came while input is held. A sender that does not stop is known by an overrun, and a break behind bytes
+/// that nobody takes is no more than hinted at: then what waits is dropped, a FIFO's worth at most.
+pub fn take_break() -> bool {
+    if !PRESENT.load(Ordering::Relaxed) {
+        return false;
+    }
+    let mut left = FIFO_BYTES;
+    let mut lost = false;
+    loop {
+        let status = status();
+        if BROKEN.swap(false, Ordering::Relaxed) {
+            return true;
+        }
+        lost |= OVERRAN.swap(false, Ordering::Relaxed) || status & HIDDEN != 0;
+        if !lost || left == 0 || status & 1 == 0 {
+            return false;
+        }
+        read(0);
+        left -= 1;
+    }
 }
 
 /// What was received, if anything was.
@@ -184,9 +254,9 @@ impl Port {
     /// Asks for an interrupt while the UART has not taken everything; it comes when there is room.
     fn settle(&mut self) {
         let wanted = if self.queue.is_drained() {
-            ON_INPUT
+            self.input
         } else {
-            ON_INPUT | ON_ROOM
+            self.input | ON_ROOM
         };
         if self.interrupts && wanted != self.enabled {
             write(1, wanted);
@@ -199,9 +269,9 @@ impl Port {
         let idle = self.queue.is_drained() && self.queue.held_until_ns().is_none();
         if self.interrupts && !(idle && self.waiting == 0) {
             // It comes with the change.
-            write(1, ON_INPUT);
-            write(1, ON_INPUT | ON_ROOM);
-            self.enabled = ON_INPUT | ON_ROOM;
+            write(1, self.input);
+            write(1, self.input | ON_ROOM);
+            self.enabled = self.input | ON_ROOM;
         }
     }
 
@@ -356,10 +426,13 @@ pub fn look() {
 pub fn next_look_ns() -> Option<u64> {
     /// A UART that takes nothing is asked this often.
     const AGAIN_NS: u64 = 2_000_000;
+    /// A line whose input is held is asked for a break this often.
+    const HELD_NS: u64 = 20_000_000;
     let port = PORT.lock();
     let now = sched::now_ns();
     if port.queue.is_drained() && port.waiting == 0 {
-        return port.queue.held_until_ns();
+        let held = (port.input == ON_BREAK).then_some(now + HELD_NS);
+        return port.queue.held_until_ns().into_iter().chain(held).min();
     }
     Some(now + AGAIN_NS)
 }

@@ -33,8 +33,10 @@ inventory::submit! {
         steps: &[
             Step::Wait("@diagnostics.ready"),
             Step::Wait("@spin.begun"),
+            // More than the kernel keeps of what nobody reads.
+            Step::Send(&[b'x'; 6000]),
             Step::Peer(send_break),
-            Step::Send(b"help\n"),
+            Step::Send(b"\rhelp\n"),
             Step::Wait("@spin.over"),
         ],
         required: &["@diagnostics.ready called=false", "@spin.begun", HEARD, "@spin.over"],

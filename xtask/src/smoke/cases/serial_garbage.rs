@@ -2,10 +2,30 @@
 
 use anyhow::Result;
 
+use sabotage::points;
+
 use crate::smoke::case::{Peer, Smoke, Step};
+use crate::smoke::sabotage::{Break, Sabotage};
 
 /// Bytes of noise.
-const NOISE_BYTES: usize = 1 << 20;
+const NOISE_BYTES: usize = 128 << 10;
+/// What the console says when it has read every one of [`LINES`] lines, and no other.
+const COUNTED: &str = "@diagnostics.status unknown_lines=4012";
+/// Lines sent at once, with more bytes than the kernel keeps.
+const LINES: usize = 4000;
+/// Lines before them that keep the reader busy.
+const SLOW_LINES: usize = 12;
+
+/// Sends lines much faster than they are read.
+fn many_lines(peer: &mut Peer<'_>) -> Result<()> {
+    // What is typed at the start of a line has the rest of it drawn again with each byte.
+    let mut slow = vec![b'y'; 120];
+    slow.push(0x01);
+    slow.extend([b'x'; 120]);
+    slow.push(b'\r');
+    peer.session.send(&slow.repeat(SLOW_LINES))?;
+    peer.session.send(&b"x\r".repeat(LINES))
+}
 
 /// Sends `count` bytes that are the same in every run. One byte value is left out: a line that begins with it would be
 /// taken for evidence by whoever reads the transcript.
@@ -36,11 +56,14 @@ fn long_lines(peer: &mut Peer<'_>) -> Result<()> {
 inventory::submit! {
     Smoke {
         name: "serial-garbage",
-        question: "Does the console answer after a mebibyte of noise, lines without end, and every kind of broken sequence?",
+        question: "Does the console lose no byte of what comes faster than it reads, and answer after 128 KiB of noise, lines without end, and every kind of broken sequence?",
         rows: &["SD-01", "SD-03", "SD-07", "SD-15"],
         manifest: "diagnostics",
         steps: &[
             Step::Type("help halt"),
+            Step::Prompt,
+            Step::Peer(many_lines),
+            Step::Type("status"),
             Step::Prompt,
             // NULs and other control characters, escape sequences without an end, pieces of characters.
             Step::Send(b"\0\0\0\x01\x02\x07\x0b\x0c\x1a\x1c\x7f\x7f\x7f\r"),
@@ -58,6 +81,7 @@ inventory::submit! {
         ],
         required: &[
             "@diagnostics.ready called=false",
+            COUNTED,
             "the line is longer than 256 bytes and was not run; no command is that long",
             "@diagnostics.status cpus=1",
             "@diagnostics.mem adds_up=true",
@@ -65,5 +89,13 @@ inventory::submit! {
         forbidden: &["@kernel.panic", "@process.ended name=diagnostics", "@service.ended"],
         limit_s: 540,
         ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::DROP_INPUT,
+        smoke: "serial-garbage",
+        breaks: Break::Missing(COUNTED),
     }
 }

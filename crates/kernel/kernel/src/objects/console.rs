@@ -13,6 +13,7 @@ use ipc::{KernelCall, Pending};
 use line_queue::{Form, Writer};
 use memory::Charge;
 use plain_text::{FilterMode, TextFilter};
+use sabotage::sabotage;
 use schema::process::console;
 use stub::{Answered, Refusal};
 
@@ -20,8 +21,10 @@ use super::{Owed, Served, attention, kernel_object};
 use crate::acpi::Machine;
 use crate::serial::{self, Routed};
 
-/// Input that nobody has read yet, at most.
+/// Input that nobody has read yet, at most; what is beyond it stays with its sender.
 const INPUT_BYTES: usize = 4096;
+/// A sender that was held is let go on when no more than this is unread.
+const ADMIT_BYTES: usize = INPUT_BYTES / 2;
 
 /// Bytes written in one call, at most: they are queued in one piece.
 const OUTPUT_BYTES: usize = line_queue::UNIT_BYTES;
@@ -39,6 +42,48 @@ const READERS: usize = 64;
 struct Input {
     bytes: VecDeque<u8>,
     readers: VecDeque<Pending>,
+    /// The line's sender has been told to stop.
+    held: bool,
+}
+
+impl Input {
+    /// Takes what the line has, as far as there is room; whether a break was among it.
+    fn fill(&mut self) -> bool {
+        let mut broke = false;
+        while !self.hold() {
+            match serial::take() {
+                Some(serial::Input::Break) => broke = true,
+                Some(serial::Input::Byte(byte)) => self.bytes.push_back(byte),
+                None => return broke,
+            }
+        }
+        broke | serial::take_break()
+    }
+
+    /// Whether there is no room for another byte; then the sender is held.
+    fn hold(&mut self) -> bool {
+        if self.bytes.len() < INPUT_BYTES {
+            return false;
+        }
+        if sabotage!(DROP_INPUT) && !self.held {
+            self.bytes.pop_back();
+        }
+        if !core::mem::replace(&mut self.held, true) {
+            serial::hold_input();
+        }
+        true
+    }
+
+    /// What one answer carries. The sender goes on once enough was read.
+    fn take(&mut self) -> Taken {
+        let count = self.bytes.len().min(ANSWER_BYTES);
+        let taken = self.bytes.drain(..count).collect();
+        if self.held && self.bytes.len() <= ADMIT_BYTES {
+            self.held = false;
+            serial::admit_input();
+        }
+        taken
+    }
 }
 
 static INPUT: Lock<Option<Input>> = Lock::new(None);
@@ -94,7 +139,11 @@ kernel_object!(Console, console);
 
 /// Masks every I/O APIC entry, then routes COM1's line, where the tables say where it arrives.
 pub fn initialise(machine: &Machine) {
-    *INPUT.lock() = Some(Input::default());
+    *INPUT.lock() = Some(Input {
+        // An answer that could not be given puts its bytes back.
+        bytes: VecDeque::with_capacity(INPUT_BYTES + ANSWER_BYTES),
+        ..Input::default()
+    });
     let (inputs, pins) = crate::lines::initialise(machine);
     let routed = route(machine).is_some();
     crate::fact!(
@@ -184,21 +233,7 @@ pub fn on_interrupt(cpu: u16, vector: u8) -> bool {
 
 /// Takes what the line has; whether a break was among it.
 fn drain() -> bool {
-    let mut broke = false;
-    let mut input = INPUT.lock();
-    let Some(input) = input.as_mut() else {
-        return false;
-    };
-    while let Some(came) = serial::take() {
-        match came {
-            serial::Input::Break => broke = true,
-            serial::Input::Byte(byte) if input.bytes.len() < INPUT_BYTES => {
-                input.bytes.push_back(byte);
-            }
-            serial::Input::Byte(_) => {}
-        }
-    }
-    broke
+    INPUT.lock().as_mut().is_some_and(Input::fill)
 }
 
 fn gather() {
@@ -219,7 +254,7 @@ fn gather() {
             let Some(reader) = input.readers.pop_front() else {
                 return;
             };
-            (reader, take(&mut input.bytes))
+            (reader, input.take())
         };
         if !reader.try_respond(reply_of(&results)) {
             // Its caller gave up just now: the next one reads them.
@@ -232,13 +267,10 @@ fn gather() {
     }
 }
 
+/// Bytes of one answer, at most.
+const ANSWER_BYTES: usize = 24;
 /// What one answer carries.
-type Taken = ArrayVec<u8, 24>;
-
-fn take(bytes: &mut VecDeque<u8>) -> Taken {
-    let count = bytes.len().min(24);
-    bytes.drain(..count).collect()
-}
+type Taken = ArrayVec<u8, ANSWER_BYTES>;
 
 fn reply_of(taken: &Taken) -> console::ReadReply {
     let mut words = [0u64; 3];
@@ -298,7 +330,7 @@ impl<'a> console::Server<ipc::KernelCall<'a>> for Served<Console> {
         let results = {
             let mut input = INPUT.lock();
             match input.as_mut() {
-                Some(input) if !input.bytes.is_empty() => Some(take(&mut input.bytes)),
+                Some(input) if !input.bytes.is_empty() => Some(input.take()),
                 _ => None,
             }
         };

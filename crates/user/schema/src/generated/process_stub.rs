@@ -41,7 +41,7 @@ pub mod console {
                 .invoke::<call::Write, _>(WriteParams { bytes }, |results| results)
         }
         /// Waits for at least one byte of input and gives up to 24 of them, packed little-endian into `a`, `b`, `c`.
-        /// The kernel keeps up to 4096 bytes that nobody has read yet.
+        /// The kernel keeps up to 4096 bytes that nobody has read yet; more stays with its sender, who is held.
         pub fn read(&self) -> Result<ReadResults, stub::Refusal> {
             self.0.invoke::<call::Read, _>((), |results| results)
         }
