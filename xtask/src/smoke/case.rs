@@ -2,10 +2,12 @@
 //!
 //! Invariant: a case only describes; it never runs anything before its turn and never decides its own verdict.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::image::Shape;
 use crate::image::cloud::Provider;
@@ -165,6 +167,33 @@ pub struct Peer<'a> {
     /// When the smoke is stopped.
     pub deadline: Instant,
 }
+
+impl Peer<'_> {
+    /// Has QEMU's monitor do `command`, and returns when it has; the smoke's `extra` is [`MONITOR`].
+    pub fn monitor(&self, command: &str) -> Result<()> {
+        const PROMPT: &str = "(qemu) ";
+        let path = self.work.join("monitor");
+        let mut monitor = UnixStream::connect(&path).context("QEMU's monitor")?;
+        monitor.set_read_timeout(Some(MONITOR_PATIENCE))?;
+        monitor.write_all(format!("{command}\n").as_bytes())?;
+        let mut said = Vec::new();
+        // One prompt comes before the command, and one after it.
+        while String::from_utf8_lossy(&said).matches(PROMPT).count() < 2 {
+            let mut piece = [0; 4096];
+            let len = monitor.read(&mut piece).context("QEMU's monitor")?;
+            said.extend_from_slice(piece.get(..len).unwrap_or_default());
+            if len == 0 {
+                bail!("QEMU's monitor went away");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What gives a smoke QEMU's monitor.
+pub const MONITOR: &[&str] = &["-monitor", "unix:{work}/monitor,server=on,wait=off"];
+/// How long the monitor may take.
+const MONITOR_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Smoke {
     /// What most smokes have in common.

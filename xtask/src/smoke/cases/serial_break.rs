@@ -1,13 +1,10 @@
 //! A break on the serial line, while a program never stops at the highest priority.
 
-use std::io::Write;
-use std::os::unix::net::UnixStream;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use sabotage::points;
 
-use crate::smoke::case::{Peer, Smoke, Step};
+use crate::smoke::case::{MONITOR, Peer, Smoke, Step};
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
 
@@ -15,12 +12,7 @@ const HEARD: &str = "@diagnostics.command name=help outcome=shown";
 
 /// Sends the break through QEMU's monitor.
 fn send_break(peer: &mut Peer<'_>) -> Result<()> {
-    let path = peer.work.join("monitor");
-    let mut monitor = UnixStream::connect(&path).context("QEMU's monitor")?;
-    monitor.write_all(b"chardev-send-break serial\n")?;
-    // The monitor takes a line when it comes to it; its answer is of no interest.
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    Ok(())
+    peer.monitor("chardev-send-break serial")
 }
 
 inventory::submit! {
@@ -29,7 +21,7 @@ inventory::submit! {
         question: "Does a break on the serial line reach the console while a program never stops at the highest priority?",
         rows: &["CF-05"],
         manifest: "smoke/break",
-        extra: &["-monitor", "unix:{work}/monitor,server=on,wait=off"],
+        extra: MONITOR,
         steps: &[
             Step::Wait("@diagnostics.ready"),
             Step::Wait("@spin.begun"),

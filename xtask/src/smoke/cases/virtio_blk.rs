@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 use crate::disk::FatImage;
-use crate::smoke::case::{Peer, Smoke, SmokeDisk, Step};
+use crate::smoke::case::{MONITOR, Peer, Smoke, SmokeDisk, Step};
 use crate::smoke::cases::nvme_fat_read::{partitioned, pattern, whole};
 use crate::smoke::cases::nvme_hostile::raw;
+use crate::smoke::cases::provider_crash::{free_disk, hold_disk};
 
 const DISK: SmokeDisk = SmokeDisk {
     name: "one.img",
@@ -174,10 +175,15 @@ inventory::submit! {
         question: "Does a read in flight when the virtio disk's driver is killed come back right, through the driver's successor?",
         rows: &["BD-04", "DA-53"],
         manifest: "smoke/virtio-crash",
-        // Slow enough that the reader is always waiting for the disk.
-        disks: &[SmokeDisk { name: "files.img", make: files, bytes_per_s: 1 << 20 }],
+        // Slow enough that the reader is still at it when the driver is killed.
+        disks: &[SmokeDisk { name: "files.img", make: files, bytes_per_s: 1 << 19 }],
+        extra: MONITOR,
         disk_device: "virtio-blk-pci",
-        steps: &[Step::Wait("@blk.ready"), Step::Type("sha256 /disk/BIG.BIN"), Step::Wait("@crasher.done"), Step::Type("sha256 /disk/BIG.BIN"), Step::Type("halt")],
+        steps: &[
+            Step::Wait("@blk.ready"), Step::Wait("@crasher.armed round=1"), Step::Type("sha256 /disk/BIG.BIN"),
+            Step::Peer(hold_disk), Step::Wait("@device.released"), Step::Peer(free_disk),
+            Step::Wait("@crasher.done"), Step::Type("sha256 /disk/BIG.BIN"), Step::Type("halt"),
+        ],
         required: &[
             "@process.ended name=disk kind=killed",
             "@device.teardown step=device-reset proof=virtio-status-zero in-flight=true",

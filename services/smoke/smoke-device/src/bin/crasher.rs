@@ -1,12 +1,14 @@
 //! Ends a process by its name, again and again: what a supervisor has to live with.
 //!
 //! Arguments: name, how often, milliseconds between. With a `block` capability it lets each successor come up first, and with
-//! a `machineInspector` it waits until some device has a command in flight. Invariant: it never ends anything of another name.
+//! a `machineInspector` it waits until a device has a command in flight and has answered none for a while: whoever throttles
+//! the disk after `crasher.armed` has the command still there at the kill. Invariant: it never ends anything of another name.
 #![no_std]
 #![cfg_attr(not(test), no_main)]
 
 use sdk::{
-    BlockDevice, Env, Error, MachineInspector, ProcessControl, Refusal, SystemInfo, Timer, fact,
+    BlockDevice, Env, Error, MachineInspector, ProcessControl, Refusal, SystemInfo, Timer,
+    diagnostics::machine_inspector::Use, fact,
 };
 
 sdk::entry!(main);
@@ -30,21 +32,44 @@ fn find(info: &SystemInfo, name: &str) -> Result<Option<u64>, Refusal> {
     }
 }
 
-/// Looks between two commands, and at most so often.
+/// Time between two looks, and how often is looked.
 const LOOK_NS: u64 = 1_000_000;
-const LOOKS: u32 = 20_000;
+const LOOKS: u32 = 60_000;
+/// A device that has a command and raises nothing for so long is one that somebody holds.
+const STILL_NS: u64 = 500_000_000;
 
-/// Waits until a device has a command in flight.
-fn busy(inspector: &MachineInspector, timer: &Timer) -> Result<(), Refusal> {
+/// Whether a device has a command in flight, and how many interrupts of devices there were.
+fn look(inspector: &MachineInspector) -> Result<(bool, u64), Refusal> {
+    let flying = inspector.claims(0, |results| {
+        let claims = results.list()?;
+        Ok::<_, Refusal>(claims.iter().any(|claim| claim.commands_in_flight() > 0))
+    })??;
+    let raised = inspector.vectors(0, |results| {
+        let mut raised = 0_u64;
+        for vector in results.list()?.iter() {
+            if vector.use_()? == Use::Device {
+                raised = raised.wrapping_add(vector.raised());
+            }
+        }
+        Ok::<_, Refusal>(raised)
+    })??;
+    Ok((flying, raised))
+}
+
+/// Waits until a device has a command in flight that does not end.
+fn stuck(inspector: &MachineInspector, timer: &Timer) -> Result<(), Refusal> {
+    let mut before = None;
+    let mut since = timer.now()?.ns;
     for _ in 0..LOOKS {
-        let flying = inspector.claims(0, |results| {
-            let claims = results.list()?;
-            Ok::<_, Refusal>(claims.iter().any(|claim| claim.commands_in_flight() > 0))
-        })??;
-        if flying {
+        let (flying, raised) = look(inspector)?;
+        let now = timer.now()?.ns;
+        if !flying || before != Some(raised) {
+            since = now;
+        } else if now - since >= STILL_NS {
             return Ok(());
         }
-        timer.sleep(timer.now()?.ns + LOOK_NS)?;
+        before = Some(raised);
+        timer.sleep(now + LOOK_NS)?;
     }
     Err(Refusal::TimedOut)
 }
@@ -67,7 +92,8 @@ fn main(env: &Env) -> Result<(), Error> {
         }
         timer.sleep(timer.now()?.ns + pause_ms * 1_000_000)?;
         if let Some(inspector) = &inspector {
-            busy(inspector, &timer)?;
+            fact!("crasher.armed", round = killed + 1);
+            stuck(inspector, &timer)?;
         }
         // Between a death and the restart there is nobody of that name.
         if let Some(id) = find(&info, name)?
