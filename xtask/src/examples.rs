@@ -140,15 +140,7 @@ fn is_manifest(block: &Block) -> bool {
 /// Compiles a manifest as one of `manifests/` and reads it by the rules of a boot.
 fn check_manifest(project: &Project, text: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let manifests = folder.path().join("manifests");
-    fs::create_dir(&manifests)?;
-    std::os::unix::fs::symlink(project.root.join("schema"), folder.path().join("schema"))?;
-    std::os::unix::fs::symlink(
-        project.root.join("manifests/common"),
-        manifests.join("common"),
-    )?;
-    let file = manifests.join("example.capnp");
-    fs::write(&file, text)?;
+    let file = project.write_manifest(folder.path(), text)?;
     let output = Command::new("capnp")
         .current_dir(folder.path())
         .args(["eval", "--binary", "--import-path=schema"])

@@ -2,6 +2,8 @@
 //!
 //! Invariant: never guesses a path; every one comes from `cargo metadata`.
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -123,6 +125,23 @@ impl Project {
             .iter()
             .find(|member| member.name == name)
             .with_context(|| format!("the workspace has no package {name:?}"))
+    }
+
+    /// Writes a manifest that is not one of the tree's below `folder`, beside what those of `manifests/` import.
+    pub fn write_manifest(&self, folder: &Path, text: &str) -> Result<PathBuf> {
+        let manifests = folder.join("manifests");
+        fs::create_dir_all(&manifests)?;
+        for (name, place) in [("schema", folder), ("manifests/common", &*manifests)] {
+            let from = self.root.join(name);
+            let link = place.join(from.file_name().unwrap_or_default());
+            if !link.exists() {
+                symlink(&from, &link)
+                    .with_context(|| format!("cannot link to {}", from.display()))?;
+            }
+        }
+        let file = manifests.join("written.capnp");
+        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(file)
     }
 
     /// `path` relative to the root where it lies below it, for messages.

@@ -4,9 +4,10 @@
 
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::build::{Builder, Kind};
 use crate::image::contents::Loader;
@@ -28,25 +29,76 @@ pub struct TestArgs {
     /// Also what takes long: the fuzzer against the guest, the book's examples, and services and drivers made by `new-service` and `new-driver`
     #[arg(long, conflicts_with = "host")]
     long: bool,
+    /// Only these stages, one after the other
+    #[arg(long, value_enum, value_delimiter = ',', conflicts_with_all = ["host", "smokes", "long"])]
+    only: Vec<Stage>,
     /// How QEMU executes the guest, TCG without it
     #[arg(long, value_enum)]
     accel: Option<Accel>,
 }
 
-/// Runs all stages and prints the closing line.
-pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<ExitCode> {
-    let mut stages = Stages::default();
-    if !args.smokes {
-        host_stages(project, toolchain, &mut stages);
+/// The parts of the gate, by the names that `--only` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Stage {
+    Format,
+    Lints,
+    GuestLints,
+    HostTests,
+    Models,
+    SabotagedHostTests,
+    Documentation,
+    GeneratedCode,
+    Tidy,
+    /// Smokes and sabotages
+    Guest,
+    /// The fuzzer against the guest
+    Fuzzer,
+    /// The book's examples
+    Examples,
+    /// A service and drivers made by `new-service` and `new-driver`
+    New,
+}
+
+impl Stage {
+    /// Whether it boots nothing.
+    fn is_of_host(self) -> bool {
+        !matches!(
+            self,
+            Self::Guest | Self::Fuzzer | Self::Examples | Self::New
+        )
     }
-    let mut tally = Tally::default();
-    if !args.host {
-        stages.run("guest", || smokes(project, toolchain, args, &mut tally));
-        if args.long {
-            stages.run("examples in the book", || examples::run(project));
-            stages.run("new service and drivers", || new::trial::run(project));
+
+    /// Whether the gate leaves it to `--long`.
+    fn is_long(self) -> bool {
+        matches!(self, Self::Fuzzer | Self::Examples | Self::New)
+    }
+
+    /// Whether `args` ask for it.
+    fn is_asked(self, args: &TestArgs) -> bool {
+        if !args.only.is_empty() {
+            return args.only.contains(&self);
+        }
+        match self.is_of_host() {
+            true => !args.smokes,
+            false => !args.host && (args.long || !self.is_long()),
         }
     }
+}
+
+/// Runs all stages and prints the closing line.
+pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<ExitCode> {
+    let mut stages = Stages {
+        args,
+        failed: Vec::new(),
+    };
+    host_stages(project, toolchain, &mut stages);
+    let mut tally = Tally::default();
+    stages.run(Stage::Guest, || {
+        smokes(project, toolchain, args, &mut tally)
+    });
+    stages.run(Stage::Fuzzer, || fuzz::gate(project, toolchain));
+    stages.run(Stage::Examples, || examples::run(project));
+    stages.run(Stage::New, || new::trial::run(project));
     for stage in &stages.failed {
         eprintln!("failed: {stage}");
     }
@@ -55,22 +107,31 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<
     Ok(smoke::close(tally))
 }
 
-#[derive(Default)]
-struct Stages {
-    failed: Vec<&'static str>,
+struct Stages<'a> {
+    args: &'a TestArgs,
+    failed: Vec<String>,
 }
 
-impl Stages {
-    fn run(&mut self, name: &'static str, stage: impl FnOnce() -> Result<()>) {
+impl Stages<'_> {
+    /// Runs a stage if it was asked for, and says how long it took.
+    fn run(&mut self, stage: Stage, work: impl FnOnce() -> Result<()>) {
+        if !stage.is_asked(self.args) {
+            return;
+        }
+        let name = stage.to_possible_value();
+        let name = name.as_ref().map_or("?", |value| value.get_name());
         eprintln!("== {name}");
-        if let Err(error) = stage() {
+        let started = Instant::now();
+        let end = work();
+        eprintln!("== {name}: {} s", started.elapsed().as_secs());
+        if let Err(error) = end {
             eprintln!("{name}: {error:#}");
-            self.failed.push(name);
+            self.failed.push(name.to_owned());
         }
     }
 }
 
-fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages) {
+fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages<'_>) {
     let of_host = |member: &&Member| !member.guest;
     let host: Vec<&Member> = project.members.iter().filter(of_host).collect();
     let guest: Vec<&Member> = project
@@ -78,11 +139,11 @@ fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages) {
         .iter()
         .filter(|member| member.guest)
         .collect();
-    stages.run("format", || {
+    stages.run(Stage::Format, || {
         cargo(project, &["fmt", "--all", "--", "--check"], &[])
     });
     let deny = ["--", "--deny", "warnings"];
-    stages.run("lints", || {
+    stages.run(Stage::Lints, || {
         let packages = select(&host);
         cargo(
             project,
@@ -90,8 +151,10 @@ fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages) {
             &[&packages, &words(&deny)],
         )
     });
-    stages.run("guest lints", || guest_lints(project, toolchain, &guest));
-    stages.run("host tests", || {
+    stages.run(Stage::GuestLints, || {
+        guest_lints(project, toolchain, &guest)
+    });
+    stages.run(Stage::HostTests, || {
         // Programs too: on the host something stands in for the kernel. What is the kernel's or a loader's is a part of a
         // machine, and its libraries are tested instead.
         let programs = guest
@@ -100,7 +163,7 @@ fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages) {
         let tested: Vec<&Member> = host.iter().chain(programs).copied().collect();
         cargo(project, &["test", "--quiet"], &[&select(&tested)])
     });
-    stages.run("models", || {
+    stages.run(Stage::Models, || {
         let modelled = project.members.iter().filter(|member| {
             let races = member.dir.join("tests/races.rs");
             races.is_file()
@@ -117,7 +180,7 @@ fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages) {
             &loom,
         )
     });
-    stages.run("sabotaged host tests", || {
+    stages.run(Stage::SabotagedHostTests, || {
         let sabotaged = project.members.iter().filter(|member| {
             let tests = member.dir.join("tests/sabotaged.rs");
             tests.is_file()
@@ -133,7 +196,7 @@ fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages) {
             &chosen,
         )
     });
-    stages.run("documentation", || {
+    stages.run(Stage::Documentation, || {
         let packages = select(&host);
         let deny = [("RUSTDOCFLAGS", "--deny warnings")];
         cargo_with(
@@ -143,8 +206,8 @@ fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages) {
             &deny,
         )
     });
-    stages.run("generated code", || codegen::run(true));
-    stages.run("tidy", || tidy::run(project));
+    stages.run(Stage::GeneratedCode, || codegen::run(true));
+    stages.run(Stage::Tidy, || tidy::run(project));
 }
 
 fn smokes(
@@ -168,12 +231,7 @@ fn smokes(
     Builder::new(project, toolchain, false).build(Kind::LoaderUefi, &["loader-uefi"])?;
     let clean = tidy::check_kernel(production, sabotage);
     tally.add(runner.run_all(&planned)?);
-    if !args.long {
-        return clean;
-    }
-    eprintln!("== fuzzer");
-    let stood = fuzz::gate(project, runner.guest(Trial::Plain)?);
-    clean.and(stood)
+    clean
 }
 
 /// Lints what runs in the guest, for the guest where the toolchain at hand can.

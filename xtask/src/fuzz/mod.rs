@@ -45,7 +45,7 @@ pub struct FuzzArgs {
     /// The first seed; without it, the time
     #[arg(long)]
     seed: Option<u64>,
-    /// One instruction after the other: a seed repeats exactly, and only the teaching device is there
+    /// One CPU after the other, by a clock that counts instructions, and only the teaching device
     #[arg(long)]
     icount: bool,
     /// Play this kept case once
@@ -133,11 +133,12 @@ pub fn audit_kept(folder: &Path) -> Result<ExitCode> {
     })
 }
 
-/// The gate's part: the kept cases, and one run twice, which must say the same twice.
-pub fn gate(project: &Project, guest: &Guest<'_>) -> Result<()> {
+/// The gate's part: the kept cases, and one seed on both kinds of machine.
+pub fn gate(project: &Project, toolchain: &Toolchain) -> Result<()> {
+    let guest = Guest::build(project, toolchain, false, false, &[SYSTEM])?;
     let fuzzer = Fuzzer {
         project,
-        guest,
+        guest: &guest,
         echo: false,
         point: None,
         patience: SHRINK_PATIENCE,
@@ -164,16 +165,11 @@ impl Fuzzer<'_> {
             println!("kept case {}", self.project.show(&path));
             clean &= self.attempt(&Case::read(&path)?)?.is_some();
         }
-        let case = Case::new(GATE.0, GATE.1, true);
-        let runs = [self.attempt(&case)?, self.attempt(&case)?];
-        if let [Some(first), Some(second)] = &runs {
-            let differs = first.lines.iter().zip(&second.lines).find(|(a, b)| a != b);
-            if let Some((a, b)) = differs {
-                println!("the same seed gave, first: {a}\nthen:  {b}");
-                clean = false;
-            }
+        // One with every instruction counted, and one as races want it: processors and devices of their own time.
+        for icount in [true, false] {
+            clean &= self.attempt(&Case::new(GATE.0, GATE.1, icount))?.is_some();
         }
-        Ok(clean && runs.iter().all(Option::is_some))
+        Ok(clean)
     }
 
     fn kept_cases(&self) -> Result<Vec<PathBuf>> {
@@ -254,8 +250,7 @@ impl Fuzzer<'_> {
             "{} does not start the conductor",
             self.project.show(&source)
         );
-        let manifest = self.work.join("manifest.capnp");
-        fs::write(&manifest, own)?;
+        let manifest = self.project.write_manifest(&self.work, &own)?;
         let archive = self.guest.archive_of(SYSTEM, &manifest)?;
         let boot = self.boot(archive, case.cpus, case.icount.then_some(case.seed));
         let played = play(
