@@ -8,6 +8,7 @@ mod build;
 mod child;
 mod codegen;
 mod complaints;
+mod cpus;
 mod debugger;
 mod disk;
 mod drivers;
@@ -110,6 +111,8 @@ enum Verb {
     },
     /// Attack the kernel from programs, and audit its memory from outside
     FuzzGuest(FuzzArgs),
+    /// Boot every processor that QEMU can play, or see it refused in one line
+    Cpus(cpus::CpusArgs),
     /// Check everything: format, lints, host tests, tidy, smokes, sabotages
     Test(TestArgs),
     /// Read hardware audit logs off disk images
@@ -158,6 +161,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Bench(args) if args.is_list() => return bench::list(),
         Verb::Bench(args) => return bench::run(&project, &ready(Needs::Guest)?, &args),
         Verb::Run(args) => return run::run(&project, &ready(args.needs())?, args),
+        Verb::Cpus(args) => return cpus::run(&project, &ready(Needs::Guest)?, &args),
         Verb::Test(args) => return test::run(&project, &ready(Needs::Cloud)?, &args),
         Verb::FuzzGuest(args) => {
             return match args.kept() {
