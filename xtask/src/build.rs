@@ -113,10 +113,15 @@ impl Kind {
                 flags.push("-Cforce-frame-pointers=yes".into());
                 flags.push("--cfg=sabotage".into());
             }
-            Self::SabotageService => flags.push("--cfg=sabotage".into()),
+            Self::SabotageService => {
+                flags.push("-Cforce-frame-pointers=yes".into());
+                flags.push("--cfg=sabotage".into());
+            }
+            // For backtraces.
+            Self::Service => flags.push("-Cforce-frame-pointers=yes".into()),
             // All keep the target's code model, which reaches the lowest 2 GiB as well as the highest: with another one
             // the prebuilt `core` could not take part in link-time optimisation.
-            Self::Service | Self::LoaderPvh | Self::LoaderUefi => {}
+            Self::LoaderPvh | Self::LoaderUefi => {}
         }
         flags.extend(CRYPTO_CFGS.iter().map(|cfg| format!("--cfg={cfg}")));
         flags

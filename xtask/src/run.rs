@@ -29,6 +29,7 @@ use crate::script::{self, Action};
 use crate::serial::{Serial, process_code};
 use crate::session::{Echo, End, Keyboard, Session, Waited, is_over, read_chunks};
 use crate::setup::Needs;
+use crate::symbols::Explainer;
 use crate::toolchain::Toolchain;
 
 /// A scripted line may keep the guest busy for this long. One that neither talks nor computes is given up long before.
@@ -178,10 +179,11 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
         );
     }
     let accel = machine.accel;
+    let explainer = Explainer::new(guest.symbols(&args.manifest)?);
     let end = if interactive {
-        talk(command)?
+        talk(command, explainer)?
     } else {
-        script(command)?
+        script(command, explainer)?
     };
     if let Some(code) = end.code {
         return Ok(code);
@@ -254,7 +256,7 @@ fn warn_about_surplus(project: &Project, manifest: &str, disks: &[Disk]) -> Resu
 }
 
 /// Types the lines of standard input, one prompt at a time.
-fn script(command: Command) -> Result<Ended> {
+fn script(command: Command, mut explainer: Explainer) -> Result<Ended> {
     let mut session = Session::start(command, Echo::Shown, std::io::stderr())?;
     session.bear_busy_silence();
     let (sender, lines) = channel();
@@ -269,6 +271,7 @@ fn script(command: Command) -> Result<Ended> {
     // Where in the guest's lines `wait` begins to look: after the last one that was typed.
     let mut from = 0;
     loop {
+        explain(&mut explainer, session.serial(), &mut std::io::stderr())?;
         // Whoever writes the script may be waiting for what the guest says, so that is shown meanwhile.
         let waited = match lines.try_recv() {
             Ok(line) => {
@@ -307,7 +310,7 @@ fn script(command: Command) -> Result<Ended> {
             Waited::Seen => {}
             Waited::Ended => break,
             // The end is told below, with its reason.
-            Waited::Silent | Waited::Late => return Ok(finish(session)),
+            Waited::Silent | Waited::Late => return finish(session, explainer),
         }
     }
     // The script has ended; if the guest has not, it is told to.
@@ -317,7 +320,15 @@ fn script(command: Command) -> Result<Ended> {
     if session.serial().is_prompt_ready() {
         session.answer_prompt("halt", Instant::now())?;
     }
-    Ok(finish(session))
+    finish(session, explainer)
+}
+
+/// Says where the faults and panics lie that the guest told of since the last time.
+fn explain(explainer: &mut Explainer, serial: &Serial, to: &mut impl Write) -> Result<()> {
+    for line in explainer.explain(serial.lines()) {
+        writeln!(to, "{line}")?;
+    }
+    Ok(())
 }
 
 /// Lets the guest run, for `time` or until it ends.
@@ -333,9 +344,10 @@ fn sleep(session: &mut Session, time: Duration) -> Waited {
     }
 }
 
-fn finish(session: Session) -> Ended {
+fn finish(session: Session, mut explainer: Explainer) -> Result<Ended> {
     let (end, transcript) = session.finish(Instant::now() + END_OF_GUEST);
-    match end {
+    explain(&mut explainer, &transcript.serial, &mut std::io::stderr())?;
+    Ok(match end {
         End::Code(code) => Ended::by_code(process_code(code)),
         _ => Ended {
             code: None,
@@ -344,7 +356,7 @@ fn finish(session: Session) -> Ended {
             errors: transcript.errors,
             spoke: has_spoken(&transcript.serial),
         },
-    }
+    })
 }
 
 fn has_spoken(serial: &Serial) -> bool {
@@ -379,7 +391,7 @@ enum Stop {
 }
 
 /// Connects the terminal with the guest.
-fn talk(mut command: Command) -> Result<Ended> {
+fn talk(mut command: Command, mut explainer: Explainer) -> Result<Ended> {
     eprintln!("Ctrl-A X quits, Ctrl-A Ctrl-A sends Ctrl-A");
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command.stderr(Stdio::piped());
@@ -450,6 +462,8 @@ fn talk(mut command: Command) -> Result<Ended> {
                 let mut out = std::io::stdout().lock();
                 out.write_all(&chunk)?;
                 out.flush()?;
+                drop(out);
+                explain(&mut explainer, &serial, &mut RawLines(std::io::stderr()))?;
             }
             Err(RecvTimeoutError::Timeout) => {
                 if complaints.gave_up() || is_over(&serial, last_output) {

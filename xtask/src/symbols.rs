@@ -3,14 +3,38 @@
 //! A guest carries no debug information; what it says of a fault is an address. Invariant: never guesses: an address that no
 //! program of the package explains stays as it is.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use addr2line::Loader;
 
 /// What kernel and init say before they tell of an end.
-const KERNEL: &str = "kernel panic: ";
+const KERNEL: [&str; 2] = ["kernel panic: ", "kernel backtrace:"];
 const INIT: &str = "init: ";
+/// What stands before the return addresses of who was called.
+const BACKTRACE: &str = " backtrace:";
+
+/// Tells of the faults and panics in what a guest says, as the lines come.
+pub struct Explainer {
+    symbols: Symbols,
+    /// How many lines were looked at.
+    seen: usize,
+}
+
+impl Explainer {
+    /// Nothing was said yet.
+    pub fn new(symbols: Symbols) -> Self {
+        Self { symbols, seen: 0 }
+    }
+
+    /// What the lines that came since the last time are explained with.
+    pub fn explain(&mut self, lines: &[String]) -> Vec<String> {
+        let new = lines.get(self.seen..).unwrap_or_default();
+        self.seen = lines.len();
+        new.iter()
+            .flat_map(|line| self.symbols.explain(line))
+            .collect()
+    }
+}
 
 /// The programs of a guest, by the names under which its lines speak of them.
 pub struct Symbols {
@@ -33,20 +57,21 @@ impl Symbols {
         let Ok(loader) = Loader::new(program) else {
             return Vec::new();
         };
-        let unique: BTreeSet<u64> = addresses(text).collect();
-        let frames = unique
-            .into_iter()
-            .flat_map(|address| frames(&loader, address));
+        // A return address is that of the next instruction, which may be another line's or another function's.
+        let back = u64::from(line.contains(BACKTRACE));
+        let frames = addresses(text).flat_map(|address| frames(&loader, address, back));
         frames.collect()
     }
 
     /// Whose addresses a line holds, and the part of it that holds them.
     fn speaker<'a>(&self, line: &'a str) -> Option<(&PathBuf, &'a str)> {
-        if let Some((_, text)) = line.split_once(KERNEL) {
+        if let Some((_, text)) = KERNEL.iter().find_map(|word| line.split_once(word)) {
             return Some((&self.kernel, text));
         }
         let (_, said) = line.split_once(INIT)?;
-        let (name, text) = said.split_once(" faulted: ")?;
+        let (name, text) = [" faulted: ", BACKTRACE]
+            .iter()
+            .find_map(|word| said.split_once(word))?;
         let service = self.services.iter().find(|service| service.0 == name)?;
         Some((&service.1, text))
     }
@@ -67,9 +92,11 @@ fn addresses(text: &str) -> impl Iterator<Item = u64> {
 }
 
 /// One line for each function that the instruction lies in, the innermost first: those that were inlined too.
-fn frames(loader: &Loader, address: u64) -> Vec<String> {
+///
+/// The instruction lies `back` bytes before `address`.
+fn frames(loader: &Loader, address: u64, back: u64) -> Vec<String> {
     let mut told = Vec::new();
-    let Ok(mut frames) = loader.find_frames(address) else {
+    let Ok(mut frames) = loader.find_frames(address.saturating_sub(back)) else {
         return told;
     };
     while let Ok(Some(frame)) = frames.next() {
@@ -106,6 +133,12 @@ mod tests {
         let text = "general-protection: at 0xffffffff80001000, error 0x0 in kernel mode, stack 0x5";
         assert_eq!(addresses(text).collect::<Vec<_>>(), [0xffff_ffff_8000_1000]);
         assert_eq!(addresses("at rest, at 0xzz").count(), 0);
+    }
+
+    #[test]
+    fn a_backtrace_keeps_its_order() {
+        let text = " at 0x30 at 0x10 at 0x20";
+        assert_eq!(addresses(text).collect::<Vec<_>>(), [0x30, 0x10, 0x20]);
     }
 
     /// Works on its own program: what it says of a function's address names the function.

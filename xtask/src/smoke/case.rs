@@ -32,6 +32,8 @@ pub struct Smoke {
     pub cmdline: &'static str,
     /// What starts the guest.
     pub boot: Boot,
+    /// How the guest is compiled.
+    pub code: Code,
     /// QEMU's machine type.
     pub model: &'static str,
     /// Number of CPUs.
@@ -93,6 +95,15 @@ pub enum Boot {
         /// Which firmware.
         firmware: FirmwareKind,
     },
+}
+
+/// How the guest of a smoke is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// As it ships.
+    Release,
+    /// With debug assertions and without optimisation, as `run --debug-guest` builds it. There is no sabotage kernel of it.
+    Debug,
 }
 
 /// What a smoke does to a boot medium before it boots.
@@ -204,6 +215,7 @@ impl Smoke {
         manifest: "default",
         cmdline: "",
         boot: Boot::Direct,
+        code: Code::Release,
         model: "q35",
         smp: 1,
         memory_mib: 512,

@@ -18,7 +18,7 @@ use crate::kvm;
 use crate::project::Project;
 use crate::qemu::Accel;
 use crate::setup::Needs;
-use crate::smoke::case::Smoke;
+use crate::smoke::case::{Code, Smoke};
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
 use crate::toolchain::Toolchain;
 
@@ -148,8 +148,11 @@ fn plan(args: &SmokeArgs) -> Result<Vec<Planned>> {
 pub fn everything() -> Result<Vec<Planned>> {
     let smokes = case::all();
     let mut planned: Vec<Planned> = smokes.iter().map(|smoke| (*smoke, Trial::Plain)).collect();
-    // On a boot medium lies the same kernel; what it is without its points is asked without firmware.
-    let direct = smokes.iter().filter(|smoke| !smoke.makes_medium());
+    // On a boot medium lies the same kernel; what it is without its points is asked without firmware. Nothing of the sabotage
+    // kernel is built for debugging.
+    let direct = smokes
+        .iter()
+        .filter(|smoke| !smoke.makes_medium() && smoke.code == Code::Release);
     planned.extend(direct.map(|smoke| (*smoke, Trial::Unbitten)));
     for sabotage in sabotage::all() {
         let Some(smoke) = smokes.iter().find(|smoke| smoke.name == sabotage.smoke) else {

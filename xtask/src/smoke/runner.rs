@@ -20,7 +20,7 @@ use crate::package::{self, Guest};
 use crate::project::Project;
 use crate::qemu::{self, Accel, Drive, Firmware, Machine, Medium, escape};
 use crate::session::{Echo, End, Session};
-use crate::smoke::case::{Boot, Smoke, Step, Tamper, perform};
+use crate::smoke::case::{Boot, Code, Smoke, Step, Tamper, perform};
 use crate::smoke::sabotage::Sabotage;
 use crate::smoke::snapshot;
 use crate::smoke::verdict::{Heard, Verdict, judge, judge_sabotage, snapshot_text};
@@ -77,6 +77,7 @@ pub struct Runner<'a> {
     options: Options,
     version: String,
     plain: OnceCell<Guest<'a>>,
+    debug: OnceCell<Guest<'a>>,
     sabotaged: OnceCell<Guest<'a>>,
 }
 
@@ -137,28 +138,36 @@ impl<'a> Runner<'a> {
             options,
             version: qemu::version()?,
             plain: OnceCell::new(),
+            debug: OnceCell::new(),
             sabotaged: OnceCell::new(),
         })
     }
 
     /// The guest of a trial.
     pub fn guest(&self, trial: Trial) -> Result<&Guest<'a>> {
-        self.guest_for(trial, &[])
+        self.guest_for(trial, Code::Release, &[])
+    }
+
+    /// The guest that a smoke boots.
+    fn guest_of(&self, smoke: &Smoke, trial: Trial) -> Result<&Guest<'a>> {
+        self.guest_for(trial, smoke.code, &[])
     }
 
     /// Builds what a smoke boots.
     pub fn prepare(&self, smoke: &Smoke) -> Result<()> {
-        self.guest_for(Trial::Plain, &[smoke.manifest]).map(drop)
+        self.guest_for(Trial::Plain, smoke.code, &[smoke.manifest])
+            .map(drop)
     }
 
     /// The guest of a trial; if it is not built yet, with the programs of `manifests` at once.
-    fn guest_for(&self, trial: Trial, manifests: &[&str]) -> Result<&Guest<'a>> {
-        let (cell, sabotage) = match trial {
-            Trial::Plain => (&self.plain, false),
-            Trial::Unbitten | Trial::Bitten(_) => (&self.sabotaged, true),
+    fn guest_for(&self, trial: Trial, code: Code, manifests: &[&str]) -> Result<&Guest<'a>> {
+        let (cell, debug, sabotage) = match (trial, code) {
+            (Trial::Plain, Code::Release) => (&self.plain, false, false),
+            (Trial::Plain, Code::Debug) => (&self.debug, true, false),
+            (Trial::Unbitten | Trial::Bitten(_), _) => (&self.sabotaged, false, true),
         };
         if cell.get().is_none() {
-            let guest = Guest::build(self.project, self.toolchain, false, sabotage, manifests)?;
+            let guest = Guest::build(self.project, self.toolchain, debug, sabotage, manifests)?;
             // Nobody else can have set it: there is one thread.
             let _ = cell.set(guest);
         }
@@ -167,9 +176,12 @@ impl<'a> Runner<'a> {
 
     /// Builds what the trials boot. A guest that does not build is one error, not one per smoke.
     pub fn build_for(&self, trials: &[(&'static Smoke, Trial)]) -> Result<()> {
-        let manifests: Vec<&str> = trials.iter().map(|(smoke, _)| smoke.manifest).collect();
-        for (_, trial) in trials {
-            self.guest_for(*trial, &manifests)?;
+        for code in [Code::Release, Code::Debug] {
+            let of_code = || trials.iter().filter(|(smoke, _)| smoke.code == code);
+            let manifests: Vec<&str> = of_code().map(|(smoke, _)| smoke.manifest).collect();
+            for (_, trial) in of_code() {
+                self.guest_for(*trial, code, &manifests)?;
+            }
         }
         Ok(())
     }
@@ -231,7 +243,9 @@ impl<'a> Runner<'a> {
         let command = machine.command(self.project)?;
         self.record(&folder, smoke, &command)?;
         if self.options.gdb {
-            let kernel = self.project.show(self.guest(trial)?.kernel_path());
+            let kernel = self
+                .project
+                .show(self.guest_of(smoke, trial)?.kernel_path());
             eprintln!("waiting for a debugger: gdb {kernel} -ex 'target remote :1234'");
         }
         let deadline = Instant::now() + self.limit(smoke);
@@ -266,7 +280,7 @@ impl<'a> Runner<'a> {
         };
         fs::write(folder.join("verdict"), format!("{verdict:#?}\n"))?;
         if matches!(verdict, Verdict::Fail(_) | Verdict::Unknown(_)) {
-            let symbols = self.guest(trial)?.symbols(smoke.manifest)?;
+            let symbols = self.guest_of(smoke, trial)?.symbols(smoke.manifest)?;
             let told = heard.lines.iter().flat_map(|line| symbols.explain(line));
             let told: Vec<String> = told.collect();
             // Where a fault lies in the sources; empty where nothing faulted.
@@ -348,7 +362,7 @@ impl<'a> Runner<'a> {
 
     /// The machine that a smoke asks for, with its disks and files made anew in `work`.
     pub fn machine(&self, smoke: &Smoke, trial: Trial, work: &Path) -> Result<Machine> {
-        let guest = self.guest(trial)?;
+        let guest = self.guest_of(smoke, trial)?;
         let cmdline = trial.cmdline(smoke);
         let firmware = match smoke.boot {
             Boot::Direct => Firmware::Direct {

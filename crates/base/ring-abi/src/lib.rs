@@ -59,5 +59,8 @@ pub const MAX_TRANSFERS: usize = 16;
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024 - 8;
 /// The longest exit or panic text, in bytes.
 pub const MAX_EXIT_TEXT: usize = 256;
+
+/// What stands in the text of a fault or panic before its callers: ` at ADDRESS` for each, the innermost first.
+pub const CALLERS: &str = "\nbacktrace:";
 /// A handle that names nothing: generation 0 is never live.
 pub const NO_HANDLE: u64 = 0;

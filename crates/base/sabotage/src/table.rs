@@ -106,6 +106,7 @@ table! {
     QUEUE_RECEIPT_WITHOUT_DELETE: "The NVMe broker says that the device let go of a queue before it has.",
     REBOOT_SKIPS_TEARDOWN: "The machine is reset with the device still enabled.",
     RECEIPT_WITHOUT_CSTS: "The NVMe broker says that the controller stopped without having read CSTS.",
+    RECURSE_IN_KERNEL: "The kernel calls itself at the end of a process until its stack is used up.",
     RESET_FORGETS_ROUTES: "A reset leaves the interrupt routes of before as they are.",
     ROOT_BUS_ONLY: "The PCI walk looks at bus 0 alone.",
     SECOND_REVOKER_GOES_ON: "A window can be revoked, who comes second takes one that was begun for one that is over, and mapped frames go back.",

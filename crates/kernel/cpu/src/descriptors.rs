@@ -13,7 +13,8 @@ pub const IST_DOUBLE_FAULT: u16 = 0;
 pub const IST_NMI: u16 = 1;
 /// Interrupt stack of the machine check.
 pub const IST_MACHINE_CHECK: u16 = 2;
-const IST_BYTES: usize = 8192;
+/// Code that is not optimised needs several times as much.
+const IST_BYTES: usize = if cfg!(debug_assertions) { 65536 } else { 8192 };
 
 pub(crate) const KERNEL_CODE: u16 = 0x08;
 pub(crate) const USER_DATA: u16 = 0x1b;

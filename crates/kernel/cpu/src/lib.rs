@@ -91,6 +91,17 @@ pub fn fault_address() -> u64 {
     x86_64::registers::control::Cr2::read_raw()
 }
 
+/// The frame pointer of whoever asks. The kernel is built with them.
+#[inline(always)]
+pub fn frame_pointer() -> u64 {
+    let pointer: u64;
+    // SAFETY: reads a register.
+    unsafe {
+        core::arch::asm!("mov {}, rbp", out(reg) pointer, options(nomem, nostack, preserves_flags));
+    }
+    pointer
+}
+
 /// One word of the processor's random number generator; `None` when it has none ready. Only where CPUID offers RDRAND.
 pub fn random_word() -> Option<u64> {
     let (word, good): (u64, u8);

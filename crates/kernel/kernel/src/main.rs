@@ -12,6 +12,7 @@ extern crate alloc;
 
 mod acpi;
 mod audit;
+mod backtrace;
 mod boot;
 mod cdrom;
 mod clock;

@@ -16,8 +16,13 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     stop(format_args!("{info}"))
 }
 
-/// Stops the machine with a message.
+/// Stops the machine with a message, and says who called whoever asks.
 pub fn stop(message: core::fmt::Arguments<'_>) -> ! {
+    stop_at(message, cpu::frame_pointer())
+}
+
+/// Stops the machine with a message, and says to whom the frame pointers from `frame` on lead.
+pub fn stop_at(message: core::fmt::Arguments<'_>, frame: u64) -> ! {
     if PANICKING.swap(true, Ordering::SeqCst) {
         cpu::halt_forever();
     }
@@ -26,6 +31,9 @@ pub fn stop(message: core::fmt::Arguments<'_>) -> ! {
     unsafe { crate::serial::seize() };
     say(format_args!("@kernel.panic cpu~{}", cpu::index()));
     say(format_args!("kernel panic: {message}"));
+    let mut callers = Line::new();
+    crate::backtrace::add(&mut callers, frame, paging::kernel_stack_word);
+    say(format_args!("kernel backtrace:{}", callers.text()));
     crate::power::halt(PANIC_CODE)
 }
 

@@ -9,6 +9,7 @@ use ipc::{End, Exit, Limits, Process, Slot, Thread, ThreadSpec};
 use memory::MemoryObject;
 use paging::Access;
 use ring_abi::{Refusal, STARTUP_MAGIC};
+use sabotage::sabotage;
 
 use crate::panic::boot_error;
 
@@ -196,17 +197,35 @@ const INIT_LIMITS: Limits = Limits {
     priority: 31,
 };
 
+/// Needs more stack than there is.
+#[cfg(sabotage)]
+#[inline(never)]
+fn deeper(depth: u64) -> u64 {
+    let here = core::hint::black_box([depth; 20]);
+    if depth == u64::MAX {
+        return 0;
+    }
+    deeper(depth + 1).wrapping_add(core::hint::black_box(here[1]))
+}
+
 /// States the end of every process.
 fn on_exit(process: &Process, exit: &Exit) {
+    sabotage!(RECURSE_IN_KERNEL => {
+        core::hint::black_box(deeper(0));
+    });
     let kind = match exit.kind {
         End::Exited => "exited",
         End::Panicked => "panicked",
         End::Faulted => "faulted",
         End::Killed => "killed",
     };
+    let (text, callers) = exit
+        .text
+        .split_once(ring_abi::CALLERS)
+        .unwrap_or((&exit.text, ""));
     let (rule, detail) = match exit.kind {
-        End::Faulted => exit.text.split_once(": ").unwrap_or((&exit.text, "")),
-        _ => ("", exit.text.as_str()),
+        End::Faulted => text.split_once(": ").unwrap_or((text, "")),
+        _ => ("", text),
     };
     crate::fact!(
         "process.ended",
@@ -215,6 +234,7 @@ fn on_exit(process: &Process, exit: &Exit) {
         code = exit.code,
         rule = rule,
         detail ~ detail,
+        callers ~ callers.trim_start(),
         id ~ process.id
     );
 }

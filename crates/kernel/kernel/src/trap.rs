@@ -84,8 +84,36 @@ fn on_exit(frame: &SyscallFrame) {
     let n = me.exit_text(offset, bytes, &mut buffer);
     let text = core::str::from_utf8(&buffer[..n])
         .unwrap_or_else(|e| core::str::from_utf8(&buffer[..e.valid_up_to()]).unwrap_or(""));
-    let kind = if panicked { End::Panicked } else { End::Exited };
-    me.process.end(kind, frame.rdi as i64, text);
+    let code = frame.rdi as i64;
+    if panicked {
+        let mut line = crate::log::Line::new();
+        let _ = line.write_str(text);
+        add_callers(&mut line, frame.rdx);
+        me.process.end(End::Panicked, code, line.text());
+    } else {
+        me.process.end(End::Exited, code, text);
+    }
+}
+
+/// Adds the program's callers to the text of its end, as a line of their own.
+fn add_callers(line: &mut crate::log::Line, rbp: u64) {
+    let vm = &ipc::current().process.vm;
+    let half = |address| vm.read_word(address).ok().map(u64::from);
+    let word = |address: u64| Some(half(address)? | half(address.checked_add(4)?)? << 32);
+    let _ = line.write_str(ring_abi::CALLERS);
+    crate::backtrace::add(line, rbp, word);
+}
+
+/// Whether a page fault of a program is the overflow of a stack: nothing is mapped there, the stack pointer points there or a page
+/// beside it, and the next page is memory. Every mapping has an unmapped page below it unless the program chose its place.
+fn is_stack_overflow(frame: &TrapFrame, address: u64) -> bool {
+    let present = frame.error & 1 != 0;
+    let Some(above) = (address | 0xfff).checked_add(1) else {
+        return false;
+    };
+    !present
+        && address.abs_diff(frame.rsp) <= 4096
+        && ipc::current().process.vm.read_word(above).is_ok()
 }
 
 extern "C" fn on_trap(frame: &mut TrapFrame) {
@@ -169,8 +197,20 @@ const fn name(number: u64) -> &'static str {
 }
 
 fn on_exception(frame: &TrapFrame) {
+    let in_kernel = !frame.from_user() || matches!(frame.vector, 2 | 8 | 18);
     let mut line = crate::log::Line::new();
-    let _ = write!(line, "{}: ", name(frame.vector));
+    let overflow = match (in_kernel, frame.vector) {
+        // The page fault of an overflow finds no stack to be told on, which makes it a double fault.
+        (true, 8 | 14) => paging::is_below_kernel_stack(cpu::fault_address()),
+        (false, 14) => is_stack_overflow(frame, cpu::fault_address()),
+        _ => false,
+    };
+    let name = if overflow {
+        "stack-overflow"
+    } else {
+        name(frame.vector)
+    };
+    let _ = write!(line, "{name}: ");
     if frame.vector == 14 {
         let what = match frame.error & 0b1_0010 {
             0 => "reading",
@@ -186,12 +226,10 @@ fn on_exception(frame: &TrapFrame) {
     } else {
         let _ = write!(line, "at {:#x}, error {:#x}", frame.rip, frame.error);
     }
-    if !frame.from_user() || matches!(frame.vector, 2 | 8 | 18) {
-        crate::panic::stop(format_args!(
-            "{} in kernel mode, stack {:#x}",
-            line.text(),
-            frame.rsp
-        ));
+    if in_kernel {
+        let what = format_args!("{} in kernel mode, stack {:#x}", line.text(), frame.rsp);
+        crate::panic::stop_at(what, frame.rbp);
     }
+    add_callers(&mut line, frame.rbp);
     ipc::current().process.end(End::Faulted, -1, line.text());
 }

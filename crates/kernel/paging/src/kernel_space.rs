@@ -18,8 +18,11 @@ static NEXT_DEVICE: Lock<u64> = Lock::new(DEVICES);
 /// Top of the last stack that was dropped; each spare stack holds the next one's in its topmost word.
 static FREE_STACKS: Lock<u64> = Lock::new(0);
 
-/// Pages of a kernel stack.
-const STACK_PAGES: u64 = 8;
+/// Pages of a kernel stack. Code that is not optimised keeps every intermediate value in its frame, and needs several times
+/// as much.
+const STACK_PAGES: u64 = if cfg!(debug_assertions) { 64 } else { 8 };
+/// Bytes from one kernel stack to the next: the unmapped page comes first.
+const STACK_STRIDE: u64 = (1 + STACK_PAGES) * 4096;
 const TWO_MIB: u64 = 2 << 20;
 const ONE_GIB: u64 = 1 << 30;
 
@@ -166,9 +169,28 @@ pub fn new_stack() -> Option<KernelStack> {
             s.set(page | Access::ReadWrite.bits() | GLOBAL);
         }
     }
-    let top = base + STACK_PAGES * 4096;
+    let top = *next + STACK_STRIDE;
     *next = top;
     Some(KernelStack { top })
+}
+
+/// Whether an address lies in the unmapped page below a kernel stack: who touches it there has overflowed the stack.
+/// Takes no lock, so that a fault handler may ask.
+pub fn is_below_kernel_stack(address: u64) -> bool {
+    (STACKS..DEVICES).contains(&address) && (address - STACKS) % STACK_STRIDE < 4096
+}
+
+/// An aligned word of a kernel stack; `None` where there is none. For whoever follows frame pointers that may be wrong.
+pub fn kernel_stack_word(address: u64) -> Option<u64> {
+    if !(STACKS..DEVICES).contains(&address) || !address.is_multiple_of(8) {
+        return None;
+    }
+    if walk(kernel_root(), address)?.get() & PRESENT == 0 {
+        return None;
+    }
+    // SAFETY: mapped and aligned, and a page of a stack is never unmapped. Whoever runs on it may write meanwhile: read once,
+    // as a value without meaning of its own.
+    Some(unsafe { (address as *const u64).read_volatile() })
 }
 
 /// Why registers could not be mapped.

@@ -35,7 +35,7 @@ pub use cap::Cap;
 pub use env::{Arguments, Env, EnvError, note_asked, unused_grants};
 pub use heap::{HeapFigures, heap_figures};
 pub use ring::{Completion, Ring};
-pub use ring_abi::{NEVER, Refusal};
+pub use ring_abi::{CALLERS, NEVER, Refusal};
 pub use server::{Call, LateReply, Received, Service, serve};
 pub use start::{Exit, exit, start};
 pub use sync::{Condvar, Mutex, MutexGuard};

@@ -140,6 +140,8 @@ pub fn exit(code: i64, offset: u32, bytes: u32, panic: bool) -> ! {
     // SAFETY: does not return.
     unsafe {
         asm!(
+            // Where the kernel finds who called whom.
+            "mov rdx, rbp",
             "syscall",
             "ud2",
             in("rax") syscall::EXIT,

@@ -34,7 +34,7 @@ pub use rt::channel;
 #[cfg(not(target_os = "none"))]
 pub use rt::host;
 pub use rt::{
-    Access, Call, Cap, Completion, Condvar, Env, EnvError, Exit, HeapFigures, JoinHandle,
+    Access, CALLERS, Call, Cap, Completion, Condvar, Env, EnvError, Exit, HeapFigures, JoinHandle,
     LateReply, Mutex, NEVER, Ring, Service, ThreadOptions, Window, exit, heap_figures,
     spawn_thread, unused_grants,
 };

@@ -54,6 +54,8 @@ pub struct Ended {
     pub kind: &'static str,
     /// Its exit code.
     pub code: i64,
+    /// How many callers were told of.
+    pub callers: usize,
     /// Its panic message, or the fault.
     pub text: String,
 }
@@ -143,11 +145,14 @@ impl Kit {
                 Ok(End::Killed) => "killed",
                 Err(refusal) => refusal.name(),
             };
-            let text = results.text().unwrap_or_default().to_string();
+            let text = results.text().unwrap_or_default();
+            let (text, callers) = text.split_once(sdk::CALLERS).unwrap_or((text, ""));
+            let (text, callers) = (text.to_string(), callers.split(" at ").count() - 1);
             Ended {
                 kind,
                 code: results.code(),
                 text,
+                callers,
             }
         })
     }

@@ -354,7 +354,9 @@ impl<'a> Supervisor<'a> {
             End::Faulted => "faulted",
             End::Killed => "killed",
         };
-        let (name, code, text) = (service.name.as_str(), ended.code, ended.text.as_str());
+        let (name, code) = (service.name.as_str(), ended.code);
+        let whole = ended.text.as_str();
+        let (text, callers) = whole.split_once(sdk::CALLERS).unwrap_or((whole, ""));
         fact!(
             "service.ended",
             name = name,
@@ -366,6 +368,9 @@ impl<'a> Supervisor<'a> {
             End::Panicked | End::Faulted => {
                 let text = text.strip_prefix("panicked ").unwrap_or(text);
                 tell(format_args!("{name} {kind}: {}", text.escape_debug()));
+                if !callers.is_empty() {
+                    tell(format_args!("{name} backtrace:{}", callers.escape_debug()));
+                }
             }
             // A code without a text is the program's own way to say something, to whoever reads it.
             End::Exited if code != 0 && !text.is_empty() => {

@@ -2,8 +2,12 @@
 
 use sabotage::points;
 
-use crate::smoke::case::Smoke;
+use crate::smoke::case::{Code, Smoke, SmokeDisk, Step};
+use crate::smoke::cases::nvme_fat_read::whole;
 use crate::smoke::sabotage::{Break, Sabotage};
+
+/// How the kernel names the end of its own stack.
+const OVERFLOW: &str = "kernel panic: stack-overflow: ";
 
 /// What the control registers were read back to hold.
 const CPU: &str = "@boot.cpu nx=true smep=true smap=true umip=true writable_text=0";
@@ -26,9 +30,38 @@ inventory::submit! {
             "@hello.done arguments=2",
             "@service.ended name=hello kind=exited code=0",
         ],
-        forbidden: &["@kernel.panic"],
+        forbidden: &["@kernel.panic", OVERFLOW],
         keeps_boot: true,
         ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "boot-debug",
+        question: "Does the guest that --debug-guest builds boot to the shell, on stacks that hold its frames?",
+        code: Code::Debug,
+        disks: &[SmokeDisk { name: "files.img", make: whole, bytes_per_s: 0 }],
+        steps: &[
+            Step::Type("cat /disk/hello.txt"),
+            Step::Type("ps"),
+            Step::Type("lsblk"),
+            Step::Type("halt"),
+        ],
+        required: &["@boot.cpus online=1", "@nvme.ready", "hello from the disk"],
+        forbidden: &["@kernel.panic", "stack-overflow", "panicked"],
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::RECURSE_IN_KERNEL,
+        smoke: "boot",
+        breaks: Break::Appears {
+            fact: OVERFLOW,
+            after: "@hello.done arguments=2",
+        },
     }
 }
 

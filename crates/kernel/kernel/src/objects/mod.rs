@@ -152,12 +152,19 @@ pub fn watch_init(process: &Arc<Process>) {
             ipc::End::Killed => "was killed",
         };
         // Facts may be kept off the line; without this a person would see the machine go for no reason.
-        let text = exit.text.strip_prefix("panicked ").unwrap_or(&exit.text);
+        let (text, callers) = exit
+            .text
+            .split_once(ring_abi::CALLERS)
+            .unwrap_or((&exit.text, ""));
+        let text = text.strip_prefix("panicked ").unwrap_or(text);
         let gap = if text.is_empty() { "" } else { ": " };
         crate::panic::say(format_args!(
             "init {how}{gap}{}; nothing can run without it",
             text.escape_debug()
         ));
+        if !callers.is_empty() {
+            crate::panic::say(format_args!("init backtrace:{}", callers.escape_debug()));
+        }
         crate::power::halt(INIT_LOST)
     });
 }

@@ -21,6 +21,14 @@ fn main(env: &Env) -> Result<(), Error> {
             unsafe { core::ptr::with_exposed_provenance::<u64>(0x10).read_volatile() };
             Ok(())
         }
+        Some("recurses") => {
+            deeper(0);
+            Ok(())
+        }
+        Some("recurses-in-thread") => {
+            sdk::spawn_thread(sdk::ThreadOptions::default(), || deeper(0))?.join()?;
+            Ok(())
+        }
         Some("spins") => loop {
             core::hint::spin_loop();
         },
@@ -30,9 +38,26 @@ fn main(env: &Env) -> Result<(), Error> {
     }
 }
 
+/// Needs more stack than there is.
+#[inline(never)]
+fn deeper(depth: u64) -> u64 {
+    let here = core::hint::black_box([depth; 40]);
+    if depth == u64::MAX {
+        return 0;
+    }
+    deeper(depth + 1).wrapping_add(core::hint::black_box(here[1]))
+}
+
 fn ask(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-spawn-exit")?;
-    for role in ["exits", "panics", "faults"] {
+    let mut callers = 0;
+    for role in [
+        "exits",
+        "panics",
+        "faults",
+        "recurses",
+        "recurses-in-thread",
+    ] {
         let ended = kit.run(role, &[])?;
         // A panic's text ends with where it was; the line may change.
         let text = ended.text.lines().last().unwrap_or_default();
@@ -48,7 +73,10 @@ fn ask(env: &Env) -> Result<(), Error> {
             code = ended.code,
             text = text
         );
+        // Who is not at the bottom was called by somebody: all but the one that ended as it meant to.
+        callers += u32::from(ended.callers > 1);
     }
+    fact!("spawn.callers", told_of = callers);
     for role in ["spins", "sleeps"] {
         let process = kit.start(role, &[give("timer", &kit.timer)])?;
         kit.pause_ms(5)?;
