@@ -15,7 +15,7 @@ use crate::project::{Member, Project, is_ci};
 use crate::qemu::Accel;
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
 use crate::toolchain::Toolchain;
-use crate::{codegen, examples, fuzz, kvm, new, smoke, tidy};
+use crate::{codegen, cpus, examples, fuzz, kvm, new, smoke, tidy};
 
 /// What `cargo xtask test` takes.
 #[derive(Args, Debug)]
@@ -51,6 +51,8 @@ enum Stage {
     Tidy,
     /// Smokes and sabotages
     Guest,
+    /// Every processor that QEMU can play
+    Cpus,
     /// The fuzzer against the guest
     Fuzzer,
     /// The book's examples
@@ -64,7 +66,7 @@ impl Stage {
     fn is_of_host(self) -> bool {
         !matches!(
             self,
-            Self::Guest | Self::Fuzzer | Self::Examples | Self::New
+            Self::Guest | Self::Cpus | Self::Fuzzer | Self::Examples | Self::New
         )
     }
 
@@ -96,6 +98,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<
     stages.run(Stage::Guest, || {
         smokes(project, toolchain, args, &mut tally)
     });
+    stages.run(Stage::Cpus, || cpus::gate(project, toolchain));
     stages.run(Stage::Fuzzer, || fuzz::gate(project, toolchain));
     stages.run(Stage::Examples, || examples::run(project));
     stages.run(Stage::New, || new::trial::run(project));

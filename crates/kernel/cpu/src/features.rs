@@ -56,7 +56,7 @@ pub fn features() -> Features {
         tsc: one.as_ref().is_some_and(|f| f.has_tsc()),
         global_pages: one.as_ref().is_some_and(|f| f.has_pge()),
         machine_check: one.as_ref().is_some_and(|f| f.has_mce()),
-        xsave: one.as_ref().is_some_and(|f| f.has_xsave()),
+        xsave: one.as_ref().is_some_and(|f| f.has_xsave()) && has_xsave_leaf(),
         gib_pages: extended.as_ref().is_some_and(|e| e.has_1gib_pages()),
         x2apic: one.as_ref().is_some_and(|f| f.has_x2apic()),
         tsc_deadline: one.as_ref().is_some_and(|f| f.has_tsc_deadline()),
@@ -66,4 +66,11 @@ pub fn features() -> Features {
             .is_some_and(|a| a.has_invariant_tsc()),
         tsc_hz: stated.unwrap_or(0),
     }
+}
+
+/// Whether CPUID leaf 0xd, subleaf 1 says anything. QEMU 7.2 takes CR4.OSXSAVE as reserved where it does not (`FEAT_XSAVE` in
+/// `cr4_reserved_bits`), and never comes back from the write. Without OSXSAVE nobody can use XSAVE or reach XCR0.
+fn has_xsave_leaf() -> bool {
+    // The highest leaf of the basic range first: beyond it CPUID answers for another one (Intel SDM vol. 2, CPUID).
+    raw_cpuid::cpuid!(0).eax >= 0xd && raw_cpuid::cpuid!(0xd, 1).eax != 0
 }

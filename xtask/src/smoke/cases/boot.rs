@@ -30,7 +30,7 @@ inventory::submit! {
             "@hello.done arguments=2",
             "@service.ended name=hello kind=exited code=0",
         ],
-        forbidden: &["@kernel.panic", OVERFLOW],
+        forbidden: &["@kernel.panic"],
         keeps_boot: true,
         ..Smoke::DEFAULT
     }
@@ -55,9 +55,20 @@ inventory::submit! {
 }
 
 inventory::submit! {
+    Smoke {
+        name: "kernel-stack",
+        question: "Does the kernel's stack hold what a program's life needs, and is its overflow called one?",
+        manifest: "smoke/boot",
+        required: &["@hello.done arguments=2"],
+        forbidden: &[OVERFLOW],
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
     Sabotage {
         point: points::RECURSE_IN_KERNEL,
-        smoke: "boot",
+        smoke: "kernel-stack",
         breaks: Break::Appears {
             fact: OVERFLOW,
             after: "@hello.done arguments=2",
