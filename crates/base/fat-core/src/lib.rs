@@ -1,8 +1,8 @@
-//! What the FAT service does, apart from its process: cache, mount, read path and sessions, over a [`Disk`].
+//! What the FAT service does, apart from its process: cache, mount and read path, over a [`Disk`].
 //!
 //! Owns: which bytes of the disk are kept and for how long ([`Cache`]), what lies on it and which volume
-//! stands for it ([`survey()`]), where names stand ([`Names`]), how file data gets from the disk's window to a client's
-//! ([`read_file`]), and who has what open ([`Sessions`]).
+//! stands for it ([`survey()`]), where names stand ([`Names`]), and how file data gets from the disk's window to a
+//! client's ([`read_file`]).
 //!
 //! Invariant: nothing here is ever parsed in memory that somebody else can write: metadata is copied out of the window
 //! first, file data is never looked at. No client can make this crate keep more than its constants say.
@@ -15,14 +15,12 @@ mod mount;
 mod names;
 mod read;
 mod refusal;
-mod sessions;
 
 pub use cache::{Cache, CacheError, Disk, Part};
 pub use mount::{MountError, Mounted, Place, Survey, survey};
 pub use names::{MAX_NAMES, Names};
 pub use read::{OpenFile, read_file};
 pub use refusal::refusal;
-pub use sessions::{MAX_NODES, MAX_SESSIONS, Open, Opened, Sessions};
 
 #[cfg(test)]
 mod testing;

@@ -1,7 +1,6 @@
 //! The FAT volume service.
 //!
-//! Owns one block device's volume and serves it as Volume, Directory and File; the logic is in `fat-core`, the format in
-//! `fat-format`. Invariant: it never writes to the device, and never parses memory that a client or the provider can write.
+//! Owns one block device's volume and serves it through `volume`; the logic is in `fat-core`, the format in `fat-format`. Invariant: it never writes to the device, and never parses memory that a client or the provider can write.
 //!
 //! A volume is mounted when somebody first asks for it, and anew after it could not be: a disk that comes late, or a provider
 //! that was restarted, needs nobody's help. Both are said in the log.
@@ -9,18 +8,19 @@
 #![cfg_attr(not(test), no_main)]
 
 mod disk;
-mod server;
 mod shelf;
+mod tree;
 
 use sdk::{Endpoint, Env, Error, Refusal};
 
-use server::Server;
+use tree::Fat;
+use volume::Server;
 
 sdk::entry!(main);
 
 fn main(env: &Env) -> Result<(), Error> {
     let endpoint: Endpoint = env.get("endpoint")?;
-    let mut server = Server::new(env.get("endpoint")?, env.get("block").ok());
+    let mut server = Server::new(env.get("endpoint")?, Fat::new(env.get("block").ok()));
     let over: Refusal = sdk::serve(sdk::Interface::object(&endpoint), &mut server);
     Err(Error::Refused(over))
 }

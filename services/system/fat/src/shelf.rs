@@ -10,6 +10,7 @@ use sdk::{
         vec::Vec,
     },
 };
+use volume::Problem;
 
 use crate::disk::BlockDisk;
 
@@ -30,33 +31,22 @@ pub struct Part {
     pub content: Result<(usize, Mounted), Problem>,
 }
 
-/// Why there is no volume: what clients are refused with, and the sentence for a person.
-#[derive(Clone)]
-pub struct Problem {
-    /// The refusal.
-    pub refusal: Refusal,
-    /// The sentence.
-    pub text: String,
+/// There is no device.
+pub fn no_disk() -> Problem {
+    Problem {
+        refusal: Refusal::NoDevice,
+        text: "no disk".to_string(),
+    }
 }
 
-impl Problem {
-    /// There is no device.
-    pub fn no_disk() -> Self {
-        Self {
-            refusal: Refusal::NoDevice,
-            text: "no disk".to_string(),
-        }
-    }
-
-    fn of(error: &MountError<Refusal>) -> Self {
-        Self {
-            refusal: match error {
-                MountError::Device(refusal) => *refusal,
-                MountError::Unsupported(_) => Refusal::NotSupported,
-                MountError::Corrupt(_) => Refusal::Corrupt,
-            },
-            text: error.to_string(),
-        }
+fn problem_of(error: &MountError<Refusal>) -> Problem {
+    Problem {
+        refusal: match error {
+            MountError::Device(refusal) => *refusal,
+            MountError::Unsupported(_) => Refusal::NotSupported,
+            MountError::Corrupt(_) => Refusal::Corrupt,
+        },
+        text: error.to_string(),
     }
 }
 
@@ -148,15 +138,15 @@ impl Shelf {
     /// Where the device has not even units to list.
     pub fn open(device: &BlockDevice) -> Result<Self, Problem> {
         let units = units(device).map_err(|refusal| match refusal {
-            Refusal::NoDevice => Problem::no_disk(),
-            _ => Problem::of(&MountError::Device(refusal)),
+            Refusal::NoDevice => no_disk(),
+            _ => problem_of(&MountError::Device(refusal)),
         })?;
         let mut shelf = Self {
             caches: Vec::new(),
             parts: Vec::new(),
             names: (0, Names::default()),
             main: None,
-            problem: Problem::no_disk(),
+            problem: no_disk(),
         };
         let several = units.len() > 1;
         for unit in &units {
@@ -199,14 +189,14 @@ impl Shelf {
                 text: format!("not looked at: {MAX_UNITS} namespaces are open already"),
             });
         }
-        let failed = |refusal| Problem::of(&MountError::Device(refusal));
+        let failed = |refusal| problem_of(&MountError::Device(refusal));
         let device = match unit.main {
             // The export outlives a restart of its provider in any case.
             true => borrowed(device),
             false => device.unit(unit.number).map_err(failed)?.device,
         };
         let mut cache = Cache::new(BlockDisk::open(device).map_err(failed)?);
-        let survey = survey(&mut cache).map_err(|error| Problem::of(&error))?;
+        let survey = survey(&mut cache).map_err(|error| problem_of(&error))?;
         let first = self.parts.len();
         let unit_idx = self.caches.len();
         self.caches.push(cache);
@@ -230,7 +220,7 @@ impl Shelf {
             Some(main) => {
                 self.main.get_or_insert(first + main);
             }
-            None if unit.main => self.problem = Problem::of(&survey.problem()),
+            None if unit.main => self.problem = problem_of(&survey.problem()),
             None => {}
         }
         Ok(())
@@ -248,7 +238,7 @@ fn part(unit: usize, prefix: &str, place: &Place<Refusal>) -> Part {
             Ok((unit, *mounted)),
         ),
         Err(error) => {
-            let problem = Problem::of(error);
+            let problem = problem_of(error);
             let what = problem.text.trim_start_matches("it is ").to_string();
             (what, Err(problem))
         }

@@ -8,17 +8,19 @@
 #![cfg_attr(not(test), no_main)]
 
 mod medium;
-mod server;
+mod tree;
 
 use sdk::{Endpoint, Env, Error, Interface, Refusal};
 
-use server::Server;
+use tree::Iso;
+use volume::Server;
 
 sdk::entry!(main);
 
 fn main(env: &Env) -> Result<(), Error> {
     let endpoint: Endpoint = env.get("endpoint")?;
-    let mut server = Server::new(env.get("endpoint")?, env.get("medium").ok(), env.get("vm")?);
+    let files = Iso::new(env.get("medium").ok(), env.get("vm")?);
+    let mut server = Server::new(env.get("endpoint")?, files);
     let over: Refusal = sdk::serve(Interface::object(&endpoint), &mut server);
     Err(Error::Refused(over))
 }

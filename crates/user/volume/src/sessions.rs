@@ -2,10 +2,7 @@
 
 use alloc::vec::Vec;
 
-use fat_format::{DirWalk, Node};
 use ring_abi::Refusal;
-
-use crate::OpenFile;
 
 /// The most client sessions at a time.
 pub const MAX_SESSIONS: usize = 32;
@@ -15,17 +12,8 @@ pub const MAX_NODES: usize = 512;
 /// Marks the cookies made here; those of exports are small numbers without it.
 const MINTED: u64 = 1 << 63;
 
-/// What a facet stands for. Most of it is what a walk remembers; it is moved once, when it is opened.
-#[allow(clippy::large_enum_variant)]
-pub enum Opened {
-    /// A directory, with the walk that its listing is at.
-    Directory(Node, Option<DirWalk>),
-    /// A file.
-    File(OpenFile),
-}
-
 /// An open node and the session it belongs to.
-pub struct Open<'a, W, T = Opened> {
+pub struct Open<'a, W, T> {
     /// What it is.
     pub opened: &'a mut T,
     /// The session's window.
@@ -45,8 +33,8 @@ struct Slot<T> {
     node: Option<(usize, T)>,
 }
 
-/// All sessions. `W` is a client's window, `T` what a facet stands for: another file system has nodes of its own.
-pub struct Sessions<W, T = Opened> {
+/// All sessions. `W` is a client's window, `T` what a facet stands for: each file system has nodes of its own.
+pub struct Sessions<W, T> {
     sessions: Vec<Option<Session<W>>>,
     slots: Vec<Slot<T>>,
 }
@@ -179,23 +167,13 @@ impl<W, T> Sessions<W, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        Cache,
-        testing::{Image, fat_image, mounted},
-    };
-
-    fn root() -> Node {
-        let mut cache = Cache::new(Image::new(fat_image(&[]), 512));
-        mounted(&mut cache).volume.root()
-    }
 
     #[test]
     fn a_session_lives_as_long_as_its_last_node() {
-        let root = root();
         let mut sessions = Sessions::default();
-        let first = sessions.attach('a', Opened::Directory(root, None)).unwrap();
+        let first = sessions.attach('a', "root").unwrap();
         let idx = sessions.get(first).unwrap().session;
-        let second = sessions.open(idx, Opened::Directory(root, None)).unwrap();
+        let second = sessions.open(idx, "root").unwrap();
         assert_eq!(sessions.close(first), None);
         assert_eq!(sessions.close(first), None);
         assert!(!sessions.holds(first) && sessions.holds(second));
@@ -206,11 +184,10 @@ mod tests {
 
     #[test]
     fn an_old_cookie_never_finds_a_new_node() {
-        let root = root();
         let mut sessions = Sessions::default();
-        let old = sessions.attach((), Opened::Directory(root, None)).unwrap();
+        let old = sessions.attach((), "root").unwrap();
         sessions.close(old);
-        let new = sessions.attach((), Opened::Directory(root, None)).unwrap();
+        let new = sessions.attach((), "root").unwrap();
         assert_ne!(old, new);
         assert!(sessions.get(old).is_err());
         assert_eq!(sessions.close(old), None);
@@ -220,27 +197,18 @@ mod tests {
 
     #[test]
     fn sessions_and_nodes_are_bounded() {
-        let root = root();
         let mut sessions = Sessions::default();
-        let first = sessions.attach(0, Opened::Directory(root, None)).unwrap();
+        let first = sessions.attach(0, "root").unwrap();
         for number in 1..MAX_SESSIONS {
-            sessions
-                .attach(number, Opened::Directory(root, None))
-                .unwrap();
+            sessions.attach(number, "root").unwrap();
         }
-        assert_eq!(
-            sessions.attach(99, Opened::Directory(root, None)),
-            Err((99, Refusal::OverBudget))
-        );
+        assert_eq!(sessions.attach(99, "root"), Err((99, Refusal::OverBudget)));
         let idx = sessions.get(first).unwrap().session;
         for _ in MAX_SESSIONS..MAX_NODES {
-            sessions.open(idx, Opened::Directory(root, None)).unwrap();
+            sessions.open(idx, "root").unwrap();
         }
-        assert_eq!(
-            sessions.open(idx, Opened::Directory(root, None)),
-            Err(Refusal::OverBudget)
-        );
+        assert_eq!(sessions.open(idx, "root"), Err(Refusal::OverBudget));
         sessions.close(first);
-        assert!(sessions.open(idx, Opened::Directory(root, None)).is_ok());
+        assert!(sessions.open(idx, "root").is_ok());
     }
 }

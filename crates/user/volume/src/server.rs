@@ -1,0 +1,343 @@
+//! Volume, Directory and File on one endpoint, told apart by their cookies.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use sdk::storage::{directory, file, volume};
+use sdk::{
+    Access, Answered, Call, Cap, CapArg, Endpoint, Interface as _, MemoryObject, Received, Refusal,
+    Reply, Service, Window, stub,
+};
+
+use crate::{Problem, Sessions, Step, Tree, Which};
+
+/// Bytes of names and stats that one listing answer may hold; what is left over comes with the next one.
+const LISTING_BYTES: usize = 4096;
+/// Bytes of an entry of a listing besides its name.
+const ENTRY_BYTES: usize = 56;
+/// The largest window of a client.
+const MAX_WINDOW_BYTES: u64 = 16 << 20;
+/// Marks the cookie of a part's facet; what `Sessions` makes has the bit above.
+const PART: u64 = 1 << 62;
+/// Parts of one answer.
+const LISTED_PARTS: usize = 24;
+
+/// A piece of a directory, and where to go on, `None` at the end.
+type Listing = (Vec<(String, directory::Stat)>, Option<u64>);
+
+/// What a session has: the client's window, and the part it reads.
+struct Client {
+    window: Window,
+    part: usize,
+}
+
+/// What a facet stands for. Most of it is what a walk remembers; it is moved once, when it is opened.
+#[allow(clippy::large_enum_variant)]
+enum Opened<T: Tree> {
+    Directory(T::Directory),
+    File(T::File),
+}
+
+/// The service.
+pub struct Server<T: Tree> {
+    endpoint: Endpoint,
+    tree: T,
+    /// What the last attempt to find a volume said, so that it is said once.
+    said: String,
+    sessions: Sessions<Client, Opened<T>>,
+}
+
+impl<T: Tree> Server<T> {
+    /// Serves the volumes of `tree`.
+    pub fn new(endpoint: Endpoint, tree: T) -> Self {
+        Self {
+            endpoint,
+            tree,
+            said: String::new(),
+            sessions: Sessions::default(),
+        }
+    }
+
+    /// Says a problem once.
+    fn say(&mut self, problem: Problem) -> Problem {
+        if self.said != problem.text {
+            sdk::warn!("no {}: {}", T::WHAT, problem.text);
+            self.said.clone_from(&problem.text);
+        }
+        problem
+    }
+
+    /// How many parts there are, and which stands for the device.
+    fn parts(&mut self) -> Result<(usize, Option<usize>), Problem> {
+        self.tree.parts().map_err(|problem| self.say(problem))
+    }
+
+    /// The part that a Volume facet is about.
+    fn part(&mut self, cookie: u64) -> Result<usize, Problem> {
+        if cookie & PART != 0 {
+            self.parts()?;
+            // What is wrong with one part is said to whoever asks for it.
+            let number = u32::try_from(cookie & !PART).unwrap_or(u32::MAX);
+            return self.tree.open(Which::Part(number));
+        }
+        match self.tree.open(Which::Main) {
+            Ok(main) => {
+                self.said.clear();
+                Ok(main)
+            }
+            Err(problem) => Err(self.say(problem)),
+        }
+    }
+
+    /// Makes a facet for something that was just opened, and closes it again if that fails.
+    fn facet(&mut self, cookie: u64, interface: u64) -> Result<CapArg, Refusal> {
+        match self.endpoint.mint(cookie, interface, false) {
+            Ok(minted) => Ok(minted.facet.into_cap()),
+            Err(refusal) => {
+                drop(self.sessions.close(cookie));
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Finds what `path` names below a directory facet. Returns its session, too.
+    fn resolve(&mut self, cookie: u64, path: &str) -> Result<(usize, T::Node), Refusal> {
+        let open = self.sessions.get(cookie)?;
+        let Opened::Directory(from) = open.opened else {
+            return Err(Refusal::WrongKind);
+        };
+        // There is no way up, and no absolute path: a Directory is all that its holder may see.
+        if path.starts_with('/') || path.split('/').any(|part| part == "..") {
+            return Err(Refusal::BadArgument);
+        }
+        let node = self.tree.find(open.window.part, from, path)?;
+        Ok((open.session, node))
+    }
+
+    fn attach_window(&mut self, cookie: u64, window: Cap) -> Result<CapArg, Refusal> {
+        let part = self.part(cookie).map_err(|problem| problem.refusal)?;
+        let root = self.tree.root(part)?;
+        let memory = MemoryObject::from_object(window);
+        let info = memory.info()?;
+        if !info.writable {
+            return Err(Refusal::ReadOnly);
+        }
+        if info.bytes == 0 || info.bytes > MAX_WINDOW_BYTES {
+            return Err(Refusal::OutOfRange);
+        }
+        let window = Window::map(memory, info.bytes, Access::ReadWrite)?;
+        let cookie = self
+            .sessions
+            .attach(Client { window, part }, Opened::Directory(root))
+            .map_err(|(_, refusal)| refusal)?;
+        self.facet(cookie, directory::INTERFACE_ID)
+    }
+
+    fn open_file(&mut self, cookie: u64, path: &str) -> Result<CapArg, Refusal> {
+        let (session, node) = self.resolve(cookie, path)?;
+        let file = self.tree.file(node)?;
+        let opened = self.sessions.open(session, Opened::File(file))?;
+        self.facet(opened, file::INTERFACE_ID)
+    }
+
+    fn open_directory(&mut self, cookie: u64, path: &str) -> Result<CapArg, Refusal> {
+        let (session, node) = self.resolve(cookie, path)?;
+        let directory = self.tree.directory(node)?;
+        let opened = self.sessions.open(session, Opened::Directory(directory))?;
+        self.facet(opened, directory::INTERFACE_ID)
+    }
+
+    /// Some entries of a directory from `cursor` on, and where to go on, `None` at the end.
+    fn entries(&mut self, cookie: u64, cursor: u64) -> Result<Listing, Refusal> {
+        let open = self.sessions.get(cookie)?;
+        let Opened::Directory(directory) = open.opened else {
+            return Err(Refusal::WrongKind);
+        };
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        let next = self
+            .tree
+            .list(open.window.part, directory, cursor, |name, stat| {
+                let size = ENTRY_BYTES + name.len();
+                if !found.is_empty() && bytes + size > LISTING_BYTES {
+                    return Step::StopBefore;
+                }
+                bytes += size;
+                found.push((name.to_string(), stat));
+                Step::Continue
+            })?;
+        Ok((found, next))
+    }
+
+    fn read_file(
+        &mut self,
+        cookie: u64,
+        offset: u64,
+        length: u32,
+        window_offset: u32,
+    ) -> Result<u32, Refusal> {
+        let open = self.sessions.get(cookie)?;
+        let Opened::File(file) = open.opened else {
+            return Err(Refusal::WrongKind);
+        };
+        let Client { window, part } = open.window;
+        if length == 0 {
+            return Err(Refusal::ZeroLength);
+        }
+        if u64::from(window_offset) + u64::from(length) > window.len() {
+            return Err(Refusal::OutOfRange);
+        }
+        self.tree
+            .read(*part, file, offset, length, window, window_offset)
+    }
+
+    fn file_stat(&mut self, cookie: u64) -> Result<file::StatReply, Refusal> {
+        match self.sessions.get(cookie)?.opened {
+            Opened::File(file) => {
+                let stat = T::file_stat(file);
+                Ok(file::StatReply {
+                    bytes: stat.bytes,
+                    modified_ns: stat.modified_ns,
+                })
+            }
+            Opened::Directory(_) => Err(Refusal::WrongKind),
+        }
+    }
+}
+
+impl<T: Tree> Service for Server<T> {
+    fn call(&mut self, received: Received<'_>, call: Call<'_>) -> Answered {
+        use sdk::stub::Incoming as _;
+        let cookie = call.cookie();
+        // The export's cookie is 0, those of parts were made here; all others by `Sessions`.
+        if cookie & !(PART | u64::from(u32::MAX)) == 0 {
+            return volume::dispatch(self, received, call);
+        }
+        match self.sessions.get(cookie).map(|open| open.opened) {
+            Ok(Opened::Directory(_)) => directory::dispatch(self, received, call),
+            Ok(Opened::File(_)) => file::dispatch(self, received, call),
+            Err(refusal) => stub::refuse(call, refusal),
+        }
+    }
+
+    fn dropped(&mut self, cookie: u64) {
+        // The window of a session that is over is unmapped here.
+        drop(self.sessions.close(cookie));
+    }
+}
+
+impl<'c, T: Tree> volume::Server<Call<'c>> for Server<T> {
+    fn info(&mut self, reply: Reply<Call<'c>, volume::call::Info>) -> Answered {
+        let part = self.part(reply.cookie());
+        let part = part.map_err(|problem| problem.refusal);
+        match part.and_then(|part| self.tree.info(part)) {
+            Ok(info) => reply.send(volume::InfoReply {
+                format: info.format,
+                label: info.label,
+                total_bytes: info.total_bytes,
+                cluster_bytes: info.cluster_bytes,
+                read_only: true,
+            }),
+            Err(refusal) => reply.refuse(refusal),
+        }
+    }
+
+    fn attach(&mut self, reply: Reply<Call<'c>, volume::call::Attach>, window: Cap) -> Answered {
+        let root = self.attach_window(reply.cookie(), window);
+        reply.answer(root.map(|root| volume::AttachReply { root }))
+    }
+
+    fn problem(&mut self, reply: Reply<Call<'c>, volume::call::Problem>) -> Answered {
+        let text = self
+            .part(reply.cookie())
+            .err()
+            .map(|problem| problem.text)
+            .unwrap_or_default();
+        reply.send(volume::ProblemReply { text: &text })
+    }
+
+    fn parts(&mut self, reply: Reply<Call<'c>, volume::call::Parts>, cursor: u32) -> Answered {
+        let (count, main) = match Self::parts(self) {
+            Ok(parts) => parts,
+            Err(problem) => return reply.refuse(problem.refusal),
+        };
+        let from = usize::try_from(cursor).unwrap_or(usize::MAX).min(count);
+        let listed = (count - from).min(LISTED_PARTS);
+        reply.send_with(volume::fill_parts(|results| {
+            results.next(cursor.saturating_add(listed as u32));
+            results.end(from + listed == count);
+            results.parts(listed, |list| {
+                (from..from + listed).try_for_each(|number| {
+                    let part = self.tree.part(number).unwrap_or_default();
+                    list.push(&volume::Part {
+                        main: main == Some(number),
+                        ..part
+                    })
+                })
+            })
+        }))
+    }
+
+    fn part(&mut self, reply: Reply<Call<'c>, volume::call::Part>, number: u32) -> Answered {
+        let cookie = PART | u64::from(number);
+        let volume = match Self::part(self, cookie) {
+            // It names a place of the list, which is the same to a successor as long as the disk is.
+            Ok(_) => self.endpoint.mint(cookie, volume::INTERFACE_ID, true),
+            Err(problem) => Err(problem.refusal),
+        };
+        reply.answer(volume.map(|minted| volume::PartReply {
+            volume: minted.facet.into_cap(),
+        }))
+    }
+}
+
+impl<'c, T: Tree> directory::Server<Call<'c>> for Server<T> {
+    fn open(&mut self, reply: Reply<Call<'c>, directory::call::Open>, path: &str) -> Answered {
+        let result = self.open_file(reply.cookie(), path);
+        reply.answer(result.map(|file| directory::OpenReply { file }))
+    }
+
+    fn list(&mut self, reply: Reply<Call<'c>, directory::call::List>, cursor: u64) -> Answered {
+        match self.entries(reply.cookie(), cursor) {
+            Ok((found, next)) => reply.send_with(directory::fill_list(|results| {
+                results.next(next.unwrap_or(0));
+                results.end(next.is_none());
+                results.entries(found.len(), |list| {
+                    found.iter().try_for_each(|(name, stat)| {
+                        list.push(&directory::Entry { name, stat: *stat })
+                    })
+                })
+            })),
+            Err(refusal) => reply.refuse(refusal),
+        }
+    }
+
+    fn sub(&mut self, reply: Reply<Call<'c>, directory::call::Sub>, path: &str) -> Answered {
+        let result = self.open_directory(reply.cookie(), path);
+        reply.answer(result.map(|directory| directory::SubReply { directory }))
+    }
+
+    fn stat(&mut self, reply: Reply<Call<'c>, directory::call::Stat>, path: &str) -> Answered {
+        let result = self.resolve(reply.cookie(), path);
+        reply.answer(result.map(|(_, node)| directory::StatReply {
+            stat: T::stat(&node),
+        }))
+    }
+}
+
+impl<'c, T: Tree> file::Server<Call<'c>> for Server<T> {
+    fn read(
+        &mut self,
+        reply: Reply<Call<'c>, file::call::Read>,
+        offset: u64,
+        length: u32,
+        window_offset: u32,
+    ) -> Answered {
+        let result = self.read_file(reply.cookie(), offset, length, window_offset);
+        reply.answer(result.map(|bytes| file::ReadReply { bytes }))
+    }
+
+    fn stat(&mut self, reply: Reply<Call<'c>, file::call::Stat>) -> Answered {
+        let result = self.file_stat(reply.cookie());
+        reply.answer(result)
+    }
+}

@@ -1,0 +1,147 @@
+//! What a file system answers, so that it can be served.
+
+use alloc::string::String;
+
+use sdk::storage::directory;
+use sdk::{Refusal, Window};
+
+use crate::Part;
+
+/// Why there is no volume: what clients are refused with, and the sentence for a person.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// The refusal.
+    pub refusal: Refusal,
+    /// The sentence.
+    pub text: String,
+}
+
+/// Which volume of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The one that stands for the device.
+    Main,
+    /// A part, by its number in the list.
+    Part(u32),
+}
+
+/// What a volume is.
+#[derive(Clone, Debug)]
+pub struct Info<'a> {
+    /// What a person calls its format.
+    pub format: &'static str,
+    /// Its name.
+    pub label: &'a str,
+    /// Bytes of it.
+    pub total_bytes: u64,
+    /// Bytes of its unit of allocation.
+    pub cluster_bytes: u32,
+}
+
+/// How a listing goes on after an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// With the next one.
+    Continue,
+    /// Not: the answer is full, and the next one begins with this entry.
+    StopBefore,
+}
+
+/// The files of a device: volumes, each with a root from which paths lead down.
+///
+/// Nothing is looked at before somebody asks, and what could not be read is looked at anew. Paths come without a leading
+/// slash and without `..`.
+pub trait Tree {
+    /// What is served, in the sentence that says that there is none.
+    const WHAT: &'static str;
+    /// A file or directory that was found.
+    type Node;
+    /// A directory that is open, with the walk that its listing is at.
+    type Directory;
+    /// A file that is open.
+    type File;
+
+    /// Looks at the device, unless that was done. How many parts it has, and which stands for it.
+    ///
+    /// # Errors
+    /// Why there is nothing to list.
+    fn parts(&mut self) -> Result<(usize, Option<usize>), Problem>;
+
+    /// A part as clients see it.
+    fn part(&self, number: usize) -> Option<Part<'_>>;
+
+    /// Finds a volume. Returns the number of its part.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn open(&mut self, which: Which) -> Result<usize, Problem>;
+
+    /// What a volume is.
+    ///
+    /// # Errors
+    /// It is gone.
+    fn info(&mut self, part: usize) -> Result<Info<'_>, Refusal>;
+
+    /// The root directory of a volume.
+    ///
+    /// # Errors
+    /// It is gone.
+    fn root(&mut self, part: usize) -> Result<Self::Directory, Refusal>;
+
+    /// Finds what a path names below a directory.
+    ///
+    /// # Errors
+    /// Those of the device and of the path.
+    fn find(
+        &mut self,
+        part: usize,
+        from: &Self::Directory,
+        path: &str,
+    ) -> Result<Self::Node, Refusal>;
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// `isDirectory`.
+    fn file(&self, node: Self::Node) -> Result<Self::File, Refusal>;
+
+    /// Opens a directory.
+    ///
+    /// # Errors
+    /// `notDirectory`.
+    fn directory(&self, node: Self::Node) -> Result<Self::Directory, Refusal>;
+
+    /// Gives `take` the entries of a directory from `cursor` on, until it stops. Returns where to go on, `None` at the end.
+    /// 0 is the start; every other cursor is one that was returned here.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn list(
+        &mut self,
+        part: usize,
+        directory: &mut Self::Directory,
+        cursor: u64,
+        take: impl FnMut(&str, directory::Stat) -> Step,
+    ) -> Result<Option<u64>, Refusal>;
+
+    /// Reads `length` bytes of a file from `offset` on to a client's window, in which they fit. Returns how many; less only
+    /// at the end of the file, or before an error.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn read(
+        &mut self,
+        part: usize,
+        file: &mut Self::File,
+        offset: u64,
+        length: u32,
+        window: &mut Window,
+        window_offset: u32,
+    ) -> Result<u32, Refusal>;
+
+    /// What is known of a file or directory.
+    fn stat(node: &Self::Node) -> directory::Stat;
+
+    /// What is known of an open file.
+    fn file_stat(file: &Self::File) -> directory::Stat;
+}
