@@ -47,7 +47,8 @@ struct Export {
 }
 
 struct Grant {
-  # The name under which the service finds the capability.
+  # The name under which the service finds the capability. Without one it is that of its source: a kernel source's, an
+  # export's, `device`, `endpoint`.
   name @0 :Text;
   union {
     kernel @1 :KernelSource;

@@ -10,8 +10,8 @@ const manifest :M.Manifest = (
   services = [
     ( name = "bench", binary = "bench",
       grants = [
-        (name = "console", kernel = console),
-        (name = "timer", kernel = timer),
+        (kernel = console),
+        (kernel = timer),
       ] ),
   ],
 );

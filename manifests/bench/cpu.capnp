@@ -10,10 +10,10 @@ const manifest :M.Manifest = (
   services = [
     ( name = "bench", binary = "bench", arguments = ["calls"],
       grants = [
-        (name = "console", kernel = console),
-        (name = "timer", kernel = timer),
-        (name = "endpointFactory", kernel = endpointFactory),
-        (name = "processSpawner", kernel = processSpawner),
+        (kernel = console),
+        (kernel = timer),
+        (kernel = endpointFactory),
+        (kernel = processSpawner),
       ] ),
     # Brings the image that `proc_spawn` starts; this one ends at once.
     ( name = "noop", binary = "bench-noop" ),

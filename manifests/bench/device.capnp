@@ -10,11 +10,11 @@ const manifest :M.Manifest = (
   services = [
     ( name = "bench", binary = "bench", arguments = ["device"], limits = (handles = 4096, memoryPages = 65536),
       grants = [
-        (name = "console", kernel = console),
-        (name = "timer", kernel = timer),
-        (name = "endpointFactory", kernel = endpointFactory),
-        (name = "processSpawner", kernel = processSpawner),
-        (name = "deviceRegistry", kernel = deviceRegistry),
+        (kernel = console),
+        (kernel = timer),
+        (kernel = endpointFactory),
+        (kernel = processSpawner),
+        (kernel = deviceRegistry),
       ] ),
     # Brings the image of the disk's driver; without a device this one ends at once.
     ( name = "image", binary = "nvme-provider" ),

@@ -10,11 +10,11 @@ const manifest :M.Manifest = (
   services = [
     ( name = "bench", binary = "bench", arguments = ["long"], limits = (handles = 16384, memoryPages = 1000000, threads = 64),
       grants = [
-        (name = "console", kernel = console),
-        (name = "timer", kernel = timer),
-        (name = "endpointFactory", kernel = endpointFactory),
-        (name = "processSpawner", kernel = processSpawner),
-        (name = "deviceRegistry", kernel = deviceRegistry),
+        (kernel = console),
+        (kernel = timer),
+        (kernel = endpointFactory),
+        (kernel = processSpawner),
+        (kernel = deviceRegistry),
       ] ),
   ],
 );

@@ -10,15 +10,15 @@ const manifest :M.Manifest = (
   services = [
     ( name = "diagnostics", binary = "diagnostics", priority = 16, restart = always,
       grants = [
-        (name = "console", kernel = console),
-        (name = "timer", kernel = timer),
-        (name = "systemInfo", kernel = systemInfo),
-        (name = "machineInspector", kernel = machineInspector),
+        (kernel = console),
+        (kernel = timer),
+        (kernel = systemInfo),
+        (kernel = machineInspector),
       ] ),
     ( name = "spin", binary = "smoke-spin", priority = 31,
       grants = [
-        (name = "timer", kernel = timer),
-        (name = "console", kernel = console),
+        (kernel = timer),
+        (kernel = console),
       ] ),
   ],
 );

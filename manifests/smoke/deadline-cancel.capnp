@@ -10,11 +10,11 @@ const manifest :M.Manifest = (
   services = [
     ( name = "smoke", binary = "smoke-deadline-cancel", priority = 16,
       grants = [
-        (name = "console", kernel = console),
-        (name = "timer", kernel = timer),
-        (name = "endpointFactory", kernel = endpointFactory),
-        (name = "processSpawner", kernel = processSpawner),
-        (name = "systemInfo", kernel = systemInfo),
+        (kernel = console),
+        (kernel = timer),
+        (kernel = endpointFactory),
+        (kernel = processSpawner),
+        (kernel = systemInfo),
       ] ),
   ],
 );

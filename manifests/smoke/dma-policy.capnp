@@ -12,8 +12,8 @@ const manifest :M.Manifest = (
     ( name = "hello", binary = "hello", priority = 16,
       arguments = ["one", "two"],
       grants = [
-        (name = "console", kernel = console),
-        (name = "timer", kernel = timer),
+        (kernel = console),
+        (kernel = timer),
       ] ),
   ],
 );

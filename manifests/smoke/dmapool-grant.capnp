@@ -10,12 +10,12 @@ const manifest :M.Manifest = (
   services = [
     ( name = "smoke", binary = "dmapool-grant",
       grants = [
-        (name = "console", kernel = console),
-        (name = "timer", kernel = timer),
-        (name = "endpointFactory", kernel = endpointFactory),
-        (name = "processSpawner", kernel = processSpawner),
-        (name = "systemInfo", kernel = systemInfo),
-        (name = "deviceRegistry", kernel = deviceRegistry),
+        (kernel = console),
+        (kernel = timer),
+        (kernel = endpointFactory),
+        (kernel = processSpawner),
+        (kernel = systemInfo),
+        (kernel = deviceRegistry),
       ] ),
   ],
 );

@@ -10,13 +10,13 @@ const manifest :M.Manifest = (
   services = [
     ( name = "smoke", binary = "grant-exit", limits = (memoryPages = 262144),
       grants = [
-        (name = "console", kernel = console),
-        (name = "timer", kernel = timer),
-        (name = "endpointFactory", kernel = endpointFactory),
-        (name = "processSpawner", kernel = processSpawner),
-        (name = "systemInfo", kernel = systemInfo),
-        (name = "deviceRegistry", kernel = deviceRegistry),
-        (name = "logReader", kernel = logReader),
+        (kernel = console),
+        (kernel = timer),
+        (kernel = endpointFactory),
+        (kernel = processSpawner),
+        (kernel = systemInfo),
+        (kernel = deviceRegistry),
+        (kernel = logReader),
       ] ),
   ],
 );

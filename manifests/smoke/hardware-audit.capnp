@@ -10,15 +10,15 @@ const manifest :M.Manifest = (
   services = [
     ( name = "smoke", binary = "smoke-hardware-audit",
       grants = [
-        (name = "device", device = (driver = "nvme", nth = 0)),
+        (device = (driver = "nvme", nth = 0)),
         (name = "log", kernel = hardwareAuditLog),
         (name = "gate", kernel = auditGate),
         (name = "broker", kernel = auditBroker),
-        (name = "console", kernel = console),
-        (name = "timer", kernel = timer),
-        (name = "endpointFactory", kernel = endpointFactory),
-        (name = "processSpawner", kernel = processSpawner),
-        (name = "systemInfo", kernel = systemInfo),
+        (kernel = console),
+        (kernel = timer),
+        (kernel = endpointFactory),
+        (kernel = processSpawner),
+        (kernel = systemInfo),
       ] ),
   ],
 );

@@ -11,8 +11,8 @@ const manifest :M.Manifest = (
     ( name = "smoke", binary = "interrupt-grant",
       grants = [
         (name = "registry", kernel = deviceRegistry),
-        (name = "logSink", kernel = logSink),
-        (name = "timer", kernel = timer),
+        (kernel = logSink),
+        (kernel = timer),
       ] ),
   ],
 );

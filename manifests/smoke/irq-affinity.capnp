@@ -10,10 +10,10 @@ const manifest :M.Manifest = (
   services = [
     ( name = "smoke", binary = "irq-affinity",
       grants = [
-        (name = "device", device = (driver = "nvme", nth = 0)),
+        (device = (driver = "nvme", nth = 0)),
         (name = "registry", kernel = deviceRegistry),
-        (name = "logSink", kernel = logSink),
-        (name = "timer", kernel = timer),
+        (kernel = logSink),
+        (kernel = timer),
       ] ),
   ],
 );

@@ -11,8 +11,8 @@ const manifest :M.Manifest = (
     ( name = "smoke", binary = "irq-msi",
       grants = [
         (name = "card", device = (driver = "edu", nth = 0)),
-        (name = "logSink", kernel = logSink),
-        (name = "timer", kernel = timer),
+        (kernel = logSink),
+        (kernel = timer),
       ] ),
   ],
 );

@@ -11,11 +11,11 @@ const manifest :M.Manifest = (
     ( name = "smoke", binary = "irq-stale",
       grants = [
         (name = "registry", kernel = deviceRegistry),
-        (name = "endpointFactory", kernel = endpointFactory),
-        (name = "processSpawner", kernel = processSpawner),
-        (name = "systemInfo", kernel = systemInfo),
-        (name = "console", kernel = console),
-        (name = "timer", kernel = timer),
+        (kernel = endpointFactory),
+        (kernel = processSpawner),
+        (kernel = systemInfo),
+        (kernel = console),
+        (kernel = timer),
       ] ),
   ],
 );

@@ -10,12 +10,12 @@ const manifest :M.Manifest = (
   services = [
     ( name = "smoke", binary = "smoke-lines", priority = 20,
       grants = [
-        (name = "console", kernel = console),
-        (name = "logSink", kernel = logSink),
-        (name = "timer", kernel = timer),
-        (name = "endpointFactory", kernel = endpointFactory),
-        (name = "processSpawner", kernel = processSpawner),
-        (name = "systemInfo", kernel = systemInfo),
+        (kernel = console),
+        (kernel = logSink),
+        (kernel = timer),
+        (kernel = endpointFactory),
+        (kernel = processSpawner),
+        (kernel = systemInfo),
       ] ),
   ],
 );

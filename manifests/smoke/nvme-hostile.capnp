@@ -10,10 +10,10 @@ const manifest :M.Manifest = (
   services = [
     ( name = "hostile", binary = "nvme-hostile",
       grants = [
-        (name = "device", device = (driver = "nvme", nth = 0)),
+        (device = (driver = "nvme", nth = 0)),
         (name = "other", device = (driver = "nvme", nth = 1)),
-        (name = "logSink", kernel = logSink),
-        (name = "timer", kernel = timer),
+        (kernel = logSink),
+        (kernel = timer),
       ] ),
   ],
 );

@@ -10,9 +10,9 @@ const manifest :M.Manifest = (
   services = [
     ( name = "provider", binary = "queue-reset",
       grants = [
-        (name = "device", device = (driver = "nvme", nth = 0)),
-        (name = "logSink", kernel = logSink),
-        (name = "timer", kernel = timer),
+        (device = (driver = "nvme", nth = 0)),
+        (kernel = logSink),
+        (kernel = timer),
       ] ),
   ],
 );

@@ -11,15 +11,15 @@ const manifest :M.Manifest = (
     ( name = "nvme", binary = "nvme-provider", priority = 24, restart = always,
       exports = [(name = "block", interface = "BlockDevice")],
       grants = [
-        (name = "endpoint", endpoint = void),
-        (name = "device", device = (driver = "nvme", nth = 0)),
-        (name = "logSink", kernel = logSink),
-        (name = "timer", kernel = timer),
+        (endpoint = void),
+        (device = (driver = "nvme", nth = 0)),
+        (kernel = logSink),
+        (kernel = timer),
       ] ),
     ( name = "client", binary = "session-isolation",
       grants = [
-        (name = "block", export = (service = "nvme", export = "block")),
-        (name = "logSink", kernel = logSink),
+        (export = (service = "nvme", export = "block")),
+        (kernel = logSink),
       ] ),
   ],
 );

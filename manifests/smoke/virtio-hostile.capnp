@@ -10,10 +10,10 @@ const manifest :M.Manifest = (
   services = [
     ( name = "hostile", binary = "virtio-hostile",
       grants = [
-        (name = "device", device = (driver = "virtio-blk", nth = 0)),
+        (device = (driver = "virtio-blk", nth = 0)),
         (name = "other", device = (driver = "virtio-blk", nth = 1)),
-        (name = "console", kernel = console),
-        (name = "timer", kernel = timer),
+        (kernel = console),
+        (kernel = timer),
       ] ),
   ],
 );

@@ -10,9 +10,9 @@ const manifest :M.Manifest = (
   services = [
     ( name = "hostile", binary = "net-hostile",
       grants = [
-        (name = "device", device = (driver = "virtio-net", nth = 0)),
-        (name = "console", kernel = console),
-        (name = "timer", kernel = timer),
+        (device = (driver = "virtio-net", nth = 0)),
+        (kernel = console),
+        (kernel = timer),
       ] ),
   ],
 );

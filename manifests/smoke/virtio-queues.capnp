@@ -13,8 +13,8 @@ const manifest :M.Manifest = (
         (name = "rngModern", device = (driver = "virtio-rng", nth = 0)),
         (name = "rngLegacy", device = (driver = "virtio-rng", nth = 1)),
         (name = "rngPortVectors", device = (driver = "virtio-rng", nth = 2)),
-        (name = "console", kernel = console),
-        (name = "timer", kernel = timer),
+        (kernel = console),
+        (kernel = timer),
       ] ),
   ],
 );

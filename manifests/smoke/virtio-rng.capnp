@@ -11,16 +11,16 @@ const manifest :M.Manifest = (
     ( name = "random", binary = "virtio-rng-provider", priority = 24, restart = always,
       exports = [(name = "random", interface = "HardwareRandom")],
       grants = [
-        (name = "endpoint", endpoint = void),
-        (name = "device", device = (driver = "virtio-rng", nth = 0)),
-        (name = "logSink", kernel = logSink),
-        (name = "timer", kernel = timer),
+        (endpoint = void),
+        (device = (driver = "virtio-rng", nth = 0)),
+        (kernel = logSink),
+        (kernel = timer),
       ] ),
     ( name = "reader", binary = "random-reader",
       grants = [
-        (name = "random", export = (service = "random", export = "random")),
-        (name = "entropySource", kernel = entropySource),
-        (name = "logSink", kernel = logSink),
+        (export = (service = "random", export = "random")),
+        (kernel = entropySource),
+        (kernel = logSink),
       ] ),
   ],
 );

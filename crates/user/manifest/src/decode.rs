@@ -273,18 +273,41 @@ fn decode_grants(
     at_most(list.len(), MAX_GRANTS, "grants", place())?;
     let mut grants: Vec<Grant> = Vec::new();
     for grant in list.iter() {
-        let name = text(grant.get_name())?;
-        check_name(NameKind::Camel, name, "grant", place)?;
+        let given = text(grant.get_name())?;
+        if !given.is_empty() {
+            check_name(NameKind::Camel, given, "grant", place)?;
+        }
+        let source = decode_source(grant, service, given, services)?;
+        let name = if given.is_empty() {
+            default_name(&source, services)
+        } else {
+            given
+        };
         if grants.iter().any(|g| g.name == name) {
             return Err(duplicate(place(), "grants", name));
         }
-        let source = decode_source(grant, service, name, services)?;
         grants.push(Grant {
             name: name.to_string(),
             source,
         });
     }
     Ok(grants)
+}
+
+/// What a grant is called that has no name of its own.
+fn default_name<'a>(source: &Source, services: &'a [Service]) -> &'a str {
+    match source {
+        Source::Kernel(source) => source.name(),
+        Source::Export(ExportRef {
+            service_idx,
+            export_idx,
+        }) => services
+            .get(*service_idx)
+            .and_then(|service| service.exports.get(*export_idx))
+            .map_or("", |export| export.name.as_str()),
+        Source::Device { .. } => "device",
+        Source::Endpoint => "endpoint",
+    }
 }
 
 fn decode_source(

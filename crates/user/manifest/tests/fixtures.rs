@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use manifest::{Error, Source, check, read};
+use manifest::{Error, Manifest, Source, check, read};
 use proptest::prelude::*;
 
 const IMAGES: &[&str] = &[
@@ -188,21 +188,48 @@ fn default_starts_providers_first() {
 
 #[test]
 fn order_comes_from_need_not_from_the_file() {
-    let dir = tempdir();
-    let file = dir.join("reversed.capnp");
-    fs::write(
-        &file,
+    let manifest = evaluated(
+        "reversed",
         r#"@0xd1c0a5e5b0a73001;
 using M = import "/manifest.capnp";
 const manifest :M.Manifest = (name = "reversed", services = [
-  (name = "c", binary = "a", priority = 3, grants = [(name = "x", export = (service = "b", export = "x"))]),
-  (name = "b", binary = "a", priority = 4, grants = [(name = "x", export = (service = "a", export = "x")), (name = "e", endpoint = void)],
+  (name = "c", binary = "a", priority = 3, grants = [(export = (service = "b", export = "x"))]),
+  (name = "b", binary = "a", priority = 4, grants = [(export = (service = "a", export = "x")), (name = "e", endpoint = void)],
     exports = [(name = "x", interface = "Volume")]),
   (name = "a", binary = "a", priority = 4, grants = [(name = "e", endpoint = void)],
     exports = [(name = "x", interface = "BlockDevice")]),
 ]);"#,
-    )
-    .unwrap();
+    );
+    assert_eq!(manifest.start_order, [2, 1, 0]);
+}
+
+#[test]
+fn a_grant_without_a_name_is_called_like_its_source() {
+    let manifest = evaluated(
+        "names",
+        r#"@0xd1c0a5e5b0a73002;
+using M = import "/manifest.capnp";
+const manifest :M.Manifest = (name = "names", drivers = ["nvme"], services = [
+  (name = "a", binary = "a", priority = 4, grants = [(endpoint = void), (kernel = rawConsole), (name = "log", kernel = logSink)],
+    exports = [(name = "files", interface = "Volume")]),
+  (name = "b", binary = "a", priority = 3,
+    grants = [(export = (service = "a", export = "files")), (device = (driver = "nvme", nth = 0))]),
+]);"#,
+    );
+    let named = |at: usize| manifest.services[at].grants.iter().map(|g| &*g.name);
+    assert_eq!(
+        named(0).collect::<Vec<_>>(),
+        ["endpoint", "rawConsole", "log"]
+    );
+    assert_eq!(named(1).collect::<Vec<_>>(), ["files", "device"]);
+}
+
+/// A manifest, written as text.
+fn evaluated(name: &str, text: &str) -> Manifest {
+    let dir = std::env::temp_dir().join(format!("manifest-test-{name}-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("manifest.capnp");
+    fs::write(&file, text).unwrap();
     let out = Command::new("capnp")
         .arg("eval")
         .arg("-I")
@@ -213,14 +240,7 @@ const manifest :M.Manifest = (name = "reversed", services = [
         .output()
         .unwrap();
     fs::remove_dir_all(dir).unwrap();
-    let manifest = read(&out.stdout).unwrap();
-    assert_eq!(manifest.start_order, [2, 1, 0]);
-}
-
-fn tempdir() -> PathBuf {
-    let dir = std::env::temp_dir().join(format!("manifest-test-{}", std::process::id()));
-    fs::create_dir_all(&dir).unwrap();
-    dir
+    read(&out.stdout).unwrap()
 }
 
 #[test]
