@@ -3,6 +3,7 @@
 # Nothing here ever carries a physical address or an IOVA.
 
 using Process = import "process.capnp";
+using Stub = import "stub.capnp";
 
 # What is plugged in. Listing gives no authority over anything.
 interface DeviceRegistry @0xd1c0a5e5b0a70201 {
@@ -144,7 +145,7 @@ interface DeviceQueue @0xd1c0a5e5b0a70207 {
   # an address, a length or an identifier.
   # Refuses: per command, in `refusal`: `templateRefused`, `lengthMismatch`, `foreignBuffer`, `stale`, `badHandle`,
   # `outOfRange`, `misaligned`, `zeroLength`, `badArgument`, `overBudget`, `queueFull`, `wrongState`.
-  submit @1 (commands :List(Command)) -> (accepted :UInt16, refusal :UInt8);
+  submit @1 (commands :List(Command)) -> (accepted :UInt16, refusal :UInt8 $Stub.refusal);
   # Gives up to 64 completions; every value the device wrote was checked first. After a reset it gives the cookies
   # of what was in flight, each with `revoked`.
   # Refuses: `wrongState` during a reset, `corrupt` once the device has contradicted itself, `stale` for a queue
@@ -161,6 +162,6 @@ interface DeviceQueue @0xd1c0a5e5b0a70207 {
     offset @1 :UInt32; length @2 :UInt32;
     direction @3 :Direction;
   }
-  struct Completion { cookie @0 :UInt64; status @1 :UInt16; result @2 :UInt32; refusal @3 :UInt8; }
+  struct Completion { cookie @0 :UInt64; status @1 :UInt16; result @2 :UInt32; refusal @3 :UInt8 $Stub.refusal; }
   enum Direction { toDevice @0; fromDevice @1; }
 }

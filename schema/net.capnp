@@ -22,14 +22,14 @@ interface Nic @0xd1c0a5e5b0a70f01 {
 
 # Pieces are ranges of the session's own window, one frame each, and belong to the device until their event: up to 64 in one call.
 interface NicSession @0xd1c0a5e5b0a70f02 {
-  # Sends frames, in order. All or the first `accepted`; `refusal` says why the next one was refused (0: none was). A
+  # Sends frames, in order. All or the first `accepted`; `refusal` says why the next one was refused. A
   # place is taken until the event of its piece is given up.
   # Refuses: per piece, in `refusal`: `outOfRange`, `lengthMismatch` (under 14 bytes, or over `frameBytes`), `queueFull`,
   # `overBudget` (more than 64 in one call).
-  transmit @0 (frames :List(Piece)) -> (accepted :UInt16, refusal :UInt8);
+  transmit @0 (frames :List(Piece)) -> (accepted :UInt16, refusal :UInt8 $Stub.refusal);
   # Gives memory for frames to come: one frame each, so each holds `frameBytes`.
   # Refuses: as `transmit`; `lengthMismatch` under `frameBytes`.
-  post @1 (buffers :List(Piece)) -> (accepted :UInt16, refusal :UInt8);
+  post @1 (buffers :List(Piece)) -> (accepted :UInt16, refusal :UInt8 $Stub.refusal);
   # Completes as soon as event number `from` is there: that one and those that follow, up to 64. Events are numbered from 0
   # on in the order in which they come; asking from one on gives up all before it, and with them their places.
   # Refuses: `zeroLength`, `outOfRange` (an event given up before, or one that cannot be yet), `cancelled` (another call
@@ -44,7 +44,7 @@ interface NicSession @0xd1c0a5e5b0a70f02 {
     # Bytes of the frame.
     length @2 :UInt32;
     # 0, or why there is no frame.
-    refusal @3 :UInt8;
+    refusal @3 :UInt8 $Stub.refusal;
   }
   enum Kind { received @0; transmitted @1; }
 }

@@ -6,3 +6,6 @@ annotation idempotent @0xd1c0a5e5b0a7ff01 (method) :Void;
 
 # Capabilities beyond those that parameters name travel behind them; parameters refer to them by index.
 annotation extraTransfers @0xd1c0a5e5b0a7ff02 (method) :Void;
+
+# The field is 0, or the code of a refusal.
+annotation refusal @0xd1c0a5e5b0a7ff03 (field, param) :Void;

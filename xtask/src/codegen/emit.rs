@@ -210,6 +210,7 @@ pub fn value_type(model: &Model, kind: &Kind, a: &str) -> String {
         Kind::Bool => "bool".into(),
         Kind::Int(t) => (*t).into(),
         Kind::Enum(id) => path(model, *id, ""),
+        Kind::Refusal => "Option<stub::Refusal>".into(),
         Kind::Text => format!("&{a_space}str"),
         Kind::Data => format!("&{a_space}[u8]"),
         Kind::TextList => format!("&{a_space}[&{a_space}str]"),

@@ -137,6 +137,8 @@ fn field(model: &Model, of: &Field) -> Result<String> {
         Kind::Bool => "Bool".to_owned(),
         Kind::Int(rust) => format!("Int({})", rust.trim_start_matches(['u', 'i'])),
         Kind::Enum(id) => format!("Enum({})", values(model, *id)?),
+        // A client may send any byte.
+        Kind::Refusal => "Int(8)".to_owned(),
         Kind::Text => "Text".to_owned(),
         Kind::Data => "Data".to_owned(),
         Kind::TextList => "TextList".to_owned(),

@@ -10,6 +10,7 @@ use capnp::{message, serialize};
 
 const IDEMPOTENT: u64 = 0xd1c0_a5e5_b0a7_ff01;
 const EXTRA_TRANSFERS: u64 = 0xd1c0_a5e5_b0a7_ff02;
+const REFUSAL: u64 = 0xd1c0_a5e5_b0a7_ff03;
 
 /// Everything.
 pub struct Model {
@@ -105,6 +106,8 @@ pub enum Kind {
     /// A Rust integer type.
     Int(&'static str),
     Enum(u64),
+    /// A byte that is 0 or the code of a refusal.
+    Refusal,
     Text,
     Data,
     TextList,
@@ -115,7 +118,10 @@ pub enum Kind {
 
 impl Kind {
     pub fn is_data(&self) -> bool {
-        matches!(self, Kind::Bool | Kind::Int(_) | Kind::Enum(_))
+        matches!(
+            self,
+            Kind::Bool | Kind::Int(_) | Kind::Enum(_) | Kind::Refusal
+        )
     }
 
     pub fn is_cap(&self) -> bool {
@@ -153,6 +159,20 @@ impl Model {
             _ => false,
         })
     }
+}
+
+/// The kind of a field with its annotations.
+fn refused(field: field::Reader<'_>, mut kind: Kind) -> Result<Kind> {
+    for annotation in field.get_annotations()? {
+        match annotation.get_id() {
+            REFUSAL => {
+                ensure!(kind == Kind::Int("u8"), "a refusal is a UInt8");
+                kind = Kind::Refusal;
+            }
+            id => bail!("unknown annotation {id:#x}"),
+        }
+    }
+    Ok(kind)
 }
 
 /// Reads the request.
@@ -355,6 +375,7 @@ impl<'a> Loader<'a> {
             else {
                 continue;
             };
+            let kind = refused(field, kind).with_context(|| format!("{name}.{field_name}"))?;
             ensure!(
                 caps || !kind.is_cap(),
                 "{name}.{field_name}: a capability is a parameter or a result of its own"

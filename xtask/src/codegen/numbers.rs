@@ -174,6 +174,8 @@ fn fields(numbers: &mut Numbers, owner: &str, of: &Struct) {
             Kind::Bool => "bit",
             Kind::Int(kind) => kind,
             Kind::Enum(_) => "enum",
+            // Only its Rust type is another.
+            Kind::Refusal => "u8",
             Kind::Text => "text",
             Kind::Data => "data",
             Kind::TextList => "texts",

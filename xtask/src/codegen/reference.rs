@@ -190,6 +190,7 @@ fn kind(model: &Model, interface: &Interface, of: &Kind) -> String {
             let sign = if rust.starts_with('u') { "UInt" } else { "Int" };
             format!("{sign}{}", rust.get(1..).unwrap_or_default())
         }
+        Kind::Refusal => "refusal or none".to_owned(),
         Kind::Text => "Text".to_owned(),
         Kind::Data => "Data".to_owned(),
         Kind::TextList => "list of Text".to_owned(),

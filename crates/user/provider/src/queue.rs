@@ -64,7 +64,7 @@ pub fn submit<'t>(
         .collect();
     let submitted = queue.submit(&commands)?;
     let accepted = usize::from(submitted.accepted).min(commands.len());
-    Ok((accepted, Refusal::from_code(submitted.refusal)))
+    Ok((accepted, submitted.refusal))
 }
 
 /// Takes up to [`COMPLETIONS`] completions.
@@ -78,7 +78,7 @@ pub fn take(queue: &DeviceQueue) -> Result<ArrayVec<Done, COMPLETIONS>, Refusal>
             .take(COMPLETIONS)
             .map(|completion| {
                 let completion = completion.value()?;
-                let outcome = match Refusal::from_code(completion.refusal) {
+                let outcome = match completion.refusal {
                     Some(refusal) => Err(refusal),
                     None => Ok((completion.status, completion.result)),
                 };

@@ -434,7 +434,7 @@ impl device_queue::Server<Call> for Queue {
         assert_eq!(segment.direction, device_queue::Direction::FromDevice);
         reply.send(device_queue::SubmitReply {
             accepted: commands.len() as u16,
-            refusal: 4,
+            refusal: Some(stub::Refusal::Stale),
         })
     }
     fn complete(&mut self, reply: Reply<Call, device_queue::call::Complete>, max: u16) -> Answered {
@@ -442,7 +442,7 @@ impl device_queue::Server<Call> for Queue {
             cookie: 1,
             status: 2,
             result: 3,
-            refusal: max as u8,
+            refusal: stub::Refusal::from_code(max as u8),
         };
         reply.send(device_queue::CompleteReply {
             completions: &[completion],
@@ -479,14 +479,17 @@ fn lists_in_lists() {
             },
         ];
         let done = client.submit(&commands).unwrap();
-        assert_eq!((done.accepted, done.refusal), (2, 4));
+        assert_eq!(
+            (done.accepted, done.refusal),
+            (2, Some(stub::Refusal::Stale))
+        );
         let completion = client
             .complete(8, |r| r.completions().unwrap().get(0).unwrap().value())
             .unwrap()
             .unwrap();
         assert_eq!(
             (completion.status, completion.result, completion.refusal),
-            (2, 3, 8)
+            (2, 3, stub::Refusal::from_code(8))
         );
     });
 }

@@ -101,6 +101,46 @@ scalars! {
     i64, get_i64, set_i64, |value, default| value ^ default;
 }
 
+/// The code of a refusal; 0 is none.
+impl Scalar for Option<Refusal> {
+    #[inline(always)]
+    fn from_words(words: &Words, at: usize) -> Result<Self, Refusal> {
+        refusal(words::get_u8(words, at))
+    }
+    #[inline(always)]
+    fn to_words(self, words: &mut Words, at: usize) {
+        words::set_u8(words, at, self.map_or(0, Refusal::code));
+    }
+    /// No schema gives one a default.
+    #[inline(always)]
+    fn masked(self, _: Self) -> Self {
+        self
+    }
+}
+
+impl Field<'_> for Option<Refusal> {
+    #[inline(always)]
+    fn get(from: &Fields<'_>, at: usize) -> Result<Self, Refusal> {
+        refusal(from.get_u8(at))
+    }
+}
+
+impl Put for Option<Refusal> {
+    #[inline(always)]
+    fn put(&self, to: &mut StructWriter<'_, '_>, at: u16) -> Result<(), Full> {
+        to.set_u8(usize::from(at), self.map_or(0, Refusal::code));
+        Ok(())
+    }
+}
+
+/// Reads a code as an enum is read: a number that nothing has is refused.
+fn refusal(code: u8) -> Result<Option<Refusal>, Refusal> {
+    match Refusal::from_code(code) {
+        None if code != 0 => Err(Refusal::BadArgument),
+        known => Ok(known),
+    }
+}
+
 macro_rules! pointers {
     ($([$($generic:ident)?] $type:ty, $get:ident;)*) => { $(
         impl<'m $(, $generic: From<Fields<'m>>)?> Field<'m> for $type {

@@ -105,7 +105,7 @@ pub fn submit(
         segments,
     };
     let submitted = queue.submit(&[one])?;
-    match Refusal::from_code(submitted.refusal) {
+    match submitted.refusal {
         Some(refusal) => Err(refusal),
         None => Ok(()),
     }
@@ -151,7 +151,7 @@ pub fn completion(queue: &DeviceQueue, timer: &Timer, cookie: u64) -> Result<u16
             mine.map(|c| c.value()).transpose()
         })??;
         if let Some(c) = found {
-            return match Refusal::from_code(c.refusal) {
+            return match c.refusal {
                 Some(refusal) => Err(refusal),
                 None => Ok(c.status),
             };

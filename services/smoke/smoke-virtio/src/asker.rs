@@ -103,12 +103,12 @@ impl Session {
     }
 }
 
-/// What the number of a refusal stands for.
+/// Turns a refusal among the results into one of the call.
 ///
 /// # Errors
 /// That refusal, where there is one.
-pub fn whole(refusal: u8) -> Result<(), Refusal> {
-    Refusal::from_code(refusal).map_or(Ok(()), Err)
+pub fn whole(refusal: Option<Refusal>) -> Result<(), Refusal> {
+    refusal.map_or(Ok(()), Err)
 }
 
 /// The six bytes of an address.

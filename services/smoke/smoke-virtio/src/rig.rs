@@ -78,7 +78,7 @@ impl Rig {
     pub fn completed(&self) -> Result<Vec<Completed>, Refusal> {
         self.queue.complete(16, |results| {
             let list = results.completions()?;
-            let outcome = |c: device_queue::Completion| match Refusal::from_code(c.refusal) {
+            let outcome = |c: device_queue::Completion| match c.refusal {
                 Some(refusal) => Err(refusal),
                 None => Ok(c.status),
             };
@@ -140,7 +140,7 @@ pub fn submit(
         segments,
     };
     let submitted = queue.submit(&[one])?;
-    match Refusal::from_code(submitted.refusal) {
+    match submitted.refusal {
         Some(refusal) => Err(refusal),
         None => Ok(()),
     }

@@ -231,7 +231,7 @@ impl Admin {
             }],
         };
         let submitted = self.queue.submit(&[command])?;
-        if let Some(refusal) = Refusal::from_code(submitted.refusal) {
+        if let Some(refusal) = submitted.refusal {
             return Err(refusal);
         }
         let give_up = timer.now()?.ns.saturating_add(ADMIN_PATIENCE_NS);
@@ -258,7 +258,7 @@ impl Admin {
                     .transpose()
             })??;
             if let Some(completion) = mine {
-                return match Refusal::from_code(completion.refusal) {
+                return match completion.refusal {
                     Some(refusal) => Err(refusal),
                     None => Ok(Status::from_field(completion.status)),
                 };

@@ -116,10 +116,9 @@ impl<'a> device_queue::Server<KernelCall<'a>> for Served<Queue> {
         if let Some(refusal) = submitted.refusal {
             note_refusal::<device_queue::call::Submit>(process.id, &claim, refusal);
         }
-        let refusal = submitted.refusal.map_or(0, Refusal::code);
         reply.send(device_queue::SubmitReply {
             accepted: submitted.accepted,
-            refusal,
+            refusal: submitted.refusal,
         })
     }
 
@@ -135,7 +134,7 @@ impl<'a> device_queue::Server<KernelCall<'a>> for Served<Queue> {
                 cookie: c.cookie,
                 status: c.status,
                 result: c.result,
-                refusal: c.refusal.map_or(0, Refusal::code),
+                refusal: c.refusal,
             })
             .collect();
         reply.send(device_queue::CompleteReply { completions: &list })

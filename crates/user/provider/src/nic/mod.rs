@@ -253,7 +253,7 @@ impl<A: Adapter> Provider<'_, A> {
         cookie: u64,
         lane: Lane,
         pieces: List<'_, PieceReader<'_>>,
-    ) -> Result<(u16, u8), Refusal> {
+    ) -> Result<(u16, Option<Refusal>), Refusal> {
         let session = self.session(cookie)?;
         let mut accepted = 0;
         for piece in pieces.iter() {
@@ -268,10 +268,10 @@ impl<A: Adapter> Provider<'_, A> {
             };
             match taken {
                 Ok(()) => accepted += 1,
-                Err(refusal) => return Ok((accepted, refusal.code())),
+                Err(refusal) => return Ok((accepted, Some(refusal))),
             }
         }
-        Ok((accepted, 0))
+        Ok((accepted, None))
     }
 }
 

@@ -133,8 +133,8 @@ pub(super) fn events(traffic: &Traffic, most: u16) -> ArrayVec<nic_session::Even
 
 fn event(event: Event) -> nic_session::Event {
     let (length, refusal) = match event.outcome {
-        Ok(length) => (length, 0),
-        Err(refusal) => (0, refusal.code()),
+        Ok(length) => (length, None),
+        Err(refusal) => (0, Some(refusal)),
     };
     nic_session::Event {
         kind: match event.lane {

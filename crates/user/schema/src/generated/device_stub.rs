@@ -1060,7 +1060,7 @@ pub mod device_queue {
             cookie: u64 = 0;
             status: u16 = 4;
             result: u32 = 3;
-            refusal: u8 = 10;
+            refusal: Option<stub::Refusal> = 10;
         }
     }
     stub::reader! {
@@ -1069,8 +1069,8 @@ pub mod device_queue {
             cookie: u64 = 0;
             status: u16 = 4;
             result: u32 = 3;
-            refusal: u8 = 10;
         } try {
+            refusal: Option<stub::Refusal> = 10;
         }
     }
     stub::value_of! { CompletionReader, Completion {
@@ -1106,7 +1106,7 @@ pub mod device_queue {
     stub::plain! {
         pub struct SubmitResults: 1 words {
             accepted: u16 = 0;
-            refusal: u8 = 2;
+            refusal: Option<stub::Refusal> = 2;
         }
     }
     /// The same, as a server sends it.

@@ -137,7 +137,7 @@ pub mod nic_session {
             /// Bytes of the frame.
             length: u32 = 2;
             /// 0, or why there is no frame.
-            refusal: u8 = 2;
+            refusal: Option<stub::Refusal> = 2;
         }
     }
     stub::reader! {
@@ -145,9 +145,9 @@ pub mod nic_session {
         pub struct EventReader {
             offset: u32 = 1;
             length: u32 = 2;
-            refusal: u8 = 2;
         } try {
             kind: crate::net::nic_session::Kind = 0;
+            refusal: Option<stub::Refusal> = 2;
         }
     }
     stub::value_of! { EventReader, Event {
@@ -172,7 +172,7 @@ pub mod nic_session {
     stub::plain! {
         pub struct TransmitResults: 1 words {
             accepted: u16 = 0;
-            refusal: u8 = 2;
+            refusal: Option<stub::Refusal> = 2;
         }
     }
     /// The same, as a server sends it.
@@ -186,7 +186,7 @@ pub mod nic_session {
     stub::plain! {
         pub struct PostResults: 1 words {
             accepted: u16 = 0;
-            refusal: u8 = 2;
+            refusal: Option<stub::Refusal> = 2;
         }
     }
     /// The same, as a server sends it.
@@ -218,8 +218,8 @@ pub mod nic_session {
     }
 
     impl<O: stub::Object> Client<O> {
-        /// Sends frames, in order. All or the first `accepted`; `refusal` says why the next one was refused (0: none
-        /// was). A place is taken until the event of its piece is given up.
+        /// Sends frames, in order. All or the first `accepted`; `refusal` says why the next one was refused. A place
+        /// is taken until the event of its piece is given up.
         ///
         /// Refuses: per piece, in `refusal`: `outOfRange`, `lengthMismatch` (under 14 bytes, or over `frameBytes`),
         /// `queueFull`, `overBudget` (more than 64 in one call)

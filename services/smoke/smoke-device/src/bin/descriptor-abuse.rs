@@ -49,8 +49,7 @@ impl Bench<'_> {
             self.accepted += 1;
             self.completed += completions(self.queue, self.timer, 1)?.len() as u32;
         }
-        let refusal = Refusal::from_code(submitted.refusal);
-        Ok(refusal.map_or("ok", Refusal::name))
+        Ok(submitted.refusal.map_or("ok", Refusal::name))
     }
 
     /// Whether the broker knows the command at all, with a page or without.
@@ -295,7 +294,7 @@ fn batches(rig: &Rig, timer: &Timer, buffer: &DmaBuffer) -> Result<(), Refusal> 
     let mut cookies: Vec<u64> = done.iter().map(|c| c.cookie).collect();
     cookies.sort_unstable();
     let once = cookies.iter().copied().eq(0..u64::from(full.accepted));
-    let name = |code| Refusal::from_code(code).map_or("none", Refusal::name);
+    let name = |refusal: Option<Refusal>| refusal.map_or("none", Refusal::name);
     fact!(
         "abuse.batches",
         before_the_bad_one = mixed.accepted,

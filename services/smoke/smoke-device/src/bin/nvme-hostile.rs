@@ -104,10 +104,9 @@ fn templates(rig: &Rig) -> Result<(), Refusal> {
         template: &[0; 63],
         segments: &[],
     }]);
-    let short = short.map(|s| s.refusal).map(Refusal::from_code);
     fact!(
         "hostile.short-template",
-        refusal = short?.map_or("ok", Refusal::name)
+        refusal = short?.refusal.map_or("ok", Refusal::name)
     );
     Ok(())
 }

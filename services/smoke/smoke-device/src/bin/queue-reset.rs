@@ -25,10 +25,10 @@ fn read(queue: &DeviceQueue, cookie: u64, buffer: &DmaBuffer) -> Result<(), Refu
 
 /// Takes what a queue owes, and counts what came back `revoked`.
 fn revoked(queue: &DeviceQueue) -> Result<u64, Refusal> {
-    let code = Refusal::Revoked.code();
+    let revoked = Ok(Some(Refusal::Revoked));
     queue.complete(16, |results| {
         let list = results.completions()?;
-        Ok(list.iter().filter(|c| c.refusal() == code).count() as u64)
+        Ok(list.iter().filter(|c| c.refusal() == revoked).count() as u64)
     })?
 }
 

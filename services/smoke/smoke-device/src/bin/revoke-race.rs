@@ -157,7 +157,7 @@ fn submitter(round: &Round, random: &mut u64) {
             .collect();
         if let Some(taken) = note(round.queue.submit(&commands)) {
             add(&ACCEPTED, u64::from(taken.accepted));
-            note(Refusal::from_code(taken.refusal).map_or(Ok(()), Err));
+            note(taken.refusal.map_or(Ok(()), Err));
         }
     }
     take(&round.queue);
@@ -168,7 +168,7 @@ fn take(queue: &DeviceQueue) -> bool {
     let taken = queue.complete(64, |results| {
         for one in results.completions()?.iter() {
             let one = one.value()?;
-            match Refusal::from_code(one.refusal) {
+            match one.refusal {
                 None => add(&ANSWERED, 1),
                 Some(Refusal::Revoked) => add(&REVOKED, 1),
                 Some(_) => add(&STRANGE, 1),

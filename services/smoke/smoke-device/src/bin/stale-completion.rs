@@ -47,7 +47,7 @@ fn revoked(queue: &DeviceQueue) -> Result<(Vec<u64>, usize, &'static str), Refus
             let list: Vec<_> = results.completions()?.iter().collect();
             for one in list {
                 let one = one.value()?;
-                if one.refusal == Refusal::Revoked.code() && one.status == 0 && one.result == 0 {
+                if one.refusal == Some(Refusal::Revoked) && one.status == 0 && one.result == 0 {
                     cookies.push(one.cookie);
                 } else {
                     others += 1;

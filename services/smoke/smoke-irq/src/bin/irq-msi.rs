@@ -75,7 +75,7 @@ fn copy(card: &Card, interrupt: &Interrupt, timer: &Timer) -> Result<(), Refusal
             template: &[opcode, 0, 0, 0, 64, 0, 0, 0],
             segments: &[segment],
         };
-        if let Some(refusal) = Refusal::from_code(queue.submit(&[command])?.refusal) {
+        if let Some(refusal) = queue.submit(&[command])?.refusal {
             return Err(refusal);
         }
         let causes = serve(card, interrupt, timer)?;

@@ -12,7 +12,7 @@ use smoke_virtio::outcome;
 sdk::entry!(main);
 
 /// What becomes of one piece.
-fn tried(result: Result<u8, Refusal>) -> &'static str {
+fn tried(result: Result<Option<Refusal>, Refusal>) -> &'static str {
     outcome(&result.and_then(whole))
 }
 

@@ -211,12 +211,12 @@ fn batches(rig: &Rig, short: &Rig, timer: &Timer) -> Result<(), Refusal> {
         "hostile.batches",
         depth = short.depth,
         accepted = over.accepted,
-        refusal = Refusal::from_code(over.refusal).map_or("ok", Refusal::name),
+        refusal = over.refusal.map_or("ok", Refusal::name),
         free_in_flight = outcome(&free),
         completed = cookies == [20, 21, 22, 23],
         more = short.completed()?.len(),
         of_65 = many.accepted,
-        the_65th = Refusal::from_code(many.refusal).map_or("ok", Refusal::name)
+        the_65th = many.refusal.map_or("ok", Refusal::name)
     );
     Ok(())
 }

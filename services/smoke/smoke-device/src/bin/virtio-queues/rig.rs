@@ -95,7 +95,7 @@ pub fn submit(
         segments,
     };
     let submitted = queue.submit(&[one])?;
-    Refusal::from_code(submitted.refusal).map_or(Ok(()), Err)
+    submitted.refusal.map_or(Ok(()), Err)
 }
 
 /// The outcome of a command that is expected to be refused.
@@ -113,7 +113,7 @@ pub fn completion(queue: &DeviceQueue, timer: &Timer, cookie: u64) -> Result<End
             mine.map(|c| c.value()).transpose()
         })??;
         if let Some(c) = found {
-            return match Refusal::from_code(c.refusal) {
+            return match c.refusal {
                 Some(refusal) => Err(refusal),
                 None => Ok(Ended {
                     status: c.status,
