@@ -6,33 +6,31 @@ use audit_format::{Event, Kind, TEARDOWN_STEPS};
 use dma_ledger::{BufferId, Claim, PoolId, QueueId, ResetProof, RouteId};
 use ring_abi::Refusal;
 
-use crate::manager::At;
+use crate::turn::At;
 use crate::{DeviceManager, Done, Platform};
 
-impl<P: Platform> DeviceManager<P> {
+impl<P: Platform> At<'_, P> {
     /// Records an event of a function, and of the claim it concerns.
-    pub(crate) fn tell(&self, at: &At<'_, P>, claim: Option<&Claim>, event: Event) {
-        self.platform.audit(Event {
-            function: at.bdf().as_u32(),
+    pub(crate) fn tell(&self, claim: Option<&Claim>, event: Event) {
+        self.machine.platform.audit(Event {
+            function: self.bdf().as_u32(),
             owner: claim.map_or(0, |claim| claim.owner().0),
             claim: claim.map_or(0, Claim::generation),
             ..event
         });
     }
 
-    /// Records that a holder was refused an operation that takes the device time.
-    pub(crate) fn note_refused(&self, at: &At<'_, P>, claim: &Claim, refusal: Refusal) {
+    /// Records that a holder was refused an operation that the device needs time for.
+    pub(crate) fn note_refused(&self, claim: &Claim, refusal: Refusal) {
         self.tell(
-            at,
             Some(claim),
             Event::new(Kind::Refused).outcome(refusal.code()),
         );
     }
 
-    /// Records how an operation that takes the device time ended; resets and enabling are recorded where they succeed.
+    /// Records how an operation that the device needs time for ended; resets and enabling are recorded where they succeed.
     pub(crate) fn note_end(
         &self,
-        at: &At<'_, P>,
         claim: Option<Claim>,
         outcome: Result<Done, Refusal>,
     ) -> Result<Done, Refusal> {
@@ -40,73 +38,57 @@ impl<P: Platform> DeviceManager<P> {
         match outcome {
             Ok(Done::Queue(queue)) => {
                 let opened = Event::new(Kind::QueueOpened);
-                self.tell(at, claim, opened.object(queue.index(), queue.generation()));
+                self.tell(claim, opened.object(queue.index(), queue.generation()));
             }
             Ok(_) => {}
             Err(refusal) => {
                 let failed = Event::new(Kind::OperationFailed);
-                self.tell(at, claim, failed.outcome(refusal.code()));
+                self.tell(claim, failed.outcome(refusal.code()));
             }
         }
         outcome
     }
 
     /// Records that the device proved that it stopped.
-    pub(crate) fn note_reset(
-        &self,
-        at: &At<'_, P>,
-        claim: Option<Claim>,
-        proof: ResetProof,
-        revoked: u64,
-    ) {
+    pub(crate) fn note_reset(&self, claim: Option<Claim>, proof: ResetProof, revoked: u64) {
         let event = Event::new(Kind::ResetProven).detail(proof_number(proof));
-        self.tell(at, claim.as_ref(), event.value(revoked));
+        self.tell(claim.as_ref(), event.value(revoked));
     }
 
     /// Records what became of an interrupt route.
-    pub(crate) fn note_route(
-        &self,
-        at: &At<'_, P>,
-        claim: Option<&Claim>,
-        kind: Kind,
-        route: &RouteId,
-    ) {
+    pub(crate) fn note_route(&self, claim: Option<&Claim>, kind: Kind, route: &RouteId) {
         let about = Event::new(kind).object(route.source().into(), route.route_generation());
-        self.tell(at, claim, about);
+        self.tell(claim, about);
     }
 
     /// Records what became of a queue.
-    pub(crate) fn note_queue(&self, at: &At<'_, P>, claim: &Claim, kind: Kind, queue: QueueId) {
+    pub(crate) fn note_queue(&self, claim: &Claim, kind: Kind, queue: QueueId) {
         let about = Event::new(kind).object(queue.index(), queue.generation());
-        self.tell(at, Some(claim), about);
+        self.tell(Some(claim), about);
     }
 
     /// Records what became of a buffer.
-    pub(crate) fn note_buffer(
-        &self,
-        at: &At<'_, P>,
-        claim: &Claim,
-        event: Event,
-        buffer: BufferId,
-    ) {
+    pub(crate) fn note_buffer(&self, claim: &Claim, event: Event, buffer: BufferId) {
         let about = event.object(buffer.index(), buffer.generation());
-        self.tell(at, Some(claim), about);
+        self.tell(Some(claim), about);
     }
 
     /// Records what became of a pool.
-    pub(crate) fn note_pool(&self, at: &At<'_, P>, claim: &Claim, event: Event, pool: PoolId) {
+    pub(crate) fn note_pool(&self, claim: &Claim, event: Event, pool: PoolId) {
         let about = event.object(pool.index(), pool.generation());
-        self.tell(at, Some(claim), about);
+        self.tell(Some(claim), about);
     }
 
     /// Records a step of a teardown by its name.
-    pub(crate) fn note_step(&self, at: &At<'_, P>, step: &str, value: u64) {
+    pub(crate) fn note_step(&self, step: &str, value: u64) {
         let place = TEARDOWN_STEPS.iter().position(|name| *name == step);
         let number = place.map_or(0, |place| place as u32 + 1);
         let event = Event::new(Kind::TeardownStep).detail(number).value(value);
-        self.tell(at, None, event);
+        self.tell(None, event);
     }
+}
 
+impl<P: Platform> DeviceManager<P> {
     /// The address of a claim's function, for records about the claim.
     #[must_use]
     pub fn address_of(&self, claim: &Claim) -> u32 {

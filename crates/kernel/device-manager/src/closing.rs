@@ -6,7 +6,6 @@ use dma_ledger::FunctionState;
 use pci_format::{Command, read_command};
 use ring_abi::Refusal;
 
-use crate::effects::Effects;
 use crate::{DeviceManager, Platform};
 
 /// What still holds devices.
@@ -28,19 +27,16 @@ impl<P: Platform> DeviceManager<P> {
     /// Begins to end every claim; from here on a claim is refused `wrongState`. Returns how many claims there were.
     /// Devices stop on their timers: ask [`Self::all_stopped`].
     pub fn close(&self) -> u32 {
-        self.closed.store(true, Ordering::SeqCst);
+        self.machine.closed.store(true, Ordering::SeqCst);
         let mut count = 0;
         for (id, _) in &self.hardware {
             let Ok(at) = self.at(*id) else { continue };
-            let mut effects = Effects::new();
-            let claim = {
-                let mut guard = at.lock();
-                for one in core::mem::take(&mut guard.claimants) {
-                    effects.answer(one.waiter, Err(Refusal::WrongState));
-                }
-                guard.claim
-            };
-            effects.run(&self.platform, at.index());
+            let mut turn = at.turn();
+            while let Some(one) = turn.function.next_claimant() {
+                turn.effects.answer(one.waiter, Err(Refusal::WrongState));
+            }
+            let claim = turn.function.claim().copied();
+            turn.leave();
             if let Some(claim) = claim {
                 count += 1;
                 // A teardown that runs already needs no second beginning.
@@ -52,7 +48,7 @@ impl<P: Platform> DeviceManager<P> {
 
     /// Lets functions be claimed again: the machine goes on after all.
     pub fn allow_claims(&self) {
-        self.closed.store(false, Ordering::SeqCst);
+        self.machine.closed.store(false, Ordering::SeqCst);
     }
 
     /// Counts what still holds devices. Bus mastering is read from the functions themselves.
@@ -60,7 +56,7 @@ impl<P: Platform> DeviceManager<P> {
         let mut live = Live::default();
         for (id, hardware) in &self.hardware {
             let Ok(at) = self.at(*id) else { continue };
-            let state = at.lock().record.state();
+            let state = at.turn().function.record.state();
             match state {
                 FunctionState::Claimed(_) | FunctionState::Revoking(_) => live.claims += 1,
                 FunctionState::Quarantined => live.quarantined += 1,
@@ -69,7 +65,7 @@ impl<P: Platform> DeviceManager<P> {
             // One that could not be turned off, at boot or at the end of its claim, stops with the machine.
             let lost = !hardware.sound || state == FunctionState::Quarantined;
             if hardware.info.is_endpoint() && !lost {
-                let command = read_command(&**self.config.lock(), at.bdf());
+                let command = read_command(&**self.machine.config.lock(), at.bdf());
                 live.bus_masters += u32::from(command.contains(Command::BUS_MASTER));
             }
         }
@@ -79,7 +75,7 @@ impl<P: Platform> DeviceManager<P> {
     /// Shows that every device has stopped, if it is so and nobody can claim one any more.
     pub fn all_stopped(&self) -> Option<Stopped> {
         let live = self.live();
-        let closed = self.closed.load(Ordering::SeqCst);
+        let closed = self.machine.closed.load(Ordering::SeqCst);
         (closed && live.claims == 0 && live.bus_masters == 0).then_some(Stopped(()))
     }
 }

@@ -1,23 +1,20 @@
-//! Operations that take the device time: at most one per function, started once and polled on one-shot timers.
+//! Operations that the device needs time for: at most one per function, started once and polled on one-shot timers.
 
 use audit_format::{Event, Kind as Noted};
-use cpu::Guard;
 use dma_ledger::{Claim, Phase, QueueId, QueueProof, QueueShape, ResetProof};
 use driver_core::{Poll, QueueSpec, Step};
-use pci_format::{Command, update_command};
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
-use crate::effects::Effects;
 use crate::facts::about;
 use crate::flr::{Flr, FlrPoll};
-use crate::function::{Function, Job};
-use crate::manager::At;
-use crate::queue::{close_abandoned, number};
+use crate::job::{Job, Kind, Operation};
+use crate::queues::number;
+use crate::stop::{DEADLINE_NS, proof_name};
+use crate::teardown::Stopping;
+use crate::turn::Turn;
 use crate::{DeviceManager, Done, Platform, Waiter};
 
-/// How long an operation may take, whatever the broker says.
-pub(crate) const DEADLINE_NS: u64 = 30_000_000_000;
 /// How long a controller may take to read as stopped after its function was reset.
 const AFTER_FLR_NS: u64 = 5_000_000_000;
 /// Bytes in flight of one queue.
@@ -25,31 +22,6 @@ const QUEUE_BYTES: u64 = 1 << 30;
 /// Segments in flight of one queue, for each command that it can have in flight; and at least so many in all.
 const QUEUE_SEGMENTS: u32 = 4;
 const MIN_QUEUE_SEGMENTS: u32 = 128;
-
-/// An operation under way.
-pub(crate) struct Operation<P: Platform> {
-    kind: Kind,
-    waiter: P::Waiter,
-    deadline_ns: u64,
-}
-
-enum Kind {
-    /// The broker stops the device.
-    Reset {
-        /// The function was reset before, so there is nothing stronger left.
-        after_flr: bool,
-    },
-    /// The broker could not; the function is being reset.
-    FunctionReset(Flr),
-    /// The broker enables the device.
-    Enable,
-    /// The broker opens a queue.
-    Open(QueueId),
-    /// The broker makes the device let go of one queue.
-    QueueReset(QueueId),
-    /// The broker makes that queue again.
-    Reopen(QueueId),
-}
 
 /// How an operation stands after a look.
 enum Outcome {
@@ -61,13 +33,6 @@ enum Outcome {
     Failed(Refusal),
 }
 
-impl<P: Platform> Operation<P> {
-    /// Ends it because its claim ends.
-    pub(crate) fn revoke(self, effects: &mut Effects<P>) {
-        effects.answer(self.waiter, Err(Refusal::Revoked));
-    }
-}
-
 impl<P: Platform> DeviceManager<P> {
     /// Stops the device and proves it: queues end, what is in flight ends `revoked`, interrupt routes end. Answers
     /// `Finished` once the ledger holds the receipt.
@@ -75,14 +40,14 @@ impl<P: Platform> DeviceManager<P> {
     /// Refused with those of the claim; `Busy` while another operation runs; `Quarantined` if no proof came in time,
     /// which ends the claim.
     pub fn reset(&self, claim: &Claim, waiter: P::Waiter) {
-        self.start(claim, waiter, |at, function, effects| {
-            function.record.begin_reset(claim)?;
-            function.receipt = None;
-            self.tell(at, Some(claim), Event::new(Noted::ResetBegun));
+        self.start(claim, waiter, |turn| {
+            turn.function.record.begin_reset(claim)?;
+            turn.function.held()?.receipt = None;
+            turn.at.tell(Some(claim), Event::new(Noted::ResetBegun));
             if !sabotage!(RESET_FORGETS_ROUTES) {
-                self.drop_routes(at, function, effects);
+                turn.drop_routes();
             }
-            function.with_broker(&self.platform, |broker, io| broker.begin_reset(io))?;
+            turn.with_broker(|broker, io| broker.begin_reset(io))?;
             Ok(Kind::Reset { after_flr: false })
         });
     }
@@ -92,20 +57,17 @@ impl<P: Platform> DeviceManager<P> {
     /// # Errors
     /// Those of the claim; `WrongState` unless the device has stopped; `Busy` while an operation runs; what the broker says.
     pub fn configure(&self, claim: &Claim, request: [u64; 3]) -> Result<[u64; 3], Refusal> {
-        let at = self.of(claim)?;
-        let mut guard = at.lock();
-        let function = &mut *guard;
-        match function.record.check(claim)? {
+        let mut turn = self.turn(claim)?;
+        match turn.function.record.check(claim)? {
             Phase::Stopped | Phase::Configured => {}
             _ => return Err(Refusal::WrongState),
         }
-        if !matches!(function.job, Job::Idle) {
+        if !matches!(turn.function.held()?.job, Job::Idle) {
             return Err(Refusal::Busy);
         }
-        let agreed =
-            function.with_broker(&self.platform, |broker, io| broker.configure(io, request))??;
-        function.record.configured(claim)?;
-        self.tell(&at, Some(claim), Event::new(Noted::Configured));
+        let agreed = turn.with_broker(|broker, io| broker.configure(io, request))??;
+        turn.function.record.configured(claim)?;
+        turn.at.tell(Some(claim), Event::new(Noted::Configured));
         Ok(agreed.0)
     }
 
@@ -114,18 +76,20 @@ impl<P: Platform> DeviceManager<P> {
     /// Refused with those of the claim; `WrongState` before `configure`; `Busy`; `TimedOut`; what the broker says. After a
     /// refusal of the device only a reset goes on.
     pub fn enable(&self, claim: &Claim, waiter: P::Waiter) {
-        self.start(claim, waiter, |at, function, _| {
-            function.record.check(claim)?;
-            let receipt = function.receipt.take().ok_or(Refusal::WrongState)?;
-            if let Err((refusal, receipt)) = function.record.set_bus_master(claim, receipt) {
-                function.receipt = Some(receipt);
+        self.start(claim, waiter, |turn| {
+            turn.function.record.check(claim)?;
+            let receipt = turn.function.held()?.receipt.take();
+            let receipt = receipt.ok_or(Refusal::WrongState)?;
+            let set = turn.function.record.set_bus_master(claim, receipt);
+            if let Err((refusal, receipt)) = set {
+                turn.function.held()?.receipt = Some(receipt);
                 return Err(refusal);
             }
-            self.set_bus_master(at, true);
-            self.tell(at, Some(claim), Event::new(Noted::BusMasterOn));
-            let begun = function.with_broker(&self.platform, |broker, io| broker.begin_enable(io));
+            turn.set_bus_master(true);
+            turn.at.tell(Some(claim), Event::new(Noted::BusMasterOn));
+            let begun = turn.with_broker(|broker, io| broker.begin_enable(io));
             if let Err(refusal) = begun.and_then(|begun| begun) {
-                self.set_bus_master(at, false);
+                turn.set_bus_master(false);
                 return Err(refusal);
             }
             Ok(Kind::Enable)
@@ -137,27 +101,23 @@ impl<P: Platform> DeviceManager<P> {
     /// Refused with those of the claim; `WrongState` unless the device is enabled; `OutOfRange` for a queue or a depth that
     /// the broker does not have, or a vector the function does not have; `Busy`; `OverBudget`, `NoMemory`; `TimedOut`.
     pub fn queue_open(&self, claim: &Claim, spec: QueueSpec, waiter: P::Waiter) {
-        self.start(claim, waiter, |at, function, _| {
-            if function.record.check(claim)? != Phase::Running {
+        self.start(claim, waiter, |turn| {
+            if turn.function.record.check(claim)? != Phase::Running {
                 return Err(Refusal::WrongState);
             }
-            let messages = at.hardware.messages().max(1);
+            let messages = turn.at.hardware.messages().max(1);
             if spec.vector.is_some_and(|vector| vector >= messages) {
                 return Err(Refusal::OutOfRange);
             }
-            let limit = function.with_broker(&self.platform, |broker, _| {
-                broker.queue_limit(spec.kind, spec.index)
-            })?;
+            let limit = turn.with_broker(|broker, _| broker.queue_limit(spec.kind, spec.index))?;
             if spec.depth == 0 || limit.is_none_or(|limit| spec.depth > limit) {
                 return Err(Refusal::OutOfRange);
             }
-            let queue = function.record.create_queue(claim, shape_of(spec))?;
-            let begun = function.with_broker(&self.platform, |broker, io| {
-                broker.begin_open(io, number(queue), spec)
-            });
+            let queue = turn.function.record.create_queue(claim, shape_of(spec))?;
+            let begun = turn.with_broker(|broker, io| broker.begin_open(io, number(queue), spec));
             if let Err(refusal) = begun.and_then(|begun| begun) {
-                let _ = function.record.stop_queue(claim, queue);
-                let _ = function.record.close_queue(claim, queue);
+                let _ = turn.function.record.stop_queue(claim, queue);
+                let _ = turn.function.record.close_queue(claim, queue);
                 return Err(refusal);
             }
             Ok(Kind::Open(queue))
@@ -172,13 +132,11 @@ impl<P: Platform> DeviceManager<P> {
     /// `NotSupported` where the broker can prove nothing for this queue alone; `Busy`. After `TimedOut` or `DeviceError`
     /// the pages stay pinned and only a reset of the device goes on.
     pub fn queue_reset(&self, claim: &Claim, queue: QueueId, waiter: P::Waiter) {
-        self.start(claim, waiter, |at, function, _| {
-            function.record.may_reset_queue(claim, queue)?;
-            function.with_broker(&self.platform, |broker, io| {
-                broker.begin_queue_reset(io, number(queue))
-            })??;
-            function.record.begin_queue_reset(claim, queue)?;
-            self.note_queue(at, claim, Noted::QueueReset, queue);
+        self.start(claim, waiter, |turn| {
+            turn.function.record.may_reset_queue(claim, queue)?;
+            turn.with_broker(|broker, io| broker.begin_queue_reset(io, number(queue)))??;
+            turn.function.record.begin_queue_reset(claim, queue)?;
+            turn.at.note_queue(claim, Noted::QueueReset, queue);
             Ok(Kind::QueueReset(queue))
         });
     }
@@ -188,59 +146,82 @@ impl<P: Platform> DeviceManager<P> {
         &self,
         claim: &Claim,
         waiter: P::Waiter,
-        begin: impl FnOnce(&At<'_, P>, &mut Function<P>, &mut Effects<P>) -> Result<Kind, Refusal>,
+        begin: impl FnOnce(&mut Turn<'_, P>) -> Result<Kind, Refusal>,
     ) {
-        let at = match self.of(claim) {
-            Ok(at) => at,
+        let mut turn = match self.turn(claim) {
+            Ok(turn) => turn,
             Err(refusal) => {
                 waiter.answer(Err(refusal));
                 return;
             }
         };
-        let mut effects = Effects::new();
-        let mut guard = at.lock();
-        let begun = guard.record.check(claim).and_then(|_| match guard.job {
-            Job::Idle => begin(&at, &mut guard, &mut effects),
-            Job::Operation(_) | Job::Teardown(_) => Err(Refusal::Busy),
-        });
-        match begun {
-            Ok(kind) => {
-                let deadline_ns = self.platform.now_ns().saturating_add(DEADLINE_NS);
-                guard.job = Job::Operation(Operation {
+        let begun = turn.may_begin(claim).and_then(|()| begin(&mut turn));
+        let held = turn.function.held.as_mut();
+        match begun.and_then(|kind| held.ok_or(Refusal::WrongState).map(|held| (kind, held))) {
+            Ok((kind, held)) => {
+                let deadline_ns = self.machine.platform.now_ns().saturating_add(DEADLINE_NS);
+                held.job = Job::Operation(Operation {
                     kind,
                     waiter,
                     deadline_ns,
                 });
-                self.poll_operation(&at, &mut guard, &mut effects);
+                turn.poll_operation();
             }
             Err(refusal) => {
-                self.note_refused(&at, claim, refusal);
-                effects.answer(waiter, Err(refusal));
+                turn.at.note_refused(claim, refusal);
+                turn.effects.answer(waiter, Err(refusal));
             }
         }
-        self.leave(&at, guard, effects);
+        turn.leave_operation();
     }
 
-    /// Opens the lock, does what was left to do, and ends the claim of a device that did not stop.
-    pub(crate) fn leave(&self, at: &At<'_, P>, guard: Guard<'_, Function<P>>, effects: Effects<P>) {
-        let doomed = guard.doomed();
-        drop(guard);
-        effects.run(&self.platform, at.index());
+    /// Looks at what is under way at a function: its timer has fired.
+    pub fn poll(&self, function: u32) {
+        let Some(at) = self.at_index(function) else {
+            return;
+        };
+        let mut turn = at.turn();
+        match turn.function.held.as_ref().map(|held| &held.job) {
+            None | Some(Job::Idle) => {}
+            Some(Job::Operation(_)) => turn.poll_operation(),
+            Some(Job::Teardown(_)) => turn.poll_teardown(),
+        }
+        turn.leave_operation();
+    }
+}
+
+impl<P: Platform> Turn<'_, P> {
+    /// Whether an operation of the claim may begin.
+    fn may_begin(&mut self, claim: &Claim) -> Result<(), Refusal> {
+        self.function.record.check(claim)?;
+        match self.function.held()?.job {
+            Job::Idle => Ok(()),
+            Job::Operation(_) | Job::Teardown(_) => Err(Refusal::Busy),
+        }
+    }
+
+    /// Gives the turn back, and ends the claim of a device that did not stop.
+    fn leave_operation(self) {
+        let at = self.at;
+        let doomed = self.function.held.as_ref();
+        let doomed = doomed.and_then(|held| held.doomed());
+        self.leave();
         if let Some(claim) = doomed {
             // Whoever was first has begun it; then there is nothing left to do.
-            let _ = self.end_claim(&claim, true);
+            let _ = at.end_claim(&claim, Stopping::Hopeless);
         }
     }
 
     /// Looks at the operation under way.
-    pub(crate) fn poll_operation(
-        &self,
-        at: &At<'_, P>,
-        function: &mut Function<P>,
-        effects: &mut Effects<P>,
-    ) {
-        let now_ns = self.platform.now_ns();
-        let Job::Operation(operation) = core::mem::replace(&mut function.job, Job::Idle) else {
+    fn poll_operation(&mut self) {
+        let now_ns = self.at.machine.platform.now_ns();
+        let Some(held) = &mut self.function.held else {
+            return;
+        };
+        let claim = held.claim;
+        let job = core::mem::replace(&mut held.job, Job::Idle);
+        let Job::Operation(operation) = job else {
+            held.job = job;
             return;
         };
         let Operation {
@@ -249,56 +230,46 @@ impl<P: Platform> DeviceManager<P> {
             deadline_ns,
         } = operation;
         let late = now_ns >= deadline_ns;
-        let (kind, deadline_ns, after_ns) = match self.look(at, function, kind, now_ns, late) {
+        let (kind, deadline_ns, after_ns) = match self.look(&claim, kind, now_ns, late) {
             Outcome::Done(done) => {
-                return effects.answer(waiter, self.note_end(at, function.claim, Ok(done)));
+                let noted = self.at.note_end(Some(claim), Ok(done));
+                return self.effects.answer(waiter, noted);
             }
             Outcome::Failed(refusal) => {
-                return effects.answer(waiter, self.note_end(at, function.claim, Err(refusal)));
+                let noted = self.at.note_end(Some(claim), Err(refusal));
+                return self.effects.answer(waiter, noted);
             }
             Outcome::Again(kind, after_ns) => (kind, deadline_ns, after_ns),
             Outcome::Next(kind, left_ns) => (kind, now_ns.saturating_add(left_ns), 0),
         };
-        function.job = Job::Operation(Operation {
-            kind,
-            waiter,
-            deadline_ns,
-        });
-        effects.arm(now_ns, after_ns);
+        if let Some(held) = &mut self.function.held {
+            held.job = Job::Operation(Operation {
+                kind,
+                waiter,
+                deadline_ns,
+            });
+        }
+        self.effects.arm(now_ns, after_ns);
     }
 
-    fn look(
-        &self,
-        at: &At<'_, P>,
-        function: &mut Function<P>,
-        kind: Kind,
-        now_ns: u64,
-        late: bool,
-    ) -> Outcome {
+    fn look(&mut self, claim: &Claim, kind: Kind, now_ns: u64, late: bool) -> Outcome {
         match kind {
-            Kind::Reset { after_flr } => self.look_reset(at, function, after_flr, now_ns, late),
-            Kind::FunctionReset(flr) => self.look_flr(at, function, flr, now_ns),
-            Kind::Enable => self.look_enable(at, function, late),
-            Kind::Open(queue) => self.look_open(function, queue, late),
-            Kind::QueueReset(queue) => self.look_queue_reset(at, function, queue, late),
-            Kind::Reopen(queue) => self.look_reopen(function, queue, late),
+            Kind::Reset { after_flr } => self.look_reset(claim, after_flr, now_ns, late),
+            Kind::FunctionReset(flr) => self.look_flr(flr, now_ns),
+            Kind::Enable => self.look_enable(claim, late),
+            Kind::Open(queue) => self.look_open(claim, queue, late),
+            Kind::QueueReset(queue) => self.look_queue_reset(claim, queue, late),
+            Kind::Reopen(queue) => self.look_reopen(claim, queue, late),
         }
     }
 
-    fn look_reset(
-        &self,
-        at: &At<'_, P>,
-        function: &mut Function<P>,
-        after_flr: bool,
-        now_ns: u64,
-        late: bool,
-    ) -> Outcome {
-        let polled = function.with_broker(&self.platform, |broker, io| broker.poll_reset(io));
+    fn look_reset(&mut self, claim: &Claim, after_flr: bool, now_ns: u64, late: bool) -> Outcome {
+        let polled = self.with_broker(|broker, io| broker.poll_reset(io));
         match polled {
             Ok(Poll::Done(Step::Stopped(proof))) => {
-                return match self.stopped(at, function, proof) {
+                return match self.stopped(claim, proof) {
                     Ok(()) => Outcome::Done(Done::Finished),
-                    Err(_) => self.unstoppable(function),
+                    Err(_) => self.unstoppable(),
                 };
             }
             Ok(Poll::Pending { after_ns }) if !late => {
@@ -307,58 +278,52 @@ impl<P: Platform> DeviceManager<P> {
             _ => {}
         }
         if after_flr {
-            return self.unstoppable(function);
+            return self.unstoppable();
         }
-        let flr = Flr::begin(at.hardware, &mut **self.config.lock(), now_ns);
+        let flr = Flr::begin(
+            self.at.hardware,
+            &mut **self.at.machine.config.lock(),
+            now_ns,
+        );
         match flr {
             Some(flr) => Outcome::Next(Kind::FunctionReset(flr), DEADLINE_NS),
-            None => self.unstoppable(function),
+            None => self.unstoppable(),
         }
     }
 
-    fn look_flr(
-        &self,
-        at: &At<'_, P>,
-        function: &mut Function<P>,
-        mut flr: Flr,
-        now_ns: u64,
-    ) -> Outcome {
-        let polled = flr.poll(at.hardware, &mut **self.config.lock(), now_ns);
+    fn look_flr(&mut self, mut flr: Flr, now_ns: u64) -> Outcome {
+        let polled = flr.poll(
+            self.at.hardware,
+            &mut **self.at.machine.config.lock(),
+            now_ns,
+        );
         match polled {
             FlrPoll::Pending { after_ns } => Outcome::Again(Kind::FunctionReset(flr), after_ns),
-            FlrPoll::Failed => self.unstoppable(function),
+            FlrPoll::Failed => self.unstoppable(),
             FlrPoll::Done => {
-                self.prepare_signals(at, function);
+                self.prepare_signals();
                 // The broker must see for itself that its device is in its first state.
-                let begun =
-                    function.with_broker(&self.platform, |broker, io| broker.begin_reset(io));
+                let begun = self.with_broker(|broker, io| broker.begin_reset(io));
                 match begun {
                     Ok(()) => Outcome::Next(Kind::Reset { after_flr: true }, AFTER_FLR_NS),
-                    Err(_) => self.unstoppable(function),
+                    Err(_) => self.unstoppable(),
                 }
             }
         }
     }
 
     /// The device has proven that it stopped.
-    fn stopped(
-        &self,
-        at: &At<'_, P>,
-        function: &mut Function<P>,
-        proof: ResetProof,
-    ) -> Result<(), Refusal> {
-        let receipt = function.record.prove_reset(proof)?;
-        if !self.set_bus_master(at, false) {
+    fn stopped(&mut self, claim: &Claim, proof: ResetProof) -> Result<(), Refusal> {
+        let receipt = self.function.record.prove_reset(proof)?;
+        if !self.set_bus_master(false) {
             return Err(Refusal::DeviceError);
         }
-        let revoked = function.record.finish_reset(&receipt)?;
-        function.receipt = Some(receipt);
-        if let Some(claim) = function.claim {
-            close_abandoned(function, &claim);
-        }
-        self.note_reset(at, function.claim, proof, u64::from(revoked));
-        self.platform.fact(&|sink| {
-            about(sink, "device.reset", at.bdf())
+        let revoked = self.function.record.finish_reset(&receipt)?;
+        self.function.held()?.receipt = Some(receipt);
+        self.close_ended(claim);
+        self.at.note_reset(Some(*claim), proof, u64::from(revoked));
+        self.at.machine.platform.fact(&|sink| {
+            about(sink, "device.reset", self.at.bdf())
                 .stable("proof", proof_name(proof))
                 .volatile("revoked", revoked)
                 .end()
@@ -367,136 +332,111 @@ impl<P: Platform> DeviceManager<P> {
     }
 
     /// Nothing shows that the device has stopped: the claim ends, and the teardown takes the stronger means.
-    fn unstoppable(&self, function: &mut Function<P>) -> Outcome {
-        function.unstoppable = true;
+    fn unstoppable(&mut self) -> Outcome {
+        if let Some(held) = &mut self.function.held {
+            held.unstoppable = true;
+        }
         Outcome::Failed(Refusal::Quarantined)
     }
 
-    fn look_enable(&self, at: &At<'_, P>, function: &mut Function<P>, late: bool) -> Outcome {
-        let polled = function.with_broker(&self.platform, |broker, io| broker.poll_enable(io));
-        let refusal = match (polled, function.claim) {
-            (Ok(Poll::Pending { after_ns }), _) if !late => {
+    fn look_enable(&mut self, claim: &Claim, late: bool) -> Outcome {
+        let polled = self.with_broker(|broker, io| broker.poll_enable(io));
+        let refusal = match polled {
+            Ok(Poll::Pending { after_ns }) if !late => {
                 return Outcome::Again(Kind::Enable, after_ns);
             }
-            (Ok(Poll::Done(Step::Ready)), Some(claim)) => match function.record.enabled(&claim) {
+            Ok(Poll::Done(Step::Ready)) => match self.function.record.enabled(claim) {
                 Ok(()) => {
-                    self.tell(at, Some(&claim), Event::new(Noted::Enabled));
-                    self.platform
-                        .fact(&|sink| about(sink, "device.enabled", at.bdf()).end());
+                    self.at.tell(Some(claim), Event::new(Noted::Enabled));
+                    self.at
+                        .machine
+                        .platform
+                        .fact(&|sink| about(sink, "device.enabled", self.at.bdf()).end());
                     return Outcome::Done(Done::Finished);
                 }
                 Err(refusal) => refusal,
             },
-            (Ok(Poll::Pending { .. }), _) => Refusal::TimedOut,
-            (Ok(Poll::Failed(refusal)), _) | (Err(refusal), _) => refusal,
-            (Ok(Poll::Done(_)), _) => Refusal::DeviceError,
+            Ok(Poll::Pending { .. }) => Refusal::TimedOut,
+            Ok(Poll::Failed(refusal)) | Err(refusal) => refusal,
+            Ok(Poll::Done(_)) => Refusal::DeviceError,
         };
-        // Whatever state it is in, it shall not reach memory; only a reset goes on from here.
-        self.set_bus_master(at, false);
+        // Whatever state it is in, it must not reach memory; only a reset goes on from here.
+        self.set_bus_master(false);
         Outcome::Failed(refusal)
     }
 
-    fn look_open(&self, function: &mut Function<P>, queue: QueueId, late: bool) -> Outcome {
-        let polled = function.with_broker(&self.platform, |broker, io| {
-            broker.poll_open(io, number(queue))
-        });
-        let refusal = match (polled, function.claim) {
-            (Ok(Poll::Pending { after_ns }), _) if !late => {
+    fn look_open(&mut self, claim: &Claim, queue: QueueId, late: bool) -> Outcome {
+        let polled = self.with_broker(|broker, io| broker.poll_open(io, number(queue)));
+        let refusal = match polled {
+            Ok(Poll::Pending { after_ns }) if !late => {
                 return Outcome::Again(Kind::Open(queue), after_ns);
             }
-            (Ok(Poll::Done(Step::QueueOpen)), Some(claim)) => {
-                match function.record.queue_opened(&claim, queue) {
+            Ok(Poll::Done(Step::QueueOpen)) => {
+                match self.function.record.queue_opened(claim, queue) {
                     Ok(()) => return Outcome::Done(Done::Queue(queue)),
                     Err(refusal) => refusal,
                 }
             }
-            (Ok(Poll::Pending { .. }), _) => Refusal::TimedOut,
-            (Ok(Poll::Failed(refusal)), _) | (Err(refusal), _) => refusal,
-            (Ok(Poll::Done(_)), _) => Refusal::DeviceError,
+            Ok(Poll::Pending { .. }) => Refusal::TimedOut,
+            Ok(Poll::Failed(refusal)) | Err(refusal) => refusal,
+            Ok(Poll::Done(_)) => Refusal::DeviceError,
         };
         // Half of it may exist at the device, so its number stays taken until a reset.
-        if let Some(claim) = function.claim {
-            let _ = function.record.stop_queue(&claim, queue);
-            function.abandoned_queues.push(queue);
+        let _ = self.function.record.stop_queue(claim, queue);
+        if let Some(held) = &mut self.function.held {
+            held.queues.abandon(queue);
         }
         Outcome::Failed(refusal)
     }
 
-    fn look_queue_reset(
-        &self,
-        at: &At<'_, P>,
-        function: &mut Function<P>,
-        queue: QueueId,
-        late: bool,
-    ) -> Outcome {
-        let polled = function.with_broker(&self.platform, |broker, io| {
-            broker.poll_queue_reset(io, number(queue))
-        });
-        let (proof, claim) = match (polled, function.claim) {
-            (Ok(Poll::Pending { after_ns }), _) if !late => {
+    fn look_queue_reset(&mut self, claim: &Claim, queue: QueueId, late: bool) -> Outcome {
+        let polled = self.with_broker(|broker, io| broker.poll_queue_reset(io, number(queue)));
+        let proof = match polled {
+            Ok(Poll::Pending { after_ns }) if !late => {
                 return Outcome::Again(Kind::QueueReset(queue), after_ns);
             }
-            (Ok(Poll::Done(Step::QueueStopped(proof))), Some(claim)) => (proof, claim),
-            (Ok(Poll::Pending { .. }), _) => return Outcome::Failed(Refusal::TimedOut),
-            (Ok(Poll::Failed(refusal)), _) | (Err(refusal), _) => return Outcome::Failed(refusal),
-            (Ok(Poll::Done(_)), _) => return Outcome::Failed(Refusal::DeviceError),
+            Ok(Poll::Done(Step::QueueStopped(proof))) => proof,
+            Ok(Poll::Pending { .. }) => return Outcome::Failed(Refusal::TimedOut),
+            Ok(Poll::Failed(refusal)) | Err(refusal) => return Outcome::Failed(refusal),
+            Ok(Poll::Done(_)) => return Outcome::Failed(Refusal::DeviceError),
         };
-        let record = &mut function.record;
+        let record = &mut self.function.record;
         let revoked = record
-            .prove_queue_stopped(&claim, queue, proof)
+            .prove_queue_stopped(claim, queue, proof)
             .and_then(|receipt| record.finish_queue_reset(receipt));
         let revoked = match revoked {
             Ok(revoked) => revoked,
             Err(refusal) => return Outcome::Failed(refusal),
         };
-        self.platform.fact(&|sink| {
-            about(sink, "device.queue-reset", at.bdf())
+        self.at.machine.platform.fact(&|sink| {
+            about(sink, "device.queue-reset", self.at.bdf())
                 .stable("proof", queue_proof_name(proof))
                 .volatile("revoked", revoked)
                 .end()
         });
-        let begun = function.with_broker(&self.platform, |broker, io| {
-            broker.begin_reopen(io, number(queue))
-        });
+        let begun = self.with_broker(|broker, io| broker.begin_reopen(io, number(queue)));
         match begun.and_then(|begun| begun) {
             Ok(()) => Outcome::Next(Kind::Reopen(queue), DEADLINE_NS),
             Err(refusal) => Outcome::Failed(refusal),
         }
     }
 
-    fn look_reopen(&self, function: &mut Function<P>, queue: QueueId, late: bool) -> Outcome {
-        let polled = function.with_broker(&self.platform, |broker, io| {
-            broker.poll_open(io, number(queue))
-        });
-        match (polled, function.claim) {
-            (Ok(Poll::Pending { after_ns }), _) if !late => {
+    fn look_reopen(&mut self, claim: &Claim, queue: QueueId, late: bool) -> Outcome {
+        let polled = self.with_broker(|broker, io| broker.poll_open(io, number(queue)));
+        match polled {
+            Ok(Poll::Pending { after_ns }) if !late => {
                 Outcome::Again(Kind::Reopen(queue), after_ns)
             }
-            (Ok(Poll::Done(Step::QueueOpen)), Some(claim)) => {
-                let reopened = function.record.queue_reopened(&claim, queue);
-                // Its holder may have gone meanwhile: then it shall take nothing.
-                close_abandoned(function, &claim);
+            Ok(Poll::Done(Step::QueueOpen)) => {
+                let reopened = self.function.record.queue_reopened(claim, queue);
+                // Its holder may have gone meanwhile: then it must take nothing.
+                self.close_ended(claim);
                 reopened.map_or_else(Outcome::Failed, |()| Outcome::Done(Done::Finished))
             }
-            (Ok(Poll::Pending { .. }), _) => Outcome::Failed(Refusal::TimedOut),
-            (Ok(Poll::Failed(refusal)), _) | (Err(refusal), _) => Outcome::Failed(refusal),
-            (Ok(Poll::Done(_)), _) => Outcome::Failed(Refusal::DeviceError),
+            Ok(Poll::Pending { .. }) => Outcome::Failed(Refusal::TimedOut),
+            Ok(Poll::Failed(refusal)) | Err(refusal) => Outcome::Failed(refusal),
+            Ok(Poll::Done(_)) => Outcome::Failed(Refusal::DeviceError),
         }
-    }
-
-    /// Turns bus mastering on or off at the function. Returns whether it reads back so.
-    pub(crate) fn set_bus_master(&self, at: &At<'_, P>, on: bool) -> bool {
-        if !on && sabotage!(KEEP_BUS_MASTER) {
-            return true;
-        }
-        let (set, clear) = if on {
-            (Command::BUS_MASTER, Command::empty())
-        } else {
-            (Command::empty(), Command::BUS_MASTER)
-        };
-        let mut config = self.config.lock();
-        let now = update_command(&mut **config, at.bdf(), set, clear);
-        now.contains(Command::BUS_MASTER) == on
     }
 }
 
@@ -514,16 +454,5 @@ const fn queue_proof_name(proof: QueueProof) -> &'static str {
     match proof {
         QueueProof::SubmissionQueueDeleted => "submission-queue-deleted",
         QueueProof::VirtqueueReset => "virtqueue-reset",
-    }
-}
-
-/// The name of a proof in facts.
-pub(crate) const fn proof_name(proof: ResetProof) -> &'static str {
-    match proof {
-        ResetProof::CstsRdyZero => "csts-rdy-zero",
-        ResetProof::VirtioStatusZero => "virtio-status-zero",
-        ResetProof::FlrCompleted => "flr-completed",
-        ResetProof::EngineIdle => "engine-idle",
-        ResetProof::ResetBitClear => "reset-bit-clear",
     }
 }

@@ -1,36 +1,15 @@
 //! Pools, buffers, and the objects through which processes map them.
 
-use alloc::vec::Vec;
-
 use audit_format::{Event, Kind};
 use dma_ledger::{
-    BufferId, BufferInfo, BufferRequest, Claim, MapTarget, MappingId, OomPolicy, PoolId, PoolInfo,
-    Protection, ShootdownProof,
+    BufferId, BufferInfo, BufferRequest, Claim, MapTarget, OomPolicy, PoolId, PoolInfo, Protection,
 };
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
-use crate::function::Shares;
-use crate::{DeviceManager, Mapping, Platform};
-
-/// Shows that every mapping made through a list of objects is gone from every CPU. Only [`Revoked::of`] makes one,
-/// after the last object's own proof.
-pub(crate) struct Revoked(());
-
-impl ShootdownProof for Revoked {}
-
-impl Revoked {
-    /// Revokes each object and waits. No lock of this crate is held.
-    pub(crate) fn of<M: Mapping>(objects: impl IntoIterator<Item = M>) -> Self {
-        for object in objects {
-            let _proof: M::Proof = object.revoke();
-        }
-        Self(())
-    }
-}
-
-/// Holds over the same buffer, and the objects they stand for.
-pub(crate) type Held<P> = Vec<(MappingId, <P as Platform>::Mapping)>;
+use crate::turn::At;
+use crate::views::Revoked;
+use crate::{DeviceManager, Platform};
 
 /// At most this many buffers whose holders are gone are freed by the way of another operation.
 const SWEEP: usize = 8;
@@ -41,20 +20,21 @@ impl<P: Platform> DeviceManager<P> {
     /// # Errors
     /// Those of the claim; `ZeroLength`; `OverBudget`, `NoMemory`, `Exhausted`.
     pub fn pool_create(&self, claim: &Claim, budget: u64) -> Result<PoolId, Refusal> {
-        let at = self.of(claim)?;
-        let mut guard = at.lock();
-        let pool = guard.record.create_pool(claim, budget, OomPolicy::Refuse)?;
+        let mut turn = self.turn(claim)?;
+        let record = &mut turn.function.record;
+        let pool = record.create_pool(claim, budget, OomPolicy::Refuse)?;
         let created = Event::new(Kind::PoolCreated).value(budget);
-        self.note_pool(&at, claim, created, pool);
+        turn.at.note_pool(claim, created, pool);
         Ok(pool)
     }
 
-    /// Tells about a pool.
+    /// Describes a pool.
     ///
     /// # Errors
     /// Those of the claim; `WrongOwner`, `Stale` or `BadHandle`.
     pub fn pool_info(&self, claim: &Claim, pool: PoolId) -> Result<PoolInfo, Refusal> {
-        self.of(claim)?.lock().record.pool_info(claim, pool)
+        let turn = self.turn(claim)?;
+        turn.function.record.pool_info(claim, pool)
     }
 
     /// Chooses what an allocation from the pool does when the machine is out of memory.
@@ -67,8 +47,8 @@ impl<P: Platform> DeviceManager<P> {
         pool: PoolId,
         policy: OomPolicy,
     ) -> Result<(), Refusal> {
-        let at = self.of(claim)?;
-        at.lock().record.set_oom_policy(claim, pool, policy)
+        let mut turn = self.turn(claim)?;
+        turn.function.record.set_oom_policy(claim, pool, policy)
     }
 
     /// Takes an empty pool away.
@@ -77,9 +57,10 @@ impl<P: Platform> DeviceManager<P> {
     /// As [`Self::pool_info`]; `Busy` while it is charged for a buffer.
     pub fn pool_close(&self, claim: &Claim, pool: PoolId) -> Result<(), Refusal> {
         self.sweep_buffers(claim);
-        let at = self.of(claim)?;
-        at.lock().record.close_pool(claim, pool)?;
-        self.note_pool(&at, claim, Event::new(Kind::PoolClosed), pool);
+        let mut turn = self.turn(claim)?;
+        turn.function.record.close_pool(claim, pool)?;
+        let closed = Event::new(Kind::PoolClosed);
+        turn.at.note_pool(claim, closed, pool);
         Ok(())
     }
 
@@ -98,17 +79,21 @@ impl<P: Platform> DeviceManager<P> {
         self.sweep_buffers(claim);
         let at = self.of(claim)?;
         let request = BufferRequest { bytes, contiguous };
-        let reservation = at.lock().record.reserve_buffer(claim, pool, request)?;
+        let reservation = at
+            .turn()
+            .function
+            .record
+            .reserve_buffer(claim, pool, request)?;
         // Zeroing takes time; nobody needs to wait for it.
         let frames = u32::try_from(reservation.pages())
             .ok()
-            .and_then(|pages| self.frames_for(&at, pages, contiguous));
-        let mut guard = at.lock();
-        let function = &mut *guard;
+            .and_then(|pages| frames_for(at, pages, contiguous));
+        let mut turn = at.turn();
+        let function = &mut *turn.function;
         let Some(frames) = frames else {
             function.record.cancel_buffer(reservation);
             let pool = function.record.pool_info(claim, pool);
-            drop(guard);
+            turn.leave();
             if pool.is_ok_and(|pool| pool.oom == OomPolicy::Revoke) {
                 // Whoever was first has begun it; then there is nothing left to do.
                 let _ = self.release(claim);
@@ -117,67 +102,36 @@ impl<P: Platform> DeviceManager<P> {
         };
         match function.record.commit_buffer(reservation, frames) {
             Ok(id) => {
-                let place = id.index() as usize;
-                if function.shares.len() <= place {
-                    function.shares.resize_with(place + 1, || None);
-                }
-                if let Some(entry) = function.shares.get_mut(place) {
-                    *entry = Some(Shares {
-                        id,
-                        mappings: [None, None],
-                        abandoned: false,
-                    });
+                if let Some(held) = &mut function.held {
+                    held.buffers.add(id);
                 }
                 let allocated = Event::new(Kind::BufferAllocated).value(bytes);
-                self.note_buffer(&at, claim, allocated, id);
+                at.note_buffer(claim, allocated, id);
                 Ok(id)
             }
             Err((refusal, frames)) => {
-                drop(guard);
+                turn.leave();
                 // Nobody has seen them: they are as zero as they came.
-                self.platform.free(frames);
+                self.machine.platform.free(frames);
                 Err(refusal)
             }
         }
     }
 
-    fn frames_for(
-        &self,
-        at: &crate::manager::At<'_, P>,
-        pages: u32,
-        contiguous: bool,
-    ) -> Option<P::Frames> {
-        sabotage!(SHARE_WINDOW => if let Some(shared) = self.alias_of_another(at, pages) {
-            return Some(shared);
-        });
-        let _ = at;
-        self.platform.allocate(pages, contiguous)
-    }
-
-    /// A sabotage: the pages of another live buffer of the same size, so that two sessions share one window.
-    #[cfg(sabotage)]
-    fn alias_of_another(&self, at: &crate::manager::At<'_, P>, pages: u32) -> Option<P::Frames> {
-        use crate::FrameRun;
-        let guard = at.lock();
-        let live = guard.shares.iter().flatten();
-        let mut frames = live.filter_map(|shares| guard.record.frames(shares.id).ok());
-        let same = frames.find(|frames| frames.pages().len() == pages as usize)?;
-        self.platform.alias(same)
-    }
-
     /// A sabotage: some live buffer of a claim, whoever holds it.
     #[cfg(sabotage)]
     pub fn guess_buffer(&self, claim: &Claim) -> Option<BufferId> {
-        let guard = self.of(claim).ok()?.lock();
-        guard.shares.iter().flatten().next().map(|one| one.id)
+        let turn = self.turn(claim).ok()?;
+        turn.function.held.as_ref()?.buffers.all().next()
     }
 
-    /// Tells about a buffer.
+    /// Describes a buffer.
     ///
     /// # Errors
     /// Those of the claim; `ForeignBuffer`, `Stale` or `BadHandle`.
     pub fn buffer_info(&self, claim: &Claim, buffer: BufferId) -> Result<BufferInfo, Refusal> {
-        self.of(claim)?.lock().record.buffer_info(claim, buffer)
+        let turn = self.turn(claim)?;
+        turn.function.record.buffer_info(claim, buffer)
     }
 
     /// Gives the object through which processes map the buffer: one read-only, one writable, each made once.
@@ -190,15 +144,14 @@ impl<P: Platform> DeviceManager<P> {
         buffer: BufferId,
         writable: bool,
     ) -> Result<P::Mapping, Refusal> {
-        let at = self.of(claim)?;
-        let mut guard = at.lock();
-        let function = &mut *guard;
+        let mut turn = self.turn(claim)?;
+        let function = &mut *turn.function;
         let info = function.record.buffer_info(claim, buffer)?;
         let which = usize::from(writable);
-        let shares = function.shares_of(buffer);
-        let made = shares.and_then(|shares| shares.mappings.get(which)?.clone());
-        if let Some((_, mapping)) = made {
-            return Ok(mapping);
+        let held = function.held.as_mut().ok_or(Refusal::WrongState)?;
+        let place = held.buffers.object(buffer, which);
+        if let Some(Some((_, mapping))) = &place {
+            return Ok(mapping.clone());
         }
         let protection = if writable {
             Protection::READ_WRITE
@@ -213,21 +166,18 @@ impl<P: Platform> DeviceManager<P> {
         let record = &mut function.record;
         let id = record.map_buffer(claim, buffer, (0, info.bytes), protection, target)?;
         let mapping = record.frames(buffer).and_then(|frames| {
-            let made = self.platform.share(frames, writable);
+            let made = self.machine.platform.share(frames, writable);
             made.ok_or(Refusal::NoMemory)
         });
-        let entry = function
-            .shares_of(buffer)
-            .and_then(|shares| shares.mappings.get_mut(which));
-        match (mapping, entry) {
+        match (mapping, place) {
             (Ok(mapping), Some(entry)) => {
                 *entry = Some((id, mapping.clone()));
                 let shared = Event::new(Kind::BufferShared).detail(writable.into());
-                self.note_buffer(&at, claim, shared, buffer);
+                turn.at.note_buffer(claim, shared, buffer);
                 Ok(mapping)
             }
             (outcome, _) => {
-                let _ = function.record.release_mapping(id);
+                let _ = record.release_mapping(id);
                 outcome.and(Err(Refusal::ForeignBuffer))
             }
         }
@@ -242,11 +192,10 @@ impl<P: Platform> DeviceManager<P> {
         claim: &Claim,
         buffer: BufferId,
     ) -> Result<[Option<P::Mapping>; 2], Refusal> {
-        let at = self.of(claim)?;
-        let mut guard = at.lock();
-        guard.record.buffer_info(claim, buffer)?;
-        let made = guard.shares_of(buffer).map(|shares| &shares.mappings);
-        let mapping = |which: usize| Some(made?.get(which)?.as_ref()?.1.clone());
+        let mut turn = self.turn(claim)?;
+        turn.function.record.buffer_info(claim, buffer)?;
+        let buffers = &mut turn.function.held()?.buffers;
+        let mut mapping = |which| Some(buffers.object(buffer, which)?.as_ref()?.1.clone());
         Ok([mapping(0), mapping(1)])
     }
 
@@ -256,40 +205,36 @@ impl<P: Platform> DeviceManager<P> {
     /// As [`Self::buffer_info`]; `Busy` while a segment is in flight; `Duplicate` if it is being freed already.
     pub fn buffer_free(&self, claim: &Claim, buffer: BufferId) -> Result<(), Refusal> {
         let at = self.of(claim)?;
-        let held: Held<P> = {
-            let mut guard = at.lock();
-            guard.record.begin_free(claim, buffer)?;
-            let entry = guard.shares.get_mut(buffer.index() as usize);
-            let shares = entry.and_then(Option::take);
-            shares.map_or_else(Vec::new, |shares| {
-                shares.mappings.into_iter().flatten().collect()
-            })
+        let objects = {
+            let mut turn = at.turn();
+            turn.function.record.begin_free(claim, buffer)?;
+            turn.function.held()?.buffers.take(buffer)
         };
-        let proof = Revoked::of(held.iter().map(|(_, mapping)| mapping.clone()));
+        let proof = Revoked::of(objects.iter().map(|(_, mapping)| mapping.clone()));
         let pages = {
-            let mut guard = at.lock();
-            for (id, _) in &held {
+            let mut turn = at.turn();
+            for (id, _) in &objects {
                 // A teardown waits for this: it ends no mapping that it did not revoke itself.
-                let _ = guard.record.release_mapping(*id);
+                let _ = turn.function.record.release_mapping(*id);
             }
-            guard.record.take_for_scrub(buffer, proof)?
+            turn.function.record.take_for_scrub(buffer, proof)?
         };
-        let pages = pages.scrub(|frames| self.scrub(frames));
+        let pages = pages.scrub(|frames| self.machine.scrub(frames));
         let freed = {
-            let mut guard = at.lock();
-            match guard.record.free(pages) {
+            let mut turn = at.turn();
+            match turn.function.record.free(pages) {
                 Ok(frames) => Some(frames),
                 // The claim has ended meanwhile: the teardown takes the pages over. In quarantine they stay where
                 // they are, for good.
                 Err((_, pages)) => {
-                    let _ = guard.record.put_scrubbed(pages);
+                    let _ = turn.function.record.put_scrubbed(pages);
                     None
                 }
             }
         };
         if let Some(frames) = freed {
-            self.note_buffer(&at, claim, Event::new(Kind::BufferFreed), buffer);
-            self.platform.free(frames);
+            at.note_buffer(claim, Event::new(Kind::BufferFreed), buffer);
+            self.machine.platform.free(frames);
         }
         Ok(())
     }
@@ -297,23 +242,23 @@ impl<P: Platform> DeviceManager<P> {
     /// Gives a buffer up whose holder is gone: it is freed now, or once nothing is in flight.
     pub fn buffer_release(&self, claim: &Claim, buffer: BufferId) {
         if self.buffer_free(claim, buffer) == Err(Refusal::Busy)
-            && let Ok(at) = self.of(claim)
-            && let Some(shares) = at.lock().shares_of(buffer)
+            && let Ok(mut turn) = self.turn(claim)
+            && let Ok(held) = turn.function.held()
         {
-            shares.abandoned = true;
+            held.buffers.abandon(buffer);
         }
     }
 
     /// Frees a few buffers whose holders are gone.
     fn sweep_buffers(&self, claim: &Claim) {
-        let Ok(at) = self.of(claim) else { return };
         let idle: arrayvec::ArrayVec<BufferId, SWEEP> = {
-            let guard = at.lock();
-            let abandoned = guard.shares.iter().flatten().filter(|one| one.abandoned);
+            let Ok(turn) = self.turn(claim) else { return };
+            let function = &*turn.function;
+            let Some(held) = &function.held else { return };
+            let abandoned = held.buffers.abandoned();
             abandoned
-                .map(|one| one.id)
                 .filter(|id| {
-                    let info = guard.record.buffer_info(claim, *id);
+                    let info = function.record.buffer_info(claim, *id);
                     info.is_ok_and(|info| info.in_flight == 0)
                 })
                 .take(SWEEP)
@@ -323,12 +268,23 @@ impl<P: Platform> DeviceManager<P> {
             let _ = self.buffer_free(claim, buffer);
         }
     }
+}
 
-    /// Wipes frames.
-    pub(crate) fn scrub(&self, frames: &mut P::Frames) {
-        if sabotage!(SKIP_SCRUB) {
-            return;
-        }
-        self.platform.scrub(frames);
-    }
+fn frames_for<P: Platform>(at: At<'_, P>, pages: u32, contiguous: bool) -> Option<P::Frames> {
+    sabotage!(SHARE_WINDOW => if let Some(shared) = alias_of_another(at, pages) {
+        return Some(shared);
+    });
+    at.machine.platform.allocate(pages, contiguous)
+}
+
+/// A sabotage: the pages of another live buffer of the same size, so that two sessions share one window.
+#[cfg(sabotage)]
+fn alias_of_another<P: Platform>(at: At<'_, P>, pages: u32) -> Option<P::Frames> {
+    use crate::FrameRun;
+    let turn = at.turn();
+    let function = &*turn.function;
+    let live = function.held.as_ref()?.buffers.all();
+    let mut frames = live.filter_map(|id| function.record.frames(id).ok());
+    let same = frames.find(|frames| frames.pages().len() == pages as usize)?;
+    at.machine.platform.alias(same)
 }

@@ -6,15 +6,21 @@ use ring_abi::Refusal;
 
 use crate::{Done, Platform, Waiter};
 
-/// Answers to give, and when the function wants to be looked at again. Empty ones cost nothing.
-pub(crate) struct Effects<P: Platform> {
+/// Answers to give, and when the function wants to be looked at again. Done when it is dropped, which only the end of a
+/// [`Turn`](crate::turn::Turn) does, after its lock. Empty ones cost nothing.
+pub(crate) struct Effects<'m, P: Platform> {
+    platform: &'m P,
+    function: u32,
     answers: Vec<(P::Waiter, Result<Done, Refusal>)>,
     arm_at_ns: Option<u64>,
 }
 
-impl<P: Platform> Effects<P> {
-    pub(crate) const fn new() -> Self {
+impl<'m, P: Platform> Effects<'m, P> {
+    #[inline(always)]
+    pub(crate) const fn new(platform: &'m P, function: u32) -> Self {
         Self {
+            platform,
+            function,
             answers: Vec::new(),
             arm_at_ns: None,
         }
@@ -31,13 +37,23 @@ impl<P: Platform> Effects<P> {
         self.arm_at_ns = Some(now_ns.saturating_add(after_ns.max(1_000)));
     }
 
-    /// Does it. No lock is held.
-    pub(crate) fn run(self, platform: &P, function: u32) {
+    #[cold]
+    #[inline(never)]
+    fn run(&mut self) {
         if let Some(at_ns) = self.arm_at_ns {
-            platform.arm(function, at_ns);
+            self.platform.arm(self.function, at_ns);
         }
-        for (waiter, outcome) in self.answers {
+        for (waiter, outcome) in self.answers.drain(..) {
             waiter.answer(outcome);
+        }
+    }
+}
+
+impl<P: Platform> Drop for Effects<'_, P> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.arm_at_ns.is_some() || !self.answers.is_empty() {
+            self.run();
         }
     }
 }

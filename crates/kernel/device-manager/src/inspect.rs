@@ -54,8 +54,8 @@ impl<P: Platform> DeviceManager<P> {
             };
             let Ok(at) = self.at(*id) else { return 0 };
             let seen = {
-                let guard = at.lock();
-                let record = &guard.record;
+                let turn = at.turn();
+                let record = &turn.function.record;
                 let address = at.bdf().as_u32();
                 Inspection {
                     address,
@@ -87,9 +87,10 @@ impl<P: Platform> DeviceManager<P> {
         let mut bytes = 0u64;
         for (id, _) in &self.hardware {
             let Ok(at) = self.at(*id) else { continue };
-            let guard = at.lock();
-            if guard.record.state() == FunctionState::Quarantined {
-                let totals = guard.record.accounting();
+            let turn = at.turn();
+            let record = &turn.function.record;
+            if record.state() == FunctionState::Quarantined {
+                let totals = record.accounting();
                 bytes = bytes.saturating_add(totals.pool_bytes + totals.broker_bytes);
             }
         }

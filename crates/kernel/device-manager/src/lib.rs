@@ -6,17 +6,20 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `manager`, `hardware` | boot: which functions there are, who drives them; listing; timers |
+//! | `manager`, `hardware` | boot: which functions there are, who drives them; listing |
+//! | `machine` | what all functions share: platform, configuration space, vectors, lines |
+//! | `turn`, `effects` | the turn at one function: the only way to its lock, and to what is done after it |
+//! | `function`, `mapped` | what is under that lock whether somebody holds the function or not |
+//! | `held` with `driven`, `job`, `buffers`, `views`, `queues` | what exists only while somebody holds it |
 //! | `claim` | claiming, identity, the filtered copy of configuration space |
 //! | `control` | reset, configure, enable, opening a queue: one at a time, polled on one-shot timers |
 //! | `registers` | register reads and writes through windows, mappings of register pages |
-//! | `interrupt`, `signal` | routes and waits; what masks, unmasks and moves a source at its device |
-//! | `handler`, `lines`, `vectors` | the handler's side: from CPU and vector to the route, and lines that are shared |
+//! | `interrupt` | a room of its own: routes and waits, the handler's side, sources at their device, shared lines |
 //! | `dma` | pools, buffers, the objects that map them |
 //! | `queue` | submitting and completing commands |
-//! | `teardown`, `flr` | the transaction that ends a claim; what is tried when a device does not stop |
+//! | `teardown`, `flr`, `stop` | the transaction that ends a claim; what is tried when a device does not stop |
 //! | `inspect` | copies for diagnostics |
-//! | `closing` | the end of every claim, before the machine goes |
+//! | `closing` | the end of every claim, before the machine shuts down |
 //! | `audit` | what of all this the hardware audit log is told |
 //! | `platform` | what the kernel gives the manager |
 //!
@@ -25,7 +28,7 @@
 //! (the platform does). No physical address and no device address leaves it upwards.
 //!
 //! # Locks
-//! One lock per function, then below it, in this order: the lines, configuration space, and whatever the [`Platform`]'s methods take
+//! One lock per function, taken by a `Turn` and by nothing else. Below it, in this order: the lines, configuration space, and whatever the [`Platform`]'s methods take
 //! (frame allocator, vectors, log). No two functions' locks are ever held together. [`Waiter::answer`],
 //! [`Mapping::revoke`] and [`Platform::arm`] run with no lock of this crate held, so that they may take any lock of the
 //! kernel; a CPU that spins for a function's lock answers TLB shootdowns meanwhile. The handler's side,
@@ -37,26 +40,32 @@
 extern crate alloc;
 
 mod audit;
+mod buffers;
 mod claim;
 mod closing;
 mod control;
 mod dma;
+mod driven;
 mod effects;
 mod facts;
 mod flr;
 mod function;
-mod handler;
 mod hardware;
+mod held;
 mod inspect;
 mod interrupt;
-mod lines;
+mod job;
+mod machine;
 mod manager;
+mod mapped;
 mod platform;
 mod queue;
+mod queues;
 mod registers;
-mod signal;
+mod stop;
 mod teardown;
-mod vectors;
+mod turn;
+mod views;
 
 pub use claim::{DeviceInfo, DeviceState};
 pub use closing::{Live, Stopped};
@@ -66,10 +75,9 @@ pub use dma_ledger::{
 };
 pub use driver_core::{DriverEntry, QueueSpec, Refusal};
 pub use inspect::{Books, Inspection};
-pub use interrupt::{RouteCounts, RouteInfo, RouteView};
-pub use lines::LineView;
+pub use interrupt::lines::LineView;
+pub use interrupt::route::{RouteCounts, RouteInfo, RouteView, Signal};
 pub use manager::{DeviceManager, FunctionView, LIMITS};
 pub use platform::{Done, FrameRun, Line, Mapping, Message, Platform, Waiter};
 pub use queue::{CommandRequest, MAX_BATCH, MAX_COMMAND_SEGMENTS, QueueCompletion, Submitted};
 pub use registers::MmioInfo;
-pub use signal::Signal;

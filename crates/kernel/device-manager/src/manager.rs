@@ -1,10 +1,8 @@
-//! The manager: which functions there are, and the ways in.
+//! The manager: which functions there are, and the ways to them.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicBool;
 
-use cpu::{Guard, Lock};
 use dma_ledger::{Claim, FunctionId, FunctionState, Ledger, Limits};
 use driver_core::DriverEntry;
 use pci::Found;
@@ -16,11 +14,9 @@ use ring_abi::Refusal;
 use units::Bdf;
 
 use crate::Platform;
-use crate::effects::Effects;
-use crate::function::{Cell, Function, Job};
 use crate::hardware::{Hardware, examine};
-use crate::lines::Lines;
-use crate::vectors::VectorTable;
+use crate::machine::Machine;
+use crate::turn::{At, Cell, Turn};
 
 /// What one claim may hold, unless the caller of [`DeviceManager::new`] says otherwise.
 pub const LIMITS: Limits = Limits {
@@ -33,23 +29,14 @@ pub const LIMITS: Limits = Limits {
     contiguous_pages: 1024,
 };
 
-/// Configuration space, behind the one lock that serialises it.
-pub(crate) type SharedConfig = Lock<Box<dyn ConfigAccess + Send>>;
-
 /// The one owner of device authority.
 pub struct DeviceManager<P: Platform> {
-    pub(crate) platform: P,
-    pub(crate) config: SharedConfig,
-    pub(crate) ledger: Ledger<Cell<P>>,
+    pub(crate) machine: Machine<P>,
+    ledger: Ledger<Cell<P>>,
     /// By the function's index.
     pub(crate) hardware: Vec<(FunctionId, Hardware)>,
     /// Every driver's name.
     drivers: Vec<&'static str>,
-    /// What is behind each vector of each CPU.
-    pub(crate) vectors: VectorTable,
-    pub(crate) lines: Lines,
-    /// The machine is going: nobody claims any more.
-    pub(crate) closed: AtomicBool,
 }
 
 impl<P: Platform> core::fmt::Debug for DeviceManager<P> {
@@ -78,7 +65,7 @@ pub struct FunctionView<'a> {
     pub claimed: bool,
     /// It is out of use for good.
     pub quarantined: bool,
-    /// Its BARs. Their addresses are not for telling.
+    /// Its BARs. Their addresses are never disclosed.
     pub bars: &'a BarSet,
     /// MSI-X vectors.
     pub msix_vectors: u16,
@@ -135,14 +122,10 @@ impl<P: Platform> DeviceManager<P> {
             }
         }
         Self {
-            platform,
-            config: Lock::new(config),
+            machine: Machine::new(platform, config),
             ledger,
             hardware,
             drivers: drivers.iter().map(|entry| entry.name).collect(),
-            vectors: VectorTable::new(),
-            lines: Lines::default(),
-            closed: AtomicBool::new(false),
         }
     }
 
@@ -150,10 +133,8 @@ impl<P: Platform> DeviceManager<P> {
     pub fn list(&self, from: u32, visit: &mut dyn FnMut(&FunctionView<'_>) -> bool) -> u32 {
         let rest = self.hardware.iter().skip(from as usize);
         for (next, (id, hardware)) in (from..).zip(rest) {
-            let Some(cell) = self.ledger.get(*id) else {
-                return 0;
-            };
-            let state = cell.0.lock().record.state();
+            let Ok(at) = self.at(*id) else { return 0 };
+            let state = at.turn().function.record.state();
             let claimed = matches!(
                 state,
                 FunctionState::Claimed(_) | FunctionState::Revoking(_)
@@ -186,33 +167,27 @@ impl<P: Platform> DeviceManager<P> {
         0
     }
 
-    /// Looks at what is under way at a function: its timer has fired.
-    pub fn poll(&self, function: u32) {
-        let Some(at) = self.at_index(function) else {
-            return;
-        };
-        let mut effects = Effects::new();
-        let mut guard = at.lock();
-        match guard.job {
-            Job::Idle => {}
-            Job::Operation(_) => self.poll_operation(&at, &mut guard, &mut effects),
-            Job::Teardown(_) => self.poll_teardown(&at, &mut guard, &mut effects),
-        }
-        self.leave(&at, guard, effects);
+    /// Takes the turn at the function of a claim. Whether the claim still counts is for the record to say.
+    #[inline(always)]
+    pub(crate) fn turn(&self, claim: &Claim) -> Result<Turn<'_, P>, Refusal> {
+        Ok(self.of(claim)?.turn())
     }
 
-    /// The function of a claim, open for use.
+    /// The function of a claim.
+    #[inline(always)]
     pub(crate) fn of(&self, claim: &Claim) -> Result<At<'_, P>, Refusal> {
         self.at(claim.function())
     }
 
+    #[inline(always)]
     pub(crate) fn at(&self, id: FunctionId) -> Result<At<'_, P>, Refusal> {
         let entry = self.hardware.get(id.index() as usize);
         let (_, hardware) = entry.ok_or(Refusal::NoDevice)?;
         let cell = self.ledger.get(id).ok_or(Refusal::NoDevice)?;
-        Ok(At { id, hardware, cell })
+        Ok(At::new(&self.machine, hardware, id, cell))
     }
 
+    #[inline(always)]
     pub(crate) fn at_index(&self, function: u32) -> Option<At<'_, P>> {
         let (id, _) = self.hardware.get(function as usize)?;
         self.at(*id).ok()
@@ -230,26 +205,5 @@ impl<P: Platform> DeviceManager<P> {
     /// Whether the kernel has a driver of that name.
     pub(crate) fn has_driver(&self, name: &str) -> bool {
         self.drivers.contains(&name)
-    }
-}
-
-/// One function: what never changes, and the way to the rest.
-pub(crate) struct At<'a, P: Platform> {
-    id: FunctionId,
-    pub(crate) hardware: &'a Hardware,
-    cell: &'a Cell<P>,
-}
-
-impl<'a, P: Platform> At<'a, P> {
-    pub(crate) fn lock(&self) -> Guard<'a, Function<P>> {
-        self.cell.0.lock()
-    }
-
-    pub(crate) const fn index(&self) -> u32 {
-        self.id.index()
-    }
-
-    pub(crate) const fn bdf(&self) -> Bdf {
-        self.hardware.info.bdf
     }
 }

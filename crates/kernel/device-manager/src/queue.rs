@@ -6,8 +6,9 @@ use dma_ledger::{Claim, QueueId, QueueInfo, QueueState, SegmentRequest};
 use driver_core::{CommandSlot, Segment};
 use ring_abi::Refusal;
 
-use crate::function::{Function, Io};
-use crate::manager::At;
+use crate::function::Function;
+use crate::queues::number;
+use crate::turn::{At, Turn};
 use crate::{DeviceManager, FrameRun, Platform};
 
 /// Commands of one batch, and completions of one.
@@ -75,13 +76,13 @@ impl<P: Platform> DeviceManager<P> {
         S: IntoIterator<Item = Result<SegmentRequest, Refusal>>,
     {
         let at = self.of(claim)?;
-        at.lock().record.admit_ring(claim, queue)?;
+        at.turn().function.record.admit_ring(claim, queue)?;
         let mut outcome = Ok(());
         for command in commands {
             outcome = if usize::from(*accepted) == MAX_BATCH {
                 Err(Refusal::OutOfRange)
             } else {
-                command.and_then(|command| self.submit_one(&at, claim, queue, command))
+                command.and_then(|command| submit_one(at, claim, queue, command))
             };
             if outcome.is_err() {
                 break;
@@ -89,79 +90,13 @@ impl<P: Platform> DeviceManager<P> {
             *accepted += 1;
         }
         if *accepted != 0 {
-            let mut guard = at.lock();
+            let mut turn = at.turn();
             // A reset that came in between takes the commands with it: they end `revoked`, and nothing is rung.
-            if guard.record.admit_ring(claim, queue).is_ok() {
-                let number = number(queue);
-                let _ = guard.with_broker(&self.platform, |broker, io| broker.ring(io, number));
+            if turn.function.record.admit_ring(claim, queue).is_ok() {
+                let _ = turn.with_broker(|broker, io| broker.ring(io, number(queue)));
             }
         }
         outcome
-    }
-
-    fn submit_one<S>(
-        &self,
-        at: &At<'_, P>,
-        claim: &Claim,
-        queue: QueueId,
-        command: CommandRequest<'_, S>,
-    ) -> Result<(), Refusal>
-    where
-        S: IntoIterator<Item = Result<SegmentRequest, Refusal>>,
-    {
-        let mut requests = ArrayVec::<SegmentRequest, MAX_COMMAND_SEGMENTS>::new();
-        for segment in command.segments {
-            requests
-                .try_push(segment?)
-                .map_err(|_| Refusal::OutOfRange)?;
-        }
-        let mut guard = at.lock();
-        let function = &mut *guard;
-        let record = &mut function.record;
-        let admitted = record.admit(claim, queue, command.cookie, &requests)?;
-        let slot = CommandSlot {
-            slot: admitted.command().slot,
-        };
-        let written = self.write(function, queue, slot, command.template, &requests);
-        match written {
-            Ok(()) => function.record.issue(admitted).map(drop),
-            Err(refusal) => {
-                function.record.withdraw(admitted);
-                Err(refusal)
-            }
-        }
-    }
-
-    /// Lets the broker write an admitted command.
-    fn write(
-        &self,
-        function: &mut Function<P>,
-        queue: QueueId,
-        slot: CommandSlot,
-        template: &[u8],
-        requests: &[SegmentRequest],
-    ) -> Result<(), Refusal> {
-        let record = &function.record;
-        let mut segments = ArrayVec::<Segment<'_>, MAX_COMMAND_SEGMENTS>::new();
-        for request in requests {
-            let segment = Segment {
-                pages: record.frames(request.buffer)?.pages(),
-                offset: request.offset,
-                length: request.length,
-                direction: request.direction,
-            };
-            segments
-                .try_push(segment)
-                .map_err(|_| Refusal::OutOfRange)?;
-        }
-        let broker = function.broker.as_deref_mut().ok_or(Refusal::WrongState)?;
-        let mut io = Io {
-            platform: &self.platform,
-            bars: &function.bars,
-            ports: function.ports.as_ref(),
-            pages: None,
-        };
-        broker.submit(&mut io, number(queue), slot, template, &segments)
     }
 
     /// Takes completions, at most `max` and what `out` has room for. Every value that the device wrote was checked by the
@@ -179,40 +114,117 @@ impl<P: Platform> DeviceManager<P> {
         out: &mut ArrayVec<QueueCompletion, MAX_BATCH>,
         max: u16,
     ) -> Result<(), Refusal> {
-        let at = self.of(claim)?;
-        let mut guard = at.lock();
-        let function = &mut *guard;
+        let mut turn = self.turn(claim)?;
         let room = out.remaining_capacity().min(usize::from(max));
         let goal = out.len() + room;
-        match function.record.queue_info(claim, queue)?.state {
-            QueueState::Ended => take_revoked(function, claim, queue, out, goal),
+        match turn.function.record.queue_info(claim, queue)?.state {
+            QueueState::Ended => take_revoked(&mut turn.function, claim, queue, out, goal),
             QueueState::Opening | QueueState::Resetting => Err(Refusal::WrongState),
-            QueueState::Open | QueueState::Stopped => {
-                self.take_completed(function, claim, queue, out, goal)
-            }
+            QueueState::Open | QueueState::Stopped => turn.take_completed(claim, queue, out, goal),
         }
     }
 
+    /// Describes a queue.
+    ///
+    /// # Errors
+    /// Those of the claim; `WrongOwner`, `Stale` or `BadHandle`.
+    pub fn queue_info(&self, claim: &Claim, queue: QueueId) -> Result<QueueInfo, Refusal> {
+        let turn = self.turn(claim)?;
+        turn.function.record.queue_info(claim, queue)
+    }
+
+    /// Gives a queue up whose holder is gone: it takes nothing more. The device keeps it until the next reset.
+    pub fn queue_close(&self, claim: &Claim, queue: QueueId) {
+        let Ok(mut turn) = self.turn(claim) else {
+            return;
+        };
+        let _ = turn.function.record.stop_queue(claim, queue);
+        if turn.function.record.queue_info(claim, queue).is_ok() {
+            turn.at.note_queue(claim, Kind::QueueClosed, queue);
+            if let Ok(held) = turn.function.held() {
+                held.queues.abandon(queue);
+            }
+            turn.close_ended(claim);
+        }
+    }
+}
+
+fn submit_one<P: Platform, S>(
+    at: At<'_, P>,
+    claim: &Claim,
+    queue: QueueId,
+    command: CommandRequest<'_, S>,
+) -> Result<(), Refusal>
+where
+    S: IntoIterator<Item = Result<SegmentRequest, Refusal>>,
+{
+    let mut requests = ArrayVec::<SegmentRequest, MAX_COMMAND_SEGMENTS>::new();
+    for segment in command.segments {
+        requests
+            .try_push(segment?)
+            .map_err(|_| Refusal::OutOfRange)?;
+    }
+    let mut turn = at.turn();
+    let record = &mut turn.function.record;
+    let admitted = record.admit(claim, queue, command.cookie, &requests)?;
+    let slot = CommandSlot {
+        slot: admitted.command().slot,
+    };
+    let written = turn.write(queue, slot, command.template, &requests);
+    match written {
+        Ok(()) => turn.function.record.issue(admitted).map(drop),
+        Err(refusal) => {
+            turn.function.record.withdraw(admitted);
+            Err(refusal)
+        }
+    }
+}
+
+impl<P: Platform> Turn<'_, P> {
+    /// Lets the broker write an admitted command.
+    fn write(
+        &mut self,
+        queue: QueueId,
+        slot: CommandSlot,
+        template: &[u8],
+        requests: &[SegmentRequest],
+    ) -> Result<(), Refusal> {
+        let function = &mut *self.function;
+        let record = &function.record;
+        let mut segments = ArrayVec::<Segment<'_>, MAX_COMMAND_SEGMENTS>::new();
+        for request in requests {
+            let segment = Segment {
+                pages: record.frames(request.buffer)?.pages(),
+                offset: request.offset,
+                length: request.length,
+                direction: request.direction,
+            };
+            segments
+                .try_push(segment)
+                .map_err(|_| Refusal::OutOfRange)?;
+        }
+        let held = function.held.as_mut().ok_or(Refusal::WrongState)?;
+        let platform = &self.at.machine.platform;
+        let (broker, mut io) = held.driven.drive(platform, &function.mapped, None)?;
+        broker.submit(&mut io, number(queue), slot, template, &segments)
+    }
+
     fn take_completed(
-        &self,
-        function: &mut Function<P>,
+        &mut self,
         claim: &Claim,
         queue: QueueId,
         out: &mut ArrayVec<QueueCompletion, MAX_BATCH>,
         goal: usize,
     ) -> Result<(), Refusal> {
+        let function = &mut *self.function;
         if function.record.check(claim)? != dma_ledger::Phase::Running {
             return Err(Refusal::WrongState);
         }
         let before = out.len();
         let record = &mut function.record;
-        let broker = function.broker.as_deref_mut().ok_or(Refusal::WrongState)?;
-        let mut io = Io::<P> {
-            platform: &self.platform,
-            bars: &function.bars,
-            ports: function.ports.as_ref(),
-            pages: None,
-        };
+        let held = function.held.as_mut().ok_or(Refusal::WrongState)?;
+        let platform = &self.at.machine.platform;
+        let (broker, mut io) = held.driven.drive::<P>(platform, &function.mapped, None)?;
         let mut seen = false;
         let mut outcome = Ok(());
         while out.len() < goal {
@@ -241,33 +253,6 @@ impl<P: Platform> DeviceManager<P> {
         // What was good before the contradiction is handed out first; the next call says why there is no more.
         if out.len() == before { outcome } else { Ok(()) }
     }
-
-    /// Tells about a queue.
-    ///
-    /// # Errors
-    /// Those of the claim; `WrongOwner`, `Stale` or `BadHandle`.
-    pub fn queue_info(&self, claim: &Claim, queue: QueueId) -> Result<QueueInfo, Refusal> {
-        self.of(claim)?.lock().record.queue_info(claim, queue)
-    }
-
-    /// Gives a queue up whose holder is gone: it takes nothing more. The device keeps it until the next reset.
-    pub fn queue_close(&self, claim: &Claim, queue: QueueId) {
-        let Ok(at) = self.of(claim) else { return };
-        let mut guard = at.lock();
-        let function = &mut *guard;
-        let _ = function.record.stop_queue(claim, queue);
-        if function.record.queue_info(claim, queue).is_ok() {
-            self.note_queue(&at, claim, Kind::QueueClosed, queue);
-            function.abandoned_queues.push(queue);
-            close_abandoned(function, claim);
-        }
-    }
-}
-
-/// The dense number that a broker knows the queue by.
-pub(crate) fn number(queue: QueueId) -> u16 {
-    // The ledger has at most 4096 queues per function.
-    queue.index() as u16
 }
 
 fn take_revoked<P: Platform>(
@@ -297,25 +282,4 @@ fn take_revoked<P: Platform>(
     } else {
         Ok(())
     }
-}
-
-/// Closes the queues whose holders are gone, where a reset has ended them.
-pub(crate) fn close_abandoned<P: Platform>(function: &mut Function<P>, claim: &Claim) {
-    let record = &mut function.record;
-    function.abandoned_queues.retain(|queue| {
-        let ended = record
-            .queue_info(claim, *queue)
-            .map(|info| info.state == QueueState::Ended);
-        match ended {
-            Ok(true) => {
-                while let Ok(Some(_)) = record.next_revoked(claim, *queue) {}
-                // One that was made again at the device is open by now: it is stopped, and its number stays taken.
-                record.stop_queue(claim, *queue).is_ok()
-                    || record.close_queue(claim, *queue).is_err()
-            }
-            // The broker still knows it by its number, so the number stays taken.
-            Ok(false) => true,
-            Err(_) => false,
-        }
-    });
 }

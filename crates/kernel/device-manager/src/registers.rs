@@ -4,7 +4,7 @@ use audit_format::{Event, Kind};
 use dma_ledger::{
     Access, BarRange, Claim, MapTarget, MappingId, PAGE_BYTES, Protection, RegisterWindow,
 };
-use driver_core::{Mappable, OutOfRegion, Ports, Registers, Window};
+use driver_core::{Broker, Mappable, OutOfRegion, Ports, Registers, Window};
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
@@ -22,30 +22,30 @@ pub struct MmioInfo {
 }
 
 impl<P: Platform> DeviceManager<P> {
-    /// Tells about a BAR. Of ports nothing is mappable.
+    /// Describes a BAR. Of ports nothing is mappable.
     ///
     /// # Errors
     /// Those of the claim; `OutOfRange` for a BAR that is none or has no address, and for ports that the broker does not
     /// use.
     pub fn mmio_info(&self, claim: &Claim, bar: u8) -> Result<MmioInfo, Refusal> {
-        let at = self.of(claim)?;
-        let guard = at.lock();
-        guard.record.check(claim)?;
-        let found = at.hardware.bars.get(bar);
+        let turn = self.turn(claim)?;
+        turn.function.record.check(claim)?;
+        let hardware = turn.at.hardware;
+        let found = hardware.bars.get(bar);
         let found = found.filter(|one| one.is_assigned());
         let found = found.ok_or(Refusal::OutOfRange)?;
         if !found.is_memory() {
-            ports(&guard, bar)?;
+            ports(&turn.function, bar)?;
             return Ok(MmioInfo {
                 bytes: found.size_bytes,
                 mappable_pages: 0,
             });
         }
         let bytes = found.size_bytes;
-        let pages = mappable(&guard)
+        let pages = mappable(&turn.function)
             .iter()
             .filter(|one| one.bar == bar)
-            .map(|one| mappable_pages(at.hardware, one))
+            .map(|one| mappable_pages(hardware, one))
             .sum();
         Ok(MmioInfo {
             bytes,
@@ -64,22 +64,19 @@ impl<P: Platform> DeviceManager<P> {
         offset: u64,
         width: u8,
     ) -> Result<u64, Refusal> {
-        let at = self.of(claim)?;
-        let guard = at.lock();
+        let turn = self.turn(claim)?;
+        let function = &*turn.function;
         let access = Access { bar, offset, width };
-        let readable = guard
-            .broker
-            .as_deref()
-            .map_or(&[][..], |one| one.readable());
+        let readable = broker(function).map_or(&[][..], |one| one.readable());
         let ranges = readable
             .iter()
             .map(|&(bar, offset, bytes)| BarRange { bar, offset, bytes });
-        guard.record.admit_read(claim, access, ranges)?;
-        refuse_table(at.hardware, access)?;
-        if let Ok(ports) = ports(&guard, bar) {
+        function.record.admit_read(claim, access, ranges)?;
+        refuse_table(turn.at.hardware, access)?;
+        if let Ok(ports) = ports(function, bar) {
             return read_port(ports, access);
         }
-        read(registers(&guard, bar)?, access)
+        read(function.mapped.bar(bar)?, access)
     }
 
     /// Writes a register that the broker declared as a window, and reads it back. No port is written in a provider's name.
@@ -94,12 +91,12 @@ impl<P: Platform> DeviceManager<P> {
         width: u8,
         value: u64,
     ) -> Result<u64, Refusal> {
-        let at = self.of(claim)?;
-        let guard = at.lock();
+        let turn = self.turn(claim)?;
+        let function = &*turn.function;
         let access = Access { bar, offset, width };
-        let windows = guard.broker.as_deref().map_or(&[][..], |one| one.windows());
+        let windows = broker(function).map_or(&[][..], |one| one.windows());
         let declared = windows.iter().map(as_register_window);
-        let window = guard.record.admit_write(claim, access, declared);
+        let window = function.record.admit_write(claim, access, declared);
         let window = match window {
             Err(Refusal::WindowRefused) if sabotage!(WRITE_ANYWHERE) => Ok(RegisterWindow {
                 register: access,
@@ -109,8 +106,8 @@ impl<P: Platform> DeviceManager<P> {
             decided => decided,
         };
         let window = window?;
-        refuse_table(at.hardware, access)?;
-        let registers = registers(&guard, bar)?;
+        refuse_table(turn.at.hardware, access)?;
+        let registers = function.mapped.bar(bar)?;
         let admitted = window.admit(read(registers, access)?, value);
         if !sabotage!(WRITE_ANY_BIT) {
             admitted?;
@@ -131,9 +128,8 @@ impl<P: Platform> DeviceManager<P> {
         offset: u64,
         bytes: u64,
     ) -> Result<(MappingId, P::Mapping), Refusal> {
-        let at = self.of(claim)?;
-        let mut guard = at.lock();
-        let function = &mut *guard;
+        let mut turn = self.turn(claim)?;
+        let function = &mut *turn.function;
         let listed = mappable(function);
         let ranges = listed.iter().map(|one| BarRange {
             bar: one.bar,
@@ -154,17 +150,18 @@ impl<P: Platform> DeviceManager<P> {
         let record = &mut function.record;
         let id = record.map_registers(claim, window, Protection::READ, target, ranges)?;
         let made = record.mapping(claim, id).map(|held| held.bytes);
-        let made = made.and_then(|bytes| self.share_pages(at.hardware, bar, offset, bytes));
-        match made {
-            Ok(mapping) => {
-                function.register_views.push((id, mapping.clone()));
+        let made = made.and_then(|bytes| self.share_pages(turn.at.hardware, bar, offset, bytes));
+        match (made, &mut function.held) {
+            (Ok(mapping), Some(held)) => {
+                held.views.add(id, mapping.clone());
                 let mapped = Event::new(Kind::RegistersMapped).value(bytes);
-                self.tell(&at, Some(claim), mapped.object(id.index(), id.generation()));
+                let mapped = mapped.object(id.index(), id.generation());
+                turn.at.tell(Some(claim), mapped);
                 Ok((id, mapping))
             }
-            Err(refusal) => {
+            (made, _) => {
                 let _ = record.release_mapping(id);
-                Err(refusal)
+                made.and(Err(Refusal::WrongState))
             }
         }
     }
@@ -192,7 +189,8 @@ impl<P: Platform> DeviceManager<P> {
             return Err(Refusal::WindowRefused);
         }
         let pages = u32::try_from(bytes / PAGE_BYTES).map_err(|_| Refusal::OutOfRange)?;
-        self.platform
+        self.machine
+            .platform
             .share_registers(physical, pages)
             .ok_or(Refusal::NoMemory)
     }
@@ -204,31 +202,28 @@ impl<P: Platform> DeviceManager<P> {
     pub fn mmio_unmap(&self, claim: &Claim, mapping: MappingId) -> Result<(), Refusal> {
         let at = self.of(claim)?;
         let view = {
-            let mut guard = at.lock();
-            guard.record.mapping(claim, mapping)?;
-            let views = &mut guard.register_views;
-            let found = views.iter().position(|(id, _)| *id == mapping);
+            let mut turn = at.turn();
+            turn.function.record.mapping(claim, mapping)?;
+            let view = turn.function.held()?.views.take(mapping);
             // A mapping that is no register view is a buffer's, which goes with its buffer.
-            views.swap_remove(found.ok_or(Refusal::WrongKind)?).1
+            view.ok_or(Refusal::WrongKind)?
         };
         let _ = view.revoke();
         // A teardown that began meanwhile has released it already.
-        let _ = at.lock().record.release_mapping(mapping);
+        let _ = at.turn().function.record.release_mapping(mapping);
         let unmapped = Event::new(Kind::RegistersUnmapped);
-        self.tell(
-            &at,
-            Some(claim),
-            unmapped.object(mapping.index(), mapping.generation()),
-        );
+        let unmapped = unmapped.object(mapping.index(), mapping.generation());
+        at.tell(Some(claim), unmapped);
         Ok(())
     }
 }
 
+fn broker<P: Platform>(function: &Function<P>) -> Option<&dyn Broker> {
+    function.held.as_ref()?.driven.broker()
+}
+
 fn mappable<P: Platform>(function: &Function<P>) -> &'static [Mappable] {
-    function
-        .broker
-        .as_deref()
-        .map_or(&[][..], |one| one.mappable())
+    broker(function).map_or(&[][..], |one| one.mappable())
 }
 
 fn mappable_pages(hardware: &Hardware, listed: &Mappable) -> u32 {
@@ -263,17 +258,9 @@ const fn as_register_window(window: &Window) -> RegisterWindow {
     }
 }
 
-fn registers<P: Platform>(function: &Function<P>, bar: u8) -> Result<&Registers, Refusal> {
-    function
-        .bars
-        .get(usize::from(bar))
-        .and_then(Option::as_ref)
-        .ok_or(Refusal::OutOfRange)
-}
-
 fn ports<P: Platform>(function: &Function<P>, bar: u8) -> Result<&Ports, Refusal> {
-    let open = function.ports.as_ref().filter(|open| open.bar == bar);
-    open.map(|open| &open.ports).ok_or(Refusal::OutOfRange)
+    let held = function.held.as_ref();
+    held.ok_or(Refusal::OutOfRange)?.driven.ports(bar)
 }
 
 fn read_port(ports: &Ports, access: Access) -> Result<u64, Refusal> {

@@ -9,10 +9,9 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use cpu::Lock;
 use ring_abi::Refusal;
-use sabotage::sabotage;
 
-use crate::vectors::{Place, SourceOf, Target};
-use crate::{DeviceManager, Line, Message, Platform};
+use super::vectors::{Place, SourceOf, Target, VectorTable};
+use crate::{Line, Message, Platform};
 
 /// Routes on one line, at most.
 const MAX_USERS: usize = 16;
@@ -73,11 +72,17 @@ impl Lines {
     }
 }
 
-impl<P: Platform> DeviceManager<P> {
+impl Lines {
     /// Adds a user to the line where a pin arrives, and routes the line if it is the first. Gives the line's index and
     /// the message that stands for it.
-    pub(crate) fn join_line(&self, line: Line, user: SourceOf) -> Result<(u32, Message), Refusal> {
-        let mut all = self.lines.0.lock();
+    pub(super) fn join<P: Platform>(
+        &self,
+        platform: &P,
+        vectors: &VectorTable,
+        line: Line,
+        user: SourceOf,
+    ) -> Result<(u32, Message), Refusal> {
+        let mut all = self.0.lock();
         let known = |wire: &Option<Wire>| wire.as_ref().is_some_and(|w| w.line.gsi == line.gsi);
         if let Some(index) = all.iter().position(known)
             && let Some(Some(wire)) = all.get_mut(index)
@@ -90,12 +95,12 @@ impl<P: Platform> DeviceManager<P> {
         if index >= MAX_LINES {
             return Err(Refusal::Exhausted);
         }
-        let message = self.platform.allocate_vector(None)?;
+        let message = platform.allocate_vector(None)?;
         let place = message.place();
-        self.vectors.set(place, Some(Target::Line(index as u32)));
-        if !self.platform.route_line(&line, &message) {
-            self.vectors.set(place, None);
-            self.platform.retire_vector(place.cpu, place.vector);
+        vectors.set(place, Some(Target::Line(index as u32)));
+        if !platform.route_line(&line, &message) {
+            vectors.set(place, None);
+            platform.retire_vector(place.cpu, place.vector);
             return Err(Refusal::NotSupported);
         }
         let wire = Wire {
@@ -113,13 +118,19 @@ impl<P: Platform> DeviceManager<P> {
             Some(entry) => *entry = Some(wire),
             None => all.push(Some(wire)),
         }
-        self.platform.mask_line(line.gsi, false);
+        platform.mask_line(line.gsi, false);
         Ok((index as u32, message))
     }
 
     /// Takes a user away; the last one masks the line.
-    pub(crate) fn leave_line(&self, line: u32, user: SourceOf) {
-        let mut all = self.lines.0.lock();
+    pub(super) fn leave<P: Platform>(
+        &self,
+        platform: &P,
+        vectors: &VectorTable,
+        line: u32,
+        user: SourceOf,
+    ) {
+        let mut all = self.0.lock();
         let Some(entry) = all.get_mut(line as usize) else {
             return;
         };
@@ -128,47 +139,53 @@ impl<P: Platform> DeviceManager<P> {
         if !wire.users.is_empty() {
             return;
         }
-        self.platform.mask_line(wire.line.gsi, true);
+        platform.mask_line(wire.line.gsi, true);
         let place = wire.message.place();
-        self.vectors.set(place, None);
+        vectors.set(place, None);
         if let Some(previous) = wire.previous {
-            self.vectors.set(previous, None);
+            vectors.set(previous, None);
         }
-        self.platform.retire_vector(place.cpu, place.vector);
+        platform.retire_vector(place.cpu, place.vector);
         *entry = None;
     }
 
     /// Moves a line, with everybody on it, to another CPU.
-    pub(crate) fn move_line(&self, line: u32, cpu: u16) -> Result<Message, Refusal> {
-        let moved = self.lines.with(line, |wire| {
+    pub(super) fn move_to<P: Platform>(
+        &self,
+        platform: &P,
+        vectors: &VectorTable,
+        line: u32,
+        cpu: u16,
+    ) -> Result<(), Refusal> {
+        let moved = self.with(line, |wire| {
             if wire.message.cpu == cpu {
-                return Ok(wire.message);
+                return Ok(());
             }
             if wire.previous.is_some() {
                 return Err(Refusal::Busy);
             }
-            let message = self.platform.allocate_vector(Some(cpu))?;
+            let message = platform.allocate_vector(Some(cpu))?;
             let (old, new) = (wire.message.place(), message.place());
-            self.vectors.set(new, Some(Target::Line(line)));
-            if !self.platform.route_line(&wire.line, &message) {
+            vectors.set(new, Some(Target::Line(line)));
+            if !platform.route_line(&wire.line, &message) {
                 // In service just now; nothing has changed.
-                self.vectors.set(new, None);
-                self.platform.retire_vector(new.cpu, new.vector);
+                vectors.set(new, None);
+                platform.retire_vector(new.cpu, new.vector);
                 return Err(Refusal::Busy);
             }
             wire.message = message;
             wire.previous = Some(old);
             // A level that is asserted by now arrives at the new place.
-            self.platform.mask_line(wire.line.gsi, wire.held);
-            self.platform.retire_vector(old.cpu, old.vector);
-            Ok(message)
+            platform.mask_line(wire.line.gsi, wire.held);
+            platform.retire_vector(old.cpu, old.vector);
+            Ok(())
         });
         moved.unwrap_or(Err(Refusal::Stale))
     }
 
     /// The vector of before a move is quiet.
-    pub(crate) fn line_settled(&self, line: u32, place: Place) {
-        self.lines.with(line, |wire| {
+    pub(super) fn settled(&self, line: u32, place: Place) {
+        self.with(line, |wire| {
             if wire.previous == Some(place) {
                 wire.previous = None;
             }
@@ -176,74 +193,46 @@ impl<P: Platform> DeviceManager<P> {
     }
 
     /// The vector where a line arrives.
-    pub(crate) fn line_message(&self, line: u32) -> Option<Message> {
-        self.lines.with(line, |wire| wire.message)
+    pub(super) fn message(&self, line: u32) -> Option<Message> {
+        self.with(line, |wire| wire.message)
     }
 
-    /// Takes the interrupt of a line: finds who asserts it, silences and tells each, and opens the line again.
-    pub(crate) fn on_line(&self, line: u32) -> bool {
-        let users = self.lines.with(line, |wire| {
-            self.platform.mask_line(wire.line.gsi, true);
+    /// A line fires: it is masked while the handler asks its users, which are given.
+    pub(super) fn fired<P: Platform>(
+        &self,
+        platform: &P,
+        line: u32,
+    ) -> Option<ArrayVec<SourceOf, MAX_USERS>> {
+        self.with(line, |wire| {
+            platform.mask_line(wire.line.gsi, true);
             wire.fired = wire.fired.saturating_add(1);
             wire.users.clone()
-        });
-        let Some(users) = users else { return false };
-        let mut claimed = false;
-        for user in users {
-            claimed |= self.on_pin(user, line);
-        }
-        if claimed && sabotage!(LINE_WAITS_FOR_ACKNOWLEDGEMENT) {
-            return true;
-        }
-        let storm = self
-            .lines
-            .with(line, |wire| self.reopen(line, wire, claimed));
-        if let Some(Some(gsi)) = storm {
-            self.platform.fact(&|sink| {
-                evidence::write_fact(sink, "interrupt.storm")
-                    .stable("kind", "line")
-                    .volatile("gsi", gsi)
-                    .end()
-            });
-        }
-        true
+        })
     }
 
     /// Opens a line after its handler ran, unless it storms. Returns its number when that has just begun.
-    fn reopen(&self, line: u32, wire: &mut Wire, claimed: bool) -> Option<u32> {
-        let gsi = wire.line.gsi;
-        if claimed {
-            (wire.unclaimed, wire.held) = (0, false);
-        } else {
-            wire.nobody = wire.nobody.saturating_add(1);
-            wire.unclaimed = wire.unclaimed.saturating_add(1);
-            if wire.unclaimed >= UNCLAIMED {
-                wire.held = true;
-                let until = self.platform.now_ns().saturating_add(HELD_NS);
-                self.platform.arm_line(line, until);
-                // Once it is one, each single interrupt that nobody claims masks it again.
-                let begins = wire.unclaimed == UNCLAIMED;
-                wire.storms = wire.storms.saturating_add(u64::from(begins));
-                return begins.then_some(gsi);
-            }
-        }
-        self.platform.mask_line(gsi, false);
-        None
+    pub(super) fn reopen<P: Platform>(
+        &self,
+        platform: &P,
+        line: u32,
+        claimed: bool,
+    ) -> Option<u32> {
+        self.with(line, |wire| reopen(platform, line, wire, claimed))?
     }
 
     /// Opens a line that was masked because it stormed: its timer has fired.
-    pub fn poll_line(&self, line: u32) {
-        self.lines.with(line, |wire| {
+    pub(super) fn poll<P: Platform>(&self, platform: &P, line: u32) {
+        self.with(line, |wire| {
             if core::mem::take(&mut wire.held) {
-                self.platform.mask_line(wire.line.gsi, false);
+                platform.mask_line(wire.line.gsi, false);
             }
         });
     }
 
     /// Visits every line in use.
-    pub fn line_table(&self, visit: &mut dyn FnMut(&LineView)) {
+    pub(super) fn visit(&self, visit: &mut dyn FnMut(&LineView)) {
         for line in 0..MAX_LINES as u32 {
-            let view = self.lines.with(line, |wire| LineView {
+            let view = self.with(line, |wire| LineView {
                 gsi: wire.line.gsi,
                 cpu: wire.message.cpu,
                 vector: wire.message.vector,
@@ -258,4 +247,25 @@ impl<P: Platform> DeviceManager<P> {
             }
         }
     }
+}
+
+fn reopen<P: Platform>(platform: &P, line: u32, wire: &mut Wire, claimed: bool) -> Option<u32> {
+    let gsi = wire.line.gsi;
+    if claimed {
+        (wire.unclaimed, wire.held) = (0, false);
+    } else {
+        wire.nobody = wire.nobody.saturating_add(1);
+        wire.unclaimed = wire.unclaimed.saturating_add(1);
+        if wire.unclaimed >= UNCLAIMED {
+            wire.held = true;
+            let until = platform.now_ns().saturating_add(HELD_NS);
+            platform.arm_line(line, until);
+            // Once it is one, each single interrupt that nobody claims masks it again.
+            let begins = wire.unclaimed == UNCLAIMED;
+            wire.storms = wire.storms.saturating_add(u64::from(begins));
+            return begins.then_some(gsi);
+        }
+    }
+    platform.mask_line(gsi, false);
+    None
 }

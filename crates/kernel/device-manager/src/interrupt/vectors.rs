@@ -5,6 +5,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use cpu::MAX_CPUS;
 
+use crate::Message;
+
 const VECTORS: usize = 256;
 const LINE: u64 = 1 << 63;
 
@@ -30,6 +32,16 @@ pub(crate) enum Target {
 pub(crate) struct Place {
     pub(crate) cpu: u16,
     pub(crate) vector: u8,
+}
+
+impl Message {
+    /// CPU and vector.
+    pub(crate) const fn place(&self) -> Place {
+        Place {
+            cpu: self.cpu,
+            vector: self.vector,
+        }
+    }
 }
 
 impl Target {
@@ -66,7 +78,7 @@ impl VectorTable {
         self.0.get(index)
     }
 
-    /// Notes what raises a vector, or that nothing does.
+    /// Records what raises a vector, or that nothing does.
     pub(crate) fn set(&self, at: Place, target: Option<Target>) {
         if let Some(word) = self.word(at) {
             word.store(target.map_or(0, Target::pack), Ordering::Release);

@@ -1,0 +1,90 @@
+//! The objects through which processes map the buffers of a claim, and which buffers nobody holds any more.
+
+use alloc::vec::Vec;
+
+use dma_ledger::{BufferId, MappingId};
+
+use crate::Platform;
+use crate::views::Objects;
+
+/// What is known of one buffer beside its record.
+struct Shares<P: Platform> {
+    id: BufferId,
+    /// Read-only and writable, each made when it is first asked for.
+    mappings: [Option<(MappingId, P::Mapping)>; 2],
+    /// Its holder is gone; it is freed as soon as nothing is in flight.
+    abandoned: bool,
+}
+
+/// By the buffer's index.
+pub(crate) struct Buffers<P: Platform>(Vec<Option<Shares<P>>>);
+
+impl<P: Platform> Buffers<P> {
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Takes up a buffer that was allocated.
+    pub(crate) fn add(&mut self, id: BufferId) {
+        let place = id.index() as usize;
+        if self.0.len() <= place {
+            self.0.resize_with(place + 1, || None);
+        }
+        if let Some(entry) = self.0.get_mut(place) {
+            *entry = Some(Shares {
+                id,
+                mappings: [None, None],
+                abandoned: false,
+            });
+        }
+    }
+
+    fn of(&mut self, id: BufferId) -> Option<&mut Shares<P>> {
+        let entry = self.0.get_mut(id.index() as usize)?.as_mut()?;
+        (entry.id == id).then_some(entry)
+    }
+
+    /// The place of one object of a live buffer: 0 read-only, 1 writable.
+    pub(crate) fn object(
+        &mut self,
+        id: BufferId,
+        which: usize,
+    ) -> Option<&mut Option<(MappingId, P::Mapping)>> {
+        self.of(id)?.mappings.get_mut(which)
+    }
+
+    /// Takes a buffer out that is being freed, and gives its objects.
+    pub(crate) fn take(&mut self, id: BufferId) -> Objects<P> {
+        let entry = self.0.get_mut(id.index() as usize);
+        let shares = entry.and_then(Option::take);
+        shares.map_or_else(Vec::new, |shares| {
+            shares.mappings.into_iter().flatten().collect()
+        })
+    }
+
+    /// Takes the objects of every buffer.
+    pub(crate) fn take_all(&mut self, into: &mut Objects<P>) {
+        for shares in self.0.iter_mut().flatten() {
+            into.extend(shares.mappings.iter_mut().filter_map(Option::take));
+        }
+    }
+
+    /// Records that a buffer's holder is gone.
+    pub(crate) fn abandon(&mut self, id: BufferId) {
+        if let Some(shares) = self.of(id) {
+            shares.abandoned = true;
+        }
+    }
+
+    /// Those whose holders are gone.
+    pub(crate) fn abandoned(&self) -> impl Iterator<Item = BufferId> {
+        let all = self.0.iter().flatten();
+        all.filter(|one| one.abandoned).map(|one| one.id)
+    }
+
+    /// Every live one, for sabotages.
+    #[cfg(sabotage)]
+    pub(crate) fn all(&self) -> impl Iterator<Item = BufferId> {
+        self.0.iter().flatten().map(|one| one.id)
+    }
+}

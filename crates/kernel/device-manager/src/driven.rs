@@ -1,0 +1,126 @@
+//! The broker of a claim, and what it may use while it runs.
+
+use alloc::boxed::Box;
+
+use dma_ledger::{Claim, FunctionRecord};
+use driver_core::{Broker, BrokerIo, DmaPages, Ports, Registers};
+use ring_abi::Refusal;
+
+use crate::mapped::Mapped;
+use crate::{FrameRun, Platform};
+
+/// The ports of the one I/O BAR that the broker needs, while the claim lasts.
+pub(crate) struct PortBar {
+    pub(crate) bar: u8,
+    pub(crate) ports: Ports,
+}
+
+/// The broker and its ports.
+pub(crate) struct Driven {
+    /// Gone once the device has stopped for good: it holds views of pages that are wiped and freed next.
+    broker: Option<Box<dyn Broker>>,
+    ports: Option<PortBar>,
+}
+
+impl Driven {
+    pub(crate) const fn new(broker: Box<dyn Broker>, ports: Option<PortBar>) -> Self {
+        Self {
+            broker: Some(broker),
+            ports,
+        }
+    }
+
+    /// What the broker says without being run.
+    pub(crate) fn broker(&self) -> Option<&dyn Broker> {
+        self.broker.as_deref()
+    }
+
+    /// The ports of this BAR.
+    ///
+    /// # Errors
+    /// `OutOfRange` where the broker does not use them.
+    pub(crate) fn ports(&self, bar: u8) -> Result<&Ports, Refusal> {
+        let open = self.ports.as_ref().filter(|open| open.bar == bar);
+        open.map(|open| &open.ports).ok_or(Refusal::OutOfRange)
+    }
+
+    /// Takes the ports away. Returns whether there were any.
+    pub(crate) fn take_ports(&mut self) -> bool {
+        self.ports.take().is_some()
+    }
+
+    /// Drops the broker.
+    pub(crate) fn drop_broker(&mut self) {
+        self.broker = None;
+    }
+
+    /// The broker, and what it may use; `pages` is where pages of its own are recorded, absent while commands run, which
+    /// need none.
+    ///
+    /// # Errors
+    /// `WrongState` where there is none any more.
+    #[inline]
+    pub(crate) fn drive<'f, P: Platform>(
+        &'f mut self,
+        platform: &'f P,
+        mapped: &'f Mapped,
+        pages: Option<(&'f mut FunctionRecord<P::Frames>, Claim)>,
+    ) -> Result<(&'f mut dyn Broker, Io<'f, P>), Refusal> {
+        let broker = self.broker.as_deref_mut().ok_or(Refusal::WrongState)?;
+        let io = Io {
+            platform,
+            mapped,
+            ports: self.ports.as_ref(),
+            pages,
+        };
+        Ok((broker, io))
+    }
+}
+
+/// What a broker may use while it runs.
+pub(crate) struct Io<'f, P: Platform> {
+    platform: &'f P,
+    mapped: &'f Mapped,
+    ports: Option<&'f PortBar>,
+    pages: Option<(&'f mut FunctionRecord<P::Frames>, Claim)>,
+}
+
+impl<P: Platform> BrokerIo for Io<'_, P> {
+    fn registers(&self, bar: u8) -> Result<&Registers, Refusal> {
+        self.mapped.bar(bar)
+    }
+
+    fn ports(&self, bar: u8) -> Result<&Ports, Refusal> {
+        let open = self.ports.filter(|open| open.bar == bar);
+        open.map(|open| &open.ports).ok_or(Refusal::OutOfRange)
+    }
+
+    fn pages(&mut self, bytes: usize) -> Result<DmaPages, Refusal> {
+        let (record, claim) = self.pages.as_mut().ok_or(Refusal::WrongState)?;
+        let reservation = record.reserve_broker_pages(claim, bytes as u64)?;
+        let pages = u32::try_from(reservation.pages()).unwrap_or(u32::MAX);
+        let run = self.platform.allocate(pages, true);
+        // A contiguous run without a view or an address is useless; nobody has seen it, so it goes back as it is.
+        let Some(run) = run else {
+            record.cancel_buffer(reservation);
+            return Err(Refusal::NoMemory);
+        };
+        let (Some(view), Some(first)) = (run.view(), run.pages().first().copied()) else {
+            record.cancel_buffer(reservation);
+            self.platform.free(run);
+            return Err(Refusal::NoMemory);
+        };
+        self.platform.keep_from_processes(&run);
+        match record.commit_buffer(reservation, run) {
+            Ok(id) => Ok(DmaPages::new(view, first, id.index())),
+            Err((refusal, run)) => {
+                self.platform.free(run);
+                Err(refusal)
+            }
+        }
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.platform.now_ns()
+    }
+}

@@ -1,0 +1,56 @@
+//! What exists only while somebody holds the function, or its teardown runs.
+
+use dma_ledger::{Claim, ResetReceipt};
+
+use crate::Platform;
+use crate::buffers::Buffers;
+use crate::driven::Driven;
+use crate::interrupt::route::Routes;
+use crate::job::Job;
+use crate::queues::Queues;
+use crate::views::{Objects, RegisterViews};
+
+/// Made by a claim and dropped as one by the end of its teardown, so that nothing of it outlives the claim.
+pub(crate) struct Held<P: Platform> {
+    pub(crate) claim: Claim,
+    pub(crate) driven: Driven,
+    /// The proof that the device has stopped, until bus mastering spends it.
+    pub(crate) receipt: Option<ResetReceipt>,
+    pub(crate) job: Job<P>,
+    /// A reset found no proof: the claim must end, and the device gets no second chance to stop politely.
+    pub(crate) unstoppable: bool,
+    /// Looked up in [`crate::interrupt`] alone.
+    pub(crate) routes: Routes<P>,
+    pub(crate) buffers: Buffers<P>,
+    pub(crate) views: RegisterViews<P>,
+    pub(crate) queues: Queues,
+}
+
+impl<P: Platform> Held<P> {
+    pub(crate) const fn new(claim: Claim, driven: Driven) -> Self {
+        Self {
+            claim,
+            driven,
+            receipt: None,
+            job: Job::Idle,
+            unstoppable: false,
+            routes: Routes::new(),
+            buffers: Buffers::new(),
+            views: RegisterViews::new(),
+            queues: Queues::new(),
+        }
+    }
+
+    /// The claim that must end because the device did not stop.
+    pub(crate) fn doomed(&self) -> Option<Claim> {
+        let idle = matches!(self.job, Job::Idle);
+        (self.unstoppable && idle).then_some(self.claim)
+    }
+
+    /// Takes every object through which a process may map a page of the device.
+    pub(crate) fn take_mappings(&mut self) -> Objects<P> {
+        let mut objects = self.views.take_all();
+        self.buffers.take_all(&mut objects);
+        objects
+    }
+}

@@ -1,0 +1,67 @@
+//! What is under way at a function: an operation that the device needs time for, or the end of its claim.
+
+use dma_ledger::{
+    BusMasterCleared, DeviceReset, QueueId, QueuesQuiesced, SubmissionsStopped, Teardown,
+};
+
+use crate::Platform;
+use crate::flr::Flr;
+
+/// At most one thing at a time.
+pub(crate) enum Job<P: Platform> {
+    Idle,
+    Operation(Operation<P>),
+    Teardown(Stage),
+}
+
+/// An operation under way.
+pub(crate) struct Operation<P: Platform> {
+    pub(crate) kind: Kind,
+    pub(crate) waiter: P::Waiter,
+    pub(crate) deadline_ns: u64,
+}
+
+/// Which operation, and how far it has come.
+pub(crate) enum Kind {
+    /// The broker stops the device.
+    Reset {
+        /// The function was reset before, so there is nothing stronger left.
+        after_flr: bool,
+    },
+    /// The broker could not; the function is being reset.
+    FunctionReset(Flr),
+    /// The broker enables the device.
+    Enable,
+    /// The broker opens a queue.
+    Open(QueueId),
+    /// The broker makes the device let go of one queue.
+    QueueReset(QueueId),
+    /// The broker makes that queue again.
+    Reopen(QueueId),
+}
+
+/// Where the teardown stands between two looks.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// Objects are being revoked with the lock open, here or by an operation that had begun before.
+    Unmapping(Option<Teardown<SubmissionsStopped>>),
+    /// The broker stops the device.
+    Resetting {
+        token: Teardown<QueuesQuiesced>,
+        deadline_ns: u64,
+    },
+    /// The broker could not: the function is being reset.
+    FunctionReset {
+        token: Teardown<QueuesQuiesced>,
+        flr: Flr,
+    },
+    /// Bus mastering goes off, and what is under way ends.
+    Draining {
+        token: Teardown<DeviceReset>,
+        deadline_ns: u64,
+    },
+    /// Pages are wiped.
+    Scrubbing(Teardown<BusMasterCleared>),
+    /// A step that cannot fail was refused. The function stays as it is, and nothing of it is ever freed.
+    Stuck,
+}

@@ -1,0 +1,57 @@
+//! What operations and the end of a claim both do at a function.
+
+use dma_ledger::{Claim, ResetProof};
+use driver_core::{Broker, BrokerIo};
+use pci_format::{Command, update_command};
+use ring_abi::Refusal;
+use sabotage::sabotage;
+
+use crate::Platform;
+use crate::turn::Turn;
+
+/// How long an operation may take, whatever the broker says.
+pub(crate) const DEADLINE_NS: u64 = 30_000_000_000;
+
+impl<P: Platform> Turn<'_, P> {
+    /// Runs the broker with everything it may use; `WrongState` where there is none.
+    pub(crate) fn with_broker<T>(
+        &mut self,
+        run: impl FnOnce(&mut dyn Broker, &mut dyn BrokerIo) -> T,
+    ) -> Result<T, Refusal> {
+        self.function.with_broker(&self.at.machine.platform, run)
+    }
+
+    /// Turns bus mastering on or off at the function. Returns whether it reads back so.
+    pub(crate) fn set_bus_master(&self, on: bool) -> bool {
+        if !on && sabotage!(KEEP_BUS_MASTER) {
+            return true;
+        }
+        let (set, clear) = if on {
+            (Command::BUS_MASTER, Command::empty())
+        } else {
+            (Command::empty(), Command::BUS_MASTER)
+        };
+        let mut config = self.at.machine.config.lock();
+        let now = update_command(&mut **config, self.at.bdf(), set, clear);
+        now.contains(Command::BUS_MASTER) == on
+    }
+
+    /// Closes the queues whose holders are gone, where a reset has ended them.
+    pub(crate) fn close_ended(&mut self, claim: &Claim) {
+        let function = &mut *self.function;
+        if let Some(held) = &mut function.held {
+            held.queues.close_ended(&mut function.record, claim);
+        }
+    }
+}
+
+/// The name of a proof in facts.
+pub(crate) const fn proof_name(proof: ResetProof) -> &'static str {
+    match proof {
+        ResetProof::CstsRdyZero => "csts-rdy-zero",
+        ResetProof::VirtioStatusZero => "virtio-status-zero",
+        ResetProof::FlrCompleted => "flr-completed",
+        ResetProof::EngineIdle => "engine-idle",
+        ResetProof::ResetBitClear => "reset-bit-clear",
+    }
+}

@@ -1,0 +1,49 @@
+//! The objects through which processes map register pages.
+
+use alloc::vec::Vec;
+
+use dma_ledger::{MappingId, ShootdownProof};
+
+use crate::{Mapping, Platform};
+
+/// Holds, and the objects they stand for.
+pub(crate) type Objects<P> = Vec<(MappingId, <P as Platform>::Mapping)>;
+
+/// Shows that every mapping made through a list of objects is gone from every CPU. Only [`Revoked::of`] makes one,
+/// after the last object's own proof.
+pub(crate) struct Revoked(());
+
+impl ShootdownProof for Revoked {}
+
+impl Revoked {
+    /// Revokes each object and waits. No lock of this crate is held.
+    pub(crate) fn of<M: Mapping>(objects: impl IntoIterator<Item = M>) -> Self {
+        for object in objects {
+            let _proof: M::Proof = object.revoke();
+        }
+        Self(())
+    }
+}
+
+/// The register pages that a claim has mapped.
+pub(crate) struct RegisterViews<P: Platform>(Objects<P>);
+
+impl<P: Platform> RegisterViews<P> {
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(crate) fn add(&mut self, id: MappingId, mapping: P::Mapping) {
+        self.0.push((id, mapping));
+    }
+
+    /// Takes one out; `None` for a mapping that is no register view.
+    pub(crate) fn take(&mut self, id: MappingId) -> Option<P::Mapping> {
+        let place = self.0.iter().position(|(known, _)| *known == id)?;
+        Some(self.0.swap_remove(place).1)
+    }
+
+    pub(crate) fn take_all(&mut self) -> Objects<P> {
+        core::mem::take(&mut self.0)
+    }
+}
