@@ -108,11 +108,15 @@ interface Interrupt @0xd1c0a5e5b0a70204 {
 # A budget of device memory.
 interface DmaPool @0xd1c0a5e5b0a70205 {
   info @0 () -> (budgetBytes :UInt64, usedBytes :UInt64, buffers :UInt32, policy :OutOfMemory);
-  # Gives zeroed pages; `contiguous` asks for one physical run, and where it lies is never told.
+  # Gives zeroed pages. Where they lie is never disclosed.
   # Refuses: `wrongState` during a reset, `zeroLength`, `outOfRange`, `overBudget`, `noMemory`.
-  allocate @1 (bytes :UInt64, contiguous :Bool) -> (buffer :DmaBuffer);
+  allocate @1 (bytes :UInt64, layout :Layout) -> (buffer :DmaBuffer);
   # What an allocation within budget does when the machine has no memory for it; `refuse` at first.
   setPolicy @2 (policy :OutOfMemory) -> ();
+  enum Layout {
+    scattered @0; # pages as they come
+    contiguous @1; # one physical run
+  }
   enum OutOfMemory {
     refuse @0; # the allocation is refused `noMemory`, and everything else goes on
     revoke @1; # it is refused, and the claim ends: its owner starts again from nothing
@@ -130,11 +134,12 @@ interface DmaBuffer @0xd1c0a5e5b0a70206 {
   # Gives a MemoryObject over the same pages for one client. It maps, and gives neither device authority nor the right to
   # revoke (`revoke` on it is refused `notSupported`); freeing the buffer revokes it.
   # Refuses: `wrongState` once it is being freed, `overBudget`, `noMemory`.
-  window @3 (writable :Bool) -> (memory :Process.MemoryObject);
+  window @3 (access :Access) -> (memory :Process.MemoryObject);
   # Revokes windows and mappings, waits for the shootdown, scrubs, frees. A buffer whose last handle is dropped is
   # freed likewise, once nothing is in flight.
   # Refuses: `busy` while a segment is in flight, `duplicate`.
   free @4 () -> ();
+  enum Access { read @0; readWrite @1; }
 }
 
 # The one way to make a device do DMA.

@@ -83,8 +83,8 @@ pub struct Disk<C> {
     pub units: Vec<Unit<C>>,
     /// Its names.
     pub names: Names,
-    /// Its queue takes one place for each run of contiguous pages, so windows lie in few of them where that can be had.
-    pub likes_runs: bool,
+    /// How its windows lie, where that can be had: a queue may take one place for each run of contiguous pages.
+    pub layout: sdk::Layout,
 }
 
 /// Serves `disk` until the device or the endpoint is taken away. `complain` is told of each status with which the device
@@ -105,7 +105,7 @@ pub fn serve<C: Commands>(
         depth,
         units,
         names,
-        likes_runs,
+        layout,
     } = disk;
     let mut shapes = Vec::new();
     let units = units
@@ -133,7 +133,7 @@ pub fn serve<C: Commands>(
         queue,
         units,
         names,
-        likes_runs,
+        layout,
         engine: Engine::new(shapes, depth),
         sessions: Sessions::default(),
         batch: ArrayVec::new(),
@@ -166,7 +166,7 @@ struct Provider<'e, C: Commands> {
     queue: DeviceQueue,
     units: Vec<Known>,
     names: Names,
-    likes_runs: bool,
+    layout: sdk::Layout,
     engine: Engine<C, Token>,
     sessions: Sessions<Own>,
     /// Planned commands that the device's queue had no place for yet.
@@ -371,8 +371,8 @@ impl<C: Commands> Provider<'_, C> {
         let bytes = window_bytes
             .min(MAX_WINDOW_BYTES)
             .next_multiple_of(PAGE_BYTES);
-        let buffer = allocate(&self.pool, bytes, self.likes_runs)?;
-        let window = match buffer.window(true) {
+        let buffer = allocate(&self.pool, bytes, self.layout)?;
+        let window = match buffer.window(sdk::WindowAccess::ReadWrite) {
             Ok(results) => results.memory,
             Err(refusal) => {
                 free(&buffer);

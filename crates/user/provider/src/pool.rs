@@ -1,15 +1,15 @@
 //! Buffers for sessions.
 
-use sdk::{DmaBuffer, DmaPool, Refusal};
+use sdk::{DmaBuffer, DmaPool, Layout, Refusal};
 
-/// Allocates `bytes` bytes, in one physical run if `likes_runs` and there is one.
+/// Allocates `bytes` bytes, in one physical run if `layout` says so and there is one.
 ///
 /// # Errors
 /// As `DmaPool.allocate`.
-pub(crate) fn allocate(pool: &DmaPool, bytes: u32, likes_runs: bool) -> Result<DmaBuffer, Refusal> {
-    let results = match pool.allocate(bytes.into(), likes_runs) {
-        Err(Refusal::NoMemory | Refusal::OutOfRange) if likes_runs => {
-            pool.allocate(bytes.into(), false)
+pub(crate) fn allocate(pool: &DmaPool, bytes: u32, layout: Layout) -> Result<DmaBuffer, Refusal> {
+    let results = match pool.allocate(bytes.into(), layout) {
+        Err(Refusal::NoMemory | Refusal::OutOfRange) if layout == Layout::Contiguous => {
+            pool.allocate(bytes.into(), Layout::Scattered)
         }
         other => other,
     };

@@ -38,6 +38,7 @@ pub use rt::{
     LateReply, Mutex, NEVER, Ring, Service, ThreadOptions, Window, exit, heap_figures,
     spawn_thread, unused_grants,
 };
+pub use schema::device::{dma_buffer::Access as WindowAccess, dma_pool::Layout};
 pub use schema::{audit, block, device, diagnostics, net, process, random, storage};
 pub use stub::{Answered, CapArg, Deferred, Incoming, Interface, Object, Received, Refusal, Reply};
 #[doc(hidden)]

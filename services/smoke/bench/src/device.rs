@@ -98,14 +98,20 @@ fn commands(registry: &DeviceRegistry, timer: &Timer) -> Result<(), Error> {
     let nvme = nvme(registry, 1)?;
     measure::<34, 35>("dma_alloc", 300, |n| {
         (0..n).try_for_each(|_| {
-            let buffer = nvme.pool.allocate(PAGE.into(), false)?.buffer;
+            let buffer = nvme
+                .pool
+                .allocate(PAGE.into(), sdk::Layout::Scattered)?
+                .buffer;
             buffer.map(3)?;
             buffer.unmap()?;
             buffer.free()
         })
     })?;
     let queue = nvme.queues.first().ok_or(Refusal::NotFound)?;
-    let buffer = nvme.pool.allocate(PAGE.into(), false)?.buffer;
+    let buffer = nvme
+        .pool
+        .allocate(PAGE.into(), sdk::Layout::Scattered)?
+        .buffer;
     let segments = [Segment {
         buffer: buffer.object().handle(),
         offset: 0,
@@ -165,7 +171,12 @@ fn teardown(registry: &DeviceRegistry) -> Result<(), Error> {
     let prepare = || {
         let nvme = nvme(registry, QUEUES)?;
         let buffers: Vec<DmaBuffer> = (0..BUFFERS)
-            .map(|_| Ok(nvme.pool.allocate(PAGE.into(), false)?.buffer))
+            .map(|_| {
+                Ok(nvme
+                    .pool
+                    .allocate(PAGE.into(), sdk::Layout::Scattered)?
+                    .buffer)
+            })
             .collect::<Result<_, Refusal>>()?;
         Ok((Some(nvme.device), nvme.pool, nvme.queues, buffers))
     };

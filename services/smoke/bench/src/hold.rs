@@ -325,11 +325,11 @@ fn crowd(kit: &Kit) -> Result<(), Error> {
 fn dma(registry: &DeviceRegistry) -> Result<(), Error> {
     let device = registry.claim("edu", 0)?.device;
     let pool = device.pool(160 * MIB)?.pool;
-    let buffer = pool.allocate(128 * MIB, false)?.buffer;
+    let buffer = pool.allocate(128 * MIB, sdk::Layout::Scattered)?.buffer;
     buffer.map(READ_WRITE)?;
     buffer.unmap()?;
     buffer.free()?;
-    let buffer = pool.allocate(4 * MIB, true)?.buffer;
+    let buffer = pool.allocate(4 * MIB, sdk::Layout::Contiguous)?.buffer;
     buffer.free()?;
     Ok(())
 }

@@ -63,7 +63,7 @@ impl Rig {
     /// # Errors
     /// As `DmaPool.allocate`.
     pub fn buffer(&self, bytes: u64) -> Result<DmaBuffer, Refusal> {
-        Ok(self.pool.allocate(bytes, false)?.buffer)
+        Ok(self.pool.allocate(bytes, sdk::Layout::Scattered)?.buffer)
     }
 
     /// The BAR and the offset of the device-specific configuration.

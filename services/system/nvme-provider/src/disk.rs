@@ -76,7 +76,7 @@ pub fn bring_up(
         depth,
         units,
         names,
-        likes_runs: false,
+        layout: sdk::Layout::Scattered,
     };
     Ok((disk, admin))
 }
@@ -121,8 +121,12 @@ impl Admin {
         pool: &dma_pool::Client<Cap>,
     ) -> Result<Self, Refusal> {
         let bytes = IDENTIFY_BYTES as u64;
-        let buffer = pool.allocate(bytes, false)?.buffer;
-        let window = Window::map(buffer.window(false)?.memory, bytes, Access::Read)?;
+        let buffer = pool.allocate(bytes, sdk::Layout::Scattered)?.buffer;
+        let window = Window::map(
+            buffer.window(sdk::WindowAccess::Read)?.memory,
+            bytes,
+            Access::Read,
+        )?;
         Ok(Self {
             queue,
             interrupt,

@@ -83,7 +83,7 @@ fn bring_up(host: &Host) -> Result<Disk<Requests>, Refusal> {
             firmware: String::new(),
             address: host.device.info()?.address,
         },
-        likes_runs: true,
+        layout: sdk::Layout::Contiguous,
     })
 }
 
@@ -104,8 +104,12 @@ fn fields(virtio: &Virtio) -> Result<Fields, Refusal> {
 
 /// The name that the disk was given; empty where the device has none to tell.
 fn name(queue: &DeviceQueue, pool: &DmaPool, timer: &Timer) -> Result<String, Refusal> {
-    let buffer = pool.allocate(PAGE_BYTES, true)?.buffer;
-    let window = Window::map(buffer.window(false)?.memory, PAGE_BYTES, Access::Read)?;
+    let buffer = pool.allocate(PAGE_BYTES, sdk::Layout::Contiguous)?.buffer;
+    let window = Window::map(
+        buffer.window(sdk::WindowAccess::Read)?.memory,
+        PAGE_BYTES,
+        Access::Read,
+    )?;
     let item = Item {
         cookie: 0,
         template: &GET_ID,

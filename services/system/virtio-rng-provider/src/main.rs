@@ -38,9 +38,11 @@ fn bring_up(host: &Host) -> Result<Random, Refusal> {
     let virtio = Virtio::bring_up(&host.device, 1, host.depth, host.is_polled)?;
     let (queue, _) = virtio.queue(&host.device, REQUESTS, DEPTH)?;
     let pool = host.device.pool(MAX_BYTES.into())?.pool;
-    let buffer = pool.allocate(MAX_BYTES.into(), true)?.buffer;
+    let buffer = pool
+        .allocate(MAX_BYTES.into(), sdk::Layout::Contiguous)?
+        .buffer;
     let window = Window::map(
-        buffer.window(true)?.memory,
+        buffer.window(sdk::WindowAccess::ReadWrite)?.memory,
         MAX_BYTES.into(),
         Access::ReadWrite,
     )?;

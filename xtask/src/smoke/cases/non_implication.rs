@@ -21,9 +21,9 @@ inventory::submit! {
         required: &[
             "@implies.holder of=mmio capabilities_gained=0",
             "@implies.holder of=interrupt capabilities_gained=0",
-            // Buffers are what a pool gives, and windows what a buffer gives.
+            // Buffers are what a pool gives, and windows what a buffer gives; 4096 is no kind of access.
             "@implies.holder of=pool capabilities_gained=3",
-            "@implies.holder of=buffer capabilities_gained=4",
+            "@implies.holder of=buffer capabilities_gained=3",
             "@implies.holder of=queue capabilities_gained=0",
             GUESS,
             "@implies.untouched state=true generation=true cc=true in_flight=0 buffers=1",

@@ -354,8 +354,9 @@ impl<'a> dma_pool::Server<KernelCall<'a>> for Served<Pool> {
         &mut self,
         reply: Owed<'a, dma_pool::call::Allocate>,
         bytes: u64,
-        contiguous: bool,
+        layout: dma_pool::Layout,
     ) -> Answered {
+        let contiguous = layout == dma_pool::Layout::Contiguous;
         let result = manager().buffer_allocate(&self.0.claim, self.0.pool, bytes, contiguous);
         answer(
             reply,
@@ -446,7 +447,12 @@ impl<'a> dma_buffer::Server<KernelCall<'a>> for Served<Buffer> {
         answer(reply, &self.0.claim, result)
     }
 
-    fn window(&mut self, reply: Owed<'a, dma_buffer::call::Window>, writable: bool) -> Answered {
+    fn window(
+        &mut self,
+        reply: Owed<'a, dma_buffer::call::Window>,
+        access: dma_buffer::Access,
+    ) -> Answered {
+        let writable = access == dma_buffer::Access::ReadWrite;
         let result = manager().buffer_window(&self.0.claim, self.0.buffer, writable);
         answer(
             reply,

@@ -216,9 +216,9 @@ impl<A: Adapter> Provider<'_, A> {
         let bytes = window_bytes
             .min(MAX_WINDOW_BYTES)
             .next_multiple_of(PAGE_BYTES);
-        let buffer = allocate(&self.pool, bytes, true)?;
+        let buffer = allocate(&self.pool, bytes, sdk::Layout::Contiguous)?;
         // A buffer that is dropped is freed.
-        let window = buffer.window(true)?.memory;
+        let window = buffer.window(sdk::WindowAccess::ReadWrite)?.memory;
         let cookie = self.sessions + 1;
         let minted = self
             .endpoint

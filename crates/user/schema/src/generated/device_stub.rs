@@ -781,6 +781,15 @@ pub mod dma_pool {
     stub::interface! { "DmaPool" = 0xd1c0a5e5b0a70205 }
 
     stub::enumeration! {
+        pub enum Layout {
+            /// pages as they come
+            Scattered = 0,
+            /// one physical run
+            Contiguous = 1,
+        }
+    }
+
+    stub::enumeration! {
         pub enum OutOfMemory {
             /// the allocation is refused `noMemory`, and everything else goes on
             Refuse = 0,
@@ -810,7 +819,7 @@ pub mod dma_pool {
     stub::plain! {
         pub struct AllocateParams: 2 words {
             bytes: u64 = 0;
-            contiguous: bool = 64;
+            layout: crate::device::dma_pool::Layout = 4;
         }
     }
     stub::caps! {
@@ -831,18 +840,16 @@ pub mod dma_pool {
         pub fn info(&self) -> Result<InfoResults, stub::Refusal> {
             self.0.invoke::<call::Info, _>((), |results| results)
         }
-        /// Gives zeroed pages; `contiguous` asks for one physical run, and where it lies is never told.
+        /// Gives zeroed pages. Where they lie is never disclosed.
         ///
         /// Refuses: `wrongState` during a reset, `zeroLength`, `outOfRange`, `overBudget`, `noMemory`
         pub fn allocate(
             &self,
             bytes: u64,
-            contiguous: bool,
+            layout: crate::device::dma_pool::Layout,
         ) -> Result<AllocateResults<O::Owned>, stub::Refusal> {
             self.0
-                .invoke::<call::Allocate, _>(AllocateParams { bytes, contiguous }, |results| {
-                    results
-                })
+                .invoke::<call::Allocate, _>(AllocateParams { bytes, layout }, |results| results)
         }
         /// What an allocation within budget does when the machine has no memory for it; `refuse` at first.
         pub fn set_policy(
@@ -861,7 +868,7 @@ pub mod dma_pool {
             &mut self,
             reply: stub::Reply<C, call::Allocate>,
             bytes: u64,
-            contiguous: bool,
+            layout: crate::device::dma_pool::Layout,
         ) -> stub::Answered;
         fn set_policy(
             &mut self,
@@ -879,7 +886,7 @@ pub mod dma_pool {
         match received.method {
             method::INFO => server.info(stub::Reply::new(call)),
             method::ALLOCATE => {
-                stub::serve!(server.allocate(received.payload, call) plain AllocateParams { bytes, contiguous })
+                stub::serve!(server.allocate(received.payload, call) plain AllocateParams { bytes, layout })
             }
             method::SET_POLICY => {
                 stub::serve!(server.set_policy(received.payload, call) plain SetPolicyParams { policy })
@@ -892,6 +899,13 @@ pub mod dma_pool {
 /// Pages that the device may be told to use.
 pub mod dma_buffer {
     stub::interface! { "DmaBuffer" = 0xd1c0a5e5b0a70206 }
+
+    stub::enumeration! {
+        pub enum Access {
+            Read = 0,
+            ReadWrite = 1,
+        }
+    }
 
     stub::methods! {
         "DmaBuffer";
@@ -927,7 +941,7 @@ pub mod dma_buffer {
 
     stub::plain! {
         pub struct WindowParams: 1 words {
-            writable: bool = 0;
+            access: crate::device::dma_buffer::Access = 0;
         }
     }
     stub::caps! {
@@ -957,9 +971,12 @@ pub mod dma_buffer {
         /// the right to revoke (`revoke` on it is refused `notSupported`); freeing the buffer revokes it.
         ///
         /// Refuses: `wrongState` once it is being freed, `overBudget`, `noMemory`
-        pub fn window(&self, writable: bool) -> Result<WindowResults<O::Owned>, stub::Refusal> {
+        pub fn window(
+            &self,
+            access: crate::device::dma_buffer::Access,
+        ) -> Result<WindowResults<O::Owned>, stub::Refusal> {
             self.0
-                .invoke::<call::Window, _>(WindowParams { writable }, |results| results)
+                .invoke::<call::Window, _>(WindowParams { access }, |results| results)
         }
         /// Revokes windows and mappings, waits for the shootdown, scrubs, frees. A buffer whose last handle is
         /// dropped is freed likewise, once nothing is in flight.
@@ -975,8 +992,11 @@ pub mod dma_buffer {
         fn info(&mut self, reply: stub::Reply<C, call::Info>) -> stub::Answered;
         fn map(&mut self, reply: stub::Reply<C, call::Map>, protection: u8) -> stub::Answered;
         fn unmap(&mut self, reply: stub::Reply<C, call::Unmap>) -> stub::Answered;
-        fn window(&mut self, reply: stub::Reply<C, call::Window>, writable: bool)
-        -> stub::Answered;
+        fn window(
+            &mut self,
+            reply: stub::Reply<C, call::Window>,
+            access: crate::device::dma_buffer::Access,
+        ) -> stub::Answered;
         fn free(&mut self, reply: stub::Reply<C, call::Free>) -> stub::Answered;
     }
 
@@ -993,7 +1013,7 @@ pub mod dma_buffer {
             }
             method::UNMAP => server.unmap(stub::Reply::new(call)),
             method::WINDOW => {
-                stub::serve!(server.window(received.payload, call) plain WindowParams { writable })
+                stub::serve!(server.window(received.payload, call) plain WindowParams { access })
             }
             method::FREE => server.free(stub::Reply::new(call)),
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),

@@ -177,14 +177,14 @@ pub static ALL: &[Interface] = &[
     ]),
     interface(0xd1c0a5e5b0a70205, "DmaPool", &[
         method("info", shape(0, 0, &[]), shape(3, 0, &[field("budgetBytes", Int(64), 0), field("usedBytes", Int(64), 1), field("buffers", Int(32), 4), field("policy", Enum(2), 10)])),
-        method("allocate", shape(2, 0, &[field("bytes", Int(64), 0), field("contiguous", Bool, 64)]), shape(0, 1, &[field("buffer", Cap(0xd1c0a5e5b0a70206), 0)])),
+        method("allocate", shape(2, 0, &[field("bytes", Int(64), 0), field("layout", Enum(2), 4)]), shape(0, 1, &[field("buffer", Cap(0xd1c0a5e5b0a70206), 0)])),
         method("setPolicy", shape(1, 0, &[field("policy", Enum(2), 0)]), shape(0, 0, &[])),
     ]),
     interface(0xd1c0a5e5b0a70206, "DmaBuffer", &[
         method("info", shape(0, 0, &[]), shape(3, 0, &[field("bytes", Int(64), 0), field("generation", Int(64), 1), field("inFlight", Int(32), 4)])),
         method("map", shape(1, 0, &[field("protection", Int(8), 0)]), shape(1, 0, &[field("address", Int(64), 0)])),
         method("unmap", shape(0, 0, &[]), shape(0, 0, &[])),
-        method("window", shape(1, 0, &[field("writable", Bool, 0)]), shape(0, 1, &[field("memory", Cap(0xd1c0a5e5b0a70107), 0)])),
+        method("window", shape(1, 0, &[field("access", Enum(2), 0)]), shape(0, 1, &[field("memory", Cap(0xd1c0a5e5b0a70107), 0)])),
         method("free", shape(0, 0, &[]), shape(0, 0, &[])),
     ]),
     interface(0xd1c0a5e5b0a70207, "DeviceQueue", &[

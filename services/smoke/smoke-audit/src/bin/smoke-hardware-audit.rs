@@ -67,8 +67,8 @@ fn life(log: &HardwareAuditLog, device: &Device) -> Result<DmaPool, Error> {
     let pool = device.pool(1 << 20)?.pool;
     let interrupt = device.interrupt(0)?.interrupt;
     let queue = device.queue(0, 0, 8, 0)?.queue;
-    let buffer = pool.allocate(4096, false)?.buffer;
-    drop(buffer.window(true)?);
+    let buffer = pool.allocate(4096, sdk::Layout::Scattered)?.buffer;
+    drop(buffer.window(sdk::WindowAccess::ReadWrite)?);
     buffer.free()?;
     drop(queue);
     drop(interrupt);
@@ -112,7 +112,7 @@ fn hold(env: &Env) -> Result<(), Error> {
     let interrupt = device.interrupt(0)?.interrupt;
     let pool = device.pool(1 << 20)?.pool;
     let _queue = device.queue(0, 0, 8, 0)?.queue;
-    let buffer = pool.allocate(4096, false)?.buffer;
+    let buffer = pool.allocate(4096, sdk::Layout::Scattered)?.buffer;
     buffer.map(3)?;
     interrupt.wait()?;
     Ok(())
@@ -164,7 +164,7 @@ fn edge(kit: &Kit, log: &HardwareAuditLog, pool: &DmaPool) -> Result<(), Error> 
     ring.submit();
     kit.pause_ms(20)?;
     let pending = ring.completed().is_none();
-    drop(pool.allocate(4096, false)?);
+    drop(pool.allocate(4096, sdk::Layout::Scattered)?);
     ring.wait(1, kit.after_ms(5000)?);
     let woken = ring
         .completed()
@@ -182,7 +182,7 @@ fn edge(kit: &Kit, log: &HardwareAuditLog, pool: &DmaPool) -> Result<(), Error> 
 /// Old records go, and every read says how many; no read gives more than its limit.
 fn overflow(log: &HardwareAuditLog, pool: &DmaPool) -> Result<(), Error> {
     for _ in 0..ROUNDS {
-        pool.allocate(4096, false)?.buffer.free()?;
+        pool.allocate(4096, sdk::Layout::Scattered)?.buffer.free()?;
     }
     let old = read(log, 5, 1)?;
     let (_, chained) = read_on(log, 1, 0)?;

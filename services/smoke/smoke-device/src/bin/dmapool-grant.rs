@@ -58,16 +58,18 @@ fn sizes(device: &Device) -> Result<(), Refusal> {
     let none = device.pool(0);
     let beyond = device.pool(1 << 40);
     let pool = device.pool(8 << 20)?.pool;
-    let zero = pool.allocate(0, false);
-    let scattered = pool.allocate((4 << 20) + 1, false)?.buffer;
-    let contiguous = pool.allocate((4 << 20) + 1, true);
-    let endless = pool.allocate(u64::MAX, false);
+    let zero = pool.allocate(0, sdk::Layout::Scattered);
+    let scattered = pool.allocate((4 << 20) + 1, sdk::Layout::Scattered)?.buffer;
+    let contiguous = pool.allocate((4 << 20) + 1, sdk::Layout::Contiguous);
+    let endless = pool.allocate(u64::MAX, sdk::Layout::Scattered);
     scattered.free()?;
-    let most = pool.allocate((8 << 20) - PAGE + 1, false)?.buffer;
-    let one_more = pool.allocate(1, false);
+    let most = pool
+        .allocate((8 << 20) - PAGE + 1, sdk::Layout::Scattered)?
+        .buffer;
+    let one_more = pool.allocate(1, sdk::Layout::Scattered);
     let full = pool.info()?;
     most.free()?;
-    let rounded = pool.allocate(1, false)?.buffer;
+    let rounded = pool.allocate(1, sdk::Layout::Scattered)?.buffer;
     let after = pool.info()?;
     fact!(
         "pool.sizes",
@@ -100,7 +102,7 @@ fn protections(env: &Env, rig: &Rig) -> Result<(), Refusal> {
         write_execute = one(7),
         unknown = one(9)
     );
-    let view = buffer.window(false)?.memory;
+    let view = buffer.window(sdk::WindowAccess::Read)?.memory;
     let address = view.map(0, PAGE, 1)?.address;
     let vm: VirtualMemory = env.get("vm").map_err(|_| Refusal::NotFound)?;
     fact!(
@@ -133,8 +135,12 @@ fn keep_writing(env: &Env) -> Result<(), Error> {
 /// A buffer is freed while another process writes to it.
 fn mapped(kit: &Kit, rig: &Rig) -> Result<(), Error> {
     let buffer = rig.buffer(PAGE)?;
-    let window = buffer.window(true)?.memory;
-    let own = Window::map(buffer.window(false)?.memory, PAGE, Access::Read)?;
+    let window = buffer.window(sdk::WindowAccess::ReadWrite)?.memory;
+    let own = Window::map(
+        buffer.window(sdk::WindowAccess::Read)?.memory,
+        PAGE,
+        Access::Read,
+    )?;
     let given = [give("window", &window), give("timer", &kit.timer)];
     let writer = kit.start("keeps-writing", &given)?;
     let written = smoke::wait_until(kit, || marked(&own) == Ok(PAGE as usize));
@@ -168,7 +174,7 @@ fn marked(window: &Window) -> Result<usize, Refusal> {
 
 fn marks_of(buffer: &DmaBuffer) -> Result<usize, Refusal> {
     marked(&Window::map(
-        buffer.window(false)?.memory,
+        buffer.window(sdk::WindowAccess::Read)?.memory,
         PAGE,
         Access::Read,
     )?)
@@ -217,7 +223,11 @@ fn reused(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
         }
         kept.push(next);
     };
-    let fresh = Window::map(new.window(true)?.memory, PAGE, Access::ReadWrite)?;
+    let fresh = Window::map(
+        new.window(sdk::WindowAccess::ReadWrite)?.memory,
+        PAGE,
+        Access::ReadWrite,
+    )?;
     fresh.write(0, &[MARK; PAGE as usize])?;
     let submitted = submit(&rig.io, 20, &read(8)?, &[into(&old, 0, PAGE as u32)]);
     if submitted.is_ok() {
@@ -231,7 +241,7 @@ fn reused(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
         info = outcome(&old.info()),
         map = outcome(&old.map(1)),
         unmap = outcome(&old.unmap()),
-        window = outcome(&old.window(true)),
+        window = outcome(&old.window(sdk::WindowAccess::ReadWrite)),
         free = outcome(&old.free()),
         submit = outcome(&submitted),
         new_untouched = page.iter().all(|byte| *byte == MARK),
@@ -289,7 +299,11 @@ fn frames(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
             submit(&rig.io, 40, &read(8)?, &[into(&buffer, 0, PAGE as u32)])?;
             completion(&rig.io, timer, 40)?;
         } else {
-            let window = Window::map(buffer.window(true)?.memory, PAGE, Access::ReadWrite)?;
+            let window = Window::map(
+                buffer.window(sdk::WindowAccess::ReadWrite)?.memory,
+                PAGE,
+                Access::ReadWrite,
+            )?;
             window.write(0, &[MARK; PAGE as usize])?;
         }
         filled += u32::from(marks_of(&buffer)? != 0);
@@ -311,7 +325,7 @@ fn ended(registry: &DeviceRegistry, rig: Rig, timer: &Timer) -> Result<(), Error
         io,
     } = rig;
     let mmio = device.mmio(0)?.mmio;
-    let buffer = pool.allocate(PAGE, false)?.buffer;
+    let buffer = pool.allocate(PAGE, sdk::Layout::Scattered)?.buffer;
     let first = device.info()?.generation;
     drop(device);
     let again = registry.claim("nvme", 0)?.device;
@@ -321,7 +335,7 @@ fn ended(registry: &DeviceRegistry, rig: Rig, timer: &Timer) -> Result<(), Error
         "pool.claim-ended",
         generation = second - first,
         pool_info = outcome(&pool.info()),
-        allocate = outcome(&pool.allocate(PAGE, false)),
+        allocate = outcome(&pool.allocate(PAGE, sdk::Layout::Scattered)),
         buffer_info = outcome(&buffer.info()),
         buffer_map = outcome(&buffer.map(1)),
         buffer_free = outcome(&buffer.free()),

@@ -74,7 +74,7 @@ fn run(registry: &DeviceRegistry, kit: &Kit, seen: &mut Seen, cycles: u64) -> Re
         if let Some((mmio, pool, interrupt, queue)) = seen.old.take() {
             let refused = [
                 outcome(&mmio.read(0, 8)),
-                outcome(&pool.allocate(4096, false)),
+                outcome(&pool.allocate(4096, sdk::Layout::Scattered)),
                 outcome(&interrupt.acknowledge()),
                 outcome(&queue.complete(1, |_| ())),
             ];

@@ -53,8 +53,12 @@ fn victim(env: &Env) -> Result<(), Error> {
     let sign = Window::map(sign, PAGE, Access::ReadWrite)?;
     let rig = Rig::new(registry.claim("nvme", 0)?.device)?;
     let pool = rig.device.pool(MORE_BYTES + PAGE)?.pool;
-    let more = pool.allocate(MORE_BYTES, false)?.buffer;
-    let window = Window::map(more.window(true)?.memory, MORE_BYTES, Access::ReadWrite)?;
+    let more = pool.allocate(MORE_BYTES, sdk::Layout::Scattered)?.buffer;
+    let window = Window::map(
+        more.window(sdk::WindowAccess::ReadWrite)?.memory,
+        MORE_BYTES,
+        Access::ReadWrite,
+    )?;
     for offset in (0..MORE_BYTES).step_by(PAGE as usize) {
         window.write(offset, &[LEFT; PAGE as usize])?;
     }
@@ -68,7 +72,10 @@ fn victim(env: &Env) -> Result<(), Error> {
     }
     let mut buffers = Vec::new();
     for cookie in 0..READS {
-        let buffer = rig.pool.allocate(u64::from(READ_BYTES), false)?.buffer;
+        let buffer = rig
+            .pool
+            .allocate(u64::from(READ_BYTES), sdk::Layout::Scattered)?
+            .buffer;
         submit(&rig.io, cookie, &read, &[into(&buffer, 0, READ_BYTES)])?;
         buffers.push(buffer);
     }

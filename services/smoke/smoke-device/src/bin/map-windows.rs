@@ -58,8 +58,8 @@ fn free(env: &Env, device: &Device) -> Result<(), Error> {
     let vm: VirtualMemory = env.get("vm")?;
     let pool = device.pool(16 << 20)?.pool;
     // Apart from the race, in which the buffer may be gone before the client asks.
-    let apart = pool.allocate(PAGE, false)?.buffer;
-    let revoke = outcome(&apart.window(true)?.memory.revoke());
+    let apart = pool.allocate(PAGE, sdk::Layout::Scattered)?.buffer;
+    let revoke = outcome(&apart.window(sdk::WindowAccess::ReadWrite)?.memory.revoke());
     let mut all = Tried::default();
     let delays = [0u32, 0, 100, 100, 300, 300, 1000, 1000];
     for delay in delays {
@@ -79,8 +79,8 @@ fn free(env: &Env, device: &Device) -> Result<(), Error> {
 
 /// On one processor a window is revoked, or mapped and unmapped, while another frees the buffer and takes its page.
 fn try_free(vm: &VirtualMemory, pool: &sdk::DmaPool, delay: u32) -> Result<Tried, Error> {
-    let buffer = pool.allocate(PAGE, false)?.buffer;
-    let window = buffer.window(true)?.memory;
+    let buffer = pool.allocate(PAGE, sdk::Layout::Scattered)?.buffer;
+    let window = buffer.window(sdk::WindowAccess::ReadWrite)?.memory;
     let mut own = Vec::new();
     while own.len() < 2000
         && let Ok(mapped) = window.map(0, PAGE, READ)
@@ -151,7 +151,7 @@ const ROUNDS: u32 = 10_000;
 fn records(env: &Env, kit: &Kit, device: &Device) -> Result<(), Error> {
     let vm: VirtualMemory = env.get("vm")?;
     let pool = device.pool(1 << 20)?.pool;
-    let buffer = pool.allocate(PAGE, false)?.buffer;
+    let buffer = pool.allocate(PAGE, sdk::Layout::Scattered)?.buffer;
     let round = || -> Result<(), Refusal> {
         let address = buffer.map(READ)?.address;
         vm.unmap(address, PAGE)

@@ -153,8 +153,8 @@ fn buffers(rig: &Rig, other: Option<&Rig>) -> Result<(), Refusal> {
         ..into(&freed, 0, 4096)
     };
     let kind = submit(&rig.io, 6, &read, &[kind]);
-    let big = rig.pool.allocate(2 << 20, false);
-    let empty = rig.pool.allocate(0, false);
+    let big = rig.pool.allocate(2 << 20, sdk::Layout::Scattered);
+    let empty = rig.pool.allocate(0, sdk::Layout::Scattered);
     let code = rig.buffer(4096)?.map(5);
     fact!(
         "hostile.buffers",
@@ -182,7 +182,11 @@ fn scrubbed(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
     submit(&rig.io, 8, &command, &[into(&buffer, 0, 4096)])?;
     completion(&rig.io, timer, 8)?;
     let marked = |buffer: &sdk::DmaBuffer| -> Result<bool, Refusal> {
-        let window = Window::map(buffer.window(false)?.memory, 4096, Access::Read)?;
+        let window = Window::map(
+            buffer.window(sdk::WindowAccess::Read)?.memory,
+            4096,
+            Access::Read,
+        )?;
         let mut page = [0u8; 4096];
         window.read(0, &mut page)?;
         Ok(page.iter().any(|b| *b != 0))

@@ -25,9 +25,9 @@ fn main(env: &Env) -> Result<(), Error> {
         .device
         .pool(MORE_BYTES)?
         .pool
-        .allocate(MORE_BYTES, false)?
+        .allocate(MORE_BYTES, sdk::Layout::Scattered)?
         .buffer;
-    let memory = buffer.window(true)?.memory;
+    let memory = buffer.window(sdk::WindowAccess::ReadWrite)?.memory;
     let window = Window::map(memory, PAGE, Access::ReadWrite)?;
     let read = Command::transfer(io::READ, 1, 0, 8).ok_or(Refusal::BadArgument)?;
     submit(&rig.io, 1, &read, &[into(&buffer, 0, PAGE as u32)])?;

@@ -34,7 +34,7 @@ fn revoked(queue: &DeviceQueue) -> Result<u64, Refusal> {
 
 /// Whether the buffer holds nothing but zeros.
 fn is_empty(buffer: &DmaBuffer) -> Result<bool, Error> {
-    let memory = buffer.window(false)?.memory;
+    let memory = buffer.window(sdk::WindowAccess::Read)?.memory;
     let window = Window::map(memory, u64::from(TRANSFER_BYTES), sdk::Access::Read)?;
     let mut page = [0u8; 4096];
     for offset in (0..u64::from(TRANSFER_BYTES)).step_by(page.len()) {

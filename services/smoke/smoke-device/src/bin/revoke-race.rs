@@ -139,7 +139,11 @@ fn submitter(round: &Round, random: &mut u64) {
         let batch = {
             let mut buffers = round.buffers.lock();
             while buffers.len() < BATCH
-                && let Some(made) = note(round.pool.allocate(u64::from(BYTES), false))
+                && let Some(made) = note(
+                    round
+                        .pool
+                        .allocate(u64::from(BYTES), sdk::Layout::Scattered),
+                )
             {
                 buffers.push(Arc::new(made.buffer));
             }
@@ -183,9 +187,13 @@ fn take(queue: &DeviceQueue) -> bool {
 
 /// Allocates, maps, looks, frees; and frees the submitter's buffers.
 fn mapper(round: &Round, random: &mut u64) {
-    if let Some(made) = note(round.pool.allocate(u64::from(BYTES), next(random) & 1 == 0)) {
+    let layout = match next(random) & 1 {
+        0 => sdk::Layout::Contiguous,
+        _ => sdk::Layout::Scattered,
+    };
+    if let Some(made) = note(round.pool.allocate(u64::from(BYTES), layout)) {
         let buffer = made.buffer;
-        if let Some(window) = note(buffer.window(true)) {
+        if let Some(window) = note(buffer.window(sdk::WindowAccess::ReadWrite)) {
             let mapped = Window::map(window.memory, u64::from(BYTES), Access::ReadWrite);
             if let Some(window) = note(mapped) {
                 let mut page = [0u8; 4096];

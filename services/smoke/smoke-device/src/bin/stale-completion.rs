@@ -73,7 +73,11 @@ fn up(rig: &Rig) -> Result<DeviceQueue, Refusal> {
 }
 
 fn unlike(buffer: &DmaBuffer, mark: u8) -> Result<u32, Refusal> {
-    let window = Window::map(buffer.window(false)?.memory, u64::from(BYTES), Access::Read)?;
+    let window = Window::map(
+        buffer.window(sdk::WindowAccess::Read)?.memory,
+        u64::from(BYTES),
+        Access::Read,
+    )?;
     let mut page = [0u8; 4096];
     let mut count = 0;
     for offset in (0..u64::from(BYTES)).step_by(4096) {
@@ -84,7 +88,7 @@ fn unlike(buffer: &DmaBuffer, mark: u8) -> Result<u32, Refusal> {
 }
 
 fn fill(buffer: &DmaBuffer, mark: u8) -> Result<(), Refusal> {
-    let memory = buffer.window(true)?.memory;
+    let memory = buffer.window(sdk::WindowAccess::ReadWrite)?.memory;
     let window = Window::map(memory, u64::from(BYTES), Access::ReadWrite)?;
     (0..u64::from(BYTES))
         .step_by(4096)
@@ -94,7 +98,7 @@ fn fill(buffer: &DmaBuffer, mark: u8) -> Result<(), Refusal> {
 /// Reads are in flight when the reset comes.
 fn in_flight(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
     let buffers: Vec<_> = (0..6)
-        .map(|_| rig.pool.allocate(u64::from(BYTES), false))
+        .map(|_| rig.pool.allocate(u64::from(BYTES), sdk::Layout::Scattered))
         .map(|made| made.map(|made| made.buffer))
         .collect::<Result<_, _>>()?;
     for (cookie, buffer) in (100..).zip(&buffers) {
@@ -150,7 +154,7 @@ fn in_flight(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
 /// Reads have finished, nobody took their completions, and the same slots, identifiers and cookies are used again.
 fn untaken(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
     let buffers: Vec<_> = (0..4)
-        .map(|_| rig.pool.allocate(u64::from(BYTES), false))
+        .map(|_| rig.pool.allocate(u64::from(BYTES), sdk::Layout::Scattered))
         .map(|made| made.map(|made| made.buffer))
         .collect::<Result<_, _>>()?;
     let old = up(rig)?;

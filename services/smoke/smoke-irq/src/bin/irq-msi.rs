@@ -53,8 +53,12 @@ fn copy(card: &Card, interrupt: &Interrupt, timer: &Timer) -> Result<(), Refusal
     const BYTES: u32 = 256;
     let pool = card.device.pool(1 << 16)?.pool;
     let queue = card.device.queue(0, 0, 1, MESSAGE)?.queue;
-    let buffer = pool.allocate(4096, false)?.buffer;
-    let window = Window::map(buffer.window(true)?.memory, 4096, Access::ReadWrite)?;
+    let buffer = pool.allocate(4096, sdk::Layout::Scattered)?.buffer;
+    let window = Window::map(
+        buffer.window(sdk::WindowAccess::ReadWrite)?.memory,
+        4096,
+        Access::ReadWrite,
+    )?;
     let pattern: [u8; BYTES as usize] = core::array::from_fn(|i| i as u8 ^ 0x5a);
     window.write(0, &pattern)?;
     for (cookie, (opcode, offset, direction)) in [

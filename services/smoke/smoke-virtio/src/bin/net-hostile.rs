@@ -89,14 +89,18 @@ fn main(env: &Env) -> Result<(), Error> {
         Side::open(&device, TRANSMIT)?,
     );
     let pool = device.pool(64 * 1024)?.pool;
-    let buffer = pool.allocate(4096, false)?.buffer;
+    let buffer = pool.allocate(4096, sdk::Layout::Scattered)?.buffer;
     shapes(&receive, &transmit, &buffer);
 
     let config = device.mmio((agreed.b >> 16) as u8)?.mmio;
     let mac = (0..6).try_fold(0, |mac, at| {
         Ok::<u64, Refusal>(mac << 8 | config.read((agreed.b >> 32) + at, 1)?.value)
     })?;
-    let window = Window::map(buffer.window(true)?.memory, 4096, Access::ReadWrite)?;
+    let window = Window::map(
+        buffer.window(sdk::WindowAccess::ReadWrite)?.memory,
+        4096,
+        Access::ReadWrite,
+    )?;
     window.write(0, &dhcp::discover(octets(mac), 7))?;
     let frame = [out(&buffer, DISCOVER_BYTES as u32)];
 
@@ -113,12 +117,16 @@ fn main(env: &Env) -> Result<(), Error> {
         other_delivered = receive.interrupt.info()?.delivered
     );
 
-    let room = pool.allocate(4096, false)?.buffer;
+    let room = pool.allocate(4096, sdk::Layout::Scattered)?.buffer;
     submit(&receive.queue, 3, &[], &[into(&room, 0, ROOM)])?;
     submit(&transmit.queue, 4, &[], &frame)?;
     let came = receive.wait(&timer);
     let frames = receive.completed()?;
-    let answer = Window::map(room.window(false)?.memory, 4096, Access::Read)?;
+    let answer = Window::map(
+        room.window(sdk::WindowAccess::Read)?.memory,
+        4096,
+        Access::Read,
+    )?;
     let mut bytes = sdk::alloc::vec![0; frames.first().copied().unwrap_or(0) as usize];
     answer.read(0, &mut bytes)?;
     let kind = dhcp::answer(&bytes, octets(mac), 7).map_or(0, |answer| answer.kind);

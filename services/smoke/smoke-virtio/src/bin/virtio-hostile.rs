@@ -41,7 +41,11 @@ fn read_one(rig: &Rig, timer: &Timer, cookie: u64) -> Result<(u16, bool), Refusa
     )?;
     let (_, status) = *one(&rig.completions(timer, 1)?, cookie)?;
     let status = status?;
-    let window = Window::map(buffer.window(false)?.memory, 4096, Access::Read)?;
+    let window = Window::map(
+        buffer.window(sdk::WindowAccess::Read)?.memory,
+        4096,
+        Access::Read,
+    )?;
     let mut word = [0; 4];
     window.read(0, &mut word)?;
     let expected = 1024u32.wrapping_mul(0x9e37_79b9).to_le_bytes();
@@ -175,7 +179,7 @@ fn buffers(rig: &Rig, other: &Rig) -> Result<(), Refusal> {
         freed = outcome(&stale),
         wild = named(0xdead_beef),
         other_kind = named(handle(&rig.queue)),
-        over_budget = outcome(&rig.pool.allocate(2 << 20, false))
+        over_budget = outcome(&rig.pool.allocate(2 << 20, sdk::Layout::Scattered))
     );
     Ok(())
 }

@@ -63,7 +63,7 @@ impl Rig {
 
     /// A buffer of scattered pages.
     pub fn buffer(&self, bytes: u64) -> Result<DmaBuffer, Refusal> {
-        Ok(self.pool.allocate(bytes, false)?.buffer)
+        Ok(self.pool.allocate(bytes, sdk::Layout::Scattered)?.buffer)
     }
 }
 
@@ -79,7 +79,11 @@ pub fn piece(buffer: &DmaBuffer, offset: u32, length: u32, direction: Direction)
 
 /// A buffer's bytes, for reading and writing.
 pub fn window(buffer: &DmaBuffer, bytes: u64) -> Result<Window, Refusal> {
-    Window::map(buffer.window(true)?.memory, bytes, Access::ReadWrite)
+    Window::map(
+        buffer.window(sdk::WindowAccess::ReadWrite)?.memory,
+        bytes,
+        Access::ReadWrite,
+    )
 }
 
 /// Submits one command. `Ok`: the broker took it.
