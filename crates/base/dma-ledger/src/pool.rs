@@ -23,7 +23,7 @@ pub enum OomPolicy {
     Revoke = 1,
 }
 
-/// What a new buffer shall be.
+/// What a new buffer is to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BufferRequest {
     /// Bytes; rounded up to pages.

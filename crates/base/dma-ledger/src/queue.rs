@@ -342,7 +342,7 @@ impl Queue {
         }
     }
 
-    /// Takes note that the queue exists at the device again.
+    /// Records that the queue exists at the device again.
     pub(crate) fn reopen(&mut self) {
         self.reopened = true;
         self.open_if_settled();

@@ -228,7 +228,7 @@ impl<F> FunctionRecord<F> {
         Ok(())
     }
 
-    /// Takes note that the device was seen to have stopped, and makes the one receipt of this reset.
+    /// Records that the device was seen to have stopped, and makes the one receipt of this reset.
     ///
     /// Call it only with a proof just read from the device by its broker, or after a completed function-level reset.
     ///
@@ -273,7 +273,7 @@ impl<F> FunctionRecord<F> {
         Ok(revoked)
     }
 
-    /// Takes note that the broker has chosen sizes and features; may be repeated.
+    /// Records that the broker has chosen sizes and features; may be repeated.
     ///
     /// # Errors
     /// Those of [`Self::check`]; `WrongState` unless the device has stopped.
@@ -317,7 +317,7 @@ impl<F> FunctionRecord<F> {
         }
     }
 
-    /// Takes note that the device is enabled and ready.
+    /// Records that the device is enabled and ready.
     ///
     /// # Errors
     /// Those of [`Self::check`]; `WrongState` unless bus mastering was just set.

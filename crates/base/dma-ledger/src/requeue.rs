@@ -38,7 +38,7 @@ impl<F> FunctionRecord<F> {
         Ok(())
     }
 
-    /// Takes note that the device was seen to have let go of the queue, and makes the one receipt of this reset.
+    /// Records that the device was seen to have let go of the queue, and makes the one receipt of this reset.
     ///
     /// Call it only with a proof just read from the device by its broker.
     ///
@@ -102,7 +102,7 @@ impl<F> FunctionRecord<F> {
         Ok(revoked)
     }
 
-    /// Takes note that the queue exists at the device again: it opens as soon as every revoked cookie was taken.
+    /// Records that the queue exists at the device again: it opens as soon as every revoked cookie was taken.
     ///
     /// # Errors
     /// Those of [`Self::check`]; `WrongOwner`, `Stale` or `BadHandle`; `WrongState` unless its reset has finished.

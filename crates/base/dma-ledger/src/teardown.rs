@@ -184,7 +184,7 @@ impl<F> FunctionRecord<F> {
         Ok(self.token())
     }
 
-    /// Takes note that every capability that came from the claim is dead.
+    /// Records that every capability that came from the claim is dead.
     ///
     /// # Errors
     /// The token comes back with `WrongOwner` or `Stale` if it is not this teardown's.
@@ -206,7 +206,7 @@ impl<F> FunctionRecord<F> {
         })
     }
 
-    /// Takes note that every mapping was removed ([`Self::mappings`] is empty) and that no CPU holds a translation.
+    /// Records that every mapping was removed ([`Self::mappings`] is empty) and that no CPU holds a translation.
     ///
     /// # Errors
     /// As for [`Self::handles_revoked`]; `Busy` while a mapping is held.
@@ -269,7 +269,7 @@ impl<F> FunctionRecord<F> {
         }
     }
 
-    /// Takes note that bus mastering is off and that the function has nothing under way.
+    /// Records that bus mastering is off and that the function has nothing under way.
     ///
     /// # Errors
     /// As for [`Self::handles_revoked`].
@@ -303,7 +303,7 @@ impl<F> FunctionRecord<F> {
         Ok(None)
     }
 
-    /// Takes note that every page is wiped.
+    /// Records that every page is wiped.
     ///
     /// # Errors
     /// As for [`Self::handles_revoked`]; `Busy` while pages are out or a reservation is open.

@@ -1,3 +1,5 @@
+//! Changes of mappings, carried on in steps with a look in between: making, ending, protecting and revoking them.
+
 use alloc::sync::Arc;
 
 use ring_abi::Refusal;

@@ -1,3 +1,5 @@
+//! Where a space has room, found by length.
+
 use alloc::collections::BTreeSet;
 
 use ring_abi::Refusal;

@@ -1,3 +1,5 @@
+//! An object's side of its mappings: which there are, and the proof that there is none.
+
 use alloc::collections::BTreeMap;
 use alloc::sync::Weak;
 use core::fmt;

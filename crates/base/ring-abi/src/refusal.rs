@@ -1,3 +1,5 @@
+//! Why something is refused: one code, name and sentence for each reason, the same through every layer.
+
 /// Declares the refusal codes once: the enum, its numbers, its names and its sentences.
 macro_rules! refusals {
     ($($name:ident = $code:literal, $text:literal, $doc:literal;)*) => {

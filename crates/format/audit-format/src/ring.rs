@@ -124,7 +124,7 @@ impl<const N: usize> Ring<N> {
     }
 
     /// Records an event, over the oldest record if need be. Returns its sequence number, or `None` for one of many
-    /// refusals, which is only counted: whoever is refused on purpose shall not drive other records out.
+    /// refusals, which is only counted: whoever is refused on purpose must not drive other records out.
     pub fn record(&mut self, event: Event, ns: u64) -> Option<u64> {
         if let Some(count) = self.counters.kinds.get_mut(event.kind as usize) {
             *count += 1;

@@ -18,7 +18,7 @@ fn find(image: &mut Image, path: &str) -> Result<Entry, Error<Bad>> {
     open(image)?.find(image, path)
 }
 
-/// Every file by path, with its bytes, as far as the volume lets itself be read.
+/// Every file by path, with its bytes, as far as the volume can be read.
 fn walk(image: &mut Image) -> Result<Vec<(String, Vec<u8>)>, Error<Bad>> {
     let volume = open(image)?;
     let mut files = Vec::new();

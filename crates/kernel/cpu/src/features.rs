@@ -1,3 +1,5 @@
+//! What the processor offers, read once at run time.
+
 /// What this machine offers, probed at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Features {

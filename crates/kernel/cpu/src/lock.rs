@@ -1,3 +1,5 @@
+//! The spin lock of kernel code.
+
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};

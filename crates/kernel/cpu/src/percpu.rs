@@ -1,3 +1,5 @@
+//! The block that each CPU finds through GS.
+
 use core::mem::offset_of;
 
 /// The most CPUs the kernel starts.

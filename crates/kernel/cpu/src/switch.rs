@@ -1,3 +1,5 @@
+//! From one kernel stack to another.
+
 use core::arch::naked_asm;
 
 /// Saves the running context on its stack, stores the stack pointer in `*save`, and goes on with `load`.

@@ -1,3 +1,5 @@
+//! The time-stamp counter.
+
 /// Reads the time-stamp counter after every earlier load.
 pub fn read() -> u64 {
     let (low, high): (u32, u32);

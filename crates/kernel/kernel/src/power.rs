@@ -159,7 +159,7 @@ fn reset() -> ! {
         // SAFETY: the reset register of the FADT.
         unsafe { write8(address as u16, value) };
     }
-    // SAFETY: the keyboard controller's reset line, then the chipset's reset port: the machine is going anyway.
+    // SAFETY: the keyboard controller's reset line, then the chipset's reset port: the machine is shutting down anyway.
     unsafe {
         write8(0x64, 0xfe);
         write8(0xcf9, 0x06);

@@ -1,3 +1,5 @@
+//! Memory objects: pages that processes map, and their revocation.
+
 use alloc::sync::Arc;
 
 use frames::{FRAME_BYTES, Frames, ShootdownReceipt, Use};

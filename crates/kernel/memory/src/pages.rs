@@ -1,3 +1,5 @@
+//! The list of an object's pages, in pieces that the kernel's heap has room for.
+
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 

@@ -1,3 +1,5 @@
+//! A limit, and charges against it that give themselves back.
+
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,3 +1,5 @@
+//! The user half of one process: what is mapped where, and who pays for it.
+
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

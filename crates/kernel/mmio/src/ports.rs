@@ -1,3 +1,5 @@
+//! A device's I/O ports, behind bounds.
+
 use core::fmt;
 
 use crate::{OutOfRegion, check};

@@ -1,3 +1,5 @@
+//! A device's registers, behind bounds.
+
 use crate::{OutOfRegion, check};
 
 /// A model of a register file whose reads and writes have effects, for brokers that run without their device.

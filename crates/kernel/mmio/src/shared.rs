@@ -1,3 +1,5 @@
+//! Memory that somebody else may write at any time: copied, never referred to.
+
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::{OutOfRegion, check};

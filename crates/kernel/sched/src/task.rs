@@ -1,3 +1,5 @@
+//! One task: its stack, its state, its priority with what others lend it, and what it waits for.
+
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};

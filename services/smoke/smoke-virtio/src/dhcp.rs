@@ -24,7 +24,7 @@ pub struct Answer {
     pub address: [u8; 4],
 }
 
-/// A DISCOVER of `mac`, sent to everybody, with this transaction number; the answer shall be sent to everybody too.
+/// A DISCOVER of `mac`, sent to everybody, with this transaction number; the answer is to be sent to everybody too.
 pub fn discover(mac: [u8; 6], transaction: u32) -> [u8; DISCOVER_BYTES] {
     let mut frame = [0; DISCOVER_BYTES];
     let mut put = |at: usize, bytes: &[u8]| {

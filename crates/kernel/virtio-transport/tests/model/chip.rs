@@ -33,7 +33,7 @@ pub struct Descriptor {
     pub device_writes: bool,
 }
 
-/// What the device is, did, and shall do wrong.
+/// What the device is, what it did, and what it is to do wrong.
 pub struct State {
     pub kind: Kind,
     memory: SharedBytes,

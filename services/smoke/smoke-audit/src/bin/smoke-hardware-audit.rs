@@ -342,7 +342,7 @@ fn read_by_admission(env: &Env) -> Result<(), Error> {
     let reads = read(&log, 0, 1).is_ok();
     let second = subscribe(&gate, &admission);
     fact!("reader.admitted", reads = reads, second = outcome(&second));
-    // Whoever is not revoked shall not wait for good.
+    // Whoever is not revoked must not wait for ever.
     let timer: Timer = env.get("timer")?;
     let patience = timer.now()?.ns + PATIENCE_NS;
     let wait = log.with_deadline(patience).wait(u64::MAX);
