@@ -115,6 +115,7 @@ table! {
     SHARE_AUDIT_WAITS: "All processes that wait for the audit log have one share between them.",
     SHARE_WINDOW: "A new window has the pages of another session's.",
     SKIP_AUDIT_CLAMP: "A read of the log gives as many records as it is asked for.",
+    SKIP_AUDIT_FOLD: "Who reads the audit log does not fold its chain.",
     SKIP_BUFFER_GENERATION: "The capability of a freed buffer stands for whatever buffer has its slot now.",
     SKIP_CLAIM_CHECK: "What derives from a claim that has ended is good under the next one.",
     SKIP_CONTROL_CHECK: "Reserved bits of the control word are passed over.",

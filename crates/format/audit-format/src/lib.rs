@@ -40,6 +40,6 @@ pub use recover::{Recovery, recover};
 pub use region::{
     CELL_BYTES, FIRST_SLOT_CELL, Geometry, PARTITION_TYPE, Region, SLOT_CELLS, Superblock,
 };
-pub use ring::{Ahead, Counters, Ring, Window};
+pub use ring::{Ahead, Counters, Folded, Link, Ring, Window};
 pub use rule::Rule;
 pub use segment::{Digest, HEADER_BYTES, Header, Marker, SEGMENT_RECORDS};

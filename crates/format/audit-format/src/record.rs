@@ -249,6 +249,18 @@ impl Chain {
         Self(hash.finalize().into())
     }
 
+    /// The value after `count` records that went before anybody read them.
+    #[must_use]
+    pub fn after_unread(&self, count: u64) -> Self {
+        if count == 0 {
+            return *self;
+        }
+        let hash = Sha256::new()
+            .chain_update(self.0)
+            .chain_update(count.to_le_bytes());
+        Self(hash.finalize().into())
+    }
+
     /// The value after whole records, one after the other; what is left over counts for nothing.
     #[must_use]
     pub fn over(self, records: &[u8]) -> Self {

@@ -1,4 +1,7 @@
 //! The bounded ring that events are recorded into: the oldest record goes first, and nobody is waited for.
+//!
+//! The chain is folded when somebody reads, and not by who records. Records that went before anybody read them are one
+//! link of it together: how many they were.
 
 use crate::record::{Chain, Event, KINDS, Kind, RECORD_BYTES, Record};
 
@@ -35,8 +38,40 @@ impl Allowance {
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     bytes: [u8; RECORD_BYTES],
-    /// The chain after this record.
+    /// The chain after this record, once it is folded.
     chain: Chain,
+}
+
+/// The next link of the chain: a private copy of what it is made from, so that it is made with no lock held.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    sequence: u64,
+    before: Chain,
+    /// Records that went unread just before this one.
+    unread: u64,
+    record: [u8; RECORD_BYTES],
+}
+
+/// A link that is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Folded {
+    sequence: u64,
+    /// The chain before the record, those that went unread included.
+    base: Chain,
+    chain: Chain,
+}
+
+impl Link {
+    /// Hashes it.
+    #[must_use]
+    pub fn fold(&self) -> Folded {
+        let base = self.before.after_unread(self.unread);
+        Folded {
+            sequence: self.sequence,
+            base,
+            chain: base.after(&self.record),
+        }
+    }
 }
 
 /// What has been counted since the boot.
@@ -69,9 +104,9 @@ pub struct Window {
     pub before: Chain,
     /// Where to go on.
     pub next: u64,
-    /// Sequence number that the next event will have.
+    /// Sequence number that the event after the newest record covered will have.
     pub edge: u64,
-    /// The chain after the newest record.
+    /// The chain after the newest record covered.
     pub head: Chain,
 }
 
@@ -81,8 +116,13 @@ pub struct Ring<const N: usize> {
     slots: [Slot; N],
     /// Sequence number of the next record.
     edge: u64,
-    /// The chain before the oldest record that is held.
+    /// Sequence number of the next record to be folded: never before the oldest, never beyond the edge.
+    folding: u64,
+    /// Records that went unread since the last one that was folded.
+    unread: u64,
+    /// The chain before the oldest record that is held, where that one is folded.
     base: Chain,
+    /// The chain after the last record that was folded.
     head: Chain,
     counters: Counters,
     /// Of holders of devices.
@@ -110,6 +150,8 @@ impl<const N: usize> Ring<N> {
                 }
             }; N],
             edge: 1,
+            folding: 1,
+            unread: 0,
             base: Chain::GENESIS,
             head: Chain::GENESIS,
             counters: Counters {
@@ -146,18 +188,26 @@ impl<const N: usize> Ring<N> {
         }
         .encode();
         let slot = self.slots.get_mut(place::<N>(sequence))?;
-        if sequence > N as u64 {
-            self.base = slot.chain;
+        if let Some(lost) = sequence.checked_sub(N as u64).filter(|lost| *lost != 0) {
+            if lost < self.folding {
+                self.base = slot.chain;
+            } else {
+                self.folding = lost + 1;
+                self.unread += 1;
+            }
             self.counters.overwritten += 1;
         }
-        self.head = self.head.after(&bytes);
-        *slot = Slot {
-            bytes,
-            chain: self.head,
-        };
+        slot.bytes = bytes;
         self.edge += 1;
         self.counters.recorded += 1;
         Some(sequence)
+    }
+
+    /// Folds all there is: for who shares the ring with nobody.
+    pub fn fold(&mut self) {
+        while let Some(link) = self.link() {
+            self.put(&link.fold());
+        }
     }
 
     /// Sequence number of the oldest record held; the next one's while there is none.
@@ -176,7 +226,43 @@ impl<const N: usize> Ring<N> {
         self.edge
     }
 
-    /// The chain after the newest record.
+    /// The next link to be folded, if there is a record that is not.
+    #[must_use]
+    pub fn link(&self) -> Option<Link> {
+        let slot = self.slots.get(place::<N>(self.folding))?;
+        (self.folding < self.edge).then_some(Link {
+            sequence: self.folding,
+            before: self.head,
+            unread: self.unread,
+            record: slot.bytes,
+        })
+    }
+
+    /// Puts a link into its place. One whose record somebody else has folded meanwhile, or which went, is of no use any
+    /// more; so this is no error.
+    pub fn put(&mut self, folded: &Folded) {
+        // As long as this record is the next one, none went unread since the link was copied.
+        if folded.sequence != self.folding || self.folding >= self.edge {
+            return;
+        }
+        if let Some(slot) = self.slots.get_mut(place::<N>(self.folding)) {
+            slot.chain = folded.chain;
+            if self.folding == self.oldest() {
+                self.base = folded.base;
+            }
+            self.head = folded.chain;
+            self.unread = 0;
+            self.folding += 1;
+        }
+    }
+
+    /// How many records are not folded.
+    #[must_use]
+    pub const fn unfolded(&self) -> u64 {
+        self.edge - self.folding
+    }
+
+    /// The chain after the last record that was folded.
     #[must_use]
     pub const fn head(&self) -> Chain {
         self.head
@@ -188,8 +274,9 @@ impl<const N: usize> Ring<N> {
         &self.counters
     }
 
-    /// What a read of at most `max` records from `from` on covers. A cursor before the oldest record is moved to it;
-    /// 0 stands for the beginning.
+    /// What a read of at most `max` records from `from` on covers, all of which the caller has had folded: nothing beyond
+    /// what is folded is in it, and records that were made meanwhile are there for the next read. A cursor before the oldest
+    /// record is moved to it; 0 stands for the beginning.
     ///
     /// # Errors
     /// [`Ahead`] for a cursor beyond the next record.
@@ -199,10 +286,14 @@ impl<const N: usize> Ring<N> {
             return Err(Ahead);
         }
         let first = from.max(self.oldest());
-        let held = self.edge - first;
+        let edge = self.folding.max(first);
+        let held = edge - first;
         let count = u32::try_from(held).unwrap_or(u32::MAX).min(max);
         let before = if first == self.oldest() {
             self.base
+        } else if first > self.folding {
+            // Nothing is covered, so nothing follows from it.
+            self.head
         } else {
             self.slots
                 .get(place::<N>(first - 1))
@@ -214,7 +305,7 @@ impl<const N: usize> Ring<N> {
             dropped: first - from,
             before,
             next: first + u64::from(count),
-            edge: self.edge,
+            edge,
             head: self.head,
         })
     }

@@ -42,6 +42,14 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
+        point: points::SKIP_AUDIT_FOLD,
+        smoke: "hardware-audit",
+        breaks: Break::Missing("@audit.boot first=backend claimed=1 chained=true"),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
         point: points::SKIP_AUDIT_CLAMP,
         smoke: "hardware-audit",
         breaks: Break::Missing(CLAMP),

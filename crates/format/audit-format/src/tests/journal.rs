@@ -34,12 +34,13 @@ fn boot(disk: Ram, segments: usize, each: u64) -> Ram {
                 number,
             );
         }
-        from = append(&mut journal, &ring, from);
+        from = append(&mut journal, &mut ring, from);
     }
     journal.into_region()
 }
 
-fn append(journal: &mut Journal<Ram>, ring: &Ring<64>, from: u64) -> u64 {
+fn append(journal: &mut Journal<Ram>, ring: &mut Ring<64>, from: u64) -> u64 {
+    ring.fold();
     let window = ring.window(from, 128).unwrap();
     let records: Vec<u8> = (window.first..window.next)
         .flat_map(|sequence| *ring.get(sequence).unwrap())
@@ -150,11 +151,11 @@ fn a_gap_is_told_and_does_not_break_the_chain() {
     for number in 0..100 {
         ring.record(Event::new(Kind::Claimed), number);
     }
-    let next = append(&mut journal, &ring, 1);
+    let next = append(&mut journal, &mut ring, 1);
     for number in 0..70 {
         ring.record(Event::new(Kind::Claimed), number);
     }
-    append(&mut journal, &ring, next);
+    append(&mut journal, &mut ring, next);
     let mut dropped = Vec::new();
     let found = recover(&mut journal.into_region(), &key_of, &mut |header, _| {
         dropped.push(header.dropped);

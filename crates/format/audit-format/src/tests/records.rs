@@ -58,6 +58,7 @@ fn reads_are_clamped_and_say_what_is_gone() {
     for number in 0..20 {
         ring.record(event(number), number);
     }
+    ring.fold();
     let all = ring.window(0, u32::MAX).unwrap();
     assert_eq!((all.first, all.count, all.dropped), (13, 8, 12));
     let from_five = ring.window(5, 3).unwrap();
@@ -79,6 +80,61 @@ fn reads_are_clamped_and_say_what_is_gone() {
     assert!(ring.window(u64::MAX, 1).is_err());
     assert!(ring.get(12).is_none() && ring.get(21).is_none() && ring.get(0).is_none());
     assert_eq!(ring.counters().overwritten, 12);
+}
+
+#[test]
+fn records_that_nobody_read_are_one_link() {
+    let mut ring = Ring::<8>::new();
+    let mut bytes = Vec::new();
+    for number in 0..3 {
+        ring.record(event(number), number);
+    }
+    ring.fold();
+    for sequence in 1..=3 {
+        bytes.extend_from_slice(ring.get(sequence).unwrap());
+    }
+    let read = Chain::GENESIS.over(&bytes);
+    assert_eq!(ring.head(), read);
+    // Of the 17 that follow the last 8 are held, and the first 9 went unread.
+    for number in 3..20 {
+        ring.record(event(number), number);
+        assert!(ring.unfolded() <= 8);
+    }
+    assert_eq!(ring.head(), read, "who records folds nothing");
+    ring.fold();
+    let window = ring.window(4, 20).unwrap();
+    assert_eq!((window.first, window.dropped, window.count), (13, 9, 8));
+    assert_eq!(window.before, read.after_unread(9));
+    assert_ne!(window.before, read.after_unread(8));
+    bytes.clear();
+    for sequence in 13..=20 {
+        bytes.extend_from_slice(ring.get(sequence).unwrap());
+    }
+    assert_eq!(window.before.over(&bytes), window.head);
+    bytes[70] ^= 1;
+    assert_ne!(window.before.over(&bytes), window.head);
+}
+
+#[test]
+fn a_link_that_comes_late_changes_nothing() {
+    let mut ring = Ring::<2>::new();
+    ring.record(event(1), 1);
+    let first = ring.link().unwrap().fold();
+    let again = ring.link().unwrap().fold();
+    ring.put(&first);
+    let head = ring.head();
+    ring.put(&again);
+    assert_eq!((ring.head(), ring.unfolded()), (head, 0));
+    // This one goes while it is hashed.
+    ring.record(event(2), 2);
+    let late = ring.link().unwrap().fold();
+    for number in 3..6 {
+        ring.record(event(number), number);
+    }
+    ring.put(&late);
+    assert_eq!((ring.head(), ring.unfolded()), (head, 2));
+    ring.fold();
+    assert_eq!(ring.window(0, 2).unwrap().before, head.after_unread(2));
 }
 
 #[test]
@@ -110,6 +166,34 @@ fn secrets_are_64_hexadecimal_digits() {
 }
 
 proptest! {
+    /// Reads at any moments, of rings that turn over: each piece is chained, goes on where the one before ended, or says what
+    /// went in between, and by whom it was read makes no difference.
+    #[test]
+    fn two_readers_see_one_chain(rounds in proptest::collection::vec((0u64..30, 0u32..20, any::<bool>()), 1..20)) {
+        let mut ring = Ring::<16>::new();
+        let mut readers = [(1, Chain::GENESIS); 2];
+        for (events, max, which) in rounds {
+            for number in 0..events {
+                ring.record(event(number), number);
+            }
+            ring.fold();
+            let (from, chain) = readers[usize::from(which)];
+            let window = ring.window(from, max).unwrap();
+            prop_assert_eq!(window.edge, ring.edge());
+            if window.dropped == 0 {
+                prop_assert_eq!(window.before, chain);
+            }
+            let mut chain = window.before;
+            for sequence in window.first..window.next {
+                chain = chain.after(ring.get(sequence).unwrap());
+            }
+            if window.next == window.edge {
+                prop_assert_eq!(chain, window.head);
+            }
+            readers[usize::from(which)] = (window.next, chain);
+        }
+    }
+
     /// Whatever is read, from wherever, is chained from `before`, and reading on from `next` misses nothing.
     #[test]
     fn readers_can_check_what_they_read(events in 0u64..60, from in 0u64..70, max in 0u32..20) {
@@ -118,6 +202,7 @@ proptest! {
         for number in 0..events {
             let sequence = ring.record(event(number), number).unwrap();
             prop_assert_eq!(sequence, number + 1);
+            ring.fold();
             chains.push(ring.head());
         }
         let Ok(window) = ring.window(from, max) else {
