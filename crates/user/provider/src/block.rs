@@ -12,8 +12,8 @@ use provider_core::block::{Commands, Engine, Finished, Geometry, Operation, Plan
 use sdk::block::{block_device, block_session};
 use sdk::stub::{self, Incoming as _};
 use sdk::{
-    Answered, Call, CapArg, Deferred, DeviceQueue, DmaBuffer, DmaPool, Endpoint, Error, Interface,
-    LateReply, Object, Received, Refusal, Reply, Service, Timer,
+    Answered, Call, CapArg, DeviceQueue, DmaBuffer, DmaPool, Endpoint, Error, Interface, Late,
+    Object, Received, Refusal, Reply, Service, Timer,
 };
 
 use crate::notice::Notice;
@@ -29,11 +29,24 @@ const MAX_WINDOW_BYTES: u32 = 8 << 20;
 
 const PAGE_BYTES: u32 = ring_abi::PAGE_BYTES as u32;
 
-/// The right to answer a request, by the method it was made with.
-#[derive(Debug)]
-struct Token {
-    operation: Operation,
-    reply: LateReply,
+/// The answer of a request, by the method it was made with.
+enum Token {
+    Read(Late<block_session::call::Read>),
+    Write(Late<block_session::call::Write>),
+    Flush(Late<block_session::call::Flush>),
+}
+
+impl Token {
+    /// Answers with how many bytes were moved.
+    fn answer(self, bytes: Result<u32, Refusal>) {
+        match self {
+            Self::Read(late) => late.answer(bytes.map(|bytes| block_session::ReadReply { bytes })),
+            Self::Write(late) => {
+                late.answer(bytes.map(|bytes| block_session::WriteReply { bytes }));
+            }
+            Self::Flush(late) => late.answer(bytes.map(|_| ())),
+        }
+    }
 }
 
 /// What a person calls the disk.
@@ -256,17 +269,7 @@ impl<C: Commands> Provider<'_, C> {
         if finished.status.is_some() && self.complaint.is_none() {
             self.complaint = finished.status;
         }
-        let Token { operation, reply } = finished.token;
-        let bytes = finished.result;
-        match operation {
-            Operation::Read => Deferred::<_, block_session::call::Read>::new(reply)
-                .answer(bytes.map(|bytes| block_session::ReadReply { bytes })),
-            Operation::Write => Deferred::<_, block_session::call::Write>::new(reply)
-                .answer(bytes.map(|bytes| block_session::WriteReply { bytes })),
-            Operation::Flush => {
-                Deferred::<_, block_session::call::Flush>::new(reply).answer(bytes.map(|_| ()));
-            }
-        }
+        finished.token.answer(finished.result);
         if let Some(own) = self.sessions.ended(finished.session) {
             free(&own.buffer);
         }
@@ -303,29 +306,32 @@ impl<C: Commands> Provider<'_, C> {
         reply: Reply<Call<'_>, M>,
         operation: Operation,
         place: (u64, u32, u32),
+        token: fn(Late<M>) -> Token,
     ) -> Answered
     where
         M: stub::Method,
     {
         let session = reply.cookie();
         match self.request(session, operation, place) {
-            Ok((request, bytes)) => self.accept(reply, request, bytes),
+            Ok((request, bytes)) => self.accept(reply, request, bytes, token),
             Err(refusal) => reply.refuse(refusal),
         }
     }
 
-    fn accept<M>(&mut self, reply: Reply<Call<'_>, M>, request: Request, bytes: u32) -> Answered
+    fn accept<M>(
+        &mut self,
+        reply: Reply<Call<'_>, M>,
+        request: Request,
+        bytes: u32,
+        token: fn(Late<M>) -> Token,
+    ) -> Answered
     where
         M: stub::Method,
     {
         let (answered, later) = reply.defer();
-        let token = Token {
-            operation: request.operation,
-            reply: later.into_inner(),
-        };
-        match self.engine.accept(request, bytes, token) {
+        match self.engine.accept(request, bytes, token(later)) {
             Ok(()) => self.sessions.began(request.session),
-            Err(token) => Deferred::<_, M>::new(token.reply).refuse(Refusal::Busy),
+            Err(token) => token.answer(Err(Refusal::Busy)),
         }
         answered
     }
@@ -500,7 +506,8 @@ impl<'c, C: Commands> block_session::Server<Call<'c>> for Provider<'_, C> {
         blocks: u32,
         window_offset: u32,
     ) -> Answered {
-        self.start(reply, Operation::Read, (block, blocks, window_offset))
+        let place = (block, blocks, window_offset);
+        self.start(reply, Operation::Read, place, Token::Read)
     }
 
     fn write(
@@ -510,7 +517,8 @@ impl<'c, C: Commands> block_session::Server<Call<'c>> for Provider<'_, C> {
         blocks: u32,
         window_offset: u32,
     ) -> Answered {
-        self.start(reply, Operation::Write, (block, blocks, window_offset))
+        let place = (block, blocks, window_offset);
+        self.start(reply, Operation::Write, place, Token::Write)
     }
 
     fn flush(&mut self, reply: Reply<Call<'c>, block_session::call::Flush>) -> Answered {
@@ -535,6 +543,6 @@ impl<'c, C: Commands> block_session::Server<Call<'c>> for Provider<'_, C> {
             blocks: 0,
             offset: 0,
         };
-        self.accept(reply, request, 0)
+        self.accept(reply, request, 0, Token::Flush)
     }
 }

@@ -44,6 +44,9 @@ pub use stub::{Answered, CapArg, Deferred, Incoming, Interface, Object, Received
 #[doc(hidden)]
 pub use {rt, schema, stub};
 
+/// The answer that a call of method `M`, put aside, still owes.
+pub type Late<M> = Deferred<LateReply, M>;
+
 /// Prepares output. `entry!` calls this before `main`.
 pub fn begin(env: &Env) {
     output::begin(env);

@@ -143,15 +143,7 @@ pub struct Deferred<D, M> {
 }
 
 impl<D: Respond, M: Method> Deferred<D, M> {
-    /// Wraps a right to answer that was kept apart from its type, for a call whose method is `M`.
-    pub fn new(call: D) -> Self {
-        Self {
-            call,
-            method: PhantomData,
-        }
-    }
-
-    /// The right to answer, without its type.
+    /// The right to answer, without its type: for a transport, which writes answers itself.
     pub fn into_inner(self) -> D {
         self.call
     }

@@ -3,7 +3,7 @@
 use rt::Cap;
 use sdk::schema::smoke::probe as wire;
 use sdk::{
-    Answered, AnyFacet, Call, Endpoint, Env, Error, Interface, LateReply, Received, Refusal, Reply,
+    Answered, AnyFacet, Call, Endpoint, Env, Error, Interface, Late, Received, Refusal, Reply,
     Service, alloc::vec::Vec, serve,
 };
 
@@ -53,7 +53,7 @@ pub struct Prober {
     /// Calls of `words` so far.
     pub served: u64,
     /// Calls of `hold` that wait for an answer.
-    pub held: Vec<LateReply>,
+    pub held: Vec<Late<wire::call::Hold>>,
     /// Capabilities that came with `take`.
     pub taken: Vec<Cap>,
     /// Cookies of facets that are gone.
@@ -71,7 +71,7 @@ impl Prober {
             return false;
         }
         let late = self.held.remove(0);
-        sdk::Deferred::<_, wire::call::Hold>::new(late).send(wire::HoldReply { word });
+        late.send(wire::HoldReply { word });
         true
     }
 }
@@ -113,7 +113,7 @@ impl<'s, A: Acting> wire::Server<Call<'s>> for Serving<A> {
 
     fn hold(&mut self, reply: Reply<Call<'s>, wire::call::Hold>) -> Answered {
         let (answered, later) = reply.defer();
-        self.state.held.push(later.into_inner());
+        self.state.held.push(later);
         answered
     }
 

@@ -6,8 +6,8 @@ use provider::{Item, Notice, Work, submit, take};
 use provider_core::{Data, Direction};
 use sdk::random::hardware_random::{self, call::Read};
 use sdk::{
-    Answered, Call, Deferred, DeviceQueue, DmaBuffer, Interface, LateReply, Object, Received,
-    Refusal, Reply, Service, Window,
+    Answered, Call, DeviceQueue, DmaBuffer, Interface, Late, Object, Received, Refusal, Reply,
+    Service, Window,
 };
 
 /// Bytes of the buffer: one page.
@@ -27,7 +27,7 @@ pub struct Random {
     /// How completions are noticed.
     pub notice: Notice,
     /// Oldest first; the first one's bytes are being made when `is_asked`.
-    waiting: VecDeque<(LateReply, u32)>,
+    waiting: VecDeque<(Late<Read>, u32)>,
     is_asked: bool,
     /// Cookie of the last command.
     cookie: u64,
@@ -67,7 +67,7 @@ impl Random {
             self.served += bytes as u64;
             Ok(hardware_random::ReadReply { data })
         });
-        Deferred::<_, Read>::new(late).answer(answer);
+        late.answer(answer);
     }
 }
 
@@ -136,7 +136,7 @@ impl<'c> hardware_random::Server<Call<'c>> for Random {
             return reply.refuse(Refusal::Busy);
         }
         let (answered, later) = reply.defer();
-        self.waiting.push_back((later.into_inner(), bytes));
+        self.waiting.push_back((later, bytes));
         answered
     }
 

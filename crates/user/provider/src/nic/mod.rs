@@ -15,8 +15,8 @@ use sdk::net::nic_session::{self, PieceReader};
 use sdk::stub::Incoming as _;
 use sdk::stub::read::List;
 use sdk::{
-    Answered, Call, CapArg, Deferred, DeviceQueue, DmaPool, Endpoint, Error, Interface, LateReply,
-    Object, Received, Refusal, Reply, Service, Timer,
+    Answered, Call, CapArg, DeviceQueue, DmaPool, Endpoint, Error, Interface, Late, Object,
+    Received, Refusal, Reply, Service, Timer,
 };
 
 use crate::notice::Notice;
@@ -126,7 +126,7 @@ struct Provider<'e, A> {
     /// How many there have been.
     sessions: u64,
     /// A client that asked for a session while the last one was ending, and how long a window it wants.
-    next: Option<(LateReply, u32)>,
+    next: Option<(Late<nic::call::Open>, u32)>,
     /// `delivered` counts those of interrupts that are gone.
     counters: nic::CountersReply,
 }
@@ -204,7 +204,7 @@ impl<A: Adapter> Provider<'_, A> {
         }
         if let Some((late, window_bytes)) = self.next.take() {
             let opened = self.open(window_bytes);
-            Deferred::<_, nic::call::Open>::new(late).answer(opened);
+            late.answer(opened);
         }
     }
 
@@ -315,7 +315,7 @@ impl<'c, A: Adapter> nic::Server<Call<'c>> for Provider<'_, A> {
             }
             Some(session) if session.is_closing && self.next.is_none() => {
                 let (answered, later) = reply.defer();
-                self.next = Some((later.into_inner(), window_bytes));
+                self.next = Some((later, window_bytes));
                 answered
             }
             Some(_) => reply.refuse(Refusal::Busy),
@@ -375,8 +375,8 @@ impl<'c, A: Adapter> nic_session::Server<Call<'c>> for Provider<'_, A> {
         }
         let (answered, later) = reply.defer();
         // Whoever waited before may be gone: its deadline is known to the kernel alone.
-        if let Some((before, _)) = session.wait.replace((later.into_inner(), max)) {
-            Deferred::<_, nic_session::call::Wait>::new(before).refuse(Refusal::Cancelled);
+        if let Some((before, _)) = session.wait.replace((later, max)) {
+            before.refuse(Refusal::Cancelled);
         }
         answered
     }

@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 use provider_core::Data;
 use provider_core::nic::{Event, Lane, Traffic};
 use sdk::net::nic_session::{self, Kind};
-use sdk::{Deferred, DeviceQueue, DmaBuffer, LateReply, Refusal};
+use sdk::{DeviceQueue, DmaBuffer, Late, Refusal};
 
 use super::MAX_PIECES;
 use crate::queue::{self, BATCH, Item};
@@ -18,7 +18,7 @@ pub(super) struct Session {
     receive: Batch,
     transmit: Batch,
     /// The call that waits for an event, and how many it takes.
-    pub(super) wait: Option<(LateReply, u16)>,
+    pub(super) wait: Option<(Late<nic_session::call::Wait>, u16)>,
     /// The client is gone.
     pub(super) is_closing: bool,
     pub(super) completed: u64,
@@ -106,8 +106,7 @@ impl Session {
             && let Some((late, most)) = self.wait.take()
         {
             let events = events(&self.traffic, most);
-            Deferred::<_, nic_session::call::Wait>::new(late)
-                .send(nic_session::WaitReply { events: &events });
+            late.send(nic_session::WaitReply { events: &events });
         }
     }
 
