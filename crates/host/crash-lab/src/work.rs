@@ -1,0 +1,279 @@
+//! Workloads, and what they mean: a plain map of paths to bytes.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use volume_core::{Access, Blocks, Durability, Error, NewVolume, ROOT_DIR, View, Volume, format};
+use volume_format::{Kind, Stamp};
+
+use crate::disk::{Event, Image, Recorder};
+
+/// What a volume holds: files by path, directories as paths that end in `/` with nothing, objects as `#hash`.
+pub type Content = BTreeMap<String, Vec<u8>>;
+
+/// One step of a workload. Names are small numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Makes a file.
+    Create(u8),
+    /// Makes a directory.
+    MakeDir(u8),
+    /// Writes so many bytes at an offset of a file.
+    Write(u8, u32, u32),
+    /// Cuts a file or lets it grow.
+    Truncate(u8, u32),
+    /// Another name for a file.
+    Rename(u8, u8),
+    /// Removes a file or a directory.
+    Remove(u8),
+    /// Puts an object.
+    Put(u8, u32),
+    /// Deletes an object.
+    Delete(u8),
+    /// Makes a snapshot, which commits.
+    Snapshot,
+    /// Deletes the oldest snapshot, which commits.
+    DropSnapshot,
+    /// One flush.
+    Sync,
+    /// Two flushes.
+    Checkpoint,
+    /// Drops what is open.
+    RollBack,
+}
+
+/// A recorded run: the disk before, what happened, and the content at each commit.
+#[derive(Debug)]
+pub struct Run {
+    /// Durable before the first event.
+    pub before: Image,
+    /// What the disk was told.
+    pub events: Vec<Event>,
+    /// `states[n]` is what state `n` holds; 0 is that of `before`.
+    pub states: Vec<Content>,
+}
+
+/// No time, so that runs are the same.
+pub const NOW: Stamp = Stamp::NONE;
+
+/// An empty volume, durable.
+///
+/// # Panics
+/// If there is no such volume.
+#[must_use]
+pub fn empty(blocks: u64) -> Image {
+    let new = NewVolume {
+        uuid: *b"crash-laboratory",
+        name: [0; 64],
+        max_file: 1 << 40,
+        now: NOW,
+    };
+    let volume = format(Recorder::new(Image::new(blocks)), &new).expect("a volume is made");
+    volume.into_disk().now
+}
+
+/// Reads all of a volume.
+///
+/// # Errors
+/// What the volume says.
+pub fn content<B: Blocks>(volume: &mut Volume<B>, view: &View) -> Result<Content, Error<B::Error>> {
+    let mut found = Content::new();
+    let mut left = vec![(ROOT_DIR, String::new())];
+    while let Some((dir, path)) = left.pop() {
+        let mut after = Vec::new();
+        let mut count = 0;
+        while let Some((name, named)) = volume.next_name(view, dir, &after)? {
+            let full = format!("{path}{}", String::from_utf8_lossy(&name));
+            if named.kind == Kind::Dir {
+                found.insert(format!("{full}/"), Vec::new());
+                left.push((named.id, format!("{full}/")));
+            } else {
+                let mut bytes = vec![0; volume.stat(view, named.id)?.size as usize];
+                volume.read(view, named.id, 0, &mut bytes)?;
+                found.insert(full, bytes);
+            }
+            after = name;
+            count += 1;
+        }
+        assert_eq!(
+            volume.stat(view, dir)?.size,
+            count,
+            "a directory counts itself"
+        );
+    }
+    for object in 0..4u8 {
+        match volume.object(view, [object; 32]) {
+            Ok(id) => {
+                let mut bytes = vec![0; volume.stat(view, id)?.size as usize];
+                volume.read(view, id, 0, &mut bytes)?;
+                found.insert(format!("#{object}"), bytes);
+            }
+            Err(Error::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// Bytes that nobody writes twice.
+fn pattern(salt: usize, len: u32) -> Vec<u8> {
+    (0..len)
+        .map(|at| (salt as u32 * 89 + at * 7 + at / 251 + 1) as u8)
+        .collect()
+}
+
+fn name(number: u8) -> String {
+    // Long enough that a few fill a node.
+    format!("{number:03}-{}", "n".repeat(usize::from(number) % 200))
+}
+
+/// What a step refuses is no failure: the model refuses it, too.
+fn settle<E: Debug>(result: Result<(), Error<E>>) -> Result<bool, Error<E>> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(
+            Error::Exists | Error::NotFound | Error::NotEmpty | Error::WrongKind | Error::NoSpace,
+        ) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Does a step to a volume; says whether it was done.
+///
+/// # Errors
+/// What is no refusal.
+pub fn apply<B: Blocks<Error: Debug>>(
+    volume: &mut Volume<B>,
+    step: Step,
+    salt: usize,
+) -> Result<bool, Error<B::Error>> {
+    let live = volume.live();
+    let file = |volume: &mut Volume<B>, number: u8| {
+        volume
+            .lookup(&live, ROOT_DIR, name(number).as_bytes())
+            .map(|named| named.id)
+    };
+    settle(match step {
+        Step::Create(number) => volume
+            .create(ROOT_DIR, name(number).as_bytes(), Kind::File, NOW)
+            .map(drop),
+        Step::MakeDir(number) => volume
+            .create(ROOT_DIR, name(number).as_bytes(), Kind::Dir, NOW)
+            .map(drop),
+        Step::Write(number, offset, len) => file(volume, number)
+            .and_then(|id| volume.write(id, offset.into(), &pattern(salt, len), NOW)),
+        Step::Truncate(number, size) => {
+            file(volume, number).and_then(|id| volume.truncate(id, size.into(), NOW))
+        }
+        Step::Rename(from, to) => volume.rename(
+            (ROOT_DIR, name(from).as_bytes()),
+            (ROOT_DIR, name(to).as_bytes()),
+            NOW,
+        ),
+        Step::Remove(number) => volume.remove(ROOT_DIR, name(number).as_bytes(), NOW),
+        Step::Put(object, len) => {
+            volume.put_object([object % 4; 32], &pattern(usize::from(object), len), NOW)
+        }
+        Step::Delete(object) => volume.delete_object([object % 4; 32], NOW),
+        Step::Snapshot => volume.create_snapshot(NOW).map(drop),
+        Step::DropSnapshot => match volume.next_snapshot(0)? {
+            Some(txg) => volume.delete_snapshot(txg, NOW),
+            None => Ok(()),
+        },
+        Step::Sync => volume.commit(Durability::Sync, NOW),
+        Step::Checkpoint => volume.commit(Durability::Checkpoint, NOW),
+        Step::RollBack => {
+            volume.roll_back();
+            Ok(())
+        }
+    })
+}
+
+/// Does a step to the model, which the volume has done.
+pub fn model(content: &mut Content, step: Step, salt: usize) {
+    match step {
+        Step::Create(number) => drop(content.insert(name(number), Vec::new())),
+        Step::MakeDir(number) => drop(content.insert(name(number) + "/", Vec::new())),
+        Step::Write(number, offset, len) => {
+            if let Some(bytes) = content.get_mut(&name(number)) {
+                let (from, to) = (offset as usize, (offset + len) as usize);
+                bytes.resize(bytes.len().max(to), 0);
+                bytes[from..to].copy_from_slice(&pattern(salt, len));
+            }
+        }
+        Step::Truncate(number, size) => {
+            if let Some(bytes) = content.get_mut(&name(number)) {
+                bytes.resize(size as usize, 0);
+            }
+        }
+        Step::Rename(from, to) => {
+            for end in ["", "/"] {
+                if let Some(bytes) = content.remove(&(name(from) + end)) {
+                    content.insert(name(to) + end, bytes);
+                }
+            }
+        }
+        Step::Remove(number) => {
+            content.remove(&name(number));
+            content.remove(&(name(number) + "/"));
+        }
+        Step::Put(object, len) => {
+            content
+                .entry(format!("#{}", object % 4))
+                .or_insert_with(|| pattern(usize::from(object), len));
+        }
+        Step::Delete(object) => drop(content.remove(&format!("#{}", object % 4))),
+        _ => {}
+    }
+}
+
+/// Runs a workload on a volume and records it. Steps that commit on their own are states, too.
+///
+/// # Panics
+/// Where the volume and the model differ.
+#[must_use]
+pub fn record(before: &Image, steps: &[Step]) -> Run {
+    let disk = Recorder::new(before.clone());
+    let mut volume = Volume::mount(disk, Access::Write)
+        .expect("it mounts")
+        .volume;
+    volume.disk_mut().events.clear();
+    let live = volume.live();
+    let start = content(&mut volume, &live).expect("it is sound");
+    let (mut states, mut open) = (vec![start.clone()], start);
+    for (salt, step) in steps.iter().enumerate() {
+        let txg = volume.txg();
+        // Whatever this step commits holds what was open before it or what is open after it.
+        let next = states.len();
+        let mut after = open.clone();
+        model(&mut after, *step, salt);
+        if *step == Step::RollBack {
+            after = states[states.len() - 1].clone();
+        }
+        volume.disk_mut().events.push(Event::Submitted(next + 1));
+        let done = apply(&mut volume, *step, salt).expect("a step is done or refused");
+        let after = if done { after } else { open.clone() };
+        if volume.txg() > txg {
+            states.push(open.clone());
+            states.push(after.clone());
+            let commits = matches!(step, Step::Sync | Step::Checkpoint | Step::Snapshot);
+            let durable = if commits { next + 1 } else { next };
+            volume.disk_mut().events.push(Event::Acknowledged(durable));
+        } else {
+            // Nothing was committed: the states that were announced are never reached.
+            volume.disk_mut().events.push(Event::Submitted(next - 1));
+        }
+        open = after;
+        let live = volume.live();
+        assert_eq!(
+            content(&mut volume, &live).expect("it is sound"),
+            open,
+            "{step:?}"
+        );
+    }
+    Run {
+        before: before.clone(),
+        events: volume.into_disk().events,
+        states,
+    }
+}
