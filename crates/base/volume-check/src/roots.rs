@@ -189,7 +189,7 @@ fn is_whole<D: Disk>(walk: &mut Walk<'_, D>, head: &Head) -> bool {
                 }
             }
             SPACE if position >> 56 > 0 => {
-                let (level, index) = (position >> 56, position & (1 << 56) - 1);
+                let (level, index) = (position >> 56, position & ((1 << 56) - 1));
                 let kind = if level == 1 { BITMAP } else { TABLE };
                 for slot in 0..85 {
                     let from = 16 + 48 * slot as usize;

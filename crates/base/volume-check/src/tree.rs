@@ -41,6 +41,9 @@ pub fn records(block: &[u8], level: u64) -> Option<Vec<(&[u8], &[u8])>> {
     is_sound.then_some(records)
 }
 
+/// A pointer, its level, and the bounds of its keys.
+type Below = (Pointer, u64, Vec<u8>, Option<Vec<u8>>);
+
 /// What the items of a tree say.
 #[derive(Default)]
 struct Items {
@@ -90,8 +93,7 @@ fn walk_tree<D: Disk>(
     seen: &mut BTreeSet<u64>,
 ) -> Items {
     let mut items = Items::default();
-    // Pointer, level, and the bounds of its keys.
-    let mut left: Vec<(Pointer, u64, Vec<u8>, Option<Vec<u8>>)> = Vec::new();
+    let mut left: Vec<Below> = Vec::new();
     left.push((top, height, Vec::new(), None));
     while let Some((at, level, low, high)) = left.pop() {
         if !seen.insert(at.lba) {

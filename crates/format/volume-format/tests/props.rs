@@ -111,8 +111,8 @@ proptest! {
             let value = vec![7u8; value];
             let mut node = NodeMut::of(&mut block);
             match (put, node.node().find(&key)) {
-                (true, Err(index)) => {
-                    if node.insert(index, &key, &value) { model.insert(key, value); }
+                (true, Err(index)) if node.insert(index, &key, &value) => {
+                    model.insert(key, value);
                 }
                 (false, Ok(index)) => { node.remove(index); model.remove(&key); }
                 _ => {}
