@@ -81,6 +81,7 @@ interface MemoryObject @0xd1c0a5e5b0a70107 {
   # Refuses: `notFound`.
   unmap @2 (address :UInt64) -> ();
   # Gives a narrower object over the same pages, revoked with this one.
+  # Refuses: `overBudget`.
   readOnly @3 () -> (memory :MemoryObject);
   # Ends every mapping and handle of the object in every process, and returns when no CPU can reach a page through
   # one. For whoever made the object: what `readOnly` gave, and a window over somebody else's pages, ends with what it was
@@ -105,7 +106,7 @@ interface ThreadHandle @0xd1c0a5e5b0a70109 {
   join @0 () -> (code :Int64);
 }
 
-# Makes endpoints, charged to the caller.
+# Makes endpoints; the caller pays.
 interface EndpointFactory @0xd1c0a5e5b0a7010a {
   # Refuses: `overBudget`.
   create @0 () -> (endpoint :Endpoint);
@@ -115,9 +116,10 @@ interface EndpointFactory @0xd1c0a5e5b0a7010a {
 # `revoked`.
 interface Endpoint @0xd1c0a5e5b0a7010b {
   # Makes a facet with an epoch of its own. Its cookie comes with every call through it; when its last handle goes,
-  # one notice with the cookie comes, whose place was reserved here. A facet that is not `durable` becomes `stale`
-  # at the next `renew`, and nobody hears of its end after that. A durable one must mean the same to every incarnation:
-  # its notice says which one minted it, and comes to a later one as of an earlier one.
+  # one notice with the cookie comes, whose place was reserved here. The caller pays for facet and notice until it was
+  # heard, whoever made the endpoint. A facet that is not `durable` becomes `stale` at the next `renew`, and nobody
+  # hears of its end after that. A durable one must mean the same to every incarnation: its notice says which one minted
+  # it, and comes to a later one as of an earlier one.
   # Refuses: `overBudget`, `noMemory`.
   mint @0 (cookie :UInt64, interfaceId :UInt64, durable :Bool) -> (facet :AnyFacet);
   # Kills the facet's handles everywhere and completes its pending calls `revoked`.
@@ -134,8 +136,11 @@ interface AnyFacet @0xd1c0a5e5b0a7010c { }
 interface ProcessSpawner @0xd1c0a5e5b0a7010d {
   # Starts an image of the boot package. Each grant names one of the capabilities that travel with the call, by its
   # position.
+  # `limits` is given out of what the caller itself has left; it comes back when the child ends, and what the child
+  # still pays for then as it goes.
   # Refuses: `notFound` (no such image), `badImage`, `badArgument` (name, grant name), `alreadyExists` (two grants
-  # of one name), `outOfRange` (arguments over the startup pages), `overBudget`, `noMemory`, `badTransfer`.
+  # of one name), `outOfRange` (arguments over the startup pages), `overBudget` (more than the caller has of anything,
+  # a priority above its own, or too little to start with), `noMemory`, `badTransfer`.
   spawn @0 (name :Text, image :Text, arguments :List(Text), limits :Limits, grants :List(Grant)) -> (process :ProcessHandle) $Stub.extraTransfers;
   # Starts an image from a MemoryObject. The kernel copies it first and checks the copy.
   # Refuses: as `spawn`, and `wrongKind`, `outOfRange` over 32 MiB.
@@ -167,6 +172,11 @@ interface SystemInfo @0xd1c0a5e5b0a7010f {
   # Gives at most 32; `next` is where to go on.
   processes @0 (from :UInt64) -> (next :UInt64, list :List(Process));
   machine @1 () -> (cpus :UInt32, memoryKib :UInt64, freeKib :UInt64, uptimeNs :UInt64);
+  # Where all memory is, in bytes: `total` is what the machine has, `lost` what the allocators gave out (rounding
+  # included; what the heap and the spare stacks keep for later is not lost), `left` what all accounts together may
+  # still use, `lent` what the kernel ever paid for programs that could not. While nothing is allocated or given back,
+  # `total` is `lost` and `left`.
+  memory @2 () -> (total :UInt64, lost :UInt64, left :UInt64, lent :UInt64);
   struct Process { id @0 :UInt64; name @1 :Text; threads @2 :UInt16; memoryPages @3 :UInt32; cpuNs @4 :UInt64; handles @5 :UInt32; state @6 :State; }
   enum State { running @0; ready @1; blocked @2; dying @3; }
 }

@@ -9,6 +9,7 @@ const manifest :M.Manifest = (
   drivers = import "../common/drivers.capnp".linked,
   services = [
     ( name = "bench", binary = "bench", arguments = ["calls"],
+      limits = import "../common/limits.capnp".spawner,
       grants = [
         (kernel = console),
         (kernel = timer),

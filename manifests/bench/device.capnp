@@ -8,7 +8,7 @@ const manifest :M.Manifest = (
   exitWith = "bench",
   drivers = import "../common/drivers.capnp".linked,
   services = [
-    ( name = "bench", binary = "bench", arguments = ["device"], limits = (handles = 4096, memoryPages = 65536),
+    ( name = "bench", binary = "bench", arguments = ["device"], limits = (handles = 16384, memoryPages = 65536, threads = 256, endpoints = 1024, facets = 65536),
       grants = [
         (kernel = console),
         (kernel = timer),

@@ -9,6 +9,7 @@ const manifest :M.Manifest = (
   drivers = import "../common/drivers.capnp".linked,
   services = [
     ( name = "smoke", binary = "grant-cycle",
+      limits = import "../common/limits.capnp".spawner,
       grants = [
         (kernel = console),
         (kernel = timer),

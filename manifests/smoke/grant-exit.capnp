@@ -8,7 +8,7 @@ const manifest :M.Manifest = (
   exitWith = "smoke",
   drivers = import "../common/drivers.capnp".linked,
   services = [
-    ( name = "smoke", binary = "grant-exit", limits = (memoryPages = 262144),
+    ( name = "smoke", binary = "grant-exit", limits = (memoryPages = 40960, handles = 4096, threads = 64, endpoints = 256, facets = 16384),
       grants = [
         (kernel = console),
         (kernel = timer),

@@ -9,6 +9,7 @@ const manifest :M.Manifest = (
   drivers = import "../common/drivers.capnp".linked,
   services = [
     ( name = "smoke", binary = "smoke-hardware-audit",
+      limits = import "../common/limits.capnp".spawner,
       grants = [
         (device = (driver = "nvme", nth = 0)),
         (name = "log", kernel = hardwareAuditLog),

@@ -9,6 +9,7 @@ const manifest :M.Manifest = (
   drivers = import "../common/drivers.capnp".linked,
   services = [
     ( name = "smoke", binary = "irq-silent",
+      limits = import "../common/limits.capnp".spawner,
       grants = [
         (name = "other", device = (driver = "edu", nth = 1)),
         (name = "third", device = (driver = "edu", nth = 2)),

@@ -9,6 +9,7 @@ const manifest :M.Manifest = (
   drivers = import "../common/drivers.capnp".linked,
   services = [
     ( name = "smoke", binary = "irq-stale",
+      limits = import "../common/limits.capnp".spawner,
       grants = [
         (name = "registry", kernel = deviceRegistry),
         (kernel = endpointFactory),

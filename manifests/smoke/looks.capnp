@@ -8,7 +8,7 @@ const manifest :M.Manifest = (
   exitWith = "smoke",
   drivers = import "../common/drivers.capnp".linked,
   services = [
-    ( name = "smoke", binary = "smoke-looks", priority = 16, limits = (memoryPages = 16384),
+    ( name = "smoke", binary = "smoke-looks", priority = 16, limits = import "../common/limits.capnp".spawner,
       grants = [
         (kernel = console),
         (kernel = timer),

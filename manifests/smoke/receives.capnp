@@ -8,7 +8,7 @@ const manifest :M.Manifest = (
   exitWith = "smoke",
   drivers = import "../common/drivers.capnp".linked,
   services = [
-    ( name = "smoke", binary = "smoke-receives", priority = 16, limits = (memoryPages = 16384, threads = 200),
+    ( name = "smoke", binary = "smoke-receives", priority = 16, limits = (memoryPages = 16384, handles = 16384, threads = 256, endpoints = 1024, facets = 65536),
       grants = [
         (kernel = console),
         (kernel = timer),

@@ -9,6 +9,7 @@ const manifest :M.Manifest = (
   drivers = import "../common/drivers.capnp".linked,
   services = [
     ( name = "smoke", binary = "smoke-lines", priority = 20,
+      limits = import "../common/limits.capnp".spawner,
       arguments = ["stuck"],
       grants = [
         (kernel = console),

@@ -37,7 +37,7 @@ pub use change::{
 };
 pub use machine::{Cached, Guarded, Machine, Mapped, Tables};
 pub use object::{ObjectLedger, Unmapped};
-pub use space::{Bounds, MappingId, RECORDS_PER_PAGE, SpaceLedger};
+pub use space::{Bounds, MappingId, SpaceLedger};
 
 /// Bytes of a page.
 pub const PAGE_BYTES: u64 = 4096;

@@ -101,12 +101,12 @@ pub trait Tables<M: Machine> {
     /// Waits until no CPU uses the tables; none does from then on.
     fn evict(&self) -> M::Receipt;
 
-    /// Pays for one more page of mapping records.
+    /// Pays for one more mapping record, or makes sure that its allocation is paid for.
     ///
     /// # Errors
     /// `OverBudget`.
     fn pay(&self) -> Result<(), Refusal>;
 
-    /// Gives the payment for one page of mapping records back.
+    /// Gives the payment for one mapping record back.
     fn refund(&self);
 }

@@ -9,9 +9,6 @@ use sabotage::sabotage;
 use crate::gaps::Gaps;
 use crate::{Cached, Guarded, Machine, Mapped, PAGE_BYTES, STEP_PAGES, Tables};
 
-/// Records of mappings that one page is paid for: a region, and its entry at the object, in trees that are half full.
-pub const RECORDS_PER_PAGE: usize = 16;
-
 /// One mapping, on the whole machine and for good: no other ever has the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MappingId {
@@ -216,11 +213,9 @@ impl<M: Machine> Regions<M> {
 
     /// Pays for the records of `more` regions; all or none.
     pub(crate) fn pay(&self, space: &M::Space, more: usize) -> Result<(), Refusal> {
-        let pages = |records: usize| records.div_ceil(RECORDS_PER_PAGE);
-        let (now, then) = (self.by_address.len(), self.by_address.len() + more);
-        for paid in pages(now)..pages(then) {
+        for paid in 0..more {
             if let Err(refusal) = space.pay() {
-                (pages(now)..paid).for_each(|_| space.refund());
+                self.unpay(space, paid);
                 return Err(refusal);
             }
         }
@@ -229,9 +224,7 @@ impl<M: Machine> Regions<M> {
 
     /// Gives back what [`Self::pay`] paid, before anything else changed.
     pub(crate) fn unpay(&self, space: &M::Space, more: usize) {
-        let pages = |records: usize| records.div_ceil(RECORDS_PER_PAGE);
-        let (now, then) = (self.by_address.len(), self.by_address.len() + more);
-        (pages(now)..pages(then)).for_each(|_| space.refund());
+        (0..more).for_each(|_| space.refund());
     }
 
     /// Puts a region that is paid for where nothing is.
@@ -266,9 +259,7 @@ impl<M: Machine> Regions<M> {
         let end = address + region.pages * PAGE_BYTES;
         let around = self.neighbours(address, end);
         self.gaps.open(around, (address, end));
-        if self.by_address.len().is_multiple_of(RECORDS_PER_PAGE) {
-            space.refund();
-        }
+        space.refund();
         sabotage!(KEEP_MAP_RECORDS => core::mem::forget(core::hint::black_box(alloc::boxed::Box::new([0u64; 12]))));
         Some(region)
     }

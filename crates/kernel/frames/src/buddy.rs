@@ -20,6 +20,8 @@ enum State {
 /// One frame's record.
 #[repr(C)]
 pub(crate) struct Record {
+    /// Of a free run, its neighbours in the list. Of the first frame of a run in use, the two halves of the word that
+    /// names who pays for it.
     next: u32,
     previous: u32,
     state: State,
@@ -121,8 +123,10 @@ impl Buddy {
         }
     }
 
-    /// Frees a run, joining it with its buddies.
-    pub(crate) fn free(&mut self, first: u32, order: u8, dirty: bool) {
+    /// Frees a run, joining it with its buddies. Returns the word that names who paid for it.
+    pub(crate) fn free(&mut self, first: u32, order: u8, dirty: bool) -> u64 {
+        let head = &self.table[first as usize];
+        let payer = u64::from(head.next) | u64::from(head.previous) << 32;
         for record in &mut self.table[first as usize..first as usize + (1 << order)] {
             record.dirty = dirty;
         }
@@ -139,10 +143,12 @@ impl Buddy {
             order += 1;
         }
         self.push(first, order);
+        payer
     }
 
-    /// Takes a run: its first frame, its order, and whether any frame needs scrubbing first.
-    pub(crate) fn allocate(&mut self, order: u8) -> Option<(u32, u8, bool)> {
+    /// Takes a run, for whom the word `payer` names: its first frame, its order, and whether any frame needs scrubbing
+    /// first.
+    pub(crate) fn allocate(&mut self, order: u8, payer: u64) -> Option<(u32, u8, bool)> {
         let mut found = order;
         loop {
             if found > MAX_ORDER {
@@ -160,6 +166,9 @@ impl Buddy {
             self.push(first + (1 << found), found);
         }
         self.stats.free -= 1 << order;
+        let head = &mut self.table[first as usize];
+        head.next = payer as u32;
+        head.previous = (payer >> 32) as u32;
         let run = &self.table[first as usize..first as usize + (1 << order)];
         Some((first, order, run.iter().any(|r| r.dirty)))
     }
@@ -199,38 +208,40 @@ mod tests {
         for _ in 0..5000 {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             if seed & 0x10000 == 0 || held.is_empty() {
-                if let Some((first, order, _)) = b.allocate((seed >> 20) as u8 % 6) {
+                if let Some((first, order, _)) =
+                    b.allocate((seed >> 20) as u8 % 6, u64::from(seed) << 13)
+                {
                     assert_eq!(first % (1 << order), 0);
                     assert!(first >= 3 && first + (1 << order) <= 4001);
-                    for &(f, o) in &held {
+                    for &(f, o, _) in &held {
                         let (f, o): (u32, u8) = (f, o);
                         assert!(first + (1 << order) <= f || f + (1 << o) <= first);
                     }
-                    held.push((first, order));
+                    held.push((first, order, u64::from(seed) << 13));
                 }
             } else {
-                let (first, order) = held.swap_remove(seed as usize % held.len());
-                b.free(first, order, false);
+                let (first, order, payer) = held.swap_remove(seed as usize % held.len());
+                assert_eq!(b.free(first, order, false), payer);
             }
         }
-        for (first, order) in held {
+        for (first, order, _) in held {
             b.free(first, order, false);
         }
         assert_eq!(b.stats().free, 3998);
         // 3..4001 holds two whole 4 MiB runs: frames 1024..3072.
-        assert!(b.allocate(10).is_some());
-        assert!(b.allocate(10).is_some());
-        assert!(b.allocate(10).is_none());
+        assert!(b.allocate(10, 0).is_some());
+        assert!(b.allocate(10, 0).is_some());
+        assert!(b.allocate(10, 0).is_none());
     }
 
     #[test]
     fn only_scrubbed_frames_come_back_clean() {
         let mut b = buddy(64);
         b.add(0, 64);
-        let (first, order, dirty) = b.allocate(0).unwrap();
+        let (first, order, dirty) = b.allocate(0, 0).unwrap();
         assert!(dirty);
         b.free(first, order, false);
-        let (again, _, dirty) = b.allocate(0).unwrap();
+        let (again, _, dirty) = b.allocate(0, 0).unwrap();
         assert_eq!(first, again);
         assert!(!dirty);
         b.add(0, 64);

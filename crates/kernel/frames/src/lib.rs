@@ -2,21 +2,33 @@
 //!
 //! Owns the allocator of physical memory, the direct map's base, and one word for every frame: its use, and how many
 //! entries of processes name it. A run of frames is a [`Frames`] value and has one owner; it returns to the allocator
-//! only with a [`ShootdownReceipt`], scrubbed. Invariant: it never hands out a frame that still holds another owner's
-//! bytes or that an entry still names, and never decides by what a frame is used for.
+//! only with a [`ShootdownReceipt`], scrubbed. Each run names the account that pays for it, rounding included, until it
+//! returns. Invariant: it never hands out a frame that still holds another owner's bytes or that an entry still names,
+//! none without a payer, and never decides by what a frame is used for.
 #![no_std]
 #![allow(unsafe_code)]
 
+extern crate alloc;
+
 mod buddy;
+mod payer;
 mod uses;
+
+#[cfg(sabotage)]
+pub use payer::{armed, paid_by_nobody};
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use cpu::Lock;
 use mmio::SharedBytes;
+use ring_abi::Refusal;
 
 use buddy::Buddy;
 pub use buddy::MAX_ORDER;
+pub use payer::{
+    Choice, Payer, Paying, Payment, can_pay, lent, paid_by, paid_by_kernel, pay, put_choice_aside,
+    set_root, set_source,
+};
 pub use uses::{Use, entry_gone, entry_made};
 
 /// Bytes of a frame.
@@ -83,8 +95,14 @@ impl Frames {
 
     /// Returns a run that its owner has scrubbed already.
     pub fn free_scrubbed(self, _receipt: ShootdownReceipt) {
-        if uses::end(self.first, self.count()) {
-            with(|a| a.free(self.first, self.order, false));
+        if !uses::end(self.first, self.count()) {
+            // Withheld, and paid for.
+            return;
+        }
+        let payer = with(|a| Some(a.free(self.first, self.order, false)));
+        if let Some(payer) = payer {
+            // SAFETY: written when the run was allocated, and read once: the run was this value's.
+            unsafe { Payer::from_word(payer) }.give_back(self.bytes() as u64);
         }
     }
 
@@ -97,11 +115,6 @@ impl Frames {
     pub fn free_unmapped(self) {
         // SAFETY: this method's contract: page tables, kernel stacks' backing and buffers of the kernel itself.
         self.free(unsafe { ShootdownReceipt::after_shootdown() });
-    }
-
-    /// Splits the run into its single frames, each with its own owner from now on.
-    pub fn split(self) -> impl Iterator<Item = Self> {
-        (self.first..self.first + self.count()).map(|first| Self { first, order: 0 })
     }
 }
 
@@ -169,31 +182,65 @@ pub fn direct_map(physical: u64) -> *mut u8 {
     (DIRECT_MAP.load(Ordering::Relaxed).wrapping_add(physical)) as *mut u8
 }
 
-/// Allocates 2^order zeroed frames in one run.
+/// Allocates 2^order zeroed frames in one run, which who pays on this CPU pays for.
 pub fn allocate(order: u8, of: Use) -> Option<Frames> {
-    allocate_leaving(order, 0, of)
+    allocate_leaving(order, 0, Payer::current(), of).ok()
 }
 
-fn allocate_leaving(order: u8, least: u64, of: Use) -> Option<Frames> {
-    let (first, order, dirty) = with(|a| {
-        let room = a.stats().free >= least + (1 << order.min(MAX_ORDER));
-        if room { a.allocate(order) } else { None }
-    })?;
+/// As [`allocate`], for a store of memory that is paid for as it is taken out of the store.
+pub fn allocate_unpaid(order: u8, of: Use) -> Option<Frames> {
+    allocate_leaving(order, 0, Payer::NOBODY, of).ok()
+}
+
+fn allocate_leaving(order: u8, least: u64, payer: Payer, of: Use) -> Result<Frames, Refusal> {
+    let bytes = FRAME_BYTES << order.min(MAX_ORDER);
+    payer.take(bytes)?;
+    let taken = take(order, least, payer, of);
+    if taken.is_err() {
+        payer.give_back(bytes);
+    }
+    taken
+}
+
+/// Takes a run for a payer who has paid.
+fn take(order: u8, least: u64, payer: Payer, of: Use) -> Result<Frames, Refusal> {
+    let count = 1u64 << order.min(MAX_ORDER);
+    let taken = with(|a| {
+        let room = order <= MAX_ORDER && a.stats().free >= least + count;
+        if room {
+            a.allocate(order, payer.to_word())
+        } else {
+            None
+        }
+    });
+    let (first, order, dirty) = taken.ok_or(Refusal::NoMemory)?;
     let frames = Frames { first, order };
     frames.set_use(of);
     if dirty {
         let _ = frames.shared().zero(0, frames.bytes());
     }
-    Some(frames)
+    Ok(frames)
 }
 
-/// Frames that only the kernel itself gets: programs that use up their quotas must not take from it what page tables,
-/// stacks and its heap need to say so.
-const KERNEL_RESERVE: u64 = 1024;
+/// Frames that only the kernel itself gets: programs that use up their accounts must not take from it what it needs to
+/// say so.
+pub const KERNEL_RESERVE: u64 = 1024;
 
 /// As [`allocate`], for memory that a program asks for: refused while it would leave less than the kernel's reserve.
-pub fn allocate_for_program(order: u8, of: Use) -> Option<Frames> {
-    allocate_leaving(order, KERNEL_RESERVE, of)
+///
+/// # Errors
+/// `OverBudget` where who pays cannot, `NoMemory`.
+pub fn allocate_for_program(order: u8, of: Use) -> Result<Frames, Refusal> {
+    allocate_leaving(order, KERNEL_RESERVE, Payer::current(), of)
+}
+
+/// As [`allocate_for_program`], for one frame out of a payment for many.
+///
+/// # Errors
+/// `OverBudget` where the payment is used up, `NoMemory`.
+pub fn allocate_out_of(payment: &mut Payment, of: Use) -> Result<Frames, Refusal> {
+    let payer = payment.split(FRAME_BYTES).ok_or(Refusal::OverBudget)?;
+    take(0, KERNEL_RESERVE, payer, of).inspect_err(|_| payment.join(FRAME_BYTES))
 }
 
 /// Allocates one zeroed run of at least `bytes` for the kernel itself.

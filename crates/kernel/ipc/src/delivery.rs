@@ -79,7 +79,7 @@ pub(crate) fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) ->
         match caps {
             // One insertion is a transaction by itself.
             None => {
-                let inserted = receiver.thread.process.handles.lock().insert(right);
+                let inserted = receiver.thread.process.insert(right);
                 inserted.map_err(|(refusal, right)| {
                     disown(right);
                     refusal

@@ -1,16 +1,16 @@
 //! Endpoints: where calls wait for a thread that receives, and threads for a call.
 
-use alloc::collections::VecDeque;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use account::{Account, Charge, Kind};
 use call_state::Ending;
 use cap::Epoch;
 use cpu::Lock;
-use memory::{Charge, Quota};
-use ring_abi::{Refusal, StatusWord, completion_flags};
+use ring_abi::Refusal;
 use sabotage::sabotage;
 use stub::{Answered, Received, Reply};
 
@@ -18,6 +18,7 @@ use crate::area::Span;
 use crate::call::{Call, finish, win};
 use crate::delivery::{Delivery, deliver, deliver_queued};
 use crate::kernel_call::KernelCall;
+use crate::notice::{Notice, Notices};
 use crate::queue::Queue;
 use crate::through::Through;
 use crate::woken::Woken;
@@ -41,74 +42,13 @@ struct Queues {
     look_at: usize,
     receivers: Queue<Receiver>,
     /// Facets that are gone and of which the server has not heard.
-    notices: VecDeque<Notice>,
-    /// Facets that may still send a notice; as many places are reserved.
-    facets: usize,
-}
-
-/// What a server is told of a facet that is gone.
-#[derive(Debug)]
-struct Notice {
-    cookie: u64,
-    /// What minted the cookie: to a later incarnation it may mean another client.
-    minted: u64,
-    durable: bool,
-    /// What the facet cost: it is paid for until the server has heard.
-    charge: Option<Charge>,
-}
-
-impl Notice {
-    /// Whether the server of `incarnation` is to hear it: a cookie of its own, or one that means the same to all.
-    fn is_for(&self, incarnation: u64) -> bool {
-        self.durable || self.minted == incarnation
-    }
-
-    /// What the receiver gets.
-    fn message(&self, incarnation: u64) -> Finished {
-        let earlier = if self.minted == incarnation || sabotage!(NOTICE_TO_SUCCESSOR) {
-            0
-        } else {
-            completion_flags::EARLIER
-        };
-        Finished {
-            status: StatusWord {
-                flags: completion_flags::DROPPED | earlier,
-                ..StatusWord::default()
-            }
-            .pack(),
-            cookie: self.cookie,
-            reply: self.minted,
-            ..Finished::default()
-        }
-    }
+    notices: Notices,
 }
 
 /// How many calls there are before it is worth to look for those that ended.
 const LOOK_AT: usize = 64;
 
 impl Queues {
-    /// Queues a call.
-    ///
-    /// # Errors
-    /// `NoMemory`.
-    #[inline(always)]
-    fn queue_call(&mut self, call: &Arc<Call>, generation: u64) -> Result<(), Refusal> {
-        if self.calls.is_full() && self.calls.len() >= self.look_at {
-            self.forget_ended();
-        }
-        self.calls
-            .push((call.clone(), generation))
-            .map_err(|_| Refusal::NoMemory)
-    }
-
-    /// Drops entries of calls that ended while they waited, now and then: a call that gives up leaves its place.
-    #[cold]
-    #[inline(never)]
-    fn forget_ended(&mut self) {
-        self.calls.retain(|(c, g)| c.word.load().0 == *g);
-        self.look_at = (self.calls.len() * 2).max(LOOK_AT);
-    }
-
     /// The receiver that has waited longest. One whose process is ending waits for nothing any more.
     fn next_receiver(&mut self) -> Option<Receiver> {
         loop {
@@ -118,7 +58,33 @@ impl Queues {
             }
         }
     }
+
+    /// Queues a call.
+    ///
+    /// # Errors
+    /// `OverBudget` where its sender cannot pay for its place.
+    #[inline(always)]
+    fn queue_call(&mut self, call: &Arc<Call>, generation: u64) -> Result<(), Refusal> {
+        if self.calls.is_full() && self.calls.len() >= self.look_at {
+            self.forget_ended();
+        }
+        self.calls
+            .push((call.clone(), generation))
+            .map_err(|_| Refusal::OverBudget)
+    }
+
+    /// Drops entries of calls that ended while they waited, now and then: a call that gives up leaves its place.
+    #[cold]
+    #[inline(never)]
+    fn forget_ended(&mut self) {
+        self.calls.retain(|(c, g)| c.word.load().0 == *g);
+        self.look_at = (self.calls.len() * 2).max(LOOK_AT);
+    }
 }
+
+/// What an endpoint or a facet takes, at most: neither has a way to be refused.
+const ENDPOINT_BYTES: u64 = 1024;
+const FACET_BYTES: u64 = 512;
 
 /// The meeting place of clients and server.
 #[derive(Debug)]
@@ -134,8 +100,7 @@ pub struct EndpointCore {
 pub struct Endpoint {
     core: Arc<EndpointCore>,
     epoch: Epoch,
-    facet_quota: Arc<Quota>,
-    _charge: Option<Charge>,
+    charge: Charge,
 }
 
 /// A client's end: what a call goes through.
@@ -149,7 +114,8 @@ pub struct Facet {
     /// It outlives its incarnation.
     durable: bool,
     interface: u64,
-    charge: Option<Charge>,
+    /// Until it is told.
+    notice: Option<Box<Notice>>,
     /// The calls that go through it.
     pub(crate) through: Arc<Through>,
 }
@@ -192,15 +158,11 @@ impl Drop for Facet {
     /// The last handle is gone and no call is on its way: tells the server, whose place for the notice was reserved. A
     /// successor of the one that minted it hears nothing, unless the facet is durable.
     fn drop(&mut self) {
-        let mut notice = Notice {
-            cookie: self.cookie,
-            minted: self.incarnation,
-            durable: self.durable,
-            charge: None,
+        let Some(notice) = self.notice.take() else {
+            return;
         };
         let (receiver, message) = {
             let mut q = self.core.queues.lock();
-            q.facets = q.facets.saturating_sub(1);
             if self.core.closed.load(Ordering::Relaxed) {
                 return;
             }
@@ -214,8 +176,7 @@ impl Drop for Facet {
             match q.next_receiver() {
                 Some(r) => (r, notice.message(incarnation)),
                 None => {
-                    notice.charge = self.charge.take();
-                    q.notices.push_back(notice);
+                    q.notices.push(notice);
                     return;
                 }
             }
@@ -333,7 +294,7 @@ impl EndpointCore {
                     drop(q);
                     return None;
                 }
-                if let Some(notice) = q.notices.pop_front() {
+                if let Some(notice) = q.notices.pop() {
                     // Renewing left none that this incarnation must not hear.
                     let incarnation = self.incarnation.load(Ordering::Relaxed);
                     drop(q);
@@ -352,8 +313,9 @@ impl EndpointCore {
                         let Err(receiver) = q.receivers.push(receiver) else {
                             return None;
                         };
+                        // Who receives pays for its place.
                         drop(q);
-                        let f = Finished::refused(Refusal::NoMemory);
+                        let f = Finished::refused(Refusal::OverBudget);
                         return Some(receiver.thread.complete(receiver.route, f));
                     }
                 }
@@ -369,9 +331,13 @@ impl EndpointCore {
     fn renew(&self) -> u64 {
         let mut q = self.queues.lock();
         let incarnation = self.incarnation.fetch_add(1, Ordering::AcqRel) + 1;
-        if !sabotage!(NOTICE_TO_SUCCESSOR) {
-            q.notices.retain(|notice| notice.is_for(incarnation));
-        }
+        let unheard = if sabotage!(NOTICE_TO_SUCCESSOR) {
+            Notices::default()
+        } else {
+            q.notices.split_off(|notice| !notice.is_for(incarnation))
+        };
+        drop(q);
+        drop(unheard);
         incarnation
     }
 
@@ -417,19 +383,23 @@ impl EndpointCore {
 }
 
 impl Endpoint {
-    /// Makes an endpoint whose facets `facet_quota` pays for.
-    pub fn new(facet_quota: Arc<Quota>, charge: Option<Charge>) -> Arc<Self> {
+    /// Makes an endpoint that `account` pays for.
+    ///
+    /// # Errors
+    /// `OverBudget`.
+    pub fn new(account: &Arc<Account>) -> Result<Arc<Self>, Refusal> {
+        let charge = account.charge(Kind::Endpoints, 1)?;
+        frames::can_pay(ENDPOINT_BYTES)?;
         let core = Arc::new(EndpointCore {
             queues: Lock::new(Queues::default()),
             incarnation: AtomicU64::new(1),
             closed: AtomicBool::new(false),
         });
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             core,
             epoch: Epoch::default(),
-            facet_quota,
-            _charge: charge,
-        })
+            charge,
+        }))
     }
 
     pub(crate) const fn epoch(&self) -> &Epoch {
@@ -440,16 +410,24 @@ impl Endpoint {
         &self.core
     }
 
-    fn mint(&self, cookie: u64, interface: u64, durable: bool) -> Result<Slot, Refusal> {
-        let charge = self.facet_quota.reserve(1)?;
+    /// Makes a facet that `account` pays for, whose endpoint it may be or not.
+    fn mint(
+        &self,
+        account: &Arc<Account>,
+        cookie: u64,
+        interface: u64,
+        durable: bool,
+    ) -> Result<Slot, Refusal> {
+        let payer = if sabotage!(MAKER_PAYS_FACETS) {
+            self.charge.account()
+        } else {
+            account
+        };
+        let charge = payer.charge(Kind::Facets, 1)?;
+        frames::can_pay(FACET_BYTES)?;
         let incarnation = {
-            let mut q = self.core.queues.lock();
-            let wanted = q.facets + 1;
-            // Beside the notices that wait already.
-            q.notices
-                .try_reserve(wanted)
-                .map_err(|_| Refusal::NoMemory)?;
-            q.facets = wanted;
+            // A renewal that comes meanwhile makes it stale.
+            let _q = self.core.queues.lock();
             self.core.incarnation.load(Ordering::Relaxed)
         };
         let facet = Arc::new(Facet {
@@ -459,7 +437,7 @@ impl Endpoint {
             incarnation,
             durable,
             interface,
-            charge: Some(charge),
+            notice: Some(Notice::new(cookie, incarnation, durable, charge)),
             through: Through::new(),
         });
         let interface = facet.interface;
@@ -497,7 +475,8 @@ impl<'a> wire::Server<KernelCall<'a>> for Methods {
         interface_id: u64,
         durable: bool,
     ) -> Answered {
-        let minted = self.0.mint(cookie, interface_id, durable);
+        let account = reply.call().process().account();
+        let minted = self.0.mint(account, cookie, interface_id, durable);
         reply.answer(minted.map(|facet| wire::MintReply { facet }))
     }
 

@@ -248,7 +248,7 @@ pub(crate) fn begin(entry: &Entry<'_>) -> Outcome {
     let Entry { me, op, .. } = *entry;
     check_flags(op)?;
     match op.opcode() {
-        opcode::NOP => {}
+        opcode::NOP => sabotage!(FAIL_ALLOC => frames::armed::arm(op.handle)),
         opcode::CALL => return call(entry),
         opcode::RECEIVE => return receive(entry, op.handle),
         opcode::RETURN => answer(me, op)?.run(),

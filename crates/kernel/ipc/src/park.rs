@@ -1,59 +1,48 @@
 //! Waiting on a word of one's own memory, for locks of programs.
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 
-use cpu::Lock;
 use ring_abi::Refusal;
 
 use crate::{Finished, Thread};
 
-const BUCKETS: usize = 64;
-
+/// A thread that waits, in the list of its process.
 #[derive(Debug)]
-struct Parked {
-    process: u64,
+pub(crate) struct Parked {
     address: u64,
     thread: Arc<Thread>,
 }
 
-static TABLE: [Lock<VecDeque<Parked>>; BUCKETS] = [const { Lock::new(VecDeque::new()) }; BUCKETS];
-
-fn bucket(process: u64, address: u64) -> &'static Lock<VecDeque<Parked>> {
-    let mixed = (process ^ (address >> 2)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    &TABLE[(mixed >> 58) as usize % BUCKETS]
-}
-
 /// Waits until unparked, unless the word at `address` no longer is `expected`.
 pub(crate) fn park(me: &Arc<Thread>, address: u64, expected: u32, deadline: u64) -> Finished {
-    let place = bucket(me.process.id, address);
+    let place = &me.process.parked;
     {
-        // The word is read under the bucket's lock, and `unpark` takes it too: no wake-up falls in between.
+        // The word is read under the list's lock, and `unpark` takes it too: no wake-up falls in between.
         let mut list = place.lock();
         match me.process.vm.read_word(address) {
             Ok(value) if value == expected => {}
             Ok(_) => return Finished::default(),
             Err(refusal) => return Finished::refused(refusal),
         }
-        list.push_back(Parked {
-            process: me.process.id,
+        let parked = Parked {
             address,
             thread: me.clone(),
-        });
+        };
+        if list.push(parked).is_err() {
+            return Finished::refused(Refusal::OverBudget);
+        }
     }
     loop {
         let timed_out = sched::block(deadline);
         let mut list = place.lock();
-        let still = list.iter().position(|p| Arc::ptr_eq(&p.thread, me));
-        match still {
-            None => return Finished::default(),
-            Some(at) if timed_out || me.process.is_dying() => {
-                let gone = list.remove(at);
-                drop(list);
-                drop(gone);
-                return Finished::refused(Refusal::TimedOut);
-            }
-            Some(_) => {}
+        if !list.iter().any(|p| Arc::ptr_eq(&p.thread, me)) {
+            return Finished::default();
+        }
+        if timed_out || me.process.is_dying() {
+            let gone = list.take(|p| Arc::ptr_eq(&p.thread, me));
+            drop(list);
+            drop(gone);
+            return Finished::refused(Refusal::TimedOut);
         }
     }
 }
@@ -63,11 +52,8 @@ pub(crate) fn unpark(me: &Thread, address: u64, count: u64) -> u64 {
     let mut woken = 0;
     while woken < count {
         let next = {
-            let mut list = bucket(me.process.id, address).lock();
-            let at = list
-                .iter()
-                .position(|p| p.process == me.process.id && p.address == address);
-            at.and_then(|at| list.remove(at))
+            let mut list = me.process.parked.lock();
+            list.take(|p| p.address == address)
         };
         let Some(parked) = next else { break };
         sched::wake(&parked.thread.task);
@@ -76,16 +62,11 @@ pub(crate) fn unpark(me: &Thread, address: u64, count: u64) -> u64 {
     woken
 }
 
-/// Takes a leaving thread out of every list.
+/// Takes a leaving thread out of the list.
 pub(crate) fn forget(me: &Arc<Thread>) {
-    for place in &TABLE {
-        let mut gone = VecDeque::new();
-        {
-            let mut list = place.lock();
-            while let Some(at) = list.iter().position(|p| Arc::ptr_eq(&p.thread, me)) {
-                gone.extend(list.remove(at));
-            }
-        }
-        drop(gone);
-    }
+    // `me` holds the thread: no entry is the last that does.
+    me.process
+        .parked
+        .lock()
+        .retain(|p| !Arc::ptr_eq(&p.thread, me));
 }

@@ -3,33 +3,20 @@
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use account::{Account, Kind, Limits, Opened};
 use cap::CapTable;
 use cpu::Lock;
-use memory::{Quota, Vm};
+use handles::Reservation;
+use memory::Vm;
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use crate::kernel_call::Pending;
+use crate::park::Parked;
+use crate::queue::Queue;
 use crate::{Object, Slot, Thread, release};
-
-/// What a process may hold.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Pages of memory.
-    pub memory_pages: u32,
-    /// Capabilities.
-    pub handles: u32,
-    /// Threads.
-    pub threads: u32,
-    /// Endpoints.
-    pub endpoints: u32,
-    /// Facets.
-    pub facets: u32,
-    /// Highest priority of its threads.
-    pub priority: u8,
-}
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,29 +46,27 @@ pub struct Exit {
 struct ExitState {
     exit: Option<Exit>,
     finished: bool,
-    waiters: Vec<Pending>,
+    waiters: Queue<Pending>,
     watcher: Option<fn(&Exit)>,
 }
 
-/// One process: an address space, its capabilities, its threads, its quotas.
+/// One process: an address space, its capabilities, its threads, and the account that pays for them.
 #[derive(Debug)]
 pub struct Process {
     /// Number, never used again.
     pub id: u64,
     /// Name, for people.
     pub name: String,
-    /// Its limits.
-    pub limits: Limits,
+    /// What it was given, and what of it is in use.
+    account: Opened,
     /// Its memory.
     pub vm: Arc<Vm>,
     pub(crate) handles: Lock<CapTable<Object>>,
-    /// Pays for endpoints it makes.
-    pub endpoint_quota: Arc<Quota>,
-    /// Pays for facets minted on its endpoints.
-    pub facet_quota: Arc<Quota>,
-    /// Pays for its threads.
-    pub(crate) thread_quota: Arc<Quota>,
+    /// How many places of its account the table of handles took. Changes under the lock of the table.
+    places: AtomicU32,
     threads: Lock<Vec<Arc<Thread>>>,
+    /// Threads that wait on a word of its memory.
+    pub(crate) parked: Lock<Queue<Parked>>,
     threads_made: AtomicU64,
     dying: AtomicBool,
     exit: Lock<ExitState>,
@@ -89,52 +74,147 @@ pub struct Process {
     past_cpu_ns: AtomicU64,
 }
 
+/// Places by which a table of handles grows, at least.
+const PLACES: u32 = 64;
+/// What is asked of an account before a process is made of it: the process itself, and what has no way to be refused on the way to its
+/// first thread.
+const PROCESS_BYTES: u64 = 16 * 1024;
+
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-static ALL: Lock<Vec<Weak<Process>>> = Lock::new(Vec::new());
+/// Every process by its number, in order.
+static ALL: Lock<Vec<(u64, Weak<Process>)>> = Lock::new(Vec::new());
 /// What is told of the end of every process.
 type OnExit = fn(&Process, &Exit);
 static ON_EXIT: Lock<Option<OnExit>> = Lock::new(None);
 
 /// Calls `f` with every process, oldest first.
 pub fn for_each_process(mut f: impl FnMut(&Arc<Process>)) {
-    let all: Vec<_> = ALL.lock().iter().filter_map(Weak::upgrade).collect();
-    all.iter().for_each(&mut f);
+    let mut from = 0;
+    loop {
+        let next = {
+            let all = ALL.lock();
+            let at = all.partition_point(|(id, _)| *id < from);
+            all.iter().skip(at).find_map(|(_, p)| p.upgrade())
+        };
+        let Some(process) = next else { break };
+        from = process.id + 1;
+        f(&process);
+    }
 }
 
 /// Finds a process by its number.
 pub fn process_by_id(id: u64) -> Option<Arc<Process>> {
-    ALL.lock()
-        .iter()
-        .filter_map(Weak::upgrade)
-        .find(|p| p.id == id)
+    let all = ALL.lock();
+    let at = all.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+    all.get(at)?.1.upgrade()
 }
 
 impl Process {
-    /// Makes a process without threads.
+    /// Makes a process without threads, whose account `from` gives out of its own.
     ///
     /// # Errors
-    /// `NoMemory`.
-    pub fn new(name: &str, limits: Limits) -> Result<Arc<Self>, Refusal> {
-        let quota = |limit| Arc::new(Quota::new(limit));
+    /// `OverBudget` for more than `from` has, or more than is given here; `NoMemory`.
+    pub fn new(name: &str, from: &Arc<Account>, limits: &Limits) -> Result<Arc<Self>, Refusal> {
+        let account = from.open(limits)?;
+        let payer = (*account).clone();
+        let _paying = frames::paid_by(&payer);
+        frames::can_pay(PROCESS_BYTES)?;
         let process = Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             name: String::from(name),
-            limits,
-            vm: Vm::new(quota(limits.memory_pages))?,
-            handles: Lock::new(CapTable::new(limits.handles)),
-            endpoint_quota: quota(limits.endpoints),
-            facet_quota: quota(limits.facets),
-            thread_quota: quota(limits.threads),
+            account,
+            vm: Vm::new()?,
+            handles: Lock::new(CapTable::new(0)),
+            places: AtomicU32::new(0),
             threads: Lock::new(Vec::new()),
+            parked: Lock::new(Queue::new()),
             threads_made: AtomicU64::new(0),
             dying: AtomicBool::new(false),
             exit: Lock::new(ExitState::default()),
             past_cpu_ns: AtomicU64::new(0),
         });
-        let mut all = ALL.lock();
-        all.retain(|p| p.strong_count() > 0);
-        all.push(Arc::downgrade(&process));
+        {
+            let _kernel = frames::paid_by_kernel();
+            let mut all = ALL.lock();
+            all.try_reserve(1).map_err(|_| Refusal::NoMemory)?;
+            let at = all.partition_point(|(id, _)| *id < process.id);
+            all.insert(at, (process.id, Arc::downgrade(&process)));
+        }
         Ok(process)
+    }
+
+    /// What it was given, and what of it is in use.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// Gives the places that its table of handles does not use back to its account, to be given to somebody else.
+    pub fn settle_handles(&self) {
+        let mut table = self.handles.lock();
+        let used = table.len() + table.reserved();
+        let places = self.places.load(Ordering::Relaxed);
+        if !self.is_dying() && places > used {
+            table.set_quota(used);
+            self.places.store(used, Ordering::Relaxed);
+            drop(
+                self.account
+                    .give_back(Kind::Handles, u64::from(places - used)),
+            );
+        }
+    }
+
+    /// Makes room for more capabilities, at its account's cost. With the table's lock held.
+    #[cold]
+    #[inline(never)]
+    fn more_places(&self, table: &mut CapTable<Object>) -> Result<(), Refusal> {
+        if self.is_dying() {
+            return Err(Refusal::OverBudget);
+        }
+        let places = self.places.load(Ordering::Relaxed);
+        let left = self.account.usage(Kind::Handles).left();
+        let more = u64::from((places / 2).max(PLACES)).min(left) as u32;
+        if more == 0 {
+            return Err(Refusal::OverBudget);
+        }
+        self.account.take(Kind::Handles, u64::from(more))?;
+        let _paying = frames::paid_by(&self.account);
+        let room = table.make_room(more);
+        if room.is_ok() {
+            self.places.store(places + more, Ordering::Relaxed);
+        } else {
+            drop(self.account.give_back(Kind::Handles, u64::from(more)));
+        }
+        room
+    }
+
+    /// Puts a capability into a table that may have to take more places for it.
+    ///
+    /// # Errors
+    /// `OverBudget`, `Exhausted`, `NoMemory`; the capability comes back.
+    #[inline(always)]
+    pub(crate) fn insert(&self, slot: Slot) -> Result<u64, (Refusal, Slot)> {
+        let mut table = self.handles.lock();
+        match table.insert(slot) {
+            Err((Refusal::OverBudget, slot)) => match self.more_places(&mut table) {
+                Ok(()) => table.insert(slot),
+                Err(refusal) => Err((refusal, slot)),
+            },
+            done => done,
+        }
+    }
+
+    /// Takes a place for a transaction.
+    ///
+    /// # Errors
+    /// As for an insertion.
+    pub(crate) fn reserve(&self, table: &mut CapTable<Object>) -> Result<Reservation, Refusal> {
+        match table.reserve() {
+            Err(Refusal::OverBudget) => {
+                self.more_places(table)?;
+                table.reserve()
+            }
+            done => done,
+        }
     }
 
     /// Registers what is told of every end of a process: the evidence.
@@ -147,7 +227,7 @@ impl Process {
     /// # Errors
     /// `OverBudget`; the capability is dropped then.
     pub fn grant(&self, slot: Slot) -> Result<u64, Refusal> {
-        let inserted = self.handles.lock().insert(slot);
+        let inserted = self.insert(slot);
         inserted.map_err(|(refusal, slot)| {
             release(slot);
             refusal
@@ -204,12 +284,23 @@ impl Process {
 
     /// Threads that it pays for.
     pub fn threads_charged(&self) -> u32 {
-        self.thread_quota.used()
+        self.account.usage(Kind::Threads).own() as u32
     }
 
-    /// Its threads now.
-    pub fn threads(&self) -> Vec<Arc<Thread>> {
-        self.threads.lock().clone()
+    /// Its threads, oldest first. Nothing is locked between two of them, and one that begins or ends meanwhile is there or
+    /// not.
+    pub fn threads(&self) -> impl Iterator<Item = Arc<Thread>> {
+        let after = |number: u64| {
+            let threads = self.threads.lock();
+            let at = threads.partition_point(|t| t.number <= number);
+            threads.get(at).cloned()
+        };
+        core::iter::successors(after(0), move |last| after(last.number))
+    }
+
+    /// How many threads it has now.
+    pub fn thread_count(&self) -> usize {
+        self.threads.lock().len()
     }
 
     /// CPU time of all its threads, past and present.
@@ -227,7 +318,9 @@ impl Process {
         if self.is_dying() {
             return Err(Refusal::WrongState);
         }
-        threads.push(thread.clone());
+        threads.try_reserve(1).map_err(|_| Refusal::OverBudget)?;
+        let at = threads.partition_point(|t| t.number < thread.number);
+        threads.insert(at, thread.clone());
         Ok(())
     }
 
@@ -236,7 +329,7 @@ impl Process {
         let mut threads = self.threads.lock();
         let mut gone = None;
         if let Some(at) = threads.iter().position(|t| Arc::ptr_eq(t, thread)) {
-            gone = Some(threads.swap_remove(at));
+            gone = Some(threads.remove(at));
         }
         let last = threads.is_empty();
         if last {
@@ -273,7 +366,7 @@ impl Process {
             }
         }
         self.dying.store(true, Ordering::Release);
-        // From the last one down: a thread that leaves meanwhile is replaced by the last, which was seen to.
+        // From the last one down: where a thread leaves meanwhile, those behind it move up, which were seen to.
         let mut left = self.threads.lock().len();
         while left > 0 {
             left -= 1;
@@ -322,8 +415,14 @@ impl Process {
             }
             let _ = sched::point();
         }
+        let places = process.places.swap(0, Ordering::Relaxed);
+        drop(process.account.give_back(Kind::Handles, u64::from(places)));
         process.vm.retire();
-        let (exit, waiters, watcher) = {
+        // What is left of it is whoever's that gave it, before anybody hears of the end. The rest of this thread's way is
+        // the kernel's to pay.
+        let _kernel = frames::paid_by_kernel();
+        process.account.end();
+        let (exit, mut waiters, watcher) = {
             let mut state = process.exit.lock();
             state.finished = true;
             let exit = state.exit.get_or_insert(Exit {
@@ -339,7 +438,7 @@ impl Process {
         if let (Some(f), true) = (told, process.threads_made.load(Ordering::Relaxed) > 0) {
             f(process, &exit);
         }
-        for waiter in waiters {
+        while let Some(waiter) = waiters.pop() {
             waiter.answer_exit(&exit);
             let _ = sched::point();
         }
@@ -369,13 +468,27 @@ impl Process {
             let mut state = self.exit.lock();
             if !state.finished {
                 state.waiters.retain(Pending::is_live);
-                state.waiters.push(pending);
+                let queued = state.waiters.push(pending);
+                drop(state);
+                if let Err(pending) = queued {
+                    pending.try_refuse(Refusal::OverBudget);
+                }
                 return;
             }
             state.exit.clone()
         };
         if let Some(exit) = exit {
             pending.answer_exit(&exit);
+        }
+    }
+}
+
+impl Drop for Process {
+    /// Takes it out of the list, so that its memory goes with it.
+    fn drop(&mut self) {
+        let mut all = ALL.lock();
+        if let Ok(at) = all.binary_search_by_key(&self.id, |(id, _)| *id) {
+            all.remove(at);
         }
     }
 }

@@ -12,7 +12,7 @@ const FIRST: usize = 4;
 
 type Block<T> = VecDeque<T>;
 
-/// First in, first out.
+/// First in, first out. Whoever's entry needs a block pays for it.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     /// What comes out first.
@@ -82,7 +82,11 @@ impl<T> Queue<T> {
             return Ok(());
         }
         let mut block = VecDeque::new();
-        if block.try_reserve_exact(BLOCK).is_err() || self.more.try_reserve(1).is_err() {
+        // The box around it has no way to be refused.
+        if frames::can_pay(256).is_err()
+            || block.try_reserve_exact(BLOCK).is_err()
+            || self.more.try_reserve(1).is_err()
+        {
             return Err(entry);
         }
         block.push_back(entry);

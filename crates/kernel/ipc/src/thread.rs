@@ -5,15 +5,17 @@ use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 
+use account::{Account, Charge, Kind};
 use call_state::Ending;
 use cpu::{Lock, SyscallFrame};
-use memory::{Charge, MemoryObject};
+use memory::MemoryObject;
 use ring_abi::{Completion, Refusal, area_layout};
 use sched::{Task, TaskSpec};
 
 use crate::call::{Call, win};
 use crate::endpoint::{Closing, EndpointCore};
 use crate::kernel_call::Pending;
+use crate::queue::Queue;
 use crate::ring::Ring;
 use crate::transfer::Outbound;
 use crate::woken::Woken;
@@ -70,10 +72,27 @@ pub struct Thread {
     leaving: AtomicBool,
     ended: AtomicBool,
     code: AtomicI64,
-    joiners: Lock<Vec<Pending>>,
+    joiners: Lock<Queue<Pending>>,
     closing: Lock<Closing>,
     /// Its place among the threads of the process: taken until nothing holds its stack any more.
     _seat: Charge,
+}
+
+/// What a call takes, at most.
+const CALL_BYTES: u64 = 1024;
+/// What is asked of an account before a thread is made of it, beside its area: its kernel stack, and what has no way to be
+/// refused.
+const THREAD_BYTES: u64 = 40 * 1024;
+
+/// Makes the process that runs pay for what is allocated on its CPU. Once, when every CPU has its idle task.
+pub fn pay_by_running() {
+    fn payer() -> *const Account {
+        let owner = sched::current().owner().cast::<Thread>();
+        // SAFETY: as for `current`; a thread that runs has a process, and that its account.
+        unsafe { owner.as_ref() }.map_or(core::ptr::null(), |t| Arc::as_ptr(t.process.account()))
+    }
+    // SAFETY: the process of the thread that runs lives at least as long as it runs.
+    unsafe { frames::set_source(payer) };
 }
 
 extern "C" fn first(_: u64) -> ! {
@@ -140,14 +159,14 @@ impl Thread {
         if spec.cpu.is_some_and(|c| c as usize >= sched::cpu_count()) {
             return Err(Refusal::OutOfRange);
         }
-        let seat = process.thread_quota.reserve(1)?;
+        let _paying = frames::paid_by(process.account());
+        let seat = process.account().charge(Kind::Threads, 1)?;
         let pages = layout.bytes / 4096;
-        let charge = process.vm.quota().reserve(pages)?;
         let order = pages.next_power_of_two().trailing_zeros() as u8;
-        let run =
-            frames::allocate_for_program(order, frames::Use::Area).ok_or(Refusal::NoMemory)?;
+        frames::can_pay(THREAD_BYTES + (frames::FRAME_BYTES << order))?;
+        let run = frames::allocate_for_program(order, frames::Use::Area)?;
         let shared = run.shared();
-        let memory = MemoryObject::from_run(run, pages, Some(charge))?;
+        let memory = MemoryObject::from_run(run, pages)?;
         let bytes = u64::from(layout.bytes);
         let address = process
             .vm
@@ -158,7 +177,7 @@ impl Thread {
         let task = Task::new(TaskSpec {
             space: Some(process.vm.space().clone()),
             fs_base: address,
-            priority: spec.priority.min(process.limits.priority),
+            priority: spec.priority.min(process.account().priority()),
             pinned: spec.cpu,
             entry: first,
             argument: 0,
@@ -182,7 +201,7 @@ impl Thread {
             leaving: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             code: AtomicI64::new(0),
-            joiners: Lock::new(Vec::new()),
+            joiners: Lock::new(Queue::new()),
             closing: Lock::new(Closing::default()),
             _seat: seat,
         });
@@ -211,11 +230,14 @@ impl Thread {
         if pool.all.len() > self.area.completions() as usize {
             return None;
         }
-        // Grows to the most calls that were ever in flight at once, and stays there.
+        // Grows to the most calls that were ever in flight at once, and stays there. The call itself has no way to be
+        // refused.
+        frames::can_pay(CALL_BYTES).ok()?;
+        pool.all.try_reserve(1).ok()?;
+        let room = pool.all.len() + 1 - pool.free.len();
+        pool.free.try_reserve(room).ok()?;
         let call = Call::new();
         pool.all.push(call.clone());
-        let room = pool.all.len() - pool.free.len();
-        pool.free.reserve(room);
         Some(call)
     }
 
@@ -243,7 +265,7 @@ impl Thread {
     /// Notes that a receive may be pending on an endpoint.
     ///
     /// # Errors
-    /// `NoMemory`.
+    /// `OverBudget`.
     #[inline(always)]
     pub(crate) fn note_receive(&self, core: &Arc<EndpointCore>) -> Result<(), Refusal> {
         let mut receives = self.receives.lock();
@@ -251,7 +273,7 @@ impl Thread {
             return Ok(());
         }
         receives.retain(|c| !c.is_closed());
-        receives.try_reserve(1).map_err(|_| Refusal::NoMemory)?;
+        receives.try_reserve(1).map_err(|_| Refusal::OverBudget)?;
         receives.push(core.clone());
         Ok(())
     }
@@ -324,15 +346,23 @@ impl Thread {
 
     /// Completes `join` when the thread has ended.
     pub fn join(&self, pending: Pending) {
-        {
+        let (pending, ended) = {
             let mut joiners = self.joiners.lock();
-            if !self.ended.load(Ordering::Acquire) {
+            if self.ended.load(Ordering::Acquire) {
+                (pending, true)
+            } else {
                 joiners.retain(Pending::is_live);
-                joiners.push(pending);
-                return;
+                match joiners.push(pending) {
+                    Ok(()) => return,
+                    Err(pending) => (pending, false),
+                }
             }
+        };
+        if ended {
+            pending.answer_words([self.code.load(Ordering::Acquire) as u64, 0, 0, 0]);
+        } else {
+            pending.try_refuse(Refusal::OverBudget);
         }
-        pending.answer_words([self.code.load(Ordering::Acquire) as u64, 0, 0, 0]);
     }
 }
 
@@ -345,12 +375,12 @@ pub fn exit_thread(code: i64) -> ! {
         me.cancel_everything();
         crate::park::forget(&me);
         me.code.store(code, Ordering::Release);
-        let joiners = {
+        let mut waiting = {
             let mut joiners = me.joiners.lock();
             me.ended.store(true, Ordering::Release);
             core::mem::take(&mut *joiners)
         };
-        for pending in joiners {
+        while let Some(pending) = waiting.pop() {
             pending.answer_words([code as u64, 0, 0, 0]);
             let _ = sched::point();
         }

@@ -40,6 +40,8 @@ pub(crate) fn collect(
         return Err(Refusal::BadTransfer.into());
     }
     let descriptors = area.behind(message, count as u32 * TRANSFER_BYTES as u32)?;
+    out.try_reserve_exact(count as usize)
+        .map_err(|_| Refusal::OverBudget)?;
     let table = process.handles.lock();
     for i in 0..count as usize {
         let handle = area.word(descriptors, i * 2);
@@ -136,7 +138,7 @@ pub(crate) fn reserve(
 ) -> Result<(), Refusal> {
     let mut table = receiver.handles.lock();
     for _ in 0..count {
-        match table.reserve() {
+        match receiver.reserve(&mut table) {
             Ok(place) => places.push(place),
             Err(refusal) => {
                 places.drain(..).for_each(|p| table.rollback(p));

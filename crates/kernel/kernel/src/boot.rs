@@ -281,7 +281,7 @@ extern "C" fn kernel_start() -> ! {
     // SAFETY: the tables map the image, the direct map and, by identity of the offset, the loader's stack that is
     // still in use: it lies in reclaimable memory, which the direct map covers.
     unsafe { cpu::load_root(root) };
-    let Some(stack) = paging::new_stack() else {
+    let Ok(stack) = paging::new_stack() else {
         boot_error(format_args!("too little memory for a stack"))
     };
     let top = stack.top();
@@ -428,6 +428,8 @@ pub unsafe fn on_kernel_stack() -> ! {
     crate::iommu::choose(&machine, &config, &scanned, manifest);
     crate::devices::initialise(config, scanned);
     crate::objects::initialise(&machine);
+    crate::accounts::start();
+    ipc::pay_by_running();
     crate::spawn::start_init();
     sched::idle_loop()
 }

@@ -158,9 +158,11 @@ impl Platform for Kernel {
     type Waiter = Call;
 
     fn allocate(&self, pages: u32, contiguous: bool) -> Option<Run> {
+        #[cfg(sabotage)]
+        let _nobody = sabotage::sabotage!(DMA_FOR_NOTHING).then(frames::paid_by_nobody);
         if contiguous {
             let order = pages.max(1).checked_next_power_of_two()?.trailing_zeros();
-            let run = frames::allocate_for_program(order as u8, Use::Buffer)?;
+            let run = frames::allocate_for_program(order as u8, Use::Buffer).ok()?;
             let view = run.shared().slice(0, pages as usize * 4096).ok()?;
             let addresses = (0..u64::from(pages))
                 .map(|p| DeviceAddress::new(run.address() + p * 4096))
@@ -169,14 +171,15 @@ impl Platform for Kernel {
         }
         let mut list = Vec::new();
         list.try_reserve_exact(pages as usize).ok()?;
+        let mut payment = frames::pay(u64::from(pages) * frames::FRAME_BYTES).ok()?;
         for at in 0..pages {
             // What is this long is a buffer, for which the manager holds no lock.
             if at > 0 && at.is_multiple_of(LOOK_PAGES) {
                 let _ = sched::point();
             }
-            match frames::allocate_for_program(0, Use::Buffer) {
-                Some(frame) => list.push(frame),
-                None => {
+            match frames::allocate_out_of(&mut payment, Use::Buffer) {
+                Ok(frame) => list.push(frame),
+                Err(_) => {
                     list.into_iter().for_each(Frames::free_unmapped);
                     return None;
                 }

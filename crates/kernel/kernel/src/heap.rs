@@ -1,14 +1,23 @@
 //! The kernel heap: a TLSF allocator that takes memory from the frame allocator in runs.
+//!
+//! Every block names its payer in its last word and is charged whole, header and rounding included. What the heap keeps
+//! for later nobody pays for: it counts as free.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 
 use cpu::Lock;
-use frames::Use;
+use frames::{Payer, Use};
 use rlsf::Tlsf;
 
 /// Bytes per growth, at least: 256 KiB.
 const GROW_ORDER: u8 = 6;
+/// What the allocator rounds a block to, and the header of one.
+const GRANULE: usize = 4 * size_of::<usize>();
+const HEADER: usize = GRANULE / 2;
+/// Blocks up to this size are given even where the payer cannot pay for them; then the kernel does. `Box`, `Arc` and `BTreeMap` have no
+/// way to be refused: what a program drives asks [`frames::can_pay`] before it makes one.
+const SMALL: u64 = 64 * 1024;
 
 type Allocator = Tlsf<'static, u32, u32, 28, 16>;
 
@@ -17,7 +26,7 @@ type Allocator = Tlsf<'static, u32, u32, 28, 16>;
 pub struct Stats {
     /// Bytes taken from the frame allocator, for good.
     pub taken: u64,
-    /// Bytes asked for and not given back.
+    /// Bytes of blocks that were not given back, as they are charged.
     pub used: u64,
 }
 
@@ -28,36 +37,36 @@ struct Inner {
 
 struct Heap(Lock<Inner>);
 
-// SAFETY: every path takes the lock; blocks handed out are disjoint by TLSF's own contract.
-unsafe impl GlobalAlloc for Heap {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+/// The layout with room for the payer's name, and where that is.
+fn named(layout: Layout) -> Option<(Layout, usize)> {
+    let at = layout.size().checked_next_multiple_of(size_of::<u64>())?;
+    let size = at.checked_add(size_of::<u64>())?;
+    let align = layout.align().max(align_of::<u64>());
+    Some((Layout::from_size_align(size, align).ok()?, at))
+}
+
+/// Bytes of the block that the allocator makes of a layout. For an alignment above its own it is the most that it may take.
+const fn block_bytes(layout: Layout) -> u64 {
+    let overhead = HEADER + layout.align().saturating_sub(HEADER);
+    (layout.size() + overhead).next_multiple_of(GRANULE) as u64
+}
+
+impl Heap {
+    fn take(&self, layout: Layout, bytes: u64) -> Option<NonNull<u8>> {
         loop {
             {
                 let mut inner = self.0.lock();
                 if let Some(block) = inner.blocks.allocate(layout) {
-                    inner.stats.used += layout.size() as u64;
-                    return block.as_ptr();
+                    inner.stats.used += bytes;
+                    return Some(block);
                 }
             }
             if !self.grow(layout) {
-                return core::ptr::null_mut();
+                return None;
             }
         }
     }
 
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        if let Some(block) = NonNull::new(pointer) {
-            // SAFETY: the caller got it from `alloc` with this layout.
-            unsafe {
-                let mut inner = self.0.lock();
-                inner.blocks.deallocate(block, layout.align());
-                inner.stats.used = inner.stats.used.saturating_sub(layout.size() as u64);
-            }
-        }
-    }
-}
-
-impl Heap {
     fn grow(&self, layout: Layout) -> bool {
         let wanted = layout
             .size()
@@ -66,8 +75,8 @@ impl Heap {
         let frames = wanted.div_ceil(4096).next_power_of_two();
         let order = (frames.trailing_zeros() as u8).max(GROW_ORDER);
         // When large runs are gone, a smaller one may still do.
-        let run = frames::allocate(order, Use::Kernel)
-            .or_else(|| frames::allocate(frames.trailing_zeros() as u8, Use::Kernel));
+        let run = frames::allocate_unpaid(order, Use::Kernel)
+            .or_else(|| frames::allocate_unpaid(frames.trailing_zeros() as u8, Use::Kernel));
         let Some(run) = run else { return false };
         let Some(start) = NonNull::new(frames::direct_map(run.address())) else {
             return false;
@@ -80,6 +89,52 @@ impl Heap {
             inner.stats.taken += run.bytes() as u64;
         }
         grown
+    }
+}
+
+// SAFETY: every path takes the lock; blocks handed out are disjoint by TLSF's own contract, and longer than asked for by
+// the payer's name, which lies behind what the caller may use.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let Some((layout, at)) = named(layout) else {
+            return core::ptr::null_mut();
+        };
+        let bytes = block_bytes(layout);
+        let payer = Payer::current();
+        let paid = if bytes <= SMALL {
+            payer.take_or_lend(bytes)
+        } else {
+            payer.take(bytes).map(|()| payer)
+        };
+        let Ok(payer) = paid else {
+            return core::ptr::null_mut();
+        };
+        match self.take(layout, bytes) {
+            Some(block) => {
+                // SAFETY: inside the block, aligned to a word by `named`.
+                unsafe { block.add(at).cast::<u64>().write(payer.to_word()) };
+                block.as_ptr()
+            }
+            None => {
+                payer.give_back(bytes);
+                core::ptr::null_mut()
+            }
+        }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if let (Some(block), Some((layout, at))) = (NonNull::new(pointer), named(layout)) {
+            let bytes = block_bytes(layout);
+            // SAFETY: the caller got it from `alloc` with this layout, which wrote the payer's name there.
+            let payer = unsafe {
+                let payer = Payer::from_word(block.add(at).cast::<u64>().read());
+                let mut inner = self.0.lock();
+                inner.blocks.deallocate(block, layout.align());
+                inner.stats.used = inner.stats.used.saturating_sub(bytes);
+                payer
+            };
+            payer.give_back(bytes);
+        }
     }
 }
 

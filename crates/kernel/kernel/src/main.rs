@@ -10,6 +10,7 @@
 
 extern crate alloc;
 
+mod accounts;
 mod acpi;
 mod audit;
 mod backtrace;

@@ -15,7 +15,6 @@ use cpu::Lock;
 use cpu::port::{read8, write8};
 use ipc::Pending;
 use line_queue::{Form, Full, LineQueue, Rank, Writer};
-use memory::Charge;
 use sabotage::sabotage;
 
 use crate::log::Line;
@@ -68,8 +67,6 @@ struct Waiter {
     writer: Writer,
     form: Form,
     pending: Pending,
-    /// What its process pays for the bytes.
-    _charge: Charge,
 }
 
 /// All zeros at first, so that it takes no room in the image.
@@ -329,7 +326,6 @@ pub fn wait(
     writer: Writer,
     form: Form,
     (bytes, taken): (Vec<u8>, u32),
-    charge: Charge,
     pending: Pending,
 ) -> Result<(), Pending> {
     let waiter = Waiter {
@@ -338,7 +334,6 @@ pub fn wait(
         writer,
         form,
         pending,
-        _charge: charge,
     };
     let mut gone = ArrayVec::<Waiter, WAITERS>::new();
     {

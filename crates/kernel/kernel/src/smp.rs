@@ -347,7 +347,7 @@ fn start_one(page: u64, index: usize, apic_id: u32) -> bool {
     if index >= MAX_CPUS {
         return false;
     }
-    let Some(stack) = paging::new_stack() else {
+    let Ok(stack) = paging::new_stack() else {
         return false;
     };
     put(page, 0xfe8, stack.top());

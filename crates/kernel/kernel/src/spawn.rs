@@ -4,8 +4,9 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use account::{Account, Limits};
 use elf_image::Image;
-use ipc::{End, Exit, Limits, Process, Slot, Thread, ThreadSpec};
+use ipc::{End, Exit, Process, Slot, Thread, ThreadSpec};
 use memory::MemoryObject;
 use paging::Access;
 use ring_abi::{Refusal, STARTUP_MAGIC};
@@ -55,8 +56,7 @@ fn load(process: &Arc<Process>, image: &Image<'_>) -> Result<(), Refusal> {
         let span = segment.pages();
         let bytes = span.end - span.start;
         let pages = u32::try_from(bytes / 4096).map_err(|_| Refusal::OverBudget)?;
-        let charge = process.vm.quota().reserve(pages)?;
-        let object = MemoryObject::new(pages, Some(charge))?;
+        let object = MemoryObject::new(pages)?;
         look()?;
         for (at, piece) in (0..).zip(image.bytes(segment).chunks(WRITE_BYTES)) {
             let offset = segment.vaddr - span.start + at * WRITE_BYTES as u64;
@@ -77,14 +77,16 @@ fn startup(
     entries: &[(String, u64, u64)],
     arguments: &[&str],
 ) -> Result<u64, Refusal> {
-    let mut out = Vec::new();
     let strings = 32 + entries.len() * 48;
-    for word in [STARTUP_MAGIC, process.id] {
-        out.extend_from_slice(&word.to_le_bytes());
-    }
     let total: usize = strings + arguments.iter().map(|a| 4 + a.len()).sum::<usize>();
     if total > STARTUP_LIMIT {
         return Err(Refusal::OutOfRange);
+    }
+    let mut out = Vec::new();
+    out.try_reserve_exact(total)
+        .map_err(|_| Refusal::OverBudget)?;
+    for word in [STARTUP_MAGIC, process.id] {
+        out.extend_from_slice(&word.to_le_bytes());
     }
     for word in [total, entries.len(), strings, arguments.len()] {
         out.extend_from_slice(&(word as u32).to_le_bytes());
@@ -104,8 +106,7 @@ fn startup(
         out.extend_from_slice(argument.as_bytes());
     }
     let pages = out.len().div_ceil(4096) as u32;
-    let charge = process.vm.quota().reserve(pages)?;
-    let object = MemoryObject::new(pages, Some(charge))?;
+    let object = MemoryObject::new(pages)?;
     object.write(0, &out)?;
     process
         .vm
@@ -120,7 +121,7 @@ fn point_for(name: &str) -> Option<alloc::string::String> {
     (name != "init").then(|| alloc::format!("sabotage={point}"))
 }
 
-/// Makes a process and lets it run.
+/// Makes a process and lets it run. `from` gives what it may use out of its own.
 ///
 /// # Errors
 /// `BadImage`, `OverBudget`, `NoMemory`, `BadArgument` for a name that is empty, too long or doubled. Nothing of the
@@ -129,7 +130,7 @@ pub fn spawn(
     name: &str,
     image: &[u8],
     arguments: &[&str],
-    limits: Limits,
+    (from, limits): (&Arc<Account>, &Limits),
     grants: Vec<Grant>,
 ) -> Result<Arc<Process>, Refusal> {
     #[cfg(sabotage)]
@@ -137,7 +138,7 @@ pub fn spawn(
     #[cfg(sabotage)]
     let arguments = &*[arguments, point.as_deref().as_slice()].concat();
     let image = Image::parse(image, WINDOW).map_err(|_| Refusal::BadImage)?;
-    let process = Process::new(name, limits)?;
+    let process = Process::new(name, from, limits)?;
     match fill(&process, &image, arguments, grants) {
         Ok(thread) => {
             thread.start();
@@ -156,6 +157,7 @@ fn fill(
     arguments: &[&str],
     grants: Vec<Grant>,
 ) -> Result<Arc<Thread>, Refusal> {
+    let _paying = frames::paid_by(process.account());
     load(process, image)?;
     let mut entries: Vec<(String, u64, u64)> = Vec::new();
     for own in crate::objects::own(process) {
@@ -181,21 +183,11 @@ fn fill(
             argument: startup,
             submissions: SUBMISSIONS,
             message_bytes: MESSAGE_BYTES,
-            priority: process.limits.priority,
+            priority: process.account().priority(),
             cpu: None,
         },
     )
 }
-
-/// What init gets; everything else gets what init gives it.
-const INIT_LIMITS: Limits = Limits {
-    memory_pages: 16 * 1024,
-    handles: 16 * 1024,
-    threads: 64,
-    endpoints: 1024,
-    facets: 16 * 1024,
-    priority: 31,
-};
 
 /// Needs more stack than there is.
 #[cfg(sabotage)]
@@ -213,6 +205,7 @@ fn on_exit(process: &Process, exit: &Exit) {
     sabotage!(RECURSE_IN_KERNEL => {
         core::hint::black_box(deeper(0));
     });
+    crate::objects::forget_ended();
     let kind = match exit.kind {
         End::Exited => "exited",
         End::Panicked => "panicked",
@@ -246,9 +239,12 @@ pub fn start_init() {
         boot_error(format_args!("the boot package holds no /boot/bins/init"))
     };
     let grants = crate::objects::for_init();
-    match spawn("init", image, &[], INIT_LIMITS, grants) {
+    // It gets all there is; everything else gets what init gives it.
+    let root = crate::accounts::root();
+    let limits = crate::accounts::for_first_process();
+    match spawn("init", image, &[], (&root, &limits), grants) {
         Ok(process) => crate::objects::watch_init(&process),
-        Err(Refusal::NoMemory) => boot_error(format_args!(
+        Err(Refusal::NoMemory | Refusal::OverBudget) => boot_error(format_args!(
             "too little memory: /boot/bins/{} needs {} bytes and its stack, {} bytes are free",
             manifest::INIT_IMAGE,
             image.len(),

@@ -9,7 +9,11 @@ use paging::{Access, MapError, TableSource};
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
-use crate::{MemoryObject, Quota, Vm};
+use crate::{MemoryObject, Vm};
+
+/// Most that the record of one mapping takes, with its object's: a node of each tree, and one more where a node splits,
+/// at each level.
+const RECORD_BYTES: u64 = 8192;
 
 /// The kernel, as the ledger of mappings sees it.
 #[derive(Debug)]
@@ -57,23 +61,21 @@ impl Mapped<Kernel> for MemoryObject {
     }
 }
 
-/// Page tables are paid for by the space that needs them, and are the program's, not the kernel's reserve.
-impl TableSource for Quota {
+/// Page tables are paid for by who needs them, and are the program's, not the kernel's reserve.
+#[derive(Debug)]
+pub(crate) struct Paid;
+
+impl TableSource for Paid {
     fn take(&self) -> Result<frames::Frames, MapError> {
-        if !sabotage!(TABLES_FOR_FREE) {
-            self.take(1).map_err(|_| MapError::OverBudget)?;
-        }
-        frames::allocate_for_program(0, frames::Use::Table).ok_or_else(|| {
-            self.freed();
-            MapError::NoMemory
+        #[cfg(sabotage)]
+        let _nobody = sabotage!(TABLES_FOR_FREE).then(frames::paid_by_nobody);
+        frames::allocate_for_program(0, frames::Use::Table).map_err(|refusal| match refusal {
+            Refusal::NoMemory => MapError::NoMemory,
+            _ => MapError::OverBudget,
         })
     }
 
-    fn freed(&self) {
-        if !sabotage!(TABLES_FOR_FREE) {
-            self.give(1);
-        }
-    }
+    fn freed(&self) {}
 }
 
 pub(crate) const fn refusal(e: MapError) -> Refusal {
@@ -105,12 +107,12 @@ impl Tables<Kernel> for Vm {
         let access = object.page_access(access);
         let page = |at| object.page(first + at);
         self.space()
-            .enter(address, pages, access, page, &**self.quota())
+            .enter(address, pages, access, page, &Paid)
             .map_err(refusal)
     }
 
     fn clear(&self, address: u64, pages: u64) -> Cached {
-        let perhaps = self.space().clear(address, pages, &**self.quota());
+        let perhaps = self.space().clear(address, pages, &Paid);
         cached(perhaps && !sabotage!(SKIP_SHOOTDOWN))
     }
 
@@ -143,10 +145,9 @@ impl Tables<Kernel> for Vm {
     }
 
     fn pay(&self) -> Result<(), Refusal> {
-        self.quota().take(1)
+        // The allocator charges the record itself, and has no way to be refused.
+        frames::can_pay(RECORD_BYTES)
     }
 
-    fn refund(&self) {
-        self.quota().give(1);
-    }
+    fn refund(&self) {}
 }

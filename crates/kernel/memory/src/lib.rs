@@ -1,9 +1,9 @@
 //! Memory objects and address spaces.
 //!
 //! Owns which pages an object has, and what carries out what `mapping-ledger` decides of them: page tables and
-//! shootdowns. Pages are zeroed when an object is made and return to `frames` when its last handle and its last mapping
-//! are gone. Invariant: it never maps memory that no object holds, and never lets a page go while a mapping of it may be
-//! cached on any CPU.
+//! shootdowns. Whoever makes an object or a mapping pays for what it takes. Pages are zeroed when an object is made and
+//! return to `frames` when its last handle and its last mapping are gone. Invariant: it never maps memory that no object
+//! holds, and never lets a page go while a mapping of it may be cached on any CPU.
 #![no_std]
 #![allow(unsafe_code)]
 
@@ -12,13 +12,11 @@ extern crate alloc;
 mod ledger;
 mod object;
 mod pages;
-mod quota;
 mod vm;
 
 pub use ledger::{Held, Kernel};
 pub use mapping_ledger::Unmapped;
 pub use object::MemoryObject;
-pub use quota::{Charge, Quota};
 pub use vm::{Protection, Vm};
 
 /// Pages that one step of long work touches.

@@ -10,7 +10,10 @@ use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use crate::pages::Pages;
-use crate::{Charge, Kernel, STEP_PAGES, between_steps};
+use crate::{Kernel, STEP_PAGES, between_steps};
+
+/// What an object takes beside its pages and their list, at most: it has no way to be refused.
+const OBJECT_BYTES: u64 = 512;
 
 #[derive(Debug)]
 enum Backing {
@@ -31,27 +34,25 @@ pub struct MemoryObject {
     backing: Backing,
     writable: bool,
     mappings: ObjectLedger<Kernel>,
-    _charge: Option<Charge>,
 }
 
 impl MemoryObject {
-    /// Makes an object of `pages` zeroed pages, paid for by `charge`.
+    /// Makes an object of `pages` zeroed pages, which who pays on this CPU pays for.
     ///
     /// # Errors
-    /// `NoMemory`; nothing is held then.
-    pub fn new(pages: u32, charge: Option<Charge>) -> Result<Arc<Self>, Refusal> {
-        let mut object = Self::build(
-            Pages::with_room(pages as usize)?,
-            Backing::Owned,
-            true,
-            charge,
-        );
+    /// `OverBudget`, `NoMemory`; nothing is held then.
+    pub fn new(pages: u32) -> Result<Arc<Self>, Refusal> {
+        // Before the list: more than can be had is no reason to look for memory.
+        let mut payment = frames::pay(u64::from(pages) * FRAME_BYTES)?;
+        let list = Pages::with_room(pages as usize)?;
+        frames::can_pay(OBJECT_BYTES)?;
+        let mut object = Self::build(list, Backing::Owned, true);
         for at in 0..u64::from(pages) {
             if at > 0 && at.is_multiple_of(STEP_PAGES) {
                 between_steps();
             }
             // What there is of it goes with it where there is no more.
-            let frame = frames::allocate_for_program(0, Use::Object).ok_or(Refusal::NoMemory)?;
+            let frame = frames::allocate_out_of(&mut payment, Use::Object)?;
             let address = frame.address();
             if let Err(refusal) = object.pages.push(address) {
                 frame.free_unmapped();
@@ -64,14 +65,12 @@ impl MemoryObject {
     /// Makes an object from one physically contiguous run, which it owns from now on.
     ///
     /// # Errors
-    /// `NoMemory`; the run is free again then.
-    pub fn from_run(run: Frames, pages: u32, charge: Option<Charge>) -> Result<Arc<Self>, Refusal> {
+    /// `OverBudget`, `NoMemory`; the run is free again then.
+    pub fn from_run(run: Frames, pages: u32) -> Result<Arc<Self>, Refusal> {
         let addresses = (0..pages).map(|p| run.address() + u64::from(p) * FRAME_BYTES);
-        match Pages::of(addresses) {
-            Ok(list) => {
-                let backing = Backing::Run(Some(run));
-                Ok(Arc::new(Self::build(list, backing, true, charge)))
-            }
+        let listed = Pages::of(addresses);
+        match listed.and_then(|list| frames::can_pay(OBJECT_BYTES).map(|()| list)) {
+            Ok(list) => Ok(Arc::new(Self::build(list, Backing::Run(Some(run)), true))),
             Err(refusal) => {
                 run.free_unmapped();
                 Err(refusal)
@@ -83,33 +82,25 @@ impl MemoryObject {
     /// their owner frees them.
     ///
     /// # Errors
-    /// `NoMemory`.
+    /// `OverBudget`, `NoMemory`.
     pub fn borrowed(
         addresses: impl ExactSizeIterator<Item = u64>,
         writable: bool,
     ) -> Result<Arc<Self>, Refusal> {
         let pages = Pages::of(addresses)?;
-        Ok(Arc::new(Self::build(
-            pages,
-            Backing::Borrowed,
-            writable,
-            None,
-        )))
+        frames::can_pay(OBJECT_BYTES)?;
+        Ok(Arc::new(Self::build(pages, Backing::Borrowed, writable)))
     }
 
     /// Makes an object over register pages in a row, read-only and uncached.
     ///
     /// # Errors
-    /// `NoMemory`.
+    /// `OverBudget`, `NoMemory`.
     pub fn registers(physical: u64, pages: u32) -> Result<Arc<Self>, Refusal> {
         let addresses = (0..pages).map(|p| physical + u64::from(p) * FRAME_BYTES);
         let pages = Pages::of(addresses)?;
-        Ok(Arc::new(Self::build(
-            pages,
-            Backing::Registers,
-            false,
-            None,
-        )))
+        frames::can_pay(OBJECT_BYTES)?;
+        Ok(Arc::new(Self::build(pages, Backing::Registers, false)))
     }
 
     /// The access that pages of this object get where `wanted` is asked for.
@@ -125,13 +116,12 @@ impl MemoryObject {
         !matches!(self.backing, Backing::Registers)
     }
 
-    fn build(pages: Pages, backing: Backing, writable: bool, charge: Option<Charge>) -> Self {
+    fn build(pages: Pages, backing: Backing, writable: bool) -> Self {
         Self {
             pages,
             backing,
             writable,
             mappings: ObjectLedger::new(),
-            _charge: charge,
         }
     }
 

@@ -8,8 +8,8 @@ use mapping_ledger::{Area, Bounds, MapRequest, Progress, Retirement, SpaceLedger
 use paging::{Access, AddressSpace, TableSource, USER_END};
 use ring_abi::Refusal;
 
-use crate::ledger::refusal;
-use crate::{Kernel, MemoryObject, Quota, between_steps};
+use crate::ledger::{Paid, refusal};
+use crate::{Kernel, MemoryObject, between_steps};
 
 /// Where the kernel places what programs map, above anything an image is linked to.
 const FIRST: u64 = 0x1_0000_0000;
@@ -46,7 +46,6 @@ impl Protection {
 pub struct Vm {
     space: Arc<AddressSpace>,
     regions: SpaceLedger<Kernel>,
-    quota: Arc<Quota>,
     /// What takes the place of revoked pages; private to this address space, so that nothing leaks through it.
     spare: u64,
 }
@@ -64,19 +63,18 @@ fn pages_of(bytes: u64) -> Result<u64, Refusal> {
 }
 
 impl Vm {
-    /// Makes an empty address space whose pages, tables and records `quota` pays for.
+    /// Makes an empty address space. Who pays on this CPU pays for its tables.
     ///
     /// # Errors
     /// `NoMemory`, `OverBudget`.
-    pub fn new(quota: Arc<Quota>) -> Result<Arc<Self>, Refusal> {
+    pub fn new() -> Result<Arc<Self>, Refusal> {
         // The spare page is there before anything of an object is mapped: a revocation cannot lack it.
-        let spare = TableSource::take(&*quota).map_err(refusal)?;
+        let spare = Paid.take().map_err(refusal)?;
         spare.set_use(Use::Object);
-        let space = match AddressSpace::new(&*quota) {
+        let space = match AddressSpace::new(&Paid) {
             Ok(space) => Arc::new(space),
             Err(e) => {
                 spare.free_unmapped();
-                quota.freed();
                 return Err(refusal(e));
             }
         };
@@ -88,7 +86,6 @@ impl Vm {
         Ok(Arc::new(Self {
             space,
             regions: SpaceLedger::new(number, bounds),
-            quota,
             spare: spare.address(),
         }))
     }
@@ -96,11 +93,6 @@ impl Vm {
     /// The page tables.
     pub const fn space(&self) -> &Arc<AddressSpace> {
         &self.space
-    }
-
-    /// The quota that pays for pages.
-    pub const fn quota(&self) -> &Arc<Quota> {
-        &self.quota
     }
 
     /// What is mapped where.
@@ -113,8 +105,8 @@ impl Vm {
         self.spare
     }
 
-    /// Maps pages of an object: at `wanted`, or where there is room. Returns the address. The quota pays for the page
-    /// tables and for the record.
+    /// Maps pages of an object: at `wanted`, or where there is room. Returns the address. Who pays on this CPU pays for
+    /// the page tables and the record.
     ///
     /// # Errors
     /// `OutOfRange` past the object, `ReadOnly` for a write mapping of what is not writable, `NoMemory`, `OverBudget`,
@@ -130,7 +122,8 @@ impl Vm {
         self.map_region(object, offset, bytes, access, wanted, Some(access))
     }
 
-    /// As [`Self::map_object`]; with no `most` the object is the region's alone.
+    /// As [`Self::map_object`]; `most` is what it may be protected for later, `None` where the object is the region's
+    /// alone.
     fn map_region(
         self: &Arc<Self>,
         object: &Arc<MemoryObject>,
@@ -168,8 +161,7 @@ impl Vm {
         wanted: Option<u64>,
     ) -> Result<u64, Refusal> {
         let pages = u32::try_from(pages_of(bytes)?).map_err(|_| Refusal::OverBudget)?;
-        let charge = self.quota.reserve(pages)?;
-        let object = MemoryObject::new(pages, Some(charge))?;
+        let object = MemoryObject::new(pages)?;
         self.map_region(&object, 0, bytes, access, wanted, None)
     }
 
@@ -238,7 +230,7 @@ impl Vm {
     pub fn retire(&self) {
         let mut retirement = Retirement::<Kernel>::begin(self);
         // The tables go first: no entry may name a page that the steps below free.
-        while self.space.free_tables(&*self.quota) {
+        while self.space.free_tables(&Paid) {
             between_steps();
         }
         while retirement.step() == Progress::More {
@@ -276,8 +268,6 @@ impl Drop for Vm {
         // A process retires its space itself; one that never came about does it here. No CPU has it loaded then.
         self.retire();
         frames::adopt(self.spare).free_unmapped();
-        // The spare page, and the root, which the tables keep until the last thread has left its stack.
-        self.quota.give(2);
     }
 }
 

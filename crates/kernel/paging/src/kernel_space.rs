@@ -3,7 +3,9 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use cpu::Lock;
-use frames::Use;
+use frames::{Payment, Use};
+use ring_abi::Refusal;
+use sabotage::sabotage;
 
 use crate::DIRECT_MAP_BASE;
 use crate::table::{
@@ -18,11 +20,17 @@ static NEXT_DEVICE: Lock<u64> = Lock::new(DEVICES);
 /// Top of the last stack that was dropped; each spare stack holds the next one's in its topmost word.
 static FREE_STACKS: Lock<u64> = Lock::new(0);
 
+/// Stacks that were made.
+static STACKS_MADE: AtomicU64 = AtomicU64::new(0);
+/// Stacks in use.
+static STACKS_USED: AtomicU64 = AtomicU64::new(0);
+
 /// Pages of a kernel stack. Code that is not optimised keeps every intermediate value in its frame, and needs several times
 /// as much.
 const STACK_PAGES: u64 = if cfg!(debug_assertions) { 64 } else { 8 };
+const STACK_BYTES: u64 = STACK_PAGES * frames::FRAME_BYTES;
 /// Bytes from one kernel stack to the next: the unmapped page comes first.
-const STACK_STRIDE: u64 = (1 + STACK_PAGES) * 4096;
+const STACK_STRIDE: u64 = 4096 + STACK_BYTES;
 const TWO_MIB: u64 = 2 << 20;
 const ONE_GIB: u64 = 1 << 30;
 
@@ -121,10 +129,12 @@ pub unsafe fn initialise(
     Some(root)
 }
 
-/// A kernel stack with an unmapped page below it. Stacks are never unmapped; a dropped one is used again.
+/// A kernel stack with an unmapped page below it. Stacks are never unmapped; a dropped one is used again. Its pages are
+/// paid for while it is in use.
 #[derive(Debug)]
 pub struct KernelStack {
     top: u64,
+    _payment: Payment,
 }
 
 impl KernelStack {
@@ -145,33 +155,76 @@ impl Drop for KernelStack {
         // SAFETY: nothing runs on a dropped stack, and its pages stay mapped.
         unsafe { link(self.top).write(*free) };
         *free = self.top;
+        STACKS_USED.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
+/// Bytes of stacks that nobody uses now.
+pub fn spare_stack_bytes() -> u64 {
+    let used = STACKS_USED.load(Ordering::Relaxed);
+    STACKS_MADE.load(Ordering::Relaxed).saturating_sub(used) * STACK_BYTES
+}
+
 /// Allocates a kernel stack.
-pub fn new_stack() -> Option<KernelStack> {
-    {
-        let mut free = FREE_STACKS.lock();
-        if *free != 0 {
-            let top = *free;
-            // SAFETY: a spare stack's topmost word, written when it was dropped.
-            *free = unsafe { link(top).read() };
-            return Some(KernelStack { top });
-        }
+///
+/// # Errors
+/// `OverBudget` where who pays on this CPU cannot, `NoMemory`.
+pub fn new_stack() -> Result<KernelStack, Refusal> {
+    let bytes = if sabotage!(STACKS_FOR_NOTHING) {
+        0
+    } else {
+        STACK_BYTES
+    };
+    let payment = frames::pay(bytes)?;
+    let top = match spare_stack() {
+        Some(top) => top,
+        None => make_stack().ok_or(Refusal::NoMemory)?,
+    };
+    STACKS_USED.fetch_add(1, Ordering::Relaxed);
+    Ok(KernelStack {
+        top,
+        _payment: payment,
+    })
+}
+
+fn spare_stack() -> Option<u64> {
+    let mut free = FREE_STACKS.lock();
+    if *free == 0 {
+        return None;
     }
+    let top = *free;
+    // SAFETY: a spare stack's topmost word, written when it was dropped.
+    *free = unsafe { link(top).read() };
+    Some(top)
+}
+
+/// Makes a stack, whose pages nobody pays for yet; the tables above them are the kernel's. What an attempt leaves that memory was too short for
+/// is used by the next one.
+fn make_stack() -> Option<u64> {
+    let _kernel = frames::paid_by_kernel();
     let mut next = NEXT_STACK.lock();
     let base = *next + 4096;
-    for page in 0..STACK_PAGES {
-        let s = walk_making(kernel_root(), base + page * 4096, 0, 0)?;
-        // Pages of an attempt that memory was too short for are used now.
-        if s.get() & PRESENT == 0 {
-            let page = frames::allocate(0, Use::Stack)?.address();
-            s.set(page | Access::ReadWrite.bits() | GLOBAL);
-        }
+    let mut pages = [const { None }; STACK_PAGES as usize];
+    for page in &mut pages {
+        *page = frames::allocate_unpaid(0, Use::Stack);
+    }
+    let whole = pages.iter().all(Option::is_some)
+        && (0..STACK_PAGES).all(|p| walk_making(kernel_root(), base + p * 4096, 0, 0).is_some());
+    if !whole {
+        pages
+            .into_iter()
+            .flatten()
+            .for_each(frames::Frames::free_unmapped);
+        return None;
+    }
+    for (at, page) in (0..).zip(pages.into_iter().flatten()) {
+        let s = walk_making(kernel_root(), base + at * 4096, 0, 0)?;
+        s.set(page.address() | Access::ReadWrite.bits() | GLOBAL);
     }
     let top = *next + STACK_STRIDE;
     *next = top;
-    Some(KernelStack { top })
+    STACKS_MADE.fetch_add(1, Ordering::Relaxed);
+    Some(top)
 }
 
 /// Whether an address lies in the unmapped page below a kernel stack: who touches it there has overflowed the stack.
@@ -213,6 +266,7 @@ pub fn map_device(physical: u64, bytes: u64) -> Result<*mut u8, MapDeviceError> 
         .ok_or(MapDeviceError::OutOfRange)?;
     let first = physical & !4095;
     let pages = (end - first).div_ceil(4096);
+    let _kernel = frames::paid_by_kernel();
     let mut next = NEXT_DEVICE.lock();
     let base = *next;
     for page in 0..pages {

@@ -233,6 +233,8 @@ pub(crate) fn reserve_for_task() -> bool {
     if tasks <= ROOM.load(Ordering::Relaxed) {
         return true;
     }
+    // All tasks share it, and it stays.
+    let _kernel = frames::paid_by_kernel();
     let room = tasks.next_power_of_two().max(16);
     if !make_room(cpu_count(), room) {
         forget_task();

@@ -107,9 +107,12 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
         }
     }
     cpu::set_kernel_stack(next.stack.top());
+    // Who pays, where the kernel chose somebody for this task: the choice goes with it, wherever it runs next.
+    let chosen = frames::put_choice_aside();
     // SAFETY: `load` was saved by this function or laid out by `prepare_stack`; `save` lives in the previous task,
     // which `previous` keeps alive until the switch is over.
     unsafe { cpu::switch_stacks(save, load) };
+    chosen.take_up();
     finish_switch();
 }
 

@@ -89,7 +89,7 @@ unsafe impl Sync for Task {}
 impl Task {
     /// Makes a blocked task; [`crate::wake`] starts it. `None`: no memory for the stack or the timer heaps.
     pub fn new(spec: TaskSpec) -> Option<Arc<Self>> {
-        let stack = paging::new_stack()?;
+        let stack = paging::new_stack().ok()?;
         // SAFETY: a fresh stack.
         let saved = unsafe { cpu::prepare_stack(stack.top(), spec.entry, spec.argument) };
         if !crate::core_state::reserve_for_task() {

@@ -73,6 +73,8 @@ enum StartError {
     NotHeld(&'static str),
     /// A device that the service cannot do without is not there.
     NoDevice(String),
+    /// Its limits ask for more than init has left to give; so many pages of memory are among it.
+    NoRoom(u32),
     /// The kernel refused.
     Refused(&'static str, Refusal),
 }
@@ -325,7 +327,10 @@ impl<'a> Supervisor<'a> {
                 &transfers,
             )
             .map(|results| results.process)
-            .map_err(|refusal| StartError::Refused("starting its process", refusal))
+            .map_err(|refusal| match refusal {
+                Refusal::OverBudget => StartError::NoRoom(limits.memory_pages),
+                _ => StartError::Refused("starting its process", refusal),
+            })
     }
 
     fn failed(&mut self, idx: usize, error: &StartError) {
@@ -333,6 +338,9 @@ impl<'a> Supervisor<'a> {
         let reason = match error {
             StartError::NotHeld(what) => format!("init holds no {what}"),
             StartError::NoDevice(device) => format!("there is no device {device}"),
+            StartError::NoRoom(pages) => format!(
+                "its limits ({pages} pages of memory, and what else `limits` says) are more than is left to give, or too little to start with; change them in the manifest, or give the machine more memory"
+            ),
             StartError::Refused(doing, refusal) => format!("{doing}: {refusal}"),
         };
         fact!("service.failed", name = name, reason = reason.as_str());
@@ -340,7 +348,10 @@ impl<'a> Supervisor<'a> {
         match error {
             // Neither will be there a moment later.
             StartError::NotHeld(_) | StartError::NoDevice(_) => self.over(idx, FAILED),
-            StartError::Refused(..) => self.decide(idx, Ending::Failure, FAILED),
+            // Room may come when somebody else ends.
+            StartError::NoRoom(_) | StartError::Refused(..) => {
+                self.decide(idx, Ending::Failure, FAILED)
+            }
         }
     }
 

@@ -14,6 +14,8 @@ const SIZES: &str = "@pool.sizes pool_of_nothing=zeroLength pool_of_too_much=ove
 const MAPPED: &str = "@pool.freed-while-mapped written=true own_mapping_sees=0 writer=exited window=revoked next_owner_sees=0";
 const REUSED: &str = "@pool.reused-slot generation_rises=true info=stale map=stale unmap=stale window=stale free=stale submit=stale new_untouched=true new_in_flight=0";
 const FOREIGN: &str = "@pool.foreign other_function=foreignBuffer released=stale released_and_reused=stale next_generation=badHandle nobody_s=badHandle zero=badHandle pool=wrongKind queue=wrongKind ours_in_flight=0 theirs_in_flight=0";
+const ACCOUNT: &str =
+    "@pool.account contiguous_mib=4 unpaid_bytes=0 some=true within=true refused=noMemory";
 const ENDED: &str = "@pool.claim-ended generation=1 pool_info=stale allocate=stale buffer_info=stale buffer_map=stale buffer_free=stale mmio_info=stale mmio_read=stale mmio_write=stale mmio_map=stale queue_info=stale submit=stale complete=stale queue_reset=stale wait=stale acknowledge=stale unmask=stale mask=stale";
 
 /// Bytes that a page table takes for absent entries: where pages are not wiped on purpose, it is the smoke that shall
@@ -41,10 +43,19 @@ inventory::submit! {
             REUSED,
             FOREIGN,
             "@pool.frames filled=200 empty_before=200",
+            ACCOUNT,
             ENDED,
             "@pool.successor read_status=0 buffers=1 used=4096",
         ],
         ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::DMA_FOR_NOTHING,
+        smoke: "dmapool-grant",
+        breaks: Break::Missing(ACCOUNT),
     }
 }
 

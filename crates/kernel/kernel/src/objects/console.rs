@@ -9,9 +9,8 @@ use arrayvec::ArrayVec;
 use cap::Epoch;
 use cpu::Lock;
 use device_manager::Line;
-use ipc::{KernelCall, Pending};
+use ipc::Pending;
 use line_queue::{Form, Writer};
-use memory::Charge;
 use plain_text::{FilterMode, TextFilter};
 use sabotage::sabotage;
 use schema::process::console;
@@ -285,14 +284,13 @@ fn reply_of(taken: &Taken) -> console::ReadReply {
     }
 }
 
-/// A copy of what a call writes, for as long as it waits for room: a page that its process pays for.
-pub fn kept(call: &KernelCall<'_>, bytes: &[u8]) -> Result<(Vec<u8>, Charge), Refusal> {
-    let charge = call.process().vm.quota().reserve(1)?;
+/// A copy of what a call writes, for as long as it waits for room. Its process pays.
+pub fn kept(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut kept = Vec::new();
     kept.try_reserve_exact(bytes.len())
         .map_err(|_| Refusal::OverBudget)?;
     kept.extend_from_slice(bytes);
-    Ok((kept, charge))
+    Ok(kept)
 }
 
 impl<'a> console::Server<ipc::KernelCall<'a>> for Served<Console> {
@@ -310,13 +308,11 @@ impl<'a> console::Server<ipc::KernelCall<'a>> for Served<Console> {
         if serial::try_write(writer, Form::Raw, out) {
             return reply.send(console::WriteReply { written });
         }
-        match kept(reply.call(), out) {
-            Ok((bytes, charge)) => {
+        match kept(out) {
+            Ok(bytes) => {
                 let (answered, later) = reply.defer();
                 let pending = later.into_inner();
-                if let Err(pending) =
-                    serial::wait(writer, Form::Raw, (bytes, written), charge, pending)
-                {
+                if let Err(pending) = serial::wait(writer, Form::Raw, (bytes, written), pending) {
                     pending.try_refuse(Refusal::Busy);
                 }
                 answered

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use account::Kind;
 use apic::vector;
 use cap::Epoch;
 use device_manager::{Books, Inspection, Signal};
@@ -95,20 +96,22 @@ fn cpus() -> Vec<wire::Cpu> {
 
 fn charge(p: &Process) -> wire::Charge<'_> {
     let (handles, handles_reserved, handles_retired) = p.handle_places();
-    let pages = p.vm.quota();
+    let of = |kind| p.account().usage(kind);
+    let count = |amount: u64| u32::try_from(amount).unwrap_or(u32::MAX);
+    let memory = of(Kind::Memory);
     wire::Charge {
         id: p.id,
         name: &p.name,
-        pages: pages.used(),
-        pages_limit: pages.limit(),
+        pages: super::process::pages(p),
+        pages_limit: count(memory.limit / frames::FRAME_BYTES),
         threads: p.threads_charged(),
-        threads_limit: p.limits.threads,
-        endpoints: p.endpoint_quota.used(),
-        endpoints_limit: p.limits.endpoints,
-        facets: p.facet_quota.used(),
-        facets_limit: p.limits.facets,
+        threads_limit: count(of(Kind::Threads).limit),
+        endpoints: count(of(Kind::Endpoints).own()),
+        endpoints_limit: count(of(Kind::Endpoints).limit),
+        facets: count(of(Kind::Facets).own()),
+        facets_limit: count(of(Kind::Facets).limit),
         handles,
-        handles_limit: p.limits.handles,
+        handles_limit: count(of(Kind::Handles).limit),
         handles_reserved,
         handles_retired,
     }

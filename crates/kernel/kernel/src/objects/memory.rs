@@ -11,6 +11,9 @@ use stub::{Answered, Refusal};
 
 use super::{Owed, Served, kernel_object};
 
+/// What the object behind a capability takes, at most: it has no way to be refused.
+const OBJECT_BYTES: u64 = 512;
+
 /// A process's own address space.
 pub struct Memory {
     epoch: Epoch,
@@ -82,16 +85,14 @@ impl<'a> virtual_memory::Server<KernelCall<'a>> for Served<Memory> {
         reply: Owed<'a, virtual_memory::call::CreateMemory>,
         bytes: u64,
     ) -> Answered {
-        let result = self.0.owner(reply.call().process()).and_then(|p| {
+        let result = self.0.owner(reply.call().process()).and_then(|_| {
             let pages = match bytes {
                 0 => return Err(Refusal::ZeroLength),
                 b => u32::try_from(b.div_ceil(4096)).map_err(|_| Refusal::OverBudget)?,
             };
-            let charge = p.vm.quota().reserve(pages)?;
-            Ok(Object::kernel(Shared::new(
-                MemoryObject::new(pages, Some(charge))?,
-                true,
-            )))
+            let object = MemoryObject::new(pages)?;
+            frames::can_pay(OBJECT_BYTES)?;
+            Ok(Object::kernel(Shared::new(object, true)))
         });
         reply.answer(result.map(|memory| virtual_memory::CreateMemoryReply { memory }))
     }
@@ -196,8 +197,8 @@ impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
     }
 
     fn read_only(&mut self, reply: Owed<'a, memory_object::call::ReadOnly>) -> Answered {
-        let narrower = Self::narrow(&self.0);
-        reply.send(memory_object::ReadOnlyReply { memory: narrower })
+        let narrower = frames::can_pay(OBJECT_BYTES).map(|()| Self::narrow(&self.0));
+        reply.answer(narrower.map(|memory| memory_object::ReadOnlyReply { memory }))
     }
 
     fn revoke(&mut self, reply: Owed<'a, memory_object::call::Revoke>) -> Answered {

@@ -81,6 +81,11 @@ pub fn on_interrupt(cpu: u16, vector: u8) -> bool {
     console::on_interrupt(cpu, vector) || crate::devices::manager().on_interrupt(cpu, vector)
 }
 
+/// Lets go of what waits for a process that has ended.
+pub fn forget_ended() {
+    time::forget_ended();
+}
+
 /// What every process has of its own.
 pub fn own(process: &Arc<Process>) -> [Slot; 2] {
     [

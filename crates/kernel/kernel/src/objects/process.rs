@@ -4,8 +4,9 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
+use account::{Kind, Limits};
 use cap::Epoch;
-use ipc::{End, Endpoint, KernelCall, Limits, Object, Process, Slot, Thread, ThreadSpec};
+use ipc::{End, Endpoint, KernelCall, Object, Process, Slot, Thread, ThreadSpec};
 use schema::process::{
     endpoint_factory, process_handle, process_spawner, thread_handle, thread_spawner,
 };
@@ -20,6 +21,8 @@ const IMAGE_BYTES: u64 = 32 << 20;
 
 /// Bytes of an image that are copied from one look to the next.
 const COPY_BYTES: usize = 64 << 10;
+/// What the handle of a process takes, at most: it has no way to be refused.
+const HANDLE_BYTES: u64 = 1024;
 
 /// The right to start processes.
 pub struct Spawner {
@@ -40,12 +43,12 @@ type Grants<'m> = stub::read::List<'m, process_spawner::GrantReader<'m>>;
 
 fn limits(l: process_spawner::LimitsReader<'_>) -> Limits {
     Limits {
-        memory_pages: l.memory_pages(),
-        handles: l.handles(),
-        threads: u32::from(l.threads()),
-        endpoints: u32::from(l.endpoints()),
-        facets: l.facets(),
-        priority: l.priority().min(sched::PRIORITIES as u8 - 1),
+        memory: u64::from(l.memory_pages()) * frames::FRAME_BYTES,
+        handles: u64::from(l.handles()),
+        threads: u64::from(l.threads()),
+        endpoints: u64::from(l.endpoints()),
+        facets: u64::from(l.facets()),
+        priority: l.priority(),
     }
 }
 
@@ -84,7 +87,21 @@ fn start<'a, M: stub::Method>(
         list.push(argument?);
     }
     let grants = collect(reply, grants)?;
-    let process = crate::spawn::spawn(name, image, &list, limits(limit), grants)?;
+    // The account of who asks gives, whoever made the spawner: what it does not have the child cannot get.
+    let caller = reply.call().process().clone();
+    caller.settle_handles();
+    frames::can_pay(HANDLE_BYTES)?;
+    let from = caller.account();
+    #[cfg(sabotage)]
+    let root = crate::accounts::root();
+    #[cfg(sabotage)]
+    let from = if sabotage::sabotage!(SPAWN_OUT_OF_NOTHING) {
+        &root
+    } else {
+        from
+    };
+    let out_of = (from, &limits(limit));
+    let process = crate::spawn::spawn(name, image, &list, out_of, grants)?;
     Ok(Object::kernel(Arc::new(Handle {
         epoch: Epoch::default(),
         process,
@@ -144,6 +161,12 @@ fn copy_image(image: &Slot, bytes: u64) -> Result<Vec<u8>, Refusal> {
     Ok(copy)
 }
 
+/// Memory that a process uses, in pages begun.
+pub fn pages(process: &Process) -> u32 {
+    let bytes = process.account().usage(Kind::Memory).own();
+    u32::try_from(bytes.div_ceil(frames::FRAME_BYTES)).unwrap_or(u32::MAX)
+}
+
 /// A started process, as its starter sees it.
 pub struct Handle {
     epoch: Epoch,
@@ -169,7 +192,7 @@ impl<'a> process_handle::Server<KernelCall<'a>> for Served<Handle> {
         reply.send(process_handle::InfoReply {
             id: p.id,
             alive: !p.is_finished(),
-            memory_pages: p.vm.quota().used(),
+            memory_pages: pages(p),
             cpu_ns: p.cpu_ns(),
         })
     }
@@ -263,8 +286,7 @@ kernel_object!(Endpoints, endpoint_factory);
 impl<'a> endpoint_factory::Server<KernelCall<'a>> for Served<Endpoints> {
     fn create(&mut self, reply: Owed<'a, endpoint_factory::call::Create>) -> Answered {
         let p = reply.call().process();
-        let result = p.endpoint_quota.reserve(1).map(|charge| {
-            let endpoint = Endpoint::new(p.facet_quota.clone(), Some(charge));
+        let result = Endpoint::new(p.account()).map(|endpoint| {
             Slot::new(
                 Object::Endpoint(endpoint),
                 schema::process::endpoint::INTERFACE_ID,

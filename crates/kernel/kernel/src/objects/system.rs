@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use ::memory::MemoryObject;
+use account::Account;
 use cap::Epoch;
 use ipc::{End, KernelCall, Object, Process};
 use line_queue::{Form, Writer};
@@ -83,12 +84,11 @@ impl<'a> log_sink::Server<KernelCall<'a>> for Served<LogSink> {
         if serial::try_write(writer, Form::Line, line.as_bytes()) {
             return reply.send(());
         }
-        match super::console::kept(reply.call(), line.as_bytes()) {
-            Ok((bytes, charge)) => {
+        match super::console::kept(line.as_bytes()) {
+            Ok(bytes) => {
                 let (answered, later) = reply.defer();
                 let pending = later.into_inner();
-                if let Err(pending) = serial::wait(writer, Form::Line, (bytes, 0), charge, pending)
-                {
+                if let Err(pending) = serial::wait(writer, Form::Line, (bytes, 0), pending) {
                     pending.try_refuse(Refusal::Busy);
                 }
                 answered
@@ -104,6 +104,9 @@ const BATCH: usize = 24;
 impl<'a> log_reader::Server<KernelCall<'a>> for Served<LogReader> {
     fn read(&mut self, reply: Owed<'a, log_reader::call::Read>, from: u64) -> Answered {
         let mut records = Vec::new();
+        if records.try_reserve_exact(BATCH).is_err() {
+            return reply.refuse(Refusal::OverBudget);
+        }
         let mut bytes = 0;
         let (next, dropped) = log::visit(from, |sequence, record| {
             bytes += record.line.len() + record.source.len() + 64;
@@ -169,8 +172,8 @@ impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
             .map(|p| system_info::Process {
                 id: p.id,
                 name: &p.name,
-                threads: p.threads().len() as u16,
-                memory_pages: p.vm.quota().used(),
+                threads: p.thread_count() as u16,
+                memory_pages: super::process::pages(p),
                 cpu_ns: p.cpu_ns(),
                 handles: p.handle_count(),
                 state: state(p),
@@ -192,6 +195,27 @@ impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
             uptime_ns: sched::now_ns(),
         })
     }
+
+    fn memory(&mut self, reply: Owed<'a, system_info::call::Memory>) -> Answered {
+        reply.send(system_info::MemoryReply {
+            total: frames::stats().total * frames::FRAME_BYTES,
+            lost: crate::accounts::lost(),
+            left: left(),
+            lent: frames::lent(),
+        })
+    }
+}
+
+/// What all accounts together may still use. Accounts that ended use what they used up.
+fn left() -> u64 {
+    let left = |account: &Account| account.usage(account::Kind::Memory).left();
+    let mut sum = left(&crate::accounts::root());
+    ipc::for_each_process(|p| {
+        if !p.account().is_ended() {
+            sum += left(p.account());
+        }
+    });
+    sum
 }
 
 impl<'a> process_control::Server<KernelCall<'a>> for Served<Control> {
@@ -224,8 +248,7 @@ impl<'a> boot_package::Server<KernelCall<'a>> for Served<Package> {
             .ok_or(Refusal::NotFound)
             .and_then(|bytes| {
                 let pages = bytes.len().div_ceil(4096).max(1) as u32;
-                let charge = reply.call().process().vm.quota().reserve(pages)?;
-                let object = MemoryObject::new(pages, Some(charge))?;
+                let object = MemoryObject::new(pages)?;
                 object.write(0, bytes)?;
                 Ok((
                     bytes.len() as u64,

@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
+use arrayvec::ArrayVec;
 use cap::Epoch;
 use cpu::Lock;
 use ipc::Pending;
@@ -27,6 +28,9 @@ impl Timer {
 
 kernel_object!(Timer, timer);
 
+/// Most that a sleeper takes: its place in the list.
+const SLEEPER_BYTES: u64 = 2048;
+
 /// Who sleeps until when; the number parts equal times.
 #[derive(Debug)]
 struct Sleepers {
@@ -40,6 +44,8 @@ struct Sleepers {
 
 /// Sleepers that are woken in one go.
 const WAKES: usize = 32;
+/// Sleepers that the end of a process looks at in one go.
+const FORGETS: usize = 32;
 /// Sleepers at which an addition looks whether they gave up: fewer than half of the list are such ones before long.
 const SWEEP: usize = 2;
 
@@ -51,6 +57,23 @@ static SLEEPERS: Lock<Sleepers> = Lock::new(Sleepers {
 });
 
 impl Sleepers {
+    /// Takes out those that gave up among the next few from `from` on; to be dropped outside of the lock. `false`: there
+    /// are no more.
+    fn take_ended(&mut self, from: &mut (u64, u64), gone: &mut ArrayVec<Pending, FORGETS>) -> bool {
+        for _ in 0..FORGETS {
+            use core::ops::Bound::{Excluded, Unbounded};
+            let next = self.list.range((Excluded(*from), Unbounded)).next();
+            let Some((key, pending)) = next else {
+                return false;
+            };
+            *from = *key;
+            if !pending.is_live() {
+                gone.extend(self.list.remove(from));
+            }
+        }
+        true
+    }
+
     /// Takes out those of the next few that gave up; to be dropped outside of the lock.
     fn sweep(&mut self) -> [Option<Pending>; SWEEP] {
         [(); SWEEP].map(|()| {
@@ -85,6 +108,20 @@ fn add(until: u64, pending: Pending) {
     drop(gone);
     if arm {
         sched::callback_at(until, wake_due, 0);
+    }
+}
+
+/// Forgets who sleeps no more, a few in one go: with a process that has ended goes what its sleepers cost.
+pub fn forget_ended() {
+    let mut from = (0, 0);
+    loop {
+        let mut gone = ArrayVec::<Pending, FORGETS>::new();
+        let more = SLEEPERS.lock().take_ended(&mut from, &mut gone);
+        drop(gone);
+        if !more {
+            break;
+        }
+        let _ = sched::point();
     }
 }
 
@@ -124,6 +161,10 @@ impl<'a> timer::Server<ipc::KernelCall<'a>> for Served<Timer> {
     fn sleep(&mut self, reply: Owed<'a, timer::call::Sleep>, until_ns: u64) -> Answered {
         if until_ns <= sched::now_ns() {
             return reply.send(());
+        }
+        // The list has no way to be refused.
+        if let Err(refusal) = frames::can_pay(SLEEPER_BYTES) {
+            return reply.refuse(refusal);
         }
         let (answered, later) = reply.defer();
         add(until_ns, later.into_inner());

@@ -131,6 +131,7 @@ pub static ALL: &[Interface] = &[
     interface(0xd1c0a5e5b0a7010f, "SystemInfo", &[
         method("processes", shape(1, 0, &[field("from", Int(64), 0)]), shape(1, 1, &[field("next", Int(64), 0), field("list", StructList(&shape(4, 1, &[field("id", Int(64), 0), field("name", Text, 0), field("threads", Int(16), 4), field("memoryPages", Int(32), 3), field("cpuNs", Int(64), 2), field("handles", Int(32), 6), field("state", Enum(4), 5)])), 0)])),
         method("machine", shape(0, 0, &[]), shape(4, 0, &[field("cpus", Int(32), 0), field("memoryKib", Int(64), 1), field("freeKib", Int(64), 2), field("uptimeNs", Int(64), 3)])),
+        method("memory", shape(0, 0, &[]), shape(4, 0, &[field("total", Int(64), 0), field("lost", Int(64), 1), field("left", Int(64), 2), field("lent", Int(64), 3)])),
     ]),
     interface(0xd1c0a5e5b0a70110, "ProcessControl", &[
         method("kill", shape(1, 0, &[field("id", Int(64), 0)]), shape(0, 0, &[])),

@@ -564,6 +564,8 @@ pub mod memory_object {
                 .invoke::<call::Unmap, _>(UnmapParams { address }, |()| ())
         }
         /// Gives a narrower object over the same pages, revoked with this one.
+        ///
+        /// Refuses: `overBudget`
         pub fn read_only(&self) -> Result<ReadOnlyResults<O::Owned>, stub::Refusal> {
             self.0.invoke::<call::ReadOnly, _>((), |results| results)
         }
@@ -757,7 +759,7 @@ pub mod thread_handle {
     }
 }
 
-/// Makes endpoints, charged to the caller.
+/// Makes endpoints; the caller pays.
 pub mod endpoint_factory {
     stub::interface! { "EndpointFactory" = 0xd1c0a5e5b0a7010a }
 
@@ -844,10 +846,10 @@ pub mod endpoint {
 
     impl<O: stub::Object> Client<O> {
         /// Makes a facet with an epoch of its own. Its cookie comes with every call through it; when its last handle
-        /// goes, one notice with the cookie comes, whose place was reserved here. A facet that is not `durable`
-        /// becomes `stale` at the next `renew`, and nobody hears of its end after that. A durable one must mean the
-        /// same to every incarnation: its notice says which one minted it, and comes to a later one as of an earlier
-        /// one.
+        /// goes, one notice with the cookie comes, whose place was reserved here. The caller pays for facet and
+        /// notice until it was heard, whoever made the endpoint. A facet that is not `durable` becomes `stale` at the
+        /// next `renew`, and nobody hears of its end after that. A durable one must mean the same to every
+        /// incarnation: its notice says which one minted it, and comes to a later one as of an earlier one.
         ///
         /// Refuses: `overBudget`, `noMemory`
         pub fn mint(
@@ -1018,11 +1020,12 @@ pub mod process_spawner {
 
     impl<O: stub::Object> Client<O> {
         /// Starts an image of the boot package. Each grant names one of the capabilities that travel with the call,
-        /// by its position.
+        /// by its position. `limits` is given out of what the caller itself has left; it comes back when the child
+        /// ends, and what the child still pays for then as it goes.
         ///
         /// Refuses: `notFound` (no such image), `badImage`, `badArgument` (name, grant name), `alreadyExists` (two
-        /// grants of one name), `outOfRange` (arguments over the startup pages), `overBudget`, `noMemory`,
-        /// `badTransfer`
+        /// grants of one name), `outOfRange` (arguments over the startup pages), `overBudget` (more than the caller
+        /// has of anything, a priority above its own, or too little to start with), `noMemory`, `badTransfer`
         pub fn spawn(
             &self,
             name: &str,
@@ -1241,6 +1244,7 @@ pub mod system_info {
         "SystemInfo";
         Processes PROCESSES = 0 "processes" once, reply u32::MAX, (ProcessesParams) -> (ProcessesReply<'a>, in place ProcessesResults<'m>);
         Machine MACHINE = 1 "machine" once, reply 0, (()) -> (MachineResults, MachineResults);
+        Memory MEMORY = 2 "memory" once, reply 0, (()) -> (MemoryResults, MemoryResults);
     }
 
     stub::plain! {
@@ -1281,6 +1285,17 @@ pub mod system_info {
     /// The same, as a server sends it.
     pub type MachineReply = MachineResults;
 
+    stub::plain! {
+        pub struct MemoryResults: 4 words {
+            total: u64 = 0;
+            lost: u64 = 1;
+            left: u64 = 2;
+            lent: u64 = 3;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type MemoryReply = MemoryResults;
+
     impl<O: stub::Object> Client<O> {
         /// Gives at most 32; `next` is where to go on.
         pub fn processes<R>(
@@ -1294,6 +1309,13 @@ pub mod system_info {
         pub fn machine(&self) -> Result<MachineResults, stub::Refusal> {
             self.0.invoke::<call::Machine, _>((), |results| results)
         }
+        /// Where all memory is, in bytes: `total` is what the machine has, `lost` what the allocators gave out
+        /// (rounding included; what the heap and the spare stacks keep for later is not lost), `left` what all
+        /// accounts together may still use, `lent` what the kernel ever paid for programs that could not. While
+        /// nothing is allocated or given back, `total` is `lost` and `left`.
+        pub fn memory(&self) -> Result<MemoryResults, stub::Refusal> {
+            self.0.invoke::<call::Memory, _>((), |results| results)
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -1304,6 +1326,7 @@ pub mod system_info {
             from: u64,
         ) -> stub::Answered;
         fn machine(&mut self, reply: stub::Reply<C, call::Machine>) -> stub::Answered;
+        fn memory(&mut self, reply: stub::Reply<C, call::Memory>) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -1317,6 +1340,7 @@ pub mod system_info {
                 stub::serve!(server.processes(received.payload, call) plain ProcessesParams { from })
             }
             method::MACHINE => server.machine(stub::Reply::new(call)),
+            method::MEMORY => server.memory(stub::Reply::new(call)),
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
     }

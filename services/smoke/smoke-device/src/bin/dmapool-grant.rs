@@ -46,7 +46,39 @@ fn ask(env: &Env) -> Result<(), Error> {
     reused(&rig, &kit.timer)?;
     foreign(&rig, &slow)?;
     frames(&rig, &kit.timer)?;
+    account(&kit, &rig.device)?;
     ended(&registry, rig, &kit.timer)
+}
+
+/// Memory of a device is paid for like any other: what the allocator takes, and no more than its holder has.
+fn account(kit: &Kit, device: &Device) -> Result<(), Refusal> {
+    let pool = device.pool(120 << 20)?.pool;
+    let used = || -> Result<(u64, u64), Refusal> {
+        let memory = kit.info.memory()?;
+        Ok((memory.lost, memory.total - memory.left))
+    };
+    let (lost, charged) = used()?;
+    // One page more than half of the run that it takes.
+    let run = pool.allocate(513 * PAGE, true)?.buffer;
+    let (lost_then, charged_then) = used()?;
+    let mut taken = Vec::new();
+    let why = loop {
+        match pool.allocate(1 << 20, false) {
+            Ok(more) => taken.push(more.buffer),
+            Err(refusal) => break refusal.name(),
+        }
+    };
+    let (_, charged_with_all) = used()?;
+    fact!(
+        "pool.account",
+        contiguous_mib = (lost_then - lost) >> 20,
+        unpaid_bytes = (lost_then - lost) as i64 - (charged_then - charged) as i64,
+        some = taken.len() > 16,
+        within = (charged_with_all - charged) >> 20 < 64,
+        refused = why
+    );
+    taken.into_iter().try_for_each(|buffer| buffer.free())?;
+    run.free()
 }
 
 fn read(blocks: u16) -> Result<Command, Refusal> {

@@ -32,6 +32,7 @@ const GO: u8 = 0xf1;
 /// Memory is taken in such pieces, until the machine has no more than this.
 const PIECE: u64 = 1 << 20;
 const RESERVE_KIB: u64 = 6 << 10;
+const SPARE: u64 = 4 << 20;
 /// Longer than the disk needs for what was in flight.
 const LATER_MS: u64 = 2000;
 
@@ -90,11 +91,14 @@ struct Hoard {
 }
 
 impl Hoard {
-    /// Takes memory until there is little left. How many bytes of it were not zero.
+    /// Takes memory until there is little left, of the machine's or of what this process may use. How many bytes of it
+    /// were not zero.
     fn take(&mut self, kit: &Kit) -> Result<usize, Refusal> {
         let mut dirty = 0;
-        while kit.free_kib()? > RESERVE_KIB + PIECE / 1024 {
-            let address = self.vm.map(PIECE, 3)?.address;
+        while kit.free_kib()? > RESERVE_KIB + PIECE / 1024
+            && let Ok(mapped) = self.vm.map(PIECE, 3)
+        {
+            let address = mapped.address;
             let bytes = bytes_at(address);
             dirty += bytes.iter().filter(|byte| **byte != 0).count();
             bytes.fill(CANARY);
@@ -127,6 +131,8 @@ fn ask(env: &Env) -> Result<(), Error> {
     let console: Console = env.get("console")?;
     let vm: VirtualMemory = env.get("vm")?;
     let memory = vm.create_memory(PAGE)?.memory;
+    // What the device will need of this process in the end.
+    let spare = vm.create_memory(SPARE)?.memory;
     let mut hoard = Hoard {
         vm,
         pieces: Vec::new(),
@@ -165,6 +171,7 @@ fn ask(env: &Env) -> Result<(), Error> {
         dirty_at_first = dirty,
         changed_later = hoard.changed()
     );
+    drop(spare);
     let rig = Rig::new(next)?;
     let buffer = rig.buffer(PAGE)?;
     let read = Command::transfer(io::READ, 1, 0, 8).ok_or(Refusal::BadArgument)?;

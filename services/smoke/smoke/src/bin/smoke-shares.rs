@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), no_main)]
 
 use ring_abi::{NEVER, Submission, opcode, span};
+use sdk::process::process_spawner::Limits;
 use sdk::schema::audit::hardware_audit_log;
 use sdk::{Env, Error, HardwareAuditLog, Interface, Object, fact};
 use smoke::{Kit, give, outcome, raw, role};
@@ -57,6 +58,16 @@ fn greedy(env: &Env, fact: Option<&str>) -> Result<(), Error> {
     Ok(timer.sleep(NEVER)?)
 }
 
+/// What each of many gets, out of what this one has.
+const SMALL: Limits = Limits {
+    memory_pages: 512,
+    handles: 32,
+    threads: 2,
+    endpoints: 2,
+    facets: 8,
+    priority: 16,
+};
+
 fn ask(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-shares")?;
     let log: HardwareAuditLog = env.get("log")?;
@@ -79,7 +90,7 @@ fn ask(env: &Env) -> Result<(), Error> {
     first.kill()?;
     kit.ended(&first)?;
     let others = (1..GREEDY)
-        .map(|_| kit.start("quiet", &given()))
+        .map(|_| kit.start_within("quiet", &SMALL, &[], &given()))
         .collect::<Result<sdk::alloc::vec::Vec<_>, _>>()?;
     kit.pause_ms(500)?;
     fact!("shares.beside-many", keeper_waits = wait()? == "timedOut");

@@ -1,0 +1,92 @@
+//! Who pays for what the kernel holds.
+
+use sabotage::points;
+
+use crate::smoke::case::Smoke;
+use crate::smoke::cases::PROGRAM;
+use crate::smoke::sabotage::{Break, Sabotage};
+
+const CHILDREN: &str = "@accounts.children memory=overBudget priority=overBudget handles=overBudget threads=overBudget endpoints=overBudget facets=overBudget own_priority=ok";
+const FACETS: &str =
+    r#"@accounts.facets minter=exited said="minted=8 refused=overBudget" others=64 lender=ok"#;
+const RECEIVES: &str =
+    r#"@accounts.receives receiver=exited said="refused=nothing some=true all=true others=true""#;
+const SUM: &str =
+    "@accounts.sum difference_before=0 difference_while_held=0 difference_after=0 grows=false";
+/// Also where charges fail: they cost nothing but an answer.
+const FAILED: &str =
+    "@accounts.failed difference_before=0 difference_after=0 kept_bytes=0 works_again=true";
+const NONE: &str = "@accounts.refusals none=true";
+
+inventory::submit! {
+    Smoke {
+        name: "accounts",
+        question: "Does everybody pay for what they cause, out of what they were given?",
+        rows: &["CF-03"],
+        manifest: "smoke/accounts",
+        required: &[
+            CHILDREN,
+            "@accounts.shares children=3 again=3",
+            r#"@accounts.grandchildren child=exited said="more=overBudget higher=overBudget own=ok""#,
+            FACETS,
+            RECEIVES,
+            r#"@accounts.receives receiver=exited said="refused=overBudget some=true all=false others=true""#,
+        ],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "accounts-sum",
+        question: "Is what all accounts pay for, to the byte, what the machine has lost, whatever was done?",
+        rows: &["CF-03"],
+        manifest: "smoke/accounts-sum",
+        smp: 2,
+        required: &[SUM],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "accounts-fail",
+        question: "Does whoever asked hear of it when a charge or an allocation is refused, and is nothing lost then?",
+        rows: &["CF-04"],
+        manifest: "smoke/accounts-fail",
+        required: &[FAILED, NONE],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::FAIL_ALLOC,
+        smoke: "accounts-fail",
+        breaks: Break::Missing(NONE),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::SPAWN_OUT_OF_NOTHING,
+        smoke: "accounts",
+        breaks: Break::Missing(CHILDREN),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::MAKER_PAYS_FACETS,
+        smoke: "accounts",
+        breaks: Break::Missing(FACETS),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::STACKS_FOR_NOTHING,
+        smoke: "accounts-sum",
+        breaks: Break::Missing(SUM),
+    }
+}
