@@ -2,15 +2,15 @@
 
 use dma_ledger::ResetProof;
 use driver_core::{
-    Broker, BrokerIo, CommandSlot, Completed, Configured, Direction, Mappable, Poll, QueueSpec,
-    Refusal, Registers, Segment, Step, Window, release_to_device,
+    Access, Broker, BrokerIo, CommandSlot, Completed, Configured, Direction, Mappable, Operation,
+    Poll, QueuePlace, Refusal, Registers, Segment, Step, Window, release_to_device,
 };
 
 use crate::regs;
 use crate::template::Transfer;
 
 /// The engine's queue: kind 0, index 0, one transfer.
-const ENGINE: (u16, u16) = (0, 0);
+const ENGINE: QueuePlace = QueuePlace { kind: 0, index: 0 };
 const PAGE: u32 = 4096;
 /// How long the engine may take for a transfer, and the other half of the device for a factorial.
 const DEADLINE_NS: u64 = 5_000_000_000;
@@ -24,7 +24,7 @@ const WINDOWS: &[Window] = &[
     window(regs::ACKNOWLEDGE, u32::MAX),
 ];
 
-const READABLE: &[(u8, u64, u64)] = &[(0, regs::ID, 12), (0, regs::STATUS, 8)];
+const READABLE: [(u8, u64, u64); 2] = [(0, regs::ID, 12), (0, regs::STATUS, 8)];
 
 /// Its one page of registers holds the engine's addresses; the two behind it hold nothing and read as ones.
 const MAPPABLE: &[Mappable] = &[Mappable {
@@ -57,20 +57,27 @@ enum Phase {
     /// Nothing may be asked of it before a reset.
     #[default]
     Unknown,
-    Stopping {
-        deadline_ns: u64,
-    },
     Stopped,
     Configured,
     Running,
 }
 
+/// What was begun last and has not ended.
+#[derive(Clone, Copy, Debug)]
+enum UnderWay {
+    Stopping { deadline_ns: u64 },
+    Enabling,
+    Opening,
+}
+
 /// The broker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Edu {
+    access: Access,
     phase: Phase,
-    /// The ledger's number of the one queue.
-    queue: Option<u16>,
+    under_way: Option<UnderWay>,
+    /// The one queue carries commands.
+    open: bool,
     /// The slot of the transfer that was written or is under way.
     slot: Option<u16>,
     /// Written, and not started.
@@ -117,38 +124,29 @@ fn silence(io: &dyn BrokerIo) -> Result<(), Refusal> {
 }
 
 impl Edu {
-    fn check_queue(&self, queue: u16) -> Result<(), Refusal> {
-        match self.queue {
-            Some(open) if open == queue => Ok(()),
-            _ => Err(Refusal::WrongState),
+    pub(crate) fn new() -> Self {
+        Self {
+            access: Access {
+                windows: WINDOWS,
+                readable: READABLE.into_iter().collect(),
+                mappable: MAPPABLE,
+                ports: None,
+            },
+            phase: Phase::Unknown,
+            under_way: None,
+            open: false,
+            slot: None,
+            ready: None,
         }
     }
-}
 
-impl Broker for Edu {
-    fn windows(&self) -> &'static [Window] {
-        WINDOWS
-    }
-
-    fn readable(&self) -> &'static [(u8, u64, u64)] {
-        READABLE
-    }
-
-    fn mappable(&self) -> &'static [Mappable] {
-        MAPPABLE
-    }
-
-    fn begin_reset(&mut self, io: &mut dyn BrokerIo) {
-        *self = Self::default();
-        let deadline_ns = io.now_ns().saturating_add(DEADLINE_NS);
-        self.phase = Phase::Stopping { deadline_ns };
+    fn check_queue(&self, queue: QueuePlace) -> Result<(), Refusal> {
+        let carries = self.open && queue == ENGINE;
+        carries.then_some(()).ok_or(Refusal::WrongState)
     }
 
     /// The device has no reset. Its engine cannot be stopped either, but ends by itself, and only this broker starts it.
-    fn poll_reset(&mut self, io: &mut dyn BrokerIo) -> Poll {
-        let Phase::Stopping { deadline_ns } = self.phase else {
-            return Poll::Failed(Refusal::WrongState);
-        };
+    fn poll_stop(&mut self, io: &dyn BrokerIo, deadline_ns: u64) -> Poll {
         // The clock first: a look that came late still counts.
         let late = io.now_ns() >= deadline_ns;
         match is_running(io) {
@@ -163,6 +161,26 @@ impl Broker for Edu {
             Ok(true) => Poll::Pending { after_ns: POLL_NS },
             Err(refusal) => Poll::Failed(refusal),
         }
+    }
+
+    /// The card gives back the inverse of what was written.
+    fn poll_alive(io: &dyn BrokerIo) -> Poll {
+        const ASKED: u32 = 0x1234_5678;
+        let answer = io.registers(0).and_then(|registers| {
+            write32(registers, regs::LIVENESS, ASKED)?;
+            read32(registers, regs::LIVENESS)
+        });
+        match answer {
+            Ok(answer) if answer == !ASKED => Poll::Done(Step::Ready),
+            Ok(_) => Poll::Failed(Refusal::DeviceError),
+            Err(refusal) => Poll::Failed(refusal),
+        }
+    }
+}
+
+impl Broker for Edu {
+    fn access(&self) -> &Access {
+        &self.access
     }
 
     /// Takes three zeros. Gives the identification register, and twice zero.
@@ -182,58 +200,59 @@ impl Broker for Edu {
         Ok(Configured([u64::from(id), 0, 0]))
     }
 
-    fn begin_enable(&mut self, _: &mut dyn BrokerIo) -> Result<(), Refusal> {
-        if !matches!(self.phase, Phase::Configured) {
-            return Err(Refusal::WrongState);
-        }
-        self.phase = Phase::Running;
+    fn queue_limit(&self, queue: QueuePlace) -> Option<u16> {
+        (queue == ENGINE).then_some(1)
+    }
+
+    fn begin(&mut self, io: &mut dyn BrokerIo, operation: Operation) -> Result<(), Refusal> {
+        let busy = self.under_way.is_some();
+        let begun = match operation {
+            Operation::Reset => {
+                *self = Self::new();
+                let deadline_ns = io.now_ns().saturating_add(DEADLINE_NS);
+                UnderWay::Stopping { deadline_ns }
+            }
+            Operation::Stop(_) | Operation::Reopen(_) => return Err(Refusal::NotSupported),
+            Operation::Enable | Operation::Open(_) if busy => return Err(Refusal::Busy),
+            Operation::Enable => {
+                if !matches!(self.phase, Phase::Configured) {
+                    return Err(Refusal::WrongState);
+                }
+                self.phase = Phase::Running;
+                UnderWay::Enabling
+            }
+            Operation::Open(spec) => {
+                if !matches!(self.phase, Phase::Running) || self.open {
+                    return Err(Refusal::WrongState);
+                }
+                if spec.place() != ENGINE || spec.depth != 1 {
+                    return Err(Refusal::OutOfRange);
+                }
+                self.open = true;
+                UnderWay::Opening
+            }
+        };
+        self.under_way = Some(begun);
         Ok(())
     }
 
-    fn poll_enable(&mut self, io: &mut dyn BrokerIo) -> Poll {
-        const ASKED: u32 = 0x1234_5678;
-        let answer = io.registers(0).and_then(|registers| {
-            write32(registers, regs::LIVENESS, ASKED)?;
-            read32(registers, regs::LIVENESS)
-        });
-        match answer {
-            Ok(answer) if answer == !ASKED => Poll::Done(Step::Ready),
-            Ok(_) => Poll::Failed(Refusal::DeviceError),
-            Err(refusal) => Poll::Failed(refusal),
+    fn poll(&mut self, io: &mut dyn BrokerIo) -> Poll {
+        let poll = match self.under_way {
+            None => Poll::Failed(Refusal::WrongState),
+            Some(UnderWay::Stopping { deadline_ns }) => self.poll_stop(io, deadline_ns),
+            Some(UnderWay::Enabling) => Self::poll_alive(io),
+            Some(UnderWay::Opening) => Poll::Done(Step::QueueOpen),
+        };
+        if !matches!(poll, Poll::Pending { .. }) {
+            self.under_way = None;
         }
-    }
-
-    fn queue_limit(&self, kind: u16, index: u16) -> Option<u16> {
-        ((kind, index) == ENGINE).then_some(1)
-    }
-
-    fn begin_open(
-        &mut self,
-        _: &mut dyn BrokerIo,
-        queue: u16,
-        spec: QueueSpec,
-    ) -> Result<(), Refusal> {
-        if !matches!(self.phase, Phase::Running) || self.queue.is_some() {
-            return Err(Refusal::WrongState);
-        }
-        if (spec.kind, spec.index) != ENGINE || spec.depth != 1 {
-            return Err(Refusal::OutOfRange);
-        }
-        self.queue = Some(queue);
-        Ok(())
-    }
-
-    fn poll_open(&mut self, _: &mut dyn BrokerIo, queue: u16) -> Poll {
-        match self.check_queue(queue) {
-            Ok(()) => Poll::Done(Step::QueueOpen),
-            Err(refusal) => Poll::Failed(refusal),
-        }
+        poll
     }
 
     fn submit(
         &mut self,
         _: &mut dyn BrokerIo,
-        queue: u16,
+        queue: QueuePlace,
         slot: CommandSlot,
         template: &[u8],
         segments: &[Segment<'_>],
@@ -277,8 +296,11 @@ impl Broker for Edu {
         Ok(())
     }
 
-    fn ring(&mut self, io: &mut dyn BrokerIo, queue: u16) {
-        let Some(ready) = self.ready.take().filter(|_| self.queue == Some(queue)) else {
+    fn ring(&mut self, io: &mut dyn BrokerIo, queue: QueuePlace) {
+        if self.check_queue(queue).is_err() {
+            return;
+        }
+        let Some(ready) = self.ready.take() else {
             return;
         };
         release_to_device();
@@ -295,7 +317,7 @@ impl Broker for Edu {
     fn next_completion(
         &mut self,
         io: &mut dyn BrokerIo,
-        queue: u16,
+        queue: QueuePlace,
     ) -> Result<Option<Completed>, Refusal> {
         self.check_queue(queue)?;
         let Some(slot) = self.slot.filter(|_| self.ready.is_none()) else {
@@ -312,5 +334,5 @@ impl Broker for Edu {
         }))
     }
 
-    fn completions_taken(&mut self, _: &mut dyn BrokerIo, _: u16) {}
+    fn completions_taken(&mut self, _: &mut dyn BrokerIo, _: QueuePlace) {}
 }

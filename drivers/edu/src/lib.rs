@@ -39,5 +39,5 @@ fn probe(probed: &Probed) -> Result<Box<dyn Broker>, Refusal> {
     {
         return Err(Refusal::NotSupported);
     }
-    Ok(Box::new(broker::Edu::default()))
+    Ok(Box::new(broker::Edu::new()))
 }

@@ -2,8 +2,8 @@
 #![allow(unsafe_code)]
 
 use driver_core::{
-    Broker, BrokerIo, CommandSlot, DRIVERS, DeviceAddress, Direction, DmaPages, Poll, Probed,
-    QueueSpec, Refusal, Registers, Segment, Step,
+    Broker, BrokerIo, CommandSlot, DRIVERS, DeviceAddress, Direction, DmaPages, Operation, Poll,
+    Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment, Step,
 };
 use edu::regs;
 use edu::template::Transfer;
@@ -30,6 +30,9 @@ impl BrokerIo for Io {
         self.now_ns
     }
 }
+
+const ENGINE: QueuePlace = QueuePlace { kind: 0, index: 0 };
+const OTHER: QueuePlace = QueuePlace { kind: 0, index: 1 };
 
 struct Card {
     io: Io,
@@ -72,8 +75,8 @@ impl Card {
     }
 
     fn stop(&mut self) -> Poll {
-        self.broker.begin_reset(&mut self.io);
-        self.broker.poll_reset(&mut self.io)
+        self.broker.begin(&mut self.io, Operation::Reset).unwrap();
+        self.broker.poll(&mut self.io)
     }
 
     fn running() -> Self {
@@ -81,21 +84,29 @@ impl Card {
         assert!(matches!(card.stop(), Poll::Done(Step::Stopped(_))));
         let (broker, io) = (&mut card.broker, &mut card.io);
         assert_eq!(broker.configure(io, [0; 3]).unwrap().0, [0x0100_00ed, 0, 0]);
-        broker.begin_enable(io).unwrap();
+        broker.begin(io, Operation::Enable).unwrap();
+        // Memory gives back what was written; the device would give the inverse.
+        let not_alive = Poll::Failed(Refusal::DeviceError);
+        assert_eq!(broker.poll(io), not_alive);
         let spec = QueueSpec {
             kind: 0,
             index: 0,
             depth: 1,
             vector: Some(0),
         };
-        broker.begin_open(io, 3, spec).unwrap();
-        assert_eq!(broker.poll_open(io, 3), Poll::Done(Step::QueueOpen));
+        broker.begin(io, Operation::Open(spec)).unwrap();
+        assert_eq!(broker.poll(io), Poll::Done(Step::QueueOpen));
         card
     }
 
     fn submit(&mut self, template: &[u8], segments: &[Segment<'_>]) -> Result<(), Refusal> {
-        self.broker
-            .submit(&mut self.io, 3, CommandSlot { slot: 0 }, template, segments)
+        self.broker.submit(
+            &mut self.io,
+            ENGINE,
+            CommandSlot { slot: 0 },
+            template,
+            segments,
+        )
     }
 }
 
@@ -136,7 +147,7 @@ fn it_has_stopped_only_when_the_engine_reads_as_idle() {
     assert!(matches!(card.stop(), Poll::Pending { .. }));
     card.io.now_ns += 10_000_000_000;
     assert_eq!(
-        card.broker.poll_reset(&mut card.io),
+        card.broker.poll(&mut card.io),
         Poll::Failed(Refusal::TimedOut)
     );
     card.set(regs::DMA_COMMAND, 0);
@@ -149,13 +160,16 @@ fn it_has_stopped_only_when_the_engine_reads_as_idle() {
 
 #[test]
 fn a_card_that_does_not_invert_is_not_enabled() {
-    let mut card = Card::running();
-    card.set(regs::LIVENESS, 0);
+    let mut card = Card::new();
+    assert!(matches!(card.stop(), Poll::Done(Step::Stopped(_))));
+    let (broker, io) = (&mut card.broker, &mut card.io);
+    broker.configure(io, [0; 3]).unwrap();
+    broker.begin(io, Operation::Enable).unwrap();
+    let early = broker.begin(io, Operation::Enable);
+    assert_eq!(early, Err(Refusal::Busy), "one operation at a time");
     // Memory gives back what was written; the device would give the inverse.
-    assert_eq!(
-        card.broker.poll_enable(&mut card.io),
-        Poll::Failed(Refusal::DeviceError)
-    );
+    assert_eq!(broker.poll(io), Poll::Failed(Refusal::DeviceError));
+    assert_eq!(broker.poll(io), Poll::Failed(Refusal::WrongState));
 }
 
 #[test]
@@ -224,26 +238,26 @@ fn the_engine_gets_the_segment_and_nothing_else() {
         .unwrap();
     let again = card.submit(&template(from, 8), &[segment(0, 32, from)]);
     assert_eq!(again, Err(Refusal::QueueFull));
-    let nothing = card.broker.next_completion(&mut card.io, 3);
+    let nothing = card.broker.next_completion(&mut card.io, ENGINE);
     assert_eq!((nothing, card.get(regs::DMA_COMMAND)), (Ok(None), 0));
-    card.broker.ring(&mut card.io, 3);
+    card.broker.ring(&mut card.io, ENGINE);
     assert_eq!(card.get(regs::DMA_SOURCE), regs::CARD_MEMORY + 8);
     assert_eq!(card.get(regs::DMA_TARGET), 0x9010);
     assert_eq!(
         (card.get(regs::DMA_COUNT), card.get(regs::DMA_COMMAND)),
         (32, 7)
     );
-    assert_eq!(card.broker.next_completion(&mut card.io, 3), Ok(None));
+    assert_eq!(card.broker.next_completion(&mut card.io, ENGINE), Ok(None));
     card.set(regs::DMA_COMMAND, 6);
     let done = card
         .broker
-        .next_completion(&mut card.io, 3)
+        .next_completion(&mut card.io, ENGINE)
         .unwrap()
         .unwrap();
     assert_eq!((done.slot, done.status), (0, 0));
-    assert_eq!(card.broker.next_completion(&mut card.io, 3), Ok(None));
+    assert_eq!(card.broker.next_completion(&mut card.io, ENGINE), Ok(None));
     assert_eq!(
-        card.broker.next_completion(&mut card.io, 4),
+        card.broker.next_completion(&mut card.io, OTHER),
         Err(Refusal::WrongState)
     );
 }
@@ -253,20 +267,23 @@ fn windows_hold_no_register_of_the_engine() {
     let card = Card::new();
     assert!(
         card.broker
-            .windows()
+            .access()
+            .windows
             .iter()
             .all(|window| window.offset < regs::DMA_SOURCE)
     );
     assert!(
         card.broker
-            .readable()
+            .access()
+            .readable
             .iter()
             .all(|(_, at, bytes)| at + bytes <= regs::DMA_SOURCE)
     );
     // Not the page with the engine's addresses in it.
     assert!(
         card.broker
-            .mappable()
+            .access()
+            .mappable
             .iter()
             .all(|one| one.offset >= 0x1000)
     );

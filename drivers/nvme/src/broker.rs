@@ -1,11 +1,11 @@
-//! The broker of one controller: which operation may follow which, and the way from the ledger's queue numbers to the
-//! controller's.
+//! The broker of one controller: which operation may follow which, and which queues take commands.
 
-use alloc::vec::Vec;
+use alloc::boxed::Box;
 
+use dma_ledger::QueueProof;
 use driver_core::{
-    Broker, BrokerIo, CommandSlot, Completed, Configured, DmaPages, Mappable, Poll, Probed,
-    QueueSpec, Refusal, Segment, Step, Window,
+    Access, Broker, BrokerIo, CommandSlot, Completed, Configured, DmaPages, Operation, Poll,
+    Probed, QueuePlace, QueueSpec, Refusal, Segment, Step,
 };
 use nvme_format::identify::IDENTIFY_BYTES;
 use nvme_format::prp::{self, PrpError};
@@ -38,10 +38,11 @@ const MAX_PAIRS: u16 = 8;
 /// The longest transfer of an administration command (a log page).
 const MAX_ADMIN_TRANSFER_BYTES: u32 = 256 << 10;
 
-/// The most queues the ledger may number.
-const MAX_QUEUE_NUMBERS: usize = 256;
-
 /// How far the controller is.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each controller, and its largest while it runs"
+)]
 #[derive(Debug)]
 enum Phase {
     /// Nothing may be asked of it before a reset.
@@ -51,34 +52,47 @@ enum Phase {
     /// Stopped, sizes agreed.
     Configured(Settings),
     /// On its way up.
-    Enabling(Settings, Enabling),
+    Enabling(Settings),
     /// Running.
     Enabled(Settings, Learned),
 }
 
-/// Where a queue that the ledger knows by number lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Admin,
-    /// The I/O pair of this index, at the device.
-    Pair(usize),
-    /// The same, not yet at the device.
-    Opening(usize),
+/// Whether commands go to a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Closed,
+    /// Not yet at the device, or half of it may exist there: only a reset closes it.
+    Opening,
+    Open,
+}
+
+/// What was begun last and has not ended.
+#[derive(Debug)]
+enum UnderWay {
+    Reset(Reset),
+    Enabling(Box<Enabling>),
+    /// The administration queue came up with the controller.
+    OpeningAdmin,
+    Opening(Opening),
+    Stopping(Requeue),
+    /// The submission queue is gone. Nothing else begins before the pair is made again.
+    Stopped(Requeue),
+    Remaking(Requeue),
 }
 
 /// The broker.
 pub(crate) struct Nvme {
     bar_bytes: u64,
     msix_vectors: u16,
+    access: Access,
     phase: Phase,
-    reset: Reset,
+    under_way: Option<UnderWay>,
     admin: Option<AdminQueue>,
+    admin_state: State,
     /// I/O pair `n` is the controller's queue `n + 1`.
     pairs: [Option<Queue>; MAX_PAIRS as usize],
-    /// By the ledger's number.
-    places: Vec<Option<Place>>,
-    opening: Option<Opening>,
-    requeue: Option<Requeue>,
+    states: [State; MAX_PAIRS as usize],
     /// The vectors that the pairs' completions raise.
     vectors: [Option<u16>; MAX_PAIRS as usize],
     /// Where answers to the broker's own questions land.
@@ -90,47 +104,42 @@ impl Nvme {
         Self {
             bar_bytes: probed.bar_bytes.first().copied().unwrap_or(0),
             msix_vectors: probed.msix_vectors,
+            access: windows::access(probed.msix_vectors),
             phase: Phase::Unknown,
-            reset: Reset::Idle,
+            under_way: None,
             admin: None,
+            admin_state: State::Closed,
             pairs: [const { None }; MAX_PAIRS as usize],
-            places: Vec::new(),
-            opening: None,
-            requeue: None,
+            states: [State::Closed; MAX_PAIRS as usize],
             vectors: [None; MAX_PAIRS as usize],
             page: None,
         }
     }
 
-    fn place(&self, queue: u16) -> Result<Place, Refusal> {
-        self.places
-            .get(usize::from(queue))
-            .copied()
-            .flatten()
-            .ok_or(Refusal::OutOfRange)
+    /// How a queue stands.
+    fn state(&self, queue: QueuePlace) -> State {
+        match (queue.kind, queue.index) {
+            (ADMIN_KIND, 0) => self.admin_state,
+            (IO_KIND, _) => {
+                let state = pair_of(queue).and_then(|pair| self.states.get(pair));
+                state.copied().unwrap_or_default()
+            }
+            _ => State::Closed,
+        }
     }
 
-    fn set_place(&mut self, queue: u16, place: Place) -> Result<(), Refusal> {
-        let at = usize::from(queue);
-        if at >= MAX_QUEUE_NUMBERS {
-            return Err(Refusal::OutOfRange);
+    /// The queue that carries commands.
+    fn running(&mut self, queue: QueuePlace) -> Result<&mut Queue, Refusal> {
+        match self.state(queue) {
+            State::Closed => return Err(Refusal::OutOfRange),
+            State::Opening => return Err(Refusal::WrongState),
+            State::Open => {}
         }
-        if self.places.len() <= at {
-            self.places.resize(at + 1, None);
-        }
-        match self.places.get_mut(at) {
-            Some(entry) if entry.is_none() => *entry = Some(place),
-            _ => return Err(Refusal::WrongState),
-        }
-        Ok(())
-    }
-
-    /// The queue that carries the commands of this number.
-    fn running(&mut self, queue: u16) -> Result<&mut Queue, Refusal> {
-        match self.place(queue)? {
-            Place::Admin => self.admin.as_mut().map(|admin| &mut admin.queue),
-            Place::Pair(pair) => self.pairs.get_mut(pair).and_then(Option::as_mut),
-            Place::Opening(_) => None,
+        if queue.kind == ADMIN_KIND {
+            self.admin.as_mut().map(|admin| &mut admin.queue)
+        } else {
+            let pair = pair_of(queue).and_then(|pair| self.pairs.get_mut(pair));
+            pair.and_then(Option::as_mut)
         }
         .ok_or(Refusal::WrongState)
     }
@@ -142,125 +151,210 @@ impl Nvme {
         }
     }
 
-    fn open_admin(&mut self, queue: u16, spec: QueueSpec) -> Result<(), Refusal> {
-        // The administration completion queue raises vector 0 and nothing else (Base 1.4, 3.1.10).
-        if spec.vector.is_some_and(|vector| vector != 0) {
-            return Err(Refusal::BadArgument);
-        }
-        if self.places.contains(&Some(Place::Admin)) {
-            return Err(Refusal::WrongState);
-        }
-        self.set_place(queue, Place::Admin)
-    }
-
-    /// Where a pair is being made again: looks whether the device has let go of the old one, and then starts creating
-    /// it anew. `true` once there is nothing to do of this.
-    fn make_again(
-        &mut self,
-        io: &mut dyn BrokerIo,
-        queue: u16,
-        pair: usize,
-    ) -> Result<bool, Refusal> {
-        let Some(requeue) = self.requeue.filter(|requeue| requeue.queue == queue) else {
-            return Ok(true);
-        };
-        let Phase::Enabled(settings, learned) = &self.phase else {
-            return Err(Refusal::WrongState);
-        };
-        let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
-        if !requeue.poll_gone(io, admin)? {
-            return Ok(false);
-        }
-        self.requeue = None;
-        let stride = settings.cap.doorbell_stride();
-        let slot = self.pairs.get_mut(pair).ok_or(Refusal::OutOfRange)?;
-        let old = slot.take().ok_or(Refusal::WrongState)?;
-        let (number, depth) = (old.number(), old.depth());
-        let mut ready = Queue::prepare(io, Some(old), number, depth, 0, stride)?;
-        ready
-            .lists
-            .reserve(io, usize::from(depth), learned.max_transfer_bytes)?;
-        let vector = self.vectors.get(pair).copied().flatten();
-        self.opening = Some(Opening::begin(io, admin, queue, &ready, vector)?);
-        *slot = Some(ready);
-        Ok(true)
-    }
-
-    fn open_pair(
-        &mut self,
-        io: &mut dyn BrokerIo,
-        queue: u16,
-        spec: QueueSpec,
-    ) -> Result<(), Refusal> {
-        let Phase::Enabled(settings, learned) = &self.phase else {
-            return Err(Refusal::WrongState);
-        };
-        let pair = usize::from(spec.index - 1);
-        let taken = [Some(Place::Pair(pair)), Some(Place::Opening(pair))];
-        if self.opening.is_some() || self.requeue.is_some() {
-            return Err(Refusal::Busy);
-        }
-        if self.places.iter().any(|place| taken.contains(place))
-            || self
-                .places
-                .get(usize::from(queue))
-                .is_some_and(Option::is_some)
-        {
-            return Err(Refusal::WrongState);
-        }
-        let stride = settings.cap.doorbell_stride();
-        let slot = self.pairs.get_mut(pair).ok_or(Refusal::OutOfRange)?;
-        let mut ready = Queue::prepare(io, slot.take(), spec.index, spec.depth, 0, stride)?;
-        ready
-            .lists
-            .reserve(io, usize::from(spec.depth), learned.max_transfer_bytes)?;
-        let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
-        let opening = Opening::begin(io, admin, queue, &ready, spec.vector)?;
-        *slot = Some(ready);
-        self.opening = Some(opening);
-        if let Some(vector) = self.vectors.get_mut(pair) {
-            *vector = spec.vector;
-        }
-        self.set_place(queue, Place::Opening(pair))
-    }
-}
-
-impl Broker for Nvme {
-    fn windows(&self) -> &'static [Window] {
-        if self.msix_vectors == 0 {
-            windows::WINDOWS_PIN
-        } else {
-            windows::WINDOWS_MSIX
-        }
-    }
-
-    fn readable(&self) -> &'static [(u8, u64, u64)] {
-        windows::READABLE
-    }
-
-    fn mappable(&self) -> &'static [Mappable] {
-        windows::MAPPABLE
-    }
-
-    fn begin_reset(&mut self, io: &mut dyn BrokerIo) {
+    fn begin_reset(&mut self, io: &dyn BrokerIo) {
         let leave = matches!(self.phase, Phase::Enabled(..)) && sabotage!(LEAVE_RUNNING);
         self.phase = Phase::Unknown;
-        self.places.clear();
-        self.opening = None;
-        self.requeue = None;
-        self.reset = if leave {
+        self.admin_state = State::Closed;
+        self.states = [State::Closed; MAX_PAIRS as usize];
+        let reset = if leave {
             Reset::Claimed
         } else {
             reset::begin(io)
         };
+        self.under_way = Some(UnderWay::Reset(reset));
     }
 
-    fn poll_reset(&mut self, io: &mut dyn BrokerIo) -> Poll {
-        let poll = reset::poll(io, &mut self.reset);
-        if let Poll::Done(Step::Stopped(_)) = poll {
-            self.phase = Phase::Stopped;
+    fn begin_enable(&mut self, io: &mut dyn BrokerIo) -> Result<UnderWay, Refusal> {
+        let Phase::Configured(settings) = self.phase else {
+            return Err(Refusal::WrongState);
+        };
+        if self.page.is_none() {
+            self.page = Some(io.pages(IDENTIFY_BYTES)?);
         }
-        poll
+        let old = self.admin.take().map(|admin| admin.queue);
+        let (depth, stride) = (settings.admin_depth, settings.cap.doorbell_stride());
+        let mut queue = Queue::prepare(io, old, 0, depth, AdminQueue::OWN_SLOTS, stride)?;
+        queue
+            .lists
+            .reserve(io, usize::from(depth), MAX_ADMIN_TRANSFER_BYTES)?;
+        let admin = AdminQueue::new(queue);
+        let enabling = Enabling::begin(io, settings, &admin)?;
+        self.admin = Some(admin);
+        self.phase = Phase::Enabling(settings);
+        Ok(UnderWay::Enabling(Box::new(enabling)))
+    }
+
+    fn begin_open(&mut self, io: &mut dyn BrokerIo, spec: QueueSpec) -> Result<UnderWay, Refusal> {
+        if !matches!(self.phase, Phase::Enabled(..)) {
+            return Err(Refusal::WrongState);
+        }
+        let limit = self.queue_limit(spec.place()).ok_or(Refusal::OutOfRange)?;
+        if spec.depth == 0 || spec.depth > limit {
+            return Err(Refusal::OutOfRange);
+        }
+        self.check_vector(spec.vector)?;
+        if spec.kind == ADMIN_KIND {
+            self.open_admin(spec)
+        } else {
+            self.open_pair(io, spec)
+        }
+    }
+
+    fn open_admin(&mut self, spec: QueueSpec) -> Result<UnderWay, Refusal> {
+        // The administration completion queue raises vector 0 and nothing else (Base 1.4, 3.1.10).
+        if spec.vector.is_some_and(|vector| vector != 0) {
+            return Err(Refusal::BadArgument);
+        }
+        if self.admin_state != State::Closed {
+            return Err(Refusal::WrongState);
+        }
+        self.admin_state = State::Open;
+        Ok(UnderWay::OpeningAdmin)
+    }
+
+    fn open_pair(&mut self, io: &mut dyn BrokerIo, spec: QueueSpec) -> Result<UnderWay, Refusal> {
+        let pair = pair_of(spec.place()).ok_or(Refusal::OutOfRange)?;
+        if self.state(spec.place()) != State::Closed {
+            return Err(Refusal::WrongState);
+        }
+        let entry = self.vectors.get_mut(pair).ok_or(Refusal::OutOfRange)?;
+        *entry = spec.vector;
+        let old = self.pairs.get_mut(pair).and_then(Option::take);
+        self.create_pair(io, pair, old, spec.index, spec.depth)
+    }
+
+    /// Starts creating a pair at the device, in the pages of the one before where there was one.
+    fn create_pair(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        pair: usize,
+        old: Option<Queue>,
+        number: u16,
+        depth: u16,
+    ) -> Result<UnderWay, Refusal> {
+        let Phase::Enabled(settings, learned) = &self.phase else {
+            return Err(Refusal::WrongState);
+        };
+        let stride = settings.cap.doorbell_stride();
+        let mut ready = Queue::prepare(io, old, number, depth, 0, stride)?;
+        ready
+            .lists
+            .reserve(io, usize::from(depth), learned.max_transfer_bytes)?;
+        let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
+        let vector = self.vectors.get(pair).copied().flatten();
+        let opening = Opening::begin(io, admin, pair, &ready, vector)?;
+        if let (Some(slot), Some(state)) = (self.pairs.get_mut(pair), self.states.get_mut(pair)) {
+            *slot = Some(ready);
+            *state = State::Opening;
+        }
+        Ok(UnderWay::Opening(opening))
+    }
+
+    fn begin_stop(&mut self, io: &dyn BrokerIo, queue: QueuePlace) -> Result<UnderWay, Refusal> {
+        if !matches!(self.phase, Phase::Enabled(..)) {
+            return Err(Refusal::WrongState);
+        }
+        // The administration queue ends with the controller alone.
+        if queue.kind == ADMIN_KIND {
+            return Err(Refusal::NotSupported);
+        }
+        let pair = pair_of(queue).ok_or(Refusal::OutOfRange)?;
+        let number = self.running(queue)?.number();
+        let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
+        let requeue = Requeue::begin(io, admin, pair, number)?;
+        if let Some(state) = self.states.get_mut(pair) {
+            *state = State::Opening;
+        }
+        Ok(UnderWay::Stopping(requeue))
+    }
+
+    /// One look. Gives what is under way afterwards; an error ends it.
+    fn look(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        under_way: UnderWay,
+    ) -> Result<(Poll, Option<UnderWay>), Refusal> {
+        const LATER: Poll = Poll::Pending {
+            after_ns: COMMAND_POLL_NS,
+        };
+        let (poll, again) = match under_way {
+            UnderWay::Reset(mut reset) => {
+                let poll = reset::poll(io, &mut reset);
+                if let Poll::Done(_) = poll {
+                    self.phase = Phase::Stopped;
+                }
+                (poll, UnderWay::Reset(reset))
+            }
+            UnderWay::Enabling(enabling) => return self.look_enabling(io, enabling),
+            UnderWay::OpeningAdmin => (Poll::Done(Step::QueueOpen), UnderWay::OpeningAdmin),
+            UnderWay::Opening(mut opening) => {
+                let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
+                let queue = self.pairs.get(opening.pair).and_then(Option::as_ref);
+                let poll = opening.poll(io, admin, queue.ok_or(Refusal::WrongState)?)?;
+                // A pair that failed is not closed: half of it may exist at the device, so only a reset frees it.
+                if let (Poll::Done(_), Some(state)) = (poll, self.states.get_mut(opening.pair)) {
+                    *state = State::Open;
+                }
+                (poll, UnderWay::Opening(opening))
+            }
+            UnderWay::Stopping(requeue) => {
+                let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
+                if requeue.poll_stopped(io, admin)? {
+                    let proof = Step::QueueStopped(QueueProof::SubmissionQueueDeleted);
+                    return Ok((Poll::Done(proof), Some(UnderWay::Stopped(requeue))));
+                }
+                (LATER, UnderWay::Stopping(requeue))
+            }
+            UnderWay::Stopped(_) => {
+                return Ok((Poll::Failed(Refusal::WrongState), Some(under_way)));
+            }
+            UnderWay::Remaking(requeue) => {
+                let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
+                if requeue.poll_gone(io, admin)? {
+                    let old = self.pairs.get_mut(requeue.pair).and_then(Option::take);
+                    let old = old.ok_or(Refusal::WrongState)?;
+                    let (number, depth) = (old.number(), old.depth());
+                    let made = self.create_pair(io, requeue.pair, Some(old), number, depth)?;
+                    (LATER, made)
+                } else {
+                    (LATER, UnderWay::Remaking(requeue))
+                }
+            }
+        };
+        let pending = matches!(poll, Poll::Pending { .. });
+        Ok((poll, pending.then_some(again)))
+    }
+
+    fn look_enabling(
+        &mut self,
+        io: &dyn BrokerIo,
+        mut enabling: Box<Enabling>,
+    ) -> Result<(Poll, Option<UnderWay>), Refusal> {
+        let (Phase::Enabling(settings), Some(admin), Some(page)) =
+            (&self.phase, &mut self.admin, &self.page)
+        else {
+            return Err(Refusal::WrongState);
+        };
+        let settings = *settings;
+        let poll = enabling.poll(io, admin, page);
+        match poll {
+            Poll::Pending { .. } => return Ok((poll, Some(UnderWay::Enabling(enabling)))),
+            Poll::Done(_) => self.phase = Phase::Enabled(settings, enabling.finish()),
+            Poll::Failed(_) => self.phase = Phase::Unknown,
+        }
+        Ok((poll, None))
+    }
+}
+
+/// The pair of an I/O queue.
+fn pair_of(queue: QueuePlace) -> Option<usize> {
+    let first = usize::from(queue.index).checked_sub(1)?;
+    (queue.kind == IO_KIND).then_some(first)
+}
+
+impl Broker for Nvme {
+    fn access(&self) -> &Access {
+        &self.access
     }
 
     /// `[commands in the administration queue, I/O queue pairs, page shift]`: the first two are wishes, cut to what
@@ -303,56 +397,15 @@ impl Broker for Nvme {
         ]))
     }
 
-    fn begin_enable(&mut self, io: &mut dyn BrokerIo) -> Result<(), Refusal> {
-        let Phase::Configured(settings) = self.phase else {
-            return Err(Refusal::WrongState);
-        };
-        if self.page.is_none() {
-            self.page = Some(io.pages(IDENTIFY_BYTES)?);
-        }
-        let old = self.admin.take().map(|admin| admin.queue);
-        let (depth, stride) = (settings.admin_depth, settings.cap.doorbell_stride());
-        let mut queue = Queue::prepare(io, old, 0, depth, AdminQueue::OWN_SLOTS, stride)?;
-        queue
-            .lists
-            .reserve(io, usize::from(depth), MAX_ADMIN_TRANSFER_BYTES)?;
-        let admin = AdminQueue::new(queue);
-        let enabling = Enabling::begin(io, settings, &admin)?;
-        self.admin = Some(admin);
-        self.phase = Phase::Enabling(settings, enabling);
-        Ok(())
-    }
-
-    fn poll_enable(&mut self, io: &mut dyn BrokerIo) -> Poll {
-        let (Phase::Enabling(_, enabling), Some(admin), Some(page)) =
-            (&mut self.phase, &mut self.admin, &self.page)
-        else {
-            return Poll::Failed(Refusal::WrongState);
-        };
-        let poll = enabling.poll(io, admin, page);
-        if matches!(poll, Poll::Pending { .. }) {
-            return poll;
-        }
-        if let Phase::Enabling(settings, enabling) =
-            core::mem::replace(&mut self.phase, Phase::Unknown)
-            && matches!(poll, Poll::Done(_))
-        {
-            self.phase = Phase::Enabled(settings, enabling.finish());
-        }
-        poll
-    }
-
-    fn queue_limit(&self, kind: u16, index: u16) -> Option<u16> {
+    fn queue_limit(&self, queue: QueuePlace) -> Option<u16> {
         let (settings, pairs) = match &self.phase {
-            Phase::Configured(settings) | Phase::Enabling(settings, _) => {
-                (settings, settings.pairs)
-            }
+            Phase::Configured(settings) | Phase::Enabling(settings) => (settings, settings.pairs),
             Phase::Enabled(settings, learned) => (settings, learned.pairs),
             Phase::Unknown | Phase::Stopped => return None,
         };
-        match (kind, index) {
+        match (queue.kind, queue.index) {
             (ADMIN_KIND, 0) => Some(settings.admin_depth),
-            (IO_KIND, 1..) if index <= pairs => {
+            (IO_KIND, 1..) if queue.index <= pairs => {
                 let most = settings.cap.max_queue_entries().saturating_sub(1);
                 Some(most.min(u32::from(MAX_SLOTS)) as u16)
             }
@@ -360,126 +413,61 @@ impl Broker for Nvme {
         }
     }
 
-    fn begin_open(
-        &mut self,
-        io: &mut dyn BrokerIo,
-        queue: u16,
-        spec: QueueSpec,
-    ) -> Result<(), Refusal> {
-        if !matches!(self.phase, Phase::Enabled(..)) {
-            return Err(Refusal::WrongState);
-        }
-        let limit = self
-            .queue_limit(spec.kind, spec.index)
-            .ok_or(Refusal::OutOfRange)?;
-        if spec.depth == 0 || spec.depth > limit {
-            return Err(Refusal::OutOfRange);
-        }
-        self.check_vector(spec.vector)?;
-        if spec.kind == ADMIN_KIND {
-            self.open_admin(queue, spec)
-        } else {
-            self.open_pair(io, queue, spec)
-        }
-    }
-
-    fn poll_open(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Poll {
-        let pair = match self.place(queue) {
-            Ok(Place::Admin | Place::Pair(_)) => return Poll::Done(Step::QueueOpen),
-            Ok(Place::Opening(pair)) => pair,
-            Err(refusal) => return Poll::Failed(refusal),
-        };
-        match self.make_again(io, queue, pair) {
-            Ok(true) => {}
-            Ok(false) => {
-                return Poll::Pending {
-                    after_ns: COMMAND_POLL_NS,
-                };
+    fn begin(&mut self, io: &mut dyn BrokerIo, operation: Operation) -> Result<(), Refusal> {
+        let begun = match (operation, &self.under_way) {
+            (Operation::Reset, _) => {
+                self.begin_reset(io);
+                return Ok(());
             }
-            Err(refusal) => return Poll::Failed(refusal),
-        }
-        let ready = self.pairs.get(pair).and_then(Option::as_ref);
-        let (Some(opening), Some(admin), Some(ready)) = (
-            self.opening
-                .as_mut()
-                .filter(|opening| opening.queue == queue),
-            &mut self.admin,
-            ready,
-        ) else {
-            return Poll::Failed(Refusal::WrongState);
+            (Operation::Reopen(queue), Some(UnderWay::Stopped(requeue)))
+                if pair_of(queue) == Some(requeue.pair) =>
+            {
+                let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
+                UnderWay::Remaking(requeue.delete_completion(io, admin)?)
+            }
+            (Operation::Reopen(_), _) => return Err(Refusal::WrongState),
+            (_, Some(_)) => return Err(Refusal::Busy),
+            (Operation::Enable, None) => self.begin_enable(io)?,
+            (Operation::Open(spec), None) => self.begin_open(io, spec)?,
+            (Operation::Stop(queue), None) => self.begin_stop(io, queue)?,
         };
-        let poll = opening.poll(io, admin, ready);
-        if !matches!(poll, Poll::Pending { .. }) {
-            self.opening = None;
-        }
-        // A pair that failed keeps its place: half of it may exist at the device, so only a reset frees it.
-        if let (Poll::Done(_), Some(place)) = (poll, self.places.get_mut(usize::from(queue))) {
-            *place = Some(Place::Pair(pair));
-        }
-        poll
-    }
-
-    fn begin_queue_reset(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Result<(), Refusal> {
-        if !matches!(self.phase, Phase::Enabled(..)) {
-            return Err(Refusal::WrongState);
-        }
-        // The administration queue ends with the controller alone.
-        let Place::Pair(pair) = self.place(queue)? else {
-            return Err(Refusal::NotSupported);
-        };
-        if self.opening.is_some() || self.requeue.is_some() {
-            return Err(Refusal::Busy);
-        }
-        let number = self.pairs.get(pair).and_then(Option::as_ref);
-        let number = number.map(Queue::number).ok_or(Refusal::WrongState)?;
-        let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
-        self.requeue = Some(Requeue::begin(io, admin, queue, number)?);
-        if let Some(place) = self.places.get_mut(usize::from(queue)) {
-            *place = Some(Place::Opening(pair));
-        }
+        self.under_way = Some(begun);
         Ok(())
     }
 
-    fn poll_queue_reset(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Poll {
-        match (&mut self.requeue, &mut self.admin) {
-            (Some(requeue), Some(admin)) if requeue.queue == queue => {
-                requeue.poll_stopped(io, admin)
+    fn poll(&mut self, io: &mut dyn BrokerIo) -> Poll {
+        let Some(under_way) = self.under_way.take() else {
+            return Poll::Failed(Refusal::WrongState);
+        };
+        match self.look(io, under_way) {
+            Ok((poll, again)) => {
+                self.under_way = again;
+                poll
             }
-            _ => Poll::Failed(Refusal::WrongState),
-        }
-    }
-
-    fn begin_reopen(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Result<(), Refusal> {
-        match (&mut self.requeue, &mut self.admin) {
-            (Some(requeue), Some(admin)) if requeue.queue == queue => {
-                requeue.delete_completion(io, admin)
-            }
-            _ => Err(Refusal::WrongState),
+            Err(refusal) => Poll::Failed(refusal),
         }
     }
 
     fn submit(
         &mut self,
         _: &mut dyn BrokerIo,
-        queue: u16,
+        queue: QueuePlace,
         slot: CommandSlot,
         template: &[u8],
         segments: &[Segment<'_>],
     ) -> Result<(), Refusal> {
-        let place = self.place(queue)?;
+        self.running(queue)?;
         let Phase::Enabled(_, learned) = &self.phase else {
             return Err(Refusal::WrongState);
         };
-        let (target, most) = match place {
-            Place::Admin => (
+        let (target, most) = if queue.kind == ADMIN_KIND {
+            (
                 self.admin.as_mut().map(|admin| &mut admin.queue),
                 learned.max_transfer_bytes.min(MAX_ADMIN_TRANSFER_BYTES),
-            ),
-            Place::Pair(pair) => (
-                self.pairs.get_mut(pair).and_then(Option::as_mut),
-                learned.max_transfer_bytes,
-            ),
-            Place::Opening(_) => (None, 0),
+            )
+        } else {
+            let pair = pair_of(queue).and_then(|pair| self.pairs.get_mut(pair));
+            (pair.and_then(Option::as_mut), learned.max_transfer_bytes)
         };
         let target = target.ok_or(Refusal::WrongState)?;
         let slot = slot.slot;
@@ -512,7 +500,7 @@ impl Broker for Nvme {
         target.push(slot, command)
     }
 
-    fn ring(&mut self, io: &mut dyn BrokerIo, queue: u16) {
+    fn ring(&mut self, io: &mut dyn BrokerIo, queue: QueuePlace) {
         if let (Ok(target), Ok(registers)) = (self.running(queue), io.registers(0)) {
             target.ring(registers);
         }
@@ -521,10 +509,11 @@ impl Broker for Nvme {
     fn next_completion(
         &mut self,
         _: &mut dyn BrokerIo,
-        queue: u16,
+        queue: QueuePlace,
     ) -> Result<Option<Completed>, Refusal> {
-        if let (Place::Admin, Some(admin)) = (self.place(queue)?, &mut self.admin) {
-            return admin.take();
+        if queue.kind == ADMIN_KIND {
+            self.running(queue)?;
+            return self.admin.as_mut().ok_or(Refusal::WrongState)?.take();
         }
         let taken = self.running(queue)?.take()?;
         Ok(taken.map(|taken| Completed {
@@ -534,7 +523,7 @@ impl Broker for Nvme {
         }))
     }
 
-    fn completions_taken(&mut self, io: &mut dyn BrokerIo, queue: u16) {
+    fn completions_taken(&mut self, io: &mut dyn BrokerIo, queue: QueuePlace) {
         if let (Ok(target), Ok(registers)) = (self.running(queue), io.registers(0)) {
             target.hand_back(registers);
         }

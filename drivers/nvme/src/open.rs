@@ -18,8 +18,8 @@ enum Creating {
 /// A queue on its way to the device.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opening {
-    /// The ledger's number of it.
-    pub(crate) queue: u16,
+    /// Index of the pair.
+    pub(crate) pair: usize,
     creating: Creating,
     deadline_ns: u64,
 }
@@ -29,29 +29,25 @@ impl Opening {
     pub(crate) fn begin(
         io: &dyn BrokerIo,
         admin: &mut AdminQueue,
-        queue: u16,
-        pair: &Queue,
+        pair: usize,
+        queue: &Queue,
         vector: Option<u16>,
     ) -> Result<Self, Refusal> {
-        let command = Command::create_cq(pair.number(), pair.entries(), pair.cq_base(), vector);
+        let command = Command::create_cq(queue.number(), queue.entries(), queue.cq_base(), vector);
         admin.start(io, command)?;
         Ok(Self {
-            queue,
+            pair,
             creating: Creating::Completion,
             deadline_ns: deadline(io),
         })
     }
 
     /// Looks how far it is.
-    pub(crate) fn poll(&mut self, io: &dyn BrokerIo, admin: &mut AdminQueue, pair: &Queue) -> Poll {
-        self.step(io, admin, pair).unwrap_or_else(Poll::Failed)
-    }
-
-    fn step(
+    pub(crate) fn poll(
         &mut self,
         io: &dyn BrokerIo,
         admin: &mut AdminQueue,
-        pair: &Queue,
+        queue: &Queue,
     ) -> Result<Poll, Refusal> {
         let now_ns = io.now_ns();
         let (_, csts) = reset::status(io)?;
@@ -67,7 +63,7 @@ impl Opening {
         if self.creating == Creating::Submission {
             return Ok(Poll::Done(Step::QueueOpen));
         }
-        let command = Command::create_sq(pair.number(), pair.entries(), pair.sq_base());
+        let command = Command::create_sq(queue.number(), queue.entries(), queue.sq_base());
         admin.start(io, command)?;
         self.creating = Creating::Submission;
         self.deadline_ns = deadline(io);

@@ -4,8 +4,7 @@
 //! When DELETE I/O SUBMISSION QUEUE has completed, every command of the queue was completed or aborted (Base 1.4, 5.6):
 //! that completion is the proof. The completion queue must go after it, never before (5.5).
 
-use dma_ledger::QueueProof;
-use driver_core::{BrokerIo, Poll, Refusal, Step};
+use driver_core::{BrokerIo, Refusal};
 use nvme_format::Command;
 use sabotage::sabotage;
 
@@ -13,23 +12,14 @@ use crate::admin::{AdminQueue, COMMAND_POLL_NS, COMMAND_TIMEOUT_NS};
 use crate::enable::pending_until;
 use crate::reset;
 
-/// A queue on its way from the device.
+/// A queue on its way from the device: the deletion of its submission queue, and after it of its completion queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Requeue {
-    /// The ledger's number of it.
-    pub(crate) queue: u16,
+    /// Index of the pair.
+    pub(crate) pair: usize,
     /// The controller's number of it.
     number: u16,
-    stage: Stage,
     deadline_ns: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    DeletingSubmission,
-    /// The submission queue is gone.
-    Stopped,
-    DeletingCompletion,
 }
 
 impl Requeue {
@@ -37,55 +27,41 @@ impl Requeue {
     pub(crate) fn begin(
         io: &dyn BrokerIo,
         admin: &mut AdminQueue,
-        queue: u16,
+        pair: usize,
         number: u16,
     ) -> Result<Self, Refusal> {
         admin.start(io, Command::delete_sq(number))?;
         Ok(Self {
-            queue,
+            pair,
             number,
-            stage: Stage::DeletingSubmission,
             deadline_ns: deadline(io),
         })
     }
 
     /// Looks whether the submission queue is gone.
-    pub(crate) fn poll_stopped(&mut self, io: &dyn BrokerIo, admin: &mut AdminQueue) -> Poll {
-        if self.stage != Stage::DeletingSubmission {
-            return Poll::Failed(Refusal::WrongState);
-        }
-        if sabotage!(QUEUE_RECEIPT_WITHOUT_DELETE) {
-            self.stage = Stage::Stopped;
-            return Poll::Done(Step::QueueStopped(QueueProof::SubmissionQueueDeleted));
-        }
-        match self.answered(io, admin) {
-            Ok(true) => {
-                self.stage = Stage::Stopped;
-                Poll::Done(Step::QueueStopped(QueueProof::SubmissionQueueDeleted))
-            }
-            Ok(false) => Poll::Pending {
-                after_ns: COMMAND_POLL_NS,
-            },
-            Err(refusal) => Poll::Failed(refusal),
-        }
-    }
-
-    /// Goes on with the completion queue.
-    ///
-    /// # Errors
-    /// `WrongState` before the submission queue is gone; those of the administration queue.
-    pub(crate) fn delete_completion(
-        &mut self,
+    pub(crate) fn poll_stopped(
+        &self,
         io: &dyn BrokerIo,
         admin: &mut AdminQueue,
-    ) -> Result<(), Refusal> {
-        if self.stage != Stage::Stopped {
-            return Err(Refusal::WrongState);
+    ) -> Result<bool, Refusal> {
+        if sabotage!(QUEUE_RECEIPT_WITHOUT_DELETE) {
+            return Ok(true);
         }
+        self.answered(io, admin)
+    }
+
+    /// Goes on with the completion queue, after the submission queue is gone.
+    ///
+    /// # Errors
+    /// Those of the administration queue.
+    pub(crate) fn delete_completion(
+        mut self,
+        io: &dyn BrokerIo,
+        admin: &mut AdminQueue,
+    ) -> Result<Self, Refusal> {
         admin.start(io, Command::delete_cq(self.number))?;
-        self.stage = Stage::DeletingCompletion;
         self.deadline_ns = deadline(io);
-        Ok(())
+        Ok(self)
     }
 
     /// Looks whether the completion queue is gone too.
@@ -97,9 +73,6 @@ impl Requeue {
         io: &dyn BrokerIo,
         admin: &mut AdminQueue,
     ) -> Result<bool, Refusal> {
-        if self.stage != Stage::DeletingCompletion {
-            return Err(Refusal::WrongState);
-        }
         self.answered(io, admin)
     }
 

@@ -11,8 +11,6 @@ const POLL_NS: u64 = 100_000;
 /// How far a reset has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reset {
-    /// None was begun, or the last one has ended.
-    Idle,
     /// The controller was on its way up. Clearing CC.EN before CSTS.RDY is set has no defined result, so wait for that
     /// first, as long as the controller may take.
     ComingUp { deadline_ns: u64, timeout_ns: u64 },
@@ -48,8 +46,7 @@ fn try_begin(io: &dyn BrokerIo) -> Result<Reset, Refusal> {
 
 /// Looks whether the controller has stopped.
 pub(crate) fn poll(io: &dyn BrokerIo, reset: &mut Reset) -> Poll {
-    let outcome = match *reset {
-        Reset::Idle => Poll::Failed(Refusal::WrongState),
+    match *reset {
         Reset::Impossible(refusal) => Poll::Failed(refusal),
         Reset::ComingUp {
             deadline_ns,
@@ -57,11 +54,7 @@ pub(crate) fn poll(io: &dyn BrokerIo, reset: &mut Reset) -> Poll {
         } => coming_up(io, deadline_ns, timeout_ns, reset),
         Reset::Stopping { deadline_ns } => stopping(io, deadline_ns),
         Reset::Claimed => Poll::Done(Step::Stopped(ResetProof::CstsRdyZero)),
-    };
-    if !matches!(outcome, Poll::Pending { .. }) {
-        *reset = Reset::Idle;
     }
-    outcome
 }
 
 fn coming_up(io: &dyn BrokerIo, deadline_ns: u64, timeout_ns: u64, reset: &mut Reset) -> Poll {

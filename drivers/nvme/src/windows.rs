@@ -3,11 +3,11 @@
 //! No page of BAR 0 is mappable: page 0 holds ASQ, ACQ and CMBMSC, which are addresses, and the pages after it hold
 //! doorbells (and, on many controllers, the MSI-X table).
 
-use driver_core::{Mappable, Window};
+use driver_core::{Access, Mappable, Window};
 use nvme_format::regs;
 
 /// Ranges a provider may read: what the controller can do and how it is. No register among them holds an address.
-pub(crate) const READABLE: &[(u8, u64, u64)] = &[
+const READABLE: [(u8, u64, u64); driver_core::MAX_READABLE] = [
     (0, regs::CAP as u64, 8),
     (0, regs::VS as u64, 4),
     (0, regs::CC as u64, 4),
@@ -15,13 +15,27 @@ pub(crate) const READABLE: &[(u8, u64, u64)] = &[
 ];
 
 /// Nothing can be mapped.
-pub(crate) const MAPPABLE: &[Mappable] = &[];
+const MAPPABLE: &[Mappable] = &[];
 
 /// With MSI-X the mask registers must not be touched (Base 1.4, 3.1.3), so nothing can be written.
-pub(crate) const WINDOWS_MSIX: &[Window] = &[];
+const WINDOWS_MSIX: &[Window] = &[];
 
 /// With pin or MSI interrupts a provider may mask and unmask its own vectors.
-pub(crate) const WINDOWS_PIN: &[Window] = &[mask_register(regs::INTMS), mask_register(regs::INTMC)];
+const WINDOWS_PIN: &[Window] = &[mask_register(regs::INTMS), mask_register(regs::INTMC)];
+
+/// What a provider may touch of a controller with so many MSI-X vectors.
+pub(crate) fn access(msix_vectors: u16) -> Access {
+    Access {
+        windows: if msix_vectors == 0 {
+            WINDOWS_PIN
+        } else {
+            WINDOWS_MSIX
+        },
+        readable: READABLE.into(),
+        mappable: MAPPABLE,
+        ports: None,
+    }
+}
 
 const fn mask_register(offset: usize) -> Window {
     Window {

@@ -228,7 +228,7 @@ fn refusals_leave_the_queue_as_it_was() {
             Err(why),
             "{template:02x?}"
         );
-        it.broker.ring(&mut it.io, 1);
+        it.ring(1);
         assert!(it.rings() == before);
     };
     for (at, what) in [
@@ -378,7 +378,7 @@ fn administration_refusals() {
 #[test]
 fn two_pairs_do_not_mix() {
     let mut it = Harness::up(8);
-    it.open(2, pair(2, 8)).unwrap();
+    it.open(pair(2, 8)).unwrap();
     let buffer = it.buffer(2);
     it.submit(1, 0, &read(0, 8), &[from_device(&buffer, 0, 4096)])
         .unwrap();
@@ -418,7 +418,7 @@ fn doorbells_are_written_only_when_there_is_news() {
     it.set_register(0x1008, 7777);
     it.set_register(0x100c, 8888);
     assert_eq!(it.take(1).unwrap().len(), 0);
-    it.broker.ring(&mut it.io, 1);
+    it.ring(1);
     assert_eq!(it.device.doorbells()[2..], [7777, 8888]);
 }
 

@@ -12,7 +12,7 @@ fn hostile(change: impl Fn(&mut [u64; 2])) -> Harness {
     it.device.posting = Posting::Hold;
     it.submit(1, 4, &read(0, 8), &[from_device(&buffer, 0, 4096)])
         .unwrap();
-    it.broker.ring(&mut it.io, 1);
+    it.ring(1);
     it.step();
     let (cq, mut words) = it.held()[0];
     change(&mut words);
@@ -34,8 +34,8 @@ fn completions_that_do_not_fit_end_the_queue() {
             Err(Refusal::WrongState),
             "{name}"
         );
-        it.broker.ring(&mut it.io, 1);
-        it.broker.completions_taken(&mut it.io, 1);
+        it.ring(1);
+        it.broker.completions_taken(&mut it.io, model::place(1));
         assert_eq!(it.device.doorbells(), doorbells);
         it.device.posting = Posting::AtOnce;
         it.bring_up(8);
@@ -73,7 +73,7 @@ fn an_entry_of_the_wrong_phase_is_no_completion() {
     it.device.posting = Posting::Hold;
     it.submit(1, 4, &read(0, 8), &[from_device(&buffer, 0, 4096)])
         .unwrap();
-    it.broker.ring(&mut it.io, 1);
+    it.ring(1);
     it.step();
     let (_, words) = it.held()[0];
     it.write_completion_raw(words);
@@ -102,7 +102,7 @@ fn a_corrupt_queue_rings_no_more() {
     it.device.posting = Posting::Hold;
     it.submit(1, 0, &read(0, 8), &[from_device(&buffer, 0, 4096)])
         .unwrap();
-    it.broker.ring(&mut it.io, 1);
+    it.ring(1);
     it.step();
     it.submit(1, 1, &read(0, 8), &[from_device(&buffer, 4096, 4096)])
         .unwrap();
@@ -111,6 +111,6 @@ fn a_corrupt_queue_rings_no_more() {
     it.device.post(cq, words);
     assert_eq!(it.take(1), Err(Refusal::Corrupt));
     let before = it.device.doorbells();
-    it.broker.ring(&mut it.io, 1);
+    it.ring(1);
     assert_eq!(it.device.doorbells(), before);
 }

@@ -3,7 +3,9 @@
 mod model;
 
 use dma_ledger::ResetProof;
-use driver_core::{DRIVERS, DeviceAddress, Poll, Probed, QueueSpec, Refusal, Step};
+use driver_core::{
+    DRIVERS, DeviceAddress, Operation, Poll, Probed, QueuePlace, QueueSpec, Refusal, Step,
+};
 use model::{ADMIN, CC, CSTS, Harness, Posting, from_device, pair, read};
 use nvme_format::Command;
 use pci_format::{FunctionInfo, HeaderKind};
@@ -86,25 +88,19 @@ fn no_receipt_before_ready_reads_zero() {
     let mut it = Harness::new();
     it.set_register(CC, 0x0046_0001);
     it.set_register(CSTS, 1);
-    it.broker.begin_reset(&mut it.io);
+    it.begin(Operation::Reset).unwrap();
     assert_eq!(it.register(CC) & 1, 0);
     for _ in 0..5 {
-        assert!(matches!(
-            it.broker.poll_reset(&mut it.io),
-            Poll::Pending { .. }
-        ));
+        assert!(matches!(it.poll(), Poll::Pending { .. }));
         assert_eq!(
             it.broker.configure(&mut it.io, [8, 1, 12]),
             Err(Refusal::WrongState)
         );
     }
     it.set_register(CSTS, 0);
+    assert_eq!(it.poll(), Poll::Done(STOPPED.unwrap()));
     assert_eq!(
-        it.broker.poll_reset(&mut it.io),
-        Poll::Done(STOPPED.unwrap())
-    );
-    assert_eq!(
-        it.broker.poll_reset(&mut it.io),
+        it.poll(),
         Poll::Failed(Refusal::WrongState),
         "one receipt per reset"
     );
@@ -131,31 +127,22 @@ fn a_controller_that_does_not_stop_in_its_time_gets_no_receipt() {
 fn a_controller_coming_up_is_let_up_before_it_is_stopped() {
     let mut it = Harness::new();
     it.set_register(CC, 0x0046_0001);
-    it.broker.begin_reset(&mut it.io);
+    it.begin(Operation::Reset).unwrap();
     assert_eq!(
         it.register(CC) & 1,
         1,
         "clearing CC.EN now has no defined result"
     );
     assert!(
-        matches!(it.broker.poll_reset(&mut it.io), Poll::Pending { .. }),
+        matches!(it.poll(), Poll::Pending { .. }),
         "RDY is 0 and proves nothing"
     );
     it.set_register(CSTS, 1);
-    assert!(matches!(
-        it.broker.poll_reset(&mut it.io),
-        Poll::Pending { .. }
-    ));
+    assert!(matches!(it.poll(), Poll::Pending { .. }));
     assert_eq!(it.register(CC) & 1, 0);
-    assert!(matches!(
-        it.broker.poll_reset(&mut it.io),
-        Poll::Pending { .. }
-    ));
+    assert!(matches!(it.poll(), Poll::Pending { .. }));
     it.set_register(CSTS, 0);
-    assert_eq!(
-        it.broker.poll_reset(&mut it.io),
-        Poll::Done(STOPPED.unwrap())
-    );
+    assert_eq!(it.poll(), Poll::Done(STOPPED.unwrap()));
 }
 
 #[test]
@@ -163,16 +150,13 @@ fn a_controller_with_fatal_status_can_be_stopped() {
     let mut it = Harness::new();
     it.set_register(CC, 0x0046_0001);
     it.set_register(CSTS, 2);
-    it.broker.begin_reset(&mut it.io);
+    it.begin(Operation::Reset).unwrap();
     assert_eq!(
         it.register(CC) & 1,
         0,
         "no waiting for a ready that will not come"
     );
-    assert_eq!(
-        it.broker.poll_reset(&mut it.io),
-        Poll::Done(STOPPED.unwrap())
-    );
+    assert_eq!(it.poll(), Poll::Done(STOPPED.unwrap()));
 }
 
 #[test]
@@ -182,12 +166,9 @@ fn a_device_that_is_gone_never_yields_a_receipt() {
     it.step();
     assert_eq!(it.reset(), Err(Refusal::DeviceError));
     let mut it = Harness::up(8);
-    it.broker.begin_reset(&mut it.io);
+    it.begin(Operation::Reset).unwrap();
     it.device.gone = true;
-    assert_eq!(
-        it.drive(|broker, io| broker.poll_reset(io)),
-        Err(Refusal::DeviceError)
-    );
+    assert_eq!(it.drive(), Err(Refusal::DeviceError));
 }
 
 #[test]
@@ -216,10 +197,16 @@ fn configure_agrees_on_what_there_is() {
     ] {
         assert_eq!(ask(bad), Err(Refusal::BadArgument), "{bad:?}");
     }
-    assert_eq!(it.broker.queue_limit(0, 0), Some(62));
-    assert_eq!(it.broker.queue_limit(1, 8), Some(255));
+    assert_eq!(
+        it.broker.queue_limit(QueuePlace { kind: 0, index: 0 }),
+        Some(62)
+    );
+    assert_eq!(
+        it.broker.queue_limit(QueuePlace { kind: 1, index: 8 }),
+        Some(255)
+    );
     for (kind, index) in [(0, 1), (1, 0), (1, 9), (2, 0), (u16::MAX, u16::MAX)] {
-        assert_eq!(it.broker.queue_limit(kind, index), None);
+        assert_eq!(it.broker.queue_limit(QueuePlace { kind, index }), None);
     }
 }
 
@@ -231,8 +218,16 @@ fn enabling_learns_what_the_controller_grants() {
     it.broker.configure(&mut it.io, [8, 8, 12]).unwrap();
     assert_eq!(it.enable(), Ok(Step::Ready));
     assert_eq!(it.register(CC), 0x0046_0001);
-    assert!(it.broker.queue_limit(1, 4).is_some(), "four pairs granted");
-    assert_eq!(it.broker.queue_limit(1, 5), None);
+    assert!(
+        it.broker
+            .queue_limit(QueuePlace { kind: 1, index: 4 })
+            .is_some(),
+        "four pairs granted"
+    );
+    assert_eq!(
+        it.broker.queue_limit(QueuePlace { kind: 1, index: 5 }),
+        None
+    );
     assert_eq!(
         it.broker.configure(&mut it.io, [8, 1, 12]),
         Err(Refusal::WrongState),
@@ -267,16 +262,10 @@ fn enabling_ends_when_the_controller_fails_or_takes_too_long() {
     it.device.will_not_start = false;
     it.reset().unwrap();
     it.broker.configure(&mut it.io, [8, 1, 12]).unwrap();
-    it.broker.begin_enable(&mut it.io).unwrap();
+    it.begin(Operation::Enable).unwrap();
     it.set_register(CSTS, 2);
-    assert_eq!(
-        it.broker.poll_enable(&mut it.io),
-        Poll::Failed(Refusal::DeviceError)
-    );
-    assert_eq!(
-        it.broker.poll_enable(&mut it.io),
-        Poll::Failed(Refusal::WrongState)
-    );
+    assert_eq!(it.poll(), Poll::Failed(Refusal::DeviceError));
+    assert_eq!(it.poll(), Poll::Failed(Refusal::WrongState));
 
     let mut it = Harness::new();
     it.device.posting = Posting::Hold;
@@ -292,7 +281,7 @@ fn enabling_ends_when_the_controller_fails_or_takes_too_long() {
 #[test]
 fn queues_open_once_within_their_limits() {
     let mut it = Harness::up(16);
-    let refused = |it: &mut Harness, spec| it.open(5, spec).unwrap_err();
+    let refused = |it: &mut Harness, spec| it.open(spec).unwrap_err();
     assert_eq!(refused(&mut it, ADMIN), Refusal::WrongState, "already open");
     assert_eq!(
         refused(&mut it, pair(1, 16)),
@@ -319,20 +308,12 @@ fn queues_open_once_within_their_limits() {
         Refusal::OutOfRange,
         "four vectors"
     );
+    assert_eq!(it.open(vector(None)), Ok(Step::QueueOpen));
     assert_eq!(
-        it.open(1, pair(2, 16)),
-        Err(Refusal::WrongState),
-        "the number is in use"
-    );
-    assert_eq!(it.open(2, vector(None)), Ok(Step::QueueOpen));
-    assert_eq!(
-        it.open(
-            3,
-            QueueSpec {
-                vector: Some(1),
-                ..ADMIN
-            }
-        ),
+        it.open(QueueSpec {
+            vector: Some(1),
+            ..ADMIN
+        }),
         Err(Refusal::BadArgument)
     );
     let created: Vec<u8> = it
@@ -352,20 +333,20 @@ fn queues_open_once_within_their_limits() {
 fn a_queue_the_device_refuses_stays_closed() {
     let mut it = Harness::up(16);
     it.device.create_status = 0x101;
-    assert_eq!(it.open(2, pair(2, 16)), Err(Refusal::DeviceError));
+    assert_eq!(it.open(pair(2, 16)), Err(Refusal::DeviceError));
     let buffer = it.buffer(1);
     assert_eq!(
         it.submit(2, 0, &read(0, 8), &[from_device(&buffer, 0, 4096)]),
         Err(Refusal::WrongState)
     );
     assert_eq!(
-        it.open(3, pair(2, 16)),
+        it.open(pair(2, 16)),
         Err(Refusal::WrongState),
         "until a reset"
     );
     it.device.create_status = 0;
     it.bring_up(16);
-    assert_eq!(it.open(2, pair(2, 16)), Ok(Step::QueueOpen));
+    assert_eq!(it.open(pair(2, 16)), Ok(Step::QueueOpen));
 }
 
 #[test]
@@ -383,22 +364,16 @@ fn opening_a_queue_does_not_disturb_the_providers_commands() {
         )
         .unwrap();
     }
-    it.broker.ring(&mut it.io, 0);
+    it.ring(0);
     it.step();
-    it.broker.begin_open(&mut it.io, 2, pair(2, 16)).unwrap();
-    assert_eq!(
-        it.broker.begin_open(&mut it.io, 3, pair(2, 16)),
-        Err(Refusal::Busy)
-    );
+    it.begin(Operation::Open(pair(2, 16))).unwrap();
+    assert_eq!(it.begin(Operation::Open(pair(2, 16))), Err(Refusal::Busy));
     it.step();
     it.post_held();
     // The provider looks first and meets the broker's completion; the broker finds its own all the same.
-    let first = it.broker.next_completion(&mut it.io, 0).unwrap().unwrap();
+    let first = it.next(0).unwrap().unwrap();
     it.device.posting = Posting::AtOnce;
-    assert_eq!(
-        it.drive(|broker, io| broker.poll_open(io, 2)),
-        Ok(Step::QueueOpen)
-    );
+    assert_eq!(it.drive(), Ok(Step::QueueOpen));
     let mut slots: Vec<u16> = it
         .take(0)
         .unwrap()
@@ -431,37 +406,40 @@ fn nothing_is_submitted_over_a_reset() {
     let mut it = Harness::up(16);
     let buffer = it.buffer(1);
     let segments = [from_device(&buffer, 0, 4096)];
-    it.broker.begin_reset(&mut it.io);
+    it.begin(Operation::Reset).unwrap();
     assert_eq!(
         it.submit(1, 0, &read(0, 8), &segments),
         Err(Refusal::OutOfRange)
     );
-    assert_eq!(
-        it.broker.next_completion(&mut it.io, 1),
-        Err(Refusal::OutOfRange)
+    assert_eq!(it.next(1), Err(Refusal::OutOfRange));
+    it.ring(1);
+    let polled = it.poll();
+    assert_ne!(
+        polled,
+        Poll::Done(Step::QueueOpen),
+        "the reset is under way"
     );
-    it.broker.ring(&mut it.io, 1);
-    assert!(matches!(
-        it.broker.poll_open(&mut it.io, 1),
-        Poll::Failed(_)
-    ));
 }
 
 #[test]
 fn providers_read_no_register_that_holds_an_address() {
     let it = Harness::new();
-    assert!(it.broker.mappable().is_empty(), "page 0 holds ASQ and ACQ");
     assert!(
-        it.broker.windows().is_empty(),
+        it.broker.access().mappable.is_empty(),
+        "page 0 holds ASQ and ACQ"
+    );
+    assert!(
+        it.broker.access().windows.is_empty(),
         "INTMS and INTMC are not to be touched with MSI-X"
     );
-    for (bar, offset, bytes) in it.broker.readable() {
+    for (bar, offset, bytes) in &it.broker.access().readable {
         assert!(*bar == 0 && offset + bytes <= 0x24, "{offset:x}");
     }
     let pin = Harness::with_vectors(0);
     let offsets: Vec<u64> = pin
         .broker
-        .windows()
+        .access()
+        .windows
         .iter()
         .map(|window| window.offset)
         .collect();
@@ -473,14 +451,14 @@ const LET_GO: Result<Step, Refusal> = Ok(Step::QueueStopped(
 ));
 
 fn reset_queue(it: &mut Harness, queue: u16) -> Result<Step, Refusal> {
-    it.broker.begin_queue_reset(&mut it.io, queue)?;
-    it.drive(|broker, io| broker.poll_queue_reset(io, queue))
+    it.begin(Operation::Stop(model::place(queue)))?;
+    it.drive()
 }
 
 #[test]
 fn one_queue_is_made_again_while_the_other_runs_on() {
     let mut it = Harness::up(8);
-    it.open(2, pair(2, 8)).unwrap();
+    it.open(pair(2, 8)).unwrap();
     let pages = it.buffer(1);
     it.device.posting = Posting::Hold;
     for slot in 0..3 {
@@ -499,11 +477,11 @@ fn one_queue_is_made_again_while_the_other_runs_on() {
         Err(Refusal::WrongState)
     );
     assert_eq!(
-        it.broker.begin_queue_reset(&mut it.io, 2),
+        it.begin(Operation::Stop(model::place(2))),
         Err(Refusal::Busy)
     );
-    it.broker.begin_reopen(&mut it.io, 1).unwrap();
-    let open = it.drive(|broker, io| broker.poll_open(io, 1));
+    it.begin(Operation::Reopen(model::place(1))).unwrap();
+    let open = it.drive();
     assert_eq!(open, Ok(Step::QueueOpen));
     // The same slots again; the other queue's command was not touched.
     for slot in 0..3 {
@@ -526,18 +504,18 @@ fn one_queue_is_made_again_while_the_other_runs_on() {
 fn no_proof_no_stopped_queue() {
     let mut it = Harness::up(8);
     assert_eq!(
-        it.broker.begin_queue_reset(&mut it.io, 0),
+        it.begin(Operation::Stop(model::place(0))),
         Err(Refusal::NotSupported),
         "administration ends with the controller"
     );
     assert_eq!(
-        it.broker.begin_queue_reset(&mut it.io, 9),
+        it.begin(Operation::Stop(model::place(9))),
         Err(Refusal::OutOfRange)
     );
     it.device.delete_status = 0x101;
     assert_eq!(reset_queue(&mut it, 1), Err(Refusal::DeviceError));
     assert_eq!(
-        it.broker.begin_reopen(&mut it.io, 1),
+        it.begin(Operation::Reopen(model::place(1))),
         Err(Refusal::WrongState)
     );
     it.device.delete_status = 0;

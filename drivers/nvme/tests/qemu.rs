@@ -13,8 +13,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command as Process, Stdio};
 use std::time::Duration;
 
 use driver_core::{
-    Broker, BrokerIo, CommandSlot, Completed, DRIVERS, DeviceAddress, Direction, DmaPages, Poll,
-    Probed, QueueSpec, Refusal, Registers, Segment, Step,
+    Broker, BrokerIo, CommandSlot, Completed, DRIVERS, DeviceAddress, Direction, DmaPages,
+    Operation, Poll, Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment, Step,
 };
 use mmio::SharedBytes;
 use nvme as _;
@@ -277,11 +277,11 @@ impl Bench {
         self.io.now_ns += ns;
     }
 
-    fn drive(&mut self, poll: impl Fn(&mut dyn Broker, &mut Io) -> Poll) -> Result<Step, Refusal> {
+    fn drive(&mut self) -> Result<Step, Refusal> {
         self.carry();
         loop {
             self.refresh();
-            let polled = poll(self.broker.as_mut(), &mut self.io);
+            let polled = self.broker.poll(&mut self.io);
             self.carry();
             match polled {
                 Poll::Pending { after_ns } => self.pass(after_ns),
@@ -293,43 +293,35 @@ impl Bench {
 
     fn up(&mut self, depth: u16) {
         self.refresh();
-        self.broker.begin_reset(&mut self.io);
-        self.drive(|broker, io| broker.poll_reset(io)).unwrap();
+        self.begin(Operation::Reset);
+        self.drive().unwrap();
         self.forget_doorbells();
         self.refresh();
         self.broker.configure(&mut self.io, [16, 2, 12]).unwrap();
-        self.broker.begin_enable(&mut self.io).unwrap();
-        assert_eq!(
-            self.drive(|broker, io| broker.poll_enable(io)),
-            Ok(Step::Ready)
-        );
-        self.open(
-            0,
-            QueueSpec {
-                kind: 0,
-                index: 0,
-                depth: 16,
-                vector: Some(0),
-            },
-        );
-        self.open(
-            1,
-            QueueSpec {
-                kind: 1,
-                index: 1,
-                depth,
-                vector: Some(1),
-            },
-        );
+        self.begin(Operation::Enable);
+        assert_eq!(self.drive(), Ok(Step::Ready));
+        self.open(QueueSpec {
+            kind: 0,
+            index: 0,
+            depth: 16,
+            vector: Some(0),
+        });
+        self.open(QueueSpec {
+            kind: 1,
+            index: 1,
+            depth,
+            vector: Some(1),
+        });
     }
 
-    fn open(&mut self, queue: u16, spec: QueueSpec) {
+    fn begin(&mut self, operation: Operation) {
+        self.broker.begin(&mut self.io, operation).unwrap();
+    }
+
+    fn open(&mut self, spec: QueueSpec) {
         self.refresh();
-        self.broker.begin_open(&mut self.io, queue, spec).unwrap();
-        assert_eq!(
-            self.drive(|broker, io| broker.poll_open(io, queue)),
-            Ok(Step::QueueOpen)
-        );
+        self.begin(Operation::Open(spec));
+        assert_eq!(self.drive(), Ok(Step::QueueOpen));
     }
 
     /// Pages that are no neighbours.
@@ -358,7 +350,7 @@ impl Bench {
     ) -> Result<(), Refusal> {
         self.broker.submit(
             &mut self.io,
-            queue,
+            place(queue),
             CommandSlot { slot },
             &command.to_bytes(),
             segments,
@@ -367,14 +359,18 @@ impl Bench {
 
     /// Rings, and takes `count` completions.
     fn finish(&mut self, queue: u16, count: usize) -> Vec<Completed> {
-        self.broker.ring(&mut self.io, queue);
+        self.broker.ring(&mut self.io, place(queue));
         self.carry();
         let mut done = Vec::new();
         for _ in 0..10_000 {
-            while let Some(completed) = self.broker.next_completion(&mut self.io, queue).unwrap() {
+            while let Some(completed) = self
+                .broker
+                .next_completion(&mut self.io, place(queue))
+                .unwrap()
+            {
                 done.push(completed);
             }
-            self.broker.completions_taken(&mut self.io, queue);
+            self.broker.completions_taken(&mut self.io, place(queue));
             self.carry();
             if done.len() >= count {
                 return done;
@@ -382,6 +378,14 @@ impl Bench {
             self.pass(100_000);
         }
         panic!("{} of {count} completions came", done.len());
+    }
+}
+
+/// Queue 0 is the administration's, above it lie the I/O pairs.
+fn place(queue: u16) -> QueuePlace {
+    QueuePlace {
+        kind: u16::from(queue != 0),
+        index: queue,
     }
 }
 
@@ -503,15 +507,12 @@ fn batches_and_administration_commands() {
         &[from_device(&buffer, 4096, 4096)],
     )
     .unwrap();
-    it.open(
-        2,
-        QueueSpec {
-            kind: 1,
-            index: 2,
-            depth: 4,
-            vector: None,
-        },
-    );
+    it.open(QueueSpec {
+        kind: 1,
+        index: 2,
+        depth: 4,
+        vector: None,
+    });
     let done = it.finish(0, 2);
     assert_eq!((done[0].slot, done[0].status), (3, 0));
     let controller = nvme_format::identify::Controller::parse(&it.bytes(&buffer, 0, 4096)).unwrap();
@@ -570,7 +571,7 @@ fn a_running_controller_is_reset_and_used_again() {
         let command = Command::transfer(io::READ, 1, 16, 8).unwrap();
         it.submit(1, 2, command, &[from_device(&buffer, 0, 4096)])
             .unwrap();
-        it.broker.ring(&mut it.io, 1);
+        it.broker.ring(&mut it.io, place(1));
         it.carry();
         if round == 2 {
             assert_eq!(it.finish(1, 1)[0].status, 0);

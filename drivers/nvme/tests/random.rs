@@ -60,7 +60,7 @@ struct Flight {
 fn bring_up(it: &mut Harness) {
     it.device.posting = Posting::AtOnce;
     it.bring_up(DEPTH);
-    it.open(2, pair(2, DEPTH)).unwrap();
+    it.open(pair(2, DEPTH)).unwrap();
 }
 
 proptest! {
@@ -90,7 +90,7 @@ proptest! {
                         flights.insert((queue, slot), Flight { buffer, lba, offset, length });
                     }
                 }
-                Op::Ring(queue) => it.broker.ring(&mut it.io, queue),
+                Op::Ring(queue) => it.ring(queue),
                 Op::Step => it.step(),
                 Op::Hold => it.device.posting = Posting::Hold,
                 Op::Release => {
@@ -134,7 +134,7 @@ proptest! {
         for slot in 0..pushed {
             it.submit(1, slot, &read(0, 8), &[from_device(&buffer, 0, 4096)]).unwrap();
         }
-        it.broker.ring(&mut it.io, 1);
+        it.ring(1);
         it.step();
         let held = it.held();
         let mut open: Vec<u16> = (0..pushed).collect();

@@ -5,7 +5,7 @@
 mod model;
 
 use dma_ledger::{QueueProof, ResetProof};
-use driver_core::{Refusal, Step};
+use driver_core::{Operation, Refusal, Step};
 use model::{CC, CSTS, Harness, from_device, read};
 use sabotage::{choose, points};
 
@@ -31,9 +31,9 @@ fn a_queue_receipt_without_the_deletion() {
     let mut it = Harness::up(8);
     it.device.delete_status = 0x101;
     choose(points::QUEUE_RECEIPT_WITHOUT_DELETE);
-    it.broker.begin_queue_reset(&mut it.io, 1).unwrap();
+    it.begin(Operation::Stop(model::place(1))).unwrap();
     assert_eq!(
-        it.drive(|broker, io| broker.poll_queue_reset(io, 1)),
+        it.drive(),
         Ok(Step::QueueStopped(QueueProof::SubmissionQueueDeleted))
     );
 }

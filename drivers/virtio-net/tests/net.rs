@@ -49,7 +49,7 @@ fn offloads_cannot_be_wished_for() {
         }
         // The configuration that can be read ends with the frame size.
         one.configure([0; 3]).unwrap();
-        assert_eq!(one.broker.readable()[0].2, 12);
+        assert_eq!(one.broker.access().readable[0].2, 12);
     }
 }
 

@@ -49,7 +49,7 @@ fn a_request_is_pieces_that_the_device_fills() {
             [1 | 0xff << 16, 8],
             "no configuration to read"
         );
-        assert!(one.broker.readable().is_empty());
+        assert!(one.broker.access().readable.is_empty());
         one.open(0, 8).unwrap();
         let buffer = one.buffer(2);
         let pieces = [

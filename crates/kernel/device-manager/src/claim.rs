@@ -147,7 +147,7 @@ impl<P: Platform> Turn<'_, P> {
         }
         function.mapped.map(&machine.platform, hardware)?;
         let broker = (driver.probe)(&hardware.probed())?;
-        let ports = broker.port_bar();
+        let ports = broker.access().ports;
         let ports = ports.map(|bar| ports_of(&machine.platform, hardware, bar));
         let ports = ports.transpose()?;
         let claim = function.record.claim(owner)?;

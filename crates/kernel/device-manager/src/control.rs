@@ -2,14 +2,13 @@
 
 use audit_format::{Event, Kind as Noted};
 use dma_ledger::{Claim, Phase, QueueId, QueueProof, QueueShape, ResetProof};
-use driver_core::{Poll, QueueSpec, Step};
+use driver_core::{Operation as Begin, Poll, QueueSpec, Step};
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use crate::facts::about;
 use crate::flr::{Flr, FlrPoll};
 use crate::job::{Job, Kind, Operation};
-use crate::queues::number;
 use crate::stop::{DEADLINE_NS, proof_name};
 use crate::teardown::Stopping;
 use crate::turn::Turn;
@@ -47,7 +46,7 @@ impl<P: Platform> DeviceManager<P> {
             if !sabotage!(RESET_FORGETS_ROUTES) {
                 turn.drop_routes();
             }
-            turn.with_broker(|broker, io| broker.begin_reset(io))?;
+            turn.begin_stop()?;
             Ok(Kind::Reset { after_flr: false })
         });
     }
@@ -87,8 +86,7 @@ impl<P: Platform> DeviceManager<P> {
             }
             turn.set_bus_master(true);
             turn.at.tell(Some(claim), Event::new(Noted::BusMasterOn));
-            let begun = turn.with_broker(|broker, io| broker.begin_enable(io));
-            if let Err(refusal) = begun.and_then(|begun| begun) {
+            if let Err(refusal) = turn.begin(Begin::Enable) {
                 turn.set_bus_master(false);
                 return Err(refusal);
             }
@@ -109,17 +107,21 @@ impl<P: Platform> DeviceManager<P> {
             if spec.vector.is_some_and(|vector| vector >= messages) {
                 return Err(Refusal::OutOfRange);
             }
-            let limit = turn.with_broker(|broker, _| broker.queue_limit(spec.kind, spec.index))?;
+            let place = spec.place();
+            let limit = turn.with_broker(|broker, _| broker.queue_limit(place))?;
             if spec.depth == 0 || limit.is_none_or(|limit| spec.depth > limit) {
                 return Err(Refusal::OutOfRange);
             }
+            if turn.function.held()?.queues.is_taken(place) {
+                return Err(Refusal::WrongState);
+            }
             let queue = turn.function.record.create_queue(claim, shape_of(spec))?;
-            let begun = turn.with_broker(|broker, io| broker.begin_open(io, number(queue), spec));
-            if let Err(refusal) = begun.and_then(|begun| begun) {
+            if let Err(refusal) = turn.begin(Begin::Open(spec)) {
                 let _ = turn.function.record.stop_queue(claim, queue);
                 let _ = turn.function.record.close_queue(claim, queue);
                 return Err(refusal);
             }
+            turn.function.held()?.queues.put(queue, place);
             Ok(Kind::Open(queue))
         });
     }
@@ -134,7 +136,8 @@ impl<P: Platform> DeviceManager<P> {
     pub fn queue_reset(&self, claim: &Claim, queue: QueueId, waiter: P::Waiter) {
         self.start(claim, waiter, |turn| {
             turn.function.record.may_reset_queue(claim, queue)?;
-            turn.with_broker(|broker, io| broker.begin_queue_reset(io, number(queue)))??;
+            let place = turn.function.held()?.queues.place(queue)?;
+            turn.begin(Begin::Stop(place))?;
             turn.function.record.begin_queue_reset(claim, queue)?;
             turn.at.note_queue(claim, Noted::QueueReset, queue);
             Ok(Kind::QueueReset(queue))
@@ -253,42 +256,71 @@ impl<P: Platform> Turn<'_, P> {
     }
 
     fn look(&mut self, claim: &Claim, kind: Kind, now_ns: u64, late: bool) -> Outcome {
-        match kind {
-            Kind::Reset { after_flr } => self.look_reset(claim, after_flr, now_ns, late),
-            Kind::FunctionReset(flr) => self.look_flr(flr, now_ns),
-            Kind::Enable => self.look_enable(claim, late),
-            Kind::Open(queue) => self.look_open(claim, queue, late),
-            Kind::QueueReset(queue) => self.look_queue_reset(claim, queue, late),
-            Kind::Reopen(queue) => self.look_reopen(claim, queue, late),
+        if let Kind::FunctionReset(flr) = kind {
+            return self.look_flr(flr, now_ns);
+        }
+        let ended = match self.with_broker(|broker, io| broker.poll(io)) {
+            Ok(Poll::Pending { after_ns }) if !late => return Outcome::Again(kind, after_ns),
+            Ok(Poll::Pending { .. }) => Err(Refusal::TimedOut),
+            Ok(Poll::Done(step)) => Ok(step),
+            Ok(Poll::Failed(refusal)) | Err(refusal) => Err(refusal),
+        };
+        match (kind, ended) {
+            (Kind::Reset { .. }, Ok(Step::Stopped(proof))) => match self.stopped(claim, proof) {
+                Ok(()) => Outcome::Done(Done::Finished),
+                Err(_) => self.unstoppable(),
+            },
+            (Kind::Enable, Ok(Step::Ready)) => self.enabled(claim),
+            (Kind::Open(queue), Ok(Step::QueueOpen)) => {
+                match self.function.record.queue_opened(claim, queue) {
+                    Ok(()) => Outcome::Done(Done::Queue(queue)),
+                    Err(refusal) => self.failed(claim, Kind::Open(queue), refusal, now_ns),
+                }
+            }
+            (Kind::QueueReset(queue), Ok(Step::QueueStopped(proof))) => {
+                let stopped = self.queue_stopped(claim, queue, proof);
+                stopped.unwrap_or_else(Outcome::Failed)
+            }
+            (Kind::Reopen(queue), Ok(Step::QueueOpen)) => {
+                let reopened = self.function.record.queue_reopened(claim, queue);
+                // Its holder may have gone meanwhile: then it must take nothing.
+                self.close_ended(claim);
+                reopened.map_or_else(Outcome::Failed, |()| Outcome::Done(Done::Finished))
+            }
+            (kind, ended) => {
+                let refusal = ended.err().unwrap_or(Refusal::DeviceError);
+                self.failed(claim, kind, refusal, now_ns)
+            }
         }
     }
 
-    fn look_reset(&mut self, claim: &Claim, after_flr: bool, now_ns: u64, late: bool) -> Outcome {
-        let polled = self.with_broker(|broker, io| broker.poll_reset(io));
-        match polled {
-            Ok(Poll::Done(Step::Stopped(proof))) => {
-                return match self.stopped(claim, proof) {
-                    Ok(()) => Outcome::Done(Done::Finished),
-                    Err(_) => self.unstoppable(),
+    /// The broker's part of an operation came to nothing.
+    fn failed(&mut self, claim: &Claim, kind: Kind, refusal: Refusal, now_ns: u64) -> Outcome {
+        match kind {
+            Kind::Reset { after_flr: false } => {
+                let mut config = self.at.machine.config.lock();
+                let flr = Flr::begin(self.at.hardware, &mut **config, now_ns);
+                drop(config);
+                return match flr {
+                    Some(flr) => Outcome::Next(Kind::FunctionReset(flr), DEADLINE_NS),
+                    None => self.unstoppable(),
                 };
             }
-            Ok(Poll::Pending { after_ns }) if !late => {
-                return Outcome::Again(Kind::Reset { after_flr }, after_ns);
+            Kind::Reset { after_flr: true } | Kind::FunctionReset(_) => return self.unstoppable(),
+            // Whatever state it is in, it must not reach memory; only a reset goes on from here.
+            Kind::Enable => {
+                self.set_bus_master(false);
             }
-            _ => {}
+            // Half of it may exist at the device, so its number stays taken until a reset.
+            Kind::Open(queue) => {
+                let _ = self.function.record.stop_queue(claim, queue);
+                if let Some(held) = &mut self.function.held {
+                    held.queues.abandon(queue);
+                }
+            }
+            Kind::QueueReset(_) | Kind::Reopen(_) => {}
         }
-        if after_flr {
-            return self.unstoppable();
-        }
-        let flr = Flr::begin(
-            self.at.hardware,
-            &mut **self.at.machine.config.lock(),
-            now_ns,
-        );
-        match flr {
-            Some(flr) => Outcome::Next(Kind::FunctionReset(flr), DEADLINE_NS),
-            None => self.unstoppable(),
-        }
+        Outcome::Failed(refusal)
     }
 
     fn look_flr(&mut self, mut flr: Flr, now_ns: u64) -> Outcome {
@@ -303,13 +335,44 @@ impl<P: Platform> Turn<'_, P> {
             FlrPoll::Done => {
                 self.prepare_signals();
                 // The broker must see for itself that its device is in its first state.
-                let begun = self.with_broker(|broker, io| broker.begin_reset(io));
-                match begun {
+                match self.begin_stop() {
                     Ok(()) => Outcome::Next(Kind::Reset { after_flr: true }, AFTER_FLR_NS),
                     Err(_) => self.unstoppable(),
                 }
             }
         }
+    }
+
+    fn enabled(&mut self, claim: &Claim) -> Outcome {
+        if let Err(refusal) = self.function.record.enabled(claim) {
+            self.set_bus_master(false);
+            return Outcome::Failed(refusal);
+        }
+        self.at.tell(Some(claim), Event::new(Noted::Enabled));
+        let platform = &self.at.machine.platform;
+        platform.fact(&|sink| about(sink, "device.enabled", self.at.bdf()).end());
+        Outcome::Done(Done::Finished)
+    }
+
+    /// The device has let go of one queue, which is made again.
+    fn queue_stopped(
+        &mut self,
+        claim: &Claim,
+        queue: QueueId,
+        proof: QueueProof,
+    ) -> Result<Outcome, Refusal> {
+        let record = &mut self.function.record;
+        let receipt = record.prove_queue_stopped(claim, queue, proof)?;
+        let revoked = record.finish_queue_reset(receipt)?;
+        self.at.machine.platform.fact(&|sink| {
+            about(sink, "device.queue-reset", self.at.bdf())
+                .stable("proof", queue_proof_name(proof))
+                .volatile("revoked", revoked)
+                .end()
+        });
+        let place = self.function.held()?.queues.place(queue)?;
+        self.begin(Begin::Reopen(place))?;
+        Ok(Outcome::Next(Kind::Reopen(queue), DEADLINE_NS))
     }
 
     /// The device has proven that it stopped.
@@ -337,106 +400,6 @@ impl<P: Platform> Turn<'_, P> {
             held.unstoppable = true;
         }
         Outcome::Failed(Refusal::Quarantined)
-    }
-
-    fn look_enable(&mut self, claim: &Claim, late: bool) -> Outcome {
-        let polled = self.with_broker(|broker, io| broker.poll_enable(io));
-        let refusal = match polled {
-            Ok(Poll::Pending { after_ns }) if !late => {
-                return Outcome::Again(Kind::Enable, after_ns);
-            }
-            Ok(Poll::Done(Step::Ready)) => match self.function.record.enabled(claim) {
-                Ok(()) => {
-                    self.at.tell(Some(claim), Event::new(Noted::Enabled));
-                    self.at
-                        .machine
-                        .platform
-                        .fact(&|sink| about(sink, "device.enabled", self.at.bdf()).end());
-                    return Outcome::Done(Done::Finished);
-                }
-                Err(refusal) => refusal,
-            },
-            Ok(Poll::Pending { .. }) => Refusal::TimedOut,
-            Ok(Poll::Failed(refusal)) | Err(refusal) => refusal,
-            Ok(Poll::Done(_)) => Refusal::DeviceError,
-        };
-        // Whatever state it is in, it must not reach memory; only a reset goes on from here.
-        self.set_bus_master(false);
-        Outcome::Failed(refusal)
-    }
-
-    fn look_open(&mut self, claim: &Claim, queue: QueueId, late: bool) -> Outcome {
-        let polled = self.with_broker(|broker, io| broker.poll_open(io, number(queue)));
-        let refusal = match polled {
-            Ok(Poll::Pending { after_ns }) if !late => {
-                return Outcome::Again(Kind::Open(queue), after_ns);
-            }
-            Ok(Poll::Done(Step::QueueOpen)) => {
-                match self.function.record.queue_opened(claim, queue) {
-                    Ok(()) => return Outcome::Done(Done::Queue(queue)),
-                    Err(refusal) => refusal,
-                }
-            }
-            Ok(Poll::Pending { .. }) => Refusal::TimedOut,
-            Ok(Poll::Failed(refusal)) | Err(refusal) => refusal,
-            Ok(Poll::Done(_)) => Refusal::DeviceError,
-        };
-        // Half of it may exist at the device, so its number stays taken until a reset.
-        let _ = self.function.record.stop_queue(claim, queue);
-        if let Some(held) = &mut self.function.held {
-            held.queues.abandon(queue);
-        }
-        Outcome::Failed(refusal)
-    }
-
-    fn look_queue_reset(&mut self, claim: &Claim, queue: QueueId, late: bool) -> Outcome {
-        let polled = self.with_broker(|broker, io| broker.poll_queue_reset(io, number(queue)));
-        let proof = match polled {
-            Ok(Poll::Pending { after_ns }) if !late => {
-                return Outcome::Again(Kind::QueueReset(queue), after_ns);
-            }
-            Ok(Poll::Done(Step::QueueStopped(proof))) => proof,
-            Ok(Poll::Pending { .. }) => return Outcome::Failed(Refusal::TimedOut),
-            Ok(Poll::Failed(refusal)) | Err(refusal) => return Outcome::Failed(refusal),
-            Ok(Poll::Done(_)) => return Outcome::Failed(Refusal::DeviceError),
-        };
-        let record = &mut self.function.record;
-        let revoked = record
-            .prove_queue_stopped(claim, queue, proof)
-            .and_then(|receipt| record.finish_queue_reset(receipt));
-        let revoked = match revoked {
-            Ok(revoked) => revoked,
-            Err(refusal) => return Outcome::Failed(refusal),
-        };
-        self.at.machine.platform.fact(&|sink| {
-            about(sink, "device.queue-reset", self.at.bdf())
-                .stable("proof", queue_proof_name(proof))
-                .volatile("revoked", revoked)
-                .end()
-        });
-        let begun = self.with_broker(|broker, io| broker.begin_reopen(io, number(queue)));
-        match begun.and_then(|begun| begun) {
-            Ok(()) => Outcome::Next(Kind::Reopen(queue), DEADLINE_NS),
-            Err(refusal) => Outcome::Failed(refusal),
-        }
-    }
-
-    fn look_reopen(&mut self, claim: &Claim, queue: QueueId, late: bool) -> Outcome {
-        let polled = self.with_broker(|broker, io| broker.poll_open(io, number(queue)));
-        match polled {
-            Ok(Poll::Pending { after_ns }) if !late => {
-                Outcome::Again(Kind::Reopen(queue), after_ns)
-            }
-            Ok(Poll::Done(Step::QueueOpen)) => {
-                let reopened = self.function.record.queue_reopened(claim, queue);
-                // Its holder may have gone meanwhile: then it must take nothing.
-                self.close_ended(claim);
-                reopened.map_or_else(Outcome::Failed, |()| Outcome::Done(Done::Finished))
-            }
-            Ok(Poll::Pending { .. }) => Outcome::Failed(Refusal::TimedOut),
-            Ok(Poll::Failed(refusal)) | Err(refusal) => Outcome::Failed(refusal),
-            Ok(Poll::Done(_)) => Outcome::Failed(Refusal::DeviceError),
-        }
     }
 }
 

@@ -7,7 +7,6 @@ use driver_core::{CommandSlot, Segment};
 use ring_abi::Refusal;
 
 use crate::function::Function;
-use crate::queues::number;
 use crate::turn::{At, Turn};
 use crate::{DeviceManager, FrameRun, Platform};
 
@@ -92,8 +91,10 @@ impl<P: Platform> DeviceManager<P> {
         if *accepted != 0 {
             let mut turn = at.turn();
             // A reset that came in between takes the commands with it: they end `revoked`, and nothing is rung.
-            if turn.function.record.admit_ring(claim, queue).is_ok() {
-                let _ = turn.with_broker(|broker, io| broker.ring(io, number(queue)));
+            if turn.function.record.admit_ring(claim, queue).is_ok()
+                && let Ok(place) = turn.function.held()?.queues.place(queue)
+            {
+                let _ = turn.with_broker(|broker, io| broker.ring(io, place));
             }
         }
         outcome
@@ -204,9 +205,10 @@ impl<P: Platform> Turn<'_, P> {
                 .map_err(|_| Refusal::OutOfRange)?;
         }
         let held = function.held.as_mut().ok_or(Refusal::WrongState)?;
+        let place = held.queues.place(queue)?;
         let platform = &self.at.machine.platform;
         let (broker, mut io) = held.driven.drive(platform, &function.mapped, None)?;
-        broker.submit(&mut io, number(queue), slot, template, &segments)
+        broker.submit(&mut io, place, slot, template, &segments)
     }
 
     fn take_completed(
@@ -223,12 +225,13 @@ impl<P: Platform> Turn<'_, P> {
         let before = out.len();
         let record = &mut function.record;
         let held = function.held.as_mut().ok_or(Refusal::WrongState)?;
+        let place = held.queues.place(queue)?;
         let platform = &self.at.machine.platform;
         let (broker, mut io) = held.driven.drive::<P>(platform, &function.mapped, None)?;
         let mut seen = false;
         let mut outcome = Ok(());
         while out.len() < goal {
-            let completed = match broker.next_completion(&mut io, number(queue)) {
+            let completed = match broker.next_completion(&mut io, place) {
                 Ok(Some(completed)) => completed,
                 Ok(None) => break,
                 Err(refusal) => {
@@ -248,7 +251,7 @@ impl<P: Platform> Turn<'_, P> {
             }
         }
         if seen {
-            broker.completions_taken(&mut io, number(queue));
+            broker.completions_taken(&mut io, place);
         }
         // What was good before the contradiction is handed out first; the next call says why there is no more.
         if out.len() == before { outcome } else { Ok(()) }

@@ -1,19 +1,57 @@
-//! The queues of a claim whose holders are gone.
+//! The queues of a claim: where each lies at the device, and which ones nobody holds any more.
 
 use alloc::vec::Vec;
 
 use dma_ledger::{Claim, FunctionRecord, QueueId, QueueState};
+use driver_core::QueuePlace;
+use ring_abi::Refusal;
 
-/// Queues that the device, or the ledger, still knows and nobody holds.
+/// The map from the ledger's numbers to the broker's kinds and indices, which a broker never sees.
 pub(crate) struct Queues {
+    /// By the ledger's number, since the device was last reset.
+    places: Vec<Option<QueuePlace>>,
+    /// Those that the device, or the ledger, still knows and nobody holds.
     abandoned: Vec<QueueId>,
 }
 
 impl Queues {
     pub(crate) const fn new() -> Self {
         Self {
+            places: Vec::new(),
             abandoned: Vec::new(),
         }
+    }
+
+    /// Where a queue lies.
+    ///
+    /// # Errors
+    /// `OutOfRange` for one that was not opened since the device was last reset.
+    #[inline]
+    pub(crate) fn place(&self, queue: QueueId) -> Result<QueuePlace, Refusal> {
+        let place = self.places.get(queue.index() as usize).copied();
+        place.flatten().ok_or(Refusal::OutOfRange)
+    }
+
+    /// Whether a queue was opened there since the device was last reset, well or not.
+    pub(crate) fn is_taken(&self, place: QueuePlace) -> bool {
+        self.places.contains(&Some(place))
+    }
+
+    /// Records where a queue lies.
+    pub(crate) fn put(&mut self, queue: QueueId, place: QueuePlace) {
+        // The ledger has at most 4096 queues per function, numbered from 0.
+        let at = queue.index() as usize;
+        if self.places.len() <= at {
+            self.places.resize(at + 1, None);
+        }
+        if let Some(entry) = self.places.get_mut(at) {
+            *entry = Some(place);
+        }
+    }
+
+    /// The device is being reset: no queue lies anywhere.
+    pub(crate) fn forget_places(&mut self) {
+        self.places.clear();
     }
 
     /// Records that a queue's holder is gone, or never came.
@@ -40,10 +78,4 @@ impl Queues {
             }
         });
     }
-}
-
-/// The dense number that a broker knows the queue by.
-pub(crate) fn number(queue: QueueId) -> u16 {
-    // The ledger has at most 4096 queues per function.
-    queue.index() as u16
 }

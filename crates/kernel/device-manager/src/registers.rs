@@ -67,7 +67,7 @@ impl<P: Platform> DeviceManager<P> {
         let turn = self.turn(claim)?;
         let function = &*turn.function;
         let access = Access { bar, offset, width };
-        let readable = broker(function).map_or(&[][..], |one| one.readable());
+        let readable = broker(function).map_or(&[][..], |one| &one.access().readable);
         let ranges = readable
             .iter()
             .map(|&(bar, offset, bytes)| BarRange { bar, offset, bytes });
@@ -94,7 +94,7 @@ impl<P: Platform> DeviceManager<P> {
         let turn = self.turn(claim)?;
         let function = &*turn.function;
         let access = Access { bar, offset, width };
-        let windows = broker(function).map_or(&[][..], |one| one.windows());
+        let windows = broker(function).map_or(&[][..], |one| one.access().windows);
         let declared = windows.iter().map(as_register_window);
         let window = function.record.admit_write(claim, access, declared);
         let window = match window {
@@ -223,7 +223,7 @@ fn broker<P: Platform>(function: &Function<P>) -> Option<&dyn Broker> {
 }
 
 fn mappable<P: Platform>(function: &Function<P>) -> &'static [Mappable] {
-    broker(function).map_or(&[][..], |one| one.mappable())
+    broker(function).map_or(&[][..], |one| one.access().mappable)
 }
 
 fn mappable_pages(hardware: &Hardware, listed: &Mappable) -> u32 {

@@ -1,7 +1,7 @@
 //! What operations and the end of a claim both do at a function.
 
 use dma_ledger::{Claim, ResetProof};
-use driver_core::{Broker, BrokerIo};
+use driver_core::{Broker, BrokerIo, Operation};
 use pci_format::{Command, update_command};
 use ring_abi::Refusal;
 use sabotage::sabotage;
@@ -19,6 +19,19 @@ impl<P: Platform> Turn<'_, P> {
         run: impl FnOnce(&mut dyn Broker, &mut dyn BrokerIo) -> T,
     ) -> Result<T, Refusal> {
         self.function.with_broker(&self.at.machine.platform, run)
+    }
+
+    /// Begins an operation of the broker.
+    pub(crate) fn begin(&mut self, operation: Operation) -> Result<(), Refusal> {
+        self.with_broker(|broker, io| broker.begin(io, operation))?
+    }
+
+    /// Has the broker begin to stop the device, whatever is under way; `WrongState` where there is no broker.
+    pub(crate) fn begin_stop(&mut self) -> Result<(), Refusal> {
+        // A broker that cannot even begin shows it when it is polled: it has no proof.
+        let _ = self.with_broker(|broker, io| broker.begin(io, Operation::Reset))?;
+        self.function.held()?.queues.forget_places();
+        Ok(())
     }
 
     /// Turns bus mastering on or off at the function. Returns whether it reads back so.

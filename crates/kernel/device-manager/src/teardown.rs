@@ -186,8 +186,7 @@ impl<P: Platform> Turn<'_, P> {
         {
             return self.reset_function(token);
         }
-        let begun = self.with_broker(|broker, io| broker.begin_reset(io));
-        if begun.is_err() {
+        if self.begin_stop().is_err() {
             return self.reset_function(token);
         }
         let deadline_ns = now_ns.saturating_add(DEADLINE_NS);
@@ -197,7 +196,7 @@ impl<P: Platform> Turn<'_, P> {
     /// First rung: the broker's own reset.
     fn poll_stop(&mut self, token: Teardown<QueuesQuiesced>, deadline_ns: u64) {
         let now_ns = self.at.machine.platform.now_ns();
-        let polled = self.with_broker(|broker, io| broker.poll_reset(io));
+        let polled = self.with_broker(|broker, io| broker.poll(io));
         match polled {
             Ok(Poll::Done(Step::Stopped(proof))) => {
                 self.proven(token, proof);

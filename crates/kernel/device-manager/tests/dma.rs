@@ -381,6 +381,9 @@ fn queues_that_cannot_be_are_not() {
     script().lock().unwrap().open_looks = None;
     assert_eq!(open(1, 1, 4, None), Some(Refusal::TimedOut));
     script().lock().unwrap().open_looks = Some(0);
+    // Half of it may exist at the device: only a reset gives its place back.
+    assert_eq!(open(1, 1, 4, Some(3)), Some(Refusal::WrongState));
+    it.up(&claim);
     assert_eq!(open(1, 1, 4, Some(3)), None);
     it.reset(&claim).unwrap();
 }

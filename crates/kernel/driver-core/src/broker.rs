@@ -1,5 +1,6 @@
 //! The broker: one per claimed function, moved by `device-manager`.
 
+use arrayvec::ArrayVec;
 use dma_ledger::Direction;
 use ring_abi::Refusal;
 
@@ -13,7 +14,7 @@ pub trait BrokerIo {
     /// `OutOfRange` when the function has no such BAR.
     fn registers(&self, bar: u8) -> Result<&Registers, Refusal>;
 
-    /// The ports of the I/O BAR that [`Broker::port_bar`] names.
+    /// The ports of the I/O BAR that [`Access::ports`] names.
     ///
     /// # Errors
     /// `OutOfRange` for any other.
@@ -76,6 +77,46 @@ pub struct QueueSpec {
     pub depth: u16,
     /// MSI-X table index that completions raise, or `None`.
     pub vector: Option<u16>,
+}
+
+impl QueueSpec {
+    /// Which queue it is.
+    #[must_use]
+    pub const fn place(&self) -> QueuePlace {
+        QueuePlace {
+            kind: self.kind,
+            index: self.index,
+        }
+    }
+}
+
+/// Which queue of the device. The ledger's numbers stay with `device-manager`, which keeps the map between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueuePlace {
+    /// Broker's kind number.
+    pub kind: u16,
+    /// Broker's index within the kind.
+    pub index: u16,
+}
+
+/// What takes the device time: begun once and then polled on one-shot timers until it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Stop the device, from any state it may be in, firmware's included. Ends with [`Step::Stopped`], only after reading the
+    /// proof from the device itself.
+    Reset,
+    /// Bring the device up: administration queue in place, device told to run; `WrongState` before `configure`. Bus mastering
+    /// is on. Ends with [`Step::Ready`].
+    Enable,
+    /// Make a queue at the device; `WrongState` where it is there already. Ends with [`Step::QueueOpen`].
+    Open(QueueSpec),
+    /// Make the device let go of one queue while the rest runs on; `NotSupported` where no proof can be had for this queue
+    /// alone. From here on the broker rings nothing and reports nothing of it. Ends with [`Step::QueueStopped`], only after
+    /// reading the proof from the device itself.
+    Stop(QueuePlace),
+    /// Make that queue again, empty and as it was opened; `WrongState` unless it has just stopped. Ends with
+    /// [`Step::QueueOpen`].
+    Reopen(QueuePlace),
 }
 
 /// One piece of a transfer, admitted by the ledger: pages of one live DmaBuffer of this very function.
@@ -141,36 +182,34 @@ pub struct Mappable {
     pub bytes: u64,
 }
 
+/// The most ranges of registers that a provider may read.
+pub const MAX_READABLE: usize = 4;
+
+/// What a provider may touch of a device: everything not listed is refused.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Registers it may write.
+    pub windows: &'static [Window],
+    /// Registers it may read: `(bar, offset, bytes)`. In a memory BAR, or in the I/O BAR of `ports`.
+    pub readable: ArrayVec<(u8, u64, u64), MAX_READABLE>,
+    /// BAR pages it may map.
+    pub mappable: &'static [Mappable],
+    /// The I/O BAR that the broker drives its device through. Asked once, right after the probe: I/O decoding is turned on
+    /// for the length of the claim if it names one, and stays off if not.
+    pub ports: Option<u8>,
+}
+
 /// The kernel half of one device's driver.
 ///
-/// `device-manager` calls it under the function's lock and only in states the ledger allows. Operations that take
-/// the device time are started once and then polled on one-shot timers until they end; they never spin.
+/// `device-manager` calls it under the function's lock and only in states the ledger allows. Operations that the device
+/// needs time for are begun once and then polled on one-shot timers until they end; they never spin.
 ///
 /// What a broker must know of the device to recompute lengths (block sizes, limits) it asks the device itself
 /// while enabling, into pages of its own. It never learns from a DmaBuffer: the provider has those pages mapped and
 /// could change an answer between the device's write and the broker's look.
 pub trait Broker: Send {
-    /// Registers a provider may write.
-    fn windows(&self) -> &'static [Window];
-
-    /// Registers a provider may read: `(bar, offset, bytes)` ranges; reads elsewhere are refused. In a memory BAR, or in
-    /// the I/O BAR of [`Self::port_bar`].
-    fn readable(&self) -> &[(u8, u64, u64)];
-
-    /// BAR pages a provider may map.
-    fn mappable(&self) -> &'static [Mappable];
-
-    /// The I/O BAR that the broker drives its device through. Asked once, right after the probe: I/O decoding is turned
-    /// on for the length of the claim if it names one, and stays off if not.
-    fn port_bar(&self) -> Option<u8> {
-        None
-    }
-
-    /// Starts stopping the device. Must work from any state the device may be in, firmware's included.
-    fn begin_reset(&mut self, io: &mut dyn BrokerIo);
-
-    /// Looks whether the device has stopped. `Stopped` only after reading the proof from the device itself.
-    fn poll_reset(&mut self, io: &mut dyn BrokerIo) -> Poll;
+    /// What a provider may touch of the device, as it stands.
+    fn access(&self) -> &Access;
 
     /// Chooses sizes and features, within what the device offers. The device is stopped.
     ///
@@ -182,57 +221,19 @@ pub trait Broker: Send {
         request: [u64; 3],
     ) -> Result<Configured, Refusal>;
 
-    /// Starts enabling: administration queue in place, device told to run. Bus mastering is on.
+    /// The most entries this queue may have, for the ledger's record; `None` when there is no such queue.
+    fn queue_limit(&self, queue: QueuePlace) -> Option<u16>;
+
+    /// Begins an operation that the device needs time for. One is under way at a time, but a reset overtakes whatever is
+    /// under way, and beginning one never fails: what stands in its way shows when it is polled.
     ///
     /// # Errors
-    /// `WrongState` before `configure`; `NoMemory`.
-    fn begin_enable(&mut self, io: &mut dyn BrokerIo) -> Result<(), Refusal>;
+    /// `WrongState` where [`Operation`] says so; `NotSupported` for an operation that this broker does not have; `Busy` while
+    /// another one is under way; `OutOfRange`, `BadArgument`, `NoMemory`. Nothing has changed then.
+    fn begin(&mut self, io: &mut dyn BrokerIo, operation: Operation) -> Result<(), Refusal>;
 
-    /// Looks whether the device is ready.
-    fn poll_enable(&mut self, io: &mut dyn BrokerIo) -> Poll;
-
-    /// The most entries a queue of this kind may have, for the ledger's record; `None` when there is no such queue.
-    fn queue_limit(&self, kind: u16, index: u16) -> Option<u16>;
-
-    /// Starts opening a queue; `queue` is the ledger's number for it from now on (small, dense).
-    ///
-    /// # Errors
-    /// `OutOfRange`, `WrongState`, `NoMemory`.
-    fn begin_open(
-        &mut self,
-        io: &mut dyn BrokerIo,
-        queue: u16,
-        spec: QueueSpec,
-    ) -> Result<(), Refusal>;
-
-    /// Looks whether the queue exists at the device.
-    fn poll_open(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Poll;
-
-    /// Starts making the device let go of one queue while the rest runs on. From here the broker rings nothing and
-    /// reports nothing of this queue.
-    ///
-    /// # Errors
-    /// `NotSupported` where no proof can be had for this queue alone, which is what a broker says that does not
-    /// implement it; `Busy` while another queue is being opened or reset. Nothing has changed then.
-    fn begin_queue_reset(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Result<(), Refusal> {
-        let _ = (io, queue);
-        Err(Refusal::NotSupported)
-    }
-
-    /// Looks whether the device has let go. `QueueStopped` only after reading the proof from the device itself.
-    fn poll_queue_reset(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Poll {
-        let _ = (io, queue);
-        Poll::Failed(Refusal::NotSupported)
-    }
-
-    /// Starts making the queue again, empty and as it was opened; [`Broker::poll_open`] tells when it is there.
-    ///
-    /// # Errors
-    /// `WrongState` unless the queue has just stopped; `NoMemory`.
-    fn begin_reopen(&mut self, io: &mut dyn BrokerIo, queue: u16) -> Result<(), Refusal> {
-        let _ = (io, queue);
-        Err(Refusal::NotSupported)
-    }
+    /// Looks how far the operation is that was begun last. Once it has ended there is none: `WrongState`.
+    fn poll(&mut self, io: &mut dyn BrokerIo) -> Poll;
 
     /// Writes one command: checks the template against its opcode's mask, recomputes the transfer length and
     /// compares it with the segments, builds every address-bearing field. Nothing is visible to the device before
@@ -243,14 +244,14 @@ pub trait Broker: Send {
     fn submit(
         &mut self,
         io: &mut dyn BrokerIo,
-        queue: u16,
+        queue: QueuePlace,
         slot: CommandSlot,
         template: &[u8],
         segments: &[Segment<'_>],
     ) -> Result<(), Refusal>;
 
     /// Rings the doorbell once for everything submitted since the last ring.
-    fn ring(&mut self, io: &mut dyn BrokerIo, queue: u16);
+    fn ring(&mut self, io: &mut dyn BrokerIo, queue: QueuePlace);
 
     /// Takes the next completion the device has posted on this queue, if any. Device values are checked against the
     /// broker's shadow; an implausible one is `Err` and the queue is then only good for a reset.
@@ -260,11 +261,11 @@ pub trait Broker: Send {
     fn next_completion(
         &mut self,
         io: &mut dyn BrokerIo,
-        queue: u16,
+        queue: QueuePlace,
     ) -> Result<Option<Completed>, Refusal>;
 
     /// Called once after a batch of `next_completion`, to hand consumed entries back to the device.
-    fn completions_taken(&mut self, io: &mut dyn BrokerIo, queue: u16);
+    fn completions_taken(&mut self, io: &mut dyn BrokerIo, queue: QueuePlace);
 
     /// Called by the handler of an interrupt line when the function asserts it, with interrupts off. A broker whose
     /// device goes on asserting until a register that providers may not touch is read or written does that here, and

@@ -14,8 +14,8 @@ mod pages;
 mod table;
 
 pub use broker::{
-    Broker, BrokerIo, CommandSlot, Completed, Configured, Mappable, Poll, QueueSpec, Segment, Step,
-    Window,
+    Access, Broker, BrokerIo, CommandSlot, Completed, Configured, MAX_READABLE, Mappable,
+    Operation, Poll, QueuePlace, QueueSpec, Segment, Step, Window,
 };
 pub use dma_ledger::Direction;
 pub use mmio::{OutOfRegion, Ports, Registers};

@@ -1,11 +1,9 @@
 //! The life of a device, and the broker that is made of it and a class.
 
-use alloc::vec::Vec;
-
 use dma_ledger::ResetProof;
 use driver_core::{
-    Broker, BrokerIo, CommandSlot, Completed, Configured, Mappable, Poll, Probed, QueueSpec,
-    Refusal, Segment, Step, Window,
+    Access, Broker, BrokerIo, CommandSlot, Completed, Configured, Operation, Poll, Probed,
+    QueuePlace, QueueSpec, Refusal, Segment, Step,
 };
 use sabotage::sabotage;
 use virtio_format::ring::Layout;
@@ -25,8 +23,6 @@ const RESET_NS: u64 = 5_000_000_000;
 const POLL_NS: u64 = 100_000;
 /// The most queues of any class.
 const MAX_QUEUES: usize = 4;
-/// The most queues the ledger may number.
-const MAX_QUEUE_NUMBERS: usize = 256;
 /// Stands for a BAR in the answer of `configure` where there is no device-specific configuration.
 const NO_BAR: u8 = 0xff;
 
@@ -54,23 +50,24 @@ enum Phase {
     Stopped,
     /// Stopped, sizes agreed.
     Configured(Settings),
-    /// The queues have their pages.
-    Prepared(Settings),
     /// Running.
     Running(Settings),
 }
 
-/// How far a reset has come.
+/// What was begun last and has not ended.
 #[derive(Clone, Copy, Debug)]
-enum Reset {
-    Idle,
+enum UnderWay {
     /// 0 was written to the status.
     Stopping {
         deadline_ns: u64,
     },
+    /// A reset that cannot be done; nothing stands proven.
     Impossible(Refusal),
     /// A sabotage alone: claims to have stopped without having looked.
     Claimed,
+    Enabling(Settings),
+    /// The device has had the queue since it was enabled.
+    Opening,
 }
 
 /// The broker of one virtio device.
@@ -79,13 +76,13 @@ pub struct Device<C> {
     class: C,
     transport: Transport,
     msix_vectors: u16,
+    access: Access,
     phase: Phase,
-    reset: Reset,
+    under_way: Option<UnderWay>,
     queues: [Option<Virtqueue>; MAX_QUEUES],
     doorbells: [Option<Doorbell>; MAX_QUEUES],
-    /// Virtqueue by the ledger's number.
-    places: Vec<Option<u16>>,
-    readable: Option<(u8, u64, u64)>,
+    /// Those that carry commands.
+    open: [bool; MAX_QUEUES],
 }
 
 impl<C: Class> Device<C> {
@@ -95,16 +92,20 @@ impl<C: Class> Device<C> {
     /// `NotSupported` for one that can be reached neither the modern nor the legacy way.
     pub fn new(class: C, probed: &Probed) -> Result<Self, Refusal> {
         const { assert!(C::QUEUES as usize <= MAX_QUEUES) };
+        let transport = Transport::choose(probed)?;
         Ok(Self {
             class,
-            transport: Transport::choose(probed)?,
+            access: Access {
+                ports: transport.port_bar(),
+                ..Access::default()
+            },
+            transport,
             msix_vectors: probed.msix_vectors,
             phase: Phase::Unknown,
-            reset: Reset::Idle,
+            under_way: None,
             queues: [const { None }; MAX_QUEUES],
             doorbells: [None; MAX_QUEUES],
-            places: Vec::new(),
-            readable: None,
+            open: [false; MAX_QUEUES],
         })
     }
 
@@ -116,11 +117,11 @@ impl<C: Class> Device<C> {
         }
     }
 
-    fn begin_stop(&self, io: &dyn BrokerIo) -> Result<Reset, Refusal> {
+    fn begin_stop(&self, io: &dyn BrokerIo) -> Result<UnderWay, Refusal> {
         self.status(io)?;
         self.transport.set_status(io, 0)?;
         let deadline_ns = io.now_ns().saturating_add(RESET_NS);
-        Ok(Reset::Stopping { deadline_ns })
+        Ok(UnderWay::Stopping { deadline_ns })
     }
 
     fn poll_stop(&self, io: &dyn BrokerIo, deadline_ns: u64) -> Poll {
@@ -224,34 +225,82 @@ impl<C: Class> Device<C> {
         }
     }
 
-    /// The virtqueue behind a ledger number.
-    fn running(&mut self, queue: u16) -> Result<(u16, &mut Virtqueue), Refusal> {
+    /// A virtqueue that carries commands.
+    fn running(&mut self, queue: QueuePlace) -> Result<&mut Virtqueue, Refusal> {
         if !matches!(self.phase, Phase::Running(_)) {
             return Err(Refusal::WrongState);
         }
-        let place = self.places.get(usize::from(queue)).copied().flatten();
-        let index = place.ok_or(Refusal::OutOfRange)?;
-        let found = self.queues.get_mut(usize::from(index));
-        let found = found.and_then(Option::as_mut).ok_or(Refusal::WrongState)?;
-        Ok((index, found))
+        let index = usize::from(queue.index);
+        let open = self.open.get(index).copied().unwrap_or_default();
+        if !open || queue.kind != QUEUE_KIND {
+            return Err(Refusal::OutOfRange);
+        }
+        let found = self.queues.get_mut(index).and_then(Option::as_mut);
+        found.ok_or(Refusal::WrongState)
+    }
+
+    fn begin_reset(&mut self, io: &dyn BrokerIo) -> UnderWay {
+        self.phase = Phase::Unknown;
+        self.open = [false; MAX_QUEUES];
+        self.access.readable.clear();
+        if sabotage!(VIRTIO_RECEIPT_WITHOUT_STATUS) {
+            return UnderWay::Claimed;
+        }
+        self.begin_stop(io).unwrap_or_else(UnderWay::Impossible)
+    }
+
+    fn begin_enable(&mut self, io: &mut dyn BrokerIo) -> Result<UnderWay, Refusal> {
+        let Phase::Configured(settings) = self.phase else {
+            return Err(Refusal::WrongState);
+        };
+        for (index, place) in (0..settings.queues).zip(&mut self.queues) {
+            let depth = settings.depth(index).ok_or(Refusal::WrongState)?;
+            let layout = Layout::new(depth).ok_or(Refusal::DeviceError)?;
+            Virtqueue::prepare(io, place, layout)?;
+        }
+        Ok(UnderWay::Enabling(settings))
+    }
+
+    /// The device has had the queue since it was enabled; from here on its holder may use it.
+    fn begin_open(&mut self, io: &dyn BrokerIo, spec: QueueSpec) -> Result<UnderWay, Refusal> {
+        if !matches!(self.phase, Phase::Running(_)) {
+            return Err(Refusal::WrongState);
+        }
+        let limit = self.queue_limit(spec.place());
+        if spec.depth == 0 || limit.is_none_or(|limit| spec.depth > limit) {
+            return Err(Refusal::OutOfRange);
+        }
+        self.check_source(spec.index, spec.vector)?;
+        if self.status(io)? & status::DEVICE_NEEDS_RESET != 0 {
+            return Err(Refusal::DeviceError);
+        }
+        match self.open.get_mut(usize::from(spec.index)) {
+            Some(open) if !*open => *open = true,
+            _ => return Err(Refusal::WrongState),
+        }
+        let interrupts = spec.vector.is_some();
+        self.running(spec.place())?.want_interrupts(interrupts);
+        Ok(UnderWay::Opening)
+    }
+
+    fn enable(&mut self, io: &dyn BrokerIo, settings: Settings) -> Poll {
+        match self.start(io, settings) {
+            Ok(()) => {
+                self.phase = Phase::Running(settings);
+                Poll::Done(Step::Ready)
+            }
+            Err(refusal) => {
+                self.phase = Phase::Unknown;
+                let _ = self.transport.set_status(io, status::FAILED);
+                Poll::Failed(refusal)
+            }
+        }
     }
 }
 
 impl<C: Class> Broker for Device<C> {
-    fn windows(&self) -> &'static [Window] {
-        &[]
-    }
-
-    fn readable(&self) -> &[(u8, u64, u64)] {
-        self.readable.as_slice()
-    }
-
-    fn mappable(&self) -> &'static [Mappable] {
-        &[]
-    }
-
-    fn port_bar(&self) -> Option<u8> {
-        self.transport.port_bar()
+    fn access(&self) -> &Access {
+        &self.access
     }
 
     fn acknowledge_line(&mut self, io: &mut dyn BrokerIo) -> bool {
@@ -261,33 +310,6 @@ impl<C: Class> Broker for Device<C> {
         }
         let seen = self.transport.take_isr(io).unwrap_or(0);
         seen != status::GONE && seen & (isr::QUEUE | isr::CONFIG) != 0
-    }
-
-    fn begin_reset(&mut self, io: &mut dyn BrokerIo) {
-        self.phase = Phase::Unknown;
-        self.places.clear();
-        self.readable = None;
-        if sabotage!(VIRTIO_RECEIPT_WITHOUT_STATUS) {
-            self.reset = Reset::Claimed;
-            return;
-        }
-        self.reset = self.begin_stop(io).unwrap_or_else(Reset::Impossible);
-    }
-
-    fn poll_reset(&mut self, io: &mut dyn BrokerIo) -> Poll {
-        let poll = match self.reset {
-            Reset::Idle => Poll::Failed(Refusal::WrongState),
-            Reset::Impossible(refusal) => Poll::Failed(refusal),
-            Reset::Stopping { deadline_ns } => self.poll_stop(io, deadline_ns),
-            Reset::Claimed => Poll::Done(Step::Stopped(ResetProof::VirtioStatusZero)),
-        };
-        if !matches!(poll, Poll::Pending { .. }) {
-            self.reset = Reset::Idle;
-        }
-        if matches!(poll, Poll::Done(_)) {
-            self.phase = Phase::Stopped;
-        }
-        poll
     }
 
     /// `[features, queues, entries]`, each 0 for what is usual. Answers `[features, queues | BAR << 16 | offset << 32,
@@ -329,10 +351,11 @@ impl<C: Class> Broker for Device<C> {
         });
         let config = self.transport.config();
         let config = config.map(|(bar, at, bytes)| (bar, at, bytes.min(C::CONFIG_BYTES)));
-        self.readable = config.filter(|(.., bytes)| *bytes != 0);
-        let (bar, at, _) = self.readable.unwrap_or((NO_BAR, 0, 0));
+        let config = config.filter(|(.., bytes)| *bytes != 0);
+        let (bar, at, _) = config.unwrap_or((NO_BAR, 0, 0));
+        self.access.readable = config.into_iter().collect();
         if sabotage!(VIRTIO_CONFIG_EVERYTHING) {
-            self.readable = Some((bar, 0, u64::MAX));
+            self.access.readable = core::iter::once((bar, 0, u64::MAX)).collect();
         }
         let depth = depths.first().copied().unwrap_or(0);
         let place = u64::from(bar) << 16 | at << 32;
@@ -343,129 +366,92 @@ impl<C: Class> Broker for Device<C> {
         ]))
     }
 
-    fn begin_enable(&mut self, io: &mut dyn BrokerIo) -> Result<(), Refusal> {
-        let Phase::Configured(settings) = self.phase else {
-            return Err(Refusal::WrongState);
+    fn begin(&mut self, io: &mut dyn BrokerIo, operation: Operation) -> Result<(), Refusal> {
+        let busy = self.under_way.is_some();
+        let begun = match operation {
+            Operation::Reset => self.begin_reset(io),
+            // No device that this was tried with resets a queue alone (1.2, 2.6.1: RING_RESET).
+            Operation::Stop(_) | Operation::Reopen(_) => return Err(Refusal::NotSupported),
+            Operation::Enable | Operation::Open(_) if busy => return Err(Refusal::Busy),
+            Operation::Enable => self.begin_enable(io)?,
+            Operation::Open(spec) => self.begin_open(io, spec)?,
         };
-        for (index, place) in (0..settings.queues).zip(&mut self.queues) {
-            let depth = settings.depth(index).ok_or(Refusal::WrongState)?;
-            let layout = Layout::new(depth).ok_or(Refusal::DeviceError)?;
-            Virtqueue::prepare(io, place, layout)?;
-        }
-        self.phase = Phase::Prepared(settings);
+        self.under_way = Some(begun);
         Ok(())
     }
 
-    fn poll_enable(&mut self, io: &mut dyn BrokerIo) -> Poll {
-        let Phase::Prepared(settings) = self.phase else {
+    fn poll(&mut self, io: &mut dyn BrokerIo) -> Poll {
+        let Some(under_way) = self.under_way else {
             return Poll::Failed(Refusal::WrongState);
         };
-        match self.start(io, settings) {
-            Ok(()) => {
-                self.phase = Phase::Running(settings);
-                Poll::Done(Step::Ready)
-            }
-            Err(refusal) => {
-                self.phase = Phase::Unknown;
-                let _ = self.transport.set_status(io, status::FAILED);
-                Poll::Failed(refusal)
-            }
+        let poll = match under_way {
+            UnderWay::Impossible(refusal) => Poll::Failed(refusal),
+            UnderWay::Stopping { deadline_ns } => self.poll_stop(io, deadline_ns),
+            UnderWay::Claimed => Poll::Done(Step::Stopped(ResetProof::VirtioStatusZero)),
+            UnderWay::Enabling(settings) => self.enable(io, settings),
+            UnderWay::Opening => Poll::Done(Step::QueueOpen),
+        };
+        if !matches!(poll, Poll::Pending { .. }) {
+            self.under_way = None;
         }
+        if matches!(poll, Poll::Done(Step::Stopped(_))) {
+            self.phase = Phase::Stopped;
+        }
+        poll
     }
 
-    fn queue_limit(&self, kind: u16, index: u16) -> Option<u16> {
+    fn queue_limit(&self, queue: QueuePlace) -> Option<u16> {
         let settings = match &self.phase {
-            Phase::Configured(one) | Phase::Prepared(one) | Phase::Running(one) => one,
+            Phase::Configured(one) | Phase::Running(one) => one,
             Phase::Unknown | Phase::Stopped => return None,
         };
-        settings.depth(index).filter(|_| kind == QUEUE_KIND)
-    }
-
-    /// The device has had the queue since it was enabled; from here on its holder may use it.
-    fn begin_open(
-        &mut self,
-        io: &mut dyn BrokerIo,
-        queue: u16,
-        spec: QueueSpec,
-    ) -> Result<(), Refusal> {
-        if !matches!(self.phase, Phase::Running(_)) {
-            return Err(Refusal::WrongState);
-        }
-        let limit = self.queue_limit(spec.kind, spec.index);
-        if spec.depth == 0 || limit.is_none_or(|limit| spec.depth > limit) {
-            return Err(Refusal::OutOfRange);
-        }
-        self.check_source(spec.index, spec.vector)?;
-        if self.status(io)? & status::DEVICE_NEEDS_RESET != 0 {
-            return Err(Refusal::DeviceError);
-        }
-        let at = usize::from(queue);
-        if at >= MAX_QUEUE_NUMBERS {
-            return Err(Refusal::OutOfRange);
-        }
-        let taken = self.places.get(at).is_some_and(Option::is_some);
-        if taken || self.places.contains(&Some(spec.index)) {
-            return Err(Refusal::WrongState);
-        }
-        if self.places.len() <= at {
-            self.places.resize(at + 1, None);
-        }
-        if let Some(place) = self.places.get_mut(at) {
-            *place = Some(spec.index);
-        }
-        let (_, opened) = self.running(queue)?;
-        opened.want_interrupts(spec.vector.is_some());
-        Ok(())
-    }
-
-    fn poll_open(&mut self, _: &mut dyn BrokerIo, queue: u16) -> Poll {
-        match self.running(queue) {
-            Ok(_) => Poll::Done(Step::QueueOpen),
-            Err(refusal) => Poll::Failed(refusal),
-        }
+        settings
+            .depth(queue.index)
+            .filter(|_| queue.kind == QUEUE_KIND)
     }
 
     fn submit(
         &mut self,
         _: &mut dyn BrokerIo,
-        queue: u16,
+        queue: QueuePlace,
         slot: CommandSlot,
         template: &[u8],
         segments: &[Segment<'_>],
     ) -> Result<(), Refusal> {
-        let (index, _) = self.running(queue)?;
-        let plan = self.class.plan(index, template, segments)?;
-        let (_, target) = self.running(queue)?;
+        self.running(queue)?;
+        let plan = self.class.plan(queue.index, template, segments)?;
+        let target = self.running(queue)?;
         target.push(slot.slot, &plan, segments)
     }
 
-    fn ring(&mut self, io: &mut dyn BrokerIo, queue: u16) {
-        let Ok((index, target)) = self.running(queue) else {
+    fn ring(&mut self, io: &mut dyn BrokerIo, queue: QueuePlace) {
+        let Ok(target) = self.running(queue) else {
             return;
         };
         if target.publish() {
-            let doorbell = self.doorbells.get(usize::from(index)).copied().flatten();
-            self.transport.notify(io, index, doorbell);
+            let doorbell = self.doorbells.get(usize::from(queue.index));
+            let doorbell = doorbell.copied().flatten();
+            self.transport.notify(io, queue.index, doorbell);
         }
     }
 
     fn next_completion(
         &mut self,
         _: &mut dyn BrokerIo,
-        queue: u16,
+        queue: QueuePlace,
     ) -> Result<Option<Completed>, Refusal> {
-        let (index, target) = self.running(queue)?;
+        let target = self.running(queue)?;
         let Some(taken) = target.take()? else {
             return Ok(None);
         };
-        match self.class.finish(index, taken.finished) {
+        match self.class.finish(queue.index, taken.finished) {
             Ok((status, result)) => Ok(Some(Completed {
                 slot: taken.slot,
                 status,
                 result,
             })),
             Err(refusal) => {
-                if let Ok((_, target)) = self.running(queue) {
+                if let Ok(target) = self.running(queue) {
                     target.break_off();
                 }
                 Err(refusal)
@@ -474,5 +460,5 @@ impl<C: Class> Broker for Device<C> {
     }
 
     /// Nothing is handed back: a used ring has room for every chain.
-    fn completions_taken(&mut self, _: &mut dyn BrokerIo, _: u16) {}
+    fn completions_taken(&mut self, _: &mut dyn BrokerIo, _: QueuePlace) {}
 }

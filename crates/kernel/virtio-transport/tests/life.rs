@@ -5,7 +5,7 @@ mod model;
 
 use class::{FEATURES, make};
 use dma_ledger::ResetProof;
-use driver_core::{Poll, Probed, Refusal, Step};
+use driver_core::{Operation, Poll, Probed, QueuePlace, Refusal, Step};
 use model::{Harness, KINDS, Kind, probed};
 
 const MODERN: Kind = KINDS[0];
@@ -30,8 +30,9 @@ fn either_interface_comes_up_in_the_order_of_the_specification() {
             Kind::Legacy { .. } => (0, 24),
         };
         assert_eq!(place, expected);
-        assert_eq!(one.broker.readable(), [(place.0, place.1, 12)]);
-        assert!(one.broker.windows().is_empty() && one.broker.mappable().is_empty());
+        let access = one.broker.access();
+        assert_eq!(access.readable.as_slice(), [(place.0, place.1, 12)]);
+        assert!(access.windows.is_empty() && access.mappable.is_empty());
         assert_eq!(one.enable(), Ok(()));
 
         let state = one.state();
@@ -59,16 +60,16 @@ fn either_interface_comes_up_in_the_order_of_the_specification() {
 fn a_reset_is_proven_by_reading_zero_and_by_nothing_else() {
     for kind in KINDS {
         let mut one = Harness::new(kind, &[64, 32], make);
-        one.broker.begin_reset(&mut one.io);
+        one.broker.begin(&mut one.io, Operation::Reset).unwrap();
         assert_eq!(one.state().statuses, [0]);
         for _ in 0..2 {
-            let poll = one.broker.poll_reset(&mut one.io);
+            let poll = one.broker.poll(&mut one.io);
             assert!(matches!(poll, Poll::Pending { .. }), "{poll:?}");
             assert_eq!(one.configure([0; 3]), Err(Refusal::WrongState));
         }
         let proof = Step::Stopped(ResetProof::VirtioStatusZero);
-        assert_eq!(one.broker.poll_reset(&mut one.io), Poll::Done(proof));
-        let again = one.broker.poll_reset(&mut one.io);
+        assert_eq!(one.broker.poll(&mut one.io), Poll::Done(proof));
+        let again = one.broker.poll(&mut one.io);
         assert_eq!(again, Poll::Failed(Refusal::WrongState));
 
         one.state().reset_looks = None;
@@ -80,9 +81,9 @@ fn a_reset_is_proven_by_reading_zero_and_by_nothing_else() {
         assert_eq!(one.reset(), Err(Refusal::DeviceError));
         one.state().gone = false;
         one.state().reset_looks = Some(3);
-        one.broker.begin_reset(&mut one.io);
+        one.broker.begin(&mut one.io, Operation::Reset).unwrap();
         one.state().gone = true;
-        let poll = one.broker.poll_reset(&mut one.io);
+        let poll = one.broker.poll(&mut one.io);
         assert_eq!(poll, Poll::Failed(Refusal::DeviceError));
     }
 }
@@ -234,7 +235,10 @@ fn a_device_that_contradicts_is_not_enabled() {
             assert_eq!(one.enable(), Err(refusal), "{kind:?} {index}");
             assert_eq!(one.state().statuses.last(), Some(&128));
             assert_eq!(one.open(0, 1), Err(Refusal::WrongState));
-            assert_eq!(one.broker.queue_limit(0, 0), None);
+            assert_eq!(
+                one.broker.queue_limit(QueuePlace { kind: 0, index: 0 }),
+                None
+            );
         }
     }
     let mut one = Harness::new(MODERN, &[64, 32], make);
@@ -292,8 +296,8 @@ fn a_function_that_is_neither_is_refused() {
         no
     );
     let modern = probed(MODERN);
-    assert_eq!(make(&modern).unwrap().port_bar(), None);
-    assert_eq!(make(&legacy).unwrap().port_bar(), Some(0));
+    assert_eq!(make(&modern).unwrap().access().ports, None);
+    assert_eq!(make(&legacy).unwrap().access().ports, Some(0));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use driver_core::{
-    Broker, BrokerIo, CommandSlot, Completed, DRIVERS, DeviceAddress, Direction, DmaPages, Poll,
-    Probed, QueueSpec, Refusal, Registers, Segment, Step,
+    Broker, BrokerIo, CommandSlot, Completed, DRIVERS, DeviceAddress, Direction, DmaPages,
+    Operation, Poll, Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment, Step,
 };
 use mmio::SharedBytes;
 use nvme as _;
@@ -73,6 +73,14 @@ impl BrokerIo for Io {
 }
 
 /// Machine, controller and broker.
+/// Where queue 0 lies, the administration's, and above it I/O pair `queue`.
+pub fn place(queue: u16) -> QueuePlace {
+    QueuePlace {
+        kind: u16::from(queue != 0),
+        index: queue,
+    }
+}
+
 pub struct Harness {
     pub io: Io,
     pub device: Device,
@@ -156,13 +164,10 @@ impl Harness {
     }
 
     /// Polls until it ends, with the controller running in between.
-    pub fn drive(
-        &mut self,
-        poll: impl Fn(&mut dyn Broker, &mut Io) -> Poll,
-    ) -> Result<Step, Refusal> {
+    pub fn drive(&mut self) -> Result<Step, Refusal> {
         for _ in 0..1_000_000 {
             self.device.step();
-            match poll(self.broker.as_mut(), &mut self.io) {
+            match self.broker.poll(&mut self.io) {
                 Poll::Pending { after_ns } => {
                     assert!(after_ns > 0);
                     self.io.now_ns += after_ns;
@@ -175,18 +180,28 @@ impl Harness {
     }
 
     pub fn reset(&mut self) -> Result<Step, Refusal> {
-        self.broker.begin_reset(&mut self.io);
-        self.drive(|broker, io| broker.poll_reset(io))
+        self.begin(Operation::Reset)?;
+        self.drive()
     }
 
     pub fn enable(&mut self) -> Result<Step, Refusal> {
-        self.broker.begin_enable(&mut self.io)?;
-        self.drive(|broker, io| broker.poll_enable(io))
+        self.begin(Operation::Enable)?;
+        self.drive()
     }
 
-    pub fn open(&mut self, queue: u16, spec: QueueSpec) -> Result<Step, Refusal> {
-        self.broker.begin_open(&mut self.io, queue, spec)?;
-        self.drive(|broker, io| broker.poll_open(io, queue))
+    /// Begins an operation.
+    pub fn begin(&mut self, operation: Operation) -> Result<(), Refusal> {
+        self.broker.begin(&mut self.io, operation)
+    }
+
+    /// Looks once at what is under way.
+    pub fn poll(&mut self) -> Poll {
+        self.broker.poll(&mut self.io)
+    }
+
+    pub fn open(&mut self, spec: QueueSpec) -> Result<Step, Refusal> {
+        self.begin(Operation::Open(spec))?;
+        self.drive()
     }
 
     /// Reset, configured, enabled, with queue 0 for administration and queue 1 as the first I/O pair of `depth`.
@@ -200,8 +215,8 @@ impl Harness {
         self.reset().unwrap();
         self.broker.configure(&mut self.io, [32, 2, 12]).unwrap();
         self.enable().unwrap();
-        self.open(0, ADMIN).unwrap();
-        self.open(1, pair(1, depth)).unwrap();
+        self.open(ADMIN).unwrap();
+        self.open(pair(1, depth)).unwrap();
     }
 
     pub fn submit(
@@ -213,26 +228,34 @@ impl Harness {
     ) -> Result<(), Refusal> {
         self.broker.submit(
             &mut self.io,
-            queue,
+            place(queue),
             CommandSlot { slot },
             template,
             segments,
         )
     }
 
+    pub fn ring(&mut self, queue: u16) {
+        self.broker.ring(&mut self.io, place(queue));
+    }
+
+    pub fn next(&mut self, queue: u16) -> Result<Option<Completed>, Refusal> {
+        self.broker.next_completion(&mut self.io, place(queue))
+    }
+
     /// Rings, runs the controller and takes every completion.
     pub fn finish(&mut self, queue: u16) -> Result<Vec<Completed>, Refusal> {
-        self.broker.ring(&mut self.io, queue);
+        self.ring(queue);
         self.device.step();
         self.take(queue)
     }
 
     pub fn take(&mut self, queue: u16) -> Result<Vec<Completed>, Refusal> {
         let mut out = Vec::new();
-        while let Some(completed) = self.broker.next_completion(&mut self.io, queue)? {
+        while let Some(completed) = self.next(queue)? {
             out.push(completed);
         }
-        self.broker.completions_taken(&mut self.io, queue);
+        self.broker.completions_taken(&mut self.io, place(queue));
         Ok(out)
     }
 

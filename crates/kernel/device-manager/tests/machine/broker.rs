@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use dma_ledger::ResetProof;
 use driver_core::{
-    Broker, BrokerIo, CommandSlot, Completed, Configured, DmaPages, DriverEntry, Mappable,
-    PciMatch, Poll, Probed, QueueSpec, Refusal, Segment, Step, Window,
+    Access, Broker, BrokerIo, CommandSlot, Completed, Configured, DmaPages, DriverEntry, Mappable,
+    Operation, PciMatch, Poll, Probed, QueuePlace, Refusal, Segment, Step, Window,
 };
 
 /// What the device does, and what the broker was asked to do.
@@ -55,8 +55,38 @@ pub fn script() -> Script {
     SCRIPT.with(Arc::clone)
 }
 
+/// The one queue.
+const QUEUE: QueuePlace = QueuePlace { kind: 1, index: 1 };
+
+const WINDOWS: &[Window] = &[
+    Window {
+        bar: 0,
+        offset: 0x10,
+        width: 4,
+        mask: 0xff,
+        allowed: |value| value < 0x80,
+    },
+    // A broker's mistake: a register of the MSI-X table.
+    Window {
+        bar: 0,
+        offset: 0x2000,
+        width: 4,
+        mask: u32::MAX as u64,
+        allowed: |_| true,
+    },
+];
+
+/// All four pages, those of the table and of the pending bits among them.
+const MAPPABLE: &[Mappable] = &[Mappable {
+    bar: 0,
+    offset: 0,
+    bytes: 0x4000,
+}];
+
 struct Scripted {
     script: Script,
+    access: Access,
+    under_way: Option<Operation>,
     queues: Option<DmaPages>,
 }
 
@@ -78,8 +108,17 @@ fn probe(probed: &Probed) -> Result<Box<dyn Broker>, Refusal> {
     assert!(matches!(probed.msix_vectors, 0 | 4));
     let script = script();
     script.lock().unwrap().brokers += 1;
+    let ports = script.lock().unwrap().port_bar;
+    let readable = [(0, 0, 0x20), (0, 0x2000, 0x10), (1, 0x14, 8)];
     Ok(Box::new(Scripted {
         script,
+        access: Access {
+            windows: WINDOWS,
+            readable: readable.into_iter().collect(),
+            mappable: MAPPABLE,
+            ports,
+        },
+        under_way: None,
         queues: None,
     }))
 }
@@ -101,58 +140,8 @@ fn look(state: &mut State, needed: Option<u32>, step: Step) -> Poll {
 }
 
 impl Broker for Scripted {
-    fn windows(&self) -> &'static [Window] {
-        &[
-            Window {
-                bar: 0,
-                offset: 0x10,
-                width: 4,
-                mask: 0xff,
-                allowed: |value| value < 0x80,
-            },
-            // A broker's mistake: a register of the MSI-X table.
-            Window {
-                bar: 0,
-                offset: 0x2000,
-                width: 4,
-                mask: u32::MAX as u64,
-                allowed: |_| true,
-            },
-        ]
-    }
-
-    fn readable(&self) -> &'static [(u8, u64, u64)] {
-        &[(0, 0, 0x20), (0, 0x2000, 0x10), (1, 0x14, 8)]
-    }
-
-    fn mappable(&self) -> &'static [Mappable] {
-        // All four pages, those of the table and of the pending bits among them.
-        &[Mappable {
-            bar: 0,
-            offset: 0,
-            bytes: 0x4000,
-        }]
-    }
-
-    fn port_bar(&self) -> Option<u8> {
-        self.script.lock().unwrap().port_bar
-    }
-
-    fn begin_reset(&mut self, io: &mut dyn BrokerIo) {
-        if let Some(bar) = self.port_bar() {
-            assert_eq!(io.ports(bar).unwrap().len(), 0x20);
-        }
-        assert!((2..7).all(|bar| io.ports(bar).is_err()), "no other ports");
-        let mut state = self.script.lock().unwrap();
-        state.looks = 0;
-        state.written.clear();
-        state.rung.clear();
-    }
-
-    fn poll_reset(&mut self, _: &mut dyn BrokerIo) -> Poll {
-        let mut state = self.script.lock().unwrap();
-        let needed = state.reset_looks;
-        look(&mut state, needed, Step::Stopped(ResetProof::CstsRdyZero))
+    fn access(&self) -> &Access {
+        &self.access
     }
 
     fn configure(
@@ -166,68 +155,76 @@ impl Broker for Scripted {
         Ok(Configured(request))
     }
 
-    fn begin_enable(&mut self, io: &mut dyn BrokerIo) -> Result<(), Refusal> {
+    fn queue_limit(&self, queue: QueuePlace) -> Option<u16> {
+        (queue == QUEUE).then_some(16)
+    }
+
+    fn begin(&mut self, io: &mut dyn BrokerIo, operation: Operation) -> Result<(), Refusal> {
         self.script.lock().unwrap().looks = 0;
-        if self.queues.is_none() {
-            let pages = io.pages(8192)?;
-            pages.write(0, b"addresses").map_err(|_| Refusal::Failed)?;
-            self.queues = Some(pages);
+        match operation {
+            Operation::Reset => {
+                if let Some(bar) = self.access.ports {
+                    assert_eq!(io.ports(bar).unwrap().len(), 0x20);
+                }
+                assert!((2..7).all(|bar| io.ports(bar).is_err()), "no other ports");
+                let mut state = self.script.lock().unwrap();
+                state.written.clear();
+                state.rung.clear();
+            }
+            _ if self.under_way.is_some() => return Err(Refusal::Busy),
+            Operation::Enable if self.queues.is_none() => {
+                let pages = io.pages(8192)?;
+                pages.write(0, b"addresses").map_err(|_| Refusal::Failed)?;
+                self.queues = Some(pages);
+            }
+            Operation::Open(spec) if spec.depth == 13 => return Err(Refusal::WrongState),
+            Operation::Stop(_) => {
+                self.script.lock().unwrap().queue_reset?;
+            }
+            Operation::Enable | Operation::Open(_) | Operation::Reopen(_) => {}
         }
+        self.under_way = Some(operation);
         Ok(())
     }
 
-    fn poll_enable(&mut self, _: &mut dyn BrokerIo) -> Poll {
+    fn poll(&mut self, _: &mut dyn BrokerIo) -> Poll {
         let mut state = self.script.lock().unwrap();
-        match state.enable {
-            Ok(needed) => look(&mut state, Some(needed), Step::Ready),
-            Err(refusal) => Poll::Failed(refusal),
+        let state = &mut *state;
+        let poll = match self.under_way {
+            None => Poll::Failed(Refusal::WrongState),
+            Some(Operation::Reset) => {
+                let needed = state.reset_looks;
+                look(state, needed, Step::Stopped(ResetProof::CstsRdyZero))
+            }
+            Some(Operation::Enable) => match state.enable {
+                Ok(needed) => look(state, Some(needed), Step::Ready),
+                Err(refusal) => Poll::Failed(refusal),
+            },
+            Some(Operation::Open(_) | Operation::Reopen(_)) => {
+                let needed = state.open_looks;
+                look(state, needed, Step::QueueOpen)
+            }
+            Some(Operation::Stop(_)) => {
+                let needed = state.queue_reset.unwrap();
+                let proof = dma_ledger::QueueProof::VirtqueueReset;
+                look(state, needed, Step::QueueStopped(proof))
+            }
+        };
+        if !matches!(poll, Poll::Pending { .. }) {
+            self.under_way = None;
         }
-    }
-
-    fn queue_limit(&self, kind: u16, index: u16) -> Option<u16> {
-        (kind == 1 && index == 1).then_some(16)
-    }
-
-    fn begin_open(&mut self, _: &mut dyn BrokerIo, _: u16, spec: QueueSpec) -> Result<(), Refusal> {
-        self.script.lock().unwrap().looks = 0;
-        if spec.depth == 13 {
-            return Err(Refusal::WrongState);
-        }
-        Ok(())
-    }
-
-    fn poll_open(&mut self, _: &mut dyn BrokerIo, _: u16) -> Poll {
-        let mut state = self.script.lock().unwrap();
-        let needed = state.open_looks;
-        look(&mut state, needed, Step::QueueOpen)
-    }
-
-    fn begin_queue_reset(&mut self, _: &mut dyn BrokerIo, _: u16) -> Result<(), Refusal> {
-        let mut state = self.script.lock().unwrap();
-        state.looks = 0;
-        state.queue_reset.map(drop)
-    }
-
-    fn poll_queue_reset(&mut self, _: &mut dyn BrokerIo, _: u16) -> Poll {
-        let mut state = self.script.lock().unwrap();
-        let needed = state.queue_reset.unwrap();
-        let proof = dma_ledger::QueueProof::VirtqueueReset;
-        look(&mut state, needed, Step::QueueStopped(proof))
-    }
-
-    fn begin_reopen(&mut self, _: &mut dyn BrokerIo, _: u16) -> Result<(), Refusal> {
-        self.script.lock().unwrap().looks = 0;
-        Ok(())
+        poll
     }
 
     fn submit(
         &mut self,
         io: &mut dyn BrokerIo,
-        _: u16,
+        queue: QueuePlace,
         slot: CommandSlot,
         template: &[u8],
         segments: &[Segment<'_>],
     ) -> Result<(), Refusal> {
+        assert_eq!(queue, QUEUE);
         assert!(io.pages(4096).is_err(), "no pages while commands run");
         let mut state = self.script.lock().unwrap();
         if let Some(refusal) = state.refuse_submit {
@@ -241,7 +238,7 @@ impl Broker for Scripted {
         Ok(())
     }
 
-    fn ring(&mut self, _: &mut dyn BrokerIo, _: u16) {
+    fn ring(&mut self, _: &mut dyn BrokerIo, _: QueuePlace) {
         let mut state = self.script.lock().unwrap();
         state.rings += 1;
         let mut written = std::mem::take(&mut state.written);
@@ -251,7 +248,7 @@ impl Broker for Scripted {
     fn next_completion(
         &mut self,
         _: &mut dyn BrokerIo,
-        _: u16,
+        _: QueuePlace,
     ) -> Result<Option<Completed>, Refusal> {
         self.script
             .lock()
@@ -261,7 +258,7 @@ impl Broker for Scripted {
             .transpose()
     }
 
-    fn completions_taken(&mut self, _: &mut dyn BrokerIo, _: u16) {
+    fn completions_taken(&mut self, _: &mut dyn BrokerIo, _: QueuePlace) {
         self.script.lock().unwrap().taken += 1;
     }
 }

@@ -5,8 +5,9 @@
 use std::sync::{Mutex, MutexGuard};
 
 use driver_core::{
-    Broker, BrokerIo, CommandSlot, Completed, DeviceAddress, Direction, DmaPages, Poll, Ports,
-    Probed, QueueSpec, Refusal, Registers, Segment, Step, VirtioRegion, VirtioRegions,
+    Broker, BrokerIo, CommandSlot, Completed, DeviceAddress, Direction, DmaPages, Operation, Poll,
+    Ports, Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment, Step, VirtioRegion,
+    VirtioRegions,
 };
 use mmio::SharedBytes;
 
@@ -152,6 +153,10 @@ pub fn probed(kind: Kind) -> Probed {
     }
 }
 
+fn place(index: u16) -> QueuePlace {
+    QueuePlace { kind: 0, index }
+}
+
 impl Harness {
     /// A machine with so many pages, a device whose queues have these sizes, and the broker that `make` gives.
     pub fn with_pages(kind: Kind, sizes: &[u16], pages: usize, make: Make) -> Self {
@@ -189,10 +194,10 @@ impl Harness {
 
     /// Runs a reset to its end, for at most ten simulated seconds.
     pub fn reset(&mut self) -> Result<Step, Refusal> {
-        self.broker.begin_reset(&mut self.io);
+        self.broker.begin(&mut self.io, Operation::Reset)?;
         let end = self.io.now_ns + 10_000_000_000;
         loop {
-            match self.broker.poll_reset(&mut self.io) {
+            match self.broker.poll(&mut self.io) {
                 Poll::Pending { after_ns } => self.io.now_ns += after_ns.max(1),
                 Poll::Done(step) => return Ok(step),
                 Poll::Failed(refusal) => return Err(refusal),
@@ -209,8 +214,8 @@ impl Harness {
 
     pub fn enable(&mut self) -> Result<(), Refusal> {
         self.state().bus_master = true;
-        self.broker.begin_enable(&mut self.io)?;
-        match self.broker.poll_enable(&mut self.io) {
+        self.broker.begin(&mut self.io, Operation::Enable)?;
+        match self.broker.poll(&mut self.io) {
             Poll::Done(Step::Ready) => Ok(()),
             Poll::Failed(refusal) => Err(refusal),
             other => panic!("{other:?}"),
@@ -225,7 +230,7 @@ impl Harness {
         agreed
     }
 
-    /// Opens virtqueue `index` as the ledger's queue of the same number, with its interrupt where it has one.
+    /// Opens virtqueue `index`, with its interrupt where it has one.
     pub fn open(&mut self, index: u16, depth: u16) -> Result<(), Refusal> {
         let vector = if self.kind.vectors() == 0 { 0 } else { index };
         self.open_with(index, depth, Some(vector))
@@ -243,11 +248,8 @@ impl Harness {
             depth,
             vector,
         };
-        self.broker.begin_open(&mut self.io, index, spec)?;
-        assert_eq!(
-            self.broker.poll_open(&mut self.io, index),
-            Poll::Done(Step::QueueOpen)
-        );
+        self.broker.begin(&mut self.io, Operation::Open(spec))?;
+        assert_eq!(self.broker.poll(&mut self.io), Poll::Done(Step::QueueOpen));
         Ok(())
     }
 
@@ -280,15 +282,15 @@ impl Harness {
             .collect();
         let slot = CommandSlot { slot };
         self.broker
-            .submit(&mut self.io, queue, slot, template, &segments)
+            .submit(&mut self.io, place(queue), slot, template, &segments)
     }
 
     pub fn ring(&mut self, queue: u16) {
-        self.broker.ring(&mut self.io, queue);
+        self.broker.ring(&mut self.io, place(queue));
     }
 
     pub fn next(&mut self, queue: u16) -> Result<Option<Completed>, Refusal> {
-        self.broker.next_completion(&mut self.io, queue)
+        self.broker.next_completion(&mut self.io, place(queue))
     }
 
     pub fn write(&self, address: u64, bytes: &[u8]) {
