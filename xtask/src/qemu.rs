@@ -42,6 +42,8 @@ pub fn program() -> &'static OsStr {
 pub enum Feature {
     /// Local APICs whose registers are MSRs: QEMU's own translation has them from 9.0 on.
     X2apic,
+    /// Devices in another process, over a socket: from 10.1 on.
+    VfioUser,
 }
 
 impl Feature {
@@ -49,19 +51,17 @@ impl Feature {
     pub fn name(self) -> &'static str {
         match self {
             Self::X2apic => "x2APIC",
-        }
-    }
-
-    /// The CPU that has it, and does not start without.
-    fn cpu(self) -> &'static str {
-        match self {
-            Self::X2apic => "max,+x2apic,enforce",
+            Self::VfioUser => "devices in another process (vfio-user-pci)",
         }
     }
 
     /// Whether this QEMU starts a machine with it.
     pub fn is_offered(self, accel: Accel) -> bool {
-        starts(accel, self.cpu())
+        match self {
+            // The CPU does not start without it.
+            Self::X2apic => starts(accel, "max,+x2apic,enforce"),
+            Self::VfioUser => offers_device("vfio-user-pci"),
+        }
     }
 }
 
@@ -372,16 +372,16 @@ pub fn ovmf() -> Option<(&'static str, &'static str)> {
         .find(|(code, vars)| Path::new(code).exists() && Path::new(vars).exists())
 }
 
-/// Whether QEMU has a device of that name. Asked about one that it does not know, it ends as if all were well: so its list
-/// is read.
+/// Whether QEMU has a device of that name. Asked about one that it does not know, it ends as if all were well, and not every
+/// one is in its list: so what it says of the device is read.
 pub fn offers_device(name: &str) -> bool {
-    let listed = Command::new(program())
-        .args(["-device", "help"])
+    let asked = Command::new(program())
+        .args(["-device", &format!("{name},help")])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output();
-    let quoted = format!("name \"{name}\"");
-    listed.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&quoted))
+    let head = format!("{name} options:");
+    asked.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).starts_with(&head))
 }
 
 /// QEMU's version line, once it is known to be new enough.

@@ -15,6 +15,7 @@ use crate::image::contents::Files;
 use crate::qemu::{Drive, Feature, FirmwareKind};
 use crate::serial::Serial;
 use crate::session::{Session, Waited};
+use crate::smoke::models::DeviceModel;
 
 /// One smoke. Cases register themselves: `inventory::submit! { Smoke { name: "boot", ..., ..Smoke::DEFAULT } }`.
 ///
@@ -46,6 +47,8 @@ pub struct Smoke {
     pub disk_device: &'static str,
     /// Files for further arguments, made anew for each run in the smoke's work folder.
     pub files: &'static [SmokeFile],
+    /// A device in a process of its own, which `extra` attaches.
+    pub device_model: Option<DeviceModel>,
     /// Further arguments of QEMU; `{work}` stands for the smoke's work folder.
     pub extra: &'static [&'static str],
     /// What is done to the guest, in order. It must lead to the guest's end.
@@ -222,6 +225,7 @@ impl Smoke {
         disks: &[],
         disk_device: "nvme",
         files: &[],
+        device_model: None,
         extra: &[],
         steps: &[],
         again: &[],

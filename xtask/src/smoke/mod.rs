@@ -2,6 +2,7 @@
 
 pub mod case;
 mod cases;
+pub mod models;
 pub mod runner;
 pub mod sabotage;
 pub mod snapshot;

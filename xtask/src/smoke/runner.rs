@@ -21,6 +21,7 @@ use crate::project::Project;
 use crate::qemu::{self, Accel, Drive, Firmware, Machine, Medium, escape};
 use crate::session::{Echo, End, Session};
 use crate::smoke::case::{Boot, Code, Smoke, Step, Tamper, perform};
+use crate::smoke::models::Served;
 use crate::smoke::sabotage::Sabotage;
 use crate::smoke::snapshot;
 use crate::smoke::verdict::{Heard, Verdict, judge, judge_sabotage, snapshot_text};
@@ -127,6 +128,21 @@ fn extra(smoke: &Smoke, work: &Path) -> Vec<OsString> {
     let work = escape(work);
     let filled = smoke.extra.iter().map(|word| word.replace("{work}", &work));
     filled.map(Into::into).collect()
+}
+
+/// Adds what a device outside of QEMU did not report, and keeps what it did.
+fn with_reports(verdict: Verdict, served: Served, folder: &Path) -> Result<Verdict> {
+    let (told, missing) = served.finish()?;
+    fs::write(folder.join("device-model"), told.join("\n") + "\n")?;
+    Ok(match verdict {
+        Verdict::Pass if missing.is_empty() => Verdict::Pass,
+        Verdict::Pass => Verdict::Fail(missing),
+        Verdict::Fail(mut reasons) => {
+            reasons.extend(missing);
+            Verdict::Fail(reasons)
+        }
+        other => other,
+    })
 }
 
 impl<'a> Runner<'a> {
@@ -248,6 +264,8 @@ impl<'a> Runner<'a> {
                 .show(self.guest_of(smoke, trial)?.kernel_path());
             eprintln!("waiting for a debugger: gdb {kernel} -ex 'target remote :1234'");
         }
+        let model = smoke.device_model.as_ref();
+        let served = model.map(|model| Served::start(model, &work)).transpose()?;
         let deadline = Instant::now() + self.limit(smoke);
         let mut heard = self.boot(&folder, &work, command, smoke.steps, deadline)?;
         for again in smoke.again {
@@ -277,6 +295,10 @@ impl<'a> Runner<'a> {
                 let verdict = judge(smoke, &heard);
                 self.judge_snapshot(smoke, trial, &heard, &folder, verdict)?
             }
+        };
+        let verdict = match served {
+            Some(served) => with_reports(verdict, served, &folder)?,
+            None => verdict,
         };
         fs::write(folder.join("verdict"), format!("{verdict:#?}\n"))?;
         if matches!(verdict, Verdict::Fail(_) | Verdict::Unknown(_)) {

@@ -100,21 +100,20 @@ pub trait Model {
 #[derive(Debug)]
 pub struct Server {
     link: Link,
-    device: Description,
-    config: Config,
-    refusals: Vec<Refusal>,
 }
 
 /// What a model reaches while it works.
 #[derive(Debug)]
 struct Link {
     channel: Channel,
+    device: Description,
+    config: Config,
+    refusals: Vec<Refusal>,
     memory: Memory,
     vectors: Vec<Option<File>>,
-    /// Commands that came while an answer was awaited.
+    /// Commands for the model that came while it awaited an answer.
     waiting: VecDeque<Message>,
     next_id: u16,
-    command: u16,
 }
 
 impl Server {
@@ -124,21 +123,20 @@ impl Server {
         Self {
             link: Link {
                 channel,
+                config: Config::new(&device),
+                device,
+                refusals: Vec::new(),
                 memory: Memory::default(),
                 vectors: (0..vectors).map(|_| None).collect(),
                 waiting: VecDeque::new(),
                 next_id: 0,
-                command: 0,
             },
-            config: Config::new(&device),
-            device,
-            refusals: Vec::new(),
         }
     }
 
     /// What was refused so far, at most the first 1024.
     pub fn refusals(&self) -> &[Refusal] {
-        &self.refusals
+        &self.link.refusals
     }
 
     /// Works through messages until the connection ends or `go_on` says no; it is asked between messages.
@@ -162,15 +160,16 @@ impl Server {
                 None => None,
             };
             if let Some(message) = message {
-                self.answer(model, message)?;
+                self.link.answer(Some(model), message)?;
             }
-            self.link.command = self.config.command();
             model.work(&mut self.link);
         }
         Ok(())
     }
+}
 
-    fn answer(&mut self, model: &mut impl Model, message: Message) -> io::Result<()> {
+impl Link {
+    fn answer(&mut self, model: Option<&mut dyn Model>, message: Message) -> io::Result<()> {
         let header = message.header;
         let wanted = match header.kind {
             Kind::Command => true,
@@ -194,7 +193,6 @@ impl Server {
         };
         match wanted {
             true => self
-                .link
                 .channel
                 .send(header.id, header.command, kind, &body, &[]),
             false => Ok(()),
@@ -209,7 +207,7 @@ impl Server {
 
     fn carry_out(
         &mut self,
-        model: &mut impl Model,
+        model: Option<&mut dyn Model>,
         command: Command,
         body: &[u8],
         fds: Vec<OwnedFd>,
@@ -227,11 +225,10 @@ impl Server {
             Command::Write => self.write(model, body),
             Command::Reset => {
                 self.config = Config::new(&self.device);
-                self.link
-                    .vectors
-                    .iter_mut()
-                    .for_each(|vector| *vector = None);
-                model.reset();
+                self.vectors.iter_mut().for_each(|vector| *vector = None);
+                if let Some(model) = model {
+                    model.reset();
+                }
                 Ok(Vec::new())
             }
             // A device's own; QEMU does not send them.
@@ -248,7 +245,7 @@ impl Server {
             return Err(EINVAL);
         }
         let file = fds.into_iter().next();
-        match self.link.memory.map(address, bytes, offset, flags, file) {
+        match self.memory.map(address, bytes, offset, flags, file) {
             true => Ok(Vec::new()),
             false => Err(EINVAL),
         }
@@ -260,8 +257,8 @@ impl Server {
         let address = u64_at(body, 8).ok_or(EINVAL)?;
         let bytes = u64_at(body, 16).ok_or(EINVAL)?;
         if flags & ALL != 0 {
-            self.link.memory.clear();
-        } else if !self.link.memory.unmap(address, bytes) {
+            self.memory.clear();
+        } else if !self.memory.unmap(address, bytes) {
             return Err(EINVAL);
         }
         Ok(body[..24].to_vec())
@@ -292,7 +289,7 @@ impl Server {
             .filter(|index| *index < INTERRUPTS)
             .ok_or(EINVAL)?;
         let count = if index == MSIX_INDEX {
-            self.link.vectors.len() as u32
+            self.vectors.len() as u32
         } else {
             0
         };
@@ -311,7 +308,7 @@ impl Server {
         let start = u32_at(body, 12).ok_or(EINVAL)? as usize;
         let count = u32_at(body, 16).ok_or(EINVAL)? as usize;
         let all = if index == MSIX_INDEX {
-            self.link.vectors.len()
+            self.vectors.len()
         } else {
             0
         };
@@ -321,15 +318,12 @@ impl Server {
             .ok_or(EINVAL)?;
         match (flags & 7, flags & TRIGGER != 0) {
             (NOTHING, true) if count == 0 => {
-                self.link
-                    .vectors
-                    .iter_mut()
-                    .for_each(|vector| *vector = None);
+                self.vectors.iter_mut().for_each(|vector| *vector = None);
             }
             (EVENT_FILES, true) if fds.len() <= count => {
                 // Fewer than there are places: the rest is taken away.
                 let mut fds = fds.into_iter();
-                for vector in &mut self.link.vectors[start..end] {
+                for vector in &mut self.vectors[start..end] {
                     *vector = fds.next().map(File::from);
                 }
             }
@@ -356,22 +350,22 @@ impl Server {
         }
     }
 
-    fn read(&mut self, model: &mut impl Model, body: &[u8]) -> Result<Vec<u8>, u32> {
+    fn read(&mut self, model: Option<&mut dyn Model>, body: &[u8]) -> Result<Vec<u8>, u32> {
         let (region, offset, count) = self.access(body)?;
         let mut data = vec![0; count];
         match region {
             CONFIG_REGION => self.config.read(offset, &mut data),
-            bar => model.read(bar as u8, offset, &mut data),
+            bar => model.ok_or(EINVAL)?.read(bar as u8, offset, &mut data),
         }
         Ok([&body[..16], &data].concat())
     }
 
-    fn write(&mut self, model: &mut impl Model, body: &[u8]) -> Result<Vec<u8>, u32> {
+    fn write(&mut self, model: Option<&mut dyn Model>, body: &[u8]) -> Result<Vec<u8>, u32> {
         let (region, offset, count) = self.access(body)?;
         let data = body.get(16..16 + count).ok_or(EINVAL)?;
         match region {
             CONFIG_REGION => self.config.write(offset, data),
-            bar => model.write(bar as u8, offset, data),
+            bar => model.ok_or(EINVAL)?.write(bar as u8, offset, data),
         }
         Ok(body[..16].to_vec())
     }
@@ -412,9 +406,20 @@ impl Link {
             match message.header.kind {
                 Kind::Reply if ours => return Ok(message.body),
                 Kind::Refusal(error) if ours => return Err(BusError::Refused(error)),
-                _ => self.waiting.push_back(message),
+                _ if needs_model(&message) => self.waiting.push_back(message),
+                // QEMU carries nothing out while one of its processors waits for this side.
+                _ => self.answer(None, message).map_err(|_| BusError::Gone)?,
             }
         }
+    }
+}
+
+/// Whether only the model can answer: it is busy while it awaits an answer of its own.
+fn needs_model(message: &Message) -> bool {
+    match Command::of(message.header.command) {
+        Some(Command::Reset) => true,
+        Some(Command::Read | Command::Write) => u32_at(&message.body, 8) != Some(CONFIG_REGION),
+        _ => false,
     }
 }
 
@@ -456,6 +461,6 @@ impl Bus for Link {
     }
 
     fn command(&self) -> u16 {
-        self.command
+        self.config.command()
     }
 }

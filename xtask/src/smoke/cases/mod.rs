@@ -11,6 +11,7 @@ mod cap_transfer;
 mod cloud;
 mod deadline_cancel;
 mod descriptor_abuse;
+mod device_model;
 mod devicemmio_grant;
 mod disks_found;
 mod dmapool_grant;

@@ -1,0 +1,111 @@
+//! Devices outside of QEMU: serves them while a smoke's guest runs, and keeps what they reported.
+
+use std::io::ErrorKind;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use vfio_user::hostile::{Hostile, Order, Start};
+use vfio_user::{Channel, Model as _, Server};
+
+/// The hostile device, at a socket in the smoke's work folder.
+pub struct DeviceModel {
+    /// Name of the socket.
+    pub socket: &'static str,
+    /// What it does once the kernel has gone through the bus (`vfio_user::hostile::Order`).
+    pub orders: &'static [&'static str],
+    /// How lines must begin that it reports, in this order.
+    pub reports: &'static [&'static str],
+}
+
+/// A device that is served.
+pub struct Served {
+    model: &'static DeviceModel,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<Vec<String>>>,
+}
+
+impl Served {
+    /// Begins to serve a device.
+    pub fn start(model: &'static DeviceModel, work: &Path) -> Result<Self> {
+        let path = work.join(model.socket);
+        let listener = UnixListener::bind(&path)
+            .with_context(|| format!("cannot listen at {}", path.display()))?;
+        listener.set_nonblocking(true)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            let goes_on = || !stopped.load(Ordering::Relaxed);
+            match accept(&listener, &goes_on)? {
+                Some(socket) => serve(model, socket, &goes_on),
+                None => Ok(vec!["nobody came".to_owned()]),
+            }
+        });
+        Ok(Self {
+            model,
+            stop,
+            thread,
+        })
+    }
+
+    /// Ends it; gives what it reported, and what it should have reported and did not.
+    pub fn finish(self) -> Result<(Vec<String>, Vec<String>)> {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.thread.join();
+        let told = ended.map_err(|_| anyhow::anyhow!("the device model panicked"))??;
+        let mut rest = told.iter();
+        let missing = |report: &&&str| !rest.any(|line| line.starts_with(**report));
+        let missing = self.model.reports.iter().filter(missing);
+        let missing = missing.map(|report| format!("the device did not report: {report}"));
+        Ok((told.clone(), missing.collect()))
+    }
+}
+
+fn accept(listener: &UnixListener, goes_on: &dyn Fn() -> bool) -> Result<Option<UnixStream>> {
+    while goes_on() {
+        match listener.accept() {
+            Ok((socket, _)) => {
+                socket.set_nonblocking(false)?;
+                return Ok(Some(socket));
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
+fn serve(
+    model: &DeviceModel,
+    socket: UnixStream,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<Vec<String>> {
+    let (send, orders) = mpsc::channel();
+    for line in model.orders {
+        send.send(Order::parse(line).with_context(|| format!("no order: {line}"))?)?;
+    }
+    let mut told = Vec::new();
+    let mut device = Hostile::new(orders, Start::OnceSwept, |line| told.push(line));
+    let mut server = Server::new(Channel::new(socket), device.describe());
+    let end = server.run(&mut device, goes_on);
+    for refusal in server.refusals() {
+        told.push(format!(
+            "answered command={} error={}",
+            refusal.command, refusal.error
+        ));
+    }
+    // QEMU ends without a farewell.
+    if let Err(error) = end
+        && error.kind() != ErrorKind::ConnectionReset
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        told.push(format!("ended {error}"));
+    }
+    Ok(told)
+}
