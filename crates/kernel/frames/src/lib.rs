@@ -26,8 +26,8 @@ use ring_abi::Refusal;
 use buddy::Buddy;
 pub use buddy::MAX_ORDER;
 pub use payer::{
-    Choice, Payer, Paying, Payment, can_pay, lent, paid_by, paid_by_kernel, pay, put_choice_aside,
-    set_root, set_source,
+    Choice, Payer, Paying, Payment, can_pay, is_refusable, lent, paid_by, paid_by_kernel, pay,
+    put_choice_aside, refusable, set_root, set_source,
 };
 pub use uses::{Use, entry_gone, entry_made};
 

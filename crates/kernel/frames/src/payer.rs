@@ -5,7 +5,7 @@
 
 use alloc::sync::Arc;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use account::{Account, Kind};
 use cpu::MAX_CPUS;
@@ -19,6 +19,9 @@ static CHOSEN: [AtomicPtr<Account>; MAX_CPUS] =
     [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_CPUS];
 /// Bytes that the root account paid for somebody who could not.
 static LENT: AtomicU64 = AtomicU64::new(0);
+
+/// CPUs on which what is allocated can be refused.
+static REFUSABLE: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
 
 /// Memory that nobody pays for while it is not in use: what the heap keeps, spare stacks.
 const NOBODY: *const Account = core::ptr::dangling();
@@ -253,6 +256,26 @@ impl Drop for Paying<'_> {
     fn drop(&mut self) {
         Choice(self.before.0).take_up();
     }
+}
+
+/// Runs `f`, which allocates and can bear a refusal, without a look on the way: what it allocates is never lent.
+#[inline]
+pub fn refusable<R>(f: impl FnOnce() -> R) -> R {
+    let Some(flag) = chosen().map(|_| &REFUSABLE[cpu::index() % MAX_CPUS]) else {
+        return f();
+    };
+    // Written by this CPU alone.
+    let before = flag.load(Ordering::Relaxed);
+    flag.store(true, Ordering::Relaxed);
+    let result = f();
+    flag.store(before, Ordering::Relaxed);
+    result
+}
+
+/// Whether what is being allocated on this CPU can be refused.
+#[inline]
+pub fn is_refusable() -> bool {
+    chosen().is_some() && REFUSABLE[cpu::index() % MAX_CPUS].load(Ordering::Relaxed)
 }
 
 /// Refuses unless who pays now could pay for `bytes` more: before something that has no way to fail. Nothing is taken.

@@ -136,7 +136,7 @@ impl Process {
         {
             let _kernel = frames::paid_by_kernel();
             let mut all = ALL.lock();
-            all.try_reserve(1).map_err(|_| Refusal::NoMemory)?;
+            frames::refusable(|| all.try_reserve(1)).map_err(|_| Refusal::NoMemory)?;
             let at = all.partition_point(|(id, _)| *id < process.id);
             all.insert(at, (process.id, Arc::downgrade(&process)));
         }
@@ -318,7 +318,7 @@ impl Process {
         if self.is_dying() {
             return Err(Refusal::WrongState);
         }
-        threads.try_reserve(1).map_err(|_| Refusal::OverBudget)?;
+        frames::refusable(|| threads.try_reserve(1)).map_err(|_| Refusal::OverBudget)?;
         let at = threads.partition_point(|t| t.number < thread.number);
         threads.insert(at, thread.clone());
         Ok(())

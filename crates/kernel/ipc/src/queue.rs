@@ -32,7 +32,7 @@ fn room<T>(block: &mut Block<T>) -> bool {
         return true;
     }
     let more = block.len().max(FIRST).min(BLOCK - block.len());
-    more > 0 && block.try_reserve_exact(more).is_ok()
+    more > 0 && frames::refusable(|| block.try_reserve_exact(more)).is_ok()
 }
 
 impl<T> Queue<T> {
@@ -70,7 +70,7 @@ impl<T> Queue<T> {
             None => &mut self.head,
         };
         let fits = if sabotage!(ONE_BLOCK_QUEUE) {
-            if last.try_reserve(1).is_err() {
+            if frames::refusable(|| last.try_reserve(1)).is_err() {
                 return Err(entry);
             }
             true
@@ -84,8 +84,8 @@ impl<T> Queue<T> {
         let mut block = VecDeque::new();
         // The box around it has no way to be refused.
         if frames::can_pay(256).is_err()
-            || block.try_reserve_exact(BLOCK).is_err()
-            || self.more.try_reserve(1).is_err()
+            || frames::refusable(|| block.try_reserve_exact(BLOCK)).is_err()
+            || frames::refusable(|| self.more.try_reserve(1)).is_err()
         {
             return Err(entry);
         }

@@ -233,9 +233,9 @@ impl Thread {
         // Grows to the most calls that were ever in flight at once, and stays there. The call itself has no way to be
         // refused.
         frames::can_pay(CALL_BYTES).ok()?;
-        pool.all.try_reserve(1).ok()?;
+        frames::refusable(|| pool.all.try_reserve(1)).ok()?;
         let room = pool.all.len() + 1 - pool.free.len();
-        pool.free.try_reserve(room).ok()?;
+        frames::refusable(|| pool.free.try_reserve(room)).ok()?;
         let call = Call::new();
         pool.all.push(call.clone());
         Some(call)
@@ -273,7 +273,7 @@ impl Thread {
             return Ok(());
         }
         receives.retain(|c| !c.is_closed());
-        receives.try_reserve(1).map_err(|_| Refusal::OverBudget)?;
+        frames::refusable(|| receives.try_reserve(1)).map_err(|_| Refusal::OverBudget)?;
         receives.push(core.clone());
         Ok(())
     }

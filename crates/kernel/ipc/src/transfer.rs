@@ -40,8 +40,7 @@ pub(crate) fn collect(
         return Err(Refusal::BadTransfer.into());
     }
     let descriptors = area.behind(message, count as u32 * TRANSFER_BYTES as u32)?;
-    out.try_reserve_exact(count as usize)
-        .map_err(|_| Refusal::OverBudget)?;
+    frames::refusable(|| out.try_reserve_exact(count as usize)).map_err(|_| Refusal::OverBudget)?;
     let table = process.handles.lock();
     for i in 0..count as usize {
         let handle = area.word(descriptors, i * 2);

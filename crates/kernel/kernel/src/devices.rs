@@ -170,7 +170,7 @@ impl Platform for Kernel {
             return Some(Run::new(alloc::vec![run], addresses, Some(view)));
         }
         let mut list = Vec::new();
-        list.try_reserve_exact(pages as usize).ok()?;
+        frames::refusable(|| list.try_reserve_exact(pages as usize)).ok()?;
         let mut payment = frames::pay(u64::from(pages) * frames::FRAME_BYTES).ok()?;
         for at in 0..pages {
             // What is this long is a buffer, for which the manager holds no lock.

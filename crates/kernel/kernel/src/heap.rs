@@ -15,8 +15,9 @@ const GROW_ORDER: u8 = 6;
 /// What the allocator rounds a block to, and the header of one.
 const GRANULE: usize = 4 * size_of::<usize>();
 const HEADER: usize = GRANULE / 2;
-/// Blocks up to this size are given even where the payer cannot pay for them; then the kernel does. `Box`, `Arc` and `BTreeMap` have no
-/// way to be refused: what a program drives asks [`frames::can_pay`] before it makes one.
+/// Blocks up to this size are given even where the payer cannot pay for them; then the kernel does. `Box`, `Arc` and
+/// `BTreeMap` have no way to be refused: what a program drives asks [`frames::can_pay`] before it makes one. What can be
+/// refused says so with [`frames::refusable`], and is never lent.
 const SMALL: u64 = 64 * 1024;
 
 type Allocator = Tlsf<'static, u32, u32, 28, 16>;
@@ -101,7 +102,7 @@ unsafe impl GlobalAlloc for Heap {
         };
         let bytes = block_bytes(layout);
         let payer = Payer::current();
-        let paid = if bytes <= SMALL {
+        let paid = if bytes <= SMALL && !frames::is_refusable() {
             payer.take_or_lend(bytes)
         } else {
             payer.take(bytes).map(|()| payer)

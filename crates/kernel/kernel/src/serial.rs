@@ -345,7 +345,10 @@ pub fn wait(
             .iter()
             .filter(|other| other.writer == writer)
             .count();
-        if own >= SHARE || waiting.len() >= WAITERS || waiting.try_reserve(1).is_err() {
+        if own >= SHARE
+            || waiting.len() >= WAITERS
+            || frames::refusable(|| waiting.try_reserve(1)).is_err()
+        {
             return Err(waiter.pending);
         }
         waiting.push_back(waiter);

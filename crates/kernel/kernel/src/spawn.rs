@@ -83,8 +83,7 @@ fn startup(
         return Err(Refusal::OutOfRange);
     }
     let mut out = Vec::new();
-    out.try_reserve_exact(total)
-        .map_err(|_| Refusal::OverBudget)?;
+    frames::refusable(|| out.try_reserve_exact(total)).map_err(|_| Refusal::OverBudget)?;
     for word in [STARTUP_MAGIC, process.id] {
         out.extend_from_slice(&word.to_le_bytes());
     }

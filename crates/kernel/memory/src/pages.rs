@@ -18,7 +18,7 @@ pub(crate) enum Pages {
 
 fn piece(wanted: usize) -> Result<Vec<u64>, Refusal> {
     let mut piece = Vec::new();
-    let room = piece.try_reserve_exact(wanted.min(PIECE));
+    let room = frames::refusable(|| piece.try_reserve_exact(wanted.min(PIECE)));
     room.map(|()| piece).map_err(|_| Refusal::NoMemory)
 }
 
@@ -50,7 +50,7 @@ impl Pages {
     pub(crate) fn push(&mut self, address: u64) -> Result<(), Refusal> {
         match self {
             Self::Short(list) => {
-                list.try_reserve(1).map_err(|_| Refusal::NoMemory)?;
+                frames::refusable(|| list.try_reserve(1)).map_err(|_| Refusal::NoMemory)?;
                 list.push(address);
             }
             Self::Long(pieces, count) => {

@@ -287,8 +287,7 @@ fn reply_of(taken: &Taken) -> console::ReadReply {
 /// A copy of what a call writes, for as long as it waits for room. Its process pays.
 pub fn kept(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut kept = Vec::new();
-    kept.try_reserve_exact(bytes.len())
-        .map_err(|_| Refusal::OverBudget)?;
+    frames::refusable(|| kept.try_reserve_exact(bytes.len())).map_err(|_| Refusal::OverBudget)?;
     kept.extend_from_slice(bytes);
     Ok(kept)
 }

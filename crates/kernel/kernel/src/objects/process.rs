@@ -148,8 +148,7 @@ fn copy_image(image: &Slot, bytes: u64) -> Result<Vec<u8>, Refusal> {
     }
     let bytes = bytes as usize;
     let mut copy = Vec::new();
-    copy.try_reserve_exact(bytes)
-        .map_err(|_| Refusal::NoMemory)?;
+    frames::refusable(|| copy.try_reserve_exact(bytes)).map_err(|_| Refusal::NoMemory)?;
     while copy.len() < bytes {
         let at = copy.len();
         copy.resize(bytes.min(at + COPY_BYTES), 0);

@@ -104,7 +104,7 @@ const BATCH: usize = 24;
 impl<'a> log_reader::Server<KernelCall<'a>> for Served<LogReader> {
     fn read(&mut self, reply: Owed<'a, log_reader::call::Read>, from: u64) -> Answered {
         let mut records = Vec::new();
-        if records.try_reserve_exact(BATCH).is_err() {
+        if frames::refusable(|| records.try_reserve_exact(BATCH)).is_err() {
             return reply.refuse(Refusal::OverBudget);
         }
         let mut bytes = 0;

@@ -519,6 +519,7 @@ fn work_once(kit: &Kit, console: &sdk::Console, at: u64) -> Result<Worked, Error
         facets: 16,
         priority: 16,
     };
+    arm(0);
     let endpoint = kit.endpoints.create()?.endpoint;
     let mut given = kit_of(kit);
     given.extend([give("console", console), give("endpoint", &endpoint)]);
@@ -527,7 +528,6 @@ fn work_once(kit: &Kit, console: &sdk::Console, at: u64) -> Result<Worked, Error
         Ok(worker) => worker,
         Err(_) => return Ok(Worked::Refused),
     };
-    // A refused `wait` is a refusal like another.
     let ended = match kit.ended(&worker).or_else(|_| kit.ended(&worker)) {
         Ok(ended) => ended,
         Err(_) => return Ok(Worked::Refused),
