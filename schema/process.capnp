@@ -153,6 +153,8 @@ interface ProcessSpawner @0xd1c0a5e5b0a7010d {
     endpoints @3 :UInt16 = 64;
     facets @4 :UInt32 = 4096;
     priority @5 :UInt8 = 16;
+    # How often its starter has started it anew: what SystemInfo shows, and nothing more.
+    restarts @6 :UInt32;
   }
 }
 
@@ -177,7 +179,7 @@ interface SystemInfo @0xd1c0a5e5b0a7010f {
   # still use, `lent` what the kernel ever paid for programs that could not. While nothing is allocated or given back,
   # `total` is `lost` and `left`.
   memory @2 () -> (total :UInt64, lost :UInt64, left :UInt64, lent :UInt64);
-  struct Process { id @0 :UInt64; name @1 :Text; threads @2 :UInt16; memoryPages @3 :UInt32; cpuNs @4 :UInt64; handles @5 :UInt32; state @6 :State; }
+  struct Process { id @0 :UInt64; name @1 :Text; threads @2 :UInt16; memoryPages @3 :UInt32; cpuNs @4 :UInt64; handles @5 :UInt32; state @6 :State; priority @7 :UInt8; restarts @8 :UInt32; limitPages @9 :UInt32; }
   enum State { running @0; ready @1; blocked @2; dying @3; }
 }
 

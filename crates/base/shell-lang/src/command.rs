@@ -44,7 +44,9 @@ pub enum Command {
     /// Checksums of files.
     Sha256(Vec<String>),
     /// The system log, or its last lines.
-    Log(Option<u32>),
+    Log(LogRange),
+    /// Shows who uses the processors, this often; without a number until it is interrupted.
+    Top(Option<u32>),
     /// Ends a process.
     Kill(KillTarget),
     /// Resets the machine.
@@ -59,6 +61,17 @@ pub enum Command {
     Uptime,
     /// Lends the line to the diagnostics console.
     Diagnostics,
+}
+
+/// What `log` shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogRange {
+    /// How many lines, the last ones; without a number all.
+    pub lines: Option<u32>,
+    /// Only lines that hold this text.
+    pub text: Option<String>,
+    /// Whether it goes on with what comes, until it is interrupted.
+    pub follow: bool,
 }
 
 /// Which process to end.
@@ -112,14 +125,27 @@ pub const COMMANDS: &[CommandHelp] = &[
     help("sha256", "PATH...", "writes the SHA-256 checksum of files"),
     help("lsblk", "", "lists disks"),
     help("lspci", "", "lists PCI functions"),
-    help("ps", "", "lists processes with memory and CPU time"),
+    help(
+        "ps",
+        "",
+        "lists processes with priority, restarts, memory and CPU time",
+    ),
     help("caps", "", "lists the capabilities this shell holds"),
     help(
         "kill",
         "ID|NAME",
         "ends a process; its supervisor may start it again",
     ),
-    help("log", "[LINES]", "shows the system log, or its last lines"),
+    help(
+        "top",
+        "[ROUNDS]",
+        "shows who uses the processors, anew each second until Ctrl-C",
+    ),
+    help(
+        "log",
+        "[-f] [LINES] [TEXT]",
+        "shows the system log, its last lines, or those that hold a text; with -f goes on until Ctrl-C",
+    ),
     help("mem", "", "says how much memory there is"),
     help("uptime", "", "says how long the system has been up"),
     help("echo", "[WORD...]", "says the words"),
@@ -274,6 +300,16 @@ impl Arguments {
     /// At least one path. `--` ends the options; anything else that begins with `-` is one.
     fn paths(self, options: &[&str]) -> Result<(Vec<String>, Vec<String>), ParseError> {
         let command = self.command;
+        let (found, paths) = self.options(options)?;
+        if paths.is_empty() {
+            return Err(ParseError::Usage(command, Misuse::Missing));
+        }
+        Ok((found, paths))
+    }
+
+    /// Options and words, by the same rule.
+    fn options(self, options: &[&str]) -> Result<(Vec<String>, Vec<String>), ParseError> {
+        let command = self.command;
         let (mut found, mut paths, mut ended) = (Vec::new(), Vec::new(), false);
         for word in self.words {
             if ended || !word.starts_with('-') || word == "-" {
@@ -285,9 +321,6 @@ impl Arguments {
             } else {
                 return Err(ParseError::Usage(command, Misuse::Option(word)));
             }
-        }
-        if paths.is_empty() {
-            return Err(ParseError::Usage(command, Misuse::Missing));
         }
         Ok((found, paths))
     }
@@ -346,9 +379,26 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         "stat" => Ok(Command::Stat(arguments.paths(&[])?.1)),
         "sha256" => Ok(Command::Sha256(arguments.paths(&[])?.1)),
         "log" => {
-            let lines = arguments.number(0, u64::from(u32::MAX))?;
-            Ok(Command::Log(
-                lines.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
+            let (options, words) = arguments.options(&["-f"])?;
+            let mut words = words.into_iter().peekable();
+            let lines = words.peek().and_then(|word| word.parse().ok());
+            if lines.is_some() {
+                words.next();
+            }
+            let text = words.next();
+            if let Some(word) = words.next() {
+                return Err(ParseError::Usage(command, Misuse::TooMany(word)));
+            }
+            Ok(Command::Log(LogRange {
+                lines,
+                text,
+                follow: !options.is_empty(),
+            }))
+        }
+        "top" => {
+            let rounds = arguments.number(1, u64::from(u32::MAX))?;
+            Ok(Command::Top(
+                rounds.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
             ))
         }
         "kill" => {
@@ -399,7 +449,29 @@ mod tests {
                 raw: true
             }
         );
-        assert_eq!(parse("log 5").unwrap(), Command::Log(Some(5)));
+        let range = |lines, text: Option<&str>, follow| {
+            let text = text.map(String::from);
+            Command::Log(LogRange {
+                lines,
+                text,
+                follow,
+            })
+        };
+        assert_eq!(parse("log").unwrap(), range(None, None, false));
+        assert_eq!(parse("log 5").unwrap(), range(Some(5), None, false));
+        assert_eq!(
+            parse("log -f nvme").unwrap(),
+            range(None, Some("nvme"), true)
+        );
+        assert_eq!(
+            parse("log 5 -f 7").unwrap(),
+            range(Some(5), Some("7"), true)
+        );
+        assert_eq!(
+            message("log 5 a b"),
+            "log: \"b\" is one argument too many; usage: log [-f] [LINES] [TEXT]"
+        );
+        assert_eq!(parse("top 3").unwrap(), Command::Top(Some(3)));
         assert_eq!(parse("help cat").unwrap(), Command::Help(find("cat")));
         assert_eq!(
             parse("echo  a  'b  c'").unwrap(),

@@ -38,7 +38,7 @@ pub use endpoint::{Endpoint, EndpointCore, Facet};
 pub use kernel_call::{KernelCall, Pending};
 pub use object::{KernelObject, Object, Slot, release};
 pub use operation::enter;
-pub use process::{End, Exit, Process, for_each_process, process_by_id};
+pub use process::{End, Exit, Label, Process, for_each_process, process_by_id};
 pub use scratch::install as install_scratch;
 pub use thread::{Thread, ThreadSpec, current, exit_thread, leave_if_dying, pay_by_running};
 pub use waitlist::{Unwanted, Waitlist};

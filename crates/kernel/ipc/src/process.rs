@@ -18,6 +18,15 @@ use crate::park::Parked;
 use crate::queue::Queue;
 use crate::{Object, Slot, Thread, release};
 
+/// What a process is called by whoever starts it.
+#[derive(Clone, Copy, Debug)]
+pub struct Label<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// How often its starter says that it has started it anew.
+    pub restarts: u32,
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -57,6 +66,8 @@ pub struct Process {
     pub id: u64,
     /// Name, for people.
     pub name: String,
+    /// How often its starter says that it has started it anew.
+    pub restarts: u32,
     /// What it was given, and what of it is in use.
     account: Opened,
     /// Its memory.
@@ -114,14 +125,15 @@ impl Process {
     ///
     /// # Errors
     /// `OverBudget` for more than `from` has, or more than is given here; `NoMemory`.
-    pub fn new(name: &str, from: &Arc<Account>, limits: &Limits) -> Result<Arc<Self>, Refusal> {
+    pub fn new(label: Label<'_>, from: &Arc<Account>, limits: &Limits) -> Result<Arc<Self>, Refusal> {
         let account = from.open(limits)?;
         let payer = (*account).clone();
         let _paying = frames::paid_by(&payer);
         frames::can_pay(PROCESS_BYTES)?;
         let process = Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            name: String::from(name),
+            name: String::from(label.name),
+            restarts: label.restarts,
             account,
             vm: Vm::new()?,
             handles: Lock::new(CapTable::new(0)),

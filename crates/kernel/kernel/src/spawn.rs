@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use account::{Account, Limits};
 use elf_image::Image;
-use ipc::{End, Exit, Process, Slot, Thread, ThreadSpec};
+use ipc::{End, Exit, Label, Process, Slot, Thread, ThreadSpec};
 use memory::MemoryObject;
 use paging::Access;
 use ring_abi::{Refusal, STARTUP_MAGIC};
@@ -126,18 +126,18 @@ fn point_for(name: &str) -> Option<alloc::string::String> {
 /// `BadImage`, `OverBudget`, `NoMemory`, `BadArgument` for a name that is empty, too long or doubled. Nothing of the
 /// process is left then.
 pub fn spawn(
-    name: &str,
+    label: Label<'_>,
     image: &[u8],
     arguments: &[&str],
     (from, limits): (&Arc<Account>, &Limits),
     grants: Vec<Grant>,
 ) -> Result<Arc<Process>, Refusal> {
     #[cfg(sabotage)]
-    let point = point_for(name);
+    let point = point_for(label.name);
     #[cfg(sabotage)]
     let arguments = &*[arguments, point.as_deref().as_slice()].concat();
     let image = Image::parse(image, WINDOW).map_err(|_| Refusal::BadImage)?;
-    let process = Process::new(name, from, limits)?;
+    let process = Process::new(label, from, limits)?;
     match fill(&process, &image, arguments, grants) {
         Ok(thread) => {
             thread.start();
@@ -241,7 +241,11 @@ pub fn start_init() {
     // It gets all there is; everything else gets what init gives it.
     let root = crate::accounts::root();
     let limits = crate::accounts::for_first_process();
-    match spawn("init", image, &[], (&root, &limits), grants) {
+    let label = Label {
+        name: "init",
+        restarts: 0,
+    };
+    match spawn(label, image, &[], (&root, &limits), grants) {
         Ok(process) => crate::objects::watch_init(&process),
         Err(Refusal::NoMemory | Refusal::OverBudget) => boot_error(format_args!(
             "too little memory: /boot/bins/{} needs {} bytes and its stack, {} bytes are free",

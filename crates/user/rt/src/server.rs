@@ -18,6 +18,15 @@ pub trait Service {
     /// A call came in.
     fn call(&mut self, received: Received<'_>, call: Call<'_>) -> Answered;
 
+    /// When [`Service::due`] is to be called next, in nanoseconds since the start; never, unless a service says otherwise.
+    fn deadline_ns(&self) -> u64 {
+        NEVER
+    }
+
+    /// The deadline has come, and no call is waiting. It comes again at once until the deadline is another one. A service that
+    /// is never without calls looks at the clock in them.
+    fn due(&mut self) {}
+
     /// The last handle of the facet with this cookie is gone. The facet was minted since the endpoint was last renewed,
     /// so the cookie is one of this incarnation.
     fn dropped(&mut self, cookie: u64) {
@@ -208,7 +217,7 @@ pub fn serve(endpoint: &impl Object, service: &mut impl Service) -> Refusal {
         let mut operation = Operation {
             opcode: opcode::RECEIVE,
             handle: endpoint.handle(),
-            deadline_ns: NEVER,
+            deadline_ns: service.deadline_ns(),
             reply: buffer.span(),
             ..Operation::default()
         };
@@ -226,6 +235,10 @@ pub fn serve(endpoint: &impl Object, service: &mut impl Service) -> Refusal {
             None => {}
             // Either half may have been refused; a plain receive tells which.
             Some(_) if answering.is_some() => continue,
+            Some(Refusal::TimedOut) => {
+                service.due();
+                continue;
+            }
             Some(refusal) => return refusal,
         }
         let arrival = Arrival {

@@ -30,6 +30,7 @@ pub use caps::*;
 pub use disk::Disk;
 pub use error::Error;
 pub use evidence::{self, Hex};
+pub use hashbrown::{self, HashMap, HashSet};
 pub use rt::channel;
 #[cfg(not(target_os = "none"))]
 pub use rt::host;

@@ -16,7 +16,7 @@ mod terminal;
 
 pub use failure::Failure;
 pub use held::{held, print};
-pub use log::{Tail, tail};
+pub use log::{Tail, tail, tail_from};
 pub use progress::Progress;
 pub use prompt::{Input, Prompt};
 pub use terminal::Terminal;

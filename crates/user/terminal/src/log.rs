@@ -15,6 +15,8 @@ pub struct Tail {
     pub lost: u64,
     /// Records that it still had, the lines among them.
     pub held: u64,
+    /// Where to go on for what came since.
+    pub next: u64,
 }
 
 /// Reads the log to its end and keeps the last `most` lines.
@@ -22,12 +24,26 @@ pub struct Tail {
 /// # Errors
 /// The reader's.
 pub fn tail(reader: &LogReader, most: usize) -> Result<Tail, Refusal> {
+    tail_from(reader, 0, most, None)
+}
+
+/// Reads the log from `from` to its end and keeps the last `most` lines that hold `text`.
+///
+/// # Errors
+/// The reader's.
+pub fn tail_from(
+    reader: &LogReader,
+    mut from: u64,
+    most: usize,
+    text: Option<&str>,
+) -> Result<Tail, Refusal> {
+    let wanted = text.unwrap_or_default();
     let mut tail = Tail {
         lines: VecDeque::new(),
         lost: 0,
         held: 0,
+        next: from,
     };
-    let mut from = 0;
     loop {
         let (next, count) = reader
             .read(from, |results| {
@@ -43,11 +59,15 @@ pub fn tail(reader: &LogReader, most: usize) -> Result<Tail, Refusal> {
                     let ns = record.ns();
                     let (source, text) = (Safe(record.source()?), Safe(record.line()?));
                     tail.held += 1;
-                    tail.lines.push_back(format!(
+                    let line = format!(
                         "[{:5}.{:06}] {level}{source}: {text}",
                         ns / 1_000_000_000,
                         ns / 1000 % 1_000_000
-                    ));
+                    );
+                    if !line.contains(wanted) {
+                        continue;
+                    }
+                    tail.lines.push_back(line);
                     if tail.lines.len() > most {
                         tail.lines.pop_front();
                     }
@@ -59,5 +79,6 @@ pub fn tail(reader: &LogReader, most: usize) -> Result<Tail, Refusal> {
             return Ok(tail);
         }
         from = next;
+        tail.next = next;
     }
 }

@@ -101,12 +101,24 @@ impl Terminal {
     /// Takes what has been typed meanwhile, and says whether Ctrl-C was among it. What else was typed is kept for the
     /// next line, but for what came before the Ctrl-C.
     pub fn interrupted(&mut self) -> bool {
-        let Some(now) = self.timer.as_ref().and_then(|t| t.now().ok()) else {
+        // A time that has come: what is there is taken, and nothing is waited for.
+        self.interrupted_until(0)
+    }
+
+    /// The same, and waits until `ns` for a Ctrl-C.
+    pub fn interrupted_until(&mut self, ns: u64) -> bool {
+        let Some(now) = self.now_ns() else {
             return false;
         };
-        // A deadline that has come: what is there is returned, and nothing is waited for.
-        while let Ok(input) = self.console.with_deadline(now.ns).read() {
-            self.keep(&input);
+        let until = ns.max(now);
+        loop {
+            match self.console.with_deadline(until).read() {
+                Ok(input) => self.keep(&input),
+                Err(_) => break,
+            }
+            if self.ahead.contains(&INTERRUPT) {
+                break;
+            }
         }
         match self.ahead.iter().rposition(|byte| *byte == INTERRUPT) {
             Some(at) => {

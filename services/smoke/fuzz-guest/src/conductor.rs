@@ -193,6 +193,7 @@ impl Conductor<'_> {
             endpoints: 8,
             facets: 1 << random.below(8),
             priority: 12,
+            restarts: 0,
         };
         start
     }

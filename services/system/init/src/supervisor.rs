@@ -308,6 +308,8 @@ impl<'a> Supervisor<'a> {
             transfers.push(CapArg::copy(handle));
         }
         let arguments: Vec<&str> = service.arguments.iter().map(String::as_str).collect();
+        let before = self.units.get(idx).map_or(0, |unit| unit.incarnation);
+        let restarts = u32::try_from(before.saturating_sub(1)).unwrap_or(u32::MAX);
         let limits = process_spawner::Limits {
             memory_pages: service.limits.memory_pages,
             handles: service.limits.handles,
@@ -315,6 +317,7 @@ impl<'a> Supervisor<'a> {
             endpoints: service.limits.endpoints,
             facets: service.limits.facets,
             priority: service.priority,
+            restarts,
         };
         self.tools
             .spawner

@@ -9,6 +9,7 @@
 mod disks;
 mod files;
 mod system;
+mod top;
 
 use core::fmt::Write as _;
 
@@ -164,7 +165,8 @@ impl Shell<'_> {
             Command::Sha256(paths) => each("sha256", &paths, here, terminal, |path, to| {
                 files::sha256(disks, path, to)
             }),
-            Command::Log(lines) => system.log(lines, terminal),
+            Command::Log(range) => system.log(&range, terminal),
+            Command::Top(rounds) => top::top(system, rounds, terminal),
             Command::Kill(target) => system.kill(&target, terminal),
             Command::Reboot => {
                 let _ = terminal.flush();

@@ -13,7 +13,7 @@ use sdk::{
     process::system_info::{self, State},
 };
 use shell_lang::{
-    KillTarget,
+    KillTarget, LogRange,
     show::{self, Align, Table},
     text::Safe,
 };
@@ -38,19 +38,37 @@ pub struct System {
     pub console: Option<ConsoleSession>,
 }
 
+/// How often `log -f` looks for more.
+const FOLLOW_NS: u64 = 200_000_000;
+
 /// One line of `ps`, copied out of a message.
-struct Row {
-    id: u64,
-    name: String,
-    threads: u16,
-    pages: u32,
-    cpu_ns: u64,
-    handles: u32,
-    state: State,
+pub struct Row {
+    pub id: u64,
+    pub name: String,
+    pub priority: u8,
+    pub restarts: u32,
+    pub threads: u16,
+    pub pages: u32,
+    pub limit_pages: u32,
+    pub cpu_ns: u64,
+    pub handles: u32,
+    pub state: State,
+}
+
+impl Row {
+    pub const fn state(&self) -> &'static str {
+        match self.state {
+            State::Running => "running",
+            State::Ready => "ready",
+            State::Blocked => "blocked",
+            State::Dying => "dying",
+        }
+    }
 }
 
 impl System {
-    fn rows(&self) -> Result<Vec<Row>, Failure> {
+    /// Every process, by number.
+    pub fn rows(&self) -> Result<Vec<Row>, Failure> {
         let info = self
             .info
             .as_ref()
@@ -65,6 +83,9 @@ impl System {
                         rows.push(Row {
                             id: process.id(),
                             name: process.name()?.to_string(),
+                            priority: process.priority(),
+                            restarts: process.restarts(),
+                            limit_pages: process.limit_pages(),
                             threads: process.threads(),
                             pages: process.memory_pages(),
                             cpu_ns: process.cpu_ns(),
@@ -88,24 +109,25 @@ impl System {
         let mut table = Table::new(&[
             ("ID", Align::Right),
             ("NAME", Align::Left),
+            ("PRIORITY", Align::Right),
+            ("RESTARTS", Align::Right),
             ("THREADS", Align::Right),
             ("MEMORY", Align::Right),
+            ("LIMIT", Align::Right),
             ("CPU s", Align::Right),
             ("HANDLES", Align::Right),
             ("STATE", Align::Left),
         ]);
         for row in self.rows()? {
-            let state = match row.state {
-                State::Running => "running",
-                State::Ready => "ready",
-                State::Blocked => "blocked",
-                State::Dying => "dying",
-            };
+            let state = row.state();
             table.row([
                 row.id.to_string(),
                 row.name,
+                row.priority.to_string(),
+                row.restarts.to_string(),
                 row.threads.to_string(),
                 show::size(u64::from(row.pages) * 4096),
+                show::size(u64::from(row.limit_pages) * 4096),
                 show::seconds(row.cpu_ns),
                 row.handles.to_string(),
                 state.to_string(),
@@ -228,26 +250,35 @@ impl System {
         }
     }
 
-    /// Shows the log, or its last lines.
-    pub fn log(&self, lines: Option<u32>, to: &mut Terminal) -> Outcome {
+    /// Shows the log, its last lines or those that hold a text, and goes on if asked to.
+    pub fn log(&self, range: &LogRange, to: &mut Terminal) -> Outcome {
         let reader = self
             .log
             .as_ref()
             .ok_or_else(|| Failure::not_held("LogReader"))?;
-        let most = lines.map_or(usize::MAX, |n| n as usize);
-        let terminal::Tail {
-            lines: kept, lost, ..
-        } = terminal::tail(reader, most).map_err(Failure::about("log"))?;
-        if lost > 0 && lines.is_none() {
-            let _ = writeln!(to, "({lost} older lines are gone)");
-        }
-        for line in kept {
-            let _ = writeln!(to, "{line}");
-            if to.interrupted() {
+        let (mut from, mut most) = (0, range.lines.map_or(usize::MAX, |n| n as usize));
+        loop {
+            let tail = terminal::tail_from(reader, from, most, range.text.as_deref())
+                .map_err(Failure::about("log"))?;
+            if tail.lost > 0 && (from != 0 || range.lines.is_none()) {
+                let _ = writeln!(to, "({} older lines are gone)", tail.lost);
+            }
+            for line in tail.lines {
+                let _ = writeln!(to, "{line}");
+                if to.interrupted() {
+                    return Err(Failure::Interrupted);
+                }
+            }
+            if !range.follow {
+                return Ok(());
+            }
+            (from, most) = (tail.next, usize::MAX);
+            let _ = to.flush();
+            let now = to.now_ns().ok_or_else(|| Failure::not_held("Timer"))?;
+            if to.interrupted_until(now.saturating_add(FOLLOW_NS)) {
                 return Err(Failure::Interrupted);
             }
         }
-        Ok(())
     }
 
     /// Says how much memory there is.

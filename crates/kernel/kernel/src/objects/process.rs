@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use account::{Kind, Limits};
 use cap::Epoch;
-use ipc::{End, Endpoint, KernelCall, Object, Process, Slot, Thread, ThreadSpec};
+use ipc::{End, Endpoint, KernelCall, Label, Object, Process, Slot, Thread, ThreadSpec};
 use schema::process::{
     endpoint_factory, process_handle, process_spawner, thread_handle, thread_spawner,
 };
@@ -100,8 +100,12 @@ fn start<'a, M: stub::Method>(
     } else {
         from
     };
+    let label = Label {
+        name,
+        restarts: limit.restarts(),
+    };
     let out_of = (from, &limits(limit));
-    let process = crate::spawn::spawn(name, image, &list, out_of, grants)?;
+    let process = crate::spawn::spawn(label, image, &list, out_of, grants)?;
     Ok(Object::kernel(Arc::new(Handle {
         epoch: Epoch::default(),
         process,
@@ -164,6 +168,12 @@ fn copy_image(image: &Slot, bytes: u64) -> Result<Vec<u8>, Refusal> {
 pub fn pages(process: &Process) -> u32 {
     let bytes = process.account().usage(Kind::Memory).own();
     u32::try_from(bytes.div_ceil(frames::FRAME_BYTES)).unwrap_or(u32::MAX)
+}
+
+/// Memory that a process may use, in whole pages.
+pub fn limit_pages(process: &Process) -> u32 {
+    let bytes = process.account().usage(Kind::Memory).limit;
+    u32::try_from(bytes / frames::FRAME_BYTES).unwrap_or(u32::MAX)
 }
 
 /// A started process, as its starter sees it.

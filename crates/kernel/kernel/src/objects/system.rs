@@ -177,6 +177,9 @@ impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
                 cpu_ns: p.cpu_ns(),
                 handles: p.handle_count(),
                 state: state(p),
+                priority: p.account().priority(),
+                restarts: p.restarts,
+                limit_pages: super::process::limit_pages(p),
             })
             .collect();
         // 0 ends the listing: no process has that number.

@@ -950,6 +950,8 @@ pub mod process_spawner {
             endpoints: u16 = 5, default 64;
             facets: u32 = 3, default 4096;
             priority: u8 = 16, default 16;
+            /// How often its starter has started it anew: what SystemInfo shows, and nothing more.
+            restarts: u32 = 5;
         }
     }
     stub::reader! {
@@ -961,6 +963,7 @@ pub mod process_spawner {
             endpoints: u16 = 5, default 64;
             facets: u32 = 3, default 4096;
             priority: u8 = 16, default 16;
+            restarts: u32 = 5;
         } try {
         }
     }
@@ -971,6 +974,7 @@ pub mod process_spawner {
         endpoints = 5, default 64;
         facets = 3, default 4096;
         priority = 16, default 16;
+        restarts = 5;
     } }
 
     stub::methods! {
@@ -1216,7 +1220,7 @@ pub mod system_info {
     }
 
     stub::structure! {
-        pub struct Process<'a>: 4 words, 1 pointers {
+        pub struct Process<'a>: 5 words, 1 pointers {
             id: u64 = 0;
             name: &'a str = 0;
             threads: u16 = 4;
@@ -1224,6 +1228,9 @@ pub mod system_info {
             cpu_ns: u64 = 2;
             handles: u32 = 6;
             state: crate::process::system_info::State = 5;
+            priority: u8 = 28;
+            restarts: u32 = 8;
+            limit_pages: u32 = 9;
         }
     }
     stub::reader! {
@@ -1234,6 +1241,9 @@ pub mod system_info {
             memory_pages: u32 = 3;
             cpu_ns: u64 = 2;
             handles: u32 = 6;
+            priority: u8 = 28;
+            restarts: u32 = 8;
+            limit_pages: u32 = 9;
         } try {
             name: &'m str = 0;
             state: crate::process::system_info::State = 5;

@@ -25,6 +25,7 @@ const LIMITS: Limits = Limits {
     endpoints: 3,
     facets: 6,
     priority: 16,
+    restarts: 0,
 };
 /// Nothing is asked for more often than this: a bound that does not hold ends the attempt too.
 const ATTEMPTS: usize = 5000;
