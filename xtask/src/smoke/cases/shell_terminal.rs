@@ -73,7 +73,7 @@ inventory::submit! {
             Step::Prompt,
             // What a terminal answers when it is asked for its size.
             Step::Send(b"\x1b[8;24;80t"),
-            Step::Send(b"cat /disk/hel\t\r"),
+            Step::Send(b"cat /disk/HEL\t\r"),
             Step::Wait("hello from the disk"),
             Step::Prompt,
             Step::Send(b"cat /disk/evi\t\r"),

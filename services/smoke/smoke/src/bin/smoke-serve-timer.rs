@@ -4,8 +4,8 @@
 
 use sdk::process::entropy_source;
 use sdk::{
-    Answered, Call, Env, Error, HashMap, Interface, NEVER, Received, Reply, Service, ThreadOptions,
-    Timer, fact, sleep_for, spawn_thread,
+    Answered, Call, Env, Error, HashMap, Interface, Received, Reply, Service, ThreadOptions, Timer,
+    fact, sleep_for, spawn_thread,
 };
 use smoke::Kit;
 
@@ -70,15 +70,16 @@ impl Service for Ticker {
         self.early += u32::from(now < self.next_ns);
         self.ticks += 1;
         self.next_ns = self.next_ns.saturating_add(TICK_NS);
-        if self.ticks == TICKS {
-            self.next_ns = NEVER;
-            let calls: u32 = self.given.values().sum();
+        let calls: u32 = self.given.values().sum();
+        // On a busy host the client is late; the ticks go on until it has called as often as it means to.
+        if self.ticks >= TICKS && calls >= CALLS as u32 {
             fact!(
                 "serve.ticks",
-                ticks = self.ticks,
+                enough = true,
                 early = self.early,
                 calls = calls,
-                numbers = self.given.len()
+                numbers = self.given.len(),
+                ticks ~ self.ticks
             );
             sdk::exit(0, format_args!("done"));
         }
