@@ -125,7 +125,11 @@ impl Process {
     ///
     /// # Errors
     /// `OverBudget` for more than `from` has, or more than is given here; `NoMemory`.
-    pub fn new(label: Label<'_>, from: &Arc<Account>, limits: &Limits) -> Result<Arc<Self>, Refusal> {
+    pub fn new(
+        label: Label<'_>,
+        from: &Arc<Account>,
+        limits: &Limits,
+    ) -> Result<Arc<Self>, Refusal> {
         let account = from.open(limits)?;
         let payer = (*account).clone();
         let _paying = frames::paid_by(&payer);

@@ -59,11 +59,11 @@ fn account(kit: &Kit, device: &Device) -> Result<(), Refusal> {
     };
     let (lost, charged) = used()?;
     // One page more than half of the run that it takes.
-    let run = pool.allocate(513 * PAGE, true)?.buffer;
+    let run = pool.allocate(513 * PAGE, sdk::Layout::Contiguous)?.buffer;
     let (lost_then, charged_then) = used()?;
     let mut taken = Vec::new();
     let why = loop {
-        match pool.allocate(1 << 20, false) {
+        match pool.allocate(1 << 20, sdk::Layout::Scattered) {
             Ok(more) => taken.push(more.buffer),
             Err(refusal) => break refusal.name(),
         }

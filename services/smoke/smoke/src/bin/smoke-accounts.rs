@@ -166,6 +166,7 @@ fn spawn_more(env: &Env) -> Result<(), Error> {
         endpoints: 1,
         facets: 1,
         priority: 10,
+        restarts: 0,
     };
     let try_with = |limits: Limits| {
         let child = kit.start_within("sleeper", &limits, &[], &[give("timer", &kit.timer)]);
@@ -367,6 +368,7 @@ fn everything(kit: &Kit) -> Result<u64, Error> {
         endpoints: 5,
         facets: 20,
         priority: 16,
+        restarts: 0,
     };
     let vm_memory = kit.start_within(
         "sleeper",
@@ -518,6 +520,7 @@ fn work_once(kit: &Kit, console: &sdk::Console, at: u64) -> Result<Worked, Error
         endpoints: 4,
         facets: 16,
         priority: 16,
+        restarts: 0,
     };
     arm(0);
     let endpoint = kit.endpoints.create()?.endpoint;

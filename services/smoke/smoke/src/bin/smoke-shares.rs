@@ -66,6 +66,7 @@ const SMALL: Limits = Limits {
     endpoints: 2,
     facets: 8,
     priority: 16,
+    restarts: 0,
 };
 
 fn ask(env: &Env) -> Result<(), Error> {
