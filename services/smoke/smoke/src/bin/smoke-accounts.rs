@@ -357,19 +357,24 @@ fn sum(env: &Env) -> Result<(), Error> {
     Ok(())
 }
 
-/// A round: a child that takes whatever there is and ends by itself, one that is killed while it holds it, one that
-/// never gets as far. The differences between the two counts while it is held, added up.
-fn everything(kit: &Kit) -> Result<u64, Error> {
-    let endpoint = kit.endpoints.create()?.endpoint;
-    let limits = Limits {
-        memory_pages: 1500,
-        handles: 200,
+/// What a child gets.
+fn child(memory_pages: u32, handles: u32) -> Limits {
+    Limits {
+        memory_pages,
+        handles,
         threads: 6,
         endpoints: 5,
         facets: 20,
         priority: 16,
         restarts: 0,
-    };
+    }
+}
+
+/// A round: a child that takes whatever there is and ends by itself, one that is killed while it holds it, one that
+/// never gets as far. The differences between the two counts while it is held, added up.
+fn everything(kit: &Kit) -> Result<u64, Error> {
+    let endpoint = kit.endpoints.create()?.endpoint;
+    let limits = child(1500, 200);
     let vm_memory = kit.start_within(
         "sleeper",
         &Limits {
@@ -513,15 +518,7 @@ fn arm(at: u64) {
 }
 
 fn work_once(kit: &Kit, console: &sdk::Console, at: u64) -> Result<Worked, Error> {
-    let limits = Limits {
-        memory_pages: 2048,
-        handles: 300,
-        threads: 4,
-        endpoints: 4,
-        facets: 16,
-        priority: 16,
-        restarts: 0,
-    };
+    let limits = child(2048, 300);
     arm(0);
     let endpoint = kit.endpoints.create()?.endpoint;
     let mut given = kit_of(kit);
