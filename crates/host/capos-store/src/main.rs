@@ -1,0 +1,304 @@
+//! Makes, reads, fills, checks and repairs capOS volumes in files.
+//!
+//! Owns: the command line, and files as disks. Invariant: never formats a file that holds anything unless it is told
+//! to, never writes to a volume that it was asked to read, and never repairs but by `check --repair`.
+#![forbid(unsafe_code)]
+
+mod disk;
+mod tree;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Parser, Subcommand};
+use volume_core::{Access, Durability, NewVolume, Volume, format};
+use volume_format::{BLOCK, Kind, Source, Stamp};
+
+use crate::disk::FileDisk;
+
+#[derive(Parser)]
+#[command(
+    name = "capos-store",
+    about = "Makes, reads, fills, checks and repairs capOS volumes"
+)]
+struct Cli {
+    /// The file, or block device, that holds the volume
+    volume: PathBuf,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Make an empty volume; the file is made, or grows, as needed
+    Mkfs {
+        /// Mebibytes; the file's size if not given
+        #[arg(long)]
+        mib: Option<u64>,
+        /// What a person calls it, at most 64 bytes
+        #[arg(long, default_value = "")]
+        name: String,
+        /// Although the file holds something
+        #[arg(long)]
+        force: bool,
+    },
+    /// List a directory
+    Ls {
+        /// The directory
+        #[arg(default_value = "/")]
+        path: String,
+        /// In this snapshot
+        #[arg(long)]
+        snapshot: Option<u64>,
+    },
+    /// Write a file to the standard output
+    Cat {
+        /// The file
+        path: String,
+        /// In this snapshot
+        #[arg(long)]
+        snapshot: Option<u64>,
+    },
+    /// Fill a file from the standard input; it is made, or replaced
+    Put {
+        /// The file
+        path: String,
+    },
+    /// Make a directory
+    Mkdir {
+        /// The directory
+        path: String,
+    },
+    /// Remove a file or an empty directory
+    Rm {
+        /// The file or directory
+        path: String,
+    },
+    /// Copy a folder of the host into the volume's root directory
+    Import {
+        /// The folder
+        folder: PathBuf,
+    },
+    /// Copy the volume into a new folder of the host
+    Export {
+        /// The folder, which must not be there
+        folder: PathBuf,
+    },
+    /// Make a snapshot and say its number
+    Snapshot,
+    /// List snapshots
+    Snapshots,
+    /// Delete a snapshot
+    DropSnapshot {
+        /// Its number
+        txg: u64,
+    },
+    /// Say what the blocks are used for
+    Df,
+    /// Check everything: every sum, every count
+    Check {
+        /// Write good copies of labels and roots over bad ones
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Say what the label and the last root hold
+    Dump,
+}
+
+type Store = Volume<FileDisk>;
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let path = &cli.volume;
+    match cli.verb {
+        Verb::Mkfs { mib, name, force } => mkfs(path, mib, &name, force)?,
+        Verb::Check { repair } => return check(path, repair),
+        Verb::Ls { path: at, snapshot } => {
+            let (mut volume, view) = read(path, snapshot)?;
+            tree::list(&mut volume, &view, &at)?;
+        }
+        Verb::Cat { path: at, snapshot } => {
+            let (mut volume, view) = read(path, snapshot)?;
+            let named = tree::find(&mut volume, &view, &at)?;
+            tree::copy_out(&mut volume, &view, named.id, &mut std::io::stdout().lock())?;
+        }
+        Verb::Put { path: at } => {
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes)?;
+            change(path, |volume| tree::put(volume, &at, &bytes))?;
+        }
+        Verb::Mkdir { path: at } => change(path, |volume| {
+            let (dir, name) = tree::parent(volume, &at)?;
+            told(volume.create(dir, name.as_bytes(), Kind::Dir, now()))?;
+            Ok(())
+        })?,
+        Verb::Rm { path: at } => change(path, |volume| {
+            let (dir, name) = tree::parent(volume, &at)?;
+            told(volume.remove(dir, name.as_bytes(), now()))
+        })?,
+        Verb::Import { folder } => change(path, |volume| {
+            tree::import(volume, volume_core::ROOT_DIR, &folder)
+        })?,
+        Verb::Export { folder } => {
+            let (mut volume, view) = read(path, None)?;
+            fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            tree::export(&mut volume, &view, &folder)?;
+        }
+        Verb::Snapshot => change(path, |volume| {
+            println!("{}", told(volume.create_snapshot(now()))?);
+            Ok(())
+        })?,
+        Verb::Snapshots => {
+            let (mut volume, _) = read(path, None)?;
+            let mut after = 0;
+            while let Some(txg) = told(volume.next_snapshot(after))? {
+                println!("{txg}");
+                after = txg;
+            }
+        }
+        Verb::DropSnapshot { txg } => {
+            change(path, |volume| told(volume.delete_snapshot(txg, now())))?;
+        }
+        Verb::Df => {
+            let (volume, _) = read(path, None)?;
+            let usage = volume.usage();
+            println!(
+                "capacity {} free {} held {} reserved {} snapshots {} (blocks of {BLOCK} bytes)",
+                usage.capacity, usage.free, usage.held, usage.reserved, usage.snapshots
+            );
+        }
+        Verb::Dump => {
+            let (volume, _) = read(path, None)?;
+            println!("{:#?}\n{:#?}", volume.label(), volume.root());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The host's clock, named as such.
+fn now() -> Stamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Stamp {
+        ns: since.map_or(0, |since| since.as_nanos() as i64),
+        source: Source::HostTool,
+        boot: 0,
+    }
+}
+
+/// A volume's error in words.
+fn told<T>(result: Result<T, volume_core::Error<std::io::Error>>) -> Result<T> {
+    result.map_err(|error| match error {
+        volume_core::Error::Disk(error) => anyhow::Error::new(error).context("the disk failed"),
+        volume_core::Error::Corrupt(place) => {
+            anyhow::anyhow!("damaged: {place:?}; `check` says what else is")
+        }
+        volume_core::Error::NoVolume(refused) => anyhow::anyhow!("no volume to use: {refused:?}"),
+        other => anyhow::anyhow!("{other:?}"),
+    })
+}
+
+fn mkfs(path: &Path, mib: Option<u64>, name: &str, force: bool) -> Result<()> {
+    ensure!(name.len() <= 64, "the name has more than 64 bytes");
+    let mut disk = FileDisk::create(path, mib)?;
+    if !force && !disk.is_blank()? {
+        bail!(
+            "{} holds something; --force makes a volume over it",
+            path.display()
+        );
+    }
+    let mut uuid = [0; 16];
+    fs::File::open("/dev/urandom")?.read_exact(&mut uuid)?;
+    let mut padded = [0; 64];
+    padded[..name.len()].copy_from_slice(name.as_bytes());
+    let new = NewVolume {
+        uuid,
+        name: padded,
+        max_file: 1 << 60,
+        now: now(),
+    };
+    told(format(disk, &new))?;
+    Ok(())
+}
+
+fn read(path: &Path, snapshot: Option<u64>) -> Result<(Store, volume_core::View)> {
+    let mounted = told(Volume::mount(
+        FileDisk::open(path, Access::Read)?,
+        Access::Read,
+    ))?;
+    if mounted.cut > 0 {
+        eprintln!(
+            "note: {} newer group(s) did not add up and were cut",
+            mounted.cut
+        );
+    }
+    let mut volume = mounted.volume;
+    let view = match snapshot {
+        Some(txg) => told(volume.snapshot(txg))?,
+        None => volume.live(),
+    };
+    Ok((volume, view))
+}
+
+fn change(path: &Path, work: impl FnOnce(&mut Store) -> Result<()>) -> Result<()> {
+    let disk = FileDisk::open(path, Access::Write)?;
+    let mut volume = told(Volume::mount(disk, Access::Write))?.volume;
+    work(&mut volume)?;
+    told(volume.commit(Durability::Checkpoint, now()))
+}
+
+fn check(path: &Path, repair: bool) -> Result<ExitCode> {
+    let access = if repair { Access::Write } else { Access::Read };
+    let mut disk = FileDisk::open(path, access)?;
+    let report = volume_check::check(&mut disk);
+    let mut out = std::io::stdout().lock();
+    for problem in &report.problems {
+        writeln!(out, "block {}: {}", problem.lba, problem.text)?;
+    }
+    for (bad, good) in &report.repairs {
+        if repair {
+            told(disk.copy(*good, *bad).map_err(volume_core::Error::Disk))?;
+            writeln!(out, "block {bad}: written again from block {good}")?;
+        } else {
+            writeln!(
+                out,
+                "block {bad}: its copy in block {good} is good; --repair writes it again"
+            )?;
+        }
+    }
+    if report.cut > 0 {
+        writeln!(
+            out,
+            "{} newer group(s) did not add up: cut in the middle, or rotten",
+            report.cut
+        )?;
+    }
+    let Some(head) = report.head else {
+        return Ok(ExitCode::FAILURE);
+    };
+    writeln!(
+        out,
+        "group {}: {} blocks in use, {} free, {} inodes, {} problem(s)",
+        head.txg,
+        report.used,
+        head.free,
+        report.inodes,
+        report.problems.len()
+    )?;
+    Ok(if report.problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

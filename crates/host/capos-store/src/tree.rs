@@ -1,0 +1,137 @@
+//! Paths, and copying in and out.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use volume_core::{Durability, Error, ROOT_DIR, View};
+use volume_format::{Kind, Named};
+
+use crate::{Store, now, told};
+
+/// Bytes that are copied at a time.
+const PIECE: usize = 256 << 10;
+
+fn words(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|word| !word.is_empty())
+}
+
+/// What a path leads to.
+pub fn find(volume: &mut Store, view: &View, path: &str) -> Result<Named> {
+    let mut at = Named {
+        id: ROOT_DIR,
+        kind: Kind::Dir,
+    };
+    for word in words(path) {
+        at = told(volume.lookup(view, at.id, word.as_bytes())).with_context(|| word.to_owned())?;
+    }
+    Ok(at)
+}
+
+/// The directory of a path, and its last word.
+pub fn parent<'a>(volume: &mut Store, path: &'a str) -> Result<(u64, &'a str)> {
+    let mut all: Vec<&str> = words(path).collect();
+    let Some(last) = all.pop() else {
+        bail!("{path} names the root directory");
+    };
+    let live = volume.live();
+    Ok((find(volume, &live, &all.join("/"))?.id, last))
+}
+
+/// Lists a directory.
+pub fn list(volume: &mut Store, view: &View, path: &str) -> Result<()> {
+    let dir = find(volume, view, path)?.id;
+    let mut after = Vec::new();
+    while let Some((name, named)) = told(volume.next_name(view, dir, &after))? {
+        let inode = told(volume.stat(view, named.id))?;
+        let mark = if named.kind == Kind::Dir { "/" } else { "" };
+        println!("{:>12} {}{mark}", inode.size, name.escape_ascii());
+        after = name;
+    }
+    Ok(())
+}
+
+/// Copies a file's bytes out.
+pub fn copy_out(volume: &mut Store, view: &View, id: u64, out: &mut impl Write) -> Result<()> {
+    let mut buf = vec![0; PIECE];
+    let mut offset = 0;
+    loop {
+        let bytes = told(volume.read(view, id, offset, &mut buf))?;
+        if bytes == 0 {
+            return Ok(out.flush()?);
+        }
+        out.write_all(&buf[..bytes])?;
+        offset += bytes as u64;
+    }
+}
+
+/// Fills a file.
+pub fn put(volume: &mut Store, path: &str, bytes: &[u8]) -> Result<()> {
+    let (dir, name) = parent(volume, path)?;
+    fill(volume, dir, name.as_bytes(), bytes)
+}
+
+fn fill(volume: &mut Store, dir: u64, name: &[u8], bytes: &[u8]) -> Result<()> {
+    let live = volume.live();
+    let id = match volume.lookup(&live, dir, name) {
+        Ok(named) => {
+            told(volume.truncate(named.id, 0, now()))?;
+            named.id
+        }
+        Err(Error::NotFound) => told(volume.create(dir, name, Kind::File, now()))?,
+        Err(error) => return told(Err(error)),
+    };
+    for (index, piece) in bytes.chunks(PIECE).enumerate() {
+        told(volume.write(id, (index * PIECE) as u64, piece, now()))?;
+    }
+    Ok(())
+}
+
+/// Copies a folder in; what is no file and no folder is named and left out.
+pub fn import(volume: &mut Store, root: u64, folder: &Path) -> Result<()> {
+    let mut left = vec![(root, folder.to_path_buf())];
+    while let Some((dir, folder)) = left.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.as_encoded_bytes();
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                let id = told(volume.create(dir, name, Kind::Dir, now()))?;
+                left.push((id, entry.path()));
+            } else if kind.is_file() {
+                fill(volume, dir, name, &fs::read(entry.path())?)?;
+                // Bounds what an import holds in memory.
+                told(volume.commit(Durability::Checkpoint, now()))?;
+            } else {
+                eprintln!("left out: {}", entry.path().display());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Copies everything out. Names come from the volume: none leads outside, because none is `..` or has a `/`.
+pub fn export(volume: &mut Store, view: &View, folder: &Path) -> Result<()> {
+    let mut left = vec![(ROOT_DIR, folder.to_path_buf())];
+    while let Some((dir, folder)) = left.pop() {
+        let mut after = Vec::new();
+        while let Some((name, named)) = told(volume.next_name(view, dir, &after))? {
+            let text = std::str::from_utf8(&name).context("a name that is no text")?;
+            if text == "." || text == ".." || text.contains(['/', '\0']) {
+                bail!("a name that leads elsewhere");
+            }
+            let path = folder.join(text);
+            if named.kind == Kind::Dir {
+                fs::create_dir(&path)?;
+                left.push((named.id, path));
+            } else {
+                let mut file = fs::File::create_new(&path)?;
+                copy_out(volume, view, named.id, &mut file)?;
+            }
+            after = name;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! The tool as a person uses it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn tool(volume: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_capos-store"))
+        .arg(volume)
+        .args(words)
+        .output()
+        .unwrap()
+}
+
+fn works(volume: &Path, words: &[&str]) -> String {
+    let output = tool(volume, words);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words:?}: {error}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn what_goes_in_comes_out_and_damage_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let volume = home.path().join("volume");
+    works(&volume, &["mkfs", "--mib", "8", "--name", "test"]);
+    assert!(
+        !tool(&volume, &["mkfs"]).status.success(),
+        "it holds a volume"
+    );
+
+    let folder = home.path().join("in");
+    fs::create_dir_all(folder.join("below/deeper")).unwrap();
+    let large: Vec<u8> = (0..900_000u32).map(|at| (at * 31 / 7) as u8).collect();
+    fs::write(folder.join("large"), &large).unwrap();
+    fs::write(folder.join("below/deeper/small"), b"small").unwrap();
+    fs::write(folder.join("below/empty"), b"").unwrap();
+    works(&volume, &["import", folder.to_str().unwrap()]);
+    works(&volume, &["check"]);
+    let snapshot = works(&volume, &["snapshot"]);
+    works(&volume, &["rm", "/below/empty"]);
+    works(&volume, &["mkdir", "/new"]);
+    assert!(works(&volume, &["ls", "/"]).contains("900000 large"));
+    let then = ["ls", "/below", "--snapshot", snapshot.trim()];
+    assert!(works(&volume, &then).contains("empty"));
+    assert!(!works(&volume, &["ls", "/below"]).contains("empty"));
+    works(&volume, &["drop-snapshot", snapshot.trim()]);
+    works(&volume, &["check"]);
+
+    let out = home.path().join("out");
+    works(&volume, &["export", out.to_str().unwrap()]);
+    assert_eq!(fs::read(out.join("large")).unwrap(), large);
+    assert_eq!(fs::read(out.join("below/deeper/small")).unwrap(), b"small");
+
+    // The first label goes; the second stands in, and a repair brings the first one back.
+    let mut bytes = fs::read(&volume).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&volume, &bytes).unwrap();
+    assert!(!tool(&volume, &["check"]).status.success());
+    assert_eq!(works(&volume, &["cat", "/below/deeper/small"]), "small");
+    tool(&volume, &["check", "--repair"]);
+    assert!(works(&volume, &["check"]).ends_with("0 problem(s)\n"));
+
+    // A file's byte rots: the block is named, and the bytes do not come out.
+    let mut bytes = fs::read(&volume).unwrap();
+    let at = bytes
+        .windows(64)
+        .position(|window| *window == large[..64])
+        .unwrap();
+    bytes[at + 5] ^= 1;
+    fs::write(&volume, &bytes).unwrap();
+    let output = tool(&volume, &["check"]);
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains(&format!("block {}: data does not add up", at / 4096)),
+        "{said}"
+    );
+    assert!(!tool(&volume, &["cat", "/large"]).status.success());
+}
