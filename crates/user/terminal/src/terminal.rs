@@ -111,11 +111,8 @@ impl Terminal {
             return false;
         };
         let until = ns.max(now);
-        loop {
-            match self.console.with_deadline(until).read() {
-                Ok(input) => self.keep(&input),
-                Err(_) => break,
-            }
+        while let Ok(input) = self.console.with_deadline(until).read() {
+            self.keep(&input);
             if self.ahead.contains(&INTERRUPT) {
                 break;
             }
