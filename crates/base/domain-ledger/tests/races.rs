@@ -1,6 +1,6 @@
 //! Unmapping against flushing on another processor, in every interleaving that loom can find.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p domain-ledger --test flushes --release`
+//! `RUSTFLAGS="--cfg loom" cargo test -p domain-ledger --test races`
 #![cfg(loom)]
 
 use std::sync::Arc;
