@@ -246,7 +246,15 @@ fn holder(
         });
         transfers.push(CapArg::copy(memory.object().handle()));
     }
-    let limits = Limits::default();
+    // All of them together come out of what this program has.
+    let limits = Limits {
+        memory_pages: 512,
+        handles: 32,
+        threads: 1,
+        endpoints: 1,
+        facets: 1,
+        ..Limits::default()
+    };
     let words = ["hold"];
     let started = spawner.spawn("holder", "bench", &words, &limits, &grants, &transfers)?;
     Ok(Holder(started.process))

@@ -171,7 +171,14 @@ fn role(kit: &Kit, name: &str) -> Result<(), Error> {
         ..Limits::default()
     };
     let process = start(kit, "bench", &[name], &limits)?;
-    let code = process.wait(|end| end.code())?;
+    let code = process.wait(|end| {
+        if let Ok(text) = end.text()
+            && !text.is_empty()
+        {
+            println!("{name}: {text}");
+        }
+        end.code()
+    })?;
     if code == 0 {
         Ok(())
     } else {
@@ -203,12 +210,12 @@ pub fn timers(env: &Env) -> Result<(), Error> {
     let handle = timer.object().handle();
     let shape = Shape {
         submissions: 64,
-        message_bytes: 16 * 1024,
+        message_bytes: 64 * 1024,
         priority: 16,
         cpu: -1,
     };
     let options = ThreadOptions {
-        stack_bytes: 16 * 1024,
+        stack_bytes: 32 * 1024,
         shape,
     };
     let sleep = move || -> Result<(), Refusal> {
@@ -306,6 +313,10 @@ fn crowd(kit: &Kit) -> Result<(), Error> {
     let facet = endpoint.mint(1, echo::INTERFACE_ID, true)?.facet;
     let limits = Limits {
         memory_pages: 256,
+        handles: 32,
+        threads: 1,
+        endpoints: 1,
+        facets: 1,
         ..Limits::default()
     };
     let crowd: Vec<ProcessHandle> = (0..CROWD)
