@@ -50,6 +50,8 @@ inventory::submit! {
         ],
         required: &["@boot.cpus online=1", "@nvme.ready", "hello from the disk"],
         forbidden: &["@kernel.panic", "stack-overflow", "panicked"],
+        // Which of two drivers without a device says so first depends on how fast the third one's is.
+        sorted: true,
         ..Smoke::DEFAULT
     }
 }
