@@ -60,6 +60,8 @@ static WRONG: AtomicU64 = AtomicU64::new(0);
 static WRONG_COUNT: AtomicU64 = AtomicU64::new(0);
 /// Bytes in fresh buffers that were not zero.
 static DIRTY: AtomicU64 = AtomicU64::new(0);
+/// The first of them: the mapper's own pattern comes from an earlier mapping, the disk's from the device.
+static FIRST_DIRTY: AtomicU64 = AtomicU64::new(0);
 
 fn add(counter: &AtomicU64, count: u64) {
     counter.fetch_add(count, Ordering::Relaxed);
@@ -199,10 +201,13 @@ fn mapper(round: &Round, random: &mut u64) {
                 let mut page = [0u8; 4096];
                 for offset in (0..u64::from(BYTES)).step_by(4096) {
                     let _ = window.read(offset, &mut page);
-                    add(
-                        &DIRTY,
-                        page.iter().filter(|byte| **byte != 0).count() as u64,
-                    );
+                    // Where the buffer has been revoked meanwhile, what was read is the process's own spare page.
+                    let stands = note(buffer.info()).is_some();
+                    let mut dirty = page.iter().filter(|byte| stands && **byte != 0);
+                    if let Some(first) = dirty.next() {
+                        FIRST_DIRTY.store(u64::from(*first), Ordering::Relaxed);
+                        add(&DIRTY, 1 + dirty.count() as u64);
+                    }
                     let _ = window.write(offset, &[0xdc; 4096]);
                 }
             }
@@ -352,7 +357,7 @@ fn main(env: &Env) -> Result<(), Error> {
         answered ~ get(&ANSWERED),
         revoked ~ get(&REVOKED)
     );
-    fact!("race.pages", dirty = get(&DIRTY));
+    fact!("race.pages", dirty = get(&DIRTY), byte ~ get(&FIRST_DIRTY));
     fact!(
         "race.memory",
         // A page lost with each round would be more; the kernel's heap grows by 256 KiB.
