@@ -8,7 +8,7 @@ const manifest :M.Manifest = (
   exitWith = "bench",
   drivers = import "../common/drivers.capnp".linked,
   services = [
-    ( name = "bench", binary = "bench", arguments = ["long"], limits = (handles = 65536, memoryPages = 600000, threads = 1024, endpoints = 1024, facets = 65536),
+    ( name = "bench", binary = "bench", arguments = ["long"], limits = (handles = 65536, memoryPages = 600000, threads = 256, endpoints = 1024, facets = 65536),
       grants = [
         (kernel = console),
         (kernel = timer),

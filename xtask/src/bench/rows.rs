@@ -294,7 +294,7 @@ pub const ROWS: [Row; 47] = [
     row(
         "hold_crowd",
         Group::Hold,
-        "start, revoke beside, and end 400 processes",
+        "start, revoke beside, and end 200 processes",
         NONE,
     ),
     row(

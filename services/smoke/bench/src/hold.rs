@@ -21,7 +21,7 @@ const MIB: u64 = 1 << 20;
 /// Reads and writes.
 const READ_WRITE: u8 = 3;
 /// Processes that wait meanwhile.
-const CROWD: usize = 400;
+const CROWD: usize = 200;
 
 /// Runs `work` between the marks.
 fn piece<const EVEN: u32, const ODD: u32>(
@@ -307,7 +307,7 @@ fn image(kit: &Kit) -> Result<(), Error> {
     Ok(())
 }
 
-/// A facet is revoked while four hundred processes wait; then they end.
+/// A facet is revoked while two hundred processes wait; then they end.
 fn crowd(kit: &Kit) -> Result<(), Error> {
     let endpoint = kit.endpoints.create()?.endpoint;
     let facet = endpoint.mint(1, echo::INTERFACE_ID, true)?.facet;
