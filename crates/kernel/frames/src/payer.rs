@@ -26,7 +26,8 @@ static REFUSABLE: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MA
 /// Memory that nobody pays for while it is not in use: what the heap keeps, spare stacks.
 const NOBODY: *const Account = core::ptr::dangling();
 
-/// Makes `root` pay for all that has no payer of its own: what was allocated before, and what the kernel itself does. The caller has
+/// Makes `root` pay for all that has no payer of its own: what was allocated before, and what the kernel itself does. The
+/// caller has
 /// charged it for what is in use already.
 pub fn set_root(root: &Arc<Account>) {
     // The root never ends, so it stays.

@@ -198,8 +198,8 @@ fn spare_stack() -> Option<u64> {
     Some(top)
 }
 
-/// Makes a stack, whose pages nobody pays for yet; the tables above them are the kernel's. What an attempt leaves that memory was too short for
-/// is used by the next one.
+/// Makes a stack, whose pages nobody pays for yet; the tables above them are the kernel's. What an attempt leaves that
+/// memory was too short for is used by the next one.
 fn make_stack() -> Option<u64> {
     let _kernel = frames::paid_by_kernel();
     let mut next = NEXT_STACK.lock();
