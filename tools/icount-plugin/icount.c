@@ -13,8 +13,8 @@
  *
  * A line also says the most instructions that the kernel ran with interrupts off since the line before ("hold"):
  * between two of STI, HLT, SYSRET and IRET, the only instructions after which it may be interrupted or has left; and where
- * that stretch began ("from") and ended ("to"). With `long=N` it says where the longest stretch was after N instructions
- * ("over"), too.
+ * that stretch began ("from") and ended ("to"). With `long=N` it says where the longest stretch was after every N of its
+ * instructions ("way"), too.
  *
  * It never changes what the guest does, and counts exactly only with one CPU.
  */
@@ -50,9 +50,13 @@ static uint8_t pattern[32];
 static size_t pattern_size;
 static bool profiling, recording;
 /* The stretch that runs, and the longest one since the last line. */
-static uint64_t opened, opened_at, crossed_at;
-static uint64_t longest, longest_from, longest_to, longest_over;
-static uint64_t long_from = UINT64_MAX;
+static uint64_t opened, opened_at;
+static uint64_t longest, longest_from, longest_to;
+/* Where the stretch that runs was after each step, and where the longest one was. */
+#define STEPS 12
+static uint64_t way[STEPS], longest_way[STEPS];
+static size_t way_size, longest_way_size;
+static uint64_t step = UINT64_MAX;
 static bool seen_watch, seen_kernel, seen_user;
 static struct place *places;
 
@@ -106,10 +110,13 @@ static void report(const char *what, unsigned id)
     fprintf(out, "{\"what\":\"%s\",\"id\":%u", what, id);
     for (int i = 0; i < COUNTERS; i++)
         fprintf(out, ",\"%s\":%llu", NAMES[i], (unsigned long long)count_of(i));
-    fprintf(out, ",\"hold\":%llu,\"from\":%llu,\"to\":%llu,\"over\":%llu}\n", (unsigned long long)longest,
-            (unsigned long long)longest_from, (unsigned long long)longest_to, (unsigned long long)longest_over);
+    fprintf(out, ",\"hold\":%llu,\"from\":%llu,\"to\":%llu,\"way\":[", (unsigned long long)longest,
+            (unsigned long long)longest_from, (unsigned long long)longest_to);
+    for (size_t i = 0; i < longest_way_size; i++)
+        fprintf(out, "%s%llu", i ? "," : "", (unsigned long long)longest_way[i]);
+    fputs("]}\n", out);
     fflush(out);
-    longest = longest_from = longest_to = longest_over = 0;
+    longest = longest_from = longest_to = longest_way_size = 0;
 }
 
 /* The kernel lets interrupts in, or leaves. */
@@ -121,18 +128,19 @@ static void on_open(unsigned cpu, void *data)
         longest = now - opened;
         longest_from = opened_at;
         longest_to = address;
-        longest_over = crossed_at;
+        longest_way_size = way_size;
+        memcpy(longest_way, way, sizeof way);
     }
     opened = now;
     opened_at = address;
-    crossed_at = 0;
+    way_size = 0;
 }
 
 static void on_block(unsigned cpu, void *data)
 {
     (void)cpu;
-    if (!crossed_at && count_of(KERNEL) - opened > long_from)
-        crossed_at = (uint64_t)(uintptr_t)data;
+    if (way_size < STEPS && count_of(KERNEL) - opened > step * (way_size + 1))
+        way[way_size++] = (uint64_t)(uintptr_t)data;
 }
 
 static void report_places(unsigned id)
@@ -251,7 +259,7 @@ static void note_stages(const struct qemu_plugin_tb *tb, uint64_t address)
 static void on_translation(qemu_plugin_id_t plugin, struct qemu_plugin_tb *tb)
 {
     (void)plugin;
-    if (long_from != UINT64_MAX && qemu_plugin_tb_n_insns(tb)) {
+    if (step != UINT64_MAX && qemu_plugin_tb_n_insns(tb)) {
         uint64_t start = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
         if (start >> 63)
             qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS, (void *)(uintptr_t)start);
@@ -302,7 +310,7 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t plugin, const qemu_i
         else if (!strncmp(argv[i], "watch=", 6))
             watch = strtoull(argv[i] + 6, NULL, 0);
         else if (!strncmp(argv[i], "long=", 5))
-            long_from = strtoull(argv[i] + 5, NULL, 0);
+            step = strtoull(argv[i] + 5, NULL, 0);
         else if (!strncmp(argv[i], "pattern=", 8)) {
             const char *hex = argv[i] + 8;
             unsigned byte;

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use object::{Object, ObjectSection};
 
 use crate::bench::plugin::{self, Counts, Log};
+use crate::bench::profile::Names;
 use crate::bench::rows::{Group, ROWS, Start};
 use crate::build::{Builder, Kind};
 use crate::disk::Disk;
@@ -26,13 +27,13 @@ const PATIENCE: Duration = Duration::from_secs(900);
 const FIRST_MARK: u32 = 90;
 /// Size of the disk that block rows read.
 const DISK_MIB: u64 = 64;
-/// Instructions with interrupts off after which the plugin says where the kernel is.
-const LONG: u32 = 50_000;
+/// Every so many instructions with interrupts off the plugin says where the kernel is.
+const LONG: u32 = 2_000;
 /// Bytes of the loader's first code by which the plugin knows it under UEFI.
 const PATTERN_BYTES: usize = 24;
 
 /// One repetition of a row.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Sample {
     /// The mark that it began with; 0 for a boot.
     pub mark: u32,
@@ -42,6 +43,8 @@ pub struct Sample {
     pub counts: Counts,
     /// What the guest's time stamp counter gained; 0 where nobody asked it.
     pub ticks: u64,
+    /// Where the kernel was in the longest stretch with interrupts off; empty where nobody asked.
+    pub places: Vec<String>,
 }
 
 /// What one boot brought.
@@ -161,7 +164,14 @@ impl<'a> Bench<'a> {
                 self.project.show(&serial)
             );
         }
-        harvest(transcript.serial.lines(), Log::read(&log)?, group)
+        let mut harvest = harvest(transcript.serial.lines(), Log::read(&log)?, group)?;
+        if group == Group::Hold {
+            let kernel = Names::of(self.guest.kernel_path())?;
+            for (_, sample) in &mut harvest.samples {
+                sample.places = kernel.places(&sample.counts)?;
+            }
+        }
+        Ok(harvest)
     }
 
     /// What starts the machine of a `Reset` row.
@@ -236,15 +246,16 @@ fn entry(path: &Path) -> Result<u64> {
 /// Joins the guest's lines with the plugin's counts.
 fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
     let mut harvest = Harvest::default();
-    let stage = |from: Option<Counts>, to: Option<Counts>| {
+    let stage = |from: Option<&Counts>, to: Option<&Counts>| {
         let (from, to) = from
             .zip(to)
             .context("the plugin saw no loader, kernel or program begin")?;
         anyhow::Ok(Sample {
             mark: 0,
             operations: 1,
-            counts: to.since(&from),
+            counts: to.since(from),
             ticks: 0,
+            places: Vec::new(),
         })
     };
     if let Some((whole, part)) = match group {
@@ -253,13 +264,16 @@ fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
         Group::Calls | Group::Block | Group::Device | Group::Hold | Group::Reset(_) => None,
     } {
         let samples = &mut harvest.samples;
-        samples.push((whole.into(), stage(log.loader, log.user)?));
-        samples.push((part.into(), stage(log.loader, log.kernel)?));
+        samples.push((whole.into(), stage(log.loader.as_ref(), log.user.as_ref())?));
+        samples.push((
+            part.into(),
+            stage(log.loader.as_ref(), log.kernel.as_ref())?,
+        ));
     }
     if matches!(group, Group::Reset(_)) {
         let name = ROWS.iter().find(|row| row.group == group);
         let name = name.context("every group has a row")?.name;
-        let sample = stage(Some(Counts::default()), log.user)?;
+        let sample = stage(Some(&Counts::default()), log.user.as_ref())?;
         harvest.samples.push((name.into(), sample));
     }
     let mut seen = std::collections::BTreeMap::<u32, usize>::new();
@@ -277,7 +291,7 @@ fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
         };
         let mark: u32 = field("mark")?.parse()?;
         let at = seen.entry(mark).or_default();
-        let counts = log.between(mark).get(*at).copied();
+        let counts = log.between(mark).get(*at).cloned();
         *at += 1;
         let operations: u64 = field("n")?.parse()?;
         ensure!(operations > 0, "the guest said {line:?}");
@@ -286,14 +300,15 @@ fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
             operations,
             counts: counts.with_context(|| format!("the plugin saw no marks for {line:?}"))?,
             ticks: field("tsc")?.parse()?,
+            places: Vec::new(),
         };
         harvest.samples.push((field("name")?.to_owned(), sample));
     }
     if group == Group::Hold {
         // The stretches between the marks count, too; what came before the first program does not.
         let begun = log.marks.iter().skip_while(|(id, _)| *id != FIRST_MARK);
-        let longest = begun.skip(1).map(|(_, counts)| *counts);
-        let longest = longest.max_by_key(|counts| counts.hold);
+        let longest = begun.skip(1).map(|(_, counts)| counts);
+        let longest = longest.max_by_key(|counts| counts.hold).cloned();
         harvest.samples.push((
             "hold_max".into(),
             Sample {
@@ -301,6 +316,7 @@ fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
                 operations: 1,
                 counts: longest.context("the plugin saw no marks")?,
                 ticks: 0,
+                places: Vec::new(),
             },
         ));
     }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::project::Project;
 
 /// Counts at one moment. Field names are those of the plugin.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct Counts {
     /// Instructions in the low half of the address space.
     pub user: u64,
@@ -39,9 +39,9 @@ pub struct Counts {
     /// Where it ended.
     #[serde(default)]
     pub to: u64,
-    /// Where it was when it became too long; 0 if it never did.
+    /// Where it was on the way, after every so many instructions.
     #[serde(default)]
-    pub over: u64,
+    pub way: Vec<u64>,
 }
 
 impl Counts {
@@ -62,7 +62,7 @@ impl Counts {
             iret: self.iret - earlier.iret,
             wrmsr: self.wrmsr - earlier.wrmsr,
             repeat: self.repeat - earlier.repeat,
-            ..*self
+            ..self.clone()
         }
     }
 }

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 
-use crate::bench::plugin::Hot;
+use crate::bench::plugin::{Counts, Hot};
 use crate::bench::report::figure;
 
 /// How many functions are named.
@@ -110,6 +110,40 @@ impl Program {
             }
         }
         Ok(answers)
+    }
+}
+
+/// The names of one program's functions.
+pub struct Names(Program);
+
+impl Names {
+    /// Those of the program at `path`.
+    pub fn of(path: &Path) -> Result<Self> {
+        Program::load(path).map(Self)
+    }
+
+    /// Where the longest stretch with interrupts off began, where it was on its way, and where it ended.
+    pub fn places(&self, counts: &Counts) -> Result<Vec<String>> {
+        let mut addresses = vec![counts.from];
+        addresses.extend(&counts.way);
+        addresses.push(counts.to);
+        let lines = self.0.lines(&addresses)?;
+        let last = addresses.len() - 1;
+        let said = addresses
+            .iter()
+            .zip(lines)
+            .enumerate()
+            .map(|(at, (address, line))| {
+                let word = match at {
+                    0 => "from",
+                    _ if at == last => "to",
+                    _ => "by",
+                };
+                format!("{word:<4} {}: {line}", self.0.function(*address))
+            });
+        let mut places: Vec<String> = said.collect();
+        places.dedup();
+        Ok(places)
     }
 }
 

@@ -110,12 +110,9 @@ pub fn table(rows: &[&Row], results: &Results, before: &BTreeMap<String, f64>) -
         if row.is_hold()
             && let Some(longest) = samples.iter().max_by_key(|s| s.counts.hold)
         {
-            let c = longest.counts;
-            let _ = writeln!(
-                text,
-                "  from {:#x} to {:#x}, over {:#x}",
-                c.from, c.to, c.over
-            );
+            for place in &longest.places {
+                let _ = writeln!(text, "  {place}");
+            }
         }
         let ticks = median(samples, |s| s.ticks);
         if row.is_busy && (ticks / value - 1.0).abs() > CLOCK_TOLERANCE {
@@ -298,6 +295,7 @@ mod tests {
                 ..Counts::default()
             },
             ticks,
+            places: Vec::new(),
         };
         let samples = vec![sample(5000, 5000); 3];
         results.samples.insert("null_call".into(), samples);

@@ -220,13 +220,17 @@ pub fn timers(env: &Env) -> Result<(), Error> {
     };
     let sleep = move || -> Result<(), Refusal> {
         let timer = Timer::from_object(sdk::Cap::borrowed(handle));
-        let mut ring = Ring::new(64, 64)?;
+        let mut ring = Ring::new(64, 128)?;
         for user in 0..64 {
             let until = timer::SleepParams { until_ns: due };
             ring.call::<timer::call::Sleep>(timer.object(), until, user, NEVER)?;
         }
         ring.wait(64, NEVER);
-        while ring.completed().is_some() {}
+        while let Some(done) = ring.completed() {
+            if let Some(refusal) = done.refused() {
+                return Err(refusal);
+            }
+        }
         Ok(())
     };
     let threads: Vec<_> = (0..100)
