@@ -15,10 +15,12 @@ mod commit;
 mod error;
 mod files;
 mod mount;
+mod sealed;
 mod snapshots;
 mod space;
 mod store;
 mod tree;
+mod verify;
 mod volume;
 
 pub use commit::{Durability, Durable, Flushed, Ready, Rooted, Txg, Verifiable, Written};

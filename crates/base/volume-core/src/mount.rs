@@ -4,13 +4,13 @@ use alloc::vec::Vec;
 
 use sabotage::sabotage;
 use volume_format::{
-    BLOCK, FANOUT, Inode, Key, Kind, Label, Layout, Node, Parsed, Ptr, PtrKind, RING_SLOTS,
-    RO_COMPAT, Refused, Root, Seed, Stamp, VERIFY, VERIFY_LIMIT, get_entry, parse, sum,
+    BLOCK, Inode, Key, Kind, Label, Layout, RING_SLOTS, RO_COMPAT, Refused, Root, Stamp, VERIFY,
 };
 
 use crate::files::ROOT_DIR;
 use crate::space::{Context, Space};
-use crate::tree::{Tree, read_node};
+use crate::tree::Tree;
+use crate::verify::verify;
 use crate::{Blocks, Durability, Error, Place, Volume, new_block, push};
 
 /// What a volume is opened for.
@@ -257,108 +257,4 @@ fn read_rings<B: Blocks>(
         core::cmp::Reverse((found.root.txg, found.root.mount, found.root.flags))
     });
     Ok(found)
-}
-
-/// Whether everything that the group of this root wrote is there. What is older was durable before it.
-fn verify<B: Blocks>(
-    disk: &mut B,
-    context: &Context,
-    root: &Root,
-    reads: &mut u64,
-) -> Result<bool, Error<B::Error>> {
-    let is_whole = verify_tree(disk, context, root, reads)
-        .and_then(|whole| Ok(whole && verify_space(disk, context, root, reads)?));
-    match is_whole {
-        Err(Error::Corrupt(_)) => Ok(false),
-        other => other,
-    }
-}
-
-fn verify_tree<B: Blocks>(
-    disk: &mut B,
-    context: &Context,
-    root: &Root,
-    reads: &mut u64,
-) -> Result<bool, Error<B::Error>> {
-    let mut block = new_block().ok_or(Error::NoMemory)?;
-    let mut budget = VERIFY_LIMIT;
-    let mut left: Vec<(Ptr, u8)> = Vec::new();
-    if root.tree.birth == root.txg {
-        push(&mut left, (root.tree, root.height))?;
-    }
-    while let Some((ptr, level)) = left.pop() {
-        if budget == 0 {
-            return Ok(false);
-        }
-        budget -= 1;
-        *reads += 1;
-        let bytes = read_node(disk, context, &ptr, level)?;
-        let node = Node::of(&bytes);
-        for index in 0..node.len() {
-            let value = node.value(index);
-            let newest = |kind| {
-                Ptr::decode(value, kind, &context.layout, root.txg)
-                    .filter(|ptr| ptr.birth == root.txg)
-            };
-            if level > 0 {
-                if let Some(child) = newest(PtrKind::Node) {
-                    push(&mut left, (child, level - 1))?;
-                }
-                continue;
-            }
-            let Some(Parsed::Extent(owner, position)) = parse(node.key(index)) else {
-                continue;
-            };
-            if let Some(data) = newest(PtrKind::Data) {
-                if budget == 0 {
-                    return Ok(false);
-                }
-                budget -= 1;
-                *reads += 1;
-                disk.read(data.lba, &mut block).map_err(Error::Disk)?;
-                if sum(&data.seed(&context.uuid, owner, position), &block) != data.sum {
-                    return Ok(false);
-                }
-            }
-        }
-    }
-    Ok(true)
-}
-
-fn verify_space<B: Blocks>(
-    disk: &mut B,
-    context: &Context,
-    root: &Root,
-    reads: &mut u64,
-) -> Result<bool, Error<B::Error>> {
-    let mut block = new_block().ok_or(Error::NoMemory)?;
-    let mut left: Vec<(Ptr, u8, u64)> = Vec::new();
-    push(&mut left, (root.space, context.layout.space_height(), 0))?;
-    let mut budget = VERIFY_LIMIT;
-    while let Some((ptr, level, index)) = left.pop() {
-        if ptr.birth != root.txg {
-            continue;
-        }
-        if budget == 0 {
-            return Ok(false);
-        }
-        budget -= 1;
-        *reads += 1;
-        disk.read(ptr.lba, &mut block).map_err(Error::Disk)?;
-        let position = u64::from(level) << 56 | index;
-        if sum(&ptr.seed(&context.uuid, Seed::SPACE, position), &block) != ptr.sum {
-            return Ok(false);
-        }
-        if level == 0 {
-            continue;
-        }
-        for slot in 0..FANOUT {
-            let child = index * FANOUT + slot;
-            let entry = get_entry(&block, level, slot, &context.layout, root.txg, u64::MAX);
-            if let Some(below) = entry.and_then(|entry| entry.ptr) {
-                push(&mut left, (below, level - 1, child))?;
-            }
-        }
-    }
-    Ok(true)
 }

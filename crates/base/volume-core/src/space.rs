@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use sabotage::sabotage;
 use volume_format::{
     BLOCK, FANOUT, Layout, Ptr, PtrKind, REGION, Seed, TableEntry, get_entry, put_entry,
-    start_table, sum, table_is_sound,
+    start_table, table_is_sound,
 };
 
 use crate::{Blocks, Error, Place, new_block, push};
@@ -97,8 +97,8 @@ impl Space {
     ) -> Result<Vec<u8>, Error<B::Error>> {
         let mut block = new_block().ok_or(Error::NoMemory)?;
         disk.read(ptr.lba, &mut block).map_err(Error::Disk)?;
-        let found = sum(&ptr.seed(&context.uuid, Seed::SPACE, position), &block);
-        if found != ptr.sum && !sabotage!(VOLUME_IGNORE_SUM) {
+        let is_sealed = context.is_sealed(ptr, (Seed::SPACE, position), &block);
+        if !is_sealed && !sabotage!(VOLUME_IGNORE_SUM) {
             return Err(Error::Corrupt(Place::Space { lba: ptr.lba }));
         }
         Ok(block)
@@ -313,7 +313,12 @@ impl Space {
             let (Some(lba), index) = (region.target, region.index) else {
                 continue;
             };
-            let ptr = put(disk, context, lba, PtrKind::Bitmap, index, &region.now)?;
+            let ptr = context.write(
+                disk,
+                (lba, PtrKind::Bitmap),
+                (Seed::SPACE, index),
+                &region.now,
+            )?;
             let used: u64 = region
                 .now
                 .iter()
@@ -338,7 +343,8 @@ impl Space {
                 };
                 let index = table.index;
                 let at = position(level, index);
-                let ptr = put(disk, context, lba, PtrKind::Table, at, &table.block)?;
+                let ptr =
+                    context.write(disk, (lba, PtrKind::Table), (Seed::SPACE, at), &table.block)?;
                 table.ptr = Some(ptr);
                 written += 1;
                 if level == height {
@@ -533,24 +539,4 @@ fn fresh_table(context: &Context, level: u8, index: u64) -> Option<Vec<u8>> {
         put_entry(&mut block, slot, &TableEntry { ptr: None, free });
     }
     Some(block)
-}
-
-fn put<B: Blocks>(
-    disk: &mut B,
-    context: &Context,
-    lba: u64,
-    kind: PtrKind,
-    position: u64,
-    block: &[u8],
-) -> Result<Ptr, Error<B::Error>> {
-    let mut ptr = Ptr {
-        lba,
-        birth: context.txg,
-        sum: 0,
-        mount: context.mount,
-        kind,
-    };
-    ptr.sum = sum(&ptr.seed(&context.uuid, Seed::SPACE, position), block);
-    disk.write(lba, block).map_err(Error::Disk)?;
-    Ok(ptr)
 }

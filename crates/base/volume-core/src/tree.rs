@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use sabotage::sabotage;
 use volume_format::{
     BLOCK, KEY_BYTES, MAX_HEIGHT, MAX_VALUE, NODE_HEADER, Node, NodeMut, PTR_BYTES, Ptr, PtrKind,
-    Seed, sum,
+    Seed,
 };
 
 use crate::space::{Context, Space};
@@ -413,7 +413,12 @@ impl Tree {
                 }
                 settle(block, &written);
                 let lba = space.allocate(disk, context)?;
-                let ptr = write_node(disk, context, lba, level, block)?;
+                let ptr = context.write(
+                    disk,
+                    (lba, PtrKind::Node),
+                    (Seed::TREE, level.into()),
+                    block,
+                )?;
                 if let Some(place) = written.get_mut(index) {
                     *place = Some(ptr);
                 }
@@ -450,25 +455,6 @@ fn settle(block: &mut [u8], written: &[Option<Ptr>]) {
     }
 }
 
-fn write_node<B: Blocks>(
-    disk: &mut B,
-    context: &Context,
-    lba: u64,
-    level: u8,
-    block: &[u8],
-) -> Result<Ptr, Error<B::Error>> {
-    let mut ptr = Ptr {
-        lba,
-        birth: context.txg,
-        sum: 0,
-        mount: context.mount,
-        kind: PtrKind::Node,
-    };
-    ptr.sum = sum(&ptr.seed(&context.uuid, Seed::TREE, level.into()), block);
-    disk.write(lba, block).map_err(Error::Disk)?;
-    Ok(ptr)
-}
-
 /// Reads a node and checks all of it.
 pub(crate) fn read_node<B: Blocks>(
     disk: &mut B,
@@ -478,8 +464,8 @@ pub(crate) fn read_node<B: Blocks>(
 ) -> Result<Vec<u8>, Error<B::Error>> {
     let mut block = new_block().ok_or(Error::NoMemory)?;
     disk.read(ptr.lba, &mut block).map_err(Error::Disk)?;
-    let found = sum(&ptr.seed(&context.uuid, Seed::TREE, level.into()), &block);
-    if found != ptr.sum && !sabotage!(VOLUME_IGNORE_SUM) {
+    let is_sealed = context.is_sealed(ptr, (Seed::TREE, level.into()), &block);
+    if !is_sealed && !sabotage!(VOLUME_IGNORE_SUM) {
         return Err(Error::Corrupt(Place::Node { lba: ptr.lba }));
     }
     let is_sound = Node::check(&block, level).is_ok_and(|node| {

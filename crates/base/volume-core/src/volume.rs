@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use volume_format::{Label, Layout, Ptr, PtrKind, Root, Seed, Stamp, sum};
+use volume_format::{Label, Layout, Ptr, PtrKind, Root, Seed, Stamp};
 
 use crate::commit::{Txg, Written};
 use crate::space::{Context, Space};
@@ -150,15 +150,11 @@ impl<B: Blocks> Volume<B> {
         block: &[u8],
     ) -> Result<Ptr, Error<B::Error>> {
         self.is_changed = true;
-        let mut ptr = Ptr {
-            lba: self.space.allocate(&mut self.disk, &self.context)?,
-            birth: self.context.txg,
-            sum: 0,
-            mount: self.context.mount,
-            kind: PtrKind::Data,
-        };
-        ptr.sum = sum(&ptr.seed(&self.context.uuid, owner, position), block);
-        self.disk.write(ptr.lba, block).map_err(Error::Disk)?;
+        let lba = self.space.allocate(&mut self.disk, &self.context)?;
+        let place = (lba, PtrKind::Data);
+        let ptr = self
+            .context
+            .write(&mut self.disk, place, (owner, position), block)?;
         self.data += 1;
         Ok(ptr)
     }
@@ -172,8 +168,8 @@ impl<B: Blocks> Volume<B> {
         block: &mut [u8],
     ) -> Result<(), Error<B::Error>> {
         self.disk.read(ptr.lba, block).map_err(Error::Disk)?;
-        let found = sum(&ptr.seed(&self.context.uuid, owner, position), block);
-        if found != ptr.sum && !sabotage::sabotage!(VOLUME_IGNORE_SUM) {
+        let is_sealed = self.context.is_sealed(ptr, (owner, position), block);
+        if !is_sealed && !sabotage::sabotage!(VOLUME_IGNORE_SUM) {
             return Err(Error::Corrupt(Place::Data {
                 lba: ptr.lba,
                 owner,
