@@ -10,6 +10,7 @@
 mod kit;
 mod probe;
 pub mod raw;
+pub mod receives;
 mod threads;
 
 pub use kit::{Ended, Given, Kit, give, interface_of, memory_word, outcome, role, wait_until};

@@ -2,17 +2,15 @@
 #![no_std]
 #![cfg_attr(not(test), no_main)]
 
-use core::sync::atomic::{AtomicU32, Ordering};
-
 use ring_abi::{NEVER, Submission, opcode, span};
 use sdk::alloc::vec::Vec;
 use sdk::process::process_spawner::Limits;
-use sdk::process::thread_spawner::Shape;
 use sdk::process::virtual_memory;
 use sdk::{
     Cap, Endpoint, Env, Error, Interface, MemoryObject, Object, ProcessHandle, Refusal,
     ThreadOptions, Timer, fact, spawn_thread,
 };
+use smoke::receives::{self, PENDING, start_receiver};
 use smoke::{Given, Kit, Prober, give, mint, outcome, pinned, raw, role, serve_probe, wait_until};
 
 sdk::entry!(main);
@@ -26,9 +24,8 @@ const TOO_MUCH: u32 = 1 << 24;
 const SHARE: u32 = 4096;
 /// What the minter may mint.
 const FACETS: u32 = 8;
-/// Threads of the receiver, and RECEIVEs that each may have pending: together more than one allocation could hold.
+/// Threads of the receiver: together they leave more RECEIVEs pending than one allocation could hold.
 const RECEIVERS: u32 = 130;
-const PENDING: u32 = 512;
 /// Rounds of everything.
 const ROUNDS: u32 = 12;
 
@@ -232,9 +229,6 @@ fn mint_all(env: &Env) -> Result<(), Error> {
     sdk::exit(0, format_args!("minted={minted} refused={why}"))
 }
 
-/// How many RECEIVEs wait; which thread is told to go on.
-static WAITING: AtomicU32 = AtomicU32::new(0);
-
 /// A server with more pending RECEIVEs than one piece of memory holds works as one with a single one, and one that
 /// cannot pay for them is refused.
 fn receives(kit: &Kit, env: &Env) -> Result<(), Error> {
@@ -264,46 +258,20 @@ fn receives(kit: &Kit, env: &Env) -> Result<(), Error> {
 fn receive_all(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-accounts")?;
     let endpoint: Endpoint = env.get("endpoint")?;
-    let receive = Submission {
-        opcode: opcode::RECEIVE,
-        handle: endpoint.object().handle(),
-        deadline_ns: NEVER,
-        words: [0, span(1024, 64), 0, 0],
-        ..Submission::default()
-    };
-    let options = ThreadOptions {
-        stack_bytes: 16 * 1024,
-        shape: Shape {
-            submissions: 256,
-            message_bytes: 8192,
-            priority: 16,
-            cpu: -1,
-        },
-    };
     let mut threads = 0;
     let why = loop {
-        let told = WAITING.load(Ordering::Acquire);
-        let thread = spawn_thread(options, move || {
-            let (taken, _) = raw::flood(receive, PENDING + 64);
-            let ended = core::iter::from_fn(raw::completion).count() as u32;
-            WAITING.fetch_add(taken - ended + (1 << 24), Ordering::AcqRel);
-            loop {
-                raw::enter(PENDING as u16, NEVER);
-            }
-        });
-        if let Err(refusal) = thread {
+        if let Err(refusal) = start_receiver(&endpoint) {
             break refusal.name();
         }
-        core::mem::forget(thread);
         threads += 1;
-        if !wait_until(&kit, || WAITING.load(Ordering::Acquire) >> 24 != told >> 24) {
+        if !wait_until(&kit, || receives::waiting().0 == threads) {
             break "silence";
         }
         if threads == RECEIVERS {
             break "nothing";
         }
     };
-    let waiting = WAITING.load(Ordering::Acquire) & 0xff_ffff;
+    let (_, waiting) = receives::waiting();
     let probe = mint(&endpoint, 5, true);
     sdk::exit(
         0,
