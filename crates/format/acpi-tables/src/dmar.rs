@@ -1,8 +1,8 @@
 //! Intel's DMA remapping table (VT-d Specification 4.1, chapter 8).
 
-use crate::bytes::{u8_at, u16_at};
 use crate::{Rule, Signature, Table, TableError};
 use decode::next_structure;
+use le::checked;
 
 mod decode;
 mod scope;
@@ -152,8 +152,8 @@ impl<'a> Dmar<'a> {
         let table = Table::parse(bytes, Signature::DMAR)?.at_least(FIXED_BYTES)?;
         let bytes = table.bytes();
         let truncated = table.error(Rule::Truncated);
-        let host_address_bits = u16::from(u8_at(bytes, 36).ok_or(truncated)?) + 1;
-        let flags = u8_at(bytes, 37).ok_or(truncated)?;
+        let host_address_bits = u16::from(checked::u8(bytes, 36).ok_or(truncated)?) + 1;
+        let flags = checked::u8(bytes, 37).ok_or(truncated)?;
         if host_address_bits > 64 {
             return Err(table.error(Rule::Field));
         }
@@ -307,7 +307,7 @@ impl<'a> Iterator for DmarStructures<'a> {
 
 /// Reads type and length of the structure at the start of `bytes` and splits it off.
 fn split(bytes: &[u8]) -> Result<(u16, &[u8], &[u8]), Rule> {
-    let (Some(kind), Some(length)) = (u16_at(bytes, 0), u16_at(bytes, 2)) else {
+    let (Some(kind), Some(length)) = (checked::u16(bytes, 0), checked::u16(bytes, 2)) else {
         return Err(Rule::EntryOverrun);
     };
     let length = usize::from(length);

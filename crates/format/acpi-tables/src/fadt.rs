@@ -1,7 +1,7 @@
 //! The fixed hardware registers: power management timer, sleep and reset (5.2.9, 4.8.3).
 
-use crate::bytes::{u8_at, u16_at, u32_at, u64_at};
 use crate::{Rule, Signature, Table, TableError};
+use le::checked;
 
 /// Bytes that every revision has.
 const FIXED_BYTES: usize = 116;
@@ -162,10 +162,10 @@ impl Fadt {
 }
 
 fn decode(bytes: &[u8], revision: u8) -> Result<Fadt, Rule> {
-    let byte = |at| u8_at(bytes, at).ok_or(Rule::Truncated);
-    let word = |at| u32_at(bytes, at).ok_or(Rule::Truncated);
+    let byte = |at| checked::u8(bytes, at).ok_or(Rule::Truncated);
+    let word = |at| checked::u32(bytes, at).ok_or(Rule::Truncated);
     let flags = FixedFlags(word(112)?);
-    let dsdt = match u64_at(bytes, 140) {
+    let dsdt = match checked::u64(bytes, 140) {
         Some(wide) if wide != 0 => wide,
         _ => u64::from(word(40)?),
     };
@@ -195,7 +195,7 @@ fn decode(bytes: &[u8], revision: u8) -> Result<Fadt, Rule> {
     Ok(Fadt {
         revision,
         dsdt: (dsdt != 0).then_some(dsdt),
-        sci: u16_at(bytes, 46).ok_or(Rule::Truncated)?,
+        sci: checked::u16(bytes, 46).ok_or(Rule::Truncated)?,
         smi_command,
         acpi_enable: byte(52)?,
         pm1a_control,
@@ -206,14 +206,14 @@ fn decode(bytes: &[u8], revision: u8) -> Result<Fadt, Rule> {
         flags,
         boot: match revision {
             0 | 1 => BootFlags(LEGACY_DEVICES | HAS_8042),
-            _ => BootFlags(u16_at(bytes, 109).ok_or(Rule::Truncated)?),
+            _ => BootFlags(checked::u16(bytes, 109).ok_or(Rule::Truncated)?),
         },
     })
 }
 
 /// Decodes the reset register, which only longer tables with the right flag have (4.8.3.6).
 fn reset(bytes: &[u8], flags: FixedFlags) -> Result<Option<ResetRegister>, Rule> {
-    let Some(value) = u8_at(bytes, 128) else {
+    let Some(value) = checked::u8(bytes, 128) else {
         return Ok(None);
     };
     if !flags.reset_register() {
@@ -231,7 +231,7 @@ fn block(bytes: &[u8], narrow: usize, wide: usize, length: u8) -> Result<Option<
     if let Some(register) = generic(bytes, wide, false)? {
         return Ok(Some(register));
     }
-    let port = u32_at(bytes, narrow).ok_or(Rule::Truncated)?;
+    let port = checked::u32(bytes, narrow).ok_or(Rule::Truncated)?;
     if port == 0 {
         return Ok(None);
     }
@@ -245,19 +245,19 @@ fn block(bytes: &[u8], narrow: usize, wide: usize, length: u8) -> Result<Option<
 
 /// Decodes a generic address structure (5.2.3.2); `None` where the table ends before it or its address is 0.
 fn generic(bytes: &[u8], at: usize, config_allowed: bool) -> Result<Option<Register>, Rule> {
-    let Some(address) = at.checked_add(4).and_then(|at| u64_at(bytes, at)) else {
+    let Some(address) = at.checked_add(4).and_then(|at| checked::u64(bytes, at)) else {
         return Ok(None);
     };
     if address == 0 {
         return Ok(None);
     }
-    let space = match u8_at(bytes, at) {
+    let space = match checked::u8(bytes, at) {
         Some(0) => Space::Memory,
         Some(1) => Space::Io,
         Some(2) if config_allowed => Space::PciConfig,
         _ => return Err(Rule::Field),
     };
-    let width_bits = u8_at(bytes, at + 1).ok_or(Rule::Truncated)?;
+    let width_bits = checked::u8(bytes, at + 1).ok_or(Rule::Truncated)?;
     in_range(Register {
         space,
         address,

@@ -1,7 +1,7 @@
 //! The high-precision event timer (IA-PC HPET Specification 1.0a, 3.2.4).
 
-use crate::bytes::{u8_at, u16_at, u32_at, u64_at};
 use crate::{Rule, Signature, Table, TableError};
+use le::checked;
 
 const TABLE_BYTES: usize = 56;
 
@@ -28,19 +28,19 @@ impl Hpet {
         let table = Table::parse(bytes, Signature::HPET)?.at_least(TABLE_BYTES)?;
         let bytes = table.bytes();
         let truncated = table.error(Rule::Truncated);
-        if u8_at(bytes, 40) != Some(0) {
+        if checked::u8(bytes, 40) != Some(0) {
             return Err(table.error(Rule::Field));
         }
-        let address = u64_at(bytes, 44).ok_or(truncated)?;
+        let address = checked::u64(bytes, 44).ok_or(truncated)?;
         let last = address.saturating_add(0x3ff);
         if address == 0 || address % 8 != 0 || last >> units::PHYS_ADDR_BITS != 0 {
             return Err(table.error(Rule::Address));
         }
         Ok(Self {
             address,
-            hardware_id: u32_at(bytes, 36).ok_or(truncated)?,
-            number: u8_at(bytes, 52).ok_or(truncated)?,
-            min_ticks: u16_at(bytes, 53).ok_or(truncated)?,
+            hardware_id: checked::u32(bytes, 36).ok_or(truncated)?,
+            number: checked::u8(bytes, 52).ok_or(truncated)?,
+            min_ticks: checked::u16(bytes, 53).ok_or(truncated)?,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! AMD's I/O virtualisation table (AMD IOMMU Specification 3.08, 5.2).
 
-use crate::bytes::{u8_at, u16_at, u32_at, u64_at};
 use crate::{Rule, Signature, Table, TableError};
+use le::checked;
 
 mod device;
 
@@ -112,7 +112,7 @@ impl<'a> Ivrs<'a> {
         let blocks = table.bytes().get(FIXED_BYTES..).unwrap_or_default();
         let mut ivrs = Self {
             blocks,
-            information: u32_at(table.bytes(), 36).ok_or(error(Rule::Truncated))?,
+            information: checked::u32(table.bytes(), 36).ok_or(error(Rule::Truncated))?,
             counts: IvrsCounts::default(),
         };
         let mut seen = [None; MAX_UNIT_BLOCKS];
@@ -217,7 +217,7 @@ impl<'a> Iterator for IvrsBlocks<'a> {
 
 /// Splits the first block off and decodes it.
 fn next_block(bytes: &[u8]) -> Result<(IvrsBlock<'_>, &[u8]), Rule> {
-    let (Some(kind), Some(length)) = (u8_at(bytes, 0), u16_at(bytes, 2)) else {
+    let (Some(kind), Some(length)) = (checked::u8(bytes, 0), checked::u16(bytes, 2)) else {
         return Err(Rule::EntryOverrun);
     };
     let length = usize::from(length);
@@ -238,18 +238,18 @@ fn next_block(bytes: &[u8]) -> Result<(IvrsBlock<'_>, &[u8]), Rule> {
 fn unit(kind: u8, block: &[u8], fixed: usize) -> Result<IvrsBlock<'_>, Rule> {
     let short = Rule::EntryLength;
     let entries = block.get(fixed..).ok_or(short)?;
-    let base = u64_at(block, 8).ok_or(short)?;
+    let base = checked::u64(block, 8).ok_or(short)?;
     let too_high = base >> units::PHYS_ADDR_BITS != 0;
     if base == 0 || base & REGISTER_MASK != 0 || too_high {
         return Err(Rule::Address);
     }
     Ok(IvrsBlock::Unit(UnitBlock {
         kind,
-        flags: u8_at(block, 1).ok_or(short)?,
-        device_id: u16_at(block, 4).ok_or(short)?,
-        capability_offset: u16_at(block, 6).ok_or(short)?,
+        flags: checked::u8(block, 1).ok_or(short)?,
+        device_id: checked::u16(block, 4).ok_or(short)?,
+        capability_offset: checked::u16(block, 6).ok_or(short)?,
         base,
-        segment: u16_at(block, 16).ok_or(short)?,
+        segment: checked::u16(block, 16).ok_or(short)?,
         devices: device::check(entries)?,
     }))
 }
@@ -261,8 +261,8 @@ fn memory(kind: u8, block: &[u8]) -> Result<IvrsBlock<'_>, Rule> {
         return Err(short);
     }
     let (first, last) = (
-        u16_at(block, 4).ok_or(short)?,
-        u16_at(block, 6).ok_or(short)?,
+        checked::u16(block, 4).ok_or(short)?,
+        checked::u16(block, 6).ok_or(short)?,
     );
     let devices = match kind {
         0x20 => (0, u16::MAX),
@@ -271,8 +271,8 @@ fn memory(kind: u8, block: &[u8]) -> Result<IvrsBlock<'_>, Rule> {
         _ => (first, last),
     };
     let (start, length_bytes) = (
-        u64_at(block, 16).ok_or(short)?,
-        u64_at(block, 24).ok_or(short)?,
+        checked::u64(block, 16).ok_or(short)?,
+        checked::u64(block, 24).ok_or(short)?,
     );
     let end = start.checked_add(length_bytes);
     let fits = end.is_some_and(|end| end <= 1 << units::PHYS_ADDR_BITS);
@@ -280,7 +280,7 @@ fn memory(kind: u8, block: &[u8]) -> Result<IvrsBlock<'_>, Rule> {
         return Err(Rule::Address);
     }
     Ok(IvrsBlock::Memory(MemoryBlock {
-        flags: u8_at(block, 1).ok_or(short)?,
+        flags: checked::u8(block, 1).ok_or(short)?,
         devices,
         start,
         length_bytes,

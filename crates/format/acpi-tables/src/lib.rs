@@ -17,7 +17,6 @@
 #[cfg(test)]
 extern crate std;
 
-mod bytes;
 mod dmar;
 mod error;
 mod fadt;

@@ -1,9 +1,10 @@
 //! From the root pointer to each table (5.2.5, 5.2.7, 5.2.8).
 
-use crate::bytes::{array, sum, u8_at, u32_at, u64_at};
+use crate::table::sum;
 use crate::table::{HEADER_BYTES, MAX_TABLE_BYTES, Table, peek};
 use crate::{Rule, Signature, TableError};
 use core::fmt;
+use le::checked;
 
 /// Most tables that a root table may list.
 pub const MAX_TABLES: usize = 256;
@@ -60,18 +61,18 @@ impl Rsdp {
         let error = |rule| TableError::new(Signature::RSDP, rule);
         let truncated = error(Rule::Truncated);
         let first = bytes.get(..RSDP_V1_BYTES).ok_or(truncated)?;
-        if array(first, 0) != Some(*b"RSD PTR ") {
+        if checked::array(first, 0) != Some(*b"RSD PTR ") {
             return Err(error(Rule::Signature));
         }
         if sum(first) != 0 {
             return Err(error(Rule::Checksum));
         }
-        let revision = u8_at(first, 15).ok_or(truncated)?;
-        let rsdt = u32_at(first, 16).ok_or(truncated)?;
+        let revision = checked::u8(first, 15).ok_or(truncated)?;
+        let rsdt = checked::u32(first, 16).ok_or(truncated)?;
         let mut xsdt = 0;
         // Revision 1 never existed; firmware that says so has only the first 20 bytes.
         if revision >= 2 {
-            let length = u32_at(bytes, 20).ok_or(truncated)?;
+            let length = checked::u32(bytes, 20).ok_or(truncated)?;
             let length = usize::try_from(length).map_err(|_| truncated)?;
             if length < RSDP_V2_BYTES {
                 return Err(truncated);
@@ -81,7 +82,7 @@ impl Rsdp {
             if sum(whole) != 0 {
                 return Err(error(Rule::Checksum));
             }
-            xsdt = u64_at(whole, 24).ok_or(truncated)?;
+            xsdt = checked::u64(whole, 24).ok_or(truncated)?;
         }
         if (rsdt == 0 && xsdt == 0) || xsdt >= PHYS_END {
             return Err(error(Rule::Address));
@@ -103,7 +104,7 @@ impl Rsdp {
         // The longer form may lie at the end of what is readable only if it is there at all.
         let (first, rest) = bytes.split_at_mut(RSDP_V1_BYTES);
         reader.read(address, first).map_err(unreadable)?;
-        if u8_at(first, 15) >= Some(2) {
+        if checked::u8(first, 15) >= Some(2) {
             let second = address.checked_add(RSDP_V1_BYTES as u64);
             let second = second.ok_or(ReadError).map_err(unreadable)?;
             reader.read(second, rest).map_err(unreadable)?;
@@ -268,7 +269,7 @@ impl Root {
         };
         let entries = checked.bytes().get(HEADER_BYTES..).unwrap_or_default();
         for entry in entries.chunks_exact(entry_bytes) {
-            let address = u64_at(entry, 0).or(u32_at(entry, 0).map(u64::from));
+            let address = checked::u64(entry, 0).or(checked::u32(entry, 0).map(u64::from));
             match (address, root.addresses.get_mut(root.count)) {
                 // Some firmware leaves holes; they list nothing.
                 (Some(0), _) => root.null_entries += 1,

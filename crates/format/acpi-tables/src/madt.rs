@@ -1,8 +1,8 @@
 //! The interrupt controllers: local APICs, I/O APICs and how legacy lines reach them (5.2.12).
 
-use crate::bytes::u32_at;
 use crate::{Rule, Signature, Table, TableError};
 use decode::next_entry;
+use le::checked;
 
 mod decode;
 
@@ -176,8 +176,8 @@ impl<'a> Madt<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, TableError> {
         let table = Table::parse(bytes, Signature::MADT)?.at_least(FIXED_BYTES)?;
         let truncated = table.error(Rule::Truncated);
-        let mut local_apic_address = u64::from(u32_at(table.bytes(), 36).ok_or(truncated)?);
-        let flags = u32_at(table.bytes(), 40).ok_or(truncated)?;
+        let mut local_apic_address = u64::from(checked::u32(table.bytes(), 36).ok_or(truncated)?);
+        let flags = checked::u32(table.bytes(), 40).ok_or(truncated)?;
         let entries = table.bytes().get(FIXED_BYTES..).ok_or(truncated)?;
         let mut counts = MadtCounts::default();
         let mut isa_seen = 0u16;

@@ -1,7 +1,7 @@
 //! The memory-mapped PCI configuration windows (PCI Firmware Specification 3.3, 4.1.2).
 
-use crate::bytes::{u8_at, u16_at, u64_at};
 use crate::{Rule, Signature, Table, TableError};
+use le::checked;
 use units::{Bdf, PhysAddr};
 
 /// Bytes before the first entry: the header and eight reserved bytes.
@@ -126,10 +126,10 @@ impl Iterator for EcamWindows<'_> {
 fn decode(entry: &[u8]) -> Result<EcamWindow, Rule> {
     let cut = Rule::EntryOverrun;
     let window = EcamWindow {
-        base: u64_at(entry, 0).ok_or(cut)?,
-        segment: u16_at(entry, 8).ok_or(cut)?,
-        start_bus: u8_at(entry, 10).ok_or(cut)?,
-        end_bus: u8_at(entry, 11).ok_or(cut)?,
+        base: checked::u64(entry, 0).ok_or(cut)?,
+        segment: checked::u16(entry, 8).ok_or(cut)?,
+        start_bus: checked::u8(entry, 10).ok_or(cut)?,
+        end_bus: checked::u8(entry, 11).ok_or(cut)?,
     };
     if window.end_bus < window.start_bus {
         return Err(Rule::BusRange);

@@ -3,9 +3,9 @@
 //! This is not an interpreter: only `Name (_S5_, Package () { integers })` is understood, which is what firmware
 //! writes. A `_S5_` that is a method, or holds names, is reported and not guessed at.
 
-use crate::bytes::{u8_at, u16_at, u32_at};
 use crate::table::HEADER_BYTES;
 use crate::{Rule, Table, TableError};
+use le::checked;
 
 const NAME: &[u8; 4] = b"_S5_";
 const NAME_OP: u8 = 0x08;
@@ -53,7 +53,7 @@ pub fn find_s5(table: &Table<'_>) -> Result<Option<SleepTypes>, TableError> {
 
 /// Decodes a package of one integer (both types in its bytes) or of two and more (the first two count).
 fn package(bytes: &[u8]) -> Result<SleepTypes, Rule> {
-    if u8_at(bytes, 0) != Some(PACKAGE_OP) {
+    if checked::u8(bytes, 0) != Some(PACKAGE_OP) {
         return Err(Rule::Field);
     }
     let bytes = bytes.get(1..).ok_or(Rule::EntryOverrun)?;
@@ -75,7 +75,7 @@ fn package(bytes: &[u8]) -> Result<SleepTypes, Rule> {
 
 /// Decodes a package length (20.2.4): the value and the bytes it takes.
 fn package_length(bytes: &[u8]) -> Result<(usize, usize), Rule> {
-    let lead = u8_at(bytes, 0).ok_or(Rule::EntryOverrun)?;
+    let lead = checked::u8(bytes, 0).ok_or(Rule::EntryOverrun)?;
     let more = usize::from(lead >> 6);
     if more == 0 {
         return Ok((usize::from(lead & 0x3f), 1));
@@ -95,12 +95,12 @@ fn package_length(bytes: &[u8]) -> Result<(usize, usize), Rule> {
 /// Decodes an integer of up to 32 bits and returns what follows it.
 fn integer(bytes: &[u8]) -> Result<(u32, &[u8]), Rule> {
     let cut = Rule::EntryOverrun;
-    let (value, length) = match u8_at(bytes, 0).ok_or(cut)? {
+    let (value, length) = match checked::u8(bytes, 0).ok_or(cut)? {
         ZERO_OP => (0, 1),
         ONE_OP => (1, 1),
-        BYTE_PREFIX => (u32::from(u8_at(bytes, 1).ok_or(cut)?), 2),
-        WORD_PREFIX => (u32::from(u16_at(bytes, 1).ok_or(cut)?), 3),
-        DWORD_PREFIX => (u32_at(bytes, 1).ok_or(cut)?, 5),
+        BYTE_PREFIX => (u32::from(checked::u8(bytes, 1).ok_or(cut)?), 2),
+        WORD_PREFIX => (u32::from(checked::u16(bytes, 1).ok_or(cut)?), 3),
+        DWORD_PREFIX => (checked::u32(bytes, 1).ok_or(cut)?, 5),
         _ => return Err(Rule::Field),
     };
     Ok((value, bytes.get(length..).ok_or(cut)?))

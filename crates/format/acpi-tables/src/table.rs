@@ -1,7 +1,7 @@
 //! The header that system description tables share (5.2.6).
 
-use crate::bytes::{array, sum, u8_at, u32_at};
 use crate::{Rule, Signature, TableError};
+use le::checked;
 
 /// Bytes in the common header.
 pub const HEADER_BYTES: usize = 36;
@@ -47,12 +47,12 @@ impl<'a> Table<'a> {
 
     /// Returns the revision byte.
     pub fn revision(&self) -> u8 {
-        u8_at(self.bytes, 8).unwrap_or(0)
+        checked::u8(self.bytes, 8).unwrap_or(0)
     }
 
     /// Returns the OEM id, six bytes that firmware fills as it likes.
     pub fn oem_id(&self) -> [u8; 6] {
-        array(self.bytes, 10).unwrap_or_default()
+        checked::array(self.bytes, 10).unwrap_or_default()
     }
 
     /// Returns the whole table, header included: offsets in the specification index it directly.
@@ -76,10 +76,15 @@ impl<'a> Table<'a> {
 
 /// Reads signature and length of the table that starts at `bytes`, checking nothing.
 pub(crate) fn peek(bytes: &[u8]) -> Option<(Signature, usize)> {
-    let length = usize::try_from(u32_at(bytes, 4)?).ok()?;
+    let length = usize::try_from(checked::u32(bytes, 4)?).ok()?;
     // A header that is cut short tells nothing, even where the first eight bytes are there.
     (bytes.len() >= HEADER_BYTES).then_some(())?;
-    Some((Signature::new(array(bytes, 0)?), length))
+    Some((Signature::new(checked::array(bytes, 0)?), length))
+}
+
+/// Sums the bytes modulo 256; a valid table sums to zero.
+pub(crate) fn sum(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0, |sum, byte| sum.wrapping_add(*byte))
 }
 
 #[cfg(test)]

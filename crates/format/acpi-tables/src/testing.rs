@@ -6,7 +6,7 @@ use std::vec::Vec;
 /// Makes the bytes sum to zero through the checksum field at offset 9.
 pub(crate) fn seal(bytes: &mut [u8]) {
     bytes[9] = 0;
-    bytes[9] = crate::bytes::sum(bytes).wrapping_neg();
+    bytes[9] = crate::table::sum(bytes).wrapping_neg();
 }
 
 /// Builds a sealed table from what follows its header.

@@ -238,6 +238,6 @@ impl<R: Region> Journal<R> {
 /// A block at the beginning of a cell that is blank else.
 fn cell(block: &[u8; HEADER_BYTES]) -> [u8; CELL_BYTES] {
     let mut cell = [0; CELL_BYTES];
-    crate::bytes::put(&mut cell, 0, block);
+    le::put(&mut cell, 0, block);
     cell
 }

@@ -80,7 +80,7 @@ impl Key {
             .into();
         Self {
             bytes,
-            id: KeyId(crate::bytes::take(&digest, 0)),
+            id: KeyId(le::array(&digest, 0)),
         }
     }
 

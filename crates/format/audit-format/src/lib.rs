@@ -21,7 +21,6 @@
 
 extern crate alloc;
 
-mod bytes;
 mod journal;
 mod key;
 mod record;

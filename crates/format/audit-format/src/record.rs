@@ -2,8 +2,6 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::bytes::{put, u16_at, u32_at, u64_at};
-
 /// Bytes of a record.
 pub const RECORD_BYTES: usize = 64;
 /// The function of an event that concerns none.
@@ -194,17 +192,17 @@ impl Record {
     pub fn encode(&self) -> [u8; RECORD_BYTES] {
         let event = &self.event;
         let mut out = [0; RECORD_BYTES];
-        put(&mut out, 0, &self.sequence.to_le_bytes());
-        put(&mut out, 8, &self.ns.to_le_bytes());
-        put(&mut out, 16, &(event.kind as u16).to_le_bytes());
-        put(&mut out, 18, &u16::from(event.outcome).to_le_bytes());
-        put(&mut out, 20, &event.function.to_le_bytes());
-        put(&mut out, 24, &event.owner.to_le_bytes());
-        put(&mut out, 32, &event.claim.to_le_bytes());
-        put(&mut out, 40, &event.object.to_le_bytes());
-        put(&mut out, 44, &event.detail.to_le_bytes());
-        put(&mut out, 48, &event.object_generation.to_le_bytes());
-        put(&mut out, 56, &event.value.to_le_bytes());
+        le::put(&mut out, 0, &self.sequence.to_le_bytes());
+        le::put(&mut out, 8, &self.ns.to_le_bytes());
+        le::put(&mut out, 16, &(event.kind as u16).to_le_bytes());
+        le::put(&mut out, 18, &u16::from(event.outcome).to_le_bytes());
+        le::put(&mut out, 20, &event.function.to_le_bytes());
+        le::put(&mut out, 24, &event.owner.to_le_bytes());
+        le::put(&mut out, 32, &event.claim.to_le_bytes());
+        le::put(&mut out, 40, &event.object.to_le_bytes());
+        le::put(&mut out, 44, &event.detail.to_le_bytes());
+        le::put(&mut out, 48, &event.object_generation.to_le_bytes());
+        le::put(&mut out, 56, &event.value.to_le_bytes());
         out
     }
 
@@ -214,21 +212,21 @@ impl Record {
         if bytes.len() != RECORD_BYTES {
             return None;
         }
-        let sequence = u64_at(bytes, 0);
+        let sequence = le::u64(bytes, 0);
         let event = Event {
-            kind: Kind::from_number(u16_at(bytes, 16))?,
-            outcome: u8::try_from(u16_at(bytes, 18)).ok()?,
-            function: u32_at(bytes, 20),
-            owner: u64_at(bytes, 24),
-            claim: u64_at(bytes, 32),
-            object: u32_at(bytes, 40),
-            detail: u32_at(bytes, 44),
-            object_generation: u64_at(bytes, 48),
-            value: u64_at(bytes, 56),
+            kind: Kind::from_number(le::u16(bytes, 16))?,
+            outcome: u8::try_from(le::u16(bytes, 18)).ok()?,
+            function: le::u32(bytes, 20),
+            owner: le::u64(bytes, 24),
+            claim: le::u64(bytes, 32),
+            object: le::u32(bytes, 40),
+            detail: le::u32(bytes, 44),
+            object_generation: le::u64(bytes, 48),
+            value: le::u64(bytes, 56),
         };
         (sequence != 0).then_some(Self {
             sequence,
-            ns: u64_at(bytes, 8),
+            ns: le::u64(bytes, 8),
             event,
         })
     }

@@ -3,10 +3,10 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::bytes::is_blank;
 use crate::journal::{Error, Refused};
 use crate::key::{INSTALLATION_BYTES, Key};
 use crate::record::RECORD_BYTES;
+use crate::region::is_blank;
 use crate::region::{CELL_BYTES, Geometry, Region, SLOT_CELLS, Superblock};
 use crate::rule::Rule;
 use crate::segment::{Digest, HEADER_BYTES, Header, Marker};
@@ -95,7 +95,7 @@ struct Slot {
 
 impl Slot {
     fn header(&self) -> [u8; HEADER_BYTES] {
-        crate::bytes::take(&self.bytes, 0)
+        le::array(&self.bytes, 0)
     }
 
     fn body(&self) -> &[u8] {

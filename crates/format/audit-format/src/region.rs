@@ -3,7 +3,6 @@
 //! Cells of [`CELL_BYTES`] whatever the device's blocks are: two superblocks in the first two, then slots of
 //! [`SLOT_CELLS`], each a header and its records. Segment `i` lies in slot `i` modulo the number of slots.
 
-use crate::bytes::{is_blank, put, take, u32_at, u64_at};
 use crate::key::{INSTALLATION_BYTES, Key, KeyId};
 use crate::record::RECORD_BYTES;
 use crate::rule::Rule;
@@ -111,15 +110,15 @@ impl Superblock {
     #[must_use]
     pub fn encode(&self, key: &Key) -> [u8; HEADER_BYTES] {
         let mut out = [0; HEADER_BYTES];
-        put(&mut out, 0, &MAGIC);
-        put(&mut out, 8, &VERSION.to_le_bytes());
-        put(&mut out, 12, &(self.slots as u32).to_le_bytes());
-        put(&mut out, 16, &self.installation);
-        put(&mut out, 32, &self.generation.to_le_bytes());
-        put(&mut out, 40, &self.next_index.to_le_bytes());
-        put(&mut out, 48, &self.boots.to_le_bytes());
-        put(&mut out, 56, &self.key.0);
-        put(&mut out, 64, &self.newest.0);
+        le::put(&mut out, 0, &MAGIC);
+        le::put(&mut out, 8, &VERSION.to_le_bytes());
+        le::put(&mut out, 12, &(self.slots as u32).to_le_bytes());
+        le::put(&mut out, 16, &self.installation);
+        le::put(&mut out, 32, &self.generation.to_le_bytes());
+        le::put(&mut out, 40, &self.next_index.to_le_bytes());
+        le::put(&mut out, 48, &self.boots.to_le_bytes());
+        le::put(&mut out, 56, &self.key.0);
+        le::put(&mut out, 64, &self.newest.0);
         seal(&mut out, key);
         out
     }
@@ -127,7 +126,7 @@ impl Superblock {
     /// The installation a copy names, before anything of it is believed; `None` for what is no superblock.
     #[must_use]
     pub fn installation(bytes: &[u8; HEADER_BYTES]) -> Option<[u8; INSTALLATION_BYTES]> {
-        (take::<8>(bytes, 0) == MAGIC).then(|| take(bytes, 16))
+        (le::array::<8>(bytes, 0) == MAGIC).then(|| le::array(bytes, 16))
     }
 
     /// Reads a copy and checks its seal. `None`: it is blank.
@@ -138,18 +137,23 @@ impl Superblock {
         if is_blank(bytes) {
             return Ok(None);
         }
-        if take::<8>(bytes, 0) != MAGIC || u32_at(bytes, 8) != VERSION {
+        if le::array::<8>(bytes, 0) != MAGIC || le::u32(bytes, 8) != VERSION {
             return Err(Rule::BadFormat);
         }
         check_seal(bytes, 56, key)?;
         Ok(Some(Self {
-            slots: u64::from(u32_at(bytes, 12)),
-            installation: take(bytes, 16),
-            generation: u64_at(bytes, 32),
-            next_index: u64_at(bytes, 40),
-            boots: u64_at(bytes, 48),
-            key: KeyId(take(bytes, 56)),
-            newest: Digest(take(bytes, 64)),
+            slots: u64::from(le::u32(bytes, 12)),
+            installation: le::array(bytes, 16),
+            generation: le::u64(bytes, 32),
+            next_index: le::u64(bytes, 40),
+            boots: le::u64(bytes, 48),
+            key: KeyId(le::array(bytes, 56)),
+            newest: Digest(le::array(bytes, 64)),
         }))
     }
+}
+
+/// Whether nothing was ever written here.
+pub(crate) fn is_blank(bytes: &[u8]) -> bool {
+    le::is_zero(bytes, 0, bytes.len())
 }

@@ -3,9 +3,9 @@
 use sabotage::sabotage;
 use sha2::{Digest as _, Sha256};
 
-use crate::bytes::{is_blank, put, take, u32_at, u64_at};
 use crate::key::{INSTALLATION_BYTES, Key, KeyId};
 use crate::record::{Chain, RECORD_BYTES, Record};
+use crate::region::is_blank;
 use crate::rule::Rule;
 
 /// Records of a segment, at most.
@@ -102,24 +102,24 @@ impl Header {
             Marker::None => 0u32,
             Marker::Boot => 1,
         };
-        put(&mut out, 0, &MAGIC);
-        put(&mut out, 8, &VERSION.to_le_bytes());
-        put(&mut out, 12, &marker.to_le_bytes());
-        put(&mut out, 16, &self.index.to_le_bytes());
-        put(&mut out, 24, &self.boot.to_le_bytes());
-        put(&mut out, 32, &self.first.to_le_bytes());
-        put(&mut out, 40, &self.last().to_le_bytes());
-        put(&mut out, 48, &self.count.to_le_bytes());
-        put(&mut out, 52, &(RECORD_BYTES as u32).to_le_bytes());
-        put(&mut out, 56, &self.dropped.to_le_bytes());
-        put(&mut out, 64, &self.key.0);
-        put(&mut out, 72, &self.previous_key.0);
-        put(&mut out, 80, &self.installation);
-        put(&mut out, 96, &self.records.0);
-        put(&mut out, 128, &self.previous.0);
-        put(&mut out, 160, &self.before.0);
-        put(&mut out, 192, &self.after.0);
-        put(&mut out, 224, &self.suppressed.to_le_bytes());
+        le::put(&mut out, 0, &MAGIC);
+        le::put(&mut out, 8, &VERSION.to_le_bytes());
+        le::put(&mut out, 12, &marker.to_le_bytes());
+        le::put(&mut out, 16, &self.index.to_le_bytes());
+        le::put(&mut out, 24, &self.boot.to_le_bytes());
+        le::put(&mut out, 32, &self.first.to_le_bytes());
+        le::put(&mut out, 40, &self.last().to_le_bytes());
+        le::put(&mut out, 48, &self.count.to_le_bytes());
+        le::put(&mut out, 52, &(RECORD_BYTES as u32).to_le_bytes());
+        le::put(&mut out, 56, &self.dropped.to_le_bytes());
+        le::put(&mut out, 64, &self.key.0);
+        le::put(&mut out, 72, &self.previous_key.0);
+        le::put(&mut out, 80, &self.installation);
+        le::put(&mut out, 96, &self.records.0);
+        le::put(&mut out, 128, &self.previous.0);
+        le::put(&mut out, 160, &self.before.0);
+        le::put(&mut out, 192, &self.after.0);
+        le::put(&mut out, 224, &self.suppressed.to_le_bytes());
         seal(&mut out, key);
         out
     }
@@ -129,40 +129,40 @@ impl Header {
     /// # Errors
     /// [`Rule::BadFormat`], [`Rule::WrongKey`], [`Rule::BadSeal`].
     pub fn decode(bytes: &[u8; HEADER_BYTES], key: &Key) -> Result<Self, Rule> {
-        if take::<8>(bytes, 0) != MAGIC || u32_at(bytes, 8) != VERSION {
+        if le::array::<8>(bytes, 0) != MAGIC || le::u32(bytes, 8) != VERSION {
             return Err(Rule::BadFormat);
         }
         check_seal(bytes, 64, key)?;
-        let marker = match u32_at(bytes, 12) {
+        let marker = match le::u32(bytes, 12) {
             0 => Marker::None,
             1 => Marker::Boot,
             _ => return Err(Rule::BadFormat),
         };
-        let count = u32_at(bytes, 48);
-        let (first, last) = (u64_at(bytes, 32), u64_at(bytes, 40));
+        let count = le::u32(bytes, 48);
+        let (first, last) = (le::u64(bytes, 32), le::u64(bytes, 40));
         let right = count >= 1
             && count as usize <= SEGMENT_RECORDS
             && first >= 1
             && first.checked_add(u64::from(count) - 1) == Some(last)
-            && u32_at(bytes, 52) as usize == RECORD_BYTES;
+            && le::u32(bytes, 52) as usize == RECORD_BYTES;
         if !right {
             return Err(Rule::BadFormat);
         }
         Ok(Self {
-            index: u64_at(bytes, 16),
-            boot: u64_at(bytes, 24),
+            index: le::u64(bytes, 16),
+            boot: le::u64(bytes, 24),
             marker,
             first,
             count,
-            dropped: u64_at(bytes, 56),
-            suppressed: u64_at(bytes, 224),
-            key: KeyId(take(bytes, 64)),
-            previous_key: KeyId(take(bytes, 72)),
-            installation: take(bytes, 80),
-            records: Digest(take(bytes, 96)),
-            previous: Digest(take(bytes, 128)),
-            before: Chain(take(bytes, 160)),
-            after: Chain(take(bytes, 192)),
+            dropped: le::u64(bytes, 56),
+            suppressed: le::u64(bytes, 224),
+            key: KeyId(le::array(bytes, 64)),
+            previous_key: KeyId(le::array(bytes, 72)),
+            installation: le::array(bytes, 80),
+            records: Digest(le::array(bytes, 96)),
+            previous: Digest(le::array(bytes, 128)),
+            before: Chain(le::array(bytes, 160)),
+            after: Chain(le::array(bytes, 192)),
         })
     }
 
@@ -223,12 +223,12 @@ impl Header {
 /// Puts the seal behind what it covers.
 pub(crate) fn seal(block: &mut [u8; HEADER_BYTES], key: &Key) {
     let seal = key.seal(block.get(..SEAL_AT).unwrap_or_default());
-    put(block, SEAL_AT, &seal);
+    le::put(block, SEAL_AT, &seal);
 }
 
 /// Checks key and seal of a sealed block; the key's identifier stands at `key_at`. What lies behind the seal is blank.
 pub(crate) fn check_seal(block: &[u8; HEADER_BYTES], key_at: usize, key: &Key) -> Result<(), Rule> {
-    if KeyId(take(block, key_at)) != key.id() {
+    if KeyId(le::array(block, key_at)) != key.id() {
         return Err(Rule::WrongKey);
     }
     let covered = block.get(..SEAL_AT).unwrap_or_default();

@@ -1,7 +1,6 @@
 //! The boot sector and FSInfo sector (FATGEN, "Boot Sector and BPB" and "FAT32 FSInfo Sector Structure").
 
 use crate::error::{BootFault, Error};
-use crate::le;
 use crate::name::ShortName;
 use crate::volume::FatKind;
 

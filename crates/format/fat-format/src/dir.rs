@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::name::{MAX_UNITS, Name, ShortName, checksum};
 use crate::time::{LocalNs, local_ns};
 use crate::volume::Volume;
-use crate::{Blocks, le, read_exact};
+use crate::{Blocks, read_exact};
 
 pub(crate) const SLOT_BYTES: u64 = 32;
 const CHUNK_BYTES: u64 = 512;

@@ -23,7 +23,6 @@ mod dir;
 mod error;
 mod fat;
 mod file;
-mod le;
 mod name;
 mod time;
 mod volume;

@@ -1,6 +1,6 @@
 //! The submission queue entry (section 4.2): sixteen dwords.
 
-use crate::bytes::{u8_at, u16_at, u32_at, u64_at};
+use le::checked;
 
 /// Bytes of a command.
 pub const COMMAND_BYTES: usize = 64;
@@ -102,18 +102,18 @@ impl Command {
         }
         let mut cdw = [0; 6];
         for (i, word) in cdw.iter_mut().enumerate() {
-            *word = u32_at(bytes, 40 + i * 4)?;
+            *word = checked::u32(bytes, 40 + i * 4)?;
         }
         Some(Self {
-            opcode: u8_at(bytes, 0)?,
-            flags: u8_at(bytes, 1)?,
-            cid: u16_at(bytes, 2)?,
-            nsid: u32_at(bytes, 4)?,
-            cdw2: u32_at(bytes, 8)?,
-            cdw3: u32_at(bytes, 12)?,
-            mptr: u64_at(bytes, 16)?,
-            prp1: u64_at(bytes, 24)?,
-            prp2: u64_at(bytes, 32)?,
+            opcode: checked::u8(bytes, 0)?,
+            flags: checked::u8(bytes, 1)?,
+            cid: checked::u16(bytes, 2)?,
+            nsid: checked::u32(bytes, 4)?,
+            cdw2: checked::u32(bytes, 8)?,
+            cdw3: checked::u32(bytes, 12)?,
+            mptr: checked::u64(bytes, 16)?,
+            prp1: checked::u64(bytes, 24)?,
+            prp2: checked::u64(bytes, 32)?,
             cdw,
         })
     }

@@ -1,7 +1,7 @@
 //! The fields of identify data that this system uses (section 5.15.2). The data comes from the device: names are
 //! cleaned, numbers are kept as claims until somebody checks them.
 
-use crate::bytes::{array, u8_at, u16_at, u32_at, u64_at};
+use le::checked;
 
 /// Bytes of every identify structure.
 pub const IDENTIFY_BYTES: usize = 4096;
@@ -92,19 +92,19 @@ impl Controller {
             return None;
         }
         Some(Self {
-            vid: u16_at(data, 0)?,
-            ssvid: u16_at(data, 2)?,
-            serial: Label::new(array(data, 4)?),
-            model: Label::new(array(data, 24)?),
-            firmware: Label::new(array(data, 64)?),
-            mdts: u8_at(data, 77)?,
-            version: u32_at(data, 80)?,
-            oacs: u16_at(data, 256)?,
-            sqes: u8_at(data, 512)?,
-            cqes: u8_at(data, 513)?,
-            nn: u32_at(data, 516)?,
-            oncs: u16_at(data, 520)?,
-            vwc: u8_at(data, 525)?,
+            vid: checked::u16(data, 0)?,
+            ssvid: checked::u16(data, 2)?,
+            serial: Label::new(checked::array(data, 4)?),
+            model: Label::new(checked::array(data, 24)?),
+            firmware: Label::new(checked::array(data, 64)?),
+            mdts: checked::u8(data, 77)?,
+            version: checked::u32(data, 80)?,
+            oacs: checked::u16(data, 256)?,
+            sqes: checked::u8(data, 512)?,
+            cqes: checked::u8(data, 513)?,
+            nn: checked::u32(data, 516)?,
+            oncs: checked::u16(data, 520)?,
+            vwc: checked::u8(data, 525)?,
         })
     }
 
@@ -189,18 +189,18 @@ impl Namespace {
         if data.len() < IDENTIFY_BYTES {
             return Err(Short);
         }
-        let blocks = u64_at(data, 0).ok_or(Short)?;
+        let blocks = checked::u64(data, 0).ok_or(Short)?;
         if blocks == 0 {
             return Err(Inactive);
         }
-        let highest_format = u8_at(data, 25).ok_or(Short)?;
-        let flbas = u8_at(data, 26).ok_or(Short)?;
+        let highest_format = checked::u8(data, 25).ok_or(Short)?;
+        let flbas = checked::u8(data, 26).ok_or(Short)?;
         // Bits 6:5 hold the upper part of the index since 2.0; older controllers keep them zero.
         let format = (flbas & 0xf) | (flbas >> 1 & 0x30);
         if format > highest_format || format >= 64 {
             return Err(NoFormat);
         }
-        let lbaf = u32_at(data, 128 + usize::from(format) * 4).ok_or(Short)?;
+        let lbaf = checked::u32(data, 128 + usize::from(format) * 4).ok_or(Short)?;
         let block_shift = (lbaf >> 16) as u8;
         if !(9..=12).contains(&block_shift) {
             return Err(BlockSize);
@@ -208,10 +208,10 @@ impl Namespace {
         if lbaf & 0xffff != 0 {
             return Err(Metadata);
         }
-        if u8_at(data, 29).ok_or(Short)? & 7 != 0 {
+        if checked::u8(data, 29).ok_or(Short)? & 7 != 0 {
             return Err(Protection);
         }
-        let write_protected = u8_at(data, 99).ok_or(Short)? & 1 != 0;
+        let write_protected = checked::u8(data, 99).ok_or(Short)? & 1 != 0;
         Ok(Self {
             nsid,
             blocks,
@@ -222,14 +222,15 @@ impl Namespace {
 
     /// NSZE of a structure, whatever else it says.
     pub fn claimed_blocks(data: &[u8]) -> u64 {
-        u64_at(data, 0).unwrap_or(0)
+        checked::u64(data, 0).unwrap_or(0)
     }
 
     /// Bytes of a block by a structure that [`Namespace::parse`] may refuse; 0 where it does not say.
     pub fn claimed_block_bytes(data: &[u8]) -> u32 {
-        let flbas = u8_at(data, 26).unwrap_or(0);
+        let flbas = checked::u8(data, 26).unwrap_or(0);
         let format = (flbas & 0xf) | (flbas >> 1 & 0x30);
-        let shift = u32_at(data, 128 + usize::from(format) * 4).map_or(0, |lbaf| lbaf >> 16 & 0xff);
+        let shift =
+            checked::u32(data, 128 + usize::from(format) * 4).map_or(0, |lbaf| lbaf >> 16 & 0xff);
         match shift {
             9..=31 => 1 << shift,
             _ => 0,
@@ -256,11 +257,11 @@ pub fn command_set(data: &[u8]) -> Option<u8> {
     const CSI: u8 = 4;
     let mut rest = data.get(..IDENTIFY_BYTES).unwrap_or(data);
     loop {
-        let (kind, length) = (u8_at(rest, 0)?, u8_at(rest, 1)?);
+        let (kind, length) = (checked::u8(rest, 0)?, checked::u8(rest, 1)?);
         match kind {
             // The list ends with a descriptor of length 0.
             _ if length == 0 => return None,
-            CSI => return u8_at(rest, 4),
+            CSI => return checked::u8(rest, 4),
             _ => rest = rest.get(4 + usize::from(length)..)?,
         }
     }

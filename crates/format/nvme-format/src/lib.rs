@@ -16,7 +16,6 @@
 #[cfg(test)]
 extern crate std;
 
-mod bytes;
 mod command;
 mod completion;
 pub mod identify;

@@ -1,7 +1,5 @@
 //! Tells a file system's boot sector from a partition sector.
 
-use crate::le;
-
 /// What block 0 looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {

@@ -2,7 +2,7 @@
 
 use crate::blocks::Blocks;
 use crate::layout::{Guid, Label, Layout, Scheme, Volume, VolumeKind};
-use crate::{BlockRead, Crc32, EntryFault, Error, GptFault, le};
+use crate::{BlockRead, Crc32, EntryFault, Error, GptFault};
 
 const HEADER_BYTES: u32 = 92;
 const HEADER_CRC: usize = 16;

@@ -22,7 +22,6 @@ mod error;
 mod foreign;
 mod gpt;
 mod layout;
-mod le;
 mod mbr;
 
 pub use bare::other_boot_sector;

@@ -5,7 +5,7 @@ use arrayvec::ArrayVec;
 use crate::bare::{self, Content};
 use crate::blocks::Blocks;
 use crate::layout::{Label, Layout, Scheme, Volume, VolumeKind};
-use crate::{BlockRead, EntryFault, Error, MIN_BLOCK_BYTES, le};
+use crate::{BlockRead, EntryFault, Error, MIN_BLOCK_BYTES};
 
 const ENTRIES: usize = 446;
 const ENTRY_BYTES: usize = 16;

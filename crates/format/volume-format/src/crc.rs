@@ -89,12 +89,12 @@ impl Seed {
 
     fn register(&self) -> u32 {
         let mut seed = [0u8; 56];
-        crate::le::put(&mut seed, 0, &self.uuid);
-        crate::le::put(&mut seed, 16, &self.lba.to_le_bytes());
-        crate::le::put(&mut seed, 24, &self.birth.to_le_bytes());
-        crate::le::put(&mut seed, 32, &self.mount.to_le_bytes());
-        crate::le::put(&mut seed, 40, &self.owner.to_le_bytes());
-        crate::le::put(&mut seed, 48, &self.position.to_le_bytes());
+        le::put(&mut seed, 0, &self.uuid);
+        le::put(&mut seed, 16, &self.lba.to_le_bytes());
+        le::put(&mut seed, 24, &self.birth.to_le_bytes());
+        le::put(&mut seed, 32, &self.mount.to_le_bytes());
+        le::put(&mut seed, 40, &self.owner.to_le_bytes());
+        le::put(&mut seed, 48, &self.position.to_le_bytes());
         bytes(!0, &seed)
     }
 }
@@ -107,8 +107,8 @@ pub fn sum(seed: &Seed, data: &[u8]) -> u64 {
     let mut odd = !even;
     let mut pairs = data.chunks_exact(16);
     for pair in &mut pairs {
-        even = word(even, crate::le::u64(pair, 0));
-        odd = word(odd, crate::le::u64(pair, 8));
+        even = word(even, le::u64(pair, 0));
+        odd = word(odd, le::u64(pair, 8));
     }
     even = bytes(even, pairs.remainder());
     u64::from(!even) | u64::from(!odd) << 32
@@ -127,9 +127,9 @@ mod tests {
     #[test]
     fn words_and_bytes_agree() {
         let data: [u8; 64] = core::array::from_fn(|index| (index * 37) as u8);
-        let by_words = data.chunks_exact(8).fold(!0, |register, chunk| {
-            word(register, crate::le::u64(chunk, 0))
-        });
+        let by_words = data
+            .chunks_exact(8)
+            .fold(!0, |register, chunk| word(register, le::u64(chunk, 0)));
         assert_eq!(!by_words, crc32c(&data));
     }
 

@@ -1,7 +1,5 @@
 //! What keys lead to.
 
-use crate::le;
-
 /// Where a time comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]

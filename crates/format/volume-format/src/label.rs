@@ -1,6 +1,6 @@
 //! The label: what makes a volume one of ours, and of which version.
 
-use crate::{Layout, Seed, Stamp, le, sum};
+use crate::{Layout, Seed, Stamp, sum};
 
 const MAGIC: u64 = 0x0031_6c6f_7643_4f53; // "SOCvol1\0"
 /// The version of the format that this crate speaks.

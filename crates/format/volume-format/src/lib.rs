@@ -13,7 +13,6 @@ mod item;
 mod key;
 mod label;
 mod layout;
-mod le;
 mod node;
 mod ptr;
 mod root;

@@ -5,7 +5,7 @@
 //! record: key bytes (2) | value bytes (2) | key | value
 //! ```
 
-use crate::{BLOCK, KEY_BYTES, le};
+use crate::{BLOCK, KEY_BYTES};
 
 const MAGIC: u32 = 0x4e4c_4f56; // "VOLN"
 /// Bytes before the offsets.

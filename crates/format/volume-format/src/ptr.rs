@@ -1,6 +1,6 @@
 //! Pointers: where a block is, when it was written, and what it must add up to.
 
-use crate::{Layout, Seed, le};
+use crate::{Layout, Seed};
 
 /// Bytes of a pointer.
 pub const PTR_BYTES: usize = 40;

@@ -1,6 +1,6 @@
 //! Roots: one for each transaction group, in one sector of 512 bytes.
 
-use crate::{Layout, MAX_HEIGHT, Ptr, PtrKind, RING_SLOTS, Seed, Stamp, le, sum};
+use crate::{Layout, MAX_HEIGHT, Ptr, PtrKind, RING_SLOTS, Seed, Stamp, sum};
 
 const MAGIC: u64 = 0x3174_6f6f_724c_4f56; // "VOLroot1"
 /// Bytes of a root with its sum; the rest of its block is zero.

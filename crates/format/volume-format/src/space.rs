@@ -1,6 +1,6 @@
 //! Tables of the space tree: pointers to bitmaps or to further tables, each with how much is free below it.
 
-use crate::{BLOCK, Layout, PTR_BYTES, Ptr, PtrKind, le};
+use crate::{BLOCK, Layout, PTR_BYTES, Ptr, PtrKind};
 
 /// Entries of a table.
 pub const FANOUT: u64 = 85;

@@ -3,7 +3,7 @@
 use super::scope::{Scopes, check_scopes};
 use super::{DeviceList, DeviceListKind, DmarStructure, RemappingUnit, ReservedMemory, split};
 use crate::Rule;
-use crate::bytes::{u8_at, u16_at, u32_at, u64_at};
+use le::checked;
 
 const UNIT_BYTES: usize = 16;
 const RESERVED_BYTES: usize = 24;
@@ -39,19 +39,19 @@ fn scopes(structure: &[u8], from: usize) -> Result<Scopes<'_>, Rule> {
 /// DRHD (8.3).
 fn unit(structure: &[u8]) -> Result<DmarStructure<'_>, Rule> {
     let short = Rule::EntryLength;
-    let base = u64_at(structure, 8).ok_or(short)?;
+    let base = checked::u64(structure, 8).ok_or(short)?;
     // 2 to the power of this is the number of pages; zero before revision 4 of the specification.
-    let register_pages = 1 << (u8_at(structure, 5).ok_or(short)? & 0xf);
+    let register_pages = 1 << (checked::u8(structure, 5).ok_or(short)? & 0xf);
     let end = base.checked_add(u64::from(register_pages) * 4096);
     let fits = end.is_some_and(|end| end <= 1 << units::PHYS_ADDR_BITS);
     if base == 0 || base & PAGE_MASK != 0 || !fits {
         return Err(Rule::Address);
     }
     Ok(DmarStructure::Unit(RemappingUnit {
-        segment: u16_at(structure, 6).ok_or(short)?,
+        segment: checked::u16(structure, 6).ok_or(short)?,
         base,
         register_pages,
-        include_all: u8_at(structure, 4).ok_or(short)? & FLAG_ALL != 0,
+        include_all: checked::u8(structure, 4).ok_or(short)? & FLAG_ALL != 0,
         scopes: scopes(structure, UNIT_BYTES)?,
     }))
 }
@@ -60,8 +60,8 @@ fn unit(structure: &[u8]) -> Result<DmarStructure<'_>, Rule> {
 fn reserved(structure: &[u8]) -> Result<DmarStructure<'_>, Rule> {
     let short = Rule::EntryLength;
     let (base, limit) = (
-        u64_at(structure, 8).ok_or(short)?,
-        u64_at(structure, 16).ok_or(short)?,
+        checked::u64(structure, 8).ok_or(short)?,
+        checked::u64(structure, 16).ok_or(short)?,
     );
     let scopes = scopes(structure, RESERVED_BYTES)?;
     if base & PAGE_MASK != 0
@@ -75,7 +75,7 @@ fn reserved(structure: &[u8]) -> Result<DmarStructure<'_>, Rule> {
         return Err(Rule::Field);
     }
     Ok(DmarStructure::Reserved(ReservedMemory {
-        segment: u16_at(structure, 6).ok_or(short)?,
+        segment: checked::u16(structure, 6).ok_or(short)?,
         base,
         limit,
         scopes,
@@ -87,8 +87,8 @@ fn list(kind: DeviceListKind, structure: &[u8]) -> Result<DmarStructure<'_>, Rul
     let short = Rule::EntryLength;
     Ok(DmarStructure::Devices(DeviceList {
         kind,
-        segment: u16_at(structure, 6).ok_or(short)?,
-        flag: u8_at(structure, 4).ok_or(short)? & FLAG_ALL != 0,
+        segment: checked::u16(structure, 6).ok_or(short)?,
+        flag: checked::u8(structure, 4).ok_or(short)? & FLAG_ALL != 0,
         scopes: scopes(structure, LIST_BYTES)?,
     }))
 }
@@ -100,8 +100,8 @@ fn affinity(structure: &[u8]) -> Result<DmarStructure<'_>, Rule> {
         return Err(short);
     }
     Ok(DmarStructure::Affinity {
-        base: u64_at(structure, 8).ok_or(short)?,
-        domain: u32_at(structure, 16).ok_or(short)?,
+        base: checked::u64(structure, 8).ok_or(short)?,
+        domain: checked::u32(structure, 16).ok_or(short)?,
     })
 }
 
@@ -110,7 +110,7 @@ fn named(structure: &[u8]) -> Result<DmarStructure<'_>, Rule> {
     let name = structure.get(NAMED_BYTES..).ok_or(Rule::EntryLength)?;
     let end = name.iter().position(|byte| *byte == 0).ok_or(Rule::Field)?;
     Ok(DmarStructure::NamedDevice {
-        number: u8_at(structure, 7).ok_or(Rule::EntryLength)?,
+        number: checked::u8(structure, 7).ok_or(Rule::EntryLength)?,
         name: name.get(..end).unwrap_or_default(),
     })
 }

@@ -1,7 +1,7 @@
 //! Device scopes: which devices a structure means (8.3.1).
 
 use crate::Rule;
-use crate::bytes::u8_at;
+use le::checked;
 
 /// Bytes before the path.
 const FIXED_BYTES: usize = 6;
@@ -80,7 +80,7 @@ pub(super) fn check_scopes(bytes: &[u8]) -> Result<Scopes<'_>, Rule> {
 }
 
 fn next_scope(bytes: &[u8]) -> Result<(DeviceScope<'_>, &[u8]), Rule> {
-    let (Some(kind), Some(length)) = (u8_at(bytes, 0), u8_at(bytes, 1)) else {
+    let (Some(kind), Some(length)) = (checked::u8(bytes, 0), checked::u8(bytes, 1)) else {
         return Err(Rule::EntryOverrun);
     };
     let length = usize::from(length);
@@ -97,8 +97,8 @@ fn next_scope(bytes: &[u8]) -> Result<(DeviceScope<'_>, &[u8]), Rule> {
             5 => ScopeKind::Named,
             other => ScopeKind::Unknown(other),
         },
-        enumeration_id: u8_at(scope, 4).ok_or(Rule::EntryLength)?,
-        start_bus: u8_at(scope, 5).ok_or(Rule::EntryLength)?,
+        enumeration_id: checked::u8(scope, 4).ok_or(Rule::EntryLength)?,
+        start_bus: checked::u8(scope, 5).ok_or(Rule::EntryLength)?,
         path: scope.get(FIXED_BYTES..).ok_or(Rule::EntryLength)?,
     };
     if scope

@@ -1,7 +1,7 @@
 //! Device entries of a unit block: which requester ids the unit serves (5.2.2.1 to 5.2.2.7).
 
 use crate::Rule;
-use crate::bytes::{u8_at, u16_at};
+use le::checked;
 
 /// Bytes of an entry for a device that has an ACPI name, before the name of variable length.
 const NAMED_BYTES: usize = 22;
@@ -80,9 +80,9 @@ pub(super) fn check(bytes: &[u8]) -> Result<DeviceEntries<'_>, Rule> {
 /// Splits one entry off by the length that its type has.
 fn split(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), Rule> {
     let overrun = Rule::EntryOverrun;
-    let kind = u8_at(bytes, 0).ok_or(overrun)?;
+    let kind = checked::u8(bytes, 0).ok_or(overrun)?;
     let length = match kind {
-        NAMED => NAMED_BYTES + usize::from(u8_at(bytes, NAMED_BYTES - 1).ok_or(overrun)?),
+        NAMED => NAMED_BYTES + usize::from(checked::u8(bytes, NAMED_BYTES - 1).ok_or(overrun)?),
         // The two highest bits of the type give the length.
         _ => 4 << (kind >> 6),
     };
@@ -94,10 +94,10 @@ fn split(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), Rule> {
 fn next_entry(bytes: &[u8]) -> Result<(Option<DeviceEntry>, &[u8]), Rule> {
     let (kind, entry, rest) = split(bytes)?;
     let short = Rule::EntryLength;
-    let first = u16_at(entry, 1).ok_or(short)?;
-    let settings = u8_at(entry, 3).ok_or(short)?;
+    let first = checked::u16(entry, 1).ok_or(short)?;
+    let settings = checked::u8(entry, 3).ok_or(short)?;
     // Entries of 8 bytes have a second id; in shorter ones there is none to read.
-    let second = u16_at(entry, 5);
+    let second = checked::u16(entry, 5);
     let one = |kind, first| DeviceEntry {
         kind,
         first,
@@ -119,8 +119,8 @@ fn next_entry(bytes: &[u8]) -> Result<(Option<DeviceEntry>, &[u8]), Rule> {
         }
         RANGE_END => return Err(Rule::Unpaired),
         72 => {
-            let handle = u8_at(entry, 4).ok_or(short)?;
-            let special = match u8_at(entry, 7) {
+            let handle = checked::u8(entry, 4).ok_or(short)?;
+            let special = match checked::u8(entry, 7) {
                 Some(1) => SpecialDevice::IoApic(handle),
                 Some(2) => SpecialDevice::Hpet(handle),
                 _ => return Err(Rule::Field),
@@ -147,7 +147,7 @@ fn range(start: DeviceEntry, bytes: &[u8]) -> Result<(Option<DeviceEntry>, &[u8]
         match kind {
             PADDING => {}
             RANGE_END => {
-                let last = u16_at(entry, 1).ok_or(Rule::EntryLength)?;
+                let last = checked::u16(entry, 1).ok_or(Rule::EntryLength)?;
                 if last < start.first {
                     return Err(Rule::Unpaired);
                 }

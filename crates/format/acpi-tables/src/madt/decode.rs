@@ -4,15 +4,15 @@ use super::{
     IoApic, LocalApicNmi, MadtEntry, NmiSource, Polarity, Processor, SourceOverride, Trigger,
 };
 use crate::Rule;
-use crate::bytes::{u8_at, u16_at, u32_at, u64_at};
+use le::checked;
 
 const PROCESSOR_ENABLED: u32 = 1;
 const PROCESSOR_ONLINE_CAPABLE: u32 = 2;
 
 /// Splits the first entry off and decodes it.
 pub(super) fn next_entry(bytes: &[u8]) -> Result<(MadtEntry, &[u8]), Rule> {
-    let kind = u8_at(bytes, 0).ok_or(Rule::EntryOverrun)?;
-    let length = usize::from(u8_at(bytes, 1).ok_or(Rule::EntryOverrun)?);
+    let kind = checked::u8(bytes, 0).ok_or(Rule::EntryOverrun)?;
+    let length = usize::from(checked::u8(bytes, 1).ok_or(Rule::EntryOverrun)?);
     if length < 2 || fixed_length(kind).is_some_and(|fixed| fixed != length) {
         return Err(Rule::EntryLength);
     }
@@ -36,66 +36,74 @@ pub(super) fn fixed_length(kind: u8) -> Option<usize> {
 fn decode(kind: u8, entry: &[u8]) -> Option<Result<MadtEntry, Rule>> {
     Some(Ok(match kind {
         0 => processor(
-            u32::from(u8_at(entry, 3)?),
-            u32::from(u8_at(entry, 2)?),
-            u32_at(entry, 4)?,
+            u32::from(checked::u8(entry, 3)?),
+            u32::from(checked::u8(entry, 2)?),
+            checked::u32(entry, 4)?,
             false,
         ),
         9 => processor(
-            u32_at(entry, 4)?,
-            u32_at(entry, 12)?,
-            u32_at(entry, 8)?,
+            checked::u32(entry, 4)?,
+            checked::u32(entry, 12)?,
+            checked::u32(entry, 8)?,
             true,
         ),
         1 => {
-            let address = u32_at(entry, 4)?;
+            let address = checked::u32(entry, 4)?;
             // The register select and window need 32 bytes; everything made aligns them to at least 16.
             if address == 0 || address & 0xf != 0 {
                 return Some(Err(Rule::Address));
             }
             MadtEntry::IoApic(IoApic {
-                id: u8_at(entry, 2)?,
+                id: checked::u8(entry, 2)?,
                 address,
-                gsi_base: u32_at(entry, 8)?,
+                gsi_base: checked::u32(entry, 8)?,
             })
         }
         2 => {
-            let source = u8_at(entry, 3)?;
-            let Some((polarity, trigger)) = signalling(u16_at(entry, 8)?) else {
+            let source = checked::u8(entry, 3)?;
+            let Some((polarity, trigger)) = signalling(checked::u16(entry, 8)?) else {
                 return Some(Err(Rule::Field));
             };
             // Bus 0 is ISA, the only one that is defined.
-            if u8_at(entry, 2)? != 0 {
+            if checked::u8(entry, 2)? != 0 {
                 return Some(Err(Rule::Field));
             }
             MadtEntry::SourceOverride(SourceOverride {
                 source,
-                gsi: u32_at(entry, 4)?,
+                gsi: checked::u32(entry, 4)?,
                 polarity,
                 trigger,
             })
         }
         3 => {
-            let Some((polarity, trigger)) = signalling(u16_at(entry, 2)?) else {
+            let Some((polarity, trigger)) = signalling(checked::u16(entry, 2)?) else {
                 return Some(Err(Rule::Field));
             };
             MadtEntry::NmiSource(NmiSource {
-                gsi: u32_at(entry, 4)?,
+                gsi: checked::u32(entry, 4)?,
                 polarity,
                 trigger,
             })
         }
         4 => {
-            let uid = u8_at(entry, 2)?;
+            let uid = checked::u8(entry, 2)?;
             let uid = (uid != 0xff).then_some(u32::from(uid));
-            return Some(local_nmi(uid, u16_at(entry, 3)?, u8_at(entry, 5)?));
+            return Some(local_nmi(
+                uid,
+                checked::u16(entry, 3)?,
+                checked::u8(entry, 5)?,
+            ));
         }
         10 => {
-            let uid = u32_at(entry, 4)?;
+            let uid = checked::u32(entry, 4)?;
             let uid = (uid != u32::MAX).then_some(uid);
-            return Some(local_nmi(uid, u16_at(entry, 2)?, u8_at(entry, 8)?));
+            return Some(local_nmi(
+                uid,
+                checked::u16(entry, 2)?,
+                checked::u8(entry, 8)?,
+            ));
         }
-        5 => MadtEntry::LocalApicAddress(u64_at(entry, 4)?),
+        5 => MadtEntry::LocalApicAddress(checked::u64(entry, 4)?),
         other => MadtEntry::Unknown(other),
     }))
 }
