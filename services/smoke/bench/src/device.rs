@@ -2,7 +2,7 @@
 //!
 //! The device works while the loops do, in real time; only what the guest executes is counted.
 
-use nvme_format::{Command, PAGE_SHIFT, io};
+use nvme_format::{Command, io};
 use sdk::alloc::{format, string::String, vec::Vec};
 use sdk::block::block_device;
 use sdk::device::device_queue::{self, Direction, Segment};
@@ -13,13 +13,12 @@ use sdk::{
     EndpointFactory, Env, Error, Interface, MemoryObject, NEVER, Object, ProcessHandle,
     ProcessSpawner, Refusal, Timer, println,
 };
+use smoke_rig::{POLLED, nvme};
 
 use crate::mark::{mark, ticks};
 use crate::{REPETITIONS, measure};
 
 const PAGE: u32 = 4096;
-/// No interrupt.
-const NO_SOURCE: u16 = 0xffff;
 const BUFFERS: u32 = 1000;
 const QUEUES: u16 = 8;
 const HOLDERS: u32 = 67;
@@ -78,14 +77,12 @@ struct Nvme {
     queues: Vec<DeviceQueue>,
 }
 
-fn nvme(registry: &DeviceRegistry, queues: u16) -> Result<Nvme, Refusal> {
+fn controller(registry: &DeviceRegistry, queues: u16) -> Result<Nvme, Refusal> {
     let device = registry.claim("nvme", 0)?.device;
-    device.reset()?;
-    device.configure(8, queues.into(), u64::from(PAGE_SHIFT))?;
-    device.enable()?;
+    nvme::start(&device, queues)?;
     let pool = device.pool(8 << 20)?.pool;
     let queues = (1..=queues)
-        .map(|index| Ok(device.queue(1, index, 32, NO_SOURCE)?.queue))
+        .map(|index| Ok(device.queue(nvme::IO, index, 32, POLLED)?.queue))
         .collect::<Result<_, Refusal>>()?;
     Ok(Nvme {
         device,
@@ -95,7 +92,7 @@ fn nvme(registry: &DeviceRegistry, queues: u16) -> Result<Nvme, Refusal> {
 }
 
 fn commands(registry: &DeviceRegistry, timer: &Timer) -> Result<(), Error> {
-    let nvme = nvme(registry, 1)?;
+    let nvme = controller(registry, 1)?;
     measure::<34, 35>("dma_alloc", 300, |n| {
         (0..n).try_for_each(|_| {
             let buffer = nvme
@@ -169,7 +166,7 @@ fn whole(taken: u16, given: u16) -> Result<(), Refusal> {
 /// A claim ends with a thousand buffers and eight queues; the next one begins when all of it is gone.
 fn teardown(registry: &DeviceRegistry) -> Result<(), Error> {
     let prepare = || {
-        let nvme = nvme(registry, QUEUES)?;
+        let nvme = controller(registry, QUEUES)?;
         let buffers: Vec<DmaBuffer> = (0..BUFFERS)
             .map(|_| {
                 Ok(nvme

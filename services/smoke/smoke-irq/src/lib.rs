@@ -125,14 +125,6 @@ pub const SOON_MS: u64 = 5000;
 /// Long enough to be sure that nothing arrives.
 pub const NEVER_MS: u64 = 100;
 
-/// The name of what a try came to: `ok`, or the refusal.
-pub fn outcome<T>(result: &Result<T, Refusal>) -> &'static str {
-    match result {
-        Ok(_) => "ok",
-        Err(refusal) => refusal.name(),
-    }
-}
-
 /// How the interrupt signals.
 ///
 /// # Errors

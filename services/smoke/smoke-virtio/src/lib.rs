@@ -1,12 +1,8 @@
 //! Programs that ask what virtio devices and their providers do.
 //!
-//! Owns what they share: the names of outcomes, a disk brought up by hand ([`Rig`]), and a client of a network
-//! interface ([`asker`]) with the two frames of its DHCP exchange ([`dhcp`]). Invariant: it never goes around an interface; whatever it tries, it tries through the
-//! capabilities it was granted.
+//! Owns what they share: a client of a network interface ([`asker`]) with the two frames of its DHCP exchange ([`dhcp`]).
+//! Invariant: it never goes around an interface; whatever it tries, it tries through the capabilities it was granted.
 #![no_std]
 
 pub mod asker;
 pub mod dhcp;
-mod rig;
-
-pub use rig::{Completed, Rig, handle, into, outcome, submit};

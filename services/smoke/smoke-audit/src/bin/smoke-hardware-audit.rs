@@ -61,9 +61,7 @@ fn life(log: &HardwareAuditLog, device: &Device) -> Result<DmaPool, Error> {
         chained = chained
     );
     let from = read(log, 0, 1)?.edge;
-    device.reset()?;
-    device.configure(8, 1, 12)?;
-    device.enable()?;
+    smoke_rig::nvme::start(device, 1)?;
     let pool = device.pool(1 << 20)?.pool;
     let interrupt = device.interrupt(0)?.interrupt;
     let queue = device.queue(0, 0, 8, 0)?.queue;
@@ -105,9 +103,7 @@ fn death(kit: &Kit, log: &HardwareAuditLog, device: Device) -> Result<(), Error>
 /// Takes the device to where one of each thing is held, and waits for an interrupt that never comes.
 fn hold(env: &Env) -> Result<(), Error> {
     let device: Device = env.get("device")?;
-    device.reset()?;
-    device.configure(8, 1, 12)?;
-    device.enable()?;
+    smoke_rig::nvme::start(&device, 1)?;
     let _registers = device.mmio(0)?.mmio;
     let interrupt = device.interrupt(0)?.interrupt;
     let pool = device.pool(1 << 20)?.pool;

@@ -9,7 +9,8 @@ use nvme_format::{Command, PAGE_SHIFT, io};
 use sdk::alloc::{format, string::String, vec::Vec};
 use sdk::device::device_queue::{self, Direction, Segment};
 use sdk::{DeviceQueue, DeviceRegistry, DmaBuffer, Env, Error, Refusal, Timer, fact};
-use smoke_device::{Rig, completions, into, outcome, submit};
+use smoke_rig::nvme::{Rig, submit};
+use smoke_rig::{completions, into, outcome};
 
 sdk::entry!(main);
 

@@ -3,7 +3,7 @@
 #![cfg_attr(not(test), no_main)]
 
 use sdk::{Env, Error, NEVER, Timer, fact};
-use smoke_device::Rig;
+use smoke_rig::nvme::Rig;
 
 sdk::entry!(main);
 

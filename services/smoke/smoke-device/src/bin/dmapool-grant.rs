@@ -12,7 +12,8 @@ use sdk::{
     Window, alloc::vec::Vec, fact,
 };
 use smoke::{Ended, Kit, give, outcome, role};
-use smoke_device::{Rig, completion, completions, handle, into, submit};
+use smoke_rig::nvme::{Rig, submit};
+use smoke_rig::{completion, completions, handle, into};
 
 sdk::entry!(main);
 
@@ -387,7 +388,7 @@ fn ended(registry: &DeviceRegistry, rig: Rig, timer: &Timer) -> Result<(), Error
     let rig = Rig::new(again)?;
     let fresh = rig.buffer(PAGE)?;
     submit(&rig.io, 51, &read, &[into(&fresh, 0, PAGE as u32)])?;
-    let status = completion(&rig.io, timer, 51)?;
+    let status = completion(&rig.io, timer, 51)?.status;
     let info = rig.pool.info()?;
     fact!(
         "pool.successor",

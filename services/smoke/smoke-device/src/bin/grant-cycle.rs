@@ -7,7 +7,8 @@
 use nvme_format::{Command, io};
 use sdk::{DeviceMmio, DeviceQueue, DeviceRegistry, DmaPool, Env, Error, Interrupt, Refusal, fact};
 use smoke::{Kit, outcome};
-use smoke_device::{Rig, completions, into, submit};
+use smoke_rig::nvme::{Rig, submit};
+use smoke_rig::{completions, into};
 
 sdk::entry!(main);
 

@@ -13,7 +13,8 @@ use sdk::{
     Timer, Window, fact,
 };
 use smoke::{Kit, give, role};
-use smoke_device::{Rig, completions, into, submit};
+use smoke_rig::nvme::{Rig, submit};
+use smoke_rig::{completions, into};
 
 sdk::entry!(main);
 

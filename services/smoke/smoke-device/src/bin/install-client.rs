@@ -14,7 +14,7 @@ use sdk::{
     Object, Refusal, VirtualMemory, Volume, Window, fact,
 };
 use smoke::raw;
-use smoke_device::outcome;
+use smoke_rig::outcome;
 
 sdk::entry!(main);
 

@@ -4,7 +4,8 @@
 
 use nvme_format::{Command, io};
 use sdk::{Device, DeviceRegistry, Env, Error, Refusal, Timer, fact};
-use smoke_device::{Rig, into, outcome, submit};
+use smoke_rig::nvme::{Rig, submit};
+use smoke_rig::{into, outcome};
 
 sdk::entry!(main);
 

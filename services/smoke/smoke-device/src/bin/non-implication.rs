@@ -12,7 +12,8 @@ use sdk::{
     Console, DeviceQueue, DeviceRegistry, Env, Error, Interface, Object, Refusal, SystemInfo, fact,
 };
 use smoke::{Given, Kit, give, outcome, raw, role};
-use smoke_device::{Rig, into, submit};
+use smoke_rig::into;
+use smoke_rig::nvme::{Rig, submit};
 
 sdk::entry!(main);
 

@@ -8,7 +8,8 @@
 use nvme_format::{Command, io};
 use sdk::device::device_queue::{Direction, Segment};
 use sdk::{Access, Device, Env, Error, Refusal, Timer, Window, fact};
-use smoke_device::{Rig, completion, handle, into, outcome, submit};
+use smoke_rig::nvme::{self, Rig, submit};
+use smoke_rig::{POLLED, completion, handle, into, outcome};
 
 sdk::entry!(main);
 
@@ -18,7 +19,7 @@ fn read_one(rig: &Rig, timer: &Timer, cookie: u64) -> Result<u16, Refusal> {
     let buffer = rig.buffer(4096)?;
     let command = Command::transfer(io::READ, NSID, 0, 8).ok_or(Refusal::BadArgument)?;
     submit(&rig.io, cookie, &command, &[into(&buffer, 0, 4096)])?;
-    completion(&rig.io, timer, cookie)
+    Ok(completion(&rig.io, timer, cookie)?.status)
 }
 
 fn identify(rig: &Rig, timer: &Timer) -> Result<u16, Refusal> {
@@ -29,7 +30,7 @@ fn identify(rig: &Rig, timer: &Timer) -> Result<u16, Refusal> {
         &Command::identify(0, NSID, 0),
         &[into(&buffer, 0, 4096)],
     )?;
-    completion(&rig.admin, timer, 1)
+    Ok(completion(&rig.admin, timer, 1)?.status)
 }
 
 fn registers(rig: &Rig) -> Result<(), Refusal> {
@@ -234,9 +235,8 @@ fn stale(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
     let page_size = rig.device.configure(8, 1, 13);
     fact!("hostile.page-size", refusal = outcome(&page_size));
     let before = submit(&rig.io, 9, &read, &[into(&buffer, 0, 4096)]);
-    rig.device.configure(8, 1, 12)?;
-    rig.device.enable()?;
-    let fresh = rig.device.queue(1, 1, 16, 0xffff)?.queue;
+    nvme::enable(&rig.device, 1)?;
+    let fresh = rig.device.queue(nvme::IO, 1, 16, POLLED)?.queue;
     let submitted = submit(&rig.io, 9, &read, &[into(&buffer, 0, 4096)]);
     let waited = rig.interrupt.wait();
     let acknowledged = rig.interrupt.acknowledge();
@@ -248,7 +248,10 @@ fn stale(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
         old_acknowledge = outcome(&acknowledged)
     );
     submit(&fresh, 12, &read, &[into(&buffer, 0, 4096)])?;
-    fact!("hostile.new-queue", status = completion(&fresh, timer, 12)?);
+    fact!(
+        "hostile.new-queue",
+        status = completion(&fresh, timer, 12)?.status
+    );
     Ok(())
 }
 

@@ -6,7 +6,8 @@
 
 use nvme_format::{Command, io};
 use sdk::{Device, DeviceQueue, DmaBuffer, Env, Error, Refusal, Timer, Window, fact};
-use smoke_device::{Rig, completion, into, outcome, submit};
+use smoke_rig::nvme::{IO, Rig, submit};
+use smoke_rig::{POLLED, completion, into, outcome};
 
 sdk::entry!(main);
 
@@ -49,7 +50,7 @@ fn is_empty(buffer: &DmaBuffer) -> Result<bool, Error> {
 fn main(env: &Env) -> Result<(), Error> {
     let timer: Timer = env.get("timer")?;
     let rig = Rig::with_pairs(env.get::<Device>("device")?, 2)?;
-    let other = rig.device.queue(1, 2, 16, 0xffff)?.queue;
+    let other = rig.device.queue(IO, 2, 16, POLLED)?.queue;
     let mine: [DmaBuffer; IN_FLIGHT as usize] = [
         rig.buffer(TRANSFER_BYTES.into())?,
         rig.buffer(TRANSFER_BYTES.into())?,
@@ -96,14 +97,14 @@ fn main(env: &Env) -> Result<(), Error> {
         quiet = quiet
     );
 
-    let status = completion(&other, &timer, 9)?;
+    let status = completion(&other, &timer, 9)?.status;
     fact!(
         "queue-reset.other-queue",
         status = status,
         filled = !is_empty(&theirs)?
     );
     read(&rig.io, 10, &fresh[0])?;
-    let status = completion(&rig.io, &timer, 10)?;
+    let status = completion(&rig.io, &timer, 10)?.status;
     fact!(
         "queue-reset.again",
         status = status,

@@ -7,7 +7,7 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use nvme_format::{Command, PAGE_SHIFT, io};
+use nvme_format::{Command, io};
 use sdk::alloc::{sync::Arc, vec::Vec};
 use sdk::device::device_queue::{self, Segment};
 use sdk::{
@@ -15,7 +15,7 @@ use sdk::{
     Interrupt, Mutex, Refusal, Timer, Window, fact,
 };
 use smoke::{Kit, pinned};
-use smoke_device::into;
+use smoke_rig::{into, nvme};
 
 sdk::entry!(main);
 
@@ -243,18 +243,15 @@ fn listener(round: &Round, timer: &Timer, random: &mut u64) {
     note(round.interrupt.unmask());
 }
 
-fn bring_up(device: &Device, reset: bool) -> Result<Arc<Round>, Refusal> {
-    if reset {
-        device.reset()?;
-    }
-    device.configure(8, 1, u64::from(PAGE_SHIFT))?;
-    device.enable()?;
+/// Brings up a controller that was reset.
+fn bring_up(device: &Device) -> Result<Arc<Round>, Refusal> {
+    nvme::enable(device, 1)?;
     let interrupt = device.interrupt(0)?.interrupt;
     interrupt.unmask()?;
     Ok(Arc::new(Round {
         pool: device.pool(8 * u64::from(BYTES))?.pool,
         interrupt,
-        queue: device.queue(1, 1, 16, 0)?.queue,
+        queue: device.queue(nvme::IO, 1, 16, 0)?.queue,
         mmio: device.mmio(0)?.mmio,
         buffers: Mutex::new(Vec::new()),
         over: AtomicU32::new(0),
@@ -265,7 +262,8 @@ fn play(registry: &DeviceRegistry, kit: &Kit, rounds: u64) -> Result<(), Error> 
     let mut random = 0x2545_f491_4f6c_dd1d;
     for round in 0..rounds {
         let device = registry.claim("nvme", 0)?.device;
-        let shared = bring_up(&device, true)?;
+        device.reset()?;
+        let shared = bring_up(&device)?;
         GONE.store(0, Ordering::Release);
         HERE.store(0, Ordering::Release);
         *ROUND.lock() = Some(shared.clone());
@@ -286,7 +284,7 @@ fn play(registry: &DeviceRegistry, kit: &Kit, rounds: u64) -> Result<(), Error> 
         }
         if round % 3 == 1 {
             // Straight on, while the users still hold what is from before.
-            let after = bring_up(&device, false)?;
+            let after = bring_up(&device)?;
             note(after.queue.info());
         }
         if round % 3 == 2 {

@@ -5,7 +5,7 @@
 #![cfg_attr(not(test), no_main)]
 
 use sdk::{Access, BlockDevice, Env, Error, Refusal, Window, fact};
-use smoke_device::outcome;
+use smoke_rig::outcome;
 
 sdk::entry!(main);
 

@@ -4,12 +4,13 @@
 #![no_std]
 #![cfg_attr(not(test), no_main)]
 
-use nvme_format::{Command, PAGE_SHIFT, io};
+use nvme_format::{Command, io};
 use sdk::alloc::vec::Vec;
 use sdk::{
     Access, DeviceQueue, DeviceRegistry, DmaBuffer, Env, Error, Refusal, Timer, Window, fact,
 };
-use smoke_device::{Rig, completions, into, outcome, submit};
+use smoke_rig::nvme::{self, Rig, submit};
+use smoke_rig::{POLLED, completions, into, outcome};
 
 sdk::entry!(main);
 
@@ -18,8 +19,6 @@ const BYTES: u32 = 128 * 1024;
 const MARK: u8 = 0x5a;
 /// Longer than the disk needs for what is in flight.
 const LATER_MS: u64 = 1500;
-/// No interrupt.
-const NO_SOURCE: u16 = 0xffff;
 
 fn main(env: &Env) -> Result<(), Error> {
     let timer: Timer = env.get("timer")?;
@@ -67,9 +66,8 @@ fn revoked(queue: &DeviceQueue) -> Result<(Vec<u64>, usize, &'static str), Refus
 
 /// Brings the controller up again after a reset, with one polled queue.
 fn up(rig: &Rig) -> Result<DeviceQueue, Refusal> {
-    rig.device.configure(8, 1, u64::from(PAGE_SHIFT))?;
-    rig.device.enable()?;
-    Ok(rig.device.queue(1, 1, 16, NO_SOURCE)?.queue)
+    nvme::enable(&rig.device, 1)?;
+    Ok(rig.device.queue(nvme::IO, 1, 16, POLLED)?.queue)
 }
 
 fn unlike(buffer: &DmaBuffer, mark: u8) -> Result<u32, Refusal> {

@@ -3,7 +3,8 @@
 #![cfg_attr(not(test), no_main)]
 
 use sdk::{DeviceRegistry, Env, Error, Refusal, Timer, fact};
-use smoke_irq::{Card, MESSAGE, NEVER_MS, PIN, SOON_MS, outcome, serve, up, wait};
+use smoke::outcome;
+use smoke_irq::{Card, MESSAGE, NEVER_MS, PIN, SOON_MS, serve, up, wait};
 
 sdk::entry!(main);
 

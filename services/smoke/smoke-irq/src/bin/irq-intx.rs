@@ -3,7 +3,8 @@
 #![cfg_attr(not(test), no_main)]
 
 use sdk::{DeviceRegistry, Env, Error, Timer, fact};
-use smoke_irq::{Card, MESSAGE, NEVER_MS, PIN, SOON_MS, outcome, serve, signal, wait};
+use smoke::outcome;
+use smoke_irq::{Card, MESSAGE, NEVER_MS, PIN, SOON_MS, serve, signal, wait};
 
 sdk::entry!(main);
 

@@ -4,7 +4,8 @@
 
 use sdk::device::device_queue::{Command, Direction, Segment};
 use sdk::{Access, Device, Env, Error, Interface, Interrupt, Object, Refusal, Timer, Window, fact};
-use smoke_irq::{Card, MESSAGE, NEVER_MS, SOON_MS, outcome, regs, serve, signal, wait};
+use smoke::outcome;
+use smoke_irq::{Card, MESSAGE, NEVER_MS, SOON_MS, regs, serve, signal, wait};
 
 sdk::entry!(main);
 

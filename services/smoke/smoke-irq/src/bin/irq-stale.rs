@@ -5,8 +5,8 @@
 
 use sdk::device::interrupt::call::Wait;
 use sdk::{DeviceRegistry, Env, Error, Interface, Interrupt, NEVER, Refusal, Ring, Timer, fact};
-use smoke::{Kit, give, role};
-use smoke_irq::{Card, MESSAGE, NEVER_MS, SOON_MS, outcome, serve, up, wait};
+use smoke::{Kit, give, outcome, role};
+use smoke_irq::{Card, MESSAGE, NEVER_MS, SOON_MS, serve, up, wait};
 
 sdk::entry!(main);
 

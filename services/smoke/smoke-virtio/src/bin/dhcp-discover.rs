@@ -6,8 +6,8 @@
 
 use sdk::net::nic_session::Piece;
 use sdk::{Env, Error, Nic, Refusal, Timer, fact};
+use smoke_rig::outcome;
 use smoke_virtio::asker::{Session, WINDOW_BYTES, octets, whole};
-use smoke_virtio::outcome;
 
 sdk::entry!(main);
 

@@ -5,7 +5,7 @@
 #![cfg_attr(not(test), no_main)]
 
 use sdk::{BlockDevice, Disk, Env, Error, Refusal, alloc::vec::Vec, fact};
-use smoke_virtio::outcome;
+use smoke_rig::outcome;
 
 sdk::entry!(main);
 

@@ -8,9 +8,9 @@ use sdk::device::device_queue::{Direction, Segment};
 use sdk::{
     Access, Device, DeviceQueue, DmaBuffer, Env, Error, Interrupt, Refusal, Timer, Window, fact,
 };
+use smoke_rig::{completed, into, outcome, piece, submit, virtio, window};
 use smoke_virtio::asker::octets;
 use smoke_virtio::dhcp::{self, DISCOVER_BYTES};
-use smoke_virtio::{into, outcome, submit};
 
 sdk::entry!(main);
 
@@ -27,9 +27,7 @@ struct Side {
 
 impl Side {
     fn open(device: &Device, index: u16) -> Result<Self, Refusal> {
-        let interrupt = device.interrupt(index)?.interrupt;
-        interrupt.unmask()?;
-        let queue = device.queue(0, index, 16, index)?.queue;
+        let (queue, interrupt) = virtio::listen(device, index, 16)?;
         Ok(Self { queue, interrupt })
     }
 
@@ -41,18 +39,13 @@ impl Side {
 
     /// Bytes of the frames that have completed, one entry each.
     fn completed(&self) -> Result<sdk::alloc::vec::Vec<u32>, Refusal> {
-        self.queue.complete(16, |results| {
-            let list = results.completions()?;
-            list.iter().map(|c| c.value().map(|c| c.result)).collect()
-        })?
+        let all = completed(&self.queue)?;
+        Ok(all.iter().map(|completion| completion.result).collect())
     }
 }
 
 fn out(buffer: &DmaBuffer, length: u32) -> Segment {
-    Segment {
-        direction: Direction::ToDevice,
-        ..into(buffer, 0, length)
-    }
+    piece(buffer, 0, length, Direction::ToDevice)
 }
 
 fn shapes(receive: &Side, transmit: &Side, buffer: &DmaBuffer) {
@@ -81,9 +74,7 @@ fn shapes(receive: &Side, transmit: &Side, buffer: &DmaBuffer) {
 fn main(env: &Env) -> Result<(), Error> {
     let timer: Timer = env.get("timer")?;
     let device: Device = env.get("device")?;
-    device.reset()?;
-    let agreed = device.configure(0, 2, 0)?;
-    device.enable()?;
+    let agreed = virtio::start(&device, 2, 0)?;
     let (receive, transmit) = (
         Side::open(&device, RECEIVE)?,
         Side::open(&device, TRANSMIT)?,
@@ -92,15 +83,11 @@ fn main(env: &Env) -> Result<(), Error> {
     let buffer = pool.allocate(4096, sdk::Layout::Scattered)?.buffer;
     shapes(&receive, &transmit, &buffer);
 
-    let config = device.mmio((agreed.b >> 16) as u8)?.mmio;
+    let config = device.mmio(agreed.bar)?.mmio;
     let mac = (0..6).try_fold(0, |mac, at| {
-        Ok::<u64, Refusal>(mac << 8 | config.read((agreed.b >> 32) + at, 1)?.value)
+        Ok::<u64, Refusal>(mac << 8 | config.read(agreed.config + at, 1)?.value)
     })?;
-    let window = Window::map(
-        buffer.window(sdk::WindowAccess::ReadWrite)?.memory,
-        4096,
-        Access::ReadWrite,
-    )?;
+    let window = window(&buffer, 4096)?;
     window.write(0, &dhcp::discover(octets(mac), 7))?;
     let frame = [out(&buffer, DISCOVER_BYTES as u32)];
 

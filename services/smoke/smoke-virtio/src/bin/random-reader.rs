@@ -5,7 +5,7 @@
 #![cfg_attr(not(test), no_main)]
 
 use sdk::{EntropySource, Env, Error, HardwareRandom, Refusal, fact};
-use smoke_virtio::outcome;
+use smoke_rig::outcome;
 
 sdk::entry!(main);
 

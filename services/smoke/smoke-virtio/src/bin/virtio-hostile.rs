@@ -7,9 +7,10 @@
 #![cfg_attr(not(test), no_main)]
 
 use sdk::alloc::{vec, vec::Vec};
-use sdk::device::device_queue::{Command, Direction, Segment};
-use sdk::{Access, Device, Env, Error, Refusal, Timer, Window, fact};
-use smoke_virtio::{Completed, Rig, handle, into, outcome, submit};
+use sdk::device::device_queue::{Command, Completion, Direction, Segment};
+use sdk::{Access, Device, DeviceQueue, Env, Error, Refusal, Timer, Window, fact};
+use smoke_rig::virtio::{self, Rig};
+use smoke_rig::{POLLED, completed, completions, handle, into, outcome, submit};
 
 sdk::entry!(main);
 
@@ -30,17 +31,31 @@ fn request(kind: u32, reserved: u32, sector: u64) -> [u8; 16] {
     bytes
 }
 
+/// A disk that is up, with one queue.
+struct Disk {
+    rig: Rig,
+    queue: DeviceQueue,
+    depth: u16,
+}
+
+impl Disk {
+    fn new(device: Device, depth: u16) -> Result<Self, Refusal> {
+        let rig = Rig::new(device, 1, 0)?;
+        let queue = virtio::poll(&rig.device, 0, depth)?;
+        Ok(Self { rig, queue, depth })
+    }
+}
+
 /// Reads 8 sectors; the status, and whether the memory holds what the host wrote on the disk.
-fn read_one(rig: &Rig, timer: &Timer, cookie: u64) -> Result<(u16, bool), Refusal> {
-    let buffer = rig.buffer(4096)?;
+fn read_one(disk: &Disk, timer: &Timer, cookie: u64) -> Result<(u16, bool), Refusal> {
+    let buffer = disk.rig.buffer(4096)?;
     submit(
-        &rig.queue,
+        &disk.queue,
         cookie,
         &request(IN, 0, 8),
         &[into(&buffer, 0, 4096)],
     )?;
-    let (_, status) = *one(&rig.completions(timer, 1)?, cookie)?;
-    let status = status?;
+    let status = one(&completions(&disk.queue, timer, 1)?, cookie)?;
     let window = Window::map(
         buffer.window(sdk::WindowAccess::Read)?.memory,
         4096,
@@ -52,10 +67,10 @@ fn read_one(rig: &Rig, timer: &Timer, cookie: u64) -> Result<(u16, bool), Refusa
     Ok((status, word == expected))
 }
 
-/// The one completion, which must have this cookie.
-fn one(all: &[Completed], cookie: u64) -> Result<&Completed, Refusal> {
+/// The status of the one completion, which must have this cookie.
+fn one(all: &[Completion], cookie: u64) -> Result<u16, Refusal> {
     match all {
-        [one] if one.0 == cookie => Ok(one),
+        [one] if one.cookie == cookie => one.refusal.map_or(Ok(one.status), Err),
         _ => Err(Refusal::Corrupt),
     }
 }
@@ -81,8 +96,8 @@ fn features(device: &Device) -> Result<(), Refusal> {
 }
 
 fn registers(rig: &Rig) -> Result<(), Refusal> {
-    let (bar, at) = rig.config();
-    let mmio = rig.device.mmio(bar)?.mmio;
+    let at = rig.agreed.config;
+    let mmio = rig.device.mmio(rig.agreed.bar)?.mmio;
     let bytes = mmio.info()?.bytes;
     let capacity = mmio.read(at, 4);
     // The configuration of disks ends 60 bytes on; what lies before and behind it is the broker's.
@@ -102,18 +117,12 @@ fn registers(rig: &Rig) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn templates(rig: &Rig) -> Result<(), Refusal> {
+fn templates(Disk { rig, queue, .. }: &Disk) -> Result<(), Refusal> {
     let buffer = rig.buffer(4096)?;
     let one = [into(&buffer, 0, 512)];
     let id = [into(&buffer, 0, 20)];
-    let with = |kind, reserved, sector| {
-        outcome(&submit(
-            &rig.queue,
-            2,
-            &request(kind, reserved, sector),
-            &one,
-        ))
-    };
+    let with =
+        |kind, reserved, sector| outcome(&submit(queue, 2, &request(kind, reserved, sector), &one));
     fact!(
         "hostile.templates",
         unknown = with(77, 0, 0),
@@ -121,19 +130,19 @@ fn templates(rig: &Rig) -> Result<(), Refusal> {
         discard = with(11, 0, 0),
         high_bits = with(0x8000_0000, 0, 0),
         priority = with(IN, 1, 0),
-        flush_sector = outcome(&submit(&rig.queue, 2, &request(FLUSH, 0, 1), &[])),
-        id_sector = outcome(&submit(&rig.queue, 2, &request(GET_ID, 0, 1), &id)),
-        short = outcome(&submit(&rig.queue, 2, &[0; 15], &one)),
-        long = outcome(&submit(&rig.queue, 2, &[0; 24], &one)),
-        empty = outcome(&submit(&rig.queue, 2, &[], &one))
+        flush_sector = outcome(&submit(queue, 2, &request(FLUSH, 0, 1), &[])),
+        id_sector = outcome(&submit(queue, 2, &request(GET_ID, 0, 1), &id)),
+        short = outcome(&submit(queue, 2, &[0; 15], &one)),
+        long = outcome(&submit(queue, 2, &[0; 24], &one)),
+        empty = outcome(&submit(queue, 2, &[], &one))
     );
     Ok(())
 }
 
-fn lengths(rig: &Rig, sectors: u64) -> Result<(), Refusal> {
+fn lengths(Disk { rig, queue, .. }: &Disk, sectors: u64) -> Result<(), Refusal> {
     let buffer = rig.buffer(8192)?;
     let try_it = |kind, sector, segments: &[Segment]| {
-        outcome(&submit(&rig.queue, 3, &request(kind, 0, sector), segments))
+        outcome(&submit(queue, 3, &request(kind, 0, sector), segments))
     };
     let backwards = Segment {
         direction: Direction::ToDevice,
@@ -160,33 +169,33 @@ fn lengths(rig: &Rig, sectors: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn buffers(rig: &Rig, other: &Rig) -> Result<(), Refusal> {
+fn buffers(Disk { rig, queue, .. }: &Disk, other: &Disk) -> Result<(), Refusal> {
     let read = request(IN, 0, 0);
     let freed = rig.buffer(4096)?;
     freed.free()?;
-    let stale = submit(&rig.queue, 4, &read, &[into(&freed, 0, 512)]);
+    let stale = submit(queue, 4, &read, &[into(&freed, 0, 512)]);
     let named = |buffer| {
         let segment = Segment {
             buffer,
             ..into(&freed, 0, 512)
         };
-        outcome(&submit(&rig.queue, 4, &read, &[segment]))
+        outcome(&submit(queue, 4, &read, &[segment]))
     };
-    let foreign = other.buffer(4096)?;
+    let foreign = other.rig.buffer(4096)?;
     fact!(
         "hostile.buffers",
         foreign = named(handle(&foreign)),
         freed = outcome(&stale),
         wild = named(0xdead_beef),
-        other_kind = named(handle(&rig.queue)),
+        other_kind = named(handle(queue)),
         over_budget = outcome(&rig.pool.allocate(2 << 20, sdk::Layout::Scattered))
     );
     Ok(())
 }
 
 /// A batch over what a short queue holds, and one over what a call may hold.
-fn batches(rig: &Rig, short: &Rig, timer: &Timer) -> Result<(), Refusal> {
-    let buffer = short.buffer(4096)?;
+fn batches(long: &Disk, short: &Disk, timer: &Timer) -> Result<(), Refusal> {
+    let buffer = short.rig.buffer(4096)?;
     let (read, flush) = (request(IN, 0, 8), request(FLUSH, 0, 0));
     let one = [into(&buffer, 0, 4096)];
     let command = |cookie| Command {
@@ -197,11 +206,10 @@ fn batches(rig: &Rig, short: &Rig, timer: &Timer) -> Result<(), Refusal> {
     let five = [20, 21, 22, 23, 24].map(command);
     let over = short.queue.submit(&five)?;
     let free = buffer.free();
-    let mut cookies: Vec<u64> = short
-        .completions(timer, over.accepted.into())?
+    let mut cookies: Vec<u64> = completions(&short.queue, timer, over.accepted.into())?
         .iter()
-        .filter(|(_, status)| *status == Ok(0))
-        .map(|(cookie, _)| *cookie)
+        .filter(|one| one.refusal.is_none() && one.status == 0)
+        .map(|one| one.cookie)
         .collect();
     cookies.sort_unstable();
     let emptying = Command {
@@ -209,8 +217,8 @@ fn batches(rig: &Rig, short: &Rig, timer: &Timer) -> Result<(), Refusal> {
         template: &flush,
         segments: &[],
     };
-    let many = rig.queue.submit(&vec![emptying; 65])?;
-    rig.completions(timer, many.accepted.into())?;
+    let many = long.queue.submit(&vec![emptying; 65])?;
+    completions(&long.queue, timer, many.accepted.into())?;
     fact!(
         "hostile.batches",
         depth = short.depth,
@@ -218,7 +226,7 @@ fn batches(rig: &Rig, short: &Rig, timer: &Timer) -> Result<(), Refusal> {
         refusal = over.refusal.map_or("ok", Refusal::name),
         free_in_flight = outcome(&free),
         completed = cookies == [20, 21, 22, 23],
-        more = short.completed()?.len(),
+        more = completed(&short.queue)?.len(),
         of_65 = many.accepted,
         the_65th = many.refusal.map_or("ok", Refusal::name)
     );
@@ -230,9 +238,9 @@ fn states(rig: &Rig) -> Result<(), Refusal> {
         "hostile.states",
         enable_twice = outcome(&rig.device.enable()),
         configure_late = outcome(&rig.device.configure(0, 1, 0)),
-        queue_twice = outcome(&rig.device.queue(0, 0, 4, 0xffff)),
-        queue_beyond = outcome(&rig.device.queue(0, 1, 4, 0xffff)),
-        queue_kind = outcome(&rig.device.queue(1, 0, 4, 0xffff)),
+        queue_twice = outcome(&rig.device.queue(0, 0, 4, POLLED)),
+        queue_beyond = outcome(&rig.device.queue(0, 1, 4, POLLED)),
+        queue_kind = outcome(&rig.device.queue(1, 0, 4, POLLED)),
         source = outcome(&rig.device.interrupt(5000)),
         bar = outcome(&rig.device.mmio(5))
     );
@@ -240,48 +248,52 @@ fn states(rig: &Rig) -> Result<(), Refusal> {
 }
 
 /// What a reset leaves of the objects from before it.
-fn stale(rig: &mut Rig) -> Result<(), Refusal> {
-    let buffer = rig.buffer(4096)?;
+fn stale(disk: &mut Disk) -> Result<(), Refusal> {
+    let device = &disk.rig.device;
+    let buffer = disk.rig.buffer(4096)?;
     let read = request(IN, 0, 8);
     let one = [into(&buffer, 0, 4096)];
-    rig.device.reset()?;
-    let stopped = submit(&rig.queue, 9, &read, &one);
-    let (fresh, _) = Rig::start(&rig.device, rig.depth)?;
-    let submitted = submit(&rig.queue, 9, &read, &one);
-    let completed = rig.completed();
+    device.reset()?;
+    let stopped = submit(&disk.queue, 9, &read, &one);
+    virtio::start(device, 1, 0)?;
+    let fresh = virtio::poll(device, 0, disk.depth)?;
+    let submitted = submit(&disk.queue, 9, &read, &one);
+    let completed = completed(&disk.queue);
     fact!(
         "hostile.after-reset",
         stopped = outcome(&stopped),
         old_queue = outcome(&submitted),
         old_completion = outcome(&completed)
     );
-    rig.queue = fresh;
+    disk.queue = fresh;
     Ok(())
 }
 
 fn main(env: &Env) -> Result<(), Error> {
     let timer: Timer = env.get("timer")?;
     let device: Device = env.get("device")?;
-    let other = Rig::new(env.get("other")?, SHORT)?;
+    let other = Disk::new(env.get("other")?, SHORT)?;
     features(&device)?;
-    let mut rig = Rig::new(device, LONG)?;
-    let (bar, at) = rig.config();
-    let sectors = rig.device.mmio(bar)?.mmio.read(at, 4)?.value;
-    let plain = |rig: &Rig, cookie| -> Result<(), Refusal> {
-        let (status, right) = read_one(rig, &timer, cookie)?;
+    let mut disk = Disk::new(device, LONG)?;
+    let (device, agreed) = (&disk.rig.device, disk.rig.agreed);
+    let mmio = device.mmio(agreed.bar)?.mmio;
+    let sectors = mmio.read(agreed.config, 4)?.value;
+    drop(mmio);
+    let plain = |disk: &Disk, cookie| -> Result<(), Refusal> {
+        let (status, right) = read_one(disk, &timer, cookie)?;
         fact!("hostile.plain-read", status = status, right = right);
         Ok(())
     };
-    plain(&rig, 10)?;
-    registers(&rig)?;
-    templates(&rig)?;
-    lengths(&rig, sectors)?;
-    buffers(&rig, &other)?;
-    batches(&rig, &other, &timer)?;
-    states(&rig)?;
-    plain(&rig, 11)?;
-    stale(&mut rig)?;
-    plain(&rig, 12)?;
+    plain(&disk, 10)?;
+    registers(&disk.rig)?;
+    templates(&disk)?;
+    lengths(&disk, sectors)?;
+    buffers(&disk, &other)?;
+    batches(&disk, &other, &timer)?;
+    states(&disk.rig)?;
+    plain(&disk, 11)?;
+    stale(&mut disk)?;
+    plain(&disk, 12)?;
     fact!("hostile.done");
     Ok(())
 }

@@ -4,7 +4,6 @@
 #![no_std]
 #![cfg_attr(not(test), no_main)]
 
-mod rig;
 mod rng;
 
 use sdk::{Device, Env, Error, Refusal, Timer, fact};

@@ -1,26 +1,40 @@
 //! An entropy source.
 
 use sdk::device::device_queue::Direction::{FromDevice, ToDevice};
-use sdk::{Device, Refusal, Timer, fact};
-use smoke_device::outcome;
-
-use crate::rig::{self, Rig, piece, tried};
+use sdk::{Device, DeviceQueue, Interrupt, Refusal, Timer, fact};
+use smoke_rig::virtio::{self, Rig};
+use smoke_rig::{POLLED, completion, outcome, piece, submit, tried, window};
 
 /// Bytes of the buffer, and the two pieces of it that the device fills: one over a page boundary.
 const BUFFER: u64 = 16384;
 const PIECES: [(u32, u32); 2] = [(100, 50), (8000, 3000)];
 
+/// Commands that the queue holds.
+const DEPTH: u16 = 8;
+
 pub fn run(name: &str, device: Device, timer: &Timer) -> Result<(), Refusal> {
-    let rig = Rig::new(name, device, 0)?;
-    let queue = rig.queue(0, 8)?;
+    let rig = Rig::new(device, 0, 0)?;
+    fact!(
+        "virtio.up",
+        device = name,
+        interface = if rig.agreed.is_modern() {
+            "modern"
+        } else {
+            "legacy"
+        },
+        queues = rig.agreed.queues,
+        depth = rig.agreed.depth
+    );
+    let (queue, interrupt) = open(&rig)?;
     let buffer = rig.buffer(BUFFER)?;
-    let window = rig::window(&buffer, BUFFER)?;
+    let window = window(&buffer, BUFFER)?;
     let pieces = PIECES.map(|(at, length)| piece(&buffer, at, length, FromDevice));
-    let in_flight = || queue.0.info().map(|info| info.in_flight);
+    let in_flight = || queue.info().map(|info| info.in_flight);
     let before = in_flight()?;
-    rig::submit(&queue.0, 1, &[], &pieces)?;
+    submit(&queue, 1, &[], &pieces)?;
     let during = in_flight()?;
-    let (ended, interrupt) = rig::finished(&queue, timer, 1)?;
+    let interrupt = interrupted(interrupt.as_ref(), timer)?;
+    let ended = completion(&queue, timer, 1)?;
     fact!(
         "virtio.in-flight",
         device = name,
@@ -50,35 +64,55 @@ pub fn run(name: &str, device: Device, timer: &Timer) -> Result<(), Refusal> {
         outside = without,
         interrupt = interrupt
     );
-    let queue = &queue.0;
-    let read = |at, length| tried(queue, &[], &[piece(&buffer, at, length, FromDevice)]);
+    let read = |at, length| tried(&queue, &[], &[piece(&buffer, at, length, FromDevice)]);
     fact!(
         "virtio.rng-refused",
         device = name,
-        template = tried(queue, &[0], &pieces),
-        to_device = tried(queue, &[], &[piece(&buffer, 0, 16, ToDevice)]),
-        nothing = tried(queue, &[], &[]),
+        template = tried(&queue, &[0], &pieces),
+        to_device = tried(&queue, &[], &[piece(&buffer, 0, 16, ToDevice)]),
+        nothing = tried(&queue, &[], &[]),
         zero = read(0, 0),
         past_the_buffer = read(BUFFER as u32 - 8, 16),
-        second_queue = outcome(&rig.device.queue(0, 1, 1, rig::POLLED)),
-        same_queue = outcome(&rig.device.queue(0, 0, 1, rig::POLLED))
+        second_queue = outcome(&rig.device.queue(0, 1, 1, POLLED)),
+        same_queue = outcome(&rig.device.queue(0, 0, 1, POLLED))
     );
     doorbells(name, &rig)?;
     rig.device.reset()?;
     fact!(
         "virtio.after-reset",
         device = name,
-        submit = tried(queue, &[], &pieces),
+        submit = tried(&queue, &[], &pieces),
         complete = outcome(&queue.complete(1, |_| ())),
         info = outcome(&queue.info())
     );
     Ok(())
 }
 
+/// A queue, with its interrupt where the device has one.
+fn open(rig: &Rig) -> Result<(DeviceQueue, Option<Interrupt>), Refusal> {
+    match virtio::listen(&rig.device, 0, DEPTH) {
+        Ok((queue, interrupt)) => Ok((queue, Some(interrupt))),
+        Err(_) => Ok((virtio::poll(&rig.device, 0, DEPTH)?, None)),
+    }
+}
+
+/// Waits for the interrupt where there is one; whether it came.
+fn interrupted(interrupt: Option<&Interrupt>, timer: &Timer) -> Result<&'static str, Refusal> {
+    let Some(interrupt) = interrupt else {
+        return Ok("polled");
+    };
+    let give_up = timer.now()?.ns + 2_000_000_000;
+    if interrupt.with_deadline(give_up).wait().is_err() {
+        return Ok("missing");
+    }
+    interrupt.acknowledge()?;
+    Ok("came")
+}
+
 /// Only the broker rings: what a provider tries at the notification register, the status and the ISR byte. The places are
 /// those of QEMU's devices; a wrong guess would be refused no differently, and nothing rests on it.
 fn doorbells(name: &str, rig: &Rig) -> Result<(), Refusal> {
-    let (bar, notify, status, isr) = if rig.modern {
+    let (bar, notify, status, isr) = if rig.agreed.is_modern() {
         (4, 0x3000, 20, 0x1000)
     } else {
         (0, 16, 18, 19)
