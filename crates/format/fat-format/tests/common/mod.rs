@@ -272,3 +272,11 @@ pub fn long_slots(name: &str, raw: &[u8; 11]) -> Vec<[u8; 32]> {
     }
     slots
 }
+
+/// The types of FAT, by the bits of an entry.
+pub const WIDTHS: [u32; 3] = [12, 16, 32];
+
+/// A volume with clusters enough for the type to be what `width` says.
+pub fn forge(width: u32) -> Forge {
+    Forge::new(width, if width == 16 { 5000 } else { 1000 })
+}
