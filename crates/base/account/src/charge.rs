@@ -1,3 +1,5 @@
+//! What is in use of an account, as a value that gives it back.
+
 use alloc::sync::Arc;
 
 use ring_abi::Refusal;

@@ -1,3 +1,5 @@
+//! Accounts in a tree: each is given what its parent has left.
+
 use alloc::sync::Arc;
 use core::ops::Deref;
 

@@ -1,3 +1,5 @@
+//! What the ledger needs of the machine below it: locks, page tables, frames, shootdowns.
+
 use alloc::sync::Arc;
 use core::fmt;
 

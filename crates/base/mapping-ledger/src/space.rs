@@ -1,3 +1,5 @@
+//! The regions of one address space and the states that their mappings go through.
+
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::fmt;

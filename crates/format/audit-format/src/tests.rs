@@ -1,3 +1,5 @@
+//! Records, journals, and what a loss of power leaves of them.
+
 mod disk;
 mod journal;
 mod records;

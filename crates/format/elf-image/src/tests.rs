@@ -1,3 +1,5 @@
+//! Images that are right, and that break one rule each.
+
 extern crate std;
 
 use std::vec::Vec;

@@ -1,3 +1,5 @@
+//! Volumes that are right, that are wrong by one rule each, and that another program made.
+
 use std::format;
 use std::process::Command;
 use std::string::{String, ToString};

@@ -1,3 +1,5 @@
+//! Archives that come back as they were written, and that are refused.
+
 extern crate std;
 
 use alloc::vec::Vec;

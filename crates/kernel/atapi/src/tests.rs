@@ -1,3 +1,5 @@
+//! Commands to a drive that obeys, that fails, and that is not there.
+
 use std::string::ToString;
 use std::vec;
 

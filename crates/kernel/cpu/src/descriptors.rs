@@ -1,3 +1,5 @@
+//! The tables of segments, interrupts and tasks that each CPU loads.
+
 use core::ptr::addr_of_mut;
 
 use x86_64::VirtAddr;

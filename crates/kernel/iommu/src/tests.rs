@@ -1,3 +1,5 @@
+//! Tables and registers of units that agree with each other, and that do not.
+
 use super::*;
 use std::boxed::Box;
 use std::string::String;

@@ -1,3 +1,5 @@
+//! Remapping tables of Intel's kind, structure by structure.
+
 use super::*;
 use crate::testing::table;
 use std::vec;

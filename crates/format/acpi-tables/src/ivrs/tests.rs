@@ -1,3 +1,5 @@
+//! Remapping tables of AMD's kind, block by block.
+
 use super::*;
 use crate::testing::table;
 use std::vec;

@@ -1,3 +1,5 @@
+//! A journal on a disk that loses power, and one that somebody changed.
+
 use alloc::vec::Vec;
 use proptest::prelude::*;
 

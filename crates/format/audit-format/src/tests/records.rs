@@ -1,3 +1,5 @@
+//! Records in a ring, and the chain over them.
+
 use alloc::vec::Vec;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Records made from tables that are right, and from tables that are not.
+
 use super::*;
 use std::vec;
 use std::vec::Vec;
