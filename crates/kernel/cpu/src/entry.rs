@@ -4,6 +4,8 @@ use core::arch::{global_asm, naked_asm};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
+use sabotage::sabotage;
+
 use crate::descriptors::{USER_CODE, USER_DATA};
 use crate::percpu::{KERNEL_STACK, USER_STACK};
 
@@ -106,6 +108,7 @@ pub unsafe fn install_syscall() {
     let star = (0x10u64 << 48) | (0x08u64 << 32);
     // IF, DF, TF, AC, NT and IOPL are cleared at entry.
     let mask = (1u64 << 9) | (1 << 10) | (1 << 8) | (1 << 18) | (1 << 14) | (3 << 12);
+    let mask = mask & !(u64::from(sabotage!(LEAVE_AC_ON_CALL)) << 18);
     // SAFETY: architectural MSRs with the values the entry path below is written for. A null SYSENTER_CS makes SYSENTER
     // fault.
     unsafe {
@@ -217,6 +220,10 @@ global_asm!(
     // NMI, double fault and machine check may hit between SYSCALL and SWAPGS: look at the GS base itself.
     "cpu_trap_paranoid:",
     "CPU_PUSH_ALL",
+    "cmp byte ptr [rip + CPU_HAS_SMAP], 0",
+    "je 6f",
+    "clac",
+    "6:",
     "mov ecx, 0xc0000101",
     "rdmsr",
     "xor ebx, ebx",
@@ -248,32 +255,71 @@ pub fn vector_stub(vector: usize) -> u64 {
     (&raw const cpu_vector_stubs) as u64 + (vector as u64 & 255) * 16
 }
 
-/// Starts user mode for the first time on a thread: everything but the arguments is zero.
-///
-/// # Safety
-/// The current page tables are the thread's own, its kernel stack is set for this CPU, and `rip` and `rsp` are
-/// lower-half addresses.
-pub unsafe fn enter_user(rip: u64, rsp: u64, rdi: u64, rsi: u64) -> ! {
-    // SAFETY: the frame asks for user segments with interrupts on; the caller promises the rest.
-    unsafe {
+/// The way to user mode of a new thread; `$clear` is done to the registers that hold nothing of it.
+macro_rules! start_user {
+    ($rip:expr, $rsp:expr, $rdi:expr, $rsi:expr $(, $clear:literal)*) => {
         core::arch::asm!(
             "push {ss}",
             "push {rsp_user}",
             "push 0x202",
             "push {cs}",
             "push {rip}",
-            "xor eax, eax", "xor ebx, ebx", "xor ecx, ecx", "xor edx, edx", "xor ebp, ebp",
-            "xor r8d, r8d", "xor r9d, r9d", "xor r10d, r10d", "xor r11d, r11d",
-            "xor r12d, r12d", "xor r13d, r13d", "xor r14d, r14d", "xor r15d, r15d",
+            $($clear,)*
             "swapgs",
             "iretq",
             ss = const USER_DATA as u64,
             cs = const USER_CODE as u64,
-            rsp_user = in(reg) rsp,
-            rip = in(reg) rip,
-            in("rdi") rdi,
-            in("rsi") rsi,
+            rsp_user = in(reg) $rsp,
+            rip = in(reg) $rip,
+            in("rdi") $rdi,
+            in("rsi") $rsi,
             options(noreturn)
         )
+    };
+}
+
+/// Starts user mode for the first time on a thread: everything but the arguments is zero.
+///
+/// # Safety
+/// The current page tables are the thread's own, its kernel stack is set for this CPU, and `rip` and `rsp` are
+/// lower-half addresses.
+pub unsafe fn enter_user(rip: u64, rsp: u64, rdi: u64, rsi: u64) -> ! {
+    sabotage!(KEEP_REGISTERS => {
+        // SAFETY: as below.
+        unsafe { start_user!(rip, rsp, rdi, rsi) }
+    });
+    // SAFETY: the frame asks for user segments with interrupts on; the caller promises the rest.
+    unsafe {
+        start_user!(
+            rip,
+            rsp,
+            rdi,
+            rsi,
+            "xor eax, eax",
+            "xor ebx, ebx",
+            "xor ecx, ecx",
+            "xor edx, edx",
+            "xor ebp, ebp",
+            "xor r8d, r8d",
+            "xor r9d, r9d",
+            "xor r10d, r10d",
+            "xor r11d, r11d",
+            "xor r12d, r12d",
+            "xor r13d, r13d",
+            "xor r14d, r14d",
+            "xor r15d, r15d"
+        )
     }
+}
+
+/// Stops the kernel if it was entered with a flag that a program may set and the kernel must not run with: with AC, SMAP
+/// is off; with DF, copies go backwards; with TF or IF it is interrupted where it holds locks.
+#[cfg(sabotage)]
+pub fn assert_entry_flags() {
+    const STRAY: u64 = 1 << 8 | 1 << 9 | 1 << 10 | 1 << 14 | 1 << 18 | 3 << 12;
+    let flags = x86_64::registers::rflags::read_raw();
+    assert!(
+        flags & STRAY == 0,
+        "the kernel was entered with flags {flags:#x}"
+    );
 }

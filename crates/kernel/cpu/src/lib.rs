@@ -20,6 +20,8 @@ mod tsc;
 
 pub use controls::{Controls, set as set_controls};
 pub use descriptors::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, load as load_descriptors};
+#[cfg(sabotage)]
+pub use entry::assert_entry_flags;
 pub use entry::{
     Handlers, SyscallFrame, TrapFrame, enter_user, install_syscall, set_handlers, vector_stub,
 };

@@ -32,6 +32,14 @@ impl Span {
         self.bytes
     }
 
+    /// A span that begins here and goes on as far as anybody writes.
+    pub(crate) const fn without_end(self) -> Self {
+        Self {
+            bytes: u32::MAX,
+            ..self
+        }
+    }
+
     /// The places of a message, whose length is a multiple of 8, and of `count` handles behind it. `None`: they do not fit.
     #[inline(always)]
     pub(crate) const fn divide(self, message: usize, count: usize) -> Option<(Self, Self)> {

@@ -1,6 +1,7 @@
 //! A message into a thread's area: the one place that decides whether it fits, and that writes it.
 
 use ring_abi::{Refusal, StatusWord, completion_flags};
+use sabotage::sabotage;
 
 use crate::area::{Area, Span};
 use crate::call::Payload;
@@ -84,7 +85,12 @@ pub(crate) fn place_message<T>(
         });
     }
     let bytes = content.bytes();
-    let (message, handles) = place.buffer.divide(bytes, count).ok_or(place.too_long)?;
+    let buffer = if sabotage!(OVERRUN_BUFFER) {
+        place.buffer.without_end()
+    } else {
+        place.buffer
+    };
+    let (message, handles) = buffer.divide(bytes, count).ok_or(place.too_long)?;
     let given = give(handles)?;
     let area = &place.thread.area;
     match content {

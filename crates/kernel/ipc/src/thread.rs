@@ -10,6 +10,7 @@ use call_state::Ending;
 use cpu::{Lock, SyscallFrame};
 use memory::MemoryObject;
 use ring_abi::{Completion, Refusal, area_layout};
+use sabotage::sabotage;
 use sched::{Task, TaskSpec};
 
 use crate::call::{Call, win};
@@ -177,7 +178,11 @@ impl Thread {
         let task = Task::new(TaskSpec {
             space: Some(process.vm.space().clone()),
             fs_base: address,
-            priority: spec.priority.min(process.account().priority()),
+            priority: if sabotage!(THREAD_ABOVE_PROCESS) {
+                spec.priority
+            } else {
+                spec.priority.min(process.account().priority())
+            },
             pinned: spec.cpu,
             entry: first,
             argument: 0,

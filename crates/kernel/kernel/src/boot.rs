@@ -313,12 +313,26 @@ fn sections() -> [KernelSection; 3] {
     ]
 }
 
-/// Pages of text and read-only data that can be written through another mapping.
+/// Pages of text and read-only data that can be written through some mapping.
 fn writable_text() -> u64 {
     let delta = ADDRESS
         .get_response()
         .map_or(0, |r| r.physical_base().wrapping_sub(r.virtual_base()));
     paging::writable_aliases(&sections(), delta)
+}
+
+/// Makes a page of text writable, if that was chosen.
+#[cfg(sabotage)]
+fn open_text() {
+    use sabotage::sabotage;
+    let delta = ADDRESS
+        .get_response()
+        .map_or(0, |r| r.physical_base().wrapping_sub(r.virtual_base()));
+    let text = &sections()[0];
+    sabotage!(TEXT_WRITABLE_DIRECTLY => paging::open_directly(text, delta));
+    sabotage!(TEXT_WRITABLE_ELSEWHERE => {
+        let _ = paging::map_device(text.start.wrapping_add(delta), 4096);
+    });
 }
 
 fn section(start: *const u8, end: *const u8, access: Access) -> KernelSection {
@@ -387,6 +401,7 @@ pub unsafe fn on_kernel_stack() -> ! {
         // The control registers were set before there was a command line.
         // SAFETY: as the first time.
         crate::smp::note_controls(0, unsafe { cpu::set_controls(cpu::features()) });
+        open_text();
     }
     let f = cpu::features();
     let held = crate::smp::controls(0);

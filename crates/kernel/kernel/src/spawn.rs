@@ -52,6 +52,7 @@ fn look() -> Result<(), Refusal> {
 }
 
 fn load(process: &Arc<Process>, image: &Image<'_>) -> Result<(), Refusal> {
+    let _nobody = sabotage!(IMAGE_FOR_NOTHING).then(frames::paid_by_kernel);
     for segment in image.segments() {
         let span = segment.pages();
         let bytes = span.end - span.start;

@@ -62,6 +62,8 @@ pub fn initialise() {
 }
 
 extern "C" fn on_syscall(frame: &mut SyscallFrame) {
+    #[cfg(sabotage)]
+    cpu::assert_entry_flags();
     match frame.rax {
         syscall::ENTER => ipc::enter(frame),
         rax if rax & 0xff == syscall::EXIT => on_exit(frame),
@@ -117,6 +119,8 @@ fn is_stack_overflow(frame: &TrapFrame, address: u64) -> bool {
 }
 
 extern "C" fn on_trap(frame: &mut TrapFrame) {
+    #[cfg(sabotage)]
+    cpu::assert_entry_flags();
     match frame.vector {
         0..32 => on_exception(frame),
         _ => on_arrival(frame),

@@ -9,7 +9,8 @@ use sabotage::sabotage;
 
 use crate::DIRECT_MAP_BASE;
 use crate::table::{
-    Access, GLOBAL, LARGE, NO_EXECUTE, PRESENT, WRITE, index, slot, walk, walk_making,
+    ADDRESS, Access, GLOBAL, LARGE, NO_EXECUTE, PRESENT, Slot, WRITE, index, slot, walk,
+    walk_making,
 };
 
 static ROOT: AtomicU64 = AtomicU64::new(0);
@@ -45,23 +46,57 @@ pub struct KernelSection {
     pub access: Access,
 }
 
-/// How many pages of the image that may not be written can be written through the direct map, as the tables in use say.
-pub fn writable_aliases(sections: &[KernelSection], virtual_to_physical: u64) -> u64 {
-    let mut count = 0;
-    for section in sections {
-        let mut at = section.start & !4095;
-        while section.access != Access::ReadWrite && at < section.end {
-            let alias = DIRECT_MAP_BASE.wrapping_add(at.wrapping_add(virtual_to_physical));
-            let writable = match walk(kernel_root(), alias) {
-                Some(slot) => slot.get() & PRESENT != 0 && slot.get() & WRITE != 0,
-                // A larger page, in which there is no single one that may not be written, or none at all.
-                None => true,
-            };
-            count += u64::from(writable);
-            at += 4096;
+impl KernelSection {
+    /// How many of its pages lie in a physical range, if it may not be written; `virtual_to_physical` as for [`initialise`].
+    fn fixed_pages(&self, virtual_to_physical: u64, at: u64, bytes: u64) -> u64 {
+        if self.access == Access::ReadWrite {
+            return 0;
         }
+        let first = self.start & !4095;
+        let physical = first.wrapping_add(virtual_to_physical);
+        let behind = physical + (self.end - first).next_multiple_of(4096);
+        let (from, to) = (physical.max(at), behind.min(at + bytes));
+        to.saturating_sub(from) / 4096
     }
-    count
+}
+
+/// How many pages of the image that may not be written can be written through a mapping of the kernel's half, whichever,
+/// as the tables in use say.
+pub fn writable_aliases(sections: &[KernelSection], virtual_to_physical: u64) -> u64 {
+    let fixed = |at, bytes| {
+        let pages = sections
+            .iter()
+            .map(|section| section.fixed_pages(virtual_to_physical, at, bytes));
+        pages.sum()
+    };
+    (256..512)
+        .map(|at| writable_below(slot(kernel_root(), at), 3, &fixed))
+        .sum()
+}
+
+/// Sums what `pages` says of each physical range that an entry at `level` lets the kernel write.
+fn writable_below(entry: Slot, level: u32, pages: &impl Fn(u64, u64) -> u64) -> u64 {
+    let value = entry.get();
+    // What an entry of a table forbids, nothing below it allows (Intel SDM vol. 3, 4.6.1).
+    if value & PRESENT == 0 || value & WRITE == 0 {
+        return 0;
+    }
+    if level == 0 || value & LARGE != 0 {
+        let bytes = 4096 << (9 * level);
+        return pages(value & ADDRESS & !(bytes - 1), bytes);
+    }
+    (0..512)
+        .map(|at| writable_below(slot(value & ADDRESS, at), level - 1, pages))
+        .sum()
+}
+
+/// Makes the direct map's page of a section writable.
+#[cfg(sabotage)]
+pub fn open_directly(section: &KernelSection, virtual_to_physical: u64) {
+    let at = section.start.wrapping_add(virtual_to_physical);
+    if let Some(s) = walk(kernel_root(), DIRECT_MAP_BASE.wrapping_add(at)) {
+        s.set(s.get() | WRITE);
+    }
 }
 
 /// Root of the kernel's own space: nothing in the lower half.
@@ -85,11 +120,9 @@ pub unsafe fn initialise(
     ROOT.store(root, Ordering::Release);
     // Text and constants have no second way in.
     let fixed = |at: u64, bytes: u64| {
-        sections.iter().any(|section| {
-            let physical = (section.start & !4095).wrapping_add(virtual_to_physical);
-            let behind = physical + (section.end - (section.start & !4095));
-            section.access != Access::ReadWrite && at < behind && physical < at + bytes
-        })
+        sections
+            .iter()
+            .any(|section| section.fixed_pages(virtual_to_physical, at, bytes) > 0)
     };
     for &(start, end) in memory {
         let mut at = start & !4095;

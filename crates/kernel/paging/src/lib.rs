@@ -12,6 +12,8 @@ mod shootdown;
 mod space;
 mod table;
 
+#[cfg(sabotage)]
+pub use kernel_space::open_directly;
 pub use kernel_space::{
     KernelSection, KernelStack, MapDeviceError, initialise, is_below_kernel_stack, kernel_root,
     kernel_stack_word, map_device, new_stack, spare_stack_bytes, writable_aliases,

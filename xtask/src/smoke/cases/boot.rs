@@ -109,3 +109,19 @@ inventory::submit! {
         breaks: Break::Missing(CPU),
     }
 }
+
+inventory::submit! {
+    Sabotage {
+        point: points::TEXT_WRITABLE_DIRECTLY,
+        smoke: "boot",
+        breaks: Break::Missing(CPU),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::TEXT_WRITABLE_ELSEWHERE,
+        smoke: "boot",
+        breaks: Break::Missing(CPU),
+    }
+}

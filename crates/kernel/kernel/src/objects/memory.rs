@@ -1,6 +1,6 @@
 //! `VirtualMemory` and `MemoryObject`.
 
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 
 use ::memory::{MemoryObject, Protection};
 use cap::Epoch;
@@ -9,7 +9,7 @@ use sabotage::sabotage;
 use schema::process::{memory_object, virtual_memory};
 use stub::{Answered, Refusal};
 
-use super::{Owed, Served, kernel_object};
+use super::{Owed, Owner, Served, kernel_object};
 
 /// What the object behind a capability takes, at most: it has no way to be refused.
 const OBJECT_BYTES: u64 = 512;
@@ -17,23 +17,15 @@ const OBJECT_BYTES: u64 = 512;
 /// A process's own address space.
 pub struct Memory {
     epoch: Epoch,
-    process: Weak<Process>,
+    owner: Owner,
 }
 
 impl Memory {
     pub fn of(process: &Arc<Process>) -> Arc<Self> {
         Arc::new(Self {
             epoch: Epoch::default(),
-            process: Arc::downgrade(process),
+            owner: Owner::of(process),
         })
-    }
-
-    /// The space belongs to its process alone: a copy of the handle elsewhere is refused.
-    fn owner(&self, caller: &Arc<Process>) -> Result<Arc<Process>, Refusal> {
-        self.process
-            .upgrade()
-            .filter(|p| Arc::ptr_eq(p, caller))
-            .ok_or(Refusal::WrongOwner)
     }
 }
 
@@ -46,10 +38,14 @@ impl<'a> virtual_memory::Server<KernelCall<'a>> for Served<Memory> {
         bytes: u64,
         protection: u8,
     ) -> Answered {
-        let result = self.0.owner(reply.call().process()).and_then(|p| {
-            let access = Protection(protection).access()?;
-            p.vm.map_new(bytes, access, None)
-        });
+        let result = self
+            .0
+            .owner
+            .called_by(reply.call().process())
+            .and_then(|p| {
+                let access = Protection(protection).access()?;
+                p.vm.map_new(bytes, access, None)
+            });
         reply.answer(result.map(|address| virtual_memory::MapReply { address }))
     }
 
@@ -61,7 +57,8 @@ impl<'a> virtual_memory::Server<KernelCall<'a>> for Served<Memory> {
     ) -> Answered {
         let result = self
             .0
-            .owner(reply.call().process())
+            .owner
+            .called_by(reply.call().process())
             .and_then(|p| p.vm.unmap(address, bytes));
         reply.answer(result)
     }
@@ -73,10 +70,14 @@ impl<'a> virtual_memory::Server<KernelCall<'a>> for Served<Memory> {
         bytes: u64,
         protection: u8,
     ) -> Answered {
-        let result = self.0.owner(reply.call().process()).and_then(|p| {
-            let access = Protection(protection).access()?;
-            p.vm.protect(address, bytes, access)
-        });
+        let result = self
+            .0
+            .owner
+            .called_by(reply.call().process())
+            .and_then(|p| {
+                let access = Protection(protection).access()?;
+                p.vm.protect(address, bytes, access)
+            });
         reply.answer(result)
     }
 
@@ -85,15 +86,19 @@ impl<'a> virtual_memory::Server<KernelCall<'a>> for Served<Memory> {
         reply: Owed<'a, virtual_memory::call::CreateMemory>,
         bytes: u64,
     ) -> Answered {
-        let result = self.0.owner(reply.call().process()).and_then(|_| {
-            let pages = match bytes {
-                0 => return Err(Refusal::ZeroLength),
-                b => u32::try_from(b.div_ceil(4096)).map_err(|_| Refusal::OverBudget)?,
-            };
-            let object = MemoryObject::new(pages)?;
-            frames::can_pay(OBJECT_BYTES)?;
-            Ok(Object::kernel(Shared::new(object, true)))
-        });
+        let result = self
+            .0
+            .owner
+            .called_by(reply.call().process())
+            .and_then(|_| {
+                let pages = match bytes {
+                    0 => return Err(Refusal::ZeroLength),
+                    b => u32::try_from(b.div_ceil(4096)).map_err(|_| Refusal::OverBudget)?,
+                };
+                let object = MemoryObject::new(pages)?;
+                frames::can_pay(OBJECT_BYTES)?;
+                Ok(Object::kernel(Shared::new(object, true)))
+            });
         reply.answer(result.map(|memory| virtual_memory::CreateMemoryReply { memory }))
     }
 }

@@ -15,12 +15,13 @@ mod time;
 mod window;
 
 use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use ipc::{KernelCall, Object, Process, Slot};
 use plain_text::FilterMode;
-use stub::Reply;
+use sabotage::sabotage;
+use stub::{Refusal, Reply};
 
 use crate::acpi::Machine;
 use crate::spawn::Grant;
@@ -84,6 +85,24 @@ pub fn on_interrupt(cpu: u16, vector: u8) -> bool {
 /// Lets go of what waits for a process that has ended.
 pub fn forget_ended() {
     time::forget_ended();
+}
+
+/// Whom an own capability of a process serves. The process itself can be had in no other way than for its own call: a copy
+/// of the handle elsewhere is refused.
+struct Owner(Weak<Process>);
+
+impl Owner {
+    fn of(process: &Arc<Process>) -> Self {
+        Self(Arc::downgrade(process))
+    }
+
+    /// The process, for a call of its own.
+    fn called_by(&self, caller: &Arc<Process>) -> Result<Arc<Process>, Refusal> {
+        self.0
+            .upgrade()
+            .filter(|own| Arc::ptr_eq(own, caller) || sabotage!(SERVE_STRANGERS))
+            .ok_or(Refusal::WrongOwner)
+    }
 }
 
 /// What every process has of its own.

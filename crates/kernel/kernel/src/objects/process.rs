@@ -1,7 +1,7 @@
 //! `ProcessSpawner`, `ProcessHandle`, `ThreadSpawner`, `ThreadHandle`, `EndpointFactory`.
 
 use alloc::string::String;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use account::{Kind, Limits};
@@ -13,7 +13,7 @@ use schema::process::{
 use stub::{Answered, Refusal};
 
 use super::memory::Shared;
-use super::{Owed, Served, kernel_object};
+use super::{Owed, Owner, Served, kernel_object};
 use crate::spawn::Grant;
 
 /// Longest image that comes in a memory object.
@@ -210,14 +210,14 @@ impl<'a> process_handle::Server<KernelCall<'a>> for Served<Handle> {
 /// A process's right to start threads of its own.
 pub struct Threads {
     epoch: Epoch,
-    process: Weak<Process>,
+    owner: Owner,
 }
 
 impl Threads {
     pub fn of(process: &Arc<Process>) -> Arc<Self> {
         Arc::new(Self {
             epoch: Epoch::default(),
-            process: Arc::downgrade(process),
+            owner: Owner::of(process),
         })
     }
 }
@@ -234,29 +234,23 @@ impl<'a> thread_spawner::Server<KernelCall<'a>> for Served<Threads> {
         shape: thread_spawner::ShapeReader<'_>,
     ) -> Answered {
         let caller = reply.call().process();
-        let result = self
-            .0
-            .process
-            .upgrade()
-            .filter(|p| Arc::ptr_eq(p, caller))
-            .ok_or(Refusal::WrongOwner)
-            .and_then(|p| {
-                let spec = ThreadSpec {
-                    entry,
-                    stack: stack_top,
-                    argument,
-                    submissions: shape.submissions(),
-                    message_bytes: shape.message_bytes(),
-                    priority: shape.priority(),
-                    cpu: u32::try_from(shape.cpu()).ok(),
-                };
-                let thread = Thread::new(&p, spec)?;
-                thread.start();
-                Ok(Object::kernel(Arc::new(Joinable {
-                    epoch: Epoch::default(),
-                    thread,
-                })))
-            });
+        let result = self.0.owner.called_by(caller).and_then(|p| {
+            let spec = ThreadSpec {
+                entry,
+                stack: stack_top,
+                argument,
+                submissions: shape.submissions(),
+                message_bytes: shape.message_bytes(),
+                priority: shape.priority(),
+                cpu: u32::try_from(shape.cpu()).ok(),
+            };
+            let thread = Thread::new(&p, spec)?;
+            thread.start();
+            Ok(Object::kernel(Arc::new(Joinable {
+                epoch: Epoch::default(),
+                thread,
+            })))
+        });
         reply.answer(result.map(|thread| thread_spawner::SpawnReply { thread }))
     }
 }

@@ -1,5 +1,6 @@
 //! The attacks, by name. Each runs in a process of its own and is expected not to return, unless its words say so.
 
+mod entering;
 mod instructions;
 mod memory;
 mod races;
@@ -10,6 +11,7 @@ use rt::sys::{Operation, Outcome};
 use sdk::{Env, NEVER};
 use smoke::raw;
 
+pub use entering::{Begun, FLAGS, begin, flags_and_fault, flags_and_spin, flags_and_walk};
 pub use refusals::{flood, operations, threads_and_memory};
 
 /// One attack.

@@ -1,0 +1,159 @@
+//! Ways into the kernel with flags that it must not run with, and the registers that a thread begins with.
+
+use core::arch::{asm, naked_asm};
+use core::mem::offset_of;
+
+use ring_abi::{opcode, syscall};
+
+/// AC and DF: a program may set them, and an interrupt leaves both as they are.
+pub const FLAGS: u64 = 1 << 18 | 1 << 10;
+
+/// Enters the kernel 64 times with the flags set; which of them were still set afterwards.
+pub fn flags_and_walk() -> u64 {
+    let mut flags = FLAGS;
+    // SAFETY: NOPs; the flags that the compiler relies on are restored.
+    unsafe {
+        asm!(
+            "pushfq",
+            "or qword ptr [rsp], {mask}",
+            "popfq",
+            "mov r15d, 64",
+            "2:",
+            "mov eax, {enter}",
+            "mov edi, {nop}",
+            "xor esi, esi",
+            "xor edx, edx",
+            "syscall",
+            "dec r15d",
+            "jnz 2b",
+            "pushfq",
+            "and {flags}, [rsp]",
+            "push 0x202",
+            "popfq",
+            "add rsp, 8",
+            mask = const FLAGS as u32,
+            enter = const syscall::ENTER as u32,
+            nop = const opcode::NOP as u32,
+            flags = inout(reg) flags,
+            out("rax") _, out("rdi") _, out("rsi") _, out("rdx") _, out("rcx") _, out("r8") _,
+            out("r9") _, out("r10") _, out("r11") _, out("r12") _, out("r15") _,
+        );
+    }
+    flags
+}
+
+/// Spins for a while with the flags set; which of them were still set afterwards.
+pub fn flags_and_spin() -> u64 {
+    let mut flags = FLAGS;
+    // SAFETY: touches no memory but the stack; the flags that the compiler relies on are restored.
+    unsafe {
+        asm!(
+            "pushfq",
+            "or qword ptr [rsp], {mask}",
+            "popfq",
+            "2:",
+            "pause",
+            "dec {count}",
+            "jnz 2b",
+            "pushfq",
+            "and {flags}, [rsp]",
+            "push 0x202",
+            "popfq",
+            "add rsp, 8",
+            mask = const FLAGS as u32,
+            count = inout(reg) 2_000_000_u64 => _,
+            flags = inout(reg) flags,
+        );
+    }
+    flags
+}
+
+/// Faults with the flags set: at an instruction that is none, or on memory that is not there.
+pub fn flags_and_fault(unmapped: bool) -> ! {
+    let address: u64 = if unmapped { 0x10 } else { 0 };
+    // SAFETY: it ends the process.
+    unsafe {
+        asm!(
+            "pushfq",
+            "or qword ptr [rsp], {mask}",
+            "popfq",
+            "test {address}, {address}",
+            "jz 2f",
+            "mov {address}, [{address}]",
+            "2:",
+            "ud2",
+            mask = const FLAGS as u32,
+            address = in(reg) address,
+            options(noreturn),
+        );
+    }
+}
+
+/// What a new thread found in its registers.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct Begun {
+    /// This record's address, for a look through GS.
+    pub base: u64,
+    /// RAX, RBX, RCX, RDX, RSI, RBP, R8 to R15: those that hold nothing for it.
+    pub others: [u64; 14],
+    /// Its argument.
+    pub rdi: u64,
+    /// Its stack.
+    pub rsp: u64,
+    /// Its flags.
+    pub rflags: u64,
+    /// The first word at the base of FS.
+    pub fs_first: u64,
+    /// The word that lies at this record's address from the base of GS.
+    pub through_gs: u64,
+    /// CS, SS, DS, ES, GS; FS is the area's.
+    pub selectors: [u16; 5],
+}
+
+/// Where a thread begins whose argument is a [`Begun`]: it notes what it finds, and ends.
+#[unsafe(naked)]
+pub unsafe extern "C" fn begin() -> ! {
+    naked_asm!(
+        "mov [rdi + {others}], rax",
+        "mov [rdi + {others} + 8], rbx",
+        "mov [rdi + {others} + 16], rcx",
+        "mov [rdi + {others} + 24], rdx",
+        "mov [rdi + {others} + 32], rsi",
+        "mov [rdi + {others} + 40], rbp",
+        "mov [rdi + {others} + 48], r8",
+        "mov [rdi + {others} + 56], r9",
+        "mov [rdi + {others} + 64], r10",
+        "mov [rdi + {others} + 72], r11",
+        "mov [rdi + {others} + 80], r12",
+        "mov [rdi + {others} + 88], r13",
+        "mov [rdi + {others} + 96], r14",
+        "mov [rdi + {others} + 104], r15",
+        "mov [rdi + {rdi}], rdi",
+        "mov [rdi + {rsp}], rsp",
+        "pushfq",
+        "pop qword ptr [rdi + {rflags}]",
+        "mov rax, fs:[0]",
+        "mov [rdi + {fs}], rax",
+        "mov rax, gs:[rdi]",
+        "mov [rdi + {gs}], rax",
+        "mov word ptr [rdi + {selectors}], cs",
+        "mov word ptr [rdi + {selectors} + 2], ss",
+        "mov word ptr [rdi + {selectors} + 4], ds",
+        "mov word ptr [rdi + {selectors} + 6], es",
+        "mov word ptr [rdi + {selectors} + 8], gs",
+        "mov eax, {exit}",
+        "xor edi, edi",
+        "xor esi, esi",
+        "syscall",
+        "ud2",
+        others = const offset_of!(Begun, others),
+        rdi = const offset_of!(Begun, rdi),
+        rsp = const offset_of!(Begun, rsp),
+        rflags = const offset_of!(Begun, rflags),
+        fs = const offset_of!(Begun, fs_first),
+        gs = const offset_of!(Begun, through_gs),
+        selectors = const offset_of!(Begun, selectors),
+        exit = const (syscall::EXIT | syscall::EXIT_THREAD) as u32,
+    )
+}

@@ -1,0 +1,130 @@
+//! Does nothing that a program left in the processor reach the kernel, another process or a new thread?
+#![no_std]
+#![cfg_attr(not(test), no_main)]
+#![allow(unsafe_code)]
+
+use core::arch::asm;
+
+use sdk::process::thread_spawner::Shape;
+use sdk::{Env, Error, ThreadSpawner, Timer, VirtualMemory, alloc::format, fact};
+use smoke::{Kit, give, role};
+use smoke_hostile::attack::{Begun, FLAGS, begin, flags_and_fault, flags_and_spin, flags_and_walk};
+
+sdk::entry!(main);
+
+const IMAGE: &str = "smoke-entry";
+/// Long enough for several ticks of a processor that two threads share.
+const SPIN_NS: u64 = 60_000_000;
+
+fn main(env: &Env) -> Result<(), Error> {
+    match role(env) {
+        None => ask(env),
+        Some("calls") => sdk::exit(0, format_args!("flags={:#x}", flags_and_walk())),
+        Some("spins") => {
+            // Whoever sleeps beside it makes the timer interrupt it.
+            let timer: Timer = env.get("timer")?;
+            let end = timer.now()?.ns + SPIN_NS;
+            let mut kept = FLAGS;
+            while timer.now()?.ns < end {
+                kept &= flags_and_spin();
+            }
+            sdk::exit(0, format_args!("flags={kept:#x}"))
+        }
+        Some("undefined") => flags_and_fault(false),
+        Some("unmapped") => flags_and_fault(true),
+        Some("selectors") => {
+            let [ds, es, fs, gs] = selectors();
+            sdk::exit(0, format_args!("ds={ds} es={es} fs={fs} gs={gs}"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// What DS, ES, FS and GS hold.
+fn selectors() -> [u16; 4] {
+    let (ds, es, fs, gs): (u16, u16, u16, u16);
+    // SAFETY: reading a selector has no effect.
+    unsafe {
+        asm!(
+            "mov {0:x}, ds", "mov {1:x}, es", "mov {2:x}, fs", "mov {3:x}, gs",
+            out(reg) ds, out(reg) es, out(reg) fs, out(reg) gs, options(nomem, nostack)
+        );
+    }
+    [ds, es, fs, gs]
+}
+
+fn ask(env: &Env) -> Result<(), Error> {
+    let kit = Kit::new(env, IMAGE)?;
+    // SAFETY: the selectors of data that a program may load; neither compiler nor runtime uses these registers.
+    unsafe {
+        asm!("mov ds, {0:e}", "mov es, {0:e}", "mov gs, {0:e}", in(reg) 0x1b, options(nomem, nostack));
+    }
+    let before = selectors();
+    let ended = kit.run("selectors", &[])?;
+    fact!(
+        "entry.selectors",
+        set = format!("{before:?}").as_str(),
+        next_process = ended.text.as_str()
+    );
+    new_thread(env)?;
+    flags(&kit)
+}
+
+/// Programs that enter the kernel, each in its way, with flags that it must not run with.
+fn flags(kit: &Kit) -> Result<(), Error> {
+    for name in ["calls", "spins", "undefined", "unmapped"] {
+        let running = kit.start(name, &[give("timer", &kit.timer)])?;
+        for _ in 0..20 {
+            kit.pause_ms(2)?;
+        }
+        let ended = kit.ended(&running)?;
+        let said = if ended.kind == "faulted" {
+            ended.rule()
+        } else {
+            ended.text.as_str()
+        };
+        fact!(
+            "entry.flags",
+            program = name,
+            kind = ended.kind,
+            said = said
+        );
+    }
+    Ok(())
+}
+
+/// Starts a thread that looks into its registers first.
+fn new_thread(env: &Env) -> Result<(), Error> {
+    let vm: VirtualMemory = env.get("vm")?;
+    let threads: ThreadSpawner = env.get("threads")?;
+    let memory = vm.map(3 * 4096, 3)?.address;
+    let shape = Shape {
+        submissions: 8,
+        message_bytes: 4096,
+        priority: 16,
+        cpu: -1,
+    };
+    let (seen, stack) = (memory, memory + 3 * 4096);
+    let begun = seen as *mut Begun;
+    // SAFETY: the mapping above; the thread does not run yet.
+    unsafe { (*begun).base = seen };
+    let entry = begin as *const () as u64;
+    let thread = threads.spawn(entry, stack, seen, &shape)?.thread;
+    thread.join()?;
+    // SAFETY: the thread has ended.
+    let begun = unsafe { begun.read() };
+    let others = begun.others.iter().filter(|word| **word != 0).count();
+    fact!(
+        "entry.thread",
+        registers_set = others,
+        argument = begun.rdi == seen,
+        stack = begun.rsp == stack,
+        flags = format!("{:#x}", begun.rflags).as_str(),
+        cs = begun.selectors[0],
+        ss = begun.selectors[1],
+        data = format!("{:?}", &begun.selectors[2..]).as_str(),
+        fs_names_area = begun.fs_first != 0 && begun.fs_first % 4096 == 0,
+        gs_base_is_zero = begun.through_gs == seen
+    );
+    Ok(())
+}
