@@ -4,9 +4,14 @@ use core::arch::asm;
 
 use sabotage::sabotage;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
-use x86_64::registers::model_specific::{Efer, EferFlags};
+use x86_64::registers::model_specific::{Efer, EferFlags, Msr};
 
 use crate::Features;
+
+/// EFER bit 21, automatic IBRS (AMD APM vol. 2, 3.1.7).
+const AIBRSE: u64 = 1 << 21;
+/// IA32_SPEC_CTRL (Intel SDM vol. 4, table 2-2).
+const SPEC_CTRL: u32 = 0x48;
 
 /// What the control registers of one CPU hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -17,6 +22,8 @@ pub struct Controls {
     pub cr4: u64,
     /// No-execute pages and SYSCALL.
     pub efer: u64,
+    /// IA32_SPEC_CTRL; `None` where nothing is to be set there.
+    pub spec_ctrl: Option<u64>,
     /// What XSAVE would keep; `None` where the processor has no such register.
     pub xcr0: Option<u64>,
 }
@@ -42,10 +49,16 @@ impl Controls {
             | EferFlags::LONG_MODE_ENABLE
             | EferFlags::LONG_MODE_ACTIVE;
         efer.set(EferFlags::NO_EXECUTE_ENABLE, f.nx);
+        let aibrse = if f.speculation.automatic_ibrs {
+            AIBRSE
+        } else {
+            0
+        };
         Self {
             cr0: cr0.bits(),
             cr4: cr4.bits(),
-            efer: efer.bits(),
+            efer: efer.bits() | aibrse,
+            spec_ctrl: f.speculation.spec_ctrl,
             // Bit 0, the state of the x87 unit, cannot be clear (Intel SDM vol. 1, 13.3).
             xcr0: f.xsave.then_some(1),
         }
@@ -96,16 +109,26 @@ pub unsafe fn set(f: Features) -> Result<Controls, Controls> {
         }
         Cr4::write_raw(written.cr4);
         Efer::write_raw(written.efer);
+        if let Some(bits) = written.spec_ctrl {
+            Msr::new(SPEC_CTRL).write(bits);
+        }
     }
-    let held = read(wanted.xcr0.is_some());
+    let held = read(&wanted);
+    if f.speculation.verw {
+        crate::entry::always_verw();
+    }
     crate::entry::set_smap(held.smap() && !sabotage!(LEAVE_AC_ON_TRAP));
     if held == wanted { Ok(held) } else { Err(held) }
 }
 
 /// What this CPU's control registers hold.
-fn read(has_xcr0: bool) -> Controls {
+fn read(wanted: &Controls) -> Controls {
     let (cr0, cr4, efer) = (Cr0::read_raw(), Cr4::read_raw(), Efer::read_raw());
-    let xcr0 = has_xcr0.then(|| {
+    // SAFETY: the register is there if something was to be set in it; reading it has no effect.
+    let spec_ctrl = wanted
+        .spec_ctrl
+        .map(|_| unsafe { Msr::new(SPEC_CTRL).read() });
+    let xcr0 = wanted.xcr0.map(|_| {
         let (low, high): (u32, u32);
         // SAFETY: OSXSAVE is set for as long as XCR0 is read; nothing runs here in between.
         unsafe {
@@ -119,6 +142,7 @@ fn read(has_xcr0: bool) -> Controls {
         cr0,
         cr4,
         efer,
+        spec_ctrl,
         xcr0,
     }
 }

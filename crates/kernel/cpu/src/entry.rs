@@ -92,6 +92,24 @@ pub(crate) fn set_smap(present: bool) {
     CPU_HAS_SMAP.store(present, Ordering::Relaxed);
 }
 
+/// Whether VERW precedes each way back to a program. With MD_CLEAR or FB_CLEAR it overwrites the buffers that a program could
+/// look into (Intel, "Microarchitectural Data Sampling", 3.1); it takes the selector of writable data, in memory.
+#[unsafe(no_mangle)]
+static CPU_VERW: AtomicBool = AtomicBool::new(false);
+#[unsafe(no_mangle)]
+static CPU_VERW_SELECTOR: u16 = USER_DATA;
+
+/// Makes VERW precede each way back to a program, on each CPU whose system calls are installed afterwards. It is never
+/// taken back.
+pub fn always_verw() {
+    CPU_VERW.store(true, Ordering::Relaxed);
+}
+
+/// Whether VERW precedes each way back to a program.
+pub fn does_verw() -> bool {
+    CPU_VERW.load(Ordering::Relaxed)
+}
+
 /// Registers the handlers, before any CPU can enter.
 pub fn set_handlers(h: Handlers) {
     CPU_SYSCALL_HANDLER.store(h.syscall as *mut (), Ordering::Release);
@@ -109,20 +127,28 @@ pub unsafe fn install_syscall() {
     // IF, DF, TF, AC, NT and IOPL are cleared at entry.
     let mask = (1u64 << 9) | (1 << 10) | (1 << 8) | (1 << 18) | (1 << 14) | (3 << 12);
     let mask = mask & !(u64::from(sabotage!(LEAVE_AC_ON_CALL)) << 18);
+    let entry = if does_verw() {
+        syscall_entry_verw as *const ()
+    } else {
+        syscall_entry as *const ()
+    };
     // SAFETY: architectural MSRs with the values the entry path below is written for. A null SYSENTER_CS makes SYSENTER
     // fault.
     unsafe {
         Msr::new(0x174).write(0);
         Msr::new(0xc000_0081).write(star);
-        Msr::new(0xc000_0082).write(syscall_entry as *const () as usize as u64);
+        Msr::new(0xc000_0082).write(entry as usize as u64);
         Msr::new(0xc000_0083).write(0);
         Msr::new(0xc000_0084).write(mask);
     }
 }
 
-#[unsafe(naked)]
-unsafe extern "C" fn syscall_entry() {
-    naked_asm!(
+/// The entry of a system call; `$before_exit` is done when every register of the program but its stack is back.
+macro_rules! syscall_entry {
+    ($name:ident $(, $before_exit:literal)*) => {
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            naked_asm!(
         "swapgs",
         "mov gs:[{user}], rsp",
         "mov rsp, gs:[{kernel}]",
@@ -158,6 +184,7 @@ unsafe extern "C" fn syscall_entry() {
         // A return address outside the lower half would fault in SYSRET with the user's stack in kernel mode.
         "bt rcx, 47",
         "jc 2f",
+        $($before_exit,)*
         "pop rsp",
         "swapgs",
         "sysretq",
@@ -166,8 +193,17 @@ unsafe extern "C" fn syscall_entry() {
         "2: ud2",
         user = const USER_STACK,
         kernel = const KERNEL_STACK,
-    )
+            )
+        }
+    };
 }
+
+syscall_entry!(syscall_entry);
+// One of its own, so that where VERW is not needed nobody asks whether it is.
+syscall_entry!(
+    syscall_entry_verw,
+    "verw word ptr [rip + CPU_VERW_SELECTOR]"
+);
 
 // One 16-byte stub a vector: pushes a zero error code where the CPU pushes none, then the vector.
 global_asm!(
@@ -212,6 +248,10 @@ global_asm!(
     "call qword ptr [rip + CPU_TRAP_HANDLER]",
     "test byte ptr [rsp + {cs}], 3",
     "jz 3f",
+    "cmp byte ptr [rip + CPU_VERW], 0",
+    "je 7f",
+    "verw word ptr [rip + CPU_VERW_SELECTOR]",
+    "7:",
     "swapgs",
     "3:",
     "CPU_POP_ALL",
@@ -265,6 +305,10 @@ macro_rules! start_user {
             "push {cs}",
             "push {rip}",
             $($clear,)*
+            "cmp byte ptr [rip + CPU_VERW], 0",
+            "je 2f",
+            "verw word ptr [rip + CPU_VERW_SELECTOR]",
+            "2:",
             "swapgs",
             "iretq",
             ss = const USER_DATA as u64,

@@ -1,5 +1,7 @@
 //! What the processor offers, read once at run time.
 
+use cpu_vulnerabilities::{Decision, Leaves, Processor, Vendor, has_capabilities};
+
 /// What this machine offers, probed at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Features {
@@ -33,6 +35,8 @@ pub struct Features {
     pub invariant_tsc: bool,
     /// TSC frequency that CPUID states, in Hz; 0 where it states none.
     pub tsc_hz: u64,
+    /// What it says of leaks by speculation, and what is done about them.
+    pub speculation: Decision,
 }
 
 /// Reads CPUID.
@@ -67,6 +71,46 @@ pub fn features() -> Features {
             .get_advanced_power_mgmt_info()
             .is_some_and(|a| a.has_invariant_tsc()),
         tsc_hz: stated.unwrap_or(0),
+        speculation: speculation(),
+    }
+}
+
+/// Decides about leaks by speculation. IA32_ARCH_CAPABILITIES (MSR 10AH) is read if CPUID says that it is there.
+fn speculation() -> Decision {
+    let leaves = leaves();
+    let capabilities = if has_capabilities(&leaves) {
+        // SAFETY: the register is there, and reading it has no effect.
+        unsafe { x86_64::registers::model_specific::Msr::new(0x10a).read() }
+    } else {
+        0
+    };
+    Processor::new(leaves, capabilities).decide()
+}
+
+/// The words of CPUID that the decision reads; zero where the processor has no such leaf.
+fn leaves() -> Leaves {
+    let zero = raw_cpuid::cpuid!(0);
+    let basic = |leaf: u32, sub: u32| (leaf <= zero.eax).then(|| raw_cpuid::cpuid!(leaf, sub));
+    let most = raw_cpuid::cpuid!(0x8000_0000).eax;
+    let extended = |leaf: u32| (leaf <= most).then(|| raw_cpuid::cpuid!(leaf));
+    let seven = basic(7, 0);
+    let two = seven.as_ref().is_some_and(|l| l.eax >= 2);
+    let one = basic(1, 0);
+    Leaves {
+        vendor: match (zero.ebx, zero.edx, zero.ecx) {
+            (0x756e_6547, 0x4965_6e69, 0x6c65_746e) => Vendor::Intel,
+            (0x6874_7541, 0x6974_6e65, 0x444d_4163) | (0x6f67_7948, 0x6e65_476e, 0x656e_6975) => {
+                Vendor::Amd
+            }
+            _ => Vendor::Other,
+        },
+        signature: one.as_ref().map_or(0, |l| l.eax),
+        hypervisor: one.as_ref().is_some_and(|l| l.ecx >> 31 != 0),
+        seven_ebx: seven.as_ref().map_or(0, |l| l.ebx),
+        seven_edx: seven.as_ref().map_or(0, |l| l.edx),
+        seven_two_edx: if two { raw_cpuid::cpuid!(7, 2).edx } else { 0 },
+        extended_8_ebx: extended(0x8000_0008).map_or(0, |l| l.ebx),
+        extended_21_eax: extended(0x8000_0021).map_or(0, |l| l.eax),
     }
 }
 

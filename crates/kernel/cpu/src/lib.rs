@@ -23,7 +23,8 @@ pub use descriptors::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, load as load
 #[cfg(sabotage)]
 pub use entry::assert_entry_flags;
 pub use entry::{
-    Handlers, SyscallFrame, TrapFrame, enter_user, install_syscall, set_handlers, vector_stub,
+    Handlers, SyscallFrame, TrapFrame, always_verw, does_verw, enter_user, install_syscall,
+    set_handlers, vector_stub,
 };
 pub use features::{Features, features};
 #[cfg(sabotage)]

@@ -418,6 +418,7 @@ pub unsafe fn on_kernel_stack() -> ! {
         xcr0 ~ evidence::Hex(held.xcr0.unwrap_or(0)),
         writable_text ~ writable_text()
     );
+    state_speculation(f);
     crate::trap::initialise();
     let machine = crate::acpi::read(rsdp);
     crate::smp::initialise_apic(&machine, f);
@@ -447,6 +448,28 @@ pub unsafe fn on_kernel_stack() -> ! {
     ipc::pay_by_running();
     crate::spawn::start_init();
     sched::idle_loop()
+}
+
+/// Says what the processor tells of leaks by speculation, and what is done about each.
+fn state_speculation(f: cpu::Features) {
+    if option("verw").as_deref() == Some("on") {
+        cpu::always_verw();
+    }
+    let is = f.speculation;
+    crate::fact!(
+        "boot.speculation",
+        meltdown = is.meltdown.name(),
+        l1tf = is.l1tf.name(),
+        mds = is.mds.name(),
+        taa = is.taa.name(),
+        mmio_stale_data = is.mmio_stale_data.name(),
+        spectre_v2 = is.spectre_v2.name(),
+        retbleed = is.retbleed.name(),
+        bhi = is.bhi.name(),
+        verw = cpu::does_verw(),
+        spec_ctrl ~ evidence::Hex(crate::smp::controls(0).spec_ctrl.unwrap_or(0)),
+        ibpb_offered ~ is.barrier
+    );
 }
 
 /// Gives the loader's memory to the allocator: every CPU runs on kernel tables and stacks now.

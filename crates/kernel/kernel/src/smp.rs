@@ -33,6 +33,7 @@ static CONTROLS: cpu::Lock<[Controls; MAX_CPUS]> = cpu::Lock::new(
             cr0: 0,
             cr4: 0,
             efer: 0,
+            spec_ctrl: None,
             xcr0: None,
         }
     }; MAX_CPUS],

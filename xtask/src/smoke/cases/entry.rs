@@ -14,6 +14,16 @@ const SELECTORS: &str =
     "@entry.selectors set=\"[27, 27, 0, 27]\" next_process=\"ds=0 es=0 fs=0 gs=0\"";
 const THREAD: &str = "@entry.thread registers_set=0 argument=true stack=true flags=\"0x202\" cs=35 ss=27 data=\"[0, 0, 0]\" fs_names_area=true gs_base_is_zero=true";
 
+/// What a program sees that tries all of it.
+pub const ALL: &[&str] = &[
+    SELECTORS,
+    THREAD,
+    CALLS,
+    SPINS,
+    "@entry.flags program=undefined kind=faulted said=invalid-opcode",
+    "@entry.flags program=unmapped kind=faulted said=page-fault",
+];
+
 // That the kernel runs without the flags is asserted by the sabotage kernel at each entry: it has no right to show
 // itself otherwise.
 inventory::submit! {
@@ -22,14 +32,7 @@ inventory::submit! {
         question: "Does nothing that a program left in the processor reach the kernel, another process or a new thread?",
         rows: &["CF-10"],
         manifest: "smoke/entry",
-        required: &[
-            SELECTORS,
-            THREAD,
-            CALLS,
-            SPINS,
-            "@entry.flags program=undefined kind=faulted said=invalid-opcode",
-            "@entry.flags program=unmapped kind=faulted said=page-fault",
-        ],
+        required: ALL,
         forbidden: &[PANIC],
         ..PROGRAM
     }

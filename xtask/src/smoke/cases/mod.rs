@@ -65,6 +65,7 @@ mod shares;
 mod shell_terminal;
 mod smp;
 mod spawn_exit;
+mod speculation;
 mod stale_completion;
 mod tlb_shootdown;
 mod virtio_blk;

@@ -1,0 +1,642 @@
+//! What a processor says of its vulnerabilities to speculation, and what the kernel does about each: one table.
+//!
+//! What counts is what the processor itself answers: CPUID, and IA32_ARCH_CAPABILITIES where CPUID says that there is
+//! one. No list of models is kept: what a processor does not say is *not told*, and never taken for good news. The vendor
+//! speaks for its processors only where no hypervisor does, which can name any vendor it likes.
+//!
+//! Sources: *SDM* is Intel's Software Developer's Manual, whose volume 4, table 2-2 holds the MSRs, and whose volume 2 the
+//! leaves of CPUID. *Intel* followed by a title is a technical paper of Intel's "Software Security Guidance". *AMD 56569* is
+//! "Software Techniques for Managing Speculation on AMD Processors"; *APM* is AMD's Architecture Programmer's Manual.
+//!
+//! Invariant: never reads or writes a register; it decides, and names no means that the processor does not offer.
+#![no_std]
+#![forbid(unsafe_code)]
+
+/// Who makes the processor, by CPUID leaf 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Vendor {
+    /// `GenuineIntel`.
+    Intel,
+    /// `AuthenticAMD` and `HygonGenuine`.
+    Amd,
+    /// Anybody else.
+    #[default]
+    Other,
+}
+
+/// The words of CPUID that the table reads. A leaf that the processor does not have is zero.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Leaves {
+    /// By leaf 0.
+    pub vendor: Vendor,
+    /// Leaf 1, EAX: family, model, stepping.
+    pub signature: u32,
+    /// Leaf 1, ECX bit 31: somebody stands between the processor and the kernel.
+    pub hypervisor: bool,
+    /// Leaf 7, subleaf 0, EBX.
+    pub seven_ebx: u32,
+    /// Leaf 7, subleaf 0, EDX.
+    pub seven_edx: u32,
+    /// Leaf 7, subleaf 2, EDX.
+    pub seven_two_edx: u32,
+    /// Leaf 8000_0008, EBX.
+    pub extended_8_ebx: u32,
+    /// Leaf 8000_0021, EAX.
+    pub extended_21_eax: u32,
+}
+
+/// Bits of IA32_ARCH_CAPABILITIES (SDM vol. 4, table 2-2, MSR 10AH).
+mod says {
+    pub(super) const RDCL_NO: u64 = 1 << 0;
+    pub(super) const IBRS_ALL: u64 = 1 << 1;
+    pub(super) const RSBA: u64 = 1 << 2;
+    pub(super) const MDS_NO: u64 = 1 << 5;
+    pub(super) const TSX_CTRL: u64 = 1 << 7;
+    pub(super) const TAA_NO: u64 = 1 << 8;
+    pub(super) const SBDR_SSDP_NO: u64 = 1 << 13;
+    pub(super) const FBSDP_NO: u64 = 1 << 14;
+    pub(super) const PSDP_NO: u64 = 1 << 15;
+    pub(super) const FB_CLEAR: u64 = 1 << 17;
+    pub(super) const RRSBA: u64 = 1 << 19;
+    pub(super) const BHI_NO: u64 = 1 << 20;
+}
+
+/// Bits of CPUID that the table reads.
+mod offers {
+    /// Leaf 7, EBX: RTM, the transactions that TAA needs.
+    pub(super) const RTM: u32 = 1 << 11;
+    /// Leaf 7, EDX: VERW overwrites buffers.
+    pub(super) const MD_CLEAR: u32 = 1 << 10;
+    /// Leaf 7, EDX: IBRS and IBPB, with IA32_SPEC_CTRL and IA32_PRED_CMD.
+    pub(super) const IBRS_IBPB: u32 = 1 << 26;
+    /// Leaf 7, EDX: IA32_FLUSH_CMD.
+    pub(super) const L1D_FLUSH: u32 = 1 << 28;
+    /// Leaf 7, EDX: IA32_ARCH_CAPABILITIES.
+    pub(super) const ARCH_CAPABILITIES: u32 = 1 << 29;
+    /// Leaf 7, subleaf 2, EDX: IA32_SPEC_CTRL.RRSBA_DIS_S.
+    pub(super) const RRSBA_CTRL: u32 = 1 << 2;
+    /// Leaf 7, subleaf 2, EDX: IA32_SPEC_CTRL.BHI_DIS_S.
+    pub(super) const BHI_CTRL: u32 = 1 << 4;
+    /// Leaf 8000_0008, EBX: IBPB (APM vol. 3, appendix E.4.7).
+    pub(super) const AMD_IBPB: u32 = 1 << 12;
+    /// Leaf 8000_0008, EBX: IBRS.
+    pub(super) const AMD_IBRS: u32 = 1 << 14;
+    /// Leaf 8000_0008, EBX: not affected by branch type confusion.
+    pub(super) const AMD_BTC_NO: u32 = 1 << 29;
+    /// Leaf 8000_0021, EAX: EFER.AIBRSE.
+    pub(super) const AUTOMATIC_IBRS: u32 = 1 << 8;
+}
+
+/// IA32_SPEC_CTRL (MSR 48H) bit 0, IBRS.
+const SPEC_IBRS: u64 = 1 << 0;
+/// IA32_SPEC_CTRL bit 6, RRSBA_DIS_S.
+const SPEC_RRSBA_DIS_S: u64 = 1 << 6;
+/// IA32_SPEC_CTRL bit 10, BHI_DIS_S.
+const SPEC_BHI_DIS_S: u64 = 1 << 10;
+
+/// What a vulnerability is to this machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// The processor, or its maker where nobody stands between, says that it does not have it.
+    NotAffected,
+    /// VERW before each way back to a program.
+    Verw,
+    /// Enhanced IBRS, on for good.
+    EnhancedIbrs,
+    /// Automatic IBRS: EFER.AIBRSE, on for good.
+    AutomaticIbrs,
+    /// IA32_SPEC_CTRL.BHI_DIS_S, on for good.
+    BhiDisS,
+    /// IA32_SPEC_CTRL.RRSBA_DIS_S, on for good.
+    RrsbaDisS,
+    /// There is nothing that it needs: what it would come through is off.
+    NoTransactions,
+    /// The processor has it, and the kernel does nothing about it.
+    NotAnswered,
+    /// The processor neither says that it does not have it nor offers anything against it.
+    NotOffered,
+}
+
+impl Answer {
+    /// As facts say it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotAffected => "not-affected",
+            Self::Verw => "verw",
+            Self::EnhancedIbrs => "enhanced-ibrs",
+            Self::AutomaticIbrs => "automatic-ibrs",
+            Self::BhiDisS => "bhi-dis-s",
+            Self::RrsbaDisS => "rrsba-dis-s",
+            Self::NoTransactions => "no-transactions",
+            Self::NotAnswered => "not-answered",
+            Self::NotOffered => "not-offered",
+        }
+    }
+}
+
+/// What of the machine is read and said.
+#[derive(Clone, Copy, Debug)]
+pub struct Processor {
+    leaves: Leaves,
+    capabilities: Option<u64>,
+}
+
+/// The whole decision.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Decision {
+    /// Rogue data cache load: a program reads what is mapped for the kernel alone.
+    pub meltdown: Answer,
+    /// L1 terminal fault.
+    pub l1tf: Answer,
+    /// Microarchitectural data sampling.
+    pub mds: Answer,
+    /// TSX asynchronous abort.
+    pub taa: Answer,
+    /// Processor MMIO stale data.
+    pub mmio_stale_data: Answer,
+    /// Branch target injection.
+    pub spectre_v2: Answer,
+    /// Return stack buffer underflow, branch type confusion.
+    pub retbleed: Answer,
+    /// Branch history injection.
+    pub bhi: Answer,
+    /// VERW before each way back to a program.
+    pub verw: bool,
+    /// What IA32_SPEC_CTRL is to hold for good; `None`: there is no such register, or nothing to set.
+    pub spec_ctrl: Option<u64>,
+    /// EFER.AIBRSE is to be set.
+    pub automatic_ibrs: bool,
+    /// IBPB is there, for the switch between distrusting accounts.
+    pub barrier: bool,
+}
+
+/// That of a processor which says nothing.
+impl Default for Decision {
+    fn default() -> Self {
+        Processor::new(Leaves::default(), 0).decide()
+    }
+}
+
+/// Whether IA32_ARCH_CAPABILITIES may be read.
+pub const fn has_capabilities(leaves: &Leaves) -> bool {
+    leaves.seven_edx & offers::ARCH_CAPABILITIES != 0
+}
+
+impl Processor {
+    /// `capabilities` is IA32_ARCH_CAPABILITIES, read if [`has_capabilities`]; what is given otherwise does not count.
+    pub const fn new(leaves: Leaves, capabilities: u64) -> Self {
+        let there = has_capabilities(&leaves);
+        Self {
+            leaves,
+            capabilities: if there { Some(capabilities) } else { None },
+        }
+    }
+
+    /// Whether IA32_ARCH_CAPABILITIES says all of `bits`.
+    fn says(&self, bits: u64) -> bool {
+        self.capabilities.is_some_and(|said| said & bits == bits)
+    }
+
+    /// Whether the maker's word counts, and is AMD's.
+    fn is_bare_amd(&self) -> bool {
+        self.leaves.vendor == Vendor::Amd && !self.leaves.hypervisor
+    }
+
+    /// Whether it has what only Intel's processors were found to have, as far as anybody says. `no`: the bits that deny it.
+    fn of_intel(&self, no: u64, then: impl FnOnce() -> Answer) -> Answer {
+        // AMD 56569, "Speculation control features": not susceptible to rogue data cache load, L1TF, MDS and TAA.
+        if self.says(no) || self.is_bare_amd() {
+            Answer::NotAffected
+        } else {
+            then()
+        }
+    }
+
+    /// What follows where no means is there: a processor with IA32_ARCH_CAPABILITIES that does not deny it has it.
+    fn without_means(&self) -> Answer {
+        match self.capabilities {
+            Some(_) => Answer::NotAnswered,
+            None => Answer::NotOffered,
+        }
+    }
+
+    fn verw_if(&self, offered: bool) -> Answer {
+        if offered {
+            Answer::Verw
+        } else {
+            self.without_means()
+        }
+    }
+
+    const fn md_clear(&self) -> bool {
+        self.leaves.seven_edx & offers::MD_CLEAR != 0
+    }
+
+    /// Intel, "Microarchitectural Data Sampling": MD_CLEAR says that VERW overwrites the buffers.
+    fn mds(&self) -> Answer {
+        self.of_intel(says::MDS_NO, || self.verw_if(self.md_clear()))
+    }
+
+    /// Intel, "TSX Asynchronous Abort": without RTM there is none; VERW helps where MDS is there too, or TSX_CTRL.
+    fn taa(&self) -> Answer {
+        self.of_intel(says::TAA_NO, || {
+            if self.leaves.seven_ebx & offers::RTM == 0 && self.capabilities.is_some() {
+                return Answer::NoTransactions;
+            }
+            let clears = !self.says(says::MDS_NO) || self.says(says::TSX_CTRL);
+            self.verw_if(self.md_clear() && clears)
+        })
+    }
+
+    /// Intel, "Processor MMIO Stale Data Vulnerabilities": FB_CLEAR, or MD_CLEAR and L1D_FLUSH where MDS is there.
+    fn mmio_stale_data(&self) -> Answer {
+        let no = says::SBDR_SSDP_NO | says::FBSDP_NO | says::PSDP_NO;
+        self.of_intel(no, || {
+            let as_for_mds = self.md_clear()
+                && self.leaves.seven_edx & offers::L1D_FLUSH != 0
+                && !self.says(says::MDS_NO);
+            self.verw_if(self.says(says::FB_CLEAR) || as_for_mds)
+        })
+    }
+
+    /// Intel, "Branch Target Injection", 2.3 enhanced IBRS; APM vol. 2, 3.2.9 automatic IBRS. Plain IBRS would have to be
+    /// written at every entry: it is not.
+    fn spectre_v2(&self) -> Answer {
+        let plain = self.leaves.seven_edx & offers::IBRS_IBPB != 0
+            || self.leaves.extended_8_ebx & offers::AMD_IBRS != 0;
+        if self.leaves.extended_21_eax & offers::AUTOMATIC_IBRS != 0 {
+            Answer::AutomaticIbrs
+        } else if self.leaves.seven_edx & offers::IBRS_IBPB != 0 && self.says(says::IBRS_ALL) {
+            Answer::EnhancedIbrs
+        } else if plain {
+            Answer::NotAnswered
+        } else {
+            self.without_means()
+        }
+    }
+
+    /// Whether IA32_SPEC_CTRL is there for a bit that this leaf 7, subleaf 2 bit stands for.
+    const fn controls(&self, bit: u32) -> bool {
+        self.leaves.seven_edx & offers::IBRS_IBPB != 0 && self.leaves.seven_two_edx & bit != 0
+    }
+
+    /// AMD, "Technical Guidance for Mitigating Branch Type Confusion": BTC_NO, or family 19H on. Intel, "Return Stack Buffer
+    /// Underflow": RSBA and RRSBA say that returns take their targets from elsewhere.
+    fn retbleed(&self, spectre_v2: Answer) -> Answer {
+        let amd = self.leaves.vendor == Vendor::Amd;
+        if amd && self.leaves.extended_8_ebx & offers::AMD_BTC_NO != 0
+            || self.is_bare_amd() && family(self.leaves.signature) >= 0x19
+        {
+            return Answer::NotAffected;
+        }
+        if amd {
+            return if self.leaves.hypervisor {
+                Answer::NotOffered
+            } else {
+                Answer::NotAnswered
+            };
+        }
+        match spectre_v2 {
+            Answer::EnhancedIbrs if !self.says(says::RRSBA) => Answer::EnhancedIbrs,
+            Answer::EnhancedIbrs if self.controls(offers::RRSBA_CTRL) => Answer::RrsbaDisS,
+            Answer::EnhancedIbrs => Answer::NotAnswered,
+            _ if self.says(says::RSBA) => Answer::NotAnswered,
+            _ => self.without_means(),
+        }
+    }
+
+    /// Intel, "Branch History Injection and Intra-mode Branch Target Injection". AMD's processors choose targets by more than
+    /// history: AMD-SB-7003 names none that is affected.
+    fn bhi(&self) -> Answer {
+        self.of_intel(says::BHI_NO, || {
+            if self.controls(offers::BHI_CTRL) {
+                Answer::BhiDisS
+            } else {
+                self.without_means()
+            }
+        })
+    }
+
+    /// What the kernel does about all of it. Meltdown and L1TF have no means here but a processor without them: the kernel
+    /// is mapped while a program runs, and the L1 cache is not flushed.
+    pub fn decide(&self) -> Decision {
+        let spectre_v2 = self.spectre_v2();
+        let retbleed = self.retbleed(spectre_v2);
+        let (mds, taa, mmio_stale_data) = (self.mds(), self.taa(), self.mmio_stale_data());
+        let bhi = self.bhi();
+        let bit = |wanted: bool, bit: u64| if wanted { bit } else { 0 };
+        let spec_ctrl = bit(spectre_v2 == Answer::EnhancedIbrs, SPEC_IBRS)
+            | bit(retbleed == Answer::RrsbaDisS, SPEC_RRSBA_DIS_S)
+            | bit(bhi == Answer::BhiDisS, SPEC_BHI_DIS_S);
+        Decision {
+            // RDCL_NO denies both (SDM vol. 4, table 2-2; Intel, "L1 Terminal Fault").
+            meltdown: self.of_intel(says::RDCL_NO, || self.without_means()),
+            l1tf: self.of_intel(says::RDCL_NO, || self.without_means()),
+            mds,
+            taa,
+            mmio_stale_data,
+            spectre_v2,
+            retbleed,
+            bhi,
+            verw: [mds, taa, mmio_stale_data].contains(&Answer::Verw),
+            spec_ctrl: (spec_ctrl != 0).then_some(spec_ctrl),
+            automatic_ibrs: spectre_v2 == Answer::AutomaticIbrs,
+            barrier: self.leaves.seven_edx & offers::IBRS_IBPB != 0
+                || self.leaves.extended_8_ebx & offers::AMD_IBPB != 0,
+        }
+    }
+}
+
+/// The family of a signature (SDM vol. 2, CPUID leaf 1; APM vol. 3, E.3.2).
+const fn family(signature: u32) -> u32 {
+    let base = signature >> 8 & 0xf;
+    if base == 0xf {
+        base + (signature >> 20 & 0xff)
+    } else {
+        base
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Answer::{
+        AutomaticIbrs, BhiDisS, EnhancedIbrs, NoTransactions, NotAffected, NotAnswered, NotOffered,
+        RrsbaDisS, Verw,
+    };
+    use super::{Answer, Decision, Leaves, Processor, Vendor};
+
+    /// One processor, and what follows: in the order of `Decision`, and then VERW, SPEC_CTRL, AIBRSE, IBPB.
+    type Row = (
+        &'static str,
+        Leaves,
+        u64,
+        [Answer; 8],
+        (bool, Option<u64>, bool, bool),
+    );
+
+    const NOTHING: Leaves = Leaves {
+        vendor: Vendor::Other,
+        signature: 0,
+        hypervisor: false,
+        seven_ebx: 0,
+        seven_edx: 0,
+        seven_two_edx: 0,
+        extended_8_ebx: 0,
+        extended_21_eax: 0,
+    };
+    const CAPABILITIES: u32 = 1 << 29;
+    const MD_CLEAR: u32 = 1 << 10;
+    const IBRS: u32 = 1 << 26;
+    const L1D: u32 = 1 << 28;
+    const RTM: u32 = 1 << 11;
+
+    const fn intel(seven_ebx: u32, seven_edx: u32, seven_two_edx: u32) -> Leaves {
+        Leaves {
+            vendor: Vendor::Intel,
+            signature: 0x0005_06e3,
+            seven_ebx,
+            seven_edx,
+            seven_two_edx,
+            ..NOTHING
+        }
+    }
+
+    const fn amd(signature: u32, extended_8_ebx: u32, extended_21_eax: u32) -> Leaves {
+        Leaves {
+            vendor: Vendor::Amd,
+            signature,
+            extended_8_ebx,
+            extended_21_eax,
+            ..NOTHING
+        }
+    }
+
+    const NO: Answer = NotAffected;
+    const TABLE: &[Row] = &[
+        (
+            "says nothing",
+            NOTHING,
+            u64::MAX,
+            [NotOffered; 8],
+            (false, None, false, false),
+        ),
+        (
+            "of Intel, before any of it was known",
+            intel(RTM, 0, 0),
+            u64::MAX,
+            [NotOffered; 8],
+            (false, None, false, false),
+        ),
+        (
+            "of Intel with microcode of 2019: MD_CLEAR, IBRS, L1D_FLUSH, and no IA32_ARCH_CAPABILITIES",
+            intel(RTM, MD_CLEAR | IBRS | L1D, 0),
+            0,
+            [
+                NotOffered,
+                NotOffered,
+                Verw,
+                Verw,
+                Verw,
+                NotAnswered,
+                NotOffered,
+                NotOffered,
+            ],
+            (true, None, false, true),
+        ),
+        (
+            "the same, as a hypervisor names it without MD_CLEAR",
+            intel(RTM, IBRS | CAPABILITIES, 0),
+            0,
+            [NotAnswered; 8],
+            (false, None, false, true),
+        ),
+        (
+            "not affected by MDS, with transactions and no way to clear",
+            intel(RTM, MD_CLEAR | IBRS | CAPABILITIES, 0),
+            1 | 1 << 1 | 1 << 5,
+            [
+                NO,
+                NO,
+                NO,
+                NotAnswered,
+                NotAnswered,
+                EnhancedIbrs,
+                EnhancedIbrs,
+                NotAnswered,
+            ],
+            (false, Some(1), false, true),
+        ),
+        (
+            "the same, and TSX_CTRL and FB_CLEAR",
+            intel(RTM, MD_CLEAR | IBRS | CAPABILITIES, 0),
+            1 | 1 << 1 | 1 << 5 | 1 << 7 | 1 << 17,
+            [
+                NO,
+                NO,
+                NO,
+                Verw,
+                Verw,
+                EnhancedIbrs,
+                EnhancedIbrs,
+                NotAnswered,
+            ],
+            (true, Some(1), false, true),
+        ),
+        (
+            "with controls of history and of returns, and nothing else left",
+            intel(0, MD_CLEAR | IBRS | CAPABILITIES, 1 << 2 | 1 << 4),
+            1 | 1 << 1 | 1 << 5 | 7 << 13 | 1 << 19,
+            [
+                NO,
+                NO,
+                NO,
+                NoTransactions,
+                NO,
+                EnhancedIbrs,
+                RrsbaDisS,
+                BhiDisS,
+            ],
+            (false, Some(1 | 1 << 6 | 1 << 10), false, true),
+        ),
+        (
+            "with RRSBA and no control of it",
+            intel(0, IBRS | CAPABILITIES, 0),
+            1 | 1 << 1 | 1 << 5 | 1 << 8 | 7 << 13 | 1 << 19 | 1 << 20,
+            [NO, NO, NO, NO, NO, EnhancedIbrs, NotAnswered, NO],
+            (false, Some(1), false, true),
+        ),
+        (
+            "that denies everything",
+            intel(RTM, IBRS | CAPABILITIES, 0),
+            1 | 1 << 1 | 1 << 5 | 1 << 8 | 7 << 13 | 1 << 20,
+            [NO, NO, NO, NO, NO, EnhancedIbrs, EnhancedIbrs, NO],
+            (false, Some(1), false, true),
+        ),
+        (
+            "of AMD, family 17H",
+            amd(0x0080_0f12, 1 << 12, 0),
+            0,
+            [NO, NO, NO, NO, NO, NotOffered, NotAnswered, NO],
+            (false, None, false, true),
+        ),
+        (
+            "of AMD, family 19H, with automatic IBRS",
+            amd(0x00a1_0f11, 1 << 12 | 1 << 14, 1 << 8),
+            0,
+            [NO, NO, NO, NO, NO, AutomaticIbrs, NO, NO],
+            (false, None, true, true),
+        ),
+        (
+            "of AMD, family 17H, that says BTC_NO, and plain IBRS",
+            amd(0x0080_0f12, 1 << 12 | 1 << 14 | 1 << 29, 0),
+            0,
+            [NO, NO, NO, NO, NO, NotAnswered, NO, NO],
+            (false, None, false, true),
+        ),
+        (
+            "of AMD, by a hypervisor's word",
+            Leaves {
+                hypervisor: true,
+                ..amd(0x00a1_0f11, 0, 0)
+            },
+            0,
+            [NotOffered; 8],
+            (false, None, false, false),
+        ),
+    ];
+
+    fn answers(of: &Decision) -> [Answer; 8] {
+        [
+            of.meltdown,
+            of.l1tf,
+            of.mds,
+            of.taa,
+            of.mmio_stale_data,
+            of.spectre_v2,
+            of.retbleed,
+            of.bhi,
+        ]
+    }
+
+    #[test]
+    fn each_processor_of_the_table_gets_its_answers() {
+        for (name, leaves, capabilities, expected, (verw, spec_ctrl, automatic, barrier)) in TABLE {
+            let decision = Processor::new(*leaves, *capabilities).decide();
+            assert_eq!(answers(&decision), *expected, "a processor {name}");
+            assert_eq!(decision.verw, *verw, "VERW: a processor {name}");
+            assert_eq!(decision.spec_ctrl, *spec_ctrl, "a processor {name}");
+            assert_eq!(decision.automatic_ibrs, *automatic, "a processor {name}");
+            assert_eq!(decision.barrier, *barrier, "IBPB: a processor {name}");
+        }
+    }
+
+    /// Every combination of the bits that are read, one after the other from a seed.
+    fn each(mut f: impl FnMut(Leaves, u64, Decision)) {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            state >> 16
+        };
+        for round in 0..200_000_u32 {
+            let leaves = Leaves {
+                vendor: [Vendor::Intel, Vendor::Amd, Vendor::Other][round as usize % 3],
+                signature: next() as u32,
+                hypervisor: next() & 1 != 0,
+                seven_ebx: next() as u32,
+                seven_edx: next() as u32,
+                seven_two_edx: next() as u32,
+                extended_8_ebx: next() as u32,
+                extended_21_eax: next() as u32,
+            };
+            let capabilities = next() ^ next() << 20;
+            f(
+                leaves,
+                capabilities,
+                Processor::new(leaves, capabilities).decide(),
+            );
+        }
+    }
+
+    #[test]
+    fn no_means_is_named_that_is_not_offered() {
+        each(|leaves, capabilities, decision| {
+            let there = leaves.seven_edx & CAPABILITIES != 0;
+            let clears = leaves.seven_edx & MD_CLEAR != 0 || there && capabilities >> 17 & 1 != 0;
+            assert!(!decision.verw || clears, "{leaves:?}");
+            assert!(
+                decision.spec_ctrl.is_none() || leaves.seven_edx & IBRS != 0,
+                "{leaves:?}"
+            );
+            assert!(!decision.automatic_ibrs || leaves.extended_21_eax >> 8 & 1 != 0);
+            let barriers = leaves.seven_edx & IBRS != 0 || leaves.extended_8_ebx >> 12 & 1 != 0;
+            assert_eq!(decision.barrier, barriers);
+            assert_eq!(decision.verw, answers(&decision).contains(&Verw));
+        });
+    }
+
+    #[test]
+    fn a_register_that_is_not_there_says_nothing() {
+        each(|leaves, capabilities, decision| {
+            if leaves.seven_edx & CAPABILITIES == 0 {
+                let other = Processor::new(leaves, !capabilities).decide();
+                assert_eq!(decision, other, "{leaves:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_vendor_by_a_hypervisors_word_is_no_good_news() {
+        each(|leaves, capabilities, _| {
+            let bare = Leaves {
+                hypervisor: true,
+                ..leaves
+            };
+            let told = Processor::new(bare, capabilities & !(1 | 1 << 5)).decide();
+            for answer in [told.meltdown, told.l1tf, told.mds] {
+                assert!(answer != NotAffected, "{bare:?}");
+            }
+        });
+    }
+}
