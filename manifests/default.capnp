@@ -85,6 +85,7 @@ const manifest :M.Manifest = (
         (kernel = timer),
         (kernel = systemInfo),
         (kernel = processControl),
+        (kernel = processTracer),
         (kernel = systemControl),
         (kernel = deviceRegistry),
         (export = (service = "nvme", export = "block")),

@@ -66,6 +66,7 @@ struct Grant {
     machineInspector @12; bootMedium @13;
     hardwareAuditLog @14; auditGate @15; auditBroker @16;
     rawConsole @17;
+    processTracer @18;
   }
   struct ExportSource { service @0 :Text; export @1 :Text; }
   struct DeviceSource {

@@ -179,7 +179,7 @@ interface SystemInfo @0xd1c0a5e5b0a7010f {
   # still use, `lent` what the kernel ever paid for programs that could not. While nothing is allocated or given back,
   # `total` is `lost` and `left`.
   memory @2 () -> (total :UInt64, lost :UInt64, left :UInt64, lent :UInt64);
-  struct Process { id @0 :UInt64; name @1 :Text; threads @2 :UInt16; memoryPages @3 :UInt32; cpuNs @4 :UInt64; handles @5 :UInt32; state @6 :State; priority @7 :UInt8; restarts @8 :UInt32; limitPages @9 :UInt32; }
+  struct Process { id @0 :UInt64; name @1 :Text; threads @2 :UInt16; memoryPages @3 :UInt32; cpuNs @4 :UInt64; handles @5 :UInt32; state @6 :State; priority @7 :UInt8; restarts @8 :UInt32; limitPages @9 :UInt32; limitHandles @10 :UInt32; limitThreads @11 :UInt16; }
   enum State { running @0; ready @1; blocked @2; dying @3; }
 }
 
@@ -188,6 +188,24 @@ interface ProcessControl @0xd1c0a5e5b0a70110 {
   # Ends any process by its id. A shell holds it; a service does not.
   # Refuses: `notFound`.
   kill @0 (id :UInt64) -> ();
+}
+
+# Looks at what processes call: whom they ask for what, when, and how that ended, and no word of a message.
+interface ProcessTracer @0xd1c0a5e5b0a70113 {
+  # Records the calls of a process from now on, until the trace's last handle or the process is gone. The last `records`
+  # of them are kept, 1 to 4096, in memory that the caller pays for.
+  # Refuses: `notFound`, `outOfRange`, `busy` while the process is traced already, `overBudget`.
+  trace @0 (process :UInt64, records :UInt16) -> (trace :ProcessTrace);
+}
+
+# The calls of one process, in the order of their ends.
+interface ProcessTrace @0xd1c0a5e5b0a70114 {
+  # Gives at most 64 calls from sequence number `from` on; `next` is where to go on. `dropped` counts those that fell out
+  # before they were read, and those that began while 64 others had not ended; `ended` says that the process is gone.
+  read @0 (from :UInt64) -> (next :UInt64, dropped :UInt64, ended :Bool, calls :List(Call));
+  # `interfaceId` is 0 where the handle named nothing, `status` 0 or the code of a refusal. `tookNs` is the time until the
+  # result was there; `thread` counts within the process, from 1.
+  struct Call { beganNs @0 :UInt64; tookNs @1 :UInt64; interfaceId @2 :UInt64; thread @3 :UInt32; method @4 :UInt16; status @5 :UInt8; }
 }
 
 # Ends the machine.

@@ -36,7 +36,32 @@ pub fn index(model: &Model, modules: &[String]) -> String {
             rows.line(format!("(0x{id:016x}, \"{name}\"),"));
         }
     });
+    method_names(&mut rows, model);
     rows.finish()
+}
+
+/// The names of methods alone, for whoever shows them: `methods.rs` has their shapes too, and is long.
+fn method_names(rows: &mut Rows, model: &Model) {
+    let interfaces = model.files.iter().flat_map(|file| &file.interfaces);
+    let mut table: Vec<_> = interfaces.filter(|i| !i.methods.is_empty()).collect();
+    table.sort_by_key(|interface| interface.id);
+    rows.gap();
+    rows.line("/// The methods of every interface that has any, by id and number.");
+    let head = "pub static METHODS: &[(u64, &[&str])] = &[";
+    rows.block(head, "];", |rows| {
+        for interface in table {
+            let names = interface
+                .methods
+                .iter()
+                .map(|m| format!("{:?}", m.schema_name));
+            let names: Vec<String> = names.collect();
+            rows.line(format!(
+                "(0x{:016x}, &[{}]),",
+                interface.id,
+                names.join(", ")
+            ));
+        }
+    });
 }
 
 /// All interfaces of one schema file, with the comments of `source`, its text.

@@ -89,6 +89,7 @@ table! {
     KEEP_MOVED_LOAN: "A reply right that is moved leaves the priority that its call lends behind.",
     KEEP_REGISTERS: "A new thread begins with what the kernel had in its registers.",
     KEEP_SELECTORS: "Segment selectors stay as they are from one process to the next.",
+    KEEP_TRACE: "A process is traced on when nobody holds its trace any more.",
     KEEP_WINDOWS: "The end of a claim or of a buffer leaves the mappings that processes have of it.",
     LEAK_FRAME: "One page of every memory object is not given back.",
     LEAK_FRAMES: "Device memory is not given back.",

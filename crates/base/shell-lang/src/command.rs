@@ -47,8 +47,15 @@ pub enum Command {
     Log(LogRange),
     /// Shows who uses the processors, this often; without a number until it is interrupted.
     Top(Option<u32>),
+    /// Shows what a process calls.
+    Trace {
+        /// Which process.
+        whom: ProcessName,
+        /// For how long; without a number until it is interrupted.
+        seconds: Option<u32>,
+    },
     /// Ends a process.
-    Kill(KillTarget),
+    Kill(ProcessName),
     /// Resets the machine.
     Reboot,
     /// Powers the machine off with this exit code.
@@ -74,9 +81,9 @@ pub struct LogRange {
     pub follow: bool,
 }
 
-/// Which process to end.
+/// Which process to end or to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KillTarget {
+pub enum ProcessName {
     /// By its number.
     Id(u64),
     /// By its name, if only one has it.
@@ -140,6 +147,11 @@ pub const COMMANDS: &[CommandHelp] = &[
         "top",
         "[ROUNDS]",
         "shows who uses the processors, anew each second until Ctrl-C",
+    ),
+    help(
+        "trace",
+        "ID|NAME [SECONDS]",
+        "shows what a process calls, for so long or until Ctrl-C",
     ),
     help(
         "log",
@@ -345,6 +357,16 @@ pub(crate) fn begin(
     }
 }
 
+/// Seconds for which `trace` may be asked to look, at most.
+const MOST_SECONDS: u64 = 86_400;
+
+fn target(word: String) -> ProcessName {
+    match word.parse() {
+        Ok(id) => ProcessName::Id(id),
+        Err(_) => ProcessName::Name(word),
+    }
+}
+
 /// Understands one line.
 ///
 /// # Errors
@@ -401,13 +423,18 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
                 rounds.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
             ))
         }
-        "kill" => {
-            let word = arguments.one()?;
-            Ok(Command::Kill(match word.parse() {
-                Ok(id) => KillTarget::Id(id),
-                Err(_) => KillTarget::Name(word),
-            }))
+        "trace" => {
+            let mut words = arguments.words;
+            let word = words.next();
+            let word = word.ok_or(ParseError::Usage(command, Misuse::Missing))?;
+            let rest = Arguments { command, words };
+            let seconds = rest.number(1, MOST_SECONDS)?;
+            Ok(Command::Trace {
+                whom: target(word),
+                seconds: seconds.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
+            })
         }
+        "kill" => Ok(Command::Kill(target(arguments.one()?))),
         "reboot" => arguments.none(Command::Reboot),
         "halt" => {
             let code = arguments.number(0, 255)?.unwrap_or(0);
@@ -437,10 +464,10 @@ mod tests {
         assert_eq!(parse("  # it's a comment").unwrap(), Command::Nothing);
         assert_eq!(parse("halt").unwrap(), Command::Halt(0));
         assert_eq!(parse("halt 42").unwrap(), Command::Halt(42));
-        assert_eq!(parse("kill 7").unwrap(), Command::Kill(KillTarget::Id(7)));
+        assert_eq!(parse("kill 7").unwrap(), Command::Kill(ProcessName::Id(7)));
         assert_eq!(
             parse("kill nvme").unwrap(),
-            Command::Kill(KillTarget::Name("nvme".into()))
+            Command::Kill(ProcessName::Name("nvme".into()))
         );
         assert_eq!(
             parse("cat -r 'a b' -- -c").unwrap(),
@@ -472,6 +499,23 @@ mod tests {
             "log: \"b\" is one argument too many; usage: log [-f] [LINES] [TEXT]"
         );
         assert_eq!(parse("top 3").unwrap(), Command::Top(Some(3)));
+        let trace = |whom, seconds| Command::Trace { whom, seconds };
+        assert_eq!(
+            parse("trace fat").unwrap(),
+            trace(ProcessName::Name("fat".into()), None)
+        );
+        assert_eq!(
+            parse("trace 7 2").unwrap(),
+            trace(ProcessName::Id(7), Some(2))
+        );
+        assert_eq!(
+            message("trace"),
+            "trace: an argument is missing; usage: trace ID|NAME [SECONDS]"
+        );
+        assert_eq!(
+            message("trace fat 0"),
+            "trace: \"0\" is not a number from 1 to 86400; usage: trace ID|NAME [SECONDS]"
+        );
         assert_eq!(parse("help cat").unwrap(), Command::Help(find("cat")));
         assert_eq!(
             parse("echo  a  'b  c'").unwrap(),
@@ -483,7 +527,9 @@ mod tests {
     fn every_listed_command_is_understood() {
         for command in COMMANDS {
             let line = match command.arguments {
-                "PATH..." | "[-r] PATH..." | "ID|NAME" => alloc::format!("{} x", command.name),
+                "PATH..." | "[-r] PATH..." | "ID|NAME" | "ID|NAME [SECONDS]" => {
+                    alloc::format!("{} x", command.name)
+                }
                 _ => command.name.into(),
             };
             parse(&line).unwrap_or_else(|e| panic!("{line}: {e}"));

@@ -18,6 +18,6 @@ pub mod refusal;
 pub mod show;
 pub mod words;
 
-pub use command::{COMMANDS, Command, CommandHelp, KillTarget, LogRange, ParseError, parse};
+pub use command::{COMMANDS, Command, CommandHelp, LogRange, ParseError, ProcessName, parse};
 pub use path::Path;
 pub use plain_text as text;

@@ -28,6 +28,7 @@ mod scratch;
 mod stop;
 mod thread;
 mod through;
+mod trace;
 mod transfer;
 mod waitlist;
 mod woken;
@@ -40,5 +41,8 @@ pub use object::{KernelObject, Object, Slot, release};
 pub use operation::enter;
 pub use process::{End, Exit, Label, Process, for_each_process, process_by_id};
 pub use scratch::install as install_scratch;
-pub use thread::{Thread, ThreadSpec, current, exit_thread, leave_if_dying, pay_by_running};
+pub use thread::{
+    Thread, ThreadSpec, current, exit_thread, leave_if_dying, pay_by_running, settle,
+};
+pub use trace::{CallRecord, Trace};
 pub use waitlist::{Unwanted, Waitlist};

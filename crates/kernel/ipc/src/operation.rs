@@ -20,7 +20,7 @@ use crate::thread::current_shared;
 use crate::transfer::{self, Outbound, collect};
 use crate::woken::Woken;
 use crate::{
-    Facet, Finished, KernelObject, Object, Route, Slot, Thread, park, release, ring, scratch,
+    Facet, Finished, KernelObject, Object, Route, Slot, Thread, park, release, ring, scratch, trace,
 };
 
 /// One operation, private to the kernel: what registers and ring submissions both become.
@@ -299,9 +299,18 @@ pub(crate) fn outbound(
     collect(&me.process, &me.area, message, op.words[3], out)
 }
 
-/// The head of every call: where its message and its reply lie, and what its handle names.
+/// Every call begins here; one that somebody looks at goes another way.
 #[inline(always)]
 fn call(entry: &Entry<'_>) -> Outcome {
+    if entry.me.process.is_traced() {
+        return trace::call(entry);
+    }
+    call_untraced(entry)
+}
+
+/// The head of every call: where its message and its reply lie, and what its handle names.
+#[inline(always)]
+pub(crate) fn call_untraced(entry: &Entry<'_>) -> Outcome {
     let Entry { me, op, .. } = *entry;
     let reply = me.area.span(op.reply)?;
     let message = message(me, op)?;

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use account::{Account, Kind, Limits, Opened};
 use cap::CapTable;
@@ -16,6 +16,7 @@ use sabotage::sabotage;
 use crate::kernel_call::Pending;
 use crate::park::Parked;
 use crate::queue::Queue;
+use crate::trace::Log;
 use crate::{Object, Slot, Thread, release};
 
 /// What a process is called by whoever starts it.
@@ -79,11 +80,19 @@ pub struct Process {
     /// Threads that wait on a word of its memory.
     pub(crate) parked: Lock<Queue<Parked>>,
     threads_made: AtomicU64,
-    dying: AtomicBool,
+    /// [`DYING`] and [`TRACED`]: what every call and every way back to the program looks at.
+    marks: AtomicU32,
+    /// Where its calls are recorded.
+    pub(crate) trace: Lock<Option<Arc<Log>>>,
     exit: Lock<ExitState>,
     /// CPU time of threads that ended.
     past_cpu_ns: AtomicU64,
 }
+
+/// It is ending: every thread leaves at its next way back to user mode.
+const DYING: u32 = 1;
+/// Its calls are recorded.
+const TRACED: u32 = 2;
 
 /// Places by which a table of handles grows, at least.
 const PLACES: u32 = 64;
@@ -145,7 +154,8 @@ impl Process {
             threads: Lock::new(Vec::new()),
             parked: Lock::new(Queue::new()),
             threads_made: AtomicU64::new(0),
-            dying: AtomicBool::new(false),
+            marks: AtomicU32::new(0),
+            trace: Lock::new(None),
             exit: Lock::new(ExitState::default()),
             past_cpu_ns: AtomicU64::new(0),
         });
@@ -349,7 +359,7 @@ impl Process {
         }
         let last = threads.is_empty();
         if last {
-            self.dying.store(true, Ordering::Release);
+            self.marks.fetch_or(DYING, Ordering::Release);
         }
         drop(threads);
         self.past_cpu_ns
@@ -361,7 +371,27 @@ impl Process {
     /// Whether the process is ending.
     #[inline]
     pub fn is_dying(&self) -> bool {
-        self.dying.load(Ordering::Acquire)
+        self.marks.load(Ordering::Acquire) & DYING != 0
+    }
+
+    /// Whether its calls are recorded.
+    #[inline(always)]
+    pub(crate) fn is_traced(&self) -> bool {
+        self.marks.load(Ordering::Relaxed) & TRACED != 0
+    }
+
+    /// Whether it is neither ending nor traced.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.marks.load(Ordering::Acquire) == 0
+    }
+
+    pub(crate) fn set_traced(&self, traced: bool) {
+        if traced {
+            self.marks.fetch_or(TRACED, Ordering::Relaxed);
+        } else {
+            self.marks.fetch_and(!TRACED, Ordering::Relaxed);
+        }
     }
 
     /// Whether every thread has left and everything it held is gone.
@@ -381,7 +411,7 @@ impl Process {
                 });
             }
         }
-        self.dying.store(true, Ordering::Release);
+        self.marks.fetch_or(DYING, Ordering::Release);
         // From the last one down: where a thread leaves meanwhile, those behind it move up, which were seen to.
         let mut left = self.threads.lock().len();
         while left > 0 {
@@ -398,7 +428,7 @@ impl Process {
 
     /// Ends a process that never got a thread: what a failed spawn leaves.
     pub fn abandon(self: &Arc<Self>) {
-        self.dying.store(true, Ordering::Release);
+        self.marks.fetch_or(DYING, Ordering::Release);
         Self::teardown(self);
     }
 

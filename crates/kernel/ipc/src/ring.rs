@@ -25,6 +25,8 @@ pub(crate) struct Ring {
     wanted: Option<u32>,
     /// Earliest deadline among what is outstanding, or earlier.
     deadline: u64,
+    /// Some of what is outstanding may be followed by a trace.
+    pub(crate) traced: bool,
 }
 
 impl Ring {

@@ -20,7 +20,7 @@ use crate::queue::Queue;
 use crate::ring::Ring;
 use crate::transfer::Outbound;
 use crate::woken::Woken;
-use crate::{Area, Finished, Process, Route};
+use crate::{Area, Finished, Process, Route, trace};
 
 /// How to make a thread.
 #[derive(Clone, Copy, Debug)]
@@ -311,7 +311,14 @@ impl Thread {
             cookie,
             reply,
         };
-        self.ring.lock().post(&self.area, completion)
+        let (has_all, traced) = {
+            let mut ring = self.ring.lock();
+            (ring.post(&self.area, completion), ring.traced)
+        };
+        if traced && !trace::posted(self, user_data, status) {
+            self.ring.lock().traced = false;
+        }
+        has_all
     }
 
     /// Moves the result of the operation in registers to where the program gets it. `false`: it is not there yet.
@@ -408,6 +415,20 @@ pub fn leave_if_dying() {
     if current_shared().process.is_dying() {
         exit_thread(-1);
     }
+}
+
+/// What is left to do on the way back from a system call: the thread of a process that is ending ends, and what a traced one
+/// waited for is recorded. One word says that there is nothing.
+#[inline]
+pub fn settle(frame: &SyscallFrame) {
+    let me = current_shared();
+    if me.process.is_plain() {
+        return;
+    }
+    if me.process.is_dying() {
+        exit_thread(-1);
+    }
+    trace::returned(&me, frame);
 }
 
 impl Thread {

@@ -72,7 +72,7 @@ extern "C" fn on_syscall(frame: &mut SyscallFrame) {
             .end(End::Faulted, -1, "system-call: no such number"),
     }
     sched::preempt_if_needed();
-    ipc::leave_if_dying();
+    ipc::settle(frame);
 }
 
 fn on_exit(frame: &SyscallFrame) {

@@ -166,6 +166,7 @@ kernel_sources! {
     AuditGate "auditGate" "AuditGate" "Where to ask to read it at run time.";
     AuditBroker "auditBroker" "AuditBroker" "Says who may read it at run time.";
     RawConsole "rawConsole" "Console" "The serial line, for every byte.";
+    ProcessTracer "processTracer" "ProcessTracer" "Shows what processes call.";
 }
 
 impl Manifest {

@@ -21,6 +21,12 @@ pub fn interface_name(id: u64) -> Option<&'static str> {
     INTERFACES.get(at).map(|entry| entry.1)
 }
 
+/// The name of a method, by its interface's id and its number.
+pub fn method_name(id: u64, method: u16) -> Option<&'static str> {
+    let at = METHODS.binary_search_by_key(&id, |entry| entry.0).ok()?;
+    METHODS.get(at)?.1.get(usize::from(method)).copied()
+}
+
 /// The id of an interface, by its name, for example `"BlockDevice"`.
 pub fn interface_id(name: &str) -> Option<u64> {
     INTERFACES

@@ -44,6 +44,8 @@ clients! {
     ProcessControl = process::process_control;
     ProcessHandle = process::process_handle;
     ProcessSpawner = process::process_spawner;
+    ProcessTrace = process::process_trace;
+    ProcessTracer = process::process_tracer;
     SystemControl = process::system_control;
     SystemInfo = process::system_info;
     ThreadHandle = process::thread_handle;

@@ -10,6 +10,7 @@ mod disks;
 mod files;
 mod system;
 mod top;
+mod trace;
 
 use core::fmt::Write as _;
 
@@ -63,6 +64,7 @@ fn main(env: &Env) -> Result<(), Error> {
             info: env.get("systemInfo").ok(),
             processes: env.get("processControl").ok(),
             control: env.get("systemControl").ok(),
+            tracer: env.get("processTracer").ok(),
             devices: env.get("deviceRegistry").ok(),
             log: env.get("logReader").ok(),
             console: env.get("diagnostics").ok(),
@@ -167,6 +169,7 @@ impl Shell<'_> {
             }),
             Command::Log(range) => system.log(&range, terminal),
             Command::Top(rounds) => top::top(system, rounds, terminal),
+            Command::Trace { whom, seconds } => trace::trace(system, &whom, seconds, terminal),
             Command::Kill(target) => system.kill(&target, terminal),
             Command::Reboot => {
                 let _ = terminal.flush();

@@ -3,7 +3,8 @@
 use core::fmt::Write as _;
 
 use sdk::{
-    ConsoleSession, DeviceRegistry, LogReader, ProcessControl, Refusal, SystemControl, SystemInfo,
+    ConsoleSession, DeviceRegistry, LogReader, ProcessControl, ProcessTracer, Refusal,
+    SystemControl, SystemInfo,
     alloc::{
         format,
         string::{String, ToString},
@@ -13,7 +14,7 @@ use sdk::{
     process::system_info::{self, State},
 };
 use shell_lang::{
-    KillTarget, LogRange,
+    LogRange, ProcessName,
     show::{self, Align, Table},
     text::Safe,
 };
@@ -28,6 +29,8 @@ pub struct System {
     pub info: Option<SystemInfo>,
     /// Ends processes.
     pub processes: Option<ProcessControl>,
+    /// Looks at what processes call.
+    pub tracer: Option<ProcessTracer>,
     /// Halts and resets.
     pub control: Option<SystemControl>,
     /// Lists devices.
@@ -52,6 +55,8 @@ pub struct Row {
     pub limit_pages: u32,
     pub cpu_ns: u64,
     pub handles: u32,
+    pub limit_handles: u32,
+    pub limit_threads: u16,
     pub state: State,
 }
 
@@ -90,6 +95,8 @@ impl System {
                             pages: process.memory_pages(),
                             cpu_ns: process.cpu_ns(),
                             handles: process.handles(),
+                            limit_handles: process.limit_handles(),
+                            limit_threads: process.limit_threads(),
                             state: process.state()?,
                         });
                     }
@@ -125,11 +132,11 @@ impl System {
                 row.name,
                 row.priority.to_string(),
                 row.restarts.to_string(),
-                row.threads.to_string(),
+                format!("{}/{}", row.threads, row.limit_threads),
                 show::size(u64::from(row.pages) * 4096),
                 show::size(u64::from(row.limit_pages) * 4096),
                 show::seconds(row.cpu_ns),
-                row.handles.to_string(),
+                format!("{}/{}", row.handles, row.limit_handles),
                 state.to_string(),
             ]);
         }
@@ -137,15 +144,11 @@ impl System {
         Ok(())
     }
 
-    /// Ends a process.
-    pub fn kill(&self, target: &KillTarget, to: &mut Terminal) -> Outcome {
-        let control = self
-            .processes
-            .as_ref()
-            .ok_or_else(|| Failure::not_held("ProcessControl"))?;
-        let id = match target {
-            KillTarget::Id(id) => *id,
-            KillTarget::Name(name) => {
+    /// The number of the one process that is meant.
+    pub fn find(&self, whom: &ProcessName) -> Result<u64, Failure> {
+        match whom {
+            ProcessName::Id(id) => Ok(*id),
+            ProcessName::Name(name) => {
                 let found: Vec<u64> = self
                     .rows()?
                     .into_iter()
@@ -153,25 +156,32 @@ impl System {
                     .map(|r| r.id)
                     .collect();
                 match found.as_slice() {
-                    [id] => *id,
-                    [] => {
-                        return Err(Failure::Said(format!(
-                            "no process is named \"{}\"; ps lists them",
-                            Safe(name)
-                        )));
-                    }
+                    [id] => Ok(*id),
+                    [] => Err(Failure::Said(format!(
+                        "no process is named \"{}\"; ps lists them",
+                        Safe(name)
+                    ))),
                     several => {
                         let ids: Vec<String> = several.iter().map(u64::to_string).collect();
-                        return Err(Failure::Said(format!(
+                        Err(Failure::Said(format!(
                             "{} processes are named \"{}\": say which by its number: {}",
                             several.len(),
                             Safe(name),
                             ids.join(", ")
-                        )));
+                        )))
                     }
                 }
             }
-        };
+        }
+    }
+
+    /// Ends a process.
+    pub fn kill(&self, target: &ProcessName, to: &mut Terminal) -> Outcome {
+        let control = self
+            .processes
+            .as_ref()
+            .ok_or_else(|| Failure::not_held("ProcessControl"))?;
+        let id = self.find(target)?;
         control.kill(id).map_err(|refusal| match refusal {
             Refusal::NotFound | Refusal::Stale => {
                 Failure::Said(format!("no process has the number {id}; ps lists them"))

@@ -68,6 +68,7 @@ mod spawn_exit;
 mod speculation;
 mod stale_completion;
 mod tlb_shootdown;
+mod trace;
 mod virtio_blk;
 mod virtio_hostile;
 mod virtio_net;

@@ -85,6 +85,9 @@ inventory::submit! {
             Step::Type("ps"),
             Step::Prompt,
             Step::Peer(restarted),
+            Step::Type("trace shell 1"),
+            Step::Wait("Console.read"),
+            Step::Type("trace nobody"),
             Step::Type("log 3 nvme"),
             Step::Type("log -f 1 shell-of-nobody"),
             Step::Wait("log -f"),
@@ -95,7 +98,12 @@ inventory::submit! {
             Step::Wait("of one processor in use"),
             Step::Type("halt"),
         ],
-        required: &["hello from the disk", "opened by its name", "^C"],
+        required: &[
+            "hello from the disk",
+            "opened by its name",
+            "trace: no process is named \"nobody\"; ps lists them",
+            "^C",
+        ],
         forbidden: &["@kernel.panic", "\u{202e}"],
         ..Smoke::DEFAULT
     }

@@ -12,6 +12,7 @@ mod process;
 mod queue;
 mod system;
 mod time;
+mod trace;
 mod window;
 
 use alloc::string::String;
@@ -141,6 +142,7 @@ pub fn for_init() -> Vec<Grant> {
         ("processSpawner", Object::kernel(process::Spawner::new())),
         ("systemInfo", Object::kernel(system::Info::new())),
         ("processControl", Object::kernel(system::Control::new())),
+        ("processTracer", Object::kernel(trace::Tracer::new())),
         ("systemControl", Object::kernel(system::Power::new())),
         ("deviceRegistry", Object::kernel(device::Registry::new())),
         ("bootPackage", Object::kernel(system::Package::new())),

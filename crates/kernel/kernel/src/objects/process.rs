@@ -176,6 +176,11 @@ pub fn limit_pages(process: &Process) -> u32 {
     u32::try_from(bytes / frames::FRAME_BYTES).unwrap_or(u32::MAX)
 }
 
+/// How many of something a process may have.
+pub fn limit(process: &Process, kind: Kind) -> u32 {
+    u32::try_from(process.account().usage(kind).limit).unwrap_or(u32::MAX)
+}
+
 /// A started process, as its starter sees it.
 pub struct Handle {
     epoch: Epoch,

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use ::memory::MemoryObject;
-use account::Account;
+use account::{Account, Kind};
 use cap::Epoch;
 use ipc::{End, KernelCall, Object, Process};
 use line_queue::{Form, Writer};
@@ -180,6 +180,8 @@ impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
                 priority: p.account().priority(),
                 restarts: p.restarts,
                 limit_pages: super::process::limit_pages(p),
+                limit_handles: super::process::limit(p, Kind::Handles),
+                limit_threads: super::process::limit(p, Kind::Threads).min(0xffff) as u16,
             })
             .collect();
         // 0 ends the listing: no process has that number.
@@ -211,7 +213,7 @@ impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
 
 /// What all accounts together may still use. Accounts that ended use what they used up.
 fn left() -> u64 {
-    let left = |account: &Account| account.usage(account::Kind::Memory).left();
+    let left = |account: &Account| account.usage(Kind::Memory).left();
     let mut sum = left(&crate::accounts::root());
     ipc::for_each_process(|p| {
         if !p.account().is_ended() {

@@ -129,7 +129,7 @@ pub static ALL: &[Interface] = &[
         method("info", shape(0, 0, &[]), shape(3, 0, &[field("id", Int(64), 0), field("alive", Bool, 64), field("memoryPages", Int(32), 3), field("cpuNs", Int(64), 2)])),
     ]),
     interface(0xd1c0a5e5b0a7010f, "SystemInfo", &[
-        method("processes", shape(1, 0, &[field("from", Int(64), 0)]), shape(1, 1, &[field("next", Int(64), 0), field("list", StructList(&shape(5, 1, &[field("id", Int(64), 0), field("name", Text, 0), field("threads", Int(16), 4), field("memoryPages", Int(32), 3), field("cpuNs", Int(64), 2), field("handles", Int(32), 6), field("state", Enum(4), 5), field("priority", Int(8), 28), field("restarts", Int(32), 8), field("limitPages", Int(32), 9)])), 0)])),
+        method("processes", shape(1, 0, &[field("from", Int(64), 0)]), shape(1, 1, &[field("next", Int(64), 0), field("list", StructList(&shape(6, 1, &[field("id", Int(64), 0), field("name", Text, 0), field("threads", Int(16), 4), field("memoryPages", Int(32), 3), field("cpuNs", Int(64), 2), field("handles", Int(32), 6), field("state", Enum(4), 5), field("priority", Int(8), 28), field("restarts", Int(32), 8), field("limitPages", Int(32), 9), field("limitHandles", Int(32), 10), field("limitThreads", Int(16), 15)])), 0)])),
         method("machine", shape(0, 0, &[]), shape(4, 0, &[field("cpus", Int(32), 0), field("memoryKib", Int(64), 1), field("freeKib", Int(64), 2), field("uptimeNs", Int(64), 3)])),
         method("memory", shape(0, 0, &[]), shape(4, 0, &[field("total", Int(64), 0), field("lost", Int(64), 1), field("left", Int(64), 2), field("lent", Int(64), 3)])),
     ]),
@@ -143,6 +143,12 @@ pub static ALL: &[Interface] = &[
     interface(0xd1c0a5e5b0a70112, "BootPackage", &[
         method("manifest", shape(0, 0, &[]), shape(1, 1, &[field("bytes", Int(64), 0), field("memory", Cap(0xd1c0a5e5b0a70107), 0)])),
         method("images", shape(0, 0, &[]), shape(0, 1, &[field("names", TextList, 0)])),
+    ]),
+    interface(0xd1c0a5e5b0a70113, "ProcessTracer", &[
+        method("trace", shape(2, 0, &[field("process", Int(64), 0), field("records", Int(16), 4)]), shape(0, 1, &[field("trace", Cap(0xd1c0a5e5b0a70114), 0)])),
+    ]),
+    interface(0xd1c0a5e5b0a70114, "ProcessTrace", &[
+        method("read", shape(1, 0, &[field("from", Int(64), 0)]), shape(3, 1, &[field("next", Int(64), 0), field("dropped", Int(64), 1), field("ended", Bool, 128), field("calls", StructList(&shape(4, 0, &[field("beganNs", Int(64), 0), field("tookNs", Int(64), 1), field("interfaceId", Int(64), 2), field("thread", Int(32), 6), field("method", Int(16), 14), field("status", Int(8), 30)])), 0)])),
     ]),
     interface(0xd1c0a5e5b0a70201, "DeviceRegistry", &[
         method("list", shape(1, 0, &[field("from", Int(32), 0)]), shape(1, 1, &[field("next", Int(32), 0), field("functions", StructList(&shape(2, 2, &[field("address", Int(32), 0), field("vendor", Int(16), 2), field("device", Int(16), 3), field("class", Int(32), 2), field("driver", Text, 0), field("claimed", Bool, 96), field("quarantined", Bool, 97), field("bars", StructList(&shape(2, 0, &[field("index", Int(8), 0), field("kind", Enum(3), 1), field("bytes", Int(64), 1)])), 1), field("msixVectors", Int(16), 7), field("msi", Bool, 98)])), 0)])),

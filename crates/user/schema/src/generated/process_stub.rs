@@ -1220,7 +1220,7 @@ pub mod system_info {
     }
 
     stub::structure! {
-        pub struct Process<'a>: 5 words, 1 pointers {
+        pub struct Process<'a>: 6 words, 1 pointers {
             id: u64 = 0;
             name: &'a str = 0;
             threads: u16 = 4;
@@ -1231,6 +1231,8 @@ pub mod system_info {
             priority: u8 = 28;
             restarts: u32 = 8;
             limit_pages: u32 = 9;
+            limit_handles: u32 = 10;
+            limit_threads: u16 = 15;
         }
     }
     stub::reader! {
@@ -1244,6 +1246,8 @@ pub mod system_info {
             priority: u8 = 28;
             restarts: u32 = 8;
             limit_pages: u32 = 9;
+            limit_handles: u32 = 10;
+            limit_threads: u16 = 15;
         } try {
             name: &'m str = 0;
             state: crate::process::system_info::State = 5;
@@ -1394,6 +1398,177 @@ pub mod process_control {
         match received.method {
             method::KILL => {
                 stub::serve!(server.kill(received.payload, call) plain KillParams { id })
+            }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// Looks at what processes call: whom they ask for what, when, and how that ended, and no word of a message.
+pub mod process_tracer {
+    stub::interface! { "ProcessTracer" = 0xd1c0a5e5b0a70113 }
+
+    stub::methods! {
+        "ProcessTracer";
+        Trace TRACE = 0 "trace" once, reply 24, (TraceParams) -> (TraceReply<K>, TraceResults<O>);
+    }
+
+    stub::plain! {
+        pub struct TraceParams: 2 words {
+            process: u64 = 0;
+            records: u16 = 4;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct TraceReply, TraceResults: 0 words, 1 pointers {
+        } caps {
+            trace: crate::process::process_trace::Client<O> = 0 at 0;
+        }
+    }
+
+    impl<O: stub::Object> Client<O> {
+        /// Records the calls of a process from now on, until the trace's last handle or the process is gone. The last
+        /// `records` of them are kept, 1 to 4096, in memory that the caller pays for.
+        ///
+        /// Refuses: `notFound`, `outOfRange`, `busy` while the process is traced already, `overBudget`
+        pub fn trace(
+            &self,
+            process: u64,
+            records: u16,
+        ) -> Result<TraceResults<O::Owned>, stub::Refusal> {
+            self.0
+                .invoke::<call::Trace, _>(TraceParams { process, records }, |results| results)
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn trace(
+            &mut self,
+            reply: stub::Reply<C, call::Trace>,
+            process: u64,
+            records: u16,
+        ) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::TRACE => {
+                stub::serve!(server.trace(received.payload, call) plain TraceParams { process, records })
+            }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// The calls of one process, in the order of their ends.
+pub mod process_trace {
+    stub::interface! { "ProcessTrace" = 0xd1c0a5e5b0a70114 }
+
+    stub::structure! {
+        /// `interfaceId` is 0 where the handle named nothing, `status` 0 or the code of a refusal. `tookNs` is the
+        /// time until the result was there; `thread` counts within the process, from 1.
+        pub struct Call: 4 words, 0 pointers {
+            began_ns: u64 = 0;
+            took_ns: u64 = 1;
+            interface_id: u64 = 2;
+            thread: u32 = 6;
+            method: u16 = 14;
+            status: u8 = 30;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct CallReader {
+            began_ns: u64 = 0;
+            took_ns: u64 = 1;
+            interface_id: u64 = 2;
+            thread: u32 = 6;
+            method: u16 = 14;
+            status: u8 = 30;
+        } try {
+        }
+    }
+    stub::value_of! { CallReader, Call {
+        began_ns = 0;
+        took_ns = 1;
+        interface_id = 2;
+        thread = 6;
+        method = 14;
+        status = 30;
+    } }
+
+    stub::methods! {
+        "ProcessTrace";
+        Read READ = 0 "read" once, reply u32::MAX, (ReadParams) -> (ReadReply<'a>, in place ReadResults<'m>);
+    }
+
+    stub::plain! {
+        pub struct ReadParams: 1 words {
+            from: u64 = 0;
+        }
+    }
+    stub::reply! {
+        /// As a server sends it.
+        pub struct ReadReply<'a>: 3 words, 1 pointers {
+            next: u64 = 0;
+            dropped: u64 = 1;
+            ended: bool = 128;
+            calls: &'a [crate::process::process_trace::Call] = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct ReadResults {
+            next: u64 = 0;
+            dropped: u64 = 1;
+            ended: bool = 128;
+        } try {
+            calls: stub::read::List<'m, crate::process::process_trace::CallReader<'m>> = 0;
+        }
+    }
+    stub::fill! {
+        ReadWriter, ReadFill, fill_read for Read: 3 words, 1 pointers {
+            list calls: crate::process::process_trace::Call = 0;
+            scalar next: u64 = 0;
+            scalar dropped: u64 = 1;
+            scalar ended: bool = 128;
+        }
+    }
+
+    impl<O: stub::Object> Client<O> {
+        /// Gives at most 64 calls from sequence number `from` on; `next` is where to go on. `dropped` counts those
+        /// that fell out before they were read, and those that began while 64 others had not ended; `ended` says that
+        /// the process is gone.
+        pub fn read<R>(
+            &self,
+            from: u64,
+            read: impl FnOnce(ReadResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Read, _>(ReadParams { from }, read)
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn read(&mut self, reply: stub::Reply<C, call::Read>, from: u64) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::READ => {
+                stub::serve!(server.read(received.payload, call) plain ReadParams { from })
             }
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }

@@ -1,0 +1,96 @@
+//! `ProcessTracer`, `ProcessTrace`: what processes call.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use cap::Epoch;
+use ipc::{KernelCall, Object, Trace};
+use schema::process::{process_trace, process_tracer};
+use stub::{Answered, Refusal};
+
+use super::{Owed, Served, kernel_object};
+
+/// Calls that a trace keeps, at most.
+const MOST: u16 = 4096;
+/// Calls per answer, at most: what the schema promises.
+const BATCH: usize = 64;
+/// What the object takes, at most: it has no way to be refused.
+const OBJECT_BYTES: u64 = 512;
+
+/// The right to look at what any process calls.
+pub struct Tracer {
+    epoch: Epoch,
+}
+
+impl Tracer {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            epoch: Epoch::default(),
+        })
+    }
+}
+
+kernel_object!(Tracer, process_tracer);
+
+/// The trace of one process; it ends with the last handle.
+pub struct Traced {
+    epoch: Epoch,
+    trace: Trace,
+}
+
+kernel_object!(Traced, process_trace);
+
+impl<'a> process_tracer::Server<KernelCall<'a>> for Served<Tracer> {
+    fn trace(
+        &mut self,
+        reply: Owed<'a, process_tracer::call::Trace>,
+        process: u64,
+        records: u16,
+    ) -> Answered {
+        if !(1..=MOST).contains(&records) {
+            return reply.refuse(Refusal::OutOfRange);
+        }
+        let traced = ipc::process_by_id(process)
+            .filter(|p| !p.is_finished())
+            .ok_or(Refusal::NotFound)
+            .and_then(|p| {
+                frames::can_pay(OBJECT_BYTES)?;
+                let trace = Trace::begin(&p, usize::from(records))?;
+                let epoch = Epoch::default();
+                Ok(Object::kernel(Arc::new(Traced { epoch, trace })))
+            });
+        reply.answer(traced.map(|trace| process_tracer::TraceReply { trace }))
+    }
+}
+
+impl<'a> process_trace::Server<KernelCall<'a>> for Served<Traced> {
+    fn read(&mut self, reply: Owed<'a, process_trace::call::Read>, from: u64) -> Answered {
+        let trace = &self.0.trace;
+        let mut calls = Vec::new();
+        if frames::refusable(|| calls.try_reserve_exact(BATCH)).is_err() {
+            return reply.refuse(Refusal::OverBudget);
+        }
+        // Before the records: what it called last is among them if it is over.
+        let ended = trace.is_over();
+        let (next, dropped) = trace.visit(from, |_, record| {
+            if calls.len() >= BATCH {
+                return false;
+            }
+            calls.push(process_trace::Call {
+                began_ns: record.began_ns,
+                took_ns: record.took_ns,
+                interface_id: record.interface,
+                thread: u32::try_from(record.thread).unwrap_or(u32::MAX),
+                method: record.method,
+                status: record.status,
+            });
+            true
+        });
+        reply.send(process_trace::ReadReply {
+            next,
+            dropped,
+            ended,
+            calls: &calls,
+        })
+    }
+}

@@ -1,0 +1,22 @@
+@0xd1c0a5e5b0a71b22;
+# The system of the smoke `trace`: init and the one program that asks.
+
+using M = import "../../schema/manifest.capnp";
+
+const manifest :M.Manifest = (
+  name = "smoke-trace",
+  exitWith = "smoke",
+  drivers = import "../common/drivers.capnp".linked,
+  services = [
+    ( name = "smoke", binary = "smoke-trace", priority = 16,
+      limits = import "../common/limits.capnp".spawner,
+      grants = [
+        (kernel = console),
+        (kernel = timer),
+        (kernel = endpointFactory),
+        (kernel = processSpawner),
+        (kernel = processTracer),
+        (kernel = systemInfo),
+      ] ),
+  ],
+);
