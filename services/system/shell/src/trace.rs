@@ -49,15 +49,16 @@ pub fn trace(
             }
         }
         from = look.next;
-        if !look.calls.is_empty() {
-            continue;
-        }
-        let now = now(to)?;
-        if look.ended || now >= until {
+        let (now, is_all) = (now(to)?, look.calls.is_empty());
+        // Whoever looks at itself never comes to an end of its calls.
+        if now >= until || (look.ended && is_all) {
             let what = if look.ended { ", and ended" } else { "" };
             let plural = if shown == 1 { "" } else { "s" };
             let _ = writeln!(to, "process {id} made {shown} call{plural}{what}");
             return Ok(());
+        }
+        if !is_all {
+            continue;
         }
         let _ = to.flush();
         if to.interrupted_until(until.min(now.saturating_add(ROUND_NS))) {
