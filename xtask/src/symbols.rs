@@ -13,7 +13,7 @@ const INIT: &str = "init: ";
 /// What stands before the return addresses of who was called.
 const BACKTRACE: &str = " backtrace:";
 
-/// Tells of the faults and panics in what a guest says, as the lines come.
+/// Explains the faults and panics in what a guest says, as the lines come.
 pub struct Explainer {
     symbols: Symbols,
     /// How many lines were looked at.
@@ -49,7 +49,7 @@ impl Symbols {
         Self { kernel, services }
     }
 
-    /// The frames of every address in a line that tells of a fault or panic.
+    /// The frames of every address in a line that reports a fault or panic.
     pub fn explain(&self, line: &str) -> Vec<String> {
         let Some((program, text)) = self.speaker(line) else {
             return Vec::new();

@@ -22,7 +22,7 @@ pub fn footer(bytes: u64, identifier: &[u8; 16]) -> [u8; FOOTER_BYTES] {
     fields.extend(b"conectix");
     fields.extend(FEATURES.to_be_bytes());
     fields.extend(VERSION.to_be_bytes());
-    // A fixed disk has no further structure, and no time of making is told.
+    // A fixed disk has no further structure, and no time of creation is given.
     fields.extend(u64::MAX.to_be_bytes());
     fields.extend(0u32.to_be_bytes());
     fields.extend(MAKER);

@@ -95,7 +95,7 @@ impl Ending {
         CallState::from_bits(self as u64)
     }
 
-    /// Tells whether a call in `state` may end this way.
+    /// Whether a call in `state` may end this way.
     ///
     /// Only a server that has the call can answer it, drop it or die with it; a queued call outlives its server and
     /// waits for the successor.

@@ -157,7 +157,7 @@ impl CallWord {
         self.end(generation, Ending::Revoked)
     }
 
-    /// Takes note of the ending and frees the object for its next call: ended → idle with the generation raised, or
+    /// Records the ending and frees the object for its next call: ended → idle with the generation raised, or
     /// retired after the last one.
     ///
     /// # Errors

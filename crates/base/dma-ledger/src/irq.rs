@@ -15,7 +15,7 @@ pub struct RouteSink {
 }
 
 impl RouteSink {
-    /// Takes note of an interrupt; see [`RouteWord::dispatch`].
+    /// Records an interrupt; see [`RouteWord::dispatch`].
     ///
     /// # Errors
     /// `Stale` or `WrongState`: wake nobody.
@@ -23,7 +23,7 @@ impl RouteSink {
         self.word.dispatch(self.generation)
     }
 
-    /// Takes note of a message; see [`RouteWord::arrive`].
+    /// Records a message; see [`RouteWord::arrive`].
     ///
     /// # Errors
     /// `Stale` or `WrongState`: wake nobody.

@@ -197,7 +197,7 @@ impl Queue {
         self.free_tail = index;
     }
 
-    /// Tells whether one more command of this size fits, changing nothing.
+    /// Whether one more command of this size fits, changing nothing.
     pub(crate) fn room(&self, segments: usize, bytes: u64) -> Result<(), Refusal> {
         let pins_left = self.pins.len() - self.pinned as usize;
         if segments > self.pins.len() {

@@ -368,7 +368,7 @@ impl<F> FunctionRecord<F> {
         }
     }
 
-    /// Tells whether the function may be a bus master now.
+    /// Whether the function may be a bus master now.
     #[must_use]
     pub const fn bus_master(&self) -> bool {
         self.bus_master

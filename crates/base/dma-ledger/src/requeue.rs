@@ -10,7 +10,7 @@ use crate::record::{FunctionRecord, Phase};
 use crate::refusal::Refusal;
 
 impl<F> FunctionRecord<F> {
-    /// Tells whether a queue may be reset now, changing nothing.
+    /// Whether a queue may be reset now, changing nothing.
     ///
     /// # Errors
     /// Those of [`Self::check`]; `WrongOwner`, `Stale` or `BadHandle` for the queue; `WrongState` unless the device runs

@@ -165,7 +165,7 @@ impl RouteWord {
     }
 
     /// Lets the source raise its interrupt: claimed, masked → armed, or → dispatched if an interrupt was kept. Armed
-    /// stays armed; during a dispatch it takes effect with the acknowledgement. Tells whether the caller must unmask the
+    /// stays armed; during a dispatch it takes effect with the acknowledgement. Returns whether the caller must unmask the
     /// source now.
     ///
     /// # Errors
@@ -192,7 +192,7 @@ impl RouteWord {
     }
 
     /// Keeps the source from raising its interrupt: armed → claimed, masked. During a dispatch, where it is masked
-    /// already, it stays so after the acknowledgement. Tells whether the caller must mask the source now.
+    /// already, it stays so after the acknowledgement. Returns whether the caller must mask the source now.
     ///
     /// # Errors
     /// `Stale`; `WrongState` before [`Self::take`].
@@ -208,7 +208,7 @@ impl RouteWord {
         Ok(RouteState::from_word(before) == RouteState::Armed)
     }
 
-    /// Takes note of an interrupt of exactly this route: armed → dispatched. Called by the handler of a line, which the
+    /// Records an interrupt of exactly this route: armed → dispatched. Called by the handler of a line, which the
     /// device asserts for as long as it wants. `Ok` means that the waiter is to be woken.
     ///
     /// # Errors
@@ -257,7 +257,7 @@ impl RouteWord {
     }
 
     /// Spends the dispatch's one acknowledgement: dispatched → armed, or → claimed, masked if the driver asked for it; or
-    /// at once to the next dispatch if an interrupt was kept. Tells whether the caller must unmask the source now.
+    /// at once to the next dispatch if an interrupt was kept. Returns whether the caller must unmask the source now.
     ///
     /// # Errors
     /// `Stale`; `WrongState` before the first dispatch; `Duplicate` when every dispatch has been acknowledged.

@@ -203,7 +203,7 @@ impl<F> FunctionRecord<F> {
         Ok(command)
     }
 
-    /// Tells whether the queue's doorbell may be rung now.
+    /// Whether the queue's doorbell may be rung now.
     ///
     /// # Errors
     /// Those of [`Self::check`]; `WrongState` unless the device runs and the queue is open; `WrongOwner`, `Stale` or

@@ -119,7 +119,7 @@ pub struct Pending {
 pub struct IotlbReceipt(Pending);
 
 impl IotlbReceipt {
-    /// Tells whether it holds for an unmapping of a domain.
+    /// Whether it holds for an unmapping of a domain.
     pub(crate) const fn holds_for(&self, unit: u8, domain: u16, turn: u64) -> bool {
         self.0.unit == unit && self.0.scope.holds(domain) && turn <= self.0.turn
     }

@@ -141,7 +141,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
         }
     }
 
-    /// Tells whether this table has the reservation, that is, whether a commit of it will succeed.
+    /// Whether this table has the reservation, that is, whether a commit of it will succeed.
     #[must_use]
     pub fn holds(&self, reservation: &Reservation) -> bool {
         let handle = reservation.handle;
@@ -266,7 +266,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
         self.live
     }
 
-    /// Tells whether no entry is live.
+    /// Whether no entry is live.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.live == 0

@@ -128,12 +128,12 @@ impl PhysAddr {
         self.0.checked_sub(base.0)
     }
 
-    /// Tells whether the address is a multiple of `align`, which must be a power of two (else `false`).
+    /// Whether the address is a multiple of `align`, which must be a power of two (else `false`).
     pub const fn is_aligned(self, align: u64) -> bool {
         align.is_power_of_two() && self.0 & (align - 1) == 0
     }
 
-    /// Tells whether the address starts a page.
+    /// Whether the address starts a page.
     pub const fn is_page_aligned(self) -> bool {
         page_offset(self.0) == 0
     }
@@ -205,7 +205,7 @@ impl VirtAddr {
         self.0
     }
 
-    /// Tells whether the address lies in the lower half, where processes live.
+    /// Whether the address lies in the lower half, where processes live.
     pub const fn is_low_half(self) -> bool {
         self.0 < LOW_HALF_END
     }
@@ -237,7 +237,7 @@ impl VirtAddr {
         self.0.checked_sub(base.0)
     }
 
-    /// Tells whether the address starts a page.
+    /// Whether the address starts a page.
     pub const fn is_page_aligned(self) -> bool {
         page_offset(self.0) == 0
     }

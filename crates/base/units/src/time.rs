@@ -41,7 +41,7 @@ impl Nanoseconds {
         self.0
     }
 
-    /// Tells whether this is [`Self::NEVER`].
+    /// Whether this is [`Self::NEVER`].
     pub const fn is_never(self) -> bool {
         self.0 == u64::MAX
     }
@@ -59,7 +59,7 @@ impl Nanoseconds {
         Self(self.0.saturating_sub(earlier.0))
     }
 
-    /// Tells whether this deadline has passed at time `now`; [`Self::NEVER`] has not, whatever `now` is.
+    /// Whether this deadline has passed at time `now`; [`Self::NEVER`] has not, whatever `now` is.
     pub const fn has_passed(self, now: Self) -> bool {
         !self.is_never() && self.0 <= now.0
     }

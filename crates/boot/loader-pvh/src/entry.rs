@@ -104,7 +104,7 @@ loader_multiboot32:
     push eax
     retf
 
-    // No 64-bit code can run here, so the words and the end are told without it.
+    // No 64-bit code can run here, so the words and the end are written without it.
 loader_refuse:
     mov esi, offset loader_refusal
 4:

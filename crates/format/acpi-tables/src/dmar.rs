@@ -187,17 +187,17 @@ impl<'a> Dmar<'a> {
         self.host_address_bits
     }
 
-    /// Tells whether the platform supports interrupt remapping.
+    /// Whether the platform supports interrupt remapping.
     pub fn interrupt_remapping(&self) -> bool {
         self.flags & FLAG_INTERRUPT_REMAPPING != 0
     }
 
-    /// Tells whether firmware asks not to turn x2APIC mode on.
+    /// Whether firmware asks not to turn x2APIC mode on.
     pub fn x2apic_opt_out(&self) -> bool {
         self.flags & FLAG_X2APIC_OPT_OUT != 0
     }
 
-    /// Tells whether firmware asks to restrict DMA until the system says otherwise.
+    /// Whether firmware asks to restrict DMA until the system says otherwise.
     pub fn dma_opt_in(&self) -> bool {
         self.flags & FLAG_DMA_OPT_IN != 0
     }

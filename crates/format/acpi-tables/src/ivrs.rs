@@ -138,7 +138,7 @@ impl<'a> Ivrs<'a> {
         (self.information >> 8 & 0x7f) as u8
     }
 
-    /// Tells whether firmware asks to restrict DMA until the system says otherwise.
+    /// Whether firmware asks to restrict DMA until the system says otherwise.
     pub fn dma_opt_in(&self) -> bool {
         self.information & 1 << 1 != 0
     }

@@ -293,7 +293,7 @@ impl Root {
         self.count
     }
 
-    /// Tells whether no table is listed.
+    /// Whether no table is listed.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }

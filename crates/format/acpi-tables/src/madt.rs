@@ -220,7 +220,7 @@ impl<'a> Madt<'a> {
         self.local_apic_address
     }
 
-    /// Tells whether there is also a pair of 8259 interrupt controllers, to be masked.
+    /// Whether there is also a pair of 8259 interrupt controllers, to be masked.
     pub fn has_8259(&self) -> bool {
         self.pcat_compat
     }

@@ -163,7 +163,7 @@ impl Activation {
         Self(self.0 | 1 << one as u16)
     }
 
-    /// Tells whether one holds.
+    /// Whether one holds.
     pub const fn holds(self, one: Prerequisite) -> bool {
         self.0 & 1 << one as u16 != 0
     }

@@ -60,7 +60,7 @@ impl Ring {
         Ok(place)
     }
 
-    /// Tells whether the unit has worked through everything.
+    /// Whether the unit has worked through everything.
     ///
     /// # Errors
     /// `Head`: the register makes no sense.

@@ -113,7 +113,7 @@ pub fn build<L: ListMemory>(
     })
 }
 
-/// Checks that a piece stays in its page, and tells whether it reaches the page's end.
+/// Checks that a piece stays in its page, and says whether it reaches the page's end.
 fn check_piece(piece: Piece) -> Result<bool, PrpError> {
     let end = (piece.address & PAGE_MASK) + u64::from(piece.bytes);
     if piece.bytes == 0 || end > u64::from(PAGE_BYTES) {

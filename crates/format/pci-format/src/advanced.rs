@@ -61,7 +61,7 @@ impl FunctionReset {
         express.map(Self::Express).or(advanced.map(Self::Advanced))
     }
 
-    /// Tells whether requests of the function still await completion. A function that does not answer counts as
+    /// Whether requests of the function still await completion. A function that does not answer counts as
     /// pending: nothing is known of it.
     pub fn transactions_pending<C: ConfigAccess + ?Sized>(&self, cfg: &C, bdf: Bdf) -> bool {
         match self {

@@ -20,7 +20,7 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Tells whether a function lies below this bridge.
+    /// Whether a function lies below this bridge.
     pub fn leads_to(&self, bdf: Bdf) -> bool {
         bdf.segment() == self.bdf.segment()
             && (self.secondary..=self.subordinate).contains(&bdf.bus())

@@ -112,7 +112,7 @@ impl ConfigFilter {
         })
     }
 
-    /// Tells whether the dword at `offset` is in the set.
+    /// Whether the dword at `offset` is in the set.
     pub fn allows(&self, offset: u16) -> bool {
         offset.is_multiple_of(4) && self.allowed.contains(offset)
     }

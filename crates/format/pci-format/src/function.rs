@@ -43,7 +43,7 @@ pub struct FunctionInfo {
 }
 
 impl FunctionInfo {
-    /// Tells whether this is a device in the sense of the boot rules: type 0, and no host or ISA bridge, which also
+    /// Whether this is a device in the sense of the boot rules: type 0, and no host or ISA bridge, which also
     /// have type 0 but pass on the transactions of others.
     pub fn is_endpoint(&self) -> bool {
         let kind = (self.class.base, self.class.sub);

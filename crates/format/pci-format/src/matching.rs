@@ -17,7 +17,7 @@ pub struct ClassMatch {
 }
 
 impl ClassMatch {
-    /// Tells whether a class code fits.
+    /// Whether a class code fits.
     pub fn matches(&self, class: ClassCode) -> bool {
         self.base == class.base
             && self.sub == class.sub
@@ -101,7 +101,7 @@ impl PciMatch {
         }
     }
 
-    /// Tells whether the match asks for something, and for a device id only together with its vendor.
+    /// Whether the match asks for something, and for a device id only together with its vendor.
     pub const fn is_well_formed(&self) -> bool {
         self.specificity() != 0 && (self.device.is_none() || self.vendor.is_some())
     }
@@ -122,7 +122,7 @@ impl PciMatch {
             | interface as u8
     }
 
-    /// Tells whether every part that is given fits the function.
+    /// Whether every part that is given fits the function.
     pub fn matches(&self, info: &FunctionInfo) -> bool {
         self.vendor.is_none_or(|vendor| vendor == info.id.vendor)
             && self.device.is_none_or(|device| device == info.id.device)
@@ -132,7 +132,7 @@ impl PciMatch {
                 .is_none_or(|subsystem| subsystem == info.subsystem)
     }
 
-    /// Tells whether some function could fit both matches with equal specificity, so that nothing decides which wins.
+    /// Whether some function could fit both matches with equal specificity, so that nothing decides which wins.
     pub fn overlaps(&self, other: &Self) -> bool {
         // The same parts are given, so a function that fits both exists exactly where all of them agree.
         self.specificity() == other.specificity() && self == other

@@ -56,7 +56,7 @@ impl Msi {
         self.offset + if self.address_64 { 12 } else { 8 }
     }
 
-    /// Tells whether the function signals by message.
+    /// Whether the function signals by message.
     pub fn is_enabled<C: ConfigAccess + ?Sized>(&self, cfg: &C, bdf: Bdf) -> bool {
         cfg.read32(bdf, self.offset) & ENABLE != 0
     }

@@ -35,7 +35,7 @@ pub struct MsixRegion {
 }
 
 impl MsixRegion {
-    /// Tells whether any byte of a range in BAR `bar` belongs to this region.
+    /// Whether any byte of a range in BAR `bar` belongs to this region.
     pub fn touches(&self, bar: u8, offset: u64, length_bytes: u64) -> bool {
         bar == self.bar
             && length_bytes != 0
@@ -119,14 +119,14 @@ impl Msix {
         Ok(self.table.offset + u64::from(vector) * MSIX_ENTRY_BYTES)
     }
 
-    /// Tells whether any byte of a range in BAR `bar` belongs to the table or the pending bits. Such a page is never
+    /// Whether any byte of a range in BAR `bar` belongs to the table or the pending bits. Such a page is never
     /// mapped into a process.
     pub fn touches(&self, bar: u8, offset: u64, length_bytes: u64) -> bool {
         self.table.touches(bar, offset, length_bytes)
             || self.pending.touches(bar, offset, length_bytes)
     }
 
-    /// Tells whether the function signals through the table.
+    /// Whether the function signals through the table.
     pub fn is_enabled<C: ConfigAccess + ?Sized>(&self, cfg: &C, bdf: Bdf) -> bool {
         cfg.read32(bdf, self.offset) & ENABLE != 0
     }

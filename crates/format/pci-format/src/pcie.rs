@@ -50,7 +50,7 @@ pub fn read_pcie<C: ConfigAccess + ?Sized>(
 }
 
 impl Pcie {
-    /// Tells whether requests of the function still await completion. A function that does not answer counts as
+    /// Whether requests of the function still await completion. A function that does not answer counts as
     /// pending: nothing is known of it.
     pub fn transactions_pending<C: ConfigAccess + ?Sized>(&self, cfg: &C, bdf: Bdf) -> bool {
         cfg.read32(bdf, self.offset + 8) & TRANSACTIONS_PENDING != 0

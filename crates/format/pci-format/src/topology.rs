@@ -1,4 +1,4 @@
-//! Which bus lies behind which bridge, and whether that is told without contradiction.
+//! Which bus lies behind which bridge, and whether the bridges agree on it.
 //!
 //! A configuration request is routed by the bus numbers that firmware wrote into the bridges. Where two bridges claim
 //! one bus, an address stands for no certain function, and neither does the requester id of its transactions.
@@ -72,7 +72,7 @@ impl BusNumbers {
             .or_else(|| all.iter().find_map(|other| self.fault_with(other)))
     }
 
-    /// Tells whether `bus` of the bridge's segment lies below it.
+    /// Whether `bus` of the bridge's segment lies below it.
     pub fn leads_to(&self, bus: u8) -> bool {
         (self.secondary..=self.subordinate).contains(&bus)
     }

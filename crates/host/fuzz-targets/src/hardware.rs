@@ -41,7 +41,7 @@ fn sealed(signature: &[u8; 4], body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Tells whether some reader takes the table.
+/// Whether some reader takes the table.
 fn read_table(bytes: &[u8]) -> bool {
     let mut taken = false;
     if let Ok(madt) = Madt::parse(bytes) {

@@ -21,7 +21,7 @@ pub use exercise::{Failure, Report, exercise};
 pub struct Target {
     /// Its name, also of its corpus below `fuzz/corpus/`.
     pub name: &'static str,
-    /// Reads the input in every way there is, and tells whether the reader took it: seeds that are refused lead nowhere.
+    /// Reads the input in every way there is, and says whether the reader took it: seeds that are refused lead nowhere.
     pub run: fn(&[u8]) -> bool,
 }
 

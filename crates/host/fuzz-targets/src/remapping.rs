@@ -22,7 +22,7 @@ fn word(bytes: &[u8], at: u64) -> Option<u64> {
     Some(u64::from_le_bytes(eight.try_into().ok()?))
 }
 
-/// Tells whether one of them says anything.
+/// Whether one of them says anything.
 fn records(bytes: &[u8]) -> bool {
     let mut any = false;
     for record in bytes.chunks_exact(16) {
@@ -53,7 +53,7 @@ fn records(bytes: &[u8]) -> bool {
     any
 }
 
-/// Tells whether some request reaches memory.
+/// Whether some request reaches memory.
 fn walks(bytes: &[u8]) -> bool {
     let read = |at| word(bytes, at);
     let unit = walk::VtdUnit {

@@ -35,7 +35,7 @@ impl Channel {
         Self(socket)
     }
 
-    /// Waits until something can be read, at most so long; tells whether it can.
+    /// Waits until something can be read, at most so long; says whether it can.
     ///
     /// # Errors
     /// Those of the system.

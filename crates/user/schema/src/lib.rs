@@ -10,7 +10,12 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-#[allow(missing_docs, clippy::all)]
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::fn_params_excessive_bools,
+    clippy::too_many_lines
+)]
 mod generated;
 
 pub use generated::*;

@@ -22,7 +22,7 @@ pub struct Kit {
     pub endpoints: EndpointFactory,
     /// The clock.
     pub timer: Timer,
-    /// Tells of memory and processes.
+    /// Counts memory and processes.
     pub info: SystemInfo,
 }
 
@@ -54,7 +54,7 @@ pub struct Ended {
     pub kind: &'static str,
     /// Its exit code.
     pub code: i64,
-    /// How many callers were told of.
+    /// How many callers its backtrace names.
     pub callers: usize,
     /// Its panic message, or the fault.
     pub text: String,

@@ -54,7 +54,7 @@ fn main(env: &Env) -> Result<(), Error> {
 }
 
 /// The name of a recovery's refusal, and its slot, -1 for the superblocks.
-fn told(refused: Refused) -> (&'static str, i64) {
+fn described(refused: Refused) -> (&'static str, i64) {
     let slot = refused.slot.and_then(|slot| i64::try_from(slot).ok());
     (refused.rule.name(), slot.unwrap_or(-1))
 }
@@ -87,7 +87,7 @@ fn check(env: &Env, number: u32, key_of: &dyn Fn(&[u8; INSTALLATION_BYTES]) -> K
                 segments = found.segments
             ),
             Some(refused) => {
-                let (rule, slot) = told(refused);
+                let (rule, slot) = described(refused);
                 fact!(
                     "audit.checked",
                     partition = number,
@@ -99,7 +99,7 @@ fn check(env: &Env, number: u32, key_of: &dyn Fn(&[u8; INSTALLATION_BYTES]) -> K
             }
         },
         Err(Fault::Refused(refused)) => {
-            let (rule, slot) = told(refused);
+            let (rule, slot) = described(refused);
             fact!(
                 "audit.checked",
                 partition = number,
@@ -166,7 +166,7 @@ fn open(
 }
 
 fn give_up(refused: Refused) -> ! {
-    let (rule, slot) = told(refused);
+    let (rule, slot) = described(refused);
     fact!("audit.refused", rule = rule, slot = slot, appended = false);
     exit(
         REFUSED,

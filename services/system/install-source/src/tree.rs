@@ -49,7 +49,7 @@ impl Walk {
     fn next(&mut self, cd: &mut Cd) -> Result<Option<Entry>, Refusal> {
         match self.read.take() {
             Some(entry) => Ok(Some(entry)),
-            None => self.entries.next(cd).map_err(told),
+            None => self.entries.next(cd).map_err(reported),
         }
     }
 }
@@ -153,7 +153,9 @@ impl Tree for Iso {
 
     fn find(&mut self, _: usize, from: &Directory, path: &str) -> Result<Entry, Refusal> {
         let Live { cd, volume, .. } = self.live()?;
-        volume.find_in(cd, from.entry.as_ref(), path).map_err(told)
+        volume
+            .find_in(cd, from.entry.as_ref(), path)
+            .map_err(reported)
     }
 
     fn file(&self, entry: Entry) -> Result<Entry, Refusal> {
@@ -187,7 +189,7 @@ impl Tree for Iso {
             None => Box::new(Walk {
                 at: 0,
                 entries: match &directory.entry {
-                    Some(entry) => volume.entries(entry).map_err(told)?,
+                    Some(entry) => volume.entries(entry).map_err(reported)?,
                     None => volume.root_entries(),
                 },
                 read: None,
@@ -226,7 +228,7 @@ impl Tree for Iso {
             let wanted = piece.len().min((length - done) as usize);
             let part = piece.get_mut(..wanted).unwrap_or_default();
             let at = start.saturating_add(done);
-            let read = volume.read(cd, entry, at, part).map_err(told)?;
+            let read = volume.read(cd, entry, at, part).map_err(reported)?;
             if read == 0 {
                 break;
             }
@@ -275,10 +277,10 @@ const fn refusal(error: &Error<Refusal>) -> Refusal {
 }
 
 /// What a client is told; the refusal is one word, what is wrong with the medium stands in the log.
-fn told(error: Error<Refusal>) -> Refusal {
-    let told = refusal(&error);
-    if told == Refusal::Corrupt {
+fn reported(error: Error<Refusal>) -> Refusal {
+    let answer = refusal(&error);
+    if answer == Refusal::Corrupt {
         sdk::warn!("{error}");
     }
-    told
+    answer
 }

@@ -18,7 +18,7 @@ const ACCOUNT: &str =
     "@pool.account contiguous_mib=4 unpaid_bytes=0 some=true within=true refused=noMemory";
 const ENDED: &str = "@pool.claim-ended generation=1 pool_info=stale allocate=stale buffer_info=stale buffer_map=stale buffer_free=stale mmio_info=stale mmio_read=stale mmio_write=stale mmio_map=stale queue_info=stale submit=stale complete=stale queue_reset=stale wait=stale acknowledge=stale unmask=stale mask=stale";
 
-/// Bytes that a page table takes for absent entries: where pages are not wiped on purpose, it is the smoke that shall
+/// Bytes that a page table takes for absent entries: where pages are not wiped on purpose, it is the smoke that must
 /// notice, and not the kernel that must crash.
 pub(super) fn even(path: &Path) -> Result<()> {
     Ok(std::fs::write(path, vec![0x42; 8 << 20])?)

@@ -41,7 +41,7 @@ impl EventKind {
         }
     }
 
-    /// Tells whether the unit works through no more commands: nothing that it forgets can be waited for.
+    /// Whether the unit works through no more commands: nothing that it forgets can be waited for.
     pub const fn stops_commands(self) -> bool {
         matches!(self, Self::Command | Self::CommandBuffer)
     }

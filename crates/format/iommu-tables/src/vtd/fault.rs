@@ -1,4 +1,4 @@
-//! What a unit tells of requests that it refused (VT-d 4.1, 7.1, 11.4.9 and 11.4.14).
+//! What a unit reports of requests that it refused (VT-d 4.1, 7.1, 11.4.9 and 11.4.14).
 
 use crate::PAGE_BYTES;
 
@@ -53,7 +53,7 @@ impl FaultReason {
         }
     }
 
-    /// Tells whether an interrupt was refused, and not memory.
+    /// Whether an interrupt was refused, and not memory.
     pub const fn of_interrupt(self) -> bool {
         self.0 >= 0x20 && self.0 <= 0x27
     }

@@ -76,7 +76,7 @@ fn life(log: &HardwareAuditLog, device: &Device) -> Result<DmaPool, Error> {
     Ok(pool)
 }
 
-/// A process that holds one of each dies, and with it the claim: how that is told.
+/// A process that holds one of each dies, and with it the claim: what the log says of it.
 fn death(kit: &Kit, log: &HardwareAuditLog, device: Device) -> Result<(), Error> {
     let from = read(log, 0, 1)?.edge;
     let holder = kit.start("holder", &[give("device", &device)])?;
@@ -131,7 +131,7 @@ fn cursor(log: &HardwareAuditLog) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a holder is refused is told, with who asked.
+/// What a holder is refused is in the log, with who asked.
 fn refusal(env: &Env, log: &HardwareAuditLog, device: &Device) -> Result<(), Error> {
     let from = read(log, 0, 1)?.edge;
     let registers = device.mmio(0)?.mmio;
