@@ -15,7 +15,7 @@ use audit_format::{
 use clap::{Args, Subcommand};
 use partition::{BlockRead, Guid, VolumeKind, find_volumes};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Writes};
 
 /// Bytes of a block of a raw image.
 const BLOCK: u32 = 512;
@@ -52,10 +52,13 @@ pub struct FileRegion {
 
 impl FileRegion {
     /// Opens the `nth` audit partition of a raw image, from 0.
-    pub fn open(path: &Path, nth: usize, writable: bool) -> Result<Self> {
-        let disk = Disk::open(path, writable)?;
+    pub fn open(path: &Path, nth: usize, writes: Writes) -> Result<Self> {
+        let disk = Disk::open(path, writes)?;
         ensure!(disk.format == "raw", "{} is no raw image", path.display());
-        let file = File::options().read(true).write(writable).open(path)?;
+        let file = File::options()
+            .read(true)
+            .write(writes == Writes::Kept)
+            .open(path)?;
         let blocks = file.metadata()?.len() / u64::from(BLOCK);
         let mut image = Image { file, blocks };
         let layout = match find_volumes(&mut image) {
@@ -141,7 +144,7 @@ pub fn run(verb: &AuditVerb) -> Result<ExitCode> {
         .with_context(|| format!("cannot read the key file {}", args.key.display()))?;
     let secret = Secret::parse(text.trim())
         .with_context(|| format!("{} does not hold 64 hexadecimal digits", args.key.display()))?;
-    let mut region = FileRegion::open(&args.disk, args.partition, false)?;
+    let mut region = FileRegion::open(&args.disk, args.partition, Writes::Dropped)?;
     let key_of = |installation: &[u8; INSTALLATION_BYTES]| Key::derive(&secret, installation);
     let found = recover(&mut region, &key_of, &mut |header, records| {
         println!(

@@ -39,6 +39,52 @@ pub enum Kind {
     LoaderUefi,
 }
 
+/// How code of the guest is compiled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Code {
+    /// As it ships.
+    Release,
+    /// With debug assertions and without optimisation, as `run --debug-guest` builds it.
+    Debug,
+}
+
+/// Which kernel, and which programs under it. There is no sabotage kernel without optimisation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flavour {
+    /// What ships.
+    Release,
+    /// The same sources, as [`Code::Debug`].
+    Debug,
+    /// With its sabotage points.
+    Sabotage,
+}
+
+impl Flavour {
+    /// How it is compiled.
+    pub const fn code(self) -> Code {
+        match self {
+            Self::Release | Self::Sabotage => Code::Release,
+            Self::Debug => Code::Debug,
+        }
+    }
+
+    /// The kind of its kernel.
+    pub const fn kernel(self) -> Kind {
+        match self {
+            Self::Release | Self::Debug => Kind::Kernel,
+            Self::Sabotage => Kind::SabotageKernel,
+        }
+    }
+
+    /// The kind of its programs.
+    pub const fn service(self) -> Kind {
+        match self {
+            Self::Release | Self::Debug => Kind::Service,
+            Self::Sabotage => Kind::SabotageService,
+        }
+    }
+}
+
 /// One built program.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -52,7 +98,7 @@ pub struct Program {
 pub struct Builder<'a> {
     project: &'a Project,
     toolchain: &'a Toolchain,
-    debug: bool,
+    code: Code,
 }
 
 impl Kind {
@@ -129,12 +175,12 @@ impl Kind {
 }
 
 impl<'a> Builder<'a> {
-    /// A builder for release code, or for debug code where a person asks for it.
-    pub fn new(project: &'a Project, toolchain: &'a Toolchain, debug: bool) -> Self {
+    /// A builder for such code.
+    pub fn new(project: &'a Project, toolchain: &'a Toolchain, code: Code) -> Self {
         Self {
             project,
             toolchain,
-            debug,
+            code,
         }
     }
 
@@ -159,7 +205,7 @@ impl<'a> Builder<'a> {
             .arg("--target-dir")
             .arg(self.project.guest.join(kind.folder()));
         command.args(["--message-format", "json-render-diagnostics", "--quiet"]);
-        if !self.debug {
+        if self.code == Code::Release {
             command.arg("--release");
         }
         if is_ci() {
@@ -195,13 +241,9 @@ impl<'a> Builder<'a> {
             .with_context(|| format!("package {name} built no program {name}"))
     }
 
-    /// Builds the package called `package`, or without a name everything that runs in the guest.
-    pub fn build_named(&self, package: Option<&str>, sabotage: bool) -> Result<Vec<Program>> {
-        let kernel = if sabotage {
-            Kind::SabotageKernel
-        } else {
-            Kind::Kernel
-        };
+    /// Builds the package called `package`, or without a name everything that runs in the guest, with a kernel of kind
+    /// `kernel`.
+    pub fn build_named(&self, package: Option<&str>, kernel: Kind) -> Result<Vec<Program>> {
         if let Some(name) = package {
             return match Kind::of(self.project, self.project.member(name)?)? {
                 Kind::Kernel => self.build(kernel, &[name]),

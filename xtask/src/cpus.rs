@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
+use crate::build::Flavour;
 use crate::complaints::reason;
 use crate::package::Guest;
 use crate::project::Project;
@@ -83,7 +84,7 @@ pub fn gate(project: &Project, toolchain: &Toolchain) -> Result<()> {
 /// Boots the models; how many failed.
 fn boot_all(project: &Project, toolchain: &Toolchain, args: &CpusArgs) -> Result<usize> {
     let models = chosen(&args.models)?;
-    let guest = Guest::build(project, toolchain, false, false, &[SYSTEM])?;
+    let guest = Guest::build(project, toolchain, Flavour::Release, &[SYSTEM])?;
     let (mut boots, mut refused, mut failed) = (0, 0, 0);
     for model in &models {
         let started = Instant::now();

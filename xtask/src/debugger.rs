@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::build::{Builder, Kind};
+use crate::build::{Builder, Code, Kind};
 use crate::project::Project;
 use crate::setup::is_installed;
 use crate::toolchain::Toolchain;
@@ -32,7 +32,12 @@ pub struct GdbArgs {
 
 /// Starts the debugger and stays until it ends.
 pub fn run(project: &Project, toolchain: &Toolchain, args: &GdbArgs) -> Result<ExitCode> {
-    let builder = Builder::new(project, toolchain, args.debug_guest);
+    let code = if args.debug_guest {
+        Code::Debug
+    } else {
+        Code::Release
+    };
+    let builder = Builder::new(project, toolchain, code);
     let kernel = builder.build_one(Kind::Kernel, "kernel")?.path;
     let service = match &args.program {
         None => None,

@@ -39,9 +39,18 @@ pub enum Linked {
     Follow,
 }
 
+/// What becomes of what the guest writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// It is gone with the guest.
+    Dropped,
+    /// It goes into the image.
+    Kept,
+}
+
 impl Disk {
     /// The image that a person named: `IMAGE`, whose format is read from its first bytes, or `FORMAT:IMAGE`.
-    pub fn named(name: &Path, writable: bool, linked: Linked) -> Result<Self> {
+    pub fn named(name: &Path, writes: Writes, linked: Linked) -> Result<Self> {
         let text = name.to_string_lossy();
         let said = text.split_once(':').and_then(|(format, path)| {
             let format = FORMATS.into_iter().find(|known| *known == format)?;
@@ -49,17 +58,18 @@ impl Disk {
             (!name.exists()).then(|| (format, PathBuf::from(path)))
         });
         match said {
-            Some((format, path)) => Self::of(&path, Some(format), writable, linked),
-            None => Self::of(name, None, writable, linked),
+            Some((format, path)) => Self::of(&path, Some(format), writes, linked),
+            None => Self::of(name, None, writes, linked),
         }
     }
 
     /// The image at `path`, with its format read from its first bytes.
-    pub fn open(path: &Path, writable: bool) -> Result<Self> {
-        Self::of(path, None, writable, Linked::Refuse)
+    pub fn open(path: &Path, writes: Writes) -> Result<Self> {
+        Self::of(path, None, writes, Linked::Refuse)
     }
 
-    fn of(path: &Path, said: Option<&'static str>, writable: bool, linked: Linked) -> Result<Self> {
+    fn of(path: &Path, said: Option<&'static str>, writes: Writes, linked: Linked) -> Result<Self> {
+        let writable = writes == Writes::Kept;
         let mut file = File::open(path)
             .with_context(|| format!("cannot open the disk image {}", path.display()))?;
         let kind = file.metadata()?;
@@ -221,12 +231,12 @@ pub fn demo(project: &Project) -> Result<Disk> {
         image.file("numbers.txt", numbers.as_bytes())?;
         fs::rename(&draft, &path)?;
     }
-    Disk::open(&path, false)
+    Disk::open(&path, Writes::Dropped)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Disk, Linked};
+    use super::{Disk, Linked, Writes};
     use std::path::Path;
 
     #[test]
@@ -239,7 +249,7 @@ mod tests {
         bytes[16..20].copy_from_slice(&6u32.to_be_bytes());
         bytes[512..518].copy_from_slice(b"\x1b[2J/x");
         std::fs::write(&path, &bytes).unwrap();
-        let error = Disk::open(&path, false).unwrap_err().to_string();
+        let error = Disk::open(&path, Writes::Dropped).unwrap_err().to_string();
         assert!(
             error.contains("names other files (\\u{1b}[2J/x)"),
             "{error}"
@@ -250,14 +260,14 @@ mod tests {
         );
         let named = |prefix: &str, linked| {
             let name = format!("{prefix}{}", path.display());
-            Disk::named(Path::new(&name), false, linked).map(|disk| disk.format)
+            Disk::named(Path::new(&name), Writes::Dropped, linked).map(|disk| disk.format)
         };
         assert_eq!(named("raw:", Linked::Refuse).unwrap(), "raw");
         assert!(named("qcow2:", Linked::Refuse).is_err());
         assert_eq!(named("qcow2:", Linked::Follow).unwrap(), "qcow2");
         assert_eq!(named("", Linked::Follow).unwrap(), "qcow2");
         std::fs::write(&path, b"\xfd7zXZ\0\0\0").unwrap();
-        let error = Disk::open(&path, false).unwrap_err().to_string();
+        let error = Disk::open(&path, Writes::Dropped).unwrap_err().to_string();
         assert!(
             error.contains("compressed by xz") && error.contains("xz -dk"),
             "{error}"
@@ -266,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_missing_image_is_named() {
-        let error = Disk::open(Path::new("/nowhere/x.img"), false).unwrap_err();
+        let error = Disk::open(Path::new("/nowhere/x.img"), Writes::Dropped).unwrap_err();
         assert!(error.to_string().contains("/nowhere/x.img"));
     }
 }

@@ -41,11 +41,11 @@ use clap::{Parser, Subcommand};
 
 use crate::audit::AuditVerb;
 use crate::bench::BenchArgs;
-use crate::build::Builder;
+use crate::build::{Builder, Code, Kind};
 use crate::fuzz::FuzzArgs;
 use crate::image::ImageArgs;
 use crate::image::cloudboot::{self, CloudbootArgs};
-use crate::project::Project;
+use crate::project::{Project, is_ci};
 use crate::run::RunArgs;
 use crate::setup::{Consent, Needs, models};
 use crate::smoke::SmokeArgs;
@@ -152,7 +152,11 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     if let Some(asked) = cli.qemu {
         qemu::choose(models::resolve(&project, &asked)?);
     }
-    let consent = Consent::from_options(cli.yes, cli.no_install);
+    let consent = match (cli.no_install, cli.yes || is_ci()) {
+        (true, _) => Consent::Refused,
+        (false, true) => Consent::Given,
+        (false, false) => Consent::Open,
+    };
     let ready = |needs| prepare(&project, consent, needs);
     match cli.verb {
         Verb::SnapshotCompare(args) => return snapshot::compare_here(&project, &args),
@@ -190,7 +194,11 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Graph { dot: false } => print!("{}", graph::text(&project)),
         Verb::Codegen { check } => {
             setup::ensure(&project, consent, Needs::Guest)?;
-            codegen::run(check)?;
+            codegen::run(if check {
+                codegen::Mode::Check
+            } else {
+                codegen::Mode::Write
+            })?;
         }
         Verb::Build {
             package,
@@ -198,8 +206,18 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
             sabotage,
         } => {
             let toolchain = ready(Needs::Guest)?;
-            let builder = Builder::new(&project, &toolchain, debug_guest);
-            for program in builder.build_named(package.as_deref(), sabotage)? {
+            let code = if debug_guest {
+                Code::Debug
+            } else {
+                Code::Release
+            };
+            let kernel = if sabotage {
+                Kind::SabotageKernel
+            } else {
+                Kind::Kernel
+            };
+            let builder = Builder::new(&project, &toolchain, code);
+            for program in builder.build_named(package.as_deref(), kernel)? {
                 println!("{}", program.path.display());
             }
         }

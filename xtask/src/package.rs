@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::build::{Builder, Kind, Program};
+use crate::build::{Builder, Code, Flavour, Kind, Program};
 use crate::disk::FatImage;
 use crate::drivers;
 use crate::project::Project;
@@ -21,13 +21,12 @@ use crate::toolchain::Toolchain;
 pub struct Guest<'a> {
     project: &'a Project,
     toolchain: &'a Toolchain,
-    debug: bool,
+    flavour: Flavour,
     kernel: Program,
     /// The loader QEMU starts with `-kernel`.
     pub loader: PathBuf,
     /// What was built so far, by name.
     services: RefCell<BTreeMap<String, Program>>,
-    sabotaged: bool,
 }
 
 impl<'a> Guest<'a> {
@@ -36,25 +35,18 @@ impl<'a> Guest<'a> {
     pub fn build(
         project: &'a Project,
         toolchain: &'a Toolchain,
-        debug: bool,
-        sabotage: bool,
+        flavour: Flavour,
         manifests: &[&str],
     ) -> Result<Self> {
         drivers::check(project, manifests)?;
-        let builder = Builder::new(project, toolchain, debug);
-        let kind = if sabotage {
-            Kind::SabotageKernel
-        } else {
-            Kind::Kernel
-        };
+        let builder = Builder::new(project, toolchain, flavour.code());
         let guest = Self {
             project,
             toolchain,
-            debug,
-            kernel: builder.build_one(kind, "kernel")?,
+            flavour,
+            kernel: builder.build_one(flavour.kernel(), "kernel")?,
             loader: builder.build_one(Kind::LoaderPvh, "loader-pvh")?.path,
             services: RefCell::default(),
-            sabotaged: sabotage,
         };
         let mut names = BTreeSet::new();
         for manifest in manifests.iter().collect::<BTreeSet<_>>() {
@@ -91,13 +83,8 @@ impl<'a> Guest<'a> {
             .cloned()
             .collect();
         if !missing.is_empty() {
-            let kind = if self.sabotaged {
-                Kind::SabotageService
-            } else {
-                Kind::Service
-            };
-            let builder = Builder::new(self.project, self.toolchain, self.debug);
-            for program in builder.build_programs(kind, &missing)? {
+            let builder = Builder::new(self.project, self.toolchain, self.flavour.code());
+            for program in builder.build_programs(self.flavour.service(), &missing)? {
                 built.insert(program.name.clone(), program);
             }
         }
@@ -146,7 +133,7 @@ impl<'a> Guest<'a> {
 
     /// Builds the loader that UEFI firmware starts.
     pub fn uefi_loader(&self) -> Result<PathBuf> {
-        let builder = Builder::new(self.project, self.toolchain, false);
+        let builder = Builder::new(self.project, self.toolchain, Code::Release);
         Ok(builder.build_one(Kind::LoaderUefi, "loader-uefi")?.path)
     }
 
@@ -198,10 +185,9 @@ impl<'a> Guest<'a> {
 
     /// Where a package called `name` is written.
     pub fn output(&self, name: &str) -> Result<PathBuf> {
-        let folder = if self.sabotaged {
-            "packages-sabotage"
-        } else {
-            "packages"
+        let folder = match self.flavour {
+            Flavour::Sabotage => "packages-sabotage",
+            Flavour::Release | Flavour::Debug => "packages",
         };
         let dir = self.project.guest.join(folder);
         fs::create_dir_all(&dir)?;

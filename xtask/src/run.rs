@@ -7,7 +7,7 @@ use std::io::{BufRead, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, TryRecvError, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,9 +16,10 @@ use clap::Args;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
+use crate::build::Flavour;
 use crate::child::Guarded;
 use crate::complaints::{Complaints, reason};
-use crate::disk::{self, Disk, Linked};
+use crate::disk::{self, Disk, Linked, Writes};
 use crate::image::Shape;
 use crate::image::contents::{Contents, Loader};
 use crate::kvm;
@@ -118,48 +119,29 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
     } else {
         Linked::Refuse
     };
-    // Wrong paths are told before the build, not after.
+    let writes = if args.rw {
+        Writes::Kept
+    } else {
+        Writes::Dropped
+    };
+    // Wrong paths are reported before the build, not after.
     let disks = if args.disk.is_empty() && !args.no_disk {
         vec![disk::demo(project)?]
     } else {
         args.disk
             .iter()
-            .map(|name| Disk::named(name, args.rw, linked))
+            .map(|name| Disk::named(name, writes, linked))
             .collect::<Result<_>>()?
     };
     warn_about_surplus(project, &args.manifest, &disks)?;
     args.loader.check_installed()?;
-    let guest = Guest::build(
-        project,
-        toolchain,
-        args.debug_guest,
-        false,
-        &[&args.manifest],
-    )?;
-    let cmdline = format!("log=quiet {}", args.append).trim().to_owned();
-    let firmware = if let Some(shape) = args.image {
-        let contents = Contents::of(&guest, &args.manifest, &cmdline, args.loader)?;
-        let path = guest.output(&format!("run.{}", shape.ending()))?;
-        shape.write(&path, &contents)?;
-        let drive = match shape {
-            Shape::Disk => Drive::Disk,
-            Shape::Iso => Drive::Cd,
-        };
-        let medium = Medium::new(path, drive);
-        args.firmware.boots(medium, &project.target.join("run"))
-    } else if args.uefi {
-        Firmware::Uefi {
-            medium: Medium::new(guest.uefi_disk(&args.manifest, &cmdline)?, Drive::Disk),
-            work: project.target.join("run"),
-        }
+    let flavour = if args.debug_guest {
+        Flavour::Debug
     } else {
-        let archive = guest.archive(&args.manifest)?;
-        Firmware::Direct {
-            loader: guest.loader.clone(),
-            archive,
-            cmdline,
-        }
+        Flavour::Release
     };
+    let guest = Guest::build(project, toolchain, flavour, &[&args.manifest])?;
+    let firmware = firmware(project, &guest, &args)?;
     let machine = Machine {
         model: args.machine,
         smp: args.smp,
@@ -188,6 +170,39 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
     if let Some(code) = end.code {
         return Ok(code);
     }
+    give_up(project, &end, accel)
+}
+
+/// What the machine boots from.
+fn firmware(project: &Project, guest: &Guest<'_>, args: &RunArgs) -> Result<Firmware> {
+    let cmdline = format!("log=quiet {}", args.append).trim().to_owned();
+    let work = project.target.join("run");
+    if let Some(shape) = args.image {
+        let contents = Contents::of(guest, &args.manifest, &cmdline, args.loader)?;
+        let path = guest.output(&format!("run.{}", shape.ending()))?;
+        shape.write(&path, &contents)?;
+        let drive = match shape {
+            Shape::Disk => Drive::Disk,
+            Shape::Iso => Drive::Cd,
+        };
+        return Ok(args.firmware.boots(Medium::new(path, drive), &work));
+    }
+    Ok(if args.uefi {
+        Firmware::Uefi {
+            medium: Medium::new(guest.uefi_disk(&args.manifest, &cmdline)?, Drive::Disk),
+            work,
+        }
+    } else {
+        Firmware::Direct {
+            loader: guest.loader.clone(),
+            archive: guest.archive(&args.manifest)?,
+            cmdline,
+        }
+    })
+}
+
+/// Says why the guest ended without a code.
+fn give_up(project: &Project, end: &Ended, accel: Accel) -> Result<ExitCode> {
     if kvm::gave_up(&end.errors) {
         if accel == Accel::Kvm {
             kvm::note_failure(project);
@@ -235,12 +250,12 @@ impl Ended {
         match self.end {
             End::Silent => format!("the guest has said nothing for a minute{instead}"),
             End::Late => "the guest did not end".to_owned(),
-            End::Code(_) | End::NoExitLine => no_exit_line(self.spoke, self.status),
+            End::Code(_) | End::NoExitLine => no_exit_line(self),
         }
     }
 }
 
-/// Says which disks no service of the system will claim. A wrong manifest name is told here as well.
+/// Says which disks no service of the system will claim. A wrong manifest name is reported here as well.
 fn warn_about_surplus(project: &Project, manifest: &str, disks: &[Disk]) -> Result<()> {
     // A manifest that the guest will refuse says so itself.
     if let Some(served) = package::disks_served(project, manifest)? {
@@ -309,7 +324,7 @@ fn script(command: Command, mut explainer: Explainer) -> Result<Ended> {
         match waited {
             Waited::Seen => {}
             Waited::Ended => break,
-            // The end is told below, with its reason.
+            // The end is reported below, with its reason.
             Waited::Silent | Waited::Late => return finish(session, explainer),
         }
     }
@@ -323,7 +338,7 @@ fn script(command: Command, mut explainer: Explainer) -> Result<Ended> {
     finish(session, explainer)
 }
 
-/// Says where the faults and panics lie that the guest told of since the last time.
+/// Says where the faults and panics lie that the guest reported since the last time.
 fn explain(explainer: &mut Explainer, serial: &Serial, to: &mut impl Write) -> Result<()> {
     for line in explainer.explain(serial.lines()) {
         writeln!(to, "{line}")?;
@@ -364,12 +379,12 @@ fn has_spoken(serial: &Serial) -> bool {
 }
 
 /// Why there may be no exit line, from what the guest said and how QEMU ended.
-fn no_exit_line(spoke: bool, status: Option<ExitStatus>) -> String {
-    let status = status.map_or_else(
+fn no_exit_line(ended: &Ended) -> String {
+    let status = ended.status.map_or_else(
         || "without a status".to_owned(),
         |status| status.to_string(),
     );
-    if !spoke {
+    if !ended.spoke {
         format!(
             "QEMU did not start the machine ({status}), or the machine reset itself before the guest had said a word. \
              Check --machine, --mem, the disk images and what follows --"
@@ -388,6 +403,26 @@ enum Stop {
     Quit,
     /// Somebody wants xtask to end, or its terminal is gone.
     Signal(Signal),
+}
+
+/// Hands over what a person types, and takes out what is meant for xtask.
+fn type_on(typed: &Mutex<Keyboard>, stops: &Sender<Stop>) {
+    let mut command_key = false;
+    let mut byte = [0];
+    while let Ok(1) = std::io::stdin().lock().read(&mut byte) {
+        let quit = command_key && matches!(byte[0], b'x' | b'X');
+        let meant = !command_key || byte[0] == CTRL_A;
+        let starts_command = byte[0] == CTRL_A && !command_key;
+        command_key = starts_command;
+        if quit {
+            let _ = stops.send(Stop::Quit);
+            break;
+        }
+        let send = |bytes: &[u8]| typed.lock().is_ok_and(|input| input.hand_over(bytes));
+        if meant && !starts_command && !send(&byte) {
+            break;
+        }
+    }
 }
 
 /// Connects the terminal with the guest.
@@ -424,24 +459,7 @@ fn talk(mut command: Command, mut explainer: Explainer) -> Result<Ended> {
             let _ = signal_sender.send(Stop::Signal(signal));
         }
     });
-    std::thread::spawn(move || {
-        let mut command_key = false;
-        let mut byte = [0];
-        while let Ok(1) = std::io::stdin().lock().read(&mut byte) {
-            let quit = command_key && matches!(byte[0], b'x' | b'X');
-            let meant = !command_key || byte[0] == CTRL_A;
-            let starts_command = byte[0] == CTRL_A && !command_key;
-            command_key = starts_command;
-            if quit {
-                let _ = sender.send(Stop::Quit);
-                break;
-            }
-            let send = |bytes: &[u8]| typed.lock().is_ok_and(|input| input.hand_over(bytes));
-            if meant && !starts_command && !send(&byte) {
-                break;
-            }
-        }
-    });
+    std::thread::spawn(move || type_on(&typed, &sender));
     let chunks = read_chunks(output);
     let mut serial = Serial::default();
     let mut last_output = Instant::now();

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 
-use crate::build::{Builder, Kind};
+use crate::build::{Builder, Code, Kind};
 use crate::image::contents::Loader;
 use crate::project::{Member, Project, is_ci};
 use crate::qemu::Accel;
@@ -209,7 +209,7 @@ fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages<'_>
             &deny,
         )
     });
-    stages.run(Stage::GeneratedCode, || codegen::run(true));
+    stages.run(Stage::GeneratedCode, || codegen::run(codegen::Mode::Check));
     stages.run(Stage::Tidy, || tidy::run(project));
 }
 
@@ -231,7 +231,7 @@ fn smokes(
     runner.build_for(&planned)?;
     let production = runner.guest(Trial::Plain)?.kernel_path();
     let sabotage = runner.guest(Trial::Unbitten)?.kernel_path();
-    Builder::new(project, toolchain, false).build(Kind::LoaderUefi, &["loader-uefi"])?;
+    Builder::new(project, toolchain, Code::Release).build(Kind::LoaderUefi, &["loader-uefi"])?;
     let clean = tidy::check_kernel(production, sabotage);
     tally.add(runner.run_all(&planned)?);
     clean

@@ -85,23 +85,19 @@ pub(crate) struct Edu {
 }
 
 fn read32(registers: &Registers, offset: u64) -> Result<u32, Refusal> {
-    let value = registers.read32(offset as usize);
-    value.map_err(|_| Refusal::OutOfRange)
+    Ok(registers.read32(offset as usize)?)
 }
 
 fn write32(registers: &Registers, offset: u64, value: u32) -> Result<(), Refusal> {
-    let written = registers.write32(offset as usize, value);
-    written.map_err(|_| Refusal::OutOfRange)
+    Ok(registers.write32(offset as usize, value)?)
 }
 
 fn read64(registers: &Registers, offset: u64) -> Result<u64, Refusal> {
-    let value = registers.read64(offset as usize);
-    value.map_err(|_| Refusal::OutOfRange)
+    Ok(registers.read64(offset as usize)?)
 }
 
 fn write64(registers: &Registers, offset: u64, value: u64) -> Result<(), Refusal> {
-    let written = registers.write64(offset as usize, value);
-    written.map_err(|_| Refusal::OutOfRange)
+    Ok(registers.write64(offset as usize, value)?)
 }
 
 /// Whether the engine runs.

@@ -82,7 +82,7 @@ impl Enabling {
                 driver_core::release_to_device();
                 registers.write32(regs::CC, Cc::enabled(settings.mps).0)
             });
-        written.map_err(|_| Refusal::OutOfRange)?;
+        written?;
         Ok(Self {
             settings,
             waiting: Waiting::Ready,
@@ -123,21 +123,19 @@ impl Enabling {
         if csts.fatal() {
             return Err(Refusal::DeviceError);
         }
-        let late = now_ns >= self.deadline_ns;
         if let Waiting::Ready = self.waiting {
             if csts.ready() {
                 let command = Command::identify(cns::CONTROLLER, 0, page.address().bus());
                 return self.ask(io, admin, Waiting::Controller, command);
             }
-            return pending_until(late, READY_POLL_NS);
+            return pending_until(self.deadline_ns, now_ns, READY_POLL_NS);
         }
         match admin.poll(io)? {
             Some((status, result)) => {
-                page.read(0, &mut self.answer)
-                    .map_err(|_| Refusal::OutOfRange)?;
+                page.read(0, &mut self.answer)?;
                 self.answered(io, admin, page, status, result)
             }
-            None => pending_until(late, COMMAND_POLL_NS),
+            None => pending_until(self.deadline_ns, now_ns, COMMAND_POLL_NS),
         }
     }
 
@@ -232,8 +230,12 @@ impl Enabling {
 }
 
 /// Waits on, or gives up where the deadline has passed.
-pub(crate) const fn pending_until(late: bool, after_ns: u64) -> Result<Poll, Refusal> {
-    if late {
+pub(crate) const fn pending_until(
+    deadline_ns: u64,
+    now_ns: u64,
+    after_ns: u64,
+) -> Result<Poll, Refusal> {
+    if now_ns >= deadline_ns {
         Err(Refusal::TimedOut)
     } else {
         Ok(Poll::Pending { after_ns })

@@ -55,7 +55,7 @@ impl Opening {
             return Err(Refusal::DeviceError);
         }
         let Some((status, _)) = admin.poll(io)? else {
-            return pending_until(now_ns >= self.deadline_ns, COMMAND_POLL_NS);
+            return pending_until(self.deadline_ns, now_ns, COMMAND_POLL_NS);
         };
         if !status.is_success() {
             return Err(Refusal::DeviceError);

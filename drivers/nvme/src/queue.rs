@@ -194,9 +194,7 @@ impl Queue {
         let generation = (state.generation + 1) % GENERATIONS;
         command.cid = slot | generation << SLOT_BITS;
         let at = usize::from(self.tail.index()) * COMMAND_BYTES;
-        self.sq
-            .store_words(at, &command.words())
-            .map_err(|_| Refusal::OutOfRange)?;
+        self.sq.store_words(at, &command.words())?;
         *state = Slot {
             generation,
             in_flight: true,
@@ -228,11 +226,11 @@ impl Queue {
         }
         let at = usize::from(self.head.index()) * COMPLETION_BYTES;
         // The second word holds the phase; it is loaded with acquire order, so the first one is not older.
-        let second = self.cq.load64(at + 8).map_err(|_| Refusal::OutOfRange)?;
+        let second = self.cq.load64(at + 8)?;
         if Completion::phase_of(second) != self.phase {
             return Ok(None);
         }
-        let first = self.cq.load64(at).map_err(|_| Refusal::OutOfRange)?;
+        let first = self.cq.load64(at)?;
         let completion = Completion::parse(first, second);
         let Some((slot, newly_fetched)) = self.plausible(&completion) else {
             self.broken = true;

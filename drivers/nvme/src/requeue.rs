@@ -86,7 +86,7 @@ impl Requeue {
         match admin.poll(io)? {
             Some((status, _)) if status.is_success() => Ok(true),
             Some(_) => Err(Refusal::DeviceError),
-            None => pending_until(now_ns >= self.deadline_ns, COMMAND_POLL_NS).map(|_| false),
+            None => pending_until(self.deadline_ns, now_ns, COMMAND_POLL_NS).map(|_| false),
         }
     }
 }

@@ -93,9 +93,7 @@ fn stopping(io: &dyn BrokerIo, deadline_ns: u64) -> Poll {
 
 fn disable(io: &dyn BrokerIo, cc: Cc) -> Result<(), Refusal> {
     let registers = io.registers(0)?;
-    registers
-        .write32(regs::CC, cc.cleared().0)
-        .map_err(|_| Refusal::OutOfRange)
+    Ok(registers.write32(regs::CC, cc.cleared().0)?)
 }
 
 /// Reads CC and CSTS.
@@ -105,17 +103,9 @@ fn disable(io: &dyn BrokerIo, cc: Cc) -> Result<(), Refusal> {
 /// the address, and nothing proves anything. The version is neither in any controller.
 pub(crate) fn status(io: &dyn BrokerIo) -> Result<(Cc, Csts), Refusal> {
     let registers = io.registers(0)?;
-    let cc = registers
-        .read32(regs::CC)
-        .map_err(|_| Refusal::OutOfRange)?;
-    let csts = Csts(
-        registers
-            .read32(regs::CSTS)
-            .map_err(|_| Refusal::OutOfRange)?,
-    );
-    let version = registers
-        .read32(regs::VS)
-        .map_err(|_| Refusal::OutOfRange)?;
+    let cc = registers.read32(regs::CC)?;
+    let csts = Csts(registers.read32(regs::CSTS)?);
+    let version = registers.read32(regs::VS)?;
     if cc == regs::GONE || csts.gone() || version == 0 {
         return Err(Refusal::DeviceError);
     }
@@ -135,10 +125,7 @@ pub(crate) fn is_stopped(io: &dyn BrokerIo) -> Result<bool, Refusal> {
 /// # Errors
 /// `DeviceError` when the device is gone.
 pub(crate) fn capabilities(io: &dyn BrokerIo) -> Result<Cap, Refusal> {
-    let cap = io
-        .registers(0)?
-        .read64(regs::CAP)
-        .map_err(|_| Refusal::OutOfRange)?;
+    let cap = io.registers(0)?.read64(regs::CAP)?;
     if cap == u64::MAX {
         Err(Refusal::DeviceError)
     } else {

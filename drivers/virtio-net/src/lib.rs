@@ -35,7 +35,7 @@ pub static ENTRY: DriverEntry = DriverEntry {
 /// Makes a broker for a function that matched.
 fn probe(probed: &Probed) -> Result<Box<dyn Broker>, Refusal> {
     let card = Card {
-        header_bytes: net::header_bytes(false),
+        header_bytes: net::LEGACY_HEADER_BYTES,
     };
     Ok(Box::new(Device::new(card, probed)?))
 }
@@ -51,7 +51,10 @@ impl Class for Card {
     const CONFIG_BYTES: u64 = net::config::BYTES;
 
     fn learn(&mut self, _: &Config<'_>, features: u64) -> Result<(), Refusal> {
-        self.header_bytes = net::header_bytes(features & feature::VERSION_1 != 0);
+        self.header_bytes = match features & feature::VERSION_1 {
+            0 => net::LEGACY_HEADER_BYTES,
+            _ => net::HEADER_BYTES,
+        };
         Ok(())
     }
 

@@ -11,8 +11,8 @@ use object::{Object, ObjectSection};
 use crate::bench::plugin::{self, Counts, Log};
 use crate::bench::profile::Names;
 use crate::bench::rows::{Group, ROWS, Start};
-use crate::build::{Builder, Kind};
-use crate::disk::Disk;
+use crate::build::{Builder, Code, Flavour, Kind};
+use crate::disk::{Disk, Writes};
 use crate::image::Shape;
 use crate::image::contents::Contents;
 use crate::package::Guest;
@@ -67,6 +67,15 @@ pub struct Bench<'a> {
     dir: PathBuf,
 }
 
+/// What one run of a workload records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// How many instructions lie between marks.
+    Counts,
+    /// Each of these instructions as well.
+    Instructions,
+}
+
 impl<'a> Bench<'a> {
     /// Builds the guest and the plugin.
     pub fn new(
@@ -79,14 +88,14 @@ impl<'a> Bench<'a> {
         Ok(Self {
             project,
             toolchain,
-            guest: Guest::build(project, toolchain, false, false, &[])?,
+            guest: Guest::build(project, toolchain, Flavour::Release, &[])?,
             library: plugin::build(project, version)?,
             dir,
         })
     }
 
-    /// Runs the workload of `group` once. With `profile`, every instruction between marks is recorded.
-    pub fn run(&self, group: Group, profile: bool) -> Result<Harvest> {
+    /// Runs the workload of `group` once.
+    pub fn run(&self, group: Group, record: Record) -> Result<Harvest> {
         let manifest = match group {
             Group::Boot | Group::BootUefi | Group::Reset(_) => "bench/boot",
             Group::Calls => "bench/cpu",
@@ -99,7 +108,7 @@ impl<'a> Bench<'a> {
         let mut option = OsString::from(&self.library);
         option.push(",out=");
         option.push(&log);
-        if profile {
+        if record == Record::Instructions {
             option.push(",profile=on");
         }
         if group == Group::Hold {
@@ -195,7 +204,7 @@ impl<'a> Bench<'a> {
 
     /// The built programs, for their symbols.
     pub fn programs(&self) -> Result<Vec<PathBuf>> {
-        let builder = Builder::new(self.project, self.toolchain, false);
+        let builder = Builder::new(self.project, self.toolchain, Code::Release);
         let services = builder.build_services()?;
         let mut paths: Vec<PathBuf> = services.into_iter().map(|p| p.path).collect();
         paths.insert(0, self.guest.kernel_path().to_owned());
@@ -207,7 +216,7 @@ impl<'a> Bench<'a> {
         let path = self.dir.join("disk.raw");
         let bytes = DISK_MIB * 1024 * 1024;
         if fs::metadata(&path).is_ok_and(|found| found.len() == bytes) {
-            return Disk::open(&path, false);
+            return Disk::open(&path, Writes::Dropped);
         }
         let mut state = 0x2545_f491_4f6c_dd1d_u64;
         let words = (0..bytes / 8).flat_map(|_| {
@@ -217,12 +226,12 @@ impl<'a> Bench<'a> {
             state.to_le_bytes()
         });
         fs::write(&path, words.collect::<Vec<u8>>())?;
-        Disk::open(&path, false)
+        Disk::open(&path, Writes::Dropped)
     }
 
     /// The first bytes of the UEFI loader's code, in hexadecimal.
     fn uefi_entry(&self) -> Result<String> {
-        let builder = Builder::new(self.project, self.toolchain, false);
+        let builder = Builder::new(self.project, self.toolchain, Code::Release);
         let path = builder.build_one(Kind::LoaderUefi, "loader-uefi")?.path;
         let bytes = fs::read(&path)?;
         let file = object::File::parse(&*bytes)?;

@@ -59,7 +59,7 @@ pub fn list() -> Result<ExitCode> {
 /// Measures.
 pub fn run(project: &Project, toolchain: &Toolchain, args: &BenchArgs) -> Result<ExitCode> {
     let rows = choose(&args.rows)?;
-    // A file that cannot be read is told of before the work, not after.
+    // A file that cannot be read is reported before the work, not after.
     let before = match &args.compare {
         Some(path) => report::read(path)?,
         None => report::last(project)?,
@@ -83,7 +83,11 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &BenchArgs) -> Result
         }
         for boot in 1..=boots {
             eprintln!("[{group:?} {boot}/{boots}]");
-            take(&mut results, bench.run(group, false)?, &rows);
+            take(
+                &mut results,
+                bench.run(group, guest::Record::Counts)?,
+                &rows,
+            );
         }
     }
     print!("{}", report::table(&rows, &results, &before));
@@ -143,7 +147,7 @@ fn profile_rows(bench: &Bench<'_>, rows: &[&Row]) -> Result<ExitCode> {
         if !matches!(group, Group::Calls | Group::Block | Group::Device) {
             bail!("--where works for rows with marks, which the boot rows have not");
         }
-        let harvest = bench.run(group, true)?;
+        let harvest = bench.run(group, guest::Record::Instructions)?;
         for row in rows.iter().filter(|row| row.group == group) {
             let of_row = || harvest.samples.iter().filter(|(name, _)| name == row.name);
             let operations: u64 = of_row().map(|(_, sample)| sample.operations).sum();

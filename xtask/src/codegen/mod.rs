@@ -31,13 +31,22 @@ const PAGES: &str = "docs/reference";
 /// What every generated page holds, and no other.
 const MARK: &str = "<!-- Written by `cargo xtask codegen`";
 
-/// Generates everything. With `check`, changes nothing and fails, naming the files, when the committed output differs.
-pub fn run(check: bool) -> Result<()> {
+/// What becomes of what is generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is written.
+    Write,
+    /// Nothing is changed; where the committed output differs, the files are named and the run fails.
+    Check,
+}
+
+/// Generates everything.
+pub fn run(mode: Mode) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("xtask lies in the workspace")?;
     let model = model::load(&request(root, &schema_names(root)?)?)?;
-    numbers::update(root, &model, check)?;
+    numbers::update(root, &model, mode)?;
     let fresh = generate(root, &model)?;
     let committed = committed(root)?;
     let mut differs: Vec<&String> = fresh
@@ -57,7 +66,7 @@ pub fn run(check: bool) -> Result<()> {
         "docs/SUMMARY.md does not list {}",
         unlisted.join(", ")
     );
-    if check {
+    if mode == Mode::Check {
         if !differs.is_empty() {
             for name in &differs {
                 eprintln!("{name} differs from what the schema gives");

@@ -211,6 +211,15 @@ struct Loader<'a> {
     model: Model,
 }
 
+/// What the fields of a struct may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MayHold {
+    /// Data alone.
+    Data,
+    /// Capabilities as well: it is the parameters or the results of a method.
+    Capabilities,
+}
+
 impl<'a> Loader<'a> {
     fn node(&self, id: u64) -> Result<node::Reader<'a>> {
         self.nodes
@@ -294,7 +303,7 @@ impl<'a> Loader<'a> {
             let name = nested.get_name()?.to_str()?.to_owned();
             match inner.which()? {
                 node::Struct(_) => {
-                    let body = self.structure(nested.get_id(), name.clone(), false);
+                    let body = self.structure(nested.get_id(), name.clone(), MayHold::Data);
                     self.model
                         .structs
                         .insert(nested.get_id(), body.context(name)?);
@@ -319,12 +328,12 @@ impl<'a> Loader<'a> {
             let params = self.structure(
                 method.get_param_struct_type(),
                 format!("{stem}Params"),
-                true,
+                MayHold::Capabilities,
             );
             let results = self.structure(
                 method.get_result_struct_type(),
                 format!("{stem}Results"),
-                true,
+                MayHold::Capabilities,
             );
             let mut loaded = Method {
                 name: snake(name),
@@ -355,7 +364,7 @@ impl<'a> Loader<'a> {
         Ok(interface)
     }
 
-    fn structure(&mut self, id: u64, name: String, caps: bool) -> Result<Struct> {
+    fn structure(&mut self, id: u64, name: String, may_hold: MayHold) -> Result<Struct> {
         let node::Struct(body) = self.node(id)?.which()? else {
             bail!("{name} is no struct");
         };
@@ -377,7 +386,7 @@ impl<'a> Loader<'a> {
             };
             let kind = refused(field, kind).with_context(|| format!("{name}.{field_name}"))?;
             ensure!(
-                caps || !kind.is_cap(),
+                may_hold == MayHold::Capabilities || !kind.is_cap(),
                 "{name}.{field_name}: a capability is a parameter or a result of its own"
             );
             ensure!(

@@ -13,6 +13,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::codegen::Mode;
 use crate::codegen::model::{Kind, Model, Struct};
 
 /// Where the list lies.
@@ -23,13 +24,15 @@ const CHANGES: &str = "CHANGELOG.md";
 
 type Numbers = BTreeMap<String, String>;
 
-/// Brings the list up to date; with `check` it must be so already.
-pub fn update(root: &Path, model: &Model, check: bool) -> Result<()> {
+/// Brings the list up to date; with [`Mode::Check`] it must be so already.
+pub fn update(root: &Path, model: &Model, mode: Mode) -> Result<()> {
     let now = of(model);
     let path = root.join(LIST);
     let old = match fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !check => String::new(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && mode == Mode::Write => {
+            String::new()
+        }
         Err(error) => return Err(error).with_context(|| format!("cannot read {LIST}")),
     };
     let listed = parse(&old)?;
@@ -46,7 +49,7 @@ pub fn update(root: &Path, model: &Model, check: bool) -> Result<()> {
         return Ok(());
     }
     ensure!(
-        !check,
+        mode == Mode::Write,
         "{LIST} lacks numbers; run `cargo xtask codegen` and commit the result"
     );
     fs::write(&path, fresh)?;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result};
 
 use super::comments::Comments;
-use super::model::{Field, File, Interface, Kind, Method, Model, Struct, pascal};
+use super::model::{Enum, Field, File, Interface, Kind, Method, Model, Struct, pascal};
 
 /// Columns of a line of text, at most.
 const COLUMNS: usize = 118;
@@ -50,13 +50,30 @@ fn describe(
     writeln!(out, "## {name}\n")?;
     paragraphs(out, format!("`{:#018x}`. {intro}", interface.id).trim())?;
     if !interface.methods.is_empty() {
-        out.push_str("| # | method | takes | gives | travels in | refuses |\n");
-        out.push_str("|---|---|---|---|---|---|\n");
+        methods(out, model, interface, comments)?;
     }
+    for id in &interface.structs {
+        let body = model.structs.get(id).context("a nested struct")?;
+        structure(out, model, interface, body, comments)?;
+    }
+    for one in &interface.enums {
+        enumeration(out, name, one, comments)?;
+    }
+    Ok(())
+}
+
+/// The table of an interface's methods, and what their comments say.
+fn methods(
+    out: &mut String,
+    model: &Model,
+    interface: &Interface,
+    comments: &Comments,
+) -> Result<()> {
+    let note =
+        |method: &Method| comments.note(&format!("{}.{}", interface.name, method.schema_name));
+    out.push_str("| # | method | takes | gives | travels in | refuses |\n");
+    out.push_str("|---|---|---|---|---|---|\n");
     for method in &interface.methods {
-        let refuses = comments
-            .note(&format!("{name}.{}", method.schema_name))
-            .refuses;
         let mut marks = String::new();
         if method.idempotent {
             marks.push_str(" (idempotent)");
@@ -72,62 +89,67 @@ fn describe(
             fields(model, interface, &method.params),
             fields(model, interface, &method.results),
             travels(method),
-            or_dash(&cell(&refuses)),
+            or_dash(&cell(&note(method).refuses)),
         )?;
     }
-    if !interface.methods.is_empty() {
-        out.push('\n');
-    }
+    out.push('\n');
     for method in &interface.methods {
-        let text = comments
-            .note(&format!("{name}.{}", method.schema_name))
-            .text;
+        let text = note(method).text;
         if !text.is_empty() {
             paragraphs(out, &format!("**`{}`**: {text}", method.schema_name))?;
         }
     }
-    for id in &interface.structs {
-        let body = model.structs.get(id).context("a nested struct")?;
-        let path = format!("{name}.{}", body.name);
-        writeln!(out, "### {path}\n")?;
-        let text = comments.note(&path).text;
-        if !text.is_empty() {
-            paragraphs(out, &text)?;
-        }
-        out.push_str("| field | meaning |\n|---|---|\n");
-        for group in comments.groups(&path) {
-            let named = group.names.iter().filter_map(|n| {
-                let field = body.fields.iter().find(|f| f.schema_name == *n)?;
-                Some(typed(model, interface, field))
-            });
-            let named: Vec<String> = named.collect();
-            writeln!(
-                out,
-                "| {} | {} |",
-                named.join(", "),
-                or_dash(&cell(&group.text))
-            )?;
-        }
-        out.push('\n');
+    Ok(())
+}
+
+fn structure(
+    out: &mut String,
+    model: &Model,
+    interface: &Interface,
+    body: &Struct,
+    comments: &Comments,
+) -> Result<()> {
+    let path = format!("{}.{}", interface.name, body.name);
+    writeln!(out, "### {path}\n")?;
+    let text = comments.note(&path).text;
+    if !text.is_empty() {
+        paragraphs(out, &text)?;
     }
-    for one in &interface.enums {
-        let path = format!("{name}.{}", one.name);
-        let text = comments.note(&path).text;
-        let variants: Vec<String> = one
-            .schema_variants
-            .iter()
-            .enumerate()
-            .map(|(number, name)| format!("`{name}` {number}"))
-            .collect();
-        let gap = if text.is_empty() { "" } else { " " };
-        paragraphs(
+    out.push_str("| field | meaning |\n|---|---|\n");
+    for group in comments.groups(&path) {
+        let named = group.names.iter().filter_map(|n| {
+            let field = body.fields.iter().find(|f| f.schema_name == *n)?;
+            Some(typed(model, interface, field))
+        });
+        let named: Vec<String> = named.collect();
+        writeln!(
             out,
-            &format!("**{path}**: {}.{gap}{text}", variants.join(", ")),
+            "| {} | {} |",
+            named.join(", "),
+            or_dash(&cell(&group.text))
         )?;
-        for group in comments.groups(&path).iter().filter(|g| !g.text.is_empty()) {
-            let names: Vec<String> = group.names.iter().map(|n| format!("`{n}`")).collect();
-            paragraphs(out, &format!("- {}: {}", names.join(", "), group.text))?;
-        }
+    }
+    out.push('\n');
+    Ok(())
+}
+
+fn enumeration(out: &mut String, interface: &str, one: &Enum, comments: &Comments) -> Result<()> {
+    let path = format!("{interface}.{}", one.name);
+    let text = comments.note(&path).text;
+    let variants: Vec<String> = one
+        .schema_variants
+        .iter()
+        .enumerate()
+        .map(|(number, name)| format!("`{name}` {number}"))
+        .collect();
+    let gap = if text.is_empty() { "" } else { " " };
+    paragraphs(
+        out,
+        &format!("**{path}**: {}.{gap}{text}", variants.join(", ")),
+    )?;
+    for group in comments.groups(&path).iter().filter(|g| !g.text.is_empty()) {
+        let names: Vec<String> = group.names.iter().map(|n| format!("`{n}`")).collect();
+        paragraphs(out, &format!("- {}: {}", names.join(", "), group.text))?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
+use crate::build::Flavour;
 use crate::fuzz::case::Case;
 use crate::fuzz::play::{Boot, Played, play};
 use crate::package::Guest;
@@ -81,7 +82,11 @@ impl FuzzArgs {
 /// Runs what `args` ask for.
 pub fn run(project: &Project, toolchain: &Toolchain, args: &FuzzArgs) -> Result<ExitCode> {
     let system = args.system.as_deref().unwrap_or(SYSTEM);
-    let guest = Guest::build(project, toolchain, false, args.point.is_some(), &[system])?;
+    let flavour = match args.point {
+        Some(_) => Flavour::Sabotage,
+        None => Flavour::Release,
+    };
+    let guest = Guest::build(project, toolchain, flavour, &[system])?;
     let fuzzer = Fuzzer {
         project,
         guest: &guest,
@@ -107,7 +112,12 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &FuzzArgs) -> Result<
                 .duration_since(UNIX_EPOCH)
                 .map_or(1, |at| at.as_secs())
         };
-        fuzzer.go_on(args.seed.unwrap_or_else(now), args.icount, until)?
+        let seed = args.seed.unwrap_or_else(now);
+        let first = Case {
+            icount: args.icount,
+            ..Case::new(seed, ROUNDS)
+        };
+        fuzzer.go_on(first, until)?
     };
     Ok(if clean {
         ExitCode::SUCCESS
@@ -135,7 +145,7 @@ pub fn audit_kept(folder: &Path) -> Result<ExitCode> {
 
 /// The gate's part: the kept cases, and one seed on both kinds of machine.
 pub fn gate(project: &Project, toolchain: &Toolchain) -> Result<()> {
-    let guest = Guest::build(project, toolchain, false, false, &[SYSTEM])?;
+    let guest = Guest::build(project, toolchain, Flavour::Release, &[SYSTEM])?;
     let fuzzer = Fuzzer {
         project,
         guest: &guest,
@@ -167,7 +177,12 @@ impl Fuzzer<'_> {
         }
         // One with every instruction counted, and one as races want it: processors and devices of their own time.
         for icount in [true, false] {
-            clean &= self.attempt(&Case::new(GATE.0, GATE.1, icount))?.is_some();
+            clean &= self
+                .attempt(&Case {
+                    icount,
+                    ..Case::new(GATE.0, GATE.1)
+                })?
+                .is_some();
         }
         Ok(clean)
     }
@@ -185,13 +200,12 @@ impl Fuzzer<'_> {
     }
 
     /// One boot after the other until the time is up or something breaks.
-    fn go_on(&self, first: u64, icount: bool, until: Instant) -> Result<bool> {
-        let mut seed = first;
+    fn go_on(&self, mut case: Case, until: Instant) -> Result<bool> {
         while Instant::now() < until {
-            if self.attempt(&Case::new(seed, ROUNDS, icount))?.is_none() {
+            if self.attempt(&case)?.is_none() {
                 return Ok(false);
             }
-            seed += 1;
+            case.seed += 1;
         }
         Ok(true)
     }
@@ -293,7 +307,7 @@ impl Fuzzer<'_> {
         }
         played.wrong.iter().for_each(|wrong| println!("  {wrong}"));
         if !played.wrong.is_empty() {
-            let folder = self.keep(&Case::new(0, 0, false), &played)?;
+            let folder = self.keep(&Case::new(0, 0), &played)?;
             println!("kept in {}", self.project.show(&folder));
         }
         Ok(played.wrong.is_empty())

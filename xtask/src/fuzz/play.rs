@@ -65,7 +65,7 @@ pub struct Played {
 }
 
 impl Played {
-    /// The last round that came to its end, of those that a fuzzing guest tells of.
+    /// The last round that came to its end, of those that a fuzzing guest reports.
     pub fn last_round(&self) -> Option<u64> {
         self.lines.iter().rev().find_map(|line| {
             let rest = line.strip_prefix("@fuzz.round round=")?;
@@ -80,31 +80,25 @@ impl Played {
     }
 }
 
-/// The devices that attackers may claim. Where every instruction is counted only the one whose answers come by the
-/// guest's own clock.
-fn devices(exact: bool) -> Vec<&'static str> {
-    let mut words = vec!["-device", "edu"];
-    if !exact {
-        words.extend([
-            "-drive",
-            "if=none,id=n0,driver=null-co,size=64M,read-zeroes=on",
-        ]);
-        words.extend(["-device", "nvme,drive=n0,serial=fuzz0"]);
-        words.extend([
-            "-drive",
-            "if=none,id=v0,driver=null-co,size=64M,read-zeroes=on",
-        ]);
-        words.extend(["-device", "virtio-blk-pci,drive=v0"]);
-        words.extend([
-            "-netdev",
-            "hubport,id=h0,hubid=0",
-            "-device",
-            "virtio-net-pci,netdev=h0",
-        ]);
-        words.extend(["-device", "virtio-rng-pci"]);
-    }
-    words
-}
+/// The device that attackers may claim where every instruction is counted: its answers come by the guest's own clock.
+const BY_GUEST_CLOCK: [&str; 2] = ["-device", "edu"];
+/// The further ones that they may claim elsewhere.
+const BY_OWN_CLOCK: [&str; 14] = [
+    "-drive",
+    "if=none,id=n0,driver=null-co,size=64M,read-zeroes=on",
+    "-device",
+    "nvme,drive=n0,serial=fuzz0",
+    "-drive",
+    "if=none,id=v0,driver=null-co,size=64M,read-zeroes=on",
+    "-device",
+    "virtio-blk-pci,drive=v0",
+    "-netdev",
+    "hubport,id=h0,hubid=0",
+    "-device",
+    "virtio-net-pci,netdev=h0",
+    "-device",
+    "virtio-rng-pci",
+];
 
 /// The machine, with its memory in a file and a monitor at a socket.
 fn machine(boot: &Boot<'_>, memory: &Path, socket: &Path) -> Result<Machine> {
@@ -121,7 +115,10 @@ fn machine(boot: &Boot<'_>, memory: &Path, socket: &Path) -> Result<Machine> {
         extra.extend(["-icount".into(), "shift=1,sleep=off".into()]);
         extra.extend(["-seed".into(), (seed % (1 << 32)).to_string().into()]);
     }
-    let devices = devices(boot.icount.is_some());
+    let mut devices = BY_GUEST_CLOCK.to_vec();
+    if boot.icount.is_none() {
+        devices.extend(BY_OWN_CLOCK);
+    }
     extra.extend(devices.into_iter().map(OsString::from));
     let point = boot.point.map(|point| format!("sabotage={point}"));
     Ok(Machine {

@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use evidence::{Fact, Pattern};
 use serde_json::json;
 
+use crate::build::Flavour;
 use crate::image::cloud::{self, Provider};
 use crate::image::{CLOUD_WORDS, SystemArgs};
 use crate::kvm;
@@ -106,7 +107,12 @@ fn credentials(provider: Provider) -> &'static [(&'static str, &'static str)] {
 
 /// Packages, unpacks, boots, and judges.
 pub fn run(project: &Project, toolchain: &Toolchain, args: &CloudbootArgs) -> Result<ExitCode> {
-    let guest = Guest::build(project, toolchain, false, false, &[&args.system.manifest])?;
+    let guest = Guest::build(
+        project,
+        toolchain,
+        Flavour::Release,
+        &[&args.system.manifest],
+    )?;
     let contents = args.system.contents(&guest, CLOUD_WORDS)?;
     let name = args.provider.name();
     let dir = match &args.out {

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 
+use crate::build::Flavour;
 use crate::image::cloud::Provider;
 use crate::image::contents::{Contents, Loader};
 use crate::package::Guest;
@@ -146,7 +147,12 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &ImageArgs) -> Result
 impl MediumArgs {
     fn run(&self, project: &Project, toolchain: &Toolchain, shape: Shape) -> Result<()> {
         self.system.loader.check_installed()?;
-        let guest = Guest::build(project, toolchain, false, false, &[&self.system.manifest])?;
+        let guest = Guest::build(
+            project,
+            toolchain,
+            Flavour::Release,
+            &[&self.system.manifest],
+        )?;
         // The shell is for a person at a serial line, so facts stay off it.
         let contents = self.system.contents(&guest, "log=quiet")?;
         let name = self.system.manifest.replace('/', "-");
@@ -163,7 +169,12 @@ impl MediumArgs {
 impl CloudArgs {
     fn run(&self, project: &Project, toolchain: &Toolchain) -> Result<()> {
         self.system.loader.check_installed()?;
-        let guest = Guest::build(project, toolchain, false, false, &[&self.system.manifest])?;
+        let guest = Guest::build(
+            project,
+            toolchain,
+            Flavour::Release,
+            &[&self.system.manifest],
+        )?;
         let contents = self.system.contents(&guest, CLOUD_WORDS)?;
         let dir = match &self.out {
             Some(dir) => std::path::absolute(dir)?,

@@ -12,7 +12,7 @@ pub mod trial;
 use anyhow::Result;
 use clap::Args;
 
-use crate::codegen;
+use crate::codegen::{self, Mode};
 use crate::project::Project;
 use names::Name;
 use plan::Plan;
@@ -56,7 +56,7 @@ pub fn driver(project: &Project, args: &DriverArgs) -> Result<()> {
 /// Writes everything, and what follows from the new interface.
 fn finish(name: &Name, plan: Plan<'_>) -> Result<()> {
     let written = plan.write()?;
-    codegen::run(false)?;
+    codegen::run(Mode::Write)?;
     for path in &written {
         println!("{path}");
     }

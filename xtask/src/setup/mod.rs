@@ -55,17 +55,6 @@ pub enum Consent {
     Refused,
 }
 
-impl Consent {
-    /// From the two options.
-    pub fn from_options(yes: bool, no_install: bool) -> Self {
-        match (no_install, yes || is_ci()) {
-            (true, _) => Self::Refused,
-            (false, true) => Self::Given,
-            (false, false) => Self::Open,
-        }
-    }
-}
-
 /// Makes sure that everything is there; installs it if that is agreed to.
 pub fn ensure(project: &Project, consent: Consent, needs: Needs) -> Result<()> {
     let lacking = missing(project, needs);

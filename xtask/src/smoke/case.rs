@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::build::Code;
 use crate::image::Shape;
 use crate::image::cloud::Provider;
 use crate::image::contents::Files;
@@ -98,15 +99,6 @@ pub enum Boot {
         /// Which firmware.
         firmware: FirmwareKind,
     },
-}
-
-/// How the guest of a smoke is compiled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
-    /// As it ships.
-    Release,
-    /// With debug assertions and without optimisation, as `run --debug-guest` builds it. There is no sabotage kernel of it.
-    Debug,
 }
 
 /// What a smoke does to a boot medium before it boots.

@@ -14,12 +14,13 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
+use crate::build::Code;
 use crate::image::contents::Loader;
 use crate::kvm;
 use crate::project::Project;
 use crate::qemu::Accel;
 use crate::setup::Needs;
-use crate::smoke::case::{Code, Smoke};
+use crate::smoke::case::Smoke;
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
 use crate::toolchain::Toolchain;
 

@@ -13,17 +13,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::disk::Disk;
+use crate::build::{Code, Flavour};
+use crate::disk::{Disk, Writes};
 use crate::image::contents::{Contents, Loader};
 use crate::image::{CLOUD_WORDS, cloud, cloudboot, iso};
 use crate::package::{self, Guest};
 use crate::project::Project;
 use crate::qemu::{self, Accel, Drive, Firmware, Machine, Medium, escape};
 use crate::session::{Echo, End, Session};
-use crate::smoke::case::{Boot, Code, Smoke, Step, Tamper, perform};
+use crate::smoke::case::{Boot, Smoke, Step, Tamper, perform};
 use crate::smoke::models::Served;
 use crate::smoke::sabotage::Sabotage;
-use crate::smoke::snapshot;
+use crate::smoke::snapshot::{self, Difference};
 use crate::smoke::verdict::{Heard, Verdict, judge, judge_sabotage, snapshot_text};
 use crate::toolchain::Toolchain;
 
@@ -177,13 +178,13 @@ impl<'a> Runner<'a> {
 
     /// The guest of a trial; if it is not built yet, with the programs of `manifests` at once.
     fn guest_for(&self, trial: Trial, code: Code, manifests: &[&str]) -> Result<&Guest<'a>> {
-        let (cell, debug, sabotage) = match (trial, code) {
-            (Trial::Plain, Code::Release) => (&self.plain, false, false),
-            (Trial::Plain, Code::Debug) => (&self.debug, true, false),
-            (Trial::Unbitten | Trial::Bitten(_), _) => (&self.sabotaged, false, true),
+        let (cell, flavour) = match (trial, code) {
+            (Trial::Plain, Code::Release) => (&self.plain, Flavour::Release),
+            (Trial::Plain, Code::Debug) => (&self.debug, Flavour::Debug),
+            (Trial::Unbitten | Trial::Bitten(_), _) => (&self.sabotaged, Flavour::Sabotage),
         };
         if cell.get().is_none() {
-            let guest = Guest::build(self.project, self.toolchain, debug, sabotage, manifests)?;
+            let guest = Guest::build(self.project, self.toolchain, flavour, manifests)?;
             // Nobody else can have set it: there is one thread.
             let _ = cell.set(guest);
         }
@@ -358,8 +359,12 @@ impl<'a> Runner<'a> {
         if matches!(verdict, Verdict::Unknown(_)) {
             return Ok(verdict);
         }
-        let pending = matches!(trial, Trial::Plain) && verdict == Verdict::Pass;
-        let compared = snapshot::compare(self.project, smoke.name, smoke.question, &text, pending)?;
+        let difference = match (trial, &verdict) {
+            (Trial::Plain, Verdict::Pass) => Difference::LeftForReview,
+            _ => Difference::OnlyTold,
+        };
+        let compared =
+            snapshot::compare(self.project, smoke.name, smoke.question, &text, difference)?;
         Ok(match (verdict, compared) {
             (verdict, Ok(())) => verdict,
             (Verdict::Fail(mut reasons), Err(difference)) => {
@@ -449,7 +454,7 @@ impl<'a> Runner<'a> {
             disks.push(Disk {
                 bytes_per_s,
                 device: smoke.disk_device,
-                ..Disk::open(&path, true)?
+                ..Disk::open(&path, Writes::Kept)?
             });
         }
         for file in smoke.files {

@@ -21,16 +21,24 @@ pub struct SnapshotArgs {
     question: String,
 }
 
+/// What becomes of text that differs from the snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// insta leaves a pending snapshot to review, except in unattended runs (`CI`).
+    LeftForReview,
+    /// Nothing is left: there is nothing to accept.
+    OnlyTold,
+}
+
 /// Compares `text` with the accepted snapshot; `Err` is what insta says about the difference.
 ///
-/// With `pending`, insta leaves a pending snapshot to review, except in unattended runs (`CI`). What the environment says to
-/// insta counts for nothing: there is no way to accept what nobody has read.
+/// What the environment says to insta counts for nothing: there is no way to accept what nobody has read.
 pub fn compare(
     project: &Project,
     name: &str,
     question: &str,
     text: &str,
-    pending: bool,
+    difference: Difference,
 ) -> Result<std::result::Result<(), String>> {
     // By this name the program is found even after a build has replaced its file.
     let own = Path::new("/proc/self/exe");
@@ -48,7 +56,10 @@ pub fn compare(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let update = if pending && !is_ci() { "new" } else { "no" };
+    let update = match difference {
+        Difference::LeftForReview if !is_ci() => "new",
+        _ => "no",
+    };
     command.env("INSTA_UPDATE", update);
     let mut child = command.spawn().context("cannot start the comparison")?;
     child

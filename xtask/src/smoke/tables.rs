@@ -39,12 +39,21 @@ pub fn dmar(structures: &[Vec<u8>]) -> Vec<u8> {
     table(b"DMAR", &body)
 }
 
-/// DRHD: a unit with registers at `base`; `rest` makes it serve what no other unit lists.
-pub fn drhd(base: u64, rest: bool, scopes: &[u8]) -> Vec<u8> {
+/// DRHD: a unit with registers at `base` for what `scopes` lists.
+pub fn drhd(base: u64, scopes: &[u8]) -> Vec<u8> {
+    unit(base, 0, scopes)
+}
+
+/// DRHD: a unit with registers at `base` for everything that no other unit lists (flag INCLUDE_PCI_ALL).
+pub fn drhd_of_the_rest(base: u64) -> Vec<u8> {
+    unit(base, 1, &[])
+}
+
+fn unit(base: u64, flags: u8, scopes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(16 + scopes.len()).unwrap_or(u16::MAX);
     let mut bytes = vec![0, 0];
     bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&[u8::from(rest), 0, 0, 0]);
+    bytes.extend_from_slice(&[flags, 0, 0, 0]);
     bytes.extend_from_slice(&base.to_le_bytes());
     bytes.extend_from_slice(scopes);
     bytes
@@ -65,11 +74,11 @@ pub fn ivrs(base: u64, entries: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{dmar, drhd, ivrs, mcfg, table};
+    use super::{dmar, drhd_of_the_rest, ivrs, mcfg, table};
 
     #[test]
     fn tables_have_their_length_and_sum_to_zero() {
-        let unit = drhd(0xfed9_0000, true, &[]);
+        let unit = drhd_of_the_rest(0xfed9_0000);
         for bytes in [
             table(b"TEST", &[1, 2, 3]),
             mcfg(&[(1 << 32, 0, 0, 9)]),

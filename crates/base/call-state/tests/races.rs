@@ -8,13 +8,17 @@ use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
-/// Starts a call of generation 1 and, if asked, hands it to a server.
-fn started(delivered: bool) -> Arc<CallWord> {
+/// Starts a call of generation 1.
+fn started() -> Arc<CallWord> {
     let word = Arc::new(CallWord::new());
     word.begin(1).unwrap();
-    if delivered {
-        word.deliver(1).unwrap();
-    }
+    word
+}
+
+/// The same, in the hands of a server.
+fn delivered() -> Arc<CallWord> {
+    let word = started();
+    word.deliver(1).unwrap();
     word
 }
 
@@ -26,7 +30,7 @@ fn racing(word: &Arc<CallWord>, ending: Ending) -> thread::JoinHandle<Result<(),
 /// Races three endings on a delivered call; one wins, the others learn which.
 fn exactly_one_of(endings: [Ending; 3]) {
     loom::model(move || {
-        let word = started(true);
+        let word = delivered();
         let others = [racing(&word, endings[0]), racing(&word, endings[1])];
         let mut results = vec![word.end(1, endings[2])];
         results.splice(0..0, others.map(|thread| thread.join().unwrap()));
@@ -60,7 +64,7 @@ fn dropped_reply_timeout_server_death() {
 #[test]
 fn cancel_races_delivery_and_always_ends_the_call() {
     loom::model(|| {
-        let word = started(false);
+        let word = started();
         let canceller = racing(&word, Ending::Cancelled);
         let delivered = word.deliver(1);
         let replied = word.reply(1);
@@ -75,7 +79,7 @@ fn cancel_races_delivery_and_always_ends_the_call() {
 #[test]
 fn server_death_before_delivery_leaves_the_call_queued() {
     loom::model(|| {
-        let word = started(false);
+        let word = started();
         let death = racing(&word, Ending::ServerDied);
         let delivered = word.deliver(1);
         let died = death.join().unwrap();
@@ -94,7 +98,7 @@ fn server_death_before_delivery_leaves_the_call_queued() {
 #[test]
 fn delivery_races_timeout_and_revocation() {
     loom::model(|| {
-        let word = started(false);
+        let word = started();
         let others = [
             racing(&word, Ending::TimedOut),
             racing(&word, Ending::Revoked),
@@ -114,7 +118,7 @@ fn delivery_races_timeout_and_revocation() {
 #[test]
 fn a_late_reply_never_ends_the_next_call() {
     loom::model(|| {
-        let word = started(true);
+        let word = delivered();
         let late = racing(&word, Ending::Replied);
         let cancelled = word.cancel(1);
         if cancelled.is_ok() {
@@ -135,7 +139,7 @@ fn a_late_reply_never_ends_the_next_call() {
 #[test]
 fn one_consumer_wins() {
     loom::model(|| {
-        let word = started(true);
+        let word = delivered();
         word.reply(1).unwrap();
         let other = {
             let word = word.clone();
@@ -151,7 +155,7 @@ fn one_consumer_wins() {
 #[test]
 fn the_result_belongs_to_the_winner_and_the_next_call_sees_it() {
     loom::model(|| {
-        let word = started(true);
+        let word = delivered();
         let result = Arc::new(AtomicU64::new(0));
         let server = {
             let (word, result) = (word.clone(), result.clone());

@@ -220,6 +220,10 @@ impl Processor {
         }
     }
 
+    #[expect(
+        clippy::fn_params_excessive_bools,
+        reason = "what the processor says, not what to do"
+    )]
     fn verw_if(&self, offered: bool) -> Answer {
         if offered {
             Answer::Verw

@@ -83,7 +83,9 @@ impl Decoder {
         let after_cr = core::mem::replace(&mut self.after_cr, false);
         if byte < 0x20 || byte == 0x7f {
             self.have = 0;
-            return self.control(byte, after_cr);
+            // The second half of a line's end that has two is no key.
+            let is_rest = after_cr && byte == b'\n';
+            return self.control(byte).filter(|_| !is_rest);
         }
         match self.state {
             State::Ground => self.text(byte),
@@ -129,7 +131,7 @@ impl Decoder {
         }
     }
 
-    fn control(&mut self, byte: u8, after_cr: bool) -> Option<Key> {
+    fn control(&mut self, byte: u8) -> Option<Key> {
         let in_text = matches!(self.state, State::Text | State::TextEscape);
         self.state = match byte {
             0x1b if in_text => State::TextEscape,
@@ -145,7 +147,6 @@ impl Decoder {
             0x06 => Key::Right,
             0x08 | 0x7f => Key::Backspace,
             b'\t' => Key::Tab,
-            b'\n' if after_cr => return None,
             b'\n' => Key::Enter,
             0x0b => Key::KillToEnd,
             0x0c => Key::ClearScreen,

@@ -377,13 +377,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
     };
     let command = arguments.command;
     match command.name {
-        "help" => match arguments.optional()? {
-            None => Ok(Command::Help(None)),
-            Some(word) => match find(&word) {
-                Some(found) => Ok(Command::Help(Some(found))),
-                None => Err(ParseError::Usage(command, Misuse::NoSuchCommand(word))),
-            },
-        },
+        "help" => help_for(arguments),
         "ps" => arguments.none(Command::Ps),
         "caps" => arguments.none(Command::Caps),
         "lspci" => arguments.none(Command::Lspci),
@@ -400,23 +394,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         }
         "stat" => Ok(Command::Stat(arguments.paths(&[])?.1)),
         "sha256" => Ok(Command::Sha256(arguments.paths(&[])?.1)),
-        "log" => {
-            let (options, words) = arguments.options(&["-f"])?;
-            let mut words = words.into_iter().peekable();
-            let lines = words.peek().and_then(|word| word.parse().ok());
-            if lines.is_some() {
-                words.next();
-            }
-            let text = words.next();
-            if let Some(word) = words.next() {
-                return Err(ParseError::Usage(command, Misuse::TooMany(word)));
-            }
-            Ok(Command::Log(LogRange {
-                lines,
-                text,
-                follow: !options.is_empty(),
-            }))
-        }
+        "log" => log(arguments),
         "top" => {
             let rounds = arguments.number(1, u64::from(u32::MAX))?;
             Ok(Command::Top(
@@ -446,6 +424,37 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         "diagnostics" => arguments.none(Command::Diagnostics),
         other => Err(ParseError::Unknown(other.to_string())),
     }
+}
+
+fn help_for(arguments: Arguments) -> Result<Command, ParseError> {
+    let command = arguments.command;
+    match arguments.optional()? {
+        None => Ok(Command::Help(None)),
+        Some(word) => match find(&word) {
+            Some(found) => Ok(Command::Help(Some(found))),
+            None => Err(ParseError::Usage(command, Misuse::NoSuchCommand(word))),
+        },
+    }
+}
+
+/// `log [-f] [LINES] [TEXT]`.
+fn log(arguments: Arguments) -> Result<Command, ParseError> {
+    let command = arguments.command;
+    let (options, words) = arguments.options(&["-f"])?;
+    let mut words = words.into_iter().peekable();
+    let lines = words.peek().and_then(|word| word.parse().ok());
+    if lines.is_some() {
+        words.next();
+    }
+    let text = words.next();
+    if let Some(word) = words.next() {
+        return Err(ParseError::Usage(command, Misuse::TooMany(word)));
+    }
+    Ok(Command::Log(LogRange {
+        lines,
+        text,
+        follow: !options.is_empty(),
+    }))
 }
 
 #[cfg(test)]

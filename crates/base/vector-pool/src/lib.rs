@@ -61,10 +61,17 @@ impl VectorSet {
         self.0.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    fn set(&mut self, vector: u8, present: bool) {
+    fn insert(&mut self, vector: u8) {
         let (word, bit) = Self::place(vector);
         if let Some(word) = self.0.get_mut(word) {
-            *word = if present { *word | bit } else { *word & !bit };
+            *word |= bit;
+        }
+    }
+
+    fn remove(&mut self, vector: u8) {
+        let (word, bit) = Self::place(vector);
+        if let Some(word) = self.0.get_mut(word) {
+            *word &= !bit;
         }
     }
 
@@ -153,7 +160,7 @@ impl<const CPUS: usize> Pool<CPUS> {
             self.counters.refused = self.counters.refused.saturating_add(1);
             return Err(PoolError::Exhausted);
         };
-        entry.taken.set(vector, true);
+        entry.taken.insert(vector);
         // At most 256 vectors are in use.
         entry.load = entry.load.saturating_add(1);
         self.counters.taken = self.counters.taken.saturating_add(1);
@@ -169,8 +176,8 @@ impl<const CPUS: usize> Pool<CPUS> {
         if !entry.taken.contains(slot.vector) {
             return Err(PoolError::WrongState);
         }
-        entry.taken.set(slot.vector, false);
-        entry.dying.set(slot.vector, true);
+        entry.taken.remove(slot.vector);
+        entry.dying.insert(slot.vector);
         Ok(())
     }
 
@@ -183,7 +190,7 @@ impl<const CPUS: usize> Pool<CPUS> {
         if !entry.dying.contains(slot.vector) {
             return Err(PoolError::WrongState);
         }
-        entry.dying.set(slot.vector, false);
+        entry.dying.remove(slot.vector);
         entry.load = entry.load.saturating_sub(1);
         self.counters.settled = self.counters.settled.saturating_add(1);
         Ok(())

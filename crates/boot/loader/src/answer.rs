@@ -67,16 +67,11 @@ impl<'m, 'a, M: PhysMemory> Answers<'m, 'a, M> {
         Ok(())
     }
 
-    /// Answers every request that can be answered, the memory map last: by then nothing more is taken.
-    pub fn all(&mut self, requests: &Requests, wanted_file: bool) -> Result<(), Error> {
-        let kernel = if wanted_file {
-            Some(self.kernel_file()?)
-        } else {
-            None
-        };
+    /// Answers every request that can be answered, with the kernel's `file` where one asks for it; the memory map last: by then nothing more is taken.
+    pub fn all(&mut self, requests: &Requests, file: Option<u64>) -> Result<(), Error> {
         for request in &requests.list {
             if let Some(feature) = request.feature
-                && let Some(response) = self.response(feature, kernel)?
+                && let Some(response) = self.response(feature, file)?
             {
                 self.respond(request, response);
             }
@@ -152,7 +147,7 @@ impl<'m, 'a, M: PhysMemory> Answers<'m, 'a, M> {
         Ok(Some(response))
     }
 
-    fn kernel_file(&mut self) -> Result<u64, Error> {
+    pub fn kernel_file(&mut self) -> Result<u64, Error> {
         let Handover {
             kernel_file,
             command_line,

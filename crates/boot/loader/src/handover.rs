@@ -187,7 +187,11 @@ pub fn build<M: PhysMemory>(
     let mut answers = Answers::new(memory, map, facts);
     let gdt = answers.gdt(&DESCRIPTORS)?;
     answers.base_revision(&requests)?;
-    answers.all(&requests, wanted_file)?;
+    let file = match wanted_file {
+        true => Some(answers.kernel_file()?),
+        false => None,
+    };
+    answers.all(&requests, file)?;
     Ok(Start {
         bridge,
         tables,

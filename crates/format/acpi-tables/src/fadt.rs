@@ -202,7 +202,7 @@ fn decode(bytes: &[u8], revision: u8) -> Result<Fadt, Rule> {
         pm1b_control,
         pm_timer,
         reset: reset(bytes, flags)?,
-        sleep_control: generic(bytes, 244, false)?,
+        sleep_control: outside_config(bytes, 244)?,
         flags,
         boot: match revision {
             0 | 1 => BootFlags(LEGACY_DEVICES | HAS_8042),
@@ -219,7 +219,7 @@ fn reset(bytes: &[u8], flags: FixedFlags) -> Result<Option<ResetRegister>, Rule>
     if !flags.reset_register() {
         return Ok(None);
     }
-    let register = generic(bytes, 116, true)?.ok_or(Rule::Address)?;
+    let register = generic(bytes, 116)?.ok_or(Rule::Address)?;
     if register.width_bits != 8 {
         return Err(Rule::Field);
     }
@@ -228,7 +228,7 @@ fn reset(bytes: &[u8], flags: FixedFlags) -> Result<Option<ResetRegister>, Rule>
 
 /// Decodes a register block: the generic address at `wide` if present and not zero, else the I/O port at `narrow`.
 fn block(bytes: &[u8], narrow: usize, wide: usize, length: u8) -> Result<Option<Register>, Rule> {
-    if let Some(register) = generic(bytes, wide, false)? {
+    if let Some(register) = outside_config(bytes, wide)? {
         return Ok(Some(register));
     }
     let port = checked::u32(bytes, narrow).ok_or(Rule::Truncated)?;
@@ -243,8 +243,16 @@ fn block(bytes: &[u8], narrow: usize, wide: usize, length: u8) -> Result<Option<
     in_range(register).map(Some)
 }
 
+/// Decodes a generic address of a register that must not lie in configuration space.
+fn outside_config(bytes: &[u8], at: usize) -> Result<Option<Register>, Rule> {
+    match generic(bytes, at)? {
+        Some(register) if register.space == Space::PciConfig => Err(Rule::Field),
+        found => Ok(found),
+    }
+}
+
 /// Decodes a generic address structure (5.2.3.2); `None` where the table ends before it or its address is 0.
-fn generic(bytes: &[u8], at: usize, config_allowed: bool) -> Result<Option<Register>, Rule> {
+fn generic(bytes: &[u8], at: usize) -> Result<Option<Register>, Rule> {
     let Some(address) = at.checked_add(4).and_then(|at| checked::u64(bytes, at)) else {
         return Ok(None);
     };
@@ -254,7 +262,7 @@ fn generic(bytes: &[u8], at: usize, config_allowed: bool) -> Result<Option<Regis
     let space = match checked::u8(bytes, at) {
         Some(0) => Space::Memory,
         Some(1) => Space::Io,
-        Some(2) if config_allowed => Space::PciConfig,
+        Some(2) => Space::PciConfig,
         _ => return Err(Rule::Field),
     };
     let width_bits = checked::u8(bytes, at + 1).ok_or(Rule::Truncated)?;

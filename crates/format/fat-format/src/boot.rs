@@ -60,94 +60,10 @@ impl Geometry {
     }
 
     fn check(boot: &[u8; BOOT_BYTES], device_bytes: u64) -> Result<Self, BootFault> {
-        let sector_bytes = match le::u16(boot, 11) {
-            size @ (512 | 1024 | 2048 | 4096) => u32::from(size),
-            size => return Err(BootFault::SectorBytes(size)),
-        };
-        let sector = u64::from(sector_bytes);
-        let sectors_per_cluster = le::u8(boot, 13);
-        if !sectors_per_cluster.is_power_of_two() {
-            return Err(BootFault::SectorsPerCluster(sectors_per_cluster));
-        }
-        let reserved = match le::u16(boot, 14) {
-            0 => return Err(BootFault::ReservedSectors),
-            sectors => u64::from(sectors),
-        };
-        let fats = match le::u8(boot, 16) {
-            0 => return Err(BootFault::FatCount),
-            fats => fats,
-        };
-        let root_entries = le::u16(boot, 17);
-        let total = match (le::u16(boot, 19), le::u32(boot, 32)) {
-            (0, 0) => return Err(BootFault::TotalSectors),
-            (0, total) => u64::from(total),
-            (total, _) => u64::from(total),
-        };
-        // FATGEN tells the type by the number of clusters alone, but formatters do make small FAT32 volumes, and
-        // those are known by the field that FAT32 always leaves zero.
-        let (fat_sectors, wide) = match (le::u16(boot, 22), le::u32(boot, 36)) {
-            (0, 0) => return Err(BootFault::FatSize),
-            (0, sectors) => (u64::from(sectors), true),
-            (sectors, _) => (u64::from(sectors), false),
-        };
-        if wide != (root_entries == 0) {
-            return Err(BootFault::RootEntries(root_entries));
-        }
-        // Each factor has at most 32 bits and the sums stay below 2^41 sectors of 2^12 bytes.
-        let root_sector = reserved + u64::from(fats) * fat_sectors;
-        let data_sector = root_sector + (u64::from(root_entries) * 32).div_ceil(sector);
-        let in_clusters = total.saturating_sub(data_sector) / u64::from(sectors_per_cluster);
-        if in_clusters == 0 {
-            return Err(BootFault::NoData {
-                data_sector,
-                total_sectors: total,
-            });
-        }
-        let kind = match in_clusters {
-            _ if wide => FatKind::Fat32,
-            0..=4084 => FatKind::Fat12,
-            _ => FatKind::Fat16,
-        };
-        let (entries, most) = match kind {
-            FatKind::Fat12 => (fat_sectors * sector * 2 / 3, 4084),
-            FatKind::Fat16 => (fat_sectors * sector / 2, 65_524),
-            FatKind::Fat32 => (fat_sectors * sector / 4, 0x0fff_fff5),
-        };
-        if in_clusters > most {
-            return Err(BootFault::TooManyClusters(in_clusters));
-        }
-        // A cluster without a FAT entry cannot be part of any chain.
-        let clusters = in_clusters.min(entries.saturating_sub(2));
-        if clusters == 0 {
-            return Err(BootFault::FatTooSmall);
-        }
-        let data_at = data_sector * sector;
-        if data_at >= device_bytes {
-            return Err(BootFault::DeviceEnds {
-                data_at,
-                device_bytes,
-            });
-        }
-        let mut geometry = Self {
-            kind,
-            sector_bytes,
-            cluster_bytes: sector_bytes * u32::from(sectors_per_cluster),
-            fat_at: reserved * sector,
-            fat_bytes: fat_sectors * sector,
-            mirror_at: (fats > 1).then_some((reserved + fat_sectors) * sector),
-            root_at: root_sector * sector,
-            root_slots: u32::from(root_entries),
-            root_cluster: 0,
-            data_at,
-            clusters: clusters as u32,
-            total_bytes: total * sector,
-            info_at: None,
-            backup_at: None,
-            label: ShortName::EMPTY,
-            serial: 0,
-        };
-        let extended_at = if wide {
-            geometry.check_wide(boot, fats, reserved)?;
+        let counts = Counts::of(boot)?;
+        let mut geometry = counts.lay_out(device_bytes)?;
+        let extended_at = if counts.wide {
+            geometry.check_wide(boot, counts.fats, counts.reserved)?;
             64
         } else {
             36
@@ -201,6 +117,142 @@ impl Geometry {
             .contains(&backup)
             .then_some(backup * u64::from(self.sector_bytes));
         Ok(())
+    }
+}
+
+/// What the boot sector counts, each number legal by itself.
+struct Counts {
+    sector_bytes: u32,
+    sectors_per_cluster: u8,
+    reserved: u64,
+    fats: u8,
+    fat_sectors: u64,
+    root_entries: u16,
+    total: u64,
+    /// It has the fields that only FAT32 has.
+    wide: bool,
+}
+
+impl Counts {
+    fn of(boot: &[u8; BOOT_BYTES]) -> Result<Self, BootFault> {
+        let sector_bytes = match le::u16(boot, 11) {
+            size @ (512 | 1024 | 2048 | 4096) => u32::from(size),
+            size => return Err(BootFault::SectorBytes(size)),
+        };
+        let sectors_per_cluster = le::u8(boot, 13);
+        if !sectors_per_cluster.is_power_of_two() {
+            return Err(BootFault::SectorsPerCluster(sectors_per_cluster));
+        }
+        let reserved = match le::u16(boot, 14) {
+            0 => return Err(BootFault::ReservedSectors),
+            sectors => u64::from(sectors),
+        };
+        let fats = match le::u8(boot, 16) {
+            0 => return Err(BootFault::FatCount),
+            fats => fats,
+        };
+        let root_entries = le::u16(boot, 17);
+        let total = match (le::u16(boot, 19), le::u32(boot, 32)) {
+            (0, 0) => return Err(BootFault::TotalSectors),
+            (0, total) => u64::from(total),
+            (total, _) => u64::from(total),
+        };
+        // FATGEN tells the type by the number of clusters alone, but formatters do make small FAT32 volumes, and
+        // those are known by the field that FAT32 always leaves zero.
+        let (fat_sectors, wide) = match (le::u16(boot, 22), le::u32(boot, 36)) {
+            (0, 0) => return Err(BootFault::FatSize),
+            (0, sectors) => (u64::from(sectors), true),
+            (sectors, _) => (u64::from(sectors), false),
+        };
+        if wide != (root_entries == 0) {
+            return Err(BootFault::RootEntries(root_entries));
+        }
+        Ok(Self {
+            sector_bytes,
+            sectors_per_cluster,
+            reserved,
+            fats,
+            fat_sectors,
+            root_entries,
+            total,
+            wide,
+        })
+    }
+
+    /// The type, and how many clusters there are between `data_sector` and the end.
+    fn clusters(&self, data_sector: u64) -> Result<(FatKind, u64), BootFault> {
+        let in_clusters =
+            self.total.saturating_sub(data_sector) / u64::from(self.sectors_per_cluster);
+        if in_clusters == 0 {
+            return Err(BootFault::NoData {
+                data_sector,
+                total_sectors: self.total,
+            });
+        }
+        let kind = match in_clusters {
+            _ if self.wide => FatKind::Fat32,
+            0..=4084 => FatKind::Fat12,
+            _ => FatKind::Fat16,
+        };
+        let fat_bytes = self.fat_sectors * u64::from(self.sector_bytes);
+        let (entries, most) = match kind {
+            FatKind::Fat12 => (fat_bytes * 2 / 3, 4084),
+            FatKind::Fat16 => (fat_bytes / 2, 65_524),
+            FatKind::Fat32 => (fat_bytes / 4, 0x0fff_fff5),
+        };
+        if in_clusters > most {
+            return Err(BootFault::TooManyClusters(in_clusters));
+        }
+        // A cluster without a FAT entry cannot be part of any chain.
+        let clusters = in_clusters.min(entries.saturating_sub(2));
+        if clusters == 0 {
+            return Err(BootFault::FatTooSmall);
+        }
+        Ok((kind, clusters))
+    }
+
+    /// Where everything lies, if it fits together and on the device.
+    fn lay_out(&self, device_bytes: u64) -> Result<Geometry, BootFault> {
+        let &Self {
+            sector_bytes,
+            sectors_per_cluster,
+            reserved,
+            fats,
+            fat_sectors,
+            root_entries,
+            total,
+            wide: _,
+        } = self;
+        let sector = u64::from(sector_bytes);
+        // Each factor has at most 32 bits and the sums stay below 2^41 sectors of 2^12 bytes.
+        let root_sector = reserved + u64::from(fats) * fat_sectors;
+        let data_sector = root_sector + (u64::from(root_entries) * 32).div_ceil(sector);
+        let (kind, clusters) = self.clusters(data_sector)?;
+        let data_at = data_sector * sector;
+        if data_at >= device_bytes {
+            return Err(BootFault::DeviceEnds {
+                data_at,
+                device_bytes,
+            });
+        }
+        Ok(Geometry {
+            kind,
+            sector_bytes,
+            cluster_bytes: sector_bytes * u32::from(sectors_per_cluster),
+            fat_at: reserved * sector,
+            fat_bytes: fat_sectors * sector,
+            mirror_at: (fats > 1).then_some((reserved + fat_sectors) * sector),
+            root_at: root_sector * sector,
+            root_slots: u32::from(root_entries),
+            root_cluster: 0,
+            data_at,
+            clusters: clusters as u32,
+            total_bytes: total * sector,
+            info_at: None,
+            backup_at: None,
+            label: ShortName::EMPTY,
+            serial: 0,
+        })
     }
 }
 

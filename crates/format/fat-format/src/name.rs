@@ -127,14 +127,14 @@ impl ShortName {
         // E5 marks a free slot, so a name that begins with it is stored with 05.
         let first = |at, byte| if at == 0 && byte == 0x05 { 0xe5 } else { byte };
         for (at, &byte) in trim(base).iter().enumerate() {
-            name.push_oem(first(at, byte), case & 0x08 != 0);
+            name.push_oem(first(at, byte), case & 0x08);
         }
         let extension = trim(extension);
         if !extension.is_empty() {
             name.push('.');
             extension
                 .iter()
-                .for_each(|&byte| name.push_oem(byte, case & 0x10 != 0));
+                .for_each(|&byte| name.push_oem(byte, case & 0x10));
         }
         if name.len == 0 {
             name.push(char::REPLACEMENT_CHARACTER);
@@ -152,11 +152,12 @@ impl ShortName {
         label
     }
 
-    fn push_oem(&mut self, byte: u8, lower: bool) {
+    /// Appends a character of the name, in lower case if `lower` has a bit set.
+    fn push_oem(&mut self, byte: u8, lower: u8) {
         match oem(byte) {
             // A dot of the name itself would read as the one before the extension.
             '.' => self.push(char::REPLACEMENT_CHARACTER),
-            c if lower => c.to_lowercase().for_each(|c| self.push(c)),
+            c if lower != 0 => c.to_lowercase().for_each(|c| self.push(c)),
             c => self.push(c),
         }
     }

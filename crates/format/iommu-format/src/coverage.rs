@@ -109,13 +109,13 @@ mod tests {
         Bdf::new(segment, bus, device, 0).unwrap()
     }
 
-    fn unit(segment: u16, include_all: bool) -> UnitRecord {
+    fn unit(segment: u16) -> UnitRecord {
         UnitRecord {
             vendor: Vendor::Intel,
             segment,
             base: 0xfed9_0000,
             register_bytes: 4096,
-            include_all,
+            include_all: false,
             status: UnitStatus::Unread,
         }
     }
@@ -123,7 +123,14 @@ mod tests {
     fn record(scopes: &[(Option<u8>, ScopeTarget)]) -> Record {
         Record {
             discovery: Discovery::Listed,
-            units: vec![unit(0, false), unit(0, true), unit(1, false)],
+            units: vec![
+                unit(0),
+                UnitRecord {
+                    include_all: true,
+                    ..unit(0)
+                },
+                unit(1),
+            ],
             scopes: scopes
                 .iter()
                 .map(|(unit, target)| ScopeRecord {

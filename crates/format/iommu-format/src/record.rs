@@ -228,6 +228,10 @@ impl Record {
         self.outcome(all, known)
     }
 
+    #[expect(
+        clippy::fn_params_excessive_bools,
+        reason = "what was seen, not what to do"
+    )]
     fn outcome(&self, all: bool, known: bool) -> Discovery {
         if !all {
             Discovery::Capped

@@ -52,17 +52,21 @@ pub enum Access {
 }
 
 impl Access {
-    /// Tells whether it may read.
+    /// Whether it may read.
     pub const fn reads(self) -> bool {
         !matches!(self, Self::Write)
     }
 
-    /// Tells whether it may write.
+    /// Whether it may write.
     pub const fn writes(self) -> bool {
         !matches!(self, Self::Read)
     }
 
     /// Reads two bits back; `None` if neither is set.
+    #[expect(
+        clippy::fn_params_excessive_bools,
+        reason = "what was read, not what to do"
+    )]
     pub(crate) const fn of(reads: bool, writes: bool) -> Option<Self> {
         match (reads, writes) {
             (true, true) => Some(Self::ReadWrite),

@@ -176,11 +176,13 @@ fn address(bits: u32) -> impl Strategy<Value = u64> {
         .prop_map(|(base, pages, odd)| base + pages * PAGE_BYTES + odd)
 }
 
-fn pages(huge: bool) -> BoxedStrategy<u64> {
+fn pages(largest: LargestPage) -> BoxedStrategy<u64> {
     // A run of 1 GiB in small pages would take the test minutes, and show nothing that 2 MiB does not.
-    match huge {
-        true => prop_oneof![0u64..5, 508u64..516, Just(262_144u64), Just(262_145u64)].boxed(),
-        false => prop_oneof![0u64..5, 508u64..516, Just(1024u64)].boxed(),
+    match largest {
+        LargestPage::Huge => {
+            prop_oneof![0u64..5, 508u64..516, Just(262_144u64), Just(262_145u64)].boxed()
+        }
+        _ => prop_oneof![0u64..5, 508u64..516, Just(1024u64)].boxed(),
     }
 }
 
@@ -192,7 +194,7 @@ fn access() -> impl Strategy<Value = Access> {
     ]
 }
 
-fn step(bits: u32, huge: bool) -> impl Strategy<Value = Step> {
+fn step(bits: u32, largest: LargestPage) -> impl Strategy<Value = Step> {
     let physical = prop_oneof![
         Just(0x1_0000_0000u64),
         Just(0x1_0020_0000),
@@ -201,7 +203,7 @@ fn step(bits: u32, huge: bool) -> impl Strategy<Value = Step> {
         Just(0x1_0000_0008),
         Just((1 << 52) - 0x1000),
     ];
-    let map = (address(bits), physical, pages(huge), access()).prop_map(
+    let map = (address(bits), physical, pages(largest), access()).prop_map(
         |(iova, physical, pages, access)| {
             let aligned = pages > 2048;
             Step::Map(Mapping {
@@ -214,7 +216,7 @@ fn step(bits: u32, huge: bool) -> impl Strategy<Value = Step> {
     );
     prop_oneof![
         3 => map,
-        2 => (address(bits), pages(huge)).prop_map(|(iova, pages)| Step::Unmap(iova, pages)),
+        2 => (address(bits), pages(largest)).prop_map(|(iova, pages)| Step::Unmap(iova, pages)),
         1 => address(bits).prop_map(Step::Look),
     ]
 }
@@ -408,13 +410,7 @@ fn run<F: Unit>(geometry: Geometry, steps: Vec<Step>, limit: u64) {
 
 fn scenario() -> impl Strategy<Value = (Geometry, Vec<Step>, u64)> {
     geometry().prop_flat_map(|geometry| {
-        let steps = prop::collection::vec(
-            step(
-                geometry.levels.bits(),
-                geometry.largest == LargestPage::Huge,
-            ),
-            1..24,
-        );
+        let steps = prop::collection::vec(step(geometry.levels.bits(), geometry.largest), 1..24);
         let limit = prop_oneof![3 => Just(4096u64), 1 => 1u64..12];
         (Just(geometry), steps, limit)
     })

@@ -40,12 +40,12 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// Tells whether the BAR decodes memory.
+    /// Whether the BAR decodes memory.
     pub fn is_memory(&self) -> bool {
         self.kind != BarKind::Io
     }
 
-    /// Tells whether firmware assigned an address.
+    /// Whether firmware assigned an address.
     pub fn is_assigned(&self) -> bool {
         self.address != 0
     }
@@ -157,6 +157,25 @@ fn size_slots<C: ConfigAccess + ?Sized>(
     Ok(set)
 }
 
+/// The bytes that a BAR decodes whose address bits read back as `mask` when they are all written as ones.
+fn decoded_bytes(kind: BarKind, address: u64, mask: u64) -> Result<u64, Rule> {
+    // A mask of ones above a power of two is the only one that decodes a range.
+    let size_bytes = mask.wrapping_neg();
+    let (largest, end) = match kind {
+        BarKind::Io => (IO_END, IO_END),
+        BarKind::Memory32 => (1 << 31, 1 << 32),
+        BarKind::Memory64 => (MAX_MEMORY_BAR_BYTES, 1 << PHYS_ADDR_BITS),
+    };
+    if !size_bytes.is_power_of_two() || size_bytes > largest {
+        return Err(Rule::BarSize);
+    }
+    let last = address.checked_add(size_bytes - 1);
+    if address & (size_bytes - 1) != 0 || last.is_none_or(|last| last >= end) {
+        return Err(Rule::BarAddress);
+    }
+    Ok(size_bytes)
+}
+
 /// Sizes the BAR that starts in `slot`; `None` for an empty slot.
 fn size_slot<C: ConfigAccess + ?Sized>(
     cfg: &mut C,
@@ -207,20 +226,7 @@ fn size_slot<C: ConfigAccess + ?Sized>(
         }
         _ => return Err(error(Rule::BarType)),
     };
-    // A mask of ones above a power of two is the only one that decodes a range.
-    let size_bytes = mask.wrapping_neg();
-    let (largest, end) = match kind {
-        BarKind::Io => (IO_END, IO_END),
-        BarKind::Memory32 => (1 << 31, 1 << 32),
-        BarKind::Memory64 => (MAX_MEMORY_BAR_BYTES, 1 << PHYS_ADDR_BITS),
-    };
-    if !size_bytes.is_power_of_two() || size_bytes > largest {
-        return Err(error(Rule::BarSize));
-    }
-    let last = address.checked_add(size_bytes - 1);
-    if address & (size_bytes - 1) != 0 || last.is_none_or(|last| last >= end) {
-        return Err(error(Rule::BarAddress));
-    }
+    let size_bytes = decoded_bytes(kind, address, mask).map_err(error)?;
     Ok(Some(Bar {
         index: slot,
         kind,

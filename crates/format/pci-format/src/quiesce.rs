@@ -29,6 +29,10 @@ pub enum Quieted {
 }
 
 impl Quieted {
+    #[expect(
+        clippy::fn_params_excessive_bools,
+        reason = "what was seen, not what to do"
+    )]
     fn of(was_on: bool, is_on: bool) -> Self {
         match (was_on, is_on) {
             (_, true) => Self::Stuck,
@@ -74,14 +78,14 @@ pub struct QuiesceReport {
 }
 
 impl QuiesceReport {
-    /// Tells whether something was on, or is still.
+    /// Whether something was on, or is still.
     pub fn found_anything(&self) -> bool {
         [self.bus_master, self.msi, self.msix, self.option_rom]
             .iter()
             .any(|one| matches!(one, Quieted::Cleared | Quieted::Stuck))
     }
 
-    /// Tells whether the function can still write memory or signal: no driver may claim it then.
+    /// Whether the function can still write memory or signal: no driver may claim it then.
     pub fn is_stuck(&self) -> bool {
         [self.bus_master, self.intx, self.msi, self.msix].contains(&Quieted::Stuck)
     }

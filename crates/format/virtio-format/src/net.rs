@@ -24,10 +24,10 @@ pub const RECEIVE: u16 = 0;
 /// Queue of frames to send.
 pub const TRANSMIT: u16 = 1;
 
-/// Bytes of the header before each frame (5.1.6): with `VERSION_1`, and without it and without merged buffers.
-pub const fn header_bytes(version_1: bool) -> u32 {
-    if version_1 { 12 } else { 10 }
-}
+/// Bytes of the header before each frame (5.1.6) of a device with the modern interface.
+pub const HEADER_BYTES: u32 = 12;
+/// The same of one with the legacy interface and without merged buffers.
+pub const LEGACY_HEADER_BYTES: u32 = 10;
 
 /// Bytes of an Ethernet header, the least that is sent.
 pub const MIN_FRAME: u32 = 14;

@@ -63,8 +63,8 @@ pub mod legacy {
     /// Bits that a queue's address is shifted by.
     pub const PAGE_SHIFT: u32 = 12;
 
-    /// Where the device-specific configuration begins.
-    pub const fn config(msix_enabled: bool) -> usize {
-        if msix_enabled { 24 } else { 20 }
-    }
+    /// Where the device-specific configuration begins with MSI-X off.
+    pub const CONFIG: usize = 20;
+    /// Where it begins with MSI-X on.
+    pub const CONFIG_WITH_MSIX: usize = 24;
 }

@@ -323,6 +323,10 @@ impl Eye<'_> {
         }
     }
 
+    #[expect(
+        clippy::fn_params_excessive_bools,
+        reason = "as the field that it becomes"
+    )]
     fn end(self, at_rest: bool, roots: usize) -> Audit {
         let counts = Counts {
             roots,

@@ -123,8 +123,14 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode> {
     let path = &cli.volume;
     match cli.verb {
-        Verb::Mkfs { mib, name, force } => mkfs(path, mib, &name, force)?,
-        Verb::Check { repair } => return check(path, repair),
+        Verb::Mkfs { mib, name, force } => {
+            let over = if force { Over::Anything } else { Over::Blank };
+            mkfs(path, mib, &name, over)?;
+        }
+        Verb::Check { repair } => {
+            let access = if repair { Access::Write } else { Access::Read };
+            return check(path, access);
+        }
         Verb::Ls { path: at, snapshot } => {
             let (mut volume, view) = read(path, snapshot)?;
             tree::list(&mut volume, &view, &at)?;
@@ -141,12 +147,12 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Verb::Mkdir { path: at } => change(path, |volume| {
             let (dir, name) = tree::parent(volume, &at)?;
-            told(volume.create(dir, name.as_bytes(), Kind::Dir, now()))?;
+            explained(volume.create(dir, name.as_bytes(), Kind::Dir, now()))?;
             Ok(())
         })?,
         Verb::Rm { path: at } => change(path, |volume| {
             let (dir, name) = tree::parent(volume, &at)?;
-            told(volume.remove(dir, name.as_bytes(), now()))
+            explained(volume.remove(dir, name.as_bytes(), now()))
         })?,
         Verb::Import { folder } => change(path, |volume| {
             tree::import(volume, volume_core::ROOT_DIR, &folder)
@@ -157,34 +163,40 @@ fn run(cli: Cli) -> Result<ExitCode> {
             tree::export(&mut volume, &view, &folder)?;
         }
         Verb::Snapshot => change(path, |volume| {
-            println!("{}", told(volume.create_snapshot(now()))?);
+            println!("{}", explained(volume.create_snapshot(now()))?);
             Ok(())
         })?,
-        Verb::Snapshots => {
-            let (mut volume, _) = read(path, None)?;
-            let mut after = 0;
-            while let Some(txg) = told(volume.next_snapshot(after))? {
-                println!("{txg}");
-                after = txg;
-            }
-        }
+        Verb::Snapshots => list_snapshots(path)?,
         Verb::DropSnapshot { txg } => {
-            change(path, |volume| told(volume.delete_snapshot(txg, now())))?;
+            change(path, |volume| explained(volume.delete_snapshot(txg, now())))?;
         }
-        Verb::Df => {
-            let (volume, _) = read(path, None)?;
-            let usage = volume.usage();
-            println!(
-                "capacity {} free {} held {} reserved {} snapshots {} (blocks of {BLOCK} bytes)",
-                usage.capacity, usage.free, usage.held, usage.reserved, usage.snapshots
-            );
-        }
+        Verb::Df => show_usage(path)?,
         Verb::Dump => {
             let (volume, _) = read(path, None)?;
             println!("{:#?}\n{:#?}", volume.label(), volume.root());
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn list_snapshots(path: &Path) -> Result<()> {
+    let (mut volume, _) = read(path, None)?;
+    let mut after = 0;
+    while let Some(txg) = explained(volume.next_snapshot(after))? {
+        println!("{txg}");
+        after = txg;
+    }
+    Ok(())
+}
+
+fn show_usage(path: &Path) -> Result<()> {
+    let (volume, _) = read(path, None)?;
+    let usage = volume.usage();
+    println!(
+        "capacity {} free {} held {} reserved {} snapshots {} (blocks of {BLOCK} bytes)",
+        usage.capacity, usage.free, usage.held, usage.reserved, usage.snapshots
+    );
+    Ok(())
 }
 
 /// The host's clock, named as such.
@@ -198,7 +210,7 @@ fn now() -> Stamp {
 }
 
 /// A volume's error in words.
-fn told<T>(result: Result<T, volume_core::Error<std::io::Error>>) -> Result<T> {
+fn explained<T>(result: Result<T, volume_core::Error<std::io::Error>>) -> Result<T> {
     result.map_err(|error| match error {
         volume_core::Error::Disk(error) => anyhow::Error::new(error).context("the disk failed"),
         volume_core::Error::Corrupt(place) => {
@@ -209,10 +221,19 @@ fn told<T>(result: Result<T, volume_core::Error<std::io::Error>>) -> Result<T> {
     })
 }
 
-fn mkfs(path: &Path, mib: Option<u64>, name: &str, force: bool) -> Result<()> {
+/// What a new volume may be made over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Over {
+    /// Nothing but zeroes.
+    Blank,
+    /// Whatever is there.
+    Anything,
+}
+
+fn mkfs(path: &Path, mib: Option<u64>, name: &str, over: Over) -> Result<()> {
     ensure!(name.len() <= 64, "the name has more than 64 bytes");
     let mut disk = FileDisk::create(path, mib)?;
-    if !force && !disk.is_blank()? {
+    if over == Over::Blank && !disk.is_blank()? {
         bail!(
             "{} holds something; --force makes a volume over it",
             path.display()
@@ -228,12 +249,12 @@ fn mkfs(path: &Path, mib: Option<u64>, name: &str, force: bool) -> Result<()> {
         max_file: 1 << 60,
         now: now(),
     };
-    told(format(disk, &new))?;
+    explained(format(disk, &new))?;
     Ok(())
 }
 
 fn read(path: &Path, snapshot: Option<u64>) -> Result<(Store, volume_core::View)> {
-    let mounted = told(Volume::mount(
+    let mounted = explained(Volume::mount(
         FileDisk::open(path, Access::Read)?,
         Access::Read,
     ))?;
@@ -245,7 +266,7 @@ fn read(path: &Path, snapshot: Option<u64>) -> Result<(Store, volume_core::View)
     }
     let mut volume = mounted.volume;
     let view = match snapshot {
-        Some(txg) => told(volume.snapshot(txg))?,
+        Some(txg) => explained(volume.snapshot(txg))?,
         None => volume.live(),
     };
     Ok((volume, view))
@@ -253,13 +274,13 @@ fn read(path: &Path, snapshot: Option<u64>) -> Result<(Store, volume_core::View)
 
 fn change(path: &Path, work: impl FnOnce(&mut Store) -> Result<()>) -> Result<()> {
     let disk = FileDisk::open(path, Access::Write)?;
-    let mut volume = told(Volume::mount(disk, Access::Write))?.volume;
+    let mut volume = explained(Volume::mount(disk, Access::Write))?.volume;
     work(&mut volume)?;
-    told(volume.commit(Durability::Checkpoint, now()))
+    explained(volume.commit(Durability::Checkpoint, now()))
 }
 
-fn check(path: &Path, repair: bool) -> Result<ExitCode> {
-    let access = if repair { Access::Write } else { Access::Read };
+/// Judges a volume. [`Access::Write`] repairs what has a good copy.
+fn check(path: &Path, access: Access) -> Result<ExitCode> {
     let mut disk = FileDisk::open(path, access)?;
     let report = volume_check::check(&mut disk);
     let mut out = std::io::stdout().lock();
@@ -267,8 +288,8 @@ fn check(path: &Path, repair: bool) -> Result<ExitCode> {
         writeln!(out, "block {}: {}", problem.lba, problem.text)?;
     }
     for (bad, good) in &report.repairs {
-        if repair {
-            told(disk.copy(*good, *bad).map_err(volume_core::Error::Disk))?;
+        if access == Access::Write {
+            explained(disk.copy(*good, *bad).map_err(volume_core::Error::Disk))?;
             writeln!(out, "block {bad}: written again from block {good}")?;
         } else {
             writeln!(

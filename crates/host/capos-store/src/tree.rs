@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use volume_core::{Durability, Error, ROOT_DIR, View};
 use volume_format::{Kind, Named};
 
-use crate::{Store, now, told};
+use crate::{Store, explained, now};
 
 /// Bytes that are copied at a time.
 const PIECE: usize = 256 << 10;
@@ -24,7 +24,8 @@ pub fn find(volume: &mut Store, view: &View, path: &str) -> Result<Named> {
         kind: Kind::Dir,
     };
     for word in words(path) {
-        at = told(volume.lookup(view, at.id, word.as_bytes())).with_context(|| word.to_owned())?;
+        at = explained(volume.lookup(view, at.id, word.as_bytes()))
+            .with_context(|| word.to_owned())?;
     }
     Ok(at)
 }
@@ -43,8 +44,8 @@ pub fn parent<'a>(volume: &mut Store, path: &'a str) -> Result<(u64, &'a str)> {
 pub fn list(volume: &mut Store, view: &View, path: &str) -> Result<()> {
     let dir = find(volume, view, path)?.id;
     let mut after = Vec::new();
-    while let Some((name, named)) = told(volume.next_name(view, dir, &after))? {
-        let inode = told(volume.stat(view, named.id))?;
+    while let Some((name, named)) = explained(volume.next_name(view, dir, &after))? {
+        let inode = explained(volume.stat(view, named.id))?;
         let mark = if named.kind == Kind::Dir { "/" } else { "" };
         println!("{:>12} {}{mark}", inode.size, name.escape_ascii());
         after = name;
@@ -57,7 +58,7 @@ pub fn copy_out(volume: &mut Store, view: &View, id: u64, out: &mut impl Write) 
     let mut buf = vec![0; PIECE];
     let mut offset = 0;
     loop {
-        let bytes = told(volume.read(view, id, offset, &mut buf))?;
+        let bytes = explained(volume.read(view, id, offset, &mut buf))?;
         if bytes == 0 {
             return Ok(out.flush()?);
         }
@@ -76,14 +77,14 @@ fn fill(volume: &mut Store, dir: u64, name: &[u8], bytes: &[u8]) -> Result<()> {
     let live = volume.live();
     let id = match volume.lookup(&live, dir, name) {
         Ok(named) => {
-            told(volume.truncate(named.id, 0, now()))?;
+            explained(volume.truncate(named.id, 0, now()))?;
             named.id
         }
-        Err(Error::NotFound) => told(volume.create(dir, name, Kind::File, now()))?,
-        Err(error) => return told(Err(error)),
+        Err(Error::NotFound) => explained(volume.create(dir, name, Kind::File, now()))?,
+        Err(error) => return explained(Err(error)),
     };
     for (index, piece) in bytes.chunks(PIECE).enumerate() {
-        told(volume.write(id, (index * PIECE) as u64, piece, now()))?;
+        explained(volume.write(id, (index * PIECE) as u64, piece, now()))?;
     }
     Ok(())
 }
@@ -98,12 +99,12 @@ pub fn import(volume: &mut Store, root: u64, folder: &Path) -> Result<()> {
             let name = name.as_encoded_bytes();
             let kind = entry.file_type()?;
             if kind.is_dir() {
-                let id = told(volume.create(dir, name, Kind::Dir, now()))?;
+                let id = explained(volume.create(dir, name, Kind::Dir, now()))?;
                 left.push((id, entry.path()));
             } else if kind.is_file() {
                 fill(volume, dir, name, &fs::read(entry.path())?)?;
                 // Bounds what an import holds in memory.
-                told(volume.commit(Durability::Checkpoint, now()))?;
+                explained(volume.commit(Durability::Checkpoint, now()))?;
             } else {
                 eprintln!("left out: {}", entry.path().display());
             }
@@ -117,7 +118,7 @@ pub fn export(volume: &mut Store, view: &View, folder: &Path) -> Result<()> {
     let mut left = vec![(ROOT_DIR, folder.to_path_buf())];
     while let Some((dir, folder)) = left.pop() {
         let mut after = Vec::new();
-        while let Some((name, named)) = told(volume.next_name(view, dir, &after))? {
+        while let Some((name, named)) = explained(volume.next_name(view, dir, &after))? {
             let text = std::str::from_utf8(&name).context("a name that is no text")?;
             if text == "." || text == ".." || text.contains(['/', '\0']) {
                 bail!("a name that leads elsewhere");

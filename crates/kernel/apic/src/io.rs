@@ -29,6 +29,15 @@ pub struct IoApic {
     inputs: u32,
 }
 
+/// How a line signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// By its level, else by an edge.
+    pub level: bool,
+    /// Active low, else active high.
+    pub active_low: bool,
+}
+
 impl IoApic {
     /// Takes over an I/O APIC whose inputs begin at global interrupt `first`, and masks every entry.
     pub fn new(registers: Registers, first: u32) -> Self {
@@ -85,15 +94,14 @@ impl IoApic {
         global: u32,
         vector: u8,
         apic_id: u32,
-        level: bool,
-        active_low: bool,
+        pin: Pin,
     ) -> Result<(), IoApicError> {
         let input = self.input(global)?;
         let mut low = u32::from(vector) | MASKED;
-        if level {
+        if pin.level {
             low |= LEVEL;
         }
-        if active_low {
+        if pin.active_low {
             low |= ACTIVE_LOW;
         }
         let before = self.read(REDIRECTION + input * 2);
@@ -108,15 +116,26 @@ impl IoApic {
         Ok(())
     }
 
-    /// Masks or unmasks a routed input.
+    /// Masks a routed input.
     ///
     /// # Errors
     /// [`IoApicError::NoSuchInput`].
-    pub fn mask(&self, global: u32, masked: bool) -> Result<(), IoApicError> {
+    pub fn mask(&self, global: u32) -> Result<(), IoApicError> {
+        self.set_low(global, |low| low | MASKED)
+    }
+
+    /// Opens a routed input.
+    ///
+    /// # Errors
+    /// [`IoApicError::NoSuchInput`].
+    pub fn unmask(&self, global: u32) -> Result<(), IoApicError> {
+        self.set_low(global, |low| low & !MASKED)
+    }
+
+    fn set_low(&self, global: u32, change: fn(u32) -> u32) -> Result<(), IoApicError> {
         let input = self.input(global)?;
         let low = self.read(REDIRECTION + input * 2);
-        let low = if masked { low | MASKED } else { low & !MASKED };
-        self.write(REDIRECTION + input * 2, low);
+        self.write(REDIRECTION + input * 2, change(low));
         Ok(())
     }
 }

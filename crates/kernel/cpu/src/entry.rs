@@ -88,6 +88,7 @@ static CPU_TRAP_HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 #[unsafe(no_mangle)]
 static CPU_HAS_SMAP: AtomicBool = AtomicBool::new(false);
 
+#[expect(clippy::fn_params_excessive_bools, reason = "what the processor has")]
 pub(crate) fn set_smap(present: bool) {
     CPU_HAS_SMAP.store(present, Ordering::Relaxed);
 }

@@ -38,6 +38,15 @@ pub(crate) struct Buddy {
     stats: Stats,
 }
 
+/// What a run holds that comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Nothing but zeroes.
+    Zero,
+    /// Whatever was there.
+    Unknown,
+}
+
 impl Buddy {
     /// Builds the table.
     ///
@@ -89,7 +98,7 @@ impl Buddy {
             }
             crate::uses::begin(at, 1 << order, crate::Use::Free);
             self.stats.total += 1 << order;
-            self.free(at, order, true);
+            self.free(at, order, Content::Unknown);
             at += 1 << order;
         }
     }
@@ -124,11 +133,11 @@ impl Buddy {
     }
 
     /// Frees a run, joining it with its buddies. Returns the word that names who paid for it.
-    pub(crate) fn free(&mut self, first: u32, order: u8, dirty: bool) -> u64 {
+    pub(crate) fn free(&mut self, first: u32, order: u8, content: Content) -> u64 {
         let head = &self.table[first as usize];
         let payer = u64::from(head.next) | u64::from(head.previous) << 32;
         for record in &mut self.table[first as usize..first as usize + (1 << order)] {
-            record.dirty = dirty;
+            record.dirty = content == Content::Unknown;
         }
         self.stats.free += 1 << order;
         let (mut first, mut order) = (first, order);
@@ -221,11 +230,11 @@ mod tests {
                 }
             } else {
                 let (first, order, payer) = held.swap_remove(seed as usize % held.len());
-                assert_eq!(b.free(first, order, false), payer);
+                assert_eq!(b.free(first, order, Content::Zero), payer);
             }
         }
         for (first, order, _) in held {
-            b.free(first, order, false);
+            b.free(first, order, Content::Zero);
         }
         assert_eq!(b.stats().free, 3998);
         // 3..4001 holds two whole 4 MiB runs: frames 1024..3072.
@@ -240,7 +249,7 @@ mod tests {
         b.add(0, 64);
         let (first, order, dirty) = b.allocate(0, 0).unwrap();
         assert!(dirty);
-        b.free(first, order, false);
+        b.free(first, order, Content::Zero);
         let (again, _, dirty) = b.allocate(0, 0).unwrap();
         assert_eq!(first, again);
         assert!(!dirty);

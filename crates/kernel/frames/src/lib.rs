@@ -23,8 +23,8 @@ use cpu::Lock;
 use mmio::SharedBytes;
 use ring_abi::Refusal;
 
-use buddy::Buddy;
 pub use buddy::MAX_ORDER;
+use buddy::{Buddy, Content};
 pub use payer::{
     Choice, Payer, Paying, Payment, can_pay, is_refusable, lent, paid_by, paid_by_kernel, pay,
     put_choice_aside, refusable, set_root, set_source,
@@ -99,7 +99,7 @@ impl Frames {
             // Withheld, and paid for.
             return;
         }
-        let payer = with(|a| Some(a.free(self.first, self.order, false)));
+        let payer = with(|a| Some(a.free(self.first, self.order, Content::Zero)));
         if let Some(payer) = payer {
             // SAFETY: written when the run was allocated, and read once: the run was this value's.
             unsafe { Payer::from_word(payer) }.give_back(self.bytes() as u64);

@@ -186,7 +186,7 @@ struct Map {
 static RECLAIM: Lock<Option<Ranges>> = Lock::new(None);
 static IN_USE: Lock<Ranges> = Lock::new(Ranges::new_const());
 
-/// Tells whether any byte of a range is memory of the kernel's, in use or to be handed out. A range that wraps is.
+/// Whether any byte of a range is memory of the kernel's, in use or to be handed out. A range that wraps is.
 pub fn in_memory(start: u64, bytes: u64) -> bool {
     let Some(end) = start.checked_add(bytes) else {
         return true;
@@ -267,10 +267,15 @@ extern "C" fn kernel_start() -> ! {
     }
     let sections = sections();
     let delta = physical.wrapping_sub(virtual_base);
+    let largest = if features.gib_pages {
+        paging::LargestPage::OneGib
+    } else {
+        paging::LargestPage::TwoMib
+    };
     // SAFETY: once, on the loader's tables, which map this image the same way. NX must be on before tables use it.
     let root = unsafe {
         crate::smp::note_controls(0, cpu::set_controls(features));
-        paging::initialise(&map.mapped, &sections, delta, features.gib_pages)
+        paging::initialise(&map.mapped, &sections, delta, largest)
     };
     let Some(root) = root else {
         boot_error(format_args!("too little memory for page tables"))

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use ::memory::{MemoryObject, Unmapped};
+use ::memory::{MemoryObject, Unmapped, Writes};
 use apic::{PoolError, Slot};
 use cpu::Lock;
 use device_manager::{DeviceManager, Done, FrameRun, Line, Mapping, Message, Platform, Waiter};
@@ -240,7 +240,11 @@ impl Platform for Kernel {
 
     fn share(&self, run: &Run, writable: bool) -> Option<Window> {
         let pages = run.pages.iter().map(|p| p.bus());
-        MemoryObject::borrowed(pages, writable).ok().map(Window)
+        let writes = match writable {
+            true => Writes::Allowed,
+            false => Writes::Never,
+        };
+        MemoryObject::borrowed(pages, writes).ok().map(Window)
     }
 
     fn share_registers(&self, physical: u64, pages: u32) -> Option<Window> {

@@ -146,8 +146,10 @@ pub fn route(line: &Line, message: &Message) -> bool {
             line.gsi,
             message.vector,
             message.apic_id,
-            line.level,
-            line.active_low,
+            apic::Pin {
+                level: line.level,
+                active_low: line.active_low,
+            },
         )
     })
     .is_ok()
@@ -156,5 +158,8 @@ pub fn route(line: &Line, message: &Message) -> bool {
 /// Masks or unmasks a line.
 pub fn mask(gsi: u32, masked: bool) {
     // A line that was routed has its I/O APIC.
-    let _ = on_its_io_apic(gsi, |io| io.mask(gsi, masked));
+    let _ = on_its_io_apic(gsi, |io| match masked {
+        true => io.mask(gsi),
+        false => io.unmask(gsi),
+    });
 }

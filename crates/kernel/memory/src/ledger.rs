@@ -87,6 +87,10 @@ pub(crate) const fn refusal(e: MapError) -> Refusal {
     }
 }
 
+#[expect(
+    clippy::fn_params_excessive_bools,
+    reason = "what was seen, not what to do"
+)]
 const fn cached(perhaps: bool) -> Cached {
     if perhaps { Cached::Perhaps } else { Cached::No }
 }

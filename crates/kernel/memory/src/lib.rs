@@ -16,7 +16,7 @@ mod vm;
 
 pub use ledger::{Held, Kernel};
 pub use mapping_ledger::Unmapped;
-pub use object::MemoryObject;
+pub use object::{MemoryObject, Writes};
 pub use vm::{Protection, Vm};
 
 /// Pages that one step of long work touches.

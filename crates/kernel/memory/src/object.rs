@@ -36,6 +36,15 @@ pub struct MemoryObject {
     mappings: ObjectLedger<Kernel>,
 }
 
+/// Whether pages may be mapped for writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// They may.
+    Allowed,
+    /// Nobody may.
+    Never,
+}
+
 impl MemoryObject {
     /// Makes an object of `pages` zeroed pages, which who pays on this CPU pays for.
     ///
@@ -46,7 +55,7 @@ impl MemoryObject {
         let mut payment = frames::pay(u64::from(pages) * FRAME_BYTES)?;
         let list = Pages::with_room(pages as usize)?;
         frames::can_pay(OBJECT_BYTES)?;
-        let mut object = Self::build(list, Backing::Owned, true);
+        let mut object = Self::build(list, Backing::Owned, Writes::Allowed);
         for at in 0..u64::from(pages) {
             if at > 0 && at.is_multiple_of(STEP_PAGES) {
                 between_steps();
@@ -70,7 +79,11 @@ impl MemoryObject {
         let addresses = (0..pages).map(|p| run.address() + u64::from(p) * FRAME_BYTES);
         let listed = Pages::of(addresses);
         match listed.and_then(|list| frames::can_pay(OBJECT_BYTES).map(|()| list)) {
-            Ok(list) => Ok(Arc::new(Self::build(list, Backing::Run(Some(run)), true))),
+            Ok(list) => Ok(Arc::new(Self::build(
+                list,
+                Backing::Run(Some(run)),
+                Writes::Allowed,
+            ))),
             Err(refusal) => {
                 run.free_unmapped();
                 Err(refusal)
@@ -85,11 +98,11 @@ impl MemoryObject {
     /// `OverBudget`, `NoMemory`.
     pub fn borrowed(
         addresses: impl ExactSizeIterator<Item = u64>,
-        writable: bool,
+        writes: Writes,
     ) -> Result<Arc<Self>, Refusal> {
         let pages = Pages::of(addresses)?;
         frames::can_pay(OBJECT_BYTES)?;
-        Ok(Arc::new(Self::build(pages, Backing::Borrowed, writable)))
+        Ok(Arc::new(Self::build(pages, Backing::Borrowed, writes)))
     }
 
     /// Makes an object over register pages in a row, read-only and uncached.
@@ -100,7 +113,11 @@ impl MemoryObject {
         let addresses = (0..pages).map(|p| physical + u64::from(p) * FRAME_BYTES);
         let pages = Pages::of(addresses)?;
         frames::can_pay(OBJECT_BYTES)?;
-        Ok(Arc::new(Self::build(pages, Backing::Registers, false)))
+        Ok(Arc::new(Self::build(
+            pages,
+            Backing::Registers,
+            Writes::Never,
+        )))
     }
 
     /// The access that pages of this object get where `wanted` is asked for.
@@ -116,11 +133,11 @@ impl MemoryObject {
         !matches!(self.backing, Backing::Registers)
     }
 
-    fn build(pages: Pages, backing: Backing, writable: bool) -> Self {
+    fn build(pages: Pages, backing: Backing, writes: Writes) -> Self {
         Self {
             pages,
             backing,
-            writable,
+            writable: writes == Writes::Allowed,
             mappings: ObjectLedger::new(),
         }
     }

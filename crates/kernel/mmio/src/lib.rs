@@ -23,6 +23,13 @@ pub struct OutOfRegion {
     pub bytes: usize,
 }
 
+/// What a caller is told whose request led there.
+impl From<OutOfRegion> for ring_abi::Refusal {
+    fn from(_: OutOfRegion) -> Self {
+        Self::OutOfRange
+    }
+}
+
 /// Checks that `offset .. offset + bytes` lies within `len` and that `offset` is a multiple of `align`.
 fn check(offset: usize, bytes: usize, align: usize, len: usize) -> Result<(), OutOfRegion> {
     match offset.checked_add(bytes) {

@@ -104,6 +104,15 @@ pub fn kernel_root() -> u64 {
     ROOT.load(Ordering::Relaxed)
 }
 
+/// The largest pages that the processor knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LargestPage {
+    /// Every processor knows these.
+    TwoMib,
+    /// CPUID leaf 8000_0001H, EDX bit 26.
+    OneGib,
+}
+
 /// Builds the kernel's tables. `memory` is what the direct map covers, in bytes, for reading only where a section lies
 /// that is not written; `virtual_to_physical` is what to add
 /// to an image address, wrapping, to get where the loader put it. Returns `None` when memory is short.
@@ -114,7 +123,7 @@ pub unsafe fn initialise(
     memory: &[(u64, u64)],
     sections: &[KernelSection],
     virtual_to_physical: u64,
-    gib_pages: bool,
+    largest: LargestPage,
 ) -> Option<u64> {
     let root = frames::allocate(0, Use::KernelRoot)?.address();
     ROOT.store(root, Ordering::Release);
@@ -130,7 +139,7 @@ pub unsafe fn initialise(
             let left = end - at;
             let virtual_address = DIRECT_MAP_BASE + at;
             let whole = |bytes: u64| at % bytes == 0 && left >= bytes && !fixed(at, bytes);
-            let (leaf, step) = if gib_pages && whole(ONE_GIB) {
+            let (leaf, step) = if largest == LargestPage::OneGib && whole(ONE_GIB) {
                 (2, ONE_GIB)
             } else if whole(TWO_MIB) {
                 (1, TWO_MIB)

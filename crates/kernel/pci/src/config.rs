@@ -122,14 +122,17 @@ pub struct Config {
 impl Config {
     /// Takes the windows of the MCFG table, which is empty where there is none.
     pub fn new(windows: impl IntoIterator<Item = Window>, map: MapFn) -> Self {
-        Self::with_legacy(windows, map, ports::present())
+        Self {
+            legacy: ports::present(),
+            ..Self::without_ports(windows, map)
+        }
     }
 
-    fn with_legacy(windows: impl IntoIterator<Item = Window>, map: MapFn, legacy: bool) -> Self {
+    fn without_ports(windows: impl IntoIterator<Item = Window>, map: MapFn) -> Self {
         Self {
             windows: windows.into_iter().collect(),
             map,
-            legacy,
+            legacy: false,
             buses: RefCell::default(),
             disagreeing: RefCell::default(),
             skipped: 0,
@@ -407,7 +410,7 @@ mod tests {
             end_bus: 6,
             start: 0xb000_0000,
         };
-        Config::with_legacy([window], map, false)
+        Config::without_ports([window], map)
     }
 
     #[test]
@@ -448,7 +451,7 @@ mod tests {
             end_bus: 255,
             start: u64::from(segment) << 28,
         });
-        let mut config = Config::with_legacy(windows, |_, _| None, false);
+        let mut config = Config::without_ports(windows, |_, _| None);
         let scan = config.scan(|_, _| {});
         assert_eq!((scan.buses, config.skipped), (4096, 256));
     }

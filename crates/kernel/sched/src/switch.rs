@@ -137,7 +137,11 @@ pub fn run_first() {
 fn next_task(c: &Core) -> Arc<Task> {
     match c.pop(cpu::index()) {
         Some(task) => {
-            start_quantum(c, c.is_wanted_from(task.priority()));
+            if c.is_wanted_from(task.priority()) {
+                start_quantum(c);
+            } else {
+                c.quantum_end.store(NEVER, Ordering::Relaxed);
+            }
             task
         }
         // SAFETY: no other borrow of this CPU's slot is in use.
@@ -148,14 +152,11 @@ fn next_task(c: &Core) -> Arc<Task> {
     }
 }
 
-fn start_quantum(c: &Core, shared: bool) {
-    if shared {
-        c.quantum_end
-            .store(now_ns() + QUANTUM_NS, Ordering::Relaxed);
-        timer::arm(NEVER);
-    } else {
-        c.quantum_end.store(NEVER, Ordering::Relaxed);
-    }
+/// Others of the same priority wait, so the task that runs gives way after a quantum.
+fn start_quantum(c: &Core) {
+    c.quantum_end
+        .store(now_ns() + QUANTUM_NS, Ordering::Relaxed);
+    timer::arm(NEVER);
 }
 
 /// The task that runs, by itself: unlike a place in a CPU's slot it stays the same across a switch.
@@ -312,7 +313,7 @@ fn announce(c: &Core, cpu: usize, priority: u8) {
         if idle || priority > running {
             c.need_resched.store(true, Ordering::Relaxed);
         } else if priority == running && c.quantum_end.load(Ordering::Relaxed) == NEVER {
-            start_quantum(c, true);
+            start_quantum(c);
         }
     } else if idle || priority >= running {
         interrupt(c);

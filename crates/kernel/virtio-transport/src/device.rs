@@ -278,8 +278,11 @@ impl<C: Class> Device<C> {
             Some(open) if !*open => *open = true,
             _ => return Err(Refusal::WrongState),
         }
-        let interrupts = spec.vector.is_some();
-        self.running(spec.place())?.want_interrupts(interrupts);
+        let queue = self.running(spec.place())?;
+        match spec.vector {
+            Some(_) => queue.want_interrupts(),
+            None => queue.want_no_interrupts(),
+        }
         Ok(UnderWay::Opening)
     }
 

@@ -34,35 +34,32 @@ impl<'a> Open<'a> {
 
     fn read8(&self, offset: u64) -> Result<u8, Refusal> {
         let at = self.at(offset, 1)?;
-        self.registers.read8(at).map_err(|_| Refusal::OutOfRange)
+        Ok(self.registers.read8(at)?)
     }
 
     fn read16(&self, offset: u64) -> Result<u16, Refusal> {
         let at = self.at(offset, 2)?;
-        self.registers.read16(at).map_err(|_| Refusal::OutOfRange)
+        Ok(self.registers.read16(at)?)
     }
 
     fn read32(&self, offset: u64) -> Result<u32, Refusal> {
         let at = self.at(offset, 4)?;
-        self.registers.read32(at).map_err(|_| Refusal::OutOfRange)
+        Ok(self.registers.read32(at)?)
     }
 
     fn write8(&self, offset: u64, value: u8) -> Result<(), Refusal> {
         let at = self.at(offset, 1)?;
-        let written = self.registers.write8(at, value);
-        written.map_err(|_| Refusal::OutOfRange)
+        Ok(self.registers.write8(at, value)?)
     }
 
     fn write16(&self, offset: u64, value: u16) -> Result<(), Refusal> {
         let at = self.at(offset, 2)?;
-        let written = self.registers.write16(at, value);
-        written.map_err(|_| Refusal::OutOfRange)
+        Ok(self.registers.write16(at, value)?)
     }
 
     fn write32(&self, offset: u64, value: u32) -> Result<(), Refusal> {
         let at = self.at(offset, 4)?;
-        let written = self.registers.write32(at, value);
-        written.map_err(|_| Refusal::OutOfRange)
+        Ok(self.registers.write32(at, value)?)
     }
 
     /// 64-bit fields are written in two halves (4.1.3.1).

@@ -124,9 +124,15 @@ impl Virtqueue {
         ]
     }
 
-    /// Asks the device for interrupts, or not to send any.
-    pub(crate) fn want_interrupts(&mut self, wanted: bool) {
-        self.flags = if wanted { 0 } else { ring::NO_INTERRUPT };
+    /// Asks the device not to send interrupts.
+    pub(crate) fn want_no_interrupts(&mut self) {
+        self.flags = ring::NO_INTERRUPT;
+        self.store_head();
+    }
+
+    /// Asks the device for interrupts.
+    pub(crate) fn want_interrupts(&mut self) {
+        self.flags = 0;
         self.store_head();
     }
 
@@ -213,9 +219,7 @@ impl Virtqueue {
     fn look(&mut self) -> Result<Option<Taken>, Refusal> {
         let ring = &self.pages;
         // Loaded with acquire order, so that the element is not older than the index.
-        let word = ring
-            .load32(self.layout.used())
-            .map_err(|_| Refusal::Corrupt)?;
+        let word = ring.load32(self.layout.used())?;
         let posted = ring::split_head(word).1.wrapping_sub(self.used);
         if posted == 0 {
             return Ok(None);
@@ -225,8 +229,8 @@ impl Virtqueue {
             return Err(Refusal::Corrupt);
         }
         let at = self.layout.used_element(self.used);
-        let id = ring.load32(at).map_err(|_| Refusal::Corrupt)?;
-        let written = ring.load32(at + 4).map_err(|_| Refusal::Corrupt)?;
+        let id = ring.load32(at)?;
+        let written = ring.load32(at + 4)?;
         let head = u16::try_from(id).map_err(|_| Refusal::Corrupt)?;
         let entry = self.shadow.get(usize::from(head)).copied();
         let entry = entry.ok_or(Refusal::Corrupt)?;
@@ -237,9 +241,7 @@ impl Virtqueue {
         let status = if entry.has_status {
             let mut byte = [0];
             let at = self.own_at(head) + STATUS_AT;
-            self.pages
-                .read(at, &mut byte)
-                .map_err(|_| Refusal::Corrupt)?;
+            self.pages.read(at, &mut byte)?;
             byte[0]
         } else {
             0
@@ -295,17 +297,15 @@ impl Virtqueue {
             let [low, high] = ring::descriptor(address.bus(), length, flags, link);
             let place = self.layout.descriptor(at);
             let ring = &self.pages;
-            ring.store64(place, low).map_err(|_| Refusal::OutOfRange)?;
-            ring.store64(place + 8, high)
-                .map_err(|_| Refusal::OutOfRange)?;
+            ring.store64(place, low)?;
+            ring.store64(place + 8, high)?;
             at = next;
             Ok::<(), Refusal>(())
         };
         if let Some(header) = &plan.header {
             let bytes = header.bytes.get(..usize::from(header.length));
             let bytes = bytes.ok_or(Refusal::OutOfRange)?;
-            let written = self.pages.write(own_at, bytes);
-            written.map_err(|_| Refusal::OutOfRange)?;
+            self.pages.write(own_at, bytes)?;
             put(own, u32::from(header.length), header.device_writes)?;
         }
         for segment in segments {
@@ -315,8 +315,7 @@ impl Virtqueue {
             }
         }
         if plan.status {
-            let unwritten = self.pages.write(own_at + STATUS_AT, &[STATUS_UNWRITTEN]);
-            unwritten.map_err(|_| Refusal::OutOfRange)?;
+            self.pages.write(own_at + STATUS_AT, &[STATUS_UNWRITTEN])?;
             put(own.offset(STATUS_AT as u64), 1, true)?;
         }
         Ok(())

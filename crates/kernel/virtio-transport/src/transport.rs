@@ -42,13 +42,13 @@ impl Transport {
         if let Some(regions) = probed.virtio {
             return Ok(Self::Modern(Modern::new(regions)));
         }
-        let msix = probed.msix_vectors > 0;
         let ports = probed.port_bytes.get(usize::from(legacy::BAR)).copied();
         let ports = ports.unwrap_or(0);
-        if id::is_transitional(probed.device) && ports >= Legacy::least_ports(msix) {
-            return Ok(Self::Legacy(Legacy::new(msix, ports)));
-        }
-        Err(Refusal::NotSupported)
+        let legacy = Legacy::new(probed.msix_vectors, ports);
+        legacy
+            .filter(|_| id::is_transitional(probed.device))
+            .map(Self::Legacy)
+            .ok_or(Refusal::NotSupported)
     }
 
     /// The I/O BAR it needs.

@@ -25,6 +25,10 @@ fn done(slot: u16, status: u16, result: u32) -> Result<Option<Completed>, Refusa
     }))
 }
 
+#[expect(
+    clippy::fn_params_excessive_bools,
+    reason = "as the field that it becomes"
+)]
 fn link(address: u64, length: u32, device_writes: bool) -> Descriptor {
     Descriptor {
         address,

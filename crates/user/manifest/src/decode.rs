@@ -118,18 +118,7 @@ pub(crate) fn decode(root: manifest::Reader<'_>) -> Result<Draft, Error> {
             });
         }
     };
-    let list = root.get_drivers().map_err(encoding)?;
-    at_most(list.len(), MAX_DRIVERS, "drivers", Place::Manifest)?;
-    let mut drivers: Vec<String> = Vec::new();
-    for driver in list.iter() {
-        let driver = text(driver)?;
-        check_name(NameKind::Kebab, driver, "driver", || Place::Manifest)?;
-        if drivers.iter().any(|d| d == driver) {
-            return Err(duplicate(Place::Manifest, "drivers", driver));
-        }
-        drivers.push(driver.to_string());
-    }
-
+    let drivers = decode_drivers(root)?;
     let list = root.get_services().map_err(encoding)?;
     if list.is_empty() {
         return Err(Error::NoServices);
@@ -170,6 +159,21 @@ pub(crate) fn decode(root: manifest::Reader<'_>) -> Result<Draft, Error> {
     })
 }
 
+fn decode_drivers(root: manifest::Reader<'_>) -> Result<Vec<String>, Error> {
+    let list = root.get_drivers().map_err(encoding)?;
+    at_most(list.len(), MAX_DRIVERS, "drivers", Place::Manifest)?;
+    let mut drivers: Vec<String> = Vec::new();
+    for driver in list.iter() {
+        let driver = text(driver)?;
+        check_name(NameKind::Kebab, driver, "driver", || Place::Manifest)?;
+        if drivers.iter().any(|d| d == driver) {
+            return Err(duplicate(Place::Manifest, "drivers", driver));
+        }
+        drivers.push(driver.to_string());
+    }
+    Ok(drivers)
+}
+
 fn duplicate(place: Place, what: &'static str, name: &str) -> Error {
     Error::Duplicate {
         place,
@@ -189,46 +193,8 @@ fn decode_service(idx: usize, entry: service::Reader<'_>) -> Result<Service, Err
     let binary = text(entry.get_binary())?.to_string();
     check_name(NameKind::Kebab, &binary, "binary", place)?;
 
-    let list = entry.get_arguments().map_err(encoding)?;
-    at_most(list.len(), MAX_ARGUMENTS, "arguments", place())?;
-    let mut arguments = Vec::new();
-    for (index, argument) in list.iter().enumerate() {
-        let argument = text(argument)?;
-        if argument.len() > MAX_ARGUMENT_BYTES {
-            return Err(Error::LongArgument {
-                service: name,
-                index,
-                bytes: argument.len(),
-            });
-        }
-        arguments.push(argument.to_string());
-    }
-
-    let list = entry.get_exports().map_err(encoding)?;
-    at_most(list.len(), MAX_EXPORTS, "exports", place())?;
-    let mut exports: Vec<Export> = Vec::new();
-    for export in list.iter() {
-        let export_name = text(export.get_name())?;
-        check_name(NameKind::Camel, export_name, "export", place)?;
-        if exports.iter().any(|e| e.name == export_name) {
-            return Err(duplicate(place(), "exports", export_name));
-        }
-        let named = text(export.get_interface())?;
-        let Some((interface_id, interface)) =
-            schema::INTERFACES.iter().find(|i| i.1 == named).copied()
-        else {
-            return Err(Error::UnknownInterface {
-                service: name,
-                export: export_name.to_string(),
-                interface: named.to_string(),
-            });
-        };
-        exports.push(Export {
-            name: export_name.to_string(),
-            interface,
-            interface_id,
-        });
-    }
+    let arguments = decode_arguments(entry, &name)?;
+    let exports = decode_exports(entry, &name)?;
 
     let restart = match entry.get_restart() {
         Ok(service::Restart::Never) => Restart::Never,
@@ -260,6 +226,55 @@ fn decode_service(idx: usize, entry: service::Reader<'_>) -> Result<Service, Err
         critical: entry.get_critical(),
         name,
     })
+}
+
+fn decode_arguments(entry: service::Reader<'_>, service: &str) -> Result<Vec<String>, Error> {
+    let place = Place::Service(service.to_string());
+    let list = entry.get_arguments().map_err(encoding)?;
+    at_most(list.len(), MAX_ARGUMENTS, "arguments", place)?;
+    let mut arguments = Vec::new();
+    for (index, argument) in list.iter().enumerate() {
+        let argument = text(argument)?;
+        if argument.len() > MAX_ARGUMENT_BYTES {
+            return Err(Error::LongArgument {
+                service: service.to_string(),
+                index,
+                bytes: argument.len(),
+            });
+        }
+        arguments.push(argument.to_string());
+    }
+    Ok(arguments)
+}
+
+fn decode_exports(entry: service::Reader<'_>, service: &str) -> Result<Vec<Export>, Error> {
+    let place = || Place::Service(service.to_string());
+    let list = entry.get_exports().map_err(encoding)?;
+    at_most(list.len(), MAX_EXPORTS, "exports", place())?;
+    let mut exports: Vec<Export> = Vec::new();
+    for export in list.iter() {
+        let name = text(export.get_name())?;
+        check_name(NameKind::Camel, name, "export", place)?;
+        if exports.iter().any(|e| e.name == name) {
+            return Err(duplicate(place(), "exports", name));
+        }
+        let named = text(export.get_interface())?;
+        let Some((interface_id, interface)) =
+            schema::INTERFACES.iter().find(|i| i.1 == named).copied()
+        else {
+            return Err(Error::UnknownInterface {
+                service: service.to_string(),
+                export: name.to_string(),
+                interface: named.to_string(),
+            });
+        };
+        exports.push(Export {
+            name: name.to_string(),
+            interface,
+            interface_id,
+        });
+    }
+    Ok(exports)
 }
 
 fn decode_grants(

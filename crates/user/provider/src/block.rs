@@ -100,7 +100,16 @@ pub struct Disk<C> {
     pub layout: sdk::Layout,
 }
 
-/// Serves `disk` until the device or the endpoint is taken away. `complain` is told of each status with which the device
+impl<C> Disk<C> {
+    /// Has nothing be written, whatever the device allows.
+    pub fn protect(&mut self) {
+        for (_, geometry) in self.units.iter_mut().flat_map(|unit| &mut unit.shape) {
+            geometry.read_only = true;
+        }
+    }
+}
+
+/// Serves `disk` until the device or the endpoint is taken away. `report` gets each status with which the device
 /// refused a command, at most one for every look at the queue.
 ///
 /// # Errors
@@ -109,7 +118,7 @@ pub fn serve<C: Commands>(
     endpoint: &Endpoint,
     timer: &Timer,
     disk: Disk<C>,
-    complain: fn(u16),
+    report: fn(u16),
 ) -> Result<(), Error> {
     let Disk {
         pool,
@@ -151,8 +160,8 @@ pub fn serve<C: Commands>(
         sessions: Sessions::default(),
         batch: ArrayVec::new(),
         completed: 0,
-        complaint: None,
-        complain,
+        refused: None,
+        report,
     };
     Runner::new(endpoint, timer, SLOT_BYTES)?.run(&mut provider, &notice)
 }
@@ -187,8 +196,8 @@ struct Provider<'e, C: Commands> {
     /// Commands completed since the start.
     completed: u64,
     /// The first status the device refused a command with, not yet reported.
-    complaint: Option<u16>,
-    complain: fn(u16),
+    refused: Option<u16>,
+    report: fn(u16),
 }
 
 impl<C: Commands> Work for Provider<'_, C> {
@@ -239,8 +248,8 @@ impl<C: Commands> Work for Provider<'_, C> {
                 break;
             }
         }
-        if let Some(status) = self.complaint.take() {
-            (self.complain)(status);
+        if let Some(status) = self.refused.take() {
+            (self.report)(status);
         }
         Ok(())
     }
@@ -266,8 +275,8 @@ impl<C: Commands> Provider<'_, C> {
     }
 
     fn answer(&mut self, finished: Finished<Token>) {
-        if finished.status.is_some() && self.complaint.is_none() {
-            self.complaint = finished.status;
+        if finished.status.is_some() && self.refused.is_none() {
+            self.refused = finished.status;
         }
         finished.token.answer(finished.result);
         if let Some(own) = self.sessions.ended(finished.session) {

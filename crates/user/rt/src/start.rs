@@ -38,13 +38,13 @@ unsafe extern "Rust" {
 extern "C" fn call_main(page: *const u8) -> ! {
     // SAFETY: the kernel starts the first thread with the address of its startup pages.
     let Some(env) = (unsafe { Env::new(page) }) else {
-        sys::exit(-1, 0, 0, false)
+        sys::exit(-1, 0, 0, sys::Ending::Exit)
     };
     if let Ok(vm) = env.get::<virtual_memory::Client<Cap>>("vm") {
         heap::set_virtual_memory(vm.object().handle());
     }
     thread::set_spawner(&env);
-    sys::exit(program_main(&env), 0, 0, false)
+    sys::exit(program_main(&env), 0, 0, sys::Ending::Exit)
 }
 
 /// Runs `main` and gives the exit code. `entry!` calls this.
@@ -98,10 +98,10 @@ impl<T: Exit, E: fmt::Display> Exit for Result<T, E> {
 
 /// Ends the process with a text, of which the first 256 bytes count.
 pub fn exit(code: i64, text: fmt::Arguments<'_>) -> ! {
-    end(code, text, false)
+    end(code, text, sys::Ending::Exit)
 }
 
-fn end(code: i64, text: fmt::Arguments<'_>, panic: bool) -> ! {
+fn end(code: i64, text: fmt::Arguments<'_>, ending: sys::Ending) -> ! {
     let mut scratch = Scratch::take(ring_abi::MAX_EXIT_TEXT as u32);
     if (scratch.len() as usize) < ring_abi::MAX_EXIT_TEXT {
         // Whatever lies in the message area is of no use to a process that ends.
@@ -115,7 +115,7 @@ fn end(code: i64, text: fmt::Arguments<'_>, panic: bool) -> ! {
     // A text that is too long is cut off.
     let _ = line.write_fmt(text);
     let len = line.len as u32;
-    sys::exit(code, scratch.offset(), len, panic)
+    sys::exit(code, scratch.offset(), len, ending)
 }
 
 /// A text in a buffer that ends where the buffer does.
@@ -146,5 +146,5 @@ impl fmt::Write for Line<'_> {
 #[cfg(target_os = "none")]
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    end(101, format_args!("{info}"), true)
+    end(101, format_args!("{info}"), sys::Ending::Panic)
 }

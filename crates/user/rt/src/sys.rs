@@ -133,10 +133,22 @@ pub fn enter_ring(_: u16, _: u64) -> u64 {
     0
 }
 
+/// How a process ends itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It is done.
+    Exit,
+    /// It panicked, on the host as in the guest.
+    Panic,
+}
+
 /// Ends the process. The text is `bytes` long, at `offset` in the message area.
 #[cfg(target_os = "none")]
-pub fn exit(code: i64, offset: u32, bytes: u32, panic: bool) -> ! {
-    let mark = if panic { syscall::EXIT_PANIC } else { 0 };
+pub fn exit(code: i64, offset: u32, bytes: u32, ending: Ending) -> ! {
+    let mark = match ending {
+        Ending::Exit => 0,
+        Ending::Panic => syscall::EXIT_PANIC,
+    };
     // SAFETY: does not return.
     unsafe {
         asm!(
@@ -154,7 +166,7 @@ pub fn exit(code: i64, offset: u32, bytes: u32, panic: bool) -> ! {
 
 /// Ends the test that runs the program on the host.
 #[cfg(not(target_os = "none"))]
-pub fn exit(code: i64, offset: u32, bytes: u32, _: bool) -> ! {
+pub fn exit(code: i64, offset: u32, bytes: u32, _: Ending) -> ! {
     crate::host::exit(code, offset, bytes)
 }
 
@@ -225,6 +237,10 @@ pub fn refuse(reply: u64, refusal: Refusal) {
 }
 
 /// The flags of an operation whose payload is `plain`.
+#[expect(
+    clippy::fn_params_excessive_bools,
+    reason = "a property of the payload, read and not chosen"
+)]
 pub(crate) fn flags(plain: bool) -> u8 {
     if plain { submission_flags::INLINE } else { 0 }
 }

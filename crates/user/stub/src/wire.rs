@@ -120,9 +120,14 @@ impl<'b> MessageWriter<'b> {
         })
     }
 
-    /// A list of bytes; `zero` appends the terminator that a text has.
-    fn bytes(&mut self, slot: usize, value: &[u8], zero: bool) -> Result<(), Full> {
-        let count = value.len().checked_add(usize::from(zero)).ok_or(Full)?;
+    /// A text: its bytes and a terminator.
+    fn text(&mut self, slot: usize, value: &str) -> Result<(), Full> {
+        let count = value.len().checked_add(1).ok_or(Full)?;
+        self.bytes(slot, value.as_bytes(), count)
+    }
+
+    /// A list of `count` bytes: those of `value`, then at most one that is zero.
+    fn bytes(&mut self, slot: usize, value: &[u8], count: usize) -> Result<(), Full> {
         if count >= 1 << 29 {
             return Err(Full);
         }
@@ -175,6 +180,7 @@ impl<'b> StructWriter<'_, 'b> {
     }
 
     /// Writes the bit at `index`.
+    #[expect(clippy::fn_params_excessive_bools, reason = "the value of a field")]
     pub fn set_bool(&mut self, index: usize, value: bool) {
         let byte = self.at * WORD + index / 8;
         if index / 8 < usize::from(self.data_words) * WORD
@@ -205,7 +211,7 @@ impl<'b> StructWriter<'_, 'b> {
     /// [`Full`] when the buffer is too small.
     pub fn set_text(&mut self, slot: u16, value: &str) -> Result<(), Full> {
         let slot = self.slot(slot)?;
-        self.message.bytes(slot, value.as_bytes(), true)
+        self.message.text(slot, value)
     }
 
     /// Writes bytes into pointer slot `slot`.
@@ -214,7 +220,7 @@ impl<'b> StructWriter<'_, 'b> {
     /// [`Full`] when the buffer is too small.
     pub fn set_data(&mut self, slot: u16, value: &[u8]) -> Result<(), Full> {
         let slot = self.slot(slot)?;
-        self.message.bytes(slot, value, false)
+        self.message.bytes(slot, value, value.len())
     }
 
     /// Writes a capability pointer: the capability is the `index`th of those that travel with the message.
@@ -393,8 +399,7 @@ impl TextListWriter<'_, '_> {
         if self.len >= self.capacity {
             return Err(Full);
         }
-        self.message
-            .bytes(self.at + self.len, value.as_bytes(), true)?;
+        self.message.text(self.at + self.len, value)?;
         self.len += 1;
         Ok(())
     }

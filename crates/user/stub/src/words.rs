@@ -44,6 +44,7 @@ pub const fn get_bool(words: &Words, index: usize) -> bool {
 
 /// Writes the bit at `index`, which must still be zero.
 #[inline]
+#[expect(clippy::fn_params_excessive_bools, reason = "the value of a field")]
 pub const fn set_bool(words: &mut Words, index: usize, value: bool) {
     if index < 256 {
         words[index / 64] |= (value as u64) << (index % 64);

@@ -3,6 +3,8 @@
 use provider::refuse_all;
 use sdk::{Device, Endpoint, Env, Error, Refusal, Timer, fact};
 
+use crate::Wake;
+
 /// What a provider was granted.
 pub struct Host {
     /// Where its calls come in.
@@ -11,8 +13,8 @@ pub struct Host {
     pub timer: Timer,
     /// The claim. It ends with the last handle, so this one is kept as long as the device is served.
     pub device: Device,
-    /// Argument `polled`: no interrupt is asked for.
-    pub is_polled: bool,
+    /// Argument `polled`: [`Wake::Polling`].
+    pub wake: Wake,
     /// Argument `read-only`.
     pub is_read_only: bool,
     /// Argument `depth=N`: places of each queue; 0 leaves them to the broker.
@@ -38,7 +40,11 @@ pub fn host<D>(
         endpoint,
         timer: env.get("timer")?,
         device,
-        is_polled: env.arguments().any(|argument| argument == "polled"),
+        wake: if env.arguments().any(|argument| argument == "polled") {
+            Wake::Polling
+        } else {
+            Wake::Interrupts
+        },
         is_read_only: env.arguments().any(|argument| argument == "read-only"),
         depth: env
             .arguments()

@@ -32,18 +32,22 @@ pub struct Virtio {
     depth: u16,
 }
 
+/// How a provider learns that its device has done something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// By the device's interrupts, where it has any.
+    Interrupts,
+    /// By looking at the queues, whether it has interrupts or not.
+    Polling,
+}
+
 impl Virtio {
     /// Takes the device from whatever state it is in to one that runs, with `queues` queues of `ring` places (0: as many as the
-    /// broker likes) and every feature that it lets through. Its sources are armed; without one its queues are polled, as they are when that is asked for.
+    /// broker likes) and every feature that it lets through. Its sources are armed; without one its queues are polled.
     ///
     /// # Errors
     /// The refusal of the step that failed.
-    pub fn bring_up(
-        device: &Device,
-        queues: u16,
-        ring: u16,
-        is_polled: bool,
-    ) -> Result<Self, Refusal> {
+    pub fn bring_up(device: &Device, queues: u16, ring: u16, wake: Wake) -> Result<Self, Refusal> {
         device.reset()?;
         let agreed = device.configure(0, u64::from(queues), u64::from(ring))?;
         device.enable().inspect_err(|refusal| {
@@ -52,10 +56,9 @@ impl Virtio {
             }
         })?;
         let config = Config::new(device, agreed.b)?;
-        let notice = if is_polled {
-            Notice::Polled
-        } else {
-            Notice::open(device, queues.into())?
+        let notice = match wake {
+            Wake::Interrupts => Notice::open(device, queues.into())?,
+            Wake::Polling => Notice::Polled,
         };
         Ok(Self {
             features: agreed.a,

@@ -39,6 +39,10 @@ pub struct Message {
 
 impl Message {
     /// A message of this shape.
+    #[expect(
+        clippy::fn_params_excessive_bools,
+        reason = "as the field that it becomes"
+    )]
     pub fn new(random: &mut Random, shape: &Shape, plain: bool) -> Self {
         let mut own = Self {
             words: [0; WORDS],

@@ -14,6 +14,10 @@ pub type Probe = wire::Client<Cap>;
 ///
 /// # Errors
 /// The kernel's.
+#[expect(
+    clippy::fn_params_excessive_bools,
+    reason = "as `Endpoint.mint` takes it"
+)]
 pub fn mint(endpoint: &Endpoint, cookie: u64, durable: bool) -> Result<Probe, Refusal> {
     Ok(probe_at(
         endpoint.mint(cookie, wire::INTERFACE_ID, durable)?.facet,

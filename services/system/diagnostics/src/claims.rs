@@ -36,26 +36,33 @@ pub struct Function {
     capabilities: String,
 }
 
-fn capability(id: u16, extended: bool) -> String {
-    // PCI Code and ID Assignment Specification 1.15, chapters 2 and 3.
-    let name = match (extended, id) {
-        (false, 0x01) => "power",
-        (false, 0x05) => "MSI",
-        (false, 0x09) => "vendor",
-        (false, 0x0d) => "subsystem",
-        (false, 0x10) => "PCIe",
-        (false, 0x11) => "MSI-X",
-        (false, 0x12) => "SATA",
-        (false, 0x13) => "AF",
-        (true, 0x0001) => "AER",
-        (true, 0x0003) => "serial",
-        (true, 0x000d) => "ACS",
-        (true, 0x000e) => "ARI",
-        (true, 0x000f) => "ATS",
-        (true, 0x0010) => "SR-IOV",
-        (true, 0x0018) => "LTR",
-        (false, _) => return format!("{id:02x}"),
-        (true, _) => return format!("x{id:04x}"),
+/// The name of a capability, PCI Code and ID Assignment Specification 1.15, chapter 2.
+fn capability(id: u16) -> String {
+    let name = match id {
+        0x01 => "power",
+        0x05 => "MSI",
+        0x09 => "vendor",
+        0x0d => "subsystem",
+        0x10 => "PCIe",
+        0x11 => "MSI-X",
+        0x12 => "SATA",
+        0x13 => "AF",
+        _ => return format!("{id:02x}"),
+    };
+    name.to_string()
+}
+
+/// The name of an extended capability, the same, chapter 3.
+fn extended_capability(id: u16) -> String {
+    let name = match id {
+        0x0001 => "AER",
+        0x0003 => "serial",
+        0x000d => "ACS",
+        0x000e => "ARI",
+        0x000f => "ATS",
+        0x0010 => "SR-IOV",
+        0x0018 => "LTR",
+        _ => return format!("x{id:04x}"),
     };
     name.to_string()
 }
@@ -89,7 +96,10 @@ pub fn functions(held: &Held) -> Result<Vec<Function>, Failure> {
                     let names: Vec<String> = f
                         .capabilities()?
                         .iter()
-                        .map(|c| capability(c.id(), c.extended()))
+                        .map(|c| match c.extended() {
+                            true => extended_capability(c.id()),
+                            false => capability(c.id()),
+                        })
                         .collect();
                     let interrupts = match (listed.msix_vectors(), listed.msi(), f.interrupt_pin())
                     {

@@ -32,6 +32,15 @@ const HISTORY_LINES: usize = 16;
 /// What a person is told first.
 const GREETING: &str = "\ncapOS diagnostics; help lists the commands\n";
 
+/// Whose the line is that the console reads from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// Its own, for as long as the machine runs.
+    Own,
+    /// Lent by whoever called; a person can give it back.
+    Lent,
+}
+
 /// Why the console gave the line back.
 pub enum Ending {
     /// A person said so.
@@ -90,14 +99,14 @@ impl<'a> Console<'a> {
         })
     }
 
-    /// Reads and does commands until a person gives the line back, which only one who was called can.
-    pub fn run(&mut self, called: bool) -> Ending {
+    /// Reads and does commands until a person gives the line back, which only one who lent it can.
+    pub fn run(&mut self, line: Line) -> Ending {
         let _ = self.terminal.write_str(GREETING);
-        fact!("diagnostics.ready", called = called);
+        fact!("diagnostics.ready", called = line == Line::Lent);
         loop {
             match self.prompt.read(&mut self.terminal, &mut completion) {
-                Input::Line(line) => {
-                    if self.line(&line, called) {
+                Input::Line(words) => {
+                    if self.line(&words, line) {
                         return Ending::Exit;
                     }
                 }
@@ -109,7 +118,7 @@ impl<'a> Console<'a> {
                     );
                     self.refused.too_long += 1;
                 }
-                Input::End if called => return Ending::Exit,
+                Input::End if line == Line::Lent => return Ending::Exit,
                 Input::End => {}
                 Input::Lost(refusal) => return Ending::Lost(refusal),
             }
@@ -117,10 +126,10 @@ impl<'a> Console<'a> {
     }
 
     /// Does one line. `true`: the line is to be given back.
-    fn line(&mut self, line: &str, called: bool) -> bool {
-        let command = match parse(line) {
+    fn line(&mut self, words: &str, line: Line) -> bool {
+        let command = match parse(words) {
             Ok(Command::Nothing) => return false,
-            Ok(Command::Exit) if called => return true,
+            Ok(Command::Exit) if line == Line::Lent => return true,
             Ok(command) => command,
             Err(error) => {
                 let _ = writeln!(self.terminal, "{error}");
@@ -130,7 +139,7 @@ impl<'a> Console<'a> {
             }
         };
         // The grammar has found it: the first word is a command's name, whatever quotes it was written with.
-        let name = shell_lang::words::split(line)
+        let name = shell_lang::words::split(words)
             .ok()
             .and_then(|words| words.into_iter().next())
             .unwrap_or_default();

@@ -338,6 +338,28 @@ fn user(v: &machine_inspector::Vector) -> String {
     }
 }
 
+fn vector_row(v: &machine_inspector::Vector) -> [String; 8] {
+    let count = match v.raised {
+        u64::MAX => String::from("-"),
+        count => count.to_string(),
+    };
+    let state = if v.masked { "masked" } else { "open" };
+    let cpu = match v.cpu {
+        u16::MAX => String::from("all"),
+        cpu => cpu.to_string(),
+    };
+    [
+        cpu,
+        format!("{:#04x}", v.vector),
+        user(v),
+        count,
+        v.late.to_string(),
+        v.forwarded.to_string(),
+        v.storms.to_string(),
+        state.to_string(),
+    ]
+}
+
 /// Vectors, and who raises them.
 pub fn irq(held: &Held, to: &mut Output<'_>) -> Outcome {
     let inspector = inspector(held)?;
@@ -373,25 +395,7 @@ pub fn irq(held: &Held, to: &mut Output<'_>) -> Outcome {
         ("STATE", Align::Left),
     ]);
     for v in &vectors {
-        let count = match v.raised {
-            u64::MAX => String::from("-"),
-            count => count.to_string(),
-        };
-        let state = if v.masked { "masked" } else { "open" };
-        let cpu = match v.cpu {
-            u16::MAX => String::from("all"),
-            cpu => cpu.to_string(),
-        };
-        table.row([
-            cpu,
-            format!("{:#04x}", v.vector),
-            user(v),
-            count,
-            v.late.to_string(),
-            v.forwarded.to_string(),
-            v.storms.to_string(),
-            state.to_string(),
-        ]);
+        table.row(vector_row(v));
     }
     let of = |what: Use| vectors.iter().filter(|v| v.use_ == what).count();
     let place = |v: &machine_inspector::Vector| (v.cpu, v.vector);

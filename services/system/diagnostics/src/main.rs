@@ -22,7 +22,7 @@ use sdk::{
     diagnostics::console_session,
 };
 
-use console::{Console, Ending};
+use console::{Console, Ending, Line};
 
 sdk::entry!(main);
 
@@ -33,7 +33,7 @@ struct Served<'a> {
 fn main(env: &Env) -> Result<(), Error> {
     let mut console = Console::new(env)?;
     let Ok(endpoint) = env.get::<Endpoint>("endpoint") else {
-        return match console.run(false) {
+        return match console.run(Line::Own) {
             Ending::Exit => Ok(()),
             Ending::Lost(refusal) => Err(Error::Refused(refusal)),
         };
@@ -50,7 +50,7 @@ impl Service for Served<'_> {
 
 impl<'c> console_session::Server<Call<'c>> for Served<'_> {
     fn run(&mut self, reply: Reply<Call<'c>, console_session::call::Run>) -> Answered {
-        match self.console.run(true) {
+        match self.console.run(Line::Lent) {
             Ending::Exit => reply.send(()),
             Ending::Lost(refusal) => reply.refuse(refusal),
         }

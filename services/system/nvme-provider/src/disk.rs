@@ -46,7 +46,6 @@ const IO_KIND: u16 = 1;
 pub fn bring_up(
     device: &device::Client<Cap>,
     timer: &timer::Client<Cap>,
-    read_only: bool,
 ) -> Result<(Disk<Nvm>, Admin), Refusal> {
     device.reset()?;
     let agreed = device.configure(ADMIN_DEPTH, 1, u64::from(PAGE_SHIFT))?;
@@ -62,7 +61,7 @@ pub fn bring_up(
     };
     let (queue, depth) = io_queue(device, source)?;
     let mut admin = Admin::new(admin_queue, admin_interrupt, &pool)?;
-    let (controller, units) = admin.identify(timer, read_only)?;
+    let (controller, units) = admin.identify(timer)?;
     let names = Names {
         model: controller.model.as_str().to_string(),
         serial: controller.serial.as_str().to_string(),
@@ -140,7 +139,6 @@ impl Admin {
     fn identify(
         &mut self,
         timer: &timer::Client<Cap>,
-        read_only: bool,
     ) -> Result<(Controller, Vec<Unit<Nvm>>), Refusal> {
         let answer = self
             .ask(timer, cns::CONTROLLER, 0)?
@@ -153,7 +151,7 @@ impl Admin {
         };
         let mut units = Vec::new();
         for nsid in listed.iter().copied().take(MAX_NAMESPACES) {
-            units.extend(self.namespace(timer, &controller, nsid, read_only)?);
+            units.extend(self.namespace(timer, &controller, nsid)?);
         }
         if let Some(first @ 1..) = listed.get(MAX_NAMESPACES).copied() {
             let more = listed.len() - MAX_NAMESPACES;
@@ -172,7 +170,6 @@ impl Admin {
         timer: &timer::Client<Cap>,
         controller: &Controller,
         nsid: u32,
-        read_only: bool,
     ) -> Result<Option<Unit<Nvm>>, Refusal> {
         let mut unit = Unit {
             number: nsid,
@@ -202,7 +199,7 @@ impl Admin {
         };
         unit.shape = match set {
             None | Some(0) => {
-                let geometry = geometry(controller, &namespace, read_only);
+                let geometry = geometry(controller, &namespace);
                 Ok((Nvm { nsid }, geometry))
             }
             Some(1) => Err(String::from("a key-value namespace, which holds no blocks")),

@@ -40,15 +40,15 @@ impl Commands for Nvm {
     }
 }
 
-/// The disk that controller and namespace make; `read_only` asks for less than they offer.
-pub fn geometry(controller: &Controller, namespace: &Namespace, read_only: bool) -> Geometry {
+/// The disk that controller and namespace make.
+pub fn geometry(controller: &Controller, namespace: &Namespace) -> Geometry {
     // The broker runs controllers with a least page of 4 KiB only, so CAP.MPSMIN is 0.
     let bytes = controller.max_transfer_bytes(0, MAX_TRANSFER_BYTES);
     Geometry {
         blocks: namespace.blocks,
         block_shift: namespace.block_shift,
         command_blocks: (bytes >> namespace.block_shift).clamp(1, 65_536),
-        read_only: read_only || namespace.write_protected,
+        read_only: namespace.write_protected,
         write_cache: controller.has_write_cache(),
     }
 }
@@ -79,7 +79,7 @@ mod tests {
             block_shift: 12,
             write_protected: true,
         };
-        let disk = geometry(&controller, &namespace, false);
+        let disk = geometry(&controller, &namespace);
         assert_eq!(
             (disk.command_blocks, disk.read_only, disk.write_cache),
             (32, true, false)
@@ -92,7 +92,7 @@ mod tests {
             write_protected: false,
             ..namespace
         };
-        let disk = geometry(&controller, &namespace, false);
+        let disk = geometry(&controller, &namespace);
         assert_eq!(
             (disk.command_blocks, disk.read_only, disk.write_cache),
             (8184, false, true)

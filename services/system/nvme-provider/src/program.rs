@@ -19,11 +19,14 @@ pub fn main(env: &Env) -> Result<(), Error> {
         fact!("nvme.absent", refusal = Refusal::NoDevice.name());
         return refuse_all(&endpoint, Refusal::NoDevice);
     };
-    match disk::bring_up(&device, &timer, read_only) {
+    match disk::bring_up(&device, &timer) {
         // The administration queue's interrupt may be the I/O queue's as well, so both live as long as the disk.
-        Ok((disk, _admin)) => {
+        Ok((mut disk, _admin)) => {
+            if read_only {
+                disk.protect();
+            }
             announce(&disk);
-            block::serve(&endpoint, &timer, disk, complain)
+            block::serve(&endpoint, &timer, disk, report)
         }
         // Another try would end the same way, so this is not for the supervisor to repeat.
         Err(refusal @ (Refusal::NotSupported | Refusal::Quarantined | Refusal::NoDevice)) => {
@@ -70,7 +73,7 @@ fn announce(disk: &Disk<Nvm>) {
     }
 }
 
-fn complain(field: u16) {
+fn report(field: u16) {
     /// The status that the last fact was about. A bad spot of a disk is met again and again, and says nothing new.
     static LAST: AtomicU16 = AtomicU16::new(0);
     let status = Status::from_field(field);

@@ -137,16 +137,7 @@ impl Shell<'_> {
                 &here.resolve(path.as_deref().unwrap_or_default()),
                 terminal,
             ),
-            Command::Cd(path) => {
-                let there = here.resolve(path.as_deref().unwrap_or("/"));
-                if disks.stat(&there)?.kind != Kind::Directory {
-                    return Err(Failure::Said(format!(
-                        "{there} is a file; cd takes a directory"
-                    )));
-                }
-                *here = there;
-                Ok(())
-            }
+            Command::Cd(path) => change_to(here, path.as_deref().unwrap_or("/"), disks),
             Command::Pwd => {
                 let _ = writeln!(terminal, "{here}");
                 Ok(())
@@ -171,26 +162,37 @@ impl Shell<'_> {
             Command::Top(rounds) => top::top(system, rounds, terminal),
             Command::Trace { whom, seconds } => trace::trace(system, &whom, seconds, terminal),
             Command::Kill(target) => system.kill(&target, terminal),
-            Command::Reboot => {
-                let _ = terminal.flush();
-                system.reboot()
-            }
-            Command::Halt(code) => {
-                let _ = terminal.flush();
-                system.halt(code)
-            }
+            Command::Reboot => flushed(terminal, || system.reboot()),
+            Command::Halt(code) => flushed(terminal, || system.halt(code)),
             Command::Echo(words) => {
                 let _ = writeln!(terminal, "{}", Safe(&words.join(" ")));
                 Ok(())
             }
             Command::Mem => system.mem(terminal),
             Command::Uptime => system.uptime(terminal),
-            Command::Diagnostics => {
-                let _ = terminal.flush();
-                system.diagnostics()
-            }
+            Command::Diagnostics => flushed(terminal, || system.diagnostics()),
         }
     }
+}
+
+fn change_to(here: &mut Path, path: &str, disks: &mut Disks) -> Result<(), Failure> {
+    let there = here.resolve(path);
+    if disks.stat(&there)?.kind != Kind::Directory {
+        return Err(Failure::Said(format!(
+            "{there} is a file; cd takes a directory"
+        )));
+    }
+    *here = there;
+    Ok(())
+}
+
+/// Does something after which nothing may be left to show.
+fn flushed(
+    terminal: &mut Terminal,
+    work: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let _ = terminal.flush();
+    work()
 }
 
 /// Looks for what the word before the cursor may become.
@@ -223,7 +225,7 @@ fn completion(disks: &mut Disks, here: &Path, before: &str) -> Action {
     complete::complete(&target, names.into_iter())
 }
 
-/// Does something with each path. One that fails is told and does not keep the others from their turn; Ctrl-C does.
+/// Does something with each path. One that fails is reported and does not keep the others from their turn; Ctrl-C does.
 fn each(
     name: &str,
     paths: &[String],

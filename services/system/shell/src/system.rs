@@ -213,40 +213,7 @@ impl System {
                 .list(from, |results| {
                     let functions = results.functions()?;
                     for function in functions.iter() {
-                        let state = match (function.quarantined(), function.claimed()) {
-                            (true, _) => "quarantined",
-                            (false, true) => "claimed",
-                            (false, false) => "free",
-                        };
-                        let interrupts = match (function.msix_vectors(), function.msi()) {
-                            (0, false) => "INTx".to_string(),
-                            (0, true) => "MSI".to_string(),
-                            (count, _) => format!("MSI-X {count}"),
-                        };
-                        let mut memory = String::new();
-                        for bar in function.bars()?.iter() {
-                            let unit = match bar.kind()? {
-                                device_registry::Kind::Io => " ports",
-                                _ => "",
-                            };
-                            let gap = if memory.is_empty() { "" } else { ", " };
-                            let _ = write!(
-                                memory,
-                                "{gap}{}: {}{unit}",
-                                bar.index(),
-                                show::size(bar.bytes())
-                            );
-                        }
-                        let driver = function.driver()?;
-                        table.row([
-                            show::pci_address(function.address()),
-                            format!("{:04x}:{:04x}", function.vendor(), function.device()),
-                            show::pci_class(function.class()).to_string(),
-                            if driver.is_empty() { "-" } else { driver }.to_string(),
-                            state.to_string(),
-                            interrupts,
-                            memory,
-                        ]);
+                        table.row(pci_row(&function)?);
                     }
                     Ok((results.next(), functions.len()))
                 })
@@ -357,4 +324,38 @@ impl System {
             .ok_or_else(|| Failure::not_held("SystemControl"))?;
         control.reboot().map_err(Failure::about("the machine"))
     }
+}
+
+/// What `lspci` shows of one function.
+fn pci_row(function: &device_registry::FunctionReader<'_>) -> Result<[String; 7], Refusal> {
+    let state = match (function.quarantined(), function.claimed()) {
+        (true, _) => "quarantined",
+        (false, true) => "claimed",
+        (false, false) => "free",
+    };
+    let interrupts = match (function.msix_vectors(), function.msi()) {
+        (0, false) => "INTx".to_string(),
+        (0, true) => "MSI".to_string(),
+        (count, _) => format!("MSI-X {count}"),
+    };
+    let mut memory = String::new();
+    for bar in function.bars()?.iter() {
+        let unit = match bar.kind()? {
+            device_registry::Kind::Io => " ports",
+            _ => "",
+        };
+        let gap = if memory.is_empty() { "" } else { ", " };
+        let bytes = show::size(bar.bytes());
+        let _ = write!(memory, "{gap}{}: {bytes}{unit}", bar.index());
+    }
+    let driver = function.driver()?;
+    Ok([
+        show::pci_address(function.address()),
+        format!("{:04x}:{:04x}", function.vendor(), function.device()),
+        show::pci_class(function.class()).to_string(),
+        if driver.is_empty() { "-" } else { driver }.to_string(),
+        state.to_string(),
+        interrupts,
+        memory,
+    ])
 }

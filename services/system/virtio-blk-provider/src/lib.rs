@@ -80,14 +80,8 @@ pub const fn status_name(status: u16) -> &'static str {
     }
 }
 
-/// The disk that features and configuration make, with a ring of `ring` descriptors; `read_only` asks for less than they
-/// offer. `None` where a block is none that this system works with: 512 bytes to 4096, a power of two.
-pub fn shape(
-    features: u64,
-    fields: &Fields,
-    ring: u16,
-    read_only: bool,
-) -> Option<(Geometry, Requests)> {
+/// The disk that features and configuration make, with a ring of `ring` descriptors. `None` where a block is none that this system works with: 512 bytes to 4096, a power of two.
+pub fn shape(features: u64, fields: &Fields, ring: u16) -> Option<(Geometry, Requests)> {
     let block_bytes = fields.block_bytes.unwrap_or(1 << SECTOR_SHIFT);
     if !block_bytes.is_power_of_two() || !(512..=4096).contains(&block_bytes) {
         return None;
@@ -103,7 +97,7 @@ pub fn shape(
         blocks: fields.sectors >> shift,
         block_shift,
         command_blocks: (pieces.saturating_mul(piece_bytes) >> block_shift).max(1),
-        read_only: read_only || features & blk::F_RO != 0,
+        read_only: features & blk::F_RO != 0,
         write_cache: features & blk::F_FLUSH != 0,
     };
     Some((geometry, Requests { shift }))
@@ -120,7 +114,7 @@ mod tests {
             block_bytes: Some(4096),
             ..Fields::default()
         };
-        let (geometry, requests) = shape(blk::F_FLUSH, &fields, 256, false).unwrap();
+        let (geometry, requests) = shape(blk::F_FLUSH, &fields, 256).unwrap();
         assert_eq!((geometry.blocks, geometry.block_shift), (1000, 12));
         assert!(geometry.write_cache && !geometry.read_only);
         let mut expected = [0; 16];
@@ -145,7 +139,7 @@ mod tests {
                 size_max,
                 block_bytes: None,
             };
-            let (geometry, _) = shape(0, &fields, ring, false).unwrap();
+            let (geometry, _) = shape(0, &fields, ring).unwrap();
             geometry.command_blocks
         };
         assert_eq!(blocks(Some(254), None, 256), 253 * 8);
@@ -164,9 +158,9 @@ mod tests {
                 block_bytes: Some(block_bytes),
                 ..Fields::default()
             };
-            assert_eq!(shape(0, &fields, 256, false), None, "{block_bytes}");
+            assert_eq!(shape(0, &fields, 256), None, "{block_bytes}");
         }
-        let (geometry, _) = shape(blk::F_RO, &Fields::default(), 256, false).unwrap();
+        let (geometry, _) = shape(blk::F_RO, &Fields::default(), 256).unwrap();
         assert!(geometry.read_only && !geometry.write_cache && geometry.blocks == 0);
     }
 }

@@ -38,15 +38,16 @@ const PAUSE_NS: u64 = 100_000;
 /// Brings the disk up and serves it until the device or the endpoint is taken away.
 pub fn main(env: &Env) -> Result<(), Error> {
     host(env, bring_up, |host, disk| {
-        block::serve(&host.endpoint, &host.timer, disk, complain)
+        block::serve(&host.endpoint, &host.timer, disk, report)
     })
 }
 
 fn bring_up(host: &Host) -> Result<Disk<Requests>, Refusal> {
-    let virtio = Virtio::bring_up(&host.device, 1, host.depth, host.is_polled)?;
+    let virtio = Virtio::bring_up(&host.device, 1, host.depth, host.wake)?;
     let fields = fields(&virtio)?;
-    let (geometry, commands) = shape(virtio.features, &fields, virtio.ring(), host.is_read_only)
-        .ok_or(Refusal::NotSupported)?;
+    let (mut geometry, commands) =
+        shape(virtio.features, &fields, virtio.ring()).ok_or(Refusal::NotSupported)?;
+    geometry.read_only |= host.is_read_only;
     let (queue, depth) = virtio.queue(&host.device, REQUESTS, DEPTH)?;
     let pool = host.device.pool(POOL_BYTES)?.pool;
     let serial = name(&queue, &pool, &host.timer)?;
@@ -147,7 +148,7 @@ fn name(queue: &DeviceQueue, pool: &DmaPool, timer: &Timer) -> Result<String, Re
         .collect())
 }
 
-fn complain(status: u16) {
+fn report(status: u16) {
     let name = status_name(status);
     fact!("blk.command-failed", status = name, code = status);
     error!("the disk refused a command: {name} ({status})");

@@ -8,7 +8,7 @@
 
 use provider::nic::{self, Adapter, Card, Facts};
 use sdk::{Device, DmaPool, Env, Error, Hex, Interface, Refusal, fact};
-use virtio_client::{Host, Virtio, host};
+use virtio_client::{Host, Virtio, Wake, host};
 use virtio_format::net::{self, RECEIVE, TRANSMIT, config};
 
 sdk::entry!(main);
@@ -26,7 +26,7 @@ const PAYLOAD_BYTES: u16 = FRAME_BYTES - net::MIN_FRAME as u16;
 /// The interface; `virtio` is there once it is up.
 struct Wire {
     device: Device,
-    is_polled: bool,
+    wake: Wake,
     depth: u16,
     virtio: Option<Virtio>,
 }
@@ -41,7 +41,7 @@ fn start(host: &Host) -> Result<(DmaPool, Wire, Card), Refusal> {
     let pool = host.device.pool(nic::POOL_BYTES)?.pool;
     let mut wire = Wire {
         device: Device::from_object(host.device.object().share()),
-        is_polled: host.is_polled,
+        wake: host.wake,
         depth: host.depth,
         virtio: None,
     };
@@ -65,7 +65,7 @@ fn start(host: &Host) -> Result<(DmaPool, Wire, Card), Refusal> {
 
 impl Adapter for Wire {
     fn bring_up(&mut self) -> Result<Card, Refusal> {
-        let virtio = Virtio::bring_up(&self.device, 2, self.depth, self.is_polled)?;
+        let virtio = Virtio::bring_up(&self.device, 2, self.depth, self.wake)?;
         let depth = if self.depth == 0 { DEPTH } else { self.depth };
         let (receive, receive_depth) = virtio.queue(&self.device, RECEIVE, depth)?;
         let (transmit, transmit_depth) = virtio.queue(&self.device, TRANSMIT, depth)?;

@@ -35,7 +35,7 @@ fn main(env: &Env) -> Result<(), Error> {
 }
 
 fn bring_up(host: &Host) -> Result<Random, Refusal> {
-    let virtio = Virtio::bring_up(&host.device, 1, host.depth, host.is_polled)?;
+    let virtio = Virtio::bring_up(&host.device, 1, host.depth, host.wake)?;
     let (queue, _) = virtio.queue(&host.device, REQUESTS, DEPTH)?;
     let pool = host.device.pool(MAX_BYTES.into())?.pool;
     let buffer = pool

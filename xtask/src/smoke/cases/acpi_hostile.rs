@@ -31,7 +31,7 @@ inventory::submit! {
         files: &[
             SmokeFile { name: "madt", bytes: madt },
             SmokeFile { name: "mcfg", bytes: || mcfg(&[(NOWHERE, 0, 0, 255)]) },
-            SmokeFile { name: "dmar", bytes: || dmar(&[drhd(0xfed9_0000, false, NO_SUCH_DEVICE)]) },
+            SmokeFile { name: "dmar", bytes: || dmar(&[drhd(0xfed9_0000, NO_SUCH_DEVICE)]) },
             SmokeFile { name: "ivrs", bytes: || ivrs(0xfed8_0000, NO_END) },
         ],
         extra: &[

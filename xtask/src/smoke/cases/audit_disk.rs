@@ -15,6 +15,7 @@ use gpt::partition_types::{OperatingSystem, Type};
 use sabotage::points;
 
 use crate::audit::FileRegion;
+use crate::disk::Writes;
 use crate::smoke::case::{Again, Smoke, SmokeDisk};
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -157,10 +158,10 @@ fn other_key(bytes: &[u8]) -> Key {
 /// Copies the partition that the guest wrote into all others, each changed in its way.
 fn tamper(work: &Path) -> Result<()> {
     let path = work.join(DISK);
-    let original = FileRegion::open(&path, 0, false)?.bytes()?;
+    let original = FileRegion::open(&path, 0, Writes::Dropped)?.bytes()?;
     let secret = Secret::parse(SECRET).context("the manifest's secret")?;
     for (number, change) in TAMPERING.iter().enumerate() {
-        let mut region = FileRegion::open(&path, number + 1, true)?;
+        let mut region = FileRegion::open(&path, number + 1, Writes::Kept)?;
         let mut copy = Copy {
             geometry: Geometry::of_cells(region.cells()).context("a partition is too small")?,
             key: Key::derive(&secret, &installation(&original)),
@@ -175,7 +176,7 @@ fn tamper(work: &Path) -> Result<()> {
 
 /// Changes one bit of a header of the partition that the guest goes on with.
 fn tamper_own(work: &Path) -> Result<()> {
-    let mut region = FileRegion::open(&work.join(DISK), 0, true)?;
+    let mut region = FileRegion::open(&work.join(DISK), 0, Writes::Kept)?;
     let geometry = Geometry::of_cells(region.cells()).context("the partition is too small")?;
     let cell = geometry.cell_of(2);
     let mut bytes = vec![0; CELL_BYTES];

@@ -2,7 +2,8 @@
 
 use sabotage::points;
 
-use crate::smoke::case::{Code, Smoke, SmokeDisk, Step};
+use crate::build::Code;
+use crate::smoke::case::{Smoke, SmokeDisk, Step};
 use crate::smoke::cases::nvme_fat_read::whole;
 use crate::smoke::sabotage::{Break, Sabotage};
 

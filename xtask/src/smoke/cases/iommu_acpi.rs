@@ -7,7 +7,7 @@ use crate::image::contents::Files;
 use crate::qemu::{Drive, FirmwareKind};
 use crate::smoke::case::{Boot, Smoke, SmokeFile, Tamper};
 use crate::smoke::sabotage::{Break, Sabotage};
-use crate::smoke::tables::{dmar, drhd};
+use crate::smoke::tables::{dmar, drhd, drhd_of_the_rest};
 
 /// A page where nothing answers.
 const NOWHERE: u64 = 0xa000_0000;
@@ -15,7 +15,7 @@ const NOWHERE: u64 = 0xa000_0000;
 /// One unit more than the record keeps.
 fn seventeen() -> Vec<u8> {
     let units: Vec<_> = (0..17)
-        .map(|number| drhd(NOWHERE + number * 4096, false, &[]))
+        .map(|number| drhd(NOWHERE + number * 4096, &[]))
         .collect();
     dmar(&units)
 }
@@ -72,7 +72,7 @@ inventory::submit! {
         question: "Is a unit refused whose registers the table puts where nothing answers?",
         rows: &["IO-02", "IO-08", "IO-19"],
         manifest: "smoke/boot",
-        files: &[SmokeFile { name: "dmar", bytes: || dmar(&[drhd(NOWHERE, true, &[])]) }],
+        files: &[SmokeFile { name: "dmar", bytes: || dmar(&[drhd_of_the_rest(NOWHERE)]) }],
         extra: &["-acpitable", "file={work}/dmar"],
         required: &[
             "@iommu.table state=listed units=1",

@@ -35,46 +35,21 @@ pub(super) fn fixed_length(kind: u8) -> Option<usize> {
 /// Decodes one whole entry: `None` where it is too short, an inner error where a field is refused.
 fn decode(kind: u8, entry: &[u8]) -> Option<Result<MadtEntry, Rule>> {
     Some(Ok(match kind {
-        0 => processor(
+        0 => MadtEntry::Processor(processor(
             u32::from(checked::u8(entry, 3)?),
             u32::from(checked::u8(entry, 2)?),
             checked::u32(entry, 4)?,
-            false,
-        ),
-        9 => processor(
-            checked::u32(entry, 4)?,
-            checked::u32(entry, 12)?,
-            checked::u32(entry, 8)?,
-            true,
-        ),
-        1 => {
-            let address = checked::u32(entry, 4)?;
-            // The register select and window need 32 bytes; everything made aligns them to at least 16.
-            if address == 0 || address & 0xf != 0 {
-                return Some(Err(Rule::Address));
-            }
-            MadtEntry::IoApic(IoApic {
-                id: checked::u8(entry, 2)?,
-                address,
-                gsi_base: checked::u32(entry, 8)?,
-            })
-        }
-        2 => {
-            let source = checked::u8(entry, 3)?;
-            let Some((polarity, trigger)) = signalling(checked::u16(entry, 8)?) else {
-                return Some(Err(Rule::Field));
-            };
-            // Bus 0 is ISA, the only one that is defined.
-            if checked::u8(entry, 2)? != 0 {
-                return Some(Err(Rule::Field));
-            }
-            MadtEntry::SourceOverride(SourceOverride {
-                source,
-                gsi: checked::u32(entry, 4)?,
-                polarity,
-                trigger,
-            })
-        }
+        )),
+        9 => MadtEntry::Processor(Processor {
+            x2apic: true,
+            ..processor(
+                checked::u32(entry, 4)?,
+                checked::u32(entry, 12)?,
+                checked::u32(entry, 8)?,
+            )
+        }),
+        1 => return io_apic(entry),
+        2 => return source_override(entry),
         3 => {
             let Some((polarity, trigger)) = signalling(checked::u16(entry, 2)?) else {
                 return Some(Err(Rule::Field));
@@ -108,15 +83,45 @@ fn decode(kind: u8, entry: &[u8]) -> Option<Result<MadtEntry, Rule>> {
     }))
 }
 
-fn processor(apic_id: u32, uid: u32, flags: u32, x2apic: bool) -> MadtEntry {
+fn io_apic(entry: &[u8]) -> Option<Result<MadtEntry, Rule>> {
+    let address = checked::u32(entry, 4)?;
+    // The register select and window need 32 bytes; everything made aligns them to at least 16.
+    if address == 0 || address & 0xf != 0 {
+        return Some(Err(Rule::Address));
+    }
+    Some(Ok(MadtEntry::IoApic(IoApic {
+        id: checked::u8(entry, 2)?,
+        address,
+        gsi_base: checked::u32(entry, 8)?,
+    })))
+}
+
+fn source_override(entry: &[u8]) -> Option<Result<MadtEntry, Rule>> {
+    let source = checked::u8(entry, 3)?;
+    let Some((polarity, trigger)) = signalling(checked::u16(entry, 8)?) else {
+        return Some(Err(Rule::Field));
+    };
+    // Bus 0 is ISA, the only one that is defined.
+    if checked::u8(entry, 2)? != 0 {
+        return Some(Err(Rule::Field));
+    }
+    Some(Ok(MadtEntry::SourceOverride(SourceOverride {
+        source,
+        gsi: checked::u32(entry, 4)?,
+        polarity,
+        trigger,
+    })))
+}
+
+fn processor(apic_id: u32, uid: u32, flags: u32) -> Processor {
     let enabled = flags & PROCESSOR_ENABLED != 0;
-    MadtEntry::Processor(Processor {
+    Processor {
         apic_id,
         uid,
         enabled,
         online_capable: !enabled && flags & PROCESSOR_ONLINE_CAPABLE != 0,
-        x2apic,
-    })
+        x2apic: false,
+    }
 }
 
 fn local_nmi(uid: Option<u32>, flags: u16, lint: u8) -> Result<MadtEntry, Rule> {

@@ -49,11 +49,23 @@ pub const FAULT_MASKED: u32 = 1 << 31;
 /// `IRTA.EIME`: destinations have 32 bits.
 pub const EXTENDED_DESTINATIONS: u64 = 1 << 11;
 
+/// How wide the APIC ids are that interrupts are sent to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ApicIds {
+    /// 8 bits: xAPIC.
+    Bits8,
+    /// 32 bits: x2APIC.
+    Bits32,
+}
+
 /// What `IRTA` holds for a table of 2^`order` entries, 1 to 16 (11.4.20); `None` for another order or a bad address.
-pub const fn interrupt_table(address: u64, order: u8, extended: bool) -> Option<u64> {
+pub const fn interrupt_table(address: u64, order: u8, ids: ApicIds) -> Option<u64> {
     if order == 0 || order > 16 || !address.is_multiple_of(4096) || address >> 52 != 0 {
         return None;
     }
-    let mode = if extended { EXTENDED_DESTINATIONS } else { 0 };
+    let mode = match ids {
+        ApicIds::Bits8 => 0,
+        ApicIds::Bits32 => EXTENDED_DESTINATIONS,
+    };
     Some(address | mode | (order - 1) as u64)
 }

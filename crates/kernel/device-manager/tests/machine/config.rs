@@ -110,6 +110,7 @@ impl FakeConfig {
     }
 
     /// The device has an interrupt to signal by its pin, or has none.
+    #[expect(clippy::fn_params_excessive_bools, reason = "the value of a bit")]
     pub fn set_cause(&self, bdf: Bdf, cause: bool) {
         let before = self.read32(bdf, 4) & !(1 << 19);
         self.edit(bdf, 4, before | u32::from(cause) << 19);

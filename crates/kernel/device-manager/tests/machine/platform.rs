@@ -272,6 +272,10 @@ impl Fake {
         self.0.lock().unwrap().mappings.len()
     }
 
+    #[expect(
+        clippy::fn_params_excessive_bools,
+        reason = "as the field that it becomes"
+    )]
     fn map(&self, memory: Option<SharedBytes>, writable: bool) -> FakeMapping {
         let mapping = FakeMapping {
             revocations: Arc::default(),

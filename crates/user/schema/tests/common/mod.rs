@@ -39,6 +39,10 @@ pub struct Sent {
 }
 
 /// Encodes as a kernel would see it; `ring` sends even plain payloads as messages. The buffer starts out dirty.
+#[expect(
+    clippy::fn_params_excessive_bools,
+    reason = "as the field that it becomes"
+)]
 pub fn encode<P: Outgoing<CapArg>>(
     payload: P,
     ring: bool,
@@ -110,6 +114,10 @@ pub struct Local<'s> {
 }
 
 impl<'s> Local<'s> {
+    #[expect(
+        clippy::fn_params_excessive_bools,
+        reason = "as the field that it becomes"
+    )]
     pub fn new(handler: &'s dyn Fn(Received<'_>, Call), ring: bool) -> Self {
         Self {
             handler,

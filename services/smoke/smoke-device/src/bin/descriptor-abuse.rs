@@ -36,10 +36,13 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Tries one template with a page to read into, or with nothing.
-    fn admit(&mut self, template: &[u8], with_page: bool) -> Result<&'static str, Refusal> {
-        let page = [into(self.buffer, 0, PAGE)];
-        let segments = if with_page { &page[..] } else { &[] };
+    /// Tries one template with a page to read into.
+    fn with_page(&mut self, template: &[u8]) -> Result<&'static str, Refusal> {
+        let page = into(self.buffer, 0, PAGE);
+        self.admit(template, &[page])
+    }
+
+    fn admit(&mut self, template: &[u8], segments: &[Segment]) -> Result<&'static str, Refusal> {
         let one = device_queue::Command {
             cookie: u64::from(self.accepted),
             template,
@@ -56,8 +59,8 @@ impl Bench<'_> {
     /// Whether the broker knows the command at all, with a page or without.
     fn known(&mut self, command: &Command) -> Result<bool, Refusal> {
         let bytes = command.to_bytes();
-        let bare = self.admit(&bytes, false)?;
-        let paged = self.admit(&bytes, true)?;
+        let bare = self.admit(&bytes, &[])?;
+        let paged = self.with_page(&bytes)?;
         Ok(bare != "templateRefused" || paged != "templateRefused")
     }
 
@@ -138,7 +141,7 @@ fn bits<'a>(admin: &mut Bench<'a>, io: &mut Bench<'a>) -> Result<(), Refusal> {
     let identify = Command::identify(1, 0, 0);
     for (name, bench, command) in [("read", io, read), ("identify", admin, identify)] {
         let plain = command.to_bytes();
-        let before = bench.admit(&plain, true)?;
+        let before = bench.with_page(&plain)?;
         let (mut identifiers, mut addresses, mut taken, mut elsewhere) = (0, 0, 0, 0);
         for bit in 0..512 {
             let mut template = plain;
@@ -148,7 +151,7 @@ fn bits<'a>(admin: &mut Bench<'a>, io: &mut Bench<'a>) -> Result<(), Refusal> {
                 continue;
             }
             template[byte] ^= 1 << (bit % 8);
-            let refused = bench.admit(&template, true)? == "templateRefused";
+            let refused = bench.with_page(&template)? == "templateRefused";
             match (refused, byte) {
                 (true, byte) if IDENTIFIERS.contains(&byte) => identifiers += 1,
                 (true, byte) if ADDRESSES.contains(&byte) => addresses += 1,
@@ -211,9 +214,9 @@ fn lengths(bench: &mut Bench<'_>) -> Result<(), Refusal> {
     let mut long = [0u8; 128];
     long[..64].copy_from_slice(&bytes);
     let (nothing, short, long) = (
-        bench.admit(&[], true)?,
-        bench.admit(&bytes[..63], true)?,
-        bench.admit(&long, true)?,
+        bench.with_page(&[])?,
+        bench.with_page(&bytes[..63])?,
+        bench.with_page(&long)?,
     );
     fact!(
         "abuse.templates",

@@ -68,9 +68,9 @@ pub fn flags_and_spin() -> u64 {
     flags
 }
 
-/// Faults with the flags set: at an instruction that is none, or on memory that is not there.
-pub fn flags_and_fault(unmapped: bool) -> ! {
-    let address: u64 = if unmapped { 0x10 } else { 0 };
+/// Faults with the flags set: on memory at `address`, which is not there, or at an instruction that is none.
+pub fn flags_and_fault(address: Option<u64>) -> ! {
+    let address = address.unwrap_or(0);
     // SAFETY: it ends the process.
     unsafe {
         asm!(
@@ -112,6 +112,9 @@ pub struct Begun {
 }
 
 /// Where a thread begins whose argument is a [`Begun`]: it notes what it finds, and ends.
+///
+/// # Safety
+/// Nothing calls it: the kernel starts a thread here, with the address of a [`Begun`] that outlives it in RDI.
 #[unsafe(naked)]
 pub unsafe extern "C" fn begin() -> ! {
     naked_asm!(

@@ -30,8 +30,8 @@ fn main(env: &Env) -> Result<(), Error> {
             }
             sdk::exit(0, format_args!("flags={kept:#x}"))
         }
-        Some("undefined") => flags_and_fault(false),
-        Some("unmapped") => flags_and_fault(true),
+        Some("undefined") => flags_and_fault(None),
+        Some("unmapped") => flags_and_fault(Some(0x10)),
         Some("selectors") => {
             let [ds, es, fs, gs] = selectors();
             sdk::exit(0, format_args!("ds={ds} es={es} fs={fs} gs={gs}"))

@@ -50,6 +50,14 @@ fn deeper(depth: u64) -> u64 {
 
 fn ask(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-spawn-exit")?;
+    ends(&kit)?;
+    killed(&kit)?;
+    refused(&kit)?;
+    cycles(&kit)
+}
+
+/// How processes end by themselves.
+fn ends(kit: &Kit) -> Result<(), Error> {
     let mut callers = 0;
     for role in [
         "exits",
@@ -77,6 +85,11 @@ fn ask(env: &Env) -> Result<(), Error> {
         callers += u32::from(ended.callers > 1);
     }
     fact!("spawn.callers", told_of = callers);
+    Ok(())
+}
+
+/// How processes end by another's hand.
+fn killed(kit: &Kit) -> Result<(), Error> {
     for role in ["spins", "sleeps"] {
         let process = kit.start(role, &[give("timer", &kit.timer)])?;
         kit.pause_ms(5)?;
@@ -93,14 +106,23 @@ fn ask(env: &Env) -> Result<(), Error> {
             told_again = again.kind
         );
     }
+    Ok(())
+}
+
+/// Less than a process takes to start.
+fn too_small() -> Limits {
+    Limits {
+        memory_pages: 8,
+        ..Limits::default()
+    }
+}
+
+/// Processes that never begin.
+fn refused(kit: &Kit) -> Result<(), Error> {
     let none = kit
         .spawner
         .spawn("none", "no-such-image", &[], &Limits::default(), &[], &[]);
-    let small = Limits {
-        memory_pages: 8,
-        ..Limits::default()
-    };
-    let poor = kit.start_within("ends", &small, &[], &[]);
+    let poor = kit.start_within("ends", &too_small(), &[], &[]);
     let twice = kit.start(
         "ends",
         &[give("timer", &kit.timer), give("timer", &kit.timer)],
@@ -111,6 +133,11 @@ fn ask(env: &Env) -> Result<(), Error> {
         memory = outcome(&poor.map(|_| ())),
         doubled_grant = outcome(&twice.map(|_| ()))
     );
+    Ok(())
+}
+
+/// Whether everything comes back, whatever the end.
+fn cycles(kit: &Kit) -> Result<(), Error> {
     let cycle = |count: u32| -> Result<u32, Error> {
         let mut done = 0;
         for at in 0..count {
@@ -121,7 +148,7 @@ fn ask(env: &Env) -> Result<(), Error> {
                 process.kill()?;
             }
             kit.ended(&process)?;
-            let _ = kit.start_within("ends", &small, &[], &[]);
+            let _ = kit.start_within("ends", &too_small(), &[], &[]);
             done += 1;
         }
         Ok(done)
@@ -133,7 +160,7 @@ fn ask(env: &Env) -> Result<(), Error> {
     for _ in 0..3 {
         let before = kit.free_kib()?;
         done = cycle(CYCLES)?;
-        let _ = wait_until(&kit, || kit.free_kib().is_ok_and(|free| free >= before));
+        let _ = wait_until(kit, || kit.free_kib().is_ok_and(|free| free >= before));
         leaked = leaked.min(before as i64 - kit.free_kib()? as i64).max(0);
         if leaked == 0 {
             break;
