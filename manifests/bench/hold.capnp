@@ -15,6 +15,9 @@ const manifest :M.Manifest = (
         (kernel = endpointFactory),
         (kernel = processSpawner),
         (kernel = deviceRegistry),
+        (kernel = systemInfo),
+        (kernel = logReader),
+        (kernel = logSink),
       ] ),
   ],
 );

@@ -93,7 +93,7 @@ const fn row(name: &'static str, group: Group, what: &'static str, limits: [f64;
 const NONE: [f64; 2] = [0.0, 0.0];
 
 /// All of them, in the order of the table.
-pub const ROWS: [Row; 47] = [
+pub const ROWS: [Row; 55] = [
     // Linux: 1.521 G from reset to its first program; a tenth and three hundredths of that.
     row(
         "boot_user",
@@ -301,6 +301,54 @@ pub const ROWS: [Row; 47] = [
         "hold_dma",
         Group::Hold,
         "allocate, map and free 128 MiB of DMA memory",
+        NONE,
+    ),
+    row(
+        "hold_receives",
+        Group::Hold,
+        "10,000 receives on one endpoint, each of 40 threads cancels one, and ends",
+        NONE,
+    ),
+    row(
+        "hold_notices",
+        Group::Hold,
+        "36,000 facets gone unheard, the endpoint renewed and closed",
+        NONE,
+    ),
+    row(
+        "hold_endpoints",
+        Group::Hold,
+        "one thread receives on 1,000 endpoints, which then close",
+        NONE,
+    ),
+    row(
+        "hold_parked",
+        Group::Hold,
+        "100 threads wait for one word and are woken together",
+        NONE,
+    ),
+    row(
+        "hold_scattered",
+        Group::Hold,
+        "2,048 holes in 16 MiB; 64 MiB mapped 300 times and revoked",
+        NONE,
+    ),
+    row(
+        "hold_lines",
+        Group::Hold,
+        "the longest writes to the console and the log",
+        NONE,
+    ),
+    row(
+        "hold_spawn",
+        Group::Hold,
+        "a process with 15 grants and 12 KiB of arguments",
+        NONE,
+    ),
+    row(
+        "hold_teardown",
+        Group::Hold,
+        "a driver ends with 128 MiB in one buffer and 3,000 mapped ones",
         NONE,
     ),
     row(

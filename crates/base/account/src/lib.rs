@@ -6,12 +6,16 @@
 //! Invariant: an account that has ended pays for nothing new; what it gave no use to is its parent's again at once, and
 //! what it still pays for is its parent's as it goes. Charging and giving back take constant time but for the length of
 //! a line of ended accounts, and never allocate.
+//!
+//! CPU time is counted, not limited: each account has a sum of its own, and one of what accounts below used that have
+//! ended, so that no time is lost with whoever used it.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 mod charge;
+mod meter;
 mod pot;
 mod tree;
 

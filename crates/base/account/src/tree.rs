@@ -6,6 +6,7 @@ use core::ops::Deref;
 use ring_abi::Refusal;
 use spin::Mutex;
 
+use crate::meter::Meter;
 use crate::pot::{After, Pot};
 use crate::{Charge, KINDS, Kind, Limits};
 
@@ -45,6 +46,9 @@ pub struct Account {
     pots: [Pot; KINDS.len()],
     priority: u8,
     depth: u8,
+    /// CPU time, in ticks of the clock: its own, and that of accounts below that have ended.
+    spent: Meter,
+    below: Meter,
     /// The account itself, from its opening until it has ended and pays for no memory: what pays may name it without
     /// counting.
     anchor: Mutex<Option<Arc<Self>>>,
@@ -66,6 +70,8 @@ impl Account {
             pots: KINDS.map(|kind| Pot::new(limits.of(kind))),
             priority: limits.priority,
             depth,
+            spent: Meter::default(),
+            below: Meter::default(),
             anchor: Mutex::new(None),
         })
     }
@@ -157,8 +163,44 @@ impl Account {
         Charge::new(self, kind, amount)
     }
 
+    /// Counts CPU time that it used. Any CPU may, at any time.
+    #[inline]
+    pub fn spend(&self, ticks: u64) {
+        if self.spent.add(ticks) {
+            self.tell_parent(ticks);
+        }
+    }
+
+    /// Time that an ended account used is its parent's, and so on while accounts have ended.
+    #[cold]
+    fn tell_parent(&self, ticks: u64) {
+        let mut next = self.parent.as_ref();
+        while let Some(account) = next {
+            if !account.below.add(ticks) {
+                break;
+            }
+            next = account.parent.as_ref();
+        }
+    }
+
+    /// CPU time that it used itself so far, in ticks.
+    #[must_use]
+    pub fn spent(&self) -> u64 {
+        self.spent.sum()
+    }
+
+    /// CPU time that accounts below it used which have ended, in ticks.
+    #[must_use]
+    pub fn spent_below(&self) -> u64 {
+        self.below.sum()
+    }
+
     /// Ends the account. What it does not use is its parent's.
     fn end(&self) {
+        let spent = self.spent.end() + self.below.end();
+        if spent > 0 {
+            self.tell_parent(spent);
+        }
         for kind in KINDS {
             let Some((left, last)) = self.pot(kind).end() else {
                 continue;

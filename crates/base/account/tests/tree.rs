@@ -239,3 +239,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn time_is_counted_once_whenever_who_used_it_ends() {
+    let root = Account::root(&limits(1000, 31));
+    let middle = root.open(&limits(500, 31)).unwrap();
+    let leaf = middle.open(&limits(100, 31)).unwrap();
+    let (held, last) = ((*middle).clone(), (*leaf).clone());
+    root.spend(1);
+    middle.spend(10);
+    leaf.spend(100);
+    assert_eq!((root.spent(), root.spent_below()), (1, 0));
+    leaf.end();
+    leaf.end();
+    assert_eq!((middle.spent(), middle.spent_below()), (10, 100));
+    // A thread that ends runs on for a moment after its account has ended.
+    last.spend(1000);
+    assert_eq!((last.spent(), middle.spent_below()), (1100, 1100));
+    drop(middle);
+    assert_eq!(root.spent_below(), 1110);
+    last.spend(5);
+    held.spend(7);
+    assert_eq!((root.spent(), root.spent_below()), (1, 1122));
+    drop(leaf);
+    assert_eq!(root.spent() + root.spent_below(), 1123);
+}

@@ -165,6 +165,21 @@ impl<F> Pages<Quiesced, F> {
         wipe(&mut self.frames);
         self.turn(Scrubbed(()))
     }
+
+    /// Wipes some of the pages; `wipe` says whether that were the last.
+    ///
+    /// # Errors
+    /// The pages, where there are more to wipe.
+    pub fn scrub_some(
+        mut self,
+        wipe: impl FnOnce(&mut F) -> bool,
+    ) -> Result<Pages<Scrubbed, F>, Self> {
+        if wipe(&mut self.frames) {
+            Ok(self.turn(Scrubbed(())))
+        } else {
+            Err(self)
+        }
+    }
 }
 
 impl<F> Pages<Scrubbed, F> {

@@ -16,6 +16,9 @@ struct Shares<P: Platform> {
     abandoned: bool,
 }
 
+/// Buffers whose objects are taken in one go.
+const TAKES: usize = 64;
+
 /// By the buffer's index.
 pub(crate) struct Buffers<P: Platform>(Vec<Option<Shares<P>>>);
 
@@ -62,11 +65,13 @@ impl<P: Platform> Buffers<P> {
         })
     }
 
-    /// Takes the objects of every buffer.
-    pub(crate) fn take_all(&mut self, into: &mut Objects<P>) {
-        for shares in self.0.iter_mut().flatten() {
+    /// Takes the objects of some buffers, from place `from` on. Gives where to go on; `None` after the last.
+    pub(crate) fn take_some(&mut self, from: usize, into: &mut Objects<P>) -> Option<usize> {
+        let to = from.saturating_add(TAKES).min(self.0.len());
+        for shares in self.0.get_mut(from..to)?.iter_mut().flatten() {
             into.extend(shares.mappings.iter_mut().filter_map(Option::take));
         }
+        (to < self.0.len()).then_some(to)
     }
 
     /// Records that a buffer's holder is gone.

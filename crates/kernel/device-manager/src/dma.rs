@@ -112,7 +112,7 @@ impl<P: Platform> DeviceManager<P> {
             Err((refusal, frames)) => {
                 turn.leave();
                 // Nobody has seen them: they are as zero as they came.
-                self.machine.platform.free(frames);
+                self.machine.free(frames);
                 Err(refusal)
             }
         }
@@ -219,7 +219,13 @@ impl<P: Platform> DeviceManager<P> {
             }
             turn.function.record.take_for_scrub(buffer, proof)?
         };
-        let pages = pages.scrub(|frames| self.machine.scrub(frames));
+        let pages = pages.scrub(|frames| {
+            let mut from = Some(0);
+            while let Some(at) = from {
+                from = self.machine.scrub(frames, at);
+                self.machine.platform.look();
+            }
+        });
         let freed = {
             let mut turn = at.turn();
             match turn.function.record.free(pages) {
@@ -234,7 +240,7 @@ impl<P: Platform> DeviceManager<P> {
         };
         if let Some(frames) = freed {
             at.note_buffer(claim, Event::new(Kind::BufferFreed), buffer);
-            self.machine.platform.free(frames);
+            self.machine.free(frames);
         }
         Ok(())
     }

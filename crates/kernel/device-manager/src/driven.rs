@@ -107,14 +107,14 @@ impl<P: Platform> BrokerIo for Io<'_, P> {
         };
         let (Some(view), Some(first)) = (run.view(), run.pages().first().copied()) else {
             record.cancel_buffer(reservation);
-            self.platform.free(run);
+            let _ = self.platform.free(run);
             return Err(Refusal::NoMemory);
         };
         self.platform.keep_from_processes(&run);
         match record.commit_buffer(reservation, run) {
             Ok(id) => Ok(DmaPages::new(view, first, id.index())),
             Err((refusal, run)) => {
-                self.platform.free(run);
+                let _ = self.platform.free(run);
                 Err(refusal)
             }
         }

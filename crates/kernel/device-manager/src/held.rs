@@ -8,7 +8,7 @@ use crate::driven::Driven;
 use crate::interrupt::route::Routes;
 use crate::job::Job;
 use crate::queues::Queues;
-use crate::views::{Objects, RegisterViews};
+use crate::views::RegisterViews;
 
 /// Made by a claim and dropped as one by the end of its teardown, so that nothing of it outlives the claim.
 pub(crate) struct Held<P: Platform> {
@@ -45,12 +45,5 @@ impl<P: Platform> Held<P> {
     pub(crate) fn doomed(&self) -> Option<Claim> {
         let idle = matches!(self.job, Job::Idle);
         (self.unstoppable && idle).then_some(self.claim)
-    }
-
-    /// Takes every object through which a process may map a page of the device.
-    pub(crate) fn take_mappings(&mut self) -> Objects<P> {
-        let mut objects = self.views.take_all();
-        self.buffers.take_all(&mut objects);
-        objects
     }
 }

@@ -1,7 +1,8 @@
 //! What is under way at a function: an operation that the device needs time for, or the end of its claim.
 
 use dma_ledger::{
-    BusMasterCleared, DeviceReset, QueueId, QueuesQuiesced, SubmissionsStopped, Teardown,
+    BusMasterCleared, DeviceReset, Pages, QueueId, QueuesQuiesced, Quiesced, ScrubDone,
+    SubmissionsStopped, Teardown,
 };
 
 use crate::Platform;
@@ -11,7 +12,7 @@ use crate::flr::Flr;
 pub(crate) enum Job<P: Platform> {
     Idle,
     Operation(Operation<P>),
-    Teardown(Stage),
+    Teardown(Stage<P>),
 }
 
 /// An operation under way.
@@ -42,7 +43,7 @@ pub(crate) enum Kind {
 
 /// Where the teardown stands between two looks.
 #[derive(Debug)]
-pub(crate) enum Stage {
+pub(crate) enum Stage<P: Platform> {
     /// Objects are being revoked with the lock open, here or by an operation that had begun before.
     Unmapping(Option<Teardown<SubmissionsStopped>>),
     /// The broker stops the device.
@@ -60,8 +61,17 @@ pub(crate) enum Stage {
         token: Teardown<DeviceReset>,
         deadline_ns: u64,
     },
-    /// Pages are wiped.
-    Scrubbing(Teardown<BusMasterCleared>),
+    /// Pages are wiped, a few at a time: those of one buffer that are half done, and from where on.
+    Scrubbing {
+        token: Teardown<BusMasterCleared>,
+        begun: Option<(Pages<Quiesced, P::Frames>, usize)>,
+    },
+    /// Pages go back, a few at a time: what is left of one buffer's, and how many have gone.
+    Freeing {
+        token: Teardown<ScrubDone>,
+        begun: Option<P::Frames>,
+        freed: u64,
+    },
     /// A step that cannot fail was refused. The function stays as it is, and nothing of it is ever freed.
     Stuck,
 }

@@ -36,11 +36,20 @@ impl<P: Platform> Machine<P> {
         }
     }
 
-    /// Wipes frames.
-    pub(crate) fn scrub(&self, frames: &mut P::Frames) {
+    /// Wipes some frames, from page `from` on. Gives where to go on; `None` after the last.
+    pub(crate) fn scrub(&self, frames: &mut P::Frames, from: usize) -> Option<usize> {
         if sabotage!(SKIP_SCRUB) {
-            return;
+            return None;
         }
-        self.platform.scrub(frames);
+        self.platform.scrub(frames, from)
+    }
+
+    /// Takes zeroed frames back, with looks. No lock is held.
+    pub(crate) fn free(&self, frames: P::Frames) {
+        let mut left = Some(frames);
+        while let Some(frames) = left {
+            left = self.platform.free(frames);
+            self.platform.look();
+        }
     }
 }

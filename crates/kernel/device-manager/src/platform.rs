@@ -91,11 +91,14 @@ pub trait Platform: Send + Sync {
     /// Notes that the frames are a broker's own: devices read them, and no process ever maps them.
     fn keep_from_processes(&self, _frames: &Self::Frames) {}
 
-    /// Fills the frames with zeros.
-    fn scrub(&self, frames: &mut Self::Frames);
+    /// Fills some of the frames with zeros, from page `from` on. Gives where to go on; `None` after the last.
+    fn scrub(&self, frames: &mut Self::Frames, from: usize) -> Option<usize>;
 
-    /// Takes zeroed frames back.
-    fn free(&self, frames: Self::Frames);
+    /// Takes some zeroed frames back, and gives what is left of them; of one run nothing is left.
+    fn free(&self, frames: Self::Frames) -> Option<Self::Frames>;
+
+    /// Between two steps of long work, with no lock held: others go first.
+    fn look(&self) {}
 
     /// Makes a second view of the same frames, for the sabotage `share-window`. Neither view's frames may return to
     /// the allocator afterwards.

@@ -12,6 +12,8 @@ use crate::{DeviceManager, FrameRun, Platform};
 
 /// Commands of one batch, and completions of one.
 pub const MAX_BATCH: usize = 64;
+/// Commands that are taken from one look to the next.
+const COMMANDS_PER_LOOK: u16 = 8;
 /// Segments of one command.
 pub const MAX_COMMAND_SEGMENTS: usize = 64;
 
@@ -87,6 +89,9 @@ impl<P: Platform> DeviceManager<P> {
                 break;
             }
             *accepted += 1;
+            if accepted.is_multiple_of(COMMANDS_PER_LOOK) {
+                self.machine.platform.look();
+            }
         }
         if *accepted != 0 {
             let mut turn = at.turn();

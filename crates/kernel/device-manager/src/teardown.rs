@@ -2,7 +2,8 @@
 
 use audit_format::{Event, Kind};
 use dma_ledger::{
-    BusMasterCleared, Claim, DeviceReset, DrainProof, MayFail, QueuesQuiesced, ResetProof, Teardown,
+    BusMasterCleared, Claim, DeviceReset, DrainProof, MayFail, Pages, QueuesQuiesced, Quiesced,
+    ResetProof, ScrubDone, Teardown,
 };
 use driver_core::{Poll, Step};
 use ring_abi::Refusal;
@@ -18,8 +19,10 @@ use crate::{DeviceManager, Platform};
 /// How long transactions may stay pending once bus mastering is off.
 const DRAIN_NS: u64 = 2_000_000_000;
 const POLL_NS: u64 = 100_000;
-/// Pages that are wiped before others get the CPU.
-const SCRUB_PAGES: usize = 1024;
+/// Mappings whose end is recorded in one go.
+const RELEASES: usize = 32;
+/// Buffers that are wiped or freed in one go, however few pages each has.
+const BUFFERS: usize = 8;
 
 /// Whether the device is asked to stop before the function is reset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,14 +48,29 @@ impl<P: Platform> At<'_, P> {
     /// As [`DeviceManager::release`].
     pub(crate) fn end_claim(self, claim: &Claim, stopping: Stopping) -> Result<(), Refusal> {
         let mut turn = self.turn();
-        let objects = turn.begin_teardown(claim, stopping)?;
+        let mut objects = turn.begin_teardown(claim, stopping)?;
         turn.leave();
 
-        let proof = Revoked::of(objects.iter().map(|(_, mapping)| mapping.clone()));
-        let mut turn = self.turn();
-        for (id, _) in &objects {
-            let _ = turn.function.record.release_mapping(*id);
+        // The claim's operations are refused by now, so nothing is added to what is taken out here bit by bit.
+        let mut from = Some(0);
+        while let Some(at) = from {
+            from = {
+                let mut turn = self.turn();
+                let held = turn.function.held.as_mut();
+                held.and_then(|held| held.buffers.take_some(at, &mut objects))
+            };
+            self.machine.platform.look();
         }
+        let proof = Revoked::of(objects.iter().map(|(_, mapping)| mapping.clone()));
+        for some in objects.chunks(RELEASES) {
+            let mut turn = self.turn();
+            for (id, _) in some {
+                let _ = turn.function.record.release_mapping(*id);
+            }
+            turn.leave();
+            self.machine.platform.look();
+        }
+        let mut turn = self.turn();
         turn.unmapped(proof);
         turn.leave();
         Ok(())
@@ -86,10 +104,10 @@ impl<P: Platform> Turn<'_, P> {
         };
         self.step_fact("submissions-stopped");
         self.enter(Stage::Unmapping(Some(token)));
-        Ok(self.function.held()?.take_mappings())
+        Ok(self.function.held()?.views.take_all())
     }
 
-    fn enter(&mut self, stage: Stage) {
+    fn enter(&mut self, stage: Stage<P>) {
         if let Some(held) = &mut self.function.held {
             held.job = Job::Teardown(stage);
         }
@@ -143,7 +161,12 @@ impl<P: Platform> Turn<'_, P> {
             Stage::Draining { token, deadline_ns } => {
                 self.drain(token, deadline_ns);
             }
-            Stage::Scrubbing(token) => self.scrub_some(token),
+            Stage::Scrubbing { token, begun } => self.scrub_some(token, begun),
+            Stage::Freeing {
+                token,
+                begun,
+                freed,
+            } => self.free_some(token, begun, freed),
             Stage::Stuck => self.enter(Stage::Stuck),
         }
     }
@@ -277,45 +300,96 @@ impl<P: Platform> Turn<'_, P> {
         if let Some(held) = &mut self.function.held {
             held.driven.drop_broker();
         }
-        self.scrub_some(token);
+        self.scrub_some(token, None);
     }
 
-    /// Wipes a bounded number of pages, and ends the claim after the last.
-    fn scrub_some(&mut self, token: Teardown<BusMasterCleared>) {
-        use crate::FrameRun;
+    /// Wipes a bounded number of pages. The lock is held, and nobody else gets the CPU meanwhile.
+    fn scrub_some(
+        &mut self,
+        token: Teardown<BusMasterCleared>,
+        mut begun: Option<(Pages<Quiesced, P::Frames>, usize)>,
+    ) {
         let machine = self.at.machine;
-        let mut budget = SCRUB_PAGES;
-        loop {
-            let Ok(next) = self.function.record.next_to_scrub(&token) else {
-                return self.stop_here();
+        for _ in 0..BUFFERS {
+            let (pages, from) = match begun.take() {
+                Some(begun) => begun,
+                None => match self.function.record.next_to_scrub(&token) {
+                    Ok(Some(pages)) => (pages, 0),
+                    Ok(None) => return self.scrubbed(token),
+                    Err(_) => return self.stop_here(),
+                },
             };
-            let Some(pages) = next else { break };
-            let count = pages.frames().pages().len();
-            let pages = pages.scrub(|frames| machine.scrub(frames));
-            if self.function.record.put_scrubbed(pages).is_err() {
-                return self.stop_here();
+            let mut next = None;
+            let wiped = pages.scrub_some(|frames| {
+                next = machine.scrub(frames, from);
+                next.is_none()
+            });
+            match wiped {
+                Ok(pages) => {
+                    if self.function.record.put_scrubbed(pages).is_err() {
+                        return self.stop_here();
+                    }
+                }
+                Err(pages) => {
+                    begun = next.map(|next| (pages, next));
+                    break;
+                }
             }
-            if count >= budget {
-                self.enter(Stage::Scrubbing(token));
-                return self.effects.arm(self.at.machine.platform.now_ns(), 0);
-            }
-            budget -= count;
         }
+        self.enter(Stage::Scrubbing { token, begun });
+        self.effects.arm(machine.platform.now_ns(), 0);
+    }
+
+    /// Every page that was here is wiped.
+    fn scrubbed(&mut self, token: Teardown<BusMasterCleared>) {
         let token = match self.function.record.scrub_done(token) {
             Ok(token) => token,
             Err((Refusal::Busy, token)) => {
                 // Pages that an operation took out before the teardown are on their way back.
-                self.enter(Stage::Scrubbing(token));
+                let begun = None;
+                self.enter(Stage::Scrubbing { token, begun });
                 return self.effects.arm(self.at.machine.platform.now_ns(), POLL_NS);
             }
             Err(_) => return self.stop_here(),
         };
         self.step_fact("scrubbed");
-        let mut freed = 0;
-        while let Ok(Some(frames)) = self.function.record.frames_to_free(&token) {
-            freed += frames.pages().len() as u64;
-            self.at.machine.platform.free(frames);
+        self.free_some(token, None, 0);
+    }
+
+    /// Gives a bounded number of pages back, and ends the claim after the last.
+    fn free_some(
+        &mut self,
+        token: Teardown<ScrubDone>,
+        mut begun: Option<P::Frames>,
+        mut freed: u64,
+    ) {
+        use crate::FrameRun;
+        let machine = self.at.machine;
+        for _ in 0..BUFFERS {
+            let frames = match begun.take() {
+                Some(frames) => frames,
+                None => match self.function.record.frames_to_free(&token) {
+                    Ok(Some(frames)) => {
+                        freed += frames.pages().len() as u64;
+                        frames
+                    }
+                    _ => return self.finish(token, freed),
+                },
+            };
+            begun = machine.platform.free(frames);
+            if begun.is_some() {
+                break;
+            }
         }
+        self.enter(Stage::Freeing {
+            token,
+            begun,
+            freed,
+        });
+        self.effects.arm(machine.platform.now_ns(), 0);
+    }
+
+    fn finish(&mut self, token: Teardown<ScrubDone>, freed: u64) {
         if self.function.record.finish(token).is_err() {
             return self.stop_here();
         }

@@ -193,17 +193,33 @@ pub fn allocate_unpaid(order: u8, of: Use) -> Option<Frames> {
 }
 
 fn allocate_leaving(order: u8, least: u64, payer: Payer, of: Use) -> Result<Frames, Refusal> {
+    allocate_calling(order, least, payer, of, || ())
+}
+
+fn allocate_calling(
+    order: u8,
+    least: u64,
+    payer: Payer,
+    of: Use,
+    wiped: impl FnMut(),
+) -> Result<Frames, Refusal> {
     let bytes = FRAME_BYTES << order.min(MAX_ORDER);
     payer.take(bytes)?;
-    let taken = take(order, least, payer, of);
+    let taken = take(order, least, payer, of, wiped);
     if taken.is_err() {
         payer.give_back(bytes);
     }
     taken
 }
 
-/// Takes a run for a payer who has paid.
-fn take(order: u8, least: u64, payer: Payer, of: Use) -> Result<Frames, Refusal> {
+/// Takes a run for a payer who has paid. Where it has to be wiped, `wiped` is called after each page.
+fn take(
+    order: u8,
+    least: u64,
+    payer: Payer,
+    of: Use,
+    mut wiped: impl FnMut(),
+) -> Result<Frames, Refusal> {
     let count = 1u64 << order.min(MAX_ORDER);
     let taken = with(|a| {
         let room = order <= MAX_ORDER && a.stats().free >= least + count;
@@ -217,7 +233,10 @@ fn take(order: u8, least: u64, payer: Payer, of: Use) -> Result<Frames, Refusal>
     let frames = Frames { first, order };
     frames.set_use(of);
     if dirty {
-        let _ = frames.shared().zero(0, frames.bytes());
+        for page in (0..frames.bytes()).step_by(FRAME_BYTES as usize) {
+            let _ = frames.shared().zero(page, FRAME_BYTES as usize);
+            wiped();
+        }
     }
     Ok(frames)
 }
@@ -234,13 +253,22 @@ pub fn allocate_for_program(order: u8, of: Use) -> Result<Frames, Refusal> {
     allocate_leaving(order, KERNEL_RESERVE, Payer::current(), of)
 }
 
+/// As [`allocate_for_program`], for a long run: `wiped` is called after each page that had to be wiped, with no lock held
+/// and the run in nobody's hands but the caller's.
+///
+/// # Errors
+/// As for [`allocate_for_program`].
+pub fn allocate_stepping(order: u8, of: Use, wiped: impl FnMut()) -> Result<Frames, Refusal> {
+    allocate_calling(order, KERNEL_RESERVE, Payer::current(), of, wiped)
+}
+
 /// As [`allocate_for_program`], for one frame out of a payment for many.
 ///
 /// # Errors
 /// `OverBudget` where the payment is used up, `NoMemory`.
 pub fn allocate_out_of(payment: &mut Payment, of: Use) -> Result<Frames, Refusal> {
     let payer = payment.split(FRAME_BYTES).ok_or(Refusal::OverBudget)?;
-    take(0, KERNEL_RESERVE, payer, of).inspect_err(|_| payment.join(FRAME_BYTES))
+    take(0, KERNEL_RESERVE, payer, of, || ()).inspect_err(|_| payment.join(FRAME_BYTES))
 }
 
 /// Allocates one zeroed run of at least `bytes` for the kernel itself.

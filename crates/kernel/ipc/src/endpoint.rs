@@ -7,6 +7,7 @@ use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use account::{Account, Charge, Kind};
+use arrayvec::ArrayVec;
 use call_state::Ending;
 use cap::Epoch;
 use cpu::Lock;
@@ -19,7 +20,7 @@ use crate::call::{Call, finish, win};
 use crate::delivery::{Delivery, deliver, deliver_queued};
 use crate::kernel_call::KernelCall;
 use crate::notice::{Notice, Notices};
-use crate::queue::Queue;
+use crate::queue::{BLOCK, Queue};
 use crate::through::Through;
 use crate::woken::Woken;
 use crate::{Finished, KernelObject, Object, Route, Slot, Thread};
@@ -161,27 +162,10 @@ impl Drop for Facet {
         let Some(notice) = self.notice.take() else {
             return;
         };
-        let (receiver, message) = {
-            let mut q = self.core.queues.lock();
-            if self.core.closed.load(Ordering::Relaxed) {
-                return;
-            }
-            if sabotage!(SKIP_DROP_NOTICE) {
-                return;
-            }
-            let incarnation = self.core.incarnation.load(Ordering::Relaxed);
-            if !notice.is_for(incarnation) && !sabotage!(NOTICE_TO_SUCCESSOR) {
-                return;
-            }
-            match q.next_receiver() {
-                Some(r) => (r, notice.message(incarnation)),
-                None => {
-                    q.notices.push(notice);
-                    return;
-                }
-            }
-        };
-        receiver.thread.complete(receiver.route, message).run();
+        if sabotage!(SKIP_DROP_NOTICE) {
+            return;
+        }
+        self.core.tell(notice);
     }
 }
 
@@ -244,8 +228,35 @@ impl EndpointCore {
             receiver.thread.complete(receiver.route, revoked).run();
             let _ = sched::point();
         }
-        let notices = core::mem::take(&mut self.queues.lock().notices);
-        drop(notices);
+        loop {
+            let next = self.queues.lock().notices.pop();
+            let Some(notice) = next else { break };
+            drop(notice);
+            let _ = sched::point();
+        }
+    }
+
+    /// Tells a receiver of a facet that is gone, or the next one that comes. One of an incarnation before hears nothing,
+    /// unless the facet is durable.
+    fn tell(&self, notice: Box<Notice>) {
+        let (receiver, message) = {
+            let mut q = self.queues.lock();
+            if self.closed.load(Ordering::Relaxed) {
+                return;
+            }
+            let incarnation = self.incarnation.load(Ordering::Relaxed);
+            if !notice.is_for(incarnation) && !sabotage!(NOTICE_TO_SUCCESSOR) {
+                return;
+            }
+            match q.next_receiver() {
+                Some(r) => (r, notice.message(incarnation)),
+                None => {
+                    q.notices.push(notice);
+                    return;
+                }
+            }
+        };
+        receiver.thread.complete(receiver.route, message).run();
     }
 
     /// Queues a call, or delivers it to a thread that waits. Returns who was woken.
@@ -329,15 +340,15 @@ impl EndpointCore {
 
     /// Begins the next incarnation and gives its number. Notices that were for the one before go unheard.
     fn renew(&self) -> u64 {
-        let mut q = self.queues.lock();
-        let incarnation = self.incarnation.fetch_add(1, Ordering::AcqRel) + 1;
-        let unheard = if sabotage!(NOTICE_TO_SUCCESSOR) {
-            Notices::default()
-        } else {
-            q.notices.split_off(|notice| !notice.is_for(incarnation))
+        let (incarnation, mut waiting) = {
+            let mut q = self.queues.lock();
+            let incarnation = self.incarnation.fetch_add(1, Ordering::AcqRel) + 1;
+            (incarnation, core::mem::take(&mut q.notices))
         };
-        drop(q);
-        drop(unheard);
+        while let Some(notice) = waiting.pop() {
+            self.tell(notice);
+            let _ = sched::point();
+        }
         incarnation
     }
 
@@ -346,38 +357,43 @@ impl EndpointCore {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Takes a receiver of this thread out whose deadline has come, in a ring. Without one, the earliest deadline to
-    /// come is lowered into `earliest`.
-    pub(crate) fn expired(
-        &self,
-        thread: &Arc<Thread>,
-        now: u64,
-        earliest: &mut u64,
-    ) -> Option<Route> {
-        let gone = {
-            let mut q = self.queues.lock();
-            let own = |r: &Receiver| r.route != Route::Register && Arc::ptr_eq(&r.thread, thread);
-            match q.receivers.take(|r| own(r) && r.deadline <= now) {
-                Some(late) => Some(late),
-                None => {
-                    let ahead = q.receivers.iter().filter(|r| own(r)).map(|r| r.deadline);
-                    *earliest = ahead.min().map_or(*earliest, |d| d.min(*earliest));
-                    None
+    /// Takes the receivers of this thread out whose deadline has come, in a ring, and ends them. The earliest deadline of
+    /// the others is lowered into `earliest`.
+    pub(crate) fn expire(&self, thread: &Arc<Thread>, now: u64, earliest: &mut u64) {
+        let mut late = ArrayVec::<Route, BLOCK>::new();
+        let mut from = Some(0);
+        while let Some(at) = from {
+            from = self.queues.lock().receivers.retain_some(at, |r| {
+                if r.route == Route::Register || !Arc::ptr_eq(&r.thread, thread) {
+                    return true;
                 }
+                // No block has more entries than there is room for.
+                let ended = r.deadline <= now && late.try_push(r.route).is_ok();
+                if !ended {
+                    *earliest = r.deadline.min(*earliest);
+                }
+                !ended
+            });
+            for route in late.drain(..) {
+                let _ = thread.complete(route, Finished::refused(Refusal::TimedOut));
             }
-        };
-        gone.map(|receiver| receiver.route)
+            let _ = sched::point();
+        }
     }
 
     /// Takes waiting receivers of a thread out: all of them, or those of one route. Returns how many.
     pub(crate) fn forget(&self, thread: &Arc<Thread>, route: Option<Route>) -> usize {
         let mut taken = 0;
-        // The caller holds the thread, so that no entry is the last that does.
-        self.queues.lock().receivers.retain(|r| {
-            let hit = Arc::ptr_eq(&r.thread, thread) && route.is_none_or(|w| w == r.route);
-            taken += usize::from(hit);
-            !hit
-        });
+        let mut from = Some(0);
+        while let Some(at) = from {
+            // The caller holds the thread, so that no entry is the last that does.
+            from = self.queues.lock().receivers.retain_some(at, |r| {
+                let hit = Arc::ptr_eq(&r.thread, thread) && route.is_none_or(|w| w == r.route);
+                taken += usize::from(hit);
+                !hit
+            });
+            let _ = sched::point();
+        }
         taken
     }
 }

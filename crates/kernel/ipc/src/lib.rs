@@ -27,6 +27,7 @@ mod operation;
 mod park;
 mod process;
 mod queue;
+mod receives;
 mod ring;
 mod scratch;
 mod stop;

@@ -1,6 +1,7 @@
 //! Notices that a facet is gone: the place for each was made, and paid for, with the facet.
 
 use alloc::boxed::Box;
+use core::ptr::null_mut;
 
 use account::Charge;
 use ring_abi::{StatusWord, completion_flags};
@@ -16,8 +17,14 @@ pub(crate) struct Notice {
     minted: u64,
     durable: bool,
     _charge: Charge,
-    next: Option<Box<Self>>,
+    /// The one behind it, where it is in a list.
+    next: *mut Self,
 }
+
+// SAFETY: `next` stands for a box in the same list, which only who holds the list follows.
+unsafe impl Send for Notice {}
+// SAFETY: nothing reaches `next` through a shared reference.
+unsafe impl Sync for Notice {}
 
 impl Notice {
     pub(crate) fn new(cookie: u64, minted: u64, durable: bool, charge: Charge) -> Box<Self> {
@@ -26,7 +33,7 @@ impl Notice {
             minted,
             durable,
             _charge: charge,
-            next: None,
+            next: null_mut(),
         })
     }
 
@@ -55,53 +62,49 @@ impl Notice {
     }
 }
 
-/// Notices in the order in which they came. Nothing here needs memory.
-#[derive(Debug, Default)]
+/// Notices in the order in which they came. Nothing here needs memory, and nothing walks.
+#[derive(Debug)]
 pub(crate) struct Notices {
-    /// The next to be heard first.
-    out: Option<Box<Notice>>,
-    /// The last that came first.
-    came: Option<Box<Notice>>,
+    /// The next to be heard; null: none.
+    first: *mut Notice,
+    /// The one that came last; of no meaning while there is none.
+    last: *mut Notice,
+}
+
+// SAFETY: the pointers stand for boxes that the list owns.
+unsafe impl Send for Notices {}
+
+impl Default for Notices {
+    fn default() -> Self {
+        Self {
+            first: null_mut(),
+            last: null_mut(),
+        }
+    }
 }
 
 impl Notices {
     pub(crate) fn push(&mut self, mut notice: Box<Notice>) {
-        notice.next = self.came.take();
-        self.came = Some(notice);
+        notice.next = null_mut();
+        let notice = Box::into_raw(notice);
+        if self.first.is_null() {
+            self.first = notice;
+        } else {
+            // SAFETY: the last of a list that is not empty, which owns it.
+            unsafe { (*self.last).next = notice };
+        }
+        self.last = notice;
     }
 
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<Box<Notice>> {
-        if self.out.is_none() {
-            self.came.as_ref()?;
-            self.turn();
+        if self.first.is_null() {
+            return None;
         }
-        let mut first = self.out.take()?;
-        self.out = first.next.take();
+        // SAFETY: `push` made it of a box, and it leaves the list with this.
+        let first = unsafe { Box::from_raw(self.first) };
+        self.first = first.next;
         Some(first)
-    }
-
-    /// Takes out those that `is` names, in order; the others stay in theirs.
-    pub(crate) fn split_off(&mut self, is: impl Fn(&Notice) -> bool) -> Self {
-        let (mut taken, mut kept) = (Self::default(), Self::default());
-        while let Some(notice) = self.pop() {
-            if is(&notice) {
-                taken.push(notice);
-            } else {
-                kept.push(notice);
-            }
-        }
-        *self = kept;
-        taken
-    }
-
-    #[cold]
-    fn turn(&mut self) {
-        while let Some(mut notice) = self.came.take() {
-            self.came = notice.next.take();
-            notice.next = self.out.take();
-            self.out = Some(notice);
-        }
     }
 }
 
@@ -143,12 +146,10 @@ mod tests {
         }
         while list.pop().is_some() {}
         (0..10).for_each(|n| list.push(mint(n)));
-        let mut even = list.split_off(|notice| notice.cookie % 2 == 0);
-        for n in (0..10).step_by(2) {
-            assert_eq!(even.pop().map(|notice| notice.cookie), Some(n));
-            assert_eq!(list.pop().map(|notice| notice.cookie), Some(n + 1));
+        for n in 0..10 {
+            assert_eq!(list.pop().map(|notice| notice.cookie), Some(n));
         }
-        assert!(even.pop().is_none() && list.pop().is_none());
+        assert!(list.pop().is_none());
         (0..100_000).for_each(|n| list.push(mint(n)));
         drop(list);
         assert_eq!(account.usage(Kind::Facets).used, 0);

@@ -39,10 +39,10 @@ pub trait KernelObject: Any + Send + Sync {
     /// for goes in steps, with a [`sched::point`] after each.
     fn call(self: Arc<Self>, call: KernelCall<'_>, received: Received<'_>) -> Answered;
 
-    /// Whether a method may take looks in the middle of its work while it reads its parameters: then they are its own, and
-    /// not in a buffer of the CPU.
-    fn is_long(&self, _method: u16) -> bool {
-        false
+    /// Bytes of a message from which on serving it takes looks: it lies in memory of its own then, not in a buffer of this
+    /// CPU. Shorter ones are little work.
+    fn long_from(&self) -> usize {
+        usize::MAX
     }
 
     /// For objects that take other objects as parameters.

@@ -217,6 +217,8 @@ fn wait(me: &Arc<Thread>, woken: Woken, deadline: u64, frame: &mut SyscallFrame)
 #[inline(never)]
 fn wait_on(me: &Arc<Thread>, mut timed_out: bool, deadline: u64, frame: &mut SyscallFrame) {
     loop {
+        // Threads that are woken for nothing hand the CPU on to each other without a way out of the kernel.
+        let _ = sched::point();
         if me.process.is_dying() {
             return Finished::refused(Refusal::Cancelled).store(frame);
         }
@@ -405,7 +407,7 @@ fn incoming<'m>(
         take_caps(me, op, message, caps)?;
     }
     // Asked only here: words are the call's own anyway.
-    let is_long = object.is_long(op.method());
+    let is_long = message.bytes() as usize >= object.long_from();
     let message = scratch::read(me, message, is_long, room)?;
     Ok(stub::Payload::Message(message))
 }

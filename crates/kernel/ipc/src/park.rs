@@ -47,6 +47,9 @@ pub(crate) fn park(me: &Arc<Thread>, address: u64, expected: u32, deadline: u64)
     }
 }
 
+/// Threads that are woken from one look to the next.
+const WAKES_PER_LOOK: u64 = 8;
+
 /// Wakes up to `count` threads parked on `address`. Returns how many.
 pub(crate) fn unpark(me: &Thread, address: u64, count: u64) -> u64 {
     let mut woken = 0;
@@ -58,6 +61,9 @@ pub(crate) fn unpark(me: &Thread, address: u64, count: u64) -> u64 {
         let Some(parked) = next else { break };
         sched::wake(&parked.thread.task);
         woken += 1;
+        if woken.is_multiple_of(WAKES_PER_LOOK) {
+            let _ = sched::point();
+        }
     }
     woken
 }

@@ -85,8 +85,6 @@ pub struct Process {
     /// Where its calls are recorded.
     pub(crate) trace: Lock<Option<Arc<Log>>>,
     exit: Lock<ExitState>,
-    /// CPU time of threads that ended.
-    past_cpu_ns: AtomicU64,
 }
 
 /// It is ending: every thread leaves at its next way back to user mode.
@@ -107,10 +105,13 @@ static ALL: Lock<Vec<(u64, Weak<Process>)>> = Lock::new(Vec::new());
 type OnExit = fn(&Process, &Exit);
 static ON_EXIT: Lock<Option<OnExit>> = Lock::new(None);
 
-/// Calls `f` with every process, oldest first.
+/// Processes that a walk over all of them passes from one look to the next.
+const PROCESSES_PER_LOOK: u64 = 32;
+
+/// Calls `f` with every process, oldest first. The caller holds no lock.
 pub fn for_each_process(mut f: impl FnMut(&Arc<Process>)) {
     let mut from = 0;
-    loop {
+    for nth in 1u64.. {
         let next = {
             let all = ALL.lock();
             let at = all.partition_point(|(id, _)| *id < from);
@@ -119,6 +120,9 @@ pub fn for_each_process(mut f: impl FnMut(&Arc<Process>)) {
         let Some(process) = next else { break };
         from = process.id + 1;
         f(&process);
+        if nth.is_multiple_of(PROCESSES_PER_LOOK) {
+            let _ = sched::point();
+        }
     }
 }
 
@@ -157,7 +161,6 @@ impl Process {
             marks: AtomicU32::new(0),
             trace: Lock::new(None),
             exit: Lock::new(ExitState::default()),
-            past_cpu_ns: AtomicU64::new(0),
         });
         {
             let _kernel = frames::paid_by_kernel();
@@ -329,10 +332,9 @@ impl Process {
         self.threads.lock().len()
     }
 
-    /// CPU time of all its threads, past and present.
+    /// CPU time of all its threads, past and present, up to now.
     pub fn cpu_ns(&self) -> u64 {
-        let live: u64 = self.threads.lock().iter().map(|t| t.task.cpu_ns()).sum();
-        live + self.past_cpu_ns.load(Ordering::Relaxed)
+        sched::tsc_to_ns(sched::spent_by(&self.account))
     }
 
     pub(crate) fn next_thread_number(&self) -> u64 {
@@ -362,8 +364,6 @@ impl Process {
             self.marks.fetch_or(DYING, Ordering::Release);
         }
         drop(threads);
-        self.past_cpu_ns
-            .fetch_add(thread.task.cpu_ns(), Ordering::Relaxed);
         drop(gone);
         last
     }
@@ -464,6 +464,7 @@ impl Process {
         let places = process.places.swap(0, Ordering::Relaxed);
         drop(process.account.give_back(Kind::Handles, u64::from(places)));
         process.vm.retire();
+        let _ = sched::point();
         // What is left of it is whoever's that gave it, before anybody hears of the end. The rest of this thread's way is
         // the kernel's to pay.
         let _kernel = frames::paid_by_kernel();
@@ -483,6 +484,7 @@ impl Process {
         // One that never got a thread was never there.
         if let (Some(f), true) = (told, process.threads_made.load(Ordering::Relaxed) > 0) {
             f(process, &exit);
+            let _ = sched::point();
         }
         while let Some(waiter) = waiters.pop() {
             waiter.answer_exit(&exit);

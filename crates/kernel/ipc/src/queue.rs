@@ -6,11 +6,16 @@ use alloc::collections::VecDeque;
 use sabotage::sabotage;
 
 /// Entries of a block.
-const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 /// Entries of the first block when it is made.
 const FIRST: usize = 4;
 
-type Block<T> = VecDeque<T>;
+/// Entries in a row, and a number that rises from block to block.
+#[derive(Debug)]
+struct Block<T> {
+    number: u64,
+    entries: VecDeque<T>,
+}
 
 /// First in, first out. Whoever's entry needs a block pays for it.
 #[derive(Debug)]
@@ -27,7 +32,7 @@ impl<T> Default for Queue<T> {
     }
 }
 
-fn room<T>(block: &mut Block<T>) -> bool {
+fn room<T>(block: &mut VecDeque<T>) -> bool {
     if block.len() < block.capacity() {
         return true;
     }
@@ -38,7 +43,10 @@ fn room<T>(block: &mut Block<T>) -> bool {
 impl<T> Queue<T> {
     pub(crate) const fn new() -> Self {
         Self {
-            head: VecDeque::new(),
+            head: Block {
+                number: 0,
+                entries: VecDeque::new(),
+            },
             more: VecDeque::new(),
         }
     }
@@ -49,8 +57,8 @@ impl<T> Queue<T> {
     /// The entry, where there is no memory for it.
     #[inline(always)]
     pub(crate) fn push(&mut self, entry: T) -> Result<(), T> {
-        if self.more.is_empty() && self.head.len() < self.head.capacity() {
-            self.head.push_back(entry);
+        if self.more.is_empty() && self.head.entries.len() < self.head.entries.capacity() {
+            self.head.entries.push_back(entry);
             return Ok(());
         }
         self.push_growing(entry)
@@ -59,7 +67,7 @@ impl<T> Queue<T> {
     /// Whether the next entry needs memory.
     #[inline(always)]
     pub(crate) fn is_full(&self) -> bool {
-        !self.more.is_empty() || self.head.len() == self.head.capacity()
+        !self.more.is_empty() || self.head.entries.len() == self.head.entries.capacity()
     }
 
     #[cold]
@@ -69,6 +77,8 @@ impl<T> Queue<T> {
             Some(last) => &mut **last,
             None => &mut self.head,
         };
+        let number = last.number + 1;
+        let last = &mut last.entries;
         let fits = if sabotage!(ONE_BLOCK_QUEUE) {
             if frames::refusable(|| last.try_reserve(1)).is_err() {
                 return Err(entry);
@@ -81,24 +91,24 @@ impl<T> Queue<T> {
             last.push_back(entry);
             return Ok(());
         }
-        let mut block = VecDeque::new();
+        let mut entries = VecDeque::new();
         // The box around it has no way to be refused.
         if frames::can_pay(256).is_err()
-            || frames::refusable(|| block.try_reserve_exact(BLOCK)).is_err()
+            || frames::refusable(|| entries.try_reserve_exact(BLOCK)).is_err()
             || frames::refusable(|| self.more.try_reserve(1)).is_err()
         {
             return Err(entry);
         }
-        block.push_back(entry);
-        self.more.push_back(Box::new(block));
+        entries.push_back(entry);
+        self.more.push_back(Box::new(Block { number, entries }));
         Ok(())
     }
 
     /// Takes the entry that has waited longest.
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<T> {
-        let first = self.head.pop_front();
-        if self.head.is_empty() && !self.more.is_empty() {
+        let first = self.head.entries.pop_front();
+        if self.head.entries.is_empty() && !self.more.is_empty() {
             self.next_block();
         }
         first
@@ -117,30 +127,56 @@ impl<T> Queue<T> {
 
     /// Every entry, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.head
-            .iter()
-            .chain(self.more.iter().flat_map(|b| b.iter()))
+        let head = self.head.entries.iter();
+        head.chain(self.more.iter().flat_map(|b| b.entries.iter()))
     }
 
     /// Keeps what `keep` says. What is left out is dropped under whatever lock the caller holds.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
-        self.head.retain(&mut keep);
+        self.head.entries.retain(&mut keep);
         self.more.retain_mut(|block| {
-            block.retain(&mut keep);
-            !block.is_empty()
+            block.entries.retain(&mut keep);
+            !block.entries.is_empty()
         });
-        if self.head.is_empty() {
+        if self.head.entries.is_empty() {
             self.next_block();
         }
     }
 
-    /// Takes the first entry that `is` names.
+    /// As [`Self::retain`], for the first block whose number is at least `from`. Returns where to go on; `None`: that was
+    /// the last one. What is added or taken out between two steps stays where it is, so that no entry is passed over.
+    pub(crate) fn retain_some(
+        &mut self,
+        from: u64,
+        mut keep: impl FnMut(&T) -> bool,
+    ) -> Option<u64> {
+        if self.head.number >= from {
+            let next = self.head.number + 1;
+            self.head.entries.retain(&mut keep);
+            if self.head.entries.is_empty() {
+                self.next_block();
+                return (!self.head.entries.is_empty()).then_some(next);
+            }
+            return (!self.more.is_empty()).then_some(next);
+        }
+        let at = self.more.partition_point(|block| block.number < from);
+        let behind = at + 1 < self.more.len();
+        let block = self.more.get_mut(at)?;
+        let next = block.number + 1;
+        block.entries.retain(&mut keep);
+        if block.entries.is_empty() {
+            drop(self.more.remove(at));
+        }
+        behind.then_some(next)
+    }
+
+    /// Takes the first entry that `is` names, for a list that is short: it is looked at in one go.
     pub(crate) fn take(&mut self, is: impl Fn(&T) -> bool) -> Option<T> {
-        let found = match self.head.iter().position(&is) {
-            Some(at) => self.head.remove(at),
+        let found = match self.head.entries.iter().position(&is) {
+            Some(at) => self.head.entries.remove(at),
             None => self.take_behind(is),
         };
-        if self.head.is_empty() {
+        if self.head.entries.is_empty() {
             self.next_block();
         }
         found
@@ -148,10 +184,10 @@ impl<T> Queue<T> {
 
     fn take_behind(&mut self, is: impl Fn(&T) -> bool) -> Option<T> {
         for nth in 0..self.more.len() {
-            let block = self.more.get_mut(nth)?;
-            if let Some(at) = block.iter().position(&is) {
-                let found = block.remove(at);
-                if block.is_empty() {
+            let entries = &mut self.more.get_mut(nth)?.entries;
+            if let Some(at) = entries.iter().position(&is) {
+                let found = entries.remove(at);
+                if entries.is_empty() {
                     drop(self.more.remove(nth));
                 }
                 return found;
@@ -162,7 +198,7 @@ impl<T> Queue<T> {
 
     /// Count of entries.
     pub(crate) fn len(&self) -> usize {
-        self.head.len() + self.more.iter().map(|b| b.len()).sum::<usize>()
+        self.head.entries.len() + self.more.iter().map(|b| b.entries.len()).sum::<usize>()
     }
 }
 
@@ -184,10 +220,18 @@ mod tests {
                     q.push(n).unwrap();
                     model.push_back(n);
                 }
-                9..=13 => assert_eq!(q.pop(), model.pop_front()),
-                14 => {
+                9..=12 => assert_eq!(q.pop(), model.pop_front()),
+                13 => {
                     let wanted = model.get(seed as usize % model.len().max(1)).copied();
                     assert_eq!(q.take(|e| Some(*e) == wanted), wanted);
+                    model.retain(|e| Some(*e) != wanted);
+                }
+                14 => {
+                    let wanted = model.get(seed as usize % model.len().max(1)).copied();
+                    let mut from = Some(0);
+                    while let Some(at) = from {
+                        from = q.retain_some(at, |e| Some(*e) != wanted);
+                    }
                     model.retain(|e| Some(*e) != wanted);
                 }
                 _ if seed.is_multiple_of(7) => {
@@ -211,9 +255,37 @@ mod tests {
         for n in 0..100_000u64 {
             q.push([n; 6]).unwrap();
         }
-        assert!(q.head.capacity() <= BLOCK);
-        assert!(q.more.iter().all(|b| b.capacity() * 48 <= 4096));
+        assert!(q.head.entries.capacity() <= BLOCK);
+        assert!(q.more.iter().all(|b| b.entries.capacity() * 48 <= 4096));
         q.retain(|e| e[0] == 99_999);
         assert_eq!((q.len(), q.more.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_walk_in_steps_sees_every_entry_that_stays() {
+        for taken in 0..300 {
+            let mut q = Queue::new();
+            (0..500u32).for_each(|n| q.push(n).unwrap());
+            let (mut seen, mut from, mut steps) = (Vec::new(), Some(0), 0);
+            while let Some(at) = from {
+                let before = seen.len();
+                from = q.retain_some(at, |n| {
+                    seen.push(*n);
+                    n % 2 == 0
+                });
+                assert!(seen.len() - before <= BLOCK);
+                // Others take from the front and add at the end meanwhile.
+                for _ in 0..taken / 8 {
+                    let _ = q.pop();
+                }
+                q.push(1000 + steps * 2).unwrap();
+                steps += 1;
+                assert!(steps < 1000);
+            }
+            for left in q.iter() {
+                assert!(seen.contains(left) || *left >= 1000, "{taken}: {left}");
+                assert!(left % 2 == 0);
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The ring of a thread: the kernel's own indices, and the loop over submissions.
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 
 use call_state::Ending;
 use ring_abi::{
@@ -183,6 +184,7 @@ fn linked(entry: &Entry<'_>) -> Outcome {
 }
 
 fn wait(me: &Arc<Thread>, wanted: u32, deadline: u64) -> Result<u32, Misuse> {
+    let mut woken = false;
     loop {
         let until = {
             let mut ring = me.ring.lock();
@@ -201,6 +203,10 @@ fn wait(me: &Arc<Thread>, wanted: u32, deadline: u64) -> Result<u32, Misuse> {
             ring.wanted = Some(wanted);
             own.min(deadline)
         };
+        // Threads that are woken for nothing hand the CPU on to each other without a way out of the kernel.
+        if core::mem::replace(&mut woken, true) {
+            let _ = sched::point();
+        }
         if until != NEVER && until <= sched::now_ns() || sched::block(until) {
             let now = sched::now_ns();
             expire(me, now);
@@ -213,6 +219,15 @@ fn wait(me: &Arc<Thread>, wanted: u32, deadline: u64) -> Result<u32, Misuse> {
     }
 }
 
+/// Calls of a thread that are looked at from one look to the next.
+const CALLS_PER_LOOK: usize = 64;
+
+fn look_sometimes(nth: usize) {
+    if nth > 0 && nth.is_multiple_of(CALLS_PER_LOOK) {
+        let _ = sched::point();
+    }
+}
+
 /// Completes what is past its own deadline.
 fn expire(me: &Arc<Thread>, now: u64) {
     let mut earliest = NEVER;
@@ -221,11 +236,10 @@ fn expire(me: &Arc<Thread>, now: u64) {
         return;
     }
     for core in me.receive_cores() {
-        while let Some(route) = core.expired(me, now, &mut earliest) {
-            let _ = me.complete(route, Finished::refused(Refusal::TimedOut));
-        }
+        core.expire(me, now, &mut earliest);
     }
-    for call in me.calls() {
+    for (nth, call) in me.calls(0).enumerate() {
+        look_sometimes(nth);
         let (generation, _) = call.word.load();
         let deadline = {
             let body = call.body.lock();
@@ -259,13 +273,20 @@ pub(crate) fn cancel(me: &Arc<Thread>, user_data: u64) -> Result<(), Refusal> {
 /// Ends this thread's pending operation of a route, call or receive. `false`: there is none, or another ending won. Its
 /// result is the caller's to hand over.
 pub(crate) fn end_pending(me: &Arc<Thread>, route: Route, ending: Ending) -> bool {
-    for call in me.calls() {
+    // Those that are cancelled one after the other mostly were called one after the other.
+    let first = me.ended_last.load(Ordering::Relaxed);
+    let around = (first..)
+        .zip(me.calls(first))
+        .chain((0..first).zip(me.calls(0)));
+    for (nth, (at, call)) in around.enumerate() {
+        look_sometimes(nth);
         let (generation, _) = call.word.load();
         let hit = {
             let body = call.body.lock();
             body.caller.is_some() && body.generation == generation && body.route == route
         };
         if hit && win(&call, generation, ending).is_some() {
+            me.ended_last.store(at, Ordering::Relaxed);
             return true;
         }
     }

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
-use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
 
 use account::{Account, Charge, Kind};
 use call_state::Ending;
@@ -17,6 +17,7 @@ use crate::call::{Call, win};
 use crate::endpoint::{Closing, EndpointCore};
 use crate::kernel_call::Pending;
 use crate::queue::Queue;
+use crate::receives::Receives;
 use crate::ring::Ring;
 use crate::transfer::Outbound;
 use crate::woken::Woken;
@@ -67,7 +68,9 @@ pub struct Thread {
     /// How many loans what is lent to this thread follows from, at most.
     pub(crate) loan_depth: AtomicU8,
     /// Endpoints on which a receive may be pending.
-    receives: Lock<Vec<Arc<EndpointCore>>>,
+    receives: Lock<Receives>,
+    /// Where the call that was cancelled last lies in the list of calls.
+    pub(crate) ended_last: AtomicUsize,
     start: (u64, u64, u64),
     /// It has begun to end and takes nothing any more.
     leaving: AtomicBool,
@@ -177,6 +180,7 @@ impl Thread {
         };
         let task = Task::new(TaskSpec {
             space: Some(process.vm.space().clone()),
+            account: Some(process.account().clone()),
             fs_base: address,
             priority: if sabotage!(THREAD_ABOVE_PROCESS) {
                 spec.priority
@@ -201,7 +205,8 @@ impl Thread {
             pool: Lock::new(Pool::default()),
             lending: Lock::new(None),
             loan_depth: AtomicU8::new(0),
-            receives: Lock::new(Vec::new()),
+            receives: Lock::new(Receives::new()),
+            ended_last: AtomicUsize::new(0),
             start: (spec.entry, spec.stack, spec.argument),
             leaving: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -262,9 +267,9 @@ impl Thread {
         *self.outbound.lock() = list;
     }
 
-    /// The call objects that the thread has made, one by one: none is ever taken out of the list.
-    pub(crate) fn calls(&self) -> impl Iterator<Item = Arc<Call>> {
-        (0..).map_while(|at| self.pool.lock().all.get(at).cloned())
+    /// The call objects that the thread has made, one by one from the one at `first`: none is ever taken out of the list.
+    pub(crate) fn calls(&self, first: usize) -> impl Iterator<Item = Arc<Call>> {
+        (first..).map_while(|at| self.pool.lock().all.get(at).cloned())
     }
 
     /// Notes that a receive may be pending on an endpoint.
@@ -273,19 +278,14 @@ impl Thread {
     /// `OverBudget`.
     #[inline(always)]
     pub(crate) fn note_receive(&self, core: &Arc<EndpointCore>) -> Result<(), Refusal> {
-        let mut receives = self.receives.lock();
-        if receives.iter().any(|c| Arc::ptr_eq(c, core)) {
-            return Ok(());
-        }
-        receives.retain(|c| !c.is_closed());
-        frames::refusable(|| receives.try_reserve(1)).map_err(|_| Refusal::OverBudget)?;
-        receives.push(core.clone());
-        Ok(())
+        self.receives.lock().note(core)
     }
 
     /// Endpoints on which a receive may be pending, one after the other.
     pub(crate) fn receive_cores(&self) -> impl Iterator<Item = Arc<EndpointCore>> {
-        (0..).map_while(|at: usize| self.receives.lock().get(at).cloned())
+        core::iter::successors(self.receives.lock().next(None), |last| {
+            self.receives.lock().next(Some(last))
+        })
     }
 
     /// Hands a finished operation to this thread, and wakes it if it was waiting for that.
@@ -346,10 +346,12 @@ impl Thread {
 
     /// Ends every pending operation of a thread that is leaving.
     fn cancel_everything(self: &Arc<Self>) {
-        for core in core::mem::take(&mut *self.receives.lock()) {
+        loop {
+            let core = self.receives.lock().pop();
+            let Some(core) = core else { break };
             core.forget(self, None);
         }
-        for call in self.calls() {
+        for call in self.calls(0) {
             let (generation, _) = call.word.load();
             drop(win(&call, generation, Ending::Cancelled));
             let _ = sched::point();
@@ -396,6 +398,8 @@ pub fn exit_thread(code: i64) -> ! {
             pending.answer_words([code as u64, 0, 0, 0]);
             let _ = sched::point();
         }
+        // Each of the threads of a process that ends may hand the CPU to the next.
+        let _ = sched::point();
         let last = me.process.remove_thread(&me);
         if last {
             Process::teardown(&me.process);

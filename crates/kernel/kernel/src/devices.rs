@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use ::memory::{MemoryObject, Unmapped, Writes};
+use ::memory::{MemoryObject, PageList, Unmapped, Writes};
 use apic::{PoolError, Slot};
 use cpu::Lock;
 use device_manager::{DeviceManager, Done, FrameRun, Line, Mapping, Message, Platform, Waiter};
@@ -39,18 +39,33 @@ pub fn manager() -> &'static Manager {
 #[derive(Debug)]
 pub struct Run {
     frames: Vec<Frames>,
-    pages: Vec<DeviceAddress>,
+    list: Arc<Addresses>,
     view: Option<SharedBytes>,
     /// An alias of another run, or aliased by one: never freed.
     #[cfg(sabotage)]
     shared: core::sync::atomic::AtomicBool,
 }
 
+/// Where the pages of a run are, for the device and for what maps them.
+#[derive(Debug)]
+struct Addresses(Vec<DeviceAddress>);
+
+impl PageList for Addresses {
+    fn count(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn page(&self, at: u64) -> Option<u64> {
+        let page = self.0.get(usize::try_from(at).ok()?)?;
+        Some(page.bus())
+    }
+}
+
 impl Run {
     fn new(frames: Vec<Frames>, pages: Vec<DeviceAddress>, view: Option<SharedBytes>) -> Self {
         Self {
             frames,
-            pages,
+            list: Arc::new(Addresses(pages)),
             view,
             #[cfg(sabotage)]
             shared: core::sync::atomic::AtomicBool::new(false),
@@ -60,7 +75,7 @@ impl Run {
 
 impl FrameRun for Run {
     fn pages(&self) -> &[DeviceAddress] {
-        &self.pages
+        &self.list.0
     }
 
     fn view(&self) -> Option<SharedBytes> {
@@ -90,7 +105,10 @@ impl Mapping for Window {
     fn revoke(&self) -> Shot {
         sabotage!(KEEP_WINDOWS => return Shot(Unmapped::untrue()));
         // Returns when every region is unmapped and every CPU has answered the shootdown, whoever began the revocation.
-        Shot(self.0.revoke())
+        let shot = Shot(self.0.revoke());
+        // Objects may be many, and each of them quickly done.
+        let _ = sched::point();
+        shot
     }
 }
 
@@ -145,8 +163,10 @@ impl Waiter for Call {
     }
 }
 
-/// Pages of a buffer that are wiped from one look to the next: more than a queue has.
-const LOOK_PAGES: u32 = 64;
+/// Pages of a buffer that are made, wiped or freed in one go.
+const STEP_PAGES: usize = 8;
+/// What is longer than this is a buffer, for which the manager holds no lock: more than a queue has.
+const LOCKED_PAGES: u32 = 64;
 
 /// The kernel, as the device manager sees it.
 #[derive(Debug)]
@@ -160,35 +180,46 @@ impl Platform for Kernel {
     fn allocate(&self, pages: u32, contiguous: bool) -> Option<Run> {
         #[cfg(sabotage)]
         let _nobody = sabotage::sabotage!(DMA_FOR_NOTHING).then(frames::paid_by_nobody);
+        let step = |done: usize| {
+            if pages > LOCKED_PAGES && done.is_multiple_of(STEP_PAGES) {
+                let _ = sched::point();
+            }
+        };
+        let mut addresses = Vec::new();
+        frames::refusable(|| addresses.try_reserve_exact(pages as usize)).ok()?;
         if contiguous {
             let order = pages.max(1).checked_next_power_of_two()?.trailing_zeros();
-            let run = frames::allocate_for_program(order as u8, Use::Buffer).ok()?;
+            let mut wiped = 0;
+            let run = frames::allocate_stepping(order as u8, Use::Buffer, || {
+                wiped += 1;
+                step(wiped);
+            });
+            let run = run.ok()?;
             let view = run.shared().slice(0, pages as usize * 4096).ok()?;
-            let addresses = (0..u64::from(pages))
-                .map(|p| DeviceAddress::new(run.address() + p * 4096))
-                .collect();
+            for page in 0..u64::from(pages) {
+                addresses.push(DeviceAddress::new(run.address() + page * 4096));
+            }
             return Some(Run::new(alloc::vec![run], addresses, Some(view)));
         }
         let mut list = Vec::new();
         frames::refusable(|| list.try_reserve_exact(pages as usize)).ok()?;
         let mut payment = frames::pay(u64::from(pages) * frames::FRAME_BYTES).ok()?;
-        for at in 0..pages {
-            // What is this long is a buffer, for which the manager holds no lock.
-            if at > 0 && at.is_multiple_of(LOOK_PAGES) {
-                let _ = sched::point();
-            }
+        for _ in 0..pages {
             match frames::allocate_out_of(&mut payment, Use::Buffer) {
-                Ok(frame) => list.push(frame),
+                Ok(frame) => {
+                    addresses.push(DeviceAddress::new(frame.address()));
+                    list.push(frame);
+                }
                 Err(_) => {
-                    list.into_iter().for_each(Frames::free_unmapped);
+                    while let Some(frame) = list.pop() {
+                        frame.free_unmapped();
+                        step(list.len());
+                    }
                     return None;
                 }
             }
+            step(list.len());
         }
-        let addresses = list
-            .iter()
-            .map(|f| DeviceAddress::new(f.address()))
-            .collect();
         Some(Run::new(list, addresses, None))
     }
 
@@ -198,30 +229,42 @@ impl Platform for Kernel {
         }
     }
 
-    fn scrub(&self, run: &mut Run) {
-        for frames in &run.frames {
-            let _ = frames.shared().zero(0, frames.bytes());
+    fn scrub(&self, run: &mut Run, from: usize) -> Option<usize> {
+        let to = run.list.0.len().min(from + STEP_PAGES);
+        if let Some(view) = run.view {
+            let _ = view.zero(from * 4096, (to - from) * 4096);
+        } else {
+            for frame in run.frames.get(from..to)? {
+                let _ = frame.shared().zero(0, frame.bytes());
+            }
         }
+        (to < run.list.0.len()).then_some(to)
     }
 
-    fn free(&self, run: Run) {
+    fn free(&self, mut run: Run) -> Option<Run> {
         // A run that is dropped stays out of the allocator.
         sabotage!(SHARE_WINDOW => if run.shared.load(Ordering::Relaxed) {
-            return;
+            return None;
         });
         if sabotage!(LEAK_FRAMES) {
-            return;
+            return None;
         }
-        for frames in run.frames {
+        for _ in 0..STEP_PAGES {
+            let frames = run.frames.pop()?;
             // SAFETY: the manager frees a run only after its mappings were revoked, with the proof the ledger asks for.
             frames.free_scrubbed(unsafe { ShootdownReceipt::after_shootdown() });
         }
+        (!run.frames.is_empty()).then_some(run)
+    }
+
+    fn look(&self) {
+        let _ = sched::point();
     }
 
     #[cfg(sabotage)]
     fn alias(&self, run: &Run) -> Option<Run> {
         run.shared.store(true, Ordering::Relaxed);
-        let alias = Run::new(Vec::new(), run.pages.clone(), run.view);
+        let alias = Run::new(Vec::new(), run.list.0.clone(), run.view);
         alias.shared.store(true, Ordering::Relaxed);
         Some(alias)
     }
@@ -239,12 +282,12 @@ impl Platform for Kernel {
     }
 
     fn share(&self, run: &Run, writable: bool) -> Option<Window> {
-        let pages = run.pages.iter().map(|p| p.bus());
+        let list: Arc<dyn PageList> = run.list.clone();
         let writes = match writable {
             true => Writes::Allowed,
             false => Writes::Never,
         };
-        MemoryObject::borrowed(pages, writes).ok().map(Window)
+        MemoryObject::borrowed(list, writes).ok().map(Window)
     }
 
     fn share_registers(&self, physical: u64, pages: u32) -> Option<Window> {

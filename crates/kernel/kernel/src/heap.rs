@@ -10,8 +10,8 @@ use cpu::Lock;
 use frames::{Payer, Use};
 use rlsf::Tlsf;
 
-/// Bytes per growth, at least: 256 KiB.
-const GROW_ORDER: u8 = 6;
+/// Bytes per growth, at least: 64 KiB, which may have to be wiped in one go.
+const GROW_ORDER: u8 = 4;
 /// What the allocator rounds a block to, and the header of one.
 const GRANULE: usize = 4 * size_of::<usize>();
 const HEADER: usize = GRANULE / 2;

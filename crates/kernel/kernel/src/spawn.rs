@@ -17,7 +17,7 @@ use crate::panic::boot_error;
 /// Where images may be linked.
 const WINDOW: core::ops::Range<u64> = 0x20_0000..0x1_0000_0000;
 /// Bytes of a segment that are copied from one look to the next.
-const WRITE_BYTES: usize = 64 << 10;
+const WRITE_BYTES: usize = 8 << 10;
 const STACK_BYTES: u64 = 128 * 1024;
 /// With 64 submissions the area is exactly 64 KiB.
 const SUBMISSIONS: u16 = 64;

@@ -17,10 +17,11 @@ mod vm;
 pub use ledger::{Held, Kernel};
 pub use mapping_ledger::Unmapped;
 pub use object::{MemoryObject, Writes};
+pub use pages::PageList;
 pub use vm::{Protection, Vm};
 
-/// Pages that one step of long work touches.
-const STEP_PAGES: u64 = mapping_ledger::STEP_PAGES;
+/// Pages that are made or freed from one look to the next: each may have to be wiped, which is some 700 instructions.
+const STEP_PAGES: u64 = 8;
 
 /// Between two steps of long work. No lock is held, and the place in the work is kept in what is worked on. What was begun
 /// is ended even where the caller's process ends: a change that is half done would be carried on by somebody else.

@@ -9,7 +9,7 @@ use paging::Access;
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
-use crate::pages::Pages;
+use crate::pages::{PageList, Pages};
 use crate::{Kernel, STEP_PAGES, between_steps};
 
 /// What an object takes beside its pages and their list, at most: it has no way to be refused.
@@ -96,11 +96,8 @@ impl MemoryObject {
     ///
     /// # Errors
     /// `OverBudget`, `NoMemory`.
-    pub fn borrowed(
-        addresses: impl ExactSizeIterator<Item = u64>,
-        writes: Writes,
-    ) -> Result<Arc<Self>, Refusal> {
-        let pages = Pages::of(addresses)?;
+    pub fn borrowed(list: Arc<dyn PageList>, writes: Writes) -> Result<Arc<Self>, Refusal> {
+        let pages = Pages::Lent(list);
         frames::can_pay(OBJECT_BYTES)?;
         Ok(Arc::new(Self::build(pages, Backing::Borrowed, writes)))
     }
@@ -262,13 +259,16 @@ impl Drop for MemoryObject {
                 }
             }
             Backing::Owned => {
-                let first = u64::from(sabotage!(LEAK_FRAME));
-                for at in first..self.pages.len() {
-                    if at > 0 && at.is_multiple_of(STEP_PAGES) {
+                if sabotage!(LEAK_FRAME) {
+                    let _ = self.pages.pop();
+                }
+                // The list goes with its pages: a long one is no less work.
+                let mut done = 0;
+                while let Some(address) = self.pages.pop() {
+                    frames::adopt(address).free(receipt(&proof));
+                    done += 1;
+                    if done % STEP_PAGES == 0 {
                         between_steps();
-                    }
-                    if let Some(address) = self.pages.get(at) {
-                        frames::adopt(address).free(receipt(&proof));
                     }
                 }
             }

@@ -1,12 +1,23 @@
 //! The list of an object's pages, in pieces that the kernel's heap has room for.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
 use ring_abi::Refusal;
 
 /// Addresses in one piece of a list: what fits in a page of the kernel's heap.
 const PIECE: usize = 512;
+
+/// A list of pages that somebody else keeps.
+pub trait PageList: fmt::Debug + Send + Sync {
+    /// Count of pages.
+    fn count(&self) -> u64;
+
+    /// Physical address of page `at`; `None` past the end.
+    fn page(&self, at: u64) -> Option<u64>;
+}
 
 /// Physical addresses of an object's pages. A long list lies in pieces, so that no object needs more than a page of the
 /// kernel's heap in one run.
@@ -14,6 +25,8 @@ const PIECE: usize = 512;
 pub(crate) enum Pages {
     Short(Vec<u64>),
     Long(BTreeMap<u32, Vec<u64>>, u64),
+    /// Those of somebody else: nothing is added to them or taken out.
+    Lent(Arc<dyn PageList>),
 }
 
 fn piece(wanted: usize) -> Result<Vec<u64>, Refusal> {
@@ -63,20 +76,45 @@ impl Pages {
                     *count += 1;
                 }
             }
+            Self::Lent(_) => return Err(Refusal::ReadOnly),
         }
         Ok(())
+    }
+
+    /// Takes the last address out, and with the last of a piece the piece.
+    pub(crate) fn pop(&mut self) -> Option<u64> {
+        match self {
+            Self::Short(list) => list.pop(),
+            Self::Long(pieces, count) => {
+                let at = u32::try_from(count.checked_sub(1)? / PIECE as u64).ok()?;
+                let list = pieces.get_mut(&at)?;
+                let address = list.pop();
+                let is_empty = list.is_empty();
+                *count -= 1;
+                if is_empty {
+                    pieces.remove(&at);
+                }
+                address
+            }
+            Self::Lent(_) => None,
+        }
     }
 
     pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Short(list) => list.len() as u64,
             Self::Long(_, count) => *count,
+            Self::Lent(list) => list.count(),
         }
     }
 
     pub(crate) fn get(&self, at: u64) -> Option<u64> {
+        if let Self::Lent(list) = self {
+            return list.page(at);
+        }
         let at = usize::try_from(at).ok()?;
         match self {
+            Self::Lent(_) => None,
             Self::Short(list) => list.get(at).copied(),
             Self::Long(pieces, _) => {
                 let list = pieces.get(&u32::try_from(at / PIECE).ok()?)?;
@@ -94,13 +132,18 @@ mod tests {
     fn a_list_gives_back_what_was_put_in_whatever_its_length() {
         for wanted in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 7] {
             let address = |at: usize| 0x1000 * (at as u64 * 7 + 3);
-            let pages = Pages::of((0..wanted).map(address)).unwrap();
+            let mut pages = Pages::of((0..wanted).map(address)).unwrap();
             assert_eq!(pages.len(), wanted as u64);
             for at in 0..wanted {
                 assert_eq!(pages.get(at as u64), Some(address(at)));
             }
             assert_eq!(pages.get(wanted as u64), None);
             assert_eq!(pages.get(u64::MAX), None);
+            for at in (0..wanted).rev() {
+                assert_eq!(pages.pop(), Some(address(at)));
+                assert_eq!(pages.len(), at as u64);
+            }
+            assert_eq!(pages.pop(), None);
         }
     }
 }

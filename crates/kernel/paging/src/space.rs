@@ -35,7 +35,7 @@ pub trait TableSource {
 }
 
 /// Tables that one step of [`AddressSpace::free_tables`] frees at most.
-const TABLES_AT_ONCE: usize = 16;
+const TABLES_AT_ONCE: usize = 1;
 
 /// One address space: a root whose upper half is the kernel's.
 ///

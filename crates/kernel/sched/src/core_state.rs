@@ -2,8 +2,11 @@
 
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 
+use account::Account;
 use cpu::{Lock, MAX_CPUS};
 use paging::AddressSpace;
 
@@ -41,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) switches: AtomicU64,
     /// TSC at the last switch, written by this CPU alone.
     pub(crate) switched_at: AtomicU64,
+    /// The account of what runs, to be compared with others; null for a kernel task.
+    pub(crate) account: AtomicPtr<Account>,
     /// TSC when it came up.
     pub(crate) online_at: AtomicU64,
     /// Its idle task again, for whoever asks from elsewhere.
@@ -109,6 +114,7 @@ static CORES: [Core; MAX_CPUS] = [const {
         armed_for: AtomicU64::new(u64::MAX),
         switches: AtomicU64::new(0),
         switched_at: AtomicU64::new(0),
+        account: AtomicPtr::new(core::ptr::null_mut()),
         online_at: AtomicU64::new(0),
         idle_task: Lock::new(None),
     }
@@ -224,6 +230,18 @@ fn spent(c: &Core) -> (u64, u64) {
     };
     let past = idle.ticks.load(Ordering::Relaxed);
     (past.saturating_add(running).min(alive), alive)
+}
+
+/// CPU time that an account used, in TSC ticks, up to now: what runs is counted in, though nothing switched. Another CPU
+/// may switch while this is read, so it is for people, and off by that one switch.
+pub fn spent_by(account: &Account) -> u64 {
+    let running = (0..cpu_count()).map(core).filter_map(|c| {
+        let is_its = core::ptr::eq(c.account.load(Ordering::Relaxed), account);
+        let since = c.switched_at.load(Ordering::Relaxed);
+        is_its.then(|| cpu::read_tsc().saturating_sub(since))
+    });
+    let running: u64 = running.sum();
+    account.spent() + running
 }
 
 /// Makes room in every timer heap for one more task. `false`: no memory; nothing changed then.

@@ -19,7 +19,7 @@ mod task;
 mod timer;
 
 pub use clock::{NEVER, initialise as initialise_clock, now_ns, tsc_hz, tsc_to_ns};
-pub use core_state::{CpuSummary, cpu_count, online, set_cpu_count, summary};
+pub use core_state::{CpuSummary, cpu_count, online, set_cpu_count, spent_by, summary};
 pub use look::{Look, Unbroken, point, unbroken};
 pub use run_queue::PRIORITIES;
 pub use switch::{

@@ -32,6 +32,7 @@ extern "C" fn idle_entry(_: u64) -> ! {
 pub fn install_idle() -> bool {
     let spec = TaskSpec {
         space: None,
+        account: None,
         fs_base: 0,
         priority: 0,
         pinned: Some(cpu::index() as u32),
@@ -81,6 +82,11 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
     previous
         .ticks
         .store(ticks.wrapping_add(ran), Ordering::Relaxed);
+    if let Some(account) = &previous.account {
+        account.spend(ran);
+    }
+    let account = next.account.as_ref().map_or(core::ptr::null(), Arc::as_ptr);
+    c.account.store(account.cast_mut(), Ordering::Relaxed);
     c.switched_at.store(now, Ordering::Relaxed);
     // SAFETY: `next` left its last CPU, and this CPU alone loads it.
     let load = unsafe { *next.saved.get() };

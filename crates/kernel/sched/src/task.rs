@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+use account::Account;
 use call_state::Loans;
 use cpu::Lock;
 use paging::{AddressSpace, KernelStack};
@@ -27,6 +28,8 @@ pub enum Running {
 pub struct TaskSpec {
     /// Its address space; `None` for kernel tasks, which run on whatever is loaded.
     pub space: Option<Arc<AddressSpace>>,
+    /// Whose CPU time it uses; `None` for kernel tasks.
+    pub account: Option<Arc<Account>>,
     /// FS base in user mode.
     pub fs_base: u64,
     /// 0 is the lowest, [`PRIORITIES`] - 1 the highest.
@@ -62,6 +65,7 @@ pub struct Task {
     pub(crate) saved: UnsafeCell<u64>,
     pub(crate) stack: KernelStack,
     pub(crate) space: Option<Arc<AddressSpace>>,
+    pub(crate) account: Option<Arc<Account>>,
     pub(crate) fs_base: u64,
     pub(crate) base_priority: u8,
     /// The priority that applies, written under the lock of `loans`.
@@ -100,6 +104,7 @@ impl Task {
             saved: UnsafeCell::new(saved),
             stack,
             space: spec.space,
+            account: spec.account,
             fs_base: spec.fs_base,
             base_priority: priority,
             priority: AtomicU8::new(priority),

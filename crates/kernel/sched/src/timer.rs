@@ -12,9 +12,9 @@ use crate::{NEVER, Task, now_ns};
 /// Longest single arming; longer waits are armed again.
 const LONGEST_NS: u64 = 1_000_000_000;
 /// Tasks that one interrupt wakes, at most. If more are due, the timer is armed for at once.
-const WAKES: usize = 32;
-/// Callbacks that one interrupt runs, at most.
-const CALLBACKS: usize = 8;
+const WAKES: usize = 8;
+/// Callbacks that one interrupt runs, at most: each does a piece of work of its own that is bounded.
+const CALLBACKS: usize = 1;
 
 impl Placed for Arc<Task> {
     fn placed(&self, place: u32) {

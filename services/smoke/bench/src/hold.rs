@@ -12,6 +12,7 @@ use sdk::{
     spawn_thread,
 };
 
+use crate::hold_many;
 use crate::mark::{mark, ticks};
 
 type VirtualMemory = virtual_memory::Client<sdk::Cap>;
@@ -66,9 +67,17 @@ pub fn run(env: &Env) -> Result<(), Error> {
     piece::<60, 61>("hold_timers", || role(&kit, "hold-timers"))?;
     piece::<62, 63>("hold_calls", || calls(&kit))?;
     piece::<64, 65>("hold_image", || image(&kit))?;
-    piece::<66, 67>("hold_crowd", || crowd(&kit))?;
+    piece::<66, 67>("hold_crowd", || crowd(env, &kit))?;
+    piece::<70, 71>("hold_receives", || role(&kit, "hold-receives"))?;
+    piece::<72, 73>("hold_notices", || role(&kit, "hold-notices"))?;
+    piece::<74, 75>("hold_endpoints", || role(&kit, "hold-endpoints"))?;
+    piece::<76, 77>("hold_parked", || role(&kit, "hold-parked"))?;
+    piece::<78, 79>("hold_scattered", || role(&kit, "hold-scattered"))?;
+    piece::<80, 81>("hold_lines", || hold_many::lines(env))?;
+    piece::<82, 83>("hold_spawn", || hold_many::full_spawn(env, &kit.spawner))?;
     let registry: DeviceRegistry = env.get("deviceRegistry")?;
-    piece::<68, 69>("hold_dma", || dma(&registry))
+    piece::<68, 69>("hold_dma", || dma(&registry))?;
+    piece::<84, 85>("hold_teardown", || hold_many::teardown(&registry))
 }
 
 /// A gibibyte, fresh and used.
@@ -168,6 +177,8 @@ fn role(kit: &Kit, name: &str) -> Result<(), Error> {
         memory_pages: 120_000,
         handles: 16_000,
         threads: 128,
+        endpoints: 1024,
+        facets: 40_000,
         ..Limits::default()
     };
     let process = start(kit, "bench", &[name], &limits)?;
@@ -311,8 +322,8 @@ fn image(kit: &Kit) -> Result<(), Error> {
     Ok(())
 }
 
-/// A facet is revoked while two hundred processes wait; then they end.
-fn crowd(kit: &Kit) -> Result<(), Error> {
+/// Everything is listed and a facet is revoked while two hundred processes wait; then they end.
+fn crowd(env: &Env, kit: &Kit) -> Result<(), Error> {
     let endpoint = kit.endpoints.create()?.endpoint;
     let facet = endpoint.mint(1, echo::INTERFACE_ID, true)?.facet;
     let limits = Limits {
@@ -326,6 +337,7 @@ fn crowd(kit: &Kit) -> Result<(), Error> {
     let crowd: Vec<ProcessHandle> = (0..CROWD)
         .map(|_| start(kit, "bench", &["hold"], &limits))
         .collect::<Result<_, _>>()?;
+    hold_many::lists(env)?;
     endpoint.revoke_facet(CapArg::copy(facet.object().handle()))?;
     for process in &crowd {
         process.kill()?;

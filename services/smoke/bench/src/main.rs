@@ -12,6 +12,7 @@ mod calls;
 mod device;
 mod echo;
 mod hold;
+mod hold_many;
 mod mark;
 
 use sdk::{Env, Error, Refusal, println};
@@ -31,7 +32,13 @@ fn main(env: &Env) -> Result<(), Error> {
         Some("hold") => return device::hold(env),
         Some("hold-pages") => return hold::pages(env),
         Some("hold-handles") => return hold::handles(env),
+        Some("hold-quit") => return Ok(()),
         Some("hold-timers") => return hold::timers(env),
+        Some("hold-receives") => return hold_many::receives(env),
+        Some("hold-notices") => return hold_many::notices(env),
+        Some("hold-endpoints") => return hold_many::endpoints(env),
+        Some("hold-parked") => return hold_many::parked(env),
+        Some("hold-scattered") => return hold_many::scattered(env),
         _ => {}
     }
     mark::<90>();

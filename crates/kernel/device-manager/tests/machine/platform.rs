@@ -312,6 +312,9 @@ impl PortBus for PortNumbers {
     }
 }
 
+/// Pages that one step wipes.
+const SCRUBS: usize = 2;
+
 impl Platform for Fake {
     type Frames = FakeFrames;
     type Mapping = FakeMapping;
@@ -345,12 +348,18 @@ impl Platform for Fake {
         })
     }
 
-    fn scrub(&self, frames: &mut FakeFrames) {
-        self.0.lock().unwrap().scrubbed += frames.addresses.len() as u64;
-        frames.bytes().zero(0, frames.words * 8).unwrap();
+    fn scrub(&self, frames: &mut FakeFrames, from: usize) -> Option<usize> {
+        let pages = frames.addresses.len();
+        let to = (from + SCRUBS).min(pages);
+        self.0.lock().unwrap().scrubbed += (to - from) as u64;
+        frames
+            .bytes()
+            .zero(from * PAGE, (to - from) * PAGE)
+            .unwrap();
+        (to < pages).then_some(to)
     }
 
-    fn free(&self, mut frames: FakeFrames) {
+    fn free(&self, mut frames: FakeFrames) -> Option<FakeFrames> {
         assert!(!std::mem::replace(&mut frames.freed, true));
         let mut all = vec![0; frames.words * 8];
         frames.bytes().read(0, &mut all).unwrap();
@@ -358,6 +367,7 @@ impl Platform for Fake {
         let mut state = self.0.lock().unwrap();
         state.pages -= frames.addresses.len() as u64;
         state.brokers_at_last_free = super::script().lock().unwrap().brokers;
+        None
     }
 
     #[cfg(sabotage)]

@@ -40,7 +40,7 @@ impl Log {
     }
 }
 
-kernel_object!(Log, hardware_audit_log, long);
+kernel_object!(Log, hardware_audit_log, long from 0);
 
 /// The most records that one read gives.
 fn limit(max: u32) -> u32 {

@@ -36,11 +36,11 @@ struct Served<T>(Arc<T>);
 /// A kernel object that the generated module `module` serves; `epoch` is a field of it, and `live` a method that says
 /// whether it still works. `long`: its methods take looks while they read their parameters.
 macro_rules! kernel_object {
-    ($type:ty, $module:ident, long) => {
-        $crate::objects::kernel_object!(@ $type, $module, { true });
+    ($type:ty, $module:ident, long from $bytes:expr) => {
+        $crate::objects::kernel_object!(@ $type, $module, { $bytes });
     };
     ($type:ty, $module:ident $(, $live:ident)?) => {
-        $crate::objects::kernel_object!(@ $type, $module, { false } $(, $live)?);
+        $crate::objects::kernel_object!(@ $type, $module, { usize::MAX } $(, $live)?);
     };
     (@ $type:ty, $module:ident, $long:block $(, $live:ident)?) => {
         impl ipc::KernelObject for $type {
@@ -53,7 +53,7 @@ macro_rules! kernel_object {
             $(fn live(&self) -> Result<(), stub::Refusal> {
                 <$type>::$live(self)
             })?
-            fn is_long(&self, _method: u16) -> bool {
+            fn long_from(&self) -> usize {
                 $long
             }
             fn call(

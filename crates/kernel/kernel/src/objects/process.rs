@@ -20,7 +20,7 @@ use crate::spawn::Grant;
 const IMAGE_BYTES: u64 = 32 << 20;
 
 /// Bytes of an image that are copied from one look to the next.
-const COPY_BYTES: usize = 64 << 10;
+const COPY_BYTES: usize = 8 << 10;
 /// What the handle of a process takes, at most: it has no way to be refused.
 const HANDLE_BYTES: u64 = 1024;
 
@@ -37,7 +37,7 @@ impl Spawner {
     }
 }
 
-kernel_object!(Spawner, process_spawner, long);
+kernel_object!(Spawner, process_spawner, long from 0);
 
 type Grants<'m> = stub::read::List<'m, process_spawner::GrantReader<'m>>;
 

@@ -36,7 +36,10 @@ impl Queue {
     }
 }
 
-kernel_object!(Queue, device_queue);
+/// Bytes of a batch of commands that is long: fewer are some ten commands.
+const LONG_BATCH: usize = 2048;
+
+kernel_object!(Queue, device_queue, long from LONG_BATCH);
 
 impl Drop for Queue {
     fn drop(&mut self) {

@@ -137,13 +137,19 @@ impl<'a> log_reader::Server<KernelCall<'a>> for Served<LogReader> {
 /// Processes per answer, at most.
 const PROCESSES: usize = 32;
 
+/// Threads of a process that are looked at from one look to the next.
+const THREADS_PER_LOOK: usize = 32;
+
 fn state(process: &Process) -> system_info::State {
     use sched::Running;
     if process.is_dying() {
         return system_info::State::Dying;
     }
     let mut best = system_info::State::Blocked;
-    for thread in process.threads() {
+    for (nth, thread) in process.threads().enumerate() {
+        if nth > 0 && nth.is_multiple_of(THREADS_PER_LOOK) {
+            let _ = sched::point();
+        }
         match thread.task.running() {
             Running::Running => return system_info::State::Running,
             Running::Ready => best = system_info::State::Ready,
@@ -182,6 +188,9 @@ impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
                 limit_pages: super::process::limit_pages(p),
                 limit_handles: super::process::limit(p, Kind::Handles),
                 limit_threads: super::process::limit(p, Kind::Threads).min(0xffff) as u16,
+            })
+            .inspect(|_| {
+                let _ = sched::point();
             })
             .collect();
         // 0 ends the listing: no process has that number.

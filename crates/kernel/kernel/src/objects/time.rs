@@ -43,7 +43,7 @@ struct Sleepers {
 }
 
 /// Sleepers that are woken in one go.
-const WAKES: usize = 32;
+const WAKES: usize = 8;
 /// Sleepers that the end of a process looks at in one go.
 const FORGETS: usize = 32;
 /// Sleepers at which an addition looks whether they gave up: fewer than half of the list are such ones before long.

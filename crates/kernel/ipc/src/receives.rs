@@ -1,0 +1,94 @@
+//! Which endpoints a thread may have receives pending on.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::ops::Bound::{Excluded, Unbounded};
+
+use ring_abi::Refusal;
+
+use crate::endpoint::EndpointCore;
+
+/// What a new entry takes, at most: it has no way to be refused.
+const ENTRY_BYTES: u64 = 2048;
+/// Entries that an addition looks at: those of endpoints that are closed are found before long.
+const SWEEP: usize = 2;
+
+/// By the address of the endpoint, which the entry keeps from being anybody else's.
+#[derive(Debug)]
+pub(crate) struct Receives {
+    all: BTreeMap<usize, Arc<EndpointCore>>,
+    /// The one that was noted last: a server mostly receives on one. 0: none.
+    last: usize,
+    swept: usize,
+}
+
+impl Receives {
+    pub(crate) const fn new() -> Self {
+        Self {
+            all: BTreeMap::new(),
+            last: 0,
+            swept: 0,
+        }
+    }
+
+    fn key(core: &Arc<EndpointCore>) -> usize {
+        Arc::as_ptr(core).addr()
+    }
+
+    /// Notes an endpoint.
+    ///
+    /// # Errors
+    /// `OverBudget`.
+    #[inline(always)]
+    pub(crate) fn note(&mut self, core: &Arc<EndpointCore>) -> Result<(), Refusal> {
+        if self.last == Self::key(core) {
+            return Ok(());
+        }
+        self.add(core)
+    }
+
+    #[inline(never)]
+    fn add(&mut self, core: &Arc<EndpointCore>) -> Result<(), Refusal> {
+        let key = Self::key(core);
+        if !self.all.contains_key(&key) {
+            self.sweep();
+            frames::can_pay(ENTRY_BYTES).map_err(|_| Refusal::OverBudget)?;
+            self.all.insert(key, core.clone());
+        }
+        self.last = key;
+        Ok(())
+    }
+
+    fn sweep(&mut self) {
+        for _ in 0..SWEEP {
+            let Some(core) = self.after(self.swept) else {
+                self.swept = 0;
+                return;
+            };
+            self.swept = Self::key(&core);
+            if core.is_closed() {
+                self.all.remove(&self.swept);
+                if self.last == self.swept {
+                    self.last = 0;
+                }
+            }
+        }
+    }
+
+    /// The endpoint that comes after the one at `address`; the first one after 0.
+    fn after(&self, address: usize) -> Option<Arc<EndpointCore>> {
+        let next = self.all.range((Excluded(address), Unbounded)).next()?;
+        Some(next.1.clone())
+    }
+
+    /// The endpoint that comes after `last`, or the first.
+    pub(crate) fn next(&self, last: Option<&Arc<EndpointCore>>) -> Option<Arc<EndpointCore>> {
+        self.after(last.map_or(0, Self::key))
+    }
+
+    /// Takes one out.
+    pub(crate) fn pop(&mut self) -> Option<Arc<EndpointCore>> {
+        self.last = 0;
+        Some(self.all.pop_first()?.1)
+    }
+}
