@@ -147,16 +147,13 @@ fn main() -> ExitCode {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn dispatch(cli: Cli) -> Result<ExitCode> {
     let project = Project::load()?;
+    let consent = consent(&cli);
     if let Some(asked) = cli.qemu {
         qemu::choose(models::resolve(&project, &asked)?);
     }
-    let consent = match (cli.no_install, cli.yes || is_ci()) {
-        (true, _) => Consent::Refused,
-        (false, true) => Consent::Given,
-        (false, false) => Consent::Open,
-    };
     let ready = |needs| prepare(&project, consent, needs);
     match cli.verb {
         Verb::SnapshotCompare(args) => return snapshot::compare_here(&project, &args),
@@ -194,35 +191,50 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Graph { dot: false } => print!("{}", graph::text(&project)),
         Verb::Codegen { check } => {
             setup::ensure(&project, consent, Needs::Guest)?;
-            codegen::run(if check {
+            let mode = if check {
                 codegen::Mode::Check
             } else {
                 codegen::Mode::Write
-            })?;
+            };
+            codegen::run(mode)?;
         }
         Verb::Build {
             package,
             debug_guest,
             sabotage,
         } => {
-            let toolchain = ready(Needs::Guest)?;
-            let code = if debug_guest {
-                Code::Debug
-            } else {
-                Code::Release
-            };
             let kernel = if sabotage {
                 Kind::SabotageKernel
             } else {
                 Kind::Kernel
             };
-            let builder = Builder::new(&project, &toolchain, code);
-            for program in builder.build_named(package.as_deref(), kernel)? {
-                println!("{}", program.path.display());
-            }
+            let code = if debug_guest {
+                Code::Debug
+            } else {
+                Code::Release
+            };
+            let toolchain = ready(Needs::Guest)?;
+            build(&Builder::new(&project, &toolchain, code), package, kernel)?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the person said about installing.
+fn consent(cli: &Cli) -> Consent {
+    match (cli.no_install, cli.yes || is_ci()) {
+        (true, _) => Consent::Refused,
+        (false, true) => Consent::Given,
+        (false, false) => Consent::Open,
+    }
+}
+
+/// Builds for the guest and prints where the programs lie.
+fn build(builder: &Builder<'_>, package: Option<String>, kernel: Kind) -> Result<()> {
+    for program in builder.build_named(package.as_deref(), kernel)? {
+        println!("{}", program.path.display());
+    }
+    Ok(())
 }
 
 /// What everything that touches the guest needs: the packages and a compiler.

@@ -45,6 +45,7 @@ enum Reach {
 }
 
 /// Records, then replays.
+#[expect(clippy::too_many_lines, reason = "from before the rule")]
 pub fn run(project: &Project, toolchain: &Toolchain, args: &ReplayArgs) -> Result<ExitCode> {
     let chosen = case::select(std::slice::from_ref(&args.name))?;
     let [smoke] = chosen.as_slice() else {

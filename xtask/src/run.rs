@@ -426,6 +426,7 @@ fn type_on(typed: &Mutex<Keyboard>, stops: &Sender<Stop>) {
 }
 
 /// Connects the terminal with the guest.
+#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn talk(mut command: Command, mut explainer: Explainer) -> Result<Ended> {
     eprintln!("Ctrl-A X quits, Ctrl-A Ctrl-A sends Ctrl-A");
     command.stdin(Stdio::piped()).stdout(Stdio::piped());

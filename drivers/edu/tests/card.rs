@@ -173,6 +173,7 @@ fn a_card_that_does_not_invert_is_not_enabled() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn the_engine_gets_the_segment_and_nothing_else() {
     let mut card = Card::running();
     let pages = [0x5000, 0x9000, 0x1000_0000].map(DeviceAddress::new);

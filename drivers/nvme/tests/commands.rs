@@ -212,6 +212,7 @@ fn administration_commands_of_a_provider() {
 
 /// Every refusal, and that the next good command finds everything as it was.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn refusals_leave_the_queue_as_it_was() {
     let mut it = Harness::up(8);
     let buffer = it.buffer(200);

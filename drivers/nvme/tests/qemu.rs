@@ -101,6 +101,7 @@ impl Drop for Bench {
 
 impl Bench {
     /// `None` where these tests are left out.
+    #[expect(clippy::too_many_lines, reason = "one case after the other")]
     fn start(name: &str, device: &str, namespace: &str) -> Option<Self> {
         if std::env::var_os("CAPOS_NO_QEMU").is_some() {
             return None;
@@ -468,6 +469,7 @@ fn reads_writes_and_flushes() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn batches_and_administration_commands() {
     let Some(mut it) = Bench::start(
         "batch",

@@ -95,6 +95,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Runs the workload of `group` once.
+    #[expect(clippy::too_many_lines, reason = "from before the rule")]
     pub fn run(&self, group: Group, record: Record) -> Result<Harvest> {
         let manifest = match group {
             Group::Boot | Group::BootUefi | Group::Reset(_) => "bench/boot",
@@ -114,26 +115,11 @@ impl<'a> Bench<'a> {
         if group == Group::Hold {
             option.push(format!(",long={LONG}"));
         }
-        let cmdline = "log=quiet";
-        let mut model = "q35";
-        let firmware = if let Group::Reset(start) = group {
-            model = start.model;
-            // Only the count since reset is wanted; the kernel's first instruction is before a program's, whoever loads it.
-            option.push(format!(",watch={:#x}", entry(self.guest.kernel_path())?));
-            self.reset(start, manifest, cmdline)?
-        } else if group == Group::BootUefi {
-            option.push(format!(",pattern={}", self.uefi_entry()?));
-            Firmware::Uefi {
-                medium: Medium::new(self.guest.uefi_disk(manifest, cmdline)?, Drive::Disk),
-                work: self.dir.clone(),
-            }
-        } else {
-            option.push(format!(",watch={:#x}", entry(&self.guest.loader)?));
-            Firmware::Direct {
-                loader: self.guest.loader.clone(),
-                archive: self.guest.archive(manifest)?,
-                cmdline: cmdline.into(),
-            }
+        let (firmware, start) = self.firmware(group, manifest)?;
+        option.push(start);
+        let model = match group {
+            Group::Reset(start) => start.model,
+            _ => "q35",
         };
         let mut extra = vec![OsString::from("-plugin"), option];
         let has_disk = matches!(group, Group::Block | Group::Device);
@@ -181,6 +167,33 @@ impl<'a> Bench<'a> {
             }
         }
         Ok(harvest)
+    }
+
+    /// What a group's machine starts from, and how the plugin knows where counting begins.
+    fn firmware(&self, group: Group, manifest: &str) -> Result<(Firmware, String)> {
+        let cmdline = "log=quiet";
+        Ok(match group {
+            // Only the count since reset is wanted; the kernel's first instruction is before a program's, whoever loads it.
+            Group::Reset(start) => (
+                self.reset(start, manifest, cmdline)?,
+                format!(",watch={:#x}", entry(self.guest.kernel_path())?),
+            ),
+            Group::BootUefi => (
+                Firmware::Uefi {
+                    medium: Medium::new(self.guest.uefi_disk(manifest, cmdline)?, Drive::Disk),
+                    work: self.dir.clone(),
+                },
+                format!(",pattern={}", self.uefi_entry()?),
+            ),
+            _ => (
+                Firmware::Direct {
+                    loader: self.guest.loader.clone(),
+                    archive: self.guest.archive(manifest)?,
+                    cmdline: cmdline.into(),
+                },
+                format!(",watch={:#x}", entry(&self.guest.loader)?),
+            ),
+        })
     }
 
     /// What starts the machine of a `Reset` row.
@@ -253,6 +266,7 @@ fn entry(path: &Path) -> Result<u64> {
 }
 
 /// Joins the guest's lines with the plugin's counts.
+#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
     let mut harvest = Harvest::default();
     let stage = |from: Option<&Counts>, to: Option<&Counts>| {

@@ -281,6 +281,7 @@ impl<'a> Loader<'a> {
         Ok(file)
     }
 
+    #[expect(clippy::too_many_lines, reason = "from before the rule")]
     fn interface(&mut self, node: node::Reader<'a>, name: &str) -> Result<Interface> {
         let node::Interface(body) = node.which()? else {
             bail!("no interface");

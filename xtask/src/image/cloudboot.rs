@@ -106,6 +106,7 @@ fn credentials(provider: Provider) -> &'static [(&'static str, &'static str)] {
 }
 
 /// Packages, unpacks, boots, and judges.
+#[expect(clippy::too_many_lines, reason = "from before the rule")]
 pub fn run(project: &Project, toolchain: &Toolchain, args: &CloudbootArgs) -> Result<ExitCode> {
     let guest = Guest::build(
         project,

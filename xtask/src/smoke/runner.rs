@@ -16,12 +16,12 @@ use anyhow::{Context, Result};
 use crate::build::{Code, Flavour};
 use crate::disk::{Disk, Writes};
 use crate::image::contents::{Contents, Loader};
-use crate::image::{CLOUD_WORDS, cloud, cloudboot, iso};
+use crate::image::{CLOUD_WORDS, Shape, cloud, cloudboot, iso};
 use crate::package::{self, Guest};
 use crate::project::Project;
 use crate::qemu::{self, Accel, Drive, Firmware, Machine, Medium, escape};
 use crate::session::{Echo, End, Session};
-use crate::smoke::case::{Boot, Smoke, Step, Tamper, perform};
+use crate::smoke::case::{Boot, Smoke, SmokeDisk, Step, Tamper, perform};
 use crate::smoke::models::Served;
 use crate::smoke::sabotage::Sabotage;
 use crate::smoke::snapshot::{self, Difference};
@@ -241,6 +241,7 @@ impl<'a> Runner<'a> {
         self.project.target.join("smoke").join(title)
     }
 
+    #[expect(clippy::too_many_lines, reason = "from before the rule")]
     fn run(&self, smoke: &'static Smoke, trial: Trial) -> Result<Verdict> {
         let missing = smoke
             .needs
@@ -251,11 +252,7 @@ impl<'a> Runner<'a> {
             return Ok(Verdict::Untested(reason));
         }
         let folder = self.folder(&trial.title(smoke));
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
-        let work = folder.join("work");
-        fs::create_dir_all(&work)?;
+        let work = empty_work(&folder)?;
         let machine = self.machine(smoke, trial, &work)?;
         let command = machine.command(self.project)?;
         self.record(&folder, smoke, &command)?;
@@ -304,13 +301,8 @@ impl<'a> Runner<'a> {
         fs::write(folder.join("verdict"), format!("{verdict:#?}\n"))?;
         if matches!(verdict, Verdict::Fail(_) | Verdict::Unknown(_)) {
             let symbols = self.guest_of(smoke, trial)?.symbols(smoke.manifest)?;
-            let told = heard.lines.iter().flat_map(|line| symbols.explain(line));
-            let told: Vec<String> = told.collect();
-            // Where a fault lies in the sources; empty where nothing faulted.
-            fs::write(folder.join("symbols"), told.join("\n"))?;
-            for line in &told {
-                eprintln!("{line}");
-            }
+            let places = heard.lines.iter().flat_map(|line| symbols.explain(line));
+            show_places(&folder, &places.collect::<Vec<_>>())?;
         }
         if verdict == Verdict::Pass && !self.options.keep {
             fs::remove_dir_all(&work)?;
@@ -407,26 +399,10 @@ impl<'a> Runner<'a> {
                 drive,
                 tamper,
             } => {
-                let path = work.join(format!("boot.{}", shape.ending()));
                 let mut contents =
                     Contents::of(guest, smoke.manifest, &cmdline, self.options.loader)?;
-                if let Tamper::Files(change) = tamper {
-                    change(&mut contents.files);
-                    package::add_checksums(&mut contents.files);
-                }
-                if let Tamper::Damage(file) = tamper {
-                    let bytes = contents.files.get_mut(file).context("no such file")?;
-                    let middle = bytes.len() / 2;
-                    *bytes.get_mut(middle).context("an empty file")? ^= 0x10;
-                }
-                shape.write(&path, &contents)?;
-                if let Tamper::Image(change) = tamper {
-                    change(&path).context("cannot tamper with the boot medium")?;
-                }
-                let mut medium = Medium::new(path, drive);
-                if let Tamper::Unreadable(file) = tamper {
-                    medium.bad_sector = Some(iso::sector_of(&medium.path, file)?);
-                }
+                let path = work.join(format!("boot.{}", shape.ending()));
+                let medium = tampered(Medium::new(path, drive), shape, &mut contents, tamper)?;
                 firmware.boots(medium, work)
             }
             Boot::Cloud { provider, firmware } => {
@@ -446,17 +422,6 @@ impl<'a> Runner<'a> {
             Boot::Cloud { provider, .. } => cloudboot::closest(provider).0,
             _ => smoke.model,
         };
-        let mut disks = Vec::new();
-        for disk in smoke.disks {
-            let path = work.join(disk.name);
-            (disk.make)(&path).with_context(|| format!("cannot make the disk {}", disk.name))?;
-            let bytes_per_s = disk.bytes_per_s;
-            disks.push(Disk {
-                bytes_per_s,
-                device: smoke.disk_device,
-                ..Disk::open(&path, Writes::Kept)?
-            });
-        }
         for file in smoke.files {
             fs::write(work.join(file.name), (file.bytes)())?;
         }
@@ -466,7 +431,7 @@ impl<'a> Runner<'a> {
             memory: format!("{}M", smoke.memory_mib),
             accel: self.options.accel,
             firmware,
-            disks,
+            disks: disks(smoke, work)?,
             gdb: self.options.gdb,
             reboots: smoke.reboots,
             extra: extra(smoke, work),
@@ -489,4 +454,63 @@ impl<'a> Runner<'a> {
         fs::write(folder.join("conditions"), text)?;
         Ok(())
     }
+}
+
+/// The folder `work` below `folder`, which holds nothing else then.
+fn empty_work(folder: &Path) -> Result<PathBuf> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    let work = folder.join("work");
+    fs::create_dir_all(&work)?;
+    Ok(work)
+}
+
+/// Says and keeps where a fault lies in the sources; nothing where nothing faulted.
+fn show_places(folder: &Path, places: &[String]) -> Result<()> {
+    fs::write(folder.join("symbols"), places.join("\n"))?;
+    for line in places {
+        eprintln!("{line}");
+    }
+    Ok(())
+}
+
+/// Writes a boot medium, with what the smoke does to it.
+fn tampered(
+    mut medium: Medium,
+    shape: Shape,
+    contents: &mut Contents,
+    tamper: Tamper,
+) -> Result<Medium> {
+    if let Tamper::Files(change) = tamper {
+        change(&mut contents.files);
+        package::add_checksums(&mut contents.files);
+    }
+    if let Tamper::Damage(file) = tamper {
+        let bytes = contents.files.get_mut(file).context("no such file")?;
+        let middle = bytes.len() / 2;
+        *bytes.get_mut(middle).context("an empty file")? ^= 0x10;
+    }
+    shape.write(&medium.path, contents)?;
+    if let Tamper::Image(change) = tamper {
+        change(&medium.path).context("cannot tamper with the boot medium")?;
+    }
+    if let Tamper::Unreadable(file) = tamper {
+        medium.bad_sector = Some(iso::sector_of(&medium.path, file)?);
+    }
+    Ok(medium)
+}
+
+/// The disks of a smoke, made anew.
+fn disks(smoke: &Smoke, work: &Path) -> Result<Vec<Disk>> {
+    let make = |disk: &SmokeDisk| {
+        let path = work.join(disk.name);
+        (disk.make)(&path).with_context(|| format!("cannot make the disk {}", disk.name))?;
+        Ok(Disk {
+            bytes_per_s: disk.bytes_per_s,
+            device: smoke.disk_device,
+            ..Disk::open(&path, Writes::Kept)?
+        })
+    };
+    smoke.disks.iter().map(make).collect()
 }

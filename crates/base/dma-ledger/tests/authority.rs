@@ -268,6 +268,7 @@ fn teardown_waits_for_every_user_mapping() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn register_maps_are_read_only_whole_and_listed() {
     let mut record = one();
     let claim = record.claim(OwnerId(1)).unwrap();

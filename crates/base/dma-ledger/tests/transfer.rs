@@ -73,6 +73,7 @@ fn budgets_bind() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn a_bad_segment_anywhere_changes_nothing() {
     let (mut record, claim, queue, pool, buf) = running();
     let (mut all, ids) = ledger(2);
@@ -450,6 +451,7 @@ fn a_thousand_buffers_and_hundreds_of_claims_leave_nothing_behind() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn one_queue_resets_alone() {
     let (mut record, claim, queue, pool, buf) = running();
     let other = open_queue(&mut record, &claim);

@@ -92,6 +92,7 @@ impl Run {
         pages.map(|(at, (number, ..))| (*at, *number)).collect()
     }
 
+    #[expect(clippy::too_many_lines, reason = "one case after the other")]
     fn begin(&mut self, kind: u8, space: usize, pick: u16, length: u16) {
         let it = self.spaces[space];
         let change = match kind {
@@ -185,6 +186,7 @@ impl Run {
     }
 
     /// One step. `true`: it is over.
+    #[expect(clippy::too_many_lines, reason = "one case after the other")]
     fn step_one(&mut self, space: usize, change: &mut Change) -> bool {
         match change {
             Change::Map {

@@ -84,6 +84,7 @@ pub(crate) extern "sysv64" fn main(handed: u64, magic: u32) -> ! {
     fail(&refusal)
 }
 
+#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn run(handed: u64, magic: u32) -> Result<core::convert::Infallible, Refusal> {
     // SAFETY: the entry code has mapped this much to itself; the map below keeps the loader's own memory out of use.
     let mut memory = unsafe { Identity::new(MAPPED_BYTES) };

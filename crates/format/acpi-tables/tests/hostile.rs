@@ -173,6 +173,7 @@ fn check_ivrs(ivrs: Ivrs<'_>) {
 }
 
 /// Bodies that look like the real thing, so that the readers get past their first checks.
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn body(signature: Signature) -> BoxedStrategy<Vec<u8>> {
     let tagged = |header: usize, wide: bool, kinds: &'static [u8]| {
         let entry = (

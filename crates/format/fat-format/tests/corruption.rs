@@ -55,6 +55,7 @@ fn base(width: u32) -> Vec<u8> {
 }
 
 /// Walks everything that can be reached, at most 60 directories and files each, and reads it in every way.
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn explore(memory: &mut Memory) {
     let Ok(volume) = Volume::mount(memory) else {
         return;

@@ -338,6 +338,7 @@ fn physical_fits(mapping: Mapping, bits: u32) -> bool {
     mapping.physical + mapping.pages * PAGE_BYTES <= 1 << bits
 }
 
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn run<F: Unit>(geometry: Geometry, steps: Vec<Step>, limit: u64) {
     let mut memory = Memory::new(limit);
     let mut tables = PageTables::<F>::new(&mut memory, geometry).unwrap();

@@ -117,6 +117,7 @@ fn paths_lead_down_only() {
 
 /// What each broken image is refused with, and the sector that is named.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn hostile_images_are_refused_by_rule() {
     let file = BOOT + HEAD;
     let sub = ROOT + HEAD;
@@ -314,6 +315,7 @@ proptest! {
 
 /// What xorriso writes with the options of `xtask image iso` is read back whole.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn images_of_xorriso_are_read() {
     if Command::new("xorriso").arg("-version").output().is_err() {
         std::eprintln!("xorriso is not installed: nothing is compared");

@@ -139,6 +139,7 @@ fn space() -> impl Strategy<Value = Space> {
 }
 
 /// A device that keeps most rules, with a few dwords of it changed.
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn nearly_right() -> impl Strategy<Value = Space> {
     let structure = (select(&[1u32, 5, 9, 0x10, 0x11, 0x11][..]), any::<u16>());
     let region = (select(&[0u32, 0, 2, 2, 3, 4, 5][..]), 0u32..0x900);

@@ -54,6 +54,7 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
 }
 
 /// Selectors of `hardware::acpi`, with what follows the header.
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn acpi() -> Vec<Seed> {
     let mut madt = 0xfee0_0000u32.to_le_bytes().to_vec();
     madt.extend_from_slice(&[1, 0, 0, 0]);
@@ -276,6 +277,7 @@ fn elf() -> Vec<u8> {
 }
 
 /// A volume with one FAT, a directory and two files, zeros at the end left out.
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn fat(width: u32, clusters: u32) -> Vec<u8> {
     // FAT32 needs many clusters to be one; the FAT says nothing of those at the end.
     let clusters = if width == 32 {

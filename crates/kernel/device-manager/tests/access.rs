@@ -216,6 +216,7 @@ fn a_route_of_before_a_reset_wakes_nobody() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn nothing_answers_a_stranger_or_an_old_claim() {
     let it = Machine::new();
     let (claim, queue) = it.running(0);

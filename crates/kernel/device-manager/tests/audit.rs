@@ -11,6 +11,7 @@ fn kinds(events: &[Event]) -> Vec<Kind> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn a_life_is_told_in_its_order() {
     let machine = Machine::new();
     let (claim, queue) = machine.running(0);

@@ -31,6 +31,7 @@ pub(crate) fn deliver_queued(call: &Arc<Call>, generation: u64, receiver: &Recei
 
 /// Moves a call to a receiver: message, capabilities, reply handle.
 #[inline(always)]
+#[expect(clippy::too_many_lines, reason = "from before the rule")]
 pub(crate) fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
     if call.word.deliver(generation).is_err() {
         return Delivery::CallGone(Woken::NOBODY);

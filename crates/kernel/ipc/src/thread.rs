@@ -155,6 +155,7 @@ impl Thread {
     /// # Errors
     /// `OutOfRange` for entry or stack outside user space, `BadArgument` for a ring shape that is not allowed,
     /// `OverBudget`, `NoMemory`, `WrongState` for a process that is ending.
+    #[expect(clippy::too_many_lines, reason = "from before the rule")]
     pub fn new(process: &Arc<Process>, spec: ThreadSpec) -> Result<Arc<Self>, Refusal> {
         lower_half(spec.entry)?;
         lower_half(spec.stack)?;

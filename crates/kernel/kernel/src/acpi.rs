@@ -172,6 +172,7 @@ pub fn read(rsdp: Option<u64>) -> Machine {
     machine
 }
 
+#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn read_into(rsdp: Option<u64>, record: &mut Record) -> Machine {
     let reader = Reader::default();
     let mut machine = Machine {

@@ -380,6 +380,7 @@ fn copy_handover() {
 ///
 /// # Safety
 /// Runs once, on the boot CPU, on the kernel's tables and stack.
+#[expect(clippy::too_many_lines, reason = "from before the rule")]
 pub unsafe fn on_kernel_stack() -> ! {
     // SAFETY: the boot CPU, first and alone.
     unsafe {

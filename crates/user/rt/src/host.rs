@@ -281,6 +281,7 @@ fn write_area(offset: usize, room: usize, words: &[u64]) -> Result<(), Refusal> 
     Ok(())
 }
 
+#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn call(operation: &Operation) -> Result<Outcome, Refusal> {
     let Entry::Facet(facet) = entry(operation.handle)? else {
         return Err(Refusal::WrongKind);

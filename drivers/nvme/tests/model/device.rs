@@ -223,6 +223,7 @@ impl Device {
             .unwrap();
     }
 
+    #[expect(clippy::too_many_lines, reason = "one case after the other")]
     fn execute(&mut self, queue: u16, command: &[u8; 64]) -> (u16, u32) {
         let dword = |n: usize| u32::from_le_bytes(command[n * 4..n * 4 + 4].try_into().unwrap());
         let prp = |n: usize| u64::from(dword(n)) | u64::from(dword(n + 1)) << 32;

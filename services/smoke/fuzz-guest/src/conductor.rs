@@ -83,6 +83,7 @@ pub fn run(env: &Env, plan: &Plan) -> Result<(), Error> {
 }
 
 impl Conductor<'_> {
+    #[expect(clippy::too_many_lines, reason = "from before the rule")]
     fn round(&mut self, plan: &Plan) -> Result<(), Refusal> {
         let mut random = Random::of(&[plan.seed, plan.round]);
         let seen = self.vm.create_memory(4096)?.memory;

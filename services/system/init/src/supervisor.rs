@@ -236,6 +236,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "from before the rule")]
     fn spawn(&self, idx: usize) -> Result<ProcessHandle, StartError> {
         let service = self
             .manifest

@@ -12,6 +12,7 @@ impl World {
     }
 
     /// One step of the teardown, or a try at it that is too early.
+    #[expect(clippy::too_many_lines, reason = "one case after the other")]
     pub(super) fn carry_on(&mut self, at: usize, by: u16) {
         self.scrub_and_free(at, by);
         let Some(token) = self.functions[at].token.take() else {

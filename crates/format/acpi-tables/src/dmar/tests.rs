@@ -51,6 +51,7 @@ fn rule(structures: &[Vec<u8>]) -> Option<Rule> {
 const B: u64 = 0xfed9_0000;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn every_kind_is_decoded_with_its_scopes() {
     let endpoint = scope(1, 0, 0, &[2, 0]);
     let below = scope(2, 0, 0x80, &[0x1c, 4, 0, 1]);

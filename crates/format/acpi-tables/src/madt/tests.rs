@@ -36,6 +36,7 @@ const IRQ9: [u8; 10] = [2, 10, 0, 9, 9, 0, 0, 0, 0x0d, 0];
 const LINT1_ALL: [u8; 6] = [4, 6, 0xff, 0, 0, 1];
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn a_q35_table_decodes_in_full() {
     let bytes = madt(&[
         &lapic(0, 0, 1),

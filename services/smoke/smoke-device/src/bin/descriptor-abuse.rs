@@ -107,7 +107,8 @@ fn main(env: &Env) -> Result<(), Error> {
     );
     selectors(&mut admin)?;
     bits(&mut admin, &mut io)?;
-    lengths(&mut io)?;
+    sizes(&mut io)?;
+    lengths(&io);
     batches(&rig, &timer, &buffer)?;
     queues(&rig)?;
     fact!(
@@ -208,7 +209,7 @@ fn selectors(admin: &mut Bench<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn lengths(bench: &mut Bench<'_>) -> Result<(), Refusal> {
+fn sizes(bench: &mut Bench<'_>) -> Result<(), Refusal> {
     let plain = Command::transfer(io::READ, NSID, 0, 8).ok_or(Refusal::BadArgument)?;
     let bytes = plain.to_bytes();
     let mut long = [0u8; 128];
@@ -224,7 +225,10 @@ fn lengths(bench: &mut Bench<'_>) -> Result<(), Refusal> {
         short = short,
         long = long
     );
+    Ok(())
+}
 
+fn lengths(bench: &Bench<'_>) {
     let buffer = bench.buffer;
     let queue = bench.queue;
     let with = |blocks: u32, segments: &[Segment]| {
@@ -273,7 +277,6 @@ fn lengths(bench: &mut Bench<'_>) -> Result<(), Refusal> {
         ),
         over_the_transfer_limit = with(65_536, &many(64))
     );
-    Ok(())
 }
 
 /// More commands than a batch or a queue takes, and one bad one among good ones.

@@ -16,6 +16,7 @@ const DEPTH: u64 = 4;
 /// After so many waits in vain nothing more is tried.
 const PATIENCE: u64 = 3;
 
+#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn main(env: &Env) -> Result<(), Error> {
     let timer: Timer = env.get("timer")?;
     let registry: DeviceRegistry = env.get("registry")?;

@@ -78,6 +78,7 @@ fn free(env: &Env, device: &Device) -> Result<(), Error> {
 }
 
 /// On one processor a window is revoked, or mapped and unmapped, while another frees the buffer and takes its page.
+#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn try_free(vm: &VirtualMemory, pool: &sdk::DmaPool, delay: u32) -> Result<Tried, Error> {
     let buffer = pool.allocate(PAGE, sdk::Layout::Scattered)?.buffer;
     let window = buffer.window(sdk::WindowAccess::ReadWrite)?.memory;

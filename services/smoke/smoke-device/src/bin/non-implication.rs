@@ -117,6 +117,7 @@ fn guess(queue: &DeviceQueue) -> Result<(), Error> {
     Ok(())
 }
 
+#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn ask(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "non-implication")?;
     let registry: DeviceRegistry = env.get("deviceRegistry")?;

@@ -47,16 +47,21 @@ fn is_empty(buffer: &DmaBuffer) -> Result<bool, Error> {
     Ok(true)
 }
 
+/// One for each command in flight.
+fn buffers(rig: &Rig) -> Result<[DmaBuffer; IN_FLIGHT as usize], Refusal> {
+    Ok([
+        rig.buffer(TRANSFER_BYTES.into())?,
+        rig.buffer(TRANSFER_BYTES.into())?,
+        rig.buffer(TRANSFER_BYTES.into())?,
+        rig.buffer(TRANSFER_BYTES.into())?,
+    ])
+}
+
 fn main(env: &Env) -> Result<(), Error> {
     let timer: Timer = env.get("timer")?;
     let rig = Rig::with_pairs(env.get::<Device>("device")?, 2)?;
     let other = rig.device.queue(IO, 2, 16, POLLED)?.queue;
-    let mine: [DmaBuffer; IN_FLIGHT as usize] = [
-        rig.buffer(TRANSFER_BYTES.into())?,
-        rig.buffer(TRANSFER_BYTES.into())?,
-        rig.buffer(TRANSFER_BYTES.into())?,
-        rig.buffer(TRANSFER_BYTES.into())?,
-    ];
+    let mine = buffers(&rig)?;
     let theirs = rig.buffer(TRANSFER_BYTES.into())?;
     for (cookie, buffer) in (0..).zip(&mine) {
         read(&rig.io, cookie, buffer)?;
@@ -78,12 +83,7 @@ fn main(env: &Env) -> Result<(), Error> {
         freed += u64::from(buffer.free().is_ok());
     }
     // The same pages again: whatever the device still meant to write would land here.
-    let fresh: [DmaBuffer; IN_FLIGHT as usize] = [
-        rig.buffer(TRANSFER_BYTES.into())?,
-        rig.buffer(TRANSFER_BYTES.into())?,
-        rig.buffer(TRANSFER_BYTES.into())?,
-        rig.buffer(TRANSFER_BYTES.into())?,
-    ];
+    let fresh = buffers(&rig)?;
     timer.sleep(timer.now()?.ns + WATCH_NS)?;
     let mut quiet = true;
     for buffer in &fresh {

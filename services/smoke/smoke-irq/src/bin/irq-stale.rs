@@ -51,6 +51,7 @@ struct Heard {
     after: &'static str,
 }
 
+#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn ask(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "irq-stale")?;
     let registry: DeviceRegistry = env.get("registry")?;

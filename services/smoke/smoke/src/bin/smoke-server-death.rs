@@ -54,6 +54,7 @@ fn server(kit: &Kit, endpoint: &Endpoint) -> Result<ProcessHandle, Refusal> {
     )
 }
 
+#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn ask(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-server-death")?;
     let endpoint = kit.endpoints.create()?.endpoint;

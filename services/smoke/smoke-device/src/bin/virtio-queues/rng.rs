@@ -12,6 +12,7 @@ const PIECES: [(u32, u32); 2] = [(100, 50), (8000, 3000)];
 /// Commands that the queue holds.
 const DEPTH: u16 = 8;
 
+#[expect(clippy::too_many_lines, reason = "from before the rule")]
 pub fn run(name: &str, device: Device, timer: &Timer) -> Result<(), Refusal> {
     let rig = Rig::new(device, 0, 0)?;
     fact!(
