@@ -8,7 +8,7 @@ const manifest :M.Manifest = (
   exitWith = "smoke",
   drivers = import "../common/drivers.capnp".linked,
   services = [
-    ( name = "smoke", binary = "smoke-accounts", arguments = ["fail"], priority = 16,
+    ( name = "smoke", binary = "smoke-accounts-fail", arguments = ["fail"], priority = 16,
       limits = import "../common/limits.capnp".spawner,
       grants = [
         (name = "console", kernel = console),

@@ -249,6 +249,9 @@ fn guest_lints(project: &Project, toolchain: &Toolchain, guest: &[&Member]) -> R
         // UEFI programs are linted for the host either way: their crate brings what they need.
         .partition(|member| prebuilt && member.name != "loader-uefi");
     let deny = words(&["--", "--deny", "warnings"]);
+    if !prebuilt {
+        tidy::see_growth_refused(&project.root)?;
+    }
     if !bare.is_empty() {
         let for_guest = words(&["--target", "x86_64-unknown-none"]);
         let packages = select(&bare);

@@ -2,6 +2,7 @@
 //!
 //! Invariant: never changes a file, and never reports a rule without the place that breaks it.
 
+mod growth;
 mod kernel;
 mod rows;
 mod sources;
@@ -16,6 +17,7 @@ use crate::examples;
 use crate::project::Project;
 use crate::smoke::{case, snapshot};
 
+pub use growth::see_them_bite as see_growth_refused;
 pub use kernel::check as check_kernel;
 pub use tiers::RANKS;
 
@@ -28,6 +30,7 @@ pub fn run(project: &Project) -> Result<()> {
     problems.extend(tiers::check(project));
     problems.extend(tiers::check_folders(project));
     problems.extend(sources::check(project)?);
+    problems.extend(growth::check(project)?);
     problems.extend(versions::check(project)?);
     problems.extend(rows::check(project)?);
     problems.extend(snapshots(&project.root.join("snapshots"))?);

@@ -70,7 +70,7 @@ impl<'a, M: Machine> Mapping<'a, M> {
         if end > object.pages() {
             return Err(Refusal::OutOfRange);
         }
-        let place = space.ledger().with(|regions| {
+        let noted = |regions: &mut Regions<M>| {
             if regions.closed {
                 return Err(Refusal::WrongState);
             }
@@ -96,7 +96,8 @@ impl<'a, M: Machine> Mapping<'a, M> {
             };
             regions.insert(address, region);
             Ok(place)
-        })?;
+        };
+        let place = space.within_room(|| space.ledger().with(noted))??;
         Ok(Self {
             space,
             place,
@@ -215,16 +216,20 @@ impl<'a, M: Machine> Unmapping<'a, M> {
             which,
             begun,
         } = *self;
-        let (begun, advanced) = space.ledger().with(|regions| {
-            let begun = match begun {
-                Some(place) => Begun::Yes(place),
-                None => begin_unmapping(regions, space, which)?,
-            };
-            Ok(match begun {
-                Begun::Yes(place) => (Some(place), regions.advance(space, place)),
-                Begun::Revoking(place) => (None, regions.advance_revocation(space, place)),
-            })
-        })?;
+        let advance = |regions: &mut Regions<M>, begun| match begun {
+            Begun::Yes(place) => (Some(place), regions.advance(space, place)),
+            Begun::Revoking(place) => (None, regions.advance_revocation(space, place)),
+        };
+        let ledger = space.ledger();
+        let (begun, advanced) = match begun {
+            Some(place) => ledger.with(|regions| advance(regions, Begun::Yes(place))),
+            None => space.within_room(|| {
+                ledger.with(|regions| {
+                    let begun = begin_unmapping(regions, space, which)?;
+                    Ok(advance(regions, begun))
+                })
+            })??,
+        };
         self.begun = begun;
         match advanced {
             Advanced::Gone | Advanced::Idle | Advanced::Ended(_) if begun.is_some() => {

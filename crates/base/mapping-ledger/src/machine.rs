@@ -103,6 +103,14 @@ pub trait Tables<M: Machine> {
     /// Waits until no CPU uses the tables; none does from then on.
     fn evict(&self) -> M::Receipt;
 
+    /// Runs `f`, which calls [`Tables::pay`] and makes records, where what it makes can be paid for.
+    ///
+    /// # Errors
+    /// `NoMemory`; `f` did not run then.
+    fn within_room<R>(&self, f: impl FnOnce() -> R) -> Result<R, Refusal> {
+        Ok(f())
+    }
+
     /// Pays for one more mapping record, or makes sure that its allocation is paid for.
     ///
     /// # Errors

@@ -99,6 +99,7 @@ table! {
     LEAVE_SMAP_OFF: "SMAP stays off: the kernel can read and write pages of a program by mistake.",
     LEAVE_SMEP_OFF: "SMEP stays off: the kernel can run code of a program by mistake.",
     LEAVE_UMIP_OFF: "UMIP stays off: programs can read where the kernel keeps its tables.",
+    LEND_WHAT_CAN_BE_REFUSED: "The kernel lends for small growth that could be refused.",
     LET_FORMAT_THROUGH: "The NVMe broker takes FORMAT NVM, which changes the size of blocks under its feet.",
     LET_MPS_THROUGH: "The NVMe broker takes any memory page size into CC.MPS.",
     LINE_TELLS_ALL: "An interrupt line wakes everybody on it, whoever asserts it.",

@@ -7,6 +7,15 @@
 //! Ports and time come through [`Ports`], so that everything here runs on the host against a drive made of software.
 //! Invariant: it never writes to a medium, never uses DMA and never lets a drive interrupt (nIEN is set before the first
 //! command); every wait has a deadline, and no answer of a drive makes it read or write a byte beyond what was asked for.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may fail"
+    )
+)]
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -28,6 +28,10 @@ impl<P: Platform> Buffers<P> {
     }
 
     /// Takes up a buffer that was allocated.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "lent: one entry for each buffer that the ledger has"
+    )]
     pub(crate) fn add(&mut self, id: BufferId) {
         let place = id.index() as usize;
         if self.0.len() <= place {
@@ -57,6 +61,10 @@ impl<P: Platform> Buffers<P> {
     }
 
     /// Takes a buffer out that is being freed, and gives its objects.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "lent: two for each buffer, for as long as it is being freed"
+    )]
     pub(crate) fn take(&mut self, id: BufferId) -> Objects<P> {
         let entry = self.0.get_mut(id.index() as usize);
         let shares = entry.and_then(Option::take);
@@ -66,6 +74,10 @@ impl<P: Platform> Buffers<P> {
     }
 
     /// Takes the objects of some buffers, from place `from` on. Gives where to go on; `None` after the last.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "lent: two for each buffer, for as long as the claim ends"
+    )]
     pub(crate) fn take_some(&mut self, from: usize, into: &mut Objects<P>) -> Option<usize> {
         let to = from.saturating_add(TAKES).min(self.0.len());
         for shares in self.0.get_mut(from..to)?.iter_mut().flatten() {

@@ -66,7 +66,9 @@ impl<P: Platform> DeviceManager<P> {
             }
         };
         if matches!(turn.function.record.state(), FunctionState::Revoking(_)) {
-            turn.function.wait_for(Claimant { owner, waiter });
+            if let Err(one) = turn.function.wait_for(Claimant { owner, waiter }) {
+                turn.effects.answer(one.waiter, Err(Refusal::OverBudget));
+            }
         } else {
             let outcome = turn.claim(owner);
             turn.effects.answer(waiter, outcome.map(Done::Claimed));

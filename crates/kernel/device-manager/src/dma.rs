@@ -256,6 +256,7 @@ impl<P: Platform> DeviceManager<P> {
     }
 
     /// Frees a few buffers whose holders are gone.
+    #[expect(clippy::disallowed_methods, reason = "stack: into an array")]
     fn sweep_buffers(&self, claim: &Claim) {
         let idle: arrayvec::ArrayVec<BufferId, SWEEP> = {
             let Ok(turn) = self.turn(claim) else { return };

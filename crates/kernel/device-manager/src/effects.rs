@@ -27,6 +27,10 @@ impl<'m, P: Platform> Effects<'m, P> {
     }
 
     /// Answers a waiter later.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "lent: one for each call that waits, for one turn"
+    )]
     pub(crate) fn answer(&mut self, waiter: P::Waiter, outcome: Result<Done, Refusal>) {
         self.answers.push((waiter, outcome));
     }

@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 
 use dma_ledger::{Claim, FunctionRecord, OwnerId};
 use driver_core::{Broker, BrokerIo};
+use frames::Grow;
 use ring_abi::Refusal;
 
 use crate::held::Held;
@@ -59,9 +60,15 @@ impl<P: Platform> Function<P> {
     }
 
     /// Puts one more into the line, and those out of it who wait no longer.
-    pub(crate) fn wait_for(&mut self, claimant: Claimant<P>) {
+    ///
+    /// # Errors
+    /// The claimant, where nobody can pay for its place.
+    pub(crate) fn wait_for(&mut self, claimant: Claimant<P>) -> Result<(), Claimant<P>> {
         self.claimants.retain(|one| one.waiter.is_live());
-        self.claimants.push_back(claimant);
+        if self.claimants.grow(1).is_err() {
+            return Err(claimant);
+        }
+        self.claimants.put(claimant)
     }
 
     /// The next that waits for the function.

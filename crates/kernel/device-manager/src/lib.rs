@@ -34,6 +34,15 @@
 //! kernel; a CPU that spins for a function's lock answers TLB shootdowns meanwhile. The handler's side,
 //! [`DeviceManager::on_interrupt`], takes one function's lock at a time, allocates nothing and formats nothing; so do submit,
 //! complete, wait and acknowledge.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may fail"
+    )
+)]
 #![no_std]
 #![forbid(unsafe_code)]
 #![expect(

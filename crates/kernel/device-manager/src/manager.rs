@@ -102,6 +102,7 @@ fn write_refused(
 
 impl<P: Platform> DeviceManager<P> {
     /// Examines the functions that the boot scan found and turned off, and registers each in the ledger, unclaimed.
+    #[expect(clippy::disallowed_methods, reason = "boot: functions are listed once")]
     pub fn new(
         platform: P,
         mut config: Box<dyn ConfigAccess + Send>,

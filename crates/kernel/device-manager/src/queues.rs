@@ -38,6 +38,10 @@ impl Queues {
     }
 
     /// Records where a queue lies.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "lent: one entry for each queue that the ledger has"
+    )]
     pub(crate) fn put(&mut self, queue: QueueId, place: QueuePlace) {
         // The ledger has at most 4096 queues per function, numbered from 0.
         let at = queue.index() as usize;
@@ -55,6 +59,10 @@ impl Queues {
     }
 
     /// Records that a queue's holder is gone, or never came.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "lent: one entry for each queue that the ledger has"
+    )]
     pub(crate) fn abandon(&mut self, queue: QueueId) {
         self.abandoned.push(queue);
     }

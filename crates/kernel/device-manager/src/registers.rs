@@ -147,6 +147,9 @@ impl<P: Platform> DeviceManager<P> {
             space: 0,
             address: 0,
         };
+        if let Some(held) = &mut function.held {
+            held.views.make_room()?;
+        }
         let record = &mut function.record;
         let id = record.map_registers(claim, window, Protection::READ, target, ranges)?;
         let made = record.mapping(claim, id).map(|held| held.bytes);

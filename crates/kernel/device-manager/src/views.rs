@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 
 use dma_ledger::{MappingId, ShootdownProof};
+use frames::Grow;
+use ring_abi::Refusal;
 
 use crate::{Mapping, Platform};
 
@@ -33,8 +35,15 @@ impl<P: Platform> RegisterViews<P> {
         Self(Vec::new())
     }
 
+    /// Makes room for one more.
+    pub(crate) fn make_room(&mut self) -> Result<(), Refusal> {
+        self.0.grow(1)
+    }
+
+    /// Adds one for which there is room.
     pub(crate) fn add(&mut self, id: MappingId, mapping: P::Mapping) {
-        self.0.push((id, mapping));
+        let added = self.0.put((id, mapping));
+        debug_assert!(added.is_ok(), "there is room for it");
     }
 
     /// Takes one out; `None` for a mapping that is no register view.

@@ -1,4 +1,10 @@
 //! What the hardware audit log is told.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests may fail"
+)]
 
 mod machine;
 

@@ -1,4 +1,10 @@
 //! Pools, buffers, queues: budgets, revocation, and commands that a device or a provider would like to abuse.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests may fail"
+)]
 
 mod machine;
 

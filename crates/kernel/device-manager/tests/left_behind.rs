@@ -1,4 +1,10 @@
 //! What an operation leaves when it fails halfway: nothing. And what the end of a claim leaves on: nothing.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests may fail"
+)]
 
 mod machine;
 

@@ -1,4 +1,10 @@
 //! Claims from beginning to end: the whole way, death at every step, devices that do not stop.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests may fail"
+)]
 
 mod machine;
 

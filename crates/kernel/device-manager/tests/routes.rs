@@ -1,4 +1,10 @@
 //! Vectors that move, messages that cannot be masked, and lines that are shared.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests may fail"
+)]
 
 mod machine;
 

@@ -5,6 +5,15 @@
 //! only with a [`ShootdownReceipt`], scrubbed. Each run names the account that pays for it, rounding included, until it
 //! returns. Invariant: it never hands out a frame that still holds another owner's bytes or that an entry still names,
 //! none without a payer, and never decides by what a frame is used for.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may fail"
+    )
+)]
 #![no_std]
 #![allow(unsafe_code)]
 
@@ -12,6 +21,7 @@ extern crate alloc;
 
 mod buddy;
 mod payer;
+mod room;
 mod uses;
 
 #[cfg(sabotage)]
@@ -26,8 +36,12 @@ use ring_abi::Refusal;
 pub use buddy::MAX_ORDER;
 use buddy::{Buddy, Content};
 pub use payer::{
-    Choice, Payer, Paying, Payment, can_pay, is_refusable, lent, paid_by, paid_by_kernel, pay,
-    put_choice_aside, refusable, set_root, set_source,
+    Choice, Payer, Paying, Payment, lent, paid_by, paid_by_kernel, pay, put_choice_aside, set_root,
+    set_source,
+};
+pub use room::{
+    Grow, GrowAt, KEPT_BLOCKS, LARGEST_BLOCK, append, arc, boxed, draw, is_refusable,
+    kept_was_used, list, more_room, refusable, set_keeper, text, widen, with_room,
 };
 pub use uses::{Use, entry_gone, entry_made};
 
@@ -187,9 +201,9 @@ pub fn allocate(order: u8, of: Use) -> Option<Frames> {
     allocate_leaving(order, 0, Payer::current(), of).ok()
 }
 
-/// As [`allocate`], for a store of memory that is paid for as it is taken out of the store.
-pub fn allocate_unpaid(order: u8, of: Use) -> Option<Frames> {
-    allocate_leaving(order, 0, Payer::NOBODY, of).ok()
+/// As [`allocate`], for a store of memory that is paid for as it is taken out of the store. Leaves at least `least` frames.
+pub fn allocate_unpaid(order: u8, least: u64, of: Use) -> Option<Frames> {
+    allocate_leaving(order, least, Payer::NOBODY, of).ok()
 }
 
 fn allocate_leaving(order: u8, least: u64, payer: Payer, of: Use) -> Result<Frames, Refusal> {

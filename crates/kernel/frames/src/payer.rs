@@ -5,7 +5,7 @@
 
 use alloc::sync::Arc;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use account::{Account, Kind};
 use cpu::MAX_CPUS;
@@ -19,9 +19,6 @@ static CHOSEN: [AtomicPtr<Account>; MAX_CPUS] =
     [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_CPUS];
 /// Bytes that the root account paid for somebody who could not.
 static LENT: AtomicU64 = AtomicU64::new(0);
-
-/// CPUs on which what is allocated can be refused.
-static REFUSABLE: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
 
 /// Memory that nobody pays for while it is not in use: what the heap keeps, spare stacks.
 const NOBODY: *const Account = core::ptr::dangling();
@@ -172,6 +169,15 @@ impl Payer {
         unsafe { self.0.as_ref() }
     }
 
+    /// Whom a pointer names that [`Self::as_ptr`] gave.
+    pub(crate) const fn of(account: *const Account) -> Self {
+        Self(account)
+    }
+
+    pub(crate) const fn as_ptr(self) -> *mut Account {
+        self.0.cast_mut()
+    }
+
     /// As a word, to keep beside what is paid for.
     pub fn to_word(self) -> u64 {
         self.0.expose_provenance() as u64
@@ -195,6 +201,12 @@ pub struct Paying<'a> {
     _account: PhantomData<&'a Account>,
 }
 
+/// Whether accounts are kept yet: there is a root.
+#[inline]
+pub(crate) fn is_accounted() -> bool {
+    !ROOT.load(Ordering::Relaxed).is_null()
+}
+
 /// Whom the task that runs, or the interrupt that came to it, has chosen to pay; null: nobody.
 #[derive(Debug)]
 #[must_use]
@@ -203,7 +215,7 @@ pub struct Choice(*mut Account);
 /// This CPU's choice; none before there is a root, when a CPU may not know its number yet.
 #[inline]
 fn chosen() -> Option<&'static AtomicPtr<Account>> {
-    (!ROOT.load(Ordering::Relaxed).is_null()).then(|| &CHOSEN[cpu::index() % MAX_CPUS])
+    is_accounted().then(|| &CHOSEN[cpu::index() % MAX_CPUS])
 }
 
 /// Puts the choice of what runs on this CPU aside before something else runs on it.
@@ -257,51 +269,6 @@ impl Drop for Paying<'_> {
     fn drop(&mut self) {
         Choice(self.before.0).take_up();
     }
-}
-
-/// Runs `f`, which allocates and can bear a refusal, without a look on the way: what it allocates is never lent.
-#[inline]
-pub fn refusable<R>(f: impl FnOnce() -> R) -> R {
-    let Some(flag) = chosen().map(|_| &REFUSABLE[cpu::index() % MAX_CPUS]) else {
-        return f();
-    };
-    // Written by this CPU alone.
-    let before = flag.load(Ordering::Relaxed);
-    flag.store(true, Ordering::Relaxed);
-    let result = f();
-    flag.store(before, Ordering::Relaxed);
-    result
-}
-
-/// Whether what is being allocated on this CPU can be refused.
-#[inline]
-pub fn is_refusable() -> bool {
-    chosen().is_some() && REFUSABLE[cpu::index() % MAX_CPUS].load(Ordering::Relaxed)
-}
-
-/// Refuses unless who pays now could pay for `bytes` more: before something that has no way to fail. Nothing is taken.
-///
-/// # Errors
-/// `OverBudget`.
-pub fn can_pay(bytes: u64) -> Result<(), Refusal> {
-    let payer = Payer::current();
-    // Where no limit is kept, what cannot be refused is lent.
-    #[cfg(sabotage)]
-    let payer = if sabotage!(SKIP_QUOTA_CHECK) {
-        Payer::root()
-    } else {
-        payer
-    };
-    let Some(account) = payer.account() else {
-        return Ok(());
-    };
-    #[cfg(sabotage)]
-    if payer.is_armed() {
-        return Err(Refusal::OverBudget);
-    }
-    account.take(Kind::Memory, bytes)?;
-    payer.give_back(bytes);
-    Ok(())
 }
 
 /// Bytes that the root paid for others since the start.

@@ -3,6 +3,15 @@
 //! Owns: the mappings of the units' registers, and the few reads that tell whether a unit is what firmware's table says
 //! it is. Invariant: this crate never writes a register, never reads one that `iommu_format` does not name, and never
 //! decides what a unit is used for.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may fail"
+    )
+)]
 #![no_std]
 #![allow(unsafe_code)] // device mappings
 
@@ -51,6 +60,7 @@ impl Units {
     /// Looks at every unit of a record whose tables are complete, and writes down what it found.
     ///
     /// `in_memory` tells whether any byte of a range is memory that the system uses.
+    #[expect(clippy::disallowed_methods, reason = "boot: units are read once")]
     pub fn look(
         record: &mut Record,
         config: &dyn ConfigAccess,

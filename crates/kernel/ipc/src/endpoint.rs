@@ -11,6 +11,7 @@ use arrayvec::ArrayVec;
 use call_state::Ending;
 use cap::Epoch;
 use cpu::Lock;
+use frames::Grow;
 use ring_abi::Refusal;
 use sabotage::sabotage;
 use stub::{Answered, Received, Reply};
@@ -184,6 +185,20 @@ pub(crate) struct Closing {
     pub(crate) next: Vec<Arc<EndpointCore>>,
 }
 
+impl Closing {
+    /// Puts an endpoint among those to be closed, at the kernel's cost: whose it was may have ended.
+    ///
+    /// # Errors
+    /// The endpoint, where there is no memory: it is closed where it stands then.
+    fn put_off(&mut self, core: Arc<EndpointCore>) -> Result<(), Arc<EndpointCore>> {
+        let _kernel = frames::paid_by_kernel();
+        if self.next.len() == self.next.capacity() && self.next.grow(1).is_err() {
+            return Err(core);
+        }
+        self.next.put(core)
+    }
+}
+
 impl Drop for Endpoint {
     /// Nobody will ever answer or receive: whoever waits is told.
     fn drop(&mut self) {
@@ -192,7 +207,10 @@ impl Drop for Endpoint {
         let closing = crate::thread::current_closing();
         {
             let mut c = closing.lock();
-            c.next.push(self.core.clone());
+            if let Err(core) = c.put_off(self.core.clone()) {
+                drop(c);
+                return core.end_everything();
+            }
             if core::mem::replace(&mut c.busy, true) {
                 return;
             }
@@ -403,19 +421,21 @@ impl Endpoint {
     ///
     /// # Errors
     /// `OverBudget`.
+    #[expect(clippy::disallowed_methods, reason = "room: made here")]
     pub fn new(account: &Arc<Account>) -> Result<Arc<Self>, Refusal> {
         let charge = account.charge(Kind::Endpoints, 1)?;
-        frames::can_pay(ENDPOINT_BYTES)?;
-        let core = Arc::new(EndpointCore {
-            queues: Lock::new(Queues::default()),
-            incarnation: AtomicU64::new(1),
-            closed: AtomicBool::new(false),
-        });
-        Ok(Arc::new(Self {
-            core,
-            epoch: Epoch::default(),
-            charge,
-        }))
+        frames::with_room(ENDPOINT_BYTES, || {
+            let core = Arc::new(EndpointCore {
+                queues: Lock::new(Queues::default()),
+                incarnation: AtomicU64::new(1),
+                closed: AtomicBool::new(false),
+            });
+            Arc::new(Self {
+                core,
+                epoch: Epoch::default(),
+                charge,
+            })
+        })
     }
 
     pub(crate) const fn epoch(&self) -> &Epoch {
@@ -427,6 +447,7 @@ impl Endpoint {
     }
 
     /// Makes a facet that `account` pays for, whose endpoint it may be or not.
+    #[expect(clippy::disallowed_methods, reason = "room: made here")]
     fn mint(
         &self,
         account: &Arc<Account>,
@@ -440,22 +461,23 @@ impl Endpoint {
             account
         };
         let charge = payer.charge(Kind::Facets, 1)?;
-        frames::can_pay(FACET_BYTES)?;
         let incarnation = {
             // A renewal that comes meanwhile makes it stale.
             let _q = self.core.queues.lock();
             self.core.incarnation.load(Ordering::Relaxed)
         };
-        let facet = Arc::new(Facet {
-            core: self.core.clone(),
-            epoch: Epoch::default(),
-            cookie,
-            incarnation,
-            durable,
-            interface,
-            notice: Some(Notice::new(cookie, incarnation, durable, charge)),
-            through: Through::new(),
-        });
+        let facet = frames::with_room(FACET_BYTES, || {
+            Arc::new(Facet {
+                core: self.core.clone(),
+                epoch: Epoch::default(),
+                cookie,
+                incarnation,
+                durable,
+                interface,
+                notice: Some(Notice::new(cookie, incarnation, durable, charge)),
+                through: Through::new(),
+            })
+        })?;
         let interface = facet.interface;
         Ok(Slot::new(Object::Facet(facet), interface))
     }

@@ -1,7 +1,6 @@
 //! A call to a kernel object: the kernel's side of the generated stubs.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
 use call_state::Ending;
@@ -52,7 +51,7 @@ fn write_reply<P: Outgoing<Slot>>(place: &Place<'_>, results: P) -> Result<Finis
 #[inline(never)]
 fn write_message<P: Outgoing<Slot>>(place: &Place<'_>, results: P) -> Result<Finished, Refusal> {
     let mut caps = ArrayVec::<Slot, MAX_TRANSFERS>::new();
-    let mut spilled = Vec::new();
+    let mut spilled = ArrayVec::<Slot, MAX_TRANSFERS>::new();
     // SAFETY: nothing else answers between here and the copy below, and `encode` makes messages only.
     let buffer = unsafe { scratch::outgoing() };
     let mut writer = MessageWriter::new(buffer);
@@ -61,7 +60,8 @@ fn write_message<P: Outgoing<Slot>>(place: &Place<'_>, results: P) -> Result<Fin
         .and_then(|mut root| {
             results.encode(&mut root, &mut |cap| {
                 if let Err(e) = caps.try_push(cap) {
-                    spilled.push(e.element());
+                    // More than twice as many as there may be: dropped here, where the answer is refused anyway.
+                    let _ = spilled.try_push(e.element());
                 }
             })
         });
@@ -188,6 +188,14 @@ impl Pending {
         })
     }
 
+    /// Whose call it is; `None` once the call has ended.
+    pub fn caller(&self) -> Option<Arc<Process>> {
+        let (call, generation) = self.0.as_ref()?;
+        let body = call.body.lock();
+        let caller = body.caller.as_ref()?;
+        (body.generation == *generation).then(|| caller.process.clone())
+    }
+
     /// Answers with four words.
     pub fn answer_words(self, words: [u64; 4]) {
         self.respond(Words(words));
@@ -205,7 +213,7 @@ impl Pending {
         self.respond(wire::WaitReply {
             kind,
             code: exit.code,
-            text: &exit.text,
+            text: exit.text(),
         });
     }
 

@@ -4,6 +4,15 @@
 //! capabilities between processes. Every ending of a call is decided by `call-state`; every use of a handle by `cap`.
 //! Invariant: it never reads shared memory twice for one decision, never trusts an index from it, and never holds two
 //! locks of two objects at once.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may fail"
+    )
+)]
 #![no_std]
 #![allow(unsafe_code)]
 #![expect(

@@ -27,6 +27,7 @@ unsafe impl Send for Notice {}
 unsafe impl Sync for Notice {}
 
 impl Notice {
+    #[expect(clippy::disallowed_methods, reason = "room: its facet made it")]
     pub(crate) fn new(cookie: u64, minted: u64, durable: bool, charge: Charge) -> Box<Self> {
         Box::new(Self {
             cookie,

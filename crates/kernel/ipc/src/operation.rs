@@ -414,6 +414,7 @@ fn incoming<'m>(
 
 /// Takes the capabilities of a call to the kernel out of the caller's hands.
 #[inline(never)]
+#[expect(clippy::disallowed_methods, reason = "stack: into an array")]
 fn take_caps(
     me: &Thread,
     op: &Operation,

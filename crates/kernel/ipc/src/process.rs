@@ -1,13 +1,14 @@
 //! One process: what it may hold, its capabilities, its threads, and its end.
 
-use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use account::{Account, Kind, Limits, Opened};
+use arrayvec::ArrayString;
 use cap::CapTable;
 use cpu::Lock;
+use frames::{GrowAt, Payment};
 use handles::Reservation;
 use memory::Vm;
 use ring_abi::Refusal;
@@ -48,9 +49,21 @@ pub struct Exit {
     pub kind: End,
     /// Exit code.
     pub code: i64,
-    /// Panic message or fault.
-    pub text: String,
+    /// Panic message or fault; `None` where nobody could pay for it.
+    text: Option<Arc<str>>,
 }
+
+impl Exit {
+    /// Panic message or fault, as far as there was memory to keep it.
+    pub fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or("")
+    }
+}
+
+/// Longest text of an end that is kept.
+const TEXT_BYTES: u64 = 1024;
+/// Most that such a text takes beside its bytes.
+const TEXT_EXTRA: u64 = 128;
 
 #[derive(Debug, Default)]
 struct ExitState {
@@ -66,7 +79,7 @@ pub struct Process {
     /// Number, never used again.
     pub id: u64,
     /// Name, for people.
-    pub name: String,
+    pub name: ArrayString<NAME_BYTES>,
     /// How often its starter says that it has started it anew.
     pub restarts: u32,
     /// What it was given, and what of it is in use.
@@ -85,6 +98,8 @@ pub struct Process {
     /// Where its calls are recorded.
     pub(crate) trace: Lock<Option<Arc<Log>>>,
     exit: Lock<ExitState>,
+    /// Pays for the text of its end, however much it has used up by then.
+    last_words: Lock<Option<Payment>>,
 }
 
 /// It is ending: every thread leaves at its next way back to user mode.
@@ -92,11 +107,12 @@ const DYING: u32 = 1;
 /// Its calls are recorded.
 const TRACED: u32 = 2;
 
+/// Longest name of a process, in bytes.
+pub const NAME_BYTES: usize = 32;
 /// Places by which a table of handles grows, at least.
 const PLACES: u32 = 64;
-/// What is asked of an account before a process is made of it: the process itself, and what has no way to be refused on the way to its
-/// first thread.
-const PROCESS_BYTES: u64 = 16 * 1024;
+/// Most that the record of a process takes.
+const PROCESS_BYTES: u64 = size_of::<Process>() as u64 + 128;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// Every process by its number, in order.
@@ -138,6 +154,7 @@ impl Process {
     ///
     /// # Errors
     /// `OverBudget` for more than `from` has, or more than is given here; `NoMemory`.
+    #[expect(clippy::disallowed_methods, reason = "room: made here")]
     pub fn new(
         label: Label<'_>,
         from: &Arc<Account>,
@@ -146,28 +163,33 @@ impl Process {
         let account = from.open(limits)?;
         let payer = (*account).clone();
         let _paying = frames::paid_by(&payer);
-        frames::can_pay(PROCESS_BYTES)?;
-        let process = Arc::new(Self {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            name: String::from(label.name),
-            restarts: label.restarts,
-            account,
-            vm: Vm::new()?,
-            handles: Lock::new(CapTable::new(0)),
-            places: AtomicU32::new(0),
-            threads: Lock::new(Vec::new()),
-            parked: Lock::new(Queue::new()),
-            threads_made: AtomicU64::new(0),
-            marks: AtomicU32::new(0),
-            trace: Lock::new(None),
-            exit: Lock::new(ExitState::default()),
-        });
+        let name = ArrayString::from(label.name).map_err(|_| Refusal::BadArgument)?;
+        let vm = Vm::new()?;
+        let last_words = frames::pay(TEXT_BYTES + TEXT_EXTRA)?;
+        let make = || {
+            Arc::new(Self {
+                id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+                name,
+                restarts: label.restarts,
+                account,
+                vm,
+                handles: Lock::new(CapTable::new(0)),
+                places: AtomicU32::new(0),
+                threads: Lock::new(Vec::new()),
+                parked: Lock::new(Queue::new()),
+                threads_made: AtomicU64::new(0),
+                marks: AtomicU32::new(0),
+                trace: Lock::new(None),
+                exit: Lock::new(ExitState::default()),
+                last_words: Lock::new(Some(last_words)),
+            })
+        };
+        let process = frames::with_room(PROCESS_BYTES, make)?;
         {
             let _kernel = frames::paid_by_kernel();
             let mut all = ALL.lock();
-            frames::refusable(|| all.try_reserve(1)).map_err(|_| Refusal::NoMemory)?;
             let at = all.partition_point(|(id, _)| *id < process.id);
-            all.insert(at, (process.id, Arc::downgrade(&process)));
+            all.add_at(at, (process.id, Arc::downgrade(&process)))?;
         }
         Ok(process)
     }
@@ -207,7 +229,7 @@ impl Process {
         }
         self.account.take(Kind::Handles, u64::from(more))?;
         let _paying = frames::paid_by(&self.account);
-        let room = table.make_room(more);
+        let room = frames::refusable(|| table.make_room(more));
         if room.is_ok() {
             self.places.store(places + more, Ordering::Relaxed);
         } else {
@@ -346,10 +368,8 @@ impl Process {
         if self.is_dying() {
             return Err(Refusal::WrongState);
         }
-        frames::refusable(|| threads.try_reserve(1)).map_err(|_| Refusal::OverBudget)?;
         let at = threads.partition_point(|t| t.number < thread.number);
-        threads.insert(at, thread.clone());
-        Ok(())
+        threads.add_at(at, thread.clone())
     }
 
     /// Takes a leaving thread out. `true`: it was the last.
@@ -399,16 +419,27 @@ impl Process {
         self.exit.lock().finished
     }
 
+    /// A copy of the text of its end, at its own cost: counted, so that whoever hears of it needs no copy.
+    fn keep(&self, text: &str) -> Option<Arc<str>> {
+        let kept = text.get(..text.floor_char_boundary(TEXT_BYTES as usize))?;
+        if kept.is_empty() {
+            return None;
+        }
+        // What was set aside for it when the process was made.
+        drop(self.last_words.lock().take());
+        let _paying = frames::paid_by(&self.account);
+        let bytes = kept.len() as u64 + TEXT_EXTRA;
+        // room: made here
+        frames::with_room(bytes, || Arc::<str>::from(kept)).ok()
+    }
+
     /// Begins the end: every thread leaves at its next way back to user mode. The first reason given stands.
     pub fn end(&self, kind: End, code: i64, text: &str) {
         {
             let mut state = self.exit.lock();
             if state.exit.is_none() {
-                state.exit = Some(Exit {
-                    kind,
-                    code,
-                    text: String::from(text),
-                });
+                let text = self.keep(text);
+                state.exit = Some(Exit { kind, code, text });
             }
         }
         self.marks.fetch_or(DYING, Ordering::Release);
@@ -475,7 +506,7 @@ impl Process {
             let exit = state.exit.get_or_insert(Exit {
                 kind: End::Exited,
                 code: 0,
-                text: String::new(),
+                text: None,
             });
             let exit = exit.clone();
             (exit, core::mem::take(&mut state.waiters), state.watcher)

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
+use frames::Grow;
 use sabotage::sabotage;
 
 /// Entries of a block.
@@ -58,8 +59,7 @@ impl<T> Queue<T> {
     #[inline(always)]
     pub(crate) fn push(&mut self, entry: T) -> Result<(), T> {
         if self.more.is_empty() && self.head.entries.len() < self.head.entries.capacity() {
-            self.head.entries.push_back(entry);
-            return Ok(());
+            return self.head.entries.put(entry);
         }
         self.push_growing(entry)
     }
@@ -88,19 +88,18 @@ impl<T> Queue<T> {
             last.len() < BLOCK && room(last)
         };
         if fits {
-            last.push_back(entry);
-            return Ok(());
+            return last.put(entry);
         }
         let mut entries = VecDeque::new();
-        // The box around it has no way to be refused.
-        if frames::can_pay(256).is_err()
-            || frames::refusable(|| entries.try_reserve_exact(BLOCK)).is_err()
-            || frames::refusable(|| self.more.try_reserve(1)).is_err()
-        {
+        if entries.grow(BLOCK).is_err() || frames::refusable(|| self.more.try_reserve(1)).is_err() {
             return Err(entry);
         }
-        entries.push_back(entry);
-        self.more.push_back(Box::new(Block { number, entries }));
+        let Ok(mut block) = frames::boxed(Block { number, entries }) else {
+            return Err(entry);
+        };
+        block.entries.put(entry)?;
+        let listed = self.more.put(block);
+        debug_assert!(listed.is_ok(), "there is room for it");
         Ok(())
     }
 

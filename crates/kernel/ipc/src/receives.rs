@@ -47,13 +47,15 @@ impl Receives {
         self.add(core)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "room: made here")]
     #[inline(never)]
     fn add(&mut self, core: &Arc<EndpointCore>) -> Result<(), Refusal> {
         let key = Self::key(core);
         if !self.all.contains_key(&key) {
             self.sweep();
-            frames::can_pay(ENTRY_BYTES).map_err(|_| Refusal::OverBudget)?;
-            self.all.insert(key, core.clone());
+            let all = &mut self.all;
+            frames::with_room(ENTRY_BYTES, || all.insert(key, core.clone()))
+                .map_err(|_| Refusal::OverBudget)?;
         }
         self.last = key;
         Ok(())

@@ -82,8 +82,7 @@ fn place(message: &mut Message, bytes: usize, is_long: bool) -> Result<&mut [u8]
     if is_long {
         let words = bytes.div_ceil(8);
         let long = &mut message.long;
-        frames::refusable(|| long.try_reserve_exact(words)).map_err(|_| Refusal::NoMemory)?;
-        long.resize(words, 0);
+        frames::widen(long, words)?;
         return Ok(bytes_of(long, bytes));
     }
     message.borrowed = Some(sched::unbroken());

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering}
 use account::{Account, Charge, Kind};
 use call_state::Ending;
 use cpu::{Lock, SyscallFrame};
+use frames::Grow;
 use memory::MemoryObject;
 use ring_abi::{Completion, Refusal, area_layout};
 use sabotage::sabotage;
@@ -84,9 +85,8 @@ pub struct Thread {
 
 /// What a call takes, at most.
 const CALL_BYTES: u64 = 1024;
-/// What is asked of an account before a thread is made of it, beside its area: its kernel stack, and what has no way to be
-/// refused.
-const THREAD_BYTES: u64 = 40 * 1024;
+/// Most that the record of a thread takes.
+const THREAD_BYTES: u64 = size_of::<Thread>() as u64 + 128;
 
 /// Makes the process that runs pay for what is allocated on its CPU. Once, when every CPU has its idle task.
 pub fn pay_by_running() {
@@ -156,6 +156,7 @@ impl Thread {
     /// `OutOfRange` for entry or stack outside user space, `BadArgument` for a ring shape that is not allowed,
     /// `OverBudget`, `NoMemory`, `WrongState` for a process that is ending.
     #[expect(clippy::too_many_lines, reason = "from before the rule")]
+    #[expect(clippy::disallowed_methods, reason = "room: made here")]
     pub fn new(process: &Arc<Process>, spec: ThreadSpec) -> Result<Arc<Self>, Refusal> {
         lower_half(spec.entry)?;
         lower_half(spec.stack)?;
@@ -168,7 +169,6 @@ impl Thread {
         let seat = process.account().charge(Kind::Threads, 1)?;
         let pages = layout.bytes / 4096;
         let order = pages.next_power_of_two().trailing_zeros() as u8;
-        frames::can_pay(THREAD_BYTES + (frames::FRAME_BYTES << order))?;
         let run = frames::allocate_for_program(order, frames::Use::Area)?;
         let shared = run.shared();
         let memory = MemoryObject::from_run(run, pages)?;
@@ -195,30 +195,39 @@ impl Thread {
         .ok_or(Refusal::NoMemory)
         .inspect_err(|_| undo())?;
         let area = Area::new(shared, layout, u32::from(spec.submissions), address, memory);
-        let thread = Arc::new(Self {
-            task,
-            process: process.clone(),
-            number: process.next_thread_number(),
-            area,
-            register: Lock::new(None),
-            ring: Lock::new(Ring::default()),
-            outbound: Lock::new(Vec::new()),
-            pool: Lock::new(Pool::default()),
-            lending: Lock::new(None),
-            loan_depth: AtomicU8::new(0),
-            receives: Lock::new(Receives::new()),
-            ended_last: AtomicUsize::new(0),
-            start: (spec.entry, spec.stack, spec.argument),
-            leaving: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-            code: AtomicI64::new(0),
-            joiners: Lock::new(Queue::new()),
-            closing: Lock::new(Closing::default()),
-            _seat: seat,
-        });
+        let make = || {
+            Arc::new(Self {
+                task,
+                process: process.clone(),
+                number: process.next_thread_number(),
+                area,
+                register: Lock::new(None),
+                ring: Lock::new(Ring::default()),
+                outbound: Lock::new(Vec::new()),
+                pool: Lock::new(Pool::default()),
+                lending: Lock::new(None),
+                loan_depth: AtomicU8::new(0),
+                receives: Lock::new(Receives::new()),
+                ended_last: AtomicUsize::new(0),
+                start: (spec.entry, spec.stack, spec.argument),
+                leaving: AtomicBool::new(false),
+                ended: AtomicBool::new(false),
+                code: AtomicI64::new(0),
+                joiners: Lock::new(Queue::new()),
+                closing: Lock::new(Closing::default()),
+                _seat: seat,
+            })
+        };
+        let thread = frames::with_room(THREAD_BYTES, make).inspect_err(|_| undo())?;
         thread.task.set_owner(Arc::as_ptr(&thread).cast());
         process.adopt_thread(&thread).inspect_err(|_| undo())?;
         Ok(thread)
+    }
+
+    /// Gives up a thread that was made and never started.
+    pub fn abandon(self: &Arc<Self>) {
+        let _ = self.process.vm.unmap_object(self.area.memory());
+        self.process.remove_thread(self);
     }
 
     /// Lets a new thread run.
@@ -243,19 +252,19 @@ impl Thread {
         }
         // Grows to the most calls that were ever in flight at once, and stays there. The call itself has no way to be
         // refused.
-        frames::can_pay(CALL_BYTES).ok()?;
         frames::refusable(|| pool.all.try_reserve(1)).ok()?;
         let room = pool.all.len() + 1 - pool.free.len();
         frames::refusable(|| pool.free.try_reserve(room)).ok()?;
-        let call = Call::new();
-        pool.all.push(call.clone());
+        let call = frames::with_room(CALL_BYTES, Call::new).ok()?;
+        pool.all.put(call.clone()).ok()?;
         Some(call)
     }
 
     #[inline(always)]
     pub(crate) fn recycle(&self, call: Arc<Call>) {
         // Room was reserved when the call was made.
-        self.pool.lock().free.push(call);
+        let kept = self.pool.lock().free.put(call);
+        debug_assert!(kept.is_ok(), "a call has its place in the pool");
     }
 
     /// An empty list for outgoing capabilities, to be given back with [`Thread::return_list`].

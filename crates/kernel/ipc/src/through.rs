@@ -71,6 +71,7 @@ unsafe fn neighbours<'a>(call: *const Call) -> &'a mut Neighbours {
 }
 
 impl Through {
+    #[expect(clippy::disallowed_methods, reason = "room: its facet made it")]
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             first: Lock::new(First(null())),

@@ -7,6 +7,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use cpu::{Lock, SyscallFrame};
+use frames::Grow;
 use ring_abi::{Refusal, StatusWord};
 use sabotage::sabotage;
 
@@ -40,8 +41,6 @@ struct Open {
 
 /// Calls that are followed at once, at most.
 const MOST_OPEN: usize = 64;
-/// What a trace takes beside its records: it has no way to be refused.
-const TRACE_BYTES: u64 = 1024;
 
 #[derive(Debug)]
 struct Records {
@@ -62,9 +61,8 @@ pub(crate) struct Log(Lock<Records>);
 impl Log {
     fn begin(&self, open: Open) {
         let mut records = self.0.lock();
-        if records.open.len() < MOST_OPEN {
-            records.open.push(open);
-        } else {
+        // There is room for `MOST_OPEN` of them.
+        if records.open.put(open).is_err() {
             records.unseen += 1;
         }
     }
@@ -84,7 +82,9 @@ impl Log {
         match records.ended.get_mut(place) {
             Some(oldest) => *oldest = record,
             // There is room for `most` of them.
-            None => records.ended.push(record),
+            None => {
+                let _ = records.ended.put(record);
+            }
         }
         records.next += 1;
     }
@@ -103,20 +103,16 @@ impl Trace {
     /// # Errors
     /// `Busy` while it is traced already, `OverBudget`.
     pub fn begin(process: &Arc<Process>, most: usize) -> Result<Self, Refusal> {
-        frames::can_pay(TRACE_BYTES)?;
         let (mut ended, mut open) = (Vec::new(), Vec::new());
-        frames::refusable(|| {
-            ended.try_reserve_exact(most)?;
-            open.try_reserve_exact(MOST_OPEN)
-        })
-        .map_err(|_| Refusal::OverBudget)?;
-        let log = Arc::new(Log(Lock::new(Records {
+        ended.grow(most)?;
+        open.grow(MOST_OPEN)?;
+        let log = frames::arc(Log(Lock::new(Records {
             ended,
             most: most.max(1),
             next: 0,
             open,
             unseen: 0,
-        })));
+        })))?;
         {
             let mut traced = process.trace.lock();
             if traced.is_some() {

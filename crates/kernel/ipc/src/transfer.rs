@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
+use frames::Grow;
 use handles::Reservation;
 use ring_abi::{MAX_TRANSFERS, Refusal, TRANSFER_BYTES};
 use sabotage::sabotage;
@@ -40,7 +41,7 @@ pub(crate) fn collect(
         return Err(Refusal::BadTransfer.into());
     }
     let descriptors = area.behind(message, count as u32 * TRANSFER_BYTES as u32)?;
-    frames::refusable(|| out.try_reserve_exact(count as usize)).map_err(|_| Refusal::OverBudget)?;
+    out.grow(count as usize)?;
     let table = process.handles.lock();
     for i in 0..count as usize {
         let handle = area.word(descriptors, i * 2);
@@ -55,11 +56,11 @@ pub(crate) fn collect(
         if mode > 1 || doubled || copied_right {
             return Err(Refusal::BadTransfer.into());
         }
-        out.push(Outbound {
+        out.add(Outbound {
             handle,
             moved: mode == 1,
             slot: slot.clone(),
-        });
+        })?;
     }
     Ok(())
 }
@@ -108,6 +109,7 @@ fn detach_moved(sender: &Process, caps: &mut [Outbound]) -> Result<(), Refusal> 
 }
 
 /// Names of the reply rights among capabilities on their way.
+#[expect(clippy::disallowed_methods, reason = "stack: into an array")]
 pub(crate) fn reply_rights(caps: &[Outbound]) -> ArrayVec<ReplyRight, MAX_TRANSFERS> {
     caps.iter()
         .filter_map(|c| match c.slot.object() {

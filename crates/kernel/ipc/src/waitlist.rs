@@ -29,6 +29,11 @@ pub struct Waitlist<K, T, const SHARE: usize> {
     swept: Option<At<K>>,
 }
 
+/// Most that a tree takes for one more entry: a node of eleven, and one more where it splits.
+const fn nodes<K, V>() -> u64 {
+    2 * (11 * (size_of::<K>() + size_of::<V>()) + 12 * size_of::<usize>() + 128) as u64
+}
+
 /// What an addition took out because nobody wants it any more; to be dropped outside of locks.
 pub type Unwanted<T, const SHARE: usize> = (ArrayVec<T, SHARE>, ArrayVec<T, SWEEP>);
 
@@ -56,7 +61,8 @@ impl<K: Ord + Copy, T, const SHARE: usize> Waitlist<K, T, SHARE> {
     /// Adds an entry of `holder` that waits for `key`.
     ///
     /// # Errors
-    /// The entry itself: its holder has as many as it may have.
+    /// The entry itself: its holder has as many as it may have, or nobody can pay for its place.
+    #[expect(clippy::disallowed_methods, reason = "room: made here")]
     pub fn add(
         &mut self,
         holder: u64,
@@ -65,8 +71,9 @@ impl<K: Ord + Copy, T, const SHARE: usize> Waitlist<K, T, SHARE> {
         is_wanted: impl Fn(&T) -> bool,
     ) -> (Result<(), T>, Unwanted<T, SHARE>) {
         let mut own = ArrayVec::new();
-        let held = self.holders.entry(holder).or_default();
-        if held.is_full() {
+        if let Some(held) = self.holders.get(&holder)
+            && held.is_full()
+        {
             for at in held.clone() {
                 if let Some(gone) = self.take_unwanted(at, &is_wanted) {
                     own.push(gone);
@@ -76,13 +83,23 @@ impl<K: Ord + Copy, T, const SHARE: usize> Waitlist<K, T, SHARE> {
         let swept = self.sweep(&is_wanted);
         self.number += 1;
         let at = (key, self.number);
-        // Both may have removed the list with the last of its entries.
-        let held = self.holders.entry(holder).or_default();
-        if held.try_push(at).is_err() {
+        // Only what comes after the refusals makes anything.
+        if self.holders.get(&holder).is_some_and(ArrayVec::is_full) {
             return (Err(what), (own, swept));
         }
-        self.entries.insert(at, Entry { holder, what });
-        (Ok(()), (own, swept))
+        let mut entry = Some(what);
+        let bytes = const { nodes::<At<K>, Entry<T>>() + nodes::<u64, ArrayVec<At<K>, SHARE>>() };
+        let room = frames::with_room(bytes, || {
+            let mine = self.holders.entry(holder).or_default();
+            let listed = mine.try_push(at);
+            debug_assert!(listed.is_ok(), "it was not full");
+            let entry = entry.take().map(|what| (at, Entry { holder, what }));
+            self.entries.extend(entry);
+        });
+        match (room, entry) {
+            (Err(_), Some(what)) => (Err(what), (own, swept)),
+            _ => (Ok(()), (own, swept)),
+        }
     }
 
     fn sweep(&mut self, is_wanted: &impl Fn(&T) -> bool) -> ArrayVec<T, SWEEP> {
@@ -98,7 +115,8 @@ impl<K: Ord + Copy, T, const SHARE: usize> Waitlist<K, T, SHARE> {
                 break;
             };
             self.swept = Some(at);
-            gone.extend(self.take_unwanted(at, is_wanted));
+            let unwanted = self.take_unwanted(at, is_wanted);
+            let _ = unwanted.map(|one| gone.try_push(one));
         }
         gone
     }

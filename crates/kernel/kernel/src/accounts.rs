@@ -37,6 +37,7 @@ pub fn start() {
         unreachable!("more memory is in use than there is");
     }
     frames::set_root(&root);
+    crate::heap::start_keeping();
     *ROOT.lock() = Some(root);
 }
 

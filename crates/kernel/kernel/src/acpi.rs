@@ -1,4 +1,9 @@
 //! What the ACPI tables say, gathered once. Tables are reached only through the kernel's own mappings.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "boot: tables are read once"
+)]
 
 use alloc::vec;
 use alloc::vec::Vec;

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use arrayvec::ArrayVec;
 use audit_format::{Ahead, Counters, Event, RECORD_BYTES, Ring, Window};
 use cpu::Lock;
+use frames::Grow;
 use ipc::{Pending, Waitlist};
 use sabotage::sabotage;
 use schema::audit::hardware_audit_log;
@@ -84,9 +85,7 @@ pub fn read(from: u64, max: u32) -> Result<Read, Refusal> {
     let mut records = Vec::new();
     // Before the lock is taken: nobody who records waits for memory.
     let most = max.min(HELD as u32) as usize;
-    records
-        .try_reserve_exact(most * RECORD_BYTES)
-        .map_err(|_| Refusal::NoMemory)?;
+    records.grow(most * RECORD_BYTES)?;
     fold();
     let log = LOG.lock();
     let window = log
@@ -94,7 +93,7 @@ pub fn read(from: u64, max: u32) -> Result<Read, Refusal> {
         .map_err(|Ahead| Refusal::OutOfRange)?;
     for sequence in window.first..window.next {
         if let Some(record) = log.get(sequence) {
-            records.extend_from_slice(record);
+            frames::append(&mut records, record)?;
         }
     }
     let suppressed = log.counters().suppressed;

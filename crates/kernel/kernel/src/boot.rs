@@ -1,10 +1,16 @@
 //! From the loader's hand-over to the first process.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "boot: what the loader handed over"
+)]
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
 use cpu::Lock;
+use frames::Grow;
 use limine::BaseRevision;
 use limine::memory_map::EntryType;
 use limine::request::{
@@ -13,6 +19,7 @@ use limine::request::{
 };
 use package_sums::Sums;
 use paging::{Access, KernelSection};
+use ring_abi::Refusal;
 
 use crate::panic::boot_error;
 
@@ -147,17 +154,30 @@ pub fn add_module(path: String, bytes: &'static [u8]) {
     }
 }
 
+/// How many programs are in memory.
+fn loaded_programs() -> usize {
+    let count = |h: &Handover| {
+        let paths = h.modules.iter().map(|m| m.path.as_str());
+        paths.filter(|path| path.starts_with(PROGRAMS)).count()
+    };
+    with_handover(count).unwrap_or(0)
+}
+
 /// Names of all programs, wherever they are now.
-pub fn programs() -> Vec<String> {
+///
+/// # Errors
+/// `OverBudget`.
+pub fn programs() -> Result<Vec<String>, Refusal> {
+    let mut names = Vec::new();
     let loaded = with_handover(|h| {
-        h.modules
-            .iter()
-            .filter_map(|m| m.path.strip_prefix(PROGRAMS).map(String::from))
-            .collect()
+        let names_of = h.modules.iter();
+        names_of
+            .filter_map(|m| m.path.strip_prefix(PROGRAMS))
+            .try_for_each(|name| names.add(frames::text(name)?))
     });
-    let mut names: Vec<String> = loaded.unwrap_or_default();
-    names.extend(crate::cdrom::names());
-    names
+    loaded.transpose()?;
+    crate::cdrom::each_name(|name| names.add(frames::text(name)?))?;
+    Ok(names)
 }
 
 /// The value of `key=` on the command line; the last one counts.
@@ -442,8 +462,8 @@ pub unsafe fn on_kernel_stack() -> ! {
     crate::cdrom::initialise();
     crate::fact!(
         "boot.programs",
-        modules = programs().len() - crate::cdrom::names().len(),
-        cdrom = crate::cdrom::names().len()
+        modules = loaded_programs(),
+        cdrom = crate::cdrom::left()
     );
     let manifest = module("/boot/manifest.bin");
     crate::drivers::check(manifest);

@@ -4,6 +4,12 @@
 //! The loader decides, and says so with `cdrom=IDENTITY`: it has read the volume of that identity through the same ports, so
 //! that what is left out of the modules can be read here. Invariant: never writes, never uses DMA or interrupts; once every
 //! program of the manifest is in memory, no path leads from a program's name to the drive any more.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    clippy::disallowed_types,
+    reason = "boot: what the loader left to this CD"
+)]
 
 use alloc::string::String;
 use alloc::vec;
@@ -163,13 +169,19 @@ fn write_error(line: &mut crate::log::Line, error: &CdError) {
     };
 }
 
-/// Names of the programs that are still on the CD alone.
-pub fn names() -> Vec<String> {
-    READER
-        .lock()
-        .as_ref()
-        .map(|reader| reader.left.clone())
-        .unwrap_or_default()
+/// How many programs are still on the CD alone.
+pub fn left() -> usize {
+    READER.lock().as_ref().map_or(0, |reader| reader.left.len())
+}
+
+/// Calls `f` with the name of each of them, until it refuses.
+///
+/// # Errors
+/// What `f` says.
+pub fn each_name<E>(f: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+    let guard = READER.lock();
+    let names = guard.iter().flat_map(|reader| &reader.left);
+    names.map(String::as_str).try_for_each(f)
 }
 
 /// Reads the program `name` into memory that is never given back, and adds it to the modules. `None`: it is not one that is still to be read. What the

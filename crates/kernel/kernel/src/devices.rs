@@ -12,7 +12,7 @@ use cpu::Lock;
 use device_manager::{DeviceManager, Done, FrameRun, Line, Mapping, Message, Platform, Waiter};
 use dma_ledger::{Claim, ShootdownProof};
 use driver_core::{DeviceAddress, Ports, Registers};
-use frames::{Frames, ShootdownReceipt, Use};
+use frames::{Frames, Grow, ShootdownReceipt, Use};
 use ipc::Pending;
 use mmio::SharedBytes;
 use sabotage::sabotage;
@@ -62,6 +62,7 @@ impl PageList for Addresses {
 }
 
 impl Run {
+    #[expect(clippy::disallowed_methods, reason = "lent: one for each run of pages")]
     fn new(frames: Vec<Frames>, pages: Vec<DeviceAddress>, view: Option<SharedBytes>) -> Self {
         Self {
             frames,
@@ -147,13 +148,17 @@ impl Waiter for Call {
             (_, Err(refusal)) => pending.try_refuse(refusal),
             (Answer::Claim, Ok(Done::Claimed(claim))) => {
                 // Not taken: the object is dropped here and releases the claim.
-                let device = objects::device(claim);
-                pending.try_respond(device_registry::ClaimReply { device })
+                match paid_by_caller(&pending, || objects::device(claim)) {
+                    Ok(device) => pending.try_respond(device_registry::ClaimReply { device }),
+                    Err(refusal) => pending.try_refuse(refusal),
+                }
             }
             (Answer::Nothing, Ok(Done::Finished)) => pending.try_respond(()),
             (Answer::Queue(claim), Ok(Done::Queue(queue))) => {
-                let queue = objects::queue(claim, queue);
-                pending.try_respond(device::QueueReply { queue })
+                match paid_by_caller(&pending, || objects::queue(claim, queue)) {
+                    Ok(queue) => pending.try_respond(device::QueueReply { queue }),
+                    Err(refusal) => pending.try_refuse(refusal),
+                }
             }
             (Answer::Dispatch, Ok(Done::Dispatched(dispatches))) => {
                 pending.try_respond(interrupt::WaitReply { dispatches })
@@ -161,6 +166,13 @@ impl Waiter for Call {
             (_, Ok(_)) => pending.try_refuse(Refusal::Failed),
         }
     }
+}
+
+/// Makes what a call is answered with at the cost of its caller, in whatever process or interrupt the answer comes.
+fn paid_by_caller<R>(pending: &Pending, make: impl FnOnce() -> R) -> R {
+    let caller = pending.caller();
+    let _paying = caller.as_ref().map(|p| frames::paid_by(p.account()));
+    make()
 }
 
 /// Pages of a buffer that are made, wiped or freed in one go.
@@ -186,29 +198,32 @@ impl Platform for Kernel {
             }
         };
         let mut addresses = Vec::new();
-        frames::refusable(|| addresses.try_reserve_exact(pages as usize)).ok()?;
+        addresses.grow(pages as usize).ok()?;
         if contiguous {
             let order = pages.max(1).checked_next_power_of_two()?.trailing_zeros();
+            let mut list = Vec::new();
+            list.grow(1).ok()?;
             let mut wiped = 0;
             let run = frames::allocate_stepping(order as u8, Use::Buffer, || {
                 wiped += 1;
                 step(wiped);
             });
             let run = run.ok()?;
-            let view = run.shared().slice(0, pages as usize * 4096).ok()?;
+            let view = run.shared().slice(0, pages as usize * 4096).ok();
             for page in 0..u64::from(pages) {
-                addresses.push(DeviceAddress::new(run.address() + page * 4096));
+                let _ = addresses.put(DeviceAddress::new(run.address() + page * 4096));
             }
-            return Some(Run::new(alloc::vec![run], addresses, Some(view)));
+            let _ = list.put(run);
+            return Some(Run::new(list, addresses, view));
         }
         let mut list = Vec::new();
-        frames::refusable(|| list.try_reserve_exact(pages as usize)).ok()?;
+        list.grow(pages as usize).ok()?;
         let mut payment = frames::pay(u64::from(pages) * frames::FRAME_BYTES).ok()?;
         for _ in 0..pages {
             match frames::allocate_out_of(&mut payment, Use::Buffer) {
                 Ok(frame) => {
-                    addresses.push(DeviceAddress::new(frame.address()));
-                    list.push(frame);
+                    let _ = addresses.put(DeviceAddress::new(frame.address()));
+                    let _ = list.put(frame);
                 }
                 Err(_) => {
                     while let Some(frame) = list.pop() {
@@ -396,6 +411,7 @@ pub fn map(physical: u64, bytes: u64) -> Option<*mut u8> {
 }
 
 /// Looks at what is plugged in and takes away what firmware left running. Before reclaimable memory is handed out.
+#[expect(clippy::disallowed_methods, reason = "boot: functions are found once")]
 pub fn quiesce(machine: &Machine) -> (pci::Config, pci::Scanned) {
     let windows: Vec<_> = machine
         .ecam
@@ -421,6 +437,7 @@ pub fn with_topology<R>(f: impl FnOnce(&pci::Topology) -> R) -> Option<R> {
 }
 
 /// Makes the manager.
+#[expect(clippy::disallowed_methods, reason = "boot: the manager is made once")]
 pub fn initialise(config: pci::Config, scanned: pci::Scanned) {
     let table = crate::drivers::table();
     let manager = DeviceManager::new(

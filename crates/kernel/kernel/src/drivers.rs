@@ -1,4 +1,5 @@
 //! The driver table, checked once at boot against what the manifest lists.
+#![expect(clippy::disallowed_methods, reason = "boot: drivers are listed once")]
 
 use alloc::vec::Vec;
 

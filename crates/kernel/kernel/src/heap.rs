@@ -1,13 +1,14 @@
 //! The kernel heap: a TLSF allocator that takes memory from the frame allocator in runs.
 //!
 //! Every block names its payer in its last word and is charged whole, header and rounding included. What the heap keeps
-//! for later nobody pays for: it counts as free.
+//! for later nobody pays for: it counts as free. For each CPU it keeps a few blocks beside, for what has no way to be
+//! refused: see [`frames::with_room`].
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 
-use cpu::Lock;
-use frames::{Payer, Use};
+use cpu::{Lock, MAX_CPUS};
+use frames::{KEPT_BLOCKS, LARGEST_BLOCK, Payer, Use};
 use rlsf::Tlsf;
 
 /// Bytes per growth, at least: 64 KiB, which may have to be wiped in one go.
@@ -15,10 +16,17 @@ const GROW_ORDER: u8 = 4;
 /// What the allocator rounds a block to, and the header of one.
 const GRANULE: usize = 4 * size_of::<usize>();
 const HEADER: usize = GRANULE / 2;
-/// Blocks up to this size are given even where the payer cannot pay for them; then the kernel does. `Box`, `Arc` and
-/// `BTreeMap` have no way to be refused: what a program drives asks [`frames::can_pay`] before it makes one. What can be
-/// refused says so with [`frames::refusable`], and is never lent.
+/// Blocks up to this size are given even where the payer cannot pay for them; then the kernel does, and says how much it
+/// lent. Nobody should need it: what can be refused says so with [`frames::refusable`], and what cannot is made within
+/// [`frames::with_room`].
 const SMALL: u64 = 64 * 1024;
+/// Frames that are left to what cannot be refused when the heap grows for what can.
+const LEFT_FRAMES: u64 = frames::KERNEL_RESERVE / 2;
+/// A block that is kept for a CPU: the largest that may be asked for, and what the allocator may round it up by.
+const KEPT: Layout = match Layout::from_size_align(LARGEST_BLOCK + LARGEST_BLOCK / 4, 16) {
+    Ok(layout) => layout,
+    Err(_) => panic!("a size and an alignment"),
+};
 
 type Allocator = Tlsf<'static, u32, u32, 28, 16>;
 
@@ -34,7 +42,11 @@ pub struct Stats {
 struct Inner {
     blocks: Allocator,
     stats: Stats,
+    kept: [[Option<NonNull<u8>>; KEPT_BLOCKS]; MAX_CPUS],
 }
+
+// SAFETY: the kept blocks are the allocator's own, in memory that lives for good.
+unsafe impl Send for Inner {}
 
 struct Heap(Lock<Inner>);
 
@@ -53,7 +65,24 @@ const fn block_bytes(layout: Layout) -> u64 {
 }
 
 impl Heap {
-    fn take(&self, layout: Layout, bytes: u64) -> Option<NonNull<u8>> {
+    /// Takes a block, and who pays for it: out of the room that was made for it, or now.
+    fn take_paid(&self, layout: Layout, bytes: u64) -> Option<(Payer, Option<NonNull<u8>>)> {
+        if let Some(payer) = frames::draw(bytes) {
+            let block = self.take(layout, bytes, 0);
+            let block = block.or_else(|| self.take_kept(layout, bytes));
+            return Some((payer, block));
+        }
+        let payer = Payer::current();
+        if frames::is_refusable() || bytes > SMALL {
+            payer.take(bytes).ok()?;
+            return Some((payer, self.take(layout, bytes, LEFT_FRAMES)));
+        }
+        let payer = payer.take_or_lend(bytes).ok()?;
+        Some((payer, self.take(layout, bytes, 0)))
+    }
+
+    /// Takes a block; the heap grows for it while `least` frames stay free.
+    fn take(&self, layout: Layout, bytes: u64, least: u64) -> Option<NonNull<u8>> {
         loop {
             {
                 let mut inner = self.0.lock();
@@ -62,13 +91,31 @@ impl Heap {
                     return Some(block);
                 }
             }
-            if !self.grow(layout) {
+            if !self.grow(layout, least) {
                 return None;
             }
         }
     }
 
-    fn grow(&self, layout: Layout) -> bool {
+    /// Takes a block where there is no memory but what was kept for this CPU.
+    #[cold]
+    fn take_kept(&self, layout: Layout, bytes: u64) -> Option<NonNull<u8>> {
+        if layout.size() > LARGEST_BLOCK + size_of::<u64>() {
+            return None;
+        }
+        let mut inner = self.0.lock();
+        let kept = inner.kept[cpu::index() % MAX_CPUS]
+            .iter_mut()
+            .find_map(Option::take)?;
+        frames::kept_was_used();
+        // SAFETY: this allocator gave it out with that alignment, and nobody else has it.
+        unsafe { inner.blocks.deallocate(kept, KEPT.align()) };
+        let block = inner.blocks.allocate(layout)?;
+        inner.stats.used += bytes;
+        Some(block)
+    }
+
+    fn grow(&self, layout: Layout, least: u64) -> bool {
         let wanted = layout
             .size()
             .saturating_add(layout.align())
@@ -76,8 +123,8 @@ impl Heap {
         let frames = wanted.div_ceil(4096).next_power_of_two();
         let order = (frames.trailing_zeros() as u8).max(GROW_ORDER);
         // When large runs are gone, a smaller one may still do.
-        let run = frames::allocate_unpaid(order, Use::Kernel)
-            .or_else(|| frames::allocate_unpaid(frames.trailing_zeros() as u8, Use::Kernel));
+        let run = frames::allocate_unpaid(order, least, Use::Kernel)
+            .or_else(|| frames::allocate_unpaid(frames.trailing_zeros() as u8, least, Use::Kernel));
         let Some(run) = run else { return false };
         let Some(start) = NonNull::new(frames::direct_map(run.address())) else {
             return false;
@@ -101,16 +148,10 @@ unsafe impl GlobalAlloc for Heap {
             return core::ptr::null_mut();
         };
         let bytes = block_bytes(layout);
-        let payer = Payer::current();
-        let paid = if bytes <= SMALL && !frames::is_refusable() {
-            payer.take_or_lend(bytes)
-        } else {
-            payer.take(bytes).map(|()| payer)
-        };
-        let Ok(payer) = paid else {
+        let Some((payer, block)) = self.take_paid(layout, bytes) else {
             return core::ptr::null_mut();
         };
-        match self.take(layout, bytes) {
+        match block {
             Some(block) => {
                 // SAFETY: inside the block, aligned to a word by `named`.
                 unsafe { block.add(at).cast::<u64>().write(payer.to_word()) };
@@ -143,7 +184,33 @@ unsafe impl GlobalAlloc for Heap {
 static HEAP: Heap = Heap(Lock::new(Inner {
     blocks: Tlsf::new(),
     stats: Stats { taken: 0, used: 0 },
+    kept: [[None; KEPT_BLOCKS]; MAX_CPUS],
 }));
+
+/// Keeps as many blocks for this CPU as there shall be. `false`: there is no memory.
+fn keep() -> bool {
+    let cpu = cpu::index() % MAX_CPUS;
+    loop {
+        {
+            let mut inner = HEAP.0.lock();
+            let Some(place) = inner.kept[cpu].iter().position(Option::is_none) else {
+                return true;
+            };
+            if let Some(block) = inner.blocks.allocate(KEPT) {
+                inner.kept[cpu][place] = Some(block);
+                continue;
+            }
+        }
+        if !HEAP.grow(KEPT, LEFT_FRAMES) {
+            return false;
+        }
+    }
+}
+
+/// Lets [`frames::with_room`] make the heap keep blocks.
+pub fn start_keeping() {
+    frames::set_keeper(keep);
+}
 
 /// How much the heap holds.
 pub fn stats() -> Stats {

@@ -2,6 +2,11 @@
 //!
 //! The ACPI namespace would tell, but nobody here interprets AML; so pins are known where firmware has left a
 //! MultiProcessor table, and elsewhere a device without messages is polled.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "boot: controllers are found once"
+)]
 
 use alloc::vec;
 use alloc::vec::Vec;

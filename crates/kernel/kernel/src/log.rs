@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use arrayvec::ArrayString;
 use cpu::Lock;
+use frames::Grow;
 
 /// The source of the kernel's own records; the spawner refuses it as the name of a process.
 pub const KERNEL: &str = "kernel";
@@ -132,15 +133,10 @@ pub fn append(level: u16, source: &str, line: &str) {
     let mut ring = RING.lock();
     let ring = ring.get_or_insert_default();
     // Once, for the first line of the boot.
-    if ring
-        .records
-        .try_reserve_exact(RECORDS - ring.records.len())
-        .is_err()
-    {
-        return;
-    }
     if ring.records.len() < RECORDS {
-        ring.records.push(record);
+        if ring.records.grow(RECORDS - ring.records.len()).is_ok() {
+            let _ = ring.records.put(record);
+        }
     } else if let Some(oldest) = ring.records.get_mut(ring.first as usize % RECORDS) {
         *oldest = record;
         ring.first += 1;

@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use arrayvec::ArrayVec;
 use cpu::Lock;
 use cpu::port::{read8, write8};
+use frames::Grow;
 use ipc::Pending;
 use line_queue::{Form, Full, LineQueue, Rank, Writer};
 use sabotage::sabotage;
@@ -347,11 +348,11 @@ pub fn wait(
             .count();
         if own >= SHARE
             || waiting.len() >= WAITERS
-            || frames::refusable(|| waiting.try_reserve(1)).is_err()
+            || waiting.len() == waiting.capacity() && waiting.grow(1).is_err()
         {
             return Err(waiter.pending);
         }
-        waiting.push_back(waiter);
+        waiting.put(waiter).map_err(|waiter| waiter.pending)?;
         note(&waiting);
     }
     drop(gone);
@@ -401,7 +402,7 @@ pub fn look() {
                 && (!first.pending.is_live() || first.push())
             {
                 // One whose caller gave up is dropped like one that is done.
-                done.extend(waiting.pop_front());
+                let _ = waiting.pop_front().map(|waiter| done.try_push(waiter));
             }
             note(&waiting);
         }

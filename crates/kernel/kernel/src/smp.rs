@@ -1,4 +1,8 @@
 //! Starting the other CPUs: INIT-SIPI with a page below 1 MiB (Intel SDM vol. 3, 9.4.4).
+#![expect(
+    clippy::disallowed_methods,
+    reason = "boot: processors are started once"
+)]
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

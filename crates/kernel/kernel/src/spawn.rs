@@ -1,11 +1,12 @@
 //! Making a process out of an ELF image and a list of capabilities.
 
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use account::{Account, Limits};
+use arrayvec::{ArrayString, ArrayVec};
 use elf_image::Image;
+use frames::Grow;
 use ipc::{End, Exit, Label, Process, Slot, Thread, ThreadSpec};
 use memory::MemoryObject;
 use paging::Access;
@@ -25,10 +26,15 @@ const MESSAGE_BYTES: u32 = 64 * 1024 - 128 - 64 * 128;
 /// Startup pages, at most.
 const STARTUP_LIMIT: usize = 16 * 1024;
 
+/// Longest name of a capability, in bytes.
+const NAME_BYTES: usize = 32;
+/// Capabilities that a process is started with, at most.
+pub const MAX_GRANTS: usize = 32;
+
 /// A capability for a new process.
 pub struct Grant {
     /// The name under which it is found.
-    pub name: String,
+    pub name: ArrayString<NAME_BYTES>,
     /// The interface it is announced as.
     pub interface: u64,
     /// The capability.
@@ -75,7 +81,7 @@ fn load(process: &Arc<Process>, image: &Image<'_>) -> Result<(), Refusal> {
 /// Lays out the startup pages and maps them read-only. Returns their address.
 fn startup(
     process: &Arc<Process>,
-    entries: &[(String, u64, u64)],
+    entries: &[(ArrayString<NAME_BYTES>, u64, u64)],
     arguments: &[&str],
 ) -> Result<u64, Refusal> {
     let strings = 32 + entries.len() * 48;
@@ -84,26 +90,26 @@ fn startup(
         return Err(Refusal::OutOfRange);
     }
     let mut out = Vec::new();
-    frames::refusable(|| out.try_reserve_exact(total)).map_err(|_| Refusal::OverBudget)?;
+    out.grow(total)?;
     for word in [STARTUP_MAGIC, process.id] {
-        out.extend_from_slice(&word.to_le_bytes());
+        frames::append(&mut out, &word.to_le_bytes())?;
     }
     for word in [total, entries.len(), strings, arguments.len()] {
-        out.extend_from_slice(&(word as u32).to_le_bytes());
+        frames::append(&mut out, &(word as u32).to_le_bytes())?;
     }
     for (name, handle, interface) in entries {
-        if name.len() > 32 || name.is_empty() {
+        if name.is_empty() {
             return Err(Refusal::BadArgument);
         }
-        out.extend_from_slice(&handle.to_le_bytes());
-        out.extend_from_slice(&interface.to_le_bytes());
-        let mut padded = [0; 32];
+        frames::append(&mut out, &handle.to_le_bytes())?;
+        frames::append(&mut out, &interface.to_le_bytes())?;
+        let mut padded = [0; NAME_BYTES];
         padded[..name.len()].copy_from_slice(name.as_bytes());
-        out.extend_from_slice(&padded);
+        frames::append(&mut out, &padded)?;
     }
     for argument in arguments {
-        out.extend_from_slice(&(argument.len() as u32).to_le_bytes());
-        out.extend_from_slice(argument.as_bytes());
+        frames::append(&mut out, &(argument.len() as u32).to_le_bytes())?;
+        frames::append(&mut out, argument.as_bytes())?;
     }
     let pages = out.len().div_ceil(4096) as u32;
     let object = MemoryObject::new(pages)?;
@@ -131,7 +137,7 @@ pub fn spawn(
     image: &[u8],
     arguments: &[&str],
     (from, limits): (&Arc<Account>, &Limits),
-    grants: Vec<Grant>,
+    grants: ArrayVec<Grant, MAX_GRANTS>,
 ) -> Result<Arc<Process>, Refusal> {
     #[cfg(sabotage)]
     let point = point_for(label.name);
@@ -155,21 +161,23 @@ fn fill(
     process: &Arc<Process>,
     image: &Image<'_>,
     arguments: &[&str],
-    grants: Vec<Grant>,
+    grants: ArrayVec<Grant, MAX_GRANTS>,
 ) -> Result<Arc<Thread>, Refusal> {
     let _paying = frames::paid_by(process.account());
     load(process, image)?;
-    let mut entries: Vec<(String, u64, u64)> = Vec::new();
-    for own in crate::objects::own(process) {
+    let mut entries = Vec::new();
+    entries.grow(2 + grants.len())?;
+    for own in crate::objects::own(process)? {
         let interface = own.interface();
         let name = crate::objects::own_name(interface);
-        entries.push((String::from(name), process.grant(own)?, interface));
+        let name = ArrayString::from(name).map_err(|_| Refusal::BadArgument)?;
+        entries.add((name, process.grant(own)?, interface))?;
     }
     for grant in grants {
         if entries.iter().any(|(name, ..)| *name == grant.name) {
             return Err(Refusal::AlreadyExists);
         }
-        entries.push((grant.name, process.grant(grant.slot)?, grant.interface));
+        entries.add((grant.name, process.grant(grant.slot)?, grant.interface))?;
     }
     let startup = startup(process, &entries, arguments)?;
     look()?;
@@ -213,9 +221,9 @@ fn on_exit(process: &Process, exit: &Exit) {
         End::Killed => "killed",
     };
     let (text, callers) = exit
-        .text
+        .text()
         .split_once(ring_abi::CALLERS)
-        .unwrap_or((&exit.text, ""));
+        .unwrap_or((exit.text(), ""));
     let (rule, detail) = match exit.kind {
         End::Faulted => text.split_once(": ").unwrap_or((text, "")),
         _ => ("", text),

@@ -148,9 +148,13 @@ impl Tables<Kernel> for Vm {
         self.space().evict()
     }
 
+    fn within_room<R>(&self, f: impl FnOnce() -> R) -> Result<R, Refusal> {
+        frames::with_room(0, f)
+    }
+
     fn pay(&self) -> Result<(), Refusal> {
-        // The allocator charges the record itself, and has no way to be refused.
-        frames::can_pay(RECORD_BYTES)
+        // The allocator charges the record itself, out of the room that `Vm` begins a change in.
+        frames::more_room(RECORD_BYTES)
     }
 
     fn refund(&self) {}

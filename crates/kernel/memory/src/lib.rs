@@ -4,6 +4,15 @@
 //! shootdowns. Whoever makes an object or a mapping pays for what it takes. Pages are zeroed when an object is made and
 //! return to `frames` when its last handle and its last mapping are gone. Invariant: it never maps memory that no object
 //! holds, and never lets a page go while a mapping of it may be cached on any CPU.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may fail"
+    )
+)]
 #![no_std]
 #![allow(unsafe_code)]
 

@@ -12,9 +12,6 @@ use sabotage::sabotage;
 use crate::pages::{PageList, Pages};
 use crate::{Kernel, STEP_PAGES, between_steps};
 
-/// What an object takes beside its pages and their list, at most: it has no way to be refused.
-const OBJECT_BYTES: u64 = 512;
-
 #[derive(Debug)]
 enum Backing {
     /// Pages of its own, freed with the object one by one.
@@ -54,7 +51,6 @@ impl MemoryObject {
         // Before the list: more than can be had is no reason to look for memory.
         let mut payment = frames::pay(u64::from(pages) * FRAME_BYTES)?;
         let list = Pages::with_room(pages as usize)?;
-        frames::can_pay(OBJECT_BYTES)?;
         let mut object = Self::build(list, Backing::Owned, Writes::Allowed);
         for at in 0..u64::from(pages) {
             if at > 0 && at.is_multiple_of(STEP_PAGES) {
@@ -68,7 +64,7 @@ impl MemoryObject {
                 return Err(refusal);
             }
         }
-        Ok(Arc::new(object))
+        frames::arc(object)
     }
 
     /// Makes an object from one physically contiguous run, which it owns from now on.
@@ -77,13 +73,8 @@ impl MemoryObject {
     /// `OverBudget`, `NoMemory`; the run is free again then.
     pub fn from_run(run: Frames, pages: u32) -> Result<Arc<Self>, Refusal> {
         let addresses = (0..pages).map(|p| run.address() + u64::from(p) * FRAME_BYTES);
-        let listed = Pages::of(addresses);
-        match listed.and_then(|list| frames::can_pay(OBJECT_BYTES).map(|()| list)) {
-            Ok(list) => Ok(Arc::new(Self::build(
-                list,
-                Backing::Run(Some(run)),
-                Writes::Allowed,
-            ))),
+        match Pages::of(addresses) {
+            Ok(list) => frames::arc(Self::build(list, Backing::Run(Some(run)), Writes::Allowed)),
             Err(refusal) => {
                 run.free_unmapped();
                 Err(refusal)
@@ -97,9 +88,7 @@ impl MemoryObject {
     /// # Errors
     /// `OverBudget`, `NoMemory`.
     pub fn borrowed(list: Arc<dyn PageList>, writes: Writes) -> Result<Arc<Self>, Refusal> {
-        let pages = Pages::Lent(list);
-        frames::can_pay(OBJECT_BYTES)?;
-        Ok(Arc::new(Self::build(pages, Backing::Borrowed, writes)))
+        frames::arc(Self::build(Pages::Lent(list), Backing::Borrowed, writes))
     }
 
     /// Makes an object over register pages in a row, read-only and uncached.
@@ -109,12 +98,7 @@ impl MemoryObject {
     pub fn registers(physical: u64, pages: u32) -> Result<Arc<Self>, Refusal> {
         let addresses = (0..pages).map(|p| physical + u64::from(p) * FRAME_BYTES);
         let pages = Pages::of(addresses)?;
-        frames::can_pay(OBJECT_BYTES)?;
-        Ok(Arc::new(Self::build(
-            pages,
-            Backing::Registers,
-            Writes::Never,
-        )))
+        frames::arc(Self::build(pages, Backing::Registers, Writes::Never))
     }
 
     /// The access that pages of this object get where `wanted` is asked for.

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use frames::Grow;
 use ring_abi::Refusal;
 
 /// Addresses in one piece of a list: what fits in a page of the kernel's heap.
@@ -19,6 +20,9 @@ pub trait PageList: fmt::Debug + Send + Sync {
     fn page(&self, at: u64) -> Option<u64>;
 }
 
+/// Most that the tree of pieces grows by for one more: a node at each level.
+const NODE_BYTES: u64 = 2048;
+
 /// Physical addresses of an object's pages. A long list lies in pieces, so that no object needs more than a page of the
 /// kernel's heap in one run.
 #[derive(Debug)]
@@ -31,15 +35,15 @@ pub(crate) enum Pages {
 
 fn piece(wanted: usize) -> Result<Vec<u64>, Refusal> {
     let mut piece = Vec::new();
-    let room = frames::refusable(|| piece.try_reserve_exact(wanted.min(PIECE)));
-    room.map(|()| piece).map_err(|_| Refusal::NoMemory)
+    piece.grow(wanted.min(PIECE))?;
+    Ok(piece)
 }
 
 impl Pages {
     /// An empty list that will hold `wanted` addresses.
     ///
     /// # Errors
-    /// `NoMemory`.
+    /// `OverBudget`, `NoMemory`.
     pub(crate) fn with_room(wanted: usize) -> Result<Self, Refusal> {
         if wanted <= PIECE {
             piece(wanted).map(Self::Short)
@@ -49,7 +53,7 @@ impl Pages {
     }
 
     /// # Errors
-    /// `NoMemory`.
+    /// `OverBudget`, `NoMemory`.
     pub(crate) fn of(addresses: impl ExactSizeIterator<Item = u64>) -> Result<Self, Refusal> {
         let mut pages = Self::with_room(addresses.len())?;
         for address in addresses {
@@ -59,20 +63,21 @@ impl Pages {
     }
 
     /// # Errors
-    /// `NoMemory`.
+    /// `OverBudget`, `NoMemory`.
+    #[expect(clippy::disallowed_methods, reason = "room: made here")]
     pub(crate) fn push(&mut self, address: u64) -> Result<(), Refusal> {
         match self {
             Self::Short(list) => {
-                frames::refusable(|| list.try_reserve(1)).map_err(|_| Refusal::NoMemory)?;
-                list.push(address);
+                list.add(address)?;
             }
             Self::Long(pieces, count) => {
                 let at = u32::try_from(*count / PIECE as u64).map_err(|_| Refusal::NoMemory)?;
                 if *count % PIECE as u64 == 0 {
-                    pieces.insert(at, piece(PIECE)?);
+                    let piece = piece(PIECE)?;
+                    frames::with_room(NODE_BYTES, || pieces.insert(at, piece))?;
                 }
                 if let Some(list) = pieces.get_mut(&at) {
-                    list.push(address);
+                    list.add(address)?;
                     *count += 1;
                 }
             }

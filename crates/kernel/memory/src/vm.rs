@@ -50,6 +50,9 @@ pub struct Vm {
     spare: u64,
 }
 
+/// Most that an address space takes beside its tables.
+const VM_BYTES: u64 = size_of::<Vm>() as u64 + 128;
+
 /// Numbers of address spaces, never used again.
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
@@ -67,12 +70,13 @@ impl Vm {
     ///
     /// # Errors
     /// `NoMemory`, `OverBudget`.
+    #[expect(clippy::disallowed_methods, reason = "room: made here")]
     pub fn new() -> Result<Arc<Self>, Refusal> {
         // The spare page is there before anything of an object is mapped: a revocation cannot lack it.
         let spare = Paid.take().map_err(refusal)?;
         spare.set_use(Use::Object);
         let space = match AddressSpace::new(&Paid) {
-            Ok(space) => Arc::new(space),
+            Ok(space) => space,
             Err(e) => {
                 spare.free_unmapped();
                 return Err(refusal(e));
@@ -83,11 +87,18 @@ impl Vm {
             end: USER_END,
         };
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(Self {
-            space,
-            regions: SpaceLedger::new(number, bounds),
-            spare: spare.address(),
-        }))
+        let spare = spare.address();
+        let (space, regions) = (frames::arc(space), SpaceLedger::new(number, bounds));
+        let vm = space.and_then(|space| {
+            frames::with_room(VM_BYTES, || {
+                Arc::new(Self {
+                    space,
+                    regions,
+                    spare,
+                })
+            })
+        });
+        vm.inspect_err(|_| frames::adopt(spare).free_unmapped())
     }
 
     /// The page tables.

@@ -3,6 +3,15 @@
 //! Owns the only raw pointers to such memory: [`Registers`] for device registers, [`SharedBytes`] for memory shared
 //! with a device or a process; and [`Ports`], the I/O ports of one device. Invariant: it never forms a reference to such
 //! memory, and never reads or writes outside the range it was made for.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may fail"
+    )
+)]
 #![no_std]
 #![allow(unsafe_code)]
 

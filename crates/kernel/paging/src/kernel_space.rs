@@ -248,7 +248,7 @@ fn make_stack() -> Option<u64> {
     let base = *next + 4096;
     let mut pages = [const { None }; STACK_PAGES as usize];
     for page in &mut pages {
-        *page = frames::allocate_unpaid(0, Use::Stack);
+        *page = frames::allocate_unpaid(0, 0, Use::Stack);
     }
     let whole = pages.iter().all(Option::is_some)
         && (0..STACK_PAGES).all(|p| walk_making(kernel_root(), base + p * 4096, 0, 0).is_some());

@@ -1,4 +1,5 @@
 //! Configuration space of all segments, each bus through the best way there is.
+#![expect(clippy::disallowed_methods, reason = "boot: functions are found once")]
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

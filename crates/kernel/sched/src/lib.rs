@@ -4,6 +4,15 @@
 //! priorities and what calls lend to them, a 5 ms quantum that is armed only when two tasks of one priority want the CPU,
 //! direct switch, and the look in the middle of long work.
 //! Invariant: it never knows why a task waits, and nothing on the way of a wake-up or a switch allocates.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may fail"
+    )
+)]
 #![no_std]
 #![allow(unsafe_code)]
 

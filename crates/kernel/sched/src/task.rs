@@ -52,6 +52,9 @@ pub(crate) struct Wait {
 
 pub(crate) const NO_TIMER: u32 = crate::heap::NO_PLACE;
 
+/// Most that the record of a task takes.
+const TASK_BYTES: u64 = size_of::<Task>() as u64 + 128;
+
 /// Values of [`Task::on_cpu`]: no CPU runs the task or is about to.
 pub(crate) const OFF: u8 = 0;
 /// A CPU runs it, or is on its way into it or out of it.
@@ -92,6 +95,7 @@ unsafe impl Sync for Task {}
 
 impl Task {
     /// Makes a blocked task; [`crate::wake`] starts it. `None`: no memory for the stack or the timer heaps.
+    #[expect(clippy::disallowed_methods, reason = "room: made here")]
     pub fn new(spec: TaskSpec) -> Option<Arc<Self>> {
         let stack = paging::new_stack().ok()?;
         // SAFETY: a fresh stack.
@@ -100,29 +104,34 @@ impl Task {
             return None;
         }
         let priority = spec.priority.min(PRIORITIES as u8 - 1);
-        Some(Arc::new(Self {
-            saved: UnsafeCell::new(saved),
-            stack,
-            space: spec.space,
-            account: spec.account,
-            fs_base: spec.fs_base,
-            base_priority: priority,
-            priority: AtomicU8::new(priority),
-            loans: Lock::new(Loans::new(priority)),
-            pinned: spec.pinned,
-            wait: Lock::new(Wait {
-                blocked: true,
-                ..Wait::default()
-            }),
-            on_cpu: AtomicU8::new(OFF),
-            place: Place::nowhere(),
-            ending: AtomicBool::new(false),
-            last_cpu: AtomicU32::new(spec.pinned.unwrap_or(cpu::index() as u32)),
-            ticks: AtomicU64::new(0),
-            timer_place: AtomicU32::new(NO_TIMER),
-            timer_cpu: AtomicU32::new(0),
-            owner: AtomicPtr::new(core::ptr::null_mut()),
-        }))
+        let make = || {
+            Arc::new(Self {
+                saved: UnsafeCell::new(saved),
+                stack,
+                space: spec.space,
+                account: spec.account,
+                fs_base: spec.fs_base,
+                base_priority: priority,
+                priority: AtomicU8::new(priority),
+                loans: Lock::new(Loans::new(priority)),
+                pinned: spec.pinned,
+                wait: Lock::new(Wait {
+                    blocked: true,
+                    ..Wait::default()
+                }),
+                on_cpu: AtomicU8::new(OFF),
+                place: Place::nowhere(),
+                ending: AtomicBool::new(false),
+                last_cpu: AtomicU32::new(spec.pinned.unwrap_or(cpu::index() as u32)),
+                ticks: AtomicU64::new(0),
+                timer_place: AtomicU32::new(NO_TIMER),
+                timer_cpu: AtomicU32::new(0),
+                owner: AtomicPtr::new(core::ptr::null_mut()),
+            })
+        };
+        frames::with_room(TASK_BYTES, make)
+            .inspect_err(|_| crate::core_state::forget_task())
+            .ok()
     }
 
     /// Attaches what the task belongs to. The pointer is only ever handed back by [`Task::owner`].

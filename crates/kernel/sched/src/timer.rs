@@ -51,15 +51,23 @@ impl TimerHeap {
 
     /// A callback that waits already comes at the earlier of both times: a program that can ask for ever earlier ones
     /// does not fill the list.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "lent: as many as the kernel has of them"
+    )]
     fn add_callback(&mut self, deadline: u64, f: fn(u64), argument: u64) {
         let same = |c: &&mut Callback| c.argument == argument && core::ptr::fn_addr_eq(c.f, f);
         match self.callbacks.iter_mut().find(same) {
             Some(c) => c.deadline = c.deadline.min(deadline),
-            None => self.callbacks.push(Callback {
-                deadline,
-                f,
-                argument,
-            }),
+            None => {
+                // As many as the kernel has of them, whoever runs when one is first asked for.
+                let _kernel = frames::paid_by_kernel();
+                self.callbacks.push(Callback {
+                    deadline,
+                    f,
+                    argument,
+                });
+            }
         }
     }
 

@@ -317,6 +317,7 @@ impl<C: Class> Broker for Device<C> {
 
     /// `[features, queues, entries]`, each 0 for what is usual. Answers `[features, queues | BAR << 16 | offset << 32,
     /// entries of queue 0]`, where BAR and offset say where the device-specific configuration lies.
+    #[expect(clippy::disallowed_methods, reason = "stack: into an array")]
     fn configure(
         &mut self,
         io: &mut dyn BrokerIo,

@@ -12,6 +12,15 @@
 //! Invariant: submitting and completing never allocate, format or scan.
 //!
 //! What `configure` takes and which registers a provider may read: `docs/devices/virtio.md`.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may fail"
+    )
+)]
 #![no_std]
 #![forbid(unsafe_code)]
 

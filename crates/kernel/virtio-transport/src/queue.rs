@@ -70,6 +70,7 @@ impl Virtqueue {
     ///
     /// # Errors
     /// `NoMemory`, and what [`BrokerIo::pages`] says.
+    #[expect(clippy::disallowed_methods, reason = "room: reserved here")]
     pub(crate) fn prepare(
         io: &mut dyn BrokerIo,
         place: &mut Option<Self>,

@@ -7,6 +7,7 @@
 #![no_std]
 #![allow(unsafe_code)]
 
+pub mod accounts;
 mod kit;
 mod probe;
 pub mod raw;

@@ -11,6 +11,7 @@ const FACETS: &str =
     r#"@accounts.facets minter=exited said="minted=8 refused=overBudget" others=64 lender=ok"#;
 const RECEIVES: &str =
     r#"@accounts.receives receiver=exited said="refused=nothing some=true all=true others=true""#;
+const LAST: &str = r#"@accounts.last child=exited said="page=overBudget facet=overBudget some_facets=true all_receives=false" lent_bytes=0"#;
 const SUM: &str =
     "@accounts.sum difference_before=0 difference_while_held=0 difference_after=0 grows=false";
 /// Also where charges fail: they cost nothing but an answer.
@@ -31,6 +32,7 @@ inventory::submit! {
             FACETS,
             RECEIVES,
             r#"@accounts.receives receiver=exited said="refused=overBudget some=true all=false others=true""#,
+            LAST,
         ],
         ..PROGRAM
     }
@@ -64,6 +66,14 @@ inventory::submit! {
         point: points::FAIL_ALLOC,
         smoke: "accounts-fail",
         breaks: Break::Missing(NONE),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::LEND_WHAT_CAN_BE_REFUSED,
+        smoke: "accounts",
+        breaks: Break::Missing(LAST),
     }
 }
 

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
 use cpu::Lock;
+use frames::Grow;
 use ring_abi::Refusal;
 
 use super::vectors::{Place, SourceOf, Target, VectorTable};
@@ -95,6 +96,9 @@ impl Lines {
         if index >= MAX_LINES {
             return Err(Refusal::Exhausted);
         }
+        if index == all.len() {
+            all.grow(1)?;
+        }
         let message = platform.allocate_vector(None)?;
         let place = message.place();
         vectors.set(place, Some(Target::Line(index as u32)));
@@ -116,7 +120,10 @@ impl Lines {
         };
         match all.get_mut(index) {
             Some(entry) => *entry = Some(wire),
-            None => all.push(Some(wire)),
+            None => {
+                let added = all.put(Some(wire));
+                debug_assert!(added.is_ok(), "there is room for it");
+            }
         }
         platform.mask_line(line.gsi, false);
         Ok((index as u32, message))

@@ -68,6 +68,7 @@ impl Target {
 pub(crate) struct VectorTable(Box<[AtomicU64]>);
 
 impl VectorTable {
+    #[expect(clippy::disallowed_methods, reason = "boot: the table is made once")]
     pub(crate) fn new() -> Self {
         let words = (0..MAX_CPUS * VECTORS).map(|_| AtomicU64::new(0));
         Self(words.collect())

@@ -5,7 +5,6 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use audit_format::{Event, Kind};
@@ -17,7 +16,7 @@ use sabotage::sabotage;
 use schema::audit::{audit_admission, audit_broker, audit_gate, hardware_audit_log};
 use stub::{Answered, Method, Refusal};
 
-use super::{Owed, Served, kernel_object};
+use super::{Owed, Served, kernel_object, or_refuse};
 use crate::audit;
 
 /// The right to read the log.
@@ -29,11 +28,14 @@ pub struct Log {
 
 impl Log {
     pub fn new() -> Arc<Self> {
-        Self::of(0)
+        super::at_boot(Self {
+            epoch: Epoch::default(),
+            reader: 0,
+        })
     }
 
-    fn of(reader: u64) -> Arc<Self> {
-        Arc::new(Self {
+    fn of(reader: u64) -> Result<Arc<Self>, Refusal> {
+        frames::arc(Self {
             epoch: Epoch::default(),
             reader,
         })
@@ -79,11 +81,11 @@ impl<'a> hardware_audit_log::Server<KernelCall<'a>> for Served<Log> {
 
     fn counters(&mut self, reply: Owed<'a, hardware_audit_log::call::Counters>) -> Answered {
         let counters = audit::counters();
-        let kinds: Vec<_> = (0..)
+        let kinds = (0..)
             .zip(counters.kinds)
             .filter(|(_, events)| *events != 0)
-            .map(|(kind, events)| hardware_audit_log::Count { kind, events })
-            .collect();
+            .map(|(kind, events)| hardware_audit_log::Count { kind, events });
+        let kinds = or_refuse!(reply, frames::list(kinds));
         reply.send(hardware_audit_log::CountersReply {
             recorded: counters.recorded,
             overwritten: counters.overwritten,
@@ -169,7 +171,7 @@ pub struct Gate {
 
 impl Gate {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
+        super::at_boot(Self {
             epoch: Epoch::default(),
         })
     }
@@ -190,10 +192,10 @@ fn subscribe(admission: &Slot) -> Result<Arc<Log>, Refusal> {
     let reader = known.by_number.get_mut(&admission.reader);
     // The broker may have taken it away since the check.
     let reader = reader.ok_or(Refusal::Revoked)?;
+    let log = Log::of(admission.reader)?;
     if admission.used.swap(true, Ordering::AcqRel) {
         return Err(Refusal::Duplicate);
     }
-    let log = Log::of(admission.reader);
     reader.log = Arc::downgrade(&log);
     Ok(log)
 }
@@ -223,7 +225,7 @@ pub struct Broker {
 
 impl Broker {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
+        super::at_boot(Self {
             epoch: Epoch::default(),
         })
     }
@@ -231,6 +233,10 @@ impl Broker {
 
 kernel_object!(Broker, audit_broker);
 
+/// Most that the tree of readers grows by for one more.
+const READER_BYTES: u64 = 2048;
+
+#[expect(clippy::disallowed_methods, reason = "room: made here")]
 fn admit() -> Result<Arc<Admission>, Refusal> {
     let mut readers = READERS.lock();
     let known = readers.get_or_insert_default();
@@ -240,17 +246,18 @@ fn admit() -> Result<Arc<Admission>, Refusal> {
     if known.by_number.len() >= MAX_READERS {
         return Err(Refusal::OverBudget);
     }
-    known.last += 1;
-    let admission = Arc::new(Admission {
+    let number = known.last + 1;
+    let admission = frames::arc(Admission {
         epoch: Epoch::default(),
-        reader: known.last,
+        reader: number,
         used: AtomicBool::new(false),
-    });
+    })?;
     let reader = Reader {
         admission: Arc::downgrade(&admission),
         log: Weak::new(),
     };
-    known.by_number.insert(known.last, reader);
+    frames::with_room(READER_BYTES, || known.by_number.insert(number, reader))?;
+    known.last = number;
     Ok(admission)
 }
 

@@ -9,6 +9,7 @@ use arrayvec::ArrayVec;
 use cap::Epoch;
 use cpu::Lock;
 use device_manager::Line;
+use frames::Grow;
 use ipc::Pending;
 use line_queue::{Form, Writer};
 use plain_text::{FilterMode, TextFilter};
@@ -52,7 +53,10 @@ impl Input {
         while !self.hold() {
             match serial::take() {
                 Some(serial::Input::Break) => broke = true,
-                Some(serial::Input::Byte(byte)) => self.bytes.push_back(byte),
+                Some(serial::Input::Byte(byte)) => {
+                    // There is room: see `hold`.
+                    let _ = self.bytes.put(byte);
+                }
                 None => return broke,
             }
         }
@@ -74,6 +78,7 @@ impl Input {
     }
 
     /// What one answer carries. The sender goes on once enough was read.
+    #[expect(clippy::disallowed_methods, reason = "stack: into an array")]
     fn take(&mut self) -> Taken {
         let count = self.bytes.len().min(ANSWER_BYTES);
         let taken = self.bytes.drain(..count).collect();
@@ -102,7 +107,7 @@ pub struct Console {
 
 impl Console {
     pub fn new(mode: FilterMode) -> Arc<Self> {
-        Arc::new(Self {
+        super::at_boot(Self {
             epoch: Epoch::default(),
             mode,
         })
@@ -137,6 +142,10 @@ fn whole_characters(bytes: &[u8], most: usize) -> usize {
 kernel_object!(Console, console);
 
 /// Masks every I/O APIC entry, then routes COM1's line, where the tables say where it arrives.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "boot: made with room for all it ever holds"
+)]
 pub fn initialise(machine: &Machine) {
     *INPUT.lock() = Some(Input {
         // An answer that could not be given puts its bytes back.
@@ -235,6 +244,7 @@ fn drain() -> bool {
     INPUT.lock().as_mut().is_some_and(Input::fill)
 }
 
+#[expect(clippy::disallowed_methods, reason = "room: there is room for it")]
 fn gather() {
     loop {
         if drain() {
@@ -259,7 +269,10 @@ fn gather() {
             // Its caller gave up just now: the next one reads them.
             if let Some(input) = INPUT.lock().as_mut() {
                 for byte in results.into_iter().rev() {
-                    input.bytes.push_front(byte);
+                    // They were taken out a moment ago; what came since then may have their places.
+                    if input.bytes.len() < input.bytes.capacity() {
+                        input.bytes.push_front(byte);
+                    }
                 }
             }
         }
@@ -287,8 +300,7 @@ fn reply_of(taken: &Taken) -> console::ReadReply {
 /// A copy of what a call writes, for as long as it waits for room. Its process pays.
 pub fn kept(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut kept = Vec::new();
-    frames::refusable(|| kept.try_reserve_exact(bytes.len())).map_err(|_| Refusal::OverBudget)?;
-    kept.extend_from_slice(bytes);
+    frames::append(&mut kept, bytes)?;
     Ok(kept)
 }
 
@@ -333,12 +345,16 @@ impl<'a> console::Server<ipc::KernelCall<'a>> for Served<Console> {
             return reply.send(reply_of(&results));
         }
         let (answered, later) = reply.defer();
+        let mut full = None;
         if let Some(input) = INPUT.lock().as_mut() {
             if input.readers.len() >= READERS {
                 // Dropping those that gave up completes nothing: their callers are gone.
                 input.readers.retain(Pending::is_live);
             }
-            input.readers.push_back(later.into_inner());
+            full = input.readers.put(later.into_inner()).err();
+        }
+        if let Some(pending) = full {
+            pending.try_refuse(Refusal::Busy);
         }
         // A byte may have come to another CPU since the first look, which saw no reader.
         gather();

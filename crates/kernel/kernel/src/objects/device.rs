@@ -3,11 +3,14 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use arrayvec::ArrayVec;
+use frames::Grow;
+
 use cap::Epoch;
 use device_manager::FunctionView;
 use dma_ledger::{Claim, OwnerId, QueueId};
 use driver_core::QueueSpec;
-use ipc::{KernelCall, Object, Slot};
+use ipc::{KernelCall, Slot};
 use sabotage::sabotage;
 use schema::device::{device, device_registry};
 use stub::{Answered, Refusal};
@@ -15,7 +18,7 @@ use stub::{Answered, Refusal};
 use super::audit::answer;
 use super::queue::Queue;
 use super::window::{Mmio, Pool, Route};
-use super::{Owed, Served, kernel_object};
+use super::{Owed, Served, kernel_object, object, or_refuse};
 use crate::devices::{Answer, Call, manager};
 
 /// The registry.
@@ -25,7 +28,7 @@ pub struct Registry {
 
 impl Registry {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
+        super::at_boot(Self {
             epoch: Epoch::default(),
         })
     }
@@ -44,7 +47,7 @@ pub struct Row {
     quarantined: bool,
     msix_vectors: u16,
     msi: bool,
-    bars: Vec<device_registry::Bar>,
+    bars: ArrayVec<device_registry::Bar, BARS>,
 }
 
 impl Row {
@@ -65,15 +68,20 @@ impl Row {
     }
 }
 
+/// Base address registers of a function (PCI Local Bus 3.0, 6.2.5.1).
+const BARS: usize = 6;
+
 /// Functions per answer, at most.
 const FUNCTIONS: usize = 24;
 
 /// Copies a function out of the manager.
+#[expect(clippy::disallowed_methods, reason = "stack: into an array")]
 pub fn row(v: &FunctionView<'_>) -> Row {
     use pci_format::BarKind;
     let bars = v
         .bars
         .iter()
+        .take(BARS)
         .map(|bar| device_registry::Bar {
             index: bar.index,
             kind: match bar.kind {
@@ -105,14 +113,9 @@ pub fn row(v: &FunctionView<'_>) -> Row {
 impl<'a> device_registry::Server<KernelCall<'a>> for Served<Registry> {
     fn list(&mut self, reply: Owed<'a, device_registry::call::List>, from: u32) -> Answered {
         let mut rows = Vec::new();
-        let next = manager().list(from, &mut |view| {
-            if rows.len() >= FUNCTIONS {
-                return false;
-            }
-            rows.push(row(view));
-            true
-        });
-        let functions: Vec<_> = rows.iter().map(Row::told).collect();
+        or_refuse!(reply, rows.grow(FUNCTIONS));
+        let next = manager().list(from, &mut |view| rows.put(row(view)).is_ok());
+        let functions = or_refuse!(reply, frames::list(rows.iter().map(Row::told)));
         reply.send(device_registry::ListReply {
             next,
             functions: &functions,
@@ -161,16 +164,16 @@ pub struct Device {
 kernel_object!(Device, device);
 
 /// A claim as a capability.
-pub fn device(claim: Claim) -> Slot {
-    Object::kernel(Arc::new(Device {
+pub fn device(claim: Claim) -> Result<Slot, Refusal> {
+    object(Device {
         epoch: Epoch::default(),
         claim,
-    }))
+    })
 }
 
 /// An open queue as a capability.
-pub fn queue(claim: Claim, queue: QueueId) -> Slot {
-    Object::kernel(Queue::new(claim, queue))
+pub fn queue(claim: Claim, queue: QueueId) -> Result<Slot, Refusal> {
+    object(Queue::new(claim, queue))
 }
 
 impl Drop for Device {
@@ -247,9 +250,9 @@ impl<'a> device::Server<KernelCall<'a>> for Served<Device> {
         answer(
             reply,
             &self.0.claim,
-            result.map(|_| device::MmioReply {
-                mmio: Object::kernel(Mmio::new(self.0.claim, bar)),
-            }),
+            result
+                .and_then(|_| object(Mmio::new(self.0.claim, bar)))
+                .map(|mmio| device::MmioReply { mmio }),
         )
     }
 
@@ -258,9 +261,9 @@ impl<'a> device::Server<KernelCall<'a>> for Served<Device> {
         answer(
             reply,
             &self.0.claim,
-            result.map(|route| device::InterruptReply {
-                interrupt: Object::kernel(Route::new(self.0.claim, route)),
-            }),
+            result
+                .and_then(|route| object(Route::new(self.0.claim, route)))
+                .map(|interrupt| device::InterruptReply { interrupt }),
         )
     }
 
@@ -269,9 +272,9 @@ impl<'a> device::Server<KernelCall<'a>> for Served<Device> {
         answer(
             reply,
             &self.0.claim,
-            result.map(|pool| device::PoolReply {
-                pool: Object::kernel(Pool::new(self.0.claim, pool)),
-            }),
+            result
+                .and_then(|pool| object(Pool::new(self.0.claim, pool)))
+                .map(|pool| device::PoolReply { pool }),
         )
     }
 

@@ -1,8 +1,9 @@
 //! `MachineInspector`: the state of the machine as records, for a person who looks for a fault.
 
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+use frames::Grow;
 
 use account::Kind;
 use apic::vector;
@@ -15,7 +16,7 @@ use schema::diagnostics::machine_inspector as wire;
 use schema::diagnostics::machine_inspector::{self, Server};
 use stub::{Answered, Refusal};
 
-use super::{Owed, Served, inspect_firmware, kernel_object};
+use super::{Owed, Served, inspect_firmware, kernel_object, or_refuse};
 use crate::devices::manager;
 
 /// Reads everything, changes nothing.
@@ -25,7 +26,7 @@ pub struct Inspector {
 
 impl Inspector {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
+        super::at_boot(Self {
             epoch: Epoch::default(),
         })
     }
@@ -53,7 +54,7 @@ fn cut<T>(mut all: Vec<T>, from: u32) -> (u32, Vec<T>) {
     (next, all)
 }
 
-fn cpus() -> Vec<wire::Cpu> {
+fn cpus() -> Result<Vec<wire::Cpu>, Refusal> {
     let runs = (0..sched::cpu_count()).map(|index| {
         let s = sched::summary(index);
         let f = crate::smp::offered(index).unwrap_or_default();
@@ -91,7 +92,7 @@ fn cpus() -> Vec<wire::Cpu> {
         next_deadline_ns: sched::NEVER,
         ..wire::Cpu::default()
     });
-    runs.chain(absent).collect()
+    frames::list(runs.chain(absent))
 }
 
 fn charge(p: &Process) -> wire::Charge<'_> {
@@ -146,7 +147,7 @@ struct Record {
     queues: Vec<wire::Queue>,
 }
 
-fn record(seen: Inspection) -> Record {
+fn record(seen: Inspection) -> Result<Record, Refusal> {
     let pools = seen.pools.iter().take(PAGE).map(|p| wire::Pool {
         budget_bytes: p.budget,
         used_bytes: p.used,
@@ -166,11 +167,11 @@ fn record(seen: Inspection) -> Record {
             QueueState::Resetting => wire::QueueState::Resetting,
         },
     });
-    Record {
-        pools: pools.collect(),
-        queues: queues.collect(),
+    Ok(Record {
+        pools: frames::list(pools)?,
+        queues: frames::list(queues)?,
         seen,
-    }
+    })
 }
 
 fn state(state: FunctionState) -> (wire::ClaimState, u8) {
@@ -229,10 +230,10 @@ const EVERY: u16 = u16::MAX;
 
 /// Every vector in use: by processor, then ascending.
 #[expect(clippy::too_many_lines, reason = "from before the rule")]
-fn vectors() -> Vec<wire::Vector> {
-    let mut all = Vec::new();
+fn vectors() -> Result<Vec<wire::Vector>, Refusal> {
+    let (mut all, mut room) = (Vec::new(), Ok(()));
     manager().interrupt_table(&mut |r| {
-        all.push(wire::Vector {
+        let entry = wire::Vector {
             cpu: r.cpu,
             vector: r.vector,
             use_: wire::Use::Device,
@@ -249,10 +250,11 @@ fn vectors() -> Vec<wire::Vector> {
             storms: r.counts.storms,
             masked: r.masked,
             ..wire::Vector::default()
-        });
+        };
+        room = room.and_then(|()| all.add(entry));
     });
     manager().line_table(&mut |l| {
-        all.push(wire::Vector {
+        let entry = wire::Vector {
             cpu: l.cpu,
             vector: l.vector,
             use_: wire::Use::Line,
@@ -263,17 +265,19 @@ fn vectors() -> Vec<wire::Vector> {
             storms: l.storms,
             masked: l.held,
             ..wire::Vector::default()
-        });
+        };
+        room = room.and_then(|()| all.add(entry));
     });
+    room?;
     if let Some((cpu, vector, gsi)) = super::console::line() {
-        all.push(wire::Vector {
+        all.add(wire::Vector {
             cpu,
             vector,
             use_: wire::Use::Console,
             gsi,
             raised: UNCOUNTED,
             ..wire::Vector::default()
-        });
+        })?;
     }
     let between = [
         (vector::DRAIN, wire::Use::Drain),
@@ -283,22 +287,24 @@ fn vectors() -> Vec<wire::Vector> {
         (vector::STOP, wire::Use::Stop),
         (vector::SPURIOUS, wire::Use::Spurious),
     ];
-    all.extend(between.map(|(vector, use_)| wire::Vector {
-        cpu: EVERY,
-        vector,
-        use_,
-        raised: UNCOUNTED,
-        ..wire::Vector::default()
-    }));
-    all.sort_by_key(|v| (v.cpu, v.vector, v.use_ as u16));
-    all
+    for (vector, use_) in between {
+        all.add(wire::Vector {
+            cpu: EVERY,
+            vector,
+            use_,
+            raised: UNCOUNTED,
+            ..wire::Vector::default()
+        })?;
+    }
+    all.sort_unstable_by_key(|v| (v.cpu, v.vector, v.use_ as u16));
+    Ok(all)
 }
 
 type Call<'a, M> = Owed<'a, M>;
 
 impl<'a> Server<KernelCall<'a>> for Served<Inspector> {
     fn cpus(&mut self, reply: Call<'a, wire::call::Cpus>, from: u32) -> Answered {
-        let (next, list) = cut(cpus(), from);
+        let (next, list) = cut(or_refuse!(reply, cpus()), from);
         reply.send(wire::CpusReply { next, list: &list })
     }
 
@@ -318,23 +324,24 @@ impl<'a> Server<KernelCall<'a>> for Served<Inspector> {
 
     fn charges(&mut self, reply: Call<'a, wire::call::Charges>, from: u64) -> Answered {
         let (mut found, mut next): (Vec<Arc<Process>>, u64) = (Vec::new(), 0);
-        let most = page();
+        let (most, mut room) = (page(), Ok(()));
         ipc::for_each_process(|p| {
             if p.id < from || p.is_finished() {
                 return;
             }
             if found.len() < most {
-                found.push(p.clone());
+                room = room.and_then(|()| found.add(p.clone()));
             } else if next == 0 {
                 next = p.id;
             }
         });
-        let list: Vec<_> = found.iter().map(|p| charge(p)).collect();
+        or_refuse!(reply, room);
+        let list = or_refuse!(reply, frames::list(found.iter().map(|p| charge(p))));
         reply.send(wire::ChargesReply { next, list: &list })
     }
 
     fn functions(&mut self, reply: Call<'a, wire::call::Functions>, from: u32) -> Answered {
-        let mut rows: Vec<Row> = Vec::new();
+        let (mut rows, mut room): (Vec<Row>, _) = (Vec::new(), Ok(()));
         let most = page();
         let next = manager().list(from, &mut |seen| {
             if rows.len() >= most {
@@ -350,22 +357,25 @@ impl<'a> Server<KernelCall<'a>> for Served<Inspector> {
                 offset: c.offset,
                 extended: true,
             });
-            rows.push(Row {
+            let capabilities = frames::list(plain.chain(extended));
+            let row = capabilities.map(|capabilities| Row {
                 listed: super::device::row(seen),
                 subsystem: (seen.info.subsystem.vendor, seen.info.subsystem.device),
                 revision: seen.info.revision,
                 pin: seen.info.interrupt_pin,
                 sound: seen.sound,
-                capabilities: plain.chain(extended).collect(),
+                capabilities,
             });
-            true
+            room = row.and_then(|row| rows.add(row));
+            room.is_ok()
         });
-        let list: Vec<_> = rows.iter().map(function).collect();
+        or_refuse!(reply, room);
+        let list = or_refuse!(reply, frames::list(rows.iter().map(function)));
         reply.send(wire::FunctionsReply { next, list: &list })
     }
 
     fn claims(&mut self, reply: Call<'a, wire::call::Claims>, from: u32) -> Answered {
-        let mut rows: Vec<Record> = Vec::new();
+        let (mut rows, mut room): (Vec<Record>, _) = (Vec::new(), Ok(()));
         let most = page();
         // Queues are many; the answer stays within one buffer whatever one claim holds.
         let mut entries = 0;
@@ -374,23 +384,24 @@ impl<'a> Server<KernelCall<'a>> for Served<Inspector> {
             if rows.len() >= most || (!rows.is_empty() && entries > 8 * PAGE) {
                 return false;
             }
-            rows.push(record(seen));
-            true
+            room = record(seen).and_then(|record| rows.add(record));
+            room.is_ok()
         });
-        let list: Vec<_> = rows.iter().map(claim).collect();
+        or_refuse!(reply, room);
+        let list = or_refuse!(reply, frames::list(rows.iter().map(claim)));
         reply.send(wire::ClaimsReply { next, list: &list })
     }
 
     fn vectors(&mut self, reply: Call<'a, wire::call::Vectors>, from: u32) -> Answered {
-        let (next, list) = cut(vectors(), from);
+        let (next, list) = cut(or_refuse!(reply, vectors()), from);
         reply.send(wire::VectorsReply { next, list: &list })
     }
 
     fn clock(&mut self, reply: Call<'a, wire::call::Clock>) -> Answered {
-        let source = String::from(crate::clock::source());
+        let source = crate::clock::source();
         let mode = apic::mode();
         let clock = wire::Clock {
-            source: &source,
+            source,
             tsc_hz: sched::tsc_hz(),
             timer_hz: apic::timer_frequency(),
             tsc_deadline: mode.tsc_deadline,
@@ -401,7 +412,7 @@ impl<'a> Server<KernelCall<'a>> for Served<Inspector> {
     }
 
     fn tables(&mut self, reply: Call<'a, wire::call::Tables>, from: u32) -> Answered {
-        let (next, list) = cut(inspect_firmware::tables(), from);
+        let (next, list) = cut(or_refuse!(reply, inspect_firmware::tables()), from);
         reply.send(wire::TablesReply { next, list: &list })
     }
 
@@ -411,7 +422,7 @@ impl<'a> Server<KernelCall<'a>> for Served<Inspector> {
     }
 
     fn units(&mut self, reply: Call<'a, wire::call::Units>, from: u32) -> Answered {
-        let (next, list) = cut(inspect_firmware::units(), from);
+        let (next, list) = cut(or_refuse!(reply, inspect_firmware::units()), from);
         reply.send(wire::UnitsReply { next, list: &list })
     }
 }

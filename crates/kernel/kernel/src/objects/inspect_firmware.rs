@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 
 use acpi_tables::Signature;
+use frames::Grow;
 use iommu_format::{Coverage, Prerequisite, UnitStatus};
+use ring_abi::Refusal;
 use schema::diagnostics::machine_inspector as wire;
 
 use crate::acpi::{Fate, with_record};
@@ -14,7 +16,10 @@ fn packed(signature: Signature) -> u32 {
 }
 
 /// The tables that firmware lists, then any other that was refused.
-pub fn tables() -> Vec<wire::Table<'static>> {
+///
+/// # Errors
+/// `OverBudget`.
+pub fn tables() -> Result<Vec<wire::Table<'static>>, Refusal> {
     let all = with_record(|record| {
         let mut all: Vec<wire::Table<'static>> = Vec::new();
         for table in &record.tables {
@@ -23,26 +28,26 @@ pub fn tables() -> Vec<wire::Table<'static>> {
                 Fate::Read => (wire::Fate::Read, ""),
                 Fate::Refused(rule) => (wire::Fate::Refused, rule.name()),
             };
-            all.push(wire::Table {
+            all.add(wire::Table {
                 signature: packed(table.signature),
                 length_bytes: table.length_bytes,
                 fate,
                 rule,
-            });
+            })?;
         }
         for error in &record.refused {
             if !record.tables.iter().any(|t| t.signature == error.table) {
-                all.push(wire::Table {
+                all.add(wire::Table {
                     signature: packed(error.table),
                     length_bytes: 0,
                     fate: wire::Fate::Refused,
                     rule: error.rule.name(),
-                });
+                })?;
             }
         }
-        all
+        Ok(all)
     });
-    all.unwrap_or_default()
+    all.unwrap_or(Ok(Vec::new()))
 }
 
 /// How devices reach memory, and why not otherwise.
@@ -64,8 +69,12 @@ pub fn translation() -> Option<wire::Translation<'static>> {
 }
 
 /// The remapping units, in table order.
-pub fn units() -> Vec<wire::Unit<'static>> {
-    let records = iommu::with_record(|record, _| record.units.clone()).unwrap_or_default();
+///
+/// # Errors
+/// `OverBudget`.
+pub fn units() -> Result<Vec<wire::Unit<'static>>, Refusal> {
+    let records = iommu::with_record(|record, _| frames::list(record.units.iter().cloned()));
+    let records = records.unwrap_or(Ok(Vec::new()))?;
     let said = records.iter().enumerate().map(|(number, unit)| {
         let now = iommu::status(number);
         let (state, fault, can) = match unit.status {
@@ -90,5 +99,5 @@ pub fn units() -> Vec<wire::Unit<'static>> {
             faults: now.map_or(0, |now| now.faults),
         }
     });
-    said.collect()
+    frames::list(said)
 }

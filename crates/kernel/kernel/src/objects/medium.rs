@@ -26,7 +26,7 @@ pub struct Medium {
 
 impl Medium {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
+        super::at_boot(Self {
             epoch: Epoch::default(),
         })
     }
@@ -136,12 +136,14 @@ impl<'a> boot_medium::Server<KernelCall<'a>> for Served<Medium> {
             let begun = if state.reading.is_some() {
                 Err(Refusal::Busy)
             } else {
-                cdrom::begin(lba, count)
+                // Made once, for everybody.
+                let _kernel = frames::paid_by_kernel();
+                frames::widen(&mut state.buffer, MAX_SECTORS as usize * SECTOR_BYTES)
+                    .and_then(|()| cdrom::begin(lba, count))
             };
             if let Err(refusal) = begun {
                 return reply.refuse(refusal);
             }
-            state.buffer.resize(MAX_SECTORS as usize * SECTOR_BYTES, 0);
             let (answered, later) = reply.defer();
             state.reading = Some(Reading {
                 later,

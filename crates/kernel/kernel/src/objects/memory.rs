@@ -4,15 +4,12 @@ use alloc::sync::Arc;
 
 use ::memory::{MemoryObject, Protection};
 use cap::Epoch;
-use ipc::{KernelCall, Object, Process};
+use ipc::{KernelCall, Process};
 use sabotage::sabotage;
 use schema::process::{memory_object, virtual_memory};
 use stub::{Answered, Refusal};
 
 use super::{Owed, Owner, Served, kernel_object};
-
-/// What the object behind a capability takes, at most: it has no way to be refused.
-const OBJECT_BYTES: u64 = 512;
 
 /// A process's own address space.
 pub struct Memory {
@@ -21,11 +18,11 @@ pub struct Memory {
 }
 
 impl Memory {
-    pub fn of(process: &Arc<Process>) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn of(process: &Arc<Process>) -> Self {
+        Self {
             epoch: Epoch::default(),
             owner: Owner::of(process),
-        })
+        }
     }
 }
 
@@ -96,8 +93,7 @@ impl<'a> virtual_memory::Server<KernelCall<'a>> for Served<Memory> {
                     b => u32::try_from(b.div_ceil(4096)).map_err(|_| Refusal::OverBudget)?,
                 };
                 let object = MemoryObject::new(pages)?;
-                frames::can_pay(OBJECT_BYTES)?;
-                Ok(Object::kernel(Shared::new(object, true)))
+                super::object(Shared::new(object, true))
             });
         reply.answer(result.map(|memory| virtual_memory::CreateMemoryReply { memory }))
     }
@@ -122,23 +118,23 @@ enum Right {
 
 impl Shared {
     /// Wraps pages; `writable` narrows what may be mapped through this capability.
-    pub fn new(object: Arc<MemoryObject>, writable: bool) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(object: Arc<MemoryObject>, writable: bool) -> Self {
+        Self {
             epoch: Epoch::default(),
             object,
             writable,
             right: Right::Revoke,
-        })
+        }
     }
 
     /// Wraps pages for somebody to whom they are lent: a device's, or a provider's buffer.
-    pub fn window(object: Arc<MemoryObject>, writable: bool) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn window(object: Arc<MemoryObject>, writable: bool) -> Self {
+        Self {
             epoch: Epoch::default(),
             object,
             writable,
             right: Right::Use,
-        })
+        }
     }
 
     fn may_revoke(&self) -> bool {
@@ -202,7 +198,7 @@ impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
     }
 
     fn read_only(&mut self, reply: Owed<'a, memory_object::call::ReadOnly>) -> Answered {
-        let narrower = frames::can_pay(OBJECT_BYTES).map(|()| Self::narrow(&self.0));
+        let narrower = Self::narrow(&self.0);
         reply.answer(narrower.map(|memory| memory_object::ReadOnlyReply { memory }))
     }
 
@@ -217,12 +213,12 @@ impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
 }
 
 impl Served<Shared> {
-    fn narrow(shared: &Arc<Shared>) -> ipc::Slot {
-        Object::kernel(Arc::new(Shared {
+    fn narrow(shared: &Arc<Shared>) -> Result<ipc::Slot, Refusal> {
+        super::object(Shared {
             epoch: Epoch::default(),
             object: shared.object.clone(),
             writable: false,
             right: Right::Use,
-        }))
+        })
     }
 }

@@ -15,17 +15,16 @@ mod time;
 mod trace;
 mod window;
 
-use alloc::string::String;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
 
-use ipc::{KernelCall, Object, Process, Slot};
+use arrayvec::{ArrayString, ArrayVec};
+use ipc::{KernelCall, KernelObject, Object, Process, Slot};
 use plain_text::FilterMode;
 use sabotage::sabotage;
 use stub::{Refusal, Reply};
 
 use crate::acpi::Machine;
-use crate::spawn::Grant;
+use crate::spawn::{Grant, MAX_GRANTS};
 
 /// A reply owed for method `M`.
 type Owed<'a, M> = Reply<KernelCall<'a>, M>;
@@ -106,12 +105,40 @@ impl Owner {
     }
 }
 
-/// What every process has of its own.
-pub fn own(process: &Arc<Process>) -> [Slot; 2] {
-    [
-        Object::kernel(memory::Memory::of(process)),
-        Object::kernel(process::Threads::of(process)),
-    ]
+/// What `$result` holds, or the refusal of the call that `$reply` is owed to.
+macro_rules! or_refuse {
+    ($reply:ident, $result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(refusal) => return $reply.refuse(refusal),
+        }
+    };
+}
+use or_refuse;
+
+/// A new object as a capability, which who pays on this CPU pays for.
+///
+/// # Errors
+/// `OverBudget`, `NoMemory`; the object is dropped then.
+fn object<K: KernelObject>(object: K) -> Result<Slot, Refusal> {
+    frames::arc(object).map(Object::kernel)
+}
+
+/// An object that the kernel makes before there is a process.
+#[expect(clippy::disallowed_methods, reason = "boot: nothing else runs yet")]
+fn at_boot<K>(object: K) -> Arc<K> {
+    Arc::new(object)
+}
+
+/// What every process has of its own. Who pays on this CPU pays for it.
+///
+/// # Errors
+/// `OverBudget`, `NoMemory`.
+pub fn own(process: &Arc<Process>) -> Result<[Slot; 2], Refusal> {
+    Ok([
+        object(memory::Memory::of(process))?,
+        object(process::Threads::of(process))?,
+    ])
 }
 
 /// The name under which a process finds an own capability.
@@ -124,7 +151,11 @@ pub fn own_name(interface: u64) -> &'static str {
 }
 
 /// Everything the kernel has to give, by the names of the manifest's kernel sources.
-pub fn for_init() -> Vec<Grant> {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "boot: what the first process gets"
+)]
+pub fn for_init() -> ArrayVec<Grant, MAX_GRANTS> {
     let named = [
         (
             "console",
@@ -158,10 +189,11 @@ pub fn for_init() -> Vec<Grant> {
     named
         .into_iter()
         .map(|(name, slot)| Grant {
-            name: String::from(name),
+            name: ArrayString::from(name).unwrap_or_default(),
             interface: slot.interface(),
             slot,
         })
+        .take(MAX_GRANTS)
         .collect()
 }
 
@@ -179,9 +211,9 @@ pub fn watch_init(process: &Arc<Process>) {
         };
         // Facts may be kept off the line; without this a person would see the machine go for no reason.
         let (text, callers) = exit
-            .text
+            .text()
             .split_once(ring_abi::CALLERS)
-            .unwrap_or((&exit.text, ""));
+            .unwrap_or((exit.text(), ""));
         let text = text.strip_prefix("panicked ").unwrap_or(text);
         let gap = if text.is_empty() { "" } else { ": " };
         crate::panic::say(format_args!(

@@ -1,8 +1,10 @@
 //! `ProcessSpawner`, `ProcessHandle`, `ThreadSpawner`, `ThreadHandle`, `EndpointFactory`.
 
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+use arrayvec::{ArrayString, ArrayVec};
+use frames::Grow;
 
 use account::{Kind, Limits};
 use cap::Epoch;
@@ -14,15 +16,13 @@ use stub::{Answered, Refusal};
 
 use super::memory::Shared;
 use super::{Owed, Owner, Served, kernel_object};
-use crate::spawn::Grant;
+use crate::spawn::{Grant, MAX_GRANTS};
 
 /// Longest image that comes in a memory object.
 const IMAGE_BYTES: u64 = 32 << 20;
 
 /// Bytes of an image that are copied from one look to the next.
 const COPY_BYTES: usize = 8 << 10;
-/// What the handle of a process takes, at most: it has no way to be refused.
-const HANDLE_BYTES: u64 = 1024;
 
 /// The right to start processes.
 pub struct Spawner {
@@ -31,7 +31,7 @@ pub struct Spawner {
 
 impl Spawner {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
+        super::at_boot(Self {
             epoch: Epoch::default(),
         })
     }
@@ -55,16 +55,17 @@ fn limits(l: process_spawner::LimitsReader<'_>) -> Limits {
 fn collect<'a, M: stub::Method>(
     reply: &mut Owed<'a, M>,
     grants: Grants<'_>,
-) -> Result<Vec<Grant>, Refusal> {
-    let mut out = Vec::new();
+) -> Result<ArrayVec<Grant, MAX_GRANTS>, Refusal> {
+    let mut out = ArrayVec::new();
     for grant in grants.iter() {
-        let name = String::from(grant.name()?);
+        let name = ArrayString::from(grant.name()?).map_err(|_| Refusal::BadArgument)?;
         let slot: Slot = reply.take_cap(usize::from(grant.transfer()))?;
-        out.push(Grant {
+        out.try_push(Grant {
             name,
             interface: grant.interface_id(),
             slot,
-        });
+        })
+        .map_err(|_| Refusal::OutOfRange)?;
     }
     Ok(out)
 }
@@ -84,13 +85,12 @@ fn start<'a, M: stub::Method>(
     }
     let mut list = Vec::new();
     for argument in arguments.iter() {
-        list.push(argument?);
+        list.add(argument?)?;
     }
     let grants = collect(reply, grants)?;
     // The account of who asks gives, whoever made the spawner: what it does not have the child cannot get.
     let caller = reply.call().process().clone();
     caller.settle_handles();
-    frames::can_pay(HANDLE_BYTES)?;
     let from = caller.account();
     #[cfg(sabotage)]
     let root = crate::accounts::root();
@@ -106,10 +106,12 @@ fn start<'a, M: stub::Method>(
     };
     let out_of = (from, &limits(limit));
     let process = crate::spawn::spawn(label, image, &list, out_of, grants)?;
-    Ok(Object::kernel(Arc::new(Handle {
+    let made = super::object(Handle {
         epoch: Epoch::default(),
-        process,
-    })))
+        process: process.clone(),
+    });
+    // Who could not pay for a handle has not started it.
+    made.inspect_err(|_| process.end(End::Killed, -1, ""))
 }
 
 impl<'a> process_spawner::Server<KernelCall<'a>> for Served<Spawner> {
@@ -155,7 +157,7 @@ fn copy_image(image: &Slot, bytes: u64) -> Result<Vec<u8>, Refusal> {
     frames::refusable(|| copy.try_reserve_exact(bytes)).map_err(|_| Refusal::NoMemory)?;
     while copy.len() < bytes {
         let at = copy.len();
-        copy.resize(bytes.min(at + COPY_BYTES), 0);
+        frames::widen(&mut copy, bytes.min(at + COPY_BYTES))?;
         shared.object().read(at as u64, &mut copy[at..])?;
         if sched::point() == sched::Look::Ending {
             return Err(Refusal::Cancelled);
@@ -219,11 +221,11 @@ pub struct Threads {
 }
 
 impl Threads {
-    pub fn of(process: &Arc<Process>) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn of(process: &Arc<Process>) -> Self {
+        Self {
             epoch: Epoch::default(),
             owner: Owner::of(process),
-        })
+        }
     }
 }
 
@@ -250,11 +252,12 @@ impl<'a> thread_spawner::Server<KernelCall<'a>> for Served<Threads> {
                 cpu: u32::try_from(shape.cpu()).ok(),
             };
             let thread = Thread::new(&p, spec)?;
-            thread.start();
-            Ok(Object::kernel(Arc::new(Joinable {
+            let made = super::object(Joinable {
                 epoch: Epoch::default(),
-                thread,
-            })))
+                thread: thread.clone(),
+            });
+            made.inspect(|_| thread.start())
+                .inspect_err(|_| thread.abandon())
         });
         reply.answer(result.map(|thread| thread_spawner::SpawnReply { thread }))
     }
@@ -283,7 +286,7 @@ pub struct Endpoints {
 
 impl Endpoints {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
+        super::at_boot(Self {
             epoch: Epoch::default(),
         })
     }

@@ -1,7 +1,5 @@
 //! `DeviceQueue`: the one way to make a device do DMA.
 
-use alloc::sync::Arc;
-
 use arrayvec::ArrayVec;
 use cap::Epoch;
 use device_manager::{CommandRequest, QueueCompletion};
@@ -27,12 +25,12 @@ pub struct Queue {
 }
 
 impl Queue {
-    pub fn new(claim: Claim, queue: QueueId) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(claim: Claim, queue: QueueId) -> Self {
+        Self {
             epoch: Epoch::default(),
             claim,
             queue,
-        })
+        }
     }
 }
 
@@ -125,6 +123,7 @@ impl<'a> device_queue::Server<KernelCall<'a>> for Served<Queue> {
         })
     }
 
+    #[expect(clippy::disallowed_methods, reason = "stack: into an array")]
     fn complete(&mut self, reply: Owed<'a, device_queue::call::Complete>, max: u16) -> Answered {
         let mut out = ArrayVec::<QueueCompletion, COMPLETIONS>::new();
         let result = manager().queue_complete(&self.0.claim, self.0.queue, &mut out, max);

@@ -1,13 +1,15 @@
 //! `LogSink`, `LogReader`, `SystemInfo`, `ProcessControl`, `SystemControl`, `BootPackage`.
 
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+use arrayvec::ArrayVec;
+use frames::Grow;
 
 use ::memory::MemoryObject;
 use account::{Account, Kind};
 use cap::Epoch;
-use ipc::{End, KernelCall, Object, Process};
+use ipc::{End, KernelCall, Process};
 use line_queue::{Form, Writer};
 use schema::process::{
     boot_package, log_reader, log_sink, process_control, system_control, system_info,
@@ -15,7 +17,7 @@ use schema::process::{
 use stub::{Answered, Refusal};
 
 use super::memory::Shared;
-use super::{Owed, Served, kernel_object};
+use super::{Owed, Served, kernel_object, object, or_refuse};
 use crate::log;
 use crate::serial;
 
@@ -27,7 +29,7 @@ macro_rules! plain_object {
         }
         impl $name {
             pub fn new() -> Arc<Self> {
-                Arc::new(Self { epoch: Epoch::default() })
+                super::at_boot(Self { epoch: Epoch::default() })
             }
         }
         kernel_object!($name, $module);
@@ -104,28 +106,23 @@ const BATCH: usize = 24;
 impl<'a> log_reader::Server<KernelCall<'a>> for Served<LogReader> {
     fn read(&mut self, reply: Owed<'a, log_reader::call::Read>, from: u64) -> Answered {
         let mut records = Vec::new();
-        if frames::refusable(|| records.try_reserve_exact(BATCH)).is_err() {
-            return reply.refuse(Refusal::OverBudget);
-        }
+        or_refuse!(reply, records.grow(BATCH));
         let mut bytes = 0;
         let (next, dropped) = log::visit(from, |sequence, record| {
             bytes += record.line.len() + record.source.len() + 64;
             if records.len() >= BATCH || bytes > 12 * 1024 {
                 return false;
             }
-            records.push((sequence, record.clone()));
-            true
+            records.put((sequence, record.clone())).is_ok()
         });
-        let list: Vec<_> = records
-            .iter()
-            .map(|(sequence, r)| log_reader::Record {
-                sequence: *sequence,
-                ns: r.ns,
-                level: log_sink::Level::from_u16(r.level).unwrap_or(log_sink::Level::Info),
-                source: &r.source,
-                line: &r.line,
-            })
-            .collect();
+        let list = records.iter().map(|(sequence, r)| log_reader::Record {
+            sequence: *sequence,
+            ns: r.ns,
+            level: log_sink::Level::from_u16(r.level).unwrap_or(log_sink::Level::Info),
+            source: &r.source,
+            line: &r.line,
+        });
+        let list = or_refuse!(reply, frames::list(list));
         reply.send(log_reader::ReadReply {
             next,
             dropped,
@@ -161,7 +158,7 @@ fn state(process: &Process) -> system_info::State {
 
 impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
     fn processes(&mut self, reply: Owed<'a, system_info::call::Processes>, from: u64) -> Answered {
-        let mut found: Vec<Arc<Process>> = Vec::new();
+        let mut found = ArrayVec::<Arc<Process>, PROCESSES>::new();
         let mut more = 0;
         ipc::for_each_process(|p| {
             if p.id < from || p.is_finished() {
@@ -173,7 +170,7 @@ impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
                 more = p.id;
             }
         });
-        let list: Vec<_> = found
+        let list = found
             .iter()
             .map(|p| system_info::Process {
                 id: p.id,
@@ -191,8 +188,8 @@ impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
             })
             .inspect(|_| {
                 let _ = sched::point();
-            })
-            .collect();
+            });
+        let list = or_refuse!(reply, frames::list(list));
         // 0 ends the listing: no process has that number.
         reply.send(system_info::ProcessesReply {
             next: more,
@@ -261,20 +258,17 @@ impl<'a> boot_package::Server<KernelCall<'a>> for Served<Package> {
         let result = crate::boot::module("/boot/manifest.bin")
             .ok_or(Refusal::NotFound)
             .and_then(|bytes| {
-                let pages = bytes.len().div_ceil(4096).max(1) as u32;
-                let object = MemoryObject::new(pages)?;
-                object.write(0, bytes)?;
-                Ok((
-                    bytes.len() as u64,
-                    Object::kernel(Shared::new(object, false)),
-                ))
+                let count = bytes.len().div_ceil(4096).max(1) as u32;
+                let pages = MemoryObject::new(count)?;
+                pages.write(0, bytes)?;
+                Ok((bytes.len() as u64, object(Shared::new(pages, false))?))
             });
         reply.answer(result.map(|(bytes, memory)| boot_package::ManifestReply { bytes, memory }))
     }
 
     fn images(&mut self, reply: Owed<'a, boot_package::call::Images>) -> Answered {
-        let names = crate::boot::programs();
-        let list: Vec<&str> = names.iter().map(String::as_str).collect();
+        let names = or_refuse!(reply, crate::boot::programs());
+        let list = or_refuse!(reply, frames::list(names.iter().map(|name| name.as_str())));
         reply.send(boot_package::ImagesReply { names: &list })
     }
 }

@@ -20,7 +20,7 @@ pub struct Timer {
 
 impl Timer {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
+        super::at_boot(Self {
             epoch: Epoch::default(),
         })
     }
@@ -68,7 +68,7 @@ impl Sleepers {
             };
             *from = *key;
             if !pending.is_live() {
-                gone.extend(self.list.remove(from));
+                let _ = self.list.remove(from).map(|one| gone.try_push(one));
             }
         }
         true
@@ -92,23 +92,31 @@ impl Sleepers {
     }
 }
 
-fn add(until: u64, pending: Pending) {
-    let (gone, arm) = {
+#[expect(clippy::disallowed_methods, reason = "room: made here")]
+fn add(until: u64, pending: Pending) -> Result<(), (Refusal, Pending)> {
+    let mut sleeper = Some(pending);
+    let (gone, room, arm) = {
         let mut s = SLEEPERS.lock();
         let gone = s.sweep();
         s.number += 1;
         let key = (until, s.number);
-        s.list.insert(key, pending);
-        let arm = until < s.armed;
+        let room = frames::with_room(SLEEPER_BYTES, || {
+            let _ = sleeper.take().map(|pending| s.list.insert(key, pending));
+        });
+        let arm = room.is_ok() && until < s.armed;
         if arm {
             s.armed = until;
         }
-        (gone, arm)
+        (gone, room, arm)
     };
     drop(gone);
+    if let (Err(refusal), Some(pending)) = (room, sleeper) {
+        return Err((refusal, pending));
+    }
     if arm {
         sched::callback_at(until, wake_due, 0);
     }
+    Ok(())
 }
 
 /// Forgets who sleeps no more, a few in one go: with a process that has ended goes what its sleepers cost.
@@ -162,12 +170,10 @@ impl<'a> timer::Server<ipc::KernelCall<'a>> for Served<Timer> {
         if until_ns <= sched::now_ns() {
             return reply.send(());
         }
-        // The list has no way to be refused.
-        if let Err(refusal) = frames::can_pay(SLEEPER_BYTES) {
-            return reply.refuse(refusal);
-        }
         let (answered, later) = reply.defer();
-        add(until_ns, later.into_inner());
+        if let Err((refusal, pending)) = add(until_ns, later.into_inner()) {
+            pending.try_refuse(refusal);
+        }
         answered
     }
 }
@@ -180,7 +186,7 @@ pub struct Entropy {
 
 impl Entropy {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
+        super::at_boot(Self {
             epoch: Epoch::default(),
             present: cpu::features().rdrand,
         })

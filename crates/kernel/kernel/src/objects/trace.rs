@@ -4,7 +4,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use cap::Epoch;
-use ipc::{KernelCall, Object, Trace};
+use frames::Grow;
+use ipc::{KernelCall, Trace};
 use schema::process::{process_trace, process_tracer};
 use stub::{Answered, Refusal};
 
@@ -14,9 +15,6 @@ use super::{Owed, Served, kernel_object};
 const MOST: u16 = 4096;
 /// Calls per answer, at most: what the schema promises.
 const BATCH: usize = 64;
-/// What the object takes, at most: it has no way to be refused.
-const OBJECT_BYTES: u64 = 512;
-
 /// The right to look at what any process calls.
 pub struct Tracer {
     epoch: Epoch,
@@ -24,7 +22,7 @@ pub struct Tracer {
 
 impl Tracer {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
+        super::at_boot(Self {
             epoch: Epoch::default(),
         })
     }
@@ -54,10 +52,9 @@ impl<'a> process_tracer::Server<KernelCall<'a>> for Served<Tracer> {
             .filter(|p| !p.is_finished())
             .ok_or(Refusal::NotFound)
             .and_then(|p| {
-                frames::can_pay(OBJECT_BYTES)?;
                 let trace = Trace::begin(&p, usize::from(records))?;
                 let epoch = Epoch::default();
-                Ok(Object::kernel(Arc::new(Traced { epoch, trace })))
+                super::object(Traced { epoch, trace })
             });
         reply.answer(traced.map(|trace| process_tracer::TraceReply { trace }))
     }
@@ -67,24 +64,19 @@ impl<'a> process_trace::Server<KernelCall<'a>> for Served<Traced> {
     fn read(&mut self, reply: Owed<'a, process_trace::call::Read>, from: u64) -> Answered {
         let trace = &self.0.trace;
         let mut calls = Vec::new();
-        if frames::refusable(|| calls.try_reserve_exact(BATCH)).is_err() {
-            return reply.refuse(Refusal::OverBudget);
-        }
+        super::or_refuse!(reply, calls.grow(BATCH));
         // Before the records: what it called last is among them if it is over.
         let ended = trace.is_over();
         let (next, dropped) = trace.visit(from, |_, record| {
-            if calls.len() >= BATCH {
-                return false;
-            }
-            calls.push(process_trace::Call {
+            let call = process_trace::Call {
                 began_ns: record.began_ns,
                 took_ns: record.took_ns,
                 interface_id: record.interface,
                 thread: u32::try_from(record.thread).unwrap_or(u32::MAX),
                 method: record.method,
                 status: record.status,
-            });
-            true
+            };
+            calls.put(call).is_ok()
         });
         reply.send(process_trace::ReadReply {
             next,

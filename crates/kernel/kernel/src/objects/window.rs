@@ -4,19 +4,21 @@
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
+use frames::Grow;
+
 use ::memory::Protection;
 use cap::Epoch;
 use cpu::Lock;
 use device_manager::Signal;
 use dma_ledger::{BufferId, Claim, MappingId, OomPolicy, PoolId, RouteId};
-use ipc::{KernelCall, Object, Process};
+use ipc::{KernelCall, Process};
 use paging::Access;
 use schema::device::{device_mmio, dma_buffer, dma_pool, interrupt};
 use stub::{Answered, Refusal};
 
 use super::audit::answer;
 use super::memory::Shared;
-use super::{Owed, Served, kernel_object};
+use super::{Owed, Served, kernel_object, object};
 use crate::devices::{Answer, Call, Window, manager};
 
 /// The registers of one BAR.
@@ -30,13 +32,13 @@ pub struct Mmio {
 }
 
 impl Mmio {
-    pub fn new(claim: Claim, bar: u8) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(claim: Claim, bar: u8) -> Self {
+        Self {
             epoch: Epoch::default(),
             claim,
             bar,
             maps: Lock::new(Vec::new()),
-        })
+        }
     }
 }
 
@@ -101,15 +103,17 @@ impl<'a> device_mmio::Server<KernelCall<'a>> for Served<Mmio> {
         let result = manager()
             .mmio_map(&self.0.claim, self.0.bar, offset, bytes)
             .and_then(|(hold, window)| {
-                let mapped = process
-                    .vm
-                    .map_object(window.object(), 0, bytes, Access::Read, None);
+                let room = self.0.maps.lock().grow(1);
+                let mapped = room.and_then(|()| {
+                    let vm = &process.vm;
+                    vm.map_object(window.object(), 0, bytes, Access::Read, None)
+                });
                 match mapped {
                     Ok(address) => {
                         self.0.let_go_of_unmapped();
                         let entry = (Arc::downgrade(&process), window, hold);
-                        self.0.maps.lock().push(entry);
-                        Ok(address)
+                        // Another thread may have taken the room.
+                        self.0.maps.lock().add(entry).map(|()| address)
                     }
                     Err(refusal) => {
                         let _ = manager().mmio_unmap(&self.0.claim, hold);
@@ -185,12 +189,12 @@ pub struct Route {
 }
 
 impl Route {
-    pub fn new(claim: Claim, route: RouteId) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(claim: Claim, route: RouteId) -> Self {
+        Self {
             epoch: Epoch::default(),
             claim,
             route,
-        })
+        }
     }
 }
 
@@ -298,12 +302,12 @@ pub struct Pool {
 }
 
 impl Pool {
-    pub fn new(claim: Claim, pool: PoolId) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(claim: Claim, pool: PoolId) -> Self {
+        Self {
             epoch: Epoch::default(),
             claim,
             pool,
-        })
+        }
     }
 }
 
@@ -361,9 +365,9 @@ impl<'a> dma_pool::Server<KernelCall<'a>> for Served<Pool> {
         answer(
             reply,
             &self.0.claim,
-            result.map(|buffer| dma_pool::AllocateReply {
-                buffer: Object::kernel(Buffer::new(self.0.claim, buffer)),
-            }),
+            result
+                .and_then(|buffer| object(Buffer::new(self.0.claim, buffer)))
+                .map(|buffer| dma_pool::AllocateReply { buffer }),
         )
     }
 }
@@ -376,12 +380,12 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    fn new(claim: Claim, buffer: BufferId) -> Arc<Self> {
-        Arc::new(Self {
+    fn new(claim: Claim, buffer: BufferId) -> Self {
+        Self {
             epoch: Epoch::default(),
             claim,
             buffer,
-        })
+        }
     }
 
     /// The claim it belongs to, and which buffer of it.
@@ -457,9 +461,9 @@ impl<'a> dma_buffer::Server<KernelCall<'a>> for Served<Buffer> {
         answer(
             reply,
             &self.0.claim,
-            result.map(|window| dma_buffer::WindowReply {
-                memory: Object::kernel(Shared::window(window.object().clone(), writable)),
-            }),
+            result
+                .and_then(|window| object(Shared::window(window.object().clone(), writable)))
+                .map(|memory| dma_buffer::WindowReply { memory }),
         )
     }
 

@@ -10,8 +10,9 @@ use sdk::{
     Cap, Endpoint, Env, Error, Interface, MemoryObject, Object, ProcessHandle, Refusal,
     ThreadOptions, Timer, fact, spawn_thread,
 };
+use smoke::accounts::{child, kit_of, measure};
 use smoke::receives::{self, PENDING, start_receiver};
-use smoke::{Given, Kit, Prober, give, mint, outcome, pinned, raw, role, serve_probe, wait_until};
+use smoke::{Kit, Prober, give, mint, outcome, raw, role, serve_probe, wait_until};
 
 sdk::entry!(main);
 
@@ -37,21 +38,10 @@ fn main(env: &Env) -> Result<(), Error> {
         Some("receiver") => receive_all(env),
         Some("server") => serve_probe(env, |_: &mut Prober, _: u64, _: u64| Ok(0)),
         Some("taker") => take_everything(env),
+        Some("last") => use_up(env),
         Some("sum") => sum(env),
-        Some("fail") => fail(env),
-        Some("worker") => work(env),
         _ => ask(env),
     }
-}
-
-/// What a role needs to be a [`Kit`] itself.
-fn kit_of(kit: &Kit) -> Vec<Given<'_>> {
-    Vec::from([
-        give("endpointFactory", &kit.endpoints),
-        give("processSpawner", &kit.spawner),
-        give("systemInfo", &kit.info),
-        give("timer", &kit.timer),
-    ])
 }
 
 fn ask(env: &Env) -> Result<(), Error> {
@@ -59,7 +49,8 @@ fn ask(env: &Env) -> Result<(), Error> {
     children(&kit)?;
     grandchildren(&kit)?;
     facets(&kit)?;
-    receives(&kit, env)
+    receives(&kit, env)?;
+    last_bytes(&kit)
 }
 
 fn sleep(env: &Env) -> Result<(), Error> {
@@ -229,6 +220,61 @@ fn mint_all(env: &Env) -> Result<(), Error> {
     sdk::exit(0, format_args!("minted={minted} refused={why}"))
 }
 
+/// Whoever has used up the last byte of its account is refused the smallest growth: nobody lends to it.
+fn last_bytes(kit: &Kit) -> Result<(), Error> {
+    let endpoint = kit.endpoints.create()?.endpoint;
+    let limits = Limits {
+        memory_pages: 384,
+        facets: 400,
+        ..Limits::default()
+    };
+    let before = kit.info.memory()?.lent;
+    let child = kit.start_within("last", &limits, &[], &[give("endpoint", &endpoint)])?;
+    let ended = kit.ended(&child)?;
+    fact!(
+        "accounts.last",
+        child = ended.kind,
+        said = ended.text.as_str(),
+        lent_bytes = kit.info.memory()?.lent - before
+    );
+    Ok(())
+}
+
+/// Takes pages, then facets, until there is no memory for either; then RECEIVEs.
+fn use_up(env: &Env) -> Result<(), Error> {
+    let vm: VirtualMemory = env.get("vm")?;
+    let endpoint: Endpoint = env.get("endpoint")?;
+    let mut facets = Vec::with_capacity(400);
+    let page = loop {
+        if let Err(refusal) = vm.map(PAGE, 3) {
+            break refusal.name();
+        }
+    };
+    let facet = loop {
+        match mint(&endpoint, 1, true) {
+            Ok(facet) => facets.push(facet),
+            Err(refusal) => break refusal.name(),
+        }
+    };
+    let receive = Submission {
+        opcode: opcode::RECEIVE,
+        handle: endpoint.object().handle(),
+        deadline_ns: NEVER,
+        words: [0, span(1024, 64), 0, 0],
+        ..Submission::default()
+    };
+    let (taken, _) = raw::flood(receive, 200);
+    let waiting = taken - core::iter::from_fn(raw::completion).count() as u32;
+    sdk::exit(
+        0,
+        format_args!(
+            "page={page} facet={facet} some_facets={} all_receives={}",
+            facets.len() < 399,
+            waiting == 200
+        ),
+    )
+}
+
 /// A server with more pending RECEIVEs than one piece of memory holds works as one with a single one, and one that
 /// cannot pay for them is refused.
 fn receives(kit: &Kit, env: &Env) -> Result<(), Error> {
@@ -284,18 +330,6 @@ fn receive_all(env: &Env) -> Result<(), Error> {
     )
 }
 
-/// Memory as the allocators see it and as the accounts do: what is lost, and the difference.
-fn measure(kit: &Kit) -> Result<(u64, i64), Refusal> {
-    // A processor keeps the address space that it ran last: from here on that is this one's. Then all is quiet.
-    for cpu in 0..kit.info.machine()?.cpus {
-        pinned(cpu as i16, || ())?.join()?;
-    }
-    kit.pause_ms(60)?;
-    let memory = kit.info.memory()?;
-    let charged = memory.total - memory.left;
-    Ok((memory.lost, memory.lost as i64 - charged as i64))
-}
-
 fn sum(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-accounts")?;
     everything(&kit)?;
@@ -323,19 +357,6 @@ fn sum(env: &Env) -> Result<(), Error> {
         lent_bytes ~ kit.info.memory()?.lent
     );
     Ok(())
-}
-
-/// What a child gets.
-fn child(memory_pages: u32, handles: u32) -> Limits {
-    Limits {
-        memory_pages,
-        handles,
-        threads: 6,
-        endpoints: 5,
-        facets: 20,
-        priority: 16,
-        restarts: 0,
-    }
 }
 
 /// A round: a child that takes whatever there is and ends by itself, one that is killed while it holds it, one that
@@ -420,149 +441,4 @@ fn take_everything(env: &Env) -> Result<(), Error> {
         kit.timer.sleep(NEVER)?;
     }
     Ok(())
-}
-
-/// Charges and allocations of which one is refused, in rounds whose number is the gate's and goes up to `deep`.
-const FAILURES: u64 = 200;
-const LAST_FAILURE: u64 = 2000;
-
-/// One charge or allocation after the other is refused, as far as the kernel lets a program say so: the sabotage kernel
-/// does. Each time somebody hears of it, and nothing is lost.
-fn fail(env: &Env) -> Result<(), Error> {
-    let kit = Kit::new(env, "smoke-accounts")?;
-    let console: sdk::Console = env.get("console")?;
-    let deep = env.arguments().nth(1) == Some("deep");
-    work_once(&kit, &console, 0)?;
-    work_once(&kit, &console, 0)?;
-    let (before, first) = measure(&kit)?;
-    let (mut refused, mut ended_otherwise, mut seed) = (0u64, 0u64, 7u64);
-    for round in 0..if deep { LAST_FAILURE } else { FAILURES } {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        // The first ones each, then here and there.
-        let at = match (deep, round) {
-            (true, _) => round + 1,
-            (_, ..80) => round + 1,
-            _ => 81 + (seed >> 33) % 700,
-        };
-        match work_once(&kit, &console, at)? {
-            Worked::All => {}
-            Worked::Refused => refused += 1,
-            Worked::Ended => ended_otherwise += 1,
-        }
-    }
-    arm(0);
-    let (after, last) = measure(&kit)?;
-    fact!(
-        "accounts.failed",
-        difference_before = first,
-        difference_after = last,
-        kept_bytes = after as i64 - before as i64,
-        works_again = matches!(work_once(&kit, &console, 0)?, Worked::All)
-    );
-    fact!(
-        "accounts.refusals",
-        none = refused + ended_otherwise == 0,
-        refused ~ refused,
-        programs_ended ~ ended_otherwise
-    );
-    Ok(())
-}
-
-/// How the work of a round went.
-enum Worked {
-    All,
-    Refused,
-    /// The program could not go on.
-    Ended,
-}
-
-/// Asks the sabotage kernel to refuse the `at`th charge or allocation from now on; 0: none.
-fn arm(at: u64) {
-    raw::operate(&rt::sys::Operation {
-        opcode: opcode::NOP,
-        handle: at,
-        ..rt::sys::Operation::default()
-    });
-}
-
-fn work_once(kit: &Kit, console: &sdk::Console, at: u64) -> Result<Worked, Error> {
-    let limits = child(2048, 300);
-    arm(0);
-    let endpoint = kit.endpoints.create()?.endpoint;
-    let mut given = kit_of(kit);
-    given.extend([give("console", console), give("endpoint", &endpoint)]);
-    arm(at);
-    let worker = match kit.start_within("worker", &limits, &[], &given) {
-        Ok(worker) => worker,
-        Err(_) => return Ok(Worked::Refused),
-    };
-    let ended = match kit.ended(&worker).or_else(|_| kit.ended(&worker)) {
-        Ok(ended) => ended,
-        Err(_) => return Ok(Worked::Refused),
-    };
-    Ok(match (ended.kind, ended.code) {
-        ("exited", 0) => Worked::All,
-        ("exited", 3) => Worked::Refused,
-        _ => Worked::Ended,
-    })
-}
-
-/// Something of everything that makes the kernel hold something.
-fn work(env: &Env) -> Result<(), Error> {
-    let refused = match try_everything(env) {
-        Ok(()) => 0,
-        Err(_) => 3,
-    };
-    sdk::exit(refused, format_args!(""))
-}
-
-fn try_everything(env: &Env) -> Result<(), Error> {
-    let kit = Kit::new(env, "smoke-accounts")?;
-    let vm: VirtualMemory = env.get("vm")?;
-    let endpoint: Endpoint = env.get("endpoint")?;
-    let probe = mint(&endpoint, 1, true)?;
-    let timer = kit.timer.object().handle();
-    let soon = kit.after_ms(3)?;
-    let receiver = endpoint.object().handle();
-    let thread = spawn_thread(ThreadOptions::default(), move || {
-        let timer = Timer::from_object(Cap::borrowed(timer));
-        let receive = Submission {
-            opcode: opcode::RECEIVE,
-            handle: receiver,
-            deadline_ns: soon,
-            words: [0, span(1024, 64), 0, 0],
-            ..Submission::default()
-        };
-        let (taken, _) = raw::flood(receive, 24);
-        (taken == 24, timer.sleep(soon))
-    })?;
-    let memory = vm.create_memory(9 * PAGE)?.memory;
-    let narrow = memory.read_only()?.memory;
-    let mut places = Vec::new();
-    for _ in 0..12 {
-        places.push(memory.map(0, 2 * PAGE, 1)?.address);
-    }
-    for address in places {
-        vm.unmap(address, PAGE)?;
-    }
-    let own = vm.map(40 * PAGE, 3)?.address;
-    vm.unmap(own + 5 * PAGE, 3 * PAGE)?;
-    vm.protect(own, PAGE, 1)?;
-    let second = kit.endpoints.create()?.endpoint;
-    let mut facets = Vec::new();
-    for cookie in 0..8 {
-        facets.push(mint(&second, cookie, true)?);
-    }
-    // A call that waits in a queue until it gives up, with something to carry.
-    let gave_up = probe.with_deadline(kit.after_ms(2)?).words(1, 2);
-    drop(facets);
-    memory.revoke()?;
-    drop(narrow);
-    let (all, slept) = thread.join()?;
-    slept?;
-    match (all, gave_up.map(|_| ())) {
-        (true, Ok(()) | Err(Refusal::TimedOut | Refusal::NoReply)) => Ok(()),
-        (_, Err(refusal)) => Err(refusal.into()),
-        _ => Err(Refusal::OverBudget.into()),
-    }
 }

@@ -1,0 +1,45 @@
+//! What the smokes of accounts have in common.
+
+use sdk::Refusal;
+use sdk::alloc::vec::Vec;
+use sdk::process::process_spawner::Limits;
+
+use crate::{Given, Kit, give, pinned};
+
+/// What a role needs to be a [`Kit`] itself.
+pub fn kit_of(kit: &Kit) -> Vec<Given<'_>> {
+    Vec::from([
+        give("endpointFactory", &kit.endpoints),
+        give("processSpawner", &kit.spawner),
+        give("systemInfo", &kit.info),
+        give("timer", &kit.timer),
+    ])
+}
+
+/// Memory as the allocators see it and as the accounts do: what is lost, and the difference.
+///
+/// # Errors
+/// Whatever the kernel refuses.
+pub fn measure(kit: &Kit) -> Result<(u64, i64), Refusal> {
+    // A processor keeps the address space that it ran last: from here on that is this one's. Then all is quiet.
+    for cpu in 0..kit.info.machine()?.cpus {
+        pinned(cpu as i16, || ())?.join()?;
+    }
+    kit.pause_ms(60)?;
+    let memory = kit.info.memory()?;
+    let charged = memory.total - memory.left;
+    Ok((memory.lost, memory.lost as i64 - charged as i64))
+}
+
+/// What a child gets.
+pub const fn child(memory_pages: u32, handles: u32) -> Limits {
+    Limits {
+        memory_pages,
+        handles,
+        threads: 6,
+        endpoints: 5,
+        facets: 20,
+        priority: 16,
+        restarts: 0,
+    }
+}
