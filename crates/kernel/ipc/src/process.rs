@@ -8,7 +8,7 @@ use account::{Account, Kind, Limits, Opened};
 use arrayvec::ArrayString;
 use cap::CapTable;
 use cpu::Lock;
-use frames::{GrowAt, Payment};
+use frames::{Grow, GrowAt};
 use handles::Reservation;
 use memory::Vm;
 use ring_abi::Refusal;
@@ -98,8 +98,8 @@ pub struct Process {
     /// Where its calls are recorded.
     pub(crate) trace: Lock<Option<Arc<Log>>>,
     exit: Lock<ExitState>,
-    /// Pays for the text of its end, however much it has used up by then.
-    last_words: Lock<Option<Payment>>,
+    /// Memory for the text of its end, however much it has used up by then: given back just before.
+    last_words: Lock<Vec<u8>>,
 }
 
 /// It is ending: every thread leaves at its next way back to user mode.
@@ -165,7 +165,8 @@ impl Process {
         let _paying = frames::paid_by(&payer);
         let name = ArrayString::from(label.name).map_err(|_| Refusal::BadArgument)?;
         let vm = Vm::new()?;
-        let last_words = frames::pay(TEXT_BYTES + TEXT_EXTRA)?;
+        let mut last_words = Vec::new();
+        last_words.grow((TEXT_BYTES + TEXT_EXTRA) as usize)?;
         let make = || {
             Arc::new(Self {
                 id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -181,7 +182,7 @@ impl Process {
                 marks: AtomicU32::new(0),
                 trace: Lock::new(None),
                 exit: Lock::new(ExitState::default()),
-                last_words: Lock::new(Some(last_words)),
+                last_words: Lock::new(last_words),
             })
         };
         let process = frames::with_room(PROCESS_BYTES, make)?;
@@ -426,7 +427,7 @@ impl Process {
             return None;
         }
         // What was set aside for it when the process was made.
-        drop(self.last_words.lock().take());
+        drop(core::mem::take(&mut *self.last_words.lock()));
         let _paying = frames::paid_by(&self.account);
         let bytes = kept.len() as u64 + TEXT_EXTRA;
         // room: made here
