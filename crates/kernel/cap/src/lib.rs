@@ -103,6 +103,11 @@ impl<T: Target> Slot<T> {
         &self.object
     }
 
+    /// The epoch at which it was granted.
+    pub const fn granted(&self) -> u64 {
+        self.epoch
+    }
+
     /// The object by value; the grant is gone.
     pub fn into_object(self) -> T {
         self.object

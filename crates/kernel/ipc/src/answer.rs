@@ -4,15 +4,16 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use ring_abi::Refusal;
+use stub::wire;
 
 use crate::area::Span;
 use crate::call::{Payload, ReplyRight, Won};
-use crate::message::{Content, place_message};
+use crate::message::{Content, Place, place_message};
 use crate::operation::{Operation, message, outbound};
 use crate::stop::Stop;
 use crate::transfer::{self, Outbound};
 use crate::woken::Woken;
-use crate::{Finished, Object, Process, Thread};
+use crate::{Finished, Object, Process, Route, Thread};
 
 /// Answers the call that a reply handle stands for. Returns its caller, if that was waiting.
 ///
@@ -88,10 +89,31 @@ fn write_answer(
     give: impl FnOnce(Span) -> Result<(), Refusal>,
 ) -> Finished {
     let place = won.place();
+    if let Some(words) = in_registers(me, &place, payload, count) {
+        return Finished::inline(words);
+    }
     match place_message(&place, &Content::of(me, payload), count, give) {
         Ok(placed) => placed.finished(),
         Err(refusal) => Finished::refused(refusal),
     }
+}
+
+/// Results for a caller that waits in registers and has no buffer: it expects plain ones, which a server that answers through
+/// its ring sends as a message.
+#[inline(always)]
+fn in_registers(
+    me: &Thread,
+    place: &Place<'_>,
+    payload: Payload,
+    count: usize,
+) -> Option<[u64; 4]> {
+    let Payload::Message(span) = payload else {
+        return None;
+    };
+    if place.route != Route::Register || place.buffer.bytes() != 0 || count != 0 {
+        return None;
+    }
+    wire::plain_words(span.bytes() as usize / 8, |at| me.area.word(span, at))
 }
 
 #[inline(always)]

@@ -67,6 +67,15 @@ impl Finished {
         [frame.r10, frame.r8, frame.r9, frame.r12] = self.words;
     }
 
+    /// Writes success with four words to the registers of the program.
+    #[inline(always)]
+    pub(crate) fn store_inline(words: [u64; 4], frame: &mut SyscallFrame) {
+        frame.rax = INLINE_WORDS;
+        frame.rsi = 0;
+        frame.rdx = 0;
+        [frame.r10, frame.r8, frame.r9, frame.r12] = words;
+    }
+
     /// Success with up to four words.
     pub fn inline(words: [u64; 4]) -> Self {
         Self {

@@ -35,6 +35,14 @@ pub trait KernelObject: Any + Send + Sync {
         self.live()
     }
 
+    /// Answers a call of four words and four words' answer at once, or leaves it to [`Self::call`]. It is asked with the lock of
+    /// the caller's table held, of an object that nobody holds otherwise: it takes no lock, allocates nothing, drops nothing, and
+    /// it looks at the grant's epoch itself.
+    #[inline]
+    fn quick(&self, _granted: u64, _method: u16, _words: &[u64; 4]) -> Option<[u64; 4]> {
+        None
+    }
+
     /// Serves one call: decodes, acts, answers or defers. Never waits for anybody; work that grows with what was asked
     /// for goes in steps, with a [`sched::point`] after each.
     fn call(self: Arc<Self>, call: KernelCall<'_>, received: Received<'_>) -> Answered;
@@ -87,6 +95,14 @@ impl core::fmt::Debug for Object {
 
 /// One capability of a process.
 pub type Slot = cap::Slot<Object>;
+
+/// What a handle led to.
+pub(crate) enum Found {
+    /// The object, to be called.
+    Object(Object),
+    /// The answer: the object had it at hand.
+    Answer([u64; 4]),
+}
 
 impl Target for Object {
     #[inline(always)]

@@ -15,6 +15,7 @@ use crate::area::Span;
 use crate::call::Payload;
 use crate::endpoint::Receiver;
 use crate::kernel_call::KernelCall;
+use crate::object::Found;
 use crate::stop::{Misuse, Stop};
 use crate::thread::current_shared;
 use crate::transfer::{self, Outbound, collect};
@@ -161,7 +162,21 @@ fn registers(me: &Arc<Thread>, frame: &mut SyscallFrame) -> Result<(), Misuse> {
         route: Route::Register,
         op,
     };
-    match perform(&entry) {
+    let outcome = if op.opcode() == opcode::CALL && op.flags() == submission_flags::INLINE {
+        // The checks of `call`, in its order, for a call without a message.
+        let reply = me.area.span(op.reply)?;
+        match me.process.find(op.handle, op.method(), &op.words) {
+            Ok(Found::Answer(words)) => {
+                Finished::store_inline(words, frame);
+                return Ok(());
+            }
+            Ok(Found::Object(object)) => called(&entry, reply, None, object),
+            Err(refusal) => Err(refusal.into()),
+        }
+    } else {
+        perform(&entry)
+    };
+    match outcome {
         Ok(Begun::Done(finished)) => finished.store(frame),
         Ok(Begun::Waiting(woken)) => wait(me, woken, deadline, frame),
         Err(Stop::Refused(refusal)) => Finished::refused(refusal).store(frame),
@@ -316,7 +331,13 @@ pub(crate) fn call_untraced(entry: &Entry<'_>) -> Outcome {
     let Entry { me, op, .. } = *entry;
     let reply = me.area.span(op.reply)?;
     let message = message(me, op)?;
-    match me.process.lookup(op.handle)? {
+    called(entry, reply, message, me.process.lookup(op.handle)?)
+}
+
+/// A call whose handle names `object`.
+#[inline(always)]
+fn called(entry: &Entry<'_>, reply: Span, message: Option<Span>, object: Object) -> Outcome {
+    match object {
         Object::Kernel(object) => call_object(entry, reply, message, object),
         Object::Endpoint(endpoint) => call_object(entry, reply, message, endpoint),
         Object::Facet(facet) => call_facet(entry, reply, message, facet),

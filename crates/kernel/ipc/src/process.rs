@@ -15,6 +15,7 @@ use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use crate::kernel_call::Pending;
+use crate::object::Found;
 use crate::park::Parked;
 use crate::queue::Queue;
 use crate::trace::Log;
@@ -300,6 +301,29 @@ impl Process {
             return slot.check().cloned();
         });
         table.get(handle).cloned()
+    }
+
+    /// As [`Self::lookup`]; a kernel object that can answer `method` with these parameters at once does, while the table's
+    /// lock keeps it.
+    ///
+    /// # Errors
+    /// As [`Self::lookup`].
+    #[inline(always)]
+    pub(crate) fn find(
+        &self,
+        handle: u64,
+        method: u16,
+        words: &[u64; 4],
+    ) -> Result<Found, Refusal> {
+        sabotage!(SKIP_GENERATION_CHECK => return self.lookup(handle).map(Found::Object));
+        let table = self.handles.lock();
+        let slot = table.slot(handle)?;
+        if let Object::Kernel(object) = slot.object()
+            && let Some(answer) = object.quick(slot.granted(), method, words)
+        {
+            return Ok(Found::Answer(answer));
+        }
+        slot.check().cloned().map(Found::Object)
     }
 
     /// Takes a capability out.

@@ -84,8 +84,16 @@ impl Object for Cap {
             operation.words = words(&built);
             Some(built)
         };
-        // A server that answers through its ring sends even plain results as a message.
-        let mut reply = Scratch::take(reply_bytes.max(PLAIN_MESSAGE_BYTES));
+        if reply_bytes == 0 {
+            // Plain results come in registers, however the server sent them.
+            let outcome = sys::operate(&operation);
+            drop(message);
+            if let Some(refusal) = outcome.refused() {
+                return Err(refusal);
+            }
+            return read(Answer::new(Payload::Plain(outcome.words), &mut |_| None));
+        }
+        let mut reply = Scratch::take(reply_bytes);
         operation.reply = reply.span();
         let outcome = sys::operate(&operation);
         if let Some(refusal) = outcome.refused() {

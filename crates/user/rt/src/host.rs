@@ -281,6 +281,14 @@ fn write_area(offset: usize, room: usize, words: &[u64]) -> Result<(), Refusal> 
     Ok(())
 }
 
+fn inline(words: Words) -> Outcome {
+    let status = StatusWord {
+        flags: completion_flags::INLINE,
+        ..StatusWord::default()
+    };
+    outcome(status, words)
+}
+
 #[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn call(operation: &Operation) -> Result<Outcome, Refusal> {
     let Entry::Facet(facet) = entry(operation.handle)? else {
@@ -331,15 +339,15 @@ fn call(operation: &Operation) -> Result<Outcome, Refusal> {
             operation.method
         ),
         Fate::Refused(refusal) => Err(refusal),
-        Fate::Words(words) => {
-            let status = StatusWord {
-                flags: completion_flags::INLINE,
-                ..StatusWord::default()
-            };
-            Ok(outcome(status, words))
-        }
+        Fate::Words(words) => Ok(inline(words)),
         Fate::Message(words, caps) => {
             let (offset, room) = span_parts(operation.reply);
+            let plain = (caps == 0 && room == 0)
+                .then(|| wire::plain_words(words.len(), |at| words[at]))
+                .flatten();
+            if let Some(words) = plain {
+                return Ok(inline(words));
+            }
             write_area(offset as usize, room as usize, &words)?;
             let status = StatusWord {
                 caps: caps as u8,

@@ -431,6 +431,21 @@ fn root(message: &[u8]) -> Result<Option<(usize, u16, u16)>, Refusal> {
     Ok(Some((at, data, pointers)))
 }
 
+/// The results of a plain method out of a message of `len` words, of which `word` reads one: what the caller of such a method
+/// gets in registers, however its server answered. `None`: it is anything but a root struct of one to four data words and
+/// nothing else.
+#[inline]
+pub fn plain_words(len: usize, word: impl Fn(usize) -> u64) -> Option<Words> {
+    let data = len.checked_sub(1).filter(|data| (1..=4).contains(data))?;
+    // A pointer to a struct right behind it, its data words counted in bits 32 to 47.
+    if word(0) != (data as u64) << 32 {
+        return None;
+    }
+    Some(core::array::from_fn(
+        |i| if i < data { word(i + 1) } else { 0 },
+    ))
+}
+
 /// The first four words of the root struct's data section, with zeroes where it is shorter.
 ///
 /// # Errors

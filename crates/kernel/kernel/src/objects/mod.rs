@@ -33,15 +33,25 @@ type Owed<'a, M> = Reply<KernelCall<'a>, M>;
 struct Served<T>(Arc<T>);
 
 /// A kernel object that the generated module `module` serves; `epoch` is a field of it, and `live` a method that says
-/// whether it still works. `long`: its methods take looks while they read their parameters.
+/// whether it still works. `long`: its methods take looks while they read their parameters. `quick`: its method of that name
+/// answers some calls at once.
 macro_rules! kernel_object {
+    ($type:ty, $module:ident, quick) => {
+        $crate::objects::kernel_object!(@ $type, $module, { usize::MAX }; {
+            #[inline]
+            fn quick(&self, granted: u64, method: u16, words: &[u64; 4]) -> Option<[u64; 4]> {
+                self.epoch.check(granted).ok()?;
+                <$type>::quick(self, method, words)
+            }
+        });
+    };
     ($type:ty, $module:ident, long from $bytes:expr) => {
         $crate::objects::kernel_object!(@ $type, $module, { $bytes });
     };
     ($type:ty, $module:ident $(, $live:ident)?) => {
         $crate::objects::kernel_object!(@ $type, $module, { usize::MAX } $(, $live)?);
     };
-    (@ $type:ty, $module:ident, $long:block $(, $live:ident)?) => {
+    (@ $type:ty, $module:ident, $long:block $(, $live:ident)? $(; { $($quick:item)* })?) => {
         impl ipc::KernelObject for $type {
             fn interface(&self) -> u64 {
                 $module::INTERFACE_ID
@@ -52,6 +62,7 @@ macro_rules! kernel_object {
             $(fn live(&self) -> Result<(), stub::Refusal> {
                 <$type>::$live(self)
             })?
+            $($($quick)*)?
             fn long_from(&self) -> usize {
                 $long
             }
