@@ -97,7 +97,35 @@ interface ThreadSpawner @0xd1c0a5e5b0a70108 {
   # Refuses: `outOfRange` (entry or stack outside user space, no such CPU), `badArgument` (ring shape),
   # `overBudget`, `noMemory`, `wrongState`, `wrongOwner`.
   spawn @0 (entry :UInt64, stackTop :UInt64, argument :UInt64, shape :Shape) -> (thread :ThreadHandle);
+  # A bell that nobody has rung. The caller pays.
+  # Refuses: `overBudget`.
+  bell @1 () -> (bell :Bell);
   struct Shape { submissions @0 :UInt16; messageBytes @1 :UInt32; priority @2 :UInt8; cpu @3 :Int16 = -1; }
+}
+
+# A bell: 64 bits that are rung by one process and waited for by another. The holder waits, and gives out the right to ring.
+interface Bell @0xd1c0a5e5b0a70120 {
+  # Rings bits: they stay until somebody takes them.
+  ring @0 (bits :UInt64) -> ();
+  # Waits until one of the bits of `mask` was rung, and takes those that were. At most eight wait at one bell; each bit goes to one
+  # of them.
+  # Refuses: `badArgument` (an empty mask), `busy` (eight wait already).
+  wait @1 (mask :UInt64) -> (bits :UInt64);
+  # The right to ring some bits, and to give that on.
+  # Refuses: `overBudget`.
+  narrow @2 (bits :UInt64) -> (ringer :BellRinger);
+  # Revokes every right to ring that was given out so far.
+  silence @3 () -> ();
+}
+
+# The right to ring some bits of a bell.
+interface BellRinger @0xd1c0a5e5b0a70121 {
+  # Rings bits.
+  # Refuses: `outOfRange` (not given).
+  ring @0 (bits :UInt64) -> ();
+  # The right to ring some of them.
+  # Refuses: `outOfRange` (not given), `overBudget`.
+  narrow @1 (bits :UInt64) -> (ringer :BellRinger);
 }
 
 # One thread.

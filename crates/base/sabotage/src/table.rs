@@ -62,6 +62,8 @@ table! {
     ANY_SELECTOR: "SET FEATURES and its like may name whatever they want, host memory buffers for one.",
     ANY_TEMPLATE_BIT: "The NVMe broker takes a template with addresses, identifiers or a layout in it.",
     BELIEVE_UNIT: "A remapping unit counts as verified whatever its registers say.",
+    BELL_RING_ANY: "Who may ring some bits of a bell may ring all of them.",
+    BELL_SKIP_SECOND_LOOK: "Who waits for a bell does not look a second time.",
     BUDGET_OFF_BY_A_PAGE: "A pool gives one page more than its budget.",
     CLAIM_QUARANTINED: "A function that never proved that it stopped is given to the next one who asks.",
     COPY_REPLY_RIGHT: "The right to answer a call can be copied.",

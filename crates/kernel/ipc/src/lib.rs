@@ -51,7 +51,7 @@ pub use area::Area;
 pub use call::{Finished, Route};
 pub use endpoint::{Endpoint, EndpointCore, Facet};
 pub use kernel_call::{KernelCall, Pending};
-pub use object::{KernelObject, Object, Slot, release};
+pub use object::{KernelObject, Object, Quick, Slot, release};
 pub use operation::enter;
 pub use process::{End, Exit, Label, Process, for_each_process, process_by_id};
 pub use scratch::install as install_scratch;

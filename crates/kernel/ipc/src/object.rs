@@ -39,9 +39,12 @@ pub trait KernelObject: Any + Send + Sync {
     /// the caller's table held, of an object that nobody holds otherwise: it takes no lock, allocates nothing, drops nothing, and
     /// it looks at the grant's epoch itself.
     #[inline]
-    fn quick(&self, _granted: u64, _method: u16, _words: &[u64; 4]) -> Option<[u64; 4]> {
+    fn quick(&self, _granted: u64, _method: u16, _words: &[u64; 4]) -> Option<Quick> {
         None
     }
+
+    /// What [`Quick::Then`] left to be done, with no lock held.
+    fn finish(&self) {}
 
     /// Serves one call: decodes, acts, answers or defers. Never waits for anybody; work that grows with what was asked
     /// for goes in steps, with a [`sched::point`] after each.
@@ -96,12 +99,23 @@ impl core::fmt::Debug for Object {
 /// One capability of a process.
 pub type Slot = cap::Slot<Object>;
 
+/// A quick answer.
+#[derive(Clone, Copy, Debug)]
+pub enum Quick {
+    /// The call is over.
+    Answer([u64; 4]),
+    /// It is answered with these words; what needs a lock is left to [`KernelObject::finish`].
+    Then([u64; 4]),
+}
+
 /// What a handle led to.
 pub(crate) enum Found {
     /// The object, to be called.
     Object(Object),
     /// The answer: the object had it at hand.
     Answer([u64; 4]),
+    /// The answer, and the object that has something left to do.
+    Then([u64; 4], Arc<dyn KernelObject>),
 }
 
 impl Target for Object {

@@ -162,11 +162,18 @@ fn registers(me: &Arc<Thread>, frame: &mut SyscallFrame) -> Result<(), Misuse> {
         route: Route::Register,
         op,
     };
-    let outcome = if op.opcode() == opcode::CALL && op.flags() == submission_flags::INLINE {
+    // A call that somebody looks at goes the longer way.
+    let is_plain = op.opcode() == opcode::CALL && op.flags() == submission_flags::INLINE;
+    let outcome = if is_plain && !me.process.is_traced() {
         // The checks of `call`, in its order, for a call without a message.
         let reply = me.area.span(op.reply)?;
         match me.process.find(op.handle, op.method(), &op.words) {
             Ok(Found::Answer(words)) => {
+                Finished::store_inline(words, frame);
+                return Ok(());
+            }
+            Ok(Found::Then(words, object)) => {
+                object.finish();
                 Finished::store_inline(words, frame);
                 return Ok(());
             }

@@ -15,7 +15,7 @@ use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use crate::kernel_call::Pending;
-use crate::object::Found;
+use crate::object::{Found, Quick};
 use crate::park::Parked;
 use crate::queue::Queue;
 use crate::trace::Log;
@@ -321,7 +321,10 @@ impl Process {
         if let Object::Kernel(object) = slot.object()
             && let Some(answer) = object.quick(slot.granted(), method, words)
         {
-            return Ok(Found::Answer(answer));
+            return Ok(match answer {
+                Quick::Answer(words) => Found::Answer(words),
+                Quick::Then(words) => Found::Then(words, object.clone()),
+            });
         }
         slot.check().cloned().map(Found::Object)
     }

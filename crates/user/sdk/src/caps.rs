@@ -15,6 +15,8 @@ clients! {
     AuditAdmission = audit::audit_admission;
     AuditBroker = audit::audit_broker;
     AuditGate = audit::audit_gate;
+    Bell = process::bell;
+    BellRinger = process::bell_ringer;
     BlockDevice = block::block_device;
     BlockSession = block::block_session;
     BootMedium = storage::boot_medium;

@@ -4,7 +4,7 @@ use sdk::process::process_spawner::{Grant, Limits};
 use sdk::schema::bench::echo;
 use sdk::{
     CapArg, Endpoint, EndpointFactory, Env, Error, Interface, NEVER, Object, ProcessHandle,
-    ProcessSpawner, Refusal, Ring, Timer,
+    ProcessSpawner, Refusal, Ring, ThreadSpawner, Timer,
 };
 
 use crate::measure;
@@ -19,6 +19,11 @@ pub fn run(env: &Env) -> Result<(), Error> {
     let timer: Timer = env.get("timer")?;
     measure::<0, 1>("null_call", 10_000, |n| {
         (0..n).try_for_each(|_| timer.now().map(drop))
+    })?;
+    let threads: ThreadSpawner = env.get("threads")?;
+    let bell = threads.bell()?.bell;
+    measure::<26, 27>("bell_ring", 10_000, |n| {
+        (0..n).try_for_each(|_| bell.ring(1))
     })?;
     rings()?;
     let (echo, server) = start_server(env)?;

@@ -17,7 +17,7 @@ inventory::submit! {
         manifest: "smoke/foreign",
         required: &[
             MEMORY,
-            "@foreign.tried interface=ThreadSpawner methods=1 not_refused=\"\"",
+            "@foreign.tried interface=ThreadSpawner methods=2 not_refused=\"\"",
             "@foreign.after served=0",
         ],
         forbidden: &["@kernel.panic", "@foreign.unknown"],

@@ -3,6 +3,7 @@
 mod accounts;
 mod acpi_hostile;
 mod audit_disk;
+mod bell;
 mod boot;
 mod boot_faults;
 mod boot_media;

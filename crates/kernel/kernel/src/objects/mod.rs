@@ -2,6 +2,7 @@
 
 mod attention;
 mod audit;
+mod bell;
 mod console;
 pub mod device;
 mod inspect;
@@ -34,14 +35,17 @@ struct Served<T>(Arc<T>);
 
 /// A kernel object that the generated module `module` serves; `epoch` is a field of it, and `live` a method that says
 /// whether it still works. `long`: its methods take looks while they read their parameters. `quick`: its method of that name
-/// answers some calls at once.
+/// answers some calls at once, and `finish` does what that left.
 macro_rules! kernel_object {
     ($type:ty, $module:ident, quick) => {
         $crate::objects::kernel_object!(@ $type, $module, { usize::MAX }; {
             #[inline]
-            fn quick(&self, granted: u64, method: u16, words: &[u64; 4]) -> Option<[u64; 4]> {
+            fn quick(&self, granted: u64, method: u16, words: &[u64; 4]) -> Option<ipc::Quick> {
                 self.epoch.check(granted).ok()?;
                 <$type>::quick(self, method, words)
+            }
+            fn finish(&self) {
+                <$type>::finish(self);
             }
         });
     };

@@ -14,6 +14,7 @@ use schema::process::{
 };
 use stub::{Answered, Refusal};
 
+use super::bell::Bell;
 use super::memory::Shared;
 use super::{Owed, Owner, Served, kernel_object};
 use crate::spawn::{Grant, MAX_GRANTS};
@@ -260,6 +261,13 @@ impl<'a> thread_spawner::Server<KernelCall<'a>> for Served<Threads> {
                 .inspect_err(|_| thread.abandon())
         });
         reply.answer(result.map(|thread| thread_spawner::SpawnReply { thread }))
+    }
+
+    fn bell(&mut self, reply: Owed<'a, thread_spawner::call::Bell>) -> Answered {
+        let caller = reply.call().process();
+        let own = self.0.owner.called_by(caller);
+        let result = own.and_then(|_| Bell::make());
+        reply.answer(result.map(|bell| thread_spawner::BellReply { bell }))
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use arrayvec::ArrayVec;
 use cap::Epoch;
 use cpu::Lock;
-use ipc::{Pending, Slot};
+use ipc::{Pending, Quick, Slot};
 use sabotage::sabotage;
 use schema::process::{entropy_source, timer};
 use stub::{Answered, Outgoing, Refusal};
@@ -26,13 +26,14 @@ impl Timer {
     }
 
     #[inline]
-    fn quick(&self, method: u16, _: &[u64; 4]) -> Option<[u64; 4]> {
+    fn quick(&self, method: u16, _: &[u64; 4]) -> Option<Quick> {
         (method == timer::method::NOW).then(|| {
-            Outgoing::<Slot>::words(&timer::NowReply {
-                ns: sched::now_ns(),
-            })
+            let ns = sched::now_ns();
+            Quick::Answer(Outgoing::<Slot>::words(&timer::NowReply { ns }))
         })
     }
+
+    fn finish(&self) {}
 }
 
 kernel_object!(Timer, timer, quick);

@@ -105,6 +105,7 @@ pub static ALL: &[Interface] = &[
     ]),
     interface(0xd1c0a5e5b0a70108, "ThreadSpawner", &[
         method("spawn", shape(3, 1, &[field("entry", Int(64), 0), field("stackTop", Int(64), 1), field("argument", Int(64), 2), field("shape", Struct(&shape(2, 0, &[field("submissions", Int(16), 0), field("messageBytes", Int(32), 1), field("priority", Int(8), 2), field("cpu", Int(16), 4)])), 0)]), shape(0, 1, &[field("thread", Cap(0xd1c0a5e5b0a70109), 0)])),
+        method("bell", shape(0, 0, &[]), shape(0, 1, &[field("bell", Cap(0xd1c0a5e5b0a70120), 0)])),
     ]),
     interface(0xd1c0a5e5b0a70109, "ThreadHandle", &[
         method("join", shape(0, 0, &[]), shape(1, 0, &[field("code", Int(64), 0)])),
@@ -149,6 +150,16 @@ pub static ALL: &[Interface] = &[
     ]),
     interface(0xd1c0a5e5b0a70114, "ProcessTrace", &[
         method("read", shape(1, 0, &[field("from", Int(64), 0)]), shape(3, 1, &[field("next", Int(64), 0), field("dropped", Int(64), 1), field("ended", Bool, 128), field("calls", StructList(&shape(4, 0, &[field("beganNs", Int(64), 0), field("tookNs", Int(64), 1), field("interfaceId", Int(64), 2), field("thread", Int(32), 6), field("method", Int(16), 14), field("status", Int(8), 30)])), 0)])),
+    ]),
+    interface(0xd1c0a5e5b0a70120, "Bell", &[
+        method("ring", shape(1, 0, &[field("bits", Int(64), 0)]), shape(0, 0, &[])),
+        method("wait", shape(1, 0, &[field("mask", Int(64), 0)]), shape(1, 0, &[field("bits", Int(64), 0)])),
+        method("narrow", shape(1, 0, &[field("bits", Int(64), 0)]), shape(0, 1, &[field("ringer", Cap(0xd1c0a5e5b0a70121), 0)])),
+        method("silence", shape(0, 0, &[]), shape(0, 0, &[])),
+    ]),
+    interface(0xd1c0a5e5b0a70121, "BellRinger", &[
+        method("ring", shape(1, 0, &[field("bits", Int(64), 0)]), shape(0, 0, &[])),
+        method("narrow", shape(1, 0, &[field("bits", Int(64), 0)]), shape(0, 1, &[field("ringer", Cap(0xd1c0a5e5b0a70121), 0)])),
     ]),
     interface(0xd1c0a5e5b0a70201, "DeviceRegistry", &[
         method("list", shape(1, 0, &[field("from", Int(32), 0)]), shape(1, 1, &[field("next", Int(32), 0), field("functions", StructList(&shape(2, 2, &[field("address", Int(32), 0), field("vendor", Int(16), 2), field("device", Int(16), 3), field("class", Int(32), 2), field("driver", Text, 0), field("claimed", Bool, 96), field("quarantined", Bool, 97), field("bars", StructList(&shape(2, 0, &[field("index", Int(8), 0), field("kind", Enum(3), 1), field("bytes", Int(64), 1)])), 1), field("msixVectors", Int(16), 7), field("msi", Bool, 98)])), 0)])),

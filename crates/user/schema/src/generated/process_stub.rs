@@ -647,6 +647,7 @@ pub mod thread_spawner {
     stub::methods! {
         "ThreadSpawner";
         Spawn SPAWN = 0 "spawn" once, reply 24, (SpawnParams) -> (SpawnReply<K>, SpawnResults<O>);
+        Bell BELL = 1 "bell" once, reply 24, (()) -> (BellReply<K>, BellResults<O>);
     }
 
     stub::params! {
@@ -662,6 +663,14 @@ pub mod thread_spawner {
         pub struct SpawnReply, SpawnResults: 0 words, 1 pointers {
         } caps {
             thread: crate::process::thread_handle::Client<O> = 0 at 0;
+        }
+    }
+
+    stub::caps! {
+        /// As a client gets it.
+        pub struct BellReply, BellResults: 0 words, 1 pointers {
+        } caps {
+            bell: crate::process::bell::Client<O> = 0 at 0;
         }
     }
 
@@ -688,6 +697,12 @@ pub mod thread_spawner {
                 |results| results,
             )
         }
+        /// A bell that nobody has rung. The caller pays.
+        ///
+        /// Refuses: `overBudget`
+        pub fn bell(&self) -> Result<BellResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::Bell, _>((), |results| results)
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -700,6 +715,7 @@ pub mod thread_spawner {
             argument: u64,
             shape: crate::process::thread_spawner::ShapeReader<'_>,
         ) -> stub::Answered;
+        fn bell(&mut self, reply: stub::Reply<C, call::Bell>) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -711,6 +727,177 @@ pub mod thread_spawner {
         match received.method {
             method::SPAWN => {
                 stub::serve!(server.spawn(received.payload, call) message { field entry = 0, field stack_top = 1, field argument = 2, field shape = 0 })
+            }
+            method::BELL => server.bell(stub::Reply::new(call)),
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// A bell: 64 bits that are rung by one process and waited for by another. The holder waits, and gives out the right
+/// to ring.
+pub mod bell {
+    stub::interface! { "Bell" = 0xd1c0a5e5b0a70120 }
+
+    stub::methods! {
+        "Bell";
+        Ring RING = 0 "ring" once, reply 0, (RingParams) -> ((), ());
+        Wait WAIT = 1 "wait" once, reply 0, (WaitParams) -> (WaitResults, WaitResults);
+        Narrow NARROW = 2 "narrow" once, reply 24, (NarrowParams) -> (NarrowReply<K>, NarrowResults<O>);
+        Silence SILENCE = 3 "silence" once, reply 0, (()) -> ((), ());
+    }
+
+    stub::plain! {
+        pub struct RingParams: 1 words {
+            bits: u64 = 0;
+        }
+    }
+
+    stub::plain! {
+        pub struct WaitParams: 1 words {
+            mask: u64 = 0;
+        }
+    }
+    stub::plain! {
+        pub struct WaitResults: 1 words {
+            bits: u64 = 0;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type WaitReply = WaitResults;
+
+    stub::plain! {
+        pub struct NarrowParams: 1 words {
+            bits: u64 = 0;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct NarrowReply, NarrowResults: 0 words, 1 pointers {
+        } caps {
+            ringer: crate::process::bell_ringer::Client<O> = 0 at 0;
+        }
+    }
+
+    impl<O: stub::Object> Client<O> {
+        /// Rings bits: they stay until somebody takes them.
+        pub fn ring(&self, bits: u64) -> Result<(), stub::Refusal> {
+            self.0.invoke::<call::Ring, _>(RingParams { bits }, |()| ())
+        }
+        /// Waits until one of the bits of `mask` was rung, and takes those that were. At most eight wait at one bell;
+        /// each bit goes to one of them.
+        ///
+        /// Refuses: `badArgument` (an empty mask), `busy` (eight wait already)
+        pub fn wait(&self, mask: u64) -> Result<WaitResults, stub::Refusal> {
+            self.0
+                .invoke::<call::Wait, _>(WaitParams { mask }, |results| results)
+        }
+        /// The right to ring some bits, and to give that on.
+        ///
+        /// Refuses: `overBudget`
+        pub fn narrow(&self, bits: u64) -> Result<NarrowResults<O::Owned>, stub::Refusal> {
+            self.0
+                .invoke::<call::Narrow, _>(NarrowParams { bits }, |results| results)
+        }
+        /// Revokes every right to ring that was given out so far.
+        pub fn silence(&self) -> Result<(), stub::Refusal> {
+            self.0.invoke::<call::Silence, _>((), |()| ())
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn ring(&mut self, reply: stub::Reply<C, call::Ring>, bits: u64) -> stub::Answered;
+        fn wait(&mut self, reply: stub::Reply<C, call::Wait>, mask: u64) -> stub::Answered;
+        fn narrow(&mut self, reply: stub::Reply<C, call::Narrow>, bits: u64) -> stub::Answered;
+        fn silence(&mut self, reply: stub::Reply<C, call::Silence>) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::RING => {
+                stub::serve!(server.ring(received.payload, call) plain RingParams { bits })
+            }
+            method::WAIT => {
+                stub::serve!(server.wait(received.payload, call) plain WaitParams { mask })
+            }
+            method::NARROW => {
+                stub::serve!(server.narrow(received.payload, call) plain NarrowParams { bits })
+            }
+            method::SILENCE => server.silence(stub::Reply::new(call)),
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// The right to ring some bits of a bell.
+pub mod bell_ringer {
+    stub::interface! { "BellRinger" = 0xd1c0a5e5b0a70121 }
+
+    stub::methods! {
+        "BellRinger";
+        Ring RING = 0 "ring" once, reply 0, (RingParams) -> ((), ());
+        Narrow NARROW = 1 "narrow" once, reply 24, (NarrowParams) -> (NarrowReply<K>, NarrowResults<O>);
+    }
+
+    stub::plain! {
+        pub struct RingParams: 1 words {
+            bits: u64 = 0;
+        }
+    }
+
+    stub::plain! {
+        pub struct NarrowParams: 1 words {
+            bits: u64 = 0;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct NarrowReply, NarrowResults: 0 words, 1 pointers {
+        } caps {
+            ringer: crate::process::bell_ringer::Client<O> = 0 at 0;
+        }
+    }
+
+    impl<O: stub::Object> Client<O> {
+        /// Rings bits.
+        ///
+        /// Refuses: `outOfRange` (not given)
+        pub fn ring(&self, bits: u64) -> Result<(), stub::Refusal> {
+            self.0.invoke::<call::Ring, _>(RingParams { bits }, |()| ())
+        }
+        /// The right to ring some of them.
+        ///
+        /// Refuses: `outOfRange` (not given), `overBudget`
+        pub fn narrow(&self, bits: u64) -> Result<NarrowResults<O::Owned>, stub::Refusal> {
+            self.0
+                .invoke::<call::Narrow, _>(NarrowParams { bits }, |results| results)
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn ring(&mut self, reply: stub::Reply<C, call::Ring>, bits: u64) -> stub::Answered;
+        fn narrow(&mut self, reply: stub::Reply<C, call::Narrow>, bits: u64) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::RING => {
+                stub::serve!(server.ring(received.payload, call) plain RingParams { bits })
+            }
+            method::NARROW => {
+                stub::serve!(server.narrow(received.payload, call) plain NarrowParams { bits })
             }
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
