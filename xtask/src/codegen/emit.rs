@@ -47,7 +47,8 @@ fn method_names(rows: &mut Rows, model: &Model) {
     table.sort_by_key(|interface| interface.id);
     rows.gap();
     rows.line("/// The methods of every interface that has any, by id and number.");
-    let head = "pub static METHODS: &[(u64, &[&str])] = &[";
+    let head =
+        "#[rustfmt::skip] // a row for each interface\npub static METHODS: &[(u64, &[&str])] = &[";
     rows.block(head, "];", |rows| {
         for interface in table {
             let names = interface
