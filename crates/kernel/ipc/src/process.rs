@@ -303,8 +303,7 @@ impl Process {
         table.get(handle).cloned()
     }
 
-    /// As [`Self::lookup`]; a kernel object that can answer `method` with these parameters at once does, while the table's
-    /// lock keeps it.
+    /// As [`Self::lookup`]; a kernel object that has the answer at hand gives it, while the table's lock keeps it.
     ///
     /// # Errors
     /// As [`Self::lookup`].
