@@ -38,12 +38,13 @@ interface Device @0xd1c0a5e5b0a70202 {
   # Stops the device and proves it. Queues and interrupt routes end, everything in flight completes `revoked`.
   # Refuses: `busy`, `quarantined` (no proof came in time, which ends the claim).
   reset @2 () -> ();
-  # Chooses sizes and features. What `a`, `b`, `c` mean is the broker's: see its page under `docs/devices/`.
-  # Refuses: `wrongState` unless the device has stopped, `busy`, what the broker says.
-  configure @3 (a :UInt64, b :UInt64, c :UInt64) -> (a :UInt64, b :UInt64, c :UInt64);
+  # Makes a device ready to be enabled of which nothing can be chosen. Each class that has a choice has a method of its own;
+  # the settings of another class than the device's are refused.
+  # Refuses: `wrongState` unless the device has stopped, `busy`, `notSupported` (the device is of a class with settings).
+  configure @3 () -> ();
   # Spends the reset receipt on bus mastering and brings the device up. After a refusal of the device only a reset
   # goes on.
-  # Refuses: `wrongState` before `configure`, `busy`, `timedOut`, what the broker says.
+  # Refuses: `wrongState` before one of the `configure` methods, `busy`, `timedOut`, what the broker says.
   enable @4 () -> ();
   # Refuses: `outOfRange` (no such memory BAR).
   mmio @5 (bar :UInt8) -> (mmio :DeviceMmio);
@@ -59,6 +60,19 @@ interface Device @0xd1c0a5e5b0a70202 {
   # Refuses: `wrongState` unless the device is enabled, `outOfRange` (kind, index, depth, source), `busy`,
   # `overBudget`, `noMemory`, `timedOut`.
   queue @8 (kind :UInt16, index :UInt16, depth :UInt16, source :UInt16) -> (queue :DeviceQueue);
+  # `configure` for an NVMe controller: gives what of it there is. `pageShift` is the logarithm of the controller's page size
+  # and must be 12.
+  # Refuses: `wrongState` unless the device has stopped, `busy`, `badArgument`, `notSupported` (another class, or a
+  # controller that the broker cannot drive).
+  configureNvme @9 (adminDepth :UInt16, pairs :UInt16, pageShift :UInt32) -> (adminDepth :UInt16, pairs :UInt16, pageShift :UInt32);
+  # `configure` for a virtio device. 0 asks for all features that the broker knows, for the class's own number of queues,
+  # for the usual depth; the answer holds the depth of queue 0, and where the device-specific configuration lies:
+  # `configBytes` 0 for nowhere.
+  # Refuses: `wrongState` unless the device has stopped, `busy`, `badArgument` (a feature that the broker does not know, a
+  # depth that is no power of two), `outOfRange` (queues, depth), `notSupported` (another class, or a device without what
+  # the class needs), `deviceError`.
+  configureVirtio @10 (features :UInt64, queues :UInt16, depth :UInt16)
+    -> (features :UInt64, queues :UInt16, depth :UInt16, configBar :UInt8, configOffset :UInt32, configBytes :UInt32);
   enum State { claimed @0; configured @1; enabled @2; resetting @3; quarantined @4; dead @5; }
 }
 

@@ -2,8 +2,8 @@
 
 use dma_ledger::ResetProof;
 use driver_core::{
-    Access, Broker, BrokerIo, CommandSlot, Completed, Configured, Direction, Mappable, Operation,
-    Poll, QueuePlace, Refusal, Registers, Segment, Step, Window, release_to_device,
+    Access, Broker, BrokerIo, CommandSlot, Completed, Direction, Mappable, Operation, Poll,
+    QueuePlace, Refusal, Registers, Segment, Settings, Step, Window, release_to_device,
 };
 
 use crate::regs;
@@ -179,21 +179,13 @@ impl Broker for Edu {
         &self.access
     }
 
-    /// Takes three zeros. Gives the identification register, and twice zero.
-    fn configure(
-        &mut self,
-        io: &mut dyn BrokerIo,
-        request: [u64; 3],
-    ) -> Result<Configured, Refusal> {
+    fn configure(&mut self, _: &mut dyn BrokerIo, settings: Settings<'_>) -> Result<(), Refusal> {
+        settings.plain()?;
         if !matches!(self.phase, Phase::Stopped | Phase::Configured) {
             return Err(Refusal::WrongState);
         }
-        if request != [0; 3] {
-            return Err(Refusal::BadArgument);
-        }
-        let id = read32(io.registers(0)?, regs::ID)?;
         self.phase = Phase::Configured;
-        Ok(Configured([u64::from(id), 0, 0]))
+        Ok(())
     }
 
     fn queue_limit(&self, queue: QueuePlace) -> Option<u16> {

@@ -3,7 +3,7 @@
 
 use driver_core::{
     Broker, BrokerIo, CommandSlot, DRIVERS, DeviceAddress, Direction, DmaPages, Operation, Poll,
-    Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment, Step,
+    Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment, Settings, Step, VirtioSettings,
 };
 use edu::regs;
 use edu::template::Transfer;
@@ -83,7 +83,10 @@ impl Card {
         let mut card = Self::new();
         assert!(matches!(card.stop(), Poll::Done(Step::Stopped(_))));
         let (broker, io) = (&mut card.broker, &mut card.io);
-        assert_eq!(broker.configure(io, [0; 3]).unwrap().0, [0x0100_00ed, 0, 0]);
+        let mut virtio = VirtioSettings::default();
+        let other = Settings::Virtio(&mut virtio);
+        assert_eq!(broker.configure(io, other), Err(Refusal::NotSupported));
+        broker.configure(io, Settings::Plain).unwrap();
         broker.begin(io, Operation::Enable).unwrap();
         // Memory gives back what was written; the device would give the inverse.
         let not_alive = Poll::Failed(Refusal::DeviceError);
@@ -163,7 +166,7 @@ fn a_card_that_does_not_invert_is_not_enabled() {
     let mut card = Card::new();
     assert!(matches!(card.stop(), Poll::Done(Step::Stopped(_))));
     let (broker, io) = (&mut card.broker, &mut card.io);
-    broker.configure(io, [0; 3]).unwrap();
+    broker.configure(io, Settings::Plain).unwrap();
     broker.begin(io, Operation::Enable).unwrap();
     let early = broker.begin(io, Operation::Enable);
     assert_eq!(early, Err(Refusal::Busy), "one operation at a time");

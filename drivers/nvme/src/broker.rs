@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 
 use dma_ledger::QueueProof;
 use driver_core::{
-    Access, Broker, BrokerIo, CommandSlot, Completed, Configured, DmaPages, Operation, Poll,
-    Probed, QueuePlace, QueueSpec, Refusal, Segment, Step,
+    Access, Broker, BrokerIo, CommandSlot, Completed, DmaPages, Operation, Poll, Probed,
+    QueuePlace, QueueSpec, Refusal, Segment, Step,
 };
 use nvme_format::identify::IDENTIFY_BYTES;
 use nvme_format::prp::{self, PrpError};
@@ -357,13 +357,14 @@ impl Broker for Nvme {
         &self.access
     }
 
-    /// `[commands in the administration queue, I/O queue pairs, page shift]`: the first two are wishes, cut to what
-    /// there is; the shift must be 12.
     fn configure(
         &mut self,
         io: &mut dyn BrokerIo,
-        request: [u64; 3],
-    ) -> Result<Configured, Refusal> {
+        settings: driver_core::Settings<'_>,
+    ) -> Result<(), Refusal> {
+        let driver_core::Settings::Nvme(chosen) = settings else {
+            return Err(Refusal::NotSupported);
+        };
         if !matches!(self.phase, Phase::Stopped | Phase::Configured(_)) || !reset::is_stopped(io)? {
             return Err(Refusal::WrongState);
         }
@@ -371,30 +372,26 @@ impl Broker for Nvme {
         if !cap.nvm_command_set() || cap.page_min() != 0 {
             return Err(Refusal::NotSupported);
         }
-        let [admin, pairs, shift] = request;
-        if admin == 0 || pairs == 0 {
+        if chosen.admin_depth == 0 || chosen.pairs == 0 {
             return Err(Refusal::BadArgument);
         }
-        let mps = page_size(cap, shift)?;
+        let mps = page_size(cap, chosen.page_shift)?;
         let doorbells =
             |pairs: u16| regs::cq_head_doorbell(pairs, cap.doorbell_stride()) as u64 + 4;
         let pairs = (1..=MAX_PAIRS)
-            .take_while(|n| u64::from(*n) <= pairs && doorbells(*n) <= self.bar_bytes)
+            .take_while(|n| *n <= chosen.pairs && doorbells(*n) <= self.bar_bytes)
             .last()
             .ok_or(Refusal::NotSupported)?;
-        let admin_depth = admin.min(u64::from(MAX_ADMIN_DEPTH)) as u16;
+        let admin_depth = chosen.admin_depth.min(MAX_ADMIN_DEPTH);
         self.phase = Phase::Configured(Settings {
             cap,
             admin_depth,
             pairs,
             mps,
         });
-        let shift = PAGE_SHIFT + u32::from(mps);
-        Ok(Configured([
-            u64::from(admin_depth),
-            u64::from(pairs),
-            u64::from(shift),
-        ]))
+        chosen.admin_depth = admin_depth;
+        chosen.pairs = pairs;
+        Ok(())
     }
 
     fn queue_limit(&self, queue: QueuePlace) -> Option<u16> {
@@ -531,17 +528,13 @@ impl Broker for Nvme {
 }
 
 /// CC.MPS for a page shift. PRP lists are built for 4 KiB pages, so that is the only size the broker takes.
-fn page_size(cap: regs::Cap, shift: u64) -> Result<u8, Refusal> {
-    if sabotage!(LET_MPS_THROUGH)
-        && let Some(mps) = shift.checked_sub(u64::from(PAGE_SHIFT))
-        && mps <= u64::from(cap.page_max())
-    {
-        return Ok(mps as u8);
-    }
-    if shift == u64::from(PAGE_SHIFT) {
-        Ok(0)
-    } else {
-        Err(Refusal::BadArgument)
+fn page_size(cap: regs::Cap, shift: u32) -> Result<u8, Refusal> {
+    match shift.checked_sub(PAGE_SHIFT) {
+        Some(0) => Ok(0),
+        Some(mps) if sabotage!(LET_MPS_THROUGH) && mps <= u32::from(cap.page_max()) => {
+            Ok(mps as u8)
+        }
+        _ => Err(Refusal::BadArgument),
     }
 }
 

@@ -4,7 +4,8 @@ mod model;
 
 use dma_ledger::ResetProof;
 use driver_core::{
-    DRIVERS, DeviceAddress, Operation, Poll, Probed, QueuePlace, QueueSpec, Refusal, Step,
+    DRIVERS, DeviceAddress, Operation, Poll, Probed, QueuePlace, QueueSpec, Refusal, Settings,
+    Step, VirtioSettings,
 };
 use model::{ADMIN, CC, CSTS, Harness, Posting, from_device, pair, read};
 use nvme_format::Command;
@@ -92,10 +93,7 @@ fn no_receipt_before_ready_reads_zero() {
     assert_eq!(it.register(CC) & 1, 0);
     for _ in 0..5 {
         assert!(matches!(it.poll(), Poll::Pending { .. }));
-        assert_eq!(
-            it.broker.configure(&mut it.io, [8, 1, 12]),
-            Err(Refusal::WrongState)
-        );
+        assert_eq!(it.configure([8, 1, 12]), Err(Refusal::WrongState));
     }
     it.set_register(CSTS, 0);
     assert_eq!(it.poll(), Poll::Done(STOPPED.unwrap()));
@@ -117,10 +115,7 @@ fn a_controller_that_does_not_stop_in_its_time_gets_no_receipt() {
         it.io.now_ns - before >= 1_000_000_000,
         "CAP.TO says two units of 500 ms"
     );
-    assert_eq!(
-        it.broker.configure(&mut it.io, [8, 1, 12]),
-        Err(Refusal::WrongState)
-    );
+    assert_eq!(it.configure([8, 1, 12]), Err(Refusal::WrongState));
 }
 
 #[test]
@@ -175,25 +170,28 @@ fn a_device_that_is_gone_never_yields_a_receipt() {
 fn configure_agrees_on_what_there_is() {
     let mut it = Harness::new();
     assert_eq!(
-        it.broker.configure(&mut it.io, [8, 1, 12]),
+        it.configure([8, 1, 12]),
         Err(Refusal::WrongState),
         "not reset"
     );
     it.reset().unwrap();
-    let mut ask = |request| {
-        it.broker
-            .configure(&mut it.io, request)
-            .map(|agreed| agreed.0)
-    };
+    for other in [
+        Settings::Plain,
+        Settings::Virtio(&mut VirtioSettings::default()),
+    ] {
+        let refused = it.broker.configure(&mut it.io, other);
+        assert_eq!(refused, Err(Refusal::NotSupported));
+    }
+    let mut ask = |request| it.configure(request);
     assert_eq!(ask([8, 1, 12]), Ok([8, 1, 12]));
-    assert_eq!(ask([u64::MAX, u64::MAX, 12]), Ok([62, 8, 12]));
+    assert_eq!(ask([u16::MAX, u16::MAX, 12]), Ok([62, 8, 12]));
     for bad in [
         [0, 1, 12],
         [8, 0, 12],
         [8, 1, 13],
         [8, 1, 11],
         [8, 1, 0],
-        [8, 1, u64::MAX],
+        [8, 1, u16::MAX],
     ] {
         assert_eq!(ask(bad), Err(Refusal::BadArgument), "{bad:?}");
     }
@@ -215,7 +213,7 @@ fn enabling_learns_what_the_controller_grants() {
     let mut it = Harness::new();
     it.reset().unwrap();
     assert_eq!(it.enable(), Err(Refusal::WrongState), "not configured");
-    it.broker.configure(&mut it.io, [8, 8, 12]).unwrap();
+    it.configure([8, 8, 12]).unwrap();
     assert_eq!(it.enable(), Ok(Step::Ready));
     assert_eq!(it.register(CC), 0x0046_0001);
     assert!(
@@ -229,7 +227,7 @@ fn enabling_learns_what_the_controller_grants() {
         None
     );
     assert_eq!(
-        it.broker.configure(&mut it.io, [8, 1, 12]),
+        it.configure([8, 1, 12]),
         Err(Refusal::WrongState),
         "it runs"
     );
@@ -252,7 +250,7 @@ fn enabling_ends_when_the_controller_fails_or_takes_too_long() {
     let mut it = Harness::new();
     it.device.will_not_start = true;
     it.reset().unwrap();
-    it.broker.configure(&mut it.io, [8, 1, 12]).unwrap();
+    it.configure([8, 1, 12]).unwrap();
     assert_eq!(it.enable(), Err(Refusal::TimedOut));
     assert_eq!(
         it.reset(),
@@ -261,7 +259,7 @@ fn enabling_ends_when_the_controller_fails_or_takes_too_long() {
     );
     it.device.will_not_start = false;
     it.reset().unwrap();
-    it.broker.configure(&mut it.io, [8, 1, 12]).unwrap();
+    it.configure([8, 1, 12]).unwrap();
     it.begin(Operation::Enable).unwrap();
     it.set_register(CSTS, 2);
     assert_eq!(it.poll(), Poll::Failed(Refusal::DeviceError));
@@ -270,7 +268,7 @@ fn enabling_ends_when_the_controller_fails_or_takes_too_long() {
     let mut it = Harness::new();
     it.device.posting = Posting::Hold;
     it.reset().unwrap();
-    it.broker.configure(&mut it.io, [8, 1, 12]).unwrap();
+    it.configure([8, 1, 12]).unwrap();
     assert_eq!(
         it.enable(),
         Err(Refusal::TimedOut),

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use driver_core::{
     Broker, BrokerIo, CommandSlot, Completed, DRIVERS, DeviceAddress, Direction, DmaPages,
-    Operation, Poll, Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment, Step,
+    NvmeSettings, Operation, Poll, Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment,
+    Settings, Step,
 };
 use mmio::SharedBytes;
 use nvme as _;
@@ -298,7 +299,14 @@ impl Bench {
         self.drive().unwrap();
         self.forget_doorbells();
         self.refresh();
-        self.broker.configure(&mut self.io, [16, 2, 12]).unwrap();
+        let mut chosen = NvmeSettings {
+            admin_depth: 16,
+            pairs: 2,
+            page_shift: 12,
+        };
+        self.broker
+            .configure(&mut self.io, Settings::Nvme(&mut chosen))
+            .unwrap();
         self.begin(Operation::Enable);
         assert_eq!(self.drive(), Ok(Step::Ready));
         self.open(QueueSpec {

@@ -43,21 +43,15 @@ fn a_receipt_without_csts() {
     choose(points::RECEIPT_WITHOUT_CSTS);
     assert_eq!(it.reset(), Ok(Step::Stopped(ResetProof::CstsRdyZero)));
     assert_eq!(it.register(CSTS), 1, "it still runs");
-    assert_eq!(
-        it.broker.configure(&mut it.io, [8, 1, 12]),
-        Err(Refusal::WrongState)
-    );
+    assert_eq!(it.configure([8, 1, 12]), Err(Refusal::WrongState));
 }
 
 fn another_page_size() {
     let mut it = Harness::new();
     choose(points::LET_MPS_THROUGH);
     it.reset().unwrap();
-    assert_eq!(
-        it.broker.configure(&mut it.io, [8, 1, 13]).unwrap().0,
-        [8, 1, 13]
-    );
-    assert!(it.broker.configure(&mut it.io, [8, 1, 17]).is_err());
+    assert_eq!(it.configure([8, 1, 13]).unwrap(), [8, 1, 13]);
+    assert!(it.configure([8, 1, 17]).is_err());
     it.enable().unwrap();
     assert_eq!(it.register(CC), 0x0046_0081);
 }

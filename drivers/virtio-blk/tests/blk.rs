@@ -4,7 +4,7 @@
 mod model;
 
 use driver_core::{Completed, Refusal};
-use model::{FROM, Harness, KINDS, Kind, Piece, TO};
+use model::{FROM, Harness, KINDS, Kind, Piece, TO, ask, usual};
 use pci_format::PciMatch;
 use virtio_format::blk::{self, Kind as Do, Request};
 
@@ -23,7 +23,7 @@ fn make(kind: Kind, features: u64) -> Harness {
 
 fn up(kind: Kind, features: u64) -> Harness {
     let mut one = make(kind, features);
-    one.up([0; 3]);
+    one.up(usual());
     one.open(0, 64).unwrap();
     one
 }
@@ -124,8 +124,8 @@ fn a_disk_that_cannot_be_written_is_not_whatever_was_wished_for() {
     for kind in KINDS {
         let mut one = make(kind, blk::F_RO | blk::F_FLUSH);
         one.reset().unwrap();
-        let agreed = one.configure([blk::F_FLUSH, 0, 0]).unwrap();
-        assert_eq!(agreed[0] & 0xffff_ffff, blk::F_RO | blk::F_FLUSH);
+        let agreed = one.configure(ask(blk::F_FLUSH, 0, 0)).unwrap();
+        assert_eq!(agreed.features & 0xffff_ffff, blk::F_RO | blk::F_FLUSH);
         one.enable().unwrap();
         one.open(0, 64).unwrap();
         let buffer = one.buffer(1);
@@ -172,7 +172,7 @@ fn the_size_is_the_one_of_before_it_ran() {
     let mut one = make(KINDS[0], 0);
     one.state().restless = true;
     one.reset().unwrap();
-    one.configure([0; 3]).unwrap();
+    one.configure(usual()).unwrap();
     assert_eq!(one.enable(), Err(Refusal::DeviceError));
 }
 

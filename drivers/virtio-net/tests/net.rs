@@ -4,7 +4,7 @@
 mod model;
 
 use driver_core::{Completed, Refusal};
-use model::{FROM, Harness, KINDS, Kind, Piece, TO};
+use model::{FROM, Harness, KINDS, Kind, Piece, TO, ask, usual};
 use pci_format::PciMatch;
 
 const RX: u16 = 0;
@@ -14,8 +14,8 @@ fn up(kind: Kind) -> Harness {
     let mut one = Harness::new(kind, &[64, 32], virtio_net::ENTRY.probe);
     // MAC, STATUS, and offloads that must never be taken: CSUM, TSO4, MRG_RXBUF, CTRL_VQ.
     one.state().offered |= 1 << 5 | 1 << 16 | 1 | 1 << 11 | 1 << 15 | 1 << 17;
-    let agreed = one.up([0; 3]);
-    assert_eq!(agreed[0] & 0xffff_ffff, 1 << 5 | 1 << 16);
+    let agreed = one.up(usual());
+    assert_eq!(agreed.features & 0xffff_ffff, 1 << 5 | 1 << 16);
     one.open(RX, 64).unwrap();
     one.open(TX, 32).unwrap();
     one
@@ -42,13 +42,13 @@ fn offloads_cannot_be_wished_for() {
         one.reset().unwrap();
         for bit in [0, 1, 2, 7, 10, 11, 12, 13, 14, 15, 17, 21, 22, 28, 29, 34] {
             assert_eq!(
-                one.configure([1 << bit, 0, 0]),
+                one.configure(ask(1 << bit, 0, 0)),
                 Err(Refusal::BadArgument),
                 "{bit}"
             );
         }
         // The configuration that can be read ends with the frame size.
-        one.configure([0; 3]).unwrap();
+        one.configure(usual()).unwrap();
         assert_eq!(one.broker.access().readable[0].2, 12);
     }
 }
@@ -164,12 +164,12 @@ fn large_receive_queues_are_as_large_as_the_device_says() {
         let mut one = Harness::new(kind, &[1024, 256], virtio_net::ENTRY.probe);
         one.reset().unwrap();
         for wrong in [1000, 3] {
-            assert_eq!(one.configure([0, 0, wrong]), Err(Refusal::BadArgument));
+            assert_eq!(one.configure(ask(0, 0, wrong)), Err(Refusal::BadArgument));
         }
-        for wrong in [2048, 32768, 65536] {
-            assert_eq!(one.configure([0, 0, wrong]), Err(Refusal::OutOfRange));
+        for wrong in [2048, 32768, u16::MAX] {
+            assert_eq!(one.configure(ask(0, 0, wrong)), Err(Refusal::OutOfRange));
         }
-        assert_eq!(one.configure([0, 0, 1024]).unwrap()[2], 1024);
+        assert_eq!(one.configure(ask(0, 0, 1024)).unwrap().depth, 1024);
         one.enable().unwrap();
         one.open(RX, 1024).unwrap();
         one.open(TX, 256).unwrap();

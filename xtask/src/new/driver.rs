@@ -193,11 +193,12 @@ fn qemu_arguments(kind: Kind) -> &'static str {
 
 /// The device's page.
 fn page(plan: &mut Plan<'_>, kind: Kind) -> Result<()> {
-    let (matches, source, configure, queue, proof) = match kind {
+    let (matches, source, method, configure, queue, proof) = match kind {
         Kind::Registers => (
             "PCI vendor 0x10ec, device 0x8139 (QEMU: `-device rtl8139`)",
             "Realtek, \"RTL8139D(L) data sheet\" 1.3",
-            "Takes three zeros, gives three zeros.",
+            "Device.configure()",
+            "Nothing can be chosen.",
             "One, of kind 0 and index 0, with four places: frames that the device reads from memory.",
             "`reset-bit-clear`: the command register's reset bit was read as 0 after it was set, from a device that does not \
              read as all ones.",
@@ -205,6 +206,7 @@ fn page(plan: &mut Plan<'_>, kind: Kind) -> Result<()> {
         Kind::Virtio => (
             "PCI vendor 0x1af4, devices 0x1043 and 0x1003 (QEMU: `-device virtio-serial-pci`)",
             "Virtio 1.2, section 5.3",
+            "Device.configureVirtio(features, queues, depth)",
             "As for [every virtio device](virtio.md).",
             "Queue 1: buffers that the device reads. Queue 0, which it would fill, refuses `notSupported`.",
             "As for [every virtio device](virtio.md): the device status was read as 0.",
@@ -212,6 +214,7 @@ fn page(plan: &mut Plan<'_>, kind: Kind) -> Result<()> {
     };
     plan.set("@matches@", matches);
     plan.set("@source@", source);
+    plan.set("@method@", method);
     plan.set("@configure@", configure);
     plan.set("@queue@", queue);
     plan.set("@proof@", proof);

@@ -2,7 +2,7 @@
 
 use audit_format::{Event, Kind as Noted};
 use dma_ledger::{Claim, Phase, QueueId, QueueProof, QueueShape, ResetProof};
-use driver_core::{Operation as Begin, Poll, QueueSpec, Step};
+use driver_core::{Operation as Begin, Poll, QueueSpec, Settings, Step};
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
@@ -51,11 +51,11 @@ impl<P: Platform> DeviceManager<P> {
         });
     }
 
-    /// Chooses sizes and features; the meaning of the words is the broker's.
+    /// Chooses sizes and features; what was agreed on takes the place of what was asked for.
     ///
     /// # Errors
     /// Those of the claim; `WrongState` unless the device has stopped; `Busy` while an operation runs; what the broker says.
-    pub fn configure(&self, claim: &Claim, request: [u64; 3]) -> Result<[u64; 3], Refusal> {
+    pub fn configure(&self, claim: &Claim, settings: Settings<'_>) -> Result<(), Refusal> {
         let mut turn = self.turn(claim)?;
         match turn.function.record.check(claim)? {
             Phase::Stopped | Phase::Configured => {}
@@ -64,10 +64,10 @@ impl<P: Platform> DeviceManager<P> {
         if !matches!(turn.function.held()?.job, Job::Idle) {
             return Err(Refusal::Busy);
         }
-        let agreed = turn.with_broker(|broker, io| broker.configure(io, request))??;
+        turn.with_broker(|broker, io| broker.configure(io, settings))??;
         turn.function.record.configured(claim)?;
         turn.at.tell(Some(claim), Event::new(Noted::Configured));
-        Ok(agreed.0)
+        Ok(())
     }
 
     /// Spends the reset receipt on bus mastering and enables the device. Answers `Finished` when it is ready.

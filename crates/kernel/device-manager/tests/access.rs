@@ -9,7 +9,7 @@
 mod machine;
 
 use device_manager::{Claim, Done, Refusal};
-use driver_core::{QueueSpec, Registers};
+use driver_core::{QueueSpec, Registers, Settings};
 use machine::{BAR0, Fake, Machine, OWNER, STRANGER, Ticket};
 
 use device_manager::Platform;
@@ -233,7 +233,7 @@ fn nothing_answers_a_stranger_or_an_old_claim() {
     let everything = |claim: &Claim, why: Refusal| {
         let m = &it.manager;
         assert_eq!(m.read_config(claim, 0), Err(why));
-        assert_eq!(m.configure(claim, [1; 3]), Err(why));
+        assert_eq!(m.configure(claim, Settings::Plain), Err(why));
         assert_eq!(m.mmio_info(claim, 0), Err(why));
         assert_eq!(m.mmio_read(claim, 0, 0, 4), Err(why));
         assert_eq!(m.mmio_write(claim, 0, 0x10, 4, 0), Err(why));

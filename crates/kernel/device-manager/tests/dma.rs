@@ -8,6 +8,7 @@
 
 mod machine;
 
+use driver_core::Settings;
 use std::sync::Arc;
 
 use device_manager::{CommandRequest, MAX_BATCH, Refusal, SegmentRequest};
@@ -248,7 +249,7 @@ fn a_reset_returns_everything_in_flight_once() {
     );
     it.manager.buffer_free(&claim, buffer).unwrap();
     script().lock().unwrap().completions.clear();
-    it.manager.configure(&claim, [1, 1, 1]).unwrap();
+    it.manager.configure(&claim, Settings::Plain).unwrap();
     it.enable(&claim).unwrap();
     let again = it.open(&claim).unwrap();
     assert_ne!(queue, again);

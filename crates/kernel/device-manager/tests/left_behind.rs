@@ -9,6 +9,7 @@
 mod machine;
 
 use device_manager::{CommandRequest, DeviceState, Done, QueueSpec, Refusal, SegmentRequest};
+use driver_core::Settings;
 use machine::{
     FakeConfig, Machine, OWNER, STRANGER, TAKEN, Ticket, bdf, done, from_device, script,
 };
@@ -22,7 +23,7 @@ fn enabling_without_memory_takes_the_bus_away_and_charges_nothing() {
     let it = Machine::new();
     let claim = it.claim(0);
     assert_eq!(it.reset(&claim), Ok(Done::Finished));
-    it.manager.configure(&claim, [1, 2, 3]).unwrap();
+    it.manager.configure(&claim, Settings::Plain).unwrap();
     it.fake.limit_pages(0);
     assert_eq!(it.enable(&claim), Err(Refusal::NoMemory));
     assert!(!it.bus_master(0));
@@ -178,7 +179,7 @@ fn after_a_function_level_reset_a_claim_goes_on_with_its_interrupts() {
     script().lock().unwrap().reset_looks = Some(0);
     it.settle();
     assert_eq!(ticket.answer(), Some(Ok(Done::Finished)));
-    it.manager.configure(&claim, [1, 2, 3]).unwrap();
+    it.manager.configure(&claim, Settings::Plain).unwrap();
     assert_eq!(it.enable(&claim), Ok(Done::Finished));
     it.manager.interrupt_open(&claim, 1).unwrap();
     assert_eq!(it.config.read32(bdf(4), MSIX) >> 30, 0b10);

@@ -9,8 +9,9 @@
 mod machine;
 
 use device_manager::{DeviceState, Done, Refusal};
+use driver_core::{NvmeSettings, Settings};
 use machine::{
-    Machine, OWNER, PCIE, STRANGER, TAKEN, Ticket, bdf, done, from_device, refused, script,
+    Machine, OWNER, PAIRS, PCIE, STRANGER, TAKEN, Ticket, bdf, done, from_device, refused, script,
 };
 use pci_format::ConfigAccess;
 
@@ -188,7 +189,7 @@ fn death_at_every_step_leaves_nothing_behind() {
                 0 => drop(m.pool_create(&claim, 1 << 16).unwrap()),
                 1 if last => m.reset(&claim, waiting.waiter()),
                 1 => drop(it.reset(&claim).unwrap()),
-                2 => drop(m.configure(&claim, [1, 1, 1]).unwrap()),
+                2 => drop(m.configure(&claim, Settings::Plain).unwrap()),
                 3 if last => m.enable(&claim, waiting.waiter()),
                 3 => drop(it.enable(&claim).unwrap()),
                 4 => drop(m.interrupt_open(&claim, 3).unwrap()),
@@ -378,23 +379,33 @@ fn enabling_that_fails_takes_the_bus_away_and_a_reset_goes_on() {
     let claim = it.claim(0);
     assert_eq!(it.enable(&claim), Err(Refusal::WrongState));
     assert_eq!(
-        it.manager.configure(&claim, [1, 1, 1]),
+        it.manager.configure(&claim, Settings::Plain),
         Err(Refusal::WrongState)
     );
     it.reset(&claim).unwrap();
     assert_eq!(it.enable(&claim), Err(Refusal::WrongState));
     assert_eq!(
-        it.manager.configure(&claim, [0, 1, 1]),
+        it.manager
+            .configure(&claim, Settings::Nvme(&mut NvmeSettings::default())),
         Err(Refusal::BadArgument)
     );
-    it.manager.configure(&claim, [1, 1, 1]).unwrap();
+    let mut chosen = NvmeSettings {
+        admin_depth: 1,
+        pairs: 9,
+        page_shift: 12,
+    };
+    it.manager
+        .configure(&claim, Settings::Nvme(&mut chosen))
+        .unwrap();
+    assert_eq!(chosen.pairs, PAIRS, "what was agreed on");
+    it.manager.configure(&claim, Settings::Plain).unwrap();
     script().lock().unwrap().enable = Err(Refusal::DeviceError);
     assert_eq!(it.enable(&claim), Err(Refusal::DeviceError));
     assert!(!it.bus_master(0));
     assert_eq!(it.open(&claim), Err(Refusal::WrongState));
     script().lock().unwrap().enable = Ok(u32::MAX);
     it.reset(&claim).unwrap();
-    it.manager.configure(&claim, [1, 1, 1]).unwrap();
+    it.manager.configure(&claim, Settings::Plain).unwrap();
     assert_eq!(it.enable(&claim), Err(Refusal::TimedOut));
     script().lock().unwrap().enable = Ok(0);
     it.up(&claim);

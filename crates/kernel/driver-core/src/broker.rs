@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 use dma_ledger::Direction;
 use ring_abi::Refusal;
 
-use crate::{DeviceAddress, DmaPages, Ports, Registers};
+use crate::{DeviceAddress, DmaPages, Ports, Registers, Settings};
 
 /// What a broker may use while it runs. All of it belongs to the one function.
 pub trait BrokerIo {
@@ -61,10 +61,6 @@ pub enum Step {
     /// The device proved that it let go of this queue and of every command in it.
     QueueStopped(dma_ledger::QueueProof),
 }
-
-/// What `configure` agreed on: three words whose meaning is the broker's, documented on its page in `docs/devices`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Configured(pub [u64; 3]);
 
 /// A queue that a provider asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,15 +207,13 @@ pub trait Broker: Send {
     /// What a provider may touch of the device, as it stands.
     fn access(&self) -> &Access;
 
-    /// Chooses sizes and features, within what the device offers. The device is stopped.
+    /// Chooses sizes and features, within what the device offers, and puts them in place of what was asked for. The device is
+    /// stopped.
     ///
     /// # Errors
-    /// `BadArgument` and `OutOfRange` for what the device or this broker does not take.
-    fn configure(
-        &mut self,
-        io: &mut dyn BrokerIo,
-        request: [u64; 3],
-    ) -> Result<Configured, Refusal>;
+    /// `NotSupported` for the settings of another class; `BadArgument` and `OutOfRange` for what the device or this broker
+    /// does not take.
+    fn configure(&mut self, io: &mut dyn BrokerIo, settings: Settings<'_>) -> Result<(), Refusal>;
 
     /// The most entries this queue may have, for the ledger's record; `None` when there is no such queue.
     fn queue_limit(&self, queue: QueuePlace) -> Option<u16>;

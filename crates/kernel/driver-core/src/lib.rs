@@ -11,15 +11,17 @@ extern crate alloc;
 
 mod broker;
 mod pages;
+mod settings;
 mod table;
 
 pub use broker::{
-    Access, Broker, BrokerIo, CommandSlot, Completed, Configured, MAX_READABLE, Mappable,
-    Operation, Poll, QueuePlace, QueueSpec, Segment, Step, Window,
+    Access, Broker, BrokerIo, CommandSlot, Completed, MAX_READABLE, Mappable, Operation, Poll,
+    QueuePlace, QueueSpec, Segment, Step, Window,
 };
 pub use dma_ledger::Direction;
 pub use mmio::{OutOfRegion, Ports, Registers};
 pub use pages::{DeviceAddress, DmaPages, release_to_device};
 pub use pci_format::{PciMatch, VirtioRegion, VirtioRegions};
 pub use ring_abi::Refusal;
+pub use settings::{ConfigRange, NvmeSettings, Settings, VirtioSettings};
 pub use table::{DRIVERS, DriverEntry, Probed, TableError, check_table};

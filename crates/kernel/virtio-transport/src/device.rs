@@ -2,8 +2,8 @@
 
 use dma_ledger::ResetProof;
 use driver_core::{
-    Access, Broker, BrokerIo, CommandSlot, Completed, Configured, Operation, Poll, Probed,
-    QueuePlace, QueueSpec, Refusal, Segment, Step,
+    Access, Broker, BrokerIo, CommandSlot, Completed, ConfigRange, Operation, Poll, Probed,
+    QueuePlace, QueueSpec, Refusal, Segment, Settings, Step,
 };
 use sabotage::sabotage;
 use virtio_format::ring::Layout;
@@ -23,18 +23,16 @@ const RESET_NS: u64 = 5_000_000_000;
 const POLL_NS: u64 = 100_000;
 /// The most queues of any class.
 const MAX_QUEUES: usize = 4;
-/// Stands for a BAR in the answer of `configure` where there is no device-specific configuration.
-const NO_BAR: u8 = 0xff;
 
 /// What was agreed on while the device was stopped.
 #[derive(Clone, Copy, Debug)]
-struct Settings {
+struct Agreed {
     features: u64,
     queues: u16,
     depths: [u16; MAX_QUEUES],
 }
 
-impl Settings {
+impl Agreed {
     fn depth(&self, queue: u16) -> Option<u16> {
         let depth = self.depths.get(usize::from(queue)).copied()?;
         (queue < self.queues).then_some(depth)
@@ -49,9 +47,9 @@ enum Phase {
     /// Proven stopped.
     Stopped,
     /// Stopped, sizes agreed.
-    Configured(Settings),
+    Configured(Agreed),
     /// Running.
-    Running(Settings),
+    Running(Agreed),
 }
 
 /// What was begun last and has not ended.
@@ -65,7 +63,7 @@ enum UnderWay {
     Impossible(Refusal),
     /// A sabotage alone: claims to have stopped without having looked.
     Claimed,
-    Enabling(Settings),
+    Enabling(Agreed),
     /// The device has had the queue since it was enabled.
     Opening,
 }
@@ -106,6 +104,23 @@ impl<C: Class> Device<C> {
             queues: [const { None }; MAX_QUEUES],
             doorbells: [None; MAX_QUEUES],
             open: [false; MAX_QUEUES],
+        })
+    }
+
+    /// Lets the provider read the device-specific configuration, as far as the class has one.
+    fn show_config(&mut self) -> Option<ConfigRange> {
+        let config = self.transport.config();
+        let config = config.map(|(bar, at, bytes)| (bar, at, bytes.min(C::CONFIG_BYTES)));
+        let config = config.filter(|(.., bytes)| *bytes != 0);
+        self.access.readable = config.into_iter().collect();
+        let (bar, at, bytes) = config?;
+        if sabotage!(VIRTIO_CONFIG_EVERYTHING) {
+            self.access.readable = core::iter::once((bar, 0, u64::MAX)).collect();
+        }
+        Some(ConfigRange {
+            bar,
+            offset: u32::try_from(at).ok()?,
+            bytes: u32::try_from(bytes).ok()?,
         })
     }
 
@@ -157,7 +172,7 @@ impl<C: Class> Device<C> {
         &self,
         io: &dyn BrokerIo,
         queues: u16,
-        wanted: u64,
+        wanted: u16,
     ) -> Result<[u16; MAX_QUEUES], Refusal> {
         let mut depths = [0; MAX_QUEUES];
         for (index, depth) in (0..queues).zip(&mut depths) {
@@ -165,13 +180,12 @@ impl<C: Class> Device<C> {
                 0 => return Err(Refusal::NotSupported),
                 most => Layout::new(most).ok_or(Refusal::DeviceError)?.size(),
             };
-            if index == 0 && wanted > u64::from(most) {
+            if index == 0 && wanted > most {
                 return Err(Refusal::OutOfRange);
             }
             let wanted = match wanted {
                 0 => DEFAULT_DEPTH,
-                // At most the first queue's size, which is 16 bits.
-                wanted => wanted as u16,
+                wanted => wanted,
             };
             *depth = if self.transport.sizes_are_chosen() {
                 most.min(wanted)
@@ -183,7 +197,7 @@ impl<C: Class> Device<C> {
     }
 
     /// Everything from the features to the running device (3.1.1, steps 5 to 8).
-    fn start(&mut self, io: &dyn BrokerIo, settings: Settings) -> Result<(), Refusal> {
+    fn start(&mut self, io: &dyn BrokerIo, settings: Agreed) -> Result<(), Refusal> {
         let transport = self.transport;
         if self.status(io)? != status::ACKNOWLEDGE | status::DRIVER {
             return Err(Refusal::DeviceError);
@@ -286,7 +300,7 @@ impl<C: Class> Device<C> {
         Ok(UnderWay::Opening)
     }
 
-    fn enable(&mut self, io: &dyn BrokerIo, settings: Settings) -> Poll {
+    fn enable(&mut self, io: &dyn BrokerIo, settings: Agreed) -> Poll {
         match self.start(io, settings) {
             Ok(()) => {
                 self.phase = Phase::Running(settings);
@@ -315,59 +329,48 @@ impl<C: Class> Broker for Device<C> {
         seen != status::GONE && seen & (isr::QUEUE | isr::CONFIG) != 0
     }
 
-    /// `[features, queues, entries]`, each 0 for what is usual. Answers `[features, queues | BAR << 16 | offset << 32,
-    /// entries of queue 0]`, where BAR and offset say where the device-specific configuration lies.
     #[expect(clippy::disallowed_methods, reason = "stack: into an array")]
-    fn configure(
-        &mut self,
-        io: &mut dyn BrokerIo,
-        request: [u64; 3],
-    ) -> Result<Configured, Refusal> {
-        let [wish, queues, entries] = request;
+    fn configure(&mut self, io: &mut dyn BrokerIo, settings: Settings<'_>) -> Result<(), Refusal> {
+        let Settings::Virtio(chosen) = settings else {
+            return Err(Refusal::NotSupported);
+        };
         let allowed = C::FEATURES | feature::VERSION_1;
-        if wish & !allowed != 0 && !sabotage!(VIRTIO_ANY_FEATURE) {
+        if chosen.features & !allowed != 0 && !sabotage!(VIRTIO_ANY_FEATURE) {
             return Err(Refusal::BadArgument);
         }
-        if queues > u64::from(C::QUEUES) || entries > u64::from(ring::MAX_SIZE) {
+        if chosen.queues > C::QUEUES || chosen.depth > ring::MAX_SIZE {
             return Err(Refusal::OutOfRange);
         }
-        if entries != 0 && !entries.is_power_of_two() {
+        if chosen.depth != 0 && !chosen.depth.is_power_of_two() {
             return Err(Refusal::BadArgument);
         }
-        let queues = match queues {
+        let queues = match chosen.queues {
             0 => C::QUEUES,
-            queues => queues as u16,
+            queues => queues,
         };
         let offered = self.greet(io)?;
         let required = self.transport.required();
         if offered & required != required || self.transport.queues(io)? < queues {
             return Err(Refusal::NotSupported);
         }
-        let wish = if wish == 0 { C::FEATURES } else { wish };
+        let wish = match chosen.features {
+            0 => C::FEATURES,
+            wish => wish,
+        };
         let features = ((wish | C::ALWAYS) & C::FEATURES | self.transport.wherever_offered())
             & offered
             | required;
-        let depths = self.depths(io, queues, entries)?;
-        self.phase = Phase::Configured(Settings {
+        let depths = self.depths(io, queues, chosen.depth)?;
+        self.phase = Phase::Configured(Agreed {
             features,
             queues,
             depths,
         });
-        let config = self.transport.config();
-        let config = config.map(|(bar, at, bytes)| (bar, at, bytes.min(C::CONFIG_BYTES)));
-        let config = config.filter(|(.., bytes)| *bytes != 0);
-        let (bar, at, _) = config.unwrap_or((NO_BAR, 0, 0));
-        self.access.readable = config.into_iter().collect();
-        if sabotage!(VIRTIO_CONFIG_EVERYTHING) {
-            self.access.readable = core::iter::once((bar, 0, u64::MAX)).collect();
-        }
-        let depth = depths.first().copied().unwrap_or(0);
-        let place = u64::from(bar) << 16 | at << 32;
-        Ok(Configured([
-            features,
-            u64::from(queues) | place,
-            u64::from(depth),
-        ]))
+        chosen.features = features;
+        chosen.queues = queues;
+        chosen.depth = depths.first().copied().unwrap_or(0);
+        chosen.config = self.show_config();
+        Ok(())
     }
 
     fn begin(&mut self, io: &mut dyn BrokerIo, operation: Operation) -> Result<(), Refusal> {

@@ -11,13 +11,13 @@ mod model;
 
 use class::make;
 use driver_core::{Completed, Refusal};
-use model::{BUS, Descriptor, FROM, Harness, KINDS, Kind, Piece, TO};
+use model::{BUS, Descriptor, FROM, Harness, KINDS, Kind, Piece, TO, usual};
 use proptest::prelude::*;
 
 fn running(kind: Kind) -> Harness {
     // Few pages: the model's memory is never given back.
     let mut one = Harness::with_pages(kind, &[16, 8], 128, make);
-    one.up([0; 3]);
+    one.up(usual());
     one.open(0, 16).unwrap();
     one.open(1, 8).unwrap();
     one
@@ -204,7 +204,7 @@ fn every_contradiction_ends_the_queue() {
         assert_eq!(one.state().notified.len(), rung);
         // The other queue goes on, and a reset makes all new: nothing of before completes.
         one.submit(1, 0, &[], &[Piece(&buffer, 0, 1, TO)]).unwrap();
-        one.up([0; 3]);
+        one.up(usual());
         one.open(0, 16).unwrap();
         assert_eq!(one.next(0), Ok(None));
     }
@@ -256,7 +256,7 @@ fn stale_rings_say_nothing_after_a_reset() {
         one.ring(0);
         let (head, _) = one.state().take(0).unwrap();
         one.state().post(0, head.into(), 16);
-        one.up([0; 3]);
+        one.up(usual());
         one.open(0, 16).unwrap();
         assert_eq!(one.next(0), Ok(None));
         let [table, ..] = one.state().queues[0].parts;

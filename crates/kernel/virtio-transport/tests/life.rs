@@ -11,8 +11,8 @@ mod model;
 
 use class::{FEATURES, make};
 use dma_ledger::ResetProof;
-use driver_core::{Operation, Poll, Probed, QueuePlace, Refusal, Step};
-use model::{Harness, KINDS, Kind, probed};
+use driver_core::{NvmeSettings, Operation, Poll, Probed, QueuePlace, Refusal, Settings, Step};
+use model::{Harness, KINDS, Kind, ask, probed, usual};
 
 const MODERN: Kind = KINDS[0];
 const LEGACY: Kind = KINDS[2];
@@ -25,17 +25,19 @@ fn either_interface_comes_up_in_the_order_of_the_specification() {
         let mut one = Harness::new(kind, &[64, 32], make);
         one.state().offered |= 0b1011;
         assert_eq!(one.reset(), STOPPED);
-        let [features, queues, depth] = one.configure([0; 3]).unwrap();
+        let agreed = one.configure(usual()).unwrap();
         let version = if kind.is_modern() { VERSION_1 } else { 0 };
-        assert_eq!(features, 0b1010 | version);
-        assert_eq!((queues & 0xffff, depth), (2, 64));
-        let place = ((queues >> 16 & 0xff) as u8, queues >> 32);
+        assert_eq!(agreed.features, 0b1010 | version);
+        assert_eq!((agreed.queues, agreed.depth), (2, 64));
+        let config = agreed.config.unwrap();
+        let place = (config.bar, u64::from(config.offset));
         let expected = match kind {
             Kind::Modern { .. } => (4, 0x2000),
             Kind::Legacy { vectors: 0 } => (0, 20),
             Kind::Legacy { .. } => (0, 24),
         };
         assert_eq!(place, expected);
+        assert_eq!(config.bytes, 12);
         let access = one.broker.access();
         assert_eq!(access.readable.as_slice(), [(place.0, place.1, 12)]);
         assert!(access.windows.is_empty() && access.mappable.is_empty());
@@ -47,7 +49,7 @@ fn either_interface_comes_up_in_the_order_of_the_specification() {
         order.extend((ok != 0).then_some(3 | ok));
         order.push(7 | ok);
         assert_eq!(state.statuses, order);
-        assert_eq!(state.accepted, features);
+        assert_eq!(state.accepted, agreed.features);
         for (index, queue) in (0..).zip(&state.queues) {
             let vector = if index < kind.vectors() {
                 index
@@ -71,7 +73,7 @@ fn a_reset_is_proven_by_reading_zero_and_by_nothing_else() {
         for _ in 0..2 {
             let poll = one.broker.poll(&mut one.io);
             assert!(matches!(poll, Poll::Pending { .. }), "{poll:?}");
-            assert_eq!(one.configure([0; 3]), Err(Refusal::WrongState));
+            assert_eq!(one.configure(usual()), Err(Refusal::WrongState));
         }
         let proof = Step::Stopped(ResetProof::VirtioStatusZero);
         assert_eq!(one.broker.poll(&mut one.io), Poll::Done(proof));
@@ -81,7 +83,7 @@ fn a_reset_is_proven_by_reading_zero_and_by_nothing_else() {
         one.state().reset_looks = None;
         one.state().status = 15;
         assert_eq!(one.reset(), Err(Refusal::TimedOut));
-        assert_eq!(one.configure([0; 3]), Err(Refusal::WrongState));
+        assert_eq!(one.configure(usual()), Err(Refusal::WrongState));
         // A device that is gone reads as ones; that is no proof, before or after the write.
         one.state().gone = true;
         assert_eq!(one.reset(), Err(Refusal::DeviceError));
@@ -103,32 +105,39 @@ fn wishes_that_are_none_are_refused_before_any_effect() {
         // Event index, indirect descriptors, packed ring, access platform, order, merged buffers: never.
         for bit in [0, 4, 15, 27, 28, 29, 33, 34, 35, 36, 37, 38, 40, 63] {
             assert_eq!(
-                one.configure([1 << bit, 0, 0]),
+                one.configure(ask(1 << bit, 0, 0)),
                 Err(Refusal::BadArgument),
                 "{bit}"
             );
         }
         for depth in [3, 6, 63, 65, 32767] {
-            assert_eq!(one.configure([0, 0, depth]), Err(Refusal::BadArgument));
+            assert_eq!(one.configure(ask(0, 0, depth)), Err(Refusal::BadArgument));
         }
-        for depth in [32769, 65536, 1 << 40, u64::MAX] {
-            assert_eq!(one.configure([0, 0, depth]), Err(Refusal::OutOfRange));
+        for depth in [32769, u16::MAX] {
+            assert_eq!(one.configure(ask(0, 0, depth)), Err(Refusal::OutOfRange));
         }
-        for queues in [3, 65536, u64::MAX] {
-            assert_eq!(one.configure([0, queues, 0]), Err(Refusal::OutOfRange));
+        for queues in [3, u16::MAX] {
+            assert_eq!(one.configure(ask(0, queues, 0)), Err(Refusal::OutOfRange));
+        }
+        for other in [
+            Settings::Plain,
+            Settings::Nvme(&mut NvmeSettings::default()),
+        ] {
+            let refused = one.broker.configure(&mut one.io, other);
+            assert_eq!(refused, Err(Refusal::NotSupported));
         }
         assert_eq!(one.state().statuses.len(), before);
         // More than the device has.
-        assert_eq!(one.configure([0, 0, 128]), Err(Refusal::OutOfRange));
+        assert_eq!(one.configure(ask(0, 0, 128)), Err(Refusal::OutOfRange));
         assert_eq!(one.enable(), Err(Refusal::WrongState));
         // What is allowed and not offered is not taken; what the broker always takes is.
         one.state().offered |= 0b1010;
-        let taken = one.configure([0b0100 | VERSION_1, 1, 16]).unwrap();
-        assert_eq!(taken[0] & FEATURES, 0b1000);
-        assert_eq!(taken[1] & 0xffff, 1);
-        assert_eq!(taken[2], if kind.is_modern() { 16 } else { 64 });
+        let taken = one.configure(ask(0b0100 | VERSION_1, 1, 16)).unwrap();
+        assert_eq!(taken.features & FEATURES, 0b1000);
+        assert_eq!(taken.queues, 1);
+        assert_eq!(taken.depth, if kind.is_modern() { 16 } else { 64 });
         one.enable().unwrap();
-        assert_eq!(one.configure([0; 3]), Err(Refusal::WrongState));
+        assert_eq!(one.configure(usual()), Err(Refusal::WrongState));
     }
 }
 
@@ -138,7 +147,7 @@ fn sizes_of_the_device_are_checked() {
         let configured = |sizes: &[u16], depth| {
             let mut one = Harness::new(kind, sizes, make);
             one.reset().unwrap();
-            one.configure([0, 0, depth]).map(|agreed| agreed[2])
+            one.configure(ask(0, 0, depth)).map(|agreed| agreed.depth)
         };
         for bad in [3, 100, 0x8001, 0xffff] {
             assert_eq!(
@@ -170,18 +179,18 @@ fn sizes_of_the_device_are_checked() {
 fn the_longest_queue_works_and_memory_that_is_not_there_is_refused() {
     for kind in KINDS {
         let mut one = Harness::with_pages(kind, &[32768, 1024], 2048, make);
-        assert_eq!(one.up([0, 0, 32768])[2], 32768);
+        assert_eq!(one.up(ask(0, 0, 32768)).depth, 32768);
         one.open(0, 32768).unwrap();
         assert_eq!(one.open(1, 2048), Err(Refusal::OutOfRange));
         one.open(1, 1024).unwrap();
 
         let mut one = Harness::with_pages(kind, &[32768, 1024], 64, make);
         one.reset().unwrap();
-        one.configure([0, 0, 32768]).unwrap();
+        one.configure(ask(0, 0, 32768)).unwrap();
         assert_eq!(one.enable(), Err(Refusal::NoMemory));
         // A smaller wish is taken afterwards, where the device lets one choose.
         one.reset().unwrap();
-        one.configure([0, 0, 32]).unwrap();
+        one.configure(ask(0, 0, 32)).unwrap();
         let expected = if kind.is_modern() {
             Ok(())
         } else {
@@ -199,12 +208,12 @@ fn bus_addresses_are_agreed_on_wherever_a_modern_device_offers_them() {
         one.state().offered |= ACCESS_PLATFORM | 0b1000;
         one.reset().unwrap();
         for wish in [0, 0b1000] {
-            let [features, ..] = one.configure([wish, 0, 0]).unwrap();
-            let taken = features & ACCESS_PLATFORM != 0;
+            let agreed = one.configure(ask(wish, 0, 0)).unwrap();
+            let taken = agreed.features & ACCESS_PLATFORM != 0;
             assert_eq!(taken, kind.is_modern());
         }
         // It stays the broker's to say, as before.
-        let wished = one.configure([ACCESS_PLATFORM, 0, 0]);
+        let wished = one.configure(ask(ACCESS_PLATFORM, 0, 0));
         assert_eq!(wished, Err(Refusal::BadArgument));
         one.enable().unwrap();
         let accepted = one.state().accepted & ACCESS_PLATFORM != 0;
@@ -230,7 +239,7 @@ fn a_device_that_contradicts_is_not_enabled() {
             }
             let mut one = Harness::new(kind, &[64, 32], make);
             one.reset().unwrap();
-            one.configure([0; 3]).unwrap();
+            one.configure(usual()).unwrap();
             fault(&mut one.state());
             let refusal = if one.state().refuse_features {
                 // Not a contradiction: it does not work with what is taken, and will not another time.
@@ -250,7 +259,7 @@ fn a_device_that_contradicts_is_not_enabled() {
     let mut one = Harness::new(MODERN, &[64, 32], make);
     one.state().offered = 0b1110;
     one.reset().unwrap();
-    assert_eq!(one.configure([0; 3]), Err(Refusal::NotSupported));
+    assert_eq!(one.configure(usual()), Err(Refusal::NotSupported));
 }
 
 #[test]
@@ -311,7 +320,7 @@ fn queues_open_once_with_their_own_source() {
     for kind in KINDS {
         let mut one = Harness::new(kind, &[64, 32], make);
         assert_eq!(one.open(0, 1), Err(Refusal::WrongState));
-        one.up([0; 3]);
+        one.up(usual());
         for (index, depth) in [(0, 0), (0, 65), (1, 33), (2, 1), (u16::MAX, 1)] {
             assert_eq!(one.open(index, depth), Err(Refusal::OutOfRange));
         }
@@ -331,7 +340,7 @@ fn queues_open_once_with_their_own_source() {
         one.open_with(1, 8, None).unwrap();
         assert_eq!(one.state().available_flags(1), 1);
         // A reset ends both.
-        one.up([0; 3]);
+        one.up(usual());
         assert_eq!(one.submit(0, 0, &[], &[]), Err(Refusal::OutOfRange));
         one.open(0, 64).unwrap();
     }
@@ -341,7 +350,7 @@ fn queues_open_once_with_their_own_source() {
 fn the_line_is_lowered_by_reading_what_no_provider_may_read() {
     for kind in KINDS {
         let mut one = Harness::new(kind, &[64, 32], make);
-        one.up([0; 3]);
+        one.up(usual());
         let mut ask = |isr| {
             one.state().isr = isr;
             let ours = one.broker.acknowledge_line(&mut one.io);
@@ -361,22 +370,22 @@ fn the_line_is_lowered_by_reading_what_no_provider_may_read() {
 fn pages_are_used_again_after_a_reset() {
     for kind in KINDS {
         let mut one = Harness::new(kind, &[64, 32], make);
-        one.up([0; 3]);
+        one.up(usual());
         let runs = one.io.runs;
         for _ in 0..20 {
-            one.up([0; 3]);
+            one.up(usual());
         }
         assert_eq!(one.io.runs, runs);
     }
     // Nor does an attempt that found no memory cost the pages of before.
     let mut one = Harness::with_pages(MODERN, &[4096, 32], 64, make);
-    one.up([0, 0, 32]);
+    one.up(ask(0, 0, 32));
     let runs = one.io.runs;
     for _ in 0..20 {
         one.reset().unwrap();
-        one.configure([0, 0, 4096]).unwrap();
+        one.configure(ask(0, 0, 4096)).unwrap();
         assert_eq!(one.enable(), Err(Refusal::NoMemory));
-        one.up([0, 0, 32]);
+        one.up(ask(0, 0, 32));
     }
     assert_eq!(one.io.runs, runs);
 }

@@ -1,9 +1,7 @@
 //! The device-specific configuration.
 
+use sdk::schema::device::device::ConfigureVirtioResults;
 use sdk::{Device, DeviceMmio, Refusal};
-
-/// The BAR number that stands for none.
-const NO_BAR: u8 = 0xff;
 
 /// The device-specific configuration, wherever the device keeps it: in a memory BAR or, with legacy devices, behind I/O
 /// ports. Read only, through the kernel.
@@ -14,17 +12,15 @@ pub struct Config {
 }
 
 impl Config {
-    /// From the second word of `Device.configure`'s answer: the BAR in bits 16 to 24, the offset in it from bit 32 on.
-    pub(crate) fn new(device: &Device, word: u64) -> Result<Self, Refusal> {
-        let bar = (word >> 16) as u8;
-        let mmio = if bar == NO_BAR {
-            None
-        } else {
-            Some(device.mmio(bar)?.mmio)
+    /// Where `Device.configureVirtio` says that it lies.
+    pub(crate) fn new(device: &Device, agreed: &ConfigureVirtioResults) -> Result<Self, Refusal> {
+        let mmio = match agreed.config_bytes {
+            0 => None,
+            _ => Some(device.mmio(agreed.config_bar)?.mmio),
         };
         Ok(Self {
             mmio,
-            start: word >> 32,
+            start: agreed.config_offset.into(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! Bringing a virtio device up from user space, and reading its configuration.
 //!
-//! Owns the order of things (reset, configure, enable, interrupts, queues), what a provider does without a device, and what `Device.configure` answers for virtio
+//! Owns the order of things (reset, configure, enable, interrupts, queues), what a provider does without a device, and what `Device.configureVirtio` answers for virtio
 //! devices (docs/devices/virtio.md). Invariant: it knows no device class, and never sees a ring, a descriptor, a header
 //! or an address: the broker keeps those. It is the same for devices of version 1 and for legacy ones.
 #![no_std]
@@ -49,23 +49,23 @@ impl Virtio {
     /// The refusal of the step that failed.
     pub fn bring_up(device: &Device, queues: u16, ring: u16, wake: Wake) -> Result<Self, Refusal> {
         device.reset()?;
-        let agreed = device.configure(0, u64::from(queues), u64::from(ring))?;
+        let agreed = device.configure_virtio(0, queues, ring)?;
         device.enable().inspect_err(|refusal| {
             if *refusal == Refusal::NotSupported {
-                sdk::error!("the device does not work with the features {:#x}, which are all of its own that are taken here", agreed.a);
+                sdk::error!("the device does not work with the features {:#x}, which are all of its own that are taken here", agreed.features);
             }
         })?;
-        let config = Config::new(device, agreed.b)?;
+        let config = Config::new(device, &agreed)?;
         let notice = match wake {
             Wake::Interrupts => Notice::open(device, queues.into())?,
             Wake::Polling => Notice::Polled,
         };
         Ok(Self {
-            features: agreed.a,
+            features: agreed.features,
             notice,
             config,
-            queues: agreed.b as u16,
-            depth: u16::try_from(agreed.c).map_err(|_| Refusal::OutOfRange)?,
+            queues: agreed.queues,
+            depth: agreed.depth,
         })
     }
 

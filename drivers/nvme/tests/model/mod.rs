@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 
 use driver_core::{
     Broker, BrokerIo, CommandSlot, Completed, DRIVERS, DeviceAddress, Direction, DmaPages,
-    Operation, Poll, Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment, Step,
+    NvmeSettings, Operation, Poll, Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment,
+    Settings, Step,
 };
 use mmio::SharedBytes;
 use nvme as _;
@@ -204,6 +205,21 @@ impl Harness {
         self.drive()
     }
 
+    /// Asks for a depth of the administration queue, pairs and a page shift; what was agreed on.
+    pub fn configure(
+        &mut self,
+        [admin_depth, pairs, shift]: [u16; 3],
+    ) -> Result<[u16; 3], Refusal> {
+        let mut chosen = NvmeSettings {
+            admin_depth,
+            pairs,
+            page_shift: shift.into(),
+        };
+        self.broker
+            .configure(&mut self.io, Settings::Nvme(&mut chosen))?;
+        Ok([chosen.admin_depth, chosen.pairs, chosen.page_shift as u16])
+    }
+
     /// Reset, configured, enabled, with queue 0 for administration and queue 1 as the first I/O pair of `depth`.
     pub fn up(depth: u16) -> Self {
         let mut this = Self::new();
@@ -213,7 +229,7 @@ impl Harness {
 
     pub fn bring_up(&mut self, depth: u16) {
         self.reset().unwrap();
-        self.broker.configure(&mut self.io, [32, 2, 12]).unwrap();
+        self.configure([32, 2, 12]).unwrap();
         self.enable().unwrap();
         self.open(ADMIN).unwrap();
         self.open(pair(1, depth)).unwrap();

@@ -96,7 +96,7 @@ impl Card {
 /// The refusal of the step that failed.
 pub fn up(device: &Device) -> Result<(), Refusal> {
     device.reset()?;
-    device.configure(0, 0, 0)?;
+    device.configure()?;
     device.enable()
 }
 

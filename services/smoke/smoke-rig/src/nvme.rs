@@ -31,7 +31,7 @@ pub struct Rig {
 /// # Errors
 /// The refusal of the step that failed.
 pub fn enable(device: &Device, pairs: u16) -> Result<(), Refusal> {
-    device.configure(ADMIN_DEPTH.into(), pairs.into(), PAGE_SHIFT.into())?;
+    device.configure_nvme(ADMIN_DEPTH, pairs, PAGE_SHIFT)?;
     device.enable()
 }
 

@@ -15,7 +15,7 @@ pub struct Agreed {
     /// How many queues there are.
     pub queues: u16,
     /// Commands that the longest queue holds.
-    pub depth: u64,
+    pub depth: u16,
     /// The BAR of the device-specific configuration.
     pub bar: u8,
     /// Where in it that begins.
@@ -44,16 +44,16 @@ pub struct Rig {
 ///
 /// # Errors
 /// The refusal of the step that failed.
-pub fn start(device: &Device, queues: u64, depth: u64) -> Result<Agreed, Refusal> {
+pub fn start(device: &Device, queues: u16, depth: u16) -> Result<Agreed, Refusal> {
     device.reset()?;
-    let agreed = device.configure(0, queues, depth)?;
+    let agreed = device.configure_virtio(0, queues, depth)?;
     device.enable()?;
     Ok(Agreed {
-        features: agreed.a,
-        queues: agreed.b as u16,
-        depth: agreed.c,
-        bar: (agreed.b >> 16) as u8,
-        config: agreed.b >> 32,
+        features: agreed.features,
+        queues: agreed.queues,
+        depth: agreed.depth,
+        bar: agreed.config_bar,
+        config: agreed.config_offset.into(),
     })
 }
 
@@ -84,7 +84,7 @@ impl Rig {
     ///
     /// # Errors
     /// The refusal of the step that failed.
-    pub fn new(device: Device, queues: u64, depth: u64) -> Result<Self, Refusal> {
+    pub fn new(device: Device, queues: u16, depth: u16) -> Result<Self, Refusal> {
         let agreed = start(&device, queues, depth)?;
         let pool = device.pool(1 << 20)?.pool;
         Ok(Self {

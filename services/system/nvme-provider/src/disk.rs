@@ -21,7 +21,7 @@ use sdk::{Interface, Object};
 const DEPTH: u16 = 64;
 
 /// Commands in the administration queue: one is in use at a time.
-const ADMIN_DEPTH: u64 = 8;
+const ADMIN_DEPTH: u16 = 8;
 
 /// What all windows together may take.
 const POOL_BYTES: u64 = 32 << 20;
@@ -48,12 +48,11 @@ pub fn bring_up(
     timer: &timer::Client<Cap>,
 ) -> Result<(Disk<Nvm>, Admin), Refusal> {
     device.reset()?;
-    let agreed = device.configure(ADMIN_DEPTH, 1, u64::from(PAGE_SHIFT))?;
+    let agreed = device.configure_nvme(ADMIN_DEPTH, 1, PAGE_SHIFT)?;
     device.enable()?;
     let pool = device.pool(POOL_BYTES)?.pool;
     let admin_interrupt = armed(device, 0)?;
-    let admin_depth = u16::try_from(agreed.a).map_err(|_| Refusal::OutOfRange)?;
-    let admin_queue = device.queue(ADMIN_KIND, 0, admin_depth, 0)?.queue;
+    let admin_queue = device.queue(ADMIN_KIND, 0, agreed.admin_depth, 0)?.queue;
     // A vector of its own where the function has a second one.
     let (source, interrupt) = match armed(device, 1) {
         Ok(own) => (1, own),

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use dma_ledger::ResetProof;
 use driver_core::{
-    Access, Broker, BrokerIo, CommandSlot, Completed, Configured, DmaPages, DriverEntry, Mappable,
-    Operation, PciMatch, Poll, Probed, QueuePlace, Refusal, Segment, Step, Window,
+    Access, Broker, BrokerIo, CommandSlot, Completed, DmaPages, DriverEntry, Mappable, Operation,
+    PciMatch, Poll, Probed, QueuePlace, Refusal, Segment, Settings, Step, Window,
 };
 
 /// What the device does, and what the broker was asked to do.
@@ -54,6 +54,9 @@ std::thread_local! {
 pub fn script() -> Script {
     SCRIPT.with(Arc::clone)
 }
+
+/// Pairs that it has, whatever is asked for.
+pub const PAIRS: u16 = 2;
 
 /// The one queue.
 const QUEUE: QueuePlace = QueuePlace { kind: 1, index: 1 };
@@ -144,15 +147,15 @@ impl Broker for Scripted {
         &self.access
     }
 
-    fn configure(
-        &mut self,
-        _: &mut dyn BrokerIo,
-        request: [u64; 3],
-    ) -> Result<Configured, Refusal> {
-        if request[0] == 0 {
+    fn configure(&mut self, _: &mut dyn BrokerIo, settings: Settings<'_>) -> Result<(), Refusal> {
+        let Settings::Nvme(chosen) = settings else {
+            return settings.plain();
+        };
+        if chosen.admin_depth == 0 {
             return Err(Refusal::BadArgument);
         }
-        Ok(Configured(request))
+        chosen.pairs = chosen.pairs.min(PAIRS);
+        Ok(())
     }
 
     fn queue_limit(&self, queue: QueuePlace) -> Option<u16> {

@@ -6,7 +6,7 @@ mod broker;
 mod config;
 mod platform;
 
-pub use broker::{ENTRY, OTHER, Script, done, script};
+pub use broker::{ENTRY, OTHER, PAIRS, Script, done, script};
 pub use config::{BAR0, FakeConfig, PCIE};
 pub use platform::{Fake, FakeFrames, FakeMapping, Ticket};
 
@@ -14,6 +14,7 @@ use device_manager::{
     BufferId, Claim, CommandRequest, DeviceManager, Direction, Done, DriverEntry, LIMITS, OwnerId,
     PoolId, QueueCompletion, QueueId, QueueSpec, Refusal, SegmentRequest, Submitted,
 };
+use driver_core::Settings;
 use pci::Found;
 use pci_format::{ConfigAccess, read_function};
 use units::Bdf;
@@ -140,7 +141,7 @@ impl Machine {
     /// Reset, configured, enabled.
     pub fn up(&self, claim: &Claim) {
         assert_eq!(self.reset(claim), Ok(Done::Finished));
-        assert_eq!(self.manager.configure(claim, [1, 2, 3]), Ok([1, 2, 3]));
+        assert_eq!(self.manager.configure(claim, Settings::Plain), Ok(()));
         assert_eq!(self.enable(claim), Ok(Done::Finished));
     }
 

@@ -9,7 +9,7 @@ use frames::Grow;
 use cap::Epoch;
 use device_manager::FunctionView;
 use dma_ledger::{Claim, OwnerId, QueueId};
-use driver_core::QueueSpec;
+use driver_core::{NvmeSettings, QueueSpec, Settings, VirtioSettings};
 use ipc::{KernelCall, Slot};
 use sabotage::sabotage;
 use schema::device::{device, device_registry};
@@ -220,19 +220,55 @@ impl<'a> device::Server<KernelCall<'a>> for Served<Device> {
         answered
     }
 
-    fn configure(
+    fn configure(&mut self, reply: Owed<'a, device::call::Configure>) -> Answered {
+        let result = manager().configure(&self.0.claim, Settings::Plain);
+        answer(reply, &self.0.claim, result)
+    }
+
+    fn configure_nvme(
         &mut self,
-        reply: Owed<'a, device::call::Configure>,
-        a: u64,
-        b: u64,
-        c: u64,
+        reply: Owed<'a, device::call::ConfigureNvme>,
+        admin_depth: u16,
+        pairs: u16,
+        page_shift: u32,
     ) -> Answered {
-        let result = manager().configure(&self.0.claim, [a, b, c]);
-        answer(
-            reply,
-            &self.0.claim,
-            result.map(|[a, b, c]| device::ConfigureReply { a, b, c }),
-        )
+        let mut chosen = NvmeSettings {
+            admin_depth,
+            pairs,
+            page_shift,
+        };
+        let result = manager().configure(&self.0.claim, Settings::Nvme(&mut chosen));
+        let result = result.map(|()| device::ConfigureNvmeReply {
+            admin_depth: chosen.admin_depth,
+            pairs: chosen.pairs,
+            page_shift: chosen.page_shift,
+        });
+        answer(reply, &self.0.claim, result)
+    }
+
+    fn configure_virtio(
+        &mut self,
+        reply: Owed<'a, device::call::ConfigureVirtio>,
+        features: u64,
+        queues: u16,
+        depth: u16,
+    ) -> Answered {
+        let mut chosen = VirtioSettings {
+            features,
+            queues,
+            depth,
+            config: None,
+        };
+        let result = manager().configure(&self.0.claim, Settings::Virtio(&mut chosen));
+        let result = result.map(|()| device::ConfigureVirtioReply {
+            features: chosen.features,
+            queues: chosen.queues,
+            depth: chosen.depth,
+            config_bar: chosen.config.map_or(0, |config| config.bar),
+            config_offset: chosen.config.map_or(0, |config| config.offset),
+            config_bytes: chosen.config.map_or(0, |config| config.bytes),
+        });
+        answer(reply, &self.0.claim, result)
     }
 
     fn enable(&mut self, reply: Owed<'a, device::call::Enable>) -> Answered {

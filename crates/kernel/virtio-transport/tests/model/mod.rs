@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use driver_core::{
     Broker, BrokerIo, CommandSlot, Completed, DeviceAddress, Direction, DmaPages, Operation, Poll,
-    Ports, Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment, Step, VirtioRegion,
-    VirtioRegions,
+    Ports, Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment, Settings, Step,
+    VirtioRegion, VirtioRegions, VirtioSettings,
 };
 use mmio::SharedBytes;
 
@@ -111,6 +111,21 @@ pub struct Piece<'a>(pub &'a Buffer, pub u32, pub u32, pub Direction);
 pub const TO: Direction = Direction::ToDevice;
 pub const FROM: Direction = Direction::FromDevice;
 
+/// Asks for these features, queues and places; 0 for what is usual.
+pub fn ask(features: u64, queues: u16, depth: u16) -> VirtioSettings {
+    VirtioSettings {
+        features,
+        queues,
+        depth,
+        config: None,
+    }
+}
+
+/// Asks for nothing in particular.
+pub fn usual() -> VirtioSettings {
+    VirtioSettings::default()
+}
+
 /// Machine, device and broker.
 pub struct Harness {
     pub io: Io,
@@ -206,10 +221,10 @@ impl Harness {
         }
     }
 
-    pub fn configure(&mut self, request: [u64; 3]) -> Result<[u64; 3], Refusal> {
+    pub fn configure(&mut self, mut settings: VirtioSettings) -> Result<VirtioSettings, Refusal> {
         self.broker
-            .configure(&mut self.io, request)
-            .map(|agreed| agreed.0)
+            .configure(&mut self.io, Settings::Virtio(&mut settings))?;
+        Ok(settings)
     }
 
     pub fn enable(&mut self) -> Result<(), Refusal> {
@@ -223,9 +238,9 @@ impl Harness {
     }
 
     /// Everything up to a running device.
-    pub fn up(&mut self, request: [u64; 3]) -> [u64; 3] {
+    pub fn up(&mut self, settings: VirtioSettings) -> VirtioSettings {
         self.reset().unwrap();
-        let agreed = self.configure(request).unwrap();
+        let agreed = self.configure(settings).unwrap();
         self.enable().unwrap();
         agreed
     }

@@ -327,7 +327,7 @@ fn queues(rig: &Rig) -> Result<(), Refusal> {
         no_entries = open(1, 1, 0, 0),
         too_deep = open(1, 1, u16::MAX, 0),
         source = open(1, 1, 16, 0x7ff),
-        page_size = outcome(&rig.device.configure(8, 1, u64::from(PAGE_SHIFT)))
+        page_size = outcome(&rig.device.configure_nvme(8, 1, PAGE_SHIFT))
     );
     Ok(())
 }

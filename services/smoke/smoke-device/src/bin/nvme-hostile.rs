@@ -208,7 +208,7 @@ fn states(rig: &Rig) -> Result<(), Refusal> {
     while rig.interrupt.acknowledge().is_ok() {}
     let early = rig.interrupt.acknowledge();
     let twice = rig.device.enable();
-    let configure = rig.device.configure(8, 1, 12);
+    let configure = rig.device.configure_nvme(8, 1, 12);
     let queue = rig.device.queue(1, 1, 16, 0);
     let missing = rig.device.queue(9, 0, 16, 0);
     let source = rig.device.interrupt(5000);
@@ -232,7 +232,7 @@ fn stale(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
     let buffer = rig.buffer(4096)?;
     rig.device.reset()?;
     fact!("hostile.stopped", ready = ready(&rig.device)?);
-    let page_size = rig.device.configure(8, 1, 13);
+    let page_size = rig.device.configure_nvme(8, 1, 13);
     fact!("hostile.page-size", refusal = outcome(&page_size));
     let before = submit(&rig.io, 9, &read, &[into(&buffer, 0, 4096)]);
     nvme::enable(&rig.device, 1)?;

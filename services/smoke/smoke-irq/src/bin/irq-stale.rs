@@ -83,7 +83,7 @@ fn ask(env: &Env) -> Result<(), Error> {
         let completion = ring.completed();
         completion.map_or("none", |c| outcome(&c.read::<Wait, _>(|r| r)))
     };
-    card.device.configure(0, 0, 0)?;
+    card.device.configure()?;
     card.device.enable()?;
     // A dispatch that nobody took, and one more that came on top, before another reset.
     let _listening = card.listen(MESSAGE)?;

@@ -77,7 +77,8 @@ fn one(all: &[Completion], cookie: u64) -> Result<u16, Refusal> {
 
 fn features(device: &Device) -> Result<(), Refusal> {
     device.reset()?;
-    let with = |features: u64, queues, depth| outcome(&device.configure(features, queues, depth));
+    let with =
+        |features: u64, queues, depth| outcome(&device.configure_virtio(features, queues, depth));
     fact!(
         "hostile.features",
         indirect = with(1 << 28, 1, 0),
@@ -89,7 +90,7 @@ fn features(device: &Device) -> Result<(), Refusal> {
     fact!(
         "hostile.sizes",
         odd = with(0, 1, 3),
-        over_bound = with(0, 1, 65_536),
+        over_bound = with(0, 1, 65_535),
         many_queues = with(0, 1000, 0)
     );
     Ok(())
@@ -237,7 +238,7 @@ fn states(rig: &Rig) -> Result<(), Refusal> {
     fact!(
         "hostile.states",
         enable_twice = outcome(&rig.device.enable()),
-        configure_late = outcome(&rig.device.configure(0, 1, 0)),
+        configure_late = outcome(&rig.device.configure_virtio(0, 1, 0)),
         queue_twice = outcome(&rig.device.queue(0, 0, 4, POLLED)),
         queue_beyond = outcome(&rig.device.queue(0, 1, 4, POLLED)),
         queue_kind = outcome(&rig.device.queue(1, 0, 4, POLLED)),
