@@ -145,16 +145,20 @@ interface EndpointFactory @0xd1c0a5e5b0a7010a {
 interface Endpoint @0xd1c0a5e5b0a7010b {
   # Makes a facet with an epoch of its own. Its cookie comes with every call through it; when its last handle goes,
   # one notice with the cookie comes, whose place was reserved here. The caller pays for facet and notice until it was
-  # heard, whoever made the endpoint. A facet that is not `durable` becomes `stale` at the next `renew`, and nobody
-  # hears of its end after that. A durable one must mean the same to every incarnation: its notice says which one minted
+  # heard, whoever made the endpoint. A facet of one incarnation becomes `stale` at the next `renew`, and
+  # nobody hears of its end after that. A durable one must mean the same to every incarnation: its notice says which one minted
   # it, and comes to a later one as of an earlier one.
   # Refuses: `overBudget`, `noMemory`.
-  mint @0 (cookie :UInt64, interfaceId :UInt64, durable :Bool) -> (facet :AnyFacet);
+  mint @0 (cookie :UInt64, interfaceId :UInt64, lifetime :Lifetime) -> (facet :AnyFacet);
   # Kills the facet's handles everywhere and completes its pending calls `revoked`.
   # Refuses: `wrongKind`, `wrongOwner` (a facet of another endpoint).
   revokeFacet @1 (facet :AnyFacet) -> ();
   # Begins the next incarnation and gives its number. `init` calls it before it starts a service again.
   renew @2 () -> (incarnation :UInt64);
+  enum Lifetime {
+    incarnation @0; # until the next `renew`
+    durable @1; # as long as the endpoint
+  }
 }
 
 # Stands for a facet of any interface in a signature; it has no methods.

@@ -32,6 +32,11 @@ const CONFIG: u32 = 0x8000_2000;
 const CC: usize = 0x14;
 const DOORBELLS: usize = 0x1000;
 const DISK_BYTES: usize = 16 << 20;
+const SHAPE: NvmeSettings = NvmeSettings {
+    admin_depth: 16,
+    pairs: 2,
+    page_shift: 12,
+};
 
 unsafe extern "C" {
     fn mmap(
@@ -56,11 +61,8 @@ struct Io {
 
 impl BrokerIo for Io {
     fn registers(&self, bar: u8) -> Result<&Registers, Refusal> {
-        if bar == 0 {
-            Ok(&self.registers)
-        } else {
-            Err(Refusal::OutOfRange)
-        }
+        let whose = (bar == 0).then_some(&self.registers);
+        whose.ok_or(Refusal::OutOfRange)
     }
 
     fn pages(&mut self, bytes: usize) -> Result<DmaPages, Refusal> {
@@ -299,14 +301,8 @@ impl Bench {
         self.drive().unwrap();
         self.forget_doorbells();
         self.refresh();
-        let mut chosen = NvmeSettings {
-            admin_depth: 16,
-            pairs: 2,
-            page_shift: 12,
-        };
-        self.broker
-            .configure(&mut self.io, Settings::Nvme(&mut chosen))
-            .unwrap();
+        let chosen = Settings::Nvme(&mut SHAPE.clone());
+        self.broker.configure(&mut self.io, chosen).unwrap();
         self.begin(Operation::Enable);
         assert_eq!(self.drive(), Ok(Step::Ready));
         self.open(QueueSpec {

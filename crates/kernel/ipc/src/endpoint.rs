@@ -14,6 +14,7 @@ use cpu::Lock;
 use frames::Grow;
 use ring_abi::Refusal;
 use sabotage::sabotage;
+use schema::process::endpoint::Lifetime;
 use stub::{Answered, Received, Reply};
 
 use crate::area::Span;
@@ -113,8 +114,7 @@ pub struct Facet {
     pub(crate) cookie: u64,
     /// The incarnation that minted it.
     incarnation: u64,
-    /// It outlives its incarnation.
-    durable: bool,
+    lifetime: Lifetime,
     interface: u64,
     /// Until it is told.
     notice: Option<Box<Notice>>,
@@ -142,7 +142,7 @@ impl Facet {
         if self.core.closed.load(Ordering::Acquire) {
             return Err(Refusal::Revoked);
         }
-        if !self.durable
+        if self.lifetime == Lifetime::Incarnation
             && self.incarnation != self.core.incarnation.load(Ordering::Acquire)
             && !sabotage!(SKIP_INCARNATION_CHECK)
         {
@@ -453,7 +453,7 @@ impl Endpoint {
         account: &Arc<Account>,
         cookie: u64,
         interface: u64,
-        durable: bool,
+        lifetime: Lifetime,
     ) -> Result<Slot, Refusal> {
         let payer = if sabotage!(MAKER_PAYS_FACETS) {
             self.charge.account()
@@ -472,9 +472,9 @@ impl Endpoint {
                 epoch: Epoch::default(),
                 cookie,
                 incarnation,
-                durable,
+                lifetime,
                 interface,
-                notice: Some(Notice::new(cookie, incarnation, durable, charge)),
+                notice: Some(Notice::new(cookie, incarnation, lifetime, charge)),
                 through: Through::new(),
             })
         })?;
@@ -511,10 +511,10 @@ impl<'a> wire::Server<KernelCall<'a>> for Methods {
         reply: Reply<KernelCall<'a>, wire::call::Mint>,
         cookie: u64,
         interface_id: u64,
-        durable: bool,
+        lifetime: Lifetime,
     ) -> Answered {
         let account = reply.call().process().account();
-        let minted = self.0.mint(account, cookie, interface_id, durable);
+        let minted = self.0.mint(account, cookie, interface_id, lifetime);
         reply.answer(minted.map(|facet| wire::MintReply { facet }))
     }
 

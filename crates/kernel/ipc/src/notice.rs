@@ -6,6 +6,7 @@ use core::ptr::null_mut;
 use account::Charge;
 use ring_abi::{StatusWord, completion_flags};
 use sabotage::sabotage;
+use schema::process::endpoint::Lifetime;
 
 use crate::Finished;
 
@@ -15,7 +16,7 @@ pub(crate) struct Notice {
     cookie: u64,
     /// What minted the cookie: to a later incarnation it may mean another client.
     minted: u64,
-    durable: bool,
+    lifetime: Lifetime,
     _charge: Charge,
     /// The one behind it, where it is in a list.
     next: *mut Self,
@@ -28,11 +29,11 @@ unsafe impl Sync for Notice {}
 
 impl Notice {
     #[expect(clippy::disallowed_methods, reason = "room: its facet made it")]
-    pub(crate) fn new(cookie: u64, minted: u64, durable: bool, charge: Charge) -> Box<Self> {
+    pub(crate) fn new(cookie: u64, minted: u64, lifetime: Lifetime, charge: Charge) -> Box<Self> {
         Box::new(Self {
             cookie,
             minted,
-            durable,
+            lifetime,
             _charge: charge,
             next: null_mut(),
         })
@@ -40,7 +41,7 @@ impl Notice {
 
     /// Whether the server of `incarnation` is to hear it: a cookie of its own, or one that means the same to all.
     pub(crate) const fn is_for(&self, incarnation: u64) -> bool {
-        self.durable || self.minted == incarnation
+        matches!(self.lifetime, Lifetime::Durable) || self.minted == incarnation
     }
 
     /// What the receiver gets.
@@ -129,7 +130,14 @@ mod tests {
             ..Limits::default()
         };
         let account = Account::root(&limits);
-        let mint = |n| Notice::new(n, 0, true, account.charge(Kind::Facets, 1).unwrap());
+        let mint = |n| {
+            Notice::new(
+                n,
+                0,
+                Lifetime::Durable,
+                account.charge(Kind::Facets, 1).unwrap(),
+            )
+        };
         let mut list = Notices::default();
         let (mut next, mut heard) = (0, 0);
         for round in 0..200u64 {

@@ -108,6 +108,7 @@ impl<C: Class> Device<C> {
     }
 
     /// Lets the provider read the device-specific configuration, as far as the class has one.
+    #[expect(clippy::disallowed_methods, reason = "stack: into an array")]
     fn show_config(&mut self) -> Option<ConfigRange> {
         let config = self.transport.config();
         let config = config.map(|(bar, at, bytes)| (bar, at, bytes.min(C::CONFIG_BYTES)));
@@ -329,7 +330,6 @@ impl<C: Class> Broker for Device<C> {
         seen != status::GONE && seen & (isr::QUEUE | isr::CONFIG) != 0
     }
 
-    #[expect(clippy::disallowed_methods, reason = "stack: into an array")]
     fn configure(&mut self, io: &mut dyn BrokerIo, settings: Settings<'_>) -> Result<(), Refusal> {
         let Settings::Virtio(chosen) = settings else {
             return Err(Refusal::NotSupported);

@@ -13,7 +13,7 @@ use sdk::block::{block_device, block_session};
 use sdk::stub::{self, Incoming as _};
 use sdk::{
     Answered, Call, CapArg, DeviceQueue, DmaBuffer, DmaPool, Endpoint, Error, Interface, Late,
-    Object, Received, Refusal, Reply, Service, Timer,
+    Lifetime, Object, Received, Refusal, Reply, Service, Timer,
 };
 
 use crate::notice::Notice;
@@ -367,7 +367,7 @@ impl<C: Commands> Provider<'_, C> {
         let cookie = UNIT | u64::from(number);
         let minted = self
             .endpoint
-            .mint(cookie, block_device::INTERFACE_ID, true)?;
+            .mint(cookie, block_device::INTERFACE_ID, Lifetime::Durable)?;
         Ok(minted.facet.into_cap())
     }
 
@@ -403,7 +403,7 @@ impl<C: Commands> Provider<'_, C> {
         };
         match self
             .endpoint
-            .mint(cookie, block_session::INTERFACE_ID, false)
+            .mint(cookie, block_session::INTERFACE_ID, Lifetime::Incarnation)
         {
             Ok(results) => Ok(block_device::OpenReply {
                 session: results.facet.into_cap(),

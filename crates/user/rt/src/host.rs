@@ -440,7 +440,7 @@ impl<'c> endpoint::Server<Call<'c>> for Minter {
         reply: Reply<Call<'c>, endpoint::call::Mint>,
         cookie: u64,
         _: u64,
-        _: bool,
+        _: endpoint::Lifetime,
     ) -> Answered {
         let facet = CapArg::moved(grant(Rc::clone(&self.place), cookie));
         reply.send(endpoint::MintReply { facet })

@@ -40,6 +40,7 @@ pub use rt::{
     spawn_thread, unused_grants,
 };
 pub use schema::device::{dma_buffer::Access as WindowAccess, dma_pool::Layout};
+pub use schema::process::endpoint::Lifetime;
 pub use schema::{audit, block, device, diagnostics, net, process, random, storage};
 pub use stub::{Answered, CapArg, Deferred, Incoming, Interface, Object, Received, Refusal, Reply};
 #[doc(hidden)]

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use sdk::process::entropy_source;
 use sdk::random::hardware_random;
 use sdk::{
-    Access, Answered, Call, Endpoint, EntropySource, HardwareRandom, Incoming, Interface, Received,
-    Refusal, Reply, Service, Window,
+    Access, Answered, Call, Endpoint, EntropySource, HardwareRandom, Incoming, Interface, Lifetime,
+    Received, Refusal, Reply, Service, Window,
 };
 
 /// Words that count up.
@@ -107,7 +107,7 @@ fn facets_carry_cookies_and_their_end_is_told() {
     let (see, go) = (Rc::clone(&seen), Rc::clone(&gone));
     let mut other = None;
     let first: EntropySource = sdk::host::serve_objects(|endpoint: Endpoint| {
-        let facet = endpoint.mint(7, entropy_source::INTERFACE_ID, false);
+        let facet = endpoint.mint(7, entropy_source::INTERFACE_ID, Lifetime::Incarnation);
         other = Some(facet.unwrap().facet.into_object());
         Objects {
             seen: see,
@@ -152,7 +152,7 @@ fn a_service_that_calls_itself_is_told() {
         }
     }
     let own: EntropySource = sdk::host::serve_objects(|endpoint: Endpoint| {
-        let facet = endpoint.mint(0, entropy_source::INTERFACE_ID, true);
+        let facet = endpoint.mint(0, entropy_source::INTERFACE_ID, Lifetime::Durable);
         Loop(Some(Interface::from_object(
             facet.unwrap().facet.into_object(),
         )))

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use sdk::storage::{directory, file, volume};
 use sdk::{
-    Access, Answered, Call, Cap, CapArg, Endpoint, Interface as _, MemoryObject, Received, Refusal,
-    Reply, Service, Window, stub,
+    Access, Answered, Call, Cap, CapArg, Endpoint, Interface as _, Lifetime, MemoryObject,
+    Received, Refusal, Reply, Service, Window, stub,
 };
 
 use crate::{Problem, Sessions, Step, Tree, Which};
@@ -91,7 +91,7 @@ impl<T: Tree> Server<T> {
 
     /// Makes a facet for something that was just opened, and closes it again if that fails.
     fn facet(&mut self, cookie: u64, interface: u64) -> Result<CapArg, Refusal> {
-        match self.endpoint.mint(cookie, interface, false) {
+        match self.endpoint.mint(cookie, interface, Lifetime::Incarnation) {
             Ok(minted) => Ok(minted.facet.into_cap()),
             Err(refusal) => {
                 drop(self.sessions.close(cookie));
@@ -281,7 +281,9 @@ impl<'c, T: Tree> volume::Server<Call<'c>> for Server<T> {
         let cookie = PART | u64::from(number);
         let volume = match Self::part(self, cookie) {
             // It names a place of the list, which is the same to a successor as long as the disk is.
-            Ok(_) => self.endpoint.mint(cookie, volume::INTERFACE_ID, true),
+            Ok(_) => self
+                .endpoint
+                .mint(cookie, volume::INTERFACE_ID, Lifetime::Durable),
             Err(problem) => Err(problem.refusal),
         };
         reply.answer(volume.map(|minted| volume::PartReply {

@@ -3,8 +3,8 @@
 use sdk::process::process_spawner::{Grant, Limits};
 use sdk::schema::bench::echo;
 use sdk::{
-    CapArg, Endpoint, EndpointFactory, Env, Error, Interface, NEVER, Object, ProcessHandle,
-    ProcessSpawner, Refusal, Ring, ThreadSpawner, Timer,
+    CapArg, Endpoint, EndpointFactory, Env, Error, Interface, Lifetime, NEVER, Object,
+    ProcessHandle, ProcessSpawner, Refusal, Ring, ThreadSpawner, Timer,
 };
 
 use crate::measure;
@@ -105,7 +105,9 @@ fn start_server(env: &Env) -> Result<(Echo, ProcessHandle), Error> {
     let factory: EndpointFactory = env.get("endpointFactory")?;
     let spawner: ProcessSpawner = env.get("processSpawner")?;
     let endpoint: Endpoint = factory.create()?.endpoint;
-    let facet = endpoint.mint(0, echo::INTERFACE_ID, false)?.facet;
+    let facet = endpoint
+        .mint(0, echo::INTERFACE_ID, Lifetime::Incarnation)?
+        .facet;
     let grants = [Grant {
         name: "endpoint",
         interface_id: sdk::process::endpoint::INTERFACE_ID,

@@ -10,7 +10,7 @@ use sdk::process::process_spawner::{Grant, Limits};
 use sdk::process::virtual_memory;
 use sdk::{
     BlockDevice, CapArg, Device, DeviceQueue, DeviceRegistry, Disk, DmaBuffer, DmaPool, Endpoint,
-    EndpointFactory, Env, Error, Interface, MemoryObject, NEVER, Object, ProcessHandle,
+    EndpointFactory, Env, Error, Interface, Lifetime, MemoryObject, NEVER, Object, ProcessHandle,
     ProcessSpawner, Refusal, Timer, println,
 };
 use smoke_rig::{POLLED, nvme};
@@ -290,7 +290,9 @@ fn restart(env: &Env, registry: &DeviceRegistry) -> Result<(), Error> {
         spawner.spawn("driver", "nvme-provider", &[], &limits, &grants, &transfers)
     };
     let mut driver = start()?.process;
-    let facet = endpoint.mint(0, block_device::INTERFACE_ID, true)?.facet;
+    let facet = endpoint
+        .mint(0, block_device::INTERFACE_ID, Lifetime::Durable)?
+        .facet;
     let device = BlockDevice::from_object(facet.into_object());
     let mut disk = Disk::open(device, PAGE)?;
     let mut page = [0; PAGE as usize];

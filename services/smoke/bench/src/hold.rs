@@ -7,8 +7,8 @@ use sdk::process::thread_spawner::Shape;
 use sdk::process::{timer, virtual_memory};
 use sdk::schema::bench::echo;
 use sdk::{
-    Access, CapArg, DeviceRegistry, EndpointFactory, Env, Error, Interface, NEVER, Object,
-    ProcessHandle, ProcessSpawner, Refusal, Ring, ThreadOptions, Timer, Window, println,
+    Access, CapArg, DeviceRegistry, EndpointFactory, Env, Error, Interface, Lifetime, NEVER,
+    Object, ProcessHandle, ProcessSpawner, Refusal, Ring, ThreadOptions, Timer, Window, println,
     spawn_thread,
 };
 
@@ -257,7 +257,9 @@ pub fn timers(env: &Env) -> Result<(), Error> {
 fn calls(kit: &Kit) -> Result<(), Error> {
     let endpoint = kit.endpoints.create()?.endpoint;
     for how in 0..2 {
-        let facet = endpoint.mint(1, echo::INTERFACE_ID, true)?.facet;
+        let facet = endpoint
+            .mint(1, echo::INTERFACE_ID, Lifetime::Durable)?
+            .facet;
         let echo = echo::Client::<sdk::Cap>::from_object(facet.into_object());
         let mut ring = Ring::new(64, 128)?;
         let words = echo::WordsParams {
@@ -325,7 +327,9 @@ fn image(kit: &Kit) -> Result<(), Error> {
 /// Everything is listed and a facet is revoked while two hundred processes wait; then they end.
 fn crowd(env: &Env, kit: &Kit) -> Result<(), Error> {
     let endpoint = kit.endpoints.create()?.endpoint;
-    let facet = endpoint.mint(1, echo::INTERFACE_ID, true)?.facet;
+    let facet = endpoint
+        .mint(1, echo::INTERFACE_ID, Lifetime::Durable)?
+        .facet;
     let limits = Limits {
         memory_pages: 256,
         handles: 32,

@@ -8,8 +8,8 @@ use sdk::process::thread_spawner::Shape;
 use sdk::process::{console, log_sink, process_spawner, virtual_memory};
 use sdk::schema::bench::echo;
 use sdk::{
-    CapArg, Condvar, DeviceRegistry, EndpointFactory, Env, Error, Interface, Mutex, NEVER, Object,
-    ProcessSpawner, Refusal, Ring, ThreadOptions, Timer, process, spawn_thread,
+    CapArg, Condvar, DeviceRegistry, EndpointFactory, Env, Error, Interface, Lifetime, Mutex,
+    NEVER, Object, ProcessSpawner, Refusal, Ring, ThreadOptions, Timer, process, spawn_thread,
 };
 
 const PAGE: u64 = 4096;
@@ -65,9 +65,9 @@ pub fn notices(env: &Env) -> Result<(), Error> {
     const FACETS: u64 = 12_000;
     let endpoints: EndpointFactory = env.get("endpointFactory")?;
     let endpoint = endpoints.create()?.endpoint;
-    for durable in [false, true, true] {
+    for lifetime in [Lifetime::Incarnation, Lifetime::Durable, Lifetime::Durable] {
         for cookie in 0..FACETS {
-            drop(endpoint.mint(cookie, echo::INTERFACE_ID, durable)?.facet);
+            drop(endpoint.mint(cookie, echo::INTERFACE_ID, lifetime)?.facet);
         }
         endpoint.renew()?;
     }

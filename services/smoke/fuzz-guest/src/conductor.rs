@@ -6,8 +6,9 @@ use sdk::diagnostics::machine_inspector::Books;
 use sdk::process::process_spawner::{Grant, Limits};
 use sdk::schema::methods;
 use sdk::{
-    CapArg, Env, Error, Interface, MachineInspector, MemoryObject, Object, ProcessControl,
-    ProcessHandle, Refusal, VirtualMemory, alloc::string::String, alloc::vec::Vec, fact,
+    CapArg, Env, Error, Interface, Lifetime, MachineInspector, MemoryObject, Object,
+    ProcessControl, ProcessHandle, Refusal, VirtualMemory, alloc::string::String, alloc::vec::Vec,
+    fact,
 };
 use smoke::{Ended, Kit, Probe, give, memory_word, mint};
 
@@ -54,7 +55,7 @@ pub fn run(env: &Env, plan: &Plan) -> Result<(), Error> {
         inspector: env.get("machineInspector")?,
         control: env.get("processControl")?,
         vm: env.get("vm")?,
-        bystander: mint(&endpoint, 0, true)?,
+        bystander: mint(&endpoint, 0, Lifetime::Durable)?,
         floor: process.info()?.id + 1,
         kit,
         seen: (0..plan::methods()).map(|_| [0; 2]).collect(),
@@ -167,7 +168,13 @@ impl Conductor<'_> {
         if random.one_in(2) {
             start.give("own", endpoint);
         }
-        if let Ok(facet) = mint(endpoint, random.below(4), random.one_in(2)) {
+        let cookie = random.below(4);
+        let lifetime = if random.one_in(2) {
+            Lifetime::Durable
+        } else {
+            Lifetime::Incarnation
+        };
+        if let Ok(facet) = mint(endpoint, cookie, lifetime) {
             start.give("probe", &facet);
             // The copy goes with the start.
             start.facet = Some(facet);

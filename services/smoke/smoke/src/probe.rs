@@ -3,8 +3,8 @@
 use rt::Cap;
 use sdk::schema::smoke::probe as wire;
 use sdk::{
-    Answered, AnyFacet, Call, Endpoint, Env, Error, Interface, Late, Received, Refusal, Reply,
-    Service, alloc::vec::Vec, serve,
+    Answered, AnyFacet, Call, Endpoint, Env, Error, Interface, Late, Lifetime, Received, Refusal,
+    Reply, Service, alloc::vec::Vec, serve,
 };
 
 /// A client of `Probe`.
@@ -14,13 +14,9 @@ pub type Probe = wire::Client<Cap>;
 ///
 /// # Errors
 /// The kernel's.
-#[expect(
-    clippy::fn_params_excessive_bools,
-    reason = "as `Endpoint.mint` takes it"
-)]
-pub fn mint(endpoint: &Endpoint, cookie: u64, durable: bool) -> Result<Probe, Refusal> {
+pub fn mint(endpoint: &Endpoint, cookie: u64, lifetime: Lifetime) -> Result<Probe, Refusal> {
     Ok(probe_at(
-        endpoint.mint(cookie, wire::INTERFACE_ID, durable)?.facet,
+        endpoint.mint(cookie, wire::INTERFACE_ID, lifetime)?.facet,
     ))
 }
 
@@ -134,7 +130,7 @@ impl<'s, A: Acting> wire::Server<Call<'s>> for Serving<A> {
 
     fn give(&mut self, reply: Reply<Call<'s>, wire::call::Give>, what: u64) -> Answered {
         let minted = match &self.state.endpoint {
-            Some(endpoint) => endpoint.mint(what, wire::INTERFACE_ID, true),
+            Some(endpoint) => endpoint.mint(what, wire::INTERFACE_ID, Lifetime::Durable),
             None => Err(Refusal::NotSupported),
         };
         // The copy that stays here goes with the next line; the caller's is the last.

@@ -2,7 +2,8 @@
 
 use sdk::{
     AnyFacet, CapArg, Device, DeviceRegistry, Endpoint, EndpointFactory, Env, Interface as _,
-    NEVER, Object as _, ProcessHandle, ProcessSpawner, Refusal, Ring, SystemControl, Timer,
+    Lifetime, NEVER, Object as _, ProcessHandle, ProcessSpawner, Refusal, Ring, SystemControl,
+    Timer,
     alloc::{
         format,
         string::{String, ToString},
@@ -458,7 +459,11 @@ impl Served {
         let endpoint = factory.create()?.endpoint;
         let mut facets = Vec::new();
         for (cookie, export) in (0..).zip(&service.exports) {
-            facets.push(endpoint.mint(cookie, export.interface_id, true)?.facet);
+            facets.push(
+                endpoint
+                    .mint(cookie, export.interface_id, Lifetime::Durable)?
+                    .facet,
+            );
         }
         Ok(Self { endpoint, facets })
     }

@@ -15,8 +15,8 @@ use sdk::net::nic_session::{self, PieceReader};
 use sdk::stub::Incoming as _;
 use sdk::stub::read::List;
 use sdk::{
-    Answered, Call, CapArg, DeviceQueue, DmaPool, Endpoint, Error, Interface, Late, Object,
-    Received, Refusal, Reply, Service, Timer,
+    Answered, Call, CapArg, DeviceQueue, DmaPool, Endpoint, Error, Interface, Late, Lifetime,
+    Object, Received, Refusal, Reply, Service, Timer,
 };
 
 use crate::notice::Notice;
@@ -220,9 +220,9 @@ impl<A: Adapter> Provider<'_, A> {
         // A buffer that is dropped is freed.
         let window = buffer.window(sdk::WindowAccess::ReadWrite)?.memory;
         let cookie = self.sessions + 1;
-        let minted = self
-            .endpoint
-            .mint(cookie, nic_session::INTERFACE_ID, false)?;
+        let minted =
+            self.endpoint
+                .mint(cookie, nic_session::INTERFACE_ID, Lifetime::Incarnation)?;
         self.sessions = cookie;
         let traffic = Traffic::new(
             buffer.object().handle(),

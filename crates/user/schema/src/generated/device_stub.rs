@@ -223,12 +223,14 @@ pub mod device {
         Info INFO = 0 "info" once, reply 0, (()) -> (InfoResults, InfoResults);
         ReadConfig READ_CONFIG = 1 "read_config" once, reply 0, (ReadConfigParams) -> (ReadConfigResults, ReadConfigResults);
         Reset RESET = 2 "reset" once, reply 0, (()) -> ((), ());
-        Configure CONFIGURE = 3 "configure" once, reply 0, (ConfigureParams) -> (ConfigureResults, ConfigureResults);
+        Configure CONFIGURE = 3 "configure" once, reply 0, (()) -> ((), ());
         Enable ENABLE = 4 "enable" once, reply 0, (()) -> ((), ());
         Mmio MMIO = 5 "mmio" once, reply 24, (MmioParams) -> (MmioReply<K>, MmioResults<O>);
         Interrupt INTERRUPT = 6 "interrupt" once, reply 24, (InterruptParams) -> (InterruptReply<K>, InterruptResults<O>);
         Pool POOL = 7 "pool" once, reply 24, (PoolParams) -> (PoolReply<K>, PoolResults<O>);
         Queue QUEUE = 8 "queue" once, reply 24, (QueueParams) -> (QueueReply<K>, QueueResults<O>);
+        ConfigureNvme CONFIGURE_NVME = 9 "configure_nvme" once, reply 0, (ConfigureNvmeParams) -> (ConfigureNvmeResults, ConfigureNvmeResults);
+        ConfigureVirtio CONFIGURE_VIRTIO = 10 "configure_virtio" once, reply 0, (ConfigureVirtioParams) -> (ConfigureVirtioResults, ConfigureVirtioResults);
     }
 
     stub::plain! {
@@ -253,23 +255,6 @@ pub mod device {
     }
     /// The same, as a server sends it.
     pub type ReadConfigReply = ReadConfigResults;
-
-    stub::plain! {
-        pub struct ConfigureParams: 3 words {
-            a: u64 = 0;
-            b: u64 = 1;
-            c: u64 = 2;
-        }
-    }
-    stub::plain! {
-        pub struct ConfigureResults: 3 words {
-            a: u64 = 0;
-            b: u64 = 1;
-            c: u64 = 2;
-        }
-    }
-    /// The same, as a server sends it.
-    pub type ConfigureReply = ConfigureResults;
 
     stub::plain! {
         pub struct MmioParams: 1 words {
@@ -326,6 +311,43 @@ pub mod device {
         }
     }
 
+    stub::plain! {
+        pub struct ConfigureNvmeParams: 1 words {
+            admin_depth: u16 = 0;
+            pairs: u16 = 1;
+            page_shift: u32 = 1;
+        }
+    }
+    stub::plain! {
+        pub struct ConfigureNvmeResults: 1 words {
+            admin_depth: u16 = 0;
+            pairs: u16 = 1;
+            page_shift: u32 = 1;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type ConfigureNvmeReply = ConfigureNvmeResults;
+
+    stub::plain! {
+        pub struct ConfigureVirtioParams: 2 words {
+            features: u64 = 0;
+            queues: u16 = 4;
+            depth: u16 = 5;
+        }
+    }
+    stub::plain! {
+        pub struct ConfigureVirtioResults: 3 words {
+            features: u64 = 0;
+            queues: u16 = 4;
+            depth: u16 = 5;
+            config_bar: u8 = 12;
+            config_offset: u32 = 4;
+            config_bytes: u32 = 5;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type ConfigureVirtioReply = ConfigureVirtioResults;
+
     impl<O: stub::Object> Client<O> {
         pub fn info(&self) -> Result<InfoResults, stub::Refusal> {
             self.0.invoke::<call::Info, _>((), |results| results)
@@ -343,17 +365,18 @@ pub mod device {
         pub fn reset(&self) -> Result<(), stub::Refusal> {
             self.0.invoke::<call::Reset, _>((), |()| ())
         }
-        /// Chooses sizes and features. What `a`, `b`, `c` mean is the broker's: see its page under `docs/devices/`.
+        /// Makes a device ready to be enabled of which nothing can be chosen. Each class that has a choice has a
+        /// method of its own; the settings of another class than the device's are refused.
         ///
-        /// Refuses: `wrongState` unless the device has stopped, `busy`, what the broker says
-        pub fn configure(&self, a: u64, b: u64, c: u64) -> Result<ConfigureResults, stub::Refusal> {
-            self.0
-                .invoke::<call::Configure, _>(ConfigureParams { a, b, c }, |results| results)
+        /// Refuses: `wrongState` unless the device has stopped, `busy`, `notSupported` (the device is of a class with
+        /// settings)
+        pub fn configure(&self) -> Result<(), stub::Refusal> {
+            self.0.invoke::<call::Configure, _>((), |()| ())
         }
         /// Spends the reset receipt on bus mastering and brings the device up. After a refusal of the device only a
         /// reset goes on.
         ///
-        /// Refuses: `wrongState` before `configure`, `busy`, `timedOut`, what the broker says
+        /// Refuses: `wrongState` before one of the `configure` methods, `busy`, `timedOut`, what the broker says
         pub fn enable(&self) -> Result<(), stub::Refusal> {
             self.0.invoke::<call::Enable, _>((), |()| ())
         }
@@ -399,6 +422,48 @@ pub mod device {
                 |results| results,
             )
         }
+        /// `configure` for an NVMe controller: gives what of it there is. `pageShift` is the logarithm of the
+        /// controller's page size and must be 12.
+        ///
+        /// Refuses: `wrongState` unless the device has stopped, `busy`, `badArgument`, `notSupported` (another class,
+        /// or a controller that the broker cannot drive)
+        pub fn configure_nvme(
+            &self,
+            admin_depth: u16,
+            pairs: u16,
+            page_shift: u32,
+        ) -> Result<ConfigureNvmeResults, stub::Refusal> {
+            self.0.invoke::<call::ConfigureNvme, _>(
+                ConfigureNvmeParams {
+                    admin_depth,
+                    pairs,
+                    page_shift,
+                },
+                |results| results,
+            )
+        }
+        /// `configure` for a virtio device. 0 asks for all features that the broker knows, for the class's own number
+        /// of queues, for the usual depth; the answer holds the depth of queue 0, and where the device-specific
+        /// configuration lies: `configBytes` 0 for nowhere.
+        ///
+        /// Refuses: `wrongState` unless the device has stopped, `busy`, `badArgument` (a feature that the broker does
+        /// not know, a depth that is no power of two), `outOfRange` (queues, depth), `notSupported` (another class,
+        /// or a device without what the class needs), `deviceError`
+        pub fn configure_virtio(
+            &self,
+            features: u64,
+            queues: u16,
+            depth: u16,
+        ) -> Result<ConfigureVirtioResults, stub::Refusal> {
+            self.0.invoke::<call::ConfigureVirtio, _>(
+                ConfigureVirtioParams {
+                    features,
+                    queues,
+                    depth,
+                },
+                |results| results,
+            )
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -410,13 +475,7 @@ pub mod device {
             offset: u16,
         ) -> stub::Answered;
         fn reset(&mut self, reply: stub::Reply<C, call::Reset>) -> stub::Answered;
-        fn configure(
-            &mut self,
-            reply: stub::Reply<C, call::Configure>,
-            a: u64,
-            b: u64,
-            c: u64,
-        ) -> stub::Answered;
+        fn configure(&mut self, reply: stub::Reply<C, call::Configure>) -> stub::Answered;
         fn enable(&mut self, reply: stub::Reply<C, call::Enable>) -> stub::Answered;
         fn mmio(&mut self, reply: stub::Reply<C, call::Mmio>, bar: u8) -> stub::Answered;
         fn interrupt(
@@ -433,6 +492,20 @@ pub mod device {
             depth: u16,
             source: u16,
         ) -> stub::Answered;
+        fn configure_nvme(
+            &mut self,
+            reply: stub::Reply<C, call::ConfigureNvme>,
+            admin_depth: u16,
+            pairs: u16,
+            page_shift: u32,
+        ) -> stub::Answered;
+        fn configure_virtio(
+            &mut self,
+            reply: stub::Reply<C, call::ConfigureVirtio>,
+            features: u64,
+            queues: u16,
+            depth: u16,
+        ) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -447,9 +520,7 @@ pub mod device {
                 stub::serve!(server.read_config(received.payload, call) plain ReadConfigParams { offset })
             }
             method::RESET => server.reset(stub::Reply::new(call)),
-            method::CONFIGURE => {
-                stub::serve!(server.configure(received.payload, call) plain ConfigureParams { a, b, c })
-            }
+            method::CONFIGURE => server.configure(stub::Reply::new(call)),
             method::ENABLE => server.enable(stub::Reply::new(call)),
             method::MMIO => {
                 stub::serve!(server.mmio(received.payload, call) plain MmioParams { bar })
@@ -462,6 +533,12 @@ pub mod device {
             }
             method::QUEUE => {
                 stub::serve!(server.queue(received.payload, call) plain QueueParams { kind, index, depth, source })
+            }
+            method::CONFIGURE_NVME => {
+                stub::serve!(server.configure_nvme(received.payload, call) plain ConfigureNvmeParams { admin_depth, pairs, page_shift })
+            }
+            method::CONFIGURE_VIRTIO => {
+                stub::serve!(server.configure_virtio(received.payload, call) plain ConfigureVirtioParams { features, queues, depth })
             }
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }

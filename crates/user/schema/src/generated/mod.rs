@@ -99,7 +99,7 @@ pub static METHODS: &[(u64, &[&str])] = &[
     (0xd1c0a5e5b0a70120, &["ring", "wait", "narrow", "silence"]),
     (0xd1c0a5e5b0a70121, &["ring", "narrow"]),
     (0xd1c0a5e5b0a70201, &["list", "claim", "interrupts"]),
-    (0xd1c0a5e5b0a70202, &["info", "readConfig", "reset", "configure", "enable", "mmio", "interrupt", "pool", "queue"]),
+    (0xd1c0a5e5b0a70202, &["info", "readConfig", "reset", "configure", "enable", "mmio", "interrupt", "pool", "queue", "configureNvme", "configureVirtio"]),
     (0xd1c0a5e5b0a70203, &["info", "map", "unmap", "read", "write"]),
     (0xd1c0a5e5b0a70204, &["info", "wait", "acknowledge", "mask", "unmask", "setAffinity", "counts"]),
     (0xd1c0a5e5b0a70205, &["info", "allocate", "setPolicy"]),

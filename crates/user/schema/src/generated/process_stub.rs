@@ -993,6 +993,15 @@ pub mod endpoint_factory {
 pub mod endpoint {
     stub::interface! { "Endpoint" = 0xd1c0a5e5b0a7010b }
 
+    stub::enumeration! {
+        pub enum Lifetime {
+            /// until the next `renew`
+            Incarnation = 0,
+            /// as long as the endpoint
+            Durable = 1,
+        }
+    }
+
     stub::methods! {
         "Endpoint";
         Mint MINT = 0 "mint" once, reply 24, (MintParams) -> (MintReply<K>, MintResults<O>);
@@ -1004,7 +1013,7 @@ pub mod endpoint {
         pub struct MintParams: 3 words {
             cookie: u64 = 0;
             interface_id: u64 = 1;
-            durable: bool = 128;
+            lifetime: crate::process::endpoint::Lifetime = 8;
         }
     }
     stub::caps! {
@@ -1034,7 +1043,7 @@ pub mod endpoint {
     impl<O: stub::Object> Client<O> {
         /// Makes a facet with an epoch of its own. Its cookie comes with every call through it; when its last handle
         /// goes, one notice with the cookie comes, whose place was reserved here. The caller pays for facet and
-        /// notice until it was heard, whoever made the endpoint. A facet that is not `durable` becomes `stale` at the
+        /// notice until it was heard, whoever made the endpoint. A facet of one incarnation becomes `stale` at the
         /// next `renew`, and nobody hears of its end after that. A durable one must mean the same to every
         /// incarnation: its notice says which one minted it, and comes to a later one as of an earlier one.
         ///
@@ -1043,13 +1052,13 @@ pub mod endpoint {
             &self,
             cookie: u64,
             interface_id: u64,
-            durable: bool,
+            lifetime: crate::process::endpoint::Lifetime,
         ) -> Result<MintResults<O::Owned>, stub::Refusal> {
             self.0.invoke::<call::Mint, _>(
                 MintParams {
                     cookie,
                     interface_id,
-                    durable,
+                    lifetime,
                 },
                 |results| results,
             )
@@ -1074,7 +1083,7 @@ pub mod endpoint {
             reply: stub::Reply<C, call::Mint>,
             cookie: u64,
             interface_id: u64,
-            durable: bool,
+            lifetime: crate::process::endpoint::Lifetime,
         ) -> stub::Answered;
         fn revoke_facet(
             &mut self,
@@ -1092,7 +1101,7 @@ pub mod endpoint {
     ) -> stub::Answered {
         match received.method {
             method::MINT => {
-                stub::serve!(server.mint(received.payload, call) plain MintParams { cookie, interface_id, durable })
+                stub::serve!(server.mint(received.payload, call) plain MintParams { cookie, interface_id, lifetime })
             }
             method::REVOKE_FACET => {
                 stub::serve!(server.revoke_facet(received.payload, call) message { cap facet = 0 })

@@ -11,7 +11,7 @@ use sdk::alloc::vec::Vec;
 use sdk::process::process_spawner::{Grant, Limits};
 use sdk::schema::block::block_device;
 use sdk::{
-    BlockDevice, CapArg, DeviceRegistry, Disk, Endpoint, Env, Error, Interface, Object,
+    BlockDevice, CapArg, DeviceRegistry, Disk, Endpoint, Env, Error, Interface, Lifetime, Object,
     ProcessHandle, Refusal, ThreadOptions, Timer, fact, spawn_thread,
 };
 use smoke::{Kit, outcome};
@@ -132,7 +132,9 @@ fn main(env: &Env) -> Result<(), Error> {
     };
     let mut readers = Vec::new();
     for seed in 1..=READERS {
-        let facet = endpoint.mint(0, block_device::INTERFACE_ID, true)?.facet;
+        let facet = endpoint
+            .mint(0, block_device::INTERFACE_ID, Lifetime::Durable)?
+            .facet;
         let device = BlockDevice::from_object(facet.into_object());
         let body = move || outcome(&read(device, seed));
         readers.push(spawn_thread(ThreadOptions::default(), body)?);

@@ -10,7 +10,7 @@ use ring_abi::{
 };
 use rt::sys::Operation;
 use sdk::process::thread_spawner::Shape;
-use sdk::{Env, Error, Interface, Object, ThreadOptions, fact, spawn_thread};
+use sdk::{Env, Error, Interface, Lifetime, Object, ThreadOptions, fact, spawn_thread};
 use smoke::{Kit, mint, raw, role};
 
 sdk::entry!(main);
@@ -189,7 +189,7 @@ fn main(env: &Env) -> Result<(), Error> {
     let given = kit.timer.object().handle();
     for form in [Form::Registers, Form::Ring] {
         let endpoint = kit.endpoints.create()?.endpoint;
-        let probe = mint(&endpoint, 1, true)?;
+        let probe = mint(&endpoint, 1, Lifetime::Durable)?;
         let (to, at) = (probe.object().handle(), endpoint.object().handle());
         let server = spawn_thread(options(), move || serve(form, at, given))?;
         let send =
@@ -224,7 +224,7 @@ fn main(env: &Env) -> Result<(), Error> {
 /// Answers of another thread.
 fn answers(kit: &Kit, form: Form, given: u64) -> Result<(), Error> {
     let endpoint = kit.endpoints.create()?.endpoint;
-    let probe = mint(&endpoint, 1, true)?;
+    let probe = mint(&endpoint, 1, Lifetime::Durable)?;
     let (to, at) = (probe.object().handle(), endpoint.object().handle());
     let server = spawn_thread(options(), move || serve(Form::Registers, at, given))?;
     core::mem::forget(server);

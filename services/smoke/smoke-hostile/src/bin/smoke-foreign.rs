@@ -6,7 +6,10 @@
 use ring_abi::{MAX_TRANSFERS, opcode, span};
 use rt::sys::Operation;
 use sdk::schema::methods::{self, Field, Kind, Shape};
-use sdk::{Cap, CapArg, Env, Error, Object, Refusal, alloc::string::String, alloc::vec::Vec, fact};
+use sdk::{
+    Cap, CapArg, Env, Error, Lifetime, Object, Refusal, alloc::string::String, alloc::vec::Vec,
+    fact,
+};
 use smoke::{Kit, Probe, Prober, give, mint, raw, role, serve_probe};
 
 sdk::entry!(main);
@@ -36,7 +39,7 @@ fn ask(env: &Env) -> Result<(), Error> {
     let endpoint = kit.endpoints.create()?.endpoint;
     let given = [give("endpoint", &endpoint), give("console", &console)];
     let stranger = kit.start("stranger", &given)?;
-    let probe = mint(&endpoint, 1, true)?;
+    let probe = mint(&endpoint, 1, Lifetime::Durable)?;
     let owner = kit.run("owner", &[give(WAY, &probe)])?;
     fact!(
         "foreign.owner",

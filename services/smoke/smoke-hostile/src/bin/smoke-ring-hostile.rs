@@ -6,7 +6,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use sdk::{
-    Access, Endpoint, Env, Error, MemoryObject, Timer, VirtualMemory, Window, alloc,
+    Access, Endpoint, Env, Error, Lifetime, MemoryObject, Timer, VirtualMemory, Window, alloc,
     alloc::string::{String, ToString},
     fact,
 };
@@ -131,7 +131,7 @@ fn ask(env: &Env) -> Result<(), Error> {
     let shared = Shared::map(memory)?;
     let endpoint: Endpoint = kit.endpoints.create()?.endpoint;
     let server = kit.start("server", &[give("endpoint", &endpoint)])?;
-    let probe: Probe = mint(&endpoint, 1, true)?;
+    let probe: Probe = mint(&endpoint, 1, Lifetime::Durable)?;
 
     let console: sdk::Console = env.get("console")?;
     let refusals = kit.run("refusals", &[give("console", &console)])?;

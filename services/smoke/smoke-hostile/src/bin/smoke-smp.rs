@@ -6,8 +6,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rt::sys;
 use sdk::{
-    EndpointFactory, Env, Error, JoinHandle, Mutex, NEVER, Refusal, Timer, alloc::sync::Arc,
-    alloc::vec::Vec, fact,
+    EndpointFactory, Env, Error, JoinHandle, Lifetime, Mutex, NEVER, Refusal, Timer,
+    alloc::sync::Arc, alloc::vec::Vec, fact,
 };
 use smoke::{Kit, Probe, give, mint, role, serve_probe, wait_until};
 use smoke_hostile::{Race, here, pinned};
@@ -154,7 +154,7 @@ fn calls(env: &Env, kit: &Kit) -> Result<(), Error> {
     let endpoints: EndpointFactory = env.get("endpointFactory")?;
     let endpoint = endpoints.create()?.endpoint;
     let server = kit.start("server", &[give("endpoint", &endpoint)])?;
-    let probe: Arc<Probe> = Arc::new(mint(&endpoint, 5, true)?);
+    let probe: Arc<Probe> = Arc::new(mint(&endpoint, 5, Lifetime::Durable)?);
     let shared = probe.clone();
     let right = everywhere(move |cpu| {
         let mut right = 0;

@@ -6,7 +6,8 @@ use ring_abi::{Submission, opcode, span};
 use sdk::alloc::vec::Vec;
 use sdk::process::virtual_memory;
 use sdk::{
-    Cap, Endpoint, Env, Error, Interface, Object, Refusal, ThreadOptions, Timer, fact, spawn_thread,
+    Cap, Endpoint, Env, Error, Interface, Lifetime, Object, Refusal, ThreadOptions, Timer, fact,
+    spawn_thread,
 };
 use smoke::accounts::{child, kit_of, measure};
 use smoke::{Kit, give, mint, raw, role};
@@ -122,7 +123,7 @@ fn try_everything(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-accounts-fail")?;
     let vm: VirtualMemory = env.get("vm")?;
     let endpoint: Endpoint = env.get("endpoint")?;
-    let probe = mint(&endpoint, 1, true)?;
+    let probe = mint(&endpoint, 1, Lifetime::Durable)?;
     let timer = kit.timer.object().handle();
     let soon = kit.after_ms(3)?;
     let receiver = endpoint.object().handle();
@@ -153,7 +154,7 @@ fn try_everything(env: &Env) -> Result<(), Error> {
     let second = kit.endpoints.create()?.endpoint;
     let mut facets = Vec::new();
     for cookie in 0..8 {
-        facets.push(mint(&second, cookie, true)?);
+        facets.push(mint(&second, cookie, Lifetime::Durable)?);
     }
     // A call that waits in a queue until it gives up, with something to carry.
     let gave_up = probe.with_deadline(kit.after_ms(2)?).words(1, 2);

@@ -7,7 +7,7 @@ use sdk::alloc::vec::Vec;
 use sdk::process::process_spawner::Limits;
 use sdk::process::virtual_memory;
 use sdk::{
-    Cap, Endpoint, Env, Error, Interface, MemoryObject, Object, ProcessHandle, Refusal,
+    Cap, Endpoint, Env, Error, Interface, Lifetime, MemoryObject, Object, ProcessHandle, Refusal,
     ThreadOptions, Timer, fact, spawn_thread,
 };
 use smoke::accounts::{child, kit_of, measure};
@@ -192,14 +192,14 @@ fn facets(kit: &Kit) -> Result<(), Error> {
     let ended = kit.ended(&minter)?;
     let mut minted = Vec::new();
     for cookie in 0..64 {
-        minted.extend(mint(&other, cookie, true));
+        minted.extend(mint(&other, cookie, Lifetime::Durable));
     }
     fact!(
         "accounts.facets",
         minter = ended.kind,
         said = ended.text.as_str(),
         others = minted.len(),
-        lender = outcome(&mint(&lent, 1, true))
+        lender = outcome(&mint(&lent, 1, Lifetime::Durable))
     );
     Ok(())
 }
@@ -208,7 +208,7 @@ fn mint_all(env: &Env) -> Result<(), Error> {
     let endpoint: Endpoint = env.get("endpoint")?;
     let mut minted = 0;
     let why = loop {
-        match mint(&endpoint, 7, true) {
+        match mint(&endpoint, 7, Lifetime::Durable) {
             // Dropped at once: it costs until the server has heard of it, and nobody listens.
             Ok(_) => minted += 1,
             Err(refusal) => break refusal.name(),
@@ -260,7 +260,7 @@ fn use_up(env: &Env) -> Result<(), Error> {
         }
     };
     let facet = loop {
-        match mint(&endpoint, 1, true) {
+        match mint(&endpoint, 1, Lifetime::Durable) {
             Ok(facet) => facets.push(facet),
             Err(refusal) => break refusal.name(),
         }
@@ -288,7 +288,7 @@ fn receives(kit: &Kit, env: &Env) -> Result<(), Error> {
             ..Limits::default()
         };
         let endpoint = kit.endpoints.create()?.endpoint;
-        let probe = mint(&endpoint, 1, true)?;
+        let probe = mint(&endpoint, 1, Lifetime::Durable)?;
         let mut given = kit_of(kit);
         given.extend([give("endpoint", &endpoint), give("console", &console)]);
         let receiver = kit.start_within("receiver", &limits, &[], &given)?;
@@ -320,7 +320,7 @@ fn receive_all(env: &Env) -> Result<(), Error> {
         }
     };
     let (_, waiting) = receives::waiting();
-    let probe = mint(&endpoint, 5, true);
+    let probe = mint(&endpoint, 5, Lifetime::Durable);
     sdk::exit(
         0,
         format_args!(
@@ -377,7 +377,7 @@ fn everything(kit: &Kit) -> Result<u64, Error> {
     );
     drop(vm_memory);
     let server = kit.start_within("server", &limits, &[], &[give("endpoint", &endpoint)])?;
-    let probe = mint(&endpoint, 1, true)?;
+    let probe = mint(&endpoint, 1, Lifetime::Durable)?;
     let mut differences = 0;
     for how in ["end", "stay"] {
         let mut given = kit_of(kit);
@@ -417,7 +417,12 @@ fn take_everything(env: &Env) -> Result<(), Error> {
     }
     for at in 0..30 {
         let from = endpoints.get(at % 3).unwrap_or(&endpoint);
-        facets.extend(mint(from, at as u64, at % 2 == 0));
+        let lifetime = if at % 2 == 0 {
+            Lifetime::Durable
+        } else {
+            Lifetime::Incarnation
+        };
+        facets.extend(mint(from, at as u64, lifetime));
     }
     // Mapped at many places, some of them taken out again.
     let mut mapped = Vec::new();

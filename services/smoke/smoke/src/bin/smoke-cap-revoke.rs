@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering;
 
 use sdk::process::virtual_memory;
 use sdk::schema::smoke::probe::call;
-use sdk::{Cap, Env, Error, Interface, MemoryObject, NEVER, Object, Refusal, Ring, fact};
+use sdk::{Cap, Env, Error, Interface, Lifetime, MemoryObject, NEVER, Object, Refusal, Ring, fact};
 use smoke::{Kit, Probe, Prober, give, memory_word, mint, outcome, role, serve_probe, wait_until};
 
 sdk::entry!(main);
@@ -83,7 +83,10 @@ fn ask(env: &Env) -> Result<(), Error> {
 fn facets(kit: &Kit) -> Result<(), Error> {
     let endpoint = kit.endpoints.create()?.endpoint;
     let _server = kit.start("server", &[give("endpoint", &endpoint)])?;
-    let (gone, stays) = (mint(&endpoint, 1, true)?, mint(&endpoint, 2, true)?);
+    let (gone, stays) = (
+        mint(&endpoint, 1, Lifetime::Durable)?,
+        mint(&endpoint, 2, Lifetime::Durable)?,
+    );
     let before = outcome(&gone.words(0, 0));
     // A revoked facet cannot be handed on: the client gets its copy before.
     let client = kit.start("client", &[give("facet", &gone), give("gate", &stays)])?;

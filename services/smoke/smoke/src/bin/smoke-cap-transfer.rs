@@ -6,7 +6,9 @@ use ring_abi::{MAX_TRANSFERS, NEVER, NO_HANDLE, opcode, span, submission_flags};
 use rt::sys::Operation;
 use sdk::process::process_spawner::Limits;
 use sdk::schema::smoke::probe::method;
-use sdk::{CapArg, Endpoint, Env, Error, Interface, Object, Refusal, alloc::vec::Vec, fact};
+use sdk::{
+    CapArg, Endpoint, Env, Error, Interface, Lifetime, Object, Refusal, alloc::vec::Vec, fact,
+};
 use smoke::{Kit, Probe, Prober, give, mint, outcome, raw, role, serve_probe};
 
 sdk::entry!(main);
@@ -57,8 +59,8 @@ fn ask(env: &Env) -> Result<(), Error> {
     let away = kit.endpoints.create()?.endpoint;
     let _keeper = kit.start("keeper", &[give("endpoint", &away)])?;
     // Calls through it end at `home`; capabilities to it are sent through `keeper`.
-    let target = mint(&home, 1, true)?;
-    let keeper = mint(&away, 2, true)?;
+    let target = mint(&home, 1, Lifetime::Durable)?;
+    let keeper = mint(&away, 2, Lifetime::Durable)?;
     let take = |caps: &[CapArg]| keeper.take(b"caps", caps).map(|results| results.taken);
     let uses = |probe: &Probe| outcome(&probe.words(0, 0));
     let away_uses = || keeper.act(USE_LAST, 41).map_or(0, |results| results.word);
@@ -71,7 +73,7 @@ fn ask(env: &Env) -> Result<(), Error> {
         receiver = away_uses()
     );
 
-    let moving = mint(&home, 3, true)?;
+    let moving = mint(&home, 3, Lifetime::Durable)?;
     let taken = take(&[CapArg::moved(moving.object().handle())])?;
     fact!(
         "transfer.moved",
@@ -133,7 +135,7 @@ fn reply_right(
     keeper: &Probe,
 ) -> Result<(), Error> {
     let own: Endpoint = kit.endpoints.create()?.endpoint;
-    let probe = mint(&own, 4, true)?;
+    let probe = mint(&own, 4, Lifetime::Durable)?;
     let caller = kit.start("caller", &[give("probe", &probe)])?;
     let receive = Operation {
         opcode: opcode::RECEIVE,
@@ -176,11 +178,11 @@ fn over_quota(kit: &Kit, home: &Endpoint) -> Result<(), Error> {
     };
     let small = kit.start_within("keeper", &limits, &[], &[give("endpoint", &endpoint)])?;
     let id = small.info()?.id;
-    let probe = mint(&endpoint, 5, true)?;
+    let probe = mint(&endpoint, 5, Lifetime::Durable)?;
     probe.words(0, 0)?;
     let held = kit.handles_of(id)?;
     let four: Vec<Probe> = (0..4)
-        .map(|cookie| mint(home, cookie, true))
+        .map(|cookie| mint(home, cookie, Lifetime::Durable))
         .collect::<Result<_, _>>()?;
     let moved: Vec<CapArg> = four
         .iter()

@@ -6,7 +6,7 @@
 use ring_abi::{NEVER, StatusWord, Submission, opcode, span, submission_flags};
 use rt::sys::Operation;
 use sdk::schema::smoke::probe::{WordsParams, call};
-use sdk::{Env, Error, Interface, Object, Refusal, Ring, fact};
+use sdk::{Env, Error, Interface, Lifetime, Object, Refusal, Ring, fact};
 use smoke::{Kit, Probe, Prober, give, mint, outcome, raw, role, serve_probe};
 
 sdk::entry!(main);
@@ -41,7 +41,7 @@ fn ask(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-deadline-cancel")?;
     let endpoint = kit.endpoints.create()?.endpoint;
     let _server = kit.start("server", &[give("endpoint", &endpoint)])?;
-    let probe = mint(&endpoint, 1, true)?;
+    let probe = mint(&endpoint, 1, Lifetime::Durable)?;
 
     let deadline = kit.after_ms(20)?;
     let timed = probe.with_deadline(deadline).hold();

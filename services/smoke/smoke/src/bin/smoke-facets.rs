@@ -3,7 +3,7 @@
 #![cfg_attr(not(test), no_main)]
 
 use sdk::Interface;
-use sdk::{CapArg, Env, Error, NEVER, Object, Refusal, fact};
+use sdk::{CapArg, Env, Error, Lifetime, NEVER, Object, Refusal, fact};
 use smoke::{Kit, Probe, Prober, give, mint, outcome, probe_at, role, serve_probe, wait_until};
 
 sdk::entry!(main);
@@ -46,10 +46,13 @@ fn ask(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-facets")?;
     let endpoint = kit.endpoints.create()?.endpoint;
     let _server = kit.start("server", &[give("endpoint", &endpoint)])?;
-    let control = mint(&endpoint, 1, true)?;
+    let control = mint(&endpoint, 1, Lifetime::Durable)?;
     let notices = |cookie: u64| control.act(NOTICES, cookie).map(|results| results.word);
 
-    let (first, second) = (mint(&endpoint, 11, true)?, mint(&endpoint, u64::MAX, true)?);
+    let (first, second) = (
+        mint(&endpoint, 11, Lifetime::Durable)?,
+        mint(&endpoint, u64::MAX, Lifetime::Durable)?,
+    );
     fact!(
         "facets.cookies",
         first = first.words(0, 0)?.cookie,
@@ -95,14 +98,17 @@ fn ask(env: &Env) -> Result<(), Error> {
     );
 
     // A call on its way keeps the facet: the notice comes when the last handle and the last call are gone.
-    let busy = mint(&endpoint, 44, true)?;
+    let busy = mint(&endpoint, 44, Lifetime::Durable)?;
     let soon = kit.after_ms(20)?;
     let timed = busy.with_deadline(soon).hold();
     drop(busy);
     let seen = wait_until(&kit, || notices(44) == Ok(1));
     fact!("facets.after-call", call = outcome(&timed), notice = seen);
 
-    let (durable, bound) = (mint(&endpoint, 55, true)?, mint(&endpoint, 66, false)?);
+    let (durable, bound) = (
+        mint(&endpoint, 55, Lifetime::Durable)?,
+        mint(&endpoint, 66, Lifetime::Incarnation)?,
+    );
     let before = outcome(&bound.words(0, 0));
     let incarnation = endpoint.renew()?.incarnation;
     fact!(
@@ -111,7 +117,7 @@ fn ask(env: &Env) -> Result<(), Error> {
         incarnation = incarnation,
         durable = outcome(&durable.words(0, 0)),
         bound = outcome(&bound.words(0, 0)),
-        new = outcome(&mint(&endpoint, 77, false)?.words(0, 0))
+        new = outcome(&mint(&endpoint, 77, Lifetime::Incarnation)?.words(0, 0))
     );
 
     succeed(&kit)?;
@@ -133,8 +139,14 @@ fn ask(env: &Env) -> Result<(), Error> {
 fn succeed(kit: &Kit) -> Result<(), Error> {
     let endpoint = kit.endpoints.create()?.endpoint;
     let first = kit.start("server", &[give("endpoint", &endpoint)])?;
-    let (session, unheard) = (mint(&endpoint, 1, false)?, mint(&endpoint, 3, false)?);
-    let (rebuilt, queued) = (mint(&endpoint, 2, true)?, mint(&endpoint, 4, true)?);
+    let (session, unheard) = (
+        mint(&endpoint, 1, Lifetime::Incarnation)?,
+        mint(&endpoint, 3, Lifetime::Incarnation)?,
+    );
+    let (rebuilt, queued) = (
+        mint(&endpoint, 2, Lifetime::Durable)?,
+        mint(&endpoint, 4, Lifetime::Durable)?,
+    );
     let before = outcome(&session.words(0, 0));
     first.kill()?;
     kit.ended(&first)?;
@@ -142,8 +154,8 @@ fn succeed(kit: &Kit) -> Result<(), Error> {
     drop((unheard, queued));
     endpoint.renew()?;
     let _second = kit.start("server", &[give("endpoint", &endpoint)])?;
-    let control = mint(&endpoint, 9, true)?;
-    let anew = mint(&endpoint, 1, false)?;
+    let control = mint(&endpoint, 9, Lifetime::Durable)?;
+    let anew = mint(&endpoint, 1, Lifetime::Incarnation)?;
     drop((session, rebuilt));
     let asked = |what, cookie| control.act(what, cookie).map(|results| results.word);
     fact!(

@@ -9,7 +9,7 @@ use rt::sys::Operation;
 use sdk::process::process_spawner::Limits;
 use sdk::schema::smoke::probe::{WordsParams, call};
 use sdk::{
-    Cap, Endpoint, Env, Error, Interface, Object, Refusal, Ring, ThreadOptions, Timer,
+    Cap, Endpoint, Env, Error, Interface, Lifetime, Object, Refusal, Ring, ThreadOptions, Timer,
     alloc::vec::Vec, fact, spawn_thread,
 };
 use smoke::{Kit, Probe, Prober, give, mint, outcome, raw, role, serve_probe};
@@ -51,7 +51,7 @@ fn ask(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-ipc")?;
     let endpoint = kit.endpoints.create()?.endpoint;
     let _server = kit.start("server", &[give("endpoint", &endpoint)])?;
-    let probe = mint(&endpoint, 7, true)?;
+    let probe = mint(&endpoint, 7, Lifetime::Durable)?;
 
     let words = probe.words(40, 2)?;
     fact!(
@@ -163,7 +163,7 @@ fn linked(env: &Env) -> Result<(), Error> {
 fn answer_and_receive(kit: &Kit) -> Result<(), Error> {
     let endpoint = kit.endpoints.create()?.endpoint;
     let server = kit.start("linked", &[give("endpoint", &endpoint)])?;
-    let probe = mint(&endpoint, 9, true)?;
+    let probe = mint(&endpoint, 9, Lifetime::Durable)?;
     let mut entries = 0;
     for a in 0..3 {
         let words = probe.words(a, 1)?;
@@ -257,7 +257,7 @@ fn inherit(kit: &Kit) -> Result<(), Error> {
         ..Limits::default()
     };
     let _server = kit.start_within("server", &limits, &[], &[give("endpoint", &endpoint)])?;
-    let probe = mint(&endpoint, 8, true)?;
+    let probe = mint(&endpoint, 8, Lifetime::Durable)?;
     let wakes = kit.after_ms(40)?;
     let timer = kit.timer.object().handle();
     RUNS.store(0, Ordering::Relaxed);

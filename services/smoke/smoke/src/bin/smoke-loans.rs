@@ -13,8 +13,8 @@ use rt::sys::{Operation, Outcome};
 use sdk::process::process_spawner::Limits;
 use sdk::process::thread_spawner::Shape;
 use sdk::{
-    CapArg, Endpoint, Env, Error, Interface, JoinHandle, Object, Refusal, ThreadOptions, Timer,
-    fact, spawn_thread,
+    CapArg, Endpoint, Env, Error, Interface, JoinHandle, Lifetime, Object, Refusal, ThreadOptions,
+    Timer, fact, spawn_thread,
 };
 use smoke::{Kit, Probe, give, mint, raw, role, wait_until};
 
@@ -119,7 +119,7 @@ impl<'k> Round<'k> {
         STAGE.store(0, Ordering::Release);
         RIGHT.store(0, Ordering::Release);
         let endpoint = kit.endpoints.create()?.endpoint;
-        let probe = mint(&endpoint, 1, true)?;
+        let probe = mint(&endpoint, 1, Lifetime::Durable)?;
         let end = endpoint.object().handle();
         let server = spawn_thread(at(0, SERVER), move || {
             let got = receive(end);
@@ -318,7 +318,7 @@ fn answered_elsewhere(kit: &Kit) -> Result<(), Error> {
 /// The reply right goes to another server, and with it what the call lends.
 fn moved(kit: &Kit) -> Result<(), Error> {
     let other = kit.endpoints.create()?.endpoint;
-    let facet = mint(&other, 2, true)?;
+    let facet = mint(&other, 2, Lifetime::Durable)?;
     let (other_end, through) = (other.object().handle(), facet.object().handle());
     let timer = kit.timer.object().handle();
     let keeper = spawn_thread(at(1, CLIENT), move || {
@@ -391,7 +391,7 @@ fn one_of_two(kit: &Kit) -> Result<(), Error> {
 fn chain(kit: &Kit) -> Result<(), Error> {
     let round = Round::begin(kit, nothing)?;
     let middle = kit.endpoints.create()?.endpoint;
-    let facet = mint(&middle, 3, true)?;
+    let facet = mint(&middle, 3, Lifetime::Durable)?;
     let (end, through, last) = (
         middle.object().handle(),
         facet.object().handle(),

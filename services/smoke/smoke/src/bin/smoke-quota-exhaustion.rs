@@ -8,7 +8,8 @@ use sdk::process::process_spawner::Limits;
 use sdk::process::virtual_memory;
 use sdk::schema::smoke::probe::method;
 use sdk::{
-    Cap, Endpoint, Env, Error, Interface, Object, Refusal, ThreadOptions, Timer, fact, spawn_thread,
+    Cap, Endpoint, Env, Error, Interface, Lifetime, Object, Refusal, ThreadOptions, Timer, fact,
+    spawn_thread,
 };
 use smoke::{Kit, Probe, Prober, give, mint, outcome, raw, role, serve_probe};
 
@@ -58,8 +59,8 @@ fn ask(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-quota-exhaustion")?;
     let endpoint = kit.endpoints.create()?.endpoint;
     let _server = kit.start("server", &[give("endpoint", &endpoint)])?;
-    let probe = mint(&endpoint, 1, true)?;
-    let shared = mint(&endpoint, 2, true)?;
+    let probe = mint(&endpoint, 1, Lifetime::Durable)?;
+    let shared = mint(&endpoint, 2, Lifetime::Durable)?;
     // The whole of it once before counting: what the kernel keeps for later is there then.
     let run = |console: Option<&sdk::Console>| -> Result<i64, Refusal> {
         let mut given = Vec::from([
@@ -205,10 +206,10 @@ fn endpoints(kit: &Kit) -> Result<(), Error> {
 /// A facet costs until the server has heard that it is gone: minting and dropping without end fills no queue.
 fn facets(kit: &Kit) -> Result<(), Error> {
     let endpoint: Endpoint = kit.endpoints.create()?.endpoint;
-    let (taken, why) = take(|| mint(&endpoint, 1, true));
+    let (taken, why) = take(|| mint(&endpoint, 1, Lifetime::Durable));
     let count = taken.len();
     drop(taken);
-    let unheard = outcome(&mint(&endpoint, 1, true));
+    let unheard = outcome(&mint(&endpoint, 1, Lifetime::Durable));
     drop(endpoint);
     let endpoint = kit.endpoints.create()?.endpoint;
     fact!(
@@ -216,7 +217,7 @@ fn facets(kit: &Kit) -> Result<(), Error> {
         refused = why,
         taken = count,
         unheard = unheard,
-        again = outcome(&mint(&endpoint, 1, true))
+        again = outcome(&mint(&endpoint, 1, Lifetime::Durable))
     );
     Ok(())
 }

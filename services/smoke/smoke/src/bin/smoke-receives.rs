@@ -2,7 +2,7 @@
 #![no_std]
 #![cfg_attr(not(test), no_main)]
 
-use sdk::{Endpoint, Env, Error, fact};
+use sdk::{Endpoint, Env, Error, Lifetime, fact};
 use smoke::receives::{self, PENDING, start_receiver};
 use smoke::{Kit, mint, outcome, wait_until};
 
@@ -23,7 +23,7 @@ fn main(env: &Env) -> Result<(), Error> {
         threads = answered,
         all = receives::waiting().1 == RECEIVERS * PENDING,
         memory = kit.free_kib()? > 0,
-        mint = outcome(&mint(&endpoint, 5, true))
+        mint = outcome(&mint(&endpoint, 5, Lifetime::Durable))
     );
     sdk::exit(0, format_args!(""))
 }

@@ -4,8 +4,8 @@
 
 use sdk::process::entropy_source;
 use sdk::{
-    Answered, Call, Env, Error, HashMap, Interface, Received, Reply, Service, ThreadOptions, Timer,
-    fact, sleep_for, spawn_thread,
+    Answered, Call, Env, Error, HashMap, Interface, Lifetime, Received, Reply, Service,
+    ThreadOptions, Timer, fact, sleep_for, spawn_thread,
 };
 use smoke::Kit;
 
@@ -28,7 +28,9 @@ struct Ticker {
 fn main(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-serve-timer")?;
     let endpoint = kit.endpoints.create()?.endpoint;
-    let facet = endpoint.mint(1, entropy_source::INTERFACE_ID, false)?.facet;
+    let facet = endpoint
+        .mint(1, entropy_source::INTERFACE_ID, Lifetime::Incarnation)?
+        .facet;
     let source: sdk::EntropySource = Interface::from_object(facet.into_object());
     let timer: Timer = env.get("timer")?;
     let client = spawn_thread(ThreadOptions::default(), move || {

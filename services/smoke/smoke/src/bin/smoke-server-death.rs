@@ -5,7 +5,9 @@
 use ring_abi::{opcode, span, submission_flags};
 use rt::sys::Operation;
 use sdk::schema::smoke::probe::{ActParams, WordsParams, call};
-use sdk::{Endpoint, Env, Error, Interface, NEVER, Object, ProcessHandle, Refusal, Ring, fact};
+use sdk::{
+    Endpoint, Env, Error, Interface, Lifetime, NEVER, Object, ProcessHandle, Refusal, Ring, fact,
+};
 use smoke::{Kit, Probe, Prober, give, mint, outcome, raw, role, serve_probe};
 
 sdk::entry!(main);
@@ -59,8 +61,8 @@ fn ask(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-server-death")?;
     let endpoint = kit.endpoints.create()?.endpoint;
     let first = server(&kit, &endpoint)?;
-    let durable = mint(&endpoint, 1, true)?;
-    let bound = mint(&endpoint, 2, false)?;
+    let durable = mint(&endpoint, 1, Lifetime::Durable)?;
+    let bound = mint(&endpoint, 2, Lifetime::Incarnation)?;
     let (a, b) = (durable.words(0, 0)?.before, bound.words(0, 0)?.before);
     fact!("death.before", durable = a, bound = b);
 
@@ -128,7 +130,7 @@ fn ask(env: &Env) -> Result<(), Error> {
         "death.after",
         durable = outcome(&durable.words(0, 0)),
         bound = outcome(&bound.words(0, 0)),
-        new = outcome(&mint(&endpoint, 3, false)?.words(0, 0))
+        new = outcome(&mint(&endpoint, 3, Lifetime::Incarnation)?.words(0, 0))
     );
 
     breaks_off(&kit)?;
@@ -165,7 +167,7 @@ fn ask(env: &Env) -> Result<(), Error> {
 fn breaks_off(kit: &Kit) -> Result<(), Error> {
     for role in ["breaks-off-receive", "breaks-off-answer"] {
         let endpoint = kit.endpoints.create()?.endpoint;
-        let probe = mint(&endpoint, 1, true)?;
+        let probe = mint(&endpoint, 1, Lifetime::Durable)?;
         let mut ring = Ring::new(1, 256)?;
         ring.call::<call::Hold>(probe.object(), (), 1, kit.after_ms(2000)?)?;
         ring.submit();

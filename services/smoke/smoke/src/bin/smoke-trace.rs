@@ -7,7 +7,7 @@ use sdk::process::process_trace::Call as Record;
 use sdk::process::{entropy_source, timer};
 use sdk::schema::{interface_name, method_name};
 use sdk::{
-    Answered, Call, EntropySource, Env, Error, HashMap, Interface, NEVER, ProcessTrace,
+    Answered, Call, EntropySource, Env, Error, HashMap, Interface, Lifetime, NEVER, ProcessTrace,
     ProcessTracer, Received, Refusal, Reply, Ring, Service, Timer, VirtualMemory, fact,
 };
 use smoke::{Kit, give, outcome, role};
@@ -67,7 +67,9 @@ struct Watcher<'a> {
 fn look(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-trace")?;
     let endpoint = kit.endpoints.create()?.endpoint;
-    let facet = endpoint.mint(1, entropy_source::INTERFACE_ID, false)?.facet;
+    let facet = endpoint
+        .mint(1, entropy_source::INTERFACE_ID, Lifetime::Incarnation)?
+        .facet;
     let gate: EntropySource = Interface::from_object(facet.into_object());
     let given = [give("timer", &kit.timer), give("gate", &gate)];
     let process = kit.start("calls", &given)?;
