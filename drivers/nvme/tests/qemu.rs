@@ -61,17 +61,16 @@ struct Io {
 
 impl BrokerIo for Io {
     fn registers(&self, bar: u8) -> Result<&Registers, Refusal> {
-        let whose = (bar == 0).then_some(&self.registers);
-        whose.ok_or(Refusal::OutOfRange)
+        (bar == 0)
+            .then_some(&self.registers)
+            .ok_or(Refusal::OutOfRange)
     }
 
     fn pages(&mut self, bytes: usize) -> Result<DmaPages, Refusal> {
         let at = self.next_page * PAGE;
         self.next_page += bytes.div_ceil(PAGE);
-        let slice = self
-            .memory
-            .slice(at, bytes)
-            .map_err(|_| Refusal::NoMemory)?;
+        let slice = self.memory.slice(at, bytes);
+        let slice = slice.map_err(|_| Refusal::NoMemory)?;
         Ok(DmaPages::new(slice, DeviceAddress::new(at as u64), 0))
     }
 

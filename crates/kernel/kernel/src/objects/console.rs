@@ -150,6 +150,7 @@ pub fn initialise(machine: &Machine) {
     *INPUT.lock() = Some(Input {
         // An answer that could not be given puts its bytes back.
         bytes: VecDeque::with_capacity(INPUT_BYTES + ANSWER_BYTES),
+        readers: VecDeque::with_capacity(READERS),
         ..Input::default()
     });
     let (inputs, pins) = crate::lines::initialise(machine);
