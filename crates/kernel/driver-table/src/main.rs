@@ -1,6 +1,11 @@
 //! Compares the drivers that are linked into the kernel with the names on its command line, on the host.
 //!
 //! Invariant: never says that the table is right unless the rule that every boot goes by says so.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "boot: long before it, on the host"
+)]
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

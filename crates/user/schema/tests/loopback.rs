@@ -385,6 +385,9 @@ impl thread_spawner::Server<Call> for Threads {
             thread: CapArg::copy((cpu + 1) as u64),
         })
     }
+    fn bell(&mut self, reply: Reply<Call, thread_spawner::call::Bell>) -> Answered {
+        reply.refuse(Refusal::NotSupported)
+    }
 }
 
 #[test]

@@ -43,7 +43,7 @@ inventory::submit! {
             Step::Peer(hold_disk), Step::Wait("@device.released"), Step::Peer(slow_disk),
             Step::Wait("@crasher.armed round=2"),
             Step::Peer(hold_disk), Step::Wait("@device.released"), Step::Peer(free_disk),
-            Step::Wait("@crasher.done"), Step::Type("sha256 /disk/BIG.BIN"), Step::Type("halt"),
+            Step::Wait("@nvme.ready"), Step::Type("sha256 /disk/BIG.BIN"), Step::Type("halt"),
         ],
         required: &[
             "@process.ended name=nvme kind=killed",

@@ -182,7 +182,7 @@ inventory::submit! {
         steps: &[
             Step::Wait("@blk.ready"), Step::Wait("@crasher.armed round=1"), Step::Type("sha256 /disk/BIG.BIN"),
             Step::Peer(hold_disk), Step::Wait("@device.released"), Step::Peer(free_disk),
-            Step::Wait("@crasher.done"), Step::Type("sha256 /disk/BIG.BIN"), Step::Type("halt"),
+            Step::Wait("@blk.ready"), Step::Type("sha256 /disk/BIG.BIN"), Step::Type("halt"),
         ],
         required: &[
             "@process.ended name=disk kind=killed",
