@@ -151,9 +151,7 @@ fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<ExitCode> {
     let project = Project::load()?;
     let consent = consent(&cli);
-    if let Some(asked) = cli.qemu {
-        qemu::choose(models::resolve(&project, &asked)?);
-    }
+    models::choose(&project, cli.qemu.as_deref())?;
     let ready = |needs| prepare(&project, consent, needs);
     match cli.verb {
         Verb::SnapshotCompare(args) => return snapshot::compare_here(&project, &args),

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use crate::build::{Builder, Code, Kind};
 use crate::image::contents::Loader;
 use crate::project::{Member, Project, is_ci};
-use crate::qemu::Accel;
+use crate::qemu::{self, Accel};
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
 use crate::toolchain::Toolchain;
 use crate::{codegen, cpus, examples, fuzz, kvm, new, smoke, tidy};
@@ -289,6 +289,8 @@ fn cargo_with(
     let mut command = Command::new(cargo);
     command.current_dir(&project.root).args(arguments);
     command.envs(environment.iter().copied());
+    // Host tests start the QEMU that everything else starts.
+    command.env("QEMU", qemu::program());
     if is_ci() && arguments.first() != Some(&"fmt") {
         command.arg("--locked");
     }

@@ -1,7 +1,6 @@
 //! The broker against QEMU's own `nvme` device, without any guest: the processor halts in its first instruction, memory
 //! is a file that is mapped here, and registers are reached through the qtest protocol.
-//!
-//! Needs `qemu-system-x86_64`, as the smokes do; `CAPOS_NO_QEMU=1` leaves these tests out.
+//! It needs the QEMU that `QEMU` names, or else `qemu-system-x86_64`; `CAPOS_NO_QEMU=1` leaves these tests out.
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -129,7 +128,8 @@ impl Bench {
         firmware[0xfff0..0xfff4].copy_from_slice(&[0xfa, 0xf4, 0xeb, 0xfd]);
         let firmware_path = folder.join("firmware");
         fs::write(&firmware_path, firmware).unwrap();
-        let mut qemu = Process::new("qemu-system-x86_64")
+        let program = std::env::var_os("QEMU").unwrap_or("qemu-system-x86_64".into());
+        let mut qemu = Process::new(program)
             .args([
                 "-nodefaults",
                 "-display",

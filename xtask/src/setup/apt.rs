@@ -8,12 +8,11 @@ use anyhow::{Context, Result, bail};
 
 use super::{is_root, is_unattended};
 
-/// Installs `packages` from the lists as they are on the servers now.
+/// Installs `packages` from the lists as they were last brought up to date.
 ///
 /// Where a package that is there is newer than its release's (from backports, say) and would have to go, the release is taken
 /// whose versions fit it.
 pub fn install(packages: &[&str]) -> Result<()> {
-    run("apt-get", &["update"])?;
     let release = choose_release(packages)?;
     let mut arguments = vec!["install", "--yes", "--no-install-recommends", "--no-remove"];
     if let Some(release) = &release {
@@ -22,6 +21,16 @@ pub fn install(packages: &[&str]) -> Result<()> {
     }
     arguments.extend(packages);
     run("apt-get", &arguments)
+}
+
+/// Whether `packages` can be installed, from one release or another, without removing anything.
+pub fn fit(packages: &[&str]) -> bool {
+    choose_release(packages).is_ok()
+}
+
+/// Brings the lists up to date.
+pub fn update() -> Result<()> {
+    run("apt-get", &["update"])
 }
 
 /// Which release to install from so that nothing goes: `None` for apt's own choice.

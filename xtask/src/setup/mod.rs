@@ -85,7 +85,7 @@ pub fn ensure(project: &Project, consent: Consent, needs: Needs) -> Result<()> {
         Consent::Open => bail!("not installed, because there is nobody to ask; {command}"),
     };
     eprintln!("installing {why}: {}", packages.join(" "));
-    apt::install(&packages)?;
+    install(project, &packages)?;
     let still = missing(project, needs);
     if !still.is_empty() {
         bail!(
@@ -94,6 +94,27 @@ pub fn ensure(project: &Project, consent: Consent, needs: Needs) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Installs `packages`; where QEMU's do not fit what is installed, QEMU goes into a folder of its own.
+fn install(project: &Project, packages: &[&str]) -> Result<()> {
+    apt::update()?;
+    let others: Vec<&str> = packages
+        .iter()
+        .copied()
+        .filter(|one| *one != models::PACKAGE)
+        .collect();
+    if others.len() == packages.len() || apt::fit(packages) || !apt::fit(&others) {
+        return apt::install(packages);
+    }
+    eprintln!(
+        "{} does not fit what is installed: it goes into a folder of its own",
+        models::PACKAGE
+    );
+    if !others.is_empty() {
+        apt::install(&others)?;
+    }
+    models::install_own(project)
 }
 
 fn missing(project: &Project, needs: Needs) -> BTreeSet<Thing> {
@@ -112,7 +133,8 @@ fn missing(project: &Project, needs: Needs) -> BTreeSet<Thing> {
         programs.extend(CLOUD_PROGRAMS);
     }
     for (program, thing) in programs {
-        if !is_installed(program) {
+        let is_own = thing == Thing::Qemu && models::own(project).is_some();
+        if !is_installed(program) && !is_own {
             things.insert(thing);
         }
     }

@@ -1,4 +1,5 @@
-//! Newer QEMUs than the system's, each in a folder of its own: for device models, and to run the smokes on what others have.
+//! QEMUs in folders of their own: newer ones than the system's, for device models and to run the smokes on what others have;
+//! and the system's own version, where it cannot be installed because it does not fit what is installed.
 //!
 //! They are Debian's packages, fetched by apt with lists of its own and unpacked, never installed: an ordinary user can do
 //! it, and nothing outside the folder changes. Signatures are checked by apt, against the system's own keys.
@@ -10,7 +11,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
@@ -20,25 +21,33 @@ use crate::project::Project;
 use crate::qemu;
 
 /// A QEMU that can be had.
-struct Private {
-    /// Its major version, which is how it is asked for.
-    major: u32,
+struct Private<'a> {
+    /// What its folder is called after `qemu-`.
+    name: &'a str,
+    /// The major version that it must turn out to be.
+    major: Option<u32>,
     /// The releases that its packages are from; the last one is where QEMU itself is taken from.
-    releases: &'static [&'static str],
+    releases: &'a [&'a str],
 }
 
-const PRIVATE: [Private; 2] = [
+/// The newer ones; each is asked for by its name, its major version.
+const NEWER: [Private<'static>; 2] = [
     Private {
-        major: 10,
+        name: "10",
+        major: Some(10),
         releases: &["trixie"],
     },
     Private {
-        major: 11,
+        name: "11",
+        major: Some(11),
         releases: &["trixie", "trixie-backports"],
     },
 ];
 
-const PACKAGE: &str = "qemu-system-x86";
+/// The folder of the one that this system would install.
+const OWN: &str = "own";
+/// The package that brings QEMU.
+pub const PACKAGE: &str = "qemu-system-x86";
 /// The program's name in each folder.
 const PROGRAM: &str = "qemu-system-x86_64";
 
@@ -50,20 +59,63 @@ pub fn install(project: &Project) -> Result<()> {
             qemu::version()?
         );
     }
-    for private in &PRIVATE {
-        let program = program(project, private.major);
-        if !program.exists() {
-            private
-                .fetch(project)
-                .with_context(|| format!("cannot fetch QEMU {}", private.major))?;
-        }
+    for private in &NEWER {
+        let program = private.ensure(project)?;
         println!("{}: {}", version(&program)?, project.show(&program));
     }
     Ok(())
 }
 
+/// Fetches the QEMU of this system's own release, which need not fit what is installed, and starts it from now on.
+pub fn install_own(project: &Project) -> Result<()> {
+    let release = codename()?;
+    let own = Private {
+        name: OWN,
+        major: None,
+        releases: &[&release],
+    };
+    let program = own.ensure(project)?;
+    eprintln!("{}: {}", version(&program)?, project.show(&program));
+    qemu::choose(program.into());
+    Ok(())
+}
+
+/// Chooses the QEMU that everything starts: the one `asked` for, or else the installed one, or else one fetched by
+/// [`install_own`].
+///
+/// # Errors
+///
+/// The one asked for is not there.
+pub fn choose(project: &Project, asked: Option<&OsStr>) -> Result<()> {
+    if let Some(asked) = asked {
+        qemu::choose(resolve(project, asked)?);
+    } else if !super::is_installed(PROGRAM)
+        && let Some(own) = own(project)
+    {
+        qemu::choose(own.into());
+    }
+    Ok(())
+}
+
+/// The QEMU that [`install_own`] fetched.
+pub fn own(project: &Project) -> Option<PathBuf> {
+    let program = program(project, OWN);
+    program.exists().then_some(program)
+}
+
+/// This release's name, as its packages are filed.
+fn codename() -> Result<String> {
+    let text =
+        fs::read_to_string("/etc/os-release").context("cannot tell this system's release")?;
+    let name = text
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+        .context("/etc/os-release names no VERSION_CODENAME")?;
+    Ok(name.trim_matches('"').to_owned())
+}
+
 /// The program that `--qemu` names: a path or name as it is, a number the QEMU of that major version.
-pub fn resolve(project: &Project, asked: &OsStr) -> Result<OsString> {
+fn resolve(project: &Project, asked: &OsStr) -> Result<OsString> {
     let Some(major) = asked.to_str().and_then(|text| text.parse::<u32>().ok()) else {
         return Ok(asked.into());
     };
@@ -72,11 +124,11 @@ pub fn resolve(project: &Project, asked: &OsStr) -> Result<OsString> {
     {
         return Ok(PROGRAM.into());
     }
-    let program = program(project, major);
+    let program = program(project, &major.to_string());
     if program.exists() {
         return Ok(program.into());
     }
-    let can = PRIVATE.iter().any(|private| private.major == major);
+    let can = NEWER.iter().any(|private| private.major == Some(major));
     ensure!(
         can,
         "QEMU {major} is not installed, and only QEMU 10 and 11 can be fetched"
@@ -84,12 +136,12 @@ pub fn resolve(project: &Project, asked: &OsStr) -> Result<OsString> {
     bail!("QEMU {major} is not here; fetch it: cargo xtask setup --device-models")
 }
 
-fn folder(project: &Project, major: u32) -> PathBuf {
-    project.guest.join(format!("qemu-{major}"))
+fn folder(project: &Project, name: &str) -> PathBuf {
+    project.guest.join(format!("qemu-{name}"))
 }
 
-fn program(project: &Project, major: u32) -> PathBuf {
-    folder(project, major).join(PROGRAM)
+fn program(project: &Project, name: &str) -> PathBuf {
+    folder(project, name).join(PROGRAM)
 }
 
 fn version(program: &Path) -> Result<String> {
@@ -106,7 +158,17 @@ fn version(program: &Path) -> Result<String> {
     Ok(line.to_owned())
 }
 
-impl Private {
+impl Private<'_> {
+    /// The program, fetched if it is not there.
+    fn ensure(&self, project: &Project) -> Result<PathBuf> {
+        let program = program(project, self.name);
+        if !program.exists() {
+            self.fetch(project)
+                .with_context(|| format!("cannot fetch QEMU of {}", self.releases.join(" and ")))?;
+        }
+        Ok(program)
+    }
+
     /// Fetches and unpacks it. The folder appears only once it is complete and has been seen to start.
     fn fetch(&self, project: &Project) -> Result<()> {
         let mirror = mirror()?;
@@ -116,8 +178,8 @@ impl Private {
             .tempdir_in(&project.guest)?;
         let apt = Apt::new(work.path(), &mirror, self.releases)?;
         eprintln!(
-            "fetching QEMU {} with what it needs (some 40 MB)",
-            self.major
+            "fetching QEMU of {} with what it needs (some 40 MB)",
+            self.releases.join(" and ")
         );
         apt.run(&["update"])?;
         let release = self.releases.last().context("there is a release")?;
@@ -132,6 +194,7 @@ impl Private {
         let fresh = work.path().join("fresh");
         let root = fresh.join("root");
         fs::create_dir_all(&root)?;
+        merge_usr(&root)?;
         let mut list = String::new();
         for package in apt.packages()? {
             unpack(&package, &root)?;
@@ -145,11 +208,11 @@ impl Private {
         let line = version(&fresh.join(PROGRAM))?;
         let found = qemu::parse_version(&line).map(|(major, _)| major);
         ensure!(
-            found == Some(self.major),
+            self.major.is_none() || found == self.major,
             "{} now holds another one: {line}",
             self.releases.join(" and ")
         );
-        let place = folder(project, self.major);
+        let place = folder(project, self.name);
         if place.exists() {
             fs::remove_dir_all(&place)?;
         }
@@ -177,13 +240,32 @@ fn choose_mirror(targets: &str) -> Option<String> {
     })
 }
 
+/// Releases before trixie have packages with files in `/lib`: everything is to be found in `/usr/lib`, as on an installed system.
+fn merge_usr(root: &Path) -> Result<()> {
+    for name in ["lib", "lib64"] {
+        let place = Path::new("usr").join(name);
+        fs::create_dir_all(root.join(&place))?;
+        std::os::unix::fs::symlink(&place, root.join(name))?;
+    }
+    Ok(())
+}
+
 fn unpack(package: &Path, root: &Path) -> Result<()> {
-    let status = Command::new("dpkg-deb")
-        .arg("--extract")
-        .args([package, root])
-        .status()
+    let mut reader = Command::new("dpkg-deb")
+        .arg("--fsys-tarfile")
+        .arg(package)
+        .stdout(Stdio::piped())
+        .spawn()
         .context("cannot start dpkg-deb")?;
-    ensure!(status.success(), "cannot unpack {}", package.display());
+    let files = reader.stdout.take().context("its output was asked for")?;
+    let status = Command::new("tar")
+        .args(["--extract", "--keep-directory-symlink", "--directory"])
+        .arg(root)
+        .stdin(files)
+        .status()
+        .context("cannot start tar")?;
+    let is_whole = reader.wait()?.success() && status.success();
+    ensure!(is_whole, "cannot unpack {}", package.display());
     Ok(())
 }
 
@@ -195,7 +277,7 @@ fn write_starter(folder: &Path) -> Result<()> {
         root=$(dirname \"$(readlink -f \"$0\")\")/root\n\
         libraries=$root/usr/lib/x86_64-linux-gnu\n\
         export QEMU_MODULE_DIR=\"$libraries/qemu\"\n\
-        exec \"$root/usr/lib64/ld-linux-x86-64.so.2\" --library-path \"$libraries\" \\\n  \
+        exec \"$libraries/ld-linux-x86-64.so.2\" --library-path \"$libraries\" \\\n  \
         \"$root/usr/bin/qemu-system-x86_64\" -L \"$root/usr/share/qemu\" -L \"$root/usr/share/seabios\" \\\n  \
         -L \"$root/usr/lib/ipxe/qemu\" \"$@\"\n";
     fs::write(&path, script)?;
