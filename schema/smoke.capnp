@@ -17,4 +17,6 @@ interface Probe @0xd1c0a5e5b0a70701 {
   give @4 (what :UInt64) -> (cap :Process.AnyFacet);
   # Does what the smoke agreed on.
   act @5 (what :UInt64, word :UInt64) -> (word :UInt64);
+  # Lists of integers each way: back come, for each of `small`, the sum of those before it; `signed`; and the sum of everything.
+  sums @6 (small :List(UInt16), signed :List(Int64), bytes :List(UInt8)) -> (sums :List(UInt32), signed :List(Int64), total :Int64);
 }

@@ -240,6 +240,7 @@ pub fn value_type(model: &Model, kind: &Kind, a: &str) -> String {
         Kind::Text => format!("&{a_space}str"),
         Kind::Data => format!("&{a_space}[u8]"),
         Kind::TextList => format!("&{a_space}[&{a_space}str]"),
+        Kind::Numbers(of) => format!("&{a_space}[{of}]"),
         Kind::Struct(id) => path(model, *id, "") + &lifetime(model, &model.structs[id], of),
         Kind::StructList(id) => {
             let inner = lifetime(model, &model.structs[id], of);
@@ -254,6 +255,7 @@ pub fn reader_type(model: &Model, kind: &Kind, m: &str) -> String {
     let of = if m.is_empty() { "'_" } else { m };
     match kind {
         Kind::TextList => format!("stub::read::TextList<{of}>"),
+        Kind::Numbers(number) => format!("stub::read::Numbers<{of}, {number}>"),
         Kind::Struct(id) => format!("{}<{of}>", path(model, *id, "Reader")),
         Kind::StructList(id) => {
             let reader = path(model, *id, "Reader");

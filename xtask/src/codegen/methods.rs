@@ -55,6 +55,8 @@ pub enum Kind {
     Text,
     Data,
     TextList,
+    /// A list of integers of so many bits.
+    Numbers(u8),
     Struct(&'static Shape),
     StructList(&'static Shape),
     /// A capability of that interface; it travels beside the message.
@@ -142,6 +144,7 @@ fn field(model: &Model, of: &Field) -> Result<String> {
         Kind::Text => "Text".to_owned(),
         Kind::Data => "Data".to_owned(),
         Kind::TextList => "TextList".to_owned(),
+        Kind::Numbers(rust) => format!("Numbers({})", rust.trim_start_matches(['u', 'i'])),
         Kind::Struct(id) => format!("Struct(&{})", inner(id)?),
         Kind::StructList(id) => format!("StructList(&{})", inner(id)?),
         Kind::Cap(id) => format!("Cap(0x{id:016x})"),

@@ -111,6 +111,8 @@ pub enum Kind {
     Text,
     Data,
     TextList,
+    /// A list of a Rust integer type.
+    Numbers(&'static str),
     Struct(u64),
     StructList(u64),
     Cap(u64),
@@ -151,7 +153,9 @@ impl Model {
     /// The struct's value type borrows something.
     pub fn borrows(&self, s: &Struct) -> bool {
         s.fields.iter().any(|f| match f.kind {
-            Kind::Text | Kind::Data | Kind::TextList | Kind::StructList(_) => true,
+            Kind::Text | Kind::Data | Kind::TextList | Kind::Numbers(_) | Kind::StructList(_) => {
+                true
+            }
             Kind::Struct(id) => self
                 .structs
                 .get(&id)
@@ -415,14 +419,6 @@ impl<'a> Loader<'a> {
         Ok(Some(match of.which()? {
             type_::Void(()) => return Ok(None),
             type_::Bool(()) => Kind::Bool,
-            type_::Int8(()) => Kind::Int("i8"),
-            type_::Int16(()) => Kind::Int("i16"),
-            type_::Int32(()) => Kind::Int("i32"),
-            type_::Int64(()) => Kind::Int("i64"),
-            type_::Uint8(()) => Kind::Int("u8"),
-            type_::Uint16(()) => Kind::Int("u16"),
-            type_::Uint32(()) => Kind::Int("u32"),
-            type_::Uint64(()) => Kind::Int("u64"),
             type_::Text(()) => Kind::Text,
             type_::Data(()) => Kind::Data,
             type_::Enum(e) => Kind::Enum(self.known(e.get_type_id())?),
@@ -431,9 +427,14 @@ impl<'a> Loader<'a> {
             type_::List(list) => match list.get_element_type()?.which()? {
                 type_::Text(()) => Kind::TextList,
                 type_::Struct(s) => Kind::StructList(self.known(s.get_type_id())?),
-                _ => bail!("only lists of structs and of texts are supported"),
+                // The same on the wire.
+                type_::Uint8(()) => Kind::Data,
+                of => Kind::Numbers(
+                    integer(&of)
+                        .context("only lists of structs, of texts and of integers are supported")?,
+                ),
             },
-            _ => bail!("this type is not supported"),
+            other => Kind::Int(integer(&other).context("this type is not supported")?),
         }))
     }
 
@@ -444,6 +445,21 @@ impl<'a> Loader<'a> {
         );
         Ok(id)
     }
+}
+
+/// The Rust type of an integer.
+fn integer(of: &type_::WhichReader<'_>) -> Option<&'static str> {
+    Some(match of {
+        type_::Int8(()) => "i8",
+        type_::Int16(()) => "i16",
+        type_::Int32(()) => "i32",
+        type_::Int64(()) => "i64",
+        type_::Uint8(()) => "u8",
+        type_::Uint16(()) => "u16",
+        type_::Uint32(()) => "u32",
+        type_::Uint64(()) => "u64",
+        _ => return None,
+    })
 }
 
 fn bits(of: value::Reader<'_>) -> Result<u64> {

@@ -173,6 +173,7 @@ fn of(model: &Model) -> Numbers {
 
 fn fields(numbers: &mut Numbers, owner: &str, of: &Struct) {
     for field in &of.fields {
+        let list;
         let kind = match &field.kind {
             Kind::Bool => "bit",
             Kind::Int(kind) => kind,
@@ -182,6 +183,10 @@ fn fields(numbers: &mut Numbers, owner: &str, of: &Struct) {
             Kind::Text => "text",
             Kind::Data => "data",
             Kind::TextList => "texts",
+            Kind::Numbers(of) => {
+                list = format!("list of {of}");
+                &list
+            }
             Kind::Struct(_) => "struct",
             Kind::StructList(_) => "structs",
             Kind::Cap(_) => "capability",

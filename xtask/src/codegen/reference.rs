@@ -208,10 +208,8 @@ fn kind(model: &Model, interface: &Interface, of: &Kind) -> String {
     };
     match of {
         Kind::Bool => "Bool".to_owned(),
-        Kind::Int(rust) => {
-            let sign = if rust.starts_with('u') { "UInt" } else { "Int" };
-            format!("{sign}{}", rust.get(1..).unwrap_or_default())
-        }
+        Kind::Int(rust) => integer(rust),
+        Kind::Numbers(rust) => format!("list of {}", integer(rust)),
         Kind::Refusal => "refusal or none".to_owned(),
         Kind::Text => "Text".to_owned(),
         Kind::Data => "Data".to_owned(),
@@ -219,6 +217,12 @@ fn kind(model: &Model, interface: &Interface, of: &Kind) -> String {
         Kind::Enum(id) | Kind::Struct(id) | Kind::Cap(id) => named(id),
         Kind::StructList(id) => format!("list of {}", named(id)),
     }
+}
+
+/// An integer type as a schema writes it.
+fn integer(rust: &str) -> String {
+    let sign = if rust.starts_with('u') { "UInt" } else { "Int" };
+    format!("{sign}{}", rust.get(1..).unwrap_or_default())
 }
 
 fn or_dash(text: &str) -> &str {

@@ -10,8 +10,9 @@ use schema::process::{
     any_facet, console, entropy_source, log_reader, log_sink, memory_object, process_spawner,
     thread_spawner, timer, virtual_memory,
 };
-use stub::read::{List, TextList};
-use stub::{Answered, CapArg, Deferred, Interface, Refusal, Reply};
+use schema::smoke::probe;
+use stub::read::{List, Numbers, TextList};
+use stub::{Answered, CapArg, Deferred, Interface, Payload, Refusal, Reply};
 
 fn both(test: impl Fn(bool)) {
     test(false);
@@ -493,6 +494,52 @@ fn lists_in_lists() {
         assert_eq!(
             (completion.status, completion.result, completion.refusal),
             (2, 3, stub::Refusal::from_code(8))
+        );
+    });
+}
+
+#[test]
+fn lists_of_integers() {
+    let answer = |small: Numbers<'_, u16>, signed: Numbers<'_, i64>, bytes: &[u8]| {
+        let sums: Vec<u32> = small.iter().map(|number| u32::from(number) << 16).collect();
+        let back: Vec<i64> = signed.iter().rev().collect();
+        (sums, back, bytes.len() as i64)
+    };
+    both(|ring| {
+        let handler = |received: stub::Received<'_>, call: Call| {
+            let Payload::Message(bytes) = received.payload else {
+                panic!("lists travel as a message")
+            };
+            let segment = [bytes];
+            let message = stub::read::Message::new(&segment);
+            let root = message.root().unwrap();
+            // A list of anything of another size is no list of these.
+            assert!(root.get_numbers::<u32>(0).is_err() && root.get_numbers::<i32>(1).is_err());
+            let (sums, back, total) = answer(
+                root.get_numbers(0).unwrap(),
+                root.get_numbers(1).unwrap(),
+                root.get_data(2).unwrap(),
+            );
+            let _ = Reply::<Call, probe::call::Sums>::new(call).send(probe::SumsReply {
+                sums: &sums,
+                signed: &back,
+                total,
+            });
+        };
+        let client = probe::Client::from_object(Local::new(&handler, ring));
+        let seen = client.sums(&[1, u16::MAX, 3], &[i64::MIN, -1], &[7; 9], |results| {
+            let sums: Vec<u32> = results.sums().unwrap().iter().collect();
+            let signed = results.signed().unwrap();
+            assert_eq!((signed.len(), signed.get(2)), (2, None));
+            (sums, signed.get(0), signed.get(1), results.total())
+        });
+        let sums = vec![1 << 16, 0xffff_0000, 3 << 16];
+        assert_eq!(seen, Ok((sums, Some(-1), Some(i64::MIN), 9)));
+        // What no message holds is refused before it is sent.
+        let many = vec![0; 3000];
+        assert_eq!(
+            client.sums(&many, &[], &[], |_| ()),
+            Err(Refusal::BadMessage)
         );
     });
 }

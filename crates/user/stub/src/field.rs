@@ -5,8 +5,8 @@
 //! Invariant: nothing is read or written outside the struct; a place that a shorter struct does not have reads as zero
 //! or empty.
 
-use crate::read::{Fields, List, TextList};
-use crate::wire::{Encode, Full, StructWriter};
+use crate::read::{Fields, List, Numbers, TextList};
+use crate::wire::{Element, Encode, Full, StructWriter};
 use crate::{Refusal, Words, words};
 
 /// Data of fixed size: integers, truth values, enums.
@@ -158,6 +158,27 @@ pointers! {
     [] TextList<'m>, get_text_list;
     [T] List<'m, T>, get_list;
 }
+
+impl<'m, T: Element> Field<'m> for Numbers<'m, T> {
+    #[inline(always)]
+    fn get(from: &Fields<'m>, at: usize) -> Result<Self, Refusal> {
+        from.get_numbers(at)
+    }
+}
+
+macro_rules! numbers {
+    ($($type:ty)*) => { $(
+        impl Put for &[$type] {
+            #[inline(always)]
+            fn put(&self, to: &mut StructWriter<'_, '_>, at: u16) -> Result<(), Full> {
+                to.set_numbers(at, self)
+            }
+        }
+    )* };
+}
+
+// Those of `u8` are `Data`.
+numbers! { i8 u16 i16 u32 i32 u64 i64 }
 
 impl Put for &str {
     #[inline(always)]

@@ -13,14 +13,13 @@ use core::cell::Cell;
 use core::marker::PhantomData;
 
 use crate::Refusal;
-use crate::wire::WORD;
+use crate::wire::{Element, WORD};
 
 /// How deep structs and lists may nest.
 pub const NESTING_LIMIT: i32 = 8;
 
 const KIND_STRUCT: u64 = 0;
 const KIND_LIST: u64 = 1;
-const SIZE_BYTE: u64 = 2;
 const SIZE_POINTER: u64 = 6;
 const SIZE_COMPOSITE: u64 = 7;
 
@@ -162,17 +161,25 @@ impl<'m> At<'m> {
     /// The bytes of the byte list that the pointer in `slot` names; `None` for a null pointer.
     #[inline]
     fn bytes(self, slot: usize) -> Result<Option<&'m [u8]>, Refusal> {
+        self.elements::<u8>(slot)
+    }
+
+    /// The bytes of the list of `T` that the pointer in `slot` names; `None` for a null pointer.
+    #[inline]
+    fn elements<T: Element>(self, slot: usize) -> Result<Option<&'m [u8]>, Refusal> {
         let pointer = self.word(slot)?;
         if pointer == 0 {
             return Ok(None);
         }
         let (size, count) = list_shape(pointer);
-        if pointer & 3 != KIND_LIST || size != SIZE_BYTE {
+        if pointer & 3 != KIND_LIST || size != T::SIZE {
             return Err(Refusal::BadMessage);
         }
         let start = Self::target(slot, pointer)?;
-        let whole = self.span(start, count.div_ceil(WORD))?;
-        whole.get(..count).map(Some).ok_or(Refusal::BadMessage)
+        // 29 bits times 8: no overflow.
+        let bytes = count * T::BYTES;
+        let whole = self.span(start, bytes.div_ceil(WORD))?;
+        whole.get(..bytes).map(Some).ok_or(Refusal::BadMessage)
     }
 }
 
@@ -316,6 +323,21 @@ impl<'m> Fields<'m> {
         Ok(list)
     }
 
+    /// The list of integers in pointer slot `slot`; an empty one for a null pointer.
+    ///
+    /// # Errors
+    /// [`Refusal::BadMessage`] when it is malformed or over the limits, or a list of anything of another size.
+    pub fn get_numbers<T: Element>(&self, slot: usize) -> Result<Numbers<'m, T>, Refusal> {
+        let bytes = match self.slot(slot) {
+            Some(slot) => self.at.elements::<T>(slot)?.unwrap_or_default(),
+            None => &[],
+        };
+        Ok(Numbers {
+            bytes,
+            kind: PhantomData,
+        })
+    }
+
     /// The list of texts in pointer slot `slot`; an empty one for a null pointer.
     ///
     /// # Errors
@@ -405,6 +427,45 @@ impl<'m, T: From<Fields<'m>>> List<'m, T> {
     pub fn iter(&self) -> impl Iterator<Item = T> + use<'m, T> {
         let list = *self;
         (0..list.len()).filter_map(move |index| list.get(index))
+    }
+}
+
+/// A list of integers.
+pub struct Numbers<'m, T> {
+    /// Whole elements.
+    bytes: &'m [u8],
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Numbers<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Numbers<'_, T> {}
+
+impl<'m, T: Element> Numbers<'m, T> {
+    /// Count of elements.
+    pub const fn len(&self) -> usize {
+        self.bytes.len() / T::BYTES
+    }
+
+    /// It has no elements.
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The element at `index`.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<T> {
+        let from = index.checked_mul(T::BYTES)?;
+        let bytes = self.bytes.get(from..)?.get(..T::BYTES)?;
+        Some(T::load(bytes))
+    }
+
+    /// All elements, in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = T> + ExactSizeIterator + use<'m, T> {
+        self.bytes.chunks_exact(T::BYTES).map(T::load)
     }
 }
 

@@ -126,6 +126,27 @@ impl<'b> MessageWriter<'b> {
         self.bytes(slot, value.as_bytes(), count)
     }
 
+    /// A list of integers.
+    fn numbers<T: Element>(&mut self, slot: usize, values: &[T]) -> Result<(), Full> {
+        let count = values.len();
+        if count >= 1 << 29 {
+            return Err(Full);
+        }
+        let at = self.used;
+        let bytes = count.checked_mul(T::BYTES).ok_or(Full)?;
+        let room = self.room(bytes.div_ceil(WORD))?;
+        // The end of the last word first: what lay there must not leak.
+        if let Some(last) = room.last_chunk_mut::<WORD>() {
+            *last = [0; WORD];
+        }
+        for (to, value) in room.chunks_exact_mut(T::BYTES).zip(values) {
+            value.store(to);
+        }
+        let pointer = Self::offset(slot, at) | 1 | T::SIZE << 32;
+        self.put_word(slot, pointer | (count as u64) << 35);
+        Ok(())
+    }
+
     /// A list of `count` bytes: those of `value`, then at most one that is zero.
     fn bytes(&mut self, slot: usize, value: &[u8], count: usize) -> Result<(), Full> {
         if count >= 1 << 29 {
@@ -146,6 +167,44 @@ impl<'b> MessageWriter<'b> {
         );
         Ok(())
     }
+}
+
+/// An integer as it lies in a list.
+pub trait Element: Copy {
+    /// Its size as a list pointer has it.
+    const SIZE: u64;
+    /// Its bytes.
+    const BYTES: usize;
+    /// Writes it over the first bytes of `to`.
+    fn store(self, to: &mut [u8]);
+    /// Reads it from exactly its bytes; zero from any other count of them.
+    fn load(from: &[u8]) -> Self;
+}
+
+macro_rules! elements {
+    ($($size:literal: $($t:ty)*;)*) => { $($(
+        impl Element for $t {
+            const SIZE: u64 = $size;
+            const BYTES: usize = size_of::<$t>();
+            #[inline]
+            fn store(self, to: &mut [u8]) {
+                if let Some(to) = to.first_chunk_mut() {
+                    *to = self.to_le_bytes();
+                }
+            }
+            #[inline]
+            fn load(from: &[u8]) -> Self {
+                from.try_into().map_or(0, Self::from_le_bytes)
+            }
+        }
+    )*)* };
+}
+
+elements! {
+    2: u8 i8;
+    3: u16 i16;
+    4: u32 i32;
+    5: u64 i64;
 }
 
 /// One struct of a message in the making.
@@ -221,6 +280,15 @@ impl<'b> StructWriter<'_, 'b> {
     pub fn set_data(&mut self, slot: u16, value: &[u8]) -> Result<(), Full> {
         let slot = self.slot(slot)?;
         self.message.bytes(slot, value, value.len())
+    }
+
+    /// Writes a list of integers into pointer slot `slot`.
+    ///
+    /// # Errors
+    /// [`Full`] when the buffer is too small.
+    pub fn set_numbers<T: Element>(&mut self, slot: u16, values: &[T]) -> Result<(), Full> {
+        let slot = self.slot(slot)?;
+        self.message.numbers(slot, values)
     }
 
     /// Writes a capability pointer: the capability is the `index`th of those that travel with the message.

@@ -5,14 +5,14 @@ use std::marker::PhantomData;
 use capnp::introspect::{Introspect, Type, TypeVariant};
 use capnp::message::{Reader, ReaderOptions, SegmentArray};
 use capnp::private::layout::{
-    PointerBuilder, PointerReader, StructBuilder, StructReader, StructSize,
+    PointerBuilder, PointerReader, PrimitiveElement, StructBuilder, StructReader, StructSize,
 };
 use capnp::traits::{
     FromPointerReader, HasStructSize, IntoInternalStructReader, OwnedStruct, SetterInput,
 };
 use proptest::prelude::*;
 use stub::read::{Fields, Message};
-use stub::wire::{Encode, Full, MessageWriter, StructWriter};
+use stub::wire::{Element, Encode, Full, MessageWriter, StructWriter};
 
 /// Any struct, as `capnp` sees it.
 struct Theirs<'a>(StructReader<'a>);
@@ -75,8 +75,22 @@ impl HasStructSize for Unbuilt<'_> {
 
 type StructList<'a> = capnp::struct_list::Reader<'a, AnyStruct>;
 
-const SLOTS: usize = 4;
+const SLOTS: usize = 6;
 const DEPTH: usize = 3;
+
+/// Compares a list of integers.
+fn numbers<T>(ours: Fields<'_>, theirs: &PointerReader<'_>, slot: usize) -> usize
+where
+    T: Element + PartialEq + std::fmt::Debug + PrimitiveElement + Introspect,
+{
+    let Ok(list) = ours.get_numbers::<T>(slot) else {
+        return 0;
+    };
+    let other = capnp::primitive_list::Reader::<T>::get_from_pointer(theirs, None).unwrap();
+    assert!(list.iter().eq(other.iter()));
+    assert_eq!(list.get(list.len()), None);
+    list.len()
+}
 
 /// Compares everything reachable. Returns how many things were seen.
 fn same(ours: Fields<'_>, theirs: &StructReader<'_>, depth: usize) -> usize {
@@ -97,6 +111,10 @@ fn same(ours: Fields<'_>, theirs: &StructReader<'_>, depth: usize) -> usize {
             assert_eq!(text, pointer.get_text(None).unwrap().to_str().unwrap());
             seen += text.len();
         }
+        seen += numbers::<i8>(ours, &pointer, slot);
+        seen += numbers::<u16>(ours, &pointer, slot);
+        seen += numbers::<i32>(ours, &pointer, slot);
+        seen += numbers::<u64>(ours, &pointer, slot);
         if let Ok(list) = ours.get_text_list(slot) {
             let other = capnp::text_list::Reader::get_from_pointer(&pointer, None).unwrap();
             assert_eq!(list.len(), other.len() as usize);
@@ -179,6 +197,9 @@ fn message(values: &[u64], data: &[u8], texts: &[String]) -> Vec<u8> {
     root.set_text_list(2, &texts).unwrap();
     root.set_text(3, texts.first().copied().unwrap_or(""))
         .unwrap();
+    let halves: Vec<u16> = data.iter().map(|&byte| u16::from(byte) * 251).collect();
+    root.set_numbers(4, &halves).unwrap();
+    root.set_numbers(5, values).unwrap();
     let length = writer.len();
     bytes.truncate(length);
     bytes
@@ -198,7 +219,7 @@ proptest! {
     #[test]
     fn what_was_written_is_read((values, data, texts) in parts()) {
         let bytes = message(&values, &data, &texts);
-        prop_assert!(both(&bytes) > texts.len());
+        prop_assert!(both(&bytes) > texts.len() + 2 * data.len() + values.len());
     }
 
     #[test]

@@ -125,6 +125,7 @@ impl Message {
             Kind::Text => self.text(random, slot),
             Kind::Data => self.bytes(random, slot),
             Kind::TextList => self.list(random, slot, None, depth),
+            Kind::Numbers(bits) => self.numbers(random, slot, bits),
             Kind::Struct(shape) => self.structure(random, slot, shape, depth + 1),
             Kind::StructList(shape) => self.list(random, slot, Some(shape), depth),
             // Travels beside the message.
@@ -183,6 +184,24 @@ impl Message {
 
     fn put_one(&mut self, at: usize, byte: usize, value: u8) {
         self.words[at + byte / 8] |= u64::from(value) << (byte % 8 * 8);
+    }
+
+    /// A list of integers of `bits` bits.
+    fn numbers(&mut self, random: &mut Random, slot: usize, bits: u8) {
+        let bytes = usize::from(bits) / 8;
+        let count = random.below(ELEMENTS) as usize;
+        let Some(at) = self.take((count * bytes).div_ceil(8)) else {
+            return;
+        };
+        // How Cap'n Proto numbers the sizes of elements: 2 for a byte, 5 for eight.
+        let size = 2 + u64::from(bytes.trailing_zeros());
+        self.words[slot] = offset(slot, at) | 1 | (size | (count as u64) << 3) << 32;
+        for index in 0..count {
+            let value = number(random, bits).to_le_bytes();
+            for (byte, value) in value.iter().take(bytes).enumerate() {
+                self.put_one(at, index * bytes + byte, *value);
+            }
+        }
     }
 
     /// A list of structs, or of texts.

@@ -4,7 +4,7 @@ use rt::Cap;
 use sdk::schema::smoke::probe as wire;
 use sdk::{
     Answered, AnyFacet, Call, Endpoint, Env, Error, Interface, Late, Lifetime, Received, Refusal,
-    Reply, Service, alloc::vec::Vec, serve,
+    Reply, Service, alloc::vec::Vec, serve, stub::read::Numbers,
 };
 
 /// A client of `Probe`.
@@ -145,6 +145,31 @@ impl<'s, A: Acting> wire::Server<Call<'s>> for Serving<A> {
     fn act(&mut self, reply: Reply<Call<'s>, wire::call::Act>, what: u64, word: u64) -> Answered {
         let done = self.acting.act(&mut self.state, what, word);
         reply.answer(done.map(|word| wire::ActReply { word }))
+    }
+
+    fn sums(
+        &mut self,
+        reply: Reply<Call<'s>, wire::call::Sums>,
+        small: Numbers<'_, u16>,
+        signed: Numbers<'_, i64>,
+        bytes: &[u8],
+    ) -> Answered {
+        let mut sum = 0_u32;
+        let sums: Vec<u32> = small
+            .iter()
+            .map(|number| {
+                let before = sum;
+                sum = sum.wrapping_add(number.into());
+                before
+            })
+            .collect();
+        let back: Vec<i64> = signed.iter().collect();
+        let bytes: i64 = bytes.iter().copied().map(i64::from).sum();
+        reply.send(wire::SumsReply {
+            sums: &sums,
+            signed: &back,
+            total: back.iter().sum::<i64>() + bytes + i64::from(sum),
+        })
     }
 }
 

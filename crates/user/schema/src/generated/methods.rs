@@ -47,6 +47,8 @@ pub enum Kind {
     Text,
     Data,
     TextList,
+    /// A list of integers of so many bits.
+    Numbers(u8),
     Struct(&'static Shape),
     StructList(&'static Shape),
     /// A capability of that interface; it travels beside the message.
@@ -258,6 +260,7 @@ pub static ALL: &[Interface] = &[
         with_transfers("take", shape(0, 1, &[field("tag", Data, 0)]), shape(1, 0, &[field("taken", Int(64), 0)])),
         method("give", shape(1, 0, &[field("what", Int(64), 0)]), shape(0, 1, &[field("cap", Cap(0xd1c0a5e5b0a7010c), 0)])),
         method("act", shape(2, 0, &[field("what", Int(64), 0), field("word", Int(64), 1)]), shape(1, 0, &[field("word", Int(64), 0)])),
+        method("sums", shape(0, 3, &[field("small", Numbers(16), 0), field("signed", Numbers(64), 1), field("bytes", Data, 2)]), shape(1, 2, &[field("sums", Numbers(32), 0), field("signed", Numbers(64), 1), field("total", Int(64), 0)])),
     ]),
     interface(0xd1c0a5e5b0a70a01, "HardwareAuditLog", &[
         method("snapshot", shape(2, 0, &[field("from", Int(64), 0), field("max", Int(32), 2)]), shape(6, 3, &[field("first", Int(64), 0), field("next", Int(64), 1), field("edge", Int(64), 2), field("dropped", Int(64), 3), field("suppressed", Int(64), 4), field("limit", Int(32), 10), field("truncated", Bool, 352), field("before", Data, 0), field("head", Data, 1), field("records", Data, 2)])),

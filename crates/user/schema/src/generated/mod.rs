@@ -112,7 +112,7 @@ pub static METHODS: &[(u64, &[&str])] = &[
     (0xd1c0a5e5b0a70403, &["read", "stat"]),
     (0xd1c0a5e5b0a70404, &["info", "read"]),
     (0xd1c0a5e5b0a70601, &["words", "message", "exchange"]),
-    (0xd1c0a5e5b0a70701, &["words", "echo", "hold", "take", "give", "act"]),
+    (0xd1c0a5e5b0a70701, &["words", "echo", "hold", "take", "give", "act", "sums"]),
     (0xd1c0a5e5b0a70a01, &["snapshot", "counters", "wait"]),
     (0xd1c0a5e5b0a70a02, &["subscribe"]),
     (0xd1c0a5e5b0a70a03, &["admit", "revoke"]),

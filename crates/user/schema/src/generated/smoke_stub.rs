@@ -11,6 +11,7 @@ pub mod probe {
         Take TAKE = 3 "take" once, reply 0, (TakeParams<'a>) -> (TakeResults, TakeResults);
         Give GIVE = 4 "give" once, reply 24, (GiveParams) -> (GiveReply<K>, GiveResults<O>);
         Act ACT = 5 "act" once, reply 0, (ActParams) -> (ActResults, ActResults);
+        Sums SUMS = 6 "sums" once, reply u32::MAX, (SumsParams<'a>) -> (SumsReply<'a>, in place SumsResults<'m>);
     }
 
     stub::plain! {
@@ -97,6 +98,31 @@ pub mod probe {
     /// The same, as a server sends it.
     pub type ActReply = ActResults;
 
+    stub::params! {
+        pub struct SumsParams<'a>: 0 words, 3 pointers {
+            small: &'a [u16] = 0;
+            signed: &'a [i64] = 1;
+            bytes: &'a [u8] = 2;
+        }
+    }
+    stub::reply! {
+        /// As a server sends it.
+        pub struct SumsReply<'a>: 1 words, 2 pointers {
+            sums: &'a [u32] = 0;
+            signed: &'a [i64] = 1;
+            total: i64 = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct SumsResults {
+            total: i64 = 0;
+        } try {
+            sums: stub::read::Numbers<'m, u32> = 0;
+            signed: stub::read::Numbers<'m, i64> = 1;
+        }
+    }
+
     impl<O: stub::Object> Client<O> {
         /// Four words each way, in registers: the sum of `a` and `b`, the cookie of the facet, how many calls were
         /// served before.
@@ -135,6 +161,24 @@ pub mod probe {
             self.0
                 .invoke::<call::Act, _>(ActParams { what, word }, |results| results)
         }
+        /// Lists of integers each way: back come, for each of `small`, the sum of those before it; `signed`; and the
+        /// sum of everything.
+        pub fn sums<R>(
+            &self,
+            small: &[u16],
+            signed: &[i64],
+            bytes: &[u8],
+            read: impl FnOnce(SumsResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Sums, _>(
+                SumsParams {
+                    small,
+                    signed,
+                    bytes,
+                },
+                read,
+            )
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -146,6 +190,13 @@ pub mod probe {
         fn give(&mut self, reply: stub::Reply<C, call::Give>, what: u64) -> stub::Answered;
         fn act(&mut self, reply: stub::Reply<C, call::Act>, what: u64, word: u64)
         -> stub::Answered;
+        fn sums(
+            &mut self,
+            reply: stub::Reply<C, call::Sums>,
+            small: stub::read::Numbers<'_, u16>,
+            signed: stub::read::Numbers<'_, i64>,
+            bytes: &[u8],
+        ) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -170,6 +221,9 @@ pub mod probe {
             }
             method::ACT => {
                 stub::serve!(server.act(received.payload, call) plain ActParams { what, word })
+            }
+            method::SUMS => {
+                stub::serve!(server.sums(received.payload, call) message { field small = 0, field signed = 1, field bytes = 2 })
             }
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
