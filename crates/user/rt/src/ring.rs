@@ -30,6 +30,16 @@ struct Slot {
     cancelled: bool,
     /// Nobody wants its completion.
     silent: bool,
+    /// Its completion, set aside until somebody asks for it.
+    arrived: Option<Arrived>,
+}
+
+/// What a completion says, apart from its message.
+#[derive(Clone, Copy)]
+struct Arrived {
+    status: StatusWord,
+    cookie: u64,
+    reply: u64,
 }
 
 /// Operations in flight through the calling thread's ring. There is one ring per thread; make one `Ring`.
@@ -71,6 +81,7 @@ impl Ring {
                     busy: false,
                     cancelled: false,
                     silent: false,
+                    arrived: None,
                 })
                 .collect(),
             free: (0..slots).rev().collect(),
@@ -183,7 +194,8 @@ impl Ring {
     fn cancel_where(&mut self, which: impl Fn(&Slot) -> bool) {
         for target in 0..self.slots.len() {
             let slot = &mut self.slots[target];
-            if slot.busy && !slot.cancelled && !slot.silent && which(slot) {
+            let pending = slot.busy && slot.arrived.is_none();
+            if pending && !slot.cancelled && !slot.silent && which(slot) {
                 slot.cancelled = true;
                 self.write(Submission {
                     opcode: opcode::CANCEL,
@@ -213,8 +225,54 @@ impl Ring {
         }
     }
 
-    /// The next completion that is there.
+    /// The next completion that is there and was not set aside.
     pub fn completed(&mut self) -> Option<Completion<'_>> {
+        let (index, arrived) = self.next()?;
+        Some(self.open(index, arrived))
+    }
+
+    /// Sets the completions that are there aside, each in its slot, for [`Ring::take`].
+    pub fn set_aside(&mut self) {
+        while let Some((index, arrived)) = self.next() {
+            self.slots[usize::from(index)].arrived = Some(arrived);
+        }
+    }
+
+    /// The completion of the operation with this `user` value, if it was set aside.
+    pub fn take(&mut self, user: u64) -> Option<Completion<'_>> {
+        let (index, arrived) = self.find(user)?;
+        Some(self.open(index, arrived?))
+    }
+
+    /// Gives an operation up: it is cancelled before this returns, and what it has brought or still brings is dropped unseen.
+    pub fn abandon(&mut self, user: u64) {
+        match self.find(user) {
+            None => {}
+            Some((index, Some(arrived))) => drop(self.open(index, arrived)),
+            Some((index, None)) => {
+                self.cancel_where(|slot| slot.user == user);
+                self.slots[usize::from(index)].silent = true;
+                // At once: what is rung or sent from now on is for others.
+                self.submit();
+            }
+        }
+    }
+
+    /// Operations whose completion has not come, those that nobody wants included.
+    pub fn in_flight(&self) -> usize {
+        let slots = self.slots.iter();
+        slots.filter(|s| s.busy && s.arrived.is_none()).count()
+    }
+
+    /// The slot of the operation with this `user` value, and its completion once that was set aside.
+    fn find(&self, user: u64) -> Option<(u16, Option<Arrived>)> {
+        let wanted = |slot: &Slot| slot.busy && !slot.silent && slot.user == user;
+        let index = self.slots.iter().position(wanted)?;
+        Some((index as u16, self.slots[index].arrived))
+    }
+
+    /// Takes the next completion that somebody wants out of the queue.
+    fn next(&mut self) -> Option<(u16, Arrived)> {
         loop {
             let head = self.completion_head().load(Ordering::Relaxed);
             if head == self.completion_tail().load(Ordering::Acquire) {
@@ -228,24 +286,36 @@ impl Ring {
             }
             let index = u16::try_from(completion.user_data).ok()?;
             let slot = *self.slots.get(usize::from(index))?;
-            if slot.silent {
-                self.release(index);
-                continue;
-            }
-            return Some(Completion {
+            let arrived = Arrived {
                 status: StatusWord::unpack(completion.status),
                 cookie: completion.cookie,
                 reply: completion.reply,
-                user: slot.user,
-                index,
-                consumed: false,
-                ring: self,
-            });
+            };
+            if slot.silent {
+                // An answer that nobody waits for may still have brought handles.
+                drop(self.open(index, arrived));
+                continue;
+            }
+            return Some((index, arrived));
+        }
+    }
+
+    fn open(&mut self, index: u16, arrived: Arrived) -> Completion<'_> {
+        Completion {
+            status: arrived.status,
+            cookie: arrived.cookie,
+            reply: arrived.reply,
+            user: self.slots[usize::from(index)].user,
+            index,
+            consumed: false,
+            ring: self,
         }
     }
 
     fn release(&mut self, index: u16) {
-        self.slots[usize::from(index)].busy = false;
+        let slot = &mut self.slots[usize::from(index)];
+        slot.busy = false;
+        slot.arrived = None;
         self.free.push(index);
     }
 
@@ -272,6 +342,7 @@ impl Ring {
             busy: true,
             cancelled: false,
             silent: submission.opcode == opcode::RETURN,
+            arrived: None,
         };
         self.write(Submission {
             user_data: u64::from(slot),
@@ -342,6 +413,11 @@ impl Drop for Ring {
     fn drop(&mut self) {
         // The kernel may still write into the buffers of what is in flight: cancel it and wait for the end.
         self.cancel_where(|_| true);
+        for index in 0..self.slots.len() {
+            if let Some(arrived) = self.slots[index].arrived {
+                drop(self.open(index as u16, arrived));
+            }
+        }
         while self.free.len() < self.slots.len() {
             self.wait(1, NEVER);
             while self.completed().is_some() {}

@@ -25,6 +25,7 @@ mod caps;
 mod disk;
 mod error;
 pub mod output;
+pub mod tasks;
 
 pub use caps::*;
 pub use disk::Disk;
@@ -43,6 +44,7 @@ pub use schema::device::{dma_buffer::Access as WindowAccess, dma_pool::Layout};
 pub use schema::process::endpoint::Lifetime;
 pub use schema::{audit, block, device, diagnostics, net, process, random, storage};
 pub use stub::{Answered, CapArg, Deferred, Incoming, Interface, Object, Received, Refusal, Reply};
+pub use tasks::Tasks;
 #[doc(hidden)]
 pub use {rt, schema, stub};
 

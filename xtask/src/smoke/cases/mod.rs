@@ -55,6 +55,7 @@ mod quota_exhaustion;
 mod receives;
 mod revoke_race;
 mod ring_hostile;
+mod sdk;
 mod serial_break;
 mod serial_diagnostics;
 mod serial_garbage;
