@@ -2,7 +2,7 @@
  *
  * A plugin for QEMU's TCG. It splits what the guest executes at the canonical-address half (high is the kernel, low is
  * user code, firmware and loader), counts the instructions whose price a count does not show (address-space switches,
- * system calls, port accesses, repetitions of string instructions), and writes one line of JSON to `out=PATH` when
+ * system calls, port accesses, repetitions of string instructions, locked accesses to memory), and writes one line of JSON to `out=PATH` when
  *   - the guest executes a mark: 0f 1f 80 and then 0x4b420000 + i, a no-operation at every privilege ("mark");
  *   - the loader begins ("loader"): the instruction at `watch=ADDRESS` is reached, or code that begins with the bytes
  *     `pattern=HEX`, where nobody knows the address beforehand; then the first instruction in the high half is
@@ -29,10 +29,10 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_API;
 /* Fewer bytes would be found in other code too. */
 #define SHORTEST_PATTERN 12
 
-enum counter { USER, KERNEL, SYSCALL, CR3, HALT, PORT, IRET, WRMSR, REPEAT, COUNTERS };
+enum counter { USER, KERNEL, SYSCALL, CR3, HALT, PORT, IRET, WRMSR, REPEAT, LOCKED, COUNTERS };
 
 static const char *const NAMES[COUNTERS] = {
-    "user", "kernel", "syscall", "cr3", "halt", "port", "iret", "wrmsr", "repeat",
+    "user", "kernel", "syscall", "cr3", "halt", "port", "iret", "wrmsr", "repeat", "locked",
 };
 
 /* How often one translated instruction ran; kept for good, because a translation may be entered at any time. */
@@ -185,8 +185,11 @@ static enum counter event_of(const uint8_t *b, size_t size)
 {
     size_t at = 0;
     bool repeated = false;
-    for (; at < size && (b[at] == 0xf3 || b[at] == 0xf2 || b[at] == 0x66); at++)
+    for (; at < size && (b[at] == 0xf3 || b[at] == 0xf2 || b[at] == 0x66 || b[at] == 0xf0); at++) {
+        if (b[at] == 0xf0)
+            return LOCKED;
         repeated |= b[at] != 0x66;
+    }
     if (at < size && (b[at] & 0xf0) == 0x40)
         at++;
     if (at >= size)
@@ -202,6 +205,9 @@ static enum counter event_of(const uint8_t *b, size_t size)
             return CR3;
         return COUNTERS;
     }
+    /* XCHG with memory locks without saying so. */
+    if ((op == 0x86 || op == 0x87) && at + 1 < size && b[at + 1] >> 6 != 3)
+        return LOCKED;
     if (repeated && ((op >= 0xa4 && op <= 0xa7) || (op >= 0xaa && op <= 0xaf)))
         return REPEAT;
     if (op == 0xf4)

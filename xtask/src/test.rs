@@ -15,7 +15,7 @@ use crate::project::{Member, Project, is_ci};
 use crate::qemu::{self, Accel};
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
 use crate::toolchain::Toolchain;
-use crate::{codegen, cpus, examples, fuzz, kvm, new, smoke, tidy};
+use crate::{bench, codegen, cpus, examples, fuzz, kvm, new, smoke, tidy};
 
 /// What `cargo xtask test` takes.
 #[derive(Args, Debug)]
@@ -51,6 +51,8 @@ enum Stage {
     Tidy,
     /// Smokes and sabotages
     Guest,
+    /// Instruction counts, against those of docs/benchmarks.md
+    Bench,
     /// Every processor that QEMU can play
     Cpus,
     /// The fuzzer against the guest
@@ -66,7 +68,7 @@ impl Stage {
     fn is_of_host(self) -> bool {
         !matches!(
             self,
-            Self::Guest | Self::Cpus | Self::Fuzzer | Self::Examples | Self::New
+            Self::Guest | Self::Bench | Self::Cpus | Self::Fuzzer | Self::Examples | Self::New
         )
     }
 
@@ -98,6 +100,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<
     stages.run(Stage::Guest, || {
         smokes(project, toolchain, args, &mut tally)
     });
+    stages.run(Stage::Bench, || bench::gate(project, toolchain));
     stages.run(Stage::Cpus, || cpus::gate(project, toolchain));
     stages.run(Stage::Fuzzer, || fuzz::gate(project, toolchain));
     stages.run(Stage::Examples, || examples::run(project));

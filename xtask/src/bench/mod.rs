@@ -1,20 +1,24 @@
 //! `cargo xtask bench`: counts the instructions of fixed workloads and sets them beside their budgets.
 //!
-//! Invariant: never measures time, and never fails for a figure: only for one that could not be had.
+//! Invariant: never measures time. A measurement never fails for a figure, only for one that could not be had; the gate
+//! refuses a figure that is not the one that `docs/benchmarks.md` gives.
 
+mod figures;
 mod guest;
+mod page;
 mod plugin;
 mod profile;
 mod report;
 mod rows;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
 use crate::bench::guest::{Bench, Harvest};
+use crate::bench::profile::Programs;
 use crate::bench::report::Results;
 use crate::bench::rows::{Group, ROWS, Row};
 use crate::project::Project;
@@ -36,8 +40,14 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
     /// Show where the instructions of the named rows go instead of measuring them
-    #[arg(long, requires = "rows")]
+    #[arg(long, requires = "rows", conflicts_with_all = ["write", "report"])]
     r#where: bool,
+    /// Write the figures, and where the instructions go, into docs/benchmarks.md
+    #[arg(long)]
+    write: bool,
+    /// Write a page with every row as bars: beside Linux, its budget and earlier runs, and where the instructions go
+    #[arg(long)]
+    report: bool,
 }
 
 impl BenchArgs {
@@ -70,8 +80,41 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &BenchArgs) -> Result
     if args.r#where {
         return profile_rows(&bench, &rows);
     }
+    let results = measure(&bench, &rows)?;
+    print!("{}", report::table(&rows, &results, &before));
+    let kept = report::keep(project, &version, &results)?;
+    println!("kept in {}", project.show(&kept));
+    if !args.write && !args.report {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let shares = shares(&bench, &rows)?;
+    if args.write {
+        figures::write(project, &version, &results, &shares)?;
+        println!("written: {}", figures::PAGE);
+    }
+    if args.report {
+        let page = page::write(project, &version, &rows, &results, &shares)?;
+        println!("the page: {}", project.show(&page));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures what takes seconds, and refuses what is not as `docs/benchmarks.md` has it.
+pub fn gate(project: &Project, toolchain: &Toolchain) -> Result<()> {
+    let rows: Vec<&Row> = ROWS.iter().filter(|row| row.is_in_gate()).collect();
+    let version = qemu::version()?;
+    let number = qemu::parse_version(&version).context("QEMU's version was just read")?;
+    let bench = Bench::new(project, toolchain, number)?;
+    let results = measure(&bench, &rows)?;
+    for reason in &results.unavailable {
+        eprintln!("unavailable: {reason}");
+    }
+    figures::compare(project, &rows, &results)
+}
+
+fn measure(bench: &Bench<'_>, rows: &[&Row]) -> Result<Results> {
     let mut results = Results::default();
-    for group in groups(&rows) {
+    for group in groups(rows) {
         let boots = match group {
             Group::Boot | Group::BootUefi => BOOTS,
             // Firmware takes minutes under the plugin, and `-icount` lets it repeat.
@@ -83,17 +126,10 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &BenchArgs) -> Result
         }
         for boot in 1..=boots {
             eprintln!("[{group:?} {boot}/{boots}]");
-            take(
-                &mut results,
-                bench.run(group, guest::Record::Counts)?,
-                &rows,
-            );
+            take(&mut results, bench.run(group, guest::Record::Counts)?, rows);
         }
     }
-    print!("{}", report::table(&rows, &results, &before));
-    let kept = report::keep(project, &version, &results)?;
-    println!("kept in {}", project.show(&kept));
-    Ok(ExitCode::SUCCESS)
+    Ok(results)
 }
 
 fn choose(names: &[String]) -> Result<Vec<&'static Row>> {
@@ -142,20 +178,18 @@ fn take(results: &mut Results, harvest: Harvest, rows: &[&Row]) {
 }
 
 fn profile_rows(bench: &Bench<'_>, rows: &[&Row]) -> Result<ExitCode> {
-    let paths = bench.programs()?;
+    let programs = Programs::load(&bench.programs()?)?;
     for group in groups(rows) {
-        if !matches!(group, Group::Calls | Group::Block | Group::Device) {
+        if !group.has_marks() {
             bail!("--where works for rows with marks, which the boot rows have not");
         }
         let harvest = bench.run(group, guest::Record::Instructions)?;
         for row in rows.iter().filter(|row| row.group == group) {
-            let of_row = || harvest.samples.iter().filter(|(name, _)| name == row.name);
-            let operations: u64 = of_row().map(|(_, sample)| sample.operations).sum();
             let mark = mark_of(&harvest, row)
                 .with_context(|| format!("the guest did not measure {}", row.name))?;
             println!("{}: {}", row.name, row.what);
-            let hot = &harvest.log.hot;
-            print!("{}", profile::show(&paths, hot, mark, operations as f64)?);
+            let (hot, operations) = (&harvest.log.hot, operations_of(&harvest, row));
+            print!("{}", profile::show(&programs, hot, mark, operations)?);
         }
         let reasons: BTreeSet<&String> = harvest.unavailable.iter().collect();
         reasons
@@ -163,6 +197,33 @@ fn profile_rows(bench: &Bench<'_>, rows: &[&Row]) -> Result<ExitCode> {
             .for_each(|reason| println!("unavailable: {reason}"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The functions that take most of each row that has marks, by row.
+type Shares = BTreeMap<&'static str, Vec<(String, f64)>>;
+
+fn shares(bench: &Bench<'_>, rows: &[&'static Row]) -> Result<Shares> {
+    let programs = Programs::load(&bench.programs()?)?;
+    let mut shares = Shares::new();
+    for group in groups(rows).into_iter().filter(|group| group.has_marks()) {
+        eprintln!("[{group:?}, where its instructions go]");
+        let harvest = bench.run(group, guest::Record::Instructions)?;
+        for row in rows.iter().filter(|row| row.group == group) {
+            let Some(mark) = mark_of(&harvest, row) else {
+                continue;
+            };
+            let (hot, operations) = (&harvest.log.hot, operations_of(&harvest, row));
+            let functions = profile::hottest(&programs, hot, mark, operations)?;
+            shares.insert(row.name, functions);
+        }
+    }
+    Ok(shares)
+}
+
+/// Operations of a row, in all its repetitions.
+fn operations_of(harvest: &Harvest, row: &Row) -> f64 {
+    let of_row = harvest.samples.iter().filter(|(name, _)| name == row.name);
+    of_row.map(|(_, sample)| sample.operations).sum::<u64>() as f64
 }
 
 fn mark_of(harvest: &Harvest, row: &Row) -> Option<u32> {

@@ -30,6 +30,8 @@ pub struct Counts {
     pub wrmsr: u64,
     /// Iterations of repeated string instructions.
     pub repeat: u64,
+    /// Instructions that lock their access to memory.
+    pub locked: u64,
     /// The most instructions that the kernel ran with interrupts off since the line before this one.
     #[serde(default)]
     pub hold: u64,
@@ -62,6 +64,7 @@ impl Counts {
             iret: self.iret - earlier.iret,
             wrmsr: self.wrmsr - earlier.wrmsr,
             repeat: self.repeat - earlier.repeat,
+            locked: self.locked - earlier.locked,
             ..self.clone()
         }
     }
@@ -189,7 +192,7 @@ mod tests {
         let line = |what: &str, id, user| {
             format!(
                 "{{\"what\":\"{what}\",\"id\":{id},\"user\":{user},\"kernel\":5,\"syscall\":0,\"cr3\":0,\"halt\":0,\
-                 \"port\":0,\"iret\":0,\"wrmsr\":0,\"repeat\":0}}"
+                 \"port\":0,\"iret\":0,\"wrmsr\":0,\"repeat\":0,\"locked\":0}}"
             )
         };
         for (id, user) in [(4, 10), (5, 30), (4, 100), (90, 110), (4, 200), (5, 207)] {

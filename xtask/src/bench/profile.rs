@@ -182,12 +182,64 @@ fn plain(name: &str) -> String {
     text
 }
 
+/// Where the instructions of a row go.
+struct Shares {
+    /// Runs by function.
+    functions: BTreeMap<String, u64>,
+    /// Runs by inlined function and file.
+    lines: BTreeMap<String, u64>,
+    /// Runs in no program known here.
+    unknown: u64,
+}
+
+/// The functions of a row that take most, with their instructions per operation; `operations` in all its repetitions.
+pub fn hottest(
+    programs: &Programs,
+    hot: &[Hot],
+    mark: u32,
+    operations: f64,
+) -> Result<Vec<(String, f64)>> {
+    let shares = shares(&programs.0, hot, mark)?;
+    let mut order: Vec<(String, u64)> = shares.functions.into_iter().collect();
+    order.sort_by_key(|(_, runs)| std::cmp::Reverse(*runs));
+    let each = |(name, runs): (String, u64)| (name, runs as f64 / operations);
+    Ok(order.into_iter().map(each).collect())
+}
+
+/// Programs with their code and names.
+pub struct Programs(Vec<Program>);
+
+impl Programs {
+    /// Those at `paths`.
+    pub fn load(paths: &[PathBuf]) -> Result<Self> {
+        let programs = paths.iter().map(|path| Program::load(path));
+        programs.collect::<Result<Vec<_>>>().map(Self)
+    }
+}
+
 /// The hottest functions between the marks of a row, for `operations` operations in all its repetitions.
-pub fn show(paths: &[PathBuf], hot: &[Hot], mark: u32, operations: f64) -> Result<String> {
-    let programs = paths
-        .iter()
-        .map(|path| Program::load(path))
-        .collect::<Result<Vec<_>>>()?;
+pub fn show(programs: &Programs, hot: &[Hot], mark: u32, operations: f64) -> Result<String> {
+    let shares = shares(&programs.0, hot, mark)?;
+    let mut text = String::new();
+    for (title, table) in [
+        ("function", shares.functions),
+        ("inlined function", shares.lines),
+    ] {
+        let mut order: Vec<(String, u64)> = table.into_iter().collect();
+        order.sort_by_key(|(_, runs)| std::cmp::Reverse(*runs));
+        let _ = writeln!(text, "{:>10}  {title}", "instr/op");
+        for (name, runs) in order.iter().take(TOP) {
+            let _ = writeln!(text, "{:>10}  {name}", figure(*runs as f64 / operations));
+        }
+    }
+    if shares.unknown > 0 {
+        let share = figure(shares.unknown as f64 / operations);
+        let _ = writeln!(text, "{share:>10}  in no program known here");
+    }
+    Ok(text)
+}
+
+fn shares(programs: &[Program], hot: &[Hot], mark: u32) -> Result<Shares> {
     // Runs by program and address.
     let mut found = BTreeMap::<(usize, u64), u64>::new();
     let mut unknown = 0;
@@ -219,20 +271,11 @@ pub fn show(paths: &[PathBuf], hot: &[Hot], mark: u32, operations: f64) -> Resul
                 .or_default() += runs;
         }
     }
-    let mut text = String::new();
-    for (title, table) in [("function", functions), ("inlined function", lines)] {
-        let mut order: Vec<(String, u64)> = table.into_iter().collect();
-        order.sort_by_key(|(_, runs)| std::cmp::Reverse(*runs));
-        let _ = writeln!(text, "{:>10}  {title}", "instr/op");
-        for (name, runs) in order.iter().take(TOP) {
-            let _ = writeln!(text, "{:>10}  {name}", figure(*runs as f64 / operations));
-        }
-    }
-    if unknown > 0 {
-        let share = figure(unknown as f64 / operations);
-        let _ = writeln!(text, "{share:>10}  in no program known here");
-    }
-    Ok(text)
+    Ok(Shares {
+        functions,
+        lines,
+        unknown,
+    })
 }
 
 fn decode(hex: &str) -> Vec<u8> {

@@ -14,8 +14,10 @@ use crate::project::Project;
 
 /// The guest's clock may differ from the count by this much: the marks and reads themselves.
 const CLOCK_TOLERANCE: f64 = 0.001;
+/// The columns that a comparison needs.
+const KEY: &str = "commit,date,qemu,row,repetition,operations,instructions,";
 const HEAD: &str = "commit,date,qemu,row,repetition,operations,instructions,user,kernel,cr3,syscall,\
-                    repeat,wrmsr,port,iret,halt,ticks";
+                    repeat,wrmsr,port,iret,halt,ticks,locked";
 
 /// The repetitions of every row.
 #[derive(Default)]
@@ -36,8 +38,24 @@ pub fn median(samples: &[Sample], of: impl Fn(&Sample) -> u64) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
+/// How far the repetitions of a row lie apart, as a share of their median.
+pub fn spread(row: &Row, samples: &[Sample]) -> f64 {
+    let values = samples
+        .iter()
+        .map(|sample| instructions(row, sample) as f64 / sample.operations as f64);
+    let (least, most) = values.fold((f64::MAX, 0.0_f64), |(least, most), value| {
+        (least.min(value), most.max(value))
+    });
+    let value = value_of(row, samples);
+    if value > 0.0 {
+        (most - least) / value
+    } else {
+        0.0
+    }
+}
+
 /// What a row says of its repetitions.
-fn value_of(row: &Row, samples: &[Sample]) -> f64 {
+pub fn value_of(row: &Row, samples: &[Sample]) -> f64 {
     if row.is_hold() {
         return samples.iter().map(|s| s.counts.hold).max().unwrap_or(0) as f64;
     }
@@ -63,7 +81,8 @@ pub fn figure(value: f64) -> String {
     }
 }
 
-fn verdict(row: &Row, value: f64) -> String {
+/// A figure against its row's limits.
+pub fn verdict(row: &Row, value: f64) -> String {
     let Some(budget) = row.budget else {
         return "a figure".into();
     };
@@ -80,8 +99,17 @@ fn verdict(row: &Row, value: f64) -> String {
 /// The table of `rows`, against an earlier run's medians.
 pub fn table(rows: &[&Row], results: &Results, before: &BTreeMap<String, f64>) -> String {
     let mut text = format!(
-        "{:<17} {:>12} {:>7} {:>8} {:>8} {:>10} {:>10}  {:<24} {}\n",
-        "row", "instr/op", "cr3/op", "sys/op", "rep/op", "budget", "stretch", "verdict", "last run"
+        "{:<17} {:>12} {:>7} {:>8} {:>8} {:>8} {:>10} {:>10}  {:<24} {}\n",
+        "row",
+        "instr/op",
+        "cr3/op",
+        "sys/op",
+        "rep/op",
+        "lock/op",
+        "budget",
+        "stretch",
+        "verdict",
+        "last run"
     );
     for row in rows {
         let Some(samples) = results.samples.get(row.name) else {
@@ -96,12 +124,13 @@ pub fn table(rows: &[&Row], results: &Results, before: &BTreeMap<String, f64>) -
         );
         let _ = writeln!(
             text,
-            "{:<17} {:>12} {:>7.2} {:>8.2} {:>8} {:>10} {:>10}  {:<24} {}",
+            "{:<17} {:>12} {:>7.2} {:>8.2} {:>8} {:>8.2} {:>10} {:>10}  {:<24} {}",
             row.name,
             figure(value),
             median(samples, |s| s.counts.cr3),
             median(samples, |s| s.counts.syscall),
             figure(median(samples, |s| s.counts.repeat)),
+            median(samples, |s| s.counts.locked),
             limit(row.budget),
             limit(row.stretch),
             verdict(row, value),
@@ -146,7 +175,7 @@ pub fn keep(project: &Project, qemu: &str, results: &Results) -> Result<PathBuf>
             let c = &sample.counts;
             let _ = writeln!(
                 text,
-                "{commit},{date},{},{},{number},{},{},{},{},{},{},{},{},{},{},{},{}",
+                "{commit},{date},{},{},{number},{},{},{},{},{},{},{},{},{},{},{},{},{}",
                 qemu.replace(',', ";"),
                 row.name,
                 sample.operations,
@@ -160,7 +189,8 @@ pub fn keep(project: &Project, qemu: &str, results: &Results) -> Result<PathBuf>
                 c.port,
                 c.iret,
                 c.halt,
-                sample.ticks
+                sample.ticks,
+                c.locked
             );
         }
     }
@@ -183,6 +213,26 @@ fn git(project: &Project) -> String {
 
 /// The medians of each row's last kept run.
 pub fn last(project: &Project) -> Result<BTreeMap<String, f64>> {
+    let mut medians = BTreeMap::new();
+    for path in kept(project) {
+        medians.extend(read(&path)?);
+    }
+    Ok(medians)
+}
+
+/// The medians of the runs before the last one, at most `most`, the newest first; each with its file's name.
+pub fn history(project: &Project, most: usize) -> Result<Vec<(String, BTreeMap<String, f64>)>> {
+    let paths = kept(project).into_iter().rev().skip(1).take(most);
+    paths
+        .map(|path| {
+            let name = path.file_stem().unwrap_or_default();
+            Ok((name.to_string_lossy().into_owned(), read(&path)?))
+        })
+        .collect()
+}
+
+/// The kept files, by time: their names begin with it.
+fn kept(project: &Project) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(project.target.join("bench"))
         .into_iter()
         .flatten()
@@ -190,13 +240,8 @@ pub fn last(project: &Project) -> Result<BTreeMap<String, f64>> {
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|end| end == "csv"))
         .collect();
-    // Their names begin with the time.
     paths.sort();
-    let mut medians = BTreeMap::new();
-    for path in paths {
-        medians.extend(read(&path)?);
-    }
-    Ok(medians)
+    paths
 }
 
 /// The medians of a kept file.
@@ -208,7 +253,12 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, f64>> {
 
 fn parse(text: &str) -> Result<BTreeMap<String, f64>> {
     let mut lines = text.lines();
-    anyhow::ensure!(lines.next() == Some(HEAD), "its first line is another one");
+    // Files of earlier versions have fewer columns at their end.
+    let head = lines.next().unwrap_or_default();
+    anyhow::ensure!(
+        head.starts_with(KEY) && HEAD.starts_with(head),
+        "its first line is another one"
+    );
     let mut values = BTreeMap::<String, Vec<f64>>::new();
     for line in lines {
         let fields: Vec<&str> = line.split(',').collect();
@@ -304,7 +354,7 @@ mod tests {
             .insert("ring_nop".into(), vec![sample(1000, 9000)]);
         let rows = ["null_call", "ring_nop", "ipc_rt_reg"].map(|name| rows::find(name).unwrap());
         let text = table(&rows, &results, &BTreeMap::new());
-        assert!(text.contains("over by 100 %"), "{text}");
+        assert!(text.contains("over by 150 %"), "{text}");
         assert!(text.contains("do not trust this row"), "{text}");
         assert!(text.contains("unavailable"), "{text}");
         assert_eq!(figure(1_234_567.0), "1.23 M");

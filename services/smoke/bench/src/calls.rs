@@ -1,6 +1,7 @@
 //! Rows that need no device: calls, rings, processes, the timer.
 
 use sdk::process::process_spawner::{Grant, Limits};
+use sdk::process::virtual_memory;
 use sdk::schema::bench::echo;
 use sdk::{
     CapArg, Endpoint, EndpointFactory, Env, Error, Interface, Lifetime, NEVER, Object,
@@ -11,6 +12,8 @@ use crate::measure;
 
 type Echo = echo::Client<sdk::Cap>;
 
+const PAGE: u64 = 4096;
+const READ_WRITE: u8 = 3;
 const CALLS: u32 = 2_000;
 const BATCH: u32 = 32;
 
@@ -44,6 +47,10 @@ pub fn run(env: &Env) -> Result<(), Error> {
     through_ring(&echo)?;
     measure::<14, 15>("cap_xfer_rt", CALLS, |n| {
         (0..n).try_for_each(|_| exchange(&echo, &text[..40]))
+    })?;
+    let memory: virtual_memory::Client<sdk::Cap> = env.get("vm")?;
+    measure::<40, 41>("map_unmap_4k", CALLS, |n| {
+        (0..n).try_for_each(|_| memory.unmap(memory.map(PAGE, READ_WRITE)?.address, PAGE))
     })?;
     let spawner: ProcessSpawner = env.get("processSpawner")?;
     measure::<16, 17>("proc_spawn", 20, |n| {
