@@ -68,6 +68,8 @@ table! {
     CLAIM_QUARANTINED: "A function that never proved that it stopped is given to the next one who asks.",
     COPY_REPLY_RIGHT: "The right to answer a call can be copied.",
     DEAF_TO_BREAKS: "A break on the serial line gives nobody the processor.",
+    DHCP_TAKE_ANY_SERVER: "An answer of DHCP counts whichever server it comes from.",
+    DHCP_TAKE_ANY_TRANSACTION: "An answer of DHCP counts whatever transaction it belongs to.",
     DMA_FOR_NOTHING: "Nobody pays for the memory of devices.",
     DROP_DRIVER: "The last driver is missing from the table that the boot checks.",
     DROP_INPUT: "A byte of input for which there is no room is lost and not held.",
