@@ -20,6 +20,7 @@ mod image_format;
 mod kvm;
 mod new;
 mod package;
+mod precheck;
 mod project;
 mod qemu;
 mod replay;

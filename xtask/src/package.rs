@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::build::{Builder, Code, Flavour, Kind, Program};
 use crate::disk::FatImage;
 use crate::drivers;
+use crate::precheck;
 use crate::project::Project;
 use crate::symbols::Symbols;
 use crate::toolchain::Toolchain;
@@ -38,6 +39,7 @@ impl<'a> Guest<'a> {
         flavour: Flavour,
         manifests: &[&str],
     ) -> Result<Self> {
+        precheck::check(project, manifests)?;
         drivers::check(project, manifests)?;
         let builder = Builder::new(project, toolchain, flavour.code());
         let guest = Self {
@@ -288,7 +290,7 @@ fn manifest_path(project: &Project, name: &str) -> Result<PathBuf> {
 /// What `--manifest` takes, sorted: `NAME` below `manifests/`, `FOLDER/NAME` in its folders.
 ///
 /// Left out are `bad`, which holds what must be refused, and `common`, which holds what the others import.
-fn manifest_names(dir: &Path) -> Result<Vec<String>> {
+pub fn manifest_names(dir: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for folder in ["", "smoke/", "bench/"] {
         for entry in fs::read_dir(dir.join(folder))?.flatten() {

@@ -1,0 +1,226 @@
+//! What can be said about a manifest before anything is built for it: that it breaks a rule, names a program that nobody has, or
+//! gives a service another interface than its source asks for.
+//!
+//! The guest says all of it too, minutes later. Invariant: refuses only what a boot would refuse; what is merely read out of a
+//! source is a warning, because only the program itself knows which lines it comes by.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow};
+use manifest::{Error, Manifest, Service, Source};
+
+use crate::package::compile_manifest;
+use crate::project::{Member, Project};
+
+/// Checks `manifests`, except those that are there to be refused by the guest.
+pub fn check(project: &Project, manifests: &[&str]) -> Result<()> {
+    for name in manifests.iter().filter(|name| !name.starts_with("bad/")) {
+        let bytes = compile_manifest(project, name)?;
+        let manifest = read(project, &bytes).map_err(|why| anyhow!("manifest {name}: {why}"))?;
+        for line in asked_otherwise(project, &manifest) {
+            eprintln!("warning: manifest {name}: {line}");
+        }
+    }
+    Ok(())
+}
+
+/// The manifest, or why it is refused and what may have been meant.
+fn read(project: &Project, bytes: &[u8]) -> Result<Manifest, String> {
+    let programs: Vec<&str> = programs(project).map(|(_, program)| program).collect();
+    manifest::check(bytes, &programs).map_err(|error| match &error {
+        Error::MissingBinary { service, binary } => format!(
+            "service {service:?}: no package has a program called {binary:?}{}",
+            meant(binary, programs.iter().copied())
+        ),
+        Error::UnknownInterface { interface, .. } => {
+            let known = schema::INTERFACES.iter().map(|(_, name)| *name);
+            format!("{error}{}", meant(interface, known))
+        }
+        _ => error.to_string(),
+    })
+}
+
+/// The programs of the guest, with their packages.
+fn programs(project: &Project) -> impl Iterator<Item = (&Member, &str)> {
+    let members = project.members.iter().filter(|member| member.guest);
+    members.flat_map(|member| member.bins.iter().map(move |name| (member, name.as_str())))
+}
+
+/// `; did you mean "x"?`, where one of `known` is near.
+fn meant<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let nearest = known
+        .map(|name| (edits(word, name), name))
+        .min()
+        .filter(|(edits, name)| *edits <= name.len().max(word.len()) / 3);
+    nearest.map_or_else(String::new, |(_, name)| format!("; did you mean {name:?}?"))
+}
+
+/// How many letters must be put in, taken out or changed to make one word of the other; a change of case alone is none.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().flat_map(char::to_lowercase).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.chars().flat_map(char::to_lowercase).enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, other) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(letter != *other);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// One line for each grant that a service's source asks for as something else than the manifest gives.
+fn asked_otherwise(project: &Project, manifest: &Manifest) -> Vec<String> {
+    let mut lines = Vec::new();
+    for service in &manifest.services {
+        for path in sources(project, service) {
+            let Ok(text) = fs::read_to_string(&path) else {
+                continue;
+            };
+            for (line, grant, asked) in asked(&text) {
+                let given = service.grants.iter().find(|given| given.name == grant);
+                let given = given.and_then(|given| interface(manifest, &given.source));
+                if let Some(given) = given.filter(|given| *given != asked) {
+                    lines.push(format!(
+                        "service {:?} asks for its grant {grant:?} as {asked} ({}:{line}), but is given {given}",
+                        service.name,
+                        project.show(&path)
+                    ));
+                }
+            }
+        }
+    }
+    lines
+}
+
+/// The name of the interface that a grant gives.
+fn interface<'m>(manifest: &'m Manifest, source: &Source) -> Option<&'m str> {
+    match source {
+        Source::Kernel(source) => Some(source.interface()),
+        Source::Export(reference) => manifest.export(*reference).map(|export| export.interface),
+        Source::Device { .. } => Some("Device"),
+        Source::Endpoint => Some("Endpoint"),
+    }
+}
+
+/// The files that only this service's program is made of: of a package with several programs, the program's own.
+fn sources(project: &Project, service: &Service) -> Vec<PathBuf> {
+    let mut found = programs(project).filter(|(_, program)| *program == service.binary);
+    let Some((member, program)) = found.next() else {
+        return Vec::new();
+    };
+    let source = member.dir.join("src");
+    if let [_] = member.bins.as_slice() {
+        return rust_files(&source);
+    }
+    let single = source.join("bin").join(format!("{program}.rs"));
+    if single.is_file() {
+        return vec![single];
+    }
+    rust_files(&source.join("bin").join(program))
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() && entry.file_name() != "bin" {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Line, grant and interface of each `let x: Interface = env.get("grant")` and `env.get::<Interface>("grant")`.
+fn asked(text: &str) -> Vec<(usize, &str, &'static str)> {
+    let mut all = Vec::new();
+    for (at, _) in text.match_indices("env.get") {
+        let (before, after) = (&text[..at], &text[at + "env.get".len()..]);
+        let (of, after) = match after.strip_prefix("::<") {
+            Some(rest) => match rest.split_once(">(\"") {
+                Some((of, rest)) => (Some(of), rest),
+                None => continue,
+            },
+            None => match after.strip_prefix("(\"") {
+                Some(rest) => (declared(before), rest),
+                None => continue,
+            },
+        };
+        let name = of.and_then(|of| of.rsplit("::").next()).map(str::trim);
+        let known = schema::INTERFACES
+            .iter()
+            .find(|(_, known)| Some(*known) == name);
+        if let (Some((_, known)), Some((grant, _))) = (known, after.split_once('"')) {
+            all.push((before.lines().count().max(1), grant, *known));
+        }
+    }
+    all
+}
+
+/// The type in `let x: TYPE = `, which ends `before`.
+fn declared(before: &str) -> Option<&str> {
+    let head = before.trim_end().strip_suffix('=')?;
+    let statement = head.rsplit([';', '{', '}']).next()?;
+    statement.split_once(':').map(|(_, of)| of.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{asked, asked_otherwise, edits, meant, read};
+    use crate::package::{compile_manifest, manifest_names};
+    use crate::project::Project;
+
+    #[test]
+    fn what_a_source_asks_for_is_read_out_of_it() {
+        let text = "fn main(env: &Env) {\n    let timer: sdk::Timer = env.get(\"clock\")?;\n\
+                    let a = env.get::<EntropySource>(\"dice\")?; let b: Vec<u8> = env.get(\"x\");\n\
+                    Self { c: env.get(\"y\")? }; let d = env.get(name)?;\n";
+        let expected = [(2, "clock", "Timer"), (3, "dice", "EntropySource")];
+        assert_eq!(asked(text), expected);
+    }
+
+    #[test]
+    fn near_words_are_offered_and_far_ones_are_not() {
+        assert_eq!(edits("EntropySourse", "EntropySource"), 1);
+        assert_eq!(edits("entropysource", "EntropySource"), 0);
+        assert_eq!(edits("", "abc"), 3);
+        let known = ["Timer", "Console"].into_iter();
+        assert_eq!(meant("Tiner", known.clone()), "; did you mean \"Timer\"?");
+        assert_eq!(meant("Volume", known), "");
+    }
+
+    #[test]
+    fn every_manifest_of_the_tree_passes() {
+        let project = Project::load().unwrap();
+        for name in manifest_names(&project.root.join("manifests")).unwrap() {
+            let bytes = compile_manifest(&project, &name).unwrap();
+            let manifest = read(&project, &bytes).unwrap_or_else(|why| panic!("{name}: {why}"));
+            assert_eq!(asked_otherwise(&project, &manifest), [""; 0], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_missing_program_and_a_wrong_interface_are_named_with_what_was_meant() {
+        let project = Project::load().unwrap();
+        let why = |name| {
+            let bytes = compile_manifest(&project, name).unwrap();
+            read(&project, &bytes).map(|_| ()).unwrap_err()
+        };
+        let interface = why("bad/unknown-interface");
+        assert!(
+            interface.ends_with("; did you mean \"BlockDevice\"?"),
+            "{interface}"
+        );
+        let program = why("bad/missing-binary");
+        assert!(
+            program.contains("no package has a program called"),
+            "{program}"
+        );
+    }
+}
