@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use xshell::{Shell, cmd};
 
+use crate::disk_file;
 use crate::image_format::{self, FORMATS, Found};
 use crate::project::Project;
 
@@ -70,25 +71,7 @@ impl Disk {
 
     fn of(path: &Path, said: Option<&'static str>, writes: Writes, linked: Linked) -> Result<Self> {
         let writable = writes == Writes::Kept;
-        let mut file = File::open(path)
-            .with_context(|| format!("cannot open the disk image {}", path.display()))?;
-        let kind = file.metadata()?;
-        ensure!(
-            !kind.is_dir(),
-            "the disk image {} is a folder; --disk takes a file that holds a disk",
-            path.display()
-        );
-        ensure!(
-            !kind.is_file() || kind.len() > 0,
-            "the disk image {0} is empty; for a FAT32 volume: truncate -s 64M {0} && mkfs.fat -F 32 {0}",
-            path.display()
-        );
-        if writable {
-            File::options()
-                .write(true)
-                .open(path)
-                .with_context(|| format!("--rw needs to write to {}", path.display()))?;
-        }
+        let mut file = disk_file::open(path, writes)?;
         let format = match said {
             Some("raw") => "raw",
             _ => format_of(path, &mut file, said, linked)?,
@@ -101,6 +84,19 @@ impl Disk {
             device: "nvme",
         })
     }
+}
+
+/// Refuses to let two disks write to one image.
+pub fn check_apart(disks: &[Disk]) -> Result<()> {
+    for (index, disk) in disks.iter().enumerate() {
+        let earlier = disks.get(..index).unwrap_or_default();
+        ensure!(
+            !disk.writable || earlier.iter().all(|other| other.path != disk.path),
+            "the disk image {} is attached twice, and with --rw both would write to it",
+            disk.path.display()
+        );
+    }
+    Ok(())
 }
 
 /// The format to open an image in: what its bytes say, or what the person said.
@@ -135,6 +131,22 @@ fn format_of(
             "the disk image {shown} is {what}, no disk yet: {how} {shown}, then --disk with what that makes \
              (a plain disk that begins so: --disk raw:{shown})"
         ),
+        (Found::Alone(found) | Found::Names(found, _), Some(said)) if found != said => {
+            ensure!(
+                said == "vpc" && image_format::has_vhd_footer(file)?,
+                "the disk image {shown} is no {said} image: its first bytes are those of {}; write --disk {found}:{shown}, or only \
+                 --disk {shown}",
+                if found == "raw" {
+                    "a plain disk"
+                } else {
+                    found
+                }
+            );
+            Ok(said)
+        }
+        (Found::Packed(what, _), Some(said)) => {
+            bail!("the disk image {shown} is no {said} image: it is {what}")
+        }
         (_, Some(said)) => Ok(said),
         (Found::Alone(format) | Found::Names(format, _), None) => Ok(format),
     }
@@ -263,6 +275,11 @@ mod tests {
             Disk::named(Path::new(&name), Writes::Dropped, linked).map(|disk| disk.format)
         };
         assert_eq!(named("raw:", Linked::Refuse).unwrap(), "raw");
+        let other = named("vmdk:", Linked::Follow).unwrap_err().to_string();
+        assert!(
+            other.contains("is no vmdk image: its first bytes are those of qcow2"),
+            "{other}"
+        );
         assert!(named("qcow2:", Linked::Refuse).is_err());
         assert_eq!(named("qcow2:", Linked::Follow).unwrap(), "qcow2");
         assert_eq!(named("", Linked::Follow).unwrap(), "qcow2");

@@ -87,6 +87,17 @@ pub fn look(file: &mut File) -> std::io::Result<Found> {
     Ok(Found::Alone(found.map_or("raw", |(.., format)| format)))
 }
 
+/// Whether the file ends with the footer of a VHD of fixed size, which has nothing at its front ("Virtual Hard Disk Image Format
+/// Specification", 1.0, Hard Disk Footer Format).
+pub fn has_vhd_footer(file: &mut File) -> std::io::Result<bool> {
+    let mut footer = [0; 8];
+    let Ok(_) = file.seek(SeekFrom::End(-512)) else {
+        return Ok(false);
+    };
+    file.read_exact(&mut footer)?;
+    Ok(&footer == b"conectix")
+}
+
 fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let field = bytes
         .get(at..at + N)

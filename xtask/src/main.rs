@@ -11,6 +11,7 @@ mod complaints;
 mod cpus;
 mod debugger;
 mod disk;
+mod disk_file;
 mod drivers;
 mod examples;
 mod fuzz;

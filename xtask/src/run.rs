@@ -133,6 +133,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
             .map(|name| Disk::named(name, writes, linked))
             .collect::<Result<_>>()?
     };
+    disk::check_apart(&disks)?;
     warn_about_surplus(project, &args.manifest, &disks)?;
     args.loader.check_installed()?;
     let flavour = if args.debug_guest {
