@@ -2,6 +2,8 @@
 //! fuzzer or a person added beside it stays.
 #![allow(missing_docs)]
 
+mod saved;
+
 use std::fs;
 use std::path::Path;
 
@@ -39,6 +41,7 @@ fn all() -> Vec<Seed> {
     seeds.extend(nvme());
     seeds.extend(programs());
     seeds.extend(typed());
+    seeds.extend(saved::seeds());
     seeds
 }
 

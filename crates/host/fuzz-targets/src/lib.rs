@@ -12,6 +12,7 @@ mod exercise;
 mod hardware;
 mod program;
 mod remapping;
+mod saving;
 mod terminal;
 
 pub use exercise::{Failure, Report, exercise};
@@ -34,6 +35,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "acpi-walk",
         run: hardware::acpi_walk,
+    },
+    Target {
+        name: "capsule",
+        run: saving::capsule,
     },
     Target {
         name: "elf",
@@ -82,6 +87,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "ring",
         run: program::ring,
+    },
+    Target {
+        name: "save",
+        run: saving::save,
     },
     Target {
         name: "shell",

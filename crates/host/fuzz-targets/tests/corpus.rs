@@ -48,6 +48,7 @@ macro_rules! runs {
 runs! {
     acpi = "acpi",
     acpi_walk = "acpi-walk",
+    capsule = "capsule",
     elf = "elf",
     fat = "fat",
     iommu = "iommu",
@@ -60,6 +61,7 @@ runs! {
     partition = "partition",
     pci = "pci",
     ring = "ring",
+    save = "save",
     shell = "shell",
     stub = "stub",
     virtio = "virtio",

@@ -1,0 +1,6 @@
+//! Target `capsule` of `fuzz-targets`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    fuzz_targets::run("capsule", data);
+});
