@@ -132,8 +132,19 @@ impl Submission {
         ]
     }
 
+    /// The control word of the same operation in registers.
+    pub const fn control(&self) -> u64 {
+        let control = Control {
+            opcode: self.opcode,
+            flags: self.flags,
+            method: self.method,
+            min_complete: 0,
+        };
+        control.pack()
+    }
+
     /// The words as a message description.
-    pub fn message(&self) -> MessageWords {
+    pub const fn message(&self) -> MessageWords {
         MessageWords {
             message: self.words[0],
             reply: self.words[1],

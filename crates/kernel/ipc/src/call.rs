@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use call_state::{CallWord, Ending};
 use cap::Epoch;
 use cpu::{Lock, SyscallFrame};
-use ring_abi::{Refusal, StatusWord, completion_flags};
+use ring_abi::{Completion, Refusal, StatusWord, completion_flags};
 use sabotage::sabotage;
 
 use crate::area::Span;
@@ -55,6 +55,17 @@ impl Finished {
         Self {
             status: u64::from(refusal.code()),
             ..Self::default()
+        }
+    }
+
+    /// The completion of the submission with this user data.
+    #[inline(always)]
+    pub(crate) const fn of(&self, user_data: u64) -> Completion {
+        Completion {
+            user_data,
+            status: self.status,
+            cookie: self.cookie,
+            reply: self.reply,
         }
     }
 

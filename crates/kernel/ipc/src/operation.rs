@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use call_state::Ending;
 use cpu::SyscallFrame;
-use ring_abi::{MAX_MESSAGE_BYTES, MAX_TRANSFERS, NEVER, Refusal, opcode, submission_flags};
+use ring_abi::{
+    MAX_MESSAGE_BYTES, MAX_TRANSFERS, NEVER, Refusal, Submission, opcode, submission_flags,
+};
 use sabotage::sabotage;
 use stub::{Answered, Received};
 
@@ -63,6 +65,20 @@ impl Operation {
             &*(&raw const *frame)
                 .byte_add(core::mem::offset_of!(SyscallFrame, rdi))
                 .cast()
+        }
+    }
+
+    /// The operation of a submission. Its reserved bits are the caller's to look at.
+    #[inline(always)]
+    pub(crate) const fn in_ring(submission: &Submission) -> Self {
+        let message = submission.message();
+        Self {
+            control: submission.control(),
+            handle: submission.handle,
+            deadline: submission.deadline_ns,
+            words: submission.words,
+            second: message.second,
+            reply: message.reply,
         }
     }
 

@@ -4,9 +4,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use call_state::Ending;
-use ring_abi::{
-    Completion, Control, NEVER, Refusal, Submission, opcode, span_parts, submission_flags,
-};
+use ring_abi::{Completion, NEVER, Refusal, Submission, opcode, span_parts, submission_flags};
 use sabotage::sabotage;
 
 use crate::area::Area;
@@ -60,96 +58,94 @@ const SHORT_PER_LOOK: u32 = 32;
 const SHORT_BYTES: u32 = 256;
 
 /// Whether what was just begun is known to have been little work: a message handed to a server, or nothing.
-fn is_short(submission: &Submission, outcome: &Outcome) -> bool {
-    submission.opcode == opcode::NOP
+fn is_short(op: &Operation, outcome: &Outcome) -> bool {
+    op.opcode() == opcode::NOP
         || matches!(outcome, Ok(Begun::Waiting(_)))
-            && submission.message().transfers == 0
-            && span_parts(submission.message().message).1 <= SHORT_BYTES
+            && op.words[3] == 0
+            && span_parts(op.words[0]).1 <= SHORT_BYTES
+}
+
+/// How many submissions are there, as far as completions for them fit.
+fn batch(me: &Thread, tail: u32) -> Result<u32, Misuse> {
+    let ring = me.ring.lock();
+    let waiting = tail.wrapping_sub(ring.taken);
+    if waiting > me.area.submissions() && !sabotage!(SKIP_TAIL_CHECK) {
+        return Err(Misuse(&"submission tail beyond the ring"));
+    }
+    // What is outstanding completes meanwhile, which changes nothing; what the program consumes meanwhile makes room for
+    // the next entry.
+    let used = ring.outstanding + ring.available(&me.area)?;
+    Ok(waiting.min(me.area.completions().saturating_sub(used)))
+}
+
+/// Takes the next submission, and posts what ended at once before it, which saves a lock.
+fn take(me: &Thread, ended: Option<Completion>) -> Submission {
+    let mut ring = me.ring.lock();
+    if let Some(completion) = ended {
+        ring.post(&me.area, completion);
+    }
+    let submission = me.area.submission(ring.taken);
+    ring.taken = ring.taken.wrapping_add(1);
+    ring.outstanding += 1;
+    // 0 stands for no deadline yet.
+    let deadline = submission.deadline_ns.max(1);
+    if deadline < ring.deadline || ring.deadline == 0 {
+        ring.deadline = deadline;
+    }
+    submission
+}
+
+/// Begins what a submission asks for.
+fn start(me: &Arc<Thread>, submission: &Submission, op: &Operation) -> Outcome {
+    if submission.reserved != 0
+        || submission.flags & submission_flags::INLINE != 0
+        || matches!(submission.opcode, opcode::PARK | opcode::RING)
+    {
+        return Err(Refusal::BadArgument.into());
+    }
+    let route = Route::Ring(submission.user_data);
+    let entry = Entry { me, route, op };
+    if submission.opcode == opcode::RETURN_RECEIVE {
+        linked(&entry)
+    } else {
+        begin(&entry)
+    }
 }
 
 /// Takes every submission that fits, then waits for `wanted` completions or the deadline. Returns how many are there.
+///
+/// The program, which does not run meanwhile, learns at the end how many were taken.
 #[inline(never)]
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 pub(crate) fn enter(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32, Misuse> {
-    let tail = me.area.submission_tail();
-    // What ended at once is posted under the lock that the next look at the ring takes anyway.
+    let left = batch(me, me.area.submission_tail())?;
+    take_all(me, left)?;
+    wait(me, u32::from(wanted), deadline)
+}
+
+fn take_all(me: &Arc<Thread>, mut left: u32) -> Result<(), Misuse> {
+    if left == 0 {
+        return Ok(());
+    }
     let mut ended = None;
     let mut unlooked = 0;
-    loop {
-        let submission = {
-            let mut ring = me.ring.lock();
-            if let Some(completion) = ended.take() {
-                ring.post(&me.area, completion);
-            }
-            let waiting = tail.wrapping_sub(ring.taken);
-            if waiting == 0 {
-                break;
-            }
-            if waiting > me.area.submissions() && !sabotage!(SKIP_TAIL_CHECK) {
-                return Err(Misuse(&"submission tail beyond the ring"));
-            }
-            let unread = ring.available(&me.area)?;
-            if ring.outstanding + unread >= me.area.completions() {
-                break;
-            }
-            let submission = me.area.submission(ring.taken);
-            ring.taken = ring.taken.wrapping_add(1);
-            ring.outstanding += 1;
-            // 0 stands for no deadline yet.
-            let deadline = submission.deadline_ns.max(1);
-            if deadline < ring.deadline || ring.deadline == 0 {
-                ring.deadline = deadline;
-            }
-            me.area.publish_submission_head(ring.taken);
-            submission
-        };
-        let route = Route::Ring(submission.user_data);
-        let message = submission.message();
-        let control = Control {
-            opcode: submission.opcode,
-            flags: submission.flags,
-            method: submission.method,
-            min_complete: 0,
-        };
-        let op = Operation {
-            control: control.pack(),
-            handle: submission.handle,
-            deadline: submission.deadline_ns,
-            words: submission.words,
-            second: message.second,
-            reply: message.reply,
-        };
-        let bad = submission.reserved != 0
-            || submission.flags & submission_flags::INLINE != 0
-            || matches!(submission.opcode, opcode::PARK | opcode::RING);
-        let entry = Entry { me, route, op: &op };
-        let outcome = if bad {
-            Err(Refusal::BadArgument.into())
-        } else if submission.opcode == opcode::RETURN_RECEIVE {
-            linked(&entry)
-        } else {
-            begin(&entry)
-        };
-        unlooked = if is_short(&submission, &outcome) {
+    while left > 0 {
+        left -= 1;
+        let submission = take(me, ended.take());
+        let op = Operation::in_ring(&submission);
+        let outcome = start(me, &submission, &op);
+        unlooked = if is_short(&op, &outcome) {
             unlooked + 1
         } else {
             SHORT_PER_LOOK
         };
-        let finished = match outcome {
-            Ok(Begun::Done(finished)) => Some(finished),
-            Ok(Begun::Waiting(woken)) => {
-                woken.run();
-                None
+        match outcome {
+            Ok(Begun::Done(finished)) => ended = Some(finished.of(submission.user_data)),
+            Ok(Begun::Waiting(woken)) => woken.run(),
+            Err(Stop::Refused(refusal)) => {
+                ended = Some(Finished::refused(refusal).of(submission.user_data));
             }
-            Err(Stop::Refused(refusal)) => Some(Finished::refused(refusal)),
             Err(Stop::Misuse(misuse)) => return Err(misuse),
-        };
-        ended = finished.map(|finished| Completion {
-            user_data: submission.user_data,
-            status: finished.status,
-            cookie: finished.cookie,
-            reply: finished.reply,
-        });
+        }
         // A batch may be long, and each of its operations too.
         if unlooked >= SHORT_PER_LOOK {
             unlooked = 0;
@@ -158,7 +154,12 @@ pub(crate) fn enter(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32,
             }
         }
     }
-    wait(me, u32::from(wanted), deadline)
+    let mut ring = me.ring.lock();
+    if let Some(completion) = ended {
+        ring.post(&me.area, completion);
+    }
+    me.area.publish_submission_head(ring.taken);
+    Ok(())
 }
 
 /// Return and receive in one entry: a refused answer ends the pair, else the receive completes it.

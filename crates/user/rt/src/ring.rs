@@ -24,6 +24,8 @@ struct Slot {
     user: u64,
     /// Bytes at the front of its buffer that the outgoing message takes.
     sent: u32,
+    /// The free slot behind it, while it is free.
+    next: u16,
     /// An operation is in flight, or its completion is being looked at.
     busy: bool,
     /// Somebody asked to cancel it.
@@ -34,10 +36,14 @@ struct Slot {
     arrived: Option<Arrived>,
 }
 
+/// Behind the last free slot.
+const NO_SLOT: u16 = u16::MAX;
+
 /// What a completion says, apart from its message.
 #[derive(Clone, Copy)]
 struct Arrived {
-    status: StatusWord,
+    /// A packed [`StatusWord`].
+    status: u64,
     cookie: u64,
     reply: u64,
 }
@@ -50,7 +56,9 @@ pub struct Ring {
     region: Scratch,
     slot_bytes: u32,
     slots: Vec<Slot>,
-    free: Vec<u16>,
+    /// The first free slot, and how many there are.
+    first: u16,
+    free: u16,
     header: *mut AreaHeader,
 }
 
@@ -75,23 +83,25 @@ impl Ring {
             region: Scratch::take(bytes.ok_or(Refusal::OutOfRange)?),
             slot_bytes,
             slots: (0..slots)
-                .map(|_| Slot {
+                .map(|at| Slot {
                     user: 0,
                     sent: 0,
+                    next: if at + 1 < slots { at + 1 } else { NO_SLOT },
                     busy: false,
                     cancelled: false,
                     silent: false,
                     arrived: None,
                 })
                 .collect(),
-            free: (0..slots).rev().collect(),
+            first: 0,
+            free: slots,
             header,
         })
     }
 
     /// Slots that no operation holds.
     pub fn free(&self) -> usize {
-        self.free.len()
+        usize::from(self.free)
     }
 
     /// Calls method `M` of `object`.
@@ -285,9 +295,9 @@ impl Ring {
                 continue;
             }
             let index = u16::try_from(completion.user_data).ok()?;
-            let slot = *self.slots.get(usize::from(index))?;
+            let slot = self.slots.get(usize::from(index))?;
             let arrived = Arrived {
-                status: StatusWord::unpack(completion.status),
+                status: completion.status,
                 cookie: completion.cookie,
                 reply: completion.reply,
             };
@@ -316,15 +326,19 @@ impl Ring {
         let slot = &mut self.slots[usize::from(index)];
         slot.busy = false;
         slot.arrived = None;
-        self.free.push(index);
+        slot.next = self.first;
+        self.first = index;
+        self.free += 1;
     }
 
     /// A free slot: its number, and where its buffer lies in the message area.
     fn slot(&mut self) -> Result<(u16, u32), Refusal> {
-        let slot = *self.free.last().ok_or(Refusal::QueueFull)?;
+        if self.free == 0 {
+            return Err(Refusal::QueueFull);
+        }
         Ok((
-            slot,
-            self.region.offset() + u32::from(slot) * self.slot_bytes,
+            self.first,
+            self.region.offset() + u32::from(self.first) * self.slot_bytes,
         ))
     }
 
@@ -335,10 +349,13 @@ impl Ring {
     }
 
     fn push(&mut self, slot: u16, sent: u32, user: u64, submission: Submission) {
-        self.free.pop();
-        self.slots[usize::from(slot)] = Slot {
+        let place = &mut self.slots[usize::from(slot)];
+        self.first = place.next;
+        self.free -= 1;
+        *place = Slot {
             user,
             sent,
+            next: NO_SLOT,
             busy: true,
             cancelled: false,
             silent: submission.opcode == opcode::RETURN,
@@ -418,7 +435,7 @@ impl Drop for Ring {
                 drop(self.open(index as u16, arrived));
             }
         }
-        while self.free.len() < self.slots.len() {
+        while self.free() < self.slots.len() {
             self.wait(1, NEVER);
             while self.completed().is_some() {}
         }
@@ -452,7 +469,8 @@ impl<P: Outgoing<CapArg>> Outgoing<CapArg> for AsMessage<P> {
 pub struct Completion<'r> {
     ring: &'r mut Ring,
     index: u16,
-    status: StatusWord,
+    /// A packed [`StatusWord`].
+    status: u64,
     cookie: u64,
     reply: u64,
     user: u64,
@@ -467,7 +485,7 @@ impl Completion<'_> {
 
     /// Why it was refused, if it was.
     pub fn refused(&self) -> Option<Refusal> {
-        Refusal::from_code(self.status.status)
+        Refusal::from_code(self.status().status)
     }
 
     /// Looks at the results of a call to method `M`.
@@ -482,7 +500,7 @@ impl Completion<'_> {
             return Err(refusal);
         }
         self.consumed = true;
-        let (status, buffer) = (self.status, self.buffer());
+        let (status, buffer) = (self.status(), self.buffer());
         cap::answer(status, [0; 4], buffer, |mut answer| {
             M::read(&mut answer, read)
         })
@@ -498,7 +516,7 @@ impl Completion<'_> {
         }
         self.consumed = true;
         let arrival = Arrival {
-            status: self.status,
+            status: self.status(),
             cookie: self.cookie,
             reply: self.reply,
             words: [0; 4],
@@ -506,6 +524,10 @@ impl Completion<'_> {
         };
         deliver_now(arrival, service);
         Ok(())
+    }
+
+    const fn status(&self) -> StatusWord {
+        StatusWord::unpack(self.status)
     }
 
     fn buffer(&self) -> &[u8] {
@@ -518,12 +540,15 @@ impl Completion<'_> {
 
 impl Drop for Completion<'_> {
     fn drop(&mut self) {
-        if !self.consumed && self.refused().is_none() {
-            if let Some((_, handles)) = cap::parts(self.status, self.buffer()) {
+        let status = self.status();
+        if !self.consumed && status.status == 0 {
+            if status.caps > 0
+                && let Some((_, handles)) = cap::parts(status, self.buffer())
+            {
                 drop(cap::Handles::new(handles));
             }
             // A notice carries a number there.
-            let is_notice = self.status.flags & completion_flags::DROPPED != 0;
+            let is_notice = status.flags & completion_flags::DROPPED != 0;
             if !is_notice && self.reply != ring_abi::NO_HANDLE {
                 sys::release(self.reply);
             }
