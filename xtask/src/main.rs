@@ -14,6 +14,7 @@ mod disk;
 mod disk_file;
 mod drivers;
 mod examples;
+mod fail_alloc;
 mod fuzz;
 mod graph;
 mod image;
@@ -44,6 +45,7 @@ use clap::{Parser, Subcommand};
 use crate::audit::AuditVerb;
 use crate::bench::BenchArgs;
 use crate::build::{Builder, Code, Kind};
+use crate::fail_alloc::FailArgs;
 use crate::fuzz::FuzzArgs;
 use crate::image::ImageArgs;
 use crate::image::cloudboot::{self, CloudbootArgs};
@@ -113,6 +115,8 @@ enum Verb {
     },
     /// Attack the kernel from programs, and audit its memory from outside
     FuzzGuest(FuzzArgs),
+    /// Refuse one charge or allocation after the other, of the boot and of a program's work
+    FailAlloc(FailArgs),
     /// Boot every processor that QEMU can play, or see it refused in one line
     Cpus(cpus::CpusArgs),
     /// Check everything: format, lints, host tests, tidy, smokes, sabotages
@@ -163,6 +167,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Bench(args) => return bench::run(&project, &ready(Needs::Guest)?, &args),
         Verb::Run(args) => return run::run(&project, &ready(args.needs())?, args),
         Verb::Cpus(args) => return cpus::run(&project, &ready(Needs::Guest)?, &args),
+        Verb::FailAlloc(args) => {
+            return fail_alloc::run(&project, &ready(Needs::Guest)?, &args);
+        }
         Verb::Test(args) => return test::run(&project, &ready(Needs::Cloud)?, &args),
         Verb::FuzzGuest(args) => {
             return match args.kept() {

@@ -15,7 +15,7 @@ use crate::project::{Member, Project, is_ci};
 use crate::qemu::{self, Accel};
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
 use crate::toolchain::Toolchain;
-use crate::{bench, codegen, cpus, examples, fuzz, kvm, new, smoke, tidy};
+use crate::{bench, codegen, cpus, examples, fail_alloc, fuzz, kvm, new, smoke, tidy};
 
 /// What `cargo xtask test` takes.
 #[derive(Args, Debug)]
@@ -55,6 +55,8 @@ enum Stage {
     Bench,
     /// Every processor that QEMU can play
     Cpus,
+    /// Charges and allocations of the boot that are refused
+    FailAlloc,
     /// The fuzzer against the guest
     Fuzzer,
     /// The book's examples
@@ -68,7 +70,13 @@ impl Stage {
     fn is_of_host(self) -> bool {
         !matches!(
             self,
-            Self::Guest | Self::Bench | Self::Cpus | Self::Fuzzer | Self::Examples | Self::New
+            Self::Guest
+                | Self::Bench
+                | Self::Cpus
+                | Self::FailAlloc
+                | Self::Fuzzer
+                | Self::Examples
+                | Self::New
         )
     }
 
@@ -102,6 +110,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<
     });
     stages.run(Stage::Bench, || bench::gate(project, toolchain));
     stages.run(Stage::Cpus, || cpus::gate(project, toolchain));
+    stages.run(Stage::FailAlloc, || fail_alloc::gate(project, toolchain));
     stages.run(Stage::Fuzzer, || fuzz::gate(project, toolchain));
     stages.run(Stage::Examples, || examples::run(project));
     stages.run(Stage::New, || new::trial::run(project));

@@ -85,6 +85,7 @@ table! {
     DROP_LATE_MESSAGE: "An interrupt message that comes before the acknowledgement is dropped.",
     DROP_PAGE_BOUND: "The kernel puts a whole list into one answer, however long it is.",
     FAIL_ALLOC: "The charge or allocation that a program names is refused.",
+    FAIL_BOOT_ALLOC: "The charge or allocation of the boot that the command line names is refused.",
     FIRST_OF_TWO_TABLES: "Of two ACPI tables of one name that differ, the first counts.",
     GUESS_BUFFERS: "A queue's holder may name a buffer that nobody gave it.",
     IGNORE_PIN: "A pinned thread is woken on the first processor.",

@@ -19,13 +19,15 @@
 
 extern crate alloc;
 
+#[cfg(sabotage)]
+pub mod armed;
 mod buddy;
 mod payer;
 mod room;
 mod uses;
 
 #[cfg(sabotage)]
-pub use payer::{armed, paid_by_nobody};
+pub use payer::paid_by_nobody;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -234,6 +236,10 @@ fn take(
     of: Use,
     mut wiped: impl FnMut(),
 ) -> Result<Frames, Refusal> {
+    #[cfg(sabotage)]
+    if armed::is_missing(payer) {
+        return Err(Refusal::NoMemory);
+    }
     let count = 1u64 << order.min(MAX_ORDER);
     let taken = with(|a| {
         let room = order <= MAX_ORDER && a.stats().free >= least + count;

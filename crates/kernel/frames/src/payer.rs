@@ -13,6 +13,9 @@ use ring_abi::Refusal;
 #[cfg(sabotage)]
 use sabotage::sabotage;
 
+#[cfg(sabotage)]
+use crate::armed;
+
 static ROOT: AtomicPtr<Account> = AtomicPtr::new(core::ptr::null_mut());
 static SOURCE: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 static CHOSEN: [AtomicPtr<Account>; MAX_CPUS] =
@@ -37,26 +40,6 @@ pub fn set_root(root: &Arc<Account>) {
 /// What it returns is null or lives until the CPU runs something else.
 pub unsafe fn set_source(f: fn() -> *const Account) {
     SOURCE.store(f as *mut (), Ordering::Release);
-}
-
-/// The one charge that the sabotage kernel refuses.
-#[cfg(sabotage)]
-pub mod armed {
-    use core::sync::atomic::{AtomicU64, Ordering};
-
-    /// How many charges there are until then, it included; 0: none is refused.
-    static LEFT: AtomicU64 = AtomicU64::new(0);
-
-    /// Refuses the `at`th charge from now on; 0: none.
-    pub fn arm(at: u64) {
-        LEFT.store(at, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_this_one() -> bool {
-        LEFT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            left.checked_sub(1)
-        }) == Ok(1)
-    }
 }
 
 /// Who pays for one allocation: a name that fits beside it, good for as long as it pays.
@@ -102,6 +85,10 @@ impl Payer {
     /// `OverBudget`; nothing is charged then.
     #[inline]
     pub fn take(self, bytes: u64) -> Result<(), Refusal> {
+        #[cfg(sabotage)]
+        if armed::is_this_one(self) {
+            return Err(Refusal::OverBudget);
+        }
         let Some(account) = self.account() else {
             return Ok(());
         };
@@ -110,17 +97,7 @@ impl Payer {
             account.take_beyond(Kind::Memory, bytes);
             return Ok(());
         }
-        #[cfg(sabotage)]
-        if self.is_armed() {
-            return Err(Refusal::OverBudget);
-        }
         account.take(Kind::Memory, bytes)
-    }
-
-    /// Whether this charge is the one that a program named.
-    #[cfg(sabotage)]
-    fn is_armed(self) -> bool {
-        sabotage!(FAIL_ALLOC) && self != Self::root() && armed::is_this_one()
     }
 
     /// Charges `bytes` that cannot be refused: to the root where this payer cannot. Who pays now.
@@ -129,6 +106,10 @@ impl Payer {
     /// `OverBudget` when the root cannot either.
     #[inline]
     pub fn take_or_lend(self, bytes: u64) -> Result<Self, Refusal> {
+        #[cfg(sabotage)]
+        if armed::is_this_one_at_boot() {
+            return Err(Refusal::OverBudget);
+        }
         let paid = match self.account() {
             Some(account) => account.take(Kind::Memory, bytes),
             None => Ok(()),
@@ -167,6 +148,12 @@ impl Payer {
         // SAFETY: the root lives for good; what `set_source` finds lives while it runs; what was chosen is borrowed; and an
         // account that pays for memory lives until that is given back, which happens once.
         unsafe { self.0.as_ref() }
+    }
+
+    /// Whether a program caused it: neither the kernel itself nor nobody pays.
+    #[cfg(sabotage)]
+    pub(crate) fn is_program(self) -> bool {
+        self != Self::root() && self != Self::NOBODY
     }
 
     /// Whom a pointer names that [`Self::as_ptr`] gave.

@@ -288,7 +288,10 @@ pub(crate) fn begin(entry: &Entry<'_>) -> Outcome {
     let Entry { me, op, .. } = *entry;
     check_flags(op)?;
     match op.opcode() {
-        opcode::NOP => sabotage!(FAIL_ALLOC => frames::armed::arm(op.handle)),
+        opcode::NOP => sabotage!(FAIL_ALLOC => {
+            let left = frames::armed::arm(op.handle);
+            return Ok(Finished::inline([left, 0, 0, 0]).into());
+        }),
         opcode::CALL => return call(entry),
         opcode::RECEIVE => return receive(entry, op.handle),
         opcode::RETURN => answer(me, op)?.run(),

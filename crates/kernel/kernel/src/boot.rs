@@ -247,6 +247,18 @@ fn read_map() -> Map {
     map
 }
 
+/// Ends the boot on a processor that lacks what the kernel rests on.
+fn check_processor(features: cpu::Features) {
+    let needed = [
+        (features.nx, "no-execute pages"),
+        (features.apic, "local APIC"),
+        (features.tsc, "time stamp counter"),
+    ];
+    if let Some((_, name)) = needed.iter().find(|(offered, _)| !offered) {
+        boot_error(format_args!("this processor has no {name}"));
+    }
+}
+
 /// The entry point named in the linker script.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_start() -> ! {
@@ -276,15 +288,10 @@ extern "C" fn kernel_start() -> ! {
     if !unsafe { frames::initialise(hhdm, &map.usable, map.top) } {
         boot_error(format_args!("too little memory for the table of frames"));
     }
+    #[cfg(sabotage)]
+    arm_boot();
     let features = cpu::features();
-    let needed = [
-        (features.nx, "no-execute pages"),
-        (features.apic, "local APIC"),
-        (features.tsc, "time stamp counter"),
-    ];
-    if let Some((_, name)) = needed.iter().find(|(offered, _)| !offered) {
-        boot_error(format_args!("this processor has no {name}"));
-    }
+    check_processor(features);
     let sections = sections();
     let delta = physical.wrapping_sub(virtual_base);
     let largest = if features.gib_pages {
@@ -344,6 +351,22 @@ fn writable_text() -> u64 {
         .get_response()
         .map_or(0, |r| r.physical_base().wrapping_sub(r.virtual_base()));
     paging::writable_aliases(&sections(), delta)
+}
+
+/// Names the charge or allocation that is refused, if that was chosen: before the first of them, and so before there is a
+/// copy of the command line.
+#[cfg(sabotage)]
+fn arm_boot() {
+    let file = FILE
+        .get_response()
+        .and_then(|r| r.file().string().to_str().ok());
+    let words = || file.unwrap_or_default().split_whitespace();
+    let value = |key| words().find_map(|word| word.strip_prefix(key));
+    if value("sabotage=") == Some(sabotage::points::FAIL_BOOT_ALLOC.name()) {
+        sabotage::choose(sabotage::points::FAIL_BOOT_ALLOC);
+        let at = value("refuse=").and_then(|at| at.parse().ok());
+        frames::armed::arm(at.unwrap_or(1));
+    }
 }
 
 /// Makes a page of text writable, if that was chosen.

@@ -6,6 +6,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use cpu::{Lock, MAX_CPUS};
 use frames::{KEPT_BLOCKS, LARGEST_BLOCK, Payer, Use};
@@ -75,6 +76,10 @@ impl Heap {
         let payer = Payer::current();
         if frames::is_refusable() || bytes > SMALL {
             payer.take(bytes).ok()?;
+            #[cfg(sabotage)]
+            if frames::armed::is_missing(payer) {
+                return Some((payer, None));
+            }
             return Some((payer, self.take(layout, bytes, LEFT_FRAMES)));
         }
         let payer = payer.take_or_lend(bytes).ok()?;
@@ -140,6 +145,26 @@ impl Heap {
     }
 }
 
+/// Whether the boot is over: from then on whoever gets no memory hears of it.
+static BOOTED: AtomicBool = AtomicBool::new(false);
+
+/// What there is no memory for. While the machine boots that is its end, whoever asked.
+#[cold]
+fn missing(bytes: u64) -> *mut u8 {
+    if !BOOTED.load(Ordering::Relaxed) {
+        crate::panic::boot_error(format_args!(
+            "too little memory: the kernel needs {bytes} bytes more for what it keeps, {} are free",
+            frames::stats().free * 4096
+        ));
+    }
+    core::ptr::null_mut()
+}
+
+/// The boot is over.
+pub fn end_boot() {
+    BOOTED.store(true, Ordering::Relaxed);
+}
+
 // SAFETY: every path takes the lock; blocks handed out are disjoint by TLSF's own contract, and longer than asked for by
 // the payer's name, which lies behind what the caller may use.
 unsafe impl GlobalAlloc for Heap {
@@ -149,7 +174,7 @@ unsafe impl GlobalAlloc for Heap {
         };
         let bytes = block_bytes(layout);
         let Some((payer, block)) = self.take_paid(layout, bytes) else {
-            return core::ptr::null_mut();
+            return missing(bytes);
         };
         match block {
             Some(block) => {
@@ -159,7 +184,7 @@ unsafe impl GlobalAlloc for Heap {
             }
             None => {
                 payer.give_back(bytes);
-                core::ptr::null_mut()
+                missing(bytes)
             }
         }
     }

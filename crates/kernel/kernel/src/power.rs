@@ -171,6 +171,9 @@ fn exit_line(code: u8) {
     if ENDING.swap(true, Ordering::AcqRel) {
         return;
     }
+    sabotage!(FAIL_BOOT_ALLOC => {
+        crate::panic::say(format_args!("@boot.refusal left={}", frames::armed::arm(0)));
+    });
     let mut line = crate::log::Line::new();
     let _ = core::fmt::Write::write_fmt(&mut line, format_args!("exit code={code}"));
     crate::serial::finish(line.text().as_bytes());

@@ -254,7 +254,12 @@ pub fn start_init() {
         name: "init",
         restarts: 0,
     };
-    match spawn(label, image, &[], (&root, &limits), grants) {
+    let spawned = spawn(label, image, &[], (&root, &limits), grants);
+    crate::heap::end_boot();
+    sabotage!(FAIL_BOOT_ALLOC => {
+        crate::fact!("boot.charges", count ~ frames::armed::end_boot());
+    });
+    match spawned {
         Ok(process) => crate::objects::watch_init(&process),
         Err(Refusal::NoMemory | Refusal::OverBudget) => boot_error(format_args!(
             "too little memory: /boot/bins/{} needs {} bytes and its stack, {} bytes are free",

@@ -38,6 +38,14 @@ inventory::submit! {
 }
 
 inventory::submit! {
+    Sabotage {
+        point: points::FAIL_BOOT_ALLOC,
+        smoke: "boot",
+        breaks: Break::Missing("@boot.loader base_revision=2"),
+    }
+}
+
+inventory::submit! {
     Smoke {
         name: "boot-debug",
         question: "Does the guest that --debug-guest builds boot to the shell, on stacks that hold its frames?",

@@ -25,29 +25,27 @@ fn main(env: &Env) -> Result<(), Error> {
     }
 }
 
-/// Charges and allocations of which one is refused, in rounds whose number is the gate's and goes up to `deep`.
+/// Rounds of the gate, in each of which one charge or allocation is refused.
 const FAILURES: u64 = 200;
-const LAST_FAILURE: u64 = 2000;
+/// Of these the first one each, then some of the next ones here and there.
+const FIRST: u64 = 80;
+const NEXT: u64 = 240;
 
 /// One charge or allocation after the other is refused, as far as the kernel lets a program say so: the sabotage kernel
 /// does. Each time somebody hears of it, and nothing is lost.
 fn fail(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-accounts-fail")?;
     let console: sdk::Console = env.get("console")?;
-    let deep = env.arguments().nth(1) == Some("deep");
+    let given = |at| env.arguments().nth(at).and_then(|word| word.parse().ok());
+    let range = given(1).zip(given(2));
     work_once(&kit, &console, 0)?;
     work_once(&kit, &console, 0)?;
     let (before, first) = measure(&kit)?;
-    let (mut refused, mut ended_otherwise, mut seed) = (0u64, 0u64, 7u64);
-    for round in 0..if deep { LAST_FAILURE } else { FAILURES } {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        // The first ones each, then here and there.
-        let at = match (deep, round) {
-            (true, _) => round + 1,
-            (_, ..80) => round + 1,
-            _ => 81 + (seed >> 33) % 700,
-        };
-        match work_once(&kit, &console, at)? {
+    let (mut refused, mut ended_otherwise, mut not_reached) = (0u64, 0u64, 0u64);
+    for at in places(range) {
+        let worked = work_once(&kit, &console, at)?;
+        not_reached += u64::from(arm(0) != 0);
+        match worked {
             Worked::All => {}
             Worked::Refused => refused += 1,
             Worked::Ended => ended_otherwise += 1,
@@ -66,7 +64,8 @@ fn fail(env: &Env) -> Result<(), Error> {
         "accounts.refusals",
         none = refused + ended_otherwise == 0,
         refused ~ refused,
-        programs_ended ~ ended_otherwise
+        programs_ended ~ ended_otherwise,
+        not_reached ~ not_reached
     );
     Ok(())
 }
@@ -79,13 +78,28 @@ enum Worked {
     Ended,
 }
 
-/// Asks the sabotage kernel to refuse the `at`th charge or allocation from now on; 0: none.
-fn arm(at: u64) {
-    raw::operate(&rt::sys::Operation {
+/// Which charges and allocations are refused, one in each round: those of `range`, or the gate's choice.
+fn places(range: Option<(u64, u64)>) -> impl Iterator<Item = u64> {
+    let (from, to) = range.unwrap_or((1, FAILURES));
+    let mut seed = 7u64;
+    (from..=to).map(move |round| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        match (range, round) {
+            (None, FIRST..) => FIRST + 1 + (seed >> 33) % NEXT,
+            _ => round,
+        }
+    })
+}
+
+/// Asks the sabotage kernel to refuse the `at`th charge or allocation from now on; 0: none. How many are left until the one
+/// that was asked for before; 0: it was refused.
+fn arm(at: u64) -> u64 {
+    let done = raw::operate(&rt::sys::Operation {
         opcode: opcode::NOP,
         handle: at,
         ..rt::sys::Operation::default()
     });
+    done.words[0]
 }
 
 fn work_once(kit: &Kit, console: &sdk::Console, at: u64) -> Result<Worked, Error> {
