@@ -7,7 +7,7 @@ use dma_ledger::{BufferId, Claim, PoolId, QueueId, ResetProof, RouteId};
 use ring_abi::Refusal;
 
 use crate::turn::At;
-use crate::{DeviceManager, Done, Platform};
+use crate::{DeviceManager, Platform};
 
 impl<P: Platform> At<'_, P> {
     /// Records an event of a function, and of the claim it concerns.
@@ -28,25 +28,10 @@ impl<P: Platform> At<'_, P> {
         );
     }
 
-    /// Records how an operation that the device needs time for ended; resets and enabling are recorded where they succeed.
-    pub(crate) fn note_end(
-        &self,
-        claim: Option<Claim>,
-        outcome: Result<Done, Refusal>,
-    ) -> Result<Done, Refusal> {
-        let claim = claim.as_ref();
-        match outcome {
-            Ok(Done::Queue(queue)) => {
-                let opened = Event::new(Kind::QueueOpened);
-                self.tell(claim, opened.object(queue.index(), queue.generation()));
-            }
-            Ok(_) => {}
-            Err(refusal) => {
-                let failed = Event::new(Kind::OperationFailed);
-                self.tell(claim, failed.outcome(refusal.code()));
-            }
-        }
-        outcome
+    /// Records that an operation that the device needs time for has failed; each is recorded where it succeeds.
+    pub(crate) fn note_failed(&self, claim: &Claim, refusal: Refusal) {
+        let failed = Event::new(Kind::OperationFailed);
+        self.tell(Some(claim), failed.outcome(refusal.code()));
     }
 
     /// Records that the device proved that it stopped.

@@ -9,12 +9,13 @@ use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use crate::driven::{Driven, PortBar};
+use crate::effects::Answer;
 use crate::facts::about;
 use crate::function::Claimant;
 use crate::hardware::Hardware;
 use crate::held::Held;
 use crate::turn::{At, Turn};
-use crate::{DeviceManager, Done, Platform, Waiter};
+use crate::{DeviceManager, Platform, Waiter};
 
 /// How far a device has come, as its holder sees it. The numbers are the interface's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,7 +52,7 @@ impl<P: Platform> DeviceManager<P> {
     ///
     /// Refused with `NotFound` for a name no driver has; `NoDevice` for fewer functions; `Busy` while somebody holds it;
     /// `Quarantined`; `NoMemory`; and with what the driver's probe says.
-    pub fn claim(&self, driver: &str, nth: u32, owner: OwnerId, waiter: P::Waiter) {
+    pub fn claim(&self, driver: &str, nth: u32, owner: OwnerId, waiter: P::Claiming) {
         let found = if self.has_driver(driver) {
             let id = self.functions_of(driver).nth(nth as usize);
             id.ok_or(Refusal::NoDevice).and_then(|id| self.at(id))
@@ -67,11 +68,12 @@ impl<P: Platform> DeviceManager<P> {
         };
         if matches!(turn.function.record.state(), FunctionState::Revoking(_)) {
             if let Err(one) = turn.function.wait_for(Claimant { owner, waiter }) {
-                turn.effects.answer(one.waiter, Err(Refusal::OverBudget));
+                let refused = Answer::Claim(one.waiter, Err(Refusal::OverBudget));
+                turn.effects.answer(refused);
             }
         } else {
             let outcome = turn.claim(owner);
-            turn.effects.answer(waiter, outcome.map(Done::Claimed));
+            turn.effects.answer(Answer::Claim(waiter, outcome));
         }
         turn.leave();
     }
@@ -122,7 +124,7 @@ impl<P: Platform> Turn<'_, P> {
                 continue;
             }
             let outcome = self.claim(next.owner);
-            self.effects.answer(next.waiter, outcome.map(Done::Claimed));
+            self.effects.answer(Answer::Claim(next.waiter, outcome));
         }
     }
 

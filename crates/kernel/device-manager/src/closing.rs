@@ -6,6 +6,7 @@ use dma_ledger::FunctionState;
 use pci_format::{Command, read_command};
 use ring_abi::Refusal;
 
+use crate::effects::Answer;
 use crate::{DeviceManager, Platform};
 
 /// What still holds devices.
@@ -33,7 +34,8 @@ impl<P: Platform> DeviceManager<P> {
             let Ok(at) = self.at(*id) else { continue };
             let mut turn = at.turn();
             while let Some(one) = turn.function.next_claimant() {
-                turn.effects.answer(one.waiter, Err(Refusal::WrongState));
+                let refused = Answer::Claim(one.waiter, Err(Refusal::WrongState));
+                turn.effects.answer(refused);
             }
             let claim = turn.function.claim().copied();
             turn.leave();

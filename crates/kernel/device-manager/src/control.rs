@@ -6,13 +6,14 @@ use driver_core::{Operation as Begin, Poll, QueueSpec, Settings, Step};
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
+use crate::effects::Answer;
 use crate::facts::about;
 use crate::flr::{Flr, FlrPoll};
-use crate::job::{Job, Kind, Operation};
+use crate::job::{Act, Asked, Job, Operation};
 use crate::stop::{DEADLINE_NS, proof_name};
 use crate::teardown::Stopping;
 use crate::turn::Turn;
-use crate::{DeviceManager, Done, Platform, Waiter};
+use crate::{DeviceManager, Platform, Waiter};
 
 /// How long a controller may take to read as stopped after its function was reset.
 const AFTER_FLR_NS: u64 = 5_000_000_000;
@@ -22,13 +23,51 @@ const QUEUE_BYTES: u64 = 1 << 30;
 const QUEUE_SEGMENTS: u32 = 4;
 const MIN_QUEUE_SEGMENTS: u32 = 128;
 
-/// How an operation stands after a look.
-enum Outcome {
+/// How an operation that gives a `T` stands after a look; `S` is its stage.
+enum Outcome<S, T> {
     /// Look again after so many nanoseconds.
-    Again(Kind, u64),
+    Again(S, u64),
     /// Another stage begins, with so many nanoseconds to its deadline.
-    Next(Kind, u64),
-    Done(Done),
+    Next(S, u64),
+    Done(T),
+    Failed(Refusal),
+}
+
+/// What is left of an outcome once it is known to whom the operation is answered.
+enum Left<P: Platform> {
+    /// When to look again, and whether another stage has begun, with so many nanoseconds to its deadline.
+    Goes(Asked<P>, u64, Option<u64>),
+    Ends(Answer<P>, Result<(), Refusal>),
+}
+
+impl<S, T> Outcome<S, T> {
+    fn of<P: Platform, W>(
+        self,
+        waiter: W,
+        asked: fn(S, W) -> Asked<P>,
+        answer: fn(W, Result<T, Refusal>) -> Answer<P>,
+    ) -> Left<P> {
+        match self {
+            Self::Again(stage, after_ns) => Left::Goes(asked(stage, waiter), after_ns, None),
+            Self::Next(stage, left_ns) => Left::Goes(asked(stage, waiter), 0, Some(left_ns)),
+            Self::Done(done) => Left::Ends(answer(waiter, Ok(done)), Ok(())),
+            Self::Failed(refusal) => Left::Ends(answer(waiter, Err(refusal)), Err(refusal)),
+        }
+    }
+}
+
+/// The time of a look.
+#[derive(Clone, Copy)]
+struct Now {
+    ns: u64,
+    /// The operation's deadline is over.
+    is_late: bool,
+}
+
+/// Why a look found no end.
+enum Unfinished {
+    /// Look again after so many nanoseconds.
+    Again(u64),
     Failed(Refusal),
 }
 
@@ -38,8 +77,8 @@ impl<P: Platform> DeviceManager<P> {
     ///
     /// Refused with those of the claim; `Busy` while another operation runs; `Quarantined` if no proof came in time,
     /// which ends the claim.
-    pub fn reset(&self, claim: &Claim, waiter: P::Waiter) {
-        self.start(claim, waiter, |turn| {
+    pub fn reset(&self, claim: &Claim, waiter: P::Acting) {
+        self.act(claim, waiter, |turn| {
             turn.function.record.begin_reset(claim)?;
             turn.function.held()?.receipt = None;
             turn.at.tell(Some(claim), Event::new(Noted::ResetBegun));
@@ -47,7 +86,7 @@ impl<P: Platform> DeviceManager<P> {
                 turn.drop_routes();
             }
             turn.begin_stop()?;
-            Ok(Kind::Reset { after_flr: false })
+            Ok(Act::Reset { after_flr: false })
         });
     }
 
@@ -74,8 +113,8 @@ impl<P: Platform> DeviceManager<P> {
     ///
     /// Refused with those of the claim; `WrongState` before `configure`; `Busy`; `TimedOut`; what the broker says. After a
     /// refusal of the device only a reset goes on.
-    pub fn enable(&self, claim: &Claim, waiter: P::Waiter) {
-        self.start(claim, waiter, |turn| {
+    pub fn enable(&self, claim: &Claim, waiter: P::Acting) {
+        self.act(claim, waiter, |turn| {
             turn.function.record.check(claim)?;
             let receipt = turn.function.held()?.receipt.take();
             let receipt = receipt.ok_or(Refusal::WrongState)?;
@@ -90,7 +129,7 @@ impl<P: Platform> DeviceManager<P> {
                 turn.set_bus_master(false);
                 return Err(refusal);
             }
-            Ok(Kind::Enable)
+            Ok(Act::Enable)
         });
     }
 
@@ -98,8 +137,8 @@ impl<P: Platform> DeviceManager<P> {
     ///
     /// Refused with those of the claim; `WrongState` unless the device is enabled; `OutOfRange` for a queue or a depth that
     /// the broker does not have, or a vector the function does not have; `Busy`; `OverBudget`, `NoMemory`; `TimedOut`.
-    pub fn queue_open(&self, claim: &Claim, spec: QueueSpec, waiter: P::Waiter) {
-        self.start(claim, waiter, |turn| {
+    pub fn queue_open(&self, claim: &Claim, spec: QueueSpec, waiter: P::Opening) {
+        self.start(claim, waiter, Asked::Open, Answer::Open, |turn| {
             if turn.function.record.check(claim)? != Phase::Running {
                 return Err(Refusal::WrongState);
             }
@@ -122,7 +161,7 @@ impl<P: Platform> DeviceManager<P> {
                 return Err(refusal);
             }
             turn.function.held()?.queues.put(queue, place);
-            Ok(Kind::Open(queue))
+            Ok(queue)
         });
     }
 
@@ -133,23 +172,35 @@ impl<P: Platform> DeviceManager<P> {
     /// Refused with those of the claim; `WrongOwner`, `Stale` or `BadHandle` for the queue; `WrongState` unless it is open;
     /// `NotSupported` where the broker can prove nothing for this queue alone; `Busy`. After `TimedOut` or `DeviceError`
     /// the pages stay pinned and only a reset of the device goes on.
-    pub fn queue_reset(&self, claim: &Claim, queue: QueueId, waiter: P::Waiter) {
-        self.start(claim, waiter, |turn| {
+    pub fn queue_reset(&self, claim: &Claim, queue: QueueId, waiter: P::Acting) {
+        self.act(claim, waiter, |turn| {
             turn.function.record.may_reset_queue(claim, queue)?;
             let place = turn.function.held()?.queues.place(queue)?;
             turn.begin(Begin::Stop(place))?;
             turn.function.record.begin_queue_reset(claim, queue)?;
             turn.at.note_queue(claim, Noted::QueueReset, queue);
-            Ok(Kind::QueueReset(queue))
+            Ok(Act::QueueReset(queue))
         });
     }
 
-    /// Starts an operation if none runs, and looks at it once.
-    fn start(
+    /// Starts what is answered with nothing.
+    fn act(
         &self,
         claim: &Claim,
-        waiter: P::Waiter,
-        begin: impl FnOnce(&mut Turn<'_, P>) -> Result<Kind, Refusal>,
+        waiter: P::Acting,
+        begin: impl FnOnce(&mut Turn<'_, P>) -> Result<Act, Refusal>,
+    ) {
+        self.start(claim, waiter, Asked::Act, Answer::Act, begin);
+    }
+
+    /// Starts an operation if none runs, and looks at it once.
+    fn start<S, T, W: Waiter<T>>(
+        &self,
+        claim: &Claim,
+        waiter: W,
+        asked: fn(S, W) -> Asked<P>,
+        answer: fn(W, Result<T, Refusal>) -> Answer<P>,
+        begin: impl FnOnce(&mut Turn<'_, P>) -> Result<S, Refusal>,
     ) {
         let mut turn = match self.turn(claim) {
             Ok(turn) => turn,
@@ -160,19 +211,18 @@ impl<P: Platform> DeviceManager<P> {
         };
         let begun = turn.may_begin(claim).and_then(|()| begin(&mut turn));
         let held = turn.function.held.as_mut();
-        match begun.and_then(|kind| held.ok_or(Refusal::WrongState).map(|held| (kind, held))) {
-            Ok((kind, held)) => {
+        match begun.and_then(|stage| held.ok_or(Refusal::WrongState).map(|held| (stage, held))) {
+            Ok((stage, held)) => {
                 let deadline_ns = self.machine.platform.now_ns().saturating_add(DEADLINE_NS);
                 held.job = Job::Operation(Operation {
-                    kind,
-                    waiter,
+                    asked: asked(stage, waiter),
                     deadline_ns,
                 });
                 turn.poll_operation();
             }
             Err(refusal) => {
                 turn.at.note_refused(claim, refusal);
-                turn.effects.answer(waiter, Err(refusal));
+                turn.effects.answer(answer(waiter, Err(refusal)));
             }
         }
         turn.leave_operation();
@@ -227,123 +277,149 @@ impl<P: Platform> Turn<'_, P> {
             held.job = job;
             return;
         };
-        let Operation {
-            kind,
-            waiter,
-            deadline_ns,
-        } = operation;
-        let late = now_ns >= deadline_ns;
-        let (kind, deadline_ns, after_ns) = match self.look(&claim, kind, now_ns, late) {
-            Outcome::Done(done) => {
-                let noted = self.at.note_end(Some(claim), Ok(done));
-                return self.effects.answer(waiter, noted);
-            }
-            Outcome::Failed(refusal) => {
-                let noted = self.at.note_end(Some(claim), Err(refusal));
-                return self.effects.answer(waiter, noted);
-            }
-            Outcome::Again(kind, after_ns) => (kind, deadline_ns, after_ns),
-            Outcome::Next(kind, left_ns) => (kind, now_ns.saturating_add(left_ns), 0),
+        let Operation { asked, deadline_ns } = operation;
+        let now = Now {
+            ns: now_ns,
+            is_late: now_ns >= deadline_ns,
         };
-        if let Some(held) = &mut self.function.held {
-            held.job = Job::Operation(Operation {
-                kind,
-                waiter,
-                deadline_ns,
-            });
+        let left = match asked {
+            Asked::Act(act, waiter) => {
+                let outcome = self.look_act(&claim, act, now);
+                outcome.of(waiter, Asked::Act, Answer::Act)
+            }
+            Asked::Open(queue, waiter) => {
+                let outcome = self.look_open(&claim, queue, now);
+                outcome.of(waiter, Asked::Open, Answer::Open)
+            }
+        };
+        match left {
+            Left::Goes(asked, after_ns, left_ns) => {
+                let next_ns = left_ns.map(|left_ns| now_ns.saturating_add(left_ns));
+                if let Some(held) = &mut self.function.held {
+                    held.job = Job::Operation(Operation {
+                        asked,
+                        deadline_ns: next_ns.unwrap_or(deadline_ns),
+                    });
+                }
+                self.effects.arm(now_ns, after_ns);
+            }
+            Left::Ends(answer, outcome) => {
+                if let Err(refusal) = outcome {
+                    self.at.note_failed(&claim, refusal);
+                }
+                self.effects.answer(answer);
+            }
         }
-        self.effects.arm(now_ns, after_ns);
     }
 
-    fn look(&mut self, claim: &Claim, kind: Kind, now_ns: u64, late: bool) -> Outcome {
-        if let Kind::FunctionReset(flr) = kind {
-            return self.look_flr(flr, now_ns);
-        }
-        let ended = match self.with_broker(|broker, io| broker.poll(io)) {
-            Ok(Poll::Pending { after_ns }) if !late => return Outcome::Again(kind, after_ns),
-            Ok(Poll::Pending { .. }) => Err(Refusal::TimedOut),
+    /// What the broker says of the operation under way.
+    fn look_broker(&mut self, now: Now) -> Result<Step, Unfinished> {
+        match self.with_broker(|broker, io| broker.poll(io)) {
+            Ok(Poll::Pending { after_ns }) if !now.is_late => Err(Unfinished::Again(after_ns)),
+            Ok(Poll::Pending { .. }) => Err(Unfinished::Failed(Refusal::TimedOut)),
             Ok(Poll::Done(step)) => Ok(step),
-            Ok(Poll::Failed(refusal)) | Err(refusal) => Err(refusal),
+            Ok(Poll::Failed(refusal)) | Err(refusal) => Err(Unfinished::Failed(refusal)),
+        }
+    }
+
+    fn look_open(&mut self, claim: &Claim, queue: QueueId, now: Now) -> Outcome<QueueId, QueueId> {
+        let opened = match self.look_broker(now) {
+            Err(Unfinished::Again(after_ns)) => return Outcome::Again(queue, after_ns),
+            Err(Unfinished::Failed(refusal)) => Err(refusal),
+            Ok(Step::QueueOpen) => self.function.record.queue_opened(claim, queue),
+            Ok(_) => Err(Refusal::DeviceError),
         };
-        match (kind, ended) {
-            (Kind::Reset { .. }, Ok(Step::Stopped(proof))) => match self.stopped(claim, proof) {
-                Ok(()) => Outcome::Done(Done::Finished),
+        match opened {
+            Ok(()) => {
+                self.at.note_queue(claim, Noted::QueueOpened, queue);
+                Outcome::Done(queue)
+            }
+            Err(refusal) => {
+                // Half of it may exist at the device, so its number stays taken until a reset.
+                let _ = self.function.record.stop_queue(claim, queue);
+                if let Some(held) = &mut self.function.held {
+                    held.queues.abandon(queue);
+                }
+                Outcome::Failed(refusal)
+            }
+        }
+    }
+
+    fn look_act(&mut self, claim: &Claim, act: Act, now: Now) -> Outcome<Act, ()> {
+        if let Act::FunctionReset(flr) = act {
+            return self.look_flr(flr, now.ns);
+        }
+        let ended = match self.look_broker(now) {
+            Err(Unfinished::Again(after_ns)) => return Outcome::Again(act, after_ns),
+            Err(Unfinished::Failed(refusal)) => Err(refusal),
+            Ok(step) => Ok(step),
+        };
+        match (act, ended) {
+            (Act::Reset { .. }, Ok(Step::Stopped(proof))) => match self.stopped(claim, proof) {
+                Ok(()) => Outcome::Done(()),
                 Err(_) => self.unstoppable(),
             },
-            (Kind::Enable, Ok(Step::Ready)) => self.enabled(claim),
-            (Kind::Open(queue), Ok(Step::QueueOpen)) => {
-                match self.function.record.queue_opened(claim, queue) {
-                    Ok(()) => Outcome::Done(Done::Queue(queue)),
-                    Err(refusal) => self.failed(claim, Kind::Open(queue), refusal, now_ns),
-                }
-            }
-            (Kind::QueueReset(queue), Ok(Step::QueueStopped(proof))) => {
+            (Act::Enable, Ok(Step::Ready)) => self.enabled(claim),
+            (Act::QueueReset(queue), Ok(Step::QueueStopped(proof))) => {
                 let stopped = self.queue_stopped(claim, queue, proof);
                 stopped.unwrap_or_else(Outcome::Failed)
             }
-            (Kind::Reopen(queue), Ok(Step::QueueOpen)) => {
+            (Act::Reopen(queue), Ok(Step::QueueOpen)) => {
                 let reopened = self.function.record.queue_reopened(claim, queue);
                 // Its holder may have gone meanwhile: then it must take nothing.
                 self.close_ended(claim);
-                reopened.map_or_else(Outcome::Failed, |()| Outcome::Done(Done::Finished))
+                reopened.map_or_else(Outcome::Failed, Outcome::Done)
             }
-            (kind, ended) => {
+            (act, ended) => {
                 let refusal = ended.err().unwrap_or(Refusal::DeviceError);
-                self.failed(claim, kind, refusal, now_ns)
+                self.failed(act, refusal, now.ns)
             }
         }
     }
 
     /// The broker's part of an operation came to nothing.
-    fn failed(&mut self, claim: &Claim, kind: Kind, refusal: Refusal, now_ns: u64) -> Outcome {
-        match kind {
-            Kind::Reset { after_flr: false } => {
+    fn failed(&mut self, act: Act, refusal: Refusal, now_ns: u64) -> Outcome<Act, ()> {
+        match act {
+            Act::Reset { after_flr: false } => {
                 let mut config = self.at.machine.config.lock();
                 let flr = Flr::begin(self.at.hardware, &mut **config, now_ns);
                 drop(config);
                 return match flr {
-                    Some(flr) => Outcome::Next(Kind::FunctionReset(flr), DEADLINE_NS),
+                    Some(flr) => Outcome::Next(Act::FunctionReset(flr), DEADLINE_NS),
                     None => self.unstoppable(),
                 };
             }
-            Kind::Reset { after_flr: true } | Kind::FunctionReset(_) => return self.unstoppable(),
+            Act::Reset { after_flr: true } | Act::FunctionReset(_) => return self.unstoppable(),
             // Whatever state it is in, it must not reach memory; only a reset goes on from here.
-            Kind::Enable => {
+            Act::Enable => {
                 self.set_bus_master(false);
             }
-            // Half of it may exist at the device, so its number stays taken until a reset.
-            Kind::Open(queue) => {
-                let _ = self.function.record.stop_queue(claim, queue);
-                if let Some(held) = &mut self.function.held {
-                    held.queues.abandon(queue);
-                }
-            }
-            Kind::QueueReset(_) | Kind::Reopen(_) => {}
+            Act::QueueReset(_) | Act::Reopen(_) => {}
         }
         Outcome::Failed(refusal)
     }
 
-    fn look_flr(&mut self, mut flr: Flr, now_ns: u64) -> Outcome {
+    fn look_flr(&mut self, mut flr: Flr, now_ns: u64) -> Outcome<Act, ()> {
         let polled = flr.poll(
             self.at.hardware,
             &mut **self.at.machine.config.lock(),
             now_ns,
         );
         match polled {
-            FlrPoll::Pending { after_ns } => Outcome::Again(Kind::FunctionReset(flr), after_ns),
+            FlrPoll::Pending { after_ns } => Outcome::Again(Act::FunctionReset(flr), after_ns),
             FlrPoll::Failed => self.unstoppable(),
             FlrPoll::Done => {
                 self.prepare_signals();
                 // The broker must see for itself that its device is in its first state.
                 match self.begin_stop() {
-                    Ok(()) => Outcome::Next(Kind::Reset { after_flr: true }, AFTER_FLR_NS),
+                    Ok(()) => Outcome::Next(Act::Reset { after_flr: true }, AFTER_FLR_NS),
                     Err(_) => self.unstoppable(),
                 }
             }
         }
     }
 
-    fn enabled(&mut self, claim: &Claim) -> Outcome {
+    fn enabled(&mut self, claim: &Claim) -> Outcome<Act, ()> {
         if let Err(refusal) = self.function.record.enabled(claim) {
             self.set_bus_master(false);
             return Outcome::Failed(refusal);
@@ -351,7 +427,7 @@ impl<P: Platform> Turn<'_, P> {
         self.at.tell(Some(claim), Event::new(Noted::Enabled));
         let platform = &self.at.machine.platform;
         platform.fact(&|sink| about(sink, "device.enabled", self.at.bdf()).end());
-        Outcome::Done(Done::Finished)
+        Outcome::Done(())
     }
 
     /// The device has let go of one queue, which is made again.
@@ -360,7 +436,7 @@ impl<P: Platform> Turn<'_, P> {
         claim: &Claim,
         queue: QueueId,
         proof: QueueProof,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Outcome<Act, ()>, Refusal> {
         let record = &mut self.function.record;
         let receipt = record.prove_queue_stopped(claim, queue, proof)?;
         let revoked = record.finish_queue_reset(receipt)?;
@@ -372,7 +448,7 @@ impl<P: Platform> Turn<'_, P> {
         });
         let place = self.function.held()?.queues.place(queue)?;
         self.begin(Begin::Reopen(place))?;
-        Ok(Outcome::Next(Kind::Reopen(queue), DEADLINE_NS))
+        Ok(Outcome::Next(Act::Reopen(queue), DEADLINE_NS))
     }
 
     /// The device has proven that it stopped.
@@ -395,7 +471,7 @@ impl<P: Platform> Turn<'_, P> {
     }
 
     /// Nothing shows that the device has stopped: the claim ends, and the teardown takes the stronger means.
-    fn unstoppable(&mut self) -> Outcome {
+    fn unstoppable(&mut self) -> Outcome<Act, ()> {
         if let Some(held) = &mut self.function.held {
             held.unstoppable = true;
         }

@@ -2,16 +2,36 @@
 
 use alloc::vec::Vec;
 
+use dma_ledger::{Claim, QueueId};
 use ring_abi::Refusal;
 
-use crate::{Done, Platform, Waiter};
+use crate::{Platform, Waiter};
+
+/// An answer to a call that waits.
+pub(crate) enum Answer<P: Platform> {
+    Claim(P::Claiming, Result<Claim, Refusal>),
+    Act(P::Acting, Result<(), Refusal>),
+    Open(P::Opening, Result<QueueId, Refusal>),
+    Wait(P::Waiting, Result<u64, Refusal>),
+}
+
+impl<P: Platform> Answer<P> {
+    fn give(self) {
+        match self {
+            Self::Claim(waiter, outcome) => waiter.answer(outcome),
+            Self::Act(waiter, outcome) => waiter.answer(outcome),
+            Self::Open(waiter, outcome) => waiter.answer(outcome),
+            Self::Wait(waiter, outcome) => waiter.answer(outcome),
+        };
+    }
+}
 
 /// Answers to give, and when the function wants to be looked at again. Done when it is dropped, which only the end of a
 /// [`Turn`](crate::turn::Turn) does, after its lock. Empty ones cost nothing.
 pub(crate) struct Effects<'m, P: Platform> {
     platform: &'m P,
     function: u32,
-    answers: Vec<(P::Waiter, Result<Done, Refusal>)>,
+    answers: Vec<Answer<P>>,
     arm_at_ns: Option<u64>,
 }
 
@@ -31,8 +51,8 @@ impl<'m, P: Platform> Effects<'m, P> {
         clippy::disallowed_methods,
         reason = "lent: one for each call that waits, for one turn"
     )]
-    pub(crate) fn answer(&mut self, waiter: P::Waiter, outcome: Result<Done, Refusal>) {
-        self.answers.push((waiter, outcome));
+    pub(crate) fn answer(&mut self, answer: Answer<P>) {
+        self.answers.push(answer);
     }
 
     /// Wants the function to be looked at again `after_ns` from now.
@@ -47,9 +67,7 @@ impl<'m, P: Platform> Effects<'m, P> {
         if let Some(at_ns) = self.arm_at_ns {
             self.platform.arm(self.function, at_ns);
         }
-        for (waiter, outcome) in self.answers.drain(..) {
-            waiter.answer(outcome);
-        }
+        self.answers.drain(..).for_each(Answer::give);
     }
 }
 

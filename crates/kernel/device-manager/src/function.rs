@@ -14,7 +14,7 @@ use crate::{Platform, Waiter};
 /// One that waits for the function to be free.
 pub(crate) struct Claimant<P: Platform> {
     pub(crate) owner: OwnerId,
-    pub(crate) waiter: P::Waiter,
+    pub(crate) waiter: P::Claiming,
 }
 
 /// Everything under one function's lock.

@@ -5,7 +5,10 @@ use dma_ledger::{
     SubmissionsStopped, Teardown,
 };
 
+use ring_abi::Refusal;
+
 use crate::Platform;
+use crate::effects::Answer;
 use crate::flr::Flr;
 
 /// At most one thing at a time.
@@ -17,13 +20,30 @@ pub(crate) enum Job<P: Platform> {
 
 /// An operation under way.
 pub(crate) struct Operation<P: Platform> {
-    pub(crate) kind: Kind,
-    pub(crate) waiter: P::Waiter,
+    pub(crate) asked: Asked<P>,
     pub(crate) deadline_ns: u64,
 }
 
-/// Which operation, and how far it has come.
-pub(crate) enum Kind {
+/// Which operation, and whom to answer.
+pub(crate) enum Asked<P: Platform> {
+    /// What is answered with nothing.
+    Act(Act, P::Acting),
+    /// The broker opens a queue.
+    Open(QueueId, P::Opening),
+}
+
+impl<P: Platform> Asked<P> {
+    /// The answer of one that comes to nothing.
+    pub(crate) fn refused(self, refusal: Refusal) -> Answer<P> {
+        match self {
+            Self::Act(_, waiter) => Answer::Act(waiter, Err(refusal)),
+            Self::Open(_, waiter) => Answer::Open(waiter, Err(refusal)),
+        }
+    }
+}
+
+/// What is done to a device or a queue of it, and how far it has come.
+pub(crate) enum Act {
     /// The broker stops the device.
     Reset {
         /// The function was reset before, so there is nothing stronger left.
@@ -33,8 +53,6 @@ pub(crate) enum Kind {
     FunctionReset(Flr),
     /// The broker enables the device.
     Enable,
-    /// The broker opens a queue.
-    Open(QueueId),
     /// The broker makes the device let go of one queue.
     QueueReset(QueueId),
     /// The broker makes that queue again.

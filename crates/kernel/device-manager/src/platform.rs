@@ -28,26 +28,13 @@ pub trait Mapping: Clone + Send {
     fn revoke(&self) -> Self::Proof;
 }
 
-/// How an operation that took time ended well.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Done {
-    /// The function was claimed. If nobody takes the answer, whoever turned it into an object releases the claim.
-    Claimed(Claim),
-    /// The reset or the enabling has finished.
-    Finished,
-    /// The queue is open.
-    Queue(QueueId),
-    /// The route dispatched; so often so far.
-    Dispatched(u64),
-}
-
-/// The right to answer one call that waits.
-pub trait Waiter: Send {
+/// The right to answer one call that waits for a `T`.
+pub trait Waiter<T>: Send {
     /// Whether somebody still waits.
     fn is_live(&self) -> bool;
 
     /// Answers, once. Returns whether somebody took the answer.
-    fn answer(self, outcome: Result<Done, Refusal>) -> bool;
+    fn answer(self, outcome: Result<T, Refusal>) -> bool;
 }
 
 /// An interrupt vector of one CPU, and the message that raises it.
@@ -82,8 +69,14 @@ pub trait Platform: Send + Sync {
     type Frames: FrameRun;
     /// Something that processes can map.
     type Mapping: Mapping;
-    /// A call that waits.
-    type Waiter: Waiter;
+    /// A call that waits for a claim. If nobody takes the answer, whoever turned it into an object releases the claim.
+    type Claiming: Waiter<Claim>;
+    /// A call that waits for a reset, or for the device to be enabled.
+    type Acting: Waiter<()>;
+    /// A call that waits for a queue to be open.
+    type Opening: Waiter<QueueId>;
+    /// A call that waits for a route to dispatch: so often so far.
+    type Waiting: Waiter<u64>;
 
     /// Allocates zeroed frames; `None` when memory is short.
     fn allocate(&self, pages: u32, contiguous: bool) -> Option<Self::Frames>;

@@ -89,7 +89,8 @@ impl<P: Platform> Turn<'_, P> {
         let ending = Event::new(Kind::ClaimEnding).detail(hopeless.into());
         self.at.tell(Some(claim), ending);
         if let Job::Operation(operation) = job {
-            self.effects.answer(operation.waiter, Err(Refusal::Revoked));
+            let revoked = operation.asked.refused(Refusal::Revoked);
+            self.effects.answer(revoked);
         }
         self.step_fact("begun");
         // The record refuses every operation of the claim from here on: the handles are dead.

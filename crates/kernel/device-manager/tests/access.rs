@@ -8,7 +8,7 @@
 
 mod machine;
 
-use device_manager::{Claim, Done, Refusal};
+use device_manager::{Claim, Refusal};
 use driver_core::{QueueSpec, Registers, Settings};
 use machine::{BAR0, Fake, Machine, OWNER, STRANGER, Ticket};
 
@@ -152,7 +152,7 @@ fn one_dispatch_one_wait_one_acknowledgement() {
     m.interrupt_wait(&claim, &route, second.waiter());
     assert_eq!(second.answer(), Some(Err(Refusal::Busy)));
     assert!(m.on_interrupt(cpu, vector) && masked(&it.fake, 2));
-    assert_eq!(first.answer(), Some(Ok(Done::Dispatched(2))));
+    assert_eq!(first.answer(), Some(Ok(2)));
     assert_eq!(m.interrupt_try_wait(&claim, &route), Ok(None));
     m.interrupt_acknowledge(&claim, &route).unwrap();
     assert!(!masked(&it.fake, 2));
@@ -187,7 +187,7 @@ fn a_dispatch_that_nobody_took_goes_to_the_next_wait() {
         assert_eq!(ticket.answer(), None);
         let next = Ticket::new();
         m.interrupt_wait(&claim, &route, next.waiter());
-        assert!(matches!(next.answer(), Some(Ok(Done::Dispatched(_)))));
+        assert!(matches!(next.answer(), Some(Ok(_))));
         m.interrupt_acknowledge(&claim, &route).unwrap();
         assert_eq!(m.interrupt_try_wait(&claim, &route), Ok(None));
     }
@@ -259,25 +259,25 @@ fn nothing_answers_a_stranger_or_an_old_claim() {
         assert_eq!(it.submit(claim, queue, 0, &[]).refusal, Some(why));
         assert_eq!(it.complete(claim, queue), Err(why));
         assert_eq!(m.release(claim), Err(why));
-        type Late = fn(&device_manager::DeviceManager<Fake>, &Claim, &Ticket);
-        let late: [Late; 3] = [
+        type Late = fn(&device_manager::DeviceManager<Fake>, &Claim, &Ticket<()>);
+        let late: [Late; 2] = [
             |m, claim, ticket| m.reset(claim, ticket.waiter()),
             |m, claim, ticket| m.enable(claim, ticket.waiter()),
-            |m, claim, ticket| {
-                let spec = QueueSpec {
-                    kind: 1,
-                    index: 1,
-                    depth: 1,
-                    vector: None,
-                };
-                m.queue_open(claim, spec, ticket.waiter());
-            },
         ];
         for begin in late {
             let ticket = Ticket::new();
             begin(m, claim, &ticket);
             assert_eq!(ticket.answer(), Some(Err(why)));
         }
+        let spec = QueueSpec {
+            kind: 1,
+            index: 1,
+            depth: 1,
+            vector: None,
+        };
+        let ticket = Ticket::new();
+        m.queue_open(claim, spec, ticket.waiter());
+        assert_eq!(ticket.answer(), Some(Err(why)));
         let ticket = Ticket::new();
         m.interrupt_wait(claim, &route, ticket.waiter());
         assert_eq!(ticket.answer(), Some(Err(why)));

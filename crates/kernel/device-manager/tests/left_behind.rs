@@ -8,7 +8,7 @@
 
 mod machine;
 
-use device_manager::{CommandRequest, DeviceState, Done, QueueSpec, Refusal, SegmentRequest};
+use device_manager::{CommandRequest, DeviceState, QueueSpec, Refusal, SegmentRequest};
 use driver_core::Settings;
 use machine::{
     FakeConfig, Machine, OWNER, STRANGER, TAKEN, Ticket, bdf, done, from_device, script,
@@ -22,7 +22,7 @@ const MSIX: u16 = 0x40;
 fn enabling_without_memory_takes_the_bus_away_and_charges_nothing() {
     let it = Machine::new();
     let claim = it.claim(0);
-    assert_eq!(it.reset(&claim), Ok(Done::Finished));
+    assert_eq!(it.reset(&claim), Ok(()));
     it.manager.configure(&claim, Settings::Plain).unwrap();
     it.fake.limit_pages(0);
     assert_eq!(it.enable(&claim), Err(Refusal::NoMemory));
@@ -95,7 +95,7 @@ fn a_death_leaves_the_others_in_the_line() {
     dead.go();
     it.settle();
     assert_eq!(dead.answer(), None);
-    assert!(matches!(alive.answer(), Some(Ok(Done::Claimed(_)))));
+    assert!(matches!(alive.answer(), Some(Ok(_))));
 }
 
 #[test]
@@ -178,9 +178,9 @@ fn after_a_function_level_reset_a_claim_goes_on_with_its_interrupts() {
     }
     script().lock().unwrap().reset_looks = Some(0);
     it.settle();
-    assert_eq!(ticket.answer(), Some(Ok(Done::Finished)));
+    assert_eq!(ticket.answer(), Some(Ok(())));
     it.manager.configure(&claim, Settings::Plain).unwrap();
-    assert_eq!(it.enable(&claim), Ok(Done::Finished));
+    assert_eq!(it.enable(&claim), Ok(()));
     it.manager.interrupt_open(&claim, 1).unwrap();
     assert_eq!(it.config.read32(bdf(4), MSIX) >> 30, 0b10);
 }

@@ -6,13 +6,12 @@ use arrayvec::ArrayVec;
 use call_state::Ending;
 use ring_abi::{MAX_TRANSFERS, Refusal};
 use stub::wire::MessageWriter;
-use stub::{Incoming, Outgoing, Respond};
+use stub::{Deferred, Incoming, Late as _, Outgoing, Respond};
 
 use crate::area::Span;
 use crate::call::{Call, Payload, Won, finish, win};
 use crate::message::{Content, Place, place_message};
 use crate::operation::{Begun, Entry, Outcome};
-use crate::process::{End, Exit};
 use crate::woken::Woken;
 use crate::{Finished, Process, Route, Slot, Thread, scratch, transfer};
 
@@ -165,18 +164,14 @@ impl KernelCall<'_> {
     }
 }
 
+/// The answer that a call to a kernel object still owes, of method `M`.
+pub type Late<M> = Deferred<Pending, M>;
+
 /// The right to answer a call that a kernel object put aside. Dropping it unanswered completes the call `noReply`.
 #[derive(Debug)]
 pub struct Pending(Option<(Arc<Call>, u64)>);
 
 impl Pending {
-    /// Whether somebody still waits for the answer.
-    pub fn is_live(&self) -> bool {
-        self.0
-            .as_ref()
-            .is_some_and(|(call, generation)| call.word.load().0 == *generation)
-    }
-
     /// Number of the process whose call it is; 0 once the call has ended.
     pub fn holder(&self) -> u64 {
         self.0.as_ref().map_or(0, |(call, generation)| {
@@ -194,37 +189,6 @@ impl Pending {
         let body = call.body.lock();
         let caller = body.caller.as_ref()?;
         (body.generation == *generation).then(|| caller.process.clone())
-    }
-
-    /// Answers with four words.
-    pub fn answer_words(self, words: [u64; 4]) {
-        self.respond(Words(words));
-    }
-
-    /// Answers `ProcessHandle.wait`.
-    pub(crate) fn answer_exit(self, exit: &Exit) {
-        use schema::process::process_handle as wire;
-        let kind = match exit.kind {
-            End::Exited => wire::End::Exited,
-            End::Panicked => wire::End::Panicked,
-            End::Faulted => wire::End::Faulted,
-            End::Killed => wire::End::Killed,
-        };
-        self.respond(wire::WaitReply {
-            kind,
-            code: exit.code,
-            text: exit.text(),
-        });
-    }
-
-    /// Answers. `false`: nobody takes the answer any more.
-    pub fn try_respond<P: Outgoing<Slot>>(self, results: P) -> bool {
-        self.end(|won| write_reply(&won.place(), results))
-    }
-
-    /// Refuses. `false`: nobody takes the answer any more.
-    pub fn try_refuse(self, refusal: Refusal) -> bool {
-        self.end(|_| Err(refusal))
     }
 
     fn end(mut self, build: impl FnOnce(&Won) -> Result<Finished, Refusal>) -> bool {
@@ -252,22 +216,27 @@ impl Respond for Pending {
     }
 }
 
+impl stub::Late for Pending {
+    fn is_live(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|(call, generation)| call.word.load().0 == *generation)
+    }
+
+    fn try_respond<P: Outgoing<Slot>>(self, results: P) -> bool {
+        self.end(|won| write_reply(&won.place(), results))
+    }
+
+    fn try_refuse(self, refusal: Refusal) -> bool {
+        self.end(|_| Err(refusal))
+    }
+}
+
 impl Drop for Pending {
     fn drop(&mut self) {
         if let Some((call, generation)) = self.0.take() {
             let f = Finished::refused(Refusal::NoReply);
             finish(&call, generation, Ending::NoReply, f).run();
         }
-    }
-}
-
-struct Words([u64; 4]);
-
-impl Outgoing<Slot> for Words {
-    const PLAIN: bool = true;
-    const DATA_WORDS: u16 = 4;
-    const POINTERS: u16 = 0;
-    fn words(&self) -> [u64; 4] {
-        self.0
     }
 }

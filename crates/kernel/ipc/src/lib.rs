@@ -27,6 +27,7 @@ mod area;
 mod call;
 mod delivery;
 mod endpoint;
+mod exit;
 mod kernel_call;
 mod loan;
 mod message;
@@ -50,10 +51,11 @@ mod woken;
 pub use area::Area;
 pub use call::{Finished, Route};
 pub use endpoint::{Endpoint, EndpointCore, Facet};
-pub use kernel_call::{KernelCall, Pending};
+pub use exit::{End, Exit};
+pub use kernel_call::{KernelCall, Late, Pending};
 pub use object::{KernelObject, Object, Quick, Slot, release};
 pub use operation::enter;
-pub use process::{End, Exit, Label, Process, for_each_process, process_by_id};
+pub use process::{Label, Process, for_each_process, process_by_id};
 pub use scratch::install as install_scratch;
 pub use thread::{
     Thread, ThreadSpec, current, exit_thread, leave_if_dying, pay_by_running, settle,

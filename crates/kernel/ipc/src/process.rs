@@ -13,8 +13,10 @@ use handles::Reservation;
 use memory::Vm;
 use ring_abi::Refusal;
 use sabotage::sabotage;
+use schema::process::process_handle;
 
-use crate::kernel_call::Pending;
+use crate::exit::{End, Exit, TEXT_BYTES, TEXT_EXTRA};
+use crate::kernel_call::Late;
 use crate::object::{Found, Quick};
 use crate::park::Parked;
 use crate::queue::Queue;
@@ -30,47 +32,11 @@ pub struct Label<'a> {
     pub restarts: u32,
 }
 
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// It called `exit`.
-    Exited,
-    /// It panicked; the text says why.
-    Panicked,
-    /// It did what no correct program does; the text names the rule.
-    Faulted,
-    /// Somebody ended it.
-    Killed,
-}
-
-/// How and why a process ended.
-#[derive(Clone, Debug)]
-pub struct Exit {
-    /// The kind of end.
-    pub kind: End,
-    /// Exit code.
-    pub code: i64,
-    /// Panic message or fault; `None` where nobody could pay for it.
-    text: Option<Arc<str>>,
-}
-
-impl Exit {
-    /// Panic message or fault, as far as there was memory to keep it.
-    pub fn text(&self) -> &str {
-        self.text.as_deref().unwrap_or("")
-    }
-}
-
-/// Longest text of an end that is kept.
-const TEXT_BYTES: u64 = 1024;
-/// Most that such a text takes beside its bytes.
-const TEXT_EXTRA: u64 = 128;
-
 #[derive(Debug, Default)]
 struct ExitState {
     exit: Option<Exit>,
     finished: bool,
-    waiters: Queue<Pending>,
+    waiters: Queue<Late<process_handle::call::Wait>>,
     watcher: Option<fn(&Exit)>,
 }
 
@@ -545,7 +511,7 @@ impl Process {
             let _ = sched::point();
         }
         while let Some(waiter) = waiters.pop() {
-            waiter.answer_exit(&exit);
+            waiter.send(exit.told());
             let _ = sched::point();
         }
         if let Some(f) = watcher {
@@ -568,23 +534,23 @@ impl Process {
         }
     }
 
-    /// Completes `pending` when the process has ended.
-    pub fn wait(&self, pending: Pending) {
+    /// Answers when the process has ended.
+    pub fn wait(&self, later: Late<process_handle::call::Wait>) {
         let exit = {
             let mut state = self.exit.lock();
             if !state.finished {
-                state.waiters.retain(Pending::is_live);
-                let queued = state.waiters.push(pending);
+                state.waiters.retain(Late::is_live);
+                let queued = state.waiters.push(later);
                 drop(state);
-                if let Err(pending) = queued {
-                    pending.try_refuse(Refusal::OverBudget);
+                if let Err(later) = queued {
+                    later.refuse(Refusal::OverBudget);
                 }
                 return;
             }
             state.exit.clone()
         };
         if let Some(exit) = exit {
-            pending.answer_exit(&exit);
+            later.send(exit.told());
         }
     }
 }

@@ -13,10 +13,11 @@ use memory::MemoryObject;
 use ring_abi::{Completion, Refusal, area_layout};
 use sabotage::sabotage;
 use sched::{Task, TaskSpec};
+use schema::process::thread_handle;
 
 use crate::call::{Call, win};
 use crate::endpoint::{Closing, EndpointCore};
-use crate::kernel_call::Pending;
+use crate::kernel_call::Late;
 use crate::queue::Queue;
 use crate::receives::Receives;
 use crate::ring::Ring;
@@ -77,7 +78,7 @@ pub struct Thread {
     leaving: AtomicBool,
     ended: AtomicBool,
     code: AtomicI64,
-    joiners: Lock<Queue<Pending>>,
+    joiners: Lock<Queue<Late<thread_handle::call::Join>>>,
     closing: Lock<Closing>,
     /// Its place among the threads of the process: taken until nothing holds its stack any more.
     _seat: Charge,
@@ -368,24 +369,25 @@ impl Thread {
         }
     }
 
-    /// Completes `join` when the thread has ended.
-    pub fn join(&self, pending: Pending) {
-        let (pending, ended) = {
+    /// Answers when the thread has ended.
+    pub fn join(&self, later: Late<thread_handle::call::Join>) {
+        let (later, ended) = {
             let mut joiners = self.joiners.lock();
             if self.ended.load(Ordering::Acquire) {
-                (pending, true)
+                (later, true)
             } else {
-                joiners.retain(Pending::is_live);
-                match joiners.push(pending) {
+                joiners.retain(Late::is_live);
+                match joiners.push(later) {
                     Ok(()) => return,
-                    Err(pending) => (pending, false),
+                    Err(later) => (later, false),
                 }
             }
         };
         if ended {
-            pending.answer_words([self.code.load(Ordering::Acquire) as u64, 0, 0, 0]);
+            let code = self.code.load(Ordering::Acquire);
+            later.send(thread_handle::JoinReply { code });
         } else {
-            pending.try_refuse(Refusal::OverBudget);
+            later.refuse(Refusal::OverBudget);
         }
     }
 }
@@ -404,8 +406,8 @@ pub fn exit_thread(code: i64) -> ! {
             me.ended.store(true, Ordering::Release);
             core::mem::take(&mut *joiners)
         };
-        while let Some(pending) = waiting.pop() {
-            pending.answer_words([code as u64, 0, 0, 0]);
+        while let Some(later) = waiting.pop() {
+            later.send(thread_handle::JoinReply { code });
             let _ = sched::point();
         }
         // Each of the threads of a process that ends may hand the CPU to the next.

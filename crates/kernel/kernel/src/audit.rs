@@ -10,7 +10,7 @@ use arrayvec::ArrayVec;
 use audit_format::{Ahead, Counters, Event, RECORD_BYTES, Ring, Window};
 use cpu::Lock;
 use frames::Grow;
-use ipc::{Pending, Waitlist};
+use ipc::{Late, Waitlist};
 use sabotage::sabotage;
 use schema::audit::hardware_audit_log;
 use stub::Refusal;
@@ -34,7 +34,7 @@ static WAITING: Lock<Waitlist<u64, Waiting, SHARE>> = Lock::new(Waitlist::new())
 struct Waiting {
     /// The reader whose right it is, 0 for one by manifest.
     reader: u64,
-    pending: Pending,
+    later: Late<hardware_audit_log::call::Wait>,
 }
 
 /// Records an event.
@@ -114,28 +114,28 @@ pub fn edge() -> u64 {
     LOG.lock().edge()
 }
 
-/// Answers `pending` once there is a record of number `from` or later. `reader` is 0 for a reader by manifest. A process
+/// Answers once there is a record of number `from` or later. `reader` is 0 for a reader by manifest. A process
 /// that has its share of waits is refused `busy`.
-pub fn wait(from: u64, reader: u64, pending: Pending) {
-    let holder = holder_of(&pending);
-    let waiting = Waiting { reader, pending };
+pub fn wait(from: u64, reader: u64, later: Late<hardware_audit_log::call::Wait>) {
+    let holder = holder_of(&later);
+    let waiting = Waiting { reader, later };
     let (added, gone) = {
         let mut list = WAITING.lock();
         AWAITED.store(true, Ordering::Release);
-        list.add(holder, from, waiting, |one| one.pending.is_live())
+        list.add(holder, from, waiting, |one| one.later.is_live())
     };
     drop(gone);
     if let Err(waiting) = added {
-        waiting.pending.try_refuse(Refusal::Busy);
+        waiting.later.refuse(Refusal::Busy);
     }
     // A record that came in between told nobody.
     wake(0);
 }
 
 /// Whose share a wait counts in.
-fn holder_of(pending: &Pending) -> u64 {
+fn holder_of(later: &Late<hardware_audit_log::call::Wait>) -> u64 {
     sabotage!(SHARE_AUDIT_WAITS => return 1);
-    pending.holder()
+    later.call().holder()
 }
 
 /// Ends the waits of a reader whose right was taken away.
@@ -154,7 +154,7 @@ pub fn end_waits(reader: u64) {
             AWAITED.store(!list.is_empty(), Ordering::Release);
         }
         for one in ended {
-            one.pending.try_refuse(Refusal::Revoked);
+            one.later.refuse(Refusal::Revoked);
         }
         if from.is_none() {
             break;
@@ -174,8 +174,7 @@ fn wake(_: u64) {
             next
         };
         let Some(one) = next else { return };
-        one.pending
-            .try_respond(hardware_audit_log::WaitReply { edge });
+        one.later.send(hardware_audit_log::WaitReply { edge });
     }
     sched::callback_at(sched::now_ns(), wake, 0);
 }

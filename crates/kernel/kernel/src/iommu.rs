@@ -9,7 +9,6 @@ use iommu_format::{
 };
 
 use crate::acpi::{Machine, state_refused};
-use crate::devices;
 
 /// What is kept for as long as the system runs.
 struct Kept {
@@ -44,18 +43,23 @@ pub fn choose(
         });
         Record::new(dmar, ivrs, &bridges)
     };
-    let units = Units::look(&mut record, config, devices::map, &crate::boot::in_memory);
+    let units = Units::look(
+        &mut record,
+        config,
+        crate::devices::map,
+        &crate::boot::in_memory,
+    );
     let masters = scanned
         .functions
         .iter()
         .filter(|one| one.info.is_endpoint());
     let coverage = record.coverage(masters.map(|one| one.info.bdf), &bridges);
-    devices::state(&|sink| iommu::write_table(sink, &record));
+    crate::log::state(&|sink| iommu::write_table(sink, &record));
     if record.discovery == Discovery::Listed {
         for (number, unit) in record.units.iter().enumerate() {
-            devices::state(&|sink| iommu::write_unit(sink, number, unit));
+            crate::log::state(&|sink| iommu::write_unit(sink, number, unit));
         }
-        devices::state(&|sink| iommu::write_coverage(sink, coverage));
+        crate::log::state(&|sink| iommu::write_coverage(sink, coverage));
     }
     // A manifest that init will refuse has no say either.
     let manifest = manifest.and_then(|bytes| manifest::read(bytes).ok());

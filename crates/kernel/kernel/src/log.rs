@@ -176,3 +176,11 @@ pub fn visit(from: u64, mut f: impl FnMut(u64, &Record) -> bool) -> (u64, u64) {
     }
     (next, dropped)
 }
+
+/// States a fact that somebody else words.
+pub fn state(write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) {
+    let mut line = Line::new();
+    // What does not fit is cut, and whoever reads the line refuses it.
+    let _ = write(&mut line);
+    fact(&line);
+}

@@ -6,8 +6,9 @@ use acpi_tables::{Register, ResetRegister, SleepTypes, Space};
 use cpu::Lock;
 use cpu::port::{read16, write8, write16};
 use device_manager::{Live, Stopped};
-use ipc::Pending;
+use ipc::Late;
 use sabotage::sabotage;
+use schema::process::system_control;
 use stub::Refusal;
 
 /// What ACPI says about ending.
@@ -64,7 +65,7 @@ const LOOK_NS: u64 = 1_000_000;
 
 /// A reset that waits for devices to stop.
 struct Reboot {
-    pending: Pending,
+    later: Late<system_control::call::Reboot>,
     claims: u32,
     deadline_ns: u64,
 }
@@ -73,7 +74,7 @@ static REBOOT: Lock<Option<Reboot>> = Lock::new(None);
 
 /// Ends every claim on a device, then resets. Answered only if that is refused: `busy` while another one waits,
 /// `timedOut` if some device has neither stopped nor been given up in time; the machine goes on then.
-pub fn begin_reboot(pending: Pending) {
+pub fn begin_reboot(later: Late<system_control::call::Reboot>) {
     let manager = crate::devices::manager();
     if sabotage!(REBOOT_SKIPS_TEARDOWN) {
         state(0, &manager.live());
@@ -83,11 +84,11 @@ pub fn begin_reboot(pending: Pending) {
         let mut waiting = REBOOT.lock();
         if waiting.is_some() {
             drop(waiting);
-            pending.try_refuse(Refusal::Busy);
+            later.refuse(Refusal::Busy);
             return;
         }
         *waiting = Some(Reboot {
-            pending,
+            later,
             claims: 0,
             deadline_ns: sched::now_ns() + STOP_NS,
         });
@@ -123,7 +124,7 @@ fn look(_: u64) {
     manager.allow_claims();
     let waiting = REBOOT.lock().take();
     if let Some(waiting) = waiting {
-        waiting.pending.try_refuse(Refusal::TimedOut);
+        waiting.later.refuse(Refusal::TimedOut);
     }
 }
 

@@ -14,9 +14,11 @@ use arrayvec::ArrayVec;
 use cpu::Lock;
 use cpu::port::{read8, write8};
 use frames::Grow;
-use ipc::Pending;
+use ipc::Late;
 use line_queue::{Form, Full, LineQueue, Rank, Writer};
 use sabotage::sabotage;
+use schema::process::{console, log_sink};
+use stub::Refusal;
 
 use crate::log::Line;
 
@@ -63,11 +65,54 @@ const RTS: u8 = 0x02;
 /// A call whose bytes found no room.
 struct Waiter {
     bytes: Vec<u8>,
-    /// How many of its own bytes the caller is told were taken.
-    taken: u32,
     writer: Writer,
-    form: Form,
-    pending: Pending,
+    answer: Answer,
+}
+
+/// What a call that waits is answered once its bytes are queued.
+pub enum Answer {
+    /// They are a row of their own.
+    Line {
+        /// The answer.
+        later: Late<log_sink::call::Write>,
+    },
+    /// They are a piece of what their writer has to say.
+    Raw {
+        /// The answer.
+        later: Late<console::call::Write>,
+        /// How many of its own bytes the caller is told were taken.
+        written: u32,
+    },
+}
+
+impl Answer {
+    const fn form(&self) -> Form {
+        match self {
+            Self::Line { .. } => Form::Line,
+            Self::Raw { .. } => Form::Raw,
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        match self {
+            Self::Line { later } => later.is_live(),
+            Self::Raw { later, .. } => later.is_live(),
+        }
+    }
+
+    fn give(self) {
+        match self {
+            Self::Line { later } => later.send(()),
+            Self::Raw { later, written } => later.send(console::WriteReply { written }),
+        }
+    }
+
+    fn refuse(self, refusal: Refusal) {
+        match self {
+            Self::Line { later } => later.refuse(refusal),
+            Self::Raw { later, .. } => later.refuse(refusal),
+        }
+    }
 }
 
 /// All zeros at first, so that it takes no room in the image.
@@ -321,21 +366,22 @@ pub fn try_write(writer: Writer, form: Form, bytes: &[u8]) -> bool {
     queued
 }
 
-/// Puts a call aside until its bytes find room; it is answered then, unless its caller gives up before. Handed back where
+/// Puts a call aside until its bytes find room; it is answered then, unless its caller gives up before. Refused `busy` where
 /// too many wait.
-pub fn wait(
-    writer: Writer,
-    form: Form,
-    (bytes, taken): (Vec<u8>, u32),
-    pending: Pending,
-) -> Result<(), Pending> {
+pub fn wait(writer: Writer, bytes: Vec<u8>, answer: Answer) {
     let waiter = Waiter {
         bytes,
-        taken,
         writer,
-        form,
-        pending,
+        answer,
     };
+    match put_aside(waiter) {
+        // There may be room by now, and nobody else may come by.
+        Ok(()) => look(),
+        Err(waiter) => waiter.answer.refuse(Refusal::Busy),
+    }
+}
+
+fn put_aside(waiter: Waiter) -> Result<(), Waiter> {
     let mut gone = ArrayVec::<Waiter, WAITERS>::new();
     {
         let mut waiting = WAITING.lock();
@@ -344,20 +390,18 @@ pub fn wait(
         }
         let own = waiting
             .iter()
-            .filter(|other| other.writer == writer)
+            .filter(|other| other.writer == waiter.writer)
             .count();
         if own >= SHARE
             || waiting.len() >= WAITERS
             || waiting.len() == waiting.capacity() && waiting.grow(1).is_err()
         {
-            return Err(waiter.pending);
+            return Err(waiter);
         }
-        waiting.put(waiter).map_err(|waiter| waiter.pending)?;
+        waiting.put(waiter)?;
         note(&waiting);
     }
     drop(gone);
-    // There may be room by now, and nobody else may come by.
-    look();
     Ok(())
 }
 
@@ -371,7 +415,7 @@ fn note(waiting: &VecDeque<Waiter>) {
 impl Waiter {
     fn push(&self) -> bool {
         let mut port = PORT.lock();
-        let pushed = port.push(Rank::Program, self.writer, self.form, &self.bytes);
+        let pushed = port.push(Rank::Program, self.writer, self.answer.form(), &self.bytes);
         port.send();
         pushed.is_ok()
     }
@@ -381,7 +425,7 @@ impl Waiter {
 fn take_gone(waiters: &mut VecDeque<Waiter>, gone: &mut ArrayVec<Waiter, WAITERS>) {
     let mut at = 0;
     while at < waiters.len() && !gone.is_full() {
-        if waiters[at].pending.is_live() {
+        if waiters[at].answer.is_live() {
             at += 1;
         } else if let Some(waiter) = waiters.remove(at) {
             gone.push(waiter);
@@ -399,7 +443,7 @@ pub fn look() {
             PORT.lock().send();
             while !done.is_full()
                 && let Some(first) = waiting.front()
-                && (!first.pending.is_live() || first.push())
+                && (!first.answer.is_live() || first.push())
             {
                 // One whose caller gave up is dropped like one that is done.
                 let _ = waiting.pop_front().map(|waiter| done.try_push(waiter));
@@ -410,13 +454,7 @@ pub fn look() {
             return;
         }
         for waiter in done {
-            let written = waiter.taken;
-            if waiter.form == Form::Raw {
-                let reply = schema::process::console::WriteReply { written };
-                waiter.pending.try_respond(reply);
-            } else {
-                waiter.pending.try_respond(());
-            }
+            waiter.answer.give();
         }
     }
 }

@@ -182,13 +182,21 @@ impl Ring {
         };
         let (start, end) = self.place(slot);
         let buffer = self.region.bytes_mut().get_mut(start..end);
-        let encoded = area::encode(AsMessage(results), buffer.unwrap_or_default());
-        let Ok((bytes, transfers)) = encoded else {
-            return deferred.refuse(Refusal::ReplyTooLarge);
+        let encoded = deferred.send_by(results, |call, results| {
+            match area::encode(AsMessage(results), buffer.unwrap_or_default()) {
+                Ok(encoded) => Some((call.into_handle(), encoded)),
+                Err(_) => {
+                    stub::Respond::refuse(call, Refusal::ReplyTooLarge);
+                    None
+                }
+            }
+        });
+        let Some((handle, (bytes, transfers))) = encoded else {
+            return;
         };
         let submission = Submission {
             opcode: opcode::RETURN,
-            handle: deferred.into_inner().into_handle(),
+            handle,
             deadline_ns: NEVER,
             words: [span(offset, bytes), 0, 0, transfers],
             ..Submission::default()

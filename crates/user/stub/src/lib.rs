@@ -22,7 +22,7 @@ pub mod words;
 
 pub use client::{Answer, CapArg, Deadline, Interface, Object, Retry};
 pub use ring_abi::Refusal;
-pub use server::{Answered, Deferred, Fills, Incoming, Reply, Respond, refuse, take_cap};
+pub use server::{Answered, Deferred, Fills, Incoming, Late, Reply, Respond, refuse, take_cap};
 
 /// The four words of a plain payload.
 pub type Words = [u64; 4];

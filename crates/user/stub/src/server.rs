@@ -1,5 +1,6 @@
 //! The serving side: a call that came in, and the one answer it gets.
 
+use core::fmt;
 use core::marker::PhantomData;
 
 use crate::{Method, Outgoing, Refusal, wire};
@@ -142,10 +143,62 @@ pub struct Deferred<D, M> {
     method: PhantomData<fn() -> M>,
 }
 
+impl<D: fmt::Debug, M> fmt::Debug for Deferred<D, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Deferred").field(&self.call).finish()
+    }
+}
+
+/// The right to answer a call whose caller may be gone by then.
+pub trait Late: Respond {
+    /// Whether somebody still waits for the answer.
+    fn is_live(&self) -> bool;
+
+    /// Answers. `false`: nobody takes the answer any more.
+    fn try_respond<P: Outgoing<Self::Out>>(self, results: P) -> bool;
+
+    /// Refuses. `false`: nobody takes the answer any more.
+    fn try_refuse(self, refusal: Refusal) -> bool;
+}
+
+impl<D: Late, M: Method> Deferred<D, M> {
+    /// Whether somebody still waits for the answer.
+    pub fn is_live(&self) -> bool {
+        self.call.is_live()
+    }
+
+    /// Answers. `false`: nobody takes the answer any more.
+    pub fn try_send(self, results: M::Reply<'_, D::Out>) -> bool {
+        self.call.try_respond(results)
+    }
+
+    /// Refuses. `false`: nobody takes the answer any more.
+    pub fn try_refuse(self, refusal: Refusal) -> bool {
+        self.call.try_refuse(refusal)
+    }
+
+    /// Answers or refuses. `false`: nobody takes the answer any more.
+    pub fn try_answer(self, result: Result<M::Reply<'_, D::Out>, Refusal>) -> bool {
+        match result {
+            Ok(results) => self.try_send(results),
+            Err(refusal) => self.try_refuse(refusal),
+        }
+    }
+}
+
 impl<D: Respond, M: Method> Deferred<D, M> {
-    /// The right to answer, without its type: for a transport, which writes answers itself.
-    pub fn into_inner(self) -> D {
-        self.call
+    /// The right to answer, for what else its transport knows of the call.
+    pub fn call(&self) -> &D {
+        &self.call
+    }
+
+    /// Answers by a way of the transport's own, which gets the results together with the right to send them.
+    pub fn send_by<R>(
+        self,
+        results: M::Reply<'_, D::Out>,
+        send: impl FnOnce(D, M::Reply<'_, D::Out>) -> R,
+    ) -> R {
+        send(self.call, results)
     }
 
     /// Answers.

@@ -9,7 +9,7 @@ use super::route::{Route, Signal};
 use super::vectors::{Place, SourceOf, Target};
 use crate::facts::about;
 use crate::turn::{At, Turn};
-use crate::{DeviceManager, Done, Platform, Waiter};
+use crate::{DeviceManager, Platform, Waiter};
 
 /// Messages that a source may send without being acknowledged, if it cannot be masked, before it is turned off.
 const STORM: u32 = 64;
@@ -134,7 +134,7 @@ impl<P: Platform> DeviceManager<P> {
 }
 
 /// The call that waits, the dispatches of its source so far, and its route.
-pub(super) type Delivery<P> = (<P as Platform>::Waiter, u64, RouteId);
+pub(super) type Delivery<P> = (<P as Platform>::Waiting, u64, RouteId);
 
 impl<P: Platform> Turn<'_, P> {
     /// Records one interrupt of a source. Returns whether it was dispatched.
@@ -185,7 +185,7 @@ impl<P: Platform> At<'_, P> {
     /// Hands a dispatch to the call that waited for it, with no lock held.
     pub(super) fn deliver(self, mut taken: Option<Delivery<P>>) {
         while let Some((waiter, count, route)) = taken {
-            if waiter.answer(Ok(Done::Dispatched(count))) {
+            if waiter.answer(Ok(count)) {
                 break;
             }
             // Its caller had gone. Whoever waits by now gets the dispatch, or whoever waits next.

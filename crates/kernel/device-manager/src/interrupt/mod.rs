@@ -22,9 +22,10 @@ use self::handler::Delivery;
 use self::lines::{LineView, Lines};
 use self::route::{Route, RouteCounts, RouteInfo, RouteView, Signal};
 use self::vectors::{SourceOf, Target};
+use crate::effects::Answer;
 use crate::facts::about;
 use crate::turn::{At, Turn};
-use crate::{DeviceManager, Done, Message, Platform, Waiter};
+use crate::{DeviceManager, Message, Platform, Waiter};
 
 impl<P: Platform> DeviceManager<P> {
     /// Opens a source: a message of the function (an MSI-X vector, or 0 for the one MSI) or, after the messages, its pin.
@@ -138,7 +139,7 @@ impl<P: Platform> DeviceManager<P> {
 
     /// Waits for the next dispatch of exactly this route; at once if one is pending. One call waits at a time: `Busy`
     /// for a second one. A route that ends answers `revoked`.
-    pub fn interrupt_wait(&self, claim: &Claim, route: &RouteId, waiter: P::Waiter) {
+    pub fn interrupt_wait(&self, claim: &Claim, route: &RouteId, waiter: P::Waiting) {
         let mut turn = match self.turn(claim) {
             Ok(turn) => turn,
             Err(refusal) => {
@@ -148,7 +149,7 @@ impl<P: Platform> DeviceManager<P> {
         };
         let outcome = match turn.take_dispatch(claim, route) {
             Err(refusal) => Err(refusal),
-            Ok(Some(count)) => Ok(Done::Dispatched(count)),
+            Ok(Some(count)) => Ok(count),
             Ok(None) => match turn.route(route) {
                 None => Err(Refusal::Stale),
                 Some(entry) if entry.waiter.as_ref().is_some_and(Waiter::is_live) => {
@@ -429,7 +430,8 @@ impl<P: Platform> Turn<'_, P> {
             machine.platform.retire_vector(place.cpu, place.vector);
         }
         if let Some(waiter) = route.waiter {
-            self.effects.answer(waiter, Err(Refusal::Revoked));
+            let revoked = Answer::Wait(waiter, Err(Refusal::Revoked));
+            self.effects.answer(revoked);
         }
     }
 

@@ -51,7 +51,7 @@ pub(super) struct Route<P: Platform> {
     pub(super) message: Message,
     /// The vector before a move: what arrives there is this route's, until nothing can any more.
     pub(super) previous: Option<Place>,
-    pub(super) waiter: Option<P::Waiter>,
+    pub(super) waiter: Option<P::Waiting>,
     /// A dispatch completed a wait whose caller was gone by then: the next wait gets it.
     pub(super) undelivered: bool,
     /// Messages since the last dispatch.

@@ -11,7 +11,7 @@ pub use config::{BAR0, FakeConfig, PCIE};
 pub use platform::{Fake, FakeFrames, FakeMapping, Ticket};
 
 use device_manager::{
-    BufferId, Claim, CommandRequest, DeviceManager, Direction, Done, DriverEntry, LIMITS, OwnerId,
+    BufferId, Claim, CommandRequest, DeviceManager, Direction, DriverEntry, LIMITS, OwnerId,
     PoolId, QueueCompletion, QueueId, QueueSpec, Refusal, SegmentRequest, Submitted,
 };
 use driver_core::Settings;
@@ -82,32 +82,28 @@ impl Machine {
         let ticket = Ticket::new();
         self.manager.claim("fake", nth, owner, ticket.waiter());
         self.settle();
-        match ticket.answer() {
-            Some(Ok(Done::Claimed(claim))) => Ok(claim),
-            Some(Err(refusal)) => Err(refusal),
-            other => panic!("{other:?}"),
-        }
+        ticket.answer().unwrap()
     }
 
     pub fn claim(&self, nth: u32) -> Claim {
         self.try_claim(nth, OWNER).unwrap()
     }
 
-    pub fn reset(&self, claim: &Claim) -> Result<Done, Refusal> {
+    pub fn reset(&self, claim: &Claim) -> Result<(), Refusal> {
         let ticket = Ticket::new();
         self.manager.reset(claim, ticket.waiter());
         self.settle();
         ticket.answer().unwrap()
     }
 
-    pub fn enable(&self, claim: &Claim) -> Result<Done, Refusal> {
+    pub fn enable(&self, claim: &Claim) -> Result<(), Refusal> {
         let ticket = Ticket::new();
         self.manager.enable(claim, ticket.waiter());
         self.settle();
         ticket.answer().unwrap()
     }
 
-    pub fn reset_queue(&self, claim: &Claim, queue: QueueId) -> Result<Done, Refusal> {
+    pub fn reset_queue(&self, claim: &Claim, queue: QueueId) -> Result<(), Refusal> {
         let ticket = Ticket::new();
         self.manager.queue_reset(claim, queue, ticket.waiter());
         self.settle();
@@ -124,10 +120,7 @@ impl Machine {
         let ticket = Ticket::new();
         self.manager.queue_open(claim, spec, ticket.waiter());
         self.settle();
-        match ticket.answer().unwrap()? {
-            Done::Queue(queue) => Ok(queue),
-            other => panic!("{other:?}"),
-        }
+        ticket.answer().unwrap()
     }
 
     /// Everything up to an open queue.
@@ -140,9 +133,9 @@ impl Machine {
 
     /// Reset, configured, enabled.
     pub fn up(&self, claim: &Claim) {
-        assert_eq!(self.reset(claim), Ok(Done::Finished));
+        assert_eq!(self.reset(claim), Ok(()));
         assert_eq!(self.manager.configure(claim, Settings::Plain), Ok(()));
-        assert_eq!(self.enable(claim), Ok(Done::Finished));
+        assert_eq!(self.enable(claim), Ok(()));
     }
 
     /// A pool and a buffer of it.

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use audit_format::Event;
-use device_manager::{Done, FrameRun, Line, Mapping, Message, Platform, Refusal, Waiter};
-use dma_ledger::ShootdownProof;
+use device_manager::{FrameRun, Line, Mapping, Message, Platform, Refusal, Waiter};
+use dma_ledger::{Claim, QueueId, ShootdownProof};
 use driver_core::{DeviceAddress, Ports, Registers};
 use mmio::{PortBus, SharedBytes};
 use units::Bdf;
@@ -130,17 +130,26 @@ impl FakeMapping {
 }
 
 /// One call that waits, as its caller sees it.
-#[derive(Clone)]
-pub struct Ticket {
-    answers: Arc<Mutex<Vec<Result<Done, Refusal>>>>,
+pub struct Ticket<T> {
+    answers: Arc<Mutex<Vec<Result<T, Refusal>>>>,
     live: Arc<AtomicBool>,
     /// The caller goes away between the look and the answer.
     deaf: Arc<AtomicBool>,
 }
 
-pub struct FakeWaiter(Ticket);
+pub struct FakeWaiter<T>(Ticket<T>);
 
-impl Ticket {
+impl<T> Clone for Ticket<T> {
+    fn clone(&self) -> Self {
+        Self {
+            answers: self.answers.clone(),
+            live: self.live.clone(),
+            deaf: self.deaf.clone(),
+        }
+    }
+}
+
+impl<T: Copy> Ticket<T> {
     pub fn new() -> Self {
         Self {
             answers: Arc::default(),
@@ -149,12 +158,12 @@ impl Ticket {
         }
     }
 
-    pub fn waiter(&self) -> FakeWaiter {
+    pub fn waiter(&self) -> FakeWaiter<T> {
         FakeWaiter(self.clone())
     }
 
     /// The answer; there is never a second one.
-    pub fn answer(&self) -> Option<Result<Done, Refusal>> {
+    pub fn answer(&self) -> Option<Result<T, Refusal>> {
         let answers = self.answers.lock().unwrap();
         assert!(answers.len() <= 1, "answered twice");
         answers.first().copied()
@@ -169,12 +178,12 @@ impl Ticket {
     }
 }
 
-impl Waiter for FakeWaiter {
+impl<T: Copy + Send> Waiter<T> for FakeWaiter<T> {
     fn is_live(&self) -> bool {
         self.0.live.load(Ordering::SeqCst)
     }
 
-    fn answer(self, outcome: Result<Done, Refusal>) -> bool {
+    fn answer(self, outcome: Result<T, Refusal>) -> bool {
         if !self.is_live() || self.0.deaf.load(Ordering::SeqCst) {
             return false;
         }
@@ -318,7 +327,10 @@ const SCRUBS: usize = 2;
 impl Platform for Fake {
     type Frames = FakeFrames;
     type Mapping = FakeMapping;
-    type Waiter = FakeWaiter;
+    type Claiming = FakeWaiter<Claim>;
+    type Acting = FakeWaiter<()>;
+    type Opening = FakeWaiter<QueueId>;
+    type Waiting = FakeWaiter<u64>;
 
     fn audit(&self, event: Event) {
         self.0.lock().unwrap().audited.push(event);

@@ -100,7 +100,7 @@ impl<'a> hardware_audit_log::Server<KernelCall<'a>> for Served<Log> {
             return reply.send(hardware_audit_log::WaitReply { edge });
         }
         let (answered, later) = reply.defer();
-        audit::wait(from, self.0.reader, later.into_inner());
+        audit::wait(from, self.0.reader, later);
         if self.0.epoch.is_raised() {
             // Revoked since the call was let in.
             audit::end_waits(self.0.reader);

@@ -9,9 +9,9 @@ use arrayvec::ArrayVec;
 use bell_word::{BellWord, Rung};
 use cap::Epoch;
 use cpu::Lock;
-use ipc::{KernelCall, KernelObject, Pending, Quick, Slot};
+use ipc::{KernelCall, KernelObject, Late, Quick, Slot};
 use schema::process::{bell, bell_ringer};
-use stub::{Answered, Outgoing, Refusal, Respond};
+use stub::{Answered, Outgoing, Refusal};
 
 use super::{Owed, Served};
 
@@ -21,7 +21,7 @@ const WAITERS: usize = 8;
 /// Who waits, and for which bits.
 struct Waiter {
     mask: u64,
-    pending: Pending,
+    later: Late<bell::call::Wait>,
 }
 
 /// What a bell and its ringers share.
@@ -65,7 +65,7 @@ impl Core {
             let Some((waiter, bits)) = next else {
                 return;
             };
-            if !waiter.pending.try_respond(bell::WaitReply { bits }) {
+            if !waiter.later.try_send(bell::WaitReply { bits }) {
                 // It had given up: what it would have taken is the next one's, who is looked for in the next turn.
                 let _ = self.word.ring(bits);
             }
@@ -74,14 +74,14 @@ impl Core {
     }
 
     /// Waits. What is answered, and dropped, is so outside of the lock.
-    fn wait(&self, mask: u64, pending: Pending) {
+    fn wait(&self, mask: u64, later: Late<bell::call::Wait>) {
         let mut gone = ArrayVec::<Waiter, WAITERS>::new();
         let answer = {
             let mut waiters = self.waiters.lock();
             if waiters.is_full() {
                 let mut at = 0;
                 while at < waiters.len() {
-                    if waiters[at].pending.is_live() {
+                    if waiters[at].later.is_live() {
                         at += 1;
                     } else {
                         gone.push(waiters.remove(at));
@@ -91,19 +91,19 @@ impl Core {
             let bits = self.word.ask(wanted(&waiters), mask);
             if bits != 0 || waiters.is_full() {
                 self.word.leave(wanted(&waiters));
-                Some((pending, bits))
+                Some((later, bits))
             } else {
-                waiters.push(Waiter { mask, pending });
+                waiters.push(Waiter { mask, later });
                 None
             }
         };
         drop(gone);
-        let Some((pending, bits)) = answer else {
+        let Some((later, bits)) = answer else {
             return;
         };
         if bits == 0 {
-            pending.refuse(Refusal::Busy);
-        } else if !pending.try_respond(bell::WaitReply { bits }) {
+            later.refuse(Refusal::Busy);
+        } else if !later.try_send(bell::WaitReply { bits }) {
             // It has given up meanwhile.
             self.ring(bits);
         }
@@ -178,7 +178,7 @@ impl<'a> bell::Server<KernelCall<'a>> for Served<Bell> {
             return reply.refuse(Refusal::BadArgument);
         }
         let (answered, later) = reply.defer();
-        self.0.core.wait(mask, later.into_inner());
+        self.0.core.wait(mask, later);
         answered
     }
 

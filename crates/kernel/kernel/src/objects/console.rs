@@ -10,7 +10,7 @@ use cap::Epoch;
 use cpu::Lock;
 use device_manager::Line;
 use frames::Grow;
-use ipc::Pending;
+use ipc::Late;
 use line_queue::{Form, Writer};
 use plain_text::{FilterMode, TextFilter};
 use sabotage::sabotage;
@@ -41,7 +41,7 @@ const READERS: usize = 64;
 #[derive(Default)]
 struct Input {
     bytes: VecDeque<u8>,
-    readers: VecDeque<Pending>,
+    readers: VecDeque<Late<console::call::Read>>,
     /// The line's sender has been told to stop.
     held: bool,
 }
@@ -266,7 +266,7 @@ fn gather() {
             };
             (reader, input.take())
         };
-        if !reader.try_respond(reply_of(&results)) {
+        if !reader.try_send(reply_of(&results)) {
             // Its caller gave up just now: the next one reads them.
             if let Some(input) = INPUT.lock().as_mut() {
                 for byte in results.into_iter().rev() {
@@ -323,10 +323,7 @@ impl<'a> console::Server<ipc::KernelCall<'a>> for Served<Console> {
         match kept(out) {
             Ok(bytes) => {
                 let (answered, later) = reply.defer();
-                let pending = later.into_inner();
-                if let Err(pending) = serial::wait(writer, Form::Raw, (bytes, written), pending) {
-                    pending.try_refuse(Refusal::Busy);
-                }
+                serial::wait(writer, bytes, serial::Answer::Raw { later, written });
                 answered
             }
             Err(refusal) => reply.refuse(refusal),
@@ -350,12 +347,12 @@ impl<'a> console::Server<ipc::KernelCall<'a>> for Served<Console> {
         if let Some(input) = INPUT.lock().as_mut() {
             if input.readers.len() >= READERS {
                 // Dropping those that gave up completes nothing: their callers are gone.
-                input.readers.retain(Pending::is_live);
+                input.readers.retain(Late::is_live);
             }
-            full = input.readers.put(later.into_inner()).err();
+            full = input.readers.put(later).err();
         }
-        if let Some(pending) = full {
-            pending.try_refuse(Refusal::Busy);
+        if let Some(later) = full {
+            later.refuse(Refusal::Busy);
         }
         // A byte may have come to another CPU since the first look, which saw no reader.
         gather();

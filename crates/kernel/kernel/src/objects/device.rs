@@ -19,7 +19,7 @@ use super::audit::answer;
 use super::queue::Queue;
 use super::window::{Mmio, Pool, Route};
 use super::{Owed, Served, kernel_object, object, or_refuse};
-use crate::devices::{Answer, Call, manager};
+use crate::devices::{Acting, Claiming, Opening, manager};
 
 /// The registry.
 pub struct Registry {
@@ -130,11 +130,11 @@ impl<'a> device_registry::Server<KernelCall<'a>> for Served<Registry> {
     ) -> Answered {
         let owner = OwnerId(reply.call().process().id);
         let (answered, later) = reply.defer();
-        let call = Call {
-            pending: later.into_inner(),
-            answer: Answer::Claim,
+        let waiter = Claiming {
+            later,
+            object: device,
         };
-        manager().claim(driver, nth, owner, call);
+        manager().claim(driver, nth, owner, waiter);
         answered
     }
 
@@ -164,7 +164,7 @@ pub struct Device {
 kernel_object!(Device, device);
 
 /// A claim as a capability.
-pub fn device(claim: Claim) -> Result<Slot, Refusal> {
+fn device(claim: Claim) -> Result<Slot, Refusal> {
     object(Device {
         epoch: Epoch::default(),
         claim,
@@ -172,7 +172,7 @@ pub fn device(claim: Claim) -> Result<Slot, Refusal> {
 }
 
 /// An open queue as a capability.
-pub fn queue(claim: Claim, queue: QueueId) -> Result<Slot, Refusal> {
+fn queue(claim: Claim, queue: QueueId) -> Result<Slot, Refusal> {
     object(Queue::new(claim, queue))
 }
 
@@ -212,11 +212,7 @@ impl<'a> device::Server<KernelCall<'a>> for Served<Device> {
 
     fn reset(&mut self, reply: Owed<'a, device::call::Reset>) -> Answered {
         let (answered, later) = reply.defer();
-        let call = Call {
-            pending: later.into_inner(),
-            answer: Answer::Nothing,
-        };
-        manager().reset(&self.0.claim, call);
+        manager().reset(&self.0.claim, Acting::Reset(later));
         answered
     }
 
@@ -273,11 +269,7 @@ impl<'a> device::Server<KernelCall<'a>> for Served<Device> {
 
     fn enable(&mut self, reply: Owed<'a, device::call::Enable>) -> Answered {
         let (answered, later) = reply.defer();
-        let call = Call {
-            pending: later.into_inner(),
-            answer: Answer::Nothing,
-        };
-        manager().enable(&self.0.claim, call);
+        manager().enable(&self.0.claim, Acting::Enable(later));
         answered
     }
 
@@ -329,11 +321,12 @@ impl<'a> device::Server<KernelCall<'a>> for Served<Device> {
             vector: (source != NO_SOURCE).then_some(source),
         };
         let (answered, later) = reply.defer();
-        let call = Call {
-            pending: later.into_inner(),
-            answer: Answer::Queue(self.0.claim),
+        let waiter = Opening {
+            later,
+            claim: self.0.claim,
+            object: queue,
         };
-        manager().queue_open(&self.0.claim, spec, call);
+        manager().queue_open(&self.0.claim, spec, waiter);
         answered
     }
 }

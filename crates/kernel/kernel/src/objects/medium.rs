@@ -7,10 +7,10 @@ use ::memory::MemoryObject;
 use atapi::{MAX_SECTORS, SECTOR_BYTES};
 use cap::Epoch;
 use cpu::Lock;
-use ipc::{KernelCall, Pending, Slot};
+use ipc::{KernelCall, Late, Slot};
 use sabotage::sabotage;
 use schema::storage::boot_medium;
-use stub::{Answered, Deferred, Refusal};
+use stub::{Answered, Refusal};
 
 use super::memory::Shared;
 use super::{Owed, Served, kernel_object};
@@ -36,7 +36,7 @@ kernel_object!(Medium, boot_medium);
 
 /// A read that the drive is busy with.
 struct Reading {
-    later: Deferred<Pending, boot_medium::call::Read>,
+    later: Late<boot_medium::call::Read>,
     target: Arc<MemoryObject>,
     offset: u64,
     bytes: usize,

@@ -195,7 +195,7 @@ kernel_object!(Handle, process_handle);
 impl<'a> process_handle::Server<KernelCall<'a>> for Served<Handle> {
     fn wait(&mut self, reply: Owed<'a, process_handle::call::Wait>) -> Answered {
         let (answered, later) = reply.defer();
-        self.0.process.wait(later.into_inner());
+        self.0.process.wait(later);
         answered
     }
 
@@ -282,7 +282,7 @@ kernel_object!(Joinable, thread_handle);
 impl<'a> thread_handle::Server<KernelCall<'a>> for Served<Joinable> {
     fn join(&mut self, reply: Owed<'a, thread_handle::call::Join>) -> Answered {
         let (answered, later) = reply.defer();
-        self.0.thread.join(later.into_inner());
+        self.0.thread.join(later);
         answered
     }
 }

@@ -12,7 +12,7 @@ use stub::{Answered, Refusal};
 use super::audit::{answer, note_refusal};
 use super::window::Buffer;
 use super::{Owed, Served, kernel_object};
-use crate::devices::{Answer, Call, manager};
+use crate::devices::{Acting, manager};
 
 /// Completions per call, at most.
 const COMPLETIONS: usize = 64;
@@ -144,11 +144,8 @@ impl<'a> device_queue::Server<KernelCall<'a>> for Served<Queue> {
 
     fn reset(&mut self, reply: Owed<'a, device_queue::call::Reset>) -> Answered {
         let (answered, later) = reply.defer();
-        let call = Call {
-            pending: later.into_inner(),
-            answer: Answer::Nothing,
-        };
-        manager().queue_reset(&self.0.claim, self.0.queue, call);
+        let waiter = Acting::ResetQueue(later);
+        manager().queue_reset(&self.0.claim, self.0.queue, waiter);
         answered
     }
 }

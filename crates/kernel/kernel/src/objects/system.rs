@@ -89,10 +89,7 @@ impl<'a> log_sink::Server<KernelCall<'a>> for Served<LogSink> {
         match super::console::kept(line.as_bytes()) {
             Ok(bytes) => {
                 let (answered, later) = reply.defer();
-                let pending = later.into_inner();
-                if let Err(pending) = serial::wait(writer, Form::Line, (bytes, 0), pending) {
-                    pending.try_refuse(Refusal::Busy);
-                }
+                serial::wait(writer, bytes, serial::Answer::Line { later });
                 answered
             }
             Err(refusal) => reply.refuse(refusal),
@@ -248,7 +245,7 @@ impl<'a> system_control::Server<KernelCall<'a>> for Served<Power> {
 
     fn reboot(&mut self, reply: Owed<'a, system_control::call::Reboot>) -> Answered {
         let (answered, later) = reply.defer();
-        crate::power::begin_reboot(later.into_inner());
+        crate::power::begin_reboot(later);
         answered
     }
 }

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use arrayvec::ArrayVec;
 use cap::Epoch;
 use cpu::Lock;
-use ipc::{Pending, Quick, Slot};
+use ipc::{Late, Quick, Slot};
 use sabotage::sabotage;
 use schema::process::{entropy_source, timer};
 use stub::{Answered, Outgoing, Refusal};
@@ -38,13 +38,16 @@ impl Timer {
 
 kernel_object!(Timer, timer, quick);
 
+/// Who sleeps.
+type Sleeper = Late<timer::call::Sleep>;
+
 /// Most that a sleeper takes: its place in the list.
 const SLEEPER_BYTES: u64 = 2048;
 
 /// Who sleeps until when; the number parts equal times.
 #[derive(Debug)]
 struct Sleepers {
-    list: BTreeMap<(u64, u64), Pending>,
+    list: BTreeMap<(u64, u64), Sleeper>,
     number: u64,
     /// The earliest time a callback is armed for.
     armed: u64,
@@ -69,15 +72,15 @@ static SLEEPERS: Lock<Sleepers> = Lock::new(Sleepers {
 impl Sleepers {
     /// Takes out those that gave up among the next few from `from` on; to be dropped outside of the lock. `false`: there
     /// are no more.
-    fn take_ended(&mut self, from: &mut (u64, u64), gone: &mut ArrayVec<Pending, FORGETS>) -> bool {
+    fn take_ended(&mut self, from: &mut (u64, u64), gone: &mut ArrayVec<Sleeper, FORGETS>) -> bool {
         for _ in 0..FORGETS {
             use core::ops::Bound::{Excluded, Unbounded};
             let next = self.list.range((Excluded(*from), Unbounded)).next();
-            let Some((key, pending)) = next else {
+            let Some((key, later)) = next else {
                 return false;
             };
             *from = *key;
-            if !pending.is_live() {
+            if !later.is_live() {
                 let _ = self.list.remove(from).map(|one| gone.try_push(one));
             }
         }
@@ -85,16 +88,16 @@ impl Sleepers {
     }
 
     /// Takes out those of the next few that gave up; to be dropped outside of the lock.
-    fn sweep(&mut self) -> [Option<Pending>; SWEEP] {
+    fn sweep(&mut self) -> [Option<Sleeper>; SWEEP] {
         [(); SWEEP].map(|()| {
             use core::ops::Bound::{Excluded, Unbounded};
             let next = self.list.range((Excluded(self.swept), Unbounded)).next();
-            let Some((key, pending)) = next else {
+            let Some((key, later)) = next else {
                 self.swept = (0, 0);
                 return None;
             };
             self.swept = *key;
-            if pending.is_live() {
+            if later.is_live() {
                 return None;
             }
             self.list.remove(&self.swept)
@@ -103,15 +106,15 @@ impl Sleepers {
 }
 
 #[expect(clippy::disallowed_methods, reason = "room: made here")]
-fn add(until: u64, pending: Pending) -> Result<(), (Refusal, Pending)> {
-    let mut sleeper = Some(pending);
+fn add(until: u64, later: Sleeper) -> Result<(), (Refusal, Sleeper)> {
+    let mut sleeper = Some(later);
     let (gone, room, arm) = {
         let mut s = SLEEPERS.lock();
         let gone = s.sweep();
         s.number += 1;
         let key = (until, s.number);
         let room = frames::with_room(SLEEPER_BYTES, || {
-            let _ = sleeper.take().map(|pending| s.list.insert(key, pending));
+            let _ = sleeper.take().map(|later| s.list.insert(key, later));
         });
         let arm = room.is_ok() && until < s.armed;
         if arm {
@@ -120,8 +123,8 @@ fn add(until: u64, pending: Pending) -> Result<(), (Refusal, Pending)> {
         (gone, room, arm)
     };
     drop(gone);
-    if let (Err(refusal), Some(pending)) = (room, sleeper) {
-        return Err((refusal, pending));
+    if let (Err(refusal), Some(later)) = (room, sleeper) {
+        return Err((refusal, later));
     }
     if arm {
         sched::callback_at(until, wake_due, 0);
@@ -133,7 +136,7 @@ fn add(until: u64, pending: Pending) -> Result<(), (Refusal, Pending)> {
 pub fn forget_ended() {
     let mut from = (0, 0);
     loop {
-        let mut gone = ArrayVec::<Pending, FORGETS>::new();
+        let mut gone = ArrayVec::<Sleeper, FORGETS>::new();
         let more = SLEEPERS.lock().take_ended(&mut from, &mut gone);
         drop(gone);
         if !more {
@@ -163,8 +166,8 @@ fn wake_due(_: u64) {
             }
         };
         left -= 1;
-        if let Some((_, pending)) = next {
-            stub::Respond::respond(pending, ());
+        if let Some((_, later)) = next {
+            later.send(());
         }
     }
 }
@@ -181,8 +184,8 @@ impl<'a> timer::Server<ipc::KernelCall<'a>> for Served<Timer> {
             return reply.send(());
         }
         let (answered, later) = reply.defer();
-        if let Err((refusal, pending)) = add(until_ns, later.into_inner()) {
-            pending.try_refuse(refusal);
+        if let Err((refusal, later)) = add(until_ns, later) {
+            later.refuse(refusal);
         }
         answered
     }

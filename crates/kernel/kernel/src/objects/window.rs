@@ -19,7 +19,7 @@ use stub::{Answered, Refusal};
 use super::audit::answer;
 use super::memory::Shared;
 use super::{Owed, Served, kernel_object, object};
-use crate::devices::{Answer, Call, Window, manager};
+use crate::devices::{Waiting, Window, manager};
 
 /// The registers of one BAR.
 pub struct Mmio {
@@ -235,11 +235,7 @@ impl<'a> interrupt::Server<KernelCall<'a>> for Served<Route> {
             Ok(None) => {}
         }
         let (answered, later) = reply.defer();
-        let call = Call {
-            pending: later.into_inner(),
-            answer: Answer::Dispatch,
-        };
-        manager().interrupt_wait(&self.0.claim, &self.0.route, call);
+        manager().interrupt_wait(&self.0.claim, &self.0.route, Waiting(later));
         answered
     }
 

@@ -1,0 +1,131 @@
+//! The kernel, as the device manager sees it: memory, registers, vectors, timers, facts.
+
+use core::fmt;
+
+use ::memory::Writes;
+use device_manager::{Line, Message, Platform};
+use driver_core::{Ports, Registers};
+use stub::Refusal;
+use units::Bdf;
+
+use super::manager;
+use super::run::{Run, Window};
+use super::vectors::{retire_vector, take_vector};
+use super::waiters::{Acting, Claiming, Opening, Waiting};
+use crate::log::state;
+
+/// The kernel, as the device manager sees it.
+#[derive(Debug)]
+pub struct Kernel;
+
+impl Platform for Kernel {
+    type Frames = Run;
+    type Mapping = Window;
+    type Claiming = Claiming;
+    type Acting = Acting;
+    type Opening = Opening;
+    type Waiting = Waiting;
+
+    fn allocate(&self, pages: u32, contiguous: bool) -> Option<Run> {
+        #[cfg(sabotage)]
+        let _nobody = sabotage::sabotage!(DMA_FOR_NOTHING).then(frames::paid_by_nobody);
+        if contiguous {
+            Run::contiguous(pages)
+        } else {
+            Run::scattered(pages)
+        }
+    }
+
+    fn keep_from_processes(&self, run: &Run) {
+        run.keep_from_processes();
+    }
+
+    fn scrub(&self, run: &mut Run, from: usize) -> Option<usize> {
+        run.scrub(from)
+    }
+
+    fn free(&self, run: Run) -> Option<Run> {
+        run.free_some()
+    }
+
+    fn look(&self) {
+        let _ = sched::point();
+    }
+
+    #[cfg(sabotage)]
+    fn alias(&self, run: &Run) -> Option<Run> {
+        Some(run.alias())
+    }
+
+    fn registers(&self, physical: u64, bytes: u64) -> Option<Registers> {
+        let base = paging::map_device(physical, bytes).ok()?;
+        // SAFETY: mapped uncached, for good, for this many bytes.
+        Some(unsafe { Registers::new(base, usize::try_from(bytes).ok()?) })
+    }
+
+    fn ports(&self, first: u16, bytes: u16) -> Option<Ports> {
+        // SAFETY: the manager asks for the ports of an assigned BAR of a claimed function alone, and turns their decoding off
+        // when the claim ends.
+        unsafe { Ports::new(first, bytes) }
+    }
+
+    fn share(&self, run: &Run, writable: bool) -> Option<Window> {
+        let writes = match writable {
+            true => Writes::Allowed,
+            false => Writes::Never,
+        };
+        run.share(writes)
+    }
+
+    fn share_registers(&self, physical: u64, pages: u32) -> Option<Window> {
+        Window::over_registers(physical, pages)
+    }
+
+    fn allocate_vector(&self, cpu: Option<u16>) -> Result<Message, Refusal> {
+        take_vector(cpu)
+    }
+
+    fn retire_vector(&self, cpu: u16, vector: u8) {
+        retire_vector(cpu, vector);
+    }
+
+    fn line_of(&self, function: Bdf, pin: u8) -> Option<Line> {
+        crate::lines::of_pin(function, pin)
+    }
+
+    fn route_line(&self, line: &Line, message: &Message) -> bool {
+        crate::lines::route(line, message)
+    }
+
+    fn mask_line(&self, gsi: u32, masked: bool) {
+        crate::lines::mask(gsi, masked);
+    }
+
+    fn arm_line(&self, line: u32, at_ns: u64) {
+        sched::callback_at(
+            at_ns,
+            |line| manager().poll_line(line as u32),
+            u64::from(line),
+        );
+    }
+
+    fn now_ns(&self) -> u64 {
+        sched::now_ns()
+    }
+
+    fn arm(&self, function: u32, at_ns: u64) {
+        sched::callback_at(
+            at_ns,
+            |function| manager().poll(function as u32),
+            u64::from(function),
+        );
+    }
+
+    fn fact(&self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) {
+        state(write);
+    }
+
+    fn audit(&self, event: audit_format::Event) {
+        crate::audit::record(event);
+    }
+}

@@ -1,0 +1,210 @@
+//! Memory that a device may be given, and what processes map of it or of registers.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use ::memory::{MemoryObject, PageList, Unmapped, Writes};
+use device_manager::{FrameRun, Mapping};
+use dma_ledger::ShootdownProof;
+use driver_core::DeviceAddress;
+use frames::{Frames, Grow, ShootdownReceipt, Use};
+use mmio::SharedBytes;
+use sabotage::sabotage;
+
+/// Pages of a buffer that are made, wiped or freed in one go.
+const STEP_PAGES: usize = 8;
+/// What is longer than this is a buffer, for which the manager holds no lock: more than a queue has.
+const LOCKED_PAGES: u32 = 64;
+
+/// Frames for a device.
+#[derive(Debug)]
+pub struct Run {
+    frames: Vec<Frames>,
+    list: Arc<Addresses>,
+    view: Option<SharedBytes>,
+    /// An alias of another run, or aliased by one: never freed.
+    #[cfg(sabotage)]
+    shared: core::sync::atomic::AtomicBool,
+}
+
+/// Where the pages of a run are, for the device and for what maps them.
+#[derive(Debug)]
+struct Addresses(Vec<DeviceAddress>);
+
+impl PageList for Addresses {
+    fn count(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn page(&self, at: u64) -> Option<u64> {
+        let page = self.0.get(usize::try_from(at).ok()?)?;
+        Some(page.bus())
+    }
+}
+
+impl Run {
+    #[expect(clippy::disallowed_methods, reason = "lent: one for each run of pages")]
+    fn new(frames: Vec<Frames>, pages: Vec<DeviceAddress>, view: Option<SharedBytes>) -> Self {
+        Self {
+            frames,
+            list: Arc::new(Addresses(pages)),
+            view,
+            #[cfg(sabotage)]
+            shared: core::sync::atomic::AtomicBool::new(false),
+        }
+    }
+}
+
+impl Run {
+    /// One run of frames, zeroed.
+    pub(super) fn contiguous(pages: u32) -> Option<Self> {
+        let order = pages.max(1).checked_next_power_of_two()?.trailing_zeros();
+        let mut addresses = Vec::new();
+        addresses.grow(pages as usize).ok()?;
+        let mut list = Vec::new();
+        list.grow(1).ok()?;
+        let mut wiped = 0;
+        let run = frames::allocate_stepping(order as u8, Use::Buffer, || {
+            wiped += 1;
+            step(pages, wiped);
+        });
+        let run = run.ok()?;
+        let view = run.shared().slice(0, pages as usize * 4096).ok();
+        for page in 0..u64::from(pages) {
+            let _ = addresses.put(DeviceAddress::new(run.address() + page * 4096));
+        }
+        let _ = list.put(run);
+        Some(Self::new(list, addresses, view))
+    }
+
+    /// Single frames, zeroed.
+    pub(super) fn scattered(pages: u32) -> Option<Self> {
+        let mut addresses = Vec::new();
+        addresses.grow(pages as usize).ok()?;
+        let mut list = Vec::new();
+        list.grow(pages as usize).ok()?;
+        let mut payment = frames::pay(u64::from(pages) * frames::FRAME_BYTES).ok()?;
+        for _ in 0..pages {
+            match frames::allocate_out_of(&mut payment, Use::Buffer) {
+                Ok(frame) => {
+                    let _ = addresses.put(DeviceAddress::new(frame.address()));
+                    let _ = list.put(frame);
+                }
+                Err(_) => {
+                    while let Some(frame) = list.pop() {
+                        frame.free_unmapped();
+                        step(pages, list.len());
+                    }
+                    return None;
+                }
+            }
+            step(pages, list.len());
+        }
+        Some(Self::new(list, addresses, None))
+    }
+
+    /// Notes that the frames are a broker's own.
+    pub(super) fn keep_from_processes(&self) {
+        for frames in &self.frames {
+            frames.set_use(Use::Queue);
+        }
+    }
+
+    /// Wipes some pages from `from` on, and says where to go on.
+    pub(super) fn scrub(&mut self, from: usize) -> Option<usize> {
+        let pages = self.list.0.len();
+        let to = pages.min(from + STEP_PAGES);
+        if let Some(view) = self.view {
+            let _ = view.zero(from * 4096, (to - from) * 4096);
+        } else {
+            for frame in self.frames.get(from..to)? {
+                let _ = frame.shared().zero(0, frame.bytes());
+            }
+        }
+        (to < pages).then_some(to)
+    }
+
+    /// Gives some wiped pages back; what is left.
+    pub(super) fn free_some(mut self) -> Option<Self> {
+        // A run that is dropped stays out of the allocator.
+        sabotage!(SHARE_WINDOW => if self.shared.load(core::sync::atomic::Ordering::Relaxed) {
+            return None;
+        });
+        if sabotage!(LEAK_FRAMES) {
+            return None;
+        }
+        for _ in 0..STEP_PAGES {
+            let frames = self.frames.pop()?;
+            // SAFETY: the manager frees a run only after its mappings were revoked, with the proof the ledger asks for.
+            frames.free_scrubbed(unsafe { ShootdownReceipt::after_shootdown() });
+        }
+        (!self.frames.is_empty()).then_some(self)
+    }
+
+    /// A second run over the same pages.
+    #[cfg(sabotage)]
+    pub(super) fn alias(&self) -> Self {
+        use core::sync::atomic::Ordering;
+        self.shared.store(true, Ordering::Relaxed);
+        let alias = Self::new(Vec::new(), self.list.0.clone(), self.view);
+        alias.shared.store(true, Ordering::Relaxed);
+        alias
+    }
+
+    /// Makes an object that maps the pages.
+    pub(super) fn share(&self, writes: Writes) -> Option<Window> {
+        let list: Arc<dyn PageList> = self.list.clone();
+        MemoryObject::borrowed(list, writes).ok().map(Window)
+    }
+}
+
+/// Lets others go first after so many pages of a run.
+fn step(pages: u32, done: usize) {
+    if pages > LOCKED_PAGES && done.is_multiple_of(STEP_PAGES) {
+        let _ = sched::point();
+    }
+}
+
+impl FrameRun for Run {
+    fn pages(&self) -> &[DeviceAddress] {
+        &self.list.0
+    }
+
+    fn view(&self) -> Option<SharedBytes> {
+        self.view
+    }
+}
+
+/// Made from the ledger of mappings alone, when nothing maps the pages and nothing will.
+pub struct Shot(Unmapped);
+
+impl ShootdownProof for Shot {}
+
+/// Something processes can map, over a device's pages.
+#[derive(Clone, Debug)]
+pub struct Window(Arc<MemoryObject>);
+
+impl Window {
+    /// Register pages, read-only and uncached.
+    pub(super) fn over_registers(physical: u64, pages: u32) -> Option<Self> {
+        MemoryObject::registers(physical, pages).ok().map(Self)
+    }
+
+    /// The pages as an object.
+    pub const fn object(&self) -> &Arc<MemoryObject> {
+        &self.0
+    }
+}
+
+impl Mapping for Window {
+    type Proof = Shot;
+
+    fn revoke(&self) -> Shot {
+        sabotage!(KEEP_WINDOWS => return Shot(Unmapped::untrue()));
+        // Returns when every region is unmapped and every CPU has answered the shootdown, whoever began the revocation.
+        let shot = Shot(self.0.revoke());
+        // Objects may be many, and each of them quickly done.
+        let _ = sched::point();
+        shot
+    }
+}

@@ -1,0 +1,103 @@
+//! Calls that wait for a device, each with the type of its answer.
+
+use device_manager::Waiter;
+use dma_ledger::{Claim, QueueId};
+use ipc::{Late, Slot};
+use schema::device::{device, device_queue, device_registry, interrupt};
+use stub::{Method, Refusal};
+
+/// `DeviceRegistry.claim`. A claim that nobody takes is released by the object that is made of it here.
+#[derive(Debug)]
+pub struct Claiming {
+    /// The answer.
+    pub later: Late<device_registry::call::Claim>,
+    /// Makes the object.
+    pub object: fn(Claim) -> Result<Slot, Refusal>,
+}
+
+impl Waiter<Claim> for Claiming {
+    fn is_live(&self) -> bool {
+        self.later.is_live()
+    }
+
+    fn answer(self, outcome: Result<Claim, Refusal>) -> bool {
+        let made = outcome.and_then(|claim| paid_by_caller(&self.later, || (self.object)(claim)));
+        let reply = made.map(|device| device_registry::ClaimReply { device });
+        self.later.try_answer(reply)
+    }
+}
+
+/// What is answered with nothing.
+#[derive(Debug)]
+pub enum Acting {
+    /// `Device.reset`.
+    Reset(Late<device::call::Reset>),
+    /// `Device.enable`.
+    Enable(Late<device::call::Enable>),
+    /// `DeviceQueue.reset`.
+    ResetQueue(Late<device_queue::call::Reset>),
+}
+
+impl Waiter<()> for Acting {
+    fn is_live(&self) -> bool {
+        match self {
+            Self::Reset(later) => later.is_live(),
+            Self::Enable(later) => later.is_live(),
+            Self::ResetQueue(later) => later.is_live(),
+        }
+    }
+
+    fn answer(self, outcome: Result<(), Refusal>) -> bool {
+        match self {
+            Self::Reset(later) => later.try_answer(outcome),
+            Self::Enable(later) => later.try_answer(outcome),
+            Self::ResetQueue(later) => later.try_answer(outcome),
+        }
+    }
+}
+
+/// `Device.queue`.
+#[derive(Debug)]
+pub struct Opening {
+    /// The answer.
+    pub later: Late<device::call::Queue>,
+    /// Whose queue it will be.
+    pub claim: Claim,
+    /// Makes the object.
+    pub object: fn(Claim, QueueId) -> Result<Slot, Refusal>,
+}
+
+impl Waiter<QueueId> for Opening {
+    fn is_live(&self) -> bool {
+        self.later.is_live()
+    }
+
+    fn answer(self, outcome: Result<QueueId, Refusal>) -> bool {
+        let made = outcome
+            .and_then(|queue| paid_by_caller(&self.later, || (self.object)(self.claim, queue)));
+        let reply = made.map(|queue| device::QueueReply { queue });
+        self.later.try_answer(reply)
+    }
+}
+
+/// `Interrupt.wait`.
+#[derive(Debug)]
+pub struct Waiting(pub Late<interrupt::call::Wait>);
+
+impl Waiter<u64> for Waiting {
+    fn is_live(&self) -> bool {
+        self.0.is_live()
+    }
+
+    fn answer(self, outcome: Result<u64, Refusal>) -> bool {
+        let reply = outcome.map(|dispatches| interrupt::WaitReply { dispatches });
+        self.0.try_answer(reply)
+    }
+}
+
+/// Makes what a call is answered with at the cost of its caller, in whatever process or interrupt the answer comes.
+fn paid_by_caller<M: Method, R>(later: &Late<M>, make: impl FnOnce() -> R) -> R {
+    let caller = later.call().caller();
+    let _paying = caller.as_ref().map(|p| frames::paid_by(p.account()));
+    make()
+}
