@@ -102,7 +102,7 @@ pub trait Backend {
     /// The store's.
     fn remove(&mut self, scope: &Scope, slot: &Slot) -> Result<(), Fault>;
 
-    /// The first slots of a group after one, in the order of their texts.
+    /// The first slots of a group after one, in an order of the store's own, which is that of their texts for heads.
     ///
     /// # Errors
     /// The store's.
@@ -115,32 +115,40 @@ pub trait Backend {
     ) -> Result<Vec<Listed>, Fault>;
 }
 
-impl<B: Backend + ?Sized> Backend for &mut B {
-    fn load(&mut self, scope: &Scope, slot: &Slot) -> Result<Option<Loaded>, Fault> {
-        (**self).load(scope, slot)
-    }
+/// A store behind a pointer is one.
+macro_rules! behind {
+    ($pointer:ty) => {
+        impl<B: Backend + ?Sized> Backend for $pointer {
+            fn load(&mut self, scope: &Scope, slot: &Slot) -> Result<Option<Loaded>, Fault> {
+                (**self).load(scope, slot)
+            }
 
-    fn store(
-        &mut self,
-        scope: &Scope,
-        slot: &Slot,
-        only: &Condition,
-        bytes: &[u8],
-    ) -> Result<(), Fault> {
-        (**self).store(scope, slot, only, bytes)
-    }
+            fn store(
+                &mut self,
+                scope: &Scope,
+                slot: &Slot,
+                only: &Condition,
+                bytes: &[u8],
+            ) -> Result<(), Fault> {
+                (**self).store(scope, slot, only, bytes)
+            }
 
-    fn remove(&mut self, scope: &Scope, slot: &Slot) -> Result<(), Fault> {
-        (**self).remove(scope, slot)
-    }
+            fn remove(&mut self, scope: &Scope, slot: &Slot) -> Result<(), Fault> {
+                (**self).remove(scope, slot)
+            }
 
-    fn list(
-        &mut self,
-        scope: &Scope,
-        group: Group,
-        after: Option<&Slot>,
-        most: usize,
-    ) -> Result<Vec<Listed>, Fault> {
-        (**self).list(scope, group, after, most)
-    }
+            fn list(
+                &mut self,
+                scope: &Scope,
+                group: Group,
+                after: Option<&Slot>,
+                most: usize,
+            ) -> Result<Vec<Listed>, Fault> {
+                (**self).list(scope, group, after, most)
+            }
+        }
+    };
 }
+
+behind!(&mut B);
+behind!(Box<B>);

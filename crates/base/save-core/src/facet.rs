@@ -56,6 +56,10 @@ pub struct Record {
     pub schema: u32,
     /// Who wrote it.
     pub epoch: u64,
+    /// The sum over all of it.
+    pub digest: Digest,
+    /// The sum of the version or line before; zeroes in the first.
+    pub previous: Digest,
     /// The application's bytes.
     pub payload: Vec<u8>,
 }
@@ -160,12 +164,15 @@ impl Held {
     }
 }
 
-impl From<Envelope> for Record {
-    fn from(envelope: Envelope) -> Self {
+impl From<Held> for Record {
+    fn from(held: Held) -> Self {
+        let envelope = held.envelope;
         Self {
             version: envelope.version,
             schema: envelope.schema,
             epoch: envelope.epoch,
+            digest: held.digest,
+            previous: envelope.previous,
             payload: envelope.payload,
         }
     }
@@ -193,6 +200,12 @@ impl<B: Backend> Facet<B> {
     #[must_use]
     pub const fn anchors(&self) -> &Anchors {
         &self.anchors
+    }
+
+    /// The same, when the facet is used no more.
+    #[must_use]
+    pub fn into_anchors(self) -> Anchors {
+        self.anchors
     }
 
     /// Loads what must be a record of that kind, name and version.
@@ -371,7 +384,7 @@ impl<B: Backend> Facet<B> {
     fn versions(&mut self, key: &Key, head: Held) -> Result<Vec<Record>, Refusal> {
         let newest = head.envelope.version;
         let mut previous = head.envelope.previous;
-        let mut records: Vec<Record> = [head.envelope.into()].into();
+        let mut records: Vec<Record> = [head.into()].into();
         for version in (self.oldest(newest)..newest).rev() {
             let past = self.past(key, version)?;
             if past.digest != previous && !sabotage!(SAVE_BELIEVE_PROVIDER) {
@@ -379,7 +392,7 @@ impl<B: Backend> Facet<B> {
                 return Err(Refusal::Rollback { seen, found });
             }
             previous = past.envelope.previous;
-            records.push(past.envelope.into());
+            records.push(past.into());
         }
         records.reverse();
         Ok(records)
@@ -432,7 +445,7 @@ impl<B: Backend> SaveStore for Facet<B> {
     }
 
     fn get(&mut self, key: &Key) -> Result<Option<Record>, Refusal> {
-        Ok(self.head(key)?.map(|held| held.envelope.into()))
+        Ok(self.head(key)?.map(|held| held.into()))
     }
 
     fn put(

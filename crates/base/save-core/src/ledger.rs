@@ -190,7 +190,7 @@ impl<B: Backend> Facet<B> {
                 });
             }
             previous = line.digest;
-            items.push(line.envelope.into());
+            items.push(line.into());
         }
         let whole = end == length.lines && from < end;
         if whole && previous != length.last && !sabotage!(SAVE_REWRITE_LEDGER) {

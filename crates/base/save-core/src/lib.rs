@@ -16,19 +16,26 @@ extern crate alloc;
 
 mod anchors;
 mod backend;
+mod canary;
 mod envelope;
 mod facet;
+mod governor;
 mod ledger;
 mod limits;
 mod memory;
 mod name;
 mod refusal;
+mod remote;
+pub mod wire;
 
 pub use anchors::{Anchor, Anchors};
 pub use backend::{Backend, Condition, Fault, Listed, Loaded, Token};
+pub use canary::{Untrusted, canary};
 pub use envelope::{Digest, ENVELOPE_BYTES, Envelope, RECENT};
 pub use facet::{Expect, Facet, Page, Record, RetryKey, SaveStore, Writer};
+pub use governor::{Allowance, Clock, Governor};
 pub use limits::{Info, Limits};
 pub use memory::{Hit, Memory, Strike};
 pub use name::{Group, Key, Kind, LedgerName, Name, Profile, Scope, Slot, Tenant};
 pub use refusal::Refusal;
+pub use remote::{Remote, Wire, serve};

@@ -210,6 +210,12 @@ impl Slot {
         Self(format!("entry/{}/{index:020}", ledger.0.0))
     }
 
+    /// What a tenant has used of its allowance; lies in a scope of its own.
+    #[must_use]
+    pub fn allowance() -> Self {
+        Self("allowance".to_string())
+    }
+
     /// What a store is tried with before anything is trusted to it.
     #[must_use]
     pub fn canary(number: u128) -> Self {

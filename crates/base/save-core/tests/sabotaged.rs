@@ -6,7 +6,11 @@ mod common;
 
 use common::{ONE, OTHER, Shared, call, facet, key, ledger};
 use sabotage::{choose, points};
-use save_core::{Envelope, Expect, Hit, SaveStore, Slot, Strike};
+use save_core::wire::Call;
+use save_core::{
+    Allowance, Backend, Condition, Envelope, Expect, Fault, Governor, Hit, Memory, Remote,
+    SaveStore, Slot, Strike, Wire, Writer, serve,
+};
 
 #[test]
 fn each_point_lets_something_through() {
@@ -55,4 +59,37 @@ fn each_point_lets_something_through() {
         one.read_ledger(&ledger(), 0).unwrap().items[1].payload,
         b"forged"
     );
+
+    choose(points::SAVE_FOR_NOTHING);
+    let nothing = Allowance {
+        bytes: 0,
+        slots: 0,
+        writes_per_day: 100,
+        reads_per_day: 100,
+    };
+    let mut poor = Governor::new(store.clone(), || 1, nothing);
+    assert_eq!(
+        poor.store(&OTHER, &Slot::canary(1), &Condition::Absent, b"x"),
+        Ok(())
+    );
+
+    choose(points::SAVE_BELIEVE_BRIDGE);
+    let writer = Writer {
+        schema: 1,
+        epoch: 1,
+    };
+    let mut remote = Remote::connect(Direct(store.clone()), writer).unwrap();
+    remote.get(&key()).unwrap();
+    *store.0.borrow_mut() = Memory::new();
+    assert_eq!(remote.get(&key()), Ok(None));
+}
+
+struct Direct(Shared);
+
+impl Wire for Direct {
+    fn call(&mut self, call: &[u8]) -> Result<Vec<u8>, Fault> {
+        let (call, writer) = Call::decode(call).ok_or(Fault::Damaged)?;
+        let mut facet = facet(&self.0, ONE, writer.schema, writer.epoch);
+        Ok(serve(&mut facet, call).encode())
+    }
 }

