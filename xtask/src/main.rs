@@ -27,6 +27,7 @@ mod project;
 mod qemu;
 mod replay;
 mod run;
+mod saving;
 mod script;
 mod serial;
 mod session;
@@ -119,6 +120,8 @@ enum Verb {
     FailAlloc(FailArgs),
     /// Boot every processor that QEMU can play, or see it refused in one line
     Cpus(cpus::CpusArgs),
+    /// Run saving's cases on real servers, through a proxy that fails
+    SaveConformance(saving::SaveArgs),
     /// Check everything: format, lints, host tests, tidy, smokes, sabotages
     Test(TestArgs),
     /// Read hardware audit logs off disk images
@@ -192,6 +195,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::NewDriver(args) => new::driver(&project, &args)?,
         Verb::Replay(args) => return replay::run(&project, &ready(Needs::Cloud)?, &args),
         Verb::Gdb(args) => return debugger::run(&project, &ready(Needs::Guest)?, &args),
+        Verb::SaveConformance(args) => return saving::run(&project, &args),
         Verb::Audit { verb } => return audit::run(&verb),
         Verb::Tidy => tidy::run(&project)?,
         Verb::Graph { dot: true } => print!("{}", graph::dot(&project)),

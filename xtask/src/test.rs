@@ -15,7 +15,7 @@ use crate::project::{Member, Project, is_ci};
 use crate::qemu::{self, Accel};
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
 use crate::toolchain::Toolchain;
-use crate::{bench, codegen, cpus, examples, fail_alloc, fuzz, kvm, new, smoke, tidy};
+use crate::{bench, codegen, cpus, examples, fail_alloc, fuzz, kvm, new, saving, smoke, tidy};
 
 /// What `cargo xtask test` takes.
 #[derive(Args, Debug)]
@@ -46,6 +46,8 @@ enum Stage {
     HostTests,
     Models,
     SabotagedHostTests,
+    /// Saving on the real servers that are installed
+    Saving,
     Documentation,
     GeneratedCode,
     Tidy,
@@ -212,6 +214,7 @@ fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages<'_>
             &chosen,
         )
     });
+    stages.run(Stage::Saving, || saving::gate(project));
     stages.run(Stage::Documentation, || {
         let packages = select(&host);
         let deny = [("RUSTDOCFLAGS", "--deny warnings")];
