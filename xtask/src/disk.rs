@@ -127,6 +127,9 @@ fn format_of(
                 }
             )
         }
+        (Found::Piece, _) => bail!(
+            "the disk image {shown} is one part of a split VMDK: name its descriptor, the short .vmdk file that lists the parts, with --linked"
+        ),
         (Found::Packed(what, how), None) => bail!(
             "the disk image {shown} is {what}, no disk yet: {how} {shown}, then --disk with what that makes \
              (a plain disk that begins so: --disk raw:{shown})"

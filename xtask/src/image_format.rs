@@ -24,6 +24,25 @@ pub const FORMATS: [&str; 8] = [
 /// The most bytes of a VMDK descriptor that are looked at.
 const DESCRIPTOR_BYTES: u64 = 64 * 1024;
 
+/// What is no disk yet: magic, what it is, and how to make one of it.
+const PACKED: [(&[u8], &str, &str); 15] = [
+    (b"\xfd7zXZ\0", "compressed by xz", "xz -dk"),
+    (b"\x1f\x8b\x08", "compressed by gzip", "gunzip -k"),
+    (b"BZh", "compressed by bzip2", "bunzip2 -k"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd", "zstd -d"),
+    (b"PK\x03\x04", "a ZIP archive", "unzip"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "7z x"),
+    (b"\x04\x22\x4d\x18", "compressed by lz4", "lz4 -dk"),
+    (b"LZIP", "compressed by lzip", "lzip -dk"),
+    (b"\x89LZO\0\r\n\x1a\n", "compressed by lzop", "lzop -d"),
+    (b"\x1f\x9d", "compressed by compress", "uncompress -k"),
+    (b"Rar!\x1a\x07", "a RAR archive", "unrar x"),
+    (b"MSCF\0\0\0\0", "a cabinet", "cabextract"),
+    (b"MSWIM\0\0\0", "a Windows image", "wimlib-imagex apply"),
+    (b"\x3a\xff\x26\xed", "an Android sparse image", "simg2img"),
+    (b"EVF\x09\x0d\x0a\xff\0", "an EnCase image", "ewfexport"),
+];
+
 /// What the first bytes of an image say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -31,6 +50,8 @@ pub enum Found {
     Alone(&'static str),
     /// This format, and other files, named as the image names them.
     Names(&'static str, Vec<String>),
+    /// One part of a split VMDK: only its descriptor, another file, says what the disk is.
+    Piece,
     /// No disk image, but something that a person can make one of: what it is, and how.
     Packed(&'static str, &'static str),
 }
@@ -60,16 +81,14 @@ pub fn look(file: &mut File) -> std::io::Result<Found> {
     if at(0, b"QED\0") {
         return qed(file, &head);
     }
-    let packed = [
-        (&b"\xfd7zXZ\0"[..], "compressed by xz", "xz -dk"),
-        (b"\x1f\x8b\x08", "compressed by gzip", "gunzip -k"),
-        (b"BZh", "compressed by bzip2", "bunzip2 -k"),
-        (b"\x28\xb5\x2f\xfd", "compressed by zstd", "zstd -d"),
-        (b"PK\x03\x04", "a ZIP archive", "unzip"),
-        (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "7z x"),
-    ];
-    if let Some((_, what, how)) = packed.into_iter().find(|(magic, ..)| at(0, magic)) {
+    if let Some((_, what, how)) = PACKED.into_iter().find(|(magic, ..)| at(0, magic)) {
         return Ok(Found::Packed(what, how));
+    }
+    if ends_with_block_of(file, b"koly")? {
+        return Ok(Found::Packed(
+            "a disk image of macOS",
+            "qemu-img convert -O raw",
+        ));
     }
     if at(257, b"ustar") {
         return Ok(Found::Packed("a tar archive", "tar -xf"));
@@ -90,12 +109,18 @@ pub fn look(file: &mut File) -> std::io::Result<Found> {
 /// Whether the file ends with the footer of a VHD of fixed size, which has nothing at its front ("Virtual Hard Disk Image Format
 /// Specification", 1.0, Hard Disk Footer Format).
 pub fn has_vhd_footer(file: &mut File) -> std::io::Result<bool> {
-    let mut footer = [0; 8];
-    let Ok(_) = file.seek(SeekFrom::End(-512)) else {
+    ends_with_block_of(file, b"conectix")
+}
+
+/// Whether the last 512 bytes begin with `magic`.
+fn ends_with_block_of(file: &mut File, magic: &[u8]) -> std::io::Result<bool> {
+    // What is shorter has no such block.
+    if file.seek(SeekFrom::End(-512)).is_err() {
         return Ok(false);
-    };
-    file.read_exact(&mut footer)?;
-    Ok(&footer == b"conectix")
+    }
+    let mut footer = Vec::new();
+    file.take(magic.len() as u64).read_to_end(&mut footer)?;
+    Ok(footer == magic)
 }
 
 fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
@@ -161,6 +186,10 @@ fn sparse_vmdk(file: &mut File, head: &[u8]) -> std::io::Result<Found> {
     let mut text = String::new();
     if at != 0 {
         text = text_at(file, at, bytes.clamp(512, DESCRIPTOR_BYTES))?;
+    }
+    // VMware leaves the descriptor out of a part, QEMU leaves its place empty.
+    if text.is_empty() && capacity != 0 {
+        return Ok(Found::Piece);
     }
     let has_parent = text.contains("parentFileNameHint");
     Ok(if capacity == 0 || has_parent {
@@ -272,6 +301,34 @@ mod tests {
         let parent = "parentFileNameHint=\"/etc/shadow\"\n";
         let expected = Found::Names("vmdk", vec!["/etc/shadow".into()]);
         assert_eq!(sparse(131_072, parent), expected);
+    }
+
+    #[test]
+    fn a_part_of_a_split_vmdk_is_no_disk() {
+        let mut part = Vec::new();
+        put(&mut part, 0, b"KDMV");
+        put(&mut part, 12, &131_072u64.to_le_bytes());
+        put(&mut part, 1024, &[0]);
+        assert_eq!(found(&part), Found::Piece);
+        put(&mut part, 28, &1u64.to_le_bytes());
+        put(&mut part, 36, &1u64.to_le_bytes());
+        assert_eq!(found(&part), Found::Piece);
+    }
+
+    #[test]
+    fn what_is_told_by_its_end_is_told() {
+        let mut image = vec![0; 8192];
+        put(&mut image, 7680, b"koly");
+        assert!(matches!(
+            found(&image),
+            Found::Packed("a disk image of macOS", _)
+        ));
+        put(&mut image, 7680, b"conectix");
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&image).unwrap();
+        assert!(super::has_vhd_footer(&mut file).unwrap());
+        // It reads as a raw disk with one block more.
+        assert_eq!(found(&image), Found::Alone("raw"));
     }
 
     #[test]

@@ -344,7 +344,7 @@ mod tests {
                 "it is an ext2, ext3 or ext4 file system, not FAT",
                 "FAT",
                 "FAT",
-                "not a FAT volume: the first sector lacks the 55 AA signature"
+                "not a FAT volume: the first sector is empty"
             ]
         );
         for (index, name) in [(1, "one.txt"), (2, "two.txt")] {

@@ -35,6 +35,12 @@ pub(crate) struct Geometry {
     pub(crate) serial: u32,
 }
 
+/// Whether BS_FilSysType says FAT. Nothing but firmware needs the signature, and floppies may lack it.
+fn says_fat(boot: &[u8; BOOT_BYTES]) -> bool {
+    let at = |offset| le::array::<8>(boot, offset);
+    [b"FAT12   ", b"FAT16   ", b"FAT     "].contains(&&at(54)) || &at(82) == b"FAT32   "
+}
+
 impl Geometry {
     /// Checks a boot sector against itself and against the length of the device.
     pub(crate) fn parse<E>(boot: &[u8; BOOT_BYTES], device_bytes: u64) -> Result<Self, Error<E>> {
@@ -51,7 +57,12 @@ impl Geometry {
             }
             _ => {}
         }
-        if le::array(boot, 510) != [0x55, 0xaa] {
+        if boot.iter().all(|&byte| byte == 0) {
+            return Err(Error::NotFat {
+                found: "the first sector is empty",
+            });
+        }
+        if le::array(boot, 510) != [0x55, 0xaa] && !says_fat(boot) {
             return Err(Error::NotFat {
                 found: "the first sector lacks the 55 AA signature",
             });

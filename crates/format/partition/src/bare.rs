@@ -38,6 +38,13 @@ pub(crate) fn recognise(block: &[u8]) -> Content {
     }
 }
 
+/// Whether a boot sector says in text that it is FAT (BS_FilSysType): those of floppies and small formatters may lack the signature at
+/// their end, and Linux reads them.
+pub(crate) fn says_fat(block: &[u8]) -> bool {
+    let at = |offset| le::array::<8>(block, offset);
+    [b"FAT12   ", b"FAT16   ", b"FAT     "].contains(&&at(54)) || &at(82) == b"FAT32   "
+}
+
 /// Names the boot sector in `block` where it is that of something else than FAT, though it may look like FAT.
 pub fn other_boot_sector(block: &[u8]) -> Option<&'static str> {
     match recognise(block) {

@@ -5,9 +5,11 @@ use crate::bare::BITLOCKER_TO_GO;
 /// Where something tells what it is: offset, magic bytes, name as part of a sentence.
 type Magic = (u64, &'static [u8], &'static str);
 
+const GPT_ALONE: &str = "a GPT whose protective entry in block 0 is gone (gdisk writes it anew)";
+
 /// What is known, from the formats' own documentation. Where two can stand on one device, the more telling one is first:
 /// a container before what lies in it, what a person would call the disk before what is only left of an earlier use.
-const MAGICS: [Magic; 61] = [
+const MAGICS: [Magic; 68] = [
     (0, b"LUKS\xba\xbe\0\x01", "a LUKS container (encrypted)"),
     (0, b"LUKS\xba\xbe\0\x02", "a LUKS2 container (encrypted)"),
     (3, b"-FVE-FS-", "a BitLocker volume (encrypted)"),
@@ -82,10 +84,18 @@ const MAGICS: [Magic; 61] = [
     (512, b"\x57\x45\x56\x82", "a BSD disklabel"),
     (3072, b"PRIVHEAD", "a Windows dynamic disk"),
     (9564, b"\x54\x19\x01\0", "a UFS file system"),
+    (1 << 17, b"\x0c\xb1\xba\0\0\0\0\0", "a member of a ZFS pool"),
+    (1 << 20, b"\x0d\xd0\x01\xc0", "a VMFS volume"),
+    (65536, b"\x01\x16\x19\x70", "a GFS2 file system"),
+    // What has the protective entry in block 0 never comes here.
+    (512, b"EFI PART", GPT_ALONE),
+    (4096, b"EFI PART", GPT_ALONE),
     // Two bytes say little, so these come last.
     (1080, b"\x53\xef", "an ext2, ext3 or ext4 file system"),
     (1024, b"BD", "an HFS volume"),
     (1030, b"\x34\x34", "a NILFS2 file system"),
+    (1040, b"\x7f\x13", "a Minix file system"),
+    (1040, b"\x8f\x13", "a Minix file system"),
 ];
 
 /// The longest of [`MAGICS`].

@@ -83,7 +83,7 @@ pub fn find_volumes<D: BlockRead>(device: &mut D) -> Result<Layout, Error<D::Err
         (_, Some(table)) if boot == Content::Unknown || table.makes_sense(&mut blocks) => {
             mbr::read(&mut blocks, &table)
         }
-        (Content::Fat, _) if signed => {
+        (Content::Fat, _) if signed || bare::says_fat(&first) => {
             blocks.set_unit(blocks.device_unit());
             return Ok(Layout::whole_device(&blocks));
         }

@@ -95,6 +95,41 @@ fn a_boot_sector_needs_no_jump() {
 }
 
 #[test]
+fn a_boot_sector_that_says_fat_needs_no_signature() {
+    let mut disk = Disk::new(512, 1000);
+    fat_boot_sector(&mut disk, 0);
+    disk.put(0, 510, &[0, 0]);
+    assert!(matches!(disk.find(), Err(Error::NoTable)));
+    for (at, text) in [(54, b"FAT12   "), (82, b"FAT32   ")] {
+        let mut disk = Disk::new(512, 1000);
+        fat_boot_sector(&mut disk, 0);
+        disk.put(0, at, text);
+        disk.put(0, 510, &[0, 0]);
+        // Without the signature there is no table either, whatever stands in its place.
+        disk.entry(0, 0, 0x0c, 100, 200);
+        disk.put(0, 510, &[0, 0]);
+        assert_eq!(disk.find().unwrap().scheme, Scheme::Bare);
+    }
+}
+
+#[test]
+fn a_gpt_without_its_protective_entry_is_called_one() {
+    let mut disk = Disk::new(512, 1000);
+    GptPlan::new(&[(100, 199, "a")]).write(&mut disk);
+    disk.put(0, 0, &[0; 512]);
+    let error = disk.find().unwrap_err().to_string();
+    assert!(
+        error.contains("protective entry in block 0 is gone"),
+        "{error}"
+    );
+    // One that is left under a newer table is named and not used.
+    disk.entry(0, 0, 0x0c, 300, 200);
+    let layout = disk.find().unwrap();
+    assert_eq!(ranges(&layout), [(1, 300, 200)]);
+    assert!(matches!(layout.besides, Some(Besides::Other(name)) if name.contains("a GPT")));
+}
+
+#[test]
 fn tables_for_another_block_size_are_found() {
     for (made_for, read_with) in [(4096, 512), (512, 4096), (2048, 512), (512, 1024)] {
         let mut disk = Disk::new(made_for, 8000);
