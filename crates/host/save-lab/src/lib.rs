@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod cases;
+pub mod fakes;
 mod faults;
 mod proxy;
 mod races;
