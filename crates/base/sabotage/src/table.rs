@@ -125,6 +125,7 @@ table! {
     MAP_BY_ADDRESS: "A mapping is named by its address alone, and its entry at the object stays when it goes.",
     MEDIUM_INTO_READ_ONLY: "The medium is read into memory that its caller may not write.",
     MOVE_TELLS_NOBODY: "An interrupt route is moved without telling the device.",
+    ND_TAKE_ROUTED: "Neighbour discovery is believed that came through a router.",
     NOTICE_TO_SUCCESSOR: "A server is told of its predecessor's facets as of its own.",
     ONE_BLOCK_QUEUE: "A queue of the kernel lies in one piece of memory.",
     OVERRUN_BUFFER: "A message longer than its receiver's buffer is written all the same.",

@@ -10,12 +10,14 @@ mod boot;
 mod disk;
 mod exercise;
 mod hardware;
+mod network;
 mod program;
 mod remapping;
 mod saving;
 mod terminal;
 
 pub use exercise::{Failure, Report, exercise};
+pub use network::seeds as network_seeds;
 
 /// One kind of input.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,10 @@ pub const TARGETS: &[Target] = &[
         run: saving::capsule,
     },
     Target {
+        name: "dhcp4",
+        run: network::dhcp4,
+    },
+    Target {
         name: "elf",
         run: boot::elf,
     },
@@ -51,6 +57,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "iommu",
         run: remapping::iommu,
+    },
+    Target {
+        name: "ipv6-host",
+        run: network::ipv6_host,
     },
     Target {
         name: "iso9660",

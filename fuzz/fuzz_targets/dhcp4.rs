@@ -1,0 +1,6 @@
+//! Target `dhcp4` of `fuzz-targets`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    fuzz_targets::run("dhcp4", data);
+});
