@@ -73,6 +73,7 @@ const manifest :M.Manifest = (
         (kernel = logReader),
         (kernel = timer),
         (kernel = systemInfo),
+        (kernel = processControl),
         (kernel = systemControl),
         (kernel = machineInspector),
         (kernel = hardwareAuditLog),

@@ -17,7 +17,7 @@ interface HardwareAuditLog @0xd1c0a5e5b0a70a01 {
   # `suppressed` refusals were counted and not recorded.
   counters @1 () -> (recorded :UInt64, overwritten :UInt64, suppressed :UInt64, kinds :List(Count));
   # Completes when a record of number `from` or later is there.
-  # Refuses: `busy` (64 calls wait already).
+  # Refuses: `busy` where 4 calls of the process wait.
   wait @2 (from :UInt64) -> (edge :UInt64);
   struct Count { kind @0 :UInt16; events @1 :UInt64; }
 }

@@ -14,9 +14,11 @@ using Stub = import "stub.capnp";
 # The serial line, served by the kernel; one object for all holders.
 interface Console @0xd1c0a5e5b0a70101 {
   # Takes at most 4096 bytes and says how many it took.
+  # Refuses: `busy` where 16 calls of the process wait for room.
   write @0 (bytes :Data) -> (written :UInt32);
   # Waits for at least one byte of input and gives up to 24 of them, packed little-endian into `a`, `b`, `c`. The
   # kernel keeps up to 4096 bytes that nobody has read yet; more stays with its sender, who is held.
+  # Refuses: `busy` where 4 calls of the process wait for input.
   read @1 () -> (count :UInt8, a :UInt64, b :UInt64, c :UInt64);
 }
 
@@ -211,13 +213,15 @@ interface SystemInfo @0xd1c0a5e5b0a7010f {
   # still use, `lent` what the kernel ever paid for programs that could not. While nothing is allocated or given back,
   # `total` is `lost` and `left`.
   memory @2 () -> (total :UInt64, lost :UInt64, left :UInt64, lent :UInt64);
-  struct Process { id @0 :UInt64; name @1 :Text; threads @2 :UInt16; memoryPages @3 :UInt32; cpuNs @4 :UInt64; handles @5 :UInt32; state @6 :State; priority @7 :UInt8; restarts @8 :UInt32; limitPages @9 :UInt32; limitHandles @10 :UInt32; limitThreads @11 :UInt16; }
+  # `cpuNs` is the processor time that it used, up to now; `cpuBelowNs` that of processes it started, and of theirs, which
+  # have ended.
+  struct Process { id @0 :UInt64; name @1 :Text; threads @2 :UInt16; memoryPages @3 :UInt32; cpuNs @4 :UInt64; handles @5 :UInt32; state @6 :State; priority @7 :UInt8; restarts @8 :UInt32; limitPages @9 :UInt32; limitHandles @10 :UInt32; limitThreads @11 :UInt16; cpuBelowNs @12 :UInt64; }
   enum State { running @0; ready @1; blocked @2; dying @3; }
 }
 
-# Ends any process; a shell holds it, a service does not.
+# Ends any process; a shell and the diagnostics console hold it, a service does not.
 interface ProcessControl @0xd1c0a5e5b0a70110 {
-  # Ends any process by its id. A shell holds it; a service does not.
+  # Ends any process by its id.
   # Refuses: `notFound`.
   kill @0 (id :UInt64) -> ();
 }

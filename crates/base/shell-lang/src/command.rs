@@ -288,7 +288,7 @@ impl Arguments {
         self.end().map(|()| word)
     }
 
-    fn one(self) -> Result<String, ParseError> {
+    pub(crate) fn one(self) -> Result<String, ParseError> {
         let command = self.command;
         self.optional()?
             .ok_or(ParseError::Usage(command, Misuse::Missing))
@@ -360,7 +360,7 @@ pub(crate) fn begin(
 /// Seconds for which `trace` may be asked to look, at most.
 const MOST_SECONDS: u64 = 86_400;
 
-fn target(word: String) -> ProcessName {
+pub(crate) fn target(word: String) -> ProcessName {
     match word.parse() {
         Ok(id) => ProcessName::Id(id),
         Err(_) => ProcessName::Name(word),

@@ -2,7 +2,9 @@
 
 use alloc::string::ToString;
 
-use crate::command::{Arguments, CommandHelp, Misuse, ParseError, begin, find_in, help};
+use crate::command::{
+    Arguments, CommandHelp, Misuse, ParseError, ProcessName, begin, find_in, help, target,
+};
 
 /// Lines of a page, at most: with what is said about the other pages it fits on a terminal of 24 rows.
 pub const PAGE_LINES: usize = 22;
@@ -18,6 +20,8 @@ const MOST_PAGES: u64 = 999;
 pub enum Topic {
     /// The processors.
     Cpu,
+    /// The processes, and the processor time of each.
+    Ps,
     /// Memory, and what each process holds of it.
     Mem,
     /// The firmware tables.
@@ -39,7 +43,7 @@ pub enum Topic {
 }
 
 /// What a person asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Nothing: a blank line, or one that begins with `#`.
     Nothing,
@@ -53,6 +57,8 @@ pub enum Command {
     Audit(u32),
     /// The last lines of the log.
     Logs(u32),
+    /// Ends a process.
+    End(ProcessName),
     /// Stops every device and resets the machine.
     Reboot,
     /// Powers the machine off with this exit code.
@@ -66,6 +72,11 @@ pub const COMMANDS: &[CommandHelp] = &[
     help("help", "[COMMAND]", "shows the commands, or one of them"),
     help("status", "", "says how the machine is, in a few lines"),
     help("cpu", "[PAGE]", "lists the processors and what they did"),
+    help(
+        "ps",
+        "[PAGE]",
+        "lists the processes and their processor time",
+    ),
     help("mem", "[PAGE]", "says where memory is, and who holds it"),
     help(
         "acpi",
@@ -117,6 +128,7 @@ pub const COMMANDS: &[CommandHelp] = &[
         "[PAGE]",
         "lists handle tables, and what this console holds",
     ),
+    help("end", "PROCESS", "ends a process, by its number or name"),
     help("reboot", "", "stops every device, then resets the machine"),
     help(
         "halt",
@@ -162,6 +174,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         "status" => return arguments.none(Command::Status),
         "reboot" => return arguments.none(Command::Reboot),
         "exit" => return arguments.none(Command::Exit),
+        "end" => return Ok(Command::End(target(arguments.one()?))),
         "halt" => {
             let code = arguments.number(0, 255)?.unwrap_or(0);
             return Ok(Command::Halt(u8::try_from(code).unwrap_or(u8::MAX)));
@@ -169,6 +182,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         "audit" => return Ok(Command::Audit(lines(arguments)?)),
         "logs" => return Ok(Command::Logs(lines(arguments)?)),
         "cpu" => Topic::Cpu,
+        "ps" => Topic::Ps,
         "mem" => Topic::Mem,
         "acpi" => Topic::Acpi,
         "pci" => Topic::Pci,
@@ -200,12 +214,20 @@ mod tests {
     #[test]
     fn every_listed_command_is_understood() {
         for command in COMMANDS {
-            parse(command.name).unwrap_or_else(|e| panic!("{}: {e}", command.name));
+            let line = match command.name {
+                "end" => "end 3",
+                name => name,
+            };
+            parse(line).unwrap_or_else(|e| panic!("{}: {e}", command.name));
         }
         assert_eq!(parse("pci 3").unwrap(), Command::List(Topic::Pci, 3));
         assert_eq!(parse("logs").unwrap(), Command::Logs(20));
         assert_eq!(parse(" # nothing").unwrap(), Command::Nothing);
         assert_eq!(parse("halt 7").unwrap(), Command::Halt(7));
+        assert_eq!(
+            parse("end fat").unwrap(),
+            Command::End(ProcessName::Name("fat".into()))
+        );
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod queue;
 mod receives;
 mod ring;
 mod scratch;
+mod spent;
 mod stop;
 mod thread;
 mod through;

@@ -347,11 +347,6 @@ impl Process {
         self.threads.lock().len()
     }
 
-    /// CPU time of all its threads, past and present, up to now.
-    pub fn cpu_ns(&self) -> u64 {
-        sched::tsc_to_ns(sched::spent_by(&self.account))
-    }
-
     pub(crate) fn next_thread_number(&self) -> u64 {
         self.threads_made.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -492,6 +487,7 @@ impl Process {
         // What is left of it is whoever's that gave it, before anybody hears of the end. The rest of this thread's way is
         // the kernel's to pay.
         let _kernel = frames::paid_by_kernel();
+        sched::count_time();
         process.account.end();
         let (exit, mut waiters, watcher) = {
             let mut state = process.exit.lock();

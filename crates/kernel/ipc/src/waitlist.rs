@@ -146,6 +146,11 @@ impl<K: Ord + Copy, T, const SHARE: usize> Waitlist<K, T, SHARE> {
         if is_due(&at.0) { self.take(at) } else { None }
     }
 
+    /// The entry that comes first.
+    pub fn peek(&self) -> Option<&T> {
+        self.entries.first_key_value().map(|(_, entry)| &entry.what)
+    }
+
     /// What the first entry waits for.
     pub fn first(&self) -> Option<K> {
         self.entries.first_key_value().map(|(at, _)| at.0)

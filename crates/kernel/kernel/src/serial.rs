@@ -5,7 +5,6 @@
 //!
 //! Input that nobody reads stays with its sender: the line is held, which leaves bytes in the UART and lowers RTS.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +12,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use arrayvec::ArrayVec;
 use cpu::Lock;
 use cpu::port::{read8, write8};
-use frames::Grow;
-use ipc::Late;
+use ipc::{Late, Waitlist};
 use line_queue::{Form, Full, LineQueue, Rank, Writer};
 use sabotage::sabotage;
 use schema::process::{console, log_sink};
@@ -30,12 +28,11 @@ pub const LINE: u8 = 4;
 const FIFO_BYTES: usize = 16;
 /// What one look at the UART sends at most, so that no CPU stays long.
 const LOOK_BYTES: usize = 512;
-/// Calls that wait for room, at most.
-const WAITERS: usize = 64;
-/// Of one process.
+/// Calls of one process that wait for room, at most: what one writer does leaves the others theirs.
 const SHARE: usize = 16;
-/// Calls that one look answers.
+/// Calls that are answered in one go, and how often one look does.
 const ANSWERS: usize = 8;
+const ROUNDS: usize = 4;
 /// How long the last lines wait for a UART that takes nothing, in looks at its state: a look takes about a microsecond,
 /// and sixteen bytes at 9600 baud seventeen thousand.
 const LAST_LOOKS: u32 = 1_000_000;
@@ -139,7 +136,8 @@ static PORT: Lock<Port> = Lock::new(Port {
     interrupts: false,
 });
 /// Calls that wait, first come, first served. Taken before [`PORT`].
-static WAITING: Lock<VecDeque<Waiter>> = Lock::new(VecDeque::new());
+static WAITING: Lock<Waiters> = Lock::new(Waiters::new());
+type Waiters = Waitlist<(), Waiter, SHARE>;
 static PRESENT: AtomicBool = AtomicBool::new(false);
 
 fn read(register: u16) -> u8 {
@@ -367,46 +365,29 @@ pub fn try_write(writer: Writer, form: Form, bytes: &[u8]) -> bool {
 }
 
 /// Puts a call aside until its bytes find room; it is answered then, unless its caller gives up before. Refused `busy` where
-/// too many wait.
+/// its process has its share of such calls.
 pub fn wait(writer: Writer, bytes: Vec<u8>, answer: Answer) {
     let waiter = Waiter {
         bytes,
         writer,
         answer,
     };
-    match put_aside(waiter) {
+    let (added, gone) = {
+        let mut waiting = WAITING.lock();
+        let added = waiting.add(writer.0, (), waiter, |one| one.answer.is_live());
+        note(&waiting);
+        added
+    };
+    drop(gone);
+    match added {
         // There may be room by now, and nobody else may come by.
         Ok(()) => look(),
         Err(waiter) => waiter.answer.refuse(Refusal::Busy),
     }
 }
 
-fn put_aside(waiter: Waiter) -> Result<(), Waiter> {
-    let mut gone = ArrayVec::<Waiter, WAITERS>::new();
-    {
-        let mut waiting = WAITING.lock();
-        if waiting.len() >= WAITERS {
-            take_gone(&mut waiting, &mut gone);
-        }
-        let own = waiting
-            .iter()
-            .filter(|other| other.writer == waiter.writer)
-            .count();
-        if own >= SHARE
-            || waiting.len() >= WAITERS
-            || waiting.len() == waiting.capacity() && waiting.grow(1).is_err()
-        {
-            return Err(waiter);
-        }
-        waiting.put(waiter)?;
-        note(&waiting);
-    }
-    drop(gone);
-    Ok(())
-}
-
 /// Notes how many wait, so that whoever writes need not ask.
-fn note(waiting: &VecDeque<Waiter>) {
+fn note(waiting: &Waiters) {
     let mut port = PORT.lock();
     port.waiting = waiting.len();
     port.settle();
@@ -421,32 +402,22 @@ impl Waiter {
     }
 }
 
-/// Takes out those whose callers have given up; they are dropped outside the lock.
-fn take_gone(waiters: &mut VecDeque<Waiter>, gone: &mut ArrayVec<Waiter, WAITERS>) {
-    let mut at = 0;
-    while at < waiters.len() && !gone.is_full() {
-        if waiters[at].answer.is_live() {
-            at += 1;
-        } else if let Some(waiter) = waiters.remove(at) {
-            gone.push(waiter);
-        }
-    }
-}
-
 /// Sends what the UART takes and answers calls whose bytes found room. From an interrupt, a timer or a system call, with
 /// no lock held.
 pub fn look() {
-    loop {
+    for _ in 0..ROUNDS {
         let mut done = ArrayVec::<Waiter, ANSWERS>::new();
         {
             let mut waiting = WAITING.lock();
             PORT.lock().send();
             while !done.is_full()
-                && let Some(first) = waiting.front()
+                && let Some(first) = waiting.peek()
                 && (!first.answer.is_live() || first.push())
             {
                 // One whose caller gave up is dropped like one that is done.
-                let _ = waiting.pop_front().map(|waiter| done.try_push(waiter));
+                let _ = waiting
+                    .pop_if(|()| true)
+                    .map(|waiter| done.try_push(waiter));
             }
             note(&waiting);
         }
@@ -457,6 +428,8 @@ pub fn look() {
             waiter.answer.give();
         }
     }
+    // The rest in an interrupt of its own.
+    PORT.lock().call();
 }
 
 /// When somebody has to look again although no interrupt may come.

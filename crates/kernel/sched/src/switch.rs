@@ -54,6 +54,30 @@ pub fn install_idle() -> bool {
     true
 }
 
+/// Adds to `task` and to its account what it used of this CPU, whose element is `c`, since the last switch. The time up to
+/// which that is.
+#[inline(always)]
+fn count(c: &Core, task: &Task) -> u64 {
+    let now = cpu::read_tsc();
+    // Written by the CPU that the task runs on alone.
+    let ticks = task.ticks.load(Ordering::Relaxed);
+    let ran = now.wrapping_sub(c.switched_at.load(Ordering::Relaxed));
+    task.ticks.store(ticks.wrapping_add(ran), Ordering::Relaxed);
+    if let Some(account) = &task.account
+        && !sabotage!(FORGET_CPU_TIME)
+    {
+        account.spend(ran);
+    }
+    now
+}
+
+/// Counts the time of what runs up to now, without a switch: for an account that is about to end.
+pub fn count_time() {
+    let c = this();
+    let now = count(c, current());
+    c.switched_at.store(now, Ordering::Relaxed);
+}
+
 /// Charges the time since the last switch, then runs `next` on this CPU, whose element is `c`, until something switches
 /// back.
 fn switch_to(c: &'static Core, next: Arc<Task>) {
@@ -75,16 +99,7 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
     c.switches.store(switches + 1, Ordering::Relaxed);
     c.priority
         .store(next.priority.load(Ordering::SeqCst), Ordering::Relaxed);
-    let now = cpu::read_tsc();
-    // Written by the CPU that the task runs on alone.
-    let ticks = previous.ticks.load(Ordering::Relaxed);
-    let ran = now.wrapping_sub(c.switched_at.load(Ordering::Relaxed));
-    previous
-        .ticks
-        .store(ticks.wrapping_add(ran), Ordering::Relaxed);
-    if let Some(account) = &previous.account {
-        account.spend(ran);
-    }
+    let now = count(c, &previous);
     let account = next.account.as_ref().map_or(core::ptr::null(), Arc::as_ptr);
     c.account.store(account.cast_mut(), Ordering::Relaxed);
     c.switched_at.store(now, Ordering::Relaxed);

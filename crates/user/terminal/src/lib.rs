@@ -1,5 +1,5 @@
 //! What the services on the serial line share: output gathered into large writes, a prompt with line editing, the words
-//! for what was refused, and the end of the log.
+//! for what was refused, the processes, and the end of the log.
 //!
 //! Owns how a program talks with a person on a serial line. Invariant: it never does what its user's grants do not say,
 //! and nothing that another process says reaches the terminal unfiltered through it.
@@ -10,6 +10,7 @@ mod announce;
 mod failure;
 mod held;
 mod log;
+pub mod processes;
 mod progress;
 mod prompt;
 mod terminal;

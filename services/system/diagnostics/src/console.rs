@@ -3,8 +3,8 @@
 use core::fmt::Write as _;
 
 use sdk::{
-    Env, EnvError, HardwareAuditLog, LogReader, MachineInspector, Refusal, SystemControl,
-    SystemInfo,
+    Env, EnvError, HardwareAuditLog, LogReader, MachineInspector, ProcessControl, Refusal,
+    SystemControl, SystemInfo,
     alloc::{
         format,
         string::{String, ToString},
@@ -21,7 +21,7 @@ use shell_lang::{
 use terminal::{Failure, Input, Prompt, Terminal, held, tail};
 
 use crate::output::{Outcome, Output};
-use crate::{audit, claims, firmware, machine};
+use crate::{audit, claims, firmware, machine, processes};
 
 const PROMPT: &str = "diagnostics> ";
 /// Bytes of a line: the longest command has twenty.
@@ -55,6 +55,8 @@ pub struct Held {
     pub inspector: Option<MachineInspector>,
     /// Time and memory in total.
     pub info: Option<SystemInfo>,
+    /// Ends processes.
+    pub processes: Option<ProcessControl>,
     log: Option<LogReader>,
     control: Option<SystemControl>,
     audit: Option<HardwareAuditLog>,
@@ -91,6 +93,7 @@ impl<'a> Console<'a> {
             held: Held {
                 inspector: env.get("machineInspector").ok(),
                 info: env.get("systemInfo").ok(),
+                processes: env.get("processControl").ok(),
                 log: env.get("logReader").ok(),
                 control: env.get("systemControl").ok(),
                 audit: env.get("hardwareAuditLog").ok(),
@@ -172,6 +175,7 @@ fn run(env: &Env, held: &Held, refused: Refused, command: Command, to: &mut Outp
             to.choose_page(page);
             match topic {
                 Topic::Cpu => machine::cpu(held, to),
+                Topic::Ps => processes::list(held, to),
                 Topic::Mem => machine::mem(held, to),
                 Topic::Timers => machine::timers(held, to),
                 Topic::Irq => machine::irq(held, to),
@@ -185,6 +189,7 @@ fn run(env: &Env, held: &Held, refused: Refused, command: Command, to: &mut Outp
         }
         Command::Audit(lines) => audit::show(held.audit.as_ref(), lines, to),
         Command::Logs(lines) => logs(held, lines, to),
+        Command::End(whom) => processes::end(held, &whom, to),
         Command::Reboot => {
             to.line("every device is stopped, then the machine resets");
             to.flush();

@@ -2,7 +2,8 @@
 //!
 //! Owns the words and tables for the records that the kernel gives. With an endpoint it serves [`ConsoleSession`] and
 //! takes the line when somebody asks for it; without one it has the line from its start. Invariant: it never changes
-//! anything but the machine's end, never writes more than a page, and no input ends it.
+//! anything but the end of the machine and, where it was given `ProcessControl`, of a process, never writes more than a
+//! page, and no input ends it.
 //!
 //! [`ConsoleSession`]: sdk::ConsoleSession
 //!
@@ -16,6 +17,7 @@ mod console;
 mod firmware;
 mod machine;
 mod output;
+mod processes;
 
 use sdk::{
     Answered, Call, Endpoint, Env, Error, Interface, Received, Reply, Service,

@@ -74,6 +74,23 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
+    /// The time, where there is a clock.
+    pub fn now_ns(&self) -> Option<u64> {
+        self.terminal.now_ns()
+    }
+
+    /// Lets time pass.
+    ///
+    /// # Errors
+    /// [`Failure::Interrupted`].
+    pub fn pause(&mut self, ns: u64) -> Outcome {
+        let until = self.now_ns().unwrap_or_default().saturating_add(ns);
+        match self.terminal.interrupted_until(until) {
+            true => Err(Failure::Interrupted),
+            false => Ok(()),
+        }
+    }
+
     /// Sends what was written.
     pub fn flush(&mut self) {
         let _ = self.terminal.flush();

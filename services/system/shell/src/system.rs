@@ -11,7 +11,7 @@ use sdk::{
         vec::Vec,
     },
     device::device_registry,
-    process::system_info::{self, State},
+    process::system_info,
 };
 use shell_lang::{
     LogRange, ProcessName,
@@ -19,7 +19,10 @@ use shell_lang::{
     text::Safe,
 };
 
-use terminal::{Failure, Terminal, print};
+use terminal::{
+    Failure, Terminal, print,
+    processes::{self, Row},
+};
 
 type Outcome = Result<(), Failure>;
 
@@ -44,71 +47,10 @@ pub struct System {
 /// How often `log -f` looks for more.
 const FOLLOW_NS: u64 = 200_000_000;
 
-/// One line of `ps`, copied out of a message.
-pub struct Row {
-    pub id: u64,
-    pub name: String,
-    pub priority: u8,
-    pub restarts: u32,
-    pub threads: u16,
-    pub pages: u32,
-    pub limit_pages: u32,
-    pub cpu_ns: u64,
-    pub handles: u32,
-    pub limit_handles: u32,
-    pub limit_threads: u16,
-    pub state: State,
-}
-
-impl Row {
-    pub const fn state(&self) -> &'static str {
-        match self.state {
-            State::Running => "running",
-            State::Ready => "ready",
-            State::Blocked => "blocked",
-            State::Dying => "dying",
-        }
-    }
-}
-
 impl System {
     /// Every process, by number.
     pub fn rows(&self) -> Result<Vec<Row>, Failure> {
-        let info = self
-            .info
-            .as_ref()
-            .ok_or_else(|| Failure::not_held("SystemInfo"))?;
-        let mut rows = Vec::new();
-        let mut from = 0;
-        loop {
-            let (next, count) = info
-                .processes(from, |results| {
-                    let list = results.list()?;
-                    for process in list.iter() {
-                        rows.push(Row {
-                            id: process.id(),
-                            name: process.name()?.to_string(),
-                            priority: process.priority(),
-                            restarts: process.restarts(),
-                            limit_pages: process.limit_pages(),
-                            threads: process.threads(),
-                            pages: process.memory_pages(),
-                            cpu_ns: process.cpu_ns(),
-                            handles: process.handles(),
-                            limit_handles: process.limit_handles(),
-                            limit_threads: process.limit_threads(),
-                            state: process.state()?,
-                        });
-                    }
-                    Ok((results.next(), list.len()))
-                })
-                .and_then(|r| r)
-                .map_err(Failure::about("processes"))?;
-            if count == 0 || next <= from {
-                return Ok(rows);
-            }
-            from = next;
-        }
+        processes::list(self.info.as_ref())
     }
 
     /// Lists processes.
@@ -146,48 +88,13 @@ impl System {
 
     /// The number of the one process that is meant.
     pub fn find(&self, whom: &ProcessName) -> Result<u64, Failure> {
-        match whom {
-            ProcessName::Id(id) => Ok(*id),
-            ProcessName::Name(name) => {
-                let found: Vec<u64> = self
-                    .rows()?
-                    .into_iter()
-                    .filter(|r| r.name == *name)
-                    .map(|r| r.id)
-                    .collect();
-                match found.as_slice() {
-                    [id] => Ok(*id),
-                    [] => Err(Failure::Said(format!(
-                        "no process is named \"{}\"; ps lists them",
-                        Safe(name)
-                    ))),
-                    several => {
-                        let ids: Vec<String> = several.iter().map(u64::to_string).collect();
-                        Err(Failure::Said(format!(
-                            "{} processes are named \"{}\": say which by its number: {}",
-                            several.len(),
-                            Safe(name),
-                            ids.join(", ")
-                        )))
-                    }
-                }
-            }
-        }
+        processes::find(self.info.as_ref(), whom)
     }
 
     /// Ends a process.
     pub fn kill(&self, target: &ProcessName, to: &mut Terminal) -> Outcome {
-        let control = self
-            .processes
-            .as_ref()
-            .ok_or_else(|| Failure::not_held("ProcessControl"))?;
         let id = self.find(target)?;
-        control.kill(id).map_err(|refusal| match refusal {
-            Refusal::NotFound | Refusal::Stale => {
-                Failure::Said(format!("no process has the number {id}; ps lists them"))
-            }
-            _ => Failure::about(&format_args!("process {id}"))(refusal),
-        })?;
+        processes::end(self.processes.as_ref(), id)?;
         let _ = writeln!(to, "process {id} is ended");
         Ok(())
     }

@@ -4,9 +4,9 @@ use core::fmt::Write as _;
 
 use sdk::alloc::{collections::BTreeMap, format, string::ToString, vec::Vec};
 use shell_lang::show::{self, Align, Table};
-use terminal::{Failure, Terminal, print};
+use terminal::{Failure, Terminal, print, processes::Row};
 
-use crate::system::{Row, System};
+use crate::system::System;
 
 /// From one table to the next.
 const ROUND_NS: u64 = 1_000_000_000;

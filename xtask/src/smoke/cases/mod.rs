@@ -11,6 +11,7 @@ mod buffers;
 mod cap_revoke;
 mod cap_transfer;
 mod cloud;
+mod cpu_time;
 mod deadline_cancel;
 mod descriptor_abuse;
 mod device_model;

@@ -43,3 +43,42 @@ inventory::submit! {
         breaks: Break::Missing(HEARD),
     }
 }
+
+const ENDED: &str = "@diagnostics.end gone=true";
+
+inventory::submit! {
+    Smoke {
+        name: "hog-ended",
+        question: "Can a service that keeps every processor busy at the highest priority be ended from the serial line?",
+        rows: &["CF-05"],
+        manifest: "smoke/hog",
+        smp: 2,
+        extra: MONITOR,
+        steps: &[
+            Step::Wait("@diagnostics.ready"),
+            Step::Wait("@hog.begun"),
+            Step::Peer(send_break),
+            Step::Send(b"\rend hog\n"),
+            Step::Wait("@diagnostics.command name=end"),
+            Step::Type("ps"),
+            Step::Type("halt"),
+        ],
+        required: &[
+            "@diagnostics.ready called=false",
+            "@hog.begun cpus=2",
+            ENDED,
+            "@diagnostics.command name=end outcome=shown",
+            "@diagnostics.ps processes=2",
+        ],
+        forbidden: &["@kernel.panic", "@hog.gave-up"],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::LEAVE_LOOPING,
+        smoke: "hog-ended",
+        breaks: Break::Missing(ENDED),
+    }
+}

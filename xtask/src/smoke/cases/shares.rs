@@ -6,12 +6,13 @@ use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
 
+const READ_BESIDE_ONE: &str = "@shares.read-beside-one reader_waits=true";
 const BESIDE_ONE: &str = "@shares.beside-one keeper_waits=true";
 
 inventory::submit! {
     Smoke {
         name: "shares",
-        question: "Does a process that takes every place to wait for the audit log leave others theirs?",
+        question: "Does a process that takes every place to wait for the audit log or for input leave others theirs?",
         rows: &["CF-07"],
         manifest: "smoke/shares",
         required: &[
@@ -19,6 +20,10 @@ inventory::submit! {
             BESIDE_ONE,
             "@shares.beside-many keeper_waits=true",
             "@shares.again timed_out=12",
+            "@shares.greedy-reader held=4 refused=60",
+            READ_BESIDE_ONE,
+            "@shares.read-beside-many reader_waits=true",
+            "@shares.read-again timed_out=12",
         ],
         ..PROGRAM
     }
@@ -29,5 +34,13 @@ inventory::submit! {
         point: points::SHARE_AUDIT_WAITS,
         smoke: "shares",
         breaks: Break::Missing(BESIDE_ONE),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::SHARE_CONSOLE_READS,
+        smoke: "shares",
+        breaks: Break::Missing(READ_BESIDE_ONE),
     }
 }

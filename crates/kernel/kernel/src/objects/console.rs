@@ -10,7 +10,7 @@ use cap::Epoch;
 use cpu::Lock;
 use device_manager::Line;
 use frames::Grow;
-use ipc::Late;
+use ipc::{Late, Waitlist};
 use line_queue::{Form, Writer};
 use plain_text::{FilterMode, TextFilter};
 use sabotage::sabotage;
@@ -35,13 +35,16 @@ const TEXT_BYTES: usize = 1024;
 /// Looks at the UART's causes in one interrupt, at most; the timer sees to what is left.
 const CAUSES: usize = 16;
 
-/// Readers beyond which those that gave up are dropped.
-const READERS: usize = 64;
+/// Calls of one process that wait for input at once, at most: what one reader does leaves the others theirs.
+const SHARE: usize = 4;
+/// Readers that gave up and are passed over in one go.
+const STEP: usize = 16;
 
 #[derive(Default)]
 struct Input {
     bytes: VecDeque<u8>,
-    readers: VecDeque<Late<console::call::Read>>,
+    /// First come, first served.
+    readers: Waitlist<(), Late<console::call::Read>, SHARE>,
     /// The line's sender has been told to stop.
     held: bool,
 }
@@ -150,7 +153,6 @@ pub fn initialise(machine: &Machine) {
     *INPUT.lock() = Some(Input {
         // An answer that could not be given puts its bytes back.
         bytes: VecDeque::with_capacity(INPUT_BYTES + ANSWER_BYTES),
-        readers: VecDeque::with_capacity(READERS),
         ..Input::default()
     });
     let (inputs, pins) = crate::lines::initialise(machine);
@@ -247,21 +249,17 @@ fn drain() -> bool {
 
 #[expect(clippy::disallowed_methods, reason = "room: there is room for it")]
 fn gather() {
-    loop {
+    for _ in 0..STEP {
         if drain() {
             attention::give();
         }
         let (reader, results) = {
             let mut input = INPUT.lock();
             let Some(input) = input.as_mut() else { return };
-            while input.readers.front().is_some_and(|r| !r.is_live()) {
-                // Its caller gave up; dropping it completes nothing.
-                input.readers.pop_front();
-            }
-            if input.bytes.is_empty() || input.readers.is_empty() {
+            if input.bytes.is_empty() {
                 return;
             }
-            let Some(reader) = input.readers.pop_front() else {
+            let Some(reader) = input.readers.pop_if(|()| true) else {
                 return;
             };
             (reader, input.take())
@@ -278,6 +276,29 @@ fn gather() {
             }
         }
     }
+    sched::callback_at(sched::now_ns(), gather_more, 0);
+}
+
+/// Goes on where many readers gave up, or much came.
+fn gather_more(_: u64) {
+    gather();
+}
+
+/// Puts a call aside until there is input. A process that has its share of such calls is refused `busy`.
+fn wait(later: Late<console::call::Read>) {
+    let holder = holder_of(&later);
+    let add = |input: &mut Input| input.readers.add(holder, (), later, Late::is_live);
+    let waits = INPUT.lock().as_mut().map(add);
+    // Those that gave up are dropped here, which completes nothing.
+    if let Some((Err(later), _)) = waits {
+        later.refuse(Refusal::Busy);
+    }
+}
+
+/// Whose share a call counts in.
+fn holder_of(later: &Late<console::call::Read>) -> u64 {
+    sabotage!(SHARE_CONSOLE_READS => return 1);
+    later.call().holder()
 }
 
 /// Bytes of one answer, at most.
@@ -343,17 +364,7 @@ impl<'a> console::Server<ipc::KernelCall<'a>> for Served<Console> {
             return reply.send(reply_of(&results));
         }
         let (answered, later) = reply.defer();
-        let mut full = None;
-        if let Some(input) = INPUT.lock().as_mut() {
-            if input.readers.len() >= READERS {
-                // Dropping those that gave up completes nothing: their callers are gone.
-                input.readers.retain(Late::is_live);
-            }
-            full = input.readers.put(later).err();
-        }
-        if let Some(later) = full {
-            later.refuse(Refusal::Busy);
-        }
+        wait(later);
         // A byte may have come to another CPU since the first look, which saw no reader.
         gather();
         answered

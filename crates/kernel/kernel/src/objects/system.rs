@@ -175,6 +175,7 @@ impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
                 threads: p.thread_count() as u16,
                 memory_pages: super::process::pages(p),
                 cpu_ns: p.cpu_ns(),
+                cpu_below_ns: p.cpu_below_ns(),
                 handles: p.handle_count(),
                 state: state(p),
                 priority: p.account().priority(),

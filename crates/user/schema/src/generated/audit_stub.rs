@@ -136,7 +136,7 @@ pub mod hardware_audit_log {
         }
         /// Completes when a record of number `from` or later is there.
         ///
-        /// Refuses: `busy` (64 calls wait already)
+        /// Refuses: `busy` where 4 calls of the process wait
         pub fn wait(&self, from: u64) -> Result<WaitResults, stub::Refusal> {
             self.0
                 .invoke::<call::Wait, _>(WaitParams { from }, |results| results)

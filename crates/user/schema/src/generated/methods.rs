@@ -132,7 +132,7 @@ pub static ALL: &[Interface] = &[
         method("info", shape(0, 0, &[]), shape(3, 0, &[field("id", Int(64), 0), field("alive", Bool, 64), field("memoryPages", Int(32), 3), field("cpuNs", Int(64), 2)])),
     ]),
     interface(0xd1c0a5e5b0a7010f, "SystemInfo", &[
-        method("processes", shape(1, 0, &[field("from", Int(64), 0)]), shape(1, 1, &[field("next", Int(64), 0), field("list", StructList(&shape(6, 1, &[field("id", Int(64), 0), field("name", Text, 0), field("threads", Int(16), 4), field("memoryPages", Int(32), 3), field("cpuNs", Int(64), 2), field("handles", Int(32), 6), field("state", Enum(4), 5), field("priority", Int(8), 28), field("restarts", Int(32), 8), field("limitPages", Int(32), 9), field("limitHandles", Int(32), 10), field("limitThreads", Int(16), 15)])), 0)])),
+        method("processes", shape(1, 0, &[field("from", Int(64), 0)]), shape(1, 1, &[field("next", Int(64), 0), field("list", StructList(&shape(7, 1, &[field("id", Int(64), 0), field("name", Text, 0), field("threads", Int(16), 4), field("memoryPages", Int(32), 3), field("cpuNs", Int(64), 2), field("handles", Int(32), 6), field("state", Enum(4), 5), field("priority", Int(8), 28), field("restarts", Int(32), 8), field("limitPages", Int(32), 9), field("limitHandles", Int(32), 10), field("limitThreads", Int(16), 15), field("cpuBelowNs", Int(64), 6)])), 0)])),
         method("machine", shape(0, 0, &[]), shape(4, 0, &[field("cpus", Int(32), 0), field("memoryKib", Int(64), 1), field("freeKib", Int(64), 2), field("uptimeNs", Int(64), 3)])),
         method("memory", shape(0, 0, &[]), shape(4, 0, &[field("total", Int(64), 0), field("lost", Int(64), 1), field("left", Int(64), 2), field("lent", Int(64), 3)])),
     ]),

@@ -36,12 +36,16 @@ pub mod console {
 
     impl<O: stub::Object> Client<O> {
         /// Takes at most 4096 bytes and says how many it took.
+        ///
+        /// Refuses: `busy` where 16 calls of the process wait for room
         pub fn write(&self, bytes: &[u8]) -> Result<WriteResults, stub::Refusal> {
             self.0
                 .invoke::<call::Write, _>(WriteParams { bytes }, |results| results)
         }
         /// Waits for at least one byte of input and gives up to 24 of them, packed little-endian into `a`, `b`, `c`.
         /// The kernel keeps up to 4096 bytes that nobody has read yet; more stays with its sender, who is held.
+        ///
+        /// Refuses: `busy` where 4 calls of the process wait for input
         pub fn read(&self) -> Result<ReadResults, stub::Refusal> {
             self.0.invoke::<call::Read, _>((), |results| results)
         }
@@ -1416,7 +1420,9 @@ pub mod system_info {
     }
 
     stub::structure! {
-        pub struct Process<'a>: 6 words, 1 pointers {
+        /// `cpuNs` is the processor time that it used, up to now; `cpuBelowNs` that of processes it started, and of
+        /// theirs, which have ended.
+        pub struct Process<'a>: 7 words, 1 pointers {
             id: u64 = 0;
             name: &'a str = 0;
             threads: u16 = 4;
@@ -1429,6 +1435,7 @@ pub mod system_info {
             limit_pages: u32 = 9;
             limit_handles: u32 = 10;
             limit_threads: u16 = 15;
+            cpu_below_ns: u64 = 6;
         }
     }
     stub::reader! {
@@ -1444,6 +1451,7 @@ pub mod system_info {
             limit_pages: u32 = 9;
             limit_handles: u32 = 10;
             limit_threads: u16 = 15;
+            cpu_below_ns: u64 = 6;
         } try {
             name: &'m str = 0;
             state: crate::process::system_info::State = 5;
@@ -1556,7 +1564,7 @@ pub mod system_info {
     }
 }
 
-/// Ends any process; a shell holds it, a service does not.
+/// Ends any process; a shell and the diagnostics console hold it, a service does not.
 pub mod process_control {
     stub::interface! { "ProcessControl" = 0xd1c0a5e5b0a70110 }
 
@@ -1572,7 +1580,7 @@ pub mod process_control {
     }
 
     impl<O: stub::Object> Client<O> {
-        /// Ends any process by its id. A shell holds it; a service does not.
+        /// Ends any process by its id.
         ///
         /// Refuses: `notFound`
         pub fn kill(&self, id: u64) -> Result<(), stub::Refusal> {

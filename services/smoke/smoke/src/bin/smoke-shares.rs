@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), no_main)]
 
 use ring_abi::{NEVER, Submission, opcode, span};
+use sdk::process::console;
 use sdk::process::process_spawner::Limits;
 use sdk::schema::audit::hardware_audit_log;
 use sdk::{Env, Error, HardwareAuditLog, Interface, Object, fact};
@@ -19,6 +20,8 @@ fn main(env: &Env) -> Result<(), Error> {
     match role(env) {
         Some("greedy") => greedy(env, Some("shares.greedy")),
         Some("quiet") => greedy(env, None),
+        Some("greedy-reader") => greedy_reader(env, Some("shares.greedy-reader")),
+        Some("quiet-reader") => greedy_reader(env, None),
         _ => ask(env),
     }
 }
@@ -26,20 +29,41 @@ fn main(env: &Env) -> Result<(), Error> {
 /// Asks for as many waits as its ring holds, and keeps what it gets.
 fn greedy(env: &Env, fact: Option<&str>) -> Result<(), Error> {
     let log: HardwareAuditLog = env.get("log")?;
-    let timer: sdk::Timer = env.get("timer")?;
+    // A record that never comes.
+    let never = [u64::MAX - 1];
+    take_all(
+        log.object().handle(),
+        hardware_audit_log::method::WAIT,
+        &never,
+        fact,
+    );
+    Ok(env.get::<sdk::Timer>("timer")?.sleep(NEVER)?)
+}
+
+/// The same of reads of the console.
+fn greedy_reader(env: &Env, fact: Option<&str>) -> Result<(), Error> {
+    let console: sdk::Console = env.get("console")?;
+    take_all(console.object().handle(), console::method::READ, &[], fact);
+    Ok(env.get::<sdk::Timer>("timer")?.sleep(NEVER)?)
+}
+
+/// Calls a method with these words as often as the ring holds calls, and states how many of them wait.
+fn take_all(handle: u64, method: u16, words: &[u64], fact: Option<&str>) {
     let at = raw::SAFE_OFFSET;
-    // A root struct of one word: a record that never comes.
-    raw::put(at, 1 << 32);
-    raw::put(at + 8, u64::MAX - 1);
+    // A root struct of these words.
+    raw::put(at, (words.len() as u64) << 32);
+    for (place, word) in (1..).zip(words) {
+        raw::put(at + place * 8, *word);
+    }
     for user_data in 0..ASKED {
         raw::submit(Submission {
             opcode: opcode::CALL,
-            method: hardware_audit_log::method::WAIT,
-            handle: log.object().handle(),
+            method,
+            handle,
             deadline_ns: NEVER,
             user_data,
             words: [
-                span(at, 16),
+                span(at, 8 + words.len() as u32 * 8),
                 span(at + 64 + user_data as u32 * 64, 64),
                 0,
                 0,
@@ -52,10 +76,9 @@ fn greedy(env: &Env, fact: Option<&str>) -> Result<(), Error> {
     while raw::completion().is_some() {
         refused += 1;
     }
-    if fact.is_some() {
-        fact!("shares.greedy", held = ASKED - refused, refused = refused);
+    if let Some(fact) = fact {
+        fact!(fact, held = ASKED - refused, refused = refused);
     }
-    Ok(timer.sleep(NEVER)?)
 }
 
 /// What each of many gets, out of what this one has.
@@ -104,5 +127,38 @@ fn ask(env: &Env) -> Result<(), Error> {
         Ok::<_, Error>(n + u32::from(wait()? == "timedOut"))
     })?;
     fact!("shares.again", timed_out = given_up);
+    readers(&kit, &console)
+}
+
+/// The same of the serial line's input, on which nobody types.
+fn readers(kit: &Kit, console: &sdk::Console) -> Result<(), Error> {
+    let given = || [give("timer", &kit.timer), give("console", console)];
+    let read = || -> Result<&'static str, Error> {
+        let until = kit.after_ms(50)?;
+        Ok(outcome(&console.with_deadline(until).read()))
+    };
+    let mut all = sdk::alloc::vec::Vec::new();
+    all.push(kit.start("greedy-reader", &given())?);
+    kit.pause_ms(200)?;
+    fact!(
+        "shares.read-beside-one",
+        reader_waits = read()? == "timedOut"
+    );
+    for _ in 1..GREEDY {
+        all.push(kit.start_within("quiet-reader", &SMALL, &[], &given())?);
+    }
+    kit.pause_ms(500)?;
+    fact!(
+        "shares.read-beside-many",
+        reader_waits = read()? == "timedOut"
+    );
+    for one in &all {
+        one.kill()?;
+        kit.ended(one)?;
+    }
+    let given_up = (0..12).try_fold(0, |n, _| {
+        Ok::<_, Error>(n + u32::from(read()? == "timedOut"))
+    })?;
+    fact!("shares.read-again", timed_out = given_up);
     Ok(())
 }
