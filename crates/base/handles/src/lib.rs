@@ -12,6 +12,7 @@
 extern crate alloc;
 
 mod handle;
+mod slots;
 mod table;
 
 pub use handle::{GENERATION_BITS, Handle, INDEX_BITS, MAX_SLOTS};

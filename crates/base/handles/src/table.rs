@@ -1,8 +1,7 @@
 //! The table: slots, the first-in-first-out free list, reservations.
 
-use alloc::vec::Vec;
-
 use crate::handle::{GENERATION_BITS, Handle, MAX_SLOTS};
+use crate::slots::Slots;
 
 /// Why a table refused. The numbers are stable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,7 +62,7 @@ impl Reservation {
 /// only when the table has to grow.
 #[derive(Debug)]
 pub struct HandleTable<T, const BITS: u32 = GENERATION_BITS> {
-    slots: Vec<Slot<T>>,
+    slots: Slots<Slot<T>>,
     free_head: u32,
     free_tail: u32,
     live: u32,
@@ -83,7 +82,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     #[must_use]
     pub const fn new(quota: u32) -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Slots::new(),
             free_head: NIL,
             free_tail: NIL,
             live: 0,
@@ -97,10 +96,11 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     ///
     /// # Errors
     /// `OverBudget`, `Retired` or `NoMemory`.
+    #[inline(always)]
     pub fn insert(&mut self, value: T) -> Result<Handle, (HandleError, T)> {
         match self.take_free() {
             Ok((index, generation)) => {
-                if let Some(slot) = self.slots.get_mut(index as usize) {
+                if let Some(slot) = self.slots.get_mut(index) {
                     slot.body = Body::Live(value);
                 }
                 self.live += 1;
@@ -116,7 +116,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     /// `OverBudget`, `Retired` or `NoMemory`, as for an insertion: once this succeeds, the commit cannot fail.
     pub fn reserve(&mut self) -> Result<Reservation, HandleError> {
         let (index, generation) = self.take_free()?;
-        if let Some(slot) = self.slots.get_mut(index as usize) {
+        if let Some(slot) = self.slots.get_mut(index) {
             slot.body = Body::Reserved;
         }
         self.reserved += 1;
@@ -146,7 +146,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     pub fn holds(&self, reservation: &Reservation) -> bool {
         let handle = reservation.handle;
         matches!(
-            self.slots.get(handle.index() as usize),
+            self.slots.get(handle.index()),
             Some(Slot { generation, body: Body::Reserved }) if *generation == handle.generation()
         )
     }
@@ -167,7 +167,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     /// `Stale`, `NeverIssued` or `Retired`.
     #[inline(always)]
     pub fn get(&self, handle: Handle) -> Result<&T, HandleError> {
-        match self.slots.get(handle.index() as usize) {
+        match self.slots.get(handle.index()) {
             Some(Slot {
                 generation,
                 body: Body::Live(value),
@@ -184,7 +184,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     pub fn get_mut(&mut self, handle: Handle) -> Result<&mut T, HandleError> {
         // Decided on a shared borrow first: the refusal needs the slot again.
         self.get(handle)?;
-        match self.slots.get_mut(handle.index() as usize) {
+        match self.slots.get_mut(handle.index()) {
             Some(Slot {
                 body: Body::Live(value),
                 ..
@@ -197,6 +197,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     ///
     /// # Errors
     /// `Stale`, `NeverIssued` or `Retired`; the table is unchanged then.
+    #[inline(always)]
     pub fn remove(&mut self, handle: Handle) -> Result<T, HandleError> {
         self.get(handle)?;
         let body = self.recycle(handle.index());
@@ -212,7 +213,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     /// Visits every live entry, in index order. For teardown and diagnostics, not for per-message paths.
     pub fn iter(&self) -> impl Iterator<Item = (Handle, &T)> {
         (0u32..)
-            .zip(&self.slots)
+            .zip(self.slots.iter())
             .filter_map(|(index, slot)| match &slot.body {
                 Body::Live(value) => Some((Handle::compose(index, slot.generation), value)),
                 _ => None,
@@ -222,7 +223,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     /// Visits every live entry for change, in index order. For teardown, not for per-message paths.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Handle, &mut T)> {
         (0u32..)
-            .zip(&mut self.slots)
+            .zip(self.slots.iter_mut())
             .filter_map(|(index, slot)| match &mut slot.body {
                 Body::Live(value) => Some((Handle::compose(index, slot.generation), value)),
                 _ => None,
@@ -240,7 +241,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
             if let Some(Slot {
                 generation,
                 body: Body::Live(_),
-            }) = self.slots.get(index as usize)
+            }) = self.slots.get(index)
             {
                 return (Some(Handle::compose(index, *generation)), Some(index + 1));
             }
@@ -248,8 +249,20 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
         (None, (end < self.slot_count()).then_some(end))
     }
 
+    /// Gives back the memory of some slots, for the end of a table in which nothing is: it takes nothing any more. `false`:
+    /// none is left, or something is in the table.
+    ///
+    /// What is long goes in bounded steps so.
+    pub fn shed(&mut self) -> bool {
+        self.quota = 0;
+        self.live == 0 && self.reserved == 0 && self.slots.shed()
+    }
+
     /// Removes every live entry; their handles are stale for good. Reservations stay.
     pub fn clear(&mut self) {
+        if self.live == 0 {
+            return;
+        }
         let mut from = Some(0);
         while let Some(at) = from {
             let (handle, next) = self.next_live(at, u32::MAX);
@@ -308,9 +321,9 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
             return Err(HandleError::Retired);
         }
         let missing = slots.saturating_sub(self.slot_count());
-        self.slots
-            .try_reserve(missing as usize)
-            .map_err(|_| HandleError::NoMemory)?;
+        if !self.slots.make_room(missing as usize) {
+            return Err(HandleError::NoMemory);
+        }
         self.quota = quota;
         Ok(())
     }
@@ -321,7 +334,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     #[cfg(sabotage)]
     #[must_use]
     pub fn get_unchecked_generation(&self, handle: Handle) -> Option<&T> {
-        match self.slots.get(handle.index() as usize) {
+        match self.slots.get(handle.index()) {
             Some(Slot {
                 body: Body::Live(value),
                 ..
@@ -337,12 +350,13 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
 
     fn reserved_slot(&mut self, reservation: &Reservation) -> Option<&mut Slot<T>> {
         let handle = reservation.handle;
-        self.slots.get_mut(handle.index() as usize).filter(|slot| {
+        self.slots.get_mut(handle.index()).filter(|slot| {
             matches!(slot.body, Body::Reserved) && slot.generation == handle.generation()
         })
     }
 
     /// Unlinks the slot that has been free longest, or makes one. The caller sets its body.
+    #[inline(always)]
     fn take_free(&mut self) -> Result<(u32, u64), HandleError> {
         if self.live.saturating_add(self.reserved) >= self.quota {
             return Err(HandleError::OverBudget);
@@ -351,7 +365,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
         if let Some(Slot {
             generation,
             body: Body::Free { next },
-        }) = self.slots.get(index as usize)
+        }) = self.slots.get(index)
         {
             self.free_head = *next;
             if self.free_head == NIL {
@@ -362,36 +376,42 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
         self.grow()
     }
 
+    #[cold]
+    #[inline(never)]
     fn grow(&mut self) -> Result<(u32, u64), HandleError> {
         let index = self.slot_count();
         if index >= MAX_SLOTS {
             return Err(HandleError::Retired);
         }
-        if self.slots.try_reserve(1).is_err() {
-            return Err(HandleError::NoMemory);
-        }
-        self.slots.push(Slot {
+        let slot = Slot {
             generation: 1,
             body: Body::Reserved,
-        });
-        Ok((index, 1))
+        };
+        if self.slots.make_room(1) && self.slots.push(slot) {
+            Ok((index, 1))
+        } else {
+            Err(HandleError::NoMemory)
+        }
     }
 
     /// Ends the slot's occupancy: raises its generation and queues it for reuse, or retires it. Returns what it held.
+    #[inline(always)]
     fn recycle(&mut self, index: u32) -> Option<Body<T>> {
-        let slot = self.slots.get_mut(index as usize)?;
+        let slot = self.slots.get_mut(index)?;
         if slot.generation >= Self::LAST_GENERATION {
             self.retired += 1;
             return Some(core::mem::replace(&mut slot.body, Body::Retired));
         }
         slot.generation += 1;
         let held = core::mem::replace(&mut slot.body, Body::Free { next: NIL });
-        match self.slots.get_mut(self.free_tail as usize) {
-            Some(Slot {
-                body: Body::Free { next },
-                ..
-            }) => *next = index,
-            _ => self.free_head = index,
+        if self.free_tail == NIL {
+            self.free_head = index;
+        } else if let Some(Slot {
+            body: Body::Free { next },
+            ..
+        }) = self.slots.get_mut(self.free_tail)
+        {
+            *next = index;
         }
         self.free_tail = index;
         Some(held)

@@ -231,6 +231,11 @@ impl<T: Target> CapTable<T> {
         (handle.map(Handle::raw), next)
     }
 
+    /// Gives back the memory of some places, once the table is empty, for good. `false`: none is left.
+    pub fn shed(&mut self) -> bool {
+        self.table.shed()
+    }
+
     /// Takes nothing new any more.
     pub const fn close(&mut self) {
         self.table.set_quota(0);

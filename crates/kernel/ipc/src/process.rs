@@ -76,8 +76,8 @@ const TRACED: u32 = 2;
 
 /// Longest name of a process, in bytes.
 pub const NAME_BYTES: usize = 32;
-/// Places by which a table of handles grows, at least.
-const PLACES: u32 = 64;
+/// Places by which a table of handles grows in one go, at least and at most.
+const PLACES: (u32, u32) = (64, 1024);
 /// Most that the record of a process takes.
 const PROCESS_BYTES: u64 = size_of::<Process>() as u64 + 128;
 
@@ -191,7 +191,7 @@ impl Process {
         }
         let places = self.places.load(Ordering::Relaxed);
         let left = self.account.usage(Kind::Handles).left();
-        let more = u64::from((places / 2).max(PLACES)).min(left) as u32;
+        let more = u64::from((places / 2).clamp(PLACES.0, PLACES.1)).min(left) as u32;
         if more == 0 {
             return Err(Refusal::OverBudget);
         }
@@ -478,6 +478,9 @@ impl Process {
                 }
                 drop(slot);
             }
+            let _ = sched::point();
+        }
+        while process.handles.lock().shed() {
             let _ = sched::point();
         }
         let places = process.places.swap(0, Ordering::Relaxed);
