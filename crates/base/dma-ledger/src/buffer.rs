@@ -254,8 +254,17 @@ impl<F> FunctionRecord<F> {
 
     /// Makes the broker's idle runs device-visible again.
     pub(crate) fn expose_broker_runs(&mut self) {
+        // They are the oldest, so this ends before it has looked at what programs keep.
+        let mut left = self.broker_bytes;
         for (_, buffer) in self.buffers.iter_mut() {
-            if buffer.usage == BufferUse::Broker && matches!(buffer.held, Held::Quiesced(_)) {
+            if left == 0 {
+                break;
+            }
+            if buffer.usage != BufferUse::Broker {
+                continue;
+            }
+            left = left.saturating_sub(buffer.bytes);
+            if matches!(buffer.held, Held::Quiesced(_)) {
                 buffer.pin();
             }
         }

@@ -81,6 +81,17 @@ pub enum FunctionState {
     Dead,
 }
 
+/// How far pins are released by a receipt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Released {
+    /// Not begun, or long over.
+    Nothing,
+    /// Up to this slot.
+    UpTo(u32),
+    /// All.
+    All,
+}
+
 /// Everything that is known of one function. One per function, made by the [`crate::Ledger`].
 ///
 /// `F` is what the caller keeps of a buffer's frames; the ledger only holds it.
@@ -104,6 +115,8 @@ pub struct FunctionRecord<F> {
     pub(crate) broker_bytes: u64,
     /// Commands that a device may still be working on.
     pub(crate) in_flight: u32,
+    /// How far the pins of a device that has stopped are released: the slot of the buffer that comes next.
+    pub(crate) released: Released,
     /// Buffers scrubbed by the teardown, and how far it has looked through them.
     pub(crate) scrubbed: u32,
     pub(crate) cursor: u32,
@@ -138,6 +151,7 @@ impl<F> FunctionRecord<F> {
             pool_budgets: 0,
             broker_bytes: 0,
             in_flight: 0,
+            released: Released::Nothing,
             scrubbed: 0,
             cursor: 0,
             pools: HandleTable::new(limits.pools),
@@ -378,6 +392,7 @@ impl<F> FunctionRecord<F> {
     pub(crate) fn void_receipts(&mut self) {
         self.reset = self.reset.saturating_add(1);
         self.proven = false;
+        self.released = Released::Nothing;
     }
 
     /// A receipt is good for the reset it came from, until the device runs.

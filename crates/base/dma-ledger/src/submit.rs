@@ -7,8 +7,12 @@ use crate::buffer::{BufferUse, Held};
 use crate::ids::{BufferId, Claim, QueueId};
 use crate::queue::{MAX_SEGMENTS, Queue, QueueInfo, QueueShape, QueueState, SlotState};
 use crate::receipts::ResetReceipt;
-use crate::record::{FunctionRecord, Phase};
+use crate::record::{FunctionRecord, Phase, Released};
 use crate::refusal::{Refusal, from_table};
+
+/// Buffers that are released in one go when a device has stopped, and slots that are looked at.
+const RELEASES: u32 = 32;
+const RELEASE_SLOTS: u32 = 128;
 
 /// One piece of a transfer, as a provider asks for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -282,7 +286,43 @@ impl<F> FunctionRecord<F> {
         }
     }
 
-    /// Ends every queue and quiesces every page, because the device has stopped. Returns the commands revoked.
+    /// Quiesces a bounded number of the pages that were visible to the device, because it has stopped. `true`: there are
+    /// no more. What ends the reset or takes the next step of a teardown does what is left in one go.
+    ///
+    /// # Errors
+    /// `Stale` or `WrongOwner` for a receipt of another reset or function.
+    pub fn release_some(&mut self, receipt: &ResetReceipt) -> Result<bool, Refusal> {
+        self.check_receipt(receipt)?;
+        Ok(self.quiesce_some(receipt))
+    }
+
+    fn quiesce_some(&mut self, receipt: &ResetReceipt) -> bool {
+        let mut at = match self.released {
+            Released::Nothing => 0,
+            Released::UpTo(at) => at,
+            Released::All => return true,
+        };
+        let end = at.saturating_add(RELEASE_SLOTS);
+        let mut left = RELEASES;
+        self.released = loop {
+            let (handle, next) = self.buffers.next_live(at, end.saturating_sub(at));
+            let known = handle.and_then(|handle| self.buffers.get_mut(handle).ok());
+            if let Some(buffer) = known
+                && matches!(buffer.held, Held::DeviceVisible(_))
+            {
+                buffer.quiesce_by(receipt);
+                left -= 1;
+            }
+            match next {
+                None => break Released::All,
+                Some(next) if next >= end || left == 0 => break Released::UpTo(next),
+                Some(next) => at = next,
+            }
+        };
+        self.released == Released::All
+    }
+
+    /// Ends every queue and quiesces every page that is left, because the device has stopped. Returns the commands revoked.
     pub(crate) fn release_by(&mut self, receipt: &ResetReceipt) -> u32 {
         let mut revoked = 0;
         for (_, queue) in self.queues.iter_mut() {
@@ -291,9 +331,8 @@ impl<F> FunctionRecord<F> {
                 queue.revoked = 0;
             }
         }
-        for (_, buffer) in self.buffers.iter_mut() {
-            buffer.quiesce_by(receipt);
-        }
+        while !self.quiesce_some(receipt) {}
+        self.released = Released::Nothing;
         self.in_flight = 0;
         revoked
     }

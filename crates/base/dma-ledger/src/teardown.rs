@@ -36,6 +36,9 @@ pub enum TeardownStep {
     ScrubDone = 8,
 }
 
+/// Places that are passed over in one go.
+const PASSED: u32 = 128;
+
 mod sealed {
     pub trait Sealed {}
 }
@@ -282,6 +285,17 @@ impl<F> FunctionRecord<F> {
             record.bus_master = false;
             Ok(())
         })
+    }
+
+    /// Passes over places in which no buffer is, a bounded number. `false`: there may be more of them.
+    pub fn pass_over(&mut self) -> bool {
+        let (found, next) = self.buffers.next_live(self.cursor, PASSED);
+        self.cursor = match (found, next) {
+            (Some(handle), _) => handle.index(),
+            (None, Some(next)) => next,
+            (None, None) => u32::MAX,
+        };
+        found.is_some() || next.is_none()
     }
 
     /// Takes the pages of one more buffer out, to be scrubbed and put back with [`Self::put_scrubbed`]; `None` when none

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use dma_ledger::{BufferId, MappingId};
 
 use crate::Platform;
-use crate::views::Objects;
+use crate::views::{Objects, SomeObjects};
 
 /// What is known of one buffer beside its record.
 struct Shares<P: Platform> {
@@ -18,6 +18,8 @@ struct Shares<P: Platform> {
 
 /// Buffers whose objects are taken in one go.
 const TAKES: usize = 64;
+/// The same of a claim that has ended, which are dropped.
+const SHED: usize = 1024;
 
 /// By the buffer's index.
 pub(crate) struct Buffers<P: Platform>(Vec<Option<Shares<P>>>);
@@ -74,16 +76,24 @@ impl<P: Platform> Buffers<P> {
     }
 
     /// Takes the objects of some buffers, from place `from` on. Gives where to go on; `None` after the last.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "lent: two for each buffer, for as long as the claim ends"
-    )]
-    pub(crate) fn take_some(&mut self, from: usize, into: &mut Objects<P>) -> Option<usize> {
-        let to = from.saturating_add(TAKES).min(self.0.len());
-        for shares in self.0.get_mut(from..to)?.iter_mut().flatten() {
-            into.extend(shares.mappings.iter_mut().filter_map(Option::take));
+    pub(crate) fn take_some(&mut self, from: usize, into: &mut SomeObjects<P>) -> Option<usize> {
+        let mut to = from;
+        let end = from.saturating_add(TAKES).min(self.0.len());
+        while to < end && into.remaining_capacity() >= 2 {
+            if let Some(Some(shares)) = self.0.get_mut(to) {
+                let taken = shares.mappings.iter_mut().filter_map(Option::take);
+                taken.for_each(|one| into.push(one));
+            }
+            to += 1;
         }
         (to < self.0.len()).then_some(to)
+    }
+
+    /// Drops a bounded part of the list, of which nothing is needed any more. `false`: it was empty.
+    pub(crate) fn shed(&mut self) -> bool {
+        let before = self.0.len();
+        self.0.truncate(before.saturating_sub(SHED));
+        before > 0
     }
 
     /// Records that a buffer's holder is gone.

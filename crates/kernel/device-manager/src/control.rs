@@ -1,7 +1,7 @@
 //! Operations that the device needs time for: at most one per function, started once and polled on one-shot timers.
 
 use audit_format::{Event, Kind as Noted};
-use dma_ledger::{Claim, Phase, QueueId, QueueProof, QueueShape, ResetProof};
+use dma_ledger::{Claim, Phase, QueueId, QueueProof, QueueShape, ResetProof, ResetReceipt};
 use driver_core::{Operation as Begin, Poll, QueueSpec, Settings, Step};
 use ring_abi::Refusal;
 use sabotage::sabotage;
@@ -346,19 +346,21 @@ impl<P: Platform> Turn<'_, P> {
     }
 
     fn look_act(&mut self, claim: &Claim, act: Act, now: Now) -> Outcome<Act, ()> {
-        if let Act::FunctionReset(flr) = act {
-            return self.look_flr(flr, now.ns);
-        }
+        let act = match act {
+            Act::FunctionReset(flr) => return self.look_flr(flr, now.ns),
+            Act::Releasing(receipt, proof) => return self.release_some_of(claim, receipt, proof),
+            act => act,
+        };
         let ended = match self.look_broker(now) {
             Err(Unfinished::Again(after_ns)) => return Outcome::Again(act, after_ns),
             Err(Unfinished::Failed(refusal)) => Err(refusal),
             Ok(step) => Ok(step),
         };
         match (act, ended) {
-            (Act::Reset { .. }, Ok(Step::Stopped(proof))) => match self.stopped(claim, proof) {
-                Ok(()) => Outcome::Done(()),
-                Err(_) => self.unstoppable(),
-            },
+            (Act::Reset { .. }, Ok(Step::Stopped(proof))) => {
+                let stopped = self.stopped(claim, proof);
+                stopped.unwrap_or_else(|_| self.unstoppable())
+            }
             (Act::Enable, Ok(Step::Ready)) => self.enabled(claim),
             (Act::QueueReset(queue), Ok(Step::QueueStopped(proof))) => {
                 let stopped = self.queue_stopped(claim, queue, proof);
@@ -389,7 +391,9 @@ impl<P: Platform> Turn<'_, P> {
                     None => self.unstoppable(),
                 };
             }
-            Act::Reset { after_flr: true } | Act::FunctionReset(_) => return self.unstoppable(),
+            Act::Reset { after_flr: true } | Act::FunctionReset(_) | Act::Releasing(..) => {
+                return self.unstoppable();
+            }
             // Whatever state it is in, it must not reach memory; only a reset goes on from here.
             Act::Enable => {
                 self.set_bus_master(false);
@@ -452,11 +456,41 @@ impl<P: Platform> Turn<'_, P> {
     }
 
     /// The device has proven that it stopped.
-    fn stopped(&mut self, claim: &Claim, proof: ResetProof) -> Result<(), Refusal> {
+    fn stopped(
+        &mut self,
+        claim: &Claim,
+        proof: ResetProof,
+    ) -> Result<Outcome<Act, ()>, Refusal> {
         let receipt = self.function.record.prove_reset(proof)?;
         if !self.set_bus_master(false) {
             return Err(Refusal::DeviceError);
         }
+        Ok(self.release_some_of(claim, receipt, proof))
+    }
+
+    /// Releases a bounded number of the pages that the device could see; after the last the reset is over.
+    fn release_some_of(
+        &mut self,
+        claim: &Claim,
+        receipt: ResetReceipt,
+        proof: ResetProof,
+    ) -> Outcome<Act, ()> {
+        match self.function.record.release_some(&receipt) {
+            Ok(false) => Outcome::Next(Act::Releasing(receipt, proof), DEADLINE_NS),
+            Ok(true) => match self.released(claim, receipt, proof) {
+                Ok(()) => Outcome::Done(()),
+                Err(_) => self.unstoppable(),
+            },
+            Err(_) => self.unstoppable(),
+        }
+    }
+
+    fn released(
+        &mut self,
+        claim: &Claim,
+        receipt: ResetReceipt,
+        proof: ResetProof,
+    ) -> Result<(), Refusal> {
         let revoked = self.function.record.finish_reset(&receipt)?;
         self.function.held()?.receipt = Some(receipt);
         self.close_ended(claim);

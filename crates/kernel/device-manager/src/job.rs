@@ -1,8 +1,8 @@
 //! What is under way at a function: an operation that the device needs time for, or the end of its claim.
 
 use dma_ledger::{
-    BusMasterCleared, DeviceReset, Pages, QueueId, QueuesQuiesced, Quiesced, ScrubDone,
-    SubmissionsStopped, Teardown,
+    BusMasterCleared, DeviceReset, Pages, QueueId, QueuesQuiesced, Quiesced, ResetProof,
+    ResetReceipt, ScrubDone, SubmissionsStopped, Teardown,
 };
 
 use ring_abi::Refusal;
@@ -51,6 +51,8 @@ pub(crate) enum Act {
     },
     /// The broker could not; the function is being reset.
     FunctionReset(Flr),
+    /// It has stopped: the pages that it could see are released, a few at a time.
+    Releasing(ResetReceipt, ResetProof),
     /// The broker enables the device.
     Enable,
     /// The broker makes the device let go of one queue.
@@ -73,6 +75,12 @@ pub(crate) enum Stage<P: Platform> {
     FunctionReset {
         token: Teardown<QueuesQuiesced>,
         flr: Flr,
+    },
+    /// It has stopped: the pages that it could see are released, a few at a time.
+    Releasing {
+        token: Teardown<QueuesQuiesced>,
+        receipt: ResetReceipt,
+        proof: ResetProof,
     },
     /// Bus mastering goes off, and what is under way ends.
     Draining {

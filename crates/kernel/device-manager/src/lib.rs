@@ -91,6 +91,6 @@ pub use inspect::{Books, Inspection};
 pub use interrupt::lines::LineView;
 pub use interrupt::route::{RouteCounts, RouteInfo, RouteView, Signal};
 pub use manager::{DeviceManager, FunctionView, LIMITS};
-pub use platform::{FrameRun, Line, Mapping, Message, Platform, Waiter};
+pub use platform::{FrameRun, Line, Mapping, Message, Platform, STEP_PAGES, Waiter};
 pub use queue::{CommandRequest, MAX_BATCH, MAX_COMMAND_SEGMENTS, QueueCompletion, Submitted};
 pub use registers::MmioInfo;

@@ -9,6 +9,9 @@ use mmio::SharedBytes;
 use ring_abi::Refusal;
 use units::Bdf;
 
+/// Pages that a platform wipes or frees in one go, at most.
+pub const STEP_PAGES: usize = 8;
+
 /// Frames that a device may be given: one physical run, or single pages.
 pub trait FrameRun: Send + fmt::Debug {
     /// Where the device sees each page, in order.

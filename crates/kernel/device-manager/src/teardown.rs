@@ -3,26 +3,26 @@
 use audit_format::{Event, Kind};
 use dma_ledger::{
     BusMasterCleared, Claim, DeviceReset, DrainProof, MayFail, Pages, QueuesQuiesced, Quiesced,
-    ResetProof, ScrubDone, Teardown,
+    ResetProof, ResetReceipt, ScrubDone, Teardown,
 };
 use driver_core::{Poll, Step};
 use ring_abi::Refusal;
 
+use crate::buffers::Buffers;
 use crate::facts::about;
 use crate::flr::{Flr, FlrPoll};
 use crate::job::{Job, Stage};
 use crate::stop::{DEADLINE_NS, proof_name};
 use crate::turn::{At, Turn};
-use crate::views::{Objects, Revoked};
-use crate::{DeviceManager, Platform};
+use crate::views::{Revoked, SomeObjects};
+use crate::{DeviceManager, Platform, STEP_PAGES};
 
 /// How long transactions may stay pending once bus mastering is off.
 const DRAIN_NS: u64 = 2_000_000_000;
 const POLL_NS: u64 = 100_000;
-/// Mappings whose end is recorded in one go.
-const RELEASES: usize = 32;
-/// Buffers that are wiped or freed in one go, however few pages each has.
-const BUFFERS: usize = 8;
+/// Pages that are wiped or freed in one go; a buffer counts as one at least. An interrupt for each costs as much as wiping
+/// four pages.
+const PAGES: usize = 24;
 
 /// Whether the device is asked to stop before the function is reset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,26 +48,35 @@ impl<P: Platform> At<'_, P> {
     /// As [`DeviceManager::release`].
     pub(crate) fn end_claim(self, claim: &Claim, stopping: Stopping) -> Result<(), Refusal> {
         let mut turn = self.turn();
-        let mut objects = turn.begin_teardown(claim, stopping)?;
+        turn.begin_teardown(claim, stopping)?;
         turn.leave();
 
         // The claim's operations are refused by now, so nothing is added to what is taken out here bit by bit.
+        let mut proof = Revoked::of::<P::Mapping>([]);
         let mut from = Some(0);
-        while let Some(at) = from {
-            from = {
+        loop {
+            let buffers = from;
+            let mut some = SomeObjects::<P>::new();
+            {
                 let mut turn = self.turn();
-                let held = turn.function.held.as_mut();
-                held.and_then(|held| held.buffers.take_some(at, &mut objects))
-            };
-            self.machine.platform.look();
-        }
-        let proof = Revoked::of(objects.iter().map(|(_, mapping)| mapping.clone()));
-        for some in objects.chunks(RELEASES) {
+                let Ok(held) = turn.function.held() else {
+                    break;
+                };
+                match buffers {
+                    Some(at) => from = held.buffers.take_some(at, &mut some),
+                    None => some = held.views.take_some(),
+                }
+            }
+            if buffers.is_none() && some.is_empty() {
+                break;
+            }
+            proof = proof.and(&some);
             let mut turn = self.turn();
-            for (id, _) in some {
+            for (id, _) in &some {
                 let _ = turn.function.record.release_mapping(*id);
             }
             turn.leave();
+            drop(some);
             self.machine.platform.look();
         }
         let mut turn = self.turn();
@@ -78,8 +87,8 @@ impl<P: Platform> At<'_, P> {
 }
 
 impl<P: Platform> Turn<'_, P> {
-    /// From here on every operation of the claim is refused. Gives what is to be revoked once the lock is open.
-    fn begin_teardown(&mut self, claim: &Claim, stopping: Stopping) -> Result<Objects<P>, Refusal> {
+    /// From here on every operation of the claim is refused.
+    fn begin_teardown(&mut self, claim: &Claim, stopping: Stopping) -> Result<(), Refusal> {
         let token = self.function.record.begin_teardown(claim)?;
         let hopeless = stopping == Stopping::Hopeless;
         let held = self.function.held()?;
@@ -105,7 +114,7 @@ impl<P: Platform> Turn<'_, P> {
         };
         self.step_fact("submissions-stopped");
         self.enter(Stage::Unmapping(Some(token)));
-        Ok(self.function.held()?.views.take_all())
+        Ok(())
     }
 
     fn enter(&mut self, stage: Stage<P>) {
@@ -159,6 +168,11 @@ impl<P: Platform> Turn<'_, P> {
                     FlrPoll::Failed => self.quarantine(token, "no-answer"),
                 }
             }
+            Stage::Releasing {
+                token,
+                receipt,
+                proof,
+            } => self.release_some(token, receipt, proof),
             Stage::Draining { token, deadline_ns } => {
                 self.drain(token, deadline_ns);
             }
@@ -256,6 +270,34 @@ impl<P: Platform> Turn<'_, P> {
             // The last reset generation is used up: no proof counts any more.
             Err(_) => return self.quarantine(token, "no-receipt"),
         };
+        // What came up to here has taken its time.
+        self.enter(Stage::Releasing {
+            token,
+            receipt,
+            proof,
+        });
+        self.effects.arm(self.at.machine.platform.now_ns(), 0);
+    }
+
+    /// Releases a bounded number of the pages that the device could see.
+    fn release_some(
+        &mut self,
+        token: Teardown<QueuesQuiesced>,
+        receipt: ResetReceipt,
+        proof: ResetProof,
+    ) {
+        match self.function.record.release_some(&receipt) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.enter(Stage::Releasing {
+                    token,
+                    receipt,
+                    proof,
+                });
+                return self.effects.arm(self.at.machine.platform.now_ns(), 0);
+            }
+            Err(_) => return self.stop_here(),
+        }
         let Ok((token, revoked)) = self.function.record.device_reset(token, receipt) else {
             return self.stop_here();
         };
@@ -301,7 +343,9 @@ impl<P: Platform> Turn<'_, P> {
         if let Some(held) = &mut self.function.held {
             held.driven.drop_broker();
         }
-        self.scrub_some(token, None);
+        // What came up to here has taken its time.
+        self.enter(Stage::Scrubbing { token, begun: None });
+        self.effects.arm(now_ns, 0);
     }
 
     /// Wipes a bounded number of pages. The lock is held, and nobody else gets the CPU meanwhile.
@@ -310,8 +354,10 @@ impl<P: Platform> Turn<'_, P> {
         token: Teardown<BusMasterCleared>,
         mut begun: Option<(Pages<Quiesced, P::Frames>, usize)>,
     ) {
+        use crate::FrameRun;
         let machine = self.at.machine;
-        for _ in 0..BUFFERS {
+        let mut left = PAGES;
+        while left > 0 && self.function.record.pass_over() {
             let (pages, from) = match begun.take() {
                 Some(begun) => begun,
                 None => match self.function.record.next_to_scrub(&token) {
@@ -320,21 +366,21 @@ impl<P: Platform> Turn<'_, P> {
                     Err(_) => return self.stop_here(),
                 },
             };
+            let count = pages.frames().pages().len();
             let mut next = None;
             let wiped = pages.scrub_some(|frames| {
                 next = machine.scrub(frames, from);
                 next.is_none()
             });
+            let done = next.unwrap_or(count).saturating_sub(from);
+            left = left.saturating_sub(done.max(1));
             match wiped {
                 Ok(pages) => {
                     if self.function.record.put_scrubbed(pages).is_err() {
                         return self.stop_here();
                     }
                 }
-                Err(pages) => {
-                    begun = next.map(|next| (pages, next));
-                    break;
-                }
+                Err(pages) => begun = next.map(|next| (pages, next)),
             }
         }
         self.enter(Stage::Scrubbing { token, begun });
@@ -354,7 +400,12 @@ impl<P: Platform> Turn<'_, P> {
             Err(_) => return self.stop_here(),
         };
         self.step_fact("scrubbed");
-        self.free_some(token, None, 0);
+        self.enter(Stage::Freeing {
+            token,
+            begun: None,
+            freed: 0,
+        });
+        self.effects.arm(self.at.machine.platform.now_ns(), 0);
     }
 
     /// Gives a bounded number of pages back, and ends the claim after the last.
@@ -366,7 +417,8 @@ impl<P: Platform> Turn<'_, P> {
     ) {
         use crate::FrameRun;
         let machine = self.at.machine;
-        for _ in 0..BUFFERS {
+        let mut left = PAGES;
+        while left > 0 && self.function.record.pass_over() {
             let frames = match begun.take() {
                 Some(frames) => frames,
                 None => match self.function.record.frames_to_free(&token) {
@@ -374,13 +426,12 @@ impl<P: Platform> Turn<'_, P> {
                         freed += frames.pages().len() as u64;
                         frames
                     }
-                    _ => return self.finish(token, freed),
+                    _ => return self.sweep_up(token, freed),
                 },
             };
+            let done = frames.pages().len().clamp(1, STEP_PAGES);
             begun = machine.platform.free(frames);
-            if begun.is_some() {
-                break;
-            }
+            left = left.saturating_sub(done);
         }
         self.enter(Stage::Freeing {
             token,
@@ -388,6 +439,21 @@ impl<P: Platform> Turn<'_, P> {
             freed,
         });
         self.effects.arm(machine.platform.now_ns(), 0);
+    }
+
+    /// Drops a bounded part of what is known of the buffers; the end has a step of its own.
+    fn sweep_up(&mut self, token: Teardown<ScrubDone>, freed: u64) {
+        let buffers = self.function.held.as_mut().map(|held| &mut held.buffers);
+        if buffers.is_some_and(Buffers::shed) {
+            self.enter(Stage::Freeing {
+                token,
+                begun: None,
+                freed,
+            });
+            self.effects.arm(self.at.machine.platform.now_ns(), 0);
+        } else {
+            self.finish(token, freed);
+        }
     }
 
     fn finish(&mut self, token: Teardown<ScrubDone>, freed: u64) {

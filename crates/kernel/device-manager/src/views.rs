@@ -11,6 +11,11 @@ use crate::{Mapping, Platform};
 /// Holds, and the objects they stand for.
 pub(crate) type Objects<P> = Vec<(MappingId, <P as Platform>::Mapping)>;
 
+/// Some of them, that are revoked in one go.
+pub(crate) type SomeObjects<P> = arrayvec::ArrayVec<(MappingId, <P as Platform>::Mapping), REVOKES>;
+/// How many that are, at most.
+pub(crate) const REVOKES: usize = 32;
+
 /// Shows that every mapping made through a list of objects is gone from every CPU. Only [`Revoked::of`] makes one,
 /// after the last object's own proof.
 pub(crate) struct Revoked(());
@@ -24,6 +29,14 @@ impl Revoked {
             let _proof: M::Proof = object.revoke();
         }
         Self(())
+    }
+
+    /// The same, for some more objects.
+    pub(crate) fn and<M: Mapping>(self, objects: &[(MappingId, M)]) -> Self {
+        for (_, object) in objects {
+            let _proof: M::Proof = object.revoke();
+        }
+        self
     }
 }
 
@@ -52,7 +65,15 @@ impl<P: Platform> RegisterViews<P> {
         Some(self.0.swap_remove(place).1)
     }
 
-    pub(crate) fn take_all(&mut self) -> Objects<P> {
-        core::mem::take(&mut self.0)
+    /// Takes some out; the rest is shorter by them.
+    pub(crate) fn take_some(&mut self) -> SomeObjects<P> {
+        let mut some = SomeObjects::<P>::new();
+        while !some.is_full() {
+            match self.0.pop() {
+                Some(one) => some.push(one),
+                None => break,
+            }
+        }
+        some
     }
 }

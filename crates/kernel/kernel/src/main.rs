@@ -31,6 +31,7 @@ mod objects;
 mod panic;
 mod power;
 mod serial;
+mod several;
 mod smp;
 mod spawn;
 mod trap;

@@ -1,25 +1,24 @@
 //! Memory that a device may be given, and what processes map of it or of registers.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use ::memory::{MemoryObject, PageList, Unmapped, Writes};
-use device_manager::{FrameRun, Mapping};
+use device_manager::{FrameRun, Mapping, STEP_PAGES};
 use dma_ledger::ShootdownProof;
 use driver_core::DeviceAddress;
-use frames::{Frames, Grow, ShootdownReceipt, Use};
+use frames::{Frames, ShootdownReceipt, Use};
 use mmio::SharedBytes;
 use sabotage::sabotage;
 
-/// Pages of a buffer that are made, wiped or freed in one go.
-const STEP_PAGES: usize = 8;
+use crate::several::Several;
+
 /// What is longer than this is a buffer, for which the manager holds no lock: more than a queue has.
 const LOCKED_PAGES: u32 = 64;
 
 /// Frames for a device.
 #[derive(Debug)]
 pub struct Run {
-    frames: Vec<Frames>,
+    frames: Several<Frames>,
     list: Arc<Addresses>,
     view: Option<SharedBytes>,
     /// An alias of another run, or aliased by one: never freed.
@@ -29,22 +28,26 @@ pub struct Run {
 
 /// Where the pages of a run are, for the device and for what maps them.
 #[derive(Debug)]
-struct Addresses(Vec<DeviceAddress>);
+struct Addresses(Several<DeviceAddress>);
 
 impl PageList for Addresses {
     fn count(&self) -> u64 {
-        self.0.len() as u64
+        self.0.as_slice().len() as u64
     }
 
     fn page(&self, at: u64) -> Option<u64> {
-        let page = self.0.get(usize::try_from(at).ok()?)?;
+        let page = self.0.as_slice().get(usize::try_from(at).ok()?)?;
         Some(page.bus())
     }
 }
 
 impl Run {
     #[expect(clippy::disallowed_methods, reason = "lent: one for each run of pages")]
-    fn new(frames: Vec<Frames>, pages: Vec<DeviceAddress>, view: Option<SharedBytes>) -> Self {
+    fn new(
+        frames: Several<Frames>,
+        pages: Several<DeviceAddress>,
+        view: Option<SharedBytes>,
+    ) -> Self {
         Self {
             frames,
             list: Arc::new(Addresses(pages)),
@@ -59,10 +62,7 @@ impl Run {
     /// One run of frames, zeroed.
     pub(super) fn contiguous(pages: u32) -> Option<Self> {
         let order = pages.max(1).checked_next_power_of_two()?.trailing_zeros();
-        let mut addresses = Vec::new();
-        addresses.grow(pages as usize).ok()?;
-        let mut list = Vec::new();
-        list.grow(1).ok()?;
+        let mut addresses = Several::with_room(pages as usize)?;
         let mut wiped = 0;
         let run = frames::allocate_stepping(order as u8, Use::Buffer, || {
             wiped += 1;
@@ -71,53 +71,50 @@ impl Run {
         let run = run.ok()?;
         let view = run.shared().slice(0, pages as usize * 4096).ok();
         for page in 0..u64::from(pages) {
-            let _ = addresses.put(DeviceAddress::new(run.address() + page * 4096));
+            addresses.put(DeviceAddress::new(run.address() + page * 4096));
         }
-        let _ = list.put(run);
-        Some(Self::new(list, addresses, view))
+        Some(Self::new(Several::One(Some(run)), addresses, view))
     }
 
     /// Single frames, zeroed.
     pub(super) fn scattered(pages: u32) -> Option<Self> {
-        let mut addresses = Vec::new();
-        addresses.grow(pages as usize).ok()?;
-        let mut list = Vec::new();
-        list.grow(pages as usize).ok()?;
+        let mut addresses = Several::with_room(pages as usize)?;
+        let mut list = Several::with_room(pages as usize)?;
         let mut payment = frames::pay(u64::from(pages) * frames::FRAME_BYTES).ok()?;
-        for _ in 0..pages {
+        for done in 1..=pages as usize {
             match frames::allocate_out_of(&mut payment, Use::Buffer) {
                 Ok(frame) => {
-                    let _ = addresses.put(DeviceAddress::new(frame.address()));
-                    let _ = list.put(frame);
+                    addresses.put(DeviceAddress::new(frame.address()));
+                    list.put(frame);
                 }
                 Err(_) => {
                     while let Some(frame) = list.pop() {
                         frame.free_unmapped();
-                        step(pages, list.len());
+                        step(pages, list.as_slice().len());
                     }
                     return None;
                 }
             }
-            step(pages, list.len());
+            step(pages, done);
         }
         Some(Self::new(list, addresses, None))
     }
 
     /// Notes that the frames are a broker's own.
     pub(super) fn keep_from_processes(&self) {
-        for frames in &self.frames {
+        for frames in self.frames.as_slice() {
             frames.set_use(Use::Queue);
         }
     }
 
     /// Wipes some pages from `from` on, and says where to go on.
     pub(super) fn scrub(&mut self, from: usize) -> Option<usize> {
-        let pages = self.list.0.len();
+        let pages = self.pages().len();
         let to = pages.min(from + STEP_PAGES);
         if let Some(view) = self.view {
             let _ = view.zero(from * 4096, (to - from) * 4096);
         } else {
-            for frame in self.frames.get(from..to)? {
+            for frame in self.frames.as_slice().get(from..to)? {
                 let _ = frame.shared().zero(0, frame.bytes());
             }
         }
@@ -138,17 +135,19 @@ impl Run {
             // SAFETY: the manager frees a run only after its mappings were revoked, with the proof the ledger asks for.
             frames.free_scrubbed(unsafe { ShootdownReceipt::after_shootdown() });
         }
-        (!self.frames.is_empty()).then_some(self)
+        (!self.frames.as_slice().is_empty()).then_some(self)
     }
 
     /// A second run over the same pages.
     #[cfg(sabotage)]
-    pub(super) fn alias(&self) -> Self {
+    pub(super) fn alias(&self) -> Option<Self> {
         use core::sync::atomic::Ordering;
         self.shared.store(true, Ordering::Relaxed);
-        let alias = Self::new(Vec::new(), self.list.0.clone(), self.view);
+        let mut pages = Several::with_room(self.pages().len())?;
+        self.pages().iter().for_each(|page| pages.put(*page));
+        let alias = Self::new(Several::One(None), pages, self.view);
         alias.shared.store(true, Ordering::Relaxed);
-        alias
+        Some(alias)
     }
 
     /// Makes an object that maps the pages.
@@ -167,7 +166,7 @@ fn step(pages: u32, done: usize) {
 
 impl FrameRun for Run {
     fn pages(&self) -> &[DeviceAddress] {
-        &self.list.0
+        self.list.0.as_slice()
     }
 
     fn view(&self) -> Option<SharedBytes> {
