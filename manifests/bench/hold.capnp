@@ -18,6 +18,11 @@ const manifest :M.Manifest = (
         (kernel = systemInfo),
         (kernel = logReader),
         (kernel = logSink),
+        (kernel = rawConsole),
+        (kernel = machineInspector),
+        (kernel = processTracer),
+        (kernel = hardwareAuditLog),
+        (kernel = bootPackage),
       ] ),
   ],
 );

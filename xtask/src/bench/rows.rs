@@ -100,7 +100,7 @@ const fn row(name: &'static str, group: Group, what: &'static str, limits: [f64;
 const NONE: [f64; 2] = [0.0, 0.0];
 
 /// All of them, in the order of the table.
-pub const ROWS: [Row; 57] = [
+pub const ROWS: [Row; 61] = [
     // Linux: 1.521 G from reset to its first program; a tenth and three hundredths of that.
     row(
         "boot_user",
@@ -368,6 +368,30 @@ pub const ROWS: [Row; 57] = [
         "hold_teardown",
         Group::Hold,
         "a driver ends with 128 MiB in one buffer and 3,000 mapped ones",
+        NONE,
+    ),
+    row(
+        "hold_inspected",
+        Group::Hold,
+        "everything that can be listed while a driver holds 3,000 buffers, which are reset, and go",
+        NONE,
+    ),
+    row(
+        "hold_stories",
+        Group::Hold,
+        "processes that end with a long panic, with a deep stack, and under a trace of 4,096 calls",
+        NONE,
+    ),
+    row(
+        "hold_raw",
+        Group::Hold,
+        "the longest writes of bytes as they are",
+        NONE,
+    ),
+    row(
+        "hold_unread",
+        Group::Hold,
+        "an endpoint that goes with its calls, 6,000 handles revoked, 6,000 facets at an end, an image that is none",
         NONE,
     ),
     row(

@@ -60,12 +60,21 @@ struct Open {
     until_ns: u64,
 }
 
+/// Units that were held back and are appended in one go.
+const RELEASES: usize = 16;
+/// Units that are held back, at most: whoever cannot wait moves them all.
+const MOST_HELD: usize = 64;
+/// Bytes of such a unit that are moved in one go.
+const PIECE_BYTES: usize = 256;
+
 /// The queue: `N` bytes that wait for the line, and `H` that are held back behind an open row.
 ///
 /// `N` is at least 16 KiB, so that there is room for the longest unit of every rank; `H` counts towards it.
 pub struct LineQueue<const N: usize, const H: usize> {
     ready: Bytes<N>,
     held: Bytes<H>,
+    /// Units that are held back.
+    units: usize,
     row: Option<Open>,
     lost: Lost,
     told: Lost,
@@ -79,6 +88,7 @@ impl<const N: usize, const H: usize> LineQueue<N, H> {
         Self {
             ready: Bytes::new(),
             held: Bytes::new(),
+            units: 0,
             row: None,
             lost: Lost { facts: 0, logs: 0 },
             told: Lost { facts: 0, logs: 0 },
@@ -106,17 +116,19 @@ impl<const N: usize, const H: usize> LineQueue<N, H> {
             self.count(rank);
             return Err(Full);
         }
-        if self.is_waited_for(writer, now_ns) {
+        if self.is_waited_for(writer, now_ns) || self.comes_after_held(writer) {
             let head = Head::new(writer, form, bytes.len());
-            if head.bytes() + bytes.len() <= self.held.room() {
-                head.write(bytes, |byte| self.held.put(byte));
+            if self.units < MOST_HELD && head.bytes() + bytes.len() <= self.held.room() {
+                head.write(|byte| self.held.put(byte));
+                self.held.put_all(bytes);
+                self.units += 1;
                 return Ok(());
             }
             // So much waits that the open row is waited for only by who can wait in its call.
             if rank == Rank::Program {
                 return Err(Full);
             }
-            self.release(now_ns);
+            self.release_all(now_ns);
         } else {
             self.tell();
         }
@@ -130,13 +142,7 @@ impl<const N: usize, const H: usize> LineQueue<N, H> {
     /// Takes bytes for the line, as many as there are and fit. Says how many.
     pub fn take(&mut self, into: &mut [u8], now_ns: u64) -> usize {
         self.settle(now_ns);
-        let mut taken = 0;
-        for place in into {
-            let Some(byte) = self.ready.take() else { break };
-            *place = byte;
-            taken += 1;
-        }
-        taken
+        self.ready.take_into(into)
     }
 
     /// Whether nothing is left to be taken now.
@@ -146,8 +152,9 @@ impl<const N: usize, const H: usize> LineQueue<N, H> {
 
     /// When what is held back may go, if something is.
     pub fn held_until_ns(&self) -> Option<u64> {
-        let open = self.row.filter(|_| self.held.len() > 0)?;
-        Some(open.until_ns)
+        // Where no row is open, what is held is on its way.
+        let until = self.row.map_or(0, |open| open.until_ns);
+        (self.held.len() > 0).then_some(until)
     }
 
     /// What was lost so far.
@@ -160,7 +167,7 @@ impl<const N: usize, const H: usize> LineQueue<N, H> {
         if self.closed {
             return;
         }
-        self.release(now_ns);
+        self.release_all(now_ns);
         self.tell();
         self.append(Writer(0), Form::Line, last, now_ns);
         self.closed = true;
@@ -173,6 +180,7 @@ impl<const N: usize, const H: usize> LineQueue<N, H> {
             rows += u64::from(byte == b'\n');
         }
         self.held = Bytes::new();
+        self.units = 0;
         rows
     }
 
@@ -202,14 +210,36 @@ impl<const N: usize, const H: usize> LineQueue<N, H> {
         }
     }
 
-    /// Appends what is held back.
+    /// Whether what `writer` says comes behind what is held back, because that is on its way.
+    fn comes_after_held(&self, writer: Writer) -> bool {
+        self.held.len() > 0 && self.row.is_none_or(|open| open.writer != writer)
+    }
+
+    /// Appends all that is held back.
+    fn release_all(&mut self, now_ns: u64) {
+        while self.held.len() > 0 {
+            self.release(now_ns);
+        }
+    }
+
+    /// Appends some of what is held back; the rest goes before anything else.
     fn release(&mut self, now_ns: u64) {
-        while let Some(head) = Head::read(|| self.held.take()) {
+        for _ in 0..RELEASES {
+            let Some(head) = Head::read(|| self.held.take()) else {
+                return;
+            };
+            self.units = self.units.saturating_sub(1);
             self.break_row(head.writer, head.form);
             let mut last = 0;
-            for _ in 0..head.len {
-                let Some(byte) = self.held.take() else { break };
-                last = self.put(head.form, byte);
+            let mut left = usize::from(head.len);
+            let mut piece = [0; PIECE_BYTES];
+            while left > 0 {
+                let taken = self.held.take_into(&mut piece[..left.min(PIECE_BYTES)]);
+                if taken == 0 {
+                    break;
+                }
+                last = self.put(head.form, &piece[..taken]).unwrap_or(last);
+                left -= taken;
             }
             self.end_unit(head.writer, head.form, last, now_ns);
         }
@@ -217,10 +247,7 @@ impl<const N: usize, const H: usize> LineQueue<N, H> {
 
     fn append(&mut self, writer: Writer, form: Form, bytes: &[u8], now_ns: u64) {
         self.break_row(writer, form);
-        let mut last = 0;
-        for byte in bytes {
-            last = self.put(form, *byte);
-        }
+        let last = self.put(form, bytes).unwrap_or(0);
         self.end_unit(writer, form, last, now_ns);
     }
 
@@ -238,15 +265,29 @@ impl<const N: usize, const H: usize> LineQueue<N, H> {
         self.row = None;
     }
 
-    fn put(&mut self, form: Form, byte: u8) -> u8 {
+    /// Appends bytes; the last one, as it stands there.
+    fn put(&mut self, form: Form, bytes: &[u8]) -> Option<u8> {
+        if form == Form::Raw {
+            self.ready.put_all(bytes);
+            return bytes.last().copied();
+        }
         // A line is one row, whatever its writer put into it.
-        let is_control = byte < b' ' || byte == 0x7f;
-        let byte = match form {
-            Form::Line if is_control => b'?',
-            _ => byte,
-        };
-        self.ready.put(byte);
-        byte
+        let is_control = |byte: &u8| *byte < b' ' || *byte == 0x7f;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let plain = rest.iter().take_while(|byte| !is_control(byte)).count();
+            let (whole, after) = rest.split_at(plain);
+            self.ready.put_all(whole);
+            rest = match after.split_first() {
+                Some((_, after)) => {
+                    self.ready.put(b'?');
+                    after
+                }
+                None => after,
+            };
+        }
+        let last = *bytes.last()?;
+        Some(if is_control(&last) { b'?' } else { last })
     }
 
     fn end_unit(&mut self, writer: Writer, form: Form, last: u8, now_ns: u64) {

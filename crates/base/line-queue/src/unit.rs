@@ -59,17 +59,17 @@ impl Head {
         HEAD_BYTES
     }
 
-    pub(crate) fn write(self, bytes: &[u8], put: impl FnMut(u8)) {
+    pub(crate) fn write(self, put: impl FnMut(u8)) {
         let form = match self.form {
             Form::Line => 0,
             Form::Raw => 1,
         };
         let writer = self.writer.0.to_le_bytes();
-        let head = writer
+        writer
             .into_iter()
             .chain([form])
-            .chain(self.len.to_le_bytes());
-        head.chain(bytes.iter().copied()).for_each(put);
+            .chain(self.len.to_le_bytes())
+            .for_each(put);
     }
 
     pub(crate) fn read(mut take: impl FnMut() -> Option<u8>) -> Option<Self> {

@@ -156,27 +156,40 @@ impl TextFilter {
         text: &str,
         out: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut from = 0;
-        for (at, c) in text.char_indices() {
+        let (mut from, mut at) = (0, 0);
+        loop {
+            // Most of most text: nothing of it is special.
+            let left = text.as_bytes().get(at..).unwrap_or_default();
+            let plain = left.iter().take_while(|b| matches!(b, b' '..=b'~'));
+            let plain = plain.count();
+            if let Some(last) = left.get(..plain).and_then(<[u8]>::last) {
+                self.last = *last;
+            }
+            at += plain;
+            let Some(c) = text.get(at..).and_then(|left| left.chars().next()) else {
+                break;
+            };
+            let after = at + c.len_utf8();
             let special = match c {
                 '\t' => false,
                 '\n' => self.last != b'\r',
                 // A carriage return alone would let a line write over itself.
-                '\r' => text.as_bytes().get(at + 1).is_some_and(|b| *b != b'\n'),
+                '\r' => text.as_bytes().get(after).is_some_and(|b| *b != b'\n'),
                 _ => is_unsafe(c),
             };
             if special {
                 self.run(text.get(from..at).unwrap_or_default(), out)?;
-                from = at + c.len_utf8();
+                from = after;
                 if c == '\n' {
                     out(b"\r\n")?;
                     self.last = b'\n';
                 } else {
                     self.replace(c.len_utf8(), out)?;
                 }
-            } else if let Some(byte) = text.as_bytes().get(at + c.len_utf8() - 1) {
+            } else if let Some(byte) = text.as_bytes().get(after - 1) {
                 self.last = *byte;
             }
+            at = after;
         }
         self.run(text.get(from..).unwrap_or_default(), out)
     }

@@ -12,7 +12,6 @@ use crate::area::Span;
 use crate::call::{Call, Payload, Won, finish, win};
 use crate::message::{Content, Place, place_message};
 use crate::operation::{Begun, Entry, Outcome};
-use crate::woken::Woken;
 use crate::{Finished, Process, Route, Slot, Thread, scratch, transfer};
 
 /// One call to a kernel object while it is being served.
@@ -117,7 +116,7 @@ impl Incoming for KernelCall<'_> {
         let deferred = self.put_aside();
         match deferred {
             Ok((call, generation)) => {
-                *self.outcome = Ok(Begun::Waiting(Woken::NOBODY));
+                *self.outcome = Ok(Begun::Deferred);
                 Pending(Some((call, generation)))
             }
             Err(refusal) => {

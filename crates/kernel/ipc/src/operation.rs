@@ -138,6 +138,8 @@ pub(crate) enum Begun {
     Done(Finished),
     /// It is under way; somebody to run while waiting.
     Waiting(Woken),
+    /// An object of the kernel has put it aside.
+    Deferred,
 }
 
 /// What becomes of an operation, before anybody waits.
@@ -202,6 +204,7 @@ fn registers(me: &Arc<Thread>, frame: &mut SyscallFrame) -> Result<(), Misuse> {
     match outcome {
         Ok(Begun::Done(finished)) => finished.store(frame),
         Ok(Begun::Waiting(woken)) => wait(me, woken, deadline, frame),
+        Ok(Begun::Deferred) => wait(me, Woken::NOBODY, deadline, frame),
         Err(Stop::Refused(refusal)) => Finished::refused(refusal).store(frame),
         Err(Stop::Misuse(misuse)) => return Err(misuse),
     }

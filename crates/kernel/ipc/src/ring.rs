@@ -144,6 +144,7 @@ fn take_all(me: &Arc<Thread>, mut left: u32) -> Result<(), Misuse> {
             Err(Stop::Refused(refusal)) => {
                 ended = Some(Finished::refused(refusal).of(submission.user_data));
             }
+            Ok(Begun::Deferred) => {}
             Err(Stop::Misuse(misuse)) => return Err(misuse),
         }
         // A batch may be long, and each of its operations too.

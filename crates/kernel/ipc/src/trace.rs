@@ -202,7 +202,7 @@ pub(crate) fn call(entry: &Entry<'_>) -> Outcome {
     });
     let outcome = call_untraced(entry);
     let status = match &outcome {
-        Ok(Begun::Waiting(_)) => return outcome,
+        Ok(Begun::Waiting(_) | Begun::Deferred) => return outcome,
         Ok(Begun::Done(finished)) => StatusWord::unpack(finished.status).status,
         Err(Stop::Refused(refusal)) => refusal.code(),
         Err(Stop::Misuse(_)) => Refusal::BadArgument.code(),

@@ -27,12 +27,12 @@ pub const LINE: u8 = 4;
 /// Bytes that fit into the output queue when it is empty: 16550A with its FIFOs on.
 const FIFO_BYTES: usize = 16;
 /// What one look at the UART sends at most, so that no CPU stays long.
-const LOOK_BYTES: usize = 512;
+const LOOK_BYTES: usize = 256;
 /// Calls of one process that wait for room, at most: what one writer does leaves the others theirs.
 const SHARE: usize = 16;
 /// Calls that are answered in one go, and how often one look does.
-const ANSWERS: usize = 8;
-const ROUNDS: usize = 4;
+const ANSWERS: usize = 4;
+const ROUNDS: usize = 2;
 /// How long the last lines wait for a UART that takes nothing, in looks at its state: a look takes about a microsecond,
 /// and sixteen bytes at 9600 baud seventeen thousand.
 const LAST_LOOKS: u32 = 1_000_000;

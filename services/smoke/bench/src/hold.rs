@@ -12,8 +12,8 @@ use sdk::{
     spawn_thread,
 };
 
-use crate::hold_many;
 use crate::mark::{mark, ticks};
+use crate::{hold_many, hold_more};
 
 type VirtualMemory = virtual_memory::Client<sdk::Cap>;
 
@@ -77,7 +77,19 @@ pub fn run(env: &Env) -> Result<(), Error> {
     piece::<82, 83>("hold_spawn", || hold_many::full_spawn(env, &kit.spawner))?;
     let registry: DeviceRegistry = env.get("deviceRegistry")?;
     piece::<68, 69>("hold_dma", || dma(&registry))?;
-    piece::<84, 85>("hold_teardown", || hold_many::teardown(&registry))
+    piece::<84, 85>("hold_teardown", || hold_many::teardown(&registry))?;
+    piece::<86, 87>("hold_inspected", || hold_more::inspected(env, &registry))?;
+    piece::<88, 89>("hold_stories", || {
+        hold_more::stories(env, |role| {
+            start(&kit, "bench", &[role], &Limits::default())
+        })
+    })?;
+    piece::<92, 93>("hold_raw", || hold_more::raw(env))?;
+    piece::<94, 95>("hold_unread", || {
+        hold_more::unread(&kit.endpoints, &kit.vm)?;
+        hold_more::refused(&kit.spawner, &kit.vm)?;
+        role(&kit, "hold-facets")
+    })
 }
 
 /// A gibibyte, fresh and used.

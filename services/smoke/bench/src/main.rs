@@ -13,6 +13,7 @@ mod device;
 mod echo;
 mod hold;
 mod hold_many;
+mod hold_more;
 mod mark;
 
 use sdk::{Env, Error, Refusal, println};
@@ -34,6 +35,13 @@ fn main(env: &Env) -> Result<(), Error> {
         Some("hold-handles") => return hold::handles(env),
         Some("hold-quit") => return Ok(()),
         Some("hold-timers") => return hold::timers(env),
+        Some("hold-busy") => return hold_more::busy(env),
+        Some("hold-panic") => return hold_more::panic(),
+        Some("hold-deep") => {
+            hold_more::deep(0);
+            return Ok(());
+        }
+        Some("hold-facets") => return hold_more::facets(env),
         Some("hold-receives") => return hold_many::receives(env),
         Some("hold-notices") => return hold_many::notices(env),
         Some("hold-endpoints") => return hold_many::endpoints(env),

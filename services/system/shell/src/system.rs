@@ -16,7 +16,6 @@ use sdk::{
 use shell_lang::{
     LogRange, ProcessName,
     show::{self, Align, Table},
-    text::Safe,
 };
 
 use terminal::{

@@ -7,7 +7,7 @@ use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
 
 const RUNNING: &str = "@cpu-time.running counted=true listed=true";
-const ASLEEP: &str = "@cpu-time.asleep past=true grows=false";
+const PAST: &str = "@cpu-time.past starters=true asleep=true grows=false";
 
 inventory::submit! {
     Smoke {
@@ -16,7 +16,7 @@ inventory::submit! {
         rows: &["CF-05"],
         manifest: "smoke/cpu-time",
         smp: 2,
-        required: &[RUNNING, "@cpu-time.ended starters=true", ASLEEP],
+        required: &[RUNNING, PAST],
         ..PROGRAM
     }
 }
@@ -33,6 +33,6 @@ inventory::submit! {
     Sabotage {
         point: points::FORGET_CPU_TIME,
         smoke: "cpu-time",
-        breaks: Break::Missing(ASLEEP),
+        breaks: Break::Missing(PAST),
     }
 }

@@ -29,11 +29,14 @@ const ADMIT_BYTES: usize = INPUT_BYTES / 2;
 /// Bytes written in one call, at most: they are queued in one piece.
 const OUTPUT_BYTES: usize = line_queue::UNIT_BYTES;
 
+/// Of these, bytes that are more than a printable character of ASCII: each costs some 150 instructions.
+const ODD_BYTES: usize = 96;
+
 /// Bytes that one write of text puts out, at most: they are gathered on the stack.
 const TEXT_BYTES: usize = 1024;
 
 /// Looks at the UART's causes in one interrupt, at most; the timer sees to what is left.
-const CAUSES: usize = 16;
+const CAUSES: usize = 4;
 
 /// Calls of one process that wait for input at once, at most: what one reader does leaves the others theirs.
 const SHARE: usize = 4;
@@ -122,6 +125,8 @@ impl Console {
 fn filter(bytes: &[u8], shown: &mut ArrayVec<u8, TEXT_BYTES>) -> usize {
     // A line's end takes two bytes where its writer has written one.
     let most = bytes.len().min(TEXT_BYTES / 2);
+    let odd = (0..most).filter(|at| !matches!(bytes[*at], b' '..=b'~'));
+    let most = odd.skip(ODD_BYTES).next().unwrap_or(most);
     let taken = match most < bytes.len() {
         true => whole_characters(bytes, most),
         false => most,
