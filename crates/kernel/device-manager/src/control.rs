@@ -456,11 +456,7 @@ impl<P: Platform> Turn<'_, P> {
     }
 
     /// The device has proven that it stopped.
-    fn stopped(
-        &mut self,
-        claim: &Claim,
-        proof: ResetProof,
-    ) -> Result<Outcome<Act, ()>, Refusal> {
+    fn stopped(&mut self, claim: &Claim, proof: ResetProof) -> Result<Outcome<Act, ()>, Refusal> {
         let receipt = self.function.record.prove_reset(proof)?;
         if !self.set_bus_master(false) {
             return Err(Refusal::DeviceError);
