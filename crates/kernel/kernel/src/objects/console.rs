@@ -125,8 +125,8 @@ impl Console {
 fn filter(bytes: &[u8], shown: &mut ArrayVec<u8, TEXT_BYTES>) -> usize {
     // A line's end takes two bytes where its writer has written one.
     let most = bytes.len().min(TEXT_BYTES / 2);
-    let odd = (0..most).filter(|at| !matches!(bytes[*at], b' '..=b'~'));
-    let most = odd.skip(ODD_BYTES).next().unwrap_or(most);
+    let mut odd = (0..most).filter(|at| !matches!(bytes[*at], b' '..=b'~'));
+    let most = odd.nth(ODD_BYTES).unwrap_or(most);
     let taken = match most < bytes.len() {
         true => whole_characters(bytes, most),
         false => most,
