@@ -9,6 +9,7 @@ mod child;
 mod codegen;
 mod complaints;
 mod cpus;
+mod crash;
 mod debugger;
 mod disk;
 mod disk_file;
@@ -122,6 +123,8 @@ enum Verb {
     Cpus(cpus::CpusArgs),
     /// Run saving's cases on real servers, through a proxy that fails
     SaveConformance(saving::SaveArgs),
+    /// Build and judge every state that a power cut can leave a volume in
+    Crash(crash::CrashArgs),
     /// Check everything: format, lints, host tests, tidy, smokes, sabotages
     Test(TestArgs),
     /// Read hardware audit logs off disk images
@@ -197,6 +200,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Gdb(args) => return debugger::run(&project, &ready(Needs::Guest)?, &args),
         Verb::SaveConformance(args) => return saving::run(&project, &args),
         Verb::Audit { verb } => return audit::run(&verb),
+        Verb::Crash(args) => return crash::run(&project, &args),
         Verb::Tidy => tidy::run(&project)?,
         Verb::Graph { dot: true } => print!("{}", graph::dot(&project)),
         Verb::Graph { dot: false } => print!("{}", graph::text(&project)),

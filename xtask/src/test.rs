@@ -15,7 +15,9 @@ use crate::project::{Member, Project, is_ci};
 use crate::qemu::{self, Accel};
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
 use crate::toolchain::Toolchain;
-use crate::{bench, codegen, cpus, examples, fail_alloc, fuzz, kvm, new, saving, smoke, tidy};
+use crate::{
+    bench, codegen, cpus, crash, examples, fail_alloc, fuzz, kvm, new, saving, smoke, tidy,
+};
 
 /// What `cargo xtask test` takes.
 #[derive(Args, Debug)]
@@ -48,6 +50,8 @@ enum Stage {
     SabotagedHostTests,
     /// Saving on the real servers that are installed
     Saving,
+    /// States that a power cut can leave a volume in
+    Crash,
     Documentation,
     GeneratedCode,
     Tidy,
@@ -215,6 +219,7 @@ fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages<'_>
         )
     });
     stages.run(Stage::Saving, || saving::gate(project));
+    stages.run(Stage::Crash, || crash::gate(project));
     stages.run(Stage::Documentation, || {
         let packages = select(&host);
         let deny = [("RUSTDOCFLAGS", "--deny warnings")];

@@ -29,22 +29,19 @@ pub fn zero(bytes: &[u8], from: usize, to: usize) -> bool {
         .is_some_and(|field| field.iter().all(|byte| *byte == 0))
 }
 
-/// Carries a register of CRC-32C over one byte, bit by bit through a small table.
+/// Carries a register of CRC-32C over one byte.
 fn step(register: u32, byte: u8) -> u32 {
-    let mut register = register ^ u32::from(byte);
-    for _ in 0..2 {
-        register = register >> 4 ^ NIBBLES[register as usize & 15];
-    }
-    register
+    register >> 8 ^ BYTES[usize::from(register as u8 ^ byte)]
 }
 
-const NIBBLES: [u32; 16] = {
-    let mut table = [0; 16];
+/// What a byte that leaves the register does to it.
+static BYTES: [u32; 256] = {
+    let mut table = [0; 256];
     let mut index = 0;
-    while index < 16 {
+    while index < 256 {
         let mut register = index as u32;
         let mut bit = 0;
-        while bit < 4 {
+        while bit < 8 {
             register = if register & 1 == 1 {
                 register >> 1 ^ 0x82f6_3b78
             } else {

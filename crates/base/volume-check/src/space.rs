@@ -1,14 +1,18 @@
 //! The space tree, and the count of everything against it.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
 
 use crate::bytes::{BITMAP, Pointer, SPACE, TABLE, number, pointer, zero};
-use crate::{Disk, Head, Walk};
+use crate::{BLOCK, Disk, Head, Walk};
+
+/// Blocks of a region: the bits of its bitmap.
+const REGION: u64 = 32768;
 
 /// The level of the topmost table.
 pub fn height(blocks: u64) -> u64 {
-    let regions = blocks.div_ceil(32768);
+    let regions = blocks.div_ceil(REGION);
     let (mut height, mut reach) = (1, 85u64);
     while reach < regions {
         height += 1;
@@ -47,7 +51,7 @@ pub fn check<D: Disk>(walk: &mut Walk<'_, D>, head: &Head) {
             walk.report.say(at.lba, "it is no table of its level");
             continue;
         }
-        let span = 32768 * 85u64.pow(level as u32 - 1);
+        let span = REGION * 85u64.pow(level as u32 - 1);
         let mut free = 0;
         for slot in 0..85 {
             let child = index * 85 + slot;
@@ -93,7 +97,7 @@ fn recount<D>(walk: &mut Walk<'_, D>, head: &Head, bitmaps: Vec<(u64, u64, Vec<u
         walk.report
             .say(lba, "a block is both in use and kept for snapshots alone");
     }
-    let used: alloc::collections::BTreeSet<u64> = walk.live.union(&walk.dead).copied().collect();
+    let used: BTreeSet<u64> = walk.live.union(&walk.dead).copied().collect();
     walk.report.used = used.len() as u64;
     let capacity = walk.blocks - 130;
     if head.free != capacity - walk.report.used.min(capacity) {
@@ -110,20 +114,17 @@ fn recount<D>(walk: &mut Walk<'_, D>, head: &Head, bitmaps: Vec<(u64, u64, Vec<u
     }
     let mut unseen = used.len();
     for (region, lba, bitmap, said) in bitmaps {
-        let (first, mut free) = (region * 32768, 0);
-        for (index, byte) in bitmap.iter().enumerate() {
-            for bit in 0..8 {
+        let first = region * REGION;
+        let (expected, seen) = expected(walk.blocks, first, &used);
+        unseen -= seen;
+        let mut free = 0;
+        for (index, (is, want)) in bitmap.iter().zip(&expected).enumerate() {
+            free += u64::from(is.count_zeros());
+            for bit in (0..8).filter(|bit| (is ^ want) >> bit & 1 == 1) {
+                let now = if is >> bit & 1 == 1 { "in use" } else { "free" };
                 let at = first + index as u64 * 8 + bit;
-                let may_be_used = (65..walk.blocks - 65).contains(&at);
-                let is_used = used.contains(&at);
-                unseen -= usize::from(is_used);
-                let is_set = byte >> bit & 1 == 1;
-                free += u64::from(!is_set);
-                if is_set != (is_used || !may_be_used) {
-                    let now = if is_set { "in use" } else { "free" };
-                    walk.report
-                        .say(at, format!("the bitmap in block {lba} says {now}"));
-                }
+                walk.report
+                    .say(at, format!("the bitmap in block {lba} says {now}"));
             }
         }
         if free != said {
@@ -137,4 +138,28 @@ fn recount<D>(walk: &mut Walk<'_, D>, head: &Head, bitmaps: Vec<(u64, u64, Vec<u
             format!("{unseen} blocks in use have no bitmap"),
         );
     }
+}
+
+/// What the bitmap of the region from `first` on must be, and how many of the blocks in use lie there.
+fn expected(blocks: u64, first: u64, used: &BTreeSet<u64>) -> (Vec<u8>, usize) {
+    // In use for good: labels, rings, and what lies beyond the end.
+    let usable = 65..blocks - 65;
+    let byte = |at: u64| match (at >= usable.start, at + 8 <= usable.end) {
+        (true, true) => 0,
+        _ => (0..8).fold(0u8, |byte, bit| {
+            byte | u8::from(!usable.contains(&(at + bit))) << bit
+        }),
+    };
+    let beyond = usable.end.next_multiple_of(8).clamp(first, first + REGION);
+    let mut map: Vec<u8> = (first..beyond).step_by(8).map(byte).collect();
+    map.resize(BLOCK, 0xff);
+    let mut seen = 0;
+    for at in used.range(first..first + REGION) {
+        let at = (at - first) as usize;
+        if let Some(byte) = map.get_mut(at / 8) {
+            *byte |= 1 << (at % 8);
+            seen += 1;
+        }
+    }
+    (map, seen)
 }

@@ -4,7 +4,9 @@
 //! to, never writes to a volume that it was asked to read, and never repairs but by `check --repair`.
 #![forbid(unsafe_code)]
 
+mod diff;
 mod disk;
+mod scrub;
 mod tree;
 
 use std::fs;
@@ -15,7 +17,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use volume_core::{Access, Durability, NewVolume, Volume, format};
-use volume_format::{BLOCK, Kind, Source, Stamp};
+use volume_format::{BLOCK, Kind, Source, Stamp, VERSION};
 
 use crate::disk::FileDisk;
 
@@ -104,6 +106,21 @@ enum Verb {
         #[arg(long)]
         repair: bool,
     },
+    /// Read everything, snapshots too, and say what is damaged; nothing is written
+    Scrub,
+    /// Say what differs between this volume and another one, or between snapshots
+    Diff {
+        /// The other volume; this one if not given
+        other: Option<PathBuf>,
+        /// This volume in this snapshot
+        #[arg(long)]
+        snapshot: Option<u64>,
+        /// The other one in this snapshot
+        #[arg(long)]
+        other_snapshot: Option<u64>,
+    },
+    /// Bring a volume of an earlier version to this tool's
+    Upgrade,
     /// Say what the label and the last root hold
     Dump,
 }
@@ -140,43 +157,62 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let named = tree::find(&mut volume, &view, &at)?;
             tree::copy_out(&mut volume, &view, named.id, &mut std::io::stdout().lock())?;
         }
-        Verb::Put { path: at } => {
-            let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes)?;
-            change(path, |volume| tree::put(volume, &at, &bytes))?;
-        }
-        Verb::Mkdir { path: at } => change(path, |volume| {
-            let (dir, name) = tree::parent(volume, &at)?;
-            explained(volume.create(dir, name.as_bytes(), Kind::Dir, now()))?;
-            Ok(())
-        })?,
-        Verb::Rm { path: at } => change(path, |volume| {
-            let (dir, name) = tree::parent(volume, &at)?;
-            explained(volume.remove(dir, name.as_bytes(), now()))
-        })?,
-        Verb::Import { folder } => change(path, |volume| {
-            tree::import(volume, volume_core::ROOT_DIR, &folder)
-        })?,
+        Verb::Put { .. }
+        | Verb::Mkdir { .. }
+        | Verb::Rm { .. }
+        | Verb::Import { .. }
+        | Verb::Snapshot
+        | Verb::DropSnapshot { .. } => change(path, |volume| apply(volume, cli.verb))?,
         Verb::Export { folder } => {
             let (mut volume, view) = read(path, None)?;
             fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
             tree::export(&mut volume, &view, &folder)?;
         }
-        Verb::Snapshot => change(path, |volume| {
-            println!("{}", explained(volume.create_snapshot(now()))?);
-            Ok(())
-        })?,
         Verb::Snapshots => list_snapshots(path)?,
-        Verb::DropSnapshot { txg } => {
-            change(path, |volume| explained(volume.delete_snapshot(txg, now())))?;
-        }
         Verb::Df => show_usage(path)?,
+        Verb::Scrub => return scrub::scrub(path),
+        Verb::Diff {
+            other,
+            snapshot,
+            other_snapshot,
+        } => {
+            let other = other.as_deref().unwrap_or(path);
+            return diff::diff((path, snapshot), (other, other_snapshot));
+        }
+        Verb::Upgrade => upgrade(path)?,
         Verb::Dump => {
             let (volume, _) = read(path, None)?;
             println!("{:#?}\n{:#?}", volume.label(), volume.root());
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes one change.
+fn apply(volume: &mut Store, verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Put { path } => {
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes)?;
+            tree::put(volume, &path, &bytes)
+        }
+        Verb::Mkdir { path } => {
+            let (dir, name) = tree::parent(volume, &path)?;
+            explained(volume.create(dir, name.as_bytes(), Kind::Dir, now()))?;
+            Ok(())
+        }
+        Verb::Rm { path } => {
+            let (dir, name) = tree::parent(volume, &path)?;
+            explained(volume.remove(dir, name.as_bytes(), now()))
+        }
+        Verb::Import { folder } => tree::import(volume, volume_core::ROOT_DIR, &folder),
+        Verb::Snapshot => {
+            println!("{}", explained(volume.create_snapshot(now()))?);
+            Ok(())
+        }
+        Verb::DropSnapshot { txg } => explained(volume.delete_snapshot(txg, now())),
+        _ => bail!("it changes nothing"),
+    }
 }
 
 fn list_snapshots(path: &Path) -> Result<()> {
@@ -196,6 +232,15 @@ fn show_usage(path: &Path) -> Result<()> {
         "capacity {} free {} held {} reserved {} snapshots {} (blocks of {BLOCK} bytes)",
         usage.capacity, usage.free, usage.held, usage.reserved, usage.snapshots
     );
+    Ok(())
+}
+
+/// A volume is upgraded in one group, so that a cut leaves the old version or the new one. So far there is one version.
+fn upgrade(path: &Path) -> Result<()> {
+    let disk = FileDisk::open(path, Access::Write)?;
+    // One of another version, or with features that are not known, does not mount.
+    explained(Volume::mount(disk, Access::Write))?;
+    println!("it has version {VERSION}, the newest one: nothing to do");
     Ok(())
 }
 

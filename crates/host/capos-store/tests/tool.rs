@@ -44,6 +44,17 @@ fn what_goes_in_comes_out_and_damage_is_named() {
     let then = ["ls", "/below", "--snapshot", snapshot.trim()];
     assert!(works(&volume, &then).contains("empty"));
     assert!(!works(&volume, &["ls", "/below"]).contains("empty"));
+    // What changed since, in both directions; a volume is as itself.
+    let since = tool(&volume, &["diff", "--other-snapshot", snapshot.trim()]);
+    assert_eq!(since.status.code(), Some(1));
+    let since = String::from_utf8_lossy(&since.stdout).into_owned();
+    assert_eq!(since, "- /new\n+ /below/empty\n");
+    works(&volume, &["diff"]);
+    assert!(
+        works(&volume, &["scrub"])
+            .starts_with("read 5 files, 1800010 bytes, 1 snapshots; 0 damaged\n")
+    );
+    assert!(works(&volume, &["upgrade"]).contains("nothing to do"));
     works(&volume, &["drop-snapshot", snapshot.trim()]);
     works(&volume, &["check"]);
 
@@ -60,21 +71,34 @@ fn what_goes_in_comes_out_and_damage_is_named() {
     assert_eq!(works(&volume, &["cat", "/below/deeper/small"]), "small");
     tool(&volume, &["check", "--repair"]);
     assert!(works(&volume, &["check"]).ends_with("0 problem(s)\n"));
+    rot(&volume, &large);
+}
 
-    // A file's byte rots: the block is named, and the bytes do not come out.
-    let mut bytes = fs::read(&volume).unwrap();
+/// A file's byte rots: the block is named, and the bytes do not come out.
+fn rot(volume: &Path, large: &[u8]) {
+    let mut bytes = fs::read(volume).unwrap();
     let at = bytes
         .windows(64)
         .position(|window| *window == large[..64])
         .unwrap();
     bytes[at + 5] ^= 1;
-    fs::write(&volume, &bytes).unwrap();
-    let output = tool(&volume, &["check"]);
+    fs::write(volume, &bytes).unwrap();
+    let output = tool(volume, &["check"]);
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         said.contains(&format!("block {}: data does not add up", at / 4096)),
         "{said}"
     );
-    assert!(!tool(&volume, &["cat", "/large"]).status.success());
+    assert!(!tool(volume, &["cat", "/large"]).status.success());
+    let output = tool(volume, &["scrub"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        !output.status.success() && said.contains("/large: damaged"),
+        "{said}"
+    );
+    assert!(
+        said.contains("2 files") && said.contains("1 damaged"),
+        "{said}"
+    );
 }

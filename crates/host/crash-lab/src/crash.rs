@@ -17,6 +17,9 @@ pub struct Limits {
     pub recovery: u64,
     /// Of the sets of sectors of a root, every one with this step; 1 is all.
     pub masks: usize,
+    /// Of the states that no root was written in, one in so many is judged; 1 is all. Rule 1 of the format makes them equal
+    /// to the volume as it was, which those that are judged, and all in depth, bear out.
+    pub rootless: u64,
 }
 
 impl Limits {
@@ -26,6 +29,7 @@ impl Limits {
         random: 4,
         recovery: 256,
         masks: 5,
+        rootless: 16,
     };
     /// All subsets of up to 12 writes.
     pub const DEEP: Self = Self {
@@ -33,6 +37,7 @@ impl Limits {
         random: 4096,
         recovery: 16,
         masks: 1,
+        rootless: 1,
     };
 }
 
@@ -41,6 +46,8 @@ impl Limits {
 pub struct Report {
     /// States judged.
     pub states: u64,
+    /// States that were built and left out, see [`Limits::rootless`].
+    pub left_out: u64,
     /// States whose recovery was cut in turn.
     pub recoveries: u64,
     /// Groups that a mount cut: a sync that a power cut tore.
@@ -53,6 +60,7 @@ impl Report {
     /// Adds another one.
     pub fn add(&mut self, other: Self) {
         self.states += other.states;
+        self.left_out += other.left_out;
         self.recoveries += other.recoveries;
         self.cuts += other.cuts;
         self.bad.extend(other.bad);
@@ -198,6 +206,14 @@ impl Explorer {
     }
 
     fn judge(&mut self, parts: &[(usize, u8)], allowed: Allowed<'_>) {
+        let is_root = |lba| self.layout.is_some_and(|layout| !layout.holds(lba));
+        let is_rootless = !parts
+            .iter()
+            .any(|(index, _)| is_root(self.pending[*index].0));
+        if is_rootless && !self.next().is_multiple_of(self.limits.rootless) {
+            self.report.left_out += 1;
+            return;
+        }
         let mut view = View::new(&self.base);
         for (index, mask) in parts {
             let (lba, block) = &self.pending[*index];

@@ -1,7 +1,7 @@
 //! Every state a power cut can leave a volume in, built and judged.
 //!
 //! Owns: a disk that records what is written and flushed ([`Recorder`]), workloads with a model of what they mean
-//! ([`work`]), the enumerator of crash states ([`crash`]), faults ([`faults`]). Invariant: what happens depends on the
+//! ([`work`]), the enumerator of crash states ([`crash`]), faults ([`faults`]), and what is tried ([`suites`]). Invariant: what happens depends on the
 //! arguments alone, and a state is never called good by the code that made it: the model is a plain map of names to
 //! bytes.
 //!
@@ -12,6 +12,7 @@
 pub mod crash;
 mod disk;
 pub mod faults;
+pub mod suites;
 pub mod work;
 
 pub use disk::{Event, Fault, Image, Recorder, View};

@@ -1,95 +1,28 @@
 //! Every state that a power cut can leave, for bounded workloads.
 
-use crash_lab::crash::{Limits, Report, explore};
+use crash_lab::crash::{Limits, explore};
+use crash_lab::faults;
+use crash_lab::suites::{Depth, every_step, prepared, suite};
 use crash_lab::work::{self, Step};
-use crash_lab::{Image, faults};
-
-const DIRECTED: &[Step] = &[
-    Step::Create(1),
-    Step::Write(1, 0, 9000),
-    Step::Sync,
-    Step::MakeDir(2),
-    Step::Put(0, 5000),
-    Step::Checkpoint,
-    Step::Write(1, 4000, 300),
-    Step::Sync,
-    Step::Snapshot,
-    Step::Sync,
-    Step::Truncate(1, 100),
-    Step::Rename(1, 3),
-    Step::Checkpoint,
-    Step::Remove(2),
-    Step::Delete(0),
-    Step::Sync,
-    Step::DropSnapshot,
-    Step::Sync,
-    Step::Create(4),
-    Step::RollBack,
-    Step::Remove(3),
-    Step::Checkpoint,
-];
 
 #[test]
 fn no_cut_loses_anything() {
-    let run = work::record(&work::empty(300), DIRECTED);
+    let run = work::record(&work::empty(300), &every_step());
     let report = explore(&run, &Limits::GATE);
     println!("{report:?}");
     assert_eq!(report.bad, Vec::<String>::new());
     assert!(report.states > 1000 && report.recoveries > 2 && report.cuts > 0);
 }
 
-/// As ACE does: every short sequence of steps, each with its way to become durable.
+/// A few of what `cargo xtask crash` tries whole.
 #[test]
-fn no_short_sequence_loses_anything() {
-    let before = prepared();
-    let steps = [
-        Step::Create(9),
-        Step::Write(1, 0, 4096),
-        Step::Write(1, 100, 10),
-        Step::Truncate(1, 10),
-        Step::Rename(1, 9),
-        Step::Remove(1),
-        Step::Put(1, 10),
-        Step::Snapshot,
-    ];
-    let mut report = Report::default();
-    for (index, first) in steps.into_iter().enumerate() {
-        // The gate takes every fourth pair.
-        for second in steps.into_iter().skip(index % 4).step_by(4) {
-            let steps = [first, Step::Sync, second, Step::Checkpoint];
-            let limits = Limits {
-                all_subsets: 3,
-                random: 2,
-                recovery: 1000,
-                masks: 31,
-            };
-            report.add(explore(&work::record(&before, &steps), &limits));
-        }
+fn short_sequences_lose_nothing() {
+    let suite = suite("seq-2").unwrap();
+    for number in (0..(suite.count)(Depth::Gate)).step_by(211) {
+        let report = (suite.run)(number, Depth::Gate);
+        assert_eq!(report.bad, Vec::<String>::new(), "{number}");
+        assert!(report.states > 10, "{number}");
     }
-    println!("{report:?}");
-    assert_eq!(report.bad, Vec::<String>::new());
-}
-
-/// A volume with a file and an object.
-fn prepared() -> Image {
-    let before = work::empty(300);
-    let steps = [
-        Step::Create(1),
-        Step::Write(1, 0, 5000),
-        Step::Put(0, 100),
-        Step::Checkpoint,
-    ];
-    let run = work::record(&before, &steps);
-    faults::end(&before, &run.events)
-}
-
-/// All of it, which takes minutes: `cargo test --release -p crash-lab -- --ignored`.
-#[test]
-#[ignore = "minutes"]
-fn no_cut_loses_anything_in_depth() {
-    let report = explore(&work::record(&work::empty(300), DIRECTED), &Limits::DEEP);
-    println!("{report:?}");
-    assert_eq!(report.bad, Vec::<String>::new());
 }
 
 #[test]
@@ -140,5 +73,5 @@ fn faults_are_noticed_or_harmless() {
     let lost = faults::lost(&before, &run.events, expected).unwrap();
     println!("rot {rot:?}, misdirected {misdirected:?}, lost {lost:?}");
     assert!(rot.noticed > 0 && misdirected.noticed > 0 && lost.noticed > 0);
-    assert!(faults::errors(&before, DIRECTED).unwrap() > 50);
+    assert!(faults::errors(&before, &every_step()).unwrap() > 50);
 }
