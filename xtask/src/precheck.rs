@@ -4,11 +4,13 @@
 //! The guest says all of it too, minutes later. Invariant: refuses only what a boot would refuse; what is merely read out of a
 //! source is a warning, because only the program itself knows which lines it comes by.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
-use manifest::{Error, Manifest, Service, Source};
+use manifest::{Error, Manifest, NameFault, Service, Source};
+use schema::manifest_capnp;
 
 use crate::package::compile_manifest;
 use crate::project::{Member, Project};
@@ -28,17 +30,95 @@ pub fn check(project: &Project, manifests: &[&str]) -> Result<()> {
 /// The manifest, or why it is refused and what may have been meant.
 fn read(project: &Project, bytes: &[u8]) -> Result<Manifest, String> {
     let programs: Vec<&str> = programs(project).map(|(_, program)| program).collect();
-    manifest::check(bytes, &programs).map_err(|error| match &error {
-        Error::MissingBinary { service, binary } => format!(
-            "service {service:?}: no package has a program called {binary:?}{}",
-            meant(binary, programs.iter().copied())
-        ),
-        Error::UnknownInterface { interface, .. } => {
-            let known = schema::INTERFACES.iter().map(|(_, name)| *name);
-            format!("{error}{}", meant(interface, known))
+    manifest::check(bytes, &programs).map_err(|error| {
+        if let Error::MissingBinary { service, binary } = &error {
+            let near = meant(binary, programs.iter().copied());
+            return format!(
+                "service {service:?}: no package has a program called {binary:?}{near}"
+            );
         }
-        _ => error.to_string(),
+        let written = Written::read(bytes).unwrap_or_default();
+        format!("{error}{}", hint(&error, &written))
     })
+}
+
+/// What to do about it, where the sentence leaves that open.
+fn hint(error: &Error, written: &Written) -> String {
+    match error {
+        Error::UnknownInterface { interface, .. } => {
+            meant(interface, schema::INTERFACES.iter().map(|(_, name)| *name))
+        }
+        Error::UnknownService { named, .. } | Error::UnknownExit { named } => {
+            meant(named, written.services.keys().map(String::as_str))
+        }
+        Error::UnknownExport { provider, .. } => match written.services.get(provider) {
+            Some(exports) if !exports.is_empty() => format!("; it exports {}", exports.join(", ")),
+            _ => "; it exports nothing".to_owned(),
+        },
+        Error::UnlistedDriver { driver, .. } => {
+            let near = meant(driver, written.drivers.iter().map(String::as_str));
+            if written.drivers.is_empty() {
+                "; drivers = import \"../common/drivers.capnp\".linked lists all of them".to_owned()
+            } else if near.is_empty() {
+                format!("; they are {}", written.drivers.join(", "))
+            } else {
+                near
+            }
+        }
+        Error::BadName {
+            field,
+            fault: NameFault::IllFormed,
+            ..
+        } => match *field {
+            "grant" | "export" => "; it takes letters and digits, a lower-case letter first",
+            _ => "; it takes lower-case letters, digits and inner hyphens, a letter first",
+        }
+        .to_owned(),
+        Error::Endpoint { .. } => {
+            "; a service with exports has the grant (endpoint = void) once, another has none"
+                .to_owned()
+        }
+        Error::UnknownData => " Or has a grant two sources? Each has one.".to_owned(),
+        Error::Restart { .. } => "; restart may be never, onFailure or always".to_owned(),
+        Error::UpwardCall {
+            service,
+            priority,
+            provider,
+            provider_priority,
+            ..
+        } => format!(
+            "; give {provider:?} at least {priority}, or {service:?} at most {provider_priority}"
+        ),
+        _ => String::new(),
+    }
+}
+
+/// The names in a manifest that breaks a rule.
+#[derive(Default)]
+struct Written {
+    /// Services with their exports.
+    services: BTreeMap<String, Vec<String>>,
+    drivers: Vec<String>,
+}
+
+impl Written {
+    fn read(bytes: &[u8]) -> capnp::Result<Self> {
+        let message = capnp::serialize::read_message(bytes, capnp::message::ReaderOptions::new())?;
+        let root = message.get_root::<manifest_capnp::manifest::Reader<'_>>()?;
+        let mut services = BTreeMap::new();
+        for service in root.get_services()? {
+            let mut exports = Vec::new();
+            for export in service.get_exports()? {
+                exports.push(export.get_name()?.to_string()?);
+            }
+            services.insert(service.get_name()?.to_string()?, exports);
+        }
+        let mut drivers = Vec::new();
+        for driver in root.get_drivers()? {
+            drivers.push(driver?.to_string()?);
+        }
+        Ok(Self { services, drivers })
+    }
 }
 
 /// The programs of the guest, with their packages.
@@ -217,6 +297,18 @@ mod tests {
             interface.ends_with("; did you mean \"BlockDevice\"?"),
             "{interface}"
         );
+        let ends = |name, end: &str| {
+            let why = why(name);
+            assert!(why.ends_with(end), "{why}");
+        };
+        ends("bad/unknown-export", "\"blocks\"; it exports block");
+        ends("bad/ill-formed-name", "hyphens, a letter first");
+        ends("bad/ill-formed-grant", "digits, a lower-case letter first");
+        ends(
+            "bad/no-endpoint",
+            "(endpoint = void) once, another has none",
+        );
+        ends("bad/unlisted-driver", ".linked lists all of them");
         let program = why("bad/missing-binary");
         assert!(
             program.contains("no package has a program called"),

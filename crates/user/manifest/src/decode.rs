@@ -287,12 +287,15 @@ fn decode_grants(
     let list = entry.get_grants().map_err(encoding)?;
     at_most(list.len(), MAX_GRANTS, "grants", place())?;
     let mut grants: Vec<Grant> = Vec::new();
-    for grant in list.iter() {
+    for (position, grant) in list.iter().enumerate() {
         let given = text(grant.get_name())?;
-        if !given.is_empty() {
+        // One without a name is told by its position until its source is known.
+        let source = if given.is_empty() {
+            decode_source(grant, service, &format!("#{position}"), services)?
+        } else {
             check_name(NameKind::Camel, given, "grant", place)?;
-        }
-        let source = decode_source(grant, service, given, services)?;
+            decode_source(grant, service, given, services)?
+        };
         let name = if given.is_empty() {
             default_name(&source, services)
         } else {
