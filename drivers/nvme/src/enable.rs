@@ -80,7 +80,8 @@ impl Enabling {
             .and_then(|()| registers.write64(regs::ACQ, admin.queue.cq_base()))
             .and_then(|()| {
                 driver_core::release_to_device();
-                registers.write32(regs::CC, Cc::enabled(settings.mps).0)
+                let cc = Cc::enabled(settings.mps, settings.cap.command_sets());
+                registers.write32(regs::CC, cc.0)
             });
         written?;
         Ok(Self {

@@ -85,6 +85,15 @@ impl Cap {
         self.0 & 1 << 37 != 0
     }
 
+    /// CAP.CSS bit 6 (bit 43): there are further command sets, which a host asks for by CC.CSS (NVMe 2.0, 3.1.3.1).
+    pub const fn command_sets(self) -> CommandSets {
+        if self.0 & 1 << 43 != 0 {
+            CommandSets::All
+        } else {
+            CommandSets::Nvm
+        }
+    }
+
     /// CAP.MPSMIN, bits 51:48: the least page size is `1 << (12 + value)` bytes.
     pub const fn page_min(self) -> u8 {
         ((self.0 >> 48) & 0xf) as u8
@@ -94,6 +103,15 @@ impl Cap {
     pub const fn page_max(self) -> u8 {
         ((self.0 >> 52) & 0xf) as u8
     }
+}
+
+/// Which namespaces a controller shows, by the value of CC.CSS, bits 6:4 (NVMe 2.0, 3.1.3.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandSets {
+    /// Those of the NVM command set; one of another kind is not attached and in no list.
+    Nvm = 0,
+    /// All of them: each says of which kind it is.
+    All = 6 << 4,
 }
 
 /// The value of [`CC`].
@@ -108,10 +126,11 @@ impl Cc {
     /// CC.IOCQES, bits 23:20, for 16-byte completions.
     pub const IOCQES_16: u32 = 4 << 20;
 
-    /// What enables a controller for the NVM command set (CC.CSS = 0) with round-robin arbitration (CC.AMS = 0) and
-    /// pages of `1 << (12 + mps)` bytes (CC.MPS, bits 10:7).
-    pub const fn enabled(mps: u8) -> Self {
-        Self(Self::EN | ((mps as u32 & 0xf) << 7) | Self::IOSQES_64 | Self::IOCQES_16)
+    /// What enables a controller for `sets` with round-robin arbitration (CC.AMS = 0) and pages of `1 << (12 + mps)` bytes
+    /// (CC.MPS, bits 10:7).
+    pub const fn enabled(mps: u8, sets: CommandSets) -> Self {
+        let pages = (mps as u32 & 0xf) << 7;
+        Self(Self::EN | sets as u32 | pages | Self::IOSQES_64 | Self::IOCQES_16)
     }
 
     /// Whether CC.EN is set.
@@ -218,9 +237,12 @@ mod tests {
 
     #[test]
     fn configuration_values() {
-        assert_eq!(Cc::enabled(0).0, 0x0046_0001);
-        assert_eq!(Cc::enabled(1).mps(), 1);
-        assert!(Cc::enabled(0).is_enabled());
+        assert_eq!(Cc::enabled(0, CommandSets::Nvm).0, 0x0046_0001);
+        assert_eq!(Cc::enabled(0, CommandSets::All).0, 0x0046_0061);
+        assert_eq!(Cap(1 << 43).command_sets(), CommandSets::All);
+        assert_eq!(Cap(!(1 << 43)).command_sets(), CommandSets::Nvm);
+        assert_eq!(Cc::enabled(1, CommandSets::All).mps(), 1);
+        assert!(Cc::enabled(0, CommandSets::Nvm).is_enabled());
         assert_eq!(Cc(0x0046_c001).cleared().0, 0x0046_0000);
         assert!(Csts(1).ready() && !Csts(1).fatal() && Csts(2).fatal());
         assert!(Csts(GONE).gone() && !Csts(3).gone());

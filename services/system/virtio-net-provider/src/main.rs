@@ -57,7 +57,7 @@ fn start(host: &Host) -> Result<(DmaPool, Wire, Card), Refusal> {
         mac = Hex(card.facts.mac),
         mtu = card.facts.mtu,
         receive_depth = card.receive_depth,
-        transmit_depth = card.transmit_depth,
+        transmit_depth ~ card.transmit_depth,
         link_up = link_up,
     );
     Ok((pool, wire, card))

@@ -16,7 +16,7 @@ inventory::submit! {
             "-device", "virtio-balloon-pci",
         ],
         required: &[
-            "@virtio.up device=rngModern interface=modern queues=1 depth=8",
+            "@virtio.up device=rngModern interface=modern queues=1 is_power=true",
             "@virtio.in-flight device=rngModern before=0 during=1 after=0",
             "@virtio.rng device=rngModern status=0 bytes=3050 mostly_filled=true outside=0",
             "@virtio.doorbells device=rngModern ring=windowRefused stop=windowRefused read_isr=windowRefused",

@@ -24,7 +24,8 @@ pub fn run(name: &str, device: Device, timer: &Timer) -> Result<(), Refusal> {
             "legacy"
         },
         queues = rig.agreed.queues,
-        depth = rig.agreed.depth
+        is_power = rig.agreed.depth.is_power_of_two(),
+        depth ~ rig.agreed.depth
     );
     let (queue, interrupt) = open(&rig)?;
     let buffer = rig.buffer(BUFFER)?;
