@@ -55,6 +55,10 @@ pub const TARGETS: &[Target] = &[
         run: disk::fat,
     },
     Target {
+        name: "http",
+        run: network::http,
+    },
+    Target {
         name: "iommu",
         run: remapping::iommu,
     },

@@ -179,7 +179,47 @@ pub fn ipv6_host(data: &[u8]) -> bool {
     taken
 }
 
-/// An offer and an acknowledgement; an advertisement of a prefix, a name server and DHCPv6, and what a server says then.
+/// The input is a request with its body. It is taken if the head is.
+pub fn http(data: &[u8]) -> bool {
+    let limits = http_head::Limits::default();
+    let (head, length) = match http_head::parse(data, &limits) {
+        Ok(http_head::Parsed::Whole(head, length)) => (head, length),
+        Ok(http_head::Parsed::Partial) => {
+            assert!(data.len() < limits.head);
+            return false;
+        }
+        Err(refusal) => {
+            assert!((400..=505).contains(&refusal.status()));
+            return false;
+        }
+    };
+    assert!(length <= data.len() && data[..length].ends_with(b"\r\n\r\n"));
+    assert!(head.path.starts_with('/') && !head.path.split('/').any(|segment| segment == ".."));
+    let mut chunks = http_head::Chunks::new(limits.body);
+    let mut body = 0;
+    for part in data[length..].chunks(5) {
+        let Ok(piece) = chunks.take(part) else { break };
+        body += piece.data.len() as u64;
+    }
+    assert!(body <= limits.body);
+    let site = http_head::Site {
+        scheme: "https",
+        hosts: &["a"],
+    };
+    let mut sessions = http_head::Sessions::<(), 2>::default();
+    let secret = http_head::Secret([0x11; 32]);
+    sessions.begin(secret, secret, (), Nanoseconds::ZERO);
+    let may_change = site.admit(&head, http_head::Purpose::Change).is_ok();
+    if may_change && sessions.open_to_change(&head, Nanoseconds::ZERO).is_ok() {
+        assert!(
+            head.host.eq_ignore_ascii_case("a") && head.token.is_some() && head.cookie.is_some()
+        );
+    }
+    true
+}
+
+/// An offer and an acknowledgement; an advertisement of a prefix, a name server and DHCPv6, and what a server says then; a
+/// request that changes something.
 #[must_use]
 pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let answer = |kind: u8| {
@@ -229,9 +269,15 @@ pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         record(2, 2, &given(2)),
         record(0, 2, &given(7)),
     ];
+    let (secret, digits) = (http_head::COOKIE, "11".repeat(32));
+    let request = format!(
+        "POST /api/log?from=3 HTTP/1.1\r\nHost: a\r\nOrigin: https://a\r\nCookie: {secret}={digits}\r\n\
+         X-CSRF-Token: {digits}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    );
     vec![
         ("dhcp4", "lease", lease.concat()),
         ("ipv6-host", "advertised", advertised),
         ("ipv6-host", "given", host.concat()),
+        ("http", "change", request.into_bytes()),
     ]
 }

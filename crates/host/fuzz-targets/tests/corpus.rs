@@ -52,6 +52,7 @@ runs! {
     dhcp4 = "dhcp4",
     elf = "elf",
     fat = "fat",
+    http = "http",
     iommu = "iommu",
     ipv6_host = "ipv6-host",
     iso9660 = "iso9660",
