@@ -26,6 +26,7 @@ mod memory;
 mod name;
 mod refusal;
 mod remote;
+mod uplink;
 pub mod wire;
 
 pub use anchors::{Anchor, Anchors};
@@ -39,3 +40,4 @@ pub use memory::{Hit, Memory, Strike};
 pub use name::{Group, Key, Kind, LedgerName, Name, Profile, Scope, Slot, Tenant};
 pub use refusal::Refusal;
 pub use remote::{Remote, Wire, serve};
+pub use uplink::Uplink;
