@@ -103,8 +103,33 @@ impl Stage {
     }
 }
 
+/// Free space that everything needs in a fresh checkout, and in one that was built before: builds, and disks of smokes.
+const FRESH_GIB: u64 = 14;
+const BUILT_GIB: u64 = 4;
+
+/// Whether what is built and booted has a place, before half an hour is spent on finding out.
+fn ensure_room(project: &Project) -> Result<()> {
+    let found = nix::sys::statvfs::statvfs(&project.root).context("cannot ask for free space")?;
+    // Their types are not the same on every system.
+    let bytes = found.blocks_available() as f64 * found.fragment_size() as f64;
+    let free = (bytes / f64::from(1 << 30)) as u64;
+    let need = match project.target.join("debug").is_dir() {
+        true => BUILT_GIB,
+        false => FRESH_GIB,
+    };
+    ensure!(
+        free >= need,
+        "{free} GiB are free where {} lies, and this needs {need}: nothing was started",
+        project.root.display()
+    );
+    Ok(())
+}
+
 /// Runs all stages and prints the closing line.
 pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<ExitCode> {
+    if args.only.is_empty() {
+        ensure_room(project)?;
+    }
     let mut stages = Stages {
         args,
         failed: Vec::new(),
