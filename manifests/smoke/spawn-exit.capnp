@@ -9,7 +9,7 @@ const manifest :M.Manifest = (
   drivers = import "../common/drivers.capnp".linked,
   services = [
     ( name = "smoke", binary = "smoke-spawn-exit", priority = 16,
-      limits = import "../common/limits.capnp".spawner,
+      limits = (memoryPages = 32768, handles = 16384, threads = 256, endpoints = 1024, facets = 65536),
       grants = [
         (kernel = console),
         (kernel = timer),

@@ -120,6 +120,10 @@ fn silence(io: &dyn BrokerIo) -> Result<(), Refusal> {
 }
 
 impl Edu {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "stack: an array, which allocates nothing"
+    )]
     pub(crate) fn new() -> Self {
         Self {
             access: Access {

@@ -6,6 +6,15 @@
 //!
 //! Invariant: never starts the engine with an address that did not come out of an admitted segment, or with more bytes
 //! than that; never says that the device stopped while the engine reads as running.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may fail"
+    )
+)]
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -39,5 +48,5 @@ fn probe(probed: &Probed) -> Result<Box<dyn Broker>, Refusal> {
     {
         return Err(Refusal::NotSupported);
     }
-    Ok(Box::new(broker::Edu::new()))
+    Ok(driver_core::boxed(broker::Edu::new())?)
 }

@@ -1,9 +1,16 @@
 //! The broker against a card whose registers are memory: the test plays the device.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests may fail"
+)]
 #![allow(unsafe_code)]
 
 use driver_core::{
-    Broker, BrokerIo, CommandSlot, DRIVERS, DeviceAddress, Direction, DmaPages, Operation, Poll,
-    Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment, Settings, Step, VirtioSettings,
+    Broker, BrokerIo, CommandSlot, DRIVERS, DeviceAddress, Direction, DmaPages, Operation,
+    PageAddresses, Poll, Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment, Settings,
+    Step, VirtioSettings,
 };
 use edu::regs;
 use edu::template::Transfer;
@@ -180,6 +187,7 @@ fn a_card_that_does_not_invert_is_not_enabled() {
 fn the_engine_gets_the_segment_and_nothing_else() {
     let mut card = Card::running();
     let pages = [0x5000, 0x9000, 0x1000_0000].map(DeviceAddress::new);
+    let pages = PageAddresses::of(pages).unwrap();
     let segment = |offset, length, direction| Segment {
         pages: &pages,
         offset,

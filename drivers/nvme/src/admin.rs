@@ -2,7 +2,7 @@
 
 use alloc::collections::VecDeque;
 
-use driver_core::{BrokerIo, Completed, Refusal};
+use driver_core::{BrokerIo, Completed, Grow, Refusal};
 use nvme_format::{Command, Status};
 
 use crate::queue::Queue;
@@ -28,13 +28,16 @@ impl AdminQueue {
     /// Slots the broker keeps for itself.
     pub(crate) const OWN_SLOTS: u16 = 1;
 
-    pub(crate) fn new(queue: Queue) -> Self {
-        let waiting = VecDeque::with_capacity(usize::from(queue.depth()));
-        Self {
+    /// # Errors
+    /// `OverBudget`.
+    pub(crate) fn new(queue: Queue) -> Result<Self, Refusal> {
+        let mut waiting = VecDeque::new();
+        waiting.grow(usize::from(queue.depth()))?;
+        Ok(Self {
             queue,
             waiting,
             own: None,
-        }
+        })
     }
 
     /// Starts one of the broker's own commands.
@@ -59,10 +62,8 @@ impl AdminQueue {
             let Some(completed) = self.take_other()? else {
                 break;
             };
-            if self.waiting.len() == self.waiting.capacity() {
-                return Err(Refusal::Corrupt);
-            }
-            self.waiting.push_back(completed);
+            let put = self.waiting.put(completed);
+            put.map_err(|_| Refusal::Corrupt)?;
         }
         self.queue.hand_back(registers);
         Ok(self.own.take())

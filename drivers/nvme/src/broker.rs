@@ -177,11 +177,11 @@ impl Nvme {
         queue
             .lists
             .reserve(io, usize::from(depth), MAX_ADMIN_TRANSFER_BYTES)?;
-        let admin = AdminQueue::new(queue);
+        let admin = AdminQueue::new(queue)?;
         let enabling = Enabling::begin(io, settings, &admin)?;
         self.admin = Some(admin);
         self.phase = Phase::Enabling(settings);
-        Ok(UnderWay::Enabling(Box::new(enabling)))
+        Ok(UnderWay::Enabling(driver_core::boxed(enabling)?))
     }
 
     fn begin_open(&mut self, io: &mut dyn BrokerIo, spec: QueueSpec) -> Result<UnderWay, Refusal> {

@@ -49,6 +49,15 @@ enum Waiting {
     Namespace(usize),
 }
 
+/// As many of the first numbers as there is a place for.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "stack: an array, which allocates nothing"
+)]
+fn first(numbers: impl Iterator<Item = u32>) -> ArrayVec<u32, MAX_NAMESPACES> {
+    numbers.take(MAX_NAMESPACES).collect()
+}
+
 /// An enabling under way.
 #[derive(Debug)]
 pub(crate) struct Enabling {
@@ -94,7 +103,7 @@ impl Enabling {
                 namespaces: ArrayVec::new(),
                 pairs: 0,
             },
-            answer: alloc::vec![0; IDENTIFY_BYTES],
+            answer: driver_core::list(core::iter::repeat_n(0, IDENTIFY_BYTES))?,
         })
     }
 
@@ -163,7 +172,7 @@ impl Enabling {
                 self.learned.max_transfer_bytes =
                     controller.max_transfer_bytes(page_min, MAX_TRANSFER_BYTES);
                 // Controllers before 1.1 have no list of active namespaces; these are the ones they can have.
-                self.listed = (1..=controller.nn).take(MAX_NAMESPACES).collect();
+                self.listed = first(1..=controller.nn);
                 let command = Command::number_of_queues(self.settings.pairs);
                 self.ask(io, admin, Waiting::QueueCount, command)
             }
@@ -179,9 +188,7 @@ impl Enabling {
             }
             Waiting::NamespaceList => {
                 if status.is_success() {
-                    self.listed = active_namespaces(&self.answer)
-                        .take(MAX_NAMESPACES)
-                        .collect();
+                    self.listed = first(active_namespaces(&self.answer));
                 }
                 self.ask_namespace(io, admin, page, 0)
             }

@@ -10,6 +10,15 @@
 //! Invariant: submitting and completing never allocate, format or scan.
 //!
 //! What `configure` takes, which queues there are and which registers a provider may touch: `docs/devices/nvme.md`.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may fail"
+    )
+)]
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -52,5 +61,5 @@ fn probe(probed: &Probed) -> Result<Box<dyn Broker>, Refusal> {
     if probed.bar_bytes.first().is_none_or(|bytes| *bytes < least) {
         return Err(Refusal::NotSupported);
     }
-    Ok(Box::new(broker::Nvme::new(probed)))
+    Ok(driver_core::boxed(broker::Nvme::new(probed))?)
 }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use driver_core::{BrokerIo, DmaPages, Refusal};
+use driver_core::{BrokerIo, DmaPages, Grow, Refusal};
 use nvme_format::prp::{ListMemory, list_bytes};
 
 const PAGE: usize = nvme_format::PAGE_BYTES as usize;
@@ -57,8 +57,10 @@ impl Lists {
             .clamp(1, slots.max(1));
         if stride != 0 {
             let run_bytes = (stride * self.slots_per_run).next_multiple_of(PAGE);
-            for _ in 0..slots.div_ceil(self.slots_per_run) {
-                self.runs.push(io.pages(run_bytes)?);
+            let runs = slots.div_ceil(self.slots_per_run);
+            self.runs.grow(runs)?;
+            for _ in 0..runs {
+                self.runs.add(io.pages(run_bytes)?)?;
             }
         }
         self.slots = slots;

@@ -92,7 +92,7 @@ impl Queue {
         let slots = usize::from(depth) + usize::from(own);
         let (sq_bytes, cq_bytes) = Self::ring_bytes(slots);
         // Generations go on where they were, so that an entry of before the queue was made again matches nothing.
-        let mut generations = alloc::vec![Slot::default(); slots];
+        let mut generations = driver_core::list(core::iter::repeat_n(Slot::default(), slots))?;
         for (new, known) in generations
             .iter_mut()
             .zip(old.iter().flat_map(|old| &old.slots))

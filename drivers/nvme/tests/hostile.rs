@@ -1,4 +1,10 @@
 //! A controller that contradicts itself.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests may fail"
+)]
 
 mod model;
 

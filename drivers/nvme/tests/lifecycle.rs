@@ -1,4 +1,10 @@
 //! Matching, reset, configuration, enabling and opening, against a controller model.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests may fail"
+)]
 
 mod model;
 

@@ -1,7 +1,8 @@
 //! The broker against QEMU's own `nvme` device, without any guest: the processor halts in its first instruction, memory
 //! is a file that is mapped here, and registers are reached through the qtest protocol.
 //! It needs the QEMU that `QEMU` names, or else `qemu-system-x86_64`; `CAPOS_NO_QEMU=1` leaves these tests out.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, clippy::disallowed_macros)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,8 +14,8 @@ use std::time::Duration;
 
 use driver_core::{
     Broker, BrokerIo, CommandSlot, Completed, DRIVERS, DeviceAddress, Direction, DmaPages,
-    NvmeSettings, Operation, Poll, Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment,
-    Settings, Step,
+    NvmeSettings, Operation, PageAddresses, Poll, Probed, QueuePlace, QueueSpec, Refusal,
+    Registers, Segment, Settings, Step,
 };
 use mmio::SharedBytes;
 use nvme as _;
@@ -393,19 +394,18 @@ fn place(queue: u16) -> QueuePlace {
     }
 }
 
-fn segment(pages: &[DeviceAddress], offset: u32, length: u32, direction: Direction) -> Segment<'_> {
+fn segment(pages: &[DeviceAddress], offset: u32, length: u32, way: Direction) -> Segment<'static> {
     Segment {
-        pages,
+        pages: Box::leak(Box::new(PageAddresses::of(pages.iter().copied()).unwrap())),
         offset,
         length,
-        direction,
+        direction: way,
     }
 }
 
-fn from_device(pages: &[DeviceAddress], offset: u32, length: u32) -> Segment<'_> {
+fn from_device(pages: &[DeviceAddress], offset: u32, length: u32) -> Segment<'static> {
     segment(pages, offset, length, Direction::FromDevice)
 }
-
 #[test]
 fn reads_writes_and_flushes() {
     let Some(mut it) = Bench::start("plain", "max_ioqpairs=4", "logical_block_size=512") else {

@@ -1,4 +1,10 @@
 //! Random orders of operations, and controllers that write whatever they like.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests may fail"
+)]
 
 mod model;
 

@@ -1,5 +1,10 @@
 //! What each sabotage lets through, against a controller model. One test, because the choice is the whole program's.
-
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests may fail"
+)]
 #![cfg(sabotage)]
 
 mod model;

@@ -5,6 +5,15 @@
 //!
 //! Invariant: a request never names a sector past that size, never writes a disk that cannot be written, and its length is
 //! the sum of its segments, in whole sectors.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may fail"
+    )
+)]
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -36,7 +45,7 @@ pub static ENTRY: DriverEntry = DriverEntry {
 
 /// Makes a broker for a function that matched.
 fn probe(probed: &Probed) -> Result<Box<dyn Broker>, Refusal> {
-    Ok(Box::new(Device::new(Disk::UNKNOWN, probed)?))
+    Ok(driver_core::boxed(Device::new(Disk::UNKNOWN, probed)?)?)
 }
 
 /// What the device said before it ran.

@@ -1,4 +1,10 @@
 //! The disk: what a request may be, and what a device may answer.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests may fail"
+)]
 
 #[path = "../../../crates/kernel/virtio-transport/tests/model/mod.rs"]
 mod model;

@@ -4,6 +4,15 @@
 //!
 //! Invariant: the header lies in a page of the broker's own and is always zero on its way out, so no offload is ever asked
 //! for; a provider never sees one.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may fail"
+    )
+)]
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -37,7 +46,7 @@ fn probe(probed: &Probed) -> Result<Box<dyn Broker>, Refusal> {
     let card = Card {
         header_bytes: net::LEGACY_HEADER_BYTES,
     };
-    Ok(Box::new(Device::new(card, probed)?))
+    Ok(driver_core::boxed(Device::new(card, probed)?)?)
 }
 
 struct Card {

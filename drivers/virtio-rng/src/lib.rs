@@ -4,6 +4,15 @@
 //!
 //! Invariant: a request never carries anything but segments that the device writes; what it says about its length is
 //! never believed past their sum.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may fail"
+    )
+)]
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -33,7 +42,7 @@ pub static ENTRY: DriverEntry = DriverEntry {
 
 /// Makes a broker for a function that matched.
 fn probe(probed: &Probed) -> Result<Box<dyn Broker>, Refusal> {
-    Ok(Box::new(Device::new(Entropy, probed)?))
+    Ok(driver_core::boxed(Device::new(Entropy, probed)?)?)
 }
 
 /// One queue of buffers to fill (Virtio 1.2, 5.4).

@@ -1,4 +1,10 @@
 //! The entropy source: what it matches, what it takes, what comes of it.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests may fail"
+)]
 
 #[path = "../../../crates/kernel/virtio-transport/tests/model/mod.rs"]
 mod model;

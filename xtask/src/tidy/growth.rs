@@ -1,6 +1,6 @@
 //! Growth of the kernel can be refused, and what cannot is counted.
 //!
-//! The lints in `crates/kernel/clippy.toml` find it. Here it is checked that every exception to them says of which kind it
+//! The lints in `crates/kernel/clippy.toml` find it, and the same in `drivers/clippy.toml`. Here it is checked that every exception to them says of which kind it
 //! is, that their counts are those in the book, and that the lints bite.
 
 use std::path::Path;
@@ -16,7 +16,9 @@ const KINDS: [&str; 4] = ["boot", "room", "stack", "lent"];
 /// Where the counts stand.
 const BOOK: &str = "docs/soundness.md";
 /// What the lints apply to.
-const FOLDER: &str = "crates/kernel";
+const FOLDERS: [&str; 2] = ["crates/kernel", "drivers"];
+/// Where the lints stand in each.
+const LINTS: &str = "clippy.toml";
 /// Lines that they must find something in.
 const FIXTURE: &str = "xtask/fixtures/growth.rs";
 /// The mark of such a line.
@@ -35,7 +37,8 @@ const CONVERSIONS: [&str; 6] = [
 pub fn check(project: &Project) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     let mut counts = [0; KINDS.len()];
-    for path in rust_files(&project.root.join(FOLDER))? {
+    let folders = FOLDERS.map(|folder| rust_files(&project.root.join(folder)));
+    for path in folders.into_iter().collect::<Result<Vec<_>>>()?.concat() {
         let place = project.show(&path);
         if !place.contains("/src/") || place.ends_with("tests.rs") {
             continue;
@@ -44,6 +47,16 @@ pub fn check(project: &Project) -> Result<Vec<String>> {
         // What is behind is tests.
         let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or(&text);
         problems.extend(check_file(&place, code, &mut counts));
+    }
+    let [first, others @ ..] = FOLDERS.map(|folder| project.root.join(folder).join(LINTS));
+    for other in others {
+        if read(&other)? != read(&first)? {
+            problems.push(format!(
+                "{} must be the same as {}",
+                project.show(&other),
+                project.show(&first)
+            ));
+        }
     }
     let book = read(&project.root.join(BOOK))?;
     problems.extend(check_book(&book, &counts));
@@ -119,7 +132,7 @@ pub fn see_them_bite(root: &Path) -> Result<()> {
     let out = tempfile::tempdir()?;
     let output = Command::new("clippy-driver")
         .current_dir(root)
-        .env("CLIPPY_CONF_DIR", root.join(FOLDER))
+        .env("CLIPPY_CONF_DIR", root.join(FOLDERS[0]))
         .args([
             "--edition",
             "2024",

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::ops::Deref;
 
 use ring_abi::Refusal;
+use sabotage::sabotage;
 use spin::Mutex;
 
 use crate::meter::Meter;
@@ -130,7 +131,9 @@ impl Account {
         match self.pot(kind).give_back(amount) {
             After::Open => None,
             After::Ended { last } => {
-                self.pass_on(kind, amount);
+                if !(sabotage!(FORGIVE_ENDED) && kind as usize == Kind::Memory as usize) {
+                    self.pass_on(kind, amount);
+                }
                 (last && kind as usize == Kind::Memory as usize)
                     .then(|| self.anchor.lock().take())?
             }
@@ -205,6 +208,8 @@ impl Account {
             let Some((left, last)) = self.pot(kind).end() else {
                 continue;
             };
+            let forgiven = sabotage!(FORGIVE_ENDED) && kind as usize == Kind::Memory as usize;
+            let left = left + if forgiven { self.usage(kind).own() } else { 0 };
             if left > 0 {
                 self.pass_on(kind, left);
             }

@@ -89,6 +89,7 @@ table! {
     FAIL_BOOT_ALLOC: "The charge or allocation of the boot that the command line names is refused.",
     FIRST_OF_TWO_TABLES: "Of two ACPI tables of one name that differ, the first counts.",
     FORGET_CPU_TIME: "A switch counts no processor time to the account of who ran.",
+    FORGIVE_ENDED: "What an account still pays for when it ends is its parent's at once.",
     GUESS_BUFFERS: "A queue's holder may name a buffer that nobody gave it.",
     HTTP_ANY_HOST: "A request for another host is answered.",
     HTTP_ANY_ORIGIN: "A request that another site made is answered.",

@@ -131,21 +131,35 @@ impl fmt::Display for Error {
     }
 }
 
-/// A checked image over the bytes of its file.
+/// What the headers of a checked image say.
 #[derive(Clone, Debug)]
-pub struct Image<'a> {
-    file: &'a [u8],
+pub struct Layout {
     entry: u64,
     segments: ArrayVec<Segment, MAX_SEGMENTS>,
 }
 
-impl<'a> Image<'a> {
-    /// Checks `file` as an image whose every page must lie inside `window` (virtual addresses, end excluded).
+/// Bytes of a file's beginning in which its headers must lie, for [`Layout::of_head`].
+pub const HEAD_BYTES: usize = 4096;
+
+impl Layout {
+    /// Checks the headers of a file of `file_bytes` bytes of which only the beginning is at hand, as [`Image::parse`] does
+    /// those of a whole file. Where the section headers are is wiped out of `head`: nobody needs them, and they are
+    /// elsewhere.
     ///
     /// # Errors
-    /// The first rule that is broken.
-    pub fn parse(file: &'a [u8], window: Range<u64>) -> Result<Self, Error> {
-        let elf = ElfBytes::<LittleEndian>::minimal_parse(file).map_err(|error| match error {
+    /// The first rule that is broken; [`Error::Malformed`] where a header lies behind the beginning.
+    pub fn of_head(head: &mut [u8], file_bytes: usize, window: Range<u64>) -> Result<Self, Error> {
+        // ELF 1.2, figure 1-3 in its 64-bit form: `e_shoff`; `e_shnum` and `e_shstrndx`.
+        for place in [40..48, 60..64] {
+            if let Some(field) = head.get_mut(place) {
+                field.fill(0);
+            }
+        }
+        Self::parse(head, file_bytes, window)
+    }
+
+    fn parse(head: &[u8], file_bytes: usize, window: Range<u64>) -> Result<Self, Error> {
+        let elf = ElfBytes::<LittleEndian>::minimal_parse(head).map_err(|error| match error {
             elf::ParseError::BadMagic(_)
             | elf::ParseError::UnsupportedElfClass(_)
             | elf::ParseError::UnsupportedElfEndianness(_) => Error::WrongMachine,
@@ -163,7 +177,7 @@ impl<'a> Image<'a> {
             match header.p_type {
                 PT_LOAD if header.p_memsz == 0 && header.p_filesz == 0 => {}
                 PT_LOAD => {
-                    let segment = check(&header, file.len(), &window)?;
+                    let segment = check(&header, file_bytes, &window)?;
                     let place = segments.partition_point(|other| other.vaddr < segment.vaddr);
                     segments
                         .try_insert(place, segment)
@@ -193,21 +207,52 @@ impl<'a> Image<'a> {
         if !segments.iter().any(in_code) {
             return Err(Error::Entry(entry));
         }
-        Ok(Self {
-            file,
-            entry,
-            segments,
-        })
+        Ok(Self { entry, segments })
     }
 
     /// Virtual address of the first instruction; inside an executable segment.
+    #[must_use]
     pub const fn entry(&self) -> u64 {
         self.entry
     }
 
     /// The loadable segments by ascending address; they do not overlap, and at least one exists.
+    #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.segments
+    }
+}
+
+/// A checked image over the bytes of its file.
+#[derive(Clone, Debug)]
+pub struct Image<'a> {
+    file: &'a [u8],
+    layout: Layout,
+}
+
+impl<'a> Image<'a> {
+    /// Checks `file` as an image whose every page must lie inside `window` (virtual addresses, end excluded).
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn parse(file: &'a [u8], window: Range<u64>) -> Result<Self, Error> {
+        let layout = Layout::parse(file, file.len(), window)?;
+        Ok(Self { file, layout })
+    }
+
+    /// What its headers say.
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Virtual address of the first instruction; inside an executable segment.
+    pub const fn entry(&self) -> u64 {
+        self.layout.entry
+    }
+
+    /// The loadable segments by ascending address; they do not overlap, and at least one exists.
+    pub fn segments(&self) -> &[Segment] {
+        &self.layout.segments
     }
 
     /// The file bytes of one of this image's segments.
@@ -220,11 +265,11 @@ impl<'a> Image<'a> {
     /// The page-aligned addresses from the first segment's first page to the last segment's last page.
     pub fn span(&self) -> Range<u64> {
         let start = self
-            .segments
+            .segments()
             .first()
             .map_or(0, |segment| segment.pages().start);
         let end = self
-            .segments
+            .segments()
             .last()
             .map_or(0, |segment| segment.pages().end);
         start..end

@@ -105,7 +105,7 @@ impl<P: Platform> BrokerIo for Io<'_, P> {
             record.cancel_buffer(reservation);
             return Err(Refusal::NoMemory);
         };
-        let (Some(view), Some(first)) = (run.view(), run.pages().first().copied()) else {
+        let (Some(view), Some(first)) = (run.view(), run.pages().get(0).copied()) else {
             record.cancel_buffer(reservation);
             let _ = self.platform.free(run);
             return Err(Refusal::NoMemory);

@@ -4,7 +4,7 @@ use core::fmt;
 
 use audit_format::Event;
 use dma_ledger::{Claim, QueueId, ShootdownProof};
-use driver_core::{DeviceAddress, Ports, Registers};
+use driver_core::{PageAddresses, Ports, Registers};
 use mmio::SharedBytes;
 use ring_abi::Refusal;
 use units::Bdf;
@@ -15,7 +15,7 @@ pub const STEP_PAGES: usize = 8;
 /// Frames that a device may be given: one physical run, or single pages.
 pub trait FrameRun: Send + fmt::Debug {
     /// Where the device sees each page, in order.
-    fn pages(&self) -> &[DeviceAddress];
+    fn pages(&self) -> &PageAddresses;
 
     /// The kernel's view of a contiguous run; `None` where the pages are scattered.
     fn view(&self) -> Option<SharedBytes>;

@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 use dma_ledger::Direction;
 use ring_abi::Refusal;
 
-use crate::{DeviceAddress, DmaPages, Ports, Registers, Settings};
+use crate::{DmaPages, PageAddresses, Ports, Registers, Settings};
 
 /// What a broker may use while it runs. All of it belongs to the one function.
 pub trait BrokerIo {
@@ -119,7 +119,7 @@ pub enum Operation {
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'a> {
     /// Device address of each page of the buffer, in order.
-    pub pages: &'a [DeviceAddress],
+    pub pages: &'a PageAddresses,
     /// First byte, counted from the start of page 0.
     pub offset: u32,
     /// Bytes.

@@ -19,8 +19,10 @@ pub use broker::{
     QueuePlace, QueueSpec, Segment, Step, Window,
 };
 pub use dma_ledger::Direction;
+/// Growth that can be refused: brokers grow at the account of whoever drives their device.
+pub use frames::{Grow, boxed, list};
 pub use mmio::{OutOfRegion, Ports, Registers};
-pub use pages::{DeviceAddress, DmaPages, release_to_device};
+pub use pages::{DeviceAddress, DmaPages, PageAddresses, release_to_device};
 pub use pci_format::{PciMatch, VirtioRegion, VirtioRegions};
 pub use ring_abi::Refusal;
 pub use settings::{ConfigRange, NvmeSettings, Settings, VirtioSettings};

@@ -28,6 +28,9 @@ impl DeviceAddress {
     }
 }
 
+/// Where the device sees each page of a buffer, in order. No buffer is so long that the list needs memory in one run.
+pub type PageAddresses = pieces::Several<DeviceAddress, 512>;
+
 /// Shows that it is an address without printing it: addresses never reach a log.
 impl core::fmt::Debug for DeviceAddress {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

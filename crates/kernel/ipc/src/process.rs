@@ -8,9 +8,10 @@ use account::{Account, Kind, Limits, Opened};
 use arrayvec::ArrayString;
 use cap::CapTable;
 use cpu::Lock;
-use frames::{Grow, GrowAt};
+use frames::Grow;
 use handles::Reservation;
 use memory::Vm;
+use pieces::Sorted;
 use ring_abi::Refusal;
 use sabotage::sabotage;
 use schema::process::process_handle;
@@ -56,7 +57,7 @@ pub struct Process {
     pub(crate) handles: Lock<CapTable<Object>>,
     /// How many places of its account the table of handles took. Changes under the lock of the table.
     places: AtomicU32,
-    threads: Lock<Vec<Arc<Thread>>>,
+    threads: Lock<Sorted<u64, Arc<Thread>, LISTED>>,
     /// Threads that wait on a word of its memory.
     pub(crate) parked: Lock<Queue<Parked>>,
     threads_made: AtomicU64,
@@ -78,12 +79,14 @@ const TRACED: u32 = 2;
 pub const NAME_BYTES: usize = 32;
 /// Places by which a table of handles grows in one go, at least and at most.
 const PLACES: (u32, u32) = (64, 1024);
+/// Processes or threads in one piece of a list.
+const LISTED: usize = 256;
 /// Most that the record of a process takes.
 const PROCESS_BYTES: u64 = size_of::<Process>() as u64 + 128;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-/// Every process by its number, in order.
-static ALL: Lock<Vec<(u64, Weak<Process>)>> = Lock::new(Vec::new());
+/// Every process by its number.
+static ALL: Lock<Sorted<u64, Weak<Process>, LISTED>> = Lock::new(Sorted::new());
 /// What is told of the end of every process.
 type OnExit = fn(&Process, &Exit);
 static ON_EXIT: Lock<Option<OnExit>> = Lock::new(None);
@@ -97,8 +100,7 @@ pub fn for_each_process(mut f: impl FnMut(&Arc<Process>)) {
     for nth in 1u64.. {
         let next = {
             let all = ALL.lock();
-            let at = all.partition_point(|(id, _)| *id < from);
-            all.iter().skip(at).find_map(|(_, p)| p.upgrade())
+            all.from(from).find_map(|(_, p)| p.upgrade())
         };
         let Some(process) = next else { break };
         from = process.id + 1;
@@ -111,9 +113,7 @@ pub fn for_each_process(mut f: impl FnMut(&Arc<Process>)) {
 
 /// Finds a process by its number.
 pub fn process_by_id(id: u64) -> Option<Arc<Process>> {
-    let all = ALL.lock();
-    let at = all.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-    all.get(at)?.1.upgrade()
+    ALL.lock().get(id)?.upgrade()
 }
 
 impl Process {
@@ -143,7 +143,7 @@ impl Process {
                 vm,
                 handles: Lock::new(CapTable::new(0)),
                 places: AtomicU32::new(0),
-                threads: Lock::new(Vec::new()),
+                threads: Lock::new(Sorted::new()),
                 parked: Lock::new(Queue::new()),
                 threads_made: AtomicU64::new(0),
                 marks: AtomicU32::new(0),
@@ -156,8 +156,8 @@ impl Process {
         {
             let _kernel = frames::paid_by_kernel();
             let mut all = ALL.lock();
-            let at = all.partition_point(|(id, _)| *id < process.id);
-            all.add_at(at, (process.id, Arc::downgrade(&process)))?;
+            let listed = frames::refusable(|| all.insert(process.id, Arc::downgrade(&process)));
+            listed.map_err(|_| Refusal::OverBudget)?;
         }
         Ok(process)
     }
@@ -336,8 +336,7 @@ impl Process {
     pub fn threads(&self) -> impl Iterator<Item = Arc<Thread>> {
         let after = |number: u64| {
             let threads = self.threads.lock();
-            let at = threads.partition_point(|t| t.number <= number);
-            threads.get(at).cloned()
+            threads.from(number + 1).next().map(|(_, t)| t.clone())
         };
         core::iter::successors(after(0), move |last| after(last.number))
     }
@@ -356,17 +355,14 @@ impl Process {
         if self.is_dying() {
             return Err(Refusal::WrongState);
         }
-        let at = threads.partition_point(|t| t.number < thread.number);
-        threads.add_at(at, thread.clone())
+        let listed = frames::refusable(|| threads.insert(thread.number, thread.clone()));
+        listed.map(drop).map_err(|_| Refusal::OverBudget)
     }
 
     /// Takes a leaving thread out. `true`: it was the last.
     pub(crate) fn remove_thread(&self, thread: &Arc<Thread>) -> bool {
         let mut threads = self.threads.lock();
-        let mut gone = None;
-        if let Some(at) = threads.iter().position(|t| Arc::ptr_eq(t, thread)) {
-            gone = Some(threads.remove(at));
-        }
+        let gone = threads.remove(thread.number);
         let last = threads.is_empty();
         if last {
             self.marks.fetch_or(DYING, Ordering::Release);
@@ -431,15 +427,9 @@ impl Process {
             }
         }
         self.marks.fetch_or(DYING, Ordering::Release);
-        // From the last one down: where a thread leaves meanwhile, those behind it move up, which were seen to.
-        let mut left = self.threads.lock().len();
-        while left > 0 {
-            left -= 1;
-            let thread = self.threads.lock().get(left).cloned();
-            if let Some(thread) = thread {
-                thread.task.set_ending();
-                sched::wake(&thread.task);
-            }
+        for thread in self.threads() {
+            thread.task.set_ending();
+            sched::wake(&thread.task);
             let _ = sched::point();
         }
         (0..sched::cpu_count()).for_each(sched::kick);
@@ -557,9 +547,7 @@ impl Process {
 impl Drop for Process {
     /// Takes it out of the list, so that its memory goes with it.
     fn drop(&mut self) {
-        let mut all = ALL.lock();
-        if let Ok(at) = all.binary_search_by_key(&self.id, |(id, _)| *id) {
-            all.remove(at);
-        }
+        let gone = ALL.lock().remove(self.id);
+        drop(gone);
     }
 }

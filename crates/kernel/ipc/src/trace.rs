@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use cpu::{Lock, SyscallFrame};
 use frames::Grow;
+use pieces::Pieces;
 use ring_abi::{Refusal, StatusWord};
 use sabotage::sabotage;
 
@@ -39,13 +40,15 @@ struct Open {
     record: CallRecord,
 }
 
+/// Records in one piece of the ring.
+const KEPT: usize = 64;
 /// Calls that are followed at once, at most.
 const MOST_OPEN: usize = 64;
 
 #[derive(Debug)]
 struct Records {
     /// A ring: the record of sequence number n is at n modulo `most`.
-    ended: Vec<CallRecord>,
+    ended: Pieces<CallRecord, KEPT>,
     most: usize,
     /// The sequence number that comes next.
     next: u64,
@@ -83,7 +86,7 @@ impl Log {
             Some(oldest) => *oldest = record,
             // There is room for `most` of them.
             None => {
-                let _ = records.ended.put(record);
+                let _ = records.ended.push(record);
             }
         }
         records.next += 1;
@@ -103,8 +106,8 @@ impl Trace {
     /// # Errors
     /// `Busy` while it is traced already, `OverBudget`.
     pub fn begin(process: &Arc<Process>, most: usize) -> Result<Self, Refusal> {
-        let (mut ended, mut open) = (Vec::new(), Vec::new());
-        ended.grow(most)?;
+        let (mut ended, mut open) = (Pieces::new(), Vec::new());
+        frames::refusable(|| ended.reserve(most)).map_err(|_| Refusal::OverBudget)?;
         open.grow(MOST_OPEN)?;
         let log = frames::arc(Log(Lock::new(Records {
             ended,

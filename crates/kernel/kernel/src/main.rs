@@ -31,7 +31,6 @@ mod objects;
 mod panic;
 mod power;
 mod serial;
-mod several;
 mod smp;
 mod spawn;
 mod trap;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use account::{Account, Limits};
 use arrayvec::{ArrayString, ArrayVec};
-use elf_image::Image;
+use elf_image::{HEAD_BYTES, Image, Layout, Segment};
 use frames::Grow;
 use ipc::{End, Exit, Label, Process, Slot, Thread, ThreadSpec};
 use memory::MemoryObject;
@@ -19,6 +19,8 @@ use crate::panic::boot_error;
 const WINDOW: core::ops::Range<u64> = 0x20_0000..0x1_0000_0000;
 /// Bytes of a segment that are copied from one look to the next.
 const WRITE_BYTES: usize = 8 << 10;
+/// The same where they go through a buffer, which is this long.
+const BUFFER_BYTES: usize = 4096;
 const STACK_BYTES: u64 = 128 * 1024;
 /// With 64 submissions the area is exactly 64 KiB.
 const SUBMISSIONS: u16 = 64;
@@ -41,6 +43,56 @@ pub struct Grant {
     pub slot: Slot,
 }
 
+/// The bytes of an image, which nobody changes.
+pub enum Source<'a> {
+    /// A file of the boot package.
+    File(&'a [u8]),
+    /// The kernel's own copy of something, and how long it is.
+    Copy(Arc<MemoryObject>, usize),
+}
+
+impl Source<'_> {
+    /// Checks the headers.
+    fn layout(&self) -> Result<Layout, Refusal> {
+        let layout = match self {
+            Self::File(file) => Image::parse(file, WINDOW).map(|image| image.layout().clone()),
+            Self::Copy(copy, bytes) => {
+                let mut head = Vec::new();
+                frames::widen(&mut head, HEAD_BYTES.min(*bytes))?;
+                copy.read(0, &mut head)?;
+                Layout::of_head(&mut head, *bytes, WINDOW)
+            }
+        };
+        layout.map_err(|_| Refusal::BadImage)
+    }
+
+    /// Writes the bytes of a segment to the beginning of its place in an object, with a look after each piece.
+    fn write(&self, segment: &Segment, object: &MemoryObject) -> Result<(), Refusal> {
+        let start = segment.vaddr - segment.pages().start;
+        let end = segment.offset + segment.filesz;
+        let mut from = segment.offset;
+        let mut buffer = Vec::new();
+        while from < end {
+            let at = start + (from - segment.offset) as u64;
+            let piece = match self {
+                Self::File(file) => {
+                    let piece = file.get(from..end.min(from + WRITE_BYTES));
+                    piece.ok_or(Refusal::BadImage)?
+                }
+                Self::Copy(copy, _) => {
+                    frames::widen(&mut buffer, BUFFER_BYTES.min(end - from))?;
+                    copy.read(from as u64, &mut buffer)?;
+                    &*buffer
+                }
+            };
+            object.write(at, piece)?;
+            from += piece.len();
+            look()?;
+        }
+        Ok(())
+    }
+}
+
 fn access(a: elf_image::Access) -> Access {
     match a {
         elf_image::Access::Read => Access::Read,
@@ -57,7 +109,7 @@ fn look() -> Result<(), Refusal> {
     }
 }
 
-fn load(process: &Arc<Process>, image: &Image<'_>) -> Result<(), Refusal> {
+fn load(process: &Arc<Process>, source: &Source<'_>, image: &Layout) -> Result<(), Refusal> {
     let _nobody = sabotage!(IMAGE_FOR_NOTHING).then(frames::paid_by_kernel);
     for segment in image.segments() {
         let span = segment.pages();
@@ -65,11 +117,7 @@ fn load(process: &Arc<Process>, image: &Image<'_>) -> Result<(), Refusal> {
         let pages = u32::try_from(bytes / 4096).map_err(|_| Refusal::OverBudget)?;
         let object = MemoryObject::new(pages)?;
         look()?;
-        for (at, piece) in (0..).zip(image.bytes(segment).chunks(WRITE_BYTES)) {
-            let offset = segment.vaddr - span.start + at * WRITE_BYTES as u64;
-            object.write(offset, piece)?;
-            look()?;
-        }
+        source.write(segment, &object)?;
         process
             .vm
             .map_object(&object, 0, bytes, access(segment.access), Some(span.start))?;
@@ -89,31 +137,34 @@ fn startup(
     if total > STARTUP_LIMIT {
         return Err(Refusal::OutOfRange);
     }
-    let mut out = Vec::new();
-    out.grow(total)?;
+    let pages = total.div_ceil(4096) as u32;
+    let object = MemoryObject::new(pages)?;
+    let mut at = 0;
+    let mut put = |bytes: &[u8]| {
+        let put = object.write(at, bytes);
+        at += bytes.len() as u64;
+        put
+    };
     for word in [STARTUP_MAGIC, process.id] {
-        frames::append(&mut out, &word.to_le_bytes())?;
+        put(&word.to_le_bytes())?;
     }
     for word in [total, entries.len(), strings, arguments.len()] {
-        frames::append(&mut out, &(word as u32).to_le_bytes())?;
+        put(&(word as u32).to_le_bytes())?;
     }
     for (name, handle, interface) in entries {
         if name.is_empty() {
             return Err(Refusal::BadArgument);
         }
-        frames::append(&mut out, &handle.to_le_bytes())?;
-        frames::append(&mut out, &interface.to_le_bytes())?;
+        put(&handle.to_le_bytes())?;
+        put(&interface.to_le_bytes())?;
         let mut padded = [0; NAME_BYTES];
         padded[..name.len()].copy_from_slice(name.as_bytes());
-        frames::append(&mut out, &padded)?;
+        put(&padded)?;
     }
     for argument in arguments {
-        frames::append(&mut out, &(argument.len() as u32).to_le_bytes())?;
-        frames::append(&mut out, argument.as_bytes())?;
+        put(&(argument.len() as u32).to_le_bytes())?;
+        put(argument.as_bytes())?;
     }
-    let pages = out.len().div_ceil(4096) as u32;
-    let object = MemoryObject::new(pages)?;
-    object.write(0, &out)?;
     process
         .vm
         .map_object(&object, 0, u64::from(pages) * 4096, Access::Read, None)
@@ -134,7 +185,7 @@ fn point_for(name: &str) -> Option<alloc::string::String> {
 /// process is left then.
 pub fn spawn(
     label: Label<'_>,
-    image: &[u8],
+    source: &Source<'_>,
     arguments: &[&str],
     (from, limits): (&Arc<Account>, &Limits),
     grants: ArrayVec<Grant, MAX_GRANTS>,
@@ -143,9 +194,9 @@ pub fn spawn(
     let point = point_for(label.name);
     #[cfg(sabotage)]
     let arguments = &*[arguments, point.as_deref().as_slice()].concat();
-    let image = Image::parse(image, WINDOW).map_err(|_| Refusal::BadImage)?;
+    let image = source.layout()?;
     let process = Process::new(label, from, limits)?;
-    match fill(&process, &image, arguments, grants) {
+    match fill(&process, (source, &image), arguments, grants) {
         Ok(thread) => {
             thread.start();
             Ok(process)
@@ -159,12 +210,12 @@ pub fn spawn(
 
 fn fill(
     process: &Arc<Process>,
-    image: &Image<'_>,
+    (source, image): (&Source<'_>, &Layout),
     arguments: &[&str],
     grants: ArrayVec<Grant, MAX_GRANTS>,
 ) -> Result<Arc<Thread>, Refusal> {
     let _paying = frames::paid_by(process.account());
-    load(process, image)?;
+    load(process, source, image)?;
     let mut entries = Vec::new();
     entries.grow(2 + grants.len())?;
     for own in crate::objects::own(process)? {
@@ -254,7 +305,7 @@ pub fn start_init() {
         name: "init",
         restarts: 0,
     };
-    let spawned = spawn(label, image, &[], (&root, &limits), grants);
+    let spawned = spawn(label, &Source::File(image), &[], (&root, &limits), grants);
     crate::heap::end_boot();
     sabotage!(FAIL_BOOT_ALLOC => {
         crate::fact!("boot.charges", count ~ frames::armed::end_boot());

@@ -2,7 +2,7 @@
 //!
 //! Pure: what waits is a parameter.
 
-use alloc::vec::Vec;
+use pieces::Pieces;
 
 use crate::NEVER;
 
@@ -21,33 +21,43 @@ struct Entry<T> {
     what: T,
 }
 
+/// Entries in one piece of a heap.
+const PIECE: usize = 256;
+
 /// Entries, the earliest deadline first.
 #[derive(Debug)]
 pub(crate) struct DeadlineHeap<T> {
-    entries: Vec<Entry<T>>,
+    entries: Pieces<Entry<T>, PIECE>,
 }
 
 impl<T: Placed> DeadlineHeap<T> {
     pub(crate) const fn new() -> Self {
         Self {
-            entries: Vec::new(),
+            entries: Pieces::new(),
         }
     }
 
     /// Makes sure that `count` entries fit, so that inserting never allocates. `false`: no memory.
     pub(crate) fn reserve(&mut self, count: usize) -> bool {
         let more = count.saturating_sub(self.entries.len());
-        self.entries.try_reserve(more).is_ok()
+        self.entries.reserve(more).is_ok()
     }
 
     fn note(&self, at: usize) {
-        self.entries[at].what.placed(at as u32);
+        if let Some(entry) = self.entries.get(at) {
+            entry.what.placed(at as u32);
+        }
+    }
+
+    /// The deadline at a place; [`NEVER`] where nothing is.
+    fn deadline(&self, at: usize) -> u64 {
+        self.entries.get(at).map_or(NEVER, |e| e.deadline)
     }
 
     fn up(&mut self, mut at: usize) {
         while at > 0 {
             let parent = (at - 1) / 2;
-            if self.entries[parent].deadline <= self.entries[at].deadline {
+            if self.deadline(parent) <= self.deadline(at) {
                 break;
             }
             self.entries.swap(parent, at);
@@ -61,9 +71,7 @@ impl<T: Placed> DeadlineHeap<T> {
         loop {
             let mut least = at;
             for child in [2 * at + 1, 2 * at + 2] {
-                if child < self.entries.len()
-                    && self.entries[child].deadline < self.entries[least].deadline
-                {
+                if self.deadline(child) < self.deadline(least) {
                     least = child;
                 }
             }
@@ -77,9 +85,9 @@ impl<T: Placed> DeadlineHeap<T> {
         self.note(at);
     }
 
-    #[expect(clippy::disallowed_methods, reason = "room: every task has a place")]
     pub(crate) fn insert(&mut self, deadline: u64, what: T) {
-        self.entries.push(Entry { deadline, what });
+        let added = self.entries.push(Entry { deadline, what });
+        debug_assert!(added.is_ok(), "every task has a place");
         self.up(self.entries.len() - 1);
     }
 
@@ -89,7 +97,7 @@ impl<T: Placed> DeadlineHeap<T> {
         if at >= self.entries.len() {
             return None;
         }
-        let entry = self.entries.swap_remove(at);
+        let entry = self.entries.swap_remove(at)?;
         if at < self.entries.len() {
             self.down(at);
             self.up(at);
@@ -100,7 +108,7 @@ impl<T: Placed> DeadlineHeap<T> {
 
     /// The earliest deadline, or [`NEVER`].
     pub(crate) fn first(&self) -> u64 {
-        self.entries.first().map_or(NEVER, |e| e.deadline)
+        self.deadline(0)
     }
 
     /// Takes out the earliest entry, if it is due at `now`.
@@ -117,6 +125,7 @@ mod tests {
     extern crate std;
     use super::*;
     use alloc::rc::Rc;
+    use alloc::vec::Vec;
     use core::cell::Cell;
 
     #[derive(Debug)]
@@ -144,7 +153,7 @@ mod tests {
         for (at, entry) in heap.entries.iter().enumerate() {
             assert_eq!(entry.what.place.get(), at as u32);
             assert_eq!(entry.what.deadline, entry.deadline);
-            assert!(heap.entries[at.saturating_sub(1) / 2].deadline <= entry.deadline);
+            assert!(heap.deadline(at.saturating_sub(1) / 2) <= entry.deadline);
         }
     }
 

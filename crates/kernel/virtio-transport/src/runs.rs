@@ -1,6 +1,6 @@
 //! Segments as contiguous runs of device addresses.
 
-use driver_core::{DeviceAddress, Segment};
+use driver_core::{DeviceAddress, PageAddresses, Segment};
 
 const PAGE: u64 = dma_ledger::PAGE_BYTES;
 
@@ -13,7 +13,7 @@ pub(crate) struct Run {
 
 /// The runs of one segment, in order, none longer than a given length. Ends early where the segment has too few pages.
 pub(crate) struct Runs<'a> {
-    pages: &'a [DeviceAddress],
+    pages: &'a PageAddresses,
     at: u64,
     left: u32,
     longest: u32,
@@ -68,7 +68,7 @@ mod tests {
     use std::vec::Vec;
 
     fn runs(pages: &[u64], offset: u32, length: u32, longest: u32) -> Vec<(u64, u32)> {
-        let pages: Vec<_> = pages.iter().copied().map(DeviceAddress::new).collect();
+        let pages = PageAddresses::of(pages.iter().copied().map(DeviceAddress::new)).unwrap();
         let segment = Segment {
             pages: &pages,
             offset,

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 
 use driver_core::{
     Broker, BrokerIo, CommandSlot, Completed, DRIVERS, DeviceAddress, Direction, DmaPages,
-    NvmeSettings, Operation, Poll, Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment,
-    Settings, Step,
+    NvmeSettings, Operation, PageAddresses, Poll, Probed, QueuePlace, QueueSpec, Refusal,
+    Registers, Segment, Settings, Step,
 };
 use mmio::SharedBytes;
 use nvme as _;
@@ -365,18 +365,23 @@ pub const fn pair(index: u16, depth: u16) -> QueueSpec {
     }
 }
 
-pub fn from_device(pages: &[DeviceAddress], offset: u32, length: u32) -> Segment<'_> {
+/// The pages as a buffer has them.
+fn listed(pages: &[DeviceAddress]) -> &'static PageAddresses {
+    Box::leak(Box::new(PageAddresses::of(pages.iter().copied()).unwrap()))
+}
+
+pub fn from_device(pages: &[DeviceAddress], offset: u32, length: u32) -> Segment<'static> {
     Segment {
-        pages,
+        pages: listed(pages),
         offset,
         length,
         direction: Direction::FromDevice,
     }
 }
 
-pub fn to_device(pages: &[DeviceAddress], offset: u32, length: u32) -> Segment<'_> {
+pub fn to_device(pages: &[DeviceAddress], offset: u32, length: u32) -> Segment<'static> {
     Segment {
-        pages,
+        pages: listed(pages),
         offset,
         length,
         direction: Direction::ToDevice,

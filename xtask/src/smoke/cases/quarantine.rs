@@ -51,6 +51,41 @@ inventory::submit! {
     }
 }
 
+const KEPT: &str = "@touched.silent given_again=overBudget without_pages=ok difference=0";
+
+inventory::submit! {
+    Smoke {
+        name: "touched-pages",
+        question: "Does whoever gave an account pay for pages that a device may still touch when the account has ended, until the device has stopped?",
+        rows: &["CF-03"],
+        manifest: "smoke/touched-pages",
+        extra: &[
+            "-monitor", "unix:{work}/monitor,server=on,wait=off",
+            "-drive", "if=none,id=far,file=null-co://,file.size=8M,file.read-zeroes=on,format=raw",
+            "-device", "pcie-root-port,id=link,addr=2",
+            "-device", "nvme,bus=link,drive=far,serial=far",
+        ],
+        steps: &[Step::Wait("@touched.ready"), Step::Peer(unplug)],
+        required: &[
+            "@touched.held given_again=overBudget",
+            "@touched.stopped given_again=ok",
+            KEPT,
+        ],
+        forbidden: &["@kernel.panic"],
+        // Memory comes back before the device is said to be released.
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::FORGIVE_ENDED,
+        smoke: "touched-pages",
+        breaks: Break::Missing(KEPT),
+    }
+}
+
 inventory::submit! {
     Sabotage {
         point: points::CLAIM_QUARANTINED,

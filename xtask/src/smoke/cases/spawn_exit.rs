@@ -23,6 +23,7 @@ inventory::submit! {
             "@spawn.killed role=spins before=true kind=killed after=false told_again=killed",
             "@spawn.killed role=sleeps before=true kind=killed after=false told_again=killed",
             "@spawn.refused image=notFound memory=overBudget doubled_grant=alreadyExists",
+            "@spawn.from_memory mib=32 kind=exited code=77 longer=outOfRange without_end=badImage kept_kib=0",
             CYCLES,
         ],
         ..PROGRAM

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use audit_format::Event;
 use device_manager::{FrameRun, Line, Mapping, Message, Platform, Refusal, Waiter};
 use dma_ledger::{Claim, QueueId, ShootdownProof};
-use driver_core::{DeviceAddress, Ports, Registers};
+use driver_core::{DeviceAddress, PageAddresses, Ports, Registers};
 use mmio::{PortBus, SharedBytes};
 use units::Bdf;
 
@@ -46,7 +46,7 @@ pub struct Fake(Arc<Mutex<State>>);
 
 /// Frames on the host's heap.
 pub struct FakeFrames {
-    addresses: Vec<DeviceAddress>,
+    addresses: PageAddresses,
     memory: *mut u64,
     words: usize,
     contiguous: bool,
@@ -70,7 +70,7 @@ impl FakeFrames {
 }
 
 impl FrameRun for FakeFrames {
-    fn pages(&self) -> &[DeviceAddress] {
+    fn pages(&self) -> &PageAddresses {
         &self.addresses
     }
 
@@ -347,8 +347,8 @@ impl Platform for Fake {
         state.next_page += u64::from(pages) * 2;
         let step = if contiguous { 1 } else { 2 };
         let addresses = (0..u64::from(pages))
-            .map(|page| DeviceAddress::new((0x100 + first + page * step) << 12))
-            .collect();
+            .map(|page| DeviceAddress::new((0x100 + first + page * step) << 12));
+        let addresses = PageAddresses::of(addresses).unwrap();
         let words = pages as usize * PAGE / 8;
         let memory = Box::leak(vec![0u64; words].into_boxed_slice()).as_mut_ptr();
         Some(FakeFrames {
@@ -385,7 +385,7 @@ impl Platform for Fake {
     #[cfg(sabotage)]
     fn alias(&self, frames: &FakeFrames) -> Option<FakeFrames> {
         Some(FakeFrames {
-            addresses: frames.addresses.clone(),
+            addresses: PageAddresses::of(frames.addresses.iter().copied()).unwrap(),
             ..*frames
         })
     }

@@ -5,20 +5,22 @@ use alloc::sync::Arc;
 use ::memory::{MemoryObject, PageList, Unmapped, Writes};
 use device_manager::{FrameRun, Mapping, STEP_PAGES};
 use dma_ledger::ShootdownProof;
-use driver_core::DeviceAddress;
+use driver_core::{DeviceAddress, PageAddresses};
 use frames::{Frames, ShootdownReceipt, Use};
 use mmio::SharedBytes;
+use pieces::Several;
 use sabotage::sabotage;
-
-use crate::several::Several;
 
 /// What is longer than this is a buffer, for which the manager holds no lock: more than a queue has.
 const LOCKED_PAGES: u32 = 64;
 
+/// Runs of frames in one piece of a list.
+const RUNS: usize = 512;
+
 /// Frames for a device.
 #[derive(Debug)]
 pub struct Run {
-    frames: Several<Frames>,
+    frames: Several<Frames, RUNS>,
     list: Arc<Addresses>,
     view: Option<SharedBytes>,
     /// An alias of another run, or aliased by one: never freed.
@@ -28,33 +30,68 @@ pub struct Run {
 
 /// Where the pages of a run are, for the device and for what maps them.
 #[derive(Debug)]
-struct Addresses(Several<DeviceAddress>);
+struct Addresses(PageAddresses);
 
 impl PageList for Addresses {
     fn count(&self) -> u64 {
-        self.0.as_slice().len() as u64
+        self.0.len() as u64
     }
 
     fn page(&self, at: u64) -> Option<u64> {
-        let page = self.0.as_slice().get(usize::try_from(at).ok()?)?;
+        let page = self.0.get(usize::try_from(at).ok()?)?;
         Some(page.bus())
     }
 }
 
-impl Run {
-    #[expect(clippy::disallowed_methods, reason = "lent: one for each run of pages")]
-    fn new(
-        frames: Several<Frames>,
-        pages: Several<DeviceAddress>,
-        view: Option<SharedBytes>,
-    ) -> Self {
+/// What a run is made of, while it is gathered.
+struct Gathered {
+    frames: Several<Frames, RUNS>,
+    addresses: PageAddresses,
+    /// How many pages the device gets.
+    pages: u32,
+}
+
+impl Gathered {
+    const fn new(pages: u32) -> Self {
         Self {
-            frames,
-            list: Arc::new(Addresses(pages)),
+            frames: Several::new(),
+            addresses: PageAddresses::new(),
+            pages,
+        }
+    }
+
+    /// Takes frames in, of which the device gets so many pages.
+    fn take(&mut self, frames: Frames, pages: u32) -> Option<()> {
+        let first = frames.address();
+        if let Err(frames) = frames::refusable(|| self.frames.push(frames)) {
+            frames.free_unmapped();
+            return None;
+        }
+        for page in 0..u64::from(pages) {
+            let address = DeviceAddress::new(first + page * frames::FRAME_BYTES);
+            frames::refusable(|| self.addresses.push(address)).ok()?;
+            step(self.pages, self.addresses.len());
+        }
+        Some(())
+    }
+
+    /// The run; where something is missing, what there is of it goes back: nobody has seen it.
+    fn finish(mut self, all: Option<()>, view: Option<SharedBytes>) -> Option<Run> {
+        let list = all.and_then(|()| frames::arc(Addresses(self.addresses)).ok());
+        let Some(list) = list else {
+            while let Some(frames) = self.frames.pop() {
+                frames.free_unmapped();
+                step(self.pages, self.frames.len());
+            }
+            return None;
+        };
+        Some(Run {
+            frames: self.frames,
+            list,
             view,
             #[cfg(sabotage)]
             shared: core::sync::atomic::AtomicBool::new(false),
-        }
+        })
     }
 }
 
@@ -62,7 +99,6 @@ impl Run {
     /// One run of frames, zeroed.
     pub(super) fn contiguous(pages: u32) -> Option<Self> {
         let order = pages.max(1).checked_next_power_of_two()?.trailing_zeros();
-        let mut addresses = Several::with_room(pages as usize)?;
         let mut wiped = 0;
         let run = frames::allocate_stepping(order as u8, Use::Buffer, || {
             wiped += 1;
@@ -70,39 +106,25 @@ impl Run {
         });
         let run = run.ok()?;
         let view = run.shared().slice(0, pages as usize * 4096).ok();
-        for page in 0..u64::from(pages) {
-            addresses.put(DeviceAddress::new(run.address() + page * 4096));
-        }
-        Some(Self::new(Several::One(Some(run)), addresses, view))
+        let mut gathered = Gathered::new(pages);
+        let all = gathered.take(run, pages);
+        gathered.finish(all, view)
     }
 
     /// Single frames, zeroed.
     pub(super) fn scattered(pages: u32) -> Option<Self> {
-        let mut addresses = Several::with_room(pages as usize)?;
-        let mut list = Several::with_room(pages as usize)?;
         let mut payment = frames::pay(u64::from(pages) * frames::FRAME_BYTES).ok()?;
-        for done in 1..=pages as usize {
-            match frames::allocate_out_of(&mut payment, Use::Buffer) {
-                Ok(frame) => {
-                    addresses.put(DeviceAddress::new(frame.address()));
-                    list.put(frame);
-                }
-                Err(_) => {
-                    while let Some(frame) = list.pop() {
-                        frame.free_unmapped();
-                        step(pages, list.as_slice().len());
-                    }
-                    return None;
-                }
-            }
-            step(pages, done);
-        }
-        Some(Self::new(list, addresses, None))
+        let mut gathered = Gathered::new(pages);
+        let all = (0..pages).try_for_each(|_| {
+            let frame = frames::allocate_out_of(&mut payment, Use::Buffer).ok()?;
+            gathered.take(frame, 1)
+        });
+        gathered.finish(all, None)
     }
 
     /// Notes that the frames are a broker's own.
     pub(super) fn keep_from_processes(&self) {
-        for frames in self.frames.as_slice() {
+        for frames in self.frames.iter() {
             frames.set_use(Use::Queue);
         }
     }
@@ -114,7 +136,8 @@ impl Run {
         if let Some(view) = self.view {
             let _ = view.zero(from * 4096, (to - from) * 4096);
         } else {
-            for frame in self.frames.as_slice().get(from..to)? {
+            for at in from..to {
+                let frame = self.frames.get(at)?;
                 let _ = frame.shared().zero(0, frame.bytes());
             }
         }
@@ -135,19 +158,20 @@ impl Run {
             // SAFETY: the manager frees a run only after its mappings were revoked, with the proof the ledger asks for.
             frames.free_scrubbed(unsafe { ShootdownReceipt::after_shootdown() });
         }
-        (!self.frames.as_slice().is_empty()).then_some(self)
+        (!self.frames.is_empty()).then_some(self)
     }
 
     /// A second run over the same pages.
     #[cfg(sabotage)]
     pub(super) fn alias(&self) -> Option<Self> {
-        use core::sync::atomic::Ordering;
+        use core::sync::atomic::{AtomicBool, Ordering};
         self.shared.store(true, Ordering::Relaxed);
-        let mut pages = Several::with_room(self.pages().len())?;
-        self.pages().iter().for_each(|page| pages.put(*page));
-        let alias = Self::new(Several::One(None), pages, self.view);
-        alias.shared.store(true, Ordering::Relaxed);
-        Some(alias)
+        Some(Self {
+            frames: Several::new(),
+            list: self.list.clone(),
+            view: self.view,
+            shared: AtomicBool::new(true),
+        })
     }
 
     /// Makes an object that maps the pages.
@@ -165,8 +189,8 @@ fn step(pages: u32, done: usize) {
 }
 
 impl FrameRun for Run {
-    fn pages(&self) -> &[DeviceAddress] {
-        self.list.0.as_slice()
+    fn pages(&self) -> &PageAddresses {
+        &self.list.0
     }
 
     fn view(&self) -> Option<SharedBytes> {

@@ -9,6 +9,7 @@ use frames::Grow;
 use account::{Kind, Limits};
 use cap::Epoch;
 use ipc::{End, Endpoint, KernelCall, Label, Object, Process, Slot, Thread, ThreadSpec};
+use memory::MemoryObject;
 use schema::process::{
     endpoint_factory, process_handle, process_spawner, thread_handle, thread_spawner,
 };
@@ -17,13 +18,13 @@ use stub::{Answered, Refusal};
 use super::bell::Bell;
 use super::memory::Shared;
 use super::{Owed, Owner, Served, kernel_object};
-use crate::spawn::{Grant, MAX_GRANTS};
+use crate::spawn::{Grant, MAX_GRANTS, Source};
 
 /// Longest image that comes in a memory object.
 const IMAGE_BYTES: u64 = 32 << 20;
 
 /// Bytes of an image that are copied from one look to the next.
-const COPY_BYTES: usize = 8 << 10;
+const COPY_BYTES: usize = 4096;
 
 /// The right to start processes.
 pub struct Spawner {
@@ -74,7 +75,7 @@ fn collect<'a, M: stub::Method>(
 fn start<'a, M: stub::Method>(
     reply: &mut Owed<'a, M>,
     name: &str,
-    image: &[u8],
+    image: &Source<'_>,
     arguments: stub::read::TextList<'_>,
     limit: process_spawner::LimitsReader<'_>,
     grants: Grants<'_>,
@@ -127,7 +128,16 @@ impl<'a> process_spawner::Server<KernelCall<'a>> for Served<Spawner> {
     ) -> Answered {
         let result = crate::boot::program(image)
             .ok_or(Refusal::NotFound)
-            .and_then(|bytes| start(&mut reply, name, bytes, arguments, limits, grants));
+            .and_then(|bytes| {
+                start(
+                    &mut reply,
+                    name,
+                    &Source::File(bytes),
+                    arguments,
+                    limits,
+                    grants,
+                )
+            });
         reply.answer(result.map(|process| process_spawner::SpawnReply { process }))
     }
 
@@ -147,24 +157,26 @@ impl<'a> process_spawner::Server<KernelCall<'a>> for Served<Spawner> {
     }
 }
 
-/// A private copy: its owner could change the pages while they are being checked.
-fn copy_image(image: &Slot, bytes: u64) -> Result<Vec<u8>, Refusal> {
+/// A private copy, in pages of its own: its owner could change the pages while they are being checked.
+fn copy_image(image: &Slot, bytes: u64) -> Result<Source<'static>, Refusal> {
     let shared = image.check()?.downcast::<Shared>()?;
     if bytes > IMAGE_BYTES {
         return Err(Refusal::OutOfRange);
     }
-    let bytes = bytes as usize;
-    let mut copy = Vec::new();
-    frames::refusable(|| copy.try_reserve_exact(bytes)).map_err(|_| Refusal::NoMemory)?;
-    while copy.len() < bytes {
-        let at = copy.len();
-        frames::widen(&mut copy, bytes.min(at + COPY_BYTES))?;
-        shared.object().read(at as u64, &mut copy[at..])?;
+    let pages = bytes.div_ceil(frames::FRAME_BYTES).max(1) as u32;
+    let copy = MemoryObject::new(pages)?;
+    let mut buffer = Vec::new();
+    let mut at = 0;
+    while at < bytes {
+        frames::widen(&mut buffer, COPY_BYTES.min((bytes - at) as usize))?;
+        shared.object().read(at, &mut buffer)?;
+        copy.write(at, &buffer)?;
+        at += buffer.len() as u64;
         if sched::point() == sched::Look::Ending {
             return Err(Refusal::Cancelled);
         }
     }
-    Ok(copy)
+    Ok(Source::Copy(copy, bytes as usize))
 }
 
 /// Memory that a process uses, in pages begun.

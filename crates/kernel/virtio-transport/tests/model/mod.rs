@@ -5,9 +5,9 @@
 use std::sync::{Mutex, MutexGuard};
 
 use driver_core::{
-    Broker, BrokerIo, CommandSlot, Completed, DeviceAddress, Direction, DmaPages, Operation, Poll,
-    Ports, Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment, Settings, Step,
-    VirtioRegion, VirtioRegions, VirtioSettings,
+    Broker, BrokerIo, CommandSlot, Completed, DeviceAddress, Direction, DmaPages, Operation,
+    PageAddresses, Poll, Ports, Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment,
+    Settings, Step, VirtioRegion, VirtioRegions, VirtioSettings,
 };
 use mmio::SharedBytes;
 
@@ -286,10 +286,15 @@ impl Harness {
         template: &[u8],
         pieces: &[Piece<'_>],
     ) -> Result<(), Refusal> {
+        let lists: Vec<PageAddresses> = pieces
+            .iter()
+            .map(|piece| PageAddresses::of(piece.0.pages.iter().copied()).unwrap())
+            .collect();
         let segments: Vec<Segment<'_>> = pieces
             .iter()
-            .map(|Piece(buffer, offset, length, direction)| Segment {
-                pages: &buffer.pages,
+            .zip(&lists)
+            .map(|(Piece(_, offset, length, direction), pages)| Segment {
+                pages,
                 offset: *offset,
                 length: *length,
                 direction: *direction,

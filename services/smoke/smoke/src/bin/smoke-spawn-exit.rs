@@ -3,8 +3,10 @@
 #![cfg_attr(not(test), no_main)]
 #![allow(unsafe_code)]
 
+use sdk::alloc::vec;
 use sdk::process::process_spawner::Limits;
-use sdk::{Env, Error, NEVER, fact};
+use sdk::process::virtual_memory;
+use sdk::{Access, Cap, CapArg, Env, Error, Interface, NEVER, Object, Refusal, Window, fact};
 use smoke::{Kit, give, outcome, role, wait_until};
 
 sdk::entry!(main);
@@ -53,7 +55,76 @@ fn ask(env: &Env) -> Result<(), Error> {
     ends(&kit)?;
     killed(&kit)?;
     refused(&kit)?;
+    from_memory(env, &kit)?;
     cycles(&kit)
+}
+
+/// Bytes of the longest image that the kernel takes.
+const LONGEST: u64 = 32 << 20;
+const PAGE: u64 = 4096;
+/// Ends with this code: `xor eax, eax; mov edi, 77; xor esi, esi; syscall`.
+const ENDS: [u8; 11] = [0x31, 0xc0, 0xbf, 77, 0, 0, 0, 0x31, 0xf6, 0x0f, 0x05];
+
+/// The first page of an image of one segment, of which the last page of the file is code.
+fn head(bytes: u64) -> vec::Vec<u8> {
+    let base: u64 = 0x20_0000;
+    let mut head = vec![0u8; PAGE as usize];
+    let mut put = |at: usize, bytes: &[u8]| {
+        if let Some(place) = head.get_mut(at..at + bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+    };
+    put(0, &[0x7f, b'E', b'L', b'F', 2, 1, 1]);
+    put(16, &[2, 0, 62, 0, 1, 0, 0, 0]);
+    put(52, &[64, 0, 56, 0, 1, 0]);
+    put(64, &[1, 0, 0, 0, 5, 0, 0, 0]);
+    for (at, word) in [
+        (24, base),
+        (32, 64),
+        // Section headers that are nowhere: nobody needs them.
+        (40, bytes),
+        (72, bytes - PAGE),
+        (80, base),
+        (88, base),
+        (96, PAGE),
+        (104, PAGE),
+        (112, PAGE),
+    ] {
+        put(at, &u64::to_le_bytes(word));
+    }
+    head
+}
+
+/// A process whose image is as long as it may be, with its code at the very end.
+fn from_memory(env: &Env, kit: &Kit) -> Result<(), Error> {
+    let vm: virtual_memory::Client<Cap> = env.get("vm")?;
+    let memory = vm.create_memory(LONGEST + PAGE)?.memory;
+    let window = Window::map(memory, LONGEST, Access::ReadWrite)?;
+    window.write(0, &head(LONGEST))?;
+    window.write(LONGEST - PAGE, &ENDS)?;
+    let image = CapArg::copy(window.memory().object().handle());
+    let start = |bytes: u64| -> Result<_, Refusal> {
+        let limits = Limits::default();
+        let started = kit
+            .spawner
+            .spawn_memory("long", image, bytes, &[], &limits, &[], &[])?;
+        kit.ended(&started.process)
+    };
+    let before = kit.free_kib()?;
+    let longest = start(LONGEST)?;
+    let longer = start(LONGEST + 1);
+    let without_end = start(LONGEST - PAGE);
+    let _ = wait_until(kit, || kit.free_kib().is_ok_and(|free| free >= before));
+    fact!(
+        "spawn.from_memory",
+        mib = LONGEST >> 20,
+        kind = longest.kind,
+        code = longest.code,
+        longer = outcome(&longer.map(|_| ())),
+        without_end = outcome(&without_end.map(|_| ())),
+        kept_kib = before.saturating_sub(kit.free_kib()?) / 1024 * 1024
+    );
+    Ok(())
 }
 
 /// How processes end by themselves.
