@@ -9,7 +9,7 @@ const manifest :M.Manifest = (
   drivers = import "common/drivers.capnp".linked,
   services = [
     ( name = "fuzz", binary = "fuzz-guest", arguments = ["conduct"], priority = 24,
-      limits = (memoryPages = 65536, handles = 16384, threads = 256, endpoints = 1024, facets = 65536),
+      limits = (memoryPages = 49152, handles = 16384, threads = 256, endpoints = 1024, facets = 65536),
       grants = [
         (kernel = console),
         (kernel = logSink),
@@ -26,6 +26,7 @@ const manifest :M.Manifest = (
         (kernel = hardwareAuditLog),
         (kernel = auditGate),
         (kernel = auditBroker),
+        (kernel = processTracer),
       ] ),
   ],
 );

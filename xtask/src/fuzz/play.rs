@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use auditor::{Audit, Counts, Kernel, audit, parse_registers};
+use auditor::{Audit, Counts, Kernel, Told, audit, parse_registers};
 
 use crate::fuzz::devices;
 use crate::fuzz::qmp::Qmp;
@@ -222,9 +222,12 @@ impl Watch {
         let Ok(()) = self.qmp.stop() else {
             return Ok(true);
         };
-        let registers = self.qmp.registers()?;
+        let (registers, told) = match self.read() {
+            Ok(read) => read,
+            // It may have ended right before it was stopped.
+            Err(error) => return self.has_ended().then_some(true).ok_or(error),
+        };
         let cpus = parse_registers(&registers)?;
-        let told = devices::told(&mut self.qmp, &self.image)?;
         match audit(&self.image, &cpus, &self.kernel, &told) {
             Ok(audit) => {
                 let wrong = audit.wrong(self.before.as_ref());
@@ -250,7 +253,21 @@ impl Watch {
             self.played.registers = registers;
             return Ok(false);
         }
-        self.qmp.go_on().context("the guest does not go on")?;
-        Ok(true)
+        match self.qmp.go_on().context("the guest does not go on") {
+            Err(error) if !self.has_ended() => Err(error),
+            _ => Ok(true),
+        }
+    }
+
+    /// The registers of every CPU, and what devices were told.
+    fn read(&mut self) -> Result<(String, Vec<Told>)> {
+        let registers = self.qmp.registers()?;
+        let told = devices::told(&mut self.qmp, &self.image)?;
+        Ok((registers, told))
+    }
+
+    /// Whether nobody answers any more.
+    fn has_ended(&mut self) -> bool {
+        self.qmp.stop().is_err()
     }
 }

@@ -7,7 +7,8 @@ use sdk::process::process_spawner::{Grant, Limits};
 use sdk::schema::methods;
 use sdk::{
     CapArg, Env, Error, Interface, Lifetime, MachineInspector, MemoryObject, Object,
-    ProcessControl, ProcessHandle, Refusal, VirtualMemory, alloc::string::String, alloc::vec::Vec,
+    ProcessControl, ProcessHandle, Refusal, VirtualMemory,
+    alloc::{format, string::String, vec::Vec},
     fact,
 };
 use smoke::{Ended, Kit, Probe, give, memory_word, mint};
@@ -43,6 +44,8 @@ struct Conductor<'a> {
     floor: u64,
     /// Of each method, how often it was called and how often answered.
     seen: Vec<[u64; 2]>,
+    /// Of each interface, how often it refused with what.
+    refused: Vec<[u64; plan::CODES as usize]>,
 }
 
 /// Runs all rounds. An error says what broke.
@@ -59,6 +62,10 @@ pub fn run(env: &Env, plan: &Plan) -> Result<(), Error> {
         floor: process.info()?.id + 1,
         kit,
         seen: (0..plan::methods()).map(|_| [0; 2]).collect(),
+        refused: methods::ALL
+            .iter()
+            .map(|_| [0; plan::CODES as usize])
+            .collect(),
     };
     fact!(
         "fuzz.begin",
@@ -87,8 +94,8 @@ impl Conductor<'_> {
     #[expect(clippy::too_many_lines, reason = "from before the rule")]
     fn round(&mut self, plan: &Plan) -> Result<(), Refusal> {
         let mut random = Random::of(&[plan.seed, plan.round]);
-        let seen = self.vm.create_memory(4096)?.memory;
-        let page = seen.map(0, 4096, 3)?.address;
+        let seen = self.vm.create_memory(plan::SEEN_BYTES)?.memory;
+        let page = seen.map(0, plan::SEEN_BYTES, 3)?.address;
         let shared = self.vm.create_memory(64 * 1024)?.memory;
         let endpoint = self.kit.endpoints.create()?.endpoint;
         let mut workers: Vec<ProcessHandle> = Vec::new();
@@ -125,7 +132,7 @@ impl Conductor<'_> {
         }
         let strays = self.end_strays()?;
         self.note(page);
-        self.vm.unmap(page, 4096)?;
+        self.vm.unmap(page, plan::SEEN_BYTES)?;
         let lost = self
             .bystander
             .with_deadline(self.kit.after_ms(PATIENCE_MS)?)
@@ -261,14 +268,51 @@ impl Conductor<'_> {
 
     /// Adds up what the round's processes counted.
     fn note(&mut self, page: u64) {
+        let counted = |place: Option<u64>| {
+            place.map_or(0, |at| {
+                // SAFETY: the pages are mapped until the end of the round; once revoked they read zeros.
+                u64::from(unsafe { memory_word(page + at) }.load(Ordering::Relaxed))
+            })
+        };
         for (number, seen) in self.seen.iter_mut().enumerate() {
             for (which, sum) in seen.iter_mut().enumerate() {
-                let at = (number * 2 + which) as u64 * 4;
-                if at + 4 <= 4096 {
-                    // SAFETY: the page is mapped until the end of the round; once revoked it reads zeros.
-                    *sum += u64::from(unsafe { memory_word(page + at) }.load(Ordering::Relaxed));
+                *sum += counted(plan::place_of(number, which));
+            }
+        }
+        for (interface, refused) in self.refused.iter_mut().enumerate() {
+            for (code, sum) in (0..).zip(refused.iter_mut()) {
+                *sum += counted(plan::place_of_refusal(interface, code));
+            }
+        }
+    }
+
+    /// States of each interface that was called what came of it.
+    fn close_interfaces(&self) {
+        for (at, interface) in methods::ALL.iter().enumerate() {
+            let first = plan::number_of(at, 0);
+            let of = self.seen.get(first..first + interface.methods.len());
+            let of = of.unwrap_or_default();
+            let count = |which: usize| of.iter().filter(|seen| seen[which] > 0).count();
+            if count(0) == 0 {
+                continue;
+            }
+            let calls: u64 = of.iter().map(|seen| seen[0]).sum();
+            let mut refused = String::new();
+            for (code, times) in (0u8..).zip(self.refused[at]) {
+                if times > 0 && refused.len() < 300 {
+                    let name = Refusal::from_code(code).map_or("none", Refusal::name);
+                    refused.push_str(&format!("{name}:{times} "));
                 }
             }
+            fact!(
+                "fuzz.interface",
+                name = interface.name,
+                methods = of.len(),
+                called ~ count(0),
+                answered ~ count(1),
+                calls ~ calls,
+                refused ~ refused.trim_end()
+            );
         }
     }
 
@@ -288,6 +332,7 @@ impl Conductor<'_> {
                 }
             }
         }
+        self.close_interfaces();
         fact!("fuzz.never-called", methods ~ never.trim_end());
         fact!("fuzz.end", methods = self.seen.len(), called ~ called, answered ~ answered, calls ~ calls);
     }

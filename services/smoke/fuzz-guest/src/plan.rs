@@ -109,3 +109,22 @@ pub fn number_of(interface: usize, method: usize) -> usize {
         .sum::<usize>()
         + method
 }
+
+/// Bytes that the processes of a round count in: for each method how often it was called and answered, and behind that for
+/// each interface how often it refused with what.
+pub const SEEN_BYTES: u64 = 16 * 1024;
+const REFUSALS_AT: u64 = 4096;
+/// Refusals that are told apart; those beyond are one.
+pub const CODES: u64 = 48;
+
+/// Where calls of a method are counted, and, as the second, answers.
+pub fn place_of(method: usize, which: usize) -> Option<u64> {
+    let at = (method * 2 + which) as u64 * 4;
+    (at < REFUSALS_AT).then_some(at)
+}
+
+/// Where an interface's refusals with a code are counted.
+pub fn place_of_refusal(interface: usize, code: u64) -> Option<u64> {
+    let at = REFUSALS_AT + (interface as u64 * CODES + code.min(CODES - 1)) * 4;
+    (at < SEEN_BYTES).then_some(at)
+}

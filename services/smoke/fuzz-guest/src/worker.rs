@@ -35,7 +35,7 @@ pub fn run(env: &Env, plan: &Plan) -> Result<(), Error> {
     let mut random = Random::of(&[plan.seed, plan.round, plan.worker, u64::MAX]);
     let timer: Timer = env.get("timer")?;
     let seen = match env.get::<MemoryObject>("seen") {
-        Ok(memory) => memory.map(0, 4096, 3)?.address,
+        Ok(memory) => memory.map(0, plan::SEEN_BYTES, 3)?.address,
         Err(_) => 0,
     };
     let mut control = 0;
@@ -93,7 +93,7 @@ struct Attacker {
     timer: u64,
     /// `ProcessControl`, if it was given; 0 otherwise. Nothing strange is done with other handles then: it could hit this one.
     control: u64,
-    /// The page that counts calls, and those that were answered; 0 for none.
+    /// The pages that count calls, those that were answered, and refusals; 0 for none.
     seen: u64,
 }
 
@@ -184,9 +184,11 @@ impl Attacker {
         }
         let outcome = sys::operate(&operation);
         let number = plan::number_of(interface, method);
-        self.count(number, 0);
-        if outcome.refused().is_none() {
-            self.count(number, 1);
+        self.count(plan::place_of(number, 0));
+        if let Some(refusal) = outcome.refused() {
+            self.count(plan::place_of_refusal(interface, refusal.code().into()));
+        } else {
+            self.count(plan::place_of(number, 1));
             if outcome.status.flags & completion_flags::INLINE != 0 {
                 let named = of
                     .results
@@ -205,11 +207,10 @@ impl Attacker {
         }
     }
 
-    fn count(&self, number: usize, which: usize) {
-        let at = (number * 2 + which) * 4;
-        if self.seen != 0 && at + 4 <= 4096 {
-            // SAFETY: a page that this process mapped and never unmaps by itself.
-            unsafe { memory_word(self.seen + at as u64) }.fetch_add(1, Ordering::Relaxed);
+    fn count(&self, place: Option<u64>) {
+        if let Some(at) = place.filter(|_| self.seen != 0) {
+            // SAFETY: pages that this process mapped and never unmaps by itself.
+            unsafe { memory_word(self.seen + at) }.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -220,6 +221,10 @@ impl Attacker {
             ("ProcessControl", "kill") => {
                 let far = if random.one_in(8) { 0 } else { 1 << 40 };
                 message.set_data(0, far + self.plan.floor + random.below(24));
+            }
+            ("ProcessTracer", "trace") if !random.one_in(8) => {
+                message.set_data(0, self.plan.floor + random.below(24));
+                message.set_data(1, 1 + random.below(4096));
             }
             ("ThreadSpawner", "spawn") if !random.one_in(24) => {
                 message.set_data(0, stray as *const () as u64);
