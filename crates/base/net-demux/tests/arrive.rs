@@ -393,3 +393,31 @@ fn buckets_stay_short() {
     }
     assert!(demux.longest_bucket() <= 9, "{}", demux.longest_bucket());
 }
+
+/// A place that is used again is another socket's, and another client's.
+#[test]
+fn what_is_gone_stays_gone_when_its_place_is_used_again() {
+    let limits = Limits {
+        sockets: 1,
+        clients: 1,
+    };
+    let mut demux = Demux::new(limits, [7; 16], Bucket::new(1, 0, NOW));
+    let share = Share {
+        sockets: 1,
+        half_open: 1,
+    };
+    let all = everything(Protocol::Udp);
+    let client = demux.admit(share).unwrap();
+    let first = demux.udp(client, &all, end(HERE, 53)).unwrap();
+    demux.close(first, |_| {}).unwrap();
+    let second = demux.udp(client, &all, end(HERE, 53)).unwrap();
+    assert_ne!(first, second);
+    assert_eq!(demux.close(first, |_| {}), Err(Refusal::Stale));
+    assert_eq!(demux.look(first), Err(Refusal::Stale));
+    demux.end(client, |_| {}).unwrap();
+    let other = demux.admit(share).unwrap();
+    let third = demux.udp(other, &all, end(HERE, 53)).unwrap();
+    assert_eq!(demux.end(client, |_| {}), Err(Refusal::Stale));
+    assert_eq!(demux.udp(client, &all, end(HERE, 54)), Err(Refusal::Stale));
+    assert_eq!(demux.client_of(third), Ok(other));
+}
