@@ -158,6 +158,21 @@ impl<T, const N: usize> Pieces<T, N> {
         Some(entry)
     }
 
+    /// As [`Self::pop`], for a list that is being emptied: a piece goes with its last entry, so that the end of a long list
+    /// is not one long step.
+    pub fn shed(&mut self) -> Option<T> {
+        let entry = self.pop()?;
+        if let Some(behind) = self.len.checked_sub(N)
+            && behind % N == 0
+        {
+            let (group, piece, _) = place(behind, N);
+            if let Some(pieces) = self.more.get_mut(group) {
+                pieces.truncate(piece);
+            }
+        }
+        Some(entry)
+    }
+
     /// Swaps the entries at two places.
     ///
     /// # Panics
@@ -290,6 +305,16 @@ mod tests {
                 });
             }
         }
+    }
+
+    #[test]
+    fn a_list_that_is_emptied_has_no_empty_piece() {
+        let mut list: Pieces<u64, 8> = Pieces::of(0..5000).unwrap();
+        for n in (0..5000).rev() {
+            assert_eq!(list.shed(), Some(n));
+            assert!(list.more.iter().flatten().all(|piece| !piece.is_empty()));
+        }
+        assert_eq!(list.shed(), None);
     }
 
     #[test]

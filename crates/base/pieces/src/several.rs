@@ -91,11 +91,11 @@ impl<T, const N: usize> Several<T, N> {
         added
     }
 
-    /// Takes the last entry out.
+    /// Takes the last entry out, and gives its piece back with it if it was the last there.
     pub fn pop(&mut self) -> Option<T> {
         match self {
             Self::One(one) => one.take(),
-            Self::Many(list) => list.pop(),
+            Self::Many(list) => list.shed(),
         }
     }
 
