@@ -14,8 +14,8 @@ use acpi_tables::{
 };
 use cpu::Lock;
 
-use crate::boot::in_memory;
 use crate::power::Means;
+use crate::ranges::in_memory;
 
 mod record;
 
@@ -90,7 +90,7 @@ fn refused(record: &mut Record, e: &TableError) {
 
 /// States that a table was refused, and by which rule.
 pub fn state_refused(e: &TableError) {
-    let mut line = crate::log::Line::new();
+    let mut line = crate::line::Line::new();
     let _ = core::fmt::Write::write_fmt(&mut line, format_args!("{e}"));
     crate::fact!("acpi.refused", reason = line.text());
 }

@@ -22,7 +22,8 @@ use cpu::port::{read8, read16_into, write8, write16};
 use iso9660_format::{Error, Fault, Kind, Medium, Volume};
 use ring_abi::Refusal;
 
-use crate::panic::boot_error;
+use crate::line::Line;
+use crate::refusal::boot_error;
 
 /// Where programs lie.
 const FOLDER: &str = "boot/bins/";
@@ -88,13 +89,14 @@ struct Reader {
 static READER: Lock<Option<Reader>> = Lock::new(None);
 
 /// Finds the CD the loader spoke of; without its word nothing is touched.
-pub fn initialise() {
-    let Some(identity) = crate::boot::option("cdrom") else {
+pub fn initialise(manifest: Option<&[u8]>) {
+    let Some(identity) = crate::handover::option("cdrom") else {
         return;
     };
-    let mut why = crate::log::Line::new();
+    let wanted = wanted(manifest);
+    let mut why = Line::new();
     for position in Position::ALL {
-        match open(position, &identity) {
+        match open(position, &identity, &wanted) {
             Ok(reader) => {
                 crate::fact!(
                     "boot.cdrom",
@@ -119,7 +121,7 @@ pub fn initialise() {
     ))
 }
 
-fn open(position: Position, identity: &str) -> Result<Reader, CdError> {
+fn open(position: Position, identity: &str, wanted: &[String]) -> Result<Reader, CdError> {
     let drive = Drive::open(Legacy, position).map_err(|why| Error::Medium((0, why)))?;
     let sectors = drive.sectors();
     let mut disc = Disc(drive);
@@ -128,11 +130,11 @@ fn open(position: Position, identity: &str) -> Result<Reader, CdError> {
         return Err(Error::NotFound);
     }
     let mut left = Vec::new();
-    for name in wanted() {
+    for name in wanted {
         let mut path = String::from(FOLDER);
-        path.push_str(&name);
+        path.push_str(name);
         match volume.find(&mut disc, &path) {
-            Ok(_) => left.push(name),
+            Ok(_) => left.push(name.clone()),
             Err(Error::NotFound | Error::BadPath) => {}
             Err(error) => return Err(error),
         }
@@ -146,8 +148,8 @@ fn open(position: Position, identity: &str) -> Result<Reader, CdError> {
 }
 
 /// The programs of the manifest. One that cannot be read is init's to refuse, so init is always among them.
-fn wanted() -> Vec<String> {
-    crate::boot::module("/boot/manifest.bin")
+fn wanted(manifest: Option<&[u8]>) -> Vec<String> {
+    manifest
         .and_then(|bytes| manifest::read(bytes).ok())
         .map_or_else(
             || vec![String::from(manifest::INIT_IMAGE)],
@@ -155,7 +157,7 @@ fn wanted() -> Vec<String> {
         )
 }
 
-fn write_error(line: &mut crate::log::Line, error: &CdError) {
+fn write_error(line: &mut Line, error: &CdError) {
     // A line that is full is cut.
     let _ = match error {
         Error::Medium((lba, why)) => {
@@ -184,9 +186,10 @@ pub fn each_name<E>(f: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
     names.map(String::as_str).try_for_each(f)
 }
 
-/// Reads the program `name` into memory that is never given back, and adds it to the modules. `None`: it is not one that is still to be read. What the
-/// CD cannot give ends the boot: the loader has left it to this CD.
-pub fn load(name: &str) -> Option<&'static [u8]> {
+/// Reads the program `name` into memory that is never given back, and hands it to `keep` before anybody else finds that it is
+/// no longer to be read. `None`: it is not one that is. What the CD cannot give ends the boot: the loader has left it to
+/// this CD.
+pub fn load(name: &str, keep: fn(String, &'static [u8])) -> Option<&'static [u8]> {
     let mut guard = READER.lock();
     let reader = guard.as_mut()?;
     let place = reader.left.iter().position(|other| other == name)?;
@@ -195,7 +198,7 @@ pub fn load(name: &str) -> Option<&'static [u8]> {
     let (lba, bytes) = match read(reader, &path) {
         Ok(read) => read,
         Err(error) => {
-            let mut why = crate::log::Line::new();
+            let mut why = Line::new();
             write_error(&mut why, &error);
             drop(guard);
             boot_error(format_args!("/{path}: {}", why.text()))
@@ -208,7 +211,7 @@ pub fn load(name: &str) -> Option<&'static [u8]> {
         crate::fact!("boot.cdrom.closed", programs = reader.read);
     }
     let bytes: &'static [u8] = bytes.leak();
-    crate::boot::add_module(slashed(&path), bytes);
+    keep(slashed(&path), bytes);
     drop(guard);
     Some(bytes)
 }
@@ -268,7 +271,7 @@ fn refusal(why: Failure) -> Refusal {
         Failure::Absent => Refusal::NoDevice,
         Failure::Timeout => Refusal::TimedOut,
         Failure::Sense(_) | Failure::Protocol(_) => {
-            let mut line = crate::log::Line::new();
+            let mut line = Line::new();
             let _ = write!(line, "{why}");
             crate::fact!("boot.cdrom.failed", reason = line.text());
             Refusal::DeviceError

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use driver_table::{DRIVERS, DriverEntry, TableError, check_table};
 use sabotage::sabotage;
 
-use crate::panic::boot_error;
+use crate::refusal::boot_error;
 
 /// The table in name order: link order means nothing.
 pub fn table() -> Vec<&'static DriverEntry> {
@@ -29,7 +29,7 @@ pub fn check(manifest: Option<&[u8]>) {
         None => own.clone(),
     };
     let Err(error) = check_table(&table, &listed) else {
-        let mut names = crate::log::Line::new();
+        let mut names = crate::line::Line::new();
         for (i, name) in own.iter().enumerate() {
             let comma = if i == 0 { "" } else { "," };
             let _ = core::fmt::Write::write_fmt(&mut names, format_args!("{comma}{name}"));

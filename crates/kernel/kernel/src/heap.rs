@@ -152,7 +152,7 @@ static BOOTED: AtomicBool = AtomicBool::new(false);
 #[cold]
 fn missing(bytes: u64) -> *mut u8 {
     if !BOOTED.load(Ordering::Relaxed) {
-        crate::panic::boot_error(format_args!(
+        crate::refusal::boot_error(format_args!(
             "too little memory: the kernel needs {bytes} bytes more for what it keeps, {} are free",
             frames::stats().free * 4096
         ));

@@ -47,7 +47,7 @@ pub fn choose(
         &mut record,
         config,
         crate::devices::map,
-        &crate::boot::in_memory,
+        &crate::ranges::in_memory,
     );
     let masters = scanned
         .functions

@@ -2,45 +2,19 @@
 
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 
 use arrayvec::ArrayString;
 use cpu::Lock;
 use frames::Grow;
 
+use crate::line::{LINE_BYTES, Line};
+
 /// The source of the kernel's own records; the spawner refuses it as the name of a process.
 pub const KERNEL: &str = "kernel";
-/// Longest line.
-pub const LINE_BYTES: usize = 512;
 const RECORDS: usize = 1024;
 /// Longest name of a process.
 const SOURCE_BYTES: usize = 32;
-
-/// A line being written; what does not fit is cut.
-pub struct Line(ArrayString<LINE_BYTES>);
-
-impl Line {
-    /// An empty line.
-    pub fn new() -> Self {
-        Self(ArrayString::new())
-    }
-
-    /// The text so far.
-    pub fn text(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Write for Line {
-    fn write_str(&mut self, s: &str) -> fmt::Result {
-        for c in s.chars() {
-            if self.0.try_push(c).is_err() {
-                return Err(fmt::Error);
-            }
-        }
-        Ok(())
-    }
-}
 
 /// One record.
 #[derive(Clone, Debug)]
@@ -77,30 +51,43 @@ fn cut<const N: usize>(text: &str) -> ArrayString<N> {
 }
 
 static RING: Lock<Option<Ring>> = Lock::new(None);
-static QUIET: AtomicBool = AtomicBool::new(false);
-static ALL: AtomicBool = AtomicBool::new(false);
-static CLOUD: AtomicBool = AtomicBool::new(false);
+static SHOWN: AtomicU8 = AtomicU8::new(Shown::Facts as u8);
+
+/// What of the log goes to the serial line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+enum Shown {
+    /// Facts.
+    Facts,
+    /// Nothing.
+    Nothing,
+    /// Facts, and every line of a program.
+    All,
+    /// Facts, those of the kernel marked as a cloud's evidence.
+    Cloud,
+}
+
+fn shows(what: Shown) -> bool {
+    SHOWN.load(Ordering::Relaxed) == what as u8
+}
+
+/// Chooses what goes to the serial line, by a word of the command line.
+pub fn choose(word: Option<&str>) {
+    let shown = match word {
+        Some("quiet") => Shown::Nothing,
+        Some("all") => Shown::All,
+        Some("cloudboot") => Shown::Cloud,
+        _ => Shown::Facts,
+    };
+    SHOWN.store(shown as u8, Ordering::Relaxed);
+}
+
 /// What marks a fact on the serial console of a cloud, in place of `@`.
 const CLOUD_MARK: &str = "cloudboot-evidence: ";
 
-/// Keeps facts off the serial line.
-pub fn set_quiet(quiet: bool) {
-    QUIET.store(quiet, Ordering::Relaxed);
-}
-
-/// Marks the kernel's facts on the serial line as a cloud's evidence; nothing else about them changes.
-pub fn set_cloud(cloud: bool) {
-    CLOUD.store(cloud, Ordering::Relaxed);
-}
-
-/// Shows every line of the log on the serial line, not facts alone.
-pub fn set_all(all: bool) {
-    ALL.store(all, Ordering::Relaxed);
-}
-
 /// Whether every line of the log goes to the serial line.
 pub fn all() -> bool {
-    ALL.load(Ordering::Relaxed)
+    shows(Shown::All)
 }
 
 /// Shows a line of a process on the serial line; where there is no room it is dropped and counted.
@@ -119,7 +106,7 @@ pub fn show(level: u16, source: &str, line: &str) {
 
 /// Whether facts stay off the serial line.
 pub fn quiet() -> bool {
-    QUIET.load(Ordering::Relaxed)
+    shows(Shown::Nothing)
 }
 
 /// Appends a record.
@@ -148,7 +135,7 @@ pub fn fact(line: &Line) {
     let text = line.text().trim_end();
     if !quiet() {
         match text.strip_prefix('@') {
-            Some(fact) if CLOUD.load(Ordering::Relaxed) => {
+            Some(fact) if shows(Shown::Cloud) => {
                 let mut marked = ArrayString::<{ LINE_BYTES + CLOUD_MARK.len() }>::new();
                 // Both parts fit.
                 let _ = fmt::write(&mut marked, format_args!("{CLOUD_MARK}{fact}"));

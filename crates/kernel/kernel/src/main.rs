@@ -16,6 +16,7 @@ extern crate alloc;
 
 mod accounts;
 mod acpi;
+mod arrivals;
 mod audit;
 mod backtrace;
 mod boot;
@@ -23,13 +24,20 @@ mod cdrom;
 mod clock;
 mod devices;
 mod drivers;
+mod handover;
 mod heap;
+mod image;
+mod init;
 mod iommu;
+mod line;
 mod lines;
 mod log;
 mod objects;
+mod package;
 mod panic;
 mod power;
+mod ranges;
+mod refusal;
 mod serial;
 mod smp;
 mod spawn;
@@ -39,14 +47,8 @@ mod trap;
 #[macro_export]
 macro_rules! fact {
     ($topic:expr $(, $($rest:tt)*)?) => {{
-        let mut line = $crate::log::Line::new();
+        let mut line = $crate::line::Line::new();
         let _ = evidence::fact!(&mut line, $topic $(, $($rest)*)?);
         $crate::log::fact(&line);
     }};
-}
-
-/// First Rust code after the stack is the kernel's own.
-fn run() -> ! {
-    // SAFETY: the boot CPU, once, on the kernel's own tables and stack.
-    unsafe { boot::on_kernel_stack() }
 }

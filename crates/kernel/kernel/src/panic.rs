@@ -1,10 +1,10 @@
 //! The kernel's own end: stop every CPU, say what happened, print the exit line.
 
-use core::fmt::Write;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::log::Line;
+use crate::line::Line;
+use crate::refusal::say;
 
 static PANICKING: AtomicBool = AtomicBool::new(false);
 
@@ -35,20 +35,4 @@ pub fn stop_at(message: core::fmt::Arguments<'_>, frame: u64) -> ! {
     crate::backtrace::add(&mut callers, frame, paging::kernel_stack_word);
     say(format_args!("kernel backtrace:{}", callers.text()));
     crate::power::halt(PANIC_CODE)
-}
-
-/// Stops the boot because of what this machine, its tables or its boot package are: not a bug of the kernel.
-pub fn boot_error(message: core::fmt::Arguments<'_>) -> ! {
-    say(format_args!("@boot.refused"));
-    say(format_args!("kernel: cannot boot: {message}"));
-    crate::power::halt(2)
-}
-
-/// Says something that the log, which may be locked, does not get: each of its lines whole. A long one is cut.
-pub fn say(text: core::fmt::Arguments<'_>) {
-    let mut line = Line::new();
-    let _ = line.write_fmt(text);
-    for row in line.text().lines() {
-        crate::serial::fact(row.as_bytes());
-    }
 }

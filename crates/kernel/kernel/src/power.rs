@@ -1,15 +1,15 @@
 //! The end: the exit line, then power off or reset.
 
+use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use acpi_tables::{Register, ResetRegister, SleepTypes, Space};
 use cpu::Lock;
 use cpu::port::{read16, write8, write16};
-use device_manager::{Live, Stopped};
-use ipc::Late;
+use device_manager::Stopped;
 use sabotage::sabotage;
-use schema::process::system_control;
-use stub::Refusal;
+
+use crate::line::Line;
 
 /// What ACPI says about ending.
 #[derive(Clone, Copy, Default)]
@@ -59,93 +59,18 @@ pub fn halt(code: u8) -> ! {
     cpu::halt_forever()
 }
 
-/// How long devices may take to stop before a reset: longer than any broker and any teardown.
-const STOP_NS: u64 = 30_000_000_000;
-const LOOK_NS: u64 = 1_000_000;
-
-/// A reset that waits for devices to stop.
-struct Reboot {
-    later: Late<system_control::call::Reboot>,
-    claims: u32,
-    deadline_ns: u64,
+/// Prints the exit line and resets a machine whose devices have stopped.
+pub fn reset(_: Stopped) -> ! {
+    reset_now()
 }
 
-static REBOOT: Lock<Option<Reboot>> = Lock::new(None);
-
-/// Ends every claim on a device, then resets. Answered only if that is refused: `busy` while another one waits,
-/// `timedOut` if some device has neither stopped nor been given up in time; the machine goes on then.
-pub fn begin_reboot(later: Late<system_control::call::Reboot>) {
-    let manager = crate::devices::manager();
-    if sabotage!(REBOOT_SKIPS_TEARDOWN) {
-        state(0, &manager.live());
-        reset();
-    }
-    {
-        let mut waiting = REBOOT.lock();
-        if waiting.is_some() {
-            drop(waiting);
-            later.refuse(Refusal::Busy);
-            return;
-        }
-        *waiting = Some(Reboot {
-            later,
-            claims: 0,
-            deadline_ns: sched::now_ns() + STOP_NS,
-        });
-    }
-    let claims = manager.close();
-    if let Some(waiting) = REBOOT.lock().as_mut() {
-        waiting.claims = claims;
-    }
-    look(0);
+/// Resets a machine whatever its devices do.
+#[cfg(sabotage)]
+pub fn reset_anyway() -> ! {
+    reset_now()
 }
 
-/// Resets once every device has stopped. From the timer, one after the other.
-fn look(_: u64) {
-    let manager = crate::devices::manager();
-    let Some((claims, deadline_ns)) = REBOOT.lock().as_ref().map(|r| (r.claims, r.deadline_ns))
-    else {
-        return;
-    };
-    if let Some(stopped) = manager.all_stopped() {
-        crate::smp::stop_others();
-        state(claims, &manager.live());
-        reset_after(stopped);
-    }
-    if sched::now_ns() < deadline_ns {
-        return sched::callback_at(sched::now_ns() + LOOK_NS, look, 0);
-    }
-    let live = manager.live();
-    crate::fact!(
-        "power.reset-refused",
-        live = live.claims,
-        bus_masters = live.bus_masters
-    );
-    manager.allow_claims();
-    let waiting = REBOOT.lock().take();
-    if let Some(waiting) = waiting {
-        waiting.later.refuse(Refusal::TimedOut);
-    }
-}
-
-/// States what holds devices at the moment of a reset.
-fn state(torn_down: u32, live: &Live) {
-    crate::fact!(
-        "power.reset",
-        torn_down = torn_down,
-        live = live.claims,
-        bus_masters = live.bus_masters,
-        quarantined = live.quarantined
-    );
-}
-
-/// Resets a machine whose devices have stopped.
-fn reset_after(_: Stopped) -> ! {
-    reset()
-}
-
-/// Prints the exit line and resets.
-fn reset() -> ! {
+fn reset_now() -> ! {
     exit_line(0);
     if let Some(ResetRegister {
         register:
@@ -173,9 +98,11 @@ fn exit_line(code: u8) {
         return;
     }
     sabotage!(FAIL_BOOT_ALLOC => {
-        crate::panic::say(format_args!("@boot.refusal left={}", frames::armed::arm(0)));
+        let mut left = Line::new();
+        let _ = write!(left, "@boot.refusal left={}", frames::armed::arm(0));
+        crate::serial::fact(left.text().as_bytes());
     });
-    let mut line = crate::log::Line::new();
-    let _ = core::fmt::Write::write_fmt(&mut line, format_args!("exit code={code}"));
+    let mut line = Line::new();
+    let _ = write!(line, "exit code={code}");
     crate::serial::finish(line.text().as_bytes());
 }

@@ -18,7 +18,7 @@ use sabotage::sabotage;
 use schema::process::{console, log_sink};
 use stub::Refusal;
 
-use crate::log::Line;
+use crate::line::Line;
 
 const BASE: u16 = 0x3f8;
 /// ISA line of COM1.

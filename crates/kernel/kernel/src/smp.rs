@@ -15,7 +15,7 @@ use mmio::Registers;
 use sabotage::sabotage;
 
 use crate::acpi::Machine;
-use crate::panic::boot_error;
+use crate::refusal::boot_error;
 
 static LOW_PAGE: AtomicU64 = AtomicU64::new(0);
 static ARRIVED: AtomicUsize = AtomicUsize::new(0);
@@ -295,7 +295,7 @@ pub fn start_others(machine: &Machine) {
 }
 
 fn option_limit() -> usize {
-    crate::boot::option("cpus")
+    crate::handover::option("cpus")
         .and_then(|v| v.parse().ok())
         .unwrap_or(MAX_CPUS)
         .clamp(1, MAX_CPUS)

@@ -7,13 +7,11 @@ use account::{Account, Limits};
 use arrayvec::{ArrayString, ArrayVec};
 use elf_image::{HEAD_BYTES, Image, Layout, Segment};
 use frames::Grow;
-use ipc::{End, Exit, Label, Process, Slot, Thread, ThreadSpec};
+use ipc::{Label, Process, Slot, Thread, ThreadSpec};
 use memory::MemoryObject;
 use paging::Access;
 use ring_abi::{Refusal, STARTUP_MAGIC};
 use sabotage::sabotage;
-
-use crate::panic::boot_error;
 
 /// Where images may be linked.
 const WINDOW: core::ops::Range<u64> = 0x20_0000..0x1_0000_0000;
@@ -127,11 +125,10 @@ fn load(process: &Arc<Process>, source: &Source<'_>, image: &Layout) -> Result<(
 }
 
 /// Lays out the startup pages and maps them read-only. Returns their address.
-fn startup(
-    process: &Arc<Process>,
-    entries: &[(ArrayString<NAME_BYTES>, u64, u64)],
-    arguments: &[&str],
-) -> Result<u64, Refusal> {
+/// What a process finds of a capability: name, handle, interface.
+type Entry = (ArrayString<NAME_BYTES>, u64, u64);
+
+fn startup(process: &Arc<Process>, entries: &[Entry], arguments: &[&str]) -> Result<u64, Refusal> {
     let strings = 32 + entries.len() * 48;
     let total: usize = strings + arguments.iter().map(|a| 4 + a.len()).sum::<usize>();
     if total > STARTUP_LIMIT {
@@ -178,6 +175,9 @@ fn point_for(name: &str) -> Option<alloc::string::String> {
     (name != "init").then(|| alloc::format!("sabotage={point}"))
 }
 
+/// Makes what every process has of its own. Who pays on this CPU pays for it.
+pub type Own = fn(&Arc<Process>) -> Result<[Grant; 2], Refusal>;
+
 /// Makes a process and lets it run. `from` gives what it may use out of its own.
 ///
 /// # Errors
@@ -188,7 +188,7 @@ pub fn spawn(
     source: &Source<'_>,
     arguments: &[&str],
     (from, limits): (&Arc<Account>, &Limits),
-    grants: ArrayVec<Grant, MAX_GRANTS>,
+    (own, grants): (Own, ArrayVec<Grant, MAX_GRANTS>),
 ) -> Result<Arc<Process>, Refusal> {
     #[cfg(sabotage)]
     let point = point_for(label.name);
@@ -196,7 +196,7 @@ pub fn spawn(
     let arguments = &*[arguments, point.as_deref().as_slice()].concat();
     let image = source.layout()?;
     let process = Process::new(label, from, limits)?;
-    match fill(&process, (source, &image), arguments, grants) {
+    match fill(&process, (source, &image), arguments, (own, grants)) {
         Ok(thread) => {
             thread.start();
             Ok(process)
@@ -212,19 +212,13 @@ fn fill(
     process: &Arc<Process>,
     (source, image): (&Source<'_>, &Layout),
     arguments: &[&str],
-    grants: ArrayVec<Grant, MAX_GRANTS>,
+    (own, grants): (Own, ArrayVec<Grant, MAX_GRANTS>),
 ) -> Result<Arc<Thread>, Refusal> {
     let _paying = frames::paid_by(process.account());
     load(process, source, image)?;
-    let mut entries = Vec::new();
+    let mut entries: Vec<Entry> = Vec::new();
     entries.grow(2 + grants.len())?;
-    for own in crate::objects::own(process)? {
-        let interface = own.interface();
-        let name = crate::objects::own_name(interface);
-        let name = ArrayString::from(name).map_err(|_| Refusal::BadArgument)?;
-        entries.add((name, process.grant(own)?, interface))?;
-    }
-    for grant in grants {
+    for grant in own(process)?.into_iter().chain(grants) {
         if entries.iter().any(|(name, ..)| *name == grant.name) {
             return Err(Refusal::AlreadyExists);
         }
@@ -246,78 +240,4 @@ fn fill(
             cpu: None,
         },
     )
-}
-
-/// Needs more stack than there is.
-#[cfg(sabotage)]
-#[inline(never)]
-fn deeper(depth: u64) -> u64 {
-    let here = core::hint::black_box([depth; 20]);
-    if depth == u64::MAX {
-        return 0;
-    }
-    deeper(depth + 1).wrapping_add(core::hint::black_box(here[1]))
-}
-
-/// States the end of every process.
-fn on_exit(process: &Process, exit: &Exit) {
-    sabotage!(RECURSE_IN_KERNEL => {
-        core::hint::black_box(deeper(0));
-    });
-    crate::objects::forget_ended();
-    let kind = match exit.kind {
-        End::Exited => "exited",
-        End::Panicked => "panicked",
-        End::Faulted => "faulted",
-        End::Killed => "killed",
-    };
-    let (text, callers) = exit
-        .text()
-        .split_once(ring_abi::CALLERS)
-        .unwrap_or((exit.text(), ""));
-    let (rule, detail) = match exit.kind {
-        End::Faulted => text.split_once(": ").unwrap_or((text, "")),
-        _ => ("", text),
-    };
-    crate::fact!(
-        "process.ended",
-        name = process.name.as_str(),
-        kind = kind,
-        code = exit.code,
-        rule = rule,
-        detail ~ detail,
-        callers ~ callers.trim_start(),
-        id ~ process.id
-    );
-}
-
-/// Starts the first process with every capability the kernel has to give.
-pub fn start_init() {
-    Process::on_exit(on_exit);
-    let Some(image) = crate::boot::program(manifest::INIT_IMAGE) else {
-        boot_error(format_args!("the boot package holds no /boot/bins/init"))
-    };
-    let grants = crate::objects::for_init();
-    // It gets all there is; everything else gets what init gives it.
-    let root = crate::accounts::root();
-    let limits = crate::accounts::for_first_process();
-    let label = Label {
-        name: "init",
-        restarts: 0,
-    };
-    let spawned = spawn(label, &Source::File(image), &[], (&root, &limits), grants);
-    crate::heap::end_boot();
-    sabotage!(FAIL_BOOT_ALLOC => {
-        crate::fact!("boot.charges", count ~ frames::armed::end_boot());
-    });
-    match spawned {
-        Ok(process) => crate::objects::watch_init(&process),
-        Err(Refusal::NoMemory | Refusal::OverBudget) => boot_error(format_args!(
-            "too little memory: /boot/bins/{} needs {} bytes and its stack, {} bytes are free",
-            manifest::INIT_IMAGE,
-            image.len(),
-            frames::stats().free * 4096
-        )),
-        Err(refusal) => boot_error(format_args!("init cannot be started: {refusal}")),
-    }
 }

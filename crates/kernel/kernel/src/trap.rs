@@ -1,55 +1,14 @@
 //! Exceptions, interrupts and system calls: who handles which.
 
 use core::fmt::Write;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use apic::vector;
-use cpu::{Handlers, MAX_CPUS, SyscallFrame, TrapFrame};
+use cpu::{Handlers, SyscallFrame, TrapFrame};
 use ipc::End;
 use ring_abi::{MAX_EXIT_TEXT, span_parts, syscall};
 
-/// What arrived at one CPU.
-struct Counts {
-    device: AtomicU64,
-    spurious: AtomicU64,
-    unowned: AtomicU64,
-}
-
-static COUNTS: [Counts; MAX_CPUS] = [const {
-    Counts {
-        device: AtomicU64::new(0),
-        spurious: AtomicU64::new(0),
-        unowned: AtomicU64::new(0),
-    }
-}; MAX_CPUS];
-
-/// Interrupts of devices that arrived at one CPU.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct InterruptCounts {
-    /// Raised by a source that somebody holds, or by the console.
-    pub device: u64,
-    /// Spurious interrupts of the local APIC.
-    pub spurious: u64,
-    /// On a vector that nobody owns.
-    pub unowned: u64,
-}
-
-/// What arrived at CPU `cpu`; `None` for one that the kernel has no place for.
-pub fn interrupt_counts(cpu: usize) -> Option<InterruptCounts> {
-    let counts = COUNTS.get(cpu)?;
-    Some(InterruptCounts {
-        device: counts.device.load(Ordering::Relaxed),
-        spurious: counts.spurious.load(Ordering::Relaxed),
-        unowned: counts.unowned.load(Ordering::Relaxed),
-    })
-}
-
-/// Counts one interrupt of this CPU.
-fn count(which: fn(&Counts) -> &AtomicU64) {
-    if let Some(counts) = COUNTS.get(cpu::index()) {
-        which(counts).fetch_add(1, Ordering::Relaxed);
-    }
-}
+use crate::arrivals::count;
+use crate::line::Line;
 
 /// Registers the two ways in.
 pub fn initialise() {
@@ -88,7 +47,7 @@ fn on_exit(frame: &SyscallFrame) {
         .unwrap_or_else(|e| core::str::from_utf8(&buffer[..e.valid_up_to()]).unwrap_or(""));
     let code = frame.rdi as i64;
     if panicked {
-        let mut line = crate::log::Line::new();
+        let mut line = Line::new();
         let _ = line.write_str(text);
         add_callers(&mut line, frame.rdx);
         me.process.end(End::Panicked, code, line.text());
@@ -98,7 +57,7 @@ fn on_exit(frame: &SyscallFrame) {
 }
 
 /// Adds the program's callers to the text of its end, as a line of their own.
-fn add_callers(line: &mut crate::log::Line, rbp: u64) {
+fn add_callers(line: &mut Line, rbp: u64) {
     let vm = &ipc::current().process.vm;
     let half = |address| vm.read_word(address).ok().map(u64::from);
     let word = |address: u64| Some(half(address)? | half(address.checked_add(4)?)? << 32);
@@ -208,7 +167,7 @@ const fn name(number: u64) -> &'static str {
 
 fn on_exception(frame: &TrapFrame) {
     let in_kernel = !frame.from_user() || matches!(frame.vector, 2 | 8 | 18);
-    let mut line = crate::log::Line::new();
+    let mut line = Line::new();
     let overflow = match (in_kernel, frame.vector) {
         // The page fault of an overflow finds no stack to be told on, which makes it a double fault.
         (true, 8 | 14) => paging::is_below_kernel_stack(cpu::fault_address()),

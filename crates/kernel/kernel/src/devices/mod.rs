@@ -76,7 +76,7 @@ pub fn initialise(config: pci::Config, scanned: pci::Scanned) {
         &table,
         device_manager::LIMITS,
     );
-    if crate::boot::option("show").as_deref() == Some("pci") {
+    if crate::handover::option("show").as_deref() == Some("pci") {
         show(&manager, &scanned.topology);
     }
     *TOPOLOGY.lock() = Some(scanned.topology);

@@ -16,7 +16,7 @@ use sabotage::sabotage;
 use schema::audit::{audit_admission, audit_broker, audit_gate, hardware_audit_log};
 use stub::{Answered, Method, Refusal};
 
-use super::{Owed, Served, kernel_object, or_refuse};
+use super::served::{self, Owed, Served, kernel_object, or_refuse};
 use crate::audit;
 
 /// The right to read the log.
@@ -28,7 +28,7 @@ pub struct Log {
 
 impl Log {
     pub fn new() -> Arc<Self> {
-        super::at_boot(Self {
+        served::at_boot(Self {
             epoch: Epoch::default(),
             reader: 0,
         })
@@ -171,7 +171,7 @@ pub struct Gate {
 
 impl Gate {
     pub fn new() -> Arc<Self> {
-        super::at_boot(Self {
+        served::at_boot(Self {
             epoch: Epoch::default(),
         })
     }
@@ -225,7 +225,7 @@ pub struct Broker {
 
 impl Broker {
     pub fn new() -> Arc<Self> {
-        super::at_boot(Self {
+        served::at_boot(Self {
             epoch: Epoch::default(),
         })
     }

@@ -13,7 +13,7 @@ use ipc::{KernelCall, KernelObject, Late, Quick, Slot};
 use schema::process::{bell, bell_ringer};
 use stub::{Answered, Outgoing, Refusal};
 
-use super::{Owed, Served};
+use super::served::{self, Owed, Served};
 
 /// How many may wait at one bell.
 const WAITERS: usize = 8;
@@ -110,7 +110,7 @@ impl Core {
     }
 
     fn narrow(self: &Arc<Self>, bits: u64) -> Result<Slot, Refusal> {
-        super::object(Ringer {
+        served::object(Ringer {
             core: self.clone(),
             bits,
         })
@@ -141,7 +141,7 @@ impl Bell {
     /// # Errors
     /// `OverBudget`, `NoMemory`.
     pub fn make() -> Result<Slot, Refusal> {
-        super::object(Self {
+        served::object(Self {
             epoch: Epoch::default(),
             core: frames::arc(Core::default())?,
         })
@@ -165,7 +165,7 @@ impl Bell {
     }
 }
 
-super::kernel_object!(Bell, bell, quick);
+served::kernel_object!(Bell, bell, quick);
 
 impl<'a> bell::Server<KernelCall<'a>> for Served<Bell> {
     fn ring(&mut self, reply: Owed<'a, bell::call::Ring>, bits: u64) -> Answered {

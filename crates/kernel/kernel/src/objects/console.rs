@@ -17,7 +17,8 @@ use sabotage::sabotage;
 use schema::process::console;
 use stub::{Answered, Refusal};
 
-use super::{Owed, Served, attention, kernel_object};
+use super::attention;
+use super::served::{self, Owed, Served, kernel_object};
 use crate::acpi::Machine;
 use crate::serial::{self, Routed};
 
@@ -113,7 +114,7 @@ pub struct Console {
 
 impl Console {
     pub fn new(mode: FilterMode) -> Arc<Self> {
-        super::at_boot(Self {
+        served::at_boot(Self {
             epoch: Epoch::default(),
             mode,
         })

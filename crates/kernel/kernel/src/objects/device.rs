@@ -17,8 +17,8 @@ use stub::{Answered, Refusal};
 
 use super::audit::answer;
 use super::queue::Queue;
+use super::served::{self, Owed, Served, kernel_object, object, or_refuse};
 use super::window::{Mmio, Pool, Route};
-use super::{Owed, Served, kernel_object, object, or_refuse};
 use crate::devices::{Acting, Claiming, Opening, manager};
 
 /// The registry.
@@ -28,7 +28,7 @@ pub struct Registry {
 
 impl Registry {
     pub fn new() -> Arc<Self> {
-        super::at_boot(Self {
+        served::at_boot(Self {
             epoch: Epoch::default(),
         })
     }
@@ -144,7 +144,7 @@ impl<'a> device_registry::Server<KernelCall<'a>> for Served<Registry> {
         cpu: u16,
     ) -> Answered {
         let online = usize::from(cpu) < sched::cpu_count();
-        let counts = crate::trap::interrupt_counts(usize::from(cpu)).filter(|_| online);
+        let counts = crate::arrivals::at(usize::from(cpu)).filter(|_| online);
         let result = counts.map(|counts| device_registry::InterruptsReply {
             device: counts.device,
             spurious: counts.spurious,

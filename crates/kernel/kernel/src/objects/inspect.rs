@@ -16,7 +16,8 @@ use schema::diagnostics::machine_inspector as wire;
 use schema::diagnostics::machine_inspector::{self, Server};
 use stub::{Answered, Refusal};
 
-use super::{Owed, Served, inspect_firmware, kernel_object, or_refuse};
+use super::inspect_firmware;
+use super::served::{self, Owed, Served, kernel_object, or_refuse};
 use crate::devices::manager;
 
 /// Reads everything, changes nothing.
@@ -26,7 +27,7 @@ pub struct Inspector {
 
 impl Inspector {
     pub fn new() -> Arc<Self> {
-        super::at_boot(Self {
+        served::at_boot(Self {
             epoch: Epoch::default(),
         })
     }
@@ -58,7 +59,7 @@ fn cpus() -> Result<Vec<wire::Cpu>, Refusal> {
     let runs = (0..sched::cpu_count()).map(|index| {
         let s = sched::summary(index);
         let f = crate::smp::offered(index).unwrap_or_default();
-        let came = crate::trap::interrupt_counts(index);
+        let came = crate::arrivals::at(index);
         let came = came.unwrap_or_default();
         wire::Cpu {
             apic_id: s.apic_id,

@@ -13,7 +13,7 @@ use schema::storage::boot_medium;
 use stub::{Answered, Refusal};
 
 use super::memory::Shared;
-use super::{Owed, Served, kernel_object};
+use super::served::{self, Owed, Served, kernel_object};
 use crate::cdrom;
 
 /// How long a drive is left alone before it is looked at again.
@@ -26,7 +26,7 @@ pub struct Medium {
 
 impl Medium {
     pub fn new() -> Arc<Self> {
-        super::at_boot(Self {
+        served::at_boot(Self {
             epoch: Epoch::default(),
         })
     }

@@ -9,7 +9,7 @@ use sabotage::sabotage;
 use schema::process::{memory_object, virtual_memory};
 use stub::{Answered, Refusal};
 
-use super::{Owed, Owner, Served, kernel_object};
+use super::served::{self, Owed, Owner, Served, kernel_object};
 
 /// A process's own address space.
 pub struct Memory {
@@ -93,7 +93,7 @@ impl<'a> virtual_memory::Server<KernelCall<'a>> for Served<Memory> {
                     b => u32::try_from(b.div_ceil(4096)).map_err(|_| Refusal::OverBudget)?,
                 };
                 let object = MemoryObject::new(pages)?;
-                super::object(Shared::new(object, true))
+                served::object(Shared::new(object, true))
             });
         reply.answer(result.map(|memory| virtual_memory::CreateMemoryReply { memory }))
     }
@@ -214,7 +214,7 @@ impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
 
 impl Served<Shared> {
     fn narrow(shared: &Arc<Shared>) -> Result<ipc::Slot, Refusal> {
-        super::object(Shared {
+        served::object(Shared {
             epoch: Epoch::default(),
             object: shared.object.clone(),
             writable: false,

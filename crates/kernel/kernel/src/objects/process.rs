@@ -17,8 +17,8 @@ use stub::{Answered, Refusal};
 
 use super::bell::Bell;
 use super::memory::Shared;
-use super::{Owed, Owner, Served, kernel_object};
-use crate::spawn::{Grant, MAX_GRANTS, Source};
+use super::served::{self, Owed, Owner, Served, kernel_object};
+use crate::spawn::{Grant, MAX_GRANTS, Own, Source};
 
 /// Longest image that comes in a memory object.
 const IMAGE_BYTES: u64 = 32 << 20;
@@ -29,12 +29,15 @@ const COPY_BYTES: usize = 4096;
 /// The right to start processes.
 pub struct Spawner {
     epoch: Epoch,
+    /// What each process has of its own.
+    own: Own,
 }
 
 impl Spawner {
-    pub fn new() -> Arc<Self> {
-        super::at_boot(Self {
+    pub fn new(own: Own) -> Arc<Self> {
+        served::at_boot(Self {
             epoch: Epoch::default(),
+            own,
         })
     }
 }
@@ -73,6 +76,7 @@ fn collect<'a, M: stub::Method>(
 }
 
 fn start<'a, M: stub::Method>(
+    own: Own,
     reply: &mut Owed<'a, M>,
     name: &str,
     image: &Source<'_>,
@@ -107,8 +111,8 @@ fn start<'a, M: stub::Method>(
         restarts: limit.restarts(),
     };
     let out_of = (from, &limits(limit));
-    let process = crate::spawn::spawn(label, image, &list, out_of, grants)?;
-    let made = super::object(Handle {
+    let process = crate::spawn::spawn(label, image, &list, out_of, (own, grants))?;
+    let made = served::object(Handle {
         epoch: Epoch::default(),
         process: process.clone(),
     });
@@ -126,10 +130,11 @@ impl<'a> process_spawner::Server<KernelCall<'a>> for Served<Spawner> {
         limits: process_spawner::LimitsReader<'_>,
         grants: Grants<'_>,
     ) -> Answered {
-        let result = crate::boot::program(image)
+        let result = crate::package::program(image)
             .ok_or(Refusal::NotFound)
             .and_then(|bytes| {
                 start(
+                    self.0.own,
                     &mut reply,
                     name,
                     &Source::File(bytes),
@@ -151,8 +156,11 @@ impl<'a> process_spawner::Server<KernelCall<'a>> for Served<Spawner> {
         limits: process_spawner::LimitsReader<'_>,
         grants: Grants<'_>,
     ) -> Answered {
-        let result = copy_image(&image, bytes)
-            .and_then(|copy| start(&mut reply, name, &copy, arguments, limits, grants));
+        let result = copy_image(&image, bytes).and_then(|copy| {
+            start(
+                self.0.own, &mut reply, name, &copy, arguments, limits, grants,
+            )
+        });
         reply.answer(result.map(|process| process_spawner::SpawnMemoryReply { process }))
     }
 }
@@ -265,7 +273,7 @@ impl<'a> thread_spawner::Server<KernelCall<'a>> for Served<Threads> {
                 cpu: u32::try_from(shape.cpu()).ok(),
             };
             let thread = Thread::new(&p, spec)?;
-            let made = super::object(Joinable {
+            let made = served::object(Joinable {
                 epoch: Epoch::default(),
                 thread: thread.clone(),
             });
@@ -306,7 +314,7 @@ pub struct Endpoints {
 
 impl Endpoints {
     pub fn new() -> Arc<Self> {
-        super::at_boot(Self {
+        served::at_boot(Self {
             epoch: Epoch::default(),
         })
     }

@@ -10,8 +10,8 @@ use schema::device::device_queue;
 use stub::{Answered, Refusal};
 
 use super::audit::{answer, note_refusal};
+use super::served::{Owed, Served, kernel_object};
 use super::window::Buffer;
-use super::{Owed, Served, kernel_object};
 use crate::devices::{Acting, manager};
 
 /// Completions per call, at most.

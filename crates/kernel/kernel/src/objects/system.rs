@@ -1,4 +1,4 @@
-//! `LogSink`, `LogReader`, `SystemInfo`, `ProcessControl`, `SystemControl`, `BootPackage`.
+//! `LogSink`, `LogReader`, `SystemInfo`, `ProcessControl`, `BootPackage`.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -11,13 +11,11 @@ use account::{Account, Kind};
 use cap::Epoch;
 use ipc::{End, KernelCall, Process};
 use line_queue::{Form, Writer};
-use schema::process::{
-    boot_package, log_reader, log_sink, process_control, system_control, system_info,
-};
+use schema::process::{boot_package, log_reader, log_sink, process_control, system_info};
 use stub::{Answered, Refusal};
 
 use super::memory::Shared;
-use super::{Owed, Served, kernel_object, object, or_refuse};
+use super::served::{self, Owed, Served, kernel_object, object, or_refuse};
 use crate::log;
 use crate::serial;
 
@@ -29,7 +27,7 @@ macro_rules! plain_object {
         }
         impl $name {
             pub fn new() -> Arc<Self> {
-                super::at_boot(Self { epoch: Epoch::default() })
+                served::at_boot(Self { epoch: Epoch::default() })
             }
         }
         kernel_object!($name, $module);
@@ -53,10 +51,6 @@ plain_object!(
     Control, process_control
 );
 plain_object!(
-    /// The right to end the machine.
-    Power, system_control
-);
-plain_object!(
     /// Manifest and images that came with the kernel.
     Package, boot_package
 );
@@ -68,7 +62,7 @@ impl<'a> log_sink::Server<KernelCall<'a>> for Served<LogSink> {
         level: log_sink::Level,
         line: &str,
     ) -> Answered {
-        if line.len() > log::LINE_BYTES {
+        if line.len() > crate::line::LINE_BYTES {
             return reply.refuse(Refusal::OutOfRange);
         }
         let process = reply.call().process();
@@ -239,21 +233,9 @@ impl<'a> process_control::Server<KernelCall<'a>> for Served<Control> {
     }
 }
 
-impl<'a> system_control::Server<KernelCall<'a>> for Served<Power> {
-    fn halt(&mut self, _reply: Owed<'a, system_control::call::Halt>, code: u8) -> Answered {
-        crate::power::halt(code)
-    }
-
-    fn reboot(&mut self, reply: Owed<'a, system_control::call::Reboot>) -> Answered {
-        let (answered, later) = reply.defer();
-        crate::power::begin_reboot(later);
-        answered
-    }
-}
-
 impl<'a> boot_package::Server<KernelCall<'a>> for Served<Package> {
     fn manifest(&mut self, reply: Owed<'a, boot_package::call::Manifest>) -> Answered {
-        let result = crate::boot::module("/boot/manifest.bin")
+        let result = crate::package::manifest()
             .ok_or(Refusal::NotFound)
             .and_then(|bytes| {
                 let count = bytes.len().div_ceil(4096).max(1) as u32;
@@ -265,7 +247,7 @@ impl<'a> boot_package::Server<KernelCall<'a>> for Served<Package> {
     }
 
     fn images(&mut self, reply: Owed<'a, boot_package::call::Images>) -> Answered {
-        let names = or_refuse!(reply, crate::boot::programs());
+        let names = or_refuse!(reply, crate::package::programs());
         let list = or_refuse!(reply, frames::list(names.iter().map(|name| name.as_str())));
         reply.send(boot_package::ImagesReply { names: &list })
     }

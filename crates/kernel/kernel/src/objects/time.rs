@@ -11,7 +11,7 @@ use sabotage::sabotage;
 use schema::process::{entropy_source, timer};
 use stub::{Answered, Outgoing, Refusal};
 
-use super::{Owed, Served, kernel_object};
+use super::served::{self, Owed, Served, kernel_object};
 
 /// The monotonic clock.
 pub struct Timer {
@@ -20,7 +20,7 @@ pub struct Timer {
 
 impl Timer {
     pub fn new() -> Arc<Self> {
-        super::at_boot(Self {
+        served::at_boot(Self {
             epoch: Epoch::default(),
         })
     }
@@ -199,7 +199,7 @@ pub struct Entropy {
 
 impl Entropy {
     pub fn new() -> Arc<Self> {
-        super::at_boot(Self {
+        served::at_boot(Self {
             epoch: Epoch::default(),
             present: cpu::features().rdrand,
         })

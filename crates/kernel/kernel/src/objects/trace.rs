@@ -9,7 +9,7 @@ use ipc::{KernelCall, Trace};
 use schema::process::{process_trace, process_tracer};
 use stub::{Answered, Refusal};
 
-use super::{Owed, Served, kernel_object};
+use super::served::{self, Owed, Served, kernel_object};
 
 /// Calls that a trace keeps, at most.
 const MOST: u16 = 4096;
@@ -22,7 +22,7 @@ pub struct Tracer {
 
 impl Tracer {
     pub fn new() -> Arc<Self> {
-        super::at_boot(Self {
+        served::at_boot(Self {
             epoch: Epoch::default(),
         })
     }
@@ -54,7 +54,7 @@ impl<'a> process_tracer::Server<KernelCall<'a>> for Served<Tracer> {
             .and_then(|p| {
                 let trace = Trace::begin(&p, usize::from(records))?;
                 let epoch = Epoch::default();
-                super::object(Traced { epoch, trace })
+                served::object(Traced { epoch, trace })
             });
         reply.answer(traced.map(|trace| process_tracer::TraceReply { trace }))
     }
@@ -64,7 +64,7 @@ impl<'a> process_trace::Server<KernelCall<'a>> for Served<Traced> {
     fn read(&mut self, reply: Owed<'a, process_trace::call::Read>, from: u64) -> Answered {
         let trace = &self.0.trace;
         let mut calls = Vec::new();
-        super::or_refuse!(reply, calls.grow(BATCH));
+        served::or_refuse!(reply, calls.grow(BATCH));
         // Before the records: what it called last is among them if it is over.
         let ended = trace.is_over();
         let (next, dropped) = trace.visit(from, |_, record| {

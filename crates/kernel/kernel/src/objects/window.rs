@@ -18,7 +18,7 @@ use stub::{Answered, Refusal};
 
 use super::audit::answer;
 use super::memory::Shared;
-use super::{Owed, Served, kernel_object, object};
+use super::served::{Owed, Served, kernel_object, object};
 use crate::devices::{Waiting, Window, manager};
 
 /// The registers of one BAR.
