@@ -14,6 +14,7 @@ use crate::facts::about;
 use crate::function::Claimant;
 use crate::hardware::Hardware;
 use crate::held::Held;
+use crate::stop::Switch;
 use crate::turn::{At, Turn};
 use crate::{DeviceManager, Platform, Waiter};
 
@@ -155,7 +156,10 @@ impl<P: Platform> Turn<'_, P> {
         let ports = ports.map(|bar| ports_of(&machine.platform, hardware, bar));
         let ports = ports.transpose()?;
         let claim = function.record.claim(owner)?;
-        let decoding = ports.is_some();
+        let decoding = match ports {
+            Some(_) => Switch::On,
+            None => Switch::Off,
+        };
         function.held = Some(Held::new(claim, Driven::new(broker, ports)));
         self.set_port_decoding(decoding);
         self.prepare_signals();
@@ -171,12 +175,8 @@ impl<P: Platform> Turn<'_, P> {
     }
 
     /// Turns I/O decoding on or off at the function.
-    pub(crate) fn set_port_decoding(&self, on: bool) {
-        let (set, clear) = if on {
-            (Command::IO_SPACE, Command::empty())
-        } else {
-            (Command::empty(), Command::IO_SPACE)
-        };
+    pub(crate) fn set_port_decoding(&self, switch: Switch) {
+        let (set, clear) = switch.bits(Command::IO_SPACE);
         let mut config = self.at.machine.config.lock();
         update_command(&mut **config, self.at.bdf(), set, clear);
     }

@@ -10,7 +10,7 @@ use crate::effects::Answer;
 use crate::facts::about;
 use crate::flr::{Flr, FlrPoll};
 use crate::job::{Act, Asked, Job, Operation};
-use crate::stop::{DEADLINE_NS, proof_name};
+use crate::stop::{DEADLINE_NS, Switch, proof_name};
 use crate::teardown::Stopping;
 use crate::turn::Turn;
 use crate::{DeviceManager, Platform, Waiter};
@@ -123,10 +123,10 @@ impl<P: Platform> DeviceManager<P> {
                 turn.function.held()?.receipt = Some(receipt);
                 return Err(refusal);
             }
-            turn.set_bus_master(true);
+            turn.set_bus_master(Switch::On);
             turn.at.tell(Some(claim), Event::new(Noted::BusMasterOn));
             if let Err(refusal) = turn.begin(Begin::Enable) {
-                turn.set_bus_master(false);
+                turn.set_bus_master(Switch::Off);
                 return Err(refusal);
             }
             Ok(Act::Enable)
@@ -396,7 +396,7 @@ impl<P: Platform> Turn<'_, P> {
             }
             // Whatever state it is in, it must not reach memory; only a reset goes on from here.
             Act::Enable => {
-                self.set_bus_master(false);
+                self.set_bus_master(Switch::Off);
             }
             Act::QueueReset(_) | Act::Reopen(_) => {}
         }
@@ -425,7 +425,7 @@ impl<P: Platform> Turn<'_, P> {
 
     fn enabled(&mut self, claim: &Claim) -> Outcome<Act, ()> {
         if let Err(refusal) = self.function.record.enabled(claim) {
-            self.set_bus_master(false);
+            self.set_bus_master(Switch::Off);
             return Outcome::Failed(refusal);
         }
         self.at.tell(Some(claim), Event::new(Noted::Enabled));
@@ -458,7 +458,7 @@ impl<P: Platform> Turn<'_, P> {
     /// The device has proven that it stopped.
     fn stopped(&mut self, claim: &Claim, proof: ResetProof) -> Result<Outcome<Act, ()>, Refusal> {
         let receipt = self.function.record.prove_reset(proof)?;
-        if !self.set_bus_master(false) {
+        if !self.set_bus_master(Switch::Off) {
             return Err(Refusal::DeviceError);
         }
         Ok(self.release_some_of(claim, receipt, proof))

@@ -9,7 +9,7 @@ use sabotage::sabotage;
 
 use crate::turn::At;
 use crate::views::Revoked;
-use crate::{DeviceManager, Platform};
+use crate::{Access, DeviceManager, Layout, Platform};
 
 /// At most this many buffers whose holders are gone are freed by the way of another operation.
 const SWEEP: usize = 8;
@@ -74,10 +74,11 @@ impl<P: Platform> DeviceManager<P> {
         claim: &Claim,
         pool: PoolId,
         bytes: u64,
-        contiguous: bool,
+        layout: Layout,
     ) -> Result<BufferId, Refusal> {
         self.sweep_buffers(claim);
         let at = self.of(claim)?;
+        let contiguous = layout == Layout::Contiguous;
         let request = BufferRequest { bytes, contiguous };
         let reservation = at
             .turn()
@@ -87,7 +88,7 @@ impl<P: Platform> DeviceManager<P> {
         // Zeroing takes time; nobody needs to wait for it.
         let frames = u32::try_from(reservation.pages())
             .ok()
-            .and_then(|pages| frames_for(at, pages, contiguous));
+            .and_then(|pages| frames_for(at, pages, layout));
         let mut turn = at.turn();
         let function = &mut *turn.function;
         let Some(frames) = frames else {
@@ -142,11 +143,12 @@ impl<P: Platform> DeviceManager<P> {
         &self,
         claim: &Claim,
         buffer: BufferId,
-        writable: bool,
+        access: Access,
     ) -> Result<P::Mapping, Refusal> {
         let mut turn = self.turn(claim)?;
         let function = &mut *turn.function;
         let info = function.record.buffer_info(claim, buffer)?;
+        let writable = access == Access::ReadWrite;
         let which = usize::from(writable);
         let held = function.held.as_mut().ok_or(Refusal::WrongState)?;
         let place = held.buffers.object(buffer, which);
@@ -166,7 +168,7 @@ impl<P: Platform> DeviceManager<P> {
         let record = &mut function.record;
         let id = record.map_buffer(claim, buffer, (0, info.bytes), protection, target)?;
         let mapping = record.frames(buffer).and_then(|frames| {
-            let made = self.machine.platform.share(frames, writable);
+            let made = self.machine.platform.share(frames, access);
             made.ok_or(Refusal::NoMemory)
         });
         match (mapping, place) {
@@ -277,11 +279,11 @@ impl<P: Platform> DeviceManager<P> {
     }
 }
 
-fn frames_for<P: Platform>(at: At<'_, P>, pages: u32, contiguous: bool) -> Option<P::Frames> {
+fn frames_for<P: Platform>(at: At<'_, P>, pages: u32, layout: Layout) -> Option<P::Frames> {
     sabotage!(SHARE_WINDOW => if let Some(shared) = alias_of_another(at, pages) {
         return Some(shared);
     });
-    at.machine.platform.allocate(pages, contiguous)
+    at.machine.platform.allocate(pages, layout)
 }
 
 /// A sabotage: the pages of another live buffer of the same size, so that two sessions share one window.

@@ -7,7 +7,7 @@ use driver_core::{Broker, BrokerIo, DmaPages, Ports, Registers};
 use ring_abi::Refusal;
 
 use crate::mapped::Mapped;
-use crate::{FrameRun, Platform};
+use crate::{FrameRun, Layout, Platform};
 
 /// The ports of the one I/O BAR that the broker needs, while the claim lasts.
 pub(crate) struct PortBar {
@@ -99,7 +99,7 @@ impl<P: Platform> BrokerIo for Io<'_, P> {
         let (record, claim) = self.pages.as_mut().ok_or(Refusal::WrongState)?;
         let reservation = record.reserve_broker_pages(claim, bytes as u64)?;
         let pages = u32::try_from(reservation.pages()).unwrap_or(u32::MAX);
-        let run = self.platform.allocate(pages, true);
+        let run = self.platform.allocate(pages, Layout::Contiguous);
         // A contiguous run without a view or an address is useless; nobody has seen it, so it goes back as it is.
         let Some(run) = run else {
             record.cancel_buffer(reservation);

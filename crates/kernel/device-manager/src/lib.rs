@@ -45,10 +45,6 @@
 )]
 #![no_std]
 #![forbid(unsafe_code)]
-#![expect(
-    clippy::fn_params_excessive_bools,
-    reason = "written before the rule; nothing new may join them"
-)]
 
 extern crate alloc;
 
@@ -91,6 +87,8 @@ pub use inspect::{Books, Inspection};
 pub use interrupt::lines::LineView;
 pub use interrupt::route::{RouteCounts, RouteInfo, RouteView, Signal};
 pub use manager::{DeviceManager, FunctionView, LIMITS};
-pub use platform::{FrameRun, Line, Mapping, Message, Platform, STEP_PAGES, Waiter};
+pub use platform::{
+    Access, FrameRun, Layout, Line, Mapping, Message, Platform, STEP_PAGES, Waiter,
+};
 pub use queue::{CommandRequest, MAX_BATCH, MAX_COMMAND_SEGMENTS, QueueCompletion, Submitted};
 pub use registers::MmioInfo;

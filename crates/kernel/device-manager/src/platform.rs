@@ -31,6 +31,24 @@ pub trait Mapping: Clone + Send {
     fn revoke(&self) -> Self::Proof;
 }
 
+/// How the pages of a buffer lie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Layout {
+    /// As they come.
+    Scattered,
+    /// In one physical run.
+    Contiguous,
+}
+
+/// What processes may do with pages that they map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Read them.
+    Read,
+    /// Read and write them.
+    ReadWrite,
+}
+
 /// The right to answer one call that waits for a `T`.
 pub trait Waiter<T>: Send {
     /// Whether somebody still waits.
@@ -82,7 +100,7 @@ pub trait Platform: Send + Sync {
     type Waiting: Waiter<u64>;
 
     /// Allocates zeroed frames; `None` when memory is short.
-    fn allocate(&self, pages: u32, contiguous: bool) -> Option<Self::Frames>;
+    fn allocate(&self, pages: u32, layout: Layout) -> Option<Self::Frames>;
 
     /// Notes that the frames are a broker's own: devices read them, and no process ever maps them.
     fn keep_from_processes(&self, _frames: &Self::Frames) {}
@@ -111,7 +129,7 @@ pub trait Platform: Send + Sync {
     fn ports(&self, first: u16, bytes: u16) -> Option<Ports>;
 
     /// Makes an object that maps the pages of `frames`.
-    fn share(&self, frames: &Self::Frames, writable: bool) -> Option<Self::Mapping>;
+    fn share(&self, frames: &Self::Frames, access: Access) -> Option<Self::Mapping>;
 
     /// Makes an object that maps register pages, read-only and uncached. `physical` is page-aligned.
     fn share_registers(&self, physical: u64, pages: u32) -> Option<Self::Mapping>;
@@ -132,8 +150,11 @@ pub trait Platform: Send + Sync {
     /// Routes a line to a vector, masked. `false` where no I/O APIC has the line, or its interrupt is in service.
     fn route_line(&self, line: &Line, message: &Message) -> bool;
 
-    /// Masks or unmasks a line that was routed.
-    fn mask_line(&self, gsi: u32, masked: bool);
+    /// Masks a line that was routed.
+    fn mask_line(&self, gsi: u32);
+
+    /// Lets a line that was routed be raised.
+    fn unmask_line(&self, gsi: u32);
 
     /// Sets the one-shot timer of a line: the kernel calls `DeviceManager::poll_line(line)` at that time.
     fn arm_line(&self, line: u32, at_ns: u64);

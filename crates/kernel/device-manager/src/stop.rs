@@ -12,6 +12,23 @@ use crate::turn::Turn;
 /// How long an operation may take, whatever the broker says.
 pub(crate) const DEADLINE_NS: u64 = 30_000_000_000;
 
+/// What becomes of something that a function can be told to do or not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
+impl Switch {
+    /// The bits of the command register to set and to clear, where `bit` set is on.
+    pub(crate) const fn bits(self, bit: Command) -> (Command, Command) {
+        match self {
+            Self::On => (bit, Command::empty()),
+            Self::Off => (Command::empty(), bit),
+        }
+    }
+}
+
 impl<P: Platform> Turn<'_, P> {
     /// Runs the broker with everything it may use; `WrongState` where there is none.
     pub(crate) fn with_broker<T>(
@@ -35,15 +52,12 @@ impl<P: Platform> Turn<'_, P> {
     }
 
     /// Turns bus mastering on or off at the function. Returns whether it reads back so.
-    pub(crate) fn set_bus_master(&self, on: bool) -> bool {
+    pub(crate) fn set_bus_master(&self, switch: Switch) -> bool {
+        let on = switch == Switch::On;
         if !on && sabotage!(KEEP_BUS_MASTER) {
             return true;
         }
-        let (set, clear) = if on {
-            (Command::BUS_MASTER, Command::empty())
-        } else {
-            (Command::empty(), Command::BUS_MASTER)
-        };
+        let (set, clear) = switch.bits(Command::BUS_MASTER);
         let mut config = self.at.machine.config.lock();
         let now = update_command(&mut **config, self.at.bdf(), set, clear);
         now.contains(Command::BUS_MASTER) == on

@@ -12,7 +12,7 @@ use crate::buffers::Buffers;
 use crate::facts::about;
 use crate::flr::{Flr, FlrPoll};
 use crate::job::{Job, Stage};
-use crate::stop::{DEADLINE_NS, proof_name};
+use crate::stop::{DEADLINE_NS, Switch, proof_name};
 use crate::turn::{At, Turn};
 use crate::views::{Revoked, SomeObjects};
 use crate::{DeviceManager, Platform, STEP_PAGES};
@@ -125,7 +125,7 @@ impl<P: Platform> Turn<'_, P> {
 
     /// A defect of this crate, not of a device: nothing goes on, and nothing is freed.
     fn stop_here(&mut self) {
-        self.set_bus_master(false);
+        self.set_bus_master(Switch::Off);
         self.enter(Stage::Stuck);
         self.step_fact("stuck");
     }
@@ -317,7 +317,7 @@ impl<P: Platform> Turn<'_, P> {
     /// Bus mastering off, read back, and nothing pending.
     fn drain(&mut self, token: Teardown<DeviceReset>, deadline_ns: u64) {
         let now_ns = self.at.machine.platform.now_ns();
-        let off = self.set_bus_master(false);
+        let off = self.set_bus_master(Switch::Off);
         let pending = self
             .at
             .hardware
@@ -473,7 +473,7 @@ impl<P: Platform> Turn<'_, P> {
 
     /// Last rung: the device never proved that it stopped. Its pages are never freed.
     fn quarantine<S: MayFail>(&mut self, token: Teardown<S>, reason: &str) {
-        self.set_bus_master(false);
+        self.set_bus_master(Switch::Off);
         self.close_ports();
         let Ok(lost) = self.function.record.quarantine(token) else {
             return self.stop_here();
@@ -494,7 +494,7 @@ impl<P: Platform> Turn<'_, P> {
     fn close_ports(&mut self) {
         let held = self.function.held.as_mut();
         if held.is_some_and(|held| held.driven.take_ports()) {
-            self.set_port_decoding(false);
+            self.set_port_decoding(Switch::Off);
         }
     }
 

@@ -8,7 +8,7 @@
 
 mod machine;
 
-use device_manager::{Claim, Refusal};
+use device_manager::{Access, Claim, Layout, Refusal};
 use driver_core::{QueueSpec, Registers, Settings};
 use machine::{BAR0, Fake, Machine, OWNER, STRANGER, Ticket};
 
@@ -92,7 +92,7 @@ fn pages_with_interrupt_tables_are_never_mapped() {
     assert!(view.is_revoked());
     assert_eq!(m.mmio_unmap(&claim, id), Err(Refusal::Stale));
     let (_, buffer) = it.buffer(&claim, 4096);
-    m.buffer_window(&claim, buffer, false).unwrap();
+    m.buffer_window(&claim, buffer, Access::Read).unwrap();
     let (id, view) = m.mmio_map(&claim, 0, 0x1000, 1).unwrap();
     m.release(&claim).unwrap();
     assert!(view.is_revoked());
@@ -248,9 +248,15 @@ fn nothing_answers_a_stranger_or_an_old_claim() {
         assert_eq!(m.pool_create(claim, 4096), Err(why));
         assert_eq!(m.pool_info(claim, pool), Err(why));
         assert_eq!(m.pool_close(claim, pool), Err(why));
-        assert_eq!(m.buffer_allocate(claim, pool, 1, false), Err(why));
+        assert_eq!(
+            m.buffer_allocate(claim, pool, 1, Layout::Scattered),
+            Err(why)
+        );
         assert_eq!(m.buffer_info(claim, buffer), Err(why));
-        assert_eq!(m.buffer_window(claim, buffer, true).err(), Some(why));
+        assert_eq!(
+            m.buffer_window(claim, buffer, Access::ReadWrite).err(),
+            Some(why)
+        );
         assert_eq!(m.buffer_free(claim, buffer), Err(why));
         assert_eq!(m.queue_info(claim, queue), Err(why));
         let ticket = Ticket::new();

@@ -9,7 +9,7 @@
 mod machine;
 
 use audit_format::{Event, Kind, TEARDOWN_STEPS};
-use device_manager::Refusal;
+use device_manager::{Access, Layout, Refusal};
 use machine::{Machine, OWNER};
 
 fn kinds(events: &[Event]) -> Vec<Kind> {
@@ -43,9 +43,15 @@ fn a_life_is_told_in_its_order() {
 
     let manager = &machine.manager;
     let pool = manager.pool_create(&claim, 1 << 20).unwrap();
-    let buffer = manager.buffer_allocate(&claim, pool, 8192, false).unwrap();
-    manager.buffer_window(&claim, buffer, true).unwrap();
-    manager.buffer_window(&claim, buffer, true).unwrap();
+    let buffer = manager
+        .buffer_allocate(&claim, pool, 8192, Layout::Scattered)
+        .unwrap();
+    manager
+        .buffer_window(&claim, buffer, Access::ReadWrite)
+        .unwrap();
+    manager
+        .buffer_window(&claim, buffer, Access::ReadWrite)
+        .unwrap();
     manager.buffer_free(&claim, buffer).unwrap();
     let route = manager.interrupt_open(&claim, 0).unwrap();
     manager.interrupt_close(&claim, &route).unwrap();

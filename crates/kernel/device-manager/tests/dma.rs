@@ -11,7 +11,7 @@ mod machine;
 use driver_core::Settings;
 use std::sync::Arc;
 
-use device_manager::{CommandRequest, MAX_BATCH, Refusal, SegmentRequest};
+use device_manager::{Access, CommandRequest, Layout, MAX_BATCH, Refusal, SegmentRequest};
 use dma_ledger::QueueState;
 use machine::{Machine, TAKEN, done, from_device, refused, script};
 
@@ -24,22 +24,24 @@ fn budgets_and_sizes_are_kept() {
     assert_eq!(m.pool_create(&claim, u64::MAX), Err(Refusal::OverBudget));
     let pool = m.pool_create(&claim, 3 * 4096).unwrap();
     assert_eq!(
-        m.buffer_allocate(&claim, pool, 0, false),
+        m.buffer_allocate(&claim, pool, 0, Layout::Scattered),
         Err(Refusal::ZeroLength)
     );
     assert_eq!(
-        m.buffer_allocate(&claim, pool, 4 * 4096, false),
+        m.buffer_allocate(&claim, pool, 4 * 4096, Layout::Scattered),
         Err(Refusal::OverBudget)
     );
     assert_eq!(
-        m.buffer_allocate(&claim, pool, u64::MAX, false),
+        m.buffer_allocate(&claim, pool, u64::MAX, Layout::Scattered),
         Err(Refusal::OutOfRange)
     );
-    let buffer = m.buffer_allocate(&claim, pool, 2 * 4096, true).unwrap();
+    let buffer = m
+        .buffer_allocate(&claim, pool, 2 * 4096, Layout::Contiguous)
+        .unwrap();
     assert_eq!(m.pool_info(&claim, pool).unwrap().used, 2 * 4096);
     it.fake.limit_pages(2);
     assert_eq!(
-        m.buffer_allocate(&claim, pool, 1, false),
+        m.buffer_allocate(&claim, pool, 1, Layout::Scattered),
         Err(Refusal::NoMemory)
     );
     assert_eq!(m.pool_info(&claim, pool).unwrap().used, 2 * 4096);
@@ -56,10 +58,10 @@ fn a_buffer_in_flight_stays_and_a_freed_one_is_gone_everywhere() {
     let (claim, queue) = it.running(0);
     let m = &it.manager;
     let (pool, buffer) = it.buffer(&claim, 4096);
-    let writable = m.buffer_window(&claim, buffer, true).unwrap();
-    let read_only = m.buffer_window(&claim, buffer, false).unwrap();
+    let writable = m.buffer_window(&claim, buffer, Access::ReadWrite).unwrap();
+    let read_only = m.buffer_window(&claim, buffer, Access::Read).unwrap();
     assert_eq!(it.fake.mappings(), 2);
-    m.buffer_window(&claim, buffer, true).unwrap();
+    m.buffer_window(&claim, buffer, Access::ReadWrite).unwrap();
     assert_eq!(it.fake.mappings(), 2);
     assert_eq!(
         it.submit(&claim, queue, 5, &[from_device(buffer, 8, 8)]),
@@ -72,7 +74,9 @@ fn a_buffer_in_flight_stays_and_a_freed_one_is_gone_everywhere() {
     assert_eq!(it.complete(&claim, queue).unwrap()[0].cookie, 5);
     writable.write(0, b"left behind");
     // The next allocation finds it idle and given up.
-    let next = m.buffer_allocate(&claim, pool, 4096, false).unwrap();
+    let next = m
+        .buffer_allocate(&claim, pool, 4096, Layout::Scattered)
+        .unwrap();
     assert!(writable.is_revoked() && read_only.is_revoked());
     assert_eq!(m.buffer_info(&claim, buffer), Err(Refusal::Stale));
     assert_eq!(
@@ -423,7 +427,10 @@ fn a_teardown_waits_for_whoever_is_still_unmapping() {
         let it = Arc::new(Machine::new());
         let (claim, _) = it.running(0);
         let (_, buffer) = it.buffer(&claim, 4096);
-        let window = it.manager.buffer_window(&claim, buffer, true).unwrap();
+        let window = it
+            .manager
+            .buffer_window(&claim, buffer, Access::ReadWrite)
+            .unwrap();
         window.write(0, b"secret");
         let (id, view) = it.manager.mmio_map(&claim, 0, 0, 4096).unwrap();
         let other = Arc::clone(&it);
@@ -458,7 +465,10 @@ fn out_of_memory_does_what_the_pool_says() {
     let pool = it.manager.pool_create(&claim, 1 << 20).unwrap();
     let (_, kept) = it.buffer(&claim, 4096);
     it.fake.limit_pages(0);
-    let ask = || it.manager.buffer_allocate(&claim, pool, 8192, false);
+    let ask = || {
+        it.manager
+            .buffer_allocate(&claim, pool, 8192, Layout::Scattered)
+    };
     assert_eq!(ask(), Err(Refusal::NoMemory));
     assert_eq!(it.manager.buffer_info(&claim, kept).unwrap().bytes, 4096);
     assert_eq!(it.manager.pool_info(&claim, pool).unwrap().used, 0);

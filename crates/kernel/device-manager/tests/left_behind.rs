@@ -8,7 +8,7 @@
 
 mod machine;
 
-use device_manager::{CommandRequest, DeviceState, QueueSpec, Refusal, SegmentRequest};
+use device_manager::{CommandRequest, DeviceState, Layout, QueueSpec, Refusal, SegmentRequest};
 use driver_core::Settings;
 use machine::{
     FakeConfig, Machine, OWNER, STRANGER, TAKEN, Ticket, bdf, done, from_device, script,
@@ -41,19 +41,22 @@ fn a_buffer_whose_holder_left_makes_room_for_the_next() {
     let (claim, queue) = it.running(0);
     let m = &it.manager;
     let pool = m.pool_create(&claim, 4096).unwrap();
-    let buffer = m.buffer_allocate(&claim, pool, 4096, false).unwrap();
+    let buffer = m
+        .buffer_allocate(&claim, pool, 4096, Layout::Scattered)
+        .unwrap();
     assert_eq!(
         it.submit(&claim, queue, 1, &[from_device(buffer, 0, 8)]),
         TAKEN
     );
     m.buffer_release(&claim, buffer);
     assert_eq!(
-        m.buffer_allocate(&claim, pool, 4096, false),
+        m.buffer_allocate(&claim, pool, 4096, Layout::Scattered),
         Err(Refusal::OverBudget)
     );
     script().lock().unwrap().completions.push_back(done(0));
     assert_eq!(it.complete(&claim, queue).unwrap().len(), 1);
-    m.buffer_allocate(&claim, pool, 4096, false).unwrap();
+    m.buffer_allocate(&claim, pool, 4096, Layout::Scattered)
+        .unwrap();
 }
 
 #[test]
@@ -104,7 +107,9 @@ fn more_memory_than_is_wiped_in_one_go_is_wiped_in_several() {
     let (claim, _) = it.running(0);
     let pool = it.manager.pool_create(&claim, 32 << 20).unwrap();
     for _ in 0..4 {
-        let buffer = it.manager.buffer_allocate(&claim, pool, 5 << 20, false);
+        let buffer = it
+            .manager
+            .buffer_allocate(&claim, pool, 5 << 20, Layout::Scattered);
         buffer.unwrap();
     }
     it.manager.release(&claim).unwrap();

@@ -8,7 +8,7 @@
 
 mod machine;
 
-use device_manager::{DeviceState, Refusal};
+use device_manager::{Access, DeviceState, Refusal};
 use driver_core::{NvmeSettings, Settings};
 use machine::{
     Machine, OWNER, PAIRS, PCIE, STRANGER, TAKEN, Ticket, bdf, done, from_device, refused, script,
@@ -65,7 +65,10 @@ fn a_whole_life() {
     assert_eq!(script().lock().unwrap().taken, 1);
     it.manager.interrupt_acknowledge(&claim, &route).unwrap();
 
-    let window = it.manager.buffer_window(&claim, buffer, true).unwrap();
+    let window = it
+        .manager
+        .buffer_window(&claim, buffer, Access::ReadWrite)
+        .unwrap();
     window.write(4096, b"data");
     assert_eq!(it.manager.buffer_info(&claim, buffer).unwrap().maps, 1);
     it.manager.buffer_free(&claim, buffer).unwrap();
@@ -196,9 +199,9 @@ fn death_at_every_step_leaves_nothing_behind() {
                 5 => drop(it.buffer(&claim, 8192)),
                 6 => {
                     let (_, buffer) = it.buffer(&claim, 4096);
-                    let window = m.buffer_window(&claim, buffer, true).unwrap();
+                    let window = m.buffer_window(&claim, buffer, Access::ReadWrite).unwrap();
                     window.write(0, b"secret");
-                    drop(m.buffer_window(&claim, buffer, false).unwrap());
+                    drop(m.buffer_window(&claim, buffer, Access::Read).unwrap());
                     drop(m.mmio_map(&claim, 0, 0, 4096).unwrap());
                 }
                 7 => {
@@ -241,7 +244,10 @@ fn a_device_that_never_stops_is_quarantined_and_keeps_its_pages() {
     let it = Machine::with(machine::FakeConfig::new().without_flr());
     let (claim, queue) = it.running(0);
     let (_, buffer) = it.buffer(&claim, 3 * 4096);
-    let window = it.manager.buffer_window(&claim, buffer, true).unwrap();
+    let window = it
+        .manager
+        .buffer_window(&claim, buffer, Access::ReadWrite)
+        .unwrap();
     assert_eq!(
         it.submit(&claim, queue, 1, &[from_device(buffer, 0, 512)]),
         TAKEN
@@ -469,7 +475,10 @@ fn three_hundred_claims_leave_the_frame_count_as_it_was() {
         let route = it.manager.interrupt_open(&claim, 0).unwrap();
         it.manager.interrupt_unmask(&claim, &route).unwrap();
         let (_, buffer) = it.buffer(&claim, 4096 * (1 + round % 3));
-        let window = it.manager.buffer_window(&claim, buffer, true).unwrap();
+        let window = it
+            .manager
+            .buffer_window(&claim, buffer, Access::ReadWrite)
+            .unwrap();
         window.write(0, &round.to_le_bytes());
         assert_eq!(
             it.submit(&claim, queue, round, &[from_device(buffer, 0, 64)]),

@@ -9,6 +9,7 @@
 
 mod machine;
 
+use device_manager::{Access, Layout};
 use machine::Machine;
 use sabotage::{choose, points};
 
@@ -25,10 +26,16 @@ fn share_window_gives_two_sessions_one_window() {
     let (pool, first) = it.buffer(&claim, 4096);
     let second = it
         .manager
-        .buffer_allocate(&claim, pool, 4096, false)
+        .buffer_allocate(&claim, pool, 4096, Layout::Scattered)
         .unwrap();
-    let mine = it.manager.buffer_window(&claim, first, true).unwrap();
-    let theirs = it.manager.buffer_window(&claim, second, false).unwrap();
+    let mine = it
+        .manager
+        .buffer_window(&claim, first, Access::ReadWrite)
+        .unwrap();
+    let theirs = it
+        .manager
+        .buffer_window(&claim, second, Access::Read)
+        .unwrap();
     mine.write(9, &[0x5a]);
     assert_eq!(theirs.read(9), 0x5a);
     // Both would give the same page back.
@@ -40,7 +47,7 @@ fn skip_scrub_frees_what_was_written() {
     let claim = it.claim(0);
     let (_, buffer) = it.buffer(&claim, 4096);
     it.manager
-        .buffer_window(&claim, buffer, true)
+        .buffer_window(&claim, buffer, Access::ReadWrite)
         .unwrap()
         .write(0, b"secret");
     choose(points::SKIP_SCRUB);

@@ -31,7 +31,6 @@ pub(crate) fn deliver_queued(call: &Arc<Call>, generation: u64, receiver: &Recei
 
 /// Moves a call to a receiver: message, capabilities, reply handle.
 #[inline(always)]
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 pub(crate) fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) -> Delivery {
     if call.word.deliver(generation).is_err() {
         return Delivery::CallGone(Woken::NOBODY);
@@ -76,22 +75,7 @@ pub(crate) fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) ->
     };
     let content = Content::of(&caller, payload);
     let placed = place_message(&place, &content, count, |handles| {
-        let right = Slot::new(Object::Reply(ReplyRight::new(call.clone(), generation)), 0);
-        match caps {
-            // One insertion is a transaction by itself.
-            None => {
-                let inserted = receiver.thread.process.insert(right);
-                inserted.map_err(|(refusal, right)| {
-                    disown(right);
-                    refusal
-                })
-            }
-            Some(mut caps) => {
-                let given = give(&caller, receiver, right, &mut caps, handles);
-                call.keep_room(generation, caps);
-                given
-            }
-        }
+        hand_over(call, generation, &caller, receiver, caps, handles)
     });
     let placed = match placed {
         Ok(placed) => placed,
@@ -109,6 +93,34 @@ pub(crate) fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) ->
         words: placed.words,
     };
     Delivery::Done(receiver.thread.complete(receiver.route, received))
+}
+
+/// Gives the receiver the right to reply, with the capabilities that the message brings. Returns its handle.
+#[inline(always)]
+fn hand_over(
+    call: &Arc<Call>,
+    generation: u64,
+    caller: &Thread,
+    receiver: &Receiver,
+    caps: Option<Vec<Outbound>>,
+    handles: Span,
+) -> Result<u64, Refusal> {
+    let right = Slot::new(Object::Reply(ReplyRight::new(call.clone(), generation)), 0);
+    match caps {
+        // One insertion is a transaction by itself.
+        None => {
+            let inserted = receiver.thread.process.insert(right);
+            inserted.map_err(|(refusal, right)| {
+                disown(right);
+                refusal
+            })
+        }
+        Some(mut caps) => {
+            let given = give(caller, receiver, right, &mut caps, handles);
+            call.keep_room(generation, caps);
+            given
+        }
+    }
 }
 
 /// Drops a reply right that nobody got: the call is ended by whoever failed to hand it out.

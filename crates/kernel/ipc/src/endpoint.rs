@@ -27,6 +27,13 @@ use crate::through::Through;
 use crate::woken::Woken;
 use crate::{Finished, KernelObject, Object, Route, Slot, Thread};
 
+/// What a receiver does where nothing waits for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    Waits,
+    Polls,
+}
+
 /// A thread that waits for a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Receiver {
@@ -304,7 +311,7 @@ impl EndpointCore {
             Delivery::Done(woken) => woken,
             Delivery::CallGone(woken) => {
                 // Another call may have been queued meanwhile, because no receiver was to be seen.
-                if let Some(receiver) = self.receive(receiver, false) {
+                if let Some(receiver) = self.receive(receiver, Patience::Waits) {
                     receiver.run();
                 }
                 woken
@@ -314,7 +321,11 @@ impl EndpointCore {
 
     /// Gives a receiver what waits, or queues it. `Some`: done, with who is to run (the receiver's thread, usually).
     #[inline(always)]
-    pub(crate) fn receive(self: &Arc<Self>, receiver: Receiver, poll: bool) -> Option<Woken> {
+    pub(crate) fn receive(
+        self: &Arc<Self>,
+        receiver: Receiver,
+        patience: Patience,
+    ) -> Option<Woken> {
         loop {
             let (call, generation) = {
                 let mut q = self.queues.lock();
@@ -333,7 +344,7 @@ impl EndpointCore {
                 }
                 match q.calls.pop() {
                     Some(next) => next,
-                    None if poll => {
+                    None if patience == Patience::Polls => {
                         drop(q);
                         let f = Finished::refused(Refusal::TimedOut);
                         return Some(receiver.thread.complete(receiver.route, f));

@@ -15,7 +15,7 @@ use stub::{Answered, Received};
 use crate::answer::{answer, refuse};
 use crate::area::Span;
 use crate::call::Payload;
-use crate::endpoint::Receiver;
+use crate::endpoint::{Patience, Receiver};
 use crate::kernel_call::KernelCall;
 use crate::object::Found;
 use crate::stop::{Misuse, Stop};
@@ -249,33 +249,49 @@ fn wait(me: &Arc<Thread>, woken: Woken, deadline: u64, frame: &mut SyscallFrame)
     // A result that came meanwhile came with a wake-up, and that ends the first block at once.
     let timed_out = woken.switch(deadline);
     if !me.take_register(frame) {
-        wait_on(me, timed_out, deadline, frame);
+        if timed_out {
+            time_out(me, frame);
+        } else {
+            wait_on(me, deadline, frame);
+        }
     }
 }
 
 /// After a wake-up without a result.
 #[cold]
 #[inline(never)]
-fn wait_on(me: &Arc<Thread>, mut timed_out: bool, deadline: u64, frame: &mut SyscallFrame) {
+fn wait_on(me: &Arc<Thread>, deadline: u64, frame: &mut SyscallFrame) {
     loop {
         // Threads that are woken for nothing hand the CPU on to each other without a way out of the kernel.
         let _ = sched::point();
         if me.process.is_dying() {
             return Finished::refused(Refusal::Cancelled).store(frame);
         }
-        if timed_out {
-            if ring::end_pending(me, Route::Register, Ending::TimedOut) {
-                return Finished::refused(Refusal::TimedOut).store(frame);
-            }
-            // Something else won, and its result is about to be there; or another CPU has this receiver in its hands for
-            // a delivery that may yet fail, and then puts it back: one look is not enough.
-            cpu::relax();
-            if me.take_register(frame) {
-                return;
-            }
-            continue;
+        let timed_out = sched::block(deadline);
+        if me.take_register(frame) {
+            return;
         }
-        timed_out = sched::block(deadline);
+        if timed_out {
+            return time_out(me, frame);
+        }
+    }
+}
+
+/// Ends an operation whose deadline came, unless something else ends it first.
+#[cold]
+#[inline(never)]
+fn time_out(me: &Arc<Thread>, frame: &mut SyscallFrame) {
+    loop {
+        let _ = sched::point();
+        if me.process.is_dying() {
+            return Finished::refused(Refusal::Cancelled).store(frame);
+        }
+        if ring::end_pending(me, Route::Register, Ending::TimedOut) {
+            return Finished::refused(Refusal::TimedOut).store(frame);
+        }
+        // Something else won, and its result is about to be there; or another CPU has this receiver in its hands for a
+        // delivery that may yet fail, and then puts it back: one look is not enough.
+        cpu::relax();
         if me.take_register(frame) {
             return;
         }
@@ -457,8 +473,11 @@ fn incoming<'m>(
         take_caps(me, op, message, caps)?;
     }
     // Asked only here: words are the call's own anyway.
-    let is_long = message.bytes() as usize >= object.long_from();
-    let message = scratch::read(me, message, is_long, room)?;
+    let place = match message.bytes() as usize >= object.long_from() {
+        true => scratch::Place::Own,
+        false => scratch::Place::OfCpu,
+    };
+    let message = scratch::read(me, message, place, room)?;
     Ok(stub::Payload::Message(message))
 }
 
@@ -494,8 +513,11 @@ fn receive(entry: &Entry<'_>, handle: u64) -> Outcome {
         buffer,
         deadline: op.deadline,
     };
-    let poll = op.flags() & submission_flags::POLL != 0;
-    if let Some(own) = endpoint.core().receive(receiver, poll) {
+    let patience = match op.flags() & submission_flags::POLL {
+        0 => Patience::Waits,
+        _ => Patience::Polls,
+    };
+    if let Some(own) = endpoint.core().receive(receiver, patience) {
         // The result is this thread's own: in `register`, or in the ring already.
         debug_assert!(own.is_nobody(), "a running thread was claimed");
         // Waking oneself leaves a note that the next block would take for a wake-up; that is harmless.

@@ -390,12 +390,12 @@ impl Process {
         self.marks.load(Ordering::Acquire) == 0
     }
 
-    pub(crate) fn set_traced(&self, traced: bool) {
-        if traced {
-            self.marks.fetch_or(TRACED, Ordering::Relaxed);
-        } else {
-            self.marks.fetch_and(!TRACED, Ordering::Relaxed);
-        }
+    pub(crate) fn begin_trace(&self) {
+        self.marks.fetch_or(TRACED, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end_trace(&self) {
+        self.marks.fetch_and(!TRACED, Ordering::Relaxed);
     }
 
     /// Whether every thread has left and everything it held is gone.

@@ -45,6 +45,15 @@ pub(crate) struct Message {
     borrowed: Option<Unbroken>,
 }
 
+/// Where a message lies that is not short.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In memory of its own: serving it takes looks.
+    Own,
+    /// In a buffer of this CPU.
+    OfCpu,
+}
+
 /// Copies a message out of the caller's area.
 ///
 /// # Errors
@@ -53,14 +62,14 @@ pub(crate) struct Message {
 pub(crate) fn read<'m>(
     me: &Thread,
     span: Span,
-    is_long: bool,
+    place: Place,
     message: &'m mut Message,
 ) -> Result<&'m [u8], Refusal> {
     let bytes = span.bytes() as usize;
     let buffer = if bytes <= SHORT_WORDS * 8 {
         bytes_of(&mut message.short, bytes)
     } else {
-        place(message, bytes, is_long)?
+        room(message, bytes, place)?
     };
     me.area.read(span, buffer);
     Ok(buffer)
@@ -75,11 +84,11 @@ fn bytes_of(words: &mut [u64], bytes: usize) -> &mut [u8] {
 
 /// Where a message that is not short goes.
 #[inline(never)]
-fn place(message: &mut Message, bytes: usize, is_long: bool) -> Result<&mut [u8], Refusal> {
+fn room(message: &mut Message, bytes: usize, place: Place) -> Result<&mut [u8], Refusal> {
     if bytes > SCRATCH_BYTES {
         return Err(Refusal::BadMessage);
     }
-    if is_long {
+    if place == Place::Own {
         let words = bytes.div_ceil(8);
         let long = &mut message.long;
         frames::widen(long, words)?;

@@ -10,7 +10,7 @@ use call_state::Ending;
 use cpu::{Lock, SyscallFrame};
 use frames::Grow;
 use memory::MemoryObject;
-use ring_abi::{Completion, Refusal, area_layout};
+use ring_abi::{AreaLayout, Completion, Refusal, area_layout};
 use sabotage::sabotage;
 use sched::{Task, TaskSpec};
 use schema::process::thread_handle;
@@ -150,13 +150,44 @@ fn lower_half(address: u64) -> Result<(), Refusal> {
     }
 }
 
+/// Memory that a thread shares with the kernel.
+fn map_area(process: &Process, layout: AreaLayout, submissions: u32) -> Result<Area, Refusal> {
+    let pages = layout.bytes / 4096;
+    let order = pages.next_power_of_two().trailing_zeros() as u8;
+    let run = frames::allocate_for_program(order, frames::Use::Area)?;
+    let shared = run.shared();
+    let memory = MemoryObject::from_run(run, pages)?;
+    let bytes = u64::from(layout.bytes);
+    let address = process
+        .vm
+        .map_object(&memory, 0, bytes, paging::Access::ReadWrite, None)?;
+    Ok(Area::new(shared, layout, submissions, address, memory))
+}
+
+/// What the scheduler runs for a thread.
+fn new_task(process: &Process, spec: &ThreadSpec, fs_base: u64) -> Result<Arc<Task>, Refusal> {
+    let most = match sabotage!(THREAD_ABOVE_PROCESS) {
+        true => spec.priority,
+        false => process.account().priority(),
+    };
+    let task = Task::new(TaskSpec {
+        space: Some(process.vm.space().clone()),
+        account: Some(process.account().clone()),
+        fs_base,
+        priority: spec.priority.min(most),
+        pinned: spec.cpu,
+        entry: first,
+        argument: 0,
+    });
+    task.ok_or(Refusal::NoMemory)
+}
+
 impl Thread {
     /// Makes a thread of `process` and gives it to the process; [`Thread::start`] lets it run.
     ///
     /// # Errors
     /// `OutOfRange` for entry or stack outside user space, `BadArgument` for a ring shape that is not allowed,
     /// `OverBudget`, `NoMemory`, `WrongState` for a process that is ending.
-    #[expect(clippy::too_many_lines, reason = "from before the rule")]
     #[expect(clippy::disallowed_methods, reason = "room: made here")]
     pub fn new(process: &Arc<Process>, spec: ThreadSpec) -> Result<Arc<Self>, Refusal> {
         lower_half(spec.entry)?;
@@ -168,34 +199,12 @@ impl Thread {
         }
         let _paying = frames::paid_by(process.account());
         let seat = process.account().charge(Kind::Threads, 1)?;
-        let pages = layout.bytes / 4096;
-        let order = pages.next_power_of_two().trailing_zeros() as u8;
-        let run = frames::allocate_for_program(order, frames::Use::Area)?;
-        let shared = run.shared();
-        let memory = MemoryObject::from_run(run, pages)?;
-        let bytes = u64::from(layout.bytes);
-        let address = process
-            .vm
-            .map_object(&memory, 0, bytes, paging::Access::ReadWrite, None)?;
+        let area = map_area(process, layout, u32::from(spec.submissions))?;
+        let address = area.address();
         let undo = || {
             let _ = process.vm.unmap_region(address);
         };
-        let task = Task::new(TaskSpec {
-            space: Some(process.vm.space().clone()),
-            account: Some(process.account().clone()),
-            fs_base: address,
-            priority: if sabotage!(THREAD_ABOVE_PROCESS) {
-                spec.priority
-            } else {
-                spec.priority.min(process.account().priority())
-            },
-            pinned: spec.cpu,
-            entry: first,
-            argument: 0,
-        })
-        .ok_or(Refusal::NoMemory)
-        .inspect_err(|_| undo())?;
-        let area = Area::new(shared, layout, u32::from(spec.submissions), address, memory);
+        let task = new_task(process, &spec, address).inspect_err(|_| undo())?;
         let make = || {
             Arc::new(Self {
                 task,

@@ -123,7 +123,7 @@ impl Trace {
             }
             *traced = Some(log.clone());
         }
-        process.set_traced(true);
+        process.begin_trace();
         Ok(Self {
             log,
             of: Arc::downgrade(process),
@@ -166,7 +166,7 @@ impl Drop for Trace {
         if sabotage!(KEEP_TRACE) {
             return;
         }
-        process.set_traced(false);
+        process.end_trace();
         let log = process.trace.lock().take();
         drop(log);
     }

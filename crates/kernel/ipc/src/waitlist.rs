@@ -194,10 +194,18 @@ mod tests {
     use super::*;
     use alloc::vec::Vec;
 
-    type List = Waitlist<u64, (u64, bool), 4>;
+    #[derive(Clone, Copy, PartialEq)]
+    enum Wanted {
+        Still,
+        NoMore,
+    }
 
-    fn add(list: &mut List, holder: u64, key: u64, wanted: bool) -> bool {
-        let (added, _) = list.add(holder, key, (holder, wanted), |(_, wanted)| *wanted);
+    type List = Waitlist<u64, (u64, Wanted), 4>;
+
+    fn add(list: &mut List, holder: u64, key: u64, wanted: Wanted) -> bool {
+        let (added, _) = list.add(holder, key, (holder, wanted), |(_, wanted)| {
+            *wanted == Wanted::Still
+        });
         added.is_ok()
     }
 
@@ -205,14 +213,14 @@ mod tests {
     fn a_holder_has_its_share_whatever_others_do() {
         let mut list = List::new();
         for _ in 0..100 {
-            let _ = add(&mut list, 1, 7, true);
+            let _ = add(&mut list, 1, 7, Wanted::Still);
         }
         assert_eq!(list.len(), 4);
         for holder in 2..500 {
             for _ in 0..4 {
-                assert!(add(&mut list, holder, 9, true));
+                assert!(add(&mut list, holder, 9, Wanted::Still));
             }
-            assert!(!add(&mut list, holder, 9, true));
+            assert!(!add(&mut list, holder, 9, Wanted::Still));
         }
     }
 
@@ -220,10 +228,10 @@ mod tests {
     fn what_nobody_wants_any_more_leaves_its_share() {
         let mut list = List::new();
         for _ in 0..3 {
-            assert!(add(&mut list, 1, 5, true));
+            assert!(add(&mut list, 1, 5, Wanted::Still));
         }
         for round in 0..100 {
-            assert!(add(&mut list, 1, round, false), "{round}");
+            assert!(add(&mut list, 1, round, Wanted::NoMore), "{round}");
         }
         assert!(list.len() <= 4);
     }
@@ -232,7 +240,7 @@ mod tests {
     fn entries_of_holders_that_are_gone_do_not_pile_up() {
         let mut list = List::new();
         for holder in 0..10_000 {
-            assert!(add(&mut list, holder, u64::MAX, false));
+            assert!(add(&mut list, holder, u64::MAX, Wanted::NoMore));
             assert!(list.len() < 64, "{}", list.len());
         }
     }
@@ -241,7 +249,7 @@ mod tests {
     fn entries_come_in_the_order_of_their_keys() {
         let mut list = List::new();
         for (holder, key) in [(1, 30), (2, 10), (3, 20), (4, 10)] {
-            assert!(add(&mut list, holder, key, true));
+            assert!(add(&mut list, holder, key, Wanted::Still));
         }
         let mut order = Vec::new();
         while let Some((holder, _)) = list.pop_if(|key| *key < 30) {
@@ -256,7 +264,7 @@ mod tests {
     fn chosen_ones_are_taken_a_few_at_a_time() {
         let mut list = List::new();
         for holder in 0..50 {
-            assert!(add(&mut list, holder, holder, true));
+            assert!(add(&mut list, holder, holder, Wanted::Still));
         }
         let (mut from, mut taken, mut steps) = (None, Vec::new(), 0);
         loop {

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use acpi_tables::{
     EcamWindow, Fadt, InterruptSource, Madt, Mcfg, PhysReader, ReadError, Register, Root, Rule,
-    Signature, Table, TableError, TableRef, find_s5,
+    Signature, SleepTypes, Table, TableError, TableRef, find_s5,
 };
 use cpu::Lock;
 
@@ -95,28 +95,84 @@ pub fn state_refused(e: &TableError) {
     crate::fact!("acpi.refused", reason = line.text());
 }
 
-fn copy<'b>(
-    reader: &Reader,
-    table: &TableRef,
-    buffer: &'b mut Vec<u8>,
-) -> Result<&'b [u8], TableError> {
-    *buffer = vec![0; table.length_bytes as usize];
-    table.copy(reader, buffer).map(|t| t.bytes())
+/// The tables below one root, read one after the other into one buffer.
+struct Tables {
+    reader: Reader,
+    root: Root,
+    buffer: Vec<u8>,
 }
 
-/// Reads one checked copy.
-type ReadTable<'a> = &'a mut dyn FnMut(&mut Record, &[u8]) -> Result<(), TableError>;
-
-/// Finds the one table of that name.
-fn find(
-    root: &Root,
-    reader: &Reader,
-    signature: Signature,
-) -> Result<Option<TableRef>, TableError> {
-    if sabotage!(FIRST_OF_TWO_TABLES) {
-        return root.find(reader, signature);
+impl Tables {
+    /// Finds the root, and notes every table that it lists.
+    fn locate(rsdp: Option<u64>, record: &mut Record) -> Option<Self> {
+        let reader = Reader::default();
+        let Some(address) = rsdp else {
+            crate::fact!("acpi.absent");
+            return None;
+        };
+        let root = Root::locate(&reader, address)
+            .inspect_err(|e| refused(record, e))
+            .ok()?;
+        record.root = Some(root.signature());
+        record.tables = root
+            .tables(&reader)
+            .flatten()
+            .map(|table| TableNote {
+                signature: table.signature,
+                length_bytes: table.length_bytes,
+                fate: Fate::Unused,
+            })
+            .collect();
+        Some(Self {
+            reader,
+            root,
+            buffer: Vec::new(),
+        })
     }
-    root.find_unique(reader, signature)
+
+    /// Finds the one table of that name.
+    fn find(&self, signature: Signature) -> Result<Option<TableRef>, TableError> {
+        if sabotage!(FIRST_OF_TWO_TABLES) {
+            return self.root.find(&self.reader, signature);
+        }
+        self.root.find_unique(&self.reader, signature)
+    }
+
+    /// Copies a table and checks the copy.
+    fn copy(&mut self, table: &TableRef) -> Result<&[u8], TableError> {
+        self.buffer = vec![0; table.length_bytes as usize];
+        table
+            .copy(&self.reader, &mut self.buffer)
+            .map(|t| t.bytes())
+    }
+
+    /// Reads the table of that name, if there is one, and notes what became of it.
+    fn read<R>(
+        &mut self,
+        record: &mut Record,
+        signature: Signature,
+        read: impl FnOnce(&mut Record, &[u8]) -> Result<R, TableError>,
+    ) -> Option<Result<R, TableError>> {
+        let found = self.find(signature).transpose()?;
+        let read = found.and_then(|table| read(record, self.copy(&table)?));
+        match &read {
+            Ok(_) => record.note(signature, Fate::Read),
+            Err(e) => refused(record, e),
+        }
+        Some(read)
+    }
+
+    /// What the DSDT says of S5.
+    fn find_s5(&mut self, record: &mut Record, dsdt: u64) -> Option<SleepTypes> {
+        let found = TableRef::read(&self.reader, dsdt, Signature::DSDT).and_then(|table| {
+            let bytes = self.copy(&table)?;
+            find_s5(&Table::parse(bytes, Signature::DSDT)?)
+        });
+        found.unwrap_or_else(|e| {
+            refused(record, &e);
+            None
+        })
+    }
 }
 
 /// Reads the MADT into what the machine is.
@@ -177,85 +233,27 @@ pub fn read(rsdp: Option<u64>) -> Machine {
     machine
 }
 
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn read_into(rsdp: Option<u64>, record: &mut Record) -> Machine {
-    let reader = Reader::default();
     let mut machine = Machine {
         local_apic: 0xfee0_0000,
         ..Machine::default()
     };
-    let root = match rsdp.map(|address| Root::locate(&reader, address)) {
-        Some(Ok(root)) => root,
-        Some(Err(e)) => {
-            refused(record, &e);
-            return machine;
-        }
-        None => {
-            crate::fact!("acpi.absent");
-            return machine;
-        }
+    let Some(mut tables) = Tables::locate(rsdp, record) else {
+        return machine;
     };
-    record.root = Some(root.signature());
-    record.tables = root
-        .tables(&reader)
-        .flatten()
-        .map(|table| TableNote {
-            signature: table.signature,
-            length_bytes: table.length_bytes,
-            fate: Fate::Unused,
-        })
-        .collect();
-    let mut buffer = Vec::new();
-    let mut with = |record: &mut Record, signature: Signature, f: ReadTable<'_>| {
-        let read = match find(&root, &reader, signature) {
-            Ok(Some(table)) => {
-                copy(&reader, &table, &mut buffer).and_then(|bytes| f(record, bytes))
-            }
-            Ok(None) => return Ok(()),
-            Err(e) => Err(e),
-        };
-        match &read {
-            Ok(()) => record.note(signature, Fate::Read),
-            Err(e) => refused(record, e),
-        }
-        read
-    };
-    let _ = with(record, Signature::MADT, &mut |record, bytes| {
+    let _ = tables.read(record, Signature::MADT, |record, bytes| {
         read_madt(&mut machine, record, bytes)
     });
-    let _ = with(record, Signature::MCFG, &mut |record, bytes| {
+    let _ = tables.read(record, Signature::MCFG, |record, bytes| {
         read_mcfg(&mut machine, record, bytes)
     });
-    let mut keep = |record: &mut Record, signature| {
-        let mut copied = None;
-        let read = with(record, signature, &mut |_, bytes| {
-            copied = Some(bytes.to_vec());
-            Ok(())
-        });
-        match read {
-            Ok(()) => copied.map(Ok),
-            Err(e) => Some(Err(e)),
-        }
-    };
-    machine.dmar = keep(record, Signature::DMAR);
-    machine.ivrs = keep(record, Signature::IVRS);
-    let mut fadt = None;
-    let _ = with(record, Signature::FADT, &mut |_, bytes| {
-        fadt = Some(Fadt::parse(bytes)?);
-        Ok(())
-    });
-    if let Some(fadt) = fadt {
+    machine.dmar = tables.read(record, Signature::DMAR, |_, bytes| Ok(bytes.to_vec()));
+    machine.ivrs = tables.read(record, Signature::IVRS, |_, bytes| Ok(bytes.to_vec()));
+    let fadt = tables.read(record, Signature::FADT, |_, bytes| Fadt::parse(bytes));
+    if let Some(Ok(fadt)) = fadt {
         machine.pm_timer = fadt.pm_timer;
-        let s5 = fadt.dsdt.and_then(|address| {
-            let found = TableRef::read(&reader, address, Signature::DSDT).and_then(|table| {
-                let bytes = copy(&reader, &table, &mut buffer)?;
-                find_s5(&Table::parse(bytes, Signature::DSDT)?)
-            });
-            found.unwrap_or_else(|e| {
-                refused(record, &e);
-                None
-            })
-        });
+        let dsdt = fadt.dsdt;
+        let s5 = dsdt.and_then(|address| tables.find_s5(record, address));
         crate::power::note(Means {
             pm1a: fadt.pm1a_control,
             pm1b: fadt.pm1b_control,

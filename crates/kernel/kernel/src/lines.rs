@@ -160,11 +160,14 @@ pub fn route(line: &Line, message: &Message) -> bool {
     .is_ok()
 }
 
-/// Masks or unmasks a line.
-pub fn mask(gsi: u32, masked: bool) {
+/// Masks a line.
+pub fn mask(gsi: u32) {
     // A line that was routed has its I/O APIC.
-    let _ = on_its_io_apic(gsi, |io| match masked {
-        true => io.mask(gsi),
-        false => io.unmask(gsi),
-    });
+    let _ = on_its_io_apic(gsi, |io| io.mask(gsi));
+}
+
+/// Lets a line be raised.
+pub fn unmask(gsi: u32) {
+    // As for `mask`.
+    let _ = on_its_io_apic(gsi, |io| io.unmask(gsi));
 }

@@ -7,10 +7,6 @@
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)]
-#![expect(
-    clippy::fn_params_excessive_bools,
-    reason = "written before the rule; nothing new may join them"
-)]
 
 extern crate alloc;
 

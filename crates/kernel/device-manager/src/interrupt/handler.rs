@@ -5,6 +5,7 @@ use dma_ledger::RouteId;
 use evidence::FactWriter;
 use sabotage::sabotage;
 
+use super::lines::Cause;
 use super::route::{Route, Signal};
 use super::vectors::{Place, SourceOf, Target};
 use crate::facts::about;
@@ -62,14 +63,16 @@ impl<P: Platform> DeviceManager<P> {
         let Some(users) = lines.fired(platform, line) else {
             return false;
         };
-        let mut claimed = false;
+        let mut cause = Cause::Nobody;
         for user in users {
-            claimed |= self.on_pin(user, line);
+            if self.on_pin(user, line) {
+                cause = Cause::Found;
+            }
         }
-        if claimed && sabotage!(LINE_WAITS_FOR_ACKNOWLEDGEMENT) {
+        if cause == Cause::Found && sabotage!(LINE_WAITS_FOR_ACKNOWLEDGEMENT) {
             return true;
         }
-        if let Some(gsi) = lines.reopen(platform, line, claimed) {
+        if let Some(gsi) = lines.reopen(platform, line, cause) {
             platform.fact(&|sink| {
                 evidence::write_fact(sink, "interrupt.storm")
                     .stable("kind", "line")

@@ -125,7 +125,7 @@ impl Lines {
                 debug_assert!(added.is_ok(), "there is room for it");
             }
         }
-        platform.mask_line(line.gsi, false);
+        platform.unmask_line(line.gsi);
         Ok((index as u32, message))
     }
 
@@ -146,7 +146,7 @@ impl Lines {
         if !wire.users.is_empty() {
             return;
         }
-        platform.mask_line(wire.line.gsi, true);
+        platform.mask_line(wire.line.gsi);
         let place = wire.message.place();
         vectors.set(place, None);
         if let Some(previous) = wire.previous {
@@ -183,7 +183,11 @@ impl Lines {
             wire.message = message;
             wire.previous = Some(old);
             // A level that is asserted by now arrives at the new place.
-            platform.mask_line(wire.line.gsi, wire.held);
+            if wire.held {
+                platform.mask_line(wire.line.gsi);
+            } else {
+                platform.unmask_line(wire.line.gsi);
+            }
             platform.retire_vector(old.cpu, old.vector);
             Ok(())
         });
@@ -211,27 +215,22 @@ impl Lines {
         line: u32,
     ) -> Option<ArrayVec<SourceOf, MAX_USERS>> {
         self.with(line, |wire| {
-            platform.mask_line(wire.line.gsi, true);
+            platform.mask_line(wire.line.gsi);
             wire.fired = wire.fired.saturating_add(1);
             wire.users.clone()
         })
     }
 
     /// Opens a line after its handler ran, unless it storms. Returns its number when that has just begun.
-    pub(super) fn reopen<P: Platform>(
-        &self,
-        platform: &P,
-        line: u32,
-        claimed: bool,
-    ) -> Option<u32> {
-        self.with(line, |wire| reopen(platform, line, wire, claimed))?
+    pub(super) fn reopen<P: Platform>(&self, platform: &P, line: u32, cause: Cause) -> Option<u32> {
+        self.with(line, |wire| reopen(platform, line, wire, cause))?
     }
 
     /// Opens a line that was masked because it stormed: its timer has fired.
     pub(super) fn poll<P: Platform>(&self, platform: &P, line: u32) {
         self.with(line, |wire| {
             if core::mem::take(&mut wire.held) {
-                platform.mask_line(wire.line.gsi, false);
+                platform.unmask_line(wire.line.gsi);
             }
         });
     }
@@ -256,9 +255,16 @@ impl Lines {
     }
 }
 
-fn reopen<P: Platform>(platform: &P, line: u32, wire: &mut Wire, claimed: bool) -> Option<u32> {
+/// Whether one of a line's users had raised it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    Found,
+    Nobody,
+}
+
+fn reopen<P: Platform>(platform: &P, line: u32, wire: &mut Wire, cause: Cause) -> Option<u32> {
     let gsi = wire.line.gsi;
-    if claimed {
+    if cause == Cause::Found {
         (wire.unclaimed, wire.held) = (0, false);
     } else {
         wire.nobody = wire.nobody.saturating_add(1);
@@ -273,6 +279,6 @@ fn reopen<P: Platform>(platform: &P, line: u32, wire: &mut Wire, claimed: bool) 
             return begins.then_some(gsi);
         }
     }
-    platform.mask_line(gsi, false);
+    platform.unmask_line(gsi);
     None
 }

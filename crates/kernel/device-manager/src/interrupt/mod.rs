@@ -184,10 +184,15 @@ impl<P: Platform> DeviceManager<P> {
         if let Some(entry) = turn.route(route) {
             entry.undelivered = false;
         }
-        turn.armed(route, unmask);
-        let kept = (!unmask).then(|| turn.take_waiter(route.source()));
+        let kept = match unmask {
+            true => {
+                turn.arm(route);
+                None
+            }
+            false => turn.go_on_with_kept(route),
+        };
         turn.leave();
-        at.deliver(kept.flatten());
+        at.deliver(kept);
         Ok(())
     }
 
@@ -214,10 +219,15 @@ impl<P: Platform> DeviceManager<P> {
         let at = self.of(claim)?;
         let mut turn = at.turn();
         let unmask = turn.function.record.unmask_route(claim, route)?;
-        turn.armed(route, unmask);
-        let kept = (!unmask).then(|| turn.take_waiter(route.source()));
+        let kept = match unmask {
+            true => {
+                turn.arm(route);
+                None
+            }
+            false => turn.go_on_with_kept(route),
+        };
         turn.leave();
-        at.deliver(kept.flatten());
+        at.deliver(kept);
         Ok(())
     }
 
@@ -382,16 +392,25 @@ impl<P: Platform> Turn<'_, P> {
         self.program(source, message)
     }
 
-    /// The holder armed its route, or came to the dispatch of what was kept: a source that was stopped goes on.
-    fn armed(&mut self, route: &RouteId, unmask: bool) {
-        let Some(entry) = self.route(route) else {
-            return;
-        };
-        entry.since = 0;
-        let (signal, stopped) = (entry.signal, core::mem::take(&mut entry.stopped));
-        if unmask || stopped {
+    /// The holder armed its route: the source may be raised again.
+    fn arm(&mut self, route: &RouteId) {
+        if let Some(entry) = self.route(route) {
+            (entry.since, entry.stopped) = (0, false);
+            let signal = entry.signal;
             self.unmask_source(route.source(), signal);
         }
+    }
+
+    /// The holder came to the dispatch of what was kept, which is given to whoever waits. A source that was stopped goes on.
+    fn go_on_with_kept(&mut self, route: &RouteId) -> Option<Delivery<P>> {
+        if let Some(entry) = self.route(route) {
+            entry.since = 0;
+            let signal = entry.signal;
+            if core::mem::take(&mut entry.stopped) {
+                self.unmask_source(route.source(), signal);
+            }
+        }
+        self.take_waiter(route.source())
     }
 
     /// Takes every route away from its holder: sources masked, vectors retired, waits ended.

@@ -4,6 +4,7 @@ use pci_format::{Command, Status, read_command, reg, update_command};
 use ring_abi::Refusal;
 
 use super::route::Signal;
+use crate::stop::Switch;
 use crate::turn::Turn;
 use crate::{Message, Platform};
 
@@ -78,7 +79,7 @@ impl<P: Platform> Turn<'_, P> {
                 }
             }
             Signal::Msi { maskable: false } => {}
-            Signal::Line { .. } => self.disable_pin(true),
+            Signal::Line { .. } => self.switch_pin(Switch::Off),
         }
     }
 
@@ -102,7 +103,7 @@ impl<P: Platform> Turn<'_, P> {
                     msi.is_enabled(&**config, self.at.bdf());
                 }
             }
-            Signal::Line { .. } => self.disable_pin(true),
+            Signal::Line { .. } => self.switch_pin(Switch::Off),
         }
     }
 
@@ -124,7 +125,7 @@ impl<P: Platform> Turn<'_, P> {
                     }
                 }
             }
-            Signal::Line { .. } => self.disable_pin(false),
+            Signal::Line { .. } => self.switch_pin(Switch::On),
         }
     }
 
@@ -134,12 +135,9 @@ impl<P: Platform> Turn<'_, P> {
         msi.is_some_and(|msi| msi.is_enabled(&**self.at.machine.config.lock(), self.at.bdf()))
     }
 
-    fn disable_pin(&self, disabled: bool) {
-        let (set, clear) = if disabled {
-            (Command::INTERRUPT_DISABLE, Command::empty())
-        } else {
-            (Command::empty(), Command::INTERRUPT_DISABLE)
-        };
+    /// Lets the function raise its pin, or not: the bit says that it may not.
+    fn switch_pin(&self, switch: Switch) {
+        let (clear, set) = switch.bits(Command::INTERRUPT_DISABLE);
         update_command(
             &mut **self.at.machine.config.lock(),
             self.at.bdf(),

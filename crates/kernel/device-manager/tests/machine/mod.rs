@@ -11,8 +11,8 @@ pub use config::{BAR0, FakeConfig, PCIE};
 pub use platform::{Fake, FakeFrames, FakeMapping, Ticket};
 
 use device_manager::{
-    BufferId, Claim, CommandRequest, DeviceManager, Direction, DriverEntry, LIMITS, OwnerId,
-    PoolId, QueueCompletion, QueueId, QueueSpec, Refusal, SegmentRequest, Submitted,
+    BufferId, Claim, CommandRequest, DeviceManager, Direction, DriverEntry, LIMITS, Layout,
+    OwnerId, PoolId, QueueCompletion, QueueId, QueueSpec, Refusal, SegmentRequest, Submitted,
 };
 use driver_core::Settings;
 use pci::Found;
@@ -141,7 +141,9 @@ impl Machine {
     /// A pool and a buffer of it.
     pub fn buffer(&self, claim: &Claim, bytes: u64) -> (PoolId, BufferId) {
         let pool = self.manager.pool_create(claim, 1 << 20).unwrap();
-        let buffer = self.manager.buffer_allocate(claim, pool, bytes, false);
+        let buffer = self
+            .manager
+            .buffer_allocate(claim, pool, bytes, Layout::Scattered);
         (pool, buffer.unwrap())
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use audit_format::Event;
-use device_manager::{FrameRun, Line, Mapping, Message, Platform, Refusal, Waiter};
+use device_manager::{Access, FrameRun, Layout, Line, Mapping, Message, Platform, Refusal, Waiter};
 use dma_ledger::{Claim, QueueId, ShootdownProof};
 use driver_core::{DeviceAddress, PageAddresses, Ports, Registers};
 use mmio::{PortBus, SharedBytes};
@@ -336,7 +336,8 @@ impl Platform for Fake {
         self.0.lock().unwrap().audited.push(event);
     }
 
-    fn allocate(&self, pages: u32, contiguous: bool) -> Option<FakeFrames> {
+    fn allocate(&self, pages: u32, layout: Layout) -> Option<FakeFrames> {
+        let contiguous = layout == Layout::Contiguous;
         let mut state = self.0.lock().unwrap();
         let after = state.pages + u64::from(pages);
         if state.limit.is_some_and(|limit| after > limit) {
@@ -405,7 +406,8 @@ impl Platform for Fake {
         Ports::over(&PortNumbers, first, bytes)
     }
 
-    fn share(&self, frames: &FakeFrames, writable: bool) -> Option<FakeMapping> {
+    fn share(&self, frames: &FakeFrames, access: Access) -> Option<FakeMapping> {
+        let writable = access == Access::ReadWrite;
         Some(self.map(Some(frames.bytes()), writable))
     }
 
@@ -457,13 +459,12 @@ impl Platform for Fake {
         true
     }
 
-    fn mask_line(&self, gsi: u32, masked: bool) {
-        let mut state = self.0.lock().unwrap();
-        if masked {
-            state.open_lines.remove(&gsi);
-        } else {
-            state.open_lines.insert(gsi);
-        }
+    fn mask_line(&self, gsi: u32) {
+        self.0.lock().unwrap().open_lines.remove(&gsi);
+    }
+
+    fn unmask_line(&self, gsi: u32) {
+        self.0.lock().unwrap().open_lines.insert(gsi);
     }
 
     fn arm_line(&self, line: u32, at_ns: u64) {

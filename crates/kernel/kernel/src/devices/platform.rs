@@ -3,7 +3,7 @@
 use core::fmt;
 
 use ::memory::Writes;
-use device_manager::{Line, Message, Platform};
+use device_manager::{Access, Layout, Line, Message, Platform};
 use driver_core::{Ports, Registers};
 use stub::Refusal;
 use units::Bdf;
@@ -26,13 +26,12 @@ impl Platform for Kernel {
     type Opening = Opening;
     type Waiting = Waiting;
 
-    fn allocate(&self, pages: u32, contiguous: bool) -> Option<Run> {
+    fn allocate(&self, pages: u32, layout: Layout) -> Option<Run> {
         #[cfg(sabotage)]
         let _nobody = sabotage::sabotage!(DMA_FOR_NOTHING).then(frames::paid_by_nobody);
-        if contiguous {
-            Run::contiguous(pages)
-        } else {
-            Run::scattered(pages)
+        match layout {
+            Layout::Scattered => Run::scattered(pages),
+            Layout::Contiguous => Run::contiguous(pages),
         }
     }
 
@@ -69,12 +68,11 @@ impl Platform for Kernel {
         unsafe { Ports::new(first, bytes) }
     }
 
-    fn share(&self, run: &Run, writable: bool) -> Option<Window> {
-        let writes = match writable {
-            true => Writes::Allowed,
-            false => Writes::Never,
-        };
-        run.share(writes)
+    fn share(&self, run: &Run, access: Access) -> Option<Window> {
+        run.share(match access {
+            Access::Read => Writes::Never,
+            Access::ReadWrite => Writes::Allowed,
+        })
     }
 
     fn share_registers(&self, physical: u64, pages: u32) -> Option<Window> {
@@ -97,8 +95,12 @@ impl Platform for Kernel {
         crate::lines::route(line, message)
     }
 
-    fn mask_line(&self, gsi: u32, masked: bool) {
-        crate::lines::mask(gsi, masked);
+    fn mask_line(&self, gsi: u32) {
+        crate::lines::mask(gsi);
+    }
+
+    fn unmask_line(&self, gsi: u32) {
+        crate::lines::unmask(gsi);
     }
 
     fn arm_line(&self, line: u32, at_ns: u64) {

@@ -187,7 +187,7 @@ fn route(machine: &Machine) -> Option<()> {
     GSI.store(line.gsi, Ordering::Relaxed);
     VECTOR.store(pack(message.cpu, message.vector), Ordering::Release);
     if crate::lines::route(&line, &message) {
-        crate::lines::mask(line.gsi, false);
+        crate::lines::unmask(line.gsi);
         return Some(());
     }
     VECTOR.store(0, Ordering::Release);

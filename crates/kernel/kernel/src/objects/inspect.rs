@@ -8,7 +8,7 @@ use frames::Grow;
 use account::Kind;
 use apic::vector;
 use cap::Epoch;
-use device_manager::{Books, Inspection, Signal};
+use device_manager::{Books, Inspection, LineView, RouteView, Signal};
 use dma_ledger::{FunctionState, Phase, QueueState};
 use ipc::{KernelCall, Process};
 use sabotage::sabotage;
@@ -229,45 +229,62 @@ const UNCOUNTED: u64 = u64::MAX;
 /// Every processor has this vector.
 const EVERY: u16 = u16::MAX;
 
+/// Vectors of the local APIC, which every processor has.
+const LOCAL: [(u8, wire::Use); 6] = [
+    (vector::DRAIN, wire::Use::Drain),
+    (vector::TIMER, wire::Use::Timer),
+    (vector::SHOOTDOWN, wire::Use::Shootdown),
+    (vector::RESCHEDULE, wire::Use::Reschedule),
+    (vector::STOP, wire::Use::Stop),
+    (vector::SPURIOUS, wire::Use::Spurious),
+];
+
+/// A device's vector as it is told.
+fn vector_of_route(r: &RouteView) -> wire::Vector {
+    wire::Vector {
+        cpu: r.cpu,
+        vector: r.vector,
+        use_: wire::Use::Device,
+        address: r.function,
+        source: r.source,
+        signal: match r.signal {
+            Signal::Msix => wire::Signal::Msix,
+            Signal::Msi { .. } => wire::Signal::Msi,
+            Signal::Line { .. } => wire::Signal::Line,
+        },
+        raised: r.counts.dispatched,
+        late: r.counts.late,
+        forwarded: r.counts.forwarded,
+        storms: r.counts.storms,
+        masked: r.masked,
+        ..wire::Vector::default()
+    }
+}
+
+/// A shared line's vector as it is told.
+fn vector_of_line(l: &LineView) -> wire::Vector {
+    wire::Vector {
+        cpu: l.cpu,
+        vector: l.vector,
+        use_: wire::Use::Line,
+        gsi: l.gsi,
+        users: l.users,
+        raised: l.fired,
+        late: l.nobody,
+        storms: l.storms,
+        masked: l.held,
+        ..wire::Vector::default()
+    }
+}
+
 /// Every vector in use: by processor, then ascending.
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn vectors() -> Result<Vec<wire::Vector>, Refusal> {
     let (mut all, mut room) = (Vec::new(), Ok(()));
-    manager().interrupt_table(&mut |r| {
-        let entry = wire::Vector {
-            cpu: r.cpu,
-            vector: r.vector,
-            use_: wire::Use::Device,
-            address: r.function,
-            source: r.source,
-            signal: match r.signal {
-                Signal::Msix => wire::Signal::Msix,
-                Signal::Msi { .. } => wire::Signal::Msi,
-                Signal::Line { .. } => wire::Signal::Line,
-            },
-            raised: r.counts.dispatched,
-            late: r.counts.late,
-            forwarded: r.counts.forwarded,
-            storms: r.counts.storms,
-            masked: r.masked,
-            ..wire::Vector::default()
-        };
-        room = room.and_then(|()| all.add(entry));
+    manager().interrupt_table(&mut |route| {
+        room = room.and_then(|()| all.add(vector_of_route(route)));
     });
-    manager().line_table(&mut |l| {
-        let entry = wire::Vector {
-            cpu: l.cpu,
-            vector: l.vector,
-            use_: wire::Use::Line,
-            gsi: l.gsi,
-            users: l.users,
-            raised: l.fired,
-            late: l.nobody,
-            storms: l.storms,
-            masked: l.held,
-            ..wire::Vector::default()
-        };
-        room = room.and_then(|()| all.add(entry));
+    manager().line_table(&mut |line| {
+        room = room.and_then(|()| all.add(vector_of_line(line)));
     });
     room?;
     if let Some((cpu, vector, gsi)) = super::console::line() {
@@ -280,15 +297,7 @@ fn vectors() -> Result<Vec<wire::Vector>, Refusal> {
             ..wire::Vector::default()
         })?;
     }
-    let between = [
-        (vector::DRAIN, wire::Use::Drain),
-        (vector::TIMER, wire::Use::Timer),
-        (vector::SHOOTDOWN, wire::Use::Shootdown),
-        (vector::RESCHEDULE, wire::Use::Reschedule),
-        (vector::STOP, wire::Use::Stop),
-        (vector::SPURIOUS, wire::Use::Spurious),
-    ];
-    for (vector, use_) in between {
+    for (vector, use_) in LOCAL {
         all.add(wire::Vector {
             cpu: EVERY,
             vector,

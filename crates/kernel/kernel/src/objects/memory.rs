@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use ::memory::{MemoryObject, Protection};
 use cap::Epoch;
+use device_manager::Access;
 use ipc::{KernelCall, Process};
 use sabotage::sabotage;
 use schema::process::{memory_object, virtual_memory};
@@ -93,7 +94,7 @@ impl<'a> virtual_memory::Server<KernelCall<'a>> for Served<Memory> {
                     b => u32::try_from(b.div_ceil(4096)).map_err(|_| Refusal::OverBudget)?,
                 };
                 let object = MemoryObject::new(pages)?;
-                served::object(Shared::new(object, true))
+                served::object(Shared::new(object, Access::ReadWrite))
             });
         reply.answer(result.map(|memory| virtual_memory::CreateMemoryReply { memory }))
     }
@@ -117,23 +118,21 @@ enum Right {
 }
 
 impl Shared {
-    /// Wraps pages; `writable` narrows what may be mapped through this capability.
-    pub fn new(object: Arc<MemoryObject>, writable: bool) -> Self {
+    /// Wraps pages; `access` narrows what may be mapped through this capability.
+    pub fn new(object: Arc<MemoryObject>, access: Access) -> Self {
         Self {
             epoch: Epoch::default(),
             object,
-            writable,
+            writable: access == Access::ReadWrite,
             right: Right::Revoke,
         }
     }
 
     /// Wraps pages for somebody to whom they are lent: a device's, or a provider's buffer.
-    pub fn window(object: Arc<MemoryObject>, writable: bool) -> Self {
+    pub fn window(object: Arc<MemoryObject>, access: Access) -> Self {
         Self {
-            epoch: Epoch::default(),
-            object,
-            writable,
             right: Right::Use,
+            ..Self::new(object, access)
         }
     }
 
@@ -214,11 +213,6 @@ impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
 
 impl Served<Shared> {
     fn narrow(shared: &Arc<Shared>) -> Result<ipc::Slot, Refusal> {
-        served::object(Shared {
-            epoch: Epoch::default(),
-            object: shared.object.clone(),
-            writable: false,
-            right: Right::Use,
-        })
+        served::object(Shared::window(shared.object.clone(), Access::Read))
     }
 }

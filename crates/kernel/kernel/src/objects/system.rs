@@ -9,6 +9,7 @@ use frames::Grow;
 use ::memory::MemoryObject;
 use account::{Account, Kind};
 use cap::Epoch;
+use device_manager::Access;
 use ipc::{End, KernelCall, Process};
 use line_queue::{Form, Writer};
 use schema::process::{boot_package, log_reader, log_sink, process_control, system_info};
@@ -241,7 +242,10 @@ impl<'a> boot_package::Server<KernelCall<'a>> for Served<Package> {
                 let count = bytes.len().div_ceil(4096).max(1) as u32;
                 let pages = MemoryObject::new(count)?;
                 pages.write(0, bytes)?;
-                Ok((bytes.len() as u64, object(Shared::new(pages, false))?))
+                Ok((
+                    bytes.len() as u64,
+                    object(Shared::new(pages, Access::Read))?,
+                ))
             });
         reply.answer(result.map(|(bytes, memory)| boot_package::ManifestReply { bytes, memory }))
     }

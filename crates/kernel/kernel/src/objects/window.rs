@@ -9,7 +9,7 @@ use frames::Grow;
 use ::memory::Protection;
 use cap::Epoch;
 use cpu::Lock;
-use device_manager::Signal;
+use device_manager::{Layout, Signal};
 use dma_ledger::{BufferId, Claim, MappingId, OomPolicy, PoolId, RouteId};
 use ipc::{KernelCall, Process};
 use paging::Access;
@@ -356,8 +356,11 @@ impl<'a> dma_pool::Server<KernelCall<'a>> for Served<Pool> {
         bytes: u64,
         layout: dma_pool::Layout,
     ) -> Answered {
-        let contiguous = layout == dma_pool::Layout::Contiguous;
-        let result = manager().buffer_allocate(&self.0.claim, self.0.pool, bytes, contiguous);
+        let layout = match layout {
+            dma_pool::Layout::Scattered => Layout::Scattered,
+            dma_pool::Layout::Contiguous => Layout::Contiguous,
+        };
+        let result = manager().buffer_allocate(&self.0.claim, self.0.pool, bytes, layout);
         answer(
             reply,
             &self.0.claim,
@@ -419,8 +422,11 @@ impl<'a> dma_buffer::Server<KernelCall<'a>> for Served<Buffer> {
             if access == Access::ReadExecute {
                 return Err(Refusal::WriteExecute);
             }
-            let writable = access == Access::ReadWrite;
-            let window = manager().buffer_window(&self.0.claim, self.0.buffer, writable)?;
+            let wanted = match access {
+                Access::ReadWrite => device_manager::Access::ReadWrite,
+                _ => device_manager::Access::Read,
+            };
+            let window = manager().buffer_window(&self.0.claim, self.0.buffer, wanted)?;
             let bytes = window.object().bytes();
             process
                 .vm
@@ -452,13 +458,16 @@ impl<'a> dma_buffer::Server<KernelCall<'a>> for Served<Buffer> {
         reply: Owed<'a, dma_buffer::call::Window>,
         access: dma_buffer::Access,
     ) -> Answered {
-        let writable = access == dma_buffer::Access::ReadWrite;
-        let result = manager().buffer_window(&self.0.claim, self.0.buffer, writable);
+        let access = match access {
+            dma_buffer::Access::Read => device_manager::Access::Read,
+            dma_buffer::Access::ReadWrite => device_manager::Access::ReadWrite,
+        };
+        let result = manager().buffer_window(&self.0.claim, self.0.buffer, access);
         answer(
             reply,
             &self.0.claim,
             result
-                .and_then(|window| object(Shared::window(window.object().clone(), writable)))
+                .and_then(|window| object(Shared::window(window.object().clone(), access)))
                 .map(|memory| dma_buffer::WindowReply { memory }),
         )
     }
