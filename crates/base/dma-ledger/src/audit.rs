@@ -1,6 +1,6 @@
 //! Recounting: every total is computed anew from the entries and compared with what the record says.
 
-use crate::buffer::{BufferUse, Held};
+use crate::parts::{BufferUse, Held};
 use crate::record::{FunctionRecord, FunctionState, Phase, Released};
 
 /// Totals of one function.
@@ -161,7 +161,7 @@ impl<F> FunctionRecord<F> {
                 return Err(AuditFault::Pins);
             }
             let maps = self.mappings().filter(|(_, mapping)| {
-                matches!(mapping.what, crate::mmio::Mapped::Buffer(buffer) if buffer.handle == handle)
+                matches!(mapping.what, crate::parts::Mapped::Buffer(buffer) if buffer.handle == handle)
             });
             if maps.count() != buffer.maps as usize {
                 return Err(AuditFault::Mappings);

@@ -2,42 +2,12 @@
 
 use sabotage::sabotage;
 
-use crate::ids::{BufferId, Claim, PoolId};
-use crate::pages::{Committed, DeviceVisible, Pages, Quiesced, Scrubbed};
-use crate::receipts::{ResetReceipt, ShootdownProof};
+use crate::ids::{BufferId, Claim};
+use crate::pages::{Pages, Quiesced, Scrubbed};
+use crate::parts::{Buffer, BufferUse, Held};
+use crate::receipts::ShootdownProof;
 use crate::record::{FunctionRecord, FunctionState};
 use crate::refusal::{Refusal, from_table};
-
-/// Who uses a buffer's pages.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BufferUse {
-    /// A provider's buffer, charged to a pool.
-    Pool(PoolId),
-    /// Pages that the broker keeps for queues and lists; device-visible from the start, never mapped, never a segment.
-    Broker,
-}
-
-/// Where a buffer's pages are in their life cycle.
-#[derive(Debug)]
-pub(crate) enum Held<F> {
-    Committed(Pages<Committed, F>),
-    DeviceVisible(Pages<DeviceVisible, F>),
-    Quiesced(Pages<Quiesced, F>),
-    /// Handed out to be scrubbed; they come back scrubbed.
-    Away,
-    Scrubbed(Pages<Scrubbed, F>),
-}
-
-#[derive(Debug)]
-pub(crate) struct Buffer<F> {
-    pub(crate) held: Held<F>,
-    pub(crate) bytes: u64,
-    pub(crate) usage: BufferUse,
-    /// User mappings of its pages, in any address space.
-    pub(crate) maps: u32,
-    /// Its owner has freed it; nothing new may begin.
-    pub(crate) freeing: bool,
-}
 
 /// What a buffer's holder may know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,63 +18,6 @@ pub struct BufferInfo {
     pub in_flight: u32,
     /// User mappings.
     pub maps: u32,
-}
-
-impl<F> Buffer<F> {
-    pub(crate) const fn in_flight(&self) -> u32 {
-        match &self.held {
-            Held::DeviceVisible(pages) => pages.in_flight(),
-            _ => 0,
-        }
-    }
-
-    /// Pins the pages for one more segment. The caller has checked that the buffer may be used.
-    pub(crate) fn pin(&mut self) {
-        if let Held::DeviceVisible(pages) = &mut self.held {
-            pages.pin();
-            return;
-        }
-        self.held = match core::mem::replace(&mut self.held, Held::Away) {
-            Held::Committed(pages) => Held::DeviceVisible(pages.expose()),
-            Held::Quiesced(pages) => Held::DeviceVisible(pages.expose()),
-            other => other,
-        };
-    }
-
-    /// Releases one segment's pin; after the last the pages are quiesced.
-    pub(crate) fn unpin(&mut self) {
-        self.held = match core::mem::replace(&mut self.held, Held::Away) {
-            Held::DeviceVisible(pages) => match pages.unpin() {
-                Ok(quiesced) => Held::Quiesced(quiesced),
-                Err(visible) => Held::DeviceVisible(visible),
-            },
-            other => other,
-        };
-    }
-
-    /// Releases every pin at once: the device has stopped.
-    pub(crate) fn quiesce_by(&mut self, receipt: &ResetReceipt) {
-        self.held = match core::mem::replace(&mut self.held, Held::Away) {
-            Held::DeviceVisible(pages) => Held::Quiesced(pages.quiesce_by(receipt)),
-            other => other,
-        };
-    }
-
-    /// Takes the pages out to be scrubbed, if no device may touch them.
-    pub(crate) fn take_quiet(&mut self) -> Result<Pages<Quiesced, F>, Refusal> {
-        match core::mem::replace(&mut self.held, Held::Away) {
-            Held::Committed(pages) => Ok(pages.quiesce()),
-            Held::Quiesced(pages) => Ok(pages),
-            other => {
-                let refusal = match &other {
-                    Held::DeviceVisible(_) => Refusal::Busy,
-                    _ => Refusal::Duplicate,
-                };
-                self.held = other;
-                Err(refusal)
-            }
-        }
-    }
 }
 
 impl<F> FunctionRecord<F> {

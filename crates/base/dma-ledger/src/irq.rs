@@ -32,21 +32,6 @@ impl RouteSink {
     }
 }
 
-#[derive(Debug)]
-pub(crate) struct Route {
-    pub(crate) word: Arc<RouteWord>,
-    pub(crate) source_generation: u64,
-}
-
-impl Route {
-    pub(crate) fn new() -> Self {
-        Self {
-            word: Arc::new(RouteWord::after(0)),
-            source_generation: 1,
-        }
-    }
-}
-
 impl<F> FunctionRecord<F> {
     /// Registers a route for a source and hands it to the claim's holder, masked. The sink goes to the handler.
     ///

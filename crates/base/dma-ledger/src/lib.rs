@@ -34,6 +34,7 @@ mod irq;
 mod ledger;
 mod mmio;
 mod pages;
+mod parts;
 mod pool;
 mod queue;
 mod receipts;
@@ -46,13 +47,14 @@ mod teardown;
 mod views;
 
 pub use audit::{Accounting, AuditFault};
-pub use buffer::{BufferInfo, BufferUse};
+pub use buffer::BufferInfo;
 pub use ids::{BufferId, Claim, FunctionId, MappingId, OwnerId, PoolId, QueueId, RouteId};
 pub use irq::RouteSink;
 pub use ledger::Ledger;
-pub use mmio::{Access, BarRange, MapTarget, Mapped, Mapping, Protection, RegisterWindow};
+pub use mmio::{Access, BarRange, RegisterWindow};
 pub use pages::{Committed, DeviceVisible, PageState, Pages, Quiesced, Scrubbed};
-pub use pool::{BufferRequest, BufferReservation, OomPolicy, PoolInfo};
+pub use parts::{BufferUse, MapTarget, Mapped, Mapping, OomPolicy, Protection, TeardownStep};
+pub use pool::{BufferRequest, BufferReservation, PoolInfo};
 pub use queue::{MAX_DEPTH, MAX_SEGMENTS, QueueInfo, QueueShape, QueueState};
 pub use receipts::{
     DrainProof, QueueProof, QueueReceipt, ResetProof, ResetReceipt, ShootdownProof,
@@ -64,7 +66,7 @@ pub use route::{Arrival, LAST_ROUTE_GENERATION, RouteState, RouteWord};
 pub use submit::{Admitted, Command, SegmentRequest};
 pub use teardown::{
     Begun, BusMasterCleared, DeviceReset, HandlesRevoked, InterruptsMasked, MappingsRemoved,
-    MayFail, QueuesQuiesced, ScrubDone, Step, SubmissionsStopped, Teardown, TeardownStep,
+    MayFail, QueuesQuiesced, ScrubDone, Step, SubmissionsStopped, Teardown,
 };
 
 /// Bytes of a page.

@@ -1,21 +1,10 @@
 //! Register accesses, and the holds of user mappings over register and buffer pages.
 
 use crate::PAGE_BYTES;
-use crate::buffer::Held;
 use crate::ids::{BufferId, Claim, MappingId};
+use crate::parts::{Held, MapTarget, Mapped, Mapping, Protection};
 use crate::record::{FunctionRecord, FunctionState};
 use crate::refusal::{Refusal, from_table};
-
-/// What a mapping allows: bit 0 read, bit 1 write, bit 2 execute.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Protection(pub u8);
-
-impl Protection {
-    /// Read.
-    pub const READ: Self = Self(1);
-    /// Read and write.
-    pub const READ_WRITE: Self = Self(3);
-}
 
 /// Bytes of a BAR that a rule speaks of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,39 +62,6 @@ impl RegisterWindow {
             Err(Refusal::WindowRefused)
         }
     }
-}
-
-/// Where pages are mapped: the kernel's number of the address space, and the virtual address.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MapTarget {
-    /// The address space.
-    pub space: u64,
-    /// The first byte, page-aligned.
-    pub address: u64,
-}
-
-/// What is mapped.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mapped {
-    /// Register pages of this BAR.
-    Registers(u8),
-    /// Pages of this buffer.
-    Buffer(BufferId),
-}
-
-/// A live user mapping. While one is held, its pages cannot be scrubbed or given to anybody else.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Mapping {
-    /// What.
-    pub what: Mapped,
-    /// First byte within the BAR or buffer, page-aligned.
-    pub offset: u64,
-    /// Whole pages, in bytes.
-    pub bytes: u64,
-    /// How.
-    pub protection: Protection,
-    /// Where.
-    pub target: MapTarget,
 }
 
 impl<F> FunctionRecord<F> {

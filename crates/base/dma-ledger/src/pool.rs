@@ -4,24 +4,14 @@ use handles::Reservation;
 use sabotage::sabotage;
 
 use crate::PAGE_BYTES;
-use crate::buffer::{Buffer, BufferUse, Held};
 use crate::ids::{BufferId, Claim, PoolId};
 use crate::pages::Pages;
+use crate::parts::{Buffer, BufferUse, Held, OomPolicy, Pool};
 use crate::record::{FunctionRecord, FunctionState};
 use crate::refusal::{Refusal, from_table};
 
 /// The largest buffer: segments name offset and length in 32 bits.
 pub(crate) const MAX_BUFFER_BYTES: u64 = 1 << 32;
-
-/// What happens when the machine has no memory for a buffer within budget. The numbers are stable.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum OomPolicy {
-    /// The allocation is refused and everything else goes on.
-    Refuse = 0,
-    /// The allocation is refused and the claim is taken down, so that its owner starts again from nothing.
-    Revoke = 1,
-}
 
 /// What a new buffer is to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,14 +20,6 @@ pub struct BufferRequest {
     pub bytes: u64,
     /// Whether its frames must be one physical run.
     pub contiguous: bool,
-}
-
-#[derive(Debug)]
-pub(crate) struct Pool {
-    budget: u64,
-    pub(crate) used: u64,
-    pub(crate) buffers: u32,
-    oom: OomPolicy,
 }
 
 /// A buffer that is charged but has no frames yet.

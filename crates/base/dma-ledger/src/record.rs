@@ -5,15 +5,11 @@ use alloc::vec::Vec;
 use handles::HandleTable;
 use sabotage::sabotage;
 
-use crate::buffer::Buffer;
 use crate::ids::{Claim, FunctionId, OwnerId};
-use crate::irq::Route;
-use crate::mmio::Mapping;
-use crate::pool::Pool;
+use crate::parts::{Buffer, Mapping, Pool, Route, TeardownStep};
 use crate::queue::Queue;
 use crate::receipts::{ResetProof, ResetReceipt};
 use crate::refusal::Refusal;
-use crate::teardown::TeardownStep;
 
 /// The last reset that can have a receipt. A function that has used it up ends in quarantine.
 const LAST_RESET: u64 = u64::MAX - 1;

@@ -3,8 +3,8 @@
 use ring_abi::Direction;
 use sabotage::sabotage;
 
-use crate::buffer::{BufferUse, Held};
 use crate::ids::{BufferId, Claim, QueueId};
+use crate::parts::{BufferUse, Held};
 use crate::queue::{MAX_SEGMENTS, Queue, QueueInfo, QueueShape, QueueState, SlotState};
 use crate::receipts::ResetReceipt;
 use crate::record::{FunctionRecord, Phase, Released};

@@ -5,36 +5,12 @@
 
 use core::marker::PhantomData;
 
-use crate::buffer::Held;
 use crate::ids::{BufferId, Claim, FunctionId};
 use crate::pages::{Pages, Quiesced};
+use crate::parts::{Held, TeardownStep};
 use crate::receipts::{DrainProof, ResetReceipt, ShootdownProof};
 use crate::record::{FunctionRecord, FunctionState};
 use crate::refusal::{Refusal, from_table};
-
-/// How far a teardown has come. The numbers are stable.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-#[repr(u8)]
-pub enum TeardownStep {
-    /// Every operation of the claim is refused `revoked`.
-    Begun = 0,
-    /// The capabilities that came from the claim are dead.
-    HandlesRevoked = 1,
-    /// No queue takes a command.
-    SubmissionsStopped = 2,
-    /// No process maps a register or buffer page, and no CPU remembers that it did.
-    MappingsRemoved = 3,
-    /// No source has a route.
-    InterruptsMasked = 4,
-    /// No doorbell will be rung; the device may still work on what it has.
-    QueuesQuiesced = 5,
-    /// The device has stopped.
-    DeviceReset = 6,
-    /// Bus mastering is off and nothing is under way.
-    BusMasterCleared = 7,
-    /// Every page is wiped.
-    ScrubDone = 8,
-}
 
 /// Places that are passed over in one go.
 const PASSED: u32 = 128;
