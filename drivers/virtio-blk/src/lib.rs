@@ -21,7 +21,7 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use driver_core::{Broker, Direction, DriverEntry, PciMatch, Probed, Refusal, Segment};
+use driver_core::{Broker, BrokerIo, Direction, DriverEntry, PciMatch, Probed, Refusal, Segment};
 use sabotage::sabotage;
 use virtio_format::blk::{self, Kind, Limits, Request, TemplateError};
 use virtio_format::id;
@@ -79,7 +79,7 @@ impl Class for Disk {
     const ALWAYS: u64 = blk::F_SIZE_MAX | blk::F_SEG_MAX | blk::F_RO;
     const CONFIG_BYTES: u64 = blk::config::BYTES;
 
-    fn learn(&mut self, config: &Config<'_>, features: u64) -> Result<(), Refusal> {
+    fn learn(&mut self, config: &mut Config<'_>, features: u64) -> Result<(), Refusal> {
         let has = |bit| features & bit != 0;
         let limit = |bit, at| match has(bit) {
             true => config.read32(at).map(|value| value.max(1)),
@@ -117,7 +117,12 @@ impl Class for Disk {
         Ok(self.lay_out(request))
     }
 
-    fn finish(&self, _: u16, finished: Finished) -> Result<(u16, u32), Refusal> {
+    fn finish(
+        &mut self,
+        _: &mut dyn BrokerIo,
+        _: u16,
+        finished: Finished,
+    ) -> Result<(u16, u32), Refusal> {
         if !matches!(finished.status, blk::S_OK | blk::S_IOERR | blk::S_UNSUPP) {
             return Err(Refusal::Corrupt);
         }

@@ -20,7 +20,7 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use driver_core::{Broker, Direction, DriverEntry, PciMatch, Probed, Refusal, Segment};
+use driver_core::{Broker, BrokerIo, Direction, DriverEntry, PciMatch, Probed, Refusal, Segment};
 use sabotage::sabotage;
 use virtio_format::{feature, id, net};
 use virtio_transport::{Class, Config, Device, Finished, Header, Plan, total};
@@ -59,7 +59,7 @@ impl Class for Card {
     const ALWAYS: u64 = 0;
     const CONFIG_BYTES: u64 = net::config::BYTES;
 
-    fn learn(&mut self, _: &Config<'_>, features: u64) -> Result<(), Refusal> {
+    fn learn(&mut self, _: &mut Config<'_>, features: u64) -> Result<(), Refusal> {
         self.header_bytes = match features & feature::VERSION_1 {
             0 => net::LEGACY_HEADER_BYTES,
             _ => net::HEADER_BYTES,
@@ -90,7 +90,12 @@ impl Class for Card {
         })
     }
 
-    fn finish(&self, queue: u16, finished: Finished) -> Result<(u16, u32), Refusal> {
+    fn finish(
+        &mut self,
+        _: &mut dyn BrokerIo,
+        queue: u16,
+        finished: Finished,
+    ) -> Result<(u16, u32), Refusal> {
         if queue != net::RECEIVE {
             return Ok((0, 0));
         }

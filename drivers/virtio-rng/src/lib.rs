@@ -20,7 +20,7 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use driver_core::{Broker, Direction, DriverEntry, PciMatch, Probed, Refusal, Segment};
+use driver_core::{Broker, BrokerIo, Direction, DriverEntry, PciMatch, Probed, Refusal, Segment};
 use virtio_format::id;
 use virtio_transport::{Class, Config, Device, Finished, Plan, total};
 
@@ -54,7 +54,7 @@ impl Class for Entropy {
     const ALWAYS: u64 = 0;
     const CONFIG_BYTES: u64 = 0;
 
-    fn learn(&mut self, _: &Config<'_>, _: u64) -> Result<(), Refusal> {
+    fn learn(&mut self, _: &mut Config<'_>, _: u64) -> Result<(), Refusal> {
         Ok(())
     }
 
@@ -68,7 +68,12 @@ impl Class for Entropy {
         }
     }
 
-    fn finish(&self, _: u16, finished: Finished) -> Result<(u16, u32), Refusal> {
+    fn finish(
+        &mut self,
+        _: &mut dyn BrokerIo,
+        _: u16,
+        finished: Finished,
+    ) -> Result<(u16, u32), Refusal> {
         Ok((0, finished.written))
     }
 }

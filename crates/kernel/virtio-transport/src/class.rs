@@ -59,11 +59,12 @@ pub trait Class: Send + 'static {
     /// bears an address.
     const CONFIG_BYTES: u64;
 
-    /// Learns from the device, after the features were agreed on and before it runs.
+    /// Learns from the device, after the features were agreed on and before it runs. What the class keeps for itself, pages
+    /// among it, it gets through [`Config::io`]; it keeps them over a reset.
     ///
     /// # Errors
     /// What makes the device of no use.
-    fn learn(&mut self, config: &Config<'_>, features: u64) -> Result<(), Refusal>;
+    fn learn(&mut self, config: &mut Config<'_>, features: u64) -> Result<(), Refusal>;
 
     /// Checks one command and says how it is laid out. Changes nothing.
     ///
@@ -71,26 +72,36 @@ pub trait Class: Send + 'static {
     /// As [`driver_core::Broker::submit`].
     fn plan(&self, queue: u16, template: &[u8], segments: &[Segment<'_>]) -> Result<Plan, Refusal>;
 
-    /// Makes status and result of what the device wrote.
+    /// Makes status and result of what the device wrote. `io` leads to what the device left elsewhere.
     ///
     /// # Errors
     /// `Corrupt` for what no such request can end with; it ends the queue.
-    fn finish(&self, queue: u16, finished: Finished) -> Result<(u16, u32), Refusal>;
+    fn finish(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        queue: u16,
+        finished: Finished,
+    ) -> Result<(u16, u32), Refusal>;
 }
 
 /// The device-specific configuration, open for reading.
 pub struct Config<'a> {
     pub(crate) transport: &'a Transport,
-    pub(crate) io: &'a dyn BrokerIo,
+    pub(crate) io: &'a mut dyn BrokerIo,
 }
 
 impl Config<'_> {
+    /// What the broker may use.
+    pub fn io(&mut self) -> &mut dyn BrokerIo {
+        self.io
+    }
+
     /// Reads a 32-bit field.
     ///
     /// # Errors
     /// `NotSupported` where the device's configuration is too short for it.
     pub fn read32(&self, offset: u64) -> Result<u32, Refusal> {
-        self.transport.config32(self.io, offset)
+        self.transport.config32(&*self.io, offset)
     }
 
     /// Reads a 64-bit field, both halves of one generation. A legacy device has no generation; there both looks agree.
@@ -100,7 +111,7 @@ impl Config<'_> {
     pub fn read64(&self, offset: u64) -> Result<u64, Refusal> {
         const LOOKS: usize = 8;
         let look = || -> Result<_, Refusal> {
-            let generation = self.transport.generation(self.io)?;
+            let generation = self.transport.generation(&*self.io)?;
             let low = self.read32(offset)?;
             let high = self.read32(offset + 4)?;
             Ok((generation, u64::from(high) << 32 | u64::from(low)))

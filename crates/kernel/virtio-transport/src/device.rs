@@ -198,17 +198,17 @@ impl<C: Class> Device<C> {
     }
 
     /// Everything from the features to the running device (3.1.1, steps 5 to 8).
-    fn start(&mut self, io: &dyn BrokerIo, settings: Agreed) -> Result<(), Refusal> {
+    fn start(&mut self, io: &mut dyn BrokerIo, settings: Agreed) -> Result<(), Refusal> {
         let transport = self.transport;
         if self.status(io)? != status::ACKNOWLEDGE | status::DRIVER {
             return Err(Refusal::DeviceError);
         }
         transport.accept(io, settings.features)?;
-        let config = Config {
+        let mut config = Config {
             transport: &transport,
             io,
         };
-        self.class.learn(&config, settings.features)?;
+        self.class.learn(&mut config, settings.features)?;
         transport.silence_config(io)?;
         for index in 0..settings.queues {
             let place = usize::from(index);
@@ -301,7 +301,7 @@ impl<C: Class> Device<C> {
         Ok(UnderWay::Opening)
     }
 
-    fn enable(&mut self, io: &dyn BrokerIo, settings: Agreed) -> Poll {
+    fn enable(&mut self, io: &mut dyn BrokerIo, settings: Agreed) -> Poll {
         match self.start(io, settings) {
             Ok(()) => {
                 self.phase = Phase::Running(settings);
@@ -444,14 +444,14 @@ impl<C: Class> Broker for Device<C> {
 
     fn next_completion(
         &mut self,
-        _: &mut dyn BrokerIo,
+        io: &mut dyn BrokerIo,
         queue: QueuePlace,
     ) -> Result<Option<Completed>, Refusal> {
         let target = self.running(queue)?;
         let Some(taken) = target.take()? else {
             return Ok(None);
         };
-        match self.class.finish(queue.index, taken.finished) {
+        match self.class.finish(io, queue.index, taken.finished) {
             Ok((status, result)) => Ok(Some(Completed {
                 slot: taken.slot,
                 status,

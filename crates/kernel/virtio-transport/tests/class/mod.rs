@@ -1,7 +1,7 @@
 //! A class with everything: a header that the device reads or writes, segments of one direction, a status byte.
 #![allow(dead_code, reason = "no test uses all of it")]
 
-use driver_core::{Broker, Direction, Probed, Refusal, Segment};
+use driver_core::{Broker, BrokerIo, Direction, Probed, Refusal, Segment};
 use virtio_transport::{Class, Config, Device, Finished, Header, Plan, total};
 
 /// Two queues: 0 the device writes, 1 it reads. The template's bytes are the header; template length 0 means none.
@@ -17,7 +17,7 @@ impl Class for Everything {
     const ALWAYS: u64 = 0b1000;
     const CONFIG_BYTES: u64 = 12;
 
-    fn learn(&mut self, config: &Config<'_>, _: u64) -> Result<(), Refusal> {
+    fn learn(&mut self, config: &mut Config<'_>, _: u64) -> Result<(), Refusal> {
         self.word = config.read64(0)?;
         Ok(())
     }
@@ -45,7 +45,12 @@ impl Class for Everything {
         })
     }
 
-    fn finish(&self, _: u16, finished: Finished) -> Result<(u16, u32), Refusal> {
+    fn finish(
+        &mut self,
+        _: &mut dyn BrokerIo,
+        _: u16,
+        finished: Finished,
+    ) -> Result<(u16, u32), Refusal> {
         if finished.status == 0xff {
             return Err(Refusal::Corrupt);
         }
