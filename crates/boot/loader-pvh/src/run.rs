@@ -5,8 +5,8 @@ use core::panic::PanicInfo;
 
 use arrayvec::ArrayVec;
 use loader::{
-    CHECKSUMS_PATH, Error, Fact, File, Firmware, Handover, KERNEL_PATH, Kind, MANIFEST_PATH,
-    MAX_MODULES, MemoryMap, PACKAGE_PREFIX, check_files, multiboot2, pvh,
+    CHECKSUMS_PATH, Direct, Error, Fact, File, Firmware, Handover, KERNEL_PATH, Kind,
+    MANIFEST_PATH, MAX_MODULES, MemoryMap, PACKAGE_PREFIX, check_files, multiboot2, pvh,
 };
 use loader_cpu::{Identity, boot_time, fail, features, jump, mask_interrupts};
 use newc::Archive;
@@ -84,7 +84,32 @@ pub(crate) extern "sysv64" fn main(handed: u64, magic: u32) -> ! {
     fail(&refusal)
 }
 
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
+/// The files of the boot package: one by one, or out of the one archive.
+fn read_package(memory: &Identity, direct: &Direct) -> Result<Package<'static>, Refusal> {
+    let slice = |(base, len): (u64, u64)| -> Option<&'static [u8]> {
+        // SAFETY: what the front end was handed is claimed, so the library does not write to it, and nothing else runs.
+        unsafe { memory.slice(base, len) }
+    };
+    let mut package = Package::default();
+    if direct.files.is_empty() {
+        let archive = slice(direct.archive).ok_or(Error::Missing(Fact::Archive))?;
+        for entry in Archive::new(archive).entries() {
+            let entry = entry?;
+            if entry.is_file() && entry.path.starts_with(PACKAGE_PREFIX) {
+                let base = direct.archive.0 + entry.offset as u64;
+                package.add(entry.path, base, entry.data)?;
+            }
+        }
+    }
+    for file in &direct.files {
+        let path = slice(file.path).ok_or(Error::Missing(Fact::ModuleList))?;
+        let path = str::from_utf8(path).map_err(|_| Error::Unknown(Fact::ModuleList))?;
+        let bytes = slice(file.bytes).ok_or(Error::Missing(Fact::File))?;
+        package.add(path, file.bytes.0, bytes)?;
+    }
+    Ok(package)
+}
+
 fn run(handed: u64, magic: u32) -> Result<core::convert::Infallible, Refusal> {
     // SAFETY: the entry code has mapped this much to itself; the map below keeps the loader's own memory out of use.
     let mut memory = unsafe { Identity::new(MAPPED_BYTES) };
@@ -102,28 +127,7 @@ fn run(handed: u64, magic: u32) -> Result<core::convert::Infallible, Refusal> {
     // SAFETY: the range is claimed, so the library does not write to it, and nothing else runs.
     let command_line = unsafe { memory.slice(line, line_len) }.unwrap_or_default();
 
-    let mut package = Package::default();
-    if direct.files.is_empty() {
-        let (base, len) = direct.archive;
-        // SAFETY: as above.
-        let archive = unsafe { memory.slice(base, len) }.ok_or(Error::Missing(Fact::Archive))?;
-        for entry in Archive::new(archive).entries() {
-            let entry = entry?;
-            if entry.is_file() && entry.path.starts_with(PACKAGE_PREFIX) {
-                package.add(entry.path, base + entry.offset as u64, entry.data)?;
-            }
-        }
-    }
-    for file in &direct.files {
-        let slice = |(base, len): (u64, u64)| {
-            // SAFETY: as above.
-            unsafe { memory.slice(base, len) }
-        };
-        let path = slice(file.path).ok_or(Error::Missing(Fact::ModuleList))?;
-        let path = str::from_utf8(path).map_err(|_| Error::Unknown(Fact::ModuleList))?;
-        let bytes = slice(file.bytes).ok_or(Error::Missing(Fact::File))?;
-        package.add(path, file.bytes.0, bytes)?;
-    }
+    let package = read_package(&memory, &direct)?;
     let Package {
         kernel,
         manifest,

@@ -22,7 +22,13 @@ pub fn start() {
         name: "init",
         restarts: 0,
     };
-    let spawned = spawn(label, &Source::File(image), &[], (&root, &limits), (objects::own, grants));
+    let spawned = spawn(
+        label,
+        &Source::File(image),
+        &[],
+        (&root, &limits),
+        (objects::own, grants),
+    );
     crate::heap::end_boot();
     sabotage!(FAIL_BOOT_ALLOC => {
         crate::fact!("boot.charges", count ~ frames::armed::end_boot());

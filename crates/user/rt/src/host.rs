@@ -289,7 +289,6 @@ fn inline(words: Words) -> Outcome {
     outcome(status, words)
 }
 
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn call(operation: &Operation) -> Result<Outcome, Refusal> {
     let Entry::Facet(facet) = entry(operation.handle)? else {
         return Err(Refusal::WrongKind);
@@ -332,7 +331,11 @@ fn call(operation: &Operation) -> Result<Outcome, Refusal> {
     }
     drop(facet);
     give_notices();
-    let fate = fate.replace(Fate::Open);
+    answered(operation, fate.replace(Fate::Open))
+}
+
+/// What the caller gets of an answer.
+fn answered(operation: &Operation, fate: Fate) -> Result<Outcome, Refusal> {
     match fate {
         Fate::Open => panic!(
             "the service put the call of method {} aside; on the host nobody answers it later",

@@ -237,7 +237,73 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    #[expect(clippy::too_many_lines, reason = "from before the rule")]
+    /// The handle behind a grant and the interface it is announced as. `None`: an optional device that is not there. A claim
+    /// goes into `claims`.
+    fn source(
+        &self,
+        idx: usize,
+        source: &Source,
+        claims: &mut Vec<Device>,
+    ) -> Result<Option<(u64, u64)>, StartError> {
+        let found = match source {
+            Source::Kernel(source) => self
+                .env
+                .entries()
+                .find(|(name, _, _)| *name == source.name())
+                .map(|(_, interface, handle)| (handle, interface))
+                .ok_or(StartError::NotHeld(source.name()))?,
+            Source::Export(reference) => {
+                let facet = self
+                    .units
+                    .get(reference.service_idx)
+                    .and_then(|u| u.served.as_ref()?.facets.get(reference.export_idx))
+                    .ok_or(StartError::NotHeld("export"))?;
+                let export = self
+                    .manifest
+                    .export(*reference)
+                    .ok_or(StartError::NotHeld("export"))?;
+                (facet.object().handle(), export.interface_id)
+            }
+            Source::Device {
+                driver,
+                nth,
+                optional,
+            } => match self.claim(driver, *nth) {
+                Ok(device) => {
+                    let handle = device.object().handle();
+                    claims.push(device);
+                    (handle, sdk::device::device::INTERFACE_ID)
+                }
+                Err(StartError::NoDevice(_)) if *optional => return Ok(None),
+                Err(error) => return Err(error),
+            },
+            Source::Endpoint => {
+                let served = self.units.get(idx).and_then(|u| u.served.as_ref());
+                let served = served.ok_or(StartError::NotHeld("endpoint"))?;
+                (
+                    served.endpoint.object().handle(),
+                    sdk::process::endpoint::INTERFACE_ID,
+                )
+            }
+        };
+        Ok(Some(found))
+    }
+
+    fn claim(&self, driver: &str, nth: u32) -> Result<Device, StartError> {
+        let deadline = self.now().saturating_add(CLAIM_NS);
+        let claimed = match &self.tools.devices {
+            Some(devices) => devices.with_deadline(deadline).claim(driver, nth),
+            None => Err(Refusal::NoDevice),
+        };
+        match claimed {
+            Ok(claim) => Ok(claim.device),
+            Err(Refusal::NoDevice | Refusal::NotFound) => {
+                Err(StartError::NoDevice(format!("{driver} {nth}")))
+            }
+            Err(refusal) => Err(StartError::Refused("claiming its device", refusal)),
+        }
+    }
+
     fn spawn(&self, idx: usize) -> Result<ProcessHandle, StartError> {
         let service = self
             .manifest
@@ -249,58 +315,8 @@ impl<'a> Supervisor<'a> {
         // Init's own handles on claims go when this returns; the service then holds the only ones.
         let mut claims: Vec<Device> = Vec::new();
         for grant in &service.grants {
-            let (handle, interface_id) = match &grant.source {
-                Source::Kernel(source) => self
-                    .env
-                    .entries()
-                    .find(|(name, _, _)| *name == source.name())
-                    .map(|(_, interface, handle)| (handle, interface))
-                    .ok_or(StartError::NotHeld(source.name()))?,
-                Source::Export(reference) => {
-                    let facet = self
-                        .units
-                        .get(reference.service_idx)
-                        .and_then(|u| u.served.as_ref()?.facets.get(reference.export_idx))
-                        .ok_or(StartError::NotHeld("export"))?;
-                    let export = self
-                        .manifest
-                        .export(*reference)
-                        .ok_or(StartError::NotHeld("export"))?;
-                    (facet.object().handle(), export.interface_id)
-                }
-                Source::Device {
-                    driver,
-                    nth,
-                    optional,
-                } => {
-                    let deadline = self.now().saturating_add(CLAIM_NS);
-                    let claimed = match &self.tools.devices {
-                        Some(devices) => devices.with_deadline(deadline).claim(driver, *nth),
-                        None => Err(Refusal::NoDevice),
-                    };
-                    match claimed {
-                        Ok(claim) => {
-                            let handle = claim.device.object().handle();
-                            claims.push(claim.device);
-                            (handle, sdk::device::device::INTERFACE_ID)
-                        }
-                        Err(Refusal::NoDevice | Refusal::NotFound) if *optional => continue,
-                        Err(Refusal::NoDevice | Refusal::NotFound) => {
-                            return Err(StartError::NoDevice(format!("{driver} {nth}")));
-                        }
-                        Err(refusal) => {
-                            return Err(StartError::Refused("claiming its device", refusal));
-                        }
-                    }
-                }
-                Source::Endpoint => {
-                    let served = self.units.get(idx).and_then(|u| u.served.as_ref());
-                    let served = served.ok_or(StartError::NotHeld("endpoint"))?;
-                    (
-                        served.endpoint.object().handle(),
-                        sdk::process::endpoint::INTERFACE_ID,
-                    )
-                }
+            let Some((handle, interface_id)) = self.source(idx, &grant.source, &mut claims)? else {
+                continue;
             };
             grants.push(process_spawner::Grant {
                 name: &grant.name,
