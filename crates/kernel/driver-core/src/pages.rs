@@ -29,7 +29,7 @@ impl DeviceAddress {
 }
 
 /// Where the device sees each page of a buffer, in order. No buffer is so long that the list needs memory in one run.
-pub type PageAddresses = pieces::Several<DeviceAddress, 512>;
+pub type PageAddresses = pieces::Several<DeviceAddress, 1024>;
 
 /// Shows that it is an address without printing it: addresses never reach a log.
 impl core::fmt::Debug for DeviceAddress {
