@@ -263,6 +263,12 @@ impl<F> FunctionRecord<F> {
         })
     }
 
+    /// How many buffers there are, those whose pages are out included.
+    #[must_use]
+    pub const fn buffers_there(&self) -> u32 {
+        self.buffers.len()
+    }
+
     /// Passes over places in which no buffer is, a bounded number. `false`: there may be more of them.
     pub fn pass_over(&mut self) -> bool {
         let (found, next) = self.buffers.next_live(self.cursor, PASSED);
