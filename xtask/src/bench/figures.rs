@@ -133,6 +133,16 @@ fn judge(
         return Some(format!("{}: could not be measured", row.name));
     };
     let value = value_of(row, samples);
+    if row.is_hold() {
+        // A promise, and no figure that is written down: where a stretch begins and ends moves with every change.
+        let budget = row.budget.filter(|budget| value > *budget)?;
+        return Some(format!(
+            "{}: {} with interrupts off, and {} are promised",
+            row.name,
+            exact(value),
+            exact(budget)
+        ));
+    }
     let Some(committed) = committed else {
         return Some(format!(
             "{}: {} now, and no figure yet",
@@ -319,6 +329,18 @@ mod tests {
         assert_eq!(judge(row, Some(&apart), Some(&said)), None);
         let steady = vec![sample(10_800); 3];
         assert!(judge(row, Some(&steady), Some(&said)).is_some());
+    }
+
+    #[test]
+    fn the_longest_stretch_is_held_to_its_promise() {
+        let row = rows::find("hold_max").unwrap();
+        let held = |hold| {
+            let mut one = sample(1);
+            one.counts.hold = hold;
+            judge(row, Some(&vec![one]), None)
+        };
+        assert_eq!(held(50_000), None);
+        assert!(held(50_001).unwrap().contains("promised"));
     }
 
     #[test]
