@@ -532,6 +532,12 @@ impl Row {
         self.group.has_marks() || self.group == Group::Boot || self.name == HOLD_MAX
     }
 
+    /// Whether a device is waited for in real time: how its completions bunch moves the count from run to run.
+    pub fn waits(&self) -> bool {
+        self.group == Group::Block
+            || ["dma_submit", "dma_submit_32", "driver_restart"].contains(&self.name)
+    }
+
     /// Whether the longest stretch with interrupts off counts, not the sum.
     pub fn is_hold(&self) -> bool {
         self.group == Group::Hold
