@@ -283,10 +283,14 @@ impl<T> Grow<T> for VecDeque<T> {
 ///
 /// # Errors
 /// `OverBudget`.
+#[expect(clippy::disallowed_methods, reason = "room: it has it")]
 pub fn list<T>(items: impl IntoIterator<Item = T>) -> Result<Vec<T>, Refusal> {
-    let items = items.into_iter();
+    let mut items = items.into_iter();
     let mut list = Vec::new();
-    list.grow(items.size_hint().0)?;
+    let promised = items.size_hint().0;
+    list.grow(promised)?;
+    // What was promised goes in at once.
+    list.extend(items.by_ref().take(promised));
     for item in items {
         list.add(item)?;
     }
