@@ -7,13 +7,14 @@ use ring_abi::Refusal;
 use stub::wire;
 
 use crate::area::Span;
-use crate::call::{Payload, ReplyRight, Won};
-use crate::message::{Content, Place, place_message};
-use crate::operation::{Operation, message, outbound};
+use crate::call::Won;
+use crate::finished::{Finished, Route};
+use crate::message::{Content, Payload, Place, place_message};
+use crate::operation::Operation;
+use crate::records::{Object, Outbound, Process, ReplyRight, Thread};
 use crate::stop::Stop;
-use crate::transfer::{self, Outbound};
+use crate::transfer;
 use crate::woken::Woken;
-use crate::{Finished, Object, Process, Route, Thread};
 
 /// Answers the call that a reply handle stands for. Returns its caller, if that was waiting.
 ///
@@ -21,7 +22,7 @@ use crate::{Finished, Object, Process, Route, Thread};
 /// Those of the handle, of the message and of the capabilities that go with it.
 #[inline(always)]
 pub(crate) fn answer(me: &Arc<Thread>, op: &Operation) -> Result<Woken, Stop> {
-    let message = message(me, op)?;
+    let message = op.message(&me.area)?;
     let right = take_right(&me.process, op.handle)?;
     if let Some(message) = message
         && op.transfers() != 0
@@ -43,7 +44,7 @@ fn answer_with_caps(
     message: Span,
 ) -> Result<Woken, Stop> {
     let mut caps = me.take_list();
-    let collected = outbound(me, op, message, &mut caps);
+    let collected = transfer::collect(me, op, message, &mut caps);
     let woken = collected.map(|()| match right.use_up() {
         Some(won) => {
             let payload = Payload::Message(message);
@@ -92,7 +93,7 @@ fn write_answer(
     if let Some(words) = in_registers(me, &place, payload, count) {
         return Finished::inline(words);
     }
-    match place_message(&place, &Content::of(me, payload), count, give) {
+    match place_message(&place, &Content::of(&me.area, payload), count, give) {
         Ok(placed) => placed.finished(),
         Err(refusal) => Finished::refused(refusal),
     }

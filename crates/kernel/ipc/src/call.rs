@@ -1,161 +1,20 @@
-//! Calls: what is on its way, how its result travels, and the right to answer.
+//! Calls: how each of them ends, and the right to answer.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use call_state::{CallWord, Ending};
+use call_state::Ending;
 use cap::Epoch;
-use cpu::{Lock, SyscallFrame};
-use ring_abi::{Completion, Refusal, StatusWord, completion_flags};
+use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use crate::area::Span;
-use crate::loan::Loan;
+use crate::finished::{Finished, Route};
+use crate::loan;
+use crate::meeting::Waiting;
 use crate::message::Place;
-use crate::through::Link;
-use crate::transfer::Outbound;
+use crate::records::{Call, Outbound, Queued, ReplyRight, Thread};
 use crate::woken::Woken;
-use crate::{Facet, Thread};
-
-/// How a finished operation reaches its thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// In registers: the thread waits inside `enter` for this very operation.
-    Register,
-    /// As a completion in the ring, with this user data.
-    Ring(u64),
-}
-
-/// The status of success with four words.
-pub(crate) const INLINE_WORDS: u64 = StatusWord {
-    status: 0,
-    flags: completion_flags::INLINE,
-    caps: 0,
-    method: 0,
-    words: 4,
-}
-.pack();
-
-/// What comes back from an operation.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Finished {
-    /// How it went: a packed [`StatusWord`].
-    pub status: u64,
-    /// Cookie of a received call.
-    pub cookie: u64,
-    /// Reply handle of a received call.
-    pub reply: u64,
-    /// Inline result.
-    pub words: [u64; 4],
-}
-
-impl Finished {
-    /// A refusal.
-    pub fn refused(refusal: Refusal) -> Self {
-        Self {
-            status: u64::from(refusal.code()),
-            ..Self::default()
-        }
-    }
-
-    /// The completion of the submission with this user data.
-    #[inline(always)]
-    pub(crate) const fn of(&self, user_data: u64) -> Completion {
-        Completion {
-            user_data,
-            status: self.status,
-            cookie: self.cookie,
-            reply: self.reply,
-        }
-    }
-
-    /// Writes it to the registers of the program.
-    #[inline(always)]
-    pub(crate) fn store(&self, frame: &mut SyscallFrame) {
-        frame.rax = self.status;
-        frame.rsi = self.cookie;
-        frame.rdx = self.reply;
-        [frame.r10, frame.r8, frame.r9, frame.r12] = self.words;
-    }
-
-    /// Writes success with four words to the registers of the program.
-    #[inline(always)]
-    pub(crate) fn store_inline(words: [u64; 4], frame: &mut SyscallFrame) {
-        frame.rax = INLINE_WORDS;
-        frame.rsi = 0;
-        frame.rdx = 0;
-        [frame.r10, frame.r8, frame.r9, frame.r12] = words;
-    }
-
-    /// Success with up to four words.
-    pub fn inline(words: [u64; 4]) -> Self {
-        Self {
-            status: INLINE_WORDS,
-            words,
-            ..Self::default()
-        }
-    }
-}
-
-/// Parameters on their way.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Payload {
-    Inline([u64; 4]),
-    /// In the sender's message area.
-    Message(Span),
-}
-
-#[derive(Debug)]
-pub(crate) struct Body {
-    pub(crate) caller: Option<Arc<Thread>>,
-    /// The generation this body belongs to: the call object is used again.
-    pub(crate) generation: u64,
-    pub(crate) route: Route,
-    pub(crate) method: u16,
-    pub(crate) payload: Payload,
-    pub(crate) caps: Vec<Outbound>,
-    /// Reply buffer in the caller's message area.
-    pub(crate) reply: Span,
-    pub(crate) facet: Option<Arc<Facet>>,
-    pub(crate) deadline: u64,
-    /// What the call lends the thread that serves it, until it ends.
-    pub(crate) loan: Option<Loan>,
-}
-
-/// One call, used again and again by its thread. The state word decides every race; the body belongs to whoever made
-/// the last transition.
-#[derive(Debug)]
-pub(crate) struct Call {
-    pub(crate) word: CallWord,
-    pub(crate) body: Lock<Body>,
-    /// Its place among the calls through a facet.
-    pub(crate) link: Link,
-    /// Never revoked; reply rights need an epoch like every object.
-    epoch: Epoch,
-}
-
-impl Call {
-    #[expect(clippy::disallowed_methods, reason = "room: its thread made it")]
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            word: CallWord::new(),
-            body: Lock::new(Body {
-                caller: None,
-                generation: 0,
-                route: Route::Register,
-                method: 0,
-                payload: Payload::Inline([0; 4]),
-                caps: Vec::new(),
-                reply: Span::EMPTY,
-                facet: None,
-                deadline: u64::MAX,
-                loan: None,
-            }),
-            link: Link::new(),
-            epoch: Epoch::default(),
-        })
-    }
-}
 
 impl Call {
     /// Keeps the room of a list of capabilities that were delivered, for the next call.
@@ -168,13 +27,11 @@ impl Call {
     }
 }
 
-/// The right to answer one call: the call and its generation. There is one; a clone, as a message on its way holds it,
-/// only names it. When the right itself is dropped unused, wherever that is, the call completes `noReply`.
-#[derive(Debug)]
-pub struct ReplyRight {
-    pub(crate) call: Arc<Call>,
-    pub(crate) generation: u64,
-    owned: bool,
+impl Waiting for Queued {
+    /// A call that gave up waits no longer.
+    fn is_waiting(&self) -> bool {
+        self.call.word.load().0 == self.generation
+    }
 }
 
 impl Clone for ReplyRight {
@@ -230,7 +87,7 @@ impl ReplyRight {
 
     /// The right leaves the thread that got it with the call: what the call lends goes to `to`, or to nobody.
     pub(crate) fn pass_on(&self, to: Option<&Arc<Thread>>) {
-        crate::loan::pass_on(&self.call, self.generation, to);
+        loan::pass_on(&self.call, self.generation, to);
     }
 
     pub(crate) fn server_died(&self) {
@@ -254,7 +111,7 @@ impl Won {
     #[inline(always)]
     pub(crate) fn place(&self) -> Place<'_> {
         Place {
-            thread: &self.caller,
+            area: &self.caller.area,
             route: self.route,
             buffer: self.reply,
             too_long: Refusal::ReplyTooLarge,

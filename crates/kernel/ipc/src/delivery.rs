@@ -8,12 +8,12 @@ use ring_abi::{Refusal, StatusWord};
 use sabotage::sabotage;
 
 use crate::area::Span;
-use crate::call::{Call, ReplyRight, finish};
-use crate::endpoint::Receiver;
+use crate::call::finish;
+use crate::finished::Finished;
 use crate::message::{Content, Place, place_message};
-use crate::transfer::Outbound;
+use crate::records::{Call, Object, Outbound, Receiver, ReplyRight, Slot, Thread};
 use crate::woken::Woken;
-use crate::{Finished, Object, Slot, Thread, loan, transfer};
+use crate::{loan, transfer};
 
 /// How an attempt to deliver went.
 pub(crate) enum Delivery {
@@ -68,12 +68,12 @@ pub(crate) fn deliver(call: &Arc<Call>, generation: u64, receiver: &Receiver) ->
     }
     let count = caps.as_ref().map_or(0, Vec::len);
     let place = Place {
-        thread: &receiver.thread,
+        area: &receiver.thread.area,
         route: receiver.route,
         buffer: receiver.buffer,
         too_long: Refusal::OutOfRange,
     };
-    let content = Content::of(&caller, payload);
+    let content = Content::of(&caller.area, payload);
     let placed = place_message(&place, &content, count, |handles| {
         hand_over(call, generation, &caller, receiver, caps, handles)
     });

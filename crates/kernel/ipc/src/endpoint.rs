@@ -1,166 +1,28 @@
-//! Endpoints: where calls wait for a thread that receives, and threads for a call.
+//! Endpoints: how calls meet threads that receive, and what becomes of both when an endpoint is closed.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
-use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
-use account::{Account, Charge, Kind};
 use arrayvec::ArrayVec;
 use call_state::Ending;
-use cap::Epoch;
-use cpu::Lock;
-use frames::Grow;
 use ring_abi::Refusal;
 use sabotage::sabotage;
-use schema::process::endpoint::Lifetime;
-use stub::{Answered, Received, Reply};
 
-use crate::area::Span;
-use crate::call::{Call, finish, win};
+use crate::call::{finish, win};
 use crate::delivery::{Delivery, deliver, deliver_queued};
-use crate::kernel_call::KernelCall;
-use crate::notice::{Notice, Notices};
-use crate::queue::{BLOCK, Queue};
-use crate::through::Through;
+use crate::finished::{Finished, Route};
+use crate::notice::Notice;
+use crate::queue::BLOCK;
+use crate::records::{Call, Endpoint, EndpointCore, Facet, Queued, Receiver, Thread};
+use crate::thread::current_closing;
 use crate::woken::Woken;
-use crate::{Finished, KernelObject, Object, Route, Slot, Thread};
 
 /// What a receiver does where nothing waits for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
     Waits,
     Polls,
-}
-
-/// A thread that waits for a call.
-#[derive(Clone, Debug)]
-pub(crate) struct Receiver {
-    pub(crate) thread: Arc<Thread>,
-    pub(crate) route: Route,
-    /// Where the message goes.
-    pub(crate) buffer: Span,
-    /// When it gives up, in a ring. In registers the wait itself ends.
-    pub(crate) deadline: u64,
-}
-
-#[derive(Debug, Default)]
-struct Queues {
-    calls: Queue<(Arc<Call>, u64)>,
-    /// With so many calls in the queue, those that ended while they waited are looked for.
-    look_at: usize,
-    receivers: Queue<Receiver>,
-    /// Facets that are gone and of which the server has not heard.
-    notices: Notices,
-}
-
-/// How many calls there are before it is worth to look for those that ended.
-const LOOK_AT: usize = 64;
-
-impl Queues {
-    /// The receiver that has waited longest. One whose process is ending waits for nothing any more.
-    fn next_receiver(&mut self) -> Option<Receiver> {
-        loop {
-            let receiver = self.receivers.pop()?;
-            if !receiver.thread.is_leaving() && !receiver.thread.process.is_dying() {
-                return Some(receiver);
-            }
-        }
-    }
-
-    /// Queues a call.
-    ///
-    /// # Errors
-    /// `OverBudget` where its sender cannot pay for its place.
-    #[inline(always)]
-    fn queue_call(&mut self, call: &Arc<Call>, generation: u64) -> Result<(), Refusal> {
-        if self.calls.is_full() && self.calls.len() >= self.look_at {
-            self.forget_ended();
-        }
-        self.calls
-            .push((call.clone(), generation))
-            .map_err(|_| Refusal::OverBudget)
-    }
-
-    /// Drops entries of calls that ended while they waited, now and then: a call that gives up leaves its place.
-    #[cold]
-    #[inline(never)]
-    fn forget_ended(&mut self) {
-        self.calls.retain(|(c, g)| c.word.load().0 == *g);
-        self.look_at = (self.calls.len() * 2).max(LOOK_AT);
-    }
-}
-
-/// What an endpoint or a facet takes, at most: neither has a way to be refused.
-const ENDPOINT_BYTES: u64 = 1024;
-const FACET_BYTES: u64 = 512;
-
-/// The meeting place of clients and server.
-#[derive(Debug)]
-pub struct EndpointCore {
-    queues: Lock<Queues>,
-    /// Raised by `renew`, under the lock of the queues; facets that are not durable belong to one incarnation.
-    incarnation: AtomicU64,
-    closed: AtomicBool,
-}
-
-/// The right to receive. When its last handle goes, nobody will ever answer, and every caller is told.
-#[derive(Debug)]
-pub struct Endpoint {
-    core: Arc<EndpointCore>,
-    epoch: Epoch,
-    charge: Charge,
-}
-
-/// A client's end: what a call goes through.
-#[derive(Debug)]
-pub struct Facet {
-    core: Arc<EndpointCore>,
-    epoch: Epoch,
-    pub(crate) cookie: u64,
-    /// The incarnation that minted it.
-    incarnation: u64,
-    lifetime: Lifetime,
-    interface: u64,
-    /// Until it is told.
-    notice: Option<Box<Notice>>,
-    /// The calls that go through it.
-    pub(crate) through: Arc<Through>,
-}
-
-impl Facet {
-    pub(crate) const fn epoch(&self) -> &Epoch {
-        &self.epoch
-    }
-
-    /// Whether a call on its way through it may still arrive.
-    pub(crate) fn usable(&self) -> Result<(), Refusal> {
-        if self.epoch.is_raised() {
-            if sabotage!(SKIP_EPOCH_CHECK) {
-                return Ok(());
-            }
-            return Err(Refusal::Revoked);
-        }
-        self.live()
-    }
-
-    pub(crate) fn live(&self) -> Result<(), Refusal> {
-        if self.core.closed.load(Ordering::Acquire) {
-            return Err(Refusal::Revoked);
-        }
-        if self.lifetime == Lifetime::Incarnation
-            && self.incarnation != self.core.incarnation.load(Ordering::Acquire)
-            && !sabotage!(SKIP_INCARNATION_CHECK)
-        {
-            return Err(Refusal::Stale);
-        }
-        Ok(())
-    }
-
-    pub(crate) const fn core(&self) -> &Arc<EndpointCore> {
-        &self.core
-    }
 }
 
 impl Drop for Facet {
@@ -184,54 +46,12 @@ fn refuse_call(call: &Arc<Call>, generation: u64, refusal: Refusal) -> Woken {
     finish(call, generation, Ending::NoReply, f)
 }
 
-/// Endpoints that a thread is closing. A call that ends may hold the last handle of another endpoint, and calls queued
-/// there of a third: they are closed one after the other, because a kernel stack is short.
-#[derive(Debug, Default)]
-pub(crate) struct Closing {
-    pub(crate) busy: bool,
-    pub(crate) next: Vec<Arc<EndpointCore>>,
-}
-
-impl Closing {
-    /// Puts an endpoint among those to be closed, at the kernel's cost: whose it was may have ended.
-    ///
-    /// # Errors
-    /// The endpoint, where there is no memory: it is closed where it stands then.
-    fn put_off(&mut self, core: Arc<EndpointCore>) -> Result<(), Arc<EndpointCore>> {
-        let _kernel = frames::paid_by_kernel();
-        if self.next.len() == self.next.capacity() && self.next.grow(1).is_err() {
-            return Err(core);
-        }
-        self.next.put(core)
-    }
-}
-
 impl Drop for Endpoint {
     /// Nobody will ever answer or receive: whoever waits is told.
     fn drop(&mut self) {
         self.core.closed.store(true, Ordering::Release);
         // An interrupt in the middle of it leaves what it closes to the thread.
-        let closing = crate::thread::current_closing();
-        {
-            let mut c = closing.lock();
-            if let Err(core) = c.put_off(self.core.clone()) {
-                drop(c);
-                return core.end_everything();
-            }
-            if core::mem::replace(&mut c.busy, true) {
-                return;
-            }
-        }
-        loop {
-            let next = {
-                let mut c = closing.lock();
-                let next = c.next.pop();
-                c.busy = next.is_some();
-                next
-            };
-            let Some(core) = next else { break };
-            core.end_everything();
-        }
+        current_closing().close(&self.core, EndpointCore::end_everything);
     }
 }
 
@@ -240,8 +60,8 @@ impl EndpointCore {
     fn end_everything(&self) {
         let revoked = Finished::refused(Refusal::Revoked);
         loop {
-            let next = self.queues.lock().calls.pop();
-            let Some((call, generation)) = next else {
+            let next = self.queues.lock().next_call();
+            let Some(Queued { call, generation }) = next else {
                 break;
             };
             finish(&call, generation, Ending::Revoked, revoked).run();
@@ -291,7 +111,13 @@ impl EndpointCore {
             let mut q = self.queues.lock();
             match q.next_receiver() {
                 Some(receiver) => (Some(receiver), Ok(())),
-                None => (None, q.queue_call(call, generation)),
+                None => (
+                    None,
+                    q.queue_call(|| Queued {
+                        call: call.clone(),
+                        generation,
+                    }),
+                ),
             }
         };
         let Some(receiver) = receiver else {
@@ -327,7 +153,7 @@ impl EndpointCore {
         patience: Patience,
     ) -> Option<Woken> {
         loop {
-            let (call, generation) = {
+            let Queued { call, generation } = {
                 let mut q = self.queues.lock();
                 if receiver.thread.is_leaving() {
                     // Another CPU had taken it out while its thread cancelled what was pending.
@@ -342,7 +168,7 @@ impl EndpointCore {
                     drop(notice);
                     return Some(receiver.thread.complete(receiver.route, message));
                 }
-                match q.calls.pop() {
+                match q.next_call() {
                     Some(next) => next,
                     None if patience == Patience::Polls => {
                         drop(q);
@@ -368,7 +194,7 @@ impl EndpointCore {
     }
 
     /// Begins the next incarnation and gives its number. Notices that were for the one before go unheard.
-    fn renew(&self) -> u64 {
+    pub(crate) fn renew(&self) -> u64 {
         let (incarnation, mut waiting) = {
             let mut q = self.queues.lock();
             let incarnation = self.incarnation.fetch_add(1, Ordering::AcqRel) + 1;
@@ -379,11 +205,6 @@ impl EndpointCore {
             let _ = sched::point();
         }
         incarnation
-    }
-
-    /// Whether the right to receive is gone for good.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
     }
 
     /// Takes the receivers of this thread out whose deadline has come, in a ring, and ends them. The earliest deadline of
@@ -427,133 +248,8 @@ impl EndpointCore {
     }
 }
 
-impl Endpoint {
-    /// Makes an endpoint that `account` pays for.
-    ///
-    /// # Errors
-    /// `OverBudget`.
-    #[expect(clippy::disallowed_methods, reason = "room: made here")]
-    pub fn new(account: &Arc<Account>) -> Result<Arc<Self>, Refusal> {
-        let charge = account.charge(Kind::Endpoints, 1)?;
-        frames::with_room(ENDPOINT_BYTES, || {
-            let core = Arc::new(EndpointCore {
-                queues: Lock::new(Queues::default()),
-                incarnation: AtomicU64::new(1),
-                closed: AtomicBool::new(false),
-            });
-            Arc::new(Self {
-                core,
-                epoch: Epoch::default(),
-                charge,
-            })
-        })
-    }
-
-    pub(crate) const fn epoch(&self) -> &Epoch {
-        &self.epoch
-    }
-
-    pub(crate) const fn core(&self) -> &Arc<EndpointCore> {
-        &self.core
-    }
-
-    /// Makes a facet that `account` pays for, whose endpoint it may be or not.
-    #[expect(clippy::disallowed_methods, reason = "room: made here")]
-    fn mint(
-        &self,
-        account: &Arc<Account>,
-        cookie: u64,
-        interface: u64,
-        lifetime: Lifetime,
-    ) -> Result<Slot, Refusal> {
-        let payer = if sabotage!(MAKER_PAYS_FACETS) {
-            self.charge.account()
-        } else {
-            account
-        };
-        let charge = payer.charge(Kind::Facets, 1)?;
-        let incarnation = {
-            // A renewal that comes meanwhile makes it stale.
-            let _q = self.core.queues.lock();
-            self.core.incarnation.load(Ordering::Relaxed)
-        };
-        let facet = frames::with_room(FACET_BYTES, || {
-            Arc::new(Facet {
-                core: self.core.clone(),
-                epoch: Epoch::default(),
-                cookie,
-                incarnation,
-                lifetime,
-                interface,
-                notice: Some(Notice::new(cookie, incarnation, lifetime, charge)),
-                through: Through::new(),
-            })
-        })?;
-        let interface = facet.interface;
-        Ok(Slot::new(Object::Facet(facet), interface))
-    }
-}
-
-impl KernelObject for Endpoint {
-    fn interface(&self) -> u64 {
-        wire::INTERFACE_ID
-    }
-
-    fn epoch(&self) -> &Epoch {
-        &self.epoch
-    }
-
-    fn call(self: Arc<Self>, call: KernelCall<'_>, received: Received<'_>) -> Answered {
-        wire::dispatch(&mut Methods(self), received, call)
-    }
-
-    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
-    }
-}
-
-struct Methods(Arc<Endpoint>);
-
-use schema::process::endpoint as wire;
-
-impl<'a> wire::Server<KernelCall<'a>> for Methods {
-    fn mint(
-        &mut self,
-        reply: Reply<KernelCall<'a>, wire::call::Mint>,
-        cookie: u64,
-        interface_id: u64,
-        lifetime: Lifetime,
-    ) -> Answered {
-        let account = reply.call().process().account();
-        let minted = self.0.mint(account, cookie, interface_id, lifetime);
-        reply.answer(minted.map(|facet| wire::MintReply { facet }))
-    }
-
-    fn revoke_facet(
-        &mut self,
-        reply: Reply<KernelCall<'a>, wire::call::RevokeFacet>,
-        facet: Slot,
-    ) -> Answered {
-        let result = match facet.object() {
-            Object::Facet(f) if Arc::ptr_eq(&f.core, &self.0.core) => {
-                f.epoch.revoke();
-                revoke_calls(f);
-                Ok(())
-            }
-            Object::Facet(_) => Err(Refusal::WrongOwner),
-            _ => Err(Refusal::WrongKind),
-        };
-        reply.answer(result)
-    }
-
-    fn renew(&mut self, reply: Reply<KernelCall<'a>, wire::call::Renew>) -> Answered {
-        let incarnation = self.0.core.renew();
-        reply.answer(Ok(wire::RenewReply { incarnation }))
-    }
-}
-
 /// Completes every pending call through a facet as `revoked`, queued or delivered.
-fn revoke_calls(facet: &Arc<Facet>) {
+pub(crate) fn revoke_calls(facet: &Arc<Facet>) {
     while let Some(call) = facet.through.pop() {
         let (generation, _) = call.word.load();
         let hit = call

@@ -8,22 +8,12 @@ use ring_abi::{MAX_TRANSFERS, Refusal};
 use stub::wire::MessageWriter;
 use stub::{Deferred, Incoming, Late as _, Outgoing, Respond};
 
-use crate::area::Span;
-use crate::call::{Call, Payload, Won, finish, win};
-use crate::message::{Content, Place, place_message};
-use crate::operation::{Begun, Entry, Outcome};
-use crate::{Finished, Process, Route, Slot, Thread, scratch, transfer};
-
-/// One call to a kernel object while it is being served.
-#[derive(Debug)]
-pub struct KernelCall<'a> {
-    pub(crate) entry: &'a Entry<'a>,
-    /// Where the answer goes, if not to registers.
-    pub(crate) reply: Span,
-    pub(crate) caps: &'a mut ArrayVec<Option<Slot>, MAX_TRANSFERS>,
-    /// What becomes of it: the answer or refusal, or that a [`Pending`] will answer.
-    pub(crate) outcome: &'a mut Outcome,
-}
+use crate::call::{Won, finish, win};
+use crate::finished::{Finished, Route};
+use crate::message::{Content, Payload, Place, place_message};
+use crate::operation::{Begun, Outcome};
+use crate::records::{Call, Entry, KernelCall, Pending, Process, Slot, Thread};
+use crate::{scratch, transfer};
 
 impl KernelCall<'_> {
     /// The process that calls.
@@ -39,15 +29,19 @@ impl KernelCall<'_> {
 
 /// Writes results where the caller wants them.
 #[inline(always)]
-fn write_reply<P: Outgoing<Slot>>(place: &Place<'_>, results: P) -> Result<Finished, Refusal> {
-    if P::PLAIN && place.route == Route::Register {
+fn write_reply<P: Outgoing<Slot>>(won: &Won, results: P) -> Result<Finished, Refusal> {
+    if P::PLAIN && won.route == Route::Register {
         return Ok(Finished::inline(results.words()));
     }
-    write_message(place, results)
+    write_message(&won.caller, &won.place(), results)
 }
 
 #[inline(never)]
-fn write_message<P: Outgoing<Slot>>(place: &Place<'_>, results: P) -> Result<Finished, Refusal> {
+fn write_message<P: Outgoing<Slot>>(
+    to: &Thread,
+    place: &Place<'_>,
+    results: P,
+) -> Result<Finished, Refusal> {
     let mut caps = ArrayVec::<Slot, MAX_TRANSFERS>::new();
     let mut spilled = ArrayVec::<Slot, MAX_TRANSFERS>::new();
     // SAFETY: nothing else answers between here and the copy below, and `encode` makes messages only.
@@ -72,7 +66,7 @@ fn write_message<P: Outgoing<Slot>>(place: &Place<'_>, results: P) -> Result<Fin
         if caps.is_empty() {
             return Ok(());
         }
-        let (process, area) = (&place.thread.process, &place.thread.area);
+        let (process, area) = (&to.process, place.area);
         let mut places = transfer::Places::new();
         transfer::reserve(process, caps.len(), &mut places)?;
         let given = |i, handle| area.set_word(handles, i, handle);
@@ -131,12 +125,12 @@ impl KernelCall<'_> {
     #[inline(never)]
     fn respond_message<P: Outgoing<Slot>>(&self, results: P) -> Outcome {
         let place = Place {
-            thread: self.entry.me,
+            area: &self.entry.me.area,
             route: self.entry.route,
             buffer: self.reply,
             too_long: Refusal::ReplyTooLarge,
         };
-        Ok(Begun::Done(write_message(&place, results)?))
+        Ok(Begun::Done(write_message(self.entry.me, &place, results)?))
     }
 
     /// Makes a call that is under way of it.
@@ -165,10 +159,6 @@ impl KernelCall<'_> {
 
 /// The answer that a call to a kernel object still owes, of method `M`.
 pub type Late<M> = Deferred<Pending, M>;
-
-/// The right to answer a call that a kernel object put aside. Dropping it unanswered completes the call `noReply`.
-#[derive(Debug)]
-pub struct Pending(Option<(Arc<Call>, u64)>);
 
 impl Pending {
     /// Number of the process whose call it is; 0 once the call has ended.
@@ -223,7 +213,7 @@ impl stub::Late for Pending {
     }
 
     fn try_respond<P: Outgoing<Slot>>(self, results: P) -> bool {
-        self.end(|won| write_reply(&won.place(), results))
+        self.end(|won| write_reply(won, results))
     }
 
     fn try_refuse(self, refusal: Refusal) -> bool {

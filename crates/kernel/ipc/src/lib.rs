@@ -18,44 +18,68 @@
 
 extern crate alloc;
 
-mod answer;
+// Parts with rules of their own.
 mod area;
-mod call;
-mod delivery;
-mod endpoint;
+mod call_log;
+mod closing;
 mod exit;
-mod kernel_call;
-mod loan;
+mod finished;
+mod marks;
+mod meeting;
 mod message;
 mod notice;
-mod object;
 mod operation;
-mod park;
-mod process;
+mod pool;
 mod queue;
 mod receives;
 mod ring;
+mod roster;
 mod scratch;
-mod spent;
 mod stop;
-mod thread;
+mod table;
 mod through;
-mod trace;
-mod transfer;
 mod waitlist;
 mod woken;
 
+// Who holds whom.
+mod records;
+
+// What is done with the records.
+mod answer;
+mod call;
+mod delivery;
+mod endpoint;
+mod enter;
+mod facet;
+mod invoke;
+mod kernel_call;
+mod life;
+mod loan;
+mod mint;
+mod object;
+mod park;
+mod pending;
+mod perform;
+mod process;
+mod submissions;
+mod thread;
+mod trace;
+mod transfer;
+
 pub use area::Area;
-pub use call::{Finished, Route};
-pub use endpoint::{Endpoint, EndpointCore, Facet};
+pub use call_log::CallRecord;
+pub use enter::enter;
 pub use exit::{End, Exit};
-pub use kernel_call::{KernelCall, Late, Pending};
-pub use object::{KernelObject, Object, Quick, Slot, release};
-pub use operation::enter;
-pub use process::{Label, Process, for_each_process, process_by_id};
-pub use scratch::install as install_scratch;
-pub use thread::{
-    Thread, ThreadSpec, current, exit_thread, leave_if_dying, pay_by_running, settle,
+pub use finished::{Finished, Route};
+pub use kernel_call::Late;
+pub use life::{ThreadSpec, exit_thread, leave_if_dying, settle};
+pub use object::release;
+pub use process::{Label, for_each_process, process_by_id};
+pub use records::{
+    Endpoint, EndpointCore, Facet, KernelCall, KernelObject, Object, Pending, Process, Quick, Slot,
+    Thread,
 };
-pub use trace::{CallRecord, Trace};
+pub use scratch::install as install_scratch;
+pub use thread::{current, pay_by_running};
+pub use trace::Trace;
 pub use waitlist::{Unwanted, Waitlist};

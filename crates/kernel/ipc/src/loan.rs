@@ -7,25 +7,17 @@
 //! loses too. Calls through the ring lend the thread's own priority: it does not wait for them, and they may outlast
 //! the call that lent it more.
 
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use sabotage::sabotage;
 
-use crate::call::{Body, Call};
-use crate::{Route, Thread};
+use crate::finished::Route;
+use crate::records::{Body, Call, Loan, Thread};
 
 /// Loans that follow from one another, at most: how far a call that ends has to go. What would be further lends the
 /// thread's own priority.
 const DEPTH: u8 = 8;
-
-/// A loan that stands.
-#[derive(Debug)]
-pub(crate) struct Loan {
-    /// Not held: it may end without an answer, and its stack goes with it.
-    to: Weak<Thread>,
-    priority: u8,
-}
 
 impl Loan {
     /// The call has ended, or its reply right left the thread.

@@ -4,8 +4,16 @@ use ring_abi::{Refusal, StatusWord, completion_flags};
 use sabotage::sabotage;
 
 use crate::area::{Area, Span};
-use crate::call::Payload;
-use crate::{Finished, Route, Thread};
+use crate::finished::{Finished, Route};
+
+/// Parameters or results on their way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Payload {
+    /// Four words.
+    Inline([u64; 4]),
+    /// In the sender's message area.
+    Message(Span),
+}
 
 /// Pointer to a root struct right behind it, of four data words and no pointers.
 const ROOT_OF_FOUR_WORDS: u64 = 4 << 32;
@@ -21,12 +29,12 @@ pub(crate) enum Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    /// Parameters or results of a thread.
+    /// Parameters or results of the thread whose area this is.
     #[inline(always)]
-    pub(crate) const fn of(sender: &'a Thread, payload: Payload) -> Self {
+    pub(crate) const fn of(sender: &'a Area, payload: Payload) -> Self {
         match payload {
             Payload::Inline(words) => Self::Words(words),
-            Payload::Message(span) => Self::Area(&sender.area, span),
+            Payload::Message(span) => Self::Area(sender, span),
         }
     }
 
@@ -43,7 +51,8 @@ impl<'a> Content<'a> {
 
 /// Where a message goes.
 pub(crate) struct Place<'a> {
-    pub(crate) thread: &'a Thread,
+    /// The area of the thread that gets it.
+    pub(crate) area: &'a Area,
     pub(crate) route: Route,
     pub(crate) buffer: Span,
     /// What becomes of a message that does not fit.
@@ -92,7 +101,7 @@ pub(crate) fn place_message<T>(
     };
     let (message, handles) = buffer.divide(bytes, count).ok_or(place.too_long)?;
     let given = give(handles)?;
-    let area = &place.thread.area;
+    let area = place.area;
     match content {
         Content::Words(words) => {
             area.set_word(message, 0, ROOT_OF_FOUR_WORDS);

@@ -8,7 +8,7 @@ use ring_abi::{StatusWord, completion_flags};
 use sabotage::sabotage;
 use schema::process::endpoint::Lifetime;
 
-use crate::Finished;
+use crate::finished::Finished;
 
 /// What a server is told of a facet that is gone. The minter pays for it until the server has heard.
 #[derive(Debug)]

@@ -1,76 +1,11 @@
-//! What a handle names, and what the kernel's own objects have in common.
+//! What a handle names, seen as a target of a use: its epoch, and whether it works.
 
 use alloc::sync::Arc;
-use core::any::Any;
 
 use cap::{Epoch, Target};
 use ring_abi::Refusal;
-use stub::{Answered, Received};
 
-use crate::call::ReplyRight;
-use crate::{Endpoint, Facet, KernelCall};
-
-/// Something the kernel itself serves.
-pub trait KernelObject: Any + Send + Sync {
-    /// The interface.
-    fn interface(&self) -> u64;
-
-    /// The epoch that revokes its handles.
-    fn epoch(&self) -> &Epoch;
-
-    /// Whether it still works.
-    ///
-    /// # Errors
-    /// Why not.
-    fn live(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    /// Whether a grant of `epoch` still holds and the object still works.
-    ///
-    /// # Errors
-    /// `Revoked`, or those of [`Self::live`].
-    fn valid(&self, epoch: u64) -> Result<(), Refusal> {
-        self.epoch().check(epoch)?;
-        self.live()
-    }
-
-    /// Answers a call of four words and four words' answer at once, or leaves it to [`Self::call`]. It is asked with the lock of
-    /// the caller's table held, of an object that nobody holds otherwise: it takes no lock, allocates nothing, drops nothing, and
-    /// it looks at the grant's epoch itself.
-    #[inline]
-    fn quick(&self, _granted: u64, _method: u16, _words: &[u64; 4]) -> Option<Quick> {
-        None
-    }
-
-    /// What [`Quick::Then`] left to be done, with no lock held.
-    fn finish(&self) {}
-
-    /// Serves one call: decodes, acts, answers or defers. Never waits for anybody; work that grows with what was asked
-    /// for goes in steps, with a [`sched::point`] after each.
-    fn call(self: Arc<Self>, call: KernelCall<'_>, received: Received<'_>) -> Answered;
-
-    /// Bytes of a message from which on serving it takes looks: it lies in memory of its own then, not in a buffer of this
-    /// CPU. Shorter ones are little work.
-    fn long_from(&self) -> usize {
-        usize::MAX
-    }
-
-    /// For objects that take other objects as parameters.
-    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
-}
-
-/// What a handle names.
-pub enum Object {
-    /// A client's end of an endpoint.
-    Facet(Arc<Facet>),
-    /// The right to receive.
-    Endpoint(Arc<Endpoint>),
-    /// The right to answer one call. One-shot: it is moved, never copied.
-    Reply(ReplyRight),
-    /// An object of the kernel.
-    Kernel(Arc<dyn KernelObject>),
-}
+use crate::records::{KernelObject, Object, Slot};
 
 impl Clone for Object {
     // Once in each operation: derived, it would be a call.
@@ -94,18 +29,6 @@ impl core::fmt::Debug for Object {
             Self::Kernel(_) => "kernel object",
         })
     }
-}
-
-/// One capability of a process.
-pub type Slot = cap::Slot<Object>;
-
-/// A quick answer.
-#[derive(Clone, Copy, Debug)]
-pub enum Quick {
-    /// The call is over.
-    Answer([u64; 4]),
-    /// It is answered with these words; what needs a lock is left to [`KernelObject::finish`].
-    Then([u64; 4]),
 }
 
 /// What a handle led to.

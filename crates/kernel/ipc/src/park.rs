@@ -4,14 +4,8 @@ use alloc::sync::Arc;
 
 use ring_abi::Refusal;
 
-use crate::{Finished, Thread};
-
-/// A thread that waits, in the list of its process.
-#[derive(Debug)]
-pub(crate) struct Parked {
-    address: u64,
-    thread: Arc<Thread>,
-}
+use crate::finished::Finished;
+use crate::records::{Parked, Thread};
 
 /// Waits until unparked, unless the word at `address` no longer is `expected`.
 pub(crate) fn park(me: &Arc<Thread>, address: u64, expected: u32, deadline: u64) -> Finished {

@@ -11,8 +11,7 @@ use cpu::MAX_CPUS;
 use ring_abi::Refusal;
 use sched::Unbroken;
 
-use crate::Thread;
-use crate::area::Span;
+use crate::area::{Area, Span};
 
 /// Bytes of each buffer: the longest message a kernel object takes or makes.
 pub(crate) const SCRATCH_BYTES: usize = 32 * 1024;
@@ -60,7 +59,7 @@ pub(crate) enum Place {
 /// `BadMessage` for one that is too long, `NoMemory`.
 #[inline(always)]
 pub(crate) fn read<'m>(
-    me: &Thread,
+    area: &Area,
     span: Span,
     place: Place,
     message: &'m mut Message,
@@ -71,7 +70,7 @@ pub(crate) fn read<'m>(
     } else {
         room(message, bytes, place)?
     };
-    me.area.read(span, buffer);
+    area.read(span, buffer);
     Ok(buffer)
 }
 

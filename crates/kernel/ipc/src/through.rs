@@ -10,44 +10,52 @@ use core::ptr::null;
 
 use cpu::Lock;
 
-use crate::call::Call;
+/// A call, as far as these lists know it.
+///
+/// # Safety
+/// `link` gives the same field of it each time.
+pub(crate) unsafe trait Linked: Sized + Send + Sync {
+    /// Its place in the list of a facet.
+    fn link(&self) -> &Link<Self>;
+}
 
 /// The calls that last went through one facet. Held by the facet and by each of them.
 #[derive(Debug)]
-pub(crate) struct Through {
-    first: Lock<First>,
+pub(crate) struct Through<C> {
+    first: Lock<First<C>>,
 }
 
 #[derive(Debug)]
-struct First(*const Call);
+struct First<C>(*const C);
 
-// SAFETY: the pointer stands for a weak count of an `Arc<Call>`, which is `Send` and `Sync`.
-unsafe impl Send for First {}
+// SAFETY: the pointer stands for a weak count of an `Arc` of a call, which is `Send` and `Sync`.
+unsafe impl<C> Send for First<C> {}
 
 /// A call's part.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Link<C> {
     /// The list it belongs to. Touched by the thread that starts the call, while it is in nobody else's hands, and by
     /// the call's end.
-    list: UnsafeCell<Option<Arc<Through>>>,
+    list: UnsafeCell<Option<Arc<Through<C>>>>,
     /// Touched under the lock of that list alone.
-    neighbours: UnsafeCell<Neighbours>,
+    neighbours: UnsafeCell<Neighbours<C>>,
 }
 
 #[derive(Debug)]
-struct Neighbours {
-    next: *const Call,
-    previous: *const Call,
+struct Neighbours<C> {
+    next: *const C,
+    previous: *const C,
     /// The list's count of the call itself; null once it was taken out.
-    own: *const Call,
+    own: *const C,
 }
 
 // SAFETY: who touches what when is said at each field.
-unsafe impl Send for Link {}
+unsafe impl<C> Send for Link<C> {}
 // SAFETY: as for Send.
-unsafe impl Sync for Link {}
+unsafe impl<C> Sync for Link<C> {}
 
-impl Link {
+impl<C> Link<C> {
+    /// In no list.
     pub(crate) const fn new() -> Self {
         Self {
             list: UnsafeCell::new(None),
@@ -58,6 +66,11 @@ impl Link {
             }),
         }
     }
+
+    /// The list it belonged to: it is about to go.
+    pub(crate) fn end(&mut self) -> Option<Arc<Through<C>>> {
+        self.list.get_mut().take()
+    }
 }
 
 /// The neighbours of a call.
@@ -65,12 +78,12 @@ impl Link {
 /// # Safety
 /// The caller holds the lock of the call's list and the call's memory is there; no other borrow of them is in use.
 #[allow(clippy::mut_from_ref)]
-unsafe fn neighbours<'a>(call: *const Call) -> &'a mut Neighbours {
+unsafe fn neighbours<'a, C: Linked + 'a>(call: *const C) -> &'a mut Neighbours<C> {
     // SAFETY: by the caller's promise.
-    unsafe { &mut *(*call).link.neighbours.get() }
+    unsafe { &mut *(*call).link().neighbours.get() }
 }
 
-impl Through {
+impl<C: Linked> Through<C> {
     #[expect(clippy::disallowed_methods, reason = "room: its facet made it")]
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
@@ -80,9 +93,9 @@ impl Through {
 
     /// Puts a call into this list, which its thread took out of its pool to start it.
     #[inline(always)]
-    pub(crate) fn enter(self: &Arc<Self>, call: &Arc<Call>) {
+    pub(crate) fn enter(self: &Arc<Self>, call: &Arc<C>) {
         // SAFETY: the call is in its thread's hands alone: it is idle and in no pool.
-        let list = unsafe { &mut *call.link.list.get() };
+        let list = unsafe { &mut *call.link().list.get() };
         if !list.as_ref().is_some_and(|list| Arc::ptr_eq(list, self)) {
             self.join(call, list);
         }
@@ -90,7 +103,7 @@ impl Through {
 
     #[cold]
     #[inline(never)]
-    fn join(self: &Arc<Self>, call: &Arc<Call>, list: &mut Option<Arc<Self>>) {
+    fn join(self: &Arc<Self>, call: &Arc<C>, list: &mut Option<Arc<Self>>) {
         if let Some(before) = list.take() {
             before.leave(call);
         }
@@ -113,7 +126,7 @@ impl Through {
     }
 
     /// Takes a call out that is in this list, if no revocation did.
-    fn leave(&self, call: &Call) {
+    pub(crate) fn leave(&self, call: &C) {
         let count = {
             let mut first = self.first.lock();
             // SAFETY: the list's lock is held.
@@ -123,7 +136,7 @@ impl Through {
     }
 
     /// Takes the first call out that still exists.
-    pub(crate) fn pop(&self) -> Option<Arc<Call>> {
+    pub(crate) fn pop(&self) -> Option<Arc<C>> {
         loop {
             let count = {
                 let mut first = self.first.lock();
@@ -145,7 +158,7 @@ impl Through {
 ///
 /// # Safety
 /// The caller holds the lock of the list, to which the call belongs; its memory is there.
-unsafe fn unlink(first: &mut First, call: *const Call) -> Option<Weak<Call>> {
+unsafe fn unlink<C: Linked>(first: &mut First<C>, call: *const C) -> Option<Weak<C>> {
     // SAFETY: by the caller's promise; neighbours in the list are kept by the list's counts.
     unsafe {
         let (next, previous, own) = {
@@ -165,13 +178,5 @@ unsafe fn unlink(first: &mut First, call: *const Call) -> Option<Weak<Call>> {
             neighbours(next).previous = previous;
         }
         Some(Weak::from_raw(own))
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        if let Some(list) = self.link.list.get_mut().take() {
-            list.leave(self);
-        }
     }
 }

@@ -8,32 +8,23 @@ use handles::Reservation;
 use ring_abi::{MAX_TRANSFERS, Refusal, TRANSFER_BYTES};
 use sabotage::sabotage;
 
-use crate::area::{Area, Span};
-use crate::call::ReplyRight;
+use crate::area::Span;
+use crate::operation::Operation;
+use crate::records::{Object, Outbound, Process, ReplyRight, Slot, Thread};
 use crate::stop::Stop;
-use crate::{Object, Process, Slot};
 
-/// One capability on its way out.
-#[derive(Debug)]
-pub(crate) struct Outbound {
-    /// The sender's handle.
-    handle: u64,
-    /// The sender loses it at delivery.
-    moved: bool,
-    slot: Slot,
-}
-
-/// Reads and checks `count` transfer descriptors behind a message. Each descriptor is read once.
+/// Reads and checks the transfer descriptors behind the message of an operation of `me`. Each is read once.
 ///
 /// # Errors
 /// `BadTransfer`, or why a capability no longer works; misuse when the descriptors lie outside the area.
+#[inline(never)]
 pub(crate) fn collect(
-    process: &Process,
-    area: &Area,
+    me: &Thread,
+    op: &Operation,
     message: Span,
-    count: u64,
     out: &mut Vec<Outbound>,
 ) -> Result<(), Stop> {
+    let (area, count) = (&me.area, op.words[3]);
     if count == 0 {
         return Ok(());
     }
@@ -42,7 +33,7 @@ pub(crate) fn collect(
     }
     let descriptors = area.behind(message, count as u32 * TRANSFER_BYTES as u32)?;
     out.grow(count as usize)?;
-    let table = process.handles.lock();
+    let table = me.process.handles.lock();
     for i in 0..count as usize {
         let handle = area.word(descriptors, i * 2);
         let mode = area.word(descriptors, i * 2 + 1);

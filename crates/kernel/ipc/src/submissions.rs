@@ -1,0 +1,159 @@
+//! The submissions of a ring: the loop over them, and the wait for their completions.
+
+use alloc::sync::Arc;
+
+use ring_abi::{Completion, NEVER, Refusal, Submission, opcode, span_parts, submission_flags};
+
+use crate::finished::{Finished, Route};
+use crate::operation::{Begun, Operation, Outcome};
+use crate::pending::expire;
+use crate::perform::begin;
+use crate::records::{Entry, Thread};
+use crate::stop::{Misuse, Stop};
+
+/// Short submissions between two looks. A batch of requests to a server of a higher priority reaches it as a batch: it
+/// would otherwise be woken for each, and each would cost two switches. Sending a short message is some 700 instructions.
+const SHORT_PER_LOOK: u32 = 32;
+/// Bytes of a short message.
+const SHORT_BYTES: u32 = 256;
+
+/// Whether what was just begun is known to have been little work: a message handed to a server, or nothing.
+fn is_short(op: &Operation, outcome: &Outcome) -> bool {
+    op.opcode() == opcode::NOP
+        || matches!(outcome, Ok(Begun::Waiting(_)))
+            && op.words[3] == 0
+            && span_parts(op.words[0]).1 <= SHORT_BYTES
+}
+
+/// Takes the next submission, and posts what ended at once before it, which saves a lock.
+fn take(me: &Thread, ended: Option<Completion>) -> Submission {
+    let mut ring = me.ring.lock();
+    if let Some(completion) = ended {
+        ring.post(&me.area, completion);
+    }
+    ring.take(&me.area)
+}
+
+/// Begins what a submission asks for.
+fn start(me: &Arc<Thread>, submission: &Submission, op: &Operation) -> Outcome {
+    if submission.reserved != 0
+        || submission.flags & submission_flags::INLINE != 0
+        || matches!(submission.opcode, opcode::PARK | opcode::RING)
+    {
+        return Err(Refusal::BadArgument.into());
+    }
+    let route = Route::Ring(submission.user_data);
+    let entry = Entry { me, route, op };
+    if submission.opcode == opcode::RETURN_RECEIVE {
+        linked(&entry)
+    } else {
+        begin(&entry)
+    }
+}
+
+/// Takes every submission that fits, then waits for `wanted` completions or the deadline. Returns how many are there.
+///
+/// The program, which does not run meanwhile, learns at the end how many were taken.
+#[inline(never)]
+pub(crate) fn take_and_wait(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32, Misuse> {
+    let tail = me.area.submission_tail();
+    let left = me.ring.lock().batch(&me.area, tail)?;
+    take_all(me, left)?;
+    wait(me, u32::from(wanted), deadline)
+}
+
+fn take_all(me: &Arc<Thread>, mut left: u32) -> Result<(), Misuse> {
+    if left == 0 {
+        return Ok(());
+    }
+    let mut ended = None;
+    let mut unlooked = 0;
+    while left > 0 {
+        left -= 1;
+        let submission = take(me, ended.take());
+        let op = Operation::in_ring(&submission);
+        let outcome = start(me, &submission, &op);
+        unlooked = if is_short(&op, &outcome) {
+            unlooked + 1
+        } else {
+            SHORT_PER_LOOK
+        };
+        match outcome {
+            Ok(Begun::Done(finished)) => ended = Some(finished.of(submission.user_data)),
+            Ok(Begun::Waiting(woken)) => woken.run(),
+            Err(Stop::Refused(refusal)) => {
+                ended = Some(Finished::refused(refusal).of(submission.user_data));
+            }
+            Ok(Begun::Deferred) => {}
+            Err(Stop::Misuse(misuse)) => return Err(misuse),
+        }
+        // A batch may be long, and each of its operations too.
+        if unlooked >= SHORT_PER_LOOK {
+            unlooked = 0;
+            if sched::point() == sched::Look::Ending {
+                break;
+            }
+        }
+    }
+    let mut ring = me.ring.lock();
+    if let Some(completion) = ended {
+        ring.post(&me.area, completion);
+    }
+    ring.publish(&me.area);
+    Ok(())
+}
+
+/// Return and receive in one entry: a refused answer ends the pair, else the receive completes it.
+fn linked(entry: &Entry<'_>) -> Outcome {
+    let op = entry.op;
+    let first = Operation {
+        control: op.with_opcode(opcode::RETURN),
+        reply: 0,
+        ..*op
+    };
+    begin(&Entry {
+        op: &first,
+        ..*entry
+    })?;
+    let second = Operation {
+        control: op.with_opcode(opcode::RECEIVE),
+        handle: op.second,
+        ..*op
+    };
+    begin(&Entry {
+        op: &second,
+        ..*entry
+    })
+}
+
+fn wait(me: &Arc<Thread>, wanted: u32, deadline: u64) -> Result<u32, Misuse> {
+    let mut woken = false;
+    loop {
+        let until = {
+            let mut ring = me.ring.lock();
+            let n = ring.available(&me.area)?;
+            let own = ring.deadline();
+            // A program that never waits is told of what is late, too.
+            let late = own != NEVER && own <= sched::now_ns();
+            if n >= wanted && !late || me.process.is_dying() {
+                ring.wait_for(None);
+                return Ok(n);
+            }
+            ring.wait_for(Some(wanted));
+            own.min(deadline)
+        };
+        // Threads that are woken for nothing hand the CPU on to each other without a way out of the kernel.
+        if core::mem::replace(&mut woken, true) {
+            let _ = sched::point();
+        }
+        if until != NEVER && until <= sched::now_ns() || sched::block(until) {
+            let now = sched::now_ns();
+            expire(me, now);
+            if deadline <= now {
+                let mut ring = me.ring.lock();
+                ring.wait_for(None);
+                return ring.available(&me.area);
+            }
+        }
+    }
+}
