@@ -1,6 +1,8 @@
 @0xd1c0a5e5b0a70005;
 # What a bootable system consists of: names only, no bytes. Authored as a constant in manifests/*.capnp.
 
+using Stub = import "stub.capnp";
+
 struct Manifest {
   version @0 :UInt32 = 1;
   name @1 :Text;
@@ -60,13 +62,26 @@ struct Grant {
   # A program's own memory and threads are not granted: every process has its own, as `vm` and `threads`.
   # `console` shows text alone: what else a program writes to it, escape sequences too, arrives as dots. Who talks with a
   # person, and so moves a cursor, is given `rawConsole`, which takes every byte as it is.
-  enum KernelSource {
-    console @0; logSink @1; logReader @2; timer @3; entropySource @4; endpointFactory @5;
-    processSpawner @6; systemInfo @7; processControl @8; systemControl @9; deviceRegistry @10; bootPackage @11;
-    machineInspector @12; bootMedium @13;
-    hardwareAuditLog @14; auditGate @15; auditBroker @16;
-    rawConsole @17;
-    processTracer @18;
+  enum KernelSource $Stub.sources {
+    console @0; # The serial line, for text alone.
+    logSink @1; # Appends to the system log.
+    logReader @2; # Reads the system log.
+    timer @3; # The monotonic clock.
+    entropySource @4; # Random bytes of the processor.
+    endpointFactory @5; # Makes endpoints.
+    processSpawner @6; # Starts processes.
+    systemInfo @7; # Lists processes and memory.
+    processControl @8; # Ends any process.
+    systemControl @9; # Halts and resets the machine.
+    deviceRegistry @10; # Lists and claims devices.
+    bootPackage @11; # What came with the kernel.
+    machineInspector @12; # Shows the state of the machine.
+    bootMedium @13; # Reads the CD that the machine was booted from.
+    hardwareAuditLog @14; # Reads what was done with device authority.
+    auditGate @15; # Where to ask to read it at run time.
+    auditBroker @16; # Says who may read it at run time.
+    rawConsole @17 $Stub.serves("Console"); # The serial line, for every byte.
+    processTracer @18; # Shows what processes call.
   }
   struct ExportSource { service @0 :Text; export @1 :Text; }
   struct DeviceSource {

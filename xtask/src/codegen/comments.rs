@@ -83,7 +83,10 @@ impl Comments {
         let mut opened = words.split_whitespace().peekable();
         while let Some(word) = opened.next() {
             match word {
-                "interface" | "struct" | "enum" => {
+                // A field may be called so, too.
+                "interface" | "struct" | "enum"
+                    if !opened.peek().is_some_and(|next| next.starts_with('@')) =>
+                {
                     declared = opened.next().map(str::to_owned);
                 }
                 _ if word.strip_prefix('@').is_some_and(|n| {
@@ -96,12 +99,18 @@ impl Comments {
             }
             previous = word;
         }
+        // What is opened without a name, a union, is of whatever it lies in.
+        let unnamed = code
+            .matches('{')
+            .count()
+            .saturating_sub(usize::from(declared.is_some()));
         if let Some(name) = declared {
             scope.push(name);
-            self.notes.insert(scope.join("."), split(before));
+            self.notes.insert(path_of(scope), split(before));
         }
+        scope.extend(std::iter::repeat_n(String::new(), unnamed));
         if !names.is_empty() {
-            let path = scope.join(".");
+            let path = path_of(scope);
             // What stands before a one-line struct is about the struct.
             let own = if code.contains('{') { &[][..] } else { before };
             let mut lines = own.to_vec();
@@ -119,6 +128,11 @@ impl Comments {
             scope.pop();
         }
     }
+}
+
+fn path_of(scope: &[String]) -> String {
+    let named = scope.iter().filter(|name| !name.is_empty());
+    named.map(String::as_str).collect::<Vec<_>>().join(".")
 }
 
 fn split(lines: &[&str]) -> Note {

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::comments::Comments;
 use super::method;
-use super::model::{Enum, Field, File, Interface, Kind, Model, Struct};
+use super::model::{Enum, Field, File, Interface, Kind, Model, Source, Sources, Struct, pascal};
 use super::rows::Rows;
 
 /// `generated/mod.rs`: the modules, and the table of interfaces.
@@ -37,7 +37,103 @@ pub fn index(model: &Model, modules: &[String]) -> String {
         }
     });
     method_names(&mut rows, model);
+    interfaces_macro(&mut rows, model);
     rows.finish()
+}
+
+/// A macro that hands every interface to another one: its name, its file and its module.
+fn interfaces_macro(rows: &mut Rows, model: &Model) {
+    let of_file = |file: &File| {
+        let stem = file.stem.clone();
+        let names = file.interfaces.iter();
+        let lines = names.map(|i| format!("{} = {stem}::{};", i.name, i.module));
+        lines.collect::<Vec<_>>()
+    };
+    let mut lines: Vec<String> = model.files.iter().flat_map(of_file).collect();
+    lines.sort();
+    rows.gap();
+    rows.line("/// Hands every interface to the macro `$each`: `Name = file::module;`, in the order of their names.");
+    rows.line("#[macro_export]");
+    rows.block("macro_rules! interfaces {", "}", |rows| {
+        rows.block("($each:ident) => {", "};", |rows| {
+            rows.block("$each! {", "}", |rows| {
+                lines.iter().for_each(|line| rows.line(line));
+            });
+        });
+    });
+}
+
+/// Every source is of an interface that there is.
+fn check_sources(model: &Model, sources: &Sources) -> Result<()> {
+    let known: Vec<&str> = model
+        .files
+        .iter()
+        .flat_map(|file| &file.interfaces)
+        .map(|interface| interface.name.as_str())
+        .collect();
+    for source in &sources.all {
+        ensure!(
+            known.contains(&source.interface.as_str()),
+            "{}: there is no interface {}",
+            source.name,
+            source.interface
+        );
+    }
+    Ok(())
+}
+
+/// `sources.rs`: what the kernel serves to whom a manifest grants it.
+pub fn sources(model: &Model, sources: &Sources, text: &str) -> Result<String> {
+    check_sources(model, sources)?;
+    let comments = Comments::read(text);
+    let (_, name) = sources
+        .path
+        .rsplit_once('.')
+        .context("an enum in a struct")?;
+    let mut rows = Rows::new(&format!("schema/{}", sources.file));
+    rows.line("/// A capability that the kernel itself serves.");
+    rows.line("#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]");
+    rows.block(format!("pub enum {name} {{"), "}", |rows| {
+        for source in &sources.all {
+            rows.doc(&comments.note(&format!("{}.{}", sources.path, source.name)));
+            rows.line(format!("{},", pascal(&source.name)));
+        }
+    });
+    rows.gap();
+    let arms = |rows: &mut Rows, of: &dyn Fn(&Source) -> &str| {
+        rows.block("match self {", "}", |rows| {
+            for source in &sources.all {
+                rows.line(format!(
+                    "Self::{} => {:?},",
+                    pascal(&source.name),
+                    of(source)
+                ));
+            }
+        });
+    };
+    rows.block(format!("impl {name} {{"), "}", |rows| {
+        rows.line("/// Every one, by number.");
+        rows.block("pub const ALL: &'static [Self] = &[", "];", |rows| {
+            for source in &sources.all {
+                rows.line(format!("Self::{},", pascal(&source.name)));
+            }
+        });
+        rows.gap();
+        rows.line("/// The name under which init finds it.");
+        rows.block("pub const fn name(self) -> &'static str {", "}", |rows| {
+            arms(rows, &|source| &source.name);
+        });
+        rows.gap();
+        rows.line("/// The name of its interface.");
+        rows.block(
+            "pub const fn interface(self) -> &'static str {",
+            "}",
+            |rows| {
+                arms(rows, &|source| &source.interface);
+            },
+        );
+    });
+    Ok(rows.finish())
 }
 
 /// The names of methods alone, for whoever shows them: `methods.rs` has their shapes too, and is long.

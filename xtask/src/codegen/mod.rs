@@ -128,6 +128,12 @@ fn generate(root: &Path, model: &model::Model) -> Result<BTreeMap<String, String
     files.insert(format!("{PAGES}/sabotages.md"), points::page(root)?);
     fs::write(folder.path().join("methods.rs"), methods::table(model)?)?;
     modules.push("methods".to_owned());
+    if let Some(sources) = &model.sources {
+        let source = fs::read_to_string(root.join("schema").join(&sources.file))?;
+        let text = emit::sources(model, sources, &source)?;
+        fs::write(folder.path().join("sources.rs"), text)?;
+        modules.push("sources".to_owned());
+    }
     modules.sort();
     fs::write(folder.path().join("mod.rs"), emit::index(model, &modules))?;
     format(folder.path())?;

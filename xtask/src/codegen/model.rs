@@ -5,12 +5,14 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail, ensure};
-use capnp::schema_capnp::{code_generator_request, field, node, type_, value};
+use capnp::schema_capnp::{code_generator_request, field, method, node, type_, value};
 use capnp::{message, serialize};
 
 const IDEMPOTENT: u64 = 0xd1c0_a5e5_b0a7_ff01;
 const EXTRA_TRANSFERS: u64 = 0xd1c0_a5e5_b0a7_ff02;
 const REFUSAL: u64 = 0xd1c0_a5e5_b0a7_ff03;
+const SOURCES: u64 = 0xd1c0_a5e5_b0a7_ff04;
+const SERVES: u64 = 0xd1c0_a5e5_b0a7_ff05;
 
 /// Everything.
 pub struct Model {
@@ -20,6 +22,26 @@ pub struct Model {
     pub types: HashMap<u64, TypeRef>,
     /// Structs by id, for what they hold.
     pub structs: HashMap<u64, Struct>,
+    /// What the kernel serves to whom a manifest grants it.
+    pub sources: Option<Sources>,
+}
+
+/// The enum of what a manifest can grant of the kernel.
+pub struct Sources {
+    /// `manifest.capnp`.
+    pub file: String,
+    /// `Grant.KernelSource`, where its comments are found.
+    pub path: String,
+    /// In the order of their numbers.
+    pub all: Vec<Source>,
+}
+
+/// One of them.
+pub struct Source {
+    /// `rawConsole`.
+    pub name: String,
+    /// `Console`.
+    pub interface: String,
 }
 
 /// A type's place in the generated modules.
@@ -195,6 +217,7 @@ pub fn load(bytes: &[u8]) -> Result<Model> {
             files: Vec::new(),
             types: HashMap::new(),
             structs: HashMap::new(),
+            sources: None,
         },
     };
     let mut requested = Vec::new();
@@ -272,7 +295,11 @@ impl<'a> Loader<'a> {
                     let interface = self.interface(node, &name);
                     file.interfaces.push(interface.context(name)?);
                 }
-                node::Struct(_) | node::Enum(_) => file.has_structs = true,
+                node::Struct(_) => {
+                    file.has_structs = true;
+                    self.sources(&file.name, nested.get_name()?.to_str()?, node)?;
+                }
+                node::Enum(_) => file.has_structs = true,
                 _ => {}
             }
         }
@@ -285,7 +312,43 @@ impl<'a> Loader<'a> {
         Ok(file)
     }
 
-    #[expect(clippy::too_many_lines, reason = "from before the rule")]
+    /// Keeps the enum in a struct that lists what the kernel serves.
+    fn sources(&mut self, file: &str, outer: &str, node: node::Reader<'a>) -> Result<()> {
+        for nested in node.get_nested_nodes()? {
+            let inner = self.node(nested.get_id())?;
+            let node::Enum(body) = inner.which()? else {
+                continue;
+            };
+            let mut annotations = inner.get_annotations()?.iter();
+            if !annotations.any(|one| one.get_id() == SOURCES) {
+                continue;
+            }
+            let all = body.get_enumerants()?.iter().map(|one| {
+                let name = one.get_name()?.to_str()?.to_owned();
+                let mut interface = pascal(&name);
+                for annotation in one.get_annotations()? {
+                    ensure!(annotation.get_id() == SERVES, "{name}: unknown annotation");
+                    let value::Text(told) = annotation.get_value()?.which()? else {
+                        bail!("{name}: an interface has a name");
+                    };
+                    interface = told?.to_str()?.to_owned();
+                }
+                Ok(Source { name, interface })
+            });
+            let path = format!("{outer}.{}", nested.get_name()?.to_str()?);
+            let all = all
+                .collect::<Result<Vec<_>>>()
+                .with_context(|| path.clone())?;
+            let file = file.to_owned();
+            ensure!(
+                self.model.sources.is_none(),
+                "{path}: there is one list of sources"
+            );
+            self.model.sources = Some(Sources { file, path, all });
+        }
+        Ok(())
+    }
+
     fn interface(&mut self, node: node::Reader<'a>, name: &str) -> Result<Interface> {
         let node::Interface(body) = node.which()? else {
             bail!("no interface");
@@ -304,69 +367,78 @@ impl<'a> Loader<'a> {
             enums: Vec::new(),
         };
         for nested in node.get_nested_nodes()? {
-            let inner = self.node(nested.get_id())?;
             let name = nested.get_name()?.to_str()?.to_owned();
-            match inner.which()? {
-                node::Struct(_) => {
-                    let body = self.structure(nested.get_id(), name.clone(), MayHold::Data);
-                    self.model
-                        .structs
-                        .insert(nested.get_id(), body.context(name)?);
-                    interface.structs.push(nested.get_id());
-                }
-                node::Enum(body) => {
-                    let variants = body.get_enumerants()?.iter();
-                    let variants = variants.map(|e| Ok(e.get_name()?.to_str()?.to_owned()));
-                    let schema_variants: Vec<String> = variants.collect::<Result<_>>()?;
-                    interface.enums.push(Enum {
-                        name,
-                        variants: schema_variants.iter().map(|v| pascal(v)).collect(),
-                        schema_variants,
-                    });
-                }
-                _ => bail!("{name}: only structs and enums nest in an interface"),
-            }
+            self.nested(&mut interface, nested.get_id(), name)?;
         }
         for (ordinal, method) in body.get_methods()?.iter().enumerate() {
             let name = method.get_name()?.to_str()?;
-            let stem = pascal(name);
-            let params = self.structure(
-                method.get_param_struct_type(),
-                format!("{stem}Params"),
-                MayHold::Capabilities,
-            );
-            let results = self.structure(
-                method.get_result_struct_type(),
-                format!("{stem}Results"),
-                MayHold::Capabilities,
-            );
-            let mut loaded = Method {
-                name: snake(name),
-                schema_name: name.to_owned(),
-                ordinal: u16::try_from(ordinal)?,
-                params: params.context(name.to_owned())?,
-                results: results.context(name.to_owned())?,
-                idempotent: false,
-                extra_transfers: false,
-            };
-            ensure!(
-                loaded.results.caps().next().is_none() || !loaded.results.has_content(),
-                "{name}: results hold capabilities, or texts and lists, not both"
-            );
-            for annotation in method.get_annotations()? {
-                match annotation.get_id() {
-                    IDEMPOTENT => loaded.idempotent = true,
-                    EXTRA_TRANSFERS => loaded.extra_transfers = true,
-                    id => bail!("{name}: unknown annotation {id:#x}"),
-                }
-            }
-            ensure!(
-                !loaded.extra_transfers || !loaded.params.plain(),
-                "{name}: extra transfers need parameters that travel as a message"
-            );
-            interface.methods.push(loaded);
+            let loaded = self.method(u16::try_from(ordinal)?, method);
+            interface.methods.push(loaded.context(name.to_owned())?);
         }
         Ok(interface)
+    }
+
+    /// A type that an interface declares.
+    fn nested(&mut self, interface: &mut Interface, id: u64, name: String) -> Result<()> {
+        match self.node(id)?.which()? {
+            node::Struct(_) => {
+                let body = self.structure(id, name.clone(), MayHold::Data);
+                self.model.structs.insert(id, body.context(name)?);
+                interface.structs.push(id);
+            }
+            node::Enum(body) => {
+                let variants = body.get_enumerants()?.iter();
+                let variants = variants.map(|e| Ok(e.get_name()?.to_str()?.to_owned()));
+                let schema_variants: Vec<String> = variants.collect::<Result<_>>()?;
+                interface.enums.push(Enum {
+                    name,
+                    variants: schema_variants.iter().map(|v| pascal(v)).collect(),
+                    schema_variants,
+                });
+            }
+            _ => bail!("{name}: only structs and enums nest in an interface"),
+        }
+        Ok(())
+    }
+
+    fn method(&mut self, ordinal: u16, method: method::Reader<'a>) -> Result<Method> {
+        let name = method.get_name()?.to_str()?;
+        let stem = pascal(name);
+        let params = self.structure(
+            method.get_param_struct_type(),
+            format!("{stem}Params"),
+            MayHold::Capabilities,
+        );
+        let results = self.structure(
+            method.get_result_struct_type(),
+            format!("{stem}Results"),
+            MayHold::Capabilities,
+        );
+        let mut loaded = Method {
+            name: snake(name),
+            schema_name: name.to_owned(),
+            ordinal,
+            params: params?,
+            results: results?,
+            idempotent: false,
+            extra_transfers: false,
+        };
+        ensure!(
+            loaded.results.caps().next().is_none() || !loaded.results.has_content(),
+            "results hold capabilities, or texts and lists, not both"
+        );
+        for annotation in method.get_annotations()? {
+            match annotation.get_id() {
+                IDEMPOTENT => loaded.idempotent = true,
+                EXTRA_TRANSFERS => loaded.extra_transfers = true,
+                id => bail!("unknown annotation {id:#x}"),
+            }
+        }
+        ensure!(
+            !loaded.extra_transfers || !loaded.params.plain(),
+            "extra transfers need parameters that travel as a message"
+        );
+        Ok(loaded)
     }
 
     fn structure(&mut self, id: u64, name: String, may_hold: MayHold) -> Result<Struct> {

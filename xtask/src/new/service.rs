@@ -44,19 +44,6 @@ pub fn plan<'a>(project: &'a Project, name: &Name) -> Result<Plan<'a>> {
 pub fn interface(plan: &mut Plan<'_>, name: &Name, schema: &str) -> Result<()> {
     plan.make_schema("schema/@file@.capnp", schema, &name.id("schema"))?;
     let module = name.snake();
-    plan.change("crates/user/sdk/src/caps.rs", |text| {
-        add_to_braces(text, "use schema::{", &module)
-    })?;
-    plan.insert(
-        "crates/user/sdk/src/caps.rs",
-        |line| {
-            line.starts_with("    ")
-                && line.contains(" = ")
-                && line.ends_with(';')
-                && line.contains("::")
-        },
-        "    @Type@ = @module@::@interface@;",
-    )?;
     plan.change("crates/user/sdk/src/lib.rs", |text| {
         add_to_braces(text, "pub use schema::{", &module)
     })?;

@@ -63,6 +63,3 @@ pub fn check<S: AsRef<str>>(bytes: &[u8], images: &[S]) -> Result<Manifest, Erro
     manifest.require_images(images)?;
     Ok(manifest)
 }
-
-#[cfg(test)]
-mod tests;

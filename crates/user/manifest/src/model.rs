@@ -2,6 +2,8 @@
 
 use alloc::{string::String, vec::Vec};
 
+pub use schema::sources::KernelSource;
+
 use crate::{Error, INIT_IMAGE};
 
 /// A bootable system.
@@ -128,45 +130,6 @@ pub struct ExportRef {
     pub service_idx: usize,
     /// Index in [`Service::exports`].
     pub export_idx: usize,
-}
-
-/// Declares the kernel's own capabilities once: variant, name in manifests and startup pages, interface.
-macro_rules! kernel_sources {
-    ($($variant:ident $name:literal $interface:literal $doc:literal;)*) => {
-        /// A capability that the kernel itself serves.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum KernelSource { $(#[doc = $doc] $variant,)* }
-        impl KernelSource {
-            /// Every source, in the order of the schema.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-            /// The name under which init finds it.
-            pub const fn name(self) -> &'static str { match self { $(Self::$variant => $name,)* } }
-            /// The name of its interface.
-            pub const fn interface(self) -> &'static str { match self { $(Self::$variant => $interface,)* } }
-        }
-    };
-}
-
-kernel_sources! {
-    Console "console" "Console" "The serial line, for text alone.";
-    LogSink "logSink" "LogSink" "Appends to the system log.";
-    LogReader "logReader" "LogReader" "Reads the system log.";
-    Timer "timer" "Timer" "The monotonic clock.";
-    EntropySource "entropySource" "EntropySource" "Random bytes of the processor.";
-    EndpointFactory "endpointFactory" "EndpointFactory" "Makes endpoints.";
-    ProcessSpawner "processSpawner" "ProcessSpawner" "Starts processes.";
-    SystemInfo "systemInfo" "SystemInfo" "Lists processes and memory.";
-    ProcessControl "processControl" "ProcessControl" "Ends any process.";
-    SystemControl "systemControl" "SystemControl" "Halts and resets the machine.";
-    DeviceRegistry "deviceRegistry" "DeviceRegistry" "Lists and claims devices.";
-    BootPackage "bootPackage" "BootPackage" "What came with the kernel.";
-    MachineInspector "machineInspector" "MachineInspector" "Shows the state of the machine.";
-    BootMedium "bootMedium" "BootMedium" "Reads the CD that the machine was booted from.";
-    HardwareAuditLog "hardwareAuditLog" "HardwareAuditLog" "Reads what was done with device authority.";
-    AuditGate "auditGate" "AuditGate" "Where to ask to read it at run time.";
-    AuditBroker "auditBroker" "AuditBroker" "Says who may read it at run time.";
-    RawConsole "rawConsole" "Console" "The serial line, for every byte.";
-    ProcessTracer "processTracer" "ProcessTracer" "Shows what processes call.";
 }
 
 impl Manifest {

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use arrayvec::{ArrayString, ArrayVec};
 use ipc::{Object, Process, Slot};
 use plain_text::FilterMode;
+use schema::sources::KernelSource;
 use stub::Refusal;
 
 use super::memory::Memory;
@@ -37,39 +38,33 @@ fn named(name: &str, slot: Slot) -> Grant {
     reason = "boot: what the first process gets"
 )]
 pub fn for_init() -> ArrayVec<Grant, MAX_GRANTS> {
-    let sources = [
-        (
-            "console",
-            Object::kernel(console::Console::new(FilterMode::Text)),
-        ),
-        (
-            "rawConsole",
-            Object::kernel(console::Console::new(FilterMode::Raw)),
-        ),
-        ("logSink", Object::kernel(system::LogSink::new())),
-        ("logReader", Object::kernel(system::LogReader::new())),
-        ("timer", Object::kernel(time::Timer::new())),
-        ("entropySource", Object::kernel(time::Entropy::new())),
-        ("endpointFactory", Object::kernel(process::Endpoints::new())),
-        ("processSpawner", Object::kernel(process::Spawner::new(own))),
-        ("systemInfo", Object::kernel(system::Info::new())),
-        ("processControl", Object::kernel(system::Control::new())),
-        ("processTracer", Object::kernel(trace::Tracer::new())),
-        ("systemControl", Object::kernel(reboot::Power::new())),
-        ("deviceRegistry", Object::kernel(device::Registry::new())),
-        ("bootPackage", Object::kernel(system::Package::new())),
-        (
-            "machineInspector",
-            Object::kernel(inspect::Inspector::new()),
-        ),
-        ("bootMedium", Object::kernel(medium::Medium::new())),
-        ("hardwareAuditLog", Object::kernel(audit::Log::new())),
-        ("auditGate", Object::kernel(audit::Gate::new())),
-        ("auditBroker", Object::kernel(audit::Broker::new())),
-    ];
-    sources
-        .into_iter()
-        .map(|(name, slot)| named(name, slot))
+    let all = KernelSource::ALL.iter();
+    all.map(|source| named(source.name(), serve(*source)))
         .take(MAX_GRANTS)
         .collect()
+}
+
+/// The object behind a source.
+fn serve(source: KernelSource) -> Slot {
+    match source {
+        KernelSource::Console => Object::kernel(console::Console::new(FilterMode::Text)),
+        KernelSource::RawConsole => Object::kernel(console::Console::new(FilterMode::Raw)),
+        KernelSource::LogSink => Object::kernel(system::LogSink::new()),
+        KernelSource::LogReader => Object::kernel(system::LogReader::new()),
+        KernelSource::Timer => Object::kernel(time::Timer::new()),
+        KernelSource::EntropySource => Object::kernel(time::Entropy::new()),
+        KernelSource::EndpointFactory => Object::kernel(process::Endpoints::new()),
+        KernelSource::ProcessSpawner => Object::kernel(process::Spawner::new(own)),
+        KernelSource::SystemInfo => Object::kernel(system::Info::new()),
+        KernelSource::ProcessControl => Object::kernel(system::Control::new()),
+        KernelSource::ProcessTracer => Object::kernel(trace::Tracer::new()),
+        KernelSource::SystemControl => Object::kernel(reboot::Power::new()),
+        KernelSource::DeviceRegistry => Object::kernel(device::Registry::new()),
+        KernelSource::BootPackage => Object::kernel(system::Package::new()),
+        KernelSource::MachineInspector => Object::kernel(inspect::Inspector::new()),
+        KernelSource::BootMedium => Object::kernel(medium::Medium::new()),
+        KernelSource::HardwareAuditLog => Object::kernel(audit::Log::new()),
+        KernelSource::AuditGate => Object::kernel(audit::Gate::new()),
+        KernelSource::AuditBroker => Object::kernel(audit::Broker::new()),
+    }
 }

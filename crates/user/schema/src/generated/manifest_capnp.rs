@@ -2877,7 +2877,7 @@ pub mod grant {
         const TYPE_ID: u64 = 0xbc59_87e6_9994_fe81u64;
     }
     mod kernel_source {
-        pub(crate) static ENCODED_NODE: [::capnp::Word; 113] = [
+        pub(crate) static ENCODED_NODE: [::capnp::Word; 130] = [
             ::capnp::word(0, 0, 0, 0, 5, 0, 6, 0),
             ::capnp::word(129, 254, 148, 153, 230, 135, 89, 188),
             ::capnp::word(21, 0, 0, 0, 2, 0, 0, 0),
@@ -2886,8 +2886,8 @@ pub mod grant {
             ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(21, 0, 0, 0, 18, 1, 0, 0),
             ::capnp::word(37, 0, 0, 0, 7, 0, 0, 0),
-            ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
-            ::capnp::word(33, 0, 0, 0, 207, 1, 0, 0),
+            ::capnp::word(37, 0, 0, 0, 31, 0, 0, 0),
+            ::capnp::word(65, 0, 0, 0, 207, 1, 0, 0),
             ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(109, 97, 110, 105, 102, 101, 115, 116),
@@ -2896,6 +2896,14 @@ pub mod grant {
             ::capnp::word(110, 101, 108, 83, 111, 117, 114, 99),
             ::capnp::word(101, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(0, 0, 0, 0, 1, 0, 1, 0),
+            ::capnp::word(4, 0, 0, 0, 1, 0, 2, 0),
+            ::capnp::word(4, 255, 167, 176, 229, 165, 192, 209),
+            ::capnp::word(4, 0, 0, 0, 2, 0, 1, 0),
+            ::capnp::word(12, 0, 0, 0, 0, 0, 1, 0),
+            ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
+            ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
+            ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
+            ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(76, 0, 0, 0, 1, 0, 2, 0),
             ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(221, 0, 0, 0, 66, 0, 0, 0),
@@ -2950,9 +2958,9 @@ pub mod grant {
             ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(17, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(149, 0, 0, 0, 90, 0, 0, 0),
-            ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
+            ::capnp::word(153, 0, 0, 0, 31, 0, 0, 0),
             ::capnp::word(18, 0, 0, 0, 0, 0, 0, 0),
-            ::capnp::word(145, 0, 0, 0, 114, 0, 0, 0),
+            ::capnp::word(181, 0, 0, 0, 114, 0, 0, 0),
             ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(99, 111, 110, 115, 111, 108, 101, 0),
             ::capnp::word(108, 111, 103, 83, 105, 110, 107, 0),
@@ -2989,6 +2997,15 @@ pub mod grant {
             ::capnp::word(107, 101, 114, 0, 0, 0, 0, 0),
             ::capnp::word(114, 97, 119, 67, 111, 110, 115, 111),
             ::capnp::word(108, 101, 0, 0, 0, 0, 0, 0),
+            ::capnp::word(4, 0, 0, 0, 1, 0, 2, 0),
+            ::capnp::word(5, 255, 167, 176, 229, 165, 192, 209),
+            ::capnp::word(4, 0, 0, 0, 2, 0, 1, 0),
+            ::capnp::word(16, 0, 0, 0, 0, 0, 1, 0),
+            ::capnp::word(12, 0, 0, 0, 0, 0, 0, 0),
+            ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
+            ::capnp::word(1, 0, 0, 0, 66, 0, 0, 0),
+            ::capnp::word(67, 111, 110, 115, 111, 108, 101, 0),
+            ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(112, 114, 111, 99, 101, 115, 115, 84),
             ::capnp::word(114, 97, 99, 101, 114, 0, 0, 0),
         ];
@@ -2996,7 +3013,13 @@ pub mod grant {
             child_index: Option<u16>,
             index: u32,
         ) -> ::capnp::introspect::Type {
-            ::capnp::introspect::panic_invalid_annotation_indices(child_index, index)
+            match (child_index, index) {
+                (None, 0) => <() as ::capnp::introspect::Introspect>::introspect(),
+                (Some(17), 0) => {
+                    <::capnp::text::Owned as ::capnp::introspect::Introspect>::introspect()
+                }
+                _ => ::capnp::introspect::panic_invalid_annotation_indices(child_index, index),
+            }
         }
         pub(crate) static ARENA: ::capnp::private::arena::GeneratedCodeArena =
             ::capnp::private::arena::GeneratedCodeArena::new(&ENCODED_NODE);

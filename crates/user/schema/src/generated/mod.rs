@@ -21,6 +21,7 @@ pub mod process;
 pub mod random;
 #[path = "smoke_stub.rs"]
 pub mod smoke;
+pub mod sources;
 #[path = "storage_stub.rs"]
 pub mod storage;
 
@@ -122,3 +123,58 @@ pub static METHODS: &[(u64, &[&str])] = &[
     (0xd1c0a5e5b0a70f01, &["info", "open", "counters"]),
     (0xd1c0a5e5b0a70f02, &["transmit", "post", "wait"]),
 ];
+
+/// Hands every interface to the macro `$each`: `Name = file::module;`, in the order of their names.
+#[macro_export]
+macro_rules! interfaces {
+    ($each:ident) => {
+        $each! {
+            AnyFacet = process::any_facet;
+            AuditAdmission = audit::audit_admission;
+            AuditBroker = audit::audit_broker;
+            AuditGate = audit::audit_gate;
+            Bell = process::bell;
+            BellRinger = process::bell_ringer;
+            BlockDevice = block::block_device;
+            BlockSession = block::block_session;
+            BootMedium = storage::boot_medium;
+            BootPackage = process::boot_package;
+            Console = process::console;
+            ConsoleSession = diagnostics::console_session;
+            Device = device::device;
+            DeviceMmio = device::device_mmio;
+            DeviceQueue = device::device_queue;
+            DeviceRegistry = device::device_registry;
+            Directory = storage::directory;
+            DmaBuffer = device::dma_buffer;
+            DmaPool = device::dma_pool;
+            Echo = bench::echo;
+            Endpoint = process::endpoint;
+            EndpointFactory = process::endpoint_factory;
+            EntropySource = process::entropy_source;
+            File = storage::file;
+            HardwareAuditLog = audit::hardware_audit_log;
+            HardwareRandom = random::hardware_random;
+            Interrupt = device::interrupt;
+            LogReader = process::log_reader;
+            LogSink = process::log_sink;
+            MachineInspector = diagnostics::machine_inspector;
+            MemoryObject = process::memory_object;
+            Nic = net::nic;
+            NicSession = net::nic_session;
+            Probe = smoke::probe;
+            ProcessControl = process::process_control;
+            ProcessHandle = process::process_handle;
+            ProcessSpawner = process::process_spawner;
+            ProcessTrace = process::process_trace;
+            ProcessTracer = process::process_tracer;
+            SystemControl = process::system_control;
+            SystemInfo = process::system_info;
+            ThreadHandle = process::thread_handle;
+            ThreadSpawner = process::thread_spawner;
+            Timer = process::timer;
+            VirtualMemory = process::virtual_memory;
+            Volume = storage::volume;
+        }
+    };
+}
