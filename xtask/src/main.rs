@@ -26,6 +26,7 @@ mod package;
 mod precheck;
 mod project;
 mod qemu;
+mod raw_terminal;
 mod replay;
 mod run;
 mod saving;
@@ -42,7 +43,7 @@ mod toolchain;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::audit::AuditVerb;
 use crate::bench::BenchArgs;
@@ -94,17 +95,7 @@ enum Verb {
     /// Record a smoke, and run the same instructions again under a debugger, which can step backwards
     Replay(replay::ReplayArgs),
     /// Build everything that runs in the guest
-    Build {
-        /// Only this package; prints the path of each program
-        #[arg(long)]
-        package: Option<String>,
-        /// With debug assertions and without optimisation
-        #[arg(long)]
-        debug_guest: bool,
-        /// The kernel with its sabotage points compiled in
-        #[arg(long)]
-        sabotage: bool,
-    },
+    Build(BuildArgs),
     /// Make a boot medium as a file
     Image(ImageArgs),
     /// Boot a cloud's package and check its evidence
@@ -149,6 +140,20 @@ enum Verb {
     SnapshotCompare(SnapshotArgs),
 }
 
+/// What `cargo xtask build` takes.
+#[derive(Args)]
+struct BuildArgs {
+    /// Only this package; prints the path of each program
+    #[arg(long)]
+    package: Option<String>,
+    /// With debug assertions and without optimisation
+    #[arg(long)]
+    debug_guest: bool,
+    /// The kernel with its sabotage points compiled in
+    #[arg(long)]
+    sabotage: bool,
+}
+
 fn main() -> ExitCode {
     match dispatch(Cli::parse()) {
         Ok(code) => code,
@@ -159,7 +164,6 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn dispatch(cli: Cli) -> Result<ExitCode> {
     let project = Project::load()?;
     let consent = consent(&cli);
@@ -173,9 +177,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Bench(args) => return bench::run(&project, &ready(Needs::Guest)?, &args),
         Verb::Run(args) => return run::run(&project, &ready(args.needs())?, args),
         Verb::Cpus(args) => return cpus::run(&project, &ready(Needs::Guest)?, &args),
-        Verb::FailAlloc(args) => {
-            return fail_alloc::run(&project, &ready(Needs::Guest)?, &args);
-        }
+        Verb::FailAlloc(args) => return fail_alloc::run(&project, &ready(Needs::Guest)?, &args),
         Verb::Test(args) => return test::run(&project, &ready(Needs::Cloud)?, &args),
         Verb::FuzzGuest(args) => {
             return match args.kept() {
@@ -206,31 +208,12 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Graph { dot: false } => print!("{}", graph::text(&project)),
         Verb::Codegen { check } => {
             setup::ensure(&project, consent, Needs::Guest)?;
-            let mode = if check {
-                codegen::Mode::Check
-            } else {
-                codegen::Mode::Write
-            };
-            codegen::run(mode)?;
+            codegen::run(match check {
+                true => codegen::Mode::Check,
+                false => codegen::Mode::Write,
+            })?;
         }
-        Verb::Build {
-            package,
-            debug_guest,
-            sabotage,
-        } => {
-            let kernel = if sabotage {
-                Kind::SabotageKernel
-            } else {
-                Kind::Kernel
-            };
-            let code = if debug_guest {
-                Code::Debug
-            } else {
-                Code::Release
-            };
-            let toolchain = ready(Needs::Guest)?;
-            build(&Builder::new(&project, &toolchain, code), package, kernel)?;
-        }
+        Verb::Build(args) => build(&project, &ready(Needs::Guest)?, &args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -245,8 +228,17 @@ fn consent(cli: &Cli) -> Consent {
 }
 
 /// Builds for the guest and prints where the programs lie.
-fn build(builder: &Builder<'_>, package: Option<String>, kernel: Kind) -> Result<()> {
-    for program in builder.build_named(package.as_deref(), kernel)? {
+fn build(project: &Project, toolchain: &Toolchain, args: &BuildArgs) -> Result<()> {
+    let kernel = match args.sabotage {
+        true => Kind::SabotageKernel,
+        false => Kind::Kernel,
+    };
+    let code = match args.debug_guest {
+        true => Code::Debug,
+        false => Code::Release,
+    };
+    let builder = Builder::new(project, toolchain, code);
+    for program in builder.build_named(args.package.as_deref(), kernel)? {
         println!("{}", program.path.display());
     }
     Ok(())

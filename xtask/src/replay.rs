@@ -45,7 +45,6 @@ enum Reach {
 }
 
 /// Records, then replays.
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 pub fn run(project: &Project, toolchain: &Toolchain, args: &ReplayArgs) -> Result<ExitCode> {
     let chosen = case::select(std::slice::from_ref(&args.name))?;
     let [smoke] = chosen.as_slice() else {
@@ -65,25 +64,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &ReplayArgs) -> Resul
     let runner = Runner::new(project, toolchain, options)?;
     runner.prepare(smoke)?;
     let folder = project.target.join("replay").join(smoke.name);
-    let mut reach = Reach::Both;
-    let mut recorded = record(project, &runner, smoke, &folder, reach)?;
-    if recorded.lines.is_empty() && UNSAVED.iter().any(|text| recorded.errors.contains(text)) {
-        eprintln!(
-            "QEMU cannot save the state of one of its devices, so the replay goes forward only"
-        );
-        reach = Reach::Forward;
-        recorded = record(project, &runner, smoke, &folder, reach)?;
-    }
-    ensure!(
-        !recorded.lines.is_empty(),
-        "nothing was recorded: {}",
-        recorded.errors.trim()
-    );
-    eprintln!(
-        "recorded: {} ({} lines)",
-        recorded.end,
-        recorded.lines.len()
-    );
+    let (recorded, reach) = record_as_far_as_possible(project, &runner, smoke, &folder)?;
     let machine = machine(&runner, smoke, &folder, "replay", reach)?;
     if args.check {
         let again = play(machine.command(project)?, smoke, &folder, &[])?;
@@ -139,6 +120,35 @@ fn can_be_recorded(smoke: &Smoke) -> Result<()> {
         return Ok(());
     };
     bail!("{} cannot be recorded: {why}", smoke.name)
+}
+
+/// Records, so that a debugger can go backwards if QEMU lets it.
+fn record_as_far_as_possible(
+    project: &Project,
+    runner: &Runner<'_>,
+    smoke: &'static Smoke,
+    folder: &Path,
+) -> Result<(Said, Reach)> {
+    let mut reach = Reach::Both;
+    let mut recorded = record(project, runner, smoke, folder, reach)?;
+    if recorded.lines.is_empty() && UNSAVED.iter().any(|text| recorded.errors.contains(text)) {
+        eprintln!(
+            "QEMU cannot save the state of one of its devices, so the replay goes forward only"
+        );
+        reach = Reach::Forward;
+        recorded = record(project, runner, smoke, folder, reach)?;
+    }
+    ensure!(
+        !recorded.lines.is_empty(),
+        "nothing was recorded: {}",
+        recorded.errors.trim()
+    );
+    eprintln!(
+        "recorded: {} ({} lines)",
+        recorded.end,
+        recorded.lines.len()
+    );
+    Ok((recorded, reach))
 }
 
 fn record(

@@ -4,17 +4,15 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use nix::sys::signal::{SigSet, Signal};
-use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use crate::build::Flavour;
 use crate::child::Guarded;
@@ -26,6 +24,7 @@ use crate::kvm;
 use crate::package::{self, Guest};
 use crate::project::Project;
 use crate::qemu::{Accel, Drive, Firmware, FirmwareKind, Machine, Medium};
+use crate::raw_terminal::{RawLines, RawTerminal};
 use crate::script::{self, Action};
 use crate::serial::{Serial, process_code};
 use crate::session::{Echo, End, Keyboard, Session, Waited, is_over, read_chunks};
@@ -426,9 +425,85 @@ fn type_on(typed: &Mutex<Keyboard>, stops: &Sender<Stop>) {
     }
 }
 
+/// Waits, beside the session, for a signal and for what a person types.
+fn watch_person(signals: SigSet, typed: Arc<Mutex<Keyboard>>) -> Receiver<Stop> {
+    let (sender, stops) = channel();
+    let signal_sender = sender.clone();
+    std::thread::spawn(move || {
+        if let Ok(signal) = signals.wait() {
+            let _ = signal_sender.send(Stop::Signal(signal));
+        }
+    });
+    std::thread::spawn(move || type_on(&typed, &sender));
+    stops
+}
+
+/// What the guest says, on its way to the terminal.
+struct Shown {
+    chunks: Receiver<Vec<u8>>,
+    serial: Serial,
+    last_output: Instant,
+    explainer: Explainer,
+    /// The shell knows that a terminal is there.
+    announced: bool,
+}
+
+impl Shown {
+    fn new(chunks: Receiver<Vec<u8>>, explainer: Explainer) -> Self {
+        Self {
+            chunks,
+            serial: Serial::default(),
+            last_output: Instant::now(),
+            explainer,
+            announced: false,
+        }
+    }
+
+    /// Shows it until somebody wants to stop, or until the guest has ended: `None`.
+    fn until_end(
+        &mut self,
+        stops: &Receiver<Stop>,
+        input: &Mutex<Keyboard>,
+        complaints: &Complaints,
+    ) -> Result<Option<Stop>> {
+        loop {
+            if let Ok(stop) = stops.try_recv() {
+                return Ok(Some(stop));
+            }
+            match self.chunks.recv_timeout(Duration::from_millis(50)) {
+                Ok(chunk) => self.show(&chunk, input)?,
+                Err(RecvTimeoutError::Timeout) => {
+                    if complaints.gave_up() || is_over(&self.serial, self.last_output) {
+                        return Ok(None);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            }
+        }
+    }
+
+    fn show(&mut self, chunk: &[u8], input: &Mutex<Keyboard>) -> Result<()> {
+        self.serial.feed(chunk);
+        self.last_output = Instant::now();
+        if !self.announced && self.serial.is_prompt_ready() {
+            // What a terminal answers when it is asked for its size: so the shell knows that one is there.
+            self.announced = true;
+            let _ = input.lock().map(|input| input.hand_over(b"\x1b[8;24;80t"));
+        }
+        let mut out = std::io::stdout().lock();
+        out.write_all(chunk)?;
+        out.flush()?;
+        drop(out);
+        explain(
+            &mut self.explainer,
+            &self.serial,
+            &mut RawLines(std::io::stderr()),
+        )
+    }
+}
+
 /// Connects the terminal with the guest.
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
-fn talk(mut command: Command, mut explainer: Explainer) -> Result<Ended> {
+fn talk(mut command: Command, explainer: Explainer) -> Result<Ended> {
     eprintln!("Ctrl-A X quits, Ctrl-A Ctrl-A sends Ctrl-A");
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command.stderr(Stdio::piped());
@@ -454,53 +529,18 @@ fn talk(mut command: Command, mut explainer: Explainer) -> Result<Ended> {
     let raw = RawTerminal::enter()?;
     let errors = errors.context("QEMU has no standard error")?;
     let complaints = Complaints::watch(errors, RawLines(std::io::stderr()));
-    let (sender, stops) = channel();
-    let signal_sender = sender.clone();
-    std::thread::spawn(move || {
-        if let Ok(signal) = signals.wait() {
-            let _ = signal_sender.send(Stop::Signal(signal));
-        }
-    });
-    std::thread::spawn(move || type_on(&typed, &sender));
-    let chunks = read_chunks(output);
-    let mut serial = Serial::default();
-    let mut last_output = Instant::now();
-    let mut announced = false;
-    let stop = loop {
-        if let Ok(stop) = stops.try_recv() {
-            break Some(stop);
-        }
-        match chunks.recv_timeout(Duration::from_millis(50)) {
-            Ok(chunk) => {
-                serial.feed(&chunk);
-                last_output = Instant::now();
-                if !announced && serial.is_prompt_ready() {
-                    // What a terminal answers when it is asked for its size: so the shell knows that one is there.
-                    announced = true;
-                    let _ = input.lock().map(|input| input.hand_over(b"\x1b[8;24;80t"));
-                }
-                let mut out = std::io::stdout().lock();
-                out.write_all(&chunk)?;
-                out.flush()?;
-                drop(out);
-                explain(&mut explainer, &serial, &mut RawLines(std::io::stderr()))?;
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                if complaints.gave_up() || is_over(&serial, last_output) {
-                    break None;
-                }
-            }
-            Err(RecvTimeoutError::Disconnected) => break None,
-        }
-    };
+    let stops = watch_person(signals, typed);
+    let mut shown = Shown::new(read_chunks(output), explainer);
+    let stop = shown.until_end(&stops, &input, &complaints)?;
     drop(raw);
     let status = match &stop {
         Some(_) => None,
-        None if complaints.gave_up() || is_over(&serial, last_output) => None,
+        None if complaints.gave_up() || is_over(&shown.serial, shown.last_output) => None,
         None => qemu.wait_for(END_PATIENCE),
     };
     drop(qemu);
     let errors = complaints.finish();
+    let serial = shown.serial;
     match stop {
         Some(Stop::Quit) => {
             eprintln!("\nquit");
@@ -522,46 +562,4 @@ fn talk(mut command: Command, mut explainer: Explainer) -> Result<Ended> {
             spoke: has_spoken(&serial),
         },
     })
-}
-
-/// Writes to a terminal in raw mode, where a line feed alone does not begin a line.
-struct RawLines<W>(W);
-
-impl<W: Write> Write for RawLines<W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let (text, end): (_, &[u8]) = match line.strip_suffix(b"\n") {
-                Some(text) => (text, b"\r\n"),
-                None => (line, b""),
-            };
-            self.0.write_all(text)?;
-            self.0.write_all(end)?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.0.flush()
-    }
-}
-
-/// A terminal that passes every key on; dropping it puts the old settings back.
-struct RawTerminal(Termios);
-
-impl RawTerminal {
-    fn enter() -> Result<Self> {
-        let stdin = std::io::stdin();
-        let fd: BorrowedFd<'_> = stdin.as_fd();
-        let old = tcgetattr(fd).context("cannot read the terminal's settings")?;
-        let mut raw = old.clone();
-        cfmakeraw(&mut raw);
-        tcsetattr(fd, SetArg::TCSANOW, &raw).context("cannot set the terminal to raw mode")?;
-        Ok(Self(old))
-    }
-}
-
-impl Drop for RawTerminal {
-    fn drop(&mut self) {
-        let _ = tcsetattr(std::io::stdin().as_fd(), SetArg::TCSANOW, &self.0);
-    }
 }

@@ -177,7 +177,6 @@ impl Stages<'_> {
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages<'_>) {
     let of_host = |member: &&Member| !member.guest;
     let host: Vec<&Member> = project.members.iter().filter(of_host).collect();
@@ -210,38 +209,10 @@ fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages<'_>
         let tested: Vec<&Member> = host.iter().chain(programs).copied().collect();
         cargo(project, &["test", "--quiet"], &[&select(&tested)])
     });
-    stages.run(Stage::Models, || {
-        let modelled = project.members.iter().filter(|member| {
-            let races = member.dir.join("tests/races.rs");
-            races.is_file()
-        });
-        let packages = select(&modelled.collect::<Vec<_>>());
-        let target = project.target.join("loom").into_os_string();
-        let place = ["--target-dir".into(), target];
-        // Loom puts its own atomics in the place of the real ones, which takes a build of its own.
-        let loom = [("RUSTFLAGS", "--cfg loom")];
-        cargo_with(
-            project,
-            &["test", "--quiet", "--test", "races"],
-            &[&packages, &place],
-            &loom,
-        )
-    });
+    // Loom puts its own atomics in the place of the real ones.
+    stages.run(Stage::Models, || tests_with(project, "loom", "races"));
     stages.run(Stage::SabotagedHostTests, || {
-        let sabotaged = project.members.iter().filter(|member| {
-            let tests = member.dir.join("tests/sabotaged.rs");
-            tests.is_file()
-        });
-        let packages = select(&sabotaged.collect::<Vec<_>>());
-        let target = project.target.join("sabotage").into_os_string();
-        let place = ["--target-dir".into(), target];
-        let chosen = [("RUSTFLAGS", "--cfg sabotage")];
-        cargo_with(
-            project,
-            &["test", "--quiet", "--test", "sabotaged"],
-            &[&packages, &place],
-            &chosen,
-        )
+        tests_with(project, "sabotage", "sabotaged")
     });
     stages.run(Stage::Saving, || saving::gate(project));
     stages.run(Stage::Crash, || crash::gate(project));
@@ -257,6 +228,24 @@ fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages<'_>
     });
     stages.run(Stage::GeneratedCode, || codegen::run(codegen::Mode::Check));
     stages.run(Stage::Tidy, || tidy::run(project));
+}
+
+/// Runs the tests of one name, wherever there are some, in a build of its own with this `cfg`.
+fn tests_with(project: &Project, cfg: &str, test: &str) -> Result<()> {
+    let members = project.members.iter().filter(|member| {
+        let tests = member.dir.join(format!("tests/{test}.rs"));
+        tests.is_file()
+    });
+    let packages = select(&members.collect::<Vec<_>>());
+    let target = project.target.join(cfg).into_os_string();
+    let place = ["--target-dir".into(), target];
+    let flags = format!("--cfg {cfg}");
+    cargo_with(
+        project,
+        &["test", "--quiet", "--test", test],
+        &[&packages, &place],
+        &[("RUSTFLAGS", flags.as_str())],
+    )
 }
 
 fn smokes(

@@ -95,56 +95,11 @@ impl<'a> Bench<'a> {
     }
 
     /// Runs the workload of `group` once.
-    #[expect(clippy::too_many_lines, reason = "from before the rule")]
     pub fn run(&self, group: Group, record: Record) -> Result<Harvest> {
-        let manifest = match group {
-            Group::Boot | Group::BootUefi | Group::Reset(_) => "bench/boot",
-            Group::Calls => "bench/cpu",
-            Group::Block => "bench/block",
-            Group::Device => "bench/device",
-            Group::Hold => "bench/hold",
-        };
+        let manifest = manifest_of(group);
         let log = self.dir.join("plugin.json");
         let _ = fs::remove_file(&log);
-        let mut option = OsString::from(&self.library);
-        option.push(",out=");
-        option.push(&log);
-        if record == Record::Instructions {
-            option.push(",profile=on");
-        }
-        if group == Group::Hold {
-            option.push(format!(",long={LONG}"));
-        }
-        let (firmware, start) = self.firmware(group, manifest)?;
-        option.push(start);
-        let model = match group {
-            Group::Reset(start) => start.model,
-            _ => "q35",
-        };
-        let mut extra = vec![OsString::from("-plugin"), option];
-        let has_disk = matches!(group, Group::Block | Group::Device);
-        let in_real_time = has_disk || group == Group::Hold;
-        if matches!(group, Group::Device | Group::Hold) {
-            extra.extend(["-device", "edu"].map(OsString::from));
-        }
-        if !in_real_time {
-            extra.extend(["-icount", "shift=0,sleep=off"].map(OsString::from));
-        }
-        let machine = Machine {
-            model: model.into(),
-            smp: 1,
-            memory: if group == Group::Hold { "2560" } else { "512" }.into(),
-            accel: Accel::Tcg,
-            firmware,
-            disks: if has_disk {
-                vec![self.disk()?]
-            } else {
-                Vec::new()
-            },
-            gdb: false,
-            reboots: false,
-            extra,
-        };
+        let machine = self.machine(group, record, &log)?;
         let command = machine.command(self.project)?;
         let mut session = Session::start(command, Echo::Kept, std::io::stderr())?;
         session.set_silence(PATIENCE);
@@ -167,6 +122,49 @@ impl<'a> Bench<'a> {
             }
         }
         Ok(harvest)
+    }
+
+    /// The machine of a group, with the plugin that writes what it saw to `log`.
+    fn machine(&self, group: Group, record: Record, log: &Path) -> Result<Machine> {
+        let mut option = OsString::from(&self.library);
+        option.push(",out=");
+        option.push(log);
+        if record == Record::Instructions {
+            option.push(",profile=on");
+        }
+        if group == Group::Hold {
+            option.push(format!(",long={LONG}"));
+        }
+        let (firmware, start) = self.firmware(group, manifest_of(group))?;
+        option.push(start);
+        let model = match group {
+            Group::Reset(start) => start.model,
+            _ => "q35",
+        };
+        let mut extra = vec![OsString::from("-plugin"), option];
+        let has_disk = matches!(group, Group::Block | Group::Device);
+        let in_real_time = has_disk || group == Group::Hold;
+        if matches!(group, Group::Device | Group::Hold) {
+            extra.extend(["-device", "edu"].map(OsString::from));
+        }
+        if !in_real_time {
+            extra.extend(["-icount", "shift=0,sleep=off"].map(OsString::from));
+        }
+        Ok(Machine {
+            model: model.into(),
+            smp: 1,
+            memory: if group == Group::Hold { "2560" } else { "512" }.into(),
+            accel: Accel::Tcg,
+            firmware,
+            disks: if has_disk {
+                vec![self.disk()?]
+            } else {
+                Vec::new()
+            },
+            gdb: false,
+            reboots: false,
+            extra,
+        })
     }
 
     /// What a group's machine starts from, and how the plugin knows where counting begins.
@@ -265,40 +263,59 @@ fn entry(path: &Path) -> Result<u64> {
     Ok(object::File::parse(&*bytes)?.entry())
 }
 
-/// Joins the guest's lines with the plugin's counts.
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
-fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
-    let mut harvest = Harvest::default();
+/// What the guest of a group runs.
+const fn manifest_of(group: Group) -> &'static str {
+    match group {
+        Group::Boot | Group::BootUefi | Group::Reset(_) => "bench/boot",
+        Group::Calls => "bench/cpu",
+        Group::Block => "bench/block",
+        Group::Device => "bench/device",
+        Group::Hold => "bench/hold",
+    }
+}
+
+/// A sample that the guest says nothing of: one operation, which took these.
+const fn unmarked(counts: Counts) -> Sample {
+    Sample {
+        mark: 0,
+        operations: 1,
+        counts,
+        ticks: 0,
+        places: Vec::new(),
+    }
+}
+
+/// What the plugin saw of the way from a start to a program.
+fn stages(log: &Log, group: Group) -> Result<Vec<(String, Sample)>> {
     let stage = |from: Option<&Counts>, to: Option<&Counts>| {
         let (from, to) = from
             .zip(to)
             .context("the plugin saw no loader, kernel or program begin")?;
-        anyhow::Ok(Sample {
-            mark: 0,
-            operations: 1,
-            counts: to.since(from),
-            ticks: 0,
-            places: Vec::new(),
-        })
+        anyhow::Ok(unmarked(to.since(from)))
     };
-    if let Some((whole, part)) = match group {
-        Group::Boot => Some(("boot_user", "boot_loader")),
-        Group::BootUefi => Some(("boot_user_uefi", "boot_loader_uefi")),
-        Group::Calls | Group::Block | Group::Device | Group::Hold | Group::Reset(_) => None,
-    } {
-        let samples = &mut harvest.samples;
-        samples.push((whole.into(), stage(log.loader.as_ref(), log.user.as_ref())?));
-        samples.push((
-            part.into(),
-            stage(log.loader.as_ref(), log.kernel.as_ref())?,
-        ));
-    }
-    if matches!(group, Group::Reset(_)) {
-        let name = ROWS.iter().find(|row| row.group == group);
-        let name = name.context("every group has a row")?.name;
-        let sample = stage(Some(&Counts::default()), log.user.as_ref())?;
-        harvest.samples.push((name.into(), sample));
-    }
+    let (loader, kernel, user) = (log.loader.as_ref(), log.kernel.as_ref(), log.user.as_ref());
+    let (whole, part) = match group {
+        Group::Boot => ("boot_user", "boot_loader"),
+        Group::BootUefi => ("boot_user_uefi", "boot_loader_uefi"),
+        Group::Reset(_) => {
+            let name = ROWS.iter().find(|row| row.group == group);
+            let name = name.context("every group has a row")?.name;
+            return Ok(vec![(name.into(), stage(Some(&Counts::default()), user)?)]);
+        }
+        Group::Calls | Group::Block | Group::Device | Group::Hold => return Ok(Vec::new()),
+    };
+    Ok(vec![
+        (whole.into(), stage(loader, user)?),
+        (part.into(), stage(loader, kernel)?),
+    ])
+}
+
+/// Joins the guest's lines with the plugin's counts.
+fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
+    let mut harvest = Harvest {
+        samples: stages(&log, group)?,
+        ..Harvest::default()
+    };
     let mut seen = std::collections::BTreeMap::<u32, usize>::new();
     for line in lines {
         if let Some(rest) = line.strip_prefix("UNAVAILABLE ") {
@@ -332,16 +349,8 @@ fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
         let begun = log.marks.iter().skip_while(|(id, _)| *id != FIRST_MARK);
         let longest = begun.skip(1).map(|(_, counts)| counts);
         let longest = longest.max_by_key(|counts| counts.hold).cloned();
-        harvest.samples.push((
-            "hold_max".into(),
-            Sample {
-                mark: 0,
-                operations: 1,
-                counts: longest.context("the plugin saw no marks")?,
-                ticks: 0,
-                places: Vec::new(),
-            },
-        ));
+        let longest = longest.context("the plugin saw no marks")?;
+        harvest.samples.push(("hold_max".into(), unmarked(longest)));
     }
     harvest.log = log;
     Ok(harvest)

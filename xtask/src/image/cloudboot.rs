@@ -106,7 +106,6 @@ fn credentials(provider: Provider) -> &'static [(&'static str, &'static str)] {
 }
 
 /// Packages, unpacks, boots, and judges.
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 pub fn run(project: &Project, toolchain: &Toolchain, args: &CloudbootArgs) -> Result<ExitCode> {
     let guest = Guest::build(
         project,
@@ -129,6 +128,73 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &CloudbootArgs) -> Re
     let machine = shape(project, args, disk.clone(), &dir)?;
     let command = machine.command(project)?;
     let told = format!("{command:?}");
+    let heard = boot(command, &dir)?;
+    let judged = &heard.judged;
+    let firmware = args.firmware.to_possible_value();
+    let record = json!({
+        "provider": name,
+        "launched": "local",
+        "package": files.iter().map(|file| described(file)).collect::<Result<Vec<_>>>()?,
+        "unpacked": { "bytes": disk.metadata()?.len(), "sha256": cloud::sha256(&disk)? },
+        "system": {
+            "manifest": args.system.manifest,
+            "commit": commit(project),
+            "toolchain": toolchain.story,
+        },
+        "machine": {
+            "qemu": qemu::version()?,
+            "model": machine.model,
+            "cpus": machine.smp,
+            "memory": machine.memory,
+            "accelerator": format!("{:?}", machine.accel).to_lowercase(),
+            "firmware": firmware.map(|value| value.get_name().to_owned()),
+            "command": told,
+        },
+        "seconds_to_evidence": heard.evidence_s,
+        "seconds_to_prompt": heard.prompt_s,
+        "evidence": judged.evidence,
+        "wanted": WANTED,
+        "missing": judged.missing,
+        "end": format!("{:?}", heard.end),
+        "passed": judged.is_pass(),
+    });
+    let path = dir.join("provider.json");
+    fs::write(&path, serde_json::to_string_pretty(&record)? + "\n")?;
+    fs::remove_file(&disk)?;
+    Ok(tell(project, &dir, &path, &heard))
+}
+
+/// Says what came of it.
+fn tell(project: &Project, dir: &Path, record: &Path, heard: &Booted) -> ExitCode {
+    let judged = &heard.judged;
+    for line in &judged.evidence {
+        println!("{MARK}{line}");
+    }
+    println!("{}", project.show(record));
+    if judged.is_pass() {
+        return ExitCode::SUCCESS;
+    }
+    for fact in &judged.missing {
+        eprintln!("missing: {MARK}{fact}");
+    }
+    eprintln!(
+        "the guest ended with {:?}; see {}",
+        heard.end,
+        project.show(dir)
+    );
+    ExitCode::FAILURE
+}
+
+/// What one boot of a package said. A wait that came to its end without what it waited for has no time.
+struct Booted {
+    judged: Judged,
+    end: End,
+    evidence_s: Option<f64>,
+    prompt_s: Option<f64>,
+}
+
+/// Boots, waits for the evidence and the prompt, and ends the guest there. Its serial output goes into `dir`.
+fn boot(command: Command, dir: &Path) -> Result<Booted> {
     let start = Instant::now();
     let deadline = start + PATIENCE;
     let mut session = Session::start(command, Echo::Kept, std::io::stderr())?;
@@ -148,58 +214,21 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &CloudbootArgs) -> Re
         dir.join("serial.txt"),
         transcript.serial.lines().join("\n") + "\n",
     )?;
-    let judged = judge(&transcript.serial, end);
-    let described = |file: &PathBuf| -> Result<serde_json::Value> {
-        Ok(json!({
-            "file": file.file_name().map(|name| name.to_string_lossy()),
-            "bytes": file.metadata()?.len(),
-            "sha256": cloud::sha256(file)?,
-        }))
-    };
-    let firmware = args.firmware.to_possible_value();
-    let record = json!({
-        "provider": name,
-        "launched": "local",
-        "package": files.iter().map(described).collect::<Result<Vec<_>>>()?,
-        "unpacked": { "bytes": disk.metadata()?.len(), "sha256": cloud::sha256(&disk)? },
-        "system": {
-            "manifest": args.system.manifest,
-            "commit": commit(project),
-            "toolchain": toolchain.story,
-        },
-        "machine": {
-            "qemu": qemu::version()?,
-            "model": machine.model,
-            "cpus": machine.smp,
-            "memory": machine.memory,
-            "accelerator": format!("{:?}", machine.accel).to_lowercase(),
-            "firmware": firmware.map(|value| value.get_name().to_owned()),
-            "command": told,
-        },
-        // A wait that came to its end without what it waited for has no time.
-        "seconds_to_evidence": (first == Waited::Seen).then_some(evidence_s),
-        "seconds_to_prompt": (ready == Waited::Seen).then_some(prompt_s),
-        "evidence": judged.evidence,
-        "wanted": WANTED,
-        "missing": judged.missing,
-        "end": format!("{end:?}"),
-        "passed": judged.is_pass(),
-    });
-    let path = dir.join("provider.json");
-    fs::write(&path, serde_json::to_string_pretty(&record)? + "\n")?;
-    fs::remove_file(&disk)?;
-    for line in &judged.evidence {
-        println!("{MARK}{line}");
-    }
-    println!("{}", project.show(&path));
-    if judged.is_pass() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    for fact in &judged.missing {
-        eprintln!("missing: {MARK}{fact}");
-    }
-    eprintln!("the guest ended with {end:?}; see {}", project.show(&dir));
-    Ok(ExitCode::FAILURE)
+    Ok(Booted {
+        judged: judge(&transcript.serial, end),
+        end,
+        evidence_s: (first == Waited::Seen).then_some(evidence_s),
+        prompt_s: (ready == Waited::Seen).then_some(prompt_s),
+    })
+}
+
+/// A file of the package, as the record has it.
+fn described(file: &Path) -> Result<serde_json::Value> {
+    Ok(json!({
+        "file": file.file_name().map(|name| name.to_string_lossy()),
+        "bytes": file.metadata()?.len(),
+        "sha256": cloud::sha256(file)?,
+    }))
 }
 
 /// The commit the package was made of, with a mark for changes since; empty outside a repository.

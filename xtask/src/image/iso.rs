@@ -26,7 +26,6 @@ const BIOS_STAGE: &str = "boot/grub/eltorito.img";
 const ESP_TYPE: &str = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B";
 
 /// Writes the ISO image to `path`.
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 pub fn write(path: &Path, contents: &Contents) -> Result<()> {
     names::check(contents.files.keys().map(String::as_str))?;
     let digest = contents.digest();
@@ -39,53 +38,12 @@ pub fn write(path: &Path, contents: &Contents) -> Result<()> {
     for (name, bytes) in &contents.files {
         put(&tree, name, bytes)?;
     }
-    let mut command = Command::new("xorriso");
-    command.env("SOURCE_DATE_EPOCH", EPOCH);
-    command.args([
-        "-as",
-        "mkisofs",
-        "-quiet",
-        "-iso-level",
-        "3",
-        "-rational-rock",
-    ]);
-    command
-        .args(["-volid", "CAPOS", "-volset", &contents.identity])
-        .arg(format!("--modification-date={DATE}"));
-    command.arg("--set_all_file_dates").arg(format!("={EPOCH}"));
-    command.args(["-partition_offset", "16", "-no-pad"]);
-    command.args(["-append_partition", "2", ESP_TYPE]).arg(&esp);
-    command.arg("-appended_part_as_gpt");
-    let guid: String = digest
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    command.args(["--gpt_disk_guid", &guid]);
-    let stage = match contents.loader {
-        Loader::Builtin => {
-            let grub = Grub::find()?;
-            put(&tree, BIOS_STAGE, &grub.core(Stage::Iso)?)?;
-            command.arg("--grub2-mbr").arg(grub.path("boot_hybrid.img"));
-            BIOS_STAGE
-        }
-        Loader::Limine => Limine::CD_STAGE,
-    };
-    command.args(["--mbr-force-bootable", "-eltorito-catalog", "boot/boot.cat"]);
-    command.args(["-eltorito-boot", stage, "-no-emul-boot"]);
-    command.args(["-boot-load-size", "4", "-boot-info-table"]);
-    if contents.loader == Loader::Builtin {
-        command.arg("--grub2-boot-info");
-    }
-    command.args(["-eltorito-alt-boot", "-eltorito-platform", "efi"]);
-    command.args([
-        "-eltorito-boot",
-        "--interval:appended_partition_2:all::",
-        "-no-emul-boot",
-    ]);
     let draft = path.with_extension("draft");
     // It would complain about a file that is there.
     let _ = fs::remove_file(&draft);
+    let mut command = Command::new("xorriso");
+    partitions(&mut command, contents, &esp);
+    boot_entries(&mut command, contents.loader, &tree)?;
     command.arg("-output").arg(&draft).arg(&tree);
     let output = command
         .output()
@@ -100,6 +58,59 @@ pub fn write(path: &Path, contents: &Contents) -> Result<()> {
         Limine::find()?.install_bios(&draft, None)?;
     }
     fs::rename(&draft, path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The volume and its partitions, the UEFI volume among them.
+fn partitions(command: &mut Command, contents: &Contents, esp: &Path) {
+    command.env("SOURCE_DATE_EPOCH", EPOCH);
+    command.args([
+        "-as",
+        "mkisofs",
+        "-quiet",
+        "-iso-level",
+        "3",
+        "-rational-rock",
+    ]);
+    command
+        .args(["-volid", "CAPOS", "-volset", &contents.identity])
+        .arg(format!("--modification-date={DATE}"));
+    command.arg("--set_all_file_dates").arg(format!("={EPOCH}"));
+    command.args(["-partition_offset", "16", "-no-pad"]);
+    command.args(["-append_partition", "2", ESP_TYPE]).arg(esp);
+    command.arg("-appended_part_as_gpt");
+    let guid: String = contents
+        .digest()
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    command.args(["--gpt_disk_guid", &guid]);
+}
+
+/// How BIOS and UEFI start from the volume whose files lie in `tree`.
+fn boot_entries(command: &mut Command, loader: Loader, tree: &Path) -> Result<()> {
+    let stage = match loader {
+        Loader::Builtin => {
+            let grub = Grub::find()?;
+            put(tree, BIOS_STAGE, &grub.core(Stage::Iso)?)?;
+            command.arg("--grub2-mbr").arg(grub.path("boot_hybrid.img"));
+            BIOS_STAGE
+        }
+        Loader::Limine => Limine::CD_STAGE,
+    };
+    command.args(["--mbr-force-bootable", "-eltorito-catalog", "boot/boot.cat"]);
+    command.args(["-eltorito-boot", stage, "-no-emul-boot"]);
+    command.args(["-boot-load-size", "4", "-boot-info-table"]);
+    if loader == Loader::Builtin {
+        command.arg("--grub2-boot-info");
+    }
+    command.args(["-eltorito-alt-boot", "-eltorito-platform", "efi"]);
+    command.args([
+        "-eltorito-boot",
+        "--interval:appended_partition_2:all::",
+        "-no-emul-boot",
+    ]);
+    Ok(())
 }
 
 fn put(tree: &Path, name: &str, bytes: &[u8]) -> Result<()> {

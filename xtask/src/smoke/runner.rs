@@ -241,14 +241,8 @@ impl<'a> Runner<'a> {
         self.project.target.join("smoke").join(title)
     }
 
-    #[expect(clippy::too_many_lines, reason = "from before the rule")]
     fn run(&self, smoke: &'static Smoke, trial: Trial) -> Result<Verdict> {
-        let missing = smoke
-            .needs
-            .filter(|one| !one.is_offered(self.options.accel));
-        if let Some(feature) = missing {
-            let (name, version) = (feature.name(), &self.version);
-            let reason = format!("{version} cannot emulate {name}; another QEMU: --qemu PROGRAM");
+        if let Some(reason) = self.cannot_run(smoke) {
             return Ok(Verdict::Untested(reason));
         }
         let folder = self.folder(&trial.title(smoke));
@@ -264,36 +258,14 @@ impl<'a> Runner<'a> {
         }
         let model = smoke.device_model.as_ref();
         let served = model.map(|model| Served::start(model, &work)).transpose()?;
-        let deadline = Instant::now() + self.limit(smoke);
-        let mut heard = self.boot(&folder, &work, command, smoke.steps, deadline)?;
-        for again in smoke.again {
-            if heard.failed_step.is_some() || heard.end != End::Code(0) {
-                break;
-            }
-            (again.between)(&work).context("cannot prepare the disks for the next boot")?;
-            let command = machine.command(self.project)?;
-            let next = self.boot(&folder, &work, command, again.steps, deadline)?;
-            heard.end = next.end;
-            heard.failed_step = next.failed_step;
-            heard.lines.extend(next.lines);
-            heard.bytes.extend(next.bytes);
-            heard.errors = next.errors;
-        }
-        fs::write(folder.join("transcript.raw"), &heard.bytes)?;
-        fs::write(folder.join("transcript.txt"), heard.lines.join("\n") + "\n")?;
+        let heard = self.boot_all(smoke, &machine, &folder, &work, command)?;
         let heard = Heard {
             end: heard.end,
             lines: &heard.lines,
             errors: &heard.errors,
             failed_step: heard.failed_step.as_deref(),
         };
-        let verdict = match trial {
-            Trial::Bitten(sabotage) => judge_sabotage(sabotage, smoke, &heard),
-            Trial::Plain | Trial::Unbitten => {
-                let verdict = judge(smoke, &heard);
-                self.judge_snapshot(smoke, trial, &heard, &folder, verdict)?
-            }
-        };
+        let verdict = self.judge(smoke, trial, &heard, &folder)?;
         let verdict = match served {
             Some(served) => with_reports(verdict, served, &folder)?,
             None => verdict,
@@ -308,6 +280,63 @@ impl<'a> Runner<'a> {
             fs::remove_dir_all(&work)?;
         }
         Ok(verdict)
+    }
+
+    /// Why this QEMU cannot show what a smoke asks for.
+    fn cannot_run(&self, smoke: &Smoke) -> Option<String> {
+        let feature = smoke
+            .needs
+            .filter(|one| !one.is_offered(self.options.accel))?;
+        let (name, version) = (feature.name(), &self.version);
+        Some(format!(
+            "{version} cannot emulate {name}; another QEMU: --qemu PROGRAM"
+        ))
+    }
+
+    /// Every boot of a smoke, as long as each ends as it should, and what they said, into `folder` too.
+    fn boot_all(
+        &self,
+        smoke: &Smoke,
+        machine: &Machine,
+        folder: &Path,
+        work: &Path,
+        first: Command,
+    ) -> Result<Said> {
+        let deadline = Instant::now() + self.limit(smoke);
+        let mut heard = self.boot(folder, work, first, smoke.steps, deadline)?;
+        for again in smoke.again {
+            if heard.failed_step.is_some() || heard.end != End::Code(0) {
+                break;
+            }
+            (again.between)(work).context("cannot prepare the disks for the next boot")?;
+            let command = machine.command(self.project)?;
+            let next = self.boot(folder, work, command, again.steps, deadline)?;
+            heard.end = next.end;
+            heard.failed_step = next.failed_step;
+            heard.lines.extend(next.lines);
+            heard.bytes.extend(next.bytes);
+            heard.errors = next.errors;
+        }
+        fs::write(folder.join("transcript.raw"), &heard.bytes)?;
+        fs::write(folder.join("transcript.txt"), heard.lines.join("\n") + "\n")?;
+        Ok(heard)
+    }
+
+    /// What the guest's own words are worth.
+    fn judge(
+        &self,
+        smoke: &'static Smoke,
+        trial: Trial,
+        heard: &Heard<'_>,
+        folder: &Path,
+    ) -> Result<Verdict> {
+        match trial {
+            Trial::Bitten(sabotage) => Ok(judge_sabotage(sabotage, smoke, heard)),
+            Trial::Plain | Trial::Unbitten => {
+                let verdict = judge(smoke, heard);
+                self.judge_snapshot(smoke, trial, heard, folder, verdict)
+            }
+        }
     }
 
     /// One boot of the guest, from its first step to its end.

@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::too_many_lines, reason = "from before the rule")]
+    #[expect(clippy::too_many_lines, reason = "one case after the other")]
     fn lines_become_commands() {
         assert_eq!(parse("  ").unwrap(), Command::Nothing);
         assert_eq!(parse("  # it's a comment").unwrap(), Command::Nothing);

@@ -7,9 +7,10 @@ use acpi_tables::{
 use iommu_format::{Activation, Backend, Policy, Probe, Record, amd, decide, intel};
 use mp_tables::{MpTable, find_table};
 use pci_format::{
-    BarSet, BusNumbers, CapabilityList, ConfigAccess, ConfigFilter, FunctionReset, HeaderKind,
-    ambiguous, cap_id, quiesce, read_advanced, read_capabilities, read_extended, read_function,
-    read_msi, read_msix, read_pcie, read_power, read_virtio, size_bars, size_rom,
+    AdvancedFeatures, BarSet, BusNumbers, CapabilityList, ConfigAccess, ConfigFilter,
+    FunctionReset, HeaderKind, Pcie, ambiguous, cap_id, quiesce, read_advanced, read_capabilities,
+    read_extended, read_function, read_msi, read_msix, read_pcie, read_power, read_virtio,
+    size_bars, size_rom,
 };
 use units::Bdf;
 
@@ -187,27 +188,32 @@ impl ConfigAccess for Space {
     }
 }
 
+impl Space {
+    fn of(kind: u8, writable: [u8; 4], content: &[u8]) -> Self {
+        let mut dwords: Vec<u32> = content
+            .chunks(4)
+            .map(|piece| {
+                let mut bytes = [0; 4];
+                bytes[..piece.len()].copy_from_slice(piece);
+                u32::from_le_bytes(bytes)
+            })
+            .collect();
+        dwords.resize(1024, 0);
+        Self {
+            dwords,
+            writable: u32::from_le_bytes(writable),
+            bytes: if kind & 1 == 0 { 256 } else { 4096 },
+        }
+    }
+}
+
 /// Five bytes: bit 0 of the first gives the function 4096 bytes instead of 256, the others are a pattern of address
 /// bits that can be written. The rest is configuration space; what is missing reads as zeros.
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 pub fn pci(data: &[u8]) -> bool {
     let Some((&[kind, a, b, c, d], rest)) = data.split_first_chunk::<5>() else {
         return false;
     };
-    let mut dwords: Vec<u32> = rest
-        .chunks(4)
-        .map(|piece| {
-            let mut bytes = [0; 4];
-            bytes[..piece.len()].copy_from_slice(piece);
-            u32::from_le_bytes(bytes)
-        })
-        .collect();
-    dwords.resize(1024, 0);
-    let mut space = Space {
-        dwords,
-        writable: u32::from_le_bytes([a, b, c, d]),
-        bytes: if kind & 1 == 0 { 256 } else { 4096 },
-    };
+    let mut space = Space::of(kind, [a, b, c, d], rest);
     let Some(info) = read_function(&space, BDF) else {
         return false;
     };
@@ -241,31 +247,7 @@ pub fn pci(data: &[u8]) -> bool {
     let Ok(list) = read_capabilities(&space, BDF, info.header) else {
         return false;
     };
-    let (mut pcie, mut advanced) = (None, None);
-    for found in list.as_slice().iter().copied() {
-        match found.id {
-            cap_id::MSI => {
-                if let Ok(msi) = read_msi(&space, BDF, found) {
-                    msi.disable(&mut space, BDF);
-                    assert!(!msi.is_enabled(&space, BDF));
-                }
-            }
-            cap_id::MSIX => {
-                if let Ok(bars) = &bars
-                    && let Ok(msix) = read_msix(&space, BDF, found, bars)
-                {
-                    let last = msix.entry_offset(msix.vectors - 1);
-                    assert!(last.is_ok() && msix.entry_offset(msix.vectors).is_err());
-                }
-            }
-            cap_id::PCIE => pcie = read_pcie(&space, BDF, found).ok(),
-            cap_id::ADVANCED_FEATURES => advanced = read_advanced(&space, BDF, found).ok(),
-            cap_id::POWER => {
-                let _ = read_power(&space, BDF, found).map(|power| power.state(&space, BDF));
-            }
-            _ => {}
-        }
-    }
+    let (pcie, advanced) = capabilities(&mut space, &list, bars.as_ref().ok());
     if let Ok(bars) = &bars {
         virtio(&space, &list, bars);
     }
@@ -281,6 +263,40 @@ pub fn pci(data: &[u8]) -> bool {
     }
     judge(&space);
     true
+}
+
+/// What the capabilities of a function say; two of them tell how it is reset.
+fn capabilities(
+    space: &mut Space,
+    list: &CapabilityList,
+    bars: Option<&BarSet>,
+) -> (Option<Pcie>, Option<AdvancedFeatures>) {
+    let (mut pcie, mut advanced) = (None, None);
+    for found in list.as_slice().iter().copied() {
+        match found.id {
+            cap_id::MSI => {
+                if let Ok(msi) = read_msi(space, BDF, found) {
+                    msi.disable(space, BDF);
+                    assert!(!msi.is_enabled(space, BDF));
+                }
+            }
+            cap_id::MSIX => {
+                if let Some(bars) = bars
+                    && let Ok(msix) = read_msix(space, BDF, found, bars)
+                {
+                    let last = msix.entry_offset(msix.vectors - 1);
+                    assert!(last.is_ok() && msix.entry_offset(msix.vectors).is_err());
+                }
+            }
+            cap_id::PCIE => pcie = read_pcie(space, BDF, found).ok(),
+            cap_id::ADVANCED_FEATURES => advanced = read_advanced(space, BDF, found).ok(),
+            cap_id::POWER => {
+                let _ = read_power(space, BDF, found).map(|power| power.state(space, BDF));
+            }
+            _ => {}
+        }
+    }
+    (pcie, advanced)
 }
 
 /// Where a virtio function would keep its registers.

@@ -91,7 +91,6 @@ pub fn run(env: &Env, plan: &Plan) -> Result<(), Error> {
 }
 
 impl Conductor<'_> {
-    #[expect(clippy::too_many_lines, reason = "from before the rule")]
     fn round(&mut self, plan: &Plan) -> Result<(), Refusal> {
         let mut random = Random::of(&[plan.seed, plan.round]);
         let seen = self.vm.create_memory(plan::SEEN_BYTES)?.memory;
@@ -115,17 +114,7 @@ impl Conductor<'_> {
                 workers.push(process);
             }
         }
-        for _ in 0..random.below(12) {
-            self.kit.pause_ms(1 + random.below(6))?;
-            let victim = random.index(workers.len());
-            // An attacker may have been there before: none of these has to succeed.
-            match random.below(8) {
-                0 => drop(shared.revoke()),
-                1 => drop(endpoint.renew()),
-                2 | 3 => drop(workers.get(victim).map(ProcessHandle::kill)),
-                _ => {}
-            }
-        }
+        self.disturb(&mut random, &shared, &endpoint, &workers)?;
         let mut ends = Ends::default();
         for worker in &workers {
             ends.count(&self.end_of(worker)?);
@@ -154,6 +143,28 @@ impl Conductor<'_> {
         );
         if lost + differ > 0 {
             return Err(Refusal::Corrupt);
+        }
+        Ok(())
+    }
+
+    /// Takes away what the attackers were given, and some of them, now and then.
+    fn disturb(
+        &self,
+        random: &mut Random,
+        shared: &MemoryObject,
+        endpoint: &sdk::Endpoint,
+        workers: &[ProcessHandle],
+    ) -> Result<(), Refusal> {
+        for _ in 0..random.below(12) {
+            self.kit.pause_ms(1 + random.below(6))?;
+            let victim = random.index(workers.len());
+            // An attacker may have been there before: none of these has to succeed.
+            match random.below(8) {
+                0 => drop(shared.revoke()),
+                1 => drop(endpoint.renew()),
+                2 | 3 => drop(workers.get(victim).map(ProcessHandle::kill)),
+                _ => {}
+            }
         }
         Ok(())
     }

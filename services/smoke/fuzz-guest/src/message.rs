@@ -32,25 +32,28 @@ const TEXTS: &[&str] = &[
 pub struct Message {
     words: [u64; WORDS],
     used: usize,
-    /// Texts and bytes are lower-case letters that end a line: what a person's terminal, and whoever reads the serial
-    /// line, can bear.
-    plain: bool,
+    texts: Texts,
+}
+
+/// What stands in texts and bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Texts {
+    /// Anything.
+    Any,
+    /// Lower-case letters that end a line: what a person's terminal, and whoever reads the serial line, can bear.
+    Lines,
 }
 
 impl Message {
     /// A message of this shape.
-    #[expect(
-        clippy::fn_params_excessive_bools,
-        reason = "as the field that it becomes"
-    )]
-    pub fn new(random: &mut Random, shape: &Shape, plain: bool) -> Self {
+    pub fn new(random: &mut Random, shape: &Shape, texts: Texts) -> Self {
         let mut own = Self {
             words: [0; WORDS],
             used: 1,
-            plain,
+            texts,
         };
         own.structure(random, 0, shape, 0);
-        if !plain && random.one_in(24) {
+        if texts == Texts::Any && random.one_in(24) {
             let at = random.index(own.used);
             own.words[at] ^= match random.below(3) {
                 0 => random.next(),
@@ -59,6 +62,10 @@ impl Message {
             };
         }
         own
+    }
+
+    fn is_plain(&self) -> bool {
+        self.texts == Texts::Lines
     }
 
     /// What it is so far.
@@ -156,7 +163,7 @@ impl Message {
 
     fn text(&mut self, random: &mut Random, slot: usize) {
         let known = TEXTS[random.index(TEXTS.len())];
-        if self.plain || random.one_in(4) {
+        if self.is_plain() || random.one_in(4) {
             return self.bytes(random, slot);
         }
         // Its zero byte counts.
@@ -171,10 +178,10 @@ impl Message {
         let Some(at) = self.room(slot, count + 1) else {
             return;
         };
-        let letters = self.plain || random.one_in(2);
+        let letters = self.is_plain() || random.one_in(2);
         for byte in 0..count {
             let value = match letters {
-                true if byte + 1 == count && self.plain => b'\n',
+                true if byte + 1 == count && self.is_plain() => b'\n',
                 true => b'a' + random.below(26) as u8,
                 false => random.next() as u8,
             };

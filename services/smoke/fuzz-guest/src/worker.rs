@@ -12,7 +12,7 @@ use sdk::{
 };
 use smoke::{memory_word, raw};
 
-use crate::message::{Message, number};
+use crate::message::{Message, Texts, number};
 use crate::plan::{self, Plan};
 use crate::pool::{self, Held, REPLY};
 use crate::random::Random;
@@ -140,7 +140,6 @@ impl Attacker {
     }
 
     /// A call in registers, of a method of an interface that this process may or may not hold.
-    #[expect(clippy::too_many_lines, reason = "from before the rule")]
     fn call(&mut self, random: &mut Random, (interface, method): (usize, usize)) {
         let known = &methods::ALL[interface];
         let Some(of) = known.methods.get(method) else {
@@ -154,8 +153,11 @@ impl Attacker {
         if held.handle == 0 || (held.kind != known.id && !(strange && random.one_in(12))) {
             return;
         }
-        let plain = matches!(known.name, "Console" | "LogSink" | "ProcessControl");
-        let mut message = Message::new(random, &of.params, plain);
+        let texts = match known.name {
+            "Console" | "LogSink" | "ProcessControl" => Texts::Lines,
+            _ => Texts::Any,
+        };
+        let mut message = Message::new(random, &of.params, texts);
         self.care(random, (known.name, of.name), &mut message);
         let mut operation = Operation {
             opcode: opcode::CALL,
@@ -183,6 +185,17 @@ impl Attacker {
             operation.words = [words, 0, 0, transfers];
         }
         let outcome = sys::operate(&operation);
+        self.heard(random, (interface, method), of, &outcome);
+    }
+
+    /// Counts what became of a call, and keeps what it brought.
+    fn heard(
+        &self,
+        random: &mut Random,
+        (interface, method): (usize, usize),
+        of: &'static Method,
+        outcome: &sys::Outcome,
+    ) {
         let number = plan::number_of(interface, method);
         self.count(plan::place_of(number, 0));
         if let Some(refusal) = outcome.refused() {
@@ -316,10 +329,8 @@ impl Attacker {
         false
     }
 
-    #[expect(clippy::too_many_lines, reason = "from before the rule")]
     fn submission(&self, random: &mut Random, place: u64, reply: u64) -> Submission {
         let (interface, method) = target(random);
-        let known = &methods::ALL[interface];
         let mut submission = Submission {
             opcode: opcode::CALL,
             method: method as u16,
@@ -345,29 +356,10 @@ impl Attacker {
                 submission.handle = random.below(BATCH_MOST);
                 submission.deadline_ns = NEVER;
             }
-            _ => {
-                let held = pool::any(random, Some(known.id));
-                let Some(of) = known.methods.get(method) else {
-                    return Submission::default();
-                };
-                let wanted = held.kind == known.id && !self.plan.leaves_out(interface);
-                if wanted && !matches!(known.name, "ProcessControl" | "ThreadSpawner") {
-                    let plain = matches!(known.name, "Console" | "LogSink");
-                    let message = Message::new(random, &of.params, plain);
-                    // One place in the area for each submission of a batch.
-                    let words = &message.words()[..message.words().len().min(56)];
-                    let at = BATCH + place as u32 * 512;
-                    for (word, value) in words.iter().enumerate() {
-                        raw::put(at + word as u32 * 8, *value);
-                    }
-                    submission.handle = held.handle;
-                    submission.words = [span(at, words.len() as u32 * 8), reply, 0, 0];
-                } else {
-                    submission.opcode = opcode::NOP;
-                    submission.method = 0;
-                    submission.deadline_ns = 0;
-                }
-            }
+            _ => match self.batched_call(random, (interface, method), submission, reply) {
+                Some(call) => submission = call,
+                None => return Submission::default(),
+            },
         }
         if submission.opcode == opcode::NOP {
             submission = Submission {
@@ -380,6 +372,40 @@ impl Attacker {
             submission.words[random.index(4)] ^= number(random, 64);
         }
         submission
+    }
+
+    /// A call as one of a batch; nothing where what is held is of another kind. `None`: there is no such method.
+    fn batched_call(
+        &self,
+        random: &mut Random,
+        (interface, method): (usize, usize),
+        mut submission: Submission,
+        reply: u64,
+    ) -> Option<Submission> {
+        let known = &methods::ALL[interface];
+        let held = pool::any(random, Some(known.id));
+        let of = known.methods.get(method)?;
+        let wanted = held.kind == known.id && !self.plan.leaves_out(interface);
+        if wanted && !matches!(known.name, "ProcessControl" | "ThreadSpawner") {
+            let texts = match known.name {
+                "Console" | "LogSink" => Texts::Lines,
+                _ => Texts::Any,
+            };
+            let message = Message::new(random, &of.params, texts);
+            // One place in the area for each submission of a batch.
+            let words = &message.words()[..message.words().len().min(56)];
+            let at = BATCH + submission.user_data as u32 * 512;
+            for (word, value) in words.iter().enumerate() {
+                raw::put(at + word as u32 * 8, *value);
+            }
+            submission.handle = held.handle;
+            submission.words = [span(at, words.len() as u32 * 8), reply, 0, 0];
+        } else {
+            submission.opcode = opcode::NOP;
+            submission.method = 0;
+            submission.deadline_ns = 0;
+        }
+        Some(submission)
     }
 
     fn receive(&self, random: &mut Random) {

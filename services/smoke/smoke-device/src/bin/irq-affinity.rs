@@ -16,7 +16,6 @@ const DEPTH: u64 = 4;
 /// After so many waits in vain nothing more is tried.
 const PATIENCE: u64 = 3;
 
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn main(env: &Env) -> Result<(), Error> {
     let timer: Timer = env.get("timer")?;
     let registry: DeviceRegistry = env.get("registry")?;
@@ -35,40 +34,11 @@ fn main(env: &Env) -> Result<(), Error> {
         *count = counted(cpu)?;
     }
 
-    let buffer = rig.buffer(4096 * DEPTH)?;
-    let read = Command::transfer(io::READ, 1, 0, 8).ok_or(Refusal::BadArgument)?;
-    let (mut completed, mut busy, mut in_vain) = (0, 0u64, 0);
-    for round in 0..ROUNDS {
-        for piece in 0..DEPTH {
-            let segment = into(&buffer, piece as u32 * 4096, 4096);
-            submit(&rig.io, round * DEPTH + piece, &read, &[segment])?;
-        }
-        // While the vector of the last move may still be raised, there is no next move.
-        while let Err(refusal) = interrupt.set_affinity((round % u64::from(CPUS)) as u16) {
-            if refusal != Refusal::Busy || busy > 100 * ROUNDS {
-                return Err(refusal.into());
-            }
-            busy += 1;
-            timer.sleep(timer.now()?.ns + 200_000)?;
-        }
-        let mut left = DEPTH;
-        while left > 0 && in_vain < PATIENCE {
-            let deadline = timer.now()?.ns + 2_000_000_000;
-            match interrupt.with_deadline(deadline).wait() {
-                Ok(_) => interrupt.acknowledge()?,
-                Err(Refusal::TimedOut) => in_vain += 1,
-                Err(refusal) => return Err(refusal.into()),
-            }
-            let list = |done: u64| {
-                rig.io.complete(16, |results| {
-                    Ok::<_, Refusal>(done + results.completions()?.len() as u64)
-                })
-            };
-            let done = list(0)??;
-            completed += done;
-            left -= done.min(left);
-        }
-    }
+    let Load {
+        completed,
+        busy,
+        in_vain,
+    } = load(&rig, &timer)?;
     fact!(
         "affinity.load",
         completed = completed,
@@ -92,4 +62,60 @@ fn main(env: &Env) -> Result<(), Error> {
     // The console's vector, and the disk's.
     fact!("affinity.end", unowned = unowned, vectors = vectors);
     Ok(())
+}
+
+/// What became of the reads.
+#[derive(Default)]
+struct Load {
+    completed: u64,
+    /// How often the vector of the last move was still raised.
+    busy: u64,
+    in_vain: u64,
+}
+
+impl Load {
+    /// Waits for all reads in flight, as long as there is patience.
+    fn read_all(&mut self, rig: &Rig, timer: &Timer) -> Result<(), Error> {
+        let mut left = DEPTH;
+        while left > 0 && self.in_vain < PATIENCE {
+            let deadline = timer.now()?.ns + 2_000_000_000;
+            match rig.interrupt.with_deadline(deadline).wait() {
+                Ok(_) => rig.interrupt.acknowledge()?,
+                Err(Refusal::TimedOut) => self.in_vain += 1,
+                Err(refusal) => return Err(refusal.into()),
+            }
+            let list = |done: u64| {
+                rig.io.complete(16, |results| {
+                    Ok::<_, Refusal>(done + results.completions()?.len() as u64)
+                })
+            };
+            let done = list(0)??;
+            self.completed += done;
+            left -= done.min(left);
+        }
+        Ok(())
+    }
+}
+
+/// Reads, and moves the interrupt while they run.
+fn load(rig: &Rig, timer: &Timer) -> Result<Load, Error> {
+    let buffer = rig.buffer(4096 * DEPTH)?;
+    let read = Command::transfer(io::READ, 1, 0, 8).ok_or(Refusal::BadArgument)?;
+    let mut load = Load::default();
+    for round in 0..ROUNDS {
+        for piece in 0..DEPTH {
+            let segment = into(&buffer, piece as u32 * 4096, 4096);
+            submit(&rig.io, round * DEPTH + piece, &read, &[segment])?;
+        }
+        // While the vector of the last move may still be raised, there is no next move.
+        while let Err(refusal) = rig.interrupt.set_affinity((round % u64::from(CPUS)) as u16) {
+            if refusal != Refusal::Busy || load.busy > 100 * ROUNDS {
+                return Err(refusal.into());
+            }
+            load.busy += 1;
+            timer.sleep(timer.now()?.ns + 200_000)?;
+        }
+        load.read_all(rig, timer)?;
+    }
+    Ok(load)
 }

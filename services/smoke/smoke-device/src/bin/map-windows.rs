@@ -78,7 +78,6 @@ fn free(env: &Env, device: &Device) -> Result<(), Error> {
 }
 
 /// On one processor a window is revoked, or mapped and unmapped, while another frees the buffer and takes its page.
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn try_free(vm: &VirtualMemory, pool: &sdk::DmaPool, delay: u32) -> Result<Tried, Error> {
     let buffer = pool.allocate(PAGE, sdk::Layout::Scattered)?.buffer;
     let window = buffer.window(sdk::WindowAccess::ReadWrite)?.memory;
@@ -93,48 +92,9 @@ fn try_free(vm: &VirtualMemory, pool: &sdk::DmaPool, delay: u32) -> Result<Tried
     GO.store(false, Ordering::Release);
     OVER.store(false, Ordering::Release);
     let (vm_handle, handle) = (vm.object().handle(), window.object().handle());
-    let client = pinned(0, move || {
-        let window = MemoryObject::from_object(Cap::borrowed(handle));
-        while !GO.load(Ordering::Acquire) {
-            core::hint::spin_loop();
-        }
-        let _ = window.revoke();
-        // Whoever may not revoke it maps on.
-        while !OVER.load(Ordering::Acquire)
-            && let Ok(mapped) = window.map(0, PAGE, READ)
-        {
-            let _ = window.unmap(mapped.address);
-        }
-    })?;
+    let client = pinned(0, move || take_back(handle))?;
     let owner = pinned(1, move || {
-        let window = MemoryObject::from_object(Cap::borrowed(handle));
-        let vm = VirtualMemory::from_object(Cap::borrowed(vm_handle));
-        GO.store(true, Ordering::Release);
-        // Until somebody has begun to revoke it, or nobody will.
-        for _ in 0..200 {
-            if window.info().is_err() {
-                break;
-            }
-        }
-        for _ in 0..delay {
-            core::hint::spin_loop();
-        }
-        let freed = u32::from(buffer.free().is_ok());
-        let mut seen = 0;
-        let mut fresh = Vec::new();
-        for _ in 0..8 {
-            let Ok(mapped) = vm.map(PAGE, READ_WRITE) else {
-                break;
-            };
-            word(mapped.address).store(FRESH, Ordering::Release);
-            seen += u32::from(word(last).load(Ordering::Acquire) == FRESH);
-            fresh.push(mapped.address);
-        }
-        OVER.store(true, Ordering::Release);
-        for address in fresh {
-            let _ = vm.unmap(address, PAGE);
-        }
-        (freed, seen)
+        take_page(handle, vm_handle, last, &buffer, delay)
     })?;
     let (freed, seen) = owner.join()?;
     client.join()?;
@@ -143,6 +103,60 @@ fn try_free(vm: &VirtualMemory, pool: &sdk::DmaPool, delay: u32) -> Result<Tried
         vm.unmap(address, PAGE)?;
     }
     Ok(Tried { freed, seen })
+}
+
+/// The client: revokes the window, or maps and unmaps it as long as there is an owner.
+fn take_back(handle: u64) {
+    let window = MemoryObject::from_object(Cap::borrowed(handle));
+    while !GO.load(Ordering::Acquire) {
+        core::hint::spin_loop();
+    }
+    let _ = window.revoke();
+    // Whoever may not revoke it maps on.
+    while !OVER.load(Ordering::Acquire)
+        && let Ok(mapped) = window.map(0, PAGE, READ)
+    {
+        let _ = window.unmap(mapped.address);
+    }
+}
+
+/// The owner: frees the buffer and takes its page, meanwhile. Returns whether it was freed, and how often what was written to
+/// a fresh page was seen through the window's last mapping.
+fn take_page(
+    handle: u64,
+    vm_handle: u64,
+    last: u64,
+    buffer: &sdk::DmaBuffer,
+    delay: u32,
+) -> (u32, u32) {
+    let window = MemoryObject::from_object(Cap::borrowed(handle));
+    let vm = VirtualMemory::from_object(Cap::borrowed(vm_handle));
+    GO.store(true, Ordering::Release);
+    // Until somebody has begun to revoke it, or nobody will.
+    for _ in 0..200 {
+        if window.info().is_err() {
+            break;
+        }
+    }
+    for _ in 0..delay {
+        core::hint::spin_loop();
+    }
+    let freed = u32::from(buffer.free().is_ok());
+    let mut seen = 0;
+    let mut fresh = Vec::new();
+    for _ in 0..8 {
+        let Ok(mapped) = vm.map(PAGE, READ_WRITE) else {
+            break;
+        };
+        word(mapped.address).store(FRESH, Ordering::Release);
+        seen += u32::from(word(last).load(Ordering::Acquire) == FRESH);
+        fresh.push(mapped.address);
+    }
+    OVER.store(true, Ordering::Release);
+    for address in fresh {
+        let _ = vm.unmap(address, PAGE);
+    }
+    (freed, seen)
 }
 
 // ---- records

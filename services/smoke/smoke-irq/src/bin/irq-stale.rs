@@ -51,7 +51,6 @@ struct Heard {
     after: &'static str,
 }
 
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn ask(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "irq-stale")?;
     let registry: DeviceRegistry = env.get("registry")?;
@@ -59,19 +58,7 @@ fn ask(env: &Env) -> Result<(), Error> {
     let card = Card::claim(&registry, 0)?;
     let interrupt = card.listen(MESSAGE)?;
 
-    // A wait that ends by its deadline: what comes later goes to the next wait, once.
-    let cancelled = wait(&interrupt, timer, NEVER_MS);
-    card.raise(1)?;
-    let next = wait(&interrupt, timer, SOON_MS);
-    let again = wait(&interrupt, timer, NEVER_MS);
-    card.settle()?;
-    interrupt.acknowledge()?;
-    fact!(
-        "stale.cancelled",
-        wait = outcome(&cancelled),
-        next = outcome(&next),
-        again = outcome(&again)
-    );
+    cancelled(&card, &interrupt, timer)?;
 
     // A wait that a reset ends.
     let mut ring = Ring::new(8, 256)?;
@@ -116,12 +103,34 @@ fn ask(env: &Env) -> Result<(), Error> {
         after = heard.after
     );
 
-    // The same over the death of whoever held it, before and after it was told.
     drop(card);
+    victims(&kit, &registry)
+}
+
+/// A wait that ends by its deadline: what comes later goes to the next wait, once.
+fn cancelled(card: &Card, interrupt: &Interrupt, timer: &Timer) -> Result<(), Error> {
+    let cancelled = wait(interrupt, timer, NEVER_MS);
+    card.raise(1)?;
+    let next = wait(interrupt, timer, SOON_MS);
+    let again = wait(interrupt, timer, NEVER_MS);
+    card.settle()?;
+    interrupt.acknowledge()?;
+    fact!(
+        "stale.cancelled",
+        wait = outcome(&cancelled),
+        next = outcome(&next),
+        again = outcome(&again)
+    );
+    Ok(())
+}
+
+/// The same over the death of whoever held it, before and after it was told.
+fn victims(kit: &Kit, registry: &DeviceRegistry) -> Result<(), Error> {
+    let timer = &kit.timer;
     for how in ["dies-before", "dies-after"] {
-        let given = [give("registry", &registry), give("timer", timer)];
+        let given = [give("registry", registry), give("timer", timer)];
         let ended = kit.run(how, &given)?;
-        let card = Card::claim(&registry, 0)?;
+        let card = Card::claim(registry, 0)?;
         let interrupt = card.listen(MESSAGE)?;
         let heard = hears(&card, &interrupt, timer)?;
         fact!(

@@ -3,7 +3,7 @@
 #![cfg_attr(not(test), no_main)]
 
 use sdk::Interface;
-use sdk::{CapArg, Env, Error, Lifetime, NEVER, Object, Refusal, fact};
+use sdk::{CapArg, Endpoint, Env, Error, Lifetime, NEVER, Object, Refusal, fact};
 use smoke::{Kit, Probe, Prober, give, mint, outcome, probe_at, role, serve_probe, wait_until};
 
 sdk::entry!(main);
@@ -41,7 +41,6 @@ fn act(state: &mut Prober, what: u64, word: u64) -> Result<u64, Refusal> {
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn ask(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-facets")?;
     let endpoint = kit.endpoints.create()?.endpoint;
@@ -59,7 +58,47 @@ fn ask(env: &Env) -> Result<(), Error> {
         second = second.words(0, 0)?.cookie == u64::MAX
     );
 
-    // A second process holds the first facet too.
+    handed_on(&kit, first, &control)?;
+
+    // As `Directory.open` does: the server mints, the client's handle is the only one.
+    let opened = probe_at(control.give(33)?.cap);
+    let cookie = opened.words(0, 0)?.cookie;
+    let open = notices(33)?;
+    drop(opened);
+    fact!(
+        "facets.opened",
+        cookie = cookie,
+        open = open,
+        closed = notices(33)?
+    );
+
+    // A call on its way keeps the facet: the notice comes when the last handle and the last call are gone.
+    let busy = mint(&endpoint, 44, Lifetime::Durable)?;
+    let soon = kit.after_ms(20)?;
+    let timed = busy.with_deadline(soon).hold();
+    drop(busy);
+    let seen = wait_until(&kit, || notices(44) == Ok(1));
+    fact!("facets.after-call", call = outcome(&timed), notice = seen);
+
+    let durable = renewed(&endpoint)?;
+    succeed(&kit)?;
+
+    let other = kit.endpoints.create()?.endpoint;
+    let foreign = other.revoke_facet(CapArg::copy(durable.object().handle()));
+    let kind = other.revoke_facet(CapArg::copy(kit.timer.object().handle()));
+    let still: Result<_, Refusal> = Probe::words(&durable, 0, 0);
+    fact!(
+        "facets.foreign",
+        revoke = outcome(&foreign),
+        not_a_facet = outcome(&kind),
+        still = outcome(&still)
+    );
+    Ok(())
+}
+
+/// A second process holds a facet too: its server hears of the last handle, not of the first one.
+fn handed_on(kit: &Kit, first: Probe, control: &Probe) -> Result<(), Error> {
+    let notices = |cookie: u64| control.act(NOTICES, cookie).map(|results| results.word);
     let holder = kit.start(
         "holder",
         &[
@@ -84,30 +123,14 @@ fn ask(env: &Env) -> Result<(), Error> {
         later = later,
         others = notices(u64::MAX)?
     );
+    Ok(())
+}
 
-    // As `Directory.open` does: the server mints, the client's handle is the only one.
-    let opened = probe_at(control.give(33)?.cap);
-    let cookie = opened.words(0, 0)?.cookie;
-    let open = notices(33)?;
-    drop(opened);
-    fact!(
-        "facets.opened",
-        cookie = cookie,
-        open = open,
-        closed = notices(33)?
-    );
-
-    // A call on its way keeps the facet: the notice comes when the last handle and the last call are gone.
-    let busy = mint(&endpoint, 44, Lifetime::Durable)?;
-    let soon = kit.after_ms(20)?;
-    let timed = busy.with_deadline(soon).hold();
-    drop(busy);
-    let seen = wait_until(&kit, || notices(44) == Ok(1));
-    fact!("facets.after-call", call = outcome(&timed), notice = seen);
-
+/// What the next incarnation leaves of the facets of the one before. Returns one that it leaves.
+fn renewed(endpoint: &Endpoint) -> Result<Probe, Error> {
     let (durable, bound) = (
-        mint(&endpoint, 55, Lifetime::Durable)?,
-        mint(&endpoint, 66, Lifetime::Incarnation)?,
+        mint(endpoint, 55, Lifetime::Durable)?,
+        mint(endpoint, 66, Lifetime::Incarnation)?,
     );
     let before = outcome(&bound.words(0, 0));
     let incarnation = endpoint.renew()?.incarnation;
@@ -117,22 +140,9 @@ fn ask(env: &Env) -> Result<(), Error> {
         incarnation = incarnation,
         durable = outcome(&durable.words(0, 0)),
         bound = outcome(&bound.words(0, 0)),
-        new = outcome(&mint(&endpoint, 77, Lifetime::Incarnation)?.words(0, 0))
+        new = outcome(&mint(endpoint, 77, Lifetime::Incarnation)?.words(0, 0))
     );
-
-    succeed(&kit)?;
-
-    let other = kit.endpoints.create()?.endpoint;
-    let foreign = other.revoke_facet(CapArg::copy(durable.object().handle()));
-    let kind = other.revoke_facet(CapArg::copy(kit.timer.object().handle()));
-    let still: Result<_, Refusal> = Probe::words(&durable, 0, 0);
-    fact!(
-        "facets.foreign",
-        revoke = outcome(&foreign),
-        not_a_facet = outcome(&kind),
-        still = outcome(&still)
-    );
-    Ok(())
+    Ok(durable)
 }
 
 /// A provider that is started again, whose session cookies begin anew, while clients of the first one still drop theirs.

@@ -56,7 +56,6 @@ fn server(kit: &Kit, endpoint: &Endpoint) -> Result<ProcessHandle, Refusal> {
     )
 }
 
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 fn ask(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-server-death")?;
     let endpoint = kit.endpoints.create()?.endpoint;
@@ -66,8 +65,29 @@ fn ask(env: &Env) -> Result<(), Error> {
     let (a, b) = (durable.words(0, 0)?.before, bound.words(0, 0)?.before);
     fact!("death.before", durable = a, bound = b);
 
-    // The server takes the first call and stalls; the others wait in the queue.
     let mut ring = Ring::new(8, 256)?;
+    let brief = killed(&kit, &first, [&durable, &bound], &mut ring)?;
+    let second = succeeded(&kit, &endpoint, brief, &mut ring)?;
+    fact!(
+        "death.after",
+        durable = outcome(&durable.words(0, 0)),
+        bound = outcome(&bound.words(0, 0)),
+        new = outcome(&mint(&endpoint, 3, Lifetime::Incarnation)?.words(0, 0))
+    );
+
+    breaks_off(&kit)?;
+
+    last(&kit, endpoint, &durable, &second)
+}
+
+/// The server takes the first call and stalls; the others wait in the queue. Then it dies. Returns what became of the one with a
+/// deadline.
+fn killed(
+    kit: &Kit,
+    first: &ProcessHandle,
+    [durable, bound]: [&Probe; 2],
+    ring: &mut Ring,
+) -> Result<&'static str, Error> {
     let words = WordsParams { a: 40, b: 2 };
     ring.call::<call::Act>(durable.object(), STALLED, DELIVERED, kit.after_ms(5000)?)?;
     ring.submit();
@@ -77,7 +97,7 @@ fn ask(env: &Env) -> Result<(), Error> {
     ring.call::<call::Words>(durable.object(), words, QUEUED_BRIEF, kit.after_ms(100)?)?;
     ring.submit();
     first.kill()?;
-    let ended = kit.ended(&first)?;
+    let ended = kit.ended(first)?;
     ring.wait(1, NEVER);
     let (mut delivered, mut others) = ("pending", 0);
     while let Some(completion) = ring.completed() {
@@ -95,14 +115,23 @@ fn ask(env: &Env) -> Result<(), Error> {
 
     // Nobody serves for longer than the third queued call waits.
     ring.wait(1, kit.after_ms(300)?);
-    let brief = match ring.completed() {
+    Ok(match ring.completed() {
         Some(completion) if completion.user() == QUEUED_BRIEF => {
             completion.refused().map_or("ok", Refusal::name)
         }
         _ => "pending",
-    };
+    })
+}
+
+/// What a successor answers of the calls that wait. Returns it.
+fn succeeded(
+    kit: &Kit,
+    endpoint: &Endpoint,
+    brief: &'static str,
+    ring: &mut Ring,
+) -> Result<ProcessHandle, Error> {
     let incarnation = endpoint.renew()?.incarnation;
-    let second = server(&kit, &endpoint)?;
+    let second = server(kit, endpoint)?;
     let (mut queued, mut stale, mut left) = (None, None, 2);
     while left > 0 {
         ring.wait(1, NEVER);
@@ -126,26 +155,27 @@ fn ask(env: &Env) -> Result<(), Error> {
         served_by_successor = queued == Some(Ok((42, 1, 0))),
         through_bound = stale.map_or("ok", Refusal::name)
     );
-    fact!(
-        "death.after",
-        durable = outcome(&durable.words(0, 0)),
-        bound = outcome(&bound.words(0, 0)),
-        new = outcome(&mint(&endpoint, 3, Lifetime::Incarnation)?.words(0, 0))
-    );
+    Ok(second)
+}
 
-    breaks_off(&kit)?;
-
+/// Deaths that a client does not notice, and the last one.
+fn last(
+    kit: &Kit,
+    endpoint: Endpoint,
+    durable: &Probe,
+    second: &ProcessHandle,
+) -> Result<(), Error> {
     // Another client's call, which may be made twice, gets through whatever the moment of the death.
     let mut ring = Ring::new(2, 256)?;
     ring.call::<call::Act>(durable.object(), STALLED, DELIVERED, NEVER)?;
     ring.submit();
     kit.pause_ms(5)?;
-    let caller = kit.start("caller", &[give("probe", &durable)])?;
+    let caller = kit.start("caller", &[give("probe", durable)])?;
     kit.pause_ms(5)?;
     second.kill()?;
-    kit.ended(&second)?;
+    kit.ended(second)?;
     endpoint.renew()?;
-    let third = server(&kit, &endpoint)?;
+    let third = server(kit, &endpoint)?;
     let retried = kit.ended(&caller)?.code;
 
     // With the last right to receive, the endpoint is gone, and its facets with it.

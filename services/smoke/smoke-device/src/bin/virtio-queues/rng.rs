@@ -1,7 +1,8 @@
 //! An entropy source.
 
 use sdk::device::device_queue::Direction::{FromDevice, ToDevice};
-use sdk::{Device, DeviceQueue, Interrupt, Refusal, Timer, fact};
+use sdk::device::device_queue::Segment;
+use sdk::{Device, DeviceQueue, Interrupt, Refusal, Timer, Window, fact};
 use smoke_rig::virtio::{self, Rig};
 use smoke_rig::{POLLED, completion, outcome, piece, submit, tried, window};
 
@@ -12,7 +13,6 @@ const PIECES: [(u32, u32); 2] = [(100, 50), (8000, 3000)];
 /// Commands that the queue holds.
 const DEPTH: u16 = 8;
 
-#[expect(clippy::too_many_lines, reason = "from before the rule")]
 pub fn run(name: &str, device: Device, timer: &Timer) -> Result<(), Refusal> {
     let rig = Rig::new(device, 0, 0)?;
     fact!(
@@ -44,19 +44,7 @@ pub fn run(name: &str, device: Device, timer: &Timer) -> Result<(), Refusal> {
         during = during,
         after = in_flight()?
     );
-    let mut bytes = [0u8; BUFFER as usize];
-    window.read(0, &mut bytes)?;
-    let inside = |at: usize| {
-        let mut pieces = PIECES.iter();
-        pieces.any(|(first, length)| (*first as usize..(first + length) as usize).contains(&at))
-    };
-    let filled = |wanted: bool| {
-        let bytes = bytes.iter().enumerate();
-        bytes
-            .filter(|(at, byte)| inside(*at) == wanted && **byte != 0)
-            .count()
-    };
-    let (within, without) = (filled(true), filled(false));
+    let (within, without) = filled(&window)?;
     fact!(
         "virtio.rng",
         device = name,
@@ -79,15 +67,42 @@ pub fn run(name: &str, device: Device, timer: &Timer) -> Result<(), Refusal> {
         same_queue = outcome(&rig.device.queue(0, 0, 1, POLLED))
     );
     doorbells(name, &rig)?;
+    after_reset(name, &rig, &queue, &pieces)
+}
+
+/// A queue does not outlive a reset.
+fn after_reset(
+    name: &str,
+    rig: &Rig,
+    queue: &DeviceQueue,
+    pieces: &[Segment],
+) -> Result<(), Refusal> {
     rig.device.reset()?;
     fact!(
         "virtio.after-reset",
         device = name,
-        submit = tried(&queue, &[], &pieces),
+        submit = tried(queue, &[], pieces),
         complete = outcome(&queue.complete(1, |_| ())),
         info = outcome(&queue.info())
     );
     Ok(())
+}
+
+/// How many bytes are not zero, inside the pieces and outside.
+fn filled(window: &Window) -> Result<(usize, usize), Refusal> {
+    let mut bytes = [0u8; BUFFER as usize];
+    window.read(0, &mut bytes)?;
+    let inside = |at: usize| {
+        let mut pieces = PIECES.iter();
+        pieces.any(|(first, length)| (*first as usize..(first + length) as usize).contains(&at))
+    };
+    let filled = |wanted: bool| {
+        let bytes = bytes.iter().enumerate();
+        bytes
+            .filter(|(at, byte)| inside(*at) == wanted && **byte != 0)
+            .count()
+    };
+    Ok((filled(true), filled(false)))
 }
 
 /// A queue, with its interrupt where the device has one.
