@@ -84,12 +84,8 @@ pub struct Line {
     pub active_low: bool,
 }
 
-/// The machine below the manager. Every method may be called with a function's lock held, so none calls back.
-pub trait Platform: Send + Sync {
-    /// Frames that a device may be given.
-    type Frames: FrameRun;
-    /// Something that processes can map.
-    type Mapping: Mapping;
+/// The calls that wait for a device. They live with the objects that are called, above the machine.
+pub trait Waiters {
     /// A call that waits for a claim. If nobody takes the answer, whoever turned it into an object releases the claim.
     type Claiming: Waiter<Claim>;
     /// A call that waits for a reset, or for the device to be enabled.
@@ -98,6 +94,14 @@ pub trait Platform: Send + Sync {
     type Opening: Waiter<QueueId>;
     /// A call that waits for a route to dispatch: so often so far.
     type Waiting: Waiter<u64>;
+}
+
+/// The machine below the manager. Every method may be called with a function's lock held, so none calls back.
+pub trait Platform: Waiters + Send + Sync {
+    /// Frames that a device may be given.
+    type Frames: FrameRun;
+    /// Something that processes can map.
+    type Mapping: Mapping;
 
     /// Allocates zeroed frames; `None` when memory is short.
     fn allocate(&self, pages: u32, layout: Layout) -> Option<Self::Frames>;

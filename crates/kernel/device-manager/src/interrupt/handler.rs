@@ -10,7 +10,7 @@ use super::route::{Route, Signal};
 use super::vectors::{Place, SourceOf, Target};
 use crate::facts::about;
 use crate::turn::{At, Turn};
-use crate::{DeviceManager, Platform, Waiter};
+use crate::{DeviceManager, Platform, Waiter, Waiters};
 
 /// Messages that a source may send without being acknowledged, if it cannot be masked, before it is turned off.
 const STORM: u32 = 64;
@@ -137,7 +137,7 @@ impl<P: Platform> DeviceManager<P> {
 }
 
 /// The call that waits, the dispatches of its source so far, and its route.
-pub(super) type Delivery<P> = (<P as Platform>::Waiting, u64, RouteId);
+pub(super) type Delivery<P> = (<P as Waiters>::Waiting, u64, RouteId);
 
 impl<P: Platform> Turn<'_, P> {
     /// Records one interrupt of a source. Returns whether it was dispatched.

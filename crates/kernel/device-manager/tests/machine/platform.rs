@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use audit_format::Event;
-use device_manager::{Access, FrameRun, Layout, Line, Mapping, Message, Platform, Refusal, Waiter};
+use device_manager::{
+    Access, FrameRun, Layout, Line, Mapping, Message, Platform, Refusal, Waiter, Waiters,
+};
 use dma_ledger::{Claim, QueueId, ShootdownProof};
 use driver_core::{DeviceAddress, PageAddresses, Ports, Registers};
 use mmio::{PortBus, SharedBytes};
@@ -281,14 +283,10 @@ impl Fake {
         self.0.lock().unwrap().mappings.len()
     }
 
-    #[expect(
-        clippy::fn_params_excessive_bools,
-        reason = "as the field that it becomes"
-    )]
-    fn map(&self, memory: Option<SharedBytes>, writable: bool) -> FakeMapping {
+    fn map(&self, memory: Option<SharedBytes>, access: Access) -> FakeMapping {
         let mapping = FakeMapping {
             revocations: Arc::default(),
-            writable,
+            writable: access == Access::ReadWrite,
             memory,
             meanwhile: Arc::default(),
         };
@@ -324,13 +322,16 @@ impl PortBus for PortNumbers {
 /// Pages that one step wipes.
 const SCRUBS: usize = 2;
 
-impl Platform for Fake {
-    type Frames = FakeFrames;
-    type Mapping = FakeMapping;
+impl Waiters for Fake {
     type Claiming = FakeWaiter<Claim>;
     type Acting = FakeWaiter<()>;
     type Opening = FakeWaiter<QueueId>;
     type Waiting = FakeWaiter<u64>;
+}
+
+impl Platform for Fake {
+    type Frames = FakeFrames;
+    type Mapping = FakeMapping;
 
     fn audit(&self, event: Event) {
         self.0.lock().unwrap().audited.push(event);
@@ -407,13 +408,12 @@ impl Platform for Fake {
     }
 
     fn share(&self, frames: &FakeFrames, access: Access) -> Option<FakeMapping> {
-        let writable = access == Access::ReadWrite;
-        Some(self.map(Some(frames.bytes()), writable))
+        Some(self.map(Some(frames.bytes()), access))
     }
 
     fn share_registers(&self, physical: u64, pages: u32) -> Option<FakeMapping> {
         assert!(physical.is_multiple_of(PAGE as u64) && pages > 0);
-        Some(self.map(None, false))
+        Some(self.map(None, Access::Read))
     }
 
     fn allocate_vector(&self, cpu: Option<u16>) -> Result<Message, Refusal> {

@@ -3,7 +3,6 @@
 mod platform;
 mod run;
 mod vectors;
-mod waiters;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -15,10 +14,9 @@ use device_manager::DeviceManager;
 use crate::acpi::Machine;
 use crate::log::state;
 
-use platform::Kernel;
+pub use platform::Kernel;
 pub use run::Window;
 pub use vectors::{drain_vectors, retire_vector, take_vector};
-pub use waiters::{Acting, Claiming, Opening, Waiting};
 
 /// The one manager of the machine.
 pub type Manager = DeviceManager<Kernel>;

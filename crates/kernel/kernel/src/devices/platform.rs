@@ -11,7 +11,6 @@ use units::Bdf;
 use super::manager;
 use super::run::{Run, Window};
 use super::vectors::{retire_vector, take_vector};
-use super::waiters::{Acting, Claiming, Opening, Waiting};
 use crate::log::state;
 
 /// The kernel, as the device manager sees it.
@@ -21,10 +20,6 @@ pub struct Kernel;
 impl Platform for Kernel {
     type Frames = Run;
     type Mapping = Window;
-    type Claiming = Claiming;
-    type Acting = Acting;
-    type Opening = Opening;
-    type Waiting = Waiting;
 
     fn allocate(&self, pages: u32, layout: Layout) -> Option<Run> {
         #[cfg(sabotage)]

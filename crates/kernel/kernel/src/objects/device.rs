@@ -18,8 +18,9 @@ use stub::{Answered, Refusal};
 use super::audit::answer;
 use super::queue::Queue;
 use super::served::{self, Owed, Served, kernel_object, object, or_refuse};
+use super::waiters::{Acting, Claiming, Opening};
 use super::window::{Mmio, Pool, Route};
-use crate::devices::{Acting, Claiming, Opening, manager};
+use crate::devices::manager;
 
 /// The registry.
 pub struct Registry {

@@ -17,6 +17,7 @@ mod served;
 mod system;
 mod time;
 mod trace;
+mod waiters;
 mod window;
 
 pub use given::{for_init, own};

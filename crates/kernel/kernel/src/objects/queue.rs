@@ -11,8 +11,9 @@ use stub::{Answered, Refusal};
 
 use super::audit::{answer, note_refusal};
 use super::served::{Owed, Served, kernel_object};
+use super::waiters::Acting;
 use super::window::Buffer;
-use crate::devices::{Acting, manager};
+use crate::devices::manager;
 
 /// Completions per call, at most.
 const COMPLETIONS: usize = 64;

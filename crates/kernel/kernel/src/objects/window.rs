@@ -19,7 +19,8 @@ use stub::{Answered, Refusal};
 use super::audit::answer;
 use super::memory::Shared;
 use super::served::{Owed, Served, kernel_object, object};
-use crate::devices::{Waiting, Window, manager};
+use super::waiters::Waiting;
+use crate::devices::{Window, manager};
 
 /// The registers of one BAR.
 pub struct Mmio {

@@ -1,10 +1,19 @@
 //! Calls that wait for a device, each with the type of its answer.
 
-use device_manager::Waiter;
+use device_manager::{Waiter, Waiters};
 use dma_ledger::{Claim, QueueId};
 use ipc::{Late, Slot};
 use schema::device::{device, device_queue, device_registry, interrupt};
 use stub::{Method, Refusal};
+
+use crate::devices::Kernel;
+
+impl Waiters for Kernel {
+    type Claiming = Claiming;
+    type Acting = Acting;
+    type Opening = Opening;
+    type Waiting = Waiting;
+}
 
 /// `DeviceRegistry.claim`. A claim that nobody takes is released by the object that is made of it here.
 #[derive(Debug)]
