@@ -62,13 +62,9 @@ impl Access {
         !matches!(self, Self::Read)
     }
 
-    /// Reads two bits back; `None` if neither is set.
-    #[expect(
-        clippy::fn_params_excessive_bools,
-        reason = "what was read, not what to do"
-    )]
-    pub(crate) const fn of(reads: bool, writes: bool) -> Option<Self> {
-        match (reads, writes) {
+    /// Reads two bits of an entry back; `None` if neither is set.
+    pub(crate) const fn of(entry: u64, read: u64, write: u64) -> Option<Self> {
+        match (entry & read != 0, entry & write != 0) {
             (true, true) => Some(Self::ReadWrite),
             (true, false) => Some(Self::Read),
             (false, true) => Some(Self::Write),

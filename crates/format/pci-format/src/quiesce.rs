@@ -29,12 +29,9 @@ pub enum Quieted {
 }
 
 impl Quieted {
-    #[expect(
-        clippy::fn_params_excessive_bools,
-        reason = "what was seen, not what to do"
-    )]
-    fn of(was_on: bool, is_on: bool) -> Self {
-        match (was_on, is_on) {
+    /// By what `is_on` says of a register before it was written and after.
+    fn of<T>(before: T, after: T, is_on: impl Fn(T) -> bool) -> Self {
+        match (is_on(before), is_on(after)) {
             (_, true) => Self::Stuck,
             (true, false) => Self::Cleared,
             (false, false) => Self::WasOff,
@@ -139,11 +136,11 @@ fn silence<C: ConfigAccess + ?Sized>(cfg: &mut C, info: &FunctionInfo) -> (Quiet
     let before = read_command(cfg, bdf);
     let after = update_command(cfg, bdf, Command::INTERRUPT_DISABLE, Command::BUS_MASTER);
     let on = |command: Command| command.contains(Command::BUS_MASTER);
-    let bus_master = Quieted::of(on(before), on(after));
+    let bus_master = Quieted::of(before, after, on);
     let on = |command: Command| !command.contains(Command::INTERRUPT_DISABLE);
     let intx = match info.interrupt_pin {
         0 => Quieted::Absent,
-        _ => Quieted::of(on(before), on(after)),
+        _ => Quieted::of(before, after, on),
     };
     (bus_master, intx)
 }
@@ -169,7 +166,7 @@ fn clear_bit<C: ConfigAccess + ?Sized>(cfg: &mut C, bdf: Bdf, offset: u16, bit: 
     if before & bit != 0 {
         cfg.write32(bdf, offset, before & !bit);
     }
-    Quieted::of(before & bit != 0, cfg.read32(bdf, offset) & bit != 0)
+    Quieted::of(before, cfg.read32(bdf, offset), |dword| dword & bit != 0)
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ pub fn audit(image: &dyn Image, cpus: &[Cpu], kernel: &Kernel, told: &[Told]) ->
     }
     told.iter().for_each(|told| eye.device(told));
     eye.counts();
-    Ok(eye.end(cpus.iter().all(Cpu::is_at_rest), roots.len()))
+    Ok(eye.end(cpus, roots.len()))
 }
 
 fn frames_of(words: &Words, of: Use) -> Vec<u64> {
@@ -323,11 +323,8 @@ impl Eye<'_> {
         }
     }
 
-    #[expect(
-        clippy::fn_params_excessive_bools,
-        reason = "as the field that it becomes"
-    )]
-    fn end(self, at_rest: bool, roots: usize) -> Audit {
+    fn end(self, cpus: &[Cpu], roots: usize) -> Audit {
+        let at_rest = cpus.iter().all(Cpu::is_at_rest);
         let counts = Counts {
             roots,
             tables: self.parents.len(),

@@ -188,7 +188,7 @@ fn a_pin_that_can_tell_is_not_woken_for_nothing_by_a_move() {
     m.interrupt_move(&claim, &route, 1).unwrap();
     assert_eq!(heard(&it, &claim, &route), None);
     settle_vectors(&it);
-    it.config.set_cause(bdf, true);
+    it.config.set_cause(bdf);
     m.interrupt_move(&claim, &route, 2).unwrap();
     assert_eq!(heard(&it, &claim, &route), Some(1));
 }
@@ -234,7 +234,7 @@ fn a_shared_line_tells_those_that_assert_it_and_is_open_again() {
     assert!(it.fake.is_open(GSI));
     assert!(it.config.pin_enabled(first) && it.config.pin_enabled(second));
 
-    it.config.set_cause(first, true);
+    it.config.set_cause(first);
     assert!(m.on_interrupt(cpu, vector));
     assert_eq!(
         (heard(&it, &a, &of_a), heard(&it, &b, &of_b)),
@@ -242,7 +242,7 @@ fn a_shared_line_tells_those_that_assert_it_and_is_open_again() {
     );
     // The one that asserted it is silent until it acknowledges; the line is open for the other.
     assert!(!it.config.pin_enabled(first) && it.config.pin_enabled(second) && it.fake.is_open(GSI));
-    it.config.set_cause(second, true);
+    it.config.set_cause(second);
     assert!(m.on_interrupt(cpu, vector));
     assert_eq!(
         (heard(&it, &a, &of_a), heard(&it, &b, &of_b)),
@@ -294,7 +294,7 @@ fn a_line_that_nobody_claims_is_masked_for_a_time() {
     assert!(!it.fake.is_open(GSI) && it.fake.take_line_timer(0).is_some());
     assert_eq!(it.fake.facts().matches("@interrupt.storm").count(), 1);
     m.poll_line(0);
-    it.config.set_cause(bdf, true);
+    it.config.set_cause(bdf);
     m.on_interrupt(cpu, vector);
     assert_eq!(
         (heard(&it, &claim, &route), it.fake.is_open(GSI)),

@@ -31,15 +31,20 @@ fn done(slot: u16, status: u16, result: u32) -> Result<Option<Completed>, Refusa
     }))
 }
 
-#[expect(
-    clippy::fn_params_excessive_bools,
-    reason = "as the field that it becomes"
-)]
-fn link(address: u64, length: u32, device_writes: bool) -> Descriptor {
+/// A descriptor that the device reads.
+fn read(address: u64, length: u32) -> Descriptor {
     Descriptor {
         address,
         length,
-        device_writes,
+        device_writes: false,
+    }
+}
+
+/// A descriptor that the device writes.
+fn written(address: u64, length: u32) -> Descriptor {
+    Descriptor {
+        device_writes: true,
+        ..read(address, length)
     }
 }
 
@@ -58,9 +63,9 @@ fn a_chain_is_header_segments_status() {
         assert_eq!(
             links[1..4],
             [
-                link(page(0) + 4000, 96, false),
-                link(page(1), 104, false),
-                link(page(2), 512, false),
+                read(page(0) + 4000, 96),
+                read(page(1), 104),
+                read(page(2), 512),
             ]
         );
         let (first, last) = (links[0], links[4]);
@@ -80,7 +85,7 @@ fn a_chain_is_header_segments_status() {
         one.ring(0);
         let (head, links) = one.state().take(0).unwrap();
         assert!(links.len() == 2 && links.iter().all(|one| one.device_writes));
-        assert_eq!(links[1], link(page(0), 10, true));
+        assert_eq!(links[1], written(page(0), 10));
         one.state().post(0, head.into(), 22);
         assert_eq!(one.next(0), done(3, 0, 22));
     }

@@ -4,7 +4,7 @@ mod common;
 
 use std::cell::RefCell;
 
-use common::{Buffer, Call, Handle, Local, encode};
+use common::{Buffer, Call, Handle, Local, Way, encode};
 use proptest::prelude::*;
 use schema::device::device_queue as queue;
 use schema::process::{log_reader, log_sink, process_spawner as spawner};
@@ -108,7 +108,7 @@ fn serve(interface: u8, method: u16, payload: Payload<'_>, caps: usize) -> Optio
         cookie: 0,
         caps: (0..caps as u64).map(|n| Some(40 + n)).collect(),
         room: 4096,
-        ring: false,
+        way: Way::Registers,
         slot: slot.clone(),
     };
     let received = Received { method, payload };
@@ -171,7 +171,7 @@ fn seeds() -> Vec<(u8, u16, Vec<u8>)> {
         window: CapArg::copy(40),
     };
     fn bytes(payload: impl Outgoing<CapArg>) -> Vec<u8> {
-        encode(payload, true, 4096).unwrap().message
+        encode(payload, Way::Ring, 4096).unwrap().message
     }
     vec![
         (0, 0, bytes(spawn)),
@@ -303,10 +303,10 @@ proptest! {
             line: "a line",
         };
         let reply = log_reader::ReadReply { next: 1, dropped: 0, records: &[record, record, record] };
-        let mut message = encode(reply, true, 4096).unwrap().message;
+        let mut message = encode(reply, Way::Ring, 4096).unwrap().message;
         apply(&mut message, &spoils);
         let handler = fixed(&message, caps);
-        let log = log_reader::Client::from_object(Local::new(&handler, false));
+        let log = log_reader::Client::from_object(Local::new(&handler, Way::Registers));
         let _ = log.read(0, |results| {
             for record in results.records().into_iter().flat_map(|list| list.iter()) {
                 let _ = (record.source(), record.line(), record.level(), record.sequence());
@@ -314,10 +314,10 @@ proptest! {
         });
 
         let reply = directory::OpenReply { file: CapArg::copy(1) };
-        let mut message = encode(reply, true, 4096).unwrap().message;
+        let mut message = encode(reply, Way::Ring, 4096).unwrap().message;
         apply(&mut message, &spoils);
         let handler = fixed(&message, caps);
-        let directory = directory::Client::from_object(Local::new(&handler, false));
+        let directory = directory::Client::from_object(Local::new(&handler, Way::Registers));
         match directory.open("x") {
             Ok(open) => {
                 let handle: &Handle = open.file.object();

@@ -4,7 +4,7 @@ mod common;
 
 use std::cell::RefCell;
 
-use common::{Call, Handle, Local};
+use common::{Call, Handle, Local, Way};
 use schema::device::{device_queue, device_registry};
 use schema::process::{
     any_facet, console, entropy_source, log_reader, log_sink, memory_object, process_spawner,
@@ -14,9 +14,9 @@ use schema::smoke::probe;
 use stub::read::{List, Numbers, TextList};
 use stub::{Answered, CapArg, Deferred, Interface, Payload, Refusal, Reply};
 
-fn both(test: impl Fn(bool)) {
-    test(false);
-    test(true);
+fn both(test: impl Fn(Way)) {
+    test(Way::Registers);
+    test(Way::Ring);
 }
 
 struct Clock {
@@ -44,7 +44,7 @@ impl timer::Server<Call> for Clock {
 
 #[test]
 fn plain_methods_and_deferred_replies() {
-    both(|ring| {
+    both(|way| {
         let clock = RefCell::new(Clock {
             slept: Vec::new(),
             waiting: None,
@@ -55,7 +55,7 @@ fn plain_methods_and_deferred_replies() {
                 waiting.send(());
             }
         };
-        let client = timer::Client::from_object(Local::new(&handler, ring));
+        let client = timer::Client::from_object(Local::new(&handler, way));
         assert_eq!(client.now().unwrap().ns, 0x1234_5678_9abc_def0);
         assert_eq!(client.object().seen.get(), Some(u64::MAX));
         client.with_deadline(99).sleep(5).unwrap();
@@ -114,11 +114,11 @@ impl virtual_memory::Server<Call> for Memory {
 
 #[test]
 fn a_capability_comes_back_typed() {
-    both(|ring| {
+    both(|way| {
         let handler = |received: stub::Received<'_>, call: Call| {
             let _ = virtual_memory::dispatch(&mut Memory, received, call);
         };
-        let client = virtual_memory::Client::from_object(Local::new(&handler, ring));
+        let client = virtual_memory::Client::from_object(Local::new(&handler, way));
         assert_eq!(client.map(0x1000, 3).unwrap().address, 0x10_0003);
         assert_eq!(client.unmap(4, 4), Ok(()));
         assert_eq!(client.unmap(4, 5), Err(Refusal::WrongState));
@@ -160,12 +160,12 @@ impl log_sink::Server<Call> for Text {
 
 #[test]
 fn texts_bytes_and_enums() {
-    both(|ring| {
+    both(|way| {
         let text = RefCell::new(Text(Vec::new()));
         let to_console = |received: stub::Received<'_>, call: Call| {
             let _ = console::dispatch(&mut *text.borrow_mut(), received, call);
         };
-        let client = console::Client::from_object(Local::new(&to_console, ring));
+        let client = console::Client::from_object(Local::new(&to_console, way));
         for line in ["", "a", "12345678", "a longer line, with an ä"] {
             assert_eq!(
                 client.write(line.as_bytes()).unwrap().written,
@@ -178,7 +178,7 @@ fn texts_bytes_and_enums() {
         let to_log = |received: stub::Received<'_>, call: Call| {
             let _ = log_sink::dispatch(&mut *text.borrow_mut(), received, call);
         };
-        let client = log_sink::Client::from_object(Local::new(&to_log, ring));
+        let client = log_sink::Client::from_object(Local::new(&to_log, way));
         client.write(log_sink::Level::Warn, "careful").unwrap();
         client.write(log_sink::Level::Error, "").unwrap();
         let expected = [
@@ -233,11 +233,11 @@ impl log_reader::Server<Call> for Log {
 
 #[test]
 fn lists_are_built_in_place_and_end_where_the_buffer_does() {
-    both(|ring| {
+    both(|way| {
         let handler = |received: stub::Received<'_>, call: Call| {
             let _ = log_reader::dispatch(&mut Log, received, call);
         };
-        let client = log_reader::Client::from_object(Local::new(&handler, ring));
+        let client = log_reader::Client::from_object(Local::new(&handler, way));
         let empty = client.read(0, |r| (r.next(), r.dropped(), r.records().unwrap().len()));
         assert_eq!(empty, Ok((1, 2, 0)));
         for (from, count) in [(1, 20), (2, 5)] {
@@ -318,12 +318,12 @@ impl process_spawner::Server<Call> for Spawner {
 
 #[test]
 fn defaults_nested_lists_and_extra_transfers() {
-    both(|ring| {
+    both(|way| {
         let spawner = RefCell::new(Spawner(Vec::new()));
         let handler = |received: stub::Received<'_>, call: Call| {
             let _ = process_spawner::dispatch(&mut *spawner.borrow_mut(), received, call);
         };
-        let client = process_spawner::Client::from_object(Local::new(&handler, ring));
+        let client = process_spawner::Client::from_object(Local::new(&handler, way));
         let limits = process_spawner::Limits {
             threads: 3,
             ..Default::default()
@@ -393,11 +393,11 @@ impl thread_spawner::Server<Call> for Threads {
 
 #[test]
 fn signed_defaults_hold_in_both_directions() {
-    both(|ring| {
+    both(|way| {
         let handler = |received: stub::Received<'_>, call: Call| {
             let _ = thread_spawner::dispatch(&mut Threads, received, call);
         };
-        let client = thread_spawner::Client::from_object(Local::new(&handler, ring));
+        let client = thread_spawner::Client::from_object(Local::new(&handler, way));
         let shape = thread_spawner::Shape::default();
         assert_eq!(shape.cpu, -1);
         assert_eq!(client.spawn(1, 2, 3, &shape).unwrap().thread.object().0, 0);
@@ -459,11 +459,11 @@ impl device_queue::Server<Call> for Queue {
 
 #[test]
 fn lists_in_lists() {
-    both(|ring| {
+    both(|way| {
         let handler = |received: stub::Received<'_>, call: Call| {
             let _ = device_queue::dispatch(&mut Queue, received, call);
         };
-        let client = device_queue::Client::from_object(Local::new(&handler, ring));
+        let client = device_queue::Client::from_object(Local::new(&handler, way));
         let segment = device_queue::Segment {
             buffer: 5,
             offset: 6,
@@ -505,7 +505,7 @@ fn lists_of_integers() {
         let back: Vec<i64> = signed.iter().rev().collect();
         (sums, back, bytes.len() as i64)
     };
-    both(|ring| {
+    both(|way| {
         let handler = |received: stub::Received<'_>, call: Call| {
             let Payload::Message(bytes) = received.payload else {
                 panic!("lists travel as a message")
@@ -526,7 +526,7 @@ fn lists_of_integers() {
                 total,
             });
         };
-        let client = probe::Client::from_object(Local::new(&handler, ring));
+        let client = probe::Client::from_object(Local::new(&handler, way));
         let seen = client.sums(&[1, u16::MAX, 3], &[i64::MIN, -1], &[7; 9], |results| {
             let sums: Vec<u32> = results.sums().unwrap().iter().collect();
             let signed = results.signed().unwrap();

@@ -102,7 +102,7 @@ impl Format for HostPages {
     }
 
     fn read(_level: u8, entry: u64) -> Entry {
-        let access = Access::of(entry & READ != 0, entry & WRITE != 0);
+        let access = Access::of(entry, READ, WRITE);
         let (true, Some(access)) = (entry & PRESENT != 0, access) else {
             return Entry::Hole;
         };

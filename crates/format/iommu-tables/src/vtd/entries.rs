@@ -102,7 +102,7 @@ impl Format for SecondStage {
     }
 
     fn read(level: u8, entry: u64) -> Entry {
-        let Some(access) = Access::of(entry & READ != 0, entry & WRITE != 0) else {
+        let Some(access) = Access::of(entry, READ, WRITE) else {
             return Entry::Hole;
         };
         let physical = entry & ADDRESS;

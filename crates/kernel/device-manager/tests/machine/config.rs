@@ -109,11 +109,10 @@ impl FakeConfig {
         self
     }
 
-    /// The device has an interrupt to signal by its pin, or has none.
-    #[expect(clippy::fn_params_excessive_bools, reason = "the value of a bit")]
-    pub fn set_cause(&self, bdf: Bdf, cause: bool) {
-        let before = self.read32(bdf, 4) & !(1 << 19);
-        self.edit(bdf, 4, before | u32::from(cause) << 19);
+    /// The device has an interrupt to signal by its pin.
+    pub fn set_cause(&self, bdf: Bdf) {
+        let before = self.read32(bdf, 4);
+        self.edit(bdf, 4, before | 1 << 19);
     }
 
     /// The function may assert its pin.

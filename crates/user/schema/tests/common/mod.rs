@@ -38,17 +38,18 @@ pub struct Sent {
     pub caps: Vec<CapArg>,
 }
 
-/// Encodes as a kernel would see it; `ring` sends even plain payloads as messages. The buffer starts out dirty.
-#[expect(
-    clippy::fn_params_excessive_bools,
-    reason = "as the field that it becomes"
-)]
-pub fn encode<P: Outgoing<CapArg>>(
-    payload: P,
-    ring: bool,
-    room: usize,
-) -> Result<Sent, wire::Full> {
-    if P::PLAIN && !ring {
+/// How a call travels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// In registers, if it is plain.
+    Registers,
+    /// Through a ring.
+    Ring,
+}
+
+/// Encodes as a kernel would see it; in a ring even plain payloads are messages. The buffer starts out dirty.
+pub fn encode<P: Outgoing<CapArg>>(payload: P, way: Way, room: usize) -> Result<Sent, wire::Full> {
+    if P::PLAIN && way == Way::Registers {
         return Ok(Sent {
             words: Some(payload.words()),
             message: Vec::new(),
@@ -76,7 +77,7 @@ pub struct Call {
     pub cookie: u64,
     pub caps: Vec<Option<u64>>,
     pub room: usize,
-    pub ring: bool,
+    pub way: Way,
     pub slot: Slot,
 }
 
@@ -84,7 +85,7 @@ impl Respond for Call {
     type Out = CapArg;
     fn respond<P: Outgoing<CapArg>>(self, results: P) {
         let sent =
-            encode(results, self.ring, self.room).map_err(|wire::Full| Refusal::ReplyTooLarge);
+            encode(results, self.way, self.room).map_err(|wire::Full| Refusal::ReplyTooLarge);
         *self.slot.borrow_mut() = Some(sent);
     }
     fn refuse(self, refusal: Refusal) {
@@ -109,19 +110,15 @@ impl Incoming for Call {
 /// A handle whose object is a closure over `dispatch`.
 pub struct Local<'s> {
     pub handler: &'s dyn Fn(Received<'_>, Call),
-    pub ring: bool,
+    pub way: Way,
     pub seen: Cell<Option<u64>>,
 }
 
 impl<'s> Local<'s> {
-    #[expect(
-        clippy::fn_params_excessive_bools,
-        reason = "as the field that it becomes"
-    )]
-    pub fn new(handler: &'s dyn Fn(Received<'_>, Call), ring: bool) -> Self {
+    pub fn new(handler: &'s dyn Fn(Received<'_>, Call), way: Way) -> Self {
         Self {
             handler,
-            ring,
+            way,
             seen: Cell::new(None),
         }
     }
@@ -161,7 +158,7 @@ impl Object for Local<'_> {
         read: impl FnOnce(Answer<'_, '_, Handle>) -> Result<R, Refusal>,
     ) -> Result<R, Refusal> {
         self.seen.set(Some(deadline_ns));
-        let sent = encode(params, self.ring, 4096).map_err(|wire::Full| Refusal::BadMessage)?;
+        let sent = encode(params, self.way, 4096).map_err(|wire::Full| Refusal::BadMessage)?;
         let message = Buffer::new(&sent.message);
         let payload = match sent.words {
             Some(words) => Payload::Plain(words),
@@ -171,12 +168,12 @@ impl Object for Local<'_> {
         let call = Call {
             cookie: 77,
             caps: sent.caps.iter().map(|cap| Some(cap.handle)).collect(),
-            room: if self.ring {
+            room: if self.way == Way::Ring {
                 4096
             } else {
                 reply_bytes.min(4096) as usize
             },
-            ring: self.ring,
+            way: self.way,
             slot: slot.clone(),
         };
         (self.handler)(Received { method, payload }, call);
