@@ -65,3 +65,37 @@ impl<T> Closing<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use core::cell::{Cell, RefCell};
+
+    /// One that leads to two others, down to the last.
+    struct Node(u32);
+
+    #[test]
+    fn what_closing_leads_to_is_closed_after_it_and_never_within_it() {
+        const LAST: u32 = 1000;
+        let closing = Closing::<Node>::new();
+        let (depth, closed) = (Cell::new(0), RefCell::new(Vec::new()));
+        let close = |node: &Node| {
+            assert_eq!(depth.replace(1), 0, "one within another");
+            closed.borrow_mut().push(node.0);
+            for next in [2 * node.0, 2 * node.0 + 1] {
+                if next <= LAST {
+                    closing.close(&Arc::new(Node(next)), |_| panic!("somebody closes already"));
+                }
+            }
+            depth.set(0);
+        };
+        closing.close(&Arc::new(Node(1)), close);
+        let mut all = closed.into_inner();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(1..=LAST));
+        closing.close(&Arc::new(Node(LAST + 1)), |node| {
+            assert_eq!(node.0, LAST + 1)
+        });
+    }
+}

@@ -180,3 +180,83 @@ unsafe fn unlink<C: Linked>(first: &mut First<C>, call: *const C) -> Option<Weak
         Some(Weak::from_raw(own))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use alloc::vec::Vec;
+
+    struct Item {
+        number: usize,
+        link: Link<Self>,
+    }
+
+    // SAFETY: always the same field.
+    unsafe impl Linked for Item {
+        fn link(&self) -> &Link<Self> {
+            &self.link
+        }
+    }
+
+    impl Drop for Item {
+        fn drop(&mut self) {
+            if let Some(list) = self.link.end() {
+                list.leave(self);
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_holds_what_last_went_through_it_and_is_still_there() {
+        const LISTS: usize = 3;
+        let lists: [_; LISTS] = core::array::from_fn(|_| Through::<Item>::new());
+        // What each list holds, the first to come out first; and where each item last went.
+        let mut model: [Vec<usize>; LISTS] = core::array::from_fn(|_| Vec::new());
+        let mut items: Vec<(Option<Arc<Item>>, Option<usize>)> = Vec::new();
+        let mut seed = 7usize;
+        for number in 0..20_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let (list, at) = ((seed >> 33) % LISTS, (seed >> 40) % items.len().max(1));
+            match (seed >> 56) % 8 {
+                0 | 1 => {
+                    let link = Link::new();
+                    items.push((
+                        Some(Arc::new(Item {
+                            number: items.len(),
+                            link,
+                        })),
+                        None,
+                    ));
+                }
+                2..=4 => {
+                    let Some((Some(item), last)) = items.get_mut(at) else {
+                        continue;
+                    };
+                    lists[list].enter(item);
+                    if *last != Some(list) {
+                        model.iter_mut().for_each(|held| held.retain(|n| *n != at));
+                        model[list].insert(0, at);
+                        *last = Some(list);
+                    }
+                }
+                5 | 6 => {
+                    let Some((item, _)) = items.get_mut(at) else {
+                        continue;
+                    };
+                    drop(item.take());
+                    model.iter_mut().for_each(|held| held.retain(|n| *n != at));
+                }
+                _ => {
+                    let first = (!model[list].is_empty()).then(|| model[list].remove(0));
+                    let popped = lists[list].pop().map(|item| item.number);
+                    assert_eq!(popped, first, "step {number}");
+                }
+            }
+        }
+        for (list, held) in lists.iter().zip(model) {
+            let rest = core::iter::from_fn(|| list.pop().map(|item| item.number));
+            assert_eq!(rest.collect::<Vec<_>>(), held);
+        }
+    }
+}
