@@ -9,12 +9,6 @@ use handles::HandleError;
 pub use ring_abi::Refusal;
 
 /// Names a table's refusal.
-pub(crate) const fn from_table(error: HandleError) -> Refusal {
-    match error {
-        HandleError::Stale => Refusal::Stale,
-        HandleError::NeverIssued => Refusal::BadHandle,
-        HandleError::OverBudget => Refusal::OverBudget,
-        HandleError::Retired => Refusal::Exhausted,
-        HandleError::NoMemory => Refusal::NoMemory,
-    }
+pub(crate) fn from_table(error: HandleError) -> Refusal {
+    error.into()
 }

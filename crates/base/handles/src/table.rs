@@ -2,6 +2,7 @@
 
 use crate::handle::{GENERATION_BITS, Handle, MAX_SLOTS};
 use crate::slots::Slots;
+use ring_abi::Refusal;
 
 /// Why a table refused. The numbers are stable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +18,20 @@ pub enum HandleError {
     Retired = 4,
     /// The kernel heap could not grow the table.
     NoMemory = 5,
+}
+
+/// What the caller is told whose handle it is.
+impl From<HandleError> for Refusal {
+    #[inline]
+    fn from(error: HandleError) -> Self {
+        match error {
+            HandleError::Stale => Self::Stale,
+            HandleError::NeverIssued => Self::BadHandle,
+            HandleError::OverBudget => Self::OverBudget,
+            HandleError::Retired => Self::Exhausted,
+            HandleError::NoMemory => Self::NoMemory,
+        }
+    }
 }
 
 /// End of the free list. No slot has this index, because indices stay below `MAX_SLOTS`.

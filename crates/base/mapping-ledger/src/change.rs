@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use ring_abi::Refusal;
+use sabotage::sabotage;
 
 use crate::object::Next;
 use crate::space::{Advanced, Part, Place, Region, Regions, State};
@@ -226,7 +227,7 @@ impl<'a, M: Machine> Unmapping<'a, M> {
             None => space.within_room(|| {
                 ledger.with(|regions| {
                     let begun = begin_unmapping(regions, space, which)?;
-                    Ok(advance(regions, begun))
+                    Ok::<_, Refusal>(advance(regions, begun))
                 })
             })??,
         };
@@ -387,20 +388,16 @@ impl<'a, M: Machine> Revocation<'a, M> {
             Next::Mapping(space, place) => (space, place),
         };
         let Some(space) = space.upgrade() else {
-            #[cfg(sabotage)]
-            if sabotage::sabotage!(MAP_BY_ADDRESS) {
-                self.object.ledger().forget(place.id);
-            }
+            sabotage!(MAP_BY_ADDRESS => self.object.ledger().forget(place.id));
             // Its last holder is on the way to retire it, which ends the mapping.
             M::wait();
             return Progress::More;
         };
         // What it gives out is dropped with no lock held, and so is the space.
         let advanced = (space.ledger()).with(|regions| regions.advance_revocation(&space, place));
-        #[cfg(sabotage)]
-        if sabotage::sabotage!(MAP_BY_ADDRESS) && !matches!(advanced, Advanced::More) {
+        sabotage!(MAP_BY_ADDRESS => if !matches!(advanced, Advanced::More) {
             self.object.ledger().forget(place.id);
-        }
+        });
         drop(advanced);
         Progress::More
     }

@@ -80,3 +80,10 @@ impl core::fmt::Display for Refusal {
 }
 
 impl core::error::Error for Refusal {}
+
+/// A number that has no place in the type that it is for.
+impl From<core::num::TryFromIntError> for Refusal {
+    fn from(_: core::num::TryFromIntError) -> Self {
+        Self::OutOfRange
+    }
+}

@@ -8,7 +8,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use handles::{Handle, HandleError, HandleTable, Reservation};
+use handles::{Handle, HandleTable, Reservation};
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
@@ -119,17 +119,6 @@ impl<T: Target> Slot<T> {
     }
 }
 
-/// Maps a table's error to what the caller is told.
-pub const fn refusal(e: HandleError) -> Refusal {
-    match e {
-        HandleError::Stale => Refusal::Stale,
-        HandleError::NeverIssued => Refusal::BadHandle,
-        HandleError::OverBudget => Refusal::OverBudget,
-        HandleError::Retired => Refusal::Exhausted,
-        HandleError::NoMemory => Refusal::NoMemory,
-    }
-}
-
 /// The capabilities of one process.
 #[derive(Debug)]
 pub struct CapTable<T> {
@@ -159,7 +148,7 @@ impl<T: Target> CapTable<T> {
     /// `BadHandle`, `Stale`.
     #[inline(always)]
     pub fn slot(&self, handle: u64) -> Result<&Slot<T>, Refusal> {
-        self.table.get(Handle::from_raw(handle)).map_err(refusal)
+        Ok(self.table.get(Handle::from_raw(handle))?)
     }
 
     /// What is in the slot now, whatever generation the handle has: the sabotage point "skip-generation-check".
@@ -178,7 +167,7 @@ impl<T: Target> CapTable<T> {
         self.table
             .insert(slot)
             .map(Handle::raw)
-            .map_err(|(e, slot)| (refusal(e), slot))
+            .map_err(|(e, slot)| (e.into(), slot))
     }
 
     /// Raises the bound by `more` and makes room for as many.
@@ -186,7 +175,7 @@ impl<T: Target> CapTable<T> {
     /// # Errors
     /// `Exhausted`, `NoMemory`; nothing changes then.
     pub fn make_room(&mut self, more: u32) -> Result<(), Refusal> {
-        self.table.make_room(more).map_err(refusal)
+        Ok(self.table.make_room(more)?)
     }
 
     /// Lowers or raises the bound. What is above it stays; nothing new comes.
@@ -200,7 +189,7 @@ impl<T: Target> CapTable<T> {
     /// `BadHandle`, `Stale`.
     #[inline(always)]
     pub fn remove(&mut self, handle: u64) -> Result<Slot<T>, Refusal> {
-        self.table.remove(Handle::from_raw(handle)).map_err(refusal)
+        Ok(self.table.remove(Handle::from_raw(handle))?)
     }
 
     /// Reserves a place for a transaction.
@@ -208,7 +197,7 @@ impl<T: Target> CapTable<T> {
     /// # Errors
     /// `OverBudget`, `Exhausted`.
     pub fn reserve(&mut self) -> Result<Reservation, Refusal> {
-        self.table.reserve().map_err(refusal)
+        Ok(self.table.reserve()?)
     }
 
     /// Fills a reserved place.

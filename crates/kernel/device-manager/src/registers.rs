@@ -4,7 +4,7 @@ use audit_format::{Event, Kind};
 use dma_ledger::{
     Access, BarRange, Claim, MapTarget, MappingId, PAGE_BYTES, Protection, RegisterWindow,
 };
-use driver_core::{Broker, Mappable, OutOfRegion, Ports, Registers, Window};
+use driver_core::{Broker, Mappable, Ports, Registers, Window};
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
@@ -191,7 +191,7 @@ impl<P: Platform> DeviceManager<P> {
         if !physical.is_multiple_of(PAGE_BYTES) {
             return Err(Refusal::WindowRefused);
         }
-        let pages = u32::try_from(bytes / PAGE_BYTES).map_err(|_| Refusal::OutOfRange)?;
+        let pages = u32::try_from(bytes / PAGE_BYTES)?;
         self.machine
             .platform
             .share_registers(physical, pages)
@@ -267,36 +267,34 @@ fn ports<P: Platform>(function: &Function<P>, bar: u8) -> Result<&Ports, Refusal
 }
 
 fn read_port(ports: &Ports, access: Access) -> Result<u64, Refusal> {
-    let at = usize::try_from(access.offset).map_err(|_| Refusal::OutOfRange)?;
-    let value: Result<u64, OutOfRegion> = match access.width {
-        1 => ports.read8(at).map(u64::from),
-        2 => ports.read16(at).map(u64::from),
-        4 => ports.read32(at).map(u64::from),
+    let at = usize::try_from(access.offset)?;
+    Ok(match access.width {
+        1 => ports.read8(at)?.into(),
+        2 => ports.read16(at)?.into(),
+        4 => ports.read32(at)?.into(),
         _ => return Err(Refusal::BadArgument),
-    };
-    value.map_err(|_| Refusal::OutOfRange)
+    })
 }
 
 fn read(registers: &Registers, access: Access) -> Result<u64, Refusal> {
-    let at = usize::try_from(access.offset).map_err(|_| Refusal::OutOfRange)?;
-    match access.width {
-        1 => registers.read8(at).map(u64::from),
-        2 => registers.read16(at).map(u64::from),
-        4 => registers.read32(at).map(u64::from),
-        8 => registers.read64(at),
+    let at = usize::try_from(access.offset)?;
+    Ok(match access.width {
+        1 => registers.read8(at)?.into(),
+        2 => registers.read16(at)?.into(),
+        4 => registers.read32(at)?.into(),
+        8 => registers.read64(at)?,
         _ => return Err(Refusal::BadArgument),
-    }
-    .map_err(|_| Refusal::OutOfRange)
+    })
 }
 
 fn write(registers: &Registers, access: Access, value: u64) -> Result<(), Refusal> {
-    let at = usize::try_from(access.offset).map_err(|_| Refusal::OutOfRange)?;
+    let at = usize::try_from(access.offset)?;
     match access.width {
-        1 => registers.write8(at, value as u8),
-        2 => registers.write16(at, value as u16),
-        4 => registers.write32(at, value as u32),
-        8 => registers.write64(at, value),
+        1 => registers.write8(at, value as u8)?,
+        2 => registers.write16(at, value as u16)?,
+        4 => registers.write32(at, value as u32)?,
+        8 => registers.write64(at, value)?,
         _ => return Err(Refusal::BadArgument),
     }
-    .map_err(|_| Refusal::OutOfRange)
+    Ok(())
 }

@@ -43,7 +43,7 @@ pub use payer::{
 };
 pub use room::{
     Grow, GrowAt, KEPT_BLOCKS, LARGEST_BLOCK, append, arc, boxed, draw, is_refusable,
-    kept_was_used, list, more_room, refusable, set_keeper, text, widen, with_room,
+    kept_was_used, list, more_room, refusable, reserve, set_keeper, text, widen, with_room,
 };
 pub use uses::{Use, entry_gone, entry_made};
 

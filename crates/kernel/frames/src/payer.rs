@@ -10,7 +10,6 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use account::{Account, Kind};
 use cpu::MAX_CPUS;
 use ring_abi::Refusal;
-#[cfg(sabotage)]
 use sabotage::sabotage;
 
 #[cfg(sabotage)]
@@ -92,11 +91,10 @@ impl Payer {
         let Some(account) = self.account() else {
             return Ok(());
         };
-        #[cfg(sabotage)]
-        if sabotage!(SKIP_QUOTA_CHECK) && self != Self::root() {
+        sabotage!(SKIP_QUOTA_CHECK => if self != Self::root() {
             account.take_beyond(Kind::Memory, bytes);
             return Ok(());
-        }
+        });
         account.take(Kind::Memory, bytes)
     }
 

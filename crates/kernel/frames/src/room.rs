@@ -204,6 +204,15 @@ pub trait Grow<T> {
     fn add(&mut self, value: T) -> Result<(), Refusal>;
 }
 
+/// Takes room for more of what a list holds, at the cost of who pays on this CPU.
+///
+/// # Errors
+/// `OverBudget`.
+#[inline]
+pub fn reserve<E>(more: impl FnOnce() -> Result<(), E>) -> Result<(), Refusal> {
+    refusable(more).map_err(|_| Refusal::OverBudget)
+}
+
 /// A list that also grows in its middle.
 pub trait GrowAt<T> {
     /// Adds a value before the one at `at`.
@@ -219,7 +228,7 @@ impl<T> GrowAt<T> for Vec<T> {
         if at > self.len() {
             return Err(Refusal::OutOfRange);
         }
-        refusable(|| self.try_reserve(1)).map_err(|_| Refusal::OverBudget)?;
+        reserve(|| self.try_reserve(1))?;
         self.insert(at, value);
         Ok(())
     }
@@ -228,7 +237,7 @@ impl<T> GrowAt<T> for Vec<T> {
 impl<T> Grow<T> for Vec<T> {
     #[inline]
     fn grow(&mut self, more: usize) -> Result<(), Refusal> {
-        refusable(|| self.try_reserve_exact(more)).map_err(|_| Refusal::OverBudget)
+        reserve(|| self.try_reserve_exact(more))
     }
 
     #[inline]
@@ -245,7 +254,7 @@ impl<T> Grow<T> for Vec<T> {
     #[expect(clippy::disallowed_methods, reason = "room: it has it")]
     fn add(&mut self, value: T) -> Result<(), Refusal> {
         if self.len() == self.capacity() {
-            refusable(|| self.try_reserve(1)).map_err(|_| Refusal::OverBudget)?;
+            reserve(|| self.try_reserve(1))?;
         }
         self.push(value);
         Ok(())
@@ -255,7 +264,7 @@ impl<T> Grow<T> for Vec<T> {
 impl<T> Grow<T> for VecDeque<T> {
     #[inline]
     fn grow(&mut self, more: usize) -> Result<(), Refusal> {
-        refusable(|| self.try_reserve_exact(more)).map_err(|_| Refusal::OverBudget)
+        reserve(|| self.try_reserve_exact(more))
     }
 
     #[inline]
@@ -272,7 +281,7 @@ impl<T> Grow<T> for VecDeque<T> {
     #[expect(clippy::disallowed_methods, reason = "room: it has it")]
     fn add(&mut self, value: T) -> Result<(), Refusal> {
         if self.len() == self.capacity() {
-            refusable(|| self.try_reserve(1)).map_err(|_| Refusal::OverBudget)?;
+            reserve(|| self.try_reserve(1))?;
         }
         self.push_back(value);
         Ok(())
@@ -308,7 +317,7 @@ pub fn list<T>(items: impl IntoIterator<Item = T>) -> Result<Vec<T>, Refusal> {
 )]
 pub fn text(of: &str) -> Result<alloc::string::String, Refusal> {
     let mut copy = alloc::string::String::new();
-    refusable(|| copy.try_reserve_exact(of.len())).map_err(|_| Refusal::OverBudget)?;
+    reserve(|| copy.try_reserve_exact(of.len()))?;
     copy.push_str(of);
     Ok(copy)
 }

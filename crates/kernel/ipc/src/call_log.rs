@@ -63,7 +63,7 @@ impl Log {
     /// `OverBudget`, `NoMemory`.
     pub(crate) fn new(most: usize) -> Result<Self, Refusal> {
         let (mut ended, mut open) = (Pieces::new(), Vec::new());
-        frames::refusable(|| ended.reserve(most)).map_err(|_| Refusal::OverBudget)?;
+        frames::reserve(|| ended.reserve(most))?;
         open.grow(MOST_OPEN)?;
         Ok(Self(Lock::new(Records {
             ended,

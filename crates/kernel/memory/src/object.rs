@@ -170,7 +170,7 @@ impl MemoryObject {
             let n = (bytes.len() - done).min(FRAME_BYTES as usize - inside);
             let page = self.view(at / FRAME_BYTES)?;
             let copied = self.hold(|| page.write(inside, &bytes[done..done + n]))?;
-            copied.map_err(|_| Refusal::OutOfRange)?;
+            copied?;
             done += n;
         }
         Ok(())
@@ -188,7 +188,7 @@ impl MemoryObject {
             let n = (out.len() - done).min(FRAME_BYTES as usize - inside);
             let page = self.view(at / FRAME_BYTES)?;
             let copied = self.hold(|| page.read(inside, &mut out[done..done + n]))?;
-            copied.map_err(|_| Refusal::OutOfRange)?;
+            copied?;
             done += n;
         }
         Ok(())
@@ -215,10 +215,9 @@ impl MemoryObject {
     /// Ends every mapping, in every process; no CPU reaches a page through one when this returns, whoever began it. Who
     /// had it mapped reads zeros there until it unmaps: nobody faults for what somebody else did.
     pub fn revoke(&self) -> Unmapped {
-        #[cfg(sabotage)]
-        if sabotage!(SECOND_REVOKER_GOES_ON) && self.is_revoked() {
+        sabotage!(SECOND_REVOKER_GOES_ON => if self.is_revoked() {
             return Unmapped::untrue();
-        }
+        });
         mapping_ledger::revoke::<Kernel>(self)
     }
 }

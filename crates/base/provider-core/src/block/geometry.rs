@@ -79,7 +79,7 @@ impl Geometry {
         if offset & 3 != 0 {
             return Err(Refusal::Misaligned);
         }
-        u32::try_from(bytes).map_err(|_| Refusal::OutOfRange)
+        Ok(u32::try_from(bytes)?)
     }
 }
 
