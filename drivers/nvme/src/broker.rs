@@ -15,28 +15,14 @@ use sabotage::sabotage;
 
 use crate::admin::{AdminQueue, COMMAND_POLL_NS};
 use crate::enable::{Enabling, Learned, Settings};
+use crate::lane::{Lane, MAX_ADMIN_DEPTH, MAX_ADMIN_TRANSFER_BYTES, MAX_PAIRS};
 use crate::let_through;
 use crate::open::Opening;
 use crate::pieces::{self, Pieces};
-use crate::queue::{MAX_SLOTS, Queue};
+use crate::queue::Queue;
 use crate::requeue::Requeue;
 use crate::reset::{self, Reset};
 use crate::windows;
-
-/// Queue kind: administration. One queue, index 0, interrupt source 0.
-pub const ADMIN_KIND: u16 = 0;
-
-/// Queue kind: input and output. Indices 1 to the number of pairs that the controller granted.
-pub const IO_KIND: u16 = 1;
-
-/// The most commands in the administration queue: with the broker's own and the gap, one page of entries.
-const MAX_ADMIN_DEPTH: u16 = 62;
-
-/// The most I/O queue pairs.
-const MAX_PAIRS: u16 = 8;
-
-/// The longest transfer of an administration command (a log page).
-const MAX_ADMIN_TRANSFER_BYTES: u32 = 256 << 10;
 
 /// How far the controller is.
 #[expect(
@@ -117,31 +103,22 @@ impl Nvme {
     }
 
     /// How a queue stands.
-    fn state(&self, queue: QueuePlace) -> State {
-        match (queue.kind, queue.index) {
-            (ADMIN_KIND, 0) => self.admin_state,
-            (IO_KIND, _) => {
-                let state = pair_of(queue).and_then(|pair| self.states.get(pair));
-                state.copied().unwrap_or_default()
-            }
-            _ => State::Closed,
+    fn state(&mut self, lane: Lane) -> Option<&mut State> {
+        match lane {
+            Lane::Admin => Some(&mut self.admin_state),
+            Lane::Io(pair) => self.states.get_mut(pair),
         }
     }
 
-    /// The queue that carries commands.
-    fn running(&mut self, queue: QueuePlace) -> Result<&mut Queue, Refusal> {
-        match self.state(queue) {
+    /// The queue that carries commands, and which it is.
+    fn running(&mut self, place: QueuePlace) -> Result<(Lane, &mut Queue), Refusal> {
+        let lane = Lane::at(place).ok_or(Refusal::OutOfRange)?;
+        match self.state(lane).copied().unwrap_or_default() {
             State::Closed => return Err(Refusal::OutOfRange),
             State::Opening => return Err(Refusal::WrongState),
             State::Open => {}
         }
-        if queue.kind == ADMIN_KIND {
-            self.admin.as_mut().map(|admin| &mut admin.queue)
-        } else {
-            let pair = pair_of(queue).and_then(|pair| self.pairs.get_mut(pair));
-            pair.and_then(Option::as_mut)
-        }
-        .ok_or(Refusal::WrongState)
+        Ok((lane, queue_of(lane, &mut self.admin, &mut self.pairs)?))
     }
 
     fn check_vector(&self, vector: Option<u16>) -> Result<(), Refusal> {
@@ -193,30 +170,27 @@ impl Nvme {
             return Err(Refusal::OutOfRange);
         }
         self.check_vector(spec.vector)?;
-        if spec.kind == ADMIN_KIND {
-            self.open_admin(spec)
-        } else {
-            self.open_pair(io, spec)
+        let lane = Lane::at(spec.place()).ok_or(Refusal::OutOfRange)?;
+        lane.check_vector(spec.vector)?;
+        let state = self.state(lane).ok_or(Refusal::OutOfRange)?;
+        if *state != State::Closed {
+            return Err(Refusal::WrongState);
+        }
+        match lane {
+            Lane::Admin => {
+                *state = State::Open;
+                Ok(UnderWay::OpeningAdmin)
+            }
+            Lane::Io(pair) => self.open_pair(io, pair, spec),
         }
     }
 
-    fn open_admin(&mut self, spec: QueueSpec) -> Result<UnderWay, Refusal> {
-        // The administration completion queue raises vector 0 and nothing else (Base 1.4, 3.1.10).
-        if spec.vector.is_some_and(|vector| vector != 0) {
-            return Err(Refusal::BadArgument);
-        }
-        if self.admin_state != State::Closed {
-            return Err(Refusal::WrongState);
-        }
-        self.admin_state = State::Open;
-        Ok(UnderWay::OpeningAdmin)
-    }
-
-    fn open_pair(&mut self, io: &mut dyn BrokerIo, spec: QueueSpec) -> Result<UnderWay, Refusal> {
-        let pair = pair_of(spec.place()).ok_or(Refusal::OutOfRange)?;
-        if self.state(spec.place()) != State::Closed {
-            return Err(Refusal::WrongState);
-        }
+    fn open_pair(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        pair: usize,
+        spec: QueueSpec,
+    ) -> Result<UnderWay, Refusal> {
         let entry = self.vectors.get_mut(pair).ok_or(Refusal::OutOfRange)?;
         *entry = spec.vector;
         let old = self.pairs.get_mut(pair).and_then(Option::take);
@@ -254,12 +228,8 @@ impl Nvme {
         if !matches!(self.phase, Phase::Enabled(..)) {
             return Err(Refusal::WrongState);
         }
-        // The administration queue ends with the controller alone.
-        if queue.kind == ADMIN_KIND {
-            return Err(Refusal::NotSupported);
-        }
-        let pair = pair_of(queue).ok_or(Refusal::OutOfRange)?;
-        let number = self.running(queue)?.number();
+        let pair = Lane::at(queue).ok_or(Refusal::OutOfRange)?.pair()?;
+        let number = self.running(queue)?.1.number();
         let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
         let requeue = Requeue::begin(io, admin, pair, number)?;
         if let Some(state) = self.states.get_mut(pair) {
@@ -346,10 +316,18 @@ impl Nvme {
     }
 }
 
-/// The pair of an I/O queue.
-fn pair_of(queue: QueuePlace) -> Option<usize> {
-    let first = usize::from(queue.index).checked_sub(1)?;
-    (queue.kind == IO_KIND).then_some(first)
+/// The queue of a lane, once it was made.
+#[inline]
+fn queue_of<'q>(
+    lane: Lane,
+    admin: &'q mut Option<AdminQueue>,
+    pairs: &'q mut [Option<Queue>],
+) -> Result<&'q mut Queue, Refusal> {
+    match lane {
+        Lane::Admin => admin.as_mut().map(|admin| &mut admin.queue),
+        Lane::Io(pair) => pairs.get_mut(pair).and_then(Option::as_mut),
+    }
+    .ok_or(Refusal::WrongState)
 }
 
 impl Broker for Nvme {
@@ -400,14 +378,7 @@ impl Broker for Nvme {
             Phase::Enabled(settings, learned) => (settings, learned.pairs),
             Phase::Unknown | Phase::Stopped => return None,
         };
-        match (queue.kind, queue.index) {
-            (ADMIN_KIND, 0) => Some(settings.admin_depth),
-            (IO_KIND, 1..) if queue.index <= pairs => {
-                let most = settings.cap.max_queue_entries().saturating_sub(1);
-                Some(most.min(u32::from(MAX_SLOTS)) as u16)
-            }
-            _ => None,
-        }
+        Lane::at(queue)?.depth(settings, pairs)
     }
 
     fn begin(&mut self, io: &mut dyn BrokerIo, operation: Operation) -> Result<(), Refusal> {
@@ -417,7 +388,7 @@ impl Broker for Nvme {
                 return Ok(());
             }
             (Operation::Reopen(queue), Some(UnderWay::Stopped(requeue)))
-                if pair_of(queue) == Some(requeue.pair) =>
+                if Lane::at(queue) == Some(Lane::Io(requeue.pair)) =>
             {
                 let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
                 UnderWay::Remaking(requeue.delete_completion(io, admin)?)
@@ -453,20 +424,12 @@ impl Broker for Nvme {
         template: &[u8],
         segments: &[Segment<'_>],
     ) -> Result<(), Refusal> {
-        self.running(queue)?;
+        let (lane, _) = self.running(queue)?;
         let Phase::Enabled(_, learned) = &self.phase else {
             return Err(Refusal::WrongState);
         };
-        let (target, most) = if queue.kind == ADMIN_KIND {
-            (
-                self.admin.as_mut().map(|admin| &mut admin.queue),
-                learned.max_transfer_bytes.min(MAX_ADMIN_TRANSFER_BYTES),
-            )
-        } else {
-            let pair = pair_of(queue).and_then(|pair| self.pairs.get_mut(pair));
-            (pair.and_then(Option::as_mut), learned.max_transfer_bytes)
-        };
-        let target = target.ok_or(Refusal::WrongState)?;
+        let most = lane.longest(learned);
+        let target = queue_of(lane, &mut self.admin, &mut self.pairs)?;
         let slot = slot.slot;
         if slot >= target.depth() {
             return Err(Refusal::OutOfRange);
@@ -498,7 +461,7 @@ impl Broker for Nvme {
     }
 
     fn ring(&mut self, io: &mut dyn BrokerIo, queue: QueuePlace) {
-        if let (Ok(target), Ok(registers)) = (self.running(queue), io.registers(0)) {
+        if let (Ok((_, target)), Ok(registers)) = (self.running(queue), io.registers(0)) {
             target.ring(registers);
         }
     }
@@ -508,11 +471,12 @@ impl Broker for Nvme {
         _: &mut dyn BrokerIo,
         queue: QueuePlace,
     ) -> Result<Option<Completed>, Refusal> {
-        if queue.kind == ADMIN_KIND {
-            self.running(queue)?;
+        let (lane, target) = self.running(queue)?;
+        if lane == Lane::Admin {
+            // The broker's own commands run there too.
             return self.admin.as_mut().ok_or(Refusal::WrongState)?.take();
         }
-        let taken = self.running(queue)?.take()?;
+        let taken = target.take()?;
         Ok(taken.map(|taken| Completed {
             slot: taken.slot,
             status: taken.status.field(),
@@ -521,7 +485,7 @@ impl Broker for Nvme {
     }
 
     fn completions_taken(&mut self, io: &mut dyn BrokerIo, queue: QueuePlace) {
-        if let (Ok(target), Ok(registers)) = (self.running(queue), io.registers(0)) {
+        if let (Ok((_, target)), Ok(registers)) = (self.running(queue), io.registers(0)) {
             target.hand_back(registers);
         }
     }

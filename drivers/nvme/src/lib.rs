@@ -27,6 +27,7 @@ extern crate alloc;
 mod admin;
 mod broker;
 mod enable;
+mod lane;
 mod let_through;
 mod lists;
 mod open;
@@ -41,7 +42,7 @@ use alloc::boxed::Box;
 use driver_core::{Broker, DriverEntry, PciMatch, Probed, Refusal};
 use nvme_format::regs;
 
-pub use broker::{ADMIN_KIND, IO_KIND};
+pub use lane::{ADMIN_KIND, IO_KIND};
 
 /// Any vendor's NVMe controller: class 01, subclass 08, interface 02.
 pub const MATCHES: &[PciMatch] = &[PciMatch::class_interface(0x01, 0x08, 0x02)];
