@@ -27,7 +27,7 @@ mod submission;
 
 pub use completion::{COMPLETION_BYTES, Completion, StatusWord, completion_flags};
 pub use direction::Direction;
-pub use refusal::Refusal;
+pub use refusal::{Refusal, narrow};
 pub use startup::{
     AREA_MAGIC, AreaHeader, AreaLayout, STARTUP_MAGIC, StartupEntry, StartupHeader, area_layout,
 };

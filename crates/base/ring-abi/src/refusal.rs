@@ -81,9 +81,11 @@ impl core::fmt::Display for Refusal {
 
 impl core::error::Error for Refusal {}
 
-/// A number that has no place in the type that it is for.
-impl From<core::num::TryFromIntError> for Refusal {
-    fn from(_: core::num::TryFromIntError) -> Self {
-        Self::OutOfRange
-    }
+/// A number in the type that it is for.
+///
+/// # Errors
+/// `OutOfRange` where it has no place there.
+#[inline]
+pub fn narrow<T: TryFrom<U>, U>(number: U) -> Result<T, Refusal> {
+    T::try_from(number).map_err(|_| Refusal::OutOfRange)
 }

@@ -5,7 +5,7 @@ use dma_ledger::{
     Access, BarRange, Claim, MapTarget, MappingId, PAGE_BYTES, Protection, RegisterWindow,
 };
 use driver_core::{Broker, Mappable, Ports, Registers, Window};
-use ring_abi::Refusal;
+use ring_abi::{Refusal, narrow};
 use sabotage::sabotage;
 
 use crate::function::Function;
@@ -191,7 +191,7 @@ impl<P: Platform> DeviceManager<P> {
         if !physical.is_multiple_of(PAGE_BYTES) {
             return Err(Refusal::WindowRefused);
         }
-        let pages = u32::try_from(bytes / PAGE_BYTES)?;
+        let pages = narrow(bytes / PAGE_BYTES)?;
         self.machine
             .platform
             .share_registers(physical, pages)
@@ -267,7 +267,7 @@ fn ports<P: Platform>(function: &Function<P>, bar: u8) -> Result<&Ports, Refusal
 }
 
 fn read_port(ports: &Ports, access: Access) -> Result<u64, Refusal> {
-    let at = usize::try_from(access.offset)?;
+    let at = narrow(access.offset)?;
     Ok(match access.width {
         1 => ports.read8(at)?.into(),
         2 => ports.read16(at)?.into(),
@@ -277,7 +277,7 @@ fn read_port(ports: &Ports, access: Access) -> Result<u64, Refusal> {
 }
 
 fn read(registers: &Registers, access: Access) -> Result<u64, Refusal> {
-    let at = usize::try_from(access.offset)?;
+    let at = narrow(access.offset)?;
     Ok(match access.width {
         1 => registers.read8(at)?.into(),
         2 => registers.read16(at)?.into(),
@@ -288,7 +288,7 @@ fn read(registers: &Registers, access: Access) -> Result<u64, Refusal> {
 }
 
 fn write(registers: &Registers, access: Access, value: u64) -> Result<(), Refusal> {
-    let at = usize::try_from(access.offset)?;
+    let at = narrow(access.offset)?;
     match access.width {
         1 => registers.write8(at, value as u8)?,
         2 => registers.write16(at, value as u16)?,

@@ -31,7 +31,7 @@ impl Config {
     pub fn read(&self, offset: u64, width: u8) -> Result<u32, Refusal> {
         let mmio = self.mmio.as_ref().ok_or(Refusal::OutOfRange)?;
         let value = mmio.read(self.start + offset, width)?.value;
-        Ok(u32::try_from(value)?)
+        u32::try_from(value).map_err(|_| Refusal::OutOfRange)
     }
 
     /// Reads a field of 8 bytes, again if it has changed meanwhile: there is no single access for it, and the broker

@@ -43,7 +43,8 @@ impl Medium for Cd {
     fn read(&mut self, lba: u32, into: &mut [u8]) -> Result<(), Refusal> {
         let mut at = lba;
         for part in into.chunks_mut(self.most * SECTOR_BYTES) {
-            let count = u32::try_from(part.len() / SECTOR_BYTES)?;
+            let count =
+                u32::try_from(part.len() / SECTOR_BYTES).map_err(|_| Refusal::OutOfRange)?;
             self.medium.read(self.window.memory().cap(), at, count, 0)?;
             self.window.read(0, part)?;
             at = at.checked_add(count).ok_or(Refusal::OutOfRange)?;

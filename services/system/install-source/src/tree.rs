@@ -234,7 +234,7 @@ impl Tree for Iso {
             }
             let part = piece.get(..read).unwrap_or_default();
             window.write(u64::from(window_offset + done), part)?;
-            done += u32::try_from(read)?;
+            done += u32::try_from(read).map_err(|_| Refusal::OutOfRange)?;
         }
         Ok(done)
     }

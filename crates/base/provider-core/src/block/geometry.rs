@@ -1,6 +1,6 @@
 //! The shape of a disk, how its commands look, and whether a client's request fits it.
 
-use ring_abi::{Direction, Refusal};
+use ring_abi::{Direction, Refusal, narrow};
 
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Geometry {
         if offset & 3 != 0 {
             return Err(Refusal::Misaligned);
         }
-        Ok(u32::try_from(bytes)?)
+        narrow(bytes)
     }
 }
 

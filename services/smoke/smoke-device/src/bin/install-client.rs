@@ -59,7 +59,7 @@ fn main(env: &Env) -> Result<(), Error> {
 fn whole(root: &Directory, path: &str, window: &Window) -> Result<Vec<u8>, Refusal> {
     let file: File = root.open(path)?.file;
     let bytes = file.stat()?.bytes;
-    let mut whole = vec![0; usize::try_from(bytes)?];
+    let mut whole = vec![0; usize::try_from(bytes).map_err(|_| Refusal::OutOfRange)?];
     let mut at = 0;
     while at < whole.len() {
         let read = file.read(at as u64, WINDOW_BYTES as u32, 0)?.bytes as usize;

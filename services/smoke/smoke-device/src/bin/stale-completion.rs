@@ -171,7 +171,7 @@ fn untaken(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
     let (mut answered, mut too_soon, mut failed) = (Vec::new(), 0, 0);
     while answered.len() < buffers.len() {
         for one in completions(&new, timer, 1)? {
-            let place = usize::try_from(one.cookie)?;
+            let place = usize::try_from(one.cookie).map_err(|_| Refusal::OutOfRange)?;
             let buffer = buffers.get(place).ok_or(Refusal::OutOfRange)?;
             too_soon += u32::from(unlike(buffer, MARK)? == 0);
             failed += u32::from(one.status != 0);
