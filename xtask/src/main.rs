@@ -208,10 +208,11 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Graph { dot: false } => print!("{}", graph::text(&project)),
         Verb::Codegen { check } => {
             setup::ensure(&project, consent, Needs::Guest)?;
-            codegen::run(match check {
+            let mode = match check {
                 true => codegen::Mode::Check,
                 false => codegen::Mode::Write,
-            })?;
+            };
+            codegen::run(&project.root, mode)?;
         }
         Verb::Build(args) => build(&project, &ready(Needs::Guest)?, &args)?,
     }

@@ -11,6 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::build::{Builder, Code, Flavour, Kind, Program};
+use crate::codegen;
 use crate::disk::FatImage;
 use crate::drivers;
 use crate::precheck;
@@ -39,6 +40,7 @@ impl<'a> Guest<'a> {
         flavour: Flavour,
         manifests: &[&str],
     ) -> Result<Self> {
+        codegen::ensure_fresh(&project.root)?;
         precheck::check(project, manifests)?;
         drivers::check(project, manifests)?;
         let builder = Builder::new(project, toolchain, flavour.code());

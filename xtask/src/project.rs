@@ -79,6 +79,11 @@ impl Project {
                 manifest.display()
             )
         })?;
+        Self::at(&manifest)
+    }
+
+    /// Asks cargo about the workspace whose root has this `Cargo.toml`.
+    pub fn at(manifest: &Path) -> Result<Self> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let output = Command::new(cargo)
             .args([
@@ -88,7 +93,7 @@ impl Project {
                 "1",
                 "--manifest-path",
             ])
-            .arg(&manifest)
+            .arg(manifest)
             .output()
             .context("cannot start cargo")?;
         if !output.status.success() {

@@ -54,6 +54,8 @@ enum Stage {
     Crash,
     Documentation,
     GeneratedCode,
+    /// What `new-service` and `new-driver` make, on the host
+    Made,
     Tidy,
     /// Smokes and sabotages
     Guest,
@@ -67,7 +69,7 @@ enum Stage {
     Fuzzer,
     /// The book's examples
     Examples,
-    /// A service and drivers made by `new-service` and `new-driver`
+    /// What `new-service` and `new-driver` make, in the guest
     New,
 }
 
@@ -144,7 +146,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<
     stages.run(Stage::FailAlloc, || fail_alloc::gate(project, toolchain));
     stages.run(Stage::Fuzzer, || fuzz::gate(project, toolchain));
     stages.run(Stage::Examples, || examples::run(project));
-    stages.run(Stage::New, || new::trial::run(project));
+    stages.run(Stage::New, || new::trial::in_guest(project));
     for stage in &stages.failed {
         eprintln!("failed: {stage}");
     }
@@ -226,7 +228,10 @@ fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages<'_>
             &deny,
         )
     });
-    stages.run(Stage::GeneratedCode, || codegen::run(codegen::Mode::Check));
+    stages.run(Stage::GeneratedCode, || {
+        codegen::run(&project.root, codegen::Mode::Check)
+    });
+    stages.run(Stage::Made, || new::trial::on_host(project));
     stages.run(Stage::Tidy, || tidy::run(project));
 }
 

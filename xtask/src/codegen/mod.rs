@@ -40,21 +40,13 @@ pub enum Mode {
     Check,
 }
 
-/// Generates everything.
-pub fn run(mode: Mode) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .context("xtask lies in the workspace")?;
+/// Generates everything for the tree at `root`.
+pub fn run(root: &Path, mode: Mode) -> Result<()> {
     let model = model::load(&request(root, &schema_names(root)?)?)?;
     numbers::update(root, &model, mode)?;
     let fresh = generate(root, &model)?;
     let committed = committed(root)?;
-    let mut differs: Vec<&String> = fresh
-        .iter()
-        .filter(|(name, text)| committed.get(*name) != Some(text))
-        .map(|(name, _)| name)
-        .collect();
-    differs.extend(committed.keys().filter(|name| !fresh.contains_key(*name)));
+    let differs = differences(&fresh, &committed);
     let listed = fs::read_to_string(root.join("docs/SUMMARY.md"))?;
     let unlisted = fresh.keys().filter_map(|name| {
         let page = name.strip_prefix("docs/")?;
@@ -77,7 +69,7 @@ pub fn run(mode: Mode) -> Result<()> {
     }
     for name in &differs {
         let path = root.join(name);
-        match fresh.get(*name) {
+        match fresh.get(name.as_str()) {
             Some(text) => {
                 fs::create_dir_all(path.parent().context("a file lies in a folder")?)?;
                 fs::write(&path, text)?;
@@ -87,6 +79,34 @@ pub fn run(mode: Mode) -> Result<()> {
         println!("{name}");
     }
     Ok(())
+}
+
+/// Refuses stubs that are not those of the schema files beside them: what is built from them is not what was written.
+pub fn ensure_fresh(root: &Path) -> Result<()> {
+    let model = model::load(&request(root, &schema_names(root)?)?)?;
+    let (fresh, committed) = (generate(root, &model)?, committed(root)?);
+    let mut differs = differences(&fresh, &committed);
+    // A page that is behind misleads nobody who builds.
+    differs.retain(|name| name.starts_with(OUTPUT));
+    let differs: Vec<&str> = differs.iter().map(|name| name.as_str()).collect();
+    ensure!(
+        differs.is_empty(),
+        "schema/ says something else than {}: run `cargo xtask codegen`",
+        differs.join(", ")
+    );
+    Ok(())
+}
+
+/// The paths of what is not as it would be generated.
+fn differences<'a>(
+    fresh: &'a BTreeMap<String, String>,
+    committed: &'a BTreeMap<String, String>,
+) -> Vec<&'a String> {
+    let other = fresh
+        .iter()
+        .filter(|(name, text)| committed.get(*name) != Some(text));
+    let gone = committed.keys().filter(|name| !fresh.contains_key(*name));
+    other.map(|(name, _)| name).chain(gone).collect()
 }
 
 /// What is there now of what this generates, by path.
@@ -160,6 +180,8 @@ fn request(root: &Path, names: &[impl AsRef<OsStr>]) -> Result<Vec<u8>> {
         .args(["compile", "--no-standard-import", "-I.", "-o-"])
         .args(names)
         .current_dir(root.join("schema"))
+        // It warns of one that is not where it runs.
+        .env_remove("PWD")
         .output()
         .context("cannot run `capnp`; on Debian it is in the package capnproto")?;
     ensure!(

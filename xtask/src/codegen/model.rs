@@ -506,7 +506,10 @@ impl<'a> Loader<'a> {
                         .context("only lists of structs, of texts and of integers are supported")?,
                 ),
             },
-            other => Kind::Int(integer(&other).context("this type is not supported")?),
+            other => Kind::Int(integer(&other).context(
+                "this type is not supported; a field is an integer, Bool, an enum, Text, Data, a struct, an interface, or a \
+                 list of integers, texts or structs",
+            )?),
         }))
     }
 

@@ -38,7 +38,7 @@ pub struct DriverArgs {
 pub fn service(project: &Project, args: &ServiceArgs) -> Result<()> {
     let name = Name::new(project, &args.name, &["-client"])?;
     let plan = service::plan(project, &name)?;
-    finish(&name, plan)
+    finish(project, &name, plan)
 }
 
 /// Makes a broker, its provider with an interface of its own, a client and a smoke.
@@ -50,13 +50,13 @@ pub fn driver(project: &Project, args: &DriverArgs) -> Result<()> {
         driver::Kind::Registers
     };
     let plan = driver::plan(project, &name, kind)?;
-    finish(&name, plan)
+    finish(project, &name, plan)
 }
 
 /// Writes everything, and what follows from the new interface.
-fn finish(name: &Name, plan: Plan<'_>) -> Result<()> {
+fn finish(project: &Project, name: &Name, plan: Plan<'_>) -> Result<()> {
     let written = plan.write()?;
-    codegen::run(Mode::Write)?;
+    codegen::run(&project.root, Mode::Write)?;
     for path in &written {
         println!("{path}");
     }

@@ -5,46 +5,99 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::new::{DriverArgs, ServiceArgs};
 use crate::project::Project;
 
-/// What is made in the copy: the arguments of xtask.
-const MADE: [&[&str]; 3] = [
-    &["new-service", "trial-service"],
-    &["new-driver", "trial-card"],
-    &["new-driver", "trial-port", "--virtio"],
+/// The names of what is made in the copy.
+const SERVICE: &str = "trial-service";
+const CARD: &str = "trial-card";
+const PORT: &str = "trial-port";
+/// What is made beside each of these.
+const MADE: [&str; 8] = [
+    SERVICE,
+    "trial-service-client",
+    CARD,
+    "trial-card-provider",
+    "trial-card-client",
+    PORT,
+    "trial-port-provider",
+    "trial-port-client",
 ];
-/// Packages whose host tests must pass then.
-const TESTED: [&str; 3] = ["trial-service", "trial-card", "trial-port"];
 
-/// Makes one of each in a copy of the tree, tests and boots them. The build folder stays, so that a second time is shorter.
-pub fn run(project: &Project) -> Result<()> {
-    let place = project.target.join("new");
-    let tree = place.join("tree");
-    copy_tree(project, &tree)?;
-    let xtask = |arguments: &[&str]| {
-        let before = ["run", "--quiet", "--package", "xtask", "--"];
-        cargo(&tree, &place.join("build"), &[&before, arguments].concat())
-    };
-    for arguments in MADE {
-        xtask(arguments)?;
+/// Makes one of each in a copy of the tree, lints and tests them on the host: what stands in the templates was compiled by nobody
+/// before. The build folder stays, so that a second time is shorter.
+pub fn on_host(project: &Project) -> Result<()> {
+    let made = Made::new(project)?;
+    let packages = MADE.iter().flat_map(|name| ["--package", *name]);
+    let packages: Vec<&str> = packages.collect();
+    let lint = ["clippy", "--quiet", "--all-targets"];
+    let deny = ["--", "--deny", "warnings"];
+    made.cargo(&[&lint, packages.as_slice(), &deny].concat())?;
+    made.cargo(&[&["test", "--quiet"], packages.as_slice()].concat())
+}
+
+/// Makes one of each in a copy of the tree, boots them and sees that the copy keeps the rules.
+pub fn in_guest(project: &Project) -> Result<()> {
+    let made = Made::new(project)?;
+    made.xtask(&[
+        "--no-install",
+        "smoke",
+        "--accel",
+        "tcg",
+        SERVICE,
+        CARD,
+        PORT,
+    ])?;
+    made.xtask(&["tidy"])
+}
+
+/// A copy of the tree with one of each.
+struct Made {
+    tree: PathBuf,
+    build: PathBuf,
+}
+
+impl Made {
+    fn new(project: &Project) -> Result<Self> {
+        let place = project.target.join("new");
+        let (tree, build) = (place.join("tree"), place.join("build"));
+        copy_tree(project, &tree)?;
+        let root = tree.join("Cargo.toml");
+        let service = ServiceArgs {
+            name: SERVICE.into(),
+        };
+        super::service(&Project::at(&root)?, &service)?;
+        for (name, virtio) in [(CARD, false), (PORT, true)] {
+            let name = name.into();
+            super::driver(&Project::at(&root)?, &DriverArgs { name, virtio })?;
+        }
+        Ok(Self { tree, build })
     }
-    let tested = TESTED.iter().flat_map(|name| ["--package", *name]);
-    let test: Vec<&str> = ["test", "--quiet"].into_iter().chain(tested).collect();
-    cargo(&tree, &place.join("build"), &test)?;
-    let names = MADE
-        .iter()
-        .filter_map(|arguments| arguments.get(1).copied());
-    let smoke: Vec<&str> = ["--no-install", "smoke", "--accel", "tcg"]
-        .into_iter()
-        .chain(names)
-        .collect();
-    xtask(&smoke)?;
-    xtask(&["tidy"])
+
+    /// The copy's own xtask, which knows the new smokes.
+    fn xtask(&self, arguments: &[&str]) -> Result<()> {
+        let before = ["run", "--quiet", "--package", "xtask", "--"];
+        self.cargo(&[&before, arguments].concat())
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> Result<()> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .current_dir(&self.tree)
+            .args(arguments)
+            .env("CARGO_TARGET_DIR", &self.build)
+            // The new packages are not in the lock file yet.
+            .env_remove("CI")
+            .status()
+            .context("cannot start cargo")?;
+        ensure!(status.success(), "cargo {} failed", arguments.join(" "));
+        Ok(())
+    }
 }
 
 /// Copies what git knows or would take, with its times, so that cargo builds only what has changed.
@@ -79,19 +132,5 @@ fn copy_tree(project: &Project, tree: &Path) -> Result<()> {
             .open(&to)?
             .set_modified(modified)?;
     }
-    Ok(())
-}
-
-fn cargo(tree: &Path, target: &Path, arguments: &[&str]) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .current_dir(tree)
-        .args(arguments)
-        .env("CARGO_TARGET_DIR", target)
-        // The new packages are not in the lock file yet.
-        .env_remove("CI")
-        .status()
-        .context("cannot start cargo")?;
-    ensure!(status.success(), "cargo {} failed", arguments.join(" "));
     Ok(())
 }
