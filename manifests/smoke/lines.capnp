@@ -1,4 +1,4 @@
-@0xd1c0a5e5b0a71a01;
+@0x8d4cb2ebb281e323;
 # The system of the smoke `lines`: init and the one program that asks.
 
 using M = import "../../schema/manifest.capnp";

@@ -1,4 +1,4 @@
-@0xd1c0a5e5b0a71a01;
+@0x95be1699355b2add;
 # The system of the smoke `loans`: init and the one program that asks.
 
 using M = import "../../schema/manifest.capnp";

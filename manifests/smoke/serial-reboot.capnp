@@ -1,4 +1,4 @@
-@0xd1c0a5e5b0a71130;
+@0xbb4b88d39f06d77f;
 # The diagnostics console beside a program that has a disk up and running and never lets go of it.
 
 using M = import "../../schema/manifest.capnp";

@@ -1,4 +1,4 @@
-@0xd1c0a5e5b0a71a02;
+@0xbaf9d1940d9f57ab;
 # The system of the smoke `serial-stuck`: init and the one program that asks.
 
 using M = import "../../schema/manifest.capnp";

@@ -160,16 +160,30 @@ fn asked_otherwise(project: &Project, manifest: &Manifest) -> Vec<String> {
             let Ok(text) = fs::read_to_string(&path) else {
                 continue;
             };
-            for (line, grant, asked) in asked(&text) {
-                let given = service.grants.iter().find(|given| given.name == grant);
-                let given = given.and_then(|given| interface(manifest, &given.source));
-                if let Some(given) = given.filter(|given| *given != asked) {
-                    lines.push(format!(
-                        "service {:?} asks for its grant {grant:?} as {asked} ({}:{line}), but is given {given}",
-                        service.name,
-                        project.show(&path)
-                    ));
-                }
+            for asked in asked(&text) {
+                let grant = service
+                    .grants
+                    .iter()
+                    .find(|given| given.name == asked.grant);
+                let given = grant.and_then(|given| interface(manifest, &given.source));
+                let instead = match given {
+                    Some(given) if given != asked.interface => given,
+                    None if grant.is_none()
+                        && asked.ends_without
+                        && !OWN.contains(&asked.grant) =>
+                    {
+                        "nothing of that name"
+                    }
+                    _ => continue,
+                };
+                lines.push(format!(
+                    "service {:?} asks for its grant {:?} as {} ({}:{}), but is given {instead}",
+                    service.name,
+                    asked.grant,
+                    asked.interface,
+                    project.show(&path),
+                    asked.line
+                ));
             }
         }
     }
@@ -217,8 +231,21 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Line, grant and interface of each `let x: Interface = env.get("grant")` and `env.get::<Interface>("grant")`.
-fn asked(text: &str) -> Vec<(usize, &str, &'static str)> {
+/// What every process has, granted or not.
+const OWN: [&str; 2] = ["vm", "threads"];
+
+/// One place where a source asks for a grant.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked<'t> {
+    line: usize,
+    grant: &'t str,
+    interface: &'static str,
+    /// Without it `main` returns at once: `?` stands right behind, and no condition before it.
+    ends_without: bool,
+}
+
+/// Each `let x: Interface = env.get("grant")` and `env.get::<Interface>("grant")`.
+fn asked(text: &str) -> Vec<Asked<'_>> {
     let mut all = Vec::new();
     for (at, _) in text.match_indices("env.get") {
         let (before, after) = (&text[..at], &text[at + "env.get".len()..]);
@@ -236,11 +263,25 @@ fn asked(text: &str) -> Vec<(usize, &str, &'static str)> {
         let known = schema::INTERFACES
             .iter()
             .find(|(_, known)| Some(*known) == name);
-        if let (Some((_, known)), Some((grant, _))) = (known, after.split_once('"')) {
-            all.push((before.lines().count().max(1), grant, *known));
+        if let (Some((_, known)), Some((grant, rest))) = (known, after.split_once('"')) {
+            all.push(Asked {
+                line: before.lines().count().max(1),
+                grant,
+                interface: known,
+                ends_without: rest.starts_with(")?") && is_in_main(before),
+            });
         }
     }
     all
+}
+
+/// Whether what `before` is followed by always runs: in `main`, before anything that it may return by or branch at.
+fn is_in_main(before: &str) -> bool {
+    let Some((_, body)) = before.rsplit_once("\nfn main(") else {
+        return false;
+    };
+    let body = body.split_once('{').map_or("", |(_, body)| body);
+    !["{", "}", "return"].iter().any(|word| body.contains(word))
 }
 
 /// The type in `let x: TYPE = `, which ends `before`.
@@ -252,16 +293,29 @@ fn declared(before: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{asked, asked_otherwise, edits, meant, read};
+    use super::{Asked, asked, asked_otherwise, edits, meant, read};
     use crate::package::{compile_manifest, manifest_names};
     use crate::project::Project;
 
     #[test]
     fn what_a_source_asks_for_is_read_out_of_it() {
-        let text = "fn main(env: &Env) {\n    let timer: sdk::Timer = env.get(\"clock\")?;\n\
+        let text = "fn other(env: &Env) {\n    let timer: sdk::Timer = env.get(\"clock\")?;\n\
                     let a = env.get::<EntropySource>(\"dice\")?; let b: Vec<u8> = env.get(\"x\");\n\
                     Self { c: env.get(\"y\")? }; let d = env.get(name)?;\n";
-        let expected = [(2, "clock", "Timer"), (3, "dice", "EntropySource")];
+        let of = |line, grant, interface, ends_without| Asked {
+            line,
+            grant,
+            interface,
+            ends_without,
+        };
+        let expected = [
+            of(2, "clock", "Timer", false),
+            of(3, "dice", "EntropySource", false),
+        ];
+        assert_eq!(asked(text), expected);
+        let text = "\nfn main(env: &Env) {\n    let a: Timer = env.get(\"a\")?;\n    if x {\n        \
+                    let b: Timer = env.get(\"b\")?;\n    }\n}\n";
+        let expected = [of(3, "a", "Timer", true), of(5, "b", "Timer", false)];
         assert_eq!(asked(text), expected);
     }
 

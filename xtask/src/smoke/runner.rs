@@ -25,7 +25,7 @@ use crate::smoke::case::{Boot, Smoke, SmokeDisk, Step, Tamper, perform};
 use crate::smoke::models::Served;
 use crate::smoke::sabotage::Sabotage;
 use crate::smoke::snapshot::{self, Difference};
-use crate::smoke::verdict::{Heard, Verdict, judge, judge_sabotage, snapshot_text};
+use crate::smoke::verdict::{Heard, Verdict, complaints, judge, judge_sabotage, snapshot_text};
 use crate::toolchain::Toolchain;
 
 /// How smokes are run.
@@ -272,6 +272,9 @@ impl<'a> Runner<'a> {
         };
         fs::write(folder.join("verdict"), format!("{verdict:#?}\n"))?;
         if matches!(verdict, Verdict::Fail(_) | Verdict::Unknown(_)) {
+            for line in complaints(heard.lines) {
+                eprintln!("    the guest says: {line}");
+            }
             let symbols = self.guest_of(smoke, trial)?.symbols(smoke.manifest)?;
             let places = heard.lines.iter().flat_map(|line| symbols.explain(line));
             show_places(&folder, &places.collect::<Vec<_>>())?;

@@ -62,12 +62,22 @@ impl Heard<'_> {
             .map(|step| format!(" ({step})"))
             .unwrap_or_default();
         match self.end {
-            End::Silent => Some(format!("the guest fell silent{step}")),
+            End::Silent => Some(format!("the guest fell silent{step}{}", self.last_words())),
             End::Late => Some(format!(
                 "the guest was still talking at its time limit{step}"
             )),
             End::Code(_) | End::NoExitLine => None,
         }
+    }
+
+    /// What was heard last, and how to see what is waited for.
+    fn last_words(&self) -> String {
+        let last = self.lines.iter().rev().find(|line| !line.trim().is_empty());
+        let last = last.map_or_else(String::new, |line| format!(" after {line:?}"));
+        format!(
+            "{last}: something waits for what does not come, such as an answer that is kept or one's own; `--gdb` and \
+             `cargo xtask gdb PROGRAM` show where"
+        )
     }
 
     /// That there is no exit line, with QEMU's own reason where it gave one.
@@ -94,6 +104,16 @@ impl Heard<'_> {
             .copied()
             .filter(|fact| self.has(fact))
     }
+}
+
+/// What the kernel and init said for a person, mostly why a program did not do what was expected: the first few such lines.
+pub fn complaints(lines: &[String]) -> Vec<&str> {
+    const SPEAKERS: [&str; 3] = ["init: ", "kernel: ", "kernel panic: "];
+    const MOST: usize = 8;
+    let said = lines.iter().map(|line| without_prompt(line));
+    said.filter(|line| SPEAKERS.iter().any(|speaker| line.starts_with(speaker)))
+        .take(MOST)
+        .collect()
 }
 
 /// Judges a run by its exit line and its facts; the snapshot is judged on its own.

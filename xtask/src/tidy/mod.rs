@@ -4,6 +4,7 @@
 
 mod growth;
 mod kernel;
+mod lists;
 mod rows;
 mod sources;
 mod tiers;
@@ -35,6 +36,7 @@ pub fn run(project: &Project) -> Result<()> {
     problems.extend(rows::check(project)?);
     problems.extend(snapshots(&project.root.join("snapshots"))?);
     problems.extend(cases(&project.root.join("xtask/src/smoke/cases"))?);
+    problems.extend(lists::check(project)?);
     problems.extend(examples::problems(project)?);
     for problem in &problems {
         eprintln!("tidy: {problem}");
