@@ -276,7 +276,8 @@ fn compile(project: &Project, source: &Path) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-fn manifest_path(project: &Project, name: &str) -> Result<PathBuf> {
+/// The file that a manifest called `name` is written in.
+pub fn manifest_path(project: &Project, name: &str) -> Result<PathBuf> {
     let dir = project.root.join("manifests");
     let endings = ["capnp", "bin"];
     let sources = endings.map(|ending| dir.join(format!("{name}.{ending}")));

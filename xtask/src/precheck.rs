@@ -8,23 +8,97 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use manifest::{Error, Manifest, NameFault, Service, Source};
 use schema::manifest_capnp;
 
-use crate::package::compile_manifest;
+use crate::package::{compile_manifest, manifest_path};
 use crate::project::{Member, Project};
 
 /// Checks `manifests`, except those that are there to be refused by the guest.
 pub fn check(project: &Project, manifests: &[&str]) -> Result<()> {
     for name in manifests.iter().filter(|name| !name.starts_with("bad/")) {
         let bytes = compile_manifest(project, name)?;
+        let source = manifest_path(project, name)?;
+        if source.extension().is_some_and(|end| end == "capnp") {
+            let text = fs::read_to_string(&source)?;
+            if let Some(line) = without_source(&text) {
+                bail!(
+                    "{}:{line}: the grant names no source, which would mean the console: write kernel = ..., export = ..., \
+                     device = ... or endpoint = void",
+                    project.show(&source)
+                );
+            }
+        }
         let manifest = read(project, &bytes).map_err(|why| anyhow!("manifest {name}: {why}"))?;
         for line in asked_otherwise(project, &manifest) {
             eprintln!("warning: manifest {name}: {line}");
         }
     }
     Ok(())
+}
+
+/// The line of the first grant that names no source.
+///
+/// Compiled it is the same as `(kernel = console)`, whose numbers are all 0, so only the text tells.
+fn without_source(text: &str) -> Option<usize> {
+    const SOURCES: [&str; 4] = ["kernel", "export", "device", "endpoint"];
+    let plain: Vec<&str> = text.lines().map(without_comment).collect();
+    let plain = plain.join("\n");
+    for (at, _) in plain.match_indices("grants") {
+        let Some(list) = plain.get(at + "grants".len()..) else {
+            continue;
+        };
+        let Some(list) = list.trim_start().strip_prefix('=').map(str::trim_start) else {
+            continue;
+        };
+        let Some(list) = list.strip_prefix('[') else {
+            continue;
+        };
+        let start = plain.len() - list.len();
+        let (mut depth, mut opened) = (0_u32, 0);
+        for (offset, byte) in list.bytes().enumerate() {
+            match byte {
+                b'(' => {
+                    depth += 1;
+                    if depth == 1 {
+                        opened = offset;
+                    }
+                }
+                b')' if depth == 1 => {
+                    depth = 0;
+                    let fields = list.get(opened + 1..offset).unwrap_or_default();
+                    let names = |source: &str| {
+                        fields.match_indices(source).any(|(at, _)| {
+                            let rest = fields.get(at + source.len()..).unwrap_or_default();
+                            rest.trim_start().starts_with('=')
+                        })
+                    };
+                    if !SOURCES.into_iter().any(names) {
+                        let before = plain.get(..start + opened).unwrap_or_default();
+                        return Some(before.matches('\n').count() + 1);
+                    }
+                }
+                b')' => depth = depth.saturating_sub(1),
+                b']' if depth == 0 => break,
+                _ => {}
+            }
+        }
+    }
+    None
+}
+
+/// A line up to its comment; a `#` within a text is none.
+fn without_comment(line: &str) -> &str {
+    let mut in_text = false;
+    for (at, byte) in line.bytes().enumerate() {
+        match byte {
+            b'"' => in_text = !in_text,
+            b'#' if !in_text => return line.get(..at).unwrap_or_default(),
+            _ => {}
+        }
+    }
+    line
 }
 
 /// The manifest, or why it is refused and what may have been meant.
@@ -293,8 +367,10 @@ fn declared(before: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Asked, asked, asked_otherwise, edits, meant, read};
-    use crate::package::{compile_manifest, manifest_names};
+    use std::fs;
+
+    use super::{Asked, asked, asked_otherwise, edits, meant, read, without_source};
+    use crate::package::{compile_manifest, manifest_names, manifest_path};
     use crate::project::Project;
 
     #[test]
@@ -320,6 +396,19 @@ mod tests {
     }
 
     #[test]
+    fn a_grant_without_a_source_is_found_with_its_line() {
+        let all = "grants = [\n  (kernel = console),\n  (name = \"a\", device=(driver = \"x\")),\n  (endpoint = void),\n]";
+        assert_eq!(without_source(all), None);
+        assert_eq!(
+            without_source("x\ngrants = [\n # ()\n (kernel = timer), ()]"),
+            Some(4)
+        );
+        let named = "a = (grants = [(name = \"kernel\")], exports = [(name = \"e\")])";
+        assert_eq!(without_source(named), Some(1));
+        assert_eq!(without_source("exports = [()], grants = []"), None);
+    }
+
+    #[test]
     fn near_words_are_offered_and_far_ones_are_not() {
         assert_eq!(edits("EntropySourse", "EntropySource"), 1);
         assert_eq!(edits("entropysource", "EntropySource"), 0);
@@ -334,6 +423,8 @@ mod tests {
         let project = Project::load().unwrap();
         for name in manifest_names(&project.root.join("manifests")).unwrap() {
             let bytes = compile_manifest(&project, &name).unwrap();
+            let text = fs::read_to_string(manifest_path(&project, &name).unwrap()).unwrap();
+            assert_eq!(without_source(&text), None, "{name}");
             let manifest = read(&project, &bytes).unwrap_or_else(|why| panic!("{name}: {why}"));
             assert_eq!(asked_otherwise(&project, &manifest), [""; 0], "{name}");
         }

@@ -59,8 +59,15 @@ impl Symbols {
         };
         // A return address is that of the next instruction, which may be another line's or another function's.
         let back = u64::from(line.contains(BACKTRACE));
-        let frames = addresses(text).flat_map(|address| frames(&loader, address, back));
-        frames.collect()
+        let mut told: Vec<String> = Vec::new();
+        for address in addresses(text) {
+            let frames = frames(&loader, address, back);
+            // A recursion is told once.
+            if !told.ends_with(&frames) || frames.is_empty() {
+                told.extend(frames);
+            }
+        }
+        told
     }
 
     /// Whose addresses a line holds, and the part of it that holds them.

@@ -39,7 +39,13 @@ impl fmt::Display for EnvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Missing { name, wanted } => {
-                write!(f, "no capability named {name} was granted ({wanted})")
+                write!(f, "no capability named {name} was granted ({wanted})")?;
+                let mut before = "; granted: ";
+                for (granted, ..) in started_with().filter(|(name, ..)| !OWN.contains(name)) {
+                    write!(f, "{before}{granted}")?;
+                    before = ", ";
+                }
+                Ok(())
             }
             Self::OtherInterface {
                 name,
@@ -75,14 +81,18 @@ static PAGES: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 /// What every process has, asked for or not.
 const OWN: [&str; 2] = ["vm", "threads"];
 
-/// Names of the capabilities that were granted and that the program has not asked for so far.
-pub fn unused_grants() -> impl Iterator<Item = &'static str> {
+/// What the startup pages name, as [`Env::entries`]; nothing before they are known.
+fn started_with() -> impl Iterator<Item = (&'static str, u64, u64)> {
     let pages = PAGES.load(Ordering::Acquire);
     // SAFETY: what the kernel passed to the first thread; it stays and never changes.
     let env = (!pages.is_null()).then(|| unsafe { Env::new(pages) });
-    let entries = env.flatten().into_iter().flat_map(|env| env.entries());
+    env.flatten().into_iter().flat_map(|env| env.entries())
+}
+
+/// Names of the capabilities that were granted and that the program has not asked for so far.
+pub fn unused_grants() -> impl Iterator<Item = &'static str> {
     let asked = ASKED.load(Ordering::Relaxed);
-    entries
+    started_with()
         .enumerate()
         .filter(move |(index, (name, _, _))| asked & bit(*index) == 0 && !OWN.contains(name))
         .map(|(_, (name, _, _))| name)

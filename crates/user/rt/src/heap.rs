@@ -4,7 +4,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use schema::process::virtual_memory;
 use stub::Interface;
@@ -57,6 +57,14 @@ unsafe impl Sync for Seed {}
 
 static SEED: Seed = Seed(UnsafeCell::new([MaybeUninit::uninit(); SEED_BYTES / 8]));
 static VIRTUAL_MEMORY: AtomicU64 = AtomicU64::new(ring_abi::NO_HANDLE);
+/// The code with which the kernel last refused the heap more.
+static LAST_REFUSAL: AtomicU8 = AtomicU8::new(0);
+
+/// Why the heap did not grow when it was last refused to.
+#[cfg(target_os = "none")]
+pub(crate) fn last_refusal() -> Option<ring_abi::Refusal> {
+    ring_abi::Refusal::from_code(LAST_REFUSAL.load(Ordering::Relaxed))
+}
 
 /// Names the VirtualMemory that the heap and thread stacks come from.
 pub(crate) fn set_virtual_memory(handle: u64) {
@@ -82,8 +90,11 @@ impl Heap {
         let least = wanted.checked_next_multiple_of(STEP_BYTES)?;
         let more = (pool.mapped_bytes / 8).next_multiple_of(STEP_BYTES);
         let map = |bytes: usize| {
-            let mapped = virtual_memory().map(bytes as u64, READ_WRITE).ok()?;
-            Some((mapped.address, bytes))
+            let mapped = virtual_memory().map(bytes as u64, READ_WRITE);
+            let mapped = mapped.inspect_err(|refusal| {
+                LAST_REFUSAL.store(refusal.code(), Ordering::Relaxed);
+            });
+            Some((mapped.ok()?.address, bytes))
         };
         let (address, bytes) = (more > least)
             .then(|| map(more))

@@ -146,5 +146,19 @@ impl fmt::Write for Line<'_> {
 #[cfg(target_os = "none")]
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    end(101, format_args!("{info}"), sys::Ending::Panic)
+    // Where the allocator's error handler stands, which knows how much was asked for and not why it was not there.
+    let of_memory =
+        |place: &core::panic::Location<'_>| place.file().ends_with("alloc/src/alloc.rs");
+    let refusal = heap::last_refusal().filter(|_| info.location().is_some_and(of_memory));
+    match refusal {
+        Some(refusal) => end(
+            101,
+            format_args!(
+                "{info}: {}; `memoryPages` in the limits of the service says how much it may have",
+                refusal.name()
+            ),
+            sys::Ending::Panic,
+        ),
+        None => end(101, format_args!("{info}"), sys::Ending::Panic),
+    }
 }

@@ -21,6 +21,8 @@
 
 pub extern crate alloc;
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 mod caps;
 mod disk;
 mod error;
@@ -29,7 +31,7 @@ pub mod tasks;
 
 pub use caps::*;
 pub use disk::Disk;
-pub use error::Error;
+pub use error::{Error, Why};
 pub use evidence::{self, Hex};
 pub use hashbrown::{self, HashMap, HashSet};
 pub use rt::channel;
@@ -72,11 +74,26 @@ pub fn sleep_for(timer: &Timer, ns: u64) -> Result<(), Refusal> {
     timer.sleep(until).map(drop)
 }
 
-/// Names the grants that the program has not asked for, in the log: whoever wrote the manifest may take them out.
+/// Names the grants that the program has not asked for, in the log, or where it has none at its console: whoever wrote the
+/// manifest may take them out. The second time it does nothing.
 pub fn name_unused_grants() {
-    for name in unused_grants() {
-        warn!("the grant {name} is not used");
+    static NAMED: AtomicBool = AtomicBool::new(false);
+    if NAMED.swap(true, Ordering::Relaxed) {
+        return;
     }
+    for name in unused_grants() {
+        output::warn(format_args!("the grant {name} is not used"));
+    }
+}
+
+/// What `entry!` calls with the exit code of `main`. A program that gave up says why itself, and did not come to what it would
+/// have asked for.
+#[doc(hidden)]
+pub fn ended(code: i64) -> i64 {
+    if code == 0 {
+        name_unused_grants();
+    }
+    code
 }
 
 /// Names the function that the program begins with: `fn main(env: &sdk::Env) -> R`, where `R` is nothing, an `i64`
@@ -86,7 +103,7 @@ macro_rules! entry {
     ($main:path) => {
         fn __sdk_main(env: &$crate::Env) -> i64 {
             $crate::begin(env);
-            $crate::Exit::code($main(env))
+            $crate::ended($crate::Exit::code($main(env)))
         }
         $crate::rt::entry!(__sdk_main);
     };

@@ -162,6 +162,14 @@ pub fn log(level: Level, text: fmt::Arguments<'_>) {
     line.log(level);
 }
 
+/// Writes a warning to the system log; where there is none, to the console.
+pub(crate) fn warn(text: fmt::Arguments<'_>) {
+    match given(&LOG) {
+        Some(_) => log(Level::Warn, text),
+        None => print_line(format_args!("warning: {text}")),
+    }
+}
+
 /// Prints to the console.
 #[macro_export]
 macro_rules! print {

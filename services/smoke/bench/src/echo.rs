@@ -14,7 +14,7 @@ struct Echo {
 pub fn serve(env: &Env) -> Result<(), Error> {
     let endpoint: Endpoint = env.get("endpoint")?;
     let why = sdk::serve(endpoint.object(), &mut Echo { kept: None });
-    Err(Error::Refused(why))
+    Err(why.into())
 }
 
 impl Service for Echo {

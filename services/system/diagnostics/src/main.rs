@@ -37,11 +37,11 @@ fn main(env: &Env) -> Result<(), Error> {
     let Ok(endpoint) = env.get::<Endpoint>("endpoint") else {
         return match console.run(Line::Own) {
             Ending::Exit => Ok(()),
-            Ending::Lost(refusal) => Err(Error::Refused(refusal)),
+            Ending::Lost(refusal) => Err(refusal.into()),
         };
     };
     let over = sdk::serve(Interface::object(&endpoint), &mut Served { console });
-    Err(Error::Refused(over))
+    Err(over.into())
 }
 
 impl Service for Served<'_> {

@@ -22,5 +22,5 @@ fn main(env: &Env) -> Result<(), Error> {
     let endpoint: Endpoint = env.get("endpoint")?;
     let mut server = Server::new(env.get("endpoint")?, Fat::new(env.get("block").ok()));
     let over: Refusal = sdk::serve(sdk::Interface::object(&endpoint), &mut server);
-    Err(Error::Refused(over))
+    Err(over.into())
 }

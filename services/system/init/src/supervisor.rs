@@ -74,6 +74,8 @@ enum StartError {
     NotHeld(&'static str),
     /// A device that the service cannot do without is not there.
     NoDevice(String),
+    /// What it asks a grant of has ended for good: nobody answers there any more.
+    NoProvider(String),
     /// Its limits ask for more than init has left to give; so many pages of memory are among it.
     NoRoom(u32),
     /// The kernel refused.
@@ -253,9 +255,14 @@ impl<'a> Supervisor<'a> {
                 .map(|(_, interface, handle)| (handle, interface))
                 .ok_or(StartError::NotHeld(source.name()))?,
             Source::Export(reference) => {
-                let facet = self
-                    .units
-                    .get(reference.service_idx)
+                let provider = self.units.get(reference.service_idx);
+                // Providers are started first, so one that does not run and is not due has ended.
+                if provider.is_some_and(|unit| matches!(unit.state, State::Ended)) {
+                    let service = self.manifest.services.get(reference.service_idx);
+                    let name = service.map(|service| service.name.clone());
+                    return Err(StartError::NoProvider(name.unwrap_or_default()));
+                }
+                let facet = provider
                     .and_then(|u| u.served.as_ref()?.facets.get(reference.export_idx))
                     .ok_or(StartError::NotHeld("export"))?;
                 let export = self
@@ -358,7 +365,12 @@ impl<'a> Supervisor<'a> {
         let name = self.manifest.services.get(idx).map_or("", |s| &s.name);
         let reason = match error {
             StartError::NotHeld(what) => format!("init holds no {what}"),
-            StartError::NoDevice(device) => format!("there is no device {device}"),
+            StartError::NoDevice(device) => format!(
+                "there is no device {device} (driver, and which of its functions); with `optional` in the grant it starts without"
+            ),
+            StartError::NoProvider(name) => {
+                format!("{name}, which exports what it is granted, has ended for good")
+            }
             StartError::NoRoom(pages) => format!(
                 "its limits ({pages} pages of memory, and what else `limits` says) are more than is left to give, or too little to start with; change them in the manifest, or give the machine more memory"
             ),
@@ -367,8 +379,10 @@ impl<'a> Supervisor<'a> {
         fact!("service.failed", name = name, reason = reason.as_str());
         tell(format_args!("{name} cannot start: {reason}"));
         match error {
-            // Neither will be there a moment later.
-            StartError::NotHeld(_) | StartError::NoDevice(_) => self.over(idx, FAILED),
+            // None of these will be there a moment later.
+            StartError::NotHeld(_) | StartError::NoDevice(_) | StartError::NoProvider(_) => {
+                self.over(idx, FAILED);
+            }
             // Room may come when somebody else ends.
             StartError::NoRoom(_) | StartError::Refused(..) => {
                 self.decide(idx, Ending::Failure, FAILED)

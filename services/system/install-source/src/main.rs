@@ -22,5 +22,5 @@ fn main(env: &Env) -> Result<(), Error> {
     let files = Iso::new(env.get("medium").ok(), env.get("vm")?);
     let mut server = Server::new(env.get("endpoint")?, files);
     let over: Refusal = sdk::serve(Interface::object(&endpoint), &mut server);
-    Err(Error::Refused(over))
+    Err(over.into())
 }

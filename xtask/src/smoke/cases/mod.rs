@@ -43,6 +43,7 @@ mod manifest_refused;
 mod map_charge;
 mod map_identity;
 mod map_revoke_race;
+mod mistakes;
 mod non_implication;
 mod nvme_fat_read;
 mod nvme_hostile;

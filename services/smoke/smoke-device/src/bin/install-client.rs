@@ -74,7 +74,7 @@ fn whole(root: &Directory, path: &str, window: &Window) -> Result<Vec<u8>, Refus
 fn verify(root: &Directory, window: &Window) -> Result<(), Error> {
     let list = whole(root, package_sums::PATH, window)?;
     let text = core::str::from_utf8(&list).unwrap_or_default();
-    let sums = Sums::parse(&list).map_err(|_| Error::Refused(Refusal::Corrupt))?;
+    let sums = Sums::parse(&list).map_err(|_| Error::from(Refusal::Corrupt))?;
     let (mut files, mut bytes) = (0, 0);
     for path in text.lines().filter_map(|line| line.splitn(3, ' ').nth(2)) {
         if path == package_sums::PATH {
@@ -82,7 +82,7 @@ fn verify(root: &Directory, window: &Window) -> Result<(), Error> {
         }
         let file = whole(root, path, window)?;
         if sums.check(path, &file).is_err() {
-            return Err(Error::Refused(Refusal::Corrupt));
+            return Err(Error::from(Refusal::Corrupt));
         }
         files += 1;
         bytes += file.len();

@@ -154,6 +154,6 @@ fn partner(env: &Env) -> Result<(), Error> {
     }
     match ringer.ring(BALL << 1) {
         Err(Refusal::OutOfRange) => Ok(()),
-        _ => Err(Error::Refused(Refusal::Failed)),
+        _ => Err(Error::from(Refusal::Failed)),
     }
 }

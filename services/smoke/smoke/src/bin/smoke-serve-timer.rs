@@ -55,7 +55,7 @@ fn main(env: &Env) -> Result<(), Error> {
     // Until the last tick revokes what the loop receives from.
     let over = sdk::serve(Interface::object(&endpoint), &mut ticker);
     let _ = client.join()?;
-    Err(Error::Refused(over))
+    Err(over.into())
 }
 
 impl Service for Ticker {

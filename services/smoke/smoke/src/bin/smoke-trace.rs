@@ -81,7 +81,7 @@ fn look(env: &Env) -> Result<(), Error> {
         fills: 0,
     };
     let over = sdk::serve(Interface::object(&endpoint), &mut watcher);
-    Err(Error::Refused(over))
+    Err(over.into())
 }
 
 struct Seen {
