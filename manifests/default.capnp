@@ -43,7 +43,6 @@ const manifest :M.Manifest = (
         (export = (service = "nvme", export = "block")),
         (kernel = console),
         (kernel = logSink),
-        (kernel = timer),
       ] ),
     ( name = "fat1", binary = "fat", priority = 20, restart = always,
       exports = [(name = "volume", interface = "Volume")],
@@ -52,7 +51,6 @@ const manifest :M.Manifest = (
         (export = (service = "nvme1", export = "block")),
         (kernel = console),
         (kernel = logSink),
-        (kernel = timer),
       ] ),
     ( name = "fat2", binary = "fat", priority = 20, restart = always,
       exports = [(name = "volume", interface = "Volume")],
@@ -61,7 +59,6 @@ const manifest :M.Manifest = (
         (export = (service = "virtio", export = "block")),
         (kernel = console),
         (kernel = logSink),
-        (kernel = timer),
       ] ),
     # Takes the serial line when the shell lends it: for when disks and their services are what is broken.
     ( name = "diagnostics", binary = "diagnostics", priority = 16, restart = always,

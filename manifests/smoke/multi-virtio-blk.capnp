@@ -33,7 +33,6 @@ const manifest :M.Manifest = (
         (export = (service = "disk", export = "block")),
         (kernel = console),
         (kernel = logSink),
-        (kernel = timer),
       ] ),
     ( name = "fat1", binary = "fat", priority = 20, restart = always,
       exports = [(name = "volume", interface = "Volume")],
@@ -42,7 +41,6 @@ const manifest :M.Manifest = (
         (export = (service = "disk1", export = "block")),
         (kernel = console),
         (kernel = logSink),
-        (kernel = timer),
       ] ),
     ( name = "shell", binary = "shell", priority = 16, restart = onFailure,
       grants = [

@@ -22,7 +22,6 @@ const manifest :M.Manifest = (
         (endpoint = void),
         (export = (service = "nvme", export = "block")),
         (kernel = logSink),
-        (kernel = timer),
       ] ),
     ( name = "shell", binary = "shell", restart = onFailure,
       grants = [

@@ -13,9 +13,6 @@ const manifest :M.Manifest = (
       grants = [
         (kernel = console),
         (kernel = timer),
-        (kernel = endpointFactory),
-        (kernel = processSpawner),
-        (kernel = systemInfo),
         (kernel = deviceRegistry),
       ] ),
   ],

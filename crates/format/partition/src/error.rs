@@ -180,8 +180,6 @@ pub enum EntryFault {
         /// Number of the other partition.
         other: u32,
     },
-    /// It is a second extended partition; one is allowed.
-    SecondExtended,
     /// The block that should describe this logical partition lacks its signature or has bad entries.
     ChainBlock {
         /// The block.
@@ -217,7 +215,6 @@ impl fmt::Display for EntryFault {
             }
             Self::OutsideParent => f.write_str("it leaves the range that contains it"),
             Self::Overlaps { other } => write!(f, "it overlaps partition {other}"),
-            Self::SecondExtended => f.write_str("it is a second extended partition"),
             Self::ChainBlock { lba } => {
                 write!(f, "block {lba} does not describe a logical partition")
             }

@@ -5,13 +5,21 @@ use crate::bare::BITLOCKER_TO_GO;
 /// Where something tells what it is: offset, magic bytes, name as part of a sentence.
 type Magic = (u64, &'static [u8], &'static str);
 
-const GPT_ALONE: &str = "a GPT whose protective entry in block 0 is gone (gdisk writes it anew)";
+/// What is said of it only where block 0 leads to no GPT.
+pub(crate) const GPT_ALONE: &str =
+    "a GPT whose protective entry in block 0 is gone (gdisk writes it anew)";
+
+const LUKS2_COPY: &str =
+    "a LUKS2 container (encrypted) whose first header is gone (cryptsetup repair brings it back)";
 
 /// What is known, from the formats' own documentation. Where two can stand on one device, the more telling one is first:
 /// a container before what lies in it, what a person would call the disk before what is only left of an earlier use.
-const MAGICS: [Magic; 68] = [
+const MAGICS: [Magic; 75] = [
     (0, b"LUKS\xba\xbe\0\x01", "a LUKS container (encrypted)"),
     (0, b"LUKS\xba\xbe\0\x02", "a LUKS2 container (encrypted)"),
+    (0x4000, b"SKUL\xba\xbe\0\x02", LUKS2_COPY),
+    (0x8000, b"SKUL\xba\xbe\0\x02", LUKS2_COPY),
+    (0x1_0000, b"SKUL\xba\xbe\0\x02", LUKS2_COPY),
     (3, b"-FVE-FS-", "a BitLocker volume (encrypted)"),
     (3, b"EXFAT   ", "an exFAT volume"),
     (3, b"NTFS    ", "an NTFS volume"),
@@ -87,7 +95,6 @@ const MAGICS: [Magic; 68] = [
     (1 << 17, b"\x0c\xb1\xba\0\0\0\0\0", "a member of a ZFS pool"),
     (1 << 20, b"\x0d\xd0\x01\xc0", "a VMFS volume"),
     (65536, b"\x01\x16\x19\x70", "a GFS2 file system"),
-    // What has the protective entry in block 0 never comes here.
     (512, b"EFI PART", GPT_ALONE),
     (4096, b"EFI PART", GPT_ALONE),
     // Two bytes say little, so these come last.
@@ -96,6 +103,15 @@ const MAGICS: [Magic; 68] = [
     (1030, b"\x34\x34", "a NILFS2 file system"),
     (1040, b"\x7f\x13", "a Minix file system"),
     (1040, b"\x8f\x13", "a Minix file system"),
+    (1040, b"\x68\x24", "a Minix file system"),
+    (1040, b"\x78\x24", "a Minix file system"),
+    (1048, b"\x5a\x4d", "a Minix file system"),
+    // What is left of a volume that lost its first block.
+    (
+        3154,
+        b"FAT32   ",
+        "a FAT32 volume whose boot sector is gone (fsck.fat brings back the copy in block 6)",
+    ),
 ];
 
 /// The longest of [`MAGICS`].

@@ -117,7 +117,11 @@ fn besides<D: BlockRead>(layout: &mut Layout, blocks: &mut Blocks<'_, D>, boot: 
         Content::Fat => Some(Besides::Fat),
         Content::Other(name) => Some(Besides::Other(name)),
         Content::Unknown => {
-            foreign(gap, |at, to| blocks.read_at(at, to).is_ok()).map(Besides::Other)
+            let name = foreign(gap, |at, to| blocks.read_at(at, to).is_ok());
+            // The GPT that was read is none besides.
+            let own = layout.scheme != Scheme::Mbr;
+            name.filter(|name| !own || *name != foreign::GPT_ALONE)
+                .map(Besides::Other)
         }
     };
 }

@@ -166,7 +166,7 @@ pub(crate) fn read<D: BlockRead>(blocks: &mut Blocks<'_, D>, table: &Table) -> L
     table.choose_unit(blocks);
     let device_blocks = blocks.len();
     let mut layout = Layout::new(Scheme::Mbr, blocks);
-    let mut extended = None;
+    let mut extended = ArrayVec::<(u32, Entry), 4>::new();
     for (number, entry) in table.used() {
         if let Err(fault) = entry.check(entry.first) {
             layout.refuse(number, entry.first, fault);
@@ -179,13 +179,16 @@ pub(crate) fn read<D: BlockRead>(blocks: &mut Blocks<'_, D>, table: &Table) -> L
                 device_blocks,
             };
             layout.refuse(number, first, fault);
-        } else if extended.is_some() {
-            layout.refuse(number, entry.first, EntryFault::SecondExtended);
         } else {
-            extended = Some((number, *entry));
+            extended.push((number, *entry));
         }
     }
-    if let Some((number, entry)) = extended {
+    // One by the books, several where they were made by hand: Linux follows them all, and counts on.
+    let mut chain = Chain {
+        visited: ArrayVec::new(),
+        number: FIRST_LOGICAL,
+    };
+    for (number, entry) in extended {
         // Known only now: a primary partition behind the extended one in the list may lie inside it.
         match layout
             .volumes
@@ -196,66 +199,98 @@ pub(crate) fn read<D: BlockRead>(blocks: &mut Blocks<'_, D>, table: &Table) -> L
                 let other = other.number;
                 layout.refuse(number, entry.first, EntryFault::Overlaps { other });
             }
-            None => read_logical(blocks, entry, &mut layout),
+            None => chain.follow(blocks, entry, &mut layout),
         }
     }
     layout
 }
 
-/// Follows the chain inside the extended partition `parent`, which begins inside the device.
-fn read_logical<D: BlockRead>(blocks: &mut Blocks<'_, D>, parent: Entry, layout: &mut Layout) {
-    let device_blocks = blocks.len();
-    let mut visited = ArrayVec::<u64, MAX_CHAIN>::new();
-    let mut at = parent.first;
-    let mut number = 5;
-    loop {
-        if visited.contains(&at) {
-            return layout.refuse(number, at, EntryFault::ChainLoop { lba: at });
-        }
-        if visited.try_push(at).is_err() {
-            return layout.refuse(number, at, EntryFault::ChainTooLong);
-        }
-        if blocks.load(at).is_err() {
-            // Only those that this block leads to are lost.
-            return layout.refuse(number, at, EntryFault::ChainUnreadable { lba: at });
-        }
-        let (logical, next) = (
-            Entry::read(blocks.bytes(), 0),
-            Entry::read(blocks.bytes(), 1),
-        );
-        if !has_signature(blocks.bytes()) || !logical.has_valid_status() || !next.has_valid_status()
-        {
-            return layout.refuse(number, at, EntryFault::ChainBlock { lba: at });
-        }
-        // An empty first entry is what is left of a deleted partition; the chain goes on.
-        if logical.is_used() && !logical.is_extended() {
-            let first = at + logical.first;
-            let fault = if logical.first == 0 {
-                Err(EntryFault::CoversTable)
-            } else if logical.blocks != 0 && first + logical.blocks > parent.end() {
-                Err(EntryFault::OutsideParent)
-            } else {
-                logical.check(first)
-            };
-            match fault {
-                Ok(()) => layout.add(logical.volume(number, first), device_blocks),
-                Err(fault) => layout.refuse(number, first, fault),
+/// The number of the first logical partition.
+const FIRST_LOGICAL: u32 = 5;
+
+/// Where the chains of extended partition sectors are at.
+struct Chain {
+    visited: ArrayVec<u64, MAX_CHAIN>,
+    /// Of the next logical partition.
+    number: u32,
+}
+
+impl Chain {
+    /// Follows the chain inside the extended partition `parent`, which begins inside the device.
+    fn follow<D: BlockRead>(
+        &mut self,
+        blocks: &mut Blocks<'_, D>,
+        parent: Entry,
+        layout: &mut Layout,
+    ) {
+        let device_blocks = blocks.len();
+        let mut at = parent.first;
+        loop {
+            if self.visited.contains(&at) {
+                return self.refuse(layout, at, EntryFault::ChainLoop { lba: at });
             }
-            number += 1;
-        }
-        if !next.is_extended() {
-            return;
-        }
-        at = parent.first + next.first;
-        if at >= parent.end() {
-            return layout.refuse(number, at, EntryFault::OutsideParent);
-        }
-        if at >= device_blocks {
-            let fault = EntryFault::BeyondDevice {
-                first: at,
-                device_blocks,
+            if self.visited.try_push(at).is_err() {
+                return self.refuse(layout, at, EntryFault::ChainTooLong);
+            }
+            if blocks.load(at).is_err() {
+                // Only those that this block leads to are lost.
+                return self.refuse(layout, at, EntryFault::ChainUnreadable { lba: at });
+            }
+            let Some(table) =
+                Table::parse(blocks.bytes()).filter(|_| has_signature(blocks.bytes()))
+            else {
+                return self.refuse(layout, at, EntryFault::ChainBlock { lba: at });
             };
-            return layout.refuse(number, at, fault);
+            // One and the link by the books, in this order; Linux takes them wherever they stand. No entry is left of a
+            // partition that was deleted, and the chain goes on.
+            for (_, logical) in table.used().filter(|(_, entry)| !entry.is_extended()) {
+                self.add(layout, at, logical, parent, device_blocks);
+            }
+            let Some((_, next)) = table.used().find(|(_, entry)| entry.is_extended()) else {
+                return;
+            };
+            at = parent.first + next.first;
+            if at >= parent.end() {
+                return self.refuse(layout, at, EntryFault::OutsideParent);
+            }
+            if at >= device_blocks {
+                let fault = EntryFault::BeyondDevice {
+                    first: at,
+                    device_blocks,
+                };
+                return self.refuse(layout, at, fault);
+            }
         }
+    }
+
+    /// Notes a logical partition of the sector at `at`.
+    fn add(
+        &mut self,
+        layout: &mut Layout,
+        at: u64,
+        logical: &Entry,
+        parent: Entry,
+        device_blocks: u64,
+    ) {
+        let first = at + logical.first;
+        let fault = if logical.first == 0 {
+            Err(EntryFault::CoversTable)
+        } else if logical.blocks != 0 && first + logical.blocks > parent.end() {
+            Err(EntryFault::OutsideParent)
+        } else {
+            logical.check(first)
+        };
+        match fault {
+            Ok(()) => {
+                layout.add(logical.volume(self.number, first), device_blocks);
+                self.number += 1;
+            }
+            Err(fault) => self.refuse(layout, first, fault),
+        }
+    }
+
+    fn refuse(&mut self, layout: &mut Layout, lba: u64, fault: EntryFault) {
+        layout.refuse(self.number, lba, fault);
+        self.number += 1;
     }
 }

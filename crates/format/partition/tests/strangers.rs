@@ -127,6 +127,9 @@ fn a_gpt_without_its_protective_entry_is_called_one() {
     let layout = disk.find().unwrap();
     assert_eq!(ranges(&layout), [(1, 300, 200)]);
     assert!(matches!(layout.besides, Some(Besides::Other(name)) if name.contains("a GPT")));
+    let mut disk = Disk::new(512, 1000);
+    GptPlan::new(&[(100, 199, "a")]).write(&mut disk);
+    assert_eq!(disk.find().unwrap().besides, None, "it is the table itself");
 }
 
 #[test]

@@ -174,13 +174,33 @@ fn bad_chain_blocks_and_ranges_are_named() {
         faults(&disk.find().unwrap()),
         [(2, EntryFault::Overlaps { other: 3 })]
     );
-    let mut disk = extended();
-    disk.entry(0, 1, 0x05, 100, 100);
-    disk.entry(0, 2, 0x0f, 500, 10);
-    disk.sign(100);
+}
+
+#[test]
+fn every_extended_partition_is_followed_and_links_stand_anywhere() {
+    let mut disk = Disk::new(512, 1000);
+    disk.entry(0, 1, 0x05, 100, 200);
+    disk.entry(0, 2, 0x0f, 500, 100);
+    // The link first, then two partitions of one sector.
+    disk.entry(100, 0, 0x05, 100, 50);
+    disk.entry(100, 1, 0x83, 1, 10);
+    disk.entry(100, 3, 0x0c, 20, 10);
+    disk.entry(200, 0, 0x0c, 1, 20);
+    disk.entry(500, 0, 0x0c, 10, 20);
+    let layout = disk.find().unwrap();
+    let logical = [(5, 101, 10), (6, 120, 10), (7, 201, 20), (8, 510, 20)];
+    assert_eq!(ranges(&layout), logical);
+    assert_eq!(faults(&layout), []);
+    // A chain that leads into another one ends there.
+    disk.entry(0, 2, 0x0f, 150, 300);
+    disk.entry(0, 1, 0x05, 100, 50);
+    disk.entry(100, 0, 0x05, 50, 50);
     assert_eq!(
         faults(&disk.find().unwrap()),
-        [(3, EntryFault::SecondExtended)]
+        [
+            (7, EntryFault::OutsideParent),
+            (8, EntryFault::ChainBlock { lba: 150 })
+        ]
     );
 }
 

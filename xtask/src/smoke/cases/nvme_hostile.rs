@@ -20,6 +20,8 @@ inventory::submit! {
         question: "Is everything that would move an address, a length or a stale object past the broker refused?",
         rows: &["NV-03", "NV-04", "NV-05", "NV-06", "NV-09", "NV-36", "DA-27", "DA-37", "DA-38", "DA-48", "DA-49", "DA-65"],
         manifest: "smoke/nvme-hostile",
+        // Two devices are torn down at once, a few pages at a time.
+        sorted: true,
         disks: &[
             SmokeDisk { name: "one.img", make: raw, bytes_per_s: 0 },
             SmokeDisk { name: "two.img", make: raw, bytes_per_s: 0 },
