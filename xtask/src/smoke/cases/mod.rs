@@ -16,6 +16,7 @@ mod deadline_cancel;
 mod descriptor_abuse;
 mod device_model;
 mod devicemmio_grant;
+mod disk_strangers;
 mod disks_found;
 mod dmapool_grant;
 mod dmapool_grant_exit;
