@@ -134,7 +134,9 @@ fn format_of(
             "the disk image {shown} is {what}, no disk yet: {how} {shown}, then --disk with what that makes \
              (a plain disk that begins so: --disk raw:{shown})"
         ),
-        (Found::Alone(found) | Found::Names(found, _), Some(said)) if found != said => {
+        (Found::Alone(found) | Found::Names(found, _) | Found::Unusable(found, ..), Some(said))
+            if found != said =>
+        {
             ensure!(
                 said == "vpc" && image_format::has_vhd_footer(file)?,
                 "the disk image {shown} is no {said} image: its first bytes are those of {}; write --disk {found}:{shown}, or only \
@@ -149,6 +151,9 @@ fn format_of(
         }
         (Found::Packed(what, _), Some(said)) => {
             bail!("the disk image {shown} is no {said} image: it is {what}")
+        }
+        (Found::Unusable(found, why, what), _) => {
+            bail!("the disk image {shown} is {found} and {why}; {what}")
         }
         (_, Some(said)) => Ok(said),
         (Found::Alone(format) | Found::Names(format, _), None) => Ok(format),

@@ -52,6 +52,8 @@ pub enum Found {
     Names(&'static str, Vec<String>),
     /// One part of a split VMDK: only its descriptor, another file, says what the disk is.
     Piece,
+    /// This format, and no guest can be given it: why, and what to do.
+    Unusable(&'static str, &'static str, &'static str),
     /// No disk image, but something that a person can make one of: what it is, and how.
     Packed(&'static str, &'static str),
 }
@@ -148,6 +150,21 @@ fn qcow2(file: &mut File, head: &[u8]) -> std::io::Result<Found> {
     let version = u32::from_be_bytes(field(head, 4));
     let backing_at = u64::from_be_bytes(field(head, 8));
     let backing_bytes = u32::from_be_bytes(field(head, 16)).min(1023);
+    if u32::from_be_bytes(field(head, 32)) != 0 {
+        return Ok(Found::Unusable(
+            "qcow2",
+            "encrypted",
+            "qemu-img convert --object secret,id=s,file=PASSPHRASE --image-opts \
+             driver=qcow2,file.filename=IMAGE,encrypt.key-secret=s -O raw PLAIN makes one that is not",
+        ));
+    }
+    if !qcow2_is_whole(file, head)? {
+        return Ok(Found::Unusable(
+            "qcow2",
+            "cut off: it has less bytes than its own tables say",
+            "fetch or copy it again (qemu-img check says more)",
+        ));
+    }
     let mut names = Vec::new();
     if backing_at != 0 {
         names.push(text_at(file, backing_at, backing_bytes.into())?);
@@ -162,6 +179,36 @@ fn qcow2(file: &mut File, head: &[u8]) -> std::io::Result<Found> {
     } else {
         Found::Names("qcow2", names)
     })
+}
+
+/// Most bytes of a qcow2 image's first table: 32 MiB is QEMU's own bound.
+const MOST_TABLE_BYTES: u64 = 32 << 20;
+
+/// Whether the tables of a qcow2 image, and what the first of them leads to, lie within the file. What lies behind its end QEMU
+/// reads as zeros, without a word.
+fn qcow2_is_whole(file: &mut File, head: &[u8]) -> std::io::Result<bool> {
+    let len = file.metadata()?.len();
+    let cluster_bits = u32::from_be_bytes(field(head, 20));
+    let entries = u64::from(u32::from_be_bytes(field(head, 36)));
+    let at = u64::from_be_bytes(field(head, 40));
+    let cluster = 1_u64.checked_shl(cluster_bits).unwrap_or(u64::MAX);
+    let ends_inside = |at: u64, bytes: u64| at.checked_add(bytes).is_some_and(|end| end <= len);
+    // A block device has no length here, and a size beyond QEMU's bounds is QEMU's to refuse.
+    if len == 0 || cluster > 2 << 20 || entries * 8 > MOST_TABLE_BYTES {
+        return Ok(true);
+    }
+    if !ends_inside(at, entries * 8) {
+        return Ok(false);
+    }
+    let mut table = Vec::new();
+    file.seek(SeekFrom::Start(at))?;
+    file.take(entries * 8).read_to_end(&mut table)?;
+    let seconds = table.chunks_exact(8).map(|entry| {
+        let word = u64::from_be_bytes(field(entry, 0));
+        word & 0x00ff_ffff_ffff_fe00
+    });
+    let mut used = seconds.filter(|second| *second != 0);
+    Ok(used.all(|second| ends_inside(second, cluster)))
 }
 
 /// Feature bit 0: a backing file.
@@ -271,6 +318,29 @@ mod tests {
         // A place outside the image is a name all the same.
         put(&mut image, 8, &u64::MAX.to_be_bytes());
         assert!(matches!(look_at(&image), Ok(Found::Names(..)) | Err(_)));
+    }
+
+    #[test]
+    fn a_qcow2_image_that_nobody_can_be_given_says_why() {
+        let mut image = Vec::new();
+        put(&mut image, 0, b"QFI\xfb\0\0\0\x03");
+        put(&mut image, 20, &16u32.to_be_bytes());
+        put(&mut image, 36, &1u32.to_be_bytes());
+        put(&mut image, 40, &0x1_0000u64.to_be_bytes());
+        put(&mut image, 0x1_0000, &(1u64 << 63 | 0x2_0000).to_be_bytes());
+        let why = |image: &[u8]| match found(image) {
+            Found::Unusable(_, why, _) => why,
+            _ => "",
+        };
+        assert!(
+            why(&image).starts_with("cut off"),
+            "the second table is not there"
+        );
+        put(&mut image, 0x2_ffff, &[0]);
+        assert_eq!(found(&image), Found::Alone("qcow2"));
+        assert!(why(&image[..0x1_0004]).starts_with("cut off"));
+        put(&mut image, 32, &2u32.to_be_bytes());
+        assert_eq!(why(&image), "encrypted");
     }
 
     fn look_at(bytes: &[u8]) -> std::io::Result<Found> {
