@@ -300,14 +300,21 @@ fn script(command: Command, mut explainer: Explainer) -> Result<Ended> {
                 }
                 match script::action(line, number)? {
                     Action::Sleep(time) => sleep(&mut session, time),
-                    Action::Wait(text) => session.wait(Instant::now() + LINE_PATIENCE, |serial| {
-                        let said = serial.lines().get(from..).unwrap_or_default();
-                        said.iter().any(|line| line.contains(text))
-                    }),
+                    Action::Wait(text) => {
+                        let waited = session.wait(Instant::now() + LINE_PATIENCE, |serial| {
+                            let said = serial.lines().get(from..).unwrap_or_default();
+                            said.iter().any(|line| line.contains(text))
+                        });
+                        if waited != Waited::Seen {
+                            eprintln!("line {number}: the guest did not say {text:?}");
+                        }
+                        waited
+                    }
                     Action::Type => {
                         let deadline = Instant::now() + LINE_PATIENCE;
                         let waited = session.wait(deadline, Serial::is_prompt_ready);
-                        from = session.serial().lines().len();
+                        // The line of the prompt ends with the echo of what is typed, which is nothing that the guest says.
+                        from = session.serial().lines().len() + 1;
                         match waited {
                             Waited::Seen => session.answer_prompt(line, deadline)?,
                             other => other,

@@ -7,8 +7,9 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{IsTerminal, Write as _};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -365,7 +366,7 @@ impl<'a> Runner<'a> {
             failed_step,
             lines: transcript.serial.lines().to_vec(),
             bytes: transcript.bytes,
-            errors: transcript.errors,
+            errors: with_signal(transcript.errors, transcript.status),
         })
     }
 
@@ -485,6 +486,14 @@ impl<'a> Runner<'a> {
         writeln!(text, "command: {command:?}")?;
         fs::write(folder.join("conditions"), text)?;
         Ok(())
+    }
+}
+
+/// What QEMU said, and what ended it where that was a signal: then it had no time to say anything.
+fn with_signal(errors: String, status: Option<ExitStatus>) -> String {
+    match status.filter(|status| status.signal().is_some()) {
+        Some(status) => format!("{errors}\nQEMU was ended ({status})"),
+        None => errors,
     }
 }
 
