@@ -214,8 +214,9 @@ interface SystemInfo @0xd1c0a5e5b0a7010f {
   # `total` is `lost` and `left`.
   memory @2 () -> (total :UInt64, lost :UInt64, left :UInt64, lent :UInt64);
   # `cpuNs` is the processor time that it used, up to now; `cpuBelowNs` that of processes it started, and of theirs, which
-  # have ended.
-  struct Process { id @0 :UInt64; name @1 :Text; threads @2 :UInt16; memoryPages @3 :UInt32; cpuNs @4 :UInt64; handles @5 :UInt32; state @6 :State; priority @7 :UInt8; restarts @8 :UInt32; limitPages @9 :UInt32; limitHandles @10 :UInt32; limitThreads @11 :UInt16; cpuBelowNs @12 :UInt64; }
+  # have ended. `waitsFor` and `waitsMethod` name the interface and method of a call to a server that one of its threads waits
+  # for in registers, 0 where none does; `waitsForItself` says that the thread that waits is one that receives there.
+  struct Process { id @0 :UInt64; name @1 :Text; threads @2 :UInt16; memoryPages @3 :UInt32; cpuNs @4 :UInt64; handles @5 :UInt32; state @6 :State; priority @7 :UInt8; restarts @8 :UInt32; limitPages @9 :UInt32; limitHandles @10 :UInt32; limitThreads @11 :UInt16; cpuBelowNs @12 :UInt64; waitsFor @13 :UInt64; waitsMethod @14 :UInt16; waitsForItself @15 :Bool; }
   enum State { running @0; ready @1; blocked @2; dying @3; }
 }
 

@@ -46,6 +46,7 @@ mod records;
 
 // What is done with the records.
 mod answer;
+mod awaited;
 mod call;
 mod delivery;
 mod endpoint;
@@ -67,6 +68,7 @@ mod trace;
 mod transfer;
 
 pub use area::Area;
+pub use awaited::Awaited;
 pub use call_log::CallRecord;
 pub use enter::enter;
 pub use exit::{End, Exit};

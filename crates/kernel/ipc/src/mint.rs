@@ -71,6 +71,7 @@ impl Endpoint {
                 cookie,
                 incarnation,
                 lifetime,
+                interface,
                 notice: Some(Notice::new(cookie, incarnation, lifetime, charge)),
                 through: Through::new(),
             })

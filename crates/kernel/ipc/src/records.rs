@@ -249,6 +249,8 @@ pub struct Facet {
     /// The incarnation that minted it.
     pub(crate) incarnation: u64,
     pub(crate) lifetime: Lifetime,
+    /// What its handles serve.
+    pub(crate) interface: u64,
     /// Until it is told.
     pub(crate) notice: Option<Box<Notice>>,
     /// The calls that go through it.

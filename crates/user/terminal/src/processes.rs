@@ -8,6 +8,7 @@ use sdk::{
         vec::Vec,
     },
     process::system_info::State,
+    schema,
 };
 use shell_lang::{ProcessName, text::Safe};
 
@@ -43,16 +44,27 @@ pub struct Row {
     pub limit_threads: u16,
     /// What it does.
     pub state: State,
+    /// Interface and method of a call that it waits for, and whether it would have to answer that itself.
+    pub waits_for: Option<(u64, u16, bool)>,
 }
 
 impl Row {
-    /// What it does, in one word.
-    pub const fn state(&self) -> &'static str {
-        match self.state {
+    /// What it does, in one word, or what it waits for.
+    pub fn state(&self) -> String {
+        let state = match self.state {
             State::Running => "running",
             State::Ready => "ready",
             State::Blocked => "blocked",
             State::Dying => "dying",
+        };
+        let (State::Blocked, Some((interface, method, own))) = (self.state, self.waits_for) else {
+            return state.to_string();
+        };
+        let name = schema::interface_name(interface).unwrap_or("a server");
+        let method = schema::method_name(interface, method).unwrap_or("a method");
+        match own {
+            true => format!("calls {name}.{method} of itself"),
+            false => format!("calls {name}.{method}"),
         }
     }
 }
@@ -83,6 +95,13 @@ pub fn list(info: Option<&SystemInfo>) -> Result<Vec<Row>, Failure> {
                         limit_handles: process.limit_handles(),
                         limit_threads: process.limit_threads(),
                         state: process.state()?,
+                        waits_for: (process.waits_for() != 0).then(|| {
+                            (
+                                process.waits_for(),
+                                process.waits_method(),
+                                process.waits_for_itself(),
+                            )
+                        }),
                     });
                 }
                 Ok((results.next(), list.len()))

@@ -78,7 +78,7 @@ impl System {
                 show::size(u64::from(row.limit_pages) * 4096),
                 show::seconds(row.cpu_ns),
                 format!("{}/{}", row.handles, row.limit_handles),
-                state.to_string(),
+                state,
             ]);
         }
         print(to, &table);

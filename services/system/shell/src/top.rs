@@ -78,7 +78,7 @@ fn show(before: &Sample, now: &Sample, to: &mut Terminal) {
             show::seconds(row.cpu_ns),
             show::size(u64::from(row.pages) * 4096),
             row.restarts.to_string(),
-            row.state().to_string(),
+            row.state(),
         ]);
     }
     let _ = writeln!(

@@ -20,6 +20,9 @@ inventory::submit! {
             "init: refused ended with code 1: notFound: nothing of that name exists (services/smoke/smoke/src/bin/smoke-mistakes.rs:",
             "init: recursion faulted: stack-overflow: ",
             "init: asks ended with code 1: noReply: the server dropped the call without an answer (",
+            "@mistakes.waits name=waits of=EntropySource method=fill itself=false",
+            "@mistakes.waits name=itself of=EntropySource method=fill itself=true",
+            "@mistakes.waits name=starts of=EntropySource method=fill itself=false",
         ],
         ..PROGRAM
     }

@@ -148,6 +148,12 @@ fn state(process: &Process) -> system_info::State {
     best
 }
 
+/// The first call that one of its threads waits for; a process with many threads mostly runs.
+fn waits_for(process: &Process) -> Option<ipc::Awaited> {
+    let mut threads = process.threads().take(THREADS_PER_LOOK);
+    threads.find_map(|thread| thread.awaited())
+}
+
 impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
     fn processes(&mut self, reply: Owed<'a, system_info::call::Processes>, from: u64) -> Answered {
         let mut found = ArrayVec::<Arc<Process>, PROCESSES>::new();
@@ -164,7 +170,11 @@ impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
         });
         let list = found
             .iter()
-            .map(|p| system_info::Process {
+            .map(|p| (p, waits_for(p)))
+            .map(|(p, waits)| system_info::Process {
+                waits_for: waits.map_or(0, |waits| waits.interface),
+                waits_method: waits.map_or(0, |waits| waits.method),
+                waits_for_itself: waits.is_some_and(|waits| waits.own),
                 id: p.id,
                 name: &p.name,
                 threads: p.thread_count() as u16,

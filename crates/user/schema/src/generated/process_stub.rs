@@ -1421,8 +1421,10 @@ pub mod system_info {
 
     stub::structure! {
         /// `cpuNs` is the processor time that it used, up to now; `cpuBelowNs` that of processes it started, and of
-        /// theirs, which have ended.
-        pub struct Process<'a>: 7 words, 1 pointers {
+        /// theirs, which have ended. `waitsFor` and `waitsMethod` name the interface and method of a call to a server
+        /// that one of its threads waits for in registers, 0 where none does; `waitsForItself` says that the thread
+        /// that waits is one that receives there.
+        pub struct Process<'a>: 8 words, 1 pointers {
             id: u64 = 0;
             name: &'a str = 0;
             threads: u16 = 4;
@@ -1436,6 +1438,9 @@ pub mod system_info {
             limit_handles: u32 = 10;
             limit_threads: u16 = 15;
             cpu_below_ns: u64 = 6;
+            waits_for: u64 = 7;
+            waits_method: u16 = 22;
+            waits_for_itself: bool = 232;
         }
     }
     stub::reader! {
@@ -1452,6 +1457,9 @@ pub mod system_info {
             limit_handles: u32 = 10;
             limit_threads: u16 = 15;
             cpu_below_ns: u64 = 6;
+            waits_for: u64 = 7;
+            waits_method: u16 = 22;
+            waits_for_itself: bool = 232;
         } try {
             name: &'m str = 0;
             state: crate::process::system_info::State = 5;

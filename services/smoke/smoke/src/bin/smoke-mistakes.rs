@@ -5,8 +5,8 @@
 use sdk::alloc::vec::Vec;
 use sdk::process::entropy_source;
 use sdk::{
-    Answered, Call, Endpoint, EntropySource, Env, Error, Interface, ProcessTracer, Received, Reply,
-    Service, Timer, sleep_for,
+    Answered, Call, Endpoint, EntropySource, Env, Error, Interface, Late, Lifetime, ProcessTracer,
+    Received, Refusal, Reply, Service, SystemInfo, Timer, fact, sleep_for,
 };
 use smoke::role;
 
@@ -48,6 +48,17 @@ fn main(env: &Env) -> Result<(), Error> {
             let endpoint: Endpoint = env.get("endpoint")?;
             return Err(sdk::serve(Interface::object(&endpoint), &mut Forgetful).into());
         }
+        "keeps" => {
+            let endpoint: Endpoint = env.get("endpoint")?;
+            return Err(sdk::serve(Interface::object(&endpoint), &mut Keeper(Vec::new())).into());
+        }
+        "itself" => {
+            let endpoint: Endpoint = env.get("endpoint")?;
+            let id = entropy_source::INTERFACE_ID;
+            let own = endpoint.mint(7, id, Lifetime::Incarnation)?.facet;
+            let mut asker = Asker(Interface::from_object(own.into_object()));
+            return Err(sdk::serve(Interface::object(&endpoint), &mut asker).into());
+        }
         "asks" => {
             let random: EntropySource = env.get("random")?;
             random.fill()?;
@@ -55,6 +66,7 @@ fn main(env: &Env) -> Result<(), Error> {
         "last" => {
             let timer: Timer = env.get("timer")?;
             sleep_for(&timer, LAST_NS)?;
+            who_waits(&env.get("systemInfo")?)?;
         }
         _ => {}
     }
@@ -67,6 +79,59 @@ fn recurse(depth: u64) -> u64 {
         return 0;
     }
     recurse(depth + 1) + words[2]
+}
+
+/// States which processes wait for a server, and for what.
+fn who_waits(info: &SystemInfo) -> Result<(), Error> {
+    info.processes(0, |results| {
+        for process in results.list()?.iter().filter(|one| one.waits_for() != 0) {
+            let (interface, method) = (process.waits_for(), process.waits_method());
+            fact!(
+                "mistakes.waits",
+                name = process.name()?,
+                of = sdk::schema::interface_name(interface).unwrap_or("?"),
+                method = sdk::schema::method_name(interface, method).unwrap_or("?"),
+                itself = process.waits_for_itself()
+            );
+        }
+        Ok::<_, Refusal>(())
+    })??;
+    Ok(())
+}
+
+/// Keeps the right to answer every call, and never uses it.
+struct Keeper(Vec<Late<entropy_source::call::Fill>>);
+
+impl Service for Keeper {
+    fn call(&mut self, received: Received<'_>, call: Call<'_>) -> Answered {
+        entropy_source::dispatch(self, received, call)
+    }
+}
+
+impl<'c> entropy_source::Server<Call<'c>> for Keeper {
+    fn fill(&mut self, reply: Reply<Call<'c>, entropy_source::call::Fill>) -> Answered {
+        let (answered, later) = reply.defer();
+        self.0.push(later);
+        answered
+    }
+}
+
+/// Asks itself for what it is asked for.
+struct Asker(EntropySource);
+
+impl Service for Asker {
+    fn call(&mut self, received: Received<'_>, call: Call<'_>) -> Answered {
+        entropy_source::dispatch(self, received, call)
+    }
+}
+
+impl<'c> entropy_source::Server<Call<'c>> for Asker {
+    fn fill(&mut self, reply: Reply<Call<'c>, entropy_source::call::Fill>) -> Answered {
+        match self.0.fill() {
+            Ok(words) => reply.send(words),
+            Err(refusal) => reply.refuse(refusal),
+        }
+    }
 }
 
 /// Puts every call off, and the right to answer away.
