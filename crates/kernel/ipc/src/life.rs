@@ -65,6 +65,10 @@ fn lower_half(address: u64) -> Result<(), Refusal> {
 fn map_area(process: &Process, layout: AreaLayout, submissions: u32) -> Result<Area, Refusal> {
     let pages = layout.bytes / 4096;
     let order = pages.next_power_of_two().trailing_zeros() as u8;
+    #[cfg(sabotage)]
+    let _nobody = (sabotage!(AREAS_FOR_NOTHING)
+        || sabotage!(ROUNDING_FOR_NOTHING) && !pages.is_power_of_two())
+    .then(frames::paid_by_nobody);
     let run = frames::allocate_for_program(order, frames::Use::Area)?;
     let shared = run.shared();
     let memory = MemoryObject::from_run(run, pages)?;

@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 pub mod accounts;
+pub mod image;
 mod kit;
 mod probe;
 pub mod raw;

@@ -61,6 +61,14 @@ inventory::submit! {
 
 inventory::submit! {
     Sabotage {
+        point: points::ROUNDING_FOR_NOTHING,
+        smoke: "dmapool-grant",
+        breaks: Break::Missing(ACCOUNT),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
         point: points::BUDGET_OFF_BY_A_PAGE,
         smoke: "dmapool-grant",
         breaks: Break::Missing(SIZES),

@@ -99,6 +99,9 @@ impl Run {
     /// One run of frames, zeroed.
     pub(super) fn contiguous(pages: u32) -> Option<Self> {
         let order = pages.max(1).checked_next_power_of_two()?.trailing_zeros();
+        #[cfg(sabotage)]
+        let _nobody = (sabotage!(ROUNDING_FOR_NOTHING) && !pages.is_power_of_two())
+            .then(frames::paid_by_nobody);
         let mut wiped = 0;
         let run = frames::allocate_stepping(order as u8, Use::Buffer, || {
             wiped += 1;
