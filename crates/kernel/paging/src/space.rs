@@ -329,6 +329,11 @@ impl AddressSpace {
         receipt
     }
 
+    /// Whether its use has ended: no CPU has to keep it.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+
     /// Frees some tables of a space that was evicted. `true`: there are more.
     pub fn free_tables(&self, source: &impl TableSource) -> bool {
         if !self.retired.load(Ordering::SeqCst) {

@@ -421,6 +421,14 @@ pub fn exit_current() -> ! {
     unreachable!("a task that ended was run again")
 }
 
+/// Lets go of an address space whose use has ended: nobody pays for one because a CPU that has nothing to do ran it last.
+/// The CPU was evicted from it, or is about to be by somebody who holds it.
+fn forget_ended_space() {
+    // SAFETY: no other borrow of this CPU's slot is in use.
+    let ended = unsafe { local() }.loaded.take_if(|s| s.is_retired());
+    drop(ended);
+}
+
 /// What an idle CPU does.
 pub fn idle_loop() -> ! {
     finish_switch();
@@ -431,6 +439,7 @@ pub fn idle_loop() -> ! {
     loop {
         IDLE.fetch_or(me, Ordering::SeqCst);
         c.need_resched.store(false, Ordering::Relaxed);
+        forget_ended_space();
         if c.queue.lock().occupied() == 0 {
             cpu::wait_for_interrupt();
         }

@@ -4,7 +4,7 @@ use sdk::Refusal;
 use sdk::alloc::vec::Vec;
 use sdk::process::process_spawner::Limits;
 
-use crate::{Given, Kit, give, pinned};
+use crate::{Given, Kit, give};
 
 /// What a role needs to be a [`Kit`] itself.
 pub fn kit_of(kit: &Kit) -> Vec<Given<'_>> {
@@ -21,10 +21,7 @@ pub fn kit_of(kit: &Kit) -> Vec<Given<'_>> {
 /// # Errors
 /// Whatever the kernel refuses.
 pub fn measure(kit: &Kit) -> Result<(u64, i64), Refusal> {
-    // A processor keeps the address space that it ran last: from here on that is this one's. Then all is quiet.
-    for cpu in 0..kit.info.machine()?.cpus {
-        pinned(cpu as i16, || ())?.join()?;
-    }
+    // Then all is quiet.
     kit.pause_ms(60)?;
     let memory = kit.info.memory()?;
     let charged = memory.total - memory.left;

@@ -14,6 +14,8 @@ const RECEIVES: &str =
 const LAST: &str = r#"@accounts.last child=exited said="page=overBudget facet=overBudget some_facets=true all_receives=false" lent_bytes=0"#;
 const SUM: &str =
     "@accounts.sum difference_before=0 difference_while_held=0 difference_after=0 grows=false";
+const ROUNDS: &str = "@rounds.sum rounds=1000 difference_before=0 differences=0 kept_bytes=0";
+const COUNTS: &str = "@rounds.counts back=true lent_bytes=0";
 /// Also where charges fail: they cost nothing but an answer.
 const FAILED: &str =
     "@accounts.failed difference_before=0 difference_after=0 kept_bytes=0 works_again=true";
@@ -52,12 +54,33 @@ inventory::submit! {
 
 inventory::submit! {
     Smoke {
+        name: "account-rounds",
+        question: "After a thousand rounds of everything, is every byte back, and everything else that an account counts?",
+        rows: &["CF-03"],
+        manifest: "smoke/account-rounds",
+        smp: 2,
+        extra: &["-device", "edu"],
+        required: &[ROUNDS, COUNTS],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Smoke {
         name: "accounts-fail",
         question: "Does whoever asked hear of it when a charge or an allocation is refused, and is nothing lost then?",
         rows: &["CF-04"],
         manifest: "smoke/accounts-fail",
         required: &[FAILED, NONE],
         ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::LEAK_FRAME,
+        smoke: "account-rounds",
+        breaks: Break::Missing(ROUNDS),
     }
 }
 
