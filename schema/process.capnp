@@ -90,6 +90,9 @@ interface MemoryObject @0xd1c0a5e5b0a70107 {
   # made from and carries no such right.
   # Refuses: `notSupported`.
   revoke @4 () -> ();
+  # Gives a narrower object over some of the pages, revoked with this one: how much of it somebody may use.
+  # Refuses: `misaligned`, `zeroLength`, `outOfRange`, `overBudget`.
+  part @5 (offset :UInt64, bytes :UInt64) -> (memory :MemoryObject);
 }
 
 # Starts threads in the holder's own process; every process finds its own as `threads`.
@@ -150,13 +153,19 @@ interface Endpoint @0xd1c0a5e5b0a7010b {
   # heard, whoever made the endpoint. A facet of one incarnation becomes `stale` at the next `renew`, and
   # nobody hears of its end after that. A durable one must mean the same to every incarnation: its notice says which one minted
   # it, and comes to a later one as of an earlier one.
-  # Refuses: `overBudget`, `noMemory`.
+  # Refuses: `overBudget`, `noMemory`, `overShare` where the endpoint was lent with fewer.
   mint @0 (cookie :UInt64, interfaceId :UInt64, lifetime :Lifetime) -> (facet :AnyFacet);
   # Kills the facet's handles everywhere and completes its pending calls `revoked`.
   # Refuses: `wrongKind`, `wrongOwner` (a facet of another endpoint).
   revokeFacet @1 (facet :AnyFacet) -> ();
   # Begins the next incarnation and gives its number. `init` calls it before it starts a service again.
+  # Refuses: `notSupported` where the endpoint was lent.
   renew @2 () -> (incarnation :UInt64);
+  # The same right to receive and to mint, to be lent: at most `facets` facets minted through it live at once, each until its
+  # notice was heard, whoever pays for them; and it begins no incarnation. What is lent on comes out of that. It ends with
+  # the endpoint, which stays open when it goes. The caller pays for it.
+  # Refuses: `overShare` (more than this one was lent with and has left), `overBudget`, `noMemory`.
+  lend @3 (facets :UInt32) -> (endpoint :Endpoint);
   enum Lifetime {
     incarnation @0; # until the next `renew`
     durable @1; # as long as the endpoint

@@ -9,6 +9,8 @@
 //!
 //! CPU time is counted, not limited: each account has a sum of its own, and one of what accounts below used that have
 //! ended, so that no time is lost with whoever used it.
+//!
+//! A [`Share`] is how much of something its owner lets others use, whoever pays for it.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -17,8 +19,10 @@ extern crate alloc;
 mod charge;
 mod meter;
 mod pot;
+mod share;
 mod tree;
 
 pub use charge::Charge;
 pub use pot::{KINDS, Kind, Limits};
+pub use share::{Part, Share};
 pub use tree::{Account, MAX_DEPTH, Opened, Use};

@@ -64,6 +64,7 @@ refusals! {
     QueueFull = 39, "queueFull", "the queue has no free slot";
     WriteExecute = 40, "writeExecute", "a page may be writable or executable, never both";
     NotAdmitted = 41, "notAdmitted", "an authority must admit the asker first";
+    OverShare = 42, "overShare", "whoever lent the object lets no more of it be used";
     Failed = 255, "failed", "the server failed for a reason of its own";
 }
 

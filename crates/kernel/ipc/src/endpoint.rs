@@ -47,8 +47,11 @@ fn refuse_call(call: &Arc<Call>, generation: u64, refusal: Refusal) -> Woken {
 }
 
 impl Drop for Endpoint {
-    /// Nobody will ever answer or receive: whoever waits is told.
+    /// Nobody will ever answer or receive: whoever waits is told. Where it was lent, its lender still may.
     fn drop(&mut self) {
+        if self.share.is_some() {
+            return;
+        }
         self.core.closed.store(true, Ordering::Release);
         // An interrupt in the middle of it leaves what it closes to the thread.
         current_closing().close(&self.core, EndpointCore::end_everything);
@@ -176,12 +179,17 @@ impl EndpointCore {
                         return Some(receiver.thread.complete(receiver.route, f));
                     }
                     None => {
-                        let Err(receiver) = q.receivers.push(receiver) else {
+                        // One that was lent may be closed meanwhile: whoever closes looks for receivers behind this lock.
+                        let (receiver, refusal) = if self.is_closed() {
+                            (receiver, Refusal::Revoked)
+                        } else if let Err(receiver) = q.receivers.push(receiver) {
+                            // Who receives pays for its place.
+                            (receiver, Refusal::OverBudget)
+                        } else {
                             return None;
                         };
-                        // Who receives pays for its place.
                         drop(q);
-                        let f = Finished::refused(Refusal::OverBudget);
+                        let f = Finished::refused(refusal);
                         return Some(receiver.thread.complete(receiver.route, f));
                     }
                 }

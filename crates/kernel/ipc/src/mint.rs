@@ -1,10 +1,10 @@
-//! The interface of endpoints: making them, minting and revoking facets, beginning the next incarnation.
+//! The interface of endpoints: making and lending them, minting and revoking facets, beginning the next incarnation.
 
 use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use account::{Account, Kind};
+use account::{Account, Kind, Share};
 use cap::Epoch;
 use cpu::Lock;
 use ring_abi::Refusal;
@@ -40,8 +40,26 @@ impl Endpoint {
                 core,
                 epoch: Epoch::default(),
                 charge,
+                share: None,
             })
         })
+    }
+
+    /// The endpoint as `account` lends it, which pays for it: at most `facets` facets live that were minted through it.
+    fn lend(&self, account: &Arc<Account>, facets: u64) -> Result<Slot, Refusal> {
+        let charge = account.charge(Kind::Endpoints, 1)?;
+        let share = match &self.share {
+            Some(own) => own.lend(facets)?,
+            None => Share::new(facets),
+        };
+        let lent = Self {
+            core: self.core.clone(),
+            epoch: Epoch::default(),
+            charge,
+            share: Some(frames::arc(share)?),
+        };
+        let lent = Object::Endpoint(frames::arc(lent)?);
+        Ok(Slot::new(lent, wire::INTERFACE_ID))
     }
 
     /// Makes a facet that `account` pays for, whose endpoint it may be or not.
@@ -59,6 +77,9 @@ impl Endpoint {
             account
         };
         let charge = payer.charge(Kind::Facets, 1)?;
+        let share = self.share.as_ref();
+        let share = share.filter(|_| !sabotage!(LEND_EVERYTHING));
+        let part = share.map(|share| share.take(1)).transpose()?;
         let incarnation = {
             // A renewal that comes meanwhile makes it stale.
             let _q = self.core.queues.lock();
@@ -72,7 +93,12 @@ impl Endpoint {
                 incarnation,
                 lifetime,
                 interface,
-                notice: Some(Notice::new(cookie, incarnation, lifetime, charge)),
+                notice: Some(Notice::new(
+                    cookie,
+                    incarnation,
+                    lifetime,
+                    (charge, part),
+                )),
                 through: Through::new(),
             })
         })?;
@@ -130,7 +156,20 @@ impl<'a> wire::Server<KernelCall<'a>> for Methods {
         reply.answer(result)
     }
 
+    fn lend(
+        &mut self,
+        reply: Reply<KernelCall<'a>, wire::call::Lend>,
+        facets: u32,
+    ) -> Answered {
+        let account = reply.call().process().account();
+        let lent = self.0.lend(account, facets.into());
+        reply.answer(lent.map(|endpoint| wire::LendReply { endpoint }))
+    }
+
     fn renew(&mut self, reply: Reply<KernelCall<'a>, wire::call::Renew>) -> Answered {
+        if self.0.share.is_some() {
+            return reply.refuse(Refusal::NotSupported);
+        }
         let incarnation = self.0.core.renew();
         reply.answer(Ok(wire::RenewReply { incarnation }))
     }

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::ptr::null_mut;
 
-use account::Charge;
+use account::{Charge, Part};
 use ring_abi::{StatusWord, completion_flags};
 use sabotage::sabotage;
 use schema::process::endpoint::Lifetime;
@@ -18,6 +18,8 @@ pub(crate) struct Notice {
     minted: u64,
     lifetime: Lifetime,
     _charge: Charge,
+    /// What of a lender's share it is.
+    _part: Option<Part>,
     /// The one behind it, where it is in a list.
     next: *mut Self,
 }
@@ -29,12 +31,18 @@ unsafe impl Sync for Notice {}
 
 impl Notice {
     #[expect(clippy::disallowed_methods, reason = "room: its facet made it")]
-    pub(crate) fn new(cookie: u64, minted: u64, lifetime: Lifetime, charge: Charge) -> Box<Self> {
+    pub(crate) fn new(
+        cookie: u64,
+        minted: u64,
+        lifetime: Lifetime,
+        (charge, part): (Charge, Option<Part>),
+    ) -> Box<Self> {
         Box::new(Self {
             cookie,
             minted,
             lifetime,
             _charge: charge,
+            _part: part,
             next: null_mut(),
         })
     }
@@ -135,7 +143,7 @@ mod tests {
                 n,
                 0,
                 Lifetime::Durable,
-                account.charge(Kind::Facets, 1).unwrap(),
+                (account.charge(Kind::Facets, 1).unwrap(), None),
             )
         };
         let mut list = Notices::default();

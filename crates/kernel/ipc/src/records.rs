@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
 
-use account::{Charge, Opened};
+use account::{Charge, Opened, Share};
 use arrayvec::{ArrayString, ArrayVec};
 use call_state::CallWord;
 use cap::Epoch;
@@ -238,6 +238,8 @@ pub struct Endpoint {
     pub(crate) core: Arc<EndpointCore>,
     pub(crate) epoch: Epoch,
     pub(crate) charge: Charge,
+    /// How many facets may live that were minted through it, where it was lent.
+    pub(crate) share: Option<Arc<Share>>,
 }
 
 /// A client's end: what a call goes through.

@@ -463,6 +463,10 @@ impl<'c> endpoint::Server<Call<'c>> for Minter {
         reply.send(())
     }
 
+    fn lend(&mut self, reply: Reply<Call<'c>, endpoint::call::Lend>, _: u32) -> Answered {
+        reply.refuse(Refusal::NotSupported)
+    }
+
     fn renew(&mut self, reply: Reply<Call<'c>, endpoint::call::Renew>) -> Answered {
         self.incarnation += 1;
         reply.send(endpoint::RenewReply {
@@ -514,6 +518,15 @@ impl<'c> memory_object::Server<Call<'c>> for Memory {
     }
 
     fn read_only(&mut self, reply: Reply<Call<'c>, memory_object::call::ReadOnly>) -> Answered {
+        reply.refuse(Refusal::NotSupported)
+    }
+
+    fn part(
+        &mut self,
+        reply: Reply<Call<'c>, memory_object::call::Part>,
+        _: u64,
+        _: u64,
+    ) -> Answered {
         reply.refuse(Refusal::NotSupported)
     }
 

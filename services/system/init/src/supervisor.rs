@@ -44,6 +44,14 @@ pub struct Tools {
     pub control: SystemControl,
 }
 
+/// Init's own handles on what a service is given for itself. They go when it was started; the service then holds the only
+/// ones.
+#[derive(Default)]
+struct Held {
+    claims: Vec<Device>,
+    endpoints: Vec<Endpoint>,
+}
+
 /// The endpoint of one service, and the facet of each export. They outlive every incarnation.
 struct Served {
     endpoint: Endpoint,
@@ -245,7 +253,7 @@ impl<'a> Supervisor<'a> {
         &self,
         idx: usize,
         source: &Source,
-        claims: &mut Vec<Device>,
+        held: &mut Held,
     ) -> Result<Option<(u64, u64)>, StartError> {
         let found = match source {
             Source::Kernel(source) => self
@@ -278,7 +286,7 @@ impl<'a> Supervisor<'a> {
             } => match self.claim(driver, *nth) {
                 Ok(device) => {
                     let handle = device.object().handle();
-                    claims.push(device);
+                    held.claims.push(device);
                     (handle, sdk::device::device::INTERFACE_ID)
                 }
                 Err(StartError::NoDevice(_)) if *optional => return Ok(None),
@@ -287,10 +295,13 @@ impl<'a> Supervisor<'a> {
             Source::Endpoint => {
                 let served = self.units.get(idx).and_then(|u| u.served.as_ref());
                 let served = served.ok_or(StartError::NotHeld("endpoint"))?;
-                (
-                    served.endpoint.object().handle(),
-                    sdk::process::endpoint::INTERFACE_ID,
-                )
+                // As many facets as the service may pay for, and no incarnation but those that init begins.
+                let facets = self.manifest.services.get(idx).map(|s| s.limits.facets);
+                let lent = served.endpoint.lend(facets.unwrap_or_default());
+                let lent = lent.map_err(|r| StartError::Refused("lending its endpoint", r))?;
+                let handle = lent.endpoint.object().handle();
+                held.endpoints.push(lent.endpoint);
+                (handle, sdk::process::endpoint::INTERFACE_ID)
             }
         };
         Ok(Some(found))
@@ -319,10 +330,9 @@ impl<'a> Supervisor<'a> {
             .ok_or(StartError::NotHeld("service"))?;
         let mut transfers: Vec<CapArg> = Vec::new();
         let mut grants: Vec<process_spawner::Grant<'_>> = Vec::new();
-        // Init's own handles on claims go when this returns; the service then holds the only ones.
-        let mut claims: Vec<Device> = Vec::new();
+        let mut held = Held::default();
         for grant in &service.grants {
-            let Some((handle, interface_id)) = self.source(idx, &grant.source, &mut claims)? else {
+            let Some((handle, interface_id)) = self.source(idx, &grant.source, &mut held)? else {
                 continue;
             };
             grants.push(process_spawner::Grant {

@@ -37,6 +37,7 @@ mod irq_silent;
 mod irq_stale;
 mod iso_ide;
 mod iso_install_source;
+mod lending;
 mod limits;
 mod lines;
 mod loans;

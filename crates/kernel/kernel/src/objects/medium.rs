@@ -52,18 +52,14 @@ struct State {
 
 static STATE: Lock<Option<State>> = Lock::new(None);
 
-/// Where a read's bytes go: pages that the caller could write itself.
-fn target(window: &Slot, offset: u64, bytes: usize) -> Result<Arc<MemoryObject>, Refusal> {
+/// Where a read's bytes go, and at which offset there: pages that the caller could write itself.
+fn target(window: &Slot, offset: u64, bytes: usize) -> Result<(Arc<MemoryObject>, u64), Refusal> {
     let shared = window.check()?.downcast::<Shared>()?;
     if !shared.writable() && !sabotage!(MEDIUM_INTO_READ_ONLY) {
         return Err(Refusal::ReadOnly);
     }
-    let object = shared.object();
-    let end = offset.checked_add(bytes as u64);
-    if end.is_none_or(|end| end > object.bytes()) {
-        return Err(Refusal::OutOfRange);
-    }
-    Ok(object.clone())
+    let place = shared.place(offset, bytes as u64)?;
+    Ok((shared.object().clone(), place))
 }
 
 /// Looks whether the drive has come on, until it has.
@@ -126,7 +122,7 @@ impl<'a> boot_medium::Server<KernelCall<'a>> for Served<Medium> {
             let bytes = count as usize * SECTOR_BYTES;
             Ok((target(&window, offset, bytes)?, bytes))
         };
-        let (target, bytes) = match checked() {
+        let ((target, offset), bytes) = match checked() {
             Ok(checked) => checked,
             Err(refusal) => return reply.refuse(refusal),
         };

@@ -104,6 +104,8 @@ impl<'a> virtual_memory::Server<KernelCall<'a>> for Served<Memory> {
 pub struct Shared {
     epoch: Epoch,
     object: Arc<MemoryObject>,
+    /// Where in the object it begins, and how long it is, in bytes.
+    part: (u64, u64),
     writable: bool,
     right: Right,
 }
@@ -113,7 +115,7 @@ pub struct Shared {
 enum Right {
     /// `createMemory` gave it.
     Revoke,
-    /// Made by `readOnly`, or a window over a device's pages: it ends with what it was made from, and cannot end that.
+    /// Made by `readOnly` or `part`, or a window over a device's pages: it ends with what it was made from, and cannot end that.
     Use,
 }
 
@@ -122,6 +124,7 @@ impl Shared {
     pub fn new(object: Arc<MemoryObject>, access: Access) -> Self {
         Self {
             epoch: Epoch::default(),
+            part: (0, object.bytes()),
             object,
             writable: access == Access::ReadWrite,
             right: Right::Revoke,
@@ -154,9 +157,29 @@ impl Shared {
         self.writable && self.object.writable()
     }
 
-    /// The pages.
+    /// The pages that it is made of, or of which it is a part.
     pub const fn object(&self) -> &Arc<MemoryObject> {
         &self.object
+    }
+
+    /// Where in the object these bytes of it are.
+    ///
+    /// # Errors
+    /// `OutOfRange`.
+    pub fn place(&self, offset: u64, bytes: u64) -> Result<u64, Refusal> {
+        let (start, length) = self.part;
+        let end = offset.checked_add(bytes).filter(|end| *end <= length);
+        end.map(|_| start + offset).ok_or(Refusal::OutOfRange)
+    }
+
+    /// A narrower one, which cannot end the pages.
+    fn narrow(&self, part: (u64, u64), writable: bool) -> Result<ipc::Slot, Refusal> {
+        let object = self.object.clone();
+        served::object(Self {
+            part,
+            writable: self.writable && writable,
+            ..Self::window(object, Access::ReadWrite)
+        })
     }
 }
 
@@ -165,7 +188,7 @@ kernel_object!(Shared, memory_object, live);
 impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
     fn info(&mut self, reply: Owed<'a, memory_object::call::Info>) -> Answered {
         reply.send(memory_object::InfoReply {
-            bytes: self.0.object.bytes(),
+            bytes: self.0.part.1,
             writable: self.0.writable(),
         })
     }
@@ -185,6 +208,15 @@ impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
                 // Shared pages may be written by somebody else: never executable.
                 return Err(Refusal::WriteExecute);
             }
+            if !offset.is_multiple_of(frames::FRAME_BYTES) {
+                return Err(Refusal::Misaligned);
+            }
+            let pages = bytes.checked_next_multiple_of(frames::FRAME_BYTES);
+            let whole = pages.ok_or(Refusal::OutOfRange)?;
+            let offset = match sabotage!(PART_IS_ALL) {
+                true => self.0.part.0 + offset,
+                false => self.0.place(offset, whole)?,
+            };
             let vm = &reply.call().process().vm;
             vm.map_object(&self.0.object, offset, bytes, access, None)
         });
@@ -197,8 +229,23 @@ impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
     }
 
     fn read_only(&mut self, reply: Owed<'a, memory_object::call::ReadOnly>) -> Answered {
-        let narrower = Self::narrow(&self.0);
+        let narrower = self.0.narrow(self.0.part, false);
         reply.answer(narrower.map(|memory| memory_object::ReadOnlyReply { memory }))
+    }
+
+    fn part(
+        &mut self,
+        reply: Owed<'a, memory_object::call::Part>,
+        offset: u64,
+        bytes: u64,
+    ) -> Answered {
+        let part = match bytes {
+            0 => Err(Refusal::ZeroLength),
+            _ if (offset | bytes) % frames::FRAME_BYTES != 0 => Err(Refusal::Misaligned),
+            _ => self.0.place(offset, bytes),
+        };
+        let narrower = part.and_then(|start| self.0.narrow((start, bytes), true));
+        reply.answer(narrower.map(|memory| memory_object::PartReply { memory }))
     }
 
     fn revoke(&mut self, reply: Owed<'a, memory_object::call::Revoke>) -> Answered {
@@ -208,11 +255,5 @@ impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
         self.0.epoch.revoke();
         let _ = self.0.object.revoke();
         reply.send(())
-    }
-}
-
-impl Served<Shared> {
-    fn narrow(shared: &Arc<Shared>) -> Result<ipc::Slot, Refusal> {
-        served::object(Shared::window(shared.object.clone(), Access::Read))
     }
 }

@@ -177,7 +177,8 @@ fn copy_image(image: &Slot, bytes: u64) -> Result<Source<'static>, Refusal> {
     let mut at = 0;
     while at < bytes {
         frames::widen(&mut buffer, COPY_BYTES.min((bytes - at) as usize))?;
-        shared.object().read(at, &mut buffer)?;
+        let place = shared.place(at, buffer.len() as u64)?;
+        shared.object().read(place, &mut buffer)?;
         copy.write(at, &buffer)?;
         at += buffer.len() as u64;
         if sched::point() == sched::Look::Ending {

@@ -104,6 +104,7 @@ pub static ALL: &[Interface] = &[
         method("unmap", shape(1, 0, &[field("address", Int(64), 0)]), shape(0, 0, &[])),
         method("readOnly", shape(0, 0, &[]), shape(0, 1, &[field("memory", Cap(0xd1c0a5e5b0a70107), 0)])),
         method("revoke", shape(0, 0, &[]), shape(0, 0, &[])),
+        method("part", shape(2, 0, &[field("offset", Int(64), 0), field("bytes", Int(64), 1)]), shape(0, 1, &[field("memory", Cap(0xd1c0a5e5b0a70107), 0)])),
     ]),
     interface(0xd1c0a5e5b0a70108, "ThreadSpawner", &[
         method("spawn", shape(3, 1, &[field("entry", Int(64), 0), field("stackTop", Int(64), 1), field("argument", Int(64), 2), field("shape", Struct(&shape(2, 0, &[field("submissions", Int(16), 0), field("messageBytes", Int(32), 1), field("priority", Int(8), 2), field("cpu", Int(16), 4)])), 0)]), shape(0, 1, &[field("thread", Cap(0xd1c0a5e5b0a70109), 0)])),
@@ -119,6 +120,7 @@ pub static ALL: &[Interface] = &[
         method("mint", shape(3, 0, &[field("cookie", Int(64), 0), field("interfaceId", Int(64), 1), field("lifetime", Enum(2), 8)]), shape(0, 1, &[field("facet", Cap(0xd1c0a5e5b0a7010c), 0)])),
         method("revokeFacet", shape(0, 1, &[field("facet", Cap(0xd1c0a5e5b0a7010c), 0)]), shape(0, 0, &[])),
         method("renew", shape(0, 0, &[]), shape(1, 0, &[field("incarnation", Int(64), 0)])),
+        method("lend", shape(1, 0, &[field("facets", Int(32), 0)]), shape(0, 1, &[field("endpoint", Cap(0xd1c0a5e5b0a7010b), 0)])),
     ]),
     interface(0xd1c0a5e5b0a7010c, "AnyFacet", &[
     ]),

@@ -499,6 +499,7 @@ pub mod memory_object {
         Unmap UNMAP = 2 "unmap" once, reply 0, (UnmapParams) -> ((), ());
         ReadOnly READ_ONLY = 3 "read_only" once, reply 24, (()) -> (ReadOnlyReply<K>, ReadOnlyResults<O>);
         Revoke REVOKE = 4 "revoke" once, reply 0, (()) -> ((), ());
+        Part PART = 5 "part" once, reply 24, (PartParams) -> (PartReply<K>, PartResults<O>);
     }
 
     stub::plain! {
@@ -534,6 +535,20 @@ pub mod memory_object {
     stub::caps! {
         /// As a client gets it.
         pub struct ReadOnlyReply, ReadOnlyResults: 0 words, 1 pointers {
+        } caps {
+            memory: crate::process::memory_object::Client<O> = 0 at 0;
+        }
+    }
+
+    stub::plain! {
+        pub struct PartParams: 2 words {
+            offset: u64 = 0;
+            bytes: u64 = 1;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct PartReply, PartResults: 0 words, 1 pointers {
         } caps {
             memory: crate::process::memory_object::Client<O> = 0 at 0;
         }
@@ -581,6 +596,17 @@ pub mod memory_object {
         pub fn revoke(&self) -> Result<(), stub::Refusal> {
             self.0.invoke::<call::Revoke, _>((), |()| ())
         }
+        /// Gives a narrower object over some of the pages, revoked with this one: how much of it somebody may use.
+        ///
+        /// Refuses: `misaligned`, `zeroLength`, `outOfRange`, `overBudget`
+        pub fn part(
+            &self,
+            offset: u64,
+            bytes: u64,
+        ) -> Result<PartResults<O::Owned>, stub::Refusal> {
+            self.0
+                .invoke::<call::Part, _>(PartParams { offset, bytes }, |results| results)
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -596,6 +622,12 @@ pub mod memory_object {
         fn unmap(&mut self, reply: stub::Reply<C, call::Unmap>, address: u64) -> stub::Answered;
         fn read_only(&mut self, reply: stub::Reply<C, call::ReadOnly>) -> stub::Answered;
         fn revoke(&mut self, reply: stub::Reply<C, call::Revoke>) -> stub::Answered;
+        fn part(
+            &mut self,
+            reply: stub::Reply<C, call::Part>,
+            offset: u64,
+            bytes: u64,
+        ) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -614,6 +646,9 @@ pub mod memory_object {
             }
             method::READ_ONLY => server.read_only(stub::Reply::new(call)),
             method::REVOKE => server.revoke(stub::Reply::new(call)),
+            method::PART => {
+                stub::serve!(server.part(received.payload, call) plain PartParams { offset, bytes })
+            }
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
     }
@@ -1011,6 +1046,7 @@ pub mod endpoint {
         Mint MINT = 0 "mint" once, reply 24, (MintParams) -> (MintReply<K>, MintResults<O>);
         RevokeFacet REVOKE_FACET = 1 "revoke_facet" once, reply 0, (RevokeFacetParams) -> ((), ());
         Renew RENEW = 2 "renew" once, reply 0, (()) -> (RenewResults, RenewResults);
+        Lend LEND = 3 "lend" once, reply 24, (LendParams) -> (LendReply<K>, LendResults<O>);
     }
 
     stub::plain! {
@@ -1044,6 +1080,19 @@ pub mod endpoint {
     /// The same, as a server sends it.
     pub type RenewReply = RenewResults;
 
+    stub::plain! {
+        pub struct LendParams: 1 words {
+            facets: u32 = 0;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct LendReply, LendResults: 0 words, 1 pointers {
+        } caps {
+            endpoint: crate::process::endpoint::Client<O> = 0 at 0;
+        }
+    }
+
     impl<O: stub::Object> Client<O> {
         /// Makes a facet with an epoch of its own. Its cookie comes with every call through it; when its last handle
         /// goes, one notice with the cookie comes, whose place was reserved here. The caller pays for facet and
@@ -1051,7 +1100,7 @@ pub mod endpoint {
         /// next `renew`, and nobody hears of its end after that. A durable one must mean the same to every
         /// incarnation: its notice says which one minted it, and comes to a later one as of an earlier one.
         ///
-        /// Refuses: `overBudget`, `noMemory`
+        /// Refuses: `overBudget`, `noMemory`, `overShare` where the endpoint was lent with fewer
         pub fn mint(
             &self,
             cookie: u64,
@@ -1075,8 +1124,19 @@ pub mod endpoint {
                 .invoke::<call::RevokeFacet, _>(RevokeFacetParams { facet }, |()| ())
         }
         /// Begins the next incarnation and gives its number. `init` calls it before it starts a service again.
+        ///
+        /// Refuses: `notSupported` where the endpoint was lent
         pub fn renew(&self) -> Result<RenewResults, stub::Refusal> {
             self.0.invoke::<call::Renew, _>((), |results| results)
+        }
+        /// The same right to receive and to mint, to be lent: at most `facets` facets minted through it live at once,
+        /// each until its notice was heard, whoever pays for them; and it begins no incarnation. What is lent on
+        /// comes out of that. It ends with the endpoint, which stays open when it goes. The caller pays for it.
+        ///
+        /// Refuses: `overShare` (more than this one was lent with and has left), `overBudget`, `noMemory`
+        pub fn lend(&self, facets: u32) -> Result<LendResults<O::Owned>, stub::Refusal> {
+            self.0
+                .invoke::<call::Lend, _>(LendParams { facets }, |results| results)
         }
     }
 
@@ -1095,6 +1155,7 @@ pub mod endpoint {
             facet: C::Cap,
         ) -> stub::Answered;
         fn renew(&mut self, reply: stub::Reply<C, call::Renew>) -> stub::Answered;
+        fn lend(&mut self, reply: stub::Reply<C, call::Lend>, facets: u32) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -1111,6 +1172,9 @@ pub mod endpoint {
                 stub::serve!(server.revoke_facet(received.payload, call) message { cap facet = 0 })
             }
             method::RENEW => server.renew(stub::Reply::new(call)),
+            method::LEND => {
+                stub::serve!(server.lend(received.payload, call) plain LendParams { facets })
+            }
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
     }
