@@ -39,6 +39,12 @@ impl BufferReservation {
     pub const fn pages(&self) -> u64 {
         self.bytes / PAGE_BYTES
     }
+
+    /// The index that the buffer will have.
+    #[must_use]
+    pub const fn index(&self) -> u32 {
+        self.id.index()
+    }
 }
 
 /// What a pool's holder may know.

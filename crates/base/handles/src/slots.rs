@@ -1,14 +1,18 @@
-//! The slots of a table: a list of bounded length, and pieces of a page behind it. However long the table is, growing copies
-//! no more than the list.
+//! The slots of a table: a list of two pages at most, and pieces of a page behind it. However long the table is, growing copies
+//! no more than the list, and nothing of it is longer in one run.
 
 use alloc::vec::Vec;
+
+use pieces::Pieces;
 
 /// Bytes of a piece, at most, unless one slot is longer.
 const PIECE_BYTES: usize = 4096;
 /// Bytes of the head: growing copies no more.
-const HEAD_BYTES: usize = 128 * 1024;
+const HEAD_BYTES: usize = 8 * 1024;
 /// Slots of a piece, at most.
 const MOST: usize = 64;
+/// Pieces in one piece of their list.
+const LISTED: usize = 256;
 
 /// A list of slots that only grows, and at last goes away piece by piece.
 #[derive(Debug)]
@@ -16,7 +20,7 @@ pub(crate) struct Slots<T> {
     /// The first ones, which most tables never have more than: found as quickly as in any list.
     head: Vec<T>,
     /// The others. All but the last with slots in it are full; behind it there may be empty ones.
-    pieces: Vec<Vec<T>>,
+    pieces: Pieces<Vec<T>, LISTED>,
     len: usize,
     /// Some have gone.
     shed: bool,
@@ -37,7 +41,7 @@ impl<T> Slots<T> {
     pub(crate) const fn new() -> Self {
         Self {
             head: Vec::new(),
-            pieces: Vec::new(),
+            pieces: Pieces::new(),
             len: 0,
             shed: false,
         }
@@ -90,19 +94,18 @@ impl<T> Slots<T> {
             return false;
         }
         let last = wanted.saturating_sub(Self::HEAD).div_ceil(Self::PIECE);
-        let missing = last.saturating_sub(self.pieces.len());
-        if self.pieces.try_reserve(missing).is_err() {
-            return false;
+        while self.pieces.len() < last {
+            if self.pieces.push(Vec::new()).is_err() {
+                return false;
+            }
         }
-        self.pieces
-            .extend(core::iter::repeat_with(Vec::new).take(missing));
         let first = self.len.saturating_sub(Self::HEAD) / Self::PIECE;
-        let pieces = self.pieces.get_mut(first..last).unwrap_or_default();
-        pieces.iter_mut().all(|piece| {
+        (first..last).all(|at| {
             // Each is made once, as long as it will ever be.
-            piece
-                .try_reserve_exact(Self::PIECE.saturating_sub(piece.len()))
-                .is_ok()
+            self.pieces.get_mut(at).is_some_and(|piece| {
+                let missing = Self::PIECE.saturating_sub(piece.len());
+                piece.try_reserve_exact(missing).is_ok()
+            })
         })
     }
 
@@ -126,7 +129,7 @@ impl<T> Slots<T> {
     /// Drops the last piece; the first ones stay to the end. `false`: there is none left.
     pub(crate) fn shed(&mut self) -> bool {
         self.shed = true;
-        self.pieces.pop();
+        drop(self.pieces.shed());
         !self.pieces.is_empty()
     }
 

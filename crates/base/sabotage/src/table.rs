@@ -168,6 +168,7 @@ table! {
     SERVICE_SKIP_LINK: "The audit service does not ask whether a segment names the one before it.",
     SERVICE_SKIP_SEAL: "The audit service takes any seal for a good one.",
     SHARE_AUDIT_WAITS: "All processes that wait for the audit log have one share between them.",
+    SHARE_CLAIM_WAITS: "Whoever waits for a device may wait as often as they like.",
     SHARE_CONSOLE_READS: "All processes together have one share of the calls that wait for input.",
     SHARE_WINDOW: "A new window has the pages of another session's.",
     SKIP_AUDIT_CLAMP: "A read of the log gives as many records as it is asked for.",

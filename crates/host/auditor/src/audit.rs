@@ -112,6 +112,11 @@ pub fn audit(image: &dyn Image, cpus: &[Cpu], kernel: &Kernel, told: &[Told]) ->
     let [kernel_root] = kernel_roots[..] else {
         bail!("the kernel has {} roots of its own", kernel_roots.len());
     };
+    let roots = frames_of(&words, Use::Root);
+    let loaders = words.at(first.cr3 & walk::ADDRESS);
+    if roots.is_empty() && loaders.is_some_and(|word| word.use_ == Use::Foreign) {
+        bail!("the kernel has made its tables and still walks the loader's");
+    }
     let mut eye = Eye {
         words: &words,
         memory: image.bytes(),
@@ -126,7 +131,6 @@ pub fn audit(image: &dyn Image, cpus: &[Cpu], kernel: &Kernel, told: &[Told]) ->
     eye.cpus(cpus);
     walk::walk(image, kernel_root, 256..512, &mut eye)?;
     let upper = image.table(kernel_root)?;
-    let roots = frames_of(&words, Use::Root);
     for root in &roots {
         eye.root = *root;
         let own = image.table(*root)?;

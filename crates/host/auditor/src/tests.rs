@@ -345,6 +345,21 @@ fn a_cpu_without_its_protections_or_with_a_strange_root_is_found() {
 }
 
 #[test]
+fn a_kernel_that_still_walks_the_loaders_tables_is_not_up_yet() {
+    let mut world = World::new();
+    let loaders = world.space();
+    world.set(loaders, Use::Foreign, 0);
+    let cpu = Cpu {
+        cr3: loaders,
+        ..world.cpu
+    };
+    let with_processes = audit(&world.memory, &[cpu], &kernel(), &[]).unwrap();
+    assert_eq!(with_processes.broken[0].rule, Rule::NotARoot);
+    world.set(world.root, Use::Free, 0);
+    assert!(audit(&world.memory, &[cpu], &kernel(), &[]).is_err());
+}
+
+#[test]
 fn a_device_that_reaches_what_is_no_buffer_is_found() {
     let mut world = World::new();
     let cpu = Cpu {

@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 
 use dma_ledger::{BufferId, MappingId};
+use pieces::Pieces;
+use ring_abi::Refusal;
 
 use crate::Platform;
 use crate::views::{Objects, SomeObjects};
@@ -21,25 +23,33 @@ const TAKES: usize = 64;
 /// The same of a claim that has ended, which are dropped.
 const SHED: usize = 1024;
 
+/// Entries in one piece of the list.
+const PIECE: usize = 32;
+
 /// By the buffer's index.
-pub(crate) struct Buffers<P: Platform>(Vec<Option<Shares<P>>>);
+pub(crate) struct Buffers<P: Platform>(Pieces<Option<Shares<P>>, PIECE>);
 
 impl<P: Platform> Buffers<P> {
     pub(crate) const fn new() -> Self {
-        Self(Vec::new())
+        Self(Pieces::new())
     }
 
-    /// Takes up a buffer that was allocated.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "lent: one entry for each buffer that the ledger has"
-    )]
-    pub(crate) fn add(&mut self, id: BufferId) {
-        let place = id.index() as usize;
-        if self.0.len() <= place {
-            self.0.resize_with(place + 1, || None);
+    /// Makes room for the buffer with this index.
+    ///
+    /// # Errors
+    /// `OverBudget`.
+    pub(crate) fn make_room(&mut self, index: u32) -> Result<(), Refusal> {
+        let entries = index as usize + 1;
+        while self.0.len() < entries {
+            let added = frames::refusable(|| self.0.push(None));
+            added.map_err(|_| Refusal::OverBudget)?;
         }
-        if let Some(entry) = self.0.get_mut(place) {
+        Ok(())
+    }
+
+    /// Takes up a buffer that was allocated, for which there is room.
+    pub(crate) fn add(&mut self, id: BufferId) {
+        if let Some(entry) = self.0.get_mut(id.index() as usize) {
             *entry = Some(Shares {
                 id,
                 mappings: [None, None],
@@ -92,7 +102,11 @@ impl<P: Platform> Buffers<P> {
     /// Drops a bounded part of the list, of which nothing is needed any more. `false`: it was empty.
     pub(crate) fn shed(&mut self) -> bool {
         let before = self.0.len();
-        self.0.truncate(before.saturating_sub(SHED));
+        for _ in 0..SHED {
+            if self.0.shed().is_none() {
+                break;
+            }
+        }
         before > 0
     }
 
@@ -105,7 +119,7 @@ impl<P: Platform> Buffers<P> {
 
     /// Those whose holders are gone.
     pub(crate) fn abandoned(&self) -> impl Iterator<Item = BufferId> {
-        let all = self.0.iter().flatten();
+        let all = self.0.iter().filter_map(Option::as_ref);
         all.filter(|one| one.abandoned).map(|one| one.id)
     }
 

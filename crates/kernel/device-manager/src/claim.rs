@@ -11,7 +11,7 @@ use sabotage::sabotage;
 use crate::driven::{Driven, PortBar};
 use crate::effects::Answer;
 use crate::facts::about;
-use crate::function::Claimant;
+use crate::function::{Claimant, SERVED};
 use crate::hardware::Hardware;
 use crate::held::Held;
 use crate::stop::Switch;
@@ -68,8 +68,8 @@ impl<P: Platform> DeviceManager<P> {
             }
         };
         if matches!(turn.function.record.state(), FunctionState::Revoking(_)) {
-            if let Err(one) = turn.function.wait_for(Claimant { owner, waiter }) {
-                let refused = Answer::Claim(one.waiter, Err(Refusal::OverBudget));
+            if let Err((one, refusal)) = turn.function.wait_for(Claimant { owner, waiter }) {
+                let refused = Answer::Claim(one.waiter, Err(refusal));
                 turn.effects.answer(refused);
             }
         } else {
@@ -118,14 +118,21 @@ impl<P: Platform> DeviceManager<P> {
 }
 
 impl<P: Platform> Turn<'_, P> {
-    /// Hands a free function to the next one that waits for it, or refuses all of them if it is out of use.
+    /// Hands a free function to the next one that waits for it, and refuses the others; a few in one turn, the rest in the
+    /// next one.
     pub(crate) fn serve_claimants(&mut self) {
-        while let Some(next) = self.function.next_claimant() {
-            if !next.waiter.is_live() {
-                continue;
+        for _ in 0..SERVED {
+            let Some(next) = self.function.next_claimant() else {
+                return;
+            };
+            if next.waiter.is_live() {
+                let outcome = self.claim(next.owner);
+                self.effects.answer(Answer::Claim(next.waiter, outcome));
             }
-            let outcome = self.claim(next.owner);
-            self.effects.answer(Answer::Claim(next.waiter, outcome));
+        }
+        if self.function.is_wanted() {
+            let now_ns = self.at.machine.platform.now_ns();
+            self.effects.arm(now_ns, 0);
         }
     }
 

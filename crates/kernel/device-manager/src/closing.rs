@@ -7,6 +7,7 @@ use pci_format::{Command, read_command};
 use ring_abi::Refusal;
 
 use crate::effects::Answer;
+use crate::function::SERVED;
 use crate::{DeviceManager, Platform};
 
 /// What still holds devices.
@@ -33,9 +34,17 @@ impl<P: Platform> DeviceManager<P> {
         for (id, _) in &self.hardware {
             let Ok(at) = self.at(*id) else { continue };
             let mut turn = at.turn();
-            while let Some(one) = turn.function.next_claimant() {
-                let refused = Answer::Claim(one.waiter, Err(Refusal::WrongState));
-                turn.effects.answer(refused);
+            while turn.function.is_wanted() {
+                for _ in 0..SERVED {
+                    let Some(one) = turn.function.next_claimant() else {
+                        break;
+                    };
+                    let refused = Answer::Claim(one.waiter, Err(Refusal::WrongState));
+                    turn.effects.answer(refused);
+                }
+                turn.leave();
+                self.machine.platform.look();
+                turn = at.turn();
             }
             let claim = turn.function.claim().copied();
             turn.leave();

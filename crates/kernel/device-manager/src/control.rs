@@ -1,7 +1,9 @@
 //! Operations that the device needs time for: at most one per function, started once and polled on one-shot timers.
 
 use audit_format::{Event, Kind as Noted};
-use dma_ledger::{Claim, Phase, QueueId, QueueProof, QueueShape, ResetProof, ResetReceipt};
+use dma_ledger::{
+    Claim, FunctionState, Phase, QueueId, QueueProof, QueueShape, ResetProof, ResetReceipt,
+};
 use driver_core::{Operation as Begin, Poll, QueueSpec, Settings, Step};
 use ring_abi::Refusal;
 use sabotage::sabotage;
@@ -78,6 +80,14 @@ impl<P: Platform> DeviceManager<P> {
     /// Refused with those of the claim; `Busy` while another operation runs; `Quarantined` if no proof came in time,
     /// which ends the claim.
     pub fn reset(&self, claim: &Claim, waiter: P::Acting) {
+        // Many of them go bit by bit, where nothing refuses the reset.
+        while self.turn(claim).is_ok_and(|mut turn| {
+            turn.may_begin(claim).is_ok()
+                && !sabotage!(RESET_FORGETS_ROUTES)
+                && turn.drop_some_routes()
+        }) {
+            self.machine.platform.look();
+        }
         self.act(claim, waiter, |turn| {
             turn.function.record.begin_reset(claim)?;
             turn.function.held()?.receipt = None;
@@ -238,6 +248,10 @@ impl<P: Platform> DeviceManager<P> {
             None | Some(Job::Idle) => {}
             Some(Job::Operation(_)) => turn.poll_operation(),
             Some(Job::Teardown(_)) => turn.poll_teardown(),
+        }
+        let ending = matches!(turn.function.record.state(), FunctionState::Revoking(_));
+        if turn.function.is_wanted() && !ending {
+            turn.serve_claimants();
         }
         turn.leave_operation();
     }

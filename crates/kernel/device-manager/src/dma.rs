@@ -101,6 +101,15 @@ impl<P: Platform> DeviceManager<P> {
             }
             return Err(Refusal::NoMemory);
         };
+        // Before the ledger has it: nothing of the list is lent.
+        let held = function.held.as_mut().ok_or(Refusal::WrongState);
+        let room = held.and_then(|held| held.buffers.make_room(reservation.index()));
+        if let Err(refusal) = room {
+            function.record.cancel_buffer(reservation);
+            turn.leave();
+            self.machine.free(frames);
+            return Err(refusal);
+        }
         match function.record.commit_buffer(reservation, frames) {
             Ok(id) => {
                 if let Some(held) = &mut function.held {

@@ -6,6 +6,7 @@ use dma_ledger::{Claim, FunctionRecord, OwnerId};
 use driver_core::{Broker, BrokerIo};
 use frames::Grow;
 use ring_abi::Refusal;
+use sabotage::sabotage;
 
 use crate::held::Held;
 use crate::mapped::Mapped;
@@ -16,6 +17,12 @@ pub(crate) struct Claimant<P: Platform> {
     pub(crate) owner: OwnerId,
     pub(crate) waiter: P::Claiming,
 }
+
+/// How many may wait for one function at once, and how many of them for one owner: the line is looked at in one go.
+const CLAIMANTS: usize = 64;
+const SHARE: usize = 4;
+/// Of those that wait, how many are answered in one turn.
+pub(crate) const SERVED: usize = 8;
 
 /// Everything under one function's lock.
 pub(crate) struct Function<P: Platform> {
@@ -62,13 +69,25 @@ impl<P: Platform> Function<P> {
     /// Puts one more into the line, and those out of it who wait no longer.
     ///
     /// # Errors
-    /// The claimant, where nobody can pay for its place.
-    pub(crate) fn wait_for(&mut self, claimant: Claimant<P>) -> Result<(), Claimant<P>> {
+    /// The claimant: `Busy` where it has its share of the line, or the line is full; `OverBudget` where nobody can pay for its
+    /// place.
+    pub(crate) fn wait_for(&mut self, claimant: Claimant<P>) -> Result<(), (Claimant<P>, Refusal)> {
         self.claimants.retain(|one| one.waiter.is_live());
-        if self.claimants.grow(1).is_err() {
-            return Err(claimant);
+        let of_owner = |one: &&Claimant<P>| one.owner == claimant.owner;
+        let own = self.claimants.iter().filter(of_owner).count();
+        if (own >= SHARE || self.claimants.len() >= CLAIMANTS) && !sabotage!(SHARE_CLAIM_WAITS) {
+            return Err((claimant, Refusal::Busy));
         }
-        self.claimants.put(claimant)
+        if self.claimants.grow(1).is_err() {
+            return Err((claimant, Refusal::OverBudget));
+        }
+        let put = self.claimants.put(claimant);
+        put.map_err(|claimant| (claimant, Refusal::OverBudget))
+    }
+
+    /// Whether somebody waits for the function.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.claimants.is_empty()
     }
 
     /// The next that waits for the function.

@@ -81,6 +81,9 @@ impl<P: Platform> At<'_, P> {
             drop(some);
             self.machine.platform.look();
         }
+        while self.turn().drop_some_routes() {
+            self.machine.platform.look();
+        }
         let mut turn = self.turn();
         turn.unmapped(proof);
         turn.leave();

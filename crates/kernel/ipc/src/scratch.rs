@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use cpu::MAX_CPUS;
+use paging::LongBuffer;
 use ring_abi::Refusal;
 use sched::Unbroken;
 
@@ -15,6 +16,10 @@ use crate::area::{Area, Span};
 
 /// Bytes of each buffer: the longest message a kernel object takes or makes.
 pub(crate) const SCRATCH_BYTES: usize = 32 * 1024;
+/// Bytes of a message in memory of its own that lie in one piece of the heap, at most: a longer one takes pages wherever they
+/// are.
+const PIECE_BYTES: usize = 8 * 1024;
+const _: () = assert!(SCRATCH_BYTES <= LongBuffer::BYTES);
 /// Words of a message that lies on the stack, at most: more than a plain payload has.
 const SHORT_WORDS: usize = 8;
 
@@ -40,6 +45,7 @@ pub fn install() -> bool {
 pub(crate) struct Message {
     short: [u64; SHORT_WORDS],
     long: Vec<u64>,
+    longer: Option<LongBuffer>,
     /// The buffer of this CPU is borrowed.
     borrowed: Option<Unbroken>,
 }
@@ -86,6 +92,10 @@ fn bytes_of(words: &mut [u64], bytes: usize) -> &mut [u8] {
 fn room(message: &mut Message, bytes: usize, place: Place) -> Result<&mut [u8], Refusal> {
     if bytes > SCRATCH_BYTES {
         return Err(Refusal::BadMessage);
+    }
+    if place == Place::Own && bytes > PIECE_BYTES {
+        let longer = message.longer.insert(LongBuffer::new()?);
+        return longer.bytes().get_mut(..bytes).ok_or(Refusal::BadMessage);
     }
     if place == Place::Own {
         let words = bytes.div_ceil(8);

@@ -229,6 +229,31 @@ pub fn new_stack() -> Result<KernelStack, Refusal> {
     })
 }
 
+/// A long piece of memory, as long as a kernel stack, whose pages lie wherever there are some: it is a stack on which nothing
+/// runs.
+#[derive(Debug)]
+pub struct LongBuffer(KernelStack);
+
+impl LongBuffer {
+    /// How long it is.
+    pub const BYTES: usize = STACK_BYTES as usize;
+
+    /// Takes a spare stack, or makes one.
+    ///
+    /// # Errors
+    /// As for [`new_stack`].
+    pub fn new() -> Result<Self, Refusal> {
+        new_stack().map(Self)
+    }
+
+    /// Its bytes, whatever was left in them.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        let start = (self.0.top - STACK_BYTES) as *mut u8;
+        // SAFETY: mapped for good and this value's alone, on which nothing runs; any bytes are bytes.
+        unsafe { core::slice::from_raw_parts_mut(start, Self::BYTES) }
+    }
+}
+
 fn spare_stack() -> Option<u64> {
     let mut free = FREE_STACKS.lock();
     if *free == 0 {

@@ -15,8 +15,9 @@ mod table;
 #[cfg(sabotage)]
 pub use kernel_space::open_directly;
 pub use kernel_space::{
-    KernelSection, KernelStack, LargestPage, MapDeviceError, initialise, is_below_kernel_stack,
-    kernel_root, kernel_stack_word, map_device, new_stack, spare_stack_bytes, writable_aliases,
+    KernelSection, KernelStack, LargestPage, LongBuffer, MapDeviceError, initialise,
+    is_below_kernel_stack, kernel_root, kernel_stack_word, map_device, new_stack,
+    spare_stack_bytes, writable_aliases,
 };
 pub use shootdown::{answer as answer_shootdown, set_ipi_sender};
 pub use space::{AddressSpace, MapError, TableSource, activate};

@@ -12,11 +12,13 @@ const MEMORY: &str = "@escapes.device-memory some=true within=true unpaid=0 unpa
 const AREAS: &str = "@escapes.thread-areas some=true within=true unpaid=0";
 const CHILDREN: &str = "@escapes.children first=overBudget from_package=0 package_refused=overBudget from_memory=0 memory_refused=overBudget high=0 high_refused=overBudget high_memory_refused=overBudget kept_bytes=0";
 
+const WAITS: &str = "@escapes.claim-waits refused_at_once=36 got_it=1 refused_later=3 otherwise=0";
+
 inventory::submit! {
     Smoke {
         name: "account-escapes",
         question: "Is there a way out of an account by minting on what was lent, by memory of devices, by areas of threads, or by children?",
-        rows: &["CF-03"],
+        rows: &["CF-03", "CF-07"],
         manifest: "smoke/account-escapes",
         extra: &["-device", "edu"],
         required: &[
@@ -24,6 +26,8 @@ inventory::submit! {
             LENDER,
             AREAS,
             MEMORY,
+            "@escapes.lists within=true unpaid=0",
+            WAITS,
             "@escapes.shares some=true refused=overBudget same_again=true",
             r#"@escapes.nested ended=exited said="overBudget overBudget overBudget overBudget overBudget overBudget" difference_after=0 kept_bytes=0"#,
         ],
@@ -68,5 +72,13 @@ inventory::submit! {
         point: points::SPAWN_OUT_OF_NOTHING,
         smoke: "account-escapes",
         breaks: Break::Missing(CHILDREN),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::SHARE_CLAIM_WAITS,
+        smoke: "account-escapes",
+        breaks: Break::Missing(WAITS),
     }
 }

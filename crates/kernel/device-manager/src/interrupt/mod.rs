@@ -27,6 +27,9 @@ use crate::facts::about;
 use crate::turn::{At, Turn};
 use crate::{DeviceManager, Message, Platform, Waiter};
 
+/// Routes that end in one turn, at most, but for those that a pin shares.
+const FEW_ROUTES: usize = 4;
+
 impl<P: Platform> DeviceManager<P> {
     /// Opens a source: a message of the function (an MSI-X vector, or 0 for the one MSI) or, after the messages, its pin.
     /// It starts masked. A function signals one way at a time.
@@ -44,6 +47,7 @@ impl<P: Platform> DeviceManager<P> {
         if turn.function.held()?.routes.from(0).any(other) {
             return Err(Refusal::WrongState);
         }
+        turn.function.held()?.routes.make_room(source)?;
         let (id, sink) = turn.function.record.attach_route(claim, source)?;
         let opened = if is_pin {
             turn.open_pin(source)
@@ -413,13 +417,36 @@ impl<P: Platform> Turn<'_, P> {
         self.take_waiter(route.source())
     }
 
+    /// Takes some routes away from their holder where there are more than a few. `true`: there still are.
+    pub(crate) fn drop_some_routes(&mut self) -> bool {
+        let Some(held) = &mut self.function.held else {
+            return false;
+        };
+        let claim = held.claim;
+        if held.routes.count() <= FEW_ROUTES {
+            return false;
+        }
+        for _ in 0..FEW_ROUTES {
+            let held = self.function.held.as_mut();
+            let Some(route) = held.and_then(|held| held.routes.take_last()) else {
+                return false;
+            };
+            self.drop_route(&claim, route);
+        }
+        true
+    }
+
     /// Takes every route away from its holder: sources masked, vectors retired, waits ended.
     pub(crate) fn drop_routes(&mut self) {
         let Some(held) = &mut self.function.held else {
             return;
         };
         let claim = held.claim;
-        for route in held.routes.take_all() {
+        loop {
+            let held = self.function.held.as_mut();
+            let Some(route) = held.and_then(|held| held.routes.take_last()) else {
+                return;
+            };
             self.drop_route(&claim, route);
         }
     }

@@ -1,8 +1,8 @@
 //! The routes of a claim, by source. Only this room looks one up.
 
-use alloc::vec::Vec;
-
 use dma_ledger::{Arrival, RouteId, RouteSink};
+use pieces::Pieces;
+use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use super::vectors::Place;
@@ -100,25 +100,50 @@ impl<P: Platform> Route<P> {
     }
 }
 
-/// By source.
-pub(crate) struct Routes<P: Platform>(Vec<Option<Route<P>>>);
+/// Routes in one piece of the list.
+const PIECE: usize = 32;
+
+/// By source, and how many there are.
+pub(crate) struct Routes<P: Platform>(Pieces<Option<Route<P>>, PIECE>, usize);
 
 impl<P: Platform> Routes<P> {
     pub(crate) const fn new() -> Self {
-        Self(Vec::new())
+        Self(Pieces::new(), 0)
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "lent: one entry for each source that the function has"
-    )]
-    pub(super) fn add(&mut self, source: u16, route: Route<P>) {
-        let place = usize::from(source);
-        if self.0.len() <= place {
-            self.0.resize_with(place + 1, || None);
+    /// Makes room for the route of a source.
+    ///
+    /// # Errors
+    /// `OverBudget`.
+    pub(super) fn make_room(&mut self, source: u16) -> Result<(), Refusal> {
+        let entries = usize::from(source) + 1;
+        while self.0.len() < entries {
+            let added = frames::refusable(|| self.0.push(None));
+            added.map_err(|_| Refusal::OverBudget)?;
         }
-        if let Some(entry) = self.0.get_mut(place) {
+        Ok(())
+    }
+
+    /// Takes up a route for which there is room.
+    pub(super) fn add(&mut self, source: u16, route: Route<P>) {
+        if let Some(entry) = self.0.get_mut(usize::from(source)) {
+            self.1 += usize::from(entry.is_none());
             *entry = Some(route);
+        }
+    }
+
+    /// How many there are.
+    pub(super) const fn count(&self) -> usize {
+        self.1
+    }
+
+    /// Takes the one of the highest source.
+    pub(super) fn take_last(&mut self) -> Option<Route<P>> {
+        loop {
+            if let Some(last) = self.0.pop()? {
+                self.1 -= 1;
+                return Some(last);
+            }
         }
     }
 
@@ -135,16 +160,14 @@ impl<P: Platform> Routes<P> {
     }
 
     pub(super) fn take(&mut self, source: u16) -> Option<Route<P>> {
-        self.0.get_mut(usize::from(source))?.take()
-    }
-
-    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Route<P>> + use<P> {
-        core::mem::take(&mut self.0).into_iter().flatten()
+        let taken = self.0.get_mut(usize::from(source))?.take()?;
+        self.1 -= 1;
+        Some(taken)
     }
 
     /// Those that are open, from a source on.
     pub(super) fn from(&self, source: usize) -> impl Iterator<Item = &Route<P>> {
-        self.0.iter().skip(source).flatten()
+        self.0.iter().skip(source).filter_map(Option::as_ref)
     }
 }
 

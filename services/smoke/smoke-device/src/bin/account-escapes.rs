@@ -8,13 +8,14 @@
 
 use sdk::alloc::string::ToString;
 use sdk::alloc::vec::Vec;
+use sdk::device::device_registry;
 use sdk::process::process_spawner::Limits;
 use sdk::process::thread_spawner::Shape;
 use sdk::process::virtual_memory;
 use sdk::{
     Bell, BellRinger, Cap, CapArg, DeviceRegistry, Endpoint, Env, Error, Interface, Layout,
-    Lifetime, NEVER, Object, ProcessHandle, Refusal, ThreadOptions, ThreadSpawner, Timer, fact,
-    spawn_thread,
+    Lifetime, NEVER, Object, ProcessHandle, Refusal, Ring, ThreadOptions, ThreadSpawner, Timer,
+    fact, spawn_thread,
 };
 use smoke::accounts::{child, kit_of, measure};
 use smoke::{Ended, Given, Kit, Probe, Prober, give, mint, outcome, role, serve_probe};
@@ -34,6 +35,10 @@ const TRIES: u32 = 60;
 const REPORTED: u64 = 1 << 63;
 /// Pages of a thread's area, and what a run of so many takes.
 const AREA: (u32, u32) = (17, 32);
+/// Calls that wait for one device.
+const CLAIMS: u64 = 40;
+/// Pages that a child leaves itself for more buffers.
+const LEFT_PAGES: u32 = 40;
 /// Pages of a buffer in one run: one more than half of what it takes.
 const RUN: u64 = 513;
 /// Of an image in memory.
@@ -46,6 +51,7 @@ fn main(env: &Env) -> Result<(), Error> {
         Some("sink") => serve_probe(env, |_: &mut Prober, _: u64, _: u64| Ok(0)),
         Some("scattered") => buffers(env, 1 << 20, Layout::Scattered),
         Some("contiguous") => buffers(env, RUN * PAGE, Layout::Contiguous),
+        Some("list") => long_list(env),
         Some("areas") => areas(env),
         Some("sleeper") => sleep(env),
         Some("nest") => nest(env),
@@ -59,6 +65,8 @@ fn ask(env: &Env) -> Result<(), Error> {
     facets(&kit)?;
     thread_areas(&kit, env)?;
     device_memory(&kit, env)?;
+    lists(&kit, env)?;
+    claim_waits(&kit, env)?;
     shares(&kit)?;
     nested(&kit)
 }
@@ -259,6 +267,85 @@ fn buffers(env: &Env, bytes: u64, layout: Layout) -> Result<(), Error> {
         held.push(more.buffer);
     }
     report(env, held.len() as u64)
+}
+
+/// What the kernel keeps of each buffer is paid for by whoever has them, and refused where that is not covered.
+fn lists(kit: &Kit, env: &Env) -> Result<(), Error> {
+    let registry: DeviceRegistry = env.get("deviceRegistry")?;
+    let given = Vec::from([give("deviceRegistry", &registry)]);
+    let holder = Worker::start(kit, env, "list", &child(GIVEN, 3000), given)?;
+    let more = holder.reported(kit)?;
+    let (_, unpaid) = measure(kit)?;
+    holder.end(kit)?;
+    wait_for_teardown(&registry)?;
+    fact!(
+        "escapes.lists",
+        within = more < u64::from(LEFT_PAGES),
+        unpaid = unpaid,
+        more ~ more
+    );
+    Ok(())
+}
+
+/// Has nearly as many buffers as a list of a power of two has room for, and little memory left; then more buffers.
+fn long_list(env: &Env) -> Result<(), Error> {
+    let registry: DeviceRegistry = env.get("deviceRegistry")?;
+    let vm: VirtualMemory = env.get("vm")?;
+    let device = registry.claim("edu", 0)?.device;
+    let pool = device.pool(64 << 20)?.pool;
+    let mut held = Vec::with_capacity(2000);
+    let next = || pool.allocate(PAGE, Layout::Scattered);
+    while held.len() < 1015 {
+        held.push(next()?.buffer);
+    }
+    let left = vm.map(u64::from(LEFT_PAGES) * PAGE, 3)?.address;
+    while vm.map(PAGE, 3).is_ok() {}
+    vm.unmap(left, u64::from(LEFT_PAGES) * PAGE)?;
+    let before = held.len();
+    while let Ok(more) = next() {
+        held.push(more.buffer);
+    }
+    report(env, (held.len() - before) as u64)
+}
+
+/// While the teardown of a device goes on, one process has its share of the calls that wait for it, and no more.
+fn claim_waits(kit: &Kit, env: &Env) -> Result<(), Error> {
+    let registry: DeviceRegistry = env.get("deviceRegistry")?;
+    let device = registry.claim("edu", 0)?.device;
+    let pool = device.pool(16 << 20)?.pool;
+    let buffer = pool.allocate(16 << 20, Layout::Scattered)?.buffer;
+    let mut ring = Ring::new(64, 256)?;
+    for user in 0..CLAIMS {
+        let claim = device_registry::ClaimParams {
+            driver: "edu",
+            nth: 0,
+        };
+        ring.call::<device_registry::call::Claim>(registry.object(), claim, user, NEVER)?;
+    }
+    drop((buffer, pool, device));
+    ring.submit();
+    let count = |ring: &mut Ring| {
+        let (mut got, mut busy, mut other) = (0, 0, 0);
+        while let Some(done) = ring.completed() {
+            match done.read::<device_registry::call::Claim, _>(|claimed| drop(claimed.device)) {
+                Ok(()) => got += 1,
+                Err(Refusal::Busy) => busy += 1,
+                Err(_) => other += 1,
+            }
+        }
+        (got, busy, other)
+    };
+    let at_once = count(&mut ring);
+    ring.wait(CLAIMS as u16 - at_once.1, kit.after_ms(20_000)?);
+    let later = count(&mut ring);
+    fact!(
+        "escapes.claim-waits",
+        refused_at_once = at_once.1,
+        got_it = at_once.0 + later.0,
+        refused_later = later.1,
+        otherwise = at_once.2 + later.2
+    );
+    Ok(())
 }
 
 /// Areas of threads are paid for with what they round up to.
