@@ -147,6 +147,9 @@ impl<'a> Bench<'a> {
         if matches!(group, Group::Device | Group::Hold) {
             extra.extend(["-device", "edu"].map(OsString::from));
         }
+        if group == Group::Hold {
+            extra.extend(HELD_DEVICES.map(OsString::from));
+        }
         if !in_real_time {
             extra.extend(["-icount", "shift=0,sleep=off"].map(OsString::from));
         }

@@ -103,7 +103,7 @@ const HOLD_MAX: &str = "hold_max";
 const NONE: [f64; 2] = [0.0, 0.0];
 
 /// All of them, in the order of the table.
-pub const ROWS: [Row; 61] = [
+pub const ROWS: [Row; 63] = [
     // Linux: 1.521 G from reset to its first program; a tenth and three hundredths of that.
     row(
         "boot_user",
@@ -395,6 +395,18 @@ pub const ROWS: [Row; 61] = [
         "hold_unread",
         Group::Hold,
         "an endpoint that goes with its calls, 6,000 handles revoked, 6,000 facets at an end, an image that is none",
+        NONE,
+    ),
+    row(
+        "hold_controller",
+        Group::Hold,
+        "an NVMe controller with 60 waits for interrupts and eight full queues: reset, lost, and asked for 30 times",
+        NONE,
+    ),
+    row(
+        "hold_virtio",
+        Group::Hold,
+        "the same of a virtio device",
         NONE,
     ),
     row(

@@ -13,7 +13,7 @@ use sdk::{
 };
 
 use crate::mark::{mark, ticks};
-use crate::{hold_many, hold_more};
+use crate::{hold_devices, hold_many, hold_more};
 
 type VirtualMemory = virtual_memory::Client<sdk::Cap>;
 
@@ -89,7 +89,9 @@ pub fn run(env: &Env) -> Result<(), Error> {
         hold_more::unread(&kit.endpoints, &kit.vm)?;
         hold_more::refused(&kit.spawner, &kit.vm)?;
         role(&kit, "hold-facets")
-    })
+    })?;
+    piece::<96, 97>("hold_controller", || hold_devices::controller(&registry))?;
+    piece::<98, 99>("hold_virtio", || hold_devices::virtio(&registry))
 }
 
 /// A gibibyte, fresh and used.

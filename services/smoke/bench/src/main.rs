@@ -12,6 +12,7 @@ mod calls;
 mod device;
 mod echo;
 mod hold;
+mod hold_devices;
 mod hold_many;
 mod hold_more;
 mod mark;
