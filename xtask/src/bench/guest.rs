@@ -21,6 +21,15 @@ use crate::qemu::{Accel, Drive, Firmware, Machine, Medium};
 use crate::session::{Echo, End, Session};
 use crate::toolchain::Toolchain;
 
+/// Devices of the row `hold_max`, beside `edu`.
+const HELD_DEVICES: [&str; 6] = [
+    "-drive",
+    "if=none,id=hold,file=null-co://,file.size=64M,file.read-zeroes=on,format=raw",
+    "-device",
+    "nvme,drive=hold,serial=hold",
+    "-device",
+    "virtio-rng-pci",
+];
 /// No boot takes longer, however slow the machine is.
 const PATIENCE: Duration = Duration::from_secs(900);
 /// The mark with which the workload begins.

@@ -156,11 +156,7 @@ impl<'a> wire::Server<KernelCall<'a>> for Methods {
         reply.answer(result)
     }
 
-    fn lend(
-        &mut self,
-        reply: Reply<KernelCall<'a>, wire::call::Lend>,
-        facets: u32,
-    ) -> Answered {
+    fn lend(&mut self, reply: Reply<KernelCall<'a>, wire::call::Lend>, facets: u32) -> Answered {
         let account = reply.call().process().account();
         let lent = self.0.lend(account, facets.into());
         reply.answer(lent.map(|endpoint| wire::LendReply { endpoint }))
