@@ -32,6 +32,10 @@ struct Service {
   maxRestarts @8 :UInt16 = 8;
   critical @9 :Bool;
   # `critical`: the system halts with code 1 when the service ends for good.
+  # The program is built for the processor's floating-point and vector unit and may use it; the registers that are kept for
+  # each of its threads are charged to it. Without this the target computes in software, and an instruction of the unit ends
+  # the process.
+  fpu @10 :Bool;
   enum Restart { never @0; onFailure @1; always @2; }
 }
 

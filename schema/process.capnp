@@ -183,7 +183,7 @@ interface ProcessSpawner @0xd1c0a5e5b0a7010d {
   # still pays for then as it goes.
   # Refuses: `notFound` (no such image), `badImage`, `badArgument` (name, grant name), `alreadyExists` (two grants
   # of one name), `outOfRange` (arguments over the startup pages), `overBudget` (more than the caller has of anything,
-  # a priority above its own, or too little to start with), `noMemory`, `badTransfer`.
+  # a priority above its own, or too little to start with), `noMemory`, `badTransfer`, `notSupported` (`fpu` without one).
   spawn @0 (name :Text, image :Text, arguments :List(Text), limits :Limits, grants :List(Grant)) -> (process :ProcessHandle) $Stub.extraTransfers;
   # Starts an image from a MemoryObject. The kernel copies it first and checks the copy.
   # Refuses: as `spawn`, and `wrongKind`, `outOfRange` over 32 MiB.
@@ -198,6 +198,9 @@ interface ProcessSpawner @0xd1c0a5e5b0a7010d {
     priority @5 :UInt8 = 16;
     # How often its starter has started it anew: what SystemInfo shows, and nothing more.
     restarts @6 :UInt32;
+    # Its threads may use the floating-point and vector unit (x87, SSE, and AVX where the processor has it); the state that is
+    # kept for each is charged to it.
+    fpu @7 :Bool;
   }
 }
 

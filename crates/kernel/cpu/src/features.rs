@@ -1,6 +1,7 @@
 //! What the processor offers, read once at run time.
 
 use cpu_vulnerabilities::{Decision, Leaves, Processor, Vendor, has_capabilities};
+use fpu_state::Form;
 
 /// What this machine offers, probed at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -23,6 +24,8 @@ pub struct Features {
     pub machine_check: bool,
     /// XCR0 and the instructions that it steers.
     pub xsave: bool,
+    /// How the state of the floating-point and vector unit is kept; `None`: it has none that is of use.
+    pub fpu: Option<Form>,
     /// 1 GiB pages.
     pub gib_pages: bool,
     /// x2APIC mode.
@@ -53,6 +56,7 @@ pub fn features() -> Features {
                 .and_then(|h| h.tsc_frequency())
                 .map(|k| u64::from(k) * 1000)
         });
+    let xsave = one.as_ref().is_some_and(|f| f.has_xsave()) && has_xsave_leaf();
     Features {
         nx: extended.as_ref().is_some_and(|e| e.has_execute_disable()),
         smep: seven.as_ref().is_some_and(|f| f.has_smep()),
@@ -62,7 +66,8 @@ pub fn features() -> Features {
         tsc: one.as_ref().is_some_and(|f| f.has_tsc()),
         global_pages: one.as_ref().is_some_and(|f| f.has_pge()),
         machine_check: one.as_ref().is_some_and(|f| f.has_mce()),
-        xsave: one.as_ref().is_some_and(|f| f.has_xsave()) && has_xsave_leaf(),
+        xsave,
+        fpu: Form::choose(&fpu_leaves(xsave)),
         gib_pages: extended.as_ref().is_some_and(|e| e.has_1gib_pages()),
         x2apic: one.as_ref().is_some_and(|f| f.has_x2apic()),
         tsc_deadline: one.as_ref().is_some_and(|f| f.has_tsc_deadline()),
@@ -112,6 +117,26 @@ fn leaves() -> Leaves {
         extended_8_ebx: extended(0x8000_0008).map_or(0, |l| l.ebx),
         extended_21_eax: extended(0x8000_0021).map_or(0, |l| l.eax),
     }
+}
+
+/// The words of CPUID that tell how FPU state is kept. `xsave`: whether OSXSAVE can be set.
+#[expect(
+    clippy::fn_params_excessive_bools,
+    reason = "what the processor has, not what to do"
+)]
+fn fpu_leaves(xsave: bool) -> fpu_state::Leaves {
+    let one = raw_cpuid::cpuid!(1);
+    let mut leaves = fpu_state::Leaves {
+        one_ecx: one.ecx,
+        one_edx: one.edx,
+        ..Default::default()
+    };
+    if xsave {
+        let avx = raw_cpuid::cpuid!(0xd, 2);
+        leaves.components = raw_cpuid::cpuid!(0xd, 0).eax;
+        (leaves.avx_bytes, leaves.avx_offset) = (avx.eax, avx.ebx);
+    }
+    leaves
 }
 
 /// Whether CPUID leaf 0xd, subleaf 1 says anything. QEMU 7.2 takes CR4.OSXSAVE as reserved where it does not (`FEAT_XSAVE` in

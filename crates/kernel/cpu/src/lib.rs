@@ -11,6 +11,7 @@ mod controls;
 mod descriptors;
 mod entry;
 mod features;
+mod fpu;
 mod lock;
 mod percpu;
 pub mod port;
@@ -18,7 +19,7 @@ mod selectors;
 mod switch;
 mod tsc;
 
-pub use controls::{Controls, set as set_controls};
+pub use controls::{Controls, FpuControls, set as set_controls};
 pub use descriptors::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, load as load_descriptors};
 #[cfg(sabotage)]
 pub use entry::assert_entry_flags;
@@ -27,6 +28,7 @@ pub use entry::{
     set_handlers, vector_stub,
 };
 pub use features::{Features, features};
+pub use fpu::{FpuState, has as has_fpu, switch as switch_fpu};
 #[cfg(sabotage)]
 pub use lock::held;
 pub use lock::{Guard, Lock, relax, set_relax};

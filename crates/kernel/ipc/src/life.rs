@@ -1,12 +1,13 @@
 //! How threads and processes begin and end.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use account::Kind;
 use call_state::Ending;
-use cpu::{Lock, SyscallFrame};
+use cpu::{FpuState, Lock, SyscallFrame};
 use memory::MemoryObject;
 use ring_abi::{AreaLayout, Refusal, area_layout};
 use sabotage::sabotage;
@@ -79,16 +80,29 @@ fn map_area(process: &Process, layout: AreaLayout, submissions: u32) -> Result<A
     Ok(Area::new(shared, layout, submissions, address, memory))
 }
 
+/// The floating-point and vector registers of a new thread. Who pays now pays for it.
+fn new_fpu_state() -> Result<Box<FpuState>, Refusal> {
+    #[cfg_attr(not(sabotage), expect(unused_mut, reason = "a sabotage changes it"))]
+    let mut state = frames::boxed(FpuState::new())?;
+    sabotage!(KEEP_FPU_MEMORY => state.spoil());
+    Ok(state)
+}
+
 /// What the scheduler runs for a thread.
 fn new_task(process: &Process, spec: &ThreadSpec, fs_base: u64) -> Result<Arc<Task>, Refusal> {
     let most = match sabotage!(THREAD_ABOVE_PROCESS) {
         true => spec.priority,
         false => process.account().priority(),
     };
+    let fpu = match process.has_fpu {
+        true => Some(new_fpu_state()?),
+        false => None,
+    };
     let task = Task::new(TaskSpec {
         space: Some(process.vm.space().clone()),
         account: Some(process.account().clone()),
         fs_base,
+        fpu,
         priority: spec.priority.min(most),
         pinned: spec.cpu,
         entry: first,

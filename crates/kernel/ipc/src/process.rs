@@ -23,13 +23,15 @@ use crate::records::{Object, Pending, Process, Quick, Slot, Thread};
 use crate::roster::Roster;
 use crate::table::{Holder, Table};
 
-/// What a process is called by whoever starts it.
+/// What whoever starts a process says of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Label<'a> {
     /// Its name.
     pub name: &'a str,
     /// How often its starter says that it has started it anew.
     pub restarts: u32,
+    /// Whether its threads may use the floating-point and vector unit.
+    pub fpu: bool,
 }
 
 /// Processes in one piece of the list.
@@ -73,13 +75,17 @@ impl Process {
     /// Makes a process without threads, whose account `from` gives out of its own.
     ///
     /// # Errors
-    /// `OverBudget` for more than `from` has, or more than is given here; `NoMemory`.
+    /// `OverBudget` for more than `from` has, or more than is given here; `NoMemory`; `NotSupported` for an FPU that the
+    /// processor does not have.
     #[expect(clippy::disallowed_methods, reason = "room: made here")]
     pub fn new(
         label: Label<'_>,
         from: &Arc<Account>,
         limits: &Limits,
     ) -> Result<Arc<Self>, Refusal> {
+        if label.fpu && !cpu::has_fpu() {
+            return Err(Refusal::NotSupported);
+        }
         let account = from.open(limits)?;
         let payer = (*account).clone();
         let _paying = frames::paid_by(&payer);
@@ -91,6 +97,7 @@ impl Process {
                 id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
                 name,
                 restarts: label.restarts,
+                has_fpu: label.fpu,
                 account,
                 vm,
                 handles: Table::new(),

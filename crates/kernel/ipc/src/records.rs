@@ -47,6 +47,8 @@ pub struct Process {
     pub name: ArrayString<NAME_BYTES>,
     /// How often its starter says that it has started it anew.
     pub restarts: u32,
+    /// Whether its threads keep floating-point and vector registers.
+    pub has_fpu: bool,
     /// What it was given, and what of it is in use.
     pub(crate) account: Opened,
     /// Its memory.

@@ -26,7 +26,7 @@ extern "C" fn kernel_start() -> ! {
     };
     // SAFETY: once, on the loader's tables, which map this image the same way. NX must be on before tables use it.
     let root = unsafe {
-        smp::note_controls(0, cpu::set_controls(features));
+        smp::note_controls(0, cpu::set_controls(0, features));
         paging::initialise(&map.mapped, &image::sections(), placed.delta(), largest)
     };
     let Some(root) = root else {
@@ -134,13 +134,14 @@ fn choose_sabotage() {
     }
     // The control registers were set before there was a command line.
     // SAFETY: as the first time.
-    smp::note_controls(0, unsafe { cpu::set_controls(cpu::features()) });
+    smp::note_controls(0, unsafe { cpu::set_controls(0, cpu::features()) });
     image::open_text(handover::placed());
 }
 
 /// Says who started the kernel, and what protects it.
 fn state_processor() {
     let held = smp::controls(0);
+    let with = held.with_fpu.unwrap_or_default();
     crate::fact!("boot.loader", name ~ handover::loader(), base_revision = 2);
     crate::fact!(
         "boot.cpu",
@@ -148,10 +149,14 @@ fn state_processor() {
         smep = held.smep(),
         smap = held.smap(),
         umip = held.umip(),
-        cr0 ~ evidence::Hex(held.cr0),
-        cr4 ~ evidence::Hex(held.cr4),
+        fpu ~ cpu::features().fpu.map_or("none", |form| form.name()),
+        cr0 ~ evidence::Hex(held.without_fpu.cr0),
+        cr4 ~ evidence::Hex(held.without_fpu.cr4),
+        xcr0 ~ evidence::Hex(held.without_fpu.xcr0.unwrap_or(0)),
+        fpu_cr0 ~ evidence::Hex(with.cr0),
+        fpu_cr4 ~ evidence::Hex(with.cr4),
+        fpu_xcr0 ~ evidence::Hex(with.xcr0.unwrap_or(0)),
         efer ~ evidence::Hex(held.efer),
-        xcr0 ~ evidence::Hex(held.xcr0.unwrap_or(0)),
         writable_text ~ image::writable_text(handover::placed())
     );
 }

@@ -21,6 +21,7 @@ pub fn start() {
     let label = Label {
         name: "init",
         restarts: 0,
+        fpu: false,
     };
     let spawned = spawn(
         label,

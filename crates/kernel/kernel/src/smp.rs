@@ -10,7 +10,7 @@ use core::arch::global_asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use apic::vector;
-use cpu::{Controls, CpuBlock, Features, MAX_CPUS};
+use cpu::{Controls, CpuBlock, Features, FpuControls, MAX_CPUS};
 use mmio::Registers;
 use sabotage::sabotage;
 
@@ -34,11 +34,14 @@ static mut BLOCKS: [CpuBlock; MAX_CPUS] = [const {
 static CONTROLS: cpu::Lock<[Controls; MAX_CPUS]> = cpu::Lock::new(
     [const {
         Controls {
-            cr0: 0,
-            cr4: 0,
+            without_fpu: FpuControls {
+                cr0: 0,
+                cr4: 0,
+                xcr0: None,
+            },
+            with_fpu: None,
             efer: 0,
             spec_ctrl: None,
-            xcr0: None,
         }
     }; MAX_CPUS],
 );
@@ -84,8 +87,8 @@ pub fn note_controls(index: usize, set: Result<Controls, Controls>) {
     }
     if set.is_err() {
         boot_error(format_args!(
-            "CPU {index} did not take its control registers: CR0 {:#x}, CR4 {:#x}, EFER {:#x}",
-            held.cr0, held.cr4, held.efer
+            "CPU {index} did not take its control registers, or its FPU is not that of CPU 0: EFER {:#x}, {:#x?}, with the FPU {:#x?}",
+            held.efer, held.without_fpu, held.with_fpu
         ));
     }
 }
@@ -389,7 +392,7 @@ extern "C" fn ap_main(index: u64) -> ! {
     let features = cpu::features();
     // SAFETY: this CPU's own first steps, once, with its own number.
     unsafe {
-        note_controls(index, cpu::set_controls(features));
+        note_controls(index, cpu::set_controls(index, features));
         cpu::load_root(paging::kernel_root());
         install_cpu_block(index);
         cpu::load_descriptors(index);

@@ -140,6 +140,24 @@ fn on_arrival(frame: &TrapFrame) {
     }
 }
 
+/// Whether a fault of a program is the use of the FPU by a process that may not use it.
+fn is_for_fpu(frame: &TrapFrame) -> bool {
+    let me = ipc::current();
+    if me.process.has_fpu || !matches!(frame.vector, 6 | 7) {
+        return false;
+    }
+    // Whole words: what lies before the instruction in the first one is skipped.
+    let mut code = [0; 16];
+    let start = frame.rip & !3;
+    for (at, word) in (start..).step_by(4).zip(code.chunks_exact_mut(4)) {
+        let Ok(read) = me.process.vm.read_word(at) else {
+            break;
+        };
+        word.copy_from_slice(&read.to_le_bytes());
+    }
+    fpu_state::needs_fpu(&code[(frame.rip - start) as usize..])
+}
+
 const fn name(number: u64) -> &'static str {
     match number {
         0 => "divide-error",
@@ -194,6 +212,11 @@ fn on_exception(frame: &TrapFrame) {
         );
     } else {
         let _ = write!(line, "at {:#x}, error {:#x}", frame.rip, frame.error);
+    }
+    if !in_kernel && is_for_fpu(frame) {
+        let _ = line.write_str(
+            ": an instruction of the floating-point and vector unit, for which its starter must say fpu",
+        );
     }
     if in_kernel {
         let what = format_args!("{} in kernel mode, stack {:#x}", line.text(), frame.rsp);

@@ -34,6 +34,7 @@ pub fn install_idle() -> bool {
         space: None,
         account: None,
         fs_base: 0,
+        fpu: None,
         priority: 0,
         pinned: Some(cpu::index() as u32),
         entry: idle_entry,
@@ -103,6 +104,9 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
     let account = next.account.as_ref().map_or(core::ptr::null(), Arc::as_ptr);
     c.account.store(account.cast_mut(), Ordering::Relaxed);
     c.switched_at.store(now, Ordering::Relaxed);
+    if previous.fpu.is_some() | next.fpu.is_some() {
+        switch_fpu(&previous, &next);
+    }
     // SAFETY: `next` left its last CPU, and this CPU alone loads it.
     let load = unsafe { *next.saved.get() };
     let save = previous.saved.get();
@@ -135,6 +139,14 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
     unsafe { cpu::switch_stacks(save, load) };
     chosen.take_up();
     finish_switch();
+}
+
+/// What of a switch concerns the floating-point unit, where either task has any state of it.
+#[cold]
+#[inline(never)]
+fn switch_fpu(from: &Task, to: &Task) {
+    // SAFETY: this CPU leaves `from`, whose `on_cpu` says so until it has, and takes up `to`, which left its last CPU.
+    unsafe { cpu::switch_fpu(from.fpu.as_deref(), to.fpu.as_deref()) };
 }
 
 /// What every context does first when it gets a CPU: lets go of the task that had it before. One that was woken since

@@ -1,12 +1,13 @@
 //! One task: its stack, its state, its priority with what others lend it, and what it waits for.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use account::Account;
 use call_state::Loans;
-use cpu::Lock;
+use cpu::{FpuState, Lock};
 use paging::{AddressSpace, KernelStack};
 use sabotage::sabotage;
 
@@ -32,6 +33,8 @@ pub struct TaskSpec {
     pub account: Option<Arc<Account>>,
     /// FS base in user mode.
     pub fs_base: u64,
+    /// Its floating-point and vector registers; `None`: it may not use them.
+    pub fpu: Option<Box<FpuState>>,
     /// 0 is the lowest, [`PRIORITIES`] - 1 the highest.
     pub priority: u8,
     /// The one CPU it may run on.
@@ -70,6 +73,8 @@ pub struct Task {
     pub(crate) space: Option<Arc<AddressSpace>>,
     pub(crate) account: Option<Arc<Account>>,
     pub(crate) fs_base: u64,
+    /// Touched by the switch alone.
+    pub(crate) fpu: Option<Box<FpuState>>,
     pub(crate) base_priority: u8,
     /// The priority that applies, written under the lock of `loans`.
     pub(crate) priority: AtomicU8,
@@ -111,6 +116,7 @@ impl Task {
                 space: spec.space,
                 account: spec.account,
                 fs_base: spec.fs_base,
+                fpu: spec.fpu,
                 base_priority: priority,
                 priority: AtomicU8::new(priority),
                 loans: Lock::new(Loans::new(priority)),

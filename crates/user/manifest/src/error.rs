@@ -199,6 +199,15 @@ pub enum Error {
         /// That service's priority.
         provider_priority: u8,
     },
+    /// Two services share a program of which one may use the FPU: it would have to be built in two ways.
+    TwoBuilds {
+        /// The program.
+        binary: String,
+        /// The service with `fpu`.
+        with: String,
+        /// The service without.
+        without: String,
+    },
     /// A service's binary is not in the boot package.
     MissingBinary {
         /// The service.
@@ -295,6 +304,10 @@ impl fmt::Display for Error {
             Self::UpwardCall { service, priority, grant, provider, provider_priority } => write!(
                 f,
                 "service {service:?}, grant {grant:?}: priority {priority} may not call service {provider:?} of the lower priority {provider_priority}"
+            ),
+            Self::TwoBuilds { binary, with, without } => write!(
+                f,
+                "service {without:?}: its program {binary:?} is also that of service {with:?}, which has fpu; a program is built in one way: give fpu to both or to neither"
             ),
             Self::MissingBinary { service, binary } => {
                 write!(f, "service {service:?}: the boot package holds no binary {binary:?}")

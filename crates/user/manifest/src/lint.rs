@@ -48,6 +48,7 @@ fn lint(draft: Draft) -> Result<Manifest, Error> {
     }
     let start_order = start_order(&draft.services)?;
     check_calls(&draft.services)?;
+    check_builds(&draft.services)?;
     let Draft {
         name,
         services,
@@ -151,6 +152,21 @@ fn check_restart(service: &Service) -> Result<(), Error> {
             service: service.name.clone(),
             why: "it is to be restarted, but at most 0 times",
         });
+    }
+    Ok(())
+}
+
+/// A program is built once: for the FPU or without it.
+fn check_builds(services: &[Service]) -> Result<(), Error> {
+    for with in services.iter().filter(|service| service.fpu) {
+        let shares = |other: &&Service| !other.fpu && other.binary == with.binary;
+        if let Some(without) = services.iter().find(shares) {
+            return Err(Error::TwoBuilds {
+                binary: with.binary.clone(),
+                with: with.name.clone(),
+                without: without.name.clone(),
+            });
+        }
     }
     Ok(())
 }

@@ -55,6 +55,8 @@ pub struct Service {
     pub max_restarts: u16,
     /// Whether the system halts with code 1 when it ends for good.
     pub critical: bool,
+    /// Whether its program is built for the floating-point and vector unit, and may use it.
+    pub fpu: bool,
 }
 
 /// When a service that ended is started again.

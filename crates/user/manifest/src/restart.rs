@@ -107,6 +107,7 @@ mod tests {
             },
             max_restarts,
             critical: false,
+            fpu: false,
         }
     }
 

@@ -212,6 +212,7 @@ impl Conductor<'_> {
                 start.caps.push(CapArg::copy(handle));
             }
         }
+        let given = start.caps.len();
         start.limits = Limits {
             memory_pages: 1 << (8 + random.below(5)),
             handles: 64 << random.below(4),
@@ -220,6 +221,8 @@ impl Conductor<'_> {
             facets: 1 << random.below(8),
             priority: 12,
             restarts: 0,
+            // Nothing of its own is drawn for this, so a seed means what it meant.
+            fpu: given & 1 != 0,
         };
         start
     }

@@ -38,5 +38,6 @@ pub const fn child(memory_pages: u32, handles: u32) -> Limits {
         facets: 20,
         priority: 16,
         restarts: 0,
+        fpu: false,
     }
 }

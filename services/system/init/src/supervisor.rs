@@ -80,6 +80,8 @@ struct Unit {
 enum StartError {
     /// Init does not hold this itself.
     NotHeld(&'static str),
+    /// It is to have floating-point registers, and this processor has none of the kind.
+    NoFpu,
     /// A device that the service cannot do without is not there.
     NoDevice(String),
     /// What it asks a grant of has ended for good: nobody answers there any more.
@@ -353,6 +355,7 @@ impl<'a> Supervisor<'a> {
             facets: service.limits.facets,
             priority: service.priority,
             restarts,
+            fpu: service.fpu,
         };
         self.tools
             .spawner
@@ -367,6 +370,7 @@ impl<'a> Supervisor<'a> {
             .map(|results| results.process)
             .map_err(|refusal| match refusal {
                 Refusal::OverBudget => StartError::NoRoom(limits.memory_pages),
+                Refusal::NotSupported if limits.fpu => StartError::NoFpu,
                 _ => StartError::Refused("starting its process", refusal),
             })
     }
@@ -375,6 +379,9 @@ impl<'a> Supervisor<'a> {
         let name = self.manifest.services.get(idx).map_or("", |s| &s.name);
         let reason = match error {
             StartError::NotHeld(what) => format!("init holds no {what}"),
+            StartError::NoFpu => {
+                "the manifest gives it the fpu, and this processor has no SSE2 or no FXSAVE".into()
+            }
             StartError::NoDevice(device) => format!(
                 "there is no device {device} (driver, and which of its functions); with `optional` in the grant it starts without"
             ),
@@ -390,7 +397,10 @@ impl<'a> Supervisor<'a> {
         tell(format_args!("{name} cannot start: {reason}"));
         match error {
             // None of these will be there a moment later.
-            StartError::NotHeld(_) | StartError::NoDevice(_) | StartError::NoProvider(_) => {
+            StartError::NotHeld(_)
+            | StartError::NoFpu
+            | StartError::NoDevice(_)
+            | StartError::NoProvider(_) => {
                 self.over(idx, FAILED);
             }
             // Room may come when somebody else ends.

@@ -109,6 +109,7 @@ fn start<'a, M: stub::Method>(
     let label = Label {
         name,
         restarts: limit.restarts(),
+        fpu: limit.fpu(),
     };
     let out_of = (from, &limits(limit));
     let process = crate::spawn::spawn(label, image, &list, out_of, (own, grants))?;

@@ -1216,6 +1216,9 @@ pub mod process_spawner {
             priority: u8 = 16, default 16;
             /// How often its starter has started it anew: what SystemInfo shows, and nothing more.
             restarts: u32 = 5;
+            /// Its threads may use the floating-point and vector unit (x87, SSE, and AVX where the processor has it);
+            /// the state that is kept for each is charged to it.
+            fpu: bool = 136;
         }
     }
     stub::reader! {
@@ -1228,6 +1231,7 @@ pub mod process_spawner {
             facets: u32 = 3, default 4096;
             priority: u8 = 16, default 16;
             restarts: u32 = 5;
+            fpu: bool = 136;
         } try {
         }
     }
@@ -1239,6 +1243,7 @@ pub mod process_spawner {
         facets = 3, default 4096;
         priority = 16, default 16;
         restarts = 5;
+        fpu = 136;
     } }
 
     stub::methods! {
@@ -1293,7 +1298,8 @@ pub mod process_spawner {
         ///
         /// Refuses: `notFound` (no such image), `badImage`, `badArgument` (name, grant name), `alreadyExists` (two
         /// grants of one name), `outOfRange` (arguments over the startup pages), `overBudget` (more than the caller
-        /// has of anything, a priority above its own, or too little to start with), `noMemory`, `badTransfer`
+        /// has of anything, a priority above its own, or too little to start with), `noMemory`, `badTransfer`,
+        /// `notSupported` (`fpu` without one)
         pub fn spawn(
             &self,
             name: &str,

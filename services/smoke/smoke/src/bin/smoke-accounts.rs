@@ -155,6 +155,7 @@ fn spawn_more(env: &Env) -> Result<(), Error> {
         facets: 1,
         priority: 10,
         restarts: 0,
+        fpu: false,
     };
     let try_with = |limits: Limits| {
         let child = kit.start_within("sleeper", &limits, &[], &[give("timer", &kit.timer)]);

@@ -27,6 +27,7 @@ const LIMITS: Limits = Limits {
     facets: 6,
     priority: 16,
     restarts: 0,
+    fpu: false,
 };
 /// Nothing is asked for more often than this: a bound that does not hold ends the attempt too.
 const ATTEMPTS: usize = 5000;

@@ -90,6 +90,7 @@ const SMALL: Limits = Limits {
     facets: 8,
     priority: 16,
     restarts: 0,
+    fpu: false,
 };
 
 fn ask(env: &Env) -> Result<(), Error> {
