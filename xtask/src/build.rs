@@ -10,7 +10,18 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::project::{Member, Project, is_ci};
-use crate::toolchain::{BARE, Toolchain, UEFI};
+use crate::toolchain::{BARE, FPU, Toolchain, UEFI};
+
+/// What makes a program of the guest out of one for Linux: the linker of the guest's own target, and nothing of the host's. The
+/// prebuilt `core` unwinds and names two symbols for that, which are never called.
+const FPU_LINK: [&str; 6] = [
+    "-Clinker=rust-lld",
+    "-Clinker-flavor=ld.lld",
+    "-Ctarget-feature=+crt-static",
+    "-Clink-arg=-static",
+    "-Clink-arg=--defsym=rust_eh_personality=0",
+    "-Clink-arg=--defsym=_Unwind_Resume=0",
+];
 
 /// The SIMD back ends of these crates crash the code generator on a soft-float target; this picks their portable ones.
 const CRYPTO_CFGS: [&str; 6] = [
@@ -33,6 +44,8 @@ pub enum Kind {
     Service,
     /// A process with `--cfg sabotage`.
     SabotageService,
+    /// A process that may use the floating-point and vector unit.
+    FpuService,
     /// The loader QEMU starts with `-kernel`.
     LoaderPvh,
     /// The loader UEFI firmware starts.
@@ -120,7 +133,11 @@ impl Kind {
 
     /// The target triple.
     pub fn target(self) -> &'static str {
-        if self == Self::LoaderUefi { UEFI } else { BARE }
+        match self {
+            Self::LoaderUefi => UEFI,
+            Self::FpuService => FPU,
+            _ => BARE,
+        }
     }
 
     fn folder(self) -> &'static str {
@@ -129,6 +146,7 @@ impl Kind {
             Self::SabotageKernel => "kernel-sabotage",
             Self::Service => "services",
             Self::SabotageService => "services-sabotage",
+            Self::FpuService => "services-fpu",
             Self::LoaderPvh => "loader-pvh",
             Self::LoaderUefi => "loader-uefi",
         }
@@ -137,7 +155,9 @@ impl Kind {
     fn linker_script(self) -> Option<&'static str> {
         match self {
             Self::Kernel | Self::SabotageKernel => Some("crates/kernel/kernel/kernel.ld"),
-            Self::Service | Self::SabotageService => Some("crates/user/rt/service.ld"),
+            Self::Service | Self::SabotageService | Self::FpuService => {
+                Some("crates/user/rt/service.ld")
+            }
             Self::LoaderPvh => Some("crates/boot/loader-pvh/loader.ld"),
             Self::LoaderUefi => None,
         }
@@ -165,11 +185,18 @@ impl Kind {
             }
             // For backtraces.
             Self::Service => flags.push("-Cforce-frame-pointers=yes".into()),
+            Self::FpuService => {
+                flags.push("-Cforce-frame-pointers=yes".into());
+                flags.push("--cfg=guest".into());
+                flags.extend(FPU_LINK.map(String::from));
+            }
             // All keep the target's code model, which reaches the lowest 2 GiB as well as the highest: with another one
             // the prebuilt `core` could not take part in link-time optimisation.
             Self::LoaderPvh | Self::LoaderUefi => {}
         }
-        flags.extend(CRYPTO_CFGS.iter().map(|cfg| format!("--cfg={cfg}")));
+        if self != Self::FpuService {
+            flags.extend(CRYPTO_CFGS.iter().map(|cfg| format!("--cfg={cfg}")));
+        }
         flags
     }
 }
@@ -197,9 +224,8 @@ impl<'a> Builder<'a> {
             let path = self.project.root.join(script);
             ensure!(path.exists(), "the linker script {script} is missing");
         }
-        let mut command = self
-            .toolchain
-            .cargo(self.project, &kind.flags(self.project));
+        let flags = kind.flags(self.project);
+        let mut command = self.toolchain.cargo(self.project, kind.target(), &flags);
         command.arg("build").args(["--target", kind.target()]);
         command
             .arg("--target-dir")
@@ -289,6 +315,23 @@ impl<'a> Builder<'a> {
                 .clone_from(&other.unwrap_or(program).path.clone());
         }
         Ok(programs)
+    }
+
+    /// Builds the services' programs called `names` for the floating-point unit; a name that no service has is left out. Those
+    /// with sabotage points are built without them.
+    pub fn build_fpu_programs(&self, names: &BTreeSet<String>) -> Result<Vec<Program>> {
+        let has = |member: &Member| member.bins.iter().any(|bin| names.contains(bin));
+        let packages = self.services(has);
+        if packages.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.toolchain.require(self.project, FPU)?;
+        let known = self.project.members.iter().flat_map(|member| &member.bins);
+        let bins: Vec<&str> = known
+            .filter(|bin| names.contains(*bin))
+            .map(String::as_str)
+            .collect();
+        self.build_some(Kind::FpuService, &packages, &bins)
     }
 
     fn services(&self, wanted: impl Fn(&Member) -> bool) -> Vec<&'a str> {

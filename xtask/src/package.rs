@@ -19,6 +19,30 @@ use crate::project::Project;
 use crate::symbols::Symbols;
 use crate::toolchain::Toolchain;
 
+/// A program that a system wants.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Wanted {
+    name: String,
+    /// Built for the floating-point unit.
+    fpu: bool,
+}
+
+impl Wanted {
+    fn plain(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            fpu: false,
+        }
+    }
+
+    fn of(service: &manifest::Service) -> Self {
+        Self {
+            name: service.binary.clone(),
+            fpu: service.fpu,
+        }
+    }
+}
+
 /// Everything that was built for the guest.
 pub struct Guest<'a> {
     project: &'a Project,
@@ -27,8 +51,8 @@ pub struct Guest<'a> {
     kernel: Program,
     /// The loader QEMU starts with `-kernel`.
     pub loader: PathBuf,
-    /// What was built so far, by name.
-    services: RefCell<BTreeMap<String, Program>>,
+    /// What was built so far.
+    services: RefCell<BTreeMap<Wanted, Program>>,
 }
 
 impl<'a> Guest<'a> {
@@ -63,37 +87,42 @@ impl<'a> Guest<'a> {
     /// The programs that a compiled manifest names, and the first process.
     ///
     /// A manifest that is refused is packaged with everything: the guest is to say why it refuses.
-    fn images(&self, manifest: &[u8]) -> BTreeSet<String> {
-        let init = ["init".to_owned()].into_iter();
+    fn images(&self, manifest: &[u8]) -> BTreeSet<Wanted> {
+        let init = [Wanted::plain("init")].into_iter();
         match manifest::read(manifest) {
-            Ok(read) => init
-                .chain(read.images().iter().map(ToString::to_string))
-                .collect(),
+            Ok(read) => init.chain(read.services.iter().map(Wanted::of)).collect(),
             Err(_) => {
                 let members = self.project.members.iter();
                 let services = members.filter(|member| member.tier == "S" || member.tier == "U2");
-                init.chain(services.flat_map(|member| member.bins.clone()))
-                    .collect()
+                let programs = services.flat_map(|member| &member.bins);
+                init.chain(programs.map(Wanted::plain)).collect()
             }
         }
     }
 
-    /// The programs called `names`, built where they are not yet; a name that no service has is left out.
-    fn programs(&self, names: &BTreeSet<String>) -> Result<Vec<Program>> {
+    /// The programs that are `wanted`, built where they are not yet; a name that no service has is left out.
+    fn programs(&self, wanted: &BTreeSet<Wanted>) -> Result<Vec<Program>> {
         let mut built = self.services.borrow_mut();
-        let missing: BTreeSet<String> = names
-            .iter()
-            .filter(|name| !built.contains_key(*name))
-            .cloned()
-            .collect();
-        if !missing.is_empty() {
-            let builder = Builder::new(self.project, self.toolchain, self.flavour.code());
-            for program in builder.build_programs(self.flavour.service(), &missing)? {
-                built.insert(program.name.clone(), program);
+        let builder = Builder::new(self.project, self.toolchain, self.flavour.code());
+        for fpu in [false, true] {
+            let missing = wanted.iter().filter(|one| one.fpu == fpu);
+            let missing = missing.filter(|one| !built.contains_key(*one));
+            let missing: BTreeSet<String> = missing.map(|one| one.name.clone()).collect();
+            let programs = match fpu {
+                _ if missing.is_empty() => Vec::new(),
+                false => builder.build_programs(self.flavour.service(), &missing)?,
+                true => builder.build_fpu_programs(&missing)?,
+            };
+            for program in programs {
+                let name = program.name.clone();
+                built.insert(Wanted { name, fpu }, program);
             }
         }
-        let wanted = names.iter().filter_map(|name| built.get(name));
-        Ok(wanted.cloned().collect())
+        Ok(wanted
+            .iter()
+            .filter_map(|one| built.get(one))
+            .cloned()
+            .collect())
     }
 
     /// The kernel with its symbols, for a debugger and for `tidy`.
@@ -105,8 +134,7 @@ impl<'a> Guest<'a> {
     pub fn symbols(&self, manifest: &str) -> Result<Symbols> {
         let manifest = manifest::read(&compile_manifest(self.project, manifest)?);
         let services = manifest.map_or_else(|_| Vec::new(), |manifest| manifest.services);
-        let names = services.iter().map(|service| service.binary.clone());
-        let programs = self.programs(&names.collect())?;
+        let programs = self.programs(&services.iter().map(Wanted::of).collect())?;
         let paths = services.iter().filter_map(|service| {
             let program = programs.iter().find(|one| one.name == service.binary)?;
             Some((service.name.clone(), program.path.clone()))

@@ -22,6 +22,9 @@ use crate::project::Project;
 pub const BARE: &str = "x86_64-unknown-none";
 /// The target of the UEFI loader.
 pub const UEFI: &str = "x86_64-unknown-uefi";
+/// The target of services that may use the floating-point and vector unit: there is none without an operating system that
+/// stable Rust has and whose ABI passes floating-point values in registers. Every compiler that builds for the host has it.
+pub const FPU: &str = "x86_64-unknown-linux-gnu";
 
 const TARGETS: [&str; 2] = [BARE, UEFI];
 const DISTRO_RUSTC: &str = "/usr/bin/rustc";
@@ -63,7 +66,7 @@ impl Toolchain {
             let settled = choice == Choice::Auto
                 && SysrootPlan::find(project).is_some_and(|plan| plan.is_built());
             if !settled
-                && rustup_add(project)
+                && rustup_add(project, &TARGETS)
                 && let Some(found) = Self::prebuilt(project, "added through rustup")
             {
                 return Ok(found);
@@ -100,20 +103,27 @@ impl Toolchain {
         Self::prebuilt(project, "").is_some()
             || SysrootPlan::find(project).is_some()
             // What rustup says is not enough: a damaged toolchain counts as up to date.
-            || (rustup_add(project) && Self::prebuilt(project, "").is_some())
+            || (rustup_add(project, &TARGETS) && Self::prebuilt(project, "").is_some())
+    }
+
+    /// Makes sure that the compiler's own `core` for another target than the guest's is there.
+    pub fn require(&self, project: &Project, target: &str) -> Result<()> {
+        let rustc = self.rustc.as_deref().unwrap_or(Path::new("rustc"));
+        if brings(project, rustc, target) {
+            return Ok(());
+        }
+        let added = self.rustc.is_none() && rustup_add(project, &[target]);
+        ensure!(
+            added && brings(project, rustc, target),
+            "{} has no library for {target}, for which services with fpu are built; rustup target add {target} brings it",
+            rustc.display()
+        );
+        Ok(())
     }
 
     fn prebuilt(project: &Project, why: &str) -> Option<Self> {
-        let has = |target: &str| {
-            let output = clean(&project.root, Path::new("rustc"))
-                .args(["--print", "target-libdir", "--target", target])
-                .stderr(Stdio::null())
-                .output()
-                .ok()?;
-            let dir = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
-            has_core(&dir).then_some(())
-        };
-        TARGETS.iter().try_for_each(|target| has(target))?;
+        let has = |target: &&str| brings(project, Path::new("rustc"), target);
+        TARGETS.iter().all(has).then_some(())?;
         let version = clean(&project.root, Path::new("rustc"))
             .arg("--version")
             .output()
@@ -134,22 +144,37 @@ impl Toolchain {
 
     /// A cargo command in the workspace, cleared of what the outer cargo left in the environment.
     ///
-    /// `flags` are the rustflags of the guest crates; build scripts and proc macros do not see them.
-    pub fn cargo(&self, project: &Project, flags: &[String]) -> Command {
+    /// `flags` are the rustflags of the guest crates, for `target`; build scripts and proc macros do not see them.
+    pub fn cargo(&self, project: &Project, target: &str, flags: &[String]) -> Command {
         let mut command = clean(&project.root, &self.cargo);
         let mut flags = flags.to_vec();
         if let Some(rustc) = &self.rustc {
             command.env("RUSTC", rustc);
         }
         if let Some(sysroot) = &self.sysroot {
-            flags.push("--sysroot".into());
-            flags.push(sysroot.display().to_string());
+            // What the compiler brings for the host itself is not in there.
+            if TARGETS.contains(&target) {
+                flags.push("--sysroot".into());
+                flags.push(sysroot.display().to_string());
+            }
             command.env("PATH", with_first_in_path(&sysroot.join("bin")));
         }
         // The encoded form survives spaces in paths and wins over every other source of flags.
         command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
         command
     }
+}
+
+/// Whether a compiler has the library of a target.
+fn brings(project: &Project, rustc: &Path, target: &str) -> bool {
+    let output = clean(&project.root, rustc)
+        .args(["--print", "target-libdir", "--target", target])
+        .stderr(Stdio::null())
+        .output();
+    let text = output
+        .ok()
+        .and_then(|output| String::from_utf8(output.stdout).ok());
+    text.is_some_and(|dir| has_core(Path::new(dir.trim())))
 }
 
 /// What a private sysroot is made from and where it goes.
@@ -315,11 +340,11 @@ fn version_line(rustc: &Path) -> Result<String> {
     Ok(text.split(" (").next().unwrap_or(&text).trim().to_owned())
 }
 
-/// `rustup target add` for both targets, given up after [`RUSTUP_PATIENCE`].
-fn rustup_add(project: &Project) -> bool {
+/// `rustup target add` for `targets`, given up after [`RUSTUP_PATIENCE`].
+fn rustup_add(project: &Project, targets: &[&str]) -> bool {
     let child = clean(&project.root, Path::new("rustup"))
         .args(["target", "add"])
-        .args(TARGETS)
+        .args(targets)
         .env("RUSTUP_MAX_RETRIES", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

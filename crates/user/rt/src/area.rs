@@ -14,7 +14,7 @@ const WORD: u32 = wire::WORD as u32;
 
 /// The area of the calling thread.
 pub(crate) fn header() -> *mut AreaHeader {
-    #[cfg(target_os = "none")]
+    #[cfg(any(target_os = "none", guest))]
     {
         let address: *mut AreaHeader;
         // SAFETY: the kernel points the FS base of every thread at its area, whose first word is its own address. That
@@ -24,7 +24,7 @@ pub(crate) fn header() -> *mut AreaHeader {
         }
         address
     }
-    #[cfg(not(target_os = "none"))]
+    #[cfg(not(any(target_os = "none", guest)))]
     crate::host::area()
 }
 

@@ -79,7 +79,7 @@ pub(crate) fn virtual_memory() -> virtual_memory::Client<Cap> {
 /// The global allocator of a program.
 pub(crate) struct Heap(Mutex<Option<Pool>>);
 
-#[cfg_attr(target_os = "none", global_allocator)]
+#[cfg_attr(any(target_os = "none", guest), global_allocator)]
 static HEAP: Heap = Heap(Mutex::new(None));
 
 impl Heap {

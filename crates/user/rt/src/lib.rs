@@ -3,16 +3,19 @@
 //! Owns every register and address of the user side of the ABI in `ring-abi`. Invariant: it never decides what a
 //! program may do; it only sends what the program asks for, and what it cannot send it refuses without a system call.
 //!
+//! A program that the manifest gives the FPU is built for the host's target, which has registers for it, and with `cfg(guest)`;
+//! any other for the guest's own, without an operating system.
+//!
 //! A program is `#![no_std] #![no_main]`, has a `fn main(env: &rt::Env)`, and says [`entry!`]`(main)`.
 #![no_std]
 // System calls, the thread area and the heap are what this crate is for.
 #![allow(unsafe_code)]
 // The host has no first thread and no heap of a program's own.
-#![cfg_attr(not(target_os = "none"), allow(dead_code))]
+#![cfg_attr(not(any(target_os = "none", guest)), allow(dead_code))]
 
 extern crate alloc;
 // On the host: a stand-in for the kernel, and what a program without `std` needs to be linked or checked there.
-#[cfg(not(target_os = "none"))]
+#[cfg(not(any(target_os = "none", guest)))]
 extern crate std;
 
 mod area;
@@ -20,8 +23,10 @@ mod cap;
 pub mod channel;
 mod env;
 mod heap;
-#[cfg(not(target_os = "none"))]
+#[cfg(not(any(target_os = "none", guest)))]
 pub mod host;
+#[cfg(all(guest, not(target_os = "none")))]
+mod mem;
 mod ring;
 mod server;
 mod start;

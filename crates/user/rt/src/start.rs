@@ -2,17 +2,17 @@
 
 use core::fmt::{self, Write as _};
 
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", guest))]
 use schema::process::virtual_memory;
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", guest))]
 use stub::{Interface, Object};
 
 use crate::area::Scratch;
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", guest))]
 use crate::{Cap, heap, thread};
 use crate::{Env, sys};
 
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", guest))]
 core::arch::global_asm!(
     ".pushsection .text._start, \"ax\", @progbits",
     ".globl _start",
@@ -27,14 +27,14 @@ core::arch::global_asm!(
     main = sym call_main,
 );
 
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", guest))]
 unsafe extern "Rust" {
     /// The program's own, made by `entry!`.
     #[link_name = "capos_rt_main"]
     safe fn program_main(env: &Env) -> i64;
 }
 
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", guest))]
 extern "C" fn call_main(page: *const u8) -> ! {
     // SAFETY: the kernel starts the first thread with the address of its startup pages.
     let Some(env) = (unsafe { Env::new(page) }) else {
@@ -61,7 +61,7 @@ macro_rules! entry {
             $crate::start(env, $main)
         }
         // On the host a program can be checked, tested and linked, but not run.
-        #[cfg(all(not(test), not(target_os = "none")))]
+        #[cfg(all(not(test), not(any(target_os = "none", guest))))]
         #[unsafe(export_name = "main")]
         extern "C" fn __capos_host_main() -> i32 {
             $crate::host::explain()
@@ -143,7 +143,7 @@ impl fmt::Write for Line<'_> {
     }
 }
 
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", guest))]
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     // Where the allocator's error handler stands, which knows how much was asked for and not why it was not there.

@@ -1,9 +1,9 @@
 //! The two system calls.
 
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", guest))]
 use core::arch::asm;
 
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", guest))]
 use ring_abi::{Control, span, syscall};
 use ring_abi::{StatusWord, opcode, submission_flags};
 use stub::{Refusal, Words};
@@ -50,7 +50,7 @@ impl Outcome {
 }
 
 /// Performs one operation and waits for it.
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", guest))]
 pub fn operate(operation: &Operation) -> Outcome {
     let control = Control {
         opcode: operation.opcode,
@@ -89,14 +89,14 @@ pub fn operate(operation: &Operation) -> Outcome {
 }
 
 /// Performs one operation with the host's stand-in for the kernel.
-#[cfg(not(target_os = "none"))]
+#[cfg(not(any(target_os = "none", guest)))]
 pub fn operate(operation: &Operation) -> Outcome {
     crate::host::operate(operation)
 }
 
 /// Takes submissions from the ring and waits until `min_complete` completions are there or `deadline_ns` comes.
 /// Returns how many are there.
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", guest))]
 pub fn enter_ring(min_complete: u16, deadline_ns: u64) -> u64 {
     let control = Control {
         opcode: opcode::RING,
@@ -128,7 +128,7 @@ pub fn enter_ring(min_complete: u16, deadline_ns: u64) -> u64 {
 }
 
 /// There is no ring on the host, so there is nothing to wait for.
-#[cfg(not(target_os = "none"))]
+#[cfg(not(any(target_os = "none", guest)))]
 pub fn enter_ring(_: u16, _: u64) -> u64 {
     0
 }
@@ -143,7 +143,7 @@ pub enum Ending {
 }
 
 /// Ends the process. The text is `bytes` long, at `offset` in the message area.
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", guest))]
 pub fn exit(code: i64, offset: u32, bytes: u32, ending: Ending) -> ! {
     let mark = match ending {
         Ending::Exit => 0,
@@ -165,13 +165,13 @@ pub fn exit(code: i64, offset: u32, bytes: u32, ending: Ending) -> ! {
 }
 
 /// Ends the test that runs the program on the host.
-#[cfg(not(target_os = "none"))]
+#[cfg(not(any(target_os = "none", guest)))]
 pub fn exit(code: i64, offset: u32, bytes: u32, _: Ending) -> ! {
     crate::host::exit(code, offset, bytes)
 }
 
 /// Ends the calling thread.
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", guest))]
 pub fn exit_thread(code: i64) -> ! {
     // SAFETY: does not return.
     unsafe {
@@ -187,7 +187,7 @@ pub fn exit_thread(code: i64) -> ! {
 }
 
 /// No thread of a program runs on the host.
-#[cfg(not(target_os = "none"))]
+#[cfg(not(any(target_os = "none", guest)))]
 pub fn exit_thread(code: i64) -> ! {
     panic!("a thread ended with code {code}")
 }

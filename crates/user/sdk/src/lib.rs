@@ -35,7 +35,7 @@ pub use error::{Error, Why};
 pub use evidence::{self, Hex};
 pub use hashbrown::{self, HashMap, HashSet};
 pub use rt::channel;
-#[cfg(not(target_os = "none"))]
+#[cfg(not(any(target_os = "none", guest)))]
 pub use rt::host;
 pub use rt::{
     Access, CALLERS, Call, Cap, Completion, Condvar, Env, EnvError, Exit, HeapFigures, JoinHandle,
