@@ -25,6 +25,7 @@ mod entry;
 mod facets;
 mod fat_hostile;
 mod foreign;
+mod fpu;
 mod hardware_audit;
 mod hardware_grant_cycle;
 mod interrupt_grant;
