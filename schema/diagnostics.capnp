@@ -37,6 +37,8 @@ interface MachineInspector @0xd1c0a5e5b0a70d01 {
     busyNs @3 :UInt64;
     # Switches from one thread to another.
     switches @4 :UInt64;
+    # How many of them came between accounts of which one is distrusting.
+    barriers @19 :UInt64;
     # When its timer fires next, 2^64-1 for never.
     nextDeadlineNs @5 :UInt64;
     # Interrupts of devices; spurious ones; ones on a vector that nobody owns.

@@ -36,6 +36,9 @@ struct Service {
   # each of its threads are charged to it. Without this the target computes in software, and an instruction of the unit ends
   # the process.
   fpu @10 :Bool;
+  # Its account distrusts every other: on a switch between the two the processor is told to forget what it learned of branches
+  # (IBPB), where it can. What the service starts distrusts too. No other switch costs anything.
+  distrusting @11 :Bool;
   enum Restart { never @0; onFailure @1; always @2; }
 }
 

@@ -201,6 +201,9 @@ interface ProcessSpawner @0xd1c0a5e5b0a7010d {
     # Its threads may use the floating-point and vector unit (x87, SSE, and AVX where the processor has it); the state that is
     # kept for each is charged to it.
     fpu @7 :Bool;
+    # On a switch between its account and another the processor is told to forget what it learned of branches (IBPB), where it
+    # can. What it starts is distrusting too.
+    distrusting @8 :Bool;
   }
 }
 

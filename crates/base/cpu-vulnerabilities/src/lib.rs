@@ -12,6 +12,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod barrier;
+
+pub use barrier::{Marks, Party, Step, Trained};
+
 /// Who makes the processor, by CPUID leaf 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Vendor {

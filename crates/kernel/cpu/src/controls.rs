@@ -191,6 +191,7 @@ pub unsafe fn set(index: usize, f: Features) -> Result<Controls, Controls> {
             .spec_ctrl
             .map(|_| unsafe { Msr::new(SPEC_CTRL).read() }),
     };
+    crate::branches::note(index, f.speculation.barrier);
     let agrees = fpu::note(index, f.fpu, without, with);
     if f.speculation.verw {
         crate::entry::always_verw();

@@ -7,6 +7,7 @@
 #![no_std]
 #![allow(unsafe_code)]
 
+mod branches;
 mod controls;
 mod descriptors;
 mod entry;
@@ -19,6 +20,7 @@ mod selectors;
 mod switch;
 mod tsc;
 
+pub use branches::forget as forget_branches;
 pub use controls::{Controls, FpuControls, set as set_controls};
 pub use descriptors::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, load as load_descriptors};
 #[cfg(sabotage)]

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use account::Kind;
 use call_state::Ending;
 use cpu::{FpuState, Lock, SyscallFrame};
+use cpu_vulnerabilities::Party;
 use memory::MemoryObject;
 use ring_abi::{AreaLayout, Refusal, area_layout};
 use sabotage::sabotage;
@@ -103,6 +104,10 @@ fn new_task(process: &Process, spec: &ThreadSpec, fs_base: u64) -> Result<Arc<Ta
         account: Some(process.account().clone()),
         fs_base,
         fpu,
+        party: Some(Party {
+            number: process.id,
+            distrusting: process.is_distrusting,
+        }),
         priority: spec.priority.min(most),
         pinned: spec.cpu,
         entry: first,

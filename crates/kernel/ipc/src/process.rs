@@ -32,6 +32,8 @@ pub struct Label<'a> {
     pub restarts: u32,
     /// Whether its threads may use the floating-point and vector unit.
     pub fpu: bool,
+    /// Whether its account is to share nothing with others that the processor learns of branches.
+    pub distrusting: bool,
 }
 
 /// Processes in one piece of the list.
@@ -98,6 +100,7 @@ impl Process {
                 name,
                 restarts: label.restarts,
                 has_fpu: label.fpu,
+                is_distrusting: label.distrusting,
                 account,
                 vm,
                 handles: Table::new(),

@@ -49,6 +49,8 @@ pub struct Process {
     pub restarts: u32,
     /// Whether its threads keep floating-point and vector registers.
     pub has_fpu: bool,
+    /// Whether the processor forgets what it learned of branches between this account and any other.
+    pub is_distrusting: bool,
     /// What it was given, and what of it is in use.
     pub(crate) account: Opened,
     /// Its memory.

@@ -22,6 +22,7 @@ pub fn start() {
         name: "init",
         restarts: 0,
         fpu: false,
+        distrusting: false,
     };
     let spawned = spawn(
         label,

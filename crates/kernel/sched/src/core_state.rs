@@ -8,6 +8,7 @@ use core::sync::atomic::{
 
 use account::Account;
 use cpu::{Lock, MAX_CPUS};
+use cpu_vulnerabilities::Trained;
 use paging::AddressSpace;
 use sabotage::sabotage;
 
@@ -16,7 +17,7 @@ use crate::run_queue::{End, RunQueue};
 use crate::timer::TimerHeap;
 
 /// Only the CPU itself touches these, with interrupts off.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Local {
     pub(crate) current: Option<Arc<Task>>,
     pub(crate) previous: Option<Arc<Task>>,
@@ -24,6 +25,8 @@ pub(crate) struct Local {
     pub(crate) loaded: Option<Arc<AddressSpace>>,
     /// What was last written to the FS base register.
     pub(crate) fs_base: u64,
+    /// Whose branches the predictors know.
+    pub(crate) trained: Trained,
 }
 
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) quantum_end: AtomicU64,
     pub(crate) armed_for: AtomicU64,
     pub(crate) switches: AtomicU64,
+    /// Switches at which the predictors of branches were told to forget.
+    pub(crate) barriers: AtomicU64,
     /// TSC at the last switch, written by this CPU alone.
     pub(crate) switched_at: AtomicU64,
     /// The account of what runs, to be compared with others; null for a kernel task.
@@ -102,6 +107,7 @@ static CORES: [Core; MAX_CPUS] = [const {
             idle: None,
             loaded: None,
             fs_base: 0,
+            trained: Trained::by_anybody(),
         }),
         queue: Lock::new(RunQueue::new()),
         waiting: AtomicU32::new(0),
@@ -114,6 +120,7 @@ static CORES: [Core; MAX_CPUS] = [const {
         quantum_end: AtomicU64::new(u64::MAX),
         armed_for: AtomicU64::new(u64::MAX),
         switches: AtomicU64::new(0),
+        barriers: AtomicU64::new(0),
         switched_at: AtomicU64::new(0),
         account: AtomicPtr::new(core::ptr::null_mut()),
         online_at: AtomicU64::new(0),
@@ -192,6 +199,8 @@ pub struct CpuSummary {
     pub online: bool,
     /// Switches so far.
     pub switches: u64,
+    /// How many of them came between accounts of which one is distrusting.
+    pub barriers: u64,
     /// Nanoseconds for which it had nothing to do.
     pub idle_ns: u64,
     /// Nanoseconds for which it worked.
@@ -209,6 +218,7 @@ pub fn summary(cpu: usize) -> CpuSummary {
         apic_id: c.apic_id.load(Ordering::Relaxed),
         online,
         switches: c.switches.load(Ordering::Relaxed),
+        barriers: c.barriers.load(Ordering::Relaxed),
         idle_ns: crate::tsc_to_ns(idle),
         busy_ns: crate::tsc_to_ns(alive.saturating_sub(idle)),
         next_deadline_ns: c.armed_for.load(Ordering::Relaxed),

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 
 use sabotage::sabotage;
 
-use crate::core_state::{Core, IDLE, core, cpu_count, local, local_of, this};
+use crate::core_state::{Core, IDLE, Local, core, cpu_count, local, local_of, this};
 use crate::run_queue::End;
 use crate::task::{LEAVING, NO_TIMER, OFF, ON};
 use crate::{NEVER, Task, TaskSpec, now_ns, timer};
@@ -35,6 +35,7 @@ pub fn install_idle() -> bool {
         account: None,
         fs_base: 0,
         fpu: None,
+        party: None,
         priority: 0,
         pinned: Some(cpu::index() as u32),
         entry: idle_entry,
@@ -104,8 +105,8 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
     let account = next.account.as_ref().map_or(core::ptr::null(), Arc::as_ptr);
     c.account.store(account.cast_mut(), Ordering::Relaxed);
     c.switched_at.store(now, Ordering::Relaxed);
-    if previous.fpu.is_some() | next.fpu.is_some() {
-        switch_fpu(&previous, &next);
+    if previous.marks.load(Ordering::Relaxed) | next.marks.load(Ordering::Relaxed) != 0 {
+        switch_marked(c, l, &previous, &next);
     }
     // SAFETY: `next` left its last CPU, and this CPU alone loads it.
     let load = unsafe { *next.saved.get() };
@@ -141,12 +142,28 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
     finish_switch();
 }
 
-/// What of a switch concerns the floating-point unit, where either task has any state of it.
+/// What a switch between most tasks does without: the registers of the floating-point unit, where either task has any, and the
+/// barrier between distrusting accounts.
 #[cold]
 #[inline(never)]
-fn switch_fpu(from: &Task, to: &Task) {
-    // SAFETY: this CPU leaves `from`, whose `on_cpu` says so until it has, and takes up `to`, which left its last CPU.
-    unsafe { cpu::switch_fpu(from.fpu.as_deref(), to.fpu.as_deref()) };
+fn switch_marked(c: &Core, l: &mut Local, from: &Task, to: &Task) {
+    if from.fpu.is_some() || to.fpu.is_some() {
+        // SAFETY: this CPU leaves `from`, whose `on_cpu` says so until it has, and takes up `to`, which left its last CPU.
+        unsafe { cpu::switch_fpu(from.fpu.as_deref(), to.fpu.as_deref()) };
+    }
+    let step = l.trained.switch(to.party);
+    if step.barrier && !sabotage!(SKIP_BRANCH_BARRIER) {
+        cpu::forget_branches();
+        // Written by this CPU alone.
+        let barriers = c.barriers.load(Ordering::Relaxed);
+        c.barriers.store(barriers + 1, Ordering::Relaxed);
+    }
+    if from.party.is_none() {
+        from.marks.store(0, Ordering::Relaxed);
+    }
+    if to.party.is_none() && !sabotage!(FORGET_WHO_TRAINED) {
+        to.marks.store(step.mark, Ordering::Relaxed);
+    }
 }
 
 /// What every context does first when it gets a CPU: lets go of the task that had it before. One that was woken since

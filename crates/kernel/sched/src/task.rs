@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, 
 use account::Account;
 use call_state::Loans;
 use cpu::{FpuState, Lock};
+use cpu_vulnerabilities::{Marks, Party};
 use paging::{AddressSpace, KernelStack};
 use sabotage::sabotage;
 
@@ -35,6 +36,8 @@ pub struct TaskSpec {
     pub fs_base: u64,
     /// Its floating-point and vector registers; `None`: it may not use them.
     pub fpu: Option<Box<FpuState>>,
+    /// Its account, as far as speculation goes; `None` for kernel tasks.
+    pub party: Option<Party>,
     /// 0 is the lowest, [`PRIORITIES`] - 1 the highest.
     pub priority: u8,
     /// The one CPU it may run on.
@@ -65,6 +68,9 @@ pub(crate) const ON: u8 = 1;
 /// As [`ON`]; it was woken since it blocked, and the CPU that leaves it makes it ready.
 pub(crate) const LEAVING: u8 = 2;
 
+/// A mark beside those of [`Marks`]: it has floating-point state.
+pub(crate) const FPU: u8 = 1 << 7;
+
 /// One thread of control with a kernel stack.
 #[derive(Debug)]
 pub struct Task {
@@ -75,6 +81,10 @@ pub struct Task {
     pub(crate) fs_base: u64,
     /// Touched by the switch alone.
     pub(crate) fpu: Option<Box<FpuState>>,
+    pub(crate) party: Option<Party>,
+    /// Why a switch from or to it is not an ordinary one: [`FPU`], and what [`Marks`] says. Changes for kernel tasks alone, on
+    /// the CPU that runs them.
+    pub(crate) marks: AtomicU8,
     pub(crate) base_priority: u8,
     /// The priority that applies, written under the lock of `loans`.
     pub(crate) priority: AtomicU8,
@@ -109,6 +119,9 @@ impl Task {
             return None;
         }
         let priority = spec.priority.min(PRIORITIES as u8 - 1);
+        let distrusting = spec.party.is_some_and(|party| party.distrusting);
+        let marks = if distrusting { Marks::DISTRUSTING } else { 0 }
+            | if spec.fpu.is_some() { FPU } else { 0 };
         let make = || {
             Arc::new(Self {
                 saved: UnsafeCell::new(saved),
@@ -117,6 +130,8 @@ impl Task {
                 account: spec.account,
                 fs_base: spec.fs_base,
                 fpu: spec.fpu,
+                party: spec.party,
+                marks: AtomicU8::new(marks),
                 base_priority: priority,
                 priority: AtomicU8::new(priority),
                 loans: Lock::new(Loans::new(priority)),

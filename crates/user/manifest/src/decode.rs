@@ -225,6 +225,7 @@ fn decode_service(idx: usize, entry: service::Reader<'_>) -> Result<Service, Err
         max_restarts: entry.get_max_restarts(),
         critical: entry.get_critical(),
         fpu: entry.get_fpu(),
+        distrusting: entry.get_distrusting(),
         name,
     })
 }

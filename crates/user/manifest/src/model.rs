@@ -57,6 +57,8 @@ pub struct Service {
     pub critical: bool,
     /// Whether its program is built for the floating-point and vector unit, and may use it.
     pub fpu: bool,
+    /// Whether its account distrusts every other.
+    pub distrusting: bool,
 }
 
 /// When a service that ended is started again.

@@ -90,6 +90,7 @@ fn copy_service(from: service::Reader<'_>, mut to: service::Builder<'_>) -> capn
     to.set_max_restarts(from.get_max_restarts());
     to.set_critical(from.get_critical());
     to.set_fpu(from.get_fpu());
+    to.set_distrusting(from.get_distrusting());
     Ok(())
 }
 

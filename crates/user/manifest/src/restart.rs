@@ -108,6 +108,7 @@ mod tests {
             max_restarts,
             critical: false,
             fpu: false,
+            distrusting: false,
         }
     }
 

@@ -221,8 +221,9 @@ impl Conductor<'_> {
             facets: 1 << random.below(8),
             priority: 12,
             restarts: 0,
-            // Nothing of its own is drawn for this, so a seed means what it meant.
+            // Nothing of its own is drawn for these two, so a seed means what it meant.
             fpu: given & 1 != 0,
+            distrusting: given & 2 != 0,
         };
         start
     }

@@ -39,5 +39,6 @@ pub const fn child(memory_pages: u32, handles: u32) -> Limits {
         priority: 16,
         restarts: 0,
         fpu: false,
+        distrusting: false,
     }
 }

@@ -356,6 +356,7 @@ impl<'a> Supervisor<'a> {
             priority: service.priority,
             restarts,
             fpu: service.fpu,
+            distrusting: service.distrusting,
         };
         self.tools
             .spawner

@@ -19,6 +19,7 @@ mod device_model;
 mod devicemmio_grant;
 mod disk_strangers;
 mod disks_found;
+mod distrust;
 mod dmapool_grant;
 mod dmapool_grant_exit;
 mod entry;

@@ -67,6 +67,7 @@ fn cpus() -> Result<Vec<wire::Cpu>, Refusal> {
             idle_ns: s.idle_ns,
             busy_ns: s.busy_ns,
             switches: s.switches,
+            barriers: s.barriers,
             next_deadline_ns: s.next_deadline_ns,
             interrupts: came.device,
             spurious: came.spurious,

@@ -110,6 +110,8 @@ fn start<'a, M: stub::Method>(
         name,
         restarts: limit.restarts(),
         fpu: limit.fpu(),
+        // Who distrusts cannot give anybody less than that.
+        distrusting: limit.distrusting() || caller.is_distrusting,
     };
     let out_of = (from, &limits(limit));
     let process = crate::spawn::spawn(label, image, &list, out_of, (own, grants))?;

@@ -90,7 +90,7 @@ pub mod machine_inspector {
     }
 
     stub::structure! {
-        pub struct Cpu: 9 words, 0 pointers {
+        pub struct Cpu: 10 words, 0 pointers {
             apic_id: u32 = 0;
             state: crate::diagnostics::machine_inspector::CpuState = 2;
             /// Since it runs; 0 for one that does not.
@@ -122,6 +122,8 @@ pub mod machine_inspector {
             unowned: u64 = 7;
             /// Device vectors in use on it.
             vectors: u16 = 32;
+            /// How many of them came between accounts of which one is distrusting.
+            barriers: u64 = 9;
         }
     }
     stub::reader! {
@@ -145,6 +147,7 @@ pub mod machine_inspector {
             spurious: u64 = 6;
             unowned: u64 = 7;
             vectors: u16 = 32;
+            barriers: u64 = 9;
         } try {
             state: crate::diagnostics::machine_inspector::CpuState = 2;
         }
@@ -169,6 +172,7 @@ pub mod machine_inspector {
         spurious = 6;
         unowned = 7;
         vectors = 32;
+        barriers = 9;
     } }
 
     stub::structure! {

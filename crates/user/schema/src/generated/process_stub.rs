@@ -1219,6 +1219,9 @@ pub mod process_spawner {
             /// Its threads may use the floating-point and vector unit (x87, SSE, and AVX where the processor has it);
             /// the state that is kept for each is charged to it.
             fpu: bool = 136;
+            /// On a switch between its account and another the processor is told to forget what it learned of
+            /// branches (IBPB), where it can. What it starts is distrusting too.
+            distrusting: bool = 137;
         }
     }
     stub::reader! {
@@ -1232,6 +1235,7 @@ pub mod process_spawner {
             priority: u8 = 16, default 16;
             restarts: u32 = 5;
             fpu: bool = 136;
+            distrusting: bool = 137;
         } try {
         }
     }
@@ -1244,6 +1248,7 @@ pub mod process_spawner {
         priority = 16, default 16;
         restarts = 5;
         fpu = 136;
+        distrusting = 137;
     } }
 
     stub::methods! {

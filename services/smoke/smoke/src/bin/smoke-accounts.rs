@@ -156,6 +156,7 @@ fn spawn_more(env: &Env) -> Result<(), Error> {
         priority: 10,
         restarts: 0,
         fpu: false,
+        distrusting: false,
     };
     let try_with = |limits: Limits| {
         let child = kit.start_within("sleeper", &limits, &[], &[give("timer", &kit.timer)]);

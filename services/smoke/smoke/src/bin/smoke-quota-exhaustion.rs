@@ -28,6 +28,7 @@ const LIMITS: Limits = Limits {
     priority: 16,
     restarts: 0,
     fpu: false,
+    distrusting: false,
 };
 /// Nothing is asked for more often than this: a bound that does not hold ends the attempt too.
 const ATTEMPTS: usize = 5000;

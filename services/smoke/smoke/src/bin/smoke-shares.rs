@@ -91,6 +91,7 @@ const SMALL: Limits = Limits {
     priority: 16,
     restarts: 0,
     fpu: false,
+    distrusting: false,
 };
 
 fn ask(env: &Env) -> Result<(), Error> {
