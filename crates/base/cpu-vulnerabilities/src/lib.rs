@@ -109,6 +109,8 @@ pub enum Answer {
     EnhancedIbrs,
     /// Automatic IBRS: EFER.AIBRSE, on for good.
     AutomaticIbrs,
+    /// IBRS, set on each way into the kernel and cleared on each way back to a program.
+    Ibrs,
     /// IA32_SPEC_CTRL.BHI_DIS_S, on for good.
     BhiDisS,
     /// IA32_SPEC_CTRL.RRSBA_DIS_S, on for good.
@@ -129,6 +131,7 @@ impl Answer {
             Self::Verw => "verw",
             Self::EnhancedIbrs => "enhanced-ibrs",
             Self::AutomaticIbrs => "automatic-ibrs",
+            Self::Ibrs => "ibrs",
             Self::BhiDisS => "bhi-dis-s",
             Self::RrsbaDisS => "rrsba-dis-s",
             Self::NoTransactions => "no-transactions",
@@ -170,6 +173,8 @@ pub struct Decision {
     pub spec_ctrl: Option<u64>,
     /// EFER.AIBRSE is to be set.
     pub automatic_ibrs: bool,
+    /// IA32_SPEC_CTRL.IBRS is to be set on each way into the kernel and cleared on each way back to a program.
+    pub ibrs: bool,
     /// IBPB is there, for the switch between distrusting accounts.
     pub barrier: bool,
 }
@@ -267,8 +272,8 @@ impl Processor {
         })
     }
 
-    /// Intel, "Branch Target Injection", 2.3 enhanced IBRS; APM vol. 2, 3.2.9 automatic IBRS. Plain IBRS would have to be
-    /// written at every entry: it is not.
+    /// Intel, "Branch Target Injection", 2.3 enhanced IBRS; APM vol. 2, 3.2.9 automatic IBRS. Plain IBRS keeps what less
+    /// privileged code trained before it was set from steering what runs behind it, so it is set again at every entry.
     fn spectre_v2(&self) -> Answer {
         let plain = self.leaves.seven_edx & offers::IBRS_IBPB != 0
             || self.leaves.extended_8_ebx & offers::AMD_IBRS != 0;
@@ -277,7 +282,7 @@ impl Processor {
         } else if self.leaves.seven_edx & offers::IBRS_IBPB != 0 && self.says(says::IBRS_ALL) {
             Answer::EnhancedIbrs
         } else if plain {
-            Answer::NotAnswered
+            Answer::Ibrs
         } else {
             self.without_means()
         }
@@ -308,6 +313,8 @@ impl Processor {
             Answer::EnhancedIbrs if !self.says(says::RRSBA) => Answer::EnhancedIbrs,
             Answer::EnhancedIbrs if self.controls(offers::RRSBA_CTRL) => Answer::RrsbaDisS,
             Answer::EnhancedIbrs => Answer::NotAnswered,
+            // Intel, the same paper: where returns take their targets from elsewhere, IBRS covers these too.
+            Answer::Ibrs if self.leaves.vendor == Vendor::Intel => Answer::Ibrs,
             _ if self.says(says::RSBA) => Answer::NotAnswered,
             _ => self.without_means(),
         }
@@ -349,6 +356,7 @@ impl Processor {
             verw: [mds, taa, mmio_stale_data].contains(&Answer::Verw),
             spec_ctrl: (spec_ctrl != 0).then_some(spec_ctrl),
             automatic_ibrs: spectre_v2 == Answer::AutomaticIbrs,
+            ibrs: spectre_v2 == Answer::Ibrs,
             barrier: self.leaves.seven_edx & offers::IBRS_IBPB != 0
                 || self.leaves.extended_8_ebx & offers::AMD_IBPB != 0,
         }
@@ -368,8 +376,8 @@ const fn family(signature: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::Answer::{
-        AutomaticIbrs, BhiDisS, EnhancedIbrs, NoTransactions, NotAffected, NotAnswered, NotOffered,
-        RrsbaDisS, Verw,
+        AutomaticIbrs, BhiDisS, EnhancedIbrs, Ibrs, NoTransactions, NotAffected, NotAnswered,
+        NotOffered, RrsbaDisS, Verw,
     };
     use super::{Answer, Decision, Leaves, Processor, Vendor};
 
@@ -440,14 +448,7 @@ mod tests {
             intel(RTM, MD_CLEAR | IBRS | L1D, 0),
             0,
             [
-                NotOffered,
-                NotOffered,
-                Verw,
-                Verw,
-                Verw,
-                NotAnswered,
-                NotOffered,
-                NotOffered,
+                NotOffered, NotOffered, Verw, Verw, Verw, Ibrs, Ibrs, NotOffered,
             ],
             (true, None, false, true),
         ),
@@ -455,7 +456,16 @@ mod tests {
             "the same, as a hypervisor names it without MD_CLEAR",
             intel(RTM, IBRS | CAPABILITIES, 0),
             0,
-            [NotAnswered; 8],
+            [
+                NotAnswered,
+                NotAnswered,
+                NotAnswered,
+                NotAnswered,
+                NotAnswered,
+                Ibrs,
+                Ibrs,
+                NotAnswered,
+            ],
             (false, None, false, true),
         ),
         (
@@ -538,7 +548,7 @@ mod tests {
             "of AMD, family 17H, that says BTC_NO, and plain IBRS",
             amd(0x0080_0f12, 1 << 12 | 1 << 14 | 1 << 29, 0),
             0,
-            [NO, NO, NO, NO, NO, NotAnswered, NO, NO],
+            [NO, NO, NO, NO, NO, Ibrs, NO, NO],
             (false, None, false, true),
         ),
         (
@@ -575,6 +585,7 @@ mod tests {
             assert_eq!(decision.spec_ctrl, *spec_ctrl, "a processor {name}");
             assert_eq!(decision.automatic_ibrs, *automatic, "a processor {name}");
             assert_eq!(decision.barrier, *barrier, "IBPB: a processor {name}");
+            assert_eq!(decision.ibrs, expected[5] == Ibrs, "a processor {name}");
         }
     }
 
@@ -618,6 +629,11 @@ mod tests {
                 "{leaves:?}"
             );
             assert!(!decision.automatic_ibrs || leaves.extended_21_eax >> 8 & 1 != 0);
+            let plain = leaves.seven_edx & IBRS != 0 || leaves.extended_8_ebx >> 14 & 1 != 0;
+            assert!(!decision.ibrs || plain, "{leaves:?}");
+            // Never two ways at once: what is on for good is not cleared for programs.
+            let for_good = decision.automatic_ibrs || decision.spec_ctrl.unwrap_or(0) & 1 != 0;
+            assert!(!(decision.ibrs && for_good), "{leaves:?}");
             let barriers = leaves.seven_edx & IBRS != 0 || leaves.extended_8_ebx >> 12 & 1 != 0;
             assert_eq!(decision.barrier, barriers);
             assert_eq!(decision.verw, answers(&decision).contains(&Verw));

@@ -193,6 +193,9 @@ pub unsafe fn set(index: usize, f: Features) -> Result<Controls, Controls> {
     };
     crate::branches::note(index, f.speculation.barrier);
     let agrees = fpu::note(index, f.fpu, without, with);
+    if f.speculation.ibrs {
+        crate::entry::always_ibrs(f.speculation.spec_ctrl.unwrap_or(0) as u32);
+    }
     if f.speculation.verw {
         crate::entry::always_verw();
     }

@@ -2,7 +2,7 @@
 
 use core::arch::{global_asm, naked_asm};
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use sabotage::sabotage;
 
@@ -111,6 +111,23 @@ pub fn does_verw() -> bool {
     CPU_VERW.load(Ordering::Relaxed)
 }
 
+/// Whether IA32_SPEC_CTRL is written on each way into the kernel and on each way back to a program, and what then: its low half.
+/// IBRS keeps what programs trained before it was set from steering the kernel (Intel, "Branch Target Injection", 2.3).
+#[unsafe(no_mangle)]
+static CPU_IBRS: AtomicBool = AtomicBool::new(false);
+#[unsafe(no_mangle)]
+static CPU_IBRS_INSIDE: AtomicU32 = AtomicU32::new(0);
+#[unsafe(no_mangle)]
+static CPU_IBRS_OUTSIDE: AtomicU32 = AtomicU32::new(0);
+
+/// Makes IBRS be set on each way into the kernel and cleared on each way back to a program, on each CPU whose system calls are
+/// installed afterwards; the other bits of the register stay `kept`. It is never taken back.
+pub(crate) fn always_ibrs(kept: u32) {
+    CPU_IBRS_INSIDE.store(kept | 1, Ordering::Relaxed);
+    CPU_IBRS_OUTSIDE.store(kept, Ordering::Relaxed);
+    CPU_IBRS.store(true, Ordering::Relaxed);
+}
+
 /// Registers the handlers, before any CPU can enter.
 pub fn set_handlers(h: Handlers) {
     CPU_SYSCALL_HANDLER.store(h.syscall as *mut (), Ordering::Release);
@@ -128,10 +145,11 @@ pub unsafe fn install_syscall() {
     // IF, DF, TF, AC, NT and IOPL are cleared at entry.
     let mask = (1u64 << 9) | (1 << 10) | (1 << 8) | (1 << 18) | (1 << 14) | (3 << 12);
     let mask = mask & !(u64::from(sabotage!(LEAVE_AC_ON_CALL)) << 18);
-    let entry = if does_verw() {
-        syscall_entry_verw as *const ()
-    } else {
-        syscall_entry as *const ()
+    let entry = match (CPU_IBRS.load(Ordering::Relaxed), does_verw()) {
+        (false, false) => syscall_entry as *const (),
+        (false, true) => syscall_entry_verw as *const (),
+        (true, false) => syscall_entry_ibrs as *const (),
+        (true, true) => syscall_entry_ibrs_verw as *const (),
     };
     // SAFETY: architectural MSRs with the values the entry path below is written for. A null SYSENTER_CS makes SYSENTER
     // fault.
@@ -144,9 +162,24 @@ pub unsafe fn install_syscall() {
     }
 }
 
-/// The entry of a system call; `$before_exit` is done when every register of the program but its stack is back.
+/// Writes IA32_SPEC_CTRL (MSR 48H) from the static of this name; RAX, RCX and RDX are lost.
+macro_rules! set_ibrs {
+    ($value:literal) => {
+        concat!(
+            "mov ecx, 0x48\n",
+            "mov eax, dword ptr [rip + ",
+            $value,
+            "]\n",
+            "xor edx, edx\n",
+            "wrmsr"
+        )
+    };
+}
+
+/// The entry of a system call; `$inside` is done when the registers of the program are on the kernel's stack, `$outside` before
+/// they are taken from there, `$last` when every one but its stack is back.
 macro_rules! syscall_entry {
-    ($name:ident $(, $before_exit:literal)*) => {
+    ($name:ident, [$($inside:expr),*], [$($outside:expr),*], [$($last:literal),*]) => {
         #[unsafe(naked)]
         unsafe extern "C" fn $name() {
             naked_asm!(
@@ -167,9 +200,11 @@ macro_rules! syscall_entry {
         "push rsi",
         "push rdi",
         "push rax",
+        $($inside,)*
         "mov rdi, rsp",
         "cld",
         "call qword ptr [rip + CPU_SYSCALL_HANDLER]",
+        $($outside,)*
         "pop rax",
         "pop rdi",
         "pop rsi",
@@ -185,7 +220,7 @@ macro_rules! syscall_entry {
         // A return address outside the lower half would fault in SYSRET with the user's stack in kernel mode.
         "bt rcx, 47",
         "jc 2f",
-        $($before_exit,)*
+        $($last,)*
         "pop rsp",
         "swapgs",
         "sysretq",
@@ -199,11 +234,25 @@ macro_rules! syscall_entry {
     };
 }
 
-syscall_entry!(syscall_entry);
-// One of its own, so that where VERW is not needed nobody asks whether it is.
+// One for each kind of processor, so that where something is not needed nobody asks whether it is.
+syscall_entry!(syscall_entry, [], [], []);
 syscall_entry!(
     syscall_entry_verw,
-    "verw word ptr [rip + CPU_VERW_SELECTOR]"
+    [],
+    [],
+    ["verw word ptr [rip + CPU_VERW_SELECTOR]"]
+);
+syscall_entry!(
+    syscall_entry_ibrs,
+    [set_ibrs!("CPU_IBRS_INSIDE")],
+    [set_ibrs!("CPU_IBRS_OUTSIDE")],
+    []
+);
+syscall_entry!(
+    syscall_entry_ibrs_verw,
+    [set_ibrs!("CPU_IBRS_INSIDE")],
+    [set_ibrs!("CPU_IBRS_OUTSIDE")],
+    ["verw word ptr [rip + CPU_VERW_SELECTOR]"]
 );
 
 // One 16-byte stub a vector: pushes a zero error code where the CPU pushes none, then the vector.
@@ -238,6 +287,10 @@ global_asm!(
     "test byte ptr [rsp + {cs}], 3",
     "jz 2f",
     "swapgs",
+    "cmp byte ptr [rip + CPU_IBRS], 0",
+    "je 8f",
+    set_ibrs!("CPU_IBRS_INSIDE"),
+    "8:",
     // Unlike SYSCALL, an interrupt leaves AC as the program set it, which would switch SMAP off.
     "cmp byte ptr [rip + CPU_HAS_SMAP], 0",
     "je 2f",
@@ -249,6 +302,10 @@ global_asm!(
     "call qword ptr [rip + CPU_TRAP_HANDLER]",
     "test byte ptr [rsp + {cs}], 3",
     "jz 3f",
+    "cmp byte ptr [rip + CPU_IBRS], 0",
+    "je 9f",
+    set_ibrs!("CPU_IBRS_OUTSIDE"),
+    "9:",
     "cmp byte ptr [rip + CPU_VERW], 0",
     "je 7f",
     "verw word ptr [rip + CPU_VERW_SELECTOR]",
@@ -305,6 +362,10 @@ macro_rules! start_user {
             "push 0x202",
             "push {cs}",
             "push {rip}",
+            "cmp byte ptr [rip + CPU_IBRS], 0",
+            "je 3f",
+            set_ibrs!("CPU_IBRS_OUTSIDE"),
+            "3:",
             $($clear,)*
             "cmp byte ptr [rip + CPU_VERW], 0",
             "je 2f",

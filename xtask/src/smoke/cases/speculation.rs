@@ -54,3 +54,44 @@ inventory::submit! {
         ..PROGRAM
     }
 }
+
+// TCG takes the register and does nothing with it: what is seen is that every way in and out keeps what the program had.
+macro_rules! with_ibrs {
+    ($first:literal) => {
+        &[
+            $first,
+            entry::ALL[0],
+            entry::ALL[1],
+            entry::ALL[2],
+            entry::ALL[3],
+            entry::ALL[4],
+            entry::ALL[5],
+        ]
+    };
+}
+
+inventory::submit! {
+    Smoke {
+        name: "ibrs",
+        question: "Do programs get back from every kind of entry with what they had, with IBRS written on the way in and out?",
+        rows: &["CF-10"],
+        manifest: "smoke/entry",
+        extra: &["-cpu", "max,-erms,-fsrm,+spec-ctrl,x-force-features=on"],
+        cmdline: "",
+        required: with_ibrs!("@boot.speculation spectre_v2=ibrs verw=false"),
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "ibrs-verw",
+        question: "The same, and VERW behind it, on a processor that has MD_CLEAR?",
+        rows: &["CF-10"],
+        manifest: "smoke/entry",
+        extra: &["-cpu", "max,-erms,-fsrm,+spec-ctrl,+md-clear,x-force-features=on"],
+        cmdline: "",
+        required: with_ibrs!("@boot.speculation mds=verw spectre_v2=ibrs verw=true"),
+        ..PROGRAM
+    }
+}
