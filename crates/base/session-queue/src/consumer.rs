@@ -40,6 +40,7 @@ impl<M: Memory, const N: usize> Consumer<M, N> {
     ///
     /// # Errors
     /// [`Broken`].
+    #[inline]
     pub fn pop(&mut self) -> Result<Option<[u64; N]>, Broken> {
         if self.known() == 0 {
             self.look()?;
@@ -54,6 +55,7 @@ impl<M: Memory, const N: usize> Consumer<M, N> {
     }
 
     /// Gives the places of all entries taken so far back.
+    #[inline]
     pub fn state(&mut self) -> Kick {
         let before = self.stated;
         if self.taken == before {
@@ -88,6 +90,7 @@ impl<M: Memory, const N: usize> Consumer<M, N> {
 
     /// Entries that are known to be there, without a look.
     #[must_use]
+    #[inline]
     pub fn known(&self) -> u64 {
         self.made.wrapping_sub(self.taken)
     }
@@ -97,6 +100,7 @@ impl<M: Memory, const N: usize> Consumer<M, N> {
         &self.memory
     }
 
+    #[inline]
     fn look(&mut self) -> Result<(), Broken> {
         let made = self.memory.load(MADE, Acquire);
         // It has places for as many more as it was given back.

@@ -39,6 +39,7 @@ impl<M: Memory, const N: usize> Producer<M, N> {
     ///
     /// # Errors
     /// [`Full`]; nothing was written.
+    #[inline]
     pub fn push(&mut self, entry: [u64; N]) -> Result<(), Full> {
         if self.room() == 0 {
             self.look()?;
@@ -55,6 +56,7 @@ impl<M: Memory, const N: usize> Producer<M, N> {
     }
 
     /// Lets the consumer see every entry made so far.
+    #[inline]
     pub fn state(&mut self) -> Kick {
         let before = self.stated;
         if self.made == before {
@@ -88,8 +90,19 @@ impl<M: Memory, const N: usize> Producer<M, N> {
         })
     }
 
+    /// Looks at what the consumer has taken, and says how many places are free.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    #[inline]
+    pub fn look_for_room(&mut self) -> Result<u64, Broken> {
+        self.look()?;
+        Ok(self.room())
+    }
+
     /// Places that are known to be free, without a look.
     #[must_use]
+    #[inline]
     pub fn room(&self) -> u64 {
         u64::from(self.layout.capacity()).wrapping_sub(self.made.wrapping_sub(self.taken))
     }
@@ -99,6 +112,7 @@ impl<M: Memory, const N: usize> Producer<M, N> {
         &self.memory
     }
 
+    #[inline]
     fn look(&mut self) -> Result<(), Broken> {
         let taken = self.memory.load(TAKEN, Acquire);
         // It can have taken what it was shown, and no more.
