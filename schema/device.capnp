@@ -175,6 +175,27 @@ interface DeviceQueue @0xd1c0a5e5b0a70207 {
   # device can prove that of no single queue (NVMe's administration queue): `Device.reset` is the way there.
   # Refuses: `quarantined`.
   reset @3 () -> ();
+  # Opens the queue's ring and gives its page: places for 64 commands and 64 completions, as the crate `device-ring` lays them
+  # out. The ring ends with the last handle of the queue, with a reset of the queue or the device, and with the claim.
+  # Refuses: `wrongState` unless the device runs and the queue is open, `duplicate` while there is a ring, `overBudget`, `noMemory`.
+  ring @4 () -> (memory :Process.MemoryObject);
+  # Binds a DmaBuffer of the same device, named by the caller's handle, to a free place of the ring. It ends with the ring,
+  # with `unbind`, and when somebody asks to free the buffer, even where that is refused `busy`.
+  # Refuses: `wrongState` without a ring and for a buffer that is being freed, `stale` for a ring that has ended, `foreignBuffer`,
+  # `badHandle`, `overBudget` (128 places), `exhausted`.
+  bind @5 (buffer :UInt64) -> (slot :UInt8, generation :UInt32);
+  # Ends a binding. What is in flight keeps its pages.
+  # Refuses: `wrongState` without a ring, `stale`, `outOfRange`.
+  unbind @6 (slot :UInt8, generation :UInt32) -> ();
+  # Gives at most `complete` completions, takes at most `submit` commands out of the ring, and rings once. A command that is
+  # refused gets a completion with the refusal of `submit`, and the next is looked at. One that there is no place for while
+  # others are in flight stays the next: `stopped` says why. After a reset it gives the cookies of what was in flight, each
+  # with `revoked`.
+  # Refuses: `wrongState` without a ring and during a reset, `stale` for a ring that has ended and that is owed nothing more,
+  # `busy` while another kick runs, `badMessage` for counts in the page that cannot be, `corrupt` once the device has
+  # contradicted itself.
+  kick @7 (submit :UInt16, complete :UInt16)
+    -> (accepted :UInt16, refused :UInt16, completed :UInt16, stopped :UInt8 $Stub.refusal);
   struct Command { cookie @0 :UInt64; template @1 :Data; segments @2 :List(Segment); }
   struct Segment {
     buffer @0 :UInt64;   # the caller's handle of a DmaBuffer of the same device

@@ -4,13 +4,12 @@ use alloc::boxed::Box;
 
 use dma_ledger::QueueProof;
 use driver_core::{
-    Access, Broker, BrokerIo, CommandSlot, Completed, DmaPages, Operation, Poll, Probed,
+    Access, Broker, BrokerIo, CommandSlot, Completed, DmaPages, Opcode, Operation, Poll, Probed,
     QueuePlace, QueueSpec, Refusal, Segment, Step,
 };
 use nvme_format::identify::IDENTIFY_BYTES;
-use nvme_format::prp::{self, PrpError};
-use nvme_format::template::{self, Limits, TemplateError, Transfer};
-use nvme_format::{PAGE_SHIFT, regs};
+use nvme_format::template::{self, Limits, TemplateError};
+use nvme_format::{PAGE_SHIFT, io, regs};
 use sabotage::sabotage;
 
 use crate::admin::{AdminQueue, COMMAND_POLL_NS};
@@ -18,7 +17,6 @@ use crate::enable::{Enabling, Learned, Settings};
 use crate::lane::{Lane, MAX_ADMIN_DEPTH, MAX_ADMIN_TRANSFER_BYTES, MAX_PAIRS};
 use crate::let_through;
 use crate::open::Opening;
-use crate::pieces::{self, Pieces};
 use crate::queue::Queue;
 use crate::requeue::Requeue;
 use crate::reset::{self, Reset};
@@ -119,6 +117,30 @@ impl Nvme {
             State::Open => {}
         }
         Ok((lane, queue_of(lane, &mut self.admin, &mut self.pairs)?))
+    }
+
+    /// The queue whose slot is free for a command, and what a command in it may be.
+    #[inline]
+    fn open_slot(
+        &mut self,
+        queue: QueuePlace,
+        slot: CommandSlot,
+    ) -> Result<(&mut Queue, Limits<'_>), Refusal> {
+        let (lane, _) = self.running(queue)?;
+        let Phase::Enabled(_, learned) = &self.phase else {
+            return Err(Refusal::WrongState);
+        };
+        let target = queue_of(lane, &mut self.admin, &mut self.pairs)?;
+        if slot.slot >= target.depth() {
+            return Err(Refusal::OutOfRange);
+        }
+        // Before the slot's list is touched: a slot in flight has a list that the device is reading.
+        target.check_slot(slot.slot)?;
+        let limits = Limits {
+            namespaces: &learned.namespaces,
+            max_transfer_bytes: lane.longest(learned),
+        };
+        Ok((target, limits))
     }
 
     fn check_vector(&self, vector: Option<u16>) -> Result<(), Refusal> {
@@ -424,40 +446,33 @@ impl Broker for Nvme {
         template: &[u8],
         segments: &[Segment<'_>],
     ) -> Result<(), Refusal> {
-        let (lane, _) = self.running(queue)?;
-        let Phase::Enabled(_, learned) = &self.phase else {
-            return Err(Refusal::WrongState);
-        };
-        let most = lane.longest(learned);
-        let target = queue_of(lane, &mut self.admin, &mut self.pairs)?;
-        let slot = slot.slot;
-        if slot >= target.depth() {
-            return Err(Refusal::OutOfRange);
-        }
-        // Before the slot's list is touched: a slot in flight has a list that the device is reading.
-        target.check_slot(slot)?;
-        let limits = Limits {
-            namespaces: &learned.namespaces,
-            max_transfer_bytes: most,
-        };
+        let (target, limits) = self.open_slot(queue, slot)?;
         let admitted = template::admit(target.kind(), template, &limits);
         let admitted = let_through::admit(target.kind(), template, &limits, admitted);
-        let (mut command, transfer) = admitted.map_err(template_refusal)?;
-        let given = pieces::check(segments, transfer)?;
-        if given != transfer.bytes() && !sabotage!(SKIP_LENGTH_CHECK) {
-            return Err(Refusal::LengthMismatch);
+        let (command, transfer) = admitted.map_err(template_refusal)?;
+        target.write(slot.slot, command, transfer, segments)
+    }
+
+    fn transfer(
+        &mut self,
+        _: &mut dyn BrokerIo,
+        queue: QueuePlace,
+        slot: CommandSlot,
+        transfer: &driver_core::Transfer<'_>,
+    ) -> Result<(), Refusal> {
+        if Lane::at(queue) == Some(Lane::Admin) {
+            return Err(Refusal::NotSupported);
         }
-        if transfer != Transfer::Nothing {
-            let mut list = target.lists.of(slot);
-            let start = list.start;
-            let built = prp::build(Pieces::new(segments), &mut list, start).map_err(prp_refusal)?;
-            if built.bytes != given {
-                return Err(Refusal::OutOfRange);
-            }
-            command.prp1 = built.prp1;
-            command.prp2 = built.prp2;
-        }
-        target.push(slot, command)
+        let (target, limits) = self.open_slot(queue, slot)?;
+        let opcode = match transfer.opcode {
+            Opcode::Read => io::READ,
+            Opcode::Write => io::WRITE,
+            Opcode::Flush => io::FLUSH,
+        };
+        let bytes = transfer.data.map_or(0, |data| data.length);
+        let formed = template::form(opcode, transfer.unit.into(), transfer.block, bytes, &limits);
+        let (command, moved) = formed.map_err(template_refusal)?;
+        target.write(slot.slot, command, moved, transfer.data.as_slice())
     }
 
     fn ring(&mut self, io: &mut dyn BrokerIo, queue: QueuePlace) {
@@ -512,13 +527,5 @@ const fn template_refusal(error: TemplateError) -> Refusal {
             Refusal::OutOfRange
         }
         TemplateError::WriteProtected => Refusal::ReadOnly,
-    }
-}
-
-const fn prp_refusal(error: PrpError) -> Refusal {
-    match error {
-        PrpError::Misaligned | PrpError::Gap => Refusal::Misaligned,
-        PrpError::Empty => Refusal::LengthMismatch,
-        PrpError::ListFull | PrpError::TooLong => Refusal::OutOfRange,
     }
 }

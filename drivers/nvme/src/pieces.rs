@@ -1,9 +1,61 @@
 //! Segments cut into pages.
 
 use driver_core::{Direction, Refusal, Segment};
-use nvme_format::PAGE_BYTES;
-use nvme_format::prp::Piece;
+use nvme_format::prp::{self, Piece, PrpError};
 use nvme_format::template::Transfer;
+use nvme_format::{Command, PAGE_BYTES};
+use sabotage::sabotage;
+
+use crate::lists::Lists;
+use crate::queue::Queue;
+
+impl Queue {
+    /// Gives an admitted command its addresses and writes it, if its segments are what it transfers. The slot was checked.
+    ///
+    /// # Errors
+    /// Those of [`check`]; `LengthMismatch`; `Misaligned`, `OutOfRange`; those of [`Queue::push`]. Nothing has changed then.
+    pub(crate) fn write(
+        &mut self,
+        slot: u16,
+        mut command: Command,
+        transfer: Transfer,
+        segments: &[Segment<'_>],
+    ) -> Result<(), Refusal> {
+        let given = check(segments, transfer)?;
+        if given != transfer.bytes() && !sabotage!(SKIP_LENGTH_CHECK) {
+            return Err(Refusal::LengthMismatch);
+        }
+        if transfer != Transfer::Nothing {
+            let addresses = place(&self.lists, slot, segments, given)?;
+            (command.prp1, command.prp2) = addresses;
+        }
+        self.push(slot, command)
+    }
+}
+
+/// Builds the two PRP entries, and the slot's list where they do not suffice.
+fn place(
+    lists: &Lists,
+    slot: u16,
+    segments: &[Segment<'_>],
+    given: u32,
+) -> Result<(u64, u64), Refusal> {
+    let mut list = lists.of(slot);
+    let start = list.start;
+    let built = prp::build(Pieces::new(segments), &mut list, start).map_err(refusal)?;
+    if built.bytes != given {
+        return Err(Refusal::OutOfRange);
+    }
+    Ok((built.prp1, built.prp2))
+}
+
+const fn refusal(error: PrpError) -> Refusal {
+    match error {
+        PrpError::Misaligned | PrpError::Gap => Refusal::Misaligned,
+        PrpError::Empty => Refusal::LengthMismatch,
+        PrpError::ListFull | PrpError::TooLong => Refusal::OutOfRange,
+    }
+}
 
 /// Checks that every segment lies inside its buffer and goes the way the command goes, and adds them up.
 ///

@@ -21,7 +21,9 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use driver_core::{Broker, BrokerIo, Direction, DriverEntry, PciMatch, Probed, Refusal, Segment};
+use driver_core::{
+    Broker, BrokerIo, Direction, DriverEntry, Opcode, PciMatch, Probed, Refusal, Segment, Transfer,
+};
 use sabotage::sabotage;
 use virtio_format::blk::{self, Kind, Limits, Request, TemplateError};
 use virtio_format::id;
@@ -106,15 +108,22 @@ impl Class for Disk {
             },
             parsed => parsed.map_err(refusal)?,
         };
-        let direction = match request.kind {
-            Kind::Out => Direction::ToDevice,
-            Kind::In | Kind::Flush | Kind::GetId => Direction::FromDevice,
-        };
-        let bytes = total(segments, direction)?;
-        if !sabotage!(VIRTIO_SKIP_LENGTH_CHECK) {
-            blk::check_length(request, u64::from(bytes), &self.limits).map_err(refusal)?;
+        self.checked(request, segments)
+    }
+
+    fn form(&self, _: u16, transfer: &Transfer<'_>) -> Result<Plan, Refusal> {
+        if transfer.unit != 0 {
+            return Err(Refusal::TemplateRefused);
         }
-        Ok(self.lay_out(request))
+        let kind = match transfer.opcode {
+            Opcode::Read => Kind::In,
+            Opcode::Write => Kind::Out,
+            Opcode::Flush => Kind::Flush,
+        };
+        let sector = transfer.block;
+        let request = Request { kind, sector };
+        let parsed = blk::parse(&request.to_bytes(), &self.limits);
+        self.checked(parsed.map_err(refusal)?, transfer.data.as_slice())
     }
 
     fn finish(
@@ -133,6 +142,19 @@ impl Class for Disk {
 }
 
 impl Disk {
+    /// Lays a request out whose segments go the way that it goes and are as long as it may be.
+    fn checked(&self, request: Request, segments: &[Segment<'_>]) -> Result<Plan, Refusal> {
+        let direction = match request.kind {
+            Kind::Out => Direction::ToDevice,
+            Kind::In | Kind::Flush | Kind::GetId => Direction::FromDevice,
+        };
+        let bytes = total(segments, direction)?;
+        if !sabotage!(VIRTIO_SKIP_LENGTH_CHECK) {
+            blk::check_length(request, u64::from(bytes), &self.limits).map_err(refusal)?;
+        }
+        Ok(self.lay_out(request))
+    }
+
     fn lay_out(&self, request: Request) -> Plan {
         Plan {
             header: Some(Header {

@@ -20,10 +20,12 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use driver_core::{Broker, BrokerIo, Direction, DriverEntry, PciMatch, Probed, Refusal, Segment};
+use driver_core::{
+    Broker, BrokerIo, Direction, DriverEntry, PciMatch, Probed, Refusal, Segment, Transfer,
+};
 use sabotage::sabotage;
 use virtio_format::{feature, id, net};
-use virtio_transport::{Class, Config, Device, Finished, Header, Plan, total};
+use virtio_transport::{Class, Config, Device, Finished, Header, Plan, total, without_blocks};
 
 /// The modern and the transitional device.
 pub const MATCHES: &[PciMatch] = &[
@@ -88,6 +90,10 @@ impl Class for Card {
             header: Some(header),
             ..Plan::BARE
         })
+    }
+
+    fn form(&self, queue: u16, transfer: &Transfer<'_>) -> Result<Plan, Refusal> {
+        self.plan(queue, &[], without_blocks(transfer)?)
     }
 
     fn finish(

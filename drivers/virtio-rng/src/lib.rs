@@ -20,9 +20,11 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use driver_core::{Broker, BrokerIo, Direction, DriverEntry, PciMatch, Probed, Refusal, Segment};
+use driver_core::{
+    Broker, BrokerIo, Direction, DriverEntry, PciMatch, Probed, Refusal, Segment, Transfer,
+};
 use virtio_format::id;
-use virtio_transport::{Class, Config, Device, Finished, Plan, total};
+use virtio_transport::{Class, Config, Device, Finished, Plan, total, without_blocks};
 
 /// The modern and the transitional device.
 pub const MATCHES: &[PciMatch] = &[
@@ -66,6 +68,10 @@ impl Class for Entropy {
             0 => Err(Refusal::LengthMismatch),
             _ => Ok(Plan::BARE),
         }
+    }
+
+    fn form(&self, queue: u16, transfer: &Transfer<'_>) -> Result<Plan, Refusal> {
+        self.plan(queue, &[], without_blocks(transfer)?)
     }
 
     fn finish(

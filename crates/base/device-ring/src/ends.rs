@@ -77,6 +77,16 @@ impl<M: Memory> ProviderEnd<M> {
         self.commands.push(command.words())
     }
 
+    /// Looks how many commands there are places for.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    #[inline]
+    pub fn look_for_room(&mut self) -> Result<u32, Broken> {
+        // At most as many as there are entries.
+        Ok(self.commands.look_for_room()? as u32)
+    }
+
     /// Lets the kernel see what was written.
     #[inline]
     pub fn show(&mut self) {

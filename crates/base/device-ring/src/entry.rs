@@ -37,6 +37,16 @@ impl Opcode {
     }
 }
 
+/// A place of the queue at which a buffer is bound, and which use of the place it is: a name for the buffer that ends with
+/// the binding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Binding {
+    /// The place.
+    pub slot: u8,
+    /// Rises with each binding of the queue; never 0.
+    pub generation: u32,
+}
+
 /// A command, as it stands in the page. Nothing in it is an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Command {
@@ -44,10 +54,10 @@ pub struct Command {
     pub cookie: u64,
     /// An [`Opcode`], or what the provider wrote instead.
     pub opcode: u8,
-    /// Which part of the device: an NVMe namespace from 1 on, 0 for a device without parts.
-    pub unit: u8,
     /// Where the buffer is bound; 0 without data.
-    pub slot: u16,
+    pub slot: u8,
+    /// Which part of the device: an NVMe namespace from 1 on, 0 for a device without parts.
+    pub unit: u16,
     /// The generation of that binding, never 0; 0 without data.
     pub generation: u32,
     /// The first block; 0 for a device without blocks.
@@ -66,8 +76,8 @@ impl Command {
         [
             self.cookie,
             self.opcode as u64
-                | (self.unit as u64) << 8
-                | (self.slot as u64) << 16
+                | (self.slot as u64) << 8
+                | (self.unit as u64) << 16
                 | (self.generation as u64) << 32,
             self.block,
             self.offset as u64 | (self.length as u64) << 32,
@@ -81,12 +91,50 @@ impl Command {
         Self {
             cookie,
             opcode: what as u8,
-            unit: (what >> 8) as u8,
-            slot: (what >> 16) as u16,
+            slot: (what >> 8) as u8,
+            unit: (what >> 16) as u16,
             generation: (what >> 32) as u32,
             block,
             offset: place as u32,
             length: (place >> 32) as u32,
+        }
+    }
+
+    /// A command without data or block.
+    #[must_use]
+    pub const fn bare(cookie: u64, opcode: Opcode, unit: u16) -> Self {
+        Self {
+            cookie,
+            opcode: opcode as u8,
+            slot: 0,
+            unit,
+            generation: 0,
+            block: 0,
+            offset: 0,
+            length: 0,
+        }
+    }
+
+    /// The same command with `length` bytes of a bound buffer, from `offset` on.
+    #[must_use]
+    #[inline]
+    pub const fn with(self, binding: Binding, offset: u32, length: u32) -> Self {
+        Self {
+            slot: binding.slot,
+            generation: binding.generation,
+            offset,
+            length,
+            ..self
+        }
+    }
+
+    /// The binding that it names.
+    #[must_use]
+    #[inline]
+    pub const fn binding(&self) -> Binding {
+        Binding {
+            slot: self.slot,
+            generation: self.generation,
         }
     }
 

@@ -5,7 +5,7 @@
 //! has the kernel look.
 //!
 //! ```text
-//! word 0    64 commands of four words   cookie | opcode, unit, slot, generation | block | offset, length
+//! word 0    64 commands of four words   cookie | opcode, slot, unit, generation | block | offset, length
 //! word 272  64 completions of two words   cookie | status, refusal, result
 //! ```
 //!
@@ -18,7 +18,7 @@ mod ends;
 mod entry;
 
 pub use ends::{KernelEnd, ProviderEnd};
-pub use entry::{Command, Completion, Opcode};
+pub use entry::{Binding, Command, Completion, Opcode};
 pub use session_queue::{Broken, Full, Memory, Unfit};
 
 /// Commands and completions that the page has places for.

@@ -160,7 +160,7 @@ fn bare_is_bare_in_every_bit() {
         ..Command::default()
     };
     assert!(bare.is_bare());
-    for bit in 80..256 {
+    for bit in (72..256).filter(|bit| !(80..96).contains(bit)) {
         let mut words = bare.words();
         words[bit / 64] ^= 1 << (bit % 64);
         assert!(!Command::from_words(words).is_bare(), "bit {bit}");

@@ -21,7 +21,8 @@ pub struct BufferInfo {
 }
 
 impl<F> FunctionRecord<F> {
-    /// Begins to free a buffer: nothing new may use it. Its mappings are to be removed next.
+    /// Begins to free a buffer: nothing new may use it. Its mappings are to be removed next. Its bindings end before, with
+    /// [`Self::end_bindings`], so that a queue's ring that goes on submitting cannot keep it for ever.
     ///
     /// # Errors
     /// Those of [`Self::check`]; `ForeignBuffer`, `Stale` or `BadHandle`; `Busy` while a segment is in flight; `Duplicate`

@@ -19,6 +19,7 @@
 //! | `mmio` | register accesses and user mappings |
 //! | `irq`, `route` | interrupt routes; the handler's side takes no lock |
 //! | `queue`, `submit` | command slots, admission, completion |
+//! | `bound` | buffers bound to places of a queue; the ring's way in and out |
 //! | `teardown` | the one order in which everything ends |
 //! | `audit` | recounting everything from the entries |
 //! | `views` | copies for diagnostics |
@@ -28,6 +29,7 @@
 extern crate alloc;
 
 mod audit;
+mod bound;
 mod buffer;
 mod ids;
 mod irq;
@@ -47,7 +49,9 @@ mod teardown;
 mod views;
 
 pub use audit::{Accounting, AuditFault};
+pub use bound::{BoundSegment, Gate, MAX_BINDINGS, RingId};
 pub use buffer::BufferInfo;
+pub use device_ring::Binding;
 pub use ids::{BufferId, Claim, FunctionId, MappingId, OwnerId, PoolId, QueueId, RouteId};
 pub use irq::RouteSink;
 pub use ledger::Ledger;

@@ -138,6 +138,15 @@ impl<F> Pages<DeviceVisible, F> {
         self.state.in_flight += 1;
     }
 
+    /// Counts one segment less where another one is left. `false`: nothing has changed.
+    pub(crate) const fn unpin_one_of_several(&mut self) -> bool {
+        if self.state.in_flight > 1 {
+            self.state.in_flight -= 1;
+            return true;
+        }
+        false
+    }
+
     /// Counts one segment less, and quiesces the pages after the last: the device answered for every segment.
     pub(crate) fn unpin(mut self) -> Result<Pages<Quiesced, F>, Self> {
         self.state.in_flight = self.state.in_flight.saturating_sub(1);

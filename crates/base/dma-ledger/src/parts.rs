@@ -37,6 +37,8 @@ pub(crate) struct Buffer<F> {
     pub(crate) maps: u32,
     /// Its owner has freed it; nothing new may begin.
     pub(crate) freeing: bool,
+    /// How often its bindings were ended: one of before is none.
+    pub(crate) unbound: u64,
 }
 
 impl<F> Buffer<F> {
@@ -62,6 +64,11 @@ impl<F> Buffer<F> {
 
     /// Releases one segment's pin; after the last the pages are quiesced.
     pub(crate) fn unpin(&mut self) {
+        if let Held::DeviceVisible(pages) = &mut self.held
+            && pages.unpin_one_of_several()
+        {
+            return;
+        }
         self.held = match core::mem::replace(&mut self.held, Held::Away) {
             Held::DeviceVisible(pages) => match pages.unpin() {
                 Ok(quiesced) => Held::Quiesced(quiesced),

@@ -216,6 +216,7 @@ impl<F> FunctionRecord<F> {
             usage,
             maps: 0,
             freeing: false,
+            unbound: 0,
         };
         // It holds the reservation, so this commits.
         let _ = self.buffers.commit(slot, buffer);

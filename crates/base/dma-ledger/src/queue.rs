@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use handles::Handle;
 
+use crate::bound::Bindings;
 use crate::refusal::Refusal;
 
 /// The deepest queue (Virtio 1.2, 2.7 allows 2^15 descriptors; NVMe queues that a provider uses are smaller).
@@ -114,6 +115,7 @@ pub(crate) struct Queue {
     byte_limit: u64,
     pub(crate) revoked: u16,
     revoked_from: u16,
+    pub(crate) bindings: Bindings,
 }
 
 impl Queue {
@@ -166,6 +168,7 @@ impl Queue {
             byte_limit: bytes,
             revoked: 0,
             revoked_from: 0,
+            bindings: Bindings::default(),
         };
         queue.free_all();
         Ok(queue)
@@ -296,9 +299,26 @@ impl Queue {
         }
     }
 
+    /// Whether the slot's command was admitted and not written yet.
+    pub(crate) fn is_admitted(&self, index: u16) -> bool {
+        self.slot(index)
+            .is_some_and(|slot| slot.state == SlotState::Admitted)
+    }
+
+    /// The broker has written the slot's command.
+    #[inline]
+    pub(crate) fn issue(&mut self, index: u16) {
+        if let Some(slot) = self.slot_mut(index)
+            && slot.state == SlotState::Admitted
+        {
+            slot.state = SlotState::Issued;
+        }
+    }
+
     /// Ends everything: the device has stopped and the pins are released elsewhere. Returns the commands revoked.
     pub(crate) fn end(&mut self) -> u16 {
         self.reopened = false;
+        self.bindings.end();
         if self.state == QueueState::Ended {
             return 0;
         }

@@ -361,12 +361,7 @@ impl<F> FunctionRecord<F> {
         let Ok(known) = self.queues.get_mut(queue.handle) else {
             return;
         };
-        while let Some(buffer) = known.pop_pin(index) {
-            if let Ok(buffer) = self.buffers.get_mut(buffer) {
-                buffer.unpin();
-            }
-        }
-        known.release_slot(index);
+        crate::bound::release(known, &mut self.buffers, index);
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 

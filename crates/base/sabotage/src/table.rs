@@ -65,6 +65,8 @@ table! {
     BELIEVE_UNIT: "A remapping unit counts as verified whatever its registers say.",
     BELL_RING_ANY: "Who may ring some bits of a bell may ring all of them.",
     BELL_SKIP_SECOND_LOOK: "Who waits for a bell does not look a second time.",
+    BINDING_ANY_GENERATION: "A command may name a buffer that is not bound to a place of its queue any more.",
+    BINDING_OUTLIVES_FREE: "A buffer that is to be freed stays bound to its queues.",
     BUDGET_OFF_BY_A_PAGE: "A pool gives one page more than its budget.",
     CAPSULE_ANY_CONTENT: "A save capsule is restored whatever its content is.",
     CAPSULE_ANY_PROFILE: "A save capsule of another profile is restored.",

@@ -215,12 +215,45 @@ fn admin_transfer(command: &Command) -> Result<Transfer, TemplateError> {
     }
 }
 
+/// Makes the command for a FLUSH, or a READ or WRITE of `bytes` bytes from `lba` on, by the rules that a template is checked
+/// by. The transfer is computed from the command, so that it differs from `bytes` where that is no whole number of blocks.
+///
+/// # Errors
+/// [`TemplateError`].
+pub fn form(
+    opcode: u8,
+    nsid: u32,
+    lba: u64,
+    bytes: u32,
+    limits: &Limits<'_>,
+) -> Result<(Command, Transfer), TemplateError> {
+    let namespace = limits.namespace(nsid)?;
+    let command = if opcode == io::FLUSH {
+        Command::flush(nsid)
+    } else {
+        let blocks = (bytes >> namespace.block_shift).max(1);
+        Command::transfer(opcode, nsid, lba, blocks).ok_or(TemplateError::TooLong)?
+    };
+    let transfer = in_namespace(&command, namespace)?;
+    if transfer.bytes() > limits.max_transfer_bytes {
+        return Err(TemplateError::TooLong);
+    }
+    Ok((command, transfer))
+}
+
+impl Limits<'_> {
+    fn namespace(&self, nsid: u32) -> Result<&Namespace, TemplateError> {
+        let mut namespaces = self.namespaces.iter();
+        let found = namespaces.find(|n| n.nsid == nsid);
+        found.ok_or(TemplateError::Namespace)
+    }
+}
+
 fn io_transfer(command: &Command, limits: &Limits<'_>) -> Result<Transfer, TemplateError> {
-    let namespace = limits
-        .namespaces
-        .iter()
-        .find(|n| n.nsid == command.nsid)
-        .ok_or(TemplateError::Namespace)?;
+    in_namespace(command, limits.namespace(command.nsid)?)
+}
+
+fn in_namespace(command: &Command, namespace: &Namespace) -> Result<Transfer, TemplateError> {
     if command.opcode == io::FLUSH {
         return Ok(Transfer::Nothing);
     }
@@ -295,6 +328,41 @@ mod tests {
             on_io(Command { nsid: 4, ..write }),
             Err(TemplateError::WriteProtected)
         );
+    }
+
+    /// A command that is formed is the one whose template would have been taken, and is refused where that would have been.
+    #[test]
+    fn forming_and_admitting_agree() {
+        for nsid in [0, 1, 2, 4, u32::MAX] {
+            for opcode in [io::FLUSH, io::READ, io::WRITE, 9] {
+                for lba in [0, 991, 999, 1000, u64::MAX] {
+                    for blocks in [1u32, 8, 9, 2048, 2049, 65_536] {
+                        let shift = if nsid == 4 { 12 } else { 9 };
+                        let formed = form(opcode, nsid, lba, blocks << shift, &LIMITS);
+                        let template = match opcode {
+                            io::FLUSH => Command::flush(nsid),
+                            _ => Command::transfer(opcode, nsid, lba, blocks).unwrap(),
+                        };
+                        let admitted = admit(QueueKind::Io, &template.to_bytes(), &LIMITS);
+                        match (formed, admitted) {
+                            (Ok(formed), Ok(admitted)) => assert_eq!(formed, admitted),
+                            // Which of two reasons comes first may differ.
+                            (formed, admitted) => assert!(formed.is_err() && admitted.is_err()),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_blocks_show_in_the_transfer() {
+        for bytes in [1, 511, 513, 4097] {
+            let (_, transfer) = form(io::READ, 1, 0, bytes, &LIMITS).unwrap();
+            assert_ne!(transfer.bytes(), bytes);
+        }
+        let (_, transfer) = form(io::READ, 1, 0, 0, &LIMITS).unwrap();
+        assert_eq!(transfer, Transfer::FromDevice(512), "nothing is no block");
     }
 
     #[test]

@@ -218,7 +218,10 @@ impl<P: Platform> DeviceManager<P> {
         let at = self.of(claim)?;
         let objects = {
             let mut turn = at.turn();
-            turn.function.record.begin_free(claim, buffer)?;
+            let record = &mut turn.function.record;
+            // Before its pins are read, and even where they keep it: a ring must not be able to keep a buffer for ever.
+            record.end_bindings(claim, buffer)?;
+            record.begin_free(claim, buffer)?;
             turn.function.held()?.buffers.take(buffer)
         };
         let proof = Revoked::of(objects.iter().map(|(_, mapping)| mapping.clone()));

@@ -71,6 +71,7 @@ mod platform;
 mod queue;
 mod queues;
 mod registers;
+mod ring;
 mod stop;
 mod teardown;
 mod turn;
@@ -79,8 +80,8 @@ mod views;
 pub use claim::{DeviceInfo, DeviceState};
 pub use closing::{Live, Stopped};
 pub use dma_ledger::{
-    BufferId, BufferInfo, Claim, Direction, Limits, MappingId, OwnerId, PoolId, PoolInfo, QueueId,
-    QueueInfo, RouteId, SegmentRequest,
+    Binding, BufferId, BufferInfo, Claim, Direction, Limits, MappingId, OwnerId, PoolId, PoolInfo,
+    QueueId, QueueInfo, RingId, RouteId, SegmentRequest,
 };
 pub use driver_core::{DriverEntry, QueueSpec, Refusal};
 pub use inspect::{Books, Inspection};
@@ -92,3 +93,4 @@ pub use platform::{
 };
 pub use queue::{CommandRequest, MAX_BATCH, MAX_COMMAND_SEGMENTS, QueueCompletion, Submitted};
 pub use registers::MmioInfo;
+pub use ring::{Kick, Kicked, Ring};

@@ -1,6 +1,7 @@
 //! The broker: one per claimed function, moved by `device-manager`.
 
 use arrayvec::ArrayVec;
+use device_ring::Opcode;
 use dma_ledger::Direction;
 use ring_abi::Refusal;
 
@@ -128,6 +129,19 @@ pub struct Segment<'a> {
     pub direction: Direction,
 }
 
+/// A command by its fields: the broker writes all of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Transfer<'a> {
+    /// What the device does.
+    pub opcode: Opcode,
+    /// Which part of the device; 0 for one without parts.
+    pub unit: u16,
+    /// The first block; 0 for a device without blocks, and for a flush.
+    pub block: u64,
+    /// Where its data lies, in the opcode's direction; `None` exactly where the opcode has none.
+    pub data: Option<Segment<'a>>,
+}
+
 /// The slot that the ledger allocated for a command.
 ///
 /// What goes on the wire is the broker's: where the device's identifiers have room it adds a generation of its own, checks
@@ -243,6 +257,21 @@ pub trait Broker: Send {
         template: &[u8],
         segments: &[Segment<'_>],
     ) -> Result<(), Refusal>;
+
+    /// Forms one command from its fields and writes it, by the rules and with the refusals of [`Broker::submit`].
+    ///
+    /// # Errors
+    /// As [`Broker::submit`]; `NotSupported` where this queue has no commands that can be told by their fields.
+    fn transfer(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        queue: QueuePlace,
+        slot: CommandSlot,
+        transfer: &Transfer<'_>,
+    ) -> Result<(), Refusal> {
+        let _ = (io, queue, slot, transfer);
+        Err(Refusal::NotSupported)
+    }
 
     /// Rings the doorbell once for everything submitted since the last ring.
     fn ring(&mut self, io: &mut dyn BrokerIo, queue: QueuePlace);

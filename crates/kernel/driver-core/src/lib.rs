@@ -16,8 +16,9 @@ mod table;
 
 pub use broker::{
     Access, Broker, BrokerIo, CommandSlot, Completed, MAX_READABLE, Mappable, Operation, Poll,
-    QueuePlace, QueueSpec, Segment, Step, Window,
+    QueuePlace, QueueSpec, Segment, Step, Transfer, Window,
 };
+pub use device_ring::Opcode;
 pub use dma_ledger::Direction;
 /// Growth that can be refused: brokers grow at the account of whoever drives their device.
 pub use frames::{Grow, boxed, list};

@@ -21,12 +21,14 @@ extern crate alloc;
 mod ledger;
 mod object;
 mod pages;
+mod shared_page;
 mod vm;
 
 pub use ledger::{Held, Kernel};
 pub use mapping_ledger::Unmapped;
 pub use object::{MemoryObject, Writes};
 pub use pages::PageList;
+pub use shared_page::SharedPage;
 pub use vm::{Protection, Vm};
 
 /// Pages that are made or freed from one look to the next: each may have to be wiped, which is some 700 instructions.

@@ -202,7 +202,7 @@ impl MemoryObject {
         self.mappings.while_open(f)
     }
 
-    fn view(&self, page: u64) -> Result<SharedBytes, Refusal> {
+    pub(crate) fn view(&self, page: u64) -> Result<SharedBytes, Refusal> {
         if !self.is_memory() {
             return Err(Refusal::NotSupported);
         }

@@ -1,6 +1,6 @@
 //! What a device class adds to the shared half.
 
-use driver_core::{BrokerIo, Direction, Refusal, Segment};
+use driver_core::{BrokerIo, Direction, Refusal, Segment, Transfer};
 
 use crate::transport::Transport;
 
@@ -72,6 +72,12 @@ pub trait Class: Send + 'static {
     /// As [`driver_core::Broker::submit`].
     fn plan(&self, queue: u16, template: &[u8], segments: &[Segment<'_>]) -> Result<Plan, Refusal>;
 
+    /// As [`Class::plan`], for a command that is told by its fields.
+    ///
+    /// # Errors
+    /// As [`driver_core::Broker::transfer`].
+    fn form(&self, queue: u16, transfer: &Transfer<'_>) -> Result<Plan, Refusal>;
+
     /// Makes status and result of what the device wrote. `io` leads to what the device left elsewhere.
     ///
     /// # Errors
@@ -132,6 +138,18 @@ impl core::fmt::Debug for Config<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Config").finish_non_exhaustive()
     }
+}
+
+/// Checks that a command told by its fields names neither a block nor a part of a device that has none, nor a flush, and
+/// gives its segment.
+///
+/// # Errors
+/// `TemplateRefused`.
+pub fn without_blocks<'t, 'a>(transfer: &'t Transfer<'a>) -> Result<&'t [Segment<'a>], Refusal> {
+    if transfer.unit != 0 || transfer.block != 0 || transfer.data.is_none() {
+        return Err(Refusal::TemplateRefused);
+    }
+    Ok(transfer.data.as_slice())
 }
 
 /// Adds up the segments, all of which go one way.

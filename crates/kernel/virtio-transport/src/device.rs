@@ -3,7 +3,7 @@
 use dma_ledger::ResetProof;
 use driver_core::{
     Access, Broker, BrokerIo, CommandSlot, Completed, ConfigRange, Operation, Poll, Probed,
-    QueuePlace, QueueSpec, Refusal, Segment, Settings, Step,
+    QueuePlace, QueueSpec, Refusal, Segment, Settings, Step, Transfer,
 };
 use sabotage::sabotage;
 use virtio_format::ring::Layout;
@@ -429,6 +429,19 @@ impl<C: Class> Broker for Device<C> {
         let plan = self.class.plan(queue.index, template, segments)?;
         let target = self.running(queue)?;
         target.push(slot.slot, &plan, segments)
+    }
+
+    fn transfer(
+        &mut self,
+        _: &mut dyn BrokerIo,
+        queue: QueuePlace,
+        slot: CommandSlot,
+        transfer: &Transfer<'_>,
+    ) -> Result<(), Refusal> {
+        self.running(queue)?;
+        let plan = self.class.form(queue.index, transfer)?;
+        let target = self.running(queue)?;
+        target.push(slot.slot, &plan, transfer.data.as_slice())
     }
 
     fn ring(&mut self, io: &mut dyn BrokerIo, queue: QueuePlace) {

@@ -34,5 +34,5 @@ mod queue;
 mod runs;
 mod transport;
 
-pub use class::{Class, Config, Finished, Header, Plan, total};
+pub use class::{Class, Config, Finished, Header, Plan, total, without_blocks};
 pub use device::{Device, QUEUE_KIND};

@@ -15,9 +15,11 @@ pub mod nic;
 mod notice;
 mod pool;
 mod queue;
+mod ring;
 mod run;
 
 pub use absent::{Absent, refuse_all};
 pub use notice::{MAX_SOURCES, Notice};
 pub use queue::{BATCH, COMPLETIONS, Done, Item, submit, take};
+pub use ring::{Kicked, QueueRing};
 pub use run::{Runner, Work};

@@ -34,6 +34,7 @@ mod sync;
 pub mod sys;
 mod thread;
 mod window;
+mod words;
 
 pub use area::message_bytes_free;
 pub use cap::Cap;
@@ -46,3 +47,4 @@ pub use start::{Exit, exit, start};
 pub use sync::{Condvar, Mutex, MutexGuard};
 pub use thread::{JoinHandle, ThreadOptions, spawn_thread};
 pub use window::{Access, Window};
+pub use words::Words;

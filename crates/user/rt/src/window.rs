@@ -62,6 +62,14 @@ impl Window {
         &self.memory
     }
 
+    pub(crate) const fn access(&self) -> Access {
+        self.access
+    }
+
+    pub(crate) const fn start(&self) -> *mut u8 {
+        self.address as *mut u8
+    }
+
     fn at(&self, offset: u64, len: usize) -> Result<*mut u8, Refusal> {
         let end = offset.checked_add(len as u64).ok_or(Refusal::OutOfRange)?;
         if end > self.bytes {

@@ -39,7 +39,7 @@ pub use rt::channel;
 pub use rt::host;
 pub use rt::{
     Access, CALLERS, Call, Cap, Completion, Condvar, Env, EnvError, Exit, HeapFigures, JoinHandle,
-    LateReply, Mutex, NEVER, Ring, Service, ThreadOptions, Window, exit, heap_figures,
+    LateReply, Mutex, NEVER, Ring, Service, ThreadOptions, Window, Words, exit, heap_figures,
     spawn_thread, unused_grants,
 };
 pub use schema::device::{dma_buffer::Access as WindowAccess, dma_pool::Layout};

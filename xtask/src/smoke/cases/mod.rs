@@ -58,6 +58,7 @@ mod provider_crash;
 mod provider_kill_steps;
 mod quarantine;
 mod queue_reset;
+mod queue_ring;
 mod quota_exhaustion;
 mod receives;
 mod revoke_race;

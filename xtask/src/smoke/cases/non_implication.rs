@@ -24,7 +24,7 @@ inventory::submit! {
             // Buffers are what a pool gives, and windows what a buffer gives; 4096 is no kind of access.
             "@implies.holder of=pool capabilities_gained=3",
             "@implies.holder of=buffer capabilities_gained=3",
-            "@implies.holder of=queue capabilities_gained=0",
+            "@implies.holder of=queue capabilities_gained=1",
             GUESS,
             "@implies.untouched state=true generation=true cc=true in_flight=0 buffers=1",
             WITHOUT,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use dma_ledger::ResetProof;
 use driver_core::{
     Access, Broker, BrokerIo, CommandSlot, Completed, DmaPages, DriverEntry, Mappable, Operation,
-    PciMatch, Poll, Probed, QueuePlace, Refusal, Segment, Settings, Step, Window,
+    PciMatch, Poll, Probed, QueuePlace, Refusal, Segment, Settings, Step, Transfer, Window,
 };
 
 /// What the device does, and what the broker was asked to do.
@@ -239,6 +239,20 @@ impl Broker for Scripted {
         }
         state.written.push(slot.slot);
         Ok(())
+    }
+
+    fn transfer(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        queue: QueuePlace,
+        slot: CommandSlot,
+        transfer: &Transfer<'_>,
+    ) -> Result<(), Refusal> {
+        // Unit 9 is one that no template could name.
+        if transfer.unit == 9 {
+            return Err(Refusal::OutOfRange);
+        }
+        self.submit(io, queue, slot, &[0], transfer.data.as_slice())
     }
 
     fn ring(&mut self, _: &mut dyn BrokerIo, _: QueuePlace) {

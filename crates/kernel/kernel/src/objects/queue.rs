@@ -1,17 +1,26 @@
 //! `DeviceQueue`: the one way to make a device do DMA.
 
+use alloc::boxed::Box;
+
+use ::memory::SharedPage;
 use arrayvec::ArrayVec;
 use cap::Epoch;
-use device_manager::{CommandRequest, QueueCompletion};
-use dma_ledger::{BufferId, Claim, Direction, QueueId, SegmentRequest};
-use ipc::{KernelCall, Process};
+use cpu::Lock;
+use device_manager::{Access, CommandRequest, Kick, Kicked, QueueCompletion, Ring};
+use dma_ledger::{Binding, BufferId, Claim, Direction, QueueId, RingId, SegmentRequest};
+use ipc::{KernelCall, Process, Slot};
 use sabotage::sabotage;
 use schema::device::device_queue;
 use stub::{Answered, Refusal};
 
 use super::audit::{answer, note_refusal};
+<<<<<<< HEAD
 use super::served::{Owed, Served, kernel_object};
 use super::waiters::Acting;
+=======
+use super::memory::Shared;
+use super::served::{Owed, Served, kernel_object, object};
+>>>>>>> ba8b5ba3 (Give device queues a ring: a page of commands and completions, one kick for a batch)
 use super::window::Buffer;
 use crate::devices::manager;
 
@@ -23,6 +32,7 @@ pub struct Queue {
     epoch: Epoch,
     claim: Claim,
     queue: QueueId,
+    ring: HeldRing,
 }
 
 impl Queue {
@@ -31,7 +41,93 @@ impl Queue {
             epoch: Epoch::default(),
             claim,
             queue,
+            ring: HeldRing::default(),
         }
+    }
+}
+
+type OwnRing = Box<Ring<SharedPage>>;
+
+/// The ring of a queue, if it was opened. A kick takes it out for as long as it runs, so that it holds no lock of this.
+#[derive(Default)]
+struct HeldRing(Lock<(Option<RingId>, Option<OwnRing>)>);
+
+impl HeldRing {
+    /// # Errors
+    /// `WrongState` where it was not opened.
+    fn id(&self) -> Result<RingId, Refusal> {
+        self.0.lock().0.ok_or(Refusal::WrongState)
+    }
+
+    /// Takes it out to be worked with.
+    ///
+    /// # Errors
+    /// `WrongState` where it was not opened, `Busy` where somebody else works with it.
+    fn take(&self) -> Result<OwnRing, Refusal> {
+        let mut held = self.0.lock();
+        let known = held.0.is_some();
+        held.1.take().ok_or(if known {
+            Refusal::Busy
+        } else {
+            Refusal::WrongState
+        })
+    }
+
+    /// Puts one in that was opened just now. Gives the one of before, whose turn is over.
+    fn put(&self, ring: OwnRing) -> Option<OwnRing> {
+        let mut held = self.0.lock();
+        held.0 = Some(ring.id());
+        held.1.replace(ring)
+    }
+
+    /// Puts one back. Gives it where another one was opened meanwhile.
+    fn put_back(&self, ring: OwnRing) -> Option<OwnRing> {
+        let mut held = self.0.lock();
+        if held.0 == Some(ring.id()) {
+            held.1.replace(ring)
+        } else {
+            Some(ring)
+        }
+    }
+
+    /// Forgets one that was taken out and has ended.
+    fn forget(&self, ring: RingId) {
+        let mut held = self.0.lock();
+        if held.0 == Some(ring) {
+            held.0 = None;
+        }
+    }
+}
+
+impl Queue {
+    /// Opens the ring, and gives its page.
+    fn open_ring(&self) -> Result<Slot, Refusal> {
+        let page = SharedPage::new()?;
+        let memory = object(Shared::window(page.object().clone(), Access::ReadWrite))?;
+        let opened =
+            frames::refusable(|| manager().ring_open(&self.claim, self.queue, page.clone()))?;
+        let id = opened.id();
+        match frames::boxed(opened) {
+            Ok(ring) => {
+                drop(self.ring.put(ring));
+                Ok(memory)
+            }
+            Err(refusal) => {
+                manager().ring_close(&self.claim, self.queue, id);
+                Err(refusal)
+            }
+        }
+    }
+
+    fn kick(&self, most: Kick) -> Result<Kicked, Refusal> {
+        let mut ring = self.ring.take()?;
+        let kicked = manager().ring_kick(&self.claim, self.queue, &mut ring, most);
+        if kicked == Err(Refusal::Stale) {
+            self.ring.forget(ring.id());
+        } else {
+            drop(self.ring.put_back(ring));
+        }
+        kicked
     }
 }
 
@@ -48,20 +144,16 @@ impl Drop for Queue {
 }
 
 /// Finds the buffer behind a caller's handle: of this very claim, and live.
-fn segment(
-    process: &Process,
-    claim: &Claim,
-    s: device_queue::SegmentReader<'_>,
-) -> Result<SegmentRequest, Refusal> {
+fn buffer(process: &Process, claim: &Claim, handle: u64) -> Result<BufferId, Refusal> {
     let found = process
-        .lookup(s.buffer())
+        .lookup(handle)
         .and_then(|found| found.downcast::<Buffer>())
         .map(|buffer| buffer.identity());
     let (owner, id) = match found {
         Ok(found) => found,
         Err(refusal) => {
             sabotage!(GUESS_BUFFERS => if let Some(id) = manager().guess_buffer(claim) {
-                return request(s, id);
+                return Ok(id);
             });
             return Err(refusal);
         }
@@ -69,7 +161,15 @@ fn segment(
     if owner != *claim && !sabotage!(ACCEPT_FOREIGN_BUFFER) {
         return Err(Refusal::ForeignBuffer);
     }
-    request(s, id)
+    Ok(id)
+}
+
+fn segment(
+    process: &Process,
+    claim: &Claim,
+    s: device_queue::SegmentReader<'_>,
+) -> Result<SegmentRequest, Refusal> {
+    request(s, buffer(process, claim, s.buffer())?)
 }
 
 fn request(s: device_queue::SegmentReader<'_>, id: BufferId) -> Result<SegmentRequest, Refusal> {
@@ -148,5 +248,70 @@ impl<'a> device_queue::Server<KernelCall<'a>> for Served<Queue> {
         let waiter = Acting::ResetQueue(later);
         manager().queue_reset(&self.0.claim, self.0.queue, waiter);
         answered
+    }
+
+    fn ring(&mut self, reply: Owed<'a, device_queue::call::Ring>) -> Answered {
+        let memory = self.0.open_ring();
+        answer(
+            reply,
+            &self.0.claim,
+            memory.map(|memory| device_queue::RingReply { memory }),
+        )
+    }
+
+    fn bind(&mut self, reply: Owed<'a, device_queue::call::Bind>, handle: u64) -> Answered {
+        let (claim, process) = (&self.0.claim, reply.call().process());
+        let bound = self.0.ring.id().and_then(|ring| {
+            let buffer = buffer(process, claim, handle)?;
+            manager().ring_bind(claim, self.0.queue, ring, buffer)
+        });
+        answer(
+            reply,
+            claim,
+            bound.map(|bound| device_queue::BindReply {
+                slot: bound.slot,
+                generation: bound.generation,
+            }),
+        )
+    }
+
+    fn unbind(
+        &mut self,
+        reply: Owed<'a, device_queue::call::Unbind>,
+        slot: u8,
+        generation: u32,
+    ) -> Answered {
+        let ended = self.0.ring.id().and_then(|ring| {
+            let binding = Binding { slot, generation };
+            manager().ring_unbind(&self.0.claim, self.0.queue, ring, binding)
+        });
+        answer(reply, &self.0.claim, ended)
+    }
+
+    fn kick(
+        &mut self,
+        reply: Owed<'a, device_queue::call::Kick>,
+        submit: u16,
+        complete: u16,
+    ) -> Answered {
+        let kicked = self.0.kick(Kick { submit, complete });
+        if let Ok(Kicked {
+            first: Some(refusal),
+            ..
+        }) = kicked
+        {
+            let caller = reply.call().process().id;
+            note_refusal::<device_queue::call::Kick>(caller, &self.0.claim, refusal);
+        }
+        answer(
+            reply,
+            &self.0.claim,
+            kicked.map(|kicked| device_queue::KickReply {
+                accepted: kicked.accepted,
+                refused: kicked.refused,
+                completed: kicked.completed,
+                stopped: kicked.stopped,
+            }),
+        )
     }
 }

@@ -1,8 +1,8 @@
 //! A class with everything: a header that the device reads or writes, segments of one direction, a status byte.
 #![allow(dead_code, reason = "no test uses all of it")]
 
-use driver_core::{Broker, BrokerIo, Direction, Probed, Refusal, Segment};
-use virtio_transport::{Class, Config, Device, Finished, Header, Plan, total};
+use driver_core::{Broker, BrokerIo, Direction, Probed, Refusal, Segment, Transfer};
+use virtio_transport::{Class, Config, Device, Finished, Header, Plan, total, without_blocks};
 
 /// Two queues: 0 the device writes, 1 it reads. The template's bytes are the header; template length 0 means none.
 pub struct Everything {
@@ -43,6 +43,10 @@ impl Class for Everything {
             status: template.len() == 16,
             ..Plan::BARE
         })
+    }
+
+    fn form(&self, queue: u16, transfer: &Transfer<'_>) -> Result<Plan, Refusal> {
+        self.plan(queue, &[], without_blocks(transfer)?)
     }
 
     fn finish(

@@ -1183,6 +1183,10 @@ pub mod device_queue {
         Submit SUBMIT = 1 "submit" once, reply 0, (SubmitParams<'a>) -> (SubmitResults, SubmitResults);
         Complete COMPLETE = 2 "complete" once, reply u32::MAX, (CompleteParams) -> (CompleteReply<'a>, in place CompleteResults<'m>);
         Reset RESET = 3 "reset" once, reply 0, (()) -> ((), ());
+        Ring RING = 4 "ring" once, reply 24, (()) -> (RingReply<K>, RingResults<O>);
+        Bind BIND = 5 "bind" once, reply 0, (BindParams) -> (BindResults, BindResults);
+        Unbind UNBIND = 6 "unbind" once, reply 0, (UnbindParams) -> ((), ());
+        Kick KICK = 7 "kick" once, reply 0, (KickParams) -> (KickResults, KickResults);
     }
 
     stub::plain! {
@@ -1233,6 +1237,52 @@ pub mod device_queue {
         }
     }
 
+    stub::caps! {
+        /// As a client gets it.
+        pub struct RingReply, RingResults: 0 words, 1 pointers {
+        } caps {
+            memory: crate::process::memory_object::Client<O> = 0 at 0;
+        }
+    }
+
+    stub::plain! {
+        pub struct BindParams: 1 words {
+            buffer: u64 = 0;
+        }
+    }
+    stub::plain! {
+        pub struct BindResults: 1 words {
+            slot: u8 = 0;
+            generation: u32 = 1;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type BindReply = BindResults;
+
+    stub::plain! {
+        pub struct UnbindParams: 1 words {
+            slot: u8 = 0;
+            generation: u32 = 1;
+        }
+    }
+
+    stub::plain! {
+        pub struct KickParams: 1 words {
+            submit: u16 = 0;
+            complete: u16 = 1;
+        }
+    }
+    stub::plain! {
+        pub struct KickResults: 1 words {
+            accepted: u16 = 0;
+            refused: u16 = 1;
+            completed: u16 = 2;
+            stopped: Option<stub::Refusal> = 6;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type KickReply = KickResults;
+
     impl<O: stub::Object> Client<O> {
         pub fn info(&self) -> Result<InfoResults, stub::Refusal> {
             self.0.invoke::<call::Info, _>((), |results| results)
@@ -1273,6 +1323,44 @@ pub mod device_queue {
         pub fn reset(&self) -> Result<(), stub::Refusal> {
             self.0.invoke::<call::Reset, _>((), |()| ())
         }
+        /// Opens the queue's ring and gives its page: places for 64 commands and 64 completions, as the crate
+        /// `device-ring` lays them out. The ring ends with the last handle of the queue, with a reset of the queue or
+        /// the device, and with the claim.
+        ///
+        /// Refuses: `wrongState` unless the device runs and the queue is open, `duplicate` while there is a ring,
+        /// `overBudget`, `noMemory`
+        pub fn ring(&self) -> Result<RingResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::Ring, _>((), |results| results)
+        }
+        /// Binds a DmaBuffer of the same device, named by the caller's handle, to a free place of the ring. It ends
+        /// with the ring, with `unbind`, and when somebody asks to free the buffer, even where that is refused
+        /// `busy`.
+        ///
+        /// Refuses: `wrongState` without a ring and for a buffer that is being freed, `stale` for a ring that has
+        /// ended, `foreignBuffer`, `badHandle`, `overBudget` (128 places), `exhausted`
+        pub fn bind(&self, buffer: u64) -> Result<BindResults, stub::Refusal> {
+            self.0
+                .invoke::<call::Bind, _>(BindParams { buffer }, |results| results)
+        }
+        /// Ends a binding. What is in flight keeps its pages.
+        ///
+        /// Refuses: `wrongState` without a ring, `stale`, `outOfRange`
+        pub fn unbind(&self, slot: u8, generation: u32) -> Result<(), stub::Refusal> {
+            self.0
+                .invoke::<call::Unbind, _>(UnbindParams { slot, generation }, |()| ())
+        }
+        /// Gives at most `complete` completions, takes at most `submit` commands out of the ring, and rings once. A
+        /// command that is refused gets a completion with the refusal of `submit`, and the next is looked at. One
+        /// that there is no place for while others are in flight stays the next: `stopped` says why. After a reset it
+        /// gives the cookies of what was in flight, each with `revoked`.
+        ///
+        /// Refuses: `wrongState` without a ring and during a reset, `stale` for a ring that has ended and that is
+        /// owed nothing more, `busy` while another kick runs, `badMessage` for counts in the page that cannot be,
+        /// `corrupt` once the device has contradicted itself
+        pub fn kick(&self, submit: u16, complete: u16) -> Result<KickResults, stub::Refusal> {
+            self.0
+                .invoke::<call::Kick, _>(KickParams { submit, complete }, |results| results)
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -1285,6 +1373,20 @@ pub mod device_queue {
         ) -> stub::Answered;
         fn complete(&mut self, reply: stub::Reply<C, call::Complete>, max: u16) -> stub::Answered;
         fn reset(&mut self, reply: stub::Reply<C, call::Reset>) -> stub::Answered;
+        fn ring(&mut self, reply: stub::Reply<C, call::Ring>) -> stub::Answered;
+        fn bind(&mut self, reply: stub::Reply<C, call::Bind>, buffer: u64) -> stub::Answered;
+        fn unbind(
+            &mut self,
+            reply: stub::Reply<C, call::Unbind>,
+            slot: u8,
+            generation: u32,
+        ) -> stub::Answered;
+        fn kick(
+            &mut self,
+            reply: stub::Reply<C, call::Kick>,
+            submit: u16,
+            complete: u16,
+        ) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -1302,6 +1404,16 @@ pub mod device_queue {
                 stub::serve!(server.complete(received.payload, call) plain CompleteParams { max })
             }
             method::RESET => server.reset(stub::Reply::new(call)),
+            method::RING => server.ring(stub::Reply::new(call)),
+            method::BIND => {
+                stub::serve!(server.bind(received.payload, call) plain BindParams { buffer })
+            }
+            method::UNBIND => {
+                stub::serve!(server.unbind(received.payload, call) plain UnbindParams { slot, generation })
+            }
+            method::KICK => {
+                stub::serve!(server.kick(received.payload, call) plain KickParams { submit, complete })
+            }
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
     }

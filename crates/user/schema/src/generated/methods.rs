@@ -216,6 +216,10 @@ pub static ALL: &[Interface] = &[
         method("submit", shape(0, 1, &[field("commands", StructList(&shape(1, 2, &[field("cookie", Int(64), 0), field("template", Data, 0), field("segments", StructList(&shape(3, 0, &[field("buffer", Int(64), 0), field("offset", Int(32), 2), field("length", Int(32), 3), field("direction", Enum(2), 8)])), 1)])), 0)]), shape(1, 0, &[field("accepted", Int(16), 0), field("refusal", Int(8), 2)])),
         method("complete", shape(1, 0, &[field("max", Int(16), 0)]), shape(0, 1, &[field("completions", StructList(&shape(2, 0, &[field("cookie", Int(64), 0), field("status", Int(16), 4), field("result", Int(32), 3), field("refusal", Int(8), 10)])), 0)])),
         method("reset", shape(0, 0, &[]), shape(0, 0, &[])),
+        method("ring", shape(0, 0, &[]), shape(0, 1, &[field("memory", Cap(0xd1c0a5e5b0a70107), 0)])),
+        method("bind", shape(1, 0, &[field("buffer", Int(64), 0)]), shape(1, 0, &[field("slot", Int(8), 0), field("generation", Int(32), 1)])),
+        method("unbind", shape(1, 0, &[field("slot", Int(8), 0), field("generation", Int(32), 1)]), shape(0, 0, &[])),
+        method("kick", shape(1, 0, &[field("submit", Int(16), 0), field("complete", Int(16), 1)]), shape(1, 0, &[field("accepted", Int(16), 0), field("refused", Int(16), 1), field("completed", Int(16), 2), field("stopped", Int(8), 6)])),
     ]),
     interface(0xd1c0a5e5b0a70301, "BlockDevice", &[
         method("info", shape(0, 0, &[]), shape(3, 0, &[field("blockBytes", Int(32), 0), field("blocks", Int(64), 1), field("readOnly", Bool, 32), field("maxTransferBytes", Int(32), 4)])),

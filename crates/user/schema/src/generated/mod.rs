@@ -105,7 +105,7 @@ pub static METHODS: &[(u64, &[&str])] = &[
     (0xd1c0a5e5b0a70204, &["info", "wait", "acknowledge", "mask", "unmask", "setAffinity", "counts"]),
     (0xd1c0a5e5b0a70205, &["info", "allocate", "setPolicy"]),
     (0xd1c0a5e5b0a70206, &["info", "map", "unmap", "window", "free"]),
-    (0xd1c0a5e5b0a70207, &["info", "submit", "complete", "reset"]),
+    (0xd1c0a5e5b0a70207, &["info", "submit", "complete", "reset", "ring", "bind", "unbind", "kick"]),
     (0xd1c0a5e5b0a70301, &["info", "open", "model", "units", "unit"]),
     (0xd1c0a5e5b0a70302, &["read", "write", "flush"]),
     (0xd1c0a5e5b0a70401, &["info", "attach", "problem", "parts", "part"]),
