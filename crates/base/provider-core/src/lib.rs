@@ -2,8 +2,8 @@
 //!
 //! Owns: which of a client's requests are valid ([`block::Geometry`], [`nic::Traffic`]), how they become commands and when they
 //! are answered ([`block::Engine`]), and when a session's window may be freed ([`Sessions`]). Invariant: it never calls
-//! anything, never sees an address, and knows no device: data is a buffer's handle and an offset in it, and how a
-//! command looks is for the device's own crate to say ([`block::Commands`]).
+//! anything, never sees an address, and knows no device: data is a bound buffer and an offset in it, and what
+//! a device calls its blocks is for the device's own crate to say ([`block::Commands`]).
 #![no_std]
 #![forbid(unsafe_code)]
 

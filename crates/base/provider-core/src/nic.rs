@@ -6,9 +6,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use ring_abi::{Direction, Refusal};
-
-use crate::Data;
+use ring_abi::Refusal;
 
 /// Bytes of an Ethernet header: the shortest frame that can be sent; what is shorter than the wire wants is padded by
 /// the device (IEEE 802.3, clause 3).
@@ -66,7 +64,6 @@ struct Places {
 /// All frames of one session.
 #[derive(Debug)]
 pub struct Traffic {
-    buffer: u64,
     window_bytes: u32,
     frame_bytes: u32,
     receive: Places,
@@ -129,17 +126,15 @@ impl Places {
 }
 
 impl Traffic {
-    /// A session whose window of `window_bytes` bytes lies in `buffer`, over queues of so many places, for frames of at
+    /// A session whose window has `window_bytes` bytes, over queues of so many places, for frames of at
     /// most `frame_bytes` bytes. All its memory is taken here.
     pub fn new(
-        buffer: u64,
         window_bytes: u32,
         frame_bytes: u32,
         receive_depth: u16,
         transmit_depth: u16,
     ) -> Self {
         Self {
-            buffer,
             window_bytes,
             frame_bytes,
             receive: Places::new(receive_depth),
@@ -182,21 +177,8 @@ impl Traffic {
     }
 
     /// The next piece to give to the device, which holds it from now on, with its cookie.
-    pub fn plan(&mut self, lane: Lane) -> Option<(u64, Data)> {
-        let buffer = self.buffer;
-        let (cookie, piece) = self.places(lane).next()?;
-        Some((
-            cookie,
-            Data {
-                buffer,
-                offset: piece.offset,
-                length: piece.length,
-                direction: match lane {
-                    Lane::Receive => Direction::FromDevice,
-                    Lane::Transmit => Direction::ToDevice,
-                },
-            },
-        ))
+    pub fn plan(&mut self, lane: Lane) -> Option<(u64, Piece)> {
+        self.places(lane).next()
     }
 
     /// The device gave a piece back: the bytes of the frame it received (sent ones count as they were handed over), or
@@ -279,7 +261,7 @@ mod tests {
     }
 
     fn traffic() -> Traffic {
-        Traffic::new(99, 65_536, 1514, 4, 2)
+        Traffic::new(65_536, 1514, 4, 2)
     }
 
     #[test]
@@ -311,8 +293,7 @@ mod tests {
         let planned: Vec<_> = core::iter::from_fn(|| t.plan(Lane::Transmit)).collect();
         assert_eq!(planned.len(), 2);
         assert_eq!(t.flying(Lane::Transmit), 2);
-        assert_eq!(planned[0].1.direction, Direction::ToDevice);
-        assert_eq!(planned[0].1.buffer, 99);
+        assert_eq!(planned[0].1, piece(0, 60));
         t.done(Lane::Transmit, planned[0].0, Ok(0));
         t.done(Lane::Transmit, planned[0].0, Ok(0));
         assert_eq!(
@@ -343,7 +324,6 @@ mod tests {
             t.hand_over(Lane::Receive, piece(at * 2048, 1514)).unwrap();
         }
         let planned: Vec<_> = core::iter::from_fn(|| t.plan(Lane::Receive)).collect();
-        assert_eq!(planned[0].1.direction, Direction::FromDevice);
         t.done(Lane::Receive, planned[2].0, Ok(1514));
         t.done(Lane::Receive, planned[0].0, Ok(1515));
         t.done(Lane::Receive, planned[1].0, Err(Refusal::Revoked));

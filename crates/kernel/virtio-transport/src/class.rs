@@ -76,7 +76,10 @@ pub trait Class: Send + 'static {
     ///
     /// # Errors
     /// As [`driver_core::Broker::transfer`].
-    fn form(&self, queue: u16, transfer: &Transfer<'_>) -> Result<Plan, Refusal>;
+    fn form(&self, queue: u16, transfer: &Transfer<'_>) -> Result<Plan, Refusal> {
+        let _ = (queue, transfer);
+        Err(Refusal::NotSupported)
+    }
 
     /// Makes status and result of what the device wrote. `io` leads to what the device left elsewhere.
     ///

@@ -6,19 +6,19 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use arrayvec::ArrayVec;
+use device_ring::Binding;
 use provider_core::Sessions;
-use provider_core::block::{Commands, Engine, Finished, Geometry, Operation, Planned, Request};
+use provider_core::block::{Commands, Engine, Finished, Geometry, Operation, Request};
 use sdk::block::{block_device, block_session};
 use sdk::stub::{self, Incoming as _};
 use sdk::{
-    Answered, Call, CapArg, DeviceQueue, DmaBuffer, DmaPool, Endpoint, Error, Interface, Late,
-    Lifetime, Object, Received, Refusal, Reply, Service, Timer,
+    Answered, Call, CapArg, DmaBuffer, DmaPool, Endpoint, Error, Late, Lifetime, Received, Refusal,
+    Reply, Service, Timer,
 };
 
 use crate::notice::Notice;
 use crate::pool::allocate;
-use crate::queue::{self, BATCH, Item};
+use crate::ring::{BATCH, QueueRing};
 use crate::run::{Runner, Work};
 
 /// Bytes of a slot of the ring. Every call to this service is plain, and so are the answers it waits for.
@@ -87,7 +87,7 @@ pub struct Disk<C> {
     /// Where windows come from.
     pub pool: DmaPool,
     /// The queue that its commands go through.
-    pub queue: DeviceQueue,
+    pub queue: QueueRing,
     /// How completions are noticed.
     pub notice: Notice,
     /// Commands that the queue holds.
@@ -158,7 +158,6 @@ pub fn serve<C: Commands>(
         layout,
         engine: Engine::new(shapes, depth),
         sessions: Sessions::default(),
-        batch: ArrayVec::new(),
         completed: 0,
         refused: None,
         report,
@@ -178,6 +177,7 @@ struct Known {
 /// What a session has of its own.
 struct Own {
     buffer: DmaBuffer,
+    binding: Binding,
     unit: u16,
 }
 
@@ -185,14 +185,12 @@ struct Own {
 struct Provider<'e, C: Commands> {
     endpoint: &'e Endpoint,
     pool: DmaPool,
-    queue: DeviceQueue,
+    queue: QueueRing,
     units: Vec<Known>,
     names: Names,
     layout: sdk::Layout,
     engine: Engine<C, Token>,
     sessions: Sessions<Own>,
-    /// Planned commands that the device's queue had no place for yet.
-    batch: ArrayVec<Planned<C::Template>, BATCH>,
     /// Commands completed since the start.
     completed: u64,
     /// The first status the device refused a command with, not yet reported.
@@ -203,51 +201,24 @@ struct Provider<'e, C: Commands> {
 impl<C: Commands> Work for Provider<'_, C> {
     fn submit(&mut self) -> Result<(), Refusal> {
         loop {
-            while !self.batch.is_full()
-                && let Some(planned) = self.engine.plan()
+            let room = self.queue.look_for_room()?;
+            let mut pushed = 0;
+            while pushed < room
+                && let Some(command) = self.engine.plan()
             {
-                self.batch.push(planned);
+                self.queue.push(&command)?;
+                pushed += 1;
             }
-            if self.batch.is_empty() {
+            if pushed == 0 {
                 return Ok(());
             }
-            let items = self.batch.iter().map(|planned| Item {
-                cookie: planned.cookie,
-                template: planned.template.as_ref(),
-                data: planned.data,
-            });
-            let (accepted, refusal) = queue::submit(&self.queue, items)?;
-            self.batch.drain(..accepted);
-            match refusal {
-                None if accepted > 0 => {}
-                // The queue is shorter than it was said to be: completions will make room.
-                Some(Refusal::QueueFull) if self.engine.in_flight() as usize > self.batch.len() => {
-                    return Ok(());
-                }
-                refusal => {
-                    if !self.batch.is_empty() {
-                        let refused = self.batch.remove(0);
-                        self.done(refused.cookie, Err(refusal.unwrap_or(Refusal::Failed)));
-                    }
-                }
-            }
+            // What comes back with it may be the room for more.
+            self.kick()?;
         }
     }
 
     fn complete(&mut self) -> Result<(), Refusal> {
-        loop {
-            let done = queue::take(&self.queue)?;
-            for completion in &done {
-                self.completed += 1;
-                self.done(
-                    completion.cookie,
-                    completion.outcome.map(|(status, _)| status),
-                );
-            }
-            if !done.is_full() {
-                break;
-            }
-        }
+        while self.kick()? == BATCH {}
         if let Some(status) = self.refused.take() {
             (self.report)(status);
         }
@@ -268,6 +239,16 @@ impl<C: Commands> Work for Provider<'_, C> {
 }
 
 impl<C: Commands> Provider<'_, C> {
+    /// Gives the device what is in the ring, and answers what it has completed: so many commands.
+    fn kick(&mut self) -> Result<u16, Refusal> {
+        let given = self.queue.kick(BATCH, BATCH)?.given;
+        while let Some(done) = self.queue.take()? {
+            self.completed += 1;
+            self.done(done.cookie, done.outcome.map(|(status, _)| status));
+        }
+        Ok(given)
+    }
+
     fn done(&mut self, cookie: u64, outcome: Result<u16, Refusal>) {
         if let Some(finished) = self.engine.done(cookie, outcome) {
             self.answer(finished);
@@ -295,13 +276,13 @@ impl<C: Commands> Provider<'_, C> {
         let unit = found.buffer.unit;
         let geometry = self.engine.geometry(unit).ok_or(Refusal::Stale)?;
         let bytes = geometry.check(operation, block, blocks, offset, found.window_bytes)?;
-        let buffer = found.buffer.buffer.object().handle();
+        let binding = found.buffer.binding;
         Ok((
             Request {
                 operation,
                 session,
                 unit,
-                buffer,
+                binding,
                 block,
                 blocks,
                 offset,
@@ -394,7 +375,19 @@ impl<C: Commands> Provider<'_, C> {
                 return Err(refusal);
             }
         };
-        let cookie = match self.sessions.open(Own { buffer, unit }, bytes) {
+        let binding = match self.queue.bind(&buffer) {
+            Ok(binding) => binding,
+            Err(refusal) => {
+                free(&buffer);
+                return Err(refusal);
+            }
+        };
+        let own = Own {
+            buffer,
+            binding,
+            unit,
+        };
+        let cookie = match self.sessions.open(own, bytes) {
             Ok(cookie) => cookie,
             Err(own) => {
                 free(&own.buffer);
@@ -532,8 +525,8 @@ impl<'c, C: Commands> block_session::Server<Call<'c>> for Provider<'_, C> {
 
     fn flush(&mut self, reply: Reply<Call<'c>, block_session::call::Flush>) -> Answered {
         let session = reply.cookie();
-        let unit = match self.sessions.get(session) {
-            Ok(found) => found.buffer.unit,
+        let (unit, binding) = match self.sessions.get(session) {
+            Ok(found) => (found.buffer.unit, found.buffer.binding),
             Err(refusal) => return reply.refuse(refusal),
         };
         if self
@@ -547,7 +540,7 @@ impl<'c, C: Commands> block_session::Server<Call<'c>> for Provider<'_, C> {
             operation: Operation::Flush,
             session,
             unit,
-            buffer: 0,
+            binding,
             block: 0,
             blocks: 0,
             offset: 0,

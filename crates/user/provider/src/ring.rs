@@ -3,6 +3,9 @@
 use device_ring::{Binding, Broken, Command, Completion, Full, ProviderEnd};
 use sdk::{Access, DeviceQueue, DmaBuffer, Interface, Object, Refusal, Window, Words};
 
+/// Commands of one kick, and completions of one, at most.
+pub const BATCH: u16 = device_ring::ENTRIES as u16;
+
 /// What a kick did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kicked {

@@ -9,8 +9,8 @@ use nvme_format::identify::{
 };
 use nvme_format::{Command, PAGE_SHIFT, Status};
 use nvme_provider::{Nvm, geometry};
-use provider::Notice;
 use provider::block::{Disk, Names, Unit};
+use provider::{Notice, QueueRing};
 use sdk::device::device_queue::{self, Direction, Segment};
 use sdk::device::{device, dma_buffer, dma_pool, interrupt};
 use sdk::process::timer;
@@ -69,7 +69,7 @@ pub fn bring_up(
     };
     let disk = Disk {
         pool,
-        queue,
+        queue: QueueRing::open(queue)?,
         notice: Notice::Interrupts(ArrayVec::from_iter([interrupt])),
         depth,
         units,
@@ -197,10 +197,10 @@ impl Admin {
             None => None,
         };
         unit.shape = match set {
-            None | Some(0) => {
-                let geometry = geometry(controller, &namespace);
-                Ok((Nvm { nsid }, geometry))
-            }
+            None | Some(0) => match u16::try_from(nsid) {
+                Ok(nsid) => Ok((Nvm { nsid }, geometry(controller, &namespace))),
+                Err(_) => Err(String::from("a namespace of a number over 65,535")),
+            },
             Some(1) => Err(String::from("a key-value namespace, which holds no blocks")),
             Some(2) => Err(String::from(
                 "a zoned namespace, which holds no volume that is read here",

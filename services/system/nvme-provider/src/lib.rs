@@ -9,30 +9,23 @@
 extern crate std;
 
 use nvme_format::identify::{Controller, Namespace};
-use nvme_format::{COMMAND_BYTES, Command, MAX_TRANSFER_BYTES, Status, io};
-use provider_core::Direction;
+use nvme_format::{MAX_TRANSFER_BYTES, Status};
 use provider_core::block::{Commands, Geometry};
 
 /// The commands of one namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nvm {
-    /// Namespace identifier.
-    pub nsid: u32,
+    /// Namespace identifier, as a queue's ring has room for it.
+    pub nsid: u16,
 }
 
 impl Commands for Nvm {
-    type Template = [u8; COMMAND_BYTES];
-
-    fn transfer(&self, direction: Direction, block: u64, blocks: u32) -> Option<Self::Template> {
-        let opcode = match direction {
-            Direction::FromDevice => io::READ,
-            Direction::ToDevice => io::WRITE,
-        };
-        Command::transfer(opcode, self.nsid, block, blocks).map(|command| command.to_bytes())
+    fn unit(&self) -> u16 {
+        self.nsid
     }
 
-    fn flush(&self) -> Self::Template {
-        Command::flush(self.nsid).to_bytes()
+    fn block(&self, block: u64) -> Option<u64> {
+        Some(block)
     }
 
     fn is_success(&self, status: u16) -> bool {
@@ -60,11 +53,7 @@ mod tests {
     #[test]
     fn commands_are_the_namespaces() {
         let disk = Nvm { nsid: 3 };
-        let write = disk.transfer(Direction::ToDevice, 7, 8).unwrap();
-        let command = Command::parse(&write).unwrap();
-        assert_eq!((command.opcode, command.nsid), (io::WRITE, 3));
-        assert_eq!((command.cdw[0], command.cdw[2]), (7, 7));
-        assert_eq!(Command::parse(&disk.flush()).unwrap().opcode, io::FLUSH);
+        assert_eq!((disk.unit(), disk.block(7)), (3, Some(7)));
         assert!(disk.is_success(0) && !disk.is_success(0x281));
     }
 

@@ -9,7 +9,6 @@
 #[cfg(test)]
 extern crate std;
 
-use provider_core::Direction;
 use provider_core::block::{Commands, Geometry};
 use virtio_format::blk::{self, HEADER_BYTES, Kind, Request};
 
@@ -47,21 +46,13 @@ pub struct Requests {
 }
 
 impl Commands for Requests {
-    type Template = [u8; HEADER_BYTES];
-
-    fn transfer(&self, direction: Direction, block: u64, _: u32) -> Option<Self::Template> {
-        let kind = match direction {
-            Direction::FromDevice => Kind::In,
-            Direction::ToDevice => Kind::Out,
-        };
-        // How much is moved, the broker sees at the segments; `checked_mul` because a shift would lose bits.
-        let sector = block.checked_mul(1 << self.shift)?;
-        Some(Request { kind, sector }.to_bytes())
+    fn unit(&self) -> u16 {
+        0
     }
 
-    fn flush(&self) -> Self::Template {
-        let kind = Kind::Flush;
-        Request { kind, sector: 0 }.to_bytes()
+    fn block(&self, block: u64) -> Option<u64> {
+        // `checked_mul` because a shift would lose bits.
+        block.checked_mul(1 << self.shift)
     }
 
     fn is_success(&self, status: u16) -> bool {
@@ -117,15 +108,8 @@ mod tests {
         let (geometry, requests) = shape(blk::F_FLUSH, &fields, 256).unwrap();
         assert_eq!((geometry.blocks, geometry.block_shift), (1000, 12));
         assert!(geometry.write_cache && !geometry.read_only);
-        let mut expected = [0; 16];
-        expected[0] = 1;
-        expected[8] = 24;
-        assert_eq!(
-            requests.transfer(Direction::ToDevice, 3, 1).unwrap(),
-            expected
-        );
-        assert_eq!(requests.transfer(Direction::FromDevice, u64::MAX, 1), None);
-        assert_eq!(requests.flush()[..8], [4, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(requests.block(3), Some(24));
+        assert_eq!(requests.block(u64::MAX), None);
         assert_eq!(GET_ID[0], 8);
         assert!(requests.is_success(0) && !requests.is_success(1));
     }

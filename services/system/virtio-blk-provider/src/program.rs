@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use provider::block::{self, Disk, Names, Unit};
-use provider::{Item, submit, take};
+use provider::{Item, QueueRing, submit, take};
 use provider_core::{Data, Direction};
 use sdk::{
     Access, DeviceQueue, DmaPool, Env, Error, Interface, Object, Refusal, Timer, Window, error,
@@ -69,7 +69,7 @@ fn bring_up(host: &Host) -> Result<Disk<Requests>, Refusal> {
     );
     Ok(Disk {
         pool,
-        queue,
+        queue: QueueRing::open(queue)?,
         notice: virtio.notice,
         depth,
         units: Vec::from([Unit {

@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), no_main)]
 #![forbid(unsafe_code)]
 
+use provider::QueueRing;
 use provider::nic::{self, Adapter, Card, Facts};
 use sdk::{Device, DmaPool, Env, Error, Hex, Interface, Refusal, fact};
 use virtio_client::{Host, Virtio, Wake, host};
@@ -70,8 +71,8 @@ impl Adapter for Wire {
         let (receive, receive_depth) = virtio.queue(&self.device, RECEIVE, depth)?;
         let (transmit, transmit_depth) = virtio.queue(&self.device, TRANSMIT, depth)?;
         let card = Card {
-            receive,
-            transmit,
+            receive: QueueRing::open(receive)?,
+            transmit: QueueRing::open(transmit)?,
             receive_depth,
             transmit_depth,
             notice: virtio.notice.share(),

@@ -10,7 +10,7 @@ extern crate alloc;
 
 mod service;
 
-use provider::Runner;
+use provider::{QueueRing, Runner};
 use sdk::{Access, Env, Error, Refusal, Window, fact};
 use virtio_client::{Host, Virtio, host};
 
@@ -51,5 +51,5 @@ fn bring_up(host: &Host) -> Result<Random, Refusal> {
         transport = virtio.transport(),
         notice = virtio.notice.name()
     );
-    Ok(Random::new(queue, buffer, window, virtio.notice))
+    Random::new(QueueRing::open(queue)?, buffer, window, virtio.notice)
 }

@@ -2,13 +2,10 @@
 
 use alloc::collections::VecDeque;
 
-use provider::{Item, Notice, Work, submit, take};
-use provider_core::{Data, Direction};
+use device_ring::{Binding, Command, Opcode};
+use provider::{Notice, QueueRing, Work};
 use sdk::random::hardware_random::{self, call::Read};
-use sdk::{
-    Answered, Call, DeviceQueue, DmaBuffer, Interface, Late, Object, Received, Refusal, Reply,
-    Service, Window,
-};
+use sdk::{Answered, Call, DmaBuffer, Late, Received, Refusal, Reply, Service, Window};
 
 /// Bytes of the buffer: one page.
 pub const MAX_BYTES: u32 = 4096;
@@ -21,8 +18,10 @@ const WAITING: usize = 32;
 
 /// The device, and who waits for it.
 pub struct Random {
-    queue: DeviceQueue,
-    buffer: DmaBuffer,
+    queue: QueueRing,
+    /// Bound to the queue; dropped, it would be freed.
+    _buffer: DmaBuffer,
+    binding: Binding,
     window: Window,
     /// How completions are noticed.
     pub notice: Notice,
@@ -36,17 +35,38 @@ pub struct Random {
 
 impl Random {
     /// Serves bytes that the device writes into `buffer`, which `window` shows.
-    pub fn new(queue: DeviceQueue, buffer: DmaBuffer, window: Window, notice: Notice) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// As `DeviceQueue.bind`.
+    pub fn new(
+        queue: QueueRing,
+        buffer: DmaBuffer,
+        window: Window,
+        notice: Notice,
+    ) -> Result<Self, Refusal> {
+        Ok(Self {
+            binding: queue.bind(&buffer)?,
             queue,
-            buffer,
+            _buffer: buffer,
             window,
             notice,
             waiting: VecDeque::with_capacity(WAITING),
             is_asked: false,
             cookie: 0,
             served: 0,
+        })
+    }
+
+    /// Gives the device the command that is in the ring, and answers with what it has written.
+    fn kick(&mut self) -> Result<(), Refusal> {
+        self.queue.kick(1, 1)?;
+        while let Some(done) = self.queue.take()? {
+            if self.is_asked && done.cookie == self.cookie {
+                self.is_asked = false;
+                self.answer(done.outcome.map(|(_, bytes)| bytes));
+            }
         }
+        Ok(())
     }
 
     /// Answers the oldest call with what the device wrote for it.
@@ -77,32 +97,16 @@ impl Work for Random {
             && let Some((_, bytes)) = self.waiting.front()
         {
             self.cookie += 1;
-            let item = Item {
-                cookie: self.cookie,
-                template: &[],
-                data: Some(Data {
-                    buffer: self.buffer.object().handle(),
-                    offset: 0,
-                    length: *bytes,
-                    direction: Direction::FromDevice,
-                }),
-            };
-            match submit(&self.queue, core::iter::once(item))? {
-                (0, refusal) => self.answer(Err(refusal.unwrap_or(Refusal::Failed))),
-                _ => self.is_asked = true,
-            }
+            let command = Command::bare(self.cookie, Opcode::Read, 0);
+            self.queue.push(&command.with(self.binding, 0, *bytes))?;
+            self.is_asked = true;
+            self.kick()?;
         }
         Ok(())
     }
 
     fn complete(&mut self) -> Result<(), Refusal> {
-        for done in &take(&self.queue)? {
-            if self.is_asked && done.cookie == self.cookie {
-                self.is_asked = false;
-                self.answer(done.outcome.map(|(_, bytes)| bytes));
-            }
-        }
-        Ok(())
+        self.kick()
     }
 
     fn room(&self) -> usize {

@@ -4,10 +4,10 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use ring_abi::{Direction, Refusal};
+use device_ring::{Binding, Command, Opcode};
+use ring_abi::Refusal;
 
 use super::geometry::{Commands, Geometry, Operation};
-use crate::Data;
 
 /// The most requests at a time. Beyond it the service stops receiving, and callers wait in the endpoint's queue.
 pub const MAX_REQUESTS: usize = 256;
@@ -23,25 +23,14 @@ pub struct Request {
     pub session: u64,
     /// Which of the device's units it is for, by its place in the engine's list.
     pub unit: u16,
-    /// Handle of the DmaBuffer behind the session's window.
-    pub buffer: u64,
+    /// Where the session's window is bound to the queue.
+    pub binding: Binding,
     /// First block.
     pub block: u64,
     /// Blocks; 0 for a flush.
     pub blocks: u32,
     /// First byte in the window.
     pub offset: u32,
-}
-
-/// A command to be submitted.
-#[derive(Clone, Copy, Debug)]
-pub struct Planned<P> {
-    /// Comes back with the completion.
-    pub cookie: u64,
-    /// The device's own command, with everything zero that is the broker's.
-    pub template: P,
-    /// Where the data lies; `None` where there is none.
-    pub data: Option<Data>,
 }
 
 /// A request that is over; `T` is the right to answer it.
@@ -149,7 +138,7 @@ impl<C: Commands, T> Engine<C, T> {
     }
 
     /// The next command to submit, as long as the queue has room.
-    pub fn plan(&mut self) -> Option<Planned<C::Template>> {
+    pub fn plan(&mut self) -> Option<Command> {
         if self.in_flight >= self.depth {
             return None;
         }
@@ -158,17 +147,13 @@ impl<C: Commands, T> Engine<C, T> {
         let cookie = slot.generation << INDEX_BITS | u64::from(index);
         let running = slot.running.as_mut()?;
         let (commands, geometry) = self.units.get(usize::from(running.request.unit))?;
-        let (template, data) = running.next_command(commands, geometry)?;
+        let command = running.next_command(cookie, commands, geometry)?;
         running.outstanding += 1;
         self.in_flight += 1;
         if running.left == 0 {
             self.unplanned.pop_front();
         }
-        Some(Planned {
-            cookie,
-            template,
-            data,
-        })
+        Some(command)
     }
 
     /// A command is done: at the device, or because it was refused. Gives the request when that was its last one.
@@ -218,28 +203,28 @@ impl<T> Running<T> {
     /// Cuts the next command off the request.
     fn next_command<C: Commands>(
         &mut self,
+        cookie: u64,
         commands: &C,
         geometry: &Geometry,
-    ) -> Option<(C::Template, Option<Data>)> {
-        let direction = match self.request.operation {
-            Operation::Read => Direction::FromDevice,
-            Operation::Write => Direction::ToDevice,
-            Operation::Flush => return Some((commands.flush(), None)),
+    ) -> Option<Command> {
+        let opcode = match self.request.operation {
+            Operation::Read => Opcode::Read,
+            Operation::Write => Opcode::Write,
+            Operation::Flush => return Some(Command::bare(cookie, Opcode::Flush, commands.unit())),
         };
         let blocks = self.left.min(geometry.command_blocks);
-        let template = commands.transfer(direction, self.request.block, blocks)?;
+        let block = commands.block(self.request.block)?;
         // `Geometry::check` has shown that the whole request fits 32 bits.
         let length = blocks << geometry.block_shift;
-        let data = Data {
-            buffer: self.request.buffer,
-            offset: self.request.offset,
-            length,
-            direction,
-        };
+        let command = Command {
+            block,
+            ..Command::bare(cookie, opcode, commands.unit())
+        }
+        .with(self.request.binding, self.request.offset, length);
         self.left -= blocks;
         self.request.block += u64::from(blocks);
         self.request.offset += length;
-        Some((template, Some(data)))
+        Some(command)
     }
 }
 
@@ -247,29 +232,28 @@ impl<T> Running<T> {
 mod tests {
     use super::*;
 
-    /// Commands of a disk that there is not: what, first block, blocks. Status 0 is success.
+    /// A disk that there is not, whose blocks begin at 1000. Status 0 is success.
     #[derive(Clone, Copy, Debug)]
     struct Plain;
 
     impl Commands for Plain {
-        type Template = [u8; 13];
-
-        fn transfer(&self, direction: Direction, block: u64, blocks: u32) -> Option<[u8; 13]> {
-            let mut template = [0; 13];
-            template[0] = 1 + u8::from(direction == Direction::ToDevice);
-            template[1..9].copy_from_slice(&block.to_le_bytes());
-            template[9..].copy_from_slice(&blocks.to_le_bytes());
-            Some(template)
+        fn unit(&self) -> u16 {
+            3
         }
 
-        fn flush(&self) -> [u8; 13] {
-            [0; 13]
+        fn block(&self, block: u64) -> Option<u64> {
+            block.checked_add(1000)
         }
 
         fn is_success(&self, status: u16) -> bool {
             status == 0
         }
     }
+
+    const BINDING: Binding = Binding {
+        slot: 9,
+        generation: 99,
+    };
 
     const DISK: Geometry = Geometry {
         blocks: 100_000,
@@ -284,7 +268,7 @@ mod tests {
             operation,
             session: 7,
             unit: 0,
-            buffer: 99,
+            binding: BINDING,
             block,
             blocks,
             offset,
@@ -299,24 +283,18 @@ mod tests {
     fn long_requests_are_cut_and_answered_once() {
         let mut engine = Engine::new(Vec::from([(Plain, DISK)]), 64);
         accept(&mut engine, request(Operation::Read, 10, 600, 4096), 1);
-        let planned: Vec<Planned<[u8; 13]>> = core::iter::from_fn(|| engine.plan()).collect();
+        let planned: Vec<Command> = core::iter::from_fn(|| engine.plan()).collect();
         let cut: Vec<_> = planned
             .iter()
             .map(|p| {
-                let block = u64::from_le_bytes(p.template[1..9].try_into().unwrap());
-                let blocks = u32::from_le_bytes(p.template[9..].try_into().unwrap());
-                let data = p.data.unwrap();
-                (block, blocks, data.offset, data.length)
+                assert_eq!((p.binding(), p.unit), (BINDING, 3));
+                (p.block - 1000, p.offset, p.length)
             })
             .collect();
         let (k, half) = (131_072, 45_056);
         assert_eq!(
             cut,
-            [
-                (10, 256, 4096, k),
-                (266, 256, 4096 + k, k),
-                (522, 88, 4096 + 2 * k, half)
-            ]
+            [(10, 4096, k), (266, 4096 + k, k), (522, 4096 + 2 * k, half)]
         );
         assert_eq!(engine.in_flight(), 3);
         assert!(engine.done(planned[2].cookie, Ok(0)).is_none());
@@ -346,7 +324,7 @@ mod tests {
             engine.accept(request, 0, 1).unwrap();
         }
         let lengths: Vec<u32> = core::iter::from_fn(|| engine.plan())
-            .map(|planned| planned.data.unwrap().length)
+            .map(|planned| planned.length)
             .collect();
         assert_eq!(lengths, [2048, 8192, 8192]);
         assert_eq!(engine.geometry(1).map(|g| g.block_shift), Some(12));
@@ -366,7 +344,7 @@ mod tests {
         let d = engine.plan().unwrap();
         assert!(engine.done(c.cookie, Ok(0)).is_none());
         let write = engine.plan().unwrap();
-        assert_eq!(write.data.unwrap().direction, Direction::ToDevice);
+        assert_eq!(write.opcode, Opcode::Write as u8);
         assert_eq!(engine.done(d.cookie, Ok(0)).unwrap().token, 1);
         assert_eq!(engine.done(write.cookie, Ok(0)).unwrap().result, Ok(512));
     }
@@ -383,7 +361,7 @@ mod tests {
             "b still writes the window"
         );
         let flush = engine.plan().unwrap();
-        assert_eq!((flush.template[0], flush.data), (0, None));
+        assert!(flush.is_bare() && flush.opcode == Opcode::Flush as u8);
         let finished = engine.done(b.cookie, Err(Refusal::Revoked)).unwrap();
         assert_eq!(
             (finished.result, finished.status),

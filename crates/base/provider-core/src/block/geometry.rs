@@ -1,6 +1,6 @@
 //! The shape of a disk, how its commands look, and whether a client's request fits it.
 
-use ring_abi::{Direction, Refusal, narrow};
+use ring_abi::{Refusal, narrow};
 
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,17 +13,13 @@ pub enum Operation {
     Flush,
 }
 
-/// How the commands of one kind of disk look: everything that is the broker's in them is zero.
+/// What one kind of disk calls its blocks, and how it says that all is well.
 pub trait Commands {
-    /// A command.
-    type Template: Copy + AsRef<[u8]>;
+    /// Which part of the device the disk is; 0 for a device without parts.
+    fn unit(&self) -> u16;
 
-    /// Moves `blocks` blocks from `block` on, to the disk or from it; both fit the disk. `None` where the device's command has no room for the
-    /// numbers.
-    fn transfer(&self, direction: Direction, block: u64, blocks: u32) -> Option<Self::Template>;
-
-    /// Makes durable what was written.
-    fn flush(&self) -> Self::Template;
+    /// What the device calls a block of the disk. `None` where it has no number for it.
+    fn block(&self, block: u64) -> Option<u64>;
 
     /// Whether the device's status, as a completion carries it, is that of success.
     fn is_success(&self, status: u16) -> bool;

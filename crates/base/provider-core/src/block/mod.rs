@@ -3,5 +3,5 @@
 mod engine;
 mod geometry;
 
-pub use engine::{Engine, Finished, MAX_REQUESTS, Planned, Request};
+pub use engine::{Engine, Finished, MAX_REQUESTS, Request};
 pub use geometry::{Commands, Geometry, Operation};

@@ -14,13 +14,9 @@ use schema::device::device_queue;
 use stub::{Answered, Refusal};
 
 use super::audit::{answer, note_refusal};
-<<<<<<< HEAD
-use super::served::{Owed, Served, kernel_object};
-use super::waiters::Acting;
-=======
 use super::memory::Shared;
 use super::served::{Owed, Served, kernel_object, object};
->>>>>>> ba8b5ba3 (Give device queues a ring: a page of commands and completions, one kick for a batch)
+use super::waiters::Acting;
 use super::window::Buffer;
 use crate::devices::manager;
 

@@ -15,12 +15,13 @@ use sdk::net::nic_session::{self, PieceReader};
 use sdk::stub::Incoming as _;
 use sdk::stub::read::List;
 use sdk::{
-    Answered, Call, CapArg, DeviceQueue, DmaPool, Endpoint, Error, Interface, Late, Lifetime,
-    Object, Received, Refusal, Reply, Service, Timer,
+    Answered, Call, CapArg, DmaPool, Endpoint, Error, Late, Lifetime, Received, Refusal, Reply,
+    Service, Timer,
 };
 
 use crate::notice::Notice;
 use crate::pool::allocate;
+use crate::ring::QueueRing;
 use crate::run::{Runner, Work};
 
 use session::{Session, events};
@@ -54,9 +55,9 @@ pub struct Facts {
 #[derive(Debug)]
 pub struct Card {
     /// Frames from the wire.
-    pub receive: DeviceQueue,
+    pub receive: QueueRing,
     /// Frames to the wire.
-    pub transmit: DeviceQueue,
+    pub transmit: QueueRing,
     /// Places of the receive queue.
     pub receive_depth: u16,
     /// Places of the transmit queue.
@@ -67,7 +68,7 @@ pub struct Card {
     pub facts: Facts,
 }
 
-/// One kind of interface. Commands of both queues are templates without a byte.
+/// One kind of interface. Commands of both queues name neither a part of the device nor a block.
 pub trait Adapter {
     /// Takes the device from whatever state it is in to an interface that moves frames. Called again after each
     /// session: the queues of before are gone then.
@@ -134,10 +135,11 @@ struct Provider<'e, A> {
 impl<A: Adapter> Work for Provider<'_, A> {
     fn submit(&mut self) -> Result<(), Refusal> {
         if let Some(session) = &mut self.session {
+            let (card, counters) = (&mut self.card, &mut self.counters);
             if !session.is_closing {
-                session.submit(&self.card.receive, Lane::Receive)?;
+                counters.received += session.submit(&mut card.receive, Lane::Receive)?;
             }
-            session.submit(&self.card.transmit, Lane::Transmit)?;
+            counters.transmitted += session.submit(&mut card.transmit, Lane::Transmit)?;
             session.tell();
         }
         Ok(())
@@ -145,8 +147,9 @@ impl<A: Adapter> Work for Provider<'_, A> {
 
     fn complete(&mut self) -> Result<(), Refusal> {
         if let Some(session) = &mut self.session {
-            self.counters.received += session.complete(&self.card.receive, Lane::Receive)?;
-            self.counters.transmitted += session.complete(&self.card.transmit, Lane::Transmit)?;
+            let (card, counters) = (&mut self.card, &mut self.counters);
+            counters.received += session.complete(&mut card.receive, Lane::Receive)?;
+            counters.transmitted += session.complete(&mut card.transmit, Lane::Transmit)?;
             session.tell();
         }
         self.settle();
@@ -224,14 +227,17 @@ impl<A: Adapter> Provider<'_, A> {
             self.endpoint
                 .mint(cookie, nic_session::INTERFACE_ID, Lifetime::Incarnation)?;
         self.sessions = cookie;
+        let bindings = (
+            self.card.receive.bind(&buffer)?,
+            self.card.transmit.bind(&buffer)?,
+        );
         let traffic = Traffic::new(
-            buffer.object().handle(),
             bytes,
             self.card.facts.frame_bytes.into(),
             self.card.receive_depth,
             self.card.transmit_depth,
         );
-        self.session = Some(Session::new(cookie, buffer, traffic));
+        self.session = Some(Session::new(cookie, buffer, bindings, traffic));
         Ok(nic::OpenReply {
             session: minted.facet.into_cap(),
             window: window.into_cap(),

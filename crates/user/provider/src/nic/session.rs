@@ -1,22 +1,22 @@
 //! The one session of an interface: which of its pieces are where, and who waits for an event.
 
 use arrayvec::ArrayVec;
-use provider_core::Data;
+use device_ring::{Binding, Command, Opcode};
 use provider_core::nic::{Event, Lane, Traffic};
 use sdk::net::nic_session::{self, Kind};
-use sdk::{DeviceQueue, DmaBuffer, Late, Refusal};
+use sdk::{DmaBuffer, Late, Refusal};
 
 use super::MAX_PIECES;
-use crate::queue::{self, BATCH, Item};
+use crate::ring::{BATCH, QueueRing};
 
 /// The one session.
 pub(super) struct Session {
     pub(super) cookie: u64,
     pub(super) buffer: DmaBuffer,
     pub(super) traffic: Traffic,
-    /// Pieces on their way that the device's queue had no place for yet.
-    receive: Batch,
-    transmit: Batch,
+    /// Where the buffer is bound to either queue.
+    receive: Binding,
+    transmit: Binding,
     /// The call that waits for an event, and how many it takes.
     pub(super) wait: Option<(Late<nic_session::call::Wait>, u16)>,
     /// The client is gone.
@@ -24,80 +24,74 @@ pub(super) struct Session {
     pub(super) completed: u64,
 }
 
-type Batch = ArrayVec<(u64, Data), BATCH>;
-
 impl Session {
-    /// A session over `buffer`, whose client's facet has this cookie.
-    pub(super) fn new(cookie: u64, buffer: DmaBuffer, traffic: Traffic) -> Self {
+    /// A session over `buffer`, bound to the receive and the transmit queue, whose client's facet has this cookie.
+    pub(super) fn new(
+        cookie: u64,
+        buffer: DmaBuffer,
+        (receive, transmit): (Binding, Binding),
+        traffic: Traffic,
+    ) -> Self {
         Self {
             cookie,
             buffer,
             traffic,
-            receive: ArrayVec::new(),
-            transmit: ArrayVec::new(),
+            receive,
+            transmit,
             wait: None,
             is_closing: false,
             completed: 0,
         }
     }
 
-    /// Gives the device what it has place for.
-    pub(super) fn submit(&mut self, queue: &DeviceQueue, lane: Lane) -> Result<(), Refusal> {
-        let batch = match lane {
-            Lane::Receive => &mut self.receive,
-            Lane::Transmit => &mut self.transmit,
+    /// Gives the device what it has place for; how many frames came through meanwhile.
+    pub(super) fn submit(&mut self, queue: &mut QueueRing, lane: Lane) -> Result<u64, Refusal> {
+        let (opcode, binding) = match lane {
+            Lane::Receive => (Opcode::Read, self.receive),
+            Lane::Transmit => (Opcode::Write, self.transmit),
         };
+        let mut frames = 0;
         loop {
-            while !batch.is_full()
-                && let Some(planned) = self.traffic.plan(lane)
+            let room = queue.look_for_room()?;
+            let mut pushed = 0;
+            while pushed < room
+                && let Some((cookie, piece)) = self.traffic.plan(lane)
             {
-                batch.push(planned);
+                let command = Command::bare(cookie, opcode, 0);
+                queue.push(&command.with(binding, piece.offset, piece.length))?;
+                pushed += 1;
             }
-            if batch.is_empty() {
-                return Ok(());
+            if pushed == 0 {
+                return Ok(frames);
             }
-            let items = batch.iter().map(|(cookie, data)| Item {
-                cookie: *cookie,
-                template: &[],
-                data: Some(*data),
-            });
-            let (accepted, refusal) = queue::submit(queue, items)?;
-            batch.drain(..accepted);
-            match refusal {
-                None if accepted > 0 => {}
-                // The pages of a piece may take more descriptors than one: completions will make room.
-                Some(Refusal::QueueFull)
-                    if usize::from(self.traffic.flying(lane)) > batch.len() =>
-                {
-                    return Ok(());
-                }
-                refusal => {
-                    if !batch.is_empty() {
-                        let (cookie, _) = batch.remove(0);
-                        let why = refusal.unwrap_or(Refusal::Failed);
-                        self.traffic.done(lane, cookie, Err(why));
-                    }
-                }
-            }
+            frames += self.kick(queue, lane)?.0;
         }
     }
 
     /// Takes what the device has given back; how many frames came through.
-    pub(super) fn complete(&mut self, queue: &DeviceQueue, lane: Lane) -> Result<u64, Refusal> {
+    pub(super) fn complete(&mut self, queue: &mut QueueRing, lane: Lane) -> Result<u64, Refusal> {
         let mut frames = 0;
         while self.traffic.flying(lane) > 0 {
-            let done = queue::take(queue)?;
-            for completion in &done {
-                self.completed += 1;
-                frames += u64::from(completion.outcome.is_ok());
-                let outcome = completion.outcome.map(|(_, bytes)| bytes);
-                self.traffic.done(lane, completion.cookie, outcome);
-            }
-            if !done.is_full() {
+            let (more, given) = self.kick(queue, lane)?;
+            frames += more;
+            if given < BATCH {
                 break;
             }
         }
         Ok(frames)
+    }
+
+    /// Has the kernel look at the lane's ring: how many frames came through, and how many completions.
+    fn kick(&mut self, queue: &mut QueueRing, lane: Lane) -> Result<(u64, u16), Refusal> {
+        let given = queue.kick(BATCH, BATCH)?.given;
+        let mut frames = 0;
+        while let Some(done) = queue.take()? {
+            self.completed += 1;
+            frames += u64::from(done.outcome.is_ok());
+            let outcome = done.outcome.map(|(_, bytes)| bytes);
+            self.traffic.done(lane, done.cookie, outcome);
+        }
+        Ok((frames, given))
     }
 
     /// Answers the call that waits, if there is something to say.
