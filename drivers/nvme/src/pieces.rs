@@ -14,6 +14,7 @@ impl Queue {
     ///
     /// # Errors
     /// Those of [`check`]; `LengthMismatch`; `Misaligned`, `OutOfRange`; those of [`Queue::push`]. Nothing has changed then.
+    #[inline]
     pub(crate) fn write(
         &mut self,
         slot: u16,
@@ -34,12 +35,21 @@ impl Queue {
 }
 
 /// Builds the two PRP entries, and the slot's list where they do not suffice.
+#[inline]
 fn place(
     lists: &Lists,
     slot: u16,
     segments: &[Segment<'_>],
     given: u32,
 ) -> Result<(u64, u64), Refusal> {
+    // Within one page, as most are: no list, and nothing to walk.
+    let mut pieces = Pieces::new(segments);
+    if let (Some(piece), [_]) = (pieces.next(), segments)
+        && piece.bytes == given
+    {
+        let alone = prp::alone(piece).map_err(refusal)?;
+        return Ok((alone, 0));
+    }
     let mut list = lists.of(slot);
     let start = list.start;
     let built = prp::build(Pieces::new(segments), &mut list, start).map_err(refusal)?;
@@ -61,6 +71,7 @@ const fn refusal(error: PrpError) -> Refusal {
 ///
 /// # Errors
 /// `ZeroLength`, `OutOfRange`, `BadArgument` for a wrong direction, `LengthMismatch` for a sum over 32 bits.
+#[inline]
 pub(crate) fn check(segments: &[Segment<'_>], transfer: Transfer) -> Result<u32, Refusal> {
     let mut sum = 0u32;
     for segment in segments {
@@ -102,6 +113,7 @@ impl<'a> Pieces<'a> {
 impl Iterator for Pieces<'_> {
     type Item = Piece;
 
+    #[inline]
     fn next(&mut self) -> Option<Piece> {
         let (segment, rest) = self.segments.split_first()?;
         let at = u64::from(segment.offset) + u64::from(self.done);

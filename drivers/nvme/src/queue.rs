@@ -164,6 +164,7 @@ impl Queue {
     ///
     /// # Errors
     /// `WrongState` after the device contradicted itself, `OutOfRange`, `Busy` for a slot in flight, `QueueFull`.
+    #[inline]
     pub(crate) fn check_slot(&self, slot: u16) -> Result<(), Refusal> {
         if self.broken {
             return Err(Refusal::WrongState);
@@ -185,6 +186,7 @@ impl Queue {
     ///
     /// # Errors
     /// As [`Self::check_slot`]; nothing has changed then.
+    #[inline]
     pub(crate) fn push(&mut self, slot: u16, mut command: Command) -> Result<(), Refusal> {
         self.check_slot(slot)?;
         let state = self
@@ -220,6 +222,7 @@ impl Queue {
     ///
     /// # Errors
     /// `Corrupt` when it does not fit the shadow; the queue is then good for nothing until a reset.
+    #[inline]
     pub(crate) fn take(&mut self) -> Result<Option<Taken>, Refusal> {
         if self.broken {
             return Err(Refusal::Corrupt);
@@ -254,6 +257,7 @@ impl Queue {
     /// Checks a completion against the shadow: our queue, a fetch position between the last one and what was rung, and a
     /// slot in flight under its present generation whose command lies before that position. Gives the slot and how far
     /// the fetch position moved.
+    #[inline]
     fn plausible(&self, completion: &Completion) -> Option<(u16, u16)> {
         if completion.sq_id != self.number {
             return None;

@@ -22,12 +22,12 @@ impl<M: Memory, const FIRST: usize> Memory for Half<M, FIRST> {
         self.0.words().saturating_sub(FIRST)
     }
 
-    #[inline]
+    #[inline(always)]
     fn load(&self, word: usize, order: Ordering) -> u64 {
         self.0.load(FIRST + word, order)
     }
 
-    #[inline]
+    #[inline(always)]
     fn store(&self, word: usize, value: u64, order: Ordering) {
         self.0.store(FIRST + word, value, order);
     }

@@ -50,11 +50,17 @@ impl<F> Buffer<F> {
     }
 
     /// Pins the pages for one more segment. The caller has checked that the buffer may be used.
+    #[inline]
     pub(crate) fn pin(&mut self) {
         if let Held::DeviceVisible(pages) = &mut self.held {
             pages.pin();
             return;
         }
+        self.expose();
+    }
+
+    /// Lets the device at pages that it does not have.
+    fn expose(&mut self) {
         self.held = match core::mem::replace(&mut self.held, Held::Away) {
             Held::Committed(pages) => Held::DeviceVisible(pages.expose()),
             Held::Quiesced(pages) => Held::DeviceVisible(pages.expose()),
@@ -63,12 +69,18 @@ impl<F> Buffer<F> {
     }
 
     /// Releases one segment's pin; after the last the pages are quiesced.
+    #[inline]
     pub(crate) fn unpin(&mut self) {
         if let Held::DeviceVisible(pages) = &mut self.held
             && pages.unpin_one_of_several()
         {
             return;
         }
+        self.quiesce();
+    }
+
+    /// Releases the last pin.
+    fn quiesce(&mut self) {
         self.held = match core::mem::replace(&mut self.held, Held::Away) {
             Held::DeviceVisible(pages) => match pages.unpin() {
                 Ok(quiesced) => Held::Quiesced(quiesced),

@@ -82,9 +82,27 @@ pub(crate) struct Slot {
     pub(crate) issue: u64,
     pub(crate) cookie: u64,
     pub(crate) bytes: u64,
+    /// The first buffer that it pins; most commands pin one.
+    pin: Handle,
+    /// The others.
     first_pin: u32,
     next_free: u16,
     pub(crate) state: SlotState,
+}
+
+impl Slot {
+    /// Frees it, or retires it after its last issue generation. Whether it may be used again.
+    #[inline]
+    const fn put_away(&mut self) -> bool {
+        self.next_free = NO_SLOT;
+        let last = self.issue == u64::MAX;
+        self.state = if last {
+            SlotState::Retired
+        } else {
+            SlotState::Free
+        };
+        !last
+    }
 }
 
 #[derive(Debug)]
@@ -140,6 +158,7 @@ impl Queue {
             issue: 0,
             cookie: 0,
             bytes: 0,
+            pin: Handle::NULL,
             first_pin: NO_PIN,
             next_free: NO_SLOT,
             state: SlotState::Free,
@@ -187,12 +206,14 @@ impl Queue {
         let Some(slot) = self.slots.get_mut(usize::from(index)) else {
             return;
         };
-        slot.next_free = NO_SLOT;
-        if slot.issue == u64::MAX {
-            slot.state = SlotState::Retired;
-            return;
+        if slot.put_away() {
+            self.queue_slot(index);
         }
-        slot.state = SlotState::Free;
+    }
+
+    /// Puts a slot that was put away at the end of the free list.
+    #[inline]
+    fn queue_slot(&mut self, index: u16) {
         match self.slots.get_mut(usize::from(self.free_tail)) {
             Some(tail) => tail.next_free = index,
             None => self.free_head = index,
@@ -201,6 +222,7 @@ impl Queue {
     }
 
     /// Whether one more command of this size fits, changing nothing.
+    #[inline]
     pub(crate) fn room(&self, segments: usize, bytes: u64) -> Result<(), Refusal> {
         let pins_left = self.pins.len() - self.pinned as usize;
         if segments > self.pins.len() {
@@ -224,6 +246,7 @@ impl Queue {
     }
 
     /// Takes the slot that has been free longest, under its next issue generation. After [`Self::room`].
+    #[inline]
     pub(crate) fn take_slot(&mut self, cookie: u64, bytes: u64) -> Option<(u16, u64)> {
         let index = self.free_head;
         let slot = self.slots.get_mut(usize::from(index))?;
@@ -235,6 +258,7 @@ impl Queue {
         slot.next_free = NO_SLOT;
         slot.cookie = cookie;
         slot.bytes = bytes;
+        slot.pin = Handle::NULL;
         slot.first_pin = NO_PIN;
         slot.state = SlotState::Admitted;
         self.in_flight += 1;
@@ -243,7 +267,19 @@ impl Queue {
     }
 
     /// Remembers that the slot's command pins a buffer. After [`Self::room`].
+    #[inline]
     pub(crate) fn push_pin(&mut self, index: u16, buffer: Handle) {
+        if let Some(slot) = self.slots.get_mut(usize::from(index))
+            && slot.pin == Handle::NULL
+        {
+            slot.pin = buffer;
+            self.pinned += 1;
+            return;
+        }
+        self.push_another_pin(index, buffer);
+    }
+
+    fn push_another_pin(&mut self, index: u16, buffer: Handle) {
         let at = self.pin_free;
         if let Some(slot) = self.slots.get_mut(usize::from(index))
             && let Some(pin) = self.pins.get_mut(at as usize)
@@ -259,9 +295,17 @@ impl Queue {
     }
 
     /// Forgets one of the slot's pins and tells which buffer it was on.
+    #[inline]
     pub(crate) fn pop_pin(&mut self, index: u16) -> Option<Handle> {
         let slot = self.slots.get_mut(usize::from(index))?;
+        if slot.pin == Handle::NULL {
+            return None;
+        }
         let at = slot.first_pin;
+        if at == NO_PIN {
+            self.pinned -= 1;
+            return Some(core::mem::replace(&mut slot.pin, Handle::NULL));
+        }
         let pin = self.pins.get_mut(at as usize)?;
         slot.first_pin = pin.next;
         pin.next = self.pin_free;
@@ -271,13 +315,16 @@ impl Queue {
     }
 
     /// Ends the slot's command: queues the slot for reuse, or retires it after its last issue generation.
+    #[inline]
     pub(crate) fn release_slot(&mut self, index: u16) {
-        let Some(slot) = self.slots.get(usize::from(index)) else {
+        let Some(slot) = self.slots.get_mut(usize::from(index)) else {
             return;
         };
         self.in_flight = self.in_flight.saturating_sub(1);
         self.bytes_in_flight = self.bytes_in_flight.saturating_sub(slot.bytes);
-        self.free(index);
+        if slot.put_away() {
+            self.queue_slot(index);
+        }
     }
 
     pub(crate) fn slot(&self, index: u16) -> Option<&Slot> {
@@ -289,6 +336,7 @@ impl Queue {
     }
 
     /// The cookie of the command that the device has in this slot.
+    #[inline]
     pub(crate) fn issued(&self, index: u16) -> Result<u64, Refusal> {
         let slot = self.slot(index).ok_or(Refusal::OutOfRange)?;
         match slot.state {
@@ -396,10 +444,11 @@ impl Queue {
             !ended && matches!(slot.state, SlotState::Admitted | SlotState::Issued)
         };
         self.slots.iter().filter(busy).flat_map(|slot| {
-            core::iter::successors(self.pins.get(slot.first_pin as usize), |pin| {
+            let others = core::iter::successors(self.pins.get(slot.first_pin as usize), |pin| {
                 self.pins.get(pin.next as usize)
-            })
-            .map(|pin| pin.buffer)
+            });
+            let first = (slot.pin != Handle::NULL).then_some(slot.pin);
+            first.into_iter().chain(others.map(|pin| pin.buffer))
         })
     }
 

@@ -197,13 +197,14 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     /// `Stale`, `NeverIssued` or `Retired`.
     #[inline]
     pub fn get_mut(&mut self, handle: Handle) -> Result<&mut T, HandleError> {
-        // Decided on a shared borrow first: the refusal needs the slot again.
-        self.get(handle)?;
-        match self.slots.get_mut(handle.index()) {
-            Some(Slot {
-                body: Body::Live(value),
-                ..
-            }) => Ok(value),
+        let Some(slot) = self.slots.get_mut(handle.index()) else {
+            return Err(explain(None::<&Slot<T>>, handle));
+        };
+        if slot.generation != handle.generation() || !matches!(slot.body, Body::Live(_)) {
+            return Err(explain(Some(slot), handle));
+        }
+        match &mut slot.body {
+            Body::Live(value) => Ok(value),
             _ => Err(HandleError::NeverIssued),
         }
     }

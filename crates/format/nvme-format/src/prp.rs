@@ -87,10 +87,7 @@ pub fn build<L: ListMemory>(
 ) -> Result<Prp, PrpError> {
     let mut pieces = pieces.into_iter();
     let first = pieces.next().ok_or(PrpError::Empty)?;
-    if first.address & 3 != 0 {
-        return Err(PrpError::Misaligned);
-    }
-    let mut ends_page = check_piece(first)?;
+    let mut ends_page = check_first(first)?;
     let mut bytes = first.bytes;
     let mut writer = Writer {
         list,
@@ -113,7 +110,25 @@ pub fn build<L: ListMemory>(
     })
 }
 
+/// PRP1 of a transfer that is one piece; PRP2 is 0 then.
+///
+/// # Errors
+/// As [`build`].
+#[inline]
+pub fn alone(piece: Piece) -> Result<u64, PrpError> {
+    check_first(piece).map(|_| piece.address)
+}
+
+#[inline]
+fn check_first(piece: Piece) -> Result<bool, PrpError> {
+    if piece.address & 3 != 0 {
+        return Err(PrpError::Misaligned);
+    }
+    check_piece(piece)
+}
+
 /// Checks that a piece stays in its page, and says whether it reaches the page's end.
+#[inline]
 fn check_piece(piece: Piece) -> Result<bool, PrpError> {
     let end = (piece.address & PAGE_MASK) + u64::from(piece.bytes);
     if piece.bytes == 0 || end > u64::from(PAGE_BYTES) {

@@ -220,6 +220,7 @@ fn admin_transfer(command: &Command) -> Result<Transfer, TemplateError> {
 ///
 /// # Errors
 /// [`TemplateError`].
+#[inline]
 pub fn form(
     opcode: u8,
     nsid: u32,
@@ -242,6 +243,7 @@ pub fn form(
 }
 
 impl Limits<'_> {
+    #[inline]
     fn namespace(&self, nsid: u32) -> Result<&Namespace, TemplateError> {
         let mut namespaces = self.namespaces.iter();
         let found = namespaces.find(|n| n.nsid == nsid);
@@ -253,6 +255,7 @@ fn io_transfer(command: &Command, limits: &Limits<'_>) -> Result<Transfer, Templ
     in_namespace(command, limits.namespace(command.nsid)?)
 }
 
+#[inline]
 fn in_namespace(command: &Command, namespace: &Namespace) -> Result<Transfer, TemplateError> {
     if command.opcode == io::FLUSH {
         return Ok(Transfer::Nothing);

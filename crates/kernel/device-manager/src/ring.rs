@@ -303,13 +303,14 @@ impl<F: FrameRun> Step<'_, F> {
     ) -> Result<(), Refusal> {
         // A refused command needs a place for its completion.
         while progress.left.submit > 0 && self.room > 0 && self.left > 0 {
-            let next = match ring.waiting.take() {
-                Some(command) => Some(command),
-                None => ring.end.take().map_err(broken)?,
-            };
-            let Some(command) = next else {
-                progress.left.submit = 0;
-                break;
+            let command = if ring.waiting.is_none() {
+                let Some(command) = ring.end.take().map_err(broken)? else {
+                    progress.left.submit = 0;
+                    break;
+                };
+                command
+            } else {
+                ring.waiting.take().unwrap_or_default()
             };
             self.left -= 1;
             match self.one(&command) {

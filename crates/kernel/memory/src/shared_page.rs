@@ -40,15 +40,15 @@ impl Memory for SharedPage {
         self.bytes.len() / 8
     }
 
-    #[inline]
+    #[inline(always)]
     fn load(&self, word: usize, order: Ordering) -> u64 {
         // Whoever lays something out in it stays below `words`.
-        self.bytes.load64(word * 8, order).unwrap_or(0)
+        self.bytes.word(word, order).unwrap_or(0)
     }
 
-    #[inline]
+    #[inline(always)]
     fn store(&self, word: usize, value: u64, order: Ordering) {
-        let _ = self.bytes.store64(word * 8, value, order);
+        self.bytes.set_word(word, value, order);
     }
 
     #[inline]

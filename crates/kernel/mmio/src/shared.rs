@@ -81,6 +81,25 @@ impl SharedBytes {
         Ok(())
     }
 
+    /// Loads the 64-bit word `index`; `None` past the end.
+    #[inline(always)]
+    pub fn word(&self, index: usize, order: Ordering) -> Option<u64> {
+        if index >= self.len / 8 {
+            return None;
+        }
+        // SAFETY: in range, aligned because `base` is, and shared memory is accessed as an atomic.
+        Some(unsafe { AtomicU64::from_ptr(self.base.cast::<u64>().add(index)) }.load(order))
+    }
+
+    /// Stores the 64-bit word `index`; nothing past the end.
+    #[inline(always)]
+    pub fn set_word(&self, index: usize, value: u64, order: Ordering) {
+        if index < self.len / 8 {
+            // SAFETY: as in `word`.
+            unsafe { AtomicU64::from_ptr(self.base.cast::<u64>().add(index)) }.store(value, order);
+        }
+    }
+
     /// Loads `N` 64-bit words in a row, each atomically and all behind one range check.
     ///
     /// # Errors
