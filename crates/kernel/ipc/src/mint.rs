@@ -93,12 +93,7 @@ impl Endpoint {
                 incarnation,
                 lifetime,
                 interface,
-                notice: Some(Notice::new(
-                    cookie,
-                    incarnation,
-                    lifetime,
-                    (charge, part),
-                )),
+                notice: Some(Notice::new(cookie, incarnation, lifetime, (charge, part))),
                 through: Through::new(),
             })
         })?;
