@@ -57,6 +57,20 @@ impl<K: Ord + Copy, V, const N: usize> Sorted<K, V, N> {
         Some(value)
     }
 
+    /// As [`Self::get`], for change.
+    pub fn get_mut(&mut self, key: K) -> Option<&mut V> {
+        let (nth, place) = self.find(key);
+        let (_, value) = self.pieces.get_mut(nth)?.get_mut(place.ok()?)?;
+        Some(value)
+    }
+
+    /// The entry with the highest key.
+    #[must_use]
+    pub fn last(&self) -> Option<(K, &V)> {
+        let (key, value) = self.pieces.last()?.last()?;
+        Some((*key, value))
+    }
+
     /// Everything from a key on, in order.
     pub fn from(&self, key: K) -> impl Iterator<Item = (K, &V)> {
         let (nth, place) = self.find(key);
@@ -188,6 +202,10 @@ mod tests {
     fn check(list: &Sorted<u32, u32, 12>, model: &BTreeMap<u32, u32>, at: u32) {
         assert_eq!(list.len(), model.len());
         assert_eq!(list.get(at), model.get(&at));
+        assert_eq!(
+            list.last().map(|(key, _)| key),
+            model.last_key_value().map(|(key, _)| *key)
+        );
         let entries = model.iter().map(|(key, value)| (*key, value));
         assert!(list.iter().eq(entries));
         let behind = model.range(at..).map(|(key, value)| (*key, value));
