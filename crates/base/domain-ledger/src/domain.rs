@@ -1,9 +1,11 @@
 //! One domain: its device addresses and what lies behind them.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
-use dma_ledger::ShootdownProof;
+use dma_ledger::{ShootdownProof, TranslationProof};
+
+use pieces::Sorted;
 
 use crate::{FlushClock, IotlbReceipt, Numbers};
 
@@ -31,6 +33,18 @@ impl Window {
         start: PAGE_BYTES,
         end: 1 << 32,
     };
+
+    /// Those that a device with so many address bits can name, at most [`Self::LOW`]; `None` where that is not one page.
+    pub const fn of_bits(bits: u8) -> Option<Self> {
+        match bits {
+            0..=12 => None,
+            13..=31 => Some(Self {
+                end: 1 << bits,
+                ..Self::LOW
+            }),
+            _ => Some(Self::LOW),
+        }
+    }
 }
 
 /// Whose a domain is: the function and the generation of its claim, as the device manager's ledger numbers them.
@@ -64,6 +78,10 @@ pub enum Refusal {
     Range,
     /// No device addresses are free for a run of this length.
     NoAddress,
+    /// There is no memory for one more record.
+    NoMemory,
+    /// The domain is at its end: nothing is mapped any more.
+    Ending,
     /// Another owner asks, or the same one in an earlier claim.
     WrongOwner,
     /// There is no such mapping, or it is in another state.
@@ -91,10 +109,12 @@ pub struct Mapped {
 type Home = (u8, u16);
 
 #[derive(Debug)]
-struct Span {
+struct Span<F> {
     key: MappingKey,
     pages: u64,
     state: State,
+    /// There while it is mapped.
+    frames: Option<F>,
 }
 
 /// Device addresses for a run of frames that the tables do not hold yet.
@@ -136,12 +156,25 @@ pub struct Unmapped<F> {
 #[derive(Debug)]
 pub struct Withdrawn<F>(F);
 
+/// One for each mapping that a unit was seen to forget.
+impl<F> TranslationProof for Withdrawn<F> {}
+
 impl<F> Withdrawn<F> {
     /// Gives the frames back.
     pub fn release(self, _proof: impl ShootdownProof) -> F {
         self.0
     }
 }
+
+/// By falling device address, so that a new one mostly comes last.
+type Spans<F> = Sorted<Reverse<u64>, Span<F>, 64>;
+
+/// Shows that a domain is gone, with everything that it mapped.
+#[must_use = "what it mapped stays out of use"]
+#[derive(Debug)]
+pub struct Retired(());
+
+impl TranslationProof for Retired {}
 
 /// One domain of one unit.
 ///
@@ -152,11 +185,14 @@ pub struct Domain<F> {
     number: u16,
     owner: Owner,
     window: Window,
-    spans: BTreeMap<u64, Span>,
-    frames: BTreeMap<MappingKey, F>,
+    spans: Spans<F>,
     next: u64,
     /// Turn of the last unmapping.
     last: u64,
+    /// Pages in state [`State::Mapped`].
+    mapped_pages: u64,
+    /// Its function is blocked: nothing is mapped any more.
+    ending: bool,
 }
 
 impl<F> Domain<F> {
@@ -176,10 +212,11 @@ impl<F> Domain<F> {
             number: numbers.take()?,
             owner,
             window,
-            spans: BTreeMap::new(),
-            frames: BTreeMap::new(),
+            spans: Sorted::new(),
             next: 1,
             last: 0,
+            mapped_pages: 0,
+            ending: false,
         })
     }
 
@@ -198,22 +235,27 @@ impl<F> Domain<F> {
         self.spans.len()
     }
 
+    /// Returns how many pages the tables hold.
+    pub const fn mapped_pages(&self) -> u64 {
+        self.mapped_pages
+    }
+
     /// Finds what a device address belongs to.
     pub fn find(&self, iova: u64) -> Option<Mapped> {
-        let (start, span) = self.spans.range(..=iova).next_back()?;
+        let (Reverse(start), span) = self.spans.from(Reverse(iova)).next()?;
         (iova - start < span.pages * PAGE_BYTES).then_some(Mapped {
             key: span.key,
-            iova: *start,
+            iova: start,
             pages: span.pages,
             state: span.state,
         })
     }
 
-    /// Gives a run of frames device addresses, the highest that are free, and never the physical one: where a unit does
-    /// not translate, such an address is seen to miss.
+    /// Gives a run of frames device addresses: right below all others, or else the highest that are free. Never the
+    /// physical one: where a unit does not translate, such an address is seen to miss.
     ///
     /// # Errors
-    /// `WrongOwner`, `Range` and `NoAddress`, with the frames.
+    /// `WrongOwner`, `Ending`, `Range`, `NoAddress` and `NoMemory`, with the frames.
     pub fn reserve(
         &mut self,
         owner: Owner,
@@ -224,6 +266,9 @@ impl<F> Domain<F> {
         if owner != self.owner {
             return Err((Refusal::WrongOwner, frames));
         }
+        if self.ending {
+            return Err((Refusal::Ending, frames));
+        }
         let runs = pages > 0 && pages <= MAX_PAGES;
         if !runs || !physical.is_multiple_of(PAGE_BYTES) {
             return Err((Refusal::Range, frames));
@@ -232,9 +277,16 @@ impl<F> Domain<F> {
             return Err((Refusal::NoAddress, frames));
         };
         let key = MappingKey(self.next);
+        let span = Span {
+            key,
+            pages,
+            state: State::Reserved,
+            frames: None,
+        };
+        if self.spans.insert(Reverse(iova), span).is_err() {
+            return Err((Refusal::NoMemory, frames));
+        }
         self.next += 1;
-        let state = State::Reserved;
-        self.spans.insert(iova, Span { key, pages, state });
         let home = self.home();
         Ok(Reserved {
             frames,
@@ -249,11 +301,14 @@ impl<F> Domain<F> {
     /// # Errors
     /// `State`: it is of another domain. It comes back.
     pub fn confirm(&mut self, reserved: Reserved<F>) -> Result<MappingKey, (Refusal, Reserved<F>)> {
-        match self.span(reserved.home, reserved.iova, reserved.key, State::Reserved) {
-            Some(span) => span.state = State::Mapped,
-            None => return Err((Refusal::State, reserved)),
-        }
-        self.frames.insert(reserved.key, reserved.frames);
+        let found = self.span(reserved.home, reserved.iova, reserved.key, State::Reserved);
+        let Some(span) = found else {
+            return Err((Refusal::State, reserved));
+        };
+        span.state = State::Mapped;
+        span.frames = Some(reserved.frames);
+        let pages = span.pages;
+        self.mapped_pages += pages;
         Ok(reserved.key)
     }
 
@@ -262,13 +317,11 @@ impl<F> Domain<F> {
     /// # Errors
     /// `State`: it is of another domain. It comes back.
     pub fn abandon(&mut self, reserved: Reserved<F>) -> Result<F, (Refusal, Reserved<F>)> {
-        if self
-            .span(reserved.home, reserved.iova, reserved.key, State::Reserved)
-            .is_none()
-        {
+        let found = self.span(reserved.home, reserved.iova, reserved.key, State::Reserved);
+        if found.is_none() {
             return Err((Refusal::State, reserved));
         }
-        self.spans.remove(&reserved.iova);
+        self.spans.remove(Reverse(reserved.iova));
         Ok(reserved.frames)
     }
 
@@ -286,12 +339,13 @@ impl<F> Domain<F> {
         if owner != self.owner || clock.unit() != self.unit {
             return Err(Refusal::WrongOwner);
         }
-        let span = self.spans.get_mut(&iova).ok_or(Refusal::State)?;
+        let span = self.spans.get_mut(Reverse(iova)).ok_or(Refusal::State)?;
         let frames = match span.state {
-            State::Mapped => self.frames.remove(&span.key).ok_or(Refusal::State)?,
+            State::Mapped => span.frames.take().ok_or(Refusal::State)?,
             State::Reserved | State::Unmapped => return Err(Refusal::State),
         };
         let (key, pages) = (span.key, span.pages);
+        self.mapped_pages -= pages;
         span.state = State::Unmapped;
         let state = State::Mapped;
         clear(Mapped {
@@ -314,7 +368,9 @@ impl<F> Domain<F> {
 
     /// Lists what is mapped, for the end of a domain.
     pub fn mapped(&self) -> Vec<u64> {
-        let mapped = |(iova, span): (&u64, &Span)| (span.state == State::Mapped).then_some(*iova);
+        let mapped = |(Reverse(iova), span): (Reverse<u64>, &Span<F>)| {
+            (span.state == State::Mapped).then_some(iova)
+        };
         self.spans.iter().filter_map(mapped).collect()
     }
 
@@ -327,16 +383,15 @@ impl<F> Domain<F> {
         unmapped: Unmapped<F>,
         receipt: &IotlbReceipt,
     ) -> Result<Withdrawn<F>, (Refusal, Unmapped<F>)> {
-        if self
-            .span(unmapped.home, unmapped.iova, unmapped.key, State::Unmapped)
-            .is_none()
-        {
+        let found = self.span(unmapped.home, unmapped.iova, unmapped.key, State::Unmapped);
+        let Some(span) = found else {
             return Err((Refusal::State, unmapped));
-        }
-        if !receipt.holds_for(self.unit, self.number, unmapped.turn) {
+        };
+        let run = Some((unmapped.iova, span.pages));
+        if !receipt.holds_for(self.unit, self.number, run, unmapped.turn) {
             return Err((Refusal::Receipt, unmapped));
         }
-        self.spans.remove(&unmapped.iova);
+        self.spans.remove(Reverse(unmapped.iova));
         Ok(Withdrawn(unmapped.frames))
     }
 
@@ -353,35 +408,75 @@ impl<F> Domain<F> {
         if !self.spans.is_empty() {
             return Err((Refusal::InUse, self));
         }
-        if !receipt.holds_for(self.unit, self.number, self.last) {
+        if !receipt.holds_for(self.unit, self.number, None, self.last) {
             return Err((Refusal::Receipt, self));
         }
         numbers.give(self.number);
         Ok(())
     }
 
+    /// Begins the end: the function must be blocked by now. Nothing is mapped any more, and a flush that begins after
+    /// this ends everything that was.
+    pub fn end(&mut self, clock: &FlushClock) {
+        if clock.unit() == self.unit {
+            self.ending = true;
+            self.last = clock.unmapped();
+        }
+    }
+
+    /// Ends the domain with all that it maps, in whatever state, and gives its number back: the unit was seen to forget
+    /// the whole domain after [`Self::end`].
+    ///
+    /// # Errors
+    /// `State` before that, and `Receipt`, with the domain.
+    pub fn retire(
+        self,
+        numbers: &mut Numbers,
+        receipt: &IotlbReceipt,
+    ) -> Result<Retired, (Refusal, Self)> {
+        if !self.ending {
+            return Err((Refusal::State, self));
+        }
+        if !receipt.holds_for(self.unit, self.number, None, self.last) {
+            return Err((Refusal::Receipt, self));
+        }
+        numbers.give(self.number);
+        Ok(Retired(()))
+    }
+
     fn home(&self) -> Home {
         (self.unit, self.number)
     }
 
-    fn span(&mut self, home: Home, iova: u64, key: MappingKey, state: State) -> Option<&mut Span> {
+    fn span(
+        &mut self,
+        home: Home,
+        iova: u64,
+        key: MappingKey,
+        state: State,
+    ) -> Option<&mut Span<F>> {
         if home != self.home() {
             return None;
         }
-        let span = self.spans.get_mut(&iova)?;
+        let span = self.spans.get_mut(Reverse(iova))?;
         (span.key == key && span.state == state).then_some(span)
     }
 
-    /// The highest free run, beginning from the window's end.
+    /// The run right below all others; where there is no room, the highest free one.
     fn free_run(&self, pages: u64, physical: u64) -> Option<u64> {
         let mut end = self.window.end;
-        for (start, span) in self.spans.iter().rev() {
-            if let Some(found) = self.fit(start + span.pages * PAGE_BYTES, end, pages, physical) {
+        let lowest = self.spans.last().map_or(end, |(Reverse(iova), _)| iova);
+        if let Some(found) = self.fit(self.window.start, lowest, pages, physical) {
+            return Some(found);
+        }
+        for (Reverse(iova), span) in self.spans.iter() {
+            let above = iova + span.pages * PAGE_BYTES;
+            if let Some(found) = self.fit(above, end, pages, physical) {
                 return Some(found);
             }
-            end = *start;
+            end = iova;
         }
-        self.fit(self.window.start, end, pages, physical)
+        None
     }
 
     /// The highest place for a run between two addresses, off the messages and off the run's own physical address.

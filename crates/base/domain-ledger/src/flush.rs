@@ -18,13 +18,32 @@ pub enum Scope {
     Unit,
     /// Everything of one domain, by its number.
     Domain(u16),
+    /// A run of pages of one domain.
+    Run {
+        /// The domain's number.
+        domain: u16,
+        /// First device address.
+        iova: u64,
+        /// Count of pages of 4 KiB.
+        pages: u64,
+    },
 }
 
 impl Scope {
-    const fn holds(self, domain: u16) -> bool {
-        match self {
-            Self::Unit => true,
-            Self::Domain(number) => number == domain,
+    /// Whether it reaches all of a domain, or this run of it.
+    const fn holds(self, domain: u16, run: Option<(u64, u64)>) -> bool {
+        match (self, run) {
+            (Self::Unit, _) => true,
+            (Self::Domain(number), _) => number == domain,
+            (
+                Self::Run {
+                    domain: number,
+                    iova,
+                    pages,
+                },
+                Some((start, count)),
+            ) => number == domain && iova == start && count <= pages,
+            (Self::Run { .. }, None) => false,
         }
     }
 }
@@ -119,8 +138,14 @@ pub struct Pending {
 pub struct IotlbReceipt(Pending);
 
 impl IotlbReceipt {
-    /// Whether it holds for an unmapping of a domain.
-    pub(crate) const fn holds_for(&self, unit: u8, domain: u16, turn: u64) -> bool {
-        self.0.unit == unit && self.0.scope.holds(domain) && turn <= self.0.turn
+    /// Whether it holds for an unmapping of a domain: of one run, or of everything.
+    pub(crate) const fn holds_for(
+        &self,
+        unit: u8,
+        domain: u16,
+        run: Option<(u64, u64)>,
+        turn: u64,
+    ) -> bool {
+        self.0.unit == unit && self.0.scope.holds(domain, run) && turn <= self.0.turn
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Invariant: this crate never hands out a device address that the unit may still remember for something else, and never
 //! gives back frames that it may still reach. A refusal changes nothing. It holds frames as an opaque value, writes no
-//! table, and allocates only one record for each mapping.
+//! table, and keeps only one record for each mapping; where there is no memory for it, it refuses.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -19,8 +19,8 @@ mod flush;
 mod numbers;
 
 pub use domain::{
-    Domain, Mapped, MappingKey, Owner, PAGE_BYTES, Refusal, Reserved, State, Unmapped, Window,
-    Withdrawn,
+    Domain, Mapped, MappingKey, Owner, PAGE_BYTES, Refusal, Reserved, Retired, State, Unmapped,
+    Window, Withdrawn,
 };
 pub use flush::{FlushClock, IotlbReceipt, Pending, Scope, Stuck, WaitProof};
 pub use numbers::Numbers;

@@ -100,11 +100,32 @@ impl World {
         self.unmapped.push((at, unmapped.unwrap()));
     }
 
+    /// Flushes a run that was unmapped, or one beside it.
+    fn flush_run(&mut self, at: usize, iova: u64) {
+        let domain = self.domains[at].number();
+        let pages = self.domains[at].find(iova).map_or(1, |run| run.pages);
+        self.flush(Scope::Run {
+            domain,
+            iova,
+            pages,
+        });
+    }
+
     fn flush(&mut self, scope: Scope) {
         let pending = self.clock.begin(scope).unwrap();
         for (at, domain) in self.domains.iter().enumerate() {
-            if scope == Scope::Unit || scope == Scope::Domain(domain.number()) {
-                self.remembered[at].clear();
+            match scope {
+                Scope::Run {
+                    domain: number,
+                    iova,
+                    pages,
+                } if number == domain.number() => {
+                    let end = iova + pages * PAGE_BYTES;
+                    self.remembered[at].retain(|page, _| *page < iova || *page >= end);
+                }
+                Scope::Domain(number) if number == domain.number() => self.remembered[at].clear(),
+                Scope::Unit => self.remembered[at].clear(),
+                _ => {}
             }
         }
         self.receipts
@@ -159,6 +180,7 @@ enum Step {
     Touch(usize),
     Unmap(usize, usize),
     Flush(usize),
+    FlushRun(usize, u64),
     FlushAll,
     Forget,
 }
@@ -170,6 +192,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0usize..2).prop_map(Step::Touch),
         4 => (0usize..2, 0usize..8).prop_map(|(at, which)| Step::Unmap(at, which)),
         2 => (0usize..2).prop_map(Step::Flush),
+        3 => (0usize..2, 0u64..8).prop_map(|(at, page)| Step::FlushRun(at, 0x8000 - page * PAGE_BYTES)),
         1 => Just(Step::FlushAll),
         3 => Just(Step::Forget),
     ]
@@ -191,6 +214,7 @@ proptest! {
                 Step::Touch(at) => world.touch(at),
                 Step::Unmap(at, which) => world.unmap(at, which),
                 Step::Flush(at) => world.flush(Scope::Domain(world.domains[at].number())),
+                Step::FlushRun(at, iova) => world.flush_run(at, iova),
                 Step::FlushAll => world.flush(Scope::Unit),
                 Step::Forget => world.forget(),
             }
@@ -263,4 +287,52 @@ fn others_and_strange_receipts_are_refused() {
     assert_eq!(refusal, Refusal::InUse);
     assert!(domain.forget(unmapped, &receipt).is_ok());
     assert!(domain.close(&mut world.numbers, &receipt).is_ok());
+}
+
+#[test]
+fn the_end_of_a_domain_ends_all_of_it_and_only_by_a_flush_of_all_of_it() {
+    let mut world = World::new(Window::LOW);
+    world.map(0, 3);
+    world.map(0, 1);
+    assert_eq!(world.domains[0].mapped_pages(), 4);
+    let mut domain = world.domains.remove(0);
+    world.remembered.remove(0);
+    world.tables.remove(0);
+    let number = domain.number();
+    let receipt_of = |clock: &FlushClock, scope| {
+        let pending = clock.begin(scope).unwrap();
+        clock.finish(pending, Seen).unwrap()
+    };
+    let early = receipt_of(&world.clock, Scope::Unit);
+    let Err((refusal, back)) = domain.retire(&mut world.numbers, &early) else {
+        panic!()
+    };
+    assert_eq!(refusal, Refusal::State);
+    domain = back;
+    domain.end(&world.clock);
+    let refused = domain.reserve(OWNER, 9, 0x5000, 1);
+    assert!(matches!(refused, Err((Refusal::Ending, 9))));
+    let run = Scope::Run {
+        domain: number,
+        iova: 0xffff_f000,
+        pages: 1 << 20,
+    };
+    let part = receipt_of(&world.clock, run);
+    for receipt in [&early, &part] {
+        let Err((refusal, back)) = domain.retire(&mut world.numbers, receipt) else {
+            panic!()
+        };
+        assert_eq!(refusal, Refusal::Receipt);
+        domain = back;
+    }
+    let whole = receipt_of(&world.clock, Scope::Domain(number));
+    assert!(domain.retire(&mut world.numbers, &whole).is_ok());
+    assert_eq!(world.numbers.take(), Some(number));
+}
+
+#[test]
+fn windows_end_where_a_device_ends() {
+    assert_eq!(Window::of_bits(12), None);
+    assert_eq!(Window::of_bits(28).unwrap().end, 1 << 28);
+    assert_eq!(Window::of_bits(64), Some(Window::LOW));
 }
