@@ -61,6 +61,24 @@ impl<F> FunctionRecord<F> {
         known.take_quiet()
     }
 
+    /// Takes pages back that were to be scrubbed, because the function's remapping unit does not forget them. The buffer
+    /// stays as it is, being freed, for the end of the claim, which puts the function into quarantine.
+    ///
+    /// # Errors
+    /// The pages come back with `ForeignBuffer`, `Stale` or `Duplicate` if they are not this record's.
+    pub fn put_unforgotten(
+        &mut self,
+        pages: Pages<Quiesced, F>,
+    ) -> Result<(), (Refusal, Pages<Quiesced, F>)> {
+        match self.away(pages.buffer()) {
+            Ok(slot) => {
+                slot.held = Held::Quiesced(pages);
+                Ok(())
+            }
+            Err(refusal) => Err((refusal, pages)),
+        }
+    }
+
     /// Ends a buffer: takes it off the accounts, raises its slot's generation and gives its frames back.
     ///
     /// # Errors

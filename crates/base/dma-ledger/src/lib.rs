@@ -56,12 +56,13 @@ pub use ids::{BufferId, Claim, FunctionId, MappingId, OwnerId, PoolId, QueueId, 
 pub use irq::RouteSink;
 pub use ledger::Ledger;
 pub use mmio::{Access, BarRange, RegisterWindow};
-pub use pages::{Committed, DeviceVisible, PageState, Pages, Quiesced, Scrubbed};
+pub use pages::{Committed, DeviceVisible, PageState, Pages, Quiesced, Scrubbed, Withdrawn};
 pub use parts::{BufferUse, MapTarget, Mapped, Mapping, OomPolicy, Protection, TeardownStep};
 pub use pool::{BufferRequest, BufferReservation, PoolInfo};
 pub use queue::{MAX_DEPTH, MAX_SEGMENTS, QueueInfo, QueueShape, QueueState};
 pub use receipts::{
     DrainProof, QueueProof, QueueReceipt, ResetProof, ResetReceipt, ShootdownProof,
+    TranslationProof,
 };
 pub use record::{FunctionRecord, FunctionShape, FunctionState, Limits, Phase};
 pub use refusal::Refusal;
@@ -70,7 +71,7 @@ pub use route::{Arrival, LAST_ROUTE_GENERATION, RouteState, RouteWord};
 pub use submit::{Admitted, Command, SegmentRequest};
 pub use teardown::{
     Begun, BusMasterCleared, DeviceReset, HandlesRevoked, InterruptsMasked, MappingsRemoved,
-    MayFail, QueuesQuiesced, ScrubDone, Step, SubmissionsStopped, Teardown,
+    MayFail, QueuesQuiesced, ScrubDone, Step, SubmissionsStopped, Teardown, TranslationsRemoved,
 };
 
 /// Bytes of a page.

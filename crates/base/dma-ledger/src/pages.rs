@@ -1,9 +1,10 @@
-//! The life cycle of pages a device may touch, as types: `Committed → DeviceVisible → Quiesced → Scrubbed → free`.
+//! The life cycle of pages a device may touch, as types: `Committed → DeviceVisible → Quiesced → Withdrawn → Scrubbed →
+//! free`.
 //!
 //! Each transition consumes the state before it, so an order that leaks or reuses a page does not compile.
 
 use crate::ids::BufferId;
-use crate::receipts::ResetReceipt;
+use crate::receipts::{ResetReceipt, TranslationProof};
 
 /// Zeroed pages that no device has seen yet.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub struct DeviceVisible {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Quiesced(());
 
+/// Pages to which no device has a translation any more, still holding data.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Withdrawn(());
+
 /// Zeroed pages that neither a device nor a process can reach.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Scrubbed(());
@@ -29,6 +34,7 @@ mod sealed {
     impl Sealed for super::Committed {}
     impl Sealed for super::DeviceVisible {}
     impl Sealed for super::Quiesced {}
+    impl Sealed for super::Withdrawn {}
     impl Sealed for super::Scrubbed {}
 }
 
@@ -37,15 +43,23 @@ pub trait PageState: sealed::Sealed {}
 impl PageState for Committed {}
 impl PageState for DeviceVisible {}
 impl PageState for Quiesced {}
+impl PageState for Withdrawn {}
 impl PageState for Scrubbed {}
 
 /// The frames of one buffer, in state `S`. Only the ledger makes one, and only `Scrubbed` pages give their frames back.
 ///
 /// ```
-/// use dma_ledger::{Pages, Quiesced, Scrubbed};
+/// use dma_ledger::{Pages, Quiesced, Scrubbed, TranslationProof};
 /// // The one legal way on from here; the ledger takes the result back and frees it.
-/// fn wipe(pages: Pages<Quiesced, u64>) -> Pages<Scrubbed, u64> {
-///     pages.scrub(|frames| *frames = 0)
+/// fn wipe(pages: Pages<Quiesced, u64>, forgotten: impl TranslationProof) -> Pages<Scrubbed, u64> {
+///     pages.withdraw(forgotten).scrub(|frames| *frames = 0)
+/// }
+/// ```
+///
+/// ```compile_fail,E0599
+/// use dma_ledger::{Pages, Quiesced, Scrubbed};
+/// fn scrubs_what_a_unit_may_remember(pages: Pages<Quiesced, u64>) -> Pages<Scrubbed, u64> {
+///     pages.scrub(|_| ())
 /// }
 /// ```
 ///
@@ -64,8 +78,8 @@ impl PageState for Scrubbed {}
 /// ```
 ///
 /// ```compile_fail,E0382
-/// use dma_ledger::{Pages, Quiesced, Scrubbed};
-/// fn keeps_a_copy(pages: Pages<Quiesced, u64>) -> (Pages<Scrubbed, u64>, Pages<Quiesced, u64>) {
+/// use dma_ledger::{Pages, Scrubbed, Withdrawn};
+/// fn keeps_a_copy(pages: Pages<Withdrawn, u64>) -> (Pages<Scrubbed, u64>, Pages<Withdrawn, u64>) {
 ///     (pages.scrub(|_| ()), pages)
 /// }
 /// ```
@@ -169,7 +183,19 @@ impl<F> Pages<Quiesced, F> {
         self.turn(DeviceVisible { in_flight: 1 })
     }
 
-    /// Wipes the pages. The ledger hands `Quiesced` pages out only after the shootdown, so nobody can write afterwards.
+    /// Records that no device has a translation to them any more.
+    pub fn withdraw(self, _forgotten: impl TranslationProof) -> Pages<Withdrawn, F> {
+        self.turn(Withdrawn(()))
+    }
+
+    /// As [`Self::withdraw`], because the whole domain is gone: the teardown's token says so.
+    pub(crate) fn withdrawn_with_domain(self) -> Pages<Withdrawn, F> {
+        self.turn(Withdrawn(()))
+    }
+}
+
+impl<F> Pages<Withdrawn, F> {
+    /// Wipes the pages. The ledger hands them out only after the shootdown, so nobody can write afterwards.
     pub fn scrub(mut self, wipe: impl FnOnce(&mut F)) -> Pages<Scrubbed, F> {
         wipe(&mut self.frames);
         self.turn(Scrubbed(()))

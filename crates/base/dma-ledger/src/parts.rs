@@ -216,4 +216,6 @@ pub enum TeardownStep {
     BusMasterCleared = 7,
     /// Every page is wiped.
     ScrubDone = 8,
+    /// No device has a translation to any page of the claim; between the two before.
+    TranslationsRemoved = 9,
 }

@@ -133,3 +133,10 @@ impl QueueReceipt {
 /// Implement it only for a type that the paging code alone makes, after every CPU that ran the address spaces has
 /// answered, and that cannot be copied: each proof is consumed.
 pub trait ShootdownProof {}
+
+/// Shows that no device holds a translation to pages that were unmapped, or that none ever translates: the function lies
+/// below no unit that is on.
+///
+/// Implement it only for a type that is made from a unit's own receipt, after the unit has forgotten the mapping, or for
+/// a function that no unit serves; and that cannot be copied: each proof is consumed.
+pub trait TranslationProof {}

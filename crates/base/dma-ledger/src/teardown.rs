@@ -1,14 +1,14 @@
 //! The teardown transaction: one order, held by types.
 //!
 //! `Begun → HandlesRevoked → SubmissionsStopped → MappingsRemoved → InterruptsMasked → QueuesQuiesced → DeviceReset →
-//! BusMasterCleared → ScrubDone → unclaimed`. Each step takes the token of the one before.
+//! BusMasterCleared → TranslationsRemoved → ScrubDone → unclaimed`. Each step takes the token of the one before.
 
 use core::marker::PhantomData;
 
 use crate::ids::{BufferId, Claim, FunctionId};
-use crate::pages::{Pages, Quiesced};
+use crate::pages::{Pages, Withdrawn};
 use crate::parts::{Held, TeardownStep};
-use crate::receipts::{DrainProof, ResetReceipt, ShootdownProof};
+use crate::receipts::{DrainProof, ResetReceipt, ShootdownProof, TranslationProof};
 use crate::record::{FunctionRecord, FunctionState};
 use crate::refusal::{Refusal, from_table};
 
@@ -57,18 +57,21 @@ steps! {
     DeviceReset,
     /// See [`TeardownStep::BusMasterCleared`].
     BusMasterCleared,
+    /// See [`TeardownStep::TranslationsRemoved`].
+    TranslationsRemoved,
     /// See [`TeardownStep::ScrubDone`].
     ScrubDone,
 }
 
 impl MayFail for QueuesQuiesced {}
 impl MayFail for DeviceReset {}
+impl MayFail for BusMasterCleared {}
 
 /// Permission to take the step after `S`. Only the record makes one, and each is used once.
 ///
 /// ```
 /// use dma_ledger::*;
-/// fn end<F>(record: &mut FunctionRecord<F>, token: Teardown<BusMasterCleared>) -> Option<Teardown<ScrubDone>> {
+/// fn end<F>(record: &mut FunctionRecord<F>, token: Teardown<TranslationsRemoved>) -> Option<Teardown<ScrubDone>> {
 ///     record.scrub_done(token).ok()
 /// }
 /// ```
@@ -91,11 +94,20 @@ impl MayFail for DeviceReset {}
 /// }
 /// ```
 ///
-/// Frames come out only at the end:
+/// Nor while a remapping unit may lead it there:
 ///
 /// ```compile_fail,E0308
 /// use dma_ledger::*;
 /// fn early<F>(record: &mut FunctionRecord<F>, token: &Teardown<BusMasterCleared>) {
+///     let _ = record.next_to_scrub(token);
+/// }
+/// ```
+///
+/// Frames come out only at the end:
+///
+/// ```compile_fail,E0308
+/// use dma_ledger::*;
+/// fn early<F>(record: &mut FunctionRecord<F>, token: &Teardown<TranslationsRemoved>) {
 ///     let _ = record.frames_to_free(token);
 /// }
 /// ```
@@ -263,6 +275,18 @@ impl<F> FunctionRecord<F> {
         })
     }
 
+    /// Records that no device has a translation to any page of the claim: its domain is gone, or it never had one.
+    ///
+    /// # Errors
+    /// As for [`Self::handles_revoked`].
+    pub fn translations_removed(
+        &mut self,
+        token: Teardown<BusMasterCleared>,
+        _forgotten: impl TranslationProof,
+    ) -> Next<BusMasterCleared, TranslationsRemoved> {
+        self.advance(token, |_| Ok(()))
+    }
+
     /// How many buffers there are, those whose pages are out included.
     #[must_use]
     pub const fn buffers_there(&self) -> u32 {
@@ -287,13 +311,14 @@ impl<F> FunctionRecord<F> {
     /// `WrongOwner` or `Stale` if the token is not this teardown's.
     pub fn next_to_scrub(
         &mut self,
-        token: &Teardown<BusMasterCleared>,
-    ) -> Result<Option<Pages<Quiesced, F>>, Refusal> {
+        token: &Teardown<TranslationsRemoved>,
+    ) -> Result<Option<Pages<Withdrawn, F>>, Refusal> {
         self.check_token(token)?;
         while let Some(buffer) = self.next_buffer() {
             let known = self.buffers.get_mut(buffer.handle).map_err(from_table)?;
             if matches!(known.held, Held::Committed(_) | Held::Quiesced(_)) {
-                return known.take_quiet().map(Some);
+                let pages = known.take_quiet()?;
+                return Ok(Some(pages.withdrawn_with_domain()));
             }
         }
         Ok(None)
@@ -305,8 +330,8 @@ impl<F> FunctionRecord<F> {
     /// As for [`Self::handles_revoked`]; `Busy` while pages are out or a reservation is open.
     pub fn scrub_done(
         &mut self,
-        token: Teardown<BusMasterCleared>,
-    ) -> Next<BusMasterCleared, ScrubDone> {
+        token: Teardown<TranslationsRemoved>,
+    ) -> Next<TranslationsRemoved, ScrubDone> {
         self.advance(token, |record| {
             if record.scrubbed != record.buffers.len() || record.buffers.reserved() != 0 {
                 return Err(Refusal::Busy);

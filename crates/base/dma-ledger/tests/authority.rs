@@ -213,6 +213,7 @@ fn pages_of_a_dead_driver_wait_for_the_receipt() {
     let token = record
         .bus_master_cleared(token, DrainProof::NoExpressCapability)
         .unwrap();
+    let token = record.translations_removed(token, Forgotten).unwrap();
     let pages = record.next_to_scrub(&token).unwrap().unwrap();
     let (refusal, token) = record.scrub_done(token).unwrap_err();
     assert_eq!(refusal, Refusal::Busy);

@@ -90,7 +90,9 @@ fn a_bad_segment_anywhere_changes_nothing() {
     record.begin_free(&claim, freed).unwrap();
     let pages = record.take_for_scrub(freed, Shot).unwrap();
     let gone = freed;
-    record.free(pages.scrub(|_| ())).unwrap();
+    record
+        .free(pages.withdraw(Forgotten).scrub(|_| ()))
+        .unwrap();
     let freeing = buffer(&mut record, &claim, pool, 1);
     assert_eq!(freeing.index(), gone.index());
     record.begin_free(&claim, freeing).unwrap();
@@ -338,7 +340,9 @@ fn a_buffer_is_freed_only_quiet_unmapped_and_scrubbed() {
     );
     assert_eq!(record.frames(buf), Err(Refusal::WrongState));
     assert_eq!(record.pool_info(&claim, pool).unwrap().used, 2 * PAGE_BYTES);
-    let frames = record.free(pages.scrub(|frames| frames.push(99))).unwrap();
+    let frames = record
+        .free(pages.withdraw(Forgotten).scrub(|frames| frames.push(99)))
+        .unwrap();
     assert_eq!(frames, [0, 1, 99]);
     assert_eq!(record.pool_info(&claim, pool).unwrap().used, 0);
     let new = buffer(&mut record, &claim, pool, 1);

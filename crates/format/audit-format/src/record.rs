@@ -92,8 +92,9 @@ kinds! {
 /// How many kinds there are, plus one: counters are kept by number.
 pub const KINDS: usize = Kind::ALL.len() + 1;
 
-/// The steps of a teardown by name, in their order: a record's `detail` is the place, from 1.
-pub const TEARDOWN_STEPS: [&str; 9] = [
+/// The steps of a teardown by name: a record's `detail` is the place, from 1. In their order, but for the last, which comes
+/// before `scrubbed` where the function had a domain.
+pub const TEARDOWN_STEPS: [&str; 10] = [
     "begun",
     "handles-revoked",
     "submissions-stopped",
@@ -103,6 +104,7 @@ pub const TEARDOWN_STEPS: [&str; 9] = [
     "device-reset",
     "bus-master-cleared",
     "scrubbed",
+    "translations-removed",
 ];
 
 /// What is recorded; time and sequence number come with the recording.

@@ -16,7 +16,7 @@ use crate::hardware::Hardware;
 use crate::held::Held;
 use crate::stop::Switch;
 use crate::turn::{At, Turn};
-use crate::{DeviceManager, Platform, Waiter};
+use crate::{DeviceManager, Platform, Reach, Waiter};
 
 /// How far a device has come, as its holder sees it. The numbers are the interface's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -162,12 +162,27 @@ impl<P: Platform> Turn<'_, P> {
         let ports = broker.access().ports;
         let ports = ports.map(|bar| ports_of(&machine.platform, hardware, bar));
         let ports = ports.transpose()?;
-        let claim = function.record.claim(owner)?;
-        let decoding = match ports {
-            Some(_) => Switch::On,
-            None => Switch::Off,
+        let decodes = ports.is_some();
+        let mut driven = Driven::new(broker, ports);
+        let (broker, mut io) = driven.drive(&machine.platform, &function.mapped, None)?;
+        let addressing = broker.addressing(&mut io)?;
+        let generation = function.record.generation().saturating_add(1);
+        let reach = machine
+            .platform
+            .reach(self.at.bdf(), generation, addressing)?;
+        let claim = match function.record.claim(owner) {
+            Ok(claim) => claim,
+            Err(refusal) => {
+                // Nothing was mapped. A unit that does not answer keeps what the domain was made of.
+                while reach.end().is_ok() && reach.shed() {}
+                return Err(refusal);
+            }
         };
-        function.held = Some(Held::new(claim, Driven::new(broker, ports)));
+        let decoding = match decodes {
+            true => Switch::On,
+            false => Switch::Off,
+        };
+        function.held = Some(Held::new(claim, driven, reach));
         self.set_port_decoding(decoding);
         self.prepare_signals();
         self.at.tell(Some(&claim), Event::new(Kind::Claimed));

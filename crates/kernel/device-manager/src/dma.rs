@@ -2,14 +2,15 @@
 
 use audit_format::{Event, Kind};
 use dma_ledger::{
-    BufferId, BufferInfo, BufferRequest, Claim, MapTarget, OomPolicy, PoolId, PoolInfo, Protection,
+    BufferId, BufferInfo, BufferRequest, Claim, MapTarget, OomPolicy, Pages, PoolId, PoolInfo,
+    Protection, Quiesced, Withdrawn,
 };
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use crate::turn::At;
 use crate::views::Revoked;
-use crate::{Access, DeviceManager, Layout, Platform};
+use crate::{Access, DeviceManager, Layout, Platform, Reach};
 
 /// At most this many buffers whose holders are gone are freed by the way of another operation.
 const SWEEP: usize = 8;
@@ -80,26 +81,34 @@ impl<P: Platform> DeviceManager<P> {
         let at = self.of(claim)?;
         let contiguous = layout == Layout::Contiguous;
         let request = BufferRequest { bytes, contiguous };
-        let reservation = at
-            .turn()
-            .function
-            .record
-            .reserve_buffer(claim, pool, request)?;
+        let (reservation, reach) = {
+            let mut turn = at.turn();
+            let function = &mut *turn.function;
+            let reservation = function.record.reserve_buffer(claim, pool, request)?;
+            let Some(held) = &function.held else {
+                function.record.cancel_buffer(reservation);
+                return Err(Refusal::WrongState);
+            };
+            (reservation, held.reach.clone())
+        };
         // Zeroing takes time; nobody needs to wait for it.
-        let frames = u32::try_from(reservation.pages())
-            .ok()
-            .and_then(|pages| frames_for(at, pages, layout));
+        let pages = u32::try_from(reservation.pages()).map_err(|_| Refusal::OutOfRange);
+        let frames = pages.and_then(|pages| reached(at, &reach, pages, layout));
         let mut turn = at.turn();
         let function = &mut *turn.function;
-        let Some(frames) = frames else {
-            function.record.cancel_buffer(reservation);
-            let pool = function.record.pool_info(claim, pool);
-            turn.leave();
-            if pool.is_ok_and(|pool| pool.oom == OomPolicy::Revoke) {
-                // Whoever was first has begun it; then there is nothing left to do.
-                let _ = self.release(claim);
+        let frames = match frames {
+            Ok(frames) => frames,
+            Err(refusal) => {
+                function.record.cancel_buffer(reservation);
+                let pool = function.record.pool_info(claim, pool);
+                turn.leave();
+                let short = refusal == Refusal::NoMemory;
+                if short && pool.is_ok_and(|pool| pool.oom == OomPolicy::Revoke) {
+                    // Whoever was first has begun it; then there is nothing left to do.
+                    let _ = self.release(claim);
+                }
+                return Err(refusal);
             }
-            return Err(Refusal::NoMemory);
         };
         // Before the ledger has it: nothing of the list is lent.
         let held = function.held.as_mut().ok_or(Refusal::WrongState);
@@ -107,7 +116,7 @@ impl<P: Platform> DeviceManager<P> {
         if let Err(refusal) = room {
             function.record.cancel_buffer(reservation);
             turn.leave();
-            self.machine.free(frames);
+            self.give_back(&reach, frames);
             return Err(refusal);
         }
         match function.record.commit_buffer(reservation, frames) {
@@ -121,10 +130,16 @@ impl<P: Platform> DeviceManager<P> {
             }
             Err((refusal, frames)) => {
                 turn.leave();
-                // Nobody has seen them: they are as zero as they came.
-                self.machine.free(frames);
+                self.give_back(&reach, frames);
                 Err(refusal)
             }
+        }
+    }
+
+    /// Gives frames back that nobody has seen: they are as zero as they came. What the unit does not forget stays out.
+    fn give_back(&self, reach: &P::Reach, frames: P::Frames) {
+        if reach.unmap(&frames).is_ok() {
+            self.machine.free(frames);
         }
     }
 
@@ -216,13 +231,14 @@ impl<P: Platform> DeviceManager<P> {
     /// As [`Self::buffer_info`]; `Busy` while a segment is in flight; `Duplicate` if it is being freed already.
     pub fn buffer_free(&self, claim: &Claim, buffer: BufferId) -> Result<(), Refusal> {
         let at = self.of(claim)?;
-        let objects = {
+        let (objects, reach) = {
             let mut turn = at.turn();
             let record = &mut turn.function.record;
             // Before its pins are read, and even where they keep it: a ring must not be able to keep a buffer for ever.
             record.end_bindings(claim, buffer)?;
             record.begin_free(claim, buffer)?;
-            turn.function.held()?.buffers.take(buffer)
+            let held = turn.function.held()?;
+            (held.buffers.take(buffer), held.reach.clone())
         };
         let proof = Revoked::of(objects.iter().map(|(_, mapping)| mapping.clone()));
         let pages = {
@@ -232,6 +248,15 @@ impl<P: Platform> DeviceManager<P> {
                 let _ = turn.function.record.release_mapping(*id);
             }
             turn.function.record.take_for_scrub(buffer, proof)?
+        };
+        let pages = match forgotten::<P>(&reach, pages) {
+            Ok(pages) => pages,
+            Err((refusal, pages)) => {
+                let _ = at.turn().function.record.put_unforgotten(pages);
+                // Nothing of this claim can be freed any more, so it ends, in quarantine.
+                let _ = self.release(claim);
+                return Err(refusal);
+            }
         };
         let pages = pages.scrub(|frames| {
             let mut from = Some(0);
@@ -288,6 +313,34 @@ impl<P: Platform> DeviceManager<P> {
         for buffer in idle {
             let _ = self.buffer_free(claim, buffer);
         }
+    }
+}
+
+/// Frames that the device reaches.
+fn reached<P: Platform>(
+    at: At<'_, P>,
+    reach: &P::Reach,
+    pages: u32,
+    layout: Layout,
+) -> Result<P::Frames, Refusal> {
+    let mut frames = frames_for(at, pages, layout).ok_or(Refusal::NoMemory)?;
+    match reach.map(&mut frames) {
+        Ok(()) => Ok(frames),
+        Err(refusal) => {
+            at.machine.free(frames);
+            Err(refusal)
+        }
+    }
+}
+
+/// Pages that the device reaches no more; they come back where its unit does not say so.
+fn forgotten<P: Platform>(
+    reach: &P::Reach,
+    pages: Pages<Quiesced, P::Frames>,
+) -> Result<Pages<Withdrawn, P::Frames>, (Refusal, Pages<Quiesced, P::Frames>)> {
+    match reach.unmap(pages.frames()) {
+        Ok(proof) => Ok(pages.withdraw(proof)),
+        Err(refusal) => Err((refusal, pages)),
     }
 }
 

@@ -3,11 +3,12 @@
 use alloc::boxed::Box;
 
 use dma_ledger::{Claim, FunctionRecord};
-use driver_core::{Broker, BrokerIo, DmaPages, Ports, Registers};
+use driver_core::{Broker, BrokerIo, DeviceAddress, DmaPages, Ports, Registers};
+use mmio::SharedBytes;
 use ring_abi::Refusal;
 
 use crate::mapped::Mapped;
-use crate::{FrameRun, Layout, Platform};
+use crate::{FrameRun, Layout, Platform, Reach};
 
 /// The ports of the one I/O BAR that the broker needs, while the claim lasts.
 pub(crate) struct PortBar {
@@ -64,7 +65,7 @@ impl Driven {
         &'f mut self,
         platform: &'f P,
         mapped: &'f Mapped,
-        pages: Option<(&'f mut FunctionRecord<P::Frames>, Claim)>,
+        pages: Option<OwnPages<'f, P>>,
     ) -> Result<(&'f mut dyn Broker, Io<'f, P>), Refusal> {
         let broker = self.broker.as_deref_mut().ok_or(Refusal::WrongState)?;
         let io = Io {
@@ -82,7 +83,45 @@ pub(crate) struct Io<'f, P: Platform> {
     platform: &'f P,
     mapped: &'f Mapped,
     ports: Option<&'f PortBar>,
-    pages: Option<(&'f mut FunctionRecord<P::Frames>, Claim)>,
+    pages: Option<OwnPages<'f, P>>,
+}
+
+/// Where pages of the broker's own are recorded, and mapped for its device.
+pub(crate) struct OwnPages<'f, P: Platform> {
+    pub(crate) record: &'f mut FunctionRecord<P::Frames>,
+    pub(crate) claim: Claim,
+    pub(crate) reach: &'f P::Reach,
+}
+
+impl<P: Platform> OwnPages<'_, P> {
+    /// A contiguous run that the device reaches, with its first device address. A run without a view or an address is
+    /// useless; nobody has seen it, so it goes back as it is.
+    fn run(
+        &self,
+        platform: &P,
+        pages: u32,
+    ) -> Result<(P::Frames, SharedBytes, DeviceAddress), Refusal> {
+        let run = platform.allocate(pages, Layout::Contiguous);
+        let mut run = run.ok_or(Refusal::NoMemory)?;
+        if let Err(refusal) = self.reach.map(&mut run) {
+            let _ = platform.free(run);
+            return Err(refusal);
+        }
+        match (run.view(), run.pages().get(0).copied()) {
+            (Some(view), Some(first)) => Ok((run, view, first)),
+            _ => {
+                self.give_back(platform, run);
+                Err(Refusal::NoMemory)
+            }
+        }
+    }
+
+    /// Gives a run back that nobody used. Where the unit does not forget it, it stays out of the allocator.
+    fn give_back(&self, platform: &P, run: P::Frames) {
+        if self.reach.unmap(&run).is_ok() {
+            let _ = platform.free(run);
+        }
+    }
 }
 
 impl<P: Platform> BrokerIo for Io<'_, P> {
@@ -96,25 +135,21 @@ impl<P: Platform> BrokerIo for Io<'_, P> {
     }
 
     fn pages(&mut self, bytes: usize) -> Result<DmaPages, Refusal> {
-        let (record, claim) = self.pages.as_mut().ok_or(Refusal::WrongState)?;
-        let reservation = record.reserve_broker_pages(claim, bytes as u64)?;
+        let own = self.pages.as_mut().ok_or(Refusal::WrongState)?;
+        let reservation = own.record.reserve_broker_pages(&own.claim, bytes as u64)?;
         let pages = u32::try_from(reservation.pages()).unwrap_or(u32::MAX);
-        let run = self.platform.allocate(pages, Layout::Contiguous);
-        // A contiguous run without a view or an address is useless; nobody has seen it, so it goes back as it is.
-        let Some(run) = run else {
-            record.cancel_buffer(reservation);
-            return Err(Refusal::NoMemory);
-        };
-        let (Some(view), Some(first)) = (run.view(), run.pages().get(0).copied()) else {
-            record.cancel_buffer(reservation);
-            let _ = self.platform.free(run);
-            return Err(Refusal::NoMemory);
+        let (run, view, first) = match own.run(self.platform, pages) {
+            Ok(made) => made,
+            Err(refusal) => {
+                own.record.cancel_buffer(reservation);
+                return Err(refusal);
+            }
         };
         self.platform.keep_from_processes(&run);
-        match record.commit_buffer(reservation, run) {
+        match own.record.commit_buffer(reservation, run) {
             Ok(id) => Ok(DmaPages::new(view, first, id.index())),
             Err((refusal, run)) => {
-                let _ = self.platform.free(run);
+                own.give_back(self.platform, run);
                 Err(refusal)
             }
         }

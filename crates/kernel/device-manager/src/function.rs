@@ -8,6 +8,7 @@ use frames::Grow;
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
+use crate::driven::OwnPages;
 use crate::held::Held;
 use crate::mapped::Mapped;
 use crate::{Platform, Waiter};
@@ -61,7 +62,11 @@ impl<P: Platform> Function<P> {
         run: impl FnOnce(&mut dyn Broker, &mut dyn BrokerIo) -> T,
     ) -> Result<T, Refusal> {
         let held = self.held.as_mut().ok_or(Refusal::WrongState)?;
-        let pages = Some((&mut self.record, held.claim));
+        let pages = Some(OwnPages {
+            record: &mut self.record,
+            claim: held.claim,
+            reach: &held.reach,
+        });
         let (broker, mut io) = held.driven.drive(platform, &self.mapped, pages)?;
         Ok(run(broker, &mut io))
     }

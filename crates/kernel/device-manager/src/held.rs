@@ -14,6 +14,8 @@ use crate::views::RegisterViews;
 pub(crate) struct Held<P: Platform> {
     pub(crate) claim: Claim,
     pub(crate) driven: Driven,
+    /// How the device reaches memory.
+    pub(crate) reach: P::Reach,
     /// The proof that the device has stopped, until bus mastering spends it.
     pub(crate) receipt: Option<ResetReceipt>,
     pub(crate) job: Job<P>,
@@ -27,10 +29,11 @@ pub(crate) struct Held<P: Platform> {
 }
 
 impl<P: Platform> Held<P> {
-    pub(crate) const fn new(claim: Claim, driven: Driven) -> Self {
+    pub(crate) const fn new(claim: Claim, driven: Driven, reach: P::Reach) -> Self {
         Self {
             claim,
             driven,
+            reach,
             receipt: None,
             job: Job::Idle,
             unstoppable: false,

@@ -1,8 +1,8 @@
 //! What is under way at a function: an operation that the device needs time for, or the end of its claim.
 
 use dma_ledger::{
-    BusMasterCleared, DeviceReset, Pages, QueueId, QueuesQuiesced, Quiesced, ResetProof,
-    ResetReceipt, ScrubDone, SubmissionsStopped, Teardown,
+    DeviceReset, Pages, QueueId, QueuesQuiesced, ResetProof, ResetReceipt, ScrubDone,
+    SubmissionsStopped, Teardown, TranslationsRemoved, Withdrawn,
 };
 
 use ring_abi::Refusal;
@@ -89,8 +89,8 @@ pub(crate) enum Stage<P: Platform> {
     },
     /// Pages are wiped, a few at a time: those of one buffer that are half done, and from where on.
     Scrubbing {
-        token: Teardown<BusMasterCleared>,
-        begun: Option<(Pages<Quiesced, P::Frames>, usize)>,
+        token: Teardown<TranslationsRemoved>,
+        begun: Option<(Pages<Withdrawn, P::Frames>, usize)>,
     },
     /// Pages go back, a few at a time: what is left of one buffer's, and how many have gone.
     Freeing {

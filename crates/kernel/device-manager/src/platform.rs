@@ -3,8 +3,8 @@
 use core::fmt;
 
 use audit_format::Event;
-use dma_ledger::{Claim, QueueId, ShootdownProof};
-use driver_core::{PageAddresses, Ports, Registers};
+use dma_ledger::{Claim, QueueId, ShootdownProof, TranslationProof};
+use driver_core::{Addressing, PageAddresses, Ports, Registers};
 use mmio::SharedBytes;
 use ring_abi::Refusal;
 use units::Bdf;
@@ -29,6 +29,41 @@ pub trait Mapping: Clone + Send {
     /// Ends every mapping in every address space, and every later attempt to map. Returns when no CPU holds a
     /// translation any more. May be called more than once.
     fn revoke(&self) -> Self::Proof;
+}
+
+/// How one function reaches memory for the length of one claim: in a domain of its own, or without any translation. Its
+/// clones are the same. Every method may be called with a function's lock held but [`Self::map`] and [`Self::unmap`] of
+/// long runs, which take time.
+pub trait Reach<F>: Clone + Send {
+    /// What [`Self::unmap`] and [`Self::end`] give.
+    type Proof: TranslationProof;
+
+    /// Lets the device reach the frames, and gives them their device addresses.
+    ///
+    /// # Errors
+    /// `Revoked` after [`Self::end`]; `Exhausted` for want of device addresses; `NoMemory`, `OverBudget` for tables.
+    fn map(&self, frames: &mut F) -> Result<(), Refusal>;
+
+    /// Ends that, and returns once the unit has forgotten it. Frames that were never mapped count as forgotten.
+    ///
+    /// # Errors
+    /// `DeviceError`: the unit does not answer.
+    fn unmap(&self, frames: &F) -> Result<Self::Proof, Refusal>;
+
+    /// Blocks the function and ends everything that is mapped, at once.
+    ///
+    /// # Errors
+    /// `DeviceError`: the unit does not answer.
+    fn end(&self) -> Result<Self::Proof, Refusal>;
+
+    /// Whether there is a domain.
+    fn is_translated(&self) -> bool;
+
+    /// Frees a bounded part of what the domain was made of. `false`: nothing was left. After [`Self::end`] alone.
+    fn shed(&self) -> bool;
+
+    /// The claim has ended, and so many of its pages were still allocated then: compares that with what was mapped.
+    fn close(&self, pages: u64);
 }
 
 /// How the pages of a buffer lie.
@@ -102,9 +137,23 @@ pub trait Platform: Waiters + Send + Sync {
     type Frames: FrameRun;
     /// Something that processes can map.
     type Mapping: Mapping;
+    /// How a claimed function reaches memory.
+    type Reach: Reach<Self::Frames>;
 
     /// Allocates zeroed frames; `None` when memory is short.
     fn allocate(&self, pages: u32, layout: Layout) -> Option<Self::Frames>;
+
+    /// Makes the way in which a function reaches memory during the claim of this generation.
+    ///
+    /// # Errors
+    /// `NotSupported` where nobody could say what it reaches; `DeviceError` where its unit does not answer; `NoMemory`,
+    /// `OverBudget`, `Exhausted`.
+    fn reach(
+        &self,
+        function: Bdf,
+        generation: u64,
+        addressing: Addressing,
+    ) -> Result<Self::Reach, Refusal>;
 
     /// Notes that the frames are a broker's own: devices read them, and no process ever maps them.
     fn keep_from_processes(&self, _frames: &Self::Frames) {}

@@ -2,20 +2,19 @@
 
 use audit_format::{Event, Kind};
 use dma_ledger::{
-    BusMasterCleared, Claim, DeviceReset, DrainProof, MayFail, Pages, QueuesQuiesced, Quiesced,
-    ResetProof, ResetReceipt, ScrubDone, Teardown,
+    BusMasterCleared, Claim, DeviceReset, DrainProof, MayFail, Pages, QueuesQuiesced, ResetProof,
+    ResetReceipt, ScrubDone, Teardown, TranslationsRemoved, Withdrawn,
 };
 use driver_core::{Poll, Step};
 use ring_abi::Refusal;
 
-use crate::buffers::Buffers;
 use crate::facts::about;
 use crate::flr::{Flr, FlrPoll};
 use crate::job::{Job, Stage};
 use crate::stop::{DEADLINE_NS, Switch, proof_name};
 use crate::turn::{At, Turn};
 use crate::views::{Revoked, SomeObjects};
-use crate::{DeviceManager, Platform, STEP_PAGES};
+use crate::{DeviceManager, Platform, Reach, STEP_PAGES};
 
 /// How long transactions may stay pending once bus mastering is off.
 const DRAIN_NS: u64 = 2_000_000_000;
@@ -351,6 +350,9 @@ impl<P: Platform> Turn<'_, P> {
         };
         self.step_fact("bus-master-cleared");
         self.close_ports();
+        let Some(token) = self.remove_translations(token) else {
+            return;
+        };
         // It holds views of pages that are wiped and freed next.
         if let Some(held) = &mut self.function.held {
             held.driven.drop_broker();
@@ -362,11 +364,34 @@ impl<P: Platform> Turn<'_, P> {
         self.effects.arm(now_ns, 0);
     }
 
+    /// Ends the function's domain, where it has one: no device reaches a page of the claim any more.
+    fn remove_translations(
+        &mut self,
+        token: Teardown<BusMasterCleared>,
+    ) -> Option<Teardown<TranslationsRemoved>> {
+        let Some(reach) = self.function.held.as_ref().map(|held| held.reach.clone()) else {
+            self.stop_here();
+            return None;
+        };
+        let Ok(proof) = reach.end() else {
+            self.quarantine(token, "unit-does-not-forget");
+            return None;
+        };
+        let Ok(token) = self.function.record.translations_removed(token, proof) else {
+            self.stop_here();
+            return None;
+        };
+        if reach.is_translated() {
+            self.step_fact("translations-removed");
+        }
+        Some(token)
+    }
+
     /// Wipes a bounded number of pages. The lock is held, and nobody else gets the CPU meanwhile.
     fn scrub_some(
         &mut self,
-        token: Teardown<BusMasterCleared>,
-        mut begun: Option<(Pages<Quiesced, P::Frames>, usize)>,
+        token: Teardown<TranslationsRemoved>,
+        mut begun: Option<(Pages<Withdrawn, P::Frames>, usize)>,
     ) {
         use crate::FrameRun;
         let machine = self.at.machine;
@@ -402,7 +427,7 @@ impl<P: Platform> Turn<'_, P> {
     }
 
     /// Every page that was here is wiped.
-    fn scrubbed(&mut self, token: Teardown<BusMasterCleared>) {
+    fn scrubbed(&mut self, token: Teardown<TranslationsRemoved>) {
         let token = match self.function.record.scrub_done(token) {
             Ok(token) => token,
             Err((Refusal::Busy, token)) => {
@@ -460,8 +485,8 @@ impl<P: Platform> Turn<'_, P> {
 
     /// Drops a bounded part of what is known of the buffers; the end has a step of its own.
     fn sweep_up(&mut self, token: Teardown<ScrubDone>, freed: u64) {
-        let buffers = self.function.held.as_mut().map(|held| &mut held.buffers);
-        if buffers.is_some_and(Buffers::shed) {
+        let held = self.function.held.as_mut();
+        if held.is_some_and(|held| held.buffers.shed() || held.reach.shed()) {
             self.enter(Stage::Freeing {
                 token,
                 begun: None,
@@ -474,6 +499,9 @@ impl<P: Platform> Turn<'_, P> {
     }
 
     fn finish(&mut self, token: Teardown<ScrubDone>, freed: u64) {
+        if let Some(held) = &self.function.held {
+            held.reach.close(freed);
+        }
         if self.function.record.finish(token).is_err() {
             return self.stop_here();
         }
@@ -492,6 +520,10 @@ impl<P: Platform> Turn<'_, P> {
     fn quarantine<S: MayFail>(&mut self, token: Teardown<S>, reason: &str) {
         self.set_bus_master(Switch::Off);
         self.close_ports();
+        if let Some(held) = &self.function.held {
+            // Its pages stay out of use in any case; below a unit it does not even reach those.
+            let _ = held.reach.end();
+        }
         let Ok(lost) = self.function.record.quarantine(token) else {
             return self.stop_here();
         };

@@ -209,6 +209,32 @@ pub struct Access {
     pub ports: Option<u8>,
 }
 
+/// Which addresses a device uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Addressing {
+    /// Bits of the widest address that it can name.
+    pub bits: u8,
+    /// Whether a remapping unit sees its requests.
+    pub path: DmaPath,
+}
+
+/// Where a device's requests go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DmaPath {
+    /// Over the bus, as those of any function: a unit that serves it translates them.
+    Bus,
+    /// Past every unit, to memory: what it uses are physical addresses whatever is programmed.
+    AroundUnits,
+}
+
+impl Addressing {
+    /// Any address, over the bus.
+    pub const BUS: Self = Self {
+        bits: 64,
+        path: DmaPath::Bus,
+    };
+}
+
 /// The kernel half of one device's driver.
 ///
 /// `device-manager` calls it under the function's lock and only in states the ledger allows. Operations that the device
@@ -220,6 +246,15 @@ pub struct Access {
 pub trait Broker: Send {
     /// What a provider may touch of the device, as it stands.
     fn access(&self) -> &Access;
+
+    /// Says which addresses the device uses. Asked once, right after the probe; the registers are there, pages are not.
+    ///
+    /// # Errors
+    /// `DeviceError` where it does not say.
+    fn addressing(&mut self, io: &mut dyn BrokerIo) -> Result<Addressing, Refusal> {
+        let _ = io;
+        Ok(Addressing::BUS)
+    }
 
     /// Chooses sizes and features, within what the device offers, and puts them in place of what was asked for. The device is
     /// stopped.

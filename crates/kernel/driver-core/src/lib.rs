@@ -15,8 +15,8 @@ mod settings;
 mod table;
 
 pub use broker::{
-    Access, Broker, BrokerIo, CommandSlot, Completed, MAX_READABLE, Mappable, Operation, Poll,
-    QueuePlace, QueueSpec, Segment, Step, Transfer, Window,
+    Access, Addressing, Broker, BrokerIo, CommandSlot, Completed, DmaPath, MAX_READABLE, Mappable,
+    Operation, Poll, QueuePlace, QueueSpec, Segment, Step, Transfer, Window,
 };
 pub use device_ring::Opcode;
 pub use dma_ledger::Direction;

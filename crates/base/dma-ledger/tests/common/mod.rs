@@ -11,6 +11,9 @@ pub type Record = FunctionRecord<Frames>;
 pub struct Shot;
 impl ShootdownProof for Shot {}
 
+pub struct Forgotten;
+impl TranslationProof for Forgotten {}
+
 pub const LIMITS: Limits = Limits {
     pool_bytes: 64 * PAGE_BYTES,
     broker_bytes: 8 * PAGE_BYTES,
@@ -126,6 +129,7 @@ pub fn end(record: &mut Record, token: Teardown<QueuesQuiesced>) -> Vec<Frames> 
     let token = record
         .bus_master_cleared(token, DrainProof::TransactionsPendingZero)
         .unwrap();
+    let token = record.translations_removed(token, Forgotten).unwrap();
     while let Some(pages) = record.next_to_scrub(&token).unwrap() {
         record.put_scrubbed(pages.scrub(|_| ())).unwrap();
     }

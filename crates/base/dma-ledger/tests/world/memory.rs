@@ -175,7 +175,7 @@ impl World {
         }
         let shot = self.machine.shootdown();
         if let Ok(pages) = self.on(at, |record| record.take_for_scrub(buffer, shot)) {
-            self.functions[at].quiet.push(pages);
+            self.functions[at].quiet.push(pages.withdraw(Forgotten));
         }
         self.scrub_and_free(at, d);
     }

@@ -80,6 +80,7 @@ enum Token {
     QueuesQuiesced(Teardown<QueuesQuiesced>),
     DeviceReset(Teardown<DeviceReset>),
     BusMasterCleared(Teardown<BusMasterCleared>),
+    TranslationsRemoved(Teardown<TranslationsRemoved>),
     ScrubDone(Teardown<ScrubDone>),
 }
 
@@ -96,7 +97,7 @@ struct Function {
     reservations: Vec<BufferReservation>,
     admitted: Vec<(Admitted, QueueId, u64, Frames)>,
     receipts: Vec<ResetReceipt>,
-    quiet: Vec<Pages<Quiesced, Frames>>,
+    quiet: Vec<Pages<Withdrawn, Frames>>,
     wiped: Vec<Pages<Scrubbed, Frames>>,
     token: Option<Token>,
     /// What the device may touch: by queue and slot, cookie and frames; and the broker's runs.
@@ -240,7 +241,7 @@ impl World {
         self.seen.freed += 1;
     }
 
-    fn wipe(&mut self, pages: Pages<Quiesced, Frames>) -> Pages<Scrubbed, Frames> {
+    fn wipe(&mut self, pages: Pages<Withdrawn, Frames>) -> Pages<Scrubbed, Frames> {
         // Already here nobody may be able to write, or the wipe is worth nothing.
         self.check_unreachable(pages.frames());
         pages.scrub(|frames| {

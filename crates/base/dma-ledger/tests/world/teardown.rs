@@ -95,7 +95,14 @@ impl World {
                     r.bus_master_cleared(token, drained)
                 );
             }
-            Token::BusMasterCleared(token) => {
+            Token::BusMasterCleared(token) => take!(
+                token,
+                TranslationsRemoved,
+                BusMasterCleared,
+                r,
+                r.translations_removed(token, Forgotten)
+            ),
+            Token::TranslationsRemoved(token) => {
                 while let Some(pages) = self.on(at, |record| record.next_to_scrub(&token)).unwrap()
                 {
                     self.functions[at].quiet.push(pages);
@@ -107,7 +114,13 @@ impl World {
                     let record = self.ledger.get_mut(self.functions[at].id).unwrap();
                     record.cancel_buffer(reservation);
                 }
-                take!(token, ScrubDone, BusMasterCleared, r, r.scrub_done(token));
+                take!(
+                    token,
+                    ScrubDone,
+                    TranslationsRemoved,
+                    r,
+                    r.scrub_done(token)
+                );
             }
             Token::ScrubDone(token) => {
                 let mut budget = by % 4;

@@ -8,7 +8,7 @@ mod platform;
 
 pub use broker::{ENTRY, OTHER, PAIRS, Script, done, script};
 pub use config::{BAR0, FakeConfig, PCIE};
-pub use platform::{Fake, FakeFrames, FakeMapping, Ticket};
+pub use platform::{Fake, FakeFrames, FakeMapping, FakeReach, Ticket};
 
 use device_manager::{
     BufferId, Claim, CommandRequest, DeviceManager, Direction, DriverEntry, LIMITS, Layout,

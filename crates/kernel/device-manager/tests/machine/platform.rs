@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use audit_format::Event;
 use device_manager::{
-    Access, FrameRun, Layout, Line, Mapping, Message, Platform, Refusal, Waiter, Waiters,
+    Access, FrameRun, Layout, Line, Mapping, Message, Platform, Reach, Refusal, Waiter, Waiters,
 };
-use dma_ledger::{Claim, QueueId, ShootdownProof};
-use driver_core::{DeviceAddress, PageAddresses, Ports, Registers};
+use dma_ledger::{Claim, QueueId, ShootdownProof, TranslationProof};
+use driver_core::{Addressing, DeviceAddress, PageAddresses, Ports, Registers};
 use mmio::{PortBus, SharedBytes};
 use units::Bdf;
 
@@ -41,6 +41,8 @@ struct State {
     mappings: Vec<FakeMapping>,
     scrubbed: u64,
     brokers_at_last_free: u32,
+    reaches: Vec<FakeReach>,
+    below_unit: bool,
 }
 
 #[derive(Clone, Default)]
@@ -53,6 +55,9 @@ pub struct FakeFrames {
     words: usize,
     contiguous: bool,
     freed: bool,
+    /// The device has a translation to it, until that ends or its whole domain does.
+    mapped: AtomicBool,
+    domain: Option<FakeReach>,
 }
 
 // SAFETY: the memory is leaked, and reached only through the views.
@@ -78,6 +83,97 @@ impl FrameRun for FakeFrames {
 
     fn view(&self) -> Option<SharedBytes> {
         self.contiguous.then(|| self.bytes())
+    }
+}
+
+/// A domain, as far as the manager knows one.
+#[derive(Clone, Default)]
+pub struct FakeReach(Arc<ReachState>);
+
+#[derive(Default)]
+struct ReachState {
+    translated: bool,
+    ended: AtomicBool,
+    /// The unit does not answer any more.
+    stuck: AtomicBool,
+    /// Tables that are left to free, and runs that are mapped.
+    tables: AtomicU32,
+    runs: AtomicU32,
+    closed: Mutex<Option<u64>>,
+}
+
+pub struct FakeForgotten;
+impl TranslationProof for FakeForgotten {}
+
+impl FakeReach {
+    pub fn stick(&self) {
+        self.0.stuck.store(true, Ordering::SeqCst);
+    }
+
+    pub fn runs(&self) -> u32 {
+        self.0.runs.load(Ordering::SeqCst)
+    }
+
+    pub fn is_ended(&self) -> bool {
+        self.0.ended.load(Ordering::SeqCst)
+    }
+
+    /// Pages that were left at the end of the claim.
+    pub fn closed(&self) -> Option<u64> {
+        *self.0.closed.lock().unwrap()
+    }
+
+    fn answers(&self) -> Result<FakeForgotten, Refusal> {
+        match self.0.stuck.load(Ordering::SeqCst) {
+            true => Err(Refusal::DeviceError),
+            false => Ok(FakeForgotten),
+        }
+    }
+}
+
+impl Reach<FakeFrames> for FakeReach {
+    type Proof = FakeForgotten;
+
+    fn map(&self, frames: &mut FakeFrames) -> Result<(), Refusal> {
+        if self.is_ended() {
+            return Err(Refusal::Revoked);
+        }
+        assert!(!frames.mapped.swap(true, Ordering::SeqCst), "mapped twice");
+        frames.domain = Some(self.clone());
+        self.0.runs.fetch_add(1, Ordering::SeqCst);
+        self.0.tables.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn unmap(&self, frames: &FakeFrames) -> Result<FakeForgotten, Refusal> {
+        let forgotten = self.answers()?;
+        assert!(frames.mapped.swap(false, Ordering::SeqCst), "not mapped");
+        self.0.runs.fetch_sub(1, Ordering::SeqCst);
+        Ok(forgotten)
+    }
+
+    fn end(&self) -> Result<FakeForgotten, Refusal> {
+        self.0.ended.store(true, Ordering::SeqCst);
+        self.answers()
+    }
+
+    fn is_translated(&self) -> bool {
+        self.0.translated
+    }
+
+    fn shed(&self) -> bool {
+        assert!(self.is_ended(), "tables freed under the unit");
+        let tables = &self.0.tables;
+        let less = |count: u32| count.checked_sub(1);
+        tables
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
+            .is_ok()
+    }
+
+    fn close(&self, pages: u64) {
+        assert!(self.is_ended());
+        assert_eq!(self.0.tables.load(Ordering::SeqCst), 0, "tables are left");
+        *self.0.closed.lock().unwrap() = Some(pages);
     }
 }
 
@@ -225,6 +321,16 @@ impl Fake {
         self.0.lock().unwrap().limit = Some(limit);
     }
 
+    /// From here on every function lies below a unit.
+    pub fn put_below_unit(&self) {
+        self.0.lock().unwrap().below_unit = true;
+    }
+
+    /// The domain of the last claim.
+    pub fn reach(&self) -> FakeReach {
+        self.0.lock().unwrap().reaches.last().unwrap().clone()
+    }
+
     /// CPU and vector of each source, in the order of vectors.
     pub fn vectors(&self) -> Vec<(u16, u8)> {
         self.0.lock().unwrap().vectors.iter().copied().collect()
@@ -332,6 +438,7 @@ impl Waiters for Fake {
 impl Platform for Fake {
     type Frames = FakeFrames;
     type Mapping = FakeMapping;
+    type Reach = FakeReach;
 
     fn audit(&self, event: Event) {
         self.0.lock().unwrap().audited.push(event);
@@ -359,7 +466,19 @@ impl Platform for Fake {
             words,
             contiguous,
             freed: false,
+            mapped: AtomicBool::new(false),
+            domain: None,
         })
+    }
+
+    fn reach(&self, _: Bdf, _: u64, _: Addressing) -> Result<FakeReach, Refusal> {
+        let mut state = self.0.lock().unwrap();
+        let reach = FakeReach(Arc::new(ReachState {
+            translated: state.below_unit,
+            ..ReachState::default()
+        }));
+        state.reaches.push(reach.clone());
+        Ok(reach)
     }
 
     fn scrub(&self, frames: &mut FakeFrames, from: usize) -> Option<usize> {
@@ -375,6 +494,12 @@ impl Platform for Fake {
 
     fn free(&self, mut frames: FakeFrames) -> Option<FakeFrames> {
         assert!(!std::mem::replace(&mut frames.freed, true));
+        let mapped = frames.mapped.load(Ordering::SeqCst);
+        let domain = frames.domain.as_ref();
+        assert!(
+            !mapped || domain.is_some_and(FakeReach::is_ended),
+            "freed under a translation"
+        );
         let mut all = vec![0; frames.words * 8];
         frames.bytes().read(0, &mut all).unwrap();
         assert!(all.iter().all(|byte| *byte == 0), "freed dirty");
@@ -388,6 +513,8 @@ impl Platform for Fake {
     fn alias(&self, frames: &FakeFrames) -> Option<FakeFrames> {
         Some(FakeFrames {
             addresses: PageAddresses::of(frames.addresses.iter().copied()).unwrap(),
+            mapped: AtomicBool::new(false),
+            domain: None,
             ..*frames
         })
     }
