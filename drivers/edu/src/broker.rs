@@ -2,8 +2,8 @@
 
 use dma_ledger::ResetProof;
 use driver_core::{
-    Access, Broker, BrokerIo, CommandSlot, Completed, Direction, Mappable, Operation, Poll,
-    QueuePlace, Refusal, Registers, Segment, Settings, Step, Window, release_to_device,
+    Access, Addressing, Broker, BrokerIo, CommandSlot, Completed, Direction, Mappable, Operation,
+    Poll, QueuePlace, Refusal, Registers, Segment, Settings, Step, Window, release_to_device,
 };
 
 use crate::regs;
@@ -181,6 +181,13 @@ impl Edu {
 impl Broker for Edu {
     fn access(&self) -> &Access {
         &self.access
+    }
+
+    fn addressing(&mut self, _: &mut dyn BrokerIo) -> Result<Addressing, Refusal> {
+        Ok(Addressing {
+            bits: regs::DMA_ADDRESS_BITS as u8,
+            ..Addressing::BUS
+        })
     }
 
     fn configure(&mut self, _: &mut dyn BrokerIo, settings: Settings<'_>) -> Result<(), Refusal> {

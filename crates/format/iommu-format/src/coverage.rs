@@ -93,7 +93,7 @@ impl Record {
     }
 }
 
-fn is_below(bdf: Bdf, bridge: Bdf, bridges: &[BusNumbers]) -> bool {
+pub(crate) fn is_below(bdf: Bdf, bridge: Bdf, bridges: &[BusNumbers]) -> bool {
     let numbers = bridges.iter().find(|one| one.bdf == bridge);
     bdf == bridge
         || numbers.is_some_and(|one| bdf.segment() == bridge.segment() && one.leads_to(bdf.bus()))

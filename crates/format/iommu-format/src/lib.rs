@@ -2,7 +2,7 @@
 //!
 //! Owns: the record that the kernel keeps of DMAR and IVRS ([`Record`]), which function is covered by which unit, what
 //! the registers of a unit say and when they are not to be believed ([`intel`], [`amd`]), the manifest's word
-//! ([`Policy`]), and the decision which way devices reach memory ([`decide`]). Sources: VT-d Specification 4.1, AMD
+//! ([`Policy`]), the decision which way devices reach memory ([`decide`]), and how each function does ([`Posture`]). Sources: VT-d Specification 4.1, AMD
 //! IOMMU Specification 3.08.
 //!
 //! Invariant: this crate never touches a register and never chooses direct DMA unless every single thing that it needs
@@ -20,11 +20,15 @@ pub mod amd;
 mod coverage;
 mod decision;
 pub mod intel;
+mod posture;
 mod record;
 mod unit;
 
 pub use coverage::{Cover, Coverage};
 pub use decision::{Activation, Backend, Decision, Policy, Prerequisite, Probe, decide};
+pub use posture::{
+    BounceReason, Path, Posture, RefusedReason, Requester, Reserved, Situation, UnitState,
+};
 pub use record::{
     Discovery, MAX_RANGES, MAX_SCOPES, MAX_UNITS, RangeRecord, Record, ScopeRecord, ScopeTarget,
     Unsupported,

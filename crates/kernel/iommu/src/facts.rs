@@ -4,6 +4,10 @@ use core::fmt;
 
 use evidence::Hex;
 use iommu_format::{Coverage, Discovery, Record, UnitRecord, UnitStatus};
+use iommu_tables::vtd::{Fault, FaultRecord};
+use units::Bdf;
+
+use crate::{NotOn, Unit};
 
 /// States how the search for units ended.
 ///
@@ -69,4 +73,47 @@ pub fn write_coverage(sink: &mut dyn fmt::Write, coverage: Coverage) -> fmt::Res
         .stable("uncovered", coverage.uncovered)
         .stable("uncertain", coverage.uncertain)
         .end()
+}
+
+/// States whether a unit is on.
+///
+/// # Errors
+/// Those of `sink`.
+pub fn write_on(
+    sink: &mut dyn fmt::Write,
+    number: u8,
+    outcome: Result<&Unit, NotOn>,
+) -> fmt::Result {
+    let line = evidence::write_fact(sink, "iommu.on").stable("number", u32::from(number));
+    match outcome {
+        Ok(unit) => line
+            .stable("state", "translating")
+            .stable("levels", u32::from(unit.levels().count()))
+            .end(),
+        Err(why) => line
+            .stable("state", "failed")
+            .stable("reason", why.name())
+            .end(),
+    }
+}
+
+/// States a request that a unit refused. Its address is one of the device's, never of memory.
+///
+/// # Errors
+/// Those of `sink`.
+pub fn write_fault(sink: &mut dyn fmt::Write, segment: u16, fault: &FaultRecord) -> fmt::Result {
+    let source = Bdf::from_u32(u32::from(segment) << 16 | u32::from(fault.source));
+    let line = evidence::write_fact(sink, "iommu.fault")
+        .stable("source", format_args!("{source}"))
+        .stable("reason", fault.reason.name());
+    match fault.fault {
+        Fault::Memory { iova, request } => line
+            .stable("request", request.name())
+            .volatile("iova", Hex(iova))
+            .end(),
+        Fault::Interrupt { index } => line
+            .stable("request", "interrupt")
+            .volatile("index", u32::from(index))
+            .end(),
+    }
 }

@@ -1,8 +1,12 @@
-//! A look at the registers of remapping units.
+//! Remapping units: what they say of themselves, and what they are told.
 //!
-//! Owns: the mappings of the units' registers, and the few reads that tell whether a unit is what firmware's table says
-//! it is. Invariant: this crate never writes a register, never reads one that `iommu_format` does not name, and never
-//! decides what a unit is used for.
+//! Owns: the mappings of the units' registers; the few reads that tell whether a unit is what firmware's table says it is
+//! ([`Units`]); each unit that is on, with its tables, its queue and its faults ([`Unit`]); and the domains below it
+//! ([`Domain`]).
+//!
+//! Invariant: a unit that is on leads no function anywhere but to that function's own domain, and a domain maps exactly what
+//! its ledger has. Nothing counts as forgotten before the unit has answered that it was; one that did not answer once is
+//! not believed again. This crate never decides which function gets a domain, and no address of memory leaves it.
 #![cfg_attr(
     test,
     allow(
@@ -19,8 +23,13 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod domain;
 mod facts;
+mod memory;
+mod queue;
+mod vtd;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use iommu_format::{
@@ -31,18 +40,31 @@ use pci_format::ConfigAccess;
 use sabotage::sabotage;
 use units::Bdf;
 
-pub use facts::{write_coverage, write_table, write_unit};
+pub use domain::{Books, Domain, Forgotten};
+pub use facts::{write_coverage, write_fault, write_on, write_table, write_unit};
+pub use vtd::{FaultCounts, Hush, NotOn, Unit};
 
 /// Maps registers for the kernel, uncached, for good; `None` when it cannot.
 pub type MapFn = fn(physical: u64, bytes: u64) -> Option<*mut u8>;
 
 /// The mapped registers of the units of a record, by their place in it.
 #[derive(Debug, Default)]
-pub struct Units(Vec<Option<Unit>>);
+pub struct Units(Vec<Place>);
+
+/// What became of one unit.
+#[derive(Debug)]
+enum Place {
+    /// It is not to be believed, or was not to be turned on and could not.
+    Unusable,
+    /// It was looked at.
+    Seen(Seen),
+    /// It is on.
+    On(&'static Unit),
+}
 
 /// One unit's registers.
 #[derive(Debug)]
-struct Unit {
+struct Seen {
     registers: Registers,
     vendor: Vendor,
 }
@@ -74,8 +96,8 @@ impl Units {
         for unit in &mut record.units {
             let looked = look_at(unit, config, map, in_memory);
             let (status, registers) = match looked {
-                Ok((found, registers)) => (UnitStatus::Verified(found), Some(registers)),
-                Err(fault) => (UnitStatus::Refused(fault), None),
+                Ok((found, seen)) => (UnitStatus::Verified(found), Place::Seen(seen)),
+                Err(fault) => (UnitStatus::Refused(fault), Place::Unusable),
             };
             unit.status = status;
             all.push(registers);
@@ -83,9 +105,42 @@ impl Units {
         Self(all)
     }
 
+    /// Turns a verified unit on. From then on every function below it is blocked that has no domain.
+    ///
+    /// # Errors
+    /// Those of [`NotOn`]: the unit may be on, and is never used.
+    #[expect(clippy::disallowed_methods, reason = "boot: units stay for good")]
+    pub fn turn_on(&mut self, unit: u8, now_ns: fn() -> u64) -> Result<&'static Unit, NotOn> {
+        let place = self.0.get_mut(usize::from(unit)).ok_or(NotOn::NoAnswer)?;
+        match core::mem::replace(place, Place::Unusable) {
+            Place::Seen(seen) if seen.vendor == Vendor::Intel => {
+                let on = Unit::turn_on(unit, seen.registers, now_ns)?;
+                let on: &'static Unit = Box::leak(Box::new(on));
+                *place = Place::On(on);
+                Ok(on)
+            }
+            other => {
+                *place = other;
+                Err(NotOn::Vendor)
+            }
+        }
+    }
+
+    /// A unit that is on.
+    pub fn on(&self, unit: u8) -> Option<&'static Unit> {
+        match self.0.get(usize::from(unit))? {
+            Place::On(unit) => Some(unit),
+            Place::Seen(_) | Place::Unusable => None,
+        }
+    }
+
     /// Reads what a verified unit says now; `None` for any other.
     pub fn status(&self, unit: usize) -> Option<Status> {
-        let unit = self.0.get(unit)?.as_ref()?;
+        let unit = match self.0.get(unit)? {
+            Place::Seen(unit) => unit,
+            Place::On(unit) => return unit.status(),
+            Place::Unusable => return None,
+        };
         match unit.vendor {
             Vendor::Intel => {
                 let status = unit.intel(intel::Register::GlobalStatus)?;
@@ -102,7 +157,7 @@ impl Units {
     }
 }
 
-impl Unit {
+impl Seen {
     fn intel(&self, register: intel::Register) -> Option<u64> {
         let at = register.offset();
         match register.width() {
@@ -144,7 +199,7 @@ fn look_at(
     config: &dyn ConfigAccess,
     map: MapFn,
     in_memory: &dyn Fn(u64, u64) -> bool,
-) -> Result<(Capabilities, Unit), UnitFault> {
+) -> Result<(Capabilities, Seen), UnitFault> {
     if in_memory(unit.base, unit.register_bytes) {
         return Err(UnitFault::InMemory);
     }
@@ -160,7 +215,7 @@ fn look_at(
     }
     let base = map(unit.base, unit.register_bytes).ok_or(UnitFault::Unmappable)?;
     let bytes = usize::try_from(unit.register_bytes).map_err(|_| UnitFault::Unmappable)?;
-    let unit = Unit {
+    let unit = Seen {
         // SAFETY: `map` gave a page-aligned, uncached mapping of this many bytes, which it never takes back.
         registers: unsafe { Registers::new(base, bytes) },
         vendor: unit.vendor,

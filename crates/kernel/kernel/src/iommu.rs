@@ -1,14 +1,23 @@
 //! Remapping units: what firmware says of them, what they say themselves, and the choice of the DMA backend.
 
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
 use acpi_tables::{Dmar, Ivrs};
 use audit_format::{Event, Kind};
 use cpu::Lock;
-use iommu::{Status, Units};
+use driver_core::{Addressing, DmaPath};
+use iommu::{Domain, Hush, NotOn, Status, Unit, Units};
 use iommu_format::{
-    Activation, Backend, Coverage, Decision, Discovery, Policy, Prerequisite, Probe, Record, decide,
+    Activation, Backend, Cover, Coverage, Decision, Discovery, MAX_UNITS, Path, Policy, Posture,
+    Prerequisite, Probe, Record, Requester, Situation, UnitState, decide,
 };
+use pci_format::{BusNumbers, HeaderKind, cap_id, read_capabilities, read_pcie};
+use stub::Refusal;
+use units::Bdf;
 
 use crate::acpi::{Machine, state_refused};
+use crate::devices::Reached;
 
 /// What is kept for as long as the system runs.
 struct Kept {
@@ -16,12 +25,16 @@ struct Kept {
     units: Units,
     coverage: Coverage,
     decision: Decision,
+    bridges: Vec<BusNumbers>,
+    /// Bridges that put their own id into the requests of what is behind them.
+    concealing: Vec<BusNumbers>,
+    states: [UnitState; MAX_UNITS],
 }
 
 static KEPT: Lock<Option<Kept>> = Lock::new(None);
 
-/// What holds of the ten things that direct DMA needs. Nothing programs a unit's tables, so there is no domain, nothing
-/// bound to one, and nothing settled about its invalidation; what there is, is the way back.
+/// What holds of the ten things that a provider needs to write device addresses itself. No domain is there before a
+/// function is claimed, and then the kernel's broker writes all addresses; what there is, is the way back.
 const ACTIVATION: Activation = Activation::NONE.with(Prerequisite::BounceFallback);
 
 /// Reads tables and units, decides, and states why. Before the device manager examines anything.
@@ -43,7 +56,7 @@ pub fn choose(
         });
         Record::new(dmar, ivrs, &bridges)
     };
-    let units = Units::look(
+    let mut units = Units::look(
         &mut record,
         config,
         crate::devices::map,
@@ -78,12 +91,214 @@ pub fn choose(
         Backend::Direct => 2,
     };
     crate::audit::record(Event::new(Kind::Backend).detail(backend));
+    let states = match (decision.probe, decision.policy) {
+        (Probe::Verified, Policy::Auto) => turn_on(&record, &mut units),
+        _ => [UnitState::Off; MAX_UNITS],
+    };
     *KEPT.lock() = Some(Kept {
         record,
         units,
         coverage,
         decision,
+        concealing: concealing(config, scanned),
+        bridges,
+        states,
     });
+    listen();
+}
+
+/// Turns every unit on. Nothing is bus master by now, and nothing that firmware left running is.
+fn turn_on(record: &Record, units: &mut Units) -> [UnitState; MAX_UNITS] {
+    let mut states = [UnitState::Off; MAX_UNITS];
+    for (number, state) in (0..record.units.len() as u8).zip(&mut states) {
+        let outcome = units.turn_on(number, sched::now_ns);
+        *state = match outcome {
+            Ok(_) => UnitState::On,
+            // It was not touched.
+            Err(NotOn::Vendor | NotOn::Unusable(_)) => UnitState::Off,
+            Err(_) => UnitState::Failed,
+        };
+        if *state != UnitState::Off {
+            crate::log::state(&|sink| iommu::write_on(sink, number, outcome));
+        }
+    }
+    states
+}
+
+/// The bridges below which a function's requests do not carry its own id: those from PCI Express to conventional PCI.
+fn concealing(config: &pci::Config, scanned: &pci::Scanned) -> Vec<BusNumbers> {
+    let conceals = |numbers: &BusNumbers| {
+        let list = read_capabilities(config, numbers.bdf, HeaderKind::Bridge).ok();
+        let pcie = list.as_ref().and_then(|list| list.find(cap_id::PCIE));
+        let port = pcie.and_then(|found| read_pcie(config, numbers.bdf, found).ok());
+        // Root ports and both ends of a switch pass ids on.
+        !port.is_some_and(|port| (4..=6).contains(&port.port_type))
+    };
+    let mut bridges = scanned.topology.numbers();
+    bridges.retain(conceals);
+    bridges
+}
+
+/// How a function reaches memory, for a claim of this generation.
+///
+/// # Errors
+/// `NotSupported` for one that nobody could confine; those of [`Domain::attach`].
+pub fn reach(function: Bdf, generation: u64, addressing: Addressing) -> Result<Reached, Refusal> {
+    let (posture, unit) = {
+        let kept = KEPT.lock();
+        let Some(kept) = kept.as_ref() else {
+            return Ok(Reached::Untranslated);
+        };
+        if kept.states.iter().all(|state| *state == UnitState::Off) {
+            return Ok(Reached::Untranslated);
+        }
+        let posture = Posture::decide(kept.situation(function, addressing.path));
+        let unit = match posture {
+            Posture::Remapped(unit) => kept.units.on(unit),
+            Posture::Bounce(_) | Posture::Refused(_) => None,
+        };
+        (posture, unit)
+    };
+    crate::fact!(
+        "iommu.function",
+        function = format_args!("{function}"),
+        posture = posture.name(),
+        reason = posture.reason()
+    );
+    match (posture, unit) {
+        (Posture::Bounce(_), _) => Ok(Reached::Untranslated),
+        (Posture::Remapped(_), Some(unit)) => {
+            let source = function.requester_id();
+            let domain = Domain::attach(unit, source, generation, addressing.bits)?;
+            Ok(Reached::Domain(domain))
+        }
+        _ => Err(Refusal::NotSupported),
+    }
+}
+
+impl Kept {
+    fn situation(&self, function: Bdf, path: DmaPath) -> Situation {
+        let cover = self.record.cover(function, &self.bridges);
+        let state = |unit: u8| {
+            let state = self.states.get(usize::from(unit)).copied();
+            let answers = self.units.on(unit).is_none_or(Unit::answers);
+            match state {
+                Some(UnitState::On) if !answers => UnitState::Failed,
+                Some(state) => state,
+                None => UnitState::Failed,
+            }
+        };
+        let unit = match cover {
+            Cover::Unit(unit) => state(unit),
+            Cover::None => UnitState::Off,
+            Cover::Uncertain => {
+                let mut states = (0..self.record.units.len() as u8).map(state);
+                let on = states.find(|state| *state != UnitState::Off);
+                on.unwrap_or(UnitState::Off)
+            }
+        };
+        let mut concealing = self.concealing.iter();
+        let behind = |bridge: &BusNumbers| {
+            bridge.bdf.segment() == function.segment() && bridge.leads_to(function.bus())
+        };
+        Situation {
+            policy: self.decision.policy,
+            cover,
+            unit,
+            path: match path {
+                DmaPath::Bus => Path::Bus,
+                DmaPath::AroundUnits => Path::AroundUnits,
+            },
+            requester: match concealing.any(behind) {
+                true => Requester::Shared,
+                false => Requester::Own,
+            },
+            reserved: self.record.reserved(function, &self.bridges),
+        }
+    }
+}
+
+/// States what a domain held at its end, against what its function's claim did.
+pub fn state_books(domain: &Domain, pages: u64) {
+    let books = domain.books();
+    let source = Bdf::from_u32(u32::from(domain.source()));
+    crate::fact!(
+        "iommu.domain-ended",
+        source = format_args!("{source}"),
+        books = match books.agree(pages) {
+            true => "agree",
+            false => "differ",
+        },
+        tables ~ books.tables,
+        pages ~ pages,
+        mapped ~ books.mapped,
+        written ~ books.written,
+        found ~ books.found
+    );
+}
+
+/// CPU and vector of the units' faults, 0 for none.
+static VECTOR: AtomicU32 = AtomicU32::new(0);
+/// Faults are looked at so often at most, and so many of each unit at a time.
+const LOOK_NS: u64 = 10_000_000;
+const LOOK_FAULTS: usize = 4;
+/// Faults that are stated; the others are counted.
+const STATED: u64 = 64;
+static SEEN: AtomicU64 = AtomicU64::new(0);
+
+/// Has every unit that is on tell of faults.
+fn listen() {
+    let mut units = on();
+    if units.next().is_none() {
+        return;
+    }
+    let Ok(message) = crate::devices::take_vector(Some(0)) else {
+        return;
+    };
+    let place = u32::from(message.cpu) << 8 | u32::from(message.vector);
+    VECTOR.store(place, Ordering::Release);
+    for unit in on() {
+        unit.tell_faults(message.address, message.data);
+    }
+}
+
+fn on() -> impl Iterator<Item = &'static Unit> {
+    (0..MAX_UNITS as u8).filter_map(|unit| KEPT.lock().as_ref()?.units.on(unit))
+}
+
+/// Handles a message that a unit sent of its faults: they are looked at on a timer, so that many of them take no CPU.
+pub fn on_interrupt(cpu: u16, vector: u8) -> bool {
+    if u32::from(cpu) << 8 | u32::from(vector) != VECTOR.load(Ordering::Acquire) {
+        return false;
+    }
+    on().for_each(|unit| unit.hush_faults(Hush::Silent));
+    sched::callback_at(sched::now_ns(), look, 0);
+    true
+}
+
+fn look(_: u64) {
+    let mut seen = 0;
+    for unit in on() {
+        unit.take_faults(LOOK_FAULTS, |fault| {
+            seen += 1;
+            if SEEN.fetch_add(1, Ordering::Relaxed) < STATED {
+                let segment = segment_of(unit);
+                crate::log::state(&|sink| iommu::write_fault(sink, segment, &fault));
+            }
+        });
+    }
+    if seen == 0 {
+        on().for_each(|unit| unit.hush_faults(Hush::Telling));
+    } else {
+        sched::callback_at(sched::now_ns() + LOOK_NS, look, 0);
+    }
+}
+
+fn segment_of(unit: &Unit) -> u16 {
+    let kept = KEPT.lock();
+    let record = kept.as_ref().map(|kept| &kept.record);
+    let found = record.and_then(|record| record.units.get(usize::from(unit.number())));
+    found.map_or(0, |unit| unit.segment)
 }
 
 /// Runs `f` on the record.

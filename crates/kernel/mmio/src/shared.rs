@@ -4,6 +4,9 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::{OutOfRegion, check};
 
+/// Bytes of a cache line, on every processor of 64 bits.
+const LINE_BYTES: usize = 64;
+
 /// Ordinary memory that a device or another process may write at any time.
 ///
 /// Every access copies; there is never a reference to the bytes. Words are read and written with atomic
@@ -98,6 +101,24 @@ impl SharedBytes {
             // SAFETY: as in `word`.
             unsafe { AtomicU64::from_ptr(self.base.cast::<u64>().add(index)) }.store(value, order);
         }
+    }
+
+    /// Puts the cache lines of a range into memory, for a reader that does not look through the processor's caches. What
+    /// is written to a device's register afterwards reaches the device later.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`] past the end.
+    pub fn write_back(&self, offset: usize, bytes: usize) -> Result<(), OutOfRegion> {
+        check(offset, bytes, 1, self.len)?;
+        let first = offset & !(LINE_BYTES - 1);
+        for line in (first..offset + bytes).step_by(LINE_BYTES) {
+            // SAFETY: the line holds a byte of the range, which is mapped; CLFLUSH changes no memory (every processor of
+            // 64 bits has it, and orders it with its own stores).
+            unsafe {
+                core::arch::asm!("clflush [{}]", in(reg) self.base.add(line), options(nostack, preserves_flags));
+            }
+        }
+        Ok(())
     }
 
     /// Loads `N` 64-bit words in a row, each atomically and all behind one range check.

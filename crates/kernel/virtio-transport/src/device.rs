@@ -2,8 +2,8 @@
 
 use dma_ledger::ResetProof;
 use driver_core::{
-    Access, Broker, BrokerIo, CommandSlot, Completed, ConfigRange, Operation, Poll, Probed,
-    QueuePlace, QueueSpec, Refusal, Segment, Settings, Step, Transfer,
+    Access, Addressing, Broker, BrokerIo, CommandSlot, Completed, ConfigRange, DmaPath, Operation,
+    Poll, Probed, QueuePlace, QueueSpec, Refusal, Segment, Settings, Step, Transfer,
 };
 use sabotage::sabotage;
 use virtio_format::ring::Layout;
@@ -11,7 +11,7 @@ use virtio_format::{feature, isr, ring, status};
 
 use crate::class::{Class, Config};
 use crate::queue::Virtqueue;
-use crate::transport::{Doorbell, Transport};
+use crate::transport::{Doorbell, Transport, offers_bus};
 
 /// The one kind of queue: a virtqueue, by its number.
 pub const QUEUE_KIND: u16 = 0;
@@ -73,6 +73,8 @@ enum UnderWay {
 pub struct Device<C> {
     class: C,
     transport: Transport,
+    /// Whether its addresses are those of the bus, as it said when it was claimed.
+    over_bus: Option<bool>,
     msix_vectors: u16,
     access: Access,
     phase: Phase,
@@ -93,6 +95,7 @@ impl<C: Class> Device<C> {
         let transport = Transport::choose(probed)?;
         Ok(Self {
             class,
+            over_bus: None,
             access: Access {
                 ports: transport.port_bar(),
                 ..Access::default()
@@ -330,6 +333,19 @@ impl<C: Class> Broker for Device<C> {
         seen != status::GONE && seen & (isr::QUEUE | isr::CONFIG) != 0
     }
 
+    fn addressing(&mut self, io: &mut dyn BrokerIo) -> Result<Addressing, Refusal> {
+        let over_bus = self.transport.goes_over_bus(io)?;
+        self.over_bus = Some(over_bus);
+        let path = match over_bus {
+            true => DmaPath::Bus,
+            false => DmaPath::AroundUnits,
+        };
+        Ok(Addressing {
+            path,
+            ..Addressing::BUS
+        })
+    }
+
     fn configure(&mut self, io: &mut dyn BrokerIo, settings: Settings<'_>) -> Result<(), Refusal> {
         let Settings::Virtio(chosen) = settings else {
             return Err(Refusal::NotSupported);
@@ -349,6 +365,13 @@ impl<C: Class> Broker for Device<C> {
             queues => queues,
         };
         let offered = self.greet(io)?;
+        if self
+            .over_bus
+            .is_some_and(|over| over != offers_bus(offered))
+        {
+            // What it is given are addresses of the kind that it spoke of first.
+            return Err(Refusal::DeviceError);
+        }
         let required = self.transport.required();
         if offered & required != required || self.transport.queues(io)? < queues {
             return Err(Refusal::NotSupported);

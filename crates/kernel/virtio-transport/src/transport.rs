@@ -32,6 +32,11 @@ macro_rules! either {
     };
 }
 
+/// Whether features promise that addresses are those of the bus.
+pub(crate) const fn offers_bus(features: u64) -> bool {
+    features & feature::ACCESS_PLATFORM != 0
+}
+
 impl Transport {
     /// The modern interface where the function has it; the legacy one where its id promises that and its first BAR has
     /// ports enough.
@@ -74,6 +79,15 @@ impl Transport {
         match self {
             Self::Modern(_) => feature::ACCESS_PLATFORM,
             Self::Legacy(_) => 0,
+        }
+    }
+
+    /// Whether the device's requests go over the bus, and so through a remapping unit that serves it; else the addresses
+    /// that it is given are physical ones whatever stands between (6.1).
+    pub(crate) fn goes_over_bus(&self, io: &dyn BrokerIo) -> Result<bool, Refusal> {
+        match self {
+            Self::Modern(one) => Ok(offers_bus(one.features(io)?)),
+            Self::Legacy(_) => Ok(false),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::disk::FatImage;
 use crate::smoke::case::{MONITOR, Peer, Smoke, SmokeDisk, Step};
 use crate::smoke::cases::nvme_fat_read::pattern;
 
-fn files(path: &Path) -> Result<()> {
+pub(super) fn files(path: &Path) -> Result<()> {
     FatImage::create(path, 64, 32, "FILES")?.file("BIG.BIN", &pattern(4 << 20))?;
     Ok(())
 }
@@ -19,7 +19,7 @@ pub fn hold_disk(peer: &mut Peer<'_>) -> Result<()> {
 }
 
 /// Lets it go on, as slowly as before.
-fn slow_disk(peer: &mut Peer<'_>) -> Result<()> {
+pub(super) fn slow_disk(peer: &mut Peer<'_>) -> Result<()> {
     peer.monitor("block_set_io_throttle d0 524288 0 0 0 0 0")
 }
 

@@ -10,7 +10,7 @@ use crate::smoke::cases::nvme_fat_read::{partitioned, pattern, whole};
 use crate::smoke::cases::nvme_hostile::raw;
 use crate::smoke::cases::provider_crash::{free_disk, hold_disk};
 
-const DISK: SmokeDisk = SmokeDisk {
+pub(super) const DISK: SmokeDisk = SmokeDisk {
     name: "one.img",
     make: raw,
     bytes_per_s: 0,
@@ -36,7 +36,7 @@ fn check(peer: &mut Peer<'_>) -> Result<()> {
     Ok(())
 }
 
-const STEPS: &[Step] = &[
+pub(super) const STEPS: &[Step] = &[
     Step::Wait("@disk.written long=true short=true next_unharmed=true"),
     Step::Peer(check),
     Step::Wait("@service.ended name=writer"),

@@ -1,6 +1,7 @@
 //! The machine below the device manager: frames, mappings, vectors, timers; and the one manager.
 
 mod platform;
+mod reach;
 mod run;
 mod vectors;
 
@@ -15,6 +16,7 @@ use crate::acpi::Machine;
 use crate::log::state;
 
 pub use platform::Kernel;
+pub use reach::Reached;
 pub use run::Window;
 pub use vectors::{drain_vectors, retire_vector, take_vector};
 

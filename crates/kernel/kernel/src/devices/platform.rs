@@ -4,11 +4,12 @@ use core::fmt;
 
 use ::memory::Writes;
 use device_manager::{Access, Layout, Line, Message, Platform};
-use driver_core::{Ports, Registers};
+use driver_core::{Addressing, Ports, Registers};
 use stub::Refusal;
 use units::Bdf;
 
 use super::manager;
+use super::reach::Reached;
 use super::run::{Run, Window};
 use super::vectors::{retire_vector, take_vector};
 use crate::log::state;
@@ -20,6 +21,7 @@ pub struct Kernel;
 impl Platform for Kernel {
     type Frames = Run;
     type Mapping = Window;
+    type Reach = Reached;
 
     fn allocate(&self, pages: u32, layout: Layout) -> Option<Run> {
         #[cfg(sabotage)]
@@ -28,6 +30,15 @@ impl Platform for Kernel {
             Layout::Scattered => Run::scattered(pages),
             Layout::Contiguous => Run::contiguous(pages),
         }
+    }
+
+    fn reach(
+        &self,
+        function: Bdf,
+        generation: u64,
+        addressing: Addressing,
+    ) -> Result<Reached, Refusal> {
+        crate::iommu::reach(function, generation, addressing)
     }
 
     fn keep_from_processes(&self, run: &Run) {

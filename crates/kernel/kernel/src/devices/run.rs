@@ -7,9 +7,11 @@ use device_manager::{FrameRun, Mapping, STEP_PAGES};
 use dma_ledger::ShootdownProof;
 use driver_core::{DeviceAddress, PageAddresses};
 use frames::{Frames, ShootdownReceipt, Use};
+use iommu::{Domain, Forgotten};
 use mmio::SharedBytes;
 use pieces::Several;
 use sabotage::sabotage;
+use stub::Refusal;
 
 /// What is longer than this is a buffer, for which the manager holds no lock: more than a queue has.
 const LOCKED_PAGES: u32 = 64;
@@ -23,9 +25,18 @@ pub struct Run {
     frames: Several<Frames, RUNS>,
     list: Arc<Addresses>,
     view: Option<SharedBytes>,
+    /// Where its device sees it, if that is somewhere else.
+    seen: Option<Seen>,
     /// An alias of another run, or aliased by one: never freed.
     #[cfg(sabotage)]
     shared: core::sync::atomic::AtomicBool,
+}
+
+/// A run as it lies in a domain.
+#[derive(Debug)]
+struct Seen {
+    first: u64,
+    pages: PageAddresses,
 }
 
 /// Where the pages of a run are, for the device and for what maps them.
@@ -89,6 +100,7 @@ impl Gathered {
             frames: self.frames,
             list,
             view,
+            seen: None,
             #[cfg(sabotage)]
             shared: core::sync::atomic::AtomicBool::new(false),
         })
@@ -173,8 +185,48 @@ impl Run {
             frames: Several::new(),
             list: self.list.clone(),
             view: self.view,
+            seen: None,
             shared: AtomicBool::new(true),
         })
+    }
+
+    /// Maps the run into a domain.
+    ///
+    /// # Errors
+    /// Those of [`Domain::map`]; `NoMemory`.
+    pub(super) fn map_into(&mut self, domain: &Domain) -> Result<(), Refusal> {
+        let list = &self.list.0;
+        let count = list.len();
+        let look = || step(count as u32, 0);
+        let physical = |at| {
+            let page = list.get(usize::try_from(at).ok()?)?;
+            Some(page.bus())
+        };
+        let first = domain.map(count as u64, physical, look)?;
+        let mut pages = PageAddresses::new();
+        for at in 0..count {
+            let address = DeviceAddress::new(first + at as u64 * frames::FRAME_BYTES);
+            if frames::refusable(|| pages.push(address)).is_err() {
+                domain.unmap(first, count as u64, look)?;
+                return Err(Refusal::NoMemory);
+            }
+            step(count as u32, at + 1);
+        }
+        self.seen = Some(Seen { first, pages });
+        Ok(())
+    }
+
+    /// Takes it out again; `None` where it was in none.
+    ///
+    /// # Errors
+    /// `DeviceError`.
+    pub(super) fn unmap_from(&self, domain: &Domain) -> Result<Option<Forgotten>, Refusal> {
+        let Some(seen) = &self.seen else {
+            return Ok(None);
+        };
+        let count = seen.pages.len();
+        let forgotten = domain.unmap(seen.first, count as u64, || step(count as u32, 0));
+        forgotten.map(Some)
     }
 
     /// Makes an object that maps the pages.
@@ -193,7 +245,10 @@ fn step(pages: u32, done: usize) {
 
 impl FrameRun for Run {
     fn pages(&self) -> &PageAddresses {
-        &self.list.0
+        match &self.seen {
+            Some(seen) => &seen.pages,
+            None => &self.list.0,
+        }
     }
 
     fn view(&self) -> Option<SharedBytes> {

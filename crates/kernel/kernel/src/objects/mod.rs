@@ -31,7 +31,9 @@ pub fn initialise(machine: &Machine) {
 
 /// Handles a device interrupt. `false`: nobody owns the vector.
 pub fn on_interrupt(cpu: u16, vector: u8) -> bool {
-    console::on_interrupt(cpu, vector) || crate::devices::manager().on_interrupt(cpu, vector)
+    console::on_interrupt(cpu, vector)
+        || crate::iommu::on_interrupt(cpu, vector)
+        || crate::devices::manager().on_interrupt(cpu, vector)
 }
 
 /// Lets go of what waits for a process that has ended.

@@ -1,0 +1,273 @@
+//! How one function reaches memory while somebody holds it.
+
+use pci_format::BusNumbers;
+use units::Bdf;
+
+use crate::{Cover, Policy, Record, ScopeTarget, coverage::is_below};
+
+/// How far the requests of a function can be told from those of others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Requester {
+    /// Its requests carry its own id, and nobody else's do.
+    Own,
+    /// A bridge on the way puts its own id in the place of the function's.
+    Shared,
+}
+
+/// What became of the unit that serves a function.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UnitState {
+    /// It translates.
+    On,
+    /// It was left off: it is not to be used at all.
+    Off,
+    /// It was to be turned on and did not follow, or stopped answering.
+    Failed,
+}
+
+/// Whether a device's requests can be seen by a unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Path {
+    /// They go over the bus.
+    Bus,
+    /// They go around every unit, as those of a virtio device without `VIRTIO_F_ACCESS_PLATFORM` do.
+    AroundUnits,
+}
+
+/// Why a function reaches memory untranslated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BounceReason {
+    /// No unit serves it.
+    NoUnit,
+    /// The unit that serves it is off.
+    UnitOff,
+    /// The manifest says so, and the unit is off.
+    Manifest,
+    /// Its requests go around the unit that is on. What it uses are physical addresses.
+    BypassesUnit,
+}
+
+/// Why a function is not given out at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RefusedReason {
+    /// It is not certain which unit serves it.
+    Uncertain,
+    /// Its unit was to be turned on, and cannot be trusted to block anything.
+    UnitFailed,
+    /// Firmware reserved memory for it, which a domain of its own would have to map.
+    ReservedRange,
+    /// Its requests cannot be told from those of others.
+    SharedRequester,
+}
+
+/// How one function reaches memory while somebody holds it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Posture {
+    /// Through a domain of its own, below this unit.
+    Remapped(u8),
+    /// Untranslated: the kernel owns the pages, and the broker alone writes their addresses.
+    Bounce(BounceReason),
+    /// Not at all: nobody gets it.
+    Refused(RefusedReason),
+}
+
+impl Posture {
+    /// Returns the name used in evidence lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Remapped(_) => "remapped",
+            Self::Bounce(_) => "bounce",
+            Self::Refused(_) => "refused",
+        }
+    }
+
+    /// Returns the name of the reason.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Remapped(_) => "own-domain",
+            Self::Bounce(why) => match why {
+                BounceReason::NoUnit => "no-unit",
+                BounceReason::UnitOff => "unit-off",
+                BounceReason::Manifest => "manifest",
+                BounceReason::BypassesUnit => "bypasses-iommu",
+            },
+            Self::Refused(why) => match why {
+                RefusedReason::Uncertain => "uncertain-unit",
+                RefusedReason::UnitFailed => "unit-failed",
+                RefusedReason::ReservedRange => "reserved-range",
+                RefusedReason::SharedRequester => "shared-requester",
+            },
+        }
+    }
+
+    /// Decides for one function.
+    ///
+    /// Below a unit that is on it gets a domain of its own or is refused, because the unit would block it otherwise;
+    /// around it goes only what is known to, with addresses that are physical in any case.
+    pub const fn decide(of: Situation) -> Self {
+        let unit = match (of.cover, of.unit) {
+            (Cover::None, _) => return Self::Bounce(BounceReason::NoUnit),
+            // One that is off translates for nobody, whichever it is.
+            (_, UnitState::Off) => return Self::Bounce(off_reason(of.policy)),
+            (Cover::Uncertain, _) => return Self::Refused(RefusedReason::Uncertain),
+            (Cover::Unit(unit), _) => unit,
+        };
+        match (of.unit, of.path, of.requester, of.reserved) {
+            (_, Path::AroundUnits, ..) => Self::Bounce(BounceReason::BypassesUnit),
+            (UnitState::On, _, Requester::Own, Reserved::Nothing) => Self::Remapped(unit),
+            (UnitState::On, _, _, Reserved::Memory) => Self::Refused(RefusedReason::ReservedRange),
+            (UnitState::On, _, Requester::Shared, _) => {
+                Self::Refused(RefusedReason::SharedRequester)
+            }
+            (UnitState::Failed | UnitState::Off, ..) => Self::Refused(RefusedReason::UnitFailed),
+        }
+    }
+}
+
+/// What the decision for one function rests on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Situation {
+    /// The manifest's word.
+    pub policy: Policy,
+    /// Which unit serves it.
+    pub cover: Cover,
+    /// What became of that unit; where it is not certain which one it is, of any that is not off.
+    pub unit: UnitState,
+    /// Where its requests go.
+    pub path: Path,
+    /// Whose id they carry.
+    pub requester: Requester,
+    /// Whether firmware reserved memory for it.
+    pub reserved: Reserved,
+}
+
+const fn off_reason(policy: Policy) -> BounceReason {
+    match policy {
+        Policy::Auto => BounceReason::UnitOff,
+        Policy::Bounce | Policy::Unknown => BounceReason::Manifest,
+    }
+}
+
+/// Whether firmware reserved memory for a function.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reserved {
+    /// None, by the table's word.
+    Nothing,
+    /// Some range, or it is not certain for whom one is.
+    Memory,
+}
+
+impl Record {
+    /// Whether a reserved range is, or may be, for a function. The ranges of IVRS name no function here: each is for all.
+    pub fn reserved(&self, bdf: Bdf, bridges: &[BusNumbers]) -> Reserved {
+        let mut scopes = self.scopes.iter().filter(|scope| scope.unit.is_none());
+        let may_mean = |target| match target {
+            ScopeTarget::Function(one) => one == bdf,
+            ScopeTarget::Below(bridge) => is_below(bdf, bridge, bridges),
+            ScopeTarget::Requesters(first, last) => (first..=last).contains(&bdf.requester_id()),
+            ScopeTarget::Other => false,
+            ScopeTarget::Unresolved => true,
+        };
+        let unnamed = !self.ranges.is_empty() && !self.scopes.iter().any(|one| one.unit.is_none());
+        match unnamed || scopes.any(|scope| may_mean(scope.target)) {
+            true => Reserved::Memory,
+            false => Reserved::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Discovery, RangeRecord, ScopeRecord};
+    use std::vec;
+
+    const FINE: Situation = Situation {
+        policy: Policy::Auto,
+        cover: Cover::Unit(3),
+        unit: UnitState::On,
+        path: Path::Bus,
+        requester: Requester::Own,
+        reserved: Reserved::Nothing,
+    };
+
+    fn all() -> impl Iterator<Item = Situation> {
+        let covers = [Cover::Unit(3), Cover::None, Cover::Uncertain];
+        let units = [UnitState::On, UnitState::Off, UnitState::Failed];
+        (0..72).map(move |n| Situation {
+            cover: covers[n % 3],
+            unit: units[n / 3 % 3],
+            path: [Path::Bus, Path::AroundUnits][n / 9 % 2],
+            requester: [Requester::Own, Requester::Shared][n / 18 % 2],
+            reserved: [Reserved::Nothing, Reserved::Memory][n / 36],
+            ..FINE
+        })
+    }
+
+    #[test]
+    fn only_a_function_that_is_certain_in_all_ways_is_remapped() {
+        for of in all() {
+            let posture = Posture::decide(of);
+            assert_eq!(posture == Posture::Remapped(3), of == FINE);
+            // Untranslated is only what no unit reaches, or none that is on.
+            let around = of.cover == Cover::Unit(3) && of.path == Path::AroundUnits;
+            let beyond = of.cover == Cover::None || of.unit == UnitState::Off || around;
+            assert_eq!(
+                matches!(posture, Posture::Bounce(_)),
+                beyond,
+                "{of:?} {posture:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_reason_is_the_first_that_holds() {
+        let reason = |change: fn(&mut Situation)| {
+            let mut of = FINE;
+            change(&mut of);
+            Posture::decide(of).reason()
+        };
+        assert_eq!(reason(|_| ()), "own-domain");
+        assert_eq!(reason(|of| of.cover = Cover::None), "no-unit");
+        assert_eq!(reason(|of| of.cover = Cover::Uncertain), "uncertain-unit");
+        assert_eq!(reason(|of| of.path = Path::AroundUnits), "bypasses-iommu");
+        assert_eq!(
+            reason(|of| of.reserved = Reserved::Memory),
+            "reserved-range"
+        );
+        assert_eq!(
+            reason(|of| of.requester = Requester::Shared),
+            "shared-requester"
+        );
+        assert_eq!(reason(|of| of.unit = UnitState::Failed), "unit-failed");
+        assert_eq!(reason(|of| of.unit = UnitState::Off), "unit-off");
+        assert_eq!(
+            reason(|of| (of.unit, of.policy) = (UnitState::Off, Policy::Bounce)),
+            "manifest"
+        );
+    }
+
+    #[test]
+    fn a_range_is_for_whom_its_scope_names_and_for_all_where_none_does() {
+        let at = |device| Bdf::new(0, 0, device, 0).unwrap();
+        let range = RangeRecord {
+            start: 0x1000,
+            last: 0x1fff,
+        };
+        let scope = |target| ScopeRecord { unit: None, target };
+        let mut record = Record {
+            discovery: Discovery::Listed,
+            ranges: vec![range],
+            scopes: vec![scope(ScopeTarget::Function(at(3)))],
+            ..Record::ABSENT
+        };
+        assert_eq!(record.reserved(at(3), &[]), Reserved::Memory);
+        assert_eq!(record.reserved(at(4), &[]), Reserved::Nothing);
+        record.scopes = vec![scope(ScopeTarget::Unresolved)];
+        assert_eq!(record.reserved(at(4), &[]), Reserved::Memory);
+        record.scopes.clear();
+        assert_eq!(record.reserved(at(4), &[]), Reserved::Memory);
+        record.ranges.clear();
+        assert_eq!(record.reserved(at(4), &[]), Reserved::Nothing);
+    }
+}

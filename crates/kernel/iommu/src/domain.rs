@@ -1,0 +1,434 @@
+//! One domain: what one function reaches during one claim.
+
+use alloc::sync::Arc;
+
+use cpu::Lock;
+use dma_ledger::TranslationProof;
+use domain_ledger::{Domain as Ledger, Owner, Retired, Scope, Window, Withdrawn};
+use iommu_tables::vtd::{ContextEntry, Invalidation, Reach, SecondStage};
+use iommu_tables::{Access, DomainId, MapRefusal, Mapping, PAGE_BYTES, PageTables, Table};
+use ring_abi::Refusal;
+use sabotage::sabotage;
+
+use crate::memory::TablePages;
+use crate::vtd::Unit;
+
+/// A number that stands for none yet.
+const FIRST: DomainId = DomainId::new(1).unwrap();
+/// Entries that are written in one go, with the domain's lock held.
+const STEP_PAGES: u64 = 64;
+/// Tables that are freed in one go.
+const STEP_TABLES: usize = 4;
+
+/// Shows that a unit has forgotten pages, or the whole domain that they were in.
+#[derive(Debug)]
+pub struct Forgotten(());
+
+impl Forgotten {
+    fn pages(_withdrawn: Withdrawn<()>) -> Self {
+        Self(())
+    }
+
+    const fn domain(_retired: &Retired) -> Self {
+        Self(())
+    }
+}
+
+impl TranslationProof for Forgotten {}
+
+/// What a domain had mapped at its end, by counts that do not know of each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Books {
+    /// Pages that its ledger had as mapped, less those that were given back since.
+    pub mapped: u64,
+    /// Entries for pages that were written, less those that were taken out.
+    pub written: u64,
+    /// Entries for pages that its tables held when they were freed.
+    pub found: u64,
+    /// Tables that it had.
+    pub tables: u64,
+}
+
+impl Books {
+    /// Whether the tables held what was written into them and nothing else, and the ledger had `left` pages as mapped.
+    pub const fn agree(&self, left: u64) -> bool {
+        self.written == self.found && self.mapped == left
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    /// Gone once the unit has forgotten the domain.
+    ledger: Option<Ledger<()>>,
+    /// There from [`Domain::attach`] on.
+    tables: Option<PageTables<SecondStage>>,
+    memory: TablePages,
+    /// Its function is blocked.
+    ended: bool,
+    /// The unit has forgotten it.
+    retired: Option<Retired>,
+    books: Books,
+    /// Entries of all tables that were freed, those that lead to tables included.
+    entries: u64,
+}
+
+/// A domain of its own for one function.
+#[derive(Debug)]
+pub struct Domain {
+    unit: &'static Unit,
+    owner: Owner,
+    id: DomainId,
+    state: Lock<State>,
+}
+
+impl Domain {
+    /// Makes a domain that maps nothing, and leads the function to it.
+    ///
+    /// # Errors
+    /// `Exhausted` when the unit tells no more domains apart; `NoMemory`, `OverBudget`; `NotSupported` for a device
+    /// that names no page; `DeviceError`: the unit does not answer.
+    pub fn attach(
+        unit: &'static Unit,
+        source: u16,
+        generation: u64,
+        address_bits: u8,
+    ) -> Result<Arc<Self>, Refusal> {
+        let window = Window::of_bits(address_bits).ok_or(Refusal::NotSupported)?;
+        if !unit.answers() {
+            return Err(Refusal::DeviceError);
+        }
+        let owner = Owner { source, generation };
+        let state = State {
+            ledger: None,
+            tables: None,
+            memory: TablePages::new(unit.caches()),
+            ended: false,
+            retired: None,
+            books: Books::default(),
+            entries: 0,
+        };
+        let mut domain = frames::arc(Self {
+            unit,
+            owner,
+            id: FIRST,
+            state: Lock::new(state),
+        })?;
+        // Nobody else has it yet; what can fail here leaves nothing behind.
+        let fresh = Arc::get_mut(&mut domain).ok_or(Refusal::NoMemory)?;
+        let (id, root) = fresh.furnish(window)?;
+        let entry = ContextEntry {
+            root,
+            levels: unit.levels(),
+            domain: id,
+        };
+        let led = unit.set_context(source, Some(entry)).and_then(|()| {
+            let forget = [
+                Invalidation::Context { domain: id, source },
+                Invalidation::Domain(id),
+            ];
+            unit.announce(&forget)
+        });
+        if let Err(refusal) = led {
+            while domain.end().is_ok() && domain.shed() {}
+            return Err(refusal);
+        }
+        Ok(domain)
+    }
+
+    /// Gives a new domain its first table and its number.
+    fn furnish(&mut self, window: Window) -> Result<(DomainId, Table), Refusal> {
+        let unit = self.unit;
+        let mut guard = self.state.lock();
+        let State {
+            ledger,
+            tables,
+            memory,
+            ..
+        } = &mut *guard;
+        let made = PageTables::new(memory, unit.features.geometry);
+        let made = made.ok_or(Refusal::NoMemory)?;
+        let numbered = frames::refusable(|| {
+            Ledger::new(&unit.clock, &mut unit.numbers.lock(), self.owner, window)
+        });
+        let Some(numbered) = numbered else {
+            memory.free_one();
+            return Err(Refusal::Exhausted);
+        };
+        let id = DomainId::new(numbered.number()).ok_or(Refusal::Exhausted)?;
+        let root = made.root();
+        *ledger = Some(numbered);
+        *tables = Some(made);
+        drop(guard);
+        self.id = id;
+        Ok((id, root))
+    }
+
+    /// Requester id of its function.
+    pub const fn source(&self) -> u16 {
+        self.owner.source
+    }
+
+    /// The number by which its unit knows it.
+    pub const fn number(&self) -> u16 {
+        self.id.get()
+    }
+
+    /// Pages that it maps, and tables that it takes.
+    pub fn size(&self) -> (u64, usize) {
+        let state = self.state.lock();
+        let mapped = state.ledger.as_ref().map_or(0, Ledger::mapped_pages);
+        (mapped, state.memory.count())
+    }
+
+    /// Maps pages one after the other, and says where the device sees the first. `physical` gives each page's address;
+    /// `look` is called now and then, with no lock held.
+    ///
+    /// # Errors
+    /// `Revoked` once the domain has ended; `Exhausted` for want of device addresses; `NoMemory`; `DeviceError`.
+    pub fn map(
+        &self,
+        pages: u64,
+        physical: impl Fn(u64) -> Option<u64>,
+        mut look: impl FnMut(),
+    ) -> Result<u64, Refusal> {
+        let first = physical(0).ok_or(Refusal::OutOfRange)?;
+        let reserved = self.with_ledger(|ledger| {
+            let reserved = frames::refusable(|| ledger.reserve(self.owner, (), first, pages));
+            reserved.map_err(|(refusal, ())| of_ledger(refusal))
+        })?;
+        let iova = reserved.iova();
+        let mut outcome = Ok(());
+        let mut done = 0;
+        while done < pages && outcome.is_ok() {
+            let step = STEP_PAGES.min(pages - done);
+            outcome = self.write_entries(iova, done, step, &physical);
+            done += step;
+            look();
+        }
+        self.with_ledger(|ledger| {
+            let confirmed = ledger.confirm(reserved);
+            confirmed.map_err(|_| Refusal::Revoked)
+        })?;
+        if outcome.is_ok() {
+            let reach = Reach::of(iova, pages, self.unit.features.page_mask);
+            outcome = self.unit.announce(&[reach.in_domain(self.id)]);
+        }
+        match outcome {
+            Ok(()) => Ok(iova),
+            Err(refusal) => {
+                // What was written of it goes again, and the device may have used it.
+                let _ = self.unmap(iova, pages, look);
+                Err(refusal)
+            }
+        }
+    }
+
+    fn write_entries(
+        &self,
+        iova: u64,
+        from: u64,
+        count: u64,
+        physical: &impl Fn(u64) -> Option<u64>,
+    ) -> Result<(), Refusal> {
+        let mut state = self.state.lock();
+        if state.ended {
+            return Err(Refusal::Revoked);
+        }
+        let State {
+            tables: Some(tables),
+            memory,
+            books,
+            ..
+        } = &mut *state
+        else {
+            return Err(Refusal::Revoked);
+        };
+        for page in from..from + count {
+            let mapping = Mapping {
+                iova: iova + page * PAGE_BYTES,
+                physical: physical(page).ok_or(Refusal::OutOfRange)?,
+                pages: 1,
+                access: Access::ReadWrite,
+            };
+            tables.map(memory, mapping).map_err(of_tables)?;
+            books.written += 1;
+            sabotage!(MAP_ONE_PAGE_MORE => {
+                let beside = Mapping {
+                    iova: PAGE_BYTES,
+                    physical: mapping.physical + PAGE_BYTES,
+                    ..mapping
+                };
+                let _ = tables.map(memory, beside);
+            });
+        }
+        Ok(())
+    }
+
+    /// Ends that a run is mapped, and returns once the unit has forgotten it.
+    ///
+    /// # Errors
+    /// `DeviceError`: the unit does not answer.
+    pub fn unmap(
+        &self,
+        iova: u64,
+        pages: u64,
+        mut look: impl FnMut(),
+    ) -> Result<Forgotten, Refusal> {
+        let mut done = 0;
+        while done < pages {
+            let mut state = self.state.lock();
+            if state.ended {
+                break;
+            }
+            let State {
+                tables: Some(tables),
+                memory,
+                books,
+                ..
+            } = &mut *state
+            else {
+                break;
+            };
+            let step = STEP_PAGES.min(pages - done);
+            for page in done..done + step {
+                // A run that was refused half-way has pages that never were there.
+                if tables.unmap(memory, iova + page * PAGE_BYTES, 1).is_ok() {
+                    books.written -= 1;
+                }
+            }
+            done += step;
+            drop(state);
+            look();
+        }
+        let unmapped = {
+            let mut state = self.state.lock();
+            let State {
+                ledger,
+                retired,
+                books,
+                ..
+            } = &mut *state;
+            match (ledger.as_mut(), retired) {
+                // The whole domain was forgotten meanwhile.
+                (None, Some(retired)) => {
+                    books.mapped = books.mapped.saturating_sub(pages);
+                    return Ok(Forgotten::domain(retired));
+                }
+                (None, None) => return Err(Refusal::DeviceError),
+                (Some(ledger), _) => ledger
+                    .unmap(self.owner, &self.unit.clock, iova, |_| ())
+                    .map_err(of_ledger)?,
+            }
+        };
+        let scope = Scope::Run {
+            domain: self.id.get(),
+            iova,
+            pages,
+        };
+        let reach = Reach::of(iova, pages, self.unit.features.page_mask);
+        let mut commands: &[Invalidation] = &[reach.in_domain(self.id)];
+        if sabotage!(SKIP_IOTLB_FLUSH) {
+            commands = &[];
+        }
+        let receipt = self.unit.flush(scope, commands)?;
+        let mut state = self.state.lock();
+        let State {
+            ledger, retired, ..
+        } = &mut *state;
+        match (ledger.as_mut(), retired) {
+            (None, Some(retired)) => Ok(Forgotten::domain(retired)),
+            (None, None) => Err(Refusal::DeviceError),
+            (Some(ledger), _) => match ledger.forget(unmapped, &receipt) {
+                Ok(withdrawn) => Ok(Forgotten::pages(withdrawn)),
+                Err((refusal, _)) => Err(of_ledger(refusal)),
+            },
+        }
+    }
+
+    /// Blocks the function, and ends everything that the domain maps.
+    ///
+    /// # Errors
+    /// `DeviceError`: the unit does not answer.
+    pub fn end(&self) -> Result<Forgotten, Refusal> {
+        let mut state = self.state.lock();
+        let State { ledger, books, .. } = &mut *state;
+        let Some(mut one) = ledger.take() else {
+            let retired = state.retired.as_ref().ok_or(Refusal::DeviceError)?;
+            return Ok(Forgotten::domain(retired));
+        };
+        books.mapped = one.mapped_pages();
+        one.end(&self.unit.clock);
+        state.ended = true;
+        self.unit.set_context(self.source(), None)?;
+        let forget = [
+            Invalidation::Context {
+                domain: self.id,
+                source: self.source(),
+            },
+            Invalidation::Domain(self.id),
+        ];
+        let receipt = self.unit.flush(Scope::Domain(self.id.get()), &forget)?;
+        let retired = one.retire(&mut self.unit.numbers.lock(), &receipt);
+        let retired = retired.map_err(|(refusal, _)| of_ledger(refusal))?;
+        state.books.tables = state.memory.count() as u64;
+        let forgotten = Forgotten::domain(&retired);
+        state.retired = Some(retired);
+        Ok(forgotten)
+    }
+
+    /// Frees some tables of a domain that the unit has forgotten. `false`: there were none.
+    pub fn shed(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.retired.is_none() {
+            return false;
+        }
+        for _ in 0..STEP_TABLES {
+            let Some(entries) = state.memory.free_one() else {
+                return false;
+            };
+            state.entries += entries;
+        }
+        true
+    }
+
+    /// The counts, once [`Self::shed`] has found nothing more.
+    pub fn books(&self) -> Books {
+        let state = self.state.lock();
+        Books {
+            // Each table but the first was led to by one entry.
+            found: state
+                .entries
+                .saturating_sub(state.books.tables.saturating_sub(1)),
+            ..state.books
+        }
+    }
+
+    fn with_ledger<R>(
+        &self,
+        act: impl FnOnce(&mut Ledger<()>) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        let mut state = self.state.lock();
+        act(state.ledger.as_mut().ok_or(Refusal::Revoked)?)
+    }
+}
+
+const fn of_ledger(refusal: domain_ledger::Refusal) -> Refusal {
+    use domain_ledger::Refusal as Ledgers;
+    match refusal {
+        Ledgers::Range => Refusal::OutOfRange,
+        Ledgers::NoAddress => Refusal::Exhausted,
+        Ledgers::NoMemory => Refusal::NoMemory,
+        Ledgers::Ending => Refusal::Revoked,
+        Ledgers::WrongOwner | Ledgers::State | Ledgers::Receipt | Ledgers::InUse => {
+            Refusal::DeviceError
+        }
+    }
+}
+
+const fn of_tables(refusal: MapRefusal) -> Refusal {
+    match refusal {
+        MapRefusal::Range => Refusal::OutOfRange,
+        MapRefusal::Mapped => Refusal::DeviceError,
+        MapRefusal::NoMemory => Refusal::NoMemory,
+    }
+}

@@ -1,0 +1,76 @@
+//! How a claimed function reaches memory: in a domain, or without translation.
+
+use alloc::sync::Arc;
+
+use device_manager::Reach;
+use dma_ledger::TranslationProof;
+use iommu::{Domain, Forgotten};
+use sabotage::sabotage;
+use stub::Refusal;
+
+use super::run::Run;
+
+/// How a claimed function reaches memory.
+#[derive(Clone, Debug)]
+pub enum Reached {
+    /// No unit that is on serves it, or it goes around all of them.
+    Untranslated,
+    /// Through a domain of its own.
+    Domain(Arc<Domain>),
+}
+
+/// Shows that no unit leads a device to some pages.
+pub enum NoTranslation {
+    /// None ever did.
+    Never,
+    /// The one that did has forgotten them.
+    Forgotten(#[allow(dead_code, reason = "kept as what it proves")] Forgotten),
+}
+
+impl TranslationProof for NoTranslation {}
+
+impl Reach<Run> for Reached {
+    type Proof = NoTranslation;
+
+    fn map(&self, run: &mut Run) -> Result<(), Refusal> {
+        match self {
+            Self::Untranslated => Ok(()),
+            Self::Domain(domain) => run.map_into(domain),
+        }
+    }
+
+    fn unmap(&self, run: &Run) -> Result<NoTranslation, Refusal> {
+        sabotage!(SKIP_IOTLB_RECEIPT => return Ok(NoTranslation::Never));
+        match self {
+            Self::Untranslated => Ok(NoTranslation::Never),
+            Self::Domain(domain) => Ok(match run.unmap_from(domain)? {
+                Some(forgotten) => NoTranslation::Forgotten(forgotten),
+                None => NoTranslation::Never,
+            }),
+        }
+    }
+
+    fn end(&self) -> Result<NoTranslation, Refusal> {
+        match self {
+            Self::Untranslated => Ok(NoTranslation::Never),
+            Self::Domain(domain) => domain.end().map(NoTranslation::Forgotten),
+        }
+    }
+
+    fn is_translated(&self) -> bool {
+        matches!(self, Self::Domain(_))
+    }
+
+    fn shed(&self) -> bool {
+        match self {
+            Self::Untranslated => false,
+            Self::Domain(domain) => domain.shed(),
+        }
+    }
+
+    fn close(&self, pages: u64) {
+        if let Self::Domain(domain) = self {
+            crate::iommu::state_books(domain, pages);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Devices below a remapping unit that is on.
+
+use sabotage::points;
+
+use crate::smoke::case::{Smoke, SmokeDisk, Step};
+use crate::smoke::cases::dmapool_grant::even;
+use crate::smoke::cases::nvme_fat_read::{partitioned, whole};
+use crate::smoke::cases::provider_crash::{files, free_disk, hold_disk, slow_disk};
+use crate::smoke::cases::virtio_blk::{DISK, STEPS};
+use crate::smoke::sabotage::{Break, Sabotage};
+
+/// A unit with tables of three levels, whatever the version of the machine.
+const UNIT: &[&str] = &["-device", "intel-iommu,aw-bits=39"];
+const ON: &str = "@iommu.on number=0 state=translating levels=3";
+const REMAPPED: &str = "@iommu.function posture=remapped reason=own-domain";
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-remapping",
+        question: "Are files read off two NVMe disks that reach memory only through domains of their own?",
+        rows: &["IO-04", "IO-11"],
+        disks: &[
+            SmokeDisk { name: "whole.img", make: whole, bytes_per_s: 0 },
+            SmokeDisk { name: "partitioned.img", make: partitioned, bytes_per_s: 0 },
+        ],
+        extra: UNIT,
+        steps: &[
+            Step::Type("cat /disk/HELLO.TXT"),
+            Step::Type("cat \"/disk/deep/er/A long name, with blanks.txt\""),
+            Step::Type("sha256 /disk/BIG.BIN"),
+            Step::Type("cat /disk1/TWO.TXT"),
+            Step::Type("halt"),
+        ],
+        required: &[
+            ON,
+            REMAPPED,
+            "@nvme.ready block_bytes=512",
+            "hello from the disk",
+            "found",
+            "4065f8a98da19a18771df368b071e6f29f4412fa304bc6209d15979c4fd4c2fc",
+            "second disk",
+        ],
+        forbidden: FORBIDDEN,
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+/// What is true of every smoke here.
+const FORBIDDEN: &[&str] = &[
+    "@kernel.panic",
+    "@device.quarantined",
+    "@iommu.fault",
+    "@iommu.domain-ended books=differ",
+    "@process.ended kind=faulted",
+    "@process.ended kind=panicked",
+];
+
+/// The domain of a claim that ended, with the counts of both ledgers.
+const ENDED: &str = "@iommu.domain-ended books=agree";
+const REMOVED: &str = "@device.teardown step=translations-removed";
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-pages",
+        question: "Do pools and buffers below a unit keep every promise that they keep without one, and is nothing mapped but them?",
+        rows: &["IO-04", "IO-11", "IO-13"],
+        manifest: "smoke/dmapool-grant",
+        disks: &[
+            SmokeDisk { name: "one.img", make: even, bytes_per_s: 0 },
+            SmokeDisk { name: "slow.img", make: even, bytes_per_s: 1 << 20 },
+        ],
+        extra: UNIT,
+        required: &[
+            ON,
+            REMAPPED,
+            "@pool.in-flight segments=2 free=busy window_stays=ok afterwards=0 free_afterwards=ok free_twice=stale",
+            "@pool.frames filled=200 empty_before=200",
+            "@pool.account unpaid_bytes=0 some=true within=true refused=noMemory",
+            REMOVED,
+            ENDED,
+            "@pool.successor read_status=0 buffers=1 used=4096",
+        ],
+        forbidden: FORBIDDEN,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::MAP_ONE_PAGE_MORE,
+        smoke: "iommu-pages",
+        breaks: Break::Missing(ENDED),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::SKIP_IOTLB_RECEIPT,
+        smoke: "iommu-pages",
+        breaks: Break::Missing(ENDED),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::SKIP_IOTLB_FLUSH,
+        smoke: "iommu-pages",
+        breaks: Break::Missing("@pool.frames filled=200 empty_before=200"),
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-crash",
+        question: "Does a read in flight when its driver is killed come back right through a domain that is not the one of before?",
+        rows: &["IO-04", "IO-13"],
+        manifest: "smoke/provider-crash",
+        disks: &[SmokeDisk { name: "files.img", make: files, bytes_per_s: 1 << 19 }],
+        extra: &["-monitor", "unix:{work}/monitor,server=on,wait=off", "-device", "intel-iommu,aw-bits=48"],
+        steps: &[
+            Step::Wait("@nvme.ready"), Step::Wait("@crasher.armed round=1"), Step::Type("sha256 /disk/BIG.BIN"),
+            Step::Peer(hold_disk), Step::Wait("@device.released"), Step::Peer(slow_disk),
+            Step::Wait("@crasher.armed round=2"),
+            Step::Peer(hold_disk), Step::Wait("@device.released"), Step::Peer(free_disk),
+            Step::Wait("@nvme.ready"), Step::Type("sha256 /disk/BIG.BIN"), Step::Type("halt"),
+        ],
+        required: &[
+            "@iommu.on number=0 state=translating levels=4",
+            REMAPPED,
+            REMOVED,
+            ENDED,
+            "@service.started name=nvme incarnation=2",
+            "f232e645abba334c7b356d613a430956189f538e4c0f7546bef2450b6059253a",
+        ],
+        forbidden: FORBIDDEN,
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-edu",
+        question: "Does a device of 28 address bits move bytes through a domain that ends where it does?",
+        rows: &["IO-04"],
+        manifest: "smoke/irq-msi",
+        memory_mib: 512,
+        extra: &["-device", "intel-iommu,aw-bits=39", "-device", "edu,addr=4"],
+        required: &[
+            ON,
+            REMAPPED,
+            "@msi.dma opcode=1 causes=256 completed=1",
+            "@msi.dma opcode=2 causes=256 completed=1",
+            "@msi.copied same=true",
+            "@msi.done",
+        ],
+        forbidden: FORBIDDEN,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-virtio",
+        question: "Does a virtio disk that uses bus addresses move the same bytes through a domain of its own?",
+        rows: &["IO-04", "BD-03"],
+        manifest: "smoke/virtio-blk",
+        disks: &[DISK],
+        disk_device: "virtio-blk-pci,iommu_platform=on,disable-legacy=on",
+        extra: UNIT,
+        steps: STEPS,
+        required: &[
+            ON,
+            REMAPPED,
+            "@disk.written long=true short=true next_unharmed=true",
+        ],
+        forbidden: FORBIDDEN,
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-bypass",
+        question: "Is a virtio disk that goes around the unit given no address of a domain, and is that said?",
+        rows: &["IO-03", "IO-19"],
+        manifest: "smoke/virtio-blk",
+        disks: &[DISK],
+        disk_device: "virtio-blk-pci",
+        extra: UNIT,
+        steps: STEPS,
+        required: &[
+            ON,
+            "@iommu.function posture=bounce reason=bypasses-iommu",
+            "@disk.written long=true short=true next_unharmed=true",
+        ],
+        forbidden: FORBIDDEN,
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
