@@ -3,8 +3,8 @@
 use sabotage::points;
 
 use crate::smoke::case::{Smoke, SmokeDisk, Step};
-use crate::smoke::cases::dmapool_grant::even;
 use crate::smoke::cases::nvme_fat_read::{partitioned, whole};
+use crate::smoke::cases::nvme_hostile::raw;
 use crate::smoke::cases::provider_crash::{files, free_disk, hold_disk, slow_disk};
 use crate::smoke::cases::virtio_blk::{DISK, STEPS};
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -58,28 +58,25 @@ const FORBIDDEN: &[&str] = &[
 
 /// The domain of a claim that ended, with the counts of both ledgers.
 const ENDED: &str = "@iommu.domain-ended books=agree";
+const AGAIN: &str = "@queue-reset.again status=0 filled=true";
 const REMOVED: &str = "@device.teardown step=translations-removed";
 
 inventory::submit! {
     Smoke {
         name: "iommu-pages",
-        question: "Do pools and buffers below a unit keep every promise that they keep without one, and is nothing mapped but them?",
+        question: "Are pages below a unit used again only after the unit forgot them, and is nothing mapped but what is allocated?",
         rows: &["IO-04", "IO-11", "IO-13"],
-        manifest: "smoke/dmapool-grant",
-        disks: &[
-            SmokeDisk { name: "one.img", make: even, bytes_per_s: 0 },
-            SmokeDisk { name: "slow.img", make: even, bytes_per_s: 1 << 20 },
-        ],
+        manifest: "smoke/queue-reset",
+        disks: &[SmokeDisk { name: "one.img", make: raw, bytes_per_s: 262_144 }],
         extra: UNIT,
         required: &[
             ON,
             REMAPPED,
-            "@pool.in-flight segments=2 free=busy window_stays=ok afterwards=0 free_afterwards=ok free_twice=stale",
-            "@pool.frames filled=200 empty_before=200",
-            "@pool.account unpaid_bytes=0 some=true within=true refused=noMemory",
+            "@queue-reset.stopped reset=ok revoked=4 freed=4 quiet=true",
+            "@queue-reset.other-queue status=0 filled=true",
+            AGAIN,
             REMOVED,
             ENDED,
-            "@pool.successor read_status=0 buffers=1 used=4096",
         ],
         forbidden: FORBIDDEN,
         ..Smoke::DEFAULT
@@ -90,7 +87,10 @@ inventory::submit! {
     Sabotage {
         point: points::MAP_ONE_PAGE_MORE,
         smoke: "iommu-pages",
-        breaks: Break::Missing(ENDED),
+        breaks: Break::Appears {
+            fact: "@iommu.domain-ended books=differ",
+            after: REMOVED,
+        },
     }
 }
 
@@ -98,7 +98,10 @@ inventory::submit! {
     Sabotage {
         point: points::SKIP_IOTLB_RECEIPT,
         smoke: "iommu-pages",
-        breaks: Break::Missing(ENDED),
+        breaks: Break::Appears {
+            fact: "@iommu.domain-ended books=differ",
+            after: REMOVED,
+        },
     }
 }
 
@@ -106,7 +109,7 @@ inventory::submit! {
     Sabotage {
         point: points::SKIP_IOTLB_FLUSH,
         smoke: "iommu-pages",
-        breaks: Break::Missing("@pool.frames filled=200 empty_before=200"),
+        breaks: Break::Missing(AGAIN),
     }
 }
 

@@ -5,10 +5,12 @@
 mod broker;
 mod config;
 mod platform;
+mod reach;
 
 pub use broker::{ENTRY, OTHER, PAIRS, Script, done, script};
 pub use config::{BAR0, FakeConfig, PCIE};
-pub use platform::{Fake, FakeFrames, FakeMapping, FakeReach, Ticket};
+pub use platform::{Fake, FakeFrames, FakeMapping, Ticket};
+pub use reach::FakeReach;
 
 use device_manager::{
     BufferId, Claim, CommandRequest, DeviceManager, Direction, DriverEntry, LIMITS, Layout,

@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex};
 
 use audit_format::Event;
 use device_manager::{
-    Access, FrameRun, Layout, Line, Mapping, Message, Platform, Reach, Refusal, Waiter, Waiters,
+    Access, FrameRun, Layout, Line, Mapping, Message, Platform, Refusal, Waiter, Waiters,
 };
-use dma_ledger::{Claim, QueueId, ShootdownProof, TranslationProof};
+use dma_ledger::{Claim, QueueId, ShootdownProof};
 use driver_core::{Addressing, DeviceAddress, PageAddresses, Ports, Registers};
 use mmio::{PortBus, SharedBytes};
 use units::Bdf;
+
+use super::reach::FakeReach;
 
 const PAGE: usize = 4096;
 /// CPUs of the machine.
@@ -56,8 +58,8 @@ pub struct FakeFrames {
     contiguous: bool,
     freed: bool,
     /// The device has a translation to it, until that ends or its whole domain does.
-    mapped: AtomicBool,
-    domain: Option<FakeReach>,
+    pub(super) mapped: AtomicBool,
+    pub(super) domain: Option<FakeReach>,
 }
 
 // SAFETY: the memory is leaked, and reached only through the views.
@@ -83,97 +85,6 @@ impl FrameRun for FakeFrames {
 
     fn view(&self) -> Option<SharedBytes> {
         self.contiguous.then(|| self.bytes())
-    }
-}
-
-/// A domain, as far as the manager knows one.
-#[derive(Clone, Default)]
-pub struct FakeReach(Arc<ReachState>);
-
-#[derive(Default)]
-struct ReachState {
-    translated: bool,
-    ended: AtomicBool,
-    /// The unit does not answer any more.
-    stuck: AtomicBool,
-    /// Tables that are left to free, and runs that are mapped.
-    tables: AtomicU32,
-    runs: AtomicU32,
-    closed: Mutex<Option<u64>>,
-}
-
-pub struct FakeForgotten;
-impl TranslationProof for FakeForgotten {}
-
-impl FakeReach {
-    pub fn stick(&self) {
-        self.0.stuck.store(true, Ordering::SeqCst);
-    }
-
-    pub fn runs(&self) -> u32 {
-        self.0.runs.load(Ordering::SeqCst)
-    }
-
-    pub fn is_ended(&self) -> bool {
-        self.0.ended.load(Ordering::SeqCst)
-    }
-
-    /// Pages that were left at the end of the claim.
-    pub fn closed(&self) -> Option<u64> {
-        *self.0.closed.lock().unwrap()
-    }
-
-    fn answers(&self) -> Result<FakeForgotten, Refusal> {
-        match self.0.stuck.load(Ordering::SeqCst) {
-            true => Err(Refusal::DeviceError),
-            false => Ok(FakeForgotten),
-        }
-    }
-}
-
-impl Reach<FakeFrames> for FakeReach {
-    type Proof = FakeForgotten;
-
-    fn map(&self, frames: &mut FakeFrames) -> Result<(), Refusal> {
-        if self.is_ended() {
-            return Err(Refusal::Revoked);
-        }
-        assert!(!frames.mapped.swap(true, Ordering::SeqCst), "mapped twice");
-        frames.domain = Some(self.clone());
-        self.0.runs.fetch_add(1, Ordering::SeqCst);
-        self.0.tables.fetch_add(1, Ordering::SeqCst);
-        Ok(())
-    }
-
-    fn unmap(&self, frames: &FakeFrames) -> Result<FakeForgotten, Refusal> {
-        let forgotten = self.answers()?;
-        assert!(frames.mapped.swap(false, Ordering::SeqCst), "not mapped");
-        self.0.runs.fetch_sub(1, Ordering::SeqCst);
-        Ok(forgotten)
-    }
-
-    fn end(&self) -> Result<FakeForgotten, Refusal> {
-        self.0.ended.store(true, Ordering::SeqCst);
-        self.answers()
-    }
-
-    fn is_translated(&self) -> bool {
-        self.0.translated
-    }
-
-    fn shed(&self) -> bool {
-        assert!(self.is_ended(), "tables freed under the unit");
-        let tables = &self.0.tables;
-        let less = |count: u32| count.checked_sub(1);
-        tables
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
-            .is_ok()
-    }
-
-    fn close(&self, pages: u64) {
-        assert!(self.is_ended());
-        assert_eq!(self.0.tables.load(Ordering::SeqCst), 0, "tables are left");
-        *self.0.closed.lock().unwrap() = Some(pages);
     }
 }
 
@@ -473,10 +384,7 @@ impl Platform for Fake {
 
     fn reach(&self, _: Bdf, _: u64, _: Addressing) -> Result<FakeReach, Refusal> {
         let mut state = self.0.lock().unwrap();
-        let reach = FakeReach(Arc::new(ReachState {
-            translated: state.below_unit,
-            ..ReachState::default()
-        }));
+        let reach = FakeReach::new(state.below_unit);
         state.reaches.push(reach.clone());
         Ok(reach)
     }
