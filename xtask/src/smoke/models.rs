@@ -9,17 +9,27 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use vfio_user::card::{Attack, Card};
 use vfio_user::hostile::{Hostile, Order, Start};
-use vfio_user::{Channel, Model as _, Server};
+use vfio_user::{Channel, Model, Server};
 
 /// The hostile device, at a socket in the smoke's work folder.
 pub struct DeviceModel {
     /// Name of the socket.
     pub socket: &'static str,
-    /// What it does once the kernel has gone through the bus (`vfio_user::hostile::Order`).
-    pub orders: &'static [&'static str],
+    /// What it is, and what it tries.
+    pub kind: ModelKind,
     /// How lines must begin that it reports, in this order.
     pub reports: &'static [&'static str],
+}
+
+/// What a hostile device is to the guest.
+pub enum ModelKind {
+    /// Nothing that has a driver. It carries out these orders once the kernel has gone through the bus
+    /// (`vfio_user::hostile::Order`).
+    Stranger(&'static [&'static str]),
+    /// The teaching card, to its driver; it tries this with each transfer to memory.
+    Card(&'static [Attack]),
 }
 
 /// A device that is served.
@@ -86,12 +96,29 @@ fn serve(
     socket: UnixStream,
     goes_on: &dyn Fn() -> bool,
 ) -> Result<Vec<String>> {
-    let (send, orders) = mpsc::channel();
-    for line in model.orders {
-        send.send(Order::parse(line).with_context(|| format!("no order: {line}"))?)?;
-    }
     let mut told = Vec::new();
-    let mut device = Hostile::new(orders, Start::OnceSwept, |line| told.push(line));
+    match model.kind {
+        ModelKind::Stranger(lines) => {
+            let (send, orders) = mpsc::channel();
+            for line in lines {
+                send.send(Order::parse(line).with_context(|| format!("no order: {line}"))?)?;
+            }
+            let device = Hostile::new(orders, Start::OnceSwept, |line| told.push(line));
+            let refused = run(device, socket, goes_on);
+            told.extend(refused);
+        }
+        ModelKind::Card(attacks) => {
+            let device = Card::new(attacks.to_vec(), |line| told.push(line));
+            let refused = run(device, socket, goes_on);
+            told.extend(refused);
+        }
+    }
+    Ok(told)
+}
+
+/// Serves a device to its end; what its peer was refused, and how it ended otherwise than by going away.
+fn run(mut device: impl Model, socket: UnixStream, goes_on: &dyn Fn() -> bool) -> Vec<String> {
+    let mut told = Vec::new();
     let mut server = Server::new(Channel::new(socket), device.describe());
     let end = server.run(&mut device, goes_on);
     for refusal in server.refusals() {
@@ -107,5 +134,5 @@ fn serve(
     {
         told.push(format!("ended {error}"));
     }
-    Ok(told)
+    told
 }

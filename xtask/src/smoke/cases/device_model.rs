@@ -2,7 +2,7 @@
 
 use crate::qemu::Feature;
 use crate::smoke::case::Smoke;
-use crate::smoke::models::DeviceModel;
+use crate::smoke::models::{DeviceModel, ModelKind};
 
 inventory::submit! {
     Smoke {
@@ -16,7 +16,7 @@ inventory::submit! {
         needs: Some(Feature::VfioUser),
         device_model: Some(DeviceModel {
             socket: "hostile",
-            orders: &["write 0x100000 00112233", "read 0x100000 16", "forge 0xfee00000 0x4055", "interrupt 0"],
+            kind: ModelKind::Stranger(&["write 0x100000 00112233", "read 0x100000 16", "forge 0xfee00000 0x4055", "interrupt 0"]),
             reports: &[
                 "write way=Message address=0x100000 bytes=4 refused",
                 "read way=Message address=0x100000 bytes=16 refused",
