@@ -179,6 +179,9 @@ interface MachineInspector @0xd1c0a5e5b0a70d01 {
     interruptRemapping @9 :Bool; queuedInvalidation @10 :Bool;
     # What its registers say now: it translates, and its fault status as it stands there.
     translating @11 :Bool; faults @12 :UInt64;
+    # Of one that was turned on: the domains that claimed functions have, the pages that they map, and the requests that
+    # it told to have refused.
+    on @13 :Bool; inUse @14 :UInt32; mappedPages @15 :UInt64; refused @16 :UInt64;
   }
   enum UnitState { unread @0; refused @1; verified @2; }
 

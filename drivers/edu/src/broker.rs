@@ -6,12 +6,16 @@ use driver_core::{
     Poll, QueuePlace, Refusal, Registers, Segment, Settings, Step, Window, release_to_device,
 };
 
+use sabotage::sabotage;
+
 use crate::regs;
 use crate::template::Transfer;
 
 /// The engine's queue: kind 0, index 0, one transfer.
 const ENGINE: QueuePlace = QueuePlace { kind: 0, index: 0 };
 const PAGE: u32 = 4096;
+/// Where a sabotage has the engine write: memory that is nobody's buffer.
+const ELSEWHERE: u64 = 0x10_0000;
 /// How long the engine may take for a transfer, and the other half of the device for a factorial.
 const DEADLINE_NS: u64 = 5_000_000_000;
 const POLL_NS: u64 = 5_000_000;
@@ -284,6 +288,10 @@ impl Broker for Edu {
         let (source, target, way) = match transfer.direction {
             Direction::ToDevice => (memory, card, 0),
             Direction::FromDevice => (card, memory, regs::DMA_TO_MEMORY),
+        };
+        let target = match sabotage!(AIM_ELSEWHERE) && transfer.direction == Direction::FromDevice {
+            true => ELSEWHERE,
+            false => target,
         };
         self.ready = Some(Ready {
             source,

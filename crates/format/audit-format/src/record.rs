@@ -87,6 +87,8 @@ kinds! {
     QueueReset = 28, "queue-reset";
     /// An interrupt source goes to another CPU; `object` is the source.
     InterruptMoved = 29, "interrupt-moved";
+    /// A remapping unit refused a request of the function; `value` counts those of its claim so far.
+    DmaRefused = 30, "dma-refused";
 }
 
 /// How many kinds there are, plus one: counters are kept by number.

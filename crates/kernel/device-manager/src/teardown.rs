@@ -7,6 +7,7 @@ use dma_ledger::{
 };
 use driver_core::{Poll, Step};
 use ring_abi::Refusal;
+use units::Bdf;
 
 use crate::facts::about;
 use crate::flr::{Flr, FlrPoll};
@@ -42,6 +43,20 @@ impl<P: Platform> DeviceManager<P> {
     /// Those of the claim: `Stale`, `WrongOwner`; `Revoked` if the teardown runs already; `Quarantined`.
     pub fn release(&self, claim: &Claim) -> Result<(), Refusal> {
         self.of(claim)?.end_claim(claim, Stopping::Polite)
+    }
+}
+
+impl<P: Platform> DeviceManager<P> {
+    /// Ends the claim of a function that asked for what it may not have, whoever holds it. Its own word that it stopped is
+    /// worth nothing: it is reset as a function, or else quarantined. Returns whether a claim was there to be ended.
+    pub fn distrust(&self, function: Bdf) -> bool {
+        let mut all = self.hardware.iter();
+        let found = all.find(|(_, hardware)| hardware.info.bdf == function);
+        let Some(Ok(at)) = found.map(|(id, _)| self.at(*id)) else {
+            return false;
+        };
+        let claim = at.turn().function.claim().copied();
+        claim.is_some_and(|claim| at.end_claim(&claim, Stopping::Hopeless).is_ok())
     }
 }
 

@@ -1,6 +1,7 @@
 //! One domain: what one function reaches during one claim.
 
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use cpu::Lock;
 use dma_ledger::TranslationProof;
@@ -79,6 +80,7 @@ pub struct Domain {
     owner: Owner,
     id: DomainId,
     state: Lock<State>,
+    refused: AtomicU32,
 }
 
 impl Domain {
@@ -112,6 +114,7 @@ impl Domain {
             owner,
             id: FIRST,
             state: Lock::new(state),
+            refused: AtomicU32::new(0),
         })?;
         // Nobody else has it yet; what can fail here leaves nothing behind.
         let fresh = Arc::get_mut(&mut domain).ok_or(Refusal::NoMemory)?;
@@ -168,9 +171,26 @@ impl Domain {
         self.owner.source
     }
 
+    /// The unit below which it is.
+    pub const fn unit(&self) -> &'static Unit {
+        self.unit
+    }
+
+    /// Counts a request of its function that the unit refused; how many there are by now.
+    pub fn count_refused(&self) -> u32 {
+        self.refused
+            .fetch_add(1, Ordering::Relaxed)
+            .saturating_add(1)
+    }
+
     /// The number by which its unit knows it.
     pub const fn number(&self) -> u16 {
         self.id.get()
+    }
+
+    /// Whether the unit still knows it.
+    pub fn is_live(&self) -> bool {
+        self.state.lock().ledger.is_some()
     }
 
     /// Pages that it maps, and tables that it takes.

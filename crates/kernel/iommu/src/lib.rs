@@ -248,3 +248,5 @@ fn header(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unit_tests;

@@ -11,8 +11,10 @@ use iommu_tables::vtd::{
     RemappingFeatures, RootEntry, Unusable, register,
 };
 use iommu_tables::{Levels, Table};
-use mmio::Registers;
+use mmio::{Registers, SharedBytes};
 use ring_abi::Refusal;
+#[cfg(sabotage)]
+use sabotage::sabotage;
 
 use crate::memory::{Caches, page};
 use crate::queue::{Done, NoAnswer, Queue};
@@ -312,11 +314,24 @@ impl Unit {
             caches.write_pair(&root, bus * 16, RootEntry(table).words());
             *place = Some(page);
         }
+        let Some(page) = place else {
+            return Err(Refusal::NoMemory);
+        };
+        let memory = page.shared();
         let words = entry.map_or(ContextEntry::BLOCKED, ContextEntry::words);
-        if let Some(page) = place {
-            caches.write_pair(&page.shared(), function * 16, words);
+        #[cfg(sabotage)]
+        let words = match sabotage!(SHARE_DOMAIN) {
+            true => first_of_all(words),
+            false => words,
+        };
+        caches.write_pair(&memory, function * 16, words);
+        // As the unit reads it: the table that the root leads to, and what stands there.
+        let led = RootEntry::read(pair(&root, bus * 16)).map(|RootEntry(table)| table.address());
+        let there = ContextEntry::read(pair(&memory, function * 16));
+        match led == Some(page.address()) && there == entry {
+            true => Ok(()),
+            false => Err(Refusal::DeviceError),
         }
-        Ok(())
     }
 
     /// Takes the fault records that are filled, at most `most`, and lets the unit tell of more.
@@ -370,6 +385,21 @@ impl Unit {
             Hush::Telling => 0,
         };
         let _ = self.registers.write32(register::FECTL, value);
+    }
+}
+
+/// Both words of an entry.
+fn pair(memory: &SharedBytes, offset: usize) -> [u64; 2] {
+    memory.load_words(offset).unwrap_or_default()
+}
+
+/// A sabotage: the first entry that leads to a domain, for every function after it.
+#[cfg(sabotage)]
+fn first_of_all(words: [u64; 2]) -> [u64; 2] {
+    static FIRST: Lock<Option<[u64; 2]>> = Lock::new(None);
+    match words[0] & 1 {
+        0 => words,
+        _ => *FIRST.lock().get_or_insert(words),
     }
 }
 

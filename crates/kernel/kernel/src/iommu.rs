@@ -1,5 +1,6 @@
 //! Remapping units: what firmware says of them, what they say themselves, and the choice of the DMA backend.
 
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -7,6 +8,7 @@ use acpi_tables::{Dmar, Ivrs};
 use audit_format::{Event, Kind};
 use cpu::Lock;
 use driver_core::{Addressing, DmaPath};
+use frames::Grow;
 use iommu::{Domain, Hush, NotOn, Status, Unit, Units};
 use iommu_format::{
     Activation, Backend, Cover, Coverage, Decision, Discovery, MAX_UNITS, Path, Policy, Posture,
@@ -29,6 +31,8 @@ struct Kept {
     /// Bridges that put their own id into the requests of what is behind them.
     concealing: Vec<BusNumbers>,
     states: [UnitState; MAX_UNITS],
+    /// The domains that there are, and some that there were.
+    domains: Vec<Weak<Domain>>,
 }
 
 static KEPT: Lock<Option<Kept>> = Lock::new(None);
@@ -95,6 +99,16 @@ pub fn choose(
         (Probe::Verified, Policy::Auto) => turn_on(&record, &mut units),
         _ => [UnitState::Off; MAX_UNITS],
     };
+    if states.contains(&UnitState::On) {
+        // What a unit does for claimed functions that it serves, and what it does not.
+        crate::fact!(
+            "dma.posture",
+            remapping_tables = "on",
+            direct_dma = false,
+            hostile_hardware_isolation = "memory-only",
+            interrupts = "not-remapped"
+        );
+    }
     *KEPT.lock() = Some(Kept {
         record,
         units,
@@ -103,6 +117,7 @@ pub fn choose(
         concealing: concealing(config, scanned),
         bridges,
         states,
+        domains: Vec::new(),
     });
     listen();
 }
@@ -169,11 +184,53 @@ pub fn reach(function: Bdf, generation: u64, addressing: Addressing) -> Result<R
         (Posture::Bounce(_), _) => Ok(Reached::Untranslated),
         (Posture::Remapped(_), Some(unit)) => {
             let source = function.requester_id();
+            note_place()?;
             let domain = Domain::attach(unit, source, generation, addressing.bits)?;
+            note(&domain);
             Ok(Reached::Domain(domain))
         }
         _ => Err(Refusal::NotSupported),
     }
+}
+
+/// Makes room for one more domain in the list, in the place of those that are gone.
+fn note_place() -> Result<(), Refusal> {
+    let mut kept = KEPT.lock();
+    let kept = kept.as_mut().ok_or(Refusal::WrongState)?;
+    kept.domains.retain(|domain| domain.strong_count() > 0);
+    // The list is the kernel's, and no longer than there are functions.
+    let _kernel = frames::paid_by_kernel();
+    kept.domains.grow(1)
+}
+
+fn note(domain: &Arc<Domain>) {
+    if let Some(kept) = KEPT.lock().as_mut() {
+        // Where two came at once there may be no room: then its faults end no claim.
+        let _ = kept.domains.put(Arc::downgrade(domain));
+    }
+}
+
+/// The domain of a function below a unit.
+fn domain_of(unit: &Unit, source: u16) -> Option<Arc<Domain>> {
+    let kept = KEPT.lock();
+    let all = kept.as_ref()?.domains.iter().filter_map(Weak::upgrade);
+    all.filter(|one| one.unit().number() == unit.number() && one.is_live())
+        .find(|one| one.source() == source)
+}
+
+/// What a unit that is on does: domains, pages that they map, requests that it refused.
+pub fn work_of(unit: usize) -> Option<(u32, u64, u64)> {
+    let kept = KEPT.lock();
+    let kept = kept.as_ref()?;
+    let on = kept.units.on(u8::try_from(unit).ok()?)?;
+    let (mut domains, mut pages) = (0, 0);
+    for domain in kept.domains.iter().filter_map(Weak::upgrade) {
+        if domain.unit().number() == on.number() && domain.is_live() {
+            domains += 1;
+            pages += domain.size().0;
+        }
+    }
+    Some((domains, pages, on.faults().told.load(Ordering::Relaxed)))
 }
 
 impl Kept {
@@ -244,6 +301,8 @@ const LOOK_NS: u64 = 10_000_000;
 const LOOK_FAULTS: usize = 4;
 /// Faults that are stated; the others are counted.
 const STATED: u64 = 64;
+/// So many refused requests of one claim end it.
+const ENDS_CLAIM: u32 = 16;
 static SEEN: AtomicU64 = AtomicU64::new(0);
 
 /// Has every unit that is on tell of faults.
@@ -279,11 +338,15 @@ pub fn on_interrupt(cpu: u16, vector: u8) -> bool {
 fn look(_: u64) {
     let mut seen = 0;
     for unit in on() {
+        let segment = segment_of(unit);
         unit.take_faults(LOOK_FAULTS, |fault| {
             seen += 1;
             if SEEN.fetch_add(1, Ordering::Relaxed) < STATED {
-                let segment = segment_of(unit);
                 crate::log::state(&|sink| iommu::write_fault(sink, segment, &fault));
+            }
+            let source = Bdf::from_u32(u32::from(segment) << 16 | u32::from(fault.source));
+            if let Some(domain) = domain_of(unit, fault.source) {
+                blame(source, domain.count_refused());
             }
         });
     }
@@ -291,6 +354,24 @@ fn look(_: u64) {
         on().for_each(|unit| unit.hush_faults(Hush::Telling));
     } else {
         sched::callback_at(sched::now_ns() + LOOK_NS, look, 0);
+    }
+}
+
+/// Records what a function did, the first time and the last, and ends its claim at the last.
+fn blame(function: Bdf, refused: u32) {
+    if refused != 1 && refused != ENDS_CLAIM {
+        return;
+    }
+    crate::audit::record(Event {
+        function: function.as_u32(),
+        ..Event::new(Kind::DmaRefused).value(u64::from(refused))
+    });
+    if refused == ENDS_CLAIM && crate::devices::manager().distrust(function) {
+        crate::fact!(
+            "iommu.claim-ended",
+            function = format_args!("{function}"),
+            refused = refused
+        );
     }
 }
 

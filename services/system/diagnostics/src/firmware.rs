@@ -80,8 +80,17 @@ fn units(held: &Held) -> Result<Vec<String>, Failure> {
                             u.faults()
                         ),
                     };
+                    let work = match u.on() {
+                        false => String::new(),
+                        true => format!(
+                            "; {} domains map {} pages, {} requests refused",
+                            u.in_use(),
+                            u.mapped_pages(),
+                            u.refused()
+                        ),
+                    };
                     list.push(format!(
-                        "unit {}, segment {:04x}{}: {state}",
+                        "unit {}, segment {:04x}{}: {state}{work}",
                         u.vendor()?,
                         u.segment(),
                         has(u.include_all(), ", all other functions")

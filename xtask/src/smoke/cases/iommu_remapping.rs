@@ -1,12 +1,15 @@
 //! Devices below a remapping unit that is on.
 
 use sabotage::points;
+use vfio_user::card::Attack;
 
+use crate::qemu::Feature;
 use crate::smoke::case::{Smoke, SmokeDisk, Step};
 use crate::smoke::cases::nvme_fat_read::{partitioned, whole};
 use crate::smoke::cases::nvme_hostile::raw;
 use crate::smoke::cases::provider_crash::{files, free_disk, hold_disk, slow_disk};
 use crate::smoke::cases::virtio_blk::{DISK, STEPS};
+use crate::smoke::models::{DeviceModel, ModelKind};
 use crate::smoke::sabotage::{Break, Sabotage};
 
 /// A unit with tables of three levels, whatever the version of the machine.
@@ -106,14 +109,6 @@ inventory::submit! {
 }
 
 inventory::submit! {
-    Sabotage {
-        point: points::SKIP_IOTLB_FLUSH,
-        smoke: "iommu-pages",
-        breaks: Break::Missing(AGAIN),
-    }
-}
-
-inventory::submit! {
     Smoke {
         name: "iommu-crash",
         question: "Does a read in flight when its driver is killed come back right through a domain that is not the one of before?",
@@ -146,7 +141,7 @@ inventory::submit! {
     Smoke {
         name: "iommu-edu",
         question: "Does a device of 28 address bits move bytes through a domain that ends where it does?",
-        rows: &["IO-04"],
+        rows: &["IO-04", "IO-17"],
         manifest: "smoke/irq-msi",
         memory_mib: 512,
         extra: &["-device", "intel-iommu,aw-bits=39", "-device", "edu,addr=4"],
@@ -200,6 +195,116 @@ inventory::submit! {
             "@disk.written long=true short=true next_unharmed=true",
         ],
         forbidden: FORBIDDEN,
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::AIM_ELSEWHERE,
+        smoke: "iommu-edu",
+        breaks: Break::Appears {
+            fact: "@iommu.fault",
+            after: "@msi.dma opcode=2 causes=256 completed=1",
+        },
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::SHARE_DOMAIN,
+        smoke: "iommu-remapping",
+        breaks: Break::Missing("second disk"),
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-hostile",
+        question: "Is a card that reads and writes more than it was told to refused each time, with the production kernel?",
+        rows: &["IO-13", "IO-17"],
+        manifest: "smoke/card-owner",
+        model: "q35,memory-backend=mem",
+        memory_mib: 512,
+        needs: Some(Feature::VfioUser),
+        device_model: Some(DeviceModel {
+            socket: "card",
+            kind: ModelKind::Card(&[
+                Attack::ReadBeside, Attack::Read(0x10_0000), Attack::Read(0), Attack::WriteStale,
+            ]),
+            reports: &[
+                "card transfer accepted",
+                "card read-beside refused", "card read refused", "card read refused",
+                "card transfer accepted",
+                "card read-beside refused", "card read refused", "card read refused", "card write-stale refused",
+                "card transfer accepted",
+                "card read-beside refused", "card read refused", "card read refused", "card write-stale refused",
+            ],
+        }),
+        extra: CARD,
+        required: &[
+            ON,
+            REMAPPED,
+            "@iommu.fault source=\"0000:00:05.0\" reason=read-permission request=read",
+            "@card.filled round=0 bytes=256",
+            "@card.filled round=1 bytes=256",
+            STALE,
+            "@card.filled round=2 bytes=256",
+            "@card.done",
+            ENDED,
+        ],
+        forbidden: &["@kernel.panic", "@device.quarantined", "@iommu.domain-ended books=differ"],
+        ..Smoke::DEFAULT
+    }
+}
+
+/// The card, in a process of its own.
+const CARD: &[&str] = &[
+    "-object",
+    "memory-backend-memfd,id=mem,size=512M,share=on",
+    // Devices in other processes are only had with a unit that may remember what it found absent.
+    "-device",
+    "intel-iommu,aw-bits=39,caching-mode=on",
+    "-device",
+    r#"{"driver":"vfio-user-pci","addr":"5","socket":{"path":"{work}/card","type":"unix"}}"#,
+];
+
+/// What the unit says of a device that uses a page after it was given back.
+const STALE: &str = "@iommu.fault source=\"0000:00:05.0\" reason=write-permission request=write";
+
+inventory::submit! {
+    Sabotage {
+        point: points::SKIP_IOTLB_FLUSH,
+        smoke: "iommu-hostile",
+        breaks: Break::Missing(STALE),
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-fault-storm",
+        question: "Does a card that goes on asking for what it may not have lose its claim, while the log stays short?",
+        rows: &["IO-17"],
+        manifest: "smoke/card-storm",
+        model: "q35,memory-backend=mem",
+        memory_mib: 512,
+        needs: Some(Feature::VfioUser),
+        device_model: Some(DeviceModel {
+            socket: "card",
+            kind: ModelKind::Card(&[Attack::Write(0x10_0000), Attack::Write(0x20_0000), Attack::ReadBeside]),
+            reports: &["card transfer accepted", "card write refused", "card write refused", "card read-beside refused"],
+        }),
+        extra: CARD,
+        required: &[
+            ON,
+            REMAPPED,
+            STALE,
+            "@iommu.claim-ended function=\"0000:00:05.0\"",
+            "@device.quarantined function=\"0000:00:05.0\" reason=no-proof-of-reset",
+            "@card.ended refusal=revoked",
+        ],
+        forbidden: &["@kernel.panic", "@card.ended refusal=none"],
         sorted: true,
         ..Smoke::DEFAULT
     }

@@ -531,7 +531,7 @@ pub mod machine_inspector {
     }
 
     stub::structure! {
-        pub struct Unit<'a>: 3 words, 2 pointers {
+        pub struct Unit<'a>: 5 words, 2 pointers {
             vendor: &'a str = 0;
             segment: u16 = 0;
             /// It serves every function of its segment that no other unit lists.
@@ -553,6 +553,18 @@ pub mod machine_inspector {
             translating: bool = 19;
             /// What its registers say now: it translates, and its fault status as it stands there.
             faults: u64 = 2;
+            /// Of one that was turned on: the domains that claimed functions have, the pages that they map, and the
+            /// requests that it told to have refused.
+            on: bool = 20;
+            /// Of one that was turned on: the domains that claimed functions have, the pages that they map, and the
+            /// requests that it told to have refused.
+            in_use: u32 = 3;
+            /// Of one that was turned on: the domains that claimed functions have, the pages that they map, and the
+            /// requests that it told to have refused.
+            mapped_pages: u64 = 3;
+            /// Of one that was turned on: the domains that claimed functions have, the pages that they map, and the
+            /// requests that it told to have refused.
+            refused: u64 = 4;
         }
     }
     stub::reader! {
@@ -568,6 +580,10 @@ pub mod machine_inspector {
             queued_invalidation: bool = 18;
             translating: bool = 19;
             faults: u64 = 2;
+            on: bool = 20;
+            in_use: u32 = 3;
+            mapped_pages: u64 = 3;
+            refused: u64 = 4;
         } try {
             vendor: &'m str = 0;
             state: crate::diagnostics::machine_inspector::UnitState = 2;

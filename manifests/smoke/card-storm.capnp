@@ -1,0 +1,18 @@
+@0xd1c0a5e5b0a71d41;
+# One card, which may be another than it says.
+
+using M = import "../../schema/manifest.capnp";
+
+const manifest :M.Manifest = (
+  name = "smoke-card-storm",
+  exitWith = "smoke",
+  drivers = import "../common/drivers.capnp".linked,
+  services = [
+    ( name = "smoke", binary = "card-owner", arguments = ["on"],
+      grants = [
+        (name = "card", device = (driver = "edu", nth = 0)),
+        (kernel = logSink),
+        (kernel = timer),
+      ] ),
+  ],
+);

@@ -1,0 +1,89 @@
+//! Has a card fill one buffer after the other, and gives each back before the card fills the next. What the card does
+//! beside that, nobody here asked it for.
+#![no_std]
+#![cfg_attr(not(test), no_main)]
+
+use sdk::device::device_queue::{Command, Direction, Segment};
+use sdk::{
+    Access, Device, DeviceQueue, DmaBuffer, Env, Error, Interface, Layout, Object, Refusal, Timer,
+    Window, fact,
+};
+
+sdk::entry!(main);
+
+const PAGE: u64 = 4096;
+/// No source: the queue is looked at.
+const POLLED: u16 = 0xffff;
+const BYTES: u32 = 256;
+/// How many buffers are filled; with the argument `on`, until that is refused, or so many.
+const ROUNDS: u32 = 3;
+const ON_AND_ON: u32 = 500;
+const LOOK_NS: u64 = 2_000_000;
+const LOOKS: u32 = 2000;
+
+fn main(env: &Env) -> Result<(), Error> {
+    let timer: Timer = env.get("timer")?;
+    let device: Device = env.get("card")?;
+    device.reset()?;
+    device.configure()?;
+    device.enable()?;
+    let pool = device.pool(1 << 20)?.pool;
+    let queue = device.queue(0, 0, 1, POLLED)?.queue;
+    if env.arguments().any(|word| word == "on") {
+        let buffer = pool.allocate(PAGE, Layout::Scattered)?.buffer;
+        let filled = (0..ON_AND_ON).map(|_| fill(&queue, &buffer, &timer));
+        let end = filled.filter_map(Result::err).next();
+        fact!(
+            "card.ended",
+            refusal = end.map_or("none", |refusal| refusal.name())
+        );
+        return Ok(());
+    }
+    let mut before: Option<DmaBuffer> = None;
+    for round in 0..ROUNDS {
+        // While the one before is still there, so that it gets other addresses.
+        let buffer = pool.allocate(PAGE, Layout::Scattered)?.buffer;
+        if let Some(before) = before.take() {
+            before.free()?;
+        }
+        let window = buffer.window(sdk::WindowAccess::ReadWrite)?.memory;
+        let window = Window::map(window, PAGE, Access::ReadWrite)?;
+        fill(&queue, &buffer, &timer)?;
+        let mut seen = [0; BYTES as usize];
+        window.read(0, &mut seen)?;
+        fact!(
+            "card.filled",
+            round = round,
+            bytes = seen.iter().filter(|byte| **byte == 0xa5).count()
+        );
+        before = Some(buffer);
+    }
+    fact!("card.done");
+    Ok(())
+}
+
+/// Has the card write to the beginning of a buffer.
+fn fill(queue: &DeviceQueue, buffer: &DmaBuffer, timer: &Timer) -> Result<(), Refusal> {
+    let segment = Segment {
+        buffer: buffer.object().handle(),
+        offset: 0,
+        length: BYTES,
+        direction: Direction::FromDevice,
+    };
+    let command = Command {
+        cookie: 1,
+        template: &[2, 0, 0, 0, 64, 0, 0, 0],
+        segments: &[segment],
+    };
+    if let Some(refusal) = queue.submit(&[command])?.refusal {
+        return Err(refusal);
+    }
+    for _ in 0..LOOKS {
+        let done = queue.complete(1, |results| results.completions().map(|c| c.len()))??;
+        if done > 0 {
+            return Ok(());
+        }
+        timer.sleep(timer.now()?.ns + LOOK_NS)?;
+    }
+    Err(Refusal::TimedOut)
+}
