@@ -1,6 +1,5 @@
 //! One domain: its device addresses and what lies behind them.
 
-use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use dma_ledger::{ShootdownProof, TranslationProof};
@@ -367,11 +366,11 @@ impl<F> Domain<F> {
     }
 
     /// Lists what is mapped, for the end of a domain.
-    pub fn mapped(&self) -> Vec<u64> {
+    pub fn mapped(&self) -> impl Iterator<Item = u64> {
         let mapped = |(Reverse(iova), span): (Reverse<u64>, &Span<F>)| {
             (span.state == State::Mapped).then_some(iova)
         };
-        self.spans.iter().filter_map(mapped).collect()
+        self.spans.iter().filter_map(mapped)
     }
 
     /// Ends an unmapping that the unit forgot. Its addresses are free, and its frames wait for the shootdown alone.
