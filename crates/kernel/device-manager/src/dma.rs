@@ -249,7 +249,7 @@ impl<P: Platform> DeviceManager<P> {
             }
             turn.function.record.take_for_scrub(buffer, proof)?
         };
-        let pages = match forgotten::<P>(&reach, pages) {
+        let pages = match forgotten(&reach, pages) {
             Ok(pages) => pages,
             Err((refusal, pages)) => {
                 let _ = at.turn().function.record.put_unforgotten(pages);
@@ -333,11 +333,11 @@ fn reached<P: Platform>(
     }
 }
 
+/// Withdrawn pages, or the refusal with the pages that were given.
+type Forgotten<F> = Result<Pages<Withdrawn, F>, (Refusal, Pages<Quiesced, F>)>;
+
 /// Pages that the device reaches no more; they come back where its unit does not say so.
-fn forgotten<P: Platform>(
-    reach: &P::Reach,
-    pages: Pages<Quiesced, P::Frames>,
-) -> Result<Pages<Withdrawn, P::Frames>, (Refusal, Pages<Quiesced, P::Frames>)> {
+fn forgotten<F, R: Reach<F>>(reach: &R, pages: Pages<Quiesced, F>) -> Forgotten<F> {
     match reach.unmap(pages.frames()) {
         Ok(proof) => Ok(pages.withdraw(proof)),
         Err(refusal) => Err((refusal, pages)),

@@ -288,38 +288,8 @@ impl Domain {
     ///
     /// # Errors
     /// `DeviceError`: the unit does not answer.
-    pub fn unmap(
-        &self,
-        iova: u64,
-        pages: u64,
-        mut look: impl FnMut(),
-    ) -> Result<Forgotten, Refusal> {
-        let mut done = 0;
-        while done < pages {
-            let mut state = self.state.lock();
-            if state.ended {
-                break;
-            }
-            let State {
-                tables: Some(tables),
-                memory,
-                books,
-                ..
-            } = &mut *state
-            else {
-                break;
-            };
-            let step = STEP_PAGES.min(pages - done);
-            for page in done..done + step {
-                // A run that was refused half-way has pages that never were there.
-                if tables.unmap(memory, iova + page * PAGE_BYTES, 1).is_ok() {
-                    books.written -= 1;
-                }
-            }
-            done += step;
-            drop(state);
-            look();
-        }
+    pub fn unmap(&self, iova: u64, pages: u64, look: impl FnMut()) -> Result<Forgotten, Refusal> {
+        self.clear_entries(iova, pages, look);
         let unmapped = {
             let mut state = self.state.lock();
             let State {
@@ -365,6 +335,34 @@ impl Domain {
         }
     }
 
+    /// Takes the entries of a run out of the tables, as far as they are there and the domain goes on.
+    fn clear_entries(&self, iova: u64, pages: u64, mut look: impl FnMut()) {
+        let mut done = 0;
+        while done < pages {
+            let mut state = self.state.lock();
+            let State {
+                tables: Some(tables),
+                memory,
+                books,
+                ended: false,
+                ..
+            } = &mut *state
+            else {
+                return;
+            };
+            let step = STEP_PAGES.min(pages - done);
+            for page in done..done + step {
+                // A run that was refused half-way has pages that never were there.
+                if tables.unmap(memory, iova + page * PAGE_BYTES, 1).is_ok() {
+                    books.written -= 1;
+                }
+            }
+            done += step;
+            drop(state);
+            look();
+        }
+    }
+
     /// Blocks the function, and ends everything that the domain maps.
     ///
     /// # Errors
@@ -377,9 +375,9 @@ impl Domain {
             return Ok(Forgotten::domain(retired));
         };
         books.mapped = one.mapped_pages();
-        one.end(&self.unit.clock);
         state.ended = true;
         self.unit.set_context(self.source(), None)?;
+        one.end(&self.unit.clock);
         let forget = [
             Invalidation::Context {
                 domain: self.id,

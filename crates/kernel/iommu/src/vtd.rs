@@ -342,11 +342,7 @@ impl Unit {
             return;
         };
         let status = FaultStatus(status);
-        let mut taken = 0;
-        for step in 0..count {
-            if taken == most {
-                break;
-            }
+        for step in 0..count.min(most) {
             // They are filled in a ring, from the one that the status names.
             let at = first + (status.first() + step) % count * 16;
             let (Ok(low), Ok(high)) = (registers.read64(at), registers.read64(at + 8)) else {
@@ -357,7 +353,6 @@ impl Unit {
             };
             let _ = registers.write64(at + 8, FaultRecord::GIVE_BACK);
             self.faults.told.fetch_add(1, Ordering::Relaxed);
-            taken += 1;
             tell(record);
         }
         if status.overflow() {
