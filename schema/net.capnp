@@ -48,3 +48,146 @@ interface NicSession @0xd1c0a5e5b0a70f02 {
   }
   enum Kind { received @0; transmitted @1; }
 }
+
+# What the network stack knows of its network, and what it refused. There is nothing here to change anything with.
+#
+# Addresses are `Data`, as everywhere below: 4 octets of IPv4 or 16 of IPv6; empty where any will do, or where there is none.
+interface NetworkManager @0xd1c0a5e5b0a70f03 {
+  # The first byte of the hardware address is the most significant of `mac`'s 48 bits. `address` is that of IPv4, with the
+  # length of its prefix, from `server`; the times are when it is renewed, rebound and over, 2^64-1 for never. `changes` goes
+  # up whenever addresses, routes or name servers are others. `sessions` counts how often the interface had to be opened.
+  # Refuses: `noDevice`.
+  status @0 () -> (mac :UInt64, mtu :UInt16, phase :Phase, address :Data, prefixBits :UInt8, server :Data, renewNs :UInt64,
+    rebindNs :UInt64, expiresNs :UInt64, changes :UInt64, received :UInt64, transmitted :UInt64, sockets :UInt32,
+    sessions :UInt32, ipv6Supported :Bool) $Stub.idempotent;
+  # All addresses, whatever they are good for now.
+  # Refuses: `noDevice`.
+  addresses @1 () -> (list :List(Address)) $Stub.idempotent;
+  # Where packets to others go, the most specific that fits first; an empty router is the link itself.
+  # Refuses: `noDevice`.
+  routes @2 () -> (list :List(Route)) $Stub.idempotent;
+  # Name servers, the best first.
+  # Refuses: `noDevice`.
+  servers @3 () -> (list :List(NameServer)) $Stub.idempotent;
+  # What was refused or not done, by name, and how often; what never happened is left out.
+  # Refuses: `noDevice`.
+  counters @4 () -> (list :List(Counter)) $Stub.idempotent;
+  # Completes as soon as `changes` is another number than this.
+  # Refuses: `noDevice`, `busy` where eight wait.
+  watch @5 (changes :UInt64) -> (changes :UInt64) $Stub.idempotent;
+
+  # Where the client of DHCPv4 is (RFC 2131).
+  enum Phase { waiting @0; selecting @1; requesting @2; probing @3; bound @4; renewing @5; rebinding @6; released @7; }
+  enum Origin { linkLocal @0; advertised @1; dhcp @2; }
+  # `tentative` and `duplicate` are not used; a deprecated one is not used for what is new.
+  enum Standing { tentative @0; duplicate @1; deprecated @2; preferred @3; }
+  struct Address {
+    address @0 :Data; prefixBits @1 :UInt8; origin @2 :Origin; standing @3 :Standing;
+    preferredNs @4 :UInt64; validNs @5 :UInt64;
+  }
+  struct Route { target @0 :Data; prefixBits @1 :UInt8; router @2 :Data; }
+  struct NameServer { address @0 :Data; }
+  struct Counter { name @0 :Text; times @1 :UInt64; }
+}
+
+# Asks others whether they are there, with ICMP. Nobody else's traffic is seen.
+interface IcmpEcho @0xd1c0a5e5b0a70f04 {
+  # Sends one echo request with `bytes` bytes of payload, at most 1400, and gives how long the answer took and the hop limit
+  # that it came with. One at a time through one facet. Where the next hop is not known it is asked for first.
+  # Refuses: `malformedAddress`, `unreachable` (there is no way there, or somebody on the way said so), `timedOut` after
+  # `timeoutNs`, at most a minute, `busy`, `outOfRange` (bytes), `noDevice`.
+  echo @0 (target :Data, bytes :UInt16, timeoutNs :UInt64) -> (tookNs :UInt64, hopLimit :UInt8) $Stub.idempotent;
+}
+
+# The right to take connections at some ports, and at one local address or at all.
+interface TcpListenAuthority @0xd1c0a5e5b0a70f05 {
+  # What it covers, both ports included.
+  info @0 () -> (address :Data, firstPort :UInt16, lastPort :UInt16) $Stub.idempotent;
+  # The right to less; empty, the address stays as it is.
+  # Refuses: `notGranted` (it would be more), `malformedAddress`, `overBudget`.
+  narrow @1 (address :Data, firstPort :UInt16, lastPort :UInt16) -> (authority :TcpListenAuthority);
+  # Takes connections to a port; empty, the address is any of IPv4 and of IPv6. The window is the client's own memory: the bytes of
+  # all connections of this listener go through it. When the last handle of the listener goes, connections that nobody has
+  # accepted are cut off.
+  # Refuses: `notGranted`, `alreadyExists` (somebody has the port), `malformedAddress`, `readOnly` and `outOfRange` (the
+  # window: it is writable, not empty, at most 16 MiB), `overBudget` (no socket is left), `noDevice`.
+  listen @2 (window :Process.MemoryObject, address :Data, port :UInt16, backlog :UInt16) -> (listener :TcpListener);
+}
+
+# Connections to a port.
+interface TcpListener @0xd1c0a5e5b0a70f06 {
+  # Gives the connection that has waited longest as soon as there is one.
+  # Refuses: `busy` where eight wait.
+  accept @0 () -> (socket :TcpSocket);
+}
+
+# The right to begin connections to some addresses and ports.
+interface TcpConnectAuthority @0xd1c0a5e5b0a70f07 {
+  # What it covers, both ports included.
+  info @0 () -> (address :Data, prefixBits :UInt8, firstPort :UInt16, lastPort :UInt16) $Stub.idempotent;
+  # The right to less; with an empty address all addresses stay.
+  # Refuses: as `TcpListenAuthority.narrow`.
+  narrow @1 (address :Data, prefixBits :UInt8, firstPort :UInt16, lastPort :UInt16) -> (authority :TcpConnectAuthority);
+  # Begins a connection and gives it once it is there. The window is the client's own memory, as with `listen`.
+  # Refuses: `notGranted`, `unreachable` (there is no way there), `connectionRefused`, `timedOut` after `timeoutNs`, at most two
+  # minutes, and as `TcpListenAuthority.listen`.
+  connect @2 (window :Process.MemoryObject, address :Data, port :UInt16, timeoutNs :UInt64) -> (socket :TcpSocket);
+}
+
+# A connection. When its last handle goes it ends as TCP says: with a FIN behind what was sent, or with a RST where bytes were
+# left unread. Both directions are counted in bytes from 0 on, so that whatever call is made again, or given up on the way,
+# nothing is lost and nothing doubled.
+interface TcpSocket @0xd1c0a5e5b0a70f08 {
+  info @0 () -> (localAddress :Data, localPort :UInt16, remoteAddress :Data, remotePort :UInt16, state :State) $Stub.idempotent;
+  # Writes up to `length` bytes, from byte number `position` on, to `offset` in the window, as soon as there is one; what came
+  # before is given up. 0 bytes: the other end sends no more.
+  # Refuses: `zeroLength`, `outOfRange` (window, or a position that was given up or not reached), `connectionReset`,
+  # `cancelled` (another call waits now).
+  receive @1 (position :UInt64, offset :UInt32, length :UInt32) -> (bytes :UInt32) $Stub.idempotent;
+  # Takes bytes from `offset` in the window on; the first of them is byte number `position`. Completes as soon as there is room
+  # for one and says how many were taken; those that were taken before count again.
+  # Refuses: `zeroLength`, `outOfRange` (window, or a position beyond what was taken), `connectionReset`, `wrongState` (after
+  # `shutdown`), `cancelled` (another call waits now).
+  send @2 (position :UInt64, offset :UInt32, length :UInt32) -> (bytes :UInt32) $Stub.idempotent;
+  # Says that nothing more is sent; receiving goes on.
+  shutdown @3 () -> () $Stub.idempotent;
+  # Cuts the connection off.
+  abort @4 () -> () $Stub.idempotent;
+  # `peerDone`: the other end sends no more; `done`: this end does not; `broken`: it was cut off.
+  enum State { connecting @0; open @1; peerDone @2; done @3; closed @4; broken @5; }
+}
+
+# The right to take datagrams at some ports, and to answer who sends some.
+interface UdpBindAuthority @0xd1c0a5e5b0a70f09 {
+  # What it covers, both ports included.
+  info @0 () -> (address :Data, firstPort :UInt16, lastPort :UInt16) $Stub.idempotent;
+  # Refuses: as `TcpListenAuthority.narrow`.
+  narrow @1 (address :Data, firstPort :UInt16, lastPort :UInt16) -> (authority :UdpBindAuthority);
+  # Takes datagrams to a port at a local address, which must be given.
+  # Refuses: as `TcpListenAuthority.listen`.
+  bind @2 (window :Process.MemoryObject, address :Data, port :UInt16) -> (socket :UdpSocket);
+}
+
+# The right to exchange datagrams with some addresses and ports.
+interface UdpConnectAuthority @0xd1c0a5e5b0a70f0a {
+  # What it covers, both ports included.
+  info @0 () -> (address :Data, prefixBits :UInt8, firstPort :UInt16, lastPort :UInt16) $Stub.idempotent;
+  # Refuses: as `TcpListenAuthority.narrow`.
+  narrow @1 (address :Data, prefixBits :UInt8, firstPort :UInt16, lastPort :UInt16) -> (authority :UdpConnectAuthority);
+  # A port of its own, from which datagrams go to one end and are taken from there alone.
+  # Refuses: as `TcpConnectAuthority.connect`, which waits for nobody here.
+  connect @2 (window :Process.MemoryObject, address :Data, port :UInt16) -> (socket :UdpSocket);
+}
+
+# Datagrams, each of at most 1472 bytes.
+interface UdpSocket @0xd1c0a5e5b0a70f0b {
+  info @0 () -> (localAddress :Data, localPort :UInt16, remoteAddress :Data, remotePort :UInt16) $Stub.idempotent;
+  # Sends bytes of the window. Without an address to the one remote end; with one to that end, or to one of the last sixteen that
+  # sent something here.
+  # Refuses: `notGranted` (anybody else), `queueFull`, `outOfRange` (window, length), `malformedAddress`.
+  send @1 (address :Data, port :UInt16, offset :UInt32, length :UInt32) -> ();
+  # Writes datagram number `number` to `offset` in the window as soon as it is there, cut off at `length`; `bytes` is its whole
+  # length. They are counted from 0 on; those before it are given up.
+  # Refuses: `outOfRange` (window, or a number that was given up or is not next), `cancelled` (another call waits now).
+  receive @2 (number :UInt64, offset :UInt32, length :UInt32) -> (bytes :UInt32, address :Data, port :UInt16) $Stub.idempotent;
+}

@@ -175,8 +175,8 @@ pub struct Peer<'a> {
 }
 
 impl Peer<'_> {
-    /// Has QEMU's monitor do `command`, and returns when it has; the smoke's `extra` is [`MONITOR`].
-    pub fn monitor(&self, command: &str) -> Result<()> {
+    /// Has QEMU's monitor do `command`, and gives what it said when it has; the smoke's `extra` has [`MONITOR`] in it.
+    pub fn monitor(&self, command: &str) -> Result<String> {
         const PROMPT: &str = "(qemu) ";
         let path = self.work.join("monitor");
         let mut monitor = UnixStream::connect(&path).context("QEMU's monitor")?;
@@ -192,7 +192,7 @@ impl Peer<'_> {
                 bail!("QEMU's monitor went away");
             }
         }
-        Ok(())
+        Ok(String::from_utf8_lossy(&said).into_owned())
     }
 }
 

@@ -42,6 +42,14 @@ pub struct Socket {
     generation: u32,
 }
 
+impl Socket {
+    /// Its place, below [`Limits::sockets`]; another socket has it once this one is closed.
+    #[must_use]
+    pub const fn place(self) -> u32 {
+        self.place
+    }
+}
+
 /// What a socket is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
@@ -260,6 +268,14 @@ impl Demux {
             place,
             generation: owner.generation,
         })
+    }
+
+    /// The listener to which a connection came that nobody has accepted yet.
+    #[must_use]
+    pub fn listener_of(&self, socket: Socket) -> Option<Socket> {
+        let entry = self.entry(socket).ok()?;
+        let is_its = matches!(entry.standing, Standing::HalfOpen | Standing::Waiting);
+        is_its.then(|| self.socket_at(entry.listener))
     }
 
     /// How many sockets the fullest bucket holds: what a lookup costs at most.

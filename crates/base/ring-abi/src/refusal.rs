@@ -65,6 +65,12 @@ refusals! {
     WriteExecute = 40, "writeExecute", "a page may be writable or executable, never both";
     NotAdmitted = 41, "notAdmitted", "an authority must admit the asker first";
     OverShare = 42, "overShare", "whoever lent the object lets no more of it be used";
+    NotGranted = 60, "notGranted", "the authority does not cover it";
+    MalformedAddress = 61, "malformedAddress", "an address has 4 octets, 16, or none";
+    Ipv6Unsupported = 62, "ipv6Unsupported", "the network stack does no IPv6";
+    Unreachable = 63, "unreachable", "there is no way to that address";
+    ConnectionRefused = 64, "connectionRefused", "nobody takes connections there";
+    ConnectionReset = 65, "connectionReset", "the connection was cut off";
     Failed = 255, "failed", "the server failed for a reason of its own";
 }
 

@@ -48,7 +48,8 @@ impl Point {
     /// Whether it lies in a service. The kernel tells services of such a point and has no use for it itself.
     #[must_use]
     pub fn is_in_service(&self) -> bool {
-        self.name.starts_with("service-")
+        let kinds = ["service-", "net-", "dhcp-"];
+        kinds.iter().any(|kind| self.name.starts_with(kind))
     }
 
     /// The point of a name, or `None` if there is no such point.

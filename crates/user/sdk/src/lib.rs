@@ -27,6 +27,7 @@ mod caps;
 mod disk;
 mod error;
 pub mod output;
+mod stream;
 pub mod tasks;
 
 pub use caps::*;
@@ -45,6 +46,7 @@ pub use rt::{
 pub use schema::device::{dma_buffer::Access as WindowAccess, dma_pool::Layout};
 pub use schema::process::endpoint::Lifetime;
 pub use schema::{audit, block, device, diagnostics, net, process, random, storage};
+pub use stream::{TcpServer, TcpStream};
 pub use stub::{Answered, CapArg, Deferred, Incoming, Interface, Object, Received, Refusal, Reply};
 pub use tasks::Tasks;
 #[doc(hidden)]

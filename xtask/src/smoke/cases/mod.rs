@@ -50,6 +50,7 @@ mod map_charge;
 mod map_identity;
 mod map_revoke_race;
 mod mistakes;
+mod net_slirp;
 mod non_implication;
 mod nvme_fat_read;
 mod nvme_hostile;

@@ -16,16 +16,19 @@ pub(super) fn files(path: &Path) -> Result<()> {
 /// Lets the disk do no more than what it has begun: what is asked of it from now on stays in flight.
 pub fn hold_disk(peer: &mut Peer<'_>) -> Result<()> {
     peer.monitor("block_set_io_throttle d0 1 0 0 0 0 0")
+        .map(drop)
 }
 
 /// Lets it go on, as slowly as before.
 pub(super) fn slow_disk(peer: &mut Peer<'_>) -> Result<()> {
     peer.monitor("block_set_io_throttle d0 524288 0 0 0 0 0")
+        .map(drop)
 }
 
 /// Lets it go on, as fast as it can.
 pub fn free_disk(peer: &mut Peer<'_>) -> Result<()> {
     peer.monitor("block_set_io_throttle d0 0 0 0 0 0 0")
+        .map(drop)
 }
 
 inventory::submit! {

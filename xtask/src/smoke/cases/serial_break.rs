@@ -12,7 +12,7 @@ const HEARD: &str = "@diagnostics.command name=help outcome=shown";
 
 /// Sends the break through QEMU's monitor.
 fn send_break(peer: &mut Peer<'_>) -> Result<()> {
-    peer.monitor("chardev-send-break serial")
+    peer.monitor("chardev-send-break serial").map(drop)
 }
 
 inventory::submit! {

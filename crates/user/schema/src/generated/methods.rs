@@ -311,4 +311,50 @@ pub static ALL: &[Interface] = &[
         method("post", shape(0, 1, &[field("buffers", StructList(&shape(1, 0, &[field("offset", Int(32), 0), field("length", Int(32), 1)])), 0)]), shape(1, 0, &[field("accepted", Int(16), 0), field("refusal", Int(8), 2)])),
         method("wait", shape(2, 0, &[field("from", Int(64), 0), field("max", Int(16), 4)]), shape(0, 1, &[field("events", StructList(&shape(2, 0, &[field("kind", Enum(2), 0), field("offset", Int(32), 1), field("length", Int(32), 2), field("refusal", Int(8), 2)])), 0)])),
     ]),
+    interface(0xd1c0a5e5b0a70f03, "NetworkManager", &[
+        method("status", shape(0, 0, &[]), shape(9, 2, &[field("mac", Int(64), 0), field("mtu", Int(16), 4), field("phase", Enum(8), 5), field("address", Data, 0), field("prefixBits", Int(8), 12), field("server", Data, 1), field("renewNs", Int(64), 2), field("rebindNs", Int(64), 3), field("expiresNs", Int(64), 4), field("changes", Int(64), 5), field("received", Int(64), 6), field("transmitted", Int(64), 7), field("sockets", Int(32), 16), field("sessions", Int(32), 17), field("ipv6Supported", Bool, 104)])),
+        method("addresses", shape(0, 0, &[]), shape(0, 1, &[field("list", StructList(&shape(3, 1, &[field("address", Data, 0), field("prefixBits", Int(8), 0), field("origin", Enum(3), 1), field("standing", Enum(4), 2), field("preferredNs", Int(64), 1), field("validNs", Int(64), 2)])), 0)])),
+        method("routes", shape(0, 0, &[]), shape(0, 1, &[field("list", StructList(&shape(1, 2, &[field("target", Data, 0), field("prefixBits", Int(8), 0), field("router", Data, 1)])), 0)])),
+        method("servers", shape(0, 0, &[]), shape(0, 1, &[field("list", StructList(&shape(0, 1, &[field("address", Data, 0)])), 0)])),
+        method("counters", shape(0, 0, &[]), shape(0, 1, &[field("list", StructList(&shape(1, 1, &[field("name", Text, 0), field("times", Int(64), 0)])), 0)])),
+        method("watch", shape(1, 0, &[field("changes", Int(64), 0)]), shape(1, 0, &[field("changes", Int(64), 0)])),
+    ]),
+    interface(0xd1c0a5e5b0a70f04, "IcmpEcho", &[
+        method("echo", shape(2, 1, &[field("target", Data, 0), field("bytes", Int(16), 0), field("timeoutNs", Int(64), 1)]), shape(2, 0, &[field("tookNs", Int(64), 0), field("hopLimit", Int(8), 8)])),
+    ]),
+    interface(0xd1c0a5e5b0a70f05, "TcpListenAuthority", &[
+        method("info", shape(0, 0, &[]), shape(1, 1, &[field("address", Data, 0), field("firstPort", Int(16), 0), field("lastPort", Int(16), 1)])),
+        method("narrow", shape(1, 1, &[field("address", Data, 0), field("firstPort", Int(16), 0), field("lastPort", Int(16), 1)]), shape(0, 1, &[field("authority", Cap(0xd1c0a5e5b0a70f05), 0)])),
+        method("listen", shape(1, 2, &[field("window", Cap(0xd1c0a5e5b0a70107), 0), field("address", Data, 1), field("port", Int(16), 0), field("backlog", Int(16), 1)]), shape(0, 1, &[field("listener", Cap(0xd1c0a5e5b0a70f06), 0)])),
+    ]),
+    interface(0xd1c0a5e5b0a70f06, "TcpListener", &[
+        method("accept", shape(0, 0, &[]), shape(0, 1, &[field("socket", Cap(0xd1c0a5e5b0a70f08), 0)])),
+    ]),
+    interface(0xd1c0a5e5b0a70f07, "TcpConnectAuthority", &[
+        method("info", shape(0, 0, &[]), shape(1, 1, &[field("address", Data, 0), field("prefixBits", Int(8), 0), field("firstPort", Int(16), 1), field("lastPort", Int(16), 2)])),
+        method("narrow", shape(1, 1, &[field("address", Data, 0), field("prefixBits", Int(8), 0), field("firstPort", Int(16), 1), field("lastPort", Int(16), 2)]), shape(0, 1, &[field("authority", Cap(0xd1c0a5e5b0a70f07), 0)])),
+        method("connect", shape(2, 2, &[field("window", Cap(0xd1c0a5e5b0a70107), 0), field("address", Data, 1), field("port", Int(16), 0), field("timeoutNs", Int(64), 1)]), shape(0, 1, &[field("socket", Cap(0xd1c0a5e5b0a70f08), 0)])),
+    ]),
+    interface(0xd1c0a5e5b0a70f08, "TcpSocket", &[
+        method("info", shape(0, 0, &[]), shape(1, 2, &[field("localAddress", Data, 0), field("localPort", Int(16), 0), field("remoteAddress", Data, 1), field("remotePort", Int(16), 1), field("state", Enum(6), 2)])),
+        method("receive", shape(2, 0, &[field("position", Int(64), 0), field("offset", Int(32), 2), field("length", Int(32), 3)]), shape(1, 0, &[field("bytes", Int(32), 0)])),
+        method("send", shape(2, 0, &[field("position", Int(64), 0), field("offset", Int(32), 2), field("length", Int(32), 3)]), shape(1, 0, &[field("bytes", Int(32), 0)])),
+        method("shutdown", shape(0, 0, &[]), shape(0, 0, &[])),
+        method("abort", shape(0, 0, &[]), shape(0, 0, &[])),
+    ]),
+    interface(0xd1c0a5e5b0a70f09, "UdpBindAuthority", &[
+        method("info", shape(0, 0, &[]), shape(1, 1, &[field("address", Data, 0), field("firstPort", Int(16), 0), field("lastPort", Int(16), 1)])),
+        method("narrow", shape(1, 1, &[field("address", Data, 0), field("firstPort", Int(16), 0), field("lastPort", Int(16), 1)]), shape(0, 1, &[field("authority", Cap(0xd1c0a5e5b0a70f09), 0)])),
+        method("bind", shape(1, 2, &[field("window", Cap(0xd1c0a5e5b0a70107), 0), field("address", Data, 1), field("port", Int(16), 0)]), shape(0, 1, &[field("socket", Cap(0xd1c0a5e5b0a70f0b), 0)])),
+    ]),
+    interface(0xd1c0a5e5b0a70f0a, "UdpConnectAuthority", &[
+        method("info", shape(0, 0, &[]), shape(1, 1, &[field("address", Data, 0), field("prefixBits", Int(8), 0), field("firstPort", Int(16), 1), field("lastPort", Int(16), 2)])),
+        method("narrow", shape(1, 1, &[field("address", Data, 0), field("prefixBits", Int(8), 0), field("firstPort", Int(16), 1), field("lastPort", Int(16), 2)]), shape(0, 1, &[field("authority", Cap(0xd1c0a5e5b0a70f0a), 0)])),
+        method("connect", shape(1, 2, &[field("window", Cap(0xd1c0a5e5b0a70107), 0), field("address", Data, 1), field("port", Int(16), 0)]), shape(0, 1, &[field("socket", Cap(0xd1c0a5e5b0a70f0b), 0)])),
+    ]),
+    interface(0xd1c0a5e5b0a70f0b, "UdpSocket", &[
+        method("info", shape(0, 0, &[]), shape(1, 2, &[field("localAddress", Data, 0), field("localPort", Int(16), 0), field("remoteAddress", Data, 1), field("remotePort", Int(16), 1)])),
+        method("send", shape(2, 1, &[field("address", Data, 0), field("port", Int(16), 0), field("offset", Int(32), 1), field("length", Int(32), 2)]), shape(0, 0, &[])),
+        method("receive", shape(2, 0, &[field("number", Int(64), 0), field("offset", Int(32), 2), field("length", Int(32), 3)]), shape(1, 1, &[field("bytes", Int(32), 0), field("address", Data, 0), field("port", Int(16), 2)])),
+    ]),
 ];

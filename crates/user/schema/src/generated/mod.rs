@@ -73,6 +73,15 @@ pub static INTERFACES: &[(u64, &str)] = &[
     (0xd1c0a5e5b0a70e01, "HardwareRandom"),
     (0xd1c0a5e5b0a70f01, "Nic"),
     (0xd1c0a5e5b0a70f02, "NicSession"),
+    (0xd1c0a5e5b0a70f03, "NetworkManager"),
+    (0xd1c0a5e5b0a70f04, "IcmpEcho"),
+    (0xd1c0a5e5b0a70f05, "TcpListenAuthority"),
+    (0xd1c0a5e5b0a70f06, "TcpListener"),
+    (0xd1c0a5e5b0a70f07, "TcpConnectAuthority"),
+    (0xd1c0a5e5b0a70f08, "TcpSocket"),
+    (0xd1c0a5e5b0a70f09, "UdpBindAuthority"),
+    (0xd1c0a5e5b0a70f0a, "UdpConnectAuthority"),
+    (0xd1c0a5e5b0a70f0b, "UdpSocket"),
 ];
 
 /// The methods of every interface that has any, by id and number.
@@ -122,6 +131,15 @@ pub static METHODS: &[(u64, &[&str])] = &[
     (0xd1c0a5e5b0a70e01, &["read", "info"]),
     (0xd1c0a5e5b0a70f01, &["info", "open", "counters"]),
     (0xd1c0a5e5b0a70f02, &["transmit", "post", "wait"]),
+    (0xd1c0a5e5b0a70f03, &["status", "addresses", "routes", "servers", "counters", "watch"]),
+    (0xd1c0a5e5b0a70f04, &["echo"]),
+    (0xd1c0a5e5b0a70f05, &["info", "narrow", "listen"]),
+    (0xd1c0a5e5b0a70f06, &["accept"]),
+    (0xd1c0a5e5b0a70f07, &["info", "narrow", "connect"]),
+    (0xd1c0a5e5b0a70f08, &["info", "receive", "send", "shutdown", "abort"]),
+    (0xd1c0a5e5b0a70f09, &["info", "narrow", "bind"]),
+    (0xd1c0a5e5b0a70f0a, &["info", "narrow", "connect"]),
+    (0xd1c0a5e5b0a70f0b, &["info", "send", "receive"]),
 ];
 
 /// Hands every interface to the macro `$each`: `Name = file::module;`, in the order of their names.

@@ -297,3 +297,1375 @@ pub mod nic_session {
         }
     }
 }
+
+/// What the network stack knows of its network, and what it refused. There is nothing here to change anything with.
+///
+/// Addresses are `Data`, as everywhere below: 4 octets of IPv4 or 16 of IPv6; empty where any will do, or where there
+/// is none.
+pub mod network_manager {
+    stub::interface! { "NetworkManager" = 0xd1c0a5e5b0a70f03 }
+
+    stub::enumeration! {
+        /// Where the client of DHCPv4 is (RFC 2131).
+        pub enum Phase {
+            Waiting = 0,
+            Selecting = 1,
+            Requesting = 2,
+            Probing = 3,
+            Bound = 4,
+            Renewing = 5,
+            Rebinding = 6,
+            Released = 7,
+        }
+    }
+
+    stub::enumeration! {
+        pub enum Origin {
+            LinkLocal = 0,
+            Advertised = 1,
+            Dhcp = 2,
+        }
+    }
+
+    stub::enumeration! {
+        /// `tentative` and `duplicate` are not used; a deprecated one is not used for what is new.
+        pub enum Standing {
+            Tentative = 0,
+            Duplicate = 1,
+            Deprecated = 2,
+            Preferred = 3,
+        }
+    }
+
+    stub::structure! {
+        pub struct Address<'a>: 3 words, 1 pointers {
+            address: &'a [u8] = 0;
+            prefix_bits: u8 = 0;
+            origin: crate::net::network_manager::Origin = 1;
+            standing: crate::net::network_manager::Standing = 2;
+            preferred_ns: u64 = 1;
+            valid_ns: u64 = 2;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct AddressReader {
+            prefix_bits: u8 = 0;
+            preferred_ns: u64 = 1;
+            valid_ns: u64 = 2;
+        } try {
+            address: &'m [u8] = 0;
+            origin: crate::net::network_manager::Origin = 1;
+            standing: crate::net::network_manager::Standing = 2;
+        }
+    }
+
+    stub::structure! {
+        pub struct Route<'a>: 1 words, 2 pointers {
+            target: &'a [u8] = 0;
+            prefix_bits: u8 = 0;
+            router: &'a [u8] = 1;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct RouteReader {
+            prefix_bits: u8 = 0;
+        } try {
+            target: &'m [u8] = 0;
+            router: &'m [u8] = 1;
+        }
+    }
+
+    stub::structure! {
+        pub struct NameServer<'a>: 0 words, 1 pointers {
+            address: &'a [u8] = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct NameServerReader {
+        } try {
+            address: &'m [u8] = 0;
+        }
+    }
+
+    stub::structure! {
+        pub struct Counter<'a>: 1 words, 1 pointers {
+            name: &'a str = 0;
+            times: u64 = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct CounterReader {
+            times: u64 = 0;
+        } try {
+            name: &'m str = 0;
+        }
+    }
+
+    stub::methods! {
+        "NetworkManager";
+        Status STATUS = 0 "status" idempotent, reply u32::MAX, (()) -> (StatusReply<'a>, in place StatusResults<'m>);
+        Addresses ADDRESSES = 1 "addresses" idempotent, reply u32::MAX, (()) -> (AddressesReply<'a>, in place AddressesResults<'m>);
+        Routes ROUTES = 2 "routes" idempotent, reply u32::MAX, (()) -> (RoutesReply<'a>, in place RoutesResults<'m>);
+        Servers SERVERS = 3 "servers" idempotent, reply u32::MAX, (()) -> (ServersReply<'a>, in place ServersResults<'m>);
+        Counters COUNTERS = 4 "counters" idempotent, reply u32::MAX, (()) -> (CountersReply<'a>, in place CountersResults<'m>);
+        Watch WATCH = 5 "watch" idempotent, reply 0, (WatchParams) -> (WatchResults, WatchResults);
+    }
+
+    stub::reply! {
+        /// As a server sends it.
+        pub struct StatusReply<'a>: 9 words, 2 pointers {
+            mac: u64 = 0;
+            mtu: u16 = 4;
+            phase: crate::net::network_manager::Phase = 5;
+            address: &'a [u8] = 0;
+            prefix_bits: u8 = 12;
+            server: &'a [u8] = 1;
+            renew_ns: u64 = 2;
+            rebind_ns: u64 = 3;
+            expires_ns: u64 = 4;
+            changes: u64 = 5;
+            received: u64 = 6;
+            transmitted: u64 = 7;
+            sockets: u32 = 16;
+            sessions: u32 = 17;
+            ipv6_supported: bool = 104;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct StatusResults {
+            mac: u64 = 0;
+            mtu: u16 = 4;
+            prefix_bits: u8 = 12;
+            renew_ns: u64 = 2;
+            rebind_ns: u64 = 3;
+            expires_ns: u64 = 4;
+            changes: u64 = 5;
+            received: u64 = 6;
+            transmitted: u64 = 7;
+            sockets: u32 = 16;
+            sessions: u32 = 17;
+            ipv6_supported: bool = 104;
+        } try {
+            phase: crate::net::network_manager::Phase = 5;
+            address: &'m [u8] = 0;
+            server: &'m [u8] = 1;
+        }
+    }
+
+    stub::reply! {
+        /// As a server sends it.
+        pub struct AddressesReply<'a>: 0 words, 1 pointers {
+            list: &'a [crate::net::network_manager::Address<'a>] = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct AddressesResults {
+        } try {
+            list: stub::read::List<'m, crate::net::network_manager::AddressReader<'m>> = 0;
+        }
+    }
+    stub::fill! {
+        AddressesWriter, AddressesFill, fill_addresses for Addresses: 0 words, 1 pointers {
+            list list: crate::net::network_manager::Address<'static> = 0;
+        }
+    }
+
+    stub::reply! {
+        /// As a server sends it.
+        pub struct RoutesReply<'a>: 0 words, 1 pointers {
+            list: &'a [crate::net::network_manager::Route<'a>] = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct RoutesResults {
+        } try {
+            list: stub::read::List<'m, crate::net::network_manager::RouteReader<'m>> = 0;
+        }
+    }
+    stub::fill! {
+        RoutesWriter, RoutesFill, fill_routes for Routes: 0 words, 1 pointers {
+            list list: crate::net::network_manager::Route<'static> = 0;
+        }
+    }
+
+    stub::reply! {
+        /// As a server sends it.
+        pub struct ServersReply<'a>: 0 words, 1 pointers {
+            list: &'a [crate::net::network_manager::NameServer<'a>] = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct ServersResults {
+        } try {
+            list: stub::read::List<'m, crate::net::network_manager::NameServerReader<'m>> = 0;
+        }
+    }
+    stub::fill! {
+        ServersWriter, ServersFill, fill_servers for Servers: 0 words, 1 pointers {
+            list list: crate::net::network_manager::NameServer<'static> = 0;
+        }
+    }
+
+    stub::reply! {
+        /// As a server sends it.
+        pub struct CountersReply<'a>: 0 words, 1 pointers {
+            list: &'a [crate::net::network_manager::Counter<'a>] = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct CountersResults {
+        } try {
+            list: stub::read::List<'m, crate::net::network_manager::CounterReader<'m>> = 0;
+        }
+    }
+    stub::fill! {
+        CountersWriter, CountersFill, fill_counters for Counters: 0 words, 1 pointers {
+            list list: crate::net::network_manager::Counter<'static> = 0;
+        }
+    }
+
+    stub::plain! {
+        pub struct WatchParams: 1 words {
+            changes: u64 = 0;
+        }
+    }
+    stub::plain! {
+        pub struct WatchResults: 1 words {
+            changes: u64 = 0;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type WatchReply = WatchResults;
+
+    impl<O: stub::Object> Client<O> {
+        /// The first byte of the hardware address is the most significant of `mac`'s 48 bits. `address` is that of
+        /// IPv4, with the length of its prefix, from `server`; the times are when it is renewed, rebound and over,
+        /// 2^64-1 for never. `changes` goes up whenever addresses, routes or name servers are others. `sessions`
+        /// counts how often the interface had to be opened.
+        ///
+        /// Refuses: `noDevice`
+        pub fn status<R>(
+            &self,
+            read: impl FnOnce(StatusResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Status, _>((), read)
+        }
+        /// All addresses, whatever they are good for now.
+        ///
+        /// Refuses: `noDevice`
+        pub fn addresses<R>(
+            &self,
+            read: impl FnOnce(AddressesResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Addresses, _>((), read)
+        }
+        /// Where packets to others go, the most specific that fits first; an empty router is the link itself.
+        ///
+        /// Refuses: `noDevice`
+        pub fn routes<R>(
+            &self,
+            read: impl FnOnce(RoutesResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Routes, _>((), read)
+        }
+        /// Name servers, the best first.
+        ///
+        /// Refuses: `noDevice`
+        pub fn servers<R>(
+            &self,
+            read: impl FnOnce(ServersResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Servers, _>((), read)
+        }
+        /// What was refused or not done, by name, and how often; what never happened is left out.
+        ///
+        /// Refuses: `noDevice`
+        pub fn counters<R>(
+            &self,
+            read: impl FnOnce(CountersResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Counters, _>((), read)
+        }
+        /// Completes as soon as `changes` is another number than this.
+        ///
+        /// Refuses: `noDevice`, `busy` where eight wait
+        pub fn watch(&self, changes: u64) -> Result<WatchResults, stub::Refusal> {
+            self.0
+                .invoke::<call::Watch, _>(WatchParams { changes }, |results| results)
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn status(&mut self, reply: stub::Reply<C, call::Status>) -> stub::Answered;
+        fn addresses(&mut self, reply: stub::Reply<C, call::Addresses>) -> stub::Answered;
+        fn routes(&mut self, reply: stub::Reply<C, call::Routes>) -> stub::Answered;
+        fn servers(&mut self, reply: stub::Reply<C, call::Servers>) -> stub::Answered;
+        fn counters(&mut self, reply: stub::Reply<C, call::Counters>) -> stub::Answered;
+        fn watch(&mut self, reply: stub::Reply<C, call::Watch>, changes: u64) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::STATUS => server.status(stub::Reply::new(call)),
+            method::ADDRESSES => server.addresses(stub::Reply::new(call)),
+            method::ROUTES => server.routes(stub::Reply::new(call)),
+            method::SERVERS => server.servers(stub::Reply::new(call)),
+            method::COUNTERS => server.counters(stub::Reply::new(call)),
+            method::WATCH => {
+                stub::serve!(server.watch(received.payload, call) plain WatchParams { changes })
+            }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// Asks others whether they are there, with ICMP. Nobody else's traffic is seen.
+pub mod icmp_echo {
+    stub::interface! { "IcmpEcho" = 0xd1c0a5e5b0a70f04 }
+
+    stub::methods! {
+        "IcmpEcho";
+        Echo ECHO = 0 "echo" idempotent, reply 0, (EchoParams<'a>) -> (EchoResults, EchoResults);
+    }
+
+    stub::params! {
+        pub struct EchoParams<'a>: 2 words, 1 pointers {
+            target: &'a [u8] = 0;
+            bytes: u16 = 0;
+            timeout_ns: u64 = 1;
+        }
+    }
+    stub::plain! {
+        pub struct EchoResults: 2 words {
+            took_ns: u64 = 0;
+            hop_limit: u8 = 8;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type EchoReply = EchoResults;
+
+    impl<O: stub::Object> Client<O> {
+        /// Sends one echo request with `bytes` bytes of payload, at most 1400, and gives how long the answer took and
+        /// the hop limit that it came with. One at a time through one facet. Where the next hop is not known it is
+        /// asked for first.
+        ///
+        /// Refuses: `malformedAddress`, `unreachable` (there is no way there, or somebody on the way said so),
+        /// `timedOut` after `timeoutNs`, at most a minute, `busy`, `outOfRange` (bytes), `noDevice`
+        pub fn echo(
+            &self,
+            target: &[u8],
+            bytes: u16,
+            timeout_ns: u64,
+        ) -> Result<EchoResults, stub::Refusal> {
+            self.0.invoke::<call::Echo, _>(
+                EchoParams {
+                    target,
+                    bytes,
+                    timeout_ns,
+                },
+                |results| results,
+            )
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn echo(
+            &mut self,
+            reply: stub::Reply<C, call::Echo>,
+            target: &[u8],
+            bytes: u16,
+            timeout_ns: u64,
+        ) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::ECHO => {
+                stub::serve!(server.echo(received.payload, call) message { field target = 0, field bytes = 0, field timeout_ns = 1 })
+            }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// The right to take connections at some ports, and at one local address or at all.
+pub mod tcp_listen_authority {
+    stub::interface! { "TcpListenAuthority" = 0xd1c0a5e5b0a70f05 }
+
+    stub::methods! {
+        "TcpListenAuthority";
+        Info INFO = 0 "info" idempotent, reply u32::MAX, (()) -> (InfoReply<'a>, in place InfoResults<'m>);
+        Narrow NARROW = 1 "narrow" once, reply 24, (NarrowParams<'a>) -> (NarrowReply<K>, NarrowResults<O>);
+        Listen LISTEN = 2 "listen" once, reply 24, (ListenParams<'a>) -> (ListenReply<K>, ListenResults<O>);
+    }
+
+    stub::reply! {
+        /// As a server sends it.
+        pub struct InfoReply<'a>: 1 words, 1 pointers {
+            address: &'a [u8] = 0;
+            first_port: u16 = 0;
+            last_port: u16 = 1;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct InfoResults {
+            first_port: u16 = 0;
+            last_port: u16 = 1;
+        } try {
+            address: &'m [u8] = 0;
+        }
+    }
+
+    stub::params! {
+        pub struct NarrowParams<'a>: 1 words, 1 pointers {
+            address: &'a [u8] = 0;
+            first_port: u16 = 0;
+            last_port: u16 = 1;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct NarrowReply, NarrowResults: 0 words, 1 pointers {
+        } caps {
+            authority: crate::net::tcp_listen_authority::Client<O> = 0 at 0;
+        }
+    }
+
+    stub::params! {
+        pub struct ListenParams<'a>: 1 words, 2 pointers {
+            address: &'a [u8] = 1;
+            port: u16 = 0;
+            backlog: u16 = 1;
+        }
+        caps {
+            window = 0 at 0;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct ListenReply, ListenResults: 0 words, 1 pointers {
+        } caps {
+            listener: crate::net::tcp_listener::Client<O> = 0 at 0;
+        }
+    }
+
+    impl<O: stub::Object> Client<O> {
+        /// What it covers, both ports included.
+        pub fn info<R>(&self, read: impl FnOnce(InfoResults<'_>) -> R) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Info, _>((), read)
+        }
+        /// The right to less; empty, the address stays as it is.
+        ///
+        /// Refuses: `notGranted` (it would be more), `malformedAddress`, `overBudget`
+        pub fn narrow(
+            &self,
+            address: &[u8],
+            first_port: u16,
+            last_port: u16,
+        ) -> Result<NarrowResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::Narrow, _>(
+                NarrowParams {
+                    address,
+                    first_port,
+                    last_port,
+                },
+                |results| results,
+            )
+        }
+        /// Takes connections to a port; empty, the address is any of IPv4 and of IPv6. The window is the client's own
+        /// memory: the bytes of all connections of this listener go through it. When the last handle of the listener
+        /// goes, connections that nobody has accepted are cut off.
+        ///
+        /// Refuses: `notGranted`, `alreadyExists` (somebody has the port), `malformedAddress`, `readOnly` and
+        /// `outOfRange` (the window: it is writable, not empty, at most 16 MiB), `overBudget` (no socket is left),
+        /// `noDevice`
+        pub fn listen(
+            &self,
+            window: stub::CapArg,
+            address: &[u8],
+            port: u16,
+            backlog: u16,
+        ) -> Result<ListenResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::Listen, _>(
+                ListenParams {
+                    window,
+                    address,
+                    port,
+                    backlog,
+                },
+                |results| results,
+            )
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn info(&mut self, reply: stub::Reply<C, call::Info>) -> stub::Answered;
+        fn narrow(
+            &mut self,
+            reply: stub::Reply<C, call::Narrow>,
+            address: &[u8],
+            first_port: u16,
+            last_port: u16,
+        ) -> stub::Answered;
+        fn listen(
+            &mut self,
+            reply: stub::Reply<C, call::Listen>,
+            window: C::Cap,
+            address: &[u8],
+            port: u16,
+            backlog: u16,
+        ) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::INFO => server.info(stub::Reply::new(call)),
+            method::NARROW => {
+                stub::serve!(server.narrow(received.payload, call) message { field address = 0, field first_port = 0, field last_port = 1 })
+            }
+            method::LISTEN => {
+                stub::serve!(server.listen(received.payload, call) message { cap window = 0, field address = 1, field port = 0, field backlog = 1 })
+            }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// Connections to a port.
+pub mod tcp_listener {
+    stub::interface! { "TcpListener" = 0xd1c0a5e5b0a70f06 }
+
+    stub::methods! {
+        "TcpListener";
+        Accept ACCEPT = 0 "accept" once, reply 24, (()) -> (AcceptReply<K>, AcceptResults<O>);
+    }
+
+    stub::caps! {
+        /// As a client gets it.
+        pub struct AcceptReply, AcceptResults: 0 words, 1 pointers {
+        } caps {
+            socket: crate::net::tcp_socket::Client<O> = 0 at 0;
+        }
+    }
+
+    impl<O: stub::Object> Client<O> {
+        /// Gives the connection that has waited longest as soon as there is one.
+        ///
+        /// Refuses: `busy` where eight wait
+        pub fn accept(&self) -> Result<AcceptResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::Accept, _>((), |results| results)
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn accept(&mut self, reply: stub::Reply<C, call::Accept>) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::ACCEPT => server.accept(stub::Reply::new(call)),
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// The right to begin connections to some addresses and ports.
+pub mod tcp_connect_authority {
+    stub::interface! { "TcpConnectAuthority" = 0xd1c0a5e5b0a70f07 }
+
+    stub::methods! {
+        "TcpConnectAuthority";
+        Info INFO = 0 "info" idempotent, reply u32::MAX, (()) -> (InfoReply<'a>, in place InfoResults<'m>);
+        Narrow NARROW = 1 "narrow" once, reply 24, (NarrowParams<'a>) -> (NarrowReply<K>, NarrowResults<O>);
+        Connect CONNECT = 2 "connect" once, reply 24, (ConnectParams<'a>) -> (ConnectReply<K>, ConnectResults<O>);
+    }
+
+    stub::reply! {
+        /// As a server sends it.
+        pub struct InfoReply<'a>: 1 words, 1 pointers {
+            address: &'a [u8] = 0;
+            prefix_bits: u8 = 0;
+            first_port: u16 = 1;
+            last_port: u16 = 2;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct InfoResults {
+            prefix_bits: u8 = 0;
+            first_port: u16 = 1;
+            last_port: u16 = 2;
+        } try {
+            address: &'m [u8] = 0;
+        }
+    }
+
+    stub::params! {
+        pub struct NarrowParams<'a>: 1 words, 1 pointers {
+            address: &'a [u8] = 0;
+            prefix_bits: u8 = 0;
+            first_port: u16 = 1;
+            last_port: u16 = 2;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct NarrowReply, NarrowResults: 0 words, 1 pointers {
+        } caps {
+            authority: crate::net::tcp_connect_authority::Client<O> = 0 at 0;
+        }
+    }
+
+    stub::params! {
+        pub struct ConnectParams<'a>: 2 words, 2 pointers {
+            address: &'a [u8] = 1;
+            port: u16 = 0;
+            timeout_ns: u64 = 1;
+        }
+        caps {
+            window = 0 at 0;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct ConnectReply, ConnectResults: 0 words, 1 pointers {
+        } caps {
+            socket: crate::net::tcp_socket::Client<O> = 0 at 0;
+        }
+    }
+
+    impl<O: stub::Object> Client<O> {
+        /// What it covers, both ports included.
+        pub fn info<R>(&self, read: impl FnOnce(InfoResults<'_>) -> R) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Info, _>((), read)
+        }
+        /// The right to less; with an empty address all addresses stay.
+        ///
+        /// Refuses: as `TcpListenAuthority.narrow`
+        pub fn narrow(
+            &self,
+            address: &[u8],
+            prefix_bits: u8,
+            first_port: u16,
+            last_port: u16,
+        ) -> Result<NarrowResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::Narrow, _>(
+                NarrowParams {
+                    address,
+                    prefix_bits,
+                    first_port,
+                    last_port,
+                },
+                |results| results,
+            )
+        }
+        /// Begins a connection and gives it once it is there. The window is the client's own memory, as with
+        /// `listen`.
+        ///
+        /// Refuses: `notGranted`, `unreachable` (there is no way there), `connectionRefused`, `timedOut` after
+        /// `timeoutNs`, at most two minutes, and as `TcpListenAuthority.listen`
+        pub fn connect(
+            &self,
+            window: stub::CapArg,
+            address: &[u8],
+            port: u16,
+            timeout_ns: u64,
+        ) -> Result<ConnectResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::Connect, _>(
+                ConnectParams {
+                    window,
+                    address,
+                    port,
+                    timeout_ns,
+                },
+                |results| results,
+            )
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn info(&mut self, reply: stub::Reply<C, call::Info>) -> stub::Answered;
+        fn narrow(
+            &mut self,
+            reply: stub::Reply<C, call::Narrow>,
+            address: &[u8],
+            prefix_bits: u8,
+            first_port: u16,
+            last_port: u16,
+        ) -> stub::Answered;
+        fn connect(
+            &mut self,
+            reply: stub::Reply<C, call::Connect>,
+            window: C::Cap,
+            address: &[u8],
+            port: u16,
+            timeout_ns: u64,
+        ) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::INFO => server.info(stub::Reply::new(call)),
+            method::NARROW => {
+                stub::serve!(server.narrow(received.payload, call) message { field address = 0, field prefix_bits = 0, field first_port = 1, field last_port = 2 })
+            }
+            method::CONNECT => {
+                stub::serve!(server.connect(received.payload, call) message { cap window = 0, field address = 1, field port = 0, field timeout_ns = 1 })
+            }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// A connection. When its last handle goes it ends as TCP says: with a FIN behind what was sent, or with a RST where
+/// bytes were left unread. Both directions are counted in bytes from 0 on, so that whatever call is made again, or
+/// given up on the way, nothing is lost and nothing doubled.
+pub mod tcp_socket {
+    stub::interface! { "TcpSocket" = 0xd1c0a5e5b0a70f08 }
+
+    stub::enumeration! {
+        /// `peerDone`: the other end sends no more; `done`: this end does not; `broken`: it was cut off.
+        pub enum State {
+            Connecting = 0,
+            Open = 1,
+            PeerDone = 2,
+            Done = 3,
+            Closed = 4,
+            Broken = 5,
+        }
+    }
+
+    stub::methods! {
+        "TcpSocket";
+        Info INFO = 0 "info" idempotent, reply u32::MAX, (()) -> (InfoReply<'a>, in place InfoResults<'m>);
+        Receive RECEIVE = 1 "receive" idempotent, reply 0, (ReceiveParams) -> (ReceiveResults, ReceiveResults);
+        Send SEND = 2 "send" idempotent, reply 0, (SendParams) -> (SendResults, SendResults);
+        Shutdown SHUTDOWN = 3 "shutdown" idempotent, reply 0, (()) -> ((), ());
+        Abort ABORT = 4 "abort" idempotent, reply 0, (()) -> ((), ());
+    }
+
+    stub::reply! {
+        /// As a server sends it.
+        pub struct InfoReply<'a>: 1 words, 2 pointers {
+            local_address: &'a [u8] = 0;
+            local_port: u16 = 0;
+            remote_address: &'a [u8] = 1;
+            remote_port: u16 = 1;
+            state: crate::net::tcp_socket::State = 2;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct InfoResults {
+            local_port: u16 = 0;
+            remote_port: u16 = 1;
+        } try {
+            local_address: &'m [u8] = 0;
+            remote_address: &'m [u8] = 1;
+            state: crate::net::tcp_socket::State = 2;
+        }
+    }
+
+    stub::plain! {
+        pub struct ReceiveParams: 2 words {
+            position: u64 = 0;
+            offset: u32 = 2;
+            length: u32 = 3;
+        }
+    }
+    stub::plain! {
+        pub struct ReceiveResults: 1 words {
+            bytes: u32 = 0;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type ReceiveReply = ReceiveResults;
+
+    stub::plain! {
+        pub struct SendParams: 2 words {
+            position: u64 = 0;
+            offset: u32 = 2;
+            length: u32 = 3;
+        }
+    }
+    stub::plain! {
+        pub struct SendResults: 1 words {
+            bytes: u32 = 0;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type SendReply = SendResults;
+
+    impl<O: stub::Object> Client<O> {
+        pub fn info<R>(&self, read: impl FnOnce(InfoResults<'_>) -> R) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Info, _>((), read)
+        }
+        /// Writes up to `length` bytes, from byte number `position` on, to `offset` in the window, as soon as there
+        /// is one; what came before is given up. 0 bytes: the other end sends no more.
+        ///
+        /// Refuses: `zeroLength`, `outOfRange` (window, or a position that was given up or not reached),
+        /// `connectionReset`, `cancelled` (another call waits now)
+        pub fn receive(
+            &self,
+            position: u64,
+            offset: u32,
+            length: u32,
+        ) -> Result<ReceiveResults, stub::Refusal> {
+            self.0.invoke::<call::Receive, _>(
+                ReceiveParams {
+                    position,
+                    offset,
+                    length,
+                },
+                |results| results,
+            )
+        }
+        /// Takes bytes from `offset` in the window on; the first of them is byte number `position`. Completes as soon
+        /// as there is room for one and says how many were taken; those that were taken before count again.
+        ///
+        /// Refuses: `zeroLength`, `outOfRange` (window, or a position beyond what was taken), `connectionReset`,
+        /// `wrongState` (after `shutdown`), `cancelled` (another call waits now)
+        pub fn send(
+            &self,
+            position: u64,
+            offset: u32,
+            length: u32,
+        ) -> Result<SendResults, stub::Refusal> {
+            self.0.invoke::<call::Send, _>(
+                SendParams {
+                    position,
+                    offset,
+                    length,
+                },
+                |results| results,
+            )
+        }
+        /// Says that nothing more is sent; receiving goes on.
+        pub fn shutdown(&self) -> Result<(), stub::Refusal> {
+            self.0.invoke::<call::Shutdown, _>((), |()| ())
+        }
+        /// Cuts the connection off.
+        pub fn abort(&self) -> Result<(), stub::Refusal> {
+            self.0.invoke::<call::Abort, _>((), |()| ())
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn info(&mut self, reply: stub::Reply<C, call::Info>) -> stub::Answered;
+        fn receive(
+            &mut self,
+            reply: stub::Reply<C, call::Receive>,
+            position: u64,
+            offset: u32,
+            length: u32,
+        ) -> stub::Answered;
+        fn send(
+            &mut self,
+            reply: stub::Reply<C, call::Send>,
+            position: u64,
+            offset: u32,
+            length: u32,
+        ) -> stub::Answered;
+        fn shutdown(&mut self, reply: stub::Reply<C, call::Shutdown>) -> stub::Answered;
+        fn abort(&mut self, reply: stub::Reply<C, call::Abort>) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::INFO => server.info(stub::Reply::new(call)),
+            method::RECEIVE => {
+                stub::serve!(server.receive(received.payload, call) plain ReceiveParams { position, offset, length })
+            }
+            method::SEND => {
+                stub::serve!(server.send(received.payload, call) plain SendParams { position, offset, length })
+            }
+            method::SHUTDOWN => server.shutdown(stub::Reply::new(call)),
+            method::ABORT => server.abort(stub::Reply::new(call)),
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// The right to take datagrams at some ports, and to answer who sends some.
+pub mod udp_bind_authority {
+    stub::interface! { "UdpBindAuthority" = 0xd1c0a5e5b0a70f09 }
+
+    stub::methods! {
+        "UdpBindAuthority";
+        Info INFO = 0 "info" idempotent, reply u32::MAX, (()) -> (InfoReply<'a>, in place InfoResults<'m>);
+        Narrow NARROW = 1 "narrow" once, reply 24, (NarrowParams<'a>) -> (NarrowReply<K>, NarrowResults<O>);
+        Bind BIND = 2 "bind" once, reply 24, (BindParams<'a>) -> (BindReply<K>, BindResults<O>);
+    }
+
+    stub::reply! {
+        /// As a server sends it.
+        pub struct InfoReply<'a>: 1 words, 1 pointers {
+            address: &'a [u8] = 0;
+            first_port: u16 = 0;
+            last_port: u16 = 1;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct InfoResults {
+            first_port: u16 = 0;
+            last_port: u16 = 1;
+        } try {
+            address: &'m [u8] = 0;
+        }
+    }
+
+    stub::params! {
+        pub struct NarrowParams<'a>: 1 words, 1 pointers {
+            address: &'a [u8] = 0;
+            first_port: u16 = 0;
+            last_port: u16 = 1;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct NarrowReply, NarrowResults: 0 words, 1 pointers {
+        } caps {
+            authority: crate::net::udp_bind_authority::Client<O> = 0 at 0;
+        }
+    }
+
+    stub::params! {
+        pub struct BindParams<'a>: 1 words, 2 pointers {
+            address: &'a [u8] = 1;
+            port: u16 = 0;
+        }
+        caps {
+            window = 0 at 0;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct BindReply, BindResults: 0 words, 1 pointers {
+        } caps {
+            socket: crate::net::udp_socket::Client<O> = 0 at 0;
+        }
+    }
+
+    impl<O: stub::Object> Client<O> {
+        /// What it covers, both ports included.
+        pub fn info<R>(&self, read: impl FnOnce(InfoResults<'_>) -> R) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Info, _>((), read)
+        }
+        /// Refuses: as `TcpListenAuthority.narrow`
+        pub fn narrow(
+            &self,
+            address: &[u8],
+            first_port: u16,
+            last_port: u16,
+        ) -> Result<NarrowResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::Narrow, _>(
+                NarrowParams {
+                    address,
+                    first_port,
+                    last_port,
+                },
+                |results| results,
+            )
+        }
+        /// Takes datagrams to a port at a local address, which must be given.
+        ///
+        /// Refuses: as `TcpListenAuthority.listen`
+        pub fn bind(
+            &self,
+            window: stub::CapArg,
+            address: &[u8],
+            port: u16,
+        ) -> Result<BindResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::Bind, _>(
+                BindParams {
+                    window,
+                    address,
+                    port,
+                },
+                |results| results,
+            )
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn info(&mut self, reply: stub::Reply<C, call::Info>) -> stub::Answered;
+        fn narrow(
+            &mut self,
+            reply: stub::Reply<C, call::Narrow>,
+            address: &[u8],
+            first_port: u16,
+            last_port: u16,
+        ) -> stub::Answered;
+        fn bind(
+            &mut self,
+            reply: stub::Reply<C, call::Bind>,
+            window: C::Cap,
+            address: &[u8],
+            port: u16,
+        ) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::INFO => server.info(stub::Reply::new(call)),
+            method::NARROW => {
+                stub::serve!(server.narrow(received.payload, call) message { field address = 0, field first_port = 0, field last_port = 1 })
+            }
+            method::BIND => {
+                stub::serve!(server.bind(received.payload, call) message { cap window = 0, field address = 1, field port = 0 })
+            }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// The right to exchange datagrams with some addresses and ports.
+pub mod udp_connect_authority {
+    stub::interface! { "UdpConnectAuthority" = 0xd1c0a5e5b0a70f0a }
+
+    stub::methods! {
+        "UdpConnectAuthority";
+        Info INFO = 0 "info" idempotent, reply u32::MAX, (()) -> (InfoReply<'a>, in place InfoResults<'m>);
+        Narrow NARROW = 1 "narrow" once, reply 24, (NarrowParams<'a>) -> (NarrowReply<K>, NarrowResults<O>);
+        Connect CONNECT = 2 "connect" once, reply 24, (ConnectParams<'a>) -> (ConnectReply<K>, ConnectResults<O>);
+    }
+
+    stub::reply! {
+        /// As a server sends it.
+        pub struct InfoReply<'a>: 1 words, 1 pointers {
+            address: &'a [u8] = 0;
+            prefix_bits: u8 = 0;
+            first_port: u16 = 1;
+            last_port: u16 = 2;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct InfoResults {
+            prefix_bits: u8 = 0;
+            first_port: u16 = 1;
+            last_port: u16 = 2;
+        } try {
+            address: &'m [u8] = 0;
+        }
+    }
+
+    stub::params! {
+        pub struct NarrowParams<'a>: 1 words, 1 pointers {
+            address: &'a [u8] = 0;
+            prefix_bits: u8 = 0;
+            first_port: u16 = 1;
+            last_port: u16 = 2;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct NarrowReply, NarrowResults: 0 words, 1 pointers {
+        } caps {
+            authority: crate::net::udp_connect_authority::Client<O> = 0 at 0;
+        }
+    }
+
+    stub::params! {
+        pub struct ConnectParams<'a>: 1 words, 2 pointers {
+            address: &'a [u8] = 1;
+            port: u16 = 0;
+        }
+        caps {
+            window = 0 at 0;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct ConnectReply, ConnectResults: 0 words, 1 pointers {
+        } caps {
+            socket: crate::net::udp_socket::Client<O> = 0 at 0;
+        }
+    }
+
+    impl<O: stub::Object> Client<O> {
+        /// What it covers, both ports included.
+        pub fn info<R>(&self, read: impl FnOnce(InfoResults<'_>) -> R) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Info, _>((), read)
+        }
+        /// Refuses: as `TcpListenAuthority.narrow`
+        pub fn narrow(
+            &self,
+            address: &[u8],
+            prefix_bits: u8,
+            first_port: u16,
+            last_port: u16,
+        ) -> Result<NarrowResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::Narrow, _>(
+                NarrowParams {
+                    address,
+                    prefix_bits,
+                    first_port,
+                    last_port,
+                },
+                |results| results,
+            )
+        }
+        /// A port of its own, from which datagrams go to one end and are taken from there alone.
+        ///
+        /// Refuses: as `TcpConnectAuthority.connect`, which waits for nobody here
+        pub fn connect(
+            &self,
+            window: stub::CapArg,
+            address: &[u8],
+            port: u16,
+        ) -> Result<ConnectResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::Connect, _>(
+                ConnectParams {
+                    window,
+                    address,
+                    port,
+                },
+                |results| results,
+            )
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn info(&mut self, reply: stub::Reply<C, call::Info>) -> stub::Answered;
+        fn narrow(
+            &mut self,
+            reply: stub::Reply<C, call::Narrow>,
+            address: &[u8],
+            prefix_bits: u8,
+            first_port: u16,
+            last_port: u16,
+        ) -> stub::Answered;
+        fn connect(
+            &mut self,
+            reply: stub::Reply<C, call::Connect>,
+            window: C::Cap,
+            address: &[u8],
+            port: u16,
+        ) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::INFO => server.info(stub::Reply::new(call)),
+            method::NARROW => {
+                stub::serve!(server.narrow(received.payload, call) message { field address = 0, field prefix_bits = 0, field first_port = 1, field last_port = 2 })
+            }
+            method::CONNECT => {
+                stub::serve!(server.connect(received.payload, call) message { cap window = 0, field address = 1, field port = 0 })
+            }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// Datagrams, each of at most 1472 bytes.
+pub mod udp_socket {
+    stub::interface! { "UdpSocket" = 0xd1c0a5e5b0a70f0b }
+
+    stub::methods! {
+        "UdpSocket";
+        Info INFO = 0 "info" idempotent, reply u32::MAX, (()) -> (InfoReply<'a>, in place InfoResults<'m>);
+        Send SEND = 1 "send" once, reply 0, (SendParams<'a>) -> ((), ());
+        Receive RECEIVE = 2 "receive" idempotent, reply u32::MAX, (ReceiveParams) -> (ReceiveReply<'a>, in place ReceiveResults<'m>);
+    }
+
+    stub::reply! {
+        /// As a server sends it.
+        pub struct InfoReply<'a>: 1 words, 2 pointers {
+            local_address: &'a [u8] = 0;
+            local_port: u16 = 0;
+            remote_address: &'a [u8] = 1;
+            remote_port: u16 = 1;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct InfoResults {
+            local_port: u16 = 0;
+            remote_port: u16 = 1;
+        } try {
+            local_address: &'m [u8] = 0;
+            remote_address: &'m [u8] = 1;
+        }
+    }
+
+    stub::params! {
+        pub struct SendParams<'a>: 2 words, 1 pointers {
+            address: &'a [u8] = 0;
+            port: u16 = 0;
+            offset: u32 = 1;
+            length: u32 = 2;
+        }
+    }
+
+    stub::plain! {
+        pub struct ReceiveParams: 2 words {
+            number: u64 = 0;
+            offset: u32 = 2;
+            length: u32 = 3;
+        }
+    }
+    stub::reply! {
+        /// As a server sends it.
+        pub struct ReceiveReply<'a>: 1 words, 1 pointers {
+            bytes: u32 = 0;
+            address: &'a [u8] = 0;
+            port: u16 = 2;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct ReceiveResults {
+            bytes: u32 = 0;
+            port: u16 = 2;
+        } try {
+            address: &'m [u8] = 0;
+        }
+    }
+
+    impl<O: stub::Object> Client<O> {
+        pub fn info<R>(&self, read: impl FnOnce(InfoResults<'_>) -> R) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Info, _>((), read)
+        }
+        /// Sends bytes of the window. Without an address to the one remote end; with one to that end, or to one of
+        /// the last sixteen that sent something here.
+        ///
+        /// Refuses: `notGranted` (anybody else), `queueFull`, `outOfRange` (window, length), `malformedAddress`
+        pub fn send(
+            &self,
+            address: &[u8],
+            port: u16,
+            offset: u32,
+            length: u32,
+        ) -> Result<(), stub::Refusal> {
+            self.0.invoke::<call::Send, _>(
+                SendParams {
+                    address,
+                    port,
+                    offset,
+                    length,
+                },
+                |()| (),
+            )
+        }
+        /// Writes datagram number `number` to `offset` in the window as soon as it is there, cut off at `length`;
+        /// `bytes` is its whole length. They are counted from 0 on; those before it are given up.
+        ///
+        /// Refuses: `outOfRange` (window, or a number that was given up or is not next), `cancelled` (another call
+        /// waits now)
+        pub fn receive<R>(
+            &self,
+            number: u64,
+            offset: u32,
+            length: u32,
+            read: impl FnOnce(ReceiveResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Receive, _>(
+                ReceiveParams {
+                    number,
+                    offset,
+                    length,
+                },
+                read,
+            )
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn info(&mut self, reply: stub::Reply<C, call::Info>) -> stub::Answered;
+        fn send(
+            &mut self,
+            reply: stub::Reply<C, call::Send>,
+            address: &[u8],
+            port: u16,
+            offset: u32,
+            length: u32,
+        ) -> stub::Answered;
+        fn receive(
+            &mut self,
+            reply: stub::Reply<C, call::Receive>,
+            number: u64,
+            offset: u32,
+            length: u32,
+        ) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::INFO => server.info(stub::Reply::new(call)),
+            method::SEND => {
+                stub::serve!(server.send(received.payload, call) message { field address = 0, field port = 0, field offset = 1, field length = 2 })
+            }
+            method::RECEIVE => {
+                stub::serve!(server.receive(received.payload, call) plain ReceiveParams { number, offset, length })
+            }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! Two stacks on one link, which find each other at the link-local addresses that they make themselves.
+
+use core::net::IpAddr;
+
+use net_config::{Keys, dhcp4};
+use net_demux::{Client, Connect, Endpoint, Listen, Prefix, Protocol, Share, Socket};
+use net_stack::{Count, Echo, Limits, Options, Read, Refusal, Stack, State};
+use units::Nanoseconds;
+
+const SHARE: Share = Share {
+    sockets: 8,
+    half_open: 4,
+};
+
+struct Link {
+    stacks: [Stack; 2],
+    clients: [Client; 2],
+    now: Nanoseconds,
+    /// Changes a frame before it arrives; `false` loses it.
+    harm: fn(&mut Vec<u8>) -> bool,
+}
+
+fn stack(number: u8, now: Nanoseconds) -> Stack {
+    let options = Options {
+        hardware: [2, 0, 0, 0, 0, number],
+        mtu: 1500,
+        keys: Keys {
+            stable: [number; 32],
+            fresh: [number; 32],
+        },
+        secret: [number; 16],
+        seed: number.into(),
+        probing: dhcp4::Probing::QUICK,
+        limits: Limits {
+            sockets: 16,
+            clients: 2,
+            buffer_bytes: 4096,
+            datagrams: 4,
+        },
+    };
+    Stack::new(options, now)
+}
+
+impl Link {
+    /// Two stacks that have their addresses.
+    fn new() -> Self {
+        let now = Nanoseconds::from_secs(1);
+        let mut stacks = [stack(1, now), stack(2, now)];
+        let clients = [0, 1].map(|at: usize| stacks[at].admit(SHARE).unwrap());
+        let mut link = Self {
+            stacks,
+            clients,
+            now,
+            harm: |_| true,
+        };
+        link.run(Nanoseconds::from_secs(5));
+        link
+    }
+
+    /// Lets so much time pass, and everything happen that happens meanwhile.
+    fn run(&mut self, span: Nanoseconds) {
+        let until = self.now.saturating_add(span);
+        loop {
+            let mut moved = false;
+            for at in 0..2 {
+                self.stacks[at].poll(self.now);
+                while let Some(frame) = self.stacks[at].outgoing().map(<[u8]>::to_vec) {
+                    self.stacks[at].sent();
+                    let mut frame = frame;
+                    if (self.harm)(&mut frame) {
+                        self.stacks[1 - at].receive(self.now, &frame);
+                    }
+                    moved = true;
+                }
+            }
+            if moved {
+                continue;
+            }
+            let next = self.stacks[0].deadline().min(self.stacks[1].deadline());
+            if next > until {
+                self.now = until;
+                return;
+            }
+            self.now = next.max(self.now.saturating_add(Nanoseconds::from_micros(1)));
+        }
+    }
+
+    fn soon(&mut self) {
+        self.run(Nanoseconds::from_secs(3));
+    }
+
+    fn address(&self, at: usize) -> IpAddr {
+        let mut all = self.stacks[at].host().addresses(self.now);
+        all.next().unwrap().address.into()
+    }
+
+    fn listen(&mut self, port: u16, backlog: u32) -> Socket {
+        let local = Endpoint {
+            address: core::net::Ipv6Addr::UNSPECIFIED.into(),
+            port,
+        };
+        let all = Listen::new(Protocol::Tcp, 1, 65_535);
+        self.stacks[1]
+            .listen(self.clients[1], &all, local, backlog)
+            .unwrap()
+    }
+
+    fn connect(&mut self, port: u16) -> Result<Socket, Refusal> {
+        let remote = Endpoint {
+            address: self.address(1),
+            port,
+        };
+        let everybody = Prefix::new(core::net::Ipv6Addr::UNSPECIFIED.into(), 0).unwrap();
+        let all = Connect::new(Protocol::Tcp, everybody, 1, 65_535);
+        self.stacks[0].connect(self.clients[0], &all, remote)
+    }
+
+    /// A connection and both its sockets.
+    fn connected(&mut self) -> [Socket; 2] {
+        let listener = self.listen(80, 4);
+        let client = self.connect(80).unwrap();
+        self.soon();
+        assert_eq!(self.stacks[0].state(client), Ok(State::Open));
+        let (server, remote) = self.stacks[1].accept(listener).unwrap().unwrap();
+        assert_eq!(remote.address, self.address(0));
+        [client, server]
+    }
+
+    fn write(
+        &mut self,
+        at: usize,
+        socket: Socket,
+        from: u64,
+        bytes: &[u8],
+    ) -> Result<usize, Refusal> {
+        let written = self.stacks[at].write(socket, from, bytes.len(), |place, to| {
+            to.copy_from_slice(&bytes[place..place + to.len()]);
+            Ok::<(), ()>(())
+        });
+        written.map(Result::unwrap)
+    }
+
+    fn read(&mut self, at: usize, socket: Socket, from: u64) -> Result<Read<Vec<u8>>, Refusal> {
+        self.stacks[at].read(socket, from, usize::MAX, <[u8]>::to_vec)
+    }
+}
+
+#[test]
+fn an_echo_is_answered_and_one_to_nobody_is_not() {
+    let mut link = Link::new();
+    let (now, target) = (link.now, link.address(1));
+    let until = now.saturating_add(Nanoseconds::from_secs(3));
+    for (owner, target) in [(1, target), (2, "fe80::1".parse().unwrap())] {
+        let echo = Echo {
+            target,
+            bytes: 56,
+            until,
+            owner,
+        };
+        link.stacks[0].ask_echo(now, echo).unwrap();
+    }
+    link.run(Nanoseconds::from_secs(4));
+    let mut ended = [
+        link.stacks[0].echoed().unwrap(),
+        link.stacks[0].echoed().unwrap(),
+    ];
+    ended.sort_by_key(|echoed| echoed.owner);
+    assert_eq!(ended[0].outcome.map(|(_, hops)| hops), Ok(64));
+    assert_eq!(ended[1].outcome, Err(Refusal::TimedOut));
+    assert!(link.stacks[0].echoed().is_none());
+}
+
+#[test]
+fn bytes_go_both_ways_and_each_side_ends_on_its_own() {
+    let mut link = Link::new();
+    let [client, server] = link.connected();
+    assert_eq!(link.write(0, client, 0, b"question"), Ok(8));
+    link.soon();
+    assert_eq!(
+        link.read(1, server, 0),
+        Ok(Read::Bytes(b"question".to_vec()))
+    );
+    // What was shown stays until it is given up: a lost answer loses nothing.
+    assert_eq!(
+        link.read(1, server, 0),
+        Ok(Read::Bytes(b"question".to_vec()))
+    );
+    assert_eq!(link.read(1, server, 9), Err(Refusal::Position));
+    assert_eq!(link.read(1, server, 8), Ok(Read::Wait));
+    assert_eq!(link.read(1, server, 7), Err(Refusal::Position));
+    // Half closed: the server still answers.
+    link.stacks[0].shut(client).unwrap();
+    link.soon();
+    assert_eq!(link.read(1, server, 8), Ok(Read::End));
+    assert_eq!(link.stacks[1].state(server), Ok(State::PeerDone));
+    assert_eq!(link.write(1, server, 0, b"answer"), Ok(6));
+    // The same again is the same.
+    assert_eq!(link.write(1, server, 0, b"answer"), Ok(6));
+    assert_eq!(link.write(1, server, 7, b"late"), Err(Refusal::Position));
+    link.soon();
+    assert_eq!(link.read(0, client, 0), Ok(Read::Bytes(b"answer".to_vec())));
+    assert_eq!(link.write(0, client, 8, b"more"), Err(Refusal::Shut));
+    let now = link.now;
+    link.stacks[1].release(now, server);
+    link.soon();
+    assert_eq!(link.read(0, client, 6), Ok(Read::End));
+    assert_eq!(
+        link.stacks[1].state(server),
+        Err(net_demux::Refusal::Stale.into())
+    );
+}
+
+#[test]
+fn a_full_buffer_holds_the_sender_up_and_nothing_is_lost() {
+    let mut link = Link::new();
+    let [client, server] = link.connected();
+    let all: Vec<u8> = (0..40_000u32).map(|number| (number % 251) as u8).collect();
+    let (mut sent, mut got) = (0, Vec::new());
+    while got.len() < all.len() {
+        if sent < all.len() {
+            sent += link.write(0, client, sent as u64, &all[sent..]).unwrap();
+        }
+        link.run(Nanoseconds::from_millis(50));
+        // The receiver's buffer and the sender's hold no more than this.
+        assert!(sent - got.len() <= 8192);
+        if let Read::Bytes(bytes) = link.read(1, server, got.len() as u64).unwrap() {
+            got.extend(bytes);
+        }
+    }
+    assert_eq!(got, all);
+}
+
+#[test]
+fn nobody_listening_is_said_at_once_and_unread_bytes_reset() {
+    let mut link = Link::new();
+    let nobody = link.connect(81).unwrap();
+    link.soon();
+    assert_eq!(link.stacks[0].state(nobody), Ok(State::Broken));
+    let [client, server] = link.connected();
+    assert_eq!(link.write(0, client, 0, b"never read"), Ok(10));
+    link.soon();
+    let now = link.now;
+    link.stacks[1].release(now, server);
+    link.soon();
+    assert_eq!(link.stacks[0].state(client), Ok(State::Broken));
+    assert_eq!(link.read(0, client, 0), Err(Refusal::Reset));
+}
+
+#[test]
+fn a_wrong_sum_reaches_no_socket() {
+    let mut link = Link::new();
+    let _ = link.listen(80, 4);
+    // The last octet of every TCP segment.
+    link.harm = |frame| {
+        if frame[12..14] == [0x86, 0xdd] && frame[20] == 6 {
+            *frame.last_mut().unwrap() ^= 1;
+        }
+        true
+    };
+    let client = link.connect(80).unwrap();
+    link.soon();
+    assert_eq!(link.stacks[0].state(client), Ok(State::Connecting));
+    assert!(link.stacks[1].counts().of(Count::TcpChecksum) > 0);
+    assert_eq!(link.stacks[1].sockets(), 1);
+}
+
+#[test]
+fn places_come_back_and_shares_hold() {
+    let mut link = Link::new();
+    let listener = link.listen(80, 2);
+    for round in 0..20 {
+        let client = link
+            .connect(80)
+            .unwrap_or_else(|refusal| panic!("{round}: {refusal:?}"));
+        link.soon();
+        let (server, _) = link.stacks[1].accept(listener).unwrap().unwrap();
+        let now = link.now;
+        link.stacks[0].release(now, client);
+        link.soon();
+        link.stacks[1].release(now, server);
+        link.soon();
+    }
+    // Nobody accepts: the backlog is two, and the share eight.
+    let clients: Vec<_> = (0..8).map(|_| link.connect(80).unwrap()).collect();
+    assert_eq!(link.connect(80), Err(net_demux::Refusal::Share.into()));
+    link.soon();
+    let open = clients
+        .iter()
+        .filter(|socket| link.stacks[0].state(**socket) == Ok(State::Open));
+    assert_eq!(open.count(), 2);
+    assert!(link.stacks[1].sockets() <= 3);
+}
+
+#[test]
+fn handshakes_that_never_end_are_forgotten() {
+    let mut link = Link::new();
+    let _ = link.listen(80, 4);
+    link.connect(80).unwrap();
+    // The SYN arrives, and nothing after it.
+    link.harm = |frame| !(frame[12..14] == [0x86, 0xdd] && frame[20] == 6 && frame[67] != 2);
+    link.soon();
+    assert_eq!(link.stacks[1].sockets(), 2);
+    link.harm = |_| false;
+    link.run(Nanoseconds::from_secs(40));
+    assert_eq!(link.stacks[1].sockets(), 1);
+    assert_eq!(link.stacks[1].counts().of(Count::Expired), 1);
+}
+
+#[test]
+fn datagrams_go_to_one_end_and_answers_only_to_who_asked() {
+    let mut link = Link::new();
+    let local = Endpoint {
+        address: core::net::Ipv6Addr::UNSPECIFIED.into(),
+        port: 53,
+    };
+    let bound = Listen::new(Protocol::Udp, 53, 53);
+    let server = link.stacks[1].bind(link.clients[1], &bound, local).unwrap();
+    let remote = Endpoint {
+        address: link.address(1),
+        port: 53,
+    };
+    let to = Connect::new(Protocol::Udp, Prefix::of(remote.address), 53, 53);
+    let client = link.stacks[0]
+        .associate(link.clients[0], &to, remote)
+        .unwrap();
+    let stranger = Endpoint {
+        address: link.address(0),
+        port: 7,
+    };
+    let write = |to: &mut [u8]| {
+        to.fill(7);
+        Ok::<(), ()>(())
+    };
+    assert_eq!(
+        link.stacks[0].send_datagram(client, None, 5, write),
+        Ok(Ok(true))
+    );
+    link.soon();
+    let refused = link.stacks[1].send_datagram(server, Some(stranger), 5, write);
+    assert_eq!(refused, Err(net_demux::Refusal::NotGranted.into()));
+    let got = link.stacks[1]
+        .take_datagram(server, 0, <[u8]>::to_vec)
+        .unwrap()
+        .unwrap();
+    assert_eq!(got.shown, [7; 5]);
+    assert_eq!(
+        link.stacks[1].send_datagram(server, Some(got.from), 3, write),
+        Ok(Ok(true))
+    );
+    link.soon();
+    let answer = link.stacks[0]
+        .take_datagram(client, 0, <[u8]>::to_vec)
+        .unwrap()
+        .unwrap();
+    assert_eq!((answer.from, answer.bytes), (remote, 3));
+    assert_eq!(
+        link.stacks[0].take_datagram(client, 1, <[u8]>::to_vec),
+        Ok(None)
+    );
+    assert_eq!(
+        link.stacks[0].take_datagram(client, 0, <[u8]>::to_vec),
+        Err(Refusal::Position)
+    );
+}
