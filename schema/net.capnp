@@ -117,7 +117,7 @@ interface TcpListenAuthority @0xd1c0a5e5b0a70f05 {
 # Connections to a port.
 interface TcpListener @0xd1c0a5e5b0a70f06 {
   # Gives the connection that has waited longest as soon as there is one.
-  # Refuses: `busy` where eight wait.
+  # Refuses: `cancelled` (another call waits now).
   accept @0 () -> (socket :TcpSocket);
 }
 
@@ -190,4 +190,18 @@ interface UdpSocket @0xd1c0a5e5b0a70f0b {
   # length. They are counted from 0 on; those before it are given up.
   # Refuses: `outOfRange` (window, or a number that was given up or is not next), `cancelled` (another call waits now).
   receive @2 (number :UInt64, offset :UInt32, length :UInt32) -> (bytes :UInt32, address :Data, port :UInt16) $Stub.idempotent;
+}
+
+# Names to addresses, by asking the name servers that the network named.
+interface DnsResolver @0xd1c0a5e5b0a70f0c {
+  # Gives the addresses of a name: letters, digits, hyphens, underscores, points; IPv6 before IPv4. Answers are kept for as long as they
+  # say, at most an hour, and that there is none for a minute.
+  # Refuses: `notFound` (there is no such name, or it has no such address), `badArgument` (it is no name), `unreachable` (no name
+  # server is known), `timedOut` after `timeoutNs`, at most 30 seconds, `failed` (the servers do not want to), `busy` where
+  # eight names are being asked for.
+  lookup @0 (name :Text, families :Families, timeoutNs :UInt64) -> (list :List(Found)) $Stub.idempotent;
+  # Forgets what was kept, and says how many answers that were.
+  flush @1 () -> (count :UInt32) $Stub.idempotent;
+  enum Families { any @0; ipv4 @1; ipv6 @2; }
+  struct Found { address @0 :Data; }
 }

@@ -357,4 +357,8 @@ pub static ALL: &[Interface] = &[
         method("send", shape(2, 1, &[field("address", Data, 0), field("port", Int(16), 0), field("offset", Int(32), 1), field("length", Int(32), 2)]), shape(0, 0, &[])),
         method("receive", shape(2, 0, &[field("number", Int(64), 0), field("offset", Int(32), 2), field("length", Int(32), 3)]), shape(1, 1, &[field("bytes", Int(32), 0), field("address", Data, 0), field("port", Int(16), 2)])),
     ]),
+    interface(0xd1c0a5e5b0a70f0c, "DnsResolver", &[
+        method("lookup", shape(2, 1, &[field("name", Text, 0), field("families", Enum(3), 0), field("timeoutNs", Int(64), 1)]), shape(0, 1, &[field("list", StructList(&shape(0, 1, &[field("address", Data, 0)])), 0)])),
+        method("flush", shape(0, 0, &[]), shape(1, 0, &[field("count", Int(32), 0)])),
+    ]),
 ];

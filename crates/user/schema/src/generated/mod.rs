@@ -82,6 +82,7 @@ pub static INTERFACES: &[(u64, &str)] = &[
     (0xd1c0a5e5b0a70f09, "UdpBindAuthority"),
     (0xd1c0a5e5b0a70f0a, "UdpConnectAuthority"),
     (0xd1c0a5e5b0a70f0b, "UdpSocket"),
+    (0xd1c0a5e5b0a70f0c, "DnsResolver"),
 ];
 
 /// The methods of every interface that has any, by id and number.
@@ -140,6 +141,7 @@ pub static METHODS: &[(u64, &[&str])] = &[
     (0xd1c0a5e5b0a70f09, &["info", "narrow", "bind"]),
     (0xd1c0a5e5b0a70f0a, &["info", "narrow", "connect"]),
     (0xd1c0a5e5b0a70f0b, &["info", "send", "receive"]),
+    (0xd1c0a5e5b0a70f0c, &["lookup", "flush"]),
 ];
 
 /// Hands every interface to the macro `$each`: `Name = file::module;`, in the order of their names.

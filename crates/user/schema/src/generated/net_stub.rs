@@ -879,7 +879,7 @@ pub mod tcp_listener {
     impl<O: stub::Object> Client<O> {
         /// Gives the connection that has waited longest as soon as there is one.
         ///
-        /// Refuses: `busy` where eight wait
+        /// Refuses: `cancelled` (another call waits now)
         pub fn accept(&self) -> Result<AcceptResults<O::Owned>, stub::Refusal> {
             self.0.invoke::<call::Accept, _>((), |results| results)
         }
@@ -1665,6 +1665,128 @@ pub mod udp_socket {
             method::RECEIVE => {
                 stub::serve!(server.receive(received.payload, call) plain ReceiveParams { number, offset, length })
             }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// Names to addresses, by asking the name servers that the network named.
+pub mod dns_resolver {
+    stub::interface! { "DnsResolver" = 0xd1c0a5e5b0a70f0c }
+
+    stub::enumeration! {
+        pub enum Families {
+            Any = 0,
+            Ipv4 = 1,
+            Ipv6 = 2,
+        }
+    }
+
+    stub::structure! {
+        pub struct Found<'a>: 0 words, 1 pointers {
+            address: &'a [u8] = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct FoundReader {
+        } try {
+            address: &'m [u8] = 0;
+        }
+    }
+
+    stub::methods! {
+        "DnsResolver";
+        Lookup LOOKUP = 0 "lookup" idempotent, reply u32::MAX, (LookupParams<'a>) -> (LookupReply<'a>, in place LookupResults<'m>);
+        Flush FLUSH = 1 "flush" idempotent, reply 0, (()) -> (FlushResults, FlushResults);
+    }
+
+    stub::params! {
+        pub struct LookupParams<'a>: 2 words, 1 pointers {
+            name: &'a str = 0;
+            families: crate::net::dns_resolver::Families = 0;
+            timeout_ns: u64 = 1;
+        }
+    }
+    stub::reply! {
+        /// As a server sends it.
+        pub struct LookupReply<'a>: 0 words, 1 pointers {
+            list: &'a [crate::net::dns_resolver::Found<'a>] = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct LookupResults {
+        } try {
+            list: stub::read::List<'m, crate::net::dns_resolver::FoundReader<'m>> = 0;
+        }
+    }
+    stub::fill! {
+        LookupWriter, LookupFill, fill_lookup for Lookup: 0 words, 1 pointers {
+            list list: crate::net::dns_resolver::Found<'static> = 0;
+        }
+    }
+
+    stub::plain! {
+        pub struct FlushResults: 1 words {
+            count: u32 = 0;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type FlushReply = FlushResults;
+
+    impl<O: stub::Object> Client<O> {
+        /// Gives the addresses of a name: letters, digits, hyphens, underscores, points; IPv6 before IPv4. Answers
+        /// are kept for as long as they say, at most an hour, and that there is none for a minute.
+        ///
+        /// Refuses: `notFound` (there is no such name, or it has no such address), `badArgument` (it is no name),
+        /// `unreachable` (no name server is known), `timedOut` after `timeoutNs`, at most 30 seconds, `failed` (the
+        /// servers do not want to), `busy` where eight names are being asked for
+        pub fn lookup<R>(
+            &self,
+            name: &str,
+            families: crate::net::dns_resolver::Families,
+            timeout_ns: u64,
+            read: impl FnOnce(LookupResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Lookup, _>(
+                LookupParams {
+                    name,
+                    families,
+                    timeout_ns,
+                },
+                read,
+            )
+        }
+        /// Forgets what was kept, and says how many answers that were.
+        pub fn flush(&self) -> Result<FlushResults, stub::Refusal> {
+            self.0.invoke::<call::Flush, _>((), |results| results)
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn lookup(
+            &mut self,
+            reply: stub::Reply<C, call::Lookup>,
+            name: &str,
+            families: crate::net::dns_resolver::Families,
+            timeout_ns: u64,
+        ) -> stub::Answered;
+        fn flush(&mut self, reply: stub::Reply<C, call::Flush>) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::LOOKUP => {
+                stub::serve!(server.lookup(received.payload, call) message { field name = 0, field families = 0, field timeout_ns = 1 })
+            }
+            method::FLUSH => server.flush(stub::Reply::new(call)),
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
     }
