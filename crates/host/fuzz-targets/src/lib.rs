@@ -14,6 +14,7 @@ mod network;
 mod program;
 mod remapping;
 mod saving;
+mod stack;
 mod terminal;
 
 pub use exercise::{Failure, Report, exercise};
@@ -45,6 +46,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "dhcp4",
         run: network::dhcp4,
+    },
+    Target {
+        name: "dns",
+        run: stack::dns,
     },
     Target {
         name: "elf",
@@ -81,6 +86,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "mp-table",
         run: hardware::mp_table,
+    },
+    Target {
+        name: "net-stack",
+        run: stack::stack_input,
     },
     Target {
         name: "newc",

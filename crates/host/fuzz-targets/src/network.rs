@@ -21,7 +21,7 @@ const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// What is in the input: how many seconds pass, what it is, its bytes.
-fn records(mut data: &[u8]) -> impl Iterator<Item = (u64, u8, &[u8])> {
+pub fn records(mut data: &[u8]) -> impl Iterator<Item = (u64, u8, &[u8])> {
     std::iter::from_fn(move || {
         let (head, rest) = data.split_at_checked(3)?;
         let length = usize::from(head[2]) * 2;
@@ -31,7 +31,8 @@ fn records(mut data: &[u8]) -> impl Iterator<Item = (u64, u8, &[u8])> {
     })
 }
 
-fn record(seconds: u8, kind: u8, bytes: &[u8]) -> Vec<u8> {
+/// Writes one of them.
+pub fn record(seconds: u8, kind: u8, bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     bytes.resize(bytes.len().next_multiple_of(2), 0);
     [&[seconds, kind, (bytes.len() / 2) as u8][..], &bytes].concat()
@@ -274,10 +275,12 @@ pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         "POST /api/log?from=3 HTTP/1.1\r\nHost: a\r\nOrigin: https://a\r\nCookie: {secret}={digits}\r\n\
          X-CSRF-Token: {digits}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
     );
-    vec![
+    let mut all = vec![
         ("dhcp4", "lease", lease.concat()),
         ("ipv6-host", "advertised", advertised),
         ("ipv6-host", "given", host.concat()),
         ("http", "change", request.into_bytes()),
-    ]
+    ];
+    all.extend(crate::stack::seeds());
+    all
 }
