@@ -21,6 +21,7 @@ mod graph;
 mod image;
 mod image_format;
 mod kvm;
+mod network;
 mod new;
 mod package;
 mod precheck;

@@ -273,6 +273,16 @@ pub fn disks_served(project: &Project, name: &str) -> Result<Option<usize>> {
     }))
 }
 
+/// Whether a service of a manifest may claim a network interface; a manifest that is refused has none.
+pub fn serves_network(project: &Project, name: &str) -> Result<bool> {
+    let bytes = compile_manifest(project, name)?;
+    let is_interface = |grant: &manifest::Grant| matches!(&grant.source, manifest::Source::Device { driver, .. } if driver == "virtio-net");
+    Ok(manifest::read(&bytes).is_ok_and(|manifest| {
+        let mut grants = manifest.services.iter().flat_map(|service| &service.grants);
+        grants.any(is_interface)
+    }))
+}
+
 /// Compiles `manifests/NAME.capnp` to the message the guest reads.
 ///
 /// The constant is called `manifest`. `manifests/NAME.bin`, bytes that no compiler would write, is taken as it is. A manifest that breaks its schema is refused with the compiler's `file:line:col`.

@@ -21,6 +21,7 @@ use crate::disk::{self, Disk, Linked, Writes};
 use crate::image::Shape;
 use crate::image::contents::{Contents, Loader};
 use crate::kvm;
+use crate::network;
 use crate::package::{self, Guest};
 use crate::project::Project;
 use crate::qemu::{Accel, Drive, Firmware, FirmwareKind, Machine, Medium};
@@ -58,6 +59,12 @@ pub struct RunArgs {
     /// Let writes reach the disk images
     #[arg(long, requires = "disk")]
     rw: bool,
+    /// Attach no network
+    #[arg(long)]
+    no_network: bool,
+    /// Let connections to a port of this machine (of 127.0.0.1 alone) reach a TCP port of the guest, as HOST:GUEST
+    #[arg(long, value_name = "HOST:GUEST", value_parser = network::forward, conflicts_with = "no_network")]
+    forward: Vec<network::Forward>,
     /// Number of CPUs
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     smp: u32,
@@ -142,6 +149,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
     };
     let guest = Guest::build(project, toolchain, flavour, &[&args.manifest])?;
     let firmware = firmware(project, &guest, &args)?;
+    let extra = extra(project, &args)?;
     let machine = Machine {
         model: args.machine,
         smp: args.smp,
@@ -151,7 +159,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
         disks,
         gdb: args.gdb,
         reboots: interactive,
-        extra: args.extra,
+        extra,
     };
     let command = machine.command(project)?;
     if args.gdb {
@@ -171,6 +179,16 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
         return Ok(code);
     }
     give_up(project, &end, accel)
+}
+
+/// QEMU's further arguments: the network, where the system serves one, and what was given.
+fn extra(project: &Project, args: &RunArgs) -> Result<Vec<OsString>> {
+    let mut extra = Vec::new();
+    if !args.no_network && package::serves_network(project, &args.manifest)? {
+        extra.extend(network::arguments(&args.forward));
+    }
+    extra.extend(args.extra.iter().cloned());
+    Ok(extra)
 }
 
 /// What the machine boots from.

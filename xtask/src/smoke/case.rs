@@ -17,6 +17,7 @@ use crate::qemu::{Drive, Feature, FirmwareKind};
 use crate::serial::Serial;
 use crate::session::{Session, Waited};
 use crate::smoke::models::DeviceModel;
+use crate::smoke::namespace::Namespace;
 
 /// One smoke. Cases register themselves: `inventory::submit! { Smoke { name: "boot", ..., ..Smoke::DEFAULT } }`.
 ///
@@ -50,6 +51,8 @@ pub struct Smoke {
     pub files: &'static [SmokeFile],
     /// A device in a process of its own, which `extra` attaches.
     pub device_model: Option<DeviceModel>,
+    /// A network of its own, in which QEMU runs with what the script starts.
+    pub namespace: Option<Namespace>,
     /// Further arguments of QEMU; `{work}` stands for the smoke's work folder.
     pub extra: &'static [&'static str],
     /// What is done to the guest, in order. It must lead to the guest's end.
@@ -218,6 +221,7 @@ impl Smoke {
         disk_device: "nvme",
         files: &[],
         device_model: None,
+        namespace: None,
         extra: &[],
         steps: &[],
         again: &[],

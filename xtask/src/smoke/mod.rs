@@ -3,6 +3,7 @@
 pub mod case;
 mod cases;
 pub mod models;
+mod namespace;
 pub mod runner;
 pub mod sabotage;
 pub mod snapshot;

@@ -246,10 +246,17 @@ impl<'a> Runner<'a> {
         if let Some(reason) = self.cannot_run(smoke) {
             return Ok(Verdict::Untested(reason));
         }
+        if let Some(lacking) = smoke.namespace.and_then(|namespace| namespace.lacks()) {
+            return Ok(Verdict::Untested(lacking));
+        }
         let folder = self.folder(&trial.title(smoke));
         let work = empty_work(&folder)?;
         let machine = self.machine(smoke, trial, &work)?;
         let command = machine.command(self.project)?;
+        let command = match &smoke.namespace {
+            Some(namespace) => namespace.enter(command, &work),
+            None => command,
+        };
         self.record(&folder, smoke, &command)?;
         if self.options.gdb {
             let kernel = self

@@ -32,6 +32,9 @@ struct Waiting {
     until: Nanoseconds,
 }
 
+/// Addresses that the interface has places for (smoltcp's `iface-max-addr-count-8`). With one of IPv4 beside all that
+/// `net-config` may learn, the last is left out.
+const MOST: usize = 8;
 /// How often it is looked whether a neighbour has answered; smoltcp asks it once a second.
 pub(crate) const NEIGHBOUR: Nanoseconds = Nanoseconds::from_millis(20);
 /// So long a packet of configuration waits for that.
@@ -101,13 +104,12 @@ impl Stack {
         });
         let first = lease.map(|lease| IpCidr::new(lease.address.into(), lease.prefix));
         let others = ready.map(|address| IpCidr::new(address.address.into(), address.prefix));
-        let all: Vec<IpCidr> = first.into_iter().chain(others).collect();
+        let all: Vec<IpCidr> = first.into_iter().chain(others).take(MOST).collect();
         // What is the same stays: being told anything, the interface forgets its neighbours.
         if all != self.interface.ip_addrs() {
             self.interface.update_ip_addrs(|addresses| {
                 addresses.clear();
                 for address in &all {
-                    // There are as many places as `net-config` has addresses.
                     let _ = addresses.push(*address);
                 }
             });

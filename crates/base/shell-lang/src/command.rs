@@ -1,12 +1,10 @@
 //! The commands.
 
-use alloc::{
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{string::String, vec::Vec};
 use core::fmt;
 
 use crate::{
+    log, network,
     text::Safe,
     words::{WordError, split},
 };
@@ -68,6 +66,8 @@ pub enum Command {
     Uptime,
     /// Lends the line to the diagnostics console.
     Diagnostics,
+    /// Something about the network.
+    Network(network::Command),
 }
 
 /// What `log` shows.
@@ -91,7 +91,7 @@ pub enum ProcessName {
 }
 
 /// How one command is used.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommandHelp {
     /// Its name.
     pub name: &'static str,
@@ -158,6 +158,12 @@ pub const COMMANDS: &[CommandHelp] = &[
         "[-f] [LINES] [TEXT]",
         "shows the system log, its last lines, or those that hold a text; with -f goes on until Ctrl-C",
     ),
+    network::HELP[0],
+    network::HELP[1],
+    network::HELP[2],
+    network::HELP[3],
+    network::HELP[4],
+    network::HELP[5],
     help("mem", "", "says how much memory there is"),
     help("uptime", "", "says how long the system has been up"),
     help("echo", "[WORD...]", "says the words"),
@@ -196,6 +202,8 @@ pub enum Misuse {
     Option(String),
     /// The argument is not a number from the first to the second.
     Number(String, u64, u64),
+    /// The argument is no address of the web.
+    Url(String),
     /// `help` was asked about a command that does not exist.
     NoSuchCommand(String),
 }
@@ -225,6 +233,9 @@ impl fmt::Display for ParseError {
                             "\"{}\" is not a number from {least} to {most}",
                             Safe(word)
                         )?;
+                    }
+                    Misuse::Url(word) => {
+                        write!(f, "\"{}\" is not http://HOST[:PORT]/PATH", Safe(word))?;
                     }
                     Misuse::NoSuchCommand(word) => {
                         return write!(
@@ -264,7 +275,7 @@ pub(crate) fn find_in(list: &'static [CommandHelp], name: &str) -> Option<&'stat
 /// The arguments of one command, taken off one by one.
 pub(crate) struct Arguments {
     pub(crate) command: &'static CommandHelp,
-    words: alloc::vec::IntoIter<String>,
+    pub(crate) words: alloc::vec::IntoIter<String>,
 }
 
 impl Arguments {
@@ -320,7 +331,10 @@ impl Arguments {
     }
 
     /// Options and words, by the same rule.
-    fn options(self, options: &[&str]) -> Result<(Vec<String>, Vec<String>), ParseError> {
+    pub(crate) fn options(
+        self,
+        options: &[&str],
+    ) -> Result<(Vec<String>, Vec<String>), ParseError> {
         let command = self.command;
         let (mut found, mut paths, mut ended) = (Vec::new(), Vec::new(), false);
         for word in self.words {
@@ -394,7 +408,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         }
         "stat" => Ok(Command::Stat(arguments.paths(&[])?.1)),
         "sha256" => Ok(Command::Sha256(arguments.paths(&[])?.1)),
-        "log" => log(arguments),
+        "log" => log::parse(arguments),
         "top" => {
             let rounds = arguments.number(1, u64::from(u32::MAX))?;
             Ok(Command::Top(
@@ -422,7 +436,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         "mem" => arguments.none(Command::Mem),
         "uptime" => arguments.none(Command::Uptime),
         "diagnostics" => arguments.none(Command::Diagnostics),
-        other => Err(ParseError::Unknown(other.to_string())),
+        _ => network::parse(arguments),
     }
 }
 
@@ -437,29 +451,10 @@ fn help_for(arguments: Arguments) -> Result<Command, ParseError> {
     }
 }
 
-/// `log [-f] [LINES] [TEXT]`.
-fn log(arguments: Arguments) -> Result<Command, ParseError> {
-    let command = arguments.command;
-    let (options, words) = arguments.options(&["-f"])?;
-    let mut words = words.into_iter().peekable();
-    let lines = words.peek().and_then(|word| word.parse().ok());
-    if lines.is_some() {
-        words.next();
-    }
-    let text = words.next();
-    if let Some(word) = words.next() {
-        return Err(ParseError::Usage(command, Misuse::TooMany(word)));
-    }
-    Ok(Command::Log(LogRange {
-        lines,
-        text,
-        follow: !options.is_empty(),
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
     use alloc::vec;
     use proptest::prelude::*;
 
@@ -537,9 +532,12 @@ mod tests {
     fn every_listed_command_is_understood() {
         for command in COMMANDS {
             let line = match command.arguments {
-                "PATH..." | "[-r] PATH..." | "ID|NAME" | "ID|NAME [SECONDS]" => {
+                "PATH..." | "[-r] PATH..." | "ID|NAME" | "ID|NAME [SECONDS]" | "HOST [COUNT]"
+                | "NAME" => {
                     alloc::format!("{} x", command.name)
                 }
+                "URL" => alloc::format!("{} http://x", command.name),
+                "PORT" => alloc::format!("{} 1", command.name),
                 _ => command.name.into(),
             };
             parse(&line).unwrap_or_else(|e| panic!("{line}: {e}"));

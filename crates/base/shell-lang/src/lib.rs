@@ -12,6 +12,8 @@ extern crate alloc;
 pub mod command;
 pub mod complete;
 pub mod diagnostics;
+mod log;
+pub mod network;
 pub mod page;
 pub mod path;
 pub mod refusal;

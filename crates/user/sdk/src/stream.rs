@@ -67,23 +67,34 @@ impl TcpServer {
         })
     }
 
-    /// Waits for a connection, until `deadline_ns`. It uses the part of the window of the one that was accepted `at_once`
-    /// connections before, which must have ended.
+    /// Waits for a connection, until `deadline_ns`; see [`TcpServer::adopt`]. One that comes at the very end of that time is
+    /// given to nobody, and closed: who looks for something else meanwhile waits with `Tasks` at [`TcpServer::listener`].
     ///
     /// # Errors
     /// The stack's.
     pub fn accept(&mut self, deadline_ns: u64) -> Result<TcpStream, Refusal> {
         let socket = self.listener.with_deadline(deadline_ns).accept()?.socket;
+        Ok(self.adopt(socket))
+    }
+
+    /// The listener itself.
+    pub fn listener(&self) -> &TcpListener {
+        &self.listener
+    }
+
+    /// Makes a stream of a connection that the listener gave. It uses the part of the window of the one that was adopted
+    /// `at_once` connections before, which must have ended.
+    pub fn adopt(&mut self, socket: TcpSocket) -> TcpStream {
         let part = self.next;
         self.next = (self.next + 1) % self.parts;
-        Ok(TcpStream {
+        TcpStream {
             socket,
             window: Rc::clone(&self.window),
             part: part * PART_BYTES,
             read: 0,
             written: 0,
             deadline_ns: NEVER,
-        })
+        }
     }
 }
 

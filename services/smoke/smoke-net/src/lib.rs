@@ -5,19 +5,30 @@
 #![no_std]
 
 use sdk::alloc::string::{String, ToString};
+use sdk::net::network_manager::{AddressReader, Origin, Standing};
 use sdk::{NetworkManager, Refusal};
 
-/// Waits until there is an IPv4 address, and gives it.
+/// Waits until there is an IPv4 address, and one of IPv6 beyond the link; gives the former.
 ///
 /// # Errors
 /// The stack's.
-pub fn wait_for_lease(network: &NetworkManager) -> Result<[u8; 4], Refusal> {
+pub fn wait_for_network(network: &NetworkManager) -> Result<[u8; 4], Refusal> {
     loop {
         let (changes, address) = network.status(|status| {
             let octets = status.address().unwrap_or_default();
             (status.changes(), <[u8; 4]>::try_from(octets).ok())
         })?;
-        if let Some(address) = address {
+        let reaches = |one: &AddressReader<'_>| {
+            one.origin() != Ok(Origin::LinkLocal) && one.standing() == Ok(Standing::Preferred)
+        };
+        let beyond = network.addresses(|results| {
+            let list = results.list()?;
+            Ok::<_, Refusal>(list.iter().any(|one| {
+                let is_six = one.address().is_ok_and(|octets| octets.len() == 16);
+                is_six && reaches(&one)
+            }))
+        })??;
+        if let Some(address) = address.filter(|_| beyond) {
             return Ok(address);
         }
         network.watch(changes)?;

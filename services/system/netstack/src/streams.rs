@@ -2,7 +2,6 @@
 
 use net_demux::{Client, Endpoint, Protocol, Socket};
 use net_stack::{Read, State};
-use sdk::alloc::collections::VecDeque;
 use sdk::alloc::rc::Rc;
 use sdk::net::{tcp_connect_authority, tcp_listen_authority, tcp_listener, tcp_socket};
 use sdk::{Answered, Call, Cap, CapArg, Late, Refusal, Reply, Window};
@@ -14,8 +13,6 @@ use crate::address;
 use crate::exports::{Ports, Reach, Right};
 use crate::server::{Opened, Server, check_range, map, refusal, state};
 
-/// Calls that wait for a connection at one listener.
-const MOST_ACCEPTS: usize = 8;
 /// A connection may take so long to come about.
 const PATIENCE: Nanoseconds = Nanoseconds::from_secs(120);
 
@@ -24,7 +21,7 @@ pub struct Listener {
     /// One of each family, where the client asked for any address.
     pub sockets: [Option<Socket>; 2],
     window: Rc<Window>,
-    waiting: VecDeque<Late<tcp_listener::call::Accept>>,
+    waiting: Option<Late<tcp_listener::call::Accept>>,
 }
 
 /// What a `TcpSocket` stands for, and the calls that wait at it.
@@ -117,7 +114,7 @@ impl Server<'_> {
         let listener = Listener {
             sockets,
             window,
-            waiting: VecDeque::new(),
+            waiting: None,
         };
         let interface = tcp_listener::INTERFACE_ID;
         self.facet(new, interface, Opened::Listener(listener))
@@ -144,25 +141,22 @@ impl Server<'_> {
         self.facet(cookie, tcp_socket::INTERFACE_ID, Opened::Stream(stream))
     }
 
-    /// Gives connections to those who wait for them.
+    /// Gives a connection to the call that waits for one.
     pub(crate) fn answer_accepts(&mut self, cookie: u64) {
-        loop {
-            let Some(Opened::Listener(listener)) = self.opened.get_mut(&cookie) else {
-                return;
-            };
-            let Some(late) = listener.waiting.pop_front() else {
-                return;
-            };
-            match self.accept_one(cookie) {
-                Ok(None) => {
-                    if let Some(Opened::Listener(listener)) = self.opened.get_mut(&cookie) {
-                        listener.waiting.push_front(late);
-                    }
-                    return;
+        let Some(Opened::Listener(listener)) = self.opened.get_mut(&cookie) else {
+            return;
+        };
+        let Some(late) = listener.waiting.take() else {
+            return;
+        };
+        match self.accept_one(cookie) {
+            Ok(None) => {
+                if let Some(Opened::Listener(listener)) = self.opened.get_mut(&cookie) {
+                    listener.waiting = Some(late);
                 }
-                Ok(Some(socket)) => late.send(tcp_listener::AcceptReply { socket }),
-                Err(refusal) => late.refuse(refusal),
             }
+            Ok(Some(socket)) => late.send(tcp_listener::AcceptReply { socket }),
+            Err(refusal) => late.refuse(refusal),
         }
     }
 
@@ -345,12 +339,14 @@ impl<'c> tcp_listener::Server<Call<'c>> for Server<'_> {
             Ok(None) => {}
         }
         match self.opened.get_mut(&cookie) {
-            Some(Opened::Listener(listener)) if listener.waiting.len() < MOST_ACCEPTS => {
+            Some(Opened::Listener(listener)) => {
                 let (answered, late) = reply.defer();
-                listener.waiting.push_back(late);
+                if let Some(before) = listener.waiting.replace(late) {
+                    before.refuse(Refusal::Cancelled);
+                }
                 answered
             }
-            _ => reply.refuse(Refusal::Busy),
+            _ => reply.refuse(Refusal::Stale),
         }
     }
 }

@@ -8,6 +8,7 @@
 
 mod disks;
 mod files;
+mod net;
 mod system;
 mod top;
 mod trace;
@@ -32,6 +33,7 @@ use shell_lang::{
 use terminal::{Failure, Input, Terminal, held, print};
 
 use disks::Disks;
+use net::Network;
 use system::System;
 
 sdk::entry!(main);
@@ -52,6 +54,7 @@ struct Shell<'a> {
     terminal: Terminal,
     disks: Disks,
     system: System,
+    network: Network,
     here: Path,
 }
 
@@ -69,6 +72,7 @@ fn main(env: &Env) -> Result<(), Error> {
             log: env.get("logReader").ok(),
             console: env.get("diagnostics").ok(),
         },
+        network: Network::find(env),
         here: Path::root(),
     };
     let mut prompt = Prompt::new(PROMPT);
@@ -117,6 +121,7 @@ impl Shell<'_> {
             terminal,
             disks,
             system,
+            network,
             here,
         } = self;
         match command {
@@ -138,10 +143,7 @@ impl Shell<'_> {
                 terminal,
             ),
             Command::Cd(path) => change_to(here, path.as_deref().unwrap_or("/"), disks),
-            Command::Pwd => {
-                let _ = writeln!(terminal, "{here}");
-                Ok(())
-            }
+            Command::Pwd => said(terminal, here),
             Command::Cat { paths, raw } => {
                 let mode = if raw {
                     FilterMode::Raw
@@ -164,15 +166,19 @@ impl Shell<'_> {
             Command::Kill(target) => system.kill(&target, terminal),
             Command::Reboot => flushed(terminal, || system.reboot()),
             Command::Halt(code) => flushed(terminal, || system.halt(code)),
-            Command::Echo(words) => {
-                let _ = writeln!(terminal, "{}", Safe(&words.join(" ")));
-                Ok(())
-            }
+            Command::Echo(words) => said(terminal, &Safe(&words.join(" "))),
             Command::Mem => system.mem(terminal),
             Command::Uptime => system.uptime(terminal),
             Command::Diagnostics => flushed(terminal, || system.diagnostics()),
+            Command::Network(command) => network.run(&command, terminal),
         }
     }
+}
+
+/// Writes a line.
+fn said(to: &mut Terminal, line: &impl core::fmt::Display) -> Result<(), Failure> {
+    let _ = writeln!(to, "{line}");
+    Ok(())
 }
 
 fn change_to(here: &mut Path, path: &str, disks: &mut Disks) -> Result<(), Failure> {

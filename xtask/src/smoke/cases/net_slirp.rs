@@ -17,7 +17,7 @@ const BYTES: usize = 512 * 1024;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The port on this machine that QEMU forwards to a port of the guest: it chose a free one.
-fn forwarded(peer: &Peer<'_>, port: u16) -> Result<u16> {
+pub fn forwarded(peer: &Peer<'_>, port: u16) -> Result<u16> {
     let said = peer.monitor("info usernet")?;
     let line = said.lines().find(|line| {
         let words: Vec<_> = line.split_whitespace().collect();
@@ -58,7 +58,7 @@ inventory::submit! {
     Smoke {
         name: "net-slirp",
         question: "Does the network stack get a lease, ping the gateway, and carry bytes both ways, with no more than was granted?",
-        rows: &["L4-01", "L4-02", "L4-05"],
+        rows: &["L4-01", "L4-02", "L4-05", "L4-06", "L4-10", "L4-13"],
         manifest: "smoke/net-slirp",
         extra: &[
             "-netdev", "user,id=n0,hostfwd=tcp:127.0.0.1:0-:7,guestfwd=tcp:10.0.2.100:80-cmd:cat",

@@ -168,6 +168,7 @@ macro_rules! interfaces {
             Directory = storage::directory;
             DmaBuffer = device::dma_buffer;
             DmaPool = device::dma_pool;
+            DnsResolver = net::dns_resolver;
             Echo = bench::echo;
             Endpoint = process::endpoint;
             EndpointFactory = process::endpoint_factory;
@@ -175,11 +176,13 @@ macro_rules! interfaces {
             File = storage::file;
             HardwareAuditLog = audit::hardware_audit_log;
             HardwareRandom = random::hardware_random;
+            IcmpEcho = net::icmp_echo;
             Interrupt = device::interrupt;
             LogReader = process::log_reader;
             LogSink = process::log_sink;
             MachineInspector = diagnostics::machine_inspector;
             MemoryObject = process::memory_object;
+            NetworkManager = net::network_manager;
             Nic = net::nic;
             NicSession = net::nic_session;
             Probe = smoke::probe;
@@ -190,9 +193,16 @@ macro_rules! interfaces {
             ProcessTracer = process::process_tracer;
             SystemControl = process::system_control;
             SystemInfo = process::system_info;
+            TcpConnectAuthority = net::tcp_connect_authority;
+            TcpListenAuthority = net::tcp_listen_authority;
+            TcpListener = net::tcp_listener;
+            TcpSocket = net::tcp_socket;
             ThreadHandle = process::thread_handle;
             ThreadSpawner = process::thread_spawner;
             Timer = process::timer;
+            UdpBindAuthority = net::udp_bind_authority;
+            UdpConnectAuthority = net::udp_connect_authority;
+            UdpSocket = net::udp_socket;
             VirtualMemory = process::virtual_memory;
             Volume = storage::volume;
         }

@@ -10,7 +10,7 @@ use sdk::{
     Env, Error, IcmpEcho, NetworkManager, Refusal, TcpConnectAuthority, TcpListenAuthority,
     TcpServer, TcpStream, Timer, VirtualMemory, fact,
 };
-use smoke_net::{byte_at, spelled, wait_for_lease};
+use smoke_net::{byte_at, spelled, wait_for_network};
 use smoke_rig::outcome;
 
 sdk::entry!(main);
@@ -44,7 +44,7 @@ fn main(env: &Env) -> Result<(), Error> {
         listen: env.get("listen")?,
         connect: env.get("connect")?,
     };
-    let address = wait_for_lease(&probe.network)?;
+    let address = wait_for_network(&probe.network)?;
     fact!("probe.lease", address = spelled(address).as_str());
     probe.echoes();
     probe.rights()?;
