@@ -6,20 +6,16 @@
 //! Invariant: a binding ends with the ring, with the queue's end, and with [`FunctionRecord::end_bindings`]. One that has ended
 //! never becomes valid again.
 
-use alloc::vec::Vec;
-
 use device_ring::Binding;
-use handles::{Handle, HandleTable};
+use handles::HandleTable;
 use sabotage::sabotage;
 
+use crate::bindings::RingId;
 use crate::ids::{BufferId, Claim, QueueId};
 use crate::parts::{Buffer, Held};
 use crate::queue::{Queue, QueueState};
 use crate::record::{FunctionRecord, Phase};
 use crate::refusal::{Refusal, from_table};
-
-/// Buffers that can be bound to a queue at a time.
-pub const MAX_BINDINGS: usize = 128;
 
 /// What a command moves, named by a binding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,87 +26,6 @@ pub struct BoundSegment {
     pub offset: u32,
     /// Bytes, not 0.
     pub length: u32,
-}
-
-/// One opening of a queue's ring.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RingId(u64);
-
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    /// 0: nothing is bound.
-    generation: u32,
-    buffer: Handle,
-    /// How often the buffer's bindings had been ended.
-    unbound: u64,
-}
-
-/// What is bound to a queue.
-#[derive(Debug, Default)]
-pub(crate) struct Bindings {
-    is_open: bool,
-    /// How often it was opened.
-    opened: u64,
-    /// The generation given last.
-    last: u32,
-    places: Vec<Place>,
-}
-
-impl Bindings {
-    /// Nothing is bound any more.
-    pub(crate) const fn end(&mut self) {
-        self.is_open = false;
-    }
-
-    fn open(&mut self) -> Result<RingId, Refusal> {
-        if self.is_open {
-            return Err(Refusal::Duplicate);
-        }
-        let opened = self.opened.checked_add(1).ok_or(Refusal::Exhausted)?;
-        self.places.clear();
-        self.places
-            .try_reserve_exact(MAX_BINDINGS)
-            .map_err(|_| Refusal::NoMemory)?;
-        let nothing = Place {
-            generation: 0,
-            buffer: Handle::NULL,
-            unbound: 0,
-        };
-        self.places
-            .extend(core::iter::repeat_n(nothing, MAX_BINDINGS));
-        self.opened = opened;
-        self.is_open = true;
-        Ok(RingId(opened))
-    }
-
-    /// # Errors
-    /// `Stale` for a ring of before.
-    #[inline]
-    fn check(&self, ring: RingId) -> Result<(), Refusal> {
-        if self.is_open && self.opened == ring.0 {
-            Ok(())
-        } else {
-            Err(Refusal::Stale)
-        }
-    }
-
-    /// The buffer behind a binding, and how often its bindings had been ended then.
-    ///
-    /// # Errors
-    /// `OutOfRange` for a place that there is not, `Stale` for an old generation or a free place.
-    #[inline]
-    fn find(&self, binding: Binding) -> Result<(Handle, u64), Refusal> {
-        let place = self
-            .places
-            .get(usize::from(binding.slot))
-            .ok_or(Refusal::OutOfRange)?;
-        if (place.generation != binding.generation && !sabotage!(BINDING_ANY_GENERATION))
-            || place.generation == 0
-        {
-            return Err(Refusal::Stale);
-        }
-        Ok((place.buffer, place.unbound))
-    }
 }
 
 /// Whether a binding made after the buffer's were ended `unbound` times still stands.
@@ -168,23 +83,12 @@ impl<F> FunctionRecord<F> {
         let known = self.queues.get_mut(queue.handle).map_err(from_table)?;
         let bindings = &mut known.bindings;
         bindings.check(ring)?;
-        let generation = bindings.last.checked_add(1).ok_or(Refusal::Exhausted)?;
-        // Bounded by the number of places; a place whose buffer is gone is free.
-        let free = bindings.places.iter_mut().enumerate().find(|(_, place)| {
-            let bound = buffers.get(place.buffer);
-            place.generation == 0 || !bound.is_ok_and(|bound| bound.unbound == place.unbound)
-        });
-        let (slot, place) = free.ok_or(Refusal::OverBudget)?;
-        *place = Place {
-            generation,
-            buffer: buffer.handle,
-            unbound,
+        // A place whose buffer is gone is free.
+        let is_over = |buffer, unbound| {
+            let bound = buffers.get(buffer);
+            !bound.is_ok_and(|bound: &Buffer<F>| bound.unbound == unbound)
         };
-        bindings.last = generation;
-        Ok(Binding {
-            slot: slot as u8,
-            generation,
-        })
+        bindings.bind(buffer.handle, unbound, is_over)
     }
 
     /// Frees a place. Commands in flight keep their pages.
@@ -201,11 +105,7 @@ impl<F> FunctionRecord<F> {
         self.check(claim)?;
         let bindings = &mut self.current_queue_mut(queue)?.bindings;
         bindings.check(ring)?;
-        bindings.find(binding)?;
-        if let Some(place) = bindings.places.get_mut(usize::from(binding.slot)) {
-            place.generation = 0;
-        }
-        Ok(())
+        bindings.unbind(binding)
     }
 
     /// Ends every binding of a buffer, to whatever queue. Whoever frees it does this first: before its pins are read.

@@ -19,6 +19,7 @@
 //! | `mmio` | register accesses and user mappings |
 //! | `irq`, `route` | interrupt routes; the handler's side takes no lock |
 //! | `queue`, `submit` | command slots, admission, completion |
+//! | `bindings` | the places of a queue's ring, and what is bound to each |
 //! | `bound` | buffers bound to places of a queue; the ring's way in and out |
 //! | `teardown` | the one order in which everything ends |
 //! | `audit` | recounting everything from the entries |
@@ -29,6 +30,7 @@
 extern crate alloc;
 
 mod audit;
+mod bindings;
 mod bound;
 mod buffer;
 mod ids;
@@ -49,7 +51,8 @@ mod teardown;
 mod views;
 
 pub use audit::{Accounting, AuditFault};
-pub use bound::{BoundSegment, Gate, MAX_BINDINGS, RingId};
+pub use bindings::{MAX_BINDINGS, RingId};
+pub use bound::{BoundSegment, Gate};
 pub use buffer::BufferInfo;
 pub use device_ring::Binding;
 pub use ids::{BufferId, Claim, FunctionId, MappingId, OwnerId, PoolId, QueueId, RouteId};

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use handles::Handle;
 
-use crate::bound::Bindings;
+use crate::bindings::Bindings;
 use crate::refusal::Refusal;
 
 /// The deepest queue (Virtio 1.2, 2.7 allows 2^15 descriptors; NVMe queues that a provider uses are smaller).
