@@ -318,16 +318,7 @@ fn script(command: Command, mut explainer: Explainer) -> Result<Ended> {
                 }
                 match script::action(line, number)? {
                     Action::Sleep(time) => sleep(&mut session, time),
-                    Action::Wait(text) => {
-                        let waited = session.wait(Instant::now() + LINE_PATIENCE, |serial| {
-                            let said = serial.lines().get(from..).unwrap_or_default();
-                            said.iter().any(|line| line.contains(text))
-                        });
-                        if waited != Waited::Seen {
-                            eprintln!("line {number}: the guest did not say {text:?}");
-                        }
-                        waited
-                    }
+                    Action::Wait(text) => hear(&mut session, text, from, number),
                     Action::Type => {
                         let deadline = Instant::now() + LINE_PATIENCE;
                         let waited = session.wait(deadline, Serial::is_prompt_ready);
@@ -361,6 +352,18 @@ fn script(command: Command, mut explainer: Explainer) -> Result<Ended> {
         session.answer_prompt("halt", Instant::now())?;
     }
     finish(session, explainer)
+}
+
+/// Lets the guest run until it says `text` in one of its lines `from` on, and names the script's line that asked if it does not.
+fn hear(session: &mut Session, text: &str, from: usize, number: u64) -> Waited {
+    let waited = session.wait(Instant::now() + LINE_PATIENCE, |serial| {
+        let said = serial.lines().get(from..).unwrap_or_default();
+        said.iter().any(|line| line.contains(text))
+    });
+    if waited != Waited::Seen {
+        eprintln!("line {number}: the guest did not say {text:?}");
+    }
+    waited
 }
 
 /// Says where the faults and panics lie that the guest reported since the last time.
