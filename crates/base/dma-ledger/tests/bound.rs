@@ -267,7 +267,9 @@ proptest! {
                     if one.is_ok() {
                         for (record, id) in [(&mut by_ring, own), (&mut by_message, other)] {
                             let pages = record.take_for_scrub(id, Shot).unwrap();
-                            record.free(pages.scrub(|_| ())).unwrap();
+                            record
+                    .free(pages.withdraw(Forgotten).scrub(|_| ()))
+                    .unwrap();
                         }
                         buffers[at].0 = make(&mut by_ring, &claim, pool);
                         buffers[at].2 = make(&mut by_message, &claim2, pool2);
