@@ -231,15 +231,15 @@ inventory::submit! {
         device_model: Some(DeviceModel {
             socket: "card",
             kind: ModelKind::Card(&[
-                Attack::ReadBeside, Attack::Read(0x10_0000), Attack::Read(0), Attack::WriteStale,
+                Attack::WriteStale, Attack::ReadBeside, Attack::Read(0x10_0000), Attack::Read(0),
             ]),
             reports: &[
                 "card transfer accepted",
                 "card read-beside refused", "card read refused", "card read refused",
                 "card transfer accepted",
-                "card read-beside refused", "card read refused", "card read refused", "card write-stale refused",
+                "card read-beside refused", "card read refused", "card read refused",
                 "card transfer accepted",
-                "card read-beside refused", "card read refused", "card read refused", "card write-stale refused",
+                "card read-beside refused", "card read refused", "card read refused",
             ],
         }),
         extra: CARD,

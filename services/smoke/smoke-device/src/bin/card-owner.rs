@@ -20,6 +20,8 @@ const ROUNDS: u32 = 3;
 const ON_AND_ON: u32 = 500;
 const LOOK_NS: u64 = 2_000_000;
 const LOOKS: u32 = 2000;
+/// How long the card is left alone with a transfer.
+const WORK_NS: u64 = 200_000_000;
 
 fn main(env: &Env) -> Result<(), Error> {
     let timer: Timer = env.get("timer")?;
@@ -78,6 +80,8 @@ fn fill(queue: &DeviceQueue, buffer: &DmaBuffer, timer: &Timer) -> Result<(), Re
     if let Some(refusal) = queue.submit(&[command])?.refusal {
         return Err(refusal);
     }
+    // A card in another process cannot both be looked at and use memory: QEMU waits for the one before the other.
+    timer.sleep(timer.now()?.ns + WORK_NS)?;
     for _ in 0..LOOKS {
         let done = queue.complete(1, |results| results.completions().map(|c| c.len()))??;
         if done > 0 {
