@@ -1,5 +1,6 @@
 @0xd1c0a5e5b0a71001;
-# The system that `cargo xtask run` boots: up to two NVMe disks and one virtio disk, their FAT volumes, a shell on the serial line.
+# The system that `cargo xtask run` boots: up to two NVMe disks and one virtio disk, their FAT volumes, the capOS volume of the
+# virtio disk, a shell on the serial line.
 
 using M = import "../schema/manifest.capnp";
 
@@ -60,6 +61,15 @@ const manifest :M.Manifest = (
         (kernel = console),
         (kernel = logSink),
       ] ),
+    ( name = "store", binary = "store", priority = 20, restart = always,
+      exports = [(name = "volume", interface = "Volume")],
+      grants = [
+        (endpoint = void),
+        (export = (service = "virtio", export = "block")),
+        (kernel = console),
+        (kernel = logSink),
+        (kernel = timer),
+      ] ),
     # Takes the serial line when the shell lends it: for when disks and their services are what is broken.
     ( name = "diagnostics", binary = "diagnostics", priority = 16, restart = always,
       exports = [(name = "session", interface = "ConsoleSession")],
@@ -76,9 +86,9 @@ const manifest :M.Manifest = (
         (kernel = hardwareAuditLog),
       ] ),
     ( name = "shell", binary = "shell", priority = 16, restart = onFailure,
+      # As many as travel with one message. What the shell has to say it says on the line.
       grants = [
         (name = "console", kernel = rawConsole),
-        (kernel = logSink),
         (kernel = logReader),
         (kernel = timer),
         (kernel = systemInfo),
@@ -92,6 +102,7 @@ const manifest :M.Manifest = (
         (name = "disk", export = (service = "fat", export = "volume")),
         (name = "disk1", export = (service = "fat1", export = "volume")),
         (name = "disk2", export = (service = "fat2", export = "volume")),
+        (export = (service = "store", export = "volume")),
         (name = "diagnostics", export = (service = "diagnostics", export = "session")),
       ] ),
   ],

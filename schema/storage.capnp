@@ -1,14 +1,15 @@
 @0xd1c0a5e5b0a70004;
-# Files: what `services/system/fat` and `services/system/install-source` serve, read-only, and where the latter has them from.
+# Files: what `services/system/store` serves, and, to be read only, `services/system/fat` and `services/system/install-source`;
+# and where the latter has them from.
 
 using Process = import "process.capnp";
 using Stub = import "stub.capnp";
 
-# One volume of a disk. The FAT service mounts it when somebody first asks, and tries again after it could not.
+# One volume of a disk. Its service mounts it when somebody first asks, and tries again after it could not.
 interface Volume @0xd1c0a5e5b0a70401 {
-  # Refuses: `noDevice`, `notSupported` (no FAT volume, or one this reader does not take), `corrupt`, `deviceError`.
+  # Refuses: `noDevice`, `notSupported` (no volume of the service's kind, or one that it does not take), `corrupt`, `deviceError`.
   info @0 () -> (format :Text, label :Text, totalBytes :UInt64, clusterBytes :UInt32, readOnly :Bool) $Stub.idempotent;
-  # Opens the root. The window is the client's own memory; file data of this session is written into it.
+  # Opens the root. The window is the client's own memory; file data of this session is written into it, and taken from it.
   # Refuses: as `info`, and `readOnly` (a window that cannot be written), `outOfRange` (empty, or over 16 MiB),
   # `overBudget`.
   attach @1 (window :Process.MemoryObject) -> (root :Directory);
@@ -21,10 +22,17 @@ interface Volume @0xd1c0a5e5b0a70401 {
   # Gives the part at that place of the list, counted from 0, as a volume of its own.
   # Refuses: `notFound`, and as `info`.
   part @4 (number :UInt32) -> (volume :Volume);
+  # Says what the blocks of the volume are used for, as the last commit counts them. Of the free ones, `held` can be used after
+  # two more commits, and `reserved` are kept for removing; `snapshots` are in use for snapshots alone.
+  # Refuses: as `info`, and `notSupported` by services that only read.
+  space @5 () -> (space :Space) $Stub.idempotent;
   # `name` is `p` and the partition's number, with `n` and the namespace's before it where there are several; empty for a disk
   # that is one volume. `what` says what it is, or why it cannot be read; `label` is the table's. `main` is the part that
   # this export stands for.
   struct Part { name @0 :Text; what @1 :Text; label @2 :Text; bytes @3 :UInt64; readable @4 :Bool; main @5 :Bool; }
+  struct Space {
+    blockBytes @0 :UInt32; capacity @1 :UInt64; free @2 :UInt64; held @3 :UInt64; reserved @4 :UInt64; snapshots @5 :UInt64;
+  }
 }
 
 # The CD that the machine was booted from, where the kernel reads it itself, behind legacy IDE. Nothing can be written through it,
@@ -38,9 +46,13 @@ interface BootMedium @0xd1c0a5e5b0a70404 {
   read @1 (window :Process.MemoryObject, lba :UInt32, count :UInt32, offset :UInt64) -> () $Stub.idempotent;
 }
 
-# A directory and all below it, and nothing else: there is no way up.
+# A directory and all below it, and nothing else: there is no way up. Each change is made whole or not at all, and is seen at
+# once; it lasts when `sync` was answered after it, here or at a file of the same volume, or when the service says so in its
+# log. Until then a power cut takes it back, in the order in which changes were made.
+# What changes something refuses, besides what stands with it: `readOnly` (the facet, the volume, its disk), `notFound`,
+# `notDirectory`, `badArgument` (as `open`), `noSpace`, `noMemory`, `corrupt`, `deviceError`. Nothing was changed then.
 interface Directory @0xd1c0a5e5b0a70402 {
-  # Gives a File in the same session.
+  # Gives a File in the same session, to be read.
   # Refuses: `notFound`, `isDirectory`, `notDirectory`, `badArgument` (an absolute path, `..`, an ill-formed name),
   # `overBudget`, `corrupt`, `deviceError`.
   open @0 (path :Text) -> (file :File);
@@ -49,10 +61,35 @@ interface Directory @0xd1c0a5e5b0a70402 {
   list @1 (cursor :UInt64) -> (next :UInt64, entries :List(Entry), end :Bool) $Stub.idempotent;
   # Refuses: as `open`, `notDirectory` for a file.
   sub @2 (path :Text) -> (directory :Directory);
-  # Times are as the volume states them, local time without a zone; `timeSource` says where they come from. They are
-  # no clock.
+  # Times are as the volume states them: universal time, or of FAT and ISO 9660 volumes local time without a zone. `timeSource`
+  # says where `modifiedNs` comes from. They are no clock.
   # Refuses: as `open`.
   stat @3 (path :Text) -> (stat :Stat) $Stub.idempotent;
+  # Makes an empty file, and gives it to be written.
+  # Refuses: `alreadyExists`, `overBudget`.
+  create @4 (path :Text) -> (file :File);
+  # Makes an empty directory.
+  # Refuses: `alreadyExists`.
+  mkdir @5 (path :Text) -> ();
+  # Takes a name away, with the file or the empty directory that it names. Works on a full volume.
+  # Refuses: `notEmpty`, `busy` (somebody has the file to be written).
+  remove @6 (path :Text) -> ();
+  # Gives what `path` names another name in the same directory. `name` is no path.
+  # Refuses: `alreadyExists`.
+  rename @7 (path :Text, name :Text) -> ();
+  # Gives what `path` names the name `to`, a path below this directory as well.
+  # Refuses: `alreadyExists`, `badArgument` (a directory would lie below itself).
+  moveTo @8 (path :Text, to :Text) -> ();
+  # Gives a file to be written. One client at a time has it so; it gives it back by dropping it.
+  # Refuses: `isDirectory`, `busy` (somebody else has it), `overBudget`.
+  edit @9 (path :Text) -> (file :File);
+  # Makes everything durable that was answered before, on the whole volume. `group` is the number of the last durable
+  # transaction group. Refuses with `deviceError`, `corrupt` or `noMemory` also where changes of before were dropped, once:
+  # what the volume holds then is what its last sync made durable.
+  sync @10 () -> (group :UInt64);
+  # The same directory without the right to change it or anything below.
+  # Refuses: `overBudget`.
+  readOnly @11 () -> (directory :Directory);
   struct Entry { name @0 :Text; stat @1 :Stat; }
   struct Stat {
     bytes @0 :UInt64; kind @1 :Kind;
@@ -61,14 +98,27 @@ interface Directory @0xd1c0a5e5b0a70402 {
     readOnly @5 :Bool; hidden @6 :Bool; system @7 :Bool;
   }
   enum Kind { file @0; directory @1; }
-  enum TimeSource { none @0; fatMetadata @1; mediumMetadata @2; }
+  # `clockAtBoot`: the machine's clock, read when it was started. `tool`: a program on another system.
+  enum TimeSource { none @0; fatMetadata @1; mediumMetadata @2; clockAtBoot @3; networkTime @4; person @5; tool @6; }
 }
 
-# One file.
+# One file. Of what `edit` and `create` gave, everything may be called; what `open` gave refuses the rest with `readOnly`. A file
+# that was removed refuses `stale`.
 interface File @0xd1c0a5e5b0a70403 {
   # Writes up to `length` bytes from `offset` on to `windowOffset` of the session's window. 0 bytes: the end. Where
   # a chain is broken, the good bytes come first and the refusal with the next read.
   # Refuses: `zeroLength`, `outOfRange` (window), `corrupt`, `deviceError`.
   read @0 (offset :UInt64, length :UInt32, windowOffset :UInt32) -> (bytes :UInt32) $Stub.idempotent;
   stat @1 () -> (bytes :UInt64, modifiedNs :Int64) $Stub.idempotent;
+  # Writes `length` bytes of the session's window, from `windowOffset` on, to `offset`. The file grows as needed, and what lies
+  # between its end and `offset` reads as zeroes. All of it is written, or nothing.
+  # Refuses: `readOnly`, `zeroLength`, `outOfRange` (window, or over 1 MiB), `tooLarge`, `noSpace`, `noMemory`, `corrupt`, `deviceError`.
+  write @2 (offset :UInt64, length :UInt32, windowOffset :UInt32) -> ();
+  # The same at the end of the file. Gives where that was.
+  append @3 (length :UInt32, windowOffset :UInt32) -> (offset :UInt64);
+  # Cuts the file, or lets it grow by zeroes. Works on a full volume.
+  # Refuses: as `write`.
+  truncate @4 (bytes :UInt64) -> ();
+  # As `Directory.sync`.
+  sync @5 () -> (group :UInt64);
 }

@@ -36,6 +36,7 @@ mod serial;
 mod session;
 mod setup;
 mod smoke;
+mod store;
 mod symbols;
 mod test;
 mod tidy;

@@ -71,6 +71,9 @@ refusals! {
     Unreachable = 63, "unreachable", "there is no way to that address";
     ConnectionRefused = 64, "connectionRefused", "nobody takes connections there";
     ConnectionReset = 65, "connectionReset", "the connection was cut off";
+    NoSpace = 70, "noSpace", "the volume is full";
+    NotEmpty = 71, "notEmpty", "the directory has entries";
+    TooLarge = 72, "tooLarge", "the file would be larger than its volume allows";
     Failed = 255, "failed", "the server failed for a reason of its own";
 }
 

@@ -3,7 +3,9 @@
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 
+pub use crate::list::COMMANDS;
 use crate::{
+    change::{self, Change},
     log, network,
     text::Safe,
     words::{WordError, split},
@@ -41,6 +43,8 @@ pub enum Command {
     Stat(Vec<String>),
     /// Checksums of files.
     Sha256(Vec<String>),
+    /// What changes a volume, or is about what changed.
+    Change(Change),
     /// The system log, or its last lines.
     Log(LogRange),
     /// Shows who uses the processors, this often; without a number until it is interrupted.
@@ -112,73 +116,6 @@ pub(crate) const fn help(
         does,
     }
 }
-
-/// Every command, in the order in which `help` shows them.
-pub const COMMANDS: &[CommandHelp] = &[
-    help("help", "[COMMAND]", "shows the commands, or one of them"),
-    help("ls", "[PATH]", "lists a directory; disks are at /"),
-    help("cd", "[PATH]", "goes to a directory"),
-    help("pwd", "", "says which directory this is"),
-    help(
-        "cat",
-        "[-r] PATH...",
-        "writes files out; bytes that are not text show as '.', with -r they go out as they are",
-    ),
-    help(
-        "stat",
-        "PATH...",
-        "says what is known about a file or directory",
-    ),
-    help("sha256", "PATH...", "writes the SHA-256 checksum of files"),
-    help("lsblk", "", "lists disks"),
-    help("lspci", "", "lists PCI functions"),
-    help(
-        "ps",
-        "",
-        "lists processes with priority, restarts, memory and CPU time",
-    ),
-    help("caps", "", "lists the capabilities this shell holds"),
-    help(
-        "kill",
-        "ID|NAME",
-        "ends a process; its supervisor may start it again",
-    ),
-    help(
-        "top",
-        "[ROUNDS]",
-        "shows who uses the processors, anew each second until Ctrl-C",
-    ),
-    help(
-        "trace",
-        "ID|NAME [SECONDS]",
-        "shows what a process calls, for so long or until Ctrl-C",
-    ),
-    help(
-        "log",
-        "[-f] [LINES] [TEXT]",
-        "shows the system log, its last lines, or those that hold a text; with -f goes on until Ctrl-C",
-    ),
-    network::HELP[0],
-    network::HELP[1],
-    network::HELP[2],
-    network::HELP[3],
-    network::HELP[4],
-    network::HELP[5],
-    help("mem", "", "says how much memory there is"),
-    help("uptime", "", "says how long the system has been up"),
-    help("echo", "[WORD...]", "says the words"),
-    help(
-        "diagnostics",
-        "",
-        "opens the diagnostics console; exit comes back",
-    ),
-    help(
-        "halt",
-        "[CODE]",
-        "powers the machine off; CODE is 0 to 255, 0 without it",
-    ),
-    help("reboot", "", "resets the machine"),
-];
 
 /// Why a line is no command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -279,7 +216,7 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    fn wrong<T>(&self, misuse: Misuse) -> Result<T, ParseError> {
+    pub(crate) fn wrong<T>(&self, misuse: Misuse) -> Result<T, ParseError> {
         Err(ParseError::Usage(self.command, misuse))
     }
 
@@ -321,7 +258,7 @@ impl Arguments {
     }
 
     /// At least one path. `--` ends the options; anything else that begins with `-` is one.
-    fn paths(self, options: &[&str]) -> Result<(Vec<String>, Vec<String>), ParseError> {
+    pub(crate) fn paths(self, options: &[&str]) -> Result<(Vec<String>, Vec<String>), ParseError> {
         let command = self.command;
         let (found, paths) = self.options(options)?;
         if paths.is_empty() {
@@ -408,6 +345,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         }
         "stat" => Ok(Command::Stat(arguments.paths(&[])?.1)),
         "sha256" => Ok(Command::Sha256(arguments.paths(&[])?.1)),
+        name if change::NAMES.contains(&name) => change::parse(arguments).map(Command::Change),
         "log" => log::parse(arguments),
         "top" => {
             let rounds = arguments.number(1, u64::from(u32::MAX))?;
@@ -532,10 +470,14 @@ mod tests {
     fn every_listed_command_is_understood() {
         for command in COMMANDS {
             let line = match command.arguments {
-                "PATH..." | "[-r] PATH..." | "ID|NAME" | "ID|NAME [SECONDS]" | "HOST [COUNT]"
-                | "NAME" => {
-                    alloc::format!("{} x", command.name)
-                }
+                "PATH..."
+                | "[-r] PATH..."
+                | "ID|NAME"
+                | "ID|NAME [SECONDS]"
+                | "[-a] PATH [WORD...]"
+                | "HOST [COUNT]"
+                | "NAME" => alloc::format!("{} x", command.name),
+                "FROM TO" => alloc::format!("{} x y", command.name),
                 "URL" => alloc::format!("{} http://x", command.name),
                 "PORT" => alloc::format!("{} 1", command.name),
                 _ => command.name.into(),

@@ -9,9 +9,11 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+pub mod change;
 pub mod command;
 pub mod complete;
 pub mod diagnostics;
+mod list;
 mod log;
 pub mod network;
 pub mod page;

@@ -2,6 +2,9 @@
 
 use ring_abi::Refusal;
 
+const CHECK_IT: &str =
+    "log says what; fsck.fat -n or capos-store check on another system checks it all";
+
 /// What to do about a refusal, as the second half of a sentence; `None` where there is nothing to do.
 pub const fn advice(refusal: Refusal) -> Option<&'static str> {
     Some(match refusal {
@@ -9,7 +12,11 @@ pub const fn advice(refusal: Refusal) -> Option<&'static str> {
         Refusal::NotDirectory => "ls shows what is there",
         Refusal::IsDirectory => "ls takes a directory",
         Refusal::NoDevice => "lsblk shows the disks; start with --disk IMG to attach one",
-        Refusal::Corrupt => "log says what; fsck.fat -n on another system checks it all",
+        Refusal::Corrupt => CHECK_IT,
+        Refusal::AlreadyExists => "choose another name, or rm what has it",
+        Refusal::NotEmpty => "rm what is in it first",
+        Refusal::NoSpace => "rm makes room; df shows how much there is",
+        Refusal::ReadOnly => "lsblk shows which disks can be written, log why a volume is not",
         Refusal::DeviceError => "try again; if it stays so, log says what the driver saw",
         Refusal::TimedOut | Refusal::ServerDied | Refusal::NoReply | Refusal::Busy => {
             "the service may be restarting; try again, ps and log show how it is"
@@ -27,8 +34,10 @@ pub const fn advice(refusal: Refusal) -> Option<&'static str> {
 /// What to do about a volume that cannot be had, as the second half of the sentence that says why.
 pub const fn volume_advice(refusal: Refusal) -> Option<&'static str> {
     match refusal {
-        Refusal::NotSupported => Some("attach a disk with a FAT volume (mkfs.fat makes one)"),
-        Refusal::Corrupt => Some("fsck.fat -n on another system checks it all"),
+        Refusal::NotSupported => {
+            Some("attach a disk with a volume (mkfs.fat or capos-store mkfs makes one)")
+        }
+        Refusal::Corrupt => Some(CHECK_IT),
         _ => advice(refusal),
     }
 }

@@ -1,5 +1,7 @@
 //! What a volume refuses, and who can cause it.
 
+use core::fmt;
+
 use volume_format::Refused;
 
 /// The structure that is damaged.
@@ -66,9 +68,64 @@ pub enum Error<E> {
     Loop,
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Roots => f.write_str("no root is sound in either ring"),
+            Self::Node { lba } => write!(f, "the tree's node in block {lba} does not add up"),
+            Self::Data {
+                lba,
+                owner,
+                position,
+            } => write!(
+                f,
+                "block {lba}, which is block {position} of inode {owner}, does not add up"
+            ),
+            Self::Space { lba } => {
+                write!(f, "the space map's table in block {lba} does not add up")
+            }
+            Self::Item { id } => write!(f, "what the tree says of inode {id} contradicts itself"),
+        }
+    }
+}
+
+/// A sentence for whoever has the volume: what is wrong, where, and what to do.
+impl<E: fmt::Display> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disk(error) => write!(f, "the disk failed: {error}"),
+            Self::Corrupt(Place::Roots) => write!(
+                f,
+                "the capOS volume is damaged: {}; it cannot be mounted, and capos-store check --repair writes good copies over bad ones",
+                Place::Roots
+            ),
+            Self::Corrupt(place) => write!(
+                f,
+                "the capOS volume is damaged: {place}; capos-store scrub names all that is lost, and export saves the rest"
+            ),
+            Self::NoVolume(refused) => write!(f, "{refused}"),
+            Self::Size => f.write_str(
+                "the disk is smaller than its capOS volume, or than any volume: attach the whole disk, or a larger one",
+            ),
+            Self::ReadOnly => f.write_str("the volume is open to be read only"),
+            Self::NoSpace => f.write_str("the volume is full; removing something makes room"),
+            Self::NoMemory => f.write_str("there is no memory for it"),
+            Self::NotFound => f.write_str("there is nothing of that name"),
+            Self::Exists => f.write_str("the name is taken"),
+            Self::WrongKind => f.write_str("it is a directory where a file is needed, or the other way round"),
+            Self::NotEmpty => f.write_str("the directory has entries"),
+            Self::BadName => f.write_str(
+                "a name has 1 to 255 bytes, is not . or .., and has no / and no zero byte in it",
+            ),
+            Self::TooLarge => f.write_str("the file would be larger than the volume's label allows"),
+            Self::Loop => f.write_str("a directory cannot lie below itself"),
+        }
+    }
+}
+
 impl<E> Error<E> {
     /// Whether it was found before anything changed. Any other error drops the open group.
-    pub(crate) fn is_refusal(&self) -> bool {
+    pub fn is_refusal(&self) -> bool {
         !matches!(self, Self::Disk(_) | Self::Corrupt(_) | Self::NoMemory)
     }
 }

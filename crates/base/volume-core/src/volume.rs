@@ -82,6 +82,24 @@ impl<B: Blocks> Volume<B> {
         }
     }
 
+    /// Whether it can be written: it was opened so, and no write has failed since.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Blocks that the open group has changed so far, and keeps in memory or has handed over.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.tree.dirty() + self.data
+    }
+
+    /// Whether there is something to commit.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.is_changed
+    }
+
     /// The last root.
     #[must_use]
     pub fn root(&self) -> Option<&Root> {
@@ -261,8 +279,18 @@ impl<B: Blocks> Volume<B> {
         result
     }
 
+    /// Commits twice, so that everything that was freed before can be used.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn reclaim(&mut self, now: Stamp) -> Result<(), Error<B::Error>> {
+        self.commit_anyway(now)?;
+        self.commit_anyway(now)
+    }
+
     /// Commits even if nothing changed, so that what the group before the last held becomes free.
     pub(crate) fn commit_anyway(&mut self, now: Stamp) -> Result<(), Error<B::Error>> {
+        self.writable()?;
         self.is_changed = true;
         self.commit(Durability::Checkpoint, now)
     }

@@ -14,7 +14,7 @@ const LUKS2_COPY: &str =
 
 /// What is known, from the formats' own documentation. Where two can stand on one device, the more telling one is first:
 /// a container before what lies in it, what a person would call the disk before what is only left of an earlier use.
-const MAGICS: [Magic; 75] = [
+const MAGICS: [Magic; 76] = [
     (0, b"LUKS\xba\xbe\0\x01", "a LUKS container (encrypted)"),
     (0, b"LUKS\xba\xbe\0\x02", "a LUKS2 container (encrypted)"),
     (0x4000, b"SKUL\xba\xbe\0\x02", LUKS2_COPY),
@@ -29,6 +29,7 @@ const MAGICS: [Magic; 75] = [
         &BITLOCKER_TO_GO,
         "a BitLocker To Go volume (encrypted)",
     ),
+    (0, b"SOCvol1\0", "a capOS volume"),
     (0, b"XFSB", "an XFS file system"),
     (0, b"hsqs", "a squashfs image"),
     (0, b"QFI\xfb", "a qcow2 image inside a raw one"),

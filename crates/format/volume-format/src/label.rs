@@ -1,5 +1,7 @@
 //! The label: what makes a volume one of ours, and of which version.
 
+use core::fmt;
+
 use crate::{Layout, Seed, Stamp, sum};
 
 const MAGIC: u64 = 0x0031_6c6f_7643_4f53; // "SOCvol1\0"
@@ -46,6 +48,30 @@ pub enum Refused {
     Features(u64),
     /// Its fields contradict each other or the format.
     Fields,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign => f.write_str("it holds no capOS volume"),
+            Self::Sum => f.write_str(
+                "the label of its capOS volume is damaged, in the first block and in the last one: capos-store check says what \
+                 else is",
+            ),
+            Self::Version(version) => write!(
+                f,
+                "its capOS volume has version {version} of the format, and this system knows version {VERSION}: use the system that \
+                 made it, or copy its files with that one's capos-store export"
+            ),
+            Self::Features(bits) => write!(
+                f,
+                "its capOS volume uses features that this system does not know (bits {bits:#x}): use the system that made it"
+            ),
+            Self::Fields => f.write_str(
+                "the label of its capOS volume contradicts itself or the format: capos-store check says where",
+            ),
+        }
+    }
 }
 
 impl Label {

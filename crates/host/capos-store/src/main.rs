@@ -256,14 +256,7 @@ fn now() -> Stamp {
 
 /// A volume's error in words.
 fn explained<T>(result: Result<T, volume_core::Error<std::io::Error>>) -> Result<T> {
-    result.map_err(|error| match error {
-        volume_core::Error::Disk(error) => anyhow::Error::new(error).context("the disk failed"),
-        volume_core::Error::Corrupt(place) => {
-            anyhow::anyhow!("damaged: {place:?}; `check` says what else is")
-        }
-        volume_core::Error::NoVolume(refused) => anyhow::anyhow!("no volume to use: {refused:?}"),
-        other => anyhow::anyhow!("{other:?}"),
-    })
+    result.map_err(|error| anyhow::anyhow!("{error}"))
 }
 
 /// What a new volume may be made over.

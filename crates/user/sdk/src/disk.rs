@@ -23,6 +23,7 @@ pub struct Disk {
     blocks: u64,
     max_transfer_bytes: u32,
     read_only: bool,
+    sessions: u64,
 }
 
 /// The session is gone, and a new one may work.
@@ -67,6 +68,7 @@ impl Disk {
             blocks: info.blocks,
             max_transfer_bytes: info.max_transfer_bytes,
             read_only: info.read_only,
+            sessions: 1,
         })
     }
 
@@ -83,6 +85,12 @@ impl Disk {
     /// It cannot be written.
     pub fn is_read_only(&self) -> bool {
         self.read_only
+    }
+
+    /// Sessions so far. Another number than before a write means that what was written and not flushed may be lost: the
+    /// provider ended, or reset the device.
+    pub fn sessions(&self) -> u64 {
+        self.sessions
     }
 
     /// Reads whole blocks, from `block` on.
@@ -144,6 +152,7 @@ impl Disk {
             match request(self) {
                 Err(refusal) if is_over(refusal) && left > 0 => {
                     left -= 1;
+                    self.sessions += 1;
                     (self.session, self.window) = open(&self.device, self.wanted_bytes)?;
                 }
                 other => return other,

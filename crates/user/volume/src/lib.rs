@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+mod change;
 mod server;
 mod sessions;
 mod tree;
@@ -15,4 +16,4 @@ mod tree;
 pub use sdk::storage::volume::Part;
 pub use server::Server;
 pub use sessions::{MAX_NODES, MAX_SESSIONS, Open, Sessions};
-pub use tree::{Info, Problem, Step, Tree, Which};
+pub use tree::{Info, Problem, Space, Step, Tree, Which};

@@ -1,4 +1,7 @@
 //! Volume, Directory and File on one endpoint, told apart by their cookies.
+//!
+//! Whether something may be changed is a matter of the facet: a directory's that is [`Right::Change`], a file's that is
+//! [`Opened::Writer`], of which each file has one at a time.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -26,25 +29,48 @@ const LISTED_PARTS: usize = 24;
 type Listing = (Vec<(String, directory::Stat)>, Option<u64>);
 
 /// What a session has: the client's window, and the part it reads.
-struct Client {
-    window: Window,
-    part: usize,
+pub(crate) struct Client {
+    pub window: Window,
+    pub part: usize,
+    /// Losses of unsynced changes that it knows of.
+    pub seen: u64,
+}
+
+/// What a directory's facet allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Right {
+    Read,
+    Change,
 }
 
 /// What a facet stands for. Most of it is what a walk remembers; it is moved once, when it is opened.
 #[allow(clippy::large_enum_variant)]
-enum Opened<T: Tree> {
-    Directory(T::Directory),
-    File(T::File),
+pub(crate) enum Opened<T: Tree> {
+    Directory(T::Directory, Right),
+    Reader(T::File),
+    Writer(T::File),
+}
+
+impl<T: Tree> Opened<T> {
+    /// The file, to be read.
+    ///
+    /// # Errors
+    /// `wrongKind`.
+    pub fn file(&mut self) -> Result<&mut T::File, Refusal> {
+        match self {
+            Self::Reader(file) | Self::Writer(file) => Ok(file),
+            Self::Directory(..) => Err(Refusal::WrongKind),
+        }
+    }
 }
 
 /// The service.
 pub struct Server<T: Tree> {
     endpoint: Endpoint,
-    tree: T,
+    pub(crate) tree: T,
     /// What the last attempt to find a volume said, so that it is said once.
     said: String,
-    sessions: Sessions<Client, Opened<T>>,
+    pub(crate) sessions: Sessions<Client, Opened<T>>,
 }
 
 impl<T: Tree> Server<T> {
@@ -90,7 +116,7 @@ impl<T: Tree> Server<T> {
     }
 
     /// Makes a facet for something that was just opened, and closes it again if that fails.
-    fn facet(&mut self, cookie: u64, interface: u64) -> Result<CapArg, Refusal> {
+    pub(crate) fn facet(&mut self, cookie: u64, interface: u64) -> Result<CapArg, Refusal> {
         match self.endpoint.mint(cookie, interface, Lifetime::Incarnation) {
             Ok(minted) => Ok(minted.facet.into_cap()),
             Err(refusal) => {
@@ -100,18 +126,15 @@ impl<T: Tree> Server<T> {
         }
     }
 
-    /// Finds what `path` names below a directory facet. Returns its session, too.
-    fn resolve(&mut self, cookie: u64, path: &str) -> Result<(usize, T::Node), Refusal> {
+    /// Finds what `path` names below a directory facet. Returns its session and the facet's right, too.
+    fn resolve(&mut self, cookie: u64, path: &str) -> Result<(usize, Right, T::Node), Refusal> {
         let open = self.sessions.get(cookie)?;
-        let Opened::Directory(from) = open.opened else {
+        let Opened::Directory(from, right) = open.opened else {
             return Err(Refusal::WrongKind);
         };
-        // There is no way up, and no absolute path: a Directory is all that its holder may see.
-        if path.starts_with('/') || path.split('/').any(|part| part == "..") {
-            return Err(Refusal::BadArgument);
-        }
+        check_path(path)?;
         let node = self.tree.find(open.window.part, from, path)?;
-        Ok((open.session, node))
+        Ok((open.session, *right, node))
     }
 
     fn attach_window(&mut self, cookie: u64, window: Cap) -> Result<CapArg, Refusal> {
@@ -126,31 +149,62 @@ impl<T: Tree> Server<T> {
             return Err(Refusal::OutOfRange);
         }
         let window = Window::map(memory, info.bytes, Access::ReadWrite)?;
+        let right = match self.tree.info(part)?.read_only {
+            true => Right::Read,
+            false => Right::Change,
+        };
+        let client = Client {
+            window,
+            part,
+            seen: self.tree.losses(part),
+        };
         let cookie = self
             .sessions
-            .attach(Client { window, part }, Opened::Directory(root))
+            .attach(client, Opened::Directory(root, right))
             .map_err(|(_, refusal)| refusal)?;
         self.facet(cookie, directory::INTERFACE_ID)
     }
 
     fn open_file(&mut self, cookie: u64, path: &str) -> Result<CapArg, Refusal> {
-        let (session, node) = self.resolve(cookie, path)?;
+        let (session, _, node) = self.resolve(cookie, path)?;
         let file = self.tree.file(node)?;
-        let opened = self.sessions.open(session, Opened::File(file))?;
+        let opened = self.sessions.open(session, Opened::Reader(file))?;
         self.facet(opened, file::INTERFACE_ID)
     }
 
     fn open_directory(&mut self, cookie: u64, path: &str) -> Result<CapArg, Refusal> {
-        let (session, node) = self.resolve(cookie, path)?;
+        let (session, right, node) = self.resolve(cookie, path)?;
         let directory = self.tree.directory(node)?;
-        let opened = self.sessions.open(session, Opened::Directory(directory))?;
+        self.directory_facet(session, directory, right)
+    }
+
+    fn directory_facet(
+        &mut self,
+        session: usize,
+        directory: T::Directory,
+        right: Right,
+    ) -> Result<CapArg, Refusal> {
+        let opened = self
+            .sessions
+            .open(session, Opened::Directory(directory, right))?;
         self.facet(opened, directory::INTERFACE_ID)
+    }
+
+    /// The same directory, to be read only.
+    fn attenuated(&mut self, cookie: u64) -> Result<CapArg, Refusal> {
+        let open = self.sessions.get(cookie)?;
+        let Opened::Directory(directory, _) = open.opened else {
+            return Err(Refusal::WrongKind);
+        };
+        let again = T::again(directory);
+        let session = open.session;
+        self.directory_facet(session, again, Right::Read)
     }
 
     /// Some entries of a directory from `cursor` on, and where to go on, `None` at the end.
     fn entries(&mut self, cookie: u64, cursor: u64) -> Result<Listing, Refusal> {
         let open = self.sessions.get(cookie)?;
-        let Opened::Directory(directory) = open.opened else {
+        let Opened::Directory(directory, _) = open.opened else {
             return Err(Refusal::WrongKind);
         };
         let (mut found, mut bytes) = (Vec::new(), 0);
@@ -176,32 +230,40 @@ impl<T: Tree> Server<T> {
         window_offset: u32,
     ) -> Result<u32, Refusal> {
         let open = self.sessions.get(cookie)?;
-        let Opened::File(file) = open.opened else {
-            return Err(Refusal::WrongKind);
-        };
-        let Client { window, part } = open.window;
-        if length == 0 {
-            return Err(Refusal::ZeroLength);
-        }
-        if u64::from(window_offset) + u64::from(length) > window.len() {
-            return Err(Refusal::OutOfRange);
-        }
+        let file = open.opened.file()?;
+        let Client { window, part, .. } = open.window;
+        in_window(window, window_offset, length)?;
         self.tree
             .read(*part, file, offset, length, window, window_offset)
     }
 
     fn file_stat(&mut self, cookie: u64) -> Result<file::StatReply, Refusal> {
-        match self.sessions.get(cookie)?.opened {
-            Opened::File(file) => {
-                let stat = T::file_stat(file);
-                Ok(file::StatReply {
-                    bytes: stat.bytes,
-                    modified_ns: stat.modified_ns,
-                })
-            }
-            Opened::Directory(_) => Err(Refusal::WrongKind),
-        }
+        let open = self.sessions.get(cookie)?;
+        let stat = self.tree.file_stat(open.window.part, open.opened.file()?)?;
+        Ok(file::StatReply {
+            bytes: stat.bytes,
+            modified_ns: stat.modified_ns,
+        })
     }
+}
+
+/// There is no way up, and no absolute path: a Directory is all that its holder may see.
+pub(crate) fn check_path(path: &str) -> Result<(), Refusal> {
+    if path.starts_with('/') || path.split('/').any(|part| part == "..") {
+        return Err(Refusal::BadArgument);
+    }
+    Ok(())
+}
+
+/// Whether `length` bytes from `offset` on lie in a window.
+pub(crate) fn in_window(window: &Window, offset: u32, length: u32) -> Result<(), Refusal> {
+    if length == 0 {
+        return Err(Refusal::ZeroLength);
+    }
+    if u64::from(offset) + u64::from(length) > window.len() {
+        return Err(Refusal::OutOfRange);
+    }
+    Ok(())
 }
 
 impl<T: Tree> Service for Server<T> {
@@ -213,10 +275,18 @@ impl<T: Tree> Service for Server<T> {
             return volume::dispatch(self, received, call);
         }
         match self.sessions.get(cookie).map(|open| open.opened) {
-            Ok(Opened::Directory(_)) => directory::dispatch(self, received, call),
-            Ok(Opened::File(_)) => file::dispatch(self, received, call),
+            Ok(Opened::Directory(..)) => directory::dispatch(self, received, call),
+            Ok(Opened::Reader(_) | Opened::Writer(_)) => file::dispatch(self, received, call),
             Err(refusal) => stub::refuse(call, refusal),
         }
+    }
+
+    fn deadline_ns(&self) -> u64 {
+        self.tree.deadline_ns()
+    }
+
+    fn due(&mut self) {
+        self.tree.due();
     }
 
     fn dropped(&mut self, cookie: u64) {
@@ -235,7 +305,7 @@ impl<'c, T: Tree> volume::Server<Call<'c>> for Server<T> {
                 label: info.label,
                 total_bytes: info.total_bytes,
                 cluster_bytes: info.cluster_bytes,
-                read_only: true,
+                read_only: info.read_only,
             }),
             Err(refusal) => reply.refuse(refusal),
         }
@@ -275,6 +345,13 @@ impl<'c, T: Tree> volume::Server<Call<'c>> for Server<T> {
                 })
             })
         }))
+    }
+
+    fn space(&mut self, reply: Reply<Call<'c>, volume::call::Space>) -> Answered {
+        let part = self.part(reply.cookie());
+        let part = part.map_err(|problem| problem.refusal);
+        let space = part.and_then(|part| self.tree.space(part));
+        reply.answer(space.map(|space| volume::SpaceReply { space }))
     }
 
     fn part(&mut self, reply: Reply<Call<'c>, volume::call::Part>, number: u32) -> Answered {
@@ -320,9 +397,59 @@ impl<'c, T: Tree> directory::Server<Call<'c>> for Server<T> {
 
     fn stat(&mut self, reply: Reply<Call<'c>, directory::call::Stat>, path: &str) -> Answered {
         let result = self.resolve(reply.cookie(), path);
-        reply.answer(result.map(|(_, node)| directory::StatReply {
+        reply.answer(result.map(|(_, _, node)| directory::StatReply {
             stat: T::stat(&node),
         }))
+    }
+
+    fn create(&mut self, reply: Reply<Call<'c>, directory::call::Create>, path: &str) -> Answered {
+        let result = self.create_file(reply.cookie(), path);
+        reply.answer(result.map(|file| directory::CreateReply { file }))
+    }
+
+    fn mkdir(&mut self, reply: Reply<Call<'c>, directory::call::Mkdir>, path: &str) -> Answered {
+        let result = self.make_directory(reply.cookie(), path);
+        reply.answer(result)
+    }
+
+    fn remove(&mut self, reply: Reply<Call<'c>, directory::call::Remove>, path: &str) -> Answered {
+        let result = self.remove_path(reply.cookie(), path);
+        reply.answer(result)
+    }
+
+    fn rename(
+        &mut self,
+        reply: Reply<Call<'c>, directory::call::Rename>,
+        path: &str,
+        name: &str,
+    ) -> Answered {
+        let result = self.rename_in_place(reply.cookie(), path, name);
+        reply.answer(result)
+    }
+
+    fn move_to(
+        &mut self,
+        reply: Reply<Call<'c>, directory::call::MoveTo>,
+        path: &str,
+        to: &str,
+    ) -> Answered {
+        let result = self.move_path(reply.cookie(), path, to);
+        reply.answer(result)
+    }
+
+    fn edit(&mut self, reply: Reply<Call<'c>, directory::call::Edit>, path: &str) -> Answered {
+        let result = self.edit_file(reply.cookie(), path);
+        reply.answer(result.map(|file| directory::EditReply { file }))
+    }
+
+    fn sync(&mut self, reply: Reply<Call<'c>, directory::call::Sync>) -> Answered {
+        let result = self.sync_session(reply.cookie());
+        reply.answer(result.map(|group| directory::SyncReply { group }))
+    }
+
+    fn read_only(&mut self, reply: Reply<Call<'c>, directory::call::ReadOnly>) -> Answered {
+        let result = self.attenuated(reply.cookie());
+        reply.answer(result.map(|directory| directory::ReadOnlyReply { directory }))
     }
 }
 
@@ -341,5 +468,36 @@ impl<'c, T: Tree> file::Server<Call<'c>> for Server<T> {
     fn stat(&mut self, reply: Reply<Call<'c>, file::call::Stat>) -> Answered {
         let result = self.file_stat(reply.cookie());
         reply.answer(result)
+    }
+
+    fn write(
+        &mut self,
+        reply: Reply<Call<'c>, file::call::Write>,
+        offset: u64,
+        length: u32,
+        window_offset: u32,
+    ) -> Answered {
+        let result = self.write_file(reply.cookie(), Some(offset), length, window_offset);
+        reply.answer(result.map(|_| ()))
+    }
+
+    fn append(
+        &mut self,
+        reply: Reply<Call<'c>, file::call::Append>,
+        length: u32,
+        window_offset: u32,
+    ) -> Answered {
+        let result = self.write_file(reply.cookie(), None, length, window_offset);
+        reply.answer(result.map(|offset| file::AppendReply { offset }))
+    }
+
+    fn truncate(&mut self, reply: Reply<Call<'c>, file::call::Truncate>, bytes: u64) -> Answered {
+        let result = self.truncate_file(reply.cookie(), bytes);
+        reply.answer(result)
+    }
+
+    fn sync(&mut self, reply: Reply<Call<'c>, file::call::Sync>) -> Answered {
+        let result = self.sync_session(reply.cookie());
+        reply.answer(result.map(|group| file::SyncReply { group }))
     }
 }

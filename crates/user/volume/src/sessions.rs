@@ -87,6 +87,17 @@ impl<W, T> Sessions<W, T> {
         Ok(self.fill(slot, session, opened))
     }
 
+    /// Everything that is open.
+    pub fn opened(&self) -> impl Iterator<Item = &T> {
+        let nodes = self.slots.iter().filter_map(|slot| slot.node.as_ref());
+        nodes.map(|(_, opened)| opened)
+    }
+
+    /// Whether one more can be opened.
+    pub fn has_room(&mut self) -> bool {
+        self.free_slot().is_ok()
+    }
+
     /// Finds a free slot, or makes one.
     fn free_slot(&mut self) -> Result<usize, Refusal> {
         let is_free = |s: &Slot<T>| s.node.is_none() && s.generation < u32::MAX >> 1;

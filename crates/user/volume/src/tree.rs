@@ -36,6 +36,8 @@ pub struct Info<'a> {
     pub total_bytes: u64,
     /// Bytes of its unit of allocation.
     pub cluster_bytes: u32,
+    /// Nothing can be changed on it.
+    pub read_only: bool,
 }
 
 /// How a listing goes on after an entry.
@@ -46,6 +48,9 @@ pub enum Step {
     /// Not: the answer is full, and the next one begins with this entry.
     StopBefore,
 }
+
+/// What the blocks of a volume are used for.
+pub type Space = sdk::storage::volume::Space;
 
 /// The files of a device: volumes, each with a root from which paths lead down.
 ///
@@ -105,6 +110,9 @@ pub trait Tree {
     /// `isDirectory`.
     fn file(&self, node: Self::Node) -> Result<Self::File, Refusal>;
 
+    /// The same directory, opened once more.
+    fn again(directory: &Self::Directory) -> Self::Directory;
+
     /// Opens a directory.
     ///
     /// # Errors
@@ -143,5 +151,121 @@ pub trait Tree {
     fn stat(node: &Self::Node) -> directory::Stat;
 
     /// What is known of an open file.
-    fn file_stat(file: &Self::File) -> directory::Stat;
+    ///
+    /// # Errors
+    /// `stale` for one that was removed; those of the device.
+    fn file_stat(&mut self, part: usize, file: &mut Self::File)
+    -> Result<directory::Stat, Refusal>;
+
+    // Changes, each made whole or not at all. A tree that can only be read has none of what follows.
+
+    /// What the blocks of a volume are used for.
+    ///
+    /// # Errors
+    /// `notSupported`.
+    fn space(&mut self, part: usize) -> Result<Space, Refusal> {
+        let _ = part;
+        Err(Refusal::NotSupported)
+    }
+
+    /// Makes an empty file and opens it.
+    ///
+    /// # Errors
+    /// As the schema has them, here and below.
+    fn create(
+        &mut self,
+        part: usize,
+        from: &Self::Directory,
+        path: &str,
+    ) -> Result<Self::File, Refusal> {
+        let _ = (part, from, path);
+        Err(Refusal::ReadOnly)
+    }
+
+    /// Makes an empty directory.
+    ///
+    /// # Errors
+    /// As above.
+    fn mkdir(&mut self, part: usize, from: &Self::Directory, path: &str) -> Result<(), Refusal> {
+        let _ = (part, from, path);
+        Err(Refusal::ReadOnly)
+    }
+
+    /// Takes a name away, with what it names.
+    ///
+    /// # Errors
+    /// As above.
+    fn remove(&mut self, part: usize, from: &Self::Directory, path: &str) -> Result<(), Refusal> {
+        let _ = (part, from, path);
+        Err(Refusal::ReadOnly)
+    }
+
+    /// Gives what a path names another path.
+    ///
+    /// # Errors
+    /// As above.
+    fn rename(
+        &mut self,
+        part: usize,
+        from: &Self::Directory,
+        path: &str,
+        to: &str,
+    ) -> Result<(), Refusal> {
+        let _ = (part, from, path, to);
+        Err(Refusal::ReadOnly)
+    }
+
+    /// Writes bytes of a file, at its end without an offset. Returns where.
+    ///
+    /// # Errors
+    /// As above.
+    fn write(
+        &mut self,
+        part: usize,
+        file: &mut Self::File,
+        offset: Option<u64>,
+        bytes: &[u8],
+    ) -> Result<u64, Refusal> {
+        let _ = (part, file, offset, bytes);
+        Err(Refusal::ReadOnly)
+    }
+
+    /// Cuts a file, or lets it grow.
+    ///
+    /// # Errors
+    /// As above.
+    fn truncate(&mut self, part: usize, file: &mut Self::File, bytes: u64) -> Result<(), Refusal> {
+        let _ = (part, file, bytes);
+        Err(Refusal::ReadOnly)
+    }
+
+    /// Makes everything durable. Returns the number of the last durable group. `seen` counts the losses that this client
+    /// knows of: one that it does not is what it is refused with, once.
+    ///
+    /// # Errors
+    /// As above.
+    fn sync(&mut self, part: usize, seen: &mut u64) -> Result<u64, Refusal> {
+        let _ = (part, seen);
+        Err(Refusal::ReadOnly)
+    }
+
+    /// How often changes were dropped that had been answered and not synced.
+    fn losses(&self, part: usize) -> u64 {
+        let _ = part;
+        0
+    }
+
+    /// Whether an open file is the one that was found.
+    fn is_open(file: &Self::File, node: &Self::Node) -> bool {
+        let _ = (file, node);
+        false
+    }
+
+    /// When something is due without a call, in nanoseconds since the start.
+    fn deadline_ns(&self) -> u64 {
+        sdk::NEVER
+    }
+
+    /// Does it.
+    fn due(&mut self) {}
 }

@@ -105,6 +105,7 @@ impl Tree for Fat {
             label: volume.label(),
             total_bytes: volume.total_bytes(),
             cluster_bytes: volume.cluster_bytes(),
+            read_only: true,
         })
     }
 
@@ -125,6 +126,10 @@ impl Tree for Fat {
 
     fn file(&self, node: Node) -> Result<OpenFile, Refusal> {
         OpenFile::new(node).map_err(to_client)
+    }
+
+    fn again(directory: &Directory) -> Directory {
+        directory.node.into()
     }
 
     fn directory(&self, node: Node) -> Result<Directory, Refusal> {
@@ -199,8 +204,8 @@ impl Tree for Fat {
         }
     }
 
-    fn file_stat(file: &OpenFile) -> directory::Stat {
-        Self::stat(&file.node)
+    fn file_stat(&mut self, _: usize, file: &mut OpenFile) -> Result<directory::Stat, Refusal> {
+        Ok(Self::stat(&file.node))
     }
 }
 

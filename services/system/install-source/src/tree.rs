@@ -141,6 +141,7 @@ impl Tree for Iso {
             label: "",
             total_bytes: live.bytes(),
             cluster_bytes: SECTOR_BYTES as u32,
+            read_only: true,
         })
     }
 
@@ -162,6 +163,13 @@ impl Tree for Iso {
         match entry.kind {
             Kind::File => Ok(entry),
             Kind::Directory => Err(Refusal::IsDirectory),
+        }
+    }
+
+    fn again(directory: &Directory) -> Directory {
+        Directory {
+            entry: directory.entry,
+            walk: None,
         }
     }
 
@@ -261,8 +269,8 @@ impl Tree for Iso {
         }
     }
 
-    fn file_stat(entry: &Entry) -> directory::Stat {
-        Self::stat(entry)
+    fn file_stat(&mut self, _: usize, entry: &mut Entry) -> Result<directory::Stat, Refusal> {
+        Ok(Self::stat(entry))
     }
 }
 

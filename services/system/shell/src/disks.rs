@@ -15,10 +15,10 @@ use shell_lang::{Path, refusal::volume_advice, text::Safe};
 
 use terminal::Failure;
 
-/// Bytes of a session's window: two halves, one to show while the other is filled.
-pub const WINDOW_BYTES: u32 = 256 * 1024;
-/// Bytes of one read.
-pub const READ_BYTES: u32 = WINDOW_BYTES / 2;
+/// Bytes of a session's window: two parts to read into, one to show while the other is filled, and one to write from.
+pub const WINDOW_BYTES: u32 = 3 * READ_BYTES;
+/// Bytes of one read, and of one write.
+pub const READ_BYTES: u32 = 128 * 1024;
 /// Slots of the ring: one read, and one to spare.
 const RING_SLOTS: u16 = 2;
 /// Bytes of a slot: the parameters of a read, and its result.
@@ -38,13 +38,18 @@ pub struct Disk {
     pub device: Option<BlockDevice>,
     /// It is a part of another disk, and was found there.
     pub is_part: bool,
-    session: Option<Session>,
+    /// Its volume, once something was asked of it.
+    pub session: Option<Session>,
 }
 
 /// An open volume.
-struct Session {
-    root: Directory,
-    window: Window,
+pub struct Session {
+    /// Its root directory.
+    pub root: Directory,
+    /// The memory that file data goes through.
+    pub window: Window,
+    /// Whether something was changed and not yet synced.
+    pub is_changed: bool,
 }
 
 /// All disks.
@@ -127,7 +132,7 @@ pub fn parts(volume: &Volume) -> Result<Vec<Part>, Refusal> {
 }
 
 /// Whether an error means that the service was restarted and a new session may do better.
-const fn is_restart(refusal: Refusal) -> bool {
+pub const fn is_restart(refusal: Refusal) -> bool {
     matches!(
         refusal,
         Refusal::Stale
@@ -257,17 +262,25 @@ impl Disks {
         }
     }
 
-    fn session(&mut self, disk: usize) -> Result<&Session, Refusal> {
+    /// The session with a disk's volume, begun if there is none.
+    ///
+    /// # Errors
+    /// The volume's.
+    pub fn session(&mut self, disk: usize) -> Result<&mut Session, Refusal> {
         let memory = self.memory.as_ref().ok_or(Refusal::NotSupported)?;
         let disk = self.list.get_mut(disk).ok_or(Refusal::NoDevice)?;
         if disk.session.is_none() {
             let volume = disk.volume.as_ref().ok_or(Refusal::NoDevice)?;
             let memory = memory.create_memory(u64::from(WINDOW_BYTES))?.memory;
-            let window = Window::map(memory, u64::from(WINDOW_BYTES), Access::Read)?;
+            let window = Window::map(memory, u64::from(WINDOW_BYTES), Access::ReadWrite)?;
             let root = volume.attach(window.memory().cap())?.root;
-            disk.session = Some(Session { root, window });
+            disk.session = Some(Session {
+                root,
+                window,
+                is_changed: false,
+            });
         }
-        disk.session.as_ref().ok_or(Refusal::NoDevice)
+        disk.session.as_mut().ok_or(Refusal::NoDevice)
     }
 
     fn wait(&self) {
@@ -279,7 +292,7 @@ impl Disks {
     }
 
     /// Turns a refusal into what a person is told: where there is no volume, the volume says why.
-    fn explain(&self, disk: usize, path: &Path, refusal: Refusal) -> Failure {
+    pub fn explain(&self, disk: usize, path: &Path, refusal: Refusal) -> Failure {
         let Some(disk) = self.list.get(disk) else {
             return Failure::about(path)(refusal);
         };

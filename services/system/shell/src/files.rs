@@ -292,6 +292,18 @@ pub fn sha256(disks: &mut Disks, path: &Path, to: &mut Terminal) -> Outcome {
     Ok(())
 }
 
+/// Where a volume's times come from, as a person is told; `None` where it has none.
+const fn source(source: TimeSource) -> Option<&'static str> {
+    Some(match source {
+        TimeSource::None | TimeSource::MediumMetadata => return None,
+        TimeSource::FatMetadata => "local time, as FAT records them",
+        TimeSource::ClockAtBoot => "by the machine's clock, as it was read at the start",
+        TimeSource::NetworkTime => "by network time",
+        TimeSource::Person => "by a clock that a person set",
+        TimeSource::Tool => "by the clock of another system",
+    })
+}
+
 /// Says what is known about a file or directory.
 pub fn stat(disks: &mut Disks, path: &Path, to: &mut Terminal) -> Outcome {
     let stat = disks.stat(path)?;
@@ -308,10 +320,10 @@ pub fn stat(disks: &mut Disks, path: &Path, to: &mut Terminal) -> Outcome {
             );
         }
     }
-    if stat.time_source == TimeSource::FatMetadata {
+    if let Some(source) = source(stat.time_source) {
         row("modified", show::date(stat.modified_ns));
         row("created", show::date(stat.created_ns));
-        row("times are", "local time, as FAT records them".to_string());
+        row("times are", source.to_string());
     }
     let set: Vec<&str> = [
         (stat.read_only, "read-only"),

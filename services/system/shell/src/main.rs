@@ -6,6 +6,8 @@
 #![no_std]
 #![cfg_attr(not(test), no_main)]
 
+mod change;
+mod changes;
 mod disks;
 mod files;
 mod net;
@@ -164,8 +166,15 @@ impl Shell<'_> {
             Command::Top(rounds) => top::top(system, rounds, terminal),
             Command::Trace { whom, seconds } => trace::trace(system, &whom, seconds, terminal),
             Command::Kill(target) => system.kill(&target, terminal),
-            Command::Reboot => flushed(terminal, || system.reboot()),
-            Command::Halt(code) => flushed(terminal, || system.halt(code)),
+            Command::Change(change) => changes::run(change, disks, here, terminal),
+            Command::Reboot => {
+                changes::sync_before_end(disks, terminal);
+                flushed(terminal, || system.reboot())
+            }
+            Command::Halt(code) => {
+                changes::sync_before_end(disks, terminal);
+                flushed(terminal, || system.halt(code))
+            }
             Command::Echo(words) => said(terminal, &Safe(&words.join(" "))),
             Command::Mem => system.mem(terminal),
             Command::Uptime => system.uptime(terminal),

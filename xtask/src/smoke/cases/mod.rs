@@ -81,6 +81,7 @@ mod smp;
 mod spawn_exit;
 mod speculation;
 mod stale_completion;
+mod storage;
 mod tlb_shootdown;
 mod trace;
 mod virtio_blk;

@@ -1,0 +1,245 @@
+//! The mounted volume: when it commits, and what was lost if it could not.
+
+use sdk::alloc::string::{String, ToString};
+use sdk::{BlockDevice, Refusal, Timer, fact};
+use volume::Problem;
+use volume_core::{Access, Durability, Error, Mounted, Volume};
+use volume_disk::VolumeDisk;
+use volume_format::{Refused, Stamp};
+
+use crate::options::Options;
+use crate::place::{Found, Range, find, open};
+
+/// The volume as this service has it.
+pub type Core = Volume<VolumeDisk<Range>>;
+type Fault = Error<volume_disk::Error<Refusal>>;
+
+/// Blocks changed by one group, at most by about one more request.
+const GROUP_BLOCKS: u64 = 1024;
+/// How long a change waits for a sync before it is committed without one.
+const LINGER_NS: u64 = 5_000_000_000;
+
+/// A mounted volume.
+pub struct Live {
+    /// The volume.
+    pub volume: Core,
+    /// Its name.
+    pub label: String,
+    timer: Timer,
+    /// When the open group is committed, if nobody asks before.
+    pub due_ns: Option<u64>,
+    /// How often changes were dropped that had been answered, and what last did it.
+    pub losses: u64,
+    pub cause: Refusal,
+}
+
+/// The word for a client.
+pub fn to_refusal(error: &Fault) -> Refusal {
+    match error {
+        Error::Disk(volume_disk::Error::Device(Refusal::ReadOnly)) | Error::ReadOnly => {
+            Refusal::ReadOnly
+        }
+        Error::Disk(volume_disk::Error::NoMemory) | Error::NoMemory => Refusal::NoMemory,
+        Error::Disk(_) => Refusal::DeviceError,
+        Error::Corrupt(_) | Error::NoVolume(Refused::Sum | Refused::Fields) => Refusal::Corrupt,
+        Error::NoVolume(_) | Error::Size => Refusal::NotSupported,
+        Error::NoSpace => Refusal::NoSpace,
+        Error::NotFound => Refusal::NotFound,
+        Error::Exists => Refusal::AlreadyExists,
+        Error::WrongKind => Refusal::NotDirectory,
+        Error::NotEmpty => Refusal::NotEmpty,
+        Error::BadName | Error::Loop => Refusal::BadArgument,
+        Error::TooLarge => Refusal::TooLarge,
+    }
+}
+
+/// What a client is told of an error; damage and a failed disk are said in the log as well, with their place.
+pub fn reported(error: &Fault) -> Refusal {
+    if !error.is_refusal() {
+        sdk::warn!("{error}");
+    }
+    to_refusal(error)
+}
+
+fn problem(error: &Fault) -> Problem {
+    Problem {
+        refusal: to_refusal(error),
+        text: error.to_string(),
+    }
+}
+
+fn mount(
+    device: &BlockDevice,
+    found: Found,
+    access: Access,
+) -> Result<Mounted<VolumeDisk<Range>>, Fault> {
+    let failed = |refusal| Error::Disk(volume_disk::Error::Device(refusal));
+    let range = open(device).and_then(|disk| Range::new(disk, found.first, found.blocks));
+    let range = range.map_err(failed)?;
+    let access = match range.is_read_only() {
+        true => Access::Read,
+        false => access,
+    };
+    Volume::mount(VolumeDisk::new(range).map_err(Error::Disk)?, access)
+}
+
+impl Live {
+    /// Finds and mounts the volume of a disk.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn open(device: &BlockDevice, timer: Timer, options: &Options) -> Result<Self, Problem> {
+        let mut disk = open(device).map_err(|refusal| Problem {
+            refusal,
+            text: match refusal {
+                Refusal::NoDevice => String::from("no disk"),
+                other => sdk::alloc::format!("the disk failed: {other}"),
+            },
+        })?;
+        let found = find(&mut disk, options.partition)?;
+        drop(disk);
+        let mounted = match mount(device, found, options.access) {
+            // What it cannot write it may still read.
+            Err(Error::NoVolume(Refused::Features(_))) if options.access == Access::Write => {
+                mount(device, found, Access::Read)
+            }
+            other => other,
+        };
+        let Mounted { volume, cut, reads } = mounted.map_err(|error| problem(&error))?;
+        let mut live = Self {
+            label: name(&volume),
+            volume,
+            timer,
+            due_ns: None,
+            losses: 0,
+            cause: Refusal::DeviceError,
+        };
+        live.announce(&found, cut, reads);
+        // What was removed when the power went is taken away now; if that fails, reading goes on.
+        if live.volume.access() == Access::Write {
+            let now = live.stamp();
+            if let Err(error) = live.volume.reap(now) {
+                reported(&error);
+            }
+            live.noted();
+        }
+        Ok(live)
+    }
+
+    fn announce(&self, found: &Found, cut: u64, reads: u64) {
+        let access = match self.volume.access() {
+            Access::Write => "write",
+            Access::Read => "read",
+        };
+        fact!("store.mounted", access = access, partition = found.partition, cut = cut, reads ~ reads, group ~ self.volume.txg());
+        sdk::info!(
+            "mounted the capOS volume {:?}, {} bytes, to be {}",
+            self.label,
+            self.volume.label().layout.blocks() * volume_format::BLOCK as u64,
+            match self.volume.access() {
+                Access::Write => "written",
+                Access::Read => "read only",
+            }
+        );
+        if cut > 0 {
+            sdk::warn!(
+                "{cut} newer transaction groups of the volume did not add up and are not counted: they were cut by a loss of power before \
+                 their sync was answered, or are damaged"
+            );
+        }
+    }
+
+    /// The time that a change is made at. This machine has no clock that tells the time of day.
+    pub fn stamp(&self) -> Stamp {
+        Stamp::NONE
+    }
+
+    /// Does one change, and where the volume is full, once more after what was freed can be used.
+    ///
+    /// # Errors
+    /// As clients see it.
+    pub fn change<R>(
+        &mut self,
+        mut work: impl FnMut(&mut Core, Stamp) -> Result<R, Fault>,
+    ) -> Result<R, Refusal> {
+        let now = self.stamp();
+        let mut result = work(&mut self.volume, now);
+        if let Err(Error::NoSpace) = &result
+            && self.volume.usage().held > 0
+        {
+            result = match self.volume.reclaim(now) {
+                Ok(()) => {
+                    self.noted();
+                    work(&mut self.volume, now)
+                }
+                Err(error) => Err(error),
+            };
+        }
+        if let Err(error) = &result {
+            self.lost(error);
+        }
+        if self.volume.pending() >= GROUP_BLOCKS {
+            self.commit(Durability::Checkpoint);
+        }
+        self.noted();
+        result.map_err(|error| reported(&error))
+    }
+
+    /// Notes whether an error took the open group with it, and so changes that were answered.
+    fn lost(&mut self, error: &Fault) {
+        if self.due_ns.is_some() && !self.volume.is_changed() {
+            self.losses += 1;
+            self.cause = to_refusal(error);
+            sdk::error!("changes since the last sync are dropped: {error}");
+        }
+    }
+
+    /// Sets the time by which what is open now is committed.
+    fn noted(&mut self) {
+        if !self.volume.is_changed() {
+            self.due_ns = None;
+        } else if self.due_ns.is_none() {
+            let now = self.timer.now().map_or(0, |now| now.ns);
+            self.due_ns = Some(now.saturating_add(LINGER_NS));
+        }
+    }
+
+    /// Commits without being asked.
+    pub fn commit(&mut self, durability: Durability) {
+        let now = self.stamp();
+        if let Err(error) = self.volume.commit(durability, now) {
+            self.lost(&error);
+            reported(&error);
+        }
+        self.noted();
+    }
+
+    /// Makes everything durable.
+    ///
+    /// # Errors
+    /// As clients see it, also of what was lost since the client last asked.
+    pub fn sync(&mut self, seen: &mut u64) -> Result<u64, Refusal> {
+        let now = self.stamp();
+        let result = match sabotage::sabotage!(STORE_SKIP_COMMIT) {
+            true => Ok(()),
+            false => self.volume.commit(Durability::Sync, now),
+        };
+        if let Err(error) = &result {
+            self.lost(error);
+        }
+        self.noted();
+        if *seen != self.losses {
+            *seen = self.losses;
+            return Err(self.cause);
+        }
+        result.map_err(|error| reported(&error))?;
+        Ok(self.volume.txg())
+    }
+}
+
+/// What a person calls the volume.
+fn name(volume: &Core) -> String {
+    let bytes = volume.label().name;
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
+}

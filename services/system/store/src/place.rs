@@ -1,0 +1,221 @@
+//! Where on a disk the volume lies.
+
+use partition::{BlockRead, Layout, find_volumes};
+use sdk::alloc::{format, string::String, string::ToString, vec, vec::Vec};
+use sdk::{BlockDevice, Cap, Disk, Interface as _, Object as _, Refusal};
+use volume::Problem;
+use volume_disk::Device;
+use volume_format::{BLOCK, Label, Refused};
+
+/// Bytes of the transfer window.
+const WINDOW_BYTES: u32 = 128 * 1024;
+
+/// A range of a disk, in the volume's blocks.
+#[derive(Debug)]
+pub struct Range {
+    disk: Disk,
+    /// The disk's first block of it.
+    first: u64,
+    blocks: u64,
+    /// The disk's blocks in one of the volume.
+    per_block: u64,
+}
+
+impl Range {
+    /// A range of `blocks` of the disk's blocks.
+    ///
+    /// # Errors
+    /// `notSupported` for blocks larger than the volume's.
+    pub fn new(disk: Disk, first: u64, blocks: u64) -> Result<Self, Refusal> {
+        let per_block = (BLOCK as u64).checked_div(u64::from(disk.block_bytes()));
+        let per_block = per_block.filter(|per| *per > 0);
+        let per_block = per_block.ok_or(Refusal::NotSupported)?;
+        Ok(Self {
+            disk,
+            first,
+            blocks: blocks / per_block,
+            per_block,
+        })
+    }
+
+    /// Whether the disk cannot be written.
+    pub fn is_read_only(&self) -> bool {
+        self.disk.is_read_only()
+    }
+
+    fn at(&self, lba: u64) -> Result<u64, Refusal> {
+        let at = lba.checked_mul(self.per_block);
+        at.and_then(|at| at.checked_add(self.first))
+            .ok_or(Refusal::OutOfRange)
+    }
+}
+
+impl Device for Range {
+    type Error = Refusal;
+
+    fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    fn read(&mut self, lba: u64, buf: &mut [u8]) -> Result<(), Refusal> {
+        let at = self.at(lba)?;
+        self.disk.read(at, buf)
+    }
+
+    fn write(&mut self, lba: u64, bytes: &[u8]) -> Result<(), Refusal> {
+        let at = self.at(lba)?;
+        self.disk.write(at, bytes)
+    }
+
+    fn flush(&mut self) -> Result<(), Refusal> {
+        self.disk.flush()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.disk.sessions()
+    }
+}
+
+/// A session of its own with the disk.
+///
+/// # Errors
+/// The provider's.
+pub fn open(device: &BlockDevice) -> Result<Disk, Refusal> {
+    let handle = device.object().handle();
+    Disk::open(
+        BlockDevice::from_object(Cap::borrowed(handle)),
+        WINDOW_BYTES,
+    )
+}
+
+/// Where a volume lies: its partition, 0 for the whole disk, the first block and the count, in the disk's blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The partition.
+    pub partition: u32,
+    /// The first block.
+    pub first: u64,
+    /// How many.
+    pub blocks: u64,
+}
+
+struct Table<'d>(&'d mut Disk);
+
+impl BlockRead for Table<'_> {
+    type Error = Refusal;
+
+    fn block_bytes(&self) -> u32 {
+        self.0.block_bytes()
+    }
+
+    fn blocks(&self) -> u64 {
+        self.0.blocks()
+    }
+
+    fn read(&mut self, lba: u64, buf: &mut [u8]) -> Result<(), Refusal> {
+        self.0.read(lba, buf)
+    }
+}
+
+/// Whether a range begins or ends with a label of ours, sound or not.
+fn is_ours(disk: &mut Disk, first: u64, blocks: u64) -> Result<bool, Refusal> {
+    let per_block = BLOCK as u64 / u64::from(disk.block_bytes()).max(1);
+    let count = blocks.checked_div(per_block).unwrap_or(0);
+    let mut block = vec![0; BLOCK];
+    for lba in [0, count.saturating_sub(1)] {
+        if count == 0 {
+            return Ok(false);
+        }
+        disk.read(first + lba * per_block, &mut block)?;
+        if Label::decode(lba, &block) != Err(Refused::Foreign) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Finds the volume of a disk. Only reads.
+///
+/// # Errors
+/// What the disk holds instead.
+pub fn find(disk: &mut Disk, wanted: Option<u32>) -> Result<Found, Problem> {
+    let failed = |refusal| Problem {
+        refusal,
+        text: format!("the disk failed: {refusal}"),
+    };
+    let whole = Found {
+        partition: 0,
+        first: 0,
+        blocks: disk.blocks(),
+    };
+    if wanted.is_none() && is_ours(disk, 0, whole.blocks).map_err(failed)? {
+        return Ok(whole);
+    }
+    let layout = find_volumes(&mut Table(disk)).map_err(|error| match error {
+        partition::Error::Read { error, .. } => failed(error),
+        partition::Error::OtherFileSystem { name } => {
+            foreign(format!("the disk holds {name}, and no capOS volume"))
+        }
+        partition::Error::NoTable => foreign(String::from(
+            "the disk holds nothing that is known here, and no capOS volume",
+        )),
+        other => foreign(format!("the disk holds no capOS volume: {other}")),
+    })?;
+    let found = of_table(disk, &layout).map_err(failed)?;
+    let numbers: Vec<String> = found.iter().map(|one| one.partition.to_string()).collect();
+    let chosen = match (wanted, found.as_slice()) {
+        (Some(number), all) => all.iter().find(|one| one.partition == number),
+        (None, [one]) => Some(one),
+        (None, [_, _, ..]) => {
+            return Err(foreign(format!(
+                "the disk has capOS volumes in its partitions {}: the argument partition=N of the service store names one",
+                numbers.join(", ")
+            )));
+        }
+        (None, []) => None,
+    };
+    chosen.copied().ok_or_else(|| {
+        foreign(match wanted {
+            Some(number) => format!("partition {number} of the disk holds no capOS volume"),
+            None => besides(&layout),
+        })
+    })
+}
+
+/// The capOS volumes among the partitions.
+fn of_table(disk: &mut Disk, layout: &Layout) -> Result<Vec<Found>, Refusal> {
+    let mut found = Vec::new();
+    for volume in layout.volumes.iter().filter(|volume| volume.number != 0) {
+        let (at, bytes) = layout.bytes_of(volume);
+        let block_bytes = u64::from(disk.block_bytes());
+        if !at.is_multiple_of(block_bytes) {
+            continue;
+        }
+        let one = Found {
+            partition: volume.number,
+            first: at / block_bytes,
+            blocks: bytes / block_bytes,
+        };
+        if is_ours(disk, one.first, one.blocks)? {
+            found.push(one);
+        }
+    }
+    Ok(found)
+}
+
+fn besides(layout: &Layout) -> String {
+    match layout.volumes.as_slice() {
+        [bare] if bare.number == 0 => String::from("it is a FAT volume, and no capOS volume"),
+        parts => format!(
+            "the disk has a partition table, and none of its {} partitions holds a capOS volume",
+            parts.len()
+        ),
+    }
+}
+
+fn foreign(text: String) -> Problem {
+    Problem {
+        refusal: Refusal::NotSupported,
+        text,
+    }
+}
