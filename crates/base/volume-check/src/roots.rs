@@ -97,7 +97,7 @@ fn decode<D>(walk: &Walk<'_, D>, block: &[u8], slot: u64) -> Option<Head> {
         && txg % 64 == slot
         && zero(block, 97, 104)
         && zero(block, 208, 504);
-    if !is_sound {
+    if !is_sound || !fields_agree(walk.blocks, txg, block) {
         return None;
     }
     Some(Head {
@@ -112,6 +112,26 @@ fn decode<D>(walk: &Walk<'_, D>, block: &[u8], slot: u64) -> Option<Head> {
         snapshot: number(block, 168, 8),
         dead: number(block, 176, 8),
     })
+}
+
+/// Whether what a root counts can be, by the page's list.
+fn fields_agree(blocks: u64, txg: u64, block: &[u8]) -> bool {
+    let (flags, capacity) = (number(block, 52, 4), blocks - 130);
+    let (free, freed) = (number(block, 144, 8), number(block, 152, 8));
+    let (next, snapshot) = (number(block, 160, 8), number(block, 168, 8));
+    let (dead, written) = (number(block, 176, 8), number(block, 184, 8));
+    (1..u64::MAX - 128).contains(&txg)
+        && number(block, 32, 8) < txg
+        && snapshot < txg
+        && flags <= 1
+        && (flags == 0 || written <= 48)
+        && number(block, 96, 1) <= 12
+        && free <= capacity
+        && freed <= free
+        && dead <= capacity - free
+        && next >= 2
+        && number(block, 204, 1) <= 5
+        && zero(block, 205, 208)
 }
 
 /// Finds the root that counts.

@@ -505,13 +505,20 @@ fn bitmap<B: Blocks>(
     ptr: Option<Ptr>,
     index: u64,
 ) -> Result<Vec<u8>, Error<B::Error>> {
-    match ptr {
-        Some(ptr) => Space::read(disk, context, &ptr, position(0, index)),
-        None => {
-            let mut block = new_block().ok_or(Error::NoMemory)?;
-            context.layout.empty_bitmap(index, &mut block);
-            Ok(block)
-        }
+    let mut empty = new_block().ok_or(Error::NoMemory)?;
+    context.layout.empty_bitmap(index, &mut empty);
+    let Some(ptr) = ptr else {
+        return Ok(empty);
+    };
+    let block = Space::read(disk, context, &ptr, position(0, index))?;
+    // Labels, rings and what lies beyond the end are never free, whatever a stranger's bitmap says.
+    match block
+        .iter()
+        .zip(&empty)
+        .all(|(now, never)| now & never == *never)
+    {
+        true => Ok(block),
+        false => Err(Error::Corrupt(Place::Space { lba: ptr.lba })),
     }
 }
 

@@ -43,6 +43,7 @@ fn all() -> Vec<Seed> {
     seeds.extend(typed());
     seeds.extend(saved::seeds());
     seeds.extend(fuzz_targets::network_seeds());
+    seeds.extend(fuzz_targets::volume_seeds());
     seeds
 }
 

@@ -16,9 +16,11 @@ mod remapping;
 mod saving;
 mod stack;
 mod terminal;
+mod volume;
 
 pub use exercise::{Failure, Report, exercise};
 pub use network::seeds as network_seeds;
+pub use volume::seeds as volume_seeds;
 
 /// One kind of input.
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +128,14 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "virtio",
         run: disk::virtio,
+    },
+    Target {
+        name: "volume",
+        run: volume::volume,
+    },
+    Target {
+        name: "volume-sealed",
+        run: volume::sealed,
     },
 ];
 

@@ -70,6 +70,8 @@ runs! {
     shell = "shell",
     stub = "stub",
     virtio = "virtio",
+    volume = "volume",
+    volume_sealed = "volume-sealed",
 }
 
 /// A reader that refuses a seed at once shows nothing of what lies behind.
