@@ -152,6 +152,7 @@ pub struct Session {
     silence: Duration,
     meaning: Silence,
     closed: bool,
+    cut: bool,
     held: Arc<AtomicBool>,
     echo: Echo,
     complaints: Complaints,
@@ -190,6 +191,7 @@ impl Session {
             silence: SILENCE,
             meaning: Silence::Death,
             closed: false,
+            cut: false,
             echo,
             complaints,
         })
@@ -206,6 +208,17 @@ impl Session {
         std::thread::sleep(time);
         self.held.store(false, Ordering::Relaxed);
         self.last_output = Instant::now();
+    }
+
+    /// Ends QEMU at once, as a cut of the power would.
+    pub fn cut(&mut self) -> Result<()> {
+        self.cut = true;
+        self.child.inner().kill().context("cannot end QEMU")
+    }
+
+    /// Whether that was done.
+    pub const fn was_cut(&self) -> bool {
+        self.cut
     }
 
     /// Takes a guest that computes in silence for alive.

@@ -57,7 +57,7 @@ pub struct Smoke {
     pub extra: &'static [&'static str],
     /// What is done to the guest, in order. It must lead to the guest's end.
     pub steps: &'static [Step],
-    /// Further boots on the same disks. Every boot but the last must end with code 0.
+    /// Further boots on the same disks. Every boot but the last must end with code 0, or by [`Session::cut`].
     pub again: &'static [Again],
     /// Facts that must be there, in the order in which they come about.
     pub required: &'static [&'static str],

@@ -68,9 +68,18 @@ pub struct Tally {
 struct Said {
     end: End,
     failed_step: Option<String>,
+    /// The smoke itself ended QEMU.
+    was_cut: bool,
     lines: Vec<String>,
     bytes: Vec<u8>,
     errors: String,
+}
+
+impl Said {
+    /// Whether the boot went as it was to, so that another one may follow.
+    fn is_good(&self) -> bool {
+        self.failed_step.is_none() && (self.was_cut || self.end == End::Code(0))
+    }
 }
 
 /// Runs smokes on guests that are built when first needed.
@@ -316,7 +325,7 @@ impl<'a> Runner<'a> {
         let deadline = Instant::now() + self.limit(smoke);
         let mut heard = self.boot(folder, work, first, smoke.steps, deadline)?;
         for again in smoke.again {
-            if heard.failed_step.is_some() || heard.end != End::Code(0) {
+            if !heard.is_good() {
                 break;
             }
             (again.between)(work).context("cannot prepare the disks for the next boot")?;
@@ -324,6 +333,7 @@ impl<'a> Runner<'a> {
             let next = self.boot(folder, work, command, again.steps, deadline)?;
             heard.end = next.end;
             heard.failed_step = next.failed_step;
+            heard.was_cut = next.was_cut;
             heard.lines.extend(next.lines);
             heard.bytes.extend(next.bytes);
             heard.errors = next.errors;
@@ -367,10 +377,12 @@ impl<'a> Runner<'a> {
             session.set_silence(deadline.saturating_duration_since(Instant::now()));
         }
         let failed_step = perform(steps, &mut session, work, deadline).err();
+        let was_cut = session.was_cut();
         let (end, transcript) = session.finish(deadline);
         Ok(Said {
             end,
             failed_step,
+            was_cut,
             lines: transcript.serial.lines().to_vec(),
             bytes: transcript.bytes,
             errors: with_signal(transcript.errors, transcript.status),

@@ -12,6 +12,7 @@
 pub mod crash;
 mod disk;
 pub mod faults;
+pub mod recorded;
 pub mod suites;
 pub mod work;
 

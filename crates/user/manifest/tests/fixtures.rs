@@ -18,6 +18,7 @@ const IMAGES: &[&str] = &[
     "nvme-provider",
     "virtio-blk-provider",
     "fat",
+    "store",
     "diagnostics",
     "shell",
 ];
@@ -169,6 +170,7 @@ fn default_starts_providers_first() {
         "init",
         "nvme-provider",
         "shell",
+        "store",
         "virtio-blk-provider",
     ];
     assert_eq!(manifest.images(), programs);

@@ -50,3 +50,20 @@ inventory::submit! {
         ..PROGRAM
     }
 }
+
+inventory::submit! {
+    Smoke {
+        name: "manifest-refused-storage",
+        question: "Does init start nothing of a system that asks the kernel for storage, which it has none to give?",
+        rows: &["BD-07", "ST-22"],
+        manifest: "bad/kernel-storage",
+        required: &[
+            r#"@manifest.refused reason="service \"a\", grant \"disk\": kernel has a value that this system does not know""#,
+        ],
+        forbidden: &["@kernel.panic", "@service.started"],
+        // Init says it in the log.
+        cmdline: "",
+        exit: 3,
+        ..PROGRAM
+    }
+}

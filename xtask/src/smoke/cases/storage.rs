@@ -5,11 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use sabotage::points;
-
 use crate::smoke::case::{Again, Peer, Smoke, SmokeDisk, Step};
 use crate::smoke::cases::nvme_fat_read::pattern;
-use crate::smoke::sabotage::{Break, Sabotage};
 use crate::store::Tool;
 
 const DISK: &str = "volume.img";
@@ -184,13 +181,5 @@ inventory::submit! {
             "4 files, 0 directories",
         ],
         ..PERSIST
-    }
-}
-
-inventory::submit! {
-    Sabotage {
-        point: points::STORE_SKIP_COMMIT,
-        smoke: "storage-persist-service",
-        breaks: Break::Missing(FIRST_SUM),
     }
 }
