@@ -101,7 +101,7 @@ fn missing(path: &Path, error: &std::io::Error) -> String {
 /// QEMU locks single bytes of an image (`block/file-posix.c`): 100 and on for each thing that it does, 200 and on for each that
 /// nobody else may do; bit 1 stands for writing, bit 3 for resizing.
 #[cfg(target_os = "linux")]
-fn used_by_qemu(file: &File, writes: Writes) -> Option<&'static str> {
+pub fn used_by_qemu(file: &File, writes: Writes) -> Option<&'static str> {
     const DOES: i64 = 100;
     const FORBIDS: i64 = 200;
     const READ: i64 = 0;
@@ -130,7 +130,7 @@ fn is_locked(file: &File, byte: i64) -> bool {
 
 /// Only Linux has the locks that can be asked for so; elsewhere QEMU says it.
 #[cfg(not(target_os = "linux"))]
-fn used_by_qemu(_: &File, _: Writes) -> Option<&'static str> {
+pub fn used_by_qemu(_: &File, _: Writes) -> Option<&'static str> {
     None
 }
 

@@ -115,6 +115,8 @@ fn run_commands(project: &Project, commands: &[String]) -> Result<()> {
     let output = Command::new("sh")
         .current_dir(&folder)
         .args(["-c", &script])
+        // A volume that `run` makes is not the reader's own.
+        .env("XDG_DATA_HOME", &folder)
         .stdin(Stdio::null())
         .output()
         .context("cannot start sh")?;

@@ -41,6 +41,7 @@ mod symbols;
 mod test;
 mod tidy;
 mod toolchain;
+mod volume;
 
 use std::process::ExitCode;
 

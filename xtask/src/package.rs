@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::build::{Builder, Code, Flavour, Kind, Program};
 use crate::codegen;
+use crate::disk::Disk;
 use crate::disk::FatImage;
 use crate::drivers;
 use crate::precheck;
@@ -281,6 +282,33 @@ pub fn serves_network(project: &Project, name: &str) -> Result<bool> {
         let mut grants = manifest.services.iter().flat_map(|service| &service.grants);
         grants.any(is_interface)
     }))
+}
+
+/// Says which disks no service of the system will claim. A wrong manifest name is reported here as well.
+pub fn warn_about_surplus(project: &Project, manifest: &str, disks: &[Disk]) -> Result<()> {
+    // A manifest that the guest will refuse says so itself.
+    if let Some(served) = disks_served(project, manifest)? {
+        for disk in disks.iter().skip(served) {
+            eprintln!(
+                "warning: the system {manifest} serves {served} NVMe disk{}; {} is attached, but only lspci shows it",
+                if served == 1 { "" } else { "s" },
+                disk.path.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether a system has a store for the volume of a virtio disk; not one that is refused.
+pub fn serves_volume(project: &Project, name: &str) -> Result<bool> {
+    let bytes = compile_manifest(project, name)?;
+    let has = |manifest: manifest::Manifest| {
+        let stores = manifest.services.iter().any(|one| one.binary == "store");
+        let is_disk = |grant: &manifest::Grant| matches!(&grant.source, manifest::Source::Device { driver, .. } if driver == "virtio-blk");
+        let mut grants = manifest.services.iter().flat_map(|one| &one.grants);
+        stores && grants.any(is_disk)
+    };
+    Ok(manifest::read(&bytes).is_ok_and(has))
 }
 
 /// Compiles `manifests/NAME.capnp` to the message the guest reads.

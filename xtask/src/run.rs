@@ -32,6 +32,7 @@ use crate::session::{Echo, End, Keyboard, Session, Waited, is_over, read_chunks}
 use crate::setup::Needs;
 use crate::symbols::Explainer;
 use crate::toolchain::Toolchain;
+use crate::volume;
 
 /// A scripted line may keep the guest busy for this long. One that neither talks nor computes is given up long before.
 const LINE_PATIENCE: Duration = Duration::from_secs(4 * 3600);
@@ -56,6 +57,9 @@ pub struct RunArgs {
     /// Attach no disk at all
     #[arg(long, conflicts_with = "disk")]
     no_disk: bool,
+    /// The capOS volume that the guest may write, or none; without it one of the user's own, which is made where there is none
+    #[arg(long, value_name = "PATH|none")]
+    volume: Option<PathBuf>,
     /// Let writes reach the disk images
     #[arg(long, requires = "disk")]
     rw: bool,
@@ -120,27 +124,8 @@ impl RunArgs {
 /// Builds, boots, and stays until the guest ends.
 pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<ExitCode> {
     let interactive = std::io::stdin().is_terminal();
-    let linked = if args.linked {
-        Linked::Follow
-    } else {
-        Linked::Refuse
-    };
-    let writes = if args.rw {
-        Writes::Kept
-    } else {
-        Writes::Dropped
-    };
     // Wrong paths are reported before the build, not after.
-    let disks = if args.disk.is_empty() && !args.no_disk {
-        vec![disk::demo(project)?]
-    } else {
-        args.disk
-            .iter()
-            .map(|name| Disk::named(name, writes, linked))
-            .collect::<Result<_>>()?
-    };
-    disk::check_apart(&disks)?;
-    warn_about_surplus(project, &args.manifest, &disks)?;
+    let disks = attached(project, &args)?;
     args.loader.check_installed()?;
     let flavour = if args.debug_guest {
         Flavour::Debug
@@ -189,6 +174,34 @@ fn extra(project: &Project, args: &RunArgs) -> Result<Vec<OsString>> {
     }
     extra.extend(args.extra.iter().cloned());
     Ok(extra)
+}
+
+/// The disks of the guest: those that a person names, and the volume.
+fn attached(project: &Project, args: &RunArgs) -> Result<Vec<Disk>> {
+    let linked = if args.linked {
+        Linked::Follow
+    } else {
+        Linked::Refuse
+    };
+    let writes = if args.rw {
+        Writes::Kept
+    } else {
+        Writes::Dropped
+    };
+    let mut disks = if args.disk.is_empty() && !args.no_disk {
+        vec![disk::demo(project)?]
+    } else {
+        args.disk
+            .iter()
+            .map(|name| Disk::named(name, writes, linked))
+            .collect::<Result<_>>()?
+    };
+    package::warn_about_surplus(project, &args.manifest, &disks)?;
+    if args.volume.is_some() || package::serves_volume(project, &args.manifest)? {
+        disks.extend(volume::chosen(project, args.volume.as_deref())?);
+    }
+    disk::check_apart(&disks)?;
+    Ok(disks)
 }
 
 /// What the machine boots from.
@@ -271,21 +284,6 @@ impl Ended {
             End::Code(_) | End::NoExitLine => no_exit_line(self),
         }
     }
-}
-
-/// Says which disks no service of the system will claim. A wrong manifest name is reported here as well.
-fn warn_about_surplus(project: &Project, manifest: &str, disks: &[Disk]) -> Result<()> {
-    // A manifest that the guest will refuse says so itself.
-    if let Some(served) = package::disks_served(project, manifest)? {
-        for disk in disks.iter().skip(served) {
-            eprintln!(
-                "warning: the system {manifest} serves {served} NVMe disk{}; {} is attached, but only lspci shows it",
-                if served == 1 { "" } else { "s" },
-                disk.path.display()
-            );
-        }
-    }
-    Ok(())
 }
 
 /// Types the lines of standard input, one prompt at a time.

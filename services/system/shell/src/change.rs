@@ -1,7 +1,7 @@
 //! Changes of a volume, each done once: what a service may have done before it ended is not done again.
 
 use sdk::{
-    Cap, Directory, File, Interface as _, Object as _, Refusal, Window,
+    Cap, Directory, File, Interface as _, NEVER, Object as _, Refusal, Window,
     alloc::{format, string::String},
 };
 use shell_lang::{Path, change::Over};
@@ -11,6 +11,9 @@ use crate::disks::{Disks, READ_BYTES, is_restart};
 
 /// Where in the window lies what is written.
 const WRITE_OFFSET: u32 = 2 * READ_BYTES;
+
+/// How long a sync may take when the machine goes down, in nanoseconds.
+const END_PATIENCE_NS: u64 = 30_000_000_000;
 
 /// A file that is written from its beginning to its end, or from its end on.
 pub struct Writer {
@@ -158,16 +161,29 @@ impl Disks {
         session.is_some_and(|session| session.is_changed)
     }
 
+    /// As [`sync`](Self::sync), and gives up after a while: for when the machine goes down, whatever its disks do.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn sync_for_a_while(&mut self, disk: usize) -> Result<Option<u64>, Failure> {
+        let now = self.now_ns().unwrap_or(0);
+        self.sync_until(disk, now.saturating_add(END_PATIENCE_NS))
+    }
+
     /// Makes everything on a disk durable. Returns the number of the last durable group, `None` for a disk that cannot be changed.
     ///
     /// # Errors
     /// The volume's; what was lost since the last sync.
     pub fn sync(&mut self, disk: usize) -> Result<Option<u64>, Failure> {
+        self.sync_until(disk, NEVER)
+    }
+
+    fn sync_until(&mut self, disk: usize, until_ns: u64) -> Result<Option<u64>, Failure> {
         let path = self.list.get(disk).map(|disk| disk.name.clone());
         let path = Path::root().resolve(&path.unwrap_or_default());
         let was_changed = self.is_changed(disk);
         let done = self.session(disk).and_then(|session| {
-            let group = session.root.sync()?.group;
+            let group = session.root.with_deadline(until_ns).sync()?.group;
             session.is_changed = false;
             Ok(group)
         });

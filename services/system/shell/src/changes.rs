@@ -124,7 +124,7 @@ fn sync(disks: &mut Disks, to: &mut Terminal) -> Outcome {
 pub fn sync_before_end(disks: &mut Disks, to: &mut Terminal) {
     for disk in 0..disks.list.len() {
         if disks.is_changed(disk)
-            && let Err(failure) = disks.sync(disk)
+            && let Err(failure) = disks.sync_for_a_while(disk)
         {
             let _ = writeln!(to, "sync: {failure}");
         }

@@ -283,11 +283,15 @@ impl Disks {
         disk.session.as_mut().ok_or(Refusal::NoDevice)
     }
 
+    /// The time since the start, where there is a clock.
+    pub fn now_ns(&self) -> Option<u64> {
+        let now = self.timer.as_ref()?.now();
+        now.ok().map(|now| now.ns)
+    }
+
     fn wait(&self) {
-        if let Some(timer) = &self.timer
-            && let Ok(now) = timer.now()
-        {
-            let _ = timer.sleep(now.ns.saturating_add(TRY_WAIT_NS));
+        if let (Some(timer), Some(now)) = (&self.timer, self.now_ns()) {
+            let _ = timer.sleep(now.saturating_add(TRY_WAIT_NS));
         }
     }
 

@@ -26,11 +26,11 @@ fn empty(path: &Path) -> Result<()> {
 
 /// The last round of these lines that was synced.
 pub(super) fn synced(lines: &[String]) -> Option<u64> {
-    let rounds = lines.iter().filter_map(|line| {
+    let mut rounds = lines.iter().rev().filter_map(|line| {
         let (_, rest) = line.split_once(SAYS_SYNCED)?;
         rest.split(',').next()?.parse().ok()
     });
-    rounds.last()
+    rounds.next()
 }
 
 /// Waits for some rounds and then for some milliseconds, both by the seed, and ends QEMU.
