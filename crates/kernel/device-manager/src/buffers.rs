@@ -20,8 +20,8 @@ struct Shares<P: Platform> {
 
 /// Buffers whose objects are taken in one go.
 const TAKES: usize = 64;
-/// The same of a claim that has ended, which are dropped.
-const SHED: usize = 1024;
+/// The same of a claim that has ended, which are dropped: each takes some 80 instructions.
+const SHED: usize = 128;
 
 /// Entries in one piece of the list.
 const PIECE: usize = 32;
