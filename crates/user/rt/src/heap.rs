@@ -61,7 +61,7 @@ static VIRTUAL_MEMORY: AtomicU64 = AtomicU64::new(ring_abi::NO_HANDLE);
 static LAST_REFUSAL: AtomicU8 = AtomicU8::new(0);
 
 /// Why the heap did not grow when it was last refused to.
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", guest))]
 pub(crate) fn last_refusal() -> Option<ring_abi::Refusal> {
     ring_abi::Refusal::from_code(LAST_REFUSAL.load(Ordering::Relaxed))
 }
