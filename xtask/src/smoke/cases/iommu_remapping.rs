@@ -302,7 +302,7 @@ inventory::submit! {
             STALE,
             "@iommu.claim-ended function=\"0000:00:05.0\"",
             "@device.quarantined function=\"0000:00:05.0\" reason=no-proof-of-reset",
-            "@card.ended refusal=revoked",
+            "@card.ended refusal=quarantined",
         ],
         forbidden: &["@kernel.panic", "@card.ended refusal=none"],
         sorted: true,
