@@ -1,5 +1,12 @@
 //! A function below a unit: what it reaches is what is allocated, and nothing is freed under a translation.
 
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests may fail"
+)]
+
 mod machine;
 
 use device_manager::Refusal;

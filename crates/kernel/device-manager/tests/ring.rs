@@ -1,5 +1,12 @@
 //! A queue's ring: a provider's end and the kernel's over one page, and a device that does what the test says.
 
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests may fail"
+)]
+
 mod machine;
 
 use std::cell::Cell;

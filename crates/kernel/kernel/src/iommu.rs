@@ -49,17 +49,7 @@ pub fn choose(
     manifest: Option<&[u8]>,
 ) {
     let bridges = scanned.topology.numbers();
-    let mut record = {
-        let dmar = machine.dmar.as_ref().map(|copied| match copied {
-            Ok(bytes) => Dmar::parse(bytes).inspect_err(state_refused),
-            Err(error) => Err(*error),
-        });
-        let ivrs = machine.ivrs.as_ref().map(|copied| match copied {
-            Ok(bytes) => Ivrs::parse(bytes).inspect_err(state_refused),
-            Err(error) => Err(*error),
-        });
-        Record::new(dmar, ivrs, &bridges)
-    };
+    let mut record = read(machine, &bridges);
     let mut units = Units::look(
         &mut record,
         config,
@@ -99,16 +89,7 @@ pub fn choose(
         (Probe::Verified, Policy::Auto) => turn_on(&record, &mut units),
         _ => [UnitState::Off; MAX_UNITS],
     };
-    if states.contains(&UnitState::On) {
-        // What a unit does for claimed functions that it serves, and what it does not.
-        crate::fact!(
-            "dma.posture",
-            remapping_tables = "on",
-            direct_dma = false,
-            hostile_hardware_isolation = "memory-only",
-            interrupts = "not-remapped"
-        );
-    }
+    state_posture(&states);
     *KEPT.lock() = Some(Kept {
         record,
         units,
@@ -120,6 +101,32 @@ pub fn choose(
         domains: Vec::new(),
     });
     listen();
+}
+
+/// What the firmware's tables say of units.
+fn read(machine: &Machine, bridges: &[BusNumbers]) -> Record {
+    let dmar = machine.dmar.as_ref().map(|copied| match copied {
+        Ok(bytes) => Dmar::parse(bytes).inspect_err(state_refused),
+        Err(error) => Err(*error),
+    });
+    let ivrs = machine.ivrs.as_ref().map(|copied| match copied {
+        Ok(bytes) => Ivrs::parse(bytes).inspect_err(state_refused),
+        Err(error) => Err(*error),
+    });
+    Record::new(dmar, ivrs, bridges)
+}
+
+/// States what a unit does for claimed functions that it serves, and what it does not.
+fn state_posture(states: &[UnitState]) {
+    if states.contains(&UnitState::On) {
+        crate::fact!(
+            "dma.posture",
+            remapping_tables = "on",
+            direct_dma = false,
+            hostile_hardware_isolation = "memory-only",
+            interrupts = "not-remapped"
+        );
+    }
 }
 
 /// Turns every unit on. Nothing is bus master by now, and nothing that firmware left running is.

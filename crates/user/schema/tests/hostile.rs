@@ -79,6 +79,18 @@ impl queue::Server<Call> for Nosy {
     fn reset(&mut self, reply: Reply<Call, queue::call::Reset>) -> Answered {
         reply.refuse(Refusal::Failed)
     }
+    fn ring(&mut self, reply: Reply<Call, queue::call::Ring>) -> Answered {
+        reply.refuse(Refusal::Failed)
+    }
+    fn bind(&mut self, reply: Reply<Call, queue::call::Bind>, _: u64) -> Answered {
+        reply.refuse(Refusal::Failed)
+    }
+    fn unbind(&mut self, reply: Reply<Call, queue::call::Unbind>, _: u8, _: u32) -> Answered {
+        reply.refuse(Refusal::Failed)
+    }
+    fn kick(&mut self, reply: Reply<Call, queue::call::Kick>, _: u16, _: u16) -> Answered {
+        reply.refuse(Refusal::Failed)
+    }
 }
 
 impl volume::Server<Call> for Nosy {
@@ -98,6 +110,9 @@ impl volume::Server<Call> for Nosy {
         reply.refuse(Refusal::Failed)
     }
     fn part(&mut self, reply: Reply<Call, volume::call::Part>, _: u32) -> Answered {
+        reply.refuse(Refusal::Failed)
+    }
+    fn space(&mut self, reply: Reply<Call, volume::call::Space>) -> Answered {
         reply.refuse(Refusal::Failed)
     }
 }

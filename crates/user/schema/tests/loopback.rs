@@ -455,6 +455,53 @@ impl device_queue::Server<Call> for Queue {
     fn reset(&mut self, reply: Reply<Call, device_queue::call::Reset>) -> Answered {
         reply.send(())
     }
+    fn ring(&mut self, reply: Reply<Call, device_queue::call::Ring>) -> Answered {
+        reply.refuse(stub::Refusal::NotSupported)
+    }
+    fn bind(&mut self, reply: Reply<Call, device_queue::call::Bind>, buffer: u64) -> Answered {
+        reply.send(device_queue::BindReply {
+            slot: 127,
+            generation: buffer as u32,
+        })
+    }
+    fn unbind(
+        &mut self,
+        reply: Reply<Call, device_queue::call::Unbind>,
+        slot: u8,
+        generation: u32,
+    ) -> Answered {
+        assert_eq!((slot, generation), (127, 9));
+        reply.send(())
+    }
+    fn kick(
+        &mut self,
+        reply: Reply<Call, device_queue::call::Kick>,
+        submit: u16,
+        complete: u16,
+    ) -> Answered {
+        reply.send(device_queue::KickReply {
+            accepted: submit,
+            refused: 0,
+            completed: complete,
+            stopped: Some(stub::Refusal::QueueFull),
+        })
+    }
+}
+
+#[test]
+fn a_ring_in_registers() {
+    both(|way| {
+        let handler = |received: stub::Received<'_>, call: Call| {
+            let _ = device_queue::dispatch(&mut Queue, received, call);
+        };
+        let client = device_queue::Client::from_object(Local::new(&handler, way));
+        let bound = client.bind(9).unwrap();
+        assert_eq!((bound.slot, bound.generation), (127, 9));
+        client.unbind(bound.slot, bound.generation).unwrap();
+        let done = client.kick(32, 33).unwrap();
+        assert_eq!((done.accepted, done.refused, done.completed), (32, 0, 33));
+        assert_eq!(done.stopped, Some(stub::Refusal::QueueFull));
+    });
 }
 
 #[test]

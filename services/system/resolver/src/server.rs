@@ -166,10 +166,10 @@ impl Server {
         let Some(lookup) = self.lookups.get_mut(place).and_then(Option::as_mut) else {
             return;
         };
-        if let Some(socket) = lookup.socket.as_ref().filter(|_| !lookup.is_idle) {
-            if listen(ring, socket, place, lookup.heard, lookup.try_until).is_err() {
-                (lookup.is_idle, lookup.socket) = (true, None);
-            }
+        if let Some(socket) = lookup.socket.as_ref().filter(|_| !lookup.is_idle)
+            && listen(ring, socket, place, lookup.heard, lookup.try_until).is_err()
+        {
+            (lookup.is_idle, lookup.socket) = (true, None);
         }
     }
 

@@ -167,14 +167,8 @@ impl Shell<'_> {
             Command::Trace { whom, seconds } => trace::trace(system, &whom, seconds, terminal),
             Command::Kill(target) => system.kill(&target, terminal),
             Command::Change(change) => changes::run(change, disks, here, terminal),
-            Command::Reboot => {
-                changes::sync_before_end(disks, terminal);
-                flushed(terminal, || system.reboot())
-            }
-            Command::Halt(code) => {
-                changes::sync_before_end(disks, terminal);
-                flushed(terminal, || system.halt(code))
-            }
+            Command::Reboot => synced(disks, terminal, || system.reboot()),
+            Command::Halt(code) => synced(disks, terminal, || system.halt(code)),
             Command::Echo(words) => said(terminal, &Safe(&words.join(" "))),
             Command::Mem => system.mem(terminal),
             Command::Uptime => system.uptime(terminal),
@@ -208,6 +202,16 @@ fn flushed(
 ) -> Result<(), Failure> {
     let _ = terminal.flush();
     work()
+}
+
+/// Does what ends the machine, after what was written is on its disks.
+fn synced(
+    disks: &mut Disks,
+    terminal: &mut Terminal,
+    end: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    changes::sync_before_end(disks, terminal);
+    flushed(terminal, end)
 }
 
 /// Looks for what the word before the cursor may become.

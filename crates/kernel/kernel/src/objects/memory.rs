@@ -173,13 +173,11 @@ impl Shared {
     }
 
     /// A narrower one, which cannot end the pages.
-    fn narrow(&self, part: (u64, u64), writable: bool) -> Result<ipc::Slot, Refusal> {
-        let object = self.object.clone();
-        served::object(Self {
-            part,
-            writable: self.writable && writable,
-            ..Self::window(object, Access::ReadWrite)
-        })
+    fn narrow(&self, part: (u64, u64), access: Access) -> Result<ipc::Slot, Refusal> {
+        let mut narrower = Self::window(self.object.clone(), access);
+        narrower.part = part;
+        narrower.writable &= self.writable;
+        served::object(narrower)
     }
 }
 
@@ -229,7 +227,7 @@ impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
     }
 
     fn read_only(&mut self, reply: Owed<'a, memory_object::call::ReadOnly>) -> Answered {
-        let narrower = self.0.narrow(self.0.part, false);
+        let narrower = self.0.narrow(self.0.part, Access::Read);
         reply.answer(narrower.map(|memory| memory_object::ReadOnlyReply { memory }))
     }
 
@@ -241,10 +239,10 @@ impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
     ) -> Answered {
         let part = match bytes {
             0 => Err(Refusal::ZeroLength),
-            _ if (offset | bytes) % frames::FRAME_BYTES != 0 => Err(Refusal::Misaligned),
+            _ if !(offset | bytes).is_multiple_of(frames::FRAME_BYTES) => Err(Refusal::Misaligned),
             _ => self.0.place(offset, bytes),
         };
-        let narrower = part.and_then(|start| self.0.narrow((start, bytes), true));
+        let narrower = part.and_then(|start| self.0.narrow((start, bytes), Access::ReadWrite));
         reply.answer(narrower.map(|memory| memory_object::PartReply { memory }))
     }
 

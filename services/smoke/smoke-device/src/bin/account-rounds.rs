@@ -150,7 +150,7 @@ impl Rounds {
     }
 
     fn round(&mut self, n: u32) -> Result<(), Error> {
-        if n % CLAIM == 0 {
+        if n.is_multiple_of(CLAIM) {
             // The claim waits until the teardown of the one before is over.
             self.device = None;
             self.device = Some(claim(&self.registry)?);
@@ -248,7 +248,7 @@ fn of_device(device: &Device, vm: &VirtualMemory, n: u32) -> Result<(), Error> {
     ];
     run.map(3)?;
     run.unmap()?;
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         pieces.unmap()?;
         pieces.free()?;
     } else {
@@ -311,7 +311,7 @@ impl Taker {
         let second = shared.map(PAGE, PAGE, 1)?.address;
         let narrow = shared.read_only()?.memory;
         let third = narrow.map(0, PAGE, 1)?.address;
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             shared.revoke()?;
             vm.unmap(first, 3 * PAGE)?;
         } else {
@@ -334,7 +334,7 @@ impl Taker {
         }
         endpoint.revoke_facet(CapArg::copy(facets[0].object().handle()))?;
         facets.truncate(4);
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             endpoint.renew()?;
         }
         Ok(())
