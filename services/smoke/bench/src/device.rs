@@ -95,22 +95,17 @@ fn controller(registry: &DeviceRegistry, queues: u16) -> Result<Nvme, Refusal> {
 
 fn commands(registry: &DeviceRegistry, timer: &Timer) -> Result<(), Error> {
     let nvme = controller(registry, 1)?;
+    let page = || nvme.pool.allocate(PAGE.into(), sdk::Layout::Scattered);
     measure::<34, 35>("dma_alloc", 300, |n| {
         (0..n).try_for_each(|_| {
-            let buffer = nvme
-                .pool
-                .allocate(PAGE.into(), sdk::Layout::Scattered)?
-                .buffer;
+            let buffer = page()?.buffer;
             buffer.map(3)?;
             buffer.unmap()?;
             buffer.free()
         })
     })?;
     let queue = nvme.queues.first().ok_or(Refusal::NotFound)?;
-    let buffer = nvme
-        .pool
-        .allocate(PAGE.into(), sdk::Layout::Scattered)?
-        .buffer;
+    let buffer = page()?.buffer;
     let segments = [Segment {
         buffer: buffer.object().handle(),
         offset: 0,

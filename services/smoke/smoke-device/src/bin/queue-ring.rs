@@ -232,6 +232,13 @@ fn compare(bench: &mut Bench<'_>, buffer: &DmaBuffer) -> Result<(), Error> {
         }
     }
     fact!("ring.compared", same = same, differ = differ);
+    lengths_of_reads(bench, binding)?;
+    unbind(bench, binding)?;
+    Ok(())
+}
+
+/// What becomes of reads of lengths that fit and that do not.
+fn lengths_of_reads(bench: &mut Bench<'_>, binding: Binding) -> Result<(), Error> {
     let whole = |length| read(0, binding, 0, 0, length);
     fact!(
         "ring.lengths",
@@ -243,7 +250,6 @@ fn compare(bench: &mut Bench<'_>, buffer: &DmaBuffer) -> Result<(), Error> {
         wraps = bench.tried(&read(0, binding, 0, u32::MAX - 511, PAGE))?,
         odd_start = bench.tried(&read(0, binding, 0, 1, PAGE))?,
     );
-    unbind(bench, binding)?;
     Ok(())
 }
 
