@@ -1,6 +1,6 @@
 //! What a volume is written through, in a system whose disk drivers may die at any time.
 //!
-//! Owns: the blocks that a volume handed over since the last flush, in [`Held`], and some that were read, in [`Clean`].
+//! Owns: the blocks that a volume handed over since the last flush, in `Held`, and some that were read, in `Clean`.
 //!
 //! A driver that ends, and a device that is reset, may lose what they had answered for and not yet flushed. So the bytes of
 //! every write stay here until a flush covers them, and [`Device::epoch`] says whether there was such a loss since: then

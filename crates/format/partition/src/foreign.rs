@@ -108,12 +108,12 @@ const MAGICS: [Magic; 76] = [
     (1040, b"\x78\x24", "a Minix file system"),
     (1048, b"\x5a\x4d", "a Minix file system"),
     // What is left of a volume that lost its first block.
-    (
-        3154,
-        b"FAT32   ",
-        "a FAT32 volume whose boot sector is gone (fsck.fat brings back the copy in block 6)",
-    ),
+    (3154, b"FAT32   ", FAT32_BY_COPY),
 ];
+
+/// Only the copy of its boot sector is left.
+const FAT32_BY_COPY: &str =
+    "a FAT32 volume whose boot sector is gone (fsck.fat brings back the copy in block 6)";
 
 /// The longest of [`MAGICS`].
 const LONGEST: usize = 24;
@@ -121,14 +121,16 @@ const LONGEST: usize = 24;
 /// Names what stands on a device or partition of `len` bytes. `read` fills its buffer from an offset and says whether it
 /// could; what cannot be read tells nothing.
 pub fn foreign(len: u64, mut read: impl FnMut(u64, &mut [u8]) -> bool) -> Option<&'static str> {
-    MAGICS.iter().find_map(|(at, magic, name)| {
+    let mut stands = |at: u64, magic: &[u8]| {
         let mut seen = [0; LONGEST];
-        let seen = seen.get_mut(..magic.len())?;
-        let inside = at
-            .checked_add(magic.len() as u64)
-            .is_some_and(|end| end <= len);
-        (inside && read(*at, seen) && seen == *magic).then_some(*name)
-    })
+        let end = at.checked_add(magic.len() as u64);
+        seen.get_mut(..magic.len()).is_some_and(|seen| {
+            end.is_some_and(|end| end <= len) && read(at, seen) && seen == magic
+        })
+    };
+    let (_, _, name) = MAGICS.iter().find(|(at, magic, _)| stands(*at, magic))?;
+    // With a boot sector of its own, whatever is wrong with that one is the reason.
+    (*name != FAT32_BY_COPY || !stands(82, b"FAT32   ")).then_some(*name)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! compares what it finds by the same rule. A file `stop` makes it end after so many rounds, and a
 //! file `expected` names the round that must have been kept.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::alloc::{format, string::String, vec, vec::Vec};
 use sdk::{

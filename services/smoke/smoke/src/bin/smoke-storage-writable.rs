@@ -1,7 +1,7 @@
 //! What two clients of one volume may do, and what each is refused: one writer to a file, nothing by a facet that only
 //! reads, and names that are taken, missing or no names.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sdk::alloc::{string::String, string::ToString};
 use sdk::storage::directory::TimeSource;
