@@ -115,7 +115,7 @@ impl RegisterModel for Model {
             0x08 => CAPABILITY,
             0x10 => EXTENDED,
             register::GSTS => u64::from(state.status),
-            register::RTADDR if state.defect == Defect::OtherRoot => state.root | PAGE,
+            register::RTADDR if state.defect == Defect::OtherRoot => state.root ^ PAGE,
             register::RTADDR => state.root,
             register::IQA => state.queue,
             register::IQH => state.head,

@@ -84,7 +84,7 @@ mod tests {
         let error = main().unwrap_err();
         assert_eq!(error.why(), Why::Refused(Refusal::OutOfRange));
         assert_eq!(error.place().line(), line);
-        let end = format!("object ({}:{line})", file!());
+        let end = alloc::format!("object ({}:{line})", file!());
         assert!(error.to_string().ends_with(&end), "{error}");
         let by_hand: Error = Refusal::Failed.into();
         assert_eq!(by_hand.place().line(), super::tests::LINE);

@@ -12,7 +12,7 @@ const MEMORY: &str = "@escapes.device-memory some=true within=true unpaid=0 unpa
 const AREAS: &str = "@escapes.thread-areas some=true within=true unpaid=0";
 const CHILDREN: &str = "@escapes.children first=overBudget from_package=0 package_refused=overBudget from_memory=0 memory_refused=overBudget high=0 high_refused=overBudget high_memory_refused=overBudget kept_bytes=0";
 
-const WAITS: &str = "@escapes.claim-waits refused_at_once=36 got_it=1 refused_later=3 otherwise=0";
+const WAITS: &str = "@escapes.claim-waits refused=39 got_it=1 few_waited=true otherwise=0";
 
 inventory::submit! {
     Smoke {

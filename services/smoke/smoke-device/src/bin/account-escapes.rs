@@ -37,6 +37,8 @@ const REPORTED: u64 = 1 << 63;
 const AREA: (u32, u32) = (17, 32);
 /// Calls that wait for one device.
 const CLAIMS: u64 = 40;
+/// As many of them as one process may have.
+const MAY_WAIT: u16 = 4;
 /// Pages that a child leaves itself for more buffers.
 const LEFT_PAGES: u32 = 40;
 /// Pages of a buffer in one run: one more than half of what it takes.
@@ -336,13 +338,15 @@ fn claim_waits(kit: &Kit, env: &Env) -> Result<(), Error> {
         (got, busy, other)
     };
     let at_once = count(&mut ring);
-    ring.wait(CLAIMS as u16 - at_once.1, kit.after_ms(20_000)?);
+    let answered = at_once.0 + at_once.1 + at_once.2;
+    ring.wait(CLAIMS as u16 - answered, kit.after_ms(20_000)?);
     let later = count(&mut ring);
     fact!(
         "escapes.claim-waits",
-        refused_at_once = at_once.1,
+        refused = at_once.1 + later.1,
         got_it = at_once.0 + later.0,
-        refused_later = later.1,
+        // One of those that wait gets it. On a slow machine the device may be free before anybody has to wait.
+        few_waited = later.1 < MAY_WAIT,
         otherwise = at_once.2 + later.2
     );
     Ok(())
