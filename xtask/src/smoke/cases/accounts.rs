@@ -14,7 +14,7 @@ const RECEIVES: &str =
 const LAST: &str = r#"@accounts.last child=exited said="page=overBudget facet=overBudget some_facets=true all_receives=false" lent_bytes=0"#;
 const SUM: &str =
     "@accounts.sum difference_before=0 difference_while_held=0 difference_after=0 grows=false";
-const ROUNDS: &str = "@rounds.sum rounds=1000 difference_before=0 differences=0 kept_bytes=0";
+const ROUNDS: &str = "@rounds.sum rounds=1000 difference_before=0 differences=0 kept=false";
 const COUNTS: &str = "@rounds.counts back=true lent_bytes=0";
 /// Also where charges fail: they cost nothing but an answer.
 const FAILED: &str =
