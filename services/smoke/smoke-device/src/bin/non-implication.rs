@@ -51,7 +51,8 @@ fn hold<I: Interface<sdk::Cap>>(env: &Env, name: &'static str) -> Result<(), Err
                 flags: submission_flags::INLINE,
                 method,
                 handle: it.object().handle(),
-                deadline_ns: timer.now()?.ns + 1_000_000,
+                // Long enough for what makes an object on a busy machine.
+                deadline_ns: timer.now()?.ns + 30_000_000,
                 words,
                 reply: span(raw::SAFE_OFFSET, 4096),
                 ..Operation::default()
