@@ -101,6 +101,11 @@ impl<P: Platform> At<'_, P> {
         let mut turn = self.turn();
         turn.unmapped(proof);
         turn.leave();
+        // What follows takes as long as all before. A device that has stopped by now is let go of before this returns.
+        self.machine.platform.look();
+        let mut turn = self.turn();
+        turn.poll_teardown();
+        turn.leave();
         Ok(())
     }
 }
@@ -165,6 +170,10 @@ impl<P: Platform> Turn<'_, P> {
                 self.enter(Stage::Unmapping(token));
                 // Nothing of ours is mapped; the ledger knows whether somebody else still unmaps.
                 self.unmapped(Revoked::of::<P::Mapping>([]));
+                let job = self.function.held.as_ref().map(|held| &held.job);
+                if let Some(Job::Teardown(Stage::Resetting { .. })) = job {
+                    self.effects.arm(now_ns, 0);
+                }
             }
             Stage::Resetting { token, deadline_ns } => {
                 self.poll_stop(token, deadline_ns);
@@ -205,7 +214,7 @@ impl<P: Platform> Turn<'_, P> {
         }
     }
 
-    /// Every mapping that this teardown found is gone.
+    /// Every mapping that this teardown found is gone. Whoever calls it looks at the device after that, in a turn of its own.
     fn unmapped(&mut self, proof: Revoked) {
         let job = self.function.held.as_mut().map(|held| &mut held.job);
         let Some(Job::Teardown(Stage::Unmapping(place))) = job else {
@@ -247,7 +256,7 @@ impl<P: Platform> Turn<'_, P> {
             return self.reset_function(token);
         }
         let deadline_ns = now_ns.saturating_add(DEADLINE_NS);
-        self.poll_stop(token, deadline_ns);
+        self.enter(Stage::Resetting { token, deadline_ns });
     }
 
     /// First rung: the broker's own reset.
