@@ -82,6 +82,7 @@ inventory::submit! {
             ENDED,
         ],
         forbidden: FORBIDDEN,
+        sorted: true,
         ..Smoke::DEFAULT
     }
 }
@@ -154,6 +155,7 @@ inventory::submit! {
             "@msi.done",
         ],
         forbidden: FORBIDDEN,
+        sorted: true,
         ..Smoke::DEFAULT
     }
 }
