@@ -23,6 +23,7 @@ mod image_format;
 mod kvm;
 mod network;
 mod new;
+mod newer;
 mod package;
 mod precheck;
 mod project;

@@ -16,7 +16,7 @@ use crate::qemu::{self, Accel};
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
 use crate::toolchain::Toolchain;
 use crate::{
-    bench, codegen, cpus, crash, examples, fail_alloc, fuzz, kvm, new, saving, smoke, tidy,
+    bench, codegen, cpus, crash, examples, fail_alloc, fuzz, kvm, new, newer, saving, smoke, tidy,
 };
 
 /// What `cargo xtask test` takes.
@@ -59,6 +59,8 @@ enum Stage {
     Tidy,
     /// Smokes and sabotages
     Guest,
+    /// Those that the QEMU in use cannot show, on a newer one
+    NewerQemu,
     /// Instruction counts, against those of docs/benchmarks.md
     Bench,
     /// Every processor that QEMU can play
@@ -79,6 +81,7 @@ impl Stage {
         !matches!(
             self,
             Self::Guest
+                | Self::NewerQemu
                 | Self::Bench
                 | Self::Cpus
                 | Self::FailAlloc
@@ -140,6 +143,9 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<
     let mut tally = Tally::default();
     stages.run(Stage::Guest, || {
         smokes(project, toolchain, args, &mut tally)
+    });
+    stages.run(Stage::NewerQemu, || {
+        newer::run(project, kvm::for_proof(project, args.accel)?)
     });
     stages.run(Stage::Bench, || bench::gate(project, toolchain));
     stages.run(Stage::Cpus, || cpus::gate(project, toolchain));

@@ -66,6 +66,24 @@ pub fn install(project: &Project) -> Result<()> {
     Ok(())
 }
 
+/// Fetches the one of this major version, if it is not there, and says which it is.
+///
+/// # Errors
+///
+/// It cannot be fetched, or is none that can be.
+pub fn fetch(project: &Project, major: &str) -> Result<()> {
+    let private = NEWER.iter().find(|private| private.name == major);
+    let private = private.with_context(|| format!("QEMU {major} cannot be fetched"))?;
+    let program = private.ensure(project)?;
+    eprintln!("{}: {}", version(&program)?, project.show(&program));
+    Ok(())
+}
+
+/// Whether the one of this major version was fetched.
+pub fn is_here(project: &Project, major: &str) -> bool {
+    program(project, major).exists()
+}
+
 /// Fetches the QEMU of this system's own release, which need not fit what is installed, and starts it from now on.
 pub fn install_own(project: &Project) -> Result<()> {
     let release = codename()?;
