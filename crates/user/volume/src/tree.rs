@@ -75,11 +75,20 @@ pub trait Tree {
     /// A part as clients see it.
     fn part(&self, number: usize) -> Option<Part<'_>>;
 
-    /// Finds a volume. Returns the number of its part.
+    /// Finds a volume. Returns the number of its part. Of a service with one volume, which is not asked to say more, that is 0.
     ///
     /// # Errors
     /// Why there is none.
-    fn open(&mut self, which: Which) -> Result<usize, Problem>;
+    fn open(&mut self, which: Which) -> Result<usize, Problem> {
+        self.parts()?;
+        match which {
+            Which::Main | Which::Part(0) => Ok(0),
+            Which::Part(_) => Err(Problem {
+                refusal: Refusal::NotFound,
+                text: "there is no such part".into(),
+            }),
+        }
+    }
 
     /// What a volume is.
     ///

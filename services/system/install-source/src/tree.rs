@@ -6,7 +6,7 @@ use sdk::{
     alloc::{boxed::Box, format, string::ToString, vec, vec::Vec},
     storage::directory,
 };
-use volume::{Info, Part, Problem, Step, Tree, Which};
+use volume::{Info, Part, Problem, Step, Tree};
 
 use crate::medium::Cd;
 
@@ -121,17 +121,6 @@ impl Tree for Iso {
             readable: true,
             main: true,
         })
-    }
-
-    fn open(&mut self, which: Which) -> Result<usize, Problem> {
-        self.parts()?;
-        match which {
-            Which::Main | Which::Part(0) => Ok(0),
-            Which::Part(_) => Err(Problem {
-                refusal: Refusal::NotFound,
-                text: "there is no such part".to_string(),
-            }),
-        }
     }
 
     fn info(&mut self, _: usize) -> Result<Info<'_>, Refusal> {

@@ -2,7 +2,7 @@
 
 use sdk::alloc::{vec, vec::Vec};
 use sdk::{BlockDevice, NEVER, Refusal, Timer, Window, storage::directory};
-use volume::{Info, Part, Problem, Space, Step, Tree, Which};
+use volume::{Info, Part, Problem, Space, Step, Tree};
 use volume_core::{Access, Durability, Error, ROOT_DIR};
 use volume_format::{BLOCK, Inode, Kind};
 
@@ -100,17 +100,6 @@ impl Tree for Store {
             readable: true,
             main: true,
         })
-    }
-
-    fn open(&mut self, which: Which) -> Result<usize, Problem> {
-        self.parts()?;
-        match which {
-            Which::Main | Which::Part(0) => Ok(0),
-            Which::Part(_) => Err(Problem {
-                refusal: Refusal::NotFound,
-                text: "there is no such part".into(),
-            }),
-        }
     }
 
     fn info(&mut self, _: usize) -> Result<Info<'_>, Refusal> {
