@@ -23,7 +23,7 @@ pub const BARE: &str = "x86_64-unknown-none";
 /// The target of the UEFI loader.
 pub const UEFI: &str = "x86_64-unknown-uefi";
 /// The target of services that may use the floating-point and vector unit: there is none without an operating system that
-/// stable Rust has and whose ABI passes floating-point values in registers. Every compiler that builds for the host has it.
+/// stable Rust has and whose ABI passes floating-point values in registers. A compiler for such a host has it; rustup is asked elsewhere.
 pub const FPU: &str = "x86_64-unknown-linux-gnu";
 
 const TARGETS: [&str; 2] = [BARE, UEFI];

@@ -1,4 +1,5 @@
-//! What a processor says of its vulnerabilities to speculation, and what the kernel does about each: one table.
+//! What a processor says of its vulnerabilities to speculation and what the kernel does about each, one table; and between which
+//! accounts a CPU forgets what it learned of branches.
 //!
 //! What counts is what the processor itself answers: CPUID, and IA32_ARCH_CAPABILITIES where CPUID says that there is
 //! one. No list of models is kept: what a processor does not say is *not told*, and never taken for good news. The vendor

@@ -15,7 +15,7 @@ use crate::ids::{BufferId, Claim, QueueId};
 use crate::parts::{Buffer, Held};
 use crate::queue::{Queue, QueueState};
 use crate::record::{FunctionRecord, Phase};
-use crate::refusal::{Refusal, from_table};
+use crate::refusal::Refusal;
 
 /// What a command moves, named by a binding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,7 +80,7 @@ impl<F> FunctionRecord<F> {
         }
         let unbound = known.unbound;
         let buffers = &self.buffers;
-        let known = self.queues.get_mut(queue.handle).map_err(from_table)?;
+        let known = self.queues.get_mut(queue.handle).map_err(Refusal::from)?;
         let bindings = &mut known.bindings;
         bindings.check(ring)?;
         // A place whose buffer is gone is free.
@@ -139,7 +139,7 @@ impl<F> FunctionRecord<F> {
         }
         known.bindings.check(ring)?;
         Ok(Gate {
-            queue: self.queues.get_mut(queue.handle).map_err(from_table)?,
+            queue: self.queues.get_mut(queue.handle).map_err(Refusal::from)?,
             buffers: &mut self.buffers,
             in_flight: &mut self.in_flight,
         })
@@ -175,7 +175,7 @@ impl<F> Gate<'_, F> {
             return Ok((self.take_slot(cookie, 0)?, None));
         };
         let (handle, unbound) = self.queue.bindings.find(data.binding)?;
-        let buffer = self.buffers.get_mut(handle).map_err(from_table)?;
+        let buffer = self.buffers.get_mut(handle).map_err(Refusal::from)?;
         if !stands(buffer, unbound) {
             return Err(Refusal::Stale);
         }

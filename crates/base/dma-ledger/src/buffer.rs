@@ -7,7 +7,7 @@ use crate::pages::{Pages, Quiesced, Scrubbed};
 use crate::parts::{Buffer, BufferUse, Held};
 use crate::receipts::ShootdownProof;
 use crate::record::{FunctionRecord, FunctionState};
-use crate::refusal::{Refusal, from_table};
+use crate::refusal::Refusal;
 
 /// What a buffer's holder may know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -161,7 +161,7 @@ impl<F> FunctionRecord<F> {
             let found = self.buffers.get_unchecked_generation(buffer.handle);
             return found.ok_or(Refusal::BadHandle);
         });
-        self.buffers.get(buffer.handle).map_err(from_table)
+        self.buffers.get(buffer.handle).map_err(Refusal::from)
     }
 
     /// Removes a buffer whose pages are away or free, with its charge.
@@ -176,7 +176,7 @@ impl<F> FunctionRecord<F> {
         if buffer.function != self.id {
             return Err(Refusal::ForeignBuffer);
         }
-        let known = self.buffers.get_mut(buffer.handle).map_err(from_table)?;
+        let known = self.buffers.get_mut(buffer.handle).map_err(Refusal::from)?;
         if known.usage == BufferUse::Broker {
             Err(Refusal::ForeignBuffer)
         } else {
@@ -215,7 +215,7 @@ impl<F> FunctionRecord<F> {
         if buffer.function != self.id {
             return Err(Refusal::ForeignBuffer);
         }
-        let known = self.buffers.get_mut(buffer.handle).map_err(from_table)?;
+        let known = self.buffers.get_mut(buffer.handle).map_err(Refusal::from)?;
         if matches!(known.held, Held::Away) {
             Ok(known)
         } else {

@@ -4,7 +4,7 @@ use crate::PAGE_BYTES;
 use crate::ids::{BufferId, Claim, MappingId};
 use crate::parts::{Held, MapTarget, Mapped, Mapping, Protection};
 use crate::record::{FunctionRecord, FunctionState};
-use crate::refusal::{Refusal, from_table};
+use crate::refusal::Refusal;
 
 /// Bytes of a BAR that a rule speaks of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -218,7 +218,10 @@ impl<F> FunctionRecord<F> {
         if mapping.function != self.id {
             return Err(Refusal::WrongOwner);
         }
-        let released = self.mappings.remove(mapping.handle).map_err(from_table)?;
+        let released = self
+            .mappings
+            .remove(mapping.handle)
+            .map_err(Refusal::from)?;
         if let Mapped::Buffer(buffer) = released.what
             && let Ok(known) = self.buffers.get_mut(buffer.handle)
         {
@@ -236,7 +239,7 @@ impl<F> FunctionRecord<F> {
         if mapping.function != self.id {
             return Err(Refusal::WrongOwner);
         }
-        self.mappings.get(mapping.handle).map_err(from_table)
+        self.mappings.get(mapping.handle).map_err(Refusal::from)
     }
 
     /// Visits every mapping that is held: the list that teardown and a freed buffer's revocation work off.
@@ -252,7 +255,7 @@ impl<F> FunctionRecord<F> {
         let handle = self
             .mappings
             .insert(mapping)
-            .map_err(|(error, _)| from_table(error))?;
+            .map_err(|(error, _)| Refusal::from(error))?;
         Ok(MappingId {
             function: self.id,
             handle,

@@ -8,7 +8,7 @@ use crate::ids::{BufferId, Claim, PoolId};
 use crate::pages::Pages;
 use crate::parts::{Buffer, BufferUse, Held, OomPolicy, Pool};
 use crate::record::{FunctionRecord, FunctionState};
-use crate::refusal::{Refusal, from_table};
+use crate::refusal::Refusal;
 
 /// The largest buffer: segments name offset and length in 32 bits.
 pub(crate) const MAX_BUFFER_BYTES: u64 = 1 << 32;
@@ -106,7 +106,7 @@ impl<F> FunctionRecord<F> {
         let handle = self
             .pools
             .insert(pool)
-            .map_err(|(error, _)| from_table(error))?;
+            .map_err(|(error, _)| Refusal::from(error))?;
         self.pool_budgets = total;
         Ok(PoolId {
             function: self.id,
@@ -123,7 +123,7 @@ impl<F> FunctionRecord<F> {
         if self.pool(pool)?.buffers != 0 {
             return Err(Refusal::Busy);
         }
-        let closed = self.pools.remove(pool.handle).map_err(from_table)?;
+        let closed = self.pools.remove(pool.handle).map_err(Refusal::from)?;
         self.pool_budgets = self.pool_budgets.saturating_sub(closed.budget);
         Ok(())
     }
@@ -248,7 +248,7 @@ impl<F> FunctionRecord<F> {
     ) -> Result<(), Refusal> {
         self.check(claim)?;
         self.pool(pool)?;
-        let known = self.pools.get_mut(pool.handle).map_err(from_table)?;
+        let known = self.pools.get_mut(pool.handle).map_err(Refusal::from)?;
         known.oom = oom;
         Ok(())
     }
@@ -266,11 +266,11 @@ impl<F> FunctionRecord<F> {
         if pool.function != self.id {
             return Err(Refusal::WrongOwner);
         }
-        self.pools.get(pool.handle).map_err(from_table)
+        self.pools.get(pool.handle).map_err(Refusal::from)
     }
 
     fn reserve(&mut self, usage: BufferUse, bytes: u64) -> Result<BufferReservation, Refusal> {
-        let slot = self.buffers.reserve().map_err(from_table)?;
+        let slot = self.buffers.reserve().map_err(Refusal::from)?;
         match usage {
             BufferUse::Broker => self.broker_bytes += bytes,
             BufferUse::Pool(pool) => {

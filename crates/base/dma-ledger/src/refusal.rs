@@ -5,10 +5,4 @@
 //! owner or function, `ForeignBuffer` a buffer that this queue may not use, `Busy` something that must end first,
 //! `Exhausted` a last generation, `Quarantined` a device that never proved that it stopped.
 
-use handles::HandleError;
 pub use ring_abi::Refusal;
-
-/// Names a table's refusal.
-pub(crate) fn from_table(error: HandleError) -> Refusal {
-    error.into()
-}

@@ -87,10 +87,7 @@ impl<F> FunctionRecord<F> {
         if known.stop != receipt.stop || !known.stop_proven {
             return Err(Refusal::Stale);
         }
-        let known = self
-            .queues
-            .get_mut(queue.handle)
-            .map_err(crate::refusal::from_table)?;
+        let known = self.queues.get_mut(queue.handle).map_err(Refusal::from)?;
         let mut slot = 0;
         while let Some(buffer) = known.pop_any_pin(&mut slot) {
             if let Ok(buffer) = self.buffers.get_mut(buffer) {

@@ -8,7 +8,7 @@ use crate::parts::{BufferUse, Held};
 use crate::queue::{MAX_SEGMENTS, Queue, QueueInfo, QueueShape, QueueState, SlotState};
 use crate::receipts::ResetReceipt;
 use crate::record::{FunctionRecord, Phase, Released};
-use crate::refusal::{Refusal, from_table};
+use crate::refusal::Refusal;
 
 /// Buffers that are released in one go when a device has stopped, and slots that are looked at.
 const RELEASES: u32 = 32;
@@ -72,7 +72,7 @@ impl<F> FunctionRecord<F> {
         let handle = self
             .queues
             .insert(queue)
-            .map_err(|(error, _)| from_table(error))?;
+            .map_err(|(error, _)| Refusal::from(error))?;
         Ok(QueueId {
             function: self.id,
             handle,
@@ -131,7 +131,7 @@ impl<F> FunctionRecord<F> {
         self.queues
             .remove(queue.handle)
             .map(drop)
-            .map_err(from_table)
+            .map_err(Refusal::from)
     }
 
     /// Admits one command: everything is checked first, then slot, pins and bytes are taken at once.
@@ -158,7 +158,7 @@ impl<F> FunctionRecord<F> {
             self.check_segment(segment)?;
             bytes += u64::from(segment.length);
         }
-        let known = self.queues.get_mut(queue.handle).map_err(from_table)?;
+        let known = self.queues.get_mut(queue.handle).map_err(Refusal::from)?;
         known.room(segments.len(), bytes)?;
 
         let (slot, issue) = known.take_slot(cookie, bytes).ok_or(Refusal::QueueFull)?;
@@ -369,14 +369,14 @@ impl<F> FunctionRecord<F> {
         if queue.function != self.id {
             return Err(Refusal::WrongOwner);
         }
-        self.queues.get(queue.handle).map_err(from_table)
+        self.queues.get(queue.handle).map_err(Refusal::from)
     }
 
     fn queue_mut(&mut self, queue: QueueId) -> Result<&mut Queue, Refusal> {
         if queue.function != self.id {
             return Err(Refusal::WrongOwner);
         }
-        self.queues.get_mut(queue.handle).map_err(from_table)
+        self.queues.get_mut(queue.handle).map_err(Refusal::from)
     }
 
     /// A queue that no reset has ended since it was made.

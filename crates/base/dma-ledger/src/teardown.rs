@@ -10,7 +10,7 @@ use crate::pages::{Pages, Withdrawn};
 use crate::parts::{Held, TeardownStep};
 use crate::receipts::{DrainProof, ResetReceipt, ShootdownProof, TranslationProof};
 use crate::record::{FunctionRecord, FunctionState};
-use crate::refusal::{Refusal, from_table};
+use crate::refusal::Refusal;
 
 /// Places that are passed over in one go.
 const PASSED: u32 = 128;
@@ -315,7 +315,7 @@ impl<F> FunctionRecord<F> {
     ) -> Result<Option<Pages<Withdrawn, F>>, Refusal> {
         self.check_token(token)?;
         while let Some(buffer) = self.next_buffer() {
-            let known = self.buffers.get_mut(buffer.handle).map_err(from_table)?;
+            let known = self.buffers.get_mut(buffer.handle).map_err(Refusal::from)?;
             if matches!(known.held, Held::Committed(_) | Held::Quiesced(_)) {
                 let pages = known.take_quiet()?;
                 return Ok(Some(pages.withdrawn_with_domain()));

@@ -1,9 +1,10 @@
 //! Instructions, descriptor tables, entry paths and per-CPU state of one processor.
 //!
 //! Owns the GDT, TSS and IDT of each CPU, the assembly that enters and leaves the kernel, the switch between two
-//! kernel stacks, and the spin lock. Invariant: it never decides what runs or what a fault means; it calls the two
-//! handlers that the kernel registered. Kernel code runs with interrupts off, but for an idle CPU and the looks in the
-//! middle of long work, where it holds no lock: a lock is never taken twice by an interrupt on one CPU.
+//! kernel stacks, the state of the floating-point unit, and the spin lock. Invariant: it never decides what runs or what a
+//! fault means; it calls the two handlers that the kernel registered. Kernel code runs with interrupts off, but for an idle
+//! CPU and the looks in the middle of long work, where it holds no lock: a lock is never taken twice by an interrupt on one
+//! CPU.
 #![no_std]
 #![allow(unsafe_code)]
 

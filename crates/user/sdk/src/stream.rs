@@ -31,7 +31,7 @@ pub struct TcpStream {
 pub struct TcpServer {
     listener: TcpListener,
     window: Rc<Window>,
-    /// Of each part of the window, whether a connection uses it.
+    /// How many parts the window has; they are used in turn.
     parts: u32,
     next: u32,
 }

@@ -60,7 +60,7 @@ inventory::submit! {
 inventory::submit! {
     Smoke {
         name: "fpu-smp",
-        question: "The same where threads go from one processor to another?",
+        question: "The same on two processors, each with registers of its own?",
         rows: &["MA-12"],
         manifest: "smoke/fpu",
         smp: 2,

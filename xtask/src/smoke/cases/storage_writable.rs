@@ -60,7 +60,7 @@ inventory::submit! {
     Smoke {
         name: "storage-writable",
         question: "Has a file one writer, a facet that reads no way to write, and each wrong name and length its own refusal, on a virtio disk?",
-        rows: &["ST-09", "ST-10", "ST-11", "ST-17", "ST-21"],
+        rows: &["ST-06", "ST-09", "ST-10", "ST-11", "ST-17", "ST-21"],
         manifest: "smoke/storage-writable",
         disk_device: "virtio-blk-pci",
         ..WRITABLE
@@ -71,7 +71,7 @@ inventory::submit! {
     Smoke {
         name: "storage-writable-nvme",
         question: "Has a file one writer, a facet that reads no way to write, and each wrong name and length its own refusal, on an NVMe disk?",
-        rows: &["ST-09", "ST-10", "ST-11"],
+        rows: &["ST-06", "ST-09", "ST-10", "ST-11"],
         manifest: "smoke/storage-writable-nvme",
         ..WRITABLE
     }
