@@ -164,7 +164,7 @@ interface Endpoint @0xd1c0a5e5b0a7010b {
   # The same right to receive and to mint, to be lent: at most `facets` facets minted through it live at once, each until its
   # notice was heard, whoever pays for them; and it begins no incarnation. What is lent on comes out of that. It ends with
   # the endpoint, which stays open when it goes. The caller pays for it.
-  # Refuses: `overShare` (more than this one was lent with and has left), `overBudget`, `noMemory`.
+  # Refuses: `overShare` (more than this one was lent with and has left, or lent on 32 times), `overBudget`, `noMemory`.
   lend @3 (facets :UInt32) -> (endpoint :Endpoint);
   enum Lifetime {
     incarnation @0; # until the next `renew`

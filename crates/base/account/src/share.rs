@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use ring_abi::Refusal;
 
 use crate::pot::Pot;
+use crate::tree::MAX_DEPTH;
 
 /// How much of something whoever it is lent to may use. Who pays for what they use is another question.
 #[derive(Debug)]
@@ -12,6 +13,8 @@ pub struct Share {
     pot: Pot,
     /// What it was taken from, by whoever lent on.
     of: Option<Part>,
+    /// How many shares it came through: what ends passes through all of them.
+    depth: u8,
 }
 
 /// What is in use of a share; dropping it gives it back.
@@ -28,16 +31,21 @@ impl Share {
         Self {
             pot: Pot::new(amount),
             of: None,
+            depth: 0,
         }
     }
 
     /// A share of this one, which has it back when nothing of it is in use and nobody can use it any more.
     ///
     /// # Errors
-    /// `OverShare` for more than is left.
+    /// `OverShare` for more than is left, and for what was lent on [`MAX_DEPTH`] times.
     pub fn lend(self: &Arc<Self>, amount: u64) -> Result<Self, Refusal> {
+        if self.depth >= MAX_DEPTH {
+            return Err(Refusal::OverShare);
+        }
         Ok(Self {
             of: Some(self.take(amount)?),
+            depth: self.depth + 1,
             ..Self::new(amount)
         })
     }

@@ -52,3 +52,12 @@ fn threads_that_take_at_once_get_no_more_than_there_is() {
     drop(parts);
     assert_eq!(share.used(), 0);
 }
+
+#[test]
+fn what_is_lent_on_is_lent_on_so_many_times() {
+    let mut share = Arc::new(Share::new(0));
+    for _ in 0..account::MAX_DEPTH {
+        share = Arc::new(share.lend(0).unwrap());
+    }
+    assert_eq!(share.lend(0).unwrap_err(), Refusal::OverShare);
+}

@@ -1133,7 +1133,8 @@ pub mod endpoint {
         /// each until its notice was heard, whoever pays for them; and it begins no incarnation. What is lent on
         /// comes out of that. It ends with the endpoint, which stays open when it goes. The caller pays for it.
         ///
-        /// Refuses: `overShare` (more than this one was lent with and has left), `overBudget`, `noMemory`
+        /// Refuses: `overShare` (more than this one was lent with and has left, or lent on 32 times), `overBudget`,
+        /// `noMemory`
         pub fn lend(&self, facets: u32) -> Result<LendResults<O::Owned>, stub::Refusal> {
             self.0
                 .invoke::<call::Lend, _>(LendParams { facets }, |results| results)
