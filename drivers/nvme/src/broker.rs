@@ -108,14 +108,20 @@ impl Nvme {
         }
     }
 
-    /// The queue that carries commands, and which it is.
-    fn running(&mut self, place: QueuePlace) -> Result<(Lane, &mut Queue), Refusal> {
+    /// Which queue it is, if it carries commands.
+    #[inline]
+    fn open_lane(&mut self, place: QueuePlace) -> Result<Lane, Refusal> {
         let lane = Lane::at(place).ok_or(Refusal::OutOfRange)?;
         match self.state(lane).copied().unwrap_or_default() {
-            State::Closed => return Err(Refusal::OutOfRange),
-            State::Opening => return Err(Refusal::WrongState),
-            State::Open => {}
+            State::Closed => Err(Refusal::OutOfRange),
+            State::Opening => Err(Refusal::WrongState),
+            State::Open => Ok(lane),
         }
+    }
+
+    /// The queue that carries commands, and which it is.
+    fn running(&mut self, place: QueuePlace) -> Result<(Lane, &mut Queue), Refusal> {
+        let lane = self.open_lane(place)?;
         Ok((lane, queue_of(lane, &mut self.admin, &mut self.pairs)?))
     }
 
@@ -126,7 +132,7 @@ impl Nvme {
         queue: QueuePlace,
         slot: CommandSlot,
     ) -> Result<(&mut Queue, Limits<'_>), Refusal> {
-        let (lane, _) = self.running(queue)?;
+        let lane = self.open_lane(queue)?;
         let Phase::Enabled(_, learned) = &self.phase else {
             return Err(Refusal::WrongState);
         };

@@ -13,6 +13,8 @@ use crate::{DeviceManager, FrameRun, Platform};
 
 /// Commands and completions that one turn of the function's lock takes.
 const STEP: u16 = 16;
+/// Bytes that count as one command more: a broker visits each page of a transfer.
+const STEP_BYTES: u32 = 64 << 10;
 /// Commands that one kick takes, and completions that it gives.
 const MOST: u16 = device_ring::ENTRIES as u16;
 
@@ -187,15 +189,17 @@ impl<P: Platform> Turn<'_, P> {
         let place = held.queues.place(queue)?;
         let platform = &self.at.machine.platform;
         let (broker, mut io) = held.driven.drive::<P>(platform, &function.mapped, None)?;
+        let looked = ring.end.look_for_room().map_err(broken);
         let mut step = Step {
             gate,
             broker,
             io: &mut io,
             place,
-            room: ring.end.look_for_room().map_err(broken)?,
+            room: looked.unwrap_or(0),
             left: STEP,
         };
-        let completed = step.complete(ring, progress);
+        // Whatever the page says by now, the device is told of what was written before.
+        let completed = looked.and_then(|_| step.complete(ring, progress));
         let submitted = completed.and_then(|()| step.submit(ring, progress));
         let more = submitted.is_ok()
             && step.left == 0
@@ -312,7 +316,7 @@ impl<F: FrameRun> Step<'_, F> {
             } else {
                 ring.waiting.take().unwrap_or_default()
             };
-            self.left -= 1;
+            self.left = self.left.saturating_sub(weight(&command));
             match self.one(&command) {
                 Ok(()) => {
                     progress.left.submit -= 1;
@@ -367,6 +371,16 @@ impl<F: FrameRun> Step<'_, F> {
             Err(_) => self.gate.withdraw(slot),
         }
         written
+    }
+}
+
+/// What a command takes of a turn, whatever its entry says: at most all of one.
+const fn weight(command: &Command) -> u16 {
+    let more = command.length / STEP_BYTES;
+    if more < STEP as u32 {
+        1 + more as u16
+    } else {
+        STEP
     }
 }
 

@@ -13,8 +13,6 @@ pub struct Kicked {
     pub accepted: u16,
     /// Completions that there are to [`QueueRing::take`], those of refused commands among them.
     pub given: u16,
-    /// Why the next command was left in the ring: completions will make room for it.
-    pub stopped: Option<Refusal>,
 }
 
 /// A device queue and the page that is shared with the kernel for it.
@@ -39,11 +37,6 @@ impl QueueRing {
         let window = Window::map(memory, ring_abi::PAGE_BYTES as u64, Access::ReadWrite)?;
         let end = ProviderEnd::new(Words::of(window)?).map_err(|_| Refusal::OutOfRange)?;
         Ok(Self { queue, end })
-    }
-
-    /// The queue.
-    pub const fn queue(&self) -> &DeviceQueue {
-        &self.queue
     }
 
     /// Binds a buffer of the same device.
@@ -90,7 +83,6 @@ impl QueueRing {
         Ok(Kicked {
             accepted: kicked.accepted,
             given: kicked.refused + kicked.completed,
-            stopped: kicked.stopped,
         })
     }
 

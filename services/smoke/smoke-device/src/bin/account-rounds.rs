@@ -266,6 +266,10 @@ fn of_device(device: &Device, vm: &VirtualMemory, n: u32) -> Result<(), Error> {
         let (kind, depth, source) = QUEUE;
         let queue = device.queue(kind, 0, depth, source)?.queue;
         queue.info()?;
+        // Its page, the places and the kernel's end of it, which all go with the queue or the claim.
+        let page = queue.ring()?.memory;
+        page.info()?;
+        queue.bind(run.object().handle())?;
         let interrupt = device.interrupt(0)?.interrupt;
         interrupt.unmask()?;
         interrupt.mask()?;
