@@ -327,7 +327,10 @@ fn reached<P: Platform>(
     match reach.map(&mut frames) {
         Ok(()) => Ok(frames),
         Err(refusal) => {
-            at.machine.free(frames);
+            // What the device may still reach stays out of the allocator.
+            if reach.unmap(&frames).is_ok() {
+                at.machine.free(frames);
+            }
             Err(refusal)
         }
     }

@@ -104,7 +104,7 @@ impl<P: Platform> OwnPages<'_, P> {
         let run = platform.allocate(pages, Layout::Contiguous);
         let mut run = run.ok_or(Refusal::NoMemory)?;
         if let Err(refusal) = self.reach.map(&mut run) {
-            let _ = platform.free(run);
+            self.give_back(platform, run);
             return Err(refusal);
         }
         match (run.view(), run.pages().get(0).copied()) {

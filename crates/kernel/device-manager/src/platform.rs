@@ -42,6 +42,7 @@ pub trait Reach<F>: Clone + Send {
     ///
     /// # Errors
     /// `Revoked` after [`Self::end`]; `Exhausted` for want of device addresses; `NoMemory`, `OverBudget` for tables.
+    /// After any of them [`Self::unmap`] says whether the frames may be used again.
     fn map(&self, frames: &mut F) -> Result<(), Refusal>;
 
     /// Ends that, and returns once the unit has forgotten it. Frames that were never mapped count as forgotten.

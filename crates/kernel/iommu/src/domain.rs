@@ -83,6 +83,24 @@ pub struct Domain {
     refused: AtomicU32,
 }
 
+/// Why a run is not mapped.
+#[derive(Debug)]
+pub struct NotMapped {
+    /// Why.
+    pub refusal: Refusal,
+    /// Where its function may still reach some of it: the unit did not say that it forgot.
+    pub left: Option<u64>,
+}
+
+impl From<Refusal> for NotMapped {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            left: None,
+        }
+    }
+}
+
 impl Domain {
     /// Makes a domain that maps nothing, and leads the function to it.
     ///
@@ -210,7 +228,7 @@ impl Domain {
         pages: u64,
         physical: impl Fn(u64) -> Option<u64>,
         mut look: impl FnMut(),
-    ) -> Result<u64, Refusal> {
+    ) -> Result<u64, NotMapped> {
         let first = physical(0).ok_or(Refusal::OutOfRange)?;
         let reserved = self.with_ledger(|ledger| {
             let reserved = frames::refusable(|| ledger.reserve(self.owner, (), first, pages));
@@ -225,10 +243,15 @@ impl Domain {
             done += step;
             look();
         }
-        self.with_ledger(|ledger| {
+        let confirmed = self.with_ledger(|ledger| {
             let confirmed = ledger.confirm(reserved);
             confirmed.map_err(|_| Refusal::Revoked)
-        })?;
+        });
+        if let Err(refusal) = confirmed {
+            // The domain has ended meanwhile: all of it is forgotten, or nothing is.
+            let left = self.state.lock().retired.is_none().then_some(iova);
+            return Err(NotMapped { refusal, left });
+        }
         if outcome.is_ok() {
             let reach = Reach::of(iova, pages, self.unit.features.page_mask);
             outcome = self.unit.announce(&[reach.in_domain(self.id)]);
@@ -237,8 +260,8 @@ impl Domain {
             Ok(()) => Ok(iova),
             Err(refusal) => {
                 // What was written of it goes again, and the device may have used it.
-                let _ = self.unmap(iova, pages, look);
-                Err(refusal)
+                let left = self.unmap(iova, pages, look).is_err().then_some(iova);
+                Err(NotMapped { refusal, left })
             }
         }
     }

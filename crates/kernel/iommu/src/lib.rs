@@ -40,7 +40,7 @@ use pci_format::ConfigAccess;
 use sabotage::sabotage;
 use units::Bdf;
 
-pub use domain::{Books, Domain, Forgotten};
+pub use domain::{Books, Domain, Forgotten, NotMapped};
 pub use facts::{write_coverage, write_fault, write_on, write_table, write_unit};
 pub use vtd::{FaultCounts, Hush, NotOn, Unit};
 

@@ -236,7 +236,10 @@ fn what_was_unmapped_is_reached_no_more_and_what_was_mapped_after_is() {
     end(&domain);
     assert_eq!(model.translate(0x20, second, Want::Write), None);
     assert_eq!(
-        domain.map(1, |_| Some(0), || ()).err(),
+        domain
+            .map(1, |_| Some(0), || ())
+            .err()
+            .map(|not| not.refusal),
         Some(Refusal::Revoked)
     );
     // What somebody still had of it counts as forgotten.
@@ -281,4 +284,16 @@ fn one_that_stops_answering_frees_nothing_and_gets_no_more_functions() {
     assert!(!unit.answers());
     let next = Domain::attach(unit, 0x28, 1, 64);
     assert_eq!(next.err(), Some(Refusal::DeviceError));
+}
+
+#[test]
+fn a_run_refused_half_way_is_kept_where_the_unit_does_not_forget_it() {
+    let (model, unit) = unit(Defect::None);
+    let domain = Domain::attach(unit.unwrap(), 0x20, 1, 64).unwrap();
+    let half = |page| (page == 0).then_some(0x40_0000);
+    let refused = domain.map(2, half, || ()).unwrap_err();
+    assert_eq!((refused.refusal, refused.left), (Refusal::OutOfRange, None));
+    model.state().defect = Defect::Deaf;
+    let refused = domain.map(2, half, || ()).unwrap_err();
+    assert!(refused.left.is_some());
 }

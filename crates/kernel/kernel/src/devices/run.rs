@@ -202,12 +202,23 @@ impl Run {
             let page = list.get(usize::try_from(at).ok()?)?;
             Some(page.bus())
         };
-        let first = domain.map(count as u64, physical, look)?;
+        let noted = |first| Seen {
+            first,
+            pages: PageAddresses::new(),
+        };
+        let first = match domain.map(count as u64, physical, look) {
+            Ok(first) => first,
+            Err(not) => {
+                // What may still be reached stays noted: `unmap_from` says whether it may be freed.
+                self.seen = not.left.map(noted);
+                return Err(not.refusal);
+            }
+        };
         let mut pages = PageAddresses::new();
         for at in 0..count {
             let address = DeviceAddress::new(first + at as u64 * frames::FRAME_BYTES);
             if frames::refusable(|| pages.push(address)).is_err() {
-                domain.unmap(first, count as u64, look)?;
+                self.seen = Some(noted(first));
                 return Err(Refusal::NoMemory);
             }
             step(count as u32, at + 1);
@@ -224,7 +235,7 @@ impl Run {
         let Some(seen) = &self.seen else {
             return Ok(None);
         };
-        let count = seen.pages.len();
+        let count = self.list.0.len();
         let forgotten = domain.unmap(seen.first, count as u64, || step(count as u32, 0));
         forgotten.map(Some)
     }
