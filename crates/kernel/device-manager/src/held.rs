@@ -26,6 +26,8 @@ pub(crate) struct Held<P: Platform> {
     pub(crate) buffers: Buffers<P>,
     pub(crate) views: RegisterViews<P>,
     pub(crate) queues: Queues,
+    /// Pages that the teardown found still allocated: what its domain must have had mapped.
+    pub(crate) left: u64,
 }
 
 impl<P: Platform> Held<P> {
@@ -41,6 +43,7 @@ impl<P: Platform> Held<P> {
             buffers: Buffers::new(),
             views: RegisterViews::new(),
             queues: Queues::new(),
+            left: 0,
         }
     }
 

@@ -47,15 +47,17 @@ impl<P: Platform> DeviceManager<P> {
 }
 
 impl<P: Platform> DeviceManager<P> {
-    /// Ends the claim of a function that asked for what it may not have, whoever holds it. Its own word that it stopped is
+    /// Ends the claim of this generation of a function that asked for what it may not have. Its own word that it stopped is
     /// worth nothing: it is reset as a function, or else quarantined. Returns whether a claim was there to be ended.
-    pub fn distrust(&self, function: Bdf) -> bool {
+    pub fn distrust(&self, function: Bdf, generation: u64) -> bool {
         let mut all = self.hardware.iter();
         let found = all.find(|(_, hardware)| hardware.info.bdf == function);
         let Some(Ok(at)) = found.map(|(id, _)| self.at(*id)) else {
             return false;
         };
         let claim = at.turn().function.claim().copied();
+        // Those who came after it have done nothing.
+        let claim = claim.filter(|claim| claim.generation() == generation);
         claim.is_some_and(|claim| at.end_claim(&claim, Stopping::Hopeless).is_ok())
     }
 }
@@ -170,10 +172,6 @@ impl<P: Platform> Turn<'_, P> {
                 self.enter(Stage::Unmapping(token));
                 // Nothing of ours is mapped; the ledger knows whether somebody else still unmaps.
                 self.unmapped(Revoked::of::<P::Mapping>([]));
-                let job = self.function.held.as_ref().map(|held| &held.job);
-                if let Some(Job::Teardown(Stage::Resetting { .. })) = job {
-                    self.effects.arm(now_ns, 0);
-                }
             }
             Stage::Resetting { token, deadline_ns } => {
                 self.poll_stop(token, deadline_ns);
@@ -214,7 +212,8 @@ impl<P: Platform> Turn<'_, P> {
         }
     }
 
-    /// Every mapping that this teardown found is gone. Whoever calls it looks at the device after that, in a turn of its own.
+    /// Every mapping that this teardown found is gone. The device is looked at in another turn: the caller's next one, or the
+    /// timer's where the caller does not get to it.
     fn unmapped(&mut self, proof: Revoked) {
         let job = self.function.held.as_mut().map(|held| &mut held.job);
         let Some(Job::Teardown(Stage::Unmapping(place))) = job else {
@@ -257,6 +256,7 @@ impl<P: Platform> Turn<'_, P> {
         }
         let deadline_ns = now_ns.saturating_add(DEADLINE_NS);
         self.enter(Stage::Resetting { token, deadline_ns });
+        self.effects.arm(now_ns, POLL_NS);
     }
 
     /// First rung: the broker's own reset.
@@ -424,7 +424,12 @@ impl<P: Platform> Turn<'_, P> {
             let (pages, from) = match begun.take() {
                 Some(begun) => begun,
                 None => match self.function.record.next_to_scrub(&token) {
-                    Ok(Some(pages)) => (pages, 0),
+                    Ok(Some(pages)) => {
+                        if let Some(held) = &mut self.function.held {
+                            held.left += pages.frames().pages().len() as u64;
+                        }
+                        (pages, 0)
+                    }
                     Ok(None) => return self.scrubbed(token),
                     Err(_) => return self.stop_here(),
                 },
@@ -524,7 +529,7 @@ impl<P: Platform> Turn<'_, P> {
 
     fn finish(&mut self, token: Teardown<ScrubDone>, freed: u64) {
         if let Some(held) = &self.function.held {
-            held.reach.close(freed);
+            held.reach.close(held.left);
         }
         if self.function.record.finish(token).is_err() {
             return self.stop_here();

@@ -184,6 +184,11 @@ impl Domain {
         Ok((id, root))
     }
 
+    /// Generation of the claim that it was made for.
+    pub const fn generation(&self) -> u64 {
+        self.owner.generation
+    }
+
     /// Requester id of its function.
     pub const fn source(&self) -> u16 {
         self.owner.source

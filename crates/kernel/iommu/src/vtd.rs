@@ -244,12 +244,18 @@ impl Unit {
     }
 
     fn carry_out(&self, commands: &[Invalidation]) -> Result<Done, NoAnswer> {
+        self.ask(|queue| queue.carry_out(&self.registers, commands))
+    }
+
+    /// Asks the unit for something that it answers, unless it once did not.
+    fn ask<R>(&self, ask: impl FnOnce(&mut Queue) -> Result<R, NoAnswer>) -> Result<R, NoAnswer> {
+        let mut queue = self.queue.lock();
+        // Under the lock: whoever had it before may have lost the unit.
         if !self.answers() {
             return Err(NoAnswer);
         }
-        let mut queue = self.queue.lock();
         let told = self.flush_writes();
-        let done = told.and_then(|()| queue.carry_out(&self.registers, commands));
+        let done = told.and_then(|()| ask(&mut queue));
         if done.is_err() {
             // It is not asked again: what it was told last may happen at any time, or never.
             self.lost.store(true, Ordering::Release);
@@ -283,11 +289,12 @@ impl Unit {
 
     /// Makes new entries visible to a unit that may remember that there were none.
     pub(crate) fn announce(&self, commands: &[Invalidation]) -> Result<(), Refusal> {
-        if !self.features.caches_absent {
-            let _queue = self.queue.lock();
-            return self.flush_writes().map_err(|_| Refusal::DeviceError);
-        }
-        let done = self.carry_out(commands).map(|_| ());
+        let features = &self.features;
+        let done = match (features.caches_absent, features.needs_write_flush) {
+            (true, _) => self.carry_out(commands).map(|_| ()),
+            (false, true) => self.ask(|_| Ok(())),
+            (false, false) => Ok(()),
+        };
         done.map_err(|_| Refusal::DeviceError)
     }
 
@@ -342,15 +349,22 @@ impl Unit {
             return;
         };
         let status = FaultStatus(status);
-        for step in 0..count.min(most) {
+        let mut left = most;
+        for step in 0..count {
+            if left == 0 {
+                break;
+            }
             // They are filled in a ring, from the one that the status names.
             let at = first + (status.first() + step) % count * 16;
-            let (Ok(low), Ok(high)) = (registers.read64(at), registers.read64(at + 8)) else {
+            // The half that says that it is filled comes first.
+            let (Ok(high), Ok(low)) = (registers.read64(at + 8), registers.read64(at)) else {
                 break;
             };
             let Some(record) = FaultRecord::read([low, high]) else {
-                break;
+                // Taken before: the status names the first one until all are.
+                continue;
             };
+            left -= 1;
             let _ = registers.write64(at + 8, FaultRecord::GIVE_BACK);
             self.faults.told.fetch_add(1, Ordering::Relaxed);
             tell(record);

@@ -191,30 +191,25 @@ pub fn reach(function: Bdf, generation: u64, addressing: Addressing) -> Result<R
         (Posture::Bounce(_), _) => Ok(Reached::Untranslated),
         (Posture::Remapped(_), Some(unit)) => {
             let source = function.requester_id();
-            note_place()?;
             let domain = Domain::attach(unit, source, generation, addressing.bits)?;
-            note(&domain);
+            if let Err(refusal) = note(&domain) {
+                while domain.end().is_ok() && domain.shed() {}
+                return Err(refusal);
+            }
             Ok(Reached::Domain(domain))
         }
         _ => Err(Refusal::NotSupported),
     }
 }
 
-/// Makes room for one more domain in the list, in the place of those that are gone.
-fn note_place() -> Result<(), Refusal> {
+/// Lists a new domain, in the place of those that are gone.
+fn note(domain: &Arc<Domain>) -> Result<(), Refusal> {
     let mut kept = KEPT.lock();
     let kept = kept.as_mut().ok_or(Refusal::WrongState)?;
     kept.domains.retain(|domain| domain.strong_count() > 0);
     // The list is the kernel's, and no longer than there are functions.
     let _kernel = frames::paid_by_kernel();
-    kept.domains.grow(1)
-}
-
-fn note(domain: &Arc<Domain>) {
-    if let Some(kept) = KEPT.lock().as_mut() {
-        // Where two came at once there may be no room: then its faults end no claim.
-        let _ = kept.domains.put(Arc::downgrade(domain));
-    }
+    kept.domains.add(Arc::downgrade(domain))
 }
 
 /// The domain of a function below a unit.
@@ -353,7 +348,7 @@ fn look(_: u64) {
             }
             let source = Bdf::from_u32(u32::from(segment) << 16 | u32::from(fault.source));
             if let Some(domain) = domain_of(unit, fault.source) {
-                blame(source, domain.count_refused());
+                blame(source, domain.generation(), domain.count_refused());
             }
         });
     }
@@ -365,7 +360,7 @@ fn look(_: u64) {
 }
 
 /// Records what a function did, the first time and the last, and ends its claim at the last.
-fn blame(function: Bdf, refused: u32) {
+fn blame(function: Bdf, generation: u64, refused: u32) {
     if refused != 1 && refused != ENDS_CLAIM {
         return;
     }
@@ -373,7 +368,7 @@ fn blame(function: Bdf, refused: u32) {
         function: function.as_u32(),
         ..Event::new(Kind::DmaRefused).value(u64::from(refused))
     });
-    if refused == ENDS_CLAIM && crate::devices::manager().distrust(function) {
+    if refused == ENDS_CLAIM && crate::devices::manager().distrust(function, generation) {
         crate::fact!(
             "iommu.claim-ended",
             function = format_args!("{function}"),

@@ -13,6 +13,8 @@ use crate::{NEVER, Task, now_ns};
 const LONGEST_NS: u64 = 1_000_000_000;
 /// Tasks that one interrupt wakes, at most. If more are due, the timer is armed for at once.
 const WAKES: usize = 8;
+/// Callbacks that have a place from the start. The kernel has more of them only where many devices end at once.
+const CALLBACK_PLACES: usize = 16;
 /// Callbacks that one interrupt runs, at most: each does a piece of work of its own that is bounded.
 const CALLBACKS: usize = 1;
 
@@ -46,7 +48,8 @@ impl TimerHeap {
 
     /// `false`: no memory.
     pub(crate) fn reserve(&mut self, tasks: usize) -> bool {
-        self.tasks.reserve(tasks)
+        let more = CALLBACK_PLACES.saturating_sub(self.callbacks.len());
+        self.tasks.reserve(tasks) && self.callbacks.try_reserve_exact(more).is_ok()
     }
 
     /// A callback that waits already comes at the earlier of both times: a program that can ask for ever earlier ones

@@ -238,9 +238,9 @@ inventory::submit! {
             reports: &[
                 "card transfer accepted",
                 "card read-beside refused", "card read refused", "card read refused",
-                "card transfer accepted",
+                "card transfer accepted", "card write-stale refused",
                 "card read-beside refused", "card read refused", "card read refused",
-                "card transfer accepted",
+                "card transfer accepted", "card write-stale refused",
                 "card read-beside refused", "card read refused", "card read refused",
             ],
         }),
