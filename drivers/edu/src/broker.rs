@@ -282,7 +282,7 @@ impl Broker for Edu {
         let page = segment.pages.get((segment.offset / PAGE) as usize);
         let memory = page.ok_or(Refusal::OutOfRange)?.bus() + u64::from(inside);
         if (memory + u64::from(segment.length)) >> regs::DMA_ADDRESS_BITS != 0 {
-            return Err(Refusal::NotSupported);
+            return Err(Refusal::OutOfReach);
         }
         let card = regs::CARD_MEMORY + u64::from(transfer.offset);
         let (source, target, way) = match transfer.direction {

@@ -234,7 +234,7 @@ fn the_engine_gets_the_segment_and_nothing_else() {
         (
             &template(to, 0),
             segment(2 * 4096, 16, to),
-            Refusal::NotSupported,
+            Refusal::OutOfReach,
         ),
     ];
     for (bytes, segment, why) in refused {

@@ -65,6 +65,7 @@ refusals! {
     WriteExecute = 40, "writeExecute", "a page may be writable or executable, never both";
     NotAdmitted = 41, "notAdmitted", "an authority must admit the asker first";
     OverShare = 42, "overShare", "whoever lent the object lets no more of it be used";
+    OutOfReach = 43, "outOfReach", "the device cannot form the address of that memory";
     NotGranted = 60, "notGranted", "the authority does not cover it";
     MalformedAddress = 61, "malformedAddress", "an address has 4 octets, 16, or none";
     Ipv6Unsupported = 62, "ipv6Unsupported", "the network stack does no IPv6";
