@@ -140,7 +140,11 @@ impl<'a> Guest<'a> {
             let program = programs.iter().find(|one| one.name == service.binary)?;
             Some((service.name.clone(), program.path.clone()))
         });
-        Ok(Symbols::new(self.kernel.path.clone(), paths.collect()))
+        Ok(Symbols::new(
+            self.project.root.clone(),
+            self.kernel.path.clone(),
+            paths.collect(),
+        ))
     }
 
     /// The archive that direct boot passes as `-initrd`, for the manifest called `manifest`.

@@ -3,13 +3,15 @@
 //! A guest carries no debug information; what it says of a fault is an address. Invariant: never guesses: an address that no
 //! program of the package explains stays as it is.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use addr2line::Loader;
 
 /// What kernel and init say before they tell of an end.
 const KERNEL: [&str; 2] = ["kernel panic: ", "kernel backtrace:"];
 const INIT: &str = "init: ";
+/// What init says of a program that gave up.
+const ENDED: &str = " ended with code ";
 /// What stands before the return addresses of who was called.
 const BACKTRACE: &str = " backtrace:";
 
@@ -38,6 +40,8 @@ impl Explainer {
 
 /// The programs of a guest, by the names under which its lines speak of them.
 pub struct Symbols {
+    /// Where the sources are that the guest was built from.
+    root: PathBuf,
     kernel: PathBuf,
     /// Service, program.
     services: Vec<(String, PathBuf)>,
@@ -45,14 +49,19 @@ pub struct Symbols {
 
 impl Symbols {
     /// The kernel and the programs of a system's services.
-    pub fn new(kernel: PathBuf, services: Vec<(String, PathBuf)>) -> Self {
-        Self { kernel, services }
+    pub fn new(root: PathBuf, kernel: PathBuf, services: Vec<(String, PathBuf)>) -> Self {
+        Self {
+            root,
+            kernel,
+            services,
+        }
     }
 
-    /// The frames of every address in a line that reports a fault or panic.
+    /// The frames of every address in a line that reports a fault or panic; of one that reports an error, what stands at
+    /// the place in the source.
     pub fn explain(&self, line: &str) -> Vec<String> {
         let Some((program, text)) = self.speaker(line) else {
-            return Vec::new();
+            return self.source(line).into_iter().collect();
         };
         let Ok(loader) = Loader::new(program) else {
             return Vec::new();
@@ -68,6 +77,24 @@ impl Symbols {
             }
         }
         told
+    }
+
+    /// The line of source that a report of init's ends with, as `(file:line)`.
+    fn source(&self, line: &str) -> Option<String> {
+        let (_, said) = line.split_once(INIT)?;
+        let (_, end) = said.strip_suffix(')')?.rsplit_once(" (")?;
+        let (file, number) = end.rsplit_once(':')?;
+        let number: usize = number.parse().ok()?;
+        let path = Path::new(file);
+        let inside = path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        if !said.contains(ENDED) || !inside {
+            return None;
+        }
+        let text = std::fs::read_to_string(self.root.join(path)).ok()?;
+        let source = text.lines().nth(number.checked_sub(1)?)?.trim();
+        (!source.is_empty()).then(|| format!("    {file}:{number}: {source}"))
     }
 
     /// Whose addresses a line holds, and the part of it that holds them.
@@ -169,7 +196,7 @@ mod tests {
             found.map(|symbol| symbol.address())
         });
         assert_eq!(landmark(), 7);
-        let symbols = Symbols::new(own.clone(), vec![("shell".into(), own)]);
+        let symbols = Symbols::new("/".into(), own.clone(), vec![("shell".into(), own)]);
         let line = format!(
             "init: shell faulted: page-fault: reading 0x0 at {:#x}",
             address.unwrap()
@@ -182,5 +209,29 @@ mod tests {
         );
         assert!(symbols.explain("init: other faulted: at 0x1000").is_empty());
         assert!(symbols.explain("shell: at 0x1000").is_empty());
+    }
+
+    #[test]
+    fn an_error_shows_the_line_that_it_came_from() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(
+            folder.path().join("main.rs"),
+            "one\n    device.queue(0)?;\n",
+        )
+        .unwrap();
+        let symbols = Symbols::new(folder.path().into(), "k".into(), Vec::new());
+        let of =
+            |place: &str| symbols.explain(&format!("init: a ended with code 1: why ({place})"));
+        assert_eq!(of("main.rs:2"), ["    main.rs:2: device.queue(0)?;"]);
+        for place in [
+            "main.rs:0",
+            "main.rs:3",
+            "other.rs:1",
+            "/etc/passwd:1",
+            "../main.rs:2",
+        ] {
+            assert!(of(place).is_empty(), "{place}");
+        }
+        assert!(symbols.explain("shell: why (main.rs:2)").is_empty());
     }
 }
