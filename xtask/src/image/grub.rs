@@ -179,22 +179,24 @@ pub fn script(loader: &str, cmdline: &str, paths: &[String], identity: &str) -> 
 
 /// Where distributions put GRUB's files for BIOS machines.
 fn modules() -> Option<PathBuf> {
-    const FOLDERS: [&str; 3] = [
+    const FOLDERS: [&str; 5] = [
         "/usr/lib/grub/i386-pc",
         "/usr/share/grub2/i386-pc",
         "/usr/lib/grub2/i386-pc",
+        "/opt/homebrew/lib/i686-elf/grub/i386-pc",
+        "/usr/local/lib/i686-elf/grub/i386-pc",
     ];
     let mut folders = FOLDERS.into_iter().map(PathBuf::from);
     folders.find(|dir| dir.join("boot.img").is_file())
 }
 
-/// The tool, under either name.
+/// The tool, under whichever name.
 fn tool() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path)
         .chain(["/usr/bin".into(), "/usr/sbin".into()])
         .collect();
-    ["grub-mkimage", "grub2-mkimage"]
+    ["grub-mkimage", "grub2-mkimage", "i686-elf-grub-mkimage"]
         .into_iter()
         .flat_map(|name| folders.iter().map(move |dir| dir.join(name)))
         .find(|path| path.is_file())

@@ -99,7 +99,8 @@ impl System {
             (_, Mtools) => &["mtools"],
             (_, Dosfs) => &["dosfstools"],
             (_, Binutils) => &["binutils"],
-            (Self::Homebrew, Tar | Ovmf | QemuImg | GrubTool | GrubBios) => &[],
+            (Self::Homebrew, Tar | Ovmf | QemuImg) => &[],
+            (Self::Homebrew, GrubTool | GrubBios) => &["i686-elf-grub"],
             (_, Tar) => &["tar"],
             (Self::Debian | Self::Unknown, Compiler) => {
                 &["rustc-web", "cargo-web", "rust-web-src", "lld"]
@@ -156,9 +157,6 @@ impl System {
             (Self::Homebrew, Thing::Binutils) => Some(
                 "Homebrew keeps binutils out of the search path: export PATH=\"$(brew --prefix binutils)/bin:$PATH\"",
             ),
-            (Self::Homebrew, Thing::GrubTool | Thing::GrubBios) => {
-                Some("GRUB's tools for BIOS media are not in Homebrew: make those media on Linux")
-            }
             (Self::Homebrew, Thing::Ovmf) => Some("UEFI firmware comes with Homebrew's qemu"),
             _ => None,
         }
@@ -168,6 +166,7 @@ impl System {
 #[cfg(test)]
 mod tests {
     use super::{System, Thing};
+    use std::collections::BTreeSet;
 
     const THINGS: [Thing; 12] = [
         Thing::Qemu,
@@ -230,6 +229,50 @@ mod tests {
             assert!(command.ends_with("a b"), "{command}");
         }
         assert_eq!(System::Unknown.command(&["a"], ""), None);
+    }
+
+    /// Names of 2026-11, each looked up in its system's list of packages.
+    #[test]
+    fn each_systems_command_is_the_one_that_works_there() {
+        const COMMANDS: [(System, &str); 6] = [
+            (
+                System::Debian,
+                "apt-get update && apt-get install --yes --no-install-recommends --no-remove binutils capnproto \
+                 cargo-web dosfstools grub-common grub-pc-bin lld mtools ovmf qemu-system-x86 qemu-utils rust-web-src \
+                 rustc-web tar xorriso",
+            ),
+            (
+                System::Fedora,
+                "dnf install --assumeyes binutils capnproto dosfstools edk2-ovmf grub2-pc-modules grub2-tools mtools \
+                 qemu-img qemu-system-x86-core tar xorriso",
+            ),
+            (
+                System::Arch,
+                "pacman -S --needed --noconfirm binutils capnproto dosfstools edk2-ovmf grub libisoburn mtools \
+                 qemu-img qemu-system-x86 tar",
+            ),
+            (
+                System::Suse,
+                "zypper --non-interactive install binutils capnproto dosfstools grub2 grub2-i386-pc mtools qemu-img \
+                 qemu-ovmf-x86_64 qemu-x86 tar xorriso",
+            ),
+            (
+                System::Alpine,
+                "apk add binutils capnproto dosfstools grub grub-bios mtools ovmf qemu-img qemu-system-x86_64 tar xorriso",
+            ),
+            (
+                System::Homebrew,
+                "brew install binutils capnp dosfstools i686-elf-grub mtools qemu xorriso",
+            ),
+        ];
+        for (system, expected) in COMMANDS {
+            let packages: BTreeSet<&str> = THINGS
+                .iter()
+                .flat_map(|thing| system.packages(*thing).iter().copied())
+                .collect();
+            let packages: Vec<&str> = packages.into_iter().collect();
+            assert_eq!(system.command(&packages, "").as_deref(), Some(expected));
+        }
     }
 
     #[test]
