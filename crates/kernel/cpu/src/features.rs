@@ -14,6 +14,8 @@ pub struct Features {
     pub smap: bool,
     /// User mode instruction prevention.
     pub umip: bool,
+    /// SYSCALL and SYSRET.
+    pub syscall: bool,
     /// A local APIC.
     pub apic: bool,
     /// A time stamp counter.
@@ -62,6 +64,7 @@ pub fn features() -> Features {
         smep: seven.as_ref().is_some_and(|f| f.has_smep()),
         smap: seven.as_ref().is_some_and(|f| f.has_smap()),
         umip: seven.as_ref().is_some_and(|f| f.has_umip()),
+        syscall: extended.as_ref().is_some_and(|e| e.has_syscall_sysret()),
         apic: one.as_ref().is_some_and(|f| f.has_apic()),
         tsc: one.as_ref().is_some_and(|f| f.has_tsc()),
         global_pages: one.as_ref().is_some_and(|f| f.has_pge()),

@@ -66,6 +66,7 @@ fn usable_processor() -> Features {
     let features = cpu::features();
     let needed = [
         (features.nx, "no-execute pages"),
+        (features.syscall, "SYSCALL instruction"),
         (features.apic, "local APIC"),
         (features.tsc, "time stamp counter"),
     ];
