@@ -66,6 +66,15 @@ struct State<M: Machine> {
     mappings: BTreeMap<MappingId, Entry<M>>,
 }
 
+impl<M: Machine> State<M> {
+    fn remove(&mut self, id: MappingId) -> Option<Entry<M>> {
+        let gone = self.mappings.remove(&id);
+        // The object may be there for long, and be another's than whose mapping was the first.
+        pieces::give_back(&mut self.mappings);
+        gone
+    }
+}
+
 /// What a revocation has to do next.
 pub(crate) enum Next<M: Machine> {
     /// End this mapping.
@@ -157,14 +166,14 @@ impl<M: Machine> ObjectLedger<M> {
 
     /// Ends one mapping: no CPU reaches a page through it. The space's lock is held.
     pub(crate) fn end(&self, id: MappingId, _receipt: &M::Receipt) {
-        let gone = self.state.with(|state| state.mappings.remove(&id));
+        let gone = self.state.with(|state| state.remove(id));
         drop(gone);
     }
 
     /// For a sabotage: what names its mappings by address alone strikes them from a list.
     #[cfg(sabotage)]
     pub(crate) fn forget(&self, id: MappingId) {
-        let gone = self.state.with(|state| state.mappings.remove(&id));
+        let gone = self.state.with(|state| state.remove(id));
         drop(gone);
     }
 

@@ -84,6 +84,7 @@ impl<P: Platform> Function<P> {
             return Err((claimant, Refusal::Busy));
         }
         if self.claimants.grow(1).is_err() {
+            self.give_back();
             return Err((claimant, Refusal::OverBudget));
         }
         let put = self.claimants.put(claimant);
@@ -97,6 +98,15 @@ impl<P: Platform> Function<P> {
 
     /// The next that waits for the function.
     pub(crate) fn next_claimant(&mut self) -> Option<Claimant<P>> {
-        self.claimants.pop_front()
+        let next = self.claimants.pop_front();
+        self.give_back();
+        next
+    }
+
+    /// Frees the memory of a line in which nobody stands: whoever came last paid for all of it.
+    fn give_back(&mut self) {
+        if self.claimants.is_empty() {
+            self.claimants = VecDeque::new();
+        }
     }
 }

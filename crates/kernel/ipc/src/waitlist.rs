@@ -2,11 +2,12 @@
 //!
 //! Pure: what waits, and whether anybody still wants it, are parameters. Invariant: no process has more than its share,
 //! and what one process does never makes the share of another smaller. Nothing here walks the whole list: adding looks
-//! at the holder's own entries and at two of others.
+//! at the holder's own entries and at two of others. Nobody pays for a list in which nothing waits.
 
 use alloc::collections::BTreeMap;
 
 use arrayvec::ArrayVec;
+use pieces::give_back;
 
 /// Entries of others that an addition looks at: those that nobody wants any more are found before long.
 const SWEEP: usize = 2;
@@ -137,6 +138,8 @@ impl<K: Ord + Copy, T, const SHARE: usize> Waitlist<K, T, SHARE> {
                 self.holders.remove(&entry.holder);
             }
         }
+        give_back(&mut self.entries);
+        give_back(&mut self.holders);
         Some(entry.what)
     }
 

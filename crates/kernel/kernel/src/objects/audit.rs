@@ -150,6 +150,14 @@ struct Readers {
     last: u64,
 }
 
+impl Readers {
+    fn remove(&mut self, number: u64) -> Option<Reader> {
+        let reader = self.by_number.remove(&number);
+        pieces::give_back(&mut self.by_number);
+        reader
+    }
+}
+
 static READERS: Lock<Option<Readers>> = Lock::new(None);
 /// Admissions and readers at once, at most.
 const MAX_READERS: usize = 64;
@@ -265,8 +273,7 @@ fn revoke(number: u64) -> Result<(), Refusal> {
     let reader = READERS
         .lock()
         .get_or_insert_default()
-        .by_number
-        .remove(&number)
+        .remove(number)
         .ok_or(Refusal::NotFound)?;
     if let Some(admission) = reader.admission.upgrade() {
         admission.epoch.revoke();

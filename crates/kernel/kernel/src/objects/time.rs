@@ -81,7 +81,7 @@ impl Sleepers {
             };
             *from = *key;
             if !later.is_live() {
-                let _ = self.list.remove(from).map(|one| gone.try_push(one));
+                let _ = self.remove(*from).map(|one| gone.try_push(one));
             }
         }
         true
@@ -100,8 +100,14 @@ impl Sleepers {
             if later.is_live() {
                 return None;
             }
-            self.list.remove(&self.swept)
+            self.remove(self.swept)
         })
+    }
+
+    fn remove(&mut self, key: (u64, u64)) -> Option<Sleeper> {
+        let sleeper = self.list.remove(&key);
+        pieces::give_back(&mut self.list);
+        sleeper
     }
 }
 
@@ -152,9 +158,9 @@ fn wake_due(_: u64) {
     loop {
         let next = {
             let mut s = SLEEPERS.lock();
-            match s.list.first_key_value().map(|((until, _), _)| *until) {
-                Some(until) if until <= sched::now_ns() && left > 0 => s.list.pop_first(),
-                Some(until) => {
+            match s.list.first_key_value().map(|(key, _)| *key) {
+                Some(key) if key.0 <= sched::now_ns() && left > 0 => s.remove(key),
+                Some((until, _)) => {
                     s.armed = until;
                     drop(s);
                     return sched::callback_at(until, wake_due, 0);
@@ -166,7 +172,7 @@ fn wake_due(_: u64) {
             }
         };
         left -= 1;
-        if let Some((_, later)) = next {
+        if let Some(later) = next {
             later.send(());
         }
     }
