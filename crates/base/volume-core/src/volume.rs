@@ -256,7 +256,8 @@ impl<B: Blocks> Volume<B> {
         self.tree = Tree::new(root.tree, root.height);
         let cursor = self.label.layout.first();
         self.space = Space::new(Some(root.space), self.before, root.free, root.freed, cursor);
-        self.next_id = root.next_id;
+        // What the dropped group made may be open: its number never names anything else.
+        self.next_id = self.next_id.max(root.next_id);
         self.snapshot = root.snapshot;
         self.dead = root.dead;
         self.data = 0;

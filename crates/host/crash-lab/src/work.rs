@@ -277,3 +277,22 @@ pub fn record(before: &Image, steps: &[Step]) -> Run {
         states,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who has a file open that went with a dropped group must not find another one under its number.
+    #[test]
+    fn the_number_of_a_dropped_file_is_given_to_nobody_else() {
+        let disk = Recorder::new(empty(300));
+        let mut volume = Volume::mount(disk, Access::Write).unwrap().volume;
+        let dropped = volume.create(ROOT_DIR, b"one", Kind::File, NOW);
+        let dropped = dropped.unwrap();
+        volume.roll_back();
+        let other = volume.create(ROOT_DIR, b"other", Kind::File, NOW);
+        assert_ne!(other.unwrap(), dropped);
+        let live = volume.live();
+        assert!(volume.stat(&live, dropped).is_err());
+    }
+}
