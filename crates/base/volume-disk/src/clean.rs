@@ -1,64 +1,101 @@
 //! Blocks that the device has as well, kept to be read again.
 
-use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use volume_format::BLOCK;
 
 use crate::CLEAN_BLOCKS;
 
-/// The blocks by number, and in the order in which they came. One that is asked for again stays longer.
-#[derive(Debug, Default)]
+/// Places that one block may be kept in.
+const WAYS: usize = 4;
+const SETS: usize = CLEAN_BLOCKS / WAYS;
+
+/// The blocks: each in one of the places that its number gives it. One that is asked for again stays longer.
+///
+/// Its memory is taken once.
+#[derive(Debug)]
 pub(crate) struct Clean {
-    blocks: BTreeMap<u64, Kept>,
-    /// The next one to go is in front. A number without a block is skipped.
-    order: VecDeque<u64>,
+    places: Vec<Place>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct Place {
+    /// `u64::MAX` where nothing is kept.
+    lba: u64,
     bytes: Vec<u8>,
     was_read: bool,
 }
 
+const NONE: u64 = u64::MAX;
+
 impl Clean {
+    /// With nothing in it. `None`: no memory.
+    pub fn new() -> Option<Self> {
+        let mut places = Vec::new();
+        places.try_reserve_exact(SETS * WAYS).ok()?;
+        for _ in 0..SETS * WAYS {
+            places.push(Place {
+                lba: NONE,
+                bytes: crate::zeroes(BLOCK)?,
+                was_read: false,
+            });
+        }
+        Some(Self { places })
+    }
+
+    fn set(&mut self, lba: u64) -> &mut [Place] {
+        let set = (lba % SETS as u64) as usize * WAYS;
+        self.places.get_mut(set..set + WAYS).unwrap_or_default()
+    }
+
     pub fn get(&mut self, lba: u64) -> Option<&[u8]> {
-        let kept = self.blocks.get_mut(&lba)?;
+        let kept = self.set(lba).iter_mut().find(|place| place.lba == lba)?;
         kept.was_read = true;
         Some(&kept.bytes)
     }
 
     pub fn drop(&mut self, lba: u64) {
-        self.blocks.remove(&lba);
+        for place in self.set(lba).iter_mut().filter(|place| place.lba == lba) {
+            place.lba = NONE;
+        }
     }
 
-    /// Keeps a block, if there is memory for it.
-    pub fn keep(&mut self, lba: u64, block: &[u8]) {
-        if let Some(kept) = self.blocks.get_mut(&lba) {
-            kept.bytes.copy_from_slice(block);
-            return;
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        for place in &mut self.places {
+            place.lba = NONE;
         }
-        // What was dropped leaves its number behind, so the order may be longer than the map.
-        while self.order.len() >= CLEAN_BLOCKS {
-            let Some(oldest) = self.order.pop_front() else {
-                break;
-            };
-            match self.blocks.get_mut(&oldest) {
-                Some(kept) if kept.was_read => {
-                    kept.was_read = false;
-                    self.order.push_back(oldest);
-                }
-                Some(_) => drop(self.blocks.remove(&oldest)),
-                None => {}
+    }
+
+    /// The place for a block: its own, an empty one, or that of the first one that was not read since a newer one came.
+    fn place(&mut self, lba: u64) -> Option<&mut Place> {
+        let set = self.set(lba);
+        let own = set.iter().position(|place| place.lba == lba);
+        let at = own.or_else(|| set.iter().position(|place| place.lba == NONE));
+        let at = at.or_else(|| set.iter().position(|place| !place.was_read));
+        if at.is_none() {
+            for place in set.iter_mut() {
+                place.was_read = false;
             }
         }
-        let mut bytes = Vec::new();
-        if bytes.try_reserve_exact(BLOCK).is_err() || self.order.try_reserve(1).is_err() {
-            return;
+        // The newest is last, so that the first one is the oldest.
+        set.get_mut(at.unwrap_or(0)..)?.rotate_left(1);
+        let place = set.last_mut()?;
+        place.was_read &= place.lba == lba;
+        place.lba = lba;
+        Some(place)
+    }
+
+    /// Keeps a copy of a block.
+    pub fn keep(&mut self, lba: u64, block: &[u8]) {
+        if let Some(place) = self.place(lba) {
+            place.bytes.copy_from_slice(block);
         }
-        bytes.extend_from_slice(block);
-        let was_read = false;
-        self.blocks.insert(lba, Kept { bytes, was_read });
-        self.order.push_back(lba);
+    }
+
+    /// Keeps a block by taking its memory, and gives other memory of that size for it.
+    pub fn put(&mut self, lba: u64, block: Vec<u8>) -> Option<Vec<u8>> {
+        let place = self.place(lba)?;
+        Some(core::mem::replace(&mut place.bytes, block))
     }
 }

@@ -8,7 +8,8 @@
 //! harmless, and nobody else writes to the volume.
 //!
 //! Invariant: a flush succeeds only if all blocks handed over before were written, and flushed, in one epoch; what is
-//! held is bounded; a read never gives anything older than what was handed over.
+//! held is bounded; a read never gives anything older than what was handed over. A write and a flush take memory only until
+//! as many blocks were held as ever are.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -92,6 +93,14 @@ const AHEAD_BLOCKS: usize = 8;
 /// How often a flush begins again because the device lost what was written.
 pub const ATTEMPTS: u32 = 8;
 
+/// Memory of so many bytes. `None`: there is none.
+fn zeroes(bytes: usize) -> Option<Vec<u8>> {
+    let mut memory = Vec::new();
+    memory.try_reserve_exact(bytes).ok()?;
+    memory.resize(bytes, 0);
+    Some(memory)
+}
+
 /// A device as a volume wants it.
 #[derive(Debug)]
 pub struct VolumeDisk<D> {
@@ -110,14 +119,11 @@ impl<D: Device> VolumeDisk<D> {
     /// # Errors
     /// [`Error::NoMemory`].
     pub fn new(device: D) -> Result<Self, Error<D::Error>> {
-        let mut run = Vec::new();
-        run.try_reserve_exact(RUN_BLOCKS * BLOCK)
-            .map_err(|_| Error::NoMemory)?;
-        run.resize(RUN_BLOCKS * BLOCK, 0);
+        let run = zeroes(RUN_BLOCKS * BLOCK).ok_or(Error::NoMemory)?;
         Ok(Self {
             device,
-            held: Held::default(),
-            clean: Clean::default(),
+            held: Held::new().ok_or(Error::NoMemory)?,
+            clean: Clean::new().ok_or(Error::NoMemory)?,
             run,
             replays: 0,
         })
@@ -135,7 +141,7 @@ impl<D: Device> VolumeDisk<D> {
 
     /// Forgets what was read, so that the next reads ask the device.
     pub fn forget(&mut self) {
-        self.clean = Clean::default();
+        self.clean.clear();
     }
 
     /// Writes everything that is held, in few commands.
@@ -226,11 +232,11 @@ impl<D: Device> Blocks for VolumeDisk<D> {
         let settled = self.settle();
         // After an error nothing is known of what the device holds, and the volume writes no more: what its last root
         // reaches was flushed before.
-        for (lba, block) in self.held.take() {
-            if settled.is_ok() {
-                self.clean.keep(lba, &block);
-            }
-        }
+        let clean = &mut self.clean;
+        self.held.give_up(|lba, block| match settled {
+            Ok(()) => clean.put(lba, block),
+            Err(_) => Some(block),
+        });
         settled
     }
 }

@@ -123,12 +123,9 @@ impl<T: Tree> Server<T> {
             return Err(Refusal::OutOfRange);
         }
         // The client may go on writing into its window: what is written is one copy of it.
-        let mut bytes = Vec::new();
-        let room = bytes.try_reserve_exact(length as usize);
-        room.map_err(|_| Refusal::NoMemory)?;
-        bytes.resize(length as usize, 0);
-        window.read(u64::from(window_offset), &mut bytes)?;
-        self.tree.write(*part, file, offset, &bytes)
+        let bytes = room(&mut self.scratch, length as usize)?;
+        window.read(u64::from(window_offset), bytes)?;
+        self.tree.write(*part, file, offset, bytes)
     }
 
     pub(crate) fn truncate_file(&mut self, cookie: u64, bytes: u64) -> Result<(), Refusal> {
@@ -146,6 +143,16 @@ impl<T: Tree> Server<T> {
         let client = open.window;
         self.tree.sync(client.part, &mut client.seen)
     }
+}
+
+/// The first bytes of a buffer that grows to the largest write that was asked for, and stays so.
+fn room(scratch: &mut Vec<u8>, bytes: usize) -> Result<&mut [u8], Refusal> {
+    if let Some(more) = bytes.checked_sub(scratch.len()) {
+        let room = scratch.try_reserve_exact(more);
+        room.map_err(|_| Refusal::NoMemory)?;
+        scratch.resize(bytes, 0);
+    }
+    scratch.get_mut(..bytes).ok_or(Refusal::NoMemory)
 }
 
 /// The file, to be written.

@@ -71,6 +71,8 @@ pub struct Server<T: Tree> {
     /// What the last attempt to find a volume said, so that it is said once.
     said: String,
     pub(crate) sessions: Sessions<Client, Opened<T>>,
+    /// What is written, copied out of a client's window.
+    pub(crate) scratch: Vec<u8>,
 }
 
 impl<T: Tree> Server<T> {
@@ -81,6 +83,7 @@ impl<T: Tree> Server<T> {
             tree,
             said: String::new(),
             sessions: Sessions::default(),
+            scratch: Vec::new(),
         }
     }
 
