@@ -191,3 +191,19 @@ fn whole(done: u32, asked: usize) -> Result<(), Refusal> {
         Err(Refusal::LengthMismatch)
     }
 }
+
+impl partition::BlockRead for Disk {
+    type Error = Refusal;
+
+    fn block_bytes(&self) -> u32 {
+        self.block_bytes
+    }
+
+    fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    fn read(&mut self, lba: u64, buf: &mut [u8]) -> Result<(), Refusal> {
+        Self::read(self, lba, buf)
+    }
+}

@@ -1,7 +1,7 @@
 //! One partition of a block device, as cells.
 
 use audit_format::{CELL_BYTES, PARTITION_TYPE, Region};
-use partition::{BlockRead, Guid, VolumeKind, find_volumes};
+use partition::{Guid, VolumeKind, find_volumes};
 use sdk::{BlockDevice, Disk, Refusal};
 
 /// Bytes of the transfer window.
@@ -16,24 +16,6 @@ pub struct Place {
     cells: u64,
 }
 
-struct Table<'d>(&'d mut Disk);
-
-impl BlockRead for Table<'_> {
-    type Error = Refusal;
-
-    fn block_bytes(&self) -> u32 {
-        self.0.block_bytes()
-    }
-
-    fn blocks(&self) -> u64 {
-        self.0.blocks()
-    }
-
-    fn read(&mut self, lba: u64, buf: &mut [u8]) -> Result<(), Refusal> {
-        self.0.read(lba, buf)
-    }
-}
-
 impl Place {
     /// Opens the `nth` audit partition of a device, from 0.
     ///
@@ -46,7 +28,7 @@ impl Place {
         if blocks_per_cell == 0 {
             return Err(Refusal::NotSupported);
         }
-        let layout = find_volumes(&mut Table(&mut disk)).map_err(|error| match error {
+        let layout = find_volumes(&mut disk).map_err(|error| match error {
             partition::Error::Read { error, .. } => error,
             _ => Refusal::Corrupt,
         })?;
