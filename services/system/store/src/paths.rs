@@ -4,7 +4,7 @@ use sdk::Refusal;
 use volume_core::View;
 use volume_format::{Kind, Named};
 
-use crate::live::{Core, to_refusal};
+use crate::live::{Core, reported};
 
 /// The parts of a path that name something.
 pub fn parts(path: &str) -> impl Iterator<Item = &str> {
@@ -39,7 +39,7 @@ pub fn find(volume: &mut Core, view: &View, from: u64, path: &str) -> Result<Nam
             return Err(Refusal::NotDirectory);
         }
         let found = volume.lookup(view, at.id, part.as_bytes());
-        at = found.map_err(|error| to_refusal(&error))?;
+        at = found.map_err(|error| reported(&error))?;
     }
     Ok(at)
 }

@@ -1,6 +1,6 @@
 //! Where on a disk the volume lies.
 
-use partition::{BlockRead, Layout, find_volumes};
+use partition::{Layout, find_volumes};
 use sdk::alloc::{format, string::String, string::ToString, vec, vec::Vec};
 use sdk::{BlockDevice, Cap, Disk, Interface as _, Object as _, Refusal};
 use volume::Problem;
@@ -99,25 +99,10 @@ pub struct Found {
     pub blocks: u64,
 }
 
-struct Table<'d>(&'d mut Disk);
-
-impl BlockRead for Table<'_> {
-    type Error = Refusal;
-
-    fn block_bytes(&self) -> u32 {
-        self.0.block_bytes()
-    }
-
-    fn blocks(&self) -> u64 {
-        self.0.blocks()
-    }
-
-    fn read(&mut self, lba: u64, buf: &mut [u8]) -> Result<(), Refusal> {
-        self.0.read(lba, buf)
-    }
-}
-
-/// Whether a range begins or ends with a label of ours, sound or not.
+/// Whether a range begins with a label of ours, sound or not, or ends with a sound one.
+///
+/// A label is summed with its place, counted from the beginning of its volume. So one at the end that does not add up may
+/// be the last label of a partition that ends where the disk ends.
 fn is_ours(disk: &mut Disk, first: u64, blocks: u64) -> Result<bool, Refusal> {
     let per_block = BLOCK as u64 / u64::from(disk.block_bytes()).max(1);
     let count = blocks.checked_div(per_block).unwrap_or(0);
@@ -127,8 +112,9 @@ fn is_ours(disk: &mut Disk, first: u64, blocks: u64) -> Result<bool, Refusal> {
             return Ok(false);
         }
         disk.read(first + lba * per_block, &mut block)?;
-        if Label::decode(lba, &block) != Err(Refused::Foreign) {
-            return Ok(true);
+        match (lba, Label::decode(lba, &block)) {
+            (_, Err(Refused::Foreign)) | (1.., Err(Refused::Sum)) => {}
+            _ => return Ok(true),
         }
     }
     Ok(false)
@@ -151,7 +137,7 @@ pub fn find(disk: &mut Disk, wanted: Option<u32>) -> Result<Found, Problem> {
     if wanted.is_none() && is_ours(disk, 0, whole.blocks).map_err(failed)? {
         return Ok(whole);
     }
-    let layout = find_volumes(&mut Table(disk)).map_err(|error| match error {
+    let layout = find_volumes(disk).map_err(|error| match error {
         partition::Error::Read { error, .. } => failed(error),
         partition::Error::OtherFileSystem { name } => {
             foreign(format!("the disk holds {name}, and no capOS volume"))
