@@ -7,7 +7,7 @@ use sdk::{
 use shell_lang::{Path, change::Over};
 use terminal::Failure;
 
-use crate::disks::{Disks, READ_BYTES, is_restart};
+use crate::disks::{Disk, Disks, READ_BYTES, Session, is_restart};
 
 /// Where in the window lies what is written.
 const WRITE_OFFSET: u32 = 2 * READ_BYTES;
@@ -66,6 +66,14 @@ impl Disks {
     fn close(&mut self, disk: usize) {
         if let Some(disk) = self.list.get_mut(disk) {
             disk.session = None;
+        }
+    }
+
+    /// Ends the session of a disk, and keeps in mind whether it had changed something and not synced it.
+    pub fn lose(&mut self, disk: usize) {
+        if let Some(disk) = self.list.get_mut(disk) {
+            let session = disk.session.take();
+            disk.is_lost |= session.is_some_and(|session| session.is_changed);
         }
     }
 
@@ -155,10 +163,12 @@ impl Disks {
         Ok(())
     }
 
-    /// Whether something was changed on a disk and not synced.
+    /// Whether something was changed on a disk and not synced, or lost before it was.
     pub fn is_changed(&self, disk: usize) -> bool {
-        let session = self.list.get(disk).and_then(|disk| disk.session.as_ref());
-        session.is_some_and(|session| session.is_changed)
+        let is_changed = |session: &Session| session.is_changed;
+        self.list
+            .get(disk)
+            .is_some_and(|disk| disk.is_lost || disk.session.as_ref().is_some_and(is_changed))
     }
 
     /// As [`sync`](Self::sync), and gives up after a while: for when the machine goes down, whatever its disks do.
@@ -182,28 +192,28 @@ impl Disks {
         let path = self.list.get(disk).map(|disk| disk.name.clone());
         let path = Path::root().resolve(&path.unwrap_or_default());
         let was_changed = self.is_changed(disk);
-        let done = self.session(disk).and_then(|session| {
-            let group = session.root.with_deadline(until_ns).sync()?.group;
-            session.is_changed = false;
-            Ok(group)
-        });
-        match done {
+        let mut result = self.sync_session(disk, until_ns);
+        if result.is_err_and(is_restart) {
+            self.lose(disk);
+            // Nothing of this session's is at stake.
+            result = self.sync_session(disk, until_ns);
+        }
+        let lost = |disk: &mut Disk| core::mem::take(&mut disk.is_lost);
+        match result {
+            Ok(_) if self.list.get_mut(disk).is_some_and(lost) => Err(Failure::Said(format!(
+                "{path}: its service was restarted, and what was changed since the last sync is gone where it had not been \
+                 committed by itself; look, and do it again"
+            ))),
             Ok(group) => Ok(Some(group)),
-            Err(refusal) if is_restart(refusal) => {
-                self.close(disk);
-                if was_changed {
-                    return Err(Failure::Said(format!(
-                        "{path}: its service was restarted, and what was changed since the last sync is gone where it had not been \
-                         committed by itself; look, and do it again"
-                    )));
-                }
-                // Nothing of this session's is at stake.
-                let group = self.session(disk).and_then(|session| session.root.sync());
-                let group = group.map_err(|refusal| self.explain(disk, &path, refusal))?;
-                Ok(Some(group.group))
-            }
             Err(Refusal::ReadOnly | Refusal::NoDevice) if !was_changed => Ok(None),
             Err(refusal) => Err(self.explain(disk, &path, refusal)),
         }
+    }
+
+    fn sync_session(&mut self, disk: usize, until_ns: u64) -> Result<u64, Refusal> {
+        let session = self.session(disk)?;
+        let group = session.root.with_deadline(until_ns).sync()?.group;
+        session.is_changed = false;
+        Ok(group)
     }
 }

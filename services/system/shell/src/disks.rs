@@ -40,6 +40,8 @@ pub struct Disk {
     pub is_part: bool,
     /// Its volume, once something was asked of it.
     pub session: Option<Session>,
+    /// A session ended with changes that were not synced, and nobody was told so far.
+    pub is_lost: bool,
 }
 
 /// An open volume.
@@ -164,6 +166,7 @@ impl Disks {
                         device: None,
                         is_part: false,
                         session: None,
+                        is_lost: false,
                     });
                     list.len() - 1
                 }
@@ -206,6 +209,7 @@ impl Disks {
                         device: None,
                         is_part: true,
                         session: None,
+                        is_lost: false,
                     });
                 }
             }
@@ -250,9 +254,8 @@ impl Disks {
             tries += 1;
             match result {
                 Err(refusal) if is_restart(refusal) && tries < TRIES => {
-                    if let Some(disk) = self.list.get_mut(disk) {
-                        disk.session = None;
-                    }
+                    // Who reads is not told of what was written before: the next sync says it.
+                    self.lose(disk);
                     if tries > 1 {
                         self.wait();
                     }

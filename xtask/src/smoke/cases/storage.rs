@@ -168,6 +168,12 @@ inventory::submit! {
             Step::Type("write /volume/lost.txt y"),
             Step::Type("ls /volume"),
             Step::Type("sync"),
+            // Nor is it forgotten where somebody only read since.
+            Step::Type("write /volume/gone.txt z"),
+            Step::Type("kill store"),
+            Step::Type("ls /volume"),
+            Step::Type("sync"),
+            Step::Type("sync"),
             Step::Prompt,
             Step::Peer(whole_after_kills),
             Step::Type("halt"),
@@ -179,6 +185,9 @@ inventory::submit! {
             SEED_SUM,
             "its service was restarted, and what was changed since the last sync may be gone",
             "4 files, 0 directories",
+            "4 files, 0 directories",
+            "its service was restarted, and what was changed since the last sync is gone",
+            "/volume: everything is durable",
         ],
         ..PERSIST
     }
