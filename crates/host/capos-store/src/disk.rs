@@ -1,13 +1,24 @@
 //! A file as a disk.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use volume_core::{Access, Blocks};
 use volume_format::{BLOCK, Label};
+
+use crate::blank;
+
+/// What a new volume may be made over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Nothing but zeroes.
+    Blank,
+    /// Whatever is there.
+    Anything,
+}
 
 /// A file as a disk. While it is open to write, no other run of this tool has it.
 #[derive(Debug)]
@@ -27,8 +38,8 @@ impl FileDisk {
         Self::locked(file, path, access)
     }
 
-    /// Opens a file to make a volume in, and makes it of the size asked for.
-    pub fn create(path: &Path, mib: Option<u64>) -> Result<Self> {
+    /// Opens a file to make a volume in, and makes it of the size asked for, once everything was looked at that may refuse it.
+    pub fn create(path: &Path, mib: Option<u64>, over: Over) -> Result<Self> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -36,17 +47,37 @@ impl FileDisk {
             .truncate(false)
             .open(path)
             .with_context(|| format!("cannot open {}", path.display()))?;
-        if let Some(mib) = mib {
-            let bytes = mib.checked_mul(1 << 20).context("too large")?;
-            let there = file.metadata()?.len();
+        let mut disk = Self::locked(file, path, Access::Write)?;
+        let shown = path.display();
+        let bytes = match mib {
+            Some(mib) => Some(mib.checked_mul(1 << 20).context("too large")?),
+            None => None,
+        };
+        let there = disk.bytes()?;
+        if let Some(bytes) = bytes {
+            ensure!(there <= bytes, "{shown} has {there} bytes already");
             ensure!(
-                there <= bytes,
-                "{} has {there} bytes already",
-                path.display()
+                there == bytes || disk.file.metadata()?.is_file(),
+                "{shown} has {there} bytes, and only a file grows"
             );
-            file.set_len(bytes)?;
         }
-        Self::locked(file, path, Access::Write)
+        if over == Over::Blank
+            && let Some(at) = blank::first_byte(&disk.file, there)?
+        {
+            bail!(
+                "{shown} holds something, at byte {at} the first of it; --force makes a volume over it"
+            );
+        }
+        if let Some(bytes) = bytes.filter(|bytes| *bytes > there) {
+            disk.file.set_len(bytes)?;
+            disk.blocks = bytes / BLOCK as u64;
+        }
+        Ok(disk)
+    }
+
+    /// A block device says its size only to who goes to its end.
+    fn bytes(&mut self) -> Result<u64> {
+        Ok(self.file.seek(SeekFrom::End(0))?)
     }
 
     fn locked(file: File, path: &Path, access: Access) -> Result<Self> {
@@ -55,19 +86,9 @@ impl FileDisk {
             Access::Read => file.try_lock_shared(),
         };
         free.with_context(|| format!("{} is in use by another run", path.display()))?;
-        let blocks = file.metadata()?.len() / BLOCK as u64;
-        Ok(Self { file, blocks })
-    }
-
-    /// Whether the places of labels and boot sectors hold nothing.
-    pub fn is_blank(&mut self) -> Result<bool> {
-        let mut start = vec![0; 16 * BLOCK];
-        let bytes = start.len().min(self.blocks as usize * BLOCK);
-        self.file.read_exact_at(&mut start[..bytes], 0)?;
-        let mut last = vec![0; BLOCK];
-        let end = self.blocks.saturating_sub(1);
-        self.read(end, &mut last)?;
-        Ok(start.iter().all(|byte| *byte == 0) && Label::decode(end, &last).is_err())
+        let mut disk = Self { file, blocks: 0 };
+        disk.blocks = disk.bytes()? / BLOCK as u64;
+        Ok(disk)
     }
 
     /// Writes a copy of the first sector of a block over that of another one: a label or a root, whose sum for its new

@@ -4,6 +4,7 @@
 //! to, never writes to a volume that it was asked to read, and never repairs but by `check --repair`.
 #![forbid(unsafe_code)]
 
+mod blank;
 mod diff;
 mod disk;
 mod scrub;
@@ -19,7 +20,7 @@ use clap::{Parser, Subcommand};
 use volume_core::{Access, Durability, NewVolume, Volume, format};
 use volume_format::{BLOCK, Kind, Source, Stamp, VERSION};
 
-use crate::disk::FileDisk;
+use crate::disk::{FileDisk, Over};
 
 #[derive(Parser)]
 #[command(
@@ -259,24 +260,9 @@ fn explained<T>(result: Result<T, volume_core::Error<std::io::Error>>) -> Result
     result.map_err(|error| anyhow::anyhow!("{error}"))
 }
 
-/// What a new volume may be made over.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Over {
-    /// Nothing but zeroes.
-    Blank,
-    /// Whatever is there.
-    Anything,
-}
-
 fn mkfs(path: &Path, mib: Option<u64>, name: &str, over: Over) -> Result<()> {
     ensure!(name.len() <= 64, "the name has more than 64 bytes");
-    let mut disk = FileDisk::create(path, mib)?;
-    if over == Over::Blank && !disk.is_blank()? {
-        bail!(
-            "{} holds something; --force makes a volume over it",
-            path.display()
-        );
-    }
+    let disk = FileDisk::create(path, mib, over)?;
     let mut uuid = [0; 16];
     fs::File::open("/dev/urandom")?.read_exact(&mut uuid)?;
     let mut padded = [0; 64];

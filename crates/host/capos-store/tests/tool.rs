@@ -102,3 +102,28 @@ fn rot(volume: &Path, large: &[u8]) {
         "{said}"
     );
 }
+
+/// What somebody else keeps on a disk, wherever its label lies, and the file's length are as they were.
+#[test]
+fn what_holds_anything_is_neither_formatted_nor_made_longer() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("theirs");
+    // Btrfs begins at 64 KiB, mdraid's older label and the last one of ZFS lie at the end.
+    for at in [0x10040, (2 << 20) + 7, (8 << 20) - 4096] {
+        let mut bytes = vec![0; 8 << 20];
+        bytes[at] = b'_';
+        fs::write(&file, &bytes).unwrap();
+        for words in [&["mkfs"][..], &["mkfs", "--mib", "16"]] {
+            let refused = tool(&file, words);
+            assert!(!refused.status.success());
+            let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert!(
+                error.contains(&format!("holds something, at byte {at}")),
+                "{error}"
+            );
+            assert_eq!(fs::read(&file).unwrap(), bytes);
+        }
+    }
+    works(&file, &["mkfs", "--mib", "16", "--force"]);
+    works(&file, &["check"]);
+}
