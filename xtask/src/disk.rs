@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use xshell::{Shell, cmd};
@@ -29,6 +30,9 @@ pub struct Disk {
     pub bytes_per_s: u64,
     /// What it is attached as: QEMU's device with its properties.
     pub device: &'static str,
+    /// The image, locked for as long as the guest has it.
+    #[expect(dead_code, reason = "it is held, and let go with the machine")]
+    pub lock: Option<Arc<File>>,
 }
 
 /// Whether other files that an image names may be opened as well.
@@ -82,6 +86,7 @@ impl Disk {
             writable,
             bytes_per_s: 0,
             device: "nvme",
+            lock: None,
         })
     }
 }

@@ -5,6 +5,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use volume_format::{BLOCK, Label};
@@ -33,13 +34,14 @@ pub fn chosen(project: &Project, named: Option<&Path>) -> Result<Option<Disk>> {
         }
         None => own(project)?,
     };
-    check(&path)?;
+    let file = check(&path)?;
     Ok(Some(Disk {
         path: path.canonicalize()?,
         format: "raw",
         writable: true,
         bytes_per_s: 0,
         device: DEVICE,
+        lock: Some(Arc::new(file)),
     }))
 }
 
@@ -73,8 +75,9 @@ fn own(project: &Project) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Whether the file at `path` is a volume that may be written.
-fn check(path: &Path) -> Result<()> {
+/// The file at `path`, if it is a volume that may be written. It is locked so that `capos-store` reads it at most; QEMU's own
+/// lock, of another kind, keeps other runs away.
+fn check(path: &Path) -> Result<File> {
     let shown = path.display();
     let kind = fs::metadata(path).with_context(|| format!("cannot look at the volume {shown}"))?;
     ensure!(kind.is_file(), "the volume {shown} is no file; {OTHERWISE}");
@@ -90,7 +93,7 @@ fn check(path: &Path) -> Result<()> {
     if used_by_qemu(&file, Writes::Kept).is_some() {
         bail!("the volume {shown} is in use by another run: end that one; {OTHERWISE}");
     }
-    if let Err(TryLockError::WouldBlock) = file.try_lock() {
+    if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
         bail!("the volume {shown} is in use by capos-store: wait until it has ended; {OTHERWISE}");
     }
     let blocks = kind.len() / BLOCK as u64;
@@ -111,7 +114,7 @@ fn check(path: &Path) -> Result<()> {
             bail!("{shown} is not given to the guest, and is as it was: {refused}; {OTHERWISE}")
         }
     }
-    Ok(())
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -154,7 +157,11 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"short");
 
         fs::write(&path, label(|_| {})).unwrap();
-        check(&path).unwrap();
+        let held = check(&path).unwrap();
+        let other = File::options().write(true).open(&path).unwrap();
+        assert!(other.try_lock().is_err(), "the run has it");
+        other.try_lock_shared().unwrap();
+        drop((held, other));
         fs::write(&path, &label(|_| {})[..100 * 4096]).unwrap();
         assert!(refused(&path).contains("has 100 blocks of the 512"));
         fs::write(&path, label(|label| label.incompat = 4)).unwrap();
