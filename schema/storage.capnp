@@ -84,8 +84,10 @@ interface Directory @0xd1c0a5e5b0a70402 {
   # Refuses: `isDirectory`, `busy` (somebody else has it), `overBudget`.
   edit @9 (path :Text) -> (file :File);
   # Makes everything durable that was answered before, on the whole volume. `group` is the number of the last durable
-  # transaction group. Refuses with `deviceError`, `corrupt` or `noMemory` also where changes of before were dropped, once:
-  # what the volume holds then is what its last sync made durable.
+  # transaction group. Refuses with `deviceError`, `corrupt` or `noMemory` also where changes that were answered before were
+  # dropped, once in each session: what the volume holds then is its last durable group, that of the last sync or a later
+  # one. Where it was the disk that failed, all that follows is refused with `readOnly`. Where the service ended, the session is
+  # gone (`stale`), and with it what was in no durable group.
   sync @10 () -> (group :UInt64);
   # The same directory without the right to change it or anything below.
   # Refuses: `overBudget`.

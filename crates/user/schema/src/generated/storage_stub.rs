@@ -680,8 +680,11 @@ pub mod directory {
                 .invoke::<call::Edit, _>(EditParams { path }, |results| results)
         }
         /// Makes everything durable that was answered before, on the whole volume. `group` is the number of the last
-        /// durable transaction group. Refuses with `deviceError`, `corrupt` or `noMemory` also where changes of
-        /// before were dropped, once: what the volume holds then is what its last sync made durable.
+        /// durable transaction group. Refuses with `deviceError`, `corrupt` or `noMemory` also where changes that
+        /// were answered before were dropped, once in each session: what the volume holds then is its last durable
+        /// group, that of the last sync or a later one. Where it was the disk that failed, all that follows is
+        /// refused with `readOnly`. Where the service ended, the session is gone (`stale`), and with it what was in
+        /// no durable group.
         pub fn sync(&self) -> Result<SyncResults, stub::Refusal> {
             self.0.invoke::<call::Sync, _>((), |results| results)
         }
