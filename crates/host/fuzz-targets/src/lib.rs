@@ -9,6 +9,7 @@
 mod boot;
 mod disk;
 mod exercise;
+mod gve;
 mod hardware;
 mod network;
 mod program;
@@ -19,6 +20,7 @@ mod terminal;
 mod volume;
 
 pub use exercise::{Failure, Report, exercise};
+pub use gve::seeds as gve_seeds;
 pub use network::seeds as network_seeds;
 pub use volume::seeds as volume_seeds;
 
@@ -60,6 +62,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "fat",
         run: disk::fat,
+    },
+    Target {
+        name: "gve",
+        run: gve::gve,
     },
     Target {
         name: "http",

@@ -53,6 +53,7 @@ runs! {
     dns = "dns",
     elf = "elf",
     fat = "fat",
+    gve = "gve",
     http = "http",
     iommu = "iommu",
     ipv6_host = "ipv6-host",

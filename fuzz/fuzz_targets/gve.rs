@@ -1,0 +1,6 @@
+//! Target `gve` of `fuzz-targets`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    fuzz_targets::run("gve", data);
+});
