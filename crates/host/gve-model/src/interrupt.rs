@@ -1,0 +1,29 @@
+//! Notification blocks: a vector and its mask.
+
+use gve_format::registers::irq;
+
+/// One block.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Block {
+    masked: bool,
+    pending: bool,
+    /// Whether a queue has it.
+    pub taken: bool,
+}
+
+impl Block {
+    /// Its doorbell was written; `None` for a value that means nothing, else whether the vector is to be raised now.
+    pub fn doorbell(&mut self, value: u32) -> Option<bool> {
+        if value & !irq::ALL != 0 || value & irq::ACK != 0 && value & irq::MASK != 0 {
+            return None;
+        }
+        self.masked = value & irq::MASK != 0;
+        Some(!self.masked && std::mem::take(&mut self.pending))
+    }
+
+    /// Something happened; whether the vector is to be raised now.
+    pub fn event(&mut self) -> bool {
+        self.pending |= self.masked;
+        !self.masked
+    }
+}
