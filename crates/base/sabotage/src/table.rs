@@ -123,6 +123,7 @@ table! {
     LEAK_FRAMES: "Device memory is not given back.",
     LEAVE_AC_ON_CALL: "A system call leaves AC as the program set it: SMAP is off for its length.",
     LEAVE_AC_ON_TRAP: "An interrupt or exception leaves AC as the program set it: SMAP is off for its length.",
+    LEAVE_DEVICE_OPEN: "A function's entry in the device table of an AMD-Vi unit stays invalid: its requests pass as they are.",
     LEAVE_FPU_ON: "A process that has no floating-point state finds the unit on, with what others left in it.",
     LEAVE_LOOPING: "A thread that is interrupted in its program goes on there though its process is ended.",
     LEAVE_RUNNING: "The NVMe broker says that the controller stopped, and leaves it running.",

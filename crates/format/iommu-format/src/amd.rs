@@ -45,12 +45,18 @@ pub struct Values {
     pub features: u64,
 }
 
+impl Header {
+    /// `NpCache`: what was found absent may be remembered, so a new mapping needs an invalidation too (3.2.1).
+    pub const fn caches_absent(&self) -> bool {
+        self.header & 1 << 26 != 0
+    }
+}
+
 const CAPABILITY_ID: u32 = 0x0f;
-/// `Capability Header.CapType` of an IOMMU, and `CapRev`.
+/// `Capability Header.CapType` of an IOMMU, and the largest `CapRev`: emulated units say 0, and mean the first one.
 const TYPE_IOMMU: u32 = 3;
 const REVISION: u32 = 1;
 const BASE_MASK: u64 = !0x3fff;
-const ENABLED: u32 = 1;
 /// `Extended Features.HATS`: 0 is four levels of host tables, 1 five, 2 six, 3 is reserved.
 const DEPTHS: [u8; 3] = [48, 57, 64];
 const DOMAINS: u32 = 1 << 16;
@@ -59,15 +65,15 @@ const DOMAINS: u32 = 1 << 16;
 ///
 /// # Errors
 /// `Capability`: no capability of an IOMMU in its first revision is there; `Address`: it says that the registers are
-/// off, or elsewhere than the table does.
+/// elsewhere than the table does. Whether they are on, emulated units do not say there: that is seen at the registers.
 pub fn judge_header(header: &Header, base: u64) -> Result<(), UnitFault> {
     let kind = header.header >> 16 & 7;
     let revision = header.header >> 19 & 0x1f;
-    if header.header & 0xff != CAPABILITY_ID || kind != TYPE_IOMMU || revision != REVISION {
+    if header.header & 0xff != CAPABILITY_ID || kind != TYPE_IOMMU || revision > REVISION {
         return Err(UnitFault::Capability);
     }
     let address = (u64::from(header.base_high) << 32 | u64::from(header.base_low)) & BASE_MASK;
-    if header.base_low & ENABLED == 0 || address != base {
+    if address != base {
         return Err(UnitFault::Address);
     }
     Ok(())
@@ -109,11 +115,14 @@ mod tests {
     fn capability_and_table_must_agree() {
         assert_eq!(judge_header(&GOOD, BASE), Ok(()));
         assert_eq!(judge_header(&GOOD, BASE + 0x4000), Err(UnitFault::Address));
-        let off = Header {
+        // As emulated units have it: revision 0, and not said to be on.
+        let emulated = Header {
+            header: 0x1f03_000f,
             base_low: 0xfed8_0000,
-            ..GOOD
+            base_high: 0,
         };
-        assert_eq!(judge_header(&off, BASE), Err(UnitFault::Address));
+        assert_eq!(judge_header(&emulated, BASE), Ok(()));
+        assert!(emulated.caches_absent() && !GOOD.caches_absent());
         for header in [
             u32::MAX,
             0,

@@ -129,7 +129,7 @@ impl Unit for amd::HostPages {
                 levels: tables.geometry().levels,
                 domain: DOMAIN,
             },
-            interrupts: None,
+            interrupts: amd::Interrupts::Refused,
         };
         memory.put(ROOT + u64::from(SOURCE) * 32, &entry.words());
     }

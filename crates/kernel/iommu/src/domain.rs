@@ -6,13 +6,13 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use cpu::Lock;
 use dma_ledger::TranslationProof;
 use domain_ledger::{Domain as Ledger, Owner, Retired, Scope, Window, Withdrawn};
-use iommu_tables::vtd::{ContextEntry, Invalidation, Reach, SecondStage};
-use iommu_tables::{Access, DomainId, MapRefusal, Mapping, PAGE_BYTES, PageTables, Table};
+use iommu_tables::{Access, DomainId, MapRefusal, Mapping, PAGE_BYTES, Table};
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use crate::memory::TablePages;
-use crate::vtd::Unit;
+use crate::tables::Tables;
+use crate::unit::{Forget, Led, Unit};
 
 /// A number that stands for none yet.
 const FIRST: DomainId = DomainId::new(1).unwrap();
@@ -62,7 +62,7 @@ struct State {
     /// Gone once the unit has forgotten the domain.
     ledger: Option<Ledger<()>>,
     /// There from [`Domain::attach`] on.
-    tables: Option<PageTables<SecondStage>>,
+    tables: Option<Tables>,
     memory: TablePages,
     /// Its function is blocked.
     ended: bool,
@@ -137,17 +137,10 @@ impl Domain {
         // Nobody else has it yet; what can fail here leaves nothing behind.
         let fresh = Arc::get_mut(&mut domain).ok_or(Refusal::NoMemory)?;
         let (id, root) = fresh.furnish(window)?;
-        let entry = ContextEntry {
-            root,
-            levels: unit.levels(),
-            domain: id,
-        };
-        let led = unit.set_context(source, Some(entry)).and_then(|()| {
-            let forget = [
-                Invalidation::Context { domain: id, source },
-                Invalidation::Domain(id),
-            ];
-            unit.announce(&forget)
+        let to = Led { root, domain: id };
+        let led = unit.lead(source, Some(to)).and_then(|()| {
+            let function = Forget::Function { source, domain: id };
+            unit.announce(&[function, Forget::Domain(id)])
         });
         if let Err(refusal) = led {
             while domain.end().is_ok() && domain.shed() {}
@@ -166,7 +159,7 @@ impl Domain {
             memory,
             ..
         } = &mut *guard;
-        let made = PageTables::new(memory, unit.features.geometry);
+        let made = Tables::new(unit.reader(), memory, unit.geometry());
         let made = made.ok_or(Refusal::NoMemory)?;
         let numbered = frames::refusable(|| {
             Ledger::new(&unit.clock, &mut unit.numbers.lock(), self.owner, window)
@@ -258,8 +251,7 @@ impl Domain {
             return Err(NotMapped { refusal, left });
         }
         if outcome.is_ok() {
-            let reach = Reach::of(iova, pages, self.unit.features.page_mask);
-            outcome = self.unit.announce(&[reach.in_domain(self.id)]);
+            outcome = self.unit.announce(&[self.run(iova, pages)]);
         }
         match outcome {
             Ok(()) => Ok(iova),
@@ -343,8 +335,7 @@ impl Domain {
             iova,
             pages,
         };
-        let reach = Reach::of(iova, pages, self.unit.features.page_mask);
-        let mut commands: &[Invalidation] = &[reach.in_domain(self.id)];
+        let mut commands: &[Forget] = &[self.run(iova, pages)];
         if sabotage!(SKIP_IOTLB_FLUSH) {
             commands = &[];
         }
@@ -404,14 +395,14 @@ impl Domain {
         };
         books.mapped = one.mapped_pages();
         state.ended = true;
-        self.unit.set_context(self.source(), None)?;
+        self.unit.lead(self.source(), None)?;
         one.end(&self.unit.clock);
         let forget = [
-            Invalidation::Context {
-                domain: self.id,
+            Forget::Function {
                 source: self.source(),
+                domain: self.id,
             },
-            Invalidation::Domain(self.id),
+            Forget::Domain(self.id),
         ];
         let receipt = self.unit.flush(Scope::Domain(self.id.get()), &forget)?;
         let retired = one.retire(&mut self.unit.numbers.lock(), &receipt);
@@ -446,6 +437,14 @@ impl Domain {
                 .entries
                 .saturating_sub(state.books.tables.saturating_sub(1)),
             ..state.books
+        }
+    }
+
+    const fn run(&self, iova: u64, pages: u64) -> Forget {
+        Forget::Run {
+            domain: self.id,
+            iova,
+            pages,
         }
     }
 

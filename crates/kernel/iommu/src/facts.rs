@@ -4,7 +4,7 @@ use core::fmt;
 
 use evidence::Hex;
 use iommu_format::{Coverage, Discovery, Record, UnitRecord, UnitStatus};
-use iommu_tables::vtd::{Fault, FaultRecord};
+use iommu_tables::vtd;
 use units::Bdf;
 
 use crate::{NotOn, Unit};
@@ -97,21 +97,62 @@ pub fn write_on(
     }
 }
 
+/// A request that a unit refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// Requester id.
+    pub source: u16,
+    /// Why, by the name that evidence lines use.
+    pub reason: &'static str,
+    /// What was asked for.
+    pub wanted: Wanted,
+}
+
+/// What a refused request asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wanted {
+    /// Memory.
+    Memory {
+        /// Page that was asked for; an address of the domain, never one of memory.
+        iova: u64,
+        /// To do what, as far as the unit says it.
+        request: &'static str,
+    },
+    /// An interrupt, by the number of an entry.
+    Interrupt(u16),
+}
+
+impl From<vtd::FaultRecord> for Fault {
+    fn from(record: vtd::FaultRecord) -> Self {
+        Self {
+            source: record.source,
+            reason: record.reason.name(),
+            wanted: match record.fault {
+                vtd::Fault::Memory { iova, request } => Wanted::Memory {
+                    iova,
+                    request: request.name(),
+                },
+                vtd::Fault::Interrupt { index } => Wanted::Interrupt(index),
+            },
+        }
+    }
+}
+
 /// States a request that a unit refused. Its address is one of the device's, never of memory.
 ///
 /// # Errors
 /// Those of `sink`.
-pub fn write_fault(sink: &mut dyn fmt::Write, segment: u16, fault: &FaultRecord) -> fmt::Result {
+pub fn write_fault(sink: &mut dyn fmt::Write, segment: u16, fault: &Fault) -> fmt::Result {
     let source = Bdf::from_u32(u32::from(segment) << 16 | u32::from(fault.source));
     let line = evidence::write_fact(sink, "iommu.fault")
         .stable("source", format_args!("{source}"))
-        .stable("reason", fault.reason.name());
-    match fault.fault {
-        Fault::Memory { iova, request } => line
-            .stable("request", request.name())
+        .stable("reason", fault.reason);
+    match fault.wanted {
+        Wanted::Memory { iova, request } => line
+            .stable("request", request)
             .volatile("iova", Hex(iova))
             .end(),
-        Fault::Interrupt { index } => line
+        Wanted::Interrupt(index) => line
             .stable("request", "interrupt")
             .volatile("index", u32::from(index))
             .end(),

@@ -23,17 +23,21 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod amd;
 mod domain;
 mod facts;
 mod memory;
 mod queue;
+mod tables;
+mod unit;
 mod vtd;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use iommu_format::{
-    Capabilities, Discovery, Record, UnitFault, UnitRecord, UnitStatus, Vendor, amd, intel,
+    Capabilities, Discovery, Record, UnitFault, UnitRecord, UnitStatus, Vendor, amd as amd_vi,
+    intel,
 };
 use mmio::Registers;
 use pci_format::ConfigAccess;
@@ -41,8 +45,9 @@ use sabotage::sabotage;
 use units::Bdf;
 
 pub use domain::{Books, Domain, Forgotten, NotMapped};
-pub use facts::{write_coverage, write_fault, write_on, write_table, write_unit};
-pub use vtd::{FaultCounts, Hush, NotOn, Unit};
+pub use facts::{Fault, Wanted, write_coverage, write_fault, write_on, write_table, write_unit};
+use unit::Absent;
+pub use unit::{FaultCounts, Hush, NotOn, Tells, Unit};
 
 /// Maps registers for the kernel, uncached, for good; `None` when it cannot.
 pub type MapFn = fn(physical: u64, bytes: u64) -> Option<*mut u8>;
@@ -67,6 +72,7 @@ enum Place {
 struct Seen {
     registers: Registers,
     vendor: Vendor,
+    absent: Absent,
 }
 
 /// What a unit says now.
@@ -111,19 +117,21 @@ impl Units {
     /// Those of [`NotOn`]: the unit may be on, and is never used.
     #[expect(clippy::disallowed_methods, reason = "boot: units stay for good")]
     pub fn turn_on(&mut self, unit: u8, now_ns: fn() -> u64) -> Result<&'static Unit, NotOn> {
-        let place = self.0.get_mut(usize::from(unit)).ok_or(NotOn::NoAnswer)?;
-        match core::mem::replace(place, Place::Unusable) {
-            Place::Seen(seen) if seen.vendor == Vendor::Intel => {
-                let on = Unit::turn_on(unit, seen.registers, now_ns)?;
-                let on: &'static Unit = Box::leak(Box::new(on));
-                *place = Place::On(on);
-                Ok(on)
-            }
+        let place = self.0.get_mut(usize::from(unit)).ok_or(NotOn::Unseen)?;
+        let seen = match core::mem::replace(place, Place::Unusable) {
+            Place::Seen(seen) => seen,
             other => {
                 *place = other;
-                Err(NotOn::Vendor)
+                return Err(NotOn::Unseen);
             }
-        }
+        };
+        let on = match seen.vendor {
+            Vendor::Intel => Unit::vtd(unit, seen.registers, now_ns),
+            Vendor::Amd { .. } => Unit::amd(unit, seen.registers, seen.absent, now_ns),
+        };
+        let on: &'static Unit = Box::leak(Box::new(on?));
+        *place = Place::On(on);
+        Ok(on)
     }
 
     /// A unit that is on.
@@ -150,8 +158,8 @@ impl Units {
                 })
             }
             Vendor::Amd { .. } => Some(Status {
-                translating: unit.amd(amd::Register::Control)? & 1 != 0,
-                faults: unit.amd(amd::Register::Status)?,
+                translating: unit.amd(amd_vi::Register::Control)? & 1 != 0,
+                faults: unit.amd(amd_vi::Register::Status)?,
             }),
         }
     }
@@ -166,7 +174,7 @@ impl Seen {
         }
     }
 
-    fn amd(&self, register: amd::Register) -> Option<u64> {
+    fn amd(&self, register: amd_vi::Register) -> Option<u64> {
         self.registers.read64(register.offset()).ok()
     }
 
@@ -186,9 +194,11 @@ impl Seen {
                 };
                 intel::judge(&values, self.registers.len() as u64)
             }
-            Vendor::Amd { .. } => amd::judge(&amd::Values {
-                control: self.amd(amd::Register::Control).ok_or(outside)?,
-                features: self.amd(amd::Register::ExtendedFeatures).ok_or(outside)?,
+            Vendor::Amd { .. } => amd_vi::judge(&amd_vi::Values {
+                control: self.amd(amd_vi::Register::Control).ok_or(outside)?,
+                features: self
+                    .amd(amd_vi::Register::ExtendedFeatures)
+                    .ok_or(outside)?,
             }),
         }
     }
@@ -203,15 +213,17 @@ fn look_at(
     if in_memory(unit.base, unit.register_bytes) {
         return Err(UnitFault::InMemory);
     }
+    let mut absent = Absent::LookedUp;
     if let Vendor::Amd {
         device_id,
         capability_offset,
     } = unit.vendor
     {
-        amd::judge_header(
-            &header(unit.segment, device_id, capability_offset, config)?,
-            unit.base,
-        )?;
+        let header = header(unit.segment, device_id, capability_offset, config)?;
+        amd_vi::judge_header(&header, unit.base)?;
+        if header.caches_absent() {
+            absent = Absent::Remembered;
+        }
     }
     let base = map(unit.base, unit.register_bytes).ok_or(UnitFault::Unmappable)?;
     let bytes = usize::try_from(unit.register_bytes).map_err(|_| UnitFault::Unmappable)?;
@@ -219,6 +231,7 @@ fn look_at(
         // SAFETY: `map` gave a page-aligned, uncached mapping of this many bytes, which it never takes back.
         registers: unsafe { Registers::new(base, bytes) },
         vendor: unit.vendor,
+        absent,
     };
     let judged = unit.judge();
     if judged.is_err() && sabotage!(BELIEVE_UNIT) {
@@ -233,19 +246,21 @@ fn header(
     device_id: u16,
     offset: u16,
     config: &dyn ConfigAccess,
-) -> Result<amd::Header, UnitFault> {
+) -> Result<amd_vi::Header, UnitFault> {
     let inside = (0x40..=0x100 - 12).contains(&offset) && offset.is_multiple_of(4);
     if !inside {
         return Err(UnitFault::Capability);
     }
     let bdf = Bdf::from_u32(u32::from(segment) << 16 | u32::from(device_id));
-    Ok(amd::Header {
+    Ok(amd_vi::Header {
         header: config.read32(bdf, offset),
         base_low: config.read32(bdf, offset + 4),
         base_high: config.read32(bdf, offset + 8),
     })
 }
 
+#[cfg(test)]
+mod amd_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

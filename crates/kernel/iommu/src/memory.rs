@@ -3,6 +3,7 @@
 use core::sync::atomic::Ordering;
 
 use frames::{FRAME_BYTES, Frames, Use};
+use iommu_tables::vtd::RemappingFeatures;
 use iommu_tables::{Table, TableMemory};
 use mmio::SharedBytes;
 use pieces::Several;
@@ -17,6 +18,14 @@ pub(crate) enum Caches {
 }
 
 impl Caches {
+    /// How a VT-d unit looks at it.
+    pub(crate) const fn of(features: &RemappingFeatures) -> Self {
+        match features.coherent {
+            true => Self::Seen,
+            false => Self::Unseen,
+        }
+    }
+
     /// Makes the unit see a range of memory.
     pub(crate) fn publish(self, memory: &SharedBytes, offset: usize, bytes: usize) {
         if self == Self::Unseen {

@@ -1,18 +1,48 @@
-//! The queue of invalidations of one VT-d unit.
+//! The ring of commands of one unit, and the word that it answers in.
 
 use core::sync::atomic::Ordering;
 
 use frames::Frames;
 use iommu_tables::Ring;
-use iommu_tables::vtd::{Invalidation, register};
+use iommu_tables::{amd, vtd};
 use mmio::{OutOfRegion, Registers};
 
 use crate::memory::{Caches, page};
 
 /// How long a unit may take for what it was told, whatever is on its way to memory.
 const DEADLINE_NS: u64 = 100_000_000;
-/// The queue takes one page: 2^8 places of 16 bytes.
-const ORDER: u8 = 8;
+/// The ring takes one page: 2^8 places of 16 bytes.
+pub(crate) const ORDER: u8 = 8;
+
+/// How a vendor's units are told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Dialect {
+    /// The invalidation queue (VT-d 4.1, 6.5.2).
+    Vtd,
+    /// The command buffer (AMD 3.08, 2.4).
+    Amd,
+}
+
+impl Dialect {
+    /// Where the registers of head and tail are.
+    const fn registers(self) -> (usize, usize) {
+        match self {
+            Self::Vtd => (vtd::register::IQH, vtd::register::IQT),
+            Self::Amd => (amd::register::COMMAND_HEAD, amd::register::COMMAND_TAIL),
+        }
+    }
+
+    /// The command that has a number written once everything before it is done.
+    const fn wait(self, address: u64, data: u32) -> [u64; 2] {
+        match self {
+            Self::Vtd => vtd::Invalidation::Wait { address, data }.words(),
+            Self::Amd => {
+                let data = data as u64;
+                amd::Command::Wait { address, data }.words()
+            }
+        }
+    }
+}
 
 /// The unit did not answer in time, or its registers make no sense.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,13 +66,14 @@ pub(crate) struct Queue {
     commands: Frames,
     answer: Frames,
     asked: u32,
+    dialect: Dialect,
     caches: Caches,
     now_ns: fn() -> u64,
 }
 
 impl Queue {
     /// Makes one; `None` where there is no memory for it.
-    pub(crate) fn new(caches: Caches, now_ns: fn() -> u64) -> Option<Self> {
+    pub(crate) fn new(dialect: Dialect, caches: Caches, now_ns: fn() -> u64) -> Option<Self> {
         let commands = page()?;
         let Some(answer) = page() else {
             commands.free_unmapped();
@@ -53,13 +84,14 @@ impl Queue {
             commands,
             answer,
             asked: 0,
+            dialect,
             caches,
             now_ns,
         })
     }
 
-    /// What the unit's register for the queue holds: its address, one page.
-    pub(crate) const fn register(&self) -> u64 {
+    /// The address of its one page.
+    pub(crate) const fn address(&self) -> u64 {
         self.commands.address()
     }
 
@@ -67,24 +99,26 @@ impl Queue {
     pub(crate) fn carry_out(
         &mut self,
         registers: &Registers,
-        commands: &[Invalidation],
+        commands: impl Iterator<Item = [u64; 2]>,
     ) -> Result<Done, NoAnswer> {
         self.asked = self.asked.wrapping_add(1);
         let answer = self.answer.shared();
         answer.store32(0, !self.asked, Ordering::Relaxed)?;
         self.caches.publish(&answer, 0, 4);
-        let wait = Invalidation::Wait {
-            address: self.answer.address(),
-            data: self.asked,
+        let wait = self.dialect.wait(self.answer.address(), self.asked);
+        let (head, tail) = self.dialect.registers();
+        // Some units show the end of the ring where they mean its beginning.
+        let head = match registers.read64(head)? {
+            end if end == self.commands.bytes() as u64 => 0,
+            head => head,
         };
-        let head = registers.read64(register::IQH)?;
-        for command in commands.iter().chain([&wait]) {
+        let memory = self.commands.shared();
+        for command in commands.chain([wait]) {
             let place = self.ring.take(head).map_err(|_| NoAnswer)?;
-            let memory = self.commands.shared();
             self.caches
-                .write_pair(&memory, place as usize * 16, command.words());
+                .write_pair(&memory, place as usize * 16, command);
         }
-        registers.write64(register::IQT, self.ring.tail_register())?;
+        registers.write64(tail, self.ring.tail_register())?;
         let end = (self.now_ns)().saturating_add(DEADLINE_NS);
         while answer.load32(0, Ordering::Acquire)? != self.asked {
             if (self.now_ns)() >= end {

@@ -50,7 +50,7 @@ struct State {
 /// The unit; leaked, as registers are there for good.
 struct Model(Mutex<State>);
 
-fn word(physical: u64) -> Option<u64> {
+pub(crate) fn word(physical: u64) -> Option<u64> {
     let at = frames::direct_map(physical).cast::<u64>();
     // SAFETY: the tests' memory, leaked, and written through atomics by the same thread.
     Some(unsafe { at.read_volatile() })
@@ -150,15 +150,15 @@ impl RegisterModel for Model {
 }
 
 /// A clock that goes on whenever somebody looks.
-fn now_ns() -> u64 {
+pub(crate) fn now_ns() -> u64 {
     static NOW: AtomicU64 = AtomicU64::new(0);
     NOW.fetch_add(1_000_000, Ordering::Relaxed)
 }
 
-fn memory() {
+pub(crate) fn memory() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let bytes = 32 << 20;
+        let bytes = 64 << 20;
         let words = Box::leak(vec![0u64; (bytes + PAGE as usize) / 8].into_boxed_slice());
         let base = (words.as_mut_ptr() as u64).next_multiple_of(PAGE);
         // SAFETY: leaked memory, mapped at its own address; once.
@@ -174,12 +174,12 @@ fn unit(defect: Defect) -> (&'static Model, Result<&'static Unit, NotOn>) {
         ..State::default()
     };
     let model: &'static Model = Box::leak(Box::new(Model(Mutex::new(state))));
-    let unit = Unit::turn_on(0, Registers::over(model, 4096), now_ns);
+    let unit = Unit::vtd(0, Registers::over(model, 4096), now_ns);
     let unit = unit.map(|unit| &*Box::leak(Box::new(unit)));
     (model, unit)
 }
 
-fn map(domain: &Domain, physical: u64, pages: u64) -> u64 {
+pub(crate) fn map(domain: &Domain, physical: u64, pages: u64) -> u64 {
     let at = |page| Some(physical + page * PAGE);
     domain.map(pages, at, || ()).unwrap()
 }
@@ -207,14 +207,14 @@ fn a_function_reaches_its_pages_and_no_others() {
     }
     assert!(map(&other, 0x50_0000, 1) < 1 << 28);
     let mut told = Vec::new();
-    unit.take_faults(8, |fault| told.push((fault.source, fault.reason.name())));
+    unit.take_faults(8, |fault| told.push((fault.source, fault.reason)));
     assert_eq!(told, [(0x30, "context-absent")]);
     for domain in [one, other] {
         end(&domain);
     }
 }
 
-fn end(domain: &Arc<Domain>) {
+pub(crate) fn end(domain: &Arc<Domain>) {
     let mapped = domain.size().0;
     domain.end().unwrap();
     while domain.shed() {}

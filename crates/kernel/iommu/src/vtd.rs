@@ -1,62 +1,28 @@
-//! A VT-d unit that is on: its root, its contexts, its queue.
+//! A VT-d unit: its root, its contexts, what it tells of.
 
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cpu::Lock;
-use domain_ledger::{FlushClock, IotlbReceipt, Numbers, Scope};
 use frames::Frames;
 use iommu_tables::vtd::{
-    Capability, ContextEntry, ExtendedCapability, FaultRecord, FaultStatus, Invalidation,
-    RemappingFeatures, RootEntry, Unusable, register,
+    Capability, ContextEntry, ExtendedCapability, FaultRecord, FaultStatus, Invalidation, Reach,
+    RemappingFeatures, RootEntry, register,
 };
-use iommu_tables::{Levels, Table};
+use iommu_tables::{Geometry, Table};
 use mmio::{Registers, SharedBytes};
 use ring_abi::Refusal;
 #[cfg(sabotage)]
 use sabotage::sabotage;
 
+use crate::facts::Fault;
 use crate::memory::{Caches, page};
-use crate::queue::{Done, NoAnswer, Queue};
+use crate::queue::{Dialect, NoAnswer, Queue};
+use crate::unit::{Absent, Forget, Hush, Led, NotOn};
 
 /// Buses of a segment, and functions of a bus.
 const BUSES: usize = 256;
 /// How long a unit may take to follow a command register.
 const COMMAND_NS: u64 = 100_000_000;
-
-/// Why a unit is not on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NotOn {
-    /// It cannot do what it would need to.
-    Unusable(Unusable),
-    /// There is no memory for its tables.
-    NoMemory,
-    /// It does not follow a command.
-    NoAnswer,
-    /// A register does not read back as it was written.
-    ReadsBack,
-    /// It is of a vendor whose units are not programmed.
-    Vendor,
-}
-
-impl NotOn {
-    /// Returns the name used in evidence lines.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Unusable(why) => why.name(),
-            Self::NoMemory => "no-memory",
-            Self::NoAnswer => "no-answer",
-            Self::ReadsBack => "reads-back",
-            Self::Vendor => "vendor",
-        }
-    }
-}
-
-impl From<NoAnswer> for NotOn {
-    fn from(_: NoAnswer) -> Self {
-        Self::NoAnswer
-    }
-}
 
 /// Root table and context tables. Kept for good: the unit reads them as long as it is on.
 #[derive(Debug)]
@@ -65,72 +31,49 @@ struct Roots {
     contexts: Box<[Option<Frames>]>,
 }
 
-/// What a unit has refused.
-#[derive(Debug, Default)]
-pub struct FaultCounts {
-    /// Requests of which it told.
-    pub told: AtomicU64,
-    /// Times at which it had to leave some out.
-    pub overflows: AtomicU64,
-}
-
-/// A unit that is on.
+/// A VT-d unit that is on.
 #[derive(Debug)]
-pub struct Unit {
+pub(crate) struct Vtd {
     registers: Registers,
-    pub(crate) features: RemappingFeatures,
+    features: RemappingFeatures,
     now_ns: fn() -> u64,
-    pub(crate) clock: FlushClock,
-    pub(crate) numbers: Lock<Numbers>,
     roots: Lock<Roots>,
-    queue: Lock<Queue>,
-    lost: AtomicBool,
-    faults: FaultCounts,
 }
 
-impl Unit {
-    /// Takes a unit over and turns it on: every function below it is blocked until it gets a domain.
+impl Vtd {
+    /// Takes a unit over and turns it on: every function below it is blocked.
     ///
     /// # Errors
-    /// Those of [`NotOn`]; the unit may be on then, and its functions are blocked.
+    /// Those of [`NotOn`].
     #[expect(clippy::disallowed_methods, reason = "boot: one list for each unit")]
     pub(crate) fn turn_on(
-        number: u8,
         registers: Registers,
         now_ns: fn() -> u64,
-    ) -> Result<Self, NotOn> {
+    ) -> Result<(Self, Queue), NotOn> {
         let read = |at| registers.read64(at).map_err(|_| NotOn::NoAnswer);
         let capability = Capability(read(CAPABILITY)?);
         let extended = ExtendedCapability(read(EXTENDED)?);
         let features = RemappingFeatures::read(capability, extended).map_err(NotOn::Unusable)?;
-        let caches = match features.coherent {
-            true => Caches::Seen,
-            false => Caches::Unseen,
-        };
+        let caches = Caches::of(&features);
         let root = page().ok_or(NotOn::NoMemory)?;
         caches.publish(&root.shared(), 0, root.bytes());
-        let queue = Queue::new(caches, now_ns).ok_or(NotOn::NoMemory)?;
+        let mut queue = Queue::new(Dialect::Vtd, caches, now_ns).ok_or(NotOn::NoMemory)?;
         let unit = Self {
             registers,
             features,
             now_ns,
-            clock: FlushClock::new(number),
-            numbers: Lock::new(Numbers::new(features.domains)),
             roots: Lock::new(Roots {
                 root,
                 contexts: (0..BUSES).map(|_| None).collect(),
             }),
-            queue: Lock::new(queue),
-            lost: AtomicBool::new(false),
-            faults: FaultCounts::default(),
         };
-        unit.program()?;
-        Ok(unit)
+        unit.program(&mut queue)?;
+        Ok((unit, queue))
     }
 
     /// In the order of VT-d 10.4 to 10.6: what firmware left goes off, and translation comes on last, with nothing that
     /// the unit could remember from before.
-    fn program(&self) -> Result<(), NotOn> {
+    fn program(&self, queue: &mut Queue) -> Result<(), NotOn> {
         let registers = &self.registers;
         registers
             .write32(register::FECTL, register::FAULT_MASKED)
@@ -144,11 +87,13 @@ impl Unit {
         self.set(register::ROOT_POINTER)?;
         self.check64(register::RTADDR, root)?;
         self.write64(register::IQT, 0)?;
-        let queue = self.queue.lock().register();
-        self.write64(register::IQA, queue)?;
+        let address = queue.address();
+        self.write64(register::IQA, address)?;
         self.set(register::QUEUE)?;
-        self.check64(register::IQA, queue)?;
-        self.carry_out(&[Invalidation::AllContexts, Invalidation::AllPages])?;
+        self.check64(register::IQA, address)?;
+        self.flush_writes()?;
+        let all = [Invalidation::AllContexts, Invalidation::AllPages];
+        queue.carry_out(registers, all.into_iter().map(Invalidation::words))?;
         self.set(register::TRANSLATION)?;
         let status = registers.read32(register::FSTS).map_err(NoAnswer::from)?;
         registers
@@ -215,57 +160,54 @@ impl Unit {
         })
     }
 
-    /// Number of the unit in the record.
-    pub const fn number(&self) -> u8 {
-        self.clock.unit()
+    pub(crate) const fn registers(&self) -> &Registers {
+        &self.registers
     }
 
-    /// Whether it answers, as far as is known.
-    pub fn answers(&self) -> bool {
-        !self.lost.load(Ordering::Acquire)
+    /// Shape of its domains' tables.
+    pub(crate) const fn geometry(&self) -> Geometry {
+        self.features.geometry
     }
 
-    /// What it has refused so far.
-    pub const fn faults(&self) -> &FaultCounts {
-        &self.faults
+    /// Domain ids there are.
+    pub(crate) const fn domains(&self) -> u32 {
+        self.features.domains
     }
 
-    /// Depth of its domains' tables.
-    pub const fn levels(&self) -> Levels {
-        self.features.geometry.levels
+    /// Whether it may remember that nothing was there.
+    pub(crate) const fn absent(&self) -> Absent {
+        match self.features.caches_absent {
+            true => Absent::Remembered,
+            false => Absent::LookedUp,
+        }
+    }
+
+    /// Whether a buffer lies between the processor's stores and what the unit reads.
+    pub(crate) const fn needs_write_flush(&self) -> bool {
+        self.features.needs_write_flush
     }
 
     /// Whether it looks through the processor's caches.
     pub(crate) const fn caches(&self) -> Caches {
-        match self.features.coherent {
-            true => Caches::Seen,
-            false => Caches::Unseen,
-        }
+        Caches::of(&self.features)
     }
 
-    fn carry_out(&self, commands: &[Invalidation]) -> Result<Done, NoAnswer> {
-        self.ask(|queue| queue.carry_out(&self.registers, commands))
-    }
-
-    /// Asks the unit for something that it answers, unless it once did not.
-    fn ask<R>(&self, ask: impl FnOnce(&mut Queue) -> Result<R, NoAnswer>) -> Result<R, NoAnswer> {
-        let mut queue = self.queue.lock();
-        // Under the lock: whoever had it before may have lost the unit.
-        if !self.answers() {
-            return Err(NoAnswer);
-        }
-        let told = self.flush_writes();
-        let done = told.and_then(|()| ask(&mut queue));
-        if done.is_err() {
-            // It is not asked again: what it was told last may happen at any time, or never.
-            self.lost.store(true, Ordering::Release);
-            self.clock.give_up();
-        }
-        done
+    /// What makes it forget.
+    pub(crate) const fn command(&self, what: Forget) -> [u64; 2] {
+        let command = match what {
+            Forget::Function { source, domain } => Invalidation::Context { domain, source },
+            Forget::Domain(domain) => Invalidation::Domain(domain),
+            Forget::Run {
+                domain,
+                iova,
+                pages,
+            } => Reach::of(iova, pages, self.features.page_mask).in_domain(domain),
+        };
+        command.words()
     }
 
     /// Empties the buffer through which some units write what the processor stored (`RWBF`).
-    fn flush_writes(&self) -> Result<(), NoAnswer> {
+    pub(crate) fn flush_writes(&self) -> Result<(), NoAnswer> {
         if !self.features.needs_write_flush {
             return Ok(());
         }
@@ -275,35 +217,13 @@ impl Unit {
         self.await_status(|status| status & register::WRITE_BUFFER == 0)
     }
 
-    /// Makes the unit forget, and returns once it has.
-    pub(crate) fn flush(
-        &self,
-        scope: Scope,
-        commands: &[Invalidation],
-    ) -> Result<IotlbReceipt, Refusal> {
-        let pending = self.clock.begin(scope).map_err(|_| Refusal::DeviceError)?;
-        let done = self.carry_out(commands).map_err(|_| Refusal::DeviceError)?;
-        let receipt = self.clock.finish(pending, done);
-        receipt.map_err(|_| Refusal::DeviceError)
-    }
-
-    /// Makes new entries visible to a unit that may remember that there were none.
-    pub(crate) fn announce(&self, commands: &[Invalidation]) -> Result<(), Refusal> {
-        let features = &self.features;
-        let done = match (features.caches_absent, features.needs_write_flush) {
-            (true, _) => self.carry_out(commands).map(|_| ()),
-            (false, true) => self.ask(|_| Ok(())),
-            (false, false) => Ok(()),
-        };
-        done.map_err(|_| Refusal::DeviceError)
-    }
-
     /// Leads a function to its domain, or blocks it. The unit may remember what was there before.
-    pub(crate) fn set_context(
-        &self,
-        source: u16,
-        entry: Option<ContextEntry>,
-    ) -> Result<(), Refusal> {
+    pub(crate) fn lead(&self, source: u16, to: Option<Led>) -> Result<(), Refusal> {
+        let entry = to.map(|to| ContextEntry {
+            root: to.root,
+            levels: self.features.geometry.levels,
+            domain: to.domain,
+        });
         let caches = self.caches();
         let mut roots = self.roots.lock();
         let (bus, function) = (usize::from(source >> 8), usize::from(source & 0xff));
@@ -342,11 +262,12 @@ impl Unit {
     }
 
     /// Takes the fault records that are filled, at most `most`, and lets the unit tell of more.
-    pub fn take_faults(&self, most: usize, mut tell: impl FnMut(FaultRecord)) {
+    /// Returns whether it had to leave some out.
+    pub(crate) fn take_faults(&self, most: usize, tell: &mut impl FnMut(Fault)) -> bool {
         let (first, count) = self.features.fault_records;
         let registers = &self.registers;
         let Ok(status) = registers.read32(register::FSTS) else {
-            return;
+            return false;
         };
         let status = FaultStatus(status);
         let mut left = most;
@@ -366,17 +287,14 @@ impl Unit {
             };
             left -= 1;
             let _ = registers.write64(at + 8, FaultRecord::GIVE_BACK);
-            self.faults.told.fetch_add(1, Ordering::Relaxed);
-            tell(record);
-        }
-        if status.overflow() {
-            self.faults.overflows.fetch_add(1, Ordering::Relaxed);
+            tell(record.into());
         }
         let _ = registers.write32(register::FSTS, FaultStatus::CLEAR & 1);
+        status.overflow()
     }
 
     /// Has faults told by a message, to a local APIC of eight bits of identifier.
-    pub fn tell_faults(&self, address: u64, data: u32) {
+    pub(crate) fn tell_faults(&self, address: u64, data: u32) {
         let registers = &self.registers;
         let written = registers
             .write32(register::FEDATA, data)
@@ -388,7 +306,7 @@ impl Unit {
     }
 
     /// Stops telling of faults by message, or goes on with it.
-    pub fn hush_faults(&self, hush: Hush) {
+    pub(crate) fn hush_faults(&self, hush: Hush) {
         let value = match hush {
             Hush::Silent => register::FAULT_MASKED,
             Hush::Telling => 0,
@@ -410,15 +328,6 @@ fn first_of_all(words: [u64; 2]) -> [u64; 2] {
         0 => words,
         _ => *FIRST.lock().get_or_insert(words),
     }
-}
-
-/// Whether a unit tells of faults by message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Hush {
-    /// It does not.
-    Silent,
-    /// It does.
-    Telling,
 }
 
 /// Capability and extended capability, as [`iommu_format::intel`] names them.

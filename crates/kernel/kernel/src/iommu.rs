@@ -9,7 +9,7 @@ use audit_format::{Event, Kind};
 use cpu::Lock;
 use driver_core::{Addressing, DmaPath};
 use frames::Grow;
-use iommu::{Domain, Hush, NotOn, Status, Unit, Units};
+use iommu::{Domain, Fault, Hush, NotOn, Status, Tells, Unit, Units};
 use iommu_format::{
     Activation, Backend, Cover, Coverage, Decision, Discovery, MAX_UNITS, Path, Policy, Posture,
     Prerequisite, Probe, Record, Requester, Situation, UnitState, decide,
@@ -137,7 +137,7 @@ fn turn_on(record: &Record, units: &mut Units) -> [UnitState; MAX_UNITS] {
         *state = match outcome {
             Ok(_) => UnitState::On,
             // It was not touched.
-            Err(NotOn::Vendor | NotOn::Unusable(_)) => UnitState::Off,
+            Err(NotOn::Unusable(_) | NotOn::RemembersFirmware) => UnitState::Off,
             Err(_) => UnitState::Failed,
         };
         if *state != UnitState::Off {
@@ -301,15 +301,20 @@ static VECTOR: AtomicU32 = AtomicU32::new(0);
 /// Faults are looked at so often at most, and so many of each unit at a time.
 const LOOK_NS: u64 = 10_000_000;
 const LOOK_FAULTS: usize = 4;
+/// So often a unit that sends no message is asked.
+const ASK_NS: u64 = 100_000_000;
 /// Faults that are stated; the others are counted.
 const STATED: u64 = 64;
 /// So many refused requests of one claim end it.
 const ENDS_CLAIM: u32 = 16;
 static SEEN: AtomicU64 = AtomicU64::new(0);
 
-/// Has every unit that is on tell of faults.
+/// Has every unit that is on tell of faults, or be asked for them.
 fn listen() {
-    let mut units = on();
+    if told(Tells::WhenAsked).next().is_some() {
+        sched::callback_at(sched::now_ns() + ASK_NS, ask, 0);
+    }
+    let mut units = told(Tells::ByMessage);
     if units.next().is_none() {
         return;
     }
@@ -318,9 +323,14 @@ fn listen() {
     };
     let place = u32::from(message.cpu) << 8 | u32::from(message.vector);
     VECTOR.store(place, Ordering::Release);
-    for unit in on() {
+    for unit in told(Tells::ByMessage) {
         unit.tell_faults(message.address, message.data);
     }
+}
+
+/// The units that are on and tell of faults in this way.
+fn told(how: Tells) -> impl Iterator<Item = &'static Unit> {
+    on().filter(move |unit| unit.tells() == how)
 }
 
 fn on() -> impl Iterator<Item = &'static Unit> {
@@ -332,30 +342,48 @@ pub fn on_interrupt(cpu: u16, vector: u8) -> bool {
     if u32::from(cpu) << 8 | u32::from(vector) != VECTOR.load(Ordering::Acquire) {
         return false;
     }
-    on().for_each(|unit| unit.hush_faults(Hush::Silent));
+    told(Tells::ByMessage).for_each(|unit| unit.hush_faults(Hush::Silent));
     sched::callback_at(sched::now_ns(), look, 0);
     true
 }
 
 fn look(_: u64) {
+    if take_all(Tells::ByMessage) == 0 {
+        told(Tells::ByMessage).for_each(|unit| unit.hush_faults(Hush::Telling));
+    } else {
+        sched::callback_at(sched::now_ns() + LOOK_NS, look, 0);
+    }
+}
+
+/// Asks the units that send no message, for as long as the system runs.
+fn ask(_: u64) {
+    let wait_ns = match take_all(Tells::WhenAsked) {
+        0 => ASK_NS,
+        _ => LOOK_NS,
+    };
+    sched::callback_at(sched::now_ns() + wait_ns, ask, 0);
+}
+
+/// Takes some faults of each unit that tells of them in this way, and says how many there were.
+fn take_all(how: Tells) -> usize {
     let mut seen = 0;
-    for unit in on() {
+    for unit in told(how) {
         let segment = segment_of(unit);
         unit.take_faults(LOOK_FAULTS, |fault| {
             seen += 1;
-            if SEEN.fetch_add(1, Ordering::Relaxed) < STATED {
-                crate::log::state(&|sink| iommu::write_fault(sink, segment, &fault));
-            }
-            let source = Bdf::from_u32(u32::from(segment) << 16 | u32::from(fault.source));
-            if let Some(domain) = domain_of(unit, fault.source) {
-                blame(source, domain.generation(), domain.count_refused());
-            }
+            take(unit, segment, &fault);
         });
     }
-    if seen == 0 {
-        on().for_each(|unit| unit.hush_faults(Hush::Telling));
-    } else {
-        sched::callback_at(sched::now_ns() + LOOK_NS, look, 0);
+    seen
+}
+
+fn take(unit: &Unit, segment: u16, fault: &Fault) {
+    if SEEN.fetch_add(1, Ordering::Relaxed) < STATED {
+        crate::log::state(&|sink| iommu::write_fault(sink, segment, fault));
+    }
+    let source = Bdf::from_u32(u32::from(segment) << 16 | u32::from(fault.source));
+    if let Some(domain) = domain_of(unit, fault.source) {
+        blame(source, domain.generation(), domain.count_refused());
     }
 }
 

@@ -49,25 +49,6 @@ inventory::submit! {
 
 inventory::submit! {
     Smoke {
-        name: "iommu-amd",
-        question: "Is an AMD-Vi unit refused whose capability is not the one that the specification has?",
-        rows: &["IO-02", "IO-19", "PC-09"],
-        manifest: "smoke/boot",
-        extra: &["-device", "amd-iommu"],
-        required: &[
-            "@iommu.table state=listed units=1",
-            "@iommu.unit number=0 kind=amd-vi segment=0 status=refused rule=capability",
-            "@dma.backend chosen=bounce policy=auto iommu=implausible-fail-closed missing=manager-owned-domain",
-            "@hello.done arguments=2",
-        ],
-        forbidden: &["@kernel.panic", "@acpi.refused"],
-        keeps_boot: true,
-        ..Smoke::DEFAULT
-    }
-}
-
-inventory::submit! {
-    Smoke {
         name: "iommu-silent",
         question: "Is a unit refused whose registers the table puts where nothing answers?",
         rows: &["IO-02", "IO-08", "IO-19"],

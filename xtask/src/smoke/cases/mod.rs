@@ -31,6 +31,7 @@ mod hardware_audit;
 mod hardware_grant_cycle;
 mod interrupt_grant;
 mod iommu_acpi;
+mod iommu_amd;
 mod iommu_remapping;
 mod ipc;
 mod irq_affinity;

@@ -27,6 +27,8 @@ pub enum Command {
     Domain(DomainId),
     /// A function's interrupt table (2.4.5).
     Interrupts(u16),
+    /// Everything (2.4.8), where the unit knows the command (`Extended Features.IASup`).
+    All,
 }
 
 const STORE: u64 = 1;
@@ -61,6 +63,7 @@ impl Command {
                 LARGEST | TABLES | SIZED,
             ],
             Self::Interrupts(source) => [opcode(5) | source as u64, 0],
+            Self::All => [opcode(8), 0],
         }
     }
 }
@@ -108,6 +111,7 @@ mod tests {
                 [0x3000_0007_0000_0000, 0x7fff_ffff_ffff_f003],
             ),
             (Command::Interrupts(0xa0), [0x5000_0000_0000_00a0, 0]),
+            (Command::All, [0x8000_0000_0000_0000, 0]),
         ];
         for (one, words) in all {
             assert_eq!(one.words(), words, "{one:?}");

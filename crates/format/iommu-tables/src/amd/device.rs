@@ -33,16 +33,28 @@ pub struct InterruptTable {
     pub order: u8,
 }
 
+/// Where a function's interrupts go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Interrupts {
+    /// Where the message says: nothing is remapped.
+    AsTheyAre,
+    /// Nowhere: all are refused.
+    Refused,
+    /// Where its table says.
+    Table(InterruptTable),
+}
+
 /// An entry of the device table: 256 bits for each function.
 ///
-/// `I` is always 0: the unit answers no request for a translation. Nothing but what is remapped passes: no interrupt
-/// that has no entry, none of the kinds with pass bits (`InitPass`, `EIntPass`, `NMIPass`, `Lint0Pass`, `Lint1Pass`).
+/// `I` is always 0: the unit answers no request for a translation. Memory is reached through a domain or not at all. Where
+/// interrupts are remapped, nothing else passes: no interrupt that has no entry, none of the kinds with pass bits
+/// (`InitPass`, `EIntPass`, `NMIPass`, `Lint0Pass`, `Lint1Pass`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DeviceEntry {
     /// Memory.
     pub translation: Translation,
-    /// Interrupts; `None` refuses all.
-    pub interrupts: Option<InterruptTable>,
+    /// Interrupts.
+    pub interrupts: Interrupts,
 }
 
 /// `IntCtl` 10b: messages are remapped.
@@ -52,7 +64,7 @@ impl DeviceEntry {
     /// What blocks a function altogether.
     pub const BLOCKED: Self = Self {
         translation: Translation::Blocked,
-        interrupts: None,
+        interrupts: Interrupts::Refused,
     };
 
     /// Returns the four words, the lowest first. The first one is written last, because it makes the entry valid.
@@ -70,11 +82,14 @@ impl DeviceEntry {
                 (low, domain.get() as u64)
             }
         };
-        // `IV` is always set: without it messages would pass as they are.
         let interrupts = match self.interrupts {
-            Some(it) => VALID | ((it.order & 0xf) as u64) << 1 | it.table.address() | REMAPPED,
+            // Without `IV` messages pass as they are.
+            Interrupts::AsTheyAre => 0,
             // `IntCtl` 00b: fixed and arbitrated messages are refused.
-            None => VALID,
+            Interrupts::Refused => VALID,
+            Interrupts::Table(it) => {
+                VALID | ((it.order & 0xf) as u64) << 1 | it.table.address() | REMAPPED
+            }
         };
         [low, domain, interrupts, 0]
     }
@@ -126,7 +141,7 @@ mod tests {
                 levels: Levels::Four,
                 domain: DomainId::new(0xabcd).unwrap(),
             },
-            interrupts: Some(InterruptTable {
+            interrupts: Interrupts::Table(InterruptTable {
                 table: Table::new(0x6000).unwrap(),
                 order: 5,
             }),
@@ -134,5 +149,10 @@ mod tests {
         let words = [0x6000_0000_1234_5803, 0xabcd, 0x2000_0000_0000_600b, 0];
         assert_eq!(entry.words(), words);
         assert_eq!(DeviceEntry::BLOCKED.words(), [3, 0, 1, 0]);
+        let passing = DeviceEntry {
+            interrupts: Interrupts::AsTheyAre,
+            ..DeviceEntry::BLOCKED
+        };
+        assert_eq!(passing.words(), [3, 0, 0, 0]);
     }
 }

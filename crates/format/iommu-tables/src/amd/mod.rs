@@ -7,6 +7,6 @@ mod interrupt;
 pub mod register;
 
 pub use command::Command;
-pub use device::{DeviceEntry, HostPages, InterruptTable, Translation};
+pub use device::{DeviceEntry, HostPages, InterruptTable, Interrupts, Translation};
 pub use event::{Event, EventKind};
 pub use interrupt::{InterruptEntry, Trigger};

@@ -8,6 +8,10 @@ pub const COMMAND_BASE: usize = 0x08;
 pub const EVENT_BASE: usize = 0x10;
 /// Control.
 pub const CONTROL: usize = 0x18;
+/// Exclusion Base: its bit 0 lets a range pass untranslated.
+pub const EXCLUSION: usize = 0x20;
+/// Extended Features.
+pub const FEATURES: usize = 0x30;
 /// Command Buffer Head.
 pub const COMMAND_HEAD: usize = 0x2000;
 /// Command Buffer Tail.
@@ -30,6 +34,13 @@ pub const COHERENT: u64 = 1 << 10;
 /// `Control.CmdBufEn`.
 pub const COMMANDS: u64 = 1 << 12;
 
+/// Bits of `Control` that say how the unit's requests travel (`HtTunEn`, `PassPW`, `ResPassPW`, `Isoc`): firmware's.
+pub const TRAVEL: u64 = 1 << 1 | 1 << 8 | 1 << 9 | 1 << 11;
+/// `Extended Features.IASup`: everything can be invalidated by one command.
+pub const INVALIDATES_ALL: u64 = 1 << 6;
+
+/// `Status.EventLogRun` and `Status.CmdBufRun`: the unit goes through the log or the buffer.
+pub const RUNNING: u64 = 1 << 3 | 1 << 4;
 /// `Status.EventOverflow`.
 pub const EVENT_OVERFLOW: u64 = 1;
 /// `Status.EventLogInt`.

@@ -1,0 +1,202 @@
+//! An AMD-Vi unit in software, which reads the tables that it was given, remembers what it found, and can misbehave.
+
+use std::boxed::Box;
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::vec::Vec;
+
+use iommu_tables::amd::register;
+use iommu_tables::walk::{Want, amd};
+use mmio::{RegisterModel, Registers};
+use ring_abi::Refusal;
+
+use crate::unit::Absent;
+use crate::unit_tests::{end, map, memory, now_ns, word};
+use crate::{Domain, NotOn, Unit};
+
+const PAGE: u64 = 4096;
+
+/// How a unit misbehaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Defect {
+    #[default]
+    None,
+    /// It knows no command for everything.
+    NoneForAll,
+    /// It never says that it goes through its commands.
+    NeverRuns,
+    /// Firmware's exclusion range stays.
+    Excludes,
+    /// It does not work through its commands.
+    Deaf,
+}
+
+#[derive(Default)]
+struct State {
+    registers: HashMap<usize, u64>,
+    remembered: HashMap<(u16, u64), u64>,
+    commands: u64,
+    defect: Defect,
+}
+
+struct Model(Mutex<State>);
+
+impl State {
+    fn at(&self, register: usize) -> u64 {
+        self.registers.get(&register).copied().unwrap_or(0)
+    }
+
+    fn work(&mut self) {
+        let tail = self.at(register::COMMAND_TAIL);
+        let base = self.at(register::COMMAND_BASE) & 0x000f_ffff_ffff_f000;
+        while self.at(register::COMMAND_HEAD) % PAGE != tail && self.defect != Defect::Deaf {
+            let head = self.at(register::COMMAND_HEAD) % PAGE;
+            let [low, high] = [word(base + head).unwrap(), word(base + head + 8).unwrap()];
+            match low >> 60 {
+                1 => {
+                    let answer = frames::direct_map(low & 0x000f_ffff_ffff_fff8).cast::<u64>();
+                    // SAFETY: the queue's own word.
+                    unsafe { answer.write_volatile(high) };
+                }
+                2 => self
+                    .remembered
+                    .retain(|(source, _), _| u64::from(*source) != low & 0xffff),
+                3 | 8 => self.remembered.clear(),
+                other => panic!("command {other}"),
+            }
+            self.commands += 1;
+            // As emulated units do: the end of the ring is shown before its beginning.
+            self.registers.insert(register::COMMAND_HEAD, head + 16);
+        }
+    }
+
+    fn refuse(&mut self, source: u16, iova: u64) {
+        let tail = self.at(register::EVENT_TAIL);
+        let base = self.at(register::EVENT_BASE) & 0x000f_ffff_ffff_f000;
+        let place = frames::direct_map(base + tail).cast::<u64>();
+        // SAFETY: the log's own page.
+        unsafe {
+            place.write_volatile(2 << 60 | u64::from(source));
+            place.add(1).write_volatile(iova);
+        }
+        self.registers
+            .insert(register::EVENT_TAIL, (tail + 16) % PAGE);
+    }
+}
+
+impl Model {
+    fn translate(&self, source: u16, iova: u64, want: Want) -> Option<u64> {
+        let mut state = self.0.lock().unwrap();
+        let key = (source, iova / PAGE);
+        if let Some(page) = state.remembered.get(&key) {
+            return Some(page + iova % PAGE);
+        }
+        let table = state.at(register::DEVICE_TABLE);
+        let reached = amd(table, &word, source, iova, want).ok();
+        match reached {
+            Some(at) => drop(state.remembered.insert(key, at & !(PAGE - 1))),
+            None => state.refuse(source, iova),
+        }
+        reached
+    }
+
+    fn set(&self, defect: Defect) {
+        self.0.lock().unwrap().defect = defect;
+    }
+}
+
+impl RegisterModel for Model {
+    fn read(&self, offset: usize, _: usize) -> u64 {
+        let state = self.0.lock().unwrap();
+        let on = state.at(register::CONTROL);
+        match offset {
+            register::FEATURES if state.defect == Defect::NoneForAll => 0x2993,
+            register::FEATURES => 0x29d3,
+            register::STATUS if state.defect == Defect::NeverRuns => 0,
+            register::STATUS => (on >> 2 & 1) << 3 | (on >> 12 & 1) << 4,
+            register::EXCLUSION if state.defect == Defect::Excludes => 0x10_0001,
+            _ => state.at(offset),
+        }
+    }
+
+    fn write(&self, offset: usize, _: usize, value: u64) {
+        let mut state = self.0.lock().unwrap();
+        state.registers.insert(offset, value);
+        if offset == register::COMMAND_TAIL && state.at(register::CONTROL) & 1 != 0 {
+            state.work();
+        }
+    }
+}
+
+fn unit(defect: Defect) -> (&'static Model, Result<&'static Unit, NotOn>) {
+    memory();
+    let state = State {
+        defect,
+        ..State::default()
+    };
+    let model: &'static Model = Box::leak(Box::new(Model(Mutex::new(state))));
+    let registers = Registers::over(model, 0x4000);
+    let unit = Unit::amd(0, registers, Absent::LookedUp, now_ns);
+    (model, unit.map(|unit| &*Box::leak(Box::new(unit))))
+}
+
+#[test]
+fn a_function_reaches_its_pages_and_no_others_and_the_log_says_so() {
+    let (model, unit) = unit(Defect::None);
+    let unit = unit.unwrap();
+    // Nobody has a domain: all are blocked, the first and the last.
+    for source in [0, 0x20, u16::MAX] {
+        assert_eq!(model.translate(source, 0x40_0000, Want::Read), None);
+    }
+    let one = Domain::attach(unit, 0x20, 1, 64).unwrap();
+    let iova = map(&one, 0x40_0000, 3);
+    let seen = model.translate(0x20, iova + 5, Want::Write);
+    assert_eq!(seen, Some(0x40_0005));
+    for (source, address) in [
+        (0x20, iova + 3 * PAGE),
+        (0x20, 0x40_0000),
+        (0x28, iova),
+        (u16::MAX, iova),
+    ] {
+        assert_eq!(model.translate(source, address, Want::Read), None);
+    }
+    let mut told = Vec::new();
+    unit.take_faults(5, |fault| told.push(fault.source));
+    unit.take_faults(5, |fault| told.push(fault.source));
+    assert_eq!(told, [0, 0x20, u16::MAX, 0x20, 0x20, 0x28, u16::MAX]);
+    end(&one);
+    assert_eq!(model.translate(0x20, iova, Want::Write), None);
+}
+
+#[test]
+fn what_was_unmapped_is_forgotten_however_often_the_ring_goes_round() {
+    let (model, unit) = unit(Defect::None);
+    let domain = Domain::attach(unit.unwrap(), 0x20, 1, 64).unwrap();
+    for _ in 0..300 {
+        let iova = map(&domain, 0x40_0000, 2);
+        assert!(model.translate(0x20, iova, Want::Write).is_some());
+        domain.unmap(iova, 2, || ()).unwrap();
+        assert_eq!(model.translate(0x20, iova, Want::Write), None);
+    }
+    assert!(model.0.lock().unwrap().commands > 512);
+    end(&domain);
+}
+
+#[test]
+fn a_unit_that_does_not_follow_is_not_used() {
+    let outcome = |defect| unit(defect).1.err();
+    assert_eq!(outcome(Defect::NoneForAll), Some(NotOn::RemembersFirmware));
+    assert_eq!(outcome(Defect::NeverRuns), Some(NotOn::NoAnswer));
+    assert_eq!(outcome(Defect::Excludes), Some(NotOn::ReadsBack));
+    assert_eq!(outcome(Defect::Deaf), Some(NotOn::NoAnswer));
+    let (model, unit) = unit(Defect::None);
+    let domain = Domain::attach(unit.unwrap(), 0x20, 1, 64).unwrap();
+    let iova = map(&domain, 0x40_0000, 1);
+    model.set(Defect::Deaf);
+    assert_eq!(
+        domain.unmap(iova, 1, || ()).err(),
+        Some(Refusal::DeviceError)
+    );
+    model.set(Defect::None);
+    assert_eq!(domain.end().err(), Some(Refusal::DeviceError));
+}
