@@ -4,7 +4,7 @@ use units::Nanoseconds;
 
 use crate::Refusal;
 use crate::key::{Endpoint, Key, Protocol, is_host};
-use crate::table::{Demux, In, NONE, Socket, Standing, any};
+use crate::table::{Demux, In, NONE, Socket, Standing};
 
 /// The flags of TCP that decide.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -90,15 +90,7 @@ impl Demux {
         if let Some(place) = self.find(&exact) {
             return Verdict::Deliver(self.socket_at(place));
         }
-        let bound = |local| Key {
-            protocol,
-            local,
-            remote: None,
-        };
-        let place = self
-            .find(&bound(local))
-            .or_else(|| self.find(&bound(any(local))));
-        match (protocol, place) {
+        match (protocol, self.bound(protocol, local)) {
             (Protocol::Udp, Some(place)) => Verdict::Deliver(self.socket_at(place)),
             (Protocol::Udp, None) if !is_host(local.address) => Verdict::Ignore(Ignored::Group),
             (Protocol::Udp, None) => self.answer(now, Verdict::Unreachable),
@@ -114,6 +106,13 @@ impl Demux {
             (Protocol::Tcp, Some(_)) if !flags.ack => Verdict::Ignore(Ignored::Flags),
             (Protocol::Tcp, _) => self.answer(now, Verdict::Reset),
         }
+    }
+
+    /// Whose listener takes the connections to a local end.
+    #[must_use]
+    pub fn listening(&self, local: Endpoint) -> Option<crate::Client> {
+        let place = self.bound(Protocol::Tcp, local)?;
+        self.client_of(self.socket_at(place)).ok()
     }
 
     fn answer(&mut self, now: Nanoseconds, verdict: Verdict) -> Verdict {

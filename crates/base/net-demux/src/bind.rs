@@ -62,7 +62,7 @@ impl Demux {
             return Err(Refusal::Address);
         }
         // Whoever has the port at any address has it at each: nobody is heard in another's place.
-        if self.is_bound(protocol, local)
+        if self.bound(protocol, local).is_some()
             || (local.address.is_unspecified() && self.has_port(protocol, local))
         {
             return Err(Refusal::InUse);
@@ -120,7 +120,7 @@ impl Demux {
                 address: from,
                 port,
             };
-            if self.is_bound(protocol, local) {
+            if self.bound(protocol, local).is_some() {
                 continue;
             }
             let key = Key {

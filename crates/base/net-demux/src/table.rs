@@ -512,22 +512,21 @@ impl Demux {
         }
     }
 
-    /// Whether a port is bound by anybody at this local address or at any.
-    pub(crate) fn is_bound(&self, protocol: Protocol, local: Endpoint) -> bool {
+    /// Who takes what comes from anywhere to a port: at this local address, or at any.
+    pub(crate) fn bound(&self, protocol: Protocol, local: Endpoint) -> Option<u32> {
         let at = |local| {
             self.find(&Key {
                 protocol,
                 local,
                 remote: None,
             })
-            .is_some()
         };
-        at(local) || at(any(local))
+        at(local).or_else(|| at(any(local)))
     }
 }
 
 /// The same port at any address of the family.
-pub(crate) const fn any(local: Endpoint) -> Endpoint {
+const fn any(local: Endpoint) -> Endpoint {
     let address = match local.address {
         core::net::IpAddr::V4(_) => core::net::IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED),
         core::net::IpAddr::V6(_) => core::net::IpAddr::V6(core::net::Ipv6Addr::UNSPECIFIED),

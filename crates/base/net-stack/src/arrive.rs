@@ -190,7 +190,10 @@ impl Stack {
 
     fn act(&mut self, now: Nanoseconds, frame: &[u8], arrival: &Arrival) -> Result<(), Count> {
         let mut verdict = self.demux.arrive(now, arrival);
-        if verdict == Verdict::Ignore(Ignored::Share) && self.evict() {
+        if verdict == Verdict::Ignore(Ignored::Share)
+            && let Some(client) = self.demux.listening(arrival.local)
+            && self.evict(client)
+        {
             verdict = self.demux.arrive(now, arrival);
         }
         match verdict {

@@ -135,18 +135,6 @@ impl Stack {
         })
     }
 
-    /// Forgets the echoes of an owner who is gone.
-    pub fn forget_echo(&mut self, owner: u64) {
-        for place in &mut self.echoes.pending {
-            if place
-                .as_ref()
-                .is_some_and(|pending| pending.echo.owner == owner)
-            {
-                *place = None;
-            }
-        }
-    }
-
     fn draw(&mut self) -> u16 {
         // Odd steps through all numbers, beginning where the seed says.
         self.echoes.last = self.echoes.last.wrapping_add(0x9e37);

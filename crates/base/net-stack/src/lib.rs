@@ -11,8 +11,9 @@
 //! poll(now)      -> net-config -> sets that are due or changed -> smoltcp -> outgoing frames
 //! ```
 //!
-//! Invariant: never panics on what arrives, never allocates for a packet, never holds more than its [`Limits`] say, and gives
-//! no packet to a socket before its sums are right. It reads no clock.
+//! Invariant: never panics on what arrives, never allocates for a packet but one that begins a connection, never holds more than
+//! its [`Limits`] say, never takes a place from one client for another, and gives no packet to a socket before its sums are right.
+//! It reads no clock.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use net_demux::{Endpoint, Socket};
+use net_demux::{Client, Endpoint, Socket};
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::{AnySocket, tcp, udp};
 
@@ -61,6 +61,8 @@ pub(crate) struct Slot {
     pub remote: Option<Endpoint>,
     pub senders: [Option<Endpoint>; SENDERS],
     pub sender: usize,
+    /// Of an orphan: it only waits for stray packets, on this client's account.
+    pub lingers_for: Option<Client>,
     /// It waits for its turn to send, and its owner for its turn to look.
     pub is_dirty: bool,
     pub is_touched: bool,
@@ -82,6 +84,7 @@ impl Slot {
             remote: None,
             senders: [None; SENDERS],
             sender: 0,
+            lingers_for: None,
             is_dirty: false,
             is_touched: false,
         }

@@ -44,6 +44,13 @@ pub struct Options {
     pub limits: Limits,
 }
 
+/// A client that was let in.
+struct Admitted {
+    client: Client,
+    /// Its orphans that only wait for stray packets, the oldest first: sockets that there are, and so no more than its share.
+    lingering: VecDeque<Socket>,
+}
+
 /// A host on one link.
 pub struct Stack {
     pub(crate) hardware: EthernetAddress,
@@ -59,9 +66,7 @@ pub struct Stack {
     dirty: VecDeque<u32>,
     /// Places whose owners should look.
     touched: VecDeque<u32>,
-    /// Orphans that only wait for stray packets, the oldest first.
-    lingering: VecDeque<Socket>,
-    clients: Vec<Client>,
+    clients: Vec<Admitted>,
     look_at: Nanoseconds,
     pub(crate) dhcp: dhcp4::Client,
     pub(crate) host: ipv6::Host,
@@ -110,7 +115,6 @@ impl Stack {
             due: Due::new(limits.sockets),
             dirty: VecDeque::with_capacity(places),
             touched: VecDeque::with_capacity(places),
-            lingering: VecDeque::with_capacity(places),
             clients: Vec::with_capacity(limits.clients as usize),
             look_at: Nanoseconds::NEVER,
             dhcp: dhcp4::Client::new(options.hardware, options.keys.clone(), options.probing, now),
@@ -130,7 +134,10 @@ impl Stack {
     /// There is no place, or the share is more than what is left.
     pub fn admit(&mut self, share: Share) -> Result<Client, Refusal> {
         let client = self.demux.admit(share)?;
-        self.clients.push(client);
+        self.clients.push(Admitted {
+            client,
+            lingering: VecDeque::with_capacity(share.sockets as usize),
+        });
         Ok(client)
     }
 
@@ -227,6 +234,13 @@ impl Stack {
         self.demux.len()
     }
 
+    /// How many of them nobody holds any more and only wait for stray packets.
+    #[must_use]
+    pub fn lingering_sockets(&self) -> usize {
+        let all = self.clients.iter();
+        all.map(|admitted| admitted.lingering.len()).sum()
+    }
+
     /// What was not done, by name.
     #[must_use]
     pub const fn counts(&self) -> &Counts {
@@ -254,11 +268,16 @@ impl Stack {
 
     /// A socket is gone from the demultiplexer: so is all of it here.
     pub(crate) fn forget(&mut self, socket: Socket) {
-        if self.slot(socket).is_ok() {
-            self.due.set(socket.place(), Nanoseconds::NEVER);
-            if let Some(entry) = self.slots.get_mut(socket.place() as usize) {
-                *entry = None;
-            }
+        let Ok(slot) = self.slot(socket) else {
+            return;
+        };
+        let lingers_for = slot.lingers_for;
+        self.due.set(socket.place(), Nanoseconds::NEVER);
+        if let Some(entry) = self.slots.get_mut(socket.place() as usize) {
+            *entry = None;
+        }
+        if let Some(lingering) = lingers_for.and_then(|client| self.lingering(client)) {
+            lingering.retain(|other| *other != socket);
         }
     }
 
@@ -296,7 +315,7 @@ impl Stack {
         self.look_at = Nanoseconds::NEVER;
         let since = Nanoseconds::new(now.as_u64().saturating_sub(HANDSHAKE.as_u64()));
         for at in 0..self.clients.len() {
-            let Some(client) = self.clients.get(at).copied() else {
+            let Some(client) = self.clients.get(at).map(|admitted| admitted.client) else {
                 return;
             };
             while let Ok(Some(socket)) = self.demux.expire(client, since) {
@@ -370,11 +389,7 @@ impl Stack {
                 }
             }
             (Part::Orphan, tcp::State::Closed) => self.close_now(socket),
-            (Part::Orphan, tcp::State::TimeWait) => {
-                if !self.lingering.contains(&socket) {
-                    self.lingering.push_back(socket);
-                }
-            }
+            (Part::Orphan, tcp::State::TimeWait) => self.linger(socket),
             (Part::Orphan, _) => {}
             (_, tcp::State::SynSent) => {}
             (_, state) => {
@@ -400,24 +415,61 @@ impl Stack {
         }
     }
 
-    /// Closes a socket at once, with what a listener takes along.
+    /// Closes a socket at once.
     pub(crate) fn close_now(&mut self, socket: Socket) {
-        let mut gone = Vec::new();
-        let _ = self.demux.close(socket, |child| gone.push(child));
-        for child in gone {
-            self.forget(child);
-        }
+        let _ = self.demux.close(socket, |_| {});
         self.forget(socket);
     }
 
-    /// Takes a place back from the orphan that has waited longest for stray packets. Whether there was one.
-    pub(crate) fn evict(&mut self) -> bool {
-        while let Some(socket) = self.lingering.pop_front() {
-            if self.slot(socket).is_ok() {
-                self.close_now(socket);
-                return true;
-            }
+    /// Closes a listener, and cuts off what came to it and nobody has accepted.
+    pub(crate) fn close_listener(&mut self, now: Nanoseconds, listener: Socket) {
+        let mut children = Vec::new();
+        let _ = self.demux.close(listener, |child| children.push(child));
+        for child in children {
+            self.cut(now, child.place());
+            self.forget(child);
         }
-        false
+        self.forget(listener);
+    }
+
+    fn lingering(&mut self, client: Client) -> Option<&mut VecDeque<Socket>> {
+        let mut clients = self.clients.iter_mut();
+        let admitted = clients.find(|admitted| admitted.client == client)?;
+        Some(&mut admitted.lingering)
+    }
+
+    /// An orphan only waits for stray packets from now on: it gives way to a socket of its client's that is wanted.
+    fn linger(&mut self, socket: Socket) {
+        let Ok(client) = self.demux.client_of(socket) else {
+            return;
+        };
+        let slot = self.slot(socket);
+        if slot.is_ok_and(|slot| slot.lingers_for.replace(client).is_none())
+            && let Some(lingering) = self.lingering(client)
+        {
+            lingering.push_back(socket);
+        }
+    }
+
+    /// Takes a place back from the client's orphan that has waited longest for stray packets. Whether there was one.
+    pub(crate) fn evict(&mut self, client: Client) -> bool {
+        let oldest = self.lingering(client).and_then(|all| all.front().copied());
+        if let Some(socket) = oldest {
+            self.close_now(socket);
+        }
+        oldest.is_some()
+    }
+
+    /// Opens a socket of a client's; where its share is used up, in the place of an orphan of its own.
+    pub(crate) fn open(
+        &mut self,
+        client: Client,
+        open: impl Fn(&mut Demux) -> Result<Socket, net_demux::Refusal>,
+    ) -> Result<Socket, net_demux::Refusal> {
+        let opened = open(&mut self.demux);
+        if opened == Err(net_demux::Refusal::Share) && self.evict(client) {
+            return open(&mut self.demux);
+        }
+        opened
     }
 }

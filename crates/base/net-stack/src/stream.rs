@@ -53,7 +53,9 @@ impl Stack {
         local: Endpoint,
         backlog: u32,
     ) -> Result<Socket, Refusal> {
-        let socket = self.demux.listen(client, authority, local, backlog)?;
+        let socket = self.open(client, |demux| {
+            demux.listen(client, authority, local, backlog)
+        })?;
         self.put(Slot::new(socket, Part::Listener));
         Ok(socket)
     }
@@ -88,15 +90,9 @@ impl Stack {
             return Err(net_demux::Refusal::NotGranted.into());
         }
         let from = self.source(remote.address).ok_or(Refusal::NoAddress)?;
-        let mut connected = self
-            .demux
-            .connect(client, authority, Protocol::Tcp, from, remote);
-        if connected == Err(net_demux::Refusal::Share) && self.evict() {
-            connected = self
-                .demux
-                .connect(client, authority, Protocol::Tcp, from, remote);
-        }
-        let socket = connected?;
+        let socket = self.open(client, |demux| {
+            demux.connect(client, authority, Protocol::Tcp, from, remote)
+        })?;
         let local = self.demux.look(socket)?.1;
         let mut tcp = prepared(tcp_socket(&self.limits));
         let to = IpEndpoint::new(remote.address.into(), remote.port);
@@ -258,13 +254,15 @@ impl Stack {
     }
 
     /// Nobody holds a socket any more. A connection ends as TCP says: with a RST where bytes were not read (RFC 1122 section
-    /// 4.2.2.13), else with a FIN and all that is on its way.
+    /// 4.2.2.13), else with a FIN and all that is on its way. What came to a listener and nobody has accepted is cut off.
     pub fn release(&mut self, now: Nanoseconds, socket: Socket) {
         let Ok(slot) = self.slot(socket) else {
             return;
         };
-        if slot.part != Part::Connection {
-            return self.close_now(socket);
+        match slot.part {
+            Part::Connection => {}
+            Part::Listener => return self.close_listener(now, socket),
+            Part::HalfOpen(_) | Part::Orphan | Part::Datagrams => return self.close_now(socket),
         }
         let Some(tcp) = slot.tcp() else {
             return self.close_now(socket);

@@ -4,7 +4,7 @@ mod support;
 
 use net_demux::{Connect, Endpoint, Listen, Prefix, Protocol};
 use net_stack::{Count, Echo, Read, Refusal, State};
-use support::{Link, spoil};
+use support::{Link, SHARE, spoil};
 use units::Nanoseconds;
 
 #[test]
@@ -145,6 +145,69 @@ fn places_come_back_and_shares_hold() {
         .filter(|socket| link.stacks[0].state(**socket) == Ok(State::Open));
     assert_eq!(open.count(), 2);
     assert!(link.stacks[1].sockets() <= 3);
+}
+
+/// A connection to port 80 that ends at once, its client's side first: that side lingers.
+fn round(link: &mut Link, client: net_demux::Client, listener: net_demux::Socket) {
+    let socket = link.connect_for(client, 80).unwrap();
+    link.soon();
+    let (server, _) = link.stacks[1].accept(listener).unwrap().unwrap();
+    let now = link.now;
+    link.stacks[0].release(now, socket);
+    link.soon();
+    link.stacks[1].release(now, server);
+    link.soon();
+}
+
+#[test]
+fn orphans_are_forgotten_with_their_sockets() {
+    let mut link = Link::new();
+    let listener = link.listen(80, 2);
+    let client = link.clients[0];
+    round(&mut link, client, listener);
+    assert_eq!(link.stacks[0].lingering_sockets(), 1);
+    for _ in 0..20 {
+        round(&mut link, client, listener);
+        link.run(Nanoseconds::from_secs(12));
+        assert_eq!(link.stacks[0].sockets(), 0);
+        assert_eq!(link.stacks[0].lingering_sockets(), 0);
+    }
+}
+
+#[test]
+fn an_orphan_gives_way_to_its_own_client_alone() {
+    let mut link = Link::new();
+    let listener = link.listen(80, 2);
+    let honest = link.clients[0];
+    round(&mut link, honest, listener);
+    let other = link.stacks[0].admit(SHARE).unwrap();
+    for _ in 0..SHARE.sockets {
+        link.connect_for(other, 81).unwrap();
+    }
+    assert_eq!(
+        link.connect_for(other, 81),
+        Err(net_demux::Refusal::Share.into())
+    );
+    assert_eq!(link.stacks[0].lingering_sockets(), 1);
+    for _ in 0..SHARE.sockets {
+        link.connect_for(honest, 81).unwrap();
+    }
+    assert_eq!(link.stacks[0].lingering_sockets(), 0);
+}
+
+#[test]
+fn a_listener_that_goes_cuts_off_what_nobody_accepted() {
+    let mut link = Link::new();
+    let listener = link.listen(80, 2);
+    let clients = [link.connect(80).unwrap(), link.connect(80).unwrap()];
+    link.soon();
+    let now = link.now;
+    link.stacks[1].release(now, listener);
+    link.soon();
+    for client in clients {
+        assert_eq!(link.stacks[0].state(client), Ok(State::Broken));
+    }
+    assert_eq!(link.stacks[1].sockets(), 0);
 }
 
 #[test]

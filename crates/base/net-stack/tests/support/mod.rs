@@ -8,7 +8,7 @@ use net_demux::{Client, Connect, Endpoint, Listen, Prefix, Protocol, Share, Sock
 use net_stack::{Limits, Options, Read, Refusal, Stack, State};
 use units::Nanoseconds;
 
-const SHARE: Share = Share {
+pub const SHARE: Share = Share {
     sockets: 8,
     half_open: 4,
 };
@@ -108,13 +108,17 @@ impl Link {
     }
 
     pub fn connect(&mut self, port: u16) -> Result<Socket, Refusal> {
+        self.connect_for(self.clients[0], port)
+    }
+
+    pub fn connect_for(&mut self, client: Client, port: u16) -> Result<Socket, Refusal> {
         let remote = Endpoint {
             address: self.address(1),
             port,
         };
         let everybody = Prefix::new(core::net::Ipv6Addr::UNSPECIFIED.into(), 0).unwrap();
         let all = Connect::new(Protocol::Tcp, everybody, 1, 65_535);
-        self.stacks[0].connect(self.clients[0], &all, remote)
+        self.stacks[0].connect(client, &all, remote)
     }
 
     /// A connection and both its sockets.
