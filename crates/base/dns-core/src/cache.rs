@@ -10,11 +10,10 @@ const PLACES: usize = 64;
 
 /// What is kept of an answer.
 #[derive(Clone, Debug)]
-pub struct Entry {
+struct Entry {
     name: Spelling,
     kind: Kind,
-    /// What it said.
-    pub answer: Answer,
+    answer: Answer,
     until: Nanoseconds,
 }
 

@@ -17,9 +17,9 @@ use arrayvec::ArrayVec;
 use domain::base::iana::{Class, Rcode, Rtype};
 use domain::base::{Message, Name, ParsedName, ToName};
 use domain::dep::octseq::Array;
-use domain::rdata::{A, Aaaa};
+use domain::rdata::{A, Aaaa, Cname};
 
-pub use cache::{Cache, Entry};
+pub use cache::Cache;
 
 /// Addresses of one answer that are kept.
 pub const MOST_ADDRESSES: usize = 8;
@@ -182,12 +182,17 @@ impl Asked {
         let owner = message.canonical_name().ok_or(Refusal::Message)?;
         let mut addresses = ArrayVec::new();
         let mut seconds = MOST_SECS;
+        let section = message.answer().map_err(|_| Refusal::Message)?;
+        // RFC 1034 section 3.6.2: a name that stands for another does so only for its time. Whose it is does not matter: a
+        // stranger's only makes that shorter.
+        for record in section.limit_to_in::<Cname<ParsedName<&[u8]>>>() {
+            seconds = seconds.min(record.map_err(|_| Refusal::Message)?.ttl().as_secs());
+        }
         let mut add = |address: IpAddr, ttl: u32| {
             seconds = seconds.min(ttl);
             // What there is no room for is left out.
             let _ = addresses.try_push(address);
         };
-        let section = message.answer().map_err(|_| Refusal::Message)?;
         match self.kind {
             Kind::A => {
                 for record in section.limit_to_in::<A>() {
@@ -206,11 +211,10 @@ impl Asked {
                 }
             }
         }
-        let seconds = if addresses.is_empty() {
-            NOTHING_SECS
-        } else {
-            seconds.max(LEAST_SECS)
-        };
+        if addresses.is_empty() {
+            seconds = seconds.min(NOTHING_SECS);
+        }
+        let seconds = seconds.max(LEAST_SECS);
         Ok(Answer {
             addresses,
             exists: true,
@@ -319,6 +323,8 @@ mod tests {
             .answer(&answered(&question, 0, &[&other, &target, &stranger]))
             .unwrap();
         assert_eq!(addresses(&answer), ["192.0.2.1"]);
+        // The other name is good for less than its address.
+        assert_eq!(answer.seconds, 9);
         // A circle ends.
         let circle = [0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 9, 0, 2, 0xc0, 12];
         let circle = asked.answer(&answered(&question, 0, &[&circle]));

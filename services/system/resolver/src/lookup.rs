@@ -84,17 +84,17 @@ impl Lookup {
     /// Tells the client what was found, or why nothing was.
     pub fn end(self, otherwise: Refusal) {
         let mut found = Addresses::new();
-        let mut is_known = false;
+        // That there is nothing is known only once everything is answered.
+        let is_done = self.is_done();
         for answer in self
             .parts
             .iter()
             .flatten()
             .filter_map(|part| part.answer.as_ref())
         {
-            is_known = true;
             found.extend(answer.addresses.iter().copied());
         }
-        let refusal = match (is_known, self.was_refused) {
+        let refusal = match (is_done, self.was_refused) {
             (true, _) => Refusal::NotFound,
             (false, true) => Refusal::Failed,
             (false, false) => otherwise,

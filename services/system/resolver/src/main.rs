@@ -1,8 +1,8 @@
 //! Names to addresses, by asking name servers.
 //!
 //! Owns the questions that are under way and the answers that are kept; `dns-core` decides what is an answer. Invariant: it never
-//! holds an interface, or a port but what `UdpConnectAuthority` gives; never asks twice from one port, or with one number and
-//! spelling; and never asks for more names at once than its places.
+//! holds an interface, or a port but what `UdpConnectAuthority` gives; never keeps a socket from one try to the next, or asks two
+//! servers from one; draws number and spelling anew for each question; and never asks for more names at once than its places.
 #![no_std]
 #![cfg_attr(not(test), no_main)]
 #![forbid(unsafe_code)]
