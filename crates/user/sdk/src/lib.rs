@@ -26,6 +26,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 mod caps;
 mod disk;
 mod error;
+pub mod ip;
 pub mod output;
 mod stream;
 pub mod tasks;

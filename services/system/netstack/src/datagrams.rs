@@ -1,14 +1,12 @@
 //! Datagrams: the rights to them, and their bytes through the clients' windows.
 
-use net_demux::{Client, Endpoint, Protocol, Socket};
+use net_demux::{Endpoint, Socket};
 use net_stack::Datagram;
 use sdk::alloc::rc::Rc;
 use sdk::net::{udp_bind_authority, udp_connect_authority, udp_socket};
-use sdk::{Answered, Call, Cap, CapArg, Late, Refusal, Reply, Window};
+use sdk::{Answered, Call, Cap, CapArg, Late, Refusal, Reply, Window, ip};
 
-use crate::address;
-use crate::exports::{Ports, Reach, Right};
-use crate::server::{Opened, Server, check_range, map, refusal};
+use crate::server::{Opened, Server, check_range, map, octets_of, refusal};
 
 /// What a `UdpSocket` stands for, and the call that waits at it.
 pub struct Datagrams {
@@ -26,20 +24,6 @@ struct Place {
 }
 
 impl Server<'_> {
-    fn datagram_ports(&self, cookie: u64) -> Result<(Ports, Client), Refusal> {
-        match self.right(cookie)? {
-            (Right::UdpBind(ports), Some(client)) => Ok((ports, client)),
-            _ => Err(Refusal::WrongKind),
-        }
-    }
-
-    fn datagram_reach(&self, cookie: u64) -> Result<(Reach, Client), Refusal> {
-        match self.right(cookie)? {
-            (Right::UdpConnect(reach), Some(client)) => Ok((reach, client)),
-            _ => Err(Refusal::WrongKind),
-        }
-    }
-
     fn datagrams(&mut self, cookie: u64) -> Result<&mut Datagrams, Refusal> {
         match self.opened.get_mut(&cookie) {
             Some(Opened::Datagrams(datagrams)) => Ok(datagrams),
@@ -112,7 +96,7 @@ impl Server<'_> {
                 }
             }
             Ok(Some(datagram)) => {
-                let (octets, port) = address::write_end(Some(datagram.from));
+                let (octets, port) = octets_of(Some(datagram.from));
                 late.answer(datagram.shown.map(|()| udp_socket::ReceiveReply {
                     bytes: datagram.bytes as u32,
                     address: &octets,
@@ -126,9 +110,9 @@ impl Server<'_> {
 
 impl<'c> udp_bind_authority::Server<Call<'c>> for Server<'_> {
     fn info(&mut self, reply: Reply<Call<'c>, udp_bind_authority::call::Info>) -> Answered {
-        match self.datagram_ports(reply.cookie()) {
+        match self.ports(reply.cookie()) {
             Ok((ports, _)) => {
-                let octets = ports.at.map(address::write).unwrap_or_default();
+                let octets = ip::octets(ports.at);
                 reply.send(udp_bind_authority::InfoReply {
                     address: &octets,
                     first_port: ports.ports.0,
@@ -146,13 +130,7 @@ impl<'c> udp_bind_authority::Server<Call<'c>> for Server<'_> {
         first_port: u16,
         last_port: u16,
     ) -> Answered {
-        let held = self.datagram_ports(reply.cookie());
-        let narrowed = held.and_then(|(ports, client)| {
-            let narrow = ports.narrow(address::read(at)?, (first_port, last_port));
-            let narrow = narrow.map_err(|net_demux::Wider| Refusal::NotGranted)?;
-            let interface = udp_bind_authority::INTERFACE_ID;
-            Server::narrow(self, Right::UdpBind(narrow), Some(client), interface)
-        });
+        let narrowed = self.narrow_ports(reply.cookie(), at, (first_port, last_port));
         reply.answer(narrowed.map(|authority| udp_bind_authority::NarrowReply { authority }))
     }
 
@@ -163,9 +141,9 @@ impl<'c> udp_bind_authority::Server<Call<'c>> for Server<'_> {
         at: &[u8],
         port: u16,
     ) -> Answered {
-        let held = self.datagram_ports(reply.cookie());
+        let held = self.ports(reply.cookie());
         let opened = held.and_then(|(ports, client)| {
-            let address = address::read_one(at)?;
+            let address = ip::read_one(at)?;
             let window = map(window)?;
             let local = Endpoint { address, port };
             let bound = self.stack.bind(client, &ports.listen, local);
@@ -177,9 +155,9 @@ impl<'c> udp_bind_authority::Server<Call<'c>> for Server<'_> {
 
 impl<'c> udp_connect_authority::Server<Call<'c>> for Server<'_> {
     fn info(&mut self, reply: Reply<Call<'c>, udp_connect_authority::call::Info>) -> Answered {
-        match self.datagram_reach(reply.cookie()) {
+        match self.reach(reply.cookie()) {
             Ok((reach, _)) => {
-                let to = reach.to.map(|(to, bits)| (address::write(to), bits));
+                let to = reach.to.map(|(to, bits)| (ip::octets(to), bits));
                 let (octets, prefix_bits) = to.unwrap_or_default();
                 reply.send(udp_connect_authority::InfoReply {
                     address: &octets,
@@ -200,14 +178,8 @@ impl<'c> udp_connect_authority::Server<Call<'c>> for Server<'_> {
         first_port: u16,
         last_port: u16,
     ) -> Answered {
-        let held = self.datagram_reach(reply.cookie());
-        let narrowed = held.and_then(|(reach, client)| {
-            let to = address::read(to)?.map(|to| (to, prefix_bits));
-            let narrow = reach.narrow(to, (first_port, last_port));
-            let narrow = narrow.map_err(|net_demux::Wider| Refusal::NotGranted)?;
-            let interface = udp_connect_authority::INTERFACE_ID;
-            Server::narrow(self, Right::UdpConnect(narrow), Some(client), interface)
-        });
+        let ports = (first_port, last_port);
+        let narrowed = self.narrow_reach(reply.cookie(), (to, prefix_bits), ports);
         reply.answer(narrowed.map(|authority| udp_connect_authority::NarrowReply { authority }))
     }
 
@@ -218,11 +190,11 @@ impl<'c> udp_connect_authority::Server<Call<'c>> for Server<'_> {
         to: &[u8],
         port: u16,
     ) -> Answered {
-        let held = self.datagram_reach(reply.cookie());
+        let held = self.reach(reply.cookie());
         let opened = held.and_then(|(reach, client)| {
-            let address = address::read_one(to)?;
+            let address = ip::read_one(to)?;
             let remote = Endpoint { address, port };
-            let connect = reach.covering(Protocol::Udp, remote);
+            let connect = reach.covering(remote);
             let connect = connect.ok_or(Refusal::NotGranted)?;
             let window = map(window)?;
             let socket = self.stack.associate(client, &connect, remote);
@@ -237,7 +209,7 @@ impl<'c> udp_socket::Server<Call<'c>> for Server<'_> {
         let found = self.datagrams(reply.cookie()).map(|found| found.socket);
         match found.and_then(|socket| self.stack.ends(socket).map_err(refusal)) {
             Ok((local, remote)) => {
-                let (local, remote) = (address::write_end(Some(local)), address::write_end(remote));
+                let (local, remote) = (octets_of(Some(local)), octets_of(remote));
                 reply.send(udp_socket::InfoReply {
                     local_address: &local.0,
                     local_port: local.1,
@@ -257,7 +229,7 @@ impl<'c> udp_socket::Server<Call<'c>> for Server<'_> {
         offset: u32,
         length: u32,
     ) -> Answered {
-        let sent = address::read(to).and_then(|to| {
+        let sent = ip::read(to).and_then(|to| {
             let to = to.map(|address| Endpoint { address, port });
             self.send_datagram(reply.cookie(), to, offset, length)
         });
@@ -279,7 +251,7 @@ impl<'c> udp_socket::Server<Call<'c>> for Server<'_> {
         let cookie = reply.cookie();
         match self.take_now(cookie, place) {
             Ok(Some(datagram)) => {
-                let (octets, port) = address::write_end(Some(datagram.from));
+                let (octets, port) = octets_of(Some(datagram.from));
                 return reply.answer(datagram.shown.map(|()| udp_socket::ReceiveReply {
                     bytes: datagram.bytes as u32,
                     address: &octets,

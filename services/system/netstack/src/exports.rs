@@ -23,6 +23,8 @@ const SOCKETS: u32 = 16;
 /// The right to reach others, of both families.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reach {
+    /// Of what.
+    pub protocol: Protocol,
     families: [Option<Connect>; 2],
     /// What it says of itself.
     pub to: Option<(IpAddr, u8)>,
@@ -44,6 +46,7 @@ impl Reach {
             ],
         };
         Some(Self {
+            protocol,
             families,
             to,
             ports,
@@ -51,9 +54,9 @@ impl Reach {
     }
 
     /// The part of it that covers an end.
-    pub fn covering(&self, protocol: Protocol, remote: Endpoint) -> Option<Connect> {
+    pub fn covering(&self, remote: Endpoint) -> Option<Connect> {
         let mut all = self.families.iter().flatten();
-        all.find(|connect| connect.covers(protocol, remote))
+        all.find(|connect| connect.covers(self.protocol, remote))
             .copied()
     }
 
@@ -74,6 +77,7 @@ impl Reach {
             return Err(Wider);
         }
         Ok(Self {
+            protocol: self.protocol,
             families,
             to: to.or(self.to),
             ports,
@@ -84,6 +88,8 @@ impl Reach {
 /// The right to take what comes to ports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ports {
+    /// Of what.
+    pub protocol: Protocol,
     /// What decides.
     pub listen: Listen,
     /// What it says of itself.
@@ -95,6 +101,7 @@ pub struct Ports {
 impl Ports {
     fn new(protocol: Protocol, ports: (u16, u16)) -> Self {
         Self {
+            protocol,
             listen: Listen::new(protocol, ports.0, ports.1),
             at: None,
             ports,
@@ -109,6 +116,7 @@ impl Ports {
             None => listen,
         };
         Ok(Self {
+            protocol: self.protocol,
             listen,
             at: at.or(self.at),
             ports,
@@ -123,14 +131,10 @@ pub enum Right {
     Status,
     /// `IcmpEcho`.
     Echo,
-    /// `TcpListenAuthority`.
-    TcpListen(Ports),
-    /// `TcpConnectAuthority`.
-    TcpConnect(Reach),
-    /// `UdpBindAuthority`.
-    UdpBind(Ports),
-    /// `UdpConnectAuthority`.
-    UdpConnect(Reach),
+    /// `TcpListenAuthority` or `UdpBindAuthority`.
+    Ports(Ports),
+    /// `TcpConnectAuthority` or `UdpConnectAuthority`.
+    Reach(Reach),
 }
 
 /// An export, as it was asked for.
@@ -141,7 +145,15 @@ pub struct Export {
 }
 
 /// An export with its share of sockets; those of the first two kinds have none.
-pub type Shared = (Right, Option<Client>);
+#[derive(Debug)]
+pub struct Shared {
+    /// What its facet stands for.
+    pub right: Right,
+    /// Whose sockets it opens.
+    pub client: Option<Client>,
+    /// Facets of narrower rights that were made of it.
+    pub narrowed: usize,
+}
 
 impl Export {
     /// How many sockets it is promised.
@@ -151,15 +163,20 @@ impl Export {
 
     /// Has the sockets promised.
     pub fn admit(self, stack: &mut Stack) -> Result<Shared, Refusal> {
+        let shared = |client| Shared {
+            right: self.right,
+            client,
+            narrowed: 0,
+        };
         if self.sockets == 0 {
-            return Ok((self.right, None));
+            return Ok(shared(None));
         }
         let share = Share {
             sockets: self.sockets,
             half_open: self.sockets.div_ceil(2),
         };
         let client = stack.admit(share).map_err(|_| Refusal::OverBudget)?;
-        Ok((self.right, Some(client)))
+        Ok(shared(Some(client)))
     }
 }
 
@@ -214,10 +231,10 @@ fn read_one(argument: &str) -> Option<Export> {
                 Right::Echo
             }
         }
-        "tcp-listen" => Right::TcpListen(Ports::new(Protocol::Tcp, ports)),
-        "udp-bind" => Right::UdpBind(Ports::new(Protocol::Udp, ports)),
-        "tcp-connect" => Right::TcpConnect(Reach::new(Protocol::Tcp, to, ports)?),
-        "udp-connect" => Right::UdpConnect(Reach::new(Protocol::Udp, to, ports)?),
+        "tcp-listen" => Right::Ports(Ports::new(Protocol::Tcp, ports)),
+        "udp-bind" => Right::Ports(Ports::new(Protocol::Udp, ports)),
+        "tcp-connect" => Right::Reach(Reach::new(Protocol::Tcp, to, ports)?),
+        "udp-connect" => Right::Reach(Reach::new(Protocol::Udp, to, ports)?),
         _ => return None,
     };
     Some(Export { right, sockets })
@@ -247,16 +264,16 @@ mod tests {
         let exports = read(&arguments).unwrap();
         let sockets: [u32; 4] = [0, 4, 16, 16];
         assert!(exports.iter().map(|export| export.sockets).eq(sockets));
-        let Right::TcpConnect(reach) = exports[2].right else {
+        let Right::Reach(reach) = exports[2].right else {
             panic!("{:?}", exports[2]);
         };
-        let covers = |text| reach.covering(Protocol::Tcp, end(text)).is_some();
+        let covers = |text| reach.covering(end(text)).is_some();
         assert!(covers("10.0.2.2:80") && !covers("11.0.2.2:80") && !covers("10.0.2.2:79"));
-        let Right::UdpConnect(all) = exports[3].right else {
+        let Right::Reach(all) = exports[3].right else {
             panic!("{:?}", exports[3]);
         };
-        assert!(all.covering(Protocol::Udp, end("[fd00::1]:53")).is_some());
-        assert!(all.covering(Protocol::Tcp, end("[fd00::1]:53")).is_none());
+        assert_eq!(all.protocol, Protocol::Udp);
+        assert!(all.covering(end("[fd00::1]:53")).is_some());
     }
 
     #[test]
@@ -278,16 +295,12 @@ mod tests {
     #[test]
     fn a_narrower_right_never_widens_again() {
         let exports = read(&["tcp-connect"]).unwrap();
-        let Right::TcpConnect(all) = exports[0].right else {
+        let Right::Reach(all) = exports[0].right else {
             panic!("{:?}", exports[0]);
         };
         let ten = Some(("10.0.0.0".parse().unwrap(), 8));
         let narrow = all.narrow(ten, (80, 90)).unwrap();
-        assert!(
-            narrow
-                .covering(Protocol::Tcp, end("[fd00::1]:80"))
-                .is_none()
-        );
+        assert!(narrow.covering(end("[fd00::1]:80")).is_none());
         assert!(narrow.narrow(None, (79, 90)).is_err());
         assert!(
             narrow

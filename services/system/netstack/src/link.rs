@@ -20,8 +20,8 @@ const PAUSE_NS: u64 = 100_000_000;
 /// The session, and whose each place of its window is.
 pub struct Link {
     nic: Nic,
-    session: NicSession,
-    window: Window,
+    /// None while another one is asked for.
+    session: Option<Session>,
     frame_bytes: u32,
     /// Events that were given up.
     seen: u64,
@@ -34,6 +34,12 @@ pub struct Link {
     frame: Box<[u8; MAX_FRAME]>,
 }
 
+/// One session, with its window.
+struct Session {
+    object: NicSession,
+    window: Window,
+}
+
 /// Takes the events out of an answer.
 ///
 /// # Errors
@@ -43,10 +49,13 @@ pub fn gather(results: WaitResults<'_>) -> Result<ArrayVec<Event, BATCH>, Refusa
     list.iter().take(BATCH).map(|event| event.value()).collect()
 }
 
-fn enter(nic: &Nic) -> Result<(NicSession, Window), Refusal> {
+fn enter(nic: &Nic) -> Result<Session, Refusal> {
     let opened = nic.open(WINDOW_BYTES)?;
     let window = Window::map(opened.window, WINDOW_BYTES.into(), Access::ReadWrite)?;
-    Ok((opened.session, window))
+    Ok(Session {
+        object: opened.session,
+        window,
+    })
 }
 
 impl Link {
@@ -55,11 +64,9 @@ impl Link {
     /// # Errors
     /// The provider's.
     pub fn open(nic: Nic, frame_bytes: u32) -> Result<Self, Refusal> {
-        let (session, window) = enter(&nic)?;
         let mut link = Self {
+            session: Some(enter(&nic)?),
             nic,
-            session,
-            window,
             frame_bytes,
             seen: 0,
             number: 0,
@@ -71,15 +78,17 @@ impl Link {
         Ok(link)
     }
 
-    /// Opens another session where the last one has ended; what was on its way is lost, as on any wire.
+    /// Opens another session in the place of the last one, whether that has ended or is of no more use: it is given up first,
+    /// because there is one at a time. What was on its way is lost, as on any wire.
     ///
     /// # Errors
     /// The provider's, after many tries.
     pub fn reopen(&mut self, timer: &Timer) -> Result<(), Refusal> {
         let mut left = TRIES;
         loop {
-            match enter(&self.nic).and_then(|(session, window)| {
-                (self.session, self.window) = (session, window);
+            self.session = None;
+            match enter(&self.nic).and_then(|session| {
+                self.session = Some(session);
                 self.begin()
             }) {
                 Ok(()) => break,
@@ -109,8 +118,15 @@ impl Link {
     }
 
     /// What is called to wait.
-    pub fn session(&self) -> &sdk::Cap {
-        sdk::Interface::object(&self.session)
+    ///
+    /// # Errors
+    /// There is no session.
+    pub fn object(&self) -> Result<&sdk::Cap, Refusal> {
+        Ok(sdk::Interface::object(&self.session()?.object))
+    }
+
+    fn session(&self) -> Result<&Session, Refusal> {
+        self.session.as_ref().ok_or(Refusal::Stale)
     }
 
     /// What comes next.
@@ -128,7 +144,7 @@ impl Link {
         };
         for places in places.chunks(BATCH) {
             let pieces: ArrayVec<Piece, BATCH> = places.iter().map(piece).collect();
-            let posted = self.session.post(&pieces)?;
+            let posted = self.session()?.object.post(&pieces)?;
             for place in places.iter().take(posted.accepted.into()) {
                 if let Some(lent) = self.lent.get_mut(*place as usize) {
                     *lent = true;
@@ -178,10 +194,11 @@ impl Link {
         now: Nanoseconds,
         stack: &mut Stack,
     ) -> Result<(), Refusal> {
+        let session = self.session.as_ref().ok_or(Refusal::Stale)?;
         let frame = self.frame.get_mut(..event.length as usize);
         let frame = frame.ok_or(Refusal::Corrupt)?;
         // The provider can write the window at any time: what is looked at is a copy.
-        self.window.read(event.offset.into(), frame)?;
+        session.window.read(event.offset.into(), frame)?;
         stack.receive(now, frame);
         Ok(())
     }
@@ -191,6 +208,7 @@ impl Link {
     /// # Errors
     /// The provider's.
     pub fn send(&mut self, stack: &mut Stack) -> Result<(), Refusal> {
+        let session = self.session.as_ref().ok_or(Refusal::Stale)?;
         loop {
             let mut pieces: ArrayVec<Piece, BATCH> = ArrayVec::new();
             while !pieces.is_full()
@@ -198,7 +216,7 @@ impl Link {
                 && let Some(place) = self.free.pop()
             {
                 let offset = place * PLACE_BYTES;
-                self.window.write(offset.into(), frame)?;
+                session.window.write(offset.into(), frame)?;
                 let length = (frame.len() as u32).min(self.frame_bytes);
                 pieces.push(Piece { offset, length });
                 stack.sent();
@@ -211,7 +229,7 @@ impl Link {
                     *lent = true;
                 }
             }
-            let sent = self.session.transmit(&pieces)?;
+            let sent = session.object.transmit(&pieces)?;
             if usize::from(sent.accepted) < pieces.len() {
                 return Err(sent.refusal.unwrap_or(Refusal::Failed));
             }

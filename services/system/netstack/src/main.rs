@@ -9,11 +9,11 @@
 #![cfg_attr(not(test), no_main)]
 #![forbid(unsafe_code)]
 
-mod address;
 mod datagrams;
 mod exports;
 mod link;
 mod manager;
+mod rights;
 mod server;
 mod streams;
 mod tell;
@@ -134,9 +134,10 @@ fn run(
             ring.receive(sdk::Interface::object(endpoint), RECEIVE)?;
             receives += 1;
         }
-        if waits_in.is_none() {
-            let session = link.number();
-            ring.call::<nic_session::call::Wait>(link.session(), link.next_wait(), session, NEVER)?;
+        // One of before ends by itself: its session has gone.
+        let session = link.number();
+        if waits_in != Some(session) {
+            ring.call::<nic_session::call::Wait>(link.object()?, link.next_wait(), session, NEVER)?;
             waits_in = Some(session);
         }
         ring.wait(
@@ -155,7 +156,9 @@ fn run(
                 continue;
             }
             let is_current = completion.user() == link.number();
-            waits_in = None;
+            if is_current {
+                waits_in = None;
+            }
             let events = completion.read::<nic_session::call::Wait, _>(link::gather);
             match events.and_then(|events| events) {
                 Ok(events) if is_current => {

@@ -1,8 +1,11 @@
 //! What the stack knows of its network, and echoes.
 
+use core::net::{IpAddr, Ipv6Addr};
+
 use net_config::{dhcp4, ipv6};
 use net_stack::Echo;
 use sdk::alloc::vec::Vec;
+use sdk::ip::{self, Octets};
 use sdk::net::icmp_echo;
 use sdk::net::network_manager::{
     self, Address, Counter, NameServer, Origin, Phase, Route, Standing, StatusReply,
@@ -10,7 +13,6 @@ use sdk::net::network_manager::{
 use sdk::{Answered, Call, Refusal, Reply};
 use units::Nanoseconds;
 
-use crate::address::{self, Octets};
 use crate::server::{Server, refusal};
 
 /// Calls that wait for a change.
@@ -55,25 +57,25 @@ impl Server<'_> {
     fn all_routes(&self) -> Vec<Line> {
         let mut lines = Vec::new();
         if let Some(lease) = self.stack.dhcp().lease() {
-            let own = address::write(lease.address.into());
-            lines.push((own, lease.prefix, Octets::new()));
+            let own = ip::octets(IpAddr::from(lease.address));
+            lines.push((own, lease.prefix, Octets::default()));
             for route in &lease.routes {
                 let router = if route.router.is_unspecified() {
-                    Octets::new()
+                    Octets::default()
                 } else {
-                    address::write(route.router.into())
+                    ip::octets(IpAddr::from(route.router))
                 };
-                lines.push((address::write(route.target.into()), route.prefix, router));
+                lines.push((ip::octets(IpAddr::from(route.target)), route.prefix, router));
             }
         }
         let host = self.stack.host();
         for prefix in host.prefixes() {
-            let target = address::write(prefix.prefix.into());
-            lines.push((target, prefix.length, Octets::new()));
+            let target = ip::octets(IpAddr::from(prefix.prefix));
+            lines.push((target, prefix.length, Octets::default()));
         }
         for router in host.routers() {
-            let everything = address::write(core::net::Ipv6Addr::UNSPECIFIED.into());
-            lines.push((everything, 0, address::write(router.address.into())));
+            let everything = ip::octets(IpAddr::from(Ipv6Addr::UNSPECIFIED));
+            lines.push((everything, 0, ip::octets(IpAddr::from(router.address))));
         }
         lines
     }
@@ -126,8 +128,8 @@ impl Server<'_> {
 impl<'c> network_manager::Server<Call<'c>> for Server<'_> {
     fn status(&mut self, reply: Reply<Call<'c>, network_manager::call::Status>) -> Answered {
         let lease = self.stack.dhcp().lease();
-        let own = lease.map(|lease| address::write(lease.address.into()));
-        let server = lease.map(|lease| address::write(lease.server.into()));
+        let own = lease.map(|lease| ip::octets(IpAddr::from(lease.address)));
+        let server = lease.map(|lease| ip::octets(IpAddr::from(lease.server)));
         let time = |at: Option<Nanoseconds>| at.unwrap_or(Nanoseconds::NEVER).as_u64();
         let (received, transmitted) = self.stack.traffic();
         let (hardware, mtu) = self.stack.interface();
@@ -198,10 +200,10 @@ impl<'c> network_manager::Server<Call<'c>> for Server<'_> {
     fn servers(&mut self, reply: Reply<Call<'c>, network_manager::call::Servers>) -> Answered {
         let lease = self.stack.dhcp().lease();
         let by_lease = lease.into_iter().flat_map(|lease| lease.servers.iter());
-        let by_lease = by_lease.map(|server| address::write((*server).into()));
+        let by_lease = by_lease.map(|server| ip::octets(IpAddr::from(*server)));
         let others = self.stack.host().servers();
         let all: Vec<Octets> = by_lease
-            .chain(others.map(|server| address::write(server.into())))
+            .chain(others.map(|server| ip::octets(IpAddr::from(server))))
             .collect();
         reply.send_with(network_manager::fill_servers(|results| {
             results.list(all.len(), |list| {
@@ -258,7 +260,7 @@ impl<'c> icmp_echo::Server<Call<'c>> for Server<'_> {
         let until = self
             .now
             .saturating_add(Nanoseconds::new(timeout_ns).min(PATIENCE));
-        let asked = address::read_one(target).and_then(|target| {
+        let asked = ip::read_one(target).and_then(|target| {
             let echo = Echo {
                 target,
                 bytes,

@@ -1,6 +1,6 @@
 //! Who holds what: facets by their cookies, and the calls that wait for the stack.
 
-use net_demux::{Client, Socket};
+use net_demux::{Endpoint as End, Protocol, Socket};
 use net_stack::{Stack, State};
 use sdk::alloc::collections::VecDeque;
 use sdk::alloc::rc::Rc;
@@ -11,7 +11,7 @@ use sdk::net::{
 };
 use sdk::{
     Access, Answered, Call, Cap, CapArg, Endpoint, HashMap, Interface as _, Late, Lifetime,
-    MemoryObject, Received, Refusal, Service, Window, stub,
+    MemoryObject, Received, Refusal, Service, Window, ip, stub,
 };
 use units::Nanoseconds;
 
@@ -23,8 +23,6 @@ use crate::tell::Told;
 
 /// The first cookie that is made here; those of exports are smaller.
 const FIRST_COOKIE: u64 = 1 << 32;
-/// Facets that stand for narrower rights, at most.
-const MOST_NARROWED: usize = 256;
 /// The largest window of a client.
 const MAX_WINDOW_BYTES: u64 = 16 << 20;
 /// Turns of work before calls are looked at again.
@@ -32,8 +30,8 @@ const TURNS: u32 = 8;
 
 /// What a facet that was made here stands for.
 pub enum Opened {
-    /// A narrower right, and whose sockets it opens.
-    Right(Right, Option<Client>),
+    /// A narrower right, and the export that it was made of.
+    Right(Right, usize),
     /// `TcpListener`.
     Listener(Listener),
     /// `TcpSocket`.
@@ -48,14 +46,13 @@ pub struct Server<'e> {
     pub(crate) stack: Stack,
     /// The time of this turn.
     pub(crate) now: Nanoseconds,
-    exports: Vec<Shared>,
+    pub(crate) exports: Vec<Shared>,
     pub(crate) opened: HashMap<u64, Opened>,
     pub(crate) connecting: HashMap<u64, Connecting>,
     /// Echoes that were asked for, by the cookie of the facet that did.
     pub(crate) echoing: HashMap<u64, Late<icmp_echo::call::Echo>>,
     pub(crate) watching: VecDeque<(Late<network_manager::call::Watch>, u64)>,
     cookie: u64,
-    narrowed: usize,
     pub(crate) sessions: u32,
     told: Told,
 }
@@ -78,7 +75,6 @@ impl<'e> Server<'e> {
             echoing: HashMap::new(),
             watching: VecDeque::new(),
             cookie: FIRST_COOKIE,
-            narrowed: 0,
             sessions: 0,
             told: Told::default(),
         }
@@ -91,10 +87,11 @@ impl<'e> Server<'e> {
     pub fn work(&mut self, link: &mut Link) -> Result<(), Refusal> {
         self.sessions = link.number() as u32;
         for _ in 0..TURNS {
+            // What is given up is told to its other end in the same turn.
+            self.give_connections_up();
             self.stack.poll(self.now);
             link.send(&mut self.stack)?;
             self.answer_echoes();
-            self.give_connections_up();
             let mut is_quiet = true;
             while let Some((socket, cookie)) = self.stack.touched() {
                 is_quiet = false;
@@ -128,16 +125,6 @@ impl<'e> Server<'e> {
         }
     }
 
-    /// The right behind a facet, and whose sockets it opens.
-    pub(crate) fn right(&self, cookie: u64) -> Result<(Right, Option<Client>), Refusal> {
-        if let Some(Opened::Right(right, client)) = self.opened.get(&cookie) {
-            return Ok((*right, *client));
-        }
-        let export = usize::try_from(cookie).ok();
-        let export = export.and_then(|export| self.exports.get(export));
-        export.copied().ok_or(Refusal::Stale)
-    }
-
     /// A new cookie, which is never used again.
     pub(crate) const fn next_cookie(&mut self) -> u64 {
         self.cookie += 1;
@@ -163,26 +150,10 @@ impl<'e> Server<'e> {
         }
     }
 
-    /// Makes a facet for a narrower right.
-    pub(crate) fn narrow(
-        &mut self,
-        right: Right,
-        client: Option<Client>,
-        interface: u64,
-    ) -> Result<CapArg, Refusal> {
-        if self.narrowed >= MOST_NARROWED {
-            return Err(Refusal::OverBudget);
-        }
-        let cookie = self.next_cookie();
-        let facet = self.facet(cookie, interface, Opened::Right(right, client))?;
-        self.narrowed += 1;
-        Ok(facet)
-    }
-
     /// Ends what nobody holds any more.
     pub(crate) fn end(&mut self, opened: Opened) {
         match opened {
-            Opened::Right(..) => {}
+            Opened::Right(_, export) => self.give_narrowed_back(export),
             Opened::Listener(listener) => {
                 for socket in listener.sockets.into_iter().flatten() {
                     self.stack.release(self.now, socket);
@@ -216,6 +187,11 @@ pub fn check_range(window: &Window, offset: u32, length: u32) -> Result<(), Refu
         return Err(Refusal::OutOfRange);
     }
     Ok(())
+}
+
+/// Both parts of an end as a message carries them; nothing of none.
+pub fn octets_of(end: Option<End>) -> (ip::Octets, u16) {
+    end.map_or_else(Default::default, |end| (ip::octets(end.address), end.port))
 }
 
 /// What a client is told.
@@ -266,17 +242,20 @@ impl Service for Server<'_> {
         match self.right(cookie).map(|(right, _)| right) {
             Ok(Right::Status) => network_manager::dispatch(self, received, call),
             Ok(Right::Echo) => icmp_echo::dispatch(self, received, call),
-            Ok(Right::TcpListen(_)) => tcp_listen_authority::dispatch(self, received, call),
-            Ok(Right::TcpConnect(_)) => tcp_connect_authority::dispatch(self, received, call),
-            Ok(Right::UdpBind(_)) => udp_bind_authority::dispatch(self, received, call),
-            Ok(Right::UdpConnect(_)) => udp_connect_authority::dispatch(self, received, call),
+            Ok(Right::Ports(ports)) => match ports.protocol {
+                Protocol::Tcp => tcp_listen_authority::dispatch(self, received, call),
+                Protocol::Udp => udp_bind_authority::dispatch(self, received, call),
+            },
+            Ok(Right::Reach(reach)) => match reach.protocol {
+                Protocol::Tcp => tcp_connect_authority::dispatch(self, received, call),
+                Protocol::Udp => udp_connect_authority::dispatch(self, received, call),
+            },
             Err(refusal) => stub::refuse(call, refusal),
         }
     }
 
     fn dropped(&mut self, cookie: u64) {
         if let Some(opened) = self.opened.remove(&cookie) {
-            self.narrowed -= usize::from(matches!(opened, Opened::Right(..)));
             self.end(opened);
         }
     }

@@ -1,17 +1,15 @@
 //! Connections: the rights to them, listeners, and bytes through the clients' windows.
 
-use net_demux::{Client, Endpoint, Protocol, Socket};
+use net_demux::{Endpoint, Socket};
 use net_stack::{Read, State};
 use sdk::alloc::rc::Rc;
 use sdk::net::{tcp_connect_authority, tcp_listen_authority, tcp_listener, tcp_socket};
-use sdk::{Answered, Call, Cap, CapArg, Late, Refusal, Reply, Window};
+use sdk::{Answered, Call, Cap, CapArg, Late, Refusal, Reply, Window, ip};
 use units::Nanoseconds;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::address;
-use crate::exports::{Ports, Reach, Right};
-use crate::server::{Opened, Server, check_range, map, refusal, state};
+use crate::server::{Opened, Server, check_range, map, octets_of, refusal, state};
 
 /// A connection may take so long to come about.
 const PATIENCE: Nanoseconds = Nanoseconds::from_secs(120);
@@ -60,20 +58,6 @@ impl Stream {
 }
 
 impl Server<'_> {
-    fn ports(&self, cookie: u64) -> Result<(Ports, Client), Refusal> {
-        match self.right(cookie)? {
-            (Right::TcpListen(ports), Some(client)) => Ok((ports, client)),
-            _ => Err(Refusal::WrongKind),
-        }
-    }
-
-    fn reach(&self, cookie: u64) -> Result<(Reach, Client), Refusal> {
-        match self.right(cookie)? {
-            (Right::TcpConnect(reach), Some(client)) => Ok((reach, client)),
-            _ => Err(Refusal::WrongKind),
-        }
-    }
-
     fn open_listener(
         &mut self,
         cookie: u64,
@@ -86,7 +70,7 @@ impl Server<'_> {
             Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
         ];
-        let addresses = match address::read(at)?.or(ports.at) {
+        let addresses = match ip::read(at)?.or(ports.at) {
             Some(address) => [Some(address), None],
             None => any,
         };
@@ -167,7 +151,7 @@ impl Server<'_> {
         remote: Endpoint,
     ) -> Result<(Rc<Window>, Socket), Refusal> {
         let (reach, client) = self.reach(cookie)?;
-        let connect = reach.covering(Protocol::Tcp, remote);
+        let connect = reach.covering(remote);
         let connect = connect.ok_or(Refusal::NotGranted)?;
         let window = map(window)?;
         let socket = self
@@ -290,7 +274,7 @@ impl<'c> tcp_listen_authority::Server<Call<'c>> for Server<'_> {
     fn info(&mut self, reply: Reply<Call<'c>, tcp_listen_authority::call::Info>) -> Answered {
         match self.ports(reply.cookie()) {
             Ok((ports, _)) => {
-                let octets = ports.at.map(address::write).unwrap_or_default();
+                let octets = ip::octets(ports.at);
                 reply.send(tcp_listen_authority::InfoReply {
                     address: &octets,
                     first_port: ports.ports.0,
@@ -308,12 +292,7 @@ impl<'c> tcp_listen_authority::Server<Call<'c>> for Server<'_> {
         first_port: u16,
         last_port: u16,
     ) -> Answered {
-        let narrowed = self.ports(reply.cookie()).and_then(|(ports, client)| {
-            let narrow = ports.narrow(address::read(at)?, (first_port, last_port));
-            let narrow = narrow.map_err(|net_demux::Wider| Refusal::NotGranted)?;
-            let interface = tcp_listen_authority::INTERFACE_ID;
-            Server::narrow(self, Right::TcpListen(narrow), Some(client), interface)
-        });
+        let narrowed = self.narrow_ports(reply.cookie(), at, (first_port, last_port));
         reply.answer(narrowed.map(|authority| tcp_listen_authority::NarrowReply { authority }))
     }
 
@@ -355,7 +334,7 @@ impl<'c> tcp_connect_authority::Server<Call<'c>> for Server<'_> {
     fn info(&mut self, reply: Reply<Call<'c>, tcp_connect_authority::call::Info>) -> Answered {
         match self.reach(reply.cookie()) {
             Ok((reach, _)) => {
-                let to = reach.to.map(|(to, bits)| (address::write(to), bits));
+                let to = reach.to.map(|(to, bits)| (ip::octets(to), bits));
                 let (octets, prefix_bits) = to.unwrap_or_default();
                 reply.send(tcp_connect_authority::InfoReply {
                     address: &octets,
@@ -376,13 +355,8 @@ impl<'c> tcp_connect_authority::Server<Call<'c>> for Server<'_> {
         first_port: u16,
         last_port: u16,
     ) -> Answered {
-        let narrowed = self.reach(reply.cookie()).and_then(|(reach, client)| {
-            let to = address::read(to)?.map(|to| (to, prefix_bits));
-            let narrow = reach.narrow(to, (first_port, last_port));
-            let narrow = narrow.map_err(|net_demux::Wider| Refusal::NotGranted)?;
-            let interface = tcp_connect_authority::INTERFACE_ID;
-            Server::narrow(self, Right::TcpConnect(narrow), Some(client), interface)
-        });
+        let ports = (first_port, last_port);
+        let narrowed = self.narrow_reach(reply.cookie(), (to, prefix_bits), ports);
         reply.answer(narrowed.map(|authority| tcp_connect_authority::NarrowReply { authority }))
     }
 
@@ -394,7 +368,7 @@ impl<'c> tcp_connect_authority::Server<Call<'c>> for Server<'_> {
         port: u16,
         timeout_ns: u64,
     ) -> Answered {
-        let begun = address::read_one(to).and_then(|address| {
+        let begun = ip::read_one(to).and_then(|address| {
             let remote = Endpoint { address, port };
             self.begin_connection(reply.cookie(), window, remote)
         });
@@ -428,7 +402,7 @@ impl<'c> tcp_socket::Server<Call<'c>> for Server<'_> {
         });
         match found {
             Ok(((local, remote), now)) => {
-                let (local, remote) = (address::write_end(Some(local)), address::write_end(remote));
+                let (local, remote) = (octets_of(Some(local)), octets_of(remote));
                 reply.send(tcp_socket::InfoReply {
                     local_address: &local.0,
                     local_port: local.1,

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use arrayvec::ArrayVec;
 use dns_core::{Answer, Asked, Kind, MOST_ADDRESSES, Refusal as NoAnswer, Spelling};
 use sdk::net::dns_resolver::{self, Families, Found};
-use sdk::{Late, Refusal, UdpSocket};
+use sdk::{Late, Refusal, UdpSocket, ip};
 use units::Nanoseconds;
 
 /// Addresses of both kinds.
@@ -108,16 +108,9 @@ pub fn answer(late: Late<dns_resolver::call::Lookup>, found: &Addresses, refusal
     if found.is_empty() {
         return late.refuse(refusal);
     }
-    let octets: ArrayVec<ArrayVec<u8, 16>, { 2 * MOST_ADDRESSES }> =
-        found.iter().map(|address| octets(*address)).collect();
+    let octets: ArrayVec<ip::Octets, { 2 * MOST_ADDRESSES }> =
+        found.iter().map(|address| ip::octets(*address)).collect();
     let list: ArrayVec<Found<'_>, { 2 * MOST_ADDRESSES }> =
         octets.iter().map(|address| Found { address }).collect();
     late.send(dns_resolver::LookupReply { list: &list });
-}
-
-fn octets(address: IpAddr) -> ArrayVec<u8, 16> {
-    match address {
-        IpAddr::V4(address) => address.octets().into_iter().collect(),
-        IpAddr::V6(address) => address.octets().into_iter().collect(),
-    }
 }

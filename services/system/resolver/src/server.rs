@@ -1,5 +1,7 @@
 //! The service: which names are asked for, and whom.
 
+use core::net::IpAddr;
+
 use arrayvec::ArrayVec;
 use dns_core::{Cache, Kind, ask, read};
 use sdk::net::dns_resolver::{self, Families};
@@ -7,7 +9,7 @@ use sdk::net::udp_socket::ReceiveParams;
 use sdk::net::udp_socket::call::Receive;
 use sdk::{
     Access, Answered, Call, EntropySource, Env, Error, Interface, NetworkManager, Received,
-    Refusal, Reply, Ring, Service, UdpConnectAuthority, UdpSocket, VirtualMemory, Window,
+    Refusal, Reply, Ring, Service, UdpConnectAuthority, UdpSocket, VirtualMemory, Window, ip,
 };
 use units::Nanoseconds;
 
@@ -91,7 +93,7 @@ impl Server {
         let server = server.ok_or(Refusal::Unreachable)?;
         lookup.tries += 1;
         let memory = self.window.memory().cap();
-        let socket = match self.udp.connect(memory, server, PORT) {
+        let socket = match self.udp.connect(memory, &ip::octets(*server), PORT) {
             Ok(connected) => connected.socket,
             // There is no way to this one, such as no address of its family yet.
             Err(Refusal::Unreachable) => return Ok(()),
@@ -116,15 +118,11 @@ impl Server {
         Ok(())
     }
 
-    fn servers(&self) -> Result<ArrayVec<ArrayVec<u8, 16>, MOST_SERVERS>, Refusal> {
+    fn servers(&self) -> Result<ArrayVec<IpAddr, MOST_SERVERS>, Refusal> {
         let servers = self.network.retrying().servers(|results| {
             let mut servers = ArrayVec::new();
             for server in results.list()?.iter().take(MOST_SERVERS) {
-                let mut octets = ArrayVec::new();
-                octets
-                    .try_extend_from_slice(server.address()?)
-                    .map_err(|_| Refusal::MalformedAddress)?;
-                servers.push(octets);
+                servers.push(ip::read_one(server.address()?)?);
             }
             Ok::<_, Refusal>(servers)
         })??;

@@ -2,18 +2,20 @@
 
 use core::cell::Cell;
 use core::fmt::Write as _;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
 use core::pin::pin;
 
 use sdk::{
     DnsResolver, Env, IcmpEcho, NEVER, NetworkManager, Refusal, Tasks, TcpConnectAuthority,
     TcpListenAuthority, TcpListener, TcpServer, TcpSocket, TcpStream, Timer, VirtualMemory,
     alloc::{
+        borrow::Cow,
         format,
         string::{String, ToString},
         vec,
         vec::Vec,
     },
+    ip,
     net::dns_resolver::Families,
     net::network_manager::{Origin, Phase, Standing},
     net::tcp_listener::call::Accept,
@@ -106,7 +108,7 @@ impl Network {
             let mut rows = Vec::new();
             for one in results.list()?.iter() {
                 rows.push([
-                    format!("{}/{}", spelled(one.address()?), one.prefix_bits()),
+                    format!("{}/{}", spelled(one.address()?)?, one.prefix_bits()),
                     origin(one.origin()?).to_string(),
                     standing(one.standing()?).to_string(),
                     left(one.valid_ns(), now),
@@ -124,10 +126,10 @@ impl Network {
                 let by = if router.is_empty() {
                     "the link".to_string()
                 } else {
-                    spelled(router)
+                    spelled(router)?
                 };
                 rows.push([
-                    format!("{}/{}", spelled(one.target()?), one.prefix_bits()),
+                    format!("{}/{}", spelled(one.target()?)?, one.prefix_bits()),
                     by,
                 ]);
             }
@@ -137,7 +139,7 @@ impl Network {
         print(to, &routes);
         let servers = status.servers(|results| {
             let list = results.list()?;
-            let servers = list.iter().map(|one| Ok(spelled(one.address()?)));
+            let servers = list.iter().map(|one| spelled(one.address()?));
             servers.collect::<Result<Vec<_>, Refusal>>()
         });
         let servers = servers.and_then(|servers| servers).map_err(failed)?;
@@ -149,7 +151,7 @@ impl Network {
         let echo = self.echo.as_ref();
         let echo = echo.ok_or_else(|| Failure::not_held("IcmpEcho"))?;
         let address = self.address(target, family)?;
-        let octets = octets(address);
+        let octets = ip::octets(address);
         let (mut sent, mut answered) = (0, 0_u32);
         for number in 1..=count {
             let begun = to.now_ns();
@@ -197,7 +199,7 @@ impl Network {
         let address = self.address(&url.host, Family::Any)?;
         let about = format!("{address} port {}", url.port);
         let failed = |refusal| Failure::about(&about)(refusal);
-        let octets = octets(address);
+        let octets = ip::octets(address);
         let made = TcpStream::connect(self.memory()?, connect, &octets, url.port, CONNECT_NS);
         let mut stream = made.map_err(failed)?;
         let host = if url.host.contains(':') {
@@ -241,7 +243,7 @@ impl Network {
         let peer = stream.socket().info(|info| {
             Ok::<_, Refusal>(format!(
                 "{} port {}",
-                spelled(info.remote_address()?),
+                spelled(info.remote_address()?)?,
                 info.remote_port()
             ))
         });
@@ -290,10 +292,7 @@ impl Network {
         let found = resolver.lookup(name, families, LOOKUP_NS, |results| {
             let mut found = Vec::new();
             for one in results.list()?.iter() {
-                let octets = one.address()?;
-                let four = <[u8; 4]>::try_from(octets).map(IpAddr::from);
-                let sixteen = <[u8; 16]>::try_from(octets).map(IpAddr::from);
-                found.push(four.or(sixteen).map_err(|_| Refusal::MalformedAddress)?);
+                found.push(ip::read_one(one.address()?)?);
             }
             Ok(found)
         });
@@ -389,9 +388,9 @@ struct Answer {
 
 impl Answer {
     /// Takes a piece; gives what of it is the body's.
-    fn take(&mut self, piece: &[u8], to: &mut Terminal) -> Result<Vec<u8>, Failure> {
+    fn take<'a>(&mut self, piece: &'a [u8], to: &mut Terminal) -> Result<Cow<'a, [u8]>, Failure> {
         if self.begun.is_some() {
-            return Ok(piece.to_vec());
+            return Ok(Cow::Borrowed(piece));
         }
         self.head.extend_from_slice(piece);
         let mut fields = [httparse::EMPTY_HEADER; FIELDS];
@@ -407,9 +406,9 @@ impl Answer {
                 let stated = answer.headers.iter().find(is_length);
                 let stated = stated.and_then(|field| core::str::from_utf8(field.value).ok());
                 self.begun = Some(stated.and_then(|length| length.trim().parse().ok()));
-                Ok(self.head.split_off(length))
+                Ok(Cow::Owned(self.head.split_off(length)))
             }
-            Ok(httparse::Status::Partial) if self.head.len() < HEAD_BYTES => Ok(Vec::new()),
+            Ok(httparse::Status::Partial) if self.head.len() < HEAD_BYTES => Ok(Cow::Borrowed(&[])),
             _ => Err(Failure::Said(String::from(
                 "what answers there does not speak HTTP",
             ))),
@@ -447,8 +446,8 @@ fn show_status(status: &NetworkManager, to: &mut Terminal) -> Outcome {
             let _ = write!(
                 text,
                 ", {} from {}, renewed in {}, rebound in {}, over in {}",
-                spelled(status.address()?),
-                spelled(status.server()?),
+                spelled(status.address()?)?,
+                spelled(status.server()?)?,
                 left(status.renew_ns(), now),
                 left(status.rebind_ns(), now),
                 left(status.expires_ns(), now)
@@ -487,21 +486,10 @@ fn fill<const N: usize>(
     Ok(())
 }
 
-fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    }
-}
-
-fn spelled(octets: &[u8]) -> String {
-    if let Ok(octets) = <[u8; 4]>::try_from(octets) {
-        return Ipv4Addr::from(octets).to_string();
-    }
-    match <[u8; 16]>::try_from(octets) {
-        Ok(octets) => Ipv6Addr::from(octets).to_string(),
-        Err(_) => String::from("nothing"),
-    }
+/// An address of a message as people write it.
+fn spelled(octets: &[u8]) -> Result<String, Refusal> {
+    let address = ip::read(octets)?;
+    Ok(address.map_or_else(|| String::from("nothing"), |address| address.to_string()))
 }
 
 fn left(at: u64, now: u64) -> String {

@@ -21,7 +21,7 @@ ip link set tap0 up
 dnsmasq -d --conf-file=/dev/null --user=root --interface=tap0 --bind-interfaces --no-resolv --no-hosts \
   --dhcp-range=10.77.0.50,10.77.0.60,120 --dhcp-range=fd77::100,fd77::1ff,64,120 \
   --dhcp-host=52:54:00:ca:05:01,10.77.0.55 --enable-ra --ra-param=tap0,4,60 \
-  --address=/linux.test/10.77.0.1 --address=/linux.test/fd77::1 --dhcp-leasefile="$work/leases" </dev/null >"$work/dnsmasq" 2>&1 &
+  --address=/linux.test/10.77.0.1 --address=/linux.test/fd77::1 --address=/nobody.test/ --dhcp-leasefile="$work/leases" </dev/null >"$work/dnsmasq" 2>&1 &
 mkdir page
 echo "a page by Linux" >page/index.html
 (cd page && exec python3 -m http.server --bind :: 8000) </dev/null >"$work/http" 2>&1 &
@@ -95,7 +95,7 @@ inventory::submit! {
             Step::Wait("fd77::1"),
             Step::Wait("10.77.0.1"),
             Step::Type("resolve nobody.test"),
-            Step::Wait("resolve: nobody.test:"),
+            Step::Wait("resolve: nobody.test: nothing of that name exists"),
             Step::Type("fetch http://linux.test:8000/"),
             Step::Wait("16 bytes"),
             Step::Type("fetch http://10.77.0.1:8000/"),
