@@ -228,3 +228,26 @@ pub unsafe fn memory_word<'a>(address: u64) -> &'a core::sync::atomic::AtomicU32
     // SAFETY: by the caller's promise.
     unsafe { core::sync::atomic::AtomicU32::from_ptr(address as *mut u32) }
 }
+
+/// The process of a name that lives, if one does.
+///
+/// # Errors
+/// The kernel's.
+pub fn process_named(info: &SystemInfo, name: &str) -> Result<Option<u64>, Refusal> {
+    let mut from = 0;
+    loop {
+        let (next, found) = info.processes(from, |results| {
+            let mut found = None;
+            for process in results.list()?.iter() {
+                if process.name()? == name {
+                    found = Some(process.id());
+                }
+            }
+            Ok::<_, Refusal>((results.next(), found))
+        })??;
+        if found.is_some() || next == 0 {
+            return Ok(found);
+        }
+        from = next;
+    }
+}

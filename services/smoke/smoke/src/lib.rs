@@ -15,6 +15,8 @@ pub mod raw;
 pub mod receives;
 mod threads;
 
-pub use kit::{Ended, Given, Kit, give, interface_of, memory_word, outcome, role, wait_until};
+pub use kit::{
+    Ended, Given, Kit, give, interface_of, memory_word, outcome, process_named, role, wait_until,
+};
 pub use probe::{Acting, Probe, Prober, mint, probe_at, serve_probe};
 pub use threads::{Race, here, pinned};

@@ -51,6 +51,7 @@ mod map_charge;
 mod map_identity;
 mod map_revoke_race;
 mod mistakes;
+mod net_crash;
 mod net_shell;
 mod net_slirp;
 mod net_tap;

@@ -29,7 +29,7 @@ pub fn forwarded(peer: &Peer<'_>, port: u16) -> Result<u16> {
 }
 
 /// Sends bytes and takes them back at the same time, ends its own side, and sees the guest end the other.
-fn echo(peer: &mut Peer<'_>) -> Result<()> {
+pub fn echo(peer: &mut Peer<'_>) -> Result<()> {
     let port = forwarded(peer, 7)?;
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -10,27 +10,9 @@ use sdk::{
     BlockDevice, Env, Error, MachineInspector, ProcessControl, Refusal, SystemInfo, Timer,
     diagnostics::machine_inspector::Use, fact,
 };
+use smoke::process_named;
 
 sdk::entry!(main);
-
-fn find(info: &SystemInfo, name: &str) -> Result<Option<u64>, Refusal> {
-    let mut from = 0;
-    loop {
-        let (next, found) = info.processes(from, |results| {
-            let mut found = None;
-            for process in results.list()?.iter() {
-                if process.name()? == name {
-                    found = Some(process.id());
-                }
-            }
-            Ok::<_, Refusal>((results.next(), found))
-        })??;
-        if found.is_some() || next == 0 {
-            return Ok(found);
-        }
-        from = next;
-    }
-}
 
 /// Time between two looks, and how often is looked.
 const LOOK_NS: u64 = 1_000_000;
@@ -96,7 +78,7 @@ fn main(env: &Env) -> Result<(), Error> {
             stuck(inspector, &timer)?;
         }
         // Between a death and the restart there is nobody of that name.
-        if let Some(id) = find(&info, name)?
+        if let Some(id) = process_named(&info, name)?
             && control.kill(id).is_ok()
         {
             killed += 1;
