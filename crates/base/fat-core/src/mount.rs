@@ -5,7 +5,7 @@ use core::fmt;
 
 use fat_format::Volume;
 use partition::{
-    Besides, GptFault, Label, Layout, Refused, Scheme, VolumeKind, find_volumes, foreign,
+    Besides, GptFault, Label, Layout, NotFat, Refused, Scheme, VolumeKind, find_volumes, foreign,
     other_boot_sector,
 };
 
@@ -246,7 +246,7 @@ where
     if read(0, &mut sector)
         && let Some(name) = other_boot_sector(&sector)
     {
-        return Err(MountError::Unsupported(format!("it is {name}, not FAT")));
+        return Err(MountError::Unsupported(format!("it is {}", NotFat(name))));
     }
     match Volume::mount(&mut part) {
         Ok(volume) => Ok(Mounted {
@@ -258,7 +258,7 @@ where
         Err(error) => {
             let mut read = |at, to: &mut [u8]| fat_format::Blocks::read(&mut part, at, to).is_ok();
             Err(match (foreign(bytes, &mut read), &error) {
-                (Some(name), _) => MountError::Unsupported(format!("it is {name}, not FAT")),
+                (Some(name), _) => MountError::Unsupported(format!("it is {}", NotFat(name))),
                 (None, fat_format::Error::NotFat { .. }) => {
                     MountError::Unsupported(error.to_string())
                 }
@@ -395,6 +395,12 @@ mod tests {
                 "the disk holds an ext2, ext3 or ext4 file system, not FAT"
             );
         }
+        let mut own = vec![0; 65536];
+        own[..8].copy_from_slice(b"SOCvol1\0");
+        assert_eq!(
+            problem(Image::new(own, 512)),
+            "the disk holds a capOS volume, which the service store mounts as /volume"
+        );
         let mut failing = Image::new(vec![0; 65536], 512);
         failing.fail_from = Some(0);
         assert_eq!(problem(failing), "the disk cannot be read: 7");

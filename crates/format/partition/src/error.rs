@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::NotFat;
+
 /// Why no list of volumes could be made of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error<E> {
@@ -57,7 +59,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 "no partition table and no FAT volume: block 0 lacks the 55 AA signature",
             ),
             Self::OtherFileSystem { name } => {
-                write!(f, "the disk holds {name}, not FAT")
+                write!(f, "the disk holds {}", NotFat(name))
             }
             Self::NotMbr { number, status } => {
                 write!(

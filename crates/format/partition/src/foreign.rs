@@ -1,5 +1,7 @@
 //! The names of what is no FAT volume.
 
+use core::fmt;
+
 use crate::bare::BITLOCKER_TO_GO;
 
 /// Where something tells what it is: offset, magic bytes, name as part of a sentence.
@@ -8,6 +10,24 @@ type Magic = (u64, &'static [u8], &'static str);
 /// What is said of it only where block 0 leads to no GPT.
 pub(crate) const GPT_ALONE: &str =
     "a GPT whose protective entry in block 0 is gone (gdisk writes it anew)";
+
+/// This system's own volume.
+const OWN: &str = "a capOS volume";
+
+/// What [`foreign`] named, to somebody who expected a FAT volume: whose it is where that is known, else that it is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotFat(pub &'static str);
+
+impl fmt::Display for NotFat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)?;
+        f.write_str(if self.0 == OWN {
+            ", which the service store mounts as /volume"
+        } else {
+            ", not FAT"
+        })
+    }
+}
 
 const LUKS2_COPY: &str =
     "a LUKS2 container (encrypted) whose first header is gone (cryptsetup repair brings it back)";
@@ -29,7 +49,7 @@ const MAGICS: [Magic; 76] = [
         &BITLOCKER_TO_GO,
         "a BitLocker To Go volume (encrypted)",
     ),
-    (0, b"SOCvol1\0", "a capOS volume"),
+    (0, b"SOCvol1\0", OWN),
     (0, b"XFSB", "an XFS file system"),
     (0, b"hsqs", "a squashfs image"),
     (0, b"QFI\xfb", "a qcow2 image inside a raw one"),

@@ -27,7 +27,7 @@ mod mbr;
 pub use bare::other_boot_sector;
 pub use crc32::{Crc32, crc32};
 pub use error::{EntryFault, Error, GptFault};
-pub use foreign::foreign;
+pub use foreign::{NotFat, foreign};
 pub use layout::{
     Besides, Guid, Label, Layout, MAX_REFUSED, MAX_VOLUMES, Refused, Scheme, Volume, VolumeKind,
 };

@@ -83,13 +83,11 @@ pub(crate) fn has_signature(block: &[u8]) -> bool {
     le::array(block, SIGNATURE) == [0x55, 0xaa]
 }
 
-/// Whether one of the entries announces a GPT (UEFI 2.10, 5.2.3).
+/// Whether one of the entries announces a GPT (UEFI 2.10, 5.2.3). How many blocks it claims is as little looked at as by Linux
+/// (`block/partitions/efi.c`): tools write what they like there.
 pub(crate) fn is_protective(block: &[u8]) -> bool {
     (0..4).map(|index| Entry::read(block, index)).any(|entry| {
-        entry.type_byte == TYPE_PROTECTIVE
-            && entry.has_valid_status()
-            && entry.first == 1
-            && entry.blocks != 0
+        entry.type_byte == TYPE_PROTECTIVE && entry.has_valid_status() && entry.first == 1
     })
 }
 

@@ -113,6 +113,16 @@ fn a_boot_sector_that_says_fat_needs_no_signature() {
 }
 
 #[test]
+fn a_protective_entry_may_claim_any_number_of_blocks() {
+    for blocks in [0, 17, 999, 5000, u32::MAX] {
+        let mut disk = Disk::new(512, 1000);
+        GptPlan::new(&[(100, 199, "a")]).write(&mut disk);
+        disk.entry(0, 0, 0xee, 1, blocks);
+        assert_eq!(ranges(&disk.find().unwrap()), [(1, 100, 100)], "{blocks}");
+    }
+}
+
+#[test]
 fn a_gpt_without_its_protective_entry_is_called_one() {
     let mut disk = Disk::new(512, 1000);
     GptPlan::new(&[(100, 199, "a")]).write(&mut disk);

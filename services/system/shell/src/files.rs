@@ -153,9 +153,11 @@ fn others(disk: &Disk) -> Vec<Part> {
 fn describe_part(disks: &Disks, disk: &Disk, part: &Part) -> String {
     let name = format!("{}.{}", disk.name, part.name);
     let own = disks.list.iter().find(|known| known.name == name);
-    let mut text = own
-        .and_then(describe)
-        .unwrap_or_else(|| format!("{}, {}", part.what, show::size(part.bytes)));
+    let mut text = own.and_then(describe).unwrap_or_else(|| match part.bytes {
+        // A link that leads nowhere has no size.
+        0 => part.what.clone(),
+        bytes => format!("{}, {}", part.what, show::size(bytes)),
+    });
     if !part.label.is_empty() {
         text = format!("{text}, partition \"{}\"", part.label);
     }

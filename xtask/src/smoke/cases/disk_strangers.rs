@@ -26,6 +26,10 @@ fn volume(folder: &Path, label: &str) -> Result<Vec<u8>> {
 
 /// A disk with one partition that holds `volume`, in a GPT that counts in blocks of `block` bytes.
 fn with_gpt(volume: &[u8], block: usize) -> Result<Vec<u8>> {
+    with_named_gpt(volume, block, "volume")
+}
+
+fn with_named_gpt(volume: &[u8], block: usize, name: &str) -> Result<Vec<u8>> {
     let first = 2 * MIB;
     let mut disk = vec![0; first + volume.len() + 2 * MIB];
     let blocks = disk.len() / block;
@@ -41,7 +45,7 @@ fn with_gpt(volume: &[u8], block: usize) -> Result<Vec<u8>> {
         .logical_block_size(size)
         .create_from_device(&mut device, None)?;
     table.add_partition_at(
-        "volume",
+        name,
         1,
         (first / block) as u64,
         (volume.len() / block) as u64,
@@ -77,6 +81,21 @@ fn with_chains(one: &[u8], two: &[u8]) -> Vec<u8> {
     disk
 }
 
+/// A primary partition, and a chain of logical ones that leads back to its begin; the one in it holds an exFAT volume.
+fn with_loop(volume: &[u8]) -> Vec<u8> {
+    let (blocks, gap) = (volume.len() / BLOCK, 2048);
+    let extended = gap + blocks;
+    let mut disk = vec![0; (extended + 2 * gap) * BLOCK];
+    entry(&mut disk, 0, 0, 0x0e, gap, blocks);
+    entry(&mut disk, 0, 1, 0x05, extended, 2 * gap);
+    entry(&mut disk, extended, 0, 0x07, 16, gap);
+    entry(&mut disk, extended, 1, 0x05, 0, gap);
+    disk[gap * BLOCK..][..volume.len()].copy_from_slice(volume);
+    disk[(extended + 16) * BLOCK..][..11].copy_from_slice(b"\xeb\x76\x90EXFAT   ");
+    disk[(extended + 17) * BLOCK - 2..][..2].copy_from_slice(&[0x55, 0xaa]);
+    disk
+}
+
 /// Makes all of them beside the first disk.
 fn strangers(path: &Path) -> Result<()> {
     let folder = path.parent().context("a disk lies in a folder")?;
@@ -99,6 +118,15 @@ fn strangers(path: &Path) -> Result<()> {
     let mut cut = with_gpt(&make("CUT")?, BLOCK)?;
     cut.truncate(14 * MIB);
     put("cut.img", &cut)?;
+    put("loop.img", &with_loop(&make("LOOP")?))?;
+    // A name that would turn the line, and a protective entry that claims no blocks.
+    let mut turned = with_named_gpt(&make("TURNED")?, BLOCK, "a\u{202e}live\u{2066}b")?;
+    turned[446 + 12..446 + 16].fill(0);
+    put("turned.img", &turned)?;
+    // No whole number of blocks.
+    let mut odd = make("ODD")?;
+    odd.extend(b"tail");
+    put("odd.img", &odd)?;
     // What is left of two that lost their first block.
     let mut luks = vec![0; MIB];
     luks[0x4000..][..8].copy_from_slice(b"SKUL\xba\xbe\0\x02");
@@ -125,6 +153,9 @@ inventory::submit! {
             "-drive", "if=none,id=cut,format=raw,file={work}/cut.img",
             "-drive", "if=none,id=luks,format=raw,file={work}/luks.img",
             "-drive", "if=none,id=lost,format=raw,file={work}/lost.img",
+            "-drive", "if=none,id=loop,format=raw,file={work}/loop.img",
+            "-drive", "if=none,id=turned,format=raw,file={work}/turned.img",
+            "-drive", "if=none,id=odd,format=raw,file={work}/odd.img",
             "-device", "nvme,serial=many,id=many",
             "-device", "nvme-ns,drive=large,nsid=1,bus=many",
             "-device", "nvme-ns,drive=small,nsid=2,bus=many,logical_block_size=4096,physical_block_size=4096",
@@ -133,6 +164,9 @@ inventory::submit! {
             "-device", "nvme-ns,drive=cut,nsid=5,bus=many",
             "-device", "nvme-ns,drive=luks,nsid=6,bus=many",
             "-device", "nvme-ns,drive=lost,nsid=7,bus=many",
+            "-device", "nvme-ns,drive=loop,nsid=8,bus=many",
+            "-device", "nvme-ns,drive=turned,nsid=9,bus=many",
+            "-device", "nvme-ns,drive=odd,nsid=10,bus=many",
         ],
         steps: &[
             Step::Type("ls /"),
@@ -142,10 +176,19 @@ inventory::submit! {
             Step::Type("cat /disk1.n3p6/HELLO.TXT"),
             Step::Type("cat /disk1.n4/HELLO.TXT"),
             Step::Type("cat /disk1.n5p1/HELLO.TXT"),
+            Step::Type("cat /disk1.n8p1/HELLO.TXT"),
+            Step::Type("cat /disk1.n9p1/HELLO.TXT"),
+            Step::Type("cat /disk1.n10/HELLO.TXT"),
+            Step::Type("lsblk"),
             Step::Type("log"),
             Step::Type("halt"),
         ],
         required: &[
+            "on LOOP",
+            "on TURNED",
+            "on ODD",
+            "an exFAT volume, not FAT, 1 MiB",
+            "the chain of logical partitions loops at block ",
             "disk1.n6     the disk holds a LUKS2 container (encrypted) whose first header is gone",
             "disk1.n7     the disk holds a FAT32 volume whose boot sector is gone",
             "on LARGE",
