@@ -3,16 +3,24 @@
 //! Invariant: never builds anything else than what that guest was built from: the same kinds, flags and folders.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use object::{Object, ObjectSection, ObjectSymbol};
 
 use crate::build::{Builder, Code, Kind};
 use crate::project::Project;
 use crate::setup::is_installed;
 use crate::toolchain::Toolchain;
+
+/// Where every program begins, after a few instructions.
+const ENTRY: &str = "capos_rt_main";
+/// Bytes of a page, and between two words of it that are compared.
+const PAGE: u64 = 4096;
+const STEP: u64 = 256;
 
 /// What `cargo xtask gdb` takes.
 #[derive(Args, Debug)]
@@ -48,12 +56,13 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &GdbArgs) -> Result<E
             let program = found.with_context(|| {
                 format!("there is no program {name}; binaries of manifests are meant, for example nvme-provider")
             })?;
-            Some(program.path)
+            let own = own_words(&program.path).unwrap_or_default();
+            Some((program.path, own))
         }
     };
     let mut command = Command::new("gdb");
     command
-        .args(arguments(&kernel, service.as_deref()))
+        .args(arguments(&kernel, service.as_ref()))
         .args(&args.extra);
     if args.print {
         println!("{command:?}");
@@ -68,18 +77,49 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &GdbArgs) -> Result<E
     ))
 }
 
-/// Programs of services all lie at the same addresses, so only one of them has its symbols loaded. A breakpoint in it is
-/// one of the processor's, which needs no writing into pages that may not be there yet, and stops whichever process runs there.
-fn arguments(kernel: &Path, service: Option<&Path>) -> Vec<String> {
+/// Words of a program's code, by their addresses, from the page of its entry. All programs lie at the same addresses, and
+/// this tells them apart; the page is there in every one of them, however short it is.
+fn own_words(program: &Path) -> Option<Vec<(u64, u64)>> {
+    let bytes = fs::read(program).ok()?;
+    let file = object::File::parse(&*bytes).ok()?;
+    let entry = file
+        .symbols()
+        .find(|symbol| symbol.name() == Ok(ENTRY))?
+        .address();
+    let mut sections = file.sections();
+    let text = sections.find(|section| section.name() == Ok(".text"))?;
+    let page = (entry & !(PAGE - 1)).max(text.address());
+    let data = text.data().ok()?;
+    let word = |at: u64| {
+        let from = usize::try_from(at.checked_sub(text.address())?).ok()?;
+        let word = data.get(from..from.checked_add(8)?)?;
+        Some((at, u64::from_le_bytes(word.try_into().ok()?)))
+    };
+    let end = (entry & !(PAGE - 1)) + PAGE;
+    Some((page..end).step_by(STEP as usize).map_while(word).collect())
+}
+
+/// Only one program has its symbols loaded, so the first stop is in that one: where its words stand. The breakpoint is one of the
+/// processor's, which needs no writing into pages that may not be there yet.
+fn arguments(kernel: &Path, service: Option<&(PathBuf, Vec<(u64, u64)>)>) -> Vec<String> {
     let mut words = vec!["-q".to_owned(), kernel.display().to_string()];
     let mut then = |command: String| words.extend(["-ex".to_owned(), command]);
     then("set confirm off".into());
     then("set pagination off".into());
     then("target remote :1234".into());
     match service {
-        Some(service) => {
-            then(format!("add-symbol-file {}", service.display()));
-            then("hbreak capos_rt_main".into());
+        Some((program, own)) => {
+            then(format!("add-symbol-file {}", program.display()));
+            let same: Vec<String> = own
+                .iter()
+                .map(|(at, word)| format!("*({at:#x} as *const u64) == {word:#x}"))
+                .collect();
+            let only = if same.is_empty() {
+                String::new()
+            } else {
+                format!(" if {}", same.join(" && "))
+            };
+            then(format!("hbreak {ENTRY}{only}"));
         }
         None => then("hbreak kernel_start".into()),
     }
@@ -93,8 +133,13 @@ mod tests {
 
     #[test]
     fn a_service_brings_its_own_symbols() {
-        let words = arguments(Path::new("k"), Some(Path::new("s"))).join(" ");
+        let of = |own| arguments(Path::new("k"), Some(&("s".into(), own))).join(" ");
+        let words = of(vec![(0x1000, 7), (0x1100, 8)]);
         assert!(words.starts_with("-q k -ex") && words.contains("-ex add-symbol-file s"));
+        assert!(words.ends_with(
+            "hbreak capos_rt_main if *(0x1000 as *const u64) == 0x7 && *(0x1100 as *const u64) == 0x8"
+        ));
+        assert!(of(Vec::new()).ends_with("hbreak capos_rt_main"));
         assert!(
             !arguments(Path::new("k"), None)
                 .join(" ")
