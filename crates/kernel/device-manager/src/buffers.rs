@@ -18,6 +18,15 @@ struct Shares<P: Platform> {
     abandoned: bool,
 }
 
+/// What a bounded search has found.
+pub(crate) enum Next<T> {
+    Found(T),
+    /// Nothing, and there is more to look at.
+    Later,
+    /// Nothing, and there is no more.
+    None,
+}
+
 /// Buffers whose objects are taken in one go.
 const TAKES: usize = 64;
 /// The same of a claim that has ended, which are dropped: each takes some 80 instructions.
@@ -26,12 +35,12 @@ const SHED: usize = 128;
 /// Entries in one piece of the list.
 const PIECE: usize = 32;
 
-/// By the buffer's index.
-pub(crate) struct Buffers<P: Platform>(Pieces<Option<Shares<P>>, PIECE>);
+/// By the buffer's index, and where the search for objects of a claim that ends goes on.
+pub(crate) struct Buffers<P: Platform>(Pieces<Option<Shares<P>>, PIECE>, usize);
 
 impl<P: Platform> Buffers<P> {
     pub(crate) const fn new() -> Self {
-        Self(Pieces::new())
+        Self(Pieces::new(), 0)
     }
 
     /// Makes room for the buffer with this index.
@@ -97,6 +106,30 @@ impl<P: Platform> Buffers<P> {
             to += 1;
         }
         (to < self.0.len()).then_some(to)
+    }
+
+    /// The next object of a claim that has ended, to which none are added; looks at a bounded number of places.
+    pub(crate) fn next_object(&mut self) -> Next<(MappingId, P::Mapping)> {
+        for _ in 0..TAKES {
+            let Some(entry) = self.0.get(self.1) else {
+                return Next::None;
+            };
+            let shares = entry.iter().flat_map(|shares| &shares.mappings);
+            if let Some(object) = shares.flatten().next() {
+                return Next::Found(object.clone());
+            }
+            self.1 += 1;
+        }
+        Next::Later
+    }
+
+    /// Takes the object out that was found last. `false`: somebody else has.
+    pub(crate) fn take_found(&mut self, id: MappingId) -> bool {
+        let found = self.0.get_mut(self.1).and_then(Option::as_mut);
+        let places = found.into_iter().flat_map(|shares| &mut shares.mappings);
+        let mut places =
+            places.filter(|place| place.as_ref().is_some_and(|(known, _)| *known == id));
+        places.next().and_then(Option::take).is_some()
     }
 
     /// Drops a bounded part of the list, of which nothing is needed any more. `false`: it was empty.

@@ -13,7 +13,6 @@ use crate::facts::about;
 use crate::flr::{Flr, FlrPoll};
 use crate::job::{Act, Asked, Job, Operation};
 use crate::stop::{DEADLINE_NS, Switch, proof_name};
-use crate::teardown::Stopping;
 use crate::turn::Turn;
 use crate::{DeviceManager, Platform, Waiter};
 
@@ -243,6 +242,9 @@ impl<P: Platform> DeviceManager<P> {
         let Some(at) = self.at_index(function) else {
             return;
         };
+        if !at.unmap_some() {
+            return;
+        }
         let mut turn = at.turn();
         match turn.function.held.as_ref().map(|held| &held.job) {
             None | Some(Job::Idle) => {}
@@ -275,7 +277,13 @@ impl<P: Platform> Turn<'_, P> {
         self.leave();
         if let Some(claim) = doomed {
             // Whoever was first has begun it; then there is nothing left to do.
-            let _ = at.end_claim(&claim, Stopping::Hopeless);
+            let begun = at.begin_end(&claim);
+            // What is little is done at once: whoever hears that the device did not stop finds it quarantined.
+            if begun.is_ok() && at.unmap_some() {
+                let mut turn = at.turn();
+                turn.poll_teardown();
+                turn.leave();
+            }
         }
     }
 

@@ -56,6 +56,7 @@ mod control;
 mod dma;
 mod driven;
 mod effects;
+mod ending;
 mod facts;
 mod flr;
 mod function;

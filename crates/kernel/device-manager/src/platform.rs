@@ -29,6 +29,9 @@ pub trait Mapping: Clone + Send {
     /// Ends every mapping in every address space, and every later attempt to map. Returns when no CPU holds a
     /// translation any more. May be called more than once.
     fn revoke(&self) -> Self::Proof;
+
+    /// A bounded part of the same, which waits for nobody: for where nothing else runs meanwhile. `None`: there is more to do.
+    fn revoke_some(&self) -> Option<Self::Proof>;
 }
 
 /// How one function reaches memory for the length of one claim: in a domain of its own, or without any translation. Its

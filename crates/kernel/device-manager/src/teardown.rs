@@ -7,15 +7,15 @@ use dma_ledger::{
 };
 use driver_core::{Poll, Step};
 use ring_abi::Refusal;
-use units::Bdf;
 
+use crate::ending::Stopping;
 use crate::facts::about;
 use crate::flr::{Flr, FlrPoll};
 use crate::job::{Job, Stage};
 use crate::stop::{DEADLINE_NS, Switch, proof_name};
-use crate::turn::{At, Turn};
-use crate::views::{Revoked, SomeObjects};
-use crate::{DeviceManager, Platform, Reach, STEP_PAGES};
+use crate::turn::Turn;
+use crate::views::Revoked;
+use crate::{Platform, Reach, STEP_PAGES};
 
 /// How long transactions may stay pending once bus mastering is off.
 const DRAIN_NS: u64 = 2_000_000_000;
@@ -26,95 +26,13 @@ const PAGES: usize = 24;
 /// Up to so many buffers each stage of a teardown follows the one before at once: this takes no longer than a stage may.
 const FEW_BUFFERS: u32 = 16;
 
-/// Whether the device is asked to stop before the function is reset.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stopping {
-    /// By its broker first.
-    Polite,
-    /// The broker's reset was tried just now and gave no proof.
-    Hopeless,
-}
-
-impl<P: Platform> DeviceManager<P> {
-    /// Ends a claim: its holder dropped it, died or lost it. When it returns, every operation of the claim is refused and
-    /// no process maps a page of the device; the rest goes on on the function's timer.
-    ///
-    /// # Errors
-    /// Those of the claim: `Stale`, `WrongOwner`; `Revoked` if the teardown runs already; `Quarantined`.
-    pub fn release(&self, claim: &Claim) -> Result<(), Refusal> {
-        self.of(claim)?.end_claim(claim, Stopping::Polite)
-    }
-}
-
-impl<P: Platform> DeviceManager<P> {
-    /// Ends the claim of this generation of a function that asked for what it may not have. Its own word that it stopped is
-    /// worth nothing: it is reset as a function, or else quarantined. Returns whether a claim was there to be ended.
-    pub fn distrust(&self, function: Bdf, generation: u64) -> bool {
-        let mut all = self.hardware.iter();
-        let found = all.find(|(_, hardware)| hardware.info.bdf == function);
-        let Some(Ok(at)) = found.map(|(id, _)| self.at(*id)) else {
-            return false;
-        };
-        let claim = at.turn().function.claim().copied();
-        // Those who came after it have done nothing.
-        let claim = claim.filter(|claim| claim.generation() == generation);
-        claim.is_some_and(|claim| at.end_claim(&claim, Stopping::Hopeless).is_ok())
-    }
-}
-
-impl<P: Platform> At<'_, P> {
-    /// As [`DeviceManager::release`].
-    pub(crate) fn end_claim(self, claim: &Claim, stopping: Stopping) -> Result<(), Refusal> {
-        let mut turn = self.turn();
-        turn.begin_teardown(claim, stopping)?;
-        turn.leave();
-
-        // The claim's operations are refused by now, so nothing is added to what is taken out here bit by bit.
-        let mut proof = Revoked::of::<P::Mapping>([]);
-        let mut from = Some(0);
-        loop {
-            let buffers = from;
-            let mut some = SomeObjects::<P>::new();
-            {
-                let mut turn = self.turn();
-                let Ok(held) = turn.function.held() else {
-                    break;
-                };
-                match buffers {
-                    Some(at) => from = held.buffers.take_some(at, &mut some),
-                    None => some = held.views.take_some(),
-                }
-            }
-            if buffers.is_none() && some.is_empty() {
-                break;
-            }
-            proof = proof.and(&some);
-            let mut turn = self.turn();
-            for (id, _) in &some {
-                let _ = turn.function.record.release_mapping(*id);
-            }
-            turn.leave();
-            drop(some);
-            self.machine.platform.look();
-        }
-        while self.turn().drop_some_routes() {
-            self.machine.platform.look();
-        }
-        let mut turn = self.turn();
-        turn.unmapped(proof);
-        turn.leave();
-        // What follows takes as long as all before. A device that has stopped by now is let go of before this returns.
-        self.machine.platform.look();
-        let mut turn = self.turn();
-        turn.poll_teardown();
-        turn.leave();
-        Ok(())
-    }
-}
-
 impl<P: Platform> Turn<'_, P> {
     /// From here on every operation of the claim is refused.
-    fn begin_teardown(&mut self, claim: &Claim, stopping: Stopping) -> Result<(), Refusal> {
+    pub(crate) fn begin_teardown(
+        &mut self,
+        claim: &Claim,
+        stopping: Stopping,
+    ) -> Result<(), Refusal> {
         let token = self.function.record.begin_teardown(claim)?;
         let hopeless = stopping == Stopping::Hopeless;
         let held = self.function.held()?;
@@ -214,7 +132,7 @@ impl<P: Platform> Turn<'_, P> {
 
     /// Every mapping that this teardown found is gone. The device is looked at in another turn: the caller's next one, or the
     /// timer's where the caller does not get to it.
-    fn unmapped(&mut self, proof: Revoked) {
+    pub(crate) fn unmapped(&mut self, proof: Revoked) {
         let job = self.function.held.as_mut().map(|held| &mut held.job);
         let Some(Job::Teardown(Stage::Unmapping(place))) = job else {
             return;

@@ -65,6 +65,11 @@ impl<P: Platform> RegisterViews<P> {
         Some(self.0.swap_remove(place).1)
     }
 
+    /// The one that is taken out next.
+    pub(crate) fn last(&self) -> Option<(MappingId, P::Mapping)> {
+        self.0.last().cloned()
+    }
+
     /// Takes some out; the rest is shorter by them.
     pub(crate) fn take_some(&mut self) -> SomeObjects<P> {
         let mut some = SomeObjects::<P>::new();

@@ -8,9 +8,10 @@
 
 mod machine;
 
-use device_manager::{Books, Live, Refusal};
+use device_manager::{Access, Books, Live, Refusal};
 use dma_ledger::{FunctionState, Phase};
 use machine::{Machine, STRANGER, TAKEN, Ticket, from_device};
+use units::Bdf;
 
 #[test]
 fn closing_ends_every_claim_and_refuses_new_ones() {
@@ -96,4 +97,50 @@ fn an_inspection_agrees_with_what_was_done() {
         0,
         "the same place: nothing was taken"
     );
+}
+
+#[test]
+fn a_device_that_is_distrusted_is_unmapped_a_little_at_a_time() {
+    const BUFFERS: usize = 40;
+    let it = Machine::new();
+    let (claim, _) = it.running(0);
+    let pool = it.manager.pool_create(&claim, 1 << 20).unwrap();
+    for _ in 0..BUFFERS {
+        let layout = device_manager::Layout::Scattered;
+        let buffer = it
+            .manager
+            .buffer_allocate(&claim, pool, 4096, layout)
+            .unwrap();
+        it.manager
+            .buffer_window(&claim, buffer, Access::ReadWrite)
+            .unwrap();
+    }
+    let function = Bdf::from_u32(it.manager.info(&claim).unwrap().address);
+    // Out of an interrupt: the claim is dead, and nothing else was done.
+    assert!(it.manager.distrust(function, claim.generation()));
+    assert_eq!(
+        it.manager.configure(&claim, driver_core::Settings::Plain),
+        Err(Refusal::Revoked)
+    );
+    assert!(!it.manager.distrust(function, claim.generation()), "once");
+    let ticket = Ticket::new();
+    it.manager.claim("fake", 0, STRANGER, ticket.waiter());
+    assert_eq!(it.fake.revoked(), 0);
+    let mut turns = 0;
+    while !it.fake.all_revoked() {
+        let before = it.fake.revoked();
+        let (function, at) = it.fake.next_timer().expect("the timer is armed");
+        it.fake.advance_to(at);
+        it.manager.poll(function);
+        assert!(
+            it.fake.revoked() - before <= 2,
+            "two steps each, four in one interrupt"
+        );
+        assert_eq!(ticket.answer(), None);
+        turns += 1;
+    }
+    assert!(turns >= BUFFERS / 2);
+    it.settle();
+    assert!(matches!(ticket.answer(), Some(Ok(_))));
+    assert_eq!(it.fake.pages(), 0);
 }

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use frames::{FRAME_BYTES, Frames, ShootdownReceipt, Use};
-use mapping_ledger::{ObjectLedger, Unmapped};
+use mapping_ledger::{ObjectLedger, Progress, Revocation, Unmapped};
 use mmio::SharedBytes;
 use paging::Access;
 use ring_abi::Refusal;
@@ -219,6 +219,14 @@ impl MemoryObject {
             return Unmapped::untrue();
         });
         mapping_ledger::revoke::<Kernel>(self)
+    }
+
+    /// One step of the same, which looks at nothing and waits for nobody. `None`: there is more to do.
+    pub fn revoke_some(&self) -> Option<Unmapped> {
+        match Revocation::<Kernel>::begin(self).step() {
+            Progress::Done(proof) => Some(proof),
+            Progress::More => None,
+        }
     }
 }
 

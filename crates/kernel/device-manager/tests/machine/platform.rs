@@ -98,6 +98,8 @@ pub struct FakeMapping {
     memory: Option<SharedBytes>,
     /// What another CPU does while this one waits for the shootdown.
     meanwhile: Arc<Mutex<Option<Act>>>,
+    /// Whether the first of the two steps of a revocation is over.
+    begun: Arc<AtomicBool>,
 }
 
 pub struct FakeProof;
@@ -113,6 +115,11 @@ impl Mapping for FakeMapping {
         }
         self.revocations.fetch_add(1, Ordering::SeqCst);
         FakeProof
+    }
+
+    fn revoke_some(&self) -> Option<FakeProof> {
+        let begun = self.begun.swap(true, Ordering::SeqCst);
+        begun.then(|| self.revoke())
     }
 }
 
@@ -287,6 +294,13 @@ impl Fake {
         registers.read32((physical & 0xfff) as usize).unwrap()
     }
 
+    /// How many objects nothing maps any more.
+    pub fn revoked(&self) -> usize {
+        let state = self.0.lock().unwrap();
+        let revoked = state.mappings.iter().filter(|one| one.is_revoked());
+        revoked.count()
+    }
+
     pub fn all_revoked(&self) -> bool {
         self.0
             .lock()
@@ -306,6 +320,7 @@ impl Fake {
             writable: access == Access::ReadWrite,
             memory,
             meanwhile: Arc::default(),
+            begun: Arc::default(),
         };
         self.0.lock().unwrap().mappings.push(mapping.clone());
         mapping

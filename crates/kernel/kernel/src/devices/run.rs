@@ -299,4 +299,8 @@ impl Mapping for Window {
         let _ = sched::point();
         shot
     }
+
+    fn revoke_some(&self) -> Option<Shot> {
+        self.0.revoke_some().map(Shot)
+    }
 }
