@@ -12,7 +12,7 @@ use sabotage::sabotage;
 use virtio_format::ring::{self, Layout};
 
 use crate::class::{Finished, Plan};
-use crate::runs::Runs;
+use crate::runs::{self, Runs};
 
 /// Bytes of the broker's own for each chain: a header of up to 16, then the status byte.
 const OWN_BYTES: usize = 32;
@@ -350,8 +350,14 @@ impl Virtqueue {
     }
 }
 
+/// Pages of data that one command reaches at most: each is looked at while the function's lock is held.
+const MAX_PAGES: u64 = 1024;
+
 /// How many descriptors of data a command takes, and how many bytes the device may write in all.
 fn measure(plan: &Plan, segments: &[Segment<'_>]) -> Result<(u16, u32), Refusal> {
+    if segments.iter().map(runs::pages).sum::<u64>() > MAX_PAGES {
+        return Err(Refusal::OutOfRange);
+    }
     let mut pieces = 0u32;
     let mut writable = u32::from(plan.status);
     if let Some(header) = plan.header.filter(|header| header.device_writes) {

@@ -60,6 +60,12 @@ impl Iterator for Runs<'_> {
     }
 }
 
+/// How many pages a segment reaches.
+pub(crate) const fn pages(segment: &Segment<'_>) -> u64 {
+    let within = segment.offset as u64 % PAGE;
+    (within + segment.length as u64).div_ceil(PAGE)
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -93,6 +99,24 @@ mod tests {
             [(0x10fff, 0x1001), (0x30000, 1)]
         );
         assert_eq!(runs(&pages, 0x2010, 16, u32::MAX), [(0x30010, 16)]);
+    }
+
+    #[test]
+    fn a_page_counts_however_little_of_it_is_reached() {
+        let all = PageAddresses::of([]).unwrap();
+        let count = |offset, length| {
+            pages(&Segment {
+                pages: &all,
+                offset,
+                length,
+                direction: Direction::ToDevice,
+            })
+        };
+        assert_eq!(
+            [count(0, 0), count(0, 4096), count(1, 4096), count(4095, 2)],
+            [0, 1, 2, 2]
+        );
+        assert_eq!(count(4095, u32::MAX), (1 << 20) + 1);
     }
 
     #[test]
