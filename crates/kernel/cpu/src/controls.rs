@@ -110,10 +110,27 @@ impl Controls {
 }
 
 impl FpuControls {
+    /// Writes all three, where `other` was written before: what is the same is left as it is.
+    ///
+    /// # Safety
+    /// Both are of the two of [`Controls::wanted`] for this CPU.
+    #[inline]
+    pub(crate) unsafe fn write_after(&self, other: &Self) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.xcr0 == other.xcr0 {
+                Cr0::write_raw(self.cr0);
+                Cr4::write_raw(self.cr4);
+            } else {
+                self.write();
+            }
+        }
+    }
+
     /// Writes all three.
     ///
     /// # Safety
-    /// The values are one of the two pairs of [`Controls::wanted`] for this CPU.
+    /// The values are one of the two of [`Controls::wanted`] for this CPU.
     pub(crate) unsafe fn write(&self) {
         const OSXSAVE: u64 = Cr4Flags::OSXSAVE.bits();
         // SAFETY: the caller's promise; the bits only restrict what user mode and stray kernel accesses may do.

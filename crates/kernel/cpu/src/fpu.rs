@@ -163,7 +163,7 @@ pub unsafe fn switch(from: Option<&FpuState>, to: Option<&FpuState>) {
     unsafe {
         match from {
             Some(from) => from.save(parts),
-            None => with.write(),
+            None => with.write_after(without),
         }
         match to {
             Some(to) => {
@@ -173,7 +173,7 @@ pub unsafe fn switch(from: Option<&FpuState>, to: Option<&FpuState>) {
             None => {
                 sabotage!(LEAVE_FPU_ON => return);
                 INITIAL.load(parts);
-                without.write();
+                without.write_after(with);
             }
         }
     }
