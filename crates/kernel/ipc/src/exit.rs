@@ -68,13 +68,13 @@ const TEXT_EXTRA: u64 = 128;
 #[derive(Debug)]
 pub(crate) struct Exits<P> {
     state: Lock<State<P>>,
-    /// Memory for the text, however much the process has used up by then: given back just before.
-    last_words: Lock<Vec<u8>>,
 }
 
 #[derive(Debug)]
 struct State<P> {
     exit: Option<Exit>,
+    /// Memory for the text, however much the process has used up by then: given back just before.
+    last_words: Vec<u8>,
     finished: bool,
     waiters: Queue<Deferred<P, wire::call::Wait>>,
     watcher: Option<fn(&Exit)>,
@@ -91,11 +91,11 @@ impl<P: Late> Exits<P> {
         Ok(Self {
             state: Lock::new(State {
                 exit: None,
+                last_words,
                 finished: false,
                 waiters: Queue::new(),
                 watcher: None,
             }),
-            last_words: Lock::new(last_words),
         })
     }
 
@@ -103,23 +103,11 @@ impl<P: Late> Exits<P> {
     pub(crate) fn decide(&self, account: &Arc<Account>, kind: End, code: i64, text: &str) {
         let mut state = self.state.lock();
         if state.exit.is_none() {
-            let text = self.keep(account, text);
+            // What was set aside for it when the process was made.
+            state.last_words = Vec::new();
+            let text = keep(account, text);
             state.exit = Some(Exit { kind, code, text });
         }
-    }
-
-    /// A copy of the text, counted, so that whoever hears of it needs no copy.
-    fn keep(&self, account: &Arc<Account>, text: &str) -> Option<Arc<str>> {
-        let kept = text.get(..text.floor_char_boundary(TEXT_BYTES as usize))?;
-        if kept.is_empty() {
-            return None;
-        }
-        // What was set aside for it when the process was made.
-        drop(core::mem::take(&mut *self.last_words.lock()));
-        let _paying = frames::paid_by(account);
-        let bytes = kept.len() as u64 + TEXT_EXTRA;
-        // room: made here
-        frames::with_room(bytes, || Arc::<str>::from(kept)).ok()
     }
 
     /// Everything is gone. Returns what is to be told, and to whom.
@@ -178,6 +166,18 @@ impl<P: Late> Exits<P> {
             later.send(exit.told());
         }
     }
+}
+
+/// A copy of the text, counted, so that whoever hears of it needs no copy.
+fn keep(account: &Arc<Account>, text: &str) -> Option<Arc<str>> {
+    let kept = text.get(..text.floor_char_boundary(TEXT_BYTES as usize))?;
+    if kept.is_empty() {
+        return None;
+    }
+    let _paying = frames::paid_by(account);
+    let bytes = kept.len() as u64 + TEXT_EXTRA;
+    // room: made here
+    frames::with_room(bytes, || Arc::<str>::from(kept)).ok()
 }
 
 /// Who waits for the end of a process.
