@@ -210,6 +210,7 @@ table! {
     SPAWN_OUT_OF_NOTHING: "What a child may use comes from the machine and not from its parent.",
     SPLIT_LINES: "What a program writes is queued in two halves.",
     STACKS_FOR_NOTHING: "Nobody pays for the kernel stacks of threads.",
+    STORE_HIDE_FAILURE: "The store answers a sync as if the disk had not failed.",
     STORE_SHARE_WRITER: "The store lets two clients write one file, and takes a file away that is being written.",
     STORE_SKIP_COMMIT: "The store answers a sync without committing anything.",
     STORE_SKIP_FLUSH: "The store answers a sync without having the disk flushed.",

@@ -14,7 +14,7 @@ use crate::store::Tool;
 
 const DISK: &str = "volume.img";
 /// Where the host keeps the last round that the guest called synced.
-const SYNCED: &str = "synced";
+pub(super) const SYNCED: &str = "synced";
 const SAYS_SYNCED: &str = "synced round ";
 /// As the guest has them (`smoke-storage-load`).
 const DATA_BYTES: usize = 24 << 10;
@@ -95,7 +95,7 @@ pub(super) fn compare(content: &Content, synced: u64) -> Result<u64> {
 }
 
 /// The files of a folder, by path.
-fn content(folder: &Path, above: &str, into: &mut Content) -> Result<()> {
+pub(super) fn content(folder: &Path, above: &str, into: &mut Content) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let path = format!("{above}{}", entry.file_name().to_string_lossy());
@@ -108,7 +108,7 @@ fn content(folder: &Path, above: &str, into: &mut Content) -> Result<()> {
 }
 
 /// Between two boots: the checker finds nothing, and everything synced is there.
-fn judge(work: &Path) -> Result<()> {
+pub(super) fn judge(work: &Path) -> Result<()> {
     let path = work.join(DISK);
     let synced = fs::read_to_string(work.join(SYNCED))?.parse()?;
     let tool = Tool::new(&path);

@@ -3,7 +3,8 @@
 //! Round `n` writes `data-(n mod 8)` anew, gives a file its next name, removes one, and last says `n` in `round`; so after a
 //! cut the number in `round` tells what else must be there, but for what the next round had begun with. At its start it
 //! compares what it finds by the same rule. A file `stop` makes it end after so many rounds, and a
-//! file `expected` names the round that must have been kept.
+//! file `expected` names the round that must have been kept. Where there is a file `fails`, the disk fails at some time: then it
+//! says what it was told, and compares once more.
 #![no_std]
 #![cfg_attr(not(test), no_main)]
 
@@ -89,6 +90,26 @@ impl Load {
         Ok(round == 0 || has(round) != has(round + 1))
     }
 
+    /// What is told and what is left once the disk has failed; `synced` is the last round that was called durable.
+    fn after_failure(&self, told: Refusal, synced: u64) -> Result<(), Refusal> {
+        // One of them is the first to be told of what was dropped, whoever met the failure.
+        let first = self.root.sync();
+        let sync = self.root.sync();
+        let write = self.put("after", b"nothing");
+        let left = self.round()?;
+        fact!(
+            "load.failed",
+            told = told.name(),
+            sync_answered = first.is_ok() || sync.is_ok(),
+            sync = word(sync.map(drop)),
+            write = word(write),
+            kept = left >= synced,
+            whole = self.compare(left)?,
+            round ~ left
+        );
+        Ok(())
+    }
+
     fn step(&self, round: u64) -> Result<(), Refusal> {
         self.put(&format!("data-{}", round % FILES), &data(round))?;
         let (old, new) = (ended(round - 1), ended(round));
@@ -105,6 +126,13 @@ impl Load {
             other => other?,
         }
         self.put("round", &round.to_le_bytes())
+    }
+}
+
+fn word(result: Result<(), Refusal>) -> &'static str {
+    match result {
+        Ok(()) => "ok",
+        Err(refusal) => refusal.name(),
     }
 }
 
@@ -129,12 +157,19 @@ fn main(env: &Env) -> Result<(), Error> {
         Some(rounds) => first.saturating_add(rounds),
         None => u64::MAX,
     };
+    let fails = load.number("fails")?.is_some();
     for round in first + 1..=last {
-        load.step(round)?;
         // Every third by a file's sync, the others by the directory's.
-        let group = match round % 3 {
-            0 => load.root.edit("round")?.file.sync()?.group,
-            _ => load.root.sync()?.group,
+        let done = load.step(round).and_then(|()| match round % 3 {
+            0 => Ok(load.root.edit("round")?.file.sync()?.group),
+            _ => Ok(load.root.sync()?.group),
+        });
+        let group = match done {
+            Err(refusal) if fails => {
+                load.after_failure(refusal, round - 1)?;
+                break;
+            }
+            other => other?,
         };
         // As often as it comes about, so it is no fact.
         println!("synced round {round}, group {group}");
