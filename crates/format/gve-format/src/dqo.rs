@@ -1,5 +1,6 @@
 //! DQO queues (`gve_desc_dqo.h`): little-endian, each with a ring of descriptors and one of completions, whose generation bit says
-//! that one was written. Doorbells carry the index of the tail.
+//! that one was written. Doorbells carry the index of the tail. Descriptors carry addresses even where there are page lists: a list
+//! says only which pages may be named.
 
 use crate::refusal::Refusal;
 
@@ -30,7 +31,7 @@ const TYPE_MASK: u8 = 0x1f;
 pub enum Tx {
     /// A piece of a frame.
     Packet {
-        /// Address, or offset into the page list.
+        /// Address; where the queue has a page list, inside one of its pages.
         at: u64,
         /// Bytes of the piece, at most [`MAX_PIECE_BYTES`].
         bytes: u16,
@@ -208,7 +209,7 @@ impl TxCompletion {
 pub struct Rx {
     /// Comes back with the completion.
     pub buffer: u16,
-    /// Address, or offset into the page list.
+    /// Address; where the queue has a page list, inside one of its pages.
     pub at: u64,
     /// The same for headers; 0 where they stay with the data.
     pub headers_at: u64,

@@ -47,7 +47,8 @@ pub enum Tx {
         /// Offset or address of the piece.
         at: u64,
     },
-    /// A further piece.
+    /// A further piece. Linux writes what is only for segmented frames for these alone, and two reserved bytes never: what the ring
+    /// had there before stays. So both mean nothing elsewhere, whatever they are.
     Segment {
         /// Segmented frames: whether it is IPv6.
         ipv6: bool,
@@ -100,7 +101,6 @@ impl Tx {
                 })
             }
             SEGMENT if flags & !FLAG_IPV6 != 0 => Err(Refusal::Value),
-            SEGMENT if third != 0 || fourth != 0 => Err(Refusal::Reserved),
             SEGMENT => Ok(Self::Segment {
                 ipv6: flags & FLAG_IPV6 != 0,
                 header: second,

@@ -15,7 +15,7 @@ proptest! {
         }
         let half: [u8; 16] = bytes[..16].try_into().unwrap();
         if let Ok(read) = gqi::Tx::read(&half) {
-            prop_assert_eq!(read.bytes(), half);
+            prop_assert_eq!(gqi::Tx::read(&read.bytes()), Ok(read));
         }
         if let Ok(read) = dqo::Tx::read(&half) {
             prop_assert_eq!(dqo::Tx::read(&read.bytes()), Ok(read));

@@ -144,7 +144,7 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
                 bytes,
                 at,
             } => {
-                if !frame.segmented && (ipv6 || header != 0 || segment_bytes != 0) {
+                if ipv6 && !frame.segmented {
                     return Err("tx-segment");
                 }
                 let sum = frame.checksum;

@@ -312,7 +312,7 @@ fn descriptors_that_lie_stop_their_queue() {
     };
     let metadata = gqi::Tx::Metadata { state: 0, hash: 0 };
     let segment = gqi::Tx::Segment {
-        ipv6: false,
+        ipv6: true,
         header: 7,
         segment_bytes: 0,
         bytes: 30,
