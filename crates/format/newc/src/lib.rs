@@ -15,7 +15,7 @@ mod read;
 mod write;
 
 pub use read::{Archive, Entries, Entry, Error, Reason};
-pub use write::{DATA_ALIGN, Sink, Writer};
+pub use write::{DATA_ALIGN, Node, Sink, Writer};
 
 /// Bytes of a header, before the name.
 const HEADER_BYTES: usize = 110;
@@ -27,6 +27,8 @@ const TRAILER: &str = "TRAILER!!!";
 const KIND_MASK: u32 = 0o170_000;
 /// A regular file, in the mode's kind bits.
 const KIND_FILE: u32 = 0o100_000;
+/// A folder, in the mode's kind bits.
+const KIND_FOLDER: u32 = 0o040_000;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use crate::{Archive, DATA_ALIGN, Error, Reason, Writer};
+use crate::{Archive, DATA_ALIGN, Error, Node, Reason, Writer};
 
 fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new());
@@ -155,6 +155,26 @@ fn an_error_names_its_entry_and_ends_the_iteration() {
         })
     );
     assert_eq!(entries.next(), None);
+}
+
+#[test]
+fn nodes_have_their_mode_and_a_name_without_filling() {
+    let mut writer = Writer::new(Vec::new());
+    let Ok(()) = writer.node("bin", Node::Folder, &[]);
+    let Ok(()) = writer.node("bin/sh", Node::Program, b"abcde");
+    let Ok(()) = writer.node("data", Node::File, b"x");
+    let Ok(bytes) = writer.finish();
+    let field = |at: usize| std::str::from_utf8(&bytes[at..at + 8]).unwrap();
+    assert_eq!((field(14), field(94)), ("000041ed", "00000004"));
+    let second = 116;
+    assert_eq!(
+        (field(second + 14), field(second + 94)),
+        ("000081ed", "00000007")
+    );
+    let entries: Result<Vec<_>, _> = Archive::new(&bytes).entries().collect();
+    let files = entries.unwrap().into_iter().filter(|it| it.is_file());
+    let found: Vec<_> = files.map(|it| (it.path, it.data)).collect();
+    assert_eq!(found, [("bin/sh", &b"abcde"[..]), ("data", b"x")]);
 }
 
 #[test]

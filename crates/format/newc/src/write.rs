@@ -1,6 +1,6 @@
 //! Writing: the same files in the same order always give the same bytes.
 
-use crate::{HEADER_BYTES, KIND_FILE, MAGIC, TRAILER};
+use crate::{HEADER_BYTES, KIND_FILE, KIND_FOLDER, MAGIC, TRAILER};
 
 /// File data starts at a multiple of this many bytes from the start of the archive, so that a loader that finds the archive
 /// page-aligned in memory can use every file where it lies.
@@ -26,6 +26,17 @@ impl Sink for alloc::vec::Vec<u8> {
         self.extend_from_slice(bytes);
         Ok(())
     }
+}
+
+/// What an entry for another system's reader is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Node {
+    /// A folder (mode 0755), without data.
+    Folder,
+    /// A file (mode 0644).
+    File,
+    /// A file that can be started (mode 0755).
+    Program,
 }
 
 /// Writes an archive file by file into a sink.
@@ -63,6 +74,20 @@ impl<S: Sink> Writer<S> {
             KIND_FILE | 0o644,
             data,
         )
+    }
+
+    /// Adds an entry as other systems want it: its name is as long as it is, because Linux skips entries with a name of more than a
+    /// page, and its data lies where it comes to lie. For `path` and `data` holds what holds for [`Self::file`].
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn node(&mut self, path: &str, node: Node, data: &[u8]) -> Result<(), S::Error> {
+        let mode = match node {
+            Node::Folder => KIND_FOLDER | 0o755,
+            Node::File => KIND_FILE | 0o644,
+            Node::Program => KIND_FILE | 0o755,
+        };
+        self.entry(path, path.len() + 1, mode, data)
     }
 
     /// Adds the trailer and gives the sink back.
