@@ -24,6 +24,7 @@ mod kvm;
 mod network;
 mod new;
 mod newer;
+mod oracle;
 mod package;
 mod precheck;
 mod project;
@@ -120,6 +121,8 @@ enum Verb {
     SaveConformance(saving::SaveArgs),
     /// Build and judge every state that a power cut can leave a volume in
     Crash(crash::CrashArgs),
+    /// Boot the vendor's own driver, in Debian's cloud kernel, on a device model
+    Model(oracle::ModelArgs),
     /// Check everything: format, lints, host tests, tidy, smokes, sabotages
     Test(TestArgs),
     /// Read hardware audit logs off disk images
@@ -207,6 +210,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::SaveConformance(args) => return saving::run(&project, &args),
         Verb::Audit { verb } => return audit::run(&verb),
         Verb::Crash(args) => return crash::run(&project, &args),
+        Verb::Model(args) => return oracle::run(&project, &args),
         Verb::Tidy => tidy::run(&project)?,
         Verb::Graph { dot: true } => print!("{}", graph::dot(&project)),
         Verb::Graph { dot: false } => print!("{}", graph::text(&project)),

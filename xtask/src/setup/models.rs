@@ -79,6 +79,15 @@ pub fn fetch(project: &Project, major: &str) -> Result<()> {
     Ok(())
 }
 
+/// A QEMU that takes devices of other processes: the one in use, or the newest that was fetched.
+pub fn with_device_models(project: &Project) -> Option<OsString> {
+    if qemu::offers_device("vfio-user-pci") {
+        return Some(qemu::program().to_owned());
+    }
+    let newest = NEWER.last().map(|newest| program(project, newest.name));
+    newest.filter(|path| path.exists()).map(OsString::from)
+}
+
 /// Whether the one of this major version was fetched.
 pub fn is_here(project: &Project, major: &str) -> bool {
     program(project, major).exists()
@@ -162,6 +171,18 @@ fn program(project: &Project, name: &str) -> PathBuf {
     folder(project, name).join(PROGRAM)
 }
 
+/// The version line of a program that [`with_device_models`] gave.
+///
+/// # Errors
+///
+/// It cannot be started.
+pub fn version_of(program: &OsStr) -> Result<String> {
+    let line = version(Path::new(program))?;
+    Ok(line
+        .trim_start_matches("QEMU emulator version ")
+        .replace(' ', "-"))
+}
+
 fn version(program: &Path) -> Result<String> {
     let output = Command::new(program).arg("--version").output();
     let output = output.with_context(|| format!("cannot start {}", program.display()))?;
@@ -239,7 +260,7 @@ impl Private<'_> {
 }
 
 /// The mirror that this system's own Debian packages come from.
-fn mirror() -> Result<String> {
+pub fn mirror() -> Result<String> {
     let output = Command::new("apt-get")
         .args(["indextargets", "--format", "$(REPO_URI) $(LABEL)"])
         .arg("Created-By: Packages")
@@ -259,7 +280,11 @@ fn choose_mirror(targets: &str) -> Option<String> {
 }
 
 /// Releases before trixie have packages with files in `/lib`: everything is to be found in `/usr/lib`, as on an installed system.
-fn merge_usr(root: &Path) -> Result<()> {
+///
+/// # Errors
+///
+/// The folders cannot be made.
+pub fn merge_usr(root: &Path) -> Result<()> {
     for name in ["lib", "lib64"] {
         let place = Path::new("usr").join(name);
         fs::create_dir_all(root.join(&place))?;
@@ -268,7 +293,12 @@ fn merge_usr(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn unpack(package: &Path, root: &Path) -> Result<()> {
+/// Unpacks a package below `root`.
+///
+/// # Errors
+///
+/// `dpkg-deb` or `tar` is not here, or refuses it.
+pub fn unpack(package: &Path, root: &Path) -> Result<()> {
     let mut reader = Command::new("dpkg-deb")
         .arg("--fsys-tarfile")
         .arg(package)
@@ -304,12 +334,17 @@ fn write_starter(folder: &Path) -> Result<()> {
 }
 
 /// apt with state, lists and cache of its own.
-struct Apt {
+pub struct Apt {
     place: PathBuf,
 }
 
 impl Apt {
-    fn new(place: &Path, mirror: &str, releases: &[&str]) -> Result<Self> {
+    /// Makes one in an empty folder, for these releases.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be written.
+    pub fn new(place: &Path, mirror: &str, releases: &[&str]) -> Result<Self> {
         fs::create_dir_all(place.join("lists/partial"))?;
         fs::create_dir_all(place.join("cache/archives/partial"))?;
         // Nothing is installed, as far as this apt knows: so it fetches everything that QEMU needs.
@@ -324,7 +359,21 @@ impl Apt {
         })
     }
 
-    fn run(&self, arguments: &[&str]) -> Result<()> {
+    /// Runs `apt-get`.
+    ///
+    /// # Errors
+    ///
+    /// It is not here, or fails.
+    pub fn run(&self, arguments: &[&str]) -> Result<()> {
+        self.call("apt-get", arguments).map(drop)
+    }
+
+    /// What `program` of apt's family prints. It runs where fetched packages go.
+    ///
+    /// # Errors
+    ///
+    /// It is not here, or fails.
+    pub fn call(&self, program: &str, arguments: &[&str]) -> Result<String> {
         let place = self.place.display();
         let options = [
             format!("Dir::Etc::sourcelist={place}/sources.list"),
@@ -338,7 +387,7 @@ impl Apt {
             "APT::Install-Recommends=false".into(),
             "Debug::NoLocking=1".into(),
         ];
-        let mut command = Command::new("apt-get");
+        let mut command = Command::new(program);
         for option in &options {
             command.args(["-o", option]);
         }
@@ -349,21 +398,30 @@ impl Apt {
         let output = command
             .arg("--quiet")
             .args(arguments)
+            .current_dir(self.archives())
             .output()
-            .context("cannot start apt-get")?;
+            .with_context(|| format!("cannot start {program}"))?;
         if !output.status.success() {
             bail!(
-                "apt-get {} failed: {}",
+                "{program} {} failed: {}",
                 arguments.join(" "),
                 String::from_utf8_lossy(&output.stderr).trim()
             );
         }
-        Ok(())
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn archives(&self) -> PathBuf {
+        self.place.join("cache/archives")
     }
 
     /// What was fetched, by name.
-    fn packages(&self) -> Result<Vec<PathBuf>> {
-        let mut packages: Vec<PathBuf> = fs::read_dir(self.place.join("cache/archives"))?
+    ///
+    /// # Errors
+    ///
+    /// Nothing was.
+    pub fn packages(&self) -> Result<Vec<PathBuf>> {
+        let mut packages: Vec<PathBuf> = fs::read_dir(self.archives())?
             .map(|entry| Ok(entry?.path()))
             .collect::<Result<_>>()?;
         packages.retain(|path| path.extension().is_some_and(|end| end == "deb"));
