@@ -87,6 +87,23 @@ impl CallWord {
         self.step(generation, CallState::Queued, CallState::Delivered)
     }
 
+    /// Starts a call whose server is at hand: idle → delivered.
+    ///
+    /// # Errors
+    /// `Stale` for another generation, else the state found.
+    pub fn begin_delivered(&self, generation: u64) -> Result<(), Lost> {
+        self.step(generation, CallState::Idle, CallState::Delivered)
+    }
+
+    /// Ends the call with the server's answer and frees the object in one step: delivered → idle with the generation raised,
+    /// or retired after the last one. No loser sees the ending itself; it finds another generation.
+    ///
+    /// # Errors
+    /// `Stale` for another generation, else the state found.
+    pub fn answer(&self, generation: u64) -> Result<(), Lost> {
+        self.exchange(generation, CallState::Delivered, after(generation).1)
+    }
+
     /// Ends the call. Of all the endings that race, exactly one returns `Ok`, and its caller owns the result until
     /// it is consumed.
     ///
@@ -169,11 +186,7 @@ impl CallWord {
         }
         // An ended call changes only by being consumed, so one attempt decides.
         let ending = state.ending().ok_or(Lost::State(state))?;
-        let (next, to) = if generation >= LAST_GENERATION {
-            (None, pack(generation, CallState::Retired))
-        } else {
-            (Some(generation + 1), pack(generation + 1, CallState::Idle))
-        };
+        let (next, to) = after(generation);
         self.exchange(generation, state, to)?;
         Ok(Consumed { ending, next })
     }
@@ -210,6 +223,15 @@ impl Default for CallWord {
 
 const fn pack(generation: u64, state: CallState) -> u64 {
     (generation << STATE_BITS) | state as u64
+}
+
+/// The generation after this one, and the word of an object whose call of this one is over.
+const fn after(generation: u64) -> (Option<u64>, u64) {
+    if generation >= LAST_GENERATION {
+        (None, pack(generation, CallState::Retired))
+    } else {
+        (Some(generation + 1), pack(generation + 1, CallState::Idle))
+    }
 }
 
 const fn unpack(word: u64) -> (u64, CallState) {

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Begin,
+    BeginDelivered,
     Deliver,
+    Answer,
     End(Ending),
     Consume,
 }
@@ -26,7 +28,16 @@ impl Model {
         }
         let next = match (op, self.state) {
             (Op::Begin, Idle) => Queued,
+            (Op::BeginDelivered, Idle) => Delivered,
             (Op::Deliver, Queued) => Delivered,
+            (Op::Answer, Delivered) => {
+                if self.generation == LAST_GENERATION {
+                    Retired
+                } else {
+                    self.generation += 1;
+                    Idle
+                }
+            }
             (Op::End(Ending::Replied), Delivered) => CallState::Replied,
             (Op::End(Ending::NoReply), Delivered) => CallState::NoReply,
             (Op::End(Ending::ServerDied), Delivered) => CallState::ServerDied,
@@ -56,7 +67,9 @@ impl Model {
 fn run(word: &CallWord, generation: u64, op: Op) -> Result<Option<Consumed>, Lost> {
     match op {
         Op::Begin => word.begin(generation).map(|()| None),
+        Op::BeginDelivered => word.begin_delivered(generation).map(|()| None),
         Op::Deliver => word.deliver(generation).map(|()| None),
+        Op::Answer => word.answer(generation).map(|()| None),
         Op::End(Ending::Replied) => word.reply(generation).map(|()| None),
         Op::End(Ending::Cancelled) => word.cancel(generation).map(|()| None),
         Op::End(Ending::ServerDied) => word.server_died(generation).map(|()| None),
@@ -70,7 +83,9 @@ fn run(word: &CallWord, generation: u64, op: Op) -> Result<Option<Consumed>, Los
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => Just(Op::Begin),
+        3 => Just(Op::BeginDelivered),
         3 => Just(Op::Deliver),
+        2 => Just(Op::Answer),
         2 => prop::sample::select(vec![
             Ending::Replied, Ending::Cancelled, Ending::ServerDied, Ending::TimedOut, Ending::NoReply, Ending::Revoked,
         ]).prop_map(Op::End),

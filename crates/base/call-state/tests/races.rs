@@ -62,6 +62,57 @@ fn dropped_reply_timeout_server_death() {
 }
 
 #[test]
+fn an_answer_in_one_step_races_two_endings() {
+    loom::model(|| {
+        let word = Arc::new(CallWord::new());
+        word.begin_delivered(1).unwrap();
+        let others = [
+            racing(&word, Ending::TimedOut),
+            racing(&word, Ending::Revoked),
+        ];
+        let answered = word.answer(1);
+        let ends = others.map(|thread| thread.join().unwrap());
+        let won = ends.iter().filter(|end| end.is_ok()).count();
+        assert_eq!(won + usize::from(answered.is_ok()), 1);
+        if answered.is_ok() {
+            // Whoever lost finds the object free, and the generation that it named gone.
+            assert_eq!(ends, [Err(Lost::Stale); 2]);
+            assert_eq!(word.load(), (2, CallState::Idle));
+        }
+    });
+}
+
+/// A call that begins with its server at hand, and a revocation of its facet. The one takes its step and then looks at the epoch,
+/// both with the call's body locked; the other raises the epoch before it looks into that body. So one of them ends the call.
+#[test]
+fn a_call_that_begins_delivered_never_outlives_a_revocation() {
+    loom::model(|| {
+        let word = Arc::new(CallWord::new());
+        // Whether the body names the facet, and the facet's epoch.
+        let body = Arc::new(Mutex::new(false));
+        let epoch = Arc::new(AtomicU64::new(1));
+        let revoker = {
+            let (word, body, epoch) = (word.clone(), body.clone(), epoch.clone());
+            thread::spawn(move || {
+                epoch.fetch_add(1, Relaxed);
+                let hit = *body.lock().unwrap();
+                hit.then(|| word.revoke(1))
+            })
+        };
+        let refused = {
+            let mut body = body.lock().unwrap();
+            *body = true;
+            word.begin_delivered(1).unwrap();
+            epoch.load(Relaxed) != 1
+        };
+        let refused = refused.then(|| word.drop_reply(1));
+        let revoked = revoker.join().unwrap();
+        let ends = [refused, revoked];
+        assert_eq!(ends.iter().filter(|end| **end == Some(Ok(()))).count(), 1);
+    });
+}
+
+#[test]
 fn cancel_races_delivery_and_always_ends_the_call() {
     loom::model(|| {
         let word = started();

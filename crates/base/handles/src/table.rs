@@ -215,14 +215,48 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     /// `Stale`, `NeverIssued` or `Retired`; the table is unchanged then.
     #[inline(always)]
     pub fn remove(&mut self, handle: Handle) -> Result<T, HandleError> {
-        self.get(handle)?;
-        let body = self.recycle(handle.index());
-        match body {
-            Some(Body::Live(value)) => {
-                self.live -= 1;
-                Ok(value)
+        self.remove_if(handle, |_| true)?
+            .ok_or(HandleError::NeverIssued)
+    }
+
+    /// As [`Self::remove`], if `is` says so of the entry. `None`: it does not, and the table is unchanged.
+    ///
+    /// # Errors
+    /// As for [`Self::remove`].
+    #[inline(always)]
+    pub fn remove_if(
+        &mut self,
+        handle: Handle,
+        is: impl FnOnce(&T) -> bool,
+    ) -> Result<Option<T>, HandleError> {
+        let Some(slot) = self.slots.get_mut(handle.index()) else {
+            return Err(explain(None::<&Slot<T>>, handle));
+        };
+        match &slot.body {
+            Body::Live(value) if slot.generation == handle.generation() => {
+                if !is(value) {
+                    return Ok(None);
+                }
             }
-            _ => Err(HandleError::NeverIssued),
+            _ => return Err(explain(Some(slot), handle)),
+        }
+        let ends = slot.generation >= Self::LAST_GENERATION;
+        slot.generation += u64::from(!ends);
+        let next = if ends {
+            Body::Retired
+        } else {
+            Body::Free { next: NIL }
+        };
+        let body = core::mem::replace(&mut slot.body, next);
+        self.live -= 1;
+        if ends {
+            self.retired += 1;
+        } else {
+            self.queue(handle.index());
+        }
+        match body {
+            Body::Live(value) => Ok(Some(value)),
+            _ => Ok(None),
         }
     }
 
@@ -410,16 +444,28 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
         }
     }
 
-    /// Ends the slot's occupancy: raises its generation and queues it for reuse, or retires it. Returns what it held.
-    #[inline(always)]
-    fn recycle(&mut self, index: u32) -> Option<Body<T>> {
-        let slot = self.slots.get_mut(index)?;
-        if slot.generation >= Self::LAST_GENERATION {
+    /// Ends the occupancy of a slot that holds nothing: raises its generation and queues it for reuse, or retires it.
+    fn recycle(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index) else {
+            return;
+        };
+        let ends = slot.generation >= Self::LAST_GENERATION;
+        slot.generation += u64::from(!ends);
+        slot.body = if ends {
+            Body::Retired
+        } else {
+            Body::Free { next: NIL }
+        };
+        if ends {
             self.retired += 1;
-            return Some(core::mem::replace(&mut slot.body, Body::Retired));
+        } else {
+            self.queue(index);
         }
-        slot.generation += 1;
-        let held = core::mem::replace(&mut slot.body, Body::Free { next: NIL });
+    }
+
+    /// Queues a slot for reuse.
+    #[inline(always)]
+    fn queue(&mut self, index: u32) {
         if self.free_tail == NIL {
             self.free_head = index;
         } else if let Some(Slot {
@@ -430,7 +476,6 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
             *next = index;
         }
         self.free_tail = index;
-        Some(held)
     }
 }
 

@@ -238,6 +238,8 @@ proptest! {
                     table.rollback(reservations.remove(at % reservations.len()).unwrap());
                 },
                 Op::Remove(at) => if !issued.is_empty() {
+                    let kept = issued[at % issued.len()];
+                    prop_assert_eq!(table.remove_if(kept, |_| false).is_ok(), live.contains_key(&kept));
                     let handle = issued[at % issued.len()];
                     prop_assert_eq!(table.remove(handle).ok(), live.remove(&handle));
                 },

@@ -216,6 +216,7 @@ table! {
     STORE_SKIP_FLUSH: "The store answers a sync without having the disk flushed.",
     STORE_SKIP_REPLAY: "The store does not write again what a driver that ended may have lost.",
     TABLES_FOR_FREE: "Nobody pays for page tables.",
+    TAKE_ANY_RECEIVER: "A call in registers goes to whoever receives first, as if that waited in registers too.",
     TEXT_WRITABLE_DIRECTLY: "A page of the kernel's text can be written through the direct map.",
     TEXT_WRITABLE_ELSEWHERE: "A page of the kernel's text can be written where device registers are mapped.",
     THREAD_ABOVE_PROCESS: "A thread has whatever priority it is started with.",

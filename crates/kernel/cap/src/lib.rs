@@ -192,6 +192,20 @@ impl<T: Target> CapTable<T> {
         Ok(self.table.remove(Handle::from_raw(handle))?)
     }
 
+    /// As [`Self::remove`], if the object is one that `is` wants; `None`: it is another, and stays.
+    ///
+    /// # Errors
+    /// As for [`Self::remove`].
+    #[inline(always)]
+    pub fn remove_if(
+        &mut self,
+        handle: u64,
+        is: impl FnOnce(&T) -> bool,
+    ) -> Result<Option<Slot<T>>, Refusal> {
+        let is = |slot: &Slot<T>| is(&slot.object);
+        Ok(self.table.remove_if(Handle::from_raw(handle), is)?)
+    }
+
     /// Reserves a place for a transaction.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use cap::CapTable;
 use ring_abi::Refusal;
 use stub::wire;
 
@@ -11,7 +12,7 @@ use crate::call::Won;
 use crate::finished::{Finished, Route};
 use crate::message::{Content, Payload, Place, place_message};
 use crate::operation::Operation;
-use crate::records::{Object, Outbound, Process, ReplyRight, Thread};
+use crate::records::{Object, Outbound, Process, ReplyRight, Slot, Thread};
 use crate::stop::Stop;
 use crate::transfer;
 use crate::woken::Woken;
@@ -29,11 +30,22 @@ pub(crate) fn answer(me: &Arc<Thread>, op: &Operation) -> Result<Woken, Stop> {
     {
         return answer_with_caps(me, op, right, message);
     }
+    Ok(answer_with(me, right, op.payload(message)))
+}
+
+#[inline(always)]
+fn answer_with(me: &Thread, right: ReplyRight, payload: Payload) -> Woken {
     let Some(won) = right.use_up() else {
-        return Ok(Woken::NOBODY);
+        return Woken::NOBODY;
     };
-    let f = write_answer(me, &won, op.payload(message), 0, |_| Ok(()));
-    Ok(won.caller.complete(won.route, f))
+    let f = write_answer(me, &won, payload, 0, |_| Ok(()));
+    won.caller.complete(won.route, f)
+}
+
+/// Answers a call with the words of an operation.
+#[inline(always)]
+pub(crate) fn answer_in_words(me: &Thread, right: ReplyRight, op: &Operation) -> Woken {
+    answer_with(me, right, Payload::Inline(op.words))
 }
 
 #[inline(never)]
@@ -120,12 +132,15 @@ fn in_registers(
 #[inline(always)]
 fn take_right(process: &Process, handle: u64) -> Result<ReplyRight, Refusal> {
     let mut table = process.handles.lock();
-    match table.slot(handle)?.object() {
-        Object::Reply(_) => {}
-        _ => return Err(Refusal::WrongKind),
-    }
-    match table.remove(handle)?.into_object() {
-        Object::Reply(right) => Ok(right),
+    take_out(&mut table, handle)
+}
+
+/// As [`take_right`], with the lock held.
+#[inline(always)]
+pub(crate) fn take_out(table: &mut CapTable<Object>, handle: u64) -> Result<ReplyRight, Refusal> {
+    let slot = table.remove_if(handle, |object| matches!(object, Object::Reply(_)))?;
+    match slot.map(Slot::into_object) {
+        Some(Object::Reply(right)) => Ok(right),
         _ => Err(Refusal::WrongKind),
     }
 }

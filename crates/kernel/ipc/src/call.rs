@@ -70,7 +70,11 @@ impl ReplyRight {
     #[inline(always)]
     pub(crate) fn use_up(mut self) -> Option<Won> {
         self.owned = false;
-        win(&self.call, self.generation, Ending::Replied)
+        // The object is in no pool before its body is empty, so nobody begins the next call with it meanwhile.
+        self.call.word.answer(self.generation).ok()?;
+        let won = empty(&self.call)?;
+        won.caller.recycle(self.call.clone());
+        Some(won)
     }
 
     pub(crate) fn epoch(&self) -> &Epoch {
@@ -124,6 +128,16 @@ impl Won {
 #[inline(always)]
 pub(crate) fn win(call: &Arc<Call>, generation: u64, ending: Ending) -> Option<Won> {
     call.word.end(generation, ending).ok()?;
+    let won = empty(call)?;
+    // The generation rises here, so a late ending finds `Stale`.
+    let _ = call.word.consume(generation);
+    won.caller.recycle(call.clone());
+    Some(won)
+}
+
+/// Empties the body of a call that has ended, for the winner.
+#[inline(always)]
+fn empty(call: &Call) -> Option<Won> {
     let (won, caps, facet, loan) = {
         let mut body = call.body.lock();
         let caller = body.caller.take()?;
@@ -141,9 +155,6 @@ pub(crate) fn win(call: &Arc<Call>, generation: u64, ending: Ending) -> Option<W
     // Capabilities that never reached the receiver: copies go, moved ones were still the sender's.
     drop(caps);
     drop(facet);
-    // The generation rises here, so a late ending finds `Stale`.
-    let _ = call.word.consume(generation);
-    won.caller.recycle(call.clone());
     Some(won)
 }
 

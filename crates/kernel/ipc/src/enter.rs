@@ -8,6 +8,7 @@ use ring_abi::{Refusal, opcode, submission_flags};
 use sabotage::sabotage;
 
 use crate::answer::answer;
+use crate::area::Span;
 use crate::exit::End;
 use crate::finished::{Finished, Route};
 use crate::invoke::{call, called};
@@ -15,11 +16,11 @@ use crate::object::Found;
 use crate::operation::{Begun, Operation, Outcome};
 use crate::pending::end_pending;
 use crate::perform::{begin, receive};
-use crate::records::{Entry, Thread};
+use crate::records::{Entry, Facet, Object, Thread};
 use crate::stop::{Misuse, Stop};
 use crate::thread::current_shared;
 use crate::woken::Woken;
-use crate::{park, submissions};
+use crate::{park, short, submissions};
 
 /// Handles `enter`. A misuse ends the process, naming the rule.
 #[inline]
@@ -39,37 +40,82 @@ pub fn enter(frame: &mut SyscallFrame) {
     }
 }
 
-/// Performs the operation in registers and waits for it.
+/// Performs the operation in registers and waits for it. What is asked most is answered here, without a frame for the rest.
 #[inline(always)]
 fn registers(me: &Arc<Thread>, frame: &mut SyscallFrame) -> Result<(), Misuse> {
     let op = Operation::in_frame(frame);
-    let deadline = op.deadline;
-    let entry = Entry {
+    let is_call = op.opcode() == opcode::CALL;
+    // A call that somebody looks at goes the longer way.
+    if !is_call || op.flags() != submission_flags::INLINE || me.process.marks.is_traced() {
+        return others(me, frame);
+    }
+    // The checks of `call`, in its order, for a call without a message.
+    let reply = me.area.span(op.reply)?;
+    match me.process.find(op.handle, op.method(), &op.words) {
+        Ok(Found::Answer(words)) => Finished::store_inline(words, frame),
+        Ok(Found::Then(words, object)) => {
+            object.finish();
+            Finished::store_inline(words, frame);
+        }
+        Ok(Found::Facet(facet)) => return call_facet(me, frame, reply, facet),
+        Ok(Found::Object(object)) => return call_object(me, frame, reply, object),
+        Err(refusal) => Finished::refused(refusal).store(frame),
+    }
+    Ok(())
+}
+
+/// The operation that a thread waits for in registers.
+#[inline(always)]
+fn entry<'a>(me: &'a Arc<Thread>, frame: &'a SyscallFrame) -> Entry<'a> {
+    Entry {
         me,
         route: Route::Register,
-        op,
-    };
-    // A call that somebody looks at goes the longer way.
-    let is_plain = op.opcode() == opcode::CALL && op.flags() == submission_flags::INLINE;
-    let outcome = if is_plain && !me.process.marks.is_traced() {
-        // The checks of `call`, in its order, for a call without a message.
-        let reply = me.area.span(op.reply)?;
-        match me.process.find(op.handle, op.method(), &op.words) {
-            Ok(Found::Answer(words)) => {
-                Finished::store_inline(words, frame);
-                return Ok(());
-            }
-            Ok(Found::Then(words, object)) => {
-                object.finish();
-                Finished::store_inline(words, frame);
-                return Ok(());
-            }
-            Ok(Found::Object(object)) => called(&entry, reply, None, object),
-            Err(refusal) => Err(refusal.into()),
-        }
-    } else {
-        perform(&entry)
-    };
+        op: Operation::in_frame(frame),
+    }
+}
+
+#[inline(never)]
+fn call_facet(
+    me: &Arc<Thread>,
+    frame: &mut SyscallFrame,
+    reply: Span,
+    facet: Arc<Facet>,
+) -> Result<(), Misuse> {
+    let outcome = short::call(&entry(me, frame), reply, facet);
+    finish(me, frame, outcome)
+}
+
+#[inline(never)]
+fn call_object(
+    me: &Arc<Thread>,
+    frame: &mut SyscallFrame,
+    reply: Span,
+    object: Object,
+) -> Result<(), Misuse> {
+    let outcome = called(&entry(me, frame), reply, None, object);
+    finish(me, frame, outcome)
+}
+
+#[inline(never)]
+fn others(me: &Arc<Thread>, frame: &mut SyscallFrame) -> Result<(), Misuse> {
+    let op = Operation::in_frame(frame);
+    if op.opcode() == opcode::RETURN_RECEIVE && op.flags() == submission_flags::INLINE {
+        let outcome = short::return_receive(&entry(me, frame));
+        return finish(me, frame, outcome);
+    }
+    perform_and_wait(me, frame)
+}
+
+#[inline(never)]
+fn perform_and_wait(me: &Arc<Thread>, frame: &mut SyscallFrame) -> Result<(), Misuse> {
+    let outcome = perform(&entry(me, frame));
+    finish(me, frame, outcome)
+}
+
+/// Waits for what is under way.
+#[inline(always)]
+fn finish(me: &Arc<Thread>, frame: &mut SyscallFrame, outcome: Outcome) -> Result<(), Misuse> {
+    let deadline = Operation::in_frame(frame).deadline;
     match outcome {
         Ok(Begun::Done(finished)) => finished.store(frame),
         Ok(Begun::Waiting(woken)) => wait(me, woken, deadline, frame),
@@ -98,7 +144,13 @@ fn perform(entry: &Entry<'_>) -> Outcome {
 #[inline(never)]
 fn return_receive(entry: &Entry<'_>) -> Outcome {
     let woken = answer(entry.me, entry.op)?;
-    match receive(entry, entry.op.second) {
+    then(woken, receive(entry, entry.op.second))
+}
+
+/// What comes of answering, which gave `woken`, and of receiving.
+#[inline(always)]
+pub(crate) fn then(woken: Woken, received: Outcome) -> Outcome {
+    match received {
         Ok(Begun::Waiting(_)) => Ok(Begun::Waiting(woken)),
         // Whatever becomes of this thread, the caller has its answer.
         done => {

@@ -9,7 +9,7 @@ use stub::{Answered, Received};
 use crate::area::Span;
 use crate::object::release;
 use crate::operation::{Begun, Operation, Outcome};
-use crate::records::{Entry, Facet, KernelCall, KernelObject, Object, Slot, Thread};
+use crate::records::{Call, Entry, Facet, KernelCall, KernelObject, Object, Slot, Thread};
 use crate::stop::Stop;
 use crate::{scratch, trace, transfer};
 
@@ -69,10 +69,21 @@ pub(crate) fn called(
 /// Sends a call through a facet.
 #[inline(never)]
 fn call_facet(entry: &Entry<'_>, reply: Span, message: Option<Span>, facet: Arc<Facet>) -> Outcome {
-    let Entry { me, route, op } = *entry;
-    let call = me.take_call().ok_or(Refusal::OverBudget)?;
-    let (generation, _) = call.word.load();
+    let call = entry.me.take_call().ok_or(Refusal::OverBudget)?;
     facet.through.enter(&call);
+    send(entry, (reply, message), facet, &call)
+}
+
+/// Sends `call`, which is idle and in the list of `facet`.
+#[inline(always)]
+pub(crate) fn send(
+    entry: &Entry<'_>,
+    (reply, message): (Span, Option<Span>),
+    facet: Arc<Facet>,
+    call: &Arc<Call>,
+) -> Outcome {
+    let Entry { me, route, op } = *entry;
+    let (generation, _) = call.word.load();
     let core = facet.core().clone();
     if let Some(message) = message
         && op.transfers() != 0
@@ -80,7 +91,7 @@ fn call_facet(entry: &Entry<'_>, reply: Span, message: Option<Span>, facet: Arc<
         let mut caps = core::mem::take(&mut call.body.lock().caps);
         caps.clear();
         if let Err(stop) = transfer::collect(me, op, message, &mut caps) {
-            me.recycle(call);
+            me.recycle(call.clone());
             return Err(stop);
         }
         call.body.lock().caps = caps;
@@ -97,7 +108,7 @@ fn call_facet(entry: &Entry<'_>, reply: Span, message: Option<Span>, facet: Arc<
         body.deadline = op.deadline;
     }
     call.word.begin(generation).map_err(|_| Refusal::Failed)?;
-    Ok(Begun::Waiting(core.send(&call, generation)))
+    Ok(Begun::Waiting(core.send(call, generation)))
 }
 
 /// Lets an object of the kernel serve a call.

@@ -62,6 +62,7 @@ mod park;
 mod pending;
 mod perform;
 mod process;
+mod short;
 mod submissions;
 mod thread;
 mod trace;

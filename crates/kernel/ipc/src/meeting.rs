@@ -50,6 +50,22 @@ impl<C: Waiting, R: Waiting> Queues<C, R> {
         }
     }
 
+    /// As [`Self::next_receiver`], if it is one that `suits`; another one stays where it is.
+    #[inline(always)]
+    pub(crate) fn next_receiver_if(&mut self, suits: impl Fn(&R) -> bool) -> Option<R> {
+        loop {
+            let first = self.receivers.first()?;
+            let waits = first.is_waiting();
+            if waits && !suits(first) {
+                return None;
+            }
+            let first = self.receivers.pop();
+            if waits {
+                return first;
+            }
+        }
+    }
+
     /// The call that has waited longest, or that ended meanwhile.
     #[inline(always)]
     pub(crate) fn next_call(&mut self) -> Option<C> {

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use cap::{Epoch, Target};
 use ring_abi::Refusal;
 
-use crate::records::{KernelObject, Object, Slot};
+use crate::records::{Facet, KernelObject, Object, Slot};
 
 impl Clone for Object {
     // Once in each operation: derived, it would be a call.
@@ -33,7 +33,9 @@ impl core::fmt::Debug for Object {
 
 /// What a handle led to.
 pub(crate) enum Found {
-    /// The object, to be called.
+    /// A facet, to be called through.
+    Facet(Arc<Facet>),
+    /// Another object, to be called.
     Object(Object),
     /// The answer: the object had it at hand.
     Answer([u64; 4]),

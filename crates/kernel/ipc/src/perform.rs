@@ -1,9 +1,12 @@
 //! Every operation, whether it came in registers or from the ring.
 
+use alloc::sync::Arc;
+
 use ring_abi::{Refusal, opcode, submission_flags};
 use sabotage::sabotage;
 
 use crate::answer::{answer, refuse};
+use crate::area::Span;
 use crate::endpoint::Patience;
 use crate::finished::{Finished, Route};
 use crate::invoke::call;
@@ -11,7 +14,7 @@ use crate::object::release;
 use crate::operation::{Begun, Outcome};
 use crate::park;
 use crate::pending::cancel;
-use crate::records::{Entry, Object, Receiver};
+use crate::records::{EndpointCore, Entry, Object, Receiver};
 use crate::woken::Woken;
 
 /// Starts an operation that both forms share.
@@ -45,12 +48,19 @@ pub(crate) fn begin(entry: &Entry<'_>) -> Outcome {
 /// Waits for a call on the endpoint that `handle` names.
 #[inline(always)]
 pub(crate) fn receive(entry: &Entry<'_>, handle: u64) -> Outcome {
-    let Entry { me, route, op } = *entry;
+    let Entry { me, op, .. } = *entry;
     let buffer = me.area.span(op.reply)?;
     let Object::Endpoint(endpoint) = me.process.lookup(handle)? else {
         return Err(Refusal::WrongKind.into());
     };
-    me.note_receive(endpoint.core())?;
+    receive_on(entry, endpoint.core(), buffer)
+}
+
+/// Waits for a call at an endpoint; a message goes to `buffer`.
+#[inline(always)]
+pub(crate) fn receive_on(entry: &Entry<'_>, core: &Arc<EndpointCore>, buffer: Span) -> Outcome {
+    let Entry { me, route, op } = *entry;
+    me.note_receive(core)?;
     let receiver = Receiver {
         thread: me.clone(),
         route,
@@ -61,7 +71,7 @@ pub(crate) fn receive(entry: &Entry<'_>, handle: u64) -> Outcome {
         0 => Patience::Waits,
         _ => Patience::Polls,
     };
-    if let Some(own) = endpoint.core().receive(receiver, patience) {
+    if let Some(own) = core.receive(receiver, patience) {
         // The result is this thread's own: in `register`, or in the ring already.
         debug_assert!(own.is_nobody(), "a running thread was claimed");
         // Waking oneself leaves a note that the next block would take for a wake-up; that is harmless.

@@ -212,7 +212,10 @@ impl Process {
                 Quick::Then(words) => Found::Then(words, object.clone()),
             });
         }
-        slot.check().cloned().map(Found::Object)
+        Ok(match slot.check()? {
+            Object::Facet(facet) => Found::Facet(facet.clone()),
+            object => Found::Object(object.clone()),
+        })
     }
 
     /// Takes a capability out.

@@ -113,6 +113,12 @@ impl<T> Queue<T> {
         first
     }
 
+    /// The entry that has waited longest.
+    #[inline(always)]
+    pub(crate) fn first(&self) -> Option<&T> {
+        self.head.entries.front()
+    }
+
     #[cold]
     #[inline(never)]
     fn next_block(&mut self) {
@@ -219,7 +225,10 @@ mod tests {
                     q.push(n).unwrap();
                     model.push_back(n);
                 }
-                9..=12 => assert_eq!(q.pop(), model.pop_front()),
+                9..=12 => {
+                    assert_eq!(q.first(), model.front());
+                    assert_eq!(q.pop(), model.pop_front());
+                }
                 13 => {
                     let wanted = model.get(seed as usize % model.len().max(1)).copied();
                     assert_eq!(q.take(|e| Some(*e) == wanted), wanted);

@@ -6,7 +6,9 @@ use cpu::Lock;
 use frames::{FRAME_BYTES, Frames, ShootdownReceipt, Use, entry_gone, entry_made};
 use sabotage::sabotage;
 
-use crate::table::{ADDRESS, Access, PRESENT, Slot, USER, WRITE, first_present, index, slot, walk};
+use crate::table::{
+    ADDRESS, Access, PRESENT, Slot, USER, WRITE, first_present, index, present, slot, walk,
+};
 use crate::{USER_END, shootdown};
 
 /// Why a page could not be mapped.
@@ -363,9 +365,7 @@ impl AddressSpace {
             }
             // No CPU walks it: it was evicted. What it names is not ours, and is named no more.
             if named_entries > 0 {
-                let entries = (0..512).map(|at| slot(table, at).get());
-                let present = entries.filter(|entry| entry & PRESENT != 0);
-                present.for_each(|entry| entry_gone(entry & ADDRESS));
+                present(table, 512).for_each(|slot| entry_gone(slot.get() & ADDRESS));
             }
             frames::adopt(table).free_unmapped();
             source.freed();

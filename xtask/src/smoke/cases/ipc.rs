@@ -7,6 +7,7 @@ use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
 
 const REFUSED: &str = "@ipc.refused reply_dropped=noReply method=noSuchMethod kernel_method=noSuchMethod handle=badHandle";
+const LINKED: &str = "@ipc.linked calls=3 entries=3 after=serverDied";
 const SWITCH: &str = "@ipc.switch direct=true";
 const INHERIT: &str = "@ipc.inherit worked=true overtaken=false";
 
@@ -22,7 +23,7 @@ inventory::submit! {
             "@ipc.message bytes=16384 same=true",
             "@ipc.ring calls=32 completed=32 right=32",
             "@ipc.nop register=true ring=8",
-            "@ipc.linked calls=3 entries=3 after=serverDied",
+            LINKED,
             REFUSED,
             SWITCH,
             INHERIT,
@@ -52,5 +53,13 @@ inventory::submit! {
         point: points::SKIP_INHERIT,
         smoke: "ipc",
         breaks: Break::Missing(INHERIT),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::TAKE_ANY_RECEIVER,
+        smoke: "ipc",
+        breaks: Break::Missing(LINKED),
     }
 }

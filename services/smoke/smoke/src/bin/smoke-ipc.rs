@@ -166,7 +166,9 @@ fn answer_and_receive(kit: &Kit) -> Result<(), Error> {
     let probe = mint(&endpoint, 9, Lifetime::Durable)?;
     let mut entries = 0;
     for a in 0..3 {
-        let words = probe.words(a, 1)?;
+        // A call that the ring never sees is given up.
+        let bounded = probe.with_deadline(kit.after_ms(5000)?);
+        let words = bounded.words(a, 1)?;
         assert!(words.sum == a + 1 && words.cookie == 9);
         entries = words.before;
     }

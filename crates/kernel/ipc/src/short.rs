@@ -1,0 +1,170 @@
+//! The short way of what is asked most: a call in registers of a thread that waits for one there, and the answer to it.
+//!
+//! The order of checks is that of the long way, which `invoke`, `endpoint`, `delivery` and `answer` describe; nothing is
+//! looked at twice here, and nothing is kept for somebody who looks later. What is not as plain as that goes the long way from
+//! where it is found out, with nothing changed that the long way would not have changed.
+
+use alloc::sync::Arc;
+
+use call_state::{CallState, Ending};
+use ring_abi::{Refusal, StatusWord, completion_flags};
+use sabotage::sabotage;
+
+use crate::answer::{answer_in_words, take_out};
+use crate::area::Span;
+use crate::call::finish;
+use crate::endpoint::Patience;
+use crate::enter::then;
+use crate::finished::{Finished, Route};
+use crate::operation::{Begun, Outcome};
+use crate::perform::receive_on;
+use crate::records::{
+    Call, EndpointCore, Entry, Facet, Object, Process, Receiver, ReplyRight, Slot,
+};
+use crate::{invoke, loan};
+
+/// Calls through a facet, with words, and waits for the answer in registers.
+#[inline(always)]
+pub(crate) fn call(entry: &Entry<'_>, reply: Span, facet: Arc<Facet>) -> Outcome {
+    let Entry { me, op, .. } = *entry;
+    let call = me.take_call().ok_or(Refusal::OverBudget)?;
+    facet.through.enter(&call);
+    let suits = |r: &Receiver| r.route == Route::Register || sabotage!(TAKE_ANY_RECEIVER);
+    let receiver = {
+        let mut queues = facet.core().queues.lock();
+        queues.next_receiver_if(suits)
+    };
+    let (generation, CallState::Idle) = call.word.load() else {
+        return unsent(receiver, &facet);
+    };
+    let Some(receiver) = receiver else {
+        return long(entry, reply, facet, &call);
+    };
+    let (cookie, usable) = {
+        let mut body = call.body.lock();
+        body.caller = Some(me.clone());
+        body.generation = generation;
+        body.route = Route::Register;
+        body.method = op.method();
+        body.reply = reply;
+        body.deadline = op.deadline;
+        // It was idle, and this thread alone has it.
+        let _ = call.word.begin_delivered(generation);
+        let facet = body.facet.insert(facet);
+        // A revocation raises the epoch, or closes the endpoint, before it looks into this body: what it did not find is
+        // found here.
+        let seen = (facet.cookie, facet.usable());
+        if loan::is_due(me, &receiver.thread) {
+            loan::lend(&call, &mut body, &receiver.thread);
+        }
+        seen
+    };
+    if let Err(refusal) = usable {
+        return undelivered(&call, generation, receiver, refusal);
+    }
+    let right = Slot::new(Object::Reply(ReplyRight::new(call, generation)), 0);
+    let handle = match receiver.thread.process.insert(right) {
+        Ok(handle) => handle,
+        Err((refusal, right)) => return not_given(right, receiver, refusal),
+    };
+    let status = StatusWord {
+        flags: completion_flags::INLINE,
+        words: 4,
+        method: op.method(),
+        ..StatusWord::default()
+    };
+    let received = Finished {
+        status: status.pack(),
+        cookie,
+        reply: handle,
+        words: op.words,
+    };
+    let woken = receiver.thread.complete(Route::Register, received);
+    Ok(Begun::Waiting(woken))
+}
+
+/// The long way, from where nobody waits in registers.
+#[inline(never)]
+fn long(entry: &Entry<'_>, reply: Span, facet: Arc<Facet>, call: &Arc<Call>) -> Outcome {
+    invoke::send(entry, (reply, None), facet, call)
+}
+
+/// The call object takes no further call.
+#[cold]
+#[inline(never)]
+fn unsent(receiver: Option<Receiver>, facet: &Facet) -> Outcome {
+    if let Some(receiver) = receiver {
+        wait_again(receiver, facet.core());
+    }
+    Err(Refusal::Failed.into())
+}
+
+/// The call ends before its receiver has it, and that goes on waiting.
+#[cold]
+#[inline(never)]
+fn undelivered(call: &Arc<Call>, generation: u64, receiver: Receiver, refusal: Refusal) -> Outcome {
+    let core = call.body.lock().facet.as_ref().map(|f| f.core().clone());
+    let f = Finished::refused(refusal);
+    let woken = finish(call, generation, Ending::NoReply, f);
+    if let Some(core) = core {
+        wait_again(receiver, &core);
+    }
+    Ok(Begun::Waiting(woken))
+}
+
+/// The receiver has no place for the right to reply.
+#[cold]
+#[inline(never)]
+fn not_given(right: Slot, receiver: Receiver, refusal: Refusal) -> Outcome {
+    let Object::Reply(right) = right.into_object() else {
+        return Err(Refusal::Failed.into());
+    };
+    let (call, generation) = (right.call.clone(), right.generation);
+    right.disown();
+    let refusal = if receiver.thread.process.is_dying() {
+        Refusal::ServerDied
+    } else {
+        refusal
+    };
+    undelivered(&call, generation, receiver, refusal)
+}
+
+/// Another call may have been queued meanwhile, because no receiver was to be seen.
+#[cold]
+fn wait_again(receiver: Receiver, core: &Arc<EndpointCore>) {
+    if let Some(receiver) = core.receive(receiver, Patience::Waits) {
+        receiver.run();
+    }
+}
+
+/// What the handles of a return and receive name.
+#[inline(always)]
+fn taken(
+    process: &Process,
+    (handle, endpoint): (u64, u64),
+) -> Result<(ReplyRight, Result<Arc<EndpointCore>, Refusal>), Refusal> {
+    let mut table = process.handles.lock();
+    let right = take_out(&mut table, handle)?;
+    let core = match table.get(endpoint) {
+        Ok(Object::Endpoint(endpoint)) => Ok(endpoint.core().clone()),
+        Ok(_) => Err(Refusal::WrongKind),
+        Err(refusal) => Err(refusal),
+    };
+    Ok((right, core))
+}
+
+/// Answers with words, then waits in registers.
+#[inline(always)]
+pub(crate) fn return_receive(entry: &Entry<'_>) -> Outcome {
+    let Entry { me, op, .. } = *entry;
+    let (right, core) = taken(&me.process, (op.handle, op.second))?;
+    let woken = answer_in_words(me, right, op);
+    let buffer = match me.area.span(op.reply) {
+        Ok(buffer) => buffer,
+        Err(misuse) => return then(woken, Err(misuse.into())),
+    };
+    match core {
+        Ok(core) => then(woken, receive_on(entry, &core, buffer)),
+        Err(refusal) => then(woken, Err(refusal.into())),
+    }
+}
