@@ -48,7 +48,7 @@ enum Stage {
     HostTests,
     Models,
     SabotagedHostTests,
-    /// Saving on the real servers that are installed
+    /// Saving on real servers: those that are installed, with `CI=1` all that registries have
     Saving,
     /// States that a power cut can leave a volume in
     Crash,

@@ -57,7 +57,31 @@ pub enum Consent {
 
 /// Makes sure that everything is there; installs it if that is agreed to.
 pub fn ensure(project: &Project, consent: Consent, needs: Needs) -> Result<()> {
-    let lacking = missing(project, needs);
+    ensure_things(project, consent, || missing(project, needs))
+}
+
+/// Makes sure that what installs programs to be tested against is there; installs it if that is agreed to.
+pub fn ensure_peers(project: &Project, consent: Consent) -> Result<()> {
+    ensure_things(project, consent, missing_for_peers)
+}
+
+fn missing_for_peers() -> BTreeSet<Thing> {
+    let makes_folders = Command::new("python3")
+        .args(["-c", "import ensurepip, venv"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    let lacking = (!makes_folders).then_some(Thing::PythonVenv);
+    lacking.into_iter().collect()
+}
+
+fn ensure_things(
+    project: &Project,
+    consent: Consent,
+    missing: impl Fn() -> BTreeSet<Thing>,
+) -> Result<()> {
+    let lacking = missing();
     if lacking.is_empty() {
         return Ok(());
     }
@@ -86,7 +110,7 @@ pub fn ensure(project: &Project, consent: Consent, needs: Needs) -> Result<()> {
     };
     eprintln!("installing {why}: {}", packages.join(" "));
     install(project, &packages)?;
-    let still = missing(project, needs);
+    let still = missing();
     if !still.is_empty() {
         bail!(
             "after installing, these are still missing: {}",

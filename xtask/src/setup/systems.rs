@@ -30,6 +30,8 @@ pub enum Thing {
     Tar,
     /// A compiler for the guest where rustup has none.
     Compiler,
+    /// Python with what makes a folder of its own for packages from PyPI.
+    PythonVenv,
 }
 
 /// A system with packages.
@@ -90,8 +92,8 @@ impl System {
     /// The packages that bring `thing`; none where it comes with another one, or from rustup.
     pub fn packages(self, thing: Thing) -> &'static [&'static str] {
         use Thing::{
-            Binutils, Capnp, Compiler, Dosfs, GrubBios, GrubTool, Mtools, Ovmf, Qemu, QemuImg, Tar,
-            Xorriso,
+            Binutils, Capnp, Compiler, Dosfs, GrubBios, GrubTool, Mtools, Ovmf, PythonVenv, Qemu,
+            QemuImg, Tar, Xorriso,
         };
         match (self, thing) {
             (Self::Homebrew, Capnp) => &["capnp"],
@@ -102,6 +104,9 @@ impl System {
             (Self::Homebrew, Tar | Ovmf | QemuImg) => &[],
             (Self::Homebrew, GrubTool | GrubBios) => &["i686-elf-grub"],
             (_, Tar) => &["tar"],
+            (Self::Debian | Self::Unknown, PythonVenv) => &["python3-venv"],
+            (Self::Arch | Self::Homebrew, PythonVenv) => &["python"],
+            (_, PythonVenv) => &["python3"],
             (Self::Debian | Self::Unknown, Compiler) => {
                 &["rustc-web", "cargo-web", "rust-web-src", "lld"]
             }
@@ -168,7 +173,7 @@ mod tests {
     use super::{System, Thing};
     use std::collections::BTreeSet;
 
-    const THINGS: [Thing; 12] = [
+    const THINGS: [Thing; 13] = [
         Thing::Qemu,
         Thing::Capnp,
         Thing::Mtools,
@@ -181,6 +186,7 @@ mod tests {
         Thing::QemuImg,
         Thing::Tar,
         Thing::Compiler,
+        Thing::PythonVenv,
     ];
 
     #[test]

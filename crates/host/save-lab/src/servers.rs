@@ -88,6 +88,16 @@ impl Kind {
         }
     }
 
+    /// Whether an ordinary client of a registry gets it; Google's emulator comes from Google alone.
+    #[must_use]
+    pub const fn is_in_a_registry(self) -> bool {
+        !matches!(self, Self::Firestore)
+    }
+
+    const fn is_python(self) -> bool {
+        matches!(self, Self::Moto | Self::FakeGcs | Self::GcpStorageEmulator)
+    }
+
     /// Cases that the server is known to fail, whatever is asked of it.
     #[must_use]
     pub const fn failings(self) -> &'static [&'static str] {
@@ -307,21 +317,50 @@ impl Server {
     }
 }
 
-/// Installs what registries have, below `tools`.
+/// Installs those of `kinds` that registries have and that are not there in these versions, below `tools`.
 ///
 /// # Errors
 /// Where a client fails.
-pub fn install(tools: &Path) -> Result<()> {
+pub fn install(tools: &Path, kinds: &[Kind]) -> Result<()> {
+    if kinds.iter().any(|kind| kind.is_python()) {
+        install_python(tools)?;
+    }
+    if kinds.contains(&Kind::S3sFs) && Kind::S3sFs.program(tools).is_none() {
+        install_s3s(tools)?;
+    }
+    Ok(())
+}
+
+fn carry_out(command: &mut Command) -> Result<()> {
+    // Standard output belongs to the verdict.
+    let status = command
+        .stdout(std::io::stderr())
+        .status()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    ensure!(status.success(), "{command:?}: {status}");
+    Ok(())
+}
+
+/// Puts what PyPI has into a folder of its own. The list of what is in it is written last, so a folder that was left
+/// half made is made again.
+fn install_python(tools: &Path) -> Result<()> {
     let python = tools.join("python");
-    let run = |command: &mut Command| -> Result<()> {
-        let status = command.status().context("cannot start it")?;
-        ensure!(status.success(), "{command:?}: {status}");
-        Ok(())
-    };
-    run(Command::new("python3").args(["-m", "venv"]).arg(&python))?;
-    run(Command::new(python.join("bin/pip"))
-        .args(["install", "--quiet"])
-        .args(PYTHON))?;
+    let list = python.join("installed");
+    let wanted = PYTHON.join("\n");
+    let is_there = std::fs::read_to_string(&list).is_ok_and(|found| found == wanted);
+    if is_there {
+        return Ok(());
+    }
+    eprintln!("installing {} into {}", PYTHON.join(" "), python.display());
+    let make = ["-m", "venv", "--clear"];
+    carry_out(Command::new("python3").args(make).arg(&python))?;
+    let pip = ["install", "--quiet", "--disable-pip-version-check"];
+    carry_out(Command::new(python.join("bin/pip")).args(pip).args(PYTHON))?;
+    std::fs::write(&list, wanted).with_context(|| list.display().to_string())
+}
+
+/// Builds what crates.io has.
+fn install_s3s(tools: &Path) -> Result<()> {
     let arguments = [
         "install",
         "s3s-fs",
@@ -332,8 +371,10 @@ pub fn install(tools: &Path) -> Result<()> {
         "--locked",
     ];
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(cargo)
-        .args(arguments)
-        .args(["--profile", "dev", "--root"])
-        .arg(tools))
+    carry_out(
+        Command::new(cargo)
+            .args(arguments)
+            .args(["--profile", "dev", "--root"])
+            .arg(tools),
+    )
 }
