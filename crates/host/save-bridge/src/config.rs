@@ -1,6 +1,6 @@
 //! What a bridge is told: the provider, the facets, the allowance. Secrets stand in the environment, never in the file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,6 +11,7 @@ use save_core::{
 use serde::Deserialize;
 
 use crate::provider::firestore::Firestore;
+use crate::provider::folder::Folder;
 use crate::provider::gcs::Gcs;
 use crate::provider::s3::{Account, S3};
 use crate::provider::{Auth, Metadata};
@@ -40,6 +41,8 @@ const fn kept_versions() -> u32 {
 enum Provider {
     /// Nothing behind: gone with the process.
     Memory,
+    /// A folder of this machine.
+    Folder { path: PathBuf },
     S3 {
         endpoint: String,
         bucket: String,
@@ -181,6 +184,10 @@ impl Provider {
         Ok(match self {
             Self::Memory => {
                 let store = SharedMemory::default();
+                Box::new(move || Box::new(store.clone()))
+            }
+            Self::Folder { path } => {
+                let store = Folder::new(path).with_context(|| path.display().to_string())?;
                 Box::new(move || Box::new(store.clone()))
             }
             Self::S3 {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use save_bridge::client::{BridgeWire, Http};
 use save_bridge::config::SharedMemory;
+use save_bridge::provider::folder::Folder;
 use save_bridge::serve::{Bridge, Today};
 use save_core::{
     Allowance, Expect, Governor, Key, LedgerName, Limits, Name, Profile, Refusal, Remote, RetryKey,
@@ -79,6 +80,45 @@ fn the_suite_holds_in_memory() {
         }
     });
     assert!(tally.passed > 35 && tally.untested > 10, "{tally:?}");
+}
+
+#[test]
+fn the_suite_holds_in_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Folder::new(folder.path()).unwrap();
+    let rig = Rig::new(
+        Box::new(move || Box::new(store.clone())),
+        None,
+        Conditions::InHead,
+    );
+    let tally = run(&rig, &cases(Length::Short), &[], |case, outcome| {
+        if let Outcome::Failed(why) = outcome {
+            panic!("{}: {why}", case.name);
+        }
+    });
+    assert!(tally.passed > 35, "{tally:?}");
+}
+
+#[test]
+fn two_bridges_share_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    // Each has a lock of its own: only the file's keeps them apart.
+    let path = folder.path().to_owned();
+    let rig = Rig::new(
+        Box::new(move || Box::new(Folder::new(&path).unwrap())),
+        None,
+        Conditions::InHead,
+    );
+    let races: Vec<_> = cases(Length::Short)
+        .into_iter()
+        .filter(|case| case.name.contains("eight"))
+        .collect();
+    let tally = run(&rig, &races, &[], |case, outcome| {
+        if let Outcome::Failed(why) = outcome {
+            panic!("{}: {why}", case.name);
+        }
+    });
+    assert!(tally.passed >= 3, "{tally:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! What they have in common: where a slot lies, and what a status says of a write.
 
 pub mod firestore;
+pub mod folder;
 pub mod gcs;
 pub mod s3;
 
