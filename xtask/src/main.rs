@@ -45,6 +45,7 @@ mod tidy;
 mod toolchain;
 mod volume;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -142,6 +143,9 @@ enum Verb {
     NewService(new::ServiceArgs),
     /// Make a driver: broker, provider, interface, client, manifest, smoke and pages
     NewDriver(new::DriverArgs),
+    /// Serve saves and die in the middle (smokes call this themselves)
+    #[command(hide = true)]
+    MortalBridge { folder: PathBuf, address: String },
     /// Compare one snapshot (xtask calls this itself)
     #[command(hide = true)]
     SnapshotCompare(SnapshotArgs),
@@ -177,6 +181,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     models::choose(&project, cli.qemu.as_deref())?;
     let ready = |needs| prepare(&project, consent, needs);
     match cli.verb {
+        Verb::MortalBridge { folder, address } => save_lab::mortal::serve(&folder, &address)?,
         Verb::SnapshotCompare(args) => return snapshot::compare_here(&project, &args),
         Verb::Smoke(args) if args.is_list() => smoke::list(),
         Verb::Smoke(args) => return smoke::run(&project, &ready(args.needs()?)?, &args),

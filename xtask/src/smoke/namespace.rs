@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 /// What is set up around QEMU.
 #[derive(Clone, Copy, Debug)]
 pub struct Namespace {
-    /// What bash does first: `$work` is the smoke's work folder. What it starts in the background runs as long as QEMU.
+    /// What bash does first: `$work` is the smoke's work folder, `$xtask` this program. What it starts in the background runs as long as QEMU.
     pub script: &'static str,
     /// Programs that it needs, beside `ip`.
     pub needs: &'static [&'static str],
@@ -37,8 +37,13 @@ impl Namespace {
         let mut outer = Command::new(program);
         outer.args(arguments);
         outer.args(["bash", "-c"]);
-        outer.arg(format!("work=$1\nshift\n{}\nexec \"$@\"", self.script));
+        outer.arg(format!(
+            "work=$1 xtask=$2\nshift 2\n{}\nexec \"$@\"",
+            self.script
+        ));
         outer.arg("bash").arg(work);
+        // Its path may be another program's by now: whoever builds while smokes run puts a new one there.
+        outer.arg(format!("/proc/{}/exe", std::process::id()));
         outer.arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
             match value {

@@ -1,7 +1,7 @@
 //! Saving against what is not ours.
 //!
-//! Owns: one suite of cases for every store, a proxy that fails as it is told to, how real servers are started, and fakes
-//! of the providers that users bring.
+//! Owns: one suite of cases for every store, a proxy that fails as it is told to, how real servers are started, a bridge
+//! that dies, and fakes of the providers that users bring.
 //!
 //! Invariant: a server that is not there is `untested` and never passes; a case never counts as passed by the word of
 //! the code under test alone: what is there is read again by a facet that has seen nothing.
@@ -10,6 +10,7 @@
 mod cases;
 pub mod fakes;
 mod faults;
+pub mod mortal;
 mod proxy;
 mod races;
 mod rig;

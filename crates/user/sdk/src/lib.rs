@@ -46,7 +46,7 @@ pub use rt::{
 };
 pub use schema::device::{dma_buffer::Access as WindowAccess, dma_pool::Layout};
 pub use schema::process::endpoint::Lifetime;
-pub use schema::{audit, block, device, diagnostics, net, process, random, storage};
+pub use schema::{audit, block, device, diagnostics, net, process, random, saving, storage};
 pub use stream::{TcpServer, TcpStream};
 pub use stub::{Answered, CapArg, Deferred, Incoming, Interface, Object, Received, Refusal, Reply};
 pub use tasks::Tasks;

@@ -69,6 +69,7 @@ mod quota_exhaustion;
 mod receives;
 mod revoke_race;
 mod ring_hostile;
+mod save_bridge;
 mod sdk;
 mod serial_break;
 mod serial_diagnostics;

@@ -374,4 +374,13 @@ pub static ALL: &[Interface] = &[
         method("lookup", shape(2, 1, &[field("name", Text, 0), field("families", Enum(3), 0), field("timeoutNs", Int(64), 1)]), shape(0, 1, &[field("list", StructList(&shape(0, 1, &[field("address", Data, 0)])), 0)])),
         method("flush", shape(0, 0, &[]), shape(1, 0, &[field("count", Int(32), 0)])),
     ]),
+    interface(0xd1c0a5e5b0a71001, "SaveStore", &[
+        method("info", shape(0, 0, &[]), shape(4, 0, &[field("end", Enum(11), 0), field("detail", Int(64), 1), field("profileBytes", Int(32), 1), field("checkpointBytes", Int(32), 4), field("lineBytes", Int(32), 5), field("keptVersions", Int(32), 6), field("schema", Int(32), 7)])),
+        method("get", shape(1, 1, &[field("kind", Enum(2), 0), field("name", Text, 0)]), shape(2, 1, &[field("end", Enum(11), 0), field("detail", Int(64), 1), field("records", StructList(&shape(3, 3, &[field("version", Int(64), 0), field("schema", Int(32), 2), field("epoch", Int(64), 2), field("digest", Data, 0), field("previous", Data, 1), field("payload", Data, 2)])), 0)])),
+        method("put", shape(2, 3, &[field("kind", Enum(2), 0), field("name", Text, 0), field("expect", Enum(3), 1), field("version", Int(64), 1), field("retry", Data, 1), field("payload", Data, 2)]), shape(3, 0, &[field("end", Enum(11), 0), field("detail", Int(64), 1), field("version", Int(64), 2)])),
+        method("append", shape(1, 3, &[field("ledger", Text, 0), field("length", Int(64), 0), field("retry", Data, 1), field("payload", Data, 2)]), shape(3, 0, &[field("end", Enum(11), 0), field("detail", Int(64), 1), field("length", Int(64), 2)])),
+        method("readLedger", shape(1, 1, &[field("ledger", Text, 0), field("from", Int(64), 0)]), shape(2, 1, &[field("end", Enum(11), 0), field("detail", Int(64), 1), field("records", StructList(&shape(3, 3, &[field("version", Int(64), 0), field("schema", Int(32), 2), field("epoch", Int(64), 2), field("digest", Data, 0), field("previous", Data, 1), field("payload", Data, 2)])), 0), field("more", Bool, 16)])),
+        method("list", shape(1, 1, &[field("kind", Enum(2), 0), field("after", Text, 0)]), shape(2, 1, &[field("end", Enum(11), 0), field("detail", Int(64), 1), field("names", StructList(&shape(1, 1, &[field("kind", Enum(2), 0), field("name", Text, 0)])), 0), field("more", Bool, 16)])),
+        method("history", shape(2, 1, &[field("kind", Enum(2), 0), field("name", Text, 0), field("from", Int(64), 1)]), shape(2, 1, &[field("end", Enum(11), 0), field("detail", Int(64), 1), field("records", StructList(&shape(3, 3, &[field("version", Int(64), 0), field("schema", Int(32), 2), field("epoch", Int(64), 2), field("digest", Data, 0), field("previous", Data, 1), field("payload", Data, 2)])), 0), field("more", Bool, 16)])),
+    ]),
 ];

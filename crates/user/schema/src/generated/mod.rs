@@ -19,6 +19,8 @@ pub mod net;
 pub mod process;
 #[path = "random_stub.rs"]
 pub mod random;
+#[path = "saving_stub.rs"]
+pub mod saving;
 #[path = "smoke_stub.rs"]
 pub mod smoke;
 pub mod sources;
@@ -83,6 +85,7 @@ pub static INTERFACES: &[(u64, &str)] = &[
     (0xd1c0a5e5b0a70f0a, "UdpConnectAuthority"),
     (0xd1c0a5e5b0a70f0b, "UdpSocket"),
     (0xd1c0a5e5b0a70f0c, "DnsResolver"),
+    (0xd1c0a5e5b0a71001, "SaveStore"),
 ];
 
 /// The methods of every interface that has any, by id and number.
@@ -142,6 +145,7 @@ pub static METHODS: &[(u64, &[&str])] = &[
     (0xd1c0a5e5b0a70f0a, &["info", "narrow", "connect"]),
     (0xd1c0a5e5b0a70f0b, &["info", "send", "receive"]),
     (0xd1c0a5e5b0a70f0c, &["lookup", "flush"]),
+    (0xd1c0a5e5b0a71001, &["info", "get", "put", "append", "readLedger", "list", "history"]),
 ];
 
 /// Hands every interface to the macro `$each`: `Name = file::module;`, in the order of their names.
@@ -191,6 +195,7 @@ macro_rules! interfaces {
             ProcessSpawner = process::process_spawner;
             ProcessTrace = process::process_trace;
             ProcessTracer = process::process_tracer;
+            SaveStore = saving::save_store;
             SystemControl = process::system_control;
             SystemInfo = process::system_info;
             TcpConnectAuthority = net::tcp_connect_authority;
