@@ -1,4 +1,4 @@
-//! `cargo xtask save-conformance`: saving on real servers.
+//! `cargo xtask save-conformance`: saving on real servers, and the companion's page in a browser.
 //!
 //! Invariant: installs nothing unless told to or run unattended, and never counts a server that is missing as passed.
 
@@ -13,13 +13,13 @@ use crate::setup::{self, Consent};
 /// What `cargo xtask save-conformance` takes.
 #[derive(Args, Debug)]
 pub struct SaveArgs {
-    /// Install the servers that PyPI and crates.io have first, below the target folder
+    /// Install a browser, and below the target folder the servers that PyPI and crates.io have, first
     #[arg(long)]
     install: bool,
-    /// A server that PyPI or crates.io has must be there: none may be untested
+    /// The browser, and each server that PyPI or crates.io has, must be there: none may be untested
     #[arg(long)]
     all: bool,
-    /// Only this server
+    /// Only this server, or `companion`: the page that carries capsules, in a browser
     #[arg(long)]
     server: Option<String>,
     /// Each fault once, at the first requests of a call, as the gate does

@@ -60,7 +60,7 @@ pub fn ensure(project: &Project, consent: Consent, needs: Needs) -> Result<()> {
     ensure_things(project, consent, || missing(project, needs))
 }
 
-/// Makes sure that what installs programs to be tested against is there; installs it if that is agreed to.
+/// Makes sure that a browser, and what installs other programs to be tested against, is there; installs it if that is agreed to.
 pub fn ensure_peers(project: &Project, consent: Consent) -> Result<()> {
     ensure_things(project, consent, missing_for_peers)
 }
@@ -72,8 +72,14 @@ fn missing_for_peers() -> BTreeSet<Thing> {
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
-    let lacking = (!makes_folders).then_some(Thing::PythonVenv);
-    lacking.into_iter().collect()
+    let mut lacking = BTreeSet::new();
+    if !makes_folders {
+        lacking.insert(Thing::PythonVenv);
+    }
+    if save_lab::companion::browser().is_none() {
+        lacking.insert(Thing::Browser);
+    }
+    lacking
 }
 
 fn ensure_things(

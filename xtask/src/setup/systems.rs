@@ -32,6 +32,8 @@ pub enum Thing {
     Compiler,
     /// Python with what makes a folder of its own for packages from PyPI.
     PythonVenv,
+    /// A browser that shows nothing.
+    Browser,
 }
 
 /// A system with packages.
@@ -92,8 +94,8 @@ impl System {
     /// The packages that bring `thing`; none where it comes with another one, or from rustup.
     pub fn packages(self, thing: Thing) -> &'static [&'static str] {
         use Thing::{
-            Binutils, Capnp, Compiler, Dosfs, GrubBios, GrubTool, Mtools, Ovmf, PythonVenv, Qemu,
-            QemuImg, Tar, Xorriso,
+            Binutils, Browser, Capnp, Compiler, Dosfs, GrubBios, GrubTool, Mtools, Ovmf,
+            PythonVenv, Qemu, QemuImg, Tar, Xorriso,
         };
         match (self, thing) {
             (Self::Homebrew, Capnp) => &["capnp"],
@@ -104,6 +106,8 @@ impl System {
             (Self::Homebrew, Tar | Ovmf | QemuImg) => &[],
             (Self::Homebrew, GrubTool | GrubBios) => &["i686-elf-grub"],
             (_, Tar) => &["tar"],
+            (Self::Debian | Self::Unknown, Browser) => &["chromium-headless-shell"],
+            (_, Browser) => &["chromium"],
             (Self::Debian | Self::Unknown, PythonVenv) => &["python3-venv"],
             (Self::Arch | Self::Homebrew, PythonVenv) => &["python"],
             (_, PythonVenv) => &["python3"],
@@ -173,7 +177,7 @@ mod tests {
     use super::{System, Thing};
     use std::collections::BTreeSet;
 
-    const THINGS: [Thing; 13] = [
+    const THINGS: [Thing; 14] = [
         Thing::Qemu,
         Thing::Capnp,
         Thing::Mtools,
@@ -187,6 +191,7 @@ mod tests {
         Thing::Tar,
         Thing::Compiler,
         Thing::PythonVenv,
+        Thing::Browser,
     ];
 
     #[test]

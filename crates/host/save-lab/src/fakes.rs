@@ -69,7 +69,7 @@ pub enum Misdeed {
     Cut,
 }
 
-type Files = Vec<(String, Vec<u8>)>;
+pub(crate) type Files = Vec<(String, Vec<u8>)>;
 
 /// What a provider keeps: for each place, files in the order of their writing.
 #[derive(Clone, Debug, Default)]
@@ -111,7 +111,7 @@ impl Cloud {
         files.collect::<Vec<_>>().concat()
     }
 
-    fn write(&mut self, place: &str, name: String, bytes: &[u8]) -> Result<(), Trouble> {
+    pub(crate) fn write(&mut self, place: &str, name: String, bytes: &[u8]) -> Result<(), Trouble> {
         if self.misdeed == Some(Misdeed::Offline) {
             return Err(Trouble::NoNetwork);
         }
@@ -124,7 +124,7 @@ impl Cloud {
         Ok(())
     }
 
-    fn read(&self, place: &str) -> Result<Files, Trouble> {
+    pub(crate) fn read(&self, place: &str) -> Result<Files, Trouble> {
         let places = match self.misdeed {
             Some(Misdeed::Offline) => return Err(Trouble::NoNetwork),
             Some(Misdeed::Stale) => self.before.as_ref(),

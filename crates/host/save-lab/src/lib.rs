@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod cases;
+pub mod companion;
 pub mod fakes;
 mod faults;
 pub mod mortal;

@@ -9,7 +9,10 @@ use std::time::Instant;
 use anyhow::{Result, anyhow, bail};
 use clap::Parser;
 use save_lab::servers::{self, KINDS, Kind, Server};
-use save_lab::{Case, Length, Outcome, Tally, cases, run};
+use save_lab::{Case, Length, Outcome, Tally, cases, companion, run};
+
+/// What the page's cases are called beside the servers.
+const COMPANION: &str = "companion";
 
 #[derive(Parser)]
 #[command(about = "Runs the cases of saving on real servers")]
@@ -44,9 +47,10 @@ fn main() -> Result<ExitCode> {
     let args = Args::parse();
     let asked = |kind: &&Kind| args.server.as_ref().is_none_or(|name| kind.name() == name);
     let kinds: Vec<Kind> = KINDS.iter().filter(asked).copied().collect();
-    if kinds.is_empty() {
+    let asks_page = args.server.as_ref().is_none_or(|name| name == COMPANION);
+    if kinds.is_empty() && !asks_page {
         bail!(
-            "there is no such server: {}",
+            "there is no such server: {}, {COMPANION}",
             KINDS.map(Kind::name).join(", ")
         );
     }
@@ -76,6 +80,11 @@ fn main() -> Result<ExitCode> {
             whole.add(report.tally);
         }
     });
+    if asks_page {
+        let tally = companion(&args);
+        println!("{COMPANION}: {}", story(tally));
+        whole.add(tally);
+    }
     println!("{}", story(whole));
     let good = whole.failed == 0;
     Ok(if good {
@@ -83,6 +92,40 @@ fn main() -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The companion's page, in a browser.
+fn companion(args: &Args) -> Tally {
+    let started = Instant::now();
+    let Some(browser) = companion::browser() else {
+        println!(
+            "{COMPANION}: no browser here; it is had by: apt-get install chromium-headless-shell"
+        );
+        let cases = companion::cases().len();
+        return match args.all {
+            true => Tally {
+                failed: 1,
+                ..Tally::default()
+            },
+            false => Tally {
+                untested: cases,
+                ..Tally::default()
+            },
+        };
+    };
+    let mut tally = companion::run(&browser, |line| println!("{COMPANION}: {line}"));
+    match Kind::Firestore.program(&args.tools) {
+        Some(program) => match companion::at_the_emulator(&browser, &program) {
+            Ok(()) => tally.passed += 1,
+            Err(error) => {
+                println!("{COMPANION}: at Firestore's emulator: {error:#}");
+                tally.failed += 1;
+            }
+        },
+        None => tally.untested += 1,
+    }
+    println!("{COMPANION}: {:.1} s", started.elapsed().as_secs_f32());
+    tally
 }
 
 fn story(tally: Tally) -> String {

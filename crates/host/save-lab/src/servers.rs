@@ -248,6 +248,12 @@ impl Server {
         }
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// A rig of that server, behind a proxy.
     ///
     /// # Errors
