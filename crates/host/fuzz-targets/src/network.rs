@@ -183,6 +183,9 @@ pub fn ipv6_host(data: &[u8]) -> bool {
 /// The input is a request with its body. It is taken if the head is.
 pub fn http(data: &[u8]) -> bool {
     let limits = http_head::Limits::default();
+    if data.starts_with(b"HTTP/") {
+        return http_answer(data, &limits);
+    }
     let (head, length) = match http_head::parse(data, &limits) {
         Ok(http_head::Parsed::Whole(head, length)) => (head, length),
         Ok(http_head::Parsed::Partial) => {
@@ -219,8 +222,26 @@ pub fn http(data: &[u8]) -> bool {
     true
 }
 
+/// The head of an answer: it ends where its own lines do, however much of it has come.
+fn http_answer(data: &[u8], limits: &http_head::Limits) -> bool {
+    let Ok(Some(answer)) = http_head::answer(data, limits) else {
+        return false;
+    };
+    assert!(answer.body <= data.len().min(limits.head) && answer.length as u64 <= limits.body);
+    assert!(data[..answer.body].ends_with(b"\n"));
+    let whole = Ok(Some(answer));
+    assert_eq!(http_head::answer(&data[..answer.body], limits), whole);
+    for part in [answer.body / 2, answer.body - 1] {
+        assert!(!matches!(
+            http_head::answer(&data[..part], limits),
+            Ok(Some(_))
+        ));
+    }
+    true
+}
+
 /// An offer and an acknowledgement; an advertisement of a prefix, a name server and DHCPv6, and what a server says then; a
-/// request that changes something.
+/// request that changes something, and an answer.
 #[must_use]
 pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let answer = |kind: u8| {
@@ -275,11 +296,14 @@ pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         "POST /api/log?from=3 HTTP/1.1\r\nHost: a\r\nOrigin: https://a\r\nCookie: {secret}={digits}\r\n\
          X-CSRF-Token: {digits}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
     );
+    let said =
+        b"HTTP/1.1 503 -\r\ncontent-length: 3\r\nretry-after: 7\r\nconnection: close\r\n\r\nabc";
     let mut all = vec![
         ("dhcp4", "lease", lease.concat()),
         ("ipv6-host", "advertised", advertised),
         ("ipv6-host", "given", host.concat()),
         ("http", "change", request.into_bytes()),
+        ("http", "answer", said.to_vec()),
     ];
     all.extend(crate::stack::seeds());
     all

@@ -1,21 +1,23 @@
 //! What a bridge answers, from the first byte to the last. Whoever answers there is a stranger.
 
+use http_head::{Limits, answer};
 use save_core::Fault;
 use save_core::wire::MAX_MESSAGE;
 use sdk::alloc::vec::Vec;
 
-/// The head of an answer, at most, and its fields.
-const HEAD_BYTES: usize = 4 * 1024;
-const FIELDS: usize = 32;
+const LIMITS: Limits = Limits {
+    head: 4 * 1024,
+    target: 0,
+    body: MAX_MESSAGE as u64,
+};
+const MOST_WAIT_S: u32 = 3600;
 
 /// An answer as far as it has come.
 #[derive(Debug, Default)]
 pub struct Answer {
     bytes: Vec<u8>,
-    /// Where its body begins, and how long it says that is.
-    body: Option<(usize, usize)>,
-    status: u16,
-    retry_after_s: u32,
+    /// What it says of itself, once that has come.
+    head: Option<http_head::Answer>,
 }
 
 impl Answer {
@@ -25,44 +27,17 @@ impl Answer {
     /// What is no answer, has no stated length, or is longer than it may be.
     pub fn take(&mut self, piece: &[u8]) -> Result<bool, Fault> {
         self.bytes.extend_from_slice(piece);
-        if self.body.is_none() {
-            self.look()?;
+        if self.head.is_none() {
+            self.head = answer(&self.bytes, &LIMITS).map_err(|_| Fault::Damaged)?;
         }
-        let Some((start, length)) = self.body else {
+        let Some(head) = self.head else {
             return Ok(false);
         };
-        let have = self.bytes.len() - start;
-        if have > length {
+        let have = self.bytes.len().saturating_sub(head.body);
+        if have > head.length {
             return Err(Fault::Damaged);
         }
-        Ok(have == length)
-    }
-
-    fn look(&mut self) -> Result<(), Fault> {
-        let mut fields = [httparse::EMPTY_HEADER; FIELDS];
-        let mut head = httparse::Response::new(&mut fields);
-        match head.parse(&self.bytes) {
-            Ok(httparse::Status::Complete(start)) => {
-                let field = |name: &str| {
-                    let mut named = head.headers.iter();
-                    named.find(|field| field.name.eq_ignore_ascii_case(name))
-                };
-                // Two readings of where it ends would be two answers.
-                if field("transfer-encoding").is_some() {
-                    return Err(Fault::Damaged);
-                }
-                let length = field("content-length").and_then(|field| number(field.value));
-                let length = length.and_then(|length| usize::try_from(length).ok());
-                let length = length.filter(|length| *length <= MAX_MESSAGE);
-                self.status = head.code.unwrap_or(0);
-                let after = field("retry-after").and_then(|field| number(field.value));
-                self.retry_after_s = after.unwrap_or(1).min(3600);
-                self.body = Some((start, length.ok_or(Fault::Damaged)?));
-                Ok(())
-            }
-            Ok(httparse::Status::Partial) if self.bytes.len() < HEAD_BYTES => Ok(()),
-            _ => Err(Fault::Damaged),
-        }
+        Ok(have == head.length)
     }
 
     /// What it says, once it is whole. The call may have been done before a status other than 200 was said.
@@ -70,21 +45,15 @@ impl Answer {
     /// # Errors
     /// What the status says.
     pub fn end(mut self) -> Result<Vec<u8>, Fault> {
-        let (start, _) = self.body.ok_or(Fault::Lost)?;
-        match self.status {
-            200 => Ok(self.bytes.split_off(start)),
+        let head = self.head.ok_or(Fault::Lost)?;
+        match head.status {
+            200 => Ok(self.bytes.split_off(head.body)),
             429 | 500..600 => Err(Fault::Busy {
-                retry_after_ms: self.retry_after_s * 1000,
+                retry_after_ms: head.retry_after_s.unwrap_or(1).min(MOST_WAIT_S) * 1000,
             }),
             _ => Err(Fault::Damaged),
         }
     }
-}
-
-fn number(value: &[u8]) -> Option<u32> {
-    let is_plain = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    let text = core::str::from_utf8(value).ok().filter(|_| is_plain)?;
-    text.parse().ok()
 }
 
 #[cfg(test)]
