@@ -48,7 +48,7 @@ impl Point {
     /// Whether it lies in a service. The kernel tells services of such a point and has no use for it itself.
     #[must_use]
     pub fn is_in_service(&self) -> bool {
-        let kinds = ["service-", "net-", "dhcp-", "store-", "volume-"];
+        let kinds = ["service-", "net-", "dhcp-", "store-", "volume-", "saves-"];
         kinds.iter().any(|kind| self.name.starts_with(kind))
     }
 

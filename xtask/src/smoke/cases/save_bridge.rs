@@ -8,9 +8,11 @@ use save_bridge::provider::folder::Folder;
 use save_core::{Anchors, Facet, Key, LedgerName, Limits, Name, SaveStore, Scope, Writer};
 use save_lab::mortal::{ADMITTED, LIVES};
 
+use crate::session::Waited;
 use crate::smoke::case::{Peer, Smoke, Step};
 use crate::smoke::namespace::Namespace;
 use crate::smoke::sabotage::{Break, Sabotage};
+use crate::smoke::verdict::shows;
 
 /// The bridge at the port that the guest reaches as 10.0.2.2:8787, begun again whenever it has died.
 const SCRIPT: &str = r#"
@@ -43,8 +45,22 @@ fn facet(work: &Path, scope: Scope) -> Result<Facet<Folder>> {
     ))
 }
 
-/// Everything that the guest was told is saved is there, once, and the bridge died as often as it should.
+/// Whether the guest has said that.
+fn has_said(peer: &mut Peer<'_>, fact: &str) -> bool {
+    let mut has = false;
+    let _: Waited = peer.session.wait(peer.deadline, |serial| {
+        has = serial.lines().iter().any(|line| shows(line, fact));
+        true
+    });
+    has
+}
+
+/// Everything that the guest was told is saved is there, once, and the bridge died as often as it should. What a guest says that
+/// was told otherwise is judged as it is.
 fn check(peer: &mut Peer<'_>) -> Result<()> {
+    if !has_said(peer, ACKNOWLEDGED) || !has_said(peer, APART) {
+        return Ok(());
+    }
     let [(_, first), (_, second)] = ADMITTED;
     let lives = std::fs::read(peer.work.join("saves/lives")).context("the bridge never lived")?;
     ensure!(
