@@ -1,7 +1,9 @@
 //! Paths, and copying in and out.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -119,11 +121,12 @@ pub fn export(volume: &mut Store, view: &View, folder: &Path) -> Result<()> {
     while let Some((dir, folder)) = left.pop() {
         let mut after = Vec::new();
         while let Some((name, named)) = explained(volume.next_name(view, dir, &after))? {
-            let text = std::str::from_utf8(&name).context("a name that is no text")?;
-            if text == "." || text == ".." || text.contains(['/', '\0']) {
+            let leads_elsewhere = |byte: &u8| matches!(byte, b'/' | 0);
+            if name == b"." || name == b".." || name.iter().any(leads_elsewhere) {
                 bail!("a name that leads elsewhere");
             }
-            let path = folder.join(text);
+            // No text where it came from a host that does not ask for it.
+            let path = folder.join(OsStr::from_bytes(&name));
             if named.kind == Kind::Dir {
                 fs::create_dir(&path)?;
                 left.push((named.id, path));

@@ -1,6 +1,8 @@
 //! The tool as a person uses it.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -35,6 +37,8 @@ fn what_goes_in_comes_out_and_damage_is_named() {
     fs::write(folder.join("large"), &large).unwrap();
     fs::write(folder.join("below/deeper/small"), b"small").unwrap();
     fs::write(folder.join("below/empty"), b"").unwrap();
+    let no_text = OsStr::from_bytes(b"below/deeper/\xff\xfe");
+    fs::write(folder.join(no_text), b"no text").unwrap();
     works(&volume, &["import", folder.to_str().unwrap()]);
     works(&volume, &["check"]);
     let snapshot = works(&volume, &["snapshot"]);
@@ -52,7 +56,7 @@ fn what_goes_in_comes_out_and_damage_is_named() {
     works(&volume, &["diff"]);
     assert!(
         works(&volume, &["scrub"])
-            .starts_with("read 5 files, 1800010 bytes, 1 snapshots; 0 damaged\n")
+            .starts_with("read 7 files, 1800024 bytes, 1 snapshots; 0 damaged\n")
     );
     assert!(works(&volume, &["upgrade"]).contains("nothing to do"));
     works(&volume, &["drop-snapshot", snapshot.trim()]);
@@ -62,6 +66,7 @@ fn what_goes_in_comes_out_and_damage_is_named() {
     works(&volume, &["export", out.to_str().unwrap()]);
     assert_eq!(fs::read(out.join("large")).unwrap(), large);
     assert_eq!(fs::read(out.join("below/deeper/small")).unwrap(), b"small");
+    assert_eq!(fs::read(out.join(no_text)).unwrap(), b"no text");
 
     // The first label goes; the second stands in, and a repair brings the first one back.
     let mut bytes = fs::read(&volume).unwrap();
@@ -98,7 +103,7 @@ fn rot(volume: &Path, large: &[u8]) {
         "{said}"
     );
     assert!(
-        said.contains("2 files") && said.contains("1 damaged"),
+        said.contains("3 files") && said.contains("1 damaged"),
         "{said}"
     );
 }
