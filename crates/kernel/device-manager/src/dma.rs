@@ -91,6 +91,11 @@ impl<P: Platform> DeviceManager<P> {
             };
             (reservation, held.reach.clone())
         };
+        // Before the ledger has it: nothing of the list is lent.
+        if let Err(refusal) = self.make_room(at, reservation.index()) {
+            at.turn().function.record.cancel_buffer(reservation);
+            return Err(refusal);
+        }
         // Zeroing takes time; nobody needs to wait for it.
         let pages = u32::try_from(reservation.pages()).map_err(|_| Refusal::OutOfRange);
         let frames = pages.and_then(|pages| reached(at, &reach, pages, layout));
@@ -110,14 +115,14 @@ impl<P: Platform> DeviceManager<P> {
                 return Err(refusal);
             }
         };
-        // Before the ledger has it: nothing of the list is lent.
-        let held = function.held.as_mut().ok_or(Refusal::WrongState);
-        let room = held.and_then(|held| held.buffers.make_room(reservation.index()));
-        if let Err(refusal) = room {
+        // The claim may have ended meanwhile.
+        let held = function.held.as_mut();
+        let room = held.map(|held| held.buffers.make_some_room(reservation.index()));
+        if room != Some(Ok(true)) {
             function.record.cancel_buffer(reservation);
             turn.leave();
             self.give_back(&reach, frames);
-            return Err(refusal);
+            return Err(Refusal::WrongState);
         }
         match function.record.commit_buffer(reservation, frames) {
             Ok(id) => {
@@ -133,6 +138,18 @@ impl<P: Platform> DeviceManager<P> {
                 self.give_back(&reach, frames);
                 Err(refusal)
             }
+        }
+    }
+
+    /// Makes room for what is known of a buffer, a bounded part in each turn.
+    fn make_room(&self, at: At<'_, P>, index: u32) -> Result<(), Refusal> {
+        loop {
+            let mut turn = at.turn();
+            if turn.function.held()?.buffers.make_some_room(index)? {
+                return Ok(());
+            }
+            turn.leave();
+            self.machine.platform.look();
         }
     }
 
