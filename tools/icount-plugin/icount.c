@@ -16,7 +16,10 @@
  * that stretch began ("from") and ended ("to"). With `long=N` it says where the longest stretch was after every N of its
  * instructions ("way"), too.
  *
- * It never changes what the guest does, and counts exactly only with one CPU.
+ * With several CPUs the longest stretch is that of any of them, in instructions of that CPU. It is told whose instructions
+ * were counted where each block of the kernel begins, so that only works with `long=`, and where one thread runs all CPUs.
+ *
+ * It never changes what the guest does, and counts exactly only with one CPU or one thread.
  */
 #include "qemu-api.h"
 
@@ -49,13 +52,22 @@ static uint64_t watch = UINT64_MAX;
 static uint8_t pattern[32];
 static size_t pattern_size;
 static bool profiling, recording;
-/* The stretch that runs, and the longest one since the last line. */
-static uint64_t opened, opened_at;
-static uint64_t longest, longest_from, longest_to;
-/* Where the stretch that runs was after each step, and where the longest one was. */
+/* The stretch that runs on each CPU, with where it was after each step, and the longest one since the last line. */
 #define STEPS 12
-static uint64_t way[STEPS], longest_way[STEPS];
-static size_t way_size, longest_way_size;
+#define MAX_CPUS 8
+struct stretch {
+    uint64_t opened, opened_at, way[STEPS];
+    size_t way_size;
+    /* The kernel's instructions on this CPU, up to where it ran last. */
+    uint64_t ran;
+};
+static struct stretch stretches[MAX_CPUS];
+static uint64_t longest, longest_from, longest_to;
+static uint64_t longest_way[STEPS];
+static size_t longest_way_size;
+/* The CPU that runs, and the count of all when it began to. */
+static unsigned running;
+static uint64_t running_since;
 static uint64_t step = UINT64_MAX;
 static bool seen_watch, seen_kernel, seen_user;
 static struct place *places;
@@ -119,28 +131,45 @@ static void report(const char *what, unsigned id)
     longest = longest_from = longest_to = longest_way_size = 0;
 }
 
+/* How many instructions of the kernel this CPU, which runs, has run. */
+static uint64_t kernel_of(unsigned cpu)
+{
+    uint64_t now = count_of(KERNEL);
+    if (cpu != running) {
+        stretches[running].ran += now - running_since;
+        running = cpu;
+        running_since = now;
+    }
+    return stretches[cpu].ran + now - running_since;
+}
+
 /* The kernel lets interrupts in, or leaves. */
 static void on_open(unsigned cpu, void *data)
 {
-    uint64_t now = count_of(KERNEL), address = (uint64_t)(uintptr_t)data;
-    (void)cpu;
-    if (now - opened > longest) {
-        longest = now - opened;
-        longest_from = opened_at;
+    if (cpu >= MAX_CPUS)
+        return;
+    struct stretch *s = &stretches[cpu];
+    uint64_t now = kernel_of(cpu), address = (uint64_t)(uintptr_t)data;
+    if (now - s->opened > longest) {
+        longest = now - s->opened;
+        longest_from = s->opened_at;
         longest_to = address;
-        longest_way_size = way_size;
-        memcpy(longest_way, way, sizeof way);
+        longest_way_size = s->way_size;
+        memcpy(longest_way, s->way, sizeof longest_way);
     }
-    opened = now;
-    opened_at = address;
-    way_size = 0;
+    s->opened = now;
+    s->opened_at = address;
+    s->way_size = 0;
 }
 
 static void on_block(unsigned cpu, void *data)
 {
-    (void)cpu;
-    if (way_size < STEPS && count_of(KERNEL) - opened > step * (way_size + 1))
-        way[way_size++] = (uint64_t)(uintptr_t)data;
+    if (cpu >= MAX_CPUS)
+        return;
+    struct stretch *s = &stretches[cpu];
+    uint64_t now = kernel_of(cpu);
+    if (s->way_size < STEPS && now - s->opened > step * (s->way_size + 1))
+        s->way[s->way_size++] = (uint64_t)(uintptr_t)data;
 }
 
 static void report_places(unsigned id)

@@ -72,6 +72,9 @@ pub enum Accel {
     Kvm,
     /// QEMU's own translation.
     Tcg,
+    /// The same, with one thread for all CPUs: only one of them runs at a time, and a plugin knows which.
+    #[value(skip)]
+    TcgInTurn,
 }
 
 impl Accel {
@@ -80,6 +83,7 @@ impl Accel {
         match self {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg",
+            Self::TcgInTurn => "tcg,thread=single",
         }
     }
 }

@@ -276,7 +276,7 @@ impl Ended {
     fn why(&self, accel: Accel) -> String {
         let instead = match accel {
             Accel::Kvm => "; --accel tcg runs it without KVM",
-            Accel::Tcg => "",
+            Accel::Tcg | Accel::TcgInTurn => "",
         };
         match self.end {
             End::Silent => format!("the guest has said nothing for a minute{instead}"),

@@ -39,7 +39,7 @@ const TABLES: [Table; 3] = [Table::Operations, Table::Holds, Table::PowerOn];
 impl Table {
     fn of(row: &Row) -> Self {
         match row.group {
-            Group::Hold => Self::Holds,
+            Group::Hold | Group::HoldTwo => Self::Holds,
             Group::Reset(_) => Self::PowerOn,
             Group::Boot | Group::BootUefi | Group::Calls | Group::Block | Group::Device => {
                 Self::Operations
@@ -135,7 +135,7 @@ fn judge(
         return Some(format!("{}: could not be measured", row.name));
     };
     let value = value_of(row, samples);
-    if row.is_hold() {
+    if row.group.is_hold() {
         // A promise, and no figure that is written down: where a stretch begins and ends moves with every change.
         let budget = row.budget.filter(|budget| value > *budget)?;
         return Some(format!(

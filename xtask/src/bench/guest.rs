@@ -10,7 +10,7 @@ use object::{Object, ObjectSection};
 
 use crate::bench::plugin::{self, Counts, Log};
 use crate::bench::profile::Names;
-use crate::bench::rows::{Group, ROWS, Start};
+use crate::bench::rows::{Group, HOLD_MAX, HOLD_MAX_TWO, ROWS, Start};
 use crate::build::{Builder, Code, Flavour, Kind};
 use crate::disk::{Disk, Writes};
 use crate::image::Shape;
@@ -21,7 +21,7 @@ use crate::qemu::{Accel, Drive, Firmware, Machine, Medium};
 use crate::session::{Echo, End, Session};
 use crate::toolchain::Toolchain;
 
-/// Devices of the row `hold_max`, beside `edu`.
+/// Devices of the rows `hold_*`, beside `edu`.
 const HELD_DEVICES: [&str; 6] = [
     "-drive",
     "if=none,id=hold,file=null-co://,file.size=64M,file.read-zeroes=on,format=raw",
@@ -124,7 +124,7 @@ impl<'a> Bench<'a> {
             );
         }
         let mut harvest = harvest(transcript.serial.lines(), Log::read(&log)?, group)?;
-        if group == Group::Hold {
+        if group.is_hold() {
             let kernel = Names::of(self.guest.kernel_path())?;
             for (_, sample) in &mut harvest.samples {
                 sample.places = kernel.places(&sample.counts)?;
@@ -141,7 +141,7 @@ impl<'a> Bench<'a> {
         if record == Record::Instructions {
             option.push(",profile=on");
         }
-        if group == Group::Hold {
+        if group.is_hold() {
             option.push(format!(",long={LONG}"));
         }
         let (firmware, start) = self.firmware(group, manifest_of(group))?;
@@ -152,11 +152,11 @@ impl<'a> Bench<'a> {
         };
         let mut extra = vec![OsString::from("-plugin"), option];
         let has_disk = matches!(group, Group::Block | Group::Device);
-        let in_real_time = has_disk || group == Group::Hold;
-        if matches!(group, Group::Device | Group::Hold) {
+        let in_real_time = has_disk || group.is_hold();
+        if group == Group::Device || group.is_hold() {
             extra.extend(["-device", "edu"].map(OsString::from));
         }
-        if group == Group::Hold {
+        if group.is_hold() {
             extra.extend(HELD_DEVICES.map(OsString::from));
         }
         if !in_real_time {
@@ -164,9 +164,13 @@ impl<'a> Bench<'a> {
         }
         Ok(Machine {
             model: model.into(),
-            smp: 1,
-            memory: if group == Group::Hold { "2560" } else { "512" }.into(),
-            accel: Accel::Tcg,
+            smp: if group == Group::HoldTwo { 2 } else { 1 },
+            memory: if group.is_hold() { "2560" } else { "512" }.into(),
+            accel: if group == Group::HoldTwo {
+                Accel::TcgInTurn
+            } else {
+                Accel::Tcg
+            },
             firmware,
             disks: if has_disk {
                 vec![self.disk()?]
@@ -282,7 +286,7 @@ const fn manifest_of(group: Group) -> &'static str {
         Group::Calls => "bench/cpu",
         Group::Block => "bench/block",
         Group::Device => "bench/device",
-        Group::Hold => "bench/hold",
+        Group::Hold | Group::HoldTwo => "bench/hold",
     }
 }
 
@@ -314,7 +318,9 @@ fn stages(log: &Log, group: Group) -> Result<Vec<(String, Sample)>> {
             let name = name.context("every group has a row")?.name;
             return Ok(vec![(name.into(), stage(Some(&Counts::default()), user)?)]);
         }
-        Group::Calls | Group::Block | Group::Device | Group::Hold => return Ok(Vec::new()),
+        Group::Calls | Group::Block | Group::Device | Group::Hold | Group::HoldTwo => {
+            return Ok(Vec::new());
+        }
     };
     Ok(vec![
         (whole.into(), stage(loader, user)?),
@@ -354,15 +360,23 @@ fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
             ticks: field("tsc")?.parse()?,
             places: Vec::new(),
         };
-        harvest.samples.push((field("name")?.to_owned(), sample));
+        // Which piece a stretch of the other CPU belongs to, nobody can tell.
+        if group != Group::HoldTwo {
+            harvest.samples.push((field("name")?.to_owned(), sample));
+        }
     }
-    if group == Group::Hold {
+    if group.is_hold() {
         // The stretches between the marks count, too; what came before the first program does not.
         let begun = log.marks.iter().skip_while(|(id, _)| *id != FIRST_MARK);
         let longest = begun.skip(1).map(|(_, counts)| counts);
         let longest = longest.max_by_key(|counts| counts.hold).cloned();
         let longest = longest.context("the plugin saw no marks")?;
-        harvest.samples.push(("hold_max".into(), unmarked(longest)));
+        let name = if group == Group::HoldTwo {
+            HOLD_MAX_TWO
+        } else {
+            HOLD_MAX
+        };
+        harvest.samples.push((name.into(), unmarked(longest)));
     }
     harvest.log = log;
     Ok(harvest)

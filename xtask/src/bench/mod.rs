@@ -118,7 +118,12 @@ fn measure(bench: &Bench<'_>, rows: &[&Row]) -> Result<Results> {
         let boots = match group {
             Group::Boot | Group::BootUefi => BOOTS,
             // Firmware takes minutes under the plugin, and `-icount` lets it repeat.
-            Group::Calls | Group::Block | Group::Device | Group::Hold | Group::Reset(_) => 1,
+            Group::Calls
+            | Group::Block
+            | Group::Device
+            | Group::Hold
+            | Group::HoldTwo
+            | Group::Reset(_) => 1,
         };
         if let Some(reason) = missing(group) {
             eprintln!("[{group:?}] not measured: {reason}");

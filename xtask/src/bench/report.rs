@@ -56,7 +56,7 @@ pub fn spread(row: &Row, samples: &[Sample]) -> f64 {
 
 /// What a row says of its repetitions.
 pub fn value_of(row: &Row, samples: &[Sample]) -> f64 {
-    if row.is_hold() {
+    if row.group.is_hold() {
         return samples.iter().map(|s| s.counts.hold).max().unwrap_or(0) as f64;
     }
     median(samples, |s| s.counts.instructions())
@@ -64,7 +64,7 @@ pub fn value_of(row: &Row, samples: &[Sample]) -> f64 {
 
 /// What is written down as a repetition's instructions.
 fn instructions(row: &Row, sample: &Sample) -> u64 {
-    if row.is_hold() {
+    if row.group.is_hold() {
         sample.counts.hold
     } else {
         sample.counts.instructions()
@@ -136,7 +136,7 @@ pub fn table(rows: &[&Row], results: &Results, before: &BTreeMap<String, f64>) -
             verdict(row, value),
             change
         );
-        if row.is_hold()
+        if row.group.is_hold()
             && let Some(longest) = samples.iter().max_by_key(|s| s.counts.hold)
         {
             for place in &longest.places {

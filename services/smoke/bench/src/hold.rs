@@ -91,7 +91,39 @@ pub fn run(env: &Env) -> Result<(), Error> {
         role(&kit, "hold-facets")
     })?;
     piece::<96, 97>("hold_controller", || hold_devices::controller(&registry))?;
-    piece::<98, 99>("hold_virtio", || hold_devices::virtio(&registry))
+    piece::<98, 99>("hold_virtio", || hold_devices::virtio(&registry))?;
+    piece::<100, 101>("hold_kick", || hold_devices::kick(&registry))?;
+    piece::<102, 103>("hold_lost", || {
+        hold_devices::lost(&registry, &kit.timer, |words| {
+            driver(&kit, &registry, words)
+        })
+    })
+}
+
+/// A process that may claim devices.
+fn driver(kit: &Kit, registry: &DeviceRegistry, words: &[&str]) -> Result<ProcessHandle, Refusal> {
+    let limits = Limits {
+        memory_pages: 60_000,
+        handles: 16_000,
+        ..Limits::default()
+    };
+    let grant = |name, interface_id, transfer| Grant {
+        name,
+        interface_id,
+        transfer,
+    };
+    let grants = [
+        grant("timer", Timer::INTERFACE_ID, 0),
+        grant("deviceRegistry", DeviceRegistry::INTERFACE_ID, 1),
+    ];
+    let transfers = [
+        CapArg::copy(kit.timer.object().handle()),
+        CapArg::copy(registry.object().handle()),
+    ];
+    let started = kit
+        .spawner
+        .spawn("hold", "bench", words, &limits, &grants, &transfers)?;
+    Ok(started.process)
 }
 
 /// A gibibyte, fresh and used.

@@ -1,11 +1,15 @@
 //! What keeps the kernel busy in one go at the end of a real device: every interrupt of it waited for, queues full of commands,
-//! as many buffers as a teardown takes in one turn, and a line of those who want it next.
+//! as many buffers as a teardown takes in one turn, and a line of those who want it next. And at its ring.
 
+use device_ring::{Binding, ENTRIES, Opcode, ProviderEnd};
 use nvme_format::{Command, io};
 use sdk::alloc::vec::Vec;
 use sdk::device::{device_registry, interrupt};
-use sdk::{Device, DeviceQueue, DeviceRegistry, Error, Interrupt, Layout, NEVER, Refusal, Ring};
-use smoke_rig::{POLLED, into, nvme, virtio};
+use sdk::{
+    Access, Device, DeviceQueue, DeviceRegistry, Env, Error, Interrupt, Layout, NEVER,
+    ProcessHandle, Refusal, Ring, Timer, Window, Words,
+};
+use smoke_rig::{POLLED, handle, into, nvme, virtio};
 
 const PAGE: u64 = 4096;
 /// Buffers up to which each stage of a teardown follows the one before at once.
@@ -88,6 +92,78 @@ pub fn controller(registry: &DeviceRegistry) -> Result<(), Error> {
         end(registry, full, &mut ring, "nvme")?;
         drop((buffers, pool));
     }
+    Ok(())
+}
+
+/// A ring full of the longest commands, and one full of commands that are refused, each rung for once.
+pub fn kick(registry: &DeviceRegistry) -> Result<(), Error> {
+    /// What the controller takes in one command.
+    const LONGEST: u32 = 128 * PAGE as u32;
+    let rig = nvme::Rig::new(registry.claim("nvme", 0)?.device)?;
+    let buffer = rig.buffer(LONGEST.into())?;
+    let page = Window::map(rig.io.ring()?.memory, PAGE, Access::ReadWrite)?;
+    let mut end = ProviderEnd::new(Words::of(page)?).map_err(|_| Refusal::OutOfRange)?;
+    let bound = rig.io.bind(handle(&buffer))?;
+    let binding = Binding {
+        slot: bound.slot,
+        generation: bound.generation,
+    };
+    // The last ones reach past the buffer.
+    for length in [LONGEST, LONGEST, !511] {
+        for cookie in 0..u64::from(ENTRIES) {
+            let read = device_ring::Command::bare(cookie, Opcode::Read, 1);
+            let read = read.with(binding, 0, length);
+            end.push(&read).map_err(|_| Refusal::QueueFull)?;
+        }
+        end.show();
+        let mut left = ENTRIES;
+        while left > 0 {
+            rig.io.kick(ENTRIES as u16, ENTRIES as u16)?;
+            while end.take().map_err(|_| Refusal::Corrupt)?.is_some() {
+                left -= 1;
+            }
+            end.give_back();
+        }
+    }
+    Ok(())
+}
+
+/// Holds a device with thousands of mapped buffers, until it faults or is killed.
+pub fn driver(env: &Env) -> Result<(), Error> {
+    const MIB: u64 = 1 << 20;
+    let registry: DeviceRegistry = env.get("deviceRegistry")?;
+    let device = registry.claim("edu", 0)?.device;
+    let pool = device.pool(100 * MIB)?.pool;
+    let large = pool.allocate(64 * MIB, Layout::Scattered)?.buffer;
+    large.map(3)?;
+    let small: Vec<_> = (0..3000)
+        .map(|_| {
+            let buffer = pool.allocate(PAGE, Layout::Scattered)?.buffer;
+            buffer.map(1).map(|_| buffer)
+        })
+        .collect::<Result<_, _>>()?;
+    if env.arguments().nth(1) == Some("fault") {
+        crate::hold_more::deep(0);
+    }
+    let timer: Timer = env.get("timer")?;
+    sdk::sleep_for(&timer, 600_000_000_000)?;
+    drop((device, pool, large, small));
+    Ok(())
+}
+
+/// A driver that faults, and one that is killed; this waits for the end of each one's claim.
+pub fn lost(
+    registry: &DeviceRegistry,
+    timer: &Timer,
+    start: impl Fn(&[&str]) -> Result<ProcessHandle, Refusal>,
+) -> Result<(), Error> {
+    start(&["hold-driver", "fault"])?.wait(|_| ())?;
+    registry.claim("edu", 0).map(drop)?;
+    let driver = start(&["hold-driver", "wait"])?;
+    sdk::sleep_for(timer, 2_000_000_000)?;
+    driver.kill()?;
+    driver.wait(|_| ())?;
+    registry.claim("edu", 0).map(drop)?;
     Ok(())
 }
 

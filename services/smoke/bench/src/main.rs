@@ -42,6 +42,7 @@ fn main(env: &Env) -> Result<(), Error> {
             hold_more::deep(0);
             return Ok(());
         }
+        Some("hold-driver") => return hold_devices::driver(env),
         Some("hold-facets") => return hold_more::facets(env),
         Some("hold-receives") => return hold_many::receives(env),
         Some("hold-notices") => return hold_many::notices(env),
