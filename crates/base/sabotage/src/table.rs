@@ -226,6 +226,7 @@ table! {
     THREAD_ABOVE_PROCESS: "A thread has whatever priority it is started with.",
     TRUST_ECAM: "A configuration window counts without being compared with the ports.",
     TRUST_FIRMWARE: "What firmware left on at the devices stays on.",
+    TURN_ATS_ON: "A function may translate addresses itself (ATS) when it is made bus master.",
     VIRTIO_ANY_FEATURE: "Virtio features that change where or how the device touches memory can be asked for.",
     VIRTIO_ANY_TEMPLATE: "A template of a virtio disk that is no request is taken for one.",
     VIRTIO_CONFIG_EVERYTHING: "Every port of a legacy virtio BAR can be read.",

@@ -43,7 +43,7 @@ impl Record {
             let means_it = match scope.target {
                 ScopeTarget::Function(one) => one == bdf,
                 ScopeTarget::Below(bridge) => is_below(bdf, bridge, bridges),
-                ScopeTarget::Requesters(first, last) => {
+                ScopeTarget::Requesters(first, last) | ScopeTarget::Aliased(first, last, _) => {
                     (first..=last).contains(&bdf.requester_id())
                 }
                 ScopeTarget::Other => false,

@@ -158,13 +158,32 @@ pub enum Reserved {
 }
 
 impl Record {
-    /// Whether a reserved range is, or may be, for a function. The ranges of IVRS name no function here: each is for all.
+    /// Whose id a function's requests carry, by the table's word: another's where the table has an alias for it, and not its
+    /// alone where it is the alias of others. A table's aliases count for every segment.
+    pub fn requester(&self, bdf: Bdf) -> Requester {
+        let id = bdf.requester_id();
+        let shares = |target| match target {
+            ScopeTarget::Aliased(first, last, alias) => {
+                let alone = (first, last, alias) == (id, id, id);
+                !alone && (alias == id || (first..=last).contains(&id))
+            }
+            _ => false,
+        };
+        match self.scopes.iter().any(|scope| shares(scope.target)) {
+            true => Requester::Shared,
+            false => Requester::Own,
+        }
+    }
+
+    /// Whether a reserved range is, or may be, for a function.
     pub fn reserved(&self, bdf: Bdf, bridges: &[BusNumbers]) -> Reserved {
         let mut scopes = self.scopes.iter().filter(|scope| scope.unit.is_none());
         let may_mean = |target| match target {
             ScopeTarget::Function(one) => one == bdf,
             ScopeTarget::Below(bridge) => is_below(bdf, bridge, bridges),
-            ScopeTarget::Requesters(first, last) => (first..=last).contains(&bdf.requester_id()),
+            ScopeTarget::Requesters(first, last) | ScopeTarget::Aliased(first, last, _) => {
+                (first..=last).contains(&bdf.requester_id())
+            }
             ScopeTarget::Other => false,
             ScopeTarget::Unresolved => true,
         };
@@ -245,6 +264,25 @@ mod tests {
             reason(|of| (of.unit, of.policy) = (UnitState::Off, Policy::Bounce)),
             "manifest"
         );
+    }
+
+    #[test]
+    fn an_alias_is_shared_by_whom_it_stands_for_and_by_whose_id_it_is() {
+        let scope = |first, last, alias| ScopeRecord {
+            unit: Some(0),
+            target: ScopeTarget::Aliased(first, last, alias),
+        };
+        let record = Record {
+            scopes: vec![scope(0x100, 0x1ff, 0x20), scope(0x28, 0x28, 0x28)],
+            ..Record::ABSENT
+        };
+        let of = |id| record.requester(Bdf::from_u32(id));
+        for id in [0x100, 0x1ff, 0x20] {
+            assert_eq!(of(id), Requester::Shared, "{id:#x}");
+        }
+        for id in [0x28, 0x200, 0x21, 0xff] {
+            assert_eq!(of(id), Requester::Own, "{id:#x}");
+        }
     }
 
     #[test]

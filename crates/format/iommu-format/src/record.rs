@@ -79,6 +79,8 @@ pub enum ScopeTarget {
     Below(Bdf),
     /// The functions with these requester ids, first and last.
     Requesters(u16, u16),
+    /// The functions with these requester ids, first and last, whose requests carry the third id instead.
+    Aliased(u16, u16, u16),
     /// Something that is no PCI function: an I/O APIC, an HPET, a device with an ACPI name.
     Other,
     /// A path that leads nowhere: there is no such device, or a bridge on the way is not to be believed.
@@ -198,9 +200,8 @@ impl Record {
             for entry in unit.devices {
                 let target = match entry.kind {
                     DeviceEntryKind::All => continue,
-                    DeviceEntryKind::Range | DeviceEntryKind::Alias(_) => {
-                        ScopeTarget::Requesters(entry.first, entry.last)
-                    }
+                    DeviceEntryKind::Range => ScopeTarget::Requesters(entry.first, entry.last),
+                    DeviceEntryKind::Alias(id) => ScopeTarget::Aliased(entry.first, entry.last, id),
                     DeviceEntryKind::Special(SpecialDevice::IoApic(_) | SpecialDevice::Hpet(_))
                     | DeviceEntryKind::Named => ScopeTarget::Other,
                     DeviceEntryKind::Unknown(_) => {
@@ -220,6 +221,11 @@ impl Record {
                 IvrsBlock::Memory(range) => {
                     let last = range.start + (range.length_bytes - 1);
                     all &= self.add_range(range.start, last);
+                    let (first, last) = range.devices;
+                    all &= self.add_scope(ScopeRecord {
+                        unit: None,
+                        target: ScopeTarget::Requesters(first, last),
+                    });
                 }
                 IvrsBlock::Unknown(_) => self.unknown += 1,
                 IvrsBlock::Unit(_) => {}

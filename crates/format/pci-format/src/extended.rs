@@ -15,6 +15,10 @@ pub mod ext_cap_id {
     pub const ADDRESS_TRANSLATION: u16 = 0x000f;
     /// Single-root I/O virtualisation.
     pub const SR_IOV: u16 = 0x0010;
+    /// Page requests.
+    pub const PAGE_REQUEST: u16 = 0x0013;
+    /// Process address space ids.
+    pub const PROCESS_ADDRESS: u16 = 0x001b;
     /// Resizable BAR.
     pub const RESIZABLE_BAR: u16 = 0x0015;
 }

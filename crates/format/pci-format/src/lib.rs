@@ -36,6 +36,7 @@ mod rom;
 #[cfg(test)]
 mod testing;
 mod topology;
+mod translation;
 mod virtio;
 
 pub use access::{Command, ConfigAccess, Status, read_command, reg, update_command};
@@ -58,4 +59,5 @@ pub use power::{Power, PowerState, read_power};
 pub use quiesce::{QuiesceReport, Quieted, quiesce};
 pub use rom::{ExpansionRom, size_rom};
 pub use topology::{BridgeFault, BusNumbers, ambiguous, follow};
+pub use translation::{Translating, turn_translation_off};
 pub use virtio::{VIRTIO_COMMON_BYTES, VIRTIO_VENDOR, VirtioRegion, VirtioRegions, read_virtio};

@@ -132,7 +132,10 @@ impl<P: Platform> DeviceManager<P> {
                 turn.function.held()?.receipt = Some(receipt);
                 return Err(refusal);
             }
-            turn.set_bus_master(Switch::On);
+            if !turn.set_bus_master(Switch::On) {
+                turn.set_bus_master(Switch::Off);
+                return Err(Refusal::DeviceError);
+            }
             turn.at.tell(Some(claim), Event::new(Noted::BusMasterOn));
             if let Err(refusal) = turn.begin(Begin::Enable) {
                 turn.set_bus_master(Switch::Off);

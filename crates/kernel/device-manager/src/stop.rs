@@ -2,11 +2,14 @@
 
 use dma_ledger::{Claim, ResetProof};
 use driver_core::{Broker, BrokerIo, Operation};
-use pci_format::{Command, update_command};
+use pci_format::{Command, turn_translation_off, update_command};
+#[cfg(sabotage)]
+use pci_format::{ExtendedList, Translating, ext_cap_id};
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use crate::Platform;
+use crate::facts::about;
 use crate::turn::Turn;
 
 /// How long an operation may take, whatever the broker says.
@@ -51,16 +54,59 @@ impl<P: Platform> Turn<'_, P> {
         Ok(())
     }
 
-    /// Turns bus mastering on or off at the function. Returns whether it reads back so.
+    /// Turns bus mastering on or off at the function. Returns whether it reads back so; it goes on only where the function
+    /// translates no addresses itself.
     pub(crate) fn set_bus_master(&self, switch: Switch) -> bool {
         let on = switch == Switch::On;
         if !on && sabotage!(KEEP_BUS_MASTER) {
             return true;
         }
         let (set, clear) = switch.bits(Command::BUS_MASTER);
+        if on && !self.turn_translation_off() {
+            return false;
+        }
         let mut config = self.at.machine.config.lock();
         let now = update_command(&mut **config, self.at.bdf(), set, clear);
         now.contains(Command::BUS_MASTER) == on
+    }
+
+    /// Turns off what lets the function translate addresses itself, so that none of its requests says that it did. Returns
+    /// whether all of it reads back as off.
+    fn turn_translation_off(&self) -> bool {
+        let Some(extended) = &self.at.hardware.extended else {
+            return true;
+        };
+        let found = {
+            let mut config = self.at.machine.config.lock();
+            turn_translation_off(&mut **config, self.at.bdf(), extended)
+        };
+        #[cfg(sabotage)]
+        let found = match sabotage!(TURN_ATS_ON) {
+            true => self.turn_ats_on(extended, found),
+            false => found,
+        };
+        if found.offered > 0 {
+            self.at.machine.platform.fact(&|sink| {
+                about(sink, "device.translation", self.at.bdf())
+                    .stable("offered", found.offered)
+                    .stable("on", found.on)
+                    .end()
+            });
+        }
+        found.on == 0 || sabotage!(TURN_ATS_ON)
+    }
+
+    /// A sabotage: the device may ask for translations.
+    #[cfg(sabotage)]
+    fn turn_ats_on(&self, extended: &ExtendedList, mut found: Translating) -> Translating {
+        let mut config = self.at.machine.config.lock();
+        if let Some(one) = extended.find(ext_cap_id::ADDRESS_TRANSLATION) {
+            let at = one.offset + 4;
+            let on = config.read32(self.at.bdf(), at) | 1 << 31;
+            config.write32(self.at.bdf(), at, on);
+            found.on += config.read32(self.at.bdf(), at) >> 31;
+        }
+        found
     }
 
     /// Closes the queues whose holders are gone, where a reset has ended them.

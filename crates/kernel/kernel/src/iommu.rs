@@ -270,7 +270,7 @@ impl Kept {
             },
             requester: match concealing.any(behind) {
                 true => Requester::Shared,
-                false => Requester::Own,
+                false => self.record.requester(function),
             },
             reserved: self.record.reserved(function, &self.bridges),
         }

@@ -134,6 +134,29 @@ inventory::submit! {
 
 inventory::submit! {
     Smoke {
+        name: "iommu-amd-alias",
+        question: "Is a card refused whose requests carry the id of the bridge above it, as the table of an AMD-Vi unit says?",
+        rows: &["IO-04", "IO-22"],
+        manifest: "smoke/irq-msi",
+        memory_mib: 512,
+        extra: &[
+            "-device", "amd-iommu",
+            "-device", "pcie-pci-bridge,id=behind,addr=6",
+            "-device", "edu,bus=behind,addr=4",
+        ],
+        required: &[
+            ON,
+            "@iommu.function posture=refused reason=shared-requester",
+            "@service.failed name=smoke",
+        ],
+        forbidden: &["@kernel.panic", "@device.claimed"],
+        exit: 1,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Smoke {
         name: "iommu-amd-hostile",
         question: "Is a card below an AMD-Vi unit refused that reads and writes more than it was told to, and is that told?",
         rows: &["IO-13", "IO-17", "IO-22"],

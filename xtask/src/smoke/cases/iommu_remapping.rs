@@ -4,8 +4,8 @@ use sabotage::points;
 use vfio_user::card::Attack;
 
 use crate::qemu::Feature;
-use crate::smoke::case::{Smoke, SmokeDisk, Step};
-use crate::smoke::cases::nvme_fat_read::{partitioned, whole};
+use crate::smoke::case::{Smoke, SmokeDisk, SmokeFile, Step};
+use crate::smoke::cases::nvme_fat_read::{partitioned, pattern, whole};
 use crate::smoke::cases::nvme_hostile::raw;
 use crate::smoke::cases::provider_crash::{files, free_disk, hold_disk, slow_disk};
 use crate::smoke::cases::virtio_blk::{DISK, STEPS};
@@ -178,6 +178,41 @@ inventory::submit! {
         forbidden: FORBIDDEN,
         sorted: true,
         ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-ats",
+        question: "Is a disk that could translate addresses itself made bus master only with all of that off?",
+        rows: &["IO-04"],
+        manifest: "smoke/virtio-blk",
+        files: &[SmokeFile { name: DISK.name, bytes: || pattern(8 << 20) }],
+        extra: &[
+            "-device", "intel-iommu,aw-bits=39,device-iotlb=on",
+            // What sits on the root bus itself has no extended capabilities.
+            "-device", "pcie-root-port,id=below,chassis=1",
+            "-drive", "if=none,id=one,format=raw,file={work}/one.img",
+            "-device", "virtio-blk-pci,iommu_platform=on,disable-legacy=on,ats=on,bus=below,drive=one",
+        ],
+        steps: STEPS,
+        required: &[
+            ON,
+            REMAPPED,
+            "@device.translation offered=1 on=0",
+            "@disk.written long=true short=true next_unharmed=true",
+        ],
+        forbidden: FORBIDDEN,
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::TURN_ATS_ON,
+        smoke: "iommu-ats",
+        breaks: Break::Missing("@device.translation offered=1 on=0"),
     }
 }
 

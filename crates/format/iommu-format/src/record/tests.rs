@@ -154,7 +154,7 @@ fn more_than_is_kept_is_not_used() {
 #[test]
 fn amd_entries_become_scopes() {
     let record = read_ivrs(&ivrs(&[
-        2, 8, 0, 0, 3, 0, 1, 0, 4, 0xff, 1, 0, 72, 0, 0, 0, 0, 0xa0, 0, 1,
+        2, 8, 0, 0, 3, 0, 1, 0, 4, 0xff, 1, 0, 72, 0, 0, 0, 0, 0xa0, 0, 1, 66, 9, 0, 0, 0, 8, 0, 0,
     ]));
     assert_eq!(record.discovery, Discovery::Listed);
     let targets: Vec<_> = record.scopes.iter().map(|one| one.target).collect();
@@ -163,7 +163,8 @@ fn amd_entries_become_scopes() {
         [
             ScopeTarget::Requesters(8, 8),
             ScopeTarget::Requesters(0x100, 0x1ff),
-            ScopeTarget::Other
+            ScopeTarget::Other,
+            ScopeTarget::Aliased(9, 9, 8),
         ]
     );
     assert!(read_ivrs(&ivrs(&[1, 0, 0, 0])).units[0].include_all);
