@@ -14,7 +14,7 @@ use crate::package::Guest;
 use crate::project::Project;
 use crate::qemu::{self, Accel, Firmware, Machine};
 use crate::session::{Echo, End, Session};
-use crate::smoke::case::is_match;
+use crate::smoke::pattern::is_match;
 use crate::toolchain::Toolchain;
 
 /// The system that each boots: one program that says a word.

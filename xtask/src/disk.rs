@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use xshell::{Shell, cmd};
 
 use crate::disk_file;
+pub use crate::disk_file::Writes;
 use crate::image_format::{self, FORMATS, Found};
 use crate::project::Project;
 
@@ -42,15 +43,6 @@ pub enum Linked {
     Refuse,
     /// The person said so.
     Follow,
-}
-
-/// What becomes of what the guest writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writes {
-    /// It is gone with the guest.
-    Dropped,
-    /// It goes into the image.
-    Kept,
 }
 
 impl Disk {

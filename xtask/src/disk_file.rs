@@ -9,8 +9,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::disk::Writes;
 use crate::image_format::FORMATS;
+
+/// What becomes of what the guest writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// It is gone with the guest.
+    Dropped,
+    /// It goes into the image.
+    Kept,
+}
 
 /// Opens the file at `path`, if it can be a disk.
 pub fn open(path: &Path, writes: Writes) -> Result<File> {
@@ -136,8 +144,8 @@ pub fn used_by_qemu(_: &File, _: Writes) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::Writes;
     use super::open;
-    use crate::disk::Writes;
     use std::fs::File;
     use std::path::Path;
 

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::package::compile_manifest;
+use crate::manifests::compile_manifest;
 use crate::project::{Project, is_ci};
 
 /// Compares the table with the lists of `manifests`. Those that are there to be refused say so in the guest.

@@ -21,6 +21,7 @@ mod graph;
 mod image;
 mod image_format;
 mod kvm;
+mod manifests;
 mod network;
 mod new;
 mod newer;

@@ -8,13 +8,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use crate::build::{Builder, Code, Flavour, Kind, Program};
 use crate::codegen;
 use crate::disk::Disk;
 use crate::disk::FatImage;
 use crate::drivers;
+use crate::manifests::{compile, compile_manifest};
 use crate::precheck;
 use crate::project::Project;
 use crate::symbols::Symbols;
@@ -313,69 +314,6 @@ pub fn serves_volume(project: &Project, name: &str) -> Result<bool> {
         stores && grants.any(is_disk)
     };
     Ok(manifest::read(&bytes).is_ok_and(has))
-}
-
-/// Compiles `manifests/NAME.capnp` to the message the guest reads.
-///
-/// The constant is called `manifest`. `manifests/NAME.bin`, bytes that no compiler would write, is taken as it is. A manifest that breaks its schema is refused with the compiler's `file:line:col`.
-pub fn compile_manifest(project: &Project, name: &str) -> Result<Vec<u8>> {
-    let source = manifest_path(project, name)?;
-    if source.extension().is_some_and(|end| end == "bin") {
-        return fs::read(&source).with_context(|| format!("cannot read {}", project.show(&source)));
-    }
-    compile(project, &source)
-}
-
-fn compile(project: &Project, source: &Path) -> Result<Vec<u8>> {
-    let output = Command::new("capnp")
-        .current_dir(&project.root)
-        .args(["eval", "--binary", "--import-path=schema"])
-        .arg(format!("--import-path={}", project.root.display()))
-        .arg(source)
-        .arg("manifest")
-        .output()
-        .context("cannot start capnp")?;
-    if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    ensure!(
-        !output.stdout.is_empty(),
-        "{} compiled to nothing",
-        project.show(source)
-    );
-    Ok(output.stdout)
-}
-
-/// The file that a manifest called `name` is written in.
-pub fn manifest_path(project: &Project, name: &str) -> Result<PathBuf> {
-    let dir = project.root.join("manifests");
-    let endings = ["capnp", "bin"];
-    let sources = endings.map(|ending| dir.join(format!("{name}.{ending}")));
-    if let Some(source) = sources.into_iter().find(|source| source.is_file()) {
-        return Ok(source);
-    }
-    bail!(
-        "there is no manifest {name:?}; there are: {}",
-        manifest_names(&dir)?.join(", ")
-    );
-}
-
-/// What `--manifest` takes, sorted: `NAME` below `manifests/`, `FOLDER/NAME` in its folders.
-///
-/// Left out are `bad`, which holds what must be refused, and `common`, which holds what the others import.
-pub fn manifest_names(dir: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for folder in ["", "smoke/", "bench/"] {
-        for entry in fs::read_dir(dir.join(folder))?.flatten() {
-            let path = entry.path();
-            let is_manifest = path.extension().is_some_and(|end| end == "capnp");
-            if let Some(stem) = path.file_stem().filter(|_| is_manifest) {
-                names.push(format!("{folder}{}", stem.to_string_lossy()));
-            }
-        }
-    }
-    names.sort();
-    Ok(names)
 }
 
 /// Writes a file that a running guest may have open: the old one stays what it was.

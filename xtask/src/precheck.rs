@@ -12,7 +12,7 @@ use anyhow::{Result, anyhow, bail};
 use manifest::{Error, Manifest, NameFault, Service, Source};
 use schema::manifest_capnp;
 
-use crate::package::{compile_manifest, manifest_path};
+use crate::manifests::{compile_manifest, manifest_path};
 use crate::project::{Member, Project};
 
 /// Checks `manifests`, except those that are there to be refused by the guest.
@@ -370,7 +370,7 @@ mod tests {
     use std::fs;
 
     use super::{Asked, asked, asked_otherwise, edits, meant, read, without_source};
-    use crate::package::{compile_manifest, manifest_names, manifest_path};
+    use crate::manifests::{compile_manifest, manifest_names, manifest_path};
     use crate::project::Project;
 
     #[test]

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::bench::Shares;
 use crate::bench::guest::Sample;
-use crate::bench::report::{Results, figure, median, spread, value_of, verdict};
+use crate::bench::number::figure;
+use crate::bench::report::{Results, median, spread, value_of, verdict};
 use crate::bench::rows::{Group, ROWS, Row};
 use crate::project::Project;
 

@@ -5,6 +5,7 @@
 
 mod figures;
 mod guest;
+mod number;
 mod page;
 mod plugin;
 mod profile;
@@ -60,7 +61,7 @@ impl BenchArgs {
 /// Names the rows.
 pub fn list() -> Result<ExitCode> {
     for row in &ROWS {
-        let budget = row.budget.map_or_else(|| "-".into(), report::figure);
+        let budget = row.budget.map_or_else(|| "-".into(), number::figure);
         println!("{:<22} {budget:>10}  {}", row.name, row.what);
     }
     Ok(ExitCode::SUCCESS)

@@ -11,7 +11,8 @@ use anyhow::{Context, Result};
 
 use crate::bench::Shares;
 use crate::bench::guest::Sample;
-use crate::bench::report::{self, Results, figure, median, spread, value_of, verdict};
+use crate::bench::number::figure;
+use crate::bench::report::{self, Results, median, spread, value_of, verdict};
 use crate::bench::rows::Row;
 use crate::project::Project;
 

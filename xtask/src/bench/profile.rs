@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 
+use crate::bench::number::figure;
 use crate::bench::plugin::{Counts, Hot};
-use crate::bench::report::figure;
 
 /// How many functions are named.
 const TOP: usize = 25;

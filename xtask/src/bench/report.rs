@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::bench::guest::Sample;
+use crate::bench::number::figure;
 use crate::bench::rows::{ROWS, Row};
 use crate::project::Project;
 
@@ -68,16 +69,6 @@ fn instructions(row: &Row, sample: &Sample) -> u64 {
         sample.counts.hold
     } else {
         sample.counts.instructions()
-    }
-}
-
-/// A figure as a person reads it.
-pub fn figure(value: f64) -> String {
-    match value {
-        v if v >= 1e6 => format!("{:.2} M", v / 1e6),
-        v if v >= 1e5 => format!("{:.1} k", v / 1e3),
-        v if v >= 100.0 => format!("{v:.0}"),
-        v => format!("{v:.1}"),
     }
 }
 

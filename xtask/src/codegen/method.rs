@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use anyhow::{Result, ensure};
 
 use super::comments::Comments;
-use super::emit::{lifetime, reader_type, value_type};
 use super::model::{Interface, Kind, Method, Model, pascal};
 use super::payload::{Shape, params, params_borrow, results, shape};
 use super::rows::Rows;
+use super::types::{lifetime, reader_type, value_type};
 
 /// What every client has.
 const CLIENT_FUNCTIONS: [&str; 7] = [

@@ -15,6 +15,7 @@ mod payload;
 mod points;
 mod reference;
 mod rows;
+mod types;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -1,8 +1,8 @@
 //! Writes the parameters and results of methods: as values to send, and as what is received.
 
-use super::emit::{field, lifetime, path, reader, sizes, value_type};
 use super::model::{Field, Kind, Method, Model, Struct, pascal};
 use super::rows::Rows;
+use super::types::{field, lifetime, path, reader, sizes, value_type};
 
 /// How results are shaped, see `schema`'s documentation.
 #[derive(Clone, Copy, PartialEq)]

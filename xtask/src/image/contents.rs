@@ -2,12 +2,12 @@
 //!
 //! Invariant: never puts a program's bytes anywhere but below `boot/bins`; the manifest beside them has names only.
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
+use crate::image::files::{Files, UEFI_PATH};
 use crate::image::{cd_probe, grub, limine::Limine};
 use crate::package::Guest;
 
@@ -31,9 +31,6 @@ impl Loader {
     }
 }
 
-/// Files by path without the leading slash. The order is that of the paths, so the same files give the same medium.
-pub type Files = BTreeMap<String, Vec<u8>>;
-
 /// What a medium is made of.
 #[derive(Clone, Debug)]
 pub struct Contents {
@@ -45,8 +42,6 @@ pub struct Contents {
     pub identity: String,
 }
 
-/// Where UEFI firmware looks on a medium it knows nothing about.
-pub const UEFI_PATH: &str = "EFI/BOOT/BOOTX64.EFI";
 /// The manifest.
 const MANIFEST_PATH: &str = "boot/manifest.bin";
 /// The BIOS loader, started by GRUB.

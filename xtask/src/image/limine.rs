@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::image::contents::{Files, UEFI_PATH};
+use crate::image::files::{Files, UEFI_PATH};
 
 /// What a folder with Limine's binaries must hold.
 const WANTED: [&str; 4] = [

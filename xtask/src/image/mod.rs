@@ -8,6 +8,7 @@ pub mod cloudboot;
 pub mod contents;
 pub mod disk;
 mod fat;
+pub mod files;
 pub mod grub;
 pub mod iso;
 pub mod limine;

@@ -12,12 +12,13 @@ use anyhow::{Context, Result, bail};
 use crate::build::Code;
 use crate::image::Shape;
 use crate::image::cloud::Provider;
-use crate::image::contents::Files;
+use crate::image::files::Files;
 use crate::qemu::{Drive, Feature, FirmwareKind};
 use crate::serial::Serial;
 use crate::session::{Session, Waited};
 use crate::smoke::models::DeviceModel;
 use crate::smoke::namespace::Namespace;
+use crate::smoke::pattern::{is_match, shows};
 
 /// One smoke. Cases register themselves: `inventory::submit! { Smoke { name: "boot", ..., ..Smoke::DEFAULT } }`.
 ///
@@ -276,22 +277,6 @@ pub fn select(patterns: &[String]) -> Result<Vec<&'static Smoke>> {
     Ok(chosen)
 }
 
-/// Whether `name` fits `glob`, in which `*` stands for any characters and `?` for one.
-pub fn is_match(glob: &str, name: &str) -> bool {
-    match (glob.chars().next(), name.chars().next()) {
-        (None, None) => true,
-        (Some('*'), _) => {
-            let rest = glob.get(1..).unwrap_or_default();
-            (0..=name.len()).any(|at| name.get(at..).is_some_and(|tail| is_match(rest, tail)))
-        }
-        (Some(wanted), Some(found)) if wanted == '?' || wanted == found => is_match(
-            glob.get(wanted.len_utf8()..).unwrap_or_default(),
-            name.get(found.len_utf8()..).unwrap_or_default(),
-        ),
-        _ => false,
-    }
-}
-
 /// Does the steps; `Err` holds which one did not come to its end, and why.
 pub fn perform(
     steps: &[Step],
@@ -319,9 +304,7 @@ pub fn perform(
                 let mut found = from;
                 let waited = session.wait(deadline, |serial| {
                     let tail = serial.lines().get(from..).unwrap_or_default();
-                    let at = tail
-                        .iter()
-                        .position(|line| super::verdict::shows(line, expected));
+                    let at = tail.iter().position(|line| shows(line, expected));
                     at.inspect(|at| found = from + at + 1).is_some()
                 });
                 failed(expected, waited)?;
@@ -356,18 +339,6 @@ pub fn perform(
 
 #[cfg(test)]
 mod tests {
-    use super::is_match;
-
-    #[test]
-    fn globs_match_whole_names() {
-        assert!(is_match("nvme-*", "nvme-fat-read"));
-        assert!(is_match("*-read", "nvme-fat-read"));
-        assert!(is_match("sm?", "smp"));
-        assert!(is_match("*", ""));
-        assert!(!is_match("boot", "boot-uefi"));
-        assert!(!is_match("sm?", "sm"));
-    }
-
     #[test]
     fn every_smoke_is_complete_and_has_its_own_name() {
         let smokes = super::all();

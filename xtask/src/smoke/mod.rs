@@ -4,6 +4,7 @@ pub mod case;
 mod cases;
 pub mod models;
 mod namespace;
+pub mod pattern;
 pub mod runner;
 pub mod sabotage;
 pub mod snapshot;

@@ -7,7 +7,7 @@ use std::fmt;
 use ::sabotage::Point;
 use anyhow::{Result, bail};
 
-use crate::smoke::case::is_match;
+use crate::smoke::pattern::is_match;
 
 /// A point in the sabotage kernel. Registered beside the smoke it breaks.
 pub struct Sabotage {

@@ -2,12 +2,13 @@
 //!
 //! Invariant: never passes a guest without its exit line, and never counts silence as an answer.
 
-use evidence::{Fact, Pattern};
+use evidence::Fact;
 
 use crate::complaints::reason;
 use crate::serial::without_prompt;
 use crate::session::End;
 use crate::smoke::case::Smoke;
+use crate::smoke::pattern::{fact, shows};
 use crate::smoke::sabotage::{Break, Sabotage};
 
 /// What came of a smoke.
@@ -33,21 +34,6 @@ pub struct Heard<'a> {
     pub errors: &'a str,
     /// The step that did not come to its end.
     pub failed_step: Option<&'a str>,
-}
-
-/// Whether `line` shows `expected`: a fact if it begins with `@`, else a text in the line.
-pub fn shows(line: &str, expected: &str) -> bool {
-    let Some(pattern) = expected.strip_prefix('@') else {
-        return line.contains(expected);
-    };
-    let Ok(pattern) = Pattern::parse(pattern) else {
-        return false;
-    };
-    fact(line).is_some_and(|fact| pattern.matches(&fact))
-}
-
-fn fact(line: &str) -> Option<Fact<'_>> {
-    Fact::parse(without_prompt(line)).ok().flatten()
 }
 
 impl Heard<'_> {

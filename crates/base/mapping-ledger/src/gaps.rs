@@ -5,7 +5,15 @@ use alloc::collections::BTreeSet;
 use ring_abi::Refusal;
 
 use crate::PAGE_BYTES;
-use crate::space::Bounds;
+
+/// Where programs may map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// First address that the ledger chooses itself.
+    pub first: u64,
+    /// End of all addresses.
+    pub end: u64,
+}
 
 /// A mapping with an unmapped page on either side.
 const LEAST: u64 = 3;

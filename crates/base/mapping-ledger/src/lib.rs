@@ -35,9 +35,10 @@ pub use change::{
     Area, MapRequest, Mapping, Progress, Protecting, Retirement, Revocation, Unmapping, map,
     protect, retire, revoke, unmap, unmap_object,
 };
+pub use gaps::Bounds;
 pub use machine::{Cached, Guarded, Machine, Mapped, Tables};
 pub use object::{ObjectLedger, Unmapped};
-pub use space::{Bounds, MappingId, SpaceLedger};
+pub use space::{MappingId, SpaceLedger};
 
 /// Bytes of a page.
 pub const PAGE_BYTES: u64 = 4096;

@@ -8,7 +8,7 @@ use core::ops::RangeInclusive;
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
-use crate::gaps::Gaps;
+use crate::gaps::{Bounds, Gaps};
 use crate::{Cached, Guarded, Machine, Mapped, PAGE_BYTES, STEP_PAGES, Tables};
 
 /// One mapping, on the whole machine and for good: no other ever has the same.
@@ -30,15 +30,6 @@ impl MappingId {
 pub(crate) struct Place {
     pub(crate) address: u64,
     pub(crate) id: MappingId,
-}
-
-/// Where programs may map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// First address that the ledger chooses itself.
-    pub first: u64,
-    /// End of all addresses.
-    pub end: u64,
 }
 
 /// Pages of a region whose rights change, and how many of them have.

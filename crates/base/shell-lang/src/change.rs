@@ -2,7 +2,7 @@
 
 use alloc::{string::String, vec::Vec};
 
-use crate::command::{Arguments, Misuse, ParseError};
+use crate::usage::{Arguments, Misuse, ParseError};
 
 /// What is to be changed, or said of what was.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use alloc::string::ToString;
 
-use crate::command::{
+use crate::usage::{
     Arguments, CommandHelp, Misuse, ParseError, ProcessName, begin, find_in, help, target,
 };
 

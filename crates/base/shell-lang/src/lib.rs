@@ -20,6 +20,7 @@ pub mod page;
 pub mod path;
 pub mod refusal;
 pub mod show;
+mod usage;
 pub mod words;
 
 pub use command::{COMMANDS, Command, CommandHelp, LogRange, ParseError, ProcessName, parse};

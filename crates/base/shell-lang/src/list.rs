@@ -1,7 +1,7 @@
 //! The list of commands.
 
-use crate::command::{CommandHelp, help};
 use crate::network;
+use crate::usage::{CommandHelp, help};
 
 /// Every command, in the order in which `help` shows them.
 pub const COMMANDS: &[CommandHelp] = &[

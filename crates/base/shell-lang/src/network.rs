@@ -2,7 +2,7 @@
 
 use alloc::string::{String, ToString};
 
-use crate::command::{Arguments, CommandHelp, Misuse, ParseError, help};
+use crate::usage::{Arguments, CommandHelp, Misuse, ParseError, help};
 
 /// What a person asked of the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,9 +77,9 @@ pub(crate) const HELP: [CommandHelp; 6] = [
     ),
 ];
 
-pub(crate) fn parse(arguments: Arguments) -> Result<crate::Command, ParseError> {
+pub(crate) fn parse(arguments: Arguments) -> Result<Command, ParseError> {
     let command = arguments.command;
-    let parsed = match command.name {
+    match command.name {
         "net" => arguments.none(Command::Show),
         "ping" => ping(arguments, Family::Any),
         "ping6" => ping(arguments, Family::V6),
@@ -96,8 +96,7 @@ pub(crate) fn parse(arguments: Arguments) -> Result<crate::Command, ParseError> 
             Ok(Command::Listen(port))
         }
         other => Err(ParseError::Unknown(other.to_string())),
-    };
-    parsed.map(crate::Command::Network)
+    }
 }
 
 fn ping(arguments: Arguments, family: Family) -> Result<Command, ParseError> {

@@ -24,16 +24,18 @@ mod memory;
 pub mod multiboot2;
 pub mod pvh;
 mod requests;
+mod start;
 mod tables;
 mod time;
 
 pub use checks::check_files;
 pub use direct::{Direct, Placed};
 pub use error::{Error, Fact};
-pub use handover::{Cpu, EfiMap, File, Firmware, Handover, Start, build, check_kernel};
+pub use handover::{Cpu, EfiMap, File, Firmware, Handover};
 pub use map::{Kind, MAX_REGIONS, MemoryMap, Region};
 pub use memory::{PAGE_BYTES, PhysMemory};
 pub use requests::{BASE_REVISION, MAX_REQUESTS};
+pub use start::{Start, build, check_kernel};
 pub use time::{clock_time, unix_time};
 
 /// Where the higher-half direct map starts: physical address `p` is seen at `HHDM + p`.

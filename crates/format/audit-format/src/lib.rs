@@ -21,6 +21,7 @@
 
 extern crate alloc;
 
+mod error;
 mod journal;
 mod key;
 mod record;
@@ -32,7 +33,8 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
-pub use journal::{Batch, Error, Journal, Refused};
+pub use error::{Error, Refused};
+pub use journal::{Batch, Journal};
 pub use key::{INSTALLATION_BYTES, Key, KeyId, Secret};
 pub use record::{Chain, Event, KINDS, Kind, NO_FUNCTION, RECORD_BYTES, Record, TEARDOWN_STEPS};
 pub use recover::{Recovery, recover};

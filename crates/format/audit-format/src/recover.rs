@@ -3,13 +3,12 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::journal::{Error, Refused};
+use crate::error::{Error, Refused};
 use crate::key::{INSTALLATION_BYTES, Key};
 use crate::record::RECORD_BYTES;
-use crate::region::is_blank;
 use crate::region::{CELL_BYTES, Geometry, Region, SLOT_CELLS, Superblock};
 use crate::rule::Rule;
-use crate::segment::{Digest, HEADER_BYTES, Header, Marker};
+use crate::segment::{Digest, HEADER_BYTES, Header, Marker, is_blank};
 
 /// What recovery found: the longest run of valid segments from the oldest on, and what broke it off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,7 +6,7 @@
 use crate::key::{INSTALLATION_BYTES, Key, KeyId};
 use crate::record::RECORD_BYTES;
 use crate::rule::Rule;
-use crate::segment::{Digest, HEADER_BYTES, SEGMENT_RECORDS, check_seal, seal};
+use crate::segment::{Digest, HEADER_BYTES, SEGMENT_RECORDS, check_seal, is_blank, seal};
 
 /// The type of an audit partition, 6f1d8e2c-53b4-4a9f-8c0e-a3d27b9415c6, as a GUID partition table holds it.
 pub const PARTITION_TYPE: [u8; 16] = [
@@ -151,9 +151,4 @@ impl Superblock {
             newest: Digest(le::array(bytes, 64)),
         }))
     }
-}
-
-/// Whether nothing was ever written here.
-pub(crate) fn is_blank(bytes: &[u8]) -> bool {
-    le::is_zero(bytes, 0, bytes.len())
 }

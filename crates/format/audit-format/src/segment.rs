@@ -5,7 +5,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::key::{INSTALLATION_BYTES, Key, KeyId};
 use crate::record::{Chain, RECORD_BYTES, Record};
-use crate::region::is_blank;
 use crate::rule::Rule;
 
 /// Records of a segment, at most.
@@ -238,4 +237,9 @@ pub(crate) fn check_seal(block: &[u8; HEADER_BYTES], key_at: usize, key: &Key) -
     }
     let rest = block.get(SEAL_END..).unwrap_or_default();
     is_blank(rest).then_some(()).ok_or(Rule::BadFormat)
+}
+
+/// Whether nothing was ever written here.
+pub(crate) fn is_blank(bytes: &[u8]) -> bool {
+    le::is_zero(bytes, 0, bytes.len())
 }

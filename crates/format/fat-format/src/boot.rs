@@ -2,10 +2,30 @@
 
 use crate::error::{BootFault, Error};
 use crate::name::ShortName;
-use crate::volume::FatKind;
 
 /// Bytes of a boot sector that carry fields.
 pub(crate) const BOOT_BYTES: usize = 512;
+
+/// Width of a FAT entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FatKind {
+    /// 12 bits.
+    Fat12,
+    /// 16 bits.
+    Fat16,
+    /// 28 of 32 bits.
+    Fat32,
+}
+
+impl core::fmt::Display for FatKind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Fat12 => "FAT12",
+            Self::Fat16 => "FAT16",
+            Self::Fat32 => "FAT32",
+        })
+    }
+}
 
 /// What the boot sector says, checked; all places in bytes from the beginning of the volume.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,8 @@
 //! Single entries of the FAT, read through a small window.
 
+use crate::boot::FatKind;
 use crate::error::{ChainFault, Error};
-use crate::volume::{FatKind, Volume};
+use crate::volume::Volume;
 use crate::{Blocks, read_exact};
 
 const WINDOW_BYTES: u64 = 256;

@@ -23,16 +23,20 @@ mod dir;
 mod error;
 mod fat;
 mod file;
+mod find;
+mod mount;
 mod name;
 mod time;
 mod volume;
 
+pub use boot::FatKind;
 pub use dir::{DirWalk, Entry, Node, Step, attribute};
 pub use error::{BootFault, ChainFault, Error};
 pub use file::{FileCursor, Run};
+pub use find::check_name;
 pub use name::{MAX_NAME_BYTES, Name, ShortName, eq_fold, hash_fold};
 pub use time::LocalNs;
-pub use volume::{FatKind, Volume, check_name};
+pub use volume::Volume;
 
 /// The bytes of a volume. Small reads are frequent (16 to 512 bytes, close together), so put a cache behind it.
 pub trait Blocks {

@@ -3,7 +3,23 @@
 use le::checked;
 use sha2::{Digest as _, Sha256};
 
-use crate::keys::{KeyId, WRAPPED_BYTES, Wrapped};
+/// A wrapped key with its tag.
+pub const WRAPPED_BYTES: usize = 48;
+
+/// Which key wrapped another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeyId(pub [u8; 16]);
+
+/// A capsule's key, wrapped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wrapped {
+    /// By which key.
+    pub by: KeyId,
+    /// Never used twice with that key.
+    pub nonce: [u8; 24],
+    /// The key and its tag.
+    pub key: [u8; WRAPPED_BYTES],
+}
 
 /// SHA-256 over a capsule's signed part.
 pub type Digest = [u8; 32];

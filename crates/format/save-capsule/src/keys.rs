@@ -9,10 +9,7 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use hkdf::Hkdf;
 use sha2::Sha256;
 
-use crate::frame::{Digest, SIGNATURE_BYTES};
-
-/// A wrapped key with its tag.
-pub const WRAPPED_BYTES: usize = 48;
+use crate::frame::{Digest, KeyId, SIGNATURE_BYTES, Wrapped};
 
 const SIGN: &[u8] = b"capos save capsule v1 sign";
 const WRAP: &[u8] = b"capos save capsule v1 wrap";
@@ -77,21 +74,6 @@ impl Verifier {
         let signature = Signature::from_bytes(signature);
         self.0.verify_strict(&signed(digest), &signature).is_ok()
     }
-}
-
-/// Which key wrapped another.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct KeyId(pub [u8; 16]);
-
-/// A capsule's key, wrapped.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Wrapped {
-    /// By which key.
-    pub by: KeyId,
-    /// Never used twice with that key.
-    pub nonce: [u8; 24],
-    /// The key and its tag.
-    pub key: [u8; WRAPPED_BYTES],
 }
 
 /// Wraps keys of capsules: in software here, by a key management service behind the bridge.

@@ -24,7 +24,9 @@ mod keys;
 mod restore;
 mod seal;
 
-pub use frame::{Content, Digest, MAX_CAPSULE, MAX_PAYLOAD, OVERHEAD, Profile};
-pub use keys::{KeyId, KeyWrap, Secret, Signer, SoftwareKeys, Verifier, WRAPPED_BYTES, Wrapped};
+pub use frame::{
+    Content, Digest, KeyId, MAX_CAPSULE, MAX_PAYLOAD, OVERHEAD, Profile, WRAPPED_BYTES, Wrapped,
+};
+pub use keys::{KeyWrap, Secret, Signer, SoftwareKeys, Verifier};
 pub use restore::{Anchor, Failed, Gates, Refused, Restored, Transaction, restore};
 pub use seal::{Dice, Plain, TooLarge, rewrap, seal};

@@ -6,8 +6,8 @@ use chacha20poly1305::XNonce;
 use chacha20poly1305::aead::{Aead, Payload};
 use sabotage::sabotage;
 
-use crate::frame::{Content, Frame, Head, MAX_PAYLOAD, Profile, TAG_BYTES, digest};
-use crate::keys::{KeyWrap, Signer, Wrapped, cipher};
+use crate::frame::{Content, Frame, Head, MAX_PAYLOAD, Profile, TAG_BYTES, Wrapped, digest};
+use crate::keys::{KeyWrap, Signer, cipher};
 use crate::restore::{Anchor, Refused};
 
 /// Random numbers for one capsule. They are used up by it: a nonce must never meet a key twice.

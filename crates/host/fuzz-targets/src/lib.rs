@@ -13,6 +13,7 @@ mod gve;
 mod hardware;
 mod network;
 mod program;
+mod record;
 mod remapping;
 mod saving;
 mod stack;

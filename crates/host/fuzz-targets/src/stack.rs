@@ -13,7 +13,7 @@ use smoltcp::wire::{
 };
 use units::Nanoseconds;
 
-use crate::network::{record, records};
+use crate::record::{record, records};
 
 const HARDWARE: [u8; 6] = [2, 0, 0, 0, 0, 7];
 const STRANGER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9);

@@ -6,8 +6,6 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sabotage::sabotage;
 
-use crate::payer::Payer;
-
 /// How many there are until then, it included; 0: none is refused.
 static LEFT: AtomicU64 = AtomicU64::new(0);
 /// Whether the first process runs.
@@ -32,25 +30,17 @@ fn count() -> bool {
     }) == Ok(1)
 }
 
-/// Whether this is the one that is refused.
-pub(crate) fn is_this_one(payer: Payer) -> bool {
-    if is_this_one_at_boot() {
-        return true;
-    }
+/// Whether what a program causes is the one that is refused.
+pub(crate) fn is_this_one() -> bool {
     let after_boot = sabotage!(FAIL_BOOT_ALLOC) && BOOTED.load(Ordering::Relaxed);
-    (sabotage!(FAIL_ALLOC) || after_boot) && payer.is_program() && count()
+    (sabotage!(FAIL_ALLOC) || after_boot) && count()
 }
 
-/// The same where only a boot has no answer but the end.
+/// Whether what happens at boot is, whoever pays.
 pub(crate) fn is_this_one_at_boot() -> bool {
     if !sabotage!(FAIL_BOOT_ALLOC) || BOOTED.load(Ordering::Relaxed) {
         return false;
     }
     AT_BOOT.fetch_add(1, Ordering::Relaxed);
     count()
-}
-
-/// Whether this is the one: memory that was paid for and cannot be had.
-pub fn is_missing(payer: Payer) -> bool {
-    is_this_one(payer)
 }

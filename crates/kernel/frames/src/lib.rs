@@ -237,7 +237,7 @@ fn take(
     mut wiped: impl FnMut(),
 ) -> Result<Frames, Refusal> {
     #[cfg(sabotage)]
-    if armed::is_missing(payer) {
+    if payer.is_refused() {
         return Err(Refusal::NoMemory);
     }
     let count = 1u64 << order.min(MAX_ORDER);

@@ -78,6 +78,12 @@ impl Payer {
         Self(ROOT.load(Ordering::Relaxed))
     }
 
+    /// Whether this charge or allocation is the one that the sabotage kernel refuses.
+    #[cfg(sabotage)]
+    pub fn is_refused(self) -> bool {
+        armed::is_this_one_at_boot() || (self.is_program() && armed::is_this_one())
+    }
+
     /// Charges `bytes`.
     ///
     /// # Errors
@@ -85,7 +91,7 @@ impl Payer {
     #[inline]
     pub fn take(self, bytes: u64) -> Result<(), Refusal> {
         #[cfg(sabotage)]
-        if armed::is_this_one(self) {
+        if self.is_refused() {
             return Err(Refusal::OverBudget);
         }
         let Some(account) = self.account() else {

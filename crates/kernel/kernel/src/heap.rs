@@ -77,7 +77,7 @@ impl Heap {
         if frames::is_refusable() || bytes > SMALL {
             payer.take(bytes).ok()?;
             #[cfg(sabotage)]
-            if frames::armed::is_missing(payer) {
+            if payer.is_refused() {
                 return Some((payer, None));
             }
             return Some((payer, self.take(layout, bytes, LEFT_FRAMES)));

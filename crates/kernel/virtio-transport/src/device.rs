@@ -10,8 +10,9 @@ use virtio_format::ring::Layout;
 use virtio_format::{feature, isr, ring, status};
 
 use crate::class::{Class, Config};
+use crate::modern::Doorbell;
 use crate::queue::Virtqueue;
-use crate::transport::{Doorbell, Transport, offers_bus};
+use crate::transport::{Transport, offers_bus};
 
 /// The one kind of queue: a virtqueue, by its number.
 pub const QUEUE_KIND: u16 = 0;

@@ -30,9 +30,11 @@ mod class;
 mod device;
 mod legacy;
 mod modern;
+mod plan;
 mod queue;
 mod runs;
 mod transport;
 
-pub use class::{Class, Config, Finished, Header, Plan, total, without_blocks};
+pub use class::{Class, Config};
 pub use device::{Device, QUEUE_KIND};
+pub use plan::{Finished, Header, Plan, total, without_blocks};

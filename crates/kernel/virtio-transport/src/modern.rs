@@ -5,7 +5,13 @@ use virtio_format::registers::common;
 use virtio_format::{NO_VECTOR, status};
 
 use crate::queue::Virtqueue;
-use crate::transport::Doorbell;
+
+/// Where a queue is notified, in a memory BAR.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Doorbell {
+    pub(crate) bar: u8,
+    pub(crate) at: usize,
+}
 
 /// A function reached through its vendor capabilities.
 #[derive(Clone, Copy, Debug)]

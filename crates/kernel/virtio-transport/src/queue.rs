@@ -11,7 +11,7 @@ use driver_core::{BrokerIo, DeviceAddress, Direction, DmaPages, Refusal, Segment
 use sabotage::sabotage;
 use virtio_format::ring::{self, Layout};
 
-use crate::class::{Finished, Plan};
+use crate::plan::{Finished, Plan};
 use crate::runs::{self, Runs};
 
 /// Bytes of the broker's own for each chain: a header of up to 16, then the status byte.

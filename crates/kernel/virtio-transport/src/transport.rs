@@ -5,15 +5,8 @@ use virtio_format::registers::legacy;
 use virtio_format::{NO_VECTOR, feature, id};
 
 use crate::legacy::Legacy;
-use crate::modern::Modern;
+use crate::modern::{Doorbell, Modern};
 use crate::queue::Virtqueue;
-
-/// Where a queue is notified, in a memory BAR.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Doorbell {
-    pub(crate) bar: u8,
-    pub(crate) at: usize,
-}
 
 /// The interface of one function.
 #[derive(Clone, Copy, Debug)]

@@ -15,8 +15,7 @@ use sdk::{
 use shell_lang::show::{self, Align, Table};
 use terminal::Failure;
 
-use crate::console::Held;
-use crate::machine::{inspector, place};
+use crate::held::{Held, inspector, place};
 use crate::output::{Outcome, Output, collect};
 
 /// A PCI function, copied out of a message.
@@ -259,7 +258,7 @@ pub fn devices(held: &Held, to: &mut Output<'_>) -> Outcome {
         ("BOOKS", Align::Left),
     ]);
     let all = claims(held)?;
-    let charges = crate::machine::charges(held)?;
+    let charges = crate::charges::charges(held)?;
     for c in &all {
         let owner = match charges.iter().find(|p| p.id == c.owner) {
             Some(p) => format!("{} {}", p.id, p.name),

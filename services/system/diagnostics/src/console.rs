@@ -3,8 +3,7 @@
 use core::fmt::Write as _;
 
 use sdk::{
-    Env, EnvError, HardwareAuditLog, LogReader, MachineInspector, ProcessControl, Refusal,
-    SystemControl, SystemInfo,
+    Env, EnvError, Refusal,
     alloc::{
         format,
         string::{String, ToString},
@@ -20,8 +19,9 @@ use shell_lang::{
 };
 use terminal::{Failure, Input, Prompt, Terminal, held, tail};
 
+use crate::held::{Held, Refused};
 use crate::output::{Outcome, Output};
-use crate::{audit, claims, firmware, machine, processes};
+use crate::{audit, charges, claims, firmware, machine, processes};
 
 const PROMPT: &str = "diagnostics> ";
 /// Bytes of a line: the longest command has twenty.
@@ -49,28 +49,6 @@ pub enum Ending {
     Lost(Refusal),
 }
 
-/// Whatever was granted; what was not is `None`, and the command that needs it says so.
-pub struct Held {
-    /// The machine's state.
-    pub inspector: Option<MachineInspector>,
-    /// Time and memory in total.
-    pub info: Option<SystemInfo>,
-    /// Ends processes.
-    pub processes: Option<ProcessControl>,
-    log: Option<LogReader>,
-    control: Option<SystemControl>,
-    audit: Option<HardwareAuditLog>,
-}
-
-/// Lines that came and were no commands: on a bad line, many.
-#[derive(Clone, Copy, Default)]
-pub struct Refused {
-    /// Longer than the editor holds.
-    pub too_long: u64,
-    /// Not understood.
-    pub unknown: u64,
-}
-
 /// The console.
 pub struct Console<'a> {
     env: &'a Env,
@@ -90,14 +68,7 @@ impl<'a> Console<'a> {
             env,
             terminal: Terminal::new(env.get("console")?, env.get("timer").ok()),
             prompt: Prompt::new(PROMPT),
-            held: Held {
-                inspector: env.get("machineInspector").ok(),
-                info: env.get("systemInfo").ok(),
-                processes: env.get("processControl").ok(),
-                log: env.get("logReader").ok(),
-                control: env.get("systemControl").ok(),
-                audit: env.get("hardwareAuditLog").ok(),
-            },
+            held: Held::new(env),
             refused: Refused::default(),
         })
     }
@@ -258,7 +229,7 @@ fn caps(env: &Env, held: &Held, to: &mut Output<'_>) -> Outcome {
         ("SET ASIDE", Align::Right),
         ("WORN OUT", Align::Right),
     ]);
-    let charges = machine::charges(held)?;
+    let charges = charges::charges(held)?;
     for c in &charges {
         table.row([
             format!("{} {}", c.id, c.name),

@@ -12,8 +12,7 @@ use sdk::{
 use shell_lang::show::{Align, Table};
 use terminal::Failure;
 
-use crate::console::Held;
-use crate::machine::{inspector, place};
+use crate::held::{Held, inspector, place};
 use crate::output::{Outcome, Output, collect};
 
 /// The ACPI tables.

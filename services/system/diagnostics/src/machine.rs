@@ -1,7 +1,7 @@
 //! Processors, memory, clock and interrupts.
 
 use sdk::{
-    MachineInspector, NEVER,
+    NEVER,
     alloc::{
         format,
         string::{String, ToString},
@@ -13,69 +13,10 @@ use sdk::{
 use shell_lang::show::{self, Align, Table};
 use terminal::Failure;
 
+use crate::charges::charges;
 use crate::claims;
-use crate::console::{Held, Refused};
+use crate::held::{Held, Refused, inspector, place};
 use crate::output::{Outcome, Output, collect};
-
-/// What a process holds, copied out of a message.
-pub struct Charge {
-    /// Its number.
-    pub id: u64,
-    /// Its name.
-    pub name: String,
-    pages: (u32, u32),
-    threads: (u32, u32),
-    endpoints: (u32, u32),
-    facets: (u32, u32),
-    /// Places of its handle table in use.
-    pub handles: u32,
-    /// Places that it may use.
-    pub handles_limit: u32,
-    /// Places set aside for a transfer under way.
-    pub handles_reserved: u32,
-    /// Places worn out for good.
-    pub handles_retired: u32,
-}
-
-/// The inspector, if it was granted.
-///
-/// # Errors
-/// [`Failure::not_held`].
-pub fn inspector(held: &Held) -> Result<&MachineInspector, Failure> {
-    held.inspector
-        .as_ref()
-        .ok_or_else(|| Failure::not_held("MachineInspector"))
-}
-
-/// What every process holds.
-///
-/// # Errors
-/// The inspector's.
-pub fn charges(held: &Held) -> Result<Vec<Charge>, Failure> {
-    let inspector = inspector(held)?;
-    collect("processes", |from| {
-        inspector
-            .charges(from, |results| {
-                let mut list = Vec::new();
-                for c in results.list()?.iter() {
-                    list.push(Charge {
-                        id: c.id(),
-                        name: c.name()?.to_string(),
-                        pages: (c.pages(), c.pages_limit()),
-                        threads: (c.threads(), c.threads_limit()),
-                        endpoints: (c.endpoints(), c.endpoints_limit()),
-                        facets: (c.facets(), c.facets_limit()),
-                        handles: c.handles(),
-                        handles_limit: c.handles_limit(),
-                        handles_reserved: c.handles_reserved(),
-                        handles_retired: c.handles_retired(),
-                    });
-                }
-                Ok((results.next(), list))
-            })
-            .and_then(|r| r)
-    })
-}
 
 /// All processors.
 ///
@@ -94,11 +35,6 @@ fn processors(held: &Held) -> Result<Vec<machine_inspector::Cpu>, Failure> {
             })
             .and_then(|r| r)
     })
-}
-
-/// A place in a list, as the methods with 32 bits take it.
-pub fn place(from: u64) -> u32 {
-    u32::try_from(from).unwrap_or(u32::MAX)
 }
 
 /// The machine in a few lines.

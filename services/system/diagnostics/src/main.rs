@@ -12,9 +12,11 @@
 #![cfg_attr(not(test), no_main)]
 
 mod audit;
+mod charges;
 mod claims;
 mod console;
 mod firmware;
+mod held;
 mod machine;
 mod output;
 mod processes;

@@ -10,7 +10,7 @@ use shell_lang::{
 };
 use terminal::processes;
 
-use crate::console::Held;
+use crate::held::Held;
 use crate::output::{Outcome, Output};
 
 /// How long the end of a process is waited for.

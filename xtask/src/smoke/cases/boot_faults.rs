@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::image::Shape;
-use crate::image::contents::Files;
+use crate::image::files::Files;
 use crate::qemu::{Drive, FirmwareKind};
 use crate::smoke::case::{Boot, Smoke, Tamper};
 

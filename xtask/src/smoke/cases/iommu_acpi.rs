@@ -3,7 +3,7 @@
 use sabotage::points;
 
 use crate::image::Shape;
-use crate::image::contents::Files;
+use crate::image::files::Files;
 use crate::qemu::{Drive, FirmwareKind};
 use crate::smoke::case::{Boot, Smoke, SmokeFile, Tamper};
 use crate::smoke::sabotage::{Break, Sabotage};

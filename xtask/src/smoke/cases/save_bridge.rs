@@ -11,8 +11,8 @@ use save_lab::mortal::{ADMITTED, LIVES};
 use crate::session::Waited;
 use crate::smoke::case::{Peer, Smoke, Step};
 use crate::smoke::namespace::Namespace;
+use crate::smoke::pattern::shows;
 use crate::smoke::sabotage::{Break, Sabotage};
-use crate::smoke::verdict::shows;
 
 /// The bridge at the port that the guest reaches as 10.0.2.2:8787, begun again whenever it has died.
 const SCRIPT: &str = r#"
