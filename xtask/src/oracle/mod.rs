@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
+use gve_format::QueueFormat;
 use gve_model::{Datagrams, Fault, Gve, Shape};
 use vfio_user::{Channel, Model, Server};
 
@@ -41,6 +42,27 @@ enum Device {
     Gve,
 }
 
+/// How queues look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Format {
+    /// GQI with page lists.
+    GqiQpl,
+    /// DQO with addresses.
+    DqoRda,
+    /// DQO with page lists; bookworm's driver does not know it.
+    DqoQpl,
+}
+
+impl Format {
+    const fn queues(self) -> QueueFormat {
+        match self {
+            Self::GqiQpl => QueueFormat::GqiQpl,
+            Self::DqoRda => QueueFormat::DqoRda,
+            Self::DqoQpl => QueueFormat::DqoQpl,
+        }
+    }
+}
+
 /// What `cargo xtask model` takes.
 #[derive(Args, Debug)]
 pub struct ModelArgs {
@@ -52,6 +74,9 @@ pub struct ModelArgs {
     /// Pairs of queues that the model offers
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4))]
     pairs: u16,
+    /// How its queues look
+    #[arg(long, value_enum, default_value_t = Format::GqiQpl)]
+    format: Format,
     /// Something that the model does wrong, as `sequence=100`; nothing is judged then but that it happened
     #[arg(long = "fault", value_parser = fault)]
     faults: Vec<Fault>,
@@ -195,6 +220,7 @@ impl Served {
         let port = Datagrams::new(&work.join("device"), &work.join("bridge"))?;
         let shape = Shape {
             pairs: args.pairs,
+            format: args.format.queues(),
             faults: args.faults.clone(),
             ..Shape::default()
         };

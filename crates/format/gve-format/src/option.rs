@@ -46,7 +46,8 @@ pub enum DeviceOption {
         format: QueueFormat,
         /// Bits of [`feature`].
         features: u32,
-        /// [`QueueFormat::DqoQpl`]: pages for a transmit and a receive queue, else 0.
+        /// [`QueueFormat::DqoQpl`]: pages for a transmit and a receive queue. [`QueueFormat::DqoRda`]: completions of a transmit
+        /// queue and buffers of a receive queue, which Linux 6.1 takes from here and later drivers call reserved. Else 0.
         pages: (u16, u16),
     },
     /// Larger payloads.
@@ -92,9 +93,11 @@ impl DeviceOption {
             option_id::GQI_RAW_ADDRESSING => Self::format(QueueFormat::GqiRda, 0),
             option_id::GQI_RDA => Self::format(QueueFormat::GqiRda, features),
             option_id::GQI_QPL => Self::format(QueueFormat::GqiQpl, features),
-            option_id::DQO_RDA => Self::format(QueueFormat::DqoRda, features),
-            option_id::DQO_QPL => Self::Format {
-                format: QueueFormat::DqoQpl,
+            option_id::DQO_RDA | option_id::DQO_QPL => Self::Format {
+                format: match id {
+                    option_id::DQO_RDA => QueueFormat::DqoRda,
+                    _ => QueueFormat::DqoQpl,
+                },
                 features,
                 pages: (be::u16(contents, 4), be::u16(contents, 6)),
             },

@@ -1,12 +1,13 @@
 //! The admin queue.
 
 use gve_format::{
-    COMMAND_BYTES, COMMANDS, Command, CreateRx, CreateTx, DESCRIPTOR_BYTES, DESCRIPTOR_VERSION,
-    DRIVER_INFO_BYTES, PAGE_BYTES, QueueFormat, Refusal, Resources, Status, pages, queue_resources,
+    COMMAND_BYTES, COMMANDS, Command, CreateRx, CreateTx, DESCRIPTOR_VERSION, DRIVER_INFO_BYTES,
+    PAGE_BYTES, PTYPE_MAP_BYTES, RAW_LIST, Refusal, Resources, Status, pages, queue_resources,
 };
 use vfio_user::Bus;
 
 use crate::device::{Configured, Direction, Gve, Rx, Tx, admin_page};
+use crate::dqo_receive::ptype_map;
 use crate::fault::Fault;
 use crate::interrupt::Block;
 use crate::port::Port;
@@ -94,8 +95,8 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
                 available,
             } => {
                 ensure(version == DESCRIPTOR_VERSION, "descriptor-version")?;
-                ensure(available as usize >= DESCRIPTOR_BYTES, "descriptor-room")?;
-                let bytes = self.shape.descriptor().bytes();
+                let bytes = self.shape.description();
+                ensure(available as usize >= bytes.len(), "descriptor-room")?;
                 self.put(bus, "descriptor", address, &bytes)
             }
             Command::ConfigureResources(resources) => self.configure(bus, resources),
@@ -134,8 +135,13 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
             Command::ReportLinkSpeed { address } => {
                 self.put(bus, "link-speed", address, &SPEED.to_be_bytes())
             }
-            // Of DQO, which is not offered.
-            Command::GetPtypeMap { .. } => Err((Status::UNIMPLEMENTED, "format")),
+            Command::GetPtypeMap { .. } if self.shape.format.is_gqi() => {
+                Err((Status::UNIMPLEMENTED, "format"))
+            }
+            Command::GetPtypeMap { bytes, address } => {
+                ensure(bytes == PTYPE_MAP_BYTES, "ptype-map")?;
+                self.put(bus, "ptype-map", address, &ptype_map())
+            }
             Command::VerifyCompatibility { bytes, address } => {
                 ensure(bytes == DRIVER_INFO_BYTES, "driver-info")?;
                 let mut info = [0; DRIVER_INFO_BYTES as usize];
@@ -161,7 +167,7 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
             return Err(ORDER);
         }
         let (counters, vectors) = (self.shape.descriptor().counters, self.shape.vectors());
-        ensure(resources.format == QueueFormat::GqiQpl, "format")?;
+        ensure(resources.format == self.shape.format, "format")?;
         ensure(resources.counters >= u32::from(counters), "counters")?;
         ensure(resources.counters <= PAGE_BYTES / 4, "counters")?;
         ensure(resources.counters_at.is_multiple_of(4), "alignment")?;
@@ -205,7 +211,7 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
     ) -> Result<(), Broken> {
         let all: usize = self.state.lists.values().map(Vec::len).sum();
         let most = self.shape.descriptor().max_pages;
-        ensure(list != gve_format::RAW_LIST, "list-id")?;
+        ensure(list != RAW_LIST, "list-id")?;
         if self.state.lists.contains_key(&list) {
             return Err((Status::ALREADY_EXISTS, "list-twice"));
         }
@@ -256,9 +262,14 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
         let configured = self.state.configured.as_ref().ok_or(ORDER)?;
         ensure(queue < self.shape.pairs.into(), "queue")?;
         // Drivers from before lengths could be chosen leave it 0.
-        ensure(entries == 0 || entries == self.shape.entries, "entries")?;
+        let silent = entries == 0 && self.shape.format.is_gqi();
+        ensure(silent || entries == self.shape.entries, "entries")?;
         let block = configured.blocks.get(block as usize);
         ensure(block.is_some_and(|block| !block.taken), "block")?;
+        if !self.shape.format.has_lists() {
+            // Linux 6.1 leaves it 0.
+            return ensure([0, RAW_LIST].contains(&list), "list");
+        }
         ensure(self.state.lists.contains_key(&list), "list")?;
         ensure(!self.is_list_used(list), "list-in-use")
     }
@@ -268,10 +279,12 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
         if self.state.tx.contains_key(&create.queue) {
             return Err((Status::ALREADY_EXISTS, "queue-twice"));
         }
-        ensure(
-            create.completions_at == 0 && create.completions == 0,
-            "format",
-        )?;
+        let entries = self.shape.entries;
+        let completions = match self.shape.format.is_gqi() {
+            true => create.completions_at == 0 && create.completions == 0,
+            false => create.completions_at.is_multiple_of(8) && create.completions == entries,
+        };
+        ensure(completions, "format")?;
         ensure(
             create.ring_at.is_multiple_of(PAGE_BYTES.into()),
             "alignment",
@@ -282,6 +295,10 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
         let queue = Tx {
             create,
             done: 0,
+            completed: 0,
+            generation: true,
+            unreported: 0,
+            has_reported: false,
             broken: false,
         };
         self.state.tx.insert(create.queue, queue);
@@ -293,9 +310,14 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
         if self.state.rx.contains_key(&create.queue) {
             return Err((Status::ALREADY_EXISTS, "queue-twice"));
         }
-        ensure(create.index == create.queue, "queue-index")?;
-        let dqo = create.buffers != 0 || create.coalesce || create.header_bytes != 0;
-        ensure(!dqo, "format")?;
+        // Segments are not put together, whatever is allowed, and headers stay with the data.
+        let (buffers, index) = match self.shape.format.is_gqi() {
+            true => (0, create.queue),
+            false => (self.shape.entries, 0),
+        };
+        ensure(create.index == index, "queue-index")?;
+        let whole = create.buffers == buffers && create.header_bytes == 0;
+        ensure(whole && !(create.coalesce && buffers == 0), "format")?;
         ensure([2048, 4096].contains(&create.buffer_bytes), "buffer-bytes")?;
         let aligned = create.ring_at.is_multiple_of(PAGE_BYTES.into());
         ensure(aligned && create.data_at.is_multiple_of(8), "alignment")?;
@@ -307,6 +329,7 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
             given: 0,
             done: 0,
             posted: std::collections::VecDeque::new(),
+            generation: true,
             sequence: 1,
             broken: false,
         };

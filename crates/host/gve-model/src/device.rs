@@ -36,8 +36,16 @@ pub struct Configured {
 pub struct Tx {
     /// As it was asked for, with the length filled in.
     pub create: CreateTx,
-    /// Descriptors done, ever.
+    /// Descriptors done: ever, or for DQO the index of the next.
     pub done: u32,
+    /// DQO: index of the next completion, and its generation.
+    pub completed: u32,
+    /// DQO: the generation of the next completion.
+    pub generation: bool,
+    /// DQO: descriptors since one that was reported.
+    pub unreported: u16,
+    /// DQO: whether one was reported yet.
+    pub has_reported: bool,
     /// It stands still: its driver broke a rule.
     pub broken: bool,
 }
@@ -47,12 +55,14 @@ pub struct Tx {
 pub struct Rx {
     /// As it was asked for, with the length filled in.
     pub create: CreateRx,
-    /// Buffers given, ever.
+    /// Buffers given: ever, or for DQO the index of the next.
     pub given: u32,
-    /// Frames received, ever.
+    /// Frames received: ever, or for DQO the index of the next completion.
     pub done: u32,
-    /// Where the buffers are that were given and not used.
-    pub posted: VecDeque<u64>,
+    /// Number and place of the buffers that were given and not used. Only DQO has numbers.
+    pub posted: VecDeque<(u16, u64)>,
+    /// DQO: the generation of the next completion.
+    pub generation: bool,
     /// The next sequence number.
     pub sequence: u8,
     /// It stands still: its driver broke a rule.
@@ -222,10 +232,18 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
         } else if let Some(queue) = index.checked_sub(TX_DOORBELLS)
             && self.state.tx.contains_key(&queue)
         {
-            self.transmit(bus, queue, value);
+            match self.shape.format.is_gqi() {
+                true => self.transmit(bus, queue, value),
+                false => self.transmit_dqo(bus, queue, value.swap_bytes()),
+            }
         } else if let Some(queue) = index.checked_sub(RX_DOORBELLS)
             && self.state.rx.contains_key(&queue)
         {
+            let value = if self.shape.format.is_gqi() {
+                value
+            } else {
+                value.swap_bytes()
+            };
             self.post(bus, queue, value);
         } else {
             self.judge
@@ -238,7 +256,11 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
         let Some(found) = found.and_then(|it| it.blocks.get_mut(block as usize)) else {
             return;
         };
-        match found.doorbell(value) {
+        let rung = match self.shape.format.is_gqi() {
+            true => found.doorbell(value),
+            false => found.doorbell_dqo(value.swap_bytes()),
+        };
+        match rung {
             Some(true) => self.raise(bus, block),
             Some(false) => {}
             None => {
@@ -252,7 +274,11 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
     pub(crate) fn event(&mut self, bus: &mut dyn Bus, block: u32) {
         let found = self.state.configured.as_mut();
         let found = found.and_then(|it| it.blocks.get_mut(block as usize));
-        if found.is_some_and(Block::event) {
+        let event = match self.shape.format.is_gqi() {
+            true => Block::event,
+            false => Block::event_dqo,
+        };
+        if found.is_some_and(event) {
             self.raise(bus, block);
         }
     }

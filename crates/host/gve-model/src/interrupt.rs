@@ -1,6 +1,6 @@
 //! Notification blocks: a vector and its mask.
 
-use gve_format::registers::irq;
+use gve_format::registers::{irq, itr};
 
 /// One block.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,6 +19,25 @@ impl Block {
         }
         self.masked = value & irq::MASK != 0;
         Some(!self.masked && std::mem::take(&mut self.pending))
+    }
+
+    /// The same for DQO, where a vector that was raised is masked until the doorbell says otherwise.
+    pub fn doorbell_dqo(&mut self, value: u32) -> Option<bool> {
+        if value & !itr::ALL != 0 {
+            return None;
+        }
+        if value & itr::CLEAR_PENDING != 0 {
+            self.pending = false;
+        }
+        self.masked = value & itr::ENABLE == 0;
+        Some(!self.masked && self.pending && self.event_dqo())
+    }
+
+    /// Something happened, DQO; whether the vector is to be raised now.
+    pub fn event_dqo(&mut self) -> bool {
+        let raise = !std::mem::replace(&mut self.masked, true);
+        self.pending = !raise;
+        raise
     }
 
     /// Something happened; whether the vector is to be raised now.

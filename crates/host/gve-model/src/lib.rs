@@ -1,10 +1,10 @@
 //! Google's virtual NIC (gVNIC) as an executable model: strict towards its driver, and faulty on demand.
 //!
 //! Invariant: it never uses a number of the driver before it was compared, and never leaves a mistake untold. A fault is told, too, when
-//! it happens. What the model does not offer (DQO queues, raw addresses) it does not name in its descriptor and refuses.
+//! it happens. A format of queues that the model does not offer it does not name in its descriptor, and refuses.
 //!
-//! Owns: a [`Gve`], which `vfio-user` serves to QEMU as a PCI function: its registers, its admin queue, GQI queues with page lists,
-//! several of them, checksums, segmentation, interrupts with their masks. Frames go through a [`Port`]. What a driver may not do is a
+//! Owns: a [`Gve`], which `vfio-user` serves to QEMU as a PCI function: its registers, its admin queue, queues (GQI with
+//! page lists, or DQO with or without them), several of them, checksums, segmentation, interrupts with their masks. Frames go through a [`Port`]. What a driver may not do is a
 //! [violation](Gve::violations): a line that begins with `model.violation`, and a command that fails or a queue that stands still.
 //! What the device does wrong itself is asked for: [`Fault`].
 //!
@@ -14,6 +14,8 @@
 mod admin;
 mod device;
 mod dma;
+mod dqo_receive;
+mod dqo_transmit;
 mod fault;
 mod interrupt;
 mod judge;

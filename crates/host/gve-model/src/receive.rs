@@ -15,7 +15,11 @@ const ETHERNET: usize = 14;
 impl<P: Port, F: FnMut(String)> Gve<P, F> {
     /// The doorbell of a receive queue: buffers were given up to before `given`.
     pub(crate) fn post(&mut self, bus: &mut dyn Bus, queue: u32, given: u32) {
-        if let Err(rule) = self.take_buffers(bus, queue, given) {
+        let taken = match self.shape.format.is_gqi() {
+            true => self.take_buffers(bus, queue, given),
+            false => self.take_buffers_dqo(bus, queue, given),
+        };
+        if let Err(rule) = taken {
             if !rule.is_empty() {
                 self.judge
                     .violation(rule, format_args!("queue={queue} given={given}"));
@@ -53,10 +57,10 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
                 return Err("rx-offset");
             }
             let it = self.state.rx.get_mut(&queue).ok_or("")?;
-            if it.posted.contains(&offset) {
+            if it.posted.contains(&(0, offset)) {
                 return Err("rx-buffer-twice");
             }
-            it.posted.push_back(offset);
+            it.posted.push_back((0, offset));
             at = at.wrapping_add(1);
             it.given = at;
         }
@@ -79,7 +83,10 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
         let most = usize::from(self.shape.mtu) + ETHERNET;
         let stored = match queue {
             Some(queue) if (ETHERNET..=most).contains(&frame.len()) => {
-                self.store(bus, queue, frame, hash)
+                match self.shape.format.is_gqi() {
+                    true => self.store(bus, queue, frame, hash),
+                    false => self.store_dqo(bus, queue, frame, hash),
+                }
             }
             _ => None,
         };
@@ -91,7 +98,7 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
 
     fn store(&mut self, bus: &mut dyn Bus, queue: u32, frame: &[u8], hash: u32) -> Option<()> {
         let it = self.state.rx.get_mut(&queue)?;
-        let offset = it.posted.pop_front()?;
+        let (_, offset) = it.posted.pop_front()?;
         let slot = it.done % u32::from(it.create.entries);
         it.done = it.done.wrapping_add(1);
         let sequence = it.sequence;

@@ -1,6 +1,6 @@
 //! What kind of device it is.
 
-use gve_format::Descriptor;
+use gve_format::{Descriptor, DeviceOption, QueueFormat};
 use vfio_user::Way;
 
 use crate::fault::Fault;
@@ -16,6 +16,8 @@ pub struct Shape {
     pub mtu: u16,
     /// Descriptors of each queue.
     pub entries: u16,
+    /// How queues look: [`QueueFormat::GqiRda`] is not there.
+    pub format: QueueFormat,
     /// How memory is reached.
     pub way: Way,
     /// What it does wrong.
@@ -30,6 +32,7 @@ impl Default for Shape {
             mac: [0x42, 0x01, 0x0a, 0x00, 0x02, 0x0f],
             mtu: 1460,
             entries: 256,
+            format: QueueFormat::GqiQpl,
             way: Way::Memory,
             faults: Vec::new(),
         }
@@ -40,10 +43,40 @@ impl Shape {
     /// Pages of a transmit queue's list.
     pub const TX_PAGES: u16 = 64;
 
-    /// The descriptor that says so, without options: GQI with page lists is all there is.
+    /// The option that names the format; none for the one that is meant without.
+    fn option(&self) -> Option<DeviceOption> {
+        let pages = match self.format {
+            QueueFormat::GqiQpl | QueueFormat::GqiRda => return None,
+            QueueFormat::DqoRda => (self.entries, self.entries),
+            QueueFormat::DqoQpl => (Self::TX_PAGES, self.entries),
+        };
+        Some(DeviceOption::Format {
+            format: self.format,
+            features: 0,
+            pages,
+        })
+    }
+
+    /// What DESCRIBE_DEVICE brings.
+    pub fn description(&self) -> Vec<u8> {
+        let mut bytes = self.descriptor().bytes().to_vec();
+        if let Some(option) = self.option() {
+            let (option, length) = option.bytes();
+            bytes.extend_from_slice(&option[..length]);
+        }
+        bytes
+    }
+
+    /// The descriptor, which says how long it is with its option.
     pub fn descriptor(&self) -> Descriptor {
+        let option = self.option().map(|option| option.bytes().1);
+        let lists = match self.format {
+            QueueFormat::GqiQpl => Self::TX_PAGES + self.entries,
+            // A driver with DQO takes what it thinks right.
+            _ => 1 << 13,
+        };
         Descriptor {
-            max_pages: u64::from(self.pairs) * u64::from(Self::TX_PAGES + self.entries),
+            max_pages: u64::from(self.pairs) * u64::from(lists),
             tx_entries: self.entries,
             rx_entries: self.entries,
             default_queues: self.pairs,
@@ -52,8 +85,8 @@ impl Shape {
             tx_pages: Self::TX_PAGES,
             rx_pages: self.entries,
             mac: self.mac,
-            options: 0,
-            total_bytes: gve_format::DESCRIPTOR_BYTES as u16,
+            options: u16::from(option.is_some()),
+            total_bytes: (gve_format::DESCRIPTOR_BYTES + option.unwrap_or(0)) as u16,
         }
     }
 

@@ -54,7 +54,7 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
         self.event(bus, block);
     }
 
-    fn break_tx(&mut self, queue: u32) {
+    pub(crate) fn break_tx(&mut self, queue: u32) {
         if let Some(it) = self.state.tx.get_mut(&queue) {
             it.broken = true;
         }

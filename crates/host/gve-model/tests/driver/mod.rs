@@ -1,5 +1,7 @@
 //! A small driver over memory of its own: what Linux's does, step by step, so that each step can be done wrong.
 
+#![allow(dead_code, reason = "each file of tests uses a part of it")]
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -98,12 +100,15 @@ pub struct Driver {
 
 impl Driver {
     pub fn new(faults: &[Fault]) -> Self {
-        let (wire, told) = (Wire::default(), Lines::default());
-        let heard = told.clone();
-        let shape = Shape {
+        Self::shaped(Shape {
             faults: faults.to_vec(),
             ..Shape::default()
-        };
+        })
+    }
+
+    pub fn shaped(shape: Shape) -> Self {
+        let (wire, told) = (Wire::default(), Lines::default());
+        let heard = told.clone();
         let told_to: Box<dyn FnMut(String)> = Box::new(move |line| heard.borrow_mut().push(line));
         Self {
             host: Host {
