@@ -12,8 +12,9 @@ mod vectors;
 
 pub use io::{IoApic, IoApicError, Pin};
 pub use local::{
-    Mode, calibrate, enable_local, end_of_interrupt, initialise_local, is_requested, local_id,
-    mode, send_init, send_ipi, send_startup, timer_arm, timer_frequency, timer_stop,
+    Mode, enable_local, end_of_interrupt, initialise_local, is_requested, local_id, mode,
+    send_init, send_ipi, send_startup, set_timer_frequency, timer_arm, timer_frequency, timer_stop,
+    timer_ticks,
 };
 pub use vector_pool::{Counters, PoolError, Slot, VectorSet};
 pub use vectors::{

@@ -159,22 +159,26 @@ pub fn send_startup(apic_id: u32, page: u8) {
     command(apic_id, 0x4600 | u32::from(page));
 }
 
-/// Measures the timer's frequency against a delay of `wait_ns` that the caller performs. No effect with TSC-deadline.
-pub fn calibrate(tsc_hz: u64, wait_ns: u64, wait: impl FnOnce()) {
+/// Counts the timer's ticks while `wait` runs. 0 with TSC-deadline, which has no ticks of its own.
+pub fn timer_ticks(wait: impl FnOnce()) -> u64 {
     if DEADLINE.load(Ordering::Relaxed) {
-        FREQUENCY.store(tsc_hz, Ordering::Relaxed);
-        return;
+        wait();
+        return 0;
     }
     write(LVT_TIMER, u32::from(vector::TIMER) | MASKED);
     write(TIMER_INITIAL, u32::MAX);
     wait();
-    let passed = u64::from(u32::MAX - read(TIMER_CURRENT));
+    let passed = u32::MAX - read(TIMER_CURRENT);
     write(TIMER_INITIAL, 0);
     write(LVT_TIMER, u32::from(vector::TIMER));
-    FREQUENCY.store(
-        passed.saturating_mul(1_000_000_000) / wait_ns.max(1),
-        Ordering::Relaxed,
-    );
+    passed.into()
+}
+
+/// Says how fast the timer is: as fast as the TSC with TSC-deadline, else `timer_hz`.
+pub fn set_timer_frequency(tsc_hz: u64, timer_hz: u64) {
+    let deadline = DEADLINE.load(Ordering::Relaxed);
+    let hz = if deadline { tsc_hz } else { timer_hz };
+    FREQUENCY.store(hz, Ordering::Relaxed);
 }
 
 /// Timer ticks per second.

@@ -14,7 +14,7 @@ use smoke::{Kit, give, outcome, role};
 
 sdk::entry!(main);
 
-const SLEEP_NS: u64 = 20_000_000;
+const SLEEP_NS: u64 = 100_000_000;
 /// Sleeps through the ring, all at once.
 const AT_ONCE: u16 = 4;
 /// Calls while the trace keeps `FEW`.
