@@ -52,6 +52,7 @@ mod map_identity;
 mod map_revoke_race;
 mod mistakes;
 mod net_crash;
+mod net_shares;
 mod net_shell;
 mod net_slirp;
 mod net_tap;
