@@ -18,8 +18,10 @@ pub const RANKS: [(&str, &str); 11] = [
 ];
 
 /// Where the crates of a tier lie, so that a folder says what a reader may expect in it.
-const FOLDERS: [(&str, &[&str]); 10] = [
+const FOLDERS: [(&str, &[&str]); 12] = [
     ("crates/base", &["T0"]),
+    ("crates/net", &["T0"]),
+    ("crates/storage", &["T0"]),
     ("crates/format", &["T0"]),
     ("crates/kernel", &["T1", "T2", "T3", "T4", "T5"]),
     ("crates/boot", &["T0", "T1", "T5"]),
@@ -31,12 +33,45 @@ const FOLDERS: [(&str, &[&str]); 10] = [
     ("", &["H"]),
 ];
 
-/// Every member that lies in a folder which holds other tiers than its own.
+/// Pure crates stand on those of folders named before theirs, and the last two on each other's shoulders never.
+const FLOORS: [(&str, u32); 4] = [
+    ("crates/base", 0),
+    ("crates/format", 1),
+    ("crates/storage", 2),
+    ("crates/net", 2),
+];
+
+/// Whether a crate of one folder may stand on one of another.
+fn may_stand_on(from: &str, to: &str) -> bool {
+    let floor = |folder: &str| FLOORS.iter().find(|(name, _)| *name == folder);
+    match (floor(from), floor(to)) {
+        (Some((_, from_floor)), Some((_, to_floor))) => from == to || from_floor > to_floor,
+        _ => true,
+    }
+}
+
+fn folder_of(place: &str) -> &str {
+    place.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// Every member that lies in a folder which holds other tiers than its own, or stands on one of a folder above.
 pub fn check_folders(project: &Project) -> Vec<String> {
     let mut problems = Vec::new();
     for member in &project.members {
         let place = project.show(&member.dir);
-        let folder = place.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let folder = folder_of(&place);
+        for needed in member
+            .needs
+            .iter()
+            .filter_map(|name| project.member(name).ok())
+        {
+            let other = project.show(&needed.dir);
+            if !may_stand_on(folder, folder_of(&other)) {
+                problems.push(format!(
+                    "{place} may not depend on {other}, which lies above or beside it"
+                ));
+            }
+        }
         match FOLDERS.iter().find(|(name, _)| *name == folder) {
             None => problems.push(format!("{place}: {folder} is no folder for packages")),
             Some((_, tiers)) if !tiers.contains(&member.tier.as_str()) => problems.push(format!(
@@ -142,6 +177,14 @@ mod tests {
                 place("T0", "crates/base/x"),
                 place("T1", "crates/base/y"),
                 place("T0", "crates/z"),
+                Member {
+                    needs: vec!["fat".into()],
+                    ..place("T0", "crates/format/w")
+                },
+                Member {
+                    name: "fat".into(),
+                    ..place("T0", "crates/storage/fat")
+                },
             ],
         };
         let problems = check_folders(&project);
@@ -150,6 +193,7 @@ mod tests {
             [
                 "crates/base/y is of tier T1, and crates/base holds T0",
                 "crates/z: crates is no folder for packages",
+                "crates/format/w may not depend on crates/storage/fat, which lies above or beside it",
             ]
         );
     }
