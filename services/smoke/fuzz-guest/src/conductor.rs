@@ -21,7 +21,8 @@ const IMAGE: &str = "fuzz-guest";
 const MOST: usize = 15;
 /// How long a round's processes may go on after it.
 const PATIENCE_MS: u64 = 4_000;
-/// What no attacker gets: it would end the machine, or is every process's own.
+/// What no attacker gets: it would end the machine, or is every process's own. `SystemControl` has two methods, and either ends the
+/// run; an attacker calls methods of what it takes for something else, so that a careful one is of no use.
 const KEPT: &[&str] = &["systemControl", "vm", "threads", "endpoint"];
 
 /// What of a process was seen.

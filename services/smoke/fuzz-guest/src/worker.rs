@@ -3,7 +3,9 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use ring_abi::{NEVER, StatusWord, Submission, completion_flags, opcode, span, submission_flags};
+use ring_abi::{
+    Completion, NEVER, StatusWord, Submission, completion_flags, opcode, span, submission_flags,
+};
 use rt::sys::{self, Operation};
 use sdk::process::thread_spawner::Shape;
 use sdk::schema::methods::{self, Kind, Method};
@@ -70,6 +72,7 @@ pub fn run(env: &Env, plan: &Plan) -> Result<(), Error> {
             timer: handle,
             control,
             seen,
+            batched: [None; BATCH_MOST as usize],
         };
         if let Ok(thread) = spawn_thread(options, move || attacker.run()) {
             threads.push(thread);
@@ -95,6 +98,8 @@ struct Attacker {
     control: u64,
     /// The pages that count calls, those that were answered, and refusals; 0 for none.
     seen: u64,
+    /// Which interface the last call in each place of a batch was for.
+    batched: [Option<usize>; BATCH_MOST as usize],
 }
 
 impl Attacker {
@@ -306,6 +311,7 @@ impl Attacker {
         }
         raw::enter(random.below(3) as u16, self.deadline(random));
         while let Some(done) = raw::completion() {
+            self.count_batched(&done);
             if done.reply != 0
                 && StatusWord::unpack(done.status).flags & completion_flags::DROPPED == 0
             {
@@ -329,7 +335,16 @@ impl Attacker {
         false
     }
 
-    fn submission(&self, random: &mut Random, place: u64, reply: u64) -> Submission {
+    /// Counts a refusal that came through the ring.
+    fn count_batched(&mut self, done: &Completion) {
+        let place = self.batched.get_mut(done.user_data as usize);
+        let code = StatusWord::unpack(done.status).status;
+        if let Some(interface) = place.and_then(Option::take).filter(|_| code != 0) {
+            self.count(plan::place_of_refusal(interface, code.into()));
+        }
+    }
+
+    fn submission(&mut self, random: &mut Random, place: u64, reply: u64) -> Submission {
         let (interface, method) = target(random);
         let mut submission = Submission {
             opcode: opcode::CALL,
@@ -357,7 +372,12 @@ impl Attacker {
                 submission.deadline_ns = NEVER;
             }
             _ => match self.batched_call(random, (interface, method), submission, reply) {
-                Some(call) => submission = call,
+                Some(call) => {
+                    let is_call = call.opcode == opcode::CALL;
+                    let place = self.batched.get_mut(place as usize);
+                    let _ = place.map(|place| *place = is_call.then_some(interface));
+                    submission = call;
+                }
                 None => return Submission::default(),
             },
         }
