@@ -17,7 +17,7 @@ use sabotage::sabotage;
 use crate::facts::{Fault, Wanted};
 use crate::memory::{Caches, page};
 use crate::queue::{Dialect, NoAnswer, ORDER, Queue};
-use crate::unit::{Absent, Forget, Led, NotOn};
+use crate::terms::{Absent, Forget, Led, NotOn};
 
 /// Entries of the device table: one for every requester id, because some units do not look at how long theirs is.
 const FUNCTIONS: usize = 1 << 16;

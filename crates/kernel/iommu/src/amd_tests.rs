@@ -10,7 +10,7 @@ use iommu_tables::walk::{Want, amd};
 use mmio::{RegisterModel, Registers};
 use ring_abi::Refusal;
 
-use crate::unit::Absent;
+use crate::terms::Absent;
 use crate::unit_tests::{end, map, memory, now_ns, word};
 use crate::{Domain, NotOn, Unit};
 

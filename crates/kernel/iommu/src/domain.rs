@@ -12,7 +12,8 @@ use sabotage::sabotage;
 
 use crate::memory::TablePages;
 use crate::tables::Tables;
-use crate::unit::{Forget, Led, Unit};
+use crate::terms::{Forget, Led};
+use crate::unit::Unit;
 
 /// A number that stands for none yet.
 const FIRST: DomainId = DomainId::new(1).unwrap();

@@ -29,6 +29,7 @@ mod facts;
 mod memory;
 mod queue;
 mod tables;
+mod terms;
 mod unit;
 mod vtd;
 
@@ -46,8 +47,9 @@ use units::Bdf;
 
 pub use domain::{Books, Domain, Forgotten, NotMapped};
 pub use facts::{Fault, Wanted, write_coverage, write_fault, write_on, write_table, write_unit};
-use unit::Absent;
-pub use unit::{FaultCounts, Hush, NotOn, Tells, Unit};
+use terms::Absent;
+pub use terms::{FaultCounts, Hush, NotOn, Tells};
+pub use unit::Unit;
 
 /// Maps registers for the kernel, uncached, for good; `None` when it cannot.
 pub type MapFn = fn(physical: u64, bytes: u64) -> Option<*mut u8>;

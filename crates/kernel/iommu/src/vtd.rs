@@ -17,7 +17,7 @@ use sabotage::sabotage;
 use crate::facts::Fault;
 use crate::memory::{Caches, page};
 use crate::queue::{Dialect, NoAnswer, Queue};
-use crate::unit::{Absent, Forget, Hush, Led, NotOn};
+use crate::terms::{Absent, Forget, Hush, Led, NotOn};
 
 /// Buses of a segment, and functions of a bus.
 const BUSES: usize = 256;

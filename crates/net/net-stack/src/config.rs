@@ -9,34 +9,13 @@ use smoltcp::socket::raw;
 use smoltcp::wire::{EthernetAddress, EthernetProtocol, IpCidr};
 use units::Nanoseconds;
 
+use crate::applied::{NEIGHBOUR, Waiting};
 use crate::stack::{Stack, instant};
 use crate::wire::Wire;
-
-/// What the interface was told last.
-#[derive(Debug, Default)]
-pub(crate) struct Applied {
-    dhcp: Option<u64>,
-    host: Option<u64>,
-    /// How often it was told something.
-    pub changes: u64,
-    /// A packet whose next hop is not known.
-    waiting: Option<Waiting>,
-}
-
-/// A packet whose next hop is asked for: when it is tried again, and until when.
-#[derive(Debug)]
-struct Waiting {
-    sent: Sent,
-    buffer: Buffer,
-    again_at: Nanoseconds,
-    until: Nanoseconds,
-}
 
 /// Addresses that the interface has places for (smoltcp's `iface-max-addr-count-8`). With one of IPv4 beside all that
 /// `net-config` may learn, the last is left out.
 const MOST: usize = 8;
-/// How often it is looked whether a neighbour has answered; smoltcp asks it once a second.
-pub(crate) const NEIGHBOUR: Nanoseconds = Nanoseconds::from_millis(20);
 /// So long a packet of configuration waits for that.
 const PATIENCE: Nanoseconds = Nanoseconds::from_secs(3);
 

@@ -21,12 +21,14 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod applied;
 mod arrive;
 mod config;
 mod count;
 mod datagram;
 mod due;
 mod echo;
+mod echoes;
 mod slot;
 mod stack;
 mod stream;
@@ -34,7 +36,7 @@ mod wire;
 
 pub use count::{Count, Counts};
 pub use datagram::Datagram;
-pub use echo::{Echo, Echoed};
+pub use echoes::{Echo, Echoed};
 pub use slot::Limits;
 pub use stack::{Options, Stack};
 pub use stream::{Read, State};

@@ -11,12 +11,13 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress};
 use units::Nanoseconds;
 
+use crate::Refusal;
+use crate::applied::Applied;
 use crate::count::{Count, Counts};
 use crate::due::Due;
-use crate::echo::Echoes;
+use crate::echoes::Echoes;
 use crate::slot::{Limits, Part, Slot};
 use crate::wire::{Out, Wire};
-use crate::{Refusal, config};
 
 /// Answers to strangers who meet no socket, and to their echoes: at once, and in a second.
 const ANSWERS: (u32, u32) = (64, 200);
@@ -70,7 +71,7 @@ pub struct Stack {
     look_at: Nanoseconds,
     pub(crate) dhcp: dhcp4::Client,
     pub(crate) host: ipv6::Host,
-    pub(crate) applied: config::Applied,
+    pub(crate) applied: Applied,
     pub(crate) echoes: Echoes,
     pub(crate) answers: Bucket,
     pub(crate) counts: Counts,
@@ -119,7 +120,7 @@ impl Stack {
             look_at: Nanoseconds::NEVER,
             dhcp: dhcp4::Client::new(options.hardware, options.keys.clone(), options.probing, now),
             host: ipv6::Host::new(options.hardware, options.mtu.into(), options.keys, now),
-            applied: config::Applied::default(),
+            applied: Applied::default(),
             echoes: Echoes::new(options.seed),
             answers: strangers,
             counts: Counts::default(),
