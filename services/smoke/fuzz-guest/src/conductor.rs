@@ -13,6 +13,7 @@ use sdk::{
 };
 use smoke::{Ended, Kit, Probe, give, memory_word, mint};
 
+use crate::lending::{self, Lent};
 use crate::plan::{self, Plan};
 use crate::random::Random;
 
@@ -21,9 +22,8 @@ const IMAGE: &str = "fuzz-guest";
 const MOST: usize = 15;
 /// How long a round's processes may go on after it.
 const PATIENCE_MS: u64 = 4_000;
-/// What no attacker gets: it would end the machine, or is every process's own. `SystemControl` has two methods, and either ends the
-/// run; an attacker calls methods of what it takes for something else, so that a careful one is of no use.
-const KEPT: &[&str] = &["systemControl", "vm", "threads", "endpoint"];
+/// What no attacker gets: every process's own, and who lends the rest.
+const KEPT: &[&str] = &["vm", "threads", "endpoint", "lender"];
 
 /// What of a process was seen.
 #[derive(Default)]
@@ -43,6 +43,8 @@ struct Conductor<'a> {
     vm: VirtualMemory,
     bystander: Probe,
     floor: u64,
+    /// What one service can be granted is less than there is: the rest, lent by another.
+    lent: Vec<Lent>,
     /// Of each method, how often it was called and how often answered.
     seen: Vec<[u64; 2]>,
     /// Of each interface, how often it refused with what.
@@ -60,6 +62,7 @@ pub fn run(env: &Env, plan: &Plan) -> Result<(), Error> {
         control: env.get("processControl")?,
         vm: env.get("vm")?,
         bystander: mint(&endpoint, 0, Lifetime::Durable)?,
+        lent: lending::borrow(&env.get("lender")?)?,
         floor: process.info()?.id + 1,
         kit,
         seen: (0..plan::methods()).map(|_| [0; 2]).collect(),
@@ -205,10 +208,13 @@ impl Conductor<'_> {
             .env
             .entries()
             .filter(|entry| !KEPT.contains(&entry.0))
+            .chain(self.lent.iter().map(Lent::entry))
             .collect();
         while !all.is_empty() && start.caps.len() < MOST {
             let (name, interface, handle) = all.swap_remove(random.index(all.len()));
-            if name != "timer" && !random.one_in(6) {
+            // Whoever holds it does nothing strange: few do.
+            let often = name != lending::RARE || random.one_in(8);
+            if name != "timer" && often && !random.one_in(6) {
                 start.grants.push((name, interface));
                 start.caps.push(CapArg::copy(handle));
             }
@@ -309,7 +315,7 @@ impl Conductor<'_> {
             let of = self.seen.get(first..first + interface.methods.len());
             let of = of.unwrap_or_default();
             let count = |which: usize| of.iter().filter(|seen| seen[which] > 0).count();
-            if count(0) == 0 {
+            if count(0) == 0 && self.refused[at].iter().all(|times| *times == 0) {
                 continue;
             }
             let calls: u64 = of.iter().map(|seen| seen[0]).sum();

@@ -10,6 +10,8 @@
 #![allow(unsafe_code)]
 
 mod conductor;
+mod guarded;
+mod lending;
 mod message;
 mod plan;
 mod pool;
@@ -26,6 +28,7 @@ sdk::entry!(main);
 fn main(env: &Env) -> Result<(), Error> {
     match role(env) {
         Some("conduct") => conductor::run(env, &Plan::read(env.arguments())),
+        Some("lend") => lending::lend(env),
         Some("attack") => worker::run(env, &Plan::read(env.arguments())),
         Some("bystander") => stand_by(env),
         // Started by an attacker, with whatever it was given.

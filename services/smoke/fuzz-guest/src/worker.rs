@@ -14,6 +14,7 @@ use sdk::{
 };
 use smoke::{memory_word, raw};
 
+use crate::guarded::{Guarded, SYSTEM_CONTROL};
 use crate::message::{Message, Texts, number};
 use crate::plan::{self, Plan};
 use crate::pool::{self, Held, REPLY};
@@ -40,15 +41,14 @@ pub fn run(env: &Env, plan: &Plan) -> Result<(), Error> {
         Ok(memory) => memory.map(0, plan::SEEN_BYTES, 3)?.address,
         Err(_) => 0,
     };
-    let mut control = 0;
+    let mut guarded = Guarded::default();
     for (name, kind, handle) in env.entries() {
         // What the record of the calls lies in is no target, so that it can be believed.
         if name != "seen" {
             pool::note_own(handle);
-            match kind {
-                // Whoever holds it can end every process, the one that runs the test too.
-                PROCESS_CONTROL => control = handle,
-                _ => pool::keep(&mut random, Held { handle, kind }),
+            let held = Held { handle, kind };
+            if !guarded.keep(held) {
+                pool::keep(&mut random, held);
             }
         }
     }
@@ -70,7 +70,7 @@ pub fn run(env: &Env, plan: &Plan) -> Result<(), Error> {
             plan: *plan,
             thread: number,
             timer: handle,
-            control,
+            guarded,
             seen,
             batched: [None; BATCH_MOST as usize],
         };
@@ -94,8 +94,8 @@ struct Attacker {
     plan: Plan,
     thread: u64,
     timer: u64,
-    /// `ProcessControl`, if it was given; 0 otherwise. Nothing strange is done with other handles then: it could hit this one.
-    control: u64,
+    /// Nothing strange is done with other handles while there is one of these: it could hit it.
+    guarded: Guarded,
     /// The pages that count calls, those that were answered, and refusals; 0 for none.
     seen: u64,
     /// Which interface the last call in each place of a batch was for.
@@ -150,11 +150,10 @@ impl Attacker {
         let Some(of) = known.methods.get(method) else {
             return;
         };
-        let mut held = pool::any(random, Some(known.id));
-        if known.id == PROCESS_CONTROL {
-            (held.handle, held.kind) = (self.control, PROCESS_CONTROL);
-        }
-        let strange = self.control == 0;
+        let held = self
+            .guarded
+            .instead(known.id, pool::any(random, Some(known.id)));
+        let strange = self.guarded.is_empty();
         if held.handle == 0 || (held.kind != known.id && !(strange && random.one_in(12))) {
             return;
         }
@@ -166,10 +165,10 @@ impl Attacker {
         self.care(random, (known.name, of.name), &mut message);
         let mut operation = Operation {
             opcode: opcode::CALL,
-            method: if random.one_in(40) {
+            method: if known.id != SYSTEM_CONTROL && random.one_in(40) {
                 random.next() as u16
             } else {
-                method as u16
+                Guarded::number(random, known, method as u16)
             },
             handle: held.handle
                 ^ if strange && random.one_in(60) {
@@ -202,7 +201,10 @@ impl Attacker {
         outcome: &sys::Outcome,
     ) {
         let number = plan::number_of(interface, method);
-        self.count(plan::place_of(number, 0));
+        // None of its methods is ever called.
+        if methods::ALL[interface].id != SYSTEM_CONTROL {
+            self.count(plan::place_of(number, 0));
+        }
         if let Some(refusal) = outcome.refused() {
             self.count(plan::place_of_refusal(interface, refusal.code().into()));
         } else {
@@ -504,7 +506,7 @@ impl Attacker {
 
     /// An operation that no correct program makes, most of which end the process.
     fn strange(&self, random: &mut Random) {
-        if self.control != 0 || !random.one_in(6) {
+        if !self.guarded.is_empty() || !random.one_in(6) {
             return;
         }
         let mut words = [0; 4];
@@ -525,7 +527,6 @@ impl Attacker {
     }
 }
 
-const PROCESS_CONTROL: u64 = sdk::process::process_control::INTERFACE_ID;
 const ENDPOINT: u64 = sdk::process::endpoint::INTERFACE_ID;
 const ANY_FACET: u64 = sdk::process::any_facet::INTERFACE_ID;
 const PROBE: u64 = sdk::schema::smoke::probe::INTERFACE_ID;

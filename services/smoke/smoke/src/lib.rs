@@ -18,5 +18,5 @@ mod threads;
 pub use kit::{
     Ended, Given, Kit, give, interface_of, memory_word, outcome, process_named, role, wait_until,
 };
-pub use probe::{Acting, Probe, Prober, mint, probe_at, serve_probe};
+pub use probe::{Acting, Probe, Prober, lend_probe, mint, probe_at, serve_probe};
 pub use threads::{Race, here, pinned};

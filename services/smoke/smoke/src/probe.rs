@@ -3,8 +3,8 @@
 use rt::Cap;
 use sdk::schema::smoke::probe as wire;
 use sdk::{
-    Answered, AnyFacet, Call, Endpoint, Env, Error, Interface, Late, Lifetime, Received, Refusal,
-    Reply, Service, alloc::vec::Vec, serve, stub::read::Numbers,
+    Answered, AnyFacet, Call, CapArg, Endpoint, Env, Error, Interface, Late, Lifetime, Received,
+    Refusal, Reply, Service, alloc::vec::Vec, serve, stub::read::Numbers,
 };
 
 /// A client of `Probe`.
@@ -60,6 +60,8 @@ pub struct Prober {
     pub dropped: Vec<u64>,
     /// Cookies of durable facets that are gone, each with the earlier incarnation that minted it.
     pub dropped_earlier: Vec<(u64, u64)>,
+    /// What `give` hands out by number; it mints a facet for any other.
+    pub lent: Vec<CapArg>,
     /// The endpoint, for minting.
     pub endpoint: Option<Endpoint>,
 }
@@ -129,6 +131,9 @@ impl<'s, A: Acting> wire::Server<Call<'s>> for Serving<A> {
     }
 
     fn give(&mut self, reply: Reply<Call<'s>, wire::call::Give>, what: u64) -> Answered {
+        if let Some(&cap) = self.state.lent.get(what as usize) {
+            return reply.send(wire::GiveReply { cap });
+        }
         let minted = match &self.state.endpoint {
             Some(endpoint) => endpoint.mint(what, wire::INTERFACE_ID, Lifetime::Durable),
             None => Err(Refusal::NotSupported),
@@ -178,9 +183,18 @@ impl<'s, A: Acting> wire::Server<Call<'s>> for Serving<A> {
 /// # Errors
 /// It was not granted.
 pub fn serve_probe(env: &Env, acting: impl Acting) -> Result<(), Error> {
+    lend_probe(env, Vec::new(), acting)
+}
+
+/// As [`serve_probe`], and `give` hands out `lent` by number.
+///
+/// # Errors
+/// As [`serve_probe`].
+pub fn lend_probe(env: &Env, lent: Vec<CapArg>, acting: impl Acting) -> Result<(), Error> {
     let endpoint: Endpoint = env.get("endpoint")?;
     let own: Endpoint = env.get("endpoint")?;
     let state = Prober {
+        lent,
         endpoint: Some(own),
         ..Prober::default()
     };
