@@ -275,6 +275,18 @@ pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         record(2, 2, &given(2)),
         record(0, 2, &given(7)),
     ];
+    let mut all = vec![
+        ("dhcp4", "lease", lease.concat()),
+        ("ipv6-host", "advertised", advertised),
+        ("ipv6-host", "given", host.concat()),
+    ];
+    all.extend(http_seeds());
+    all.extend(crate::stack::seeds());
+    all
+}
+
+/// A request that changes something, and an answer.
+fn http_seeds() -> [(&'static str, &'static str, Vec<u8>); 2] {
     let (secret, digits) = (http_head::COOKIE, "11".repeat(32));
     let request = format!(
         "POST /api/log?from=3 HTTP/1.1\r\nHost: a\r\nOrigin: https://a\r\nCookie: {secret}={digits}\r\n\
@@ -282,13 +294,8 @@ pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     );
     let said =
         b"HTTP/1.1 503 -\r\ncontent-length: 3\r\nretry-after: 7\r\nconnection: close\r\n\r\nabc";
-    let mut all = vec![
-        ("dhcp4", "lease", lease.concat()),
-        ("ipv6-host", "advertised", advertised),
-        ("ipv6-host", "given", host.concat()),
+    [
         ("http", "change", request.into_bytes()),
         ("http", "answer", said.to_vec()),
-    ];
-    all.extend(crate::stack::seeds());
-    all
+    ]
 }
