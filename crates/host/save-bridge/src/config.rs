@@ -15,6 +15,7 @@ use crate::provider::folder::Folder;
 use crate::provider::gcs::Gcs;
 use crate::provider::s3::{Account, S3};
 use crate::provider::{Auth, Metadata};
+use crate::random::random;
 use crate::serve::{Bridge, Store, Today};
 
 /// The file as a whole.
@@ -225,17 +226,6 @@ impl Provider {
             }
         })
     }
-}
-
-/// A number that nobody guesses.
-///
-/// # Errors
-/// Where the machine has none.
-pub fn random() -> Result<u128> {
-    let mut bytes = [0; 16];
-    let mut source = std::fs::File::open("/dev/urandom")?;
-    std::io::Read::read_exact(&mut source, &mut bytes)?;
-    Ok(u128::from_le_bytes(bytes))
 }
 
 impl Config {

@@ -11,4 +11,5 @@ pub mod client;
 pub mod config;
 pub mod http;
 pub mod provider;
+pub mod random;
 pub mod serve;

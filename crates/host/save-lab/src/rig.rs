@@ -54,7 +54,7 @@ impl Rig {
             proxy,
             conditions,
             drawn: AtomicU64::new(0),
-            start: save_bridge::config::random().unwrap_or(1),
+            start: save_bridge::random::random().unwrap_or(1),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::exit::End;
 use crate::finished::{Finished, Route};
 use crate::invoke::{call, called};
 use crate::object::Found;
-use crate::operation::{Begun, Operation, Outcome};
+use crate::operation::{Begun, Operation, Outcome, then};
 use crate::pending::end_pending;
 use crate::perform::{begin, receive};
 use crate::records::{Entry, Facet, Object, Thread};
@@ -145,19 +145,6 @@ fn perform(entry: &Entry<'_>) -> Outcome {
 fn return_receive(entry: &Entry<'_>) -> Outcome {
     let woken = answer(entry.me, entry.op)?;
     then(woken, receive(entry, entry.op.second))
-}
-
-/// What comes of answering, which gave `woken`, and of receiving.
-#[inline(always)]
-pub(crate) fn then(woken: Woken, received: Outcome) -> Outcome {
-    match received {
-        Ok(Begun::Waiting(_)) => Ok(Begun::Waiting(woken)),
-        // Whatever becomes of this thread, the caller has its answer.
-        done => {
-            woken.run();
-            done
-        }
-    }
 }
 
 /// Waits for the operation in registers; its result goes to the frame.

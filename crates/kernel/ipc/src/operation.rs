@@ -151,3 +151,16 @@ impl From<Finished> for Begun {
         Self::Done(finished)
     }
 }
+
+/// What comes of answering, which gave `woken`, and of receiving.
+#[inline(always)]
+pub(crate) fn then(woken: Woken, received: Outcome) -> Outcome {
+    match received {
+        Ok(Begun::Waiting(_)) => Ok(Begun::Waiting(woken)),
+        // Whatever becomes of this thread, the caller has its answer.
+        done => {
+            woken.run();
+            done
+        }
+    }
+}

@@ -14,9 +14,8 @@ use crate::answer::{answer_in_words, take_out};
 use crate::area::Span;
 use crate::call::finish;
 use crate::endpoint::Patience;
-use crate::enter::then;
 use crate::finished::{Finished, Route};
-use crate::operation::{Begun, Outcome};
+use crate::operation::{Begun, Outcome, then};
 use crate::perform::receive_on;
 use crate::records::{
     Call, EndpointCore, Entry, Facet, Object, Process, Receiver, ReplyRight, Slot,

@@ -4,24 +4,12 @@ use net_demux::{Endpoint, Socket};
 use net_stack::Datagram;
 use sdk::alloc::rc::Rc;
 use sdk::net::{udp_bind_authority, udp_connect_authority, udp_socket};
-use sdk::{Answered, Call, Cap, CapArg, Late, Refusal, Reply, Window, ip};
+use sdk::{Answered, Call, Cap, CapArg, Refusal, Reply, Window, ip};
 
-use crate::server::{Opened, Server, check_range, map, octets_of, refusal};
-
-/// What a `UdpSocket` stands for, and the call that waits at it.
-pub struct Datagrams {
-    pub socket: Socket,
-    window: Rc<Window>,
-    receive: Option<(Late<udp_socket::call::Receive>, Place)>,
-}
-
-/// Which datagram a call is about, and where it goes in the window.
-#[derive(Clone, Copy)]
-struct Place {
-    number: u64,
-    offset: u32,
-    length: u32,
-}
+use crate::opened::{Datagrams, Opened, Place};
+use crate::server::Server;
+use crate::window::{check_range, map};
+use crate::words::{octets_of, refusal};
 
 impl Server<'_> {
     fn datagrams(&mut self, cookie: u64) -> Result<&mut Datagrams, Refusal> {

@@ -13,10 +13,13 @@ mod datagrams;
 mod exports;
 mod link;
 mod manager;
+mod opened;
 mod rights;
 mod server;
 mod streams;
 mod tell;
+mod window;
+mod words;
 
 use net_config::{Keys, dhcp4};
 use net_stack::{Limits, Options, Stack};

@@ -13,7 +13,8 @@ use sdk::net::network_manager::{
 use sdk::{Answered, Call, Refusal, Reply};
 use units::Nanoseconds;
 
-use crate::server::{Server, refusal};
+use crate::server::Server;
+use crate::words::refusal;
 
 /// Calls that wait for a change.
 const MOST_WATCHERS: usize = 8;

@@ -7,7 +7,8 @@ use sdk::net::{
 use sdk::{CapArg, Refusal, ip};
 
 use crate::exports::{Ports, Reach, Right};
-use crate::server::{Opened, Server};
+use crate::opened::Opened;
+use crate::server::Server;
 
 /// Facets of narrower rights that an export may have made of it: whoever holds it cannot use up those of others.
 const MOST_NARROWED: usize = 64;

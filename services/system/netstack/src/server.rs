@@ -1,44 +1,27 @@
 //! Who holds what: facets by their cookies, and the calls that wait for the stack.
 
-use net_demux::{Endpoint as End, Protocol, Socket};
-use net_stack::{Stack, State};
+use net_demux::{Protocol, Socket};
+use net_stack::Stack;
 use sdk::alloc::collections::VecDeque;
-use sdk::alloc::rc::Rc;
 use sdk::alloc::vec::Vec;
 use sdk::net::{
     icmp_echo, network_manager, tcp_connect_authority, tcp_listen_authority, tcp_listener,
     tcp_socket, udp_bind_authority, udp_connect_authority, udp_socket,
 };
 use sdk::{
-    Access, Answered, Call, Cap, CapArg, Endpoint, HashMap, Interface as _, Late, Lifetime,
-    MemoryObject, Received, Refusal, Service, Window, ip, stub,
+    Answered, Call, CapArg, Endpoint, HashMap, Late, Lifetime, Received, Refusal, Service, stub,
 };
 use units::Nanoseconds;
 
-use crate::datagrams::Datagrams;
 use crate::exports::{Right, Shared};
 use crate::link::Link;
-use crate::streams::{Connecting, Listener, Stream};
+use crate::opened::{Connecting, Opened};
 use crate::tell::Told;
 
 /// The first cookie that is made here; those of exports are smaller.
 const FIRST_COOKIE: u64 = 1 << 32;
-/// The largest window of a client.
-const MAX_WINDOW_BYTES: u64 = 16 << 20;
 /// Turns of work before calls are looked at again.
 const TURNS: u32 = 8;
-
-/// What a facet that was made here stands for.
-pub enum Opened {
-    /// A narrower right, and the export that it was made of.
-    Right(Right, usize),
-    /// `TcpListener`.
-    Listener(Listener),
-    /// `TcpSocket`.
-    Stream(Stream),
-    /// `UdpSocket`.
-    Datagrams(Datagrams),
-}
 
 /// The service.
 pub struct Server<'e> {
@@ -162,70 +145,6 @@ impl<'e> Server<'e> {
             Opened::Stream(stream) => self.stack.release(self.now, stream.socket),
             Opened::Datagrams(datagrams) => self.stack.release(self.now, datagrams.socket),
         }
-    }
-}
-
-/// Maps a client's window.
-pub fn map(window: Cap) -> Result<Rc<Window>, Refusal> {
-    let memory = MemoryObject::from_object(window);
-    let info = memory.info()?;
-    if !info.writable {
-        return Err(Refusal::ReadOnly);
-    }
-    if info.bytes == 0 || info.bytes > MAX_WINDOW_BYTES {
-        return Err(Refusal::OutOfRange);
-    }
-    Window::map(memory, info.bytes, Access::ReadWrite).map(Rc::new)
-}
-
-/// Checks a range of a window.
-pub fn check_range(window: &Window, offset: u32, length: u32) -> Result<(), Refusal> {
-    if length == 0 {
-        return Err(Refusal::ZeroLength);
-    }
-    if u64::from(offset) + u64::from(length) > window.len() {
-        return Err(Refusal::OutOfRange);
-    }
-    Ok(())
-}
-
-/// Both parts of an end as a message carries them; nothing of none.
-pub fn octets_of(end: Option<End>) -> (ip::Octets, u16) {
-    end.map_or_else(Default::default, |end| (ip::octets(end.address), end.port))
-}
-
-/// What a client is told.
-pub const fn refusal(refusal: net_stack::Refusal) -> Refusal {
-    use net_demux::Refusal as Demux;
-    match refusal {
-        net_stack::Refusal::Demux(demux) => match demux {
-            Demux::Stale => Refusal::Stale,
-            Demux::NotGranted => Refusal::NotGranted,
-            Demux::InUse => Refusal::AlreadyExists,
-            Demux::Address => Refusal::Unreachable,
-            Demux::Share | Demux::Promised => Refusal::OverBudget,
-            Demux::NoPort => Refusal::Exhausted,
-            Demux::Kind => Refusal::WrongKind,
-        },
-        net_stack::Refusal::NoAddress => Refusal::Unreachable,
-        net_stack::Refusal::Position => Refusal::OutOfRange,
-        net_stack::Refusal::Refused => Refusal::Unreachable,
-        net_stack::Refusal::Reset => Refusal::ConnectionReset,
-        net_stack::Refusal::TimedOut => Refusal::TimedOut,
-        net_stack::Refusal::Shut => Refusal::WrongState,
-        net_stack::Refusal::Busy => Refusal::Busy,
-    }
-}
-
-/// The same in the interface's words.
-pub const fn state(state: State) -> tcp_socket::State {
-    match state {
-        State::Connecting => tcp_socket::State::Connecting,
-        State::Open => tcp_socket::State::Open,
-        State::PeerDone => tcp_socket::State::PeerDone,
-        State::Done => tcp_socket::State::Done,
-        State::Closed => tcp_socket::State::Closed,
-        State::Broken => tcp_socket::State::Broken,
     }
 }
 

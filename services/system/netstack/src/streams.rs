@@ -4,58 +4,18 @@ use net_demux::{Endpoint, Socket};
 use net_stack::{Read, State};
 use sdk::alloc::rc::Rc;
 use sdk::net::{tcp_connect_authority, tcp_listen_authority, tcp_listener, tcp_socket};
-use sdk::{Answered, Call, Cap, CapArg, Late, Refusal, Reply, Window, ip};
+use sdk::{Answered, Call, Cap, CapArg, Refusal, Reply, Window, ip};
 use units::Nanoseconds;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::server::{Opened, Server, check_range, map, octets_of, refusal, state};
+use crate::opened::{Connecting, Listener, Opened, Range, Stream};
+use crate::server::Server;
+use crate::window::{check_range, map};
+use crate::words::{octets_of, refusal, state};
 
 /// A connection may take so long to come about.
 const PATIENCE: Nanoseconds = Nanoseconds::from_secs(120);
-
-/// What a `TcpListener` stands for.
-pub struct Listener {
-    /// One of each family, where the client asked for any address.
-    pub sockets: [Option<Socket>; 2],
-    window: Rc<Window>,
-    waiting: Option<Late<tcp_listener::call::Accept>>,
-}
-
-/// What a `TcpSocket` stands for, and the calls that wait at it.
-pub struct Stream {
-    pub socket: Socket,
-    window: Rc<Window>,
-    receive: Option<(Late<tcp_socket::call::Receive>, Range)>,
-    send: Option<(Late<tcp_socket::call::Send>, Range)>,
-}
-
-/// A connection that somebody waits for.
-pub struct Connecting {
-    late: Late<tcp_connect_authority::call::Connect>,
-    window: Rc<Window>,
-    socket: Socket,
-    pub until: Nanoseconds,
-}
-
-/// What bytes a call is about, and where they lie in the window.
-#[derive(Clone, Copy)]
-struct Range {
-    position: u64,
-    offset: u32,
-    length: u32,
-}
-
-impl Stream {
-    const fn new(socket: Socket, window: Rc<Window>) -> Self {
-        Self {
-            socket,
-            window,
-            receive: None,
-            send: None,
-        }
-    }
-}
 
 impl Server<'_> {
     fn open_listener(

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use save_core::{Backend, Condition, Fault, Group, Listed, Loaded, Scope, Slot, Token};
 
-use crate::config::random;
+use crate::random::random;
 
 const TOKEN_BYTES: usize = 16;
 

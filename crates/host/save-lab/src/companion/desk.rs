@@ -87,7 +87,7 @@ impl Desk {
         };
         let (capsule, anchor) = seal(&plain, self.made, &self.signer, &mut self.keys, dice).ok()?;
         self.made = Some(anchor);
-        let handle = save_bridge::config::random().ok()?.to_be_bytes();
+        let handle = save_bridge::random::random().ok()?.to_be_bytes();
         Some((Handle(handle), capsule))
     }
 
