@@ -39,6 +39,10 @@ struct Service {
   # Its account distrusts every other: on a switch between the two the processor is told to forget what it learned of branches
   # (IBPB), where it can. What the service starts distrusts too. No other switch costs anything.
   distrusting @11 :Bool;
+  # Pages of 4 KiB of its first thread's stack, and of that thread's area (its ring and the messages that it sends and
+  # receives). 0 stands for 32 and for 16. Both count as its memory. Threads that it starts have what it gives them.
+  stackPages @12 :UInt16;
+  areaPages @13 :UInt16;
   enum Restart { never @0; onFailure @1; always @2; }
 }
 

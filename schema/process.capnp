@@ -182,7 +182,7 @@ interface ProcessSpawner @0xd1c0a5e5b0a7010d {
   # `limits` is given out of what the caller itself has left; it comes back when the child ends, and what the child
   # still pays for then as it goes.
   # Refuses: `notFound` (no such image), `badImage`, `badArgument` (name, grant name), `alreadyExists` (two grants
-  # of one name), `outOfRange` (arguments over the startup pages), `overBudget` (more than the caller has of anything,
+  # of one name), `outOfRange` (arguments over the startup pages, a stack or an area of a size that is not allowed), `overBudget` (more than the caller has of anything,
   # a priority above its own, or too little to start with), `noMemory`, `badTransfer`, `notSupported` (`fpu` without one).
   spawn @0 (name :Text, image :Text, arguments :List(Text), limits :Limits, grants :List(Grant)) -> (process :ProcessHandle) $Stub.extraTransfers;
   # Starts an image from a MemoryObject. The kernel copies it first and checks the copy.
@@ -204,6 +204,12 @@ interface ProcessSpawner @0xd1c0a5e5b0a7010d {
     # On a switch between its account and another the processor is told to forget what it learned of branches (IBPB), where it
     # can. What it starts is distrusting too.
     distrusting @8 :Bool;
+    # Pages of its first thread's stack, 4 to 4096; 0 stands for 32. Below it lies a page that is not mapped. They are charged
+    # to it, as is what follows.
+    stackPages @9 :UInt16;
+    # Pages of its first thread's area, ring and messages together, 1 to 16; 0 stands for 16. They lie in one run, so what is no
+    # power of two is charged as the next one. The ring has 16 submissions in one page, 32 in two or three, 64 in more.
+    areaPages @10 :UInt16;
   }
 }
 

@@ -8,7 +8,7 @@ const manifest :M.Manifest = (
   exitWith = "smoke",
   drivers = import "../common/drivers.capnp".linked,
   services = [
-    ( name = "smoke", binary = "smoke-spawn-exit", priority = 16,
+    ( name = "smoke", binary = "smoke-spawn-exit", priority = 16, stackPages = 40, areaPages = 15,
       limits = (memoryPages = 32768, handles = 16384, threads = 256, endpoints = 1024, facets = 65536),
       grants = [
         (kernel = console),

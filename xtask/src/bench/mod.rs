@@ -5,6 +5,7 @@
 
 mod figures;
 mod guest;
+mod linux;
 mod number;
 mod page;
 mod plugin;

@@ -29,7 +29,8 @@ pub use completion::{COMPLETION_BYTES, Completion, StatusWord, completion_flags}
 pub use direction::Direction;
 pub use refusal::{Refusal, narrow};
 pub use startup::{
-    AREA_MAGIC, AreaHeader, AreaLayout, STARTUP_MAGIC, StartupEntry, StartupHeader, area_layout,
+    AREA_MAGIC, AreaHeader, AreaLayout, FIRST_AREA, FIRST_STACK, PageRange, STARTUP_MAGIC,
+    StartupEntry, StartupHeader, area_layout, first_area,
 };
 pub use submission::{
     Control, MessageWords, SUBMISSION_BYTES, Submission, TRANSFER_BYTES, Transfer, opcode, span,

@@ -5,7 +5,7 @@ use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use crate::refusal::{boot_error, say};
-use crate::spawn::{Source, spawn};
+use crate::spawn::{Room, Source, spawn};
 use crate::{accounts, objects, package};
 
 /// Starts the first process with every capability the kernel has to give.
@@ -24,13 +24,15 @@ pub fn start() {
         fpu: false,
         distrusting: false,
     };
-    let spawned = spawn(
-        label,
-        &Source::File(image),
-        &[],
-        (&root, &limits),
-        (objects::own, grants),
-    );
+    let spawned = Room::of(0, 0).and_then(|room| {
+        spawn(
+            label,
+            &Source::File(image),
+            &[],
+            (&root, &limits, room),
+            (objects::own, grants),
+        )
+    });
     crate::heap::end_boot();
     sabotage!(FAIL_BOOT_ALLOC => {
         crate::fact!("boot.charges", count ~ frames::armed::end_boot());

@@ -10,7 +10,7 @@ use frames::Grow;
 use ipc::{Label, Process, Slot, Thread, ThreadSpec};
 use memory::MemoryObject;
 use paging::Access;
-use ring_abi::{Refusal, STARTUP_MAGIC};
+use ring_abi::{FIRST_STACK, Refusal, STARTUP_MAGIC, first_area};
 use sabotage::sabotage;
 
 /// Where images may be linked.
@@ -19,10 +19,6 @@ const WINDOW: core::ops::Range<u64> = 0x20_0000..0x1_0000_0000;
 const WRITE_BYTES: usize = 8 << 10;
 /// The same where they go through a buffer, which is this long.
 const BUFFER_BYTES: usize = 4096;
-const STACK_BYTES: u64 = 128 * 1024;
-/// With 64 submissions the area is exactly 64 KiB.
-const SUBMISSIONS: u16 = 64;
-const MESSAGE_BYTES: u32 = 64 * 1024 - 128 - 64 * 128;
 /// Startup pages, at most.
 const STARTUP_LIMIT: usize = 16 * 1024;
 
@@ -39,6 +35,30 @@ pub struct Grant {
     pub interface: u64,
     /// The capability.
     pub slot: Slot,
+}
+
+/// What the first thread of a process has.
+#[derive(Clone, Copy)]
+pub struct Room {
+    stack_bytes: u64,
+    submissions: u16,
+    message_bytes: u32,
+}
+
+impl Room {
+    /// A stack and an area of so many pages, 0 for the usual.
+    ///
+    /// # Errors
+    /// `OutOfRange` where that many are not allowed.
+    pub fn of(stack_pages: u16, area_pages: u16) -> Result<Self, Refusal> {
+        let stack = FIRST_STACK.of(stack_pages).ok_or(Refusal::OutOfRange)?;
+        let (submissions, message_bytes) = first_area(area_pages).ok_or(Refusal::OutOfRange)?;
+        Ok(Self {
+            stack_bytes: u64::from(stack) * frames::FRAME_BYTES,
+            submissions,
+            message_bytes,
+        })
+    }
 }
 
 /// The bytes of an image, which nobody changes.
@@ -178,7 +198,7 @@ fn point_for(name: &str) -> Option<alloc::string::String> {
 /// Makes what every process has of its own. Who pays on this CPU pays for it.
 pub type Own = fn(&Arc<Process>) -> Result<[Grant; 2], Refusal>;
 
-/// Makes a process and lets it run. `from` gives what it may use out of its own.
+/// Makes a process and lets it run. `from` gives what it may use out of its own; `room` is charged to the process.
 ///
 /// # Errors
 /// `BadImage`, `OverBudget`, `NoMemory`, `BadArgument` for a name that is empty, too long or doubled. Nothing of the
@@ -187,7 +207,7 @@ pub fn spawn(
     label: Label<'_>,
     source: &Source<'_>,
     arguments: &[&str],
-    (from, limits): (&Arc<Account>, &Limits),
+    (from, limits, room): (&Arc<Account>, &Limits, Room),
     (own, grants): (Own, ArrayVec<Grant, MAX_GRANTS>),
 ) -> Result<Arc<Process>, Refusal> {
     #[cfg(sabotage)]
@@ -196,7 +216,7 @@ pub fn spawn(
     let arguments = &*[arguments, point.as_deref().as_slice()].concat();
     let image = source.layout()?;
     let process = Process::new(label, from, limits)?;
-    match fill(&process, (source, &image), arguments, (own, grants)) {
+    match fill(&process, (source, &image, room), arguments, (own, grants)) {
         Ok(thread) => {
             thread.start();
             Ok(process)
@@ -210,7 +230,7 @@ pub fn spawn(
 
 fn fill(
     process: &Arc<Process>,
-    (source, image): (&Source<'_>, &Layout),
+    (source, image, room): (&Source<'_>, &Layout, Room),
     arguments: &[&str],
     (own, grants): (Own, ArrayVec<Grant, MAX_GRANTS>),
 ) -> Result<Arc<Thread>, Refusal> {
@@ -226,16 +246,18 @@ fn fill(
     }
     let startup = startup(process, &entries, arguments)?;
     look()?;
-    let stack = process.vm.map_new(STACK_BYTES, Access::ReadWrite, None)?;
+    let stack = process
+        .vm
+        .map_new(room.stack_bytes, Access::ReadWrite, None)?;
     look()?;
     Thread::new(
         process,
         ThreadSpec {
             entry: image.entry(),
-            stack: stack + STACK_BYTES,
+            stack: stack + room.stack_bytes,
             argument: startup,
-            submissions: SUBMISSIONS,
-            message_bytes: MESSAGE_BYTES,
+            submissions: room.submissions,
+            message_bytes: room.message_bytes,
             priority: process.account().priority(),
             cpu: None,
         },

@@ -226,6 +226,8 @@ fn decode_service(idx: usize, entry: service::Reader<'_>) -> Result<Service, Err
         critical: entry.get_critical(),
         fpu: entry.get_fpu(),
         distrusting: entry.get_distrusting(),
+        stack_pages: entry.get_stack_pages(),
+        area_pages: entry.get_area_pages(),
         name,
     })
 }

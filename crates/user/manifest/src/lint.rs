@@ -2,6 +2,7 @@
 
 use alloc::string::ToString;
 
+use ring_abi::{FIRST_AREA, FIRST_STACK};
 use schema::manifest_capnp::manifest;
 
 use crate::{
@@ -132,7 +133,21 @@ fn check_limits(service: &Service) -> Result<(), Error> {
         ("limits.endpoints", u32::from(l.endpoints), 0, 4096),
         ("limits.facets", l.facets, 0, 1 << 20),
     ];
-    for (field, value, least, most) in rows {
+    // Where a service says nothing of its first thread, that has the usual.
+    let of_thread = [
+        ("stackPages", service.stack_pages, FIRST_STACK),
+        ("areaPages", service.area_pages, FIRST_AREA),
+    ];
+    let said = of_thread.iter().filter(|(_, pages, _)| *pages != 0);
+    let said = said.map(|(field, pages, range)| {
+        (
+            *field,
+            u32::from(*pages),
+            u32::from(range.least),
+            u32::from(range.most),
+        )
+    });
+    for (field, value, least, most) in rows.into_iter().chain(said) {
         if value < least || value > most {
             return Err(Error::BadLimit {
                 service: service.name.to_string(),

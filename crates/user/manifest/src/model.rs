@@ -59,6 +59,10 @@ pub struct Service {
     pub fpu: bool,
     /// Whether its account distrusts every other.
     pub distrusting: bool,
+    /// Pages of its first thread's stack; 0 as usual.
+    pub stack_pages: u16,
+    /// Pages of its first thread's area; 0 as usual.
+    pub area_pages: u16,
 }
 
 /// When a service that ended is started again.

@@ -91,6 +91,8 @@ fn copy_service(from: service::Reader<'_>, mut to: service::Builder<'_>) -> capn
     to.set_critical(from.get_critical());
     to.set_fpu(from.get_fpu());
     to.set_distrusting(from.get_distrusting());
+    to.set_stack_pages(from.get_stack_pages());
+    to.set_area_pages(from.get_area_pages());
     Ok(())
 }
 

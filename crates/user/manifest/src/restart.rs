@@ -109,6 +109,8 @@ mod tests {
             critical: false,
             fpu: false,
             distrusting: false,
+            stack_pages: 0,
+            area_pages: 0,
         }
     }
 

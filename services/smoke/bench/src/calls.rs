@@ -53,8 +53,18 @@ pub fn run(env: &Env) -> Result<(), Error> {
         (0..n).try_for_each(|_| memory.unmap(memory.map(PAGE, READ_WRITE)?.address, PAGE))
     })?;
     let spawner: ProcessSpawner = env.get("processSpawner")?;
+    let usual = Limits::default();
+    // What a service of a few lines asks for.
+    let small = Limits {
+        stack_pages: 4,
+        area_pages: 1,
+        ..usual
+    };
     measure::<16, 17>("proc_spawn", 20, |n| {
-        (0..n).try_for_each(|_| spawn_and_reap(&spawner))
+        (0..n).try_for_each(|_| spawn_and_reap(&spawner, &small))
+    })?;
+    measure::<104, 105>("proc_spawn_default", 20, |n| {
+        (0..n).try_for_each(|_| spawn_and_reap(&spawner, &usual))
     })?;
     measure::<18, 19>("irq_wake", 50, |n| {
         (0..n).try_for_each(|_| timer.sleep(timer.now()?.ns + 1_000_000))
@@ -137,9 +147,9 @@ fn exchange(echo: &Echo, bytes: &[u8]) -> Result<(), Refusal> {
     echo.exchange(bytes, sent).map(drop)
 }
 
-fn spawn_and_reap(spawner: &ProcessSpawner) -> Result<(), Refusal> {
+fn spawn_and_reap(spawner: &ProcessSpawner, limits: &Limits) -> Result<(), Refusal> {
     let child = spawner
-        .spawn("noop", "bench-noop", &[], &Limits::default(), &[], &[])?
+        .spawn("noop", "bench-noop", &[], limits, &[], &[])?
         .process;
     let code = child.wait(|exit| exit.code())?;
     if code == 0 {

@@ -231,6 +231,8 @@ impl Conductor<'_> {
             // Nothing of its own is drawn for these two, so a seed means what it meant.
             fpu: given & 1 != 0,
             distrusting: given & 2 != 0,
+            stack_pages: 0,
+            area_pages: 0,
         };
         start
     }

@@ -40,5 +40,7 @@ pub const fn child(memory_pages: u32, handles: u32) -> Limits {
         restarts: 0,
         fpu: false,
         distrusting: false,
+        stack_pages: 0,
+        area_pages: 0,
     }
 }

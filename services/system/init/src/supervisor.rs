@@ -357,6 +357,8 @@ impl<'a> Supervisor<'a> {
             restarts,
             fpu: service.fpu,
             distrusting: service.distrusting,
+            stack_pages: service.stack_pages,
+            area_pages: service.area_pages,
         };
         self.tools
             .spawner

@@ -14,6 +14,12 @@ inventory::submit! {
         question: "Is the end of a process told as it was, and is everything given back?",
         manifest: "smoke/spawn-exit",
         required: &[
+            "@spawn.own_room submissions=64 messages=53120",
+            "@spawn.room stack=4 area=1 kind=exited code=0 shows=\"(16, 1920)\" panics=\"no more apples\" recurses=stack-overflow charged=true",
+            "@spawn.room stack=5 area=3 kind=exited code=0 shows=\"(32, 8064)\" panics=\"no more apples\" recurses=stack-overflow charged=true",
+            "@spawn.room stack=0 area=0 kind=exited code=0 shows=\"(64, 57216)\" panics=\"no more apples\" recurses=stack-overflow charged=true",
+            "@spawn.room stack=64 area=16 kind=exited code=0 shows=\"(64, 57216)\" panics=\"no more apples\" recurses=stack-overflow charged=true",
+            "@spawn.room_refused little_stack=outOfRange large_stack=outOfRange large_area=outOfRange",
             "@spawn.ended role=exits kind=exited code=42 text=\"all 7 done\"",
             "@spawn.ended role=panics kind=panicked code=101 text=\"no more apples\"",
             "@spawn.ended role=faults kind=faulted text=page-fault",

@@ -18,7 +18,7 @@ use stub::{Answered, Refusal};
 use super::bell::Bell;
 use super::memory::Shared;
 use super::served::{self, Owed, Owner, Served, kernel_object};
-use crate::spawn::{Grant, MAX_GRANTS, Own, Source};
+use crate::spawn::{Grant, MAX_GRANTS, Own, Room, Source};
 
 /// Longest image that comes in a memory object.
 const IMAGE_BYTES: u64 = 32 << 20;
@@ -113,7 +113,8 @@ fn start<'a, M: stub::Method>(
         // Who distrusts cannot give anybody less than that.
         distrusting: limit.distrusting() || caller.is_distrusting,
     };
-    let out_of = (from, &limits(limit));
+    let room = Room::of(limit.stack_pages(), limit.area_pages())?;
+    let out_of = (from, &limits(limit), room);
     let process = crate::spawn::spawn(label, image, &list, out_of, (own, grants))?;
     let made = served::object(Handle {
         epoch: Epoch::default(),

@@ -1208,7 +1208,7 @@ pub mod process_spawner {
     }
 
     stub::structure! {
-        pub struct Limits: 3 words, 0 pointers {
+        pub struct Limits: 4 words, 0 pointers {
             memory_pages: u32 = 0, default 4096;
             handles: u32 = 1, default 1024;
             threads: u16 = 4, default 16;
@@ -1223,6 +1223,13 @@ pub mod process_spawner {
             /// On a switch between its account and another the processor is told to forget what it learned of
             /// branches (IBPB), where it can. What it starts is distrusting too.
             distrusting: bool = 137;
+            /// Pages of its first thread's stack, 4 to 4096; 0 stands for 32. Below it lies a page that is not
+            /// mapped. They are charged to it, as is what follows.
+            stack_pages: u16 = 9;
+            /// Pages of its first thread's area, ring and messages together, 1 to 16; 0 stands for 16. They lie in
+            /// one run, so what is no power of two is charged as the next one. The ring has 16 submissions in one
+            /// page, 32 in two or three, 64 in more.
+            area_pages: u16 = 12;
         }
     }
     stub::reader! {
@@ -1237,6 +1244,8 @@ pub mod process_spawner {
             restarts: u32 = 5;
             fpu: bool = 136;
             distrusting: bool = 137;
+            stack_pages: u16 = 9;
+            area_pages: u16 = 12;
         } try {
         }
     }
@@ -1250,6 +1259,8 @@ pub mod process_spawner {
         restarts = 5;
         fpu = 136;
         distrusting = 137;
+        stack_pages = 9;
+        area_pages = 12;
     } }
 
     stub::methods! {
@@ -1303,9 +1314,9 @@ pub mod process_spawner {
         /// ends, and what the child still pays for then as it goes.
         ///
         /// Refuses: `notFound` (no such image), `badImage`, `badArgument` (name, grant name), `alreadyExists` (two
-        /// grants of one name), `outOfRange` (arguments over the startup pages), `overBudget` (more than the caller
-        /// has of anything, a priority above its own, or too little to start with), `noMemory`, `badTransfer`,
-        /// `notSupported` (`fpu` without one)
+        /// grants of one name), `outOfRange` (arguments over the startup pages, a stack or an area of a size that is
+        /// not allowed), `overBudget` (more than the caller has of anything, a priority above its own, or too little
+        /// to start with), `noMemory`, `badTransfer`, `notSupported` (`fpu` without one)
         pub fn spawn(
             &self,
             name: &str,

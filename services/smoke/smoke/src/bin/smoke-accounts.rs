@@ -157,6 +157,8 @@ fn spawn_more(env: &Env) -> Result<(), Error> {
         restarts: 0,
         fpu: false,
         distrusting: false,
+        stack_pages: 0,
+        area_pages: 0,
     };
     let try_with = |limits: Limits| {
         let child = kit.start_within("sleeper", &limits, &[], &[give("timer", &kit.timer)]);

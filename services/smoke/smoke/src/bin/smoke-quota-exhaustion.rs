@@ -29,6 +29,8 @@ const LIMITS: Limits = Limits {
     restarts: 0,
     fpu: false,
     distrusting: false,
+    stack_pages: 0,
+    area_pages: 0,
 };
 /// Nothing is asked for more often than this: a bound that does not hold ends the attempt too.
 const ATTEMPTS: usize = 5000;

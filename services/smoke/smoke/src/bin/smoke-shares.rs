@@ -92,6 +92,8 @@ const SMALL: Limits = Limits {
     restarts: 0,
     fpu: false,
     distrusting: false,
+    stack_pages: 0,
+    area_pages: 0,
 };
 
 fn ask(env: &Env) -> Result<(), Error> {

@@ -36,6 +36,11 @@ fn main(env: &Env) -> Result<(), Error> {
         },
         Some("sleeps") => Ok(env.get::<sdk::Timer>("timer")?.sleep(NEVER)?),
         Some("ends") => Ok(()),
+        Some("shows") => {
+            let reaches = env.arguments().nth(1).and_then(|pages| pages.parse().ok());
+            let area = area();
+            sdk::exit(reaches.map_or(1, touch_below), format_args!("{area:?}"))
+        }
         _ => ask(env),
     }
 }
@@ -50,8 +55,81 @@ fn deeper(depth: u64) -> u64 {
     deeper(depth + 1).wrapping_add(core::hint::black_box(here[1]))
 }
 
+/// Reads the stack so many pages below here: it faults where the stack ends before. Gives 0.
+fn touch_below(pages: u64) -> i64 {
+    let here = core::hint::black_box(0u8);
+    let below = (&raw const here).wrapping_sub((pages * PAGE) as usize);
+    // SAFETY: nobody else has the calling thread's stack, whose pages are mapped or fault, which is what is asked.
+    core::hint::black_box(unsafe { below.read_volatile() });
+    0
+}
+
+/// Submissions of the calling thread's ring, and bytes of its message area.
+fn area() -> (u32, u32) {
+    let header = smoke::raw::header();
+    // SAFETY: the kernel wrote the header before the thread ran, and these fields never change.
+    unsafe { ((*header).submissions, (*header).message_bytes) }
+}
+
+/// What the manifest says that this program has.
+const OWN_STACK: u64 = 40;
+
+/// First threads with as much room as their starter says, the program's own first.
+fn rooms(kit: &Kit) -> Result<(), Error> {
+    touch_below(OWN_STACK - 2);
+    let (submissions, messages) = area();
+    fact!(
+        "spawn.own_room",
+        submissions = submissions,
+        messages = messages
+    );
+    let with = |stack_pages, area_pages| Limits {
+        stack_pages,
+        area_pages,
+        ..Limits::default()
+    };
+    let mut first = None;
+    for (stack, area) in [(4, 1), (5, 3), (0, 0), (64, 16)] {
+        let limits = with(stack, area);
+        let run =
+            |role: &str, word: &str| kit.ended(&kit.start_within(role, &limits, &[word], &[])?);
+        let (stack_pages, area_pages) = if stack == 0 { (32, 16) } else { (stack, area) };
+        let reaches = stack_pages - 2;
+        let shown = run("shows", &sdk::alloc::format!("{reaches}"))?;
+        let panicked = run("panics", "")?;
+        let sleeper = kit.start_within("sleeps", &limits, &[], &[give("timer", &kit.timer)])?;
+        kit.pause_ms(20)?;
+        let pages = sleeper.info()?.memory_pages;
+        sleeper.kill()?;
+        kit.ended(&sleeper)?;
+        // Beside the pages themselves, lists of them are charged, in bytes.
+        let first = *first.get_or_insert(pages);
+        let expected = u32::from(stack_pages - 4 + area_pages.next_power_of_two() - 1);
+        fact!(
+            "spawn.room",
+            stack = stack,
+            area = area,
+            kind = shown.kind,
+            code = shown.code,
+            shows = shown.text.as_str(),
+            panics = panicked.text.lines().last().unwrap_or_default(),
+            recurses = run("recurses", "")?.rule(),
+            charged = (expected..=expected + 1).contains(&(pages - first))
+        );
+    }
+    let refused = |stack, area| outcome(&kit.start_within("ends", &with(stack, area), &[], &[]));
+    fact!(
+        "spawn.room_refused",
+        little_stack = refused(3, 0),
+        large_stack = refused(4097, 0),
+        large_area = refused(0, 17)
+    );
+    Ok(())
+}
+
 fn ask(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-spawn-exit")?;
+    rooms(&kit)?;
     ends(&kit)?;
     killed(&kit)?;
     refused(&kit)?;
