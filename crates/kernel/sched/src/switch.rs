@@ -241,6 +241,10 @@ fn arm(deadline: u64) {
 /// wake-up for nothing and no timeout.
 #[inline]
 fn timed_out(me: &Task, deadline: u64) -> bool {
+    // Nothing was armed, and a late interrupt's mark is taken away where the next wait begins.
+    if deadline == NEVER {
+        return false;
+    }
     if me.timer_place.load(Ordering::Relaxed) != NO_TIMER {
         timer::cancel(me);
     }
