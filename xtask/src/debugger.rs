@@ -1,4 +1,5 @@
-//! `cargo xtask gdb`: a debugger with the right symbols, for a guest that waits with `run --gdb` or `smoke --gdb`.
+//! `cargo xtask gdb`: a debugger with the right symbols, for a guest that waits with `run --gdb`, `smoke --gdb` or `replay`.
+//! In a replay it can go backwards.
 //!
 //! Invariant: never builds anything else than what that guest was built from: the same kinds, flags and folders.
 
@@ -7,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use object::{Object, ObjectSection, ObjectSymbol};
 
@@ -18,6 +19,20 @@ use crate::toolchain::Toolchain;
 
 /// Where every program begins, after a few instructions.
 const ENTRY: &str = "capos_rt_main";
+/// The commands that go backwards.
+const BACKWARDS: &str = include_str!("backwards.py");
+/// Goes forward and back, and says where that led: to the breakpoint, then to the instruction before it, then to the start.
+const THERE_AND_BACK: [&str; 9] = [
+    "hbreak kernel_start",
+    "continue",
+    "set $there = $rip",
+    "stepi 40",
+    "reverse-continue",
+    "printf \"breakpoint %d\\n\", $rip == $there",
+    "reverse-stepi",
+    "stepi",
+    "printf \"step %d\\n\", $rip == $there",
+];
 /// Bytes of a page, and between two words of it that are compared.
 const PAGE: u64 = 4096;
 const STEP: u64 = 256;
@@ -62,7 +77,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &GdbArgs) -> Result<E
     };
     let mut command = Command::new("gdb");
     command
-        .args(arguments(&kernel, service.as_ref()))
+        .args(arguments(&kernel, &backwards(project)?, service.as_ref()))
         .args(&args.extra);
     if args.print {
         println!("{command:?}");
@@ -75,6 +90,42 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &GdbArgs) -> Result<E
     Ok(ExitCode::from(
         u8::try_from(status.code().unwrap_or(1)).unwrap_or(1),
     ))
+}
+
+/// The file with the commands that go backwards. They are there only where the guest is a replay.
+fn backwards(project: &Project) -> Result<PathBuf> {
+    let path = project.target.join("tmp").join("backwards.py");
+    fs::create_dir_all(path.parent().unwrap_or(&project.target))?;
+    fs::write(&path, BACKWARDS).with_context(|| format!("cannot write {}", project.show(&path)))?;
+    Ok(path)
+}
+
+/// Goes forward and back in a replay that waits for a debugger at `socket`.
+///
+/// # Errors
+/// When it did not arrive where it had been.
+pub fn go_there_and_back(project: &Project, toolchain: &Toolchain, socket: &Path) -> Result<()> {
+    let kernel =
+        Builder::new(project, toolchain, Code::Release).build_one(Kind::Kernel, "kernel")?;
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", "120", "gdb", "-q", "-nx", "-batch"]);
+    command.arg(&kernel.path);
+    command.args(["-ex", "set pagination off", "-ex"]);
+    command.arg(format!("target remote {}", socket.display()));
+    command.arg("-ex");
+    command.arg(format!("source {}", backwards(project)?.display()));
+    for one in THERE_AND_BACK {
+        command.args(["-ex", one]);
+    }
+    let output = command.output().context("cannot start gdb")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let arrived = |line: &str| said.lines().any(|one| one == line);
+    ensure!(
+        arrived("breakpoint 1") && arrived("step 1"),
+        "the debugger did not come back to where it had been:\n{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
 }
 
 /// Words of a program's code, by their addresses, from the page of its entry. All programs lie at the same addresses, and
@@ -101,12 +152,17 @@ fn own_words(program: &Path) -> Option<Vec<(u64, u64)>> {
 
 /// Only one program has its symbols loaded, so the first stop is in that one: where its words stand. The breakpoint is one of the
 /// processor's, which needs no writing into pages that may not be there yet.
-fn arguments(kernel: &Path, service: Option<&(PathBuf, Vec<(u64, u64)>)>) -> Vec<String> {
+fn arguments(
+    kernel: &Path,
+    backwards: &Path,
+    service: Option<&(PathBuf, Vec<(u64, u64)>)>,
+) -> Vec<String> {
     let mut words = vec!["-q".to_owned(), kernel.display().to_string()];
     let mut then = |command: String| words.extend(["-ex".to_owned(), command]);
     then("set confirm off".into());
     then("set pagination off".into());
     then("target remote :1234".into());
+    then(format!("source {}", backwards.display()));
     match service {
         Some((program, own)) => {
             then(format!("add-symbol-file {}", program.display()));
@@ -133,7 +189,8 @@ mod tests {
 
     #[test]
     fn a_service_brings_its_own_symbols() {
-        let of = |own| arguments(Path::new("k"), Some(&("s".into(), own))).join(" ");
+        let of =
+            |own| arguments(Path::new("k"), Path::new("b"), Some(&("s".into(), own))).join(" ");
         let words = of(vec![(0x1000, 7), (0x1100, 8)]);
         assert!(words.starts_with("-q k -ex") && words.contains("-ex add-symbol-file s"));
         assert!(words.ends_with(
@@ -141,7 +198,7 @@ mod tests {
         ));
         assert!(of(Vec::new()).ends_with("hbreak capos_rt_main"));
         assert!(
-            !arguments(Path::new("k"), None)
+            !arguments(Path::new("k"), Path::new("b"), None)
                 .join(" ")
                 .contains("add-symbol-file")
         );

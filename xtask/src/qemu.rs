@@ -19,7 +19,7 @@ static CHOSEN: OnceLock<OsString> = OnceLock::new();
 /// The oldest QEMU with every CPU property used here.
 const OLDEST: (u32, u32) = (6, 0);
 /// Fast-string features make instruction counts depend on the accelerator.
-const CPU: &str = "max,-erms,-fsrm";
+pub const CPU: &str = "max,-erms,-fsrm";
 
 /// The arguments that say how a guest is executed, and on what CPU.
 pub fn execution(accel: Accel) -> [&'static str; 4] {
