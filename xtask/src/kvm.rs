@@ -24,8 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const WORD: &str = "a guest runs";
 /// SeaBIOS's place, 64 KiB below 1 MiB and below 4 GiB.
 const ROM_BYTES: usize = 64 * 1024;
-/// How QEMU says that it cannot go on with a guest that it has started.
-const GIVEN_UP: [&str; 2] = ["KVM internal error", "kvm run failed"];
+/// How QEMU says that it cannot go on with a guest that it has started: `kvm_cpu_exec` and `kvm_arch_handle_exit` in its
+/// `accel/kvm/kvm-all.c` and `target/i386/kvm/kvm.c`, which stop the guest after each of these.
+const GIVEN_UP: [&str; 6] = [
+    "KVM internal error",
+    "kvm run failed",
+    "KVM: entry failed",
+    "KVM: exception ",
+    "KVM: unknown exit",
+    "kvm_init_vcpu",
+];
 
 /// The guest: from reset to long mode with paging, then one interrupt of the local APIC's timer out of HLT. It stands for
 /// what every real guest needs first.
@@ -362,6 +370,9 @@ mod tests {
             "KVM internal error. Suberror: 1\nemulation failure\nRAX=0"
         ));
         assert!(gave_up("error: kvm run failed Bad address"));
+        assert!(gave_up("KVM: entry failed, hardware error 0x80000021"));
+        assert!(gave_up("KVM: unknown exit reason 17"));
+        assert!(!gave_up("KVM: injection failed, MSI lost (x)"));
         assert!(!gave_up(
             "qemu: warning: TCG doesn't support requested feature"
         ));

@@ -195,7 +195,7 @@ mod tests {
         Thing::Tar,
         Thing::Compiler,
     ];
-    /// What tests ask for: its names were looked up for Debian alone.
+    /// What tests ask for: its names are those of Debian alone.
     const PEERS: [Thing; 2] = [Thing::PythonVenv, Thing::Browser];
 
     #[test]
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(System::Unknown.command(&["a"], ""), None);
     }
 
-    /// Names of 2026-11, each looked up in its system's list of packages.
+    /// Names of 2026-11. Only Debian's were seen to install; the others stand for what its system's lists say, untried.
     #[test]
     fn each_systems_command_is_the_one_that_works_there() {
         const COMMANDS: [(System, &str); 6] = [
