@@ -144,10 +144,15 @@ fn load(process: &Arc<Process>, source: &Source<'_>, image: &Layout) -> Result<(
     Ok(())
 }
 
-/// Lays out the startup pages and maps them read-only. Returns their address.
 /// What a process finds of a capability: name, handle, interface.
 type Entry = (ArrayString<NAME_BYTES>, u64, u64);
 
+/// Two 32-bit words in a row.
+const fn pair(first: usize, second: usize) -> u64 {
+    first as u32 as u64 | (second as u64) << 32
+}
+
+/// Lays out the startup pages and maps them read-only. Returns their address.
 fn startup(process: &Arc<Process>, entries: &[Entry], arguments: &[&str]) -> Result<u64, Refusal> {
     let strings = 32 + entries.len() * 48;
     let total: usize = strings + arguments.iter().map(|a| 4 + a.len()).sum::<usize>();
@@ -162,21 +167,23 @@ fn startup(process: &Arc<Process>, entries: &[Entry], arguments: &[&str]) -> Res
         at += bytes.len() as u64;
         put
     };
-    for word in [STARTUP_MAGIC, process.id] {
-        put(&word.to_le_bytes())?;
-    }
-    for word in [total, entries.len(), strings, arguments.len()] {
-        put(&(word as u32).to_le_bytes())?;
-    }
+    let head = [
+        STARTUP_MAGIC,
+        process.id,
+        pair(total, entries.len()),
+        pair(strings, arguments.len()),
+    ];
+    put(head.map(u64::to_le_bytes).as_flattened())?;
     for (name, handle, interface) in entries {
         if name.is_empty() {
             return Err(Refusal::BadArgument);
         }
-        put(&handle.to_le_bytes())?;
-        put(&interface.to_le_bytes())?;
-        let mut padded = [0; NAME_BYTES];
+        // Each write looks its page up, so an entry is one.
+        let mut entry = [0; 16 + NAME_BYTES];
+        let (words, padded) = entry.split_at_mut(16);
+        words.copy_from_slice([*handle, *interface].map(u64::to_le_bytes).as_flattened());
         padded[..name.len()].copy_from_slice(name.as_bytes());
-        put(&padded)?;
+        put(&entry)?;
     }
     for argument in arguments {
         put(&(argument.len() as u32).to_le_bytes())?;
