@@ -7,6 +7,11 @@ use arrayvec::ArrayString;
 /// Longest line.
 pub const LINE_BYTES: usize = 512;
 
+/// As many whole characters of a text as `room` bytes hold.
+pub fn beginning(text: &str, room: usize) -> &str {
+    text.get(..text.floor_char_boundary(room)).unwrap_or(text)
+}
+
 /// A line being written; what does not fit is cut.
 pub struct Line(ArrayString<LINE_BYTES>);
 
@@ -24,11 +29,12 @@ impl Line {
 
 impl fmt::Write for Line {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        for c in s.chars() {
-            if self.0.try_push(c).is_err() {
-                return Err(fmt::Error);
-            }
+        let fits = beginning(s, self.0.remaining_capacity());
+        self.0.try_push_str(fits).map_err(|_| fmt::Error)?;
+        if fits.len() == s.len() {
+            Ok(())
+        } else {
+            Err(fmt::Error)
         }
-        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use arrayvec::ArrayString;
 use cpu::Lock;
 use frames::Grow;
 
-use crate::line::{LINE_BYTES, Line};
+use crate::line::{LINE_BYTES, Line, beginning};
 
 /// The source of the kernel's own records; the spawner refuses it as the name of a process.
 pub const KERNEL: &str = "kernel";
@@ -45,9 +45,8 @@ impl Ring {
 
 /// As much of a text as fits.
 fn cut<const N: usize>(text: &str) -> ArrayString<N> {
-    let mut cut = ArrayString::new();
-    let _ = text.chars().try_for_each(|c| cut.try_push(c));
-    cut
+    // It fits: that is what `beginning` gives.
+    ArrayString::from(beginning(text, N)).unwrap_or_default()
 }
 
 static RING: Lock<Option<Ring>> = Lock::new(None);
