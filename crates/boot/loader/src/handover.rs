@@ -46,7 +46,7 @@ pub struct EfiMap {
     pub version: u64,
 }
 
-/// What a front end knows. Memory that holds any of it is claimed in the map before [`build`] runs.
+/// What a front end knows. Memory that holds any of it is claimed in the map before [`build`](crate::build) runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Handover<'a> {
     /// The front end's name, for the bootloader-info answer.

@@ -65,7 +65,7 @@ pub enum Hush {
 /// How it is learned that a unit has refused something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tells {
-    /// It sends a message, see [`Unit::tell_faults`].
+    /// It sends a message, see [`Unit::tell_faults`](crate::Unit::tell_faults).
     ByMessage,
     /// Its log is looked at now and then.
     WhenAsked,
