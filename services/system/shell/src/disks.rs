@@ -235,11 +235,28 @@ impl Disks {
         }
         match place(&self.list) {
             Some(idx) => Ok((idx, rest)),
-            None => Err(Failure::Said(format!(
-                "/{}: no disk of that name; ls / shows the disks",
-                Safe(name)
-            ))),
+            None => Err(Failure::Said(match self.unreadable(name) {
+                Some(what) => format!("/{}: {}", Safe(name), Safe(&what)),
+                None => format!(
+                    "/{}: no disk of that name; ls / shows the disks",
+                    Safe(name)
+                ),
+            })),
         }
+    }
+
+    /// What lies where `ls /` lists a part that cannot be read.
+    fn unreadable(&self, name: &str) -> Option<String> {
+        let disks = self.list.iter().filter(|disk| !disk.is_part);
+        disks
+            .filter_map(|disk| Some((disk, disk.volume.as_ref()?)))
+            .find_map(|(disk, volume)| {
+                let own = name.strip_prefix(&disk.name)?.strip_prefix('.')?;
+                let mut parts = parts(volume).ok()?.into_iter();
+                parts
+                    .find(|part| part.name == own && !part.readable)
+                    .map(|part| part.what)
+            })
     }
 
     /// Does something in a session of a disk, and once more in a new one when the service was restarted meanwhile.

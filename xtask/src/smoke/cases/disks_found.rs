@@ -76,7 +76,7 @@ inventory::submit! {
             "disk.p3   an ext2, ext3 or ext4 file system, not FAT, 1 MiB",
             "0 files, 0 directories",
             "the person's photo",
-            "/disk.p3: no disk of that name; ls / shows the disks",
+            "/disk.p3: an ext2, ext3 or ext4 file system, not FAT",
             "the disk holds a FAT volume over the whole disk besides its partition table; the table is used",
         ],
         forbidden: &["@kernel.panic", "@process.ended kind=faulted", "@process.ended kind=panicked", "OLD", "deleted long ago"],
