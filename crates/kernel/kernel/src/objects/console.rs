@@ -76,7 +76,10 @@ impl Input {
             return false;
         }
         if sabotage!(DROP_INPUT) && !self.held {
-            self.bytes.pop_back();
+            // What came last is lost, as much as there is room for then.
+            while self.bytes.len() > ADMIT_BYTES {
+                self.bytes.pop_back();
+            }
         }
         if !core::mem::replace(&mut self.held, true) {
             serial::hold_input();
