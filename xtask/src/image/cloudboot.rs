@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
-use evidence::{Fact, Pattern};
 use serde_json::json;
 
 use crate::build::Flavour;
@@ -21,6 +20,7 @@ use crate::project::Project;
 use crate::qemu::{self, Accel, Drive, FirmwareKind, Machine, Medium};
 use crate::serial::Serial;
 use crate::session::{Echo, End, Session, Waited};
+use crate::smoke::pattern;
 use crate::toolchain::Toolchain;
 
 /// How long a boot and its end may take.
@@ -296,12 +296,9 @@ fn judge(serial: &Serial, end: End) -> Judged {
     }
 }
 
+/// Whether a fact, without the mark in front of it, is one that is wanted.
 fn shows(line: &str, wanted: &str) -> bool {
-    let line = format!("@{line}");
-    let fact = Fact::parse(&line).ok().flatten();
-    let pattern = Pattern::parse(wanted).ok();
-    fact.zip(pattern)
-        .is_some_and(|(fact, pattern)| pattern.matches(&fact))
+    pattern::shows(&format!("@{line}"), &format!("@{wanted}"))
 }
 
 #[cfg(test)]

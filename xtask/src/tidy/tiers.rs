@@ -33,7 +33,7 @@ const FOLDERS: [(&str, &[&str]); 12] = [
     ("", &["H"]),
 ];
 
-/// Pure crates stand on those of folders named before theirs, and the last two on each other's shoulders never.
+/// The floor of each folder of pure crates: a crate stands on those of its own folder and of lower floors.
 const FLOORS: [(&str, u32); 4] = [
     ("crates/base", 0),
     ("crates/format", 1),
