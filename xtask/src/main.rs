@@ -221,14 +221,14 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Graph { dot: true } => print!("{}", graph::dot(&project)),
         Verb::Graph { dot: false } => print!("{}", graph::text(&project)),
         Verb::Codegen { check } => {
-            setup::ensure(&project, consent, Needs::Guest)?;
+            setup::ensure(&project, consent, Needs::Build)?;
             let mode = match check {
                 true => codegen::Mode::Check,
                 false => codegen::Mode::Write,
             };
             codegen::run(&project.root, mode)?;
         }
-        Verb::Build(args) => build(&project, &ready(Needs::Guest)?, &args)?,
+        Verb::Build(args) => build(&project, &ready(Needs::Build)?, &args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

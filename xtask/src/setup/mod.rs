@@ -20,13 +20,13 @@ use crate::qemu;
 use crate::toolchain::Toolchain;
 use systems::{System, Thing};
 
-/// Programs that must be there.
-const PROGRAMS: [(&str, Thing); 5] = [
+/// What a build needs.
+const BUILD_PROGRAMS: [(&str, Thing); 2] = [("capnp", Thing::Capnp), ("objcopy", Thing::Binutils)];
+/// What a boot needs beside that.
+const BOOT_PROGRAMS: [(&str, Thing); 3] = [
     ("qemu-system-x86_64", Thing::Qemu),
-    ("capnp", Thing::Capnp),
     ("mcopy", Thing::Mtools),
     ("mkfs.fat", Thing::Dosfs),
-    ("objcopy", Thing::Binutils),
 ];
 /// What boot media need beside that.
 const IMAGE_PROGRAMS: [(&str, Thing); 1] = [("xorriso", Thing::Xorriso)];
@@ -36,7 +36,9 @@ const CLOUD_PROGRAMS: [(&str, Thing); 2] = [("qemu-img", Thing::QemuImg), ("tar"
 /// What a command does, as far as it needs more than others.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Needs {
-    /// Builds and boots the guest.
+    /// Reads schemas and builds for the guest.
+    Build,
+    /// Boots the guest, too.
     Guest,
     /// Makes boot media too.
     Images,
@@ -149,7 +151,13 @@ fn install(project: &Project, packages: &[&str]) -> Result<()> {
 
 fn missing(project: &Project, needs: Needs) -> BTreeSet<Thing> {
     let mut things = BTreeSet::new();
-    let mut programs = PROGRAMS.to_vec();
+    let mut programs = BUILD_PROGRAMS.to_vec();
+    if needs >= Needs::Guest {
+        programs.extend(BOOT_PROGRAMS);
+        if qemu::ovmf().is_none() {
+            things.insert(Thing::Ovmf);
+        }
+    }
     if needs >= Needs::Images {
         programs.extend(IMAGE_PROGRAMS);
         if !Grub::has_tool() {
@@ -167,9 +175,6 @@ fn missing(project: &Project, needs: Needs) -> BTreeSet<Thing> {
         if !is_installed(program) && !is_own {
             things.insert(thing);
         }
-    }
-    if qemu::ovmf().is_none() {
-        things.insert(Thing::Ovmf);
     }
     if !Toolchain::is_within_reach(project) {
         things.insert(Thing::Compiler);
