@@ -1,14 +1,12 @@
 //! Debian's cloud kernel with the module, and the tools that run beside it.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use sha2::{Digest, Sha256};
 
 use crate::project::Project;
-use crate::setup::models::{Apt, merge_usr, mirror, unpack};
+use crate::setup::models::{Apt, mirror};
 
 /// The package that names the newest cloud kernel.
 const NAME: &str = "linux-image-cloud-amd64";
@@ -63,16 +61,7 @@ fn fetch(project: &Project, release: &str, place: &Path) -> Result<()> {
     let root = work.path().join("root");
     fs::create_dir_all(&fresh)?;
     fs::create_dir_all(&root)?;
-    merge_usr(&root)?;
-    let mut list = String::new();
-    for package in apt.packages()? {
-        unpack(&package, &root)?;
-        let name = package.file_name().unwrap_or_default().to_string_lossy();
-        let digest = Sha256::digest(fs::read(&package)?);
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        writeln!(list, "{hex}  {name}")?;
-    }
-    fs::write(fresh.join("packages.sha256"), list)?;
+    fs::write(fresh.join("packages.sha256"), apt.unpack(&root)?)?;
     fs::write(fresh.join("name"), &image)?;
     fs::copy(only(&root.join("boot"), "vmlinuz-")?, fresh.join("vmlinuz"))?;
     let modules = only(&root.join("usr/lib/modules"), "")?.join(MODULE);

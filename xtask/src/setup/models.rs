@@ -233,16 +233,7 @@ impl Private<'_> {
         let fresh = work.path().join("fresh");
         let root = fresh.join("root");
         fs::create_dir_all(&root)?;
-        merge_usr(&root)?;
-        let mut list = String::new();
-        for package in apt.packages()? {
-            unpack(&package, &root)?;
-            let name = package.file_name().unwrap_or_default().to_string_lossy();
-            let digest = Sha256::digest(fs::read(&package)?);
-            let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-            writeln!(list, "{hex}  {name}")?;
-        }
-        fs::write(fresh.join("packages.sha256"), list)?;
+        fs::write(fresh.join("packages.sha256"), apt.unpack(&root)?)?;
         write_starter(&fresh)?;
         let line = version(&fresh.join(PROGRAM))?;
         let found = qemu::parse_version(&line).map(|(major, _)| major);
@@ -284,7 +275,7 @@ fn choose_mirror(targets: &str) -> Option<String> {
 /// # Errors
 ///
 /// The folders cannot be made.
-pub fn merge_usr(root: &Path) -> Result<()> {
+fn merge_usr(root: &Path) -> Result<()> {
     for name in ["lib", "lib64"] {
         let place = Path::new("usr").join(name);
         fs::create_dir_all(root.join(&place))?;
@@ -298,7 +289,7 @@ pub fn merge_usr(root: &Path) -> Result<()> {
 /// # Errors
 ///
 /// `dpkg-deb` or `tar` is not here, or refuses it.
-pub fn unpack(package: &Path, root: &Path) -> Result<()> {
+fn unpack(package: &Path, root: &Path) -> Result<()> {
     let mut reader = Command::new("dpkg-deb")
         .arg("--fsys-tarfile")
         .arg(package)
@@ -420,7 +411,7 @@ impl Apt {
     /// # Errors
     ///
     /// Nothing was.
-    pub fn packages(&self) -> Result<Vec<PathBuf>> {
+    fn packages(&self) -> Result<Vec<PathBuf>> {
         let mut packages: Vec<PathBuf> = fs::read_dir(self.archives())?
             .map(|entry| Ok(entry?.path()))
             .collect::<Result<_>>()?;
@@ -428,6 +419,24 @@ impl Apt {
         packages.sort();
         ensure!(!packages.is_empty(), "apt-get fetched nothing");
         Ok(packages)
+    }
+
+    /// Unpacks what was fetched below `root`, and returns the list of its SHA-256 sums, as `sha256sum` writes it.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was fetched, or a package cannot be unpacked.
+    pub fn unpack(&self, root: &Path) -> Result<String> {
+        merge_usr(root)?;
+        let mut list = String::new();
+        for package in self.packages()? {
+            unpack(&package, root)?;
+            let name = package.file_name().unwrap_or_default().to_string_lossy();
+            let digest = Sha256::digest(fs::read(&package)?);
+            let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            writeln!(list, "{hex}  {name}")?;
+        }
+        Ok(list)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Memory shared with another process, as bytes to copy out of and into.
 
 use schema::process::memory_object;
-use stub::Refusal;
+use stub::{Interface as _, Refusal};
 
 use crate::Cap;
 
@@ -45,6 +45,22 @@ impl Window {
             bytes,
             access,
         })
+    }
+
+    /// Maps all of what a client brought for both of them to read and write, if it is not longer than `most` bytes.
+    ///
+    /// # Errors
+    /// [`Refusal::ReadOnly`]; [`Refusal::OutOfRange`] for one without bytes or with more; else the MemoryObject's.
+    pub fn of_client(memory: Cap, most: u64) -> Result<Self, Refusal> {
+        let memory = memory_object::Client::from_object(memory);
+        let info = memory.info()?;
+        if !info.writable {
+            return Err(Refusal::ReadOnly);
+        }
+        if info.bytes == 0 || info.bytes > most {
+            return Err(Refusal::OutOfRange);
+        }
+        Self::map(memory, info.bytes, Access::ReadWrite)
     }
 
     /// Its length in bytes.

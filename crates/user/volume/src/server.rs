@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 
 use sdk::storage::{directory, file, volume};
 use sdk::{
-    Access, Answered, Call, Cap, CapArg, Endpoint, Interface as _, Lifetime, MemoryObject,
-    Received, Refusal, Reply, Service, Window, stub,
+    Answered, Call, Cap, CapArg, Endpoint, Lifetime, Received, Refusal, Reply, Service, Window,
+    stub,
 };
 
 use crate::{Problem, Sessions, Step, Tree, Which};
@@ -143,15 +143,7 @@ impl<T: Tree> Server<T> {
     fn attach_window(&mut self, cookie: u64, window: Cap) -> Result<CapArg, Refusal> {
         let part = self.part(cookie).map_err(|problem| problem.refusal)?;
         let root = self.tree.root(part)?;
-        let memory = MemoryObject::from_object(window);
-        let info = memory.info()?;
-        if !info.writable {
-            return Err(Refusal::ReadOnly);
-        }
-        if info.bytes == 0 || info.bytes > MAX_WINDOW_BYTES {
-            return Err(Refusal::OutOfRange);
-        }
-        let window = Window::map(memory, info.bytes, Access::ReadWrite)?;
+        let window = Window::of_client(window, MAX_WINDOW_BYTES)?;
         let right = match self.tree.info(part)?.read_only {
             true => Right::Read,
             false => Right::Change,

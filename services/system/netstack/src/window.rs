@@ -1,22 +1,14 @@
 //! The windows of clients.
 
 use sdk::alloc::rc::Rc;
-use sdk::{Access, Cap, Interface as _, MemoryObject, Refusal, Window};
+use sdk::{Cap, Refusal, Window};
 
 /// The largest window of a client.
 const MAX_WINDOW_BYTES: u64 = 16 << 20;
 
 /// Maps a client's window.
 pub fn map(window: Cap) -> Result<Rc<Window>, Refusal> {
-    let memory = MemoryObject::from_object(window);
-    let info = memory.info()?;
-    if !info.writable {
-        return Err(Refusal::ReadOnly);
-    }
-    if info.bytes == 0 || info.bytes > MAX_WINDOW_BYTES {
-        return Err(Refusal::OutOfRange);
-    }
-    Window::map(memory, info.bytes, Access::ReadWrite).map(Rc::new)
+    Window::of_client(window, MAX_WINDOW_BYTES).map(Rc::new)
 }
 
 /// Checks a range of a window.
