@@ -1,10 +1,10 @@
 //! An object's side of its mappings: which there are, and the proof that there is none.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Weak;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use pieces::Tree;
 use ring_abi::Refusal;
 
 use crate::space::{MappingId, Place};
@@ -63,16 +63,9 @@ struct Entry<M: Machine> {
 
 struct State<M: Machine> {
     standing: Standing,
-    mappings: BTreeMap<MappingId, Entry<M>>,
-}
-
-impl<M: Machine> State<M> {
-    fn remove(&mut self, id: MappingId) -> Option<Entry<M>> {
-        let gone = self.mappings.remove(&id);
-        // The object may be there for long, and be another's than whose mapping was the first.
-        pieces::give_back(&mut self.mappings);
-        gone
-    }
+    /// Most objects are mapped once. The object may be there for long, and be another's than whose mapping was the first:
+    /// nobody pays for mappings that are over.
+    mappings: Tree<MappingId, Entry<M>>,
 }
 
 /// What a revocation has to do next.
@@ -111,7 +104,7 @@ impl<M: Machine> ObjectLedger<M> {
             gone: AtomicBool::new(false),
             state: M::Lock::new(State {
                 standing: Standing::Open,
-                mappings: BTreeMap::new(),
+                mappings: Tree::new(),
             }),
         }
     }
@@ -166,14 +159,14 @@ impl<M: Machine> ObjectLedger<M> {
 
     /// Ends one mapping: no CPU reaches a page through it. The space's lock is held.
     pub(crate) fn end(&self, id: MappingId, _receipt: &M::Receipt) {
-        let gone = self.state.with(|state| state.remove(id));
+        let gone = self.state.with(|state| state.mappings.remove(&id));
         drop(gone);
     }
 
     /// For a sabotage: what names its mappings by address alone strikes them from a list.
     #[cfg(sabotage)]
     pub(crate) fn forget(&self, id: MappingId) {
-        let gone = self.state.with(|state| state.remove(id));
+        let gone = self.state.with(|state| state.mappings.remove(&id));
         drop(gone);
     }
 
@@ -188,7 +181,7 @@ impl<M: Machine> ObjectLedger<M> {
 
     /// What is to be done before this object is without mappings; only for an object that is being revoked.
     pub(crate) fn next(&self) -> Next<M> {
-        self.state.with(|state| match state.mappings.iter().next() {
+        self.state.with(|state| match state.mappings.first() {
             Some((id, entry)) => {
                 let place = Place {
                     address: entry.address,
@@ -207,7 +200,7 @@ impl<M: Machine> ObjectLedger<M> {
     pub(crate) fn first_in(&self, space: u64) -> Option<Place> {
         self.state.with(|state| {
             let ids = MappingId::all_of(space);
-            let (id, entry) = state.mappings.range(ids).next()?;
+            let (id, entry) = state.mappings.first_in(ids)?;
             Some(Place {
                 address: entry.address,
                 id: *id,

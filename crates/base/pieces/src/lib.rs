@@ -1,24 +1,24 @@
 //! Lists that lie in small pieces, so that no length of them needs memory in one run.
 //!
 //! Owns [`Pieces`], a list that grows at its end, [`Several`], the same that needs no memory for one entry, and [`Sorted`],
-//! one that is ordered by a key and loses entries anywhere; and [`give_back`], which a tree of the library needs.
+//! one that is ordered by a key and loses entries anywhere; and [`Tree`], a tree of the library that has no memory for one.
 //!
 //! Invariant: never allocates more than two pages in one run for the lengths that the kernel's limits allow, never grows
-//! where that cannot be refused, and never allocates to take an entry out.
+//! where that cannot be refused ([`Tree`] alone does), and never allocates to take an entry out.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
-use alloc::collections::BTreeMap;
-
 mod list;
 mod several;
 mod sorted;
+mod tree;
 
 pub use list::Pieces;
 pub use several::Several;
 pub use sorted::Sorted;
+pub use tree::Tree;
 
 /// There is no memory for what was to be added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,14 +36,6 @@ fn widen<T>(piece: &mut alloc::vec::Vec<T>, most: usize) -> Result<(), NoRoom> {
     }
     let more = piece.len().max(FIRST).min(most.saturating_sub(piece.len()));
     reserve(piece, more.max(1))
-}
-
-/// Frees the last node of a tree that has become empty, which the tree itself would keep: whoever added first would pay for
-/// it for as long as there is the tree.
-pub fn give_back<K, V>(tree: &mut BTreeMap<K, V>) {
-    if tree.is_empty() {
-        *tree = BTreeMap::new();
-    }
 }
 
 fn reserve<T>(piece: &mut alloc::vec::Vec<T>, more: usize) -> Result<(), NoRoom> {

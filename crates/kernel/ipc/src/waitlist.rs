@@ -4,10 +4,8 @@
 //! and what one process does never makes the share of another smaller. Nothing here walks the whole list: adding looks
 //! at the holder's own entries and at two of others. Nobody pays for a list in which nothing waits.
 
-use alloc::collections::BTreeMap;
-
 use arrayvec::ArrayVec;
-use pieces::give_back;
+use pieces::Tree;
 
 /// Entries of others that an addition looks at: those that nobody wants any more are found before long.
 const SWEEP: usize = 2;
@@ -24,8 +22,8 @@ struct Entry<T> {
 /// What waits. `SHARE` is how many entries each holder may have at once.
 #[derive(Debug)]
 pub struct Waitlist<K, T, const SHARE: usize> {
-    entries: BTreeMap<At<K>, Entry<T>>,
-    holders: BTreeMap<u64, ArrayVec<At<K>, SHARE>>,
+    entries: Tree<At<K>, Entry<T>>,
+    holders: Tree<u64, ArrayVec<At<K>, SHARE>>,
     number: u64,
     swept: Option<At<K>>,
 }
@@ -42,8 +40,8 @@ impl<K: Ord + Copy, T, const SHARE: usize> Waitlist<K, T, SHARE> {
     /// Nothing waits.
     pub const fn new() -> Self {
         Self {
-            entries: BTreeMap::new(),
-            holders: BTreeMap::new(),
+            entries: Tree::new(),
+            holders: Tree::new(),
             number: 0,
             swept: None,
         }
@@ -91,11 +89,13 @@ impl<K: Ord + Copy, T, const SHARE: usize> Waitlist<K, T, SHARE> {
         let mut entry = Some(what);
         let bytes = const { nodes::<At<K>, Entry<T>>() + nodes::<u64, ArrayVec<At<K>, SHARE>>() };
         let room = frames::with_room(bytes, || {
-            let mine = self.holders.entry(holder).or_default();
-            let listed = mine.try_push(at);
-            debug_assert!(listed.is_ok(), "it was not full");
-            let entry = entry.take().map(|what| (at, Entry { holder, what }));
-            self.entries.extend(entry);
+            if self.holders.get(&holder).is_none() {
+                self.holders.insert(holder, ArrayVec::new());
+            }
+            let listed = self.holders.get_mut(&holder).map(|mine| mine.try_push(at));
+            debug_assert!(matches!(listed, Some(Ok(()))), "it was not full");
+            let entry = entry.take().map(|what| Entry { holder, what });
+            let _ = entry.map(|entry| self.entries.insert(at, entry));
         });
         match (room, entry) {
             (Err(_), Some(what)) => (Err(what), (own, swept)),
@@ -108,8 +108,8 @@ impl<K: Ord + Copy, T, const SHARE: usize> Waitlist<K, T, SHARE> {
         for _ in 0..SWEEP {
             use core::ops::Bound::{Excluded, Unbounded};
             let next = match self.swept {
-                Some(at) => self.entries.range((Excluded(at), Unbounded)).next(),
-                None => self.entries.iter().next(),
+                Some(at) => self.entries.first_in((Excluded(at), Unbounded)),
+                None => self.entries.first(),
             };
             let Some(at) = next.map(|(at, _)| *at) else {
                 self.swept = None;
@@ -138,25 +138,23 @@ impl<K: Ord + Copy, T, const SHARE: usize> Waitlist<K, T, SHARE> {
                 self.holders.remove(&entry.holder);
             }
         }
-        give_back(&mut self.entries);
-        give_back(&mut self.holders);
         Some(entry.what)
     }
 
     /// Takes out the entry that comes first, if `is_due`.
     pub fn pop_if(&mut self, is_due: impl FnOnce(&K) -> bool) -> Option<T> {
-        let at = *self.entries.first_key_value()?.0;
+        let at = *self.entries.first()?.0;
         if is_due(&at.0) { self.take(at) } else { None }
     }
 
     /// The entry that comes first.
     pub fn peek(&self) -> Option<&T> {
-        self.entries.first_key_value().map(|(_, entry)| &entry.what)
+        self.entries.first().map(|(_, entry)| &entry.what)
     }
 
     /// What the first entry waits for.
     pub fn first(&self) -> Option<K> {
-        self.entries.first_key_value().map(|(at, _)| at.0)
+        self.entries.first().map(|(at, _)| at.0)
     }
 
     /// Looks at `most` entries from `from` on, and takes out those that are `chosen`. Returns where to go on; `None`: at
@@ -172,8 +170,8 @@ impl<K: Ord + Copy, T, const SHARE: usize> Waitlist<K, T, SHARE> {
         let mut last = from;
         for _ in 0..most {
             let next = match last {
-                Some(at) => self.entries.range((Excluded(at), Unbounded)).next(),
-                None => self.entries.iter().next(),
+                Some(at) => self.entries.first_in((Excluded(at), Unbounded)),
+                None => self.entries.first(),
             };
             let (at, entry) = next?;
             let (at, hit) = (*at, chosen(&entry.what));

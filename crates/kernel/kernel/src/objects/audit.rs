@@ -3,7 +3,6 @@
 //! Invariant: nothing here reaches the device manager but to read a function's address; holding any of these
 //! capabilities gives no authority over a device.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,6 +11,7 @@ use cap::Epoch;
 use cpu::Lock;
 use dma_ledger::Claim;
 use ipc::{KernelCall, KernelObject, Object, Slot};
+use pieces::Tree;
 use sabotage::sabotage;
 use schema::audit::{audit_admission, audit_broker, audit_gate, hardware_audit_log};
 use stub::{Answered, Method, Refusal};
@@ -146,16 +146,8 @@ impl Reader {
 
 #[derive(Default)]
 struct Readers {
-    by_number: BTreeMap<u64, Reader>,
+    by_number: Tree<u64, Reader>,
     last: u64,
-}
-
-impl Readers {
-    fn remove(&mut self, number: u64) -> Option<Reader> {
-        let reader = self.by_number.remove(&number);
-        pieces::give_back(&mut self.by_number);
-        reader
-    }
 }
 
 static READERS: Lock<Option<Readers>> = Lock::new(None);
@@ -273,7 +265,8 @@ fn revoke(number: u64) -> Result<(), Refusal> {
     let reader = READERS
         .lock()
         .get_or_insert_default()
-        .remove(number)
+        .by_number
+        .remove(&number)
         .ok_or(Refusal::NotFound)?;
     if let Some(admission) = reader.admission.upgrade() {
         admission.epoch.revoke();

@@ -1,12 +1,12 @@
 //! `Timer` and `EntropySource`.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 use arrayvec::ArrayVec;
 use cap::Epoch;
 use cpu::Lock;
 use ipc::{Late, Quick, Slot};
+use pieces::Tree;
 use sabotage::sabotage;
 use schema::process::{entropy_source, timer};
 use stub::{Answered, Outgoing, Refusal};
@@ -47,7 +47,7 @@ const SLEEPER_BYTES: u64 = 2048;
 /// Who sleeps until when; the number parts equal times.
 #[derive(Debug)]
 struct Sleepers {
-    list: BTreeMap<(u64, u64), Sleeper>,
+    list: Tree<(u64, u64), Sleeper>,
     number: u64,
     /// The earliest time a callback is armed for.
     armed: u64,
@@ -63,7 +63,7 @@ const FORGETS: usize = 32;
 const SWEEP: usize = 2;
 
 static SLEEPERS: Lock<Sleepers> = Lock::new(Sleepers {
-    list: BTreeMap::new(),
+    list: Tree::new(),
     number: 0,
     armed: sched::NEVER,
     swept: (0, 0),
@@ -75,13 +75,13 @@ impl Sleepers {
     fn take_ended(&mut self, from: &mut (u64, u64), gone: &mut ArrayVec<Sleeper, FORGETS>) -> bool {
         for _ in 0..FORGETS {
             use core::ops::Bound::{Excluded, Unbounded};
-            let next = self.list.range((Excluded(*from), Unbounded)).next();
+            let next = self.list.first_in((Excluded(*from), Unbounded));
             let Some((key, later)) = next else {
                 return false;
             };
             *from = *key;
             if !later.is_live() {
-                let _ = self.remove(*from).map(|one| gone.try_push(one));
+                let _ = self.list.remove(from).map(|one| gone.try_push(one));
             }
         }
         true
@@ -91,7 +91,7 @@ impl Sleepers {
     fn sweep(&mut self) -> [Option<Sleeper>; SWEEP] {
         [(); SWEEP].map(|()| {
             use core::ops::Bound::{Excluded, Unbounded};
-            let next = self.list.range((Excluded(self.swept), Unbounded)).next();
+            let next = self.list.first_in((Excluded(self.swept), Unbounded));
             let Some((key, later)) = next else {
                 self.swept = (0, 0);
                 return None;
@@ -100,14 +100,8 @@ impl Sleepers {
             if later.is_live() {
                 return None;
             }
-            self.remove(self.swept)
+            self.list.remove(&self.swept)
         })
-    }
-
-    fn remove(&mut self, key: (u64, u64)) -> Option<Sleeper> {
-        let sleeper = self.list.remove(&key);
-        pieces::give_back(&mut self.list);
-        sleeper
     }
 }
 
@@ -158,8 +152,8 @@ fn wake_due(_: u64) {
     loop {
         let next = {
             let mut s = SLEEPERS.lock();
-            match s.list.first_key_value().map(|(key, _)| *key) {
-                Some(key) if key.0 <= sched::now_ns() && left > 0 => s.remove(key),
+            match s.list.first().map(|(key, _)| *key) {
+                Some(key) if key.0 <= sched::now_ns() && left > 0 => s.list.remove(&key),
                 Some((until, _)) => {
                     s.armed = until;
                     drop(s);
