@@ -1,29 +1,17 @@
 //! Devices below an AMD-Vi unit that is on.
 
 use sabotage::points;
-use vfio_user::card::Attack;
 
 use crate::qemu::Feature;
 use crate::smoke::case::{Smoke, SmokeDisk, Step};
+use crate::smoke::cases::iommu_remapping::{AGAIN, ENDED, FORBIDDEN, HOSTILE, REMAPPED, REMOVED};
 use crate::smoke::cases::nvme_fat_read::{partitioned, whole};
 use crate::smoke::cases::nvme_hostile::raw;
 use crate::smoke::cases::virtio_blk::{DISK, STEPS};
-use crate::smoke::models::{DeviceModel, ModelKind};
 use crate::smoke::sabotage::{Break, Sabotage};
 
 const UNIT: &[&str] = &["-device", "amd-iommu"];
 const ON: &str = "@iommu.on number=0 state=translating levels=4";
-const REMAPPED: &str = "@iommu.function posture=remapped reason=own-domain";
-
-/// What is true of every smoke here.
-const FORBIDDEN: &[&str] = &[
-    "@kernel.panic",
-    "@device.quarantined",
-    "@iommu.fault",
-    "@iommu.domain-ended books=differ",
-    "@process.ended kind=faulted",
-    "@process.ended kind=panicked",
-];
 
 inventory::submit! {
     Smoke {
@@ -71,9 +59,9 @@ inventory::submit! {
             REMAPPED,
             "@queue-reset.stopped reset=ok revoked=4 freed=4 quiet=true",
             "@queue-reset.other-queue status=0 filled=true",
-            "@queue-reset.again status=0 filled=true",
-            "@device.teardown step=translations-removed",
-            "@iommu.domain-ended books=agree",
+            AGAIN,
+            REMOVED,
+            ENDED,
         ],
         forbidden: FORBIDDEN,
         sorted: true,
@@ -164,20 +152,7 @@ inventory::submit! {
         model: "q35,memory-backend=mem",
         memory_mib: 512,
         needs: Some(Feature::VfioUser),
-        device_model: Some(DeviceModel {
-            socket: "card",
-            kind: ModelKind::Card(&[
-                Attack::WriteStale, Attack::ReadBeside, Attack::Read(0x10_0000), Attack::Read(0),
-            ]),
-            reports: &[
-                "card transfer accepted",
-                "card read-beside refused", "card read refused", "card read refused",
-                "card transfer accepted", "card write-stale refused",
-                "card read-beside refused", "card read refused", "card read refused",
-                "card transfer accepted", "card write-stale refused",
-                "card read-beside refused", "card read refused", "card read refused",
-            ],
-        }),
+        device_model: Some(HOSTILE),
         extra: &[
             "-object",
             "memory-backend-memfd,id=mem,size=512M,share=on",
@@ -195,7 +170,7 @@ inventory::submit! {
             "@card.filled round=1 bytes=256",
             "@card.filled round=2 bytes=256",
             "@card.done",
-            "@iommu.domain-ended books=agree",
+            ENDED,
         ],
         forbidden: &["@kernel.panic", "@device.quarantined", "@iommu.domain-ended books=differ"],
         sorted: true,

@@ -15,7 +15,17 @@ use crate::smoke::sabotage::{Break, Sabotage};
 /// A unit with tables of three levels, whatever the version of the machine.
 const UNIT: &[&str] = &["-device", "intel-iommu,aw-bits=39"];
 const ON: &str = "@iommu.on number=0 state=translating levels=3";
-const REMAPPED: &str = "@iommu.function posture=remapped reason=own-domain";
+pub(super) const REMAPPED: &str = "@iommu.function posture=remapped reason=own-domain";
+
+/// What is true of every smoke of devices below a unit.
+pub(super) const FORBIDDEN: &[&str] = &[
+    "@kernel.panic",
+    "@device.quarantined",
+    "@iommu.fault",
+    "@iommu.domain-ended books=differ",
+    "@process.ended kind=faulted",
+    "@process.ended kind=panicked",
+];
 
 inventory::submit! {
     Smoke {
@@ -49,20 +59,10 @@ inventory::submit! {
     }
 }
 
-/// What is true of every smoke here.
-const FORBIDDEN: &[&str] = &[
-    "@kernel.panic",
-    "@device.quarantined",
-    "@iommu.fault",
-    "@iommu.domain-ended books=differ",
-    "@process.ended kind=faulted",
-    "@process.ended kind=panicked",
-];
-
 /// The domain of a claim that ended, with the counts of both ledgers.
-const ENDED: &str = "@iommu.domain-ended books=agree";
-const AGAIN: &str = "@queue-reset.again status=0 filled=true";
-const REMOVED: &str = "@device.teardown step=translations-removed";
+pub(super) const ENDED: &str = "@iommu.domain-ended books=agree";
+pub(super) const AGAIN: &str = "@queue-reset.again status=0 filled=true";
+pub(super) const REMOVED: &str = "@device.teardown step=translations-removed";
 
 inventory::submit! {
     Smoke {
@@ -265,20 +265,7 @@ inventory::submit! {
         model: "q35,memory-backend=mem",
         memory_mib: 512,
         needs: Some(Feature::VfioUser),
-        device_model: Some(DeviceModel {
-            socket: "card",
-            kind: ModelKind::Card(&[
-                Attack::WriteStale, Attack::ReadBeside, Attack::Read(0x10_0000), Attack::Read(0),
-            ]),
-            reports: &[
-                "card transfer accepted",
-                "card read-beside refused", "card read refused", "card read refused",
-                "card transfer accepted", "card write-stale refused",
-                "card read-beside refused", "card read refused", "card read refused",
-                "card transfer accepted", "card write-stale refused",
-                "card read-beside refused", "card read refused", "card read refused",
-            ],
-        }),
+        device_model: Some(HOSTILE),
         extra: CARD,
         required: &[
             ON,
@@ -295,6 +282,33 @@ inventory::submit! {
         ..Smoke::DEFAULT
     }
 }
+
+/// A card that reads and writes more than it was told to, and what it says became of that.
+pub(super) const HOSTILE: DeviceModel = DeviceModel {
+    socket: "card",
+    kind: ModelKind::Card(&[
+        Attack::WriteStale,
+        Attack::ReadBeside,
+        Attack::Read(0x10_0000),
+        Attack::Read(0),
+    ]),
+    reports: &[
+        "card transfer accepted",
+        "card read-beside refused",
+        "card read refused",
+        "card read refused",
+        "card transfer accepted",
+        "card write-stale refused",
+        "card read-beside refused",
+        "card read refused",
+        "card read refused",
+        "card transfer accepted",
+        "card write-stale refused",
+        "card read-beside refused",
+        "card read refused",
+        "card read refused",
+    ],
+};
 
 /// The card, in a process of its own.
 const CARD: &[&str] = &[
