@@ -16,14 +16,16 @@ use clap::Args;
 use crate::child::Guarded;
 use crate::debugger;
 use crate::image::contents::Loader;
-use crate::project::Project;
+use crate::project::{Project, is_ci};
 use crate::qemu::{self, Accel, Machine, escape};
 use crate::session::{Echo, End, Session};
-use crate::setup::is_installed;
+use crate::setup::{self, Consent};
 use crate::smoke::case::{self, Boot, Smoke, perform};
 use crate::smoke::runner::{Options, Runner, Trial};
 use crate::toolchain::Toolchain;
 
+/// What the gate replays: QEMU can save the state of everything that this smoke's machine has.
+const OF_GATE: &str = "boot";
 /// A replay runs at the pace of the recording; a person with a debugger takes time.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Until QEMU listens for the debugger.
@@ -55,6 +57,30 @@ enum Reach {
 
 /// Records, then replays.
 pub fn run(project: &Project, toolchain: &Toolchain, args: &ReplayArgs) -> Result<ExitCode> {
+    replay(project, toolchain, args)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The gate's part: one smoke, recorded, replayed, and gone through backwards. Unattended it installs the debugger.
+///
+/// # Errors
+///
+/// The replay was another run; the debugger did not come back to where it had been, or could not try.
+pub fn gate(project: &Project, toolchain: &Toolchain) -> Result<()> {
+    if is_ci() {
+        setup::ensure_debugger(project, Consent::Given)?;
+    }
+    let args = ReplayArgs {
+        name: OF_GATE.to_owned(),
+        check: true,
+    };
+    let reach = replay(project, toolchain, &args)?;
+    ensure!(reach == Reach::Both, "{OF_GATE} goes forward only");
+    Ok(())
+}
+
+/// Records, then replays. Says how far a debugger could go.
+fn replay(project: &Project, toolchain: &Toolchain, args: &ReplayArgs) -> Result<Reach> {
     let chosen = case::select(std::slice::from_ref(&args.name))?;
     let [smoke] = chosen.as_slice() else {
         bail!(
@@ -86,7 +112,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &ReplayArgs) -> Resul
         if reach == Reach::Both {
             check_backwards(project, toolchain, machine.command(project)?, &folder)?;
         }
-        return Ok(ExitCode::SUCCESS);
+        return Ok(reach);
     }
     let mut command = machine.command(project)?;
     command.args(["-gdb", "tcp::1234", "-S"]);
@@ -107,7 +133,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &ReplayArgs) -> Resul
             "it ended before the recording did"
         }
     );
-    Ok(ExitCode::SUCCESS)
+    Ok(reach)
 }
 
 /// Goes forward and back under a debugger, where there is one.
@@ -117,8 +143,8 @@ fn check_backwards(
     mut command: Command,
     folder: &Path,
 ) -> Result<()> {
-    if !is_installed("gdb") {
-        println!("it was not tried backwards: gdb is not installed");
+    if !debugger::can_go_backwards() {
+        println!("untested: going backwards, which takes a GDB with Python (package gdb)");
         return Ok(());
     }
     let socket = folder.join("gdb");

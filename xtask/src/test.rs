@@ -16,7 +16,8 @@ use crate::qemu::{self, Accel};
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
 use crate::toolchain::Toolchain;
 use crate::{
-    bench, codegen, cpus, crash, examples, fail_alloc, fuzz, kvm, new, newer, saving, smoke, tidy,
+    bench, codegen, cpus, crash, examples, fail_alloc, fuzz, kvm, new, newer, replay, saving,
+    smoke, tidy,
 };
 
 /// What `cargo xtask test` takes.
@@ -61,6 +62,8 @@ enum Stage {
     Guest,
     /// Those that the QEMU in use cannot show, on a newer one
     NewerQemu,
+    /// A recorded smoke that is run again, forwards and backwards
+    Replay,
     /// Instruction counts, against those of docs/benchmarks.md
     Bench,
     /// Every processor that QEMU can play
@@ -82,6 +85,7 @@ impl Stage {
             self,
             Self::Guest
                 | Self::NewerQemu
+                | Self::Replay
                 | Self::Bench
                 | Self::Cpus
                 | Self::FailAlloc
@@ -147,6 +151,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<
     stages.run(Stage::NewerQemu, || {
         newer::run(project, kvm::for_proof(project, args.accel)?)
     });
+    stages.run(Stage::Replay, || replay::gate(project, toolchain));
     stages.run(Stage::Bench, || bench::gate(project, toolchain));
     stages.run(Stage::Cpus, || cpus::gate(project, toolchain));
     stages.run(Stage::FailAlloc, || fail_alloc::gate(project, toolchain));

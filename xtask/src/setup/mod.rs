@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
+use crate::debugger;
 use crate::image::grub::Grub;
 use crate::project::{Project, is_ci};
 use crate::qemu;
@@ -65,6 +66,14 @@ pub fn ensure(project: &Project, consent: Consent, needs: Needs) -> Result<()> {
 /// Makes sure that a browser, and what installs other programs to be tested against, is there; installs it if that is agreed to.
 pub fn ensure_peers(project: &Project, consent: Consent) -> Result<()> {
     ensure_things(project, consent, missing_for_peers)
+}
+
+/// Makes sure that a debugger which can go backwards is there; installs it if that is agreed to.
+pub fn ensure_debugger(project: &Project, consent: Consent) -> Result<()> {
+    ensure_things(project, consent, || match debugger::can_go_backwards() {
+        true => BTreeSet::new(),
+        false => BTreeSet::from([Thing::Debugger]),
+    })
 }
 
 fn missing_for_peers() -> BTreeSet<Thing> {

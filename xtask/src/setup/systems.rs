@@ -34,6 +34,8 @@ pub enum Thing {
     PythonVenv,
     /// A browser that shows nothing.
     Browser,
+    /// GDB with Python.
+    Debugger,
 }
 
 /// A system with packages.
@@ -94,7 +96,7 @@ impl System {
     /// The packages that bring `thing`; none where it comes with another one, or from rustup.
     pub fn packages(self, thing: Thing) -> &'static [&'static str] {
         use Thing::{
-            Binutils, Browser, Capnp, Compiler, Dosfs, GrubBios, GrubTool, Mtools, Ovmf,
+            Binutils, Browser, Capnp, Compiler, Debugger, Dosfs, GrubBios, GrubTool, Mtools, Ovmf,
             PythonVenv, Qemu, QemuImg, Tar, Xorriso,
         };
         match (self, thing) {
@@ -109,6 +111,7 @@ impl System {
             (Self::Debian | Self::Unknown, Browser) => &["chromium-headless-shell"],
             (Self::Homebrew, Browser) => &[],
             (_, Browser) => &["chromium"],
+            (_, Debugger) => &["gdb"],
             (Self::Debian | Self::Unknown, PythonVenv) => &["python3-venv"],
             (Self::Arch | Self::Homebrew, PythonVenv) => &["python"],
             (_, PythonVenv) => &["python3"],
@@ -196,7 +199,7 @@ mod tests {
         Thing::Compiler,
     ];
     /// What tests ask for: its names are those of Debian alone.
-    const PEERS: [Thing; 2] = [Thing::PythonVenv, Thing::Browser];
+    const PEERS: [Thing; 3] = [Thing::PythonVenv, Thing::Browser, Thing::Debugger];
 
     #[test]
     fn systems_are_told_apart_by_os_release() {
