@@ -30,6 +30,24 @@ pub(crate) struct Packet<'a> {
     pub body: &'a [u8],
 }
 
+impl Packet<'_> {
+    /// What arrived, from one port to another.
+    fn arrival(&self, protocol: Protocol, (from, to): (u16, u16), flags: Flags) -> Arrival {
+        Arrival {
+            protocol,
+            local: Endpoint {
+                address: self.target,
+                port: to,
+            },
+            remote: Endpoint {
+                address: self.source,
+                port: from,
+            },
+            flags,
+        }
+    }
+}
+
 impl Stack {
     /// Takes a frame; `Err` says why nothing came of it.
     pub(crate) fn arrive(&mut self, now: Nanoseconds, bytes: &[u8]) -> Result<(), Count> {
@@ -145,23 +163,14 @@ impl Stack {
         if !header.verify_checksum(&from, &to) && !sabotage!(NET_SKIP_CHECKSUMS) {
             return Err(Count::TcpChecksum);
         }
-        let arrival = Arrival {
-            protocol: Protocol::Tcp,
-            local: Endpoint {
-                address: packet.target,
-                port: header.dst_port(),
-            },
-            remote: Endpoint {
-                address: packet.source,
-                port: header.src_port(),
-            },
-            flags: Flags {
-                syn: header.syn(),
-                ack: header.ack(),
-                rst: header.rst(),
-                fin: header.fin(),
-            },
+        let flags = Flags {
+            syn: header.syn(),
+            ack: header.ack(),
+            rst: header.rst(),
+            fin: header.fin(),
         };
+        let ports = (header.src_port(), header.dst_port());
+        let arrival = packet.arrival(Protocol::Tcp, ports, flags);
         self.act(now, packet.frame, &arrival)
     }
 
@@ -173,18 +182,8 @@ impl Stack {
         if (lacks_sum || !header.verify_checksum(&from, &to)) && !sabotage!(NET_SKIP_CHECKSUMS) {
             return Err(Count::UdpChecksum);
         }
-        let arrival = Arrival {
-            protocol: Protocol::Udp,
-            local: Endpoint {
-                address: packet.target,
-                port: header.dst_port(),
-            },
-            remote: Endpoint {
-                address: packet.source,
-                port: header.src_port(),
-            },
-            flags: Flags::default(),
-        };
+        let ports = (header.src_port(), header.dst_port());
+        let arrival = packet.arrival(Protocol::Udp, ports, Flags::default());
         self.act(now, packet.frame, &arrival)
     }
 
