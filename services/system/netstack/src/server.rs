@@ -32,6 +32,8 @@ pub struct Server<'e> {
     pub(crate) exports: Vec<Shared>,
     pub(crate) opened: HashMap<u64, Opened>,
     pub(crate) connecting: HashMap<u64, Connecting>,
+    /// None of them is given up before.
+    pub(crate) give_up_at: Nanoseconds,
     /// Echoes that were asked for, by the cookie of the facet that did.
     pub(crate) echoing: HashMap<u64, Late<icmp_echo::call::Echo>>,
     pub(crate) watching: VecDeque<(Late<network_manager::call::Watch>, u64)>,
@@ -55,6 +57,7 @@ impl<'e> Server<'e> {
             exports,
             opened: HashMap::new(),
             connecting: HashMap::new(),
+            give_up_at: Nanoseconds::NEVER,
             echoing: HashMap::new(),
             watching: VecDeque::new(),
             cookie: FIRST_COOKIE,
@@ -91,8 +94,7 @@ impl<'e> Server<'e> {
 
     /// When [`Self::work`] has something to do next.
     pub fn deadline(&self) -> Nanoseconds {
-        let connecting = self.connecting.values().map(|connecting| connecting.until);
-        connecting.fold(self.stack.deadline(), Nanoseconds::min)
+        self.stack.deadline().min(self.give_up_at)
     }
 
     /// A socket may have something for its owner.

@@ -148,15 +148,17 @@ impl Server<'_> {
     /// Ends connections that have not come about in time.
     pub(crate) fn give_connections_up(&mut self) {
         let now = self.now;
+        if !self.give_up_at.has_passed(now) {
+            return;
+        }
         let is_late = |connecting: &Connecting| connecting.until.has_passed(now);
-        let late = self.connecting.iter().find(|(_, value)| is_late(value));
-        if let Some(cookie) = late.map(|(cookie, _)| *cookie)
-            && let Some(connecting) = self.connecting.remove(&cookie)
-        {
+        for (_, connecting) in self.connecting.extract_if(|_, value| is_late(value)) {
             let _ = self.stack.abort(connecting.socket);
             self.stack.release(now, connecting.socket);
             connecting.late.refuse(Refusal::TimedOut);
         }
+        let rest = self.connecting.values().map(|connecting| connecting.until);
+        self.give_up_at = rest.min().unwrap_or(Nanoseconds::NEVER);
     }
 
     fn stream(&mut self, cookie: u64) -> Result<&mut Stream, Refusal> {
@@ -337,18 +339,19 @@ impl<'c> tcp_connect_authority::Server<Call<'c>> for Server<'_> {
             Err(refusal) => return reply.refuse(refusal),
         };
         let (answered, late) = reply.defer();
-        let span = Nanoseconds::new(timeout_ns).min(PATIENCE);
+        let until = self
+            .now
+            .saturating_add(Nanoseconds::new(timeout_ns).min(PATIENCE));
+        self.give_up_at = self.give_up_at.min(until);
         let cookie = self.next_cookie();
         self.stack.set_owner(socket, cookie);
-        self.connecting.insert(
-            cookie,
-            Connecting {
-                late,
-                window,
-                socket,
-                until: self.now.saturating_add(span),
-            },
-        );
+        let connecting = Connecting {
+            late,
+            window,
+            socket,
+            until,
+        };
+        self.connecting.insert(cookie, connecting);
         answered
     }
 }
