@@ -3,13 +3,12 @@
 use arrayvec::ArrayVec;
 use net_stack::{MAX_FRAME, Stack};
 use sdk::alloc::boxed::Box;
-use sdk::net::nic_session::{Event, Kind, Piece, WaitParams, WaitResults};
+use sdk::net::nic_session::{Event, Piece, WaitParams, WaitResults};
 use sdk::{Access, Nic, NicSession, Refusal, Timer, Window, fact};
 use units::Nanoseconds;
 
-/// Frames that may arrive, and frames that may leave, before anybody looks.
-const PLACES: u32 = 64;
-const PLACE_BYTES: u32 = 2048;
+use crate::places::{Back, PLACE_BYTES, PLACES, Places, offset_of};
+
 const WINDOW_BYTES: u32 = 2 * PLACES * PLACE_BYTES;
 /// A call carries so many pieces or events.
 const BATCH: usize = 64;
@@ -17,7 +16,7 @@ const BATCH: usize = 64;
 const TRIES: u32 = 50;
 const PAUSE_NS: u64 = 100_000_000;
 
-/// The session, and whose each place of its window is.
+/// The session, with its window.
 pub struct Link {
     nic: Nic,
     /// None while another one is asked for.
@@ -27,10 +26,7 @@ pub struct Link {
     seen: u64,
     /// Sessions so far.
     number: u64,
-    /// Places that the device may fill, and places that it is sending from; those behind the first [`PLACES`] are for frames
-    /// that leave.
-    lent: [bool; 2 * PLACES as usize],
-    free: ArrayVec<u32, { PLACES as usize }>,
+    places: Places,
     frame: Box<[u8; MAX_FRAME]>,
 }
 
@@ -70,8 +66,7 @@ impl Link {
             frame_bytes,
             seen: 0,
             number: 0,
-            lent: [false; 2 * PLACES as usize],
-            free: ArrayVec::new(),
+            places: Places::default(),
             frame: Box::new([0; MAX_FRAME]),
         };
         link.begin()?;
@@ -106,8 +101,7 @@ impl Link {
     fn begin(&mut self) -> Result<(), Refusal> {
         self.seen = 0;
         self.number += 1;
-        self.lent = [false; 2 * PLACES as usize];
-        self.free = (PLACES..2 * PLACES).collect();
+        self.places = Places::default();
         let all: ArrayVec<u32, { PLACES as usize }> = (0..PLACES).collect();
         self.post(&all)
     }
@@ -139,20 +133,14 @@ impl Link {
 
     fn post(&mut self, places: &[u32]) -> Result<(), Refusal> {
         let piece = |place: &u32| Piece {
-            offset: place * PLACE_BYTES,
+            offset: offset_of(*place),
             length: PLACE_BYTES,
         };
         for places in places.chunks(BATCH) {
             let pieces: ArrayVec<Piece, BATCH> = places.iter().map(piece).collect();
             let posted = self.session()?.object.post(&pieces)?;
-            for place in places.iter().take(posted.accepted.into()) {
-                if let Some(lent) = self.lent.get_mut(*place as usize) {
-                    *lent = true;
-                }
-            }
-            if let Some(refusal) = posted.refusal {
-                return Err(refusal);
-            }
+            self.places.lend(places);
+            all_accepted(posted.accepted, pieces.len(), posted.refusal)?;
         }
         Ok(())
     }
@@ -170,19 +158,11 @@ impl Link {
         let mut again: ArrayVec<u32, BATCH> = ArrayVec::new();
         for event in events {
             self.seen += 1;
-            let place = event.offset / PLACE_BYTES;
-            let lent = self.lent.get_mut(place as usize);
-            let lent = lent.filter(|lent| **lent && event.offset.is_multiple_of(PLACE_BYTES));
-            *lent.ok_or(Refusal::Corrupt)? = false;
-            match event.kind {
-                Kind::Transmitted if place >= PLACES => self.free.push(place),
-                Kind::Received if place < PLACES => {
-                    if event.refusal.is_none() {
-                        self.receive(event, now, stack)?;
-                    }
-                    again.push(place);
+            if let Back::Received(place) = self.places.back(event)? {
+                if event.refusal.is_none() {
+                    self.receive(event, now, stack)?;
                 }
-                _ => return Err(Refusal::Corrupt),
+                again.push(place);
             }
         }
         self.post(&again)
@@ -213,9 +193,9 @@ impl Link {
             let mut pieces: ArrayVec<Piece, BATCH> = ArrayVec::new();
             while !pieces.is_full()
                 && let Some(frame) = stack.outgoing()
-                && let Some(place) = self.free.pop()
+                && let Some(place) = self.places.take()
             {
-                let offset = place * PLACE_BYTES;
+                let offset = offset_of(place);
                 session.window.write(offset.into(), frame)?;
                 let length = (frame.len() as u32).min(self.frame_bytes);
                 pieces.push(Piece { offset, length });
@@ -224,15 +204,36 @@ impl Link {
             if pieces.is_empty() {
                 return Ok(());
             }
-            for piece in &pieces {
-                if let Some(lent) = self.lent.get_mut((piece.offset / PLACE_BYTES) as usize) {
-                    *lent = true;
-                }
-            }
             let sent = session.object.transmit(&pieces)?;
-            if usize::from(sent.accepted) < pieces.len() {
-                return Err(sent.refusal.unwrap_or(Refusal::Failed));
-            }
+            all_accepted(sent.accepted, pieces.len(), sent.refusal)?;
+        }
+    }
+}
+
+/// What is not accepted would be nobody's: a session that leaves some is of no more use, whether it says why or not.
+fn all_accepted(accepted: u16, asked: usize, refusal: Option<Refusal>) -> Result<(), Refusal> {
+    match refusal {
+        None if usize::from(accepted) == asked => Ok(()),
+        refusal => Err(refusal.unwrap_or(Refusal::Failed)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::all_accepted;
+    use sdk::Refusal;
+
+    #[test]
+    fn a_place_that_is_left_out_in_silence_ends_the_session() {
+        assert_eq!(all_accepted(3, 3, None), Ok(()));
+        let full = Some(Refusal::QueueFull);
+        for (accepted, refusal, why) in [
+            (2, None, Refusal::Failed),
+            (4, None, Refusal::Failed),
+            (2, full, Refusal::QueueFull),
+            (3, full, Refusal::QueueFull),
+        ] {
+            assert_eq!(all_accepted(accepted, 3, refusal), Err(why));
         }
     }
 }

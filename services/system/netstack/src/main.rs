@@ -14,6 +14,7 @@ mod exports;
 mod link;
 mod manager;
 mod opened;
+mod places;
 mod rights;
 mod server;
 mod streams;
