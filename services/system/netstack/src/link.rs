@@ -12,7 +12,7 @@ use crate::places::{Back, PLACE_BYTES, PLACES, Places, offset_of};
 const WINDOW_BYTES: u32 = 2 * PLACES * PLACE_BYTES;
 /// A call carries so many pieces or events.
 const BATCH: usize = 64;
-/// How often a session is asked for again, and how long is waited in between.
+/// How often a session is asked for again, and how long after the last one.
 const TRIES: u32 = 50;
 const PAUSE_NS: u64 = 100_000_000;
 
@@ -26,6 +26,8 @@ pub struct Link {
     seen: u64,
     /// Sessions so far.
     number: u64,
+    /// Before this time no other one is asked for.
+    next_ns: u64,
     places: Places,
     frame: Box<[u8; MAX_FRAME]>,
 }
@@ -66,6 +68,7 @@ impl Link {
             frame_bytes,
             seen: 0,
             number: 0,
+            next_ns: 0,
             places: Places::default(),
             frame: Box::new([0; MAX_FRAME]),
         };
@@ -74,7 +77,8 @@ impl Link {
     }
 
     /// Opens another session in the place of the last one, whether that has ended or is of no more use: it is given up first,
-    /// because there is one at a time. What was on its way is lost, as on any wire.
+    /// because there is one at a time. What was on its way is lost, as on any wire. A provider whose every session is of no use
+    /// is asked no more often than one that refuses.
     ///
     /// # Errors
     /// The provider's, after many tries.
@@ -82,16 +86,15 @@ impl Link {
         let mut left = TRIES;
         loop {
             self.session = None;
+            timer.sleep(self.next_ns)?;
+            self.next_ns = timer.now()?.ns.saturating_add(PAUSE_NS);
             match enter(&self.nic).and_then(|session| {
                 self.session = Some(session);
                 self.begin()
             }) {
                 Ok(()) => break,
                 Err(refusal) if left == 0 => return Err(refusal),
-                Err(_) => {
-                    left -= 1;
-                    sdk::sleep_for(timer, PAUSE_NS)?;
-                }
+                Err(_) => left -= 1,
             }
         }
         fact!("net.reopened", session = self.number);
