@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod lookup;
+mod parts;
 mod server;
 
 use sdk::net::udp_socket::call::Receive;

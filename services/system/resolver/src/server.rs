@@ -14,7 +14,8 @@ use sdk::{
 use units::Nanoseconds;
 
 use crate::LOOKUPS;
-use crate::lookup::{Addresses, Lookup, Part, answer, kinds};
+use crate::lookup::{Lookup, answer};
+use crate::parts::{Addresses, Parts, kinds};
 
 const PORT: u16 = 53;
 /// A server has so long to answer.
@@ -100,10 +101,7 @@ impl Server {
             Err(refusal) => return Err(refusal),
         };
         let offset = place as u32 * PART_BYTES;
-        for part in lookup.parts.iter_mut().flatten() {
-            if part.answer.is_some() {
-                continue;
-            }
+        for part in lookup.parts.open() {
             let drawn = self.entropy.fill()?;
             let (asked, message) = ask(&lookup.name, part.kind, drawn.a as u16, drawn.b);
             self.window.write(offset.into(), &message)?;
@@ -145,15 +143,15 @@ impl Server {
         let offset = place as u64 * u64::from(PART_BYTES) + u64::from(SENT_BYTES);
         let message = message.get_mut(..bytes as usize).unwrap_or_default();
         if self.window.read(offset, message).is_ok()
-            && let Some((kind, answer)) = lookup.take(message)
+            && let Some((kind, answer)) = lookup.parts.take(message)
         {
             self.cache.put(&lookup.name, kind, answer, self.now);
         }
-        if lookup.is_done() {
+        if lookup.parts.is_done() {
             return self.end(place, Refusal::NotFound);
         }
         lookup.heard += 1;
-        lookup.is_idle = !lookup.hopes();
+        lookup.is_idle = !lookup.parts.hopes();
         if lookup.is_idle {
             lookup.socket = None;
         }
@@ -214,8 +212,7 @@ impl<'c> dns_resolver::Server<Call<'c>> for Server {
         let Ok(name) = read(name) else {
             return reply.refuse(Refusal::BadArgument);
         };
-        let kinds = kinds(families);
-        if let Some(found) = self.known(&name, kinds) {
+        if let Some(found) = self.known(&name, kinds(families)) {
             let (answered, late) = reply.defer();
             answer(late, &found, Refusal::NotFound);
             return answered;
@@ -224,15 +221,10 @@ impl<'c> dns_resolver::Server<Call<'c>> for Server {
             return reply.refuse(Refusal::Busy);
         };
         let (answered, late) = reply.defer();
-        let part = |kind| Part {
-            kind,
-            asked: None,
-            answer: None,
-        };
         *place = Some(Lookup {
             late,
             name,
-            parts: kinds.map(|kind| kind.map(part)),
+            parts: Parts::new(families),
             until: self
                 .now
                 .saturating_add(Nanoseconds::new(timeout_ns).min(LONGEST)),
@@ -240,7 +232,6 @@ impl<'c> dns_resolver::Server<Call<'c>> for Server {
             try_until: Nanoseconds::ZERO,
             socket: None,
             heard: 0,
-            was_refused: false,
             is_idle: true,
         });
         answered
