@@ -211,6 +211,24 @@ fn a_listener_that_goes_cuts_off_what_nobody_accepted() {
 }
 
 #[test]
+fn a_connection_that_is_given_up_is_told_before_anything_else_happens() {
+    let mut link = Link::new();
+    link.listen(80, 2);
+    // No segment arrives.
+    link.harm = |frame| frame[12..14] != [0x86, 0xdd] || frame[20] != 6;
+    let socket = link.connect(80).unwrap();
+    link.soon();
+    let (stack, now) = (&mut link.stacks[0], link.now);
+    assert_eq!(stack.state(socket), Ok(State::Connecting));
+    stack.abort(socket).unwrap();
+    stack.release(now, socket);
+    let frame = stack.outgoing().unwrap();
+    // The flags of TCP behind the headers of Ethernet and IPv6.
+    assert_eq!(frame[14 + 40 + 13] & 0x04, 0x04);
+    assert_eq!(stack.sockets(), 0);
+}
+
+#[test]
 fn handshakes_that_never_end_are_forgotten() {
     let mut link = Link::new();
     let _ = link.listen(80, 4);
