@@ -45,7 +45,7 @@ interface SaveStore @0xd1c0a5e5b0a71001 {
     wrongSchema @4;
     # The store changed or lost this line.
     ledgerRewrite @5;
-    # The store shows less than this version, which was seen.
+    # The store shows less than this version, which was seen since the service began.
     rollback @6;
     # The tenant has used what it may.
     overQuota @7;

@@ -40,6 +40,18 @@ impl Answer {
         Ok(have == head.length)
     }
 
+    /// The status of one that says of the call or of who makes it that it is none, and what to look at.
+    pub fn trouble(&self) -> Option<(u16, &'static str)> {
+        let status = self.head?.status;
+        let what = match status {
+            200 | 429 | 500..600 => return None,
+            401 | 403 => "it does not know the facet's token",
+            400 | 413 => "it does not take the call: is it of another version?",
+            _ => "is there a save bridge?",
+        };
+        Some((status, what))
+    }
+
     /// What it says, once it is whole. The call may have been done before a status other than 200 was said.
     ///
     /// # Errors
@@ -72,6 +84,22 @@ mod tests {
             }
         }
         Err(Fault::Lost)
+    }
+
+    #[test]
+    fn a_bridge_that_does_not_know_the_token_is_told_apart() {
+        let trouble = |status: u16| {
+            let mut answer = Answer::default();
+            let said = format!("HTTP/1.1 {status} -\r\ncontent-length: 0\r\n\r\n");
+            assert_eq!(answer.take(said.as_bytes()), Ok(true));
+            let (status, what) = answer.trouble()?;
+            Some((status, what.contains("token")))
+        };
+        let all = [200, 503, 429, 401, 400, 404].map(trouble);
+        let [none, none_too, nor_this, token, call, other] = all;
+        assert_eq!((none, none_too, nor_this), (None, None, None));
+        assert_eq!(token, Some((401, true)));
+        assert_eq!((call, other), (Some((400, false)), Some((404, false))));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The way to a bridge: one connection for each call, with bounds on its time.
 
+use core::cell::Cell;
 use core::net::Ipv4Addr;
 
 use save_core::{Fault, Wire};
@@ -8,12 +9,12 @@ use sdk::alloc::rc::Rc;
 use sdk::alloc::string::String;
 use sdk::alloc::vec;
 use sdk::alloc::vec::Vec;
-use sdk::{Env, Error, Refusal, TcpConnectAuthority, TcpStream, Timer, VirtualMemory};
+use sdk::{Env, Error, Refusal, TcpConnectAuthority, TcpStream, Timer, VirtualMemory, warn};
 
 use crate::answer::Answer;
 
 const SECOND_NS: u64 = 1_000_000_000;
-/// How long a connection, and a call over it, may take.
+/// How long a connection may take, and a call with its connection.
 const CONNECT_NS: u64 = 3 * SECOND_NS;
 const CALL_NS: u64 = 10 * SECOND_NS;
 /// Nobody was there to ask.
@@ -31,6 +32,8 @@ struct Held {
     connect: TcpConnectAuthority,
     address: Ipv4Addr,
     port: u16,
+    /// The status that the log was told of last; 0 for none.
+    told: Cell<u16>,
 }
 
 impl Way {
@@ -45,6 +48,7 @@ impl Way {
             connect: env.get("connect")?,
             address,
             port,
+            told: Cell::new(0),
         })))
     }
 
@@ -68,13 +72,26 @@ pub struct HttpWire {
     head: String,
 }
 
+impl Held {
+    /// Tells whoever runs the system what a client cannot mend, and sees as [`Fault::Damaged`]. Clients may ask as often as they like:
+    /// a status is told once.
+    fn tell(&self, trouble: Option<(u16, &str)>) {
+        if let Some((status, what)) = trouble
+            && self.told.replace(status) != status
+        {
+            let (address, port) = (self.address, self.port);
+            warn!("the bridge at {address}:{port} answers {status}: {what}");
+        }
+    }
+}
+
 impl Wire for HttpWire {
     fn call(&mut self, call: &[u8]) -> Result<Vec<u8>, Fault> {
         let way = &*self.way;
         let octets = way.address.octets();
+        let now = way.timer.now().map_err(|_| NOBODY)?.ns;
         let made = TcpStream::connect(&way.vm, &way.connect, &octets, way.port, CONNECT_NS);
         let mut stream = made.map_err(|_| NOBODY)?;
-        let now = way.timer.now().map_err(|_| NOBODY)?.ns;
         stream.set_deadline(now.saturating_add(CALL_NS));
         let head = format!("{}Content-Length: {}\r\n\r\n", self.head, call.len());
         let mut request = head.into_bytes();
@@ -90,6 +107,7 @@ impl Wire for HttpWire {
                 return Err(Fault::Lost);
             }
             if answer.take(piece.get(..count).unwrap_or_default())? {
+                way.tell(answer.trouble());
                 return answer.end();
             }
         }

@@ -41,7 +41,7 @@ pub mod save_store {
             WrongSchema = 4,
             /// The store changed or lost this line.
             LedgerRewrite = 5,
-            /// The store shows less than this version, which was seen.
+            /// The store shows less than this version, which was seen since the service began.
             Rollback = 6,
             /// The tenant has used what it may.
             OverQuota = 7,
