@@ -2,6 +2,7 @@
 
 use httparse::{EMPTY_HEADER, Header, Response, Status};
 
+use crate::head::number;
 use crate::{Limits, MOST_HEADERS, Refusal};
 
 /// What the head of an answer says.
@@ -39,13 +40,15 @@ pub fn answer(bytes: &[u8], limits: &Limits) -> Result<Option<Answer>, Refusal> 
         return Err(Refusal::Encoding);
     }
     let length = once(headers, "content-length")?.ok_or(Refusal::LengthMissing)?;
-    let length = number(length).ok_or(Refusal::Length)?;
+    let length = number(length)?;
     let length = Some(length).filter(|length| *length <= limits.body);
     let length = length.and_then(|length| usize::try_from(length).ok());
     let length = length.ok_or(Refusal::BodyLong)?;
     let retry_after_s = match once(headers, "retry-after")? {
         // A date is not what is asked for here, and says nothing to who has no clock.
-        Some(value) => number(value).and_then(|seconds| u32::try_from(seconds).ok()),
+        Some(value) => number(value)
+            .ok()
+            .and_then(|seconds| u32::try_from(seconds).ok()),
         None => None,
     };
     Ok(Some(Answer {
@@ -66,11 +69,4 @@ fn once<'a>(headers: &[Header<'a>], name: &str) -> Result<Option<&'a [u8]>, Refu
         Some(_) => Err(Refusal::Twice),
         None => Ok(first),
     }
-}
-
-/// Digits alone.
-fn number(value: &[u8]) -> Option<u64> {
-    let is_digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    let text = core::str::from_utf8(value).ok().filter(|_| is_digits)?;
-    text.parse().ok()
 }

@@ -329,7 +329,7 @@ impl<'a> Found<'a> {
 }
 
 /// Digits alone, not more than any length needs: no sign, no list, no spaces.
-fn number(value: &[u8]) -> Result<u64, Refusal> {
+pub(crate) fn number(value: &[u8]) -> Result<u64, Refusal> {
     if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
         return Err(Refusal::Length);
     }
