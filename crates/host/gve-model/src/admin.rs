@@ -2,7 +2,8 @@
 
 use gve_format::{
     COMMAND_BYTES, COMMANDS, Command, CreateRx, CreateTx, DESCRIPTOR_VERSION, DRIVER_INFO_BYTES,
-    PAGE_BYTES, PTYPE_MAP_BYTES, RAW_LIST, Refusal, Resources, Status, pages, queue_resources,
+    PAGE_BYTES, PTYPE_MAP_BYTES, RAW_LIST, Refusal, Resources, Status, dqo, gqi, pages,
+    queue_resources,
 };
 use vfio_user::Bus;
 
@@ -27,6 +28,12 @@ fn ensure(holds: bool, rule: &'static str) -> Result<(), Broken> {
         true => Ok(()),
         false => Err((INVALID, rule)),
     }
+}
+
+/// Whether so many things of that length have addresses from there on: a ring at the end of the address space has none.
+fn ensure_room(at: u64, count: u32, bytes: usize) -> Result<(), Broken> {
+    let end = at.checked_add(u64::from(count) * bytes as u64);
+    ensure(end.is_some(), "address")
 }
 
 /// The memory of a command cannot be reached; that was told already.
@@ -178,6 +185,9 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
         )?;
         ensure(resources.first_vector <= 1, "first-vector")?;
         ensure(resources.blocks < vectors.into(), "blocks")?;
+        ensure_room(resources.counters_at, resources.counters, 4)?;
+        let stride = resources.stride as usize;
+        ensure_room(resources.doorbells_at, resources.blocks, stride)?;
         for block in 0..resources.blocks {
             let at = resources.doorbells_at + u64::from(block) * u64::from(resources.stride);
             let index = Self::block_doorbell(block).to_be_bytes();
@@ -289,6 +299,9 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
             create.ring_at.is_multiple_of(PAGE_BYTES.into()),
             "alignment",
         )?;
+        ensure_room(create.ring_at, entries.into(), gqi::TX_BYTES)?;
+        let completion = dqo::TX_COMPLETION_BYTES;
+        ensure_room(create.completions_at, entries.into(), completion)?;
         create.entries = self.shape.entries;
         self.tell_place(bus, Direction::Transmit, create.queue, create.resources_at)?;
         self.take_block(create.block);
@@ -321,6 +334,12 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
         ensure([2048, 4096].contains(&create.buffer_bytes), "buffer-bytes")?;
         let aligned = create.ring_at.is_multiple_of(PAGE_BYTES.into());
         ensure(aligned && create.data_at.is_multiple_of(8), "alignment")?;
+        let (ring, data) = match self.shape.format.is_gqi() {
+            true => (gqi::RX_BYTES, gqi::SLOT_BYTES),
+            false => (dqo::RX_COMPLETION_BYTES, dqo::RX_BYTES),
+        };
+        ensure_room(create.ring_at, self.shape.entries.into(), ring)?;
+        ensure_room(create.data_at, self.shape.entries.into(), data)?;
         create.entries = self.shape.entries;
         self.tell_place(bus, Direction::Receive, create.queue, create.resources_at)?;
         self.take_block(create.block);

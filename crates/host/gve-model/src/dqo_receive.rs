@@ -84,13 +84,14 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
         hash: u32,
     ) -> Option<()> {
         let it = self.state.rx.get_mut(&queue)?;
+        // Before anything is taken: a completion that is skipped is one that the driver waits for.
+        if frame.len() > it.create.buffer_bytes.into() {
+            return None;
+        }
         let (mut buffer, at) = it.posted.pop_front()?;
         let (slot, generation, create) = (it.done, it.generation, it.create);
         it.done = (slot + 1) % u32::from(create.entries);
         it.generation ^= it.done == 0;
-        if frame.len() > create.buffer_bytes.into() {
-            return None;
-        }
         self.dma(bus).write("rx-data", at, frame)?;
         let number = self.counts.received;
         let detail = format_args!("frame={number}");

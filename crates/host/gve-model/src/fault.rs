@@ -26,6 +26,22 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// What it is asked for with, and what tells that it happened begins with.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Refuse(_) => "refuse",
+            Self::Hang(_) => "hang",
+            Self::Sequence(_) => "sequence",
+            Self::Spurious(_) => "spurious",
+            Self::Short(_) => "short",
+            Self::Long(_) => "long",
+            Self::StuckReset => "stuck-reset",
+            Self::Hostile(_) => "hostile",
+            Self::LinkDown(_) => "link-down",
+            Self::AskReset(_) => "ask-reset",
+        }
+    }
+
     /// Reads one: a word, and a number where one belongs to it, decimal or with `0x`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();

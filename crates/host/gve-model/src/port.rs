@@ -4,6 +4,9 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
+/// The longest datagram that is taken whole.
+const LONGEST: usize = 1 << 16;
+
 /// One end of a wire.
 pub trait Port {
     /// Sends a frame. One that does not get through is lost, as on a wire.
@@ -18,6 +21,8 @@ pub trait Port {
 pub struct Datagrams {
     socket: UnixDatagram,
     peer: PathBuf,
+    /// Where the next one goes. Most looks find none.
+    room: Vec<u8>,
 }
 
 impl Datagrams {
@@ -31,6 +36,7 @@ impl Datagrams {
         Ok(Self {
             socket,
             peer: peer.to_path_buf(),
+            room: vec![0; LONGEST],
         })
     }
 }
@@ -42,9 +48,7 @@ impl Port for Datagrams {
     }
 
     fn receive(&mut self) -> Option<Vec<u8>> {
-        let mut frame = vec![0; 1 << 16];
-        let bytes = self.socket.recv(&mut frame).ok()?;
-        frame.truncate(bytes);
-        Some(frame)
+        let bytes = self.socket.recv(&mut self.room).ok()?;
+        self.room.get(..bytes).map(<[u8]>::to_vec)
     }
 }

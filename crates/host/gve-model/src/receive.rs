@@ -98,6 +98,9 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
 
     fn store(&mut self, bus: &mut dyn Bus, queue: u32, frame: &[u8], hash: u32) -> Option<()> {
         let it = self.state.rx.get_mut(&queue)?;
+        if frame.len() + usize::from(gqi::RX_PAD) > it.create.buffer_bytes.into() {
+            return None;
+        }
         let (_, offset) = it.posted.pop_front()?;
         let slot = it.done % u32::from(it.create.entries);
         it.done = it.done.wrapping_add(1);
