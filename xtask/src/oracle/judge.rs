@@ -1,5 +1,7 @@
 //! Whether the oracle got through, and what is wrong otherwise.
 
+use gve_model::Fault;
+
 /// What there is to be judged.
 pub struct Seen<'a> {
     /// What the oracle's console said.
@@ -86,12 +88,15 @@ pub fn whole(seen: &Seen<'_>) -> Vec<String> {
     wrong
 }
 
-/// What is wrong where the model does wrong: that it did not.
-pub fn faulty(seen: &Seen<'_>) -> Vec<String> {
-    match seen.told.iter().any(|line| line.starts_with("model.fault")) {
-        true => Vec::new(),
-        false => vec!["no fault happened".to_owned()],
-    }
+/// What is wrong where the model does wrong: that one of the faults did not happen.
+pub fn faulty(seen: &Seen<'_>, faults: &[Fault]) -> Vec<String> {
+    let is_missing = |fault: &&Fault| {
+        let told = format!("model.fault {}", fault.word());
+        !seen.told.iter().any(|line| line.starts_with(&told))
+    };
+    let missing = faults.iter().filter(is_missing);
+    let story = |fault: &Fault| format!("the fault did not happen: {fault:?}");
+    missing.map(story).collect()
 }
 
 /// Whether a person wants to see it.
@@ -110,6 +115,22 @@ mod tests {
         STEPS
             .map(|step| if step == "oracle.down" { digest } else { step })
             .join("\r\n")
+    }
+
+    #[test]
+    fn a_fault_that_did_not_happen_is_named() {
+        let told = ["model.fault short frame=3".to_owned()];
+        let seen = Seen {
+            said: "",
+            told: &told,
+            received: &[],
+            digest: "",
+            ended: false,
+        };
+        let wrong = |faults: &[Fault]| faulty(&seen, faults).len();
+        assert_eq!(wrong(&[Fault::Short(3)]), 0);
+        assert_eq!(wrong(&[Fault::Short(3), Fault::Long(4)]), 1);
+        assert_eq!(wrong(&[Fault::StuckReset]), 1);
     }
 
     #[test]

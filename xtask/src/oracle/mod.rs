@@ -142,7 +142,7 @@ pub fn run(project: &Project, args: &ModelArgs) -> Result<ExitCode> {
     };
     let wrong = match args.faults.is_empty() {
         true => judge::whole(&seen),
-        false => judge::faulty(&seen),
+        false => judge::faulty(&seen, &args.faults),
     };
     println!(
         "model=gve oracle={} qemu={} seconds={} logs={}",
