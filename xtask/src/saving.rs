@@ -79,7 +79,7 @@ pub fn gate(project: &Project) -> Result<()> {
     };
     ensure!(
         run(project, &args)? == ExitCode::SUCCESS,
-        "a server was not served as it should"
+        "a server is missing or was not served as it should; above stands which, and cargo xtask save-conformance asks again"
     );
     Ok(())
 }

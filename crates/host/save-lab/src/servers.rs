@@ -359,9 +359,11 @@ fn install_python(tools: &Path) -> Result<()> {
     }
     eprintln!("installing {} into {}", PYTHON.join(" "), python.display());
     let make = ["-m", "venv", "--clear"];
-    carry_out(Command::new("python3").args(make).arg(&python))?;
+    carry_out(Command::new("python3").args(make).arg(&python))
+        .context("python3 makes no folder of its own; apt-get install python3-venv")?;
     let pip = ["install", "--quiet", "--disable-pip-version-check"];
-    carry_out(Command::new(python.join("bin/pip")).args(pip).args(PYTHON))?;
+    carry_out(Command::new(python.join("bin/pip")).args(pip).args(PYTHON))
+        .context("PyPI is not reached, or has these no more (what pip says is above)")?;
     std::fs::write(&list, wanted).with_context(|| list.display().to_string())
 }
 
@@ -383,4 +385,5 @@ fn install_s3s(tools: &Path) -> Result<()> {
             .args(["--profile", "dev", "--root"])
             .arg(tools),
     )
+    .context("crates.io is not reached, or s3s-fs is not built (what cargo says is above)")
 }
