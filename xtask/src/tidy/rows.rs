@@ -66,13 +66,17 @@ pub fn check(project: &Project) -> Result<Vec<String>> {
             .collect(),
     };
     let mut problems = check_rows(&rows, &known);
-    let ids: BTreeSet<&str> = rows.row.iter().map(|row| row.id.as_str()).collect();
     for smoke in smokes {
-        for id in smoke.rows.iter().filter(|id| !ids.contains(*id)) {
-            problems.push(format!(
-                "smoke {} proves {id}, which docs/rows.toml lacks",
-                smoke.name
-            ));
+        for id in smoke.rows {
+            let row = rows.row.iter().find(|row| row.id == *id);
+            let wrong = match row {
+                None => "which docs/rows.toml lacks",
+                Some(row) if !row.smoke.iter().any(|name| name == smoke.name) => {
+                    "whose row in docs/rows.toml does not name it"
+                }
+                Some(_) => continue,
+            };
+            problems.push(format!("smoke {} proves {id}, {wrong}", smoke.name));
         }
     }
     Ok(problems)
