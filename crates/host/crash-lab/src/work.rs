@@ -280,6 +280,8 @@ pub fn record(before: &Image, steps: &[Step]) -> Run {
 
 #[cfg(test)]
 mod tests {
+    use volume_format::BLOCK;
+
     use super::*;
 
     /// Who has a file open that went with a dropped group must not find another one under its number.
@@ -294,5 +296,44 @@ mod tests {
         assert_ne!(other.unwrap(), dropped);
         let live = volume.live();
         assert!(volume.stat(&live, dropped).is_err());
+    }
+
+    /// Fills a file until the volume is full, and then with what reclaiming frees.
+    fn fill(volume: &mut Volume<Recorder>, id: u64) -> u64 {
+        let block = pattern(1, BLOCK as u32);
+        let mut at = volume.stat(&volume.live(), id).unwrap().size;
+        loop {
+            match volume.write(id, at, &block, NOW) {
+                Ok(()) => at += BLOCK as u64,
+                Err(Error::NoSpace) if volume.can_reclaim() => {
+                    volume.reclaim(NOW).unwrap();
+                    assert!(!volume.can_reclaim());
+                }
+                Err(Error::NoSpace) => return at,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    }
+
+    /// Otherwise each refused write to a full volume would commit two groups, or what was removed would never come free.
+    #[test]
+    fn a_full_volume_is_reclaimed_once_for_each_change() {
+        let disk = Recorder::new(empty(400));
+        let mut volume = Volume::mount(disk, Access::Write).unwrap().volume;
+        let file = volume.create(ROOT_DIR, b"file", Kind::File, NOW).unwrap();
+        let full = fill(&mut volume, file);
+        let group = volume.txg();
+        assert_eq!(fill(&mut volume, file), full);
+        assert_eq!(volume.txg(), group, "a refused write commits nothing");
+        // What is freed comes back whether the group that freed it is open or was committed.
+        for is_committed in [false, true] {
+            volume
+                .truncate(file, full - 80 * BLOCK as u64, NOW)
+                .unwrap();
+            if is_committed {
+                volume.commit(Durability::Sync, NOW).unwrap();
+            }
+            assert_eq!(fill(&mut volume, file), full, "{is_committed}");
+        }
     }
 }

@@ -54,15 +54,7 @@ pub struct Mounted<B: Blocks> {
 pub fn format<B: Blocks>(mut disk: B, new: &NewVolume) -> Result<Volume<B>, Error<B::Error>> {
     let layout = Layout::new(disk.blocks()).ok_or(Error::Size)?;
     let mut block = new_block().ok_or(Error::NoMemory)?;
-    for lba in layout.labels() {
-        disk.write(lba, &block).map_err(Error::Disk)?;
-    }
-    for ring in layout.rings() {
-        for slot in 0..RING_SLOTS {
-            disk.write(ring + slot, &block).map_err(Error::Disk)?;
-        }
-    }
-    disk.flush().map_err(Error::Disk)?;
+    wipe(&mut disk, &layout, &block).map_err(Error::Disk)?;
     let label = Label {
         uuid: new.uuid,
         layout,
@@ -95,6 +87,7 @@ pub fn format<B: Blocks>(mut disk: B, new: &NewVolume) -> Result<Volume<B>, Erro
         dead: 0,
         data: 0,
         is_changed: true,
+        reclaimed: 0,
         scratch: new_block().ok_or(Error::NoMemory)?,
     };
     let top = Inode {
@@ -112,6 +105,19 @@ pub fn format<B: Blocks>(mut disk: B, new: &NewVolume) -> Result<Volume<B>, Erro
     }
     volume.disk.flush().map_err(Error::Disk)?;
     Ok(volume)
+}
+
+/// Writes `zeroes` over every label and root.
+fn wipe<B: Blocks>(disk: &mut B, layout: &Layout, zeroes: &[u8]) -> Result<(), B::Error> {
+    for lba in layout.labels() {
+        disk.write(lba, zeroes)?;
+    }
+    for ring in layout.rings() {
+        for slot in 0..RING_SLOTS {
+            disk.write(ring + slot, zeroes)?;
+        }
+    }
+    disk.flush()
 }
 
 /// A root that was found, and its sum.
@@ -201,6 +207,7 @@ fn with_root<B: Blocks>(
         dead: root.dead,
         data: 0,
         is_changed: false,
+        reclaimed: 0,
         scratch: new_block().ok_or(Error::NoMemory)?,
     })
 }

@@ -51,6 +51,8 @@ pub struct Volume<B: Blocks> {
     /// Blocks of data that the open group wrote.
     pub(crate) data: u64,
     pub(crate) is_changed: bool,
+    /// The last group that [`reclaim`](Self::reclaim) made.
+    pub(crate) reclaimed: u64,
     /// The block that roots are made in.
     pub(crate) scratch: Vec<u8>,
 }
@@ -280,13 +282,22 @@ impl<B: Blocks> Volume<B> {
         result
     }
 
+    /// Whether [`reclaim`](Self::reclaim) may free anything. Every group holds something of its own, so that another two free
+    /// nothing where nothing was changed since the last that it made.
+    #[must_use]
+    pub fn can_reclaim(&self) -> bool {
+        self.is_changed || self.txg() != self.reclaimed
+    }
+
     /// Commits twice, so that everything that was freed before can be used.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
     pub fn reclaim(&mut self, now: Stamp) -> Result<(), Error<B::Error>> {
         self.commit_anyway(now)?;
-        self.commit_anyway(now)
+        self.commit_anyway(now)?;
+        self.reclaimed = self.txg();
+        Ok(())
     }
 
     /// Commits even if nothing changed, so that what the group before the last held becomes free.

@@ -26,8 +26,6 @@ pub struct Live {
     /// Its name.
     pub label: String,
     timer: Timer,
-    /// The last group that was made to free what groups before it held.
-    reclaimed: u64,
     /// When the open group is committed, if nobody asks before.
     pub due_ns: Option<u64>,
     /// How often changes were dropped that had been answered, and what last did it.
@@ -112,7 +110,6 @@ impl Live {
             label: name(&volume),
             volume,
             timer,
-            reclaimed: 0,
             due_ns: None,
             losses: 0,
             cause: Refusal::DeviceError,
@@ -167,13 +164,11 @@ impl Live {
     ) -> Result<R, Refusal> {
         let now = self.stamp();
         let mut result = work(&mut self.volume, now);
-        // Every group holds something of its own, so that another two free nothing where nothing was changed since the last.
         if let Err(Error::NoSpace) = &result
-            && (self.volume.is_changed() || self.volume.txg() != self.reclaimed)
+            && self.volume.can_reclaim()
         {
             result = match self.volume.reclaim(now) {
                 Ok(()) => {
-                    self.reclaimed = self.volume.txg();
                     self.noted();
                     work(&mut self.volume, now)
                 }
