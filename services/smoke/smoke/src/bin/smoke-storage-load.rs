@@ -12,6 +12,7 @@ use sdk::alloc::{format, string::String, vec, vec::Vec};
 use sdk::{
     Access, Directory, Env, Error, File, Refusal, VirtualMemory, Volume, Window, fact, println,
 };
+use smoke::outcome;
 
 sdk::entry!(main);
 
@@ -101,8 +102,8 @@ impl Load {
             "load.failed",
             told = told.name(),
             sync_answered = first.is_ok() || sync.is_ok(),
-            sync = word(sync.map(drop)),
-            write = word(write),
+            sync = outcome(&sync),
+            write = outcome(&write),
             kept = left >= synced,
             whole = self.compare(left)?,
             round ~ left
@@ -126,13 +127,6 @@ impl Load {
             other => other?,
         }
         self.put("round", &round.to_le_bytes())
-    }
-}
-
-fn word(result: Result<(), Refusal>) -> &'static str {
-    match result {
-        Ok(()) => "ok",
-        Err(refusal) => refusal.name(),
     }
 }
 

@@ -10,6 +10,7 @@ use sdk::alloc::{
 };
 use sdk::storage::directory::Kind;
 use sdk::{Access, Directory, Env, Error, Refusal, VirtualMemory, Volume, Window, fact};
+use smoke::outcome;
 
 sdk::entry!(main);
 
@@ -23,14 +24,6 @@ struct Copier {
     dirs: u64,
     files: u64,
     bytes: u64,
-}
-
-/// How something ended, as facts say it.
-fn end<R>(result: Result<R, Refusal>) -> &'static str {
-    match result {
-        Ok(_) => "ok",
-        Err(refusal) => refusal.name(),
-    }
 }
 
 impl Copier {
@@ -104,14 +97,14 @@ impl Copier {
         let long = "n".repeat(255);
         fact!(
             "tree.names",
-            long = end(root.mkdir(&long)),
-            longer = end(root.mkdir(&format!("{long}n"))),
-            zero = end(root.mkdir("a\0b")),
-            up = end(root.mkdir("in/..")),
-            here = end(root.mkdir("in/.")),
-            slash = end(root.rename("in", "a/b")),
-            dots = end(root.mkdir("...")),
-            space = end(root.mkdir(" "))
+            long = outcome(&root.mkdir(&long)),
+            longer = outcome(&root.mkdir(&format!("{long}n"))),
+            zero = outcome(&root.mkdir("a\0b")),
+            up = outcome(&root.mkdir("in/..")),
+            here = outcome(&root.mkdir("in/.")),
+            slash = outcome(&root.rename("in", "a/b")),
+            dots = outcome(&root.mkdir("...")),
+            space = outcome(&root.mkdir(" "))
         );
         // Names are the same where their bytes are: nothing is folded or normalised.
         let put = |path: &str, byte: u8| -> Result<(), Refusal> {
@@ -128,8 +121,8 @@ impl Copier {
         fact!(
             "tree.same",
             apart = apart,
-            again = end(root.mkdir("\u{e9}")),
-            decomposed_again = end(root.mkdir("e\u{301}"))
+            again = outcome(&root.mkdir("\u{e9}")),
+            decomposed_again = outcome(&root.mkdir("e\u{301}"))
         );
         Ok(())
     }

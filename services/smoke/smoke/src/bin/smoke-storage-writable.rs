@@ -6,6 +6,7 @@
 use sdk::alloc::{string::String, string::ToString};
 use sdk::storage::directory::TimeSource;
 use sdk::{Access, Directory, Env, Error, Refusal, VirtualMemory, Volume, Window, fact};
+use smoke::outcome;
 
 sdk::entry!(main);
 
@@ -21,14 +22,6 @@ fn client(volume: &Volume, memory: &VirtualMemory) -> Result<Client, Refusal> {
     let window = Window::map(window, WINDOW_BYTES, Access::ReadWrite)?;
     let root = volume.attach(window.memory().cap())?.root;
     Ok(Client { root, window })
-}
-
-/// How something ended, as facts say it.
-fn end<R>(result: Result<R, Refusal>) -> &'static str {
-    match result {
-        Ok(_) => "ok",
-        Err(refusal) => refusal.name(),
-    }
 }
 
 fn main(env: &Env) -> Result<(), Error> {
@@ -52,33 +45,33 @@ fn names(client: &Client) -> Result<(), Refusal> {
     drop(root.create("a/file")?);
     fact!(
         "writable.names",
-        taken = end(root.create("a/file")),
-        taken_dir = end(root.mkdir("a")),
-        missing = end(root.create("none/file")),
-        through_file = end(root.create("a/file/x")),
-        up = end(root.create("a/../x")),
-        absolute = end(root.mkdir("/x")),
-        empty = end(root.mkdir("")),
-        dot = end(root.mkdir("a/.")),
-        full_dir = end(root.remove("a")),
-        gone = end(root.remove("none"))
+        taken = outcome(&root.create("a/file")),
+        taken_dir = outcome(&root.mkdir("a")),
+        missing = outcome(&root.create("none/file")),
+        through_file = outcome(&root.create("a/file/x")),
+        up = outcome(&root.create("a/../x")),
+        absolute = outcome(&root.mkdir("/x")),
+        empty = outcome(&root.mkdir("")),
+        dot = outcome(&root.mkdir("a/.")),
+        full_dir = outcome(&root.remove("a")),
+        gone = outcome(&root.remove("none"))
     );
     fact!(
         "writable.rename",
-        renamed = end(root.rename("a/file", "other")),
-        target = end(root.rename("a/other", "b")),
-        source = end(root.rename("a/file", "x")),
-        across = end(root.rename("a/other", "../c/other")),
-        moved = end(root.move_to("a/other", "c/other")),
-        moved_over = end(root.move_to("c/other", "a/b")),
-        below_itself = end(root.move_to("a", "a/b/a")),
-        moved_dir = end(root.move_to("a/b", "c/b"))
+        renamed = outcome(&root.rename("a/file", "other")),
+        target = outcome(&root.rename("a/other", "b")),
+        source = outcome(&root.rename("a/file", "x")),
+        across = outcome(&root.rename("a/other", "../c/other")),
+        moved = outcome(&root.move_to("a/other", "c/other")),
+        moved_over = outcome(&root.move_to("c/other", "a/b")),
+        below_itself = outcome(&root.move_to("a", "a/b/a")),
+        moved_dir = outcome(&root.move_to("a/b", "c/b"))
     );
     fact!(
         "writable.emptied",
-        file = end(root.remove("c/other")),
-        inner = end(root.remove("c/b")),
-        outer = end(root.remove("c"))
+        file = outcome(&root.remove("c/other")),
+        inner = outcome(&root.remove("c/b")),
+        outer = outcome(&root.remove("c"))
     );
     Ok(())
 }
@@ -87,14 +80,14 @@ fn writers(one: &Client, two: &Client) -> Result<(), Refusal> {
     let file = one.root.create("shared")?.file;
     one.window.write(0, b"by the first")?;
     file.write(0, 12, 0)?;
-    let second = end(two.root.edit("shared"));
+    let second = outcome(&two.root.edit("shared"));
     let reads = two.root.open("shared")?.file.read(0, 64, 0)?.bytes;
     fact!(
         "writable.single-writer",
         second = second,
-        removed = end(two.root.remove("shared")),
+        removed = outcome(&two.root.remove("shared")),
         reads = reads,
-        moved = end(two.root.rename("shared", "moved"))
+        moved = outcome(&two.root.rename("shared", "moved"))
     );
     drop(file);
     let file = two.root.edit("moved")?.file;
@@ -105,8 +98,8 @@ fn writers(one: &Client, two: &Client) -> Result<(), Refusal> {
     two.root.remove("moved")?;
     fact!(
         "writable.removed",
-        read = end(reader.read(0, 1, 0)),
-        stat = end(reader.stat())
+        read = outcome(&reader.read(0, 1, 0)),
+        stat = outcome(&reader.stat())
     );
     Ok(())
 }
@@ -118,17 +111,17 @@ fn reading(one: &Client, two: &Client) -> Result<(), Refusal> {
     let file = below.open("kept")?.file;
     fact!(
         "writable.read-only",
-        create = end(only.create("x")),
-        mkdir = end(below.mkdir("x")),
-        remove = end(below.remove("kept")),
-        rename = end(below.rename("kept", "x")),
-        edit = end(only.edit("a/kept")),
-        sync = end(only.sync()),
-        write = end(file.write(0, 1, 0)),
-        append = end(file.append(1, 0)),
-        truncate = end(file.truncate(0)),
-        file_sync = end(file.sync()),
-        list = end(below.list(0, |_| ()))
+        create = outcome(&only.create("x")),
+        mkdir = outcome(&below.mkdir("x")),
+        remove = outcome(&below.remove("kept")),
+        rename = outcome(&below.rename("kept", "x")),
+        edit = outcome(&only.edit("a/kept")),
+        sync = outcome(&only.sync()),
+        write = outcome(&file.write(0, 1, 0)),
+        append = outcome(&file.append(1, 0)),
+        truncate = outcome(&file.truncate(0)),
+        file_sync = outcome(&file.sync()),
+        list = outcome(&below.list(0, |_| ()))
     );
     let source = one.root.stat("a/kept", |stat| {
         stat.stat().and_then(|stat| stat.time_source())
@@ -157,11 +150,11 @@ fn lengths(client: &Client) -> Result<(), Refusal> {
         grown = grown,
         hole_is_zero = hole == [0; 8],
         cut_is_zero = behind == [0; 8],
-        none = end(file.write(0, 0, 0)),
-        outside = end(file.write(0, 100, WINDOW_BYTES as u32 - 50)),
-        long = end(file.write(0, (1 << 20) + 1, 0)),
-        over_limit = end(file.write(1 << 61, 1, 0)),
-        cut_over_limit = end(file.truncate(1 << 61)),
+        none = outcome(&file.write(0, 0, 0)),
+        outside = outcome(&file.write(0, 100, WINDOW_BYTES as u32 - 50)),
+        long = outcome(&file.write(0, (1 << 20) + 1, 0)),
+        over_limit = outcome(&file.write(1 << 61, 1, 0)),
+        cut_over_limit = outcome(&file.truncate(1 << 61)),
         untouched = file.stat()?.bytes
     );
     Ok(())
@@ -183,12 +176,12 @@ fn full(volume: &Volume, client: &Client) -> Result<(), Refusal> {
     };
     let kept = file.stat()?.bytes == written;
     drop(file);
-    let removed = end(client.root.remove("big"));
+    let removed = outcome(&client.root.remove("big"));
     client.root.sync()?;
     // What was freed counts once it is committed.
     let name: String = "again".to_string();
     let file = client.root.create(&name)?.file;
-    let again = end(file.append(1 << 20, 0));
+    let again = outcome(&file.append(1 << 20, 0));
     drop(file);
     client.root.remove(&name)?;
     client.root.sync()?;
