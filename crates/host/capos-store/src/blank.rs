@@ -20,9 +20,14 @@ const MIRRORS: [u64; 2] = [64 << 20, 256 << 30];
 
 /// Where the first byte lies that is not zero. `None`: there is none, as far as this looks.
 pub fn first_byte(file: &File, bytes: u64) -> Result<Option<u64>> {
-    if file.metadata()?.is_file() {
-        return in_data(file, bytes);
+    match file.metadata()?.is_file() {
+        true => in_data(file, bytes),
+        false => at_edges(file, bytes),
     }
+}
+
+/// Looks where something would begin or end.
+fn at_edges(file: &File, bytes: u64) -> Result<Option<u64>> {
     let ends = bytes.saturating_sub(EDGE).max(EDGE.min(bytes));
     let mirrors = MIRRORS.map(|at| (at.min(bytes), (at + PIECE as u64).min(bytes)));
     let ranges = [(0, EDGE.min(bytes)), mirrors[0], mirrors[1], (ends, bytes)];
@@ -72,18 +77,15 @@ mod tests {
     use std::fs::File;
     use std::os::unix::fs::FileExt;
 
-    use super::first_byte;
+    use super::{EDGE, MIRRORS, at_edges, first_byte};
+
+    fn empty() -> File {
+        tempfile::tempfile().unwrap()
+    }
 
     #[test]
     fn a_byte_anywhere_in_a_file_is_found_and_a_hole_is_none() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .unwrap();
+        let file = empty();
         // Longer than anybody would read.
         let bytes = 1 << 43;
         file.set_len(bytes).unwrap();
@@ -93,6 +95,34 @@ mod tests {
         for at in [bytes - 1, (1 << 42) + 12345, 0x10040] {
             file.write_all_at(&[1], at).unwrap();
             assert_eq!(first_byte(&file, bytes).unwrap(), Some(at));
+        }
+    }
+
+    #[test]
+    fn a_byte_at_the_edges_of_a_device_is_found_whatever_its_size() {
+        for bytes in [0, 1, 512, EDGE - 1, EDGE, EDGE + 1, 2 * EDGE - 1, 2 * EDGE] {
+            let file = empty();
+            file.set_len(bytes).unwrap();
+            assert_eq!(at_edges(&file, bytes).unwrap(), None, "{bytes}");
+            // As small as this, all of it is looked at.
+            let places = [0, bytes / 2, bytes.saturating_sub(1)];
+            for at in places.into_iter().filter(|at| *at < bytes) {
+                file.write_all_at(&[1], at).unwrap();
+                assert_eq!(at_edges(&file, bytes).unwrap(), Some(at), "{bytes}");
+                file.write_all_at(&[0], at).unwrap();
+            }
+        }
+        let bytes = 1 << 40;
+        // In the order in which they are looked at; from the last on, so that each is the first that is found.
+        let looked_at = [0, EDGE - 1, MIRRORS[0], MIRRORS[1], bytes - EDGE, bytes - 1];
+        let file = empty();
+        file.set_len(bytes).unwrap();
+        file.write_all_at(&[1], EDGE).unwrap();
+        file.write_all_at(&[1], bytes - EDGE - 1).unwrap();
+        assert_eq!(at_edges(&file, bytes).unwrap(), None, "not looked at");
+        for at in looked_at.into_iter().rev() {
+            file.write_all_at(&[1], at).unwrap();
+            assert_eq!(at_edges(&file, bytes).unwrap(), Some(at));
         }
     }
 }
