@@ -40,25 +40,31 @@ impl FileDisk {
 
     /// Opens a file to make a volume in, and makes it of the size asked for, once everything was looked at that may refuse it.
     pub fn create(path: &Path, mib: Option<u64>, over: Over) -> Result<Self> {
-        let file = OpenOptions::new()
+        let shown = path.display();
+        let bytes = mib.map(|mib| mib.checked_mul(1 << 20).context("--mib is too large"));
+        let bytes = bytes.transpose()?;
+        let opened = OpenOptions::new()
             .read(true)
             .write(true)
-            .create(mib.is_some())
+            .create(bytes.is_some())
             .truncate(false)
-            .open(path)
-            .with_context(|| format!("cannot open {}", path.display()))?;
-        let mut disk = Self::locked(file, path, Access::Write)?;
-        let shown = path.display();
-        let bytes = match mib {
-            Some(mib) => Some(mib.checked_mul(1 << 20).context("too large")?),
-            None => None,
+            .open(path);
+        let file = match opened {
+            Err(error) if bytes.is_none() && error.kind() == io::ErrorKind::NotFound => {
+                bail!("there is no {shown}; --mib says how large to make it")
+            }
+            other => other.with_context(|| format!("cannot open {shown}"))?,
         };
+        let mut disk = Self::locked(file, path, Access::Write)?;
         let there = disk.bytes()?;
         if let Some(bytes) = bytes {
-            ensure!(there <= bytes, "{shown} has {there} bytes already");
+            ensure!(
+                there <= bytes,
+                "{shown} has {there} bytes already; without --mib the volume gets all of them"
+            );
             ensure!(
                 there == bytes || disk.file.metadata()?.is_file(),
-                "{shown} has {there} bytes, and only a file grows"
+                "{shown} has {there} bytes, and only a file grows; without --mib the volume gets all of them"
             );
         }
         if over == Over::Blank

@@ -132,3 +132,25 @@ fn what_holds_anything_is_neither_formatted_nor_made_longer() {
     works(&file, &["mkfs", "--mib", "16", "--force"]);
     works(&file, &["check"]);
 }
+
+#[test]
+fn a_size_that_cannot_be_made_says_what_can_and_leaves_no_file() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("new");
+    let refused = |words: &[&str]| {
+        let output = tool(&file, words);
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(refused(&["mkfs"]).contains("--mib says how large to make it"));
+    let too_large = (1_u64 << 44).to_string();
+    assert!(refused(&["mkfs", "--mib", &too_large]).contains("--mib is too large"));
+    assert!(!file.exists());
+    works(&file, &["mkfs", "--mib", "8"]);
+    let smaller = refused(&["mkfs", "--mib", "7", "--force"]);
+    assert!(
+        smaller.contains("has 8388608 bytes already; without --mib"),
+        "{smaller}"
+    );
+    works(&file, &["check"]);
+}
