@@ -99,3 +99,39 @@ impl Clean {
         Some(core::mem::replace(&mut place.bytes, block))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// The first byte of a block of the set, if it is kept.
+    fn first(clean: &mut Clean, number: u64) -> Option<u8> {
+        Some(*clean.get(number * SETS as u64)?.first()?)
+    }
+
+    #[test]
+    fn of_a_set_the_oldest_goes_first_that_was_not_read_since() {
+        let mut clean = Clean::new().unwrap();
+        let keep = |clean: &mut Clean, number: u64| {
+            clean.keep(number * SETS as u64, &[number as u8; BLOCK]);
+        };
+        for number in 0..WAYS as u64 {
+            keep(&mut clean, number);
+        }
+        assert_eq!(first(&mut clean, 0), Some(0));
+        keep(&mut clean, 4);
+        assert_eq!(first(&mut clean, 1), None);
+        keep(&mut clean, 5);
+        let kept = [0, 2, 3, 4, 5].map(|number| first(&mut clean, number));
+        assert_eq!(kept, [Some(0), None, Some(3), Some(4), Some(5)]);
+        // Where all were read, the one that came first goes.
+        keep(&mut clean, 6);
+        assert_eq!(first(&mut clean, 0), None);
+        assert_eq!(first(&mut clean, 6), Some(6));
+        // Another set has nothing to do with it.
+        clean.keep(1, &[1; BLOCK]);
+        assert_eq!(first(&mut clean, 3), Some(3));
+    }
+}
