@@ -113,3 +113,11 @@ inventory::submit! {
         breaks: Break::Missing(TOLD),
     }
 }
+
+inventory::submit! {
+    Sabotage {
+        point: points::STORE_HIDE_FAILURE,
+        smoke: "storage-flush-fails",
+        breaks: Break::Missing(TOLD),
+    }
+}
