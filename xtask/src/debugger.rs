@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -98,15 +98,6 @@ fn backwards(project: &Project) -> Result<PathBuf> {
     fs::create_dir_all(path.parent().unwrap_or(&project.target))?;
     fs::write(&path, BACKWARDS).with_context(|| format!("cannot write {}", project.show(&path)))?;
     Ok(path)
-}
-
-/// Whether there is a debugger that takes the commands which go backwards: GDB with Python.
-pub fn can_go_backwards() -> bool {
-    let output = Command::new("gdb")
-        .args(["-nx", "-batch", "-ex", "python print(6 * 7)"])
-        .stdin(Stdio::null())
-        .output();
-    output.is_ok_and(|output| output.stdout == b"42\n")
 }
 
 /// Goes forward and back in a replay that waits for a debugger at `socket`.

@@ -143,7 +143,7 @@ fn check_backwards(
     mut command: Command,
     folder: &Path,
 ) -> Result<()> {
-    if !debugger::can_go_backwards() {
+    if !setup::debugger_goes_backwards() {
         println!("untested: going backwards, which takes a GDB with Python (package gdb)");
         return Ok(());
     }

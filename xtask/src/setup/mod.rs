@@ -14,7 +14,6 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
-use crate::debugger;
 use crate::image::grub::Grub;
 use crate::project::{Project, is_ci};
 use crate::qemu;
@@ -70,7 +69,7 @@ pub fn ensure_peers(project: &Project, consent: Consent) -> Result<()> {
 
 /// Makes sure that a debugger which can go backwards is there; installs it if that is agreed to.
 pub fn ensure_debugger(project: &Project, consent: Consent) -> Result<()> {
-    ensure_things(project, consent, || match debugger::can_go_backwards() {
+    ensure_things(project, consent, || match debugger_goes_backwards() {
         true => BTreeSet::new(),
         false => BTreeSet::from([Thing::Debugger]),
     })
@@ -235,6 +234,15 @@ pub fn is_installed(program: &str) -> bool {
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])
         .any(|dir| dir.join(program).is_file())
+}
+
+/// Whether there is a debugger that takes the commands which go backwards in a replay: GDB with Python.
+pub fn debugger_goes_backwards() -> bool {
+    let output = Command::new("gdb")
+        .args(["-nx", "-batch", "-ex", "python print(6 * 7)"])
+        .stdin(Stdio::null())
+        .output();
+    output.is_ok_and(|output| output.stdout == b"42\n")
 }
 
 /// Asks on the terminal.
