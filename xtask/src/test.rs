@@ -158,12 +158,9 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<
     stages.run(Stage::Fuzzer, || fuzz::gate(project, toolchain));
     stages.run(Stage::Examples, || examples::run(project));
     stages.run(Stage::New, || new::trial::in_guest(project));
-    for stage in &stages.failed {
-        eprintln!("failed: {stage}");
-    }
     // A stage that failed counts, so that the closing line never looks better than the end.
-    tally.failed += stages.failed.len();
-    Ok(smoke::close(tally))
+    tally.failed.extend(stages.failed);
+    Ok(smoke::close(&tally))
 }
 
 struct Stages<'a> {
@@ -184,8 +181,10 @@ impl Stages<'_> {
         let end = work();
         eprintln!("== {name}: {} s", started.elapsed().as_secs());
         if let Err(error) = end {
-            eprintln!("{name}: {error:#}");
-            self.failed.push(name.to_owned());
+            let error = format!("{error:#}");
+            eprintln!("{name}: {error}");
+            let reason = error.lines().next().unwrap_or("no reason");
+            self.failed.push(format!("{name}: {reason}"));
         }
     }
 }

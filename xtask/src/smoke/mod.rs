@@ -95,17 +95,24 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &SmokeArgs) -> Result
     };
     let runner = Runner::new(project, toolchain, options)?;
     let tally = runner.run_all(&planned)?;
-    Ok(close(tally))
+    Ok(close(&tally))
 }
 
-/// Prints the closing line.
-pub fn close(tally: Tally) -> ExitCode {
+/// Prints what failed, once more where the end of a log is all that is kept, and the closing line.
+pub fn close(tally: &Tally) -> ExitCode {
+    for failure in &tally.failed {
+        eprintln!("failed: {failure}");
+    }
     let skipped = match tally.untested {
         0 => String::new(),
         count => format!(", {count} skipped"),
     };
-    println!("{} passed, {} failed{skipped}", tally.passed, tally.failed);
-    if tally.failed == 0 {
+    println!(
+        "{} passed, {} failed{skipped}",
+        tally.passed,
+        tally.failed.len()
+    );
+    if tally.failed.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -53,13 +53,13 @@ pub enum Trial {
     Bitten(&'static Sabotage),
 }
 
-/// Counts of verdicts.
-#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+/// Verdicts, counted; those that are bad by their names.
+#[derive(Clone, Default, Debug, PartialEq, Eq)]
 pub struct Tally {
     /// Passes.
     pub passed: usize,
-    /// Fails and unknowns.
-    pub failed: usize,
+    /// What failed, or ended so that nothing can be said: the trial, and the first line of the reason.
+    pub failed: Vec<String>,
     /// Smokes that this QEMU cannot run.
     pub untested: usize,
 }
@@ -97,14 +97,19 @@ impl Tally {
     /// Adds another count.
     pub fn add(&mut self, other: Self) {
         self.passed += other.passed;
-        self.failed += other.failed;
+        self.failed.extend(other.failed);
         self.untested += other.untested;
     }
 
-    fn count(&mut self, verdict: &Verdict) {
+    /// Counts a trial, whose bad verdict `details` explain.
+    fn count(&mut self, title: &str, verdict: &Verdict, details: &[String]) {
         match verdict {
             Verdict::Pass => self.passed += 1,
-            Verdict::Fail(_) | Verdict::Unknown(_) => self.failed += 1,
+            Verdict::Fail(_) | Verdict::Unknown(_) => {
+                let mut lines = details.iter().flat_map(|detail| detail.lines());
+                let reason = lines.next().unwrap_or("no reason");
+                self.failed.push(format!("{title}: {reason}"));
+            }
             Verdict::Untested(_) => self.untested += 1,
         }
     }
@@ -246,7 +251,7 @@ impl<'a> Runner<'a> {
             if matches!(verdict, Verdict::Fail(_) | Verdict::Unknown(_)) {
                 eprintln!("    see {}", self.project.show(&self.folder(&title)));
             }
-            tally.count(&verdict);
+            tally.count(&title, &verdict, &details);
         }
         Ok(tally)
     }
