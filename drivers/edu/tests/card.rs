@@ -252,7 +252,7 @@ fn the_engine_gets_the_segment_and_nothing_else() {
     assert_eq!(again, Err(Refusal::QueueFull));
     let nothing = card.broker.next_completion(&mut card.io, ENGINE);
     assert_eq!((nothing, card.get(regs::DMA_COMMAND)), (Ok(None), 0));
-    card.broker.ring(&mut card.io, ENGINE);
+    driver_core::ring(&mut *card.broker, &mut card.io, ENGINE);
     assert_eq!(card.get(regs::DMA_SOURCE), regs::CARD_MEMORY + 8);
     assert_eq!(card.get(regs::DMA_TARGET), 0x9010);
     assert_eq!(

@@ -99,7 +99,7 @@ impl<P: Platform> DeviceManager<P> {
             if turn.function.record.admit_ring(claim, queue).is_ok()
                 && let Ok(place) = turn.function.held()?.queues.place(queue)
             {
-                let _ = turn.with_broker(|broker, io| broker.ring(io, place));
+                let _ = turn.with_broker(|broker, io| driver_core::ring(broker, io, place));
             }
         }
         outcome

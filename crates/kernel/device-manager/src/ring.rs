@@ -205,7 +205,7 @@ impl<P: Platform> Turn<'_, P> {
             && step.left == 0
             && (progress.left.submit > 0 || progress.left.complete > 0);
         if !more && progress.unrung {
-            step.broker.ring(step.io, place);
+            driver_core::ring(step.broker, step.io, place);
         }
         submitted.map(|()| more)
     }

@@ -308,7 +308,8 @@ pub trait Broker: Send {
         Err(Refusal::NotSupported)
     }
 
-    /// Rings the doorbell once for everything submitted since the last ring.
+    /// Rings the doorbell once for everything submitted since the last ring, after [`crate::release_to_device`]. Tests call
+    /// it by [`ring`], which holds them to that.
     fn ring(&mut self, io: &mut dyn BrokerIo, queue: QueuePlace);
 
     /// Takes the next completion the device has posted on this queue, if any. Device values are checked against the
@@ -332,4 +333,14 @@ pub trait Broker: Send {
         let _ = io;
         false
     }
+}
+
+/// Calls [`Broker::ring`].
+///
+/// # Panics
+/// On the host, where a register is written there before [`crate::release_to_device`] was called for what [`crate::DmaPages`] were
+/// given. A guest's processor keeps that order by itself, so nobody would see the mistake there.
+#[inline]
+pub fn ring(broker: &mut dyn Broker, io: &mut dyn BrokerIo, queue: QueuePlace) {
+    mmio::tell(|| broker.ring(io, queue));
 }

@@ -16,7 +16,7 @@ mod table;
 
 pub use broker::{
     Access, Addressing, Broker, BrokerIo, CommandSlot, Completed, DmaPath, MAX_READABLE, Mappable,
-    Operation, Poll, QueuePlace, QueueSpec, Segment, Step, Transfer, Window,
+    Operation, Poll, QueuePlace, QueueSpec, Segment, Step, Transfer, Window, ring,
 };
 pub use device_ring::Opcode;
 pub use dma_ledger::Direction;

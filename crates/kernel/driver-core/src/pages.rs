@@ -77,6 +77,7 @@ impl DmaPages {
     /// # Errors
     /// [`OutOfRegion`] past the end or misaligned.
     pub fn store64(&self, offset: usize, value: u64) -> Result<(), OutOfRegion> {
+        mmio::note_stored();
         self.bytes.store64(offset, value, Ordering::Relaxed)
     }
 
@@ -89,6 +90,7 @@ impl DmaPages {
         offset: usize,
         words: &[u64; N],
     ) -> Result<(), OutOfRegion> {
+        mmio::note_stored();
         self.bytes.store_words(offset, words)
     }
 
@@ -97,6 +99,7 @@ impl DmaPages {
     /// # Errors
     /// [`OutOfRegion`] past the end or misaligned.
     pub fn store32(&self, offset: usize, value: u32) -> Result<(), OutOfRegion> {
+        mmio::note_stored();
         self.bytes.store32(offset, value, Ordering::Relaxed)
     }
 
@@ -129,17 +132,23 @@ impl DmaPages {
     /// # Errors
     /// [`OutOfRegion`] past the end.
     pub fn write(&self, offset: usize, bytes: &[u8]) -> Result<(), OutOfRegion> {
+        mmio::note_stored();
         self.bytes.write(offset, bytes)
     }
 
     /// Zeroes the whole run.
     pub fn zero(&self) {
+        mmio::note_stored();
         // The range is the run itself, so this cannot fail.
         let _ = self.bytes.zero(0, self.bytes.len());
     }
 }
 
 /// Makes everything stored before it visible to the device before any register write after it.
+///
+/// A broker that forgets it works in a guest, because this processor keeps the order by itself. On the host [`crate::ring`] ends
+/// the test.
 pub fn release_to_device() {
     fence(Ordering::SeqCst);
+    mmio::note_released();
 }

@@ -15,10 +15,12 @@
 #![no_std]
 #![allow(unsafe_code)]
 
+mod order;
 mod ports;
 mod registers;
 mod shared;
 
+pub use order::{note_released, note_stored, tell};
 pub use ports::{PortBus, Ports};
 pub use registers::{RegisterModel, Registers};
 pub use shared::SharedBytes;

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{OutOfRegion, check};
+use crate::{OutOfRegion, check, order};
 
 /// The instructions behind a [`Ports`] window, or a model of them.
 pub trait PortBus: Sync {
@@ -85,7 +85,9 @@ macro_rules! access {
         /// # Errors
         /// [`OutOfRegion`] past the end or misaligned.
         pub fn $write(&self, offset: usize, value: $ty) -> Result<(), OutOfRegion> {
-            self.bus.$write(self.port(offset, size_of::<$ty>())?, value);
+            let port = self.port(offset, size_of::<$ty>())?;
+            order::check_released();
+            self.bus.$write(port, value);
             Ok(())
         }
     };

@@ -1,6 +1,6 @@
 //! A device's registers, behind bounds.
 
-use crate::{OutOfRegion, check};
+use crate::{OutOfRegion, check, order};
 
 /// A model of a register file whose reads and writes have effects, for brokers that run without their device.
 pub trait RegisterModel: Sync {
@@ -54,6 +54,7 @@ macro_rules! access {
         pub fn $write(&self, offset: usize, value: $ty) -> Result<(), OutOfRegion> {
             let width = size_of::<$ty>();
             check(offset, width, width, self.len)?;
+            order::check_released();
             if let Some(model) = self.model {
                 model.write(offset, width, value.into());
                 return Ok(());
@@ -119,5 +120,27 @@ mod tests {
         assert!(r.read32(16).is_err());
         assert!(r.read16(1).is_err());
         assert!(r.read32(usize::MAX - 1).is_err());
+    }
+
+    fn doorbell(released: impl FnOnce()) {
+        let mut backing = [0u64; 1];
+        // SAFETY: `backing` outlives `r` and nothing else touches it meanwhile.
+        let r = unsafe { Registers::new(backing.as_mut_ptr().cast(), 8) };
+        crate::note_stored();
+        // Only telling the device wants it: an interrupt may be masked in between.
+        assert!(r.write32(0, 1).is_ok());
+        released();
+        crate::tell(|| assert!(r.write32(0, 2).is_ok()));
+    }
+
+    #[test]
+    fn what_was_released_may_be_told() {
+        doorbell(crate::note_released);
+    }
+
+    #[test]
+    #[should_panic(expected = "rung before release_to_device()")]
+    fn what_was_not_released_may_not() {
+        doorbell(|| {});
     }
 }

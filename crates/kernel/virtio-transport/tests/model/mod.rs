@@ -306,7 +306,7 @@ impl Harness {
     }
 
     pub fn ring(&mut self, queue: u16) {
-        self.broker.ring(&mut self.io, place(queue));
+        driver_core::ring(&mut *self.broker, &mut self.io, place(queue));
     }
 
     pub fn next(&mut self, queue: u16) -> Result<Option<Completed>, Refusal> {
