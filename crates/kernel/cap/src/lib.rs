@@ -206,6 +206,18 @@ impl<T: Target> CapTable<T> {
         Ok(self.table.remove_if(Handle::from_raw(handle), is)?)
     }
 
+    /// Puts another capability in the place of one that is there, under the same handle. The caller drops what was there after
+    /// it has let go of every lock.
+    ///
+    /// # Errors
+    /// The new one, where the handle names nothing.
+    pub fn replace(&mut self, handle: u64, slot: Slot<T>) -> Result<Slot<T>, Slot<T>> {
+        match self.table.get_mut(Handle::from_raw(handle)) {
+            Ok(place) => Ok(core::mem::replace(place, slot)),
+            Err(_) => Err(slot),
+        }
+    }
+
     /// Reserves a place for a transaction.
     ///
     /// # Errors

@@ -49,10 +49,16 @@ fn refuse_call(call: &Arc<Call>, generation: u64, refusal: Refusal) -> Woken {
 impl Drop for Endpoint {
     /// Nobody will ever answer or receive: whoever waits is told. Where it was lent, its lender still may.
     fn drop(&mut self) {
-        if self.share.is_some() {
+        self.close();
+    }
+}
+
+impl Endpoint {
+    /// Closes it, unless it was lent. Has its effect once.
+    pub(crate) fn close(&self) {
+        if self.share.is_some() || self.core.closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.core.closed.store(true, Ordering::Release);
         // An interrupt in the middle of it leaves what it closes to the thread.
         current_closing().close(&self.core, EndpointCore::end_everything);
     }

@@ -31,7 +31,8 @@ impl Facet {
             return Err(Refusal::Revoked);
         }
         if self.lifetime == Lifetime::Incarnation
-            && self.incarnation != self.core.incarnation.load(Ordering::Acquire)
+            && self.incarnation.load(Ordering::Relaxed)
+                != self.core.incarnation.load(Ordering::Acquire)
             && !sabotage!(SKIP_INCARNATION_CHECK)
         {
             return Err(Refusal::Stale);

@@ -47,6 +47,7 @@ mod records;
 // What is done with the records.
 mod answer;
 mod awaited;
+mod bank;
 mod call;
 mod delivery;
 mod endpoint;
@@ -70,6 +71,7 @@ mod transfer;
 
 pub use area::Area;
 pub use awaited::Awaited;
+pub use bank::dig;
 pub use call_log::CallRecord;
 pub use enter::enter;
 pub use exit::{End, Exit};
@@ -79,10 +81,10 @@ pub use life::{ThreadSpec, exit_thread, leave_if_dying, settle};
 pub use object::release;
 pub use process::{Label, for_each_process, process_by_id};
 pub use records::{
-    Endpoint, EndpointCore, Facet, KernelCall, KernelObject, Object, Pending, Process, Quick, Slot,
-    Thread,
+    Bank, Endpoint, EndpointCore, Facet, KernelCall, KernelObject, Object, Pending, Process, Quick,
+    Slot, Thread, Tie,
 };
 pub use scratch::install as install_scratch;
-pub use thread::{current, pay_by_running};
+pub use thread::{JoinRight, current, pay_by_running};
 pub use trace::Trace;
 pub use waitlist::{Unwanted, Waitlist};

@@ -132,6 +132,7 @@ impl Thread {
             return Err(Refusal::OutOfRange);
         }
         let _paying = frames::paid_by(process.account());
+        let joins = frames::arc(Joins::new())?;
         let seat = process.account().charge(Kind::Threads, 1)?;
         let area = map_area(process, layout, u32::from(spec.submissions))?;
         let address = area.address();
@@ -155,7 +156,7 @@ impl Thread {
                 ended_last: AtomicUsize::new(0),
                 start: (spec.entry, spec.stack, spec.argument),
                 leaving: AtomicBool::new(false),
-                joins: Joins::new(),
+                joins,
                 closing: Closing::new(),
                 _seat: seat,
             })
@@ -265,6 +266,8 @@ fn teardown(process: &Process) {
     process.handles.end(process.account());
     process.vm.retire();
     let _ = sched::point();
+    process.bank.end();
+    process.end_children();
     // What is left of it is whoever's that gave it, before anybody hears of the end. The rest of this thread's way is
     // the kernel's to pay.
     let _kernel = frames::paid_by_kernel();

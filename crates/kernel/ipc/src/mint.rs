@@ -15,22 +15,25 @@ use stub::{Answered, Received, Reply};
 use crate::endpoint::revoke_calls;
 use crate::meeting::Queues;
 use crate::notice::Notice;
-use crate::records::{Endpoint, EndpointCore, Facet, KernelCall, KernelObject, Object, Slot};
+use crate::records::{
+    Bank, Endpoint, EndpointCore, Facet, KernelCall, KernelObject, Made, Object, Process, Slot, Tie,
+};
 use crate::through::Through;
 
 /// What an endpoint or a facet takes, at most: neither has a way to be refused.
 const ENDPOINT_BYTES: u64 = 1024;
-const FACET_BYTES: u64 = 512;
+const FACET_BYTES: u64 = 512 + Tie::BYTES;
 
 impl Endpoint {
-    /// Makes an endpoint that `account` pays for.
+    /// Makes an endpoint that `process`, which runs, pays for.
     ///
     /// # Errors
     /// `OverBudget`.
     #[expect(clippy::disallowed_methods, reason = "room: made here")]
-    pub fn new(account: &Arc<Account>) -> Result<Arc<Self>, Refusal> {
-        let charge = account.charge(Kind::Endpoints, 1)?;
-        frames::with_room(ENDPOINT_BYTES, || {
+    pub fn new(process: &Process) -> Result<Arc<Self>, Refusal> {
+        let charge = process.account().charge(Kind::Endpoints, 1)?;
+        let tie = Tie::new()?;
+        let endpoint = frames::with_room(ENDPOINT_BYTES, || {
             let core = Arc::new(EndpointCore {
                 queues: Lock::new(Queues::new()),
                 incarnation: AtomicU64::new(1),
@@ -41,13 +44,18 @@ impl Endpoint {
                 epoch: Epoch::default(),
                 charge,
                 share: None,
+                bank: process.bank.clone(),
+                tie: tie.clone(),
             })
-        })
+        })?;
+        let made = Made::Endpoint(Arc::downgrade(&endpoint));
+        process.bank.add(&tie, made);
+        Ok(endpoint)
     }
 
-    /// The endpoint as `account` lends it, which pays for it: at most `facets` facets live that were minted through it.
-    fn lend(&self, account: &Arc<Account>, facets: u64) -> Result<Slot, Refusal> {
-        let charge = account.charge(Kind::Endpoints, 1)?;
+    /// The endpoint as `process` lends it, which pays for it: at most `facets` facets live that were minted through it.
+    fn lend(&self, process: &Process, facets: u64) -> Result<Slot, Refusal> {
+        let charge = process.account().charge(Kind::Endpoints, 1)?;
         let share = match &self.share {
             Some(own) => own.lend(facets)?,
             None => Share::new(facets),
@@ -57,16 +65,29 @@ impl Endpoint {
             epoch: Epoch::default(),
             charge,
             share: Some(frames::arc(share)?),
+            bank: process.bank.clone(),
+            tie: Tie::new()?,
         };
-        let lent = Object::Endpoint(frames::arc(lent)?);
-        Ok(Slot::new(lent, wire::INTERFACE_ID))
+        let lent = frames::arc(lent)?;
+        let made = Made::Endpoint(Arc::downgrade(&lent));
+        process.bank.add(&lent.tie, made);
+        Ok(Slot::new(Object::Endpoint(lent), wire::INTERFACE_ID))
     }
 
-    /// Makes a facet that `account` pays for, whose endpoint it may be or not.
+    /// Whose a durable facet is when `account`, which mints it, has ended: whoever lent the endpoint gave that account out of
+    /// its own, and has what was in it back anyway.
+    fn heir(&self, account: &Account) -> Option<Arc<Bank>> {
+        let mut above = core::iter::successors(account.parent(), |account| account.parent());
+        let lender = self.charge.account();
+        (self.share.is_some() && above.any(|account| Arc::ptr_eq(account, lender)))
+            .then(|| self.bank.clone())
+    }
+
+    /// Makes a facet that `process` pays for, whose endpoint it may be or not.
     #[expect(clippy::disallowed_methods, reason = "room: made here")]
     fn mint(
         &self,
-        account: &Arc<Account>,
+        process: &Process,
         cookie: u64,
         interface: u64,
         lifetime: Lifetime,
@@ -74,7 +95,7 @@ impl Endpoint {
         let payer = if sabotage!(MAKER_PAYS_FACETS) {
             self.charge.account()
         } else {
-            account
+            process.account()
         };
         let charge = payer.charge(Kind::Facets, 1)?;
         let share = self.share.as_ref();
@@ -85,18 +106,32 @@ impl Endpoint {
             let _q = self.core.queues.lock();
             self.core.incarnation.load(Ordering::Relaxed)
         };
+        let heir = match lifetime {
+            Lifetime::Durable => self.heir(payer),
+            Lifetime::Incarnation => None,
+        };
         let facet = frames::with_room(FACET_BYTES, || {
+            let tie = Tie::within(Some(charge));
             Arc::new(Facet {
                 core: self.core.clone(),
                 epoch: Epoch::default(),
                 cookie,
-                incarnation,
+                incarnation: AtomicU64::new(incarnation),
                 lifetime,
                 interface,
-                notice: Some(Notice::new(cookie, incarnation, lifetime, (charge, part))),
+                notice: Some(Notice::new(
+                    cookie,
+                    incarnation,
+                    lifetime,
+                    (tie.clone(), part),
+                )),
                 through: Through::new(),
+                tie,
+                heir,
             })
         })?;
+        let made = Made::Facet(Arc::downgrade(&facet));
+        process.bank.add(&facet.tie, made);
         Ok(Slot::new(Object::Facet(facet), interface))
     }
 }
@@ -129,8 +164,8 @@ impl<'a> wire::Server<KernelCall<'a>> for Methods {
         interface_id: u64,
         lifetime: Lifetime,
     ) -> Answered {
-        let account = reply.call().process().account();
-        let minted = self.0.mint(account, cookie, interface_id, lifetime);
+        let process = reply.call().process();
+        let minted = self.0.mint(process, cookie, interface_id, lifetime);
         reply.answer(minted.map(|facet| wire::MintReply { facet }))
     }
 
@@ -152,8 +187,8 @@ impl<'a> wire::Server<KernelCall<'a>> for Methods {
     }
 
     fn lend(&mut self, reply: Reply<KernelCall<'a>, wire::call::Lend>, facets: u32) -> Answered {
-        let account = reply.call().process().account();
-        let lent = self.0.lend(account, facets.into());
+        let process = reply.call().process();
+        let lent = self.0.lend(process, facets.into());
         reply.answer(lent.map(|endpoint| wire::LendReply { endpoint }))
     }
 

@@ -1,9 +1,11 @@
 //! Notices that a facet is gone: the place for each was made, and paid for, with the facet.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::ptr::null_mut;
 
-use account::{Charge, Part};
+use account::Part;
+use memory::Keeper;
 use ring_abi::{StatusWord, completion_flags};
 use sabotage::sabotage;
 use schema::process::endpoint::Lifetime;
@@ -17,7 +19,8 @@ pub(crate) struct Notice {
     /// What minted the cookie: to a later incarnation it may mean another client.
     minted: u64,
     lifetime: Lifetime,
-    _charge: Charge,
+    /// Charged for the facet, until this goes or the account ends.
+    _paid: Arc<dyn Keeper>,
     /// What of a lender's share it is.
     _part: Option<Part>,
     /// The one behind it, where it is in a list.
@@ -35,13 +38,13 @@ impl Notice {
         cookie: u64,
         minted: u64,
         lifetime: Lifetime,
-        (charge, part): (Charge, Option<Part>),
+        (paid, part): (Arc<dyn Keeper>, Option<Part>),
     ) -> Box<Self> {
         Box::new(Self {
             cookie,
             minted,
             lifetime,
-            _charge: charge,
+            _paid: paid,
             _part: part,
             next: null_mut(),
         })
@@ -129,7 +132,16 @@ impl Drop for Notices {
 mod tests {
     extern crate std;
     use super::*;
-    use account::{Account, Kind, Limits};
+    use account::{Account, Charge, Kind, Limits};
+
+    #[derive(Debug)]
+    struct Paid(Option<Charge>);
+
+    impl Keeper for Paid {
+        fn has_ended(&self) -> bool {
+            self.0.is_none()
+        }
+    }
 
     #[test]
     fn notices_are_heard_in_order_and_paid_for_until_then() {
@@ -143,7 +155,7 @@ mod tests {
                 n,
                 0,
                 Lifetime::Durable,
-                (account.charge(Kind::Facets, 1).unwrap(), None),
+                (Arc::new(Paid(account.charge(Kind::Facets, 1).ok())), None),
             )
         };
         let mut list = Notices::default();

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use cap::{Epoch, Target};
 use ring_abi::Refusal;
 
-use crate::records::{Facet, KernelObject, Object, Slot};
+use crate::records::{Facet, KernelObject, Made, Object, Slot};
 
 impl Clone for Object {
     // Once in each operation: derived, it would be a call.
@@ -17,6 +17,17 @@ impl Clone for Object {
             Self::Reply(r) => Self::Reply(r.clone()),
             Self::Kernel(k) => Self::Kernel(k.clone()),
         }
+    }
+}
+
+impl core::fmt::Debug for Made {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Memory(_) => "memory",
+            Self::Endpoint(_) => "endpoint",
+            Self::Facet(_) => "facet",
+            Self::Kernel(_) => "kernel object",
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use account::{Account, Kind, Limits};
+use account::{Account, KINDS, Kind, Limits};
 use arrayvec::ArrayString;
 use cap::CapTable;
 use cpu::Lock;
@@ -19,7 +19,7 @@ use crate::exit::{End, Exit, Exits};
 use crate::marks::Marks;
 use crate::object::{Found, release};
 use crate::queue::Queue;
-use crate::records::{Object, Pending, Process, Quick, Slot, Thread};
+use crate::records::{Bank, Object, Pending, Process, Quick, Slot, Thread};
 use crate::roster::Roster;
 use crate::table::{Holder, Table};
 
@@ -94,6 +94,7 @@ impl Process {
         let name = ArrayString::from(label.name).map_err(|_| Refusal::BadArgument)?;
         let vm = Vm::new()?;
         let exits = Exits::new()?;
+        let bank = Bank::new()?;
         let make = || {
             Arc::new(Self {
                 id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -102,6 +103,7 @@ impl Process {
                 has_fpu: label.fpu,
                 is_distrusting: label.distrusting,
                 account,
+                bank,
                 vm,
                 handles: Table::new(),
                 threads: Roster::new(),
@@ -299,6 +301,25 @@ impl Process {
             let _ = sched::point();
         }
         (0..sched::cpu_count()).for_each(sched::kick);
+    }
+
+    /// Ends the processes whose accounts were given out of this one's, which has ended: what they have is not theirs any more. They
+    /// end in their own time.
+    pub(crate) fn end_children(&self) {
+        let given = KINDS.iter().any(|kind| self.account.usage(*kind).given > 0);
+        if !given || sabotage!(KEEP_ORPHANS) {
+            return;
+        }
+        for_each_process(|process| {
+            let parent = process.account.parent();
+            if parent.is_some_and(|parent| Arc::ptr_eq(parent, &self.account)) {
+                process.end(
+                    End::Killed,
+                    -1,
+                    "the account ended that its own was part of",
+                );
+            }
+        });
     }
 
     /// Calls `f` when the process has ended, from its last thread. For the kernel's own first process.

@@ -14,7 +14,7 @@ use arrayvec::{ArrayString, ArrayVec};
 use call_state::CallWord;
 use cap::Epoch;
 use cpu::Lock;
-use memory::Vm;
+use memory::{MemoryObject, Vm};
 use ring_abi::{MAX_TRANSFERS, Refusal};
 use sched::Task;
 use schema::process::endpoint::Lifetime;
@@ -53,6 +53,8 @@ pub struct Process {
     pub is_distrusting: bool,
     /// What it was given, and what of it is in use.
     pub(crate) account: Opened,
+    /// What it paid for and others may hold.
+    pub bank: Arc<Bank>,
     /// Its memory.
     pub vm: Arc<Vm>,
     pub(crate) handles: Table<Object>,
@@ -103,7 +105,8 @@ pub struct Thread {
     pub(crate) start: (u64, u64, u64),
     /// It has begun to end and takes nothing any more.
     pub(crate) leaving: AtomicBool,
-    pub(crate) joins: Joins<Pending>,
+    /// Held by whoever may ask, too: nobody keeps a thread by that.
+    pub(crate) joins: Arc<Joins<Pending>>,
     pub(crate) closing: Closing<EndpointCore>,
     /// Its place among the threads of the process: taken until nothing holds its stack any more.
     pub(crate) _seat: Charge,
@@ -244,6 +247,37 @@ pub struct Endpoint {
     pub(crate) charge: Charge,
     /// How many facets may live that were minted through it, where it was lent.
     pub(crate) share: Option<Arc<Share>>,
+    /// What holds all that its account paid for.
+    pub(crate) bank: Arc<Bank>,
+    pub(crate) tie: Arc<Tie>,
+}
+
+/// All that one account paid for and others may hold: memory, endpoints, facets, and what the kernel serves. It is ended with the
+/// account, whoever holds it. (A space bank, as KeyKOS and EROS had them.)
+#[derive(Debug)]
+pub struct Bank {
+    pub(crate) list: Arc<Through<Tie>>,
+    /// Its account is ending.
+    pub(crate) is_closed: AtomicBool,
+}
+
+/// One object's place in a bank. The object holds it, and it goes with the object.
+#[derive(Debug)]
+pub struct Tie {
+    pub(crate) link: Link<Self>,
+    pub(crate) has_ended: AtomicBool,
+    /// What of the account it is beside memory, where only the tie says so.
+    pub(crate) charge: Option<Charge>,
+    pub(crate) made: Lock<Option<Made>>,
+}
+
+/// What a tie stands for.
+#[derive(Clone)]
+pub(crate) enum Made {
+    Memory(Weak<MemoryObject>),
+    Endpoint(Weak<Endpoint>),
+    Facet(Weak<Facet>),
+    Kernel(Weak<dyn KernelObject>),
 }
 
 /// A client's end: what a call goes through.
@@ -252,11 +286,14 @@ pub struct Facet {
     pub(crate) core: Arc<EndpointCore>,
     pub(crate) epoch: Epoch,
     pub(crate) cookie: u64,
-    /// The incarnation that minted it.
-    pub(crate) incarnation: u64,
+    /// The incarnation that minted it; 0 when its minter's account has ended.
+    pub(crate) incarnation: AtomicU64,
     pub(crate) lifetime: Lifetime,
     /// What its handles serve.
     pub(crate) interface: u64,
+    pub(crate) tie: Arc<Tie>,
+    /// Whose it is when its minter has ended, if it outlives that.
+    pub(crate) heir: Option<Arc<Bank>>,
     /// Until it is told.
     pub(crate) notice: Option<Box<Notice>>,
     /// The calls that go through it.
@@ -292,6 +329,16 @@ pub trait KernelObject: Any + Send + Sync {
     /// Why not.
     fn live(&self) -> Result<(), Refusal> {
         Ok(())
+    }
+
+    /// Whether the account has ended that paid for it, or for what it is made of.
+    fn has_ended(&self) -> bool {
+        false
+    }
+
+    /// That account has ended: no use of it begins from now on.
+    fn end(&self) {
+        self.epoch().revoke();
     }
 
     /// Whether a grant of `epoch` still holds and the object still works.

@@ -150,6 +150,25 @@ impl<O: Target> Table<O> {
         }
     }
 
+    /// Puts what `instead` gives for a capability in its place, a step at a time.
+    pub(crate) fn replace(&self, instead: impl Fn(&Slot<O>) -> Option<Slot<O>>) {
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let before = {
+                let mut table = self.table.lock();
+                let (handle, next) = table.next_live(at);
+                from = next;
+                handle.and_then(|handle| {
+                    let other = instead(table.slot(handle).ok()?)?;
+                    table.replace(handle, other).ok()
+                })
+            };
+            // Whatever goes with it goes with no lock held.
+            drop(before);
+            let _ = sched::point();
+        }
+    }
+
     /// Gives the memory and the places of an empty table back, for good.
     pub(crate) fn end(&self, account: &Arc<Account>) {
         while self.table.lock().shed() {

@@ -12,6 +12,7 @@ use schema::process::thread_handle;
 use stub::Deferred;
 
 use crate::closing::Closing;
+use crate::exit::Joins;
 use crate::finished::{Finished, Route};
 use crate::meeting::Waiting;
 use crate::records::{Call, EndpointCore, Outbound, Pending, Receiver, Thread};
@@ -61,6 +62,17 @@ pub(crate) fn current_closing() -> &'static Closing<EndpointCore> {
     }
     // SAFETY: as for `current`; used by the thread itself, or by an interrupt that came to it.
     unsafe { &(*owner).closing }
+}
+
+/// The right to wait for the end of a thread.
+#[derive(Debug)]
+pub struct JoinRight(Arc<Joins<Pending>>);
+
+impl JoinRight {
+    /// Answers when the thread has ended.
+    pub fn join(&self, later: Deferred<Pending, thread_handle::call::Join>) {
+        self.0.join(later);
+    }
 }
 
 impl Thread {
@@ -171,9 +183,9 @@ impl Thread {
         self.leaving.load(Ordering::Relaxed)
     }
 
-    /// Answers when the thread has ended.
-    pub fn join(&self, later: Deferred<Pending, thread_handle::call::Join>) {
-        self.joins.join(later);
+    /// The right to wait for its end, which does not keep it.
+    pub fn join_right(&self) -> JoinRight {
+        JoinRight(self.joins.clone())
     }
 
     /// Copies an exit text out of the message area; how many bytes there were.

@@ -9,6 +9,7 @@ use ring_abi::{MAX_TRANSFERS, Refusal, TRANSFER_BYTES};
 use sabotage::sabotage;
 
 use crate::area::Span;
+use crate::bank::grave;
 use crate::operation::Operation;
 use crate::records::{Object, Outbound, Process, ReplyRight, Slot, Thread};
 use crate::stop::Stop;
@@ -154,11 +155,22 @@ pub(crate) fn commit(
     slots: impl Iterator<Item = Slot>,
     mut given: impl FnMut(usize, u64),
 ) {
+    let mut gone = ArrayVec::<Slot, MAX_TRANSFERS>::new();
     let mut table = receiver.handles.lock();
     for (i, (place, slot)) in places.drain(..).zip(slots).enumerate() {
+        // What has ended on its way is not found by whoever looks for it in tables.
+        let ended = slot.object().ended();
+        let slot = match ended.and_then(|why| grave(why, slot.interface())) {
+            Some(grave) => {
+                let _ = gone.try_push(slot);
+                grave
+            }
+            None => slot,
+        };
         // The reservation is this table's own, so the commit holds.
         if let Ok(handle) = table.commit(place, slot) {
             given(i, handle);
         }
     }
+    drop(table);
 }

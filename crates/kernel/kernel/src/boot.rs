@@ -97,6 +97,7 @@ extern "C" fn on_kernel_stack() -> ! {
     smp::initialise_apic(&machine, features);
     let clock = crate::clock::initialise(machine.pm_timer.as_ref(), features.tsc_hz);
     crate::fact!("boot.clock", source = clock, tsc_hz ~ sched::tsc_hz());
+    ipc::dig();
     if !sched::install_idle() || !ipc::install_scratch() {
         boot_error(format_args!("too little memory for the first CPU"));
     }

@@ -2,7 +2,7 @@
 //!
 //! Owns which pages an object has, and what carries out what `mapping-ledger` decides of them: page tables and
 //! shootdowns. Whoever makes an object or a mapping pays for what it takes. Pages are zeroed when an object is made and
-//! return to `frames` when its last handle and its last mapping are gone. Invariant: it never maps memory that no object
+//! return to `frames` when its last handle and its last mapping are gone, or the account has ended that pays for them. Invariant: it never maps memory that no object
 //! holds, and never lets a page go while a mapping of it may be cached on any CPU.
 #![cfg_attr(
     test,
@@ -26,7 +26,7 @@ mod vm;
 
 pub use ledger::{Held, Kernel};
 pub use mapping_ledger::Unmapped;
-pub use object::{MemoryObject, Writes};
+pub use object::{Keeper, MemoryObject, Writes};
 pub use pages::PageList;
 pub use shared_page::SharedPage;
 pub use vm::{Protection, Vm};

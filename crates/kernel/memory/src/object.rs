@@ -1,6 +1,7 @@
 //! Memory objects: pages that processes map, and their revocation.
 
 use alloc::sync::Arc;
+use core::fmt;
 
 use frames::{FRAME_BYTES, Frames, ShootdownReceipt, Use};
 use mapping_ledger::{ObjectLedger, Progress, Revocation, Unmapped};
@@ -9,7 +10,7 @@ use paging::Access;
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
-use crate::pages::{PageList, Pages};
+use crate::pages::{List, PageList, Pages};
 use crate::{Kernel, STEP_PAGES, between_steps};
 
 #[derive(Debug)]
@@ -24,10 +25,18 @@ enum Backing {
     Registers,
 }
 
+/// What knows an object as long as there is one: the list of what goes with its account.
+pub trait Keeper: fmt::Debug + Send + Sync {
+    /// Whether the account has ended that paid for the object.
+    fn has_ended(&self) -> bool;
+}
+
 /// Pages that can be mapped, by one process or several.
 #[derive(Debug)]
 pub struct MemoryObject {
     pages: Pages,
+    /// Goes with it.
+    keeper: Option<Arc<dyn Keeper>>,
     backing: Backing,
     writable: bool,
     mappings: ObjectLedger<Kernel>,
@@ -48,10 +57,26 @@ impl MemoryObject {
     /// # Errors
     /// `OverBudget`, `NoMemory`; nothing is held then.
     pub fn new(pages: u32) -> Result<Arc<Self>, Refusal> {
+        Self::fresh(pages).and_then(frames::arc)
+    }
+
+    /// As [`Self::new`]; [`Self::end`] takes the pages away although somebody still names the object. `keeper` goes with it.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn ending(pages: u32, keeper: Arc<dyn Keeper>) -> Result<Arc<Self>, Refusal> {
+        let mut object = Self::fresh(pages)?;
+        let list = core::mem::replace(&mut object.pages, Pages::Fixed(List::with_room(0)?));
+        object.pages = list.let_end();
+        object.keeper = Some(keeper);
+        frames::arc(object)
+    }
+
+    fn fresh(pages: u32) -> Result<Self, Refusal> {
         // Before the list: more than can be had is no reason to look for memory.
         let mut payment = frames::pay(u64::from(pages) * FRAME_BYTES)?;
-        let list = Pages::with_room(pages as usize)?;
-        let mut object = Self::build(list, Backing::Owned, Writes::Allowed);
+        let list = List::with_room(pages as usize)?;
+        let mut object = Self::build(Pages::Fixed(list), Backing::Owned, Writes::Allowed);
         for at in 0..u64::from(pages) {
             if at > 0 && at.is_multiple_of(STEP_PAGES) {
                 between_steps();
@@ -64,7 +89,7 @@ impl MemoryObject {
                 return Err(refusal);
             }
         }
-        frames::arc(object)
+        Ok(object)
     }
 
     /// Makes an object from one physically contiguous run, which it owns from now on.
@@ -73,8 +98,11 @@ impl MemoryObject {
     /// `OverBudget`, `NoMemory`; the run is free again then.
     pub fn from_run(run: Frames, pages: u32) -> Result<Arc<Self>, Refusal> {
         let addresses = (0..pages).map(|p| run.address() + u64::from(p) * FRAME_BYTES);
-        match Pages::of(addresses) {
-            Ok(list) => frames::arc(Self::build(list, Backing::Run(Some(run)), Writes::Allowed)),
+        match List::of(addresses) {
+            Ok(list) => {
+                let (pages, backing) = (Pages::Fixed(list), Backing::Run(Some(run)));
+                frames::arc(Self::build(pages, backing, Writes::Allowed))
+            }
             Err(refusal) => {
                 run.free_unmapped();
                 Err(refusal)
@@ -97,7 +125,7 @@ impl MemoryObject {
     /// `OverBudget`, `NoMemory`.
     pub fn registers(physical: u64, pages: u32) -> Result<Arc<Self>, Refusal> {
         let addresses = (0..pages).map(|p| physical + u64::from(p) * FRAME_BYTES);
-        let pages = Pages::of(addresses)?;
+        let pages = Pages::Fixed(List::of(addresses)?);
         frames::arc(Self::build(pages, Backing::Registers, Writes::Never))
     }
 
@@ -117,6 +145,7 @@ impl MemoryObject {
     fn build(pages: Pages, backing: Backing, writes: Writes) -> Self {
         Self {
             pages,
+            keeper: None,
             backing,
             writable: writes == Writes::Allowed,
             mappings: ObjectLedger::new(),
@@ -148,6 +177,13 @@ impl MemoryObject {
         self.mappings.is_revoked()
     }
 
+    /// Whether the account has ended that paid for it.
+    pub fn has_ended(&self) -> bool {
+        self.keeper
+            .as_ref()
+            .is_some_and(|keeper| keeper.has_ended())
+    }
+
     /// Whether anything maps it.
     pub fn is_mapped(&self) -> bool {
         self.mappings.mappings() > 0
@@ -168,9 +204,8 @@ impl MemoryObject {
             let at = offset + done as u64;
             let inside = (at % FRAME_BYTES) as usize;
             let n = (bytes.len() - done).min(FRAME_BYTES as usize - inside);
-            let page = self.view(at / FRAME_BYTES)?;
-            let copied = self.hold(|| page.write(inside, &bytes[done..done + n]))?;
-            copied?;
+            let from = &bytes[done..done + n];
+            self.hold(|| Ok::<_, Refusal>(self.view(at / FRAME_BYTES)?.write(inside, from)?))??;
             done += n;
         }
         Ok(())
@@ -186,17 +221,16 @@ impl MemoryObject {
             let at = offset + done as u64;
             let inside = (at % FRAME_BYTES) as usize;
             let n = (out.len() - done).min(FRAME_BYTES as usize - inside);
-            let page = self.view(at / FRAME_BYTES)?;
-            let copied = self.hold(|| page.read(inside, &mut out[done..done + n]))?;
-            copied?;
+            let into = &mut out[done..done + n];
+            self.hold(|| Ok::<_, Refusal>(self.view(at / FRAME_BYTES)?.read(inside, into)?))??;
             done += n;
         }
         Ok(())
     }
 
-    /// Keeps pages of another owner from being freed while `f` copies in one: that owner revokes first.
+    /// Keeps pages that may go before the object from being freed while `f` copies in one: whoever frees them revokes first.
     fn hold<R>(&self, f: impl FnOnce() -> R) -> Result<R, Refusal> {
-        if matches!(self.backing, Backing::Owned | Backing::Run(_)) {
+        if matches!(self.backing, Backing::Owned | Backing::Run(_)) && !self.pages.may_go() {
             return Ok(f());
         }
         self.mappings.while_open(f)
@@ -221,7 +255,22 @@ impl MemoryObject {
         mapping_ledger::revoke::<Kernel>(self)
     }
 
-    /// One step of the same, which looks at nothing and waits for nobody. `None`: there is more to do.
+    /// The account has ended that pays for it: revokes it, and frees its pages, whoever still names it. Pages that are not made
+    /// by [`Self::ending`] stay.
+    pub fn end(&self) {
+        let proof = self.revoke();
+        sabotage!(KEEP_ENDED_PAGES => return);
+        let mut done = 0;
+        while let Some(address) = self.pages.take() {
+            frames::adopt(address).free(receipt(&proof));
+            done += 1;
+            if done % STEP_PAGES == 0 {
+                between_steps();
+            }
+        }
+    }
+
+    /// One step of a revocation, which looks at nothing and waits for nobody. `None`: there is more to do.
     pub fn revoke_some(&self) -> Option<Unmapped> {
         match Revocation::<Kernel>::begin(self).step() {
             Progress::Done(proof) => Some(proof),

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use cpu::Lock;
 use frames::Grow;
 use ring_abi::Refusal;
 
@@ -23,14 +24,81 @@ pub trait PageList: fmt::Debug + Send + Sync {
 /// Most that the tree of pieces grows by for one more: a node at each level.
 const NODE_BYTES: u64 = 2048;
 
-/// Physical addresses of an object's pages. A long list lies in pieces, so that no object needs more than a page of the
-/// kernel's heap in one run.
+/// Physical addresses of an object's pages.
 #[derive(Debug)]
 pub(crate) enum Pages {
-    Short(Vec<u64>),
-    Long(BTreeMap<u32, Vec<u64>>, u64),
+    /// Those that stay as long as the object.
+    Fixed(List),
+    /// Those that go before it where the account ends that pays for them, and how many there were.
+    Ending(Lock<List>, u64),
     /// Those of somebody else: nothing is added to them or taken out.
     Lent(Arc<dyn PageList>),
+}
+
+impl Pages {
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Fixed(list) => list.len(),
+            Self::Ending(_, count) => *count,
+            Self::Lent(list) => list.count(),
+        }
+    }
+
+    pub(crate) fn get(&self, at: u64) -> Option<u64> {
+        match self {
+            Self::Fixed(list) => list.get(at),
+            Self::Ending(list, _) => list.lock().get(at),
+            Self::Lent(list) => list.page(at),
+        }
+    }
+
+    /// # Errors
+    /// `OverBudget`, `NoMemory`; `ReadOnly` for what is not this object's alone.
+    pub(crate) fn push(&mut self, address: u64) -> Result<(), Refusal> {
+        match self {
+            Self::Fixed(list) => list.push(address),
+            _ => Err(Refusal::ReadOnly),
+        }
+    }
+
+    /// Takes the last address out of what is this object's own, which nobody else holds.
+    pub(crate) fn pop(&mut self) -> Option<u64> {
+        match self {
+            Self::Fixed(list) => list.pop(),
+            _ => self.take(),
+        }
+    }
+
+    /// Takes the last address out of what goes before its object.
+    pub(crate) fn take(&self) -> Option<u64> {
+        match self {
+            Self::Ending(list, _) => list.lock().pop(),
+            _ => None,
+        }
+    }
+
+    /// Lets what is this object's own go before it.
+    pub(crate) fn let_end(self) -> Self {
+        match self {
+            Self::Fixed(list) => {
+                let count = list.len();
+                Self::Ending(Lock::new(list), count)
+            }
+            other => other,
+        }
+    }
+
+    /// Whether its pages may go while somebody names the object.
+    pub(crate) const fn may_go(&self) -> bool {
+        !matches!(self, Self::Fixed(_))
+    }
+}
+
+/// A long list lies in pieces, so that no object needs more than a page of the kernel's heap in one run.
+#[derive(Debug)]
+pub(crate) enum List {
+    Short(Vec<u64>),
+    Long(BTreeMap<u32, Vec<u64>>, u64),
 }
 
 fn piece(wanted: usize) -> Result<Vec<u64>, Refusal> {
@@ -39,7 +107,7 @@ fn piece(wanted: usize) -> Result<Vec<u64>, Refusal> {
     Ok(piece)
 }
 
-impl Pages {
+impl List {
     /// An empty list that will hold `wanted` addresses.
     ///
     /// # Errors
@@ -81,7 +149,6 @@ impl Pages {
                     *count += 1;
                 }
             }
-            Self::Lent(_) => return Err(Refusal::ReadOnly),
         }
         Ok(())
     }
@@ -101,7 +168,6 @@ impl Pages {
                 }
                 address
             }
-            Self::Lent(_) => None,
         }
     }
 
@@ -109,17 +175,12 @@ impl Pages {
         match self {
             Self::Short(list) => list.len() as u64,
             Self::Long(_, count) => *count,
-            Self::Lent(list) => list.count(),
         }
     }
 
     pub(crate) fn get(&self, at: u64) -> Option<u64> {
-        if let Self::Lent(list) = self {
-            return list.page(at);
-        }
         let at = usize::try_from(at).ok()?;
         match self {
-            Self::Lent(_) => None,
             Self::Short(list) => list.get(at).copied(),
             Self::Long(pieces, _) => {
                 let list = pieces.get(&u32::try_from(at / PIECE).ok()?)?;
@@ -134,10 +195,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_may_end_goes_from_the_last_on_and_keeps_its_length() {
+        for count in [1, PIECE, 2 * PIECE + 3] {
+            let address = |at: usize| 0x1000 * (at as u64 + 1);
+            let pages = Pages::Fixed(List::of((0..count).map(address)).unwrap());
+            assert_eq!(pages.take(), None);
+            assert!(!pages.may_go());
+            let pages = pages.let_end();
+            assert!(pages.may_go());
+            for at in (0..count).rev() {
+                assert_eq!(pages.get(at as u64), Some(address(at)));
+                assert_eq!(pages.take(), Some(address(at)));
+                assert_eq!(pages.get(at as u64), None);
+                assert_eq!(pages.len(), count as u64);
+            }
+            assert_eq!(pages.take(), None);
+        }
+    }
+
+    #[test]
     fn a_list_gives_back_what_was_put_in_whatever_its_length() {
         for wanted in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 7] {
             let address = |at: usize| 0x1000 * (at as u64 * 7 + 3);
-            let mut pages = Pages::of((0..wanted).map(address)).unwrap();
+            let mut pages = List::of((0..wanted).map(address)).unwrap();
             assert_eq!(pages.len(), wanted as u64);
             for at in 0..wanted {
                 assert_eq!(pages.get(at as u64), Some(address(at)));

@@ -4,6 +4,7 @@ use schema::process::memory_object;
 use stub::{Interface as _, Refusal};
 
 use crate::Cap;
+use crate::heap::virtual_memory;
 
 /// What a window is mapped for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +125,7 @@ impl Window {
 
 impl Drop for Window {
     fn drop(&mut self) {
-        // Where it fails the mapping is gone already: the object was revoked.
-        let _ = self.memory.unmap(self.address);
+        // By the process's own right: the capability may be dead by now, and what is mapped of it is not gone for that.
+        let _ = virtual_memory().unmap(self.address, self.bytes);
     }
 }

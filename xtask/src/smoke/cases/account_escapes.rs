@@ -7,7 +7,7 @@ use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
 
 const LENDER: &str =
-    r#"@escapes.lender ended=exited said="before=91 each=[8, 8, 8] alive=67 ended=67 after=99""#;
+    r#"@escapes.lender ended=exited said="before=91 each=[8, 8, 8] alive=67 ended=91 after=99""#;
 const MEMORY: &str = "@escapes.device-memory some=true within=true unpaid=0 unpaid_runs=0 difference_after=0 kept_bytes=0";
 const AREAS: &str = "@escapes.thread-areas some=true within=true unpaid=0";
 const CHILDREN: &str = "@escapes.children first=overBudget from_package=0 package_refused=overBudget from_memory=0 memory_refused=overBudget high=0 high_refused=overBudget high_memory_refused=overBudget kept_bytes=0";

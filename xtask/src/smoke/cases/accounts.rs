@@ -16,6 +16,13 @@ const SUM: &str =
     "@accounts.sum difference_before=0 difference_while_held=0 difference_after=0 grows=false";
 const ROUNDS: &str = "@rounds.sum rounds=1000 difference_before=0 differences=0 kept=false";
 const COUNTS: &str = "@rounds.counts back=true lent_bytes=0";
+const END_ACCOUNT: &str = "@end.account maker=killed held=true meanwhile=overBudget given_again=true report=nothing difference=0";
+const END_MEMORY: &str =
+    "@end.memory reads_zeros=true map=revoked info=revoked narrower=revoked read_only=revoked";
+const END_ENDPOINTS: &str = "@end.endpoints received=ok receive=revoked called=revoked renew=revoked mint=revoked own=revoked lent=timedOut passing=stale strangers=revoked";
+const END_OTHERS: &str =
+    "@end.others waited=revoked bell=revoked ringer=revoked joined=ok join=revoked process=revoked";
+const END_PAGES: &str = "@end.pages kept=0";
 /// Also where charges fail: they cost nothing but an answer.
 const FAILED: &str =
     "@accounts.failed difference_before=0 difference_after=0 kept_bytes=0 works_again=true";
@@ -61,6 +68,18 @@ inventory::submit! {
         smp: 2,
         extra: &["-device", "edu"],
         required: &[ROUNDS, COUNTS],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "account-end",
+        question: "When an account ends, is all gone that it paid for, whoever holds it, and is whoever holds it told so?",
+        rows: &["CF-03"],
+        manifest: "smoke/account-end",
+        smp: 2,
+        required: &[END_ACCOUNT, END_MEMORY, END_ENDPOINTS, END_OTHERS, END_PAGES],
         ..PROGRAM
     }
 }
@@ -121,5 +140,37 @@ inventory::submit! {
         point: points::STACKS_FOR_NOTHING,
         smoke: "accounts-sum",
         breaks: Break::Missing(SUM),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::KEEP_WHAT_ENDED_PAID,
+        smoke: "account-end",
+        breaks: Break::Missing(END_MEMORY),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::KEEP_ENDED_PAGES,
+        smoke: "account-end",
+        breaks: Break::Missing(END_ACCOUNT),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::KEEP_ORPHANS,
+        smoke: "account-end",
+        breaks: Break::Missing(END_ACCOUNT),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::KEEP_HUSKS,
+        smoke: "account-end",
+        breaks: Break::Missing(END_PAGES),
     }
 }

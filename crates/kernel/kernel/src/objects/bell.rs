@@ -9,7 +9,7 @@ use arrayvec::ArrayVec;
 use bell_word::{BellWord, Rung};
 use cap::Epoch;
 use cpu::Lock;
-use ipc::{KernelCall, KernelObject, Late, Quick, Slot};
+use ipc::{KernelCall, KernelObject, Late, Process, Quick, Slot, Tie};
 use schema::process::{bell, bell_ringer};
 use stub::{Answered, Outgoing, Refusal};
 
@@ -109,10 +109,11 @@ impl Core {
         }
     }
 
-    fn narrow(self: &Arc<Self>, bits: u64) -> Result<Slot, Refusal> {
-        served::object(Ringer {
+    fn narrow(self: &Arc<Self>, process: &Process, bits: u64) -> Result<Slot, Refusal> {
+        process.bank.object(|tie| Ringer {
             core: self.clone(),
             bits,
+            tie,
         })
     }
 
@@ -133,17 +134,20 @@ impl Core {
 pub struct Bell {
     epoch: Epoch,
     core: Arc<Core>,
+    tie: Arc<Tie>,
 }
 
 impl Bell {
-    /// A bell that nobody has rung.
+    /// A bell that nobody has rung, and that `process` pays for, which runs.
     ///
     /// # Errors
     /// `OverBudget`, `NoMemory`.
-    pub fn make() -> Result<Slot, Refusal> {
-        served::object(Self {
+    pub fn make(process: &Process) -> Result<Slot, Refusal> {
+        let core = frames::arc(Core::default())?;
+        process.bank.object(|tie| Self {
             epoch: Epoch::default(),
-            core: frames::arc(Core::default())?,
+            core,
+            tie,
         })
     }
 
@@ -163,9 +167,21 @@ impl Bell {
     fn finish(&self) {
         self.core.wake();
     }
+
+    /// Whoever paid for it has ended: nobody waits for it any more, and nobody rings it.
+    fn end(&self) {
+        self.epoch.revoke();
+        self.core.ringers.revoke();
+        loop {
+            let waiter = self.core.waiters.lock().pop();
+            let Some(waiter) = waiter else { break };
+            waiter.later.refuse(Refusal::Revoked);
+            let _ = sched::point();
+        }
+    }
 }
 
-served::kernel_object!(Bell, bell, quick);
+served::kernel_object!(Bell, bell, quick, tie);
 
 impl<'a> bell::Server<KernelCall<'a>> for Served<Bell> {
     fn ring(&mut self, reply: Owed<'a, bell::call::Ring>, bits: u64) -> Answered {
@@ -183,7 +199,7 @@ impl<'a> bell::Server<KernelCall<'a>> for Served<Bell> {
     }
 
     fn narrow(&mut self, reply: Owed<'a, bell::call::Narrow>, bits: u64) -> Answered {
-        let ringer = self.0.core.narrow(bits);
+        let ringer = self.0.core.narrow(reply.call().process(), bits);
         reply.answer(ringer.map(|ringer| bell::NarrowReply { ringer }))
     }
 
@@ -197,6 +213,7 @@ impl<'a> bell::Server<KernelCall<'a>> for Served<Bell> {
 pub struct Ringer {
     core: Arc<Core>,
     bits: u64,
+    tie: Arc<Tie>,
 }
 
 impl KernelObject for Ringer {
@@ -209,8 +226,24 @@ impl KernelObject for Ringer {
     }
 
     #[inline]
+    fn live(&self) -> Result<(), Refusal> {
+        if self.tie.has_ended() {
+            return Err(Refusal::Revoked);
+        }
+        Ok(())
+    }
+
+    fn has_ended(&self) -> bool {
+        self.tie.has_ended()
+    }
+
+    /// The bell's other ringers are somebody else's.
+    fn end(&self) {}
+
+    #[inline]
     fn quick(&self, granted: u64, method: u16, words: &[u64; 4]) -> Option<Quick> {
         self.core.ringers.check(granted).ok()?;
+        self.live().ok()?;
         if method != bell_ringer::method::RING {
             return None;
         }
@@ -248,7 +281,9 @@ impl<'a> bell_ringer::Server<KernelCall<'a>> for Served<Ringer> {
     }
 
     fn narrow(&mut self, reply: Owed<'a, bell_ringer::call::Narrow>, bits: u64) -> Answered {
-        let ringer = self.0.own(bits).and_then(|bits| self.0.core.narrow(bits));
+        let process = reply.call().process();
+        let own = self.0.own(bits);
+        let ringer = own.and_then(|bits| self.0.core.narrow(process, bits));
         reply.answer(ringer.map(|ringer| bell_ringer::NarrowReply { ringer }))
     }
 }

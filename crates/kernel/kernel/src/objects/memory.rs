@@ -5,12 +5,12 @@ use alloc::sync::Arc;
 use ::memory::{MemoryObject, Protection};
 use cap::Epoch;
 use device_manager::Access;
-use ipc::{KernelCall, Process};
+use ipc::{KernelCall, Process, Tie};
 use sabotage::sabotage;
 use schema::process::{memory_object, virtual_memory};
 use stub::{Answered, Refusal};
 
-use super::served::{self, Owed, Owner, Served, kernel_object};
+use super::served::{Owed, Owner, Served, kernel_object};
 
 /// A process's own address space.
 pub struct Memory {
@@ -88,13 +88,13 @@ impl<'a> virtual_memory::Server<KernelCall<'a>> for Served<Memory> {
             .0
             .owner
             .called_by(reply.call().process())
-            .and_then(|_| {
+            .and_then(|p| {
                 let pages = match bytes {
                     0 => return Err(Refusal::ZeroLength),
                     b => u32::try_from(b.div_ceil(4096)).map_err(|_| Refusal::OverBudget)?,
                 };
-                let object = MemoryObject::new(pages)?;
-                served::object(Shared::new(object, Access::ReadWrite))
+                let object = p.bank.memory(pages)?;
+                Shared::give(&p, object, Access::ReadWrite)
             });
         reply.answer(result.map(|memory| virtual_memory::CreateMemoryReply { memory }))
     }
@@ -108,6 +108,7 @@ pub struct Shared {
     part: (u64, u64),
     writable: bool,
     right: Right,
+    tie: Arc<Tie>,
 }
 
 /// Whether a capability can end the pages it stands for.
@@ -120,23 +121,41 @@ enum Right {
 }
 
 impl Shared {
-    /// Wraps pages; `access` narrows what may be mapped through this capability.
-    pub fn new(object: Arc<MemoryObject>, access: Access) -> Self {
+    fn new(object: Arc<MemoryObject>, access: Access, right: Right, tie: Arc<Tie>) -> Self {
         Self {
             epoch: Epoch::default(),
             part: (0, object.bytes()),
             object,
             writable: access == Access::ReadWrite,
-            right: Right::Revoke,
+            right,
+            tie,
         }
     }
 
+    /// Wraps pages that `process`, which runs, has made; `access` narrows what may be mapped through this capability.
+    ///
+    /// # Errors
+    /// `OverBudget`, `NoMemory`.
+    pub fn give(
+        process: &Process,
+        object: Arc<MemoryObject>,
+        access: Access,
+    ) -> Result<ipc::Slot, Refusal> {
+        let bank = &process.bank;
+        bank.object(|tie| Self::new(object, access, Right::Revoke, tie))
+    }
+
     /// Wraps pages for somebody to whom they are lent: a device's, or a provider's buffer.
-    pub fn window(object: Arc<MemoryObject>, access: Access) -> Self {
-        Self {
-            right: Right::Use,
-            ..Self::new(object, access)
-        }
+    ///
+    /// # Errors
+    /// As for [`Self::give`].
+    pub fn window(
+        process: &Process,
+        object: Arc<MemoryObject>,
+        access: Access,
+    ) -> Result<ipc::Slot, Refusal> {
+        let bank = &process.bank;
+        bank.object(|tie| Self::new(object, access, Right::Use, tie))
     }
 
     fn may_revoke(&self) -> bool {
@@ -173,15 +192,27 @@ impl Shared {
     }
 
     /// A narrower one, which cannot end the pages.
-    fn narrow(&self, part: (u64, u64), access: Access) -> Result<ipc::Slot, Refusal> {
-        let mut narrower = Self::window(self.object.clone(), access);
-        narrower.part = part;
-        narrower.writable &= self.writable;
-        served::object(narrower)
+    fn narrow(
+        &self,
+        process: &Process,
+        part: (u64, u64),
+        access: Access,
+    ) -> Result<ipc::Slot, Refusal> {
+        process.bank.object(|tie| {
+            let mut narrower = Self::new(self.object.clone(), access, Right::Use, tie);
+            narrower.part = part;
+            narrower.writable &= self.writable;
+            narrower
+        })
+    }
+
+    /// Whether whoever paid for it, or for the pages, has ended.
+    fn ended(&self) -> bool {
+        self.tie.has_ended() || self.object.has_ended()
     }
 }
 
-kernel_object!(Shared, memory_object, live);
+kernel_object!(Shared, memory_object, live, ended);
 
 impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
     fn info(&mut self, reply: Owed<'a, memory_object::call::Info>) -> Answered {
@@ -227,7 +258,8 @@ impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
     }
 
     fn read_only(&mut self, reply: Owed<'a, memory_object::call::ReadOnly>) -> Answered {
-        let narrower = self.0.narrow(self.0.part, Access::Read);
+        let process = reply.call().process();
+        let narrower = self.0.narrow(process, self.0.part, Access::Read);
         reply.answer(narrower.map(|memory| memory_object::ReadOnlyReply { memory }))
     }
 
@@ -242,7 +274,9 @@ impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
             _ if !(offset | bytes).is_multiple_of(frames::FRAME_BYTES) => Err(Refusal::Misaligned),
             _ => self.0.place(offset, bytes),
         };
-        let narrower = part.and_then(|start| self.0.narrow((start, bytes), Access::ReadWrite));
+        let process = reply.call().process();
+        let narrower =
+            part.and_then(|start| self.0.narrow(process, (start, bytes), Access::ReadWrite));
         reply.answer(narrower.map(|memory| memory_object::PartReply { memory }))
     }
 

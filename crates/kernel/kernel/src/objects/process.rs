@@ -8,7 +8,9 @@ use frames::Grow;
 
 use account::{Kind, Limits};
 use cap::Epoch;
-use ipc::{End, Endpoint, KernelCall, Label, Object, Process, Slot, Thread, ThreadSpec};
+use ipc::{
+    End, Endpoint, JoinRight, KernelCall, Label, Object, Process, Slot, Thread, ThreadSpec, Tie,
+};
 use memory::MemoryObject;
 use schema::process::{
     endpoint_factory, process_handle, process_spawner, thread_handle, thread_spawner,
@@ -116,9 +118,10 @@ fn start<'a, M: stub::Method>(
     let room = Room::of(limit.stack_pages(), limit.area_pages())?;
     let out_of = (from, &limits(limit), room);
     let process = crate::spawn::spawn(label, image, &list, out_of, (own, grants))?;
-    let made = served::object(Handle {
+    let made = caller.bank.object(|tie| Handle {
         epoch: Epoch::default(),
         process: process.clone(),
+        tie,
     });
     // Who could not pay for a handle has not started it.
     made.inspect_err(|_| process.end(End::Killed, -1, ""))
@@ -213,9 +216,10 @@ pub fn limit(process: &Process, kind: Kind) -> u32 {
 pub struct Handle {
     epoch: Epoch,
     process: Arc<Process>,
+    tie: Arc<Tie>,
 }
 
-kernel_object!(Handle, process_handle);
+kernel_object!(Handle, process_handle, tie);
 
 impl<'a> process_handle::Server<KernelCall<'a>> for Served<Handle> {
     fn wait(&mut self, reply: Owed<'a, process_handle::call::Wait>) -> Answered {
@@ -278,9 +282,10 @@ impl<'a> thread_spawner::Server<KernelCall<'a>> for Served<Threads> {
                 cpu: u32::try_from(shape.cpu()).ok(),
             };
             let thread = Thread::new(&p, spec)?;
-            let made = served::object(Joinable {
+            let made = p.bank.object(|tie| Joinable {
                 epoch: Epoch::default(),
-                thread: thread.clone(),
+                thread: thread.join_right(),
+                tie,
             });
             made.inspect(|_| thread.start())
                 .inspect_err(|_| thread.abandon())
@@ -291,7 +296,7 @@ impl<'a> thread_spawner::Server<KernelCall<'a>> for Served<Threads> {
     fn bell(&mut self, reply: Owed<'a, thread_spawner::call::Bell>) -> Answered {
         let caller = reply.call().process();
         let own = self.0.owner.called_by(caller);
-        let result = own.and_then(|_| Bell::make());
+        let result = own.and_then(|p| Bell::make(&p));
         reply.answer(result.map(|bell| thread_spawner::BellReply { bell }))
     }
 }
@@ -299,10 +304,11 @@ impl<'a> thread_spawner::Server<KernelCall<'a>> for Served<Threads> {
 /// A started thread.
 pub struct Joinable {
     epoch: Epoch,
-    thread: Arc<Thread>,
+    thread: JoinRight,
+    tie: Arc<Tie>,
 }
 
-kernel_object!(Joinable, thread_handle);
+kernel_object!(Joinable, thread_handle, tie);
 
 impl<'a> thread_handle::Server<KernelCall<'a>> for Served<Joinable> {
     fn join(&mut self, reply: Owed<'a, thread_handle::call::Join>) -> Answered {
@@ -330,7 +336,7 @@ kernel_object!(Endpoints, endpoint_factory);
 impl<'a> endpoint_factory::Server<KernelCall<'a>> for Served<Endpoints> {
     fn create(&mut self, reply: Owed<'a, endpoint_factory::call::Create>) -> Answered {
         let p = reply.call().process();
-        let result = Endpoint::new(p.account()).map(|endpoint| {
+        let result = Endpoint::new(p).map(|endpoint| {
             Slot::new(
                 Object::Endpoint(endpoint),
                 schema::process::endpoint::INTERFACE_ID,

@@ -15,7 +15,7 @@ use stub::{Answered, Refusal};
 
 use super::audit::{answer, note_refusal};
 use super::memory::Shared;
-use super::served::{Owed, Served, kernel_object, object};
+use super::served::{Owed, Served, kernel_object};
 use super::waiters::Acting;
 use super::window::Buffer;
 use crate::devices::manager;
@@ -97,9 +97,9 @@ impl HeldRing {
 
 impl Queue {
     /// Opens the ring, and gives its page.
-    fn open_ring(&self) -> Result<Slot, Refusal> {
+    fn open_ring(&self, process: &Process) -> Result<Slot, Refusal> {
         let page = SharedPage::new()?;
-        let memory = object(Shared::window(page.object().clone(), Access::ReadWrite))?;
+        let memory = Shared::window(process, page.object().clone(), Access::ReadWrite)?;
         let opened =
             frames::refusable(|| manager().ring_open(&self.claim, self.queue, page.clone()))?;
         let id = opened.id();
@@ -247,7 +247,8 @@ impl<'a> device_queue::Server<KernelCall<'a>> for Served<Queue> {
     }
 
     fn ring(&mut self, reply: Owed<'a, device_queue::call::Ring>) -> Answered {
-        let memory = self.0.open_ring();
+        let process = reply.call().process().clone();
+        let memory = self.0.open_ring(&process);
         answer(
             reply,
             &self.0.claim,

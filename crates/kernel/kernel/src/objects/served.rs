@@ -13,10 +13,11 @@ pub(super) type Owed<'a, M> = Reply<KernelCall<'a>, M>;
 pub(super) struct Served<T>(pub(super) Arc<T>);
 
 /// A kernel object that the generated module `module` serves; `epoch` is a field of it, and `live` a method that says
-/// whether it still works. `long`: its methods take looks while they read their parameters. `quick`: its method of that name
-/// answers some calls at once, and `finish` does what that left.
+/// whether it still works, `ended` one that says whether the account has ended that paid for it; `tie`: its field of
+/// that name says that. `long`: its methods take looks while they read their parameters. `quick`: its method of that name
+/// answers some calls at once, and `finish` does what that left; `end` ends it.
 macro_rules! kernel_object {
-    ($type:ty, $module:ident, quick) => {
+    ($type:ty, $module:ident, quick $(, $tied:ident)?) => {
         $crate::objects::served::kernel_object!(@ $type, $module, { usize::MAX }; {
             #[inline]
             fn quick(&self, granted: u64, method: u16, words: &[u64; 4]) -> Option<ipc::Quick> {
@@ -26,15 +27,28 @@ macro_rules! kernel_object {
             fn finish(&self) {
                 <$type>::finish(self);
             }
+            $(fn has_ended(&self) -> bool {
+                self.$tied.has_ended()
+            }
+            fn end(&self) {
+                <$type>::end(self);
+            })?
+        });
+    };
+    ($type:ty, $module:ident, tie) => {
+        $crate::objects::served::kernel_object!(@ $type, $module, { usize::MAX }; {
+            fn has_ended(&self) -> bool {
+                self.tie.has_ended()
+            }
         });
     };
     ($type:ty, $module:ident, long from $bytes:expr) => {
         $crate::objects::served::kernel_object!(@ $type, $module, { $bytes });
     };
-    ($type:ty, $module:ident $(, $live:ident)?) => {
-        $crate::objects::served::kernel_object!(@ $type, $module, { usize::MAX } $(, $live)?);
+    ($type:ty, $module:ident $(, $live:ident $(, $ended:ident)?)?) => {
+        $crate::objects::served::kernel_object!(@ $type, $module, { usize::MAX } $(, $live $(, $ended)?)?);
     };
-    (@ $type:ty, $module:ident, $long:block $(, $live:ident)? $(; { $($quick:item)* })?) => {
+    (@ $type:ty, $module:ident, $long:block $(, $live:ident $(, $ended:ident)?)? $(; { $($quick:item)* })?) => {
         impl ipc::KernelObject for $type {
             fn interface(&self) -> u64 {
                 $module::INTERFACE_ID
@@ -44,7 +58,10 @@ macro_rules! kernel_object {
             }
             $(fn live(&self) -> Result<(), stub::Refusal> {
                 <$type>::$live(self)
-            })?
+            }
+            $(fn has_ended(&self) -> bool {
+                <$type>::$ended(self)
+            })?)?
             $($($quick)*)?
             fn long_from(&self) -> usize {
                 $long

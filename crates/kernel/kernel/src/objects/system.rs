@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use frames::Grow;
 
-use ::memory::MemoryObject;
 use account::{Account, Kind};
 use cap::Epoch;
 use device_manager::Access;
@@ -16,7 +15,7 @@ use schema::process::{boot_package, log_reader, log_sink, process_control, syste
 use stub::{Answered, Refusal};
 
 use super::memory::Shared;
-use super::served::{self, Owed, Served, kernel_object, object, or_refuse};
+use super::served::{self, Owed, Served, kernel_object, or_refuse};
 use crate::log;
 use crate::serial;
 
@@ -250,11 +249,12 @@ impl<'a> boot_package::Server<KernelCall<'a>> for Served<Package> {
             .ok_or(Refusal::NotFound)
             .and_then(|bytes| {
                 let count = bytes.len().div_ceil(4096).max(1) as u32;
-                let pages = MemoryObject::new(count)?;
+                let process = reply.call().process();
+                let pages = process.bank.memory(count)?;
                 pages.write(0, bytes)?;
                 Ok((
                     bytes.len() as u64,
-                    object(Shared::new(pages, Access::Read))?,
+                    Shared::give(process, pages, Access::Read)?,
                 ))
             });
         reply.answer(result.map(|(bytes, memory)| boot_package::ManifestReply { bytes, memory }))

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use cap::Epoch;
 use frames::Grow;
-use ipc::{KernelCall, Trace};
+use ipc::{KernelCall, Tie, Trace};
 use schema::process::{process_trace, process_tracer};
 use stub::{Answered, Refusal};
 
@@ -34,9 +34,10 @@ kernel_object!(Tracer, process_tracer);
 pub struct Traced {
     epoch: Epoch,
     trace: Trace,
+    tie: Arc<Tie>,
 }
 
-kernel_object!(Traced, process_trace);
+kernel_object!(Traced, process_trace, tie);
 
 impl<'a> process_tracer::Server<KernelCall<'a>> for Served<Tracer> {
     fn trace(
@@ -54,7 +55,8 @@ impl<'a> process_tracer::Server<KernelCall<'a>> for Served<Tracer> {
             .and_then(|p| {
                 let trace = Trace::begin(&p, usize::from(records))?;
                 let epoch = Epoch::default();
-                served::object(Traced { epoch, trace })
+                let bank = &reply.call().process().bank;
+                bank.object(|tie| Traced { epoch, trace, tie })
             });
         reply.answer(traced.map(|trace| process_tracer::TraceReply { trace }))
     }

@@ -464,11 +464,12 @@ impl<'a> dma_buffer::Server<KernelCall<'a>> for Served<Buffer> {
             dma_buffer::Access::ReadWrite => device_manager::Access::ReadWrite,
         };
         let result = manager().buffer_window(&self.0.claim, self.0.buffer, access);
+        let process = reply.call().process().clone();
         answer(
             reply,
             &self.0.claim,
             result
-                .and_then(|window| object(Shared::window(window.object().clone(), access)))
+                .and_then(|window| Shared::window(&process, window.object().clone(), access))
                 .map(|memory| dma_buffer::WindowReply { memory }),
         )
     }

@@ -182,7 +182,7 @@ fn lend(env: &Env) -> Result<(), Error> {
     for minter in minters {
         minter.end(&kit)?;
     }
-    // What is not heard of yet, and what somebody holds, is left of them.
+    // Nothing is left of them, also where it is not heard of yet, or somebody holds it.
     let ended = mintable(&kit)?;
     lent.renew()?;
     sink.kill()?;

@@ -1,0 +1,367 @@
+//! When an account ends, is all gone that it paid for, whoever holds it, and is whoever holds it told so?
+//!
+//! One child makes something of everything, hands it to a keeper that works with it, and ends. Invariant: the keeper gives
+//! nothing back before it has said what came of each.
+#![no_std]
+#![cfg_attr(not(test), no_main)]
+
+use sdk::alloc::vec::Vec;
+use sdk::process::process_spawner::Limits;
+use sdk::process::{bell, thread_handle, virtual_memory};
+use sdk::schema::smoke::probe;
+use sdk::{
+    Access, Bell, BellRinger, Cap, CapArg, Endpoint, Env, Error, Interface, Lifetime, MemoryObject,
+    NEVER, ProcessHandle, Refusal, Ring, ThreadSpawner, Window, fact,
+};
+use smoke::accounts::{child, kit_of, measure};
+use smoke::{Kit, Probe, Prober, give, mint, outcome, role, wait_until};
+
+sdk::entry!(main);
+
+type VirtualMemory = virtual_memory::Client<Cap>;
+
+const PAGE: u64 = 4096;
+/// What a maker gets: nearly all that its starter has, so that there is no more of it while the maker's is in use.
+const GIVEN: u32 = 13_800;
+/// Pages that it makes and the keeper has, and pages of its own child.
+const MADE: u64 = 8_000;
+const ORPHANS: u32 = 1_000;
+/// What a maker may mint: the starter has not twice as many.
+const FACETS: u32 = 40;
+
+fn main(env: &Env) -> Result<(), Error> {
+    match role(env) {
+        Some("maker") => make(env),
+        Some("keeper") => keep(env),
+        Some("sleeper") => {
+            let timer: sdk::Timer = env.get("timer")?;
+            Ok(timer.sleep(NEVER)?)
+        }
+        Some("nothing") => Ok(()),
+        _ => ask(env),
+    }
+}
+
+/// What the keeper gets, by its place among what it has taken.
+mod at {
+    pub const MEMORY: usize = 0;
+    pub const READ_ONLY: usize = 1;
+    pub const ENDPOINT: usize = 2;
+    pub const OWN: usize = 3;
+    pub const LENT: usize = 4;
+    pub const PASSING: usize = 5;
+    pub const STRANGERS: usize = 6;
+    pub const BELL: usize = 7;
+    pub const RINGER: usize = 8;
+    pub const THREAD: usize = 9;
+    pub const ORPHAN: usize = 10;
+    pub const ALL: u64 = 11;
+}
+
+/// What the keeper does.
+const HOLD: u64 = 0;
+const REPORT: u64 = 1;
+const FORGET: u64 = 2;
+
+/// How makers end.
+const ENDS: [&str; 3] = ["panics", "waits", "exits"];
+
+fn ask(env: &Env) -> Result<(), Error> {
+    let kit = Kit::new(env, "smoke-account-end")?;
+    let console: sdk::Console = env.get("console")?;
+    let endpoint = kit.endpoints.create()?.endpoint;
+    let keeper = mint(&endpoint, 1, Lifetime::Durable)?;
+    let mut given = kit_of(&kit);
+    given.extend([give("console", &console), give("endpoint", &endpoint)]);
+    let limits = Limits {
+        facets: 8,
+        ..child(1_500, 600)
+    };
+    let keeping = kit.start_within("keeper", &limits, &[], &given)?;
+    drop(endpoint);
+    // The first rounds are for what is kept for later.
+    for end in ENDS {
+        round(&kit, &keeper, end)?;
+    }
+    let mut kept = 0;
+    for end in ENDS {
+        let before = measure(&kit)?.0;
+        round(&kit, &keeper, end)?;
+        // What ends in its own time has then. Lists of threads that go on grow by a few entries now and then.
+        let is_back = || measure(&kit).is_ok_and(|(lost, _)| lost < before + PAGE);
+        kept += u32::from(!wait_until(&kit, is_back));
+    }
+    fact!("end.pages", kept = kept);
+    keeping.kill()?;
+    kit.ended(&keeping)?;
+    Ok(())
+}
+
+/// A maker makes, hands over and ends, one way or another.
+fn round(kit: &Kit, keeper: &Probe, end: &str) -> Result<(), Error> {
+    let endpoint = kit.endpoints.create()?.endpoint;
+    let lent = endpoint.lend(FACETS)?.endpoint;
+    let mut given = kit_of(kit);
+    given.extend([give("keeper", keeper), give("lent", &lent)]);
+    let limits = limits();
+    let maker = kit.start_within("maker", &limits, &[end], &given)?;
+    drop(lent);
+    let held = wait_until(kit, || keeper.act(HOLD, 0).is_ok_and(|held| held.word > 0));
+    let meanwhile = outcome(&again(kit));
+    if end == "waits" {
+        maker.kill()?;
+    }
+    let ended = kit.ended(&maker)?;
+    if end == "exits" && ended.code != 0 || !held {
+        fact!("end.maker", code = ended.code, text = ended.text.as_str());
+    }
+    // The maker's own child ends in its own time.
+    let back = wait_until(kit, || again(kit).is_ok());
+    let answers = keeper.act(REPORT, 0).map(|reported| reported.word);
+    let refused = answers
+        .as_ref()
+        .map_or_else(|refusal| refusal.name(), |_| "nothing");
+    drop(endpoint);
+    drop(maker);
+    keeper.act(FORGET, 0)?;
+    fact!(
+        "end.account",
+        maker = ended.kind,
+        held = held,
+        meanwhile = meanwhile,
+        given_again = back,
+        report = refused,
+        difference = measure(kit)?.1
+    );
+    Ok(())
+}
+
+fn limits() -> Limits {
+    Limits {
+        endpoints: 20,
+        facets: FACETS,
+        ..child(GIVEN, 600)
+    }
+}
+
+/// Whether what a maker got can be given once more, all of it.
+fn again(kit: &Kit) -> Result<(), Refusal> {
+    let limits = Limits {
+        // One facet of the maker's outlives it, as long as the keeper has it.
+        facets: FACETS - 1,
+        ..limits()
+    };
+    let process = kit.start_within("nothing", &limits, &[], &[])?;
+    kit.ended(&process).map(drop)
+}
+
+extern "C" fn spin(_: u64) -> ! {
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+fn make(env: &Env) -> Result<(), Error> {
+    let kit = Kit::new(env, "smoke-account-end")?;
+    let keeper: Probe = env.get("keeper")?;
+    let lent: Endpoint = env.get("lent")?;
+    let vm: VirtualMemory = env.get("vm")?;
+    let threads: ThreadSpawner = env.get("threads")?;
+    let memory = vm.create_memory(MADE * PAGE)?.memory;
+    let narrow = memory.read_only()?.memory;
+    let own = kit.endpoints.create()?.endpoint;
+    let strangers = Endpoint::from_object(keeper.give(0)?.cap.into_object());
+    let facets = [
+        mint(&own, 1, Lifetime::Durable)?,
+        mint(&lent, 2, Lifetime::Durable)?,
+        mint(&lent, 3, Lifetime::Incarnation)?,
+        mint(&strangers, 4, Lifetime::Durable)?,
+    ];
+    let bell = threads.bell()?.bell;
+    let ringer = bell.narrow(u64::MAX)?.ringer;
+    let stack = vm.map(4 * PAGE, 3)?.address + 4 * PAGE;
+    let shape = sdk::process::thread_spawner::Shape {
+        submissions: 8,
+        message_bytes: 256,
+        priority: 1,
+        cpu: -1,
+    };
+    let entry = spin as extern "C" fn(u64) -> ! as usize as u64;
+    let thread = threads.spawn(entry, stack, 0, &shape)?.thread;
+    let limits = Limits {
+        threads: 1,
+        endpoints: 1,
+        facets: 1,
+        ..child(ORPHANS, 64)
+    };
+    let given = [give("timer", &kit.timer)];
+    let sleeper = kit.start_within("sleeper", &limits, &[], &given)?;
+    let handles = [memory.cap(), narrow.cap(), own.cap()];
+    let more = [bell.cap(), ringer.cap(), thread.cap(), sleeper.cap()];
+    let all: Vec<CapArg> = handles
+        .into_iter()
+        .chain(facets.iter().map(Probe::cap))
+        .chain(more)
+        .collect();
+    keeper.take(b"all", &all)?;
+    // More endpoints and facets than there are twice.
+    let (mut endpoints, mut minted) = (Vec::new(), Vec::new());
+    while let Ok(created) = kit.endpoints.create() {
+        endpoints.push(created.endpoint);
+    }
+    while let Ok(facet) = mint(&own, 5, Lifetime::Durable) {
+        minted.push(facet);
+    }
+    for some in endpoints.chunks(8) {
+        let caps: Vec<CapArg> = some.iter().map(Endpoint::cap).collect();
+        keeper.take(b"endpoints", &caps)?;
+    }
+    for some in minted.chunks(8) {
+        let caps: Vec<CapArg> = some.iter().map(Probe::cap).collect();
+        keeper.take(b"facets", &caps)?;
+    }
+    // It ends when the keeper works with all of it.
+    let worked = wait_until(&kit, || keeper.act(HOLD, 1).is_ok_and(|held| held.word > 0));
+    match env.arguments().nth(1) {
+        Some("waits") => Ok(kit.timer.sleep(NEVER)?),
+        Some("panics") => panic!("as it was told"),
+        _ => sdk::exit(i64::from(!worked), format_args!("")),
+    }
+}
+
+/// What the keeper works with.
+struct Working {
+    ring: Ring,
+    window: Window,
+}
+
+fn keep(env: &Env) -> Result<(), Error> {
+    let kit = Kit::new(env, "smoke-account-end")?;
+    let own = kit.endpoints.create()?.endpoint;
+    let lent = own.lend(FACETS)?.endpoint;
+    let mut working: Option<Working> = None;
+    let mut before: Vec<Cap> = Vec::new();
+    smoke::lend_probe(
+        env,
+        Vec::from([lent.cap()]),
+        |state: &mut Prober, what: u64, word: u64| match what {
+            HOLD if word == 0 => Ok(u64::from(working.is_some())),
+            HOLD => {
+                if working.is_none() && state.taken.len() as u64 >= at::ALL {
+                    working = Some(hold(state)?);
+                }
+                Ok(u64::from(working.is_some()))
+            }
+            REPORT => {
+                let working = working.as_mut().ok_or(Refusal::NotFound)?;
+                report(&kit, working, state)?;
+                Ok(1)
+            }
+            FORGET => {
+                let Some(Working { ring, window }) = working.take() else {
+                    return Err(Refusal::NotFound);
+                };
+                drop(ring);
+                // The one facet that lives on goes, and what is mapped; the rest stays where it is.
+                drop(window);
+                let mut rest = core::mem::take(&mut state.taken);
+                rest.swap_remove(at::LENT);
+                // Those of the round before are there as long, so that one round is like another.
+                before = rest;
+                hear(&kit, &own)?;
+                Ok(before.len() as u64)
+            }
+            _ => Err(Refusal::BadArgument),
+        },
+    )
+}
+
+/// Hears of facets that are gone, until nothing is to be heard.
+fn hear(kit: &Kit, endpoint: &Endpoint) -> Result<(), Refusal> {
+    let mut ring = Ring::new(8, 256)?;
+    let soon = kit.after_ms(20)?;
+    (0..4).try_for_each(|user| ring.receive(endpoint.object(), user))?;
+    ring.wait(4, soon);
+    while ring.completed().is_some() {}
+    Ok(())
+}
+
+/// One of what was taken, without owning it.
+fn held<I: Interface<Cap>>(state: &Prober, at: usize) -> Result<I, Refusal> {
+    let cap = state.taken.get(at).ok_or(Refusal::NotFound)?;
+    Ok(I::from_object(cap.share()))
+}
+
+/// Begins to use everything.
+fn hold(state: &Prober) -> Result<Working, Refusal> {
+    let memory: MemoryObject = held(state, at::MEMORY)?;
+    let window = Window::map(memory, MADE * PAGE, Access::ReadWrite)?;
+    window.write((MADE - 1) * PAGE, b"kept")?;
+    let endpoint: Endpoint = held(state, at::ENDPOINT)?;
+    let own: Probe = held(state, at::OWN)?;
+    let bell: Bell = held(state, at::BELL)?;
+    let thread: thread_handle::Client<Cap> = held(state, at::THREAD)?;
+    let mut ring = Ring::new(16, 512)?;
+    // The first is answered by the second, which nobody answers.
+    ring.receive(endpoint.object(), 1)?;
+    ring.receive(endpoint.object(), 2)?;
+    ring.submit();
+    ring.call::<probe::call::Hold>(own.object(), (), 3, NEVER)?;
+    ring.call::<bell::call::Wait>(bell.object(), bell::WaitParams { mask: 1 }, 4, NEVER)?;
+    ring.call::<thread_handle::call::Join>(thread.object(), (), 5, NEVER)?;
+    ring.submit();
+    Ok(Working { ring, window })
+}
+
+/// What came of everything.
+fn report(kit: &Kit, working: &mut Working, state: &Prober) -> Result<(), Refusal> {
+    let mut ended: [&str; 6] = ["never"; 6];
+    let soon = kit.after_ms(200)?;
+    working.ring.wait(5, soon);
+    while let Some(completion) = working.ring.completed() {
+        if let Some(one) = ended.get_mut(completion.user() as usize) {
+            *one = completion.refused().map_or("ok", Refusal::name);
+        }
+    }
+    let mut read = [1; 4];
+    working.window.read((MADE - 1) * PAGE, &mut read)?;
+    let memory: MemoryObject = held(state, at::MEMORY)?;
+    let narrow: MemoryObject = held(state, at::READ_ONLY)?;
+    fact!(
+        "end.memory",
+        reads_zeros = read == [0; 4],
+        map = outcome(&memory.map(0, PAGE, 1)),
+        info = outcome(&memory.info()),
+        narrower = outcome(&memory.read_only()),
+        read_only = outcome(&narrow.info())
+    );
+    let endpoint: Endpoint = held(state, at::ENDPOINT)?;
+    let probe = |at| held::<Probe>(state, at);
+    let words = |at| probe(at).and_then(|probe| probe.with_deadline(soon + 1).words(1, 2));
+    fact!(
+        "end.endpoints",
+        received = ended[1],
+        receive = ended[2],
+        called = ended[3],
+        renew = outcome(&endpoint.renew()),
+        mint = outcome(&mint(&endpoint, 1, Lifetime::Durable)),
+        own = outcome(&words(at::OWN)),
+        lent = outcome(&words(at::LENT)),
+        passing = outcome(&words(at::PASSING)),
+        strangers = outcome(&words(at::STRANGERS))
+    );
+    let bell: Bell = held(state, at::BELL)?;
+    let ringer: BellRinger = held(state, at::RINGER)?;
+    let thread: thread_handle::Client<Cap> = held(state, at::THREAD)?;
+    let orphan: ProcessHandle = held(state, at::ORPHAN)?;
+    fact!(
+        "end.others",
+        waited = ended[4],
+        bell = outcome(&bell.ring(1)),
+        ringer = outcome(&ringer.ring(1)),
+        joined = ended[5],
+        join = outcome(&thread.join()),
+        process = outcome(&orphan.info())
+    );
+    Ok(())
+}
