@@ -11,6 +11,7 @@ const manifest :M.Manifest = (
     ( name = "smoke", binary = "card-owner",
       grants = [
         (name = "card", device = (driver = "edu", nth = 0)),
+        (name = "registry", kernel = deviceRegistry),
         (kernel = logSink),
         (kernel = timer),
       ] ),

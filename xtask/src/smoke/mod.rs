@@ -5,6 +5,7 @@ mod cases;
 pub mod models;
 mod namespace;
 pub mod pattern;
+pub mod qtest;
 pub mod runner;
 pub mod sabotage;
 pub mod snapshot;

@@ -27,6 +27,13 @@ pub enum Scope {
         /// Count of pages of 4 KiB.
         pages: u64,
     },
+    /// One entry of an interrupt table.
+    Entry {
+        /// Whose table it is, as far as a unit has more than one.
+        table: u16,
+        /// The entry's number in it.
+        index: u16,
+    },
 }
 
 impl Scope {
@@ -43,7 +50,7 @@ impl Scope {
                 },
                 Some((start, count)),
             ) => number == domain && iova == start && count <= pages,
-            (Self::Run { .. }, None) => false,
+            (Self::Run { .. }, None) | (Self::Entry { .. }, _) => false,
         }
     }
 }
@@ -147,5 +154,11 @@ impl IotlbReceipt {
         turn: u64,
     ) -> bool {
         self.0.unit == unit && self.0.scope.holds(domain, run) && turn <= self.0.turn
+    }
+
+    /// Whether it holds for an entry of an interrupt table.
+    pub(crate) fn holds_for_entry(&self, unit: u8, entry: Scope, turn: u64) -> bool {
+        let scope = self.0.scope == Scope::Unit || self.0.scope == entry;
+        self.0.unit == unit && scope && turn <= self.0.turn
     }
 }

@@ -46,7 +46,7 @@ impl Record {
                 ScopeTarget::Requesters(first, last) | ScopeTarget::Aliased(first, last, _) => {
                     (first..=last).contains(&bdf.requester_id())
                 }
-                ScopeTarget::Other => false,
+                ScopeTarget::IoApic(..) | ScopeTarget::Other => false,
                 ScopeTarget::Unresolved => {
                     unresolved = true;
                     false

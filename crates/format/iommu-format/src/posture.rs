@@ -159,7 +159,7 @@ pub enum Reserved {
 
 impl Record {
     /// Whose id a function's requests carry, by the table's word: another's where the table has an alias for it, and not its
-    /// alone where it is the alias of others. A table's aliases count for every segment.
+    /// alone where it is the alias of others or an I/O APIC's. A table's aliases count for every segment.
     pub fn requester(&self, bdf: Bdf) -> Requester {
         let id = bdf.requester_id();
         let shares = |target| match target {
@@ -167,12 +167,31 @@ impl Record {
                 let alone = (first, last, alias) == (id, id, id);
                 !alone && (alias == id || (first..=last).contains(&id))
             }
+            ScopeTarget::IoApic(_, other) => other == id,
             _ => false,
         };
         match self.scopes.iter().any(|scope| shares(scope.target)) {
             true => Requester::Shared,
             false => Requester::Own,
         }
+    }
+
+    /// The unit that the I/O APIC of an id sends its messages through, and the requester id they carry; `None` where no table
+    /// says, or more than one thing.
+    pub fn io_apic(&self, id: u8) -> Option<(u8, u16)> {
+        let mut found = self.scopes.iter().filter_map(|scope| match scope.target {
+            ScopeTarget::IoApic(one, source) if one == id => Some((scope.unit?, source)),
+            _ => None,
+        });
+        let first = found.next()?;
+        found.all(|other| other == first).then_some(first)
+    }
+
+    /// Whether every interrupt can be made to name an entry of some unit: those of I/O APICs with these ids too. Where one
+    /// could not, messages in the old format would have to pass.
+    pub fn remaps_interrupts(&self, io_apics: impl IntoIterator<Item = u8>) -> bool {
+        let mut io_apics = io_apics.into_iter();
+        self.interrupts && io_apics.all(|id| self.io_apic(id).is_some())
     }
 
     /// Whether a reserved range is, or may be, for a function.
@@ -184,7 +203,7 @@ impl Record {
             ScopeTarget::Requesters(first, last) | ScopeTarget::Aliased(first, last, _) => {
                 (first..=last).contains(&bdf.requester_id())
             }
-            ScopeTarget::Other => false,
+            ScopeTarget::IoApic(..) | ScopeTarget::Other => false,
             ScopeTarget::Unresolved => true,
         };
         let unnamed = !self.ranges.is_empty() && !self.scopes.iter().any(|one| one.unit.is_none());
@@ -283,6 +302,33 @@ mod tests {
         for id in [0x28, 0x200, 0x21, 0xff] {
             assert_eq!(of(id), Requester::Own, "{id:#x}");
         }
+    }
+
+    #[test]
+    fn interrupts_are_remapped_where_every_io_apic_is_listed_once() {
+        let scope = |unit, id, source| ScopeRecord {
+            unit: Some(unit),
+            target: ScopeTarget::IoApic(id, source),
+        };
+        let mut record = Record {
+            scopes: vec![scope(0, 0, 0xf0f8), scope(1, 8, 0xff00)],
+            interrupts: true,
+            ..Record::ABSENT
+        };
+        assert_eq!(record.io_apic(8), Some((1, 0xff00)));
+        assert_eq!(record.io_apic(1), None);
+        assert!(record.remaps_interrupts([0, 8]) && !record.remaps_interrupts([0, 1]));
+        // Its id is nobody else's.
+        let of = |record: &Record, id| record.requester(Bdf::from_u32(id));
+        assert_eq!(of(&record, 0xff00), Requester::Shared);
+        assert_eq!(of(&record, 0xff01), Requester::Own);
+        record.scopes.push(scope(1, 8, 0xff00));
+        assert_eq!(record.io_apic(8), Some((1, 0xff00)));
+        record.scopes.push(scope(0, 8, 0xff00));
+        assert_eq!(record.io_apic(8), None);
+        assert!(record.remaps_interrupts([0]));
+        record.interrupts = false;
+        assert!(!record.remaps_interrupts([0]));
     }
 
     #[test]

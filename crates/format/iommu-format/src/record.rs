@@ -81,7 +81,9 @@ pub enum ScopeTarget {
     Requesters(u16, u16),
     /// The functions with these requester ids, first and last, whose requests carry the third id instead.
     Aliased(u16, u16, u16),
-    /// Something that is no PCI function: an I/O APIC, an HPET, a device with an ACPI name.
+    /// The I/O APIC of this id, whose messages carry this requester id.
+    IoApic(u8, u16),
+    /// Something else that is no PCI function: an HPET, a device with an ACPI name, an I/O APIC on a path that leads nowhere.
     Other,
     /// A path that leads nowhere: there is no such device, or a bridge on the way is not to be believed.
     Unresolved,
@@ -118,6 +120,8 @@ pub struct Record {
     pub ranges: Vec<RangeRecord>,
     /// Structures or entries of a type that is not decoded, and was skipped.
     pub unknown: usize,
+    /// Firmware says that interrupts can be remapped. AMD's table has no word on it: every unit can.
+    pub interrupts: bool,
 }
 
 impl Record {
@@ -128,6 +132,7 @@ impl Record {
         scopes: Vec::new(),
         ranges: Vec::new(),
         unknown: 0,
+        interrupts: false,
     };
 
     /// Keeps what the tables say; `Err` is a table that is there and broke a rule. Paths are followed through
@@ -154,6 +159,7 @@ impl Record {
     fn keep_dmar(&mut self, dmar: &Dmar<'_>, bridges: &[BusNumbers]) -> Discovery {
         let mut all = true;
         let mut known = true;
+        self.interrupts = dmar.interrupt_remapping();
         for structure in dmar.structures() {
             match structure {
                 DmarStructure::Unit(unit) => {
@@ -183,6 +189,7 @@ impl Record {
     fn keep_ivrs(&mut self, ivrs: &Ivrs<'_>) -> Discovery {
         let mut all = true;
         let mut known = true;
+        self.interrupts = true;
         for unit in ivrs.units() {
             let include_all = { unit.devices }.any(|entry| entry.kind == DeviceEntryKind::All);
             let number = self.add_unit(UnitRecord {
@@ -202,8 +209,12 @@ impl Record {
                     DeviceEntryKind::All => continue,
                     DeviceEntryKind::Range => ScopeTarget::Requesters(entry.first, entry.last),
                     DeviceEntryKind::Alias(id) => ScopeTarget::Aliased(entry.first, entry.last, id),
-                    DeviceEntryKind::Special(SpecialDevice::IoApic(_) | SpecialDevice::Hpet(_))
-                    | DeviceEntryKind::Named => ScopeTarget::Other,
+                    DeviceEntryKind::Special(SpecialDevice::IoApic(id)) => {
+                        ScopeTarget::IoApic(id, entry.first)
+                    }
+                    DeviceEntryKind::Special(SpecialDevice::Hpet(_)) | DeviceEntryKind::Named => {
+                        ScopeTarget::Other
+                    }
                     DeviceEntryKind::Unknown(_) => {
                         known = false;
                         self.unknown += 1;
@@ -306,7 +317,10 @@ fn resolve(segment: u16, scope: &DeviceScope<'_>, bridges: &[BusNumbers]) -> Sco
     match scope.kind {
         ScopeKind::Endpoint => follow().map_or(ScopeTarget::Unresolved, ScopeTarget::Function),
         ScopeKind::Hierarchy => follow().map_or(ScopeTarget::Unresolved, ScopeTarget::Below),
-        ScopeKind::IoApic | ScopeKind::Hpet | ScopeKind::Named => ScopeTarget::Other,
+        ScopeKind::IoApic => follow().map_or(ScopeTarget::Other, |at| {
+            ScopeTarget::IoApic(scope.enumeration_id, at.requester_id())
+        }),
+        ScopeKind::Hpet | ScopeKind::Named => ScopeTarget::Other,
         ScopeKind::Unknown(_) => ScopeTarget::Unresolved,
     }
 }

@@ -17,6 +17,8 @@ const SOURCE: usize = 0x80;
 const TARGET: usize = 0x88;
 const COUNT: usize = 0x90;
 const COMMAND: usize = 0x98;
+/// Where it says how much that it was not told to do was accepted.
+const CAUSES: usize = 0x24;
 /// The command: start, and the way.
 const RUN: u64 = 1;
 const TO_MEMORY: u64 = 2;
@@ -36,6 +38,8 @@ pub enum Attack {
     Read(u64),
     /// Write at an address.
     Write(u64),
+    /// Write what an interrupt message is, as memory: address and data.
+    Forge(u64, u32),
 }
 
 impl Attack {
@@ -46,6 +50,7 @@ impl Attack {
             Self::WriteStale => "write-stale",
             Self::Read(_) => "read",
             Self::Write(_) => "write",
+            Self::Forge(..) => "forge",
         }
     }
 }
@@ -57,6 +62,7 @@ pub struct Card<F> {
     attacks: Vec<Attack>,
     before: Option<u64>,
     started: bool,
+    accepted: u32,
     told: F,
 }
 
@@ -68,6 +74,7 @@ impl<F: FnMut(String)> Card<F> {
             attacks,
             before: None,
             started: false,
+            accepted: 0,
             told,
         }
     }
@@ -101,8 +108,12 @@ impl<F: FnMut(String)> Card<F> {
                 (Attack::WriteStale, None) => continue,
                 (Attack::Read(address), _) => bus.read(Way::Message, address, &mut four),
                 (Attack::Write(address), _) => bus.write(Way::Message, address, &[FOREIGN; 4]),
+                (Attack::Forge(address, data), _) => {
+                    bus.write(Way::Message, address, &data.to_le_bytes())
+                }
             };
             self.tell(attack.name(), outcome);
+            self.accepted += u32::from(outcome.is_ok());
         }
     }
 }
@@ -122,6 +133,9 @@ impl<F: FnMut(String)> Model for Card<F> {
         let found = self.registers.get(at..at + buffer.len());
         match (at, found) {
             (0, _) if buffer.len() == 4 => buffer.copy_from_slice(&IDENTIFICATION.to_le_bytes()),
+            (CAUSES, _) if buffer.len() == 4 => {
+                buffer.copy_from_slice(&self.accepted.to_le_bytes());
+            }
             (_, Some(bytes)) => buffer.copy_from_slice(bytes),
             (_, None) => buffer.fill(0),
         }
@@ -220,6 +234,8 @@ mod tests {
             card.work(&mut memory);
             card.work(&mut memory);
         }
+        card.read(0, CAUSES as u64, &mut id);
+        assert_eq!(u32::from_le_bytes(id), 3);
         let mut command = [0; 8];
         card.read(0, COMMAND as u64, &mut command);
         assert_eq!(command, [0; 8]);

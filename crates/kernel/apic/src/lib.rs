@@ -10,7 +10,7 @@ mod io;
 mod local;
 mod vectors;
 
-pub use io::{IoApic, IoApicError, Pin};
+pub use io::{End, IoApic, IoApicError, Pin, Redirection};
 pub use local::{
     Mode, enable_local, end_of_interrupt, initialise_local, is_requested, local_id, mode,
     send_init, send_ipi, send_startup, set_timer_frequency, timer_arm, timer_frequency, timer_stop,

@@ -90,7 +90,8 @@ pub use interrupt::lines::LineView;
 pub use interrupt::route::{RouteCounts, RouteInfo, RouteView, Signal};
 pub use manager::{DeviceManager, FunctionView, LIMITS};
 pub use platform::{
-    Access, FrameRun, Layout, Line, Mapping, Message, Platform, Reach, STEP_PAGES, Waiter, Waiters,
+    Access, Entry, FrameRun, Layout, Line, Mapping, Message, Platform, Raiser, Reach, STEP_PAGES,
+    Waiter, Waiters,
 };
 pub use queue::{CommandRequest, MAX_BATCH, MAX_COMMAND_SEGMENTS, QueueCompletion, Submitted};
 pub use registers::MmioInfo;

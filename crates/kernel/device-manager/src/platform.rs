@@ -97,6 +97,28 @@ pub trait Waiter<T>: Send {
     fn answer(self, outcome: Result<T, Refusal>) -> bool;
 }
 
+/// An entry of a remapping unit's table, through which alone its source raises an interrupt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Number of the unit.
+    pub unit: u8,
+    /// Requester id of the source, which the unit verifies.
+    pub source: u16,
+    /// Its number in the unit's table, or in the source's own.
+    pub index: u16,
+    /// It stands for a line's level.
+    pub level: bool,
+}
+
+/// What raises an interrupt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Raiser {
+    /// A function, by messages of its own.
+    Function(Bdf),
+    /// A line, by those of its I/O APIC.
+    Line(Line),
+}
+
 /// An interrupt vector of one CPU, and the message that raises it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Message {
@@ -110,6 +132,8 @@ pub struct Message {
     pub address: u64,
     /// Data the function writes.
     pub data: u32,
+    /// The entry that the message names; `None` where it names the vector itself.
+    pub entry: Option<Entry>,
 }
 
 /// Where a pin arrives, as firmware's tables say.
@@ -191,20 +215,37 @@ pub trait Platform: Waiters + Send + Sync {
     /// Makes an object that maps register pages, read-only and uncached. `physical` is page-aligned.
     fn share_registers(&self, physical: u64, pages: u32) -> Option<Self::Mapping>;
 
-    /// Takes an interrupt vector of this CPU, or of the least loaded one.
+    /// Takes an interrupt vector of this CPU, or of the least loaded one. Nothing raises it yet.
     ///
     /// # Errors
     /// `Exhausted`; `OutOfRange` for a CPU that is not there, or that no device can interrupt.
     fn allocate_vector(&self, cpu: Option<u16>) -> Result<Message, Refusal>;
 
-    /// Takes a vector away from its source, which has been told to stop. The kernel calls
-    /// `DeviceManager::vector_settled` once nothing can arrive on it any more, and only then hands it out again.
-    fn retire_vector(&self, cpu: u16, vector: u8);
+    /// Lets something raise a vector, and gives the message by which it does: one that names an entry of its own, where a
+    /// remapping unit judges its messages.
+    ///
+    /// # Errors
+    /// `Exhausted`, `NoMemory`, `OverBudget`: there is no entry left. `DeviceError`: its unit does not answer.
+    fn admit(&self, raiser: Raiser, message: Message) -> Result<Message, Refusal>;
+
+    /// Leads the entry of `from` to the vector of `to`, and gives the message that stands for it from now on: that of `from`,
+    /// which has lost its entry, so its source need not be told. Nothing arrives at the old vector any more that has not yet.
+    ///
+    /// # Errors
+    /// `NotSupported`: `from` has no entry. `DeviceError`: its unit does not answer; neither vector may be used again.
+    fn redirect(&self, from: &mut Message, to: Message) -> Result<Message, Refusal>;
+
+    /// Ends that anything raises a vector, whose source has been told to stop: first its entry, where it has one. The kernel calls
+    /// `DeviceManager::vector_settled` once nothing can arrive on the vector any more, and only then hands it out again.
+    fn retire_vector(&self, message: &Message);
 
     /// Where pin `pin` (1 to 4) of the function arrives; `None` where no table says.
     fn line_of(&self, function: Bdf, pin: u8) -> Option<Line>;
 
-    /// Routes a line to a vector, masked. `false` where no I/O APIC has the line, or its interrupt is in service.
+    /// Masks a line, so that it can be moved. `false`, and nothing has changed, where its interrupt is in service.
+    fn hold_line(&self, gsi: u32) -> bool;
+
+    /// Routes a line to a vector, or to its entry, masked. `false` where no I/O APIC has the line, or its interrupt is in service.
     fn route_line(&self, line: &Line, message: &Message) -> bool;
 
     /// Masks a line that was routed.

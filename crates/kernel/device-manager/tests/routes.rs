@@ -90,6 +90,58 @@ fn a_route_moves_and_what_was_sent_before_still_counts() {
 }
 
 #[test]
+fn a_route_with_an_entry_moves_without_a_word_to_its_device() {
+    let it = Machine::new();
+    it.fake.remap_interrupts();
+    let claim = it.claim(0);
+    let m = &it.manager;
+    let route = armed(&it, &claim, 2);
+    let [(cpu, vector)] = it.fake.vectors()[..] else {
+        panic!()
+    };
+    assert_eq!(it.fake.entries(), [(0, (cpu, vector))]);
+    let message = BAR0 + 0x40_2020;
+    assert_eq!(it.fake.register(message), 0xfee0_0010);
+    m.interrupt_move(&claim, &route, 1).unwrap();
+    let [(1, new)] = it.fake.vectors()[..] else {
+        panic!()
+    };
+    assert_eq!(it.fake.entries(), [(0, (1, new))]);
+    assert_eq!(it.fake.register(message), 0xfee0_0010);
+    assert_eq!(it.fake.register(message + 12), 0);
+    // What was on its way to the old vector counts, and then nothing there does.
+    assert!(m.on_interrupt(cpu, vector));
+    assert_eq!(heard(&it, &claim, &route), Some(1));
+    m.interrupt_acknowledge(&claim, &route).unwrap();
+    assert!(m.on_interrupt(1, new));
+    assert_eq!(settle_vectors(&it), 1);
+    assert!(!m.on_interrupt(cpu, vector));
+    m.interrupt_close(&claim, &route).unwrap();
+    assert_eq!((it.fake.entries(), it.fake.vectors()), (vec![], vec![]));
+}
+
+#[test]
+fn a_vector_whose_entry_may_still_lead_to_it_is_nobodys() {
+    let it = Machine::new();
+    it.fake.remap_interrupts();
+    let claim = it.claim(0);
+    let m = &it.manager;
+    let route = armed(&it, &claim, 2);
+    let before = it.fake.vectors();
+    it.fake.silence_unit();
+    let moved = m.interrupt_move(&claim, &route, 1);
+    assert_eq!(moved, Err(Refusal::DeviceError));
+    let opened = m.interrupt_open(&claim, 3);
+    assert_eq!(opened.err(), Some(Refusal::DeviceError));
+    // It goes on where it was.
+    assert!(m.on_interrupt(before[0].0, before[0].1));
+    assert_eq!(heard(&it, &claim, &route), Some(1));
+    m.interrupt_close(&claim, &route).unwrap();
+    assert!(it.fake.take_dying().is_empty());
+    assert_eq!(it.fake.vectors().len(), 3);
+}
+
+#[test]
 fn a_move_without_a_vector_changes_nothing() {
     let it = Machine::new();
     let (a, b) = (it.claim(0), it.claim(1));
@@ -116,7 +168,7 @@ fn a_move_without_a_vector_changes_nothing() {
     }
     assert_eq!(m.interrupt_move(&a, &route, 1), Err(Refusal::Exhausted));
     for message in taken {
-        device_manager::Platform::retire_vector(&it.fake, message.cpu, message.vector);
+        device_manager::Platform::retire_vector(&it.fake, &message);
     }
     assert_eq!(it.fake.vectors(), before);
     let view = table(&it)[0];

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use cpu::Lock;
 use frames::{Frames, Use};
 use iommu_tables::amd::{
-    Command, DeviceEntry, Event, EventKind, Interrupts, Translation, register,
+    Command, DeviceEntry, Event, EventKind, InterruptTable, Interrupts, Translation, register,
 };
 use iommu_tables::vtd::Reach;
 use iommu_tables::{Geometry, LargestPage, Levels};
@@ -22,6 +22,8 @@ use crate::terms::{Absent, Forget, Led, NotOn};
 /// Entries of the device table: one for every requester id, because some units do not look at how long theirs is.
 const FUNCTIONS: usize = 1 << 16;
 const ENTRY_BYTES: usize = 32;
+/// Where in it interrupts are.
+const INTERRUPT_WORD: usize = 16;
 /// 2 MiB, as a power of two of frames.
 const TABLE_ORDER: u8 = 9;
 /// Bytes of the log, and of an event.
@@ -32,11 +34,8 @@ const COMMAND_NS: u64 = 100_000_000;
 /// Longest block that a command names, as a power of two of pages (2.2.3, table 14).
 const LARGEST_BLOCK: u8 = 51;
 
-/// A function that has no domain: its memory requests are refused, its messages pass as they are.
-const BLOCKED: DeviceEntry = DeviceEntry {
-    translation: Translation::Blocked,
-    interrupts: Interrupts::AsTheyAre,
-};
+/// A function that has neither a domain nor an interrupt: all that it sends is refused.
+const BLOCKED: DeviceEntry = DeviceEntry::BLOCKED;
 
 /// What a unit tells of.
 #[derive(Debug)]
@@ -85,7 +84,11 @@ impl Amd {
         }
         let devices = frames::allocate(TABLE_ORDER, Use::Kernel).ok_or(NotOn::NoMemory)?;
         for function in 0..FUNCTIONS {
-            write(&devices.shared(), function, BLOCKED.words());
+            let [low, domain, interrupts, _] = BLOCKED.words();
+            let memory = devices.shared();
+            write(&memory, function, [low, domain]);
+            let at = function * ENTRY_BYTES + INTERRUPT_WORD;
+            let _ = memory.store64(at, interrupts, Ordering::Release);
         }
         let events = page().ok_or(NotOn::NoMemory)?;
         let mut queue = Queue::new(Dialect::Amd, Self::CACHES, now_ns).ok_or(NotOn::NoMemory)?;
@@ -182,7 +185,8 @@ impl Amd {
     /// What makes a unit forget.
     pub(crate) const fn command(what: Forget) -> [u64; 2] {
         let command = match what {
-            Forget::Function { source, .. } => Command::Device(source),
+            Forget::Function { source, .. } | Forget::Source(source) => Command::Device(source),
+            Forget::Entry { source, .. } => Command::Interrupts(source),
             Forget::Domain(domain) => Command::Domain(domain),
             Forget::Run {
                 domain,
@@ -215,17 +219,47 @@ impl Amd {
         };
         let devices = self.devices.lock();
         let memory = devices.shared();
-        let words = entry.words();
+        let [low, domain, ..] = entry.words();
+        let words = [low, domain];
         #[cfg(sabotage)]
-        let words = match sabotage!(LEAVE_DEVICE_OPEN) {
-            true => [0; 4],
-            false => words,
+        let words = match (sabotage!(LEAVE_DEVICE_OPEN), sabotage!(SHARE_DOMAIN)) {
+            (true, _) => [0; 2],
+            (_, true) if to.is_some() => crate::vtd::first_of_all(words),
+            _ => words,
         };
         write(&memory, usize::from(source), words);
-        let there: [u64; 4] = memory
+        let there: [u64; 2] = memory
             .load_words(usize::from(source) * ENTRY_BYTES)
             .unwrap_or_default();
         match there == words {
+            true => Ok(()),
+            false => Err(Refusal::DeviceError),
+        }
+    }
+
+    /// Gives a requester id its own interrupt table, or refuses all its interrupts. The unit may remember what was there before.
+    pub(crate) fn lead_interrupts(
+        &self,
+        source: u16,
+        to: Option<InterruptTable>,
+    ) -> Result<(), Refusal> {
+        let interrupts = to.map_or(Interrupts::Refused, Interrupts::Table);
+        let [.., word, _] = DeviceEntry {
+            interrupts,
+            ..BLOCKED
+        }
+        .words();
+        #[cfg(sabotage)]
+        let word = match sabotage!(LEAVE_INTERRUPTS_OPEN) {
+            true => 0,
+            false => word,
+        };
+        let devices = self.devices.lock();
+        let memory = devices.shared();
+        let at = usize::from(source) * ENTRY_BYTES + INTERRUPT_WORD;
+        // All of it is in one word.
+        let _ = memory.store64(at, word, Ordering::Release);
+        match memory.load64(at, Ordering::Acquire) == Ok(word) {
             true => Ok(()),
             false => Err(Refusal::DeviceError),
         }
@@ -286,20 +320,18 @@ impl Amd {
     }
 }
 
-/// Writes an entry so that it never is invalid: an invalid one lets everything pass. The first word blocks or leads, so the
-/// others are written while it blocks.
-fn write(memory: &SharedBytes, function: usize, words: [u64; 4]) {
+/// Writes where an entry leads so that it never is invalid: an invalid one lets everything pass. The first word blocks or leads,
+/// so the other is written while it blocks.
+fn write(memory: &SharedBytes, function: usize, words: [u64; 2]) {
     let at = function * ENTRY_BYTES;
     let blocked = BLOCKED.words()[0];
     let _ = memory.store64(at, blocked, Ordering::Release);
-    for half in [1, 2, 3] {
-        let _ = memory.store64(at + half * 8, words[half], Ordering::Release);
-    }
+    let _ = memory.store64(at + 8, words[1], Ordering::Release);
     let _ = memory.store64(at, words[0], Ordering::Release);
 }
 
 fn told(event: Event) -> Fault {
-    // Interrupts are not remapped, so none is refused, whatever the event's bit says.
+    // Some units say of every request that it was an interrupt, so that is not told.
     let request = match (event.kind, event.write) {
         (EventKind::PageFault, Some(true)) => "write",
         _ => "any",

@@ -12,7 +12,7 @@ use ring_abi::Refusal;
 
 use crate::terms::Absent;
 use crate::unit_tests::{end, map, memory, now_ns, word};
-use crate::{Domain, NotOn, Unit};
+use crate::{Destination, Domain, NotOn, Trigger, Unit};
 
 const PAGE: u64 = 4096;
 
@@ -35,6 +35,8 @@ enum Defect {
 struct State {
     registers: HashMap<usize, u64>,
     remembered: HashMap<(u16, u64), u64>,
+    entries: HashMap<(u16, u16), u32>,
+    interrupt_words: HashMap<u16, u64>,
     commands: u64,
     defect: Defect,
 }
@@ -58,10 +60,13 @@ impl State {
                     // SAFETY: the queue's own word.
                     unsafe { answer.write_volatile(high) };
                 }
-                2 => self
-                    .remembered
-                    .retain(|(source, _), _| u64::from(*source) != low & 0xffff),
+                2 => {
+                    let of = low as u16;
+                    self.remembered.retain(|(source, _), _| *source != of);
+                    self.interrupt_words.remove(&of);
+                }
                 3 | 8 => self.remembered.clear(),
+                5 => self.entries.retain(|(source, _), _| *source != low as u16),
                 other => panic!("command {other}"),
             }
             self.commands += 1;
@@ -98,6 +103,25 @@ impl Model {
             None => state.refuse(source, iova),
         }
         reached
+    }
+
+    /// Where a message of a source arrives: the local APIC's identifier, and the vector.
+    fn deliver(&self, source: u16, (address, data): (u64, u32)) -> Option<(u32, u8)> {
+        let mut state = self.0.lock().unwrap();
+        let table = state.at(register::DEVICE_TABLE) & !0xfff;
+        let read = || word(table + u64::from(source) * 32 + 16).unwrap();
+        let own = *state.interrupt_words.entry(source).or_insert_with(read);
+        // Not fixed nor arbitrated, or none of the kinds is remapped for it.
+        if address >> 20 != 0xfee || data >> 9 != 0 || own & 1 == 0 || own >> 60 != 2 {
+            return None;
+        }
+        let entries = 1u64 << (own >> 1 & 0xf);
+        let at = (own & 0x000f_ffff_ffff_ff80) + u64::from(data) * 4;
+        let read = || (word(at & !7).unwrap() >> (at % 8 * 8)) as u32;
+        let key = (source, data as u16);
+        let entry = *state.entries.entry(key).or_insert_with(read);
+        let passes = u64::from(data) < entries && entry & 1 != 0;
+        passes.then_some((entry >> 8 & 0xff, (entry >> 16) as u8))
     }
 
     fn set(&self, defect: Defect) {
@@ -199,4 +223,33 @@ fn a_unit_that_does_not_follow_is_not_used() {
     );
     model.set(Defect::None);
     assert_eq!(domain.end().err(), Some(Refusal::DeviceError));
+}
+
+#[test]
+fn an_interrupt_passes_by_an_entry_of_its_own_sources_table() {
+    let (model, unit) = unit(Defect::None);
+    let unit = unit.unwrap();
+    let at = |apic_id, vector| Destination { apic_id, vector };
+    // Nobody has an entry, and nothing passes as it is.
+    for source in [0, 0x20, 0xa0, u16::MAX] {
+        assert_eq!(model.deliver(source, (0xfee0_0000, 0x55)), None);
+    }
+    let one = unit.take_entry(0x20, Trigger::Edge, at(1, 0x31)).unwrap();
+    let two = unit.take_entry(0x28, Trigger::Edge, at(2, 0x32)).unwrap();
+    assert_eq!(model.deliver(0x20, unit.message(one)), Some((1, 0x31)));
+    assert_eq!(model.deliver(0x28, unit.message(two)), Some((2, 0x32)));
+    assert_eq!(model.deliver(0x20, unit.message(two)), None);
+    assert_eq!(model.deliver(0xa0, unit.message(one)), None);
+    // A domain changes nothing of that, nor its end.
+    let domain = Domain::attach(unit, 0x20, 1, 64).unwrap();
+    assert_eq!(model.deliver(0x20, unit.message(one)), Some((1, 0x31)));
+    end(&domain);
+    unit.move_entry(one, at(3, 0x44)).unwrap();
+    assert_eq!(model.deliver(0x20, unit.message(one)), Some((3, 0x44)));
+    assert!(unit.clear_entry(one).is_ok());
+    assert_eq!(model.deliver(0x20, unit.message(one)), None);
+    assert_eq!(unit.clear_entry(one).err(), Some(Refusal::Stale));
+    let again = unit.take_entry(0x20, Trigger::Edge, at(1, 0x31)).unwrap();
+    assert_eq!(model.deliver(0x20, unit.message(again)), Some((1, 0x31)));
+    assert_eq!(unit.entries(), 2);
 }

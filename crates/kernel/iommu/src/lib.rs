@@ -5,7 +5,7 @@
 //! ([`Domain`]).
 //!
 //! Invariant: a unit that is on leads no function anywhere but to that function's own domain, and a domain maps exactly what
-//! its ledger has. Nothing counts as forgotten before the unit has answered that it was; one that did not answer once is
+//! its ledger has. It lets no interrupt through but by an entry, and by that from one source. Nothing counts as forgotten before the unit has answered that it was; one that did not answer once is
 //! not believed again. This crate never decides which function gets a domain, and no address of memory leaves it.
 #![cfg_attr(
     test,
@@ -26,6 +26,7 @@ extern crate std;
 mod amd;
 mod domain;
 mod facts;
+mod interrupts;
 mod memory;
 mod queue;
 mod tables;
@@ -47,6 +48,8 @@ use units::Bdf;
 
 pub use domain::{Books, Domain, Forgotten, NotMapped};
 pub use facts::{Fault, Wanted, write_coverage, write_fault, write_on, write_table, write_unit};
+pub use interrupts::{Destination, Entry, EntryForgotten, Trigger};
+pub use iommu_tables::vtd::{Polarity, register::ApicIds};
 use terms::Absent;
 pub use terms::{FaultCounts, Hush, NotOn, Tells};
 pub use unit::Unit;
@@ -113,12 +116,18 @@ impl Units {
         Self(all)
     }
 
-    /// Turns a verified unit on. From then on every function below it is blocked that has no domain.
+    /// Turns a verified unit on. From then on every function below it is blocked that has no domain, and every interrupt that
+    /// has no entry. `ids`: how wide the identifiers of local APICs are.
     ///
     /// # Errors
     /// Those of [`NotOn`]: the unit may be on, and is never used.
     #[expect(clippy::disallowed_methods, reason = "boot: units stay for good")]
-    pub fn turn_on(&mut self, unit: u8, now_ns: fn() -> u64) -> Result<&'static Unit, NotOn> {
+    pub fn turn_on(
+        &mut self,
+        unit: u8,
+        ids: ApicIds,
+        now_ns: fn() -> u64,
+    ) -> Result<&'static Unit, NotOn> {
         let place = self.0.get_mut(usize::from(unit)).ok_or(NotOn::Unseen)?;
         let seen = match core::mem::replace(place, Place::Unusable) {
             Place::Seen(seen) => seen,
@@ -128,7 +137,7 @@ impl Units {
             }
         };
         let on = match seen.vendor {
-            Vendor::Intel => Unit::vtd(unit, seen.registers, now_ns),
+            Vendor::Intel => Unit::vtd(unit, seen.registers, ids, now_ns),
             Vendor::Amd { .. } => Unit::amd(unit, seen.registers, seen.absent, now_ns),
         };
         let on: &'static Unit = Box::leak(Box::new(on?));

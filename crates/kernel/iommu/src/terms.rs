@@ -101,6 +101,15 @@ pub(crate) enum Forget {
         /// Count of pages of 4 KiB.
         pages: u64,
     },
+    /// Whatever the unit keeps of a requester id's own tables; a VT-d unit has none for interrupts.
+    Source(u16),
+    /// An entry for interrupts.
+    Entry {
+        /// Requester id of what raises it.
+        source: u16,
+        /// Its number.
+        index: u16,
+    },
 }
 
 /// Whether a unit may remember that nothing was there.

@@ -1,15 +1,18 @@
 //! A unit that is on, of either vendor: one at a time it is told, and what it is told it has done when the call returns.
 
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use cpu::Lock;
 use domain_ledger::{FlushClock, IotlbReceipt, Numbers, Scope};
+use iommu_tables::vtd::register::ApicIds;
 use iommu_tables::{Geometry, Levels};
 use mmio::Registers;
 use ring_abi::Refusal;
 
 use crate::amd::Amd;
 use crate::facts::Fault;
+use crate::interrupts::Interrupts;
 use crate::memory::Caches;
 use crate::queue::{Done, NoAnswer, Queue};
 use crate::tables::Reader;
@@ -18,17 +21,27 @@ use crate::vtd::Vtd;
 
 /// What a vendor's units do in their own way.
 #[derive(Debug)]
-enum Kind {
+pub(crate) enum Kind {
     Vtd(Vtd),
     Amd(Amd),
+}
+
+impl Kind {
+    pub(crate) const fn amd(&self) -> Option<&Amd> {
+        match self {
+            Self::Vtd(_) => None,
+            Self::Amd(unit) => Some(unit),
+        }
+    }
 }
 
 /// A unit that is on.
 #[derive(Debug)]
 pub struct Unit {
-    kind: Kind,
+    pub(crate) kind: Kind,
     pub(crate) clock: FlushClock,
     pub(crate) numbers: Lock<Numbers>,
+    pub(crate) interrupts: Lock<Interrupts>,
     queue: Lock<Queue>,
     lost: AtomicBool,
     faults: FaultCounts,
@@ -42,11 +55,19 @@ impl Unit {
     pub(crate) fn vtd(
         number: u8,
         registers: Registers,
+        ids: ApicIds,
         now_ns: fn() -> u64,
     ) -> Result<Self, NotOn> {
-        let (unit, queue) = Vtd::turn_on(registers, now_ns)?;
+        let (unit, queue, table) = Vtd::turn_on(registers, ids, now_ns)?;
         let domains = unit.domains();
-        Ok(Self::over(number, Kind::Vtd(unit), queue, domains))
+        let interrupts = Interrupts::vtd(number, table);
+        Ok(Self::over(
+            number,
+            Kind::Vtd(unit),
+            queue,
+            domains,
+            interrupts,
+        ))
     }
 
     /// As [`Self::vtd`], for an AMD-Vi unit. `absent` says whether it may remember that there was nothing.
@@ -60,14 +81,17 @@ impl Unit {
         now_ns: fn() -> u64,
     ) -> Result<Self, NotOn> {
         let (unit, queue) = Amd::turn_on(registers, absent, now_ns)?;
-        Ok(Self::over(number, Kind::Amd(unit), queue, Amd::DOMAINS))
+        let interrupts = Interrupts::Amd(Vec::new());
+        let kind = Kind::Amd(unit);
+        Ok(Self::over(number, kind, queue, Amd::DOMAINS, interrupts))
     }
 
-    fn over(number: u8, kind: Kind, queue: Queue, domains: u32) -> Self {
+    fn over(number: u8, kind: Kind, queue: Queue, domains: u32, interrupts: Interrupts) -> Self {
         Self {
             kind,
             clock: FlushClock::new(number),
             numbers: Lock::new(Numbers::new(domains)),
+            interrupts: Lock::new(interrupts),
             queue: Lock::new(queue),
             lost: AtomicBool::new(false),
             faults: FaultCounts::default(),
@@ -167,7 +191,7 @@ impl Unit {
 
     /// Makes new entries visible to a unit that may remember what was there before.
     pub(crate) fn announce(&self, all: &[Forget]) -> Result<(), Refusal> {
-        let of_function = |one: &Forget| matches!(one, Forget::Function { .. });
+        let of_function = |one: &Forget| matches!(one, Forget::Function { .. } | Forget::Source(_));
         let (remembers, buffers) = match &self.kind {
             Kind::Vtd(unit) => (
                 unit.absent() == Absent::Remembered,

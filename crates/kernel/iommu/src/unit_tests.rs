@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, Once};
 use std::vec::Vec;
 use std::{boxed::Box, vec};
 
-use iommu_tables::vtd::register;
+use iommu_tables::vtd::register::{self, ApicIds};
 use iommu_tables::walk::{VtdUnit, Want, vtd};
 use mmio::{RegisterModel, Registers};
 use ring_abi::Refusal;
 
-use crate::{Domain, NotOn, Unit};
+use crate::{Destination, Domain, NotOn, Trigger, Unit};
 
 const PAGE: u64 = 4096;
 /// What `RemappingFeatures` is read from: three levels, page-selective, coherent, queue, interrupts; one fault record.
@@ -33,6 +33,10 @@ enum Defect {
     Deaf,
     /// It answers the wait, and forgets nothing.
     Forgetful,
+    /// Its interrupt table's register reads back with a bit too many.
+    OtherInterrupts,
+    /// Messages in the old format pass, whatever it is told.
+    Compatible,
 }
 
 #[derive(Default)]
@@ -41,6 +45,8 @@ struct State {
     root: u64,
     queue: u64,
     head: u64,
+    interrupts: u64,
+    entries: HashMap<u16, [u64; 2]>,
     fault: [u64; 2],
     fault_status: u32,
     remembered: HashMap<(u16, u64), u64>,
@@ -59,6 +65,23 @@ pub(crate) fn word(physical: u64) -> Option<u64> {
 impl Model {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
+    }
+
+    /// Where a message of a source arrives: the local APIC's identifier, and the vector.
+    fn deliver(&self, source: u16, (address, data): (u64, u32)) -> Option<(u32, u8)> {
+        let mut state = self.state();
+        let on = state.status & register::INTERRUPTS != 0;
+        if address >> 20 != 0xfee || address & 1 << 4 == 0 || data != 0 || !on {
+            return None;
+        }
+        let index = (address >> 5 & 0x7fff | (address >> 2 & 1) << 15) as u16;
+        let entries = 2 << (state.interrupts & 0xf);
+        let at = (state.interrupts & !0xfff) + u64::from(index) * 16;
+        let read = || [word(at).unwrap(), word(at + 8).unwrap()];
+        let [low, high] = *state.entries.entry(index).or_insert_with(read);
+        let verified = high >> 18 & 3 == 1 && high as u16 == source;
+        let passes = u64::from(index) < entries && low & 1 != 0 && verified;
+        passes.then_some(((low >> 40) as u32 & 0xff, (low >> 16) as u8))
     }
 
     /// What a device reaches.
@@ -95,6 +118,10 @@ impl Model {
             let at = state.queue + state.head;
             let [low, high] = [word(at).unwrap(), word(at + 8).unwrap()];
             match low & 0xf {
+                4 if state.defect != Defect::Forgetful => match low >> 4 & 1 {
+                    0 => state.entries.clear(),
+                    _ => drop(state.entries.remove(&((low >> 32) as u16))),
+                },
                 1 | 2 if state.defect != Defect::Forgetful => state.remembered.clear(),
                 5 => {
                     let answer = frames::direct_map(high).cast::<u32>();
@@ -118,6 +145,8 @@ impl RegisterModel for Model {
             register::RTADDR if state.defect == Defect::OtherRoot => state.root ^ PAGE,
             register::RTADDR => state.root,
             register::IQA => state.queue,
+            register::IRTA if state.defect == Defect::OtherInterrupts => state.interrupts ^ PAGE,
+            register::IRTA => state.interrupts,
             register::IQH => state.head,
             register::FSTS => u64::from(state.fault_status),
             FAULTS => state.fault[0],
@@ -131,7 +160,11 @@ impl RegisterModel for Model {
         match offset {
             register::GCMD => {
                 let standing = register::STANDING & !register::COMPATIBILITY;
-                let mut status = value as u32 & (standing | register::ROOT_POINTER);
+                let pointers = register::ROOT_POINTER | register::INTERRUPT_POINTER;
+                let mut status = value as u32 & (standing | pointers);
+                if state.defect == Defect::Compatible && status & register::INTERRUPTS != 0 {
+                    status |= register::COMPATIBILITY;
+                }
                 if state.defect == Defect::NeverOn {
                     status &= !register::TRANSLATION;
                 }
@@ -139,6 +172,7 @@ impl RegisterModel for Model {
             }
             register::RTADDR => state.root = value,
             register::IQA => state.queue = value,
+            register::IRTA => state.interrupts = value,
             register::IQT => Self::work(state, value),
             0x228 if value >> 63 != 0 => {
                 state.fault = [0; 2];
@@ -174,7 +208,7 @@ fn unit(defect: Defect) -> (&'static Model, Result<&'static Unit, NotOn>) {
         ..State::default()
     };
     let model: &'static Model = Box::leak(Box::new(Model(Mutex::new(state))));
-    let unit = Unit::vtd(0, Registers::over(model, 4096), now_ns);
+    let unit = Unit::vtd(0, Registers::over(model, 4096), ApicIds::Bits8, now_ns);
     let unit = unit.map(|unit| &*Box::leak(Box::new(unit)));
     (model, unit)
 }
@@ -259,10 +293,15 @@ fn a_unit_that_only_says_so_is_seen_through_by_what_it_remembers() {
 
 #[test]
 fn a_unit_that_does_not_follow_is_not_used() {
-    let outcomes =
-        [Defect::NeverOn, Defect::OtherRoot, Defect::Deaf].map(|defect| unit(defect).1.err());
-    let expected = [NotOn::NoAnswer, NotOn::ReadsBack, NotOn::NoAnswer];
-    assert_eq!(outcomes, expected.map(Some));
+    for (defect, expected) in [
+        (Defect::NeverOn, NotOn::NoAnswer),
+        (Defect::OtherRoot, NotOn::ReadsBack),
+        (Defect::OtherInterrupts, NotOn::ReadsBack),
+        (Defect::Compatible, NotOn::ReadsBack),
+        (Defect::Deaf, NotOn::NoAnswer),
+    ] {
+        assert_eq!(unit(defect).1.err(), Some(expected), "{defect:?}");
+    }
 }
 
 #[test]
@@ -296,4 +335,55 @@ fn a_run_refused_half_way_is_kept_where_the_unit_does_not_forget_it() {
     model.state().defect = Defect::Deaf;
     let refused = domain.map(2, half, || ()).unwrap_err();
     assert!(refused.left.is_some());
+}
+
+const fn at(apic_id: u32, vector: u8) -> Destination {
+    Destination { apic_id, vector }
+}
+
+#[test]
+fn an_interrupt_passes_by_its_own_entry_and_from_its_own_source() {
+    let (model, unit) = unit(Defect::None);
+    let unit = unit.unwrap();
+    let one = unit.take_entry(0x20, Trigger::Edge, at(1, 0x31)).unwrap();
+    let two = unit.take_entry(0x28, Trigger::Edge, at(2, 0x32)).unwrap();
+    assert_eq!(unit.entries(), 2);
+    assert_eq!(model.deliver(0x20, unit.message(one)), Some((1, 0x31)));
+    assert_eq!(model.deliver(0x28, unit.message(two)), Some((2, 0x32)));
+    assert_eq!(model.deliver(0x20, unit.message(two)), None);
+    // No other number, nor the old format.
+    for index in (0..1024).filter(|index| ![one.index, two.index].contains(index)) {
+        let absent = crate::Entry { index, ..one };
+        assert_eq!(model.deliver(0x20, unit.message(absent)), None);
+    }
+    assert_eq!(model.deliver(0x20, (0xfee0_1000, 0x31)), None);
+    // It goes elsewhere, with the same message.
+    unit.move_entry(one, at(3, 0x44)).unwrap();
+    assert_eq!(model.deliver(0x20, unit.message(one)), Some((3, 0x44)));
+    assert!(unit.clear_entry(one).is_ok());
+    assert_eq!(model.deliver(0x20, unit.message(one)), None);
+    assert_eq!(unit.clear_entry(one).err(), Some(Refusal::Stale));
+    assert_eq!(unit.entries(), 1);
+    // Its number comes again only after all the others.
+    for _ in 0..1023 {
+        let other = unit.take_entry(0x30, Trigger::Edge, at(0, 0x33)).unwrap();
+        assert_ne!(other.index, two.index);
+    }
+    let full = unit.take_entry(0x30, Trigger::Edge, at(0, 0x33));
+    assert_eq!(full.err(), Some(Refusal::Exhausted));
+    let beyond = unit.take_entry(0x30, Trigger::Edge, at(256, 0x33));
+    assert_eq!(beyond.err(), Some(Refusal::NotSupported));
+}
+
+#[test]
+fn a_unit_that_forgets_no_entry_gives_none_back() {
+    let (model, unit) = unit(Defect::None);
+    let unit = unit.unwrap();
+    let one = unit.take_entry(0x20, Trigger::Edge, at(1, 0x31)).unwrap();
+    model.state().defect = Defect::Deaf;
+    assert_eq!(unit.clear_entry(one).err(), Some(Refusal::DeviceError));
+    assert!(!unit.answers());
+    assert_eq!(unit.entries(), 1);
+    let more = unit.take_entry(0x20, Trigger::Edge, at(1, 0x32));
+    assert_eq!(more.err(), Some(Refusal::DeviceError));
 }

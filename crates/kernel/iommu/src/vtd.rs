@@ -6,7 +6,8 @@ use cpu::Lock;
 use frames::Frames;
 use iommu_tables::vtd::{
     Capability, ContextEntry, ExtendedCapability, FaultRecord, FaultStatus, Invalidation, Reach,
-    RemappingFeatures, RootEntry, register,
+    RemappingFeatures, RootEntry,
+    register::{self, ApicIds},
 };
 use iommu_tables::{Geometry, Table};
 use mmio::{Registers, SharedBytes};
@@ -15,6 +16,7 @@ use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use crate::facts::Fault;
+use crate::interrupts::{ORDER as INTERRUPTS_ORDER, vtd_table};
 use crate::memory::{Caches, page};
 use crate::queue::{Dialect, NoAnswer, Queue};
 use crate::terms::{Absent, Forget, Hush, Led, NotOn};
@@ -36,6 +38,7 @@ struct Roots {
 pub(crate) struct Vtd {
     registers: Registers,
     features: RemappingFeatures,
+    ids: ApicIds,
     now_ns: fn() -> u64,
     roots: Lock<Roots>,
 }
@@ -48,8 +51,9 @@ impl Vtd {
     #[expect(clippy::disallowed_methods, reason = "boot: one list for each unit")]
     pub(crate) fn turn_on(
         registers: Registers,
+        ids: ApicIds,
         now_ns: fn() -> u64,
-    ) -> Result<(Self, Queue), NotOn> {
+    ) -> Result<(Self, Queue, Frames), NotOn> {
         let read = |at| registers.read64(at).map_err(|_| NotOn::NoAnswer);
         let capability = Capability(read(CAPABILITY)?);
         let extended = ExtendedCapability(read(EXTENDED)?);
@@ -58,22 +62,27 @@ impl Vtd {
         let root = page().ok_or(NotOn::NoMemory)?;
         caches.publish(&root.shared(), 0, root.bytes());
         let mut queue = Queue::new(Dialect::Vtd, caches, now_ns).ok_or(NotOn::NoMemory)?;
+        let interrupts = vtd_table(caches).ok_or(NotOn::NoMemory)?;
         let unit = Self {
             registers,
             features,
+            ids: match (ids, features.extended_destinations) {
+                (ApicIds::Bits32, true) => ApicIds::Bits32,
+                _ => ApicIds::Bits8,
+            },
             now_ns,
             roots: Lock::new(Roots {
                 root,
                 contexts: (0..BUSES).map(|_| None).collect(),
             }),
         };
-        unit.program(&mut queue)?;
-        Ok((unit, queue))
+        unit.program(&mut queue, &interrupts)?;
+        Ok((unit, queue, interrupts))
     }
 
     /// In the order of VT-d 10.4 to 10.6: what firmware left goes off, and translation comes on last, with nothing that
-    /// the unit could remember from before.
-    fn program(&self, queue: &mut Queue) -> Result<(), NotOn> {
+    /// the unit could remember from before. Interrupts are remapped before that, and none has an entry yet.
+    fn program(&self, queue: &mut Queue, interrupts: &Frames) -> Result<(), NotOn> {
         let registers = &self.registers;
         registers
             .write32(register::FECTL, register::FAULT_MASKED)
@@ -94,12 +103,30 @@ impl Vtd {
         self.flush_writes()?;
         let all = [Invalidation::AllContexts, Invalidation::AllPages];
         queue.carry_out(registers, all.into_iter().map(Invalidation::words))?;
+        self.remap_interrupts(queue, interrupts)?;
         self.set(register::TRANSLATION)?;
         let status = registers.read32(register::FSTS).map_err(NoAnswer::from)?;
         registers
             .write32(register::FSTS, status)
             .map_err(NoAnswer::from)?;
         Ok(())
+    }
+
+    /// From here on only messages in the remappable format pass (`CFI` is off, and stays so), and only by entries.
+    fn remap_interrupts(&self, queue: &mut Queue, table: &Frames) -> Result<(), NotOn> {
+        let table = register::interrupt_table(table.address(), INTERRUPTS_ORDER, self.ids);
+        let table = table.ok_or(NotOn::NoMemory)?;
+        self.write64(register::IRTA, table)?;
+        self.set(register::INTERRUPT_POINTER)?;
+        self.check64(register::IRTA, table)?;
+        let all = [Invalidation::AllInterrupts.words()];
+        queue.carry_out(&self.registers, all.into_iter())?;
+        self.set(register::INTERRUPTS)?;
+        let status = self.registers.read32(register::GSTS);
+        match status.map_err(NoAnswer::from)? & register::COMPATIBILITY {
+            0 => Ok(()),
+            _ => Err(NotOn::ReadsBack),
+        }
     }
 
     fn write64(&self, at: usize, value: u64) -> Result<(), NoAnswer> {
@@ -169,6 +196,11 @@ impl Vtd {
         self.features.geometry
     }
 
+    /// How wide the ids are by which entries name processors.
+    pub(crate) const fn ids(&self) -> ApicIds {
+        self.ids
+    }
+
     /// Domain ids there are.
     pub(crate) const fn domains(&self) -> u32 {
         self.features.domains
@@ -202,6 +234,9 @@ impl Vtd {
                 iova,
                 pages,
             } => Reach::of(iova, pages, self.features.page_mask).in_domain(domain),
+            // All interrupts' entries are in one table, which is not any source's own.
+            Forget::Source(_) => Invalidation::AllInterrupts,
+            Forget::Entry { index, .. } => Invalidation::Interrupt(index),
         };
         command.words()
     }
@@ -322,7 +357,7 @@ fn pair(memory: &SharedBytes, offset: usize) -> [u64; 2] {
 
 /// A sabotage: the first entry that leads to a domain, for every function after it.
 #[cfg(sabotage)]
-fn first_of_all(words: [u64; 2]) -> [u64; 2] {
+pub(crate) fn first_of_all(words: [u64; 2]) -> [u64; 2] {
     static FIRST: Lock<Option<[u64; 2]>> = Lock::new(None);
     match words[0] & 1 {
         0 => words,

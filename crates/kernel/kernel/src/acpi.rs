@@ -9,8 +9,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use acpi_tables::{
-    EcamWindow, Fadt, InterruptSource, Madt, Mcfg, PhysReader, ReadError, Register, Root, Rule,
-    Signature, SleepTypes, Table, TableError, TableRef, find_s5,
+    EcamWindow, Fadt, InterruptSource, IoApic, Madt, Mcfg, PhysReader, ReadError, Register, Root,
+    Rule, Signature, SleepTypes, Table, TableError, TableRef, find_s5,
 };
 use cpu::Lock;
 
@@ -30,8 +30,8 @@ pub struct Machine {
     pub processors: Vec<u32>,
     /// Physical address of the local APIC registers.
     pub local_apic: u64,
-    /// Physical address and first global interrupt of each I/O APIC.
-    pub io_apics: Vec<(u64, u32)>,
+    /// The I/O APICs.
+    pub io_apics: Vec<IoApic>,
     /// Where COM1's line arrives.
     pub com1: Option<InterruptSource>,
     /// The PM timer.
@@ -188,10 +188,7 @@ fn read_madt(machine: &mut Machine, record: &mut Record, bytes: &[u8]) -> Result
         });
     }
     machine.local_apic = madt.local_apic_address();
-    machine.io_apics = madt
-        .io_apics()
-        .map(|i| (u64::from(i.address), i.gsi_base))
-        .collect();
+    machine.io_apics = madt.io_apics().collect();
     machine.processors = madt.processors().map(|p| p.apic_id).collect();
     machine.com1 = Some(madt.isa_source(crate::serial::LINE));
     let counts = madt.counts();

@@ -9,7 +9,7 @@ use audit_format::{Event, Kind};
 use cpu::Lock;
 use driver_core::{Addressing, DmaPath};
 use frames::Grow;
-use iommu::{Domain, Fault, Hush, NotOn, Status, Tells, Unit, Units};
+use iommu::{ApicIds, Domain, Fault, Hush, NotOn, Status, Tells, Unit, Units};
 use iommu_format::{
     Activation, Backend, Cover, Coverage, Decision, Discovery, MAX_UNITS, Path, Policy, Posture,
     Prerequisite, Probe, Record, Requester, Situation, UnitState, decide,
@@ -86,7 +86,7 @@ pub fn choose(
     };
     crate::audit::record(Event::new(Kind::Backend).detail(backend));
     let states = match (decision.probe, decision.policy) {
-        (Probe::Verified, Policy::Auto) => turn_on(&record, &mut units),
+        (Probe::Verified, Policy::Auto) => turn_on(machine, &record, &mut units),
         _ => [UnitState::Off; MAX_UNITS],
     };
     state_posture(&states);
@@ -123,17 +123,26 @@ fn state_posture(states: &[UnitState]) {
             "dma.posture",
             remapping_tables = "on",
             direct_dma = false,
-            hostile_hardware_isolation = "memory-only",
-            interrupts = "not-remapped"
+            hostile_hardware_isolation = "memory-and-interrupts",
+            interrupts = "remapped"
         );
     }
 }
 
 /// Turns every unit on. Nothing is bus master by now, and nothing that firmware left running is.
-fn turn_on(record: &Record, units: &mut Units) -> [UnitState; MAX_UNITS] {
+fn turn_on(machine: &Machine, record: &Record, units: &mut Units) -> [UnitState; MAX_UNITS] {
     let mut states = [UnitState::Off; MAX_UNITS];
+    if !record.remaps_interrupts(machine.io_apics.iter().map(|one| one.id)) {
+        // A device could raise any interrupt, and so what it may not write would matter little.
+        crate::fact!("iommu.on", state = "off", reason = "interrupts");
+        return states;
+    }
+    let ids = match apic::mode().x2apic {
+        true => ApicIds::Bits32,
+        false => ApicIds::Bits8,
+    };
     for (number, state) in (0..record.units.len() as u8).zip(&mut states) {
-        let outcome = units.turn_on(number, sched::now_ns);
+        let outcome = units.turn_on(number, ids, sched::now_ns);
         *state = match outcome {
             Ok(_) => UnitState::On,
             // It was not touched.
@@ -200,6 +209,29 @@ pub fn reach(function: Bdf, generation: u64, addressing: Addressing) -> Result<R
         }
         _ => Err(Refusal::NotSupported),
     }
+}
+
+/// The unit that judges the messages of a function, and the requester id that they carry; `None` where none that is on does.
+pub fn judge_of(function: Bdf) -> Option<(&'static Unit, u16)> {
+    let kept = KEPT.lock();
+    let kept = kept.as_ref()?;
+    match kept.record.cover(function, &kept.bridges) {
+        Cover::Unit(unit) => Some((kept.units.on(unit)?, function.requester_id())),
+        Cover::None | Cover::Uncertain => None,
+    }
+}
+
+/// As [`judge_of`], for an I/O APIC.
+pub fn judge_of_io_apic(id: u8) -> Option<(&'static Unit, u16)> {
+    let kept = KEPT.lock();
+    let kept = kept.as_ref()?;
+    let (unit, source) = kept.record.io_apic(id)?;
+    Some((kept.units.on(unit)?, source))
+}
+
+/// A unit that is on, by its number.
+pub fn unit(number: u8) -> Option<&'static Unit> {
+    KEPT.lock().as_ref()?.units.on(number)
 }
 
 /// Lists a new domain, in the place of those that are gone.

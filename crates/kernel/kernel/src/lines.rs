@@ -12,6 +12,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
+use acpi_tables::IoApic;
 use device_manager::{Line, Message};
 use mmio::Registers;
 use mp_tables::{HEADER_BYTES, MpError, MpTable};
@@ -31,8 +32,8 @@ struct Lines {
     io_apics: Vec<apic::IoApic>,
     /// The copied table, checked.
     table: Option<Vec<u8>>,
-    /// Address and first global interrupt of each I/O APIC.
-    bases: Vec<(u64, u32)>,
+    /// What firmware says of each I/O APIC.
+    listed: Vec<IoApic>,
 }
 
 static LINES: AtomicPtr<Lines> = AtomicPtr::new(core::ptr::null_mut());
@@ -47,12 +48,12 @@ fn lines() -> Option<&'static Lines> {
 pub fn initialise(machine: &Machine) -> (u32, &'static str) {
     let mut io_apics = Vec::new();
     let mut inputs = 0;
-    for (address, first) in &machine.io_apics {
-        let Ok(base) = paging::map_device(*address, 4096) else {
+    for one in &machine.io_apics {
+        let Ok(base) = paging::map_device(one.address.into(), 4096) else {
             continue;
         };
         // SAFETY: an I/O APIC's page, mapped uncached for good.
-        let io = apic::IoApic::new(unsafe { Registers::new(base, 4096) }, *first);
+        let io = apic::IoApic::new(unsafe { Registers::new(base, 4096) }, one.gsi_base);
         inputs += io.range().1;
         io_apics.push(io);
     }
@@ -61,7 +62,7 @@ pub fn initialise(machine: &Machine) -> (u32, &'static str) {
     let lines = Lines {
         io_apics,
         table,
-        bases: machine.io_apics.clone(),
+        listed: machine.io_apics.clone(),
     };
     LINES.store(
         alloc::boxed::Box::leak(alloc::boxed::Box::new(lines)),
@@ -123,8 +124,9 @@ pub fn of_pin(function: Bdf, pin: u8) -> Option<Line> {
         return None;
     }
     let route = table.pin(function.bus(), function.device(), pin.checked_sub(1)?)?;
-    let address = u64::from(route.io_apic.address);
-    let first = lines.bases.iter().find(|(at, _)| *at == address)?.1;
+    let address = route.io_apic.address;
+    let mut listed = lines.listed.iter();
+    let first = listed.find(|one| one.address == address)?.gsi_base;
     let gsi = first.checked_add(u32::from(route.input))?;
     // A shared line that says things once would lose what one says while another is served.
     route.level.then_some(Line {
@@ -146,18 +148,21 @@ fn on_its_io_apic(
 
 /// Routes a line to a vector, masked. `false` where no I/O APIC has it, or its interrupt is in service.
 pub fn route(line: &Line, message: &Message) -> bool {
-    on_its_io_apic(line.gsi, |io| {
-        io.route(
-            line.gsi,
-            message.vector,
-            message.apic_id,
-            apic::Pin {
-                level: line.level,
-                active_low: line.active_low,
-            },
-        )
-    })
-    .is_ok()
+    let to = crate::devices::pin(line, message);
+    on_its_io_apic(line.gsi, |io| io.route(line.gsi, to)).is_ok()
+}
+
+/// Masks a line that is to be moved. `false`, and nothing has changed, where its interrupt is in service.
+pub fn hold(gsi: u32) -> bool {
+    on_its_io_apic(gsi, |io| io.hold(gsi)).is_ok()
+}
+
+/// The id of the I/O APIC that has a global interrupt.
+pub fn io_apic_of(gsi: u32) -> Option<u8> {
+    let listed = &lines()?.listed;
+    // The one that begins last of those that do not begin behind it.
+    let before = listed.iter().filter(|one| one.gsi_base <= gsi);
+    before.max_by_key(|one| one.gsi_base).map(|one| one.id)
 }
 
 /// Masks a line.

@@ -1,6 +1,7 @@
 //! Devices below an AMD-Vi unit that is on.
 
 use sabotage::points;
+use vfio_user::card::Attack;
 
 use crate::qemu::Feature;
 use crate::smoke::case::{Smoke, SmokeDisk, Step};
@@ -8,6 +9,7 @@ use crate::smoke::cases::iommu_remapping::{AGAIN, ENDED, FORBIDDEN, HOSTILE, REM
 use crate::smoke::cases::nvme_fat_read::{partitioned, whole};
 use crate::smoke::cases::nvme_hostile::raw;
 use crate::smoke::cases::virtio_blk::{DISK, STEPS};
+use crate::smoke::models::{DeviceModel, ModelKind};
 use crate::smoke::sabotage::{Break, Sabotage};
 
 const UNIT: &[&str] = &["-device", "amd-iommu"];
@@ -169,10 +171,49 @@ inventory::submit! {
             "@card.filled round=0 bytes=256",
             "@card.filled round=1 bytes=256",
             "@card.filled round=2 bytes=256",
-            "@card.done",
+            DONE,
             ENDED,
         ],
         forbidden: &["@kernel.panic", "@device.quarantined", "@iommu.domain-ended books=differ"],
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+/// Nothing that the card tried besides was accepted.
+const DONE: &str = "@card.done accepted=0 unowned=0";
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-amd-fault-storm",
+        question: "Does a card below an AMD-Vi unit that goes on asking for what it may not have lose its claim?",
+        rows: &["IO-17", "IO-22"],
+        manifest: "smoke/card-storm",
+        model: "q35,memory-backend=mem",
+        memory_mib: 512,
+        needs: Some(Feature::VfioUser),
+        device_model: Some(DeviceModel {
+            socket: "card",
+            kind: ModelKind::Card(&[Attack::Write(0x10_0000), Attack::Write(0x20_0000), Attack::ReadBeside]),
+            reports: &["card transfer accepted", "card write refused", "card write refused", "card read-beside refused"],
+        }),
+        extra: &[
+            "-object",
+            "memory-backend-memfd,id=mem,size=512M,share=on",
+            "-device",
+            "amd-iommu,dma-remap=on",
+            "-device",
+            r#"{"driver":"vfio-user-pci","addr":"5","socket":{"path":"{work}/card","type":"unix"}}"#,
+        ],
+        required: &[
+            ON,
+            REMAPPED,
+            "@iommu.fault reason=page-fault",
+            "@iommu.claim-ended function=\"0000:00:05.0\"",
+            "@device.quarantined function=\"0000:00:05.0\" reason=no-proof-of-reset",
+            "@card.ended refusal=quarantined",
+        ],
+        forbidden: &["@kernel.panic", "@card.ended refusal=none"],
         sorted: true,
         ..Smoke::DEFAULT
     }

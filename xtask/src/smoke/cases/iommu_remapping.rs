@@ -275,7 +275,7 @@ inventory::submit! {
             "@card.filled round=1 bytes=256",
             STALE,
             "@card.filled round=2 bytes=256",
-            "@card.done",
+            "@card.done accepted=0 unowned=0",
             ENDED,
         ],
         forbidden: &["@kernel.panic", "@device.quarantined", "@iommu.domain-ended books=differ"],

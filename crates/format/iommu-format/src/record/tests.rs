@@ -97,7 +97,7 @@ fn units_scopes_and_ranges_are_kept() {
             (Some(0), ScopeTarget::Function(at(3, 5))),
             (Some(0), ScopeTarget::Below(at(0, 1))),
             (Some(0), ScopeTarget::Unresolved),
-            (Some(1), ScopeTarget::Other),
+            (Some(1), ScopeTarget::IoApic(0, 0xf7)),
             (None, ScopeTarget::Function(at(0, 2))),
         ]
     );
@@ -163,7 +163,7 @@ fn amd_entries_become_scopes() {
         [
             ScopeTarget::Requesters(8, 8),
             ScopeTarget::Requesters(0x100, 0x1ff),
-            ScopeTarget::Other,
+            ScopeTarget::IoApic(0, 0xa0),
             ScopeTarget::Aliased(9, 9, 8),
         ]
     );

@@ -1,5 +1,7 @@
 //! Interrupt remapping table entries of 32 bits (AMD 3.08, 2.2.5.2).
 
+use crate::vtd::Polarity;
+
 /// How the pin or message that raises it behaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trigger {
@@ -18,6 +20,30 @@ pub struct InterruptEntry {
     pub vector: u8,
     /// How it behaves.
     pub trigger: Trigger,
+}
+
+/// Entries that a message can name, as a power of two: its data has eight bits for a vector and one that tells fixed from
+/// arbitrated; with any other bit it is of a kind that no table is asked for (2.2.5.1).
+pub const TABLE_ORDER: u8 = 9;
+/// Bytes of an entry.
+pub const ENTRY_BYTES: usize = 4;
+
+/// The data of a message that names an entry, or the low bits of an I/O APIC's.
+pub const fn message_data(index: u16) -> u32 {
+    (index & 0x1ff) as u32
+}
+
+/// The entry of an I/O APIC that names an entry, unmasked. Its end of interrupt is told by the number, not the vector.
+pub const fn io_apic_entry(index: u16, trigger: Trigger, polarity: Polarity) -> u64 {
+    let trigger = match trigger {
+        Trigger::Edge => 0,
+        Trigger::Level => 1 << 15,
+    };
+    let polarity = match polarity {
+        Polarity::High => 0,
+        Polarity::Low => 1 << 13,
+    };
+    message_data(index) as u64 | trigger | polarity
 }
 
 const ENABLED: u32 = 1;
@@ -54,5 +80,8 @@ mod tests {
             ..entry
         };
         assert_eq!(level.word(), 0x0057_a521);
+        assert_eq!(io_apic_entry(0x1a5, Trigger::Level, Polarity::Low), 0xa1a5);
+        assert_eq!(io_apic_entry(0x3, Trigger::Edge, Polarity::High), 3);
+        assert_eq!(message_data(0xffff), 0x1ff);
     }
 }

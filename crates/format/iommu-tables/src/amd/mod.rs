@@ -9,4 +9,6 @@ pub mod register;
 pub use command::Command;
 pub use device::{DeviceEntry, HostPages, InterruptTable, Interrupts, Translation};
 pub use event::{Event, EventKind};
-pub use interrupt::{InterruptEntry, Trigger};
+pub use interrupt::{
+    ENTRY_BYTES, InterruptEntry, TABLE_ORDER, Trigger, io_apic_entry, message_data,
+};

@@ -11,8 +11,9 @@ use cpu::Lock;
 use frames::Grow;
 use ring_abi::Refusal;
 
+use super::give_back;
 use super::vectors::{Place, SourceOf, Target, VectorTable};
-use crate::{Line, Message, Platform};
+use crate::{Line, Message, Platform, Raiser};
 
 /// Routes on one line, at most.
 const MAX_USERS: usize = 16;
@@ -61,6 +62,49 @@ pub struct LineView {
     pub held: bool,
 }
 
+impl Wire {
+    /// Moves the line. Its I/O APIC and its entry are changed while it is masked and nothing of it is on its way.
+    fn move_to<P: Platform>(
+        &mut self,
+        platform: &P,
+        vectors: &VectorTable,
+        target: Target,
+        cpu: u16,
+    ) -> Result<(), Refusal> {
+        let fresh = platform.allocate_vector(Some(cpu))?;
+        let new = fresh.place();
+        if !platform.hold_line(self.line.gsi) {
+            platform.retire_vector(&fresh);
+            return Err(Refusal::Busy);
+        }
+        vectors.set(new, Some(target));
+        let mut old = self.message;
+        let moved = match old.entry {
+            None => Ok(fresh),
+            Some(_) => platform.redirect(&mut old, fresh),
+        };
+        let moved = moved.and_then(|message| {
+            let routed = platform.route_line(&self.line, &message);
+            routed.then_some(message).ok_or(Refusal::DeviceError)
+        });
+        if let Ok(message) = moved {
+            self.message = message;
+            self.previous = Some(old.place());
+            platform.retire_vector(&old);
+        } else {
+            // Its unit does not answer, or its I/O APIC: neither vector is used again.
+            vectors.set(new, None);
+        }
+        // A level that is asserted by now arrives at the new place.
+        if self.held {
+            platform.mask_line(self.line.gsi);
+        } else {
+            platform.unmask_line(self.line.gsi);
+        }
+        moved.map(drop)
+    }
+}
+
 /// The lines in use, by index; an index is used again once its line has no users.
 #[derive(Debug, Default)]
 pub(crate) struct Lines(Lock<Vec<Option<Wire>>>);
@@ -102,11 +146,15 @@ impl Lines {
         let message = platform.allocate_vector(None)?;
         let place = message.place();
         vectors.set(place, Some(Target::Line(index as u32)));
-        if !platform.route_line(&line, &message) {
-            vectors.set(place, None);
-            platform.retire_vector(place.cpu, place.vector);
-            return Err(Refusal::NotSupported);
-        }
+        let message = match platform.admit(Raiser::Line(line), message) {
+            Ok(admitted) if platform.route_line(&line, &admitted) => admitted,
+            other => {
+                vectors.set(place, None);
+                let refusal = other.as_ref().err().copied();
+                give_back(platform, message, other);
+                return Err(refusal.unwrap_or(Refusal::NotSupported));
+            }
+        };
         let wire = Wire {
             line,
             message,
@@ -152,7 +200,7 @@ impl Lines {
         if let Some(previous) = wire.previous {
             vectors.set(previous, None);
         }
-        platform.retire_vector(place.cpu, place.vector);
+        platform.retire_vector(&wire.message);
         *entry = None;
     }
 
@@ -171,25 +219,7 @@ impl Lines {
             if wire.previous.is_some() {
                 return Err(Refusal::Busy);
             }
-            let message = platform.allocate_vector(Some(cpu))?;
-            let (old, new) = (wire.message.place(), message.place());
-            vectors.set(new, Some(Target::Line(line)));
-            if !platform.route_line(&wire.line, &message) {
-                // In service just now; nothing has changed.
-                vectors.set(new, None);
-                platform.retire_vector(new.cpu, new.vector);
-                return Err(Refusal::Busy);
-            }
-            wire.message = message;
-            wire.previous = Some(old);
-            // A level that is asserted by now arrives at the new place.
-            if wire.held {
-                platform.mask_line(wire.line.gsi);
-            } else {
-                platform.unmask_line(wire.line.gsi);
-            }
-            platform.retire_vector(old.cpu, old.vector);
-            Ok(())
+            wire.move_to(platform, vectors, Target::Line(line), cpu)
         });
         moved.unwrap_or(Err(Refusal::Stale))
     }

@@ -25,7 +25,7 @@ use self::vectors::{SourceOf, Target};
 use crate::effects::Answer;
 use crate::facts::about;
 use crate::turn::{At, Turn};
-use crate::{DeviceManager, Message, Platform, Waiter};
+use crate::{DeviceManager, Message, Platform, Raiser, Waiter};
 
 /// Routes that end in one turn, at most, but for those that a pin shares.
 const FEW_ROUTES: usize = 4;
@@ -278,11 +278,20 @@ impl<P: Platform> Turn<'_, P> {
             },
             (None, None) => return Err(Refusal::NotSupported),
         };
-        let message = machine.platform.allocate_vector(None)?;
-        if let Err(refusal) = self.program(source, &message) {
-            machine.platform.retire_vector(message.cpu, message.vector);
-            return Err(refusal);
-        }
+        let platform = &machine.platform;
+        let fresh = platform.allocate_vector(None)?;
+        let admitted = platform.admit(Raiser::Function(self.at.bdf()), fresh);
+        let message = match admitted.map(|message| (message, self.program(source, &message))) {
+            Ok((message, Ok(()))) => message,
+            Ok((message, Err(refusal))) => {
+                platform.retire_vector(&message);
+                return Err(refusal);
+            }
+            Err(refusal) => {
+                give_back(platform, fresh, Err(refusal));
+                return Err(refusal);
+            }
+        };
         let target = Target::Message(SourceOf {
             function: self.at.index(),
             source,
@@ -355,13 +364,18 @@ impl<P: Platform> Turn<'_, P> {
         if is_moving {
             return Err(Refusal::Busy);
         }
-        let sends = signal.is_unmaskable() && self.is_sending();
         let message = machine.platform.allocate_vector(Some(cpu))?;
         let target = Target::Message(SourceOf {
             function: self.at.index(),
             source,
         });
         machine.vectors.set(message.place(), Some(target));
+        if old.entry.is_some() {
+            self.redirect(route, old, message)?;
+            self.at.note_route(Some(claim), Kind::InterruptMoved, route);
+            return Ok(None);
+        }
+        let sends = signal.is_unmaskable() && self.is_sending();
         self.quiet_source(source, signal);
         let programmed = self.program_moved(source, &message);
         let (dead, result) = match programmed {
@@ -380,13 +394,33 @@ impl<P: Platform> Turn<'_, P> {
         if sends || armed && !signal.is_unmaskable() {
             self.unmask_source(source, signal);
         }
-        machine.platform.retire_vector(dead.cpu, dead.vector);
+        machine.platform.retire_vector(&dead);
         result?;
         self.at.note_route(Some(claim), Kind::InterruptMoved, route);
         // What the device had to say while its only message was off, it does not say again.
         let missed = sends && self.has_cause().unwrap_or(true);
         let kept = missed && self.arrived(source);
         Ok(kept.then(|| self.take_waiter(source)).flatten())
+    }
+
+    /// Moves a route whose message names an entry: its device goes on sending the same one, and is told nothing.
+    fn redirect(&mut self, route: &RouteId, mut old: Message, to: Message) -> Result<(), Refusal> {
+        let machine = self.at.machine;
+        match machine.platform.redirect(&mut old, to) {
+            Ok(message) => {
+                if let Some(entry) = self.route(route) {
+                    entry.message = message;
+                    entry.previous = Some(old.place());
+                }
+                machine.platform.retire_vector(&old);
+                Ok(())
+            }
+            Err(refusal) => {
+                // Something may arrive at the new vector from now on, so nobody else gets it.
+                machine.vectors.set(to.place(), None);
+                Err(refusal)
+            }
+        }
     }
 
     fn program_moved(&self, source: u16, message: &Message) -> Result<(), Refusal> {
@@ -473,7 +507,7 @@ impl<P: Platform> Turn<'_, P> {
             if let Some(previous) = route.previous {
                 machine.vectors.set(previous, None);
             }
-            machine.platform.retire_vector(place.cpu, place.vector);
+            machine.platform.retire_vector(&route.message);
         }
         if let Some(waiter) = route.waiter {
             let revoked = Answer::Wait(waiter, Err(Refusal::Revoked));
@@ -510,6 +544,15 @@ impl<P: Platform> Turn<'_, P> {
         let left = entry.is_some_and(|entry| core::mem::take(&mut entry.undelivered));
         let count = || self.function.record.dispatches(route.source());
         Ok((pending || left).then(count))
+    }
+}
+
+/// Gives a vector back that nothing raises after all. Where a unit did not answer, something may, so nobody gets it.
+fn give_back<P: Platform>(platform: &P, fresh: Message, admitted: Result<Message, Refusal>) {
+    match admitted {
+        Ok(message) => platform.retire_vector(&message),
+        Err(Refusal::DeviceError) => {}
+        Err(_) => platform.retire_vector(&fresh),
     }
 }
 

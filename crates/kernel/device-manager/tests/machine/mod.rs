@@ -4,6 +4,7 @@
 
 mod broker;
 mod config;
+mod entries;
 mod platform;
 mod reach;
 

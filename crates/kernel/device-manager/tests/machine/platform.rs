@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex};
 
 use audit_format::Event;
 use device_manager::{
-    Access, FrameRun, Layout, Line, Mapping, Message, Platform, Refusal, Waiter, Waiters,
+    Access, FrameRun, Layout, Line, Mapping, Message, Platform, Raiser, Refusal, Waiter, Waiters,
 };
 use dma_ledger::{Claim, QueueId, ShootdownProof};
 use driver_core::{Addressing, DeviceAddress, PageAddresses, Ports, Registers};
 use mmio::{PortBus, SharedBytes};
 use units::Bdf;
 
+use super::entries::Entries;
 use super::reach::FakeReach;
 
 const PAGE: usize = 4096;
@@ -45,6 +46,7 @@ struct State {
     brokers_at_last_free: u32,
     reaches: Vec<FakeReach>,
     below_unit: bool,
+    entries: Entries,
 }
 
 #[derive(Clone, Default)]
@@ -247,6 +249,27 @@ impl Fake {
     /// The domain of the last claim.
     pub fn reach(&self) -> FakeReach {
         self.0.lock().unwrap().reaches.last().unwrap().clone()
+    }
+
+    /// From here on messages name entries of a unit.
+    pub fn remap_interrupts(&self) {
+        self.0.lock().unwrap().entries.remaps = true;
+    }
+
+    /// From here on that unit does not answer.
+    pub fn silence_unit(&self) {
+        self.0.lock().unwrap().entries.deaf = true;
+    }
+
+    /// Where each entry leads.
+    pub fn entries(&self) -> Vec<(u16, (u16, u8))> {
+        let state = self.0.lock().unwrap();
+        state
+            .entries
+            .led
+            .iter()
+            .map(|(at, to)| (*at, *to))
+            .collect()
     }
 
     /// CPU and vector of each source, in the order of vectors.
@@ -485,11 +508,29 @@ impl Platform for Fake {
             apic_id: u32::from(cpu),
             address: 0xfee0_0000 | u64::from(cpu) << 12,
             data: u32::from(vector),
+            entry: None,
         })
     }
 
-    fn retire_vector(&self, cpu: u16, vector: u8) {
+    fn admit(&self, raiser: Raiser, message: Message) -> Result<Message, Refusal> {
+        self.0.lock().unwrap().entries.admit(raiser, message)
+    }
+
+    fn redirect(&self, from: &mut Message, to: Message) -> Result<Message, Refusal> {
+        self.0.lock().unwrap().entries.redirect(from, to)
+    }
+
+    fn hold_line(&self, gsi: u32) -> bool {
+        self.0.lock().unwrap().open_lines.remove(&gsi);
+        true
+    }
+
+    fn retire_vector(&self, message: &Message) {
+        let Message { cpu, vector, .. } = *message;
         let mut state = self.0.lock().unwrap();
+        if !state.entries.end(message) {
+            return;
+        }
         assert!(state.vectors.remove(&(cpu, vector)));
         assert!(state.dying.insert((cpu, vector)));
     }

@@ -1,5 +1,6 @@
 //! The machine below the device manager: frames, mappings, vectors, timers; and the one manager.
 
+mod interrupts;
 mod platform;
 mod reach;
 mod run;
@@ -15,6 +16,7 @@ use device_manager::DeviceManager;
 use crate::acpi::Machine;
 use crate::log::state;
 
+pub use interrupts::{admit, pin};
 pub use platform::Kernel;
 pub use reach::Reached;
 pub use run::Window;

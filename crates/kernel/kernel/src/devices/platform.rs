@@ -3,15 +3,15 @@
 use core::fmt;
 
 use ::memory::Writes;
-use device_manager::{Access, Layout, Line, Message, Platform};
+use device_manager::{Access, Layout, Line, Message, Platform, Raiser};
 use driver_core::{Addressing, Ports, Registers};
 use stub::Refusal;
 use units::Bdf;
 
-use super::manager;
 use super::reach::Reached;
 use super::run::{Run, Window};
 use super::vectors::{retire_vector, take_vector};
+use super::{interrupts, manager};
 use crate::log::state;
 
 /// The kernel, as the device manager sees it.
@@ -89,12 +89,24 @@ impl Platform for Kernel {
         take_vector(cpu)
     }
 
-    fn retire_vector(&self, cpu: u16, vector: u8) {
-        retire_vector(cpu, vector);
+    fn admit(&self, raiser: Raiser, message: Message) -> Result<Message, Refusal> {
+        interrupts::admit(raiser, message)
+    }
+
+    fn redirect(&self, from: &mut Message, to: Message) -> Result<Message, Refusal> {
+        interrupts::redirect(from, to)
+    }
+
+    fn retire_vector(&self, message: &Message) {
+        retire_vector(message);
     }
 
     fn line_of(&self, function: Bdf, pin: u8) -> Option<Line> {
         crate::lines::of_pin(function, pin)
+    }
+
+    fn hold_line(&self, gsi: u32) -> bool {
+        crate::lines::hold(gsi)
     }
 
     fn route_line(&self, line: &Line, message: &Message) -> bool {

@@ -4,6 +4,7 @@ use apic::{PoolError, Slot};
 use device_manager::Message;
 use stub::Refusal;
 
+use super::interrupts::{self, NothingRaises};
 use super::manager;
 
 /// Takes a vector of this CPU, or of the least loaded one.
@@ -21,12 +22,23 @@ pub fn take_vector(cpu: Option<u16>) -> Result<Message, Refusal> {
         apic_id: routed.apic_id,
         address: routed.address,
         data: routed.data,
+        entry: None,
     })
 }
 
-/// Takes a vector away from its source; [`drain_vectors`] on its CPU frees it.
-pub fn retire_vector(cpu: u16, vector: u8) {
-    apic::retire_vector(Slot { cpu, vector });
+/// Takes a vector away from its source, and its entry before that; [`drain_vectors`] on its CPU frees it. One whose entry could
+/// not be taken away is nobody's for good.
+pub fn retire_vector(message: &Message) {
+    let Message { cpu, vector, .. } = *message;
+    match interrupts::end(message) {
+        Ok(NothingRaises) => apic::retire_vector(Slot { cpu, vector }),
+        Err(refusal) => crate::fact!(
+            "interrupt.vector-lost",
+            reason = refusal.name(),
+            cpu ~ cpu,
+            vector ~ vector
+        ),
+    }
 }
 
 /// Frees this CPU's dying vectors: their sources were told to stop, and what they had sent has arrived. Interrupts are

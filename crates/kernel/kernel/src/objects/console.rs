@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use arrayvec::ArrayVec;
 use cap::Epoch;
 use cpu::Lock;
-use device_manager::Line;
+use device_manager::{Line, Raiser};
 use frames::Grow;
 use ipc::{Late, Waitlist};
 use line_queue::{Form, Writer};
@@ -186,7 +186,8 @@ fn route(machine: &Machine) -> Option<()> {
         level: source.level,
         active_low: source.active_low,
     };
-    let message = crate::devices::take_vector(Some(0)).ok()?;
+    let fresh = crate::devices::take_vector(Some(0)).ok()?;
+    let message = crate::devices::admit(Raiser::Line(line), fresh).ok()?;
     GSI.store(line.gsi, Ordering::Relaxed);
     VECTOR.store(pack(message.cpu, message.vector), Ordering::Release);
     if crate::lines::route(&line, &message) {
@@ -194,7 +195,7 @@ fn route(machine: &Machine) -> Option<()> {
         return Some(());
     }
     VECTOR.store(0, Ordering::Release);
-    crate::devices::retire_vector(message.cpu, message.vector);
+    crate::devices::retire_vector(&message);
     None
 }
 

@@ -5,13 +5,15 @@
 
 use sdk::device::device_queue::{Command, Direction, Segment};
 use sdk::{
-    Access, Device, DeviceQueue, DmaBuffer, Env, Error, Interface, Layout, Object, Refusal, Timer,
-    Window, fact,
+    Access, Device, DeviceQueue, DeviceRegistry, DmaBuffer, Env, Error, Interface, Layout, Object,
+    Refusal, Timer, Window, fact,
 };
 
 sdk::entry!(main);
 
 const PAGE: u64 = 4096;
+/// Where the card says how much that nobody asked for was accepted.
+const ACCEPTED: u64 = 0x24;
 /// No source: the queue is looked at.
 const POLLED: u16 = 0xffff;
 const BYTES: u32 = 256;
@@ -60,7 +62,13 @@ fn main(env: &Env) -> Result<(), Error> {
         );
         before = Some(buffer);
     }
-    fact!("card.done");
+    let registry: DeviceRegistry = env.get("registry")?;
+    let accepted = device.mmio(0)?.mmio.read(ACCEPTED, 4)?.value;
+    fact!(
+        "card.done",
+        accepted = accepted,
+        unowned = registry.interrupts(0)?.unowned
+    );
     Ok(())
 }
 
