@@ -270,11 +270,7 @@ impl<'a> Runner<'a> {
         let folder = self.folder(&trial.title(smoke));
         let work = empty_work(&folder)?;
         let machine = self.machine(smoke, trial, &work)?;
-        let command = machine.command(self.project)?;
-        let command = match &smoke.namespace {
-            Some(namespace) => namespace.enter(command, &work),
-            None => command,
-        };
+        let command = self.command(smoke, &machine, &work)?;
         self.record(&folder, smoke, &command)?;
         if self.options.gdb {
             let kernel = self
@@ -322,6 +318,15 @@ impl<'a> Runner<'a> {
         ))
     }
 
+    /// What starts QEMU, in the smoke's own network where it has one.
+    fn command(&self, smoke: &Smoke, machine: &Machine, work: &Path) -> Result<Command> {
+        let command = machine.command(self.project)?;
+        Ok(match &smoke.namespace {
+            Some(namespace) => namespace.enter(command, work),
+            None => command,
+        })
+    }
+
     /// Every boot of a smoke, as long as each ends as it should, and what they said, into `folder` too.
     fn boot_all(
         &self,
@@ -338,7 +343,7 @@ impl<'a> Runner<'a> {
                 break;
             }
             (again.between)(work).context("cannot prepare the disks for the next boot")?;
-            let command = machine.command(self.project)?;
+            let command = self.command(smoke, machine, work)?;
             let next = self.boot(folder, work, command, again.steps, deadline)?;
             heard.end = next.end;
             heard.failed_step = next.failed_step;
