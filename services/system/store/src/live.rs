@@ -6,13 +6,12 @@ use volume::Problem;
 use volume_core::{Access, Durability, Error, Mounted, Volume};
 use volume_disk::VolumeDisk;
 use volume_format::{Refused, Stamp};
+use volume_place::{Fault, Found, Range, find, mount, open};
 
 use crate::options::Options;
-use crate::place::{Found, Range, find, open};
 
 /// The volume as this service has it.
 pub type Core = Volume<VolumeDisk<Range>>;
-type Fault = Error<volume_disk::Error<Refusal>>;
 
 /// Blocks changed by one group, at most by about one more request.
 const GROUP_BLOCKS: u64 = 1024;
@@ -66,21 +65,6 @@ fn problem(error: &Fault) -> Problem {
         refusal: to_refusal(error),
         text: error.to_string(),
     }
-}
-
-fn mount(
-    device: &BlockDevice,
-    found: Found,
-    access: Access,
-) -> Result<Mounted<VolumeDisk<Range>>, Fault> {
-    let failed = |refusal| Error::Disk(volume_disk::Error::Device(refusal));
-    let range = open(device).and_then(|disk| Range::new(disk, found.first, found.blocks));
-    let range = range.map_err(failed)?;
-    let access = match range.is_read_only() {
-        true => Access::Read,
-        false => access,
-    };
-    Volume::mount(VolumeDisk::new(range).map_err(Error::Disk)?, access)
 }
 
 impl Live {

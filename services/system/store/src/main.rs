@@ -15,7 +15,6 @@
 mod live;
 mod options;
 mod paths;
-mod place;
 mod stat;
 mod tree;
 

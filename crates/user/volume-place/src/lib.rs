@@ -1,11 +1,20 @@
-//! Where on a disk the volume lies.
+//! Where on a disk a capOS volume lies, and how it is mounted there.
+//!
+//! Owns the way from a `BlockDevice` to a mounted [`Volume`]: of the whole disk or of one partition. Invariant: looking for a volume
+//! only reads; a range never reaches beyond what was found; it never formats anything.
+#![no_std]
+#![forbid(unsafe_code)]
 
 use partition::{Layout, find_volumes};
 use sdk::alloc::{format, string::String, string::ToString, vec, vec::Vec};
 use sdk::{BlockDevice, Cap, Disk, Interface as _, Object as _, Refusal};
 use volume::Problem;
-use volume_disk::Device;
+use volume_core::{Access, Error, Mounted, Volume};
+use volume_disk::{Device, VolumeDisk};
 use volume_format::{BLOCK, Label, Refused};
+
+/// Why a volume does not do what it is asked.
+pub type Fault = Error<volume_disk::Error<Refusal>>;
 
 /// Bytes of the transfer window.
 const WINDOW_BYTES: u32 = 128 * 1024;
@@ -97,6 +106,25 @@ pub struct Found {
     pub first: u64,
     /// How many.
     pub blocks: u64,
+}
+
+/// Mounts what was found; a disk that cannot be written is mounted to be read.
+///
+/// # Errors
+/// The volume's, and the disk's.
+pub fn mount(
+    device: &BlockDevice,
+    found: Found,
+    access: Access,
+) -> Result<Mounted<VolumeDisk<Range>>, Fault> {
+    let failed = |refusal| Error::Disk(volume_disk::Error::Device(refusal));
+    let range = open(device).and_then(|disk| Range::new(disk, found.first, found.blocks));
+    let range = range.map_err(failed)?;
+    let access = match range.is_read_only() {
+        true => Access::Read,
+        false => access,
+    };
+    Volume::mount(VolumeDisk::new(range).map_err(Error::Disk)?, access)
 }
 
 /// Whether a range begins with a label of ours, sound or not, or ends with a sound one.
