@@ -48,7 +48,10 @@ impl Point {
     /// Whether it lies in a service. The kernel tells services of such a point and has no use for it itself.
     #[must_use]
     pub fn is_in_service(&self) -> bool {
-        let kinds = ["service-", "net-", "dhcp-", "store-", "volume-", "saves-"];
+        let kinds = [
+            "service-", "net-", "dhcp-", "store-", "volume-", "save-", "saves-", "capsule-",
+            "vault-",
+        ];
         kinds.iter().any(|kind| self.name.starts_with(kind))
     }
 

@@ -166,18 +166,17 @@ impl Gates<'_> {
         if !keys.holds(frame.wrapped.by) {
             return Err(Refused::KeyGone);
         }
-        let key = keys
-            .unwrap(&frame.wrapped, digest)
-            .ok_or(Refused::Tampered)?;
+        let key = keys.unwrap(&frame.wrapped, digest);
         let payload = Payload {
             msg: frame.ciphertext,
             aad: frame.head_bytes,
         };
-        let opened = cipher(&key).decrypt(&XNonce::from(head.nonce), payload);
+        let nonce = XNonce::from(head.nonce);
+        let opened = key.and_then(|key| cipher(&key).decrypt(&nonce, payload).ok());
         let payload = match opened {
-            Ok(payload) => payload,
-            Err(_) if sabotage!(CAPSULE_SKIP_TAG) => frame.ciphertext.to_vec(),
-            Err(_) => return Err(Refused::Tampered),
+            Some(payload) => payload,
+            None if sabotage!(CAPSULE_SKIP_TAG) => frame.ciphertext.to_vec(),
+            None => return Err(Refused::Tampered),
         };
         Ok(Restored {
             content: head.content,

@@ -7,7 +7,7 @@ use crash_lab::work::{self, Content, Run};
 use crash_lab::{Event, Recorder};
 use save_core::{
     Anchors, Backend, Condition, Expect, Facet, Fault, Group, Key, LedgerName, Limits, Listed,
-    Loaded, Memory, Name, Profile, RetryKey, SaveStore, Scope, Slot, Tenant, Writer,
+    Loaded, Memory, Name, Pair, Profile, RetryKey, SaveStore, Scope, Slot, Tenant, Writer,
 };
 use save_volume::VolumeStore;
 use volume_core::{Access, Volume};
@@ -159,4 +159,49 @@ fn a_cut_at_any_write_leaves_what_was_answered() {
         assert!(found >= lines && found <= lines + 1, "state {at}");
         assert!(reader.history(&key()).is_ok());
     }
+}
+
+#[test]
+fn a_cut_at_any_write_leaves_both_of_a_pair_or_neither() {
+    let before = work::empty(600);
+    let disk = Recorder::new(before.clone());
+    let mut volume = Volume::mount(disk, Access::Write).unwrap().volume;
+    volume.disk_mut().events.clear();
+    let view = volume.live();
+    let start = work::content(&mut volume, &view).unwrap();
+    let mut noted = Noted {
+        store: VolumeStore::new(volume),
+        states: vec![start],
+    };
+    let (head, beside) = (Slot::head(&key()), Slot::capsule(&key()));
+    for number in 0..5u8 {
+        let there = noted.store.load(&SCOPE, &head).unwrap();
+        let only = there.map_or(Condition::Absent, |there| Condition::Is(there.token));
+        let bytes = [number; 5000];
+        let end = noted.note(|store| {
+            store.store_both(&SCOPE, (&head, &bytes), &only, (&beside, &bytes[..100]))
+        });
+        assert_eq!(end, Ok(()));
+        let again = noted
+            .store
+            .store_both(&SCOPE, (&head, b"x"), &only, (&beside, b"x"));
+        assert_eq!(again, Err(Fault::Precondition));
+    }
+    let Noted { store, states } = noted;
+    let run = Run {
+        before,
+        events: store.into_volume().into_disk().events,
+        states,
+    };
+    let report = explore(&run, &Cuts::GATE);
+    assert!(report.bad.is_empty(), "{:?}", report.bad.first());
+    for state in &run.states {
+        let mut store = slots(state);
+        let mut first = |slot| {
+            let loaded = store.load(&SCOPE, slot).unwrap();
+            loaded.map(|loaded| loaded.bytes[0])
+        };
+        assert_eq!(first(&head), first(&beside));
+    }
+    assert_eq!(run.states.len(), 6);
 }

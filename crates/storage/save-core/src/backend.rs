@@ -115,6 +115,21 @@ pub trait Backend {
     ) -> Result<Vec<Listed>, Fault>;
 }
 
+/// A store that can fill two slots as one.
+pub trait Pair: Backend {
+    /// Fills a slot if the condition holds, and another of the same scope whatever is there: both or neither.
+    ///
+    /// # Errors
+    /// As [`Backend::store`].
+    fn store_both(
+        &mut self,
+        scope: &Scope,
+        first: (&Slot, &[u8]),
+        only: &Condition,
+        second: (&Slot, &[u8]),
+    ) -> Result<(), Fault>;
+}
+
 /// A store behind a pointer is one.
 macro_rules! behind {
     ($pointer:ty) => {
@@ -152,3 +167,15 @@ macro_rules! behind {
 
 behind!(&mut B);
 behind!(Box<B>);
+
+impl<B: Pair + ?Sized> Pair for &mut B {
+    fn store_both(
+        &mut self,
+        scope: &Scope,
+        first: (&Slot, &[u8]),
+        only: &Condition,
+        second: (&Slot, &[u8]),
+    ) -> Result<(), Fault> {
+        (**self).store_both(scope, first, only, second)
+    }
+}

@@ -146,6 +146,8 @@ pub struct Facet<B> {
     pub(crate) limits: Limits,
     pub(crate) writer: Writer,
     pub(crate) anchors: Anchors,
+    /// The schema of what is written.
+    schema: u32,
 }
 
 /// A record that was compared.
@@ -193,7 +195,15 @@ impl<B: Backend> Facet<B> {
             limits,
             writer,
             anchors,
+            schema: writer.schema,
         }
+    }
+
+    /// The same facet, which writes what is of an older schema than the writer's own.
+    #[must_use]
+    pub fn writing(mut self, schema: u32) -> Self {
+        self.schema = schema.min(self.writer.schema);
+        self
     }
 
     /// What was seen so far, to be kept for the next facet of this scope.
@@ -408,7 +418,7 @@ impl<B: Backend> Facet<B> {
             scope: self.scope,
             kind: key.kind(),
             name: key.name().clone(),
-            schema: self.writer.schema,
+            schema: self.schema,
             version: head.map_or(1, |head| head.envelope.version + 1),
             epoch: self.writer.epoch,
             retry: keys,

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::{Backend, Condition, Fault, Group, Listed, Loaded, Scope, Slot, Token};
+use crate::{Backend, Condition, Fault, Group, Listed, Loaded, Pair, Scope, Slot, Token};
 
 /// What goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -282,5 +282,24 @@ impl Backend for Memory {
             bytes: cell.bytes.len() as u64,
         };
         Ok(behind.take(most).map(line).collect())
+    }
+}
+
+impl Pair for Memory {
+    fn store_both(
+        &mut self,
+        scope: &Scope,
+        first: (&Slot, &[u8]),
+        only: &Condition,
+        second: (&Slot, &[u8]),
+    ) -> Result<(), Fault> {
+        let (slot, bytes) = first;
+        let written = self.written;
+        let end = self.store(scope, slot, only, bytes);
+        // An answer that is lost is lost for both; what is delayed happens without the second, so nobody scripts that.
+        if self.written > written {
+            self.write((*scope, second.0.clone()), second.1.to_vec());
+        }
+        end
     }
 }

@@ -165,6 +165,8 @@ pub struct LedgerName(pub Name);
 pub enum Group {
     /// The newest version of every record.
     Heads,
+    /// The lengths of all ledgers.
+    Ledgers,
     /// Everything of the scope.
     All,
 }
@@ -175,6 +177,7 @@ impl Group {
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Heads => "head/",
+            Self::Ledgers => "ledger/",
             Self::All => "",
         }
     }
@@ -208,6 +211,18 @@ impl Slot {
     #[must_use]
     pub fn entry(ledger: &LedgerName, index: u64) -> Self {
         Self(format!("entry/{}/{index:020}", ledger.0.0))
+    }
+
+    /// How far what lies in another slot was brought to a store far away, and what was seen there.
+    #[must_use]
+    pub fn mark(of: &Self) -> Self {
+        Self(format!("mark/{}", of.0))
+    }
+
+    /// What became of a record's capsules.
+    #[must_use]
+    pub fn capsule(key: &Key) -> Self {
+        Self(format!("capsule/{}/{}", key.kind.word(), key.name.0))
     }
 
     /// What a tenant has used of its allowance; lies in a scope of its own.
@@ -245,6 +260,13 @@ impl Slot {
             "checkpoint" => Some(Key::checkpoint(name)),
             _ => None,
         }
+    }
+
+    /// The ledger whose length lies here.
+    #[must_use]
+    pub fn ledger(&self) -> Option<LedgerName> {
+        let name = self.0.strip_prefix("ledger/")?;
+        Name::new(name).ok().map(LedgerName)
     }
 }
 

@@ -3,6 +3,8 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use sabotage::sabotage;
+
 use crate::{Expect, Key, LedgerName, Record, Refusal, RetryKey, SaveStore, Slot};
 
 /// How far something was brought.
@@ -29,6 +31,18 @@ fn retry(record: &Record) -> RetryKey {
 }
 
 impl Uplink {
+    /// How far a slot was brought: the version here, and what it became there.
+    #[must_use]
+    pub fn mark(&self, slot: &Slot) -> (u64, u64) {
+        let mark = self.0.get(slot).copied().unwrap_or_default();
+        (mark.near, mark.far)
+    }
+
+    /// Takes a mark that was kept.
+    pub fn set(&mut self, slot: Slot, near: u64, far: u64) {
+        self.0.insert(slot, Mark { near, far });
+    }
+
     /// Brings the newest version of a record up, and says whether there was anything to bring.
     ///
     /// # Errors
@@ -131,6 +145,10 @@ fn put(far: &mut dyn SaveStore, key: &Key, there: u64, record: &Record) -> Resul
     let expect = match there {
         0 => Expect::Absent,
         version => Expect::Version(version),
+    };
+    let expect = match sabotage!(SAVE_OVER_OTHERS) {
+        true => Expect::Any,
+        false => expect,
     };
     far.put(key, expect, retry(record), &record.payload)
 }

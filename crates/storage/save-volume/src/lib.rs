@@ -18,15 +18,18 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use save_core::{Backend, Condition, Fault, Group, Listed, Loaded, Scope, Slot, Token};
+use sabotage::sabotage;
+use save_core::{Backend, Condition, Fault, Group, Listed, Loaded, Pair, Scope, Slot, Token};
 use volume_core::{Blocks, Durability, Error, ROOT_DIR, Volume};
 use volume_format::{Kind, Stamp};
 
 /// The folder of all scopes.
 const FOLDER: &[u8] = b"saves";
 /// A state that has no name yet, and one that has lost it. No slot is called so.
-const NEW: &[u8] = b"~new";
-const OLD: &[u8] = b"~old";
+type Aside = (&'static [u8], &'static [u8]);
+const FIRST: Aside = (b"~new", b"~old");
+/// The same of a slot that is filled together with another.
+const SECOND: Aside = (b"~new2", b"~old2");
 /// No slot is longer.
 const LONGEST: u64 = 64 << 10;
 
@@ -127,22 +130,32 @@ impl<B: Blocks> VolumeStore<B> {
     }
 
     /// Everything but the commit.
-    fn replace(&mut self, dir: u64, name: &[u8], old: Option<u64>, bytes: &[u8]) -> Ended<(), B> {
-        for left in [NEW, OLD] {
+    fn replace(
+        &mut self,
+        dir: u64,
+        name: &[u8],
+        old: Option<u64>,
+        bytes: &[u8],
+        (new_name, old_name): Aside,
+    ) -> Ended<(), B> {
+        for left in [new_name, old_name] {
             if self.lookup(dir, left)?.is_some() {
                 self.volume.remove(dir, left, Stamp::NONE)?;
             }
         }
-        let new = self.volume.create(dir, NEW, Kind::File, Stamp::NONE)?;
+        let new = self.volume.create(dir, new_name, Kind::File, Stamp::NONE)?;
         self.volume.write(new, 0, bytes, Stamp::NONE)?;
         if old.is_some() {
-            self.volume.rename((dir, name), (dir, OLD), Stamp::NONE)?;
+            self.volume
+                .rename((dir, name), (dir, old_name), Stamp::NONE)?;
         }
-        self.volume.rename((dir, NEW), (dir, name), Stamp::NONE)
+        self.volume
+            .rename((dir, new_name), (dir, name), Stamp::NONE)
     }
 
     fn committed(&mut self, end: Ended<(), B>) -> Result<(), Fault> {
         match end {
+            Ok(()) if sabotage!(SAVE_VOLUME_SKIP_COMMIT) => Ok(()),
             Ok(()) => {
                 let end = self.volume.commit(Durability::Sync, Stamp::NONE);
                 end.map_err(|error| uncertain(&error))
@@ -185,6 +198,67 @@ impl<B: Blocks> VolumeStore<B> {
     }
 }
 
+impl<B: Blocks> VolumeStore<B> {
+    /// Fills one slot if the condition holds, and one more with it, by one commit.
+    fn fill(
+        &mut self,
+        scope: &Scope,
+        first: (&Slot, &[u8]),
+        only: &Condition,
+        second: Option<(&Slot, &[u8])>,
+    ) -> Result<(), Fault> {
+        let longest = second.map_or(0, |(_, bytes)| bytes.len());
+        if longest.max(first.1.len()) as u64 > LONGEST {
+            let limit = LONGEST as u32;
+            return Err(Fault::TooLarge { limit });
+        }
+        let dir = match self.make_scope(scope) {
+            Ok(dir) => dir,
+            Err(error) => return self.committed(Err(error)),
+        };
+        let name = file_name(first.0);
+        let old = self.lookup(dir, name.as_bytes());
+        let old = old.map_err(|error| fault(&error))?;
+        let holds = match (only, old) {
+            (Condition::Absent, None) => true,
+            (Condition::Is(token), Some(id)) => *token.0 == id.to_le_bytes(),
+            _ => false,
+        };
+        if !holds {
+            return Err(Fault::Precondition);
+        }
+        let mut end = self.replace(dir, name.as_bytes(), old, first.1, FIRST);
+        let mut old_second = None;
+        if let (Ok(()), Some((slot, bytes))) = (&end, second) {
+            let name = file_name(slot);
+            end = self.lookup(dir, name.as_bytes()).and_then(|old| {
+                old_second = old;
+                self.replace(dir, name.as_bytes(), old, bytes, SECOND)
+            });
+        }
+        self.committed(end)?;
+        // They go with the next commit; one that a cut leaves there goes before the next write.
+        for (old, (_, gone)) in [(old, FIRST), (old_second, SECOND)] {
+            if old.is_some() {
+                let _ = self.volume.remove(dir, gone, Stamp::NONE);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<B: Blocks> Pair for VolumeStore<B> {
+    fn store_both(
+        &mut self,
+        scope: &Scope,
+        first: (&Slot, &[u8]),
+        only: &Condition,
+        second: (&Slot, &[u8]),
+    ) -> Result<(), Fault> {
+        self.fill(scope, first, only, Some(second))
+    }
+}
+
 impl<B: Blocks> Backend for VolumeStore<B> {
     fn load(&mut self, scope: &Scope, slot: &Slot) -> Result<Option<Loaded>, Fault> {
         self.read(scope, slot).map_err(|error| fault(&error))
@@ -197,33 +271,7 @@ impl<B: Blocks> Backend for VolumeStore<B> {
         only: &Condition,
         bytes: &[u8],
     ) -> Result<(), Fault> {
-        if bytes.len() as u64 > LONGEST {
-            let limit = LONGEST as u32;
-            return Err(Fault::TooLarge { limit });
-        }
-        let name = file_name(slot);
-        let dir = match self.make_scope(scope) {
-            Ok(dir) => dir,
-            Err(error) => return self.committed(Err(error)),
-        };
-        let old = self
-            .lookup(dir, name.as_bytes())
-            .map_err(|error| fault(&error))?;
-        let holds = match (only, old) {
-            (Condition::Absent, None) => true,
-            (Condition::Is(token), Some(id)) => *token.0 == id.to_le_bytes(),
-            _ => false,
-        };
-        if !holds {
-            return Err(Fault::Precondition);
-        }
-        let end = self.replace(dir, name.as_bytes(), old, bytes);
-        self.committed(end)?;
-        // It goes with the next commit; one that a cut leaves there goes before the next write.
-        if old.is_some() {
-            let _ = self.volume.remove(dir, OLD, Stamp::NONE);
-        }
-        Ok(())
+        self.fill(scope, (slot, bytes), only, None)
     }
 
     fn remove(&mut self, scope: &Scope, slot: &Slot) -> Result<(), Fault> {

@@ -137,6 +137,7 @@ impl Backend for Firestore {
         // Behind every name of the group: `;` follows the colon that ends its prefix.
         let end = match group {
             Group::Heads => "head;",
+            Group::Ledgers => "ledger;",
             Group::All => "~",
         };
         let bound = |op: &str, value: Value| json!({ "fieldFilter": { "field": { "fieldPath": "__name__" }, "op": op, "value": value } });
