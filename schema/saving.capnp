@@ -28,6 +28,18 @@ interface SaveStore @0xd1c0a5e5b0a71001 {
   # The versions that are kept of a record, from that one on, the oldest first and the newest last.
   history @6 (kind :Kind, name :Text, from :UInt64) -> (end :End, detail :UInt64, records :List(Record), more :Bool) $Stub.idempotent;
 
+  # What has become of a record at the bridge, where saves lie on this machine first: the version here that was brought last, and
+  # what it became there. It asks nobody. `unavailable` while it waits; any other end says why it is not there and does not
+  # wait: `conflict` where another machine has brought something. Refuses: `notSupported` where nothing is brought anywhere.
+  brought @7 (kind :Kind, name :Text) -> (end :End, detail :UInt64, near :UInt64, far :UInt64) $Stub.idempotent;
+  # The same of a ledger's lines.
+  broughtLines @8 (ledger :Text) -> (end :End, detail :UInt64, near :UInt64, far :UInt64) $Stub.idempotent;
+  # The newest version at the bridge, whatever was seen before. Refuses: as `brought`.
+  theirs @9 (kind :Kind, name :Text) -> (end :End, detail :UInt64, records :List(Record)) $Stub.idempotent;
+  # Says that version `version` at the bridge, 0 for none, was merged into what lies here: that goes on top of it, and what was
+  # seen there before counts no more. `conflict` where another version is there. Refuses: as `brought`.
+  settle @10 (kind :Kind, name :Text, version :UInt64) -> (end :End, detail :UInt64) $Stub.idempotent;
+
   # A profile is small, a checkpoint larger.
   enum Kind { profile @0; checkpoint @1; }
   # What must be there: nothing, that version, or whatever there is.
@@ -61,4 +73,48 @@ interface SaveStore @0xd1c0a5e5b0a71001 {
     version @0 :UInt64; schema @1 :UInt32; epoch @2 :UInt64; digest @3 :Data; previous @4 :Data; payload @5 :Data;
   }
   struct Named { kind @0 :Kind; name @1 :Text; }
+}
+
+# Save capsules of one profile's records: what a user keeps at a provider of their own. Each record has a chain of its own. What stands
+# with `kind`, `name`, `retry`, `end` and `detail` is as in `SaveStore`.
+interface Capsules @0xd1c0a5e5b0a71002 {
+  # The newest version of a record as a capsule that is to be sent, and the handle that it is called by at the provider, 16 random
+  # bytes. The same one until it was sent; an empty one where nothing is newer than what was.
+  seal @0 (kind :SaveStore.Kind, name :Text)
+    -> (end :SaveStore.End, detail :UInt64, version :UInt64, handle :Data, capsule :Data) $Stub.idempotent;
+  # The capsule of that handle is with the provider, and is given out no more. Any other handle changes nothing.
+  sent @1 (kind :SaveStore.Kind, name :Text, handle :Data) -> (end :SaveStore.End, detail :UInt64) $Stub.idempotent;
+  # Restores a record from a capsule, and says which version was made. `between` are the capsules between the newest that was made or
+  # restored here and this one, the oldest first. Where a gate refuses it, `gate` says which, `end` is `damaged`, and nothing has
+  # changed.
+  restore @2 (kind :SaveStore.Kind, name :Text, retry :Data, capsule :Data, between :List(Between))
+    -> (gate :Gate, end :SaveStore.End, detail :UInt64, version :UInt64) $Stub.idempotent;
+
+  struct Between { capsule @0 :Data; }
+  # Why a capsule is not restored; `detail` says more of some.
+  enum Gate {
+    passed @0;
+    # Longer than any capsule.
+    oversized @1;
+    # Not in the form of one.
+    malformed @2;
+    unsigned @3;
+    # Changed since it was sealed, or signed by another.
+    tampered @4;
+    # This content is not known here.
+    unknownContent @5;
+    wrongProfile @6;
+    # A newer application made it, with this schema.
+    wrongSchema @7;
+    # This number was seen, which is newer.
+    stale @8;
+    # Two went on from one state: it does not follow the one that was seen.
+    forked @9;
+    # This number was seen, and those between are missing.
+    gap @10;
+    # The key that wrapped its key is destroyed, or was never here.
+    keyGone @11;
+    # A good one of another record.
+    otherRecord @12;
+  }
 }

@@ -1,17 +1,21 @@
 //! The service: which facet a call came through, and what it asks of that facet's store.
 
+mod opening;
+mod sealing;
+
 use sabotage::sabotage;
-use save_core::{
-    Anchors, Expect, Facet, Key, LedgerName, Limits, Memory, Name, Page, Record, Remote, RetryKey,
-    SaveStore,
-};
+use save_core::{Expect, Key, LedgerName, Limits, Name, Page, Record, RetryKey, SaveStore, Slot};
 use sdk::alloc::boxed::Box;
 use sdk::alloc::vec::Vec;
+use sdk::saving::capsules;
 use sdk::saving::save_store::{self, End, Kind, Named};
-use sdk::{Answered, Call, Received, Refusal, Reply, Service};
+use sdk::{Answered, Call, EntropySource, NEVER, Received, Refusal, Reply, Service, Timer};
 
+use crate::kept::Kept;
+use crate::near::Near;
 use crate::options;
-use crate::options::Whose;
+use crate::sealer::Sealer;
+use crate::server::opening::{kept, opened, sealer};
 use crate::way::Way;
 
 /// Bytes of records that one answer may hold, unless it is one record; what is left over comes with the next one.
@@ -19,16 +23,42 @@ const PAGE_BYTES: usize = 16 * 1024;
 /// Bytes of a record besides its payload.
 const RECORD_BYTES: usize = 128;
 
+/// Where all saves lie, and what leads there.
+pub enum Stores {
+    /// At a bridge.
+    Bridge(Way),
+    /// On this machine, and from there at a bridge where there is a way.
+    Here {
+        near: Near,
+        way: Option<Way>,
+        timer: Option<Timer>,
+    },
+}
+
 /// The service.
 pub struct Server {
-    facets: Vec<Minted>,
-    way: Option<Way>,
+    exports: Vec<Exported>,
+    stores: Stores,
+    /// Where there are capsules.
+    entropy: Option<EntropySource>,
+}
+
+/// What an export stands for.
+enum Exported {
+    Facet(Minted),
+    Capsules(Box<Sealer>),
 }
 
 struct Minted {
     facet: options::Facet,
     /// There once it was asked for: a bridge may not be reached yet.
-    store: Option<Box<dyn SaveStore>>,
+    store: Option<Store>,
+}
+
+/// A facet's store.
+enum Store {
+    Plain(Box<dyn SaveStore>),
+    Kept(Box<Kept>),
 }
 
 /// What did not come of a call.
@@ -153,36 +183,90 @@ fn named(key: &Key) -> Named<'_> {
 }
 
 impl Server {
-    /// Serves these facets, at a bridge or in memory.
-    pub fn new(facets: Vec<options::Facet>, way: Option<Way>) -> Self {
-        let minted = |facet| Minted { facet, store: None };
+    /// Serves these. Those that are brought to a bridge go on with it at once, whoever asks for them.
+    pub fn new(
+        exports: Vec<options::Export>,
+        stores: Stores,
+        entropy: Option<EntropySource>,
+    ) -> Self {
+        let exported = |export: &options::Export| match export {
+            options::Export::Facet(facet) => Some(Exported::Facet(Minted {
+                store: kept(facet, &stores),
+                facet: facet.clone(),
+            })),
+            options::Export::Capsules(capsules) => sealer(capsules, &exports, &stores)
+                .map(|sealer| Exported::Capsules(Box::new(sealer))),
+        };
         Self {
-            facets: facets.into_iter().map(minted).collect(),
-            way,
+            // What the arguments say is what they are checked for.
+            exports: exports.iter().filter_map(exported).collect(),
+            stores,
+            entropy,
         }
     }
 
-    /// The store of the facet that a call came through. There is no other way to one.
-    fn store(&mut self, cookie: u64) -> Ended<&mut dyn SaveStore> {
+    /// The facet that a call came through. There is no other way to one.
+    fn minted(&mut self, cookie: u64) -> Ended<&mut Store> {
         let place = match sabotage!(SAVES_ANY_FACET) {
             true => 0,
             false => usize::try_from(cookie).unwrap_or(usize::MAX),
         };
         // An export that no argument speaks of.
         let none = || Not::Asked(Refusal::NotSupported);
-        let minted = self.facets.get_mut(place).ok_or_else(none)?;
+        let Some(Exported::Facet(minted)) = self.exports.get_mut(place) else {
+            return Err(none());
+        };
         if minted.store.is_none() {
-            minted.store = Some(opened(&minted.facet, self.way.as_ref())?);
+            minted.store = Some(Store::Plain(opened(&minted.facet, &self.stores)?));
         }
-        match &mut minted.store {
-            Some(store) => Ok(&mut **store),
-            None => Err(none()),
+        minted.store.as_mut().ok_or_else(none)
+    }
+
+    /// Its store.
+    fn store(&mut self, cookie: u64) -> Ended<&mut dyn SaveStore> {
+        Ok(match self.minted(cookie)? {
+            Store::Plain(store) => &mut **store,
+            Store::Kept(kept) => kept.store(),
+        })
+    }
+
+    /// The facet, where what it saves is brought to a bridge.
+    fn kept(&mut self, cookie: u64) -> Ended<&mut Kept> {
+        match self.minted(cookie)? {
+            Store::Kept(kept) => Ok(kept),
+            Store::Plain(_) => Err(Not::Asked(Refusal::NotSupported)),
         }
+    }
+
+    /// Has what was just saved brought to the bridge.
+    fn stir(&mut self, cookie: u64) {
+        if let Ok(Store::Kept(kept)) = self.minted(cookie) {
+            kept.stirred();
+        }
+    }
+
+    fn marks(&mut self, cookie: u64, slot: Ended<Slot>) -> Ended<(u64, u64)> {
+        let slot = slot?;
+        Ok(self.kept(cookie)?.saves.brought(&slot)?)
+    }
+
+    fn far(&mut self, cookie: u64, key: Ended<Key>) -> Ended<Vec<Record>> {
+        let key = key?;
+        let found = self.kept(cookie)?.saves.theirs(&key)?;
+        Ok(found.into_iter().collect())
+    }
+
+    fn settled(&mut self, cookie: u64, key: Ended<Key>, version: u64) -> Ended<()> {
+        let kept = self.kept(cookie)?;
+        kept.saves.settle(&key?, version)?;
+        kept.stirred();
+        Ok(())
     }
 
     fn put(&mut self, cookie: u64, asked: &save_store::PutParams<'_>) -> Ended<u64> {
         let key = key_of(asked.kind, asked.name)?;
         let expect = match (asked.expect, asked.version) {
+            _ if sabotage!(SAVES_ANY_EXPECT) => Expect::Any,
             (save_store::Expect::Absent, 0) => Expect::Absent,
             (save_store::Expect::Any, 0) => Expect::Any,
             (save_store::Expect::Version, version) if version > 0 => Expect::Version(version),
@@ -190,14 +274,18 @@ impl Server {
         };
         let retry = retry_of(asked.retry)?;
         let store = self.store(cookie)?;
-        Ok(store.put(&key, expect, retry, asked.payload)?)
+        let version = store.put(&key, expect, retry, asked.payload)?;
+        self.stir(cookie);
+        Ok(version)
     }
 
     fn append(&mut self, cookie: u64, asked: &save_store::AppendParams<'_>) -> Ended<u64> {
         let ledger = LedgerName(name_of(asked.ledger)?);
         let retry = retry_of(asked.retry)?;
         let store = self.store(cookie)?;
-        Ok(store.append(&ledger, asked.length, retry, asked.payload)?)
+        let length = store.append(&ledger, asked.length, retry, asked.payload)?;
+        self.stir(cookie);
+        Ok(length)
     }
 
     fn ledger(&mut self, cookie: u64, ledger: &str, from: u64) -> Ended<(Vec<Record>, bool)> {
@@ -227,25 +315,46 @@ impl Server {
     }
 }
 
-fn opened(facet: &options::Facet, way: Option<&Way>) -> Ended<Box<dyn SaveStore>> {
-    Ok(match (&facet.whose, way) {
-        (Whose::Token(token), Some(way)) => {
-            Box::new(Remote::connect(way.of(token), facet.writer)?) as Box<dyn SaveStore>
-        }
-        (Whose::Scope(scope), None) => Box::new(Facet::mint(
-            Memory::default(),
-            *scope,
-            Limits::USUAL,
-            facet.writer,
-            Anchors::default(),
-        )),
-        _ => return Err(Not::Asked(Refusal::NotSupported)),
-    })
-}
-
 impl Service for Server {
     fn call(&mut self, received: Received<'_>, call: Call<'_>) -> Answered {
-        save_store::dispatch(self, received, call)
+        use sdk::stub::Incoming as _;
+        let place = usize::try_from(call.cookie()).unwrap_or(usize::MAX);
+        match self.exports.get(place) {
+            Some(Exported::Capsules(_)) => capsules::dispatch(self, received, call),
+            _ => save_store::dispatch(self, received, call),
+        }
+    }
+
+    fn deadline_ns(&self) -> u64 {
+        let kept = self.exports.iter().filter_map(|export| match export {
+            Exported::Facet(Minted {
+                store: Some(Store::Kept(kept)),
+                ..
+            }) => Some(kept.next_ns()),
+            _ => None,
+        });
+        kept.min().unwrap_or(NEVER)
+    }
+
+    fn due(&mut self) {
+        let deadline_ns = self.deadline_ns();
+        let Stores::Here {
+            timer: Some(timer), ..
+        } = &self.stores
+        else {
+            return;
+        };
+        // One at a time, so that calls come between; the facets take turns, because whoever was served is due later than the others.
+        let due = self.exports.iter_mut().find_map(|export| match export {
+            Exported::Facet(Minted {
+                store: Some(Store::Kept(kept)),
+                ..
+            }) if kept.next_ns() == deadline_ns => Some(kept),
+            _ => None,
+        });
+        if let Some(kept) = due {
+            kept.step(|| timer.now().map_or(0, |now| now.ns));
+        }
     }
 }
 
@@ -390,6 +499,68 @@ impl<'c> save_store::Server<Call<'c>> for Server {
             }),
             Err(refusal) => reply.refuse(refusal),
         }
+    }
+
+    fn brought(
+        &mut self,
+        reply: Reply<Call<'c>, save_store::call::Brought>,
+        kind: Kind,
+        name: &str,
+    ) -> Answered {
+        let slot = key_of(kind, name).map(|key| Slot::head(&key));
+        let ended = self.marks(reply.cookie(), slot);
+        reply.answer(
+            settle(ended).map(|(end, detail, (near, far))| save_store::BroughtReply {
+                end,
+                detail,
+                near,
+                far,
+            }),
+        )
+    }
+
+    fn brought_lines(
+        &mut self,
+        reply: Reply<Call<'c>, save_store::call::BroughtLines>,
+        ledger: &str,
+    ) -> Answered {
+        let slot = name_of(ledger).map(|name| Slot::length(&LedgerName(name)));
+        let ended = self.marks(reply.cookie(), slot);
+        reply.answer(settle(ended).map(|(end, detail, (near, far))| {
+            save_store::BroughtLinesReply {
+                end,
+                detail,
+                near,
+                far,
+            }
+        }))
+    }
+
+    fn theirs(
+        &mut self,
+        reply: Reply<Call<'c>, save_store::call::Theirs>,
+        kind: Kind,
+        name: &str,
+    ) -> Answered {
+        match settle(self.far(reply.cookie(), key_of(kind, name))) {
+            Ok((end, detail, found)) => reply.send(save_store::TheirsReply {
+                end,
+                detail,
+                records: &lines(&found),
+            }),
+            Err(refusal) => reply.refuse(refusal),
+        }
+    }
+
+    fn settle(
+        &mut self,
+        reply: Reply<Call<'c>, save_store::call::Settle>,
+        kind: Kind,
+        name: &str,
+        version: u64,
+    ) -> Answered {
+        let ended = self.settled(reply.cookie(), key_of(kind, name), version);
+        reply.answer(settle(ended).map(|(end, detail, ())| save_store::SettleReply { end, detail }))
     }
 }
 

@@ -12,6 +12,7 @@ use sdk::alloc::vec::Vec;
 use sdk::{Env, Error, Refusal, TcpConnectAuthority, TcpStream, Timer, VirtualMemory, warn};
 
 use crate::answer::Answer;
+use crate::options::Bridge;
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// How long a connection may take, and a call with its connection.
@@ -24,6 +25,7 @@ const NOBODY: Fault = Fault::Busy {
 const PIECE_BYTES: usize = 4096;
 
 /// Where the bridge is, and what leads there.
+#[derive(Clone)]
 pub struct Way(Rc<Held>);
 
 struct Held {
@@ -41,7 +43,7 @@ impl Way {
     ///
     /// # Errors
     /// Where a grant is missing.
-    pub fn new(env: &Env, address: Ipv4Addr, port: u16) -> Result<Self, Error> {
+    pub fn new(env: &Env, Bridge { address, port }: Bridge) -> Result<Self, Error> {
         Ok(Self(Rc::new(Held {
             vm: env.get("vm")?,
             timer: env.get("timer")?,

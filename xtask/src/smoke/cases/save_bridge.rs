@@ -30,7 +30,7 @@ bridge </dev/null >"$work/bridge" 2>&1 &
 const ROUNDS: u64 = 12;
 
 /// What lies there, by a reader that has seen nothing of the guest's.
-fn facet(work: &Path, scope: Scope) -> Result<Facet<Folder>> {
+pub(super) fn facet(work: &Path, scope: Scope) -> Result<Facet<Folder>> {
     let store = Folder::new(&work.join("saves/store"))?;
     let writer = Writer {
         schema: 1,
@@ -46,7 +46,7 @@ fn facet(work: &Path, scope: Scope) -> Result<Facet<Folder>> {
 }
 
 /// Whether the guest has said that.
-fn has_said(peer: &mut Peer<'_>, fact: &str) -> bool {
+pub(super) fn has_said(peer: &mut Peer<'_>, fact: &str) -> bool {
     let mut has = false;
     let _: Waited = peer.session.wait(peer.deadline, |serial| {
         has = serial.lines().iter().any(|line| shows(line, fact));

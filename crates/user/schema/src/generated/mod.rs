@@ -86,6 +86,7 @@ pub static INTERFACES: &[(u64, &str)] = &[
     (0xd1c0a5e5b0a70f0b, "UdpSocket"),
     (0xd1c0a5e5b0a70f0c, "DnsResolver"),
     (0xd1c0a5e5b0a71001, "SaveStore"),
+    (0xd1c0a5e5b0a71002, "Capsules"),
 ];
 
 /// The methods of every interface that has any, by id and number.
@@ -145,7 +146,8 @@ pub static METHODS: &[(u64, &[&str])] = &[
     (0xd1c0a5e5b0a70f0a, &["info", "narrow", "connect"]),
     (0xd1c0a5e5b0a70f0b, &["info", "send", "receive"]),
     (0xd1c0a5e5b0a70f0c, &["lookup", "flush"]),
-    (0xd1c0a5e5b0a71001, &["info", "get", "put", "append", "readLedger", "list", "history"]),
+    (0xd1c0a5e5b0a71001, &["info", "get", "put", "append", "readLedger", "list", "history", "brought", "broughtLines", "theirs", "settle"]),
+    (0xd1c0a5e5b0a71002, &["seal", "sent", "restore"]),
 ];
 
 /// Hands every interface to the macro `$each`: `Name = file::module;`, in the order of their names.
@@ -163,6 +165,7 @@ macro_rules! interfaces {
             BlockSession = block::block_session;
             BootMedium = storage::boot_medium;
             BootPackage = process::boot_package;
+            Capsules = saving::capsules;
             Console = process::console;
             ConsoleSession = diagnostics::console_session;
             Device = device::device;

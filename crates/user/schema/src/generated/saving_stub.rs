@@ -103,6 +103,10 @@ pub mod save_store {
         ReadLedger READ_LEDGER = 4 "read_ledger" idempotent, reply u32::MAX, (ReadLedgerParams<'a>) -> (ReadLedgerReply<'a>, in place ReadLedgerResults<'m>);
         List LIST = 5 "list" idempotent, reply u32::MAX, (ListParams<'a>) -> (ListReply<'a>, in place ListResults<'m>);
         History HISTORY = 6 "history" idempotent, reply u32::MAX, (HistoryParams<'a>) -> (HistoryReply<'a>, in place HistoryResults<'m>);
+        Brought BROUGHT = 7 "brought" idempotent, reply 0, (BroughtParams<'a>) -> (BroughtResults, BroughtResults);
+        BroughtLines BROUGHT_LINES = 8 "brought_lines" idempotent, reply 0, (BroughtLinesParams<'a>) -> (BroughtLinesResults, BroughtLinesResults);
+        Theirs THEIRS = 9 "theirs" idempotent, reply u32::MAX, (TheirsParams<'a>) -> (TheirsReply<'a>, in place TheirsResults<'m>);
+        Settle SETTLE = 10 "settle" idempotent, reply 0, (SettleParams<'a>) -> (SettleResults, SettleResults);
     }
 
     stub::plain! {
@@ -291,6 +295,86 @@ pub mod save_store {
         }
     }
 
+    stub::params! {
+        pub struct BroughtParams<'a>: 1 words, 1 pointers {
+            kind: crate::saving::save_store::Kind = 0;
+            name: &'a str = 0;
+        }
+    }
+    stub::plain! {
+        pub struct BroughtResults: 4 words {
+            end: crate::saving::save_store::End = 0;
+            detail: u64 = 1;
+            near: u64 = 2;
+            far: u64 = 3;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type BroughtReply = BroughtResults;
+
+    stub::params! {
+        pub struct BroughtLinesParams<'a>: 0 words, 1 pointers {
+            ledger: &'a str = 0;
+        }
+    }
+    stub::plain! {
+        pub struct BroughtLinesResults: 4 words {
+            end: crate::saving::save_store::End = 0;
+            detail: u64 = 1;
+            near: u64 = 2;
+            far: u64 = 3;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type BroughtLinesReply = BroughtLinesResults;
+
+    stub::params! {
+        pub struct TheirsParams<'a>: 1 words, 1 pointers {
+            kind: crate::saving::save_store::Kind = 0;
+            name: &'a str = 0;
+        }
+    }
+    stub::reply! {
+        /// As a server sends it.
+        pub struct TheirsReply<'a>: 2 words, 1 pointers {
+            end: crate::saving::save_store::End = 0;
+            detail: u64 = 1;
+            records: &'a [crate::saving::save_store::Record<'a>] = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct TheirsResults {
+            detail: u64 = 1;
+        } try {
+            end: crate::saving::save_store::End = 0;
+            records: stub::read::List<'m, crate::saving::save_store::RecordReader<'m>> = 0;
+        }
+    }
+    stub::fill! {
+        TheirsWriter, TheirsFill, fill_theirs for Theirs: 2 words, 1 pointers {
+            list records: crate::saving::save_store::Record<'static> = 0;
+            scalar end: crate::saving::save_store::End = 0;
+            scalar detail: u64 = 1;
+        }
+    }
+
+    stub::params! {
+        pub struct SettleParams<'a>: 2 words, 1 pointers {
+            kind: crate::saving::save_store::Kind = 0;
+            name: &'a str = 0;
+            version: u64 = 1;
+        }
+    }
+    stub::plain! {
+        pub struct SettleResults: 2 words {
+            end: crate::saving::save_store::End = 0;
+            detail: u64 = 1;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type SettleReply = SettleResults;
+
     impl<O: stub::Object> Client<O> {
         /// The longest payloads of the three kinds, how many earlier versions of a record are kept, and the schema
         /// version that this facet writes, which is the newest that it reads.
@@ -381,6 +465,51 @@ pub mod save_store {
             self.0
                 .invoke::<call::History, _>(HistoryParams { kind, name, from }, read)
         }
+        /// What has become of a record at the bridge, where saves lie on this machine first: the version here that
+        /// was brought last, and what it became there. It asks nobody. `unavailable` while it waits; any other end
+        /// says why it is not there and does not wait: `conflict` where another machine has brought something.
+        /// Refuses: `notSupported` where nothing is brought anywhere.
+        pub fn brought(
+            &self,
+            kind: crate::saving::save_store::Kind,
+            name: &str,
+        ) -> Result<BroughtResults, stub::Refusal> {
+            self.0
+                .invoke::<call::Brought, _>(BroughtParams { kind, name }, |results| results)
+        }
+        /// The same of a ledger's lines.
+        pub fn brought_lines(&self, ledger: &str) -> Result<BroughtLinesResults, stub::Refusal> {
+            self.0
+                .invoke::<call::BroughtLines, _>(BroughtLinesParams { ledger }, |results| results)
+        }
+        /// The newest version at the bridge, whatever was seen before. Refuses: as `brought`.
+        pub fn theirs<R>(
+            &self,
+            kind: crate::saving::save_store::Kind,
+            name: &str,
+            read: impl FnOnce(TheirsResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0
+                .invoke::<call::Theirs, _>(TheirsParams { kind, name }, read)
+        }
+        /// Says that version `version` at the bridge, 0 for none, was merged into what lies here: that goes on top of
+        /// it, and what was seen there before counts no more. `conflict` where another version is there. Refuses: as
+        /// `brought`.
+        pub fn settle(
+            &self,
+            kind: crate::saving::save_store::Kind,
+            name: &str,
+            version: u64,
+        ) -> Result<SettleResults, stub::Refusal> {
+            self.0.invoke::<call::Settle, _>(
+                SettleParams {
+                    kind,
+                    name,
+                    version,
+                },
+                |results| results,
+            )
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -429,6 +558,30 @@ pub mod save_store {
             name: &str,
             from: u64,
         ) -> stub::Answered;
+        fn brought(
+            &mut self,
+            reply: stub::Reply<C, call::Brought>,
+            kind: crate::saving::save_store::Kind,
+            name: &str,
+        ) -> stub::Answered;
+        fn brought_lines(
+            &mut self,
+            reply: stub::Reply<C, call::BroughtLines>,
+            ledger: &str,
+        ) -> stub::Answered;
+        fn theirs(
+            &mut self,
+            reply: stub::Reply<C, call::Theirs>,
+            kind: crate::saving::save_store::Kind,
+            name: &str,
+        ) -> stub::Answered;
+        fn settle(
+            &mut self,
+            reply: stub::Reply<C, call::Settle>,
+            kind: crate::saving::save_store::Kind,
+            name: &str,
+            version: u64,
+        ) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -456,6 +609,231 @@ pub mod save_store {
             }
             method::HISTORY => {
                 stub::serve!(server.history(received.payload, call) message { field kind = 0, field name = 0, field from = 1 })
+            }
+            method::BROUGHT => {
+                stub::serve!(server.brought(received.payload, call) message { field kind = 0, field name = 0 })
+            }
+            method::BROUGHT_LINES => {
+                stub::serve!(server.brought_lines(received.payload, call) message { field ledger = 0 })
+            }
+            method::THEIRS => {
+                stub::serve!(server.theirs(received.payload, call) message { field kind = 0, field name = 0 })
+            }
+            method::SETTLE => {
+                stub::serve!(server.settle(received.payload, call) message { field kind = 0, field name = 0, field version = 1 })
+            }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// Save capsules of one profile's records: what a user keeps at a provider of their own. Each record has a chain of
+/// its own. What stands with `kind`, `name`, `retry`, `end` and `detail` is as in `SaveStore`.
+pub mod capsules {
+    stub::interface! { "Capsules" = 0xd1c0a5e5b0a71002 }
+
+    stub::enumeration! {
+        /// Why a capsule is not restored; `detail` says more of some.
+        pub enum Gate {
+            Passed = 0,
+            /// Longer than any capsule.
+            Oversized = 1,
+            /// Not in the form of one.
+            Malformed = 2,
+            Unsigned = 3,
+            /// Changed since it was sealed, or signed by another.
+            Tampered = 4,
+            /// This content is not known here.
+            UnknownContent = 5,
+            WrongProfile = 6,
+            /// A newer application made it, with this schema.
+            WrongSchema = 7,
+            /// This number was seen, which is newer.
+            Stale = 8,
+            /// Two went on from one state: it does not follow the one that was seen.
+            Forked = 9,
+            /// This number was seen, and those between are missing.
+            Gap = 10,
+            /// The key that wrapped its key is destroyed, or was never here.
+            KeyGone = 11,
+            /// A good one of another record.
+            OtherRecord = 12,
+        }
+    }
+
+    stub::structure! {
+        pub struct Between<'a>: 0 words, 1 pointers {
+            capsule: &'a [u8] = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct BetweenReader {
+        } try {
+            capsule: &'m [u8] = 0;
+        }
+    }
+
+    stub::methods! {
+        "Capsules";
+        Seal SEAL = 0 "seal" idempotent, reply u32::MAX, (SealParams<'a>) -> (SealReply<'a>, in place SealResults<'m>);
+        Sent SENT = 1 "sent" idempotent, reply 0, (SentParams<'a>) -> (SentResults, SentResults);
+        Restore RESTORE = 2 "restore" idempotent, reply 0, (RestoreParams<'a>) -> (RestoreResults, RestoreResults);
+    }
+
+    stub::params! {
+        pub struct SealParams<'a>: 1 words, 1 pointers {
+            kind: crate::saving::save_store::Kind = 0;
+            name: &'a str = 0;
+        }
+    }
+    stub::reply! {
+        /// As a server sends it.
+        pub struct SealReply<'a>: 3 words, 2 pointers {
+            end: crate::saving::save_store::End = 0;
+            detail: u64 = 1;
+            version: u64 = 2;
+            handle: &'a [u8] = 0;
+            capsule: &'a [u8] = 1;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct SealResults {
+            detail: u64 = 1;
+            version: u64 = 2;
+        } try {
+            end: crate::saving::save_store::End = 0;
+            handle: &'m [u8] = 0;
+            capsule: &'m [u8] = 1;
+        }
+    }
+
+    stub::params! {
+        pub struct SentParams<'a>: 1 words, 2 pointers {
+            kind: crate::saving::save_store::Kind = 0;
+            name: &'a str = 0;
+            handle: &'a [u8] = 1;
+        }
+    }
+    stub::plain! {
+        pub struct SentResults: 2 words {
+            end: crate::saving::save_store::End = 0;
+            detail: u64 = 1;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type SentReply = SentResults;
+
+    stub::params! {
+        pub struct RestoreParams<'a>: 1 words, 4 pointers {
+            kind: crate::saving::save_store::Kind = 0;
+            name: &'a str = 0;
+            retry: &'a [u8] = 1;
+            capsule: &'a [u8] = 2;
+            between: &'a [crate::saving::capsules::Between<'a>] = 3;
+        }
+    }
+    stub::plain! {
+        pub struct RestoreResults: 3 words {
+            gate: crate::saving::capsules::Gate = 0;
+            end: crate::saving::save_store::End = 1;
+            detail: u64 = 1;
+            version: u64 = 2;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type RestoreReply = RestoreResults;
+
+    impl<O: stub::Object> Client<O> {
+        /// The newest version of a record as a capsule that is to be sent, and the handle that it is called by at the
+        /// provider, 16 random bytes. The same one until it was sent; an empty one where nothing is newer than what
+        /// was.
+        pub fn seal<R>(
+            &self,
+            kind: crate::saving::save_store::Kind,
+            name: &str,
+            read: impl FnOnce(SealResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0
+                .invoke::<call::Seal, _>(SealParams { kind, name }, read)
+        }
+        /// The capsule of that handle is with the provider, and is given out no more. Any other handle changes
+        /// nothing.
+        pub fn sent(
+            &self,
+            kind: crate::saving::save_store::Kind,
+            name: &str,
+            handle: &[u8],
+        ) -> Result<SentResults, stub::Refusal> {
+            self.0
+                .invoke::<call::Sent, _>(SentParams { kind, name, handle }, |results| results)
+        }
+        /// Restores a record from a capsule, and says which version was made. `between` are the capsules between the
+        /// newest that was made or restored here and this one, the oldest first. Where a gate refuses it, `gate` says
+        /// which, `end` is `damaged`, and nothing has changed.
+        pub fn restore(
+            &self,
+            kind: crate::saving::save_store::Kind,
+            name: &str,
+            retry: &[u8],
+            capsule: &[u8],
+            between: &[crate::saving::capsules::Between<'_>],
+        ) -> Result<RestoreResults, stub::Refusal> {
+            self.0.invoke::<call::Restore, _>(
+                RestoreParams {
+                    kind,
+                    name,
+                    retry,
+                    capsule,
+                    between,
+                },
+                |results| results,
+            )
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn seal(
+            &mut self,
+            reply: stub::Reply<C, call::Seal>,
+            kind: crate::saving::save_store::Kind,
+            name: &str,
+        ) -> stub::Answered;
+        fn sent(
+            &mut self,
+            reply: stub::Reply<C, call::Sent>,
+            kind: crate::saving::save_store::Kind,
+            name: &str,
+            handle: &[u8],
+        ) -> stub::Answered;
+        fn restore(
+            &mut self,
+            reply: stub::Reply<C, call::Restore>,
+            kind: crate::saving::save_store::Kind,
+            name: &str,
+            retry: &[u8],
+            capsule: &[u8],
+            between: stub::read::List<'_, crate::saving::capsules::BetweenReader<'_>>,
+        ) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::SEAL => {
+                stub::serve!(server.seal(received.payload, call) message { field kind = 0, field name = 0 })
+            }
+            method::SENT => {
+                stub::serve!(server.sent(received.payload, call) message { field kind = 0, field name = 0, field handle = 1 })
+            }
+            method::RESTORE => {
+                stub::serve!(server.restore(received.payload, call) message { field kind = 0, field name = 0, field retry = 1, field capsule = 2, field between = 3 })
             }
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }

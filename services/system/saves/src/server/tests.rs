@@ -1,16 +1,23 @@
 //! The service on the host, over a store in memory.
 
+use sdk::alloc::rc::Rc;
 use sdk::saving::save_store::{Client, End, Expect, Kind};
 use sdk::{Cap, Refusal, SaveStore};
 
-use super::Server;
+use super::{Server, Stores};
+use crate::near::Near;
 use crate::options::Options;
 
 fn store() -> SaveStore {
     let facet =
         "facet tenant=00000000000000000000000000000005 profile=00000000000000000000000000000006";
     let options = Options::read(["memory", facet].into_iter()).unwrap();
-    sdk::host::serve(Server::new(options.facets, None))
+    let here = Stores::Here {
+        near: Near::Memory(Rc::default()),
+        way: None,
+        timer: None,
+    };
+    sdk::host::serve(Server::new(options.exports, here, None))
 }
 
 fn put(store: &Client<Cap>, expect: Expect, version: u64, retry: u8, payload: &[u8]) -> (End, u64) {

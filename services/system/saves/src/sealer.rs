@@ -1,0 +1,111 @@
+//! Capsules of a facet: the vault behind an export, and the random numbers and the secret that it needs.
+
+use save_capsule::{Dice, Secret};
+use save_core::{Scope, Writer};
+use save_vault::{Handle, Vault};
+use sdk::alloc::format;
+use sdk::alloc::string::String;
+use sdk::{EntropySource, Refusal};
+
+use crate::disk::Disk;
+use crate::near::Near;
+use crate::options;
+use crate::options::hex;
+
+/// What an export of capsules stands for.
+pub struct Sealer {
+    options: options::Capsules,
+    scope: Scope,
+    writer: Writer,
+    near: Near,
+    /// There once the secret was read or drawn.
+    vault: Option<Vault<Near>>,
+}
+
+/// Random numbers for one capsule, used for no other.
+pub fn dice(entropy: &EntropySource) -> Result<(Dice, Handle), Refusal> {
+    let [key, nonce, wrap, handle] = [(); 4].map(|()| bytes(entropy));
+    let dice = Dice {
+        key: key?,
+        nonce: first(nonce?),
+        wrap_nonce: first(wrap?),
+    };
+    Ok((dice, first(handle?)))
+}
+
+fn bytes(entropy: &EntropySource) -> Result<[u8; 32], Refusal> {
+    let random = entropy.fill()?;
+    let words = [random.a, random.b, random.c, random.d];
+    let mut bytes = [0; 32];
+    for (place, word) in bytes.chunks_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    Ok(bytes)
+}
+
+fn first<const N: usize>(bytes: [u8; 32]) -> [u8; N] {
+    let mut out = [0; N];
+    for (to, from) in out.iter_mut().zip(bytes) {
+        *to = from;
+    }
+    out
+}
+
+/// A secret as a key of the volume says it: 64 digits.
+fn written(bytes: [u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn read(text: &str) -> Option<Secret> {
+    let (one, two) = text.split_at_checked(32)?;
+    let mut bytes = [0; 32];
+    let (first, second) = bytes.split_at_mut(16);
+    first.copy_from_slice(&hex(one)?);
+    second.copy_from_slice(&hex(two)?);
+    Some(Secret(bytes))
+}
+
+/// The secret that a key of the volume has; drawn and kept there where it has none.
+fn secret(disk: &Disk, name: &str, entropy: &EntropySource) -> Option<Secret> {
+    let drawn = || bytes(entropy).ok().map(written);
+    let text = disk.key_or(name, drawn)?;
+    let secret = read(&text);
+    if secret.is_none() {
+        disk.tell(format!(
+            "the volume's file keys/{name} is no secret of 64 digits: no capsule is made or restored until it is"
+        ));
+    }
+    secret
+}
+
+impl Sealer {
+    /// Of a facet with that scope.
+    pub const fn new(options: options::Capsules, scope: Scope, writer: Writer, near: Near) -> Self {
+        Self {
+            options,
+            scope,
+            writer,
+            near,
+            vault: None,
+        }
+    }
+
+    /// Which export has the saves.
+    pub const fn of(&self) -> usize {
+        self.options.of
+    }
+
+    /// The vault, once there is a secret.
+    pub fn vault(&mut self, entropy: &EntropySource) -> Option<&mut Vault<Near>> {
+        if self.vault.is_none() {
+            let secret = match (&self.options.secret, &self.near) {
+                (options::Secret::Is(bytes), _) => Secret(*bytes),
+                (options::Secret::Key(name), Near::Disk(disk)) => secret(disk, name, entropy)?,
+                (options::Secret::Key(_), Near::Memory(_)) => return None,
+            };
+            let (near, content) = (self.near.clone(), self.options.content);
+            self.vault = Some(Vault::new(near, self.scope, self.writer, content, &secret));
+        }
+        self.vault.as_mut()
+    }
+}
