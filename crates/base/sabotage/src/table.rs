@@ -87,7 +87,7 @@ table! {
     DHCP_TAKE_ANY_TRANSACTION: "An answer of DHCP counts whatever transaction it belongs to.",
     DMA_FOR_NOTHING: "Nobody pays for the memory of devices.",
     DROP_DRIVER: "The last driver is missing from the table that the boot checks.",
-    DROP_INPUT: "Input for which there is no room is lost and not held.",
+    DROP_INPUT: "Input has little room, and what has none is lost and not held.",
     DROP_LATE_MESSAGE: "An interrupt message that comes before the acknowledgement is dropped.",
     DROP_PAGE_BOUND: "The kernel puts a whole list into one answer, however long it is.",
     FAIL_ALLOC: "The charge or allocation that a program names is refused.",

@@ -205,8 +205,13 @@ impl Kit {
 }
 
 /// Waits, a millisecond at a time, until `is_done`. `false`: it did not come about within five seconds.
-pub fn wait_until(kit: &Kit, mut is_done: impl FnMut() -> bool) -> bool {
-    let Ok(end) = kit.after_ms(5000) else {
+pub fn wait_until(kit: &Kit, is_done: impl FnMut() -> bool) -> bool {
+    wait_for(kit, 5000, is_done)
+}
+
+/// Waits until something is so, `ms` milliseconds at most; whether it is.
+pub fn wait_for(kit: &Kit, ms: u64, mut is_done: impl FnMut() -> bool) -> bool {
+    let Ok(end) = kit.after_ms(ms) else {
         return false;
     };
     loop {

@@ -16,7 +16,8 @@ pub mod receives;
 mod threads;
 
 pub use kit::{
-    Ended, Given, Kit, give, interface_of, memory_word, outcome, process_named, role, wait_until,
+    Ended, Given, Kit, give, interface_of, memory_word, outcome, process_named, role, wait_for,
+    wait_until,
 };
 pub use probe::{Acting, Probe, Prober, lend_probe, mint, probe_at, serve_probe};
 pub use threads::{Race, here, pinned};

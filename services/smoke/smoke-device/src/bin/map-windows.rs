@@ -60,10 +60,15 @@ fn free(env: &Env, device: &Device) -> Result<(), Error> {
     // Apart from the race, in which the buffer may be gone before the client asks.
     let apart = pool.allocate(PAGE, sdk::Layout::Scattered)?.buffer;
     let revoke = outcome(&apart.window(sdk::WindowAccess::ReadWrite)?.memory.revoke());
+    // Whoever may revoke does, sooner or later: then the race begins there, however busy the host is.
+    let looks = match revoke {
+        "ok" => 2_000_000,
+        _ => 200,
+    };
     let mut all = Tried::default();
     let delays = [0u32, 0, 100, 100, 300, 300, 1000, 1000];
     for delay in delays {
-        let tried = try_free(&vm, &pool, delay)?;
+        let tried = try_free(&vm, &pool, looks, delay)?;
         all.freed += tried.freed;
         all.seen += tried.seen;
     }
@@ -78,7 +83,12 @@ fn free(env: &Env, device: &Device) -> Result<(), Error> {
 }
 
 /// On one processor a window is revoked, or mapped and unmapped, while another frees the buffer and takes its page.
-fn try_free(vm: &VirtualMemory, pool: &sdk::DmaPool, delay: u32) -> Result<Tried, Error> {
+fn try_free(
+    vm: &VirtualMemory,
+    pool: &sdk::DmaPool,
+    looks: u32,
+    delay: u32,
+) -> Result<Tried, Error> {
     let buffer = pool.allocate(PAGE, sdk::Layout::Scattered)?.buffer;
     let window = buffer.window(sdk::WindowAccess::ReadWrite)?.memory;
     let mut own = Vec::new();
@@ -94,7 +104,7 @@ fn try_free(vm: &VirtualMemory, pool: &sdk::DmaPool, delay: u32) -> Result<Tried
     let (vm_handle, handle) = (vm.object().handle(), window.object().handle());
     let client = pinned(0, move || take_back(handle))?;
     let owner = pinned(1, move || {
-        take_page(handle, vm_handle, last, &buffer, delay)
+        take_page(handle, vm_handle, last, &buffer, (looks, delay))
     })?;
     let (freed, seen) = owner.join()?;
     client.join()?;
@@ -121,19 +131,19 @@ fn take_back(handle: u64) {
 }
 
 /// The owner: frees the buffer and takes its page, meanwhile. Returns whether it was freed, and how often what was written to
-/// a fresh page was seen through the window's last mapping.
+/// a fresh page was seen through the window's last mapping. It looks for a revocation `looks` times, and goes on after `delay`.
 fn take_page(
     handle: u64,
     vm_handle: u64,
     last: u64,
     buffer: &sdk::DmaBuffer,
-    delay: u32,
+    (looks, delay): (u32, u32),
 ) -> (u32, u32) {
     let window = MemoryObject::from_object(Cap::borrowed(handle));
     let vm = VirtualMemory::from_object(Cap::borrowed(vm_handle));
     GO.store(true, Ordering::Release);
     // Until somebody has begun to revoke it, or nobody will.
-    for _ in 0..200 {
+    for _ in 0..looks {
         if window.info().is_err() {
             break;
         }

@@ -16,7 +16,7 @@ use sdk::{
     CapArg, Endpoint, Env, Error, Interface, JoinHandle, Lifetime, Object, Refusal, ThreadOptions,
     Timer, fact, spawn_thread,
 };
-use smoke::{Kit, Probe, give, mint, raw, role, wait_until};
+use smoke::{Kit, Probe, give, mint, raw, role, wait_for, wait_until};
 
 sdk::entry!(main);
 
@@ -26,6 +26,8 @@ const BYSTANDER: u8 = 10;
 const CLIENT: u8 = 16;
 /// Beats of the bystander that show that it runs.
 const BEATS_WANTED: u64 = 5;
+/// Calls that are tried until a server has one.
+const CALLS: u32 = 50;
 
 /// How far the server is: 1 has a call, 2 has done what it does with it.
 static STAGE: AtomicU64 = AtomicU64::new(0);
@@ -211,7 +213,14 @@ fn lasts(kit: &Kit) -> Result<(), Error> {
 
 fn timed_out(kit: &Kit) -> Result<(), Error> {
     let round = Round::begin(kit, nothing)?;
-    let client = round.client(kit.after_ms(20)?)?.join()?;
+    let mut client = "answered";
+    // On a busy host a call's time can be over before the server has it: then it has lent nothing.
+    for _ in 0..CALLS {
+        client = round.client(kit.after_ms(20)?)?.join()?;
+        if client != "timedOut" || wait_for(kit, 200, stage(1)) {
+            break;
+        }
+    }
     fact!(
         "loans.timed-out",
         client = client,
@@ -370,7 +379,7 @@ fn one_of_two(kit: &Kit) -> Result<(), Error> {
     let round = Round::begin(kit, |end, _| {
         receive(end);
     })?;
-    let first = round.client(kit.after_ms(100)?)?;
+    let first = round.client(kit.after_ms(500)?)?;
     wait_until(kit, stage(1));
     let second = round.client(kit.after_ms(3000)?)?;
     wait_until(kit, stage(2));
