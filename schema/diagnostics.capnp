@@ -182,6 +182,8 @@ interface MachineInspector @0xd1c0a5e5b0a70d01 {
     # Of one that was turned on: the domains that claimed functions have, the pages that they map, and the requests that
     # it told to have refused.
     on @13 :Bool; inUse @14 :UInt32; mappedPages @15 :UInt64; refused @16 :UInt64;
+    # Interrupts that have an entry, or had one that the unit was not seen to forget.
+    entries @17 :UInt32;
   }
   enum UnitState { unread @0; refused @1; verified @2; }
 

@@ -252,22 +252,50 @@ fn domain_of(unit: &Unit, source: u16) -> Option<Arc<Domain>> {
         .find(|one| one.source() == source)
 }
 
-/// What a unit that is on does: domains, pages that they map, requests that it refused.
-pub fn work_of(unit: usize) -> Option<(u32, u64, u64)> {
+/// What a unit that is on does.
+#[derive(Clone, Copy, Default)]
+pub struct Work {
+    /// Domains of claimed functions.
+    pub domains: u32,
+    /// Pages that they map.
+    pub pages: u64,
+    /// Interrupts that have an entry.
+    pub entries: u32,
+    /// Requests that it told to have refused.
+    pub refused: u64,
+}
+
+/// What a unit that is on does.
+pub fn work_of(unit: usize) -> Option<Work> {
     let kept = KEPT.lock();
     let kept = kept.as_ref()?;
     let on = kept.units.on(u8::try_from(unit).ok()?)?;
-    let (mut domains, mut pages) = (0, 0);
+    let mut work = Work {
+        entries: on.entries(),
+        refused: on.faults().told.load(Ordering::Relaxed),
+        ..Work::default()
+    };
     for domain in kept.domains.iter().filter_map(Weak::upgrade) {
         if domain.unit().number() == on.number() && domain.is_live() {
-            domains += 1;
-            pages += domain.size().0;
+            work.domains += 1;
+            work.pages += domain.size().0;
         }
     }
-    Some((domains, pages, on.faults().told.load(Ordering::Relaxed)))
+    Some(work)
 }
 
 impl Kept {
+    /// Whether somebody holds a function that meets another around the units. Those that go around units themselves do not count.
+    fn holds_peer_of(&self, function: Bdf) -> bool {
+        let held = self.domains.iter().filter_map(Weak::upgrade);
+        held.filter(|domain| domain.is_live()).any(|domain| {
+            let unit = usize::from(domain.unit().number());
+            let segment = self.record.units.get(unit).map_or(0, |unit| unit.segment);
+            let other = u32::from(segment) << 16 | u32::from(domain.source());
+            self.peers.meet(function, Bdf::from_u32(other))
+        })
+    }
+
     fn situation(&self, function: Bdf, path: DmaPath) -> Situation {
         let cover = self.record.cover(function, &self.bridges);
         let state = |unit: u8| {

@@ -82,9 +82,10 @@ fn units(held: &Held) -> Result<Vec<String>, Failure> {
                     let work = match u.on() {
                         false => String::new(),
                         true => format!(
-                            "; {} domains map {} pages, {} requests refused",
+                            "; {} domains map {} pages, {} interrupts have entries, {} requests refused",
                             u.in_use(),
                             u.mapped_pages(),
+                            u.entries(),
                             u.refused()
                         ),
                     };

@@ -78,7 +78,7 @@ pub fn units() -> Result<Vec<wire::Unit<'static>>, Refusal> {
     let said = records.iter().enumerate().map(|(number, unit)| {
         let now = iommu::status(number);
         let work = iommu::work_of(number);
-        let (in_use, mapped_pages, refused) = work.unwrap_or_default();
+        let done = work.unwrap_or_default();
         let (state, fault, can) = match unit.status {
             UnitStatus::Unread => (wire::UnitState::Unread, "", None),
             UnitStatus::Refused(fault) => (wire::UnitState::Refused, fault.name(), None),
@@ -100,9 +100,10 @@ pub fn units() -> Result<Vec<wire::Unit<'static>>, Refusal> {
             translating: now.as_ref().is_some_and(|now| now.translating),
             faults: now.map_or(0, |now| now.faults),
             on: work.is_some(),
-            in_use,
-            mapped_pages,
-            refused,
+            in_use: done.domains,
+            mapped_pages: done.pages,
+            entries: done.entries,
+            refused: done.refused,
         }
     });
     frames::list(said)

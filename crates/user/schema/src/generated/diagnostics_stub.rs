@@ -531,7 +531,7 @@ pub mod machine_inspector {
     }
 
     stub::structure! {
-        pub struct Unit<'a>: 5 words, 2 pointers {
+        pub struct Unit<'a>: 6 words, 2 pointers {
             vendor: &'a str = 0;
             segment: u16 = 0;
             /// It serves every function of its segment that no other unit lists.
@@ -565,6 +565,8 @@ pub mod machine_inspector {
             /// Of one that was turned on: the domains that claimed functions have, the pages that they map, and the
             /// requests that it told to have refused.
             refused: u64 = 4;
+            /// Interrupts that have an entry, or had one that the unit was not seen to forget.
+            entries: u32 = 10;
         }
     }
     stub::reader! {
@@ -584,6 +586,7 @@ pub mod machine_inspector {
             in_use: u32 = 3;
             mapped_pages: u64 = 3;
             refused: u64 = 4;
+            entries: u32 = 10;
         } try {
             vendor: &'m str = 0;
             state: crate::diagnostics::machine_inspector::UnitState = 2;
