@@ -101,6 +101,7 @@ table! {
     HTTP_ANY_ORIGIN: "A request that another site made is answered.",
     HTTP_ANY_TOKEN: "A request that changes something needs no token.",
     HTTP_KEEP_ENDED: "A session that was ended still opens.",
+    IGNORE_PEERS: "Functions that can reach each other around their unit are given to different holders.",
     IGNORE_PIN: "A pinned thread is woken on the first processor.",
     IGNORE_X2APIC: "The kernel reaches local APICs through memory although they offer MSRs.",
     IMAGE_FOR_NOTHING: "Nobody pays for the pages of a program's image.",

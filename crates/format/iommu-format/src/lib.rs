@@ -20,14 +20,17 @@ pub mod amd;
 mod coverage;
 mod decision;
 pub mod intel;
+mod peers;
 mod posture;
 mod record;
 mod unit;
 
 pub use coverage::{Cover, Coverage};
 pub use decision::{Activation, Backend, Decision, Policy, Prerequisite, Probe, decide};
+pub use peers::{Around, Device, Port, PortKind, around};
 pub use posture::{
-    BounceReason, Path, Posture, RefusedReason, Requester, Reserved, Situation, UnitState,
+    BounceReason, Neighbours, Path, Posture, RefusedReason, Requester, Reserved, Situation,
+    UnitState,
 };
 pub use record::{
     Discovery, MAX_RANGES, MAX_SCOPES, MAX_UNITS, RangeRecord, Record, ScopeRecord, ScopeTarget,

@@ -58,6 +58,8 @@ pub enum RefusedReason {
     ReservedRange,
     /// Its requests cannot be told from those of others.
     SharedRequester,
+    /// Somebody holds a function that it can reach around the unit, or that can reach it.
+    PeerHeld,
 }
 
 /// How one function reaches memory while somebody holds it.
@@ -96,6 +98,7 @@ impl Posture {
                 RefusedReason::UnitFailed => "unit-failed",
                 RefusedReason::ReservedRange => "reserved-range",
                 RefusedReason::SharedRequester => "shared-requester",
+                RefusedReason::PeerHeld => "peer-held",
             },
         }
     }
@@ -114,7 +117,10 @@ impl Posture {
         };
         match (of.unit, of.path, of.requester, of.reserved) {
             (_, Path::AroundUnits, ..) => Self::Bounce(BounceReason::BypassesUnit),
-            (UnitState::On, _, Requester::Own, Reserved::Nothing) => Self::Remapped(unit),
+            (UnitState::On, _, Requester::Own, Reserved::Nothing) => match of.neighbours {
+                Neighbours::NoneHeld => Self::Remapped(unit),
+                Neighbours::Held => Self::Refused(RefusedReason::PeerHeld),
+            },
             (UnitState::On, _, _, Reserved::Memory) => Self::Refused(RefusedReason::ReservedRange),
             (UnitState::On, _, Requester::Shared, _) => {
                 Self::Refused(RefusedReason::SharedRequester)
@@ -122,6 +128,15 @@ impl Posture {
             (UnitState::Failed | UnitState::Off, ..) => Self::Refused(RefusedReason::UnitFailed),
         }
     }
+}
+
+/// Whether a function that another can reach around the unit is in somebody's hands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Neighbours {
+    /// None is.
+    NoneHeld,
+    /// One is, in a domain of its own.
+    Held,
 }
 
 /// What the decision for one function rests on.
@@ -139,6 +154,8 @@ pub struct Situation {
     pub requester: Requester,
     /// Whether firmware reserved memory for it.
     pub reserved: Reserved,
+    /// Whether somebody holds one that it can reach otherwise.
+    pub neighbours: Neighbours,
 }
 
 const fn off_reason(policy: Policy) -> BounceReason {
@@ -227,17 +244,19 @@ mod tests {
         path: Path::Bus,
         requester: Requester::Own,
         reserved: Reserved::Nothing,
+        neighbours: Neighbours::NoneHeld,
     };
 
     fn all() -> impl Iterator<Item = Situation> {
         let covers = [Cover::Unit(3), Cover::None, Cover::Uncertain];
         let units = [UnitState::On, UnitState::Off, UnitState::Failed];
-        (0..72).map(move |n| Situation {
+        (0..144).map(move |n| Situation {
             cover: covers[n % 3],
             unit: units[n / 3 % 3],
             path: [Path::Bus, Path::AroundUnits][n / 9 % 2],
             requester: [Requester::Own, Requester::Shared][n / 18 % 2],
-            reserved: [Reserved::Nothing, Reserved::Memory][n / 36],
+            reserved: [Reserved::Nothing, Reserved::Memory][n / 36 % 2],
+            neighbours: [Neighbours::NoneHeld, Neighbours::Held][n / 72],
             ..FINE
         })
     }
@@ -277,6 +296,7 @@ mod tests {
             reason(|of| of.requester = Requester::Shared),
             "shared-requester"
         );
+        assert_eq!(reason(|of| of.neighbours = Neighbours::Held), "peer-held");
         assert_eq!(reason(|of| of.unit = UnitState::Failed), "unit-failed");
         assert_eq!(reason(|of| of.unit = UnitState::Off), "unit-off");
         assert_eq!(

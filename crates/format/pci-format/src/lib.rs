@@ -17,6 +17,7 @@
 extern crate std;
 
 mod access;
+mod access_control;
 mod advanced;
 mod bar;
 mod bridge;
@@ -40,6 +41,7 @@ mod translation;
 mod virtio;
 
 pub use access::{Command, ConfigAccess, Status, read_command, reg, update_command};
+pub use access_control::{SEPARATES, SEPARATES_FUNCTIONS, separate};
 pub use advanced::{AdvancedFeatures, FunctionReset, read_advanced};
 pub use bar::{Bar, BarKind, BarSet, MAX_BARS, MAX_MEMORY_BAR_BYTES, size_bars};
 pub use bridge::{Bridge, assert_secondary_reset, read_bridge, release_secondary_reset};

@@ -102,7 +102,7 @@ extern "C" fn on_kernel_stack() -> ! {
         boot_error(format_args!("too little memory for the first CPU"));
     }
     smp::start_others(&machine);
-    let (config, scanned) = crate::devices::quiesce(&machine);
+    let (mut config, scanned) = crate::devices::quiesce(&machine);
     let reclaimed = ranges::reclaim();
     let s = frames::stats();
     crate::fact!("boot.memory", total_kib ~ s.total * 4, free_kib ~ s.free * 4, reclaimed_kib ~ reclaimed / 1024);
@@ -115,7 +115,7 @@ extern "C" fn on_kernel_stack() -> ! {
         cdrom = crate::cdrom::left()
     );
     crate::drivers::check(manifest);
-    crate::iommu::choose(&machine, &config, &scanned, manifest);
+    crate::iommu::choose(&machine, &mut config, &scanned, manifest);
     crate::devices::initialise(config, scanned);
     crate::objects::initialise(&machine);
     crate::accounts::start();

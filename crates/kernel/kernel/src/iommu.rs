@@ -11,8 +11,8 @@ use driver_core::{Addressing, DmaPath};
 use frames::Grow;
 use iommu::{ApicIds, Domain, Fault, Hush, NotOn, Status, Tells, Unit, Units};
 use iommu_format::{
-    Activation, Backend, Cover, Coverage, Decision, Discovery, MAX_UNITS, Path, Policy, Posture,
-    Prerequisite, Probe, Record, Requester, Situation, UnitState, decide,
+    Activation, Backend, Cover, Coverage, Decision, Discovery, MAX_UNITS, Neighbours, Path, Policy,
+    Posture, Prerequisite, Probe, Record, Requester, Situation, UnitState, decide,
 };
 use pci_format::{BusNumbers, HeaderKind, cap_id, read_capabilities, read_pcie};
 use stub::Refusal;
@@ -20,6 +20,7 @@ use units::Bdf;
 
 use crate::acpi::{Machine, state_refused};
 use crate::devices::Reached;
+use crate::peers::Peers;
 
 /// What is kept for as long as the system runs.
 struct Kept {
@@ -30,6 +31,7 @@ struct Kept {
     bridges: Vec<BusNumbers>,
     /// Bridges that put their own id into the requests of what is behind them.
     concealing: Vec<BusNumbers>,
+    peers: Peers,
     states: [UnitState; MAX_UNITS],
     /// The domains that there are, and some that there were.
     domains: Vec<Weak<Domain>>,
@@ -44,7 +46,7 @@ const ACTIVATION: Activation = Activation::NONE.with(Prerequisite::BounceFallbac
 /// Reads tables and units, decides, and states why. Before the device manager examines anything.
 pub fn choose(
     machine: &Machine,
-    config: &pci::Config,
+    config: &mut pci::Config,
     scanned: &pci::Scanned,
     manifest: Option<&[u8]>,
 ) {
@@ -89,7 +91,8 @@ pub fn choose(
         (Probe::Verified, Policy::Auto) => turn_on(machine, &record, &mut units),
         _ => [UnitState::Off; MAX_UNITS],
     };
-    state_posture(&states);
+    let peers = Peers::separate(config, scanned);
+    state_posture(&states, &peers);
     *KEPT.lock() = Some(Kept {
         record,
         units,
@@ -97,6 +100,7 @@ pub fn choose(
         decision,
         concealing: concealing(config, scanned),
         bridges,
+        peers,
         states,
         domains: Vec::new(),
     });
@@ -117,8 +121,10 @@ fn read(machine: &Machine, bridges: &[BusNumbers]) -> Record {
 }
 
 /// States what a unit does for claimed functions that it serves, and what it does not.
-fn state_posture(states: &[UnitState]) {
+fn state_posture(states: &[UnitState], peers: &Peers) {
     if states.contains(&UnitState::On) {
+        let (separating, others) = peers.counts();
+        crate::fact!("iommu.bridges", separating = separating, others = others);
         crate::fact!(
             "dma.posture",
             remapping_tables = "on",
@@ -333,6 +339,10 @@ impl Kept {
                 false => self.record.requester(function),
             },
             reserved: self.record.reserved(function, &self.bridges),
+            neighbours: match self.holds_peer_of(function) {
+                true => Neighbours::Held,
+                false => Neighbours::NoneHeld,
+            },
         }
     }
 }

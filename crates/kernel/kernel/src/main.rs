@@ -31,6 +31,7 @@ mod log;
 mod objects;
 mod package;
 mod panic;
+mod peers;
 mod power;
 mod ranges;
 mod refusal;

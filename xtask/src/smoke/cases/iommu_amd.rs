@@ -185,6 +185,35 @@ const DONE: &str = "@card.done accepted=0 unowned=0";
 
 inventory::submit! {
     Smoke {
+        name: "iommu-amd-two",
+        question: "Does the second of two cards below an AMD-Vi unit move bytes through a domain that is not the first one's?",
+        rows: &["IO-22"],
+        manifest: "smoke/irq-msi-second",
+        memory_mib: 512,
+        extra: &["-device", "amd-iommu", "-device", "edu,addr=4", "-device", "edu,addr=5"],
+        required: &[
+            ON,
+            REMAPPED,
+            "@msi.dma opcode=1 causes=256 completed=1",
+            "@msi.copied same=true",
+            "@msi.done",
+        ],
+        forbidden: FORBIDDEN,
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::SHARE_DOMAIN,
+        smoke: "iommu-amd-two",
+        breaks: Break::Missing("@msi.copied same=true"),
+    }
+}
+
+inventory::submit! {
+    Smoke {
         name: "iommu-amd-fault-storm",
         question: "Does a card below an AMD-Vi unit that goes on asking for what it may not have lose its claim?",
         rows: &["IO-17", "IO-22"],

@@ -427,3 +427,49 @@ inventory::submit! {
         ..Smoke::DEFAULT
     }
 }
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-console",
+        question: "Does the console say of a unit that is on how many domains, pages and interrupts it has, and what it refused?",
+        rows: &["IO-21"],
+        manifest: "diagnostics",
+        extra: &["-device", "intel-iommu,aw-bits=39"],
+        steps: &[Step::Type("iommu"), Step::Type("halt")],
+        required: &[
+            POSTURE,
+            // The serial line's own.
+            "0 domains map 0 pages, 1 interrupts have entries, 0 requests refused",
+        ],
+        forbidden: &["@kernel.panic"],
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-x2apic",
+        question: "Do entries of a VT-d unit name processors by 32 bits where local APICs are in x2APIC mode?",
+        rows: &["IO-23"],
+        manifest: "smoke/irq-affinity",
+        smp: 4,
+        disks: &[SmokeDisk { name: "one.img", make: raw, bytes_per_s: 0 }],
+        extra: &[
+            "-device", "intel-iommu,aw-bits=39,eim=on",
+            "-cpu", "max,-erms,-fsrm,+x2apic",
+        ],
+        needs: Some(Feature::X2apic),
+        sorted: true,
+        required: &[
+            "@boot.apic x2apic=true",
+            POSTURE,
+            REMAPPED,
+            MOVED,
+            "@affinity.moved cpus=4 times=200",
+            "@affinity.end unowned=0 vectors=3",
+        ],
+        forbidden: &["@kernel.panic", "@device.quarantined"],
+        ..Smoke::DEFAULT
+    }
+}

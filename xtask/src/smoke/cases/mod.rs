@@ -32,6 +32,7 @@ mod hardware_grant_cycle;
 mod interrupt_grant;
 mod iommu_acpi;
 mod iommu_amd;
+mod iommu_bridges;
 mod iommu_interrupts;
 mod iommu_remapping;
 mod ipc;

@@ -1,0 +1,96 @@
+//! Which functions can reach each other around the units: bridges, and what they and devices of several functions do with requests
+//! from one to another.
+
+use alloc::vec::Vec;
+
+use iommu_format::{Around, Device, Port, PortKind, around};
+use pci_format::{
+    HeaderKind, SEPARATES, SEPARATES_FUNCTIONS, cap_id, read_capabilities, read_extended,
+    read_pcie, separate,
+};
+use sabotage::sabotage;
+use units::Bdf;
+
+/// What is known of it. Never changes.
+pub struct Peers {
+    ports: Vec<Port>,
+    /// Functions whose devices turn requests from one function to another around.
+    several: Vec<Bdf>,
+}
+
+impl Peers {
+    /// Has every bridge, and every device of several functions, send requests up that can, and notes which do.
+    #[expect(clippy::disallowed_methods, reason = "boot: bridges are found once")]
+    pub fn separate(config: &mut pci::Config, scanned: &pci::Scanned) -> Self {
+        let numbers = scanned.topology.numbers();
+        let ports: Vec<_> = numbers
+            .into_iter()
+            .map(|numbers| {
+                let kind = kind_of(config, numbers.bdf);
+                Port {
+                    numbers,
+                    kind,
+                    separates: turn_on(config, numbers.bdf, SEPARATES),
+                }
+            })
+            .collect();
+        let mut several = Vec::new();
+        for one in scanned
+            .functions
+            .iter()
+            .filter(|one| one.info.is_endpoint())
+        {
+            let bdf = one.info.bdf;
+            let others = |other: &&pci::Found| same_device(bdf, other.info.bdf);
+            let count = scanned.functions.iter().filter(others).count();
+            if count > 1 && !turn_on(config, bdf, SEPARATES_FUNCTIONS) {
+                several.push(bdf);
+            }
+        }
+        Self { ports, several }
+    }
+
+    /// How many bridges send every request up, and how many do not.
+    pub fn counts(&self) -> (usize, usize) {
+        let separating = self.ports.iter().filter(|port| port.separates).count();
+        (separating, self.ports.len() - separating)
+    }
+
+    /// Whether one of two functions can reach the other around the units.
+    pub fn meet(&self, one: Bdf, other: Bdf) -> bool {
+        if sabotage!(IGNORE_PEERS) {
+            return false;
+        }
+        let reaches = |from: Bdf, to| self.around(from).reaches(from, to);
+        reaches(one, other) || reaches(other, one)
+    }
+
+    fn around(&self, function: Bdf) -> Around {
+        let device = match self.several.contains(&function) {
+            true => Device::Several,
+            false => Device::Separate,
+        };
+        around(function, device, &self.ports)
+    }
+}
+
+fn same_device(one: Bdf, other: Bdf) -> bool {
+    let place = |one: Bdf| (one.segment(), one.bus(), one.device());
+    place(one) == place(other)
+}
+
+fn kind_of(config: &pci::Config, bridge: Bdf) -> PortKind {
+    let list = read_capabilities(config, bridge, HeaderKind::Bridge).ok();
+    let pcie = list.as_ref().and_then(|list| list.find(cap_id::PCIE));
+    let port = pcie.and_then(|found| read_pcie(config, bridge, found).ok());
+    match port.map(|port| port.port_type) {
+        Some(4) => PortKind::Root,
+        Some(5) => PortKind::SwitchUp,
+        Some(6) => PortKind::SwitchDown,
+        _ => PortKind::Other,
+    }
+}
+
+fn turn_on(config: &mut pci::Config, bdf: Bdf, wanted: u16) -> bool {
+    read_extended(config, bdf).is_ok_and(|list| separate(config, bdf, &list, wanted))
+}
