@@ -147,7 +147,7 @@ inventory::submit! {
     Sabotage {
         point: points::KEEP_WHAT_ENDED_PAID,
         smoke: "account-end",
-        breaks: Break::Missing(END_MEMORY),
+        breaks: Break::Missing(END_ACCOUNT),
     }
 }
 

@@ -10,8 +10,9 @@ use sdk::process::process_spawner::Limits;
 use sdk::process::{bell, thread_handle, virtual_memory};
 use sdk::schema::smoke::probe;
 use sdk::{
-    Access, Bell, BellRinger, Cap, CapArg, Endpoint, Env, Error, Interface, Lifetime, MemoryObject,
-    NEVER, ProcessHandle, Refusal, Ring, ThreadSpawner, Window, fact,
+    Access, Bell, BellRinger, Cap, CapArg, Endpoint, Env, Error, Interface, JoinHandle, Lifetime,
+    MemoryObject, NEVER, ProcessHandle, Refusal, Ring, ThreadOptions, ThreadSpawner, Window, fact,
+    spawn_thread,
 };
 use smoke::accounts::{child, kit_of, measure};
 use smoke::{Kit, Probe, Prober, give, mint, outcome, role, wait_until};
@@ -62,6 +63,7 @@ mod at {
 const HOLD: u64 = 0;
 const REPORT: u64 = 1;
 const FORGET: u64 = 2;
+const CLEAR: u64 = 3;
 
 /// How makers end.
 const ENDS: [&str; 3] = ["panics", "waits", "exits"];
@@ -85,6 +87,7 @@ fn ask(env: &Env) -> Result<(), Error> {
     }
     let mut kept = 0;
     for end in ENDS {
+        keeper.act(CLEAR, 0)?;
         let before = measure(&kit)?.0;
         round(&kit, &keeper, end)?;
         // What ends in its own time has then. Lists of threads that go on grow by a few entries now and then.
@@ -233,6 +236,8 @@ fn make(env: &Env) -> Result<(), Error> {
 struct Working {
     ring: Ring,
     window: Window,
+    /// Sends the memory on, to nobody who takes it.
+    sender: JoinHandle<()>,
 }
 
 fn keep(env: &Env) -> Result<(), Error> {
@@ -248,7 +253,7 @@ fn keep(env: &Env) -> Result<(), Error> {
             HOLD if word == 0 => Ok(u64::from(working.is_some())),
             HOLD => {
                 if working.is_none() && state.taken.len() as u64 >= at::ALL {
-                    working = Some(hold(state)?);
+                    working = Some(hold(state, &own)?);
                 }
                 Ok(u64::from(working.is_some()))
             }
@@ -258,7 +263,13 @@ fn keep(env: &Env) -> Result<(), Error> {
                 Ok(1)
             }
             FORGET => {
-                let Some(Working { ring, window }) = working.take() else {
+                let taken = working.take();
+                let Some(Working {
+                    ring,
+                    window,
+                    sender,
+                }) = taken
+                else {
                     return Err(Refusal::NotFound);
                 };
                 drop(ring);
@@ -266,10 +277,15 @@ fn keep(env: &Env) -> Result<(), Error> {
                 drop(window);
                 let mut rest = core::mem::take(&mut state.taken);
                 rest.swap_remove(at::LENT);
-                // Those of the round before are there as long, so that one round is like another.
+                // They stay: what is dead costs nobody anything but a place of this table.
                 before = rest;
                 hear(&kit, &own)?;
+                sender.join()?;
                 Ok(before.len() as u64)
+            }
+            CLEAR => {
+                before.clear();
+                Ok(0)
             }
             _ => Err(Refusal::BadArgument),
         },
@@ -293,7 +309,7 @@ fn held<I: Interface<Cap>>(state: &Prober, at: usize) -> Result<I, Refusal> {
 }
 
 /// Begins to use everything.
-fn hold(state: &Prober) -> Result<Working, Refusal> {
+fn hold(state: &Prober, nowhere: &Endpoint) -> Result<Working, Refusal> {
     let memory: MemoryObject = held(state, at::MEMORY)?;
     let window = Window::map(memory, MADE * PAGE, Access::ReadWrite)?;
     window.write((MADE - 1) * PAGE, b"kept")?;
@@ -310,7 +326,19 @@ fn hold(state: &Prober) -> Result<Working, Refusal> {
     ring.call::<bell::call::Wait>(bell.object(), bell::WaitParams { mask: 1 }, 4, NEVER)?;
     ring.call::<thread_handle::call::Join>(thread.object(), (), 5, NEVER)?;
     ring.submit();
-    Ok(Working { ring, window })
+    // It is on its way when its maker ends.
+    let (slow, sent) = (
+        mint(nowhere, 9, Lifetime::Incarnation)?,
+        window.memory().cap(),
+    );
+    let sender = spawn_thread(ThreadOptions::default(), move || {
+        let _ = slow.take(b"on its way", &[sent]);
+    })?;
+    Ok(Working {
+        ring,
+        window,
+        sender,
+    })
 }
 
 /// What came of everything.
