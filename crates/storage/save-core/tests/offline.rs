@@ -390,3 +390,75 @@ fn whatever_the_provider_does_it_is_there_once_or_told() {
         }
     }
 }
+
+/// What two sets of bytes have together.
+fn union(one: &[u8], other: &[u8]) -> Vec<u8> {
+    let mut all: Vec<u8> = one.iter().chain(other).copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn newest(offline: &mut Offline<Shared, Bridge>) -> Vec<u8> {
+    let record = offline.get(&key()).unwrap();
+    record.map(|record| record.payload).unwrap_or_default()
+}
+
+/// As an application does: what another machine brought is merged into what lies here.
+fn merge(offline: &mut Offline<Shared, Bridge>, retry: u128) {
+    let conflict = offline.brought(&Slot::head(&key()));
+    if !matches!(conflict, Err(Refusal::Conflict { .. })) {
+        return;
+    }
+    let Ok(theirs) = offline.theirs(&key()) else {
+        return;
+    };
+    let version = theirs.as_ref().map_or(0, |record| record.version);
+    let theirs = theirs.map(|record| record.payload).unwrap_or_default();
+    let both = union(&newest(offline), &theirs);
+    offline
+        .put(&key(), Expect::Any, call(retry), &both)
+        .unwrap();
+    // Somebody else may be there before; then it is a conflict again.
+    let _ = offline.settle(&key(), version);
+}
+
+proptest! {
+    #[test]
+    fn machines_that_merge_lose_nothing_of_one_another(
+        turns in proptest::collection::vec((0..3usize, 0..5u8, proptest::option::of((0..5u32, any::<bool>()))), 1..40),
+    ) {
+        let bridge = Bridge::default();
+        let here = [(); 3].map(|()| Shared::default());
+        let mut machines = here.each_ref().map(|here| start(here, &bridge));
+        let (mut retry, mut wanted) = (0, Vec::new());
+        for (who, what, through) in turns {
+            let machine = &mut machines[who];
+            retry += 1;
+            bridge.through.set(through);
+            match what {
+                0 => {
+                    let id = retry as u8;
+                    wanted.push(id);
+                    let all = union(&newest(machine), &[id]);
+                    machine.put(&key(), Expect::Any, call(retry), &all).unwrap();
+                }
+                1 | 2 => drop(machine.step()),
+                3 => merge(machine, retry),
+                _ => *machine = start(&here[who], &bridge),
+            }
+            bridge.through.set(None);
+        }
+        for _ in 0..6 {
+            for machine in &mut machines {
+                retry += 1;
+                settle(machine);
+                merge(machine, retry);
+                settle(machine);
+            }
+        }
+        let mut far = facet(&bridge.store, ONE, 1, 1);
+        let there = far.get(&key()).unwrap().map(|record| record.payload).unwrap_or_default();
+        assert_eq!(union(&there, &[]), union(&wanted, &[]));
+    }
+}
