@@ -28,6 +28,7 @@ mod disk;
 mod kept;
 mod near;
 mod options;
+mod pace;
 mod sealer;
 mod server;
 mod way;

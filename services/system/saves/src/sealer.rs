@@ -109,3 +109,31 @@ impl Sealer {
         self.vault.as_mut()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{first, read, written};
+    use sdk::alloc::format;
+
+    #[test]
+    fn a_secret_is_read_as_it_was_written() {
+        let bytes: [u8; 32] = core::array::from_fn(|at| at as u8 * 7 + 1);
+        let text = written(bytes);
+        assert_eq!(
+            (text.len(), read(&text).map(|secret| secret.0)),
+            (64, Some(bytes))
+        );
+        assert_eq!(first::<24>(bytes), bytes[..24]);
+        for wrong in [
+            "",
+            "5e",
+            &text[1..],
+            &format!("{text}0"),
+            &text.replace('1', "x"),
+        ] {
+            assert!(read(wrong).is_none(), "{wrong}");
+        }
+        // A number of which half is zero is no random one.
+        assert!(read(&"0".repeat(64)).is_none());
+    }
+}

@@ -241,7 +241,7 @@ impl Server {
     /// Has what was just saved brought to the bridge.
     fn stir(&mut self, cookie: u64) {
         if let Ok(Store::Kept(kept)) = self.minted(cookie) {
-            kept.stirred();
+            kept.pace.stirred();
         }
     }
 
@@ -259,7 +259,7 @@ impl Server {
     fn settled(&mut self, cookie: u64, key: Ended<Key>, version: u64) -> Ended<()> {
         let kept = self.kept(cookie)?;
         kept.saves.settle(&key?, version)?;
-        kept.stirred();
+        kept.pace.stirred();
         Ok(())
     }
 
@@ -330,7 +330,7 @@ impl Service for Server {
             Exported::Facet(Minted {
                 store: Some(Store::Kept(kept)),
                 ..
-            }) => Some(kept.next_ns()),
+            }) => Some(kept.pace.next_ns()),
             _ => None,
         });
         kept.min().unwrap_or(NEVER)
@@ -349,7 +349,7 @@ impl Service for Server {
             Exported::Facet(Minted {
                 store: Some(Store::Kept(kept)),
                 ..
-            }) if kept.next_ns() == deadline_ns => Some(kept),
+            }) if kept.pace.next_ns() == deadline_ns => Some(kept),
             _ => None,
         });
         if let Some(kept) = due {

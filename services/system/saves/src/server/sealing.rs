@@ -124,7 +124,7 @@ impl Server {
         })) = self.exports.get_mut(of)
         {
             kept.saves.changed(Slot::head(key));
-            kept.stirred();
+            kept.pace.stirred();
         }
     }
 }

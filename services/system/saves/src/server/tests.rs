@@ -104,3 +104,18 @@ fn pages_lead_to_the_end() {
     });
     assert_eq!(named.unwrap(), 4);
 }
+
+#[test]
+fn nothing_is_brought_anywhere_from_memory() {
+    let store = store();
+    put(&store, Expect::Absent, 0, 1, b"a");
+    let no = Some(Refusal::NotSupported);
+    assert_eq!(store.brought(Kind::Checkpoint, "slot").err(), no);
+    assert_eq!(store.brought_lines("trades").err(), no);
+    assert_eq!(store.settle(Kind::Checkpoint, "slot", 1).err(), no);
+    let theirs = store.theirs(Kind::Checkpoint, "slot", |_| ());
+    assert_eq!(theirs.err(), no);
+    // What is no name is told before anything else.
+    let bad = Some(Refusal::BadArgument);
+    assert_eq!(store.brought(Kind::Checkpoint, "../x").err(), bad);
+}
