@@ -13,6 +13,7 @@ pub mod fakes;
 mod faults;
 pub mod mortal;
 mod proxy;
+mod queue;
 mod races;
 mod rig;
 pub mod servers;
@@ -29,5 +30,6 @@ pub fn cases(length: Length) -> Vec<Case> {
         Length::Whole => faults::all(),
     });
     all.extend(races::all());
+    all.extend(queue::all(length));
     all
 }
