@@ -14,6 +14,9 @@ pub use crate::disk_file::Writes;
 use crate::image_format::{self, FORMATS, Found};
 use crate::project::Project;
 
+/// What names are written in, for mtools: where the environment says nothing, they would take each byte for a character.
+const MTOOLS_LOCALE: &str = "C.UTF-8";
+
 const MIB: u64 = 1024 * 1024;
 /// The smallest volume `mkfs.fat -F 32` makes that every reader takes for FAT32.
 const DEMO_MIB: u64 = 64;
@@ -197,7 +200,10 @@ impl FatImage {
     /// Makes a folder; its parent must be there.
     pub fn folder(&self, name: &str) -> Result<&Self> {
         let (image, to) = (&self.path, format!("::{name}"));
-        cmd!(self.shell, "mmd -i {image} {to}").quiet().run()?;
+        cmd!(self.shell, "mmd -i {image} {to}")
+            .env("LC_ALL", MTOOLS_LOCALE)
+            .quiet()
+            .run()?;
         Ok(self)
     }
 
@@ -205,6 +211,7 @@ impl FatImage {
     pub fn file(&self, name: &str, bytes: &[u8]) -> Result<&Self> {
         let (image, to) = (&self.path, format!("::{name}"));
         cmd!(self.shell, "mcopy -i {image} - {to}")
+            .env("LC_ALL", MTOOLS_LOCALE)
             .stdin(bytes)
             .quiet()
             .run()?;
@@ -215,6 +222,7 @@ impl FatImage {
     pub fn copy(&self, name: &str, from: &Path) -> Result<&Self> {
         let (image, to) = (&self.path, format!("::{name}"));
         cmd!(self.shell, "mcopy -i {image} {from} {to}")
+            .env("LC_ALL", MTOOLS_LOCALE)
             .quiet()
             .run()?;
         Ok(self)

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
@@ -79,6 +80,15 @@ impl BrokerIo for Io {
     }
 }
 
+/// `QEMU` of the environment, or the one that xtask fetched where the distribution's did not fit, or the one in the search path.
+fn program() -> OsString {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let fetched = PathBuf::from(root).join("target-guest/qemu-own/qemu-system-x86_64");
+    let fetched = fetched.exists().then(|| fetched.into_os_string());
+    let asked = std::env::var_os("QEMU").or(fetched);
+    asked.unwrap_or_else(|| "qemu-system-x86_64".into())
+}
+
 /// QEMU, the broker, and a copy of the registers: the broker writes the copy, and what it changed is carried over.
 struct Bench {
     qemu: Child,
@@ -129,8 +139,7 @@ impl Bench {
         firmware[0xfff0..0xfff4].copy_from_slice(&[0xfa, 0xf4, 0xeb, 0xfd]);
         let firmware_path = folder.join("firmware");
         fs::write(&firmware_path, firmware).unwrap();
-        let program = std::env::var_os("QEMU").unwrap_or("qemu-system-x86_64".into());
-        let mut qemu = Process::new(program)
+        let mut qemu = Process::new(program())
             .args([
                 "-nodefaults",
                 "-display",
@@ -161,7 +170,9 @@ impl Bench {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("qemu-system-x86_64 starts; CAPOS_NO_QEMU=1 leaves this test out");
+            .expect(
+                "QEMU starts: `cargo xtask setup` gets it, CAPOS_NO_QEMU=1 leaves this test out",
+            );
         let (to, from) = (
             qemu.stdin.take().unwrap(),
             BufReader::new(qemu.stdout.take().unwrap()),

@@ -16,12 +16,18 @@ mod kept {
         static TELLING: Cell<bool> = const { Cell::new(false) };
     }
 
-    pub(super) fn stored(value: bool) {
-        STORED.set(value);
+    pub(super) fn store() {
+        STORED.set(true);
     }
 
-    pub(super) fn telling(value: bool) {
-        TELLING.set(value);
+    pub(super) fn release() {
+        STORED.set(false);
+    }
+
+    pub(super) fn tell(work: impl FnOnce()) {
+        TELLING.set(true);
+        work();
+        TELLING.set(false);
     }
 
     pub(super) fn check() {
@@ -34,21 +40,26 @@ mod kept {
 
 #[cfg(any(target_os = "none", target_os = "uefi"))]
 mod kept {
-    pub(super) const fn stored(_: bool) {}
-    pub(super) const fn telling(_: bool) {}
+    pub(super) const fn store() {}
+    pub(super) const fn release() {}
     pub(super) const fn check() {}
+
+    #[inline]
+    pub(super) fn tell(work: impl FnOnce()) {
+        work();
+    }
 }
 
 /// Notes that memory was written that the device may read.
 #[inline]
 pub fn note_stored() {
-    kept::stored(true);
+    kept::store();
 }
 
 /// Notes that everything written before is visible to the device.
 #[inline]
 pub fn note_released() {
-    kept::stored(false);
+    kept::release();
 }
 
 /// Does what tells the device of what was stored.
@@ -57,9 +68,7 @@ pub fn note_released() {
 /// On the host, at a register that is written in `work` before what was stored earlier was released.
 #[inline]
 pub fn tell(work: impl FnOnce()) {
-    kept::telling(true);
-    work();
-    kept::telling(false);
+    kept::tell(work);
 }
 
 #[inline]

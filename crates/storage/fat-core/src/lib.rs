@@ -19,6 +19,7 @@ mod refusal;
 pub use cache::{Cache, CacheError, Disk, Part};
 pub use mount::{MountError, Mounted, Place, Survey, survey};
 pub use names::{MAX_NAMES, Names};
+pub use partition::Besides;
 pub use read::{OpenFile, read_file};
 pub use refusal::refusal;
 

@@ -32,13 +32,15 @@ pub fn host<D>(
     serve: impl FnOnce(&Host, D) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let endpoint: Endpoint = env.get("endpoint")?;
+    // Asked for first: without a device it is not needed, and the grant is right all the same.
+    let timer = env.get("timer");
     let Ok(device) = env.get::<Device>("device") else {
         fact!("virtio.absent", refusal = Refusal::NoDevice.name());
         return refuse_all(&endpoint, Refusal::NoDevice);
     };
     let host = Host {
         endpoint,
-        timer: env.get("timer")?,
+        timer: timer?,
         device,
         wake: if env.arguments().any(|argument| argument == "polled") {
             Wake::Polling

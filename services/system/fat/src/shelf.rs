@@ -1,6 +1,6 @@
 //! Everything that lies on one device: its units, their partitions, and the volumes among them.
 
-use fat_core::{Cache, MountError, Mounted, Names, Place, Survey, survey};
+use fat_core::{Besides, Cache, MountError, Mounted, Names, Place, Survey, survey};
 use fat_format::FatKind;
 use sdk::{
     BlockDevice, Cap, Interface as _, Object as _, Refusal,
@@ -218,6 +218,11 @@ impl Shelf {
         }
         match survey.main {
             Some(main) => {
+                if let (Some(Besides::Other(name)), Some(part)) =
+                    (survey.besides, self.parts.get_mut(first + main))
+                {
+                    part.what = format!("{} (the disk holds {name}, too)", part.what);
+                }
                 self.main.get_or_insert(first + main);
             }
             None if unit.main => self.problem = problem_of(&survey.problem()),

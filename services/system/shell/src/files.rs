@@ -11,6 +11,7 @@ use sdk::{
         vec,
         vec::Vec,
     },
+    block::block_device::InfoReply,
     storage::directory::{Kind, TimeSource},
 };
 use sha2::{Digest, Sha256};
@@ -94,8 +95,15 @@ fn line(to: &mut Terminal, name: &str, stat: &Stat) {
 /// What a disk's volume says about itself, or why there is none; `None` where there is no disk.
 fn describe(disk: &Disk) -> Option<String> {
     let volume = disk.volume.as_ref()?;
+    // Its service may know more of a disk's own volume than the format: what else the disk is.
+    let own = parts(volume).ok().and_then(|all| {
+        let main = all.into_iter().find(|part| part.main);
+        main.map(|part| part.what)
+    });
     let info = volume.info(|r| {
         let (format, label) = (r.format()?, r.label()?);
+        let own = own.as_deref().filter(|own| own.starts_with(format));
+        let format = own.unwrap_or(format);
         let size = show::size(r.total_bytes());
         Ok(if label.is_empty() {
             format!("{format}, {size}")
@@ -164,6 +172,28 @@ fn describe_part(disks: &Disks, disk: &Disk, part: &Part) -> String {
     text
 }
 
+/// The size of a disk that cannot be read, where somebody knows it.
+fn unread(disk: &Disk) -> String {
+    let volume = disk.volume.as_ref();
+    let all = volume.and_then(|volume| parts(volume).ok());
+    let own = all.and_then(|all| all.into_iter().find(|part| part.name.is_empty()));
+    own.filter(|part| part.bytes > 0)
+        .map_or_else(|| "-".to_string(), |part| show::size(part.bytes))
+}
+
+/// Size, bytes of a block, and how a disk may be used.
+fn geometry(disk: &Disk, info: &InfoReply) -> [String; 3] {
+    if info.block_bytes == 0 {
+        return [unread(disk), "-".to_string(), "-".to_string()];
+    }
+    let mode = if info.read_only { "ro" } else { "rw" };
+    [
+        show::size(info.blocks.saturating_mul(u64::from(info.block_bytes))),
+        info.block_bytes.to_string(),
+        mode.to_string(),
+    ]
+}
+
 /// Lists disks with what the device below says.
 pub fn lsblk(disks: &mut Disks, to: &mut Terminal) -> Outcome {
     disks.find_parts();
@@ -183,7 +213,7 @@ pub fn lsblk(disks: &mut Disks, to: &mut Terminal) -> Outcome {
         let info = match device.info() {
             Ok(info) => info,
             Err(Refusal::NoDevice) => continue,
-            // A controller none of whose namespaces can be read: they are named below.
+            // A controller none of whose namespaces can be read.
             Err(Refusal::NotSupported) => Default::default(),
             Err(refusal) => {
                 let _ = writeln!(to, "{}: {refusal}", disk.name);
@@ -202,11 +232,12 @@ pub fn lsblk(disks: &mut Disks, to: &mut Terminal) -> Outcome {
             Ok(Ok(texts)) => texts,
             _ => Default::default(),
         };
+        let [size, block, mode] = geometry(disk, &info);
         table.row([
             disk.name.clone(),
-            show::size(info.blocks.saturating_mul(u64::from(info.block_bytes))),
-            info.block_bytes.to_string(),
-            if info.read_only { "ro" } else { "rw" }.to_string(),
+            size,
+            block,
+            mode,
             address,
             model,
             serial,
