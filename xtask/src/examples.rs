@@ -1,6 +1,7 @@
-//! The commands and manifests in the book: each is run by `cargo xtask test --long`, or says in its page why it is not.
+//! The commands, manifests and programs in the book: each is run, checked or compiled by `cargo xtask test`, or says in its page why
+//! it is not.
 //!
-//! The mark stands above the block: `<!-- not run: long: what takes the time -->`. Invariant: never leaves a command out
+//! A program of Rust is compiled with what `new-service` makes; what is only a part of one is a block of `rust,ignore`. The mark stands above the block: `<!-- not run: long: what takes the time -->`. Invariant: never leaves a command out
 //! without a mark, and never takes a mark without a reason.
 
 use std::collections::BTreeMap;
@@ -31,8 +32,13 @@ struct Block {
 pub fn problems(project: &Project) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     for block in blocks(project)? {
-        let Some(mark) = &block.mark else { continue };
         let place = format!("{}:{}", block.page, block.line);
+        if block.language == "rust" && !is_program(&block) {
+            problems.push(format!(
+                "{place}: nothing compiles a part of a program: give it whole, or call it rust,ignore"
+            ));
+        }
+        let Some(mark) = &block.mark else { continue };
         let (word, reason) = mark.split_once(": ").unwrap_or((mark, ""));
         if !REASONS.contains(&word) {
             problems.push(format!(
@@ -52,8 +58,10 @@ pub fn problems(project: &Project) -> Result<Vec<String>> {
 
 /// How many blocks are not run, by reason, for a person.
 pub fn story(project: &Project) -> Result<String> {
-    let (mut run, mut left) = (0, BTreeMap::new());
+    let (mut run, mut parts, mut left) = (0, 0, BTreeMap::new());
     for block in blocks(project)? {
+        parts += u32::from(block.language == "rust,ignore");
+        run += u32::from(is_program(&block));
         if commands(&block.text).is_empty() && !is_manifest(&block) {
             continue;
         }
@@ -71,7 +79,7 @@ pub fn story(project: &Project) -> Result<String> {
         .map(|(word, count)| format!("{count} {word}"))
         .collect();
     Ok(format!(
-        "examples in the book: {run} run by `test --long`, not run: {}",
+        "examples in the book: {run} run by `test`, {parts} parts of programs, not run: {}",
         left.join(", ")
     ))
 }
@@ -132,6 +140,19 @@ fn run_commands(project: &Project, commands: &[String]) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The whole programs in the book, with their places.
+pub fn programs(project: &Project) -> Result<Vec<(String, String)>> {
+    let all = blocks(project)?.into_iter().filter(is_program);
+    Ok(all
+        .map(|block| (format!("{}:{}", block.page, block.line), block.text))
+        .collect())
+}
+
+/// Whether a block is a whole program of a guest.
+fn is_program(block: &Block) -> bool {
+    block.language == "rust" && block.text.contains("\nsdk::entry!(main);")
 }
 
 /// Whether a block is a whole system.
@@ -254,7 +275,7 @@ fn blocks_of(page: &str, text: &str) -> Vec<Block> {
 
 #[cfg(test)]
 mod tests {
-    use super::{blocks_of, commands};
+    use super::{blocks_of, commands, is_program};
 
     #[test]
     fn a_mark_belongs_to_the_block_below_it() {
@@ -264,6 +285,13 @@ mod tests {
         let marks: Vec<_> = blocks.iter().map(|block| block.mark.as_deref()).collect();
         assert_eq!(marks, [Some("long: hours"), None, None]);
         assert_eq!(blocks[1].line, 6);
+    }
+
+    #[test]
+    fn a_part_of_a_program_is_none() {
+        let text = "```rust\nlet a = 1;\n```\n```rust\nuse x;\nsdk::entry!(main);\n```\n";
+        let programs: Vec<_> = blocks_of("p", text).iter().map(is_program).collect();
+        assert_eq!(programs, [false, true]);
     }
 
     #[test]

@@ -72,7 +72,7 @@ enum Stage {
     FailAlloc,
     /// The fuzzer against the guest
     Fuzzer,
-    /// The book's examples
+    /// The book's commands and manifests
     Examples,
     /// What `new-service` and `new-driver` make, in the guest
     New,
@@ -97,7 +97,7 @@ impl Stage {
 
     /// Whether the gate leaves it to `--long`.
     fn is_long(self) -> bool {
-        matches!(self, Self::Fuzzer | Self::Examples | Self::New)
+        matches!(self, Self::Fuzzer | Self::New)
     }
 
     /// Whether `args` ask for it.

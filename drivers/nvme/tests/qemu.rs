@@ -4,13 +4,14 @@
 #![allow(unsafe_code, clippy::disallowed_macros)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod program;
+
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command as Process, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Duration;
 
 use driver_core::{
@@ -80,15 +81,6 @@ impl BrokerIo for Io {
     }
 }
 
-/// `QEMU` of the environment, or the one that xtask fetched where the distribution's did not fit, or the one in the search path.
-fn program() -> OsString {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    let fetched = PathBuf::from(root).join("target-guest/qemu-own/qemu-system-x86_64");
-    let fetched = fetched.exists().then(|| fetched.into_os_string());
-    let asked = std::env::var_os("QEMU").or(fetched);
-    asked.unwrap_or_else(|| "qemu-system-x86_64".into())
-}
-
 /// QEMU, the broker, and a copy of the registers: the broker writes the copy, and what it changed is carried over.
 struct Bench {
     qemu: Child,
@@ -139,18 +131,7 @@ impl Bench {
         firmware[0xfff0..0xfff4].copy_from_slice(&[0xfa, 0xf4, 0xeb, 0xfd]);
         let firmware_path = folder.join("firmware");
         fs::write(&firmware_path, firmware).unwrap();
-        let mut qemu = Process::new(program())
-            .args([
-                "-nodefaults",
-                "-display",
-                "none",
-                "-accel",
-                "tcg",
-                "-qtest",
-                "stdio",
-                "-m",
-                "64M",
-            ])
+        let mut qemu = program::command()
             .args(["-machine", "q35,memory-backend=ram"])
             .arg("-object")
             .arg(format!(

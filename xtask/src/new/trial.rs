@@ -1,4 +1,5 @@
-//! What `new-service` and `new-driver` make, tried out: in a copy of the tree, from the command to a smoke that passes.
+//! What `new-service` and `new-driver` make, tried out: in a copy of the tree, from the command to a smoke that passes; and the
+//! programs of the book, compiled there.
 //!
 //! Invariant: never changes the tree itself.
 
@@ -10,6 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::examples;
 use crate::new::{DriverArgs, ServiceArgs};
 use crate::project::Project;
 
@@ -33,6 +35,12 @@ const MADE: [&str; 8] = [
 /// before. The build folder stays, so that a second time is shorter.
 pub fn on_host(project: &Project) -> Result<()> {
     let made = Made::new(project)?;
+    let examples = made.examples(project)?;
+    let compiled: Vec<&str> = examples
+        .iter()
+        .flat_map(|name| ["--package", name.as_str()])
+        .collect();
+    made.cargo(&[&["check", "--quiet"], compiled.as_slice()].concat())?;
     let packages = MADE.iter().flat_map(|name| ["--package", *name]);
     let packages: Vec<&str> = packages.collect();
     let lint = ["clippy", "--quiet", "--all-targets"];
@@ -77,6 +85,24 @@ impl Made {
             super::driver(&Project::at(&root)?, &DriverArgs { name, virtio })?;
         }
         Ok(Self { tree, build })
+    }
+
+    /// Makes a service of each whole program in the book; gives their names.
+    fn examples(&self, project: &Project) -> Result<Vec<String>> {
+        let services = self.tree.join("services/system");
+        let manifest = fs::read_to_string(services.join("hello/Cargo.toml"))?;
+        let mut names = Vec::new();
+        for (at, (place, text)) in examples::programs(project)?.into_iter().enumerate() {
+            let name = format!("book-example-{at}");
+            println!("{name}: {place}");
+            let folder = services.join(&name);
+            fs::create_dir_all(folder.join("src"))?;
+            let named = manifest.replace("name = \"hello\"", &format!("name = \"{name}\""));
+            fs::write(folder.join("Cargo.toml"), named)?;
+            fs::write(folder.join("src/main.rs"), text)?;
+            names.push(name);
+        }
+        Ok(names)
     }
 
     /// The copy's own xtask, which knows the new smokes.
