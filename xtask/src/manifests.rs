@@ -6,7 +6,35 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use manifest::KernelSource;
+
+use crate::precheck::meant;
 use crate::project::Project;
+
+/// The fields of a manifest that a person writes.
+const FIELDS: [&str; 21] = [
+    "name",
+    "exitWith",
+    "drivers",
+    "services",
+    "binary",
+    "arguments",
+    "grants",
+    "exports",
+    "restart",
+    "priority",
+    "limits",
+    "maxRestarts",
+    "critical",
+    "distrusting",
+    "stackPages",
+    "areaPages",
+    "kernel",
+    "export",
+    "device",
+    "endpoint",
+    "interface",
+];
 
 /// Compiles `manifests/NAME.capnp` to the message the guest reads.
 ///
@@ -30,7 +58,8 @@ pub fn compile(project: &Project, source: &Path) -> Result<Vec<u8>> {
         .output()
         .context("cannot start capnp")?;
     if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{}{}", said.trim(), advice(&said));
     }
     ensure!(
         !output.stdout.is_empty(),
@@ -38,6 +67,29 @@ pub fn compile(project: &Project, source: &Path) -> Result<Vec<u8>> {
         project.show(source)
     );
     Ok(output.stdout)
+}
+
+/// What to do about what the compiler says, where it says too little.
+fn advice(said: &str) -> String {
+    let between = |before: &str, after: &str| {
+        let rest = said.split_once(before)?.1;
+        Some(rest.split_once(after).map_or(rest, |(word, _)| word).trim())
+    };
+    if said.contains("'manifest' is not defined") {
+        return "\nA manifest is one constant: const manifest :M.Manifest = ( ... );".to_owned();
+    }
+    if let Some(word) = between("error: Not defined: ", "\n") {
+        let restarts = ["never", "onFailure", "always"].into_iter();
+        let known = KernelSource::ALL.iter().map(|source| source.name());
+        return meant(word, known.chain(restarts));
+    }
+    if said.contains("error: Expected name.") || said.contains("error: Parse error.") {
+        return "\nIs a comma missing before it?".to_owned();
+    }
+    if let Some(field) = between("Struct has no field named '", "'") {
+        return meant(field, FIELDS.into_iter());
+    }
+    String::new()
 }
 
 /// The file that a manifest called `name` is written in.
@@ -70,4 +122,25 @@ pub fn manifest_names(dir: &Path) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::advice;
+
+    #[test]
+    fn what_the_compiler_leaves_open_is_said() {
+        let named = advice("m.capnp:20:19-25: error: Not defined: consle\n");
+        assert_eq!(named, "; did you mean \"console\"?");
+        let field = advice("m.capnp:1:2-3: error: Struct has no field named 'restarts'.\n");
+        assert_eq!(field, "; did you mean \"restart\"?");
+        assert!(advice("m.capnp:14:9-26: error: Expected name.").contains("comma"));
+        assert!(
+            advice("capnp eval: manifest: 'manifest' is not defined.").contains("const manifest")
+        );
+        assert_eq!(
+            advice("m.capnp:1:2: error: Integer value out of range."),
+            ""
+        );
+    }
 }

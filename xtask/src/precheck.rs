@@ -202,7 +202,7 @@ fn programs(project: &Project) -> impl Iterator<Item = (&Member, &str)> {
 }
 
 /// `; did you mean "x"?`, where one of `known` is near.
-fn meant<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub fn meant<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
     let nearest = known
         .map(|name| (edits(word, name), name))
         .min()
