@@ -9,6 +9,8 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
+use crate::image_whole;
+
 /// The formats that `--disk FORMAT:IMAGE` takes, as QEMU calls them.
 pub const FORMATS: [&str; 8] = [
     "raw",
@@ -105,6 +107,9 @@ pub fn look(file: &mut File) -> std::io::Result<Found> {
     let found = alone
         .into_iter()
         .find(|(offset, magic, _)| at(*offset, magic));
+    if matches!(found, Some((.., "vdi"))) && !image_whole::vdi(file, &head)? {
+        return Ok(cut("vdi"));
+    }
     Ok(Found::Alone(found.map_or("raw", |(.., format)| format)))
 }
 
@@ -125,7 +130,8 @@ fn ends_with_block_of(file: &mut File, magic: &[u8]) -> std::io::Result<bool> {
     Ok(footer == magic)
 }
 
-fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+/// A field of a header; zeros where that is too short.
+pub fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let field = bytes
         .get(at..at + N)
         .and_then(|field| field.try_into().ok());
@@ -158,12 +164,8 @@ fn qcow2(file: &mut File, head: &[u8]) -> std::io::Result<Found> {
              driver=qcow2,file.filename=IMAGE,encrypt.key-secret=s -O raw PLAIN makes one that is not",
         ));
     }
-    if !qcow2_is_whole(file, head)? {
-        return Ok(Found::Unusable(
-            "qcow2",
-            "cut off: it has less bytes than its own tables say",
-            "fetch or copy it again (qemu-img check says more)",
-        ));
+    if !image_whole::qcow2(file, head)? {
+        return Ok(cut("qcow2"));
     }
     let mut names = Vec::new();
     if backing_at != 0 {
@@ -181,34 +183,12 @@ fn qcow2(file: &mut File, head: &[u8]) -> std::io::Result<Found> {
     })
 }
 
-/// Most bytes of a qcow2 image's first table: 32 MiB is QEMU's own bound.
-const MOST_TABLE_BYTES: u64 = 32 << 20;
-
-/// Whether the tables of a qcow2 image, and what the first of them leads to, lie within the file. What lies behind its end QEMU
-/// reads as zeros, without a word.
-fn qcow2_is_whole(file: &mut File, head: &[u8]) -> std::io::Result<bool> {
-    let len = file.metadata()?.len();
-    let cluster_bits = u32::from_be_bytes(field(head, 20));
-    let entries = u64::from(u32::from_be_bytes(field(head, 36)));
-    let at = u64::from_be_bytes(field(head, 40));
-    let cluster = 1_u64.checked_shl(cluster_bits).unwrap_or(u64::MAX);
-    let ends_inside = |at: u64, bytes: u64| at.checked_add(bytes).is_some_and(|end| end <= len);
-    // A block device has no length here, and a size beyond QEMU's bounds is QEMU's to refuse.
-    if len == 0 || cluster > 2 << 20 || entries * 8 > MOST_TABLE_BYTES {
-        return Ok(true);
-    }
-    if !ends_inside(at, entries * 8) {
-        return Ok(false);
-    }
-    let mut table = Vec::new();
-    file.seek(SeekFrom::Start(at))?;
-    file.take(entries * 8).read_to_end(&mut table)?;
-    let seconds = table.chunks_exact(8).map(|entry| {
-        let word = u64::from_be_bytes(field(entry, 0));
-        word & 0x00ff_ffff_ffff_fe00
-    });
-    let mut used = seconds.filter(|second| *second != 0);
-    Ok(used.all(|second| ends_inside(second, cluster)))
+fn cut(format: &'static str) -> Found {
+    Found::Unusable(
+        format,
+        "cut off: it has less bytes than its own tables say",
+        "fetch or copy it again (qemu-img check says more)",
+    )
 }
 
 /// Feature bit 0: a backing file.
@@ -243,8 +223,10 @@ fn sparse_vmdk(file: &mut File, head: &[u8]) -> std::io::Result<Found> {
         let names = names_of(&text);
         let parent = names.into_iter().filter(|_| has_parent || capacity == 0);
         Found::Names("vmdk", parent.collect())
-    } else {
+    } else if image_whole::sparse_vmdk(file, head)? {
         Found::Alone("vmdk")
+    } else {
+        cut("vmdk")
     })
 }
 

@@ -20,6 +20,7 @@ mod fuzz;
 mod graph;
 mod image;
 mod image_format;
+mod image_whole;
 mod kvm;
 mod manifests;
 mod network;
