@@ -42,9 +42,12 @@ impl Table {
         match row.group {
             Group::Hold | Group::HoldTwo => Self::Holds,
             Group::Reset(_) => Self::PowerOn,
-            Group::Boot | Group::BootUefi | Group::Calls | Group::Block | Group::Device => {
-                Self::Operations
-            }
+            Group::Boot
+            | Group::BootUefi
+            | Group::Calls
+            | Group::Block
+            | Group::Device
+            | Group::Domain => Self::Operations,
         }
     }
 

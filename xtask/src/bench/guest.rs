@@ -151,9 +151,12 @@ impl<'a> Bench<'a> {
             _ => "q35",
         };
         let mut extra = vec![OsString::from("-plugin"), option];
-        let has_disk = matches!(group, Group::Block | Group::Device);
+        let has_disk = matches!(group, Group::Block | Group::Device | Group::Domain);
         let in_real_time = has_disk || group.is_hold();
-        if group == Group::Device || group.is_hold() {
+        if group == Group::Domain {
+            extra.extend(["-device", "intel-iommu,aw-bits=39"].map(OsString::from));
+        }
+        if matches!(group, Group::Device | Group::Domain) || group.is_hold() {
             extra.extend(["-device", "edu"].map(OsString::from));
         }
         if group.is_hold() {
@@ -286,6 +289,7 @@ const fn manifest_of(group: Group) -> &'static str {
         Group::Calls => "bench/cpu",
         Group::Block => "bench/block",
         Group::Device => "bench/device",
+        Group::Domain => "bench/domain",
         Group::Hold | Group::HoldTwo => "bench/hold",
     }
 }
@@ -318,9 +322,12 @@ fn stages(log: &Log, group: Group) -> Result<Vec<(String, Sample)>> {
             let name = name.context("every group has a row")?.name;
             return Ok(vec![(name.into(), stage(Some(&Counts::default()), user)?)]);
         }
-        Group::Calls | Group::Block | Group::Device | Group::Hold | Group::HoldTwo => {
-            return Ok(Vec::new());
-        }
+        Group::Calls
+        | Group::Block
+        | Group::Device
+        | Group::Domain
+        | Group::Hold
+        | Group::HoldTwo => return Ok(Vec::new()),
     };
     Ok(vec![
         (whole.into(), stage(loader, user)?),

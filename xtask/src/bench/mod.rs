@@ -123,6 +123,7 @@ fn measure(bench: &Bench<'_>, rows: &[&Row]) -> Result<Results> {
             Group::Calls
             | Group::Block
             | Group::Device
+            | Group::Domain
             | Group::Hold
             | Group::HoldTwo
             | Group::Reset(_) => 1,

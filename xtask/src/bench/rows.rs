@@ -20,6 +20,8 @@ pub enum Group {
     Block,
     /// Loops over registers, DMA memory and commands, in real time for the same reason.
     Device,
+    /// The same below a remapping unit that is on, where every function has a domain of its own.
+    Domain,
     /// Everything large that a program can ask for. What counts is the longest stretch with interrupts off, of all
     /// repetitions.
     Hold,
@@ -30,7 +32,10 @@ pub enum Group {
 impl Group {
     /// Whether a program marks what is measured, so that it can be told where the instructions go.
     pub fn has_marks(self) -> bool {
-        matches!(self, Self::Calls | Self::Block | Self::Device)
+        matches!(
+            self,
+            Self::Calls | Self::Block | Self::Device | Self::Domain
+        )
     }
 
     /// Whether the longest stretch with interrupts off counts, not the sum.
@@ -113,7 +118,7 @@ pub const HOLD_MAX_TWO: &str = "hold_max_two";
 const NONE: [f64; 2] = [0.0, 0.0];
 
 /// All of them, in the order of the table.
-pub const ROWS: [Row; 69] = [
+pub const ROWS: [Row; 74] = [
     // Linux: 1.521 G from reset to its first program; a tenth and three hundredths of that.
     row(
         "boot_user",
@@ -243,6 +248,36 @@ pub const ROWS: [Row; 69] = [
         Group::Device,
         "allocate, map, unmap, wipe and free a DMA buffer of 4 KiB",
         [4.0e3, 2.0e3],
+    ),
+    row(
+        "buffer_4k",
+        Group::Device,
+        "allocate a DMA buffer of 4 KiB, wipe and free it",
+        NONE,
+    ),
+    row(
+        "buffer_4k_domain",
+        Group::Domain,
+        "the same below a VT-d unit: mapped into the domain, unmapped, flushed and waited for besides",
+        NONE,
+    ),
+    row(
+        "claim_with_domain",
+        Group::Domain,
+        "claim a device below a VT-d unit with a domain of its own, and give it back",
+        NONE,
+    ),
+    row(
+        "dma_submit_domain",
+        Group::Domain,
+        "`dma_submit` in a domain",
+        NONE,
+    ),
+    row(
+        "dma_submit_32_domain",
+        Group::Domain,
+        "`dma_submit_32` in a domain",
+        NONE,
     ),
     row(
         "dma_submit",

@@ -38,6 +38,34 @@ pub fn run(env: &Env) -> Result<(), Error> {
     restart(env, &registry)
 }
 
+/// Runs those that are other below a remapping unit.
+pub fn domain(env: &Env) -> Result<(), Error> {
+    let registry: DeviceRegistry = env.get("deviceRegistry")?;
+    let timer: Timer = env.get("timer")?;
+    measure::<106, 107>("claim_with_domain", 20, |n| {
+        (0..n).try_for_each(|_| registry.claim("edu", 0).map(drop))
+    })?;
+    let nvme = controller(&registry, 1)?;
+    buffers(&nvme, "buffer_4k_domain")?;
+    let buffer = nvme
+        .pool
+        .allocate(PAGE.into(), sdk::Layout::Scattered)?
+        .buffer;
+    let wait = || timer.sleep(timer.now()?.ns + 5_000_000);
+    let names = ["dma_submit_domain", "dma_submit_32_domain"];
+    by_ring(nvme.queues.into_iter().next(), &buffer, wait, names)
+}
+
+/// A buffer's page comes and goes.
+fn buffers(nvme: &Nvme, name: &str) -> Result<(), Error> {
+    measure::<108, 109>(name, 300, |n| {
+        (0..n).try_for_each(|_| {
+            let page = nvme.pool.allocate(PAGE.into(), sdk::Layout::Scattered);
+            page?.buffer.free()
+        })
+    })
+}
+
 /// Runs `work` on what `prepare` made, between the marks; `prepare` and the end of what `work` gives are not counted.
 fn measure_one<const EVEN: u32, const ODD: u32, T, U>(
     name: &str,
@@ -104,6 +132,7 @@ fn commands(registry: &DeviceRegistry, timer: &Timer) -> Result<(), Error> {
             buffer.free()
         })
     })?;
+    buffers(&nvme, "buffer_4k")?;
     let queue = nvme.queues.first().ok_or(Refusal::NotFound)?;
     let buffer = page()?.buffer;
     let segments = [Segment {
@@ -150,7 +179,8 @@ fn commands(registry: &DeviceRegistry, timer: &Timer) -> Result<(), Error> {
             drain(64)
         })
     })?;
-    by_ring(nvme.queues.into_iter().next(), &buffer, wait)
+    let names = ["dma_submit", "dma_submit_32"];
+    by_ring(nvme.queues.into_iter().next(), &buffer, wait, names)
 }
 
 /// The same reads through the queue's ring. A kick submits and completes; so at depth, one goes with each batch.
@@ -158,6 +188,7 @@ fn by_ring(
     queue: Option<DeviceQueue>,
     buffer: &DmaBuffer,
     wait: impl Fn() -> Result<(), Refusal>,
+    [alone, batch]: [&str; 2],
 ) -> Result<(), Error> {
     let mut ring = QueueRing::open(queue.ok_or(Refusal::NotFound)?)?;
     let binding = ring.bind(buffer)?;
@@ -176,7 +207,7 @@ fn by_ring(
         }
         Ok(())
     };
-    measure::<36, 37>("dma_submit", 640, |n| {
+    measure::<36, 37>(alone, 640, |n| {
         (0..n / 32).try_for_each(|_| {
             for cookie in 0..32 {
                 ring.push(&command(cookie))?;
@@ -186,7 +217,7 @@ fn by_ring(
             drain(&mut ring, 32, 1)
         })
     })?;
-    measure::<38, 39>("dma_submit_32", 640, |n| {
+    measure::<38, 39>(batch, 640, |n| {
         (0..n / 32).try_for_each(|_| {
             for cookie in 0..32 {
                 ring.push(&command(cookie))?;

@@ -62,6 +62,9 @@ fn main(env: &Env) -> Result<(), Error> {
     if env.arguments().any(|group| group == "device") {
         device::run(env)?;
     }
+    if env.arguments().any(|group| group == "domain") {
+        device::domain(env)?;
+    }
     if env.arguments().any(|group| group == "long") {
         hold::run(env)?;
     }
