@@ -436,6 +436,7 @@ impl<P: Port, F: FnMut(String)> Model for Gve<P, F> {
             self.ring(bus, index, value);
         }
         self.pull(bus);
+        self.port.turn();
         self.flush();
     }
 }

@@ -1,5 +1,6 @@
 //! Where frames go and come from.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -7,8 +8,14 @@ use std::path::{Path, PathBuf};
 /// The longest datagram that is taken whole.
 const LONGEST: usize = 1 << 16;
 
+/// Most frames that wait for room in the peer's queue; what comes then is lost.
+const WAITING: usize = 1024;
+
 /// One end of a wire.
 pub trait Port {
+    /// Called at every turn of the device: sends what could not be sent before.
+    fn turn(&mut self) {}
+
     /// Sends a frame. One that does not get through is lost, as on a wire.
     fn send(&mut self, frame: &[u8]);
 
@@ -23,6 +30,8 @@ pub struct Datagrams {
     peer: PathBuf,
     /// Where the next one goes. Most looks find none.
     room: Vec<u8>,
+    /// Frames that there was no room for at the peer: a system lets few datagrams wait, fewer than a burst of a driver has.
+    waiting: VecDeque<Vec<u8>>,
 }
 
 impl Datagrams {
@@ -37,14 +46,27 @@ impl Datagrams {
             socket,
             peer: peer.to_path_buf(),
             room: vec![0; LONGEST],
+            waiting: VecDeque::new(),
         })
     }
 }
 
 impl Port for Datagrams {
+    fn turn(&mut self) {
+        while let Some(frame) = self.waiting.front() {
+            match self.socket.send_to(frame, &self.peer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // Lost, as on a wire.
+                Ok(_) | Err(_) => self.waiting.pop_front(),
+            };
+        }
+    }
+
     fn send(&mut self, frame: &[u8]) {
-        // Lost, as on a wire.
-        let _ = self.socket.send_to(frame, &self.peer);
+        if self.waiting.len() < WAITING {
+            self.waiting.push_back(frame.to_vec());
+        }
+        self.turn();
     }
 
     fn receive(&mut self) -> Option<Vec<u8>> {
