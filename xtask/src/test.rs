@@ -16,8 +16,8 @@ use crate::qemu::{self, Accel};
 use crate::smoke::runner::{Options, Runner, Tally, Trial};
 use crate::toolchain::Toolchain;
 use crate::{
-    bench, codegen, cpus, crash, examples, fail_alloc, fuzz, kvm, new, newer, replay, saving,
-    smoke, tidy,
+    bench, codegen, cpus, crash, examples, fail_alloc, fuzz, kvm, new, newer, oracle, replay,
+    saving, smoke, tidy,
 };
 
 /// What `cargo xtask test` takes.
@@ -29,7 +29,7 @@ pub struct TestArgs {
     /// Only the smokes and sabotages
     #[arg(long, conflicts_with = "host")]
     smokes: bool,
-    /// Also what takes long: the fuzzer against the guest, the book's examples, and services and drivers made by `new-service` and `new-driver`
+    /// Also what takes long: the fuzzer against the guest, the book's examples, services and drivers made by `new-service` and `new-driver`, and vendors' drivers on the device models
     #[arg(long, conflicts_with = "host")]
     long: bool,
     /// Only these stages, one after the other
@@ -76,6 +76,8 @@ enum Stage {
     Examples,
     /// What `new-service` and `new-driver` make, in the guest
     New,
+    /// Vendors' own drivers, in Debian's cloud kernels, on the device models
+    DeviceModels,
 }
 
 impl Stage {
@@ -92,12 +94,13 @@ impl Stage {
                 | Self::Fuzzer
                 | Self::Examples
                 | Self::New
+                | Self::DeviceModels
         )
     }
 
     /// Whether the gate leaves it to `--long`.
     fn is_long(self) -> bool {
-        matches!(self, Self::Fuzzer | Self::New)
+        matches!(self, Self::Fuzzer | Self::New | Self::DeviceModels)
     }
 
     /// Whether `args` ask for it.
@@ -158,6 +161,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<
     stages.run(Stage::Fuzzer, || fuzz::gate(project, toolchain));
     stages.run(Stage::Examples, || examples::run(project));
     stages.run(Stage::New, || new::trial::in_guest(project));
+    stages.run(Stage::DeviceModels, || oracle::gate(project));
     // A stage that failed counts, so that the closing line never looks better than the end.
     tally.failed.extend(stages.failed);
     Ok(smoke::close(&tally))
