@@ -7,9 +7,12 @@ using Stub = import "stub.capnp";
 # An interface that moves Ethernet frames.
 interface Nic @0xd1c0a5e5b0a70f01 {
   # The first byte of the address is the most significant of `mac`'s 48 bits. `frameBytes` is the longest frame, with its
-  # header and without its check sequence.
+  # header and without its check sequence. A received frame begins `lead` bytes into its piece. Where `pieceBytes` is not 0, a
+  # piece to receive has just so many bytes and begins at a multiple of them; with `halves` such pieces lie in the first half of
+  # the window, and those to send in the second.
   # Refuses: `noDevice`.
-  info @0 () -> (mac :UInt64, mtu :UInt16, frameBytes :UInt16, linkUp :Bool, polled :Bool) $Stub.idempotent;
+  info @0 () -> (mac :UInt64, mtu :UInt16, frameBytes :UInt16, linkUp :Bool, polled :Bool, lead :UInt16, pieceBytes :UInt16,
+    halves :Bool) $Stub.idempotent;
   # Opens the session with a window of its own; there is one at a time. When its last handle goes, the device gives up
   # what was posted, and the window is revoked and scrubbed. The window is rounded up to pages, at most 8 MiB. Asked while
   # the last session is ending, it waits for the end.
@@ -28,7 +31,7 @@ interface NicSession @0xd1c0a5e5b0a70f02 {
   # `overBudget` (more than 64 in one call).
   transmit @0 (frames :List(Piece)) -> (accepted :UInt16, refusal :UInt8 $Stub.refusal);
   # Gives memory for frames to come: one frame each, so each holds `frameBytes`.
-  # Refuses: as `transmit`; `lengthMismatch` under `frameBytes`.
+  # Refuses: as `transmit`; `lengthMismatch` under `frameBytes`, or for another length than `pieceBytes`; `misaligned`.
   post @1 (buffers :List(Piece)) -> (accepted :UInt16, refusal :UInt8 $Stub.refusal);
   # Completes as soon as event number `from` is there: that one and those that follow, up to 64. Events are numbered from 0
   # on in the order in which they come; asking from one on gives up all before it, and with them their places.

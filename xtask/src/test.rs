@@ -29,7 +29,7 @@ pub struct TestArgs {
     /// Only the smokes and sabotages
     #[arg(long, conflicts_with = "host")]
     smokes: bool,
-    /// Also what takes long: the fuzzer against the guest, the book's examples, services and drivers made by `new-service` and `new-driver`, and vendors' drivers on the device models
+    /// Also what takes long: the fuzzer against the guest, services and drivers made by `new-service` and `new-driver`, and vendors' drivers on the device models
     #[arg(long, conflicts_with = "host")]
     long: bool,
     /// Only these stages, one after the other

@@ -9,11 +9,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use gve_format::QueueFormat;
+use gve_model::{Datagrams, Fault, Gve, Shape};
 use vfio_user::card::{Attack, Card};
 use vfio_user::hostile::{Hostile, Order, Start};
 use vfio_user::{Channel, Model, Server};
 
-/// The hostile device, at a socket in the smoke's work folder.
+/// A device, at a socket in the smoke's work folder.
 pub struct DeviceModel {
     /// Name of the socket.
     pub socket: &'static str,
@@ -30,6 +32,9 @@ pub enum ModelKind {
     Stranger(&'static [&'static str]),
     /// The teaching card, to its driver; it tries this with each transfer to memory.
     Card(&'static [Attack]),
+    /// Google's virtual NIC, to its driver, with queues of this format; it does these things wrong (`gve_model::Fault`). Its wire
+    /// goes from `card` to `bridge` in the work folder. What it objects to fails the smoke.
+    Gve(QueueFormat, &'static [&'static str]),
 }
 
 /// A device that is served.
@@ -46,12 +51,19 @@ impl Served {
         let listener = UnixListener::bind(&path)
             .with_context(|| format!("cannot listen at {}", path.display()))?;
         listener.set_nonblocking(true)?;
+        let port = match model.kind {
+            ModelKind::Gve(..) => {
+                let port = Datagrams::new(&work.join("card"), &work.join("bridge"));
+                Some(port.context("cannot make the card's end of the wire")?)
+            }
+            ModelKind::Stranger(_) | ModelKind::Card(_) => None,
+        };
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = thread::spawn(move || {
             let goes_on = || !stopped.load(Ordering::Relaxed);
             match accept(&listener, &goes_on)? {
-                Some(socket) => serve(model, socket, &goes_on),
+                Some(socket) => serve(model, port, socket, &goes_on),
                 None => Ok(vec!["nobody came".to_owned()]),
             }
         });
@@ -71,7 +83,11 @@ impl Served {
         let missing = |report: &&&str| !rest.any(|line| line.starts_with(**report));
         let missing = self.model.reports.iter().filter(missing);
         let missing = missing.map(|report| format!("the device did not report: {report}"));
-        Ok((told.clone(), missing.collect()))
+        let objections = told
+            .iter()
+            .filter(|line| line.starts_with("model.violation"));
+        let objections = objections.map(|line| format!("the device objected: {line}"));
+        Ok((told.clone(), missing.chain(objections).collect()))
     }
 }
 
@@ -93,6 +109,7 @@ fn accept(listener: &UnixListener, goes_on: &dyn Fn() -> bool) -> Result<Option<
 
 fn serve(
     model: &DeviceModel,
+    port: Option<Datagrams>,
     socket: UnixStream,
     goes_on: &dyn Fn() -> bool,
 ) -> Result<Vec<String>> {
@@ -103,13 +120,31 @@ fn serve(
             for line in lines {
                 send.send(Order::parse(line).with_context(|| format!("no order: {line}"))?)?;
             }
-            let device = Hostile::new(orders, Start::OnceSwept, |line| told.push(line));
-            let refused = run(device, socket, goes_on);
+            let mut device = Hostile::new(orders, Start::OnceSwept, |line| told.push(line));
+            let refused = run(&mut device, socket, goes_on);
+            drop(device);
             told.extend(refused);
         }
         ModelKind::Card(attacks) => {
-            let device = Card::new(attacks.to_vec(), |line| told.push(line));
-            let refused = run(device, socket, goes_on);
+            let mut device = Card::new(attacks.to_vec(), |line| told.push(line));
+            let refused = run(&mut device, socket, goes_on);
+            drop(device);
+            told.extend(refused);
+        }
+        ModelKind::Gve(format, faults) => {
+            let port = port.context("the card has no wire")?;
+            let faults = faults
+                .iter()
+                .map(|fault| Fault::parse(fault).with_context(|| format!("no fault: {fault}")));
+            let shape = Shape {
+                format,
+                faults: faults.collect::<Result<_>>()?,
+                ..Shape::default()
+            };
+            let mut device = Gve::new(shape, port, |line| told.push(line));
+            let refused = run(&mut device, socket, goes_on);
+            device.tell_counts();
+            drop(device);
             told.extend(refused);
         }
     }
@@ -117,10 +152,10 @@ fn serve(
 }
 
 /// Serves a device to its end; what its peer was refused, and how it ended otherwise than by going away.
-fn run(mut device: impl Model, socket: UnixStream, goes_on: &dyn Fn() -> bool) -> Vec<String> {
+fn run(device: &mut impl Model, socket: UnixStream, goes_on: &dyn Fn() -> bool) -> Vec<String> {
     let mut told = Vec::new();
     let mut server = Server::new(Channel::new(socket), device.describe());
-    let end = server.run(&mut device, goes_on);
+    let end = server.run(device, goes_on);
     for refusal in server.refusals() {
         told.push(format!(
             "answered command={} error={}",

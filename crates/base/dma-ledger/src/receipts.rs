@@ -16,6 +16,8 @@ pub enum ResetProof {
     EngineIdle = 4,
     /// A device whose reset bit clears itself: the bit was read as 0 after 1 was written, and the rest was not all ones.
     ResetBitClear = 5,
+    /// gVNIC: the admin queue's page number was read as 0 after 0 was written, from a device that is still there.
+    AdminQueueReleased = 6,
 }
 
 /// What showed that no transaction of the function is under way. The numbers are stable.

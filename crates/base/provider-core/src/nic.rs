@@ -43,6 +43,17 @@ pub struct Event {
     pub outcome: Result<u32, Refusal>,
 }
 
+/// What an interface demands of the pieces of its window; nothing by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Bytes before a received frame in its piece.
+    pub lead: u16,
+    /// What a piece to receive is long, and begins at a multiple of; 0 for any that holds a frame.
+    pub piece_bytes: u16,
+    /// Whether pieces to receive lie in the first half of the window, and those to send in the second.
+    pub halves: bool,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     generation: u64,
@@ -66,6 +77,7 @@ struct Places {
 pub struct Traffic {
     window_bytes: u32,
     frame_bytes: u32,
+    layout: Layout,
     receive: Places,
     transmit: Places,
     /// Places whose piece the device has given back, oldest first.
@@ -137,12 +149,44 @@ impl Traffic {
         Self {
             window_bytes,
             frame_bytes,
+            layout: Layout::default(),
             receive: Places::new(receive_depth),
             transmit: Places::new(transmit_depth),
             events: VecDeque::with_capacity(
                 usize::from(receive_depth) + usize::from(transmit_depth),
             ),
             first: 0,
+        }
+    }
+
+    /// The same for an interface that demands more of its pieces.
+    #[must_use]
+    pub const fn with_layout(mut self, layout: Layout) -> Self {
+        self.layout = layout;
+        self
+    }
+
+    /// Where the pieces of a lane begin and end.
+    const fn part_of(&self, lane: Lane) -> (u32, u32) {
+        let half = self.window_bytes / 2;
+        match (self.layout.halves, lane) {
+            (false, _) => (0, self.window_bytes),
+            (true, Lane::Receive) => (0, half),
+            (true, Lane::Transmit) => (half, self.window_bytes),
+        }
+    }
+
+    /// Whether a frame fits a piece, or a piece a frame.
+    fn check_length(&self, lane: Lane, length: u32) -> Result<(), Refusal> {
+        let fits = match (lane, u32::from(self.layout.piece_bytes)) {
+            (Lane::Receive, 0) => length >= self.frame_bytes + u32::from(self.layout.lead),
+            (Lane::Receive, exact) => length == exact,
+            (Lane::Transmit, _) => (LEAST_FRAME_BYTES..=self.frame_bytes).contains(&length),
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(Refusal::LengthMismatch)
         }
     }
 
@@ -156,22 +200,21 @@ impl Traffic {
     /// A client hands a piece over.
     ///
     /// # Errors
-    /// `OutOfRange` outside the window; `LengthMismatch` for a frame that is none, or for less room than a frame may
-    /// need; `QueueFull` when all places are taken, which those of events not given up are too.
+    /// `OutOfRange` outside the window, or its lane's half; `LengthMismatch` for a frame that is none, or for less room than a
+    /// frame may need; `Misaligned`; `QueueFull` when all places are taken, which those of events not given up are too.
     pub fn hand_over(&mut self, lane: Lane, piece: Piece) -> Result<(), Refusal> {
         let end = piece
             .offset
             .checked_add(piece.length)
             .ok_or(Refusal::OutOfRange)?;
-        if end > self.window_bytes {
+        let (from, to) = self.part_of(lane);
+        if piece.offset < from || end > to {
             return Err(Refusal::OutOfRange);
         }
-        let fits = match lane {
-            Lane::Receive => piece.length >= self.frame_bytes,
-            Lane::Transmit => (LEAST_FRAME_BYTES..=self.frame_bytes).contains(&piece.length),
-        };
-        if !fits {
-            return Err(Refusal::LengthMismatch);
+        self.check_length(lane, piece.length)?;
+        let aligned = u32::from(self.layout.piece_bytes);
+        if lane == Lane::Receive && aligned != 0 && !piece.offset.is_multiple_of(aligned) {
+            return Err(Refusal::Misaligned);
         }
         self.places(lane).add(piece)
     }
@@ -187,9 +230,10 @@ impl Traffic {
         let Some((index, piece)) = self.places(lane).landed(cookie) else {
             return;
         };
+        let lead = u32::from(self.layout.lead);
         let outcome = outcome.and_then(|bytes| match lane {
             Lane::Transmit => Ok(piece.length),
-            Lane::Receive if bytes <= piece.length => Ok(bytes),
+            Lane::Receive if bytes <= piece.length.saturating_sub(lead) => Ok(bytes),
             Lane::Receive => Err(Refusal::Corrupt),
         });
         self.events.push_back((lane, index, outcome));
@@ -278,6 +322,29 @@ mod tests {
         assert_eq!(transmit(0, 1515), Err(Refusal::LengthMismatch));
         assert_eq!(transmit(0, 0), Err(Refusal::LengthMismatch));
         assert_eq!(transmit(65_523, 14), Err(Refusal::OutOfRange));
+    }
+
+    #[test]
+    fn an_interface_may_demand_where_pieces_lie() {
+        let mut t = traffic().with_layout(Layout {
+            lead: 2,
+            piece_bytes: 2048,
+            halves: true,
+        });
+        let mut receive = |o, l| t.hand_over(Lane::Receive, piece(o, l));
+        assert_eq!(receive(30_720, 2048), Ok(()));
+        assert_eq!(receive(0, 1514), Err(Refusal::LengthMismatch));
+        assert_eq!(receive(0, 2049), Err(Refusal::LengthMismatch));
+        assert_eq!(receive(64, 2048), Err(Refusal::Misaligned));
+        assert_eq!(receive(32_768, 2048), Err(Refusal::OutOfRange));
+        let mut transmit = |o, l| t.hand_over(Lane::Transmit, piece(o, l));
+        assert_eq!(transmit(32_768, 14), Ok(()));
+        assert_eq!(transmit(32_767, 14), Err(Refusal::OutOfRange));
+        // A frame and what is before it lie in the piece.
+        let (cookie, _) = t.plan(Lane::Receive).unwrap();
+        t.done(Lane::Receive, cookie, Ok(2047));
+        let event = t.events().next().unwrap();
+        assert_eq!(event.outcome, Err(Refusal::Corrupt));
     }
 
     #[test]

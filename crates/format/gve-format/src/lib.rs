@@ -3,7 +3,8 @@
 //!
 //! Owns: the registers and doorbells ([`registers`]), the 64-byte admin command ([`Command`]) and its status
 //! ([`Status`]), the device descriptor with its options ([`Descriptor`], [`Formats`]), the page list ([`pages`]), the
-//! big-endian descriptors of GQI queues ([`gqi`]) and the little-endian ones of DQO queues ([`dqo`]).
+//! big-endian descriptors of GQI queues ([`gqi`]) and the little-endian ones of DQO queues ([`dqo`]), and what a provider and the
+//! broker of such a device say to each other ([`brokered`]).
 //!
 //! Both directions are here: what a broker writes a device model reads, and the other way round. Readers are strict: a
 //! reserved field that is not zero, or a value that means nothing, is a [`Refusal`].
@@ -18,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod be;
+pub mod brokered;
 mod command;
 mod descriptor;
 pub mod dqo;

@@ -90,5 +90,6 @@ const fn proof_number(proof: ResetProof) -> u32 {
         ResetProof::FlrCompleted => 3,
         ResetProof::EngineIdle => 4,
         ResetProof::ResetBitClear => 5,
+        ResetProof::AdminQueueReleased => 6,
     }
 }

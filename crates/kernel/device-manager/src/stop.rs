@@ -126,5 +126,6 @@ pub(crate) const fn proof_name(proof: ResetProof) -> &'static str {
         ResetProof::FlrCompleted => "flr-completed",
         ResetProof::EngineIdle => "engine-idle",
         ResetProof::ResetBitClear => "reset-bit-clear",
+        ResetProof::AdminQueueReleased => "admin-queue-released",
     }
 }

@@ -9,6 +9,7 @@ pub use driver_core::{DRIVERS, DriverEntry, TableError, check_table};
 
 // What these crates register.
 use edu as _;
+use gve as _;
 use nvme as _;
 use virtio_blk as _;
 use virtio_net as _;

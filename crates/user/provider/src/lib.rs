@@ -19,7 +19,7 @@ mod ring;
 mod run;
 
 pub use absent::{Absent, refuse_all};
-pub use notice::{MAX_SOURCES, Notice};
+pub use notice::{MAX_SOURCES, NO_SOURCE, Notice};
 pub use queue::{BATCH, COMPLETIONS, Done, Item, submit, take};
 pub use ring::{Kicked, QueueRing};
 pub use run::{Runner, Work};

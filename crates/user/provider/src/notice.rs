@@ -3,11 +3,11 @@
 use arrayvec::ArrayVec;
 use sdk::{Device, Interface, Interrupt, Refusal};
 
-/// The most interrupt sources of one provider.
-pub const MAX_SOURCES: usize = 2;
+/// The most interrupt sources of one provider: one for each queue, and one for what is of no queue.
+pub const MAX_SOURCES: usize = 3;
 
 /// The value of `Device.queue`'s `source` for a queue whose completions raise nothing.
-const NO_SOURCE: u16 = 0xffff;
+pub const NO_SOURCE: u16 = 0xffff;
 
 /// How completions are noticed.
 #[derive(Debug)]

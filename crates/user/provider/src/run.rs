@@ -41,6 +41,15 @@ pub trait Work: Service {
     /// `Corrupt` when the device contradicts itself, `Revoked` and the like.
     fn complete(&mut self) -> Result<(), Refusal>;
 
+    /// This source was raised; [`Self::complete`] follows.
+    ///
+    /// # Errors
+    /// As [`Self::complete`].
+    fn heard(&mut self, source: usize) -> Result<(), Refusal> {
+        let _ = source;
+        Ok(())
+    }
+
     /// How many more calls can be taken.
     fn room(&self) -> usize;
 
@@ -144,6 +153,9 @@ impl<'a> Runner<'a> {
             self.ring.wait(completions, deadline);
             let seen = self.look(work)?;
             let heard = seen.is_dispatched();
+            for (source, _) in seen.dispatched.iter().enumerate().filter(|(_, on)| **on) {
+                work.heard(source)?;
+            }
             let polled = sources.is_empty() && work.expects();
             if heard || polled || (seen.received == 0 && patience.is_over(self.timer, work)?) {
                 let before = work.completed();

@@ -3,6 +3,7 @@
 use arrayvec::ArrayVec;
 use net_stack::{MAX_FRAME, Stack};
 use sdk::alloc::boxed::Box;
+use sdk::net::nic::InfoResults;
 use sdk::net::nic_session::{Event, Piece, WaitParams, WaitResults};
 use sdk::{Access, Nic, NicSession, Refusal, Timer, Window, fact};
 use units::Nanoseconds;
@@ -22,6 +23,8 @@ pub struct Link {
     /// None while another one is asked for.
     session: Option<Session>,
     frame_bytes: u32,
+    /// Bytes before a received frame in its place.
+    lead: u64,
     /// Events that were given up.
     seen: u64,
     /// Sessions so far.
@@ -60,12 +63,17 @@ impl Link {
     /// Opens a session, and lends the device places for frames.
     ///
     /// # Errors
-    /// The provider's.
-    pub fn open(nic: Nic, frame_bytes: u32) -> Result<Self, Refusal> {
+    /// The provider's; `NotSupported` for an interface whose pieces are other than the places here.
+    pub fn open(nic: Nic, info: &InfoResults) -> Result<Self, Refusal> {
+        // Places that are lent lie in the first half, as an interface may demand.
+        if ![0, PLACE_BYTES].contains(&info.piece_bytes.into()) {
+            return Err(Refusal::NotSupported);
+        }
         let mut link = Self {
             session: Some(enter(&nic)?),
             nic,
-            frame_bytes,
+            frame_bytes: info.frame_bytes.into(),
+            lead: info.lead.into(),
             seen: 0,
             number: 0,
             next_ns: 0,
@@ -181,7 +189,9 @@ impl Link {
         let frame = self.frame.get_mut(..event.length as usize);
         let frame = frame.ok_or(Refusal::Corrupt)?;
         // The provider can write the window at any time: what is looked at is a copy.
-        session.window.read(event.offset.into(), frame)?;
+        session
+            .window
+            .read(u64::from(event.offset) + self.lead, frame)?;
         stack.receive(now, frame);
         Ok(())
     }

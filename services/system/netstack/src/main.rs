@@ -72,7 +72,7 @@ fn main(env: &Env) -> Result<(), Error> {
     for export in exports {
         shared.push(export.admit(&mut stack)?);
     }
-    let link = Link::open(nic, info.frame_bytes.into())?;
+    let link = Link::open(nic, &info)?;
     let server = Server::new(&endpoint, stack, shared, now);
     run(&endpoint, &timer, link, server)
 }

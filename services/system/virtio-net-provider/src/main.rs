@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use provider::QueueRing;
-use provider::nic::{self, Adapter, Card, Facts};
+use provider::nic::{self, Adapter, Card, Facts, Layout, Queues};
 use sdk::{Device, DmaPool, Env, Error, Hex, Interface, Refusal, fact};
 use virtio_client::{Host, Virtio, Wake, host};
 use virtio_format::net::{self, RECEIVE, TRANSMIT, config};
@@ -51,14 +51,18 @@ fn start(host: &Host) -> Result<(DmaPool, Wire, Card), Refusal> {
         wire.virtio.as_ref().map_or("", Virtio::transport),
         wire.is_link_up()?,
     );
+    let depths = card.queues.as_ref();
+    let depths = depths.map_or((0, 0), |queues| {
+        (queues.receive_depth, queues.transmit_depth)
+    });
     fact!(
         "nic.ready",
         transport = transport,
         notice = card.notice.name(),
         mac = Hex(card.facts.mac),
         mtu = card.facts.mtu,
-        receive_depth = card.receive_depth,
-        transmit_depth ~ card.transmit_depth,
+        receive_depth = depths.0,
+        transmit_depth ~ depths.1,
         link_up = link_up,
     );
     Ok((pool, wire, card))
@@ -71,10 +75,12 @@ impl Adapter for Wire {
         let (receive, receive_depth) = virtio.queue(&self.device, RECEIVE, depth)?;
         let (transmit, transmit_depth) = virtio.queue(&self.device, TRANSMIT, depth)?;
         let card = Card {
-            receive: QueueRing::open(receive)?,
-            transmit: QueueRing::open(transmit)?,
-            receive_depth,
-            transmit_depth,
+            queues: Some(Queues {
+                receive: QueueRing::open(receive)?,
+                transmit: QueueRing::open(transmit)?,
+                receive_depth,
+                transmit_depth,
+            }),
             notice: virtio.notice.share(),
             facts: facts(&virtio)?,
         };
@@ -112,5 +118,6 @@ fn facts(virtio: &Virtio) -> Result<Facts, Refusal> {
         mac,
         mtu,
         frame_bytes: FRAME_BYTES,
+        layout: Layout::default(),
     })
 }

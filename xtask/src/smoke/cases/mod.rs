@@ -27,6 +27,7 @@ mod facets;
 mod fat_hostile;
 mod foreign;
 mod fpu;
+mod gve;
 mod hardware_audit;
 mod hardware_grant_cycle;
 mod interrupt_grant;

@@ -30,11 +30,16 @@ pub fn forwarded(peer: &Peer<'_>, port: u16) -> Result<u16> {
 
 /// Sends bytes and takes them back at the same time, ends its own side, and sees the guest end the other.
 pub fn echo(peer: &mut Peer<'_>) -> Result<()> {
+    echo_bytes(peer, BYTES)
+}
+
+/// The same with so many bytes.
+pub fn echo_bytes(peer: &mut Peer<'_>, count: usize) -> Result<()> {
     let port = forwarded(peer, 7)?;
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let all: Vec<u8> = (0..BYTES).map(|place| (place % 251) as u8).collect();
+    let all: Vec<u8> = (0..count).map(|place| (place % 251) as u8).collect();
     let mut sender = stream.try_clone()?;
     let bytes = all.clone();
     let sending = thread::spawn(move || {

@@ -9,14 +9,15 @@
 
 mod session;
 
+pub use provider_core::nic::Layout;
 use provider_core::nic::{Lane, Piece, Traffic};
 use sdk::net::nic;
 use sdk::net::nic_session::{self, PieceReader};
 use sdk::stub::Incoming as _;
 use sdk::stub::read::List;
 use sdk::{
-    Answered, Call, CapArg, DmaPool, Endpoint, Error, Late, Lifetime, Received, Refusal, Reply,
-    Service, Timer,
+    Answered, Call, CapArg, DmaBuffer, DmaPool, Endpoint, Error, Late, Lifetime, Received, Refusal,
+    Reply, Service, Timer,
 };
 
 use crate::notice::Notice;
@@ -49,11 +50,13 @@ pub struct Facts {
     pub mtu: u16,
     /// Bytes of the longest frame.
     pub frame_bytes: u16,
+    /// What is demanded of the pieces of a window.
+    pub layout: Layout,
 }
 
-/// An interface that is up.
+/// The two queues of an interface.
 #[derive(Debug)]
-pub struct Card {
+pub struct Queues {
     /// Frames from the wire.
     pub receive: QueueRing,
     /// Frames to the wire.
@@ -62,6 +65,13 @@ pub struct Card {
     pub receive_depth: u16,
     /// Places of the transmit queue.
     pub transmit_depth: u16,
+}
+
+/// An interface that is up.
+#[derive(Debug)]
+pub struct Card {
+    /// Its queues; none where they are opened over the pages of a session.
+    pub queues: Option<Queues>,
     /// How completions are noticed.
     pub notice: Notice,
     /// What is known of it.
@@ -77,12 +87,42 @@ pub trait Adapter {
     /// The refusal of the step that failed.
     fn bring_up(&mut self) -> Result<Card, Refusal>;
 
+    /// Opens the queues over a session's buffer of `bytes` bytes, where that is how they are opened. After a refusal the device
+    /// is brought up again.
+    ///
+    /// # Errors
+    /// The refusal of the step that failed.
+    fn attach(&mut self, buffer: &DmaBuffer, bytes: u32) -> Result<Option<Queues>, Refusal> {
+        let _ = (buffer, bytes);
+        Ok(None)
+    }
+
+    /// Looks at what is of no queue, after a source above those of the queues was raised.
+    ///
+    /// # Errors
+    /// As `DeviceMmio.read`.
+    fn look(&mut self) -> Result<Wish, Refusal> {
+        Ok(Wish::Nothing)
+    }
+
     /// Whether there is a link.
     ///
     /// # Errors
     /// As `DeviceMmio.read`.
     fn is_link_up(&self) -> Result<bool, Refusal>;
 }
+
+/// What a device wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// To go on.
+    Nothing,
+    /// To be brought up again.
+    Reset,
+}
+
+/// Interrupt sources of queues; those above are of none.
+const QUEUE_SOURCES: usize = 2;
 
 /// Serves an interface until the device or the endpoint is taken away. `card` is what the first `bring_up` of `adapter`
 /// gave; windows come from `pool`, which outlives the device's resets.
@@ -104,6 +144,7 @@ pub fn serve<A: Adapter>(
         adapter,
         card,
         session: None,
+        is_over: false,
         sessions: 0,
         next: None,
         counters: nic::CountersReply {
@@ -124,6 +165,8 @@ struct Provider<'e, A> {
     adapter: A,
     card: Card,
     session: Option<Session>,
+    /// The device must be brought up again whatever the session does.
+    is_over: bool,
     /// How many there have been.
     sessions: u64,
     /// A client that asked for a session while the last one was ending, and how long a window it wants.
@@ -134,25 +177,32 @@ struct Provider<'e, A> {
 
 impl<A: Adapter> Work for Provider<'_, A> {
     fn submit(&mut self) -> Result<(), Refusal> {
-        if let Some(session) = &mut self.session {
-            let (card, counters) = (&mut self.card, &mut self.counters);
+        if let (Some(session), Some(queues)) = (&mut self.session, &mut self.card.queues) {
+            let counters = &mut self.counters;
             if !session.is_closing {
-                counters.received += session.submit(&mut card.receive, Lane::Receive)?;
+                counters.received += session.submit(&mut queues.receive, Lane::Receive)?;
             }
-            counters.transmitted += session.submit(&mut card.transmit, Lane::Transmit)?;
+            counters.transmitted += session.submit(&mut queues.transmit, Lane::Transmit)?;
             session.tell();
         }
         Ok(())
     }
 
     fn complete(&mut self) -> Result<(), Refusal> {
-        if let Some(session) = &mut self.session {
-            let (card, counters) = (&mut self.card, &mut self.counters);
-            counters.received += session.complete(&mut card.receive, Lane::Receive)?;
-            counters.transmitted += session.complete(&mut card.transmit, Lane::Transmit)?;
+        if let (Some(session), Some(queues)) = (&mut self.session, &mut self.card.queues) {
+            let counters = &mut self.counters;
+            counters.received += session.complete(&mut queues.receive, Lane::Receive)?;
+            counters.transmitted += session.complete(&mut queues.transmit, Lane::Transmit)?;
             session.tell();
         }
         self.settle();
+        Ok(())
+    }
+
+    fn heard(&mut self, source: usize) -> Result<(), Refusal> {
+        if source >= QUEUE_SOURCES {
+            self.is_over |= self.adapter.look()? == Wish::Reset;
+        }
         Ok(())
     }
 
@@ -177,7 +227,7 @@ impl<A: Adapter> Work for Provider<'_, A> {
     }
 
     fn is_over(&self) -> bool {
-        self.session.as_ref().is_some_and(Session::needs_reset)
+        self.is_over || self.session.as_ref().is_some_and(Session::needs_reset)
     }
 }
 
@@ -187,6 +237,7 @@ impl<A: Adapter> Provider<'_, A> {
         self.counters.delivered += self.card.notice.delivered().unwrap_or(0);
         self.counters.resets += 1;
         self.card = self.adapter.bring_up()?;
+        self.is_over = false;
         self.end();
         Ok(self.card.notice.share())
     }
@@ -216,9 +267,13 @@ impl<A: Adapter> Provider<'_, A> {
         if window_bytes == 0 {
             return Err(Refusal::ZeroLength);
         }
-        let bytes = window_bytes
-            .min(MAX_WINDOW_BYTES)
-            .next_multiple_of(PAGE_BYTES);
+        let layout = self.card.facts.layout;
+        let unit = if layout.halves {
+            2 * PAGE_BYTES
+        } else {
+            PAGE_BYTES
+        };
+        let bytes = window_bytes.min(MAX_WINDOW_BYTES).next_multiple_of(unit);
         let buffer = allocate(&self.pool, bytes, sdk::Layout::Contiguous)?;
         // A buffer that is dropped is freed.
         let window = buffer.window(sdk::WindowAccess::ReadWrite)?.memory;
@@ -227,17 +282,27 @@ impl<A: Adapter> Provider<'_, A> {
             self.endpoint
                 .mint(cookie, nic_session::INTERFACE_ID, Lifetime::Incarnation)?;
         self.sessions = cookie;
+        let is_attached = self.card.queues.is_none();
+        if is_attached {
+            // Half of it may be at the device: only a reset goes on from here.
+            let attached = self.adapter.attach(&buffer, bytes);
+            self.card.queues = attached.inspect_err(|_| self.is_over = true)?;
+        }
+        let queues = self.card.queues.as_ref().ok_or(Refusal::WrongState)?;
         let bindings = (
-            self.card.receive.bind(&buffer)?,
-            self.card.transmit.bind(&buffer)?,
+            queues.receive.bind(&buffer)?,
+            queues.transmit.bind(&buffer)?,
         );
         let traffic = Traffic::new(
             bytes,
             self.card.facts.frame_bytes.into(),
-            self.card.receive_depth,
-            self.card.transmit_depth,
+            queues.receive_depth,
+            queues.transmit_depth,
         );
-        self.session = Some(Session::new(cookie, buffer, bindings, traffic));
+        let traffic = traffic.with_layout(layout);
+        let mut session = Session::new(cookie, buffer, bindings, traffic);
+        session.is_attached = is_attached;
+        self.session = Some(session);
         Ok(nic::OpenReply {
             session: minted.facet.into_cap(),
             window: window.into_cap(),
@@ -310,6 +375,9 @@ impl<'c, A: Adapter> nic::Server<Call<'c>> for Provider<'_, A> {
             frame_bytes: facts.frame_bytes,
             link_up,
             polled,
+            lead: facts.layout.lead,
+            piece_bytes: facts.layout.piece_bytes,
+            halves: facts.layout.halves,
         }))
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Session {
     pub(super) wait: Option<(Late<nic_session::call::Wait>, u16)>,
     /// The client is gone.
     pub(super) is_closing: bool,
+    /// The queues are this session's, and the device keeps a list of its pages.
+    pub(super) is_attached: bool,
     pub(super) completed: u64,
 }
 
@@ -40,6 +42,7 @@ impl Session {
             transmit,
             wait: None,
             is_closing: false,
+            is_attached: false,
             completed: 0,
         }
     }
@@ -87,8 +90,11 @@ impl Session {
         let mut frames = 0;
         while let Some(done) = queue.take()? {
             self.completed += 1;
-            frames += u64::from(done.outcome.is_ok());
-            let outcome = done.outcome.map(|(_, bytes)| bytes);
+            let outcome = done.outcome.and_then(|(status, bytes)| match status {
+                0 => Ok(bytes),
+                _ => Err(Refusal::DeviceError),
+            });
+            frames += u64::from(outcome.is_ok());
             self.traffic.done(lane, done.cookie, outcome);
         }
         Ok((frames, given))
@@ -111,7 +117,8 @@ impl Session {
 
     /// The device holds pages that only a reset gets back.
     pub(super) fn needs_reset(&self) -> bool {
-        self.is_closing && !self.is_sending() && self.traffic.flying(Lane::Receive) > 0
+        let is_held = self.is_attached || self.traffic.flying(Lane::Receive) > 0;
+        self.is_closing && !self.is_sending() && is_held
     }
 }
 

@@ -315,7 +315,7 @@ pub static ALL: &[Interface] = &[
         method("info", shape(0, 0, &[]), shape(3, 0, &[field("polled", Bool, 0), field("delivered", Int(64), 1), field("served", Int(64), 2)])),
     ]),
     interface(0xd1c0a5e5b0a70f01, "Nic", &[
-        method("info", shape(0, 0, &[]), shape(2, 0, &[field("mac", Int(64), 0), field("mtu", Int(16), 4), field("frameBytes", Int(16), 5), field("linkUp", Bool, 96), field("polled", Bool, 97)])),
+        method("info", shape(0, 0, &[]), shape(3, 0, &[field("mac", Int(64), 0), field("mtu", Int(16), 4), field("frameBytes", Int(16), 5), field("linkUp", Bool, 96), field("polled", Bool, 97), field("lead", Int(16), 7), field("pieceBytes", Int(16), 8), field("halves", Bool, 98)])),
         method("open", shape(1, 0, &[field("windowBytes", Int(32), 0)]), shape(1, 2, &[field("session", Cap(0xd1c0a5e5b0a70f02), 0), field("window", Cap(0xd1c0a5e5b0a70107), 1), field("windowBytes", Int(32), 0)])),
         method("counters", shape(0, 0, &[]), shape(4, 0, &[field("received", Int(64), 0), field("transmitted", Int(64), 1), field("delivered", Int(64), 2), field("resets", Int(64), 3)])),
     ]),

@@ -12,12 +12,15 @@ pub mod nic {
     }
 
     stub::plain! {
-        pub struct InfoResults: 2 words {
+        pub struct InfoResults: 3 words {
             mac: u64 = 0;
             mtu: u16 = 4;
             frame_bytes: u16 = 5;
             link_up: bool = 96;
             polled: bool = 97;
+            lead: u16 = 7;
+            piece_bytes: u16 = 8;
+            halves: bool = 98;
         }
     }
     /// The same, as a server sends it.
@@ -51,7 +54,9 @@ pub mod nic {
 
     impl<O: stub::Object> Client<O> {
         /// The first byte of the address is the most significant of `mac`'s 48 bits. `frameBytes` is the longest
-        /// frame, with its header and without its check sequence.
+        /// frame, with its header and without its check sequence. A received frame begins `lead` bytes into its
+        /// piece. Where `pieceBytes` is not 0, a piece to receive has just so many bytes and begins at a multiple of
+        /// them; with `halves` such pieces lie in the first half of the window, and those to send in the second.
         ///
         /// Refuses: `noDevice`
         pub fn info(&self) -> Result<InfoResults, stub::Refusal> {
@@ -232,7 +237,8 @@ pub mod nic_session {
         }
         /// Gives memory for frames to come: one frame each, so each holds `frameBytes`.
         ///
-        /// Refuses: as `transmit`; `lengthMismatch` under `frameBytes`
+        /// Refuses: as `transmit`; `lengthMismatch` under `frameBytes`, or for another length than `pieceBytes`;
+        /// `misaligned`
         pub fn post(
             &self,
             buffers: &[crate::net::nic_session::Piece],

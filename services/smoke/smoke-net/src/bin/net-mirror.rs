@@ -5,9 +5,10 @@
 #![cfg_attr(not(test), no_main)]
 
 use sdk::alloc::vec;
+use sdk::net::tcp_socket::State;
 use sdk::{
     Env, Error, NetworkManager, ProcessControl, Refusal, SystemInfo, TcpListenAuthority, TcpServer,
-    Timer, VirtualMemory, fact,
+    TcpStream, Timer, VirtualMemory, fact,
 };
 use smoke::process_named;
 use smoke_net::wait_for_network;
@@ -16,6 +17,13 @@ sdk::entry!(main);
 
 const PORT: u16 = 7;
 const PATIENCE_NS: u64 = 120_000_000_000;
+const PAUSE_NS: u64 = 20_000_000;
+
+/// Whether everything that was sent has arrived.
+fn is_over(stream: &TcpStream) -> Result<bool, Refusal> {
+    let state = stream.socket().info(|info| info.state())?;
+    Ok(matches!(state, Ok(State::Closed | State::Broken)))
+}
 
 fn main(env: &Env) -> Result<(), Error> {
     let mut arguments = env.arguments();
@@ -50,6 +58,11 @@ fn main(env: &Env) -> Result<(), Error> {
         stream.write_all(buffer.get(..count).unwrap_or_default())?;
     }
     stream.shutdown()?;
+    // The last of it is on its way: whoever ends the system now would cut it off.
+    let until = timer.now()?.ns + PATIENCE_NS;
+    while !is_over(&stream)? && timer.now()?.ns < until {
+        timer.sleep(timer.now()?.ns + PAUSE_NS)?;
+    }
     let sessions = network.status(|status| status.sessions())?;
     fact!("mirror.served", bytes = bytes, sessions = sessions);
     Ok(())
