@@ -7,7 +7,8 @@
 //! Invariant: a call ends exactly once per generation, and an operation that names an older generation never changes
 //! a younger call. Generations only rise; a word at its last generation retires and never wraps.
 //!
-//! Beside it stands what a call lends the thread that serves it: its caller's priority, until the call ends.
+//! Beside it stands where a thread finds what came of the one operation that it waits for, which its single ending writes,
+//! and what a call lends the thread that serves it: its caller's priority, until the call ends.
 //!
 //! Invariant: this crate never touches the message. The winner of an ending alone writes the result and the
 //! completion, between [`CallWord::end`] and [`CallWord::consume`].
@@ -15,9 +16,11 @@
 #![forbid(unsafe_code)]
 
 mod loans;
+mod mailbox;
 mod state;
 mod word;
 
 pub use loans::{Loans, PRIORITIES};
+pub use mailbox::{Mailbox, RESULT_WORDS};
 pub use state::{CallState, Ending};
 pub use word::{CallWord, Consumed, FIRST_GENERATION, LAST_GENERATION, Lost};

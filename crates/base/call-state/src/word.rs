@@ -92,7 +92,16 @@ impl CallWord {
     /// # Errors
     /// `Stale` for another generation, else the state found.
     pub fn begin_delivered(&self, generation: u64) -> Result<(), Lost> {
-        self.step(generation, CallState::Idle, CallState::Delivered)
+        match self.load() {
+            (found, _) if found != generation => Err(Lost::Stale),
+            (_, CallState::Idle) => {
+                // No other step leads out of idle, and whoever begins a call has its object alone: nothing to be exchanged.
+                let delivered = pack(generation, CallState::Delivered);
+                self.0.store(delivered, Ordering::Release);
+                Ok(())
+            }
+            (_, state) => Err(Lost::State(state)),
+        }
     }
 
     /// Ends the call with the server's answer and frees the object in one step: delivered → idle with the generation raised,

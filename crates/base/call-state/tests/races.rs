@@ -3,7 +3,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p call-state --test races --release`
 #![cfg(loom)]
 
-use call_state::{CallState, CallWord, Ending, Loans, Lost};
+use call_state::{CallState, CallWord, Ending, Loans, Lost, Mailbox, RESULT_WORDS};
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
@@ -304,5 +304,79 @@ fn a_reply_that_races_a_timeout_takes_it_back_once() {
         assert_eq!(call.server.lock().unwrap().effective(), 16);
         call.server.lock().unwrap().give_back(16);
         assert_eq!(call.server.lock().unwrap().effective(), 4);
+    });
+}
+
+/// What the scheduler keeps of a wait: whether the task is blocked, and whether it was woken before it was.
+#[derive(Default)]
+struct Wait {
+    blocked: bool,
+    pending: bool,
+}
+
+fn wake(wait: &Mutex<Wait>) {
+    let mut wait = wait.lock().unwrap();
+    if wait.blocked {
+        wait.blocked = false;
+    } else {
+        wait.pending = true;
+    }
+}
+
+/// Blocks as `sched::block` does: a wake-up that came before ends it at once.
+fn block(wait: &Mutex<Wait>) {
+    {
+        let mut wait = wait.lock().unwrap();
+        if std::mem::take(&mut wait.pending) {
+            return;
+        }
+        wait.blocked = true;
+    }
+    while wait.lock().unwrap().blocked {
+        thread::yield_now();
+    }
+}
+
+/// A thread waits for one operation after the other; who ends one writes its result and then wakes the thread. Each result is there
+/// whole when the thread runs again, and none is seen twice.
+#[test]
+fn a_result_in_a_mailbox_is_whole_and_is_there_after_the_wake_up() {
+    loom::model(|| {
+        let mailbox = Arc::new(Mailbox::default());
+        let wait = Arc::new(Mutex::new(Wait::default()));
+        // The operation that is under way: who takes it out ends it.
+        let under_way = Arc::new(Mutex::new(Some(1u64)));
+        let server = {
+            let (mailbox, wait) = (mailbox.clone(), wait.clone());
+            let under_way = under_way.clone();
+            thread::spawn(move || {
+                for operation in 1..=2 {
+                    while under_way
+                        .lock()
+                        .unwrap()
+                        .take_if(|n| *n == operation)
+                        .is_none()
+                    {
+                        thread::yield_now();
+                    }
+                    mailbox.put([operation; RESULT_WORDS]);
+                    wake(&wait);
+                }
+            })
+        };
+        for operation in 1..=2 {
+            if operation == 2 {
+                *under_way.lock().unwrap() = Some(2);
+            }
+            let result = loop {
+                block(&wait);
+                if let Some(result) = mailbox.take() {
+                    break result;
+                }
+            };
+            assert_eq!(result, [operation; RESULT_WORDS]);
+            assert_eq!(mailbox.take(), None);
+        }
+        server.join().unwrap();
     });
 }

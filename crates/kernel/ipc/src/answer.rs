@@ -33,19 +33,14 @@ pub(crate) fn answer(me: &Arc<Thread>, op: &Operation) -> Result<Woken, Stop> {
     Ok(answer_with(me, right, op.payload(message)))
 }
 
+/// Answers a call with words or a message that brings no capabilities.
 #[inline(always)]
-fn answer_with(me: &Thread, right: ReplyRight, payload: Payload) -> Woken {
+pub(crate) fn answer_with(me: &Thread, right: ReplyRight, payload: Payload) -> Woken {
     let Some(won) = right.use_up() else {
         return Woken::NOBODY;
     };
     let f = write_answer(me, &won, payload, 0, |_| Ok(()));
     won.caller.complete(won.route, f)
-}
-
-/// Answers a call with the words of an operation.
-#[inline(always)]
-pub(crate) fn answer_in_words(me: &Thread, right: ReplyRight, op: &Operation) -> Woken {
-    answer_with(me, right, Payload::Inline(op.words))
 }
 
 #[inline(never)]

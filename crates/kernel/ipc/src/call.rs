@@ -2,8 +2,9 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem::ManuallyDrop;
 
-use call_state::Ending;
+use call_state::{Ending, LAST_GENERATION};
 use cap::Epoch;
 use ring_abi::Refusal;
 use sabotage::sabotage;
@@ -38,42 +39,64 @@ impl Clone for ReplyRight {
     fn clone(&self) -> Self {
         Self {
             call: self.call.clone(),
-            generation: self.generation,
-            owned: false,
+            named: self.generation(),
         }
     }
 }
 
 impl Drop for ReplyRight {
     fn drop(&mut self) {
-        if self.owned {
+        if self.is_owned() {
             self.drop_unanswered();
         }
     }
 }
 
+/// In [`ReplyRight::named`]: this is the right itself. No generation has the bit.
+const OWNED: u64 = 1 << 63;
+const _: () = assert!(LAST_GENERATION < OWNED);
+
 impl ReplyRight {
     pub(crate) const fn new(call: Arc<Call>, generation: u64) -> Self {
         Self {
             call,
-            generation,
-            owned: true,
+            named: generation | OWNED,
         }
+    }
+
+    /// The generation of the call that it answers.
+    #[inline(always)]
+    pub(crate) const fn generation(&self) -> u64 {
+        self.named & !OWNED
+    }
+
+    #[inline(always)]
+    const fn is_owned(&self) -> bool {
+        self.named & OWNED != 0
     }
 
     /// Becomes a mere name of the call.
     pub(crate) fn disown(mut self) {
-        self.owned = false;
+        self.named &= !OWNED;
+    }
+
+    /// The call that it is a mere name of.
+    #[inline(always)]
+    fn into_call(self) -> Arc<Call> {
+        let right = ManuallyDrop::new(self);
+        debug_assert!(!right.is_owned(), "an ending was won or lost");
+        // SAFETY: the call is read once, out of what is never dropped.
+        unsafe { core::ptr::read(&raw const right.call) }
     }
 
     /// Ends the call as answered. `None`: it was cancelled or timed out meanwhile.
     #[inline(always)]
     pub(crate) fn use_up(mut self) -> Option<Won> {
-        self.owned = false;
+        self.named &= !OWNED;
         // The object is in no pool before its body is empty, so nobody begins the next call with it meanwhile.
-        self.call.word.answer(self.generation).ok()?;
+        self.call.word.answer(self.generation()).ok()?;
         let won = empty(&self.call)?;
-        won.caller.recycle(self.call.clone());
+        won.caller.recycle(self.into_call());
         Some(won)
     }
 
@@ -86,12 +109,12 @@ impl ReplyRight {
             return;
         }
         let f = Finished::refused(Refusal::NoReply);
-        finish(&self.call, self.generation, Ending::NoReply, f).run();
+        finish(&self.call, self.generation(), Ending::NoReply, f).run();
     }
 
     /// The right leaves the thread that got it with the call: what the call lends goes to `to`, or to nobody.
     pub(crate) fn pass_on(&self, to: Option<&Arc<Thread>>) {
-        loan::pass_on(&self.call, self.generation, to);
+        loan::pass_on(&self.call, self.generation(), to);
     }
 
     pub(crate) fn server_died(&self) {
@@ -99,7 +122,7 @@ impl ReplyRight {
             return;
         }
         let f = Finished::refused(Refusal::ServerDied);
-        finish(&self.call, self.generation, Ending::ServerDied, f).run();
+        finish(&self.call, self.generation(), Ending::ServerDied, f).run();
     }
 }
 

@@ -12,6 +12,7 @@ use crate::area::Span;
 use crate::exit::End;
 use crate::finished::{Finished, Route};
 use crate::invoke::{call, called};
+use crate::life::settle_thread;
 use crate::object::Found;
 use crate::operation::{Begun, Operation, Outcome, then};
 use crate::pending::end_pending;
@@ -22,7 +23,7 @@ use crate::thread::current_shared;
 use crate::woken::Woken;
 use crate::{park, short, submissions};
 
-/// Handles `enter`. A misuse ends the process, naming the rule.
+/// Handles `enter`, and what is left to do on the way back to the program. A misuse ends the process, naming the rule.
 #[inline]
 pub fn enter(frame: &mut SyscallFrame) {
     let me = current_shared();
@@ -38,6 +39,8 @@ pub fn enter(frame: &mut SyscallFrame) {
     if let Err(Misuse(rule)) = result {
         me.process.end(End::Faulted, -1, rule);
     }
+    sched::preempt_if_needed();
+    settle_thread(&me, frame);
 }
 
 /// Performs the operation in registers and waits for it. What is asked most is answered here, without a frame for the rest.
@@ -81,7 +84,7 @@ fn call_facet(
     reply: Span,
     facet: Arc<Facet>,
 ) -> Result<(), Misuse> {
-    let outcome = short::call(&entry(me, frame), reply, facet);
+    let outcome = short::call(&entry(me, frame), (reply, None), facet);
     finish(me, frame, outcome)
 }
 
@@ -99,11 +102,38 @@ fn call_object(
 #[inline(never)]
 fn others(me: &Arc<Thread>, frame: &mut SyscallFrame) -> Result<(), Misuse> {
     let op = Operation::in_frame(frame);
-    if op.opcode() == opcode::RETURN_RECEIVE && op.flags() == submission_flags::INLINE {
-        let outcome = short::return_receive(&entry(me, frame));
-        return finish(me, frame, outcome);
+    match (op.opcode(), op.flags()) {
+        (opcode::RETURN_RECEIVE, submission_flags::INLINE) => {
+            let outcome = short::return_receive(&entry(me, frame), None);
+            finish(me, frame, outcome)
+        }
+        (opcode::RETURN_RECEIVE, 0) if op.transfers() == 0 => return_message(me, frame),
+        (opcode::CALL, 0) if op.transfers() == 0 && !me.process.marks.is_traced() => {
+            call_message(me, frame)
+        }
+        _ => perform_and_wait(me, frame),
     }
-    perform_and_wait(me, frame)
+}
+
+#[inline(never)]
+fn return_message(me: &Arc<Thread>, frame: &mut SyscallFrame) -> Result<(), Misuse> {
+    let message = me.area.span(Operation::in_frame(frame).words[0])?;
+    let outcome = short::return_receive(&entry(me, frame), Some(message));
+    finish(me, frame, outcome)
+}
+
+/// A call with a message that brings no capabilities: the checks of `call`, in its order.
+#[inline(never)]
+fn call_message(me: &Arc<Thread>, frame: &mut SyscallFrame) -> Result<(), Misuse> {
+    let op = Operation::in_frame(frame);
+    let reply = me.area.span(op.reply)?;
+    let message = Some(me.area.span(op.words[0])?);
+    let outcome = match me.process.lookup(op.handle) {
+        Ok(Object::Facet(facet)) => short::call(&entry(me, frame), (reply, message), facet),
+        Ok(object) => called(&entry(me, frame), reply, message, object),
+        Err(refusal) => Err(refusal.into()),
+    };
+    finish(me, frame, outcome)
 }
 
 #[inline(never)]

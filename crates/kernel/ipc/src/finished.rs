@@ -1,5 +1,6 @@
 //! What comes back from an operation, and by which way.
 
+use call_state::RESULT_WORDS;
 use cpu::SyscallFrame;
 use ring_abi::{Completion, Refusal, StatusWord, completion_flags};
 
@@ -52,6 +53,25 @@ impl Finished {
             status: self.status,
             cookie: self.cookie,
             reply: self.reply,
+        }
+    }
+
+    /// As the words of a thread's mailbox.
+    #[inline(always)]
+    pub(crate) const fn to_words(self) -> [u64; RESULT_WORDS] {
+        let [a, b, c, d] = self.words;
+        [self.status, self.cookie, self.reply, a, b, c, d]
+    }
+
+    /// What [`Self::to_words`] gave.
+    #[inline(always)]
+    pub(crate) const fn from_words(from: [u64; RESULT_WORDS]) -> Self {
+        let [status, cookie, reply, a, b, c, d] = from;
+        Self {
+            status,
+            cookie,
+            reply,
+            words: [a, b, c, d],
         }
     }
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use account::Kind;
-use call_state::Ending;
+use call_state::{Ending, Mailbox};
 use cpu::{FpuState, Lock, SyscallFrame};
 use cpu_vulnerabilities::Party;
 use memory::MemoryObject;
@@ -146,7 +146,7 @@ impl Thread {
                 process: process.clone(),
                 number: process.threads.next_number(),
                 area,
-                register: Lock::new(None),
+                register: Mailbox::default(),
                 ring: Lock::new(Ring::default()),
                 outbound: Lock::new(Vec::new()),
                 calls: Pool::new(),
@@ -234,14 +234,25 @@ pub fn leave_if_dying() {
 /// waited for is recorded. One word says that there is nothing.
 #[inline]
 pub fn settle(frame: &SyscallFrame) {
-    let me = current_shared();
+    settle_thread(&current_shared(), frame);
+}
+
+/// As [`settle`], where the thread that runs is at hand.
+#[inline(always)]
+pub(crate) fn settle_thread(me: &Thread, frame: &SyscallFrame) {
     if me.process.marks.is_plain() {
         return;
     }
+    settle_marked(me, frame);
+}
+
+#[cold]
+#[inline(never)]
+fn settle_marked(me: &Thread, frame: &SyscallFrame) {
     if me.process.is_dying() {
         exit_thread(-1);
     }
-    trace::returned(&me, frame);
+    trace::returned(me, frame);
 }
 
 impl Process {

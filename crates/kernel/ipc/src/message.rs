@@ -1,4 +1,4 @@
-//! A message into a thread's area: the one place that decides whether it fits, and that writes it.
+//! A message into a thread's area: the one place that decides whether it fits, and that writes it where it is not a plain copy.
 
 use ring_abi::{Refusal, StatusWord, completion_flags};
 use sabotage::sabotage;
@@ -68,6 +68,17 @@ pub(crate) struct Placed<T> {
     pub(crate) words: [u64; 4],
 }
 
+/// Where in `buffer` a message of `bytes` goes, and `count` handles behind it. `None`: they do not fit.
+#[inline(always)]
+pub(crate) fn fit(buffer: Span, bytes: usize, count: usize) -> Option<(Span, Span)> {
+    let buffer = if sabotage!(OVERRUN_BUFFER) {
+        buffer.without_end()
+    } else {
+        buffer
+    };
+    buffer.divide(bytes, count)
+}
+
 /// Writes a message. Once it is known to fit, `give` hands over the `count` capabilities that go with it, and writes
 /// their handles to the span behind it that it gets; if it refuses, nothing is written.
 ///
@@ -94,12 +105,7 @@ pub(crate) fn place_message<T>(
         });
     }
     let bytes = content.bytes();
-    let buffer = if sabotage!(OVERRUN_BUFFER) {
-        place.buffer.without_end()
-    } else {
-        place.buffer
-    };
-    let (message, handles) = buffer.divide(bytes, count).ok_or(place.too_long)?;
+    let (message, handles) = fit(place.buffer, bytes, count).ok_or(place.too_long)?;
     let given = give(handles)?;
     let area = place.area;
     match content {

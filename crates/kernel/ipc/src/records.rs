@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
 
 use account::{Charge, Opened, Share};
 use arrayvec::{ArrayString, ArrayVec};
-use call_state::CallWord;
+use call_state::{CallWord, Mailbox};
 use cap::Epoch;
 use cpu::Lock;
 use memory::{MemoryObject, Vm};
@@ -24,7 +24,7 @@ use crate::area::{Area, Span};
 use crate::call_log::Log;
 use crate::closing::Closing;
 use crate::exit::{Exits, Joins};
-use crate::finished::{Finished, Route};
+use crate::finished::Route;
 use crate::marks::Marks;
 use crate::meeting::Queues;
 use crate::message::Payload;
@@ -88,7 +88,8 @@ pub struct Thread {
     /// Number within the process, from 1.
     pub number: u64,
     pub(crate) area: Area,
-    pub(crate) register: Lock<Option<Finished>>,
+    /// Where the result of its operation in registers arrives.
+    pub(crate) register: Mailbox,
     pub(crate) ring: Lock<Ring>,
     /// Room for the capabilities of an answer or of a call to the kernel, kept from one to the next.
     pub(crate) outbound: Lock<Vec<Outbound>>,
@@ -194,8 +195,8 @@ impl Drop for Call {
 #[derive(Debug)]
 pub struct ReplyRight {
     pub(crate) call: Arc<Call>,
-    pub(crate) generation: u64,
-    pub(crate) owned: bool,
+    /// The generation, and whether this is the right itself: one word, so that a place in a table moves as whole words.
+    pub(crate) named: u64,
 }
 
 /// The right to answer a call that a kernel object put aside. Dropping it unanswered completes the call `noReply`.

@@ -131,7 +131,7 @@ impl Thread {
     #[inline(always)]
     pub(crate) fn complete(&self, route: Route, f: Finished) -> Woken {
         match route {
-            Route::Register => *self.register.lock() = Some(f),
+            Route::Register => self.register.put(f.to_words()),
             Route::Ring(user_data) => {
                 if !self.post(user_data, f.status, f.cookie, f.reply) {
                     return Woken::NOBODY;
@@ -163,18 +163,16 @@ impl Thread {
     /// Moves the result of the operation in registers to where the program gets it. `false`: it is not there yet.
     #[inline(always)]
     pub(crate) fn take_register(&self, frame: &mut SyscallFrame) -> bool {
-        let mut register = self.register.lock();
-        match &*register {
-            Some(finished) => finished.store(frame),
+        match self.register.take() {
+            Some(words) => Finished::from_words(words).store(frame),
             None => return false,
         }
-        *register = None;
         true
     }
 
     /// As [`Thread::take_register`], before the thread waits.
     pub(crate) fn take_own(&self) -> Option<Finished> {
-        self.register.lock().take()
+        self.register.take().map(Finished::from_words)
     }
 
     /// Whether it has begun to end.

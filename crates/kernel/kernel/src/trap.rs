@@ -24,7 +24,7 @@ extern "C" fn on_syscall(frame: &mut SyscallFrame) {
     #[cfg(sabotage)]
     cpu::assert_entry_flags();
     match frame.rax {
-        syscall::ENTER => ipc::enter(frame),
+        syscall::ENTER => return ipc::enter(frame),
         rax if rax & 0xff == syscall::EXIT => on_exit(frame),
         _ => ipc::current()
             .process
@@ -34,6 +34,8 @@ extern "C" fn on_syscall(frame: &mut SyscallFrame) {
     ipc::settle(frame);
 }
 
+#[cold]
+#[inline(never)]
 fn on_exit(frame: &SyscallFrame) {
     if frame.rax & syscall::EXIT_THREAD != 0 {
         ipc::exit_thread(frame.rdi as i64);

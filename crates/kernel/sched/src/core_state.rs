@@ -22,7 +22,8 @@ pub(crate) struct Local {
     pub(crate) current: Option<Arc<Task>>,
     pub(crate) previous: Option<Arc<Task>>,
     pub(crate) idle: Option<Arc<Task>>,
-    pub(crate) loaded: Option<Arc<AddressSpace>>,
+    /// The address space that is loaded while a task runs that has none of its own.
+    pub(crate) kept: Option<Arc<AddressSpace>>,
     /// What was last written to the FS base register.
     pub(crate) fs_base: u64,
     /// Whose branches the predictors know.
@@ -105,7 +106,7 @@ static CORES: [Core; MAX_CPUS] = [const {
             current: None,
             previous: None,
             idle: None,
-            loaded: None,
+            kept: None,
             fs_base: 0,
             trained: Trained::by_anybody(),
         }),

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
+use paging::AddressSpace;
 use sabotage::sabotage;
 
 use crate::core_state::{Core, IDLE, Local, core, cpu_count, local, local_of, this};
@@ -108,6 +109,7 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
     if previous.marks.load(Ordering::Relaxed) | next.marks.load(Ordering::Relaxed) != 0 {
         switch_marked(c, l, &previous, &next);
     }
+    switch_space(l, previous.space.as_ref(), &next);
     // SAFETY: `next` left its last CPU, and this CPU alone loads it.
     let load = unsafe { *next.saved.get() };
     let save = previous.saved.get();
@@ -115,23 +117,6 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
     l.current = Some(next);
     // SAFETY: `l.current` holds the next task.
     let next = unsafe { &*next_ptr };
-    if let Some(space) = &next.space {
-        let same = l.loaded.as_ref().is_some_and(|s| Arc::ptr_eq(s, space));
-        if !same {
-            paging::activate(space, l.loaded.as_deref());
-            l.loaded = Some(space.clone());
-        } else {
-            paging::activate(space, None);
-        }
-        // Loading a selector changes the base without a trap, so what another process left is never taken as set.
-        if !same || l.fs_base != next.fs_base {
-            if !same {
-                cpu::clear_selectors();
-            }
-            l.fs_base = next.fs_base;
-            cpu::set_fs_base(next.fs_base);
-        }
-    }
     cpu::set_kernel_stack(next.stack.top());
     // Who pays, where the kernel chose somebody for this task: the choice goes with it, wherever it runs next.
     let chosen = frames::put_choice_aside();
@@ -140,6 +125,36 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
     unsafe { cpu::switch_stacks(save, load) };
     chosen.take_up();
     finish_switch();
+}
+
+/// Loads the address space of `next`, if it has one. What was loaded is that of the task that ran, or, where that had none, what
+/// is kept; whichever task or place holds a space keeps it for as long as it is loaded.
+#[inline(always)]
+fn switch_space(l: &mut Local, ran: Option<&Arc<AddressSpace>>, next: &Task) {
+    let Some(space) = &next.space else {
+        if let Some(ran) = ran {
+            l.kept = Some(ran.clone());
+        }
+        return;
+    };
+    let same = {
+        let loaded = ran.or(l.kept.as_ref());
+        let same = loaded.is_some_and(|loaded| Arc::ptr_eq(loaded, space));
+        let left = if same { None } else { loaded };
+        paging::activate(space, left.map(|left| &**left));
+        same
+    };
+    if l.kept.is_some() {
+        l.kept = None;
+    }
+    // Loading a selector changes the base without a trap, so what another process left is never taken as set.
+    if !same || l.fs_base != next.fs_base {
+        if !same {
+            cpu::clear_selectors();
+        }
+        l.fs_base = next.fs_base;
+        cpu::set_fs_base(next.fs_base);
+    }
 }
 
 /// What a switch between most tasks does without: the registers of the floating-point unit, where either task has any, and the
@@ -458,7 +473,7 @@ pub fn exit_current() -> ! {
 /// The CPU was evicted from it, or is about to be by somebody who holds it.
 fn forget_ended_space() {
     // SAFETY: no other borrow of this CPU's slot is in use.
-    let ended = unsafe { local() }.loaded.take_if(|s| s.is_retired());
+    let ended = unsafe { local() }.kept.take_if(|s| s.is_retired());
     drop(ended);
 }
 
