@@ -6,7 +6,10 @@ use core::sync::atomic::Ordering;
 
 use memory::MemoryObject;
 use mmio::SharedBytes;
-use ring_abi::{AREA_MAGIC, AreaLayout, Completion, Submission, span_parts};
+use ring_abi::{
+    AREA_MAGIC, AreaLayout, COMPLETION_BYTES, Completion, SUBMISSION_BYTES, Submission, opcode,
+    span_parts,
+};
 use sabotage::sabotage;
 
 use crate::stop::Misuse;
@@ -141,20 +144,31 @@ impl Area {
 
     /// Reads a submission once, into a private copy.
     pub(crate) fn submission(&self, index: u32) -> Submission {
-        let at =
-            self.layout.submission_offset as usize + (index & (self.submissions - 1)) as usize * 64;
+        let at = self.slots().submission(index) * 8;
         Submission::from_words(self.bytes.load_words(at).unwrap_or([0; 8]))
+    }
+
+    /// The slots of the ring.
+    #[inline(always)]
+    pub(crate) const fn slots(&self) -> Slots {
+        Slots {
+            bytes: self.bytes,
+            submissions: self.submissions,
+            first_submission: self.layout.submission_offset as usize / 8,
+            first_completion: self.layout.completion_offset as usize / 8,
+        }
+    }
+
+    /// Lets the program see the completions before number `tail`.
+    #[inline(always)]
+    pub(crate) fn publish_completions(&self, tail: u32) {
+        let _ = self.bytes.store32(TAIL_COMPLETION, tail, Ordering::Release);
     }
 
     /// Writes completion `index` and publishes the new tail.
     pub(crate) fn post(&self, index: u32, c: Completion) {
-        let slot = (index & (self.completions() - 1)) as usize;
-        let at = self.layout.completion_offset as usize + slot * 32;
-        let words = [c.user_data, c.status, c.cookie, c.reply];
-        let _ = self.bytes.store_words(at, &words);
-        let _ = self
-            .bytes
-            .store32(TAIL_COMPLETION, index.wrapping_add(1), Ordering::Release);
+        self.slots().write(index, c);
+        self.publish_completions(index.wrapping_add(1));
     }
 
     /// Checks that a span, packed as in [`ring_abi::span`], lies in the message area, 8-byte aligned in place and length.
@@ -232,5 +246,45 @@ impl Area {
             return 0;
         }
         n
+    }
+}
+
+/// The slots of a ring, for a loop over some of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slots {
+    bytes: SharedBytes,
+    submissions: u32,
+    /// In words from the start of the area.
+    first_submission: usize,
+    first_completion: usize,
+}
+
+impl Slots {
+    /// The first word of a submission, counted from the start of the area.
+    #[inline(always)]
+    const fn submission(&self, index: u32) -> usize {
+        let slot = (index & (self.submissions - 1)) as usize;
+        self.first_submission + slot * (SUBMISSION_BYTES / 8)
+    }
+
+    /// The user data of a submission that asks for nothing at all, in the one form that no rule refuses. Whatever else it is, it
+    /// is read again by [`Area::submission`], and what was read here decides nothing then.
+    #[inline(always)]
+    pub(crate) fn plain_nop(&self, index: u32) -> Option<u64> {
+        let at = self.submission(index);
+        // Opcode, flags, method and the reserved word are the first word, and all of them are zero.
+        if self.bytes.word(at, Ordering::Relaxed)? != u64::from(opcode::NOP) {
+            return None;
+        }
+        self.bytes.word(at + 2, Ordering::Relaxed)
+    }
+
+    /// Writes completion `index`, which the program does not see yet.
+    #[inline(always)]
+    pub(crate) fn write(&self, index: u32, c: Completion) {
+        let slot = (index & (self.submissions * 2 - 1)) as usize;
+        let at = self.first_completion + slot * (COMPLETION_BYTES / 8);
+        let words = [c.user_data, c.status, c.cookie, c.reply];
+        let _ = self.bytes.store_words(at * 8, &words);
     }
 }

@@ -76,6 +76,30 @@ impl Ring {
         submission
     }
 
+    /// Takes and completes the next submissions, `most` at most, as long as they are NOPs of which nothing is to be refused. How
+    /// many there were. The program, which waits in the kernel, sees their completions together.
+    #[inline(always)]
+    pub(crate) fn take_nops(&mut self, area: &Area, most: u32) -> u32 {
+        sabotage!(FAIL_ALLOC => return 0);
+        let (slots, mut done) = (area.slots(), 0);
+        while done < most
+            && let Some(user_data) = slots.plain_nop(self.taken.wrapping_add(done))
+        {
+            let completion = Completion {
+                user_data,
+                ..Completion::default()
+            };
+            slots.write(self.posted.wrapping_add(done), completion);
+            done += 1;
+        }
+        if done > 0 {
+            self.taken = self.taken.wrapping_add(done);
+            self.posted = self.posted.wrapping_add(done);
+            area.publish_completions(self.posted);
+        }
+        done
+    }
+
     /// Lets the program see how many submissions were taken.
     #[inline(always)]
     pub(crate) fn publish(&self, area: &Area) {

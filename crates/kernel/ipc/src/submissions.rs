@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 
+use cpu::Guard;
 use ring_abi::{Completion, NEVER, Refusal, Submission, opcode, span_parts, submission_flags};
 
 use crate::finished::{Finished, Route};
@@ -9,6 +10,7 @@ use crate::operation::{Begun, Operation, Outcome};
 use crate::pending::expire;
 use crate::perform::begin;
 use crate::records::{Entry, Thread};
+use crate::ring::Ring;
 use crate::stop::{Misuse, Stop};
 
 /// Short submissions between two looks. A batch of requests to a server of a higher priority reaches it as a batch: it
@@ -23,15 +25,6 @@ fn is_short(op: &Operation, outcome: &Outcome) -> bool {
         || matches!(outcome, Ok(Begun::Waiting(_)))
             && op.words[3] == 0
             && span_parts(op.words[0]).1 <= SHORT_BYTES
-}
-
-/// Takes the next submission, and posts what ended at once before it, which saves a lock.
-fn take(me: &Thread, ended: Option<Completion>) -> Submission {
-    let mut ring = me.ring.lock();
-    if let Some(completion) = ended {
-        ring.post(&me.area, completion);
-    }
-    ring.take(&me.area)
 }
 
 /// Begins what a submission asks for.
@@ -53,54 +46,78 @@ fn start(me: &Arc<Thread>, submission: &Submission, op: &Operation) -> Outcome {
 
 /// Takes every submission that fits, then waits for `wanted` completions or the deadline. Returns how many are there.
 ///
-/// The program, which does not run meanwhile, learns at the end how many were taken.
+/// The program, which does not run meanwhile, learns at the end how many were taken. What needs nothing but the ring is done
+/// under one lock of it, however many there are of that between two looks; what needs more leaves it for as long as it begins.
 #[inline(never)]
 pub(crate) fn take_and_wait(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Result<u32, Misuse> {
     let tail = me.area.submission_tail();
-    let left = me.ring.lock().batch(&me.area, tail)?;
-    take_all(me, left)?;
-    wait(me, u32::from(wanted), deadline)
-}
-
-fn take_all(me: &Arc<Thread>, mut left: u32) -> Result<(), Misuse> {
-    if left == 0 {
-        return Ok(());
-    }
-    let mut ended = None;
+    let mut ring = me.ring.lock();
+    let mut left = ring.batch(&me.area, tail)?;
     let mut unlooked = 0;
-    while left > 0 {
-        left -= 1;
-        let submission = take(me, ended.take());
-        let op = Operation::in_ring(&submission);
-        let outcome = start(me, &submission, &op);
-        unlooked = if is_short(&op, &outcome) {
-            unlooked + 1
-        } else {
-            SHORT_PER_LOOK
-        };
-        match outcome {
-            Ok(Begun::Done(finished)) => ended = Some(finished.of(submission.user_data)),
-            Ok(Begun::Waiting(woken)) => woken.run(),
-            Err(Stop::Refused(refusal)) => {
-                ended = Some(Finished::refused(refusal).of(submission.user_data));
-            }
-            Ok(Begun::Deferred) => {}
-            Err(Stop::Misuse(misuse)) => return Err(misuse),
+    loop {
+        let nops = ring.take_nops(&me.area, left.min(SHORT_PER_LOOK));
+        left -= nops;
+        if left == 0 {
+            break;
         }
+        left -= 1;
+        let submission = ring.take(&me.area);
+        drop(ring);
+        let (ended, is_short) = begin_one(me, &submission)?;
+        unlooked = match is_short {
+            true => unlooked + nops + 1,
+            false => SHORT_PER_LOOK,
+        };
         // A batch may be long, and each of its operations too.
         if unlooked >= SHORT_PER_LOOK {
             unlooked = 0;
             if sched::point() == sched::Look::Ending {
-                break;
+                left = 0;
             }
         }
-    }
-    let mut ring = me.ring.lock();
-    if let Some(completion) = ended {
-        ring.post(&me.area, completion);
+        ring = me.ring.lock();
+        if let Some(completion) = ended {
+            ring.post(&me.area, completion);
+        }
     }
     ring.publish(&me.area);
-    Ok(())
+    wait(me, ring, u32::from(wanted), deadline)
+}
+
+/// Begins what a submission asks for: its completion, if it ended at once, and whether it was little work.
+#[inline(always)]
+fn begin_one(
+    me: &Arc<Thread>,
+    submission: &Submission,
+) -> Result<(Option<Completion>, bool), Misuse> {
+    let op = Operation::in_ring(submission);
+    let outcome = start(me, submission, &op);
+    let is_short = is_short(&op, &outcome);
+    let ended = match outcome {
+        Ok(Begun::Done(finished)) => Some(finished.of(submission.user_data)),
+        Ok(Begun::Waiting(woken)) => {
+            woken.run();
+            None
+        }
+        Ok(Begun::Deferred) => None,
+        Err(Stop::Refused(refusal)) => Some(Finished::refused(refusal).of(submission.user_data)),
+        Err(Stop::Misuse(misuse)) => return Err(misuse),
+    };
+    Ok((ended, is_short))
+}
+
+/// How many completions are there, if that is all that the thread waits for, or if it is to wait for nothing any more.
+#[inline(always)]
+fn has_all(me: &Thread, ring: &mut Ring, wanted: u32) -> Result<Option<u32>, Misuse> {
+    let n = ring.available(&me.area)?;
+    let own = ring.deadline();
+    // A program that never waits is told of what is late, too.
+    let late = own != NEVER && own <= sched::now_ns();
+    if n >= wanted && !late || me.process.is_dying() {
+        ring.wait_for(None);
+        return Ok(Some(n));
+    }
+    Ok(None)
 }
 
 /// Return and receive in one entry: a refused answer ends the pair, else the receive completes it.
@@ -126,22 +143,32 @@ fn linked(entry: &Entry<'_>) -> Outcome {
     })
 }
 
-fn wait(me: &Arc<Thread>, wanted: u32, deadline: u64) -> Result<u32, Misuse> {
+/// Waits for `wanted` completions or the deadline; `ring` is the thread's own, and locked.
+#[inline(always)]
+fn wait<'a>(
+    me: &'a Arc<Thread>,
+    mut ring: Guard<'a, Ring>,
+    wanted: u32,
+    deadline: u64,
+) -> Result<u32, Misuse> {
+    if let Some(n) = has_all(me, &mut ring, wanted)? {
+        return Ok(n);
+    }
+    wait_on(me, ring, wanted, deadline)
+}
+
+#[inline(never)]
+fn wait_on<'a>(
+    me: &'a Arc<Thread>,
+    mut ring: Guard<'a, Ring>,
+    wanted: u32,
+    deadline: u64,
+) -> Result<u32, Misuse> {
     let mut woken = false;
     loop {
-        let until = {
-            let mut ring = me.ring.lock();
-            let n = ring.available(&me.area)?;
-            let own = ring.deadline();
-            // A program that never waits is told of what is late, too.
-            let late = own != NEVER && own <= sched::now_ns();
-            if n >= wanted && !late || me.process.is_dying() {
-                ring.wait_for(None);
-                return Ok(n);
-            }
-            ring.wait_for(Some(wanted));
-            own.min(deadline)
-        };
+        ring.wait_for(Some(wanted));
+        let until = ring.deadline().min(deadline);
+        drop(ring);
         // Threads that are woken for nothing hand the CPU on to each other without a way out of the kernel.
         if core::mem::replace(&mut woken, true) {
             let _ = sched::point();
@@ -154,6 +181,10 @@ fn wait(me: &Arc<Thread>, wanted: u32, deadline: u64) -> Result<u32, Misuse> {
                 ring.wait_for(None);
                 return ring.available(&me.area);
             }
+        }
+        ring = me.ring.lock();
+        if let Some(n) = has_all(me, &mut ring, wanted)? {
+            return Ok(n);
         }
     }
 }

@@ -1,15 +1,17 @@
 //! The calling thread's ring: many operations in flight, one system call for a batch of them.
 
+mod completion;
+
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use ring_abi::{
-    AreaHeader, MessageWords, NEVER, StatusWord, Submission, completion_flags, opcode, span,
-};
+use ring_abi::{AreaHeader, MessageWords, NEVER, Submission, opcode, span};
 use stub::{CapArg, Deferred, Method, Object, Outgoing, Refusal, wire};
 
+pub use completion::Completion;
+
 use crate::area::{self, Scratch};
-use crate::server::{Arrival, LateReply, Service, deliver_now};
+use crate::server::LateReply;
 use crate::{cap, sys};
 
 /// The least that a slot holds: a plain payload as a message, in both directions.
@@ -60,6 +62,12 @@ pub struct Ring {
     first: u16,
     free: u16,
     header: *mut AreaHeader,
+    /// The submission and completion slots of the area, and how many of the first there are.
+    to: *mut [u64; 8],
+    from: *const [u64; 4],
+    count: u32,
+    /// Submissions taken, as far as was looked.
+    taken: u32,
 }
 
 impl Ring {
@@ -69,8 +77,15 @@ impl Ring {
     /// [`Refusal::OutOfRange`] when the thread's ring or message area is too small.
     pub fn new(slots: u16, slot_bytes: u32) -> Result<Self, Refusal> {
         let header = area::header();
-        // SAFETY: the kernel wrote the header before the thread ran, and this field never changes.
-        let submissions = unsafe { (*header).submissions };
+        // SAFETY: the kernel wrote the header before the thread ran, and these fields never change.
+        let (submissions, to, from) = unsafe {
+            (
+                (*header).submissions,
+                (*header).submission_offset,
+                (*header).completion_offset,
+            )
+        };
+        let start = header.cast::<u8>();
         let slot_bytes = slot_bytes.next_multiple_of(wire::WORD as u32);
         let bytes = u32::from(slots).checked_mul(slot_bytes);
         let bytes = bytes.filter(|&bytes| {
@@ -79,6 +94,8 @@ impl Ring {
                 && u32::from(slots) <= submissions
                 && bytes <= crate::message_bytes_free()
         });
+        // SAFETY: the header lives as long as the thread.
+        let taken = unsafe { area::atomic(&raw mut (*header).submission_head) };
         Ok(Self {
             region: Scratch::take(bytes.ok_or(Refusal::OutOfRange)?),
             slot_bytes,
@@ -96,6 +113,10 @@ impl Ring {
             first: 0,
             free: slots,
             header,
+            to: start.wrapping_add(to as usize).cast(),
+            from: start.wrapping_add(from as usize).cast(),
+            count: submissions,
+            taken: taken.load(Ordering::Acquire),
         })
     }
 
@@ -160,6 +181,7 @@ impl Ring {
     ///
     /// # Errors
     /// [`Refusal::QueueFull`] when no slot is free.
+    #[inline]
     pub fn nop(&mut self, user: u64) -> Result<(), Refusal> {
         let (slot, _) = self.slot()?;
         let submission = Submission {
@@ -233,17 +255,19 @@ impl Ring {
 
     /// Hands over what was submitted and waits for `completions` completions or the deadline. Those of replies and
     /// cancellations count, so [`Ring::completed`] may find fewer.
+    #[inline]
     pub fn wait(&mut self, completions: u16, deadline_ns: u64) {
         let here = self.completion_tail().load(Ordering::Acquire);
         let ready = here.wrapping_sub(self.completion_head().load(Ordering::Relaxed));
-        let submitted = self.submission_tail().load(Ordering::Relaxed)
-            != self.submission_head().load(Ordering::Acquire);
+        let made = self.submission_tail().load(Ordering::Relaxed);
+        let submitted = made != self.submission_head().load(Ordering::Acquire);
         if submitted || ready < u32::from(completions) {
             sys::enter_ring(completions, deadline_ns);
         }
     }
 
     /// The next completion that is there and was not set aside.
+    #[inline(always)]
     pub fn completed(&mut self) -> Option<Completion<'_>> {
         let (index, arrived) = self.next()?;
         Some(self.open(index, arrived))
@@ -290,48 +314,59 @@ impl Ring {
     }
 
     /// Takes the next completion that somebody wants out of the queue.
+    #[inline(always)]
     fn next(&mut self) -> Option<(u16, Arrived)> {
         loop {
             let head = self.completion_head().load(Ordering::Relaxed);
             if head == self.completion_tail().load(Ordering::Acquire) {
                 return None;
             }
-            let completion = self.completion(head);
+            let slot = (head & (self.count * 2 - 1)) as usize;
+            // SAFETY: inside the area's completion slots, 8-byte aligned, written by the kernel before the tail moved on, and
+            // not again before the head does.
+            let [user_data, status, cookie, reply] =
+                unsafe { self.from.wrapping_add(slot).read_volatile() };
             self.completion_head()
                 .store(head.wrapping_add(1), Ordering::Release);
-            if completion.user_data == CANCEL {
-                continue;
-            }
-            let index = u16::try_from(completion.user_data).ok()?;
-            let slot = self.slots.get(usize::from(index))?;
             let arrived = Arrived {
-                status: completion.status,
-                cookie: completion.cookie,
-                reply: completion.reply,
+                status,
+                cookie,
+                reply,
             };
-            if slot.silent {
-                // An answer that nobody waits for may still have brought handles.
-                drop(self.open(index, arrived));
-                continue;
+            match self.slots.get(user_data as usize) {
+                Some(slot) if !slot.silent => return Some((user_data as u16, arrived)),
+                Some(_) => self.forget(user_data as u16, arrived),
+                None if user_data == CANCEL => {}
+                None => return None,
             }
-            return Some((index, arrived));
         }
     }
 
+    /// An answer that nobody waits for may still have brought handles.
+    #[inline(never)]
+    fn forget(&mut self, index: u16, arrived: Arrived) {
+        drop(self.open(index, arrived));
+    }
+
+    #[inline]
     fn open(&mut self, index: u16, arrived: Arrived) -> Completion<'_> {
+        let user = self.slots.get(usize::from(index)).map_or(0, |s| s.user);
         Completion {
             status: arrived.status,
             cookie: arrived.cookie,
             reply: arrived.reply,
-            user: self.slots[usize::from(index)].user,
+            user,
             index,
             consumed: false,
             ring: self,
         }
     }
 
+    #[inline]
     fn release(&mut self, index: u16) {
-        let slot = &mut self.slots[usize::from(index)];
+        let Some(slot) = self.slots.get_mut(usize::from(index)) else {
+            return;
+        };
         slot.busy = false;
         slot.arrived = None;
         slot.next = self.first;
@@ -340,6 +375,7 @@ impl Ring {
     }
 
     /// A free slot: its number, and where its buffer lies in the message area.
+    #[inline]
     fn slot(&mut self) -> Result<(u16, u32), Refusal> {
         if self.free == 0 {
             return Err(Refusal::QueueFull);
@@ -356,8 +392,11 @@ impl Ring {
         (start, start + self.slot_bytes as usize)
     }
 
+    #[inline]
     fn push(&mut self, slot: u16, sent: u32, user: u64, submission: Submission) {
-        let place = &mut self.slots[usize::from(slot)];
+        let Some(place) = self.slots.get_mut(usize::from(slot)) else {
+            return;
+        };
         self.first = place.next;
         self.free -= 1;
         *place = Slot {
@@ -375,41 +414,31 @@ impl Ring {
         });
     }
 
+    #[inline]
     fn write(&mut self, submission: Submission) {
         let tail = self.submission_tail().load(Ordering::Relaxed);
-        let (count, offset) = {
-            // SAFETY: these fields never change.
-            unsafe { ((*self.header).submissions, (*self.header).submission_offset) }
-        };
-        if tail.wrapping_sub(self.submission_head().load(Ordering::Acquire)) >= count {
-            self.submit();
+        if tail.wrapping_sub(self.taken) >= self.count {
+            self.make_room(tail);
         }
-        let at = offset + (tail & (count - 1)) * ring_abi::SUBMISSION_BYTES as u32;
-        let to = self.header.cast::<u8>().wrapping_add(at as usize);
-        // SAFETY: inside the area's submission slots, 8-byte aligned, and the kernel does not read it before the tail
-        // moves on.
-        unsafe { to.cast::<[u64; 8]>().write_volatile(submission.to_words()) };
+        let slot = (tail & (self.count - 1)) as usize;
+        let to = self.to.wrapping_add(slot).cast::<u64>();
+        for (at, word) in submission.to_words().into_iter().enumerate() {
+            // SAFETY: inside the area's submission slots, 8-byte aligned, and the kernel does not read it before the tail
+            // moves on.
+            unsafe { to.wrapping_add(at).write_volatile(word) };
+        }
         self.submission_tail()
             .store(tail.wrapping_add(1), Ordering::Release);
     }
 
-    fn completion(&self, head: u32) -> ring_abi::Completion {
-        // SAFETY: these fields never change.
-        let (count, offset) = unsafe {
-            (
-                (*self.header).submissions * 2,
-                (*self.header).completion_offset,
-            )
-        };
-        let at = offset + (head & (count - 1)) * ring_abi::COMPLETION_BYTES as u32;
-        let from = self.header.cast::<u8>().wrapping_add(at as usize);
-        // SAFETY: inside the area's completion slots, 8-byte aligned, written by the kernel before the tail moved on.
-        let [user_data, status, cookie, reply] = unsafe { from.cast::<[u64; 4]>().read_volatile() };
-        ring_abi::Completion {
-            user_data,
-            status,
-            cookie,
-            reply,
+    /// Looks how many submissions were taken, and hands over what was made where all slots are in use.
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self, tail: u32) {
+        self.taken = self.submission_head().load(Ordering::Acquire);
+        if tail.wrapping_sub(self.taken) >= self.count {
+            self.submit();
+            self.taken = self.submission_head().load(Ordering::Acquire);
         }
     }
 
@@ -470,97 +499,5 @@ impl<P: Outgoing<CapArg>> Outgoing<CapArg> for AsMessage<P> {
         caps: &mut dyn FnMut(CapArg),
     ) -> Result<(), wire::Full> {
         self.0.encode(root, caps)
-    }
-}
-
-/// One completed operation. Its slot is free again when this is dropped.
-pub struct Completion<'r> {
-    ring: &'r mut Ring,
-    index: u16,
-    /// A packed [`StatusWord`].
-    status: u64,
-    cookie: u64,
-    reply: u64,
-    user: u64,
-    consumed: bool,
-}
-
-impl Completion<'_> {
-    /// The `user` value of its submission.
-    pub fn user(&self) -> u64 {
-        self.user
-    }
-
-    /// Why it was refused, if it was.
-    pub fn refused(&self) -> Option<Refusal> {
-        Refusal::from_code(self.status().status)
-    }
-
-    /// Looks at the results of a call to method `M`.
-    ///
-    /// # Errors
-    /// The refusal, or [`Refusal::BadMessage`] when the results are not those of `M`.
-    pub fn read<M: Method, R>(
-        mut self,
-        read: impl FnOnce(M::Results<'_, crate::Cap>) -> R,
-    ) -> Result<R, Refusal> {
-        if let Some(refusal) = self.refused() {
-            return Err(refusal);
-        }
-        self.consumed = true;
-        let (status, buffer) = (self.status(), self.buffer());
-        cap::answer(status, [0; 4], buffer, |mut answer| {
-            M::read(&mut answer, read)
-        })
-    }
-
-    /// Gives a received call, or the notice that a facet is gone, to `service`. Replies go out at once.
-    ///
-    /// # Errors
-    /// The refusal of the receive.
-    pub fn serve(mut self, service: &mut impl Service) -> Result<(), Refusal> {
-        if let Some(refusal) = self.refused() {
-            return Err(refusal);
-        }
-        self.consumed = true;
-        let arrival = Arrival {
-            status: self.status(),
-            cookie: self.cookie,
-            reply: self.reply,
-            words: [0; 4],
-            buffer: self.buffer(),
-        };
-        deliver_now(arrival, service);
-        Ok(())
-    }
-
-    const fn status(&self) -> StatusWord {
-        StatusWord::unpack(self.status)
-    }
-
-    fn buffer(&self) -> &[u8] {
-        let (start, end) = self.ring.place(self.index);
-        let sent = self.ring.slots[usize::from(self.index)].sent as usize;
-        let bytes = self.ring.region.bytes();
-        bytes.get(start + sent..end).unwrap_or_default()
-    }
-}
-
-impl Drop for Completion<'_> {
-    fn drop(&mut self) {
-        let status = self.status();
-        if !self.consumed && status.status == 0 {
-            if status.caps > 0
-                && let Some((_, handles)) = cap::parts(status, self.buffer())
-            {
-                drop(cap::Handles::new(handles));
-            }
-            // A notice carries a number there.
-            let is_notice = status.flags & completion_flags::DROPPED != 0;
-            if !is_notice && self.reply != ring_abi::NO_HANDLE {
-                sys::release(self.reply);
-            }
-        }
-        self.ring.release(self.index);
     }
 }

@@ -44,8 +44,12 @@ pub struct Outcome {
 
 impl Outcome {
     /// The refusal, if it is one.
+    #[inline]
     pub fn refused(&self) -> Option<Refusal> {
-        Refusal::from_code(self.status.status)
+        match self.status.status {
+            0 => None,
+            code => Refusal::from_code(code),
+        }
     }
 }
 
