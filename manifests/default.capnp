@@ -69,6 +69,7 @@ const manifest :M.Manifest = (
         (kernel = console),
         (kernel = logSink),
         (kernel = timer),
+        (kernel = wallClock),
       ] ),
     # Takes the serial line when the shell lends it: for when disks and their services are what is broken.
     ( name = "diagnostics", binary = "diagnostics", priority = 16, restart = always,
@@ -86,7 +87,7 @@ const manifest :M.Manifest = (
         (kernel = hardwareAuditLog),
       ] ),
     ( name = "shell", binary = "shell", priority = 16, restart = onFailure,
-      # As many as travel with one message. What the shell has to say it says on the line.
+      # What the shell has to say it says on the line.
       grants = [
         (name = "console", kernel = rawConsole),
         (kernel = logReader),
@@ -95,6 +96,8 @@ const manifest :M.Manifest = (
         (kernel = processControl),
         (kernel = processTracer),
         (kernel = systemControl),
+        (kernel = wallClock),
+        (kernel = wallClockControl),
         (kernel = deviceRegistry),
         (export = (service = "nvme", export = "block")),
         (name = "block1", export = (service = "nvme1", export = "block")),

@@ -1,6 +1,5 @@
 @0xd1c0a5e5b0a72111;
-# A system with a network: a virtio interface, one stack over it, a resolver, and a shell whose words use them. The default system's
-# shell holds as many grants as there may be, so the network is in a system of its own.
+# A system with a network: a virtio interface, one stack over it, a resolver, and a shell whose words use them.
 
 using M = import "../schema/manifest.capnp";
 

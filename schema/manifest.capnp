@@ -93,6 +93,8 @@ struct Grant {
     auditBroker @16; # Says who may read it at run time.
     rawConsole @17 $Stub.serves("Console"); # The serial line, for every byte.
     processTracer @18; # Shows what processes call.
+    wallClock @19; # The time of day.
+    wallClockControl @20; # Sets the time of day.
   }
   struct ExportSource { service @0 :Text; export @1 :Text; }
   struct DeviceSource {

@@ -47,6 +47,28 @@ interface Timer @0xd1c0a5e5b0a70104 {
   sleep @1 (untilNs :UInt64) -> ();
 }
 
+# The time of day in universal time, as the machine has it from somebody. It may be wrong, and it jumps when it is set: nothing
+# is to wait by it or to rest its authority on it. Who sets it holds a WallClockControl.
+interface WallClock @0xd1c0a5e5b0a70122 {
+  # `ns` is since 1970, 0 where nobody has said the time; `atNs` is when that was so, `setNs` when it was last set. `changes`
+  # counts how often it was set since the start.
+  now @0 () -> (ns :Int64, atNs :UInt64, setNs :UInt64, changes :UInt32, source :Source);
+  # `machineClock`: the real-time clock, read at the start, to a second. `firmware`: what the loader had from firmware, where there
+  # is no such clock. The others were set since.
+  enum Source { none @0; machineClock @1; firmware @2; network @3; person @4; }
+}
+
+# Sets the time of day, for whoever has it from a network or a person. Each time is a line of the log, with the setter's name.
+interface WallClockControl @0xd1c0a5e5b0a70123 {
+  # Sets it to `ns` since 1970, which it was at `atNs`. `steppedNs` is by how much that is later than it was.
+  # Refuses: `badArgument` (a source that nobody sets), `notGranted` (narrowed to another), `outOfRange` (`atNs` is to come, or the
+  # time lies before 1970 or after 2199).
+  set @0 (ns :Int64, atNs :UInt64, source :WallClock.Source) -> (steppedNs :Int64);
+  # The right to set it in that name alone.
+  # Refuses: `badArgument`, `notGranted`, `overBudget`.
+  narrow @1 (source :WallClock.Source) -> (control :WallClockControl);
+}
+
 # RDRAND, and nothing weaker in its place.
 interface EntropySource @0xd1c0a5e5b0a70105 {
   # 32 random bytes from the processor; refused `notSupported` where it has none.

@@ -55,7 +55,7 @@ pub const NEVER: u64 = u64::MAX;
 /// Bytes of a page.
 pub const PAGE_BYTES: usize = 4096;
 /// The most capabilities that travel with one message.
-pub const MAX_TRANSFERS: usize = 16;
+pub const MAX_TRANSFERS: usize = 24;
 /// The longest message, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024 - 8;
 /// The longest exit or panic text, in bytes.

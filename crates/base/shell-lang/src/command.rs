@@ -27,7 +27,12 @@ pub enum Command {
     /// The disks.
     Lsblk,
     /// A directory, or one file.
-    Ls(Option<String>),
+    Ls {
+        /// Its path; the current directory without one.
+        path: Option<String>,
+        /// Whether it says where times come from.
+        long: bool,
+    },
     /// Goes to a directory; the root without one.
     Cd(Option<String>),
     /// Where the shell is.
@@ -68,6 +73,8 @@ pub enum Command {
     Mem,
     /// How long the system has been up.
     Uptime,
+    /// Says the time of day, or sets it to this many seconds since 1970.
+    Date(Option<i64>),
     /// Lends the line to the diagnostics console.
     Diagnostics,
     /// Something about the network.
@@ -97,7 +104,13 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         "caps" => arguments.none(Command::Caps),
         "lspci" => arguments.none(Command::Lspci),
         "lsblk" => arguments.none(Command::Lsblk),
-        "ls" => Ok(Command::Ls(arguments.optional()?)),
+        "ls" => {
+            let (options, path) = arguments.at_most_one_path(&["-l"])?;
+            Ok(Command::Ls {
+                path,
+                long: !options.is_empty(),
+            })
+        }
         "cd" => Ok(Command::Cd(arguments.optional()?)),
         "pwd" => arguments.none(Command::Pwd),
         "cat" => {
@@ -137,8 +150,22 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         "echo" => Ok(Command::Echo(arguments.words.collect())),
         "mem" => arguments.none(Command::Mem),
         "uptime" => arguments.none(Command::Uptime),
+        "date" => date(arguments),
         "diagnostics" => arguments.none(Command::Diagnostics),
         _ => network::parse(arguments).map(Command::Network),
+    }
+}
+
+fn date(arguments: Arguments) -> Result<Command, ParseError> {
+    let command = arguments.command;
+    let words: Vec<String> = arguments.words.collect();
+    if words.is_empty() {
+        return Ok(Command::Date(None));
+    }
+    let text = words.join(" ");
+    match calendar::Date::parse(&text) {
+        Some(seconds) => Ok(Command::Date(Some(seconds))),
+        None => Err(ParseError::Usage(command, Misuse::Date(text))),
     }
 }
 
@@ -223,6 +250,18 @@ mod tests {
             message("trace fat 0"),
             "trace: \"0\" is not a number from 1 to 86400; usage: trace ID|NAME [SECONDS]"
         );
+        let ls = |path: Option<&str>, long| {
+            let path = path.map(String::from);
+            Command::Ls { path, long }
+        };
+        assert_eq!(parse("ls").unwrap(), ls(None, false));
+        assert_eq!(parse("ls -l").unwrap(), ls(None, true));
+        assert_eq!(parse("ls -l -- -a").unwrap(), ls(Some("-a"), true));
+        assert_eq!(parse("date").unwrap(), Command::Date(None));
+        assert_eq!(
+            parse("date 2000-03-01 0:0:1").unwrap(),
+            Command::Date(Some(951_868_801))
+        );
         assert_eq!(parse("help cat").unwrap(), Command::Help(find("cat")));
         assert_eq!(
             parse("echo  a  'b  c'").unwrap(),
@@ -271,6 +310,14 @@ mod tests {
         assert_eq!(
             message("halt 256"),
             "halt: \"256\" is not a number from 0 to 255; usage: halt [CODE]"
+        );
+        assert_eq!(
+            message("date 2026-02-30"),
+            "date: \"2026-02-30\" is no date and time of day; usage: date [YYYY-MM-DD [HH:MM[:SS]]]"
+        );
+        assert_eq!(
+            message("ls a b"),
+            "ls: \"b\" is one argument too many; usage: ls [-l] [PATH]"
         );
         assert_eq!(
             message("help me"),

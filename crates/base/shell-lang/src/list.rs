@@ -6,7 +6,11 @@ use crate::usage::{CommandHelp, help};
 /// Every command, in the order in which `help` shows them.
 pub const COMMANDS: &[CommandHelp] = &[
     help("help", "[COMMAND]", "shows the commands, or one of them"),
-    help("ls", "[PATH]", "lists a directory; disks are at /"),
+    help(
+        "ls",
+        "[-l] [PATH]",
+        "lists a directory; disks are at /; with -l says where times come from",
+    ),
     help("cd", "[PATH]", "goes to a directory"),
     help("pwd", "", "says which directory this is"),
     help(
@@ -79,6 +83,11 @@ pub const COMMANDS: &[CommandHelp] = &[
     network::HELP[5],
     help("mem", "", "says how much memory there is"),
     help("uptime", "", "says how long the system has been up"),
+    help(
+        "date",
+        "[YYYY-MM-DD [HH:MM[:SS]]]",
+        "says the time of day in UTC and where it is from, or sets it",
+    ),
     help("echo", "[WORD...]", "says the words"),
     help(
         "diagnostics",

@@ -1,6 +1,10 @@
 //! Sizes, times and tables for people.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::fmt;
 
 /// Bytes with a binary unit: `512 B`, `1.5 KiB`, `10 MiB`.
@@ -48,28 +52,7 @@ pub fn date(ns: i64) -> String {
     if ns == 0 {
         return String::from("-");
     }
-    let seconds = ns.div_euclid(1_000_000_000);
-    let (days, second) = (seconds.div_euclid(86400), seconds.rem_euclid(86400));
-    // Days to a date in the Gregorian calendar, counting years from March so that the leap day comes last.
-    let z = days + 719_468;
-    let (era, day_of_era) = (z.div_euclid(146_097), z.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    )
+    calendar::Date::of_ns(ns).to_string()
 }
 
 /// A PCI address, packed as segment, bus, device, function: `0000:00:04.0`.

@@ -60,6 +60,8 @@ pub enum Misuse {
     Option(String),
     /// The argument is not a number from the first to the second.
     Number(String, u64, u64),
+    /// The words are no date.
+    Date(String),
     /// The argument is no address of the web.
     Url(String),
     /// `help` was asked about a command that does not exist.
@@ -91,6 +93,9 @@ impl fmt::Display for ParseError {
                             "\"{}\" is not a number from {least} to {most}",
                             Safe(word)
                         )?;
+                    }
+                    Misuse::Date(words) => {
+                        write!(f, "\"{}\" is no date and time of day", Safe(words))?;
                     }
                     Misuse::Url(word) => {
                         write!(f, "\"{}\" is not http://HOST[:PORT]/PATH", Safe(word))?;
@@ -181,6 +186,18 @@ impl Arguments {
             return Err(ParseError::Usage(command, Misuse::Missing));
         }
         Ok((found, paths))
+    }
+
+    /// Options and one path at most, by the same rule.
+    pub(crate) fn at_most_one_path(
+        self,
+        options: &[&str],
+    ) -> Result<(Vec<String>, Option<String>), ParseError> {
+        let command = self.command;
+        let (found, paths) = self.options(options)?;
+        let words = paths.into_iter();
+        let path = Arguments { command, words }.optional()?;
+        Ok((found, path))
     }
 
     /// Options and words, by the same rule.

@@ -7,7 +7,7 @@ use core::panic::PanicInfo;
 use arrayvec::ArrayVec;
 use loader::{
     CHECKSUMS_PATH, EfiMap, Error, Fact, File, Firmware, Handover, KERNEL_PATH, Kind,
-    MANIFEST_PATH, MAX_MODULES, MemoryMap, check_files, check_kernel, unix_time,
+    MANIFEST_PATH, MAX_MODULES, MemoryMap, check_files, check_kernel,
 };
 use loader_cpu::{Identity, features, jump, mask_interrupts, report, stop};
 use uefi::mem::memory_map::{MemoryMap as _, MemoryMapOwned, MemoryType};
@@ -141,7 +141,8 @@ fn find() -> Found {
     };
     let boot_time = runtime::get_time().ok().and_then(|time| {
         let (year, month, day) = (time.year(), time.month(), time.day());
-        let local = unix_time(year, month, day, time.hour(), time.minute(), time.second())?;
+        let local =
+            calendar::unix_time(year, month, day, time.hour(), time.minute(), time.second())?;
         // The zone is in minutes to add to local time for UTC; unset, it is taken as UTC.
         Some(
             local

@@ -26,7 +26,6 @@ pub mod pvh;
 mod requests;
 mod start;
 mod tables;
-mod time;
 
 pub use checks::check_files;
 pub use direct::{Direct, Placed};
@@ -36,7 +35,6 @@ pub use map::{Kind, MAX_REGIONS, MemoryMap, Region};
 pub use memory::{PAGE_BYTES, PhysMemory};
 pub use requests::{BASE_REVISION, MAX_REQUESTS};
 pub use start::{Start, build, check_kernel};
-pub use time::{clock_time, unix_time};
 
 /// Where the higher-half direct map starts: physical address `p` is seen at `HHDM + p`.
 pub const HHDM: u64 = 0xffff_8000_0000_0000;

@@ -7,4 +7,3 @@ mod multiboot2;
 mod placement;
 mod refusals;
 mod start_info;
-mod time;

@@ -131,6 +131,8 @@ pub struct Fadt {
     pub reset: Option<ResetRegister>,
     /// `SLEEP_CONTROL_REG` of hardware-reduced machines.
     pub sleep_control: Option<Register>,
+    /// The register of the real-time clock's memory that holds the century (`CENTURY`); `None` where the clock counts none.
+    pub century: Option<u8>,
     /// Fixed feature flags.
     pub flags: FixedFlags,
     /// Boot architecture flags. Revision 1 has none: its machines are PCs with legacy devices and an 8042.
@@ -203,6 +205,7 @@ fn decode(bytes: &[u8], revision: u8) -> Result<Fadt, Rule> {
         pm_timer,
         reset: reset(bytes, flags)?,
         sleep_control: outside_config(bytes, 244)?,
+        century: Some(byte(108)?).filter(|register| *register != 0),
         flags,
         boot: match revision {
             0 | 1 => BootFlags(LEGACY_DEVICES | HAS_8042),
@@ -321,6 +324,7 @@ mod tests {
         set(&mut bytes, 64, 0x604u32.to_le_bytes());
         set(&mut bytes, 76, 0x608u32.to_le_bytes());
         set(&mut bytes, 88, [4, 2, 0, 4]);
+        set(&mut bytes, 108, [0x32]);
         set(&mut bytes, 112, 0x84a5u32.to_le_bytes());
         if length >= 244 {
             gas(&mut bytes, 116, 1, 8, 0xcf9);
@@ -364,6 +368,8 @@ mod tests {
         assert_eq!(fadt.pm1b_control, None);
         assert_eq!(fadt.pm_timer, Some(io(0x608, 32)));
         assert_eq!(fadt.pm_timer_mask(), 0xff_ffff);
+        assert_eq!(fadt.century, Some(0x32));
+        assert_eq!(with(|bytes| bytes[108] = 0).unwrap().century, None);
         // 0x84a5 has bit 10 set.
         let reset = ResetRegister {
             register: io(0xcf9, 8),

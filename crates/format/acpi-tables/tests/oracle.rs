@@ -372,6 +372,7 @@ fn compare_fadt(bytes: Vec<u8>) -> bool {
         other.dsdt_address().ok().map(|address| address as u64)
     );
     assert_eq!(own.sci, { other.sci_interrupt });
+    assert_eq!(own.century.unwrap_or(0), other.century);
     assert_eq!(own.smi_command.map_or(0, u32::from), { other.smi_cmd_port });
     assert_eq!(own.acpi_enable, other.acpi_enable);
     assert_eq!(own.pm1a_control, register(other.pm1a_control_block().ok()));

@@ -21,6 +21,7 @@ use volume_core::{Access, Durability, NewVolume, Volume, format};
 use volume_format::{BLOCK, Kind, Source, Stamp, VERSION};
 
 use crate::disk::{FileDisk, Over};
+use crate::tree::Times;
 
 #[derive(Parser)]
 #[command(
@@ -53,6 +54,9 @@ enum Verb {
         /// The directory
         #[arg(default_value = "/")]
         path: String,
+        /// With when each was changed, and by which clock
+        #[arg(short)]
+        long: bool,
         /// In this snapshot
         #[arg(long)]
         snapshot: Option<u64>,
@@ -149,9 +153,14 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let access = if repair { Access::Write } else { Access::Read };
             return check(path, access);
         }
-        Verb::Ls { path: at, snapshot } => {
+        Verb::Ls {
+            path: at,
+            long,
+            snapshot,
+        } => {
             let (mut volume, view) = read(path, snapshot)?;
-            tree::list(&mut volume, &view, &at)?;
+            let times = if long { Times::Shown } else { Times::Hidden };
+            tree::list(&mut volume, &view, &at, times)?;
         }
         Verb::Cat { path: at, snapshot } => {
             let (mut volume, view) = read(path, snapshot)?;

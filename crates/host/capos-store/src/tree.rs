@@ -7,8 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use calendar::Date;
 use volume_core::{Durability, Error, ROOT_DIR, View};
-use volume_format::{Kind, Named};
+use volume_format::{Kind, Named, Source, Stamp};
 
 use crate::{Store, explained, now};
 
@@ -42,14 +43,40 @@ pub fn parent<'a>(volume: &mut Store, path: &'a str) -> Result<(u64, &'a str)> {
     Ok((find(volume, &live, &all.join("/"))?.id, last))
 }
 
+/// Whether a listing says when things were changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// It does not.
+    Hidden,
+    /// It does, and by which clock.
+    Shown,
+}
+
+/// A time and where it is from.
+fn shown(stamp: Stamp) -> String {
+    let source = match stamp.source {
+        Source::None => return format!("{:>19} {:<7}", "-", "-"),
+        Source::BootRtc => "clock",
+        Source::Ntp => "network",
+        Source::Manual => "person",
+        Source::FatMetadata => "fat",
+        Source::HostTool => "tool",
+    };
+    format!("{} {source:<7}", Date::of_ns(stamp.ns))
+}
+
 /// Lists a directory.
-pub fn list(volume: &mut Store, view: &View, path: &str) -> Result<()> {
+pub fn list(volume: &mut Store, view: &View, path: &str, times: Times) -> Result<()> {
     let dir = find(volume, view, path)?.id;
     let mut after = Vec::new();
     while let Some((name, named)) = explained(volume.next_name(view, dir, &after))? {
         let inode = explained(volume.stat(view, named.id))?;
         let mark = if named.kind == Kind::Dir { "/" } else { "" };
-        println!("{:>12} {}{mark}", inode.size, name.escape_ascii());
+        let changed = match times {
+            Times::Hidden => String::new(),
+            Times::Shown => format!("{} ", shown(inode.modified)),
+        };
+        println!("{:>12} {changed}{}{mark}", inode.size, name.escape_ascii());
         after = name;
     }
     Ok(())

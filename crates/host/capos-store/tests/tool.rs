@@ -45,6 +45,7 @@ fn what_goes_in_comes_out_and_damage_is_named() {
     works(&volume, &["rm", "/below/empty"]);
     works(&volume, &["mkdir", "/new"]);
     assert!(works(&volume, &["ls", "/"]).contains("900000 large"));
+    assert!(works(&volume, &["ls", "-l", "/"]).contains(" tool    large"));
     let then = ["ls", "/below", "--snapshot", snapshot.trim()];
     assert!(works(&volume, &then).contains("empty"));
     assert!(!works(&volume, &["ls", "/below"]).contains("empty"));

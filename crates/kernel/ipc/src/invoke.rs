@@ -186,4 +186,4 @@ fn take_caps(
 }
 
 const _: () =
-    assert!(MAX_MESSAGE_BYTES.is_multiple_of(8) && MAX_TRANSFERS <= 16 && NEVER == u64::MAX);
+    assert!(MAX_MESSAGE_BYTES.is_multiple_of(8) && MAX_TRANSFERS <= 24 && NEVER == u64::MAX);

@@ -16,6 +16,7 @@ use cpu::Lock;
 
 use crate::power::Means;
 use crate::ranges::in_memory;
+use crate::wall::Rtc;
 
 mod record;
 
@@ -36,6 +37,8 @@ pub struct Machine {
     pub com1: Option<InterruptSource>,
     /// The PM timer.
     pub pm_timer: Option<Register>,
+    /// The real-time clock.
+    pub rtc: Rtc,
     /// ECAM windows; empty where configuration space is reached through ports.
     pub ecam: Vec<EcamWindow>,
     /// Copies of the tables of remapping units, where there are such; checked once the bridges are known.
@@ -249,6 +252,7 @@ fn read_into(rsdp: Option<u64>, record: &mut Record) -> Machine {
     let fadt = tables.read(record, Signature::FADT, |_, bytes| Fadt::parse(bytes));
     if let Some(Ok(fadt)) = fadt {
         machine.pm_timer = fadt.pm_timer;
+        machine.rtc = Rtc::of(&fadt);
         let dsdt = fadt.dsdt;
         let s5 = dsdt.and_then(|address| tables.find_s5(record, address));
         crate::power::note(Means {

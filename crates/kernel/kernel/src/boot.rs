@@ -98,6 +98,7 @@ extern "C" fn on_kernel_stack() -> ! {
     let clock = crate::clock::initialise(machine.pm_timer.as_ref(), features.tsc_hz);
     crate::fact!("boot.clock", source = clock, tsc_hz ~ sched::tsc_hz());
     ipc::dig();
+    crate::wall::initialise(machine.rtc, handover::boot_time());
     if !sched::install_idle() || !ipc::install_scratch() {
         boot_error(format_args!("too little memory for the first CPU"));
     }

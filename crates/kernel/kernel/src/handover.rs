@@ -10,8 +10,9 @@ use limine::BaseRevision;
 use limine::file::File;
 use limine::memory_map::Entry;
 use limine::request::{
-    BootloaderInfoRequest, ExecutableAddressRequest, ExecutableFileRequest, HhdmRequest,
-    MemoryMapRequest, ModuleRequest, RequestsEndMarker, RequestsStartMarker, RsdpRequest,
+    BootloaderInfoRequest, DateAtBootRequest, ExecutableAddressRequest, ExecutableFileRequest,
+    HhdmRequest, MemoryMapRequest, ModuleRequest, RequestsEndMarker, RequestsStartMarker,
+    RsdpRequest,
 };
 
 use crate::refusal::boot_error;
@@ -43,6 +44,9 @@ static FILE: ExecutableFileRequest = ExecutableFileRequest::new();
 #[used]
 #[unsafe(link_section = ".requests")]
 static LOADER: BootloaderInfoRequest = BootloaderInfoRequest::new();
+#[used]
+#[unsafe(link_section = ".requests")]
+static TIME: DateAtBootRequest = DateAtBootRequest::new();
 #[used]
 #[unsafe(link_section = ".requests_end")]
 static END: RequestsEndMarker = RequestsEndMarker::new();
@@ -119,6 +123,13 @@ pub fn rsdp() -> Option<u64> {
         true => address - hhdm,
         false => address,
     })
+}
+
+/// What firmware said of the time, in seconds since 1970, a moment before the kernel started.
+pub fn boot_time() -> Option<i64> {
+    TIME.get_response()
+        .map(|response| response.timestamp().as_secs())
+        .and_then(|seconds| i64::try_from(seconds).ok())
 }
 
 /// The loader's name.

@@ -39,6 +39,7 @@ mod serial;
 mod smp;
 mod spawn;
 mod trap;
+mod wall;
 
 /// States a fact: `fact!("topic", key = value, key ~ volatile)`. It goes to the log, and to the serial line unless quiet.
 #[macro_export]

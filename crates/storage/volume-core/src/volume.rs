@@ -114,6 +114,12 @@ impl<B: Blocks> Volume<B> {
         self.root.map_or(0, |root| root.txg)
     }
 
+    /// The number of this mount, which no other mount of the volume that wrote anything has.
+    #[must_use]
+    pub fn mount_number(&self) -> u32 {
+        self.context.mount
+    }
+
     /// The live tree, with what the open group changed.
     #[must_use]
     pub fn live(&self) -> View {

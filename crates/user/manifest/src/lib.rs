@@ -35,7 +35,7 @@ pub const MAX_BYTES: usize = 64 * 1024;
 /// The most services.
 pub const MAX_SERVICES: usize = 32;
 /// The most grants of one service: as many capabilities as travel with one message.
-pub const MAX_GRANTS: usize = 16;
+pub const MAX_GRANTS: usize = 24;
 /// The most exports of one service.
 pub const MAX_EXPORTS: usize = 8;
 /// The most arguments of one service.

@@ -24,14 +24,23 @@ use terminal::{Failure, Progress, Terminal, print};
 
 type Outcome = Result<(), Failure>;
 
+/// How much a listing says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// What most people want.
+    Plain,
+    /// Where times come from, too.
+    Sources,
+}
+
 /// Lists a directory, or one file.
-pub fn ls(disks: &mut Disks, path: &Path, to: &mut Terminal) -> Outcome {
+pub fn ls(disks: &mut Disks, path: &Path, detail: Detail, to: &mut Terminal) -> Outcome {
     if path.is_root() {
         return list_disks(disks, to);
     }
     let stat = disks.stat(path)?;
     if stat.kind == Kind::File {
-        line(to, path.name().unwrap_or_default(), &stat);
+        line(to, path.name().unwrap_or_default(), &stat, detail);
         return Ok(());
     }
     let (mut files, mut directories) = (0_u64, 0_u64);
@@ -42,7 +51,7 @@ pub fn ls(disks: &mut Disks, path: &Path, to: &mut Terminal) -> Outcome {
                 Kind::File => files += 1,
                 Kind::Directory => directories += 1,
             }
-            line(to, &name, &stat);
+            line(to, &name, &stat, detail);
         }
         if to.interrupted() {
             return Err(Failure::Interrupted);
@@ -70,13 +79,17 @@ fn count_directories(number: u64) -> String {
     }
 }
 
-/// One entry: what it is, its size, when it was written, its name.
-fn line(to: &mut Terminal, name: &str, stat: &Stat) {
+/// One entry: what it is, its size, when it was written, by which clock if that is asked for, its name.
+fn line(to: &mut Terminal, name: &str, stat: &Stat, detail: Detail) {
     let mark = |set: bool, mark| if set { mark } else { '-' };
     let directory = stat.kind == Kind::Directory;
+    let source = match detail {
+        Detail::Plain => String::new(),
+        Detail::Sources => format!("{:<7} ", source_word(stat.time_source)),
+    };
     let _ = writeln!(
         to,
-        "{}{}{}{} {:>11} {:>19} {}{}",
+        "{}{}{}{} {:>11} {:>19} {source}{}{}",
         mark(directory, 'd'),
         mark(stat.read_only, 'r'),
         mark(stat.hidden, 'h'),
@@ -323,6 +336,19 @@ pub fn sha256(disks: &mut Disks, path: &Path, to: &mut Terminal) -> Outcome {
     result?;
     let _ = writeln!(to, "{}  {path}", Hex(&hash.finalize()));
     Ok(())
+}
+
+/// Where a time comes from, in a word.
+const fn source_word(source: TimeSource) -> &'static str {
+    match source {
+        TimeSource::None => "-",
+        TimeSource::FatMetadata => "fat",
+        TimeSource::MediumMetadata => "medium",
+        TimeSource::ClockAtBoot => "clock",
+        TimeSource::NetworkTime => "network",
+        TimeSource::Person => "person",
+        TimeSource::Tool => "tool",
+    }
 }
 
 /// Where a volume's times come from, as a person is told; `None` where it has none.

@@ -8,6 +8,7 @@
 
 mod change;
 mod changes;
+mod clock;
 mod disks;
 mod files;
 mod net;
@@ -34,7 +35,9 @@ use shell_lang::{
 };
 use terminal::{Failure, Input, Terminal, held, print};
 
+use clock::Clock;
 use disks::Disks;
+use files::Detail;
 use net::Network;
 use system::System;
 
@@ -57,6 +60,7 @@ struct Shell<'a> {
     disks: Disks,
     system: System,
     network: Network,
+    clock: Clock,
     here: Path,
 }
 
@@ -75,6 +79,7 @@ fn main(env: &Env) -> Result<(), Error> {
             console: env.get("diagnostics").ok(),
         },
         network: Network::find(env),
+        clock: Clock::find(env),
         here: Path::root(),
     };
     let mut prompt = Prompt::new(PROMPT);
@@ -124,6 +129,7 @@ impl Shell<'_> {
             disks,
             system,
             network,
+            clock,
             here,
         } = self;
         match command {
@@ -139,11 +145,11 @@ impl Shell<'_> {
             }
             Command::Lspci => system.lspci(terminal),
             Command::Lsblk => files::lsblk(disks, terminal),
-            Command::Ls(path) => files::ls(
-                disks,
-                &here.resolve(path.as_deref().unwrap_or_default()),
-                terminal,
-            ),
+            Command::Ls { path, long } => {
+                let path = here.resolve(path.as_deref().unwrap_or_default());
+                let detail = if long { Detail::Sources } else { Detail::Plain };
+                files::ls(disks, &path, detail, terminal)
+            }
             Command::Cd(path) => change_to(here, path.as_deref().unwrap_or("/"), disks),
             Command::Pwd => said(terminal, here),
             Command::Cat { paths, raw } => {
@@ -172,6 +178,7 @@ impl Shell<'_> {
             Command::Echo(words) => said(terminal, &Safe(&words.join(" "))),
             Command::Mem => system.mem(terminal),
             Command::Uptime => system.uptime(terminal),
+            Command::Date(set) => clock.date(set, terminal),
             Command::Diagnostics => flushed(terminal, || system.diagnostics()),
             Command::Network(command) => network.run(&command, terminal),
         }

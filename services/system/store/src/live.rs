@@ -1,7 +1,7 @@
 //! The mounted volume: when it commits, and what was lost if it could not.
 
 use sdk::alloc::string::{String, ToString};
-use sdk::{BlockDevice, Refusal, Timer, fact};
+use sdk::{BlockDevice, Refusal, Timer, WallClock, fact};
 use volume::Problem;
 use volume_core::{Access, Durability, Error, Mounted, Volume};
 use volume_disk::VolumeDisk;
@@ -25,6 +25,7 @@ pub struct Live {
     /// Its name.
     pub label: String,
     timer: Timer,
+    wall: Option<WallClock>,
     /// When the open group is committed, if nobody asks before.
     pub due_ns: Option<u64>,
     /// How often changes were dropped that had been answered, and what last did it.
@@ -72,7 +73,11 @@ impl Live {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn open(device: &BlockDevice, timer: Timer, options: &Options) -> Result<Self, Problem> {
+    pub fn open(
+        device: &BlockDevice,
+        (timer, wall): (Timer, Option<WallClock>),
+        options: &Options,
+    ) -> Result<Self, Problem> {
         let mut disk = open(device).map_err(|refusal| Problem {
             refusal,
             text: match refusal {
@@ -94,6 +99,7 @@ impl Live {
             label: name(&volume),
             volume,
             timer,
+            wall,
             due_ns: None,
             losses: 0,
             cause: Refusal::DeviceError,
@@ -133,9 +139,13 @@ impl Live {
         }
     }
 
-    /// The time that a change is made at. This machine has no clock that tells the time of day.
+    /// The time that a change is made at, as far as somebody has said the time of day.
     pub fn stamp(&self) -> Stamp {
-        Stamp::NONE
+        let now = self.wall.as_ref().and_then(|wall| wall.now().ok());
+        let now = now.filter(|_| !sabotage::sabotage!(STORE_FORGET_TIME));
+        now.map_or(Stamp::NONE, |now| {
+            crate::stat::stamp(now, self.volume.mount_number())
+        })
     }
 
     /// Does one change, and where the volume is full, once more after what was freed can be used.

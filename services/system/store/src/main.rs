@@ -35,7 +35,8 @@ fn main(env: &Env) -> Result<(), Error> {
         Err(what) => exit(BAD_ARGUMENT, format_args!("bad argument: {what}")),
     };
     let endpoint: Endpoint = env.get("endpoint")?;
-    let store = Store::new(env.get("block").ok(), env.get("timer")?, options);
+    let clocks = (env.get("timer")?, env.get("wallClock").ok());
+    let store = Store::new(env.get("block").ok(), clocks, options);
     let mut server = Server::new(env.get("endpoint")?, store);
     let over: Refusal = sdk::serve(sdk::Interface::object(&endpoint), &mut server);
     Err(over.into())

@@ -1,7 +1,8 @@
 //! What is said of files, directories and times.
 
+use sdk::process::wall_clock::{NowResults, Source as Said};
 use sdk::storage::directory::{self, TimeSource};
-use volume_format::{Inode, Kind, Source};
+use volume_format::{Inode, Kind, Source, Stamp};
 
 /// Where a time comes from, as clients see it.
 pub const fn source(source: Source) -> TimeSource {
@@ -12,6 +13,21 @@ pub const fn source(source: Source) -> TimeSource {
         Source::Manual => TimeSource::Person,
         Source::FatMetadata => TimeSource::FatMetadata,
         Source::HostTool => TimeSource::Tool,
+    }
+}
+
+/// A time of day as the volume keeps it; `boot` is the mount.
+pub fn stamp(now: NowResults, boot: u32) -> Stamp {
+    let source = match now.source {
+        Said::None => return Stamp::NONE,
+        Said::MachineClock | Said::Firmware => Source::BootRtc,
+        Said::Network => Source::Ntp,
+        Said::Person => Source::Manual,
+    };
+    Stamp {
+        ns: now.ns,
+        source,
+        boot,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The volume as `volume` serves it.
 
 use sdk::alloc::{vec, vec::Vec};
-use sdk::{BlockDevice, NEVER, Refusal, Timer, Window, storage::directory};
+use sdk::{BlockDevice, Cap, NEVER, Refusal, Timer, WallClock, Window, storage::directory};
 use volume::{Info, Part, Problem, Space, Step, Tree};
 use volume_core::{Access, Durability, Error, ROOT_DIR};
 use volume_format::{BLOCK, Inode, Kind};
@@ -20,6 +20,7 @@ const PIECE_BYTES: usize = 16 * BLOCK;
 pub struct Store {
     device: Option<BlockDevice>,
     timer: Timer,
+    wall: Option<WallClock>,
     options: Options,
     live: Option<Live>,
     /// What a piece of a file is read into, before it goes to a client's window.
@@ -45,12 +46,22 @@ pub struct File {
     id: u64,
 }
 
+/// Another holder of the same capability.
+fn share<I: sdk::Interface<Cap>>(one: &I) -> I {
+    I::from_object(one.object().share())
+}
+
 impl Store {
     /// The volume of `device`; without one there is none, which every client is told.
-    pub fn new(device: Option<BlockDevice>, timer: Timer, options: Options) -> Self {
+    pub fn new(
+        device: Option<BlockDevice>,
+        (timer, wall): (Timer, Option<WallClock>),
+        options: Options,
+    ) -> Self {
         Self {
             device,
             timer,
+            wall,
             options,
             live: None,
             piece: vec![0; PIECE_BYTES],
@@ -84,8 +95,8 @@ impl Tree for Store {
                 refusal: Refusal::NoDevice,
                 text: "no disk".into(),
             })?;
-            let timer = sdk::Interface::from_object(sdk::Interface::object(&self.timer).share());
-            self.live = Some(Live::open(device, timer, &self.options)?);
+            let clocks = (share(&self.timer), self.wall.as_ref().map(share));
+            self.live = Some(Live::open(device, clocks, &self.options)?);
         }
         Ok((1, Some(0)))
     }

@@ -19,7 +19,7 @@ inventory::submit! {
         required: &[
             "@transfer.copied taken=1 sender=ok receiver=42",
             MOVED,
-            "@transfer.many taken=16 seventeen=badTransfer",
+            "@transfer.many taken=24 one_more=badTransfer",
             "@transfer.refused doubled=badTransfer moved_and_copied=badTransfer stale=badTransfer still=ok",
             REPLY_RIGHT,
             OVER_QUOTA,

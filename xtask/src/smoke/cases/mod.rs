@@ -106,6 +106,7 @@ mod virtio_hostile;
 mod virtio_net;
 mod virtio_queues;
 mod virtio_rng;
+mod wall_clock;
 mod x2apic;
 
 use crate::smoke::case::Smoke;

@@ -10,7 +10,7 @@ use stub::Refusal;
 
 use super::memory::Memory;
 use super::served::object;
-use super::{audit, console, device, inspect, medium, process, reboot, system, time, trace};
+use super::{audit, console, device, inspect, medium, process, reboot, system, time, trace, wall};
 use crate::spawn::{Grant, MAX_GRANTS};
 
 /// What every process has of its own. Who pays on this CPU pays for it.
@@ -66,5 +66,7 @@ fn serve(source: KernelSource) -> Slot {
         KernelSource::HardwareAuditLog => Object::kernel(audit::Log::new()),
         KernelSource::AuditGate => Object::kernel(audit::Gate::new()),
         KernelSource::AuditBroker => Object::kernel(audit::Broker::new()),
+        KernelSource::WallClock => Object::kernel(wall::WallClock::new()),
+        KernelSource::WallClockControl => Object::kernel(wall::WallClockControl::new()),
     }
 }

@@ -18,6 +18,7 @@ mod system;
 mod time;
 mod trace;
 mod waiters;
+mod wall;
 mod window;
 
 pub use given::{for_init, own};

@@ -165,6 +165,13 @@ pub static ALL: &[Interface] = &[
         method("ring", shape(1, 0, &[field("bits", Int(64), 0)]), shape(0, 0, &[])),
         method("narrow", shape(1, 0, &[field("bits", Int(64), 0)]), shape(0, 1, &[field("ringer", Cap(0xd1c0a5e5b0a70121), 0)])),
     ]),
+    interface(0xd1c0a5e5b0a70122, "WallClock", &[
+        method("now", shape(0, 0, &[]), shape(4, 0, &[field("ns", Int(64), 0), field("atNs", Int(64), 1), field("setNs", Int(64), 2), field("changes", Int(32), 6), field("source", Enum(5), 14)])),
+    ]),
+    interface(0xd1c0a5e5b0a70123, "WallClockControl", &[
+        method("set", shape(3, 0, &[field("ns", Int(64), 0), field("atNs", Int(64), 1), field("source", Enum(5), 8)]), shape(1, 0, &[field("steppedNs", Int(64), 0)])),
+        method("narrow", shape(1, 0, &[field("source", Enum(5), 0)]), shape(0, 1, &[field("control", Cap(0xd1c0a5e5b0a70123), 0)])),
+    ]),
     interface(0xd1c0a5e5b0a70201, "DeviceRegistry", &[
         method("list", shape(1, 0, &[field("from", Int(32), 0)]), shape(1, 1, &[field("next", Int(32), 0), field("functions", StructList(&shape(2, 2, &[field("address", Int(32), 0), field("vendor", Int(16), 2), field("device", Int(16), 3), field("class", Int(32), 2), field("driver", Text, 0), field("claimed", Bool, 96), field("quarantined", Bool, 97), field("bars", StructList(&shape(2, 0, &[field("index", Int(8), 0), field("kind", Enum(3), 1), field("bytes", Int(64), 1)])), 1), field("msixVectors", Int(16), 7), field("msi", Bool, 98)])), 0)])),
         method("claim", shape(1, 1, &[field("driver", Text, 0), field("nth", Int(32), 0)]), shape(0, 1, &[field("device", Cap(0xd1c0a5e5b0a70202), 0)])),

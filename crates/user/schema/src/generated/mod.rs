@@ -51,6 +51,8 @@ pub static INTERFACES: &[(u64, &str)] = &[
     (0xd1c0a5e5b0a70114, "ProcessTrace"),
     (0xd1c0a5e5b0a70120, "Bell"),
     (0xd1c0a5e5b0a70121, "BellRinger"),
+    (0xd1c0a5e5b0a70122, "WallClock"),
+    (0xd1c0a5e5b0a70123, "WallClockControl"),
     (0xd1c0a5e5b0a70201, "DeviceRegistry"),
     (0xd1c0a5e5b0a70202, "Device"),
     (0xd1c0a5e5b0a70203, "DeviceMmio"),
@@ -113,6 +115,8 @@ pub static METHODS: &[(u64, &[&str])] = &[
     (0xd1c0a5e5b0a70114, &["read"]),
     (0xd1c0a5e5b0a70120, &["ring", "wait", "narrow", "silence"]),
     (0xd1c0a5e5b0a70121, &["ring", "narrow"]),
+    (0xd1c0a5e5b0a70122, &["now"]),
+    (0xd1c0a5e5b0a70123, &["set", "narrow"]),
     (0xd1c0a5e5b0a70201, &["list", "claim", "interrupts"]),
     (0xd1c0a5e5b0a70202, &["info", "readConfig", "reset", "configure", "enable", "mmio", "interrupt", "pool", "queue", "configureNvme", "configureVirtio"]),
     (0xd1c0a5e5b0a70203, &["info", "map", "unmap", "read", "write"]),
@@ -213,6 +217,8 @@ macro_rules! interfaces {
             UdpSocket = net::udp_socket;
             VirtualMemory = process::virtual_memory;
             Volume = storage::volume;
+            WallClock = process::wall_clock;
+            WallClockControl = process::wall_clock_control;
         }
     };
 }

@@ -288,6 +288,165 @@ pub mod timer {
     }
 }
 
+/// The time of day in universal time, as the machine has it from somebody. It may be wrong, and it jumps when it is
+/// set: nothing is to wait by it or to rest its authority on it. Who sets it holds a WallClockControl.
+pub mod wall_clock {
+    stub::interface! { "WallClock" = 0xd1c0a5e5b0a70122 }
+
+    stub::enumeration! {
+        /// `machineClock`: the real-time clock, read at the start, to a second. `firmware`: what the loader had from
+        /// firmware, where there is no such clock. The others were set since.
+        pub enum Source {
+            None = 0,
+            MachineClock = 1,
+            Firmware = 2,
+            Network = 3,
+            Person = 4,
+        }
+    }
+
+    stub::methods! {
+        "WallClock";
+        Now NOW = 0 "now" once, reply 0, (()) -> (NowResults, NowResults);
+    }
+
+    stub::plain! {
+        pub struct NowResults: 4 words {
+            ns: i64 = 0;
+            at_ns: u64 = 1;
+            set_ns: u64 = 2;
+            changes: u32 = 6;
+            source: crate::process::wall_clock::Source = 14;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type NowReply = NowResults;
+
+    impl<O: stub::Object> Client<O> {
+        /// `ns` is since 1970, 0 where nobody has said the time; `atNs` is when that was so, `setNs` when it was last
+        /// set. `changes` counts how often it was set since the start.
+        pub fn now(&self) -> Result<NowResults, stub::Refusal> {
+            self.0.invoke::<call::Now, _>((), |results| results)
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn now(&mut self, reply: stub::Reply<C, call::Now>) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::NOW => server.now(stub::Reply::new(call)),
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// Sets the time of day, for whoever has it from a network or a person. Each time is a line of the log, with the
+/// setter's name.
+pub mod wall_clock_control {
+    stub::interface! { "WallClockControl" = 0xd1c0a5e5b0a70123 }
+
+    stub::methods! {
+        "WallClockControl";
+        Set SET = 0 "set" once, reply 0, (SetParams) -> (SetResults, SetResults);
+        Narrow NARROW = 1 "narrow" once, reply 24, (NarrowParams) -> (NarrowReply<K>, NarrowResults<O>);
+    }
+
+    stub::plain! {
+        pub struct SetParams: 3 words {
+            ns: i64 = 0;
+            at_ns: u64 = 1;
+            source: crate::process::wall_clock::Source = 8;
+        }
+    }
+    stub::plain! {
+        pub struct SetResults: 1 words {
+            stepped_ns: i64 = 0;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type SetReply = SetResults;
+
+    stub::plain! {
+        pub struct NarrowParams: 1 words {
+            source: crate::process::wall_clock::Source = 0;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct NarrowReply, NarrowResults: 0 words, 1 pointers {
+        } caps {
+            control: crate::process::wall_clock_control::Client<O> = 0 at 0;
+        }
+    }
+
+    impl<O: stub::Object> Client<O> {
+        /// Sets it to `ns` since 1970, which it was at `atNs`. `steppedNs` is by how much that is later than it was.
+        ///
+        /// Refuses: `badArgument` (a source that nobody sets), `notGranted` (narrowed to another), `outOfRange`
+        /// (`atNs` is to come, or the time lies before 1970 or after 2199)
+        pub fn set(
+            &self,
+            ns: i64,
+            at_ns: u64,
+            source: crate::process::wall_clock::Source,
+        ) -> Result<SetResults, stub::Refusal> {
+            self.0
+                .invoke::<call::Set, _>(SetParams { ns, at_ns, source }, |results| results)
+        }
+        /// The right to set it in that name alone.
+        ///
+        /// Refuses: `badArgument`, `notGranted`, `overBudget`
+        pub fn narrow(
+            &self,
+            source: crate::process::wall_clock::Source,
+        ) -> Result<NarrowResults<O::Owned>, stub::Refusal> {
+            self.0
+                .invoke::<call::Narrow, _>(NarrowParams { source }, |results| results)
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn set(
+            &mut self,
+            reply: stub::Reply<C, call::Set>,
+            ns: i64,
+            at_ns: u64,
+            source: crate::process::wall_clock::Source,
+        ) -> stub::Answered;
+        fn narrow(
+            &mut self,
+            reply: stub::Reply<C, call::Narrow>,
+            source: crate::process::wall_clock::Source,
+        ) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::SET => {
+                stub::serve!(server.set(received.payload, call) plain SetParams { ns, at_ns, source })
+            }
+            method::NARROW => {
+                stub::serve!(server.narrow(received.payload, call) plain NarrowParams { source })
+            }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
 /// RDRAND, and nothing weaker in its place.
 pub mod entropy_source {
     stub::interface! { "EntropySource" = 0xd1c0a5e5b0a70105 }

@@ -41,6 +41,10 @@ pub enum KernelSource {
     RawConsole,
     /// Shows what processes call.
     ProcessTracer,
+    /// The time of day.
+    WallClock,
+    /// Sets the time of day.
+    WallClockControl,
 }
 
 impl KernelSource {
@@ -65,6 +69,8 @@ impl KernelSource {
         Self::AuditBroker,
         Self::RawConsole,
         Self::ProcessTracer,
+        Self::WallClock,
+        Self::WallClockControl,
     ];
 
     /// The name under which init finds it.
@@ -89,6 +95,8 @@ impl KernelSource {
             Self::AuditBroker => "auditBroker",
             Self::RawConsole => "rawConsole",
             Self::ProcessTracer => "processTracer",
+            Self::WallClock => "wallClock",
+            Self::WallClockControl => "wallClockControl",
         }
     }
 
@@ -114,6 +122,8 @@ impl KernelSource {
             Self::AuditBroker => "AuditBroker",
             Self::RawConsole => "Console",
             Self::ProcessTracer => "ProcessTracer",
+            Self::WallClock => "WallClock",
+            Self::WallClockControl => "WallClockControl",
         }
     }
 }

@@ -82,12 +82,12 @@ fn ask(env: &Env) -> Result<(), Error> {
         receiver = away_uses()
     );
 
-    let sixteen = [target.cap(); MAX_TRANSFERS];
-    let taken = take(&sixteen)?;
+    let most = [target.cap(); MAX_TRANSFERS];
+    let taken = take(&most)?;
     fact!(
         "transfer.many",
         taken = taken,
-        seventeen = seventeen(&keeper, &target)
+        one_more = too_many(&keeper, &target)
     );
 
     let twice = CapArg::moved(target.object().handle());
@@ -107,7 +107,7 @@ fn ask(env: &Env) -> Result<(), Error> {
 }
 
 /// One transfer more than a message carries, without the client library that would not send it.
-fn seventeen(keeper: &Probe, target: &Probe) -> &'static str {
+fn too_many(keeper: &Probe, target: &Probe) -> &'static str {
     let at = raw::SAFE_OFFSET;
     // A root struct with one empty pointer: an empty tag.
     raw::put(at, 1 << 48);
