@@ -26,6 +26,9 @@ interface Volume @0xd1c0a5e5b0a70401 {
   # two more commits, and `reserved` are kept for removing; `snapshots` are in use for snapshots alone.
   # Refuses: as `info`, and `notSupported` by services that only read.
   space @5 () -> (space :Space) $Stub.idempotent;
+  # Gives the right to look after the volume, without the right to its files.
+  # Refuses: `notSupported` by services that only read, `overBudget`.
+  keeper @6 () -> (keeper :VolumeKeeper) $Stub.idempotent;
   # `name` is `p` and the partition's number, with `n` and the namespace's before it where there are several; empty for a disk
   # that is one volume. `what` says what it is, or why it cannot be read; `label` is the table's. `main` is the part that
   # this export stands for.
@@ -33,6 +36,44 @@ interface Volume @0xd1c0a5e5b0a70401 {
   struct Space {
     blockBytes @0 :UInt32; capacity @1 :UInt64; free @2 :UInt64; held @3 :UInt64; reserved @4 :UInt64; snapshots @5 :UInt64;
   }
+}
+
+# Looks after a volume: keeps what it was, and looks whether it is sound. Shows and changes no file; only the name of a damaged
+# one is told. What writes refuses, besides what stands with it: `readOnly`, `noSpace`, `noMemory`, `corrupt`, `deviceError`.
+interface VolumeKeeper @0xd1c0a5e5b0a70405 {
+  # Makes everything durable that was answered before, and keeps the volume as it is then. `group` is the snapshot's number. It
+  # takes no room of its own: what is changed later is not freed.
+  snapshot @0 () -> (group :UInt64);
+  # Lists snapshots, by ascending number, from behind `after` on. Begin with 0 and go on with the last one until `end`.
+  # Refuses: `corrupt`, `deviceError`.
+  snapshots @1 (after :UInt64) -> (list :List(Kept), end :Bool) $Stub.idempotent;
+  # Gives one of them, to be read.
+  # Refuses: `notFound`, `corrupt`, `deviceError`.
+  open @2 (group :UInt64) -> (snapshot :Snapshot) $Stub.idempotent;
+  # Lets one go: what only it held is free. What is open of it refuses `stale` from then on. Works on a full volume.
+  # Refuses: `notFound`.
+  remove @3 (group :UInt64) -> ();
+  # Reads the next piece of all that the volume or one of its snapshots holds (0: as it is now) from the disk, and compares every
+  # sum. Begin with no bytes in `after` and go on with `next` until `end`; nothing is kept in between, and the volume may change
+  # meanwhile. `flaws` are sentences, each of which begins with the path of the file that it is about, where there is one.
+  # Refuses: `notFound`, `deviceError`, `noMemory`.
+  scrub @4 (group :UInt64, after :Data) -> (next :Data, end :Bool, files :UInt64, bytes :UInt64, flaws :List(Text)) $Stub.idempotent;
+  # Makes everything durable that was answered before, and has a second reader of the format count every block that the volume and
+  # its snapshots reach. Nothing is repaired, and nobody else is served meanwhile. At most 24 problems come as sentences;
+  # `problems` counts all.
+  # Refuses: `tooLarge` (more blocks are in use than are counted while others wait: `capos-store check` does it without a guest),
+  # `readOnly` where it could not make them durable.
+  check @5 () -> (group :UInt64, used :UInt64, free :UInt64, inodes :UInt64, problems :UInt32, list :List(Text)) $Stub.idempotent;
+  struct Kept { group @0 :UInt64; madeNs @1 :Int64; timeSource @2 :Directory.TimeSource; }
+}
+
+# A volume as it once was.
+interface Snapshot @0xd1c0a5e5b0a70406 {
+  # Refuses: `stale` where it was let go.
+  info @0 () -> (kept :VolumeKeeper.Kept) $Stub.idempotent;
+  # Opens its root, of which nothing can be changed. The window is as with `Volume.attach`.
+  # Refuses: `stale`, `readOnly` (a window that cannot be written), `outOfRange`, `overBudget`.
+  attach @1 (window :Process.MemoryObject) -> (root :Directory);
 }
 
 # The CD that the machine was booted from, where the kernel reads it itself, behind legacy IDE. Nothing can be written through it,

@@ -7,6 +7,7 @@ pub use crate::log::LogRange;
 pub use crate::usage::{CommandHelp, Misuse, ParseError, ProcessName};
 use crate::{
     change::{self, Change},
+    keep::{self, Keep},
     log, network,
     usage::{Arguments, begin, find_in, target},
 };
@@ -50,6 +51,8 @@ pub enum Command {
     Sha256(Vec<String>),
     /// What changes a volume, or is about what changed.
     Change(Change),
+    /// What looks after a volume.
+    Keep(Keep),
     /// The system log, or its last lines.
     Log(LogRange),
     /// Shows who uses the processors, this often; without a number until it is interrupted.
@@ -123,6 +126,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         "stat" => Ok(Command::Stat(arguments.paths(&[])?.1)),
         "sha256" => Ok(Command::Sha256(arguments.paths(&[])?.1)),
         name if change::NAMES.contains(&name) => change::parse(arguments).map(Command::Change),
+        name if keep::NAMES.contains(&name) => keep::parse(arguments).map(Command::Keep),
         "log" => log::parse(arguments).map(Command::Log),
         "top" => {
             let rounds = arguments.number(1, u64::from(u32::MAX))?;
@@ -130,17 +134,7 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
                 rounds.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
             ))
         }
-        "trace" => {
-            let mut words = arguments.words;
-            let word = words.next();
-            let word = word.ok_or(ParseError::Usage(command, Misuse::Missing))?;
-            let rest = Arguments { command, words };
-            let seconds = rest.number(1, MOST_SECONDS)?;
-            Ok(Command::Trace {
-                whom: target(word),
-                seconds: seconds.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
-            })
-        }
+        "trace" => trace(arguments),
         "kill" => Ok(Command::Kill(target(arguments.one()?))),
         "reboot" => arguments.none(Command::Reboot),
         "halt" => {
@@ -154,6 +148,19 @@ pub fn parse(line: &str) -> Result<Command, ParseError> {
         "diagnostics" => arguments.none(Command::Diagnostics),
         _ => network::parse(arguments).map(Command::Network),
     }
+}
+
+fn trace(arguments: Arguments) -> Result<Command, ParseError> {
+    let command = arguments.command;
+    let mut words = arguments.words;
+    let word = words.next();
+    let word = word.ok_or(ParseError::Usage(command, Misuse::Missing))?;
+    let rest = Arguments { command, words };
+    let seconds = rest.number(1, MOST_SECONDS)?;
+    Ok(Command::Trace {
+        whom: target(word),
+        seconds: seconds.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
+    })
 }
 
 fn date(arguments: Arguments) -> Result<Command, ParseError> {

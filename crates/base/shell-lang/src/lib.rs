@@ -13,6 +13,7 @@ pub mod change;
 pub mod command;
 pub mod complete;
 pub mod diagnostics;
+pub mod keep;
 mod list;
 mod log;
 pub mod network;

@@ -47,6 +47,21 @@ pub const COMMANDS: &[CommandHelp] = &[
         "makes everything that was changed durable, and says so",
     ),
     help("df", "", "says how much room the volumes have"),
+    help(
+        "snap",
+        "[new|rm NUMBER] [VOLUME]",
+        "lists a volume's snapshots, makes one, or lets one go; one is seen as /VOLUME@NUMBER",
+    ),
+    help(
+        "scrub",
+        "[VOLUME]",
+        "reads all that a volume and its snapshots hold, and names what is damaged",
+    ),
+    help(
+        "fsck",
+        "[VOLUME]",
+        "has a second reader count every block of a volume; repairs nothing",
+    ),
     help("lsblk", "", "lists disks"),
     help("lspci", "", "lists PCI functions"),
     help(

@@ -15,6 +15,7 @@ mod commit;
 mod error;
 mod files;
 mod mount;
+mod scrub;
 mod sealed;
 mod snapshots;
 mod space;
@@ -27,6 +28,7 @@ pub use commit::{Durability, Durable, Flushed, Ready, Rooted, Txg, Verifiable, W
 pub use error::{Error, Place};
 pub use files::{Entry, ROOT_DIR};
 pub use mount::{Access, Mounted, NewVolume, format};
+pub use scrub::{Flaw, Scrubbed};
 pub use tree::View;
 pub use volume::{Usage, Volume};
 

@@ -27,16 +27,28 @@ impl<B: Blocks> Volume<B> {
         })
     }
 
+    fn snap(&mut self, txg: u64) -> Result<Snap, Error<B::Error>> {
+        let value = self
+            .get(&self.live(), Key::Snap(txg).encode().as_bytes())?
+            .ok_or(Error::NotFound)?;
+        Snap::decode(&value, &self.context.layout, txg)
+            .ok_or(Error::Corrupt(Place::Item { id: txg }))
+    }
+
+    /// When a snapshot was made.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; damage.
+    pub fn snapshot_made(&mut self, txg: u64) -> Result<Stamp, Error<B::Error>> {
+        Ok(self.snap(txg)?.created)
+    }
+
     /// A snapshot's tree.
     ///
     /// # Errors
     /// [`Error::NotFound`]; damage.
     pub fn snapshot(&mut self, txg: u64) -> Result<View, Error<B::Error>> {
-        let value = self
-            .get(&self.live(), Key::Snap(txg).encode().as_bytes())?
-            .ok_or(Error::NotFound)?;
-        let snap = Snap::decode(&value, &self.context.layout, txg)
-            .ok_or(Error::Corrupt(Place::Item { id: txg }))?;
+        let snap = self.snap(txg)?;
         Ok(View {
             top: Link::Disk(snap.tree),
             height: snap.height,

@@ -153,6 +153,55 @@ impl Tree {
         }
     }
 
+    /// The first key behind the damaged node that keeps [`seek`](Self::seek) from `key`, by the nodes above it; `key` itself where
+    /// nothing keeps it, `None` where nothing lies behind.
+    pub fn beyond<B: Blocks>(
+        &self,
+        disk: &mut B,
+        context: &Context,
+        view: &View,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, Error<B::Error>> {
+        let mut key = own(key)?;
+        loop {
+            let mut beyond: Option<Vec<u8>> = None;
+            let (mut link, mut level) = (view.top, view.height);
+            loop {
+                let read;
+                let node = match link {
+                    Link::Dirty(index) => Node::of(self.page(index)),
+                    Link::Disk(ptr) => match read_node(disk, context, &ptr, level) {
+                        Ok(block) => {
+                            read = block;
+                            Node::of(&read)
+                        }
+                        Err(Error::Corrupt(_)) => return Ok(beyond),
+                        Err(other) => return Err(other),
+                    },
+                };
+                if level == 0 {
+                    if node.find(&key).unwrap_or_else(|index| index) < node.len() {
+                        return Ok(Some(key));
+                    }
+                    break;
+                }
+                let child = node.child(&key);
+                if child + 1 < node.len() {
+                    beyond = Some(own(node.key(child + 1))?);
+                }
+                let Some(below) = link_of(context, node.value(child)) else {
+                    return Ok(beyond);
+                };
+                link = below;
+                level -= 1;
+            }
+            match beyond {
+                Some(next) if next > key => key = next,
+                _ => return Ok(None),
+            }
+        }
+    }
+
     /// The value of a key.
     pub fn get<B: Blocks>(
         &self,

@@ -152,6 +152,14 @@ impl<B: Blocks> Volume<B> {
         self.tree.seek(&mut self.disk, &self.context, view, key)
     }
 
+    pub(crate) fn beyond(
+        &mut self,
+        view: &View,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, Error<B::Error>> {
+        self.tree.beyond(&mut self.disk, &self.context, view, key)
+    }
+
     pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error<B::Error>> {
         self.is_changed = true;
         self.tree.put(&mut self.disk, &self.context, key, value)

@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod change;
+mod keeper;
 mod server;
 mod sessions;
 mod tree;
@@ -16,4 +17,4 @@ mod tree;
 pub use sdk::storage::volume::Part;
 pub use server::Server;
 pub use sessions::{MAX_NODES, MAX_SESSIONS, Open, Sessions};
-pub use tree::{Info, Problem, Space, Step, Tree, Which};
+pub use tree::{Checked, Info, Kept, Piece, Problem, Space, Step, Tree, Which};

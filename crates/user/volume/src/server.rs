@@ -6,7 +6,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use sdk::storage::{directory, file, volume};
+use sdk::storage::{directory, file, snapshot, volume, volume_keeper};
 use sdk::{
     Answered, Call, Cap, CapArg, Endpoint, Lifetime, Received, Refusal, Reply, Service, Window,
     stub,
@@ -22,6 +22,12 @@ const ENTRY_BYTES: usize = 56;
 const MAX_WINDOW_BYTES: u64 = 16 << 20;
 /// Marks the cookie of a part's facet; what `Sessions` makes has the bit above.
 const PART: u64 = 1 << 62;
+/// Marks the cookie of a keeper's facet, with the part's number in it.
+pub(crate) const KEEPER: u64 = 1 << 61;
+/// Marks the cookie of a snapshot's facet, with its number and, above that, the part's in it.
+pub(crate) const SNAPSHOT: u64 = 1 << 60;
+/// The marks of cookies.
+const KEPT_MASK: u64 = 0xf << 60;
 /// Parts of one answer.
 const LISTED_PARTS: usize = 24;
 
@@ -66,7 +72,7 @@ impl<T: Tree> Opened<T> {
 
 /// The service.
 pub struct Server<T: Tree> {
-    endpoint: Endpoint,
+    pub(crate) endpoint: Endpoint,
     pub(crate) tree: T,
     /// What the last attempt to find a volume said, so that it is said once.
     said: String,
@@ -102,7 +108,7 @@ impl<T: Tree> Server<T> {
     }
 
     /// The part that a Volume facet is about.
-    fn part(&mut self, cookie: u64) -> Result<usize, Problem> {
+    pub(crate) fn part(&mut self, cookie: u64) -> Result<usize, Problem> {
         if cookie & PART != 0 {
             self.parts()?;
             // What is wrong with one part is said to whoever asks for it.
@@ -143,11 +149,22 @@ impl<T: Tree> Server<T> {
     fn attach_window(&mut self, cookie: u64, window: Cap) -> Result<CapArg, Refusal> {
         let part = self.part(cookie).map_err(|problem| problem.refusal)?;
         let root = self.tree.root(part)?;
-        let window = Window::of_client(window, MAX_WINDOW_BYTES)?;
         let right = match self.tree.info(part)?.read_only {
             true => Right::Read,
             false => Right::Change,
         };
+        self.begin(part, root, right, window)
+    }
+
+    /// Begins a client's session at a root directory.
+    pub(crate) fn begin(
+        &mut self,
+        part: usize,
+        root: T::Directory,
+        right: Right,
+        window: Cap,
+    ) -> Result<CapArg, Refusal> {
+        let window = Window::of_client(window, MAX_WINDOW_BYTES)?;
         let client = Client {
             window,
             part,
@@ -269,6 +286,12 @@ impl<T: Tree> Service for Server<T> {
         if cookie & !(PART | u64::from(u32::MAX)) == 0 {
             return volume::dispatch(self, received, call);
         }
+        if cookie & KEPT_MASK == KEEPER {
+            return volume_keeper::dispatch(self, received, call);
+        }
+        if cookie & KEPT_MASK == SNAPSHOT {
+            return snapshot::dispatch(self, received, call);
+        }
         match self.sessions.get(cookie).map(|open| open.opened) {
             Ok(Opened::Directory(..)) => directory::dispatch(self, received, call),
             Ok(Opened::Reader(_) | Opened::Writer(_)) => file::dispatch(self, received, call),
@@ -347,6 +370,11 @@ impl<'c, T: Tree> volume::Server<Call<'c>> for Server<T> {
         let part = part.map_err(|problem| problem.refusal);
         let space = part.and_then(|part| self.tree.space(part));
         reply.answer(space.map(|space| volume::SpaceReply { space }))
+    }
+
+    fn keeper(&mut self, reply: Reply<Call<'c>, volume::call::Keeper>) -> Answered {
+        let keeper = self.keeper_of(reply.cookie());
+        reply.answer(keeper.map(|keeper| volume::KeeperReply { keeper }))
     }
 
     fn part(&mut self, reply: Reply<Call<'c>, volume::call::Part>, number: u32) -> Answered {

@@ -1,6 +1,7 @@
 //! What a file system answers, so that it can be served.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use sdk::storage::directory;
 use sdk::{Refusal, Window};
@@ -51,6 +52,39 @@ pub enum Step {
 
 /// What the blocks of a volume are used for.
 pub type Space = sdk::storage::volume::Space;
+
+/// What is known of a snapshot.
+pub type Kept = sdk::storage::volume_keeper::Kept;
+
+/// What a piece of a scrub found.
+#[derive(Debug, Default)]
+pub struct Piece {
+    /// Where to go on, `None` at the end.
+    pub next: Option<Vec<u8>>,
+    /// Files that were begun, and the bytes that they have.
+    pub files: u64,
+    /// As above.
+    pub bytes: u64,
+    /// What is wrong, each a sentence.
+    pub flaws: Vec<String>,
+}
+
+/// What a check found.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// The last durable group.
+    pub group: u64,
+    /// Blocks in use, as they were counted.
+    pub used: u64,
+    /// Blocks that the root says are free.
+    pub free: u64,
+    /// Files and directories.
+    pub inodes: u64,
+    /// How much is wrong.
+    pub problems: u32,
+    /// The first of it, each a sentence.
+    pub list: Vec<String>,
+}
 
 /// The files of a device: volumes, each with a root from which paths lead down.
 ///
@@ -173,6 +207,69 @@ pub trait Tree {
     /// # Errors
     /// `notSupported`.
     fn space(&mut self, part: usize) -> Result<Space, Refusal> {
+        let _ = part;
+        Err(Refusal::NotSupported)
+    }
+
+    /// Makes everything durable, and keeps the volume as it is then. Returns the snapshot's number.
+    ///
+    /// # Errors
+    /// As the schema has them, here and below.
+    fn snapshot(&mut self, part: usize) -> Result<u64, Refusal> {
+        let _ = part;
+        Err(Refusal::NotSupported)
+    }
+
+    /// The snapshot after the one with that number.
+    ///
+    /// # Errors
+    /// As above.
+    fn next_snapshot(&mut self, part: usize, after: u64) -> Result<Option<Kept>, Refusal> {
+        let _ = (part, after);
+        Err(Refusal::NotSupported)
+    }
+
+    /// What is known of a snapshot.
+    ///
+    /// # Errors
+    /// `notFound`.
+    fn kept(&mut self, part: usize, group: u64) -> Result<Kept, Refusal> {
+        let _ = (part, group);
+        Err(Refusal::NotSupported)
+    }
+
+    /// The root directory of a snapshot.
+    ///
+    /// # Errors
+    /// `notFound`.
+    fn snapshot_root(&mut self, part: usize, group: u64) -> Result<Self::Directory, Refusal> {
+        let _ = (part, group);
+        Err(Refusal::NotSupported)
+    }
+
+    /// Lets a snapshot go.
+    ///
+    /// # Errors
+    /// As above.
+    fn remove_snapshot(&mut self, part: usize, group: u64) -> Result<(), Refusal> {
+        let _ = (part, group);
+        Err(Refusal::NotSupported)
+    }
+
+    /// Reads a piece of what the volume or a snapshot holds, from behind a place that an earlier piece ended at.
+    ///
+    /// # Errors
+    /// As above.
+    fn scrub(&mut self, part: usize, group: u64, after: &[u8]) -> Result<Piece, Refusal> {
+        let _ = (part, group, after);
+        Err(Refusal::NotSupported)
+    }
+
+    /// Counts everything.
+    ///
+    /// # Errors
+    /// As above.
+    fn check(&mut self, part: usize) -> Result<Checked, Refusal> {
         let _ = part;
         Err(Refusal::NotSupported)
     }

@@ -1,8 +1,8 @@
 //! Disks and their volumes: sessions that come back after a service was restarted.
 
 use sdk::{
-    Access, BlockDevice, Cap, Directory, Env, File, Interface as _, NEVER, Refusal, Ring, Timer,
-    VirtualMemory, Volume, Window,
+    Access, BlockDevice, Cap, Directory, Env, File, Interface as _, NEVER, Refusal, Ring, Snapshot,
+    Timer, VirtualMemory, Volume, Window,
     alloc::{
         format,
         string::{String, ToString},
@@ -34,6 +34,8 @@ pub struct Disk {
     pub name: String,
     /// Its volume.
     pub volume: Option<Volume>,
+    /// What it shows, where that is a snapshot of another one.
+    pub snapshot: Option<Snapshot>,
     /// The device below.
     pub device: Option<BlockDevice>,
     /// It is a part of another disk, and was found there.
@@ -163,6 +165,7 @@ impl Disks {
                     list.push(Disk {
                         name: disk_name,
                         volume: None,
+                        snapshot: None,
                         device: None,
                         is_part: false,
                         session: None,
@@ -206,6 +209,7 @@ impl Disks {
                     found.push(Disk {
                         name,
                         volume: Some(results.volume),
+                        snapshot: None,
                         device: None,
                         is_part: true,
                         session: None,
@@ -228,8 +232,11 @@ impl Disks {
         };
         let place = |list: &[Disk]| {
             list.iter()
-                .position(|d| d.name == name && d.volume.is_some())
+                .position(|d| d.name == name && (d.volume.is_some() || d.snapshot.is_some()))
         };
+        if place(&self.list).is_none() {
+            self.find_snapshot(name)?;
+        }
         if name.contains('.') && place(&self.list).is_none() {
             self.find_parts();
         }
@@ -243,6 +250,43 @@ impl Disks {
                 ),
             })),
         }
+    }
+
+    /// Looks for what a name like `volume@12` says, and opens it to be read.
+    fn find_snapshot(&mut self, name: &str) -> Result<(), Failure> {
+        let Some((volume, number)) = name.split_once('@') else {
+            return Ok(());
+        };
+        let disk = self.list.iter().find(|disk| disk.name == volume);
+        let (Some(volume), Ok(group)) = (disk.and_then(|d| d.volume.as_ref()), number.parse())
+        else {
+            return Ok(());
+        };
+        let keeper = volume.keeper().map(|results| results.keeper);
+        let opened = keeper.and_then(|keeper| Ok(keeper.open(group)?.snapshot));
+        let snapshot = opened.map_err(|refusal| match refusal {
+            Refusal::NotFound => Failure::Said(format!(
+                "/{}: there is no such snapshot; snap lists them",
+                Safe(name)
+            )),
+            other => Failure::about(&format!("/{}", Safe(name)))(other),
+        })?;
+        self.list.push(Disk {
+            name: name.to_string(),
+            volume: None,
+            snapshot: Some(snapshot),
+            device: None,
+            is_part: true,
+            session: None,
+            is_lost: false,
+        });
+        Ok(())
+    }
+
+    /// Forgets a snapshot that was let go.
+    pub fn forget_snapshot(&mut self, volume: &str, group: u64) {
+        let name = format!("{volume}@{group}");
+        self.list.retain(|disk| disk.name != name);
     }
 
     /// What lies where `ls /` lists a part that cannot be read.
@@ -290,10 +334,13 @@ impl Disks {
         let memory = self.memory.as_ref().ok_or(Refusal::NotSupported)?;
         let disk = self.list.get_mut(disk).ok_or(Refusal::NoDevice)?;
         if disk.session.is_none() {
-            let volume = disk.volume.as_ref().ok_or(Refusal::NoDevice)?;
             let memory = memory.create_memory(u64::from(WINDOW_BYTES))?.memory;
             let window = Window::map(memory, u64::from(WINDOW_BYTES), Access::ReadWrite)?;
-            let root = volume.attach(window.memory().cap())?.root;
+            let root = match (&disk.volume, &disk.snapshot) {
+                (_, Some(snapshot)) => snapshot.attach(window.memory().cap())?.root,
+                (Some(volume), None) => volume.attach(window.memory().cap())?.root,
+                (None, None) => return Err(Refusal::NoDevice),
+            };
             disk.session = Some(Session {
                 root,
                 window,

@@ -339,7 +339,7 @@ pub fn sha256(disks: &mut Disks, path: &Path, to: &mut Terminal) -> Outcome {
 }
 
 /// Where a time comes from, in a word.
-const fn source_word(source: TimeSource) -> &'static str {
+pub const fn source_word(source: TimeSource) -> &'static str {
     match source {
         TimeSource::None => "-",
         TimeSource::FatMetadata => "fat",

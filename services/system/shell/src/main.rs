@@ -11,6 +11,7 @@ mod changes;
 mod clock;
 mod disks;
 mod files;
+mod keep;
 mod net;
 mod system;
 mod top;
@@ -172,6 +173,7 @@ impl Shell<'_> {
             Command::Top(rounds) => top::top(system, rounds, terminal),
             Command::Trace { whom, seconds } => trace::trace(system, &whom, seconds, terminal),
             Command::Kill(target) => system.kill(&target, terminal),
+            Command::Keep(what) => keep::run(what, disks, terminal),
             Command::Change(change) => changes::run(change, disks, here, terminal),
             Command::Reboot => synced(disks, terminal, || system.reboot()),
             Command::Halt(code) => synced(disks, terminal, || system.halt(code)),

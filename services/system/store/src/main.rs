@@ -12,6 +12,7 @@
 #![no_std]
 #![cfg_attr(not(test), no_main)]
 
+mod keep;
 mod live;
 mod options;
 mod paths;

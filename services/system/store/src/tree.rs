@@ -2,8 +2,8 @@
 
 use sdk::alloc::{vec, vec::Vec};
 use sdk::{BlockDevice, Cap, NEVER, Refusal, Timer, WallClock, Window, storage::directory};
-use volume::{Info, Part, Problem, Space, Step, Tree};
-use volume_core::{Access, Durability, Error, ROOT_DIR};
+use volume::{Checked, Info, Kept, Part, Piece, Problem, Space, Step, Tree};
+use volume_core::{Access, Durability, Error, ROOT_DIR, View};
 use volume_format::{BLOCK, Inode, Kind};
 
 use crate::live::{Live, reported};
@@ -27,16 +27,21 @@ pub struct Store {
     piece: Vec<u8>,
 }
 
+/// What something was found in: a snapshot, by its number, or the volume as it is.
+type Of = Option<u64>;
+
 /// Something that was found.
 #[derive(Clone, Copy, Debug)]
 pub struct Node {
     id: u64,
     inode: Inode,
+    of: Of,
 }
 
 /// A directory, and where its listing is.
 pub struct Directory {
     id: u64,
+    of: Of,
     /// The number of the next entry, and the name before it.
     at: (u64, Vec<u8>),
 }
@@ -44,6 +49,7 @@ pub struct Directory {
 /// A file.
 pub struct File {
     id: u64,
+    of: Of,
 }
 
 /// Another holder of the same capability.
@@ -68,15 +74,19 @@ impl Store {
         }
     }
 
-    fn live(&mut self) -> Result<&mut Live, Refusal> {
+    pub(crate) fn live(&mut self) -> Result<&mut Live, Refusal> {
         self.live.as_mut().ok_or(Refusal::NoDevice)
     }
 
-    /// The inode of something that is open: `stale` if it was removed.
-    fn inode(&mut self, id: u64) -> Result<Inode, Refusal> {
+    /// The inode of something that is open, and the tree that it is in: `stale` if it was removed, or its snapshot was.
+    fn inode(&mut self, (of, id): (Of, u64)) -> Result<(View, Inode), Refusal> {
         let volume = &mut self.live()?.volume;
-        let view = volume.live();
-        match volume.stat(&view, id) {
+        let view = match of {
+            None => Ok(volume.live()),
+            Some(group) => volume.snapshot(group),
+        };
+        let found = view.and_then(|view| Ok((view, volume.stat(&view, id)?)));
+        match found {
             Err(Error::NotFound) => Err(Refusal::Stale),
             other => other.map_err(|error| reported(&error)),
         }
@@ -125,32 +135,35 @@ impl Tree for Store {
     }
 
     fn root(&mut self, _: usize) -> Result<Directory, Refusal> {
-        let inode = self.inode(ROOT_DIR)?;
-        self.directory(Node {
-            id: ROOT_DIR,
-            inode,
-        })
+        self.root_of(None)
     }
 
     fn find(&mut self, _: usize, from: &Directory, path: &str) -> Result<Node, Refusal> {
-        self.inode(from.id)?;
+        let (view, _) = self.inode((from.of, from.id))?;
         let volume = &mut self.live()?.volume;
-        let view = volume.live();
         let id = find(volume, &view, from.id, path)?.id;
         let inode = volume.stat(&view, id).map_err(|error| reported(&error))?;
-        Ok(Node { id, inode })
+        Ok(Node {
+            id,
+            inode,
+            of: from.of,
+        })
     }
 
     fn file(&self, node: Node) -> Result<File, Refusal> {
         match node.inode.kind {
             Kind::Dir => Err(Refusal::IsDirectory),
-            _ => Ok(File { id: node.id }),
+            _ => Ok(File {
+                id: node.id,
+                of: node.of,
+            }),
         }
     }
 
     fn again(directory: &Directory) -> Directory {
         Directory {
             id: directory.id,
+            of: directory.of,
             at: (0, Vec::new()),
         }
     }
@@ -159,6 +172,7 @@ impl Tree for Store {
         match node.inode.kind {
             Kind::Dir => Ok(Directory {
                 id: node.id,
+                of: node.of,
                 at: (0, Vec::new()),
             }),
             _ => Err(Refusal::NotDirectory),
@@ -172,9 +186,8 @@ impl Tree for Store {
         cursor: u64,
         mut take: impl FnMut(&str, directory::Stat) -> Step,
     ) -> Result<Option<u64>, Refusal> {
-        self.inode(directory.id)?;
+        let (view, _) = self.inode((directory.of, directory.id))?;
         let volume = &mut self.live()?.volume;
-        let view = volume.live();
         // A cursor that is not where the last answer ended begins the walk anew.
         if directory.at.0 != cursor {
             directory.at = (0, Vec::new());
@@ -205,9 +218,8 @@ impl Tree for Store {
         window: &mut Window,
         window_offset: u32,
     ) -> Result<u32, Refusal> {
-        self.inode(file.id)?;
+        let (view, _) = self.inode((file.of, file.id))?;
         let live = self.live.as_mut().ok_or(Refusal::NoDevice)?;
-        let view = live.volume.live();
         let mut done = 0;
         while done < length {
             let wanted = self.piece.len().min((length - done) as usize);
@@ -234,7 +246,7 @@ impl Tree for Store {
     }
 
     fn file_stat(&mut self, _: usize, file: &mut File) -> Result<directory::Stat, Refusal> {
-        Ok(stat(&self.inode(file.id)?))
+        Ok(stat(&self.inode((file.of, file.id))?.1))
     }
 
     fn space(&mut self, _: usize) -> Result<Space, Refusal> {
@@ -249,9 +261,39 @@ impl Tree for Store {
         })
     }
 
+    fn snapshot(&mut self, _: usize) -> Result<u64, Refusal> {
+        self.live()?.snapshot()
+    }
+
+    fn next_snapshot(&mut self, _: usize, after: u64) -> Result<Option<Kept>, Refusal> {
+        self.live()?.next_snapshot(after)
+    }
+
+    fn kept(&mut self, _: usize, group: u64) -> Result<Kept, Refusal> {
+        self.live()?.kept(group)
+    }
+
+    fn snapshot_root(&mut self, _: usize, group: u64) -> Result<Directory, Refusal> {
+        self.live()?.kept(group)?;
+        self.root_of(Some(group))
+    }
+
+    fn remove_snapshot(&mut self, _: usize, group: u64) -> Result<(), Refusal> {
+        self.live()?.remove_snapshot(group)
+    }
+
+    fn scrub(&mut self, _: usize, group: u64, after: &[u8]) -> Result<Piece, Refusal> {
+        self.live()?.scrub(group, after)
+    }
+
+    fn check(&mut self, _: usize) -> Result<Checked, Refusal> {
+        self.live()?.check()
+    }
+
     fn create(&mut self, _: usize, from: &Directory, path: &str) -> Result<File, Refusal> {
         Ok(File {
             id: self.make(from, path, Kind::File)?,
+            of: None,
         })
     }
 
@@ -260,14 +302,14 @@ impl Tree for Store {
     }
 
     fn remove(&mut self, _: usize, from: &Directory, path: &str) -> Result<(), Refusal> {
-        self.inode(from.id)?;
+        self.inode((None, from.id))?;
         let live = self.live()?;
         let (dir, name) = parent(&mut live.volume, from.id, path)?;
         live.change(|volume, now| volume.remove(dir, name, now))
     }
 
     fn rename(&mut self, _: usize, from: &Directory, path: &str, to: &str) -> Result<(), Refusal> {
-        self.inode(from.id)?;
+        self.inode((None, from.id))?;
         let live = self.live()?;
         let old = parent(&mut live.volume, from.id, path)?;
         let new = parent(&mut live.volume, from.id, to)?;
@@ -281,7 +323,7 @@ impl Tree for Store {
         offset: Option<u64>,
         bytes: &[u8],
     ) -> Result<u64, Refusal> {
-        let inode = self.inode(file.id)?;
+        let (_, inode) = self.inode((None, file.id))?;
         let offset = offset.unwrap_or(inode.size);
         let id = file.id;
         self.live()?
@@ -290,7 +332,7 @@ impl Tree for Store {
     }
 
     fn truncate(&mut self, _: usize, file: &mut File, bytes: u64) -> Result<(), Refusal> {
-        self.inode(file.id)?;
+        self.inode((None, file.id))?;
         let id = file.id;
         self.live()?
             .change(|volume, now| volume.truncate(id, bytes, now))
@@ -305,7 +347,7 @@ impl Tree for Store {
     }
 
     fn is_open(file: &File, node: &Node) -> bool {
-        file.id == node.id
+        file.id == node.id && node.of.is_none()
     }
 
     fn deadline_ns(&self) -> u64 {
@@ -321,8 +363,18 @@ impl Tree for Store {
 }
 
 impl Store {
+    /// The root directory of a snapshot, or of the volume as it is.
+    pub(crate) fn root_of(&mut self, of: Of) -> Result<Directory, Refusal> {
+        let (_, inode) = self.inode((of, ROOT_DIR))?;
+        self.directory(Node {
+            id: ROOT_DIR,
+            inode,
+            of,
+        })
+    }
+
     fn make(&mut self, from: &Directory, path: &str, kind: Kind) -> Result<u64, Refusal> {
-        self.inode(from.id)?;
+        self.inode((None, from.id))?;
         let live = self.live()?;
         let (dir, name) = parent(&mut live.volume, from.id, path)?;
         live.change(|volume, now| volume.create(dir, name, kind, now))

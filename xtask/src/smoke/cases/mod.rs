@@ -95,6 +95,7 @@ mod storage;
 mod storage_crash_record;
 mod storage_failure;
 mod storage_fs;
+mod storage_keep;
 mod storage_partition;
 mod storage_recovery;
 mod storage_refused;

@@ -247,6 +247,7 @@ pub static ALL: &[Interface] = &[
         method("parts", shape(1, 0, &[field("cursor", Int(32), 0)]), shape(1, 1, &[field("next", Int(32), 0), field("parts", StructList(&shape(2, 3, &[field("name", Text, 0), field("what", Text, 1), field("label", Text, 2), field("bytes", Int(64), 0), field("readable", Bool, 64), field("main", Bool, 65)])), 0), field("end", Bool, 32)])),
         method("part", shape(1, 0, &[field("number", Int(32), 0)]), shape(0, 1, &[field("volume", Cap(0xd1c0a5e5b0a70401), 0)])),
         method("space", shape(0, 0, &[]), shape(0, 1, &[field("space", Struct(&shape(6, 0, &[field("blockBytes", Int(32), 0), field("capacity", Int(64), 1), field("free", Int(64), 2), field("held", Int(64), 3), field("reserved", Int(64), 4), field("snapshots", Int(64), 5)])), 0)])),
+        method("keeper", shape(0, 0, &[]), shape(0, 1, &[field("keeper", Cap(0xd1c0a5e5b0a70405), 0)])),
     ]),
     interface(0xd1c0a5e5b0a70402, "Directory", &[
         method("open", shape(0, 1, &[field("path", Text, 0)]), shape(0, 1, &[field("file", Cap(0xd1c0a5e5b0a70403), 0)])),
@@ -273,6 +274,18 @@ pub static ALL: &[Interface] = &[
     interface(0xd1c0a5e5b0a70404, "BootMedium", &[
         method("info", shape(0, 0, &[]), shape(2, 0, &[field("sectorBytes", Int(32), 0), field("sectors", Int(32), 1), field("readSectors", Int(32), 2)])),
         method("read", shape(2, 1, &[field("window", Cap(0xd1c0a5e5b0a70107), 0), field("lba", Int(32), 0), field("count", Int(32), 1), field("offset", Int(64), 1)]), shape(0, 0, &[])),
+    ]),
+    interface(0xd1c0a5e5b0a70405, "VolumeKeeper", &[
+        method("snapshot", shape(0, 0, &[]), shape(1, 0, &[field("group", Int(64), 0)])),
+        method("snapshots", shape(1, 0, &[field("after", Int(64), 0)]), shape(1, 1, &[field("list", StructList(&shape(3, 0, &[field("group", Int(64), 0), field("madeNs", Int(64), 1), field("timeSource", Enum(7), 8)])), 0), field("end", Bool, 0)])),
+        method("open", shape(1, 0, &[field("group", Int(64), 0)]), shape(0, 1, &[field("snapshot", Cap(0xd1c0a5e5b0a70406), 0)])),
+        method("remove", shape(1, 0, &[field("group", Int(64), 0)]), shape(0, 0, &[])),
+        method("scrub", shape(1, 1, &[field("group", Int(64), 0), field("after", Data, 0)]), shape(3, 2, &[field("next", Data, 0), field("end", Bool, 0), field("files", Int(64), 1), field("bytes", Int(64), 2), field("flaws", TextList, 1)])),
+        method("check", shape(0, 0, &[]), shape(5, 1, &[field("group", Int(64), 0), field("used", Int(64), 1), field("free", Int(64), 2), field("inodes", Int(64), 3), field("problems", Int(32), 8), field("list", TextList, 0)])),
+    ]),
+    interface(0xd1c0a5e5b0a70406, "Snapshot", &[
+        method("info", shape(0, 0, &[]), shape(0, 1, &[field("kept", Struct(&shape(3, 0, &[field("group", Int(64), 0), field("madeNs", Int(64), 1), field("timeSource", Enum(7), 8)])), 0)])),
+        method("attach", shape(0, 1, &[field("window", Cap(0xd1c0a5e5b0a70107), 0)]), shape(0, 1, &[field("root", Cap(0xd1c0a5e5b0a70402), 0)])),
     ]),
     interface(0xd1c0a5e5b0a70601, "Echo", &[
         method("words", shape(4, 0, &[field("a", Int(64), 0), field("b", Int(64), 1), field("c", Int(64), 2), field("d", Int(64), 3)]), shape(4, 0, &[field("a", Int(64), 0), field("b", Int(64), 1), field("c", Int(64), 2), field("d", Int(64), 3)])),

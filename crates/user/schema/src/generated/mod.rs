@@ -66,6 +66,8 @@ pub static INTERFACES: &[(u64, &str)] = &[
     (0xd1c0a5e5b0a70402, "Directory"),
     (0xd1c0a5e5b0a70403, "File"),
     (0xd1c0a5e5b0a70404, "BootMedium"),
+    (0xd1c0a5e5b0a70405, "VolumeKeeper"),
+    (0xd1c0a5e5b0a70406, "Snapshot"),
     (0xd1c0a5e5b0a70601, "Echo"),
     (0xd1c0a5e5b0a70701, "Probe"),
     (0xd1c0a5e5b0a70a01, "HardwareAuditLog"),
@@ -126,10 +128,12 @@ pub static METHODS: &[(u64, &[&str])] = &[
     (0xd1c0a5e5b0a70207, &["info", "submit", "complete", "reset", "ring", "bind", "unbind", "kick"]),
     (0xd1c0a5e5b0a70301, &["info", "open", "model", "units", "unit"]),
     (0xd1c0a5e5b0a70302, &["read", "write", "flush"]),
-    (0xd1c0a5e5b0a70401, &["info", "attach", "problem", "parts", "part", "space"]),
+    (0xd1c0a5e5b0a70401, &["info", "attach", "problem", "parts", "part", "space", "keeper"]),
     (0xd1c0a5e5b0a70402, &["open", "list", "sub", "stat", "create", "mkdir", "remove", "rename", "moveTo", "edit", "sync", "readOnly"]),
     (0xd1c0a5e5b0a70403, &["read", "stat", "write", "append", "truncate", "sync"]),
     (0xd1c0a5e5b0a70404, &["info", "read"]),
+    (0xd1c0a5e5b0a70405, &["snapshot", "snapshots", "open", "remove", "scrub", "check"]),
+    (0xd1c0a5e5b0a70406, &["info", "attach"]),
     (0xd1c0a5e5b0a70601, &["words", "message", "exchange"]),
     (0xd1c0a5e5b0a70701, &["words", "echo", "hold", "take", "give", "act", "sums"]),
     (0xd1c0a5e5b0a70a01, &["snapshot", "counters", "wait"]),
@@ -203,6 +207,7 @@ macro_rules! interfaces {
             ProcessTrace = process::process_trace;
             ProcessTracer = process::process_tracer;
             SaveStore = saving::save_store;
+            Snapshot = storage::snapshot;
             SystemControl = process::system_control;
             SystemInfo = process::system_info;
             TcpConnectAuthority = net::tcp_connect_authority;
@@ -217,6 +222,7 @@ macro_rules! interfaces {
             UdpSocket = net::udp_socket;
             VirtualMemory = process::virtual_memory;
             Volume = storage::volume;
+            VolumeKeeper = storage::volume_keeper;
             WallClock = process::wall_clock;
             WallClockControl = process::wall_clock_control;
         }

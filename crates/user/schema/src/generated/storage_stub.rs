@@ -69,6 +69,7 @@ pub mod volume {
         Parts PARTS = 3 "parts" idempotent, reply u32::MAX, (PartsParams) -> (PartsReply<'a>, in place PartsResults<'m>);
         Part PART = 4 "part" once, reply 24, (PartParams) -> (PartReply<K>, PartResults<O>);
         Space SPACE = 5 "space" idempotent, reply u32::MAX, (()) -> (SpaceReply, in place SpaceResults<'m>);
+        Keeper KEEPER = 6 "keeper" idempotent, reply 24, (()) -> (KeeperReply<K>, KeeperResults<O>);
     }
 
     stub::reply! {
@@ -179,6 +180,14 @@ pub mod volume {
         }
     }
 
+    stub::caps! {
+        /// As a client gets it.
+        pub struct KeeperReply, KeeperResults: 0 words, 1 pointers {
+        } caps {
+            keeper: crate::storage::volume_keeper::Client<O> = 0 at 0;
+        }
+    }
+
     impl<O: stub::Object> Client<O> {
         /// Refuses: `noDevice`, `notSupported` (no volume of the service's kind, or one that it does not take),
         /// `corrupt`, `deviceError`
@@ -234,6 +243,12 @@ pub mod volume {
         ) -> Result<R, stub::Refusal> {
             self.0.invoke::<call::Space, _>((), read)
         }
+        /// Gives the right to look after the volume, without the right to its files.
+        ///
+        /// Refuses: `notSupported` by services that only read, `overBudget`
+        pub fn keeper(&self) -> Result<KeeperResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::Keeper, _>((), |results| results)
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -245,6 +260,7 @@ pub mod volume {
         fn parts(&mut self, reply: stub::Reply<C, call::Parts>, cursor: u32) -> stub::Answered;
         fn part(&mut self, reply: stub::Reply<C, call::Part>, number: u32) -> stub::Answered;
         fn space(&mut self, reply: stub::Reply<C, call::Space>) -> stub::Answered;
+        fn keeper(&mut self, reply: stub::Reply<C, call::Keeper>) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -266,6 +282,356 @@ pub mod volume {
                 stub::serve!(server.part(received.payload, call) plain PartParams { number })
             }
             method::SPACE => server.space(stub::Reply::new(call)),
+            method::KEEPER => server.keeper(stub::Reply::new(call)),
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// Looks after a volume: keeps what it was, and looks whether it is sound. Shows and changes no file; only the name
+/// of a damaged one is told. What writes refuses, besides what stands with it: `readOnly`, `noSpace`, `noMemory`,
+/// `corrupt`, `deviceError`.
+pub mod volume_keeper {
+    stub::interface! { "VolumeKeeper" = 0xd1c0a5e5b0a70405 }
+
+    stub::structure! {
+        pub struct Kept: 3 words, 0 pointers {
+            group: u64 = 0;
+            made_ns: i64 = 1;
+            time_source: crate::storage::directory::TimeSource = 8;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct KeptReader {
+            group: u64 = 0;
+            made_ns: i64 = 1;
+        } try {
+            time_source: crate::storage::directory::TimeSource = 8;
+        }
+    }
+    stub::value_of! { KeptReader, Kept {
+        group = 0;
+        made_ns = 1;
+        time_source = 8;
+    } }
+
+    stub::methods! {
+        "VolumeKeeper";
+        Snapshot SNAPSHOT = 0 "snapshot" once, reply 0, (()) -> (SnapshotResults, SnapshotResults);
+        Snapshots SNAPSHOTS = 1 "snapshots" idempotent, reply u32::MAX, (SnapshotsParams) -> (SnapshotsReply<'a>, in place SnapshotsResults<'m>);
+        Open OPEN = 2 "open" idempotent, reply 24, (OpenParams) -> (OpenReply<K>, OpenResults<O>);
+        Remove REMOVE = 3 "remove" once, reply 0, (RemoveParams) -> ((), ());
+        Scrub SCRUB = 4 "scrub" idempotent, reply u32::MAX, (ScrubParams<'a>) -> (ScrubReply<'a>, in place ScrubResults<'m>);
+        Check CHECK = 5 "check" idempotent, reply u32::MAX, (()) -> (CheckReply<'a>, in place CheckResults<'m>);
+    }
+
+    stub::plain! {
+        pub struct SnapshotResults: 1 words {
+            group: u64 = 0;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type SnapshotReply = SnapshotResults;
+
+    stub::plain! {
+        pub struct SnapshotsParams: 1 words {
+            after: u64 = 0;
+        }
+    }
+    stub::reply! {
+        /// As a server sends it.
+        pub struct SnapshotsReply<'a>: 1 words, 1 pointers {
+            list: &'a [crate::storage::volume_keeper::Kept] = 0;
+            end: bool = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct SnapshotsResults {
+            end: bool = 0;
+        } try {
+            list: stub::read::List<'m, crate::storage::volume_keeper::KeptReader<'m>> = 0;
+        }
+    }
+    stub::fill! {
+        SnapshotsWriter, SnapshotsFill, fill_snapshots for Snapshots: 1 words, 1 pointers {
+            list list: crate::storage::volume_keeper::Kept = 0;
+            scalar end: bool = 0;
+        }
+    }
+
+    stub::plain! {
+        pub struct OpenParams: 1 words {
+            group: u64 = 0;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct OpenReply, OpenResults: 0 words, 1 pointers {
+        } caps {
+            snapshot: crate::storage::snapshot::Client<O> = 0 at 0;
+        }
+    }
+
+    stub::plain! {
+        pub struct RemoveParams: 1 words {
+            group: u64 = 0;
+        }
+    }
+
+    stub::params! {
+        pub struct ScrubParams<'a>: 1 words, 1 pointers {
+            group: u64 = 0;
+            after: &'a [u8] = 0;
+        }
+    }
+    stub::reply! {
+        /// As a server sends it.
+        pub struct ScrubReply<'a>: 3 words, 2 pointers {
+            next: &'a [u8] = 0;
+            end: bool = 0;
+            files: u64 = 1;
+            bytes: u64 = 2;
+            flaws: &'a [&'a str] = 1;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct ScrubResults {
+            end: bool = 0;
+            files: u64 = 1;
+            bytes: u64 = 2;
+        } try {
+            next: &'m [u8] = 0;
+            flaws: stub::read::TextList<'m> = 1;
+        }
+    }
+    stub::fill! {
+        ScrubWriter, ScrubFill, fill_scrub for Scrub: 3 words, 2 pointers {
+            texts flaws = 1;
+            scalar end: bool = 0;
+            scalar files: u64 = 1;
+            scalar bytes: u64 = 2;
+            field next: &[u8] = 0;
+        }
+    }
+
+    stub::reply! {
+        /// As a server sends it.
+        pub struct CheckReply<'a>: 5 words, 1 pointers {
+            group: u64 = 0;
+            used: u64 = 1;
+            free: u64 = 2;
+            inodes: u64 = 3;
+            problems: u32 = 8;
+            list: &'a [&'a str] = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct CheckResults {
+            group: u64 = 0;
+            used: u64 = 1;
+            free: u64 = 2;
+            inodes: u64 = 3;
+            problems: u32 = 8;
+        } try {
+            list: stub::read::TextList<'m> = 0;
+        }
+    }
+    stub::fill! {
+        CheckWriter, CheckFill, fill_check for Check: 5 words, 1 pointers {
+            texts list = 0;
+            scalar group: u64 = 0;
+            scalar used: u64 = 1;
+            scalar free: u64 = 2;
+            scalar inodes: u64 = 3;
+            scalar problems: u32 = 8;
+        }
+    }
+
+    impl<O: stub::Object> Client<O> {
+        /// Makes everything durable that was answered before, and keeps the volume as it is then. `group` is the
+        /// snapshot's number. It takes no room of its own: what is changed later is not freed.
+        pub fn snapshot(&self) -> Result<SnapshotResults, stub::Refusal> {
+            self.0.invoke::<call::Snapshot, _>((), |results| results)
+        }
+        /// Lists snapshots, by ascending number, from behind `after` on. Begin with 0 and go on with the last one
+        /// until `end`.
+        ///
+        /// Refuses: `corrupt`, `deviceError`
+        pub fn snapshots<R>(
+            &self,
+            after: u64,
+            read: impl FnOnce(SnapshotsResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0
+                .invoke::<call::Snapshots, _>(SnapshotsParams { after }, read)
+        }
+        /// Gives one of them, to be read.
+        ///
+        /// Refuses: `notFound`, `corrupt`, `deviceError`
+        pub fn open(&self, group: u64) -> Result<OpenResults<O::Owned>, stub::Refusal> {
+            self.0
+                .invoke::<call::Open, _>(OpenParams { group }, |results| results)
+        }
+        /// Lets one go: what only it held is free. What is open of it refuses `stale` from then on. Works on a full
+        /// volume.
+        ///
+        /// Refuses: `notFound`
+        pub fn remove(&self, group: u64) -> Result<(), stub::Refusal> {
+            self.0
+                .invoke::<call::Remove, _>(RemoveParams { group }, |()| ())
+        }
+        /// Reads the next piece of all that the volume or one of its snapshots holds (0: as it is now) from the disk,
+        /// and compares every sum. Begin with no bytes in `after` and go on with `next` until `end`; nothing is kept
+        /// in between, and the volume may change meanwhile. `flaws` are sentences, each of which begins with the path
+        /// of the file that it is about, where there is one.
+        ///
+        /// Refuses: `notFound`, `deviceError`, `noMemory`
+        pub fn scrub<R>(
+            &self,
+            group: u64,
+            after: &[u8],
+            read: impl FnOnce(ScrubResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0
+                .invoke::<call::Scrub, _>(ScrubParams { group, after }, read)
+        }
+        /// Makes everything durable that was answered before, and has a second reader of the format count every block
+        /// that the volume and its snapshots reach. Nothing is repaired, and nobody else is served meanwhile. At most
+        /// 24 problems come as sentences; `problems` counts all.
+        ///
+        /// Refuses: `tooLarge` (more blocks are in use than are counted while others wait: `capos-store check` does
+        /// it without a guest), `readOnly` where it could not make them durable
+        pub fn check<R>(
+            &self,
+            read: impl FnOnce(CheckResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Check, _>((), read)
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn snapshot(&mut self, reply: stub::Reply<C, call::Snapshot>) -> stub::Answered;
+        fn snapshots(
+            &mut self,
+            reply: stub::Reply<C, call::Snapshots>,
+            after: u64,
+        ) -> stub::Answered;
+        fn open(&mut self, reply: stub::Reply<C, call::Open>, group: u64) -> stub::Answered;
+        fn remove(&mut self, reply: stub::Reply<C, call::Remove>, group: u64) -> stub::Answered;
+        fn scrub(
+            &mut self,
+            reply: stub::Reply<C, call::Scrub>,
+            group: u64,
+            after: &[u8],
+        ) -> stub::Answered;
+        fn check(&mut self, reply: stub::Reply<C, call::Check>) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::SNAPSHOT => server.snapshot(stub::Reply::new(call)),
+            method::SNAPSHOTS => {
+                stub::serve!(server.snapshots(received.payload, call) plain SnapshotsParams { after })
+            }
+            method::OPEN => {
+                stub::serve!(server.open(received.payload, call) plain OpenParams { group })
+            }
+            method::REMOVE => {
+                stub::serve!(server.remove(received.payload, call) plain RemoveParams { group })
+            }
+            method::SCRUB => {
+                stub::serve!(server.scrub(received.payload, call) message { field group = 0, field after = 0 })
+            }
+            method::CHECK => server.check(stub::Reply::new(call)),
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// A volume as it once was.
+pub mod snapshot {
+    stub::interface! { "Snapshot" = 0xd1c0a5e5b0a70406 }
+
+    stub::methods! {
+        "Snapshot";
+        Info INFO = 0 "info" idempotent, reply u32::MAX, (()) -> (InfoReply, in place InfoResults<'m>);
+        Attach ATTACH = 1 "attach" once, reply 24, (AttachParams) -> (AttachReply<K>, AttachResults<O>);
+    }
+
+    stub::reply! {
+        /// As a server sends it.
+        pub struct InfoReply: 0 words, 1 pointers {
+            kept: crate::storage::volume_keeper::Kept = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct InfoResults {
+        } try {
+            kept: crate::storage::volume_keeper::KeptReader<'m> = 0;
+        }
+    }
+
+    stub::params! {
+        pub struct AttachParams: 0 words, 1 pointers {
+        }
+        caps {
+            window = 0 at 0;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct AttachReply, AttachResults: 0 words, 1 pointers {
+        } caps {
+            root: crate::storage::directory::Client<O> = 0 at 0;
+        }
+    }
+
+    impl<O: stub::Object> Client<O> {
+        /// Refuses: `stale` where it was let go
+        pub fn info<R>(&self, read: impl FnOnce(InfoResults<'_>) -> R) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Info, _>((), read)
+        }
+        /// Opens its root, of which nothing can be changed. The window is as with `Volume.attach`.
+        ///
+        /// Refuses: `stale`, `readOnly` (a window that cannot be written), `outOfRange`, `overBudget`
+        pub fn attach(
+            &self,
+            window: stub::CapArg,
+        ) -> Result<AttachResults<O::Owned>, stub::Refusal> {
+            self.0
+                .invoke::<call::Attach, _>(AttachParams { window }, |results| results)
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn info(&mut self, reply: stub::Reply<C, call::Info>) -> stub::Answered;
+        fn attach(&mut self, reply: stub::Reply<C, call::Attach>, window: C::Cap)
+        -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::INFO => server.info(stub::Reply::new(call)),
+            method::ATTACH => {
+                stub::serve!(server.attach(received.payload, call) message { cap window = 0 })
+            }
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
     }
