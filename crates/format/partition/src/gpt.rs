@@ -14,6 +14,7 @@ const UNITS: [u32; 4] = [512, 4096, 2048, 1024];
 
 /// The fields of a header whose CRC has matched and whose ranges fit the device.
 struct Header {
+    disk: Guid,
     own_lba: u64,
     /// Where the other copy should be; nobody has looked.
     other_lba: u64,
@@ -90,6 +91,7 @@ fn read_copy<D: BlockRead>(
     blocks.load(lba).map_err(Failure::Device)?;
     let header = Header::parse(blocks.bytes(), lba, device_blocks)?;
     let mut layout = Layout::new(scheme, blocks);
+    layout.disk = Some(header.disk).filter(|guid| !guid.is_zero());
     let mut sum = Crc32::new();
     let mut left = header.array_bytes;
     // Entries and blocks are both powers of two, so an entry never straddles a block in its first 128 bytes.
@@ -157,8 +159,8 @@ impl Header {
                 last: last_usable,
             });
         }
-        let (array_lba, count, entry_bytes) =
-            (le::u64(bytes, 72), le::u32(bytes, 80), le::u32(bytes, 84));
+        let array_lba = le::u64(bytes, 72);
+        let (count, entry_bytes) = (le::u32(bytes, 80), le::u32(bytes, 84));
         let shape = entry_bytes.is_power_of_two()
             && (MIN_ENTRY_BYTES..=MAX_ENTRY_BYTES).contains(&entry_bytes)
             && (1..=MAX_ENTRIES).contains(&count);
@@ -177,15 +179,15 @@ impl Header {
         if !fits {
             return Err(GptFault::EntryArray { lba: array_lba });
         }
-        let array_crc = le::u32(bytes, 88);
         Ok(Self {
+            disk: Guid(le::array(bytes, 56)),
             own_lba,
             other_lba: le::u64(bytes, 32),
             array_lba,
             array_blocks,
             array_bytes,
             entry_bytes,
-            array_crc,
+            array_crc: le::u32(bytes, 88),
         })
     }
 }

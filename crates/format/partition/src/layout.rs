@@ -46,6 +46,24 @@ impl Guid {
         0xc7,
     ]);
 
+    /// Reads `c12a7328-f81f-11d2-ba4b-00a0c93ec93b`, in either case.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 16];
+        // Where each pair of digits lies on disk.
+        let places = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+        let mut places = places.into_iter();
+        let mut parts = text.split('-');
+        for digits in [8, 4, 4, 4, 12] {
+            let part = parts.next().filter(|part| part.len() == digits)?;
+            for pair in part.as_bytes().chunks_exact(2) {
+                let digit = |at: usize| char::from(*pair.get(at)?).to_digit(16);
+                let value = digit(0)? << 4 | digit(1)?;
+                *bytes.get_mut(places.next()?)? = value as u8;
+            }
+        }
+        parts.next().is_none().then_some(Self(bytes))
+    }
+
     /// Returns whether this is the all-zero GUID of an unused entry.
     pub fn is_zero(&self) -> bool {
         self.0 == [0; 16]
@@ -243,6 +261,8 @@ pub struct Layout {
     pub scheme: Scheme,
     /// Bytes of the blocks that all numbers here count: mostly the device's, but a table may have been made elsewhere.
     pub block_bytes: u32,
+    /// The disk's own GUID, where its table gives one.
+    pub disk: Option<Guid>,
     /// The volumes, in table order; no two of them overlap.
     pub volumes: Vec<Volume>,
     /// The first partitions that were refused.
@@ -258,6 +278,7 @@ impl Layout {
         Self {
             scheme,
             block_bytes: blocks.unit(),
+            disk: None,
             volumes: Vec::new(),
             refused: Vec::new(),
             omitted: 0,

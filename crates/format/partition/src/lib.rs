@@ -23,6 +23,7 @@ mod foreign;
 mod gpt;
 mod layout;
 mod mbr;
+mod select;
 
 pub use bare::other_boot_sector;
 pub use crc32::{Crc32, crc32};
@@ -31,6 +32,7 @@ pub use foreign::{NotFat, foreign};
 pub use layout::{
     Besides, Guid, Label, Layout, MAX_REFUSED, MAX_VOLUMES, Refused, Scheme, Volume, VolumeKind,
 };
+pub use select::{Mismatch, Selector};
 
 use bare::Content;
 use blocks::Blocks;

@@ -5,7 +5,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-use partition::{Layout, find_volumes};
+pub use partition::Selector;
+use partition::{Layout, Mismatch, find_volumes};
 use sdk::alloc::{format, string::String, string::ToString, vec, vec::Vec};
 use sdk::{BlockDevice, Cap, Disk, Interface as _, Object as _, Refusal};
 use volume::Problem;
@@ -152,7 +153,7 @@ fn is_ours(disk: &mut Disk, first: u64, blocks: u64) -> Result<bool, Refusal> {
 ///
 /// # Errors
 /// What the disk holds instead.
-pub fn find(disk: &mut Disk, wanted: Option<u32>) -> Result<Found, Problem> {
+pub fn find(disk: &mut Disk, target: &Selector) -> Result<Found, Problem> {
     let failed = |refusal| Problem {
         refusal,
         text: format!("the disk failed: {refusal}"),
@@ -162,7 +163,7 @@ pub fn find(disk: &mut Disk, wanted: Option<u32>) -> Result<Found, Problem> {
         first: 0,
         blocks: disk.blocks(),
     };
-    if wanted.is_none() && is_ours(disk, 0, whole.blocks).map_err(failed)? {
+    if target.is_empty() && is_ours(disk, 0, whole.blocks).map_err(failed)? {
         return Ok(whole);
     }
     let layout = find_volumes(disk).map_err(|error| match error {
@@ -175,31 +176,44 @@ pub fn find(disk: &mut Disk, wanted: Option<u32>) -> Result<Found, Problem> {
         )),
         other => foreign(format!("the disk holds no capOS volume: {other}")),
     })?;
-    let found = of_table(disk, &layout).map_err(failed)?;
-    let numbers: Vec<String> = found.iter().map(|one| one.partition.to_string()).collect();
-    let chosen = match (wanted, found.as_slice()) {
-        (Some(number), all) => all.iter().find(|one| one.partition == number),
-        (None, [one]) => Some(one),
-        (None, [_, _, ..]) => {
-            return Err(foreign(format!(
-                "the disk has capOS volumes in its partitions {}: the argument partition=N of the service store names one",
-                numbers.join(", ")
-            )));
-        }
-        (None, []) => None,
+    let chosen = match sabotage::sabotage!(STORE_ANY_PARTITION) {
+        true => Ok(layout.volumes.iter().collect()),
+        false => target.select(&layout),
     };
-    chosen.copied().ok_or_else(|| {
-        foreign(match wanted {
-            Some(number) => format!("partition {number} of the disk holds no capOS volume"),
-            None => besides(&layout),
-        })
-    })
+    let chosen = chosen.map_err(|mismatch| Problem {
+        refusal: match mismatch {
+            Mismatch::Absent | Mismatch::OtherDisk(_) => Refusal::NotFound,
+            Mismatch::Contradicts(_) | Mismatch::Ambiguous(_) => Refusal::BadArgument,
+        },
+        text: format!("the manifest says {target}: {mismatch}"),
+    })?;
+    let found = of_table(disk, &layout, &chosen).map_err(failed)?;
+    match (found.as_slice(), chosen.as_slice()) {
+        ([one], _) | ([one, ..], _) if sabotage::sabotage!(STORE_ANY_PARTITION) => Ok(*one),
+        ([one], _) => Ok(*one),
+        ([], [one]) if !target.is_empty() => Err(foreign(format!(
+            "the manifest says {target}: partition {} holds no capOS volume",
+            one.number
+        ))),
+        ([], _) => Err(foreign(besides(&layout))),
+        (all, _) => {
+            let numbers: Vec<String> = all.iter().map(|one| one.partition.to_string()).collect();
+            Err(foreign(format!(
+                "the disk has capOS volumes in its partitions {}: an argument of the service store, such as partition=N, names one",
+                numbers.join(", ")
+            )))
+        }
+    }
 }
 
 /// The capOS volumes among the partitions.
-fn of_table(disk: &mut Disk, layout: &Layout) -> Result<Vec<Found>, Refusal> {
+fn of_table(
+    disk: &mut Disk,
+    layout: &Layout,
+    among: &[&partition::Volume],
+) -> Result<Vec<Found>, Refusal> {
     let mut found = Vec::new();
-    for volume in layout.volumes.iter().filter(|volume| volume.number != 0) {
+    for volume in among.iter().filter(|volume| volume.number != 0) {
         let (at, bytes) = layout.bytes_of(volume);
         let block_bytes = u64::from(disk.block_bytes());
         if !at.is_multiple_of(block_bytes) {

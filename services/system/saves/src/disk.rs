@@ -12,7 +12,7 @@ use sdk::{BlockDevice, fact, warn};
 use volume_core::{Access, Durability, Error, ROOT_DIR, Volume};
 use volume_disk::VolumeDisk;
 use volume_format::{Kind, Stamp};
-use volume_place::{Found, Range, find, mount, open};
+use volume_place::{Found, Range, Selector, find, mount, open};
 
 use crate::options::is_plain;
 
@@ -44,7 +44,8 @@ type Trouble = String;
 
 fn mounted(held: &Held) -> Result<Core, Trouble> {
     let mut disk = open(&held.device).map_err(|refusal| format!("the disk failed: {refusal}"))?;
-    let found: Found = find(&mut disk, held.partition).map_err(|problem| problem.text)?;
+    let found: Found =
+        find(&mut disk, &Selector::numbered(held.partition)).map_err(|problem| problem.text)?;
     drop(disk);
     let mounted = mount(&held.device, found, Access::Write).map_err(|error| error.to_string())?;
     let mut volume = mounted.volume;

@@ -85,7 +85,7 @@ impl Live {
                 other => sdk::alloc::format!("the disk failed: {other}"),
             },
         })?;
-        let found = find(&mut disk, options.partition)?;
+        let found = find(&mut disk, &options.target)?;
         drop(disk);
         let mounted = match mount(device, found, options.access) {
             // What it cannot write it may still read.

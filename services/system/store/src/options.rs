@@ -2,12 +2,13 @@
 
 use sdk::Env;
 use volume_core::Access;
+use volume_place::Selector;
 
 /// The arguments.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
-    /// The partition that holds the volume, where there are several.
-    pub partition: Option<u32>,
+    /// The disk and the partition that hold the volume, as far as anything is said of them.
+    pub target: Selector,
     /// [`Access::Read`] never writes.
     pub access: Access,
 }
@@ -19,17 +20,18 @@ impl Options {
     /// The one that is wrong.
     pub fn read(env: &Env) -> Result<Self, &'static str> {
         let mut options = Self {
-            partition: None,
+            target: Selector::default(),
             access: Access::Write,
         };
         for argument in env.arguments() {
-            let (name, value) = argument.split_once('=').unwrap_or((argument, ""));
-            match name {
-                "partition" => options.partition = Some(value.parse().map_err(|_| argument)?),
+            #[cfg(sabotage)]
+            if let Some(point) = argument.strip_prefix("sabotage=") {
+                sabotage::choose(sabotage::Point::named(point).ok_or(argument)?);
+                continue;
+            }
+            match argument {
                 "readonly" => options.access = Access::Read,
-                #[cfg(sabotage)]
-                "sabotage" => sabotage::choose(sabotage::Point::named(value).ok_or(argument)?),
-                _ => return Err(argument),
+                other => options.target.take(other).ok_or(argument)?,
             }
         }
         Ok(options)

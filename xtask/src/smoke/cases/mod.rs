@@ -100,6 +100,7 @@ mod storage_partition;
 mod storage_recovery;
 mod storage_refused;
 mod storage_writable;
+mod target_identity;
 mod tlb_shootdown;
 mod trace;
 mod virtio_blk;
