@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use sabotage::points;
 
 use crate::disk::FatImage;
-use crate::smoke::case::{Smoke, SmokeDisk, Step};
+use crate::smoke::case::{Peer, Smoke, SmokeDisk, Step};
 use crate::smoke::sabotage::{Break, Sabotage};
 
 /// Content that no run of blocks repeats: 32-bit little-endian numbers, scrambled.
@@ -52,6 +52,23 @@ pub(super) fn partitioned(path: &Path) -> Result<()> {
     Ok(())
 }
 
+const DISK: &str = "whole.img";
+
+/// The same volume, and a copy of it that no guest sees.
+fn kept(path: &Path) -> Result<()> {
+    whole(path)?;
+    std::fs::copy(path, path.with_extension("before"))?;
+    Ok(())
+}
+
+/// Not a bit of the disk has changed.
+fn untouched(peer: &mut Peer<'_>) -> Result<()> {
+    let path = peer.work.join(DISK);
+    let before = std::fs::read(path.with_extension("before"))?;
+    ensure!(std::fs::read(path)? == before, "the disk was written to");
+    Ok(())
+}
+
 inventory::submit! {
     Smoke {
         name: "nvme-fat-read",
@@ -89,6 +106,52 @@ inventory::submit! {
     Sabotage {
         point: points::DROP_DRIVER,
         smoke: "nvme-fat-read",
+        breaks: Break::Missing("@drivers.table"),
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "storage-fat-read",
+        question: "Are files of a FAT32 volume on a virtio disk read as mkfs.fat and mcopy wrote them, and every change of it refused?",
+        rows: &["FI-02"],
+        disks: &[SmokeDisk { name: DISK, make: kept, bytes_per_s: 0 }],
+        disk_device: "virtio-blk-pci",
+        steps: &[
+            Step::Type("ls /disk2"),
+            Step::Type("cat \"/disk2/deep/er/A long name, with blanks.txt\""),
+            Step::Type("sha256 /disk2/BIG.BIN"),
+            Step::Type("write /disk2/HELLO.TXT changed"),
+            Step::Type("mkdir /disk2/new"),
+            Step::Type("rm /disk2/EMPTY.TXT"),
+            Step::Type("mv /disk2/HELLO.TXT /disk2/BYE.TXT"),
+            Step::Type("cat /disk2/HELLO.TXT"),
+            Step::Prompt,
+            Step::Peer(untouched),
+            Step::Type("halt"),
+        ],
+        required: &[
+            "@drivers.table",
+            "@blk.ready transport=modern",
+            "3 files, 1 directory",
+            "found",
+            "4065f8a98da19a18771df368b071e6f29f4412fa304bc6209d15979c4fd4c2fc",
+            "write: /disk2/HELLO.TXT: it cannot be written",
+            "mkdir: /disk2/new: it cannot be written",
+            "rm: /disk2/EMPTY.TXT: it cannot be written",
+            "it cannot be written",
+            "hello from the disk",
+        ],
+        forbidden: &["@kernel.panic", "@process.ended kind=faulted", "@process.ended kind=panicked"],
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::DROP_DRIVER,
+        smoke: "storage-fat-read",
         breaks: Break::Missing("@drivers.table"),
     }
 }
