@@ -52,6 +52,9 @@ struct Limits {
   threads @2 :UInt16 = 16;
   endpoints @3 :UInt16 = 64;
   facets @4 :UInt32 = 4096;
+  # Thousandths of one CPU that its threads, and those of what it starts, may use in each period of 20 ms; 0 stands for as much as
+  # there is.
+  cpuPerMille @5 :UInt16;
 }
 
 struct Export {

@@ -110,6 +110,7 @@ interface MemoryObject @0xd1c0a5e5b0a70107 {
   # Ends every mapping and handle of the object in every process, and returns when no CPU can reach a page through
   # one. For whoever made the object: what `readOnly` gave, and a window over somebody else's pages, ends with what it was
   # made from and carries no such right.
+  # The end of the account that made the object does the same.
   # Refuses: `notSupported`.
   revoke @4 () -> ();
   # Gives a narrower object over some of the pages, revoked with this one: how much of it somebody may use.
@@ -172,7 +173,8 @@ interface EndpointFactory @0xd1c0a5e5b0a7010a {
 interface Endpoint @0xd1c0a5e5b0a7010b {
   # Makes a facet with an epoch of its own. Its cookie comes with every call through it; when its last handle goes,
   # one notice with the cookie comes, whose place was reserved here. The caller pays for facet and notice until it was
-  # heard, whoever made the endpoint. A facet of one incarnation becomes `stale` at the next `renew`, and
+  # heard, whoever made the endpoint. When the caller's account ends the facet is `stale`, or `revoked` where it is durable;
+  # but a durable one lives on where whoever lent the endpoint gave the caller its account, or is above whoever did. A facet of one incarnation becomes `stale` at the next `renew`, and
   # nobody hears of its end after that. A durable one must mean the same to every incarnation: its notice says which one minted
   # it, and comes to a later one as of an earlier one.
   # Refuses: `overBudget`, `noMemory`, `overShare` where the endpoint was lent with fewer.
@@ -232,6 +234,10 @@ interface ProcessSpawner @0xd1c0a5e5b0a7010d {
     # Pages of its first thread's area, ring and messages together, 1 to 16; 0 stands for 16. They lie in one run, so what is no
     # power of two is charged as the next one. The ring has 16 submissions in one page, 32 in two or three, 64 in more.
     areaPages @10 :UInt16;
+    # Thousandths of one CPU that its threads may use in each period of 20 ms, and those of what it starts without a budget of
+    # its own: 1000 are a whole CPU. Out of its starter's, where that has any. When they are used up none of them runs until the
+    # next period, whatever its priority. 0 stands for no budget but its starter's.
+    cpuPerMille @11 :UInt16;
   }
 }
 
@@ -259,7 +265,8 @@ interface SystemInfo @0xd1c0a5e5b0a7010f {
   # `cpuNs` is the processor time that it used, up to now; `cpuBelowNs` that of processes it started, and of theirs, which
   # have ended. `waitsFor` and `waitsMethod` name the interface and method of a call to a server that one of its threads waits
   # for in registers, 0 where none does; `waitsForItself` says that the thread that waits is one that receives there.
-  struct Process { id @0 :UInt64; name @1 :Text; threads @2 :UInt16; memoryPages @3 :UInt32; cpuNs @4 :UInt64; handles @5 :UInt32; state @6 :State; priority @7 :UInt8; restarts @8 :UInt32; limitPages @9 :UInt32; limitHandles @10 :UInt32; limitThreads @11 :UInt16; cpuBelowNs @12 :UInt64; waitsFor @13 :UInt64; waitsMethod @14 :UInt16; waitsForItself @15 :Bool; }
+  # `cpuPerMille`: thousandths of a CPU that its account may use and did not give on, 0 for as much as there is.
+  struct Process { id @0 :UInt64; name @1 :Text; threads @2 :UInt16; memoryPages @3 :UInt32; cpuNs @4 :UInt64; handles @5 :UInt32; state @6 :State; priority @7 :UInt8; restarts @8 :UInt32; limitPages @9 :UInt32; limitHandles @10 :UInt32; limitThreads @11 :UInt16; cpuBelowNs @12 :UInt64; waitsFor @13 :UInt64; waitsMethod @14 :UInt16; waitsForItself @15 :Bool; cpuPerMille @16 :UInt16; }
   enum State { running @0; ready @1; blocked @2; dying @3; }
 }
 

@@ -7,8 +7,8 @@
 //! what it still pays for is its parent's as it goes. Charging and giving back take constant time but for the length of
 //! a line of ended accounts, and never allocate.
 //!
-//! CPU time is counted, not limited: each account has a sum of its own, and one of what accounts below used that have
-//! ended, so that no time is lost with whoever used it.
+//! CPU time is counted: each account has a sum of its own, and one of what accounts below used that have ended, so that no
+//! time is lost with whoever used it. Where an account was given a budget of it, a [`Bucket`] says what is left of the period.
 //!
 //! A [`Share`] is how much of something its owner lets others use, whoever pays for it.
 #![no_std]
@@ -16,12 +16,14 @@
 
 extern crate alloc;
 
+mod bucket;
 mod charge;
 mod meter;
 mod pot;
 mod share;
 mod tree;
 
+pub use bucket::{Bucket, WHOLE_CPU};
 pub use charge::Charge;
 pub use pot::{KINDS, Kind, Limits};
 pub use share::{Part, Share};

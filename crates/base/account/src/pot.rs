@@ -42,6 +42,8 @@ pub struct Limits {
     pub endpoints: u64,
     /// Facets.
     pub facets: u64,
+    /// Thousandths of a CPU, [`crate::WHOLE_CPU`] to one; 0: no budget but that of the account above.
+    pub cpu: u64,
     /// Highest priority.
     pub priority: u8,
 }

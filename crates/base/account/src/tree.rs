@@ -9,7 +9,7 @@ use spin::Mutex;
 
 use crate::meter::Meter;
 use crate::pot::{After, Pot};
-use crate::{Charge, KINDS, Kind, Limits};
+use crate::{Bucket, Charge, KINDS, Kind, Limits};
 
 /// How many accounts there may be from the root to an account: what ends passes through all of them.
 pub const MAX_DEPTH: u8 = 32;
@@ -50,6 +50,9 @@ pub struct Account {
     /// CPU time, in ticks of the clock: its own, and that of accounts below that have ended.
     spent: Meter,
     below: Meter,
+    /// What bounds its CPU time, and whether that is its own alone.
+    bucket: Option<Arc<Bucket>>,
+    has_own_bucket: bool,
     /// The account itself, from its opening until it has ended and pays for no memory: what pays may name it without
     /// counting.
     anchor: Mutex<Option<Arc<Self>>>,
@@ -59,15 +62,21 @@ impl Account {
     /// Makes the root of a tree, out of nothing: the machine. It never ends.
     #[must_use]
     pub fn root(limits: &Limits) -> Arc<Self> {
-        let root = Self::build(None, limits);
+        // The machine has all the time there is.
+        let root = Self::build(None, limits, None);
         *root.anchor.lock() = Some(root.clone());
         root
     }
 
-    fn build(parent: Option<Arc<Self>>, limits: &Limits) -> Arc<Self> {
+    fn build(parent: Option<Arc<Self>>, limits: &Limits, own: Option<Arc<Bucket>>) -> Arc<Self> {
         let depth = parent.as_ref().map_or(0, |p| p.depth + 1);
+        let has_own_bucket = own.is_some();
+        let above = || parent.as_ref().and_then(|p| p.bucket.clone());
+        let bucket = own.or_else(above);
         Arc::new(Self {
             parent,
+            bucket,
+            has_own_bucket,
             pots: KINDS.map(|kind| Pot::new(limits.of(kind))),
             priority: limits.priority,
             depth,
@@ -86,18 +95,23 @@ impl Account {
         if limits.priority > self.priority || self.depth >= MAX_DEPTH {
             return Err(Refusal::OverBudget);
         }
+        let own = match limits.cpu {
+            0 => None,
+            cpu => Some(Bucket::open(self.bucket.as_ref(), cpu)?),
+        };
         for (at, kind) in KINDS.iter().enumerate() {
             if let Err(refusal) = self.take(*kind, limits.of(*kind)) {
                 for taken in &KINDS[..at] {
                     drop(self.give_back(*taken, limits.of(*taken)));
                 }
+                own.inspect(|own| own.end());
                 return Err(refusal);
             }
         }
         for kind in KINDS {
             self.pot(kind).note_given(limits.of(kind));
         }
-        let child = Self::build(Some(self.clone()), limits);
+        let child = Self::build(Some(self.clone()), limits, own);
         *child.anchor.lock() = Some(child.clone());
         Ok(Opened(child))
     }
@@ -204,6 +218,9 @@ impl Account {
         if spent > 0 {
             self.tell_parent(spent);
         }
+        if let (Some(bucket), true) = (&self.bucket, self.has_own_bucket) {
+            bucket.end();
+        }
         for kind in KINDS {
             let Some((left, last)) = self.pot(kind).end() else {
                 continue;
@@ -235,6 +252,12 @@ impl Account {
             used: pot.used(),
             given: pot.given(),
         }
+    }
+
+    /// What bounds the CPU time of its threads; `None`: nothing.
+    #[must_use]
+    pub const fn bucket(&self) -> Option<&Arc<Bucket>> {
+        self.bucket.as_ref()
     }
 
     /// The highest priority it may give a thread.

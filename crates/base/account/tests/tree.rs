@@ -12,6 +12,7 @@ const MACHINE: Limits = Limits {
     threads: 50,
     endpoints: 20,
     facets: 30,
+    cpu: 0,
     priority: 31,
 };
 
@@ -180,6 +181,7 @@ fn scaled(memory: u64, priority: u8) -> Limits {
         threads: memory / 20,
         endpoints: memory / 50,
         facets: memory / 30,
+        cpu: 0,
         priority,
     }
 }

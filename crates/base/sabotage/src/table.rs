@@ -108,6 +108,7 @@ table! {
     HTTP_ANY_ORIGIN: "A request that another site made is answered.",
     HTTP_ANY_TOKEN: "A request that changes something needs no token.",
     HTTP_KEEP_ENDED: "A session that was ended still opens.",
+    IGNORE_BUDGETS: "Threads run on whose account has used its time up.",
     IGNORE_PEERS: "Functions that can reach each other around their unit are given to different holders.",
     IGNORE_PIN: "A pinned thread is woken on the first processor.",
     IGNORE_X2APIC: "The kernel reaches local APICs through memory although they offer MSRs.",

@@ -31,6 +31,7 @@ pub fn start() {
         threads: THREADS,
         endpoints: ENDPOINTS,
         facets: FACETS,
+        cpu: 0,
         priority: sched::PRIORITIES as u8 - 1,
     });
     if root.take(Kind::Memory, lost()).is_err() {
@@ -59,6 +60,7 @@ pub fn for_first_process() -> Limits {
         threads: left(Kind::Threads),
         endpoints: left(Kind::Endpoints),
         facets: left(Kind::Facets),
+        cpu: 0,
         priority: root.priority(),
     }
 }

@@ -71,12 +71,13 @@ impl Core {
         priority
     }
 
-    /// Takes out the task that comes first.
-    pub(crate) fn pop(&self, cpu: usize) -> Option<Arc<Task>> {
+    /// Takes out the task that comes first of those that have time left. Whether some had none, and were set aside.
+    pub(crate) fn pop(&self, cpu: usize) -> (Option<Arc<Task>>, bool) {
         let mut queue = self.queue.lock();
+        let any_out = queue.set_aside(crate::budget::is_out);
         let task = queue.pop(cpu);
         self.waiting.store(queue.occupied(), Ordering::Relaxed);
-        task
+        (task, any_out)
     }
 
     /// Moves a task to the place of the priority that it has now. `None`: it does not wait here.

@@ -2,7 +2,7 @@
 //!
 //! Owns which task runs on which CPU and when a waiting one wakes: one run queue and one timer heap per CPU, fixed
 //! priorities and what calls lend to them, a 5 ms quantum that is armed only when two tasks of one priority want the CPU,
-//! direct switch, and the look in the middle of long work.
+//! direct switch, budgets of CPU time by the period, and the look in the middle of long work.
 //! Invariant: it never knows why a task waits, and nothing on the way of a wake-up or a switch allocates.
 #![cfg_attr(
     test,
@@ -18,6 +18,7 @@
 
 extern crate alloc;
 
+mod budget;
 mod clock;
 mod core_state;
 mod heap;
@@ -27,6 +28,7 @@ mod switch;
 mod task;
 mod timer;
 
+pub use budget::PERIOD_NS;
 pub use clock::{NEVER, initialise as initialise_clock, now_ns, tsc_hz, tsc_to_ns};
 pub use core_state::{CpuSummary, cpu_count, online, set_cpu_count, spent_by, summary};
 pub use look::{Look, Unbroken, point, unbroken};

@@ -60,9 +60,17 @@ pub(crate) enum End {
 /// The queue of one CPU. Each task in it is held by one count, which goes back with [`RunQueue::pop`].
 #[derive(Debug)]
 pub(crate) struct RunQueue {
-    first: [*const Task; PRIORITIES],
+    first: [*const Task; PRIORITIES + 1],
     occupied: u32,
+    /// How many there are of those whose budget is used up, and how many of them are still to be asked whether it is back.
+    spent: u32,
+    unasked: u32,
 }
+
+/// The level of those whose budget is used up: nobody is taken from it.
+const SPENT: usize = PRIORITIES;
+/// How many are set aside, or asked whether their budget is back, in one go.
+const SET_ASIDE: usize = 8;
 
 // SAFETY: the pointers stand for counts of `Arc<Task>`, and tasks are `Send` and `Sync`.
 unsafe impl Send for RunQueue {}
@@ -81,8 +89,10 @@ unsafe fn links<'a>(task: *const Task) -> &'a mut Links {
 impl RunQueue {
     pub(crate) const fn new() -> Self {
         Self {
-            first: [null(); PRIORITIES],
+            first: [null(); PRIORITIES + 1],
             occupied: 0,
+            spent: 0,
+            unasked: 0,
         }
     }
 
@@ -98,6 +108,13 @@ impl RunQueue {
         task.place.cpu.store(cpu as u32 + 1, Ordering::SeqCst);
         let priority = task.priority.load(Ordering::SeqCst);
         let level = usize::from(priority) % PRIORITIES;
+        self.link(task, level, end);
+        self.occupied |= 1 << level;
+        priority
+    }
+
+    /// Puts a task, whose place says that it is here, into a ring.
+    fn link(&mut self, task: Arc<Task>, level: usize, end: End) {
         let task = Arc::into_raw(task);
         let first = self.first[level];
         // SAFETY: the task is held by the count that `into_raw` left, its neighbours by theirs; all are in this queue.
@@ -122,8 +139,73 @@ impl RunQueue {
         if first.is_null() || end == End::Front {
             self.first[level] = task;
         }
-        self.occupied |= 1 << level;
-        priority
+    }
+
+    /// Queues a task, which is in no queue, among those whose budget is used up.
+    pub(crate) fn push_spent(&mut self, task: Arc<Task>, cpu: usize) {
+        task.place.cpu.store(cpu as u32 + 1, Ordering::SeqCst);
+        self.link(task, SPENT, End::Back);
+        self.spent += 1;
+    }
+
+    /// Whether there is anybody whose budget is used up.
+    pub(crate) const fn has_spent(&self) -> bool {
+        self.spent > 0
+    }
+
+    /// Sets those aside who would come next and whose budget is used up: some of them. Whether there were any.
+    pub(crate) fn set_aside(&mut self, is_out: impl Fn(&Task) -> bool) -> bool {
+        let mut any = false;
+        for _ in 0..SET_ASIDE {
+            let Some(level) = self.occupied.checked_ilog2() else {
+                break;
+            };
+            let task = self.first[level as usize];
+            // SAFETY: the first of an occupied level is in this queue, and held by the count that `push` left.
+            unsafe {
+                if !is_out(&*task) {
+                    break;
+                }
+                self.unlink(task);
+                self.link(Arc::from_raw(task), SPENT, End::Back);
+            }
+            self.spent += 1;
+            any = true;
+        }
+        any
+    }
+
+    /// Asks some of those whose budget was used up whether it is back, each once in a period, and queues those again where it
+    /// is. Returns the highest priority of these, and whether more are to be asked.
+    pub(crate) fn take_back(
+        &mut self,
+        cpu: usize,
+        is_out: impl Fn(&Task) -> bool,
+    ) -> (Option<u8>, bool) {
+        if self.unasked == 0 {
+            self.unasked = self.spent;
+        }
+        let mut highest = None;
+        for _ in 0..SET_ASIDE.min(self.unasked as usize) {
+            self.unasked -= 1;
+            let task = self.first[SPENT];
+            if task.is_null() {
+                self.unasked = 0;
+                break;
+            }
+            // SAFETY: it is in this queue, and held by the count that its way here left.
+            let task = unsafe {
+                self.unlink(task);
+                Arc::from_raw(task)
+            };
+            if is_out(&task) {
+                self.link(task, SPENT, End::Back);
+            } else {
+                self.spent -= 1;
+                highest = highest.max(Some(self.push(task, cpu, End::Back)));
+            }
+        }
+        (highest, self.unasked > 0)
     }
 
     /// Takes the task at `task` out of its ring.
@@ -148,7 +230,7 @@ impl RunQueue {
             }
             level
         };
-        if self.first[level].is_null() {
+        if level != SPENT && self.first[level].is_null() {
             self.occupied &= !(1 << level);
         }
     }
@@ -175,6 +257,11 @@ impl RunQueue {
             return None;
         }
         // SAFETY: it is in this queue, whose lock the caller holds.
+        if unsafe { links(task) }.level == SPENT {
+            // It has its priority when its budget is back.
+            return None;
+        }
+        // SAFETY: as before.
         let task = unsafe {
             self.unlink(task);
             Arc::from_raw(task)

@@ -9,7 +9,7 @@ use sabotage::sabotage;
 use crate::core_state::{Core, IDLE, Local, core, cpu_count, local, local_of, this};
 use crate::run_queue::End;
 use crate::task::{LEAVING, NO_TIMER, OFF, ON};
-use crate::{NEVER, Task, TaskSpec, now_ns, timer};
+use crate::{NEVER, Task, TaskSpec, budget, now_ns, timer};
 
 /// How long equal priorities share a CPU.
 const QUANTUM_NS: u64 = 5_000_000;
@@ -77,7 +77,9 @@ fn count(c: &Core, task: &Task) -> u64 {
 /// Counts the time of what runs up to now, without a switch: for an account that is about to end.
 pub fn count_time() {
     let c = this();
+    let since = c.switched_at.load(Ordering::Relaxed);
     let now = count(c, current());
+    budget::spend(current(), since, now);
     c.switched_at.store(now, Ordering::Relaxed);
 }
 
@@ -102,12 +104,13 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
     c.switches.store(switches + 1, Ordering::Relaxed);
     c.priority
         .store(next.priority.load(Ordering::SeqCst), Ordering::Relaxed);
+    let since = c.switched_at.load(Ordering::Relaxed);
     let now = count(c, &previous);
     let account = next.account.as_ref().map_or(core::ptr::null(), Arc::as_ptr);
     c.account.store(account.cast_mut(), Ordering::Relaxed);
     c.switched_at.store(now, Ordering::Relaxed);
     if previous.marks.load(Ordering::Relaxed) | next.marks.load(Ordering::Relaxed) != 0 {
-        switch_marked(c, l, &previous, &next);
+        switch_marked(c, l, &previous, &next, (since, now));
     }
     switch_space(l, previous.space.as_ref(), &next);
     // SAFETY: `next` left its last CPU, and this CPU alone loads it.
@@ -157,11 +160,13 @@ fn switch_space(l: &mut Local, ran: Option<&Arc<AddressSpace>>, next: &Task) {
     }
 }
 
-/// What a switch between most tasks does without: the registers of the floating-point unit, where either task has any, and the
-/// barrier between distrusting accounts.
+/// What a switch between most tasks does without: the registers of the floating-point unit, where either task has any, the
+/// barrier between distrusting accounts, and budgets of CPU time.
 #[cold]
 #[inline(never)]
-fn switch_marked(c: &Core, l: &mut Local, from: &Task, to: &Task) {
+fn switch_marked(c: &Core, l: &mut Local, from: &Task, to: &Task, (since, now): (u64, u64)) {
+    budget::spend(from, since, now);
+    budget::begin(c, to, now);
     if from.fpu.is_some() || to.fpu.is_some() {
         // SAFETY: this CPU leaves `from`, whose `on_cpu` says so until it has, and takes up `to`, which left its last CPU.
         unsafe { cpu::switch_fpu(from.fpu.as_deref(), to.fpu.as_deref()) };
@@ -200,7 +205,11 @@ pub fn run_first() {
 }
 
 fn next_task(c: &Core) -> Arc<Task> {
-    match c.pop(cpu::index()) {
+    let (next, any_out) = c.pop(cpu::index());
+    if any_out {
+        crate::budget::await_refill();
+    }
+    match next {
         Some(task) => {
             if c.is_wanted_from(task.priority()) {
                 start_quantum(c);
@@ -375,7 +384,7 @@ pub fn make_ready(task: Arc<Task>) {
 }
 
 /// Somebody of this priority waits on CPU `cpu` now.
-fn announce(c: &Core, cpu: usize, priority: u8) {
+pub(crate) fn announce(c: &Core, cpu: usize, priority: u8) {
     let running = c.priority.load(Ordering::Relaxed);
     let idle = IDLE.load(Ordering::SeqCst) >> cpu & 1 != 0;
     if cpu == cpu::index() {
@@ -435,6 +444,12 @@ pub fn yield_now() {
     let priority = me.priority();
     // Somebody else may have changed it.
     c.priority.store(priority, Ordering::Relaxed);
+    if me.bucket().is_some() && budget::ran_out(c, me) {
+        let cpu = cpu::index();
+        c.queue.lock().push_spent(me.clone(), cpu);
+        budget::await_refill();
+        return switch_to(c, next_task(c));
+    }
     if !c.is_wanted_from(priority) {
         return;
     }

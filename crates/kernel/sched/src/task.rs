@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use account::Account;
+use account::{Account, Bucket};
 use call_state::Loans;
 use cpu::{FpuState, Lock};
 use cpu_vulnerabilities::{Marks, Party};
@@ -70,6 +70,8 @@ pub(crate) const LEAVING: u8 = 2;
 
 /// A mark beside those of [`Marks`]: it has floating-point state.
 pub(crate) const FPU: u8 = 1 << 7;
+/// Another: its account has a budget of CPU time.
+pub(crate) const BUDGET: u8 = 1 << 6;
 
 /// One thread of control with a kernel stack.
 #[derive(Debug)]
@@ -120,8 +122,10 @@ impl Task {
         }
         let priority = spec.priority.min(PRIORITIES as u8 - 1);
         let distrusting = spec.party.is_some_and(|party| party.distrusting);
+        let budget = spec.account.as_ref().and_then(|account| account.bucket());
         let marks = if distrusting { Marks::DISTRUSTING } else { 0 }
-            | if spec.fpu.is_some() { FPU } else { 0 };
+            | if spec.fpu.is_some() { FPU } else { 0 }
+            | if budget.is_some() { BUDGET } else { 0 };
         let make = || {
             Arc::new(Self {
                 saved: UnsafeCell::new(saved),
@@ -181,6 +185,15 @@ impl Task {
     pub fn give_back(&self, priority: u8) {
         sabotage!(KEEP_LOANS => return);
         self.settle(|loans| loans.give_back(priority));
+    }
+
+    /// The budget of its account, if that has one.
+    #[inline]
+    pub(crate) fn bucket(&self) -> Option<&Bucket> {
+        if self.marks.load(Ordering::Relaxed) & BUDGET == 0 {
+            return None;
+        }
+        self.account.as_ref()?.bucket().map(|bucket| &**bucket)
     }
 
     /// Whether some call lends it a priority.

@@ -221,6 +221,7 @@ fn decode_service(idx: usize, entry: service::Reader<'_>) -> Result<Service, Err
             threads: limits.get_threads(),
             endpoints: limits.get_endpoints(),
             facets: limits.get_facets(),
+            cpu_per_mille: limits.get_cpu_per_mille(),
         },
         max_restarts: entry.get_max_restarts(),
         critical: entry.get_critical(),

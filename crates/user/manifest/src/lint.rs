@@ -132,6 +132,7 @@ fn check_limits(service: &Service) -> Result<(), Error> {
         ("limits.threads", u32::from(l.threads), 1, 256),
         ("limits.endpoints", u32::from(l.endpoints), 0, 4096),
         ("limits.facets", l.facets, 0, 1 << 20),
+        ("limits.cpuPerMille", u32::from(l.cpu_per_mille), 0, 64_000),
     ];
     // Where a service says nothing of its first thread, that has the usual.
     let of_thread = [

@@ -89,6 +89,8 @@ pub struct Limits {
     pub endpoints: u16,
     /// Facets it has minted.
     pub facets: u32,
+    /// Thousandths of one CPU in each period; 0: as much as there is.
+    pub cpu_per_mille: u16,
 }
 
 /// One interface that a service serves on its endpoint.

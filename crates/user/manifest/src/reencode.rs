@@ -102,6 +102,7 @@ fn copy_limits(from: limits::Reader<'_>, mut to: limits::Builder<'_>) {
     to.set_threads(from.get_threads());
     to.set_endpoints(from.get_endpoints());
     to.set_facets(from.get_facets());
+    to.set_cpu_per_mille(from.get_cpu_per_mille());
 }
 
 fn copy_export(from: export::Reader<'_>, mut to: export::Builder<'_>) -> capnp::Result<()> {

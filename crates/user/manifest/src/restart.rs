@@ -104,6 +104,7 @@ mod tests {
                 threads: 1,
                 endpoints: 1,
                 facets: 1,
+                cpu_per_mille: 0,
             },
             max_restarts,
             critical: false,

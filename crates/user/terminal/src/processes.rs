@@ -34,6 +34,8 @@ pub struct Row {
     pub pages: u32,
     /// Pages that it may pay for.
     pub limit_pages: u32,
+    /// Thousandths of a processor that it may use; 0: as much as there is.
+    pub cpu_per_mille: u16,
     /// Processor time so far.
     pub cpu_ns: u64,
     /// Capabilities that it holds.
@@ -49,6 +51,14 @@ pub struct Row {
 }
 
 impl Row {
+    /// What it may use of a processor, in percent.
+    pub fn cpu_limit(&self) -> String {
+        match self.cpu_per_mille {
+            0 => String::from("-"),
+            limit => format!("{}.{} %", limit / 10, limit % 10),
+        }
+    }
+
     /// What it does, in one word, or what it waits for.
     pub fn state(&self) -> String {
         let state = match self.state {
@@ -90,6 +100,7 @@ pub fn list(info: Option<&SystemInfo>) -> Result<Vec<Row>, Failure> {
                         limit_pages: process.limit_pages(),
                         threads: process.threads(),
                         pages: process.memory_pages(),
+                        cpu_per_mille: process.cpu_per_mille(),
                         cpu_ns: process.cpu_ns(),
                         handles: process.handles(),
                         limit_handles: process.limit_handles(),

@@ -233,6 +233,7 @@ impl Conductor<'_> {
             distrusting: given & 2 != 0,
             stack_pages: 0,
             area_pages: 0,
+            cpu_per_mille: 0,
         };
         start
     }

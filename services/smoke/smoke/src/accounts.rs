@@ -42,5 +42,6 @@ pub const fn child(memory_pages: u32, handles: u32) -> Limits {
         distrusting: false,
         stack_pages: 0,
         area_pages: 0,
+        cpu_per_mille: 0,
     }
 }

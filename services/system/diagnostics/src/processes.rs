@@ -25,6 +25,7 @@ pub fn list(held: &Held, to: &mut Output<'_>) -> Outcome {
         ("PRIORITY", Align::Right),
         ("THREADS", Align::Right),
         ("CPU s", Align::Right),
+        ("OF", Align::Right),
         ("STATE", Align::Left),
     ]);
     let rows = processes::list(held.info.as_ref())?;
@@ -34,6 +35,7 @@ pub fn list(held: &Held, to: &mut Output<'_>) -> Outcome {
             row.priority.to_string(),
             row.threads.to_string(),
             show::seconds(row.cpu_ns),
+            row.cpu_limit(),
             row.state().to_string(),
         ]);
     }

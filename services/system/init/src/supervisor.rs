@@ -359,6 +359,7 @@ impl<'a> Supervisor<'a> {
             distrusting: service.distrusting,
             stack_pages: service.stack_pages,
             area_pages: service.area_pages,
+            cpu_per_mille: service.limits.cpu_per_mille,
         };
         self.tools
             .spawner

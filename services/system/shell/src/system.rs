@@ -63,11 +63,12 @@ impl System {
             ("MEMORY", Align::Right),
             ("LIMIT", Align::Right),
             ("CPU s", Align::Right),
+            ("OF", Align::Right),
             ("HANDLES", Align::Right),
             ("STATE", Align::Left),
         ]);
         for row in self.rows()? {
-            let state = row.state();
+            let (state, of) = (row.state(), row.cpu_limit());
             table.row([
                 row.id.to_string(),
                 row.name,
@@ -77,6 +78,7 @@ impl System {
                 show::size(u64::from(row.pages) * 4096),
                 show::size(u64::from(row.limit_pages) * 4096),
                 show::seconds(row.cpu_ns),
+                of,
                 format!("{}/{}", row.handles, row.limit_handles),
                 state,
             ]);

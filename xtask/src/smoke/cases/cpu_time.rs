@@ -8,6 +8,21 @@ use crate::smoke::sabotage::{Break, Sabotage};
 
 const RUNNING: &str = "@cpu-time.running counted=true listed=true";
 const PAST: &str = "@cpu-time.past starters=true asleep=true grows=false";
+const LOOP: &str = "@budget.loop alone=true within=true used_up=true bystander=true";
+const CROWD: &str = "@budget.crowd bystander=true";
+const GIVEN: &str = r#"@budget.given giver=exited said="too_much=overBudget more=overBudget own=100 again=300 within=true""#;
+
+inventory::submit! {
+    Smoke {
+        name: "cpu-budget",
+        question: "Does an account use as much of a processor as it was given, whatever its priority, and give of that on?",
+        rows: &["CF-05"],
+        manifest: "smoke/cpu-budget",
+        extra: &["-icount", "shift=0,sleep=off"],
+        required: &[LOOP, "@budget.ended looping=killed bystander=true", CROWD, GIVEN],
+        ..PROGRAM
+    }
+}
 
 inventory::submit! {
     Smoke {
@@ -34,5 +49,13 @@ inventory::submit! {
         point: points::FORGET_CPU_TIME,
         smoke: "cpu-time",
         breaks: Break::Missing(PAST),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::IGNORE_BUDGETS,
+        smoke: "cpu-budget",
+        breaks: Break::Missing(LOOP),
     }
 }

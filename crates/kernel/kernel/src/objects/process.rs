@@ -55,6 +55,7 @@ fn limits(l: process_spawner::LimitsReader<'_>) -> Limits {
         threads: u64::from(l.threads()),
         endpoints: u64::from(l.endpoints()),
         facets: u64::from(l.facets()),
+        cpu: u64::from(l.cpu_per_mille()),
         priority: l.priority(),
     }
 }

@@ -147,6 +147,13 @@ fn state(process: &Process) -> system_info::State {
     best
 }
 
+/// Thousandths of a CPU that it may use, with all below it that have no budget of their own; 0: as much as there is.
+fn cpu_per_mille(process: &Process) -> u16 {
+    let bucket = process.account().bucket();
+    let thousandths = bucket.map_or(0, |bucket| bucket.thousandths().max(1));
+    u16::try_from(thousandths).unwrap_or(u16::MAX)
+}
+
 /// The first call that one of its threads waits for; a process with many threads mostly runs.
 fn waits_for(process: &Process) -> Option<ipc::Awaited> {
     let mut threads = process.threads().take(THREADS_PER_LOOK);
@@ -186,6 +193,7 @@ impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
                 restarts: p.restarts,
                 limit_pages: super::process::limit_pages(p),
                 limit_handles: super::process::limit(p, Kind::Handles),
+                cpu_per_mille: cpu_per_mille(p),
                 limit_threads: super::process::limit(p, Kind::Threads).min(0xffff) as u16,
             })
             .inspect(|_| {

@@ -749,7 +749,8 @@ pub mod memory_object {
         }
         /// Ends every mapping and handle of the object in every process, and returns when no CPU can reach a page
         /// through one. For whoever made the object: what `readOnly` gave, and a window over somebody else's pages,
-        /// ends with what it was made from and carries no such right.
+        /// ends with what it was made from and carries no such right. The end of the account that made the object
+        /// does the same.
         ///
         /// Refuses: `notSupported`
         pub fn revoke(&self) -> Result<(), stub::Refusal> {
@@ -1255,9 +1256,11 @@ pub mod endpoint {
     impl<O: stub::Object> Client<O> {
         /// Makes a facet with an epoch of its own. Its cookie comes with every call through it; when its last handle
         /// goes, one notice with the cookie comes, whose place was reserved here. The caller pays for facet and
-        /// notice until it was heard, whoever made the endpoint. A facet of one incarnation becomes `stale` at the
-        /// next `renew`, and nobody hears of its end after that. A durable one must mean the same to every
-        /// incarnation: its notice says which one minted it, and comes to a later one as of an earlier one.
+        /// notice until it was heard, whoever made the endpoint. When the caller's account ends the facet is `stale`,
+        /// or `revoked` where it is durable; but a durable one lives on where whoever lent the endpoint gave the
+        /// caller its account, or is above whoever did. A facet of one incarnation becomes `stale` at the next
+        /// `renew`, and nobody hears of its end after that. A durable one must mean the same to every incarnation:
+        /// its notice says which one minted it, and comes to a later one as of an earlier one.
         ///
         /// Refuses: `overBudget`, `noMemory`, `overShare` where the endpoint was lent with fewer
         pub fn mint(
@@ -1389,6 +1392,11 @@ pub mod process_spawner {
             /// one run, so what is no power of two is charged as the next one. The ring has 16 submissions in one
             /// page, 32 in two or three, 64 in more.
             area_pages: u16 = 12;
+            /// Thousandths of one CPU that its threads may use in each period of 20 ms, and those of what it starts
+            /// without a budget of its own: 1000 are a whole CPU. Out of its starter's, where that has any. When they
+            /// are used up none of them runs until the next period, whatever its priority. 0 stands for no budget but
+            /// its starter's.
+            cpu_per_mille: u16 = 13;
         }
     }
     stub::reader! {
@@ -1405,6 +1413,7 @@ pub mod process_spawner {
             distrusting: bool = 137;
             stack_pages: u16 = 9;
             area_pages: u16 = 12;
+            cpu_per_mille: u16 = 13;
         } try {
         }
     }
@@ -1420,6 +1429,7 @@ pub mod process_spawner {
         distrusting = 137;
         stack_pages = 9;
         area_pages = 12;
+        cpu_per_mille = 13;
     } }
 
     stub::methods! {
@@ -1669,7 +1679,8 @@ pub mod system_info {
         /// `cpuNs` is the processor time that it used, up to now; `cpuBelowNs` that of processes it started, and of
         /// theirs, which have ended. `waitsFor` and `waitsMethod` name the interface and method of a call to a server
         /// that one of its threads waits for in registers, 0 where none does; `waitsForItself` says that the thread
-        /// that waits is one that receives there.
+        /// that waits is one that receives there. `cpuPerMille`: thousandths of a CPU that its account may use and
+        /// did not give on, 0 for as much as there is.
         pub struct Process<'a>: 8 words, 1 pointers {
             id: u64 = 0;
             name: &'a str = 0;
@@ -1687,6 +1698,7 @@ pub mod system_info {
             waits_for: u64 = 7;
             waits_method: u16 = 22;
             waits_for_itself: bool = 232;
+            cpu_per_mille: u16 = 23;
         }
     }
     stub::reader! {
@@ -1706,6 +1718,7 @@ pub mod system_info {
             waits_for: u64 = 7;
             waits_method: u16 = 22;
             waits_for_itself: bool = 232;
+            cpu_per_mille: u16 = 23;
         } try {
             name: &'m str = 0;
             state: crate::process::system_info::State = 5;

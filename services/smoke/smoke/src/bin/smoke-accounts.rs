@@ -159,6 +159,7 @@ fn spawn_more(env: &Env) -> Result<(), Error> {
         distrusting: false,
         stack_pages: 0,
         area_pages: 0,
+        cpu_per_mille: 0,
     };
     let try_with = |limits: Limits| {
         let child = kit.start_within("sleeper", &limits, &[], &[give("timer", &kit.timer)]);

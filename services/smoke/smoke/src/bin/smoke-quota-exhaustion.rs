@@ -31,6 +31,7 @@ const LIMITS: Limits = Limits {
     distrusting: false,
     stack_pages: 0,
     area_pages: 0,
+    cpu_per_mille: 0,
 };
 /// Nothing is asked for more often than this: a bound that does not hold ends the attempt too.
 const ATTEMPTS: usize = 5000;

@@ -94,6 +94,7 @@ const SMALL: Limits = Limits {
     distrusting: false,
     stack_pages: 0,
     area_pages: 0,
+    cpu_per_mille: 0,
 };
 
 fn ask(env: &Env) -> Result<(), Error> {
