@@ -1,5 +1,6 @@
 @0xd1c0a5e5b0a72111;
-# A system with a network: a virtio interface, one stack over it, a resolver, and a shell whose words use them.
+# A system with a network: a virtio interface, one stack over it, a resolver, a page that shows the system, and a shell whose words use
+# them.
 
 using M = import "../schema/manifest.capnp";
 
@@ -19,13 +20,14 @@ const manifest :M.Manifest = (
       ] ),
     ( name = "netstack", binary = "netstack", priority = 22, restart = always,
       # What each export stands for, in their order.
-      arguments = ["status", "echo", "tcp-listen sockets=16", "tcp-connect sockets=16", "udp-connect ports=53 sockets=8"],
+      arguments = ["status", "echo", "tcp-listen sockets=16", "tcp-connect sockets=16", "udp-connect ports=53 sockets=8", "tcp-listen ports=80 sockets=24"],
       exports = [
         (name = "status", interface = "NetworkManager"),
         (name = "echo", interface = "IcmpEcho"),
         (name = "listen", interface = "TcpListenAuthority"),
         (name = "connect", interface = "TcpConnectAuthority"),
         (name = "names", interface = "UdpConnectAuthority"),
+        (name = "web", interface = "TcpListenAuthority"),
       ],
       limits = (memoryPages = 8192),
       grants = [
@@ -44,6 +46,21 @@ const manifest :M.Manifest = (
         (kernel = logSink),
         (kernel = timer),
         (kernel = entropySource),
+      ] ),
+    # The page that shows the system, at one port; the address is said on the serial line.
+    ( name = "web", binary = "web-ui", priority = 16, restart = always,
+      arguments = ["port=80", "hosts=localhost:*,127.0.0.1:*", "open=http://127.0.0.1:8080/"],
+      grants = [
+        (name = "network", export = (service = "netstack", export = "status")),
+        (name = "listen", export = (service = "netstack", export = "web")),
+        (kernel = console),
+        (kernel = logSink),
+        (kernel = logReader),
+        (kernel = timer),
+        (kernel = entropySource),
+        (kernel = systemGraph),
+        (kernel = systemInfo),
+        (kernel = machineInspector),
       ] ),
     ( name = "shell", binary = "shell", priority = 16, restart = onFailure,
       grants = [

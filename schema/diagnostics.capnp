@@ -199,6 +199,52 @@ interface MachineInspector @0xd1c0a5e5b0a70d01 {
   }
 }
 
+# Who holds what: processes, what they may use, and every capability by the object that it names. To be looked at: a number
+# names an object for as long as the machine runs, is never used again, and opens nothing. What changes between two pages of a list
+# may be in both or in none.
+interface SystemGraph @0xd1c0a5e5b0a70d03 {
+  # Every process that has not ended, by ascending id.
+  processes @0 (from :UInt64) -> (next :UInt64, list :List(Node));
+  # What a process holds, in the order of its table; up to 32 records here. `from` and `next` are places of the table.
+  # Refuses: `notFound`.
+  held @1 (process :UInt64, from :UInt32) -> (next :UInt32, list :List(Holding));
+
+  struct Node {
+    id @0 :UInt64; name @1 :Text;
+    # Who started it, 0 for the kernel. Its account came out of that one's.
+    startedBy @2 :UInt64;
+    priority @3 :UInt8;
+    # It is ending, and its capabilities are given back.
+    dying @4 :Bool;
+    restarts @5 :UInt32;
+    # Of each kind: what it uses, what it gave to those it started, what it has in all.
+    memory @6 :Use; threads @7 :Use; handles @8 :Use; endpoints @9 :Use; facets @10 :Use;
+    cpuNs @11 :UInt64;
+  }
+  struct Use { own @0 :UInt64; given @1 :UInt64; limit @2 :UInt64; }
+
+  struct Holding {
+    # The object, and the interface by which the holder was given it.
+    object @0 :UInt64; interfaceId @1 :UInt64;
+    kind @2 :Kind;
+    standing @3 :Standing;
+    about @4 :About;
+    # For `endpoint`, `process` and `memory` its number; for `claim` and `device` the function's address. Memory has the number of the object
+    # that was made of the pages first, so that parts of one object are seen to be that.
+    subject @5 :UInt64;
+    # For `memory`: how much of it.
+    bytes @6 :UInt64;
+  }
+  # `facet`: calls go through it. `endpoint` and `lentEndpoint`: calls are received with it; with the last handle on the former
+  # the endpoint ends for everybody. `reply`: a call waits for its answer. `kernel`: the kernel serves it.
+  enum Kind { facet @0; endpoint @1; lentEndpoint @2; reply @3; kernel @4; }
+  # `good`: it works. `revoked`: it was, or who answered is gone. `stale`: its server was started anew. `ended`: the claim on a
+  # device that it derives from is over.
+  enum Standing { good @0; revoked @1; stale @2; ended @3; }
+  # `claim`: with its last handle the claim on the device ends. `device`: what derives from a claim.
+  enum About { itself @0; endpoint @1; claim @2; device @3; process @4; memory @5; }
+}
+
 # The console, for whoever has the serial line and wants to lend it.
 interface ConsoleSession @0xd1c0a5e5b0a70d02 {
   # Takes the serial line over and gives it back when the person there says `exit`. Whoever asks meanwhile waits.

@@ -98,6 +98,7 @@ struct Grant {
     processTracer @18; # Shows what processes call.
     wallClock @19; # The time of day.
     wallClockControl @20; # Sets the time of day.
+    systemGraph @21; # Shows who holds what.
   }
   struct ExportSource { service @0 :Text; export @1 :Text; }
   struct DeviceSource {

@@ -206,13 +206,15 @@ interface ProcessSpawner @0xd1c0a5e5b0a7010d {
   # `limits` is given out of what the caller itself has left; it comes back when the child ends, and what the child
   # still pays for then as it goes.
   # Refuses: `notFound` (no such image), `badImage`, `badArgument` (name, grant name), `alreadyExists` (two grants
-  # of one name), `outOfRange` (arguments over the startup pages, a stack or an area of a size that is not allowed), `overBudget` (more than the caller has of anything,
+  # of one name), `outOfRange` (more than 32 grants, arguments over the startup pages, a stack or an area of a size that is not allowed), `overBudget` (more than the caller has of anything,
   # a priority above its own, or too little to start with), `noMemory`, `badTransfer`, `notSupported` (`fpu` without one).
   spawn @0 (name :Text, image :Text, arguments :List(Text), limits :Limits, grants :List(Grant)) -> (process :ProcessHandle) $Stub.extraTransfers;
   # Starts an image from a MemoryObject. The kernel copies it first and checks the copy.
   # Refuses: as `spawn`, and `wrongKind`, `outOfRange` over 32 MiB.
   spawnMemory @1 (name :Text, image :MemoryObject, bytes :UInt64, arguments :List(Text), limits :Limits, grants :List(Grant)) -> (process :ProcessHandle) $Stub.extraTransfers;
-  struct Grant { name @0 :Text; interfaceId @1 :UInt64; transfer @2 :UInt16; }
+  # `transfer` is the position of a capability that travels with the call, or 65535: `handle` names one of the caller's own then, which is
+  # copied. So more are granted than travel with one message.
+  struct Grant { name @0 :Text; interfaceId @1 :UInt64; transfer @2 :UInt16; handle @3 :UInt64; }
   struct Limits {
     memoryPages @0 :UInt32 = 4096;
     handles @1 :UInt32 = 1024;

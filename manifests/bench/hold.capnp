@@ -20,6 +20,7 @@ const manifest :M.Manifest = (
         (kernel = logSink),
         (kernel = rawConsole),
         (kernel = machineInspector),
+        (kernel = systemGraph),
         (kernel = processTracer),
         (kernel = hardwareAuditLog),
         (kernel = bootPackage),

@@ -289,6 +289,14 @@ pub fn serves_network(project: &Project, name: &str) -> Result<bool> {
     }))
 }
 
+/// Whether a system serves the page that shows it.
+pub fn serves_page(project: &Project, name: &str) -> Result<bool> {
+    let bytes = compile_manifest(project, name)?;
+    let mut services =
+        manifest::read(&bytes).map_or_else(|_| Vec::new(), |manifest| manifest.services);
+    Ok(services.drain(..).any(|service| service.binary == "web-ui"))
+}
+
 /// Says which disks no service of the system will claim. A wrong manifest name is reported here as well.
 pub fn warn_about_surplus(project: &Project, manifest: &str, disks: &[Disk]) -> Result<()> {
     // A manifest that the guest will refuse says so itself.

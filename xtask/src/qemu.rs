@@ -44,14 +44,22 @@ pub enum Feature {
     X2apic,
     /// Devices in another process, over a socket: from 10.1 on.
     VfioUser,
+    /// A browser, which shows the guest's page.
+    Browser,
 }
 
 impl Feature {
+    /// Whether another QEMU could offer it.
+    pub fn is_emulated(self) -> bool {
+        matches!(self, Self::X2apic | Self::VfioUser)
+    }
+
     /// What a person is told.
     pub fn name(self) -> &'static str {
         match self {
             Self::X2apic => "x2APIC",
             Self::VfioUser => "devices in another process (vfio-user-pci)",
+            Self::Browser => "a browser (chromium-headless-shell)",
         }
     }
 
@@ -61,6 +69,7 @@ impl Feature {
             // The CPU does not start without it.
             Self::X2apic => starts(accel, "max,+x2apic,enforce"),
             Self::VfioUser => offers_device("vfio-user-pci"),
+            Self::Browser => save_lab::companion::browser().is_some(),
         }
     }
 }

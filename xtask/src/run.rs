@@ -170,7 +170,11 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
 fn extra(project: &Project, args: &RunArgs) -> Result<Vec<OsString>> {
     let mut extra = Vec::new();
     if !args.no_network && package::serves_network(project, &args.manifest)? {
-        extra.extend(network::arguments(&args.forward));
+        let mut forwards = args.forward.clone();
+        if package::serves_page(project, &args.manifest)? {
+            forwards.extend(network::for_page(&args.forward));
+        }
+        extra.extend(network::arguments(&forwards));
     }
     extra.extend(args.extra.iter().cloned());
     Ok(extra)

@@ -1,5 +1,6 @@
 //! `cargo xtask smoke`: boots that answer one question each, and sabotages that show each answer can be no.
 
+mod browser;
 pub mod case;
 mod cases;
 pub mod models;

@@ -313,6 +313,11 @@ impl<'a> Runner<'a> {
             .needs
             .filter(|one| !one.is_offered(self.options.accel))?;
         let (name, version) = (feature.name(), &self.version);
+        if !feature.is_emulated() {
+            return Some(format!(
+                "{name} is not here; `cargo xtask setup` says how to get it"
+            ));
+        }
         Some(format!(
             "{version} cannot emulate {name}; another QEMU: --qemu PROGRAM"
         ))

@@ -49,8 +49,8 @@ impl Point {
     #[must_use]
     pub fn is_in_service(&self) -> bool {
         let kinds = [
-            "service-", "net-", "dhcp-", "store-", "volume-", "save-", "saves-", "capsule-",
-            "vault-",
+            "service-", "net-", "dhcp-", "http-", "store-", "volume-", "save-", "saves-",
+            "capsule-", "vault-",
         ];
         kinds.iter().any(|kind| self.name.starts_with(kind))
     }

@@ -466,18 +466,13 @@ fn message<P: Outgoing<CapArg>>(selector: u8, payload: P) -> Vec<u8> {
 }
 
 fn programs() -> Vec<Seed> {
-    let grants = [
-        spawner::Grant {
-            name: "console",
-            interface_id: 5,
-            transfer: 1,
-        },
-        spawner::Grant {
-            name: "timer",
-            interface_id: 6,
-            transfer: 0,
-        },
-    ];
+    let grant = |name, interface_id, transfer| spawner::Grant {
+        name,
+        interface_id,
+        transfer,
+        handle: 0,
+    };
+    let grants = [grant("console", 5, 1), grant("timer", 6, 0)];
     let spawn = spawner::SpawnParams {
         name: "a name",
         image: "an image",

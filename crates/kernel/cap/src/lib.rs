@@ -12,23 +12,54 @@ use handles::{Handle, HandleTable, Reservation};
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
-/// An object's epoch: raised by one to revoke every slot that was made before.
+/// The number of an object, for whoever looks: never used again, and neither an address nor a right.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Number(u64);
+
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
+
+impl Number {
+    /// The number of one more object.
+    #[must_use]
+    pub fn next() -> Self {
+        Self(NEXT_NUMBER.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// As it is told.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// An object's epoch: raised by one to revoke every slot that was made before. Each object has one, and so a number.
 #[derive(Debug)]
-pub struct Epoch(AtomicU64);
+pub struct Epoch {
+    raised: AtomicU64,
+    number: Number,
+}
 
 /// The epoch that objects begin with.
 const FIRST: u64 = 1;
 
 impl Default for Epoch {
     fn default() -> Self {
-        Self(AtomicU64::new(FIRST))
+        Self {
+            raised: AtomicU64::new(FIRST),
+            number: Number::next(),
+        }
     }
 }
 
 impl Epoch {
     /// The epoch now.
     pub fn now(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.raised.load(Ordering::Acquire)
+    }
+
+    /// The number of the object whose epoch this is.
+    pub const fn number(&self) -> Number {
+        self.number
     }
 
     /// Checks that a grant of `granted` is current.
@@ -51,7 +82,7 @@ impl Epoch {
     /// Revokes everything granted before. At the last value it stays there, and nothing new is ever current.
     pub fn revoke(&self) {
         let _ = self
-            .0
+            .raised
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |e| e.checked_add(1));
     }
 }

@@ -81,8 +81,8 @@ pub use life::{ThreadSpec, exit_thread, leave_if_dying, settle};
 pub use object::release;
 pub use process::{Label, for_each_process, process_by_id};
 pub use records::{
-    Bank, Endpoint, EndpointCore, Facet, KernelCall, KernelObject, Object, Pending, Process, Quick,
-    Slot, Thread, Tie,
+    About, Bank, Endpoint, EndpointCore, Facet, Held, KernelCall, KernelObject, Object, Pending,
+    Process, Quick, Slot, Thread, Tie,
 };
 pub use scratch::install as install_scratch;
 pub use thread::{JoinRight, current, pay_by_running};

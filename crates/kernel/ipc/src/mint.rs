@@ -5,7 +5,7 @@ use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use account::{Account, Kind, Share};
-use cap::Epoch;
+use cap::{Epoch, Number};
 use cpu::Lock;
 use ring_abi::Refusal;
 use sabotage::sabotage;
@@ -35,6 +35,7 @@ impl Endpoint {
         let tie = Tie::new()?;
         let endpoint = frames::with_room(ENDPOINT_BYTES, || {
             let core = Arc::new(EndpointCore {
+                number: Number::next(),
                 queues: Lock::new(Queues::new()),
                 incarnation: AtomicU64::new(1),
                 closed: AtomicBool::new(false),

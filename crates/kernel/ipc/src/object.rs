@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use cap::{Epoch, Target};
 use ring_abi::Refusal;
 
-use crate::records::{Facet, KernelObject, Made, Object, Slot};
+use crate::records::{About, Facet, KernelObject, Made, Object, Slot};
 
 impl Clone for Object {
     // Once in each operation: derived, it would be a call.
@@ -77,6 +77,21 @@ impl Target for Object {
 }
 
 impl Object {
+    /// What it stands for, for whoever looks. The caller holds no lock.
+    pub fn about(&self) -> About {
+        match self {
+            Self::Facet(f) => About::Endpoint(f.core().number.get()),
+            Self::Endpoint(e) => About::Endpoint(e.core().number.get()),
+            Self::Reply(_) => About::Itself,
+            Self::Kernel(k) => k.about(),
+        }
+    }
+
+    /// Whether it is the right to receive that everything lent of the endpoint derives from: with its last handle the endpoint ends.
+    pub fn is_own_endpoint(&self) -> bool {
+        matches!(self, Self::Endpoint(e) if e.share.is_none())
+    }
+
     /// A kernel object as a capability.
     pub fn kernel<K: KernelObject>(object: Arc<K>) -> Slot {
         let interface = object.interface();

@@ -28,6 +28,8 @@ use crate::table::{Holder, Table};
 pub struct Label<'a> {
     /// Its name.
     pub name: &'a str,
+    /// The number of who starts it, 0 for the kernel.
+    pub started_by: u64,
     /// How often its starter says that it has started it anew.
     pub restarts: u32,
     /// Whether its threads may use the floating-point and vector unit.
@@ -99,6 +101,7 @@ impl Process {
             Arc::new(Self {
                 id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
                 name,
+                started_by: label.started_by,
                 restarts: label.restarts,
                 has_fpu: label.fpu,
                 is_distrusting: label.distrusting,
@@ -244,6 +247,15 @@ impl Process {
     /// Count of capabilities held.
     pub fn handle_count(&self) -> u32 {
         self.handles.lock().len()
+    }
+
+    /// The first capability from place `from` of its table on, and the place to go on from: a bounded part of the table is looked
+    /// at. What comes is a copy, and of a reply right only its name.
+    pub fn held_from(&self, from: u32) -> (Option<Slot>, Option<u32>) {
+        let table = self.handles.lock();
+        let (handle, next) = table.next_live(from);
+        let slot = handle.and_then(|handle| table.slot(handle).ok());
+        (slot.cloned(), next)
     }
 
     /// Places of the handle table: in use, set aside for a transfer, worn out for good.

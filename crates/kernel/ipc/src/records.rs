@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
 use account::{Charge, Opened, Share};
 use arrayvec::{ArrayString, ArrayVec};
 use call_state::{CallWord, Mailbox};
-use cap::Epoch;
+use cap::{Epoch, Number};
 use cpu::Lock;
 use memory::{MemoryObject, Vm};
 use ring_abi::{MAX_TRANSFERS, Refusal};
@@ -45,6 +45,8 @@ pub struct Process {
     pub id: u64,
     /// Name, for people.
     pub name: ArrayString<NAME_BYTES>,
+    /// The number of who started it, 0 for the kernel.
+    pub started_by: u64,
     /// How often its starter says that it has started it anew.
     pub restarts: u32,
     /// Whether its threads keep floating-point and vector registers.
@@ -216,6 +218,8 @@ pub(crate) struct Outbound {
 /// The meeting place of clients and server.
 #[derive(Debug)]
 pub struct EndpointCore {
+    /// Names it to whoever looks.
+    pub(crate) number: Number,
     pub(crate) queues: Lock<Queues<Queued, Receiver>>,
     /// Raised when the next incarnation begins, under the lock of the queues; facets that are not durable belong to one.
     pub(crate) incarnation: AtomicU64,
@@ -372,8 +376,40 @@ pub trait KernelObject: Any + Send + Sync {
         usize::MAX
     }
 
+    /// What it stands for, for whoever looks. Asked with no lock held.
+    fn about(&self) -> About {
+        About::default()
+    }
+
     /// For objects that take other objects as parameters.
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// What a capability stands for beyond its own object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum About {
+    /// Nothing else.
+    #[default]
+    Itself,
+    /// Calls through it, or to be received, meet at the endpoint of this number.
+    Endpoint(u64),
+    /// A claim on a function of a device, by its PCI address; with the last handle it ends.
+    Claim(u32, Held),
+    /// The same function, by what derives from a claim on it.
+    Function(u32, Held),
+    /// A process.
+    Process(u64),
+    /// Pages, by the number of the object that was made of them first, and how many bytes of them.
+    Pages(u64, u64),
+}
+
+/// Whether what a capability derives from still holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Held {
+    /// It does.
+    Still,
+    /// It has ended.
+    NoMore,
 }
 
 /// A quick answer.

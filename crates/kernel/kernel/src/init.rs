@@ -19,6 +19,7 @@ pub fn start() {
     let root = accounts::root();
     let limits = accounts::for_first_process();
     let label = Label {
+        started_by: 0,
         name: "init",
         restarts: 0,
         fpu: false,

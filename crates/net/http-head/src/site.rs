@@ -15,7 +15,8 @@ pub enum Purpose {
     Change,
 }
 
-/// The hosts that this site answers to, with their ports where these are not the scheme's: `10.0.0.5`, `localhost:8443`.
+/// The hosts that this site answers to, with their ports where these are not the scheme's: `10.0.0.5`, `localhost:8443`; or at
+/// whatever port, where it cannot be known because somebody forwards it: `localhost:*`.
 #[derive(Clone, Copy, Debug)]
 pub struct Site<'a> {
     /// `https`, or `http`.
@@ -30,7 +31,7 @@ impl Site<'_> {
     /// # Errors
     /// It is for another host, which a name that was bound to our address anew looks like, or made by another site.
     pub fn admit(&self, head: &Head<'_>, purpose: Purpose) -> Result<(), Refusal> {
-        let is_ours = |host: &str| self.hosts.iter().any(|own| own.eq_ignore_ascii_case(host));
+        let is_ours = |host: &str| self.hosts.iter().any(|own| is_it(own, host));
         if !is_ours(head.host) && !sabotage!(HTTP_ANY_HOST) {
             return Err(Refusal::Misdirected);
         }
@@ -54,5 +55,47 @@ impl Site<'_> {
             return Err(Refusal::Origin);
         }
         Ok(())
+    }
+}
+
+fn is_it(own: &str, host: &str) -> bool {
+    match own.strip_suffix(":*") {
+        None => own.eq_ignore_ascii_case(host),
+        Some(own) => {
+            let port = |port: &str| {
+                (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit())
+            };
+            let name = match host.rsplit_once(':') {
+                Some((name, digits)) if port(digits) => name,
+                _ => host,
+            };
+            own.eq_ignore_ascii_case(name)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_it;
+
+    #[test]
+    fn any_port_is_any_port_of_that_host_alone() {
+        for host in ["localhost", "LOCALHOST:1", "localhost:65535"] {
+            assert!(is_it("localhost:*", host), "{host}");
+        }
+        for host in [
+            "localhost.evil.example",
+            "localhost.evil.example:80",
+            "evil.example:80",
+            "localhost:",
+            "localhost:8a",
+            "localhost:123456",
+            "localhost:80:80",
+            "",
+        ] {
+            assert!(!is_it("localhost:*", host), "{host}");
+        }
+        assert!(is_it("[::1]:*", "[::1]:8080") && is_it("[::1]:*", "[::1]"));
+        assert!(!is_it("localhost", "localhost:80"));
     }
 }

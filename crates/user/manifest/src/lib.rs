@@ -34,8 +34,8 @@ pub const VERSION: u32 = 1;
 pub const MAX_BYTES: usize = 64 * 1024;
 /// The most services.
 pub const MAX_SERVICES: usize = 32;
-/// The most grants of one service: as many capabilities as travel with one message.
-pub const MAX_GRANTS: usize = 24;
+/// The most grants of one service: as many as a process may be started with.
+pub const MAX_GRANTS: usize = 32;
 /// The most exports of one service.
 pub const MAX_EXPORTS: usize = 8;
 /// The most arguments of one service.

@@ -143,11 +143,13 @@ fn seeds() -> Vec<(u8, u16, Vec<u8>)> {
             name: "console",
             interface_id: 5,
             transfer: 1,
+            handle: 0,
         },
         spawner::Grant {
             name: "timer",
             interface_id: 6,
             transfer: 0,
+            handle: 0,
         },
     ];
     let segment = queue::Segment {

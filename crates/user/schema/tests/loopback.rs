@@ -334,11 +334,13 @@ fn defaults_nested_lists_and_extra_transfers() {
                 name: "b",
                 interface_id: 0xb,
                 transfer: 1,
+                handle: 0,
             },
             process_spawner::Grant {
                 name: "a",
                 interface_id: 0xa,
                 transfer: 0,
+                handle: 0,
             },
         ];
         let transfers = [CapArg::copy(100), CapArg::moved(101)];

@@ -129,6 +129,7 @@ fn start_server(env: &Env) -> Result<(Echo, ProcessHandle), Error> {
         name: "endpoint",
         interface_id: sdk::process::endpoint::INTERFACE_ID,
         transfer: 0,
+        handle: 0,
     }];
     let server = spawner.spawn(
         "bench-echo",

@@ -308,12 +308,14 @@ fn holder(
         name: "timer",
         interface_id: Timer::INTERFACE_ID,
         transfer: 0,
+        handle: 0,
     }]);
     for (transfer, name) in (1..).zip(&names) {
         grants.push(Grant {
             name,
             interface_id: MemoryObject::INTERFACE_ID,
             transfer,
+            handle: 0,
         });
         transfers.push(CapArg::copy(memory.object().handle()));
     }
@@ -349,6 +351,7 @@ fn restart(env: &Env, registry: &DeviceRegistry) -> Result<(), Error> {
             name,
             interface_id,
             transfer,
+            handle: 0,
         };
         let grants = [
             grant("endpoint", Endpoint::INTERFACE_ID, 0),

@@ -111,6 +111,7 @@ fn driver(kit: &Kit, registry: &DeviceRegistry, words: &[&str]) -> Result<Proces
         name,
         interface_id,
         transfer,
+        handle: 0,
     };
     let grants = [
         grant("timer", Timer::INTERFACE_ID, 0),
@@ -200,11 +201,13 @@ fn start(
             name: "timer",
             interface_id: Timer::INTERFACE_ID,
             transfer: 0,
+            handle: 0,
         },
         Grant {
             name: "endpointFactory",
             interface_id: EndpointFactory::INTERFACE_ID,
             transfer: 1,
+            handle: 0,
         },
     ];
     let transfers = [

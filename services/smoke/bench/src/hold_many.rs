@@ -201,6 +201,7 @@ pub fn full_spawn(env: &Env, spawner: &ProcessSpawner) -> Result<(), Error> {
         name,
         interface_id: Timer::INTERFACE_ID,
         transfer: NAMES.iter().position(|n| *n == name).unwrap_or(0) as u16,
+        handle: 0,
     });
     let transfers = [(); 15].map(|()| CapArg::copy(timer.object().handle()));
     let long = sdk::alloc::string::String::from_utf8(vec![b'x'; 12 << 10]).unwrap_or_default();

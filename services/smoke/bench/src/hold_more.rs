@@ -9,7 +9,7 @@ use sdk::schema::bench::echo;
 use sdk::{
     BootPackage, CapArg, DeviceRegistry, Endpoint, EndpointFactory, Env, Error, HardwareAuditLog,
     Interface, Lifetime, MachineInspector, NEVER, Object, ProcessHandle, ProcessSpawner,
-    ProcessTracer, Refusal, Ring, Timer, println,
+    ProcessTracer, Refusal, Ring, SystemGraph, Timer, println,
 };
 
 const PAGE: u64 = 4096;
@@ -52,6 +52,10 @@ pub fn inspected(env: &Env, registry: &DeviceRegistry) -> Result<(), Error> {
     all(|from| inspector.vectors(from, |list| list.next()))?;
     all(|from| inspector.tables(from, |list| list.next()))?;
     all(|from| inspector.units(from, |list| list.next()))?;
+    // Who holds what, this program's thousands of buffers among it: each asks the manager about its claim.
+    let graph: SystemGraph = env.get("systemGraph")?;
+    all(|from| graph.processes(from, |list| list.next()))?;
+    all(|from| graph.held(env.process(), from, |list| list.next()))?;
     inspector.memory(|_| ())?;
     inspector.clock(|_| ())?;
     inspector.translation(|_| ())?;

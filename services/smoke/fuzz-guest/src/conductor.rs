@@ -409,6 +409,7 @@ impl Start {
                 name,
                 interface_id: *interface_id,
                 transfer,
+                handle: 0,
             })
             .collect();
         let started = kit.spawner.spawn(

@@ -123,6 +123,7 @@ impl Kit {
                 name: given.name,
                 interface_id: given.interface_id,
                 transfer,
+                handle: 0,
             });
             transfers.push(given.cap);
         }

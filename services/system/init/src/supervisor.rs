@@ -27,6 +27,8 @@ use crate::tell;
 const SLOT_BYTES: u32 = 512;
 /// How long a claim may wait for the teardown of the last owner, in nanoseconds.
 const CLAIM_NS: u64 = 10_000_000_000;
+/// Capabilities that travel with one message, at most.
+const TRAVEL: usize = 16;
 /// Exit code of a system whose critical service ended for good, or whose `exitWith` service did so without a code.
 const FAILED: u8 = 1;
 
@@ -337,12 +339,20 @@ impl<'a> Supervisor<'a> {
             let Some((handle, interface_id)) = self.source(idx, &grant.source, &mut held)? else {
                 continue;
             };
+            let travels = transfers.len() < TRAVEL;
             grants.push(process_spawner::Grant {
                 name: &grant.name,
                 interface_id,
-                transfer: u16::try_from(transfers.len()).unwrap_or(u16::MAX),
+                // What does not travel is named.
+                transfer: u16::try_from(transfers.len())
+                    .ok()
+                    .filter(|_| travels)
+                    .unwrap_or(u16::MAX),
+                handle: if travels { 0 } else { handle },
             });
-            transfers.push(CapArg::copy(handle));
+            if travels {
+                transfers.push(CapArg::copy(handle));
+            }
         }
         let arguments: Vec<&str> = service.arguments.iter().map(String::as_str).collect();
         let before = self.units.get(idx).map_or(0, |unit| unit.incarnation);

@@ -27,6 +27,7 @@ mod facets;
 mod fat_hostile;
 mod foreign;
 mod fpu;
+mod graph;
 mod gve;
 mod hardware_audit;
 mod hardware_grant_cycle;
@@ -109,6 +110,7 @@ mod virtio_net;
 mod virtio_queues;
 mod virtio_rng;
 mod wall_clock;
+mod web_ui;
 mod x2apic;
 
 use crate::smoke::case::Smoke;

@@ -7,10 +7,10 @@ use arrayvec::ArrayVec;
 use frames::Grow;
 
 use cap::Epoch;
-use device_manager::FunctionView;
+use device_manager::{DeviceState, FunctionView};
 use dma_ledger::{Claim, OwnerId, QueueId};
 use driver_core::{NvmeSettings, QueueSpec, Settings, VirtioSettings};
-use ipc::{KernelCall, Slot};
+use ipc::{About, Held, KernelCall, Slot};
 use sabotage::sabotage;
 use schema::device::{device, device_registry};
 use stub::{Answered, Refusal};
@@ -162,7 +162,29 @@ pub struct Device {
     claim: Claim,
 }
 
-kernel_object!(Device, device);
+kernel_object!(Device, device, about);
+
+impl Device {
+    fn about(&self) -> About {
+        let (address, held) = function(&self.claim);
+        About::Claim(address, held)
+    }
+}
+
+/// The function of a claim, and whether the claim still holds.
+fn function(claim: &Claim) -> (u32, Held) {
+    let held = match manager().info(claim) {
+        Ok(info) if info.state != DeviceState::Dead => Held::Still,
+        _ => Held::NoMore,
+    };
+    (manager().address_of(claim), held)
+}
+
+/// What a capability stands for that derives from a claim.
+pub fn about(claim: &Claim) -> About {
+    let (address, held) = function(claim);
+    About::Function(address, held)
+}
 
 /// A claim as a capability.
 fn device(claim: Claim) -> Result<Slot, Refusal> {

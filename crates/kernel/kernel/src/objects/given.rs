@@ -10,7 +10,9 @@ use stub::Refusal;
 
 use super::memory::Memory;
 use super::served::object;
-use super::{audit, console, device, inspect, medium, process, reboot, system, time, trace, wall};
+use super::{
+    audit, console, device, graph, inspect, medium, process, reboot, system, time, trace, wall,
+};
 use crate::spawn::{Grant, MAX_GRANTS};
 
 /// What every process has of its own. Who pays on this CPU pays for it.
@@ -44,6 +46,13 @@ pub fn for_init() -> ArrayVec<Grant, MAX_GRANTS> {
         .collect()
 }
 
+/// What nobody was to be given: the sabotage point "graph-for-everybody".
+#[cfg(sabotage)]
+pub fn graph() -> Grant {
+    let source = KernelSource::SystemGraph;
+    named(source.name(), serve(source))
+}
+
 /// The object behind a source.
 fn serve(source: KernelSource) -> Slot {
     match source {
@@ -62,6 +71,7 @@ fn serve(source: KernelSource) -> Slot {
         KernelSource::DeviceRegistry => Object::kernel(device::Registry::new()),
         KernelSource::BootPackage => Object::kernel(system::Package::new()),
         KernelSource::MachineInspector => Object::kernel(inspect::Inspector::new()),
+        KernelSource::SystemGraph => Object::kernel(graph::Graph::new()),
         KernelSource::BootMedium => Object::kernel(medium::Medium::new()),
         KernelSource::HardwareAuditLog => Object::kernel(audit::Log::new()),
         KernelSource::AuditGate => Object::kernel(audit::Gate::new()),

@@ -3,9 +3,9 @@
 use alloc::sync::Arc;
 
 use ::memory::{MemoryObject, Protection};
-use cap::Epoch;
+use cap::{Epoch, Number};
 use device_manager::Access;
-use ipc::{KernelCall, Process, Tie};
+use ipc::{About, KernelCall, Process, Tie};
 use sabotage::sabotage;
 use schema::process::{memory_object, virtual_memory};
 use stub::{Answered, Refusal};
@@ -104,6 +104,8 @@ impl<'a> virtual_memory::Server<KernelCall<'a>> for Served<Memory> {
 pub struct Shared {
     epoch: Epoch,
     object: Arc<MemoryObject>,
+    /// Names the pages to whoever looks: what was made of this one bears the same.
+    pages: Number,
     /// Where in the object it begins, and how long it is, in bytes.
     part: (u64, u64),
     writable: bool,
@@ -124,6 +126,7 @@ impl Shared {
     fn new(object: Arc<MemoryObject>, access: Access, right: Right, tie: Arc<Tie>) -> Self {
         Self {
             epoch: Epoch::default(),
+            pages: Number::next(),
             part: (0, object.bytes()),
             object,
             writable: access == Access::ReadWrite,
@@ -201,6 +204,7 @@ impl Shared {
         process.bank.object(|tie| {
             let mut narrower = Self::new(self.object.clone(), access, Right::Use, tie);
             narrower.part = part;
+            narrower.pages = self.pages;
             narrower.writable &= self.writable;
             narrower
         })
@@ -212,7 +216,13 @@ impl Shared {
     }
 }
 
-kernel_object!(Shared, memory_object, live, ended);
+kernel_object!(Shared, memory_object, about, live, ended);
+
+impl Shared {
+    fn about(&self) -> About {
+        About::Pages(self.pages.get(), self.part.1)
+    }
+}
 
 impl<'a> memory_object::Server<KernelCall<'a>> for Served<Shared> {
     fn info(&mut self, reply: Owed<'a, memory_object::call::Info>) -> Answered {

@@ -6,6 +6,7 @@ mod bell;
 mod console;
 mod device;
 mod given;
+mod graph;
 mod inspect;
 mod inspect_firmware;
 mod medium;

@@ -8,12 +8,13 @@ use cap::Epoch;
 use cpu::Lock;
 use device_manager::{Access, CommandRequest, Kick, Kicked, QueueCompletion, Ring};
 use dma_ledger::{Binding, BufferId, Claim, Direction, QueueId, RingId, SegmentRequest};
-use ipc::{KernelCall, Process, Slot};
+use ipc::{About, KernelCall, Process, Slot};
 use sabotage::sabotage;
 use schema::device::device_queue;
 use stub::{Answered, Refusal};
 
 use super::audit::{answer, note_refusal};
+use super::device::about;
 use super::memory::Shared;
 use super::served::{Owed, Served, kernel_object};
 use super::waiters::Acting;
@@ -130,7 +131,13 @@ impl Queue {
 /// Bytes of a batch of commands that is long: fewer are some ten commands.
 const LONG_BATCH: usize = 2048;
 
-kernel_object!(Queue, device_queue, long from LONG_BATCH);
+kernel_object!(Queue, device_queue, about, long from LONG_BATCH);
+
+impl Queue {
+    fn about(&self) -> About {
+        about(&self.claim)
+    }
+}
 
 impl Drop for Queue {
     fn drop(&mut self) {

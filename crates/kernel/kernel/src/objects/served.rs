@@ -14,7 +14,7 @@ pub(super) struct Served<T>(pub(super) Arc<T>);
 
 /// A kernel object that the generated module `module` serves; `epoch` is a field of it, and `live` a method that says
 /// whether it still works, `ended` one that says whether the account has ended that paid for it; `tie`: its field of
-/// that name says that. `long`: its methods take looks while they read their parameters. `quick`: its method of that name
+/// that name says that. `about`: it stands for something, and its method of that name says for what. `long`: its methods take looks while they read their parameters. `quick`: its method of that name
 /// answers some calls at once, and `finish` does what that left; `end` ends it.
 macro_rules! kernel_object {
     ($type:ty, $module:ident, quick $(, $tied:ident)?) => {
@@ -39,6 +39,30 @@ macro_rules! kernel_object {
         $crate::objects::served::kernel_object!(@ $type, $module, { usize::MAX }; {
             fn has_ended(&self) -> bool {
                 self.tie.has_ended()
+            }
+        });
+    };
+    ($type:ty, $module:ident, about, long from $bytes:expr) => {
+        $crate::objects::served::kernel_object!(@ $type, $module, { $bytes }; {
+            fn about(&self) -> ipc::About {
+                <$type>::about(self)
+            }
+        });
+    };
+    ($type:ty, $module:ident, tie, about) => {
+        $crate::objects::served::kernel_object!(@ $type, $module, { usize::MAX }; {
+            fn has_ended(&self) -> bool {
+                self.tie.has_ended()
+            }
+            fn about(&self) -> ipc::About {
+                <$type>::about(self)
+            }
+        });
+    };
+    ($type:ty, $module:ident, about $(, $live:ident $(, $ended:ident)?)?) => {
+        $crate::objects::served::kernel_object!(@ $type, $module, { usize::MAX } $(, $live $(, $ended)?)?; {
+            fn about(&self) -> ipc::About {
+                <$type>::about(self)
             }
         });
     };

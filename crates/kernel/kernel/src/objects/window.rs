@@ -11,12 +11,13 @@ use cap::Epoch;
 use cpu::Lock;
 use device_manager::{Layout, Signal};
 use dma_ledger::{BufferId, Claim, MappingId, OomPolicy, PoolId, RouteId};
-use ipc::{KernelCall, Process};
+use ipc::{About, KernelCall, Process};
 use paging::Access;
 use schema::device::{device_mmio, dma_buffer, dma_pool, interrupt};
 use stub::{Answered, Refusal};
 
 use super::audit::answer;
+use super::device::about;
 use super::memory::Shared;
 use super::served::{Owed, Served, kernel_object, object};
 use super::waiters::Waiting;
@@ -43,7 +44,13 @@ impl Mmio {
     }
 }
 
-kernel_object!(Mmio, device_mmio);
+kernel_object!(Mmio, device_mmio, about);
+
+impl Mmio {
+    fn about(&self) -> About {
+        about(&self.claim)
+    }
+}
 
 impl Drop for Mmio {
     fn drop(&mut self) {
@@ -199,7 +206,13 @@ impl Route {
     }
 }
 
-kernel_object!(Route, interrupt);
+kernel_object!(Route, interrupt, about);
+
+impl Route {
+    fn about(&self) -> About {
+        about(&self.claim)
+    }
+}
 
 impl Drop for Route {
     fn drop(&mut self) {
@@ -308,7 +321,13 @@ impl Pool {
     }
 }
 
-kernel_object!(Pool, dma_pool);
+kernel_object!(Pool, dma_pool, about);
+
+impl Pool {
+    fn about(&self) -> About {
+        about(&self.claim)
+    }
+}
 
 impl Drop for Pool {
     fn drop(&mut self) {
@@ -394,7 +413,13 @@ impl Buffer {
     }
 }
 
-kernel_object!(Buffer, dma_buffer);
+kernel_object!(Buffer, dma_buffer, about);
+
+impl Buffer {
+    fn about(&self) -> About {
+        about(&self.claim)
+    }
+}
 
 impl Drop for Buffer {
     fn drop(&mut self) {

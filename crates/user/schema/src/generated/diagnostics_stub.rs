@@ -1001,6 +1001,271 @@ pub mod machine_inspector {
     }
 }
 
+/// Who holds what: processes, what they may use, and every capability by the object that it names. To be looked at: a
+/// number names an object for as long as the machine runs, is never used again, and opens nothing. What changes
+/// between two pages of a list may be in both or in none.
+pub mod system_graph {
+    stub::interface! { "SystemGraph" = 0xd1c0a5e5b0a70d03 }
+
+    stub::enumeration! {
+        /// `facet`: calls go through it. `endpoint` and `lentEndpoint`: calls are received with it; with the last
+        /// handle on the former the endpoint ends for everybody. `reply`: a call waits for its answer. `kernel`: the
+        /// kernel serves it.
+        pub enum Kind {
+            Facet = 0,
+            Endpoint = 1,
+            LentEndpoint = 2,
+            Reply = 3,
+            Kernel = 4,
+        }
+    }
+
+    stub::enumeration! {
+        /// `good`: it works. `revoked`: it was, or who answered is gone. `stale`: its server was started anew.
+        /// `ended`: the claim on a device that it derives from is over.
+        pub enum Standing {
+            Good = 0,
+            Revoked = 1,
+            Stale = 2,
+            Ended = 3,
+        }
+    }
+
+    stub::enumeration! {
+        /// `claim`: with its last handle the claim on the device ends. `device`: what derives from a claim.
+        pub enum About {
+            Itself = 0,
+            Endpoint = 1,
+            Claim = 2,
+            Device = 3,
+            Process = 4,
+            Memory = 5,
+        }
+    }
+
+    stub::structure! {
+        pub struct Node<'a>: 4 words, 6 pointers {
+            id: u64 = 0;
+            name: &'a str = 0;
+            /// Who started it, 0 for the kernel. Its account came out of that one's.
+            started_by: u64 = 1;
+            priority: u8 = 16;
+            /// It is ending, and its capabilities are given back.
+            dying: bool = 136;
+            restarts: u32 = 5;
+            /// Of each kind: what it uses, what it gave to those it started, what it has in all.
+            memory: crate::diagnostics::system_graph::Use = 1;
+            /// Of each kind: what it uses, what it gave to those it started, what it has in all.
+            threads: crate::diagnostics::system_graph::Use = 2;
+            /// Of each kind: what it uses, what it gave to those it started, what it has in all.
+            handles: crate::diagnostics::system_graph::Use = 3;
+            /// Of each kind: what it uses, what it gave to those it started, what it has in all.
+            endpoints: crate::diagnostics::system_graph::Use = 4;
+            /// Of each kind: what it uses, what it gave to those it started, what it has in all.
+            facets: crate::diagnostics::system_graph::Use = 5;
+            cpu_ns: u64 = 3;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct NodeReader {
+            id: u64 = 0;
+            started_by: u64 = 1;
+            priority: u8 = 16;
+            dying: bool = 136;
+            restarts: u32 = 5;
+            cpu_ns: u64 = 3;
+        } try {
+            name: &'m str = 0;
+            memory: crate::diagnostics::system_graph::UseReader<'m> = 1;
+            threads: crate::diagnostics::system_graph::UseReader<'m> = 2;
+            handles: crate::diagnostics::system_graph::UseReader<'m> = 3;
+            endpoints: crate::diagnostics::system_graph::UseReader<'m> = 4;
+            facets: crate::diagnostics::system_graph::UseReader<'m> = 5;
+        }
+    }
+
+    stub::structure! {
+        pub struct Use: 3 words, 0 pointers {
+            own: u64 = 0;
+            given: u64 = 1;
+            limit: u64 = 2;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct UseReader {
+            own: u64 = 0;
+            given: u64 = 1;
+            limit: u64 = 2;
+        } try {
+        }
+    }
+    stub::value_of! { UseReader, Use {
+        own = 0;
+        given = 1;
+        limit = 2;
+    } }
+
+    stub::structure! {
+        pub struct Holding: 5 words, 0 pointers {
+            /// The object, and the interface by which the holder was given it.
+            object: u64 = 0;
+            /// The object, and the interface by which the holder was given it.
+            interface_id: u64 = 1;
+            kind: crate::diagnostics::system_graph::Kind = 8;
+            standing: crate::diagnostics::system_graph::Standing = 9;
+            about: crate::diagnostics::system_graph::About = 10;
+            /// For `endpoint`, `process` and `memory` its number; for `claim` and `device` the function's address.
+            /// Memory has the number of the object that was made of the pages first, so that parts of one object are
+            /// seen to be that.
+            subject: u64 = 3;
+            /// For `memory`: how much of it.
+            bytes: u64 = 4;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct HoldingReader {
+            object: u64 = 0;
+            interface_id: u64 = 1;
+            subject: u64 = 3;
+            bytes: u64 = 4;
+        } try {
+            kind: crate::diagnostics::system_graph::Kind = 8;
+            standing: crate::diagnostics::system_graph::Standing = 9;
+            about: crate::diagnostics::system_graph::About = 10;
+        }
+    }
+    stub::value_of! { HoldingReader, Holding {
+        object = 0;
+        interface_id = 1;
+        kind = 8;
+        standing = 9;
+        about = 10;
+        subject = 3;
+        bytes = 4;
+    } }
+
+    stub::methods! {
+        "SystemGraph";
+        Processes PROCESSES = 0 "processes" once, reply u32::MAX, (ProcessesParams) -> (ProcessesReply<'a>, in place ProcessesResults<'m>);
+        Held HELD = 1 "held" once, reply u32::MAX, (HeldParams) -> (HeldReply<'a>, in place HeldResults<'m>);
+    }
+
+    stub::plain! {
+        pub struct ProcessesParams: 1 words {
+            from: u64 = 0;
+        }
+    }
+    stub::reply! {
+        /// As a server sends it.
+        pub struct ProcessesReply<'a>: 1 words, 1 pointers {
+            next: u64 = 0;
+            list: &'a [crate::diagnostics::system_graph::Node<'a>] = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct ProcessesResults {
+            next: u64 = 0;
+        } try {
+            list: stub::read::List<'m, crate::diagnostics::system_graph::NodeReader<'m>> = 0;
+        }
+    }
+    stub::fill! {
+        ProcessesWriter, ProcessesFill, fill_processes for Processes: 1 words, 1 pointers {
+            list list: crate::diagnostics::system_graph::Node<'static> = 0;
+            scalar next: u64 = 0;
+        }
+    }
+
+    stub::plain! {
+        pub struct HeldParams: 2 words {
+            process: u64 = 0;
+            from: u32 = 2;
+        }
+    }
+    stub::reply! {
+        /// As a server sends it.
+        pub struct HeldReply<'a>: 1 words, 1 pointers {
+            next: u32 = 0;
+            list: &'a [crate::diagnostics::system_graph::Holding] = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct HeldResults {
+            next: u32 = 0;
+        } try {
+            list: stub::read::List<'m, crate::diagnostics::system_graph::HoldingReader<'m>> = 0;
+        }
+    }
+    stub::fill! {
+        HeldWriter, HeldFill, fill_held for Held: 1 words, 1 pointers {
+            list list: crate::diagnostics::system_graph::Holding = 0;
+            scalar next: u32 = 0;
+        }
+    }
+
+    impl<O: stub::Object> Client<O> {
+        /// Every process that has not ended, by ascending id.
+        pub fn processes<R>(
+            &self,
+            from: u64,
+            read: impl FnOnce(ProcessesResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0
+                .invoke::<call::Processes, _>(ProcessesParams { from }, read)
+        }
+        /// What a process holds, in the order of its table; up to 32 records here. `from` and `next` are places of
+        /// the table.
+        ///
+        /// Refuses: `notFound`
+        pub fn held<R>(
+            &self,
+            process: u64,
+            from: u32,
+            read: impl FnOnce(HeldResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0
+                .invoke::<call::Held, _>(HeldParams { process, from }, read)
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn processes(
+            &mut self,
+            reply: stub::Reply<C, call::Processes>,
+            from: u64,
+        ) -> stub::Answered;
+        fn held(
+            &mut self,
+            reply: stub::Reply<C, call::Held>,
+            process: u64,
+            from: u32,
+        ) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::PROCESSES => {
+                stub::serve!(server.processes(received.payload, call) plain ProcessesParams { from })
+            }
+            method::HELD => {
+                stub::serve!(server.held(received.payload, call) plain HeldParams { process, from })
+            }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
 /// The console, for whoever has the serial line and wants to lend it.
 pub mod console_session {
     stub::interface! { "ConsoleSession" = 0xd1c0a5e5b0a70d02 }

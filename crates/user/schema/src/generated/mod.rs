@@ -76,6 +76,7 @@ pub static INTERFACES: &[(u64, &str)] = &[
     (0xd1c0a5e5b0a70a04, "AuditAdmission"),
     (0xd1c0a5e5b0a70d01, "MachineInspector"),
     (0xd1c0a5e5b0a70d02, "ConsoleSession"),
+    (0xd1c0a5e5b0a70d03, "SystemGraph"),
     (0xd1c0a5e5b0a70e01, "HardwareRandom"),
     (0xd1c0a5e5b0a70f01, "Nic"),
     (0xd1c0a5e5b0a70f02, "NicSession"),
@@ -141,6 +142,7 @@ pub static METHODS: &[(u64, &[&str])] = &[
     (0xd1c0a5e5b0a70a03, &["admit", "revoke"]),
     (0xd1c0a5e5b0a70d01, &["cpus", "memory", "charges", "functions", "claims", "vectors", "clock", "tables", "translation", "units"]),
     (0xd1c0a5e5b0a70d02, &["run"]),
+    (0xd1c0a5e5b0a70d03, &["processes", "held"]),
     (0xd1c0a5e5b0a70e01, &["read", "info"]),
     (0xd1c0a5e5b0a70f01, &["info", "open", "counters"]),
     (0xd1c0a5e5b0a70f02, &["transmit", "post", "wait"]),
@@ -209,6 +211,7 @@ macro_rules! interfaces {
             SaveStore = saving::save_store;
             Snapshot = storage::snapshot;
             SystemControl = process::system_control;
+            SystemGraph = diagnostics::system_graph;
             SystemInfo = process::system_info;
             TcpConnectAuthority = net::tcp_connect_authority;
             TcpListenAuthority = net::tcp_listen_authority;

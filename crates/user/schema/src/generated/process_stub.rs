@@ -1353,10 +1353,13 @@ pub mod process_spawner {
     stub::interface! { "ProcessSpawner" = 0xd1c0a5e5b0a7010d }
 
     stub::structure! {
-        pub struct Grant<'a>: 2 words, 1 pointers {
+        /// `transfer` is the position of a capability that travels with the call, or 65535: `handle` names one of the
+        /// caller's own then, which is copied. So more are granted than travel with one message.
+        pub struct Grant<'a>: 3 words, 1 pointers {
             name: &'a str = 0;
             interface_id: u64 = 0;
             transfer: u16 = 4;
+            handle: u64 = 2;
         }
     }
     stub::reader! {
@@ -1364,6 +1367,7 @@ pub mod process_spawner {
         pub struct GrantReader {
             interface_id: u64 = 0;
             transfer: u16 = 4;
+            handle: u64 = 2;
         } try {
             name: &'m str = 0;
         }
@@ -1483,9 +1487,9 @@ pub mod process_spawner {
         /// ends, and what the child still pays for then as it goes.
         ///
         /// Refuses: `notFound` (no such image), `badImage`, `badArgument` (name, grant name), `alreadyExists` (two
-        /// grants of one name), `outOfRange` (arguments over the startup pages, a stack or an area of a size that is
-        /// not allowed), `overBudget` (more than the caller has of anything, a priority above its own, or too little
-        /// to start with), `noMemory`, `badTransfer`, `notSupported` (`fpu` without one)
+        /// grants of one name), `outOfRange` (more than 32 grants, arguments over the startup pages, a stack or an
+        /// area of a size that is not allowed), `overBudget` (more than the caller has of anything, a priority above
+        /// its own, or too little to start with), `noMemory`, `badTransfer`, `notSupported` (`fpu` without one)
         pub fn spawn(
             &self,
             name: &str,

@@ -45,6 +45,8 @@ pub enum KernelSource {
     WallClock,
     /// Sets the time of day.
     WallClockControl,
+    /// Shows who holds what.
+    SystemGraph,
 }
 
 impl KernelSource {
@@ -71,6 +73,7 @@ impl KernelSource {
         Self::ProcessTracer,
         Self::WallClock,
         Self::WallClockControl,
+        Self::SystemGraph,
     ];
 
     /// The name under which init finds it.
@@ -97,6 +100,7 @@ impl KernelSource {
             Self::ProcessTracer => "processTracer",
             Self::WallClock => "wallClock",
             Self::WallClockControl => "wallClockControl",
+            Self::SystemGraph => "systemGraph",
         }
     }
 
@@ -124,6 +128,7 @@ impl KernelSource {
             Self::ProcessTracer => "ProcessTracer",
             Self::WallClock => "WallClock",
             Self::WallClockControl => "WallClockControl",
+            Self::SystemGraph => "SystemGraph",
         }
     }
 }

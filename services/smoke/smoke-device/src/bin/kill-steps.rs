@@ -48,6 +48,7 @@ impl Driver<'_> {
                 name,
                 interface_id: I::INTERFACE_ID,
                 transfer,
+                handle: 0,
             }
         }
         let grants = [
