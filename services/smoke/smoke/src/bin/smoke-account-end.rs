@@ -207,12 +207,23 @@ fn make(env: &Env) -> Result<(), Error> {
         .chain(more)
         .collect();
     keeper.take(b"all", &all)?;
-    // More endpoints and facets than there are twice.
+    use_up(&kit, &keeper, &own)?;
+    // It ends when the keeper works with all of it.
+    let worked = wait_until(&kit, || keeper.act(HOLD, 1).is_ok_and(|held| held.word > 0));
+    match env.arguments().nth(1) {
+        Some("waits") => Ok(kit.timer.sleep(NEVER)?),
+        Some("panics") => panic!("as it was told"),
+        _ => sdk::exit(i64::from(!worked), format_args!("")),
+    }
+}
+
+/// Gives the keeper more endpoints and facets than there are twice.
+fn use_up(kit: &Kit, keeper: &Probe, own: &Endpoint) -> Result<(), Refusal> {
     let (mut endpoints, mut minted) = (Vec::new(), Vec::new());
     while let Ok(created) = kit.endpoints.create() {
         endpoints.push(created.endpoint);
     }
-    while let Ok(facet) = mint(&own, 5, Lifetime::Durable) {
+    while let Ok(facet) = mint(own, 5, Lifetime::Durable) {
         minted.push(facet);
     }
     for some in endpoints.chunks(8) {
@@ -223,13 +234,7 @@ fn make(env: &Env) -> Result<(), Error> {
         let caps: Vec<CapArg> = some.iter().map(Probe::cap).collect();
         keeper.take(b"facets", &caps)?;
     }
-    // It ends when the keeper works with all of it.
-    let worked = wait_until(&kit, || keeper.act(HOLD, 1).is_ok_and(|held| held.word > 0));
-    match env.arguments().nth(1) {
-        Some("waits") => Ok(kit.timer.sleep(NEVER)?),
-        Some("panics") => panic!("as it was told"),
-        _ => sdk::exit(i64::from(!worked), format_args!("")),
-    }
+    Ok(())
 }
 
 /// What the keeper works with.
