@@ -168,6 +168,7 @@ inventory::submit! {
         steps: &[
             Step::Wait("@web.listening"),
             Step::Wait("@net.dhcp lease=bound"),
+            Step::Wait("@net.ipv6 origin=advertised"),
             Step::Peer(bundle),
             Step::Peer(guarded),
             Step::Peer(told),

@@ -197,6 +197,7 @@ inventory::submit! {
         steps: &[
             Step::Wait("@web.listening"),
             Step::Wait("@net.dhcp lease=bound"),
+            Step::Wait("@net.ipv6 origin=advertised"),
             Step::Peer(look),
             Step::Type("halt"),
         ],
