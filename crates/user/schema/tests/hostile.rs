@@ -115,6 +115,9 @@ impl volume::Server<Call> for Nosy {
     fn space(&mut self, reply: Reply<Call, volume::call::Space>) -> Answered {
         reply.refuse(Refusal::Failed)
     }
+    fn keeper(&mut self, reply: Reply<Call, volume::call::Keeper>) -> Answered {
+        reply.refuse(Refusal::Failed)
+    }
 }
 
 fn serve(interface: u8, method: u16, payload: Payload<'_>, caps: usize) -> Option<Refusal> {
