@@ -20,7 +20,8 @@ const manifest :M.Manifest = (
       ] ),
     ( name = "netstack", binary = "netstack", priority = 22, restart = always,
       # What each export stands for, in their order.
-      arguments = ["status", "echo", "tcp-listen sockets=16", "tcp-connect sockets=16", "udp-connect ports=53 sockets=8", "tcp-listen ports=80 sockets=24"],
+      arguments = ["status", "echo", "tcp-listen sockets=16", "tcp-connect sockets=16", "udp-connect ports=53 sockets=8", "tcp-listen ports=80 sockets=24",
+        "trace snap=1514"],
       exports = [
         (name = "status", interface = "NetworkManager"),
         (name = "echo", interface = "IcmpEcho"),
@@ -28,6 +29,7 @@ const manifest :M.Manifest = (
         (name = "connect", interface = "TcpConnectAuthority"),
         (name = "names", interface = "UdpConnectAuthority"),
         (name = "web", interface = "TcpListenAuthority"),
+        (name = "packets", interface = "PacketTrace"),
       ],
       limits = (memoryPages = 8192),
       grants = [
@@ -77,6 +79,7 @@ const manifest :M.Manifest = (
         (export = (service = "netstack", export = "listen")),
         (export = (service = "netstack", export = "connect")),
         (export = (service = "resolver", export = "resolver")),
+        (export = (service = "netstack", export = "packets")),
       ] ),
   ],
 );

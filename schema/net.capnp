@@ -195,6 +195,26 @@ interface UdpSocket @0xd1c0a5e5b0a70f0b {
   receive @2 (number :UInt64, offset :UInt32, length :UInt32) -> (bytes :UInt32, address :Data, port :UInt16) $Stub.idempotent;
 }
 
+# The right to see what passes the interface, whoever it is from and for: every client's traffic, up to so many bytes of each frame.
+interface PacketTrace @0xd1c0a5e5b0a70f0d {
+  # So many bytes of a frame may be seen: 54 are the heads of TCP over IPv4, 1514 everything.
+  info @0 () -> (snapBytes :UInt16) $Stub.idempotent;
+  # Copies what passes from now on into a ring of so many bytes, 4 KiB to 1 MiB, of the stack's own; the window is the client's memory.
+  # One at a time. It ends with the last handle. The log tells of both.
+  # Refuses: `notGranted` (more of a frame than may be seen), `busy`, `outOfRange` (ring, window: 2 KiB at least; under 14 bytes of
+  # a frame), and as `TcpListenAuthority.listen`.
+  open @1 (window :Process.MemoryObject, snapBytes :UInt16, ringBytes :UInt32) -> (capture :PacketCapture);
+}
+
+# What passed, as records of a pcap file, with nanoseconds of the monotonic clock.
+interface PacketCapture @0xd1c0a5e5b0a70f0e {
+  # What such a file begins with.
+  head @0 () -> (head :Data) $Stub.idempotent;
+  # Writes the records from number `from` on to the window, as many as there are and as fit whole, 64 KiB at most; they are counted from 0
+  # on. `dropped` of those that were asked for are gone, because the ring has a bound. It does not wait.
+  read @1 (from :UInt64) -> (bytes :UInt32, next :UInt64, dropped :UInt64) $Stub.idempotent;
+}
+
 # Names to addresses, by asking the name servers that the network named.
 interface DnsResolver @0xd1c0a5e5b0a70f0c {
   # Gives the addresses of a name: letters, digits, hyphens, underscores, points; IPv6 before IPv4. Answers are kept for as long as they

@@ -170,6 +170,7 @@ table! {
     NET_IGNORE_SHARES: "A client of the network has more sockets than it was promised.",
     NET_LISTEN_ANYWHERE: "The authority to listen at some ports is good for all.",
     NET_SKIP_CHECKSUMS: "A packet goes to its socket though the sum of its TCP or UDP header is wrong.",
+    NET_TRACE_PAYLOAD: "A trace shows more of a frame than was granted.",
     NET_WIDEN_PORTS: "A facet of the network is handed on for more ports than it has.",
     NET_WIDEN_PREFIX: "A facet of the network is handed on for more addresses than it has.",
     NOTICE_TO_SUCCESSOR: "A server is told of its predecessor's facets as of its own.",

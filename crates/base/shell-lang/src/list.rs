@@ -96,6 +96,7 @@ pub const COMMANDS: &[CommandHelp] = &[
     network::HELP[3],
     network::HELP[4],
     network::HELP[5],
+    network::HELP[6],
     help("mem", "", "says how much memory there is"),
     help("uptime", "", "says how long the system has been up"),
     help(

@@ -24,6 +24,8 @@ pub enum Command {
     Fetch(Url),
     /// Waits for a connection at this port and shows what comes.
     Listen(u16),
+    /// Shows so many frames that pass, as a file of them in hexadecimal digits.
+    Packets(u32),
 }
 
 /// Kinds of addresses.
@@ -51,8 +53,12 @@ const ECHOES: u32 = 4;
 /// Echoes that may be asked for.
 const MOST_ECHOES: u64 = 100_000;
 
+/// Frames that are shown when nobody says how many, and that may be.
+const FRAMES: u32 = 20;
+const MOST_FRAMES: u64 = 10_000;
+
 /// The commands, in the order in which `help` shows them.
-pub(crate) const HELP: [CommandHelp; 6] = [
+pub(crate) const HELP: [CommandHelp; 7] = [
     help(
         "net",
         "",
@@ -75,6 +81,11 @@ pub(crate) const HELP: [CommandHelp; 6] = [
         "PORT",
         "waits for a connection and shows what comes, until it ends or Ctrl-C",
     ),
+    help(
+        "packets",
+        "[COUNT]",
+        "shows the next frames, twenty or so many, as a pcap file in hexadecimal; Ctrl-C ends it",
+    ),
 ];
 
 pub(crate) fn parse(arguments: Arguments) -> Result<Command, ParseError> {
@@ -94,6 +105,11 @@ pub(crate) fn parse(arguments: Arguments) -> Result<Command, ParseError> {
             let port = port.and_then(|port| u16::try_from(port).ok());
             let port = port.ok_or(ParseError::Usage(command, Misuse::Missing))?;
             Ok(Command::Listen(port))
+        }
+        "packets" => {
+            let count = arguments.number(1, MOST_FRAMES)?;
+            let count = count.and_then(|count| u32::try_from(count).ok());
+            Ok(Command::Packets(count.unwrap_or(FRAMES)))
         }
         other => Err(ParseError::Unknown(other.to_string())),
     }

@@ -106,7 +106,7 @@ pub fn stack_input(data: &[u8]) -> bool {
             stack.poll(now);
             while let Some(frame) = stack.outgoing() {
                 assert!(frame.len() <= MAX_FRAME);
-                stack.sent();
+                stack.sent(now);
             }
             while let Some((socket, _)) = stack.touched() {
                 let _ = stack.read(socket, 0, usize::MAX, <[u8]>::len);

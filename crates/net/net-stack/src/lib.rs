@@ -32,6 +32,7 @@ mod echoes;
 mod slot;
 mod stack;
 mod stream;
+mod trace;
 mod wire;
 
 pub use count::{Count, Counts};
@@ -40,6 +41,7 @@ pub use echoes::{Echo, Echoed};
 pub use slot::Limits;
 pub use stack::{Options, Stack};
 pub use stream::{Read, State};
+pub use trace::{FILE_HEAD, Taken, Trace};
 pub use wire::MAX_FRAME;
 
 /// Why a client was refused. Nothing was changed.

@@ -1,5 +1,6 @@
 //! The stack: what it is made of, and the order of its work.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -17,6 +18,7 @@ use crate::count::{Count, Counts};
 use crate::due::Due;
 use crate::echoes::Echoes;
 use crate::slot::{Limits, Part, Slot};
+use crate::trace::{Taken, Trace};
 use crate::wire::{Out, Wire};
 
 /// Answers to strangers who meet no socket, and to their echoes: at once, and in a second.
@@ -77,6 +79,8 @@ pub struct Stack {
     pub(crate) counts: Counts,
     received: u64,
     transmitted: u64,
+    /// For who was granted to see what passes.
+    trace: Option<Box<Trace>>,
 }
 
 /// smoltcp's time.
@@ -126,6 +130,7 @@ impl Stack {
             counts: Counts::default(),
             received: 0,
             transmitted: 0,
+            trace: None,
         }
     }
 
@@ -145,6 +150,9 @@ impl Stack {
     /// Takes a frame that arrived.
     pub fn receive(&mut self, now: Nanoseconds, frame: &[u8]) {
         self.received += 1;
+        if let Some(trace) = &mut self.trace {
+            trace.note(now, frame);
+        }
         if let Err(count) = self.arrive(now, frame) {
             self.counts.add(count);
         }
@@ -194,9 +202,35 @@ impl Stack {
     }
 
     /// The oldest frame is on its way.
-    pub fn sent(&mut self) {
+    pub fn sent(&mut self, now: Nanoseconds) {
         self.transmitted += 1;
+        if let Some((trace, frame)) = self.trace.as_mut().zip(self.out.first()) {
+            trace.note(now, frame);
+        }
         self.out.drop_first();
+    }
+
+    /// From now on, what passes is copied; or no more.
+    pub fn set_trace(&mut self, trace: Option<Trace>) {
+        self.trace = trace.map(Box::new);
+    }
+
+    /// Whether somebody looks at what passes.
+    #[must_use]
+    pub const fn is_traced(&self) -> bool {
+        self.trace.is_some()
+    }
+
+    /// What passed, from record number `from` on: [`Trace::read`].
+    pub fn read_trace(&self, from: u64, to: &mut [u8]) -> Taken {
+        let nothing = Taken {
+            bytes: 0,
+            next: from,
+            dropped: 0,
+        };
+        self.trace
+            .as_ref()
+            .map_or(nothing, |trace| trace.read(from, to))
     }
 
     /// The next socket that may have something new for its owner, and the owner's name for it.

@@ -99,7 +99,7 @@ fn every_kind_of_error_has_a_fixture() {
         "that this system does not know",
         "no field of this system's schema",
         "no services",
-        "at most 24 are allowed",
+        "at most 32 are allowed",
         "is empty",
         "not a well-formed name",
         "argument 1 has",

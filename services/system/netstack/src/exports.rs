@@ -3,6 +3,7 @@
 //! ```text
 //! status                                        NetworkManager
 //! echo                                          IcmpEcho
+//! trace       [snap=N]                          PacketTrace, of N bytes of a frame, 54 where it does not say
 //! tcp-listen  [ports=A-B] [sockets=N]           TcpListenAuthority
 //! tcp-connect [to=ADDRESS/BITS] [ports=A-B] [sockets=N]   TcpConnectAuthority
 //! udp-bind, udp-connect                         the same of datagrams
@@ -19,6 +20,9 @@ use sdk::alloc::vec::Vec;
 
 /// Sockets of an export that does not say how many.
 const SOCKETS: u32 = 16;
+
+/// Bytes of a frame that a trace shows where the export does not say: the heads of Ethernet, IPv4 and TCP.
+const SNAP: u16 = 54;
 
 /// The right to reach others, of both families.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,6 +135,8 @@ pub enum Right {
     Status,
     /// `IcmpEcho`.
     Echo,
+    /// `PacketTrace`, of so many bytes of a frame.
+    Trace(u16),
     /// `TcpListenAuthority` or `UdpBindAuthority`.
     Ports(Ports),
     /// `TcpConnectAuthority` or `UdpConnectAuthority`.
@@ -205,6 +211,7 @@ fn read_one(argument: &str) -> Option<Export> {
     let mut words = argument.split_whitespace();
     let kind = words.next()?;
     let (mut to, mut ports, mut sockets) = (None, (1, u16::MAX), SOCKETS);
+    let mut snap = SNAP;
     for word in words {
         match word.split_once('=')? {
             ("to", prefix) => {
@@ -215,6 +222,7 @@ fn read_one(argument: &str) -> Option<Export> {
                 let (first, last) = range.split_once('-').unwrap_or((range, range));
                 ports = (first.parse().ok()?, last.parse().ok()?);
             }
+            ("snap", bytes) if kind == "trace" => snap = bytes.parse().ok()?,
             ("sockets", count) => sockets = count.parse().ok().filter(|count| *count > 0)?,
             _ => return None,
         }
@@ -223,12 +231,12 @@ fn read_one(argument: &str) -> Option<Export> {
         return None;
     }
     let right = match kind {
-        "status" | "echo" => {
+        "status" | "echo" | "trace" => {
             sockets = 0;
-            if kind == "status" {
-                Right::Status
-            } else {
-                Right::Echo
+            match kind {
+                "status" => Right::Status,
+                "echo" => Right::Echo,
+                _ => Right::Trace(snap),
             }
         }
         "tcp-listen" => Right::Ports(Ports::new(Protocol::Tcp, ports)),

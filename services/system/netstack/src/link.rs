@@ -200,7 +200,7 @@ impl Link {
     ///
     /// # Errors
     /// The provider's.
-    pub fn send(&mut self, stack: &mut Stack) -> Result<(), Refusal> {
+    pub fn send(&mut self, now: Nanoseconds, stack: &mut Stack) -> Result<(), Refusal> {
         let session = self.session.as_ref().ok_or(Refusal::Stale)?;
         loop {
             let mut pieces: ArrayVec<Piece, BATCH> = ArrayVec::new();
@@ -212,7 +212,7 @@ impl Link {
                 session.window.write(offset.into(), frame)?;
                 let length = (frame.len() as u32).min(self.frame_bytes);
                 pieces.push(Piece { offset, length });
-                stack.sent();
+                stack.sent(now);
             }
             if pieces.is_empty() {
                 return Ok(());

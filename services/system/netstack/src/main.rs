@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), no_main)]
 #![forbid(unsafe_code)]
 
+mod captures;
 mod datagrams;
 mod exports;
 mod link;

@@ -18,6 +18,13 @@ pub enum Opened {
     Stream(Stream),
     /// `UdpSocket`.
     Datagrams(Datagrams),
+    /// `PacketCapture`.
+    Capture(Capture),
+}
+
+/// What a `PacketCapture` stands for.
+pub struct Capture {
+    pub(crate) window: Rc<Window>,
 }
 
 /// What a `TcpListener` stands for.

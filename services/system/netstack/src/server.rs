@@ -5,8 +5,9 @@ use net_stack::Stack;
 use sdk::alloc::collections::VecDeque;
 use sdk::alloc::vec::Vec;
 use sdk::net::{
-    icmp_echo, network_manager, tcp_connect_authority, tcp_listen_authority, tcp_listener,
-    tcp_socket, udp_bind_authority, udp_connect_authority, udp_socket,
+    icmp_echo, network_manager, packet_capture, packet_trace, tcp_connect_authority,
+    tcp_listen_authority, tcp_listener, tcp_socket, udp_bind_authority, udp_connect_authority,
+    udp_socket,
 };
 use sdk::{
     Answered, Call, CapArg, Endpoint, HashMap, Late, Lifetime, Received, Refusal, Service, stub,
@@ -76,7 +77,7 @@ impl<'e> Server<'e> {
             // What is given up is told to its other end in the same turn.
             self.give_connections_up();
             self.stack.poll(self.now);
-            link.send(&mut self.stack)?;
+            link.send(self.now, &mut self.stack)?;
             self.answer_echoes();
             let mut is_quiet = true;
             while let Some((socket, cookie)) = self.stack.touched() {
@@ -106,7 +107,7 @@ impl<'e> Server<'e> {
             Some(Opened::Listener(_)) => self.answer_accepts(cookie),
             Some(Opened::Stream(_)) => self.answer_stream(cookie),
             Some(Opened::Datagrams(_)) => self.answer_datagrams(cookie),
-            Some(Opened::Right(..)) | None => {}
+            Some(Opened::Right(..) | Opened::Capture(_)) | None => {}
         }
     }
 
@@ -146,6 +147,7 @@ impl<'e> Server<'e> {
             }
             Opened::Stream(stream) => self.stack.release(self.now, stream.socket),
             Opened::Datagrams(datagrams) => self.stack.release(self.now, datagrams.socket),
+            Opened::Capture(_) => self.end_capture(),
         }
     }
 }
@@ -158,11 +160,13 @@ impl Service for Server<'_> {
             Some(Opened::Listener(_)) => return tcp_listener::dispatch(self, received, call),
             Some(Opened::Stream(_)) => return tcp_socket::dispatch(self, received, call),
             Some(Opened::Datagrams(_)) => return udp_socket::dispatch(self, received, call),
+            Some(Opened::Capture(_)) => return packet_capture::dispatch(self, received, call),
             Some(Opened::Right(..)) | None => {}
         }
         match self.right(cookie).map(|(right, _)| right) {
             Ok(Right::Status) => network_manager::dispatch(self, received, call),
             Ok(Right::Echo) => icmp_echo::dispatch(self, received, call),
+            Ok(Right::Trace(_)) => packet_trace::dispatch(self, received, call),
             Ok(Right::Ports(ports)) => match ports.protocol {
                 Protocol::Tcp => tcp_listen_authority::dispatch(self, received, call),
                 Protocol::Udp => udp_bind_authority::dispatch(self, received, call),

@@ -13,6 +13,7 @@ mod disks;
 mod files;
 mod keep;
 mod net;
+mod packets;
 mod system;
 mod top;
 mod trace;

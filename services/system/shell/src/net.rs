@@ -6,8 +6,9 @@ use core::net::IpAddr;
 use core::pin::pin;
 
 use sdk::{
-    DnsResolver, Env, IcmpEcho, NEVER, NetworkManager, Refusal, Tasks, TcpConnectAuthority,
-    TcpListenAuthority, TcpListener, TcpServer, TcpSocket, TcpStream, Timer, VirtualMemory,
+    DnsResolver, Env, IcmpEcho, NEVER, NetworkManager, PacketTrace, Refusal, Tasks,
+    TcpConnectAuthority, TcpListenAuthority, TcpListener, TcpServer, TcpSocket, TcpStream, Timer,
+    VirtualMemory,
     alloc::{
         borrow::Cow,
         format,
@@ -28,7 +29,9 @@ use shell_lang::{
 };
 use terminal::{Failure, Terminal, print};
 
-type Outcome = Result<(), Failure>;
+use crate::packets;
+
+pub(crate) type Outcome = Result<(), Failure>;
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// How long an echo and a connection may take.
@@ -36,7 +39,7 @@ const ECHO_NS: u64 = 3 * SECOND_NS;
 const CONNECT_NS: u64 = 20 * SECOND_NS;
 const LOOKUP_NS: u64 = 15 * SECOND_NS;
 /// From one look at the keyboard to the next.
-const LOOK_NS: u64 = 200_000_000;
+pub(crate) const LOOK_NS: u64 = 200_000_000;
 /// A server may leave a connection silent for so long.
 const SILENCE_NS: u64 = 60 * SECOND_NS;
 /// Bytes of an echo.
@@ -55,7 +58,8 @@ pub struct Network {
     listen: Option<TcpListenAuthority>,
     resolver: Option<DnsResolver>,
     memory: Option<VirtualMemory>,
-    timer: Option<Timer>,
+    pub(crate) timer: Option<Timer>,
+    pub(crate) trace: Option<PacketTrace>,
 }
 
 impl Network {
@@ -67,6 +71,7 @@ impl Network {
             connect: env.get("connect").ok(),
             listen: env.get("listen").ok(),
             resolver: env.get("resolver").ok(),
+            trace: env.get("packets").ok(),
             memory: env.get("vm").ok(),
             timer: env.get("timer").ok(),
         }
@@ -84,10 +89,11 @@ impl Network {
             Command::Resolve(name) => self.resolve(name, to),
             Command::Fetch(url) => self.fetch(url, to),
             Command::Listen(port) => self.listen(*port, to),
+            Command::Packets(count) => packets::show(self, *count, to),
         }
     }
 
-    fn memory(&self) -> Result<&VirtualMemory, Failure> {
+    pub(crate) fn memory(&self) -> Result<&VirtualMemory, Failure> {
         let memory = self.memory.as_ref();
         memory.ok_or_else(|| Failure::not_held("VirtualMemory"))
     }

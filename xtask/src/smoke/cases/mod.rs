@@ -60,6 +60,7 @@ mod net_shares;
 mod net_shell;
 mod net_slirp;
 mod net_tap;
+mod net_trace;
 mod non_implication;
 mod nvme_fat_read;
 mod nvme_hostile;

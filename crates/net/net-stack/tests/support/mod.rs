@@ -67,7 +67,7 @@ impl Link {
             for at in 0..2 {
                 self.stacks[at].poll(self.now);
                 while let Some(frame) = self.stacks[at].outgoing().map(<[u8]>::to_vec) {
-                    self.stacks[at].sent();
+                    self.stacks[at].sent(self.now);
                     let mut frame = frame;
                     if (self.harm)(&mut frame) {
                         self.stacks[1 - at].receive(self.now, &frame);

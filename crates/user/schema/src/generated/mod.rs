@@ -90,6 +90,8 @@ pub static INTERFACES: &[(u64, &str)] = &[
     (0xd1c0a5e5b0a70f0a, "UdpConnectAuthority"),
     (0xd1c0a5e5b0a70f0b, "UdpSocket"),
     (0xd1c0a5e5b0a70f0c, "DnsResolver"),
+    (0xd1c0a5e5b0a70f0d, "PacketTrace"),
+    (0xd1c0a5e5b0a70f0e, "PacketCapture"),
     (0xd1c0a5e5b0a71001, "SaveStore"),
     (0xd1c0a5e5b0a71002, "Capsules"),
 ];
@@ -156,6 +158,8 @@ pub static METHODS: &[(u64, &[&str])] = &[
     (0xd1c0a5e5b0a70f0a, &["info", "narrow", "connect"]),
     (0xd1c0a5e5b0a70f0b, &["info", "send", "receive"]),
     (0xd1c0a5e5b0a70f0c, &["lookup", "flush"]),
+    (0xd1c0a5e5b0a70f0d, &["info", "open"]),
+    (0xd1c0a5e5b0a70f0e, &["head", "read"]),
     (0xd1c0a5e5b0a71001, &["info", "get", "put", "append", "readLedger", "list", "history", "brought", "broughtLines", "theirs", "settle"]),
     (0xd1c0a5e5b0a71002, &["seal", "sent", "restore"]),
 ];
@@ -202,6 +206,8 @@ macro_rules! interfaces {
             NetworkManager = net::network_manager;
             Nic = net::nic;
             NicSession = net::nic_session;
+            PacketCapture = net::packet_capture;
+            PacketTrace = net::packet_trace;
             Probe = smoke::probe;
             ProcessControl = process::process_control;
             ProcessHandle = process::process_handle;

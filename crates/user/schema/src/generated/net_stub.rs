@@ -1676,6 +1676,172 @@ pub mod udp_socket {
     }
 }
 
+/// The right to see what passes the interface, whoever it is from and for: every client's traffic, up to so many
+/// bytes of each frame.
+pub mod packet_trace {
+    stub::interface! { "PacketTrace" = 0xd1c0a5e5b0a70f0d }
+
+    stub::methods! {
+        "PacketTrace";
+        Info INFO = 0 "info" idempotent, reply 0, (()) -> (InfoResults, InfoResults);
+        Open OPEN = 1 "open" once, reply 24, (OpenParams) -> (OpenReply<K>, OpenResults<O>);
+    }
+
+    stub::plain! {
+        pub struct InfoResults: 1 words {
+            snap_bytes: u16 = 0;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type InfoReply = InfoResults;
+
+    stub::params! {
+        pub struct OpenParams: 1 words, 1 pointers {
+            snap_bytes: u16 = 0;
+            ring_bytes: u32 = 1;
+        }
+        caps {
+            window = 0 at 0;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct OpenReply, OpenResults: 0 words, 1 pointers {
+        } caps {
+            capture: crate::net::packet_capture::Client<O> = 0 at 0;
+        }
+    }
+
+    impl<O: stub::Object> Client<O> {
+        /// So many bytes of a frame may be seen: 54 are the heads of TCP over IPv4, 1514 everything.
+        pub fn info(&self) -> Result<InfoResults, stub::Refusal> {
+            self.0.invoke::<call::Info, _>((), |results| results)
+        }
+        /// Copies what passes from now on into a ring of so many bytes, 4 KiB to 1 MiB, of the stack's own; the
+        /// window is the client's memory. One at a time. It ends with the last handle. The log tells of both.
+        ///
+        /// Refuses: `notGranted` (more of a frame than may be seen), `busy`, `outOfRange` (ring, window: 2 KiB at
+        /// least; under 14 bytes of a frame), and as `TcpListenAuthority.listen`
+        pub fn open(
+            &self,
+            window: stub::CapArg,
+            snap_bytes: u16,
+            ring_bytes: u32,
+        ) -> Result<OpenResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::Open, _>(
+                OpenParams {
+                    window,
+                    snap_bytes,
+                    ring_bytes,
+                },
+                |results| results,
+            )
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn info(&mut self, reply: stub::Reply<C, call::Info>) -> stub::Answered;
+        fn open(
+            &mut self,
+            reply: stub::Reply<C, call::Open>,
+            window: C::Cap,
+            snap_bytes: u16,
+            ring_bytes: u32,
+        ) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::INFO => server.info(stub::Reply::new(call)),
+            method::OPEN => {
+                stub::serve!(server.open(received.payload, call) message { cap window = 0, field snap_bytes = 0, field ring_bytes = 1 })
+            }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// What passed, as records of a pcap file, with nanoseconds of the monotonic clock.
+pub mod packet_capture {
+    stub::interface! { "PacketCapture" = 0xd1c0a5e5b0a70f0e }
+
+    stub::methods! {
+        "PacketCapture";
+        Head HEAD = 0 "head" idempotent, reply u32::MAX, (()) -> (HeadReply<'a>, in place HeadResults<'m>);
+        Read READ = 1 "read" idempotent, reply 0, (ReadParams) -> (ReadResults, ReadResults);
+    }
+
+    stub::reply! {
+        /// As a server sends it.
+        pub struct HeadReply<'a>: 0 words, 1 pointers {
+            head: &'a [u8] = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct HeadResults {
+        } try {
+            head: &'m [u8] = 0;
+        }
+    }
+
+    stub::plain! {
+        pub struct ReadParams: 1 words {
+            from: u64 = 0;
+        }
+    }
+    stub::plain! {
+        pub struct ReadResults: 3 words {
+            bytes: u32 = 0;
+            next: u64 = 1;
+            dropped: u64 = 2;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type ReadReply = ReadResults;
+
+    impl<O: stub::Object> Client<O> {
+        /// What such a file begins with.
+        pub fn head<R>(&self, read: impl FnOnce(HeadResults<'_>) -> R) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Head, _>((), read)
+        }
+        /// Writes the records from number `from` on to the window, as many as there are and as fit whole, 64 KiB at
+        /// most; they are counted from 0 on. `dropped` of those that were asked for are gone, because the ring has a
+        /// bound. It does not wait.
+        pub fn read(&self, from: u64) -> Result<ReadResults, stub::Refusal> {
+            self.0
+                .invoke::<call::Read, _>(ReadParams { from }, |results| results)
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn head(&mut self, reply: stub::Reply<C, call::Head>) -> stub::Answered;
+        fn read(&mut self, reply: stub::Reply<C, call::Read>, from: u64) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::HEAD => server.head(stub::Reply::new(call)),
+            method::READ => {
+                stub::serve!(server.read(received.payload, call) plain ReadParams { from })
+            }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
 /// Names to addresses, by asking the name servers that the network named.
 pub mod dns_resolver {
     stub::interface! { "DnsResolver" = 0xd1c0a5e5b0a70f0c }
