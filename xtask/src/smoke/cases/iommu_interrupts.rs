@@ -212,7 +212,7 @@ inventory::submit! {
 inventory::submit! {
     Smoke {
         name: "iommu-msi-gap",
-        question: "What does an emulated unit let through that a real one would not? The old format, and another's entry by a transfer.",
+        question: "What does an emulated unit let through that a real one would not: the old format, and another's entry by a transfer?",
         rows: &["IO-21"],
         manifest: "smoke/msi-forge",
         extra: cards!("intel-iommu,aw-bits=39"),
