@@ -218,7 +218,7 @@ inventory::submit! {
         name: "boot-fault-memory",
         question: "Does a machine with too little memory stop with what needs how much?",
         boot: disk(FirmwareKind::Bios, Tamper::None),
-        memory_mib: 7,
+        memory_mib: 8,
         required: &["too little memory"],
         ..FAULT
     }
