@@ -66,7 +66,7 @@ pub fn compare(
         .stdin
         .take()
         .context("the comparison has no input")?
-        .write_all(text.as_bytes())?;
+        .write_all(without_line_numbers(text).as_bytes())?;
     let output = child.wait_with_output()?;
     if output.status.success() {
         return Ok(Ok(()));
@@ -78,6 +78,21 @@ pub fn compare(
         |line: &&str| line.starts_with("Stopped on the first failure") || line.contains("INSTA_");
     let told: Vec<&str> = said.lines().filter(|line| !is_advice(line)).collect();
     Ok(Err(told.join("\n").trim_end().to_owned()))
+}
+
+/// The text with files of source, and not the lines in them, which any edit above moves.
+fn without_line_numbers(text: &str) -> String {
+    let mut parts = text.split(".rs:");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        kept.push_str(match rest.len() < part.len() {
+            true => ".rs",
+            false => ".rs:",
+        });
+        kept.push_str(rest);
+    }
+    kept
 }
 
 /// What a person is told of a comparison that did not come out equal.
@@ -126,7 +141,19 @@ pub fn problems(dir: &Path, names: &[&str]) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::problems;
+    use super::{problems, without_line_numbers};
+
+    #[test]
+    fn a_line_of_source_is_no_difference() {
+        for (said, compared) in [
+            ("gone (a/b.rs:75)", "gone (a/b.rs)"),
+            ("a.rs:1: b.rs:22", "a.rs: b.rs"),
+            ("a.rs: no line", "a.rs: no line"),
+            ("ends in a.rs:", "ends in a.rs:"),
+        ] {
+            assert_eq!(without_line_numbers(said), compared);
+        }
+    }
 
     #[test]
     fn pending_and_unreferenced_snapshots_are_named() {
