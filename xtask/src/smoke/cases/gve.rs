@@ -1,10 +1,11 @@
 //! Google's virtual NIC: our own driver on the model that the vendor's driver works on.
 
 use ::sabotage::points;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use gve_format::QueueFormat;
 
 use crate::qemu::Feature;
+use crate::session::Waited;
 use crate::smoke::case::{Peer, Smoke, Step};
 use crate::smoke::cases::net_slirp::echo_bytes;
 use crate::smoke::models::{DeviceModel, ModelKind};
@@ -106,7 +107,7 @@ macro_rules! dead {
                 rows: &[$row],
                 manifest: "smoke/gve-dead",
                 device_model: card(QueueFormat::GqiQpl, &[$($fault),*], &[$($report),*]),
-                steps: &[Step::Wait($wait), Step::Type("ps"), Step::Type("halt")],
+                steps: &[$wait, Step::Type("ps"), Step::Type("halt")],
                 required: &[$($fact),*],
                 forbidden: &[
                     "@kernel.panic",
@@ -121,21 +122,33 @@ macro_rules! dead {
 
 dead! {
     "gve-refused", "NI-28", "Is a gVNIC that refuses its page lists given up by name, while everybody else goes on?",
-    ["refuse 3"], ["model.fault refuse"], "@service.ended name=netstack",
+    ["refuse 3"], ["model.fault refuse"], Step::Wait("@service.ended name=netstack"),
     ["@nic.ready", "@service.ended name=netstack kind=exited code=1"]
 }
 
 dead! {
     "gve-hung", "NI-28", "Is a gVNIC that never carries a command out given up by name, while everybody else goes on?",
-    ["hang 2"], ["model.fault hang"], SECOND,
+    ["hang 2"], ["model.fault hang"], Step::Wait(SECOND),
     ["@nic.failed refusal=timedOut"]
+}
+
+/// Waits until nobody starts the provider any more, whatever became of its device.
+fn settle(peer: &mut Peer<'_>) -> Result<()> {
+    let ends = ["@service.failed name=nic", "@service.given-up name=nic"];
+    let waited = peer.session.wait(peer.deadline, |serial| {
+        let lines = serial.lines();
+        let over = |line: &String| ends.iter().any(|end| line.contains(end));
+        lines.iter().any(over)
+    });
+    ensure!(waited == Waited::Seen, "the provider is started on and on");
+    Ok(())
 }
 
 const QUARANTINED: &str = "@device.quarantined reason=no-proof-of-reset";
 
 dead! {
     "gve-stuck", "NI-28", "Is a gVNIC that keeps its admin queue quarantined with its pages, while everybody else goes on?",
-    ["sequence 1" "stuck-reset"], ["model.fault sequence" "model.fault stuck-reset"], QUARANTINED,
+    ["sequence 1" "stuck-reset"], ["model.fault sequence" "model.fault stuck-reset"], Step::Peer(settle),
     [QUARANTINED]
 }
 
@@ -149,7 +162,7 @@ inventory::submit! {
 
 dead! {
     "gve-link", "NI-30", "Is a gVNIC's link that goes down told, while everybody else goes on?",
-    ["link-down 1"], ["model.fault link-down"], "@nic.link",
+    ["link-down 1"], ["model.fault link-down"], Step::Wait("@nic.link"),
     ["@nic.ready link_up=true", "@nic.link up=false"]
 }
 
