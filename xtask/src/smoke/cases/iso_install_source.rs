@@ -46,7 +46,7 @@ inventory::submit! {
             "@boot.cdrom.closed programs=4",
             "@install.source",
             "@install.verified files=6 programs_listed=4",
-            "@install.methods volume=6 directory=12 file=6",
+            "@install.methods volume=7 directory=12 file=6",
             "@install.window read_only=readOnly root_read_only=true",
             "@install.target granted=false above=badArgument absolute=badArgument device=notFound",
             "@medium.bounds last=ok beyond=outOfRange across=outOfRange far=outOfRange none=zeroLength many=outOfRange \
