@@ -1,6 +1,7 @@
 //! Interrupts below a remapping unit that is on.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use sabotage::points;
@@ -121,7 +122,11 @@ fn use_what_ended(peer: &mut Peer<'_>) -> Result<()> {
     };
     let [_, second, third] = &rig.cards;
     second.use_message(&mut rig.port, (address, data))?;
-    second.raise(&mut rig.port, 1)?;
+    // One that were let through could fall together with the third card's own.
+    for _ in 0..5 {
+        second.raise(&mut rig.port, 1)?;
+        std::thread::sleep(Duration::from_millis(20));
+    }
     third.raise(&mut rig.port, OWN)
 }
 

@@ -1,6 +1,8 @@
 //! What passes the interface, beside what QEMU saw pass.
 
+use std::io::Read;
 use std::net::TcpStream;
+use std::time::Duration;
 
 use ::sabotage::points;
 use anyhow::{Context, Result, ensure};
@@ -11,14 +13,18 @@ use crate::smoke::sabotage::{Break, Sabotage};
 
 /// The frames that the shell is asked for.
 const FRAMES: usize = 12;
+/// How long the guest may leave a connection unanswered.
+const PATIENCE: Duration = Duration::from_secs(10);
 const BOUNDS: &str = "@trace.bounds granted=54 payload=notGranted short=outOfRange ring=outOfRange twice=busy beyond=0";
 
 /// Connects where nobody listens: each time a SYN and a RST pass.
 fn knock(peer: &mut Peer<'_>) -> Result<()> {
     let port = forwarded(peer, 2323)?;
     for _ in 0..FRAMES {
-        // QEMU takes the connection before the guest refuses it.
-        let _ = TcpStream::connect(("127.0.0.1", port));
+        // QEMU takes the connection before the guest refuses it. The next one waits for that: what passes goes both ways.
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let _ = stream.read(&mut [0]);
     }
     Ok(())
 }
