@@ -2,11 +2,11 @@
 //!
 //! Invariant: never strips a section the kernel finds its tables by; only debug information is left out of the copies.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
@@ -54,7 +54,26 @@ pub struct Guest<'a> {
     /// The loader QEMU starts with `-kernel`.
     pub loader: PathBuf,
     /// What was built so far.
-    services: RefCell<BTreeMap<Wanted, Program>>,
+    services: Mutex<BTreeMap<Wanted, Program>>,
+    /// Manifests that were compiled so far, by their names.
+    manifests: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// Programs without debug information, by their paths.
+    slimmed: Mutex<BTreeMap<PathBuf, Vec<u8>>>,
+}
+
+/// What `make` makes of a key, once. Two that ask at the same time may both make it.
+fn remembered<K: Ord, V: Clone>(
+    cache: &Mutex<BTreeMap<K, V>>,
+    key: K,
+    make: impl FnOnce(&K) -> Result<V>,
+) -> Result<V> {
+    let known = || cache.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(value) = known().get(&key) {
+        return Ok(value.clone());
+    }
+    let value = make(&key)?;
+    known().insert(key, value.clone());
+    Ok(value)
 }
 
 impl<'a> Guest<'a> {
@@ -76,14 +95,23 @@ impl<'a> Guest<'a> {
             flavour,
             kernel: builder.build_one(flavour.kernel(), "kernel")?,
             loader: builder.build_one(Kind::LoaderPvh, "loader-pvh")?.path,
-            services: RefCell::default(),
+            services: Mutex::default(),
+            manifests: Mutex::default(),
+            slimmed: Mutex::default(),
         };
         let mut names = BTreeSet::new();
         for manifest in manifests.iter().collect::<BTreeSet<_>>() {
-            names.extend(guest.images(&compile_manifest(project, manifest)?));
+            names.extend(guest.images(&guest.compiled(manifest)?));
         }
         guest.programs(&names)?;
         Ok(guest)
+    }
+
+    /// A manifest of the tree, compiled.
+    fn compiled(&self, manifest: &str) -> Result<Vec<u8>> {
+        remembered(&self.manifests, manifest.to_owned(), |name| {
+            compile_manifest(self.project, name)
+        })
     }
 
     /// The programs that a compiled manifest names, and the first process.
@@ -104,7 +132,8 @@ impl<'a> Guest<'a> {
 
     /// The programs that are `wanted`, built where they are not yet; a name that no service has is left out.
     fn programs(&self, wanted: &BTreeSet<Wanted>) -> Result<Vec<Program>> {
-        let mut built = self.services.borrow_mut();
+        let built = self.services.lock();
+        let mut built = built.unwrap_or_else(PoisonError::into_inner);
         let builder = Builder::new(self.project, self.toolchain, self.flavour.code());
         for fpu in [false, true] {
             let missing = wanted.iter().filter(|one| one.fpu == fpu);
@@ -134,7 +163,7 @@ impl<'a> Guest<'a> {
 
     /// What explains the addresses in what a system says.
     pub fn symbols(&self, manifest: &str) -> Result<Symbols> {
-        let manifest = manifest::read(&compile_manifest(self.project, manifest)?);
+        let manifest = manifest::read(&self.compiled(manifest)?);
         let services = manifest.map_or_else(|_| Vec::new(), |manifest| manifest.services);
         let programs = self.programs(&services.iter().map(Wanted::of).collect())?;
         let paths = services.iter().filter_map(|service| {
@@ -175,14 +204,14 @@ impl<'a> Guest<'a> {
         Ok(builder.build_one(Kind::LoaderUefi, "loader-uefi")?.path)
     }
 
-    /// A disk that UEFI firmware boots from: the same files and the UEFI loader.
-    pub fn uefi_disk(&self, manifest: &str, cmdline: &str) -> Result<PathBuf> {
+    /// A disk that UEFI firmware boots from, in `folder`: the same files and the UEFI loader.
+    pub fn uefi_disk(&self, folder: &Path, manifest: &str, cmdline: &str) -> Result<PathBuf> {
         let loader = self.uefi_loader()?;
         let files = self.files(manifest)?;
         let bytes: usize = files.values().map(Vec::len).sum();
         // FAT32 needs at least 33 MiB; the rest is room for the file system itself.
         let mib = (bytes as u64).div_ceil(1024 * 1024).max(40) + 24;
-        let path = self.output(&format!("{}-uefi.img", manifest.replace('/', "-")))?;
+        let path = folder.join(format!("{}-uefi.img", manifest.replace('/', "-")));
         // A running guest may have the old one open.
         let draft = path.with_extension("draft");
         let image = FatImage::create(&draft, mib, 32, "CAPOSBOOT")?;
@@ -202,7 +231,7 @@ impl<'a> Guest<'a> {
 
     /// The files of a boot package by path, the kernel's among them.
     pub fn files(&self, manifest: &str) -> Result<BTreeMap<String, Vec<u8>>> {
-        self.files_of(compile_manifest(self.project, manifest)?)
+        self.files_of(self.compiled(manifest)?)
     }
 
     /// The same for a manifest that is compiled already.
@@ -234,6 +263,12 @@ impl<'a> Guest<'a> {
 
     /// The program without debug information; its section table stays.
     pub fn slim(&self, program: &Path) -> Result<Vec<u8>> {
+        remembered(&self.slimmed, program.to_path_buf(), |path| {
+            self.strip(path)
+        })
+    }
+
+    fn strip(&self, program: &Path) -> Result<Vec<u8>> {
         let dir = self.project.guest.join("slim");
         fs::create_dir_all(&dir)?;
         let draft = tempfile::NamedTempFile::new_in(&dir)?;

@@ -224,7 +224,10 @@ fn firmware(project: &Project, guest: &Guest<'_>, args: &RunArgs) -> Result<Firm
     }
     Ok(if args.uefi {
         Firmware::Uefi {
-            medium: Medium::new(guest.uefi_disk(&args.manifest, &cmdline)?, Drive::Disk),
+            medium: Medium::new(
+                guest.uefi_disk(&work, &args.manifest, &cmdline)?,
+                Drive::Disk,
+            ),
             work,
         }
     } else {

@@ -197,7 +197,10 @@ impl<'a> Bench<'a> {
             ),
             Group::BootUefi => (
                 Firmware::Uefi {
-                    medium: Medium::new(self.guest.uefi_disk(manifest, cmdline)?, Drive::Disk),
+                    medium: Medium::new(
+                        self.guest.uefi_disk(&self.dir, manifest, cmdline)?,
+                        Drive::Disk,
+                    ),
                     work: self.dir.clone(),
                 },
                 format!(",pattern={}", self.uefi_entry()?),

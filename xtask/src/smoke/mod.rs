@@ -1,8 +1,10 @@
 //! `cargo xtask smoke`: boots that answer one question each, and sabotages that show each answer can be no.
 
+mod beside;
 mod browser;
 pub mod case;
 mod cases;
+mod media;
 pub mod models;
 mod namespace;
 pub mod pattern;

@@ -1,28 +1,29 @@
 //! Runs smokes: makes their disks, boots them, and keeps everything a verdict rests on.
 //!
-//! Invariant: never runs two guests at once, so that a slow machine changes no verdict.
+//! Invariant: never gives guests more CPUs than the machine has, so that each runs as if it were alone.
 
-use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{IsTerminal, Write as _};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use crate::build::{Code, Flavour};
-use crate::disk::{Disk, Writes};
 use crate::image::contents::{Contents, Loader};
-use crate::image::{CLOUD_WORDS, Shape, cloud, cloudboot, iso};
-use crate::package::{self, Guest};
+use crate::image::{CLOUD_WORDS, cloud, cloudboot};
+use crate::package::Guest;
 use crate::project::Project;
 use crate::qemu::{self, Accel, Drive, Firmware, Machine, Medium, escape};
 use crate::session::{Echo, End, Session};
-use crate::smoke::case::{Boot, Smoke, SmokeDisk, Step, Tamper, perform};
+use crate::smoke::Planned;
+use crate::smoke::beside::{self, side_by_side};
+use crate::smoke::case::{Boot, Smoke, Step, perform};
+use crate::smoke::media::{disks, tampered};
 use crate::smoke::models::Served;
 use crate::smoke::sabotage::Sabotage;
 use crate::smoke::snapshot::{self, Difference};
@@ -88,9 +89,9 @@ pub struct Runner<'a> {
     toolchain: &'a Toolchain,
     options: Options,
     version: String,
-    plain: OnceCell<Guest<'a>>,
-    debug: OnceCell<Guest<'a>>,
-    sabotaged: OnceCell<Guest<'a>>,
+    plain: OnceLock<Guest<'a>>,
+    debug: OnceLock<Guest<'a>>,
+    sabotaged: OnceLock<Guest<'a>>,
 }
 
 impl Tally {
@@ -139,6 +140,12 @@ impl Trial {
     }
 }
 
+/// CPUs of the host that a smoke wants: its guest's, and one for what it runs beside.
+const fn cpus_of(smoke: &Smoke) -> u32 {
+    let peers = smoke.namespace.is_some() || smoke.device_model.is_some();
+    smoke.smp + peers as u32
+}
+
 /// The further arguments of QEMU.
 fn extra(smoke: &Smoke, work: &Path) -> Vec<OsString> {
     let work = escape(work);
@@ -173,9 +180,9 @@ impl<'a> Runner<'a> {
             toolchain,
             options,
             version: qemu::version()?,
-            plain: OnceCell::new(),
-            debug: OnceCell::new(),
-            sabotaged: OnceCell::new(),
+            plain: OnceLock::new(),
+            debug: OnceLock::new(),
+            sabotaged: OnceLock::new(),
         })
     }
 
@@ -204,14 +211,14 @@ impl<'a> Runner<'a> {
         };
         if cell.get().is_none() {
             let guest = Guest::build(self.project, self.toolchain, flavour, manifests)?;
-            // Nobody else can have set it: there is one thread.
+            // Whoever came first has built the same.
             let _ = cell.set(guest);
         }
         cell.get().context("the guest was just built")
     }
 
     /// Builds what the trials boot. A guest that does not build is one error, not one per smoke.
-    pub fn build_for(&self, trials: &[(&'static Smoke, Trial)]) -> Result<()> {
+    pub fn build_for(&self, trials: &[Planned]) -> Result<()> {
         for code in [Code::Release, Code::Debug] {
             let of_code = || trials.iter().filter(|(smoke, _)| smoke.code == code);
             let manifests: Vec<&str> = of_code().map(|(smoke, _)| smoke.manifest).collect();
@@ -222,38 +229,52 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Runs each trial, one progress line per smoke.
-    pub fn run_all(&self, trials: &[(&'static Smoke, Trial)]) -> Result<Tally> {
+    /// Runs each trial, one progress line per smoke, as many at once as the machine has CPUs for.
+    pub fn run_all(&self, trials: &[Planned]) -> Result<Tally> {
         self.build_for(trials)?;
+        let cpus = match self.options.gdb {
+            // The debugger's port is one.
+            true => 1,
+            false => beside::cpus(),
+        };
         let mut tally = Tally::default();
-        for (number, (smoke, trial)) in trials.iter().enumerate() {
-            let title = trial.title(smoke);
-            let head = format!("[{}/{}] {title}", number + 1, trials.len());
-            if std::io::stderr().is_terminal() {
-                eprint!("{head} ...\r");
-                std::io::stderr().flush()?;
-            }
-            let start = Instant::now();
-            let verdict = self
-                .run(smoke, *trial)
-                .unwrap_or_else(|error| Verdict::Unknown(format!("{error:#}")));
-            let seconds = start.elapsed().as_secs_f32();
-            let (word, details) = match &verdict {
-                Verdict::Pass => ("pass", Vec::new()),
-                Verdict::Fail(reasons) => ("FAIL", reasons.clone()),
-                Verdict::Unknown(reason) => ("UNKNOWN", vec![reason.clone()]),
-                Verdict::Untested(reason) => ("UNTESTED", vec![reason.clone()]),
-            };
-            eprintln!("{head}: {word} ({seconds:.1} s)");
-            for detail in details.iter().flat_map(|detail| detail.lines()) {
-                eprintln!("    {detail}");
-            }
-            if matches!(verdict, Verdict::Fail(_) | Verdict::Unknown(_)) {
-                eprintln!("    see {}", self.project.show(&self.folder(&title)));
-            }
-            tally.count(&title, &verdict, &details);
-        }
+        let mut done = 0;
+        side_by_side(
+            trials,
+            cpus,
+            |(smoke, _)| cpus_of(smoke),
+            |(smoke, trial)| {
+                let start = Instant::now();
+                let verdict = self
+                    .run(smoke, *trial)
+                    .unwrap_or_else(|error| Verdict::Unknown(format!("{error:#}")));
+                (verdict, start.elapsed())
+            },
+            |(smoke, trial), (verdict, took)| {
+                done += 1;
+                let head = format!("[{done}/{}] {}", trials.len(), trial.title(smoke));
+                self.tell(&mut tally, &head, &trial.title(smoke), &verdict, took);
+            },
+        );
         Ok(tally)
+    }
+
+    /// Says how a trial went, and counts it.
+    fn tell(&self, tally: &mut Tally, head: &str, title: &str, verdict: &Verdict, took: Duration) {
+        let (word, details) = match verdict {
+            Verdict::Pass => ("pass", Vec::new()),
+            Verdict::Fail(reasons) => ("FAIL", reasons.clone()),
+            Verdict::Unknown(reason) => ("UNKNOWN", vec![reason.clone()]),
+            Verdict::Untested(reason) => ("UNTESTED", vec![reason.clone()]),
+        };
+        eprintln!("{head}: {word} ({:.1} s)", took.as_secs_f32());
+        for detail in details.iter().flat_map(|detail| detail.lines()) {
+            eprintln!("    {detail}");
+        }
+        if matches!(verdict, Verdict::Fail(_) | Verdict::Unknown(_)) {
+            eprintln!("    see {}", self.project.show(&self.folder(title)));
+        }
+        tally.count(title, verdict, &details);
     }
 
     fn folder(&self, title: &str) -> PathBuf {
@@ -461,7 +482,10 @@ impl<'a> Runner<'a> {
                 cmdline,
             },
             Boot::Uefi => Firmware::Uefi {
-                medium: Medium::new(guest.uefi_disk(smoke.manifest, &cmdline)?, Drive::Disk),
+                medium: Medium::new(
+                    guest.uefi_disk(work, smoke.manifest, &cmdline)?,
+                    Drive::Disk,
+                ),
                 work: work.to_path_buf(),
             },
             Boot::Image {
@@ -552,44 +576,4 @@ fn show_places(folder: &Path, places: &[String]) -> Result<()> {
         eprintln!("{line}");
     }
     Ok(())
-}
-
-/// Writes a boot medium, with what the smoke does to it.
-fn tampered(
-    mut medium: Medium,
-    shape: Shape,
-    contents: &mut Contents,
-    tamper: Tamper,
-) -> Result<Medium> {
-    if let Tamper::Files(change) = tamper {
-        change(&mut contents.files);
-        package::add_checksums(&mut contents.files);
-    }
-    if let Tamper::Damage(file) = tamper {
-        let bytes = contents.files.get_mut(file).context("no such file")?;
-        let middle = bytes.len() / 2;
-        *bytes.get_mut(middle).context("an empty file")? ^= 0x10;
-    }
-    shape.write(&medium.path, contents)?;
-    if let Tamper::Image(change) = tamper {
-        change(&medium.path).context("cannot tamper with the boot medium")?;
-    }
-    if let Tamper::Unreadable(file) = tamper {
-        medium.bad_sector = Some(iso::sector_of(&medium.path, file)?);
-    }
-    Ok(medium)
-}
-
-/// The disks of a smoke, made anew.
-fn disks(smoke: &Smoke, work: &Path) -> Result<Vec<Disk>> {
-    let make = |disk: &SmokeDisk| {
-        let path = work.join(disk.name);
-        (disk.make)(&path).with_context(|| format!("cannot make the disk {}", disk.name))?;
-        Ok(Disk {
-            bytes_per_s: disk.bytes_per_s,
-            device: smoke.disk_device,
-            ..Disk::open(&path, Writes::Kept)?
-        })
-    };
-    smoke.disks.iter().map(make).collect()
 }
