@@ -185,7 +185,9 @@ impl Amd {
     /// What makes a unit forget.
     pub(crate) const fn command(what: Forget) -> [u64; 2] {
         let command = match what {
-            Forget::Function { source, .. } | Forget::Source(source) => Command::Device(source),
+            Forget::Function { source, .. } | Forget::Blocked(source) | Forget::Source(source) => {
+                Command::Device(source)
+            }
             Forget::Entry { source, .. } => Command::Interrupts(source),
             Forget::Domain(domain) => Command::Domain(domain),
             Forget::Run {

@@ -10,6 +10,8 @@ use iommu_tables::walk::{Want, amd};
 use mmio::{RegisterModel, Registers};
 use ring_abi::Refusal;
 
+use crate::forgetting_tests::Rig;
+use crate::recall::{Block, Depth, Tables, Walk, block};
 use crate::terms::Absent;
 use crate::unit_tests::{end, map, memory, now_ns, word};
 use crate::{Destination, Domain, NotOn, Trigger, Unit};
@@ -34,14 +36,19 @@ enum Defect {
 #[derive(Default)]
 struct State {
     registers: HashMap<usize, u64>,
-    remembered: HashMap<(u16, u64), u64>,
+    /// Device table entries, as far as they are read.
+    devices: HashMap<u16, [u64; 3]>,
+    tables: Tables,
     entries: HashMap<(u16, u16), u32>,
-    interrupt_words: HashMap<u16, u64>,
+    /// It remembers that nothing was there (`NpCache`).
+    absent: bool,
+    /// Codes of commands that it takes, and does not follow.
+    ignored: Vec<u64>,
     commands: u64,
     defect: Defect,
 }
 
-struct Model(Mutex<State>);
+pub(crate) struct Model(Mutex<State>);
 
 impl State {
     fn at(&self, register: usize) -> u64 {
@@ -54,25 +61,57 @@ impl State {
         while self.at(register::COMMAND_HEAD) % PAGE != tail && self.defect != Defect::Deaf {
             let head = self.at(register::COMMAND_HEAD) % PAGE;
             let [low, high] = [word(base + head).unwrap(), word(base + head + 8).unwrap()];
-            match low >> 60 {
-                1 => {
-                    let answer = frames::direct_map(low & 0x000f_ffff_ffff_fff8).cast::<u64>();
-                    // SAFETY: the queue's own word.
-                    unsafe { answer.write_volatile(high) };
-                }
-                2 => {
-                    let of = low as u16;
-                    self.remembered.retain(|(source, _), _| *source != of);
-                    self.interrupt_words.remove(&of);
-                }
-                3 | 8 => self.remembered.clear(),
-                5 => self.entries.retain(|(source, _), _| *source != low as u16),
-                other => panic!("command {other}"),
-            }
+            self.follow(low, high);
             self.commands += 1;
             // As emulated units do: the end of the ring is shown before its beginning.
             self.registers.insert(register::COMMAND_HEAD, head + 16);
         }
+    }
+
+    /// As AMD 3.08, 2.4 has it, and not a bit more is forgotten.
+    fn follow(&mut self, low: u64, high: u64) {
+        let source = low as u16;
+        match low >> 60 {
+            1 => {
+                let answer = frames::direct_map(low & 0x000f_ffff_ffff_fff8).cast::<u64>();
+                // SAFETY: the queue's own word.
+                unsafe { answer.write_volatile(high) };
+            }
+            ignored if self.ignored.contains(&ignored) => {}
+            2 => drop(self.devices.remove(&source)),
+            3 => {
+                let depth = if high & 2 != 0 {
+                    Depth::Tables
+                } else {
+                    Depth::Pages
+                };
+                // The lowest clear bit from bit 12 on is half of the length.
+                let order = match high & 1 {
+                    0 => 0,
+                    _ => (high >> 12).trailing_ones() + 1,
+                };
+                let block = match order {
+                    51.. => Block::All,
+                    order => block(high & !(PAGE - 1), order),
+                };
+                let domain = (low >> 32) as u16;
+                self.tables.forget(Some(domain), block, depth);
+            }
+            5 => self.entries.retain(|(of, _), _| *of != source),
+            8 => {
+                self.devices.clear();
+                self.tables.forget(None, Block::All, Depth::Tables);
+                self.entries.clear();
+            }
+            other => panic!("command {other}"),
+        }
+    }
+
+    /// The entry of a source: what was read of it once.
+    fn device(&mut self, source: u16) -> [u64; 3] {
+        let at = (self.at(register::DEVICE_TABLE) & !0xfff) + u64::from(source) * 32;
+        let read = || [0, 8, 16].map(|offset| word(at + offset).unwrap());
+        *self.devices.entry(source).or_insert_with(read)
     }
 
     fn refuse(&mut self, source: u16, iova: u64) {
@@ -91,16 +130,25 @@ impl State {
 
 impl Model {
     fn translate(&self, source: u16, iova: u64, want: Want) -> Option<u64> {
-        let mut state = self.0.lock().unwrap();
-        let key = (source, iova / PAGE);
-        if let Some(page) = state.remembered.get(&key) {
-            return Some(page + iova % PAGE);
-        }
+        let state = &mut *self.0.lock().unwrap();
         let table = state.at(register::DEVICE_TABLE);
-        let reached = amd(table, &word, source, iova, want).ok();
-        match reached {
-            Some(at) => drop(state.remembered.insert(key, at & !(PAGE - 1))),
-            None => state.refuse(source, iova),
+        let device = state.device(source);
+        let domain = device[1] as u16;
+        let of = (iova, device[0] >> 9 & 7);
+        let walk = Walk::default();
+        let read = |at| {
+            walk.read(at, |before| match device.get(before.len()) {
+                Some(word) => Some(*word),
+                None => state.tables.look(domain, of, before.len() - 3),
+            })
+        };
+        let reached = amd(table, &read, source, iova, want).ok();
+        let words = walk.words();
+        let keeps = |word| word & 1 != 0 || state.absent;
+        let of_tables = words.get(3..).unwrap_or_default();
+        state.tables.note(domain, of, of_tables, keeps);
+        if reached.is_none() {
+            state.refuse(source, iova);
         }
         reached
     }
@@ -108,9 +156,7 @@ impl Model {
     /// Where a message of a source arrives: the local APIC's identifier, and the vector.
     fn deliver(&self, source: u16, (address, data): (u64, u32)) -> Option<(u32, u8)> {
         let mut state = self.0.lock().unwrap();
-        let table = state.at(register::DEVICE_TABLE) & !0xfff;
-        let read = || word(table + u64::from(source) * 32 + 16).unwrap();
-        let own = *state.interrupt_words.entry(source).or_insert_with(read);
+        let [.., own] = state.device(source);
         // Not fixed nor arbitrated, or none of the kinds is remapped for it.
         if address >> 20 != 0xfee || data >> 9 != 0 || own & 1 == 0 || own >> 60 != 2 {
             return None;
@@ -159,9 +205,62 @@ fn unit(defect: Defect) -> (&'static Model, Result<&'static Unit, NotOn>) {
         ..State::default()
     };
     let model: &'static Model = Box::leak(Box::new(Model(Mutex::new(state))));
-    let registers = Registers::over(model, 0x4000);
-    let unit = Unit::amd(0, registers, Absent::LookedUp, now_ns);
-    (model, unit.map(|unit| &*Box::leak(Box::new(unit))))
+    (model, model.turn_on())
+}
+
+impl Model {
+    fn turn_on(&'static self) -> Result<&'static Unit, NotOn> {
+        let absent = match self.0.lock().unwrap().absent {
+            true => Absent::Remembered,
+            false => Absent::LookedUp,
+        };
+        let unit = Unit::amd(0, Registers::over(self, 0x4000), absent, now_ns);
+        unit.map(|unit| &*Box::leak(Box::new(unit)))
+    }
+
+    /// Whether the unit remembers of a source what is not there any more.
+    pub(crate) fn is_mistaken_of(&self, source: u16) -> bool {
+        let state = &mut *self.0.lock().unwrap();
+        let known = state.device(source);
+        state.devices.remove(&source);
+        known != state.device(source)
+    }
+}
+
+impl Rig for Model {
+    const FUNCTION: u64 = 2;
+    const PAGES: u64 = 3;
+    const INTERRUPTS: u64 = 5;
+    const ALL: [u64; 3] = [8; 3];
+
+    fn new(absent: Absent) -> &'static Self {
+        memory();
+        let state = State {
+            absent: absent == Absent::Remembered,
+            ..State::default()
+        };
+        Box::leak(Box::new(Self(Mutex::new(state))))
+    }
+
+    fn on(&'static self) -> &'static Unit {
+        self.turn_on().unwrap()
+    }
+
+    fn place(&self, source: u16, iova: u64) -> Option<u64> {
+        self.translate(source, iova, Want::Write)
+    }
+
+    fn recalls(&self, domain: u16) -> bool {
+        self.0.lock().unwrap().tables.recalls(domain)
+    }
+
+    fn raises(&self, source: u16, message: (u64, u32)) -> Option<(u32, u8)> {
+        self.deliver(source, message)
+    }
+
+    fn ignore(&self, codes: &[u64]) {
+        self.0.lock().unwrap().ignored = codes.to_vec();
+    }
 }
 
 #[test]

@@ -139,10 +139,9 @@ impl Domain {
         let fresh = Arc::get_mut(&mut domain).ok_or(Refusal::NoMemory)?;
         let (id, root) = fresh.furnish(window)?;
         let to = Led { root, domain: id };
-        let led = unit.lead(source, Some(to)).and_then(|()| {
-            let function = Forget::Function { source, domain: id };
-            unit.announce(&[function, Forget::Domain(id)])
-        });
+        let led = unit
+            .lead(source, Some(to))
+            .and_then(|()| unit.announce(&[Forget::Blocked(source), Forget::Domain(id)]));
         if let Err(refusal) = led {
             while domain.end().is_ok() && domain.shed() {}
             return Err(refusal);

@@ -273,6 +273,10 @@ fn header(
 #[cfg(test)]
 mod amd_tests;
 #[cfg(test)]
+mod forgetting_tests;
+#[cfg(test)]
+mod recall;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod unit_tests;

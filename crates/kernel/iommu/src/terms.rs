@@ -83,13 +83,15 @@ pub(crate) struct Led {
 /// What a unit is to forget.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Forget {
-    /// Where a function's requests were led, or that they were not.
+    /// Where a function's requests were led.
     Function {
         /// Requester id.
         source: u16,
-        /// The domain that it has, or had.
+        /// The domain that it had.
         domain: DomainId,
     },
+    /// That a function's requests were led nowhere.
+    Blocked(u16),
     /// Every translation of a domain.
     Domain(DomainId),
     /// At least the translations of a run of pages of a domain.

@@ -191,7 +191,7 @@ impl Unit {
 
     /// Makes new entries visible to a unit that may remember what was there before.
     pub(crate) fn announce(&self, all: &[Forget]) -> Result<(), Refusal> {
-        let of_function = |one: &Forget| matches!(one, Forget::Function { .. } | Forget::Source(_));
+        let of_function = |one: &Forget| matches!(one, Forget::Blocked(_) | Forget::Source(_));
         let (remembers, buffers) = match &self.kind {
             Kind::Vtd(unit) => (
                 unit.absent() == Absent::Remembered,

@@ -12,6 +12,9 @@ use iommu_tables::walk::{VtdUnit, Want, vtd};
 use mmio::{RegisterModel, Registers};
 use ring_abi::Refusal;
 
+use crate::forgetting_tests::Rig;
+use crate::recall::{Block, Depth, Tables, Walk, block};
+use crate::terms::Absent;
 use crate::{Destination, Domain, NotOn, Trigger, Unit};
 
 const PAGE: u64 = 4096;
@@ -19,6 +22,9 @@ const PAGE: u64 = 4096;
 const CAPABILITY: u64 = 0x00d2_008c_2226_0206;
 const EXTENDED: u64 = 0x0000_0000_00f0_0f4b;
 const FAULTS: usize = 0x220;
+/// Of the capability register: what was found absent may be remembered (`CM`); a write buffer has to be emptied (`RWBF`).
+pub(crate) const ABSENT: u64 = 1 << 7;
+const BUFFERS: u64 = 1 << 4;
 
 /// How a unit misbehaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -31,8 +37,6 @@ enum Defect {
     OtherRoot,
     /// It does not work through its queue.
     Deaf,
-    /// It answers the wait, and forgets nothing.
-    Forgetful,
     /// Its interrupt table's register reads back with a bit too many.
     OtherInterrupts,
     /// Messages in the old format pass, whatever it is told.
@@ -49,12 +53,21 @@ struct State {
     entries: HashMap<u16, [u64; 2]>,
     fault: [u64; 2],
     fault_status: u32,
-    remembered: HashMap<(u16, u64), u64>,
+    /// Root and context entry of a source, with the domain that the unit knows them by.
+    contexts: HashMap<u16, (u16, [u64; 4])>,
+    tables: Tables,
+    /// What it can besides, as bits of the capability register.
+    features: u64,
+    /// Its write buffer was emptied since it was last told something; how often it was told with the buffer full.
+    emptied: bool,
+    told_too_early: u32,
+    /// Types of descriptors that it takes, and does not follow.
+    ignored: Vec<u64>,
     defect: Defect,
 }
 
 /// The unit; leaked, as registers are there for good.
-struct Model(Mutex<State>);
+pub(crate) struct Model(Mutex<State>);
 
 pub(crate) fn word(physical: u64) -> Option<u64> {
     let at = frames::direct_map(physical).cast::<u64>();
@@ -78,7 +91,10 @@ impl Model {
         let entries = 2 << (state.interrupts & 0xf);
         let at = (state.interrupts & !0xfff) + u64::from(index) * 16;
         let read = || [word(at).unwrap(), word(at + 8).unwrap()];
-        let [low, high] = *state.entries.entry(index).or_insert_with(read);
+        let [low, high] = state.entries.get(&index).copied().unwrap_or_else(read);
+        if low & 1 != 0 || state.features & ABSENT != 0 {
+            state.entries.insert(index, [low, high]);
+        }
         let verified = high >> 18 & 3 == 1 && high as u16 == source;
         let passes = u64::from(index) < entries && low & 1 != 0 && verified;
         passes.then_some(((low >> 40) as u32 & 0xff, (low >> 16) as u8))
@@ -86,11 +102,7 @@ impl Model {
 
     /// What a device reaches.
     fn translate(&self, source: u16, iova: u64, want: Want) -> Option<u64> {
-        let mut state = self.state();
-        let key = (source, iova / PAGE);
-        if let Some(page) = state.remembered.get(&key) {
-            return Some(page + iova % PAGE);
-        }
+        let state = &mut *self.state();
         let unit = VtdUnit {
             root_table: state.root,
             physical_bits: 39,
@@ -98,39 +110,92 @@ impl Model {
             depths: 1 << 1,
             large: (true, true),
         };
-        match vtd(&unit, &word, source, iova, want) {
-            Ok(physical) => {
-                state.remembered.insert(key, physical & !(PAGE - 1));
-                Some(physical)
-            }
-            Err(reason) => {
-                let kind = u64::from(want == Want::Read) << 62;
-                let high = 1 << 63 | kind | u64::from(reason) << 32 | u64::from(source);
-                state.fault = [iova & !(PAGE - 1), high];
-                state.fault_status |= 2;
-                None
-            }
+        let walk = Walk::default();
+        let read = |at| {
+            walk.read(at, |before| match before.get(3) {
+                Some((_, high)) => {
+                    let of = (iova, (high & 7) + 2);
+                    state.tables.look((high >> 8) as u16, of, before.len() - 4)
+                }
+                None => Some(state.contexts.get(&source)?.1[before.len()]),
+            })
+        };
+        let reached = vtd(&unit, &read, source, iova, want);
+        state.recall(source, iova, &walk.words());
+        if let Err(reason) = reached {
+            let kind = u64::from(want == Want::Read) << 62;
+            let high = 1 << 63 | kind | u64::from(reason) << 32 | u64::from(source);
+            state.fault = [iova & !(PAGE - 1), high];
+            state.fault_status |= 2;
         }
+        reached.ok()
     }
 
     fn work(state: &mut State, tail: u64) {
+        let buffers = state.features & BUFFERS != 0;
+        let told = state.head != tail;
+        state.told_too_early += u32::from(told && buffers && !state.emptied);
+        state.emptied = false;
         while state.head != tail && state.defect != Defect::Deaf {
             let at = state.queue + state.head;
-            let [low, high] = [word(at).unwrap(), word(at + 8).unwrap()];
-            match low & 0xf {
-                4 if state.defect != Defect::Forgetful => match low >> 4 & 1 {
-                    0 => state.entries.clear(),
-                    _ => drop(state.entries.remove(&((low >> 32) as u16))),
-                },
-                1 | 2 if state.defect != Defect::Forgetful => state.remembered.clear(),
-                5 => {
-                    let answer = frames::direct_map(high).cast::<u32>();
-                    // SAFETY: the queue's own word.
-                    unsafe { answer.write_volatile((low >> 32) as u32) };
-                }
-                _ => {}
-            }
+            let words = [word(at).unwrap(), word(at + 8).unwrap()];
+            state.follow(words);
             state.head = (state.head + 16) % PAGE;
+        }
+    }
+}
+
+impl State {
+    /// Keeps what a walk read: context entries that are absent only by the caching mode, and then as domain 0's (VT-d 6.1).
+    fn recall(&mut self, source: u16, iova: u64, words: &[(u64, u64)]) {
+        let absent = self.features & ABSENT != 0;
+        let at = |place: usize| words.get(place).map_or(0, |(_, word)| *word);
+        let context = [at(0), at(1), at(2), at(3)];
+        let present = context[0] & context[2] & 1 != 0;
+        let domain = if present { (context[3] >> 8) as u16 } else { 0 };
+        if present || absent {
+            self.contexts.insert(source, (domain, context));
+        }
+        if present {
+            let levels = (context[3] & 7) + 2;
+            let keeps = |word| word & 3 != 0 || absent;
+            self.tables.note(domain, (iova, levels), &words[4..], keeps);
+        }
+    }
+
+    /// As VT-d 6.5.2 has it, and not a bit more is forgotten.
+    fn follow(&mut self, [low, high]: [u64; 2]) {
+        let (granularity, domain) = (low >> 4 & 3, (low >> 16) as u16);
+        match low & 0xf {
+            5 => {
+                let answer = frames::direct_map(high).cast::<u32>();
+                // SAFETY: the queue's own word.
+                unsafe { answer.write_volatile((low >> 32) as u32) };
+            }
+            ignored if self.ignored.contains(&ignored) => {}
+            1 => self.contexts.retain(|source, (of, _)| match granularity {
+                1 => false,
+                2 => *of != domain,
+                _ => *of != domain || *source != (low >> 32) as u16,
+            }),
+            2 => {
+                let depth = if high >> 6 & 1 == 0 {
+                    Depth::Tables
+                } else {
+                    Depth::Pages
+                };
+                match granularity {
+                    1 => self.tables.forget(None, Block::All, Depth::Tables),
+                    2 => self.tables.forget(Some(domain), Block::All, Depth::Tables),
+                    _ => {
+                        let block = block(high & !(PAGE - 1), (high & 0x3f) as u32);
+                        self.tables.forget(Some(domain), block, depth);
+                    }
+                }
+            }
+            4 if granularity & 1 == 0 => self.entries.clear(),
+            4 => drop(self.entries.remove(&((low >> 32) as u16))),
+            other => panic!("descriptor {other}"),
         }
     }
 }
@@ -139,7 +204,7 @@ impl RegisterModel for Model {
     fn read(&self, offset: usize, _: usize) -> u64 {
         let state = self.state();
         match offset {
-            0x08 => CAPABILITY,
+            0x08 => CAPABILITY | state.features,
             0x10 => EXTENDED,
             register::GSTS => u64::from(state.status),
             register::RTADDR if state.defect == Defect::OtherRoot => state.root ^ PAGE,
@@ -159,6 +224,7 @@ impl RegisterModel for Model {
         let state = &mut *self.state();
         match offset {
             register::GCMD => {
+                state.emptied |= value as u32 & register::WRITE_BUFFER != 0;
                 let standing = register::STANDING & !register::COMPATIBILITY;
                 let pointers = register::ROOT_POINTER | register::INTERRUPT_POINTER;
                 let mut status = value as u32 & (standing | pointers);
@@ -171,9 +237,9 @@ impl RegisterModel for Model {
                 state.status = status;
             }
             register::RTADDR => state.root = value,
-            register::IQA => state.queue = value,
+            register::IQA => (state.queue, state.head) = (value, 0),
             register::IRTA => state.interrupts = value,
-            register::IQT => Self::work(state, value),
+            register::IQT if state.status & register::QUEUE != 0 => Self::work(state, value),
             0x228 if value >> 63 != 0 => {
                 state.fault = [0; 2];
                 state.fault_status &= !2;
@@ -192,7 +258,7 @@ pub(crate) fn now_ns() -> u64 {
 pub(crate) fn memory() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let bytes = 64 << 20;
+        let bytes = 256 << 20;
         let words = Box::leak(vec![0u64; (bytes + PAGE as usize) / 8].into_boxed_slice());
         let base = (words.as_mut_ptr() as u64).next_multiple_of(PAGE);
         // SAFETY: leaked memory, mapped at its own address; once.
@@ -202,15 +268,64 @@ pub(crate) fn memory() {
 }
 
 fn unit(defect: Defect) -> (&'static Model, Result<&'static Unit, NotOn>) {
-    memory();
-    let state = State {
+    unit_of(State {
         defect,
         ..State::default()
-    };
+    })
+}
+
+fn unit_of(state: State) -> (&'static Model, Result<&'static Unit, NotOn>) {
+    memory();
     let model: &'static Model = Box::leak(Box::new(Model(Mutex::new(state))));
-    let unit = Unit::vtd(0, Registers::over(model, 4096), ApicIds::Bits8, now_ns);
-    let unit = unit.map(|unit| &*Box::leak(Box::new(unit)));
-    (model, unit)
+    (model, model.turn_on())
+}
+
+impl Model {
+    fn turn_on(&'static self) -> Result<&'static Unit, NotOn> {
+        let registers = Registers::over(self, 4096);
+        let unit = Unit::vtd(0, registers, ApicIds::Bits8, now_ns);
+        unit.map(|unit| &*Box::leak(Box::new(unit)))
+    }
+}
+
+impl Rig for Model {
+    const FUNCTION: u64 = 1;
+    const PAGES: u64 = 2;
+    const INTERRUPTS: u64 = 4;
+    const ALL: [u64; 3] = [1, 2, 4];
+
+    fn new(absent: Absent) -> &'static Self {
+        let features = match absent {
+            Absent::Remembered => ABSENT,
+            Absent::LookedUp => 0,
+        };
+        let state = State {
+            features,
+            ..State::default()
+        };
+        memory();
+        Box::leak(Box::new(Self(Mutex::new(state))))
+    }
+
+    fn on(&'static self) -> &'static Unit {
+        self.turn_on().unwrap()
+    }
+
+    fn place(&self, source: u16, iova: u64) -> Option<u64> {
+        self.translate(source, iova, Want::Write)
+    }
+
+    fn recalls(&self, domain: u16) -> bool {
+        self.state().tables.recalls(domain)
+    }
+
+    fn raises(&self, source: u16, message: (u64, u32)) -> Option<(u32, u8)> {
+        self.deliver(source, message)
+    }
+
+    fn ignore(&self, types: &[u64]) {
+        self.state().ignored = types.to_vec();
+    }
 }
 
 pub(crate) fn map(domain: &Domain, physical: u64, pages: u64) -> u64 {
@@ -281,14 +396,19 @@ fn what_was_unmapped_is_reached_no_more_and_what_was_mapped_after_is() {
 }
 
 #[test]
-fn a_unit_that_only_says_so_is_seen_through_by_what_it_remembers() {
-    let (model, unit) = unit(Defect::Forgetful);
+fn a_write_buffer_is_emptied_before_the_unit_is_told_and_after_what_it_is_not_told_of() {
+    let (model, unit) = unit_of(State {
+        features: BUFFERS,
+        ..State::default()
+    });
     let domain = Domain::attach(unit.unwrap(), 0x20, 1, 64).unwrap();
-    let iova = map(&domain, 0x40_0000, 1);
-    assert!(model.translate(0x20, iova, Want::Write).is_some());
-    domain.unmap(iova, 1, || ()).unwrap();
-    // This is what the flush is for: without it the page would still be reached.
-    assert_eq!(model.translate(0x20, iova, Want::Write), Some(0x40_0000));
+    for _ in 0..3 {
+        let iova = map(&domain, 0x40_0000, 1);
+        assert!(std::mem::take(&mut model.state().emptied));
+        domain.unmap(iova, 1, || ()).unwrap();
+    }
+    end(&domain);
+    assert_eq!(model.state().told_too_early, 0);
 }
 
 #[test]

@@ -119,6 +119,7 @@ impl Vtd {
         self.write64(register::IRTA, table)?;
         self.set(register::INTERRUPT_POINTER)?;
         self.check64(register::IRTA, table)?;
+        self.flush_writes()?;
         let all = [Invalidation::AllInterrupts.words()];
         queue.carry_out(&self.registers, all.into_iter())?;
         self.set(register::INTERRUPTS)?;
@@ -228,6 +229,7 @@ impl Vtd {
     pub(crate) const fn command(&self, what: Forget) -> [u64; 2] {
         let command = match what {
             Forget::Function { source, domain } => Invalidation::Context { domain, source },
+            Forget::Blocked(source) => Invalidation::AbsentContext(source),
             Forget::Domain(domain) => Invalidation::Domain(domain),
             Forget::Run {
                 domain,

@@ -184,6 +184,14 @@ inventory::submit! {
 const DONE: &str = "@card.done accepted=0 unowned=0";
 
 inventory::submit! {
+    Sabotage {
+        point: points::SKIP_IOTLB_FLUSH,
+        smoke: "iommu-amd-hostile",
+        breaks: Break::Missing(DONE),
+    }
+}
+
+inventory::submit! {
     Smoke {
         name: "iommu-amd-two",
         question: "Does the second of two cards below an AMD-Vi unit move bytes through a domain that is not the first one's?",

@@ -14,6 +14,8 @@ pub enum Invalidation {
         /// Requester id.
         source: u16,
     },
+    /// That a function's context entry was absent: what a unit with caching mode found so it keeps as domain 0's (6.1).
+    AbsentContext(u16),
     /// Every translation (6.5.2.3).
     AllPages,
     /// Every translation of one domain.
@@ -59,6 +61,7 @@ impl Invalidation {
                 let domain = (domain.get() as u64) << 16;
                 [CONTEXT | 3 << 4 | domain | (source as u64) << 32, 0]
             }
+            Self::AbsentContext(source) => [CONTEXT | 3 << 4 | (source as u64) << 32, 0],
             Self::AllPages => [IOTLB | 1 << 4 | DRAIN, 0],
             Self::Domain(domain) => [IOTLB | 2 << 4 | DRAIN | (domain.get() as u64) << 16, 0],
             Self::Pages {
@@ -144,6 +147,7 @@ mod tests {
                 Invalidation::Context { domain, source },
                 [0x0123_0007_0031, 0],
             ),
+            (Invalidation::AbsentContext(source), [0x0123_0000_0031, 0]),
             (Invalidation::AllPages, [0xd2, 0]),
             (Invalidation::Domain(domain), [0x7_00e2, 0]),
             (
