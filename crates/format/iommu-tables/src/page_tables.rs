@@ -325,6 +325,36 @@ impl<F: Format> PageTables<F> {
         Ok(())
     }
 
+    /// How many pages the largest entry at an address can hold that is not mapped: no more than the unit reads, nor than tables
+    /// that are there leave free. 0 where something is mapped, or outside the domain.
+    pub fn room(&self, memory: &impl TableMemory, iova: u64) -> u64 {
+        if self.end_of(iova, 1).is_none() {
+            return 0;
+        }
+        let place = self.find(memory, iova);
+        let level = place.level.min(self.geometry.largest.level());
+        match place.entry {
+            Entry::Hole => span(level) / PAGE_BYTES,
+            Entry::Page { .. } | Entry::Table(_) => 0,
+        }
+    }
+
+    /// Unmaps the one page that begins at an address, as [`Self::unmap`] does, and returns how many of 4 KiB it was; 0 where none
+    /// begins there.
+    pub fn unmap_page(&mut self, memory: &mut impl TableMemory, iova: u64) -> u64 {
+        if self.end_of(iova, 1).is_none() {
+            return 0;
+        }
+        let place = self.find(memory, iova);
+        match place.entry {
+            Entry::Page { .. } if iova.is_multiple_of(span(place.level)) => {
+                memory.write(place.table, place.index, 0);
+                span(place.level) / PAGE_BYTES
+            }
+            _ => 0,
+        }
+    }
+
     /// Says what a device reaches at an address; `None` if it is refused there.
     pub fn translate(&self, memory: &impl TableMemory, iova: u64) -> Option<Translated> {
         if iova >> self.geometry.levels.bits() != 0 {

@@ -151,6 +151,7 @@ impl Unit for amd::HostPages {
 enum Step {
     Map(Mapping),
     Unmap(u64, u64),
+    UnmapPage(u64),
     Look(u64),
 }
 
@@ -217,6 +218,7 @@ fn step(bits: u32, largest: LargestPage) -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => map,
         2 => (address(bits), pages(largest)).prop_map(|(iova, pages)| Step::Unmap(iova, pages)),
+        1 => address(bits).prop_map(Step::UnmapPage),
         1 => address(bits).prop_map(Step::Look),
     ]
 }
@@ -350,7 +352,23 @@ fn run<F: Unit>(geometry: Geometry, steps: Vec<Step>, limit: u64) {
     };
     for step in steps {
         match step {
-            Step::Look(iova) => compare(&memory, &tables, &model, iova),
+            Step::Look(iova) => {
+                compare(&memory, &tables, &model, iova);
+                let room = tables.room(&memory, iova);
+                let first = iova / PAGE_BYTES / room.max(1) * room.max(1) * PAGE_BYTES;
+                let free = good(iova, 1) && model.is_free(first, room.max(1));
+                assert_eq!(room > 0, free, "{iova:#x}");
+            }
+            Step::UnmapPage(iova) => {
+                let there = tables.translate(&memory, iova);
+                let starts = there.filter(|page| iova.is_multiple_of(page.page_bytes));
+                let pages = starts.map_or(0, |page| page.page_bytes / PAGE_BYTES);
+                assert_eq!(tables.unmap_page(&mut memory, iova), pages);
+                if pages > 0 {
+                    assert!(model.covers(iova, pages));
+                    model.remove(iova, pages);
+                }
+            }
             Step::Map(mapping) => {
                 // The walk's unit has 46 bits of physical address; what lies above is refused by it, not here.
                 if mapping.physical.is_multiple_of(PAGE_BYTES) && !physical_fits(mapping, 46) {

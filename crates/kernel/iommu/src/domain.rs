@@ -19,6 +19,8 @@ use crate::unit::Unit;
 const FIRST: DomainId = DomainId::new(1).unwrap();
 /// Entries that are written in one go, with the domain's lock held.
 const STEP_PAGES: u64 = 64;
+/// Pages of 4 KiB in the next larger one, which one entry holds.
+const LARGE_PAGES: u64 = 512;
 /// Tables that are freed in one go.
 const STEP_TABLES: usize = 4;
 
@@ -47,6 +49,8 @@ pub struct Books {
     pub written: u64,
     /// Entries for pages that its tables held when they were freed.
     pub found: u64,
+    /// Entries for pages of 2 MiB that were written, whatever became of them.
+    pub large: u64,
     /// Tables that it had.
     pub tables: u64,
 }
@@ -236,9 +240,11 @@ impl Domain {
         let mut outcome = Ok(());
         let mut done = 0;
         while done < pages && outcome.is_ok() {
-            let step = STEP_PAGES.min(pages - done);
-            outcome = self.write_entries(iova, done, step, &physical);
-            done += step;
+            let written = self.write_entries(iova, done, pages - done, &physical);
+            match written {
+                Ok(written) => done += written,
+                Err(refusal) => outcome = Err(refusal),
+            }
             look();
         }
         let confirmed = self.with_ledger(|ledger| {
@@ -263,13 +269,21 @@ impl Domain {
         }
     }
 
+    /// Writes entries for some of a run's pages from one on, and says for how many: one large page, or a few small ones.
     fn write_entries(
         &self,
         iova: u64,
         from: u64,
-        count: u64,
+        left: u64,
         physical: &impl Fn(u64) -> Option<u64>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<u64, Refusal> {
+        let large = LARGE_PAGES * PAGE_BYTES;
+        let at = iova + from * PAGE_BYTES;
+        let first = physical(from).ok_or(Refusal::OutOfRange)?;
+        // Looked at before the lock is taken: it is the longer part.
+        let is_large = left >= LARGE_PAGES
+            && (at | first).is_multiple_of(large)
+            && in_one_piece(physical, (from, first), LARGE_PAGES) == LARGE_PAGES;
         let mut state = self.state.lock();
         if state.ended {
             return Err(Refusal::Revoked);
@@ -283,25 +297,22 @@ impl Domain {
         else {
             return Err(Refusal::Revoked);
         };
-        for page in from..from + count {
-            let mapping = Mapping {
-                iova: iova + page * PAGE_BYTES,
-                physical: physical(page).ok_or(Refusal::OutOfRange)?,
-                pages: 1,
-                access: Access::ReadWrite,
-            };
-            tables.map(memory, mapping).map_err(of_tables)?;
+        if is_large && tables.room(memory, at) >= LARGE_PAGES {
+            write_run(tables, memory, (at, first), LARGE_PAGES)?;
             books.written += 1;
-            sabotage!(MAP_ONE_PAGE_MORE => {
-                let beside = Mapping {
-                    iova: PAGE_BYTES,
-                    physical: mapping.physical + PAGE_BYTES,
-                    ..mapping
-                };
-                let _ = tables.map(memory, beside);
-            });
+            books.large += 1;
+            return Ok(LARGE_PAGES);
         }
-        Ok(())
+        let step = STEP_PAGES.min(left);
+        let mut done = 0;
+        while done < step {
+            let first = physical(from + done).ok_or(Refusal::OutOfRange)?;
+            let run = in_one_piece(physical, (from + done, first), step - done);
+            write_run(tables, memory, (at + done * PAGE_BYTES, first), run)?;
+            books.written += run;
+            done += run;
+        }
+        Ok(step)
     }
 
     /// Ends that a run is mapped, and returns once the unit has forgotten it.
@@ -369,14 +380,15 @@ impl Domain {
             else {
                 return;
             };
-            let step = STEP_PAGES.min(pages - done);
-            for page in done..done + step {
-                // A run that was refused half-way has pages that never were there.
-                if tables.unmap(memory, iova + page * PAGE_BYTES, 1).is_ok() {
-                    books.written -= 1;
+            for _ in 0..STEP_PAGES {
+                if done >= pages {
+                    break;
                 }
+                let unmapped = tables.unmap_page(memory, iova + done * PAGE_BYTES);
+                books.written -= u64::from(unmapped > 0);
+                // A run that was refused half-way has pages that never were there.
+                done += unmapped.max(1);
             }
-            done += step;
             drop(state);
             look();
         }
@@ -455,6 +467,41 @@ impl Domain {
         let mut state = self.state.lock();
         act(state.ledger.as_mut().ok_or(Refusal::Revoked)?)
     }
+}
+
+/// How many pages from one on, at `first`, lie one behind the other in memory; of `most` at least one.
+fn in_one_piece(
+    physical: &impl Fn(u64) -> Option<u64>,
+    (from, first): (u64, u64),
+    most: u64,
+) -> u64 {
+    let follows = |page: &u64| physical(from + page) == Some(first + page * PAGE_BYTES);
+    1 + (1..most).take_while(follows).count() as u64
+}
+
+fn write_run(
+    tables: &mut Tables,
+    memory: &mut TablePages,
+    (iova, physical): (u64, u64),
+    pages: u64,
+) -> Result<(), Refusal> {
+    let mapping = Mapping {
+        iova,
+        physical,
+        pages,
+        access: Access::ReadWrite,
+    };
+    tables.map(memory, mapping).map_err(of_tables)?;
+    sabotage!(MAP_ONE_PAGE_MORE => {
+        let beside = Mapping {
+            iova: PAGE_BYTES,
+            physical: physical + PAGE_BYTES,
+            pages: 1,
+            ..mapping
+        };
+        let _ = tables.map(memory, beside);
+    });
+    Ok(())
 }
 
 const fn of_ledger(refusal: domain_ledger::Refusal) -> Refusal {

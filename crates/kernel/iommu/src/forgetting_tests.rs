@@ -252,3 +252,44 @@ fn an_amd_unit_forgets_at_each_place() {
         ("last entry", Amd::FUNCTION, last_entry),
     ]);
 }
+
+/// Runs that large pages hold: wholly, but for their ends, not at all for want of a piece, and where a table of small ones is left.
+fn long_runs<R: Rig>() {
+    const LARGE: u64 = 512;
+    let rig = R::new(Absent::Remembered);
+    let domain = attach(rig.on(), CARD);
+    let whole = |page| Some((page + 0x4_0000) * PAGE);
+    let cut = |page| Some((page + 0x8_0000 + u64::from(page > 700)) * PAGE);
+    let odd = |page| Some((page + 0xc_0001) * PAGE);
+    let check = |pages: u64, physical: fn(u64) -> Option<u64>| {
+        let iova = domain.map(pages, physical, || ()).unwrap();
+        for page in (0..pages)
+            .step_by(7)
+            .chain([0, LARGE - 1, LARGE, 701, pages - 1])
+        {
+            let there = rig.place(CARD, iova + page * PAGE + 9);
+            assert_eq!(there, physical(page).map(|at| at + 9), "{page}");
+        }
+        domain.unmap(iova, pages, || ()).unwrap();
+        for page in 0..pages {
+            assert!(!rig.reaches(CARD, iova + page * PAGE), "{page}");
+        }
+        domain.books().large
+    };
+    assert_eq!(check(2 * LARGE, whole), 2);
+    // The same once more, at the same place.
+    assert_eq!(check(2 * LARGE, whole), 4);
+    assert_eq!(check(2 * LARGE + 76, whole), 6);
+    assert_eq!(check(3 * LARGE, cut), 7);
+    // Small pages leave their tables there: they are used again, and lead to nothing else.
+    assert_eq!(check(3 * LARGE, odd), 7);
+    let before = domain.books().large;
+    assert!(check(3 * LARGE, whole) <= before + 3);
+    crate::unit_tests::end(&domain);
+}
+
+#[test]
+fn long_runs_take_large_pages_and_are_forgotten_whole() {
+    long_runs::<Vtd>();
+    long_runs::<Amd>();
+}

@@ -2,7 +2,7 @@
 
 use iommu_tables::amd::HostPages;
 use iommu_tables::vtd::SecondStage;
-use iommu_tables::{Geometry, MapRefusal, Mapping, PageTables, Table, UnmapRefusal};
+use iommu_tables::{Geometry, MapRefusal, Mapping, PageTables, Table};
 
 use crate::memory::TablePages;
 
@@ -49,16 +49,19 @@ impl Tables {
         }
     }
 
-    /// Unmaps a run.
-    pub(crate) fn unmap(
-        &mut self,
-        memory: &mut TablePages,
-        iova: u64,
-        pages: u64,
-    ) -> Result<(), UnmapRefusal> {
+    /// How many pages one entry at an address can hold.
+    pub(crate) fn room(&self, memory: &TablePages, iova: u64) -> u64 {
         match self {
-            Self::Vtd(tables) => tables.unmap(memory, iova, pages),
-            Self::Amd(tables) => tables.unmap(memory, iova, pages),
+            Self::Vtd(tables) => tables.room(memory, iova),
+            Self::Amd(tables) => tables.room(memory, iova),
+        }
+    }
+
+    /// Unmaps the page that begins at an address, and returns how many of 4 KiB it was; 0 where none does.
+    pub(crate) fn unmap_page(&mut self, memory: &mut TablePages, iova: u64) -> u64 {
+        match self {
+            Self::Vtd(tables) => tables.unmap_page(memory, iova),
+            Self::Amd(tables) => tables.unmap_page(memory, iova),
         }
     }
 }

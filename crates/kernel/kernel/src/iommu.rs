@@ -398,6 +398,7 @@ fn listen() {
     }
 }
 
+        large = books.large,
 /// The units that are on and tell of faults in this way.
 fn told(how: Tells) -> impl Iterator<Item = &'static Unit> {
     on().filter(move |unit| unit.tells() == how)

@@ -5,7 +5,9 @@ use vfio_user::card::Attack;
 
 use crate::qemu::Feature;
 use crate::smoke::case::{Smoke, SmokeDisk, Step};
-use crate::smoke::cases::iommu_remapping::{AGAIN, ENDED, FORBIDDEN, HOSTILE, REMAPPED, REMOVED};
+use crate::smoke::cases::iommu_remapping::{
+    AGAIN, ENDED, FORBIDDEN, HOSTILE, LARGE, REMAPPED, REMOVED,
+};
 use crate::smoke::cases::nvme_fat_read::{partitioned, whole};
 use crate::smoke::cases::nvme_hostile::raw;
 use crate::smoke::cases::virtio_blk::{DISK, STEPS};
@@ -74,7 +76,7 @@ inventory::submit! {
 inventory::submit! {
     Smoke {
         name: "iommu-amd-edu",
-        question: "Does a device of 28 address bits move bytes through a domain of an AMD-Vi unit, and nowhere else?",
+        question: "Does a device of 28 address bits move bytes through a large page of an AMD-Vi unit's domain, and nowhere else?",
         rows: &["IO-04", "IO-22"],
         manifest: "smoke/irq-msi",
         memory_mib: 512,
@@ -86,6 +88,7 @@ inventory::submit! {
             "@msi.dma opcode=2 causes=256 completed=1",
             "@msi.copied same=true",
             "@msi.done",
+            LARGE,
         ],
         forbidden: FORBIDDEN,
         sorted: true,

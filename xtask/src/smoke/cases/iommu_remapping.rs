@@ -61,6 +61,8 @@ inventory::submit! {
 
 /// The domain of a claim that ended, with the counts of both ledgers.
 pub(super) const ENDED: &str = "@iommu.domain-ended books=agree";
+/// The same, of one that had a page of 2 MiB.
+pub(super) const LARGE: &str = "@iommu.domain-ended books=agree large=1";
 pub(super) const AGAIN: &str = "@queue-reset.again status=0 filled=true";
 pub(super) const REMOVED: &str = "@device.teardown step=translations-removed";
 
@@ -141,7 +143,7 @@ inventory::submit! {
 inventory::submit! {
     Smoke {
         name: "iommu-edu",
-        question: "Does a device of 28 address bits move bytes through a domain that ends where it does?",
+        question: "Does a device of 28 address bits move bytes through a large page of a domain that ends where it does?",
         rows: &["IO-04", "IO-17"],
         manifest: "smoke/irq-msi",
         memory_mib: 512,
@@ -153,6 +155,7 @@ inventory::submit! {
             "@msi.dma opcode=2 causes=256 completed=1",
             "@msi.copied same=true",
             "@msi.done",
+            LARGE,
         ],
         forbidden: FORBIDDEN,
         sorted: true,

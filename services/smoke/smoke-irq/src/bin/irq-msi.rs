@@ -49,25 +49,25 @@ fn compute(card: &Card, interrupt: &Interrupt, timer: &Timer) -> Result<(), Refu
     Ok(())
 }
 
-/// Memory to the card and back, an interrupt for each.
+/// Memory to the card and back, an interrupt for each: from the beginning of a buffer that a large page holds to its end.
 fn copy(card: &Card, interrupt: &Interrupt, timer: &Timer) -> Result<(), Refusal> {
     const BYTES: u32 = 256;
-    let pool = card.device.pool(1 << 16)?.pool;
+    const LARGE: u32 = 2 << 20;
+    const END: u32 = LARGE - BYTES;
+    let pool = card.device.pool(4 << 20)?.pool;
     let queue = card.device.queue(0, 0, 1, MESSAGE)?.queue;
-    let buffer = pool.allocate(4096, sdk::Layout::Scattered)?.buffer;
+    let buffer = pool.allocate(LARGE.into(), sdk::Layout::Contiguous)?.buffer;
     let window = Window::map(
         buffer.window(sdk::WindowAccess::ReadWrite)?.memory,
-        4096,
+        LARGE.into(),
         Access::ReadWrite,
     )?;
     let pattern: [u8; BYTES as usize] = core::array::from_fn(|i| i as u8 ^ 0x5a);
     window.write(0, &pattern)?;
-    for (cookie, (opcode, offset, direction)) in [
-        (1, 0, Direction::ToDevice),
-        (2, 1024, Direction::FromDevice),
-    ]
-    .into_iter()
-    .enumerate()
+    for (cookie, (opcode, offset, direction)) in
+        [(1, 0, Direction::ToDevice), (2, END, Direction::FromDevice)]
+            .into_iter()
+            .enumerate()
     {
         let segment = Segment {
             buffer: buffer.object().handle(),
@@ -93,7 +93,7 @@ fn copy(card: &Card, interrupt: &Interrupt, timer: &Timer) -> Result<(), Refusal
         );
     }
     let mut back = [0; BYTES as usize];
-    window.read(1024, &mut back)?;
+    window.read(END.into(), &mut back)?;
     fact!("msi.copied", same = back == pattern);
     Ok(())
 }
