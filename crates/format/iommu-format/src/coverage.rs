@@ -62,15 +62,15 @@ impl Record {
         if let Some(unit) = named {
             return Cover::Unit(unit);
         }
-        let rest = self
-            .units
-            .iter()
-            .position(|unit| unit.include_all && unit.segment == bdf.segment());
-        match (rest.and_then(|unit| u8::try_from(unit).ok()), unresolved) {
-            // The path that leads nowhere may have meant this function, which then is not among the rest.
-            (Some(_), true) => Cover::Uncertain,
-            (Some(unit), false) => Cover::Unit(unit),
-            (None, _) => Cover::None,
+        let mut rest = (0u8..).zip(&self.units).filter_map(|(number, unit)| {
+            let serves = unit.include_all && unit.segment == bdf.segment();
+            serves.then_some(number)
+        });
+        match (rest.next(), rest.next(), unresolved) {
+            (None, ..) => Cover::None,
+            (Some(unit), None, false) => Cover::Unit(unit),
+            // Two would serve it; or a path that leads nowhere may have meant it, which then is not among the rest.
+            (Some(_), Some(_), _) | (Some(_), _, true) => Cover::Uncertain,
         }
     }
 
@@ -188,5 +188,11 @@ mod tests {
         assert_eq!(lost.cover(at(0, 0, 3), &[]), Cover::Uncertain);
         assert_eq!(lost.cover(at(0, 0, 2), &[]), Cover::Unit(0));
         assert_eq!(lost.cover(at(1, 0, 2), &[]), Cover::None);
+        let mut both = record(&[]);
+        both.units[0].include_all = true;
+        assert_eq!(both.cover(at(0, 0, 2), &[]), Cover::Uncertain);
+        both.units[0].segment = 2;
+        assert_eq!(both.cover(at(0, 0, 2), &[]), Cover::Unit(1));
+        assert_eq!(both.cover(at(2, 0, 2), &[]), Cover::Unit(0));
     }
 }

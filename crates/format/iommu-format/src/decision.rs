@@ -1,6 +1,6 @@
 //! Which way devices reach memory, and what is missing for the other way.
 
-use crate::{Discovery, Record, UnitFault, UnitStatus};
+use crate::{Discovery, Record, UnitFault, UnitRecord, UnitStatus};
 
 /// The way devices reach memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,6 +90,32 @@ impl Probe {
             Self::Verified => "verified",
         }
     }
+}
+
+/// What becomes of a unit before any function may be bus master.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Plan {
+    /// It is not touched: what is below it reaches memory untranslated, as below all others.
+    Leave,
+    /// It is turned on.
+    TurnOn,
+    /// Others are turned on, and it cannot be: what is below it is given to nobody.
+    Distrust,
+}
+
+/// What becomes of each unit of a record, in its order.
+pub fn plan(policy: Policy, record: &Record) -> impl Iterator<Item = Plan> + '_ {
+    let is_verified = |unit: &UnitRecord| matches!(unit.status, UnitStatus::Verified(_));
+    let listed = record.discovery == Discovery::Listed && policy == Policy::Auto;
+    let some = listed && record.units.iter().any(is_verified);
+    record
+        .units
+        .iter()
+        .map(move |unit| match (some, is_verified(unit)) {
+            (false, _) => Plan::Leave,
+            (true, true) => Plan::TurnOn,
+            (true, false) => Plan::Distrust,
+        })
 }
 
 /// One thing that direct DMA needs, for every function that is to use it.
@@ -218,6 +244,7 @@ pub fn decide(policy: Policy, probe: Probe, activation: Activation) -> Decision 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Capabilities;
 
     fn complete() -> Activation {
         Prerequisite::ALL
@@ -269,6 +296,39 @@ mod tests {
             assert_eq!(Policy::from_ordinal(Some(other)), Policy::Unknown);
         }
         assert_eq!(Policy::from_ordinal(None), Policy::Unknown);
+    }
+
+    #[test]
+    fn a_unit_beside_one_that_works_is_turned_on_or_distrusted() {
+        let unit = |status| UnitRecord {
+            vendor: crate::Vendor::Intel,
+            segment: 0,
+            base: 0xfed9_0000,
+            register_bytes: 4096,
+            include_all: false,
+            status,
+        };
+        let good = unit(UnitStatus::Verified(Capabilities::default()));
+        let silent = unit(UnitStatus::Refused(UnitFault::Silent));
+        let of = |discovery, policy, units: &[UnitRecord]| -> std::vec::Vec<_> {
+            let record = Record {
+                discovery,
+                units: units.to_vec(),
+                ..Record::ABSENT
+            };
+            plan(policy, &record).collect()
+        };
+        let listed = |units: &[UnitRecord]| of(Discovery::Listed, Policy::Auto, units);
+        assert_eq!(listed(&[good, good]), [Plan::TurnOn, Plan::TurnOn]);
+        let unread = unit(UnitStatus::Unread);
+        let mixed = listed(&[silent, good, unread]);
+        assert_eq!(mixed, [Plan::Distrust, Plan::TurnOn, Plan::Distrust]);
+        // Where none works, and where nobody asked for it, all is as it was.
+        assert_eq!(listed(&[silent, unread]), [Plan::Leave; 2]);
+        assert_eq!(of(Discovery::Capped, Policy::Auto, &[good]), [Plan::Leave]);
+        for policy in [Policy::Bounce, Policy::Unknown] {
+            assert_eq!(of(Discovery::Listed, policy, &[good]), [Plan::Leave]);
+        }
     }
 
     #[test]

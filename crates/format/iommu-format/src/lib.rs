@@ -26,8 +26,10 @@ mod record;
 mod unit;
 
 pub use coverage::{Cover, Coverage};
-pub use decision::{Activation, Backend, Decision, Policy, Prerequisite, Probe, decide};
-pub use peers::{Around, Device, Port, PortKind, around};
+pub use decision::{
+    Activation, Backend, Decision, Plan, Policy, Prerequisite, Probe, decide, plan,
+};
+pub use peers::{Around, Device, Group, Port, PortKind, around};
 pub use posture::{
     BounceReason, Neighbours, Path, Posture, RefusedReason, Requester, Reserved, Situation,
     UnitState,

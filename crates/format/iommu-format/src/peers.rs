@@ -1,5 +1,7 @@
 //! Which functions can reach each other around the unit that serves them.
 
+use core::fmt;
+
 use pci_format::BusNumbers;
 use units::Bdf;
 
@@ -74,7 +76,41 @@ pub fn around(function: Bdf, device: Device, ports: &[Port]) -> Around {
     }
 }
 
+/// Functions that units cannot keep apart, so that at most one of them is given out at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Group {
+    /// Those below a bridge.
+    Below(Bdf),
+    /// Those of a device, by its first function.
+    Device(Bdf),
+    /// Those whose requests carry this id.
+    Id(Bdf),
+}
+
+/// Its name in evidence lines: `below-0000:00:06.0`, `device-0000:00:04.0`, `id-0000:00:06.0`.
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Below(bridge) => write!(f, "below-{bridge}"),
+            Self::Device(first) => write!(f, "device-{first}"),
+            Self::Id(id) => write!(f, "id-{id}"),
+        }
+    }
+}
+
 impl Around {
+    /// The group that a function is in by it.
+    pub const fn group(self, function: Bdf) -> Option<Group> {
+        match self {
+            Self::Nobody => None,
+            Self::Device => {
+                let first = function.as_u32() & !7;
+                Some(Group::Device(Bdf::from_u32(first)))
+            }
+            Self::Below(bridge) => Some(Group::Below(bridge.bdf)),
+        }
+    }
+
     /// Whether another function is among them.
     pub fn reaches(self, function: Bdf, other: Bdf) -> bool {
         let segment = function.segment() == other.segment();
@@ -144,6 +180,19 @@ mod tests {
         let group = around(other, Device::Separate, &all);
         assert_eq!(group, Around::Below(all[0].numbers));
         assert!(group.reaches(other, one) && !group.reaches(other, far));
+    }
+
+    #[test]
+    fn a_group_is_named_by_what_makes_it_one() {
+        let name = |group: Option<Group>| group.map(|group| std::format!("{group}"));
+        let mut all = tree();
+        let one = at(3, 0, 2);
+        assert_eq!(around(one, Device::Separate, &all).group(one), None);
+        let device = around(one, Device::Several, &all).group(one);
+        assert_eq!(name(device).as_deref(), Some("device-0000:03:00.0"));
+        all[2].separates = false;
+        let switch = around(one, Device::Several, &all).group(one);
+        assert_eq!(name(switch).as_deref(), Some("below-0000:01:00.0"));
     }
 
     #[test]

@@ -178,19 +178,28 @@ impl Record {
     /// Whose id a function's requests carry, by the table's word: another's where the table has an alias for it, and not its
     /// alone where it is the alias of others or an I/O APIC's. A table's aliases count for every segment.
     pub fn requester(&self, bdf: Bdf) -> Requester {
+        match self.shared_id(bdf) {
+            Some(_) => Requester::Shared,
+            None => Requester::Own,
+        }
+    }
+
+    /// The id that a function's requests share with those of others, by the table's word.
+    pub fn shared_id(&self, bdf: Bdf) -> Option<Bdf> {
         let id = bdf.requester_id();
-        let shares = |target| match target {
+        let shared = |target| match target {
             ScopeTarget::Aliased(first, last, alias) => {
                 let alone = (first, last, alias) == (id, id, id);
-                !alone && (alias == id || (first..=last).contains(&id))
+                let shares = !alone && (alias == id || (first..=last).contains(&id));
+                shares.then_some(alias)
             }
-            ScopeTarget::IoApic(_, other) => other == id,
-            _ => false,
+            ScopeTarget::IoApic(_, other) => (other == id).then_some(id),
+            _ => None,
         };
-        match self.scopes.iter().any(|scope| shares(scope.target)) {
-            true => Requester::Shared,
-            false => Requester::Own,
-        }
+        let found = self.scopes.iter().find_map(|scope| shared(scope.target))?;
+        Some(Bdf::from_u32(
+            u32::from(bdf.segment()) << 16 | u32::from(found),
+        ))
     }
 
     /// The unit that the I/O APIC of an id sends its messages through, and the requester id they carry; `None` where no table
@@ -318,6 +327,8 @@ mod tests {
         let of = |id| record.requester(Bdf::from_u32(id));
         for id in [0x100, 0x1ff, 0x20] {
             assert_eq!(of(id), Requester::Shared, "{id:#x}");
+            let shared = record.shared_id(Bdf::from_u32(id));
+            assert_eq!(shared, Some(Bdf::from_u32(0x20)), "{id:#x}");
         }
         for id in [0x28, 0x200, 0x21, 0xff] {
             assert_eq!(of(id), Requester::Own, "{id:#x}");

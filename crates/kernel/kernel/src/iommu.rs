@@ -11,10 +11,12 @@ use driver_core::{Addressing, DmaPath};
 use frames::Grow;
 use iommu::{ApicIds, Domain, Fault, Hush, NotOn, Status, Tells, Unit, Units};
 use iommu_format::{
-    Activation, Backend, Cover, Coverage, Decision, Discovery, MAX_UNITS, Neighbours, Path, Policy,
-    Posture, Prerequisite, Probe, Record, Requester, Situation, UnitState, decide,
+    Activation, Backend, Cover, Coverage, Decision, Discovery, Group, MAX_UNITS, Neighbours, Path,
+    Plan, Policy, Posture, Prerequisite, Probe, Record, RefusedReason, Requester, Situation,
+    UnitState, decide, plan,
 };
 use pci_format::{BusNumbers, HeaderKind, cap_id, read_capabilities, read_pcie};
+use sabotage::sabotage;
 use stub::Refusal;
 use units::Bdf;
 
@@ -87,12 +89,12 @@ pub fn choose(
         Backend::Direct => 2,
     };
     crate::audit::record(Event::new(Kind::Backend).detail(backend));
-    let states = match (decision.probe, decision.policy) {
-        (Probe::Verified, Policy::Auto) => turn_on(machine, &record, &mut units),
-        _ => [UnitState::Off; MAX_UNITS],
-    };
+    let states = turn_on(machine, policy, &record, &mut units);
     let peers = Peers::separate(config, scanned);
-    state_posture(&states, &peers);
+    if states.contains(&UnitState::On) {
+        state_posture(&states[..record.units.len()], coverage, &peers);
+        peers.state_groups(&record, &scanned.functions);
+    }
     *KEPT.lock() = Some(Kept {
         record,
         units,
@@ -120,24 +122,36 @@ fn read(machine: &Machine, bridges: &[BusNumbers]) -> Record {
     Record::new(dmar, ivrs, bridges)
 }
 
-/// States what a unit does for claimed functions that it serves, and what it does not.
-fn state_posture(states: &[UnitState], peers: &Peers) {
-    if states.contains(&UnitState::On) {
-        let (separating, others) = peers.counts();
-        crate::fact!("iommu.bridges", separating = separating, others = others);
-        crate::fact!(
-            "dma.posture",
-            remapping_tables = "on",
-            direct_dma = false,
-            hostile_hardware_isolation = "memory-and-interrupts",
-            interrupts = "remapped"
-        );
-    }
+/// States what units do for claimed functions that they serve, and what they do not. Of one function it is said when it is claimed.
+fn state_posture(states: &[UnitState], coverage: Coverage, peers: &Peers) {
+    let (separating, others) = peers.counts();
+    crate::fact!("iommu.bridges", separating = separating, others = others);
+    let on = states.iter().all(|state| *state == UnitState::On);
+    // What no unit that is on serves can write anything, and raise any interrupt.
+    let isolation = match on && coverage.uncovered == 0 && coverage.uncertain == 0 {
+        true => "memory-and-interrupts",
+        false => "partial",
+    };
+    crate::fact!(
+        "dma.posture",
+        remapping_tables = "on",
+        direct_dma = false,
+        hostile_hardware_isolation = isolation,
+        interrupts = "remapped"
+    );
 }
 
-/// Turns every unit on. Nothing is bus master by now, and nothing that firmware left running is.
-fn turn_on(machine: &Machine, record: &Record, units: &mut Units) -> [UnitState; MAX_UNITS] {
+/// Turns on the units that are to be. Nothing is bus master by now, and nothing that firmware left running is.
+fn turn_on(
+    machine: &Machine,
+    policy: Policy,
+    record: &Record,
+    units: &mut Units,
+) -> [UnitState; MAX_UNITS] {
     let mut states = [UnitState::Off; MAX_UNITS];
+    if plan(policy, record).all(|plan| plan == Plan::Leave) {
+        return states;
+    }
     if !record.remaps_interrupts(machine.io_apics.iter().map(|one| one.id)) {
         // A device could raise any interrupt, and so what it may not write would matter little.
         crate::fact!("iommu.on", state = "off", reason = "interrupts");
@@ -147,7 +161,15 @@ fn turn_on(machine: &Machine, record: &Record, units: &mut Units) -> [UnitState;
         true => ApicIds::Bits32,
         false => ApicIds::Bits8,
     };
-    for (number, state) in (0..record.units.len() as u8).zip(&mut states) {
+    for ((number, state), plan) in (0u8..).zip(&mut states).zip(plan(policy, record)) {
+        match plan {
+            Plan::Leave => continue,
+            Plan::Distrust => {
+                *state = UnitState::Failed;
+                continue;
+            }
+            Plan::TurnOn => {}
+        }
         let outcome = units.turn_on(number, ids, sched::now_ns);
         *state = match outcome {
             Ok(_) => UnitState::On,
@@ -181,7 +203,7 @@ fn concealing(config: &pci::Config, scanned: &pci::Scanned) -> Vec<BusNumbers> {
 /// # Errors
 /// `NotSupported` for one that nobody could confine; those of [`Domain::attach`].
 pub fn reach(function: Bdf, generation: u64, addressing: Addressing) -> Result<Reached, Refusal> {
-    let (posture, unit) = {
+    let (posture, unit, group) = {
         let kept = KEPT.lock();
         let Some(kept) = kept.as_ref() else {
             return Ok(Reached::Untranslated);
@@ -194,13 +216,24 @@ pub fn reach(function: Bdf, generation: u64, addressing: Addressing) -> Result<R
             Posture::Remapped(unit) => kept.units.on(unit),
             Posture::Bounce(_) | Posture::Refused(_) => None,
         };
-        (posture, unit)
+        let group = match posture {
+            Posture::Refused(RefusedReason::SharedRequester | RefusedReason::PeerHeld) => {
+                kept.group(function)
+            }
+            _ => None,
+        };
+        (posture, unit, group)
+    };
+    let group: &dyn core::fmt::Display = match &group {
+        Some(group) => group,
+        None => &"none",
     };
     crate::fact!(
         "iommu.function",
         function = format_args!("{function}"),
         posture = posture.name(),
-        reason = posture.reason()
+        reason = posture.reason(),
+        group = format_args!("{group}")
     );
     match (posture, unit) {
         (Posture::Bounce(_), _) => Ok(Reached::Untranslated),
@@ -291,15 +324,22 @@ pub fn work_of(unit: usize) -> Option<Work> {
 }
 
 impl Kept {
-    /// Whether somebody holds a function that meets another around the units. Those that go around units themselves do not count.
-    fn holds_peer_of(&self, function: Bdf) -> bool {
+    /// A function that somebody holds and that meets another around the units. Those that go around units themselves do not count.
+    fn held_peer_of(&self, function: Bdf) -> Option<Bdf> {
         let held = self.domains.iter().filter_map(Weak::upgrade);
-        held.filter(|domain| domain.is_live()).any(|domain| {
+        let mut held = held.filter(|domain| domain.is_live()).map(|domain| {
             let unit = usize::from(domain.unit().number());
             let segment = self.record.units.get(unit).map_or(0, |unit| unit.segment);
-            let other = u32::from(segment) << 16 | u32::from(domain.source());
-            self.peers.meet(function, Bdf::from_u32(other))
-        })
+            Bdf::from_u32(u32::from(segment) << 16 | u32::from(domain.source()))
+        });
+        held.find(|other| self.peers.meet(function, *other))
+    }
+
+    /// The group for which a function is not given out. One that sends its own requests up can still be reached by others.
+    fn group(&self, function: Bdf) -> Option<Group> {
+        let shared = self.record.shared_id(function).map(Group::Id);
+        let own = shared.or_else(|| self.peers.group(function));
+        own.or_else(|| self.peers.group(self.held_peer_of(function)?))
     }
 
     fn situation(&self, function: Bdf, path: DmaPath) -> Situation {
@@ -334,14 +374,14 @@ impl Kept {
                 DmaPath::Bus => Path::Bus,
                 DmaPath::AroundUnits => Path::AroundUnits,
             },
-            requester: match concealing.any(behind) {
+            requester: match concealing.any(behind) && !sabotage!(BELIEVE_BRIDGES) {
                 true => Requester::Shared,
                 false => self.record.requester(function),
             },
             reserved: self.record.reserved(function, &self.bridges),
-            neighbours: match self.holds_peer_of(function) {
-                true => Neighbours::Held,
-                false => Neighbours::NoneHeld,
+            neighbours: match self.held_peer_of(function) {
+                Some(_) => Neighbours::Held,
+                None => Neighbours::NoneHeld,
             },
         }
     }
@@ -358,6 +398,7 @@ pub fn state_books(domain: &Domain, pages: u64) {
             true => "agree",
             false => "differ",
         },
+        large = books.large,
         tables ~ books.tables,
         pages ~ pages,
         mapped ~ books.mapped,
@@ -398,7 +439,6 @@ fn listen() {
     }
 }
 
-        large = books.large,
 /// The units that are on and tell of faults in this way.
 fn told(how: Tells) -> impl Iterator<Item = &'static Unit> {
     on().filter(move |unit| unit.tells() == how)

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use iommu_format::{Around, Device, Port, PortKind, around};
+use iommu_format::{Around, Device, Group, Port, PortKind, Record, around};
 use pci_format::{
     HeaderKind, SEPARATES, SEPARATES_FUNCTIONS, cap_id, read_capabilities, read_extended,
     read_pcie, separate,
@@ -63,6 +63,34 @@ impl Peers {
         }
         let reaches = |from: Bdf, to| self.around(from).reaches(from, to);
         reaches(one, other) || reaches(other, one)
+    }
+
+    /// The group of functions that a function is in, because of bridges or of its device.
+    pub fn group(&self, function: Bdf) -> Option<Group> {
+        self.around(function).group(function)
+    }
+
+    /// States every group of several functions that could be given out.
+    pub fn state_groups(&self, record: &Record, functions: &[pci::Found]) {
+        let endpoints = functions.iter().filter(|one| one.info.is_endpoint());
+        let group = |one: &pci::Found| {
+            let shared = record.shared_id(one.info.bdf).map(Group::Id);
+            shared.or_else(|| self.group(one.info.bdf))
+        };
+        let Ok(groups) = frames::list(endpoints.filter_map(group)) else {
+            return;
+        };
+        for (place, group) in groups.iter().enumerate() {
+            let count = groups.iter().filter(|other| *other == group).count();
+            let is_first = groups.iter().position(|other| other == group) == Some(place);
+            if is_first && count > 1 {
+                crate::fact!(
+                    "iommu.group",
+                    name = format_args!("{group}"),
+                    functions = count
+                );
+            }
+        }
     }
 
     fn around(&self, function: Bdf) -> Around {

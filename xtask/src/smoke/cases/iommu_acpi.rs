@@ -24,7 +24,7 @@ inventory::submit! {
     Smoke {
         name: "iommu-acpi",
         question: "Is a VT-d unit verified, what it does not serve counted, and bounce chosen all the same, with the reason?",
-        rows: &["IO-01", "IO-02", "IO-03", "IO-05", "IO-08", "IO-19", "CG-04"],
+        rows: &["IO-01", "IO-02", "IO-03", "IO-05", "IO-08", "IO-19", "IO-21", "CG-04"],
         manifest: "smoke/boot",
         extra: &[
             "-device", "intel-iommu,aw-bits=39",
@@ -39,6 +39,8 @@ inventory::submit! {
             "@iommu.unit number=0 kind=vt-d segment=0 status=verified version=\"1.0\" address_bits=39 translating=false",
             "@iommu.coverage functions=4 covered=3 uncovered=1 uncertain=0",
             "@dma.backend chosen=bounce reason=prerequisite policy=auto iommu=verified missing=manager-owned-domain",
+            // One function is below no unit.
+            "@dma.posture hostile_hardware_isolation=partial",
             "@hello.done arguments=2",
         ],
         forbidden: &["@kernel.panic", "@acpi.refused"],

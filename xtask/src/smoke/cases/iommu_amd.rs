@@ -139,7 +139,7 @@ inventory::submit! {
         ],
         required: &[
             ON,
-            "@iommu.function posture=refused reason=shared-requester",
+            "@iommu.function posture=refused reason=shared-requester group=any",
             "@service.failed name=smoke",
         ],
         forbidden: &["@kernel.panic", "@device.claimed"],
@@ -183,9 +183,6 @@ inventory::submit! {
     }
 }
 
-/// Nothing that the card tried besides was accepted.
-const DONE: &str = "@card.done accepted=0 unowned=0";
-
 inventory::submit! {
     Sabotage {
         point: points::SKIP_IOTLB_FLUSH,
@@ -193,6 +190,9 @@ inventory::submit! {
         breaks: Break::Missing(DONE),
     }
 }
+
+/// Nothing that the card tried besides was accepted.
+const DONE: &str = "@card.done accepted=0 unowned=0";
 
 inventory::submit! {
     Smoke {

@@ -7,6 +7,12 @@ use crate::smoke::cases::iommu_remapping::REMAPPED;
 use crate::smoke::sabotage::{Break, Sabotage};
 
 const REFUSED: &str = "@iommu.function posture=refused reason=peer-held";
+const OF_SWITCH: &str =
+    "@iommu.function posture=refused reason=peer-held group=\"below-0000:01:00.0\"";
+const OF_DEVICE: &str =
+    "@iommu.function posture=refused reason=peer-held group=\"device-0000:00:04.0\"";
+const OF_BRIDGE: &str =
+    "@iommu.function posture=refused reason=shared-requester group=\"below-0000:00:06.0\"";
 const ONE: &str = "@peers.claimed first=ok second=notSupported";
 
 inventory::submit! {
@@ -26,8 +32,9 @@ inventory::submit! {
         ],
         required: &[
             "@iommu.bridges separating=1 others=3",
+            "@iommu.group name=\"below-0000:01:00.0\" functions=2",
             REMAPPED,
-            REFUSED,
+            OF_SWITCH,
             ONE,
             "@peers.after second=ok",
         ],
@@ -41,7 +48,7 @@ inventory::submit! {
     Sabotage {
         point: points::IGNORE_PEERS,
         smoke: "iommu-switch",
-        breaks: Break::Missing(REFUSED),
+        breaks: Break::Missing(OF_SWITCH),
     }
 }
 
@@ -81,9 +88,47 @@ inventory::submit! {
             "-device", "edu,addr=4.0,multifunction=on",
             "-device", "edu,addr=4.1",
         ],
-        required: &[REMAPPED, REFUSED, ONE, "@peers.after second=ok"],
+        required: &[
+            "@iommu.group name=\"device-0000:00:04.0\" functions=2",
+            REMAPPED,
+            OF_DEVICE,
+            ONE,
+            "@peers.after second=ok",
+        ],
         forbidden: &["@kernel.panic", "@device.quarantined"],
         sorted: true,
         ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-bridge",
+        question: "Are cards refused by the name of their group whose requests carry the id of a bridge to conventional PCI?",
+        rows: &["IO-25"],
+        manifest: "smoke/card-peers",
+        extra: &[
+            "-device", "intel-iommu,aw-bits=39",
+            "-device", "pcie-pci-bridge,id=behind,addr=6",
+            "-device", "edu,bus=behind,addr=1",
+            "-device", "edu,bus=behind,addr=2",
+        ],
+        required: &[
+            "@iommu.group name=\"below-0000:00:06.0\" functions=2",
+            OF_BRIDGE,
+            "@peers.claimed first=notSupported second=notSupported",
+            "@peers.after second=notSupported",
+        ],
+        forbidden: &["@kernel.panic", "@device.quarantined"],
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::BELIEVE_BRIDGES,
+        smoke: "iommu-bridge",
+        breaks: Break::Missing(OF_BRIDGE),
     }
 }
