@@ -281,7 +281,8 @@ impl Broker for Edu {
         }
         let page = segment.pages.get((segment.offset / PAGE) as usize);
         let memory = page.ok_or(Refusal::OutOfRange)?.bus() + u64::from(inside);
-        if (memory + u64::from(segment.length)) >> regs::DMA_ADDRESS_BITS != 0 {
+        let last = memory + u64::from(segment.length.saturating_sub(1));
+        if last >> regs::DMA_ADDRESS_BITS != 0 {
             return Err(Refusal::OutOfReach);
         }
         let card = regs::CARD_MEMORY + u64::from(transfer.offset);

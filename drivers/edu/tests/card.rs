@@ -186,7 +186,7 @@ fn a_card_that_does_not_invert_is_not_enabled() {
 #[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn the_engine_gets_the_segment_and_nothing_else() {
     let mut card = Card::running();
-    let pages = [0x5000, 0x9000, 0x1000_0000].map(DeviceAddress::new);
+    let pages = [0x5000, 0x9000, 0x1000_0000, 0xfff_f000].map(DeviceAddress::new);
     let pages = PageAddresses::of(pages).unwrap();
     let segment = |offset, length, direction| Segment {
         pages: &pages,
@@ -228,7 +228,7 @@ fn the_engine_gets_the_segment_and_nothing_else() {
         (&template(to, 0), segment(4090, 16, to), Refusal::Misaligned),
         (
             &template(to, 0),
-            segment(3 * 4096, 16, to),
+            segment(4 * 4096, 16, to),
             Refusal::OutOfRange,
         ),
         (
@@ -268,6 +268,9 @@ fn the_engine_gets_the_segment_and_nothing_else() {
         .unwrap();
     assert_eq!((done.slot, done.status), (0, 0));
     assert_eq!(card.broker.next_completion(&mut card.io, ENGINE), Ok(None));
+    // The last bytes that it can name.
+    card.submit(&template(from, 8), &[segment(4 * 4096 - 16, 16, from)])
+        .unwrap();
     assert_eq!(
         card.broker.next_completion(&mut card.io, OTHER),
         Err(Refusal::WrongState)
