@@ -48,6 +48,21 @@ impl Qtest {
         }
     }
 
+    /// Reads 64 bits at a physical address.
+    pub fn read64(&mut self, at: u64) -> Result<u64> {
+        self.number(&format!("readq {at:#x}"))
+    }
+
+    /// Writes 64 bits at a physical address.
+    pub fn write64(&mut self, at: u64, value: u64) -> Result<()> {
+        self.ask(&format!("writeq {at:#x} {value:#x}")).map(drop)
+    }
+
+    /// Writes 32 bits at a physical address.
+    pub fn write32(&mut self, at: u64, value: u32) -> Result<()> {
+        self.ask(&format!("writel {at:#x} {value:#x}")).map(drop)
+    }
+
     fn number(&mut self, command: &str) -> Result<u64> {
         let said = self.ask(command)?;
         let digits = said.trim_start_matches("0x");

@@ -66,6 +66,7 @@ table! {
     AREAS_FOR_NOTHING: "Nobody pays for the areas of threads.",
     BELIEVE_ANY_SOURCE: "An entry for interrupts does not say whose messages may name it.",
     BELIEVE_BRIDGES: "A bridge to conventional PCI counts as one that leaves requester ids as they are.",
+    BELIEVE_DEAF_UNIT: "A remapping unit that does not answer counts as one that has forgotten.",
     BELIEVE_UNIT: "A remapping unit counts as verified whatever its registers say.",
     BELL_RING_ANY: "Who may ring some bits of a bell may ring all of them.",
     BELL_SKIP_SECOND_LOOK: "Who waits for a bell does not look a second time.",

@@ -6,6 +6,7 @@ use frames::Frames;
 use iommu_tables::Ring;
 use iommu_tables::{amd, vtd};
 use mmio::{OutOfRegion, Registers};
+use sabotage::sabotage;
 
 use crate::memory::{Caches, page};
 
@@ -122,6 +123,7 @@ impl Queue {
         let end = (self.now_ns)().saturating_add(DEADLINE_NS);
         while answer.load32(0, Ordering::Acquire)? != self.asked {
             if (self.now_ns)() >= end {
+                sabotage!(BELIEVE_DEAF_UNIT => break);
                 return Err(NoAnswer);
             }
             cpu::relax();

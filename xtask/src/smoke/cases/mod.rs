@@ -35,6 +35,7 @@ mod interrupt_grant;
 mod iommu_acpi;
 mod iommu_amd;
 mod iommu_bridges;
+mod iommu_deaf;
 mod iommu_interrupts;
 mod iommu_remapping;
 mod ipc;
