@@ -3,7 +3,9 @@
 
 mod world;
 
-use mapping_ledger::{Area, MapRequest, PAGE_BYTES, Tables as _, map, protect, revoke, unmap};
+use mapping_ledger::{
+    Area, MapRequest, PAGE_BYTES, Tables as _, map, protect, retire, revoke, unmap,
+};
 use ring_abi::Refusal;
 use world::{Access, END, Object, SPARE, Space, World};
 
@@ -104,4 +106,49 @@ fn a_part_that_nobody_pays_for_is_refused_and_nothing_changes() {
     unmap::<World>(&space, Area::Region(held[0])).unwrap();
     unmap::<World>(&space, Area::Region(held[1])).unwrap();
     unmap::<World>(&space, middle).unwrap();
+}
+
+#[test]
+fn what_the_caller_does_not_allow_is_not_protected_for() {
+    let (space, object) = (Space::new(1), Object::new(100, 2));
+    let request = MapRequest {
+        access: Access::Read,
+        most: Some(Access::Read),
+        ..Space::request(0, 2)
+    };
+    let address = map::<World>(&space, &object, request).unwrap();
+    let mut asked = Vec::new();
+    let refused = protect::<World>(&space, address, 2, Access::Write, |most| {
+        asked.push(most);
+        Err(Refusal::ReadOnly)
+    });
+    assert_eq!(refused, Err(Refusal::ReadOnly));
+    assert_eq!(asked, [Some(Access::Read)]);
+    assert_eq!(space.touch(address), Some((100, Access::Read)));
+    // It is as it was, and not busy.
+    unmap::<World>(&space, Area::Region(address)).unwrap();
+}
+
+#[test]
+fn a_space_that_has_retired_takes_nothing_and_pays_for_nothing() {
+    let (space, object) = (Space::new(1), Object::new(100, 2));
+    map::<World>(&space, &object, Space::request(0, 2)).unwrap();
+    retire::<World>(&space);
+    let mapped = map::<World>(&space, &object, Space::request(0, 2));
+    assert_eq!(mapped, Err(Refusal::WrongState));
+    assert_eq!((space.ledger().regions(), object.ledger.mappings()), (0, 0));
+    assert_eq!(space.paid.load(std::sync::atomic::Ordering::Relaxed), 0);
+}
+
+#[test]
+fn an_object_that_ends_while_it_is_mapped_gives_no_proof() {
+    let (space, mut object) = (Space::new(1), Object::new(100, 2));
+    map::<World>(&space, &object, Space::request(0, 2)).unwrap();
+    // A defect: the space goes and has not retired, so nobody made its processors forget.
+    drop(space);
+    let ended = std::sync::Arc::get_mut(&mut object).unwrap();
+    assert_eq!(ended.ledger.close(), None);
+    let mut unmapped = Object::new(200, 2);
+    let ended = std::sync::Arc::get_mut(&mut unmapped).unwrap();
+    assert!(ended.ledger.close().is_some());
 }

@@ -356,6 +356,11 @@ impl Taker {
             };
             facets.push(mint(endpoint, cookie, lifetime)?);
         }
+        // What is lent, and lent on, with a facet of each.
+        let lent = endpoint.lend(2)?.endpoint;
+        let lent_on = lent.lend(1)?.endpoint;
+        facets.push(mint(&lent, 6, Lifetime::Durable)?);
+        facets.push(mint(&lent_on, 7, Lifetime::Incarnation)?);
         endpoint.revoke_facet(CapArg::copy(facets[0].object().handle()))?;
         facets.truncate(4);
         if n.is_multiple_of(3) {
