@@ -2,6 +2,7 @@
 //!
 //! Invariant: never changes a file, and never reports a rule without the place that breaks it.
 
+mod entry_code;
 mod growth;
 mod kernel;
 mod lists;

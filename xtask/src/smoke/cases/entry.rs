@@ -8,7 +8,7 @@ use crate::smoke::sabotage::{Break, Sabotage};
 
 /// What the sabotage kernel does when it finds itself with such a flag.
 const PANIC: &str = "@kernel.panic";
-const CALLS: &str = "@entry.flags program=calls kind=exited said=\"flags=0x40400\"";
+const CALLS: &str = "@entry.flags program=calls kind=exited said=\"flags=0x44400\"";
 const SPINS: &str = "@entry.flags program=spins kind=exited said=\"flags=0x40400\"";
 const SELECTORS: &str =
     "@entry.selectors set=\"[27, 27, 0, 27]\" next_process=\"ds=0 es=0 fs=0 gs=0\"";
@@ -22,6 +22,10 @@ pub const ALL: &[&str] = &[
     SPINS,
     "@entry.flags program=undefined kind=faulted said=invalid-opcode",
     "@entry.flags program=unmapped kind=faulted said=page-fault",
+    "@entry.selector alone=ds set=\"[27, 0, 0, 0]\" next_process=\"ds=0 es=0 fs=0 gs=0\"",
+    "@entry.selector alone=es set=\"[0, 27, 0, 0]\" next_process=\"ds=0 es=0 fs=0 gs=0\"",
+    "@entry.selector alone=gs set=\"[0, 0, 0, 27]\" next_process=\"ds=0 es=0 fs=0 gs=0\"",
+    "@entry.flags program=steps kind=faulted said=debug",
 ];
 
 // That the kernel runs without the flags is asserted by the sabotage kernel at each entry: it has no right to show

@@ -50,6 +50,10 @@ inventory::submit! {
             entry::ALL[3],
             entry::ALL[4],
             entry::ALL[5],
+            entry::ALL[6],
+            entry::ALL[7],
+            entry::ALL[8],
+            entry::ALL[9],
         ],
         ..PROGRAM
     }
@@ -66,6 +70,10 @@ macro_rules! with_ibrs {
             entry::ALL[3],
             entry::ALL[4],
             entry::ALL[5],
+            entry::ALL[6],
+            entry::ALL[7],
+            entry::ALL[8],
+            entry::ALL[9],
         ]
     };
 }

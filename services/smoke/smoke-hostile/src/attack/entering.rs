@@ -8,9 +8,14 @@ use ring_abi::{opcode, syscall};
 /// AC and DF: a program may set them, and an interrupt leaves both as they are.
 pub const FLAGS: u64 = 1 << 18 | 1 << 10;
 
+/// These and NT, which an interrupt clears and a call does not: IRETQ refuses to return with it.
+const WALKING: u64 = FLAGS | 1 << 14;
+/// TF: the processor traps behind each instruction.
+const STEPPING: u64 = 1 << 8;
+
 /// Enters the kernel 64 times with the flags set; which of them were still set afterwards.
 pub fn flags_and_walk() -> u64 {
-    let mut flags = FLAGS;
+    let mut flags = WALKING;
     // SAFETY: NOPs; the flags that the compiler relies on are restored.
     unsafe {
         asm!(
@@ -31,7 +36,7 @@ pub fn flags_and_walk() -> u64 {
             "push 0x202",
             "popfq",
             "add rsp, 8",
-            mask = const FLAGS as u32,
+            mask = const WALKING as u32,
             enter = const syscall::ENTER as u32,
             nop = const opcode::NOP as u32,
             flags = inout(reg) flags,
@@ -40,6 +45,30 @@ pub fn flags_and_walk() -> u64 {
         );
     }
     flags
+}
+
+/// Enters the kernel with the first instruction that the processor would trap behind. What comes after the call traps.
+pub fn step_into_kernel() -> ! {
+    // SAFETY: it ends the process.
+    unsafe {
+        asm!(
+            "mov eax, {enter}",
+            "mov edi, {nop}",
+            "xor esi, esi",
+            "xor edx, edx",
+            "pushfq",
+            "or qword ptr [rsp], {mask}",
+            "popfq",
+            "syscall",
+            "nop",
+            "nop",
+            "ud2",
+            mask = const STEPPING as u32,
+            enter = const syscall::ENTER as u32,
+            nop = const opcode::NOP as u32,
+            options(noreturn),
+        );
+    }
 }
 
 /// Spins for a while with the flags set; which of them were still set afterwards.

@@ -8,7 +8,9 @@ use core::arch::asm;
 use sdk::process::thread_spawner::Shape;
 use sdk::{Env, Error, ThreadSpawner, Timer, VirtualMemory, alloc::format, fact};
 use smoke::{Kit, give, role};
-use smoke_hostile::attack::{Begun, FLAGS, begin, flags_and_fault, flags_and_spin, flags_and_walk};
+use smoke_hostile::attack::{
+    Begun, FLAGS, begin, flags_and_fault, flags_and_spin, flags_and_walk, step_into_kernel,
+};
 
 sdk::entry!(main);
 
@@ -30,6 +32,7 @@ fn main(env: &Env) -> Result<(), Error> {
             }
             sdk::exit(0, format_args!("flags={kept:#x}"))
         }
+        Some("steps") => step_into_kernel(),
         Some("undefined") => flags_and_fault(None),
         Some("unmapped") => flags_and_fault(Some(0x10)),
         Some("selectors") => {
@@ -66,13 +69,37 @@ fn ask(env: &Env) -> Result<(), Error> {
         set = format!("{before:?}").as_str(),
         next_process = ended.text.as_str()
     );
+    each_selector(&kit)?;
     new_thread(env)?;
     flags(&kit)
 }
 
+/// One selector alone: whoever looks at the others finds nothing to be emptied.
+fn each_selector(kit: &Kit) -> Result<(), Error> {
+    for name in ["ds", "es", "gs"] {
+        // SAFETY: as in `ask`.
+        unsafe {
+            match name {
+                "ds" => asm!("mov ds, {0:e}", in(reg) 0x1b, options(nomem, nostack)),
+                "es" => asm!("mov es, {0:e}", in(reg) 0x1b, options(nomem, nostack)),
+                _ => asm!("mov gs, {0:e}", in(reg) 0x1b, options(nomem, nostack)),
+            }
+        }
+        let before = selectors();
+        let ended = kit.run("selectors", &[])?;
+        fact!(
+            "entry.selector",
+            alone = name,
+            set = format!("{before:?}").as_str(),
+            next_process = ended.text.as_str()
+        );
+    }
+    Ok(())
+}
+
 /// Programs that enter the kernel, each in its way, with flags that it must not run with.
 fn flags(kit: &Kit) -> Result<(), Error> {
-    for name in ["calls", "spins", "undefined", "unmapped"] {
+    for name in ["calls", "spins", "steps", "undefined", "unmapped"] {
         let running = kit.start(name, &[give("timer", &kit.timer)])?;
         for _ in 0..20 {
             kit.pause_ms(2)?;
