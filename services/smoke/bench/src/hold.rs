@@ -13,7 +13,7 @@ use sdk::{
 };
 
 use crate::mark::{mark, ticks};
-use crate::{hold_devices, hold_many, hold_more};
+use crate::{hold_devices, hold_ended, hold_many, hold_more};
 
 type VirtualMemory = virtual_memory::Client<sdk::Cap>;
 
@@ -97,6 +97,9 @@ pub fn run(env: &Env) -> Result<(), Error> {
         hold_devices::lost(&registry, &kit.timer, |words| {
             driver(&kit, &registry, words)
         })
+    })?;
+    piece::<104, 105>("hold_ended", || {
+        hold_ended::ended(&kit.endpoints, &kit.spawner)
     })
 }
 

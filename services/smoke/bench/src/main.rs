@@ -13,6 +13,7 @@ mod device;
 mod echo;
 mod hold;
 mod hold_devices;
+mod hold_ended;
 mod hold_many;
 mod hold_more;
 mod mark;
@@ -43,6 +44,8 @@ fn main(env: &Env) -> Result<(), Error> {
             return Ok(());
         }
         Some("hold-driver") => return hold_devices::driver(env),
+        Some("hold-giver") => return hold_ended::give(env),
+        Some("hold-keeper") => return hold_ended::keep(env),
         Some("hold-facets") => return hold_more::facets(env),
         Some("hold-receives") => return hold_many::receives(env),
         Some("hold-notices") => return hold_many::notices(env),
