@@ -7,6 +7,7 @@ use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
 
 const DISTRUSTING: &str = "@distrust.calls server=distrusting barriers=200";
+const ENDS: &str = "@distrust.ends barriers=20";
 const TURNS: &str = "@distrust.turns each_way=true";
 
 // TCG emulates no predictor and ignores the register; `x-force-features` lets it offer the bit, so that the write is done.
@@ -24,6 +25,7 @@ inventory::submit! {
             DISTRUSTING,
             "@distrust.calls server=of-a-distrusting-one barriers=200",
             "@distrust.alone said=\"barriers=0\"",
+            ENDS,
             TURNS,
         ],
         ..PROGRAM
@@ -43,5 +45,13 @@ inventory::submit! {
         point: points::FORGET_WHO_TRAINED,
         smoke: "distrust",
         breaks: Break::Missing(TURNS),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::FORGET_ENDED_TRAINED,
+        smoke: "distrust",
+        breaks: Break::Missing(ENDS),
     }
 }

@@ -11,6 +11,8 @@ sdk::entry!(main);
 const IMAGE: &str = "smoke-distrust";
 /// Calls of a row, of which each is two switches.
 const CALLS: u64 = 100;
+/// Processes that begin and end.
+const ENDS: u32 = 10;
 /// How often two processes take turns with nothing between them but an idle processor.
 const TURNS: u64 = 20;
 const TURN_NS: u64 = 10_000_000;
@@ -104,6 +106,7 @@ fn ask(env: &Env) -> Result<(), Error> {
     )?;
     let ended = kit.ended(&sleeper)?;
     fact!("distrust.alone", said = ended.text.as_str());
+    ends(env, &kit)?;
     turns(env, &kit)
 }
 
@@ -140,6 +143,17 @@ fn calls(env: &Env, kit: &Kit) -> Result<(), Error> {
         kit.ended(&server)?;
         fact!("distrust.calls", server = name, barriers = more);
     }
+    Ok(())
+}
+
+/// Distrusting processes that begin, and end by themselves: one barrier before each of them, and one behind.
+fn ends(env: &Env, kit: &Kit) -> Result<(), Error> {
+    let before = barriers(env)?;
+    for _ in 0..ENDS {
+        let process = start(kit, "ends", Trust::Nobody, &[])?;
+        kit.ended(&process)?;
+    }
+    fact!("distrust.ends", barriers = barriers(env)? - before);
     Ok(())
 }
 
