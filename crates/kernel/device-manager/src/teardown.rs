@@ -339,14 +339,18 @@ impl<P: Platform> Turn<'_, P> {
         let machine = self.at.machine;
         let mut left = PAGES;
         while left > 0 && self.function.record.pass_over() {
-            let (pages, from) = match begun.take() {
-                Some(begun) => begun,
+            let mut from = 0;
+            let pages = match begun.take() {
+                Some((pages, next)) => {
+                    from = next;
+                    pages
+                }
                 None => match self.function.record.next_to_scrub(&token) {
                     Ok(Some(pages)) => {
                         if let Some(held) = &mut self.function.held {
                             held.left += pages.frames().pages().len() as u64;
                         }
-                        (pages, 0)
+                        pages
                     }
                     Ok(None) => return self.scrubbed(token),
                     Err(_) => return self.stop_here(),
