@@ -16,6 +16,7 @@ const manifest :M.Manifest = (
         (name = "endpointFactory", kernel = endpointFactory),
         (name = "processSpawner", kernel = processSpawner),
         (name = "systemInfo", kernel = systemInfo),
+        (name = "deviceRegistry", kernel = deviceRegistry),
       ] ),
   ],
 );

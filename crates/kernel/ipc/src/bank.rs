@@ -76,8 +76,9 @@ impl Bank {
             return;
         }
         self.list.enter(tie);
-        if self.is_closed.load(Ordering::SeqCst) {
-            self.empty();
+        // Whoever takes it out ends it. This may be an interrupt, so the rest is left to the ending account's own thread.
+        if self.is_closed.load(Ordering::SeqCst) && self.list.leave(tie) {
+            tie.end();
         }
     }
 
@@ -114,7 +115,7 @@ unsafe impl Linked for Tie {
 impl Drop for Tie {
     fn drop(&mut self) {
         if let Some(list) = self.link.end() {
-            list.leave(self);
+            let _ = list.leave(self);
         }
     }
 }
@@ -167,7 +168,9 @@ impl Tie {
         if let Some(charge) = &self.charge {
             charge.release();
         }
-        made.is_some_and(|made| made.end())
+        // Others may share the tie of an object that is gone.
+        let shared = Arc::strong_count(self) > 1;
+        made.is_some_and(|made| made.end()) || shared
     }
 }
 
@@ -247,7 +250,10 @@ impl Endpoint {
     fn end(&self) {
         self.epoch.revoke();
         self.charge.release();
-        self.close();
+        match self.share {
+            Some(_) => self.core.end_of_right(),
+            None => self.close(),
+        }
     }
 }
 

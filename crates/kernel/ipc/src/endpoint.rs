@@ -56,7 +56,7 @@ impl Drop for Endpoint {
 impl Endpoint {
     /// Closes it, unless it was lent. Has its effect once.
     pub(crate) fn close(&self) {
-        if self.share.is_some() || self.core.closed.swap(true, Ordering::AcqRel) {
+        if self.share.is_some() || !self.core.standing.close() {
             return;
         }
         // An interrupt in the middle of it leaves what it closes to the thread.
@@ -95,7 +95,7 @@ impl EndpointCore {
     fn tell(&self, notice: Box<Notice>) {
         let (receiver, message) = {
             let mut q = self.queues.lock();
-            if self.closed.load(Ordering::Relaxed) {
+            if self.is_closed() {
                 return;
             }
             let incarnation = self.incarnation.load(Ordering::Relaxed);
@@ -186,13 +186,17 @@ impl EndpointCore {
                     }
                     None => {
                         // One that was lent may be closed meanwhile: whoever closes looks for receivers behind this lock.
-                        let (receiver, refusal) = if self.is_closed() {
+                        let (receiver, refusal) = if self.standing.is_plain() {
+                            match q.receivers.push(receiver) {
+                                Ok(()) => return None,
+                                // Who receives pays for its place.
+                                Err(receiver) => (receiver, Refusal::OverBudget),
+                            }
+                        } else if self.is_closed() {
                             (receiver, Refusal::Revoked)
-                        } else if let Err(receiver) = q.receivers.push(receiver) {
-                            // Who receives pays for its place.
-                            (receiver, Refusal::OverBudget)
                         } else {
-                            return None;
+                            drop(q);
+                            return self.queue_and_look(receiver);
                         };
                         drop(q);
                         let f = Finished::refused(refusal);

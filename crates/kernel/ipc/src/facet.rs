@@ -58,6 +58,6 @@ impl Endpoint {
 impl EndpointCore {
     /// Whether the right to receive is gone for good.
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.standing.is_closed()
     }
 }

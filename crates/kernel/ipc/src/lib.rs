@@ -35,6 +35,7 @@ mod receives;
 mod ring;
 mod roster;
 mod scratch;
+mod standing;
 mod stop;
 mod table;
 mod through;

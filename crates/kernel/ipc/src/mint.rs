@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use account::{Account, Kind, Share};
 use cap::{Epoch, Number};
@@ -18,6 +18,7 @@ use crate::notice::Notice;
 use crate::records::{
     Bank, Endpoint, EndpointCore, Facet, KernelCall, KernelObject, Made, Object, Process, Slot, Tie,
 };
+use crate::standing::Standing;
 use crate::through::Through;
 
 /// What an endpoint or a facet takes, at most: neither has a way to be refused.
@@ -38,7 +39,7 @@ impl Endpoint {
                 number: Number::next(),
                 queues: Lock::new(Queues::new()),
                 incarnation: AtomicU64::new(1),
-                closed: AtomicBool::new(false),
+                standing: Standing::default(),
             });
             Arc::new(Self {
                 core,

@@ -35,6 +35,7 @@ use crate::queue::Queue;
 use crate::receives::Receives;
 use crate::ring::Ring;
 use crate::roster::Roster;
+use crate::standing::Standing;
 use crate::table::Table;
 use crate::through::{Link, Linked, Through};
 
@@ -187,7 +188,7 @@ unsafe impl Linked for Call {
 impl Drop for Call {
     fn drop(&mut self) {
         if let Some(list) = self.link.end() {
-            list.leave(self);
+            let _ = list.leave(self);
         }
     }
 }
@@ -223,7 +224,8 @@ pub struct EndpointCore {
     pub(crate) queues: Lock<Queues<Queued, Receiver>>,
     /// Raised when the next incarnation begins, under the lock of the queues; facets that are not durable belong to one.
     pub(crate) incarnation: AtomicU64,
-    pub(crate) closed: AtomicBool,
+    /// Nobody will ever answer, or some right to receive ended: see `standing`.
+    pub(crate) standing: Standing,
 }
 
 /// A call that waits, and its generation.

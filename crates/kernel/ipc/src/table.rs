@@ -150,6 +150,24 @@ impl<O: Target> Table<O> {
         }
     }
 
+    /// Whether `is` says so of something that is there and not revoked. A step at a time, with a look in between.
+    pub(crate) fn any_live(&self, is: impl Fn(&O) -> bool) -> bool {
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let found = {
+                let table = self.table.lock();
+                let (handle, next) = table.next_live(at);
+                from = next;
+                handle.is_some_and(|handle| table.get(handle).is_ok_and(&is))
+            };
+            if found {
+                return true;
+            }
+            let _ = sched::point();
+        }
+        false
+    }
+
     /// Puts what `instead` gives for a capability in its place, a step at a time.
     pub(crate) fn replace(&self, instead: impl Fn(&Slot<O>) -> Option<Slot<O>>) {
         let mut from = Some(0);

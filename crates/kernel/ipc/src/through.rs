@@ -105,7 +105,7 @@ impl<C: Linked> Through<C> {
     #[inline(never)]
     fn join(self: &Arc<Self>, call: &Arc<C>, list: &mut Option<Arc<Self>>) {
         if let Some(before) = list.take() {
-            before.leave(call);
+            let _ = before.leave(call);
         }
         *list = Some(self.clone());
         // The list's own count.
@@ -125,14 +125,14 @@ impl<C: Linked> Through<C> {
         first.0 = call;
     }
 
-    /// Takes a call out that is in this list, if no revocation did.
-    pub(crate) fn leave(&self, call: &C) {
+    /// Takes a call out that is in this list, if no revocation did. Whether it was in.
+    pub(crate) fn leave(&self, call: &C) -> bool {
         let count = {
             let mut first = self.first.lock();
             // SAFETY: the list's lock is held.
             unsafe { unlink(&mut first, call) }
         };
-        drop(count);
+        count.is_some()
     }
 
     /// Takes the first call out that still exists.
@@ -202,7 +202,7 @@ mod tests {
     impl Drop for Item {
         fn drop(&mut self) {
             if let Some(list) = self.link.end() {
-                list.leave(self);
+                let _ = list.leave(self);
             }
         }
     }

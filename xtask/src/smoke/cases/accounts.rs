@@ -16,12 +16,15 @@ const SUM: &str =
     "@accounts.sum difference_before=0 difference_while_held=0 difference_after=0 grows=false";
 const ROUNDS: &str = "@rounds.sum rounds=1000 difference_before=0 differences=0 kept=false";
 const COUNTS: &str = "@rounds.counts back=true lent_bytes=0";
-const END_ACCOUNT: &str = "@end.account maker=killed held=true meanwhile=overBudget given_again=true report=nothing difference=0";
+const END_ACCOUNT: &str = "@end.account maker=killed held=true meanwhile=overBudget given_again=true claim_again=ok report=nothing difference=0";
 const END_MEMORY: &str =
     "@end.memory reads_zeros=true map=revoked info=revoked narrower=revoked read_only=revoked";
 const END_ENDPOINTS: &str = "@end.endpoints received=ok receive=revoked called=revoked renew=revoked mint=revoked own=revoked lent=timedOut passing=stale strangers=revoked";
+const END_RIGHTS: &str = "@end.rights lent_on=revoked again=revoked lent_back=never own=never";
 const END_OTHERS: &str =
     "@end.others waited=revoked bell=revoked ringer=revoked joined=ok join=revoked process=revoked";
+const END_CLAIM: &str = "@end.claim device=revoked registers=revoked interrupt=revoked waited=revoked queue=revoked pool=revoked buffer=revoked reads_zeros=true";
+const END_DERIVED: &str = "@end.derived device=ok pool=revoked buffer=revoked reads_zeros=true";
 const END_PAGES: &str = "@end.pages kept=0";
 /// Also where charges fail: they cost nothing but an answer.
 const FAILED: &str =
@@ -79,7 +82,17 @@ inventory::submit! {
         rows: &["CF-03"],
         manifest: "smoke/account-end",
         smp: 2,
-        required: &[END_ACCOUNT, END_MEMORY, END_ENDPOINTS, END_OTHERS, END_PAGES],
+        extra: &["-device", "edu", "-device", "edu"],
+        required: &[
+            END_ACCOUNT,
+            END_MEMORY,
+            END_ENDPOINTS,
+            END_RIGHTS,
+            END_OTHERS,
+            END_CLAIM,
+            END_DERIVED,
+            END_PAGES,
+        ],
         ..PROGRAM
     }
 }
@@ -156,6 +169,22 @@ inventory::submit! {
         point: points::KEEP_ENDED_PAGES,
         smoke: "account-end",
         breaks: Break::Missing(END_ACCOUNT),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::KEEP_ENDED_CLAIMS,
+        smoke: "account-end",
+        breaks: Break::Missing(END_ACCOUNT),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::KEEP_LENT_RECEIVES,
+        smoke: "account-end",
+        breaks: Break::Missing(END_RIGHTS),
     }
 }
 

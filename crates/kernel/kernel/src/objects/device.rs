@@ -10,15 +10,15 @@ use cap::Epoch;
 use device_manager::{DeviceState, FunctionView};
 use dma_ledger::{Claim, OwnerId, QueueId};
 use driver_core::{NvmeSettings, QueueSpec, Settings, VirtioSettings};
-use ipc::{About, Held, KernelCall, Slot};
+use ipc::{About, Held, KernelCall, Process, Slot, Tie};
 use sabotage::sabotage;
 use schema::device::{device, device_registry};
 use stub::{Answered, Refusal};
 
 use super::audit::answer;
 use super::queue::Queue;
-use super::served::{self, Owed, Served, kernel_object, object, or_refuse};
-use super::waiters::{Acting, Claiming, Opening};
+use super::served::{self, Owed, Served, claimed, kernel_object, or_refuse};
+use super::waiters::{Acting, Claiming, OfClaim, Opening};
 use super::window::{Mmio, Pool, Route};
 use crate::devices::manager;
 
@@ -134,6 +134,7 @@ impl<'a> device_registry::Server<KernelCall<'a>> for Served<Registry> {
         let waiter = Claiming {
             later,
             object: device,
+            release,
         };
         manager().claim(driver, nth, owner, waiter);
         answered
@@ -156,18 +157,25 @@ impl<'a> device_registry::Server<KernelCall<'a>> for Served<Registry> {
     }
 }
 
-/// A claimed function. When its last handle goes, everything that derives from it goes too.
+/// A claimed function. When its last handle goes, or who claimed it ends, everything that derives from it goes too.
 pub struct Device {
     epoch: Epoch,
     claim: Claim,
+    /// Shared by all that derives from the claim and that its owner asked for.
+    tie: Arc<Tie>,
 }
 
-kernel_object!(Device, device, about);
+kernel_object!(Device, device, claimed);
 
 impl Device {
     fn about(&self) -> About {
         let (address, held) = function(&self.claim);
         About::Claim(address, held)
+    }
+
+    /// The account has ended that pays for the claim.
+    fn end(&self) {
+        release(self.claim);
     }
 }
 
@@ -187,16 +195,26 @@ pub fn about(claim: &Claim) -> About {
 }
 
 /// A claim as a capability.
-fn device(claim: Claim) -> Result<Slot, Refusal> {
-    object(Device {
+fn device(process: &Process, claim: Claim) -> Result<Slot, Refusal> {
+    let make = |tie| Device {
         epoch: Epoch::default(),
         claim,
-    })
+        tie,
+    };
+    let made = process.bank.object(make);
+    made.inspect_err(|_| release(claim))
+}
+
+/// Gives up a claim of which no object was made.
+fn release(claim: Claim) {
+    let _ = manager().release(&claim);
 }
 
 /// An open queue as a capability.
-fn queue(claim: Claim, queue: QueueId) -> Result<Slot, Refusal> {
-    object(Queue::new(claim, queue))
+fn queue(process: &Process, (claim, tie): &OfClaim, queue: QueueId) -> Result<Slot, Refusal> {
+    let make = |tie| Queue::new(*claim, queue, tie);
+    let undo = || manager().queue_close(claim, queue);
+    claimed(process, claim, tie, make, undo)
 }
 
 impl Drop for Device {
@@ -297,34 +315,48 @@ impl<'a> device::Server<KernelCall<'a>> for Served<Device> {
     }
 
     fn mmio(&mut self, reply: Owed<'a, device::call::Mmio>, bar: u8) -> Answered {
+        let process = reply.call().process().clone();
         let result = manager().mmio_info(&self.0.claim, bar);
         answer(
             reply,
             &self.0.claim,
             result
-                .and_then(|_| object(Mmio::new(self.0.claim, bar)))
+                .and_then(|_| {
+                    let make = |tie| Mmio::new(self.0.claim, bar, tie);
+                    claimed(&process, &self.0.claim, &self.0.tie, make, || ())
+                })
                 .map(|mmio| device::MmioReply { mmio }),
         )
     }
 
     fn interrupt(&mut self, reply: Owed<'a, device::call::Interrupt>, source: u16) -> Answered {
+        let process = reply.call().process().clone();
         let result = manager().interrupt_open(&self.0.claim, source);
         answer(
             reply,
             &self.0.claim,
             result
-                .and_then(|route| object(Route::new(self.0.claim, route)))
+                .and_then(|route| {
+                    let make = |tie| Route::new(self.0.claim, route, tie);
+                    let undo = || _ = manager().interrupt_close(&self.0.claim, &route);
+                    claimed(&process, &self.0.claim, &self.0.tie, make, undo)
+                })
                 .map(|interrupt| device::InterruptReply { interrupt }),
         )
     }
 
     fn pool(&mut self, reply: Owed<'a, device::call::Pool>, budget_bytes: u64) -> Answered {
+        let process = reply.call().process().clone();
         let result = manager().pool_create(&self.0.claim, budget_bytes);
         answer(
             reply,
             &self.0.claim,
             result
-                .and_then(|pool| object(Pool::new(self.0.claim, pool)))
+                .and_then(|pool| {
+                    let make = |tie| Pool::new(self.0.claim, pool, tie);
+                    let undo = || _ = manager().pool_close(&self.0.claim, pool);
+                    claimed(&process, &self.0.claim, &self.0.tie, make, undo)
+                })
                 .map(|pool| device::PoolReply { pool }),
         )
     }
@@ -346,8 +378,9 @@ impl<'a> device::Server<KernelCall<'a>> for Served<Device> {
         let (answered, later) = reply.defer();
         let waiter = Opening {
             later,
-            claim: self.0.claim,
+            of: (self.0.claim, self.0.tie.clone()),
             object: queue,
+            close: |claim, queue| manager().queue_close(claim, queue),
         };
         manager().queue_open(&self.0.claim, spec, waiter);
         answered

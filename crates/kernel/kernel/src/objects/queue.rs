@@ -1,6 +1,7 @@
 //! `DeviceQueue`: the one way to make a device do DMA.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 use ::memory::SharedPage;
 use arrayvec::ArrayVec;
@@ -8,7 +9,7 @@ use cap::Epoch;
 use cpu::Lock;
 use device_manager::{Access, CommandRequest, Kick, Kicked, QueueCompletion, Ring};
 use dma_ledger::{Binding, BufferId, Claim, Direction, QueueId, RingId, SegmentRequest};
-use ipc::{About, KernelCall, Process, Slot};
+use ipc::{About, KernelCall, Process, Slot, Tie};
 use sabotage::sabotage;
 use schema::device::device_queue;
 use stub::{Answered, Refusal};
@@ -29,15 +30,17 @@ pub struct Queue {
     epoch: Epoch,
     claim: Claim,
     queue: QueueId,
+    tie: Arc<Tie>,
     ring: HeldRing,
 }
 
 impl Queue {
-    pub fn new(claim: Claim, queue: QueueId) -> Self {
+    pub fn new(claim: Claim, queue: QueueId, tie: Arc<Tie>) -> Self {
         Self {
             epoch: Epoch::default(),
             claim,
             queue,
+            tie,
             ring: HeldRing::default(),
         }
     }
@@ -131,7 +134,7 @@ impl Queue {
 /// Bytes of a batch of commands that is long: fewer are some ten commands.
 const LONG_BATCH: usize = 2048;
 
-kernel_object!(Queue, device_queue, about, long from LONG_BATCH);
+kernel_object!(Queue, device_queue, claimed, long from LONG_BATCH);
 
 impl Queue {
     fn about(&self) -> About {
@@ -141,6 +144,12 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Queue {
+    fn end(&self) {
         // Stale after a reset or the claim's end: nothing is left to close then.
         manager().queue_close(&self.claim, self.queue);
     }

@@ -2,7 +2,8 @@
 
 use alloc::sync::{Arc, Weak};
 
-use ipc::{KernelCall, KernelObject, Object, Process, Slot};
+use dma_ledger::{Claim, OwnerId};
+use ipc::{KernelCall, KernelObject, Object, Process, Slot, Tie};
 use sabotage::sabotage;
 use stub::{Refusal, Reply};
 
@@ -15,7 +16,8 @@ pub(super) struct Served<T>(pub(super) Arc<T>);
 /// A kernel object that the generated module `module` serves; `epoch` is a field of it, and `live` a method that says
 /// whether it still works, `ended` one that says whether the account has ended that paid for it; `tie`: its field of
 /// that name says that. `about`: it stands for something, and its method of that name says for what. `long`: its methods take looks while they read their parameters. `quick`: its method of that name
-/// answers some calls at once, and `finish` does what that left; `end` ends it.
+/// answers some calls at once, and `finish` does what that left; `end` ends it. `claimed`: it derives from a claim, and has a
+/// `tie`, an `about` and an `end`.
 macro_rules! kernel_object {
     ($type:ty, $module:ident, quick $(, $tied:ident)?) => {
         $crate::objects::served::kernel_object!(@ $type, $module, { usize::MAX }; {
@@ -42,8 +44,21 @@ macro_rules! kernel_object {
             }
         });
     };
-    ($type:ty, $module:ident, about, long from $bytes:expr) => {
+    ($type:ty, $module:ident, claimed) => {
+        $crate::objects::served::kernel_object!($type, $module, claimed, long from usize::MAX);
+    };
+    ($type:ty, $module:ident, claimed, long from $bytes:expr) => {
         $crate::objects::served::kernel_object!(@ $type, $module, { $bytes }; {
+            fn has_ended(&self) -> bool {
+                self.tie.has_ended() && !sabotage::sabotage!(KEEP_ENDED_CLAIMS)
+            }
+            fn end(&self) {
+                if sabotage::sabotage!(KEEP_ENDED_CLAIMS) {
+                    return;
+                }
+                self.epoch.revoke();
+                <$type>::end(self);
+            }
             fn about(&self) -> ipc::About {
                 <$type>::about(self)
             }
@@ -142,6 +157,24 @@ pub(super) use or_refuse;
 /// `OverBudget`, `NoMemory`; the object is dropped then.
 pub(super) fn object<K: KernelObject>(object: K) -> Result<Slot, Refusal> {
     frames::arc(object).map(Object::kernel)
+}
+
+/// A new object that derives from a claim. It ends with whoever's account pays for the claim, and with that of who asked for it.
+///
+/// # Errors
+/// `OverBudget`, `NoMemory`; what `undo` gives back is given back then.
+pub(super) fn claimed<K: KernelObject>(
+    process: &Process,
+    claim: &Claim,
+    tie: &Arc<Tie>,
+    make: impl FnOnce(Arc<Tie>) -> K,
+    undo: impl FnOnce(),
+) -> Result<Slot, Refusal> {
+    if claim.owner() == OwnerId(process.id) {
+        // One tie for all of a claim: most belong to who made it.
+        return object(make(tie.clone()));
+    }
+    process.bank.object(make).inspect_err(|_| undo())
 }
 
 /// An object that the kernel makes before there is a process.

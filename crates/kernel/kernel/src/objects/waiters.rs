@@ -1,8 +1,10 @@
 //! Calls that wait for a device, each with the type of its answer.
 
+use alloc::sync::Arc;
+
 use device_manager::{Waiter, Waiters};
 use dma_ledger::{Claim, QueueId};
-use ipc::{Late, Slot};
+use ipc::{Late, Process, Slot, Tie};
 use schema::device::{device, device_queue, device_registry, interrupt};
 use stub::{Method, Refusal};
 
@@ -21,7 +23,9 @@ pub struct Claiming {
     /// The answer.
     pub later: Late<device_registry::call::Claim>,
     /// Makes the object.
-    pub object: fn(Claim) -> Result<Slot, Refusal>,
+    pub object: fn(&Process, Claim) -> Result<Slot, Refusal>,
+    /// Where there is nobody to make it for.
+    pub release: fn(Claim),
 }
 
 impl Waiter<Claim> for Claiming {
@@ -30,7 +34,14 @@ impl Waiter<Claim> for Claiming {
     }
 
     fn answer(self, outcome: Result<Claim, Refusal>) -> bool {
-        let made = outcome.and_then(|claim| paid_by_caller(&self.later, || (self.object)(claim)));
+        let made = outcome.and_then(|claim| {
+            paid_by_caller(&self.later, |caller| (self.object)(caller, claim)).unwrap_or_else(
+                || {
+                    (self.release)(claim);
+                    Err(Refusal::Cancelled)
+                },
+            )
+        });
         let reply = made.map(|device| device_registry::ClaimReply { device });
         self.later.try_answer(reply)
     }
@@ -65,15 +76,20 @@ impl Waiter<()> for Acting {
     }
 }
 
+/// A claim, and what ends with whoever pays for it.
+pub type OfClaim = (Claim, Arc<Tie>);
+
 /// `Device.queue`.
 #[derive(Debug)]
 pub struct Opening {
     /// The answer.
     pub later: Late<device::call::Queue>,
     /// Whose queue it will be.
-    pub claim: Claim,
+    pub of: OfClaim,
     /// Makes the object.
-    pub object: fn(Claim, QueueId) -> Result<Slot, Refusal>,
+    pub object: fn(&Process, &OfClaim, QueueId) -> Result<Slot, Refusal>,
+    /// Where there is nobody to make it for.
+    pub close: fn(&Claim, QueueId),
 }
 
 impl Waiter<QueueId> for Opening {
@@ -82,8 +98,13 @@ impl Waiter<QueueId> for Opening {
     }
 
     fn answer(self, outcome: Result<QueueId, Refusal>) -> bool {
-        let made = outcome
-            .and_then(|queue| paid_by_caller(&self.later, || (self.object)(self.claim, queue)));
+        let made = outcome.and_then(|queue| {
+            paid_by_caller(&self.later, |caller| (self.object)(caller, &self.of, queue))
+                .unwrap_or_else(|| {
+                    (self.close)(&self.of.0, queue);
+                    Err(Refusal::Cancelled)
+                })
+        });
         let reply = made.map(|queue| device::QueueReply { queue });
         self.later.try_answer(reply)
     }
@@ -104,9 +125,10 @@ impl Waiter<u64> for Waiting {
     }
 }
 
-/// Makes what a call is answered with at the cost of its caller, in whatever process or interrupt the answer comes.
-fn paid_by_caller<M: Method, R>(later: &Late<M>, make: impl FnOnce() -> R) -> R {
-    let caller = later.call().caller();
-    let _paying = caller.as_ref().map(|p| frames::paid_by(p.account()));
-    make()
+/// Makes what a call is answered with for its caller and at the caller's cost, in whatever process or interrupt the answer comes.
+/// `None`: the caller is gone.
+fn paid_by_caller<M: Method, R>(later: &Late<M>, make: impl FnOnce(&Process) -> R) -> Option<R> {
+    let caller = later.call().caller()?;
+    let _paying = frames::paid_by(caller.account());
+    Some(make(&caller))
 }

@@ -3,13 +3,13 @@
 use alloc::sync::Arc;
 
 use cap::Epoch;
-use ipc::{KernelCall, Quick, Slot};
+use ipc::{KernelCall, Quick, Slot, Tie};
 use sabotage::sabotage;
 use schema::process::wall_clock::{self, Source};
 use schema::process::wall_clock_control;
 use stub::{Answered, Outgoing, Refusal};
 
-use super::served::{self, Owed, Served, kernel_object, object, or_refuse};
+use super::served::{self, Owed, Served, kernel_object, or_refuse};
 use crate::wall;
 
 /// The time of day, to be read.
@@ -63,6 +63,8 @@ impl<'a> wall_clock::Server<KernelCall<'a>> for Served<WallClock> {
 pub struct WallClockControl {
     epoch: Epoch,
     only: Option<Source>,
+    /// Of one that was narrowed: it goes with whoever asked for it.
+    tie: Option<Arc<Tie>>,
 }
 
 impl WallClockControl {
@@ -70,7 +72,21 @@ impl WallClockControl {
         served::at_boot(Self {
             epoch: Epoch::default(),
             only: None,
+            tie: None,
         })
+    }
+
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "as those that can"
+    )]
+    const fn live(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn ended(&self) -> bool {
+        self.tie.as_ref().is_some_and(|tie| tie.has_ended())
     }
 
     /// Whether it may set in that name.
@@ -84,7 +100,7 @@ impl WallClockControl {
     }
 }
 
-kernel_object!(WallClockControl, wall_clock_control);
+kernel_object!(WallClockControl, wall_clock_control, live, ended);
 
 impl<'a> wall_clock_control::Server<KernelCall<'a>> for Served<WallClockControl> {
     fn set(
@@ -106,9 +122,10 @@ impl<'a> wall_clock_control::Server<KernelCall<'a>> for Served<WallClockControl>
         source: Source,
     ) -> Answered {
         or_refuse!(owed, self.0.covers(source));
-        let narrowed = object(WallClockControl {
+        let narrowed = owed.call().process().bank.object(|tie| WallClockControl {
             epoch: Epoch::default(),
             only: Some(source),
+            tie: Some(tie),
         });
         owed.answer(narrowed.map(|control| wall_clock_control::NarrowReply { control }))
     }

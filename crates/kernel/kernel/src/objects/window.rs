@@ -11,7 +11,7 @@ use cap::Epoch;
 use cpu::Lock;
 use device_manager::{Layout, Signal};
 use dma_ledger::{BufferId, Claim, MappingId, OomPolicy, PoolId, RouteId};
-use ipc::{About, KernelCall, Process};
+use ipc::{About, KernelCall, Process, Tie};
 use paging::Access;
 use schema::device::{device_mmio, dma_buffer, dma_pool, interrupt};
 use stub::{Answered, Refusal};
@@ -19,7 +19,7 @@ use stub::{Answered, Refusal};
 use super::audit::answer;
 use super::device::about;
 use super::memory::Shared;
-use super::served::{Owed, Served, kernel_object, object};
+use super::served::{Owed, Served, claimed, kernel_object};
 use super::waiters::Waiting;
 use crate::devices::{Window, manager};
 
@@ -28,23 +28,25 @@ pub struct Mmio {
     epoch: Epoch,
     claim: Claim,
     bar: u8,
+    tie: Arc<Tie>,
     /// Read-only mappings made through this capability: their process, the object that only one of them maps, and the
     /// manager's hold, of which there are as many as the function's limits allow.
     maps: Lock<Vec<(Weak<Process>, Window, MappingId)>>,
 }
 
 impl Mmio {
-    pub fn new(claim: Claim, bar: u8) -> Self {
+    pub fn new(claim: Claim, bar: u8, tie: Arc<Tie>) -> Self {
         Self {
             epoch: Epoch::default(),
             claim,
             bar,
+            tie,
             maps: Lock::new(Vec::new()),
         }
     }
 }
 
-kernel_object!(Mmio, device_mmio, about);
+kernel_object!(Mmio, device_mmio, claimed);
 
 impl Mmio {
     fn about(&self) -> About {
@@ -54,6 +56,12 @@ impl Mmio {
 
 impl Drop for Mmio {
     fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Mmio {
+    fn end(&self) {
         // Taken out first: ending a mapping may give way to others, and no lock is held then.
         let maps = core::mem::take(&mut *self.maps.lock());
         for (_, _, hold) in maps {
@@ -194,19 +202,21 @@ pub struct Route {
     epoch: Epoch,
     claim: Claim,
     route: RouteId,
+    tie: Arc<Tie>,
 }
 
 impl Route {
-    pub fn new(claim: Claim, route: RouteId) -> Self {
+    pub fn new(claim: Claim, route: RouteId, tie: Arc<Tie>) -> Self {
         Self {
             epoch: Epoch::default(),
             claim,
             route,
+            tie,
         }
     }
 }
 
-kernel_object!(Route, interrupt, about);
+kernel_object!(Route, interrupt, claimed);
 
 impl Route {
     fn about(&self) -> About {
@@ -216,6 +226,12 @@ impl Route {
 
 impl Drop for Route {
     fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Route {
+    fn end(&self) {
         // Stale after a reset or the claim's end: nothing is left to close then.
         let _ = manager().interrupt_close(&self.claim, &self.route);
     }
@@ -309,19 +325,21 @@ pub struct Pool {
     epoch: Epoch,
     claim: Claim,
     pool: PoolId,
+    tie: Arc<Tie>,
 }
 
 impl Pool {
-    pub fn new(claim: Claim, pool: PoolId) -> Self {
+    pub fn new(claim: Claim, pool: PoolId, tie: Arc<Tie>) -> Self {
         Self {
             epoch: Epoch::default(),
             claim,
             pool,
+            tie,
         }
     }
 }
 
-kernel_object!(Pool, dma_pool, about);
+kernel_object!(Pool, dma_pool, claimed);
 
 impl Pool {
     fn about(&self) -> About {
@@ -331,6 +349,12 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Pool {
+    fn end(&self) {
         // Buffers of a dropped pool stay with whoever holds them; the claim's end takes what is left.
         let _ = manager().pool_close(&self.claim, self.pool);
     }
@@ -380,12 +404,17 @@ impl<'a> dma_pool::Server<KernelCall<'a>> for Served<Pool> {
             dma_pool::Layout::Scattered => Layout::Scattered,
             dma_pool::Layout::Contiguous => Layout::Contiguous,
         };
+        let process = reply.call().process().clone();
         let result = manager().buffer_allocate(&self.0.claim, self.0.pool, bytes, layout);
         answer(
             reply,
             &self.0.claim,
             result
-                .and_then(|buffer| object(Buffer::new(self.0.claim, buffer)))
+                .and_then(|buffer| {
+                    let make = |tie| Buffer::new(self.0.claim, buffer, tie);
+                    let undo = || manager().buffer_release(&self.0.claim, buffer);
+                    claimed(&process, &self.0.claim, &self.0.tie, make, undo)
+                })
                 .map(|buffer| dma_pool::AllocateReply { buffer }),
         )
     }
@@ -396,14 +425,16 @@ pub struct Buffer {
     epoch: Epoch,
     claim: Claim,
     buffer: BufferId,
+    tie: Arc<Tie>,
 }
 
 impl Buffer {
-    fn new(claim: Claim, buffer: BufferId) -> Self {
+    fn new(claim: Claim, buffer: BufferId, tie: Arc<Tie>) -> Self {
         Self {
             epoch: Epoch::default(),
             claim,
             buffer,
+            tie,
         }
     }
 
@@ -413,7 +444,7 @@ impl Buffer {
     }
 }
 
-kernel_object!(Buffer, dma_buffer, about);
+kernel_object!(Buffer, dma_buffer, claimed);
 
 impl Buffer {
     fn about(&self) -> About {
@@ -423,6 +454,12 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Buffer {
+    fn end(&self) {
         // Freed now, or by the manager when the last segment in flight is back.
         manager().buffer_release(&self.claim, self.buffer);
     }

@@ -8,11 +8,13 @@
 use sdk::alloc::vec::Vec;
 use sdk::process::process_spawner::Limits;
 use sdk::process::{bell, thread_handle, virtual_memory};
+use sdk::schema::device::interrupt;
 use sdk::schema::smoke::probe;
 use sdk::{
-    Access, Bell, BellRinger, Cap, CapArg, Endpoint, Env, Error, Interface, JoinHandle, Lifetime,
-    MemoryObject, NEVER, ProcessHandle, Refusal, Ring, ThreadOptions, ThreadSpawner, Window, fact,
-    spawn_thread,
+    Access, Bell, BellRinger, Cap, CapArg, Device, DeviceMmio, DeviceQueue, DeviceRegistry,
+    DmaBuffer, DmaPool, Endpoint, Env, Error, Interface, Interrupt, JoinHandle, Layout, Lifetime,
+    MemoryObject, NEVER, ProcessHandle, Refusal, Ring, ThreadOptions, ThreadSpawner, Window,
+    WindowAccess, fact, spawn_thread,
 };
 use smoke::accounts::{child, kit_of, measure};
 use smoke::{Kit, Probe, Prober, give, mint, outcome, role, wait_until};
@@ -56,8 +58,34 @@ mod at {
     pub const RINGER: usize = 8;
     pub const THREAD: usize = 9;
     pub const ORPHAN: usize = 10;
-    pub const ALL: u64 = 11;
+    /// A claim of the maker's, and what derives from it.
+    pub const DEVICE: usize = 11;
+    pub const REGISTERS: usize = 12;
+    pub const INTERRUPT: usize = 13;
+    pub const QUEUE: usize = 14;
+    pub const POOL: usize = 15;
+    pub const BUFFER: usize = 16;
+    /// What the maker derived from a claim of the keeper's.
+    pub const OTHER_POOL: usize = 17;
+    pub const OTHER_BUFFER: usize = 18;
+    /// Rights to receive that the maker lent on: at its starter's endpoint, and at the keeper's own.
+    pub const LENT_ON: usize = 19;
+    pub const LENT_BACK: usize = 20;
+    pub const ALL: u64 = 21;
 }
+
+/// What the keeper gives to the maker: an endpoint that it lends, a claim, and an endpoint that nobody calls.
+const LENT: u64 = 0;
+const CLAIM: u64 = 1;
+const IDLE: u64 = 2;
+/// Pages of the maker's buffer in a claim of its own, and in the keeper's.
+const BUFFER: u64 = 300;
+/// The one queue of the device: its kind, its depth, and no source of interrupts.
+const QUEUE: (u16, u16, u16) = (0, 1, 0xffff);
+
+/// Which card is whose.
+const OF_MAKER: u32 = 0;
+const OF_KEEPER: u32 = 1;
 
 /// What the keeper does.
 const HOLD: u64 = 0;
@@ -73,8 +101,13 @@ fn ask(env: &Env) -> Result<(), Error> {
     let console: sdk::Console = env.get("console")?;
     let endpoint = kit.endpoints.create()?.endpoint;
     let keeper = mint(&endpoint, 1, Lifetime::Durable)?;
+    let registry: DeviceRegistry = env.get("deviceRegistry")?;
     let mut given = kit_of(&kit);
-    given.extend([give("console", &console), give("endpoint", &endpoint)]);
+    given.extend([
+        give("console", &console),
+        give("endpoint", &endpoint),
+        give("deviceRegistry", &registry),
+    ]);
     let limits = Limits {
         facets: 8,
         ..child(1_500, 600)
@@ -83,13 +116,13 @@ fn ask(env: &Env) -> Result<(), Error> {
     drop(endpoint);
     // The first rounds are for what is kept for later.
     for end in ENDS {
-        round(&kit, &keeper, end)?;
+        round(&kit, &keeper, &registry, end)?;
     }
     let mut kept = 0;
     for end in ENDS {
         keeper.act(CLEAR, 0)?;
         let before = measure(&kit)?.0;
-        round(&kit, &keeper, end)?;
+        round(&kit, &keeper, &registry, end)?;
         // What ends in its own time has then. Lists of threads that go on grow by a few entries now and then.
         let is_back = || measure(&kit).is_ok_and(|(lost, _)| lost < before + PAGE);
         kept += u32::from(!wait_until(&kit, is_back));
@@ -101,11 +134,15 @@ fn ask(env: &Env) -> Result<(), Error> {
 }
 
 /// A maker makes, hands over and ends, one way or another.
-fn round(kit: &Kit, keeper: &Probe, end: &str) -> Result<(), Error> {
+fn round(kit: &Kit, keeper: &Probe, registry: &DeviceRegistry, end: &str) -> Result<(), Error> {
     let endpoint = kit.endpoints.create()?.endpoint;
     let lent = endpoint.lend(FACETS)?.endpoint;
     let mut given = kit_of(kit);
-    given.extend([give("keeper", keeper), give("lent", &lent)]);
+    given.extend([
+        give("keeper", keeper),
+        give("lent", &lent),
+        give("deviceRegistry", registry),
+    ]);
     let limits = limits();
     let maker = kit.start_within("maker", &limits, &[end], &given)?;
     drop(lent);
@@ -118,6 +155,8 @@ fn round(kit: &Kit, keeper: &Probe, end: &str) -> Result<(), Error> {
     if end == "exits" && ended.code != 0 || !held {
         fact!("end.maker", code = ended.code, text = ended.text.as_str());
     }
+    // This waits until the device has stopped, and is refused while somebody holds it.
+    let claim_again = outcome(&registry.claim("edu", OF_MAKER));
     // The maker's own child ends in its own time.
     let back = wait_until(kit, || again(kit).is_ok());
     let answers = keeper.act(REPORT, 0).map(|reported| reported.word);
@@ -133,9 +172,14 @@ fn round(kit: &Kit, keeper: &Probe, end: &str) -> Result<(), Error> {
         held = held,
         meanwhile = meanwhile,
         given_again = back,
+        claim_again = claim_again,
         report = refused,
         difference = measure(kit)?.1
     );
+    if claim_again != "ok" {
+        // The next maker would find no device, and nobody would hear of it soon.
+        return Err(Refusal::Busy.into());
+    }
     Ok(())
 }
 
@@ -173,7 +217,7 @@ fn make(env: &Env) -> Result<(), Error> {
     let memory = vm.create_memory(MADE * PAGE)?.memory;
     let narrow = memory.read_only()?.memory;
     let own = kit.endpoints.create()?.endpoint;
-    let strangers = Endpoint::from_object(keeper.give(0)?.cap.into_object());
+    let strangers = Endpoint::from_object(keeper.give(LENT)?.cap.into_object());
     let facets = [
         mint(&own, 1, Lifetime::Durable)?,
         mint(&lent, 2, Lifetime::Durable)?,
@@ -207,6 +251,11 @@ fn make(env: &Env) -> Result<(), Error> {
         .chain(more)
         .collect();
     keeper.take(b"all", &all)?;
+    let claimed = Claimed::new(&env.get("deviceRegistry")?, &keeper)?;
+    keeper.take(b"devices", &claimed.all())?;
+    let idle = Endpoint::from_object(keeper.give(IDLE)?.cap.into_object());
+    let lent_on = [lent.lend(1)?.endpoint, idle.lend(1)?.endpoint];
+    keeper.take(b"lent on", &[lent_on[0].cap(), lent_on[1].cap()])?;
     use_up(&kit, &keeper, &own)?;
     // It ends when the keeper works with all of it.
     let worked = wait_until(&kit, || keeper.act(HOLD, 1).is_ok_and(|held| held.word > 0));
@@ -215,6 +264,55 @@ fn make(env: &Env) -> Result<(), Error> {
         Some("panics") => panic!("as it was told"),
         _ => sdk::exit(i64::from(!worked), format_args!("")),
     }
+}
+
+/// What a maker has of devices.
+struct Claimed {
+    device: Device,
+    registers: DeviceMmio,
+    interrupt: Interrupt,
+    queue: DeviceQueue,
+    pools: [DmaPool; 2],
+    buffers: [DmaBuffer; 2],
+}
+
+impl Claimed {
+    fn new(registry: &DeviceRegistry, keeper: &Probe) -> Result<Self, Refusal> {
+        let device = claim(registry, OF_MAKER)?;
+        let others = Device::from_object(keeper.give(CLAIM)?.cap.into_object());
+        let (kind, depth, source) = QUEUE;
+        let pools = [device.pool(4 << 20)?.pool, others.pool(4 << 20)?.pool];
+        let allocate = |pool: &DmaPool| pool.allocate(BUFFER * PAGE, Layout::Scattered);
+        Ok(Self {
+            registers: device.mmio(0)?.mmio,
+            interrupt: device.interrupt(0)?.interrupt,
+            queue: device.queue(kind, 0, depth, source)?.queue,
+            buffers: [allocate(&pools[0])?.buffer, allocate(&pools[1])?.buffer],
+            pools,
+            device,
+        })
+    }
+
+    fn all(&self) -> [CapArg; 8] {
+        [
+            self.device.cap(),
+            self.registers.cap(),
+            self.interrupt.cap(),
+            self.queue.cap(),
+            self.pools[0].cap(),
+            self.buffers[0].cap(),
+            self.pools[1].cap(),
+            self.buffers[1].cap(),
+        ]
+    }
+}
+
+fn claim(registry: &DeviceRegistry, nth: u32) -> Result<Device, Refusal> {
+    let device = registry.claim("edu", nth)?.device;
+    device.reset()?;
+    device.configure()?;
+    device.enable()?;
+    Ok(device)
 }
 
 /// Gives the keeper more endpoints and facets than there are twice.
@@ -241,30 +339,38 @@ fn use_up(kit: &Kit, keeper: &Probe, own: &Endpoint) -> Result<(), Refusal> {
 struct Working {
     ring: Ring,
     window: Window,
+    /// Of the maker's buffers.
+    seen: [Window; 2],
     /// Sends the memory on, to nobody who takes it.
     sender: JoinHandle<()>,
+    /// How what was begun ended.
+    ended: [&'static str; 10],
 }
 
 fn keep(env: &Env) -> Result<(), Error> {
     let kit = Kit::new(env, "smoke-account-end")?;
     let own = kit.endpoints.create()?.endpoint;
     let lent = own.lend(FACETS)?.endpoint;
+    let device = claim(&env.get("deviceRegistry")?, OF_KEEPER)?;
+    let idle = kit.endpoints.create()?.endpoint;
+    let idle_lent = idle.lend(1)?.endpoint;
     let mut working: Option<Working> = None;
     let mut before: Vec<Cap> = Vec::new();
     smoke::lend_probe(
         env,
-        Vec::from([lent.cap()]),
+        Vec::from([lent.cap(), device.cap(), idle_lent.cap()]),
         |state: &mut Prober, what: u64, word: u64| match what {
             HOLD if word == 0 => Ok(u64::from(working.is_some())),
             HOLD => {
                 if working.is_none() && state.taken.len() as u64 >= at::ALL {
-                    working = Some(hold(state, &own)?);
+                    working = Some(hold(state, &own, &idle)?);
                 }
                 Ok(u64::from(working.is_some()))
             }
             REPORT => {
                 let working = working.as_mut().ok_or(Refusal::NotFound)?;
                 report(&kit, working, state)?;
+                report_devices(working, state, &device)?;
                 Ok(1)
             }
             FORGET => {
@@ -272,14 +378,16 @@ fn keep(env: &Env) -> Result<(), Error> {
                 let Some(Working {
                     ring,
                     window,
+                    seen,
                     sender,
+                    ..
                 }) = taken
                 else {
                     return Err(Refusal::NotFound);
                 };
                 drop(ring);
                 // The one facet that lives on goes, and what is mapped; the rest stays where it is.
-                drop(window);
+                drop((window, seen));
                 let mut rest = core::mem::take(&mut state.taken);
                 rest.swap_remove(at::LENT);
                 // They stay: what is dead costs nobody anything but a place of this table.
@@ -314,7 +422,7 @@ fn held<I: Interface<Cap>>(state: &Prober, at: usize) -> Result<I, Refusal> {
 }
 
 /// Begins to use everything.
-fn hold(state: &Prober, nowhere: &Endpoint) -> Result<Working, Refusal> {
+fn hold(state: &Prober, nowhere: &Endpoint, idle: &Endpoint) -> Result<Working, Refusal> {
     let memory: MemoryObject = held(state, at::MEMORY)?;
     let window = Window::map(memory, MADE * PAGE, Access::ReadWrite)?;
     window.write((MADE - 1) * PAGE, b"kept")?;
@@ -330,6 +438,15 @@ fn hold(state: &Prober, nowhere: &Endpoint) -> Result<Working, Refusal> {
     ring.call::<probe::call::Hold>(own.object(), (), 3, NEVER)?;
     ring.call::<bell::call::Wait>(bell.object(), bell::WaitParams { mask: 1 }, 4, NEVER)?;
     ring.call::<thread_handle::call::Join>(thread.object(), (), 5, NEVER)?;
+    let source: Interrupt = held(state, at::INTERRUPT)?;
+    source.unmask()?;
+    ring.call::<interrupt::call::Wait>(source.object(), (), 6, NEVER)?;
+    let lent_on: Endpoint = held(state, at::LENT_ON)?;
+    ring.receive(lent_on.object(), 7)?;
+    // This one rests on a right of the keeper's own.
+    let lent_back: Endpoint = held(state, at::LENT_BACK)?;
+    ring.receive(lent_back.object(), 8)?;
+    ring.receive(idle.object(), 9)?;
     ring.submit();
     // It is on its way when its maker ends.
     let (slow, sent) = (
@@ -342,20 +459,31 @@ fn hold(state: &Prober, nowhere: &Endpoint) -> Result<Working, Refusal> {
     Ok(Working {
         ring,
         window,
+        seen: [see(state, at::BUFFER)?, see(state, at::OTHER_BUFFER)?],
         sender,
+        ended: ["never"; 10],
     })
 }
 
-/// What came of everything.
+/// Maps a buffer of a device and writes to it.
+fn see(state: &Prober, at: usize) -> Result<Window, Refusal> {
+    let buffer: DmaBuffer = held(state, at)?;
+    let memory = buffer.window(WindowAccess::ReadWrite)?.memory;
+    let window = Window::map(memory, BUFFER * PAGE, Access::ReadWrite)?;
+    window.write((BUFFER - 1) * PAGE, b"seen")?;
+    Ok(window)
+}
+
+/// What came of everything but devices.
 fn report(kit: &Kit, working: &mut Working, state: &Prober) -> Result<(), Refusal> {
-    let mut ended: [&str; 6] = ["never"; 6];
     let soon = kit.after_ms(200)?;
-    working.ring.wait(5, soon);
+    working.ring.wait(7, soon);
     while let Some(completion) = working.ring.completed() {
-        if let Some(one) = ended.get_mut(completion.user() as usize) {
+        if let Some(one) = working.ended.get_mut(completion.user() as usize) {
             *one = completion.refused().map_or("ok", Refusal::name);
         }
     }
+    let ended = working.ended;
     let mut read = [1; 4];
     working.window.read((MADE - 1) * PAGE, &mut read)?;
     let memory: MemoryObject = held(state, at::MEMORY)?;
@@ -369,6 +497,18 @@ fn report(kit: &Kit, working: &mut Working, state: &Prober) -> Result<(), Refusa
         read_only = outcome(&narrow.info())
     );
     let endpoint: Endpoint = held(state, at::ENDPOINT)?;
+    let lent_on: Endpoint = held(state, at::LENT_ON)?;
+    let again = working.ring.receive(lent_on.object(), 7);
+    working.ring.submit();
+    working.ring.wait(1, soon + 1);
+    let refused = working.ring.completed().and_then(|done| done.refused());
+    fact!(
+        "end.rights",
+        lent_on = ended[7],
+        again = again.err().or(refused).map_or("ok", Refusal::name),
+        lent_back = ended[8],
+        own = ended[9]
+    );
     let probe = |at| held::<Probe>(state, at);
     let words = |at| probe(at).and_then(|probe| probe.with_deadline(soon + 1).words(1, 2));
     fact!(
@@ -395,6 +535,45 @@ fn report(kit: &Kit, working: &mut Working, state: &Prober) -> Result<(), Refusa
         joined = ended[5],
         join = outcome(&thread.join()),
         process = outcome(&orphan.info())
+    );
+    Ok(())
+}
+
+/// What came of the maker's claim, and of what it had of the keeper's.
+fn report_devices(working: &Working, state: &Prober, own: &Device) -> Result<(), Refusal> {
+    let device: Device = held(state, at::DEVICE)?;
+    let registers: DeviceMmio = held(state, at::REGISTERS)?;
+    let source: Interrupt = held(state, at::INTERRUPT)?;
+    let queue: DeviceQueue = held(state, at::QUEUE)?;
+    let info = |pool: usize, buffer: usize| {
+        let pool: DmaPool = held(state, pool)?;
+        let buffer: DmaBuffer = held(state, buffer)?;
+        Ok::<_, Refusal>((outcome(&pool.info()), outcome(&buffer.info())))
+    };
+    let zeros = |window: &Window| {
+        let mut read = [1; 4];
+        let done = window.read((BUFFER - 1) * PAGE, &mut read);
+        done.is_ok() && read == [0; 4]
+    };
+    let (pool, buffer) = info(at::POOL, at::BUFFER)?;
+    fact!(
+        "end.claim",
+        device = outcome(&device.info()),
+        registers = outcome(&registers.info()),
+        interrupt = outcome(&source.info()),
+        waited = working.ended[6],
+        queue = outcome(&queue.info()),
+        pool = pool,
+        buffer = buffer,
+        reads_zeros = zeros(&working.seen[0])
+    );
+    let (pool, buffer) = info(at::OTHER_POOL, at::OTHER_BUFFER)?;
+    fact!(
+        "end.derived",
+        device = outcome(&own.info()),
+        pool = pool,
+        buffer = buffer,
+        reads_zeros = zeros(&working.seen[1])
     );
     Ok(())
 }
