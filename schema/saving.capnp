@@ -89,6 +89,9 @@ interface Capsules @0xd1c0a5e5b0a71002 {
   # changed.
   restore @2 (kind :SaveStore.Kind, name :Text, retry :Data, capsule :Data, between :List(Between))
     -> (gate :Gate, end :SaveStore.End, detail :UInt64, version :UInt64) $Stub.idempotent;
+  # The number of the newest capsule of a record that was made or restored here; 0 for none. It is what deletion at a provider is
+  # noticed by, and where the capsules between begin.
+  seen @3 (kind :SaveStore.Kind, name :Text) -> (end :SaveStore.End, detail :UInt64, number :UInt64) $Stub.idempotent;
 
   struct Between { capsule @0 :Data; }
   # Why a capsule is not restored; `detail` says more of some.

@@ -20,7 +20,7 @@ const manifest :M.Manifest = (
       arguments = [
         "volume",
         "facet tenant=05050505050505050505050505050505 profile=01010101010101010101010101010101",
-        "facet tenant=05050505050505050505050505050505 profile=07070707070707070707070707070707",
+        "facet tenant=05050505050505050505050505050505 profile=07070707070707070707070707070707 bytes=40000 slots=12",
         "capsules of=0 key=capsules",
         "capsules of=1 key=drawn",
       ],

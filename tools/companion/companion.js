@@ -39,14 +39,14 @@ function incoming(name, bytes) {
 }
 
 /** Asks, and gives what was answered if it was done. Nothing is sent but what stands here: no cookie, no referrer. */
-async function ask(url, options = {}) {
+async function ask(url, options = {}, unknown = "OtherUser") {
   let answer;
   try {
     answer = await fetch(url, { credentials: "omit", cache: "no-store", redirect: "error", ...options });
   } catch {
     throw new Trouble("NoNetwork");
   }
-  if (answer.status === 401 || answer.status === 403) throw new Trouble("OtherUser");
+  if (answer.status === 401 || answer.status === 403) throw new Trouble(unknown);
   if (!answer.ok) throw new Trouble("Refused", answer.status);
   return answer;
 }
@@ -127,17 +127,23 @@ class Firebase extends Provider {
 
 /** capOS: what it has sealed, and what it makes of capsules. It is never told who is signed in, or with what. */
 class Desk {
-  constructor(base) {
+  constructor(base, key) {
     this.base = base;
+    this.headers = { "x-csrf-token": key };
+  }
+  ask(path, options = {}) {
+    return ask(this.base + path, { ...options, headers: this.headers }, "OtherKey");
   }
   async sealed() {
-    return (await ask(`${this.base}/v1/sealed`)).json();
+    return (await this.ask("/v1/sealed")).json();
   }
   async sent(handle) {
-    await ask(`${this.base}/v1/sent`, { method: "POST", body: JSON.stringify({ handle }) });
+    await this.ask("/v1/sent", { method: "POST", body: JSON.stringify({ handle }) });
   }
+  /** A line for each capsule, so that capOS need not hold all of them at once. */
   async offer(capsules) {
-    return (await ask(`${this.base}/v1/offered`, { method: "POST", body: JSON.stringify(capsules) })).json();
+    const body = capsules.map((capsule) => JSON.stringify(capsule)).join("\n");
+    return (await this.ask("/v1/offered", { method: "POST", body })).json();
   }
 }
 
@@ -172,13 +178,15 @@ async function restore(desk, provider) {
   return said.restored === undefined ? `capOS refuses: ${said.refused}` : `restored save ${said.restored}`;
 }
 
-/** Where everything is stands behind the `#`, which no server is sent; no token does. */
+/** Where everything is stands behind the `#`, which no server is sent; no token of a provider does. It is taken out of the address. */
 async function begin() {
   const told = new URLSearchParams(location.hash.slice(1));
+  history.replaceState(null, "", location.pathname);
+  if (!told.has("signin")) throw new Trouble("NotTold", "open the address that capOS says, with where you are signed in");
   const session = await (await ask(told.get("signin"))).json();
   const base = told.get("base");
   const provider = told.get("provider") === "drive" ? new Drive(base, session) : new Firebase(base, session, told.get("project"));
-  const desk = new Desk(told.get("desk"));
+  const desk = new Desk(told.get("desk") ?? location.origin, told.get("key") ?? "");
   const works = { send: () => send(desk, provider), restore: () => restore(desk, provider) };
   for (const [id, work] of Object.entries(works)) {
     document.getElementById(id).addEventListener("click", () => shown(work));

@@ -86,6 +86,7 @@ table! {
     COPY_REPLY_RIGHT: "The right to answer a call can be copied.",
     COUNT_AT_SWITCHES: "The processor time of who runs now is not counted before it is switched away.",
     DEAF_TO_BREAKS: "A break on the serial line gives nobody the processor.",
+    DESK_ANY_KEY: "The desk answers whoever asks, without its key.",
     DHCP_TAKE_ANY_SERVER: "An answer of DHCP counts whichever server it comes from.",
     DHCP_TAKE_ANY_TRANSACTION: "An answer of DHCP counts whatever transaction it belongs to.",
     DMA_FOR_NOTHING: "Nobody pays for the memory of devices.",

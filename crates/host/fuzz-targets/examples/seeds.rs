@@ -42,6 +42,7 @@ fn all() -> Vec<Seed> {
     seeds.extend(programs());
     seeds.extend(typed());
     seeds.extend(saved::seeds());
+    seeds.extend(fuzz_targets::kept_seeds());
     seeds.extend(fuzz_targets::gve_seeds());
     seeds.extend(fuzz_targets::network_seeds());
     seeds.extend(fuzz_targets::volume_seeds());

@@ -11,6 +11,7 @@ mod disk;
 mod exercise;
 mod gve;
 mod hardware;
+mod kept;
 mod network;
 mod program;
 mod record;
@@ -22,6 +23,7 @@ mod volume;
 
 pub use exercise::{Failure, Report, exercise};
 pub use gve::seeds as gve_seeds;
+pub use kept::kept_seeds;
 pub use network::seeds as network_seeds;
 pub use volume::seeds as volume_seeds;
 
@@ -83,6 +85,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "iso9660",
         run: disk::iso9660,
+    },
+    Target {
+        name: "kept",
+        run: kept::kept,
     },
     Target {
         name: "line-editor",

@@ -58,6 +58,7 @@ runs! {
     iommu = "iommu",
     ipv6_host = "ipv6-host",
     iso9660 = "iso9660",
+    kept = "kept",
     line_editor = "line-editor",
     manifest = "manifest",
     mp_table = "mp-table",

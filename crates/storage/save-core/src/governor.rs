@@ -3,7 +3,8 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::{Backend, Condition, Fault, Group, Listed, Loaded, Profile, Scope, Slot};
+use crate::quota::Sizes;
+use crate::{Backend, Bounds, Condition, Fault, Group, Listed, Loaded, Profile, Scope, Slot};
 
 /// How much a tenant may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,9 +38,6 @@ const USE: Profile = Profile([0; 16]);
 const LEASE: [u64; 2] = [256, 32];
 /// How often a lease is tried for while others take theirs.
 const TRIES: u32 = 8;
-/// The longest listing asked for at once.
-const PAGE: usize = 500;
-
 #[derive(Clone, Copy)]
 enum Act {
     Read,
@@ -56,7 +54,7 @@ pub struct Governor<B, C> {
     allowance: Allowance,
     /// For each tenant: the day, and how many reads and writes are left of the lease.
     leases: BTreeMap<Scope, (u64, [u64; 2])>,
-    sizes: BTreeMap<Scope, BTreeMap<Slot, u64>>,
+    sizes: Sizes,
 }
 
 impl<B: Backend, C: Clock> Governor<B, C> {
@@ -67,7 +65,7 @@ impl<B: Backend, C: Clock> Governor<B, C> {
             clock,
             allowance,
             leases: BTreeMap::new(),
-            sizes: BTreeMap::new(),
+            sizes: Sizes::NONE,
         }
     }
 
@@ -133,26 +131,6 @@ impl<B: Backend, C: Clock> Governor<B, C> {
             retry_after_ms: crate::backend::RETRY_AFTER_MS,
         })
     }
-
-    /// What lies in a scope, listed at the first use.
-    fn sizes(&mut self, scope: &Scope) -> Result<&mut BTreeMap<Slot, u64>, Fault> {
-        if !self.sizes.contains_key(scope) {
-            let mut sizes = BTreeMap::new();
-            let mut after: Option<Slot> = None;
-            loop {
-                let listed = self.backend.list(scope, Group::All, after.as_ref(), PAGE)?;
-                let whole = listed.len() < PAGE;
-                let before = sizes.len();
-                after = listed.last().map(|line| line.slot.clone());
-                sizes.extend(listed.into_iter().map(|line| (line.slot, line.bytes)));
-                if whole || sizes.len() == before {
-                    break;
-                }
-            }
-            self.sizes.insert(*scope, sizes);
-        }
-        Ok(self.sizes.entry(*scope).or_default())
-    }
 }
 
 fn read_use(bytes: &[u8]) -> Option<(u64, [u64; 2])> {
@@ -174,22 +152,17 @@ impl<B: Backend, C: Clock> Backend for Governor<B, C> {
         only: &Condition,
         bytes: &[u8],
     ) -> Result<(), Fault> {
-        let allowance = self.allowance;
-        let length = bytes.len() as u64;
-        let sizes = self.sizes(scope)?;
-        let used: u64 = sizes.values().sum();
-        let before = sizes.get(slot).copied();
-        let after = used - before.unwrap_or(0) + length;
-        let slots = sizes.len() as u64 + u64::from(before.is_none());
-        let fits = after <= allowance.bytes && slots <= allowance.slots;
-        if !fits && !sabotage::sabotage!(SAVE_FOR_NOTHING) {
-            return Err(Fault::OverQuota);
-        }
+        let bounds = Bounds {
+            bytes: self.allowance.bytes,
+            slots: self.allowance.slots,
+        };
+        let backend = &mut self.backend;
+        self.sizes.admit(backend, scope, &[(slot, bytes)], bounds)?;
         self.charge(scope, Act::Write)?;
         let end = self.backend.store(scope, slot, only, bytes);
         // What may have happened is counted as if it had.
         if matches!(end, Ok(()) | Err(Fault::Lost)) {
-            self.sizes(scope)?.insert(slot.clone(), length);
+            self.sizes.wrote(scope, slot, bytes);
         }
         end
     }
@@ -197,7 +170,7 @@ impl<B: Backend, C: Clock> Backend for Governor<B, C> {
     fn remove(&mut self, scope: &Scope, slot: &Slot) -> Result<(), Fault> {
         self.charge(scope, Act::Write)?;
         self.backend.remove(scope, slot)?;
-        self.sizes(scope)?.remove(slot);
+        self.sizes.removed(scope, slot);
         Ok(())
     }
 

@@ -148,6 +148,15 @@ impl<B: Pair> Vault<B> {
         Ok(true)
     }
 
+    /// The number of the newest capsule of a record that was made or restored here; 0 for none.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn seen(&mut self, key: &Key) -> Result<u64, Refusal> {
+        let (state, _) = state::load(&mut self.store, &self.scope, key)?;
+        Ok(state.anchor.map_or(0, |anchor| anchor.counter))
+    }
+
     /// Restores a record from a capsule: every gate first, then one transaction of record and anchor. `between` are the capsules between
     /// the one that was seen and this one, the oldest first. Answers the version that was made, which it answers again where the call
     /// is made again.

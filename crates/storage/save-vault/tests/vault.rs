@@ -150,6 +150,7 @@ fn what_goes_comes_back_on_another_machine() {
     let (seen, found) = (1, 3);
     let gap = gate(Refused::Gap { seen, found });
     assert_eq!(two.restore(2, &third, &[]), gap);
+    assert_eq!(two.vault().seen(&key()), Ok(1), "a refusal changes nothing");
     assert_eq!(two.restore(2, &third, &[&second]), Ok(2));
     assert_eq!(two.restore(2, &third, &[]), Ok(2), "the same call");
     assert_eq!(two.restore(3, &third, &[]), Ok(3), "another call");
@@ -157,6 +158,7 @@ fn what_goes_comes_back_on_another_machine() {
     let stale = gate(Refused::Stale { seen, found });
     assert_eq!(two.restore(4, &second, &[]), stale);
     assert_eq!(two.record().as_deref(), Some(&b"third"[..]));
+    assert_eq!(two.vault().seen(&key()), Ok(3));
     assert_eq!(
         one.restore(5, &first, &[]),
         gate(Refused::Stale { seen, found: 1 })
@@ -167,6 +169,7 @@ fn what_goes_comes_back_on_another_machine() {
 fn a_capsule_is_given_out_until_it_was_sent() {
     let mut one = Machine::default();
     assert_eq!(one.seal(), None);
+    assert_eq!(one.vault().seen(&key()), Ok(0));
     one.put(b"first");
     let sealed = one.seal().unwrap();
     assert_eq!(one.seal(), Some(sealed.clone()));

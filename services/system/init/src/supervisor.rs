@@ -397,7 +397,7 @@ impl<'a> Supervisor<'a> {
                 "the manifest gives it the fpu, and this processor has no SSE2 or no FXSAVE".into()
             }
             StartError::NoDevice(device) => format!(
-                "there is no device {device} (driver, and which of its functions); with `optional` in the grant it starts without"
+                "there is no device {device} (driver, and which of the functions that its match table names, from 0 on): `show=pci` on the kernel's command line lists what the machine has; with `optional` in the grant it starts without"
             ),
             StartError::NoProvider(name) => {
                 format!("{name}, which exports what it is granted, has ended for good")

@@ -2,7 +2,9 @@
 
 use core::cell::RefCell;
 
-use save_core::{Backend, Condition, Fault, Group, Listed, Loaded, Pair, Scope, Slot};
+use save_core::{
+    Backend, Bounds, Condition, Fault, Group, Listed, Loaded, Pair, Quota, Scope, Slot,
+};
 use save_volume::VolumeStore;
 use sdk::alloc::format;
 use sdk::alloc::rc::Rc;
@@ -35,6 +37,8 @@ struct Held {
     device: BlockDevice,
     partition: Option<u32>,
     store: RefCell<Option<VolumeStore<VolumeDisk<Range>>>>,
+    /// How much each facet may have, where that was said.
+    quota: RefCell<Quota>,
     /// What the log was told last of why there is none.
     said: RefCell<String>,
 }
@@ -65,8 +69,14 @@ impl Disk {
             device,
             partition,
             store: RefCell::new(None),
+            quota: RefCell::default(),
             said: RefCell::new(String::new()),
         }))
+    }
+
+    /// From now on a facet may have so much.
+    pub fn bound(&self, scope: Scope, bounds: Bounds) {
+        self.0.quota.borrow_mut().bound(scope, bounds);
     }
 
     /// Does something with the store. One that failed, or may have, is mounted anew before the next: what it holds then is what the
@@ -90,6 +100,7 @@ impl Disk {
         let end = place.as_mut().map_or(Err(NO_VOLUME), work);
         if let Err(Fault::Busy { .. } | Fault::Lost) = end {
             *place = None;
+            held.quota.borrow_mut().forget();
         }
         end
     }
@@ -173,11 +184,22 @@ impl Backend for Disk {
         only: &Condition,
         bytes: &[u8],
     ) -> Result<(), Fault> {
-        self.with(|store| store.store(scope, slot, only, bytes))
+        let quota = &self.0.quota;
+        self.with(|store| {
+            quota.borrow_mut().admit(store, scope, &[(slot, bytes)])?;
+            store.store(scope, slot, only, bytes)?;
+            quota.borrow_mut().wrote(scope, slot, bytes);
+            Ok(())
+        })
     }
 
     fn remove(&mut self, scope: &Scope, slot: &Slot) -> Result<(), Fault> {
-        self.with(|store| store.remove(scope, slot))
+        let quota = &self.0.quota;
+        self.with(|store| {
+            store.remove(scope, slot)?;
+            quota.borrow_mut().removed(scope, slot);
+            Ok(())
+        })
     }
 
     fn list(
@@ -199,6 +221,14 @@ impl Pair for Disk {
         only: &Condition,
         second: (&Slot, &[u8]),
     ) -> Result<(), Fault> {
-        self.with(|store| store.store_both(scope, first, only, second))
+        let quota = &self.0.quota;
+        self.with(|store| {
+            quota.borrow_mut().admit(store, scope, &[first, second])?;
+            store.store_both(scope, first, only, second)?;
+            for (slot, bytes) in [first, second] {
+                quota.borrow_mut().wrote(scope, slot, bytes);
+            }
+            Ok(())
+        })
     }
 }

@@ -18,7 +18,8 @@
 //! capsules of=N content=N secret=HEX    the same, in memory; 64 digits
 //! ```
 //!
-//! `schema=N` and `epoch=N` of a facet are the application's, 1 unless told otherwise.
+//! `schema=N` and `epoch=N` of a facet are the application's, 1 unless told otherwise. `bytes=N` and `slots=N` together bound what a facet
+//! may have on a volume.
 #![no_std]
 #![cfg_attr(not(test), no_main)]
 #![forbid(unsafe_code)]
@@ -38,7 +39,7 @@ use sdk::{Endpoint, Env, Error, Interface, exit};
 
 use disk::Disk;
 use near::Near;
-use options::{Export, Options, Place};
+use options::{Export, Facet, Options, Place, Whose};
 use server::{Server, Stores};
 use way::Way;
 
@@ -46,6 +47,21 @@ sdk::entry!(main);
 
 /// Exit code of a wrong manifest.
 const BAD_ARGUMENT: i64 = 2;
+
+/// The disk, of which each facet may have what its argument says.
+fn bounded(disk: Disk, exports: &[Export]) -> Disk {
+    for export in exports {
+        if let Export::Facet(Facet {
+            whose: Whose::Scope(scope) | Whose::Key(scope, _),
+            bounds: Some(bounds),
+            ..
+        }) = export
+        {
+            disk.bound(*scope, *bounds);
+        }
+    }
+    disk
+}
 
 fn main(env: &Env) -> Result<(), Error> {
     let options = match Options::read(env.arguments()) {
@@ -61,7 +77,10 @@ fn main(env: &Env) -> Result<(), Error> {
         },
         Place::Bridge(bridge) => Stores::Bridge(Way::new(env, bridge)?),
         Place::Volume { partition, bridge } => Stores::Here {
-            near: Near::Disk(Disk::new(env.get("block")?, partition)),
+            near: Near::Disk(bounded(
+                Disk::new(env.get("block")?, partition),
+                &options.exports,
+            )),
             way: bridge.map(|bridge| Way::new(env, bridge)).transpose()?,
             timer: Some(env.get("timer")?),
         },

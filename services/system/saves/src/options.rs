@@ -2,7 +2,7 @@
 
 use core::net::Ipv4Addr;
 
-use save_core::{Name, Profile, Scope, Tenant, Writer};
+use save_core::{Bounds, Name, Profile, Scope, Tenant, Writer};
 use sdk::alloc::string::{String, ToString};
 use sdk::alloc::vec::Vec;
 
@@ -68,6 +68,8 @@ pub struct Bridge {
 pub struct Facet {
     pub whose: Whose,
     pub writer: Writer,
+    /// How much it may have on the volume; none where the volume's end is the only one.
+    pub bounds: Option<Bounds>,
 }
 
 /// Whose saves.
@@ -191,6 +193,7 @@ fn facet(argument: &str, place: Place) -> Option<Facet> {
         return None;
     }
     let (mut tenant, mut profile, mut token, mut key) = (None, None, None, None);
+    let (mut bytes, mut slots) = (None, None);
     let mut writer = Writer {
         schema: 1,
         epoch: 1,
@@ -203,6 +206,8 @@ fn facet(argument: &str, place: Place) -> Option<Facet> {
             ("key", value) => key = Some(Name::new(value).ok()?.text().to_string()),
             ("schema", value) => writer.schema = value.parse().ok()?,
             ("epoch", value) => writer.epoch = value.parse().ok()?,
+            ("bytes", value) => bytes = Some(value.parse().ok()?),
+            ("slots", value) => slots = Some(value.parse().ok()?),
             _ => return None,
         }
     }
@@ -227,7 +232,16 @@ fn facet(argument: &str, place: Place) -> Option<Facet> {
         ) => Whose::Key(scope, key),
         _ => return None,
     };
-    Some(Facet { whose, writer })
+    let bounds = match (place, bytes, slots) {
+        (_, None, None) => None,
+        (Place::Volume { .. }, Some(bytes), Some(slots)) => Some(Bounds { bytes, slots }),
+        _ => return None,
+    };
+    Some(Facet {
+        whose,
+        writer,
+        bounds,
+    })
 }
 
 /// Whether a text can stand in a line of a head.
@@ -293,7 +307,15 @@ mod tests {
         let place = "volume partition=2 at=10.0.2.2 port=80";
         let options = read(&[place, &on_volume]).unwrap();
         assert!(matches!(&facet_of(&options).whose, Whose::Key(_, key) if key == "bridge"));
-        assert!(read(&["volume", &one]).is_ok());
+        let options = read(&["volume", &one]).unwrap();
+        assert_eq!(facet_of(&options).bounds, None);
+        let bounded = format!("{one} bytes=40000 slots=12");
+        let (bytes, slots) = (40_000, 12);
+        let options = read(&["volume", &bounded]).unwrap();
+        assert_eq!(
+            facet_of(&options).bounds,
+            Some(save_core::Bounds { bytes, slots })
+        );
         let same_key = format!("facet tenant={:032x} profile={:032x} key=bridge", 5, 7);
         for wrong in [
             &["nowhere"][..],
@@ -317,6 +339,9 @@ mod tests {
                 "facet tenant=00000000000000000000000000000000 profile=00000000000000000000000000000006",
             ],
             &["memory", "other"],
+            &["memory", &format!("{one} bytes=9 slots=9")],
+            &["volume", &format!("{one} bytes=9")],
+            &["volume", &format!("{one} bytes=-1 slots=9")],
             &[],
         ] {
             assert!(read(wrong).is_err(), "{wrong:?}");

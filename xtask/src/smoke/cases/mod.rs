@@ -78,6 +78,7 @@ mod revoke_race;
 mod ring_hostile;
 mod save_bridge;
 mod save_capsule;
+mod save_desk;
 mod save_offline;
 mod save_race;
 mod sdk;

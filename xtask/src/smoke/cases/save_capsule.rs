@@ -45,12 +45,13 @@ const RESTORED: &str = "@capsule.restored gate=passed end=done version=3 reads=t
 const FORK: &str = "@capsule.fork gate=forked";
 const GAP: &str = "@capsule.gap gate=gap seen=3 with=passed reads=true";
 const BYTES: &str = "@capsule.bytes all_refused=true unchanged=true then=passed";
+const ALLOWANCE: &str = "@capsule.allowance done=4 last=overQuota there=0 other=done";
 
 inventory::submit! {
     Smoke {
         name: "save-capsule",
         question: "Does a save come back from a capsule, once the machine went down in the middle, and from none that was altered, is old or is another's?",
-        rows: &["BS-01", "BS-09", "BS-06"],
+        rows: &["BS-01", "BS-09", "BS-06", "CS-06"],
         manifest: "smoke/save-capsule",
         disks: &[SmokeDisk {
             name: DISK,
@@ -66,6 +67,7 @@ inventory::submit! {
         required: &[
             LEFT, DRAWN, WAITS, SENT, STALE, CHAIN, LONG, UNSIGNED, KEY, SECRET, PROFILE, CONTENT,
             SCHEMA, "@capsule.unchanged reads=true", RECORD, RESTORED, FORK, GAP, BYTES,
+            ALLOWANCE,
         ],
         forbidden: &["@kernel.panic", "@capsule.not_sealed", "@capsule.not_held"],
         cmdline: "log=quiet",
@@ -93,3 +95,4 @@ inventory::submit! { breaks(points::CAPSULE_ANY_CONTENT, CONTENT) }
 inventory::submit! { breaks(points::CAPSULE_ANY_SCHEMA, SCHEMA) }
 inventory::submit! { breaks(points::VAULT_ANY_RECORD, RECORD) }
 inventory::submit! { breaks(points::CAPSULE_FORKED, FORK) }
+inventory::submit! { breaks(points::SAVE_FOR_NOTHING, ALLOWANCE) }

@@ -63,6 +63,25 @@ fn restarted(peer: &mut Peer<'_>) -> Result<()> {
     Ok(())
 }
 
+/// A log that is followed shows what holds the text, and nothing else, as it comes.
+fn followed(peer: &mut Peer<'_>) -> Result<()> {
+    let lines = peer.session.serial().lines();
+    let begun = lines.iter().rposition(|line| line.contains(FOLLOW));
+    let shown = lines.get(begun.context("log -f was not typed")? + 1..);
+    let shown = shown.unwrap_or_default().iter();
+    let shown: Vec<&String> = shown
+        .take_while(|line| !line.contains("^C"))
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let strange = shown.iter().find(|line| !line.contains(THIRD));
+    ensure!(strange.is_none(), "log -f {THIRD} shows {strange:?}");
+    ensure!(!shown.is_empty(), "log -f {THIRD} shows nothing");
+    Ok(())
+}
+
+const FOLLOW: &str = "log -f 1 incarnation=3";
+const THIRD: &str = "incarnation=3";
+
 inventory::submit! {
     Smoke {
         name: "shell-terminal",
@@ -86,13 +105,21 @@ inventory::submit! {
             Step::Prompt,
             Step::Peer(restarted),
             Step::Type("trace shell 1"),
-            Step::Wait("Console.read"),
+            // Looking for Ctrl-C ends by its deadline: a refusal is shown by its name.
+            Step::Wait("s  timedOut"),
             Step::Type("trace nobody"),
             Step::Type("log 3 nvme"),
             Step::Type("log -f 1 shell-of-nobody"),
             Step::Wait("log -f"),
             Step::Send(b"\x03"),
             Step::Prompt,
+            // The driver comes back while the log is followed.
+            Step::Type("kill nvme"),
+            Step::Type(FOLLOW),
+            Step::Wait("name=nvme incarnation=3"),
+            Step::Send(b"\x03"),
+            Step::Prompt,
+            Step::Peer(followed),
             Step::Type("top 2"),
             Step::Wait("of one processor in use"),
             Step::Wait("of one processor in use"),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::desk::{SECRET, Saves, Sealed};
+use super::desk::{KEY, SECRET, Saves, Sealed};
 use super::{Rig, Skin, TOKEN, open};
 use crate::Tally;
 use crate::fakes::{Handle, Misdeed};
@@ -52,9 +52,14 @@ const CASES: &[Case] = &[
         skins: BOTH,
         breaks: &[
             Altered {
-                from: "this.session = session;",
-                to: "this.session = session; ask(`${new URLSearchParams(location.hash).get(\"desk\")}/v1/sent?${session.token}`, { method: \"POST\", body: \"{}\" });",
+                from: "const works = {",
+                to: "ask(`${told.get(\"desk\")}/v1/sent?${session.token}`, { method: \"POST\", body: \"{}\" }).catch(() => 0);\n  const works = {",
                 noticed: "the token goes to the desk",
+            },
+            Altered {
+                from: "const works = {",
+                to: "ask(`${base}/signin?${told.get(\"key\")}`).catch(() => 0);\n  const works = {",
+                noticed: "the desk's key goes to the provider",
             },
             Altered {
                 from: "JSON.stringify({ name: handle,",
@@ -225,6 +230,11 @@ fn crosses_what_may(rig: &Rig) -> Result<()> {
             one.end
         );
         told += u32::from(has_token);
+        ensure!(
+            one.end == "desk" || !has(&one.asked, KEY.as_bytes()),
+            "the desk's key goes to the {}",
+            one.end
+        );
         ensure!(
             one.end != "desk" || !has(&one.asked, b"ann"),
             "capOS is told who is signed in"

@@ -14,6 +14,8 @@ use crate::fakes::{Companion, Handle, Trouble, restore_newest};
 
 /// What no browser and no provider may see.
 pub(crate) const SECRET: [u8; 32] = *b"the desk's secret, 32 bytes long";
+/// What lets the page in.
+pub(crate) const KEY: &str = "key-of-the-desk";
 const TENANT: [u8; 16] = [1; 16];
 pub(crate) const PROFILE: [u8; 16] = [2; 16];
 
@@ -128,6 +130,9 @@ fn file(one: &Value) -> Option<(Handle, Vec<u8>)> {
 
 /// Answers the page.
 pub(crate) fn answer(world: &World, request: &Request) -> Said {
+    if request.header("x-csrf-token") != Some(KEY) {
+        return Said::status(403);
+    }
     let mut desk = open(&world.desk);
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     match (request.method.as_str(), request.path.as_str()) {
@@ -141,8 +146,10 @@ pub(crate) fn answer(world: &World, request: &Request) -> Said {
             Said::json(&json!({}))
         }
         ("POST", "/v1/offered") => {
-            let files = body.as_array().map(|files| files.iter().map(file));
-            match files.and_then(Iterator::collect::<Option<Vec<_>>>) {
+            let lines = request.body.split(|byte| *byte == b'\n');
+            let lines = lines.filter(|line| !line.is_empty());
+            let files = lines.map(|line| file(&serde_json::from_slice(line).ok()?));
+            match files.collect::<Option<Vec<_>>>() {
                 Some(files) => Said::json(&desk.restore(files)),
                 None => Said::status(400),
             }

@@ -19,12 +19,56 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const HANDLE: &str = "0123456789abcdef0123456789abcdef";
 
 /// Asks the emulator.
-struct Emulator {
+pub(super) struct Emulator {
     http: Http,
-    url: String,
+    pub(super) url: String,
+    /// It ends with this.
+    _server: Server,
 }
 
 impl Emulator {
+    /// Starts it with the rules.
+    pub(super) fn start(program: &Path) -> Result<Self> {
+        let server = Server::start(Kind::Firestore, program)?;
+        let emulator = Self {
+            http: Http::new(PATIENCE),
+            url: server.url(),
+            _server: server,
+        };
+        let path = folder().join("firestore.rules");
+        let content = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let rules =
+            json!({ "rules": { "files": [{ "name": "firestore.rules", "content": content }] } });
+        let (status, said) = emulator.ask(
+            "PUT",
+            "/emulator/v1/projects/capos-test:securityRules",
+            None,
+            Some(&rules),
+        )?;
+        let said = String::from_utf8_lossy(&said);
+        ensure!(status == 200, "the rules are not taken: {said}");
+        Ok(emulator)
+    }
+
+    /// The names of what is kept of the user's, the oldest first.
+    fn kept(&self) -> Result<Vec<String>> {
+        let list = self.as_owner("GET", &format!("{PROJECT}users/ann/saves?pageSize=100"))?;
+        let mut documents: Vec<&Value> =
+            list["documents"].as_array().into_iter().flatten().collect();
+        documents.sort_by_key(|document| document["createTime"].as_str());
+        let names = documents
+            .iter()
+            .filter_map(|document| document["name"].as_str());
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    /// Deletes the newest that is kept.
+    pub(super) fn delete_newest(&self) -> Result<()> {
+        let kept = self.kept()?;
+        let newest = kept.last().context("nothing is kept")?;
+        self.as_owner("DELETE", &format!("/v1/{newest}")).map(drop)
+    }
+
     fn ask(
         &self,
         method: &str,
@@ -51,7 +95,7 @@ impl Emulator {
 }
 
 /// A token as the emulator takes it: nobody has signed it.
-fn token(uid: &str) -> String {
+pub(super) fn token(uid: &str) -> String {
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let head = part(json!({ "alg": "none", "typ": "JWT" }));
     let claims = part(json!({
@@ -66,26 +110,7 @@ fn token(uid: &str) -> String {
 /// # Errors
 /// What is not as it should be.
 pub fn check(browser: &Path, program: &Path) -> Result<()> {
-    let server = Server::start(Kind::Firestore, program)?;
-    let emulator = Emulator {
-        http: Http::new(PATIENCE),
-        url: server.url(),
-    };
-    let path = folder().join("firestore.rules");
-    let content = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let rules =
-        json!({ "rules": { "files": [{ "name": "firestore.rules", "content": content }] } });
-    let taken = emulator.ask(
-        "PUT",
-        "/emulator/v1/projects/capos-test:securityRules",
-        None,
-        Some(&rules),
-    )?;
-    ensure!(
-        taken.0 == 200,
-        "the rules are not taken: {}",
-        String::from_utf8_lossy(&taken.1)
-    );
+    let emulator = Emulator::start(program)?;
     rules_hold(&emulator)?;
     let rig = Rig::at(Skin::Firebase, browser, None, Some(&emulator.url))?;
     open(&rig.world.session).token = token("ann");
@@ -144,20 +169,9 @@ fn page_works(rig: &Rig, emulator: &Emulator) -> Result<()> {
         saves(rig).payload.as_deref() == Some(b"the second save"),
         "another save is back"
     );
-    let place = format!("{PROJECT}users/ann/saves");
-    let list = emulator.as_owner("GET", &format!("{place}?pageSize=10"))?;
-    let mut documents: Vec<&Value> = list["documents"].as_array().into_iter().flatten().collect();
-    ensure!(
-        documents.len() == 2,
-        "{} documents are kept",
-        documents.len()
-    );
-    documents.sort_by_key(|document| document["createTime"].as_str());
-    let newest = documents
-        .last()
-        .and_then(|document| document["name"].as_str());
-    let newest = newest.context("a document has a name")?;
-    emulator.as_owner("DELETE", &format!("/v1/{newest}"))?;
+    let kept = emulator.kept()?.len();
+    ensure!(kept == 2, "{kept} documents are kept");
+    emulator.delete_newest()?;
     refused(rig, "capOS refuses: Refused(Stale { seen: 2, found: 1 })")?;
     // Another user's token does not reach them, and theirs does not reach another's.
     open(&rig.world.session).token = token("bob");

@@ -135,7 +135,7 @@ fn converse(
         fields.push(("access-control-allow-origin", origin));
         fields.push((
             "access-control-allow-headers",
-            "authorization, content-type",
+            "authorization, content-type, x-csrf-token",
         ));
         fields.push(("access-control-allow-methods", "GET, POST, PATCH"));
     }

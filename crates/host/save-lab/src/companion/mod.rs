@@ -6,6 +6,7 @@
 //! The providers are models of ours over [`crate::fakes::Cloud`]: the part of Drive v3 and of Firestore's REST interface that
 //! the page uses. The emulator of Firestore takes the model's place where it is installed.
 
+mod beside;
 mod cases;
 mod desk;
 mod emulator;
@@ -18,8 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 
+pub use beside::{Provider, Relay};
 pub use cases::{cases, run};
-use desk::Desk;
+use desk::{Desk, KEY};
 pub use emulator::check as at_the_emulator;
 use ends::{End, Seen};
 
@@ -170,7 +172,7 @@ impl Rig {
             Skin::Firebase => "firebase",
         };
         let address = format!(
-            "{}/index.html#signin={}/signin&provider={provider}&base={}&project=capos-test&desk={}&do={what}",
+            "{}/index.html#signin={}/signin&provider={provider}&base={}&project=capos-test&desk={}&key={KEY}&do={what}",
             self.page.url(),
             self.provider.url(),
             self.base,

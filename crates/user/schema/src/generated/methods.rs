@@ -423,5 +423,6 @@ pub static ALL: &[Interface] = &[
         method("seal", shape(1, 1, &[field("kind", Enum(2), 0), field("name", Text, 0)]), shape(3, 2, &[field("end", Enum(11), 0), field("detail", Int(64), 1), field("version", Int(64), 2), field("handle", Data, 0), field("capsule", Data, 1)])),
         method("sent", shape(1, 2, &[field("kind", Enum(2), 0), field("name", Text, 0), field("handle", Data, 1)]), shape(2, 0, &[field("end", Enum(11), 0), field("detail", Int(64), 1)])),
         method("restore", shape(1, 4, &[field("kind", Enum(2), 0), field("name", Text, 0), field("retry", Data, 1), field("capsule", Data, 2), field("between", StructList(&shape(0, 1, &[field("capsule", Data, 0)])), 3)]), shape(3, 0, &[field("gate", Enum(13), 0), field("end", Enum(11), 1), field("detail", Int(64), 1), field("version", Int(64), 2)])),
+        method("seen", shape(1, 1, &[field("kind", Enum(2), 0), field("name", Text, 0)]), shape(3, 0, &[field("end", Enum(11), 0), field("detail", Int(64), 1), field("number", Int(64), 2)])),
     ]),
 ];

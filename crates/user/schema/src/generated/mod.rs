@@ -161,7 +161,7 @@ pub static METHODS: &[(u64, &[&str])] = &[
     (0xd1c0a5e5b0a70f0d, &["info", "open"]),
     (0xd1c0a5e5b0a70f0e, &["head", "read"]),
     (0xd1c0a5e5b0a71001, &["info", "get", "put", "append", "readLedger", "list", "history", "brought", "broughtLines", "theirs", "settle"]),
-    (0xd1c0a5e5b0a71002, &["seal", "sent", "restore"]),
+    (0xd1c0a5e5b0a71002, &["seal", "sent", "restore", "seen"]),
 ];
 
 /// Hands every interface to the macro `$each`: `Name = file::module;`, in the order of their names.

@@ -679,6 +679,7 @@ pub mod capsules {
         Seal SEAL = 0 "seal" idempotent, reply u32::MAX, (SealParams<'a>) -> (SealReply<'a>, in place SealResults<'m>);
         Sent SENT = 1 "sent" idempotent, reply 0, (SentParams<'a>) -> (SentResults, SentResults);
         Restore RESTORE = 2 "restore" idempotent, reply 0, (RestoreParams<'a>) -> (RestoreResults, RestoreResults);
+        Seen SEEN = 3 "seen" idempotent, reply 0, (SeenParams<'a>) -> (SeenResults, SeenResults);
     }
 
     stub::params! {
@@ -745,6 +746,22 @@ pub mod capsules {
     /// The same, as a server sends it.
     pub type RestoreReply = RestoreResults;
 
+    stub::params! {
+        pub struct SeenParams<'a>: 1 words, 1 pointers {
+            kind: crate::saving::save_store::Kind = 0;
+            name: &'a str = 0;
+        }
+    }
+    stub::plain! {
+        pub struct SeenResults: 3 words {
+            end: crate::saving::save_store::End = 0;
+            detail: u64 = 1;
+            number: u64 = 2;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type SeenReply = SeenResults;
+
     impl<O: stub::Object> Client<O> {
         /// The newest version of a record as a capsule that is to be sent, and the handle that it is called by at the
         /// provider, 16 random bytes. The same one until it was sent; an empty one where nothing is newer than what
@@ -791,6 +808,16 @@ pub mod capsules {
                 |results| results,
             )
         }
+        /// The number of the newest capsule of a record that was made or restored here; 0 for none. It is what
+        /// deletion at a provider is noticed by, and where the capsules between begin.
+        pub fn seen(
+            &self,
+            kind: crate::saving::save_store::Kind,
+            name: &str,
+        ) -> Result<SeenResults, stub::Refusal> {
+            self.0
+                .invoke::<call::Seen, _>(SeenParams { kind, name }, |results| results)
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -817,6 +844,12 @@ pub mod capsules {
             capsule: &[u8],
             between: stub::read::List<'_, crate::saving::capsules::BetweenReader<'_>>,
         ) -> stub::Answered;
+        fn seen(
+            &mut self,
+            reply: stub::Reply<C, call::Seen>,
+            kind: crate::saving::save_store::Kind,
+            name: &str,
+        ) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -834,6 +867,9 @@ pub mod capsules {
             }
             method::RESTORE => {
                 stub::serve!(server.restore(received.payload, call) message { field kind = 0, field name = 0, field retry = 1, field capsule = 2, field between = 3 })
+            }
+            method::SEEN => {
+                stub::serve!(server.seen(received.payload, call) message { field kind = 0, field name = 0 })
             }
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }

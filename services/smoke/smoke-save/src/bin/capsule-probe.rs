@@ -24,6 +24,8 @@ const PROVIDER: &str = "provider";
 const NUMBER_AT: usize = 16;
 const SIGNATURE_FROM_END: usize = 152;
 const SIGNATURE_BYTES: usize = 64;
+/// Nearly the longest checkpoint.
+const LARGE: usize = 8000;
 /// One more than the longest capsule.
 const TOO_LONG: usize = 12_545;
 
@@ -70,6 +72,7 @@ fn main(env: &Env) -> Result<(), Error> {
     probe.records(&another)?;
     probe.forks(env, &another, second, &third)?;
     probe.bytes(&another)?;
+    probe.allowance(&drawn)?;
     fact!("capsule.done");
     Ok(())
 }
@@ -329,6 +332,34 @@ impl Probe {
             seen = gap.detail,
             with = gate(whole.gate),
             reads = reads
+        );
+        Ok(())
+    }
+
+    /// A profile that may have 40000 bytes and 12 slots gets no more, and others go on.
+    fn allowance(&self, bounded: &Machine) -> Result<(), Refusal> {
+        let put = |machine: &Machine, slot: &str, bytes: &[u8]| {
+            let retry = self.retry(6);
+            machine
+                .saves
+                .put(Kind::Checkpoint, slot, Expect::Any, 0, &retry, bytes)
+                .map(|put| put.end)
+        };
+        let large = vec![7; LARGE];
+        let mut ends = Vec::new();
+        for slot in ["a", "b", "c", "d", "e"] {
+            ends.push(put(bounded, slot, &large)?);
+        }
+        let done = ends.iter().take_while(|end| **end == End::Done).count();
+        let last = ends.last().map_or("none", |end| name(*end));
+        let there = bounded.reads("e")?.len();
+        let other = put(&self.home, "e", &large)?;
+        fact!(
+            "capsule.allowance",
+            done = done,
+            last = last,
+            there = there,
+            other = name(other)
         );
         Ok(())
     }

@@ -71,6 +71,12 @@ impl Server {
         Ok(())
     }
 
+    fn number(&mut self, cookie: u64, key: Ended<Key>) -> Ended<u64> {
+        let key = key?;
+        let (vault, _) = self.vault(cookie)?;
+        Ok(vault.seen(&key)?)
+    }
+
     fn restored(
         &mut self,
         cookie: u64,
@@ -160,6 +166,22 @@ impl<'c> capsules::Server<Call<'c>> for Server {
     ) -> Answered {
         let ended = self.is_sent(reply.cookie(), key_of(kind, name), handle);
         reply.answer(settle(ended).map(|(end, detail, ())| capsules::SentReply { end, detail }))
+    }
+
+    fn seen(
+        &mut self,
+        reply: Reply<Call<'c>, capsules::call::Seen>,
+        kind: Kind,
+        name: &str,
+    ) -> Answered {
+        let ended = self.number(reply.cookie(), key_of(kind, name));
+        reply.answer(
+            settle(ended).map(|(end, detail, number)| capsules::SeenReply {
+                end,
+                detail,
+                number,
+            }),
+        )
     }
 
     fn restore(

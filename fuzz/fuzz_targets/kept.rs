@@ -1,0 +1,6 @@
+//! Target `kept` of `fuzz-targets`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    fuzz_targets::run("kept", data);
+});
