@@ -338,8 +338,8 @@ pub trait Broker: Send {
 /// Calls [`Broker::ring`].
 ///
 /// # Panics
-/// On the host, where a register is written there before [`crate::release_to_device`] was called for what [`crate::DmaPages`] were
-/// given. A guest's processor keeps that order by itself, so nobody would see the mistake there.
+/// On the host, where a register is written there before [`crate::release_to_device`] was called there: for what [`crate::DmaPages`]
+/// were given, and for what a provider wrote into its buffers. A guest's processor keeps that order by itself, so nobody would see the mistake there.
 #[inline]
 pub fn ring(broker: &mut dyn Broker, io: &mut dyn BrokerIo, queue: QueuePlace) {
     mmio::tell(|| broker.ring(io, queue));

@@ -25,6 +25,8 @@ mod kept {
     }
 
     pub(super) fn tell(work: impl FnOnce()) {
+        // What a provider wrote into its buffer is not seen here, and must be visible as well.
+        STORED.set(true);
         TELLING.set(true);
         work();
         TELLING.set(false);
@@ -65,7 +67,7 @@ pub fn note_released() {
 /// Does what tells the device of what was stored.
 ///
 /// # Panics
-/// On the host, at a register that is written in `work` before what was stored earlier was released.
+/// On the host, at a register that is written in `work` before what was stored earlier, by whomever, is released there.
 #[inline]
 pub fn tell(work: impl FnOnce()) {
     kept::tell(work);

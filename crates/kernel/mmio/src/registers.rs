@@ -129,13 +129,25 @@ mod tests {
         crate::note_stored();
         // Only telling the device wants it: an interrupt may be masked in between.
         assert!(r.write32(0, 1).is_ok());
-        released();
-        crate::tell(|| assert!(r.write32(0, 2).is_ok()));
+        crate::tell(|| {
+            released();
+            assert!(r.write32(0, 2).is_ok());
+        });
     }
 
     #[test]
     fn what_was_released_may_be_told() {
         doorbell(crate::note_released);
+    }
+
+    #[test]
+    #[should_panic(expected = "rung before release_to_device()")]
+    fn what_a_provider_wrote_may_not() {
+        let mut backing = [0u64; 1];
+        // SAFETY: `backing` outlives `r` and nothing else touches it meanwhile.
+        let r = unsafe { Registers::new(backing.as_mut_ptr().cast(), 8) };
+        crate::note_released();
+        crate::tell(|| assert!(r.write32(0, 2).is_ok()));
     }
 
     #[test]
