@@ -1,6 +1,6 @@
 @0xd1c0a5e5b0a71001;
 # The system that `cargo xtask run` boots: up to two NVMe disks and one virtio disk, their FAT volumes, the capOS volume of the
-# virtio disk, a shell on the serial line.
+# virtio disk, the network of a virtio interface with a resolver and a page that shows the system, a shell on the serial line.
 
 using M = import "../schema/manifest.capnp";
 
@@ -71,6 +71,62 @@ const manifest :M.Manifest = (
         (kernel = timer),
         (kernel = wallClock),
       ] ),
+    ( name = "nic", binary = "virtio-net-provider", priority = 24, restart = always,
+      exports = [(name = "nic", interface = "Nic")],
+      grants = [
+        (endpoint = void),
+        (device = (driver = "virtio-net", nth = 0, optional = true)),
+        (kernel = logSink),
+        (kernel = timer),
+      ] ),
+    # Without an interface it refuses `noDevice`, and those that need it wait.
+    ( name = "netstack", binary = "netstack", priority = 22, restart = always,
+      # What each export stands for, in their order.
+      arguments = ["status", "echo", "tcp-listen sockets=16", "tcp-connect sockets=16", "udp-connect ports=53 sockets=8", "tcp-listen ports=80 sockets=24",
+        "trace snap=1514"],
+      exports = [
+        (name = "status", interface = "NetworkManager"),
+        (name = "echo", interface = "IcmpEcho"),
+        (name = "listen", interface = "TcpListenAuthority"),
+        (name = "connect", interface = "TcpConnectAuthority"),
+        (name = "names", interface = "UdpConnectAuthority"),
+        (name = "web", interface = "TcpListenAuthority"),
+        (name = "packets", interface = "PacketTrace"),
+      ],
+      limits = (memoryPages = 8192),
+      grants = [
+        (endpoint = void),
+        (export = (service = "nic", export = "nic")),
+        (kernel = logSink),
+        (kernel = timer),
+        (kernel = entropySource),
+      ] ),
+    ( name = "resolver", binary = "resolver", priority = 20, restart = always,
+      exports = [(name = "resolver", interface = "DnsResolver")],
+      grants = [
+        (endpoint = void),
+        (name = "network", export = (service = "netstack", export = "status")),
+        (name = "udp", export = (service = "netstack", export = "names")),
+        (kernel = logSink),
+        (kernel = timer),
+        (kernel = entropySource),
+      ] ),
+    # The page that shows the system, at one port; the address is said on the serial line. Before the shell: it has said what it
+    # has to say by the first prompt.
+    ( name = "web", binary = "web-ui", priority = 18, restart = always,
+      arguments = ["port=80", "hosts=localhost:*,127.0.0.1:*", "open=http://127.0.0.1:8080/"],
+      grants = [
+        (name = "network", export = (service = "netstack", export = "status")),
+        (name = "listen", export = (service = "netstack", export = "web")),
+        (kernel = console),
+        (kernel = logSink),
+        (kernel = logReader),
+        (kernel = timer),
+        (kernel = entropySource),
+        (kernel = systemGraph),
+        (kernel = systemInfo),
+        (kernel = machineInspector),
+      ] ),
     # Takes the serial line when the shell lends it: for when disks and their services are what is broken.
     ( name = "diagnostics", binary = "diagnostics", priority = 16, restart = always,
       exports = [(name = "session", interface = "ConsoleSession")],
@@ -107,6 +163,12 @@ const manifest :M.Manifest = (
         (name = "disk2", export = (service = "fat2", export = "volume")),
         (export = (service = "store", export = "volume")),
         (name = "diagnostics", export = (service = "diagnostics", export = "session")),
+        (name = "network", export = (service = "netstack", export = "status")),
+        (export = (service = "netstack", export = "echo")),
+        (export = (service = "netstack", export = "listen")),
+        (export = (service = "netstack", export = "connect")),
+        (export = (service = "resolver", export = "resolver")),
+        (export = (service = "netstack", export = "packets")),
       ] ),
   ],
 );

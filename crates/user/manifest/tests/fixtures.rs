@@ -17,6 +17,10 @@ const IMAGES: &[&str] = &[
     "b",
     "nvme-provider",
     "virtio-blk-provider",
+    "virtio-net-provider",
+    "netstack",
+    "resolver",
+    "web-ui",
     "fat",
     "store",
     "diagnostics",
@@ -168,10 +172,14 @@ fn default_starts_providers_first() {
         "diagnostics",
         "fat",
         "init",
+        "netstack",
         "nvme-provider",
+        "resolver",
         "shell",
         "store",
         "virtio-blk-provider",
+        "virtio-net-provider",
+        "web-ui",
     ];
     assert_eq!(manifest.images(), programs);
     let fat = manifest.services.iter().find(|s| s.name == "fat").unwrap();

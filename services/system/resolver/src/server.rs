@@ -4,6 +4,7 @@ use core::net::IpAddr;
 
 use arrayvec::ArrayVec;
 use dns_core::{Cache, Kind, ask, read};
+use sdk::alloc::boxed::Box;
 use sdk::net::dns_resolver::{self, Families};
 use sdk::net::udp_socket::ReceiveParams;
 use sdk::net::udp_socket::call::Receive;
@@ -37,8 +38,9 @@ pub struct Server {
     udp: UdpConnectAuthority,
     entropy: EntropySource,
     window: Window,
-    cache: Cache,
-    lookups: [Option<Lookup>; LOOKUPS],
+    // Boxed: together they are as large as a stack.
+    cache: Box<Cache>,
+    lookups: Box<[Option<Lookup>; LOOKUPS]>,
     /// The time of this turn.
     pub now: Nanoseconds,
 }
@@ -54,8 +56,8 @@ impl Server {
             udp: env.get("udp")?,
             entropy: env.get("entropySource")?,
             window: Window::map(memory, bytes, Access::ReadWrite)?,
-            cache: Cache::default(),
-            lookups: [const { None }; LOOKUPS],
+            cache: Box::default(),
+            lookups: Box::new([const { None }; LOOKUPS]),
             now: Nanoseconds::ZERO,
         })
     }

@@ -9,7 +9,8 @@ const PACKAGE: Smoke = Smoke {
     rows: &["BI-04", "CG-06"],
     smp: 2,
     memory_mib: 2048,
-    steps: &[Step::Type("halt")],
+    // On two processors the shell may be there first.
+    steps: &[Step::Wait("@web.absent"), Step::Type("halt")],
     required: &[
         "cloudboot-evidence: boot.loader",
         "cloudboot-evidence: boot.cpus online=2 listed=2",

@@ -1,4 +1,4 @@
-//! The network of the system `network`, by the shell's words.
+//! The network of the default system, by the shell's words.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -79,7 +79,7 @@ inventory::submit! {
         name: "net-shell",
         question: "Do the shell's words use the network, and does a page from outside arrive whole and filtered?",
         rows: &["L4-07", "L4-10"],
-        manifest: "network",
+        manifest: "default",
         extra: &[
             "-netdev", "user,id=n0,hostfwd=tcp:127.0.0.1:0-:2323",
             "-device", "virtio-net-pci,netdev=n0,mac=52:54:00:ca:05:01,romfile=",
