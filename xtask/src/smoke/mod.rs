@@ -9,6 +9,7 @@ pub mod models;
 mod namespace;
 pub mod pattern;
 pub mod qtest;
+pub mod relay;
 pub mod runner;
 pub mod sabotage;
 pub mod snapshot;

@@ -35,6 +35,21 @@ pub fn wait_for_network(network: &NetworkManager) -> Result<[u8; 4], Refusal> {
     }
 }
 
+/// How many packets came whose sum was wrong.
+///
+/// # Errors
+/// The stack's.
+pub fn wrong_sums(network: &NetworkManager) -> Result<u64, Refusal> {
+    network.counters(|results| {
+        let list = results.list()?;
+        let mut sums = 0;
+        for counter in list.iter() {
+            sums += u64::from(counter.name()?.contains("sum")) * counter.times();
+        }
+        Ok(sums)
+    })?
+}
+
 /// An IPv4 address as people write it.
 #[must_use]
 pub fn spelled(address: [u8; 4]) -> String {

@@ -57,6 +57,7 @@ mod map_identity;
 mod map_revoke_race;
 mod mistakes;
 mod net_crash;
+mod net_impaired;
 mod net_shares;
 mod net_shell;
 mod net_slirp;

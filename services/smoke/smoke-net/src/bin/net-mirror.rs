@@ -11,7 +11,7 @@ use sdk::{
     TcpStream, Timer, VirtualMemory, fact,
 };
 use smoke::process_named;
-use smoke_net::wait_for_network;
+use smoke_net::{wait_for_network, wrong_sums};
 
 sdk::entry!(main);
 
@@ -64,6 +64,12 @@ fn main(env: &Env) -> Result<(), Error> {
         timer.sleep(timer.now()?.ns + PAUSE_NS)?;
     }
     let sessions = network.status(|status| status.sessions())?;
-    fact!("mirror.served", bytes = bytes, sessions = sessions);
+    let was_damaged = wrong_sums(&network)? > 0;
+    fact!(
+        "mirror.served",
+        bytes = bytes,
+        sessions = sessions,
+        damaged = was_damaged
+    );
     Ok(())
 }

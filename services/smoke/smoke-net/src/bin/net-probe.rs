@@ -10,7 +10,7 @@ use sdk::{
     Env, Error, IcmpEcho, NetworkManager, Refusal, TcpConnectAuthority, TcpListenAuthority,
     TcpServer, TcpStream, Timer, VirtualMemory, fact,
 };
-use smoke_net::{byte_at, spelled, wait_for_network};
+use smoke_net::{byte_at, spelled, wait_for_network, wrong_sums};
 use smoke_rig::outcome;
 
 sdk::entry!(main);
@@ -152,15 +152,7 @@ impl Probe {
     }
 
     fn counters(&self) -> Result<(), Refusal> {
-        let seen = self.network.counters(|results| {
-            let list = results.list()?;
-            let wrong = |name: &str| name.contains("sum");
-            let mut sums = 0;
-            for counter in list.iter() {
-                sums += u64::from(wrong(counter.name()?)) * counter.times();
-            }
-            Ok::<_, Refusal>(sums)
-        })??;
+        let seen = wrong_sums(&self.network)?;
         let (received, transmitted, sockets) = self
             .network
             .status(|status| (status.received(), status.transmitted(), status.sockets()))?;
