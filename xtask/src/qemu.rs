@@ -44,6 +44,8 @@ pub enum Feature {
     X2apic,
     /// Devices in another process, over a socket: from 10.1 on.
     VfioUser,
+    /// curl, with which the guest's page is asked.
+    Curl,
     /// A browser, which shows the guest's page.
     Browser,
 }
@@ -59,6 +61,7 @@ impl Feature {
         match self {
             Self::X2apic => "x2APIC",
             Self::VfioUser => "devices in another process (vfio-user-pci)",
+            Self::Curl => "curl",
             Self::Browser => "a browser (chromium-headless-shell)",
         }
     }
@@ -69,6 +72,7 @@ impl Feature {
             // The CPU does not start without it.
             Self::X2apic => starts(accel, "max,+x2apic,enforce"),
             Self::VfioUser => offers_device("vfio-user-pci"),
+            Self::Curl => Command::new("curl").arg("--version").output().is_ok(),
             Self::Browser => save_lab::companion::browser().is_some(),
         }
     }

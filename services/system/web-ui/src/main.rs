@@ -50,7 +50,7 @@ fn main(env: &Env) -> Result<(), Error> {
     };
     let entropy: EntropySource = env.get("entropySource")?;
     let [ticket] = secrets(&entropy)?;
-    let site = Site::new(options.hosts, ticket);
+    let site = Site::new(options.scheme, options.hosts, ticket);
     if site.bundle() != page::PIN.trim() && !sabotage::sabotage!(HTTP_OTHER_BUNDLE) {
         exit(
             OTHER_PAGE,
@@ -102,7 +102,8 @@ impl Ui {
             misdirected = site.refused(R::Misdirected),
             origin = site.refused(R::Origin),
             token = site.refused(R::Token),
-            session = site.refused(R::Session)
+            session = site.refused(R::Session),
+            unreadable = site.unreadable()
         );
     }
 

@@ -12,6 +12,8 @@ pub struct Options {
     pub hosts: Vec<String>,
     /// What a person opens, up to the ticket.
     pub open: String,
+    /// How browsers reach the page: `http`, or `https` where TLS is in front of it.
+    pub scheme: &'static str,
 }
 
 impl Options {
@@ -24,6 +26,7 @@ impl Options {
             port: 0,
             hosts: Vec::new(),
             open: String::new(),
+            scheme: "http",
         };
         for argument in arguments {
             #[cfg(sabotage)]
@@ -41,6 +44,9 @@ impl Options {
                 }
                 Some(("open", open)) if open.starts_with("http://") => {
                     options.open = open.to_string();
+                }
+                Some(("open", open)) if open.starts_with("https://") => {
+                    (options.open, options.scheme) = (open.to_string(), "https");
                 }
                 _ => return Err(argument.to_string()),
             }
@@ -61,6 +67,9 @@ mod tests {
         let read = |line: &str| Options::read(line.split(' '));
         let options = read("port=80 hosts=localhost:*,127.0.0.1 open=http://localhost/").unwrap();
         assert_eq!((options.port, options.hosts.len()), (80, 2));
+        assert_eq!(options.scheme, "http");
+        let sealed = read("port=443 hosts=localhost open=https://localhost/").unwrap();
+        assert_eq!(sealed.scheme, "https");
         assert_eq!(read("port=x hosts=a").unwrap_err(), "port=x");
         assert_eq!(read("port=80 host=a").unwrap_err(), "host=a");
         assert_eq!(

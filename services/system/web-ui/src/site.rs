@@ -26,6 +26,7 @@ pub enum Answer {
 
 /// Sessions, and the ticket for the next one.
 pub struct Site {
+    scheme: &'static str,
     hosts: Vec<String>,
     sessions: Sessions<(), SESSIONS>,
     ticket: Secret,
@@ -54,9 +55,10 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
 pub struct Drawn(pub [Secret; 3]);
 
 impl Site {
-    /// A site under these hosts, which lets in who has this ticket.
-    pub fn new(hosts: Vec<String>, ticket: Secret) -> Self {
+    /// A site of this scheme under these hosts, which lets in who has this ticket.
+    pub fn new(scheme: &'static str, hosts: Vec<String>, ticket: Secret) -> Self {
         Self {
+            scheme,
             hosts,
             sessions: Sessions::default(),
             ticket,
@@ -80,6 +82,16 @@ impl Site {
         let mut all = Refusal::ALL.iter().zip(&self.refused);
         all.find(|(one, _)| **one == refusal)
             .map_or(0, |(_, times)| *times)
+    }
+
+    /// How many requests were refused for what they are, and not for who sent them.
+    pub fn unreadable(&self) -> u64 {
+        use Refusal as R;
+        let guards = [R::Misdirected, R::Origin, R::Token, R::Session];
+        let all = Refusal::ALL.iter().zip(&self.refused);
+        all.filter(|(one, _)| !guards.contains(one))
+            .map(|(_, times)| times)
+            .sum()
     }
 
     /// What was refused, by name, and how often.
@@ -113,7 +125,7 @@ impl Site {
     fn admit(&self, head: &Head<'_>, purpose: Purpose) -> Result<(), Refusal> {
         let hosts: Vec<&str> = self.hosts.iter().map(String::as_str).collect();
         let site = Hosts {
-            scheme: "http",
+            scheme: self.scheme,
             hosts: &hosts,
         };
         site.admit(head, purpose)

@@ -14,7 +14,7 @@ const OWN: &str =
     "Host: localhost:8080\r\nOrigin: http://localhost:8080\r\nSec-Fetch-Site: same-origin\r\n";
 
 fn site() -> Site {
-    Site::new(vec!["localhost:*".to_string()], Secret([7; 32]))
+    Site::new("http", vec!["localhost:*".to_string()], Secret([7; 32]))
 }
 
 fn ask_at(site: &mut Site, head: &str, body: &[u8], now: Nanoseconds) -> Answer {

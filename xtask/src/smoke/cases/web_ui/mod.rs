@@ -1,6 +1,8 @@
 //! The page of `web-ui`: asked by raw bytes and by curl, and looked at in a browser.
 
 mod guard;
+mod odd;
+mod requests;
 mod shown;
 
 use std::io::{Read, Write};
@@ -60,7 +62,12 @@ enum Asked {
 
 /// Connects to the page's port.
 fn connect(peer: &Peer<'_>) -> Result<TcpStream> {
-    let stream = TcpStream::connect(("127.0.0.1", forwarded(peer, PORT)?))?;
+    connect_at(forwarded(peer, PORT)?)
+}
+
+/// The same by the port of this machine.
+fn connect_at(port: u16) -> Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     Ok(stream)
@@ -99,7 +106,12 @@ fn read_reply(stream: &mut impl Read, to: Asked) -> Result<Option<Reply>> {
 
 /// Sends bytes and reads one answer, on a connection of its own.
 fn exchange(peer: &Peer<'_>, bytes: &[u8]) -> Result<Option<Reply>> {
-    let mut stream = connect(peer)?;
+    exchange_at(forwarded(peer, PORT)?, bytes)
+}
+
+/// The same by the port of this machine.
+fn exchange_at(port: u16, bytes: &[u8]) -> Result<Option<Reply>> {
+    let mut stream = connect_at(port)?;
     // Whoever is refused may be told so, and cut off, before everything was sent.
     let _ = stream.write_all(bytes);
     let _ = stream.shutdown(Shutdown::Write);
@@ -126,7 +138,7 @@ const OWN: &str = "Host: 127.0.0.1:8080\r\nOrigin: http://127.0.0.1:8080\r\n";
 /// The ticket that was said last on the serial line, other than `used`.
 fn ticket(peer: &mut Peer<'_>, used: Option<&str>) -> Result<String> {
     let said = |line: &String| {
-        let (_, ticket) = line.split_once("web: open http://127.0.0.1:8080/#")?;
+        let (_, ticket) = line.split_once("web: open ")?.1.split_once('#')?;
         Some(ticket.trim().to_owned()).filter(|ticket| Some(ticket.as_str()) != used)
     };
     let waited = peer.session.wait(peer.deadline, |serial| {
