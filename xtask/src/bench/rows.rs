@@ -489,7 +489,7 @@ pub const ROWS: [Row; 75] = [
     row(
         "hold_ended",
         Group::Hold,
-        "an account ends of which another holds 3,000 pieces of memory, 3,000 facets and 500 endpoints",
+        "an account ends of which another holds 3,000 pieces of memory, 3,000 facets and 400 endpoints",
         NONE,
     ),
     row(

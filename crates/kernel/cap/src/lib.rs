@@ -150,6 +150,9 @@ impl<T: Target> Slot<T> {
     }
 }
 
+/// Places that one step of a walk over a table looks at, most of which may be empty.
+const PLACES_PER_STEP: u32 = 256;
+
 /// The capabilities of one process.
 #[derive(Debug)]
 pub struct CapTable<T> {
@@ -273,7 +276,7 @@ impl<T: Target> CapTable<T> {
     /// The first live handle from slot `from` on, and the slot to go on from: for emptying the table without holding its
     /// lock for long.
     pub fn next_live(&self, from: u32) -> (Option<u64>, Option<u32>) {
-        let (handle, next) = self.table.next_live(from, 1024);
+        let (handle, next) = self.table.next_live(from, PLACES_PER_STEP);
         (handle.map(Handle::raw), next)
     }
 

@@ -346,17 +346,15 @@ impl<P: Platform> Turn<'_, P> {
                     pages
                 }
                 None => match self.function.record.next_to_scrub(&token) {
-                    Ok(Some(pages)) => {
-                        if let Some(held) = &mut self.function.held {
-                            held.left += pages.frames().pages().len() as u64;
-                        }
-                        pages
-                    }
+                    Ok(Some(pages)) => pages,
                     Ok(None) => return self.scrubbed(token),
                     Err(_) => return self.stop_here(),
                 },
             };
             let count = pages.frames().pages().len();
+            if let (0, Some(held)) = (from, &mut self.function.held) {
+                held.left += count as u64;
+            }
             let mut next = None;
             let wiped = pages.scrub_some(|frames| {
                 next = machine.scrub(frames, from);
@@ -412,19 +410,23 @@ impl<P: Platform> Turn<'_, P> {
         let machine = self.at.machine;
         let mut left = PAGES;
         while left > 0 && self.function.record.pass_over() {
+            let mut is_new = false;
             let frames = match begun.take() {
                 Some(frames) => frames,
                 None => match self.function.record.frames_to_free(&token) {
                     Ok(Some(frames)) => {
-                        freed += frames.pages().len() as u64;
+                        is_new = true;
                         frames
                     }
                     _ => return self.sweep_up(token, freed),
                 },
             };
-            let done = frames.pages().len().clamp(1, STEP_PAGES);
+            let count = frames.pages().len();
+            if is_new {
+                freed += count as u64;
+            }
             begun = machine.platform.free(frames);
-            left = left.saturating_sub(done);
+            left = left.saturating_sub(count.clamp(1, STEP_PAGES));
         }
         self.enter(Stage::Freeing {
             token,

@@ -12,7 +12,7 @@ use sdk::{
 const PAGE: u64 = 4096;
 /// Memory objects and facets that are given away, and endpoints.
 const MANY: u64 = 3000;
-const ENDPOINTS: u64 = 500;
+const ENDPOINTS: u64 = 400;
 
 /// Starts who keeps and who gives, and waits for the end of who gives.
 pub fn ended(endpoints: &EndpointFactory, spawner: &ProcessSpawner) -> Result<(), Error> {
@@ -23,7 +23,7 @@ pub fn ended(endpoints: &EndpointFactory, spawner: &ProcessSpawner) -> Result<()
     let limits = Limits {
         memory_pages: 40_000,
         handles: 16_000,
-        endpoints: 600,
+        endpoints: 420,
         facets: 4_000,
         ..Limits::default()
     };
