@@ -175,19 +175,32 @@ fn carried(peer: &mut Peer<'_>) -> Result<()> {
     )?;
     wait(peer, "@probe.put save=4")?;
     let firestore = firestore(peer)?;
-    home.visit(&mut browser, &firestore, "send", &["sent 1", "ready"])?;
-    firestore.session(|session| session.uid = "../ann".into());
-    another.visit(&mut browser, &firestore, "restore", &["OtherUser"])?;
-    firestore.session(|session| session.uid = "bob".into());
-    another.visit(&mut browser, &firestore, "restore", &["OtherUser", "ready"])?;
-    firestore.session(|session| session.uid = "ann".into());
-    another.visit(
-        &mut browser,
-        &firestore,
-        "restore",
-        &["restored save 4", "ready"],
-    )?;
+    below_rules(peer, &mut browser, [&home, &another], &firestore)?;
     crossed(&[&home, &another], &[&drive, &firestore])
+}
+
+/// Saves 4 and 5: another user's name and token are refused, and what is deleted is missed.
+fn below_rules(
+    peer: &mut Peer<'_>,
+    browser: &mut Browser,
+    [home, another]: [&Desk; 2],
+    firestore: &Provider,
+) -> Result<()> {
+    home.visit(browser, firestore, "send", &["sent 1", "ready"])?;
+    firestore.session(|session| session.uid = "../ann".into());
+    another.visit(browser, firestore, "restore", &["OtherUser"])?;
+    firestore.session(|session| session.uid = "bob".into());
+    another.visit(browser, firestore, "restore", &["OtherUser", "ready"])?;
+    firestore.session(|session| session.uid = "ann".into());
+    another.visit(browser, firestore, "restore", &["restored save 4", "ready"])?;
+    wait(peer, "@probe.put save=5")?;
+    firestore.delete_newest()?;
+    let missing = "capOS refuses: missing, 4 was seen";
+    another.visit(browser, firestore, "restore", &[missing, "ready"])?;
+    firestore.cloud(|cloud| cloud.misbehave(None));
+    home.visit(browser, firestore, "send", &["sent 1", "ready"])?;
+    another.visit(browser, firestore, "restore", &["restored save 5", "ready"])?;
+    Ok(())
 }
 
 /// No provider's token comes to capOS, no key and no plain text leaves it, and the desk's key goes to no provider.
@@ -244,6 +257,7 @@ inventory::submit! {
             "@probe.arrived save=2 version=2",
             "@probe.arrived save=3 version=3",
             "@probe.arrived save=4 version=4",
+            "@probe.arrived save=5 version=5",
         ],
         forbidden: &[
             "@kernel.panic",

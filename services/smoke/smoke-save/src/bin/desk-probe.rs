@@ -14,7 +14,7 @@ sdk::entry!(main);
 
 const SLOT: &str = "slot-1";
 /// How many saves are carried.
-const SAVES: u64 = 4;
+const SAVES: u64 = 5;
 /// How often is looked.
 const LOOK_NS: u64 = 50_000_000;
 
