@@ -68,6 +68,16 @@ impl<T> Slots<T> {
         piece.get(index % Self::PIECE)
     }
 
+    /// Slots in a row from the one at `index` on: those of one piece. Empty beyond the last one.
+    pub(crate) fn stretch(&self, index: u32) -> &[T] {
+        let index = index as usize;
+        let (piece, at) = match index.checked_sub(Self::HEAD) {
+            None => (Some(&self.head), index),
+            Some(far) => (self.pieces.get(far / Self::PIECE), far % Self::PIECE),
+        };
+        piece.and_then(|piece| piece.get(at..)).unwrap_or_default()
+    }
+
     #[inline(always)]
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         if (index as usize) < self.head.len() {
@@ -158,7 +168,15 @@ mod tests {
         assert_eq!(all, (0..5000).collect::<Vec<_>>());
         for at in 0..5000 {
             assert_eq!(slots.get(at), Some(&[u64::from(at); 9]));
+            assert_eq!(slots.stretch(at).first(), slots.get(at));
         }
+        let (mut at, mut seen) = (0, Vec::new());
+        while let stretch @ [_, ..] = slots.stretch(at) {
+            seen.extend(stretch.iter().map(|slot| slot[0]));
+            at += stretch.len() as u32;
+        }
+        assert_eq!(seen, all);
+        assert!(slots.stretch(u32::MAX).is_empty());
         assert!(slots.get(5000).is_none() && slots.get(u32::MAX).is_none());
         assert!(slots.pieces.iter().all(|piece| piece.len() * 72 <= 4096));
     }

@@ -287,14 +287,27 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     #[must_use]
     pub fn next_live(&self, from: u32, limit: u32) -> (Option<Handle>, Option<u32>) {
         let end = from.saturating_add(limit).min(self.slot_count());
-        for index in from..end {
-            if let Some(Slot {
-                generation,
-                body: Body::Live(_),
-            }) = self.slots.get(index)
+        if self.live == 0 {
+            // However many there were once.
+            return (None, None);
+        }
+        let mut index = from;
+        while index < end {
+            let stretch = self.slots.stretch(index);
+            // None where the table is going away.
+            let looked = stretch.len().clamp(1, (end - index) as usize);
+            let is_live = |slot: &Slot<T>| matches!(slot.body, Body::Live(_));
+            let first = stretch.iter().take(looked).position(is_live);
+            if let Some(at) = first
+                && let Some(slot) = stretch.get(at)
             {
-                return (Some(Handle::compose(index, *generation)), Some(index + 1));
+                let index = index + at as u32;
+                return (
+                    Some(Handle::compose(index, slot.generation)),
+                    Some(index + 1),
+                );
             }
+            index += looked as u32;
         }
         (None, (end < self.slot_count()).then_some(end))
     }
