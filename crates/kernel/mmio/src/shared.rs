@@ -167,7 +167,11 @@ impl SharedBytes {
         } else {
             0
         };
-        let (head, tail) = out.split_at_mut(words * 8);
+        let (mut head, tail) = out.split_at_mut(words * 8);
+        // SAFETY: in range, checked above, and aligned because `offset` is a multiple of 8 and `base` is.
+        if unsafe { copy_long(head.as_mut_ptr(), self.base.add(offset), words) } {
+            head = &mut [];
+        }
         for (i, chunk) in head.chunks_exact_mut(8).enumerate() {
             // SAFETY: in range (checked), aligned because `offset` is a multiple of 8 and `base` is.
             let word = unsafe { self.base.add(offset + i * 8).cast::<u64>().read_volatile() };
@@ -191,7 +195,11 @@ impl SharedBytes {
         } else {
             0
         };
-        let (head, tail) = bytes.split_at(words * 8);
+        let (mut head, tail) = bytes.split_at(words * 8);
+        // SAFETY: as in `read`.
+        if unsafe { copy_long(self.base.add(offset), head.as_ptr(), words) } {
+            head = &[];
+        }
         for (i, chunk) in head.chunks_exact(8).enumerate() {
             let mut word = [0; 8];
             word.copy_from_slice(chunk);
@@ -268,21 +276,8 @@ impl SharedBytes {
 /// # Safety
 /// Both ranges are mapped, `words` long and 8-byte aligned.
 unsafe fn copy_words(to: *mut u64, from: *const u64, words: usize) {
-    /// From here on a string instruction is worth its start.
-    #[cfg(target_arch = "x86_64")]
-    const LONG: usize = 64;
-    #[cfg(target_arch = "x86_64")]
-    if words >= LONG {
-        // SAFETY: the caller's; the instruction copies word by word, and the compiler sees no reference to the ranges.
-        unsafe {
-            core::arch::asm!(
-                "rep movsq",
-                inout("rcx") words => _,
-                inout("rdi") to => _,
-                inout("rsi") from => _,
-                options(nostack, preserves_flags)
-            );
-        }
+    // SAFETY: the caller's.
+    if unsafe { copy_long(to.cast(), from.cast(), words) } {
         return;
     }
     for i in 0..words {
@@ -291,10 +286,61 @@ unsafe fn copy_words(to: *mut u64, from: *const u64, words: usize) {
     }
 }
 
+/// Copies words that others may write meanwhile with one string instruction, where there is one and they are many. Whether it has.
+///
+/// # Safety
+/// Both ranges are mapped and `words` words long; the shared one is 8-byte aligned.
+#[inline(always)]
+unsafe fn copy_long(to: *mut u8, from: *const u8, words: usize) -> bool {
+    /// From here on a string instruction is worth its start.
+    const LONG: usize = 64;
+    if !cfg!(target_arch = "x86_64") || words < LONG {
+        return false;
+    }
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the caller's; the instruction copies word by word, and the compiler sees no reference to the ranges.
+    unsafe {
+        core::arch::asm!(
+            "rep movsq",
+            inout("rcx") words => _,
+            inout("rdi") to => _,
+            inout("rsi") from => _,
+            options(nostack, preserves_flags)
+        );
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
     use super::*;
+
+    #[test]
+    fn a_long_run_is_copied_as_a_short_one_is() {
+        let mut shared = [0u64; 513];
+        // SAFETY: the array outlives the view and is used through it alone.
+        let view = unsafe { SharedBytes::new(shared.as_mut_ptr().cast(), 513 * 8) };
+        let bytes: std::vec::Vec<u8> = (0..4096u32).map(|n| (n * 7 + n / 256) as u8).collect();
+        for (at, first, length) in [
+            (8, 0, 4096),
+            (0, 1, 4095),
+            (16, 3, 519),
+            (3, 0, 700),
+            (8, 5, 7),
+        ] {
+            let from = &bytes[first..first + length];
+            let mut back = std::vec![0; length];
+            assert!(view.zero(0, 513 * 8).is_ok());
+            assert!(view.write(at, from).is_ok() && view.read(at, &mut back).is_ok());
+            assert_eq!(back, from);
+            let mut around = std::vec![0; 513 * 8];
+            assert!(view.read(0, &mut around).is_ok());
+            let others = around.iter().enumerate();
+            let mut others = others.filter(|(n, _)| !(at..at + length).contains(n));
+            assert!(others.all(|(_, byte)| *byte == 0));
+        }
+    }
 
     #[test]
     fn copies_and_refuses() {
