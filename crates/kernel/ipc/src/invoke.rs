@@ -58,10 +58,22 @@ pub(crate) fn called(
     message: Option<Span>,
     object: Object,
 ) -> Outcome {
+    match (object, message) {
+        (object, Some(message)) => called_with(entry, reply, message, object),
+        (Object::Kernel(object), None) => call_plain(entry, reply, object),
+        (Object::Endpoint(endpoint), None) => call_plain(entry, reply, endpoint),
+        (Object::Facet(facet), None) => call_facet(entry, reply, None, facet),
+        (Object::Reply(_), None) => Err(Refusal::WrongKind.into()),
+    }
+}
+
+/// As [`called`], with a message.
+#[inline(always)]
+fn called_with(entry: &Entry<'_>, reply: Span, message: Span, object: Object) -> Outcome {
     match object {
         Object::Kernel(object) => call_object(entry, reply, message, object),
         Object::Endpoint(endpoint) => call_object(entry, reply, message, endpoint),
-        Object::Facet(facet) => call_facet(entry, reply, message, facet),
+        Object::Facet(facet) => call_facet(entry, reply, Some(message), facet),
         Object::Reply(_) => Err(Refusal::WrongKind.into()),
     }
 }
@@ -111,12 +123,31 @@ pub(crate) fn send(
     Ok(Begun::Waiting(core.send(call, generation)))
 }
 
-/// Lets an object of the kernel serve a call.
+/// Lets an object of the kernel serve a call of four words: nothing is copied, and nothing was brought along.
+#[inline(never)]
+fn call_plain(entry: &Entry<'_>, reply: Span, object: Arc<dyn KernelObject>) -> Outcome {
+    // What an object does not answer.
+    let mut outcome = Err(Refusal::NoReply.into());
+    let call = KernelCall {
+        entry,
+        reply,
+        caps: &mut ArrayVec::new(),
+        outcome: &mut outcome,
+    };
+    let received = Received {
+        method: entry.op.method(),
+        payload: stub::Payload::Plain(entry.op.words),
+    };
+    let _: Answered = object.call(call, received);
+    outcome
+}
+
+/// Lets an object of the kernel serve a call with a message.
 #[inline(never)]
 fn call_object(
     entry: &Entry<'_>,
     reply: Span,
-    message: Option<Span>,
+    message: Span,
     object: Arc<dyn KernelObject>,
 ) -> Outcome {
     let method = entry.op.method();
@@ -147,19 +178,15 @@ fn call_object(
 #[inline(always)]
 fn incoming<'m>(
     entry: &Entry<'_>,
-    message: Option<Span>,
+    message: Span,
     object: &dyn KernelObject,
     room: &'m mut scratch::Message,
     caps: &mut ArrayVec<Option<Slot>, MAX_TRANSFERS>,
 ) -> Result<stub::Payload<'m>, Stop> {
     let Entry { me, op, .. } = *entry;
-    let Some(message) = message else {
-        return Ok(stub::Payload::Plain(op.words));
-    };
     if op.transfers() != 0 {
         take_caps(me, op, message, caps)?;
     }
-    // Asked only here: words are the call's own anyway.
     let place = match message.bytes() as usize >= object.long_from() {
         true => scratch::Place::Own,
         false => scratch::Place::OfCpu,
