@@ -4,6 +4,7 @@
 //! refuses a figure that is not the one that `docs/benchmarks.md` gives.
 
 mod figures;
+mod group;
 mod guest;
 mod linux;
 mod number;

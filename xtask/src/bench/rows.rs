@@ -1,61 +1,10 @@
 //! The rows: what each one is, and its budget.
 
+pub use super::group::{Group, Start};
 use super::linux;
 use crate::image::Shape;
 use crate::image::contents::Loader;
 use crate::qemu::FirmwareKind;
-
-/// What a row is measured in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Group {
-    /// From the loader's first instruction to the first one of a program, booted directly.
-    Boot,
-    /// The same under UEFI firmware.
-    BootUefi,
-    /// From the machine's reset to the first instruction of a program, from a boot medium.
-    Reset(Start),
-    /// Loops that need no device, booted under `-icount`.
-    Calls,
-    /// Loops that read a disk, in real time: `-icount` would jump over the waits.
-    Block,
-    /// Loops over registers, DMA memory and commands, in real time for the same reason.
-    Device,
-    /// The same below a remapping unit that is on, where every function has a domain of its own.
-    Domain,
-    /// Everything large that a program can ask for. What counts is the longest stretch with interrupts off, of all
-    /// repetitions.
-    Hold,
-    /// The same with two CPUs.
-    HoldTwo,
-}
-
-impl Group {
-    /// Whether a program marks what is measured, so that it can be told where the instructions go.
-    pub fn has_marks(self) -> bool {
-        matches!(
-            self,
-            Self::Calls | Self::Block | Self::Device | Self::Domain
-        )
-    }
-
-    /// Whether the longest stretch with interrupts off counts, not the sum.
-    pub fn is_hold(self) -> bool {
-        matches!(self, Self::Hold | Self::HoldTwo)
-    }
-}
-
-/// A medium and the machine that boots it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Start {
-    /// What kind of medium; `None` is QEMU's direct boot.
-    pub shape: Option<Shape>,
-    /// Who reads it first.
-    pub firmware: FirmwareKind,
-    /// Which loader it carries.
-    pub loader: Loader,
-    /// QEMU's machine type.
-    pub model: &'static str,
-}
 
 const fn start(shape: Shape, firmware: FirmwareKind) -> Start {
     Start {
@@ -114,7 +63,7 @@ pub const HOLD_MAX_TWO: &str = "hold_max_two";
 const NONE: [f64; 2] = [0.0, 0.0];
 
 /// All of them, in the order of the table.
-pub const ROWS: [Row; 75] = [
+pub const ROWS: [Row; 80] = [
     // Linux: 1.521 G from reset to its first program; a tenth and three hundredths of that.
     row(
         "boot_user",
@@ -237,6 +186,36 @@ pub const ROWS: [Row; 75] = [
         "map_unmap_4k",
         Group::Calls,
         "map a page, there and zeroed at once, and unmap it",
+        NONE,
+    ),
+    row(
+        "facet_mint",
+        Group::Calls,
+        "mint a facet, and drop it",
+        NONE,
+    ),
+    row(
+        "facet_mint_10000",
+        Group::Calls,
+        "the same where the endpoint has 10,000 facets and its holder as many capabilities",
+        NONE,
+    ),
+    row(
+        "null_call_10000",
+        Group::Calls,
+        "null_call where the process holds 10,000 capabilities",
+        NONE,
+    ),
+    row(
+        "ipc_rt_reg_10000",
+        Group::Calls,
+        "ipc_rt_reg where the client holds 10,000 capabilities",
+        NONE,
+    ),
+    row(
+        "map_unmap_4k_10000",
+        Group::Calls,
+        "map_unmap_4k where the process has 10,000 mappings",
         NONE,
     ),
     row(

@@ -1,5 +1,6 @@
 //! Rows that need no device: calls, rings, processes, the timer.
 
+use sdk::alloc::vec::Vec;
 use sdk::process::process_spawner::{Grant, Limits};
 use sdk::process::virtual_memory;
 use sdk::schema::bench::echo;
@@ -69,7 +70,48 @@ pub fn run(env: &Env) -> Result<(), Error> {
     measure::<18, 19>("irq_wake", 50, |n| {
         (0..n).try_for_each(|_| timer.sleep(timer.now()?.ns + 1_000_000))
     })?;
+    among_many(env, &echo)?;
     Ok(server.kill()?)
+}
+
+/// How many of each kind there are in the rows below.
+const MANY: u32 = 10_000;
+
+/// What calls cost where the process holds 10,000 capabilities, of as many facets of one endpoint, and later as many mappings.
+fn among_many(env: &Env, echo: &Echo) -> Result<(), Error> {
+    let factory: EndpointFactory = env.get("endpointFactory")?;
+    let endpoint: Endpoint = factory.create()?.endpoint;
+    let mint =
+        |cookie: u32| endpoint.mint(cookie.into(), echo::INTERFACE_ID, Lifetime::Incarnation);
+    measure::<110, 111>("facet_mint", CALLS, |n| {
+        (0..n).try_for_each(|cookie| mint(cookie).map(drop))
+    })?;
+    let mut held = Vec::new();
+    for cookie in 0..MANY {
+        held.push(mint(cookie)?);
+    }
+    measure::<112, 113>("facet_mint_10000", CALLS, |n| {
+        (0..n).try_for_each(|cookie| mint(cookie).map(drop))
+    })?;
+    // The last of all that there are.
+    let timer: Timer = env.get("timer")?;
+    measure::<114, 115>("null_call_10000", MANY, |n| {
+        (0..n).try_for_each(|_| timer.now().map(drop))
+    })?;
+    measure::<116, 117>("ipc_rt_reg_10000", CALLS, |n| {
+        (0..n).try_for_each(|i| echo.words(u64::from(i), 2, 3, 4).map(drop))
+    })?;
+    drop(held);
+    let memory: virtual_memory::Client<sdk::Cap> = env.get("vm")?;
+    let mut mapped = Vec::new();
+    for _ in 0..MANY {
+        mapped.push(memory.map(PAGE, READ_WRITE)?.address);
+    }
+    measure::<118, 119>("map_unmap_4k_10000", CALLS, |n| {
+        (0..n).try_for_each(|_| memory.unmap(memory.map(PAGE, READ_WRITE)?.address, PAGE))
+    })?;
+    let mut mapped = mapped.into_iter();
+    Ok(mapped.try_for_each(|address| memory.unmap(address, PAGE))?)
 }
 
 /// NOPs through the ring, alone and in batches. An operation is one NOP.
