@@ -35,7 +35,10 @@ pub use fpu::{FpuState, has as has_fpu, switch as switch_fpu};
 #[cfg(sabotage)]
 pub use lock::held;
 pub use lock::{Guard, Lock, relax, set_relax};
-pub use percpu::{CpuBlock, MAX_CPUS, index, install as install_percpu, set_kernel_stack};
+pub use percpu::{
+    CpuBlock, MAX_CPUS, index, install as install_percpu, owner, scheduler, set_kernel_stack,
+    set_owner,
+};
 pub use selectors::clear as clear_selectors;
 pub use switch::{prepare_stack, switch_stacks};
 pub use tsc::read as read_tsc;

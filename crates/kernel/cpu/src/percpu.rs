@@ -19,11 +19,17 @@ pub struct CpuBlock {
     pub index: u32,
     /// Local APIC identifier.
     pub apic_id: u32,
+    /// Address of the scheduler's part of this CPU.
+    pub scheduler: u64,
+    /// Address of what the task that runs belongs to; 0 for nothing.
+    pub owner: u64,
 }
 
 pub(crate) const KERNEL_STACK: usize = offset_of!(CpuBlock, kernel_stack);
 pub(crate) const USER_STACK: usize = offset_of!(CpuBlock, user_stack);
 const INDEX: usize = offset_of!(CpuBlock, index);
+const SCHEDULER: usize = offset_of!(CpuBlock, scheduler);
+const OWNER: usize = offset_of!(CpuBlock, owner);
 
 /// Makes `block` this CPU's block.
 ///
@@ -45,6 +51,37 @@ pub fn index() -> usize {
         core::arch::asm!("mov {:e}, gs:[{}]", out(reg) value, const INDEX, options(nostack, preserves_flags, readonly));
     }
     value as usize
+}
+
+/// What [`CpuBlock::scheduler`] says on the CPU this runs on.
+#[inline(always)]
+pub fn scheduler() -> *const () {
+    let value: *const ();
+    // SAFETY: GS points at this CPU's block from `install` on.
+    unsafe {
+        core::arch::asm!("mov {}, gs:[{}]", out(reg) value, const SCHEDULER, options(nostack, preserves_flags, readonly));
+    }
+    value
+}
+
+/// What [`set_owner`] said last on the CPU this runs on.
+#[inline(always)]
+pub fn owner() -> *const () {
+    let value: *const ();
+    // SAFETY: GS points at this CPU's block from `install` on.
+    unsafe {
+        core::arch::asm!("mov {}, gs:[{}]", out(reg) value, const OWNER, options(nostack, preserves_flags, readonly));
+    }
+    value
+}
+
+/// Notes what the task belongs to that runs on this CPU from now on.
+#[inline(always)]
+pub fn set_owner(owner: *const ()) {
+    // SAFETY: GS points at this CPU's block; only this CPU writes it.
+    unsafe {
+        core::arch::asm!("mov gs:[{}], {}", const OWNER, in(reg) owner, options(nostack, preserves_flags));
+    }
 }
 
 /// Sets the stack that the next entry from user mode starts on.

@@ -40,7 +40,7 @@ pub(crate) fn answer_with(me: &Thread, right: ReplyRight, payload: Payload) -> W
         return Woken::NOBODY;
     };
     let f = write_answer(me, &won, payload, 0, |_| Ok(()));
-    won.caller.complete(won.route, f)
+    won.caller.complete_counted(won.route, f)
 }
 
 #[inline(never)]

@@ -96,7 +96,7 @@ impl ReplyRight {
         // The object is in no pool before its body is empty, so nobody begins the next call with it meanwhile.
         self.call.word.answer(self.generation()).ok()?;
         let won = empty(&self.call)?;
-        won.caller.recycle(self.into_call());
+        won.caller.recycle_from(won.route, self.into_call());
         Some(won)
     }
 
@@ -154,7 +154,7 @@ pub(crate) fn win(call: &Arc<Call>, generation: u64, ending: Ending) -> Option<W
     let won = empty(call)?;
     // The generation rises here, so a late ending finds `Stale`.
     let _ = call.word.consume(generation);
-    won.caller.recycle(call.clone());
+    won.caller.recycle_from(won.route, call.clone());
     Some(won)
 }
 

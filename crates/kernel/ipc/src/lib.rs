@@ -55,6 +55,7 @@ mod endpoint;
 mod enter;
 mod facet;
 mod invoke;
+mod kept;
 mod kernel_call;
 mod life;
 mod loan;

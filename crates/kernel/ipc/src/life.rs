@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 use account::Kind;
 use call_state::{Ending, Mailbox};
@@ -18,6 +18,7 @@ use crate::area::Area;
 use crate::call::win;
 use crate::closing::Closing;
 use crate::exit::Joins;
+use crate::kept::Kept;
 use crate::pool::Pool;
 use crate::receives::Receives;
 use crate::records::{Object, Process, Thread};
@@ -150,9 +151,12 @@ impl Thread {
                 ring: Lock::new(Ring::default()),
                 outbound: Lock::new(Vec::new()),
                 calls: Pool::new(),
+                own_call: Kept::new(),
+                own_count: Kept::new(),
                 lending: Lock::new(None),
                 loan_depth: AtomicU8::new(0),
                 receives: Lock::new(Receives::new()),
+                noted: AtomicPtr::new(core::ptr::null_mut()),
                 ended_last: AtomicUsize::new(0),
                 start: (spec.entry, spec.stack, spec.argument),
                 leaving: AtomicBool::new(false),
@@ -205,6 +209,11 @@ pub fn exit_thread(code: i64) -> ! {
         // Seen by whoever holds the lock of an endpoint after `cancel_everything` had it.
         me.leaving.store(true, Ordering::Relaxed);
         me.cancel_everything();
+        // Nothing of it is under way any more that could bring one back.
+        // SAFETY: this is the thread that runs.
+        let own = unsafe { me.own_count.take() };
+        sabotage!(KEEP_OWN_COUNT => core::mem::forget(own.clone()));
+        drop(own);
         park::forget(&me);
         me.joins.end(code);
         // Each of the threads of a process that ends may hand the CPU to the next.

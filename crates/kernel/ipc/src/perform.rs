@@ -62,7 +62,10 @@ pub(crate) fn receive_on(entry: &Entry<'_>, core: &Arc<EndpointCore>, buffer: Sp
     let Entry { me, route, op } = *entry;
     me.note_receive(core)?;
     let receiver = Receiver {
-        thread: me.clone(),
+        thread: match route {
+            Route::Register => me.counted(),
+            Route::Ring(_) => me.clone(),
+        },
         route,
         buffer,
         deadline: op.deadline,

@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize};
 
 use account::{Charge, Opened, Share};
 use arrayvec::{ArrayString, ArrayVec};
@@ -25,6 +25,7 @@ use crate::call_log::Log;
 use crate::closing::Closing;
 use crate::exit::{Exits, Joins};
 use crate::finished::Route;
+use crate::kept::Kept;
 use crate::marks::Marks;
 use crate::meeting::Queues;
 use crate::message::Payload;
@@ -97,12 +98,18 @@ pub struct Thread {
     /// Room for the capabilities of an answer or of a call to the kernel, kept from one to the next.
     pub(crate) outbound: Lock<Vec<Outbound>>,
     pub(crate) calls: Pool<Call>,
+    /// The call object of its last operation in registers.
+    pub(crate) own_call: Kept<Call>,
+    /// A count of itself, for its next operation in registers: it goes with that and comes back with the result.
+    pub(crate) own_count: Kept<Self>,
     /// The last call in registers that lent anything, and its generation: see `loan`.
     pub(crate) lending: Lock<Option<(Arc<Call>, u64)>>,
     /// How many loans what is lent to this thread follows from, at most.
     pub(crate) loan_depth: AtomicU8,
     /// Endpoints on which a receive may be pending.
     pub(crate) receives: Lock<Receives<EndpointCore>>,
+    /// Which of them it received on last, to be compared with others.
+    pub(crate) noted: AtomicPtr<EndpointCore>,
     /// Where the call that was cancelled last lies in the list of calls.
     pub(crate) ended_last: AtomicUsize,
     /// First instruction, stack pointer and argument.

@@ -6,6 +6,7 @@
 //! where it is found out, with nothing changed that the long way would not have changed.
 
 use alloc::sync::Arc;
+use core::mem::ManuallyDrop;
 
 use call_state::{CallState, Ending};
 use ring_abi::{Refusal, StatusWord, completion_flags};
@@ -20,7 +21,7 @@ use crate::message::fit;
 use crate::operation::{Begun, Outcome, then};
 use crate::perform::receive_on;
 use crate::records::{
-    Call, EndpointCore, Entry, Facet, Object, Process, Receiver, ReplyRight, Slot,
+    Call, EndpointCore, Entry, Facet, Object, Receiver, ReplyRight, Slot, Thread,
 };
 use crate::{invoke, loan};
 
@@ -32,7 +33,7 @@ pub(crate) fn call(
     facet: Arc<Facet>,
 ) -> Outcome {
     let Entry { me, op, .. } = *entry;
-    let call = me.take_call().ok_or(Refusal::OverBudget)?;
+    let call = me.take_own_call().ok_or(Refusal::OverBudget)?;
     facet.through.enter(&call);
     let suits = |r: &Receiver| r.route == Route::Register || sabotage!(TAKE_ANY_RECEIVER);
     let (generation, CallState::Idle) = call.word.load() else {
@@ -77,7 +78,7 @@ pub(crate) fn call(
             }
         }
     };
-    let woken = receiver.thread.complete(Route::Register, received);
+    let woken = receiver.thread.complete_counted(Route::Register, received);
     Ok(Begun::Waiting(woken))
 }
 
@@ -92,7 +93,7 @@ fn start(
 ) -> (u64, Result<(), Refusal>) {
     let Entry { me, op, .. } = *entry;
     let mut body = call.body.lock();
-    body.caller = Some(me.clone());
+    body.caller = Some(me.counted());
     body.generation = generation;
     body.route = Route::Register;
     body.method = op.method();
@@ -179,16 +180,44 @@ fn wait_again(receiver: Receiver, core: &Arc<EndpointCore>) {
     }
 }
 
+/// The endpoint to receive on: the one that the thread has noted, which keeps it, or one that is counted here.
+enum At {
+    Noted(ManuallyDrop<Arc<EndpointCore>>),
+    Counted(Arc<EndpointCore>),
+}
+
+impl At {
+    #[inline(always)]
+    fn of(me: &Thread, core: &Arc<EndpointCore>) -> Self {
+        if me.has_noted(core) {
+            // SAFETY: a count that stays where it is, and is not given back here.
+            Self::Noted(ManuallyDrop::new(unsafe {
+                Arc::from_raw(Arc::as_ptr(core))
+            }))
+        } else {
+            Self::Counted(core.clone())
+        }
+    }
+
+    #[inline(always)]
+    fn core(&self) -> &Arc<EndpointCore> {
+        match self {
+            Self::Noted(core) => core,
+            Self::Counted(core) => core,
+        }
+    }
+}
+
 /// What the handles of a return and receive name.
 #[inline(always)]
 fn taken(
-    process: &Process,
+    me: &Thread,
     (handle, endpoint): (u64, u64),
-) -> Result<(ReplyRight, Result<Arc<EndpointCore>, Refusal>), Refusal> {
-    let mut table = process.handles.lock();
+) -> Result<(ReplyRight, Result<At, Refusal>), Refusal> {
+    let mut table = me.process.handles.lock();
     let right = take_out(&mut table, handle)?;
     let core = match table.get(endpoint) {
-        Ok(Object::Endpoint(endpoint)) => Ok(endpoint.core().clone()),
+        Ok(Object::Endpoint(endpoint)) => Ok(At::of(me, endpoint.core())),
         Ok(_) => Err(Refusal::WrongKind),
         Err(refusal) => Err(refusal),
     };
@@ -199,14 +228,14 @@ fn taken(
 #[inline(always)]
 pub(crate) fn return_receive(entry: &Entry<'_>, message: Option<Span>) -> Outcome {
     let Entry { me, op, .. } = *entry;
-    let (right, core) = taken(&me.process, (op.handle, op.second))?;
+    let (right, core) = taken(me, (op.handle, op.second))?;
     let woken = answer_with(me, right, op.payload(message));
     let buffer = match me.area.span(op.reply) {
         Ok(buffer) => buffer,
         Err(misuse) => return then(woken, Err(misuse.into())),
     };
     match core {
-        Ok(core) => then(woken, receive_on(entry, &core, buffer)),
+        Ok(core) => then(woken, receive_on(entry, core.core(), buffer)),
         Err(refusal) => then(woken, Err(refusal.into())),
     }
 }

@@ -25,7 +25,7 @@ const CALL_BYTES: u64 = 1024;
 /// Makes the process that runs pay for what is allocated on its CPU. Once, when every CPU has its idle task.
 pub fn pay_by_running() {
     fn payer() -> *const Account {
-        let owner = sched::current().owner().cast::<Thread>();
+        let owner = cpu::owner().cast::<Thread>();
         // SAFETY: as for `current`; a thread that runs has a process, and that its account.
         unsafe { owner.as_ref() }.map_or(core::ptr::null(), |t| Arc::as_ptr(t.process.account()))
     }
@@ -35,7 +35,7 @@ pub fn pay_by_running() {
 
 /// The thread that runs.
 pub fn current() -> Arc<Thread> {
-    let owner = sched::current().owner().cast::<Thread>();
+    let owner = cpu::owner().cast::<Thread>();
     // SAFETY: `Thread::new` stored `Arc::as_ptr`, and the process holds the thread until it has exited.
     unsafe {
         Arc::increment_strong_count(owner);
@@ -44,9 +44,9 @@ pub fn current() -> Arc<Thread> {
 }
 
 /// As [`current`], without counting: for the length of one entry of this very thread.
-#[inline]
+#[inline(always)]
 pub(crate) fn current_shared() -> ManuallyDrop<Arc<Thread>> {
-    let owner = sched::current().owner().cast::<Thread>();
+    let owner = cpu::owner().cast::<Thread>();
     // SAFETY: as for `current`; the count that this pointer stands for is the process', and is never given back here.
     ManuallyDrop::new(unsafe { Arc::from_raw(owner) })
 }
@@ -56,7 +56,7 @@ static CLOSING: Closing<EndpointCore> = Closing::new();
 
 /// What the task that runs, or that an interrupt came to, is closing.
 pub(crate) fn current_closing() -> &'static Closing<EndpointCore> {
-    let owner = sched::current().owner().cast::<Thread>();
+    let owner = cpu::owner().cast::<Thread>();
     if owner.is_null() {
         return &CLOSING;
     }
@@ -82,7 +82,21 @@ impl Thread {
         if let Some(call) = self.calls.take() {
             return Some(call);
         }
+        // SAFETY: this is the thread that runs.
+        if let Some(call) = unsafe { self.own_call.take() } {
+            return Some(call);
+        }
         self.make_call()
+    }
+
+    /// As [`Self::take_call`], for the operation in registers, which mostly uses the same one.
+    #[inline(always)]
+    pub(crate) fn take_own_call(&self) -> Option<Arc<Call>> {
+        // SAFETY: this is the thread that runs.
+        match unsafe { self.own_call.take() } {
+            Some(call) => Some(call),
+            None => self.take_call(),
+        }
     }
 
     #[inline(never)]
@@ -94,6 +108,44 @@ impl Thread {
     #[inline(always)]
     pub(crate) fn recycle(&self, call: Arc<Call>) {
         self.calls.put(call);
+    }
+
+    /// As [`Self::recycle`], by whoever ended the call, for one that came by `route`.
+    #[inline(always)]
+    pub(crate) fn recycle_from(&self, route: Route, call: Arc<Call>) {
+        let left = match route {
+            Route::Register => self.own_call.put(call).err(),
+            Route::Ring(_) => Some(call),
+        };
+        if let Some(call) = left {
+            self.calls.put(call);
+        }
+    }
+
+    /// A count of the thread that runs, which waits in registers next: the one that came back from its last operation there, if
+    /// that is at hand.
+    #[inline(always)]
+    pub(crate) fn counted(self: &Arc<Self>) -> Arc<Self> {
+        // SAFETY: this is the thread that runs.
+        match unsafe { self.own_count.take() } {
+            Some(count) => count,
+            None => self.clone(),
+        }
+    }
+
+    /// As [`Self::complete`], by who holds a count of the thread that was made for this operation: it goes back to the thread,
+    /// where that was woken.
+    #[inline(always)]
+    pub(crate) fn complete_counted(self: Arc<Self>, route: Route, f: Finished) -> Woken {
+        let woken = self.complete(route, f);
+        // A thread that was woken runs when `woken` lets it, and not before: nobody else touches its place.
+        if !woken.is_nobody() {
+            let at = Arc::as_ptr(&self);
+            // SAFETY: a thread that was woken and does not run has not ended, so that its process keeps it.
+            let place = unsafe { &(*at).own_count };
+            drop(place.put(self).err());
+        }
+        woken
     }
 
     /// An empty list for outgoing capabilities, to be given back with [`Thread::return_list`].
@@ -117,7 +169,19 @@ impl Thread {
     /// `OverBudget`.
     #[inline(always)]
     pub(crate) fn note_receive(&self, core: &Arc<EndpointCore>) -> Result<(), Refusal> {
-        self.receives.lock().note(core, EndpointCore::is_closed)
+        if self.has_noted(core) {
+            return Ok(());
+        }
+        self.receives.lock().note(core, EndpointCore::is_closed)?;
+        self.noted
+            .store(Arc::as_ptr(core).cast_mut(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether it is the endpoint that was noted last: then it is in `receives`, and only this thread takes it out there.
+    #[inline(always)]
+    pub(crate) fn has_noted(&self, core: &Arc<EndpointCore>) -> bool {
+        core::ptr::eq(self.noted.load(Ordering::Relaxed), Arc::as_ptr(core))
     }
 
     /// Endpoints on which a receive may be pending, one after the other.

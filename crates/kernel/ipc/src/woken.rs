@@ -2,12 +2,12 @@
 
 use alloc::sync::Arc;
 
-use sched::Task;
+use sched::{Taken, Task};
 
 /// The thread that waited for a result it now has, if one did. It is in nobody's run queue: whoever holds this lets it run.
 #[must_use = "the thread never runs again"]
 #[derive(Debug)]
-pub(crate) struct Woken(Option<Arc<Task>>);
+pub(crate) struct Woken(Option<Taken>);
 
 impl Woken {
     /// Nobody waited.

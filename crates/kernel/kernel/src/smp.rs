@@ -27,6 +27,8 @@ static mut BLOCKS: [CpuBlock; MAX_CPUS] = [const {
         user_stack: 0,
         index: 0,
         apic_id: 0,
+        scheduler: 0,
+        owner: 0,
     }
 }; MAX_CPUS];
 
@@ -118,6 +120,7 @@ pub unsafe fn install_cpu_block(index: usize) {
         let block = &raw mut BLOCKS[index];
         let block = &mut *block;
         block.index = index as u32;
+        block.scheduler = sched::part_of(index) as u64;
         cpu::install_percpu(block);
     }
 }

@@ -6,10 +6,11 @@ use cpu::Lock;
 use frames::{FRAME_BYTES, Frames, ShootdownReceipt, Use, entry_gone, entry_made};
 use sabotage::sabotage;
 
+use crate::USER_END;
+use crate::shootdown::{self, Fate};
 use crate::table::{
     ADDRESS, Access, PRESENT, Slot, USER, WRITE, first_present, index, present, slot, walk,
 };
-use crate::{USER_END, shootdown};
 
 /// Why a page could not be mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,7 +228,7 @@ impl AddressSpace {
             let mut unlinked = Unlinked::default();
             self.unlink(path.0, &mut unlinked);
             // A page below each of the tables is dropped, which drops what is cached of the way to it too.
-            let receipt = shootdown::run(&self.active, at, here, 0);
+            let receipt = shootdown::run((self.root, &self.active), at, here, Fate::Stays);
             unlinked.free(receipt, source);
         });
         cached
@@ -268,7 +269,7 @@ impl AddressSpace {
         }
         if unlinked.count > 0 {
             // A CPU may have looked at them on its own, though nothing was there.
-            let receipt = shootdown::run(&self.active, address, 1, 0);
+            let receipt = shootdown::run((self.root, &self.active), address, 1, Fate::Stays);
             unlinked.free(receipt, source);
         }
     }
@@ -312,7 +313,7 @@ impl AddressSpace {
 
     /// Waits until no CPU holds an old translation of the range.
     pub fn shoot_down(&self, address: u64, pages: u64) -> ShootdownReceipt {
-        shootdown::run(&self.active, address, pages, 0)
+        shootdown::run((self.root, &self.active), address, pages, Fate::Stays)
     }
 
     /// Physical address behind a mapped user address. No table of it goes meanwhile: the caller sees to that.
@@ -326,7 +327,7 @@ impl AddressSpace {
     pub fn evict(&self) -> ShootdownReceipt {
         // Before the CPUs are counted: `activate` looks at it after it has counted its own in.
         self.retired.store(true, Ordering::SeqCst);
-        let receipt = shootdown::run(&self.active, 0, 0, self.root);
+        let receipt = shootdown::run((self.root, &self.active), 0, 0, Fate::Goes);
         self.active.store(0, Ordering::SeqCst);
         receipt
     }
@@ -420,23 +421,25 @@ impl Drop for AddressSpace {
     }
 }
 
-/// Loads a space on this CPU, or the kernel's own if the space was evicted. `previous` is the one that was loaded, if any.
-pub fn activate(space: &AddressSpace, previous: Option<&AddressSpace>) {
+/// Loads a space on this CPU, or the kernel's own if the space was evicted. Where it was loaded before, the CPU is still counted in
+/// mostly: it is counted out by the next shootdown that finds another one loaded.
+pub fn activate(space: &AddressSpace) {
     if cpu::current_root() == space.root {
         return;
     }
     let me = 1u64 << cpu::index();
-    space.active.fetch_or(me, Ordering::SeqCst);
+    // This CPU's bit is set here, and cleared by this CPU's answers or when everybody was evicted.
+    if space.active.load(Ordering::Relaxed) & me == 0 {
+        space.active.fetch_or(me, Ordering::SeqCst);
+    }
+    // Whoever evicts it sees this CPU counted in, or this CPU sees that it does: one that was counted in before is asked, and
+    // answers with what it has loaded by then.
     let root = if space.retired.load(Ordering::SeqCst) {
-        // Its tables are going. Whoever evicts it sees this CPU counted in, or this CPU sees that it does.
-        space.active.fetch_and(!me, Ordering::SeqCst);
+        // Its tables are going.
         crate::kernel_root()
     } else {
         space.root
     };
     // SAFETY: the root's upper half is the kernel's.
     unsafe { cpu::load_root(root) };
-    if let Some(previous) = previous {
-        previous.active.fetch_and(!me, Ordering::SeqCst);
-    }
 }

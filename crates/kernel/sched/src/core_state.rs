@@ -14,13 +14,14 @@ use sabotage::sabotage;
 
 use crate::Task;
 use crate::run_queue::{End, RunQueue};
+use crate::task::Taken;
 use crate::timer::TimerHeap;
 
 /// Only the CPU itself touches these, with interrupts off.
 #[derive(Debug)]
 pub(crate) struct Local {
-    pub(crate) current: Option<Arc<Task>>,
-    pub(crate) previous: Option<Arc<Task>>,
+    pub(crate) current: Option<Taken>,
+    pub(crate) previous: Option<Taken>,
     pub(crate) idle: Option<Arc<Task>>,
     /// The address space that is loaded while a task runs that has none of its own.
     pub(crate) kept: Option<Arc<AddressSpace>>,
@@ -64,7 +65,7 @@ unsafe impl Sync for Core {}
 
 impl Core {
     /// Queues a task, which is in no queue, here: this is the element of CPU `cpu`. Returns the priority it waits at.
-    pub(crate) fn push(&self, task: Arc<Task>, cpu: usize, end: End) -> u8 {
+    pub(crate) fn push(&self, task: Taken, cpu: usize, end: End) -> u8 {
         let mut queue = self.queue.lock();
         let priority = queue.push(task, cpu, end);
         self.waiting.store(queue.occupied(), Ordering::Relaxed);
@@ -72,7 +73,7 @@ impl Core {
     }
 
     /// Takes out the task that comes first of those that have time left. Whether some had none, and were set aside.
-    pub(crate) fn pop(&self, cpu: usize) -> (Option<Arc<Task>>, bool) {
+    pub(crate) fn pop(&self, cpu: usize) -> (Option<Taken>, bool) {
         let mut queue = self.queue.lock();
         let any_out = queue.set_aside(crate::budget::is_out);
         let task = queue.pop(cpu);
@@ -142,9 +143,15 @@ pub(crate) fn core(cpu: usize) -> &'static Core {
     &CORES[cpu % MAX_CPUS]
 }
 
-#[inline]
+/// The address of what CPU `cpu` has here, for the block that it finds through GS.
+pub fn part_of(cpu: usize) -> *const () {
+    ::core::ptr::from_ref(core(cpu)).cast()
+}
+
+#[inline(always)]
 pub(crate) fn this() -> &'static Core {
-    core(cpu::index())
+    // SAFETY: this CPU's block holds what `part_of` gave for it, from before anything runs that asks.
+    unsafe { &*cpu::scheduler().cast::<Core>() }
 }
 
 /// This CPU's private part.

@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 use sabotage::sabotage;
 
 use crate::core_state::{core, this};
-use crate::switch::{running, yield_now};
+use crate::switch::{current, yield_now};
 
 /// What a look found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +49,12 @@ pub fn point() -> Look {
 #[inline(never)]
 fn attend() -> Look {
     sabotage!(SKIP_LOOKS => return Look::GoOn);
-    if running().space.is_none() {
+    if current().space.is_none() {
         // The idle task, letting go of what ran before it: it is in no queue, and looks for others anyway.
         return Look::GoOn;
     }
     yield_now();
-    if running().is_ending() {
+    if current().is_ending() {
         Look::Ending
     } else {
         Look::GoOn

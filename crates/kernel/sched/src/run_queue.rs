@@ -3,7 +3,6 @@
 //! The links lie in the tasks, so that nothing here allocates, and a task whose priority changes while it waits is moved
 //! without looking for it.
 
-use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::ptr::null;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -11,7 +10,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 pub use call_state::PRIORITIES;
 
 use crate::Task;
-use crate::task::ON;
+use crate::task::{ON, Taken};
 
 /// A task's place in a run queue.
 #[derive(Debug)]
@@ -57,7 +56,7 @@ pub(crate) enum End {
     Front,
 }
 
-/// The queue of one CPU. Each task in it is held by one count, which goes back with [`RunQueue::pop`].
+/// The queue of one CPU. What is in it is [`Taken`], and so is what [`RunQueue::pop`] gives.
 #[derive(Debug)]
 pub(crate) struct RunQueue {
     first: [*const Task; PRIORITIES + 1],
@@ -72,7 +71,7 @@ const SPENT: usize = PRIORITIES;
 /// How many are set aside, or asked whether their budget is back, in one go.
 const SET_ASIDE: usize = 8;
 
-// SAFETY: the pointers stand for counts of `Arc<Task>`, and tasks are `Send` and `Sync`.
+// SAFETY: the pointers stand for what is `Send`.
 unsafe impl Send for RunQueue {}
 
 /// The links of a task.
@@ -102,7 +101,7 @@ impl RunQueue {
     }
 
     /// Queues a task, which is in no queue, on CPU `cpu`, whose queue this is. Returns the priority it waits at.
-    pub(crate) fn push(&mut self, task: Arc<Task>, cpu: usize, end: End) -> u8 {
+    pub(crate) fn push(&mut self, task: Taken, cpu: usize, end: End) -> u8 {
         // Whoever changes the priority writes it before it looks for the task's place: either it finds the task here,
         // or the new priority is read here.
         task.place.cpu.store(cpu as u32 + 1, Ordering::SeqCst);
@@ -114,10 +113,10 @@ impl RunQueue {
     }
 
     /// Puts a task, whose place says that it is here, into a ring.
-    fn link(&mut self, task: Arc<Task>, level: usize, end: End) {
-        let task = Arc::into_raw(task);
+    fn link(&mut self, task: Taken, level: usize, end: End) {
+        let task = task.as_ptr();
         let first = self.first[level];
-        // SAFETY: the task is held by the count that `into_raw` left, its neighbours by theirs; all are in this queue.
+        // SAFETY: the task and its neighbours are taken; all are in this queue.
         unsafe {
             if first.is_null() {
                 *links(task) = Links {
@@ -142,7 +141,7 @@ impl RunQueue {
     }
 
     /// Queues a task, which is in no queue, among those whose budget is used up.
-    pub(crate) fn push_spent(&mut self, task: Arc<Task>, cpu: usize) {
+    pub(crate) fn push_spent(&mut self, task: Taken, cpu: usize) {
         task.place.cpu.store(cpu as u32 + 1, Ordering::SeqCst);
         self.link(task, SPENT, End::Back);
         self.spent += 1;
@@ -161,13 +160,13 @@ impl RunQueue {
                 break;
             };
             let task = self.first[level as usize];
-            // SAFETY: the first of an occupied level is in this queue, and held by the count that `push` left.
+            // SAFETY: the first of an occupied level is in this queue, and taken.
             unsafe {
                 if !is_out(&*task) {
                     break;
                 }
                 self.unlink(task);
-                self.link(Arc::from_raw(task), SPENT, End::Back);
+                self.link(Taken::new(&*task), SPENT, End::Back);
             }
             self.spent += 1;
             any = true;
@@ -193,10 +192,10 @@ impl RunQueue {
                 self.unasked = 0;
                 break;
             }
-            // SAFETY: it is in this queue, and held by the count that its way here left.
+            // SAFETY: it is in this queue, and taken.
             let task = unsafe {
                 self.unlink(task);
-                Arc::from_raw(task)
+                Taken::new(&*task)
             };
             if is_out(&task) {
                 self.link(task, SPENT, End::Back);
@@ -236,13 +235,13 @@ impl RunQueue {
     }
 
     /// Takes out the task that comes first. It counts as being on CPU `cpu`, whose queue this is, from here on.
-    pub(crate) fn pop(&mut self, cpu: usize) -> Option<Arc<Task>> {
+    pub(crate) fn pop(&mut self, cpu: usize) -> Option<Taken> {
         let level = self.occupied.checked_ilog2()? as usize;
         let task = self.first[level];
-        // SAFETY: the first of an occupied level is in this queue, and held by the count that `push` left.
+        // SAFETY: the first of an occupied level is in this queue, and taken.
         let task = unsafe {
             self.unlink(task);
-            Arc::from_raw(task)
+            Taken::new(&*task)
         };
         task.last_cpu.store(cpu as u32, Ordering::Relaxed);
         task.on_cpu.store(ON, Ordering::Relaxed);
@@ -264,7 +263,7 @@ impl RunQueue {
         // SAFETY: as before.
         let task = unsafe {
             self.unlink(task);
-            Arc::from_raw(task)
+            Taken::new(task)
         };
         Some(self.push(task, cpu, End::Back))
     }

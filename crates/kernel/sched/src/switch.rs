@@ -8,19 +8,19 @@ use sabotage::sabotage;
 
 use crate::core_state::{Core, IDLE, Local, core, cpu_count, local, local_of, this};
 use crate::run_queue::End;
-use crate::task::{LEAVING, NO_TIMER, OFF, ON};
+use crate::task::{ENDED, LEAVING, NO_TIMER, OFF, ON, Taken};
 use crate::{NEVER, Task, TaskSpec, budget, now_ns, timer};
 
 /// How long equal priorities share a CPU.
 const QUANTUM_NS: u64 = 5_000_000;
 
-/// The task that runs on this CPU.
+/// The task that runs on this CPU: whoever asks, for as long as it runs.
 #[inline]
-pub fn current() -> &'static Arc<Task> {
-    // SAFETY: the borrow is of the Arc in this CPU's slot, which changes only inside `switch_to`; whoever holds the
-    // reference across a switch finds the same task in the slot of whatever CPU it resumes on.
+pub fn current() -> &'static Task {
+    // SAFETY: the borrow is of this CPU's slot and ends here; the task stays the same across a switch, and is there for as long as it
+    // runs.
     match unsafe { &local().current } {
-        Some(task) => task,
+        Some(task) => task.task(),
         None => unreachable!("no task before install_idle"),
     }
 }
@@ -49,7 +49,7 @@ pub fn install_idle() -> bool {
     task.on_cpu.store(ON, Ordering::Relaxed);
     // SAFETY: nothing else on this CPU uses its slot yet.
     let l = unsafe { local() };
-    l.current = Some(task.clone());
+    l.current = Some(Taken::new(&task));
     l.idle = Some(task.clone());
     let c = this();
     c.switched_at.store(cpu::read_tsc(), Ordering::Relaxed);
@@ -85,25 +85,23 @@ pub fn count_time() {
 
 /// Charges the time since the last switch, then runs `next` on this CPU, whose element is `c`, until something switches
 /// back.
-fn switch_to(c: &'static Core, next: Arc<Task>) {
-    let next_ptr = Arc::as_ptr(&next);
+fn switch_to(c: &'static Core, next: Taken) {
     // SAFETY: no other borrow of this CPU's slot is in use across these lines.
     let l = unsafe { local_of(c) };
     let previous = match l.current.take() {
-        Some(previous) if !core::ptr::eq(next_ptr, Arc::as_ptr(&previous)) => previous,
+        Some(previous) if !core::ptr::eq(next.as_ptr(), previous.as_ptr()) => previous,
         same => {
             l.current = same;
             return;
         }
     };
     next.last_cpu.store(cpu::index() as u32, Ordering::Relaxed);
-    // Before its priority is read: whoever changes that meanwhile finds it here, or is found below.
-    next.on_cpu.store(ON, Ordering::SeqCst);
+    // Its priority is looked at again when this is seen: see `finish_switch`.
+    next.on_cpu.store(ON, Ordering::Release);
     // Written by this CPU alone.
     let switches = c.switches.load(Ordering::Relaxed);
     c.switches.store(switches + 1, Ordering::Relaxed);
-    c.priority
-        .store(next.priority.load(Ordering::SeqCst), Ordering::Relaxed);
+    c.priority.store(next.priority(), Ordering::Relaxed);
     let since = c.switched_at.load(Ordering::Relaxed);
     let now = count(c, &previous);
     let account = next.account.as_ref().map_or(core::ptr::null(), Arc::as_ptr);
@@ -116,15 +114,14 @@ fn switch_to(c: &'static Core, next: Arc<Task>) {
     // SAFETY: `next` left its last CPU, and this CPU alone loads it.
     let load = unsafe { *next.saved.get() };
     let save = previous.saved.get();
+    cpu::set_kernel_stack(next.stack.top());
+    cpu::set_owner(next.owner());
     l.previous = Some(previous);
     l.current = Some(next);
-    // SAFETY: `l.current` holds the next task.
-    let next = unsafe { &*next_ptr };
-    cpu::set_kernel_stack(next.stack.top());
     // Who pays, where the kernel chose somebody for this task: the choice goes with it, wherever it runs next.
     let chosen = frames::put_choice_aside();
-    // SAFETY: `load` was saved by this function or laid out by `prepare_stack`; `save` lives in the previous task,
-    // which `previous` keeps alive until the switch is over.
+    // SAFETY: `load` was saved by this function or laid out by `prepare_stack`; `save` lies in the previous task, which is there
+    // until `finish_switch` has let go of it.
     unsafe { cpu::switch_stacks(save, load) };
     chosen.take_up();
     finish_switch();
@@ -143,8 +140,7 @@ fn switch_space(l: &mut Local, ran: Option<&Arc<AddressSpace>>, next: &Task) {
     let same = {
         let loaded = ran.or(l.kept.as_ref());
         let same = loaded.is_some_and(|loaded| Arc::ptr_eq(loaded, space));
-        let left = if same { None } else { loaded };
-        paging::activate(space, left.map(|left| &**left));
+        paging::activate(space);
         same
     };
     if l.kept.is_some() {
@@ -190,13 +186,35 @@ fn switch_marked(c: &Core, l: &mut Local, from: &Task, to: &Task, (since, now): 
 /// it blocked is made ready here, because whoever woke it did not wait for this.
 #[inline]
 fn finish_switch() {
+    let c = this();
     // SAFETY: no other borrow of this CPU's slot is in use.
-    let previous = unsafe { local() }.previous.take();
-    if let Some(previous) = previous
-        && previous.on_cpu.swap(OFF, Ordering::AcqRel) == LEAVING
-    {
-        make_ready(previous);
+    let l = unsafe { local_of(c) };
+    let Some(previous) = l.previous.take() else {
+        return;
+    };
+    let was = previous.on_cpu.swap(OFF, Ordering::SeqCst);
+    // From here on everybody sees that the task that runs is on this CPU: whoever changed its priority before is seen here,
+    // and whoever changes it finds it here.
+    if let Some(current) = &l.current {
+        let priority = current.priority.load(Ordering::SeqCst);
+        c.priority.store(priority, Ordering::Relaxed);
     }
+    if was != ON {
+        let_go(previous, was);
+    }
+}
+
+/// Lets go of a task that was woken while this CPU left it, or that has ended.
+#[cold]
+#[inline(never)]
+fn let_go(previous: Taken, was: u8) {
+    if was == LEAVING {
+        return make_ready(previous);
+    }
+    debug_assert_eq!(was, ENDED, "a task was left that nobody ran");
+    // SAFETY: the scheduler's count of it, made when it was woken first. It runs nowhere, nobody wakes it, and this is the last
+    // that the scheduler does with it.
+    drop(unsafe { Arc::from_raw(previous.as_ptr()) });
 }
 
 /// The first thing a fresh task must call.
@@ -204,7 +222,7 @@ pub fn run_first() {
     finish_switch();
 }
 
-fn next_task(c: &Core) -> Arc<Task> {
+fn next_task(c: &Core) -> Taken {
     let (next, any_out) = c.pop(cpu::index());
     if any_out {
         crate::budget::await_refill();
@@ -220,7 +238,7 @@ fn next_task(c: &Core) -> Arc<Task> {
         }
         // SAFETY: no other borrow of this CPU's slot is in use.
         None => match unsafe { &local().idle } {
-            Some(idle) => idle.clone(),
+            Some(idle) => Taken::new(idle),
             None => unreachable!("no idle task"),
         },
     }
@@ -231,13 +249,6 @@ fn start_quantum(c: &Core) {
     c.quantum_end
         .store(now_ns() + QUANTUM_NS, Ordering::Relaxed);
     timer::arm(NEVER);
-}
-
-/// The task that runs, by itself: unlike a place in a CPU's slot it stays the same across a switch.
-#[inline]
-pub(crate) fn running() -> &'static Task {
-    // SAFETY: used only by the task itself, which lives as long as it runs.
-    unsafe { &*Arc::as_ptr(current()) }
 }
 
 /// Marks the current task `me` as waiting, unless it was woken already. `true`: it must leave the CPU.
@@ -279,7 +290,7 @@ fn timed_out(me: &Task, deadline: u64) -> bool {
 /// Waits until somebody wakes this task or `deadline` comes. `true`: the deadline came. A wake-up that came before
 /// the call ends it at once; callers check their condition again.
 pub fn block(deadline: u64) -> bool {
-    let me = running();
+    let me = current();
     if prepare(me, deadline) {
         let c = this();
         switch_to(c, next_task(c));
@@ -288,12 +299,12 @@ pub fn block(deadline: u64) -> bool {
 }
 
 /// As [`block`], and gives this CPU directly to `next`, which [`claim`] returned.
-pub fn block_and_switch(next: Arc<Task>, deadline: u64) -> bool {
+pub fn block_and_switch(next: Taken, deadline: u64) -> bool {
     if sabotage!(SKIP_DIRECT_SWITCH) {
         make_ready(next);
         return block(deadline);
     }
-    let me = running();
+    let me = current();
     let c = this();
     if !prepare(me, deadline) {
         make_ready(next);
@@ -310,7 +321,7 @@ pub fn block_and_switch(next: Arc<Task>, deadline: u64) -> bool {
 /// Takes a waiting task out of its wait, for the caller to run or to make ready. `None`: it was not waiting, and will
 /// notice when it does; or the CPU that it blocked on has not left it yet, and makes it ready when it has.
 #[inline(always)]
-pub fn claim(task: &Arc<Task>) -> Option<Arc<Task>> {
+pub fn claim(task: &Arc<Task>) -> Option<Taken> {
     {
         let mut wait = task.wait.lock();
         if !wait.blocked {
@@ -318,12 +329,23 @@ pub fn claim(task: &Arc<Task>) -> Option<Arc<Task>> {
             return None;
         }
         wait.blocked = false;
+        if !wait.started {
+            wait.started = true;
+            keep(task);
+        }
     }
     timer::cancel(task);
     if task.is_on_cpu() && hand_over(task) {
         return None;
     }
-    Some(task.clone())
+    Some(Taken::new(task))
+}
+
+/// Makes the scheduler's count of a task that is woken for the first time.
+#[cold]
+#[inline(never)]
+fn keep(task: &Arc<Task>) {
+    core::mem::forget(task.clone());
 }
 
 /// Leaves a claimed task to the CPU that is on its way out of it. `false`: that CPU has left it.
@@ -352,7 +374,7 @@ pub(crate) fn wake_timed_out(task: &Arc<Task>) {
         wait.timed_out = true;
     }
     if !(task.is_on_cpu() && hand_over(task)) {
-        make_ready(task.clone());
+        make_ready(Taken::new(task));
     }
 }
 
@@ -376,7 +398,7 @@ fn choose_cpu(task: &Task) -> usize {
 }
 
 /// Queues a claimed or fresh task on the CPU that suits it, and interrupts that CPU if it should look.
-pub fn make_ready(task: Arc<Task>) {
+pub fn make_ready(task: Taken) {
     let cpu = choose_cpu(&task);
     let c = core(cpu);
     let priority = c.push(task, cpu, End::Back);
@@ -428,7 +450,7 @@ pub(crate) fn reprioritised(task: &Task, was: u8, now: u8) {
         }
         return;
     }
-    if core::ptr::eq(task, running()) {
+    if core::ptr::eq(task, current()) {
         c.priority.store(now, Ordering::Relaxed);
     }
     if c.is_wanted_above(now) {
@@ -446,7 +468,7 @@ pub fn yield_now() {
     c.priority.store(priority, Ordering::Relaxed);
     if me.bucket().is_some() && budget::ran_out(c, me) {
         let cpu = cpu::index();
-        c.queue.lock().push_spent(me.clone(), cpu);
+        c.queue.lock().push_spent(Taken::new(me), cpu);
         budget::await_refill();
         return switch_to(c, next_task(c));
     }
@@ -460,7 +482,7 @@ pub fn yield_now() {
         End::Front
     };
     let cpu = cpu::index();
-    c.push(me.clone(), cpu, end);
+    c.push(Taken::new(me), cpu, end);
     switch_to(c, next_task(c));
 }
 
@@ -472,13 +494,15 @@ pub fn preempt_if_needed() {
     }
 }
 
-/// Leaves the CPU for good. The task's owner drops its last reference when it likes.
+/// Leaves the CPU for good. The task's owner may have dropped its last reference: it is there until this CPU has left it.
 pub fn exit_current() -> ! {
+    let me = current();
     {
-        let mut wait = current().wait.lock();
+        let mut wait = me.wait.lock();
         wait.blocked = false;
         wait.pending = false;
     }
+    me.on_cpu.store(ENDED, Ordering::SeqCst);
     let c = this();
     sabotage!(FORGET_ENDED_TRAINED => {
         // SAFETY: no other borrow of this CPU's slot is in use.

@@ -3,6 +3,8 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
+use core::ops::Deref;
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use account::{Account, Bucket};
@@ -54,6 +56,8 @@ pub(crate) struct Wait {
     /// Somebody woke the task before it blocked.
     pub(crate) pending: bool,
     pub(crate) timed_out: bool,
+    /// It was woken once, so that the scheduler has a count of it: see [`Taken`].
+    pub(crate) started: bool,
 }
 
 pub(crate) const NO_TIMER: u32 = crate::heap::NO_PLACE;
@@ -67,6 +71,8 @@ pub(crate) const OFF: u8 = 0;
 pub(crate) const ON: u8 = 1;
 /// As [`ON`]; it was woken since it blocked, and the CPU that leaves it makes it ready.
 pub(crate) const LEAVING: u8 = 2;
+/// As [`ON`]; it has ended, and the CPU that leaves it gives the scheduler's count of it back.
+pub(crate) const ENDED: u8 = 3;
 
 /// A mark beside those of [`Marks`]: it has floating-point state.
 pub(crate) const FPU: u8 = 1 << 7;
@@ -103,6 +109,46 @@ pub struct Task {
     pub(crate) timer_place: AtomicU32,
     pub(crate) timer_cpu: AtomicU32,
     owner: AtomicPtr<()>,
+}
+
+/// A task that was taken out of its wait or out of a queue, for its holder alone to run or to make ready; or that runs.
+///
+/// From when it is woken first until it has left its last CPU, the scheduler has one count of a task, so that neither a wake-up nor
+/// a switch counts anything: this is that count lent out, and it is nobody's to give back.
+#[must_use = "the task never runs again"]
+#[derive(Debug)]
+pub struct Taken(NonNull<Task>);
+
+// SAFETY: it stands for a count of an `Arc<Task>`, and tasks are `Send` and `Sync`.
+unsafe impl Send for Taken {}
+
+impl Taken {
+    /// A task that was started, or that never ends, and has not ended: the caller alone is to run it, or runs it.
+    #[inline(always)]
+    pub(crate) const fn new(task: &Task) -> Self {
+        Self(NonNull::from_ref(task))
+    }
+
+    /// The task, for as long as it has not ended.
+    #[inline(always)]
+    pub(crate) const fn task<'a>(&self) -> &'a Task {
+        // SAFETY: by the scheduler's count, or the one in the place of an idle task.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Where it lies.
+    #[inline(always)]
+    pub(crate) const fn as_ptr(&self) -> *const Task {
+        self.0.as_ptr()
+    }
+}
+
+impl Deref for Taken {
+    type Target = Task;
+    #[inline(always)]
+    fn deref(&self) -> &Task {
+        self.task()
+    }
 }
 
 // SAFETY: `saved` is written only by the switch while the task leaves a CPU and read only after `on_cpu` cleared.
@@ -159,9 +205,21 @@ impl Task {
             .ok()
     }
 
+    /// A count of it, for somebody who keeps it: it was started, or never ends.
+    pub(crate) fn counted(&self) -> Arc<Self> {
+        // SAFETY: every task lies in the `Arc` that `new` made, and the scheduler's count or its place as an idle task keeps it.
+        unsafe {
+            Arc::increment_strong_count(core::ptr::from_ref(self));
+            Arc::from_raw(core::ptr::from_ref(self))
+        }
+    }
+
     /// Attaches what the task belongs to. The pointer is only ever handed back by [`Task::owner`].
     pub fn set_owner(&self, owner: *const ()) {
         self.owner.store(owner.cast_mut(), Ordering::Release);
+        if core::ptr::eq(self, crate::current()) {
+            cpu::set_owner(owner);
+        }
     }
 
     /// What [`Task::set_owner`] stored.

@@ -103,12 +103,12 @@ pub(crate) fn arm(first: u64) {
 }
 
 /// Enters the current task's deadline into this CPU's heap.
-pub(crate) fn add_task(task: &Arc<Task>, deadline: u64) {
+pub(crate) fn add_task(task: &Task, deadline: u64) {
     let c = this();
     let first = {
         let mut heap = c.timers.lock();
         task.timer_cpu.store(cpu::index() as u32, Ordering::Relaxed);
-        heap.tasks.insert(deadline, task.clone());
+        heap.tasks.insert(deadline, task.counted());
         heap.tasks.first()
     };
     arm(first);

@@ -33,3 +33,11 @@ inventory::submit! {
         breaks: Break::Appears { fact: "@tlb.stale-use", after: PROTECTED },
     }
 }
+
+inventory::submit! {
+    Sabotage {
+        point: points::TAKE_LOADED_FOR_LEFT,
+        smoke: "tlb-shootdown",
+        breaks: Break::Appears { fact: "@tlb.stale-use", after: PROTECTED },
+    }
+}
