@@ -138,7 +138,6 @@ table! {
     KEEP_MOVED_ENTRY: "An interrupt that moves to another CPU is led where it was before.",
     KEEP_MOVED_LOAN: "A reply right that is moved leaves the priority that its call lends behind.",
     KEEP_ORPHANS: "Processes go on whose account was part of one that has ended.",
-    KEEP_OWN_COUNT: "A thread that ends keeps the count of itself that goes with its operations in registers.",
     KEEP_REGISTERS: "A new thread begins with what the kernel had in its registers.",
     KEEP_SELECTORS: "Segment selectors stay as they are from one process to the next.",
     KEEP_TIME_SOURCE: "A time that was set is said to be from where the one before was.",

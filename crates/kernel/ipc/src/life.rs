@@ -211,9 +211,7 @@ pub fn exit_thread(code: i64) -> ! {
         me.cancel_everything();
         // Nothing of it is under way any more that could bring one back.
         // SAFETY: this is the thread that runs.
-        let own = unsafe { me.own_count.take() };
-        sabotage!(KEEP_OWN_COUNT => core::mem::forget(own.clone()));
-        drop(own);
+        drop(unsafe { me.own_count.take() });
         park::forget(&me);
         me.joins.end(code);
         // Each of the threads of a process that ends may hand the CPU to the next.

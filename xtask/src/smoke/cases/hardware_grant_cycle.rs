@@ -56,11 +56,3 @@ inventory::submit! {
         breaks: Break::Missing(MEMORY),
     }
 }
-
-inventory::submit! {
-    Sabotage {
-        point: points::KEEP_OWN_COUNT,
-        smoke: "hardware-grant-cycle",
-        breaks: Break::Missing(MEMORY),
-    }
-}

@@ -6,6 +6,7 @@ use crate::smoke::case::Smoke;
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
 
+const MACHINE: &str = "@tlb.machine cpus=2";
 const PROTECTED: &str =
     "@tlb.changed change=protect rounds=10 faulted=10 last=faulted text=\"page-fault: writing\"";
 
@@ -16,7 +17,7 @@ inventory::submit! {
         manifest: "smoke/tlb-shootdown",
         smp: 2,
         required: &[
-            "@tlb.machine cpus=2",
+            MACHINE,
             "@tlb.changed change=revoke rounds=10 faulted=0 last=exited text=\"processors 0 and 1, ok, saw 0x0\"",
             PROTECTED,
             "@tlb.changed change=unmap rounds=10 faulted=10 last=faulted text=\"page-fault: reading\"",
@@ -38,6 +39,6 @@ inventory::submit! {
     Sabotage {
         point: points::TAKE_LOADED_FOR_LEFT,
         smoke: "tlb-shootdown",
-        breaks: Break::Appears { fact: "@tlb.stale-use", after: PROTECTED },
+        breaks: Break::Appears { fact: "@tlb.stale-use", after: MACHINE },
     }
 }
