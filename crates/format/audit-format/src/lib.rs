@@ -2,7 +2,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `record` | one event in 64 bytes, and the hash chain over records |
+//! | `record`, `refused` | one event in 64 bytes, the hash chain over records, and which refusals are worth one |
 //! | `ring` | the bounded ring that the kernel records into, with its drop counts and clamped reads |
 //! | `key` | the segment key: derivation, identifier, seals (HMAC-SHA256, RFC 2104, FIPS 180-4) |
 //! | `segment` | a sealed header over up to [`SEGMENT_RECORDS`] records: encoding and verification |
@@ -26,6 +26,7 @@ mod journal;
 mod key;
 mod record;
 mod recover;
+mod refused;
 mod region;
 mod ring;
 mod rule;
@@ -38,6 +39,7 @@ pub use journal::{Batch, Journal};
 pub use key::{INSTALLATION_BYTES, Key, KeyId, Secret};
 pub use record::{Chain, Event, KINDS, Kind, NO_FUNCTION, RECORD_BYTES, Record, TEARDOWN_STEPS};
 pub use recover::{Recovery, recover};
+pub use refused::concerns_authority;
 pub use region::{
     CELL_BYTES, FIRST_SLOT_CELL, Geometry, PARTITION_TYPE, Region, SLOT_CELLS, Superblock,
 };

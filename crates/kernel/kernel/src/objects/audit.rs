@@ -6,7 +6,7 @@
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use audit_format::{Event, Kind};
+use audit_format::{Event, Kind, concerns_authority};
 use cap::Epoch;
 use cpu::Lock;
 use dma_ledger::Claim;
@@ -294,26 +294,6 @@ impl<'a> audit_broker::Server<KernelCall<'a>> for Served<Broker> {
         }
         reply.answer(result)
     }
-}
-
-/// Whether a refusal is one of authority: about who may, whether still, and where the bounds are.
-const fn concerns_authority(refusal: Refusal) -> bool {
-    matches!(
-        refusal,
-        Refusal::BadHandle
-            | Refusal::Stale
-            | Refusal::Revoked
-            | Refusal::WrongOwner
-            | Refusal::WrongKind
-            | Refusal::WrongState
-            | Refusal::OverBudget
-            | Refusal::OutOfRange
-            | Refusal::ForeignBuffer
-            | Refusal::Quarantined
-            | Refusal::TemplateRefused
-            | Refusal::LengthMismatch
-            | Refusal::WindowRefused
-    )
 }
 
 /// Records that method `M` refused something about a claim, if it was for a reason of authority.
