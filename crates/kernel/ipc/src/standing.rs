@@ -96,7 +96,9 @@ impl EndpointCore {
     #[inline(never)]
     pub(crate) fn queue_and_look(&self, receiver: Receiver) -> Option<Woken> {
         let (thread, route) = (receiver.thread.clone(), receiver.route);
-        let refusal = match self.queues.lock().receivers.push(receiver) {
+        // No lock is held behind this line: what comes next takes looks.
+        let queued = self.queues.lock().receivers.push(receiver);
+        let refusal = match queued {
             Err(_) => Refusal::OverBudget,
             Ok(()) if self.is_closed() || !thread.process.may_receive(self) => Refusal::Revoked,
             Ok(()) => return None,

@@ -353,7 +353,7 @@ fn keep(env: &Env) -> Result<(), Error> {
     let lent = own.lend(FACETS)?.endpoint;
     let device = claim(&env.get("deviceRegistry")?, OF_KEEPER)?;
     let idle = kit.endpoints.create()?.endpoint;
-    let idle_lent = idle.lend(1)?.endpoint;
+    let idle_lent = idle.lend(FACETS)?.endpoint;
     let mut working: Option<Working> = None;
     let mut before: Vec<Cap> = Vec::new();
     smoke::lend_probe(
