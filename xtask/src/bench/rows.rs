@@ -63,7 +63,7 @@ pub const HOLD_MAX_TWO: &str = "hold_max_two";
 const NONE: [f64; 2] = [0.0, 0.0];
 
 /// All of them, in the order of the table.
-pub const ROWS: [Row; 80] = [
+pub const ROWS: [Row; 79] = [
     // Linux: 1.521 G from reset to its first program; a tenth and three hundredths of that.
     row(
         "boot_user",
@@ -210,12 +210,6 @@ pub const ROWS: [Row; 80] = [
         "ipc_rt_reg_10000",
         Group::Calls,
         "ipc_rt_reg where the client holds 10,000 capabilities",
-        NONE,
-    ),
-    row(
-        "map_unmap_4k_10000",
-        Group::Calls,
-        "map_unmap_4k where the process has 10,000 mappings",
         NONE,
     ),
     row(

@@ -77,7 +77,7 @@ pub fn run(env: &Env) -> Result<(), Error> {
 /// How many of each kind there are in the rows below.
 const MANY: u32 = 10_000;
 
-/// What calls cost where the process holds 10,000 capabilities, of as many facets of one endpoint, and later as many mappings.
+/// What calls cost where the process holds 10,000 capabilities, of as many facets of one endpoint.
 fn among_many(env: &Env, echo: &Echo) -> Result<(), Error> {
     let factory: EndpointFactory = env.get("endpointFactory")?;
     let endpoint: Endpoint = factory.create()?.endpoint;
@@ -102,16 +102,7 @@ fn among_many(env: &Env, echo: &Echo) -> Result<(), Error> {
         (0..n).try_for_each(|i| echo.words(u64::from(i), 2, 3, 4).map(drop))
     })?;
     drop(held);
-    let memory: virtual_memory::Client<sdk::Cap> = env.get("vm")?;
-    let mut mapped = Vec::new();
-    for _ in 0..MANY {
-        mapped.push(memory.map(PAGE, READ_WRITE)?.address);
-    }
-    measure::<118, 119>("map_unmap_4k_10000", CALLS, |n| {
-        (0..n).try_for_each(|_| memory.unmap(memory.map(PAGE, READ_WRITE)?.address, PAGE))
-    })?;
-    let mut mapped = mapped.into_iter();
-    Ok(mapped.try_for_each(|address| memory.unmap(address, PAGE))?)
+    Ok(())
 }
 
 /// NOPs through the ring, alone and in batches. An operation is one NOP.
