@@ -1,4 +1,4 @@
-//! A client of the network that takes all it can get, and one beside it.
+//! Clients of the network that take all they can get, and one beside them.
 
 use ::sabotage::points;
 
@@ -10,7 +10,7 @@ const BOUNDS: &str = "@hog.bounds round=1 narrower=64 then=overBudget listeners=
 inventory::submit! {
     Smoke {
         name: "net-shares",
-        question: "Does a client that takes, floods and lies get what it was promised and no more, and cost the one beside it no byte?",
+        question: "Do two clients that take, flood and lie get what they were promised and no more, and cost the one beside them no byte?",
         rows: &["L4-13"],
         manifest: "smoke/net-shares",
         extra: &[

@@ -1,7 +1,7 @@
 //! A client that takes all it can get: narrower rights, sockets, listeners; then it holds its sockets and goes on asking and sending
 //! for ever.
 //!
-//! Invariant: it never states what it did not see.
+//! Its argument is the first port that it listens at. Invariant: it never states what it did not see.
 #![no_std]
 #![cfg_attr(not(test), no_main)]
 
@@ -18,7 +18,6 @@ const TRIES: usize = 256;
 const GATEWAY: [u8; 4] = [10, 0, 2, 2];
 /// Nobody takes datagrams there.
 const PORT: u16 = 9;
-const FIRST_PORT: u16 = 100;
 const DATAGRAM_BYTES: u32 = 1472;
 
 /// Asks until it is refused; what it got, and how the refusal is called.
@@ -34,6 +33,7 @@ fn all<T>(ask: impl Fn(usize) -> Result<T, Refusal>) -> (Vec<T>, &'static str) {
 }
 
 struct Hog {
+    first_port: u16,
     memory: MemoryObject,
     listen: TcpListenAuthority,
     udp: UdpConnectAuthority,
@@ -41,7 +41,9 @@ struct Hog {
 
 fn main(env: &Env) -> Result<(), Error> {
     let vm: VirtualMemory = env.get("vm")?;
+    let first_port = env.arguments().next().and_then(|text| text.parse().ok());
     let hog = Hog {
+        first_port: first_port.ok_or(Refusal::BadArgument)?,
         memory: vm.create_memory(4096)?.memory,
         listen: env.get("listen")?,
         udp: env.get("udp")?,
@@ -57,9 +59,10 @@ fn main(env: &Env) -> Result<(), Error> {
 impl Hog {
     /// How much of each there is, twice the same: what is dropped comes back.
     fn bounds(&self, round: u32) {
-        let (narrower, no_narrower) = all(|_| self.listen.narrow(&[], FIRST_PORT, FIRST_PORT));
+        let (narrower, no_narrower) =
+            all(|_| self.listen.narrow(&[], self.first_port, self.first_port));
         let (listeners, no_listener) = all(|at| {
-            let port = FIRST_PORT + at as u16;
+            let port = self.first_port + at as u16;
             self.listen.listen(self.memory.cap(), &[], port, u16::MAX)
         });
         let (sockets, no_socket) = all(|_| self.udp.connect(self.memory.cap(), &GATEWAY, PORT));
@@ -77,7 +80,7 @@ impl Hog {
 
     fn go_on(&self) -> Result<(), Error> {
         let (listeners, _) = all(|at| {
-            let port = FIRST_PORT + at as u16;
+            let port = self.first_port + at as u16;
             self.listen.listen(self.memory.cap(), &[], port, u16::MAX)
         });
         let (sockets, _) = all(|_| self.udp.connect(self.memory.cap(), &GATEWAY, PORT));

@@ -18,7 +18,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 const MIRROR: [u8; 4] = [10, 0, 2, 100];
 /// The sockets of the other one, before which this one does not begin, and in so many looks one after the other: it has come to
 /// the end of its questions, and holds them.
-const HELD: u32 = 16;
+const HELD: u32 = 32;
 const LOOKS: u32 = 20;
 const BYTES: u64 = 64 * 1024;
 const ROUNDS: u32 = 3;
