@@ -3,12 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use ::sabotage::points;
 use anyhow::{Result, ensure};
 
 use crate::session::Waited;
 use crate::smoke::case::{Peer, Smoke, Step};
 use crate::smoke::cases::net_slirp::echo_bytes;
 use crate::smoke::relay::{Badness, Relay};
+use crate::smoke::sabotage::{Break, Sabotage};
 
 /// What is sent, and comes back.
 const BYTES: usize = 1 << 20;
@@ -78,5 +80,13 @@ inventory::submit! {
         ],
         sorted: true,
         ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::NET_SKIP_CHECKSUMS,
+        smoke: "net-impaired",
+        breaks: Break::Missing(SERVED),
     }
 }

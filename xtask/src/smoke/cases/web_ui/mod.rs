@@ -3,6 +3,7 @@
 mod guard;
 mod odd;
 mod requests;
+mod sealed;
 mod shown;
 
 use std::io::{Read, Write};
