@@ -312,6 +312,7 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
             generation: true,
             unreported: 0,
             has_reported: false,
+            ahead: 0,
             broken: false,
         };
         self.state.tx.insert(create.queue, queue);

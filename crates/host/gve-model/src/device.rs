@@ -46,6 +46,8 @@ pub struct Tx {
     pub unreported: u16,
     /// DQO: whether one was reported yet.
     pub has_reported: bool,
+    /// GQI: how far the counter is ahead of what is done, for good, by a fault.
+    pub ahead: u32,
     /// It stands still: its driver broke a rule.
     pub broken: bool,
 }

@@ -9,7 +9,7 @@ pub enum Fault {
     Hang(u32),
     /// The descriptor of that received frame has the sequence number after the next one.
     Sequence(u64),
-    /// With that transmit doorbell, the event counter goes one past what the driver gave.
+    /// From that transmit doorbell on the event counter is a ring's length ahead; with DQO, one completion comes that nobody asked for.
     Spurious(u64),
     /// That received frame is said to be shorter than its padding.
     Short(u64),

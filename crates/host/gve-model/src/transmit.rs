@@ -46,11 +46,14 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
                 return;
             }
         }
-        let more = u32::from(self.shape.has(Fault::Spurious(at)));
-        if more > 0 {
+        if self.shape.has(Fault::Spurious(at)) {
             self.judge.fault("spurious", format_args!("doorbell={at}"));
+            // However much the driver gives before it looks, it has never given so many.
+            if let Some(it) = self.state.tx.get_mut(&queue) {
+                it.ahead = entries.into();
+            }
         }
-        self.count(bus, queue, head.wrapping_add(more));
+        self.count(bus, queue, head);
         self.event(bus, block);
     }
 
@@ -60,9 +63,11 @@ impl<P: Port, F: FnMut(String)> Gve<P, F> {
         }
     }
 
-    /// Writes the event counter of a queue.
-    fn count(&mut self, bus: &mut dyn Bus, queue: u32, value: u32) {
+    /// Writes the event counter of a queue of which `done` descriptors are done.
+    fn count(&mut self, bus: &mut dyn Bus, queue: u32, done: u32) {
         let (_, counter) = self.place(Direction::Transmit, queue);
+        let ahead = self.state.tx.get(&queue).map_or(0, |it| it.ahead);
+        let value = done.wrapping_add(ahead);
         let Some(it) = &self.state.configured else {
             return;
         };

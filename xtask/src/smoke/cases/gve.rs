@@ -40,7 +40,7 @@ macro_rules! extra {
     };
 }
 
-const fn card(
+pub(super) const fn card(
     format: QueueFormat,
     faults: &'static [&'static str],
     reports: &'static [&'static str],
@@ -52,7 +52,7 @@ const fn card(
     })
 }
 
-const BASE: Smoke = Smoke {
+pub(super) const BASE: Smoke = Smoke {
     model: "q35,memory-backend=mem",
     needs: Some(Feature::VfioUser),
     sorted: true,
@@ -93,9 +93,10 @@ macro_rules! formats {
 formats! {
     "gve" ["NI-28", "NI-29", "NI-30"] GqiQpl "gqi-qpl",
     "gve-dqo-qpl" ["NI-31"] DqoQpl "dqo-qpl",
+    "gve-dqo-rda" ["NI-31"] DqoRda "dqo-rda",
 }
 
-const SECOND: &str = "@service.started name=nic incarnation=2";
+pub(super) const SECOND: &str = "@service.started name=nic incarnation=2";
 
 /// A device that does not serve, beside a shell that has nothing to do with it.
 macro_rules! dead {

@@ -29,6 +29,7 @@ mod foreign;
 mod fpu;
 mod graph;
 mod gve;
+mod gve_faults;
 mod hardware_audit;
 mod hardware_grant_cycle;
 mod interrupt_grant;
