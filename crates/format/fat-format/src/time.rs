@@ -12,34 +12,21 @@ const NS_PER_S: u64 = 1_000_000_000;
 /// Converts a FAT date, time (2 s units) and fine part (10 ms units). Fields that name no day or time give `None`.
 pub(crate) fn local_ns(date: u16, time: u16, fine: u8) -> Option<LocalNs> {
     let (year, month, day) = (
-        1980 + u64::from(date >> 9),
-        u64::from(date >> 5 & 15),
-        u64::from(date & 31),
+        1980 + (date >> 9),
+        (date >> 5 & 15) as u8,
+        (date & 31) as u8,
     );
     let (hour, minute, pairs) = (
-        u64::from(time >> 11),
-        u64::from(time >> 5 & 63),
-        u64::from(time & 31),
+        (time >> 11) as u8,
+        (time >> 5 & 63) as u8,
+        (time & 31) as u8,
     );
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let month_days = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 => 28 + u64::from(leap),
-        _ => return None,
-    };
-    if !(1..=month_days).contains(&day) || hour > 23 || minute > 59 || pairs > 29 || fine > 199 {
+    if pairs > 29 || fine > 199 {
         return None;
     }
-    // Days before a month, counted in years that begin in March so that the leap day comes last.
-    let (y, m) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let since_march_of_year_0 = y * 365 + y / 4 - y / 100 + y / 400 + (m * 153 + 2) / 5 + day - 1;
-    let days = since_march_of_year_0 - 719_468;
-    let seconds = days * 86_400 + hour * 3600 + minute * 60 + pairs * 2;
+    let seconds = calendar::unix_time(year, month, day, hour, minute, pairs * 2)?;
+    // 127 years after 1980 are far below what 64 bits hold.
+    let seconds = u64::try_from(seconds).ok()?;
     Some(LocalNs(seconds * NS_PER_S + u64::from(fine) * 10_000_000))
 }
 

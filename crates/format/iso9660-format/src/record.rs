@@ -137,19 +137,13 @@ fn seconds(date: &[u8]) -> Option<i64> {
     let &[year, month, day, hour, minute, second, zone] = date else {
         return None;
     };
-    let in_day = hour < 24 && minute < 60 && second < 60;
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || !in_day {
+    // Unlike the calendar's, seconds end at 59 here.
+    if second > 59 {
         return None;
     }
-    // Days since 1970-01-01 in the Gregorian calendar, counted in years that begin in March.
-    let year = 1900 + i64::from(year) - i64::from(month < 3);
-    let month = (i64::from(month) + 9) % 12;
-    let days =
-        365 * year + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + i64::from(day)
-            - 1
-            - 719_468;
-    let time = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
-    Some(days * 86400 + time - i64::from(zone.cast_signed()) * 900)
+    let year = 1900 + u16::from(year);
+    let time = calendar::unix_time(year, month, day, hour, minute, second)?;
+    Some(time - i64::from(zone.cast_signed()) * 900)
 }
 
 #[cfg(test)]
@@ -164,6 +158,9 @@ mod tests {
         assert_eq!(seconds(&[70, 1, 1, 0, 0, 0, 0xfc]), Some(3600));
         assert_eq!(seconds(&[0; 7]), None);
         assert_eq!(seconds(&[80, 13, 1, 0, 0, 0, 0]), None);
+        assert_eq!(seconds(&[101, 2, 29, 0, 0, 0, 0]), None);
+        assert_eq!(seconds(&[100, 4, 31, 0, 0, 0, 0]), None);
+        assert_eq!(seconds(&[100, 4, 30, 0, 0, 60, 0]), None);
         assert_eq!(seconds(&[80]), None);
     }
 }
