@@ -2,6 +2,8 @@
 //!
 //! Invariant: `verify` never writes to the image.
 
+mod anchor;
+
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -14,6 +16,8 @@ use audit_format::{
 };
 use clap::{Args, Subcommand};
 use partition::{BlockRead, Guid, VolumeKind, find_volumes};
+
+use anchor::Seen;
 
 use crate::disk::{Disk, Writes};
 
@@ -38,6 +42,10 @@ pub struct VerifyArgs {
     /// Which audit partition of the disk, from 0
     #[arg(long, default_value_t = 0)]
     partition: usize,
+    /// A file that remembers how far the log went: one that ends before that, or that is another one, is refused. Made where there
+    /// is none
+    #[arg(long)]
+    anchor: Option<PathBuf>,
     /// Print every record too
     #[arg(long)]
     records: bool,
@@ -137,6 +145,17 @@ impl BlockRead for Image {
     }
 }
 
+/// Holds the log of a disk image against an anchor, as `verify --anchor` does.
+pub fn anchored(disk: &Path, nth: usize, secret: &Secret, anchor: &Path) -> Result<()> {
+    let mut region = FileRegion::open(disk, nth, Writes::Dropped)?;
+    let key_of = |installation: &[u8; INSTALLATION_BYTES]| Key::derive(secret, installation);
+    let mut headers = Vec::new();
+    let found = recover(&mut region, &key_of, &mut |header, _| headers.push(*header));
+    let (found, key) = found.map_err(|error| anyhow::anyhow!("{error}"))?;
+    ensure!(found.refused.is_none(), "the log is damaged");
+    Seen::of(&found, &key, &headers).check(anchor)
+}
+
 /// Does what `verb` says.
 pub fn run(verb: &AuditVerb) -> Result<ExitCode> {
     let AuditVerb::Verify(args) = verb;
@@ -146,7 +165,9 @@ pub fn run(verb: &AuditVerb) -> Result<ExitCode> {
         .with_context(|| format!("{} does not hold 64 hexadecimal digits", args.key.display()))?;
     let mut region = FileRegion::open(&args.disk, args.partition, Writes::Dropped)?;
     let key_of = |installation: &[u8; INSTALLATION_BYTES]| Key::derive(&secret, installation);
+    let mut headers = Vec::new();
     let found = recover(&mut region, &key_of, &mut |header, records| {
+        headers.push(*header);
         println!(
             "segment {:4}  boot {}  records {}..={}  dropped {}",
             header.index,
@@ -173,10 +194,14 @@ pub fn run(verb: &AuditVerb) -> Result<ExitCode> {
             if found.spoilt_copy {
                 println!("one superblock copy is unreadable");
             }
-            let Some(refused) = found.refused else {
-                return Ok(ExitCode::SUCCESS);
-            };
-            println!("refused: {}", Error::<()>::Refused(refused));
+            match (found.refused, &args.anchor) {
+                (Some(refused), _) => println!("refused: {}", Error::<()>::Refused(refused)),
+                (None, None) => return Ok(ExitCode::SUCCESS),
+                (None, Some(anchor)) => match Seen::of(&found, &key, &headers).check(anchor) {
+                    Ok(()) => return Ok(ExitCode::SUCCESS),
+                    Err(error) => println!("refused: {error:#}"),
+                },
+            }
         }
         Err(Error::Device(error)) => return Err(error.into()),
         Err(other) => println!("refused: {other}"),

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use audit_format::{
     CELL_BYTES, Digest, Geometry, HEADER_BYTES, Header, INSTALLATION_BYTES, Key, RECORD_BYTES,
     Region, SLOT_CELLS, Secret, Superblock,
@@ -14,7 +14,7 @@ use gpt::partition_types::{OperatingSystem, Type};
 
 use sabotage::points;
 
-use crate::audit::FileRegion;
+use crate::audit::{FileRegion, anchored};
 use crate::disk::Writes;
 use crate::smoke::case::{Again, Smoke, SmokeDisk};
 use crate::smoke::cases::PROGRAM;
@@ -186,20 +186,39 @@ fn tamper_own(work: &Path) -> Result<()> {
     Ok(region.flush()?)
 }
 
-fn nothing(_: &Path) -> Result<()> {
-    Ok(())
+const ANCHOR: &str = "anchor";
+const EARLIER: &str = "earlier.img";
+
+fn look(work: &Path, disk: &str) -> Result<()> {
+    let secret = Secret::parse(SECRET).context("the smokes' own secret")?;
+    anchored(&work.join(disk), 0, &secret, &work.join(ANCHOR))
+}
+
+/// After the first boot somebody outside looks at the log, and somebody else keeps a copy of the disk.
+fn keep_a_copy(work: &Path) -> Result<()> {
+    std::fs::copy(work.join(DISK), work.join(EARLIER))?;
+    look(work, DISK)
+}
+
+/// After the second boot the log has gone on; the whole disk as it was before, which is sound in itself, is refused.
+fn put_back_and_tamper(work: &Path) -> Result<()> {
+    look(work, DISK)?;
+    let refused = look(work, EARLIER).err().map(|error| error.to_string());
+    let is_noticed = refused.is_some_and(|why| why.contains("put back to an earlier day"));
+    ensure!(is_noticed, "a disk that was put back is not noticed");
+    tamper_own(work)
 }
 
 inventory::submit! {
     Smoke {
         name: "hardware-audit-physical-persistence-signing",
-        question: "Does a second boot verify the sealed segments of the first before it adds its own, and a third leave damaged ones alone?",
-        rows: &["DA-59", "DA-60"],
+        question: "Does a second boot verify the sealed segments of the first before it adds its own, a third leave damaged ones alone, and an anchor outside notice a disk that was put back?",
+        rows: &["DA-59", "DA-60", "DA-62"],
         manifest: "smoke/audit-persistence",
         disks: &[SmokeDisk { name: DISK, make: blank, bytes_per_s: 0 }],
         again: &[
-            Again { between: nothing, steps: &[] },
-            Again { between: tamper_own, steps: &[] },
+            Again { between: keep_a_copy, steps: &[] },
+            Again { between: put_back_and_tamper, steps: &[] },
         ],
         required: &[
             "@audit.key source=development custody=boot-package rotation=none rollback_resistant=false",
