@@ -50,7 +50,8 @@ interface VolumeKeeper @0xd1c0a5e5b0a70405 {
   # Gives one of them, to be read.
   # Refuses: `notFound`, `corrupt`, `deviceError`.
   open @2 (group :UInt64) -> (snapshot :Snapshot) $Stub.idempotent;
-  # Lets one go: what only it held is free. What is open of it refuses `stale` from then on. Works on a full volume.
+  # Lets one go, durably: what only it held becomes free from then on, a part at a time, while others are served. What is open of it
+  # refuses `stale` from then on. Works on a full volume.
   # Refuses: `notFound`.
   remove @3 (group :UInt64) -> ();
   # Reads the next piece of all that the volume or one of its snapshots holds (0: as it is now) from the disk, and compares every

@@ -13,6 +13,7 @@ const BIND: u8 = 5;
 const SNAP: u8 = 6;
 const DEAD: u8 = 7;
 const ORPHAN: u8 = 8;
+const GONE: u8 = 9;
 
 /// What a key names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub enum Key<'a> {
     Dead(u64, u64),
     /// A file that has no name any more and still has blocks.
     Orphan(u64),
+    /// A snapshot that was let go and still has blocks, by its transaction group.
+    Gone(u64),
 }
 
 /// A decoded key.
@@ -86,6 +89,7 @@ impl Key<'_> {
             Self::Snap(txg) => two(&mut buf, SNAP, txg, &[]),
             Self::Dead(snap, lba) => two(&mut buf, DEAD, snap, &lba.to_be_bytes()),
             Self::Orphan(id) => two(&mut buf, ORPHAN, id, &[]),
+            Self::Gone(txg) => two(&mut buf, GONE, txg, &[]),
         }
         buf
     }
@@ -110,6 +114,7 @@ pub fn parse(bytes: &[u8]) -> Option<Parsed<'_>> {
         SNAP if rest.is_empty() => Some(Key::Snap(first)),
         DEAD => Some(Key::Dead(first, second()?)),
         ORPHAN if rest.is_empty() => Some(Key::Orphan(first)),
+        GONE if rest.is_empty() => Some(Key::Gone(first)),
         _ => None,
     }
 }
@@ -133,6 +138,7 @@ mod tests {
             Key::Snap(7),
             Key::Dead(7, 99),
             Key::Orphan(3),
+            Key::Gone(7),
         ];
         for pair in keys.windows(2) {
             assert!(pair[0].encode().as_bytes() < pair[1].encode().as_bytes());

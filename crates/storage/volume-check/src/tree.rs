@@ -59,6 +59,8 @@ struct Items {
     orphans: BTreeSet<u64>,
     /// Group, tree, level.
     snapshots: Vec<(u64, Pointer, u64)>,
+    /// Groups of snapshots that were let go.
+    gone: BTreeSet<u64>,
     dead: Vec<(u64, u64, u64)>,
 }
 
@@ -74,7 +76,8 @@ pub fn check<D: Disk>(walk: &mut Walk<'_, D>, head: &Head) {
         walk.kept.append(&mut kept);
     }
     for (snapshot, lba, birth) in &items.dead {
-        let is_known = items.snapshots.iter().any(|(txg, ..)| txg == snapshot);
+        let is_kept = items.snapshots.iter().any(|(txg, ..)| txg == snapshot);
+        let is_known = is_kept || items.gone.contains(snapshot);
         if !is_known || birth > snapshot || !walk.dead.insert(*lba) {
             walk.report.say(
                 *lba,
@@ -199,6 +202,10 @@ fn item<D: Disk>(
         }
         (8, 9, 0) => {
             items.orphans.insert(first);
+            Some(())
+        }
+        (9, 9, 0) => {
+            items.gone.insert(first);
             Some(())
         }
         _ => None,

@@ -226,7 +226,7 @@ impl<B: Blocks> Volume<B> {
     }
 
     /// Makes room for a change that frees: twice a commit, if need be, so that what was freed can be used.
-    fn relieve(&mut self, keys: u64, now: Stamp) -> Result<(), Error<B::Error>> {
+    pub(crate) fn relieve(&mut self, keys: u64, now: Stamp) -> Result<(), Error<B::Error>> {
         for _ in 0..2 {
             if self.room(0, keys, Reserve::Use).is_ok() {
                 return Ok(());

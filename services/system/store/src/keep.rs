@@ -90,7 +90,8 @@ impl Live {
     /// # Errors
     /// As clients see it.
     pub fn remove_snapshot(&mut self, group: u64) -> Result<(), Refusal> {
-        self.change(|volume, now| volume.delete_snapshot(group, now))?;
+        self.change(|volume, now| volume.let_go(group, now))?;
+        self.is_freeing = true;
         self.settle().map(|_| ())
     }
 

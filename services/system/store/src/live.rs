@@ -28,6 +28,8 @@ pub struct Live {
     wall: Option<WallClock>,
     /// When the open group is committed, if nobody asks before.
     pub due_ns: Option<u64>,
+    /// A snapshot was let go, and what it held may not all be free.
+    pub is_freeing: bool,
     /// How often changes were dropped that had been answered, and what last did it.
     pub losses: u64,
     pub cause: Refusal,
@@ -101,6 +103,7 @@ impl Live {
             timer,
             wall,
             due_ns: None,
+            is_freeing: false,
             losses: 0,
             cause: Refusal::DeviceError,
         };
@@ -111,6 +114,8 @@ impl Live {
             if let Err(error) = live.volume.reap(now) {
                 reported(&error);
             }
+            // What a snapshot held goes later, while others are served.
+            live.is_freeing = true;
             live.noted();
         }
         Ok(live)
@@ -158,6 +163,11 @@ impl Live {
     ) -> Result<R, Refusal> {
         let now = self.stamp();
         let mut result = work(&mut self.volume, now);
+        if let Err(Error::NoSpace) = &result {
+            while self.is_freeing {
+                self.free();
+            }
+        }
         if let Err(Error::NoSpace) = &result
             && self.volume.can_reclaim()
         {
@@ -177,6 +187,20 @@ impl Live {
         }
         self.noted();
         result.map_err(|error| reported(&error))
+    }
+
+    /// Frees a piece of what snapshots held that were let go.
+    pub fn free(&mut self) {
+        let now = self.stamp();
+        match self.volume.free_gone(now) {
+            Ok(more) => self.is_freeing = more,
+            Err(error) => {
+                self.is_freeing = false;
+                self.lost(&error);
+                reported(&error);
+            }
+        }
+        self.noted();
     }
 
     /// Notes whether an error took the open group with it, and so changes that were answered.

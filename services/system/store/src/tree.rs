@@ -351,13 +351,21 @@ impl Tree for Store {
     }
 
     fn deadline_ns(&self) -> u64 {
-        let due = self.live.as_ref().and_then(|live| live.due_ns);
-        due.unwrap_or(NEVER)
+        let Some(live) = &self.live else {
+            return NEVER;
+        };
+        match live.is_freeing {
+            // As soon as nobody asks for anything.
+            true => 1,
+            false => live.due_ns.unwrap_or(NEVER),
+        }
     }
 
     fn due(&mut self) {
-        if let Some(live) = &mut self.live {
-            live.commit(Durability::Checkpoint);
+        match &mut self.live {
+            Some(live) if live.is_freeing => live.free(),
+            Some(live) => live.commit(Durability::Checkpoint),
+            None => {}
         }
     }
 }

@@ -476,8 +476,8 @@ pub mod volume_keeper {
             self.0
                 .invoke::<call::Open, _>(OpenParams { group }, |results| results)
         }
-        /// Lets one go: what only it held is free. What is open of it refuses `stale` from then on. Works on a full
-        /// volume.
+        /// Lets one go, durably: what only it held becomes free from then on, a part at a time, while others are
+        /// served. What is open of it refuses `stale` from then on. Works on a full volume.
         ///
         /// Refuses: `notFound`
         pub fn remove(&self, group: u64) -> Result<(), stub::Refusal> {
