@@ -1,5 +1,6 @@
 @0xd1c0a5e5b0a721f1;
-# One disk with several capOS volumes, and a store for each way to say which one is meant. All of them only read.
+# One disk with several capOS volumes, the same as a namespace of a controller, and one that capOS boots from; and a store for each
+# way to say which volume is meant. All of them only read.
 
 using M = import "../../schema/manifest.capnp";
 
@@ -117,6 +118,74 @@ const manifest :M.Manifest = (
         (kernel = logSink),
         (kernel = timer),
       ] ),
+    ( name = "boots", binary = "virtio-blk-provider", priority = 24,
+      exports = [(name = "block", interface = "BlockDevice")],
+      grants = [
+        (endpoint = void),
+        (device = (driver = "virtio-blk", nth = 1)),
+        (kernel = console),
+        (kernel = logSink),
+        (kernel = timer),
+      ] ),
+    ( name = "many", binary = "nvme-provider", priority = 24,
+      exports = [(name = "block", interface = "BlockDevice")],
+      grants = [
+        (endpoint = void),
+        (device = (driver = "nvme", nth = 0)),
+        (kernel = console),
+        (kernel = logSink),
+        (kernel = timer),
+      ] ),
+    ( name = "by-pci", binary = "store", priority = 20,
+      arguments = ["pci=0000:00:09.0", "namespace=7", "partition=4", "readonly"],
+      exports = [(name = "volume", interface = "Volume")],
+      grants = [
+        (endpoint = void),
+        (export = (service = "many", export = "block")),
+        (kernel = console),
+        (kernel = logSink),
+        (kernel = timer),
+      ] ),
+    ( name = "elsewhere", binary = "store", priority = 20,
+      arguments = ["pci=0000:00:0a.0", "namespace=7", "partition=4", "readonly"],
+      exports = [(name = "volume", interface = "Volume")],
+      grants = [
+        (endpoint = void),
+        (export = (service = "many", export = "block")),
+        (kernel = console),
+        (kernel = logSink),
+        (kernel = timer),
+      ] ),
+    ( name = "no-namespace", binary = "store", priority = 20,
+      arguments = ["namespace=3", "partition=4", "readonly"],
+      exports = [(name = "volume", interface = "Volume")],
+      grants = [
+        (endpoint = void),
+        (export = (service = "many", export = "block")),
+        (kernel = console),
+        (kernel = logSink),
+        (kernel = timer),
+      ] ),
+    ( name = "boot-disk", binary = "store", priority = 20,
+      arguments = ["partition=2", "readonly"],
+      exports = [(name = "volume", interface = "Volume")],
+      grants = [
+        (endpoint = void),
+        (export = (service = "boots", export = "block")),
+        (kernel = console),
+        (kernel = logSink),
+        (kernel = timer),
+      ] ),
+    ( name = "boot-said", binary = "store", priority = 20,
+      arguments = ["boot-disk", "partition=2", "readonly"],
+      exports = [(name = "volume", interface = "Volume")],
+      grants = [
+        (endpoint = void),
+        (export = (service = "boots", export = "block")),
+        (kernel = console),
+        (kernel = logSink),
+        (kernel = timer),
+      ] ),
     ( name = "shell", binary = "shell", priority = 16,
       grants = [
         (name = "console", kernel = rawConsole),
@@ -133,6 +202,11 @@ const manifest :M.Manifest = (
         (name = "ambiguous", export = (service = "ambiguous", export = "volume")),
         (name = "noVolume", export = (service = "no-volume", export = "volume")),
         (name = "unsaid", export = (service = "unsaid", export = "volume")),
+        (name = "byPci", export = (service = "by-pci", export = "volume")),
+        (name = "elsewhere", export = (service = "elsewhere", export = "volume")),
+        (name = "noNamespace", export = (service = "no-namespace", export = "volume")),
+        (name = "bootDisk", export = (service = "boot-disk", export = "volume")),
+        (name = "bootSaid", export = (service = "boot-said", export = "volume")),
       ] ),
   ],
 );

@@ -248,6 +248,7 @@ table! {
     SPAWN_OUT_OF_NOTHING: "What a child may use comes from the machine and not from its parent.",
     SPLIT_LINES: "What a program writes is queued in two halves.",
     STACKS_FOR_NOTHING: "Nobody pays for the kernel stacks of threads.",
+    STORE_ANY_DEVICE: "The store takes any device, whatever PCI address the manifest says.",
     STORE_ANY_PARTITION: "The store mounts the first capOS volume of a disk, whatever the manifest says of where it is.",
     STORE_CHANGE_SNAPSHOT: "What a snapshot shows may be changed.",
     STORE_FORGET_TIME: "The store writes no time to what it changes.",

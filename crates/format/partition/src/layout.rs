@@ -12,6 +12,9 @@ pub const MAX_VOLUMES: usize = 512;
 /// Refused partitions that a [`Layout`] can name.
 pub const MAX_REFUSED: usize = 64;
 
+/// The name of the EFI system partition of a disk that capOS boots from.
+pub const BOOT_LABEL: &str = "capOS boot";
+
 /// Which table a layout was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -298,6 +301,14 @@ impl Layout {
             label: Label::EMPTY,
         });
         layout
+    }
+
+    /// Whether capOS boots from this disk: it has the partition that `cargo xtask image` makes for that.
+    pub fn boots(&self) -> bool {
+        self.volumes.iter().any(|volume| {
+            let is_system = matches!(volume.kind, VolumeKind::Gpt { type_guid, .. } if type_guid == Guid::EFI_SYSTEM);
+            is_system && volume.label.as_str() == BOOT_LABEL
+        })
     }
 
     /// Returns first byte and number of bytes of one of the volumes.

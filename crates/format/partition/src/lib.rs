@@ -30,7 +30,8 @@ pub use crc32::{Crc32, crc32};
 pub use error::{EntryFault, Error, GptFault};
 pub use foreign::{NotFat, foreign};
 pub use layout::{
-    Besides, Guid, Label, Layout, MAX_REFUSED, MAX_VOLUMES, Refused, Scheme, Volume, VolumeKind,
+    BOOT_LABEL, Besides, Guid, Label, Layout, MAX_REFUSED, MAX_VOLUMES, Refused, Scheme, Volume,
+    VolumeKind,
 };
 pub use select::{Mismatch, Selector};
 

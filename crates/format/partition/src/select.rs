@@ -6,9 +6,15 @@ use core::fmt;
 
 use crate::{Guid, Layout, Volume, VolumeKind};
 
-/// What is known of the partition that is meant. Everything given must agree.
+/// What is known of the partition that is meant, and of the device that it lies on. Everything given must agree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
+    /// The PCI address of the device: segment << 16, bus << 8, device << 3, function.
+    pub pci: Option<u32>,
+    /// Which of the device's namespaces.
+    pub namespace: Option<u32>,
+    /// It may be on a disk that capOS boots from.
+    pub on_boot_disk: bool,
     /// The disk's own GUID, which a GPT has.
     pub disk: Option<Guid>,
     /// Its number.
@@ -24,6 +30,12 @@ pub struct Selector {
 /// Why no partition is the one that is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mismatch {
+    /// The device is another one; its PCI address.
+    OtherDevice(u32),
+    /// The device has no such namespace.
+    NoNamespace,
+    /// capOS boots from this disk, and nobody said that it may be the one.
+    BootDisk,
     /// The disk is another one; its GUID, where it has one.
     OtherDisk(Option<Guid>),
     /// No partition is so.
@@ -43,16 +55,29 @@ impl Selector {
         }
     }
 
-    /// Whether nothing is given, so that any partition may be meant.
+    /// Whether nothing is given of what lies on the device, so that any partition may be meant, or all of it.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        let of_device = Self {
+            pci: self.pci,
+            namespace: self.namespace,
+            on_boot_disk: self.on_boot_disk,
+            ..Self::default()
+        };
+        *self == of_device
     }
 
-    /// Takes one word of a manifest: `disk=GUID`, `partition=N`, `partition-guid=GUID`, `partition-type=GUID` or
-    /// `partition-name=TEXT`. `None`: it is none of them, or its value is no value for it.
+    /// Takes one word of a manifest: `pci=0000:00:05.0`, `namespace=N`, `boot-disk`, `disk=GUID`, `partition=N`,
+    /// `partition-guid=GUID`, `partition-type=GUID` or `partition-name=TEXT`. `None`: it is none of them, or its value is no
+    /// value for it.
     pub fn take(&mut self, word: &str) -> Option<()> {
+        if word == "boot-disk" {
+            self.on_boot_disk = true;
+            return Some(());
+        }
         let (name, value) = word.split_once('=')?;
         match name {
+            "pci" => self.pci = Some(address(value)?),
+            "namespace" => self.namespace = Some(value.parse().ok().filter(|number| *number > 0)?),
             "disk" => self.disk = Some(Guid::parse(value)?),
             "partition" => self.number = Some(value.parse().ok().filter(|number| *number > 0)?),
             "partition-guid" => self.guid = Some(Guid::parse(value)?),
@@ -61,6 +86,17 @@ impl Selector {
             _ => return None,
         }
         Some(())
+    }
+
+    /// Whether a device at this PCI address may be the one.
+    ///
+    /// # Errors
+    /// [`Mismatch::OtherDevice`].
+    pub fn admits(&self, pci: u32) -> Result<(), Mismatch> {
+        match self.pci.is_none_or(|wanted| wanted == pci) {
+            true => Ok(()),
+            false => Err(Mismatch::OtherDevice(pci)),
+        }
     }
 
     /// How much of what is given of the partition itself is so, and how much is given.
@@ -94,6 +130,9 @@ impl Selector {
         if self.disk.is_some() && self.disk != layout.disk {
             return Err(Mismatch::OtherDisk(layout.disk));
         }
+        if layout.boots() && !self.on_boot_disk {
+            return Err(Mismatch::BootDisk);
+        }
         let in_table = || layout.volumes.iter().filter(|volume| volume.number != 0);
         let found: Vec<&Volume> = in_table()
             .filter(|volume| {
@@ -122,6 +161,35 @@ impl Selector {
     }
 }
 
+/// Reads `0000:00:05.0`.
+fn address(text: &str) -> Option<u32> {
+    let (rest, function) = text.split_once('.')?;
+    let mut parts = rest.split(':');
+    let mut part = |digits: usize| {
+        let part = parts.next().filter(|part| part.len() == digits)?;
+        let is_hex = part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_hex.then(|| u32::from_str_radix(part, 16).ok()).flatten()
+    };
+    let (segment, bus, device) = (part(4)?, part(2)?, part(2)?);
+    let function = match function.as_bytes() {
+        [digit @ b'0'..=b'7'] => u32::from(digit - b'0'),
+        _ => return None,
+    };
+    let fits = parts.next().is_none() && device < 32;
+    fits.then_some(segment << 16 | bus << 8 | device << 3 | function)
+}
+
+/// A PCI address, as people write it.
+struct Pci(u32);
+
+impl fmt::Display for Pci {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (segment, bus) = (self.0 >> 16, self.0 >> 8 & 0xff);
+        let (device, function) = (self.0 >> 3 & 0x1f, self.0 & 7);
+        write!(f, "{segment:04x}:{bus:02x}:{device:02x}.{function}")
+    }
+}
+
 fn list(numbers: &[u32], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (at, number) in numbers.iter().enumerate() {
         write!(f, "{}{number}", if at == 0 { "" } else { ", " })?;
@@ -137,6 +205,15 @@ impl fmt::Display for Selector {
             gap = " ";
             result
         };
+        if let Some(pci) = self.pci {
+            word(f, format_args!("pci={}", Pci(pci)))?;
+        }
+        if let Some(namespace) = self.namespace {
+            word(f, format_args!("namespace={namespace}"))?;
+        }
+        if self.on_boot_disk {
+            word(f, format_args!("boot-disk"))?;
+        }
         if let Some(disk) = self.disk {
             word(f, format_args!("disk={disk}"))?;
         }
@@ -159,6 +236,11 @@ impl fmt::Display for Selector {
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::OtherDevice(pci) => write!(f, "this is another device, at {}", Pci(*pci)),
+            Self::NoNamespace => f.write_str("the device has no such namespace"),
+            Self::BootDisk => f.write_str(
+                "capOS boots from this disk, so it is not taken unless the manifest says boot-disk, too",
+            ),
             Self::OtherDisk(Some(guid)) => write!(f, "this is another disk, {guid}"),
             Self::OtherDisk(None) => f.write_str("this is another disk, and one without a GUID"),
             Self::Absent => f.write_str("the disk has no such partition"),
@@ -285,6 +367,32 @@ mod tests {
     }
 
     #[test]
+    fn a_device_is_named_by_its_address_and_a_boot_disk_by_a_word_of_its_own() {
+        assert_eq!(chosen("pci=0001:02:1f.7 namespace=7"), Ok(vec![1, 2, 3, 4]));
+        let mut selector = Selector::default();
+        assert!(selector.admits(9).is_ok());
+        selector.take("pci=0001:02:1f.7").unwrap();
+        assert!(selector.is_empty());
+        assert_eq!(selector.pci, Some(1 << 16 | 2 << 8 | 0x1f << 3 | 7));
+        assert_eq!(
+            selector.admits(0x28).unwrap_err().to_string(),
+            "this is another device, at 0000:00:05.0"
+        );
+        let mut layout = layout();
+        layout.volumes[0].kind = VolumeKind::Gpt {
+            type_guid: Guid::EFI_SYSTEM,
+            unique_guid: guid(1),
+        };
+        // Some other system's.
+        assert!(Selector::default().select(&layout).is_ok());
+        layout.volumes[0].label = Label::from_utf16("capOS boot".encode_utf16());
+        assert_eq!(selector.select(&layout), Err(Mismatch::BootDisk));
+        selector.take("boot-disk").unwrap();
+        assert_eq!(selector.to_string(), "pci=0001:02:1f.7 boot-disk");
+        assert!(selector.is_empty() && selector.select(&layout).is_ok());
+    }
+
+    #[test]
     fn words_that_say_nothing_are_refused() {
         for word in [
             "partition",
@@ -294,6 +402,14 @@ mod tests {
             "disk=1",
             "guid=1",
             "partition-guid=zz",
+            "namespace=0",
+            "pci=00:05.0",
+            "pci=0000:00:05",
+            "pci=0000:00:05.8",
+            "pci=0000:00:20.0",
+            "pci=0000:00:+5.0",
+            "pci=0000:00:05.0:0",
+            "boot-disk=1",
         ] {
             assert_eq!(Selector::default().take(word), None, "{word}");
         }

@@ -98,6 +98,55 @@ pub fn open(device: &BlockDevice) -> Result<Disk, Refusal> {
     )
 }
 
+/// The device that is meant of what a provider serves: itself, or one of its namespaces. Only asks.
+///
+/// # Errors
+/// Why it is none of them.
+pub fn choose(device: &BlockDevice, target: &Selector) -> Result<BlockDevice, Problem> {
+    let failed = |refusal| Problem {
+        refusal,
+        text: match refusal {
+            Refusal::NoDevice => String::from("no disk"),
+            other => format!("the disk failed: {other}"),
+        },
+    };
+    if target.pci.is_some() {
+        let address = device.retrying().model(|names| names.address());
+        let address = address.map_err(failed)?;
+        if !sabotage::sabotage!(STORE_ANY_DEVICE) {
+            target
+                .admits(address)
+                .map_err(|why| not_meant(target, &why))?;
+        }
+    }
+    let Some(number) = target.namespace else {
+        let handle = device.object().handle();
+        return Ok(BlockDevice::from_object(Cap::borrowed(handle)));
+    };
+    match device.unit(number) {
+        Ok(unit) => Ok(unit.device),
+        Err(Refusal::NotFound) => Err(not_meant(target, &Mismatch::NoNamespace)),
+        Err(refusal) => Err(failed(refusal)),
+    }
+}
+
+fn not_meant(target: &Selector, mismatch: &Mismatch) -> Problem {
+    Problem {
+        refusal: match mismatch {
+            Mismatch::Absent
+            | Mismatch::OtherDisk(_)
+            | Mismatch::OtherDevice(_)
+            | Mismatch::NoNamespace => Refusal::NotFound,
+            Mismatch::BootDisk => Refusal::NotGranted,
+            Mismatch::Contradicts(_) | Mismatch::Ambiguous(_) => Refusal::BadArgument,
+        },
+        text: match target.to_string().as_str() {
+            "" => mismatch.to_string(),
+            said => format!("the manifest says {said}: {mismatch}"),
+        },
+    }
+}
+
 /// Where a volume lies: its partition, 0 for the whole disk, the first block and the count, in the disk's blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -180,13 +229,7 @@ pub fn find(disk: &mut Disk, target: &Selector) -> Result<Found, Problem> {
         true => Ok(layout.volumes.iter().collect()),
         false => target.select(&layout),
     };
-    let chosen = chosen.map_err(|mismatch| Problem {
-        refusal: match mismatch {
-            Mismatch::Absent | Mismatch::OtherDisk(_) => Refusal::NotFound,
-            Mismatch::Contradicts(_) | Mismatch::Ambiguous(_) => Refusal::BadArgument,
-        },
-        text: format!("the manifest says {target}: {mismatch}"),
-    })?;
+    let chosen = chosen.map_err(|mismatch| not_meant(target, &mismatch))?;
     let found = of_table(disk, &layout, &chosen).map_err(failed)?;
     match (found.as_slice(), chosen.as_slice()) {
         ([one], _) | ([one, ..], _) if sabotage::sabotage!(STORE_ANY_PARTITION) => Ok(*one),

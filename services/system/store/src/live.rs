@@ -6,7 +6,7 @@ use volume::Problem;
 use volume_core::{Access, Durability, Error, Mounted, Volume};
 use volume_disk::VolumeDisk;
 use volume_format::{Refused, Stamp};
-use volume_place::{Fault, Found, Range, find, mount, open};
+use volume_place::{Fault, Found, Range, choose, find, mount, open};
 
 use crate::options::Options;
 
@@ -22,6 +22,8 @@ const LINGER_NS: u64 = 5_000_000_000;
 pub struct Live {
     /// The volume.
     pub volume: Core,
+    /// What the volume's sessions are opened at, which lives longer than they.
+    _device: BlockDevice,
     /// Its name.
     pub label: String,
     timer: Timer,
@@ -80,6 +82,8 @@ impl Live {
         (timer, wall): (Timer, Option<WallClock>),
         options: &Options,
     ) -> Result<Self, Problem> {
+        let chosen = choose(device, &options.target)?;
+        let device = &chosen;
         let mut disk = open(device).map_err(|refusal| Problem {
             refusal,
             text: match refusal {
@@ -100,6 +104,7 @@ impl Live {
         let mut live = Self {
             label: name(&volume),
             volume,
+            _device: chosen,
             timer,
             wall,
             due_ns: None,

@@ -8,7 +8,7 @@
 //! provider that was restarted, needs nobody's help. Changes are committed at a sync, when many have come together, and some
 //! seconds after the first.
 //!
-//! Arguments: `readonly` never writes. What names a disk and a partition (`partition::Selector`) says where the volume must be: where it
+//! Arguments: `readonly` never writes. What names a device, a disk and a partition (`partition::Selector`) says where the volume must be: where it
 //! is not, none is mounted, whatever else the disk holds.
 #![no_std]
 #![cfg_attr(not(test), no_main)]

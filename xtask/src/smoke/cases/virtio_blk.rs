@@ -144,7 +144,7 @@ inventory::submit! {
     Smoke {
         name: "multi-virtio-blk",
         question: "Are files read off FAT volumes on two virtio disks exactly as mkfs.fat and mcopy wrote them?",
-        rows: &["BD-04"],
+        rows: &["BD-04", "BD-05"],
         manifest: "smoke/multi-virtio-blk",
         disks: &[
             SmokeDisk { name: "whole.img", make: whole, bytes_per_s: 0 },
