@@ -10,7 +10,7 @@ const manifest :M.Manifest = (
   drivers = import "common/drivers.capnp".linked,
   services = [
     ( name = "nvme", binary = "nvme-provider", priority = 24, restart = always,
-      exports = [(name = "block", interface = "BlockDevice")],
+      exports = [(name = "block", interface = "BlockDevice"), (name = "reader", interface = "BlockDevice")],
       grants = [
         (endpoint = void),
         # Without the disk the service runs all the same and refuses `noDevice`.
@@ -20,7 +20,7 @@ const manifest :M.Manifest = (
         (kernel = timer),
       ] ),
     ( name = "nvme1", binary = "nvme-provider", priority = 24, restart = always,
-      exports = [(name = "block", interface = "BlockDevice")],
+      exports = [(name = "block", interface = "BlockDevice"), (name = "reader", interface = "BlockDevice")],
       grants = [
         (endpoint = void),
         (device = (driver = "nvme", nth = 1, optional = true)),
@@ -29,7 +29,7 @@ const manifest :M.Manifest = (
         (kernel = timer),
       ] ),
     ( name = "virtio", binary = "virtio-blk-provider", priority = 24, restart = always,
-      exports = [(name = "block", interface = "BlockDevice")],
+      exports = [(name = "block", interface = "BlockDevice"), (name = "reader", interface = "BlockDevice")],
       grants = [
         (endpoint = void),
         (device = (driver = "virtio-blk", nth = 0, optional = true)),
@@ -41,7 +41,7 @@ const manifest :M.Manifest = (
       exports = [(name = "volume", interface = "Volume")],
       grants = [
         (endpoint = void),
-        (export = (service = "nvme", export = "block")),
+        (name = "block", export = (service = "nvme", export = "reader")),
         (kernel = console),
         (kernel = logSink),
       ] ),
@@ -49,7 +49,7 @@ const manifest :M.Manifest = (
       exports = [(name = "volume", interface = "Volume")],
       grants = [
         (endpoint = void),
-        (export = (service = "nvme1", export = "block")),
+        (name = "block", export = (service = "nvme1", export = "reader")),
         (kernel = console),
         (kernel = logSink),
       ] ),
@@ -57,7 +57,7 @@ const manifest :M.Manifest = (
       exports = [(name = "volume", interface = "Volume")],
       grants = [
         (endpoint = void),
-        (export = (service = "virtio", export = "block")),
+        (name = "block", export = (service = "virtio", export = "reader")),
         (kernel = console),
         (kernel = logSink),
       ] ),
@@ -155,9 +155,9 @@ const manifest :M.Manifest = (
         (kernel = wallClock),
         (kernel = wallClockControl),
         (kernel = deviceRegistry),
-        (export = (service = "nvme", export = "block")),
-        (name = "block1", export = (service = "nvme1", export = "block")),
-        (name = "block2", export = (service = "virtio", export = "block")),
+        (name = "block", export = (service = "nvme", export = "reader")),
+        (name = "block1", export = (service = "nvme1", export = "reader")),
+        (name = "block2", export = (service = "virtio", export = "reader")),
         (name = "disk", export = (service = "fat", export = "volume")),
         (name = "disk1", export = (service = "fat1", export = "volume")),
         (name = "disk2", export = (service = "fat2", export = "volume")),

@@ -7,6 +7,7 @@ using Stub = import "stub.capnp";
 
 # A disk, as its provider serves it.
 interface BlockDevice @0xd1c0a5e5b0a70301 {
+  # `readOnly` is the device's, whoever asks.
   # Refuses: `noDevice`.
   info @0 () -> (blockBytes :UInt32, blocks :UInt64, readOnly :Bool, maxTransferBytes :UInt32) $Stub.idempotent;
   # Opens a session. `window` is memory of this session alone, rounded up to pages and at most 8 MiB (`windowBytes`
@@ -24,6 +25,10 @@ interface BlockDevice @0xd1c0a5e5b0a70301 {
   # Gives the unit with that number as a device of its own.
   # Refuses: `notFound`, `notSupported` (a unit with a `problem`), `noDevice`.
   unit @4 (number :UInt32) -> (device :BlockDevice);
+  # Gives the same device without the right to write to it, also for units and sessions that come of it. It outlives the
+  # provider, as every `BlockDevice` does.
+  # Refuses: `noDevice`.
+  readOnly @5 () -> (device :BlockDevice);
   # `number` is the namespace's identifier, 0 where the device is one disk. `problem` says in one sentence what the unit is
   # and why it cannot be read, and is empty for one that can. `main` is the one that `info` and `open` of the export are about.
   struct Unit { number @0 :UInt32; blockBytes @1 :UInt32; blocks @2 :UInt64; problem @3 :Text; main @4 :Bool; }
@@ -35,9 +40,15 @@ interface BlockSession @0xd1c0a5e5b0a70302 {
   # Refuses: `zeroLength`, `outOfRange` (past the device or the window), `misaligned`, `busy` (too many requests
   # waiting), `deviceError`, `revoked` (the device was reset).
   read @0 (block :UInt64, blocks :UInt32, windowOffset :UInt32) -> (bytes :UInt32) $Stub.idempotent;
-  # Refuses: as `read`, and `readOnly`.
+  # Only blocks that this session has claimed are written.
+  # Refuses: as `read`, `readOnly`, and `notGranted` (blocks that it has not claimed).
   write @1 (block :UInt64, blocks :UInt32, windowOffset :UInt32) -> (bytes :UInt32);
   # Completes when everything written before is on the medium.
   # Refuses: `deviceError`, `revoked`, `busy`.
   flush @2 () -> ();
+  # Takes blocks for this session alone to write, until it ends and nothing that it wrote is in flight any more. Anybody may read
+  # them. Where only a session that has ended is in the way, it is waited for.
+  # Refuses: `readOnly`, `zeroLength`, `outOfRange`, `duplicate` (this session has claimed blocks before), `busy` (another session
+  # has some of them), `revoked`.
+  claim @3 (block :UInt64, blocks :UInt64) -> ();
 }

@@ -18,4 +18,4 @@ mod sessions;
 
 pub use data::Data;
 pub use ring_abi::Direction;
-pub use sessions::{MAX_SESSIONS, Session, Sessions};
+pub use sessions::{Claim, MAX_SESSIONS, Range, Session, Sessions};

@@ -1,13 +1,55 @@
-//! The sessions of clients: each has a window of its own, and ends only when nothing of it is in flight any more.
+//! The sessions of clients: each has a window of its own, and ends only when nothing of it is in flight any more. Until then
+//! nobody else writes to the blocks that it has claimed.
 
 use alloc::vec::Vec;
 
 use ring_abi::Refusal;
+use sabotage::sabotage;
 
 /// The most sessions at a time.
 pub const MAX_SESSIONS: usize = 64;
 
 const INDEX_BITS: u32 = 8;
+
+/// Blocks of one unit of a device, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    unit: u16,
+    first: u64,
+    end: u64,
+}
+
+impl Range {
+    /// `blocks` blocks from `first` on.
+    ///
+    /// # Errors
+    /// `ZeroLength`; `OutOfRange` for what has no end.
+    pub fn new(unit: u16, first: u64, blocks: u64) -> Result<Self, Refusal> {
+        if blocks == 0 {
+            return Err(Refusal::ZeroLength);
+        }
+        let end = first.checked_add(blocks).ok_or(Refusal::OutOfRange)?;
+        Ok(Self { unit, first, end })
+    }
+
+    /// The block after the last one.
+    pub const fn end(&self) -> u64 {
+        self.end
+    }
+
+    const fn overlaps(&self, other: &Self) -> bool {
+        self.unit == other.unit && self.first < other.end && other.first < self.end
+    }
+}
+
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The session has it.
+    Taken,
+    /// A session that has ended still has writes in flight there: another try may succeed when one of them is over.
+    Later,
+}
 
 /// A session; `B` is its buffer.
 #[derive(Debug)]
@@ -20,6 +62,18 @@ pub struct Session<B> {
     pending: u32,
     /// The client is gone.
     closing: bool,
+    /// What it alone may write.
+    range: Option<Range>,
+}
+
+impl<B> Session<B> {
+    /// Whether it may write `blocks` blocks from `first` on.
+    pub fn may_write(&self, first: u64, blocks: u64) -> bool {
+        let (Some(range), Some(end)) = (self.range, first.checked_add(blocks)) else {
+            return sabotage!(BLOCK_WRITE_ANYWHERE);
+        };
+        (first >= range.first && end <= range.end) || sabotage!(BLOCK_WRITE_ANYWHERE)
+    }
 }
 
 #[derive(Debug)]
@@ -80,6 +134,7 @@ impl<B> Sessions<B> {
             window_bytes,
             pending: 0,
             closing: false,
+            range: None,
         });
         Ok(slot.generation << INDEX_BITS | index as u64)
     }
@@ -100,6 +155,34 @@ impl<B> Sessions<B> {
             .and_then(|slot| slot.session.as_mut())
             .filter(|session| !session.closing)
             .ok_or(Refusal::Stale)
+    }
+
+    /// Gives blocks to a session to write, and to nobody else.
+    ///
+    /// # Errors
+    /// `Stale`; `Duplicate` where it has some; `Busy` where another session has one of them.
+    pub fn claim(&mut self, cookie: u64, range: Range) -> Result<Claim, Refusal> {
+        if self.get(cookie)?.range.is_some() {
+            return Err(Refusal::Duplicate);
+        }
+        let mut claim = Claim::Taken;
+        for other in self.slots.iter().filter_map(|slot| slot.session.as_ref()) {
+            if !other.range.is_some_and(|taken| taken.overlaps(&range)) {
+                continue;
+            }
+            if !other.closing && !sabotage!(BLOCK_SHARE_RANGE) {
+                return Err(Refusal::Busy);
+            }
+            // Also a late write of a client that is gone must not come after this one's.
+            claim = match sabotage!(BLOCK_SHARE_RANGE) {
+                true => Claim::Taken,
+                false => Claim::Later,
+            };
+        }
+        if claim == Claim::Taken {
+            self.get(cookie)?.range = Some(range);
+        }
+        Ok(claim)
     }
 
     /// A request of this session was accepted.
@@ -157,6 +240,37 @@ mod tests {
         assert_eq!(sessions.close(b), Some('b'));
         assert_eq!(sessions.close(b), None);
         assert_eq!(sessions.count(), 0);
+    }
+
+    #[test]
+    fn blocks_have_one_writer_until_nothing_of_it_is_in_flight() {
+        let range = |first, blocks| Range::new(0, first, blocks).unwrap();
+        let mut sessions = Sessions::default();
+        let [a, b, c] = ['a', 'b', 'c'].map(|name| sessions.open(name, 4096).unwrap());
+        assert!(!sessions.get(a).unwrap().may_write(10, 1));
+        assert_eq!(sessions.claim(a, range(10, 10)), Ok(Claim::Taken));
+        assert_eq!(sessions.claim(a, range(30, 1)), Err(Refusal::Duplicate));
+        for (first, blocks) in [(0, 11), (10, 10), (12, 2), (19, 100), (0, u64::MAX)] {
+            assert_eq!(sessions.claim(b, range(first, blocks)), Err(Refusal::Busy));
+        }
+        // The same numbers of another unit are other blocks.
+        assert_eq!(
+            sessions.claim(c, Range::new(1, 10, 10).unwrap()),
+            Ok(Claim::Taken)
+        );
+        for (first, blocks, may) in [(10, 10, true), (9, 2, false), (19, 2, false), (15, 0, true)] {
+            assert_eq!(sessions.get(a).unwrap().may_write(first, blocks), may);
+        }
+        assert!(!sessions.get(a).unwrap().may_write(u64::MAX, 2));
+        sessions.began(a);
+        assert_eq!(sessions.close(a), None);
+        assert_eq!(sessions.claim(b, range(19, 2)), Ok(Claim::Later));
+        assert!(!sessions.get(b).unwrap().may_write(19, 1));
+        assert_eq!(sessions.ended(a), Some('a'));
+        assert_eq!(sessions.claim(b, range(19, 2)), Ok(Claim::Taken));
+        assert!(sessions.get(b).unwrap().may_write(20, 1));
+        assert_eq!(Range::new(0, 1, 0), Err(Refusal::ZeroLength));
+        assert_eq!(Range::new(0, u64::MAX, 2), Err(Refusal::OutOfRange));
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Disk {
     max_transfer_bytes: u32,
     read_only: bool,
     sessions: u64,
+    /// What is to be written: first block and count.
+    claimed: Option<(u64, u64)>,
 }
 
 /// The session is gone, and a new one may work.
@@ -34,10 +36,17 @@ fn is_over(refusal: Refusal) -> bool {
     )
 }
 
-fn open(device: &BlockDevice, wanted_bytes: u32) -> Result<(BlockSession, Window), Refusal> {
+fn open(
+    device: &BlockDevice,
+    wanted_bytes: u32,
+    claimed: Option<(u64, u64)>,
+) -> Result<(BlockSession, Window), Refusal> {
     let mut left = SESSIONS;
     loop {
         let opened = device.open(wanted_bytes).and_then(|open| {
+            if let Some((block, blocks)) = claimed {
+                open.session.claim(block, blocks)?;
+            }
             let window = Window::map(open.window, open.window_bytes.into(), Access::ReadWrite)?;
             Ok((open.session, window))
         });
@@ -55,7 +64,7 @@ impl Disk {
     /// The provider's refusal; [`Refusal::BadArgument`] when it tells of impossible sizes.
     pub fn open(device: BlockDevice, window_bytes: u32) -> Result<Self, Refusal> {
         let info = device.retrying().info()?;
-        let (session, window) = open(&device, window_bytes)?;
+        let (session, window) = open(&device, window_bytes, None)?;
         if !info.block_bytes.is_power_of_two() || info.max_transfer_bytes < info.block_bytes {
             return Err(Refusal::BadArgument);
         }
@@ -69,7 +78,22 @@ impl Disk {
             max_transfer_bytes: info.max_transfer_bytes,
             read_only: info.read_only,
             sessions: 1,
+            claimed: None,
         })
+    }
+
+    /// Takes blocks to write, which nobody else writes to as long as this lives. A disk of which nothing was claimed is only
+    /// read.
+    ///
+    /// A session that outlives its provider claims them of the successor before anything is written again. Whoever holds the
+    /// device with the right to write may have been faster; then requests are refused `busy`, and nothing is written.
+    ///
+    /// # Errors
+    /// The provider's refusal; `busy` where somebody else has some of them.
+    pub fn claim(&mut self, block: u64, blocks: u64) -> Result<(), Refusal> {
+        self.retry(|disk| disk.session.claim(block, blocks))?;
+        self.claimed = Some((block, blocks));
+        Ok(())
     }
 
     /// Bytes of a block.
@@ -153,7 +177,8 @@ impl Disk {
                 Err(refusal) if is_over(refusal) && left > 0 => {
                     left -= 1;
                     self.sessions += 1;
-                    (self.session, self.window) = open(&self.device, self.wanted_bytes)?;
+                    (self.session, self.window) =
+                        open(&self.device, self.wanted_bytes, self.claimed)?;
                 }
                 other => return other,
             }

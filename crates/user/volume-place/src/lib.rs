@@ -48,6 +48,14 @@ impl Range {
         })
     }
 
+    /// Takes all of it to write: nobody else writes there as long as it lives.
+    ///
+    /// # Errors
+    /// `busy` where somebody else does.
+    fn claim(&mut self) -> Result<(), Refusal> {
+        self.disk.claim(self.first, self.blocks * self.per_block)
+    }
+
     /// Whether the disk cannot be written.
     pub fn is_read_only(&self) -> bool {
         self.disk.is_read_only()
@@ -158,7 +166,7 @@ pub struct Found {
     pub blocks: u64,
 }
 
-/// Mounts what was found; a disk that cannot be written is mounted to be read.
+/// Mounts what was found, and takes its blocks to write; what cannot be written is mounted to be read.
 ///
 /// # Errors
 /// The volume's, and the disk's.
@@ -169,10 +177,15 @@ pub fn mount(
 ) -> Result<Mounted<VolumeDisk<Range>>, Fault> {
     let failed = |refusal| Error::Disk(volume_disk::Error::Device(refusal));
     let range = open(device).and_then(|disk| Range::new(disk, found.first, found.blocks));
-    let range = range.map_err(failed)?;
-    let access = match range.is_read_only() {
-        true => Access::Read,
-        false => access,
+    let mut range = range.map_err(failed)?;
+    // Neither a disk nor a device that came to be read is written.
+    let access = match access {
+        Access::Write if !range.is_read_only() => match range.claim() {
+            Ok(()) => Access::Write,
+            Err(Refusal::ReadOnly) => Access::Read,
+            Err(refusal) => return Err(failed(refusal)),
+        },
+        _ => Access::Read,
     };
     Volume::mount(VolumeDisk::new(range).map_err(Error::Disk)?, access)
 }

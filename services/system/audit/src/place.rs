@@ -46,8 +46,12 @@ impl Place {
         if !first_byte.is_multiple_of(block_bytes) || found.missing != 0 {
             return Err(Refusal::Corrupt);
         }
+        let first_block = first_byte / block_bytes;
+        if !disk.is_read_only() {
+            disk.claim(first_block, bytes / block_bytes)?;
+        }
         Ok(Self {
-            first_block: first_byte / block_bytes,
+            first_block,
             cells: bytes / CELL_BYTES as u64,
             blocks_per_cell,
             disk,

@@ -100,7 +100,13 @@ impl Live {
             }
             other => other,
         };
-        let Mounted { volume, cut, reads } = mounted.map_err(|error| problem(&error))?;
+        let Mounted { volume, cut, reads } = mounted.map_err(|error| match error {
+            Error::Disk(volume_disk::Error::Device(Refusal::Busy)) => Problem {
+                refusal: Refusal::Busy,
+                text: String::from("somebody else has the blocks of its capOS volume to write"),
+            },
+            other => problem(&other),
+        })?;
         let mut live = Self {
             label: name(&volume),
             volume,

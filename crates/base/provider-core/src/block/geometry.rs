@@ -46,6 +46,11 @@ impl Geometry {
         1 << self.block_shift
     }
 
+    /// Whether the device must be asked before what was written counts as durable.
+    pub fn needs_flush(&self) -> bool {
+        self.write_cache && !sabotage::sabotage!(BLOCK_SKIP_FLUSH)
+    }
+
     /// Checks a transfer of `blocks` from `block` on against the disk and against a window of `window_bytes`, and
     /// gives its length in bytes.
     ///

@@ -35,6 +35,7 @@ pub mod block_device {
         Model MODEL = 2 "model" idempotent, reply u32::MAX, (()) -> (ModelReply<'a>, in place ModelResults<'m>);
         Units UNITS = 3 "units" idempotent, reply u32::MAX, (UnitsParams) -> (UnitsReply<'a>, in place UnitsResults<'m>);
         Unit UNIT = 4 "unit" once, reply 24, (UnitParams) -> (UnitReply<K>, UnitResults<O>);
+        ReadOnly READ_ONLY = 5 "read_only" once, reply 24, (()) -> (ReadOnlyReply<K>, ReadOnlyResults<O>);
     }
 
     stub::plain! {
@@ -126,7 +127,17 @@ pub mod block_device {
         }
     }
 
+    stub::caps! {
+        /// As a client gets it.
+        pub struct ReadOnlyReply, ReadOnlyResults: 0 words, 1 pointers {
+        } caps {
+            device: crate::block::block_device::Client<O> = 0 at 0;
+        }
+    }
+
     impl<O: stub::Object> Client<O> {
+        /// `readOnly` is the device's, whoever asks.
+        ///
         /// Refuses: `noDevice`
         pub fn info(&self) -> Result<InfoResults, stub::Refusal> {
             self.0.invoke::<call::Info, _>((), |results| results)
@@ -169,6 +180,13 @@ pub mod block_device {
             self.0
                 .invoke::<call::Unit, _>(UnitParams { number }, |results| results)
         }
+        /// Gives the same device without the right to write to it, also for units and sessions that come of it. It
+        /// outlives the provider, as every `BlockDevice` does.
+        ///
+        /// Refuses: `noDevice`
+        pub fn read_only(&self) -> Result<ReadOnlyResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::ReadOnly, _>((), |results| results)
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -178,6 +196,7 @@ pub mod block_device {
         fn model(&mut self, reply: stub::Reply<C, call::Model>) -> stub::Answered;
         fn units(&mut self, reply: stub::Reply<C, call::Units>, cursor: u32) -> stub::Answered;
         fn unit(&mut self, reply: stub::Reply<C, call::Unit>, number: u32) -> stub::Answered;
+        fn read_only(&mut self, reply: stub::Reply<C, call::ReadOnly>) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -198,6 +217,7 @@ pub mod block_device {
             method::UNIT => {
                 stub::serve!(server.unit(received.payload, call) plain UnitParams { number })
             }
+            method::READ_ONLY => server.read_only(stub::Reply::new(call)),
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
     }
@@ -212,6 +232,7 @@ pub mod block_session {
         Read READ = 0 "read" idempotent, reply 0, (ReadParams) -> (ReadResults, ReadResults);
         Write WRITE = 1 "write" once, reply 0, (WriteParams) -> (WriteResults, WriteResults);
         Flush FLUSH = 2 "flush" once, reply 0, (()) -> ((), ());
+        Claim CLAIM = 3 "claim" once, reply 0, (ClaimParams) -> ((), ());
     }
 
     stub::plain! {
@@ -244,6 +265,13 @@ pub mod block_session {
     /// The same, as a server sends it.
     pub type WriteReply = WriteResults;
 
+    stub::plain! {
+        pub struct ClaimParams: 2 words {
+            block: u64 = 0;
+            blocks: u64 = 1;
+        }
+    }
+
     impl<O: stub::Object> Client<O> {
         /// Reads whole blocks to `windowOffset` of the session's own window, a multiple of 4. Reading again is
         /// harmless.
@@ -265,7 +293,9 @@ pub mod block_session {
                 |results| results,
             )
         }
-        /// Refuses: as `read`, and `readOnly`
+        /// Only blocks that this session has claimed are written.
+        ///
+        /// Refuses: as `read`, `readOnly`, and `notGranted` (blocks that it has not claimed)
         pub fn write(
             &self,
             block: u64,
@@ -287,6 +317,15 @@ pub mod block_session {
         pub fn flush(&self) -> Result<(), stub::Refusal> {
             self.0.invoke::<call::Flush, _>((), |()| ())
         }
+        /// Takes blocks for this session alone to write, until it ends and nothing that it wrote is in flight any
+        /// more. Anybody may read them. Where only a session that has ended is in the way, it is waited for.
+        ///
+        /// Refuses: `readOnly`, `zeroLength`, `outOfRange`, `duplicate` (this session has claimed blocks before),
+        /// `busy` (another session has some of them), `revoked`
+        pub fn claim(&self, block: u64, blocks: u64) -> Result<(), stub::Refusal> {
+            self.0
+                .invoke::<call::Claim, _>(ClaimParams { block, blocks }, |()| ())
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -306,6 +345,12 @@ pub mod block_session {
             window_offset: u32,
         ) -> stub::Answered;
         fn flush(&mut self, reply: stub::Reply<C, call::Flush>) -> stub::Answered;
+        fn claim(
+            &mut self,
+            reply: stub::Reply<C, call::Claim>,
+            block: u64,
+            blocks: u64,
+        ) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -322,6 +367,9 @@ pub mod block_session {
                 stub::serve!(server.write(received.payload, call) plain WriteParams { block, blocks, window_offset })
             }
             method::FLUSH => server.flush(stub::Reply::new(call)),
+            method::CLAIM => {
+                stub::serve!(server.claim(received.payload, call) plain ClaimParams { block, blocks })
+            }
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
     }

@@ -234,11 +234,13 @@ pub static ALL: &[Interface] = &[
         method("model", shape(0, 0, &[]), shape(1, 3, &[field("model", Text, 0), field("serial", Text, 1), field("firmware", Text, 2), field("address", Int(32), 0)])),
         method("units", shape(1, 0, &[field("cursor", Int(32), 0)]), shape(1, 1, &[field("next", Int(32), 0), field("units", StructList(&shape(3, 1, &[field("number", Int(32), 0), field("blockBytes", Int(32), 1), field("blocks", Int(64), 1), field("problem", Text, 0), field("main", Bool, 128)])), 0), field("end", Bool, 32)])),
         method("unit", shape(1, 0, &[field("number", Int(32), 0)]), shape(0, 1, &[field("device", Cap(0xd1c0a5e5b0a70301), 0)])),
+        method("readOnly", shape(0, 0, &[]), shape(0, 1, &[field("device", Cap(0xd1c0a5e5b0a70301), 0)])),
     ]),
     interface(0xd1c0a5e5b0a70302, "BlockSession", &[
         method("read", shape(2, 0, &[field("block", Int(64), 0), field("blocks", Int(32), 2), field("windowOffset", Int(32), 3)]), shape(1, 0, &[field("bytes", Int(32), 0)])),
         method("write", shape(2, 0, &[field("block", Int(64), 0), field("blocks", Int(32), 2), field("windowOffset", Int(32), 3)]), shape(1, 0, &[field("bytes", Int(32), 0)])),
         method("flush", shape(0, 0, &[]), shape(0, 0, &[])),
+        method("claim", shape(2, 0, &[field("block", Int(64), 0), field("blocks", Int(64), 1)]), shape(0, 0, &[])),
     ]),
     interface(0xd1c0a5e5b0a70401, "Volume", &[
         method("info", shape(0, 0, &[]), shape(2, 2, &[field("format", Text, 0), field("label", Text, 1), field("totalBytes", Int(64), 0), field("clusterBytes", Int(32), 2), field("readOnly", Bool, 96)])),

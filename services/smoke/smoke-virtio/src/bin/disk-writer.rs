@@ -53,6 +53,7 @@ fn main(env: &Env) -> Result<(), Error> {
     );
     drop(session);
     let mut disk = Disk::open(device, LONG_BYTES)?;
+    disk.claim(0, disk.blocks())?;
     let per_block = u64::from(disk.block_bytes());
     let found = holds(&mut disk, FOUND, LONG_AT, LONG_BYTES)?;
     fact!("disk.found", long = found);

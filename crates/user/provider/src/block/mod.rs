@@ -1,7 +1,9 @@
 //! Serving `BlockDevice` and `BlockSession` over one disk.
 //!
-//! The endpoint's facet with cookie 0 is the `BlockDevice` of the first unit that can be read; each other unit is one on
-//! request, and sessions are facets minted for each `open`.
+//! The endpoint's facet with cookie 0 is the `BlockDevice` of the first unit that can be read, and every other export is the
+//! same without the right to write; each other unit is one on request, and sessions are facets minted for each `open`.
+
+mod claims;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -20,6 +22,7 @@ use crate::notice::Notice;
 use crate::pool::allocate;
 use crate::ring::{BATCH, QueueRing};
 use crate::run::{Runner, Work};
+use claims::{Claims, READ, UNIT, is_device, is_reader};
 
 /// Bytes of a slot of the ring. Every call to this service is plain, and so are the answers it waits for.
 const SLOT_BYTES: u32 = 128;
@@ -61,9 +64,6 @@ pub struct Names {
     /// PCI address as `Device.info` gives it.
     pub address: u32,
 }
-
-/// Marks the cookie of a unit's facet; those of sessions stay far below.
-const UNIT: u64 = 1 << 62;
 
 /// Units of one answer.
 const LISTED_UNITS: usize = 16;
@@ -158,6 +158,7 @@ pub fn serve<C: Commands>(
         layout,
         engine: Engine::new(shapes, depth),
         sessions: Sessions::default(),
+        claims: Claims::default(),
         completed: 0,
         refused: None,
         report,
@@ -179,6 +180,8 @@ struct Own {
     buffer: DmaBuffer,
     binding: Binding,
     unit: u16,
+    /// It came of a facet through which nothing is written.
+    is_reader: bool,
 }
 
 /// The disk and everybody who uses it.
@@ -191,6 +194,7 @@ struct Provider<'e, C: Commands> {
     layout: sdk::Layout,
     engine: Engine<C, Token>,
     sessions: Sessions<Own>,
+    claims: Claims,
     /// Commands completed since the start.
     completed: u64,
     /// The first status the device refused a command with, not yet reported.
@@ -262,6 +266,7 @@ impl<C: Commands> Provider<'_, C> {
         finished.token.answer(finished.result);
         if let Some(own) = self.sessions.ended(finished.session) {
             free(&own.buffer);
+            self.claim_again();
         }
     }
 
@@ -274,8 +279,14 @@ impl<C: Commands> Provider<'_, C> {
     ) -> Result<(Request, u32), Refusal> {
         let found = self.sessions.get(session)?;
         let unit = found.buffer.unit;
+        if operation == Operation::Write && found.buffer.is_reader {
+            return Err(Refusal::ReadOnly);
+        }
         let geometry = self.engine.geometry(unit).ok_or(Refusal::Stale)?;
         let bytes = geometry.check(operation, block, blocks, offset, found.window_bytes)?;
+        if operation == Operation::Write && !found.may_write(block, blocks.into()) {
+            return Err(Refusal::NotGranted);
+        }
         let binding = found.buffer.binding;
         Ok((
             Request {
@@ -332,30 +343,16 @@ impl<C: Commands> Provider<'_, C> {
         let place = if cookie & UNIT == 0 {
             units.find_map(|unit| unit.place)
         } else {
-            let named = units.find(|unit| u64::from(unit.number) == cookie & !UNIT);
+            let named = units.find(|unit| u64::from(unit.number) == cookie & !(UNIT | READ));
             named.ok_or(Refusal::NoDevice)?.place
         };
         place.ok_or(Refusal::NotSupported)
     }
 
-    /// Makes a facet for a unit.
-    fn unit_facet(&mut self, number: u32) -> Result<CapArg, Refusal> {
-        let unit = self.units.iter().find(|unit| unit.number == number);
-        if unit.ok_or(Refusal::NotFound)?.place.is_none() {
-            return Err(Refusal::NotSupported);
-        }
-        // It names the unit and not its place in a list, so it means the same to a successor.
-        let cookie = UNIT | u64::from(number);
-        let minted = self
-            .endpoint
-            .mint(cookie, block_device::INTERFACE_ID, Lifetime::Durable)?;
-        Ok(minted.facet.into_cap())
-    }
-
     /// Opens a session: a buffer, its window for the client, and a facet.
     fn session(
         &mut self,
-        unit: u16,
+        (unit, is_reader): (u16, bool),
         window_bytes: u32,
     ) -> Result<block_device::OpenReply<CapArg>, Refusal> {
         if window_bytes == 0 {
@@ -386,6 +383,7 @@ impl<C: Commands> Provider<'_, C> {
             buffer,
             binding,
             unit,
+            is_reader,
         };
         let cookie = match self.sessions.open(own, bytes) {
             Ok(cookie) => cookie,
@@ -419,7 +417,7 @@ fn free(buffer: &DmaBuffer) {
 impl<C: Commands> Service for Provider<'_, C> {
     fn call(&mut self, received: Received<'_>, call: Call<'_>) -> Answered {
         let cookie = call.cookie();
-        if cookie == 0 || cookie & UNIT != 0 {
+        if is_device(cookie) {
             block_device::dispatch(self, received, call)
         } else {
             block_session::dispatch(self, received, call)
@@ -429,6 +427,7 @@ impl<C: Commands> Service for Provider<'_, C> {
     fn dropped(&mut self, cookie: u64) {
         if let Some(own) = self.sessions.close(cookie) {
             free(&own.buffer);
+            self.claim_again();
         }
     }
 }
@@ -453,8 +452,9 @@ impl<'c, C: Commands> block_device::Server<Call<'c>> for Provider<'_, C> {
         reply: Reply<Call<'c>, block_device::call::Open>,
         window_bytes: u32,
     ) -> Answered {
-        let place = self.place(reply.cookie());
-        let opened = place.and_then(|place| self.session(place, window_bytes));
+        let cookie = reply.cookie();
+        let place = self.place(cookie);
+        let opened = place.and_then(|place| self.session((place, is_reader(cookie)), window_bytes));
         reply.answer(opened)
     }
 
@@ -485,8 +485,13 @@ impl<'c, C: Commands> block_device::Server<Call<'c>> for Provider<'_, C> {
     }
 
     fn unit(&mut self, reply: Reply<Call<'c>, block_device::call::Unit>, number: u32) -> Answered {
-        let device = self.unit_facet(number);
+        let device = self.unit_facet(reply.cookie(), number);
         reply.answer(device.map(|device| block_device::UnitReply { device }))
+    }
+
+    fn read_only(&mut self, reply: Reply<Call<'c>, block_device::call::ReadOnly>) -> Answered {
+        let device = self.reader_facet(reply.cookie());
+        reply.answer(device.map(|device| block_device::ReadOnlyReply { device }))
     }
 
     fn model(&mut self, reply: Reply<Call<'c>, block_device::call::Model>) -> Answered {
@@ -523,6 +528,15 @@ impl<'c, C: Commands> block_session::Server<Call<'c>> for Provider<'_, C> {
         self.start(reply, Operation::Write, place, Token::Write)
     }
 
+    fn claim(
+        &mut self,
+        reply: Reply<Call<'c>, block_session::call::Claim>,
+        block: u64,
+        blocks: u64,
+    ) -> Answered {
+        self.answer_claim(reply, block, blocks)
+    }
+
     fn flush(&mut self, reply: Reply<Call<'c>, block_session::call::Flush>) -> Answered {
         let session = reply.cookie();
         let (unit, binding) = match self.sessions.get(session) {
@@ -532,7 +546,7 @@ impl<'c, C: Commands> block_session::Server<Call<'c>> for Provider<'_, C> {
         if self
             .engine
             .geometry(unit)
-            .is_some_and(|geometry| !geometry.write_cache)
+            .is_some_and(|geometry| !geometry.needs_flush())
         {
             return reply.send(());
         }
