@@ -10,7 +10,8 @@ use std::rc::Rc;
 use volume_core::{Access, Volume};
 use volume_format::BLOCK;
 
-use crate::disk::{Block, Event, Image, View};
+pub use crate::disk::{Block, Event};
+use crate::disk::{Image, View};
 use crate::work::{self, Content};
 
 /// The first eight bytes (`Documentation/admin-guide/device-mapper/log-writes.rst`).

@@ -8,13 +8,13 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use sdk::alloc::vec::Vec;
-use sdk::process::process_spawner::{Grant, Limits};
 use sdk::schema::block::block_device;
 use sdk::{
-    BlockDevice, CapArg, DeviceRegistry, Disk, Endpoint, Env, Error, Interface, Lifetime, Object,
-    ProcessHandle, Refusal, ThreadOptions, Timer, fact, spawn_thread,
+    BlockDevice, DeviceRegistry, Disk, Env, Error, Interface, Lifetime, Object, Refusal,
+    ThreadOptions, fact, spawn_thread,
 };
 use smoke::{Kit, outcome};
+use smoke_device::Driver;
 
 sdk::entry!(main);
 
@@ -32,52 +32,12 @@ static WRONG: AtomicU64 = AtomicU64::new(0);
 static ERRORS: AtomicU64 = AtomicU64::new(0);
 static LAST_ERROR: AtomicU32 = AtomicU32::new(0);
 
-struct Driver<'a> {
-    kit: &'a Kit,
-    registry: &'a DeviceRegistry,
-    endpoint: &'a Endpoint,
-}
-
-impl Driver<'_> {
-    /// Starts one; what it is given is moved or copied, and the device is its alone.
-    fn start(&self) -> Result<ProcessHandle, Refusal> {
-        let device = self.registry.claim("nvme", 0)?.device;
-        self.endpoint.renew()?;
-        fn grant<I: Interface<sdk::Cap>>(name: &'static str, transfer: u16) -> Grant<'static> {
-            Grant {
-                name,
-                interface_id: I::INTERFACE_ID,
-                transfer,
-                handle: 0,
-            }
-        }
-        let grants = [
-            grant::<Endpoint>("endpoint", 0),
-            grant::<sdk::Device>("device", 1),
-            grant::<Timer>("timer", 2),
-        ];
-        let transfers = [
-            CapArg::copy(self.endpoint.object().handle()),
-            device.into_cap(),
-            CapArg::copy(self.kit.timer.object().handle()),
-        ];
-        let started = self.kit.spawner.spawn(
-            "driver",
-            "nvme-provider",
-            &[],
-            &Limits::default(),
-            &grants,
-            &transfers,
-        )?;
-        Ok(started.process)
-    }
-
-    fn kill_after(&self, ns: u64) -> Result<&'static str, Refusal> {
-        let process = self.start()?;
-        self.kit.timer.sleep(self.kit.timer.now()?.ns + ns)?;
-        process.kill()?;
-        Ok(self.kit.ended(&process)?.kind)
-    }
+fn kill_after(driver: &Driver<'_>, ns: u64) -> Result<&'static str, Refusal> {
+    let process = driver.start()?;
+    let timer = &driver.kit.timer;
+    timer.sleep(timer.now()?.ns + ns)?;
+    process.kill()?;
+    Ok(driver.kit.ended(&process)?.kind)
 }
 
 /// What the disk holds at this byte, by the smoke's own rule: word `n` is `n` times a constant.
@@ -130,6 +90,8 @@ fn main(env: &Env) -> Result<(), Error> {
         kit: &kit,
         registry: &registry,
         endpoint: &endpoint,
+        class: "nvme",
+        binary: "nvme-provider",
     };
     let mut readers = Vec::new();
     for seed in 1..=READERS {
@@ -141,13 +103,13 @@ fn main(env: &Env) -> Result<(), Error> {
         readers.push(spawn_thread(ThreadOptions::default(), body)?);
     }
     for _ in 0..WARM_UP {
-        driver.kill_after(150_000_000)?;
+        kill_after(&driver, 150_000_000)?;
     }
     let before = settled(&kit, &driver)?;
     let reads_before = READS.load(Ordering::Relaxed);
     let mut killed = 0;
     for kill in 0..KILLS {
-        killed += u32::from(driver.kill_after(kill * STEP_NS)? == "killed");
+        killed += u32::from(kill_after(&driver, kill * STEP_NS)? == "killed");
     }
     let lost = before as i64 - settled(&kit, &driver)? as i64;
     let reads = READS.load(Ordering::Relaxed) - reads_before;
