@@ -422,6 +422,16 @@ pub fn version() -> Result<String> {
     }
 }
 
+/// QEMU's AMD-Vi unit as it translates: 7.2's does, 10's only with one word and 11's only with another; else all passes.
+pub fn amd_iommu() -> &'static str {
+    let number = version().ok().and_then(|line| parse_version(&line));
+    match number {
+        Some((11.., _)) => "amd-iommu,dma-remap=on",
+        Some((8..=10, _)) => "amd-iommu,pt=off",
+        _ => "amd-iommu",
+    }
+}
+
 /// The two numbers of QEMU's version line.
 pub fn parse_version(line: &str) -> Option<(u32, u32)> {
     let rest = line.strip_prefix("QEMU emulator version ")?;

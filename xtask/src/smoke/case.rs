@@ -54,7 +54,7 @@ pub struct Smoke {
     pub device_model: Option<DeviceModel>,
     /// A network of its own, in which QEMU runs with what the script starts.
     pub namespace: Option<Namespace>,
-    /// Further arguments of QEMU; `{work}` stands for the smoke's work folder.
+    /// Further arguments of QEMU; `{work}` stands for the smoke's work folder, `{amd-iommu}` for an AMD-Vi unit that translates.
     pub extra: &'static [&'static str],
     /// What is done to the guest, in order. It must lead to the guest's end.
     pub steps: &'static [Step],

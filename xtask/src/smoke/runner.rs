@@ -149,7 +149,10 @@ const fn cpus_of(smoke: &Smoke) -> u32 {
 /// The further arguments of QEMU.
 fn extra(smoke: &Smoke, work: &Path) -> Vec<OsString> {
     let work = escape(work);
-    let filled = smoke.extra.iter().map(|word| word.replace("{work}", &work));
+    let filled = smoke.extra.iter().map(|word| match *word {
+        "{amd-iommu}" => crate::qemu::amd_iommu().to_owned(),
+        word => word.replace("{work}", &work),
+    });
     filled.map(Into::into).collect()
 }
 

@@ -14,7 +14,7 @@ use crate::smoke::cases::virtio_blk::{DISK, STEPS};
 use crate::smoke::models::{DeviceModel, ModelKind};
 use crate::smoke::sabotage::{Break, Sabotage};
 
-const UNIT: &[&str] = &["-device", "amd-iommu"];
+const UNIT: &[&str] = &["-device", "{amd-iommu}"];
 const ON: &str = "@iommu.on number=0 state=translating levels=4";
 
 inventory::submit! {
@@ -80,7 +80,7 @@ inventory::submit! {
         rows: &["IO-04", "IO-22"],
         manifest: "smoke/irq-msi",
         memory_mib: 512,
-        extra: &["-device", "amd-iommu", "-device", "edu,addr=4"],
+        extra: &["-device", "{amd-iommu}", "-device", "edu,addr=4"],
         required: &[
             ON,
             REMAPPED,
@@ -133,7 +133,7 @@ inventory::submit! {
         manifest: "smoke/irq-msi",
         memory_mib: 512,
         extra: &[
-            "-device", "amd-iommu",
+            "-device", "{amd-iommu}",
             "-device", "pcie-pci-bridge,id=behind,addr=6",
             "-device", "edu,bus=behind,addr=4",
         ],
@@ -201,7 +201,7 @@ inventory::submit! {
         rows: &["IO-22"],
         manifest: "smoke/irq-msi-second",
         memory_mib: 512,
-        extra: &["-device", "amd-iommu", "-device", "edu,addr=4", "-device", "edu,addr=5"],
+        extra: &["-device", "{amd-iommu}", "-device", "edu,addr=4", "-device", "edu,addr=5"],
         required: &[
             ON,
             REMAPPED,

@@ -88,7 +88,7 @@ inventory::submit! {
         question: "Is nothing of a device used again whose AMD-Vi unit goes deaf?",
         rows: &["IO-13", "IO-22"],
         manifest: "smoke/unit-deaf",
-        extra: below!("amd-iommu"),
+        extra: below!("{amd-iommu}"),
         steps: &[Step::Wait("@forge.ready"), Step::Peer(deafen_amd)],
         required: REQUIRED,
         forbidden: FORBIDDEN,
