@@ -1,4 +1,4 @@
-@0xd1c0a5e5b0a72131;
+@0xca5e655fb780ba3b;
 # A gVNIC, the network stack, and a client with one port to listen at, who ends the interface's driver.
 
 using M = import "../../schema/manifest.capnp";

@@ -1,4 +1,4 @@
-@0xd1c0a5e5b0a72132;
+@0x8822754d11c1763a;
 # A gVNIC that does something wrong, the network stack, and a client with one port to listen at.
 
 using M = import "../../schema/manifest.capnp";

@@ -55,14 +55,14 @@ inventory::submit! {
         manifest: "smoke/gve-faulty",
         device_model: card(
             QueueFormat::GqiQpl,
-            &["sequence 60", "short 120", "long 180"],
-            &["model.fault sequence", "model.reset", "model.fault short", "model.reset", "model.fault long", "model.reset"],
+            &["sequence 60", "short 120"],
+            &["model.fault sequence", "model.reset", "model.fault short", "model.reset"],
         ),
         steps: MIRRORED,
         required: &[
             "@device.teardown step=device-reset proof=admin-queue-released in-flight=true",
             CORRUPT,
-            FOURTH,
+            THIRD,
             "@mirror.served bytes=524288",
         ],
         forbidden: STAYS,
@@ -71,29 +71,29 @@ inventory::submit! {
 }
 
 const CORRUPT: &str = "@service.ended name=nic kind=exited code=1";
-const FOURTH: &str = "@service.started name=nic incarnation=4";
+const THIRD: &str = "@service.started name=nic incarnation=3";
 
 inventory::submit! {
     Sabotage {
         point: points::GVE_SKIP_SEQUENCE_CHECK,
         smoke: "gve-faulty",
-        breaks: Break::Missing(FOURTH),
+        breaks: Break::Missing(THIRD),
     }
 }
 
 inventory::submit! {
     Smoke {
         name: "gve-spurious",
-        question: "Does a transmission that nobody asked for end the gVNIC's driver, does it bring a device up again that asks for it, and the connection go on?",
+        question: "Does a transmission that nobody asked for, or a frame longer than its room, end the gVNIC's driver, does it bring a device up again that asks for it, and the connection go on?",
         rows: &["NI-29"],
         manifest: "smoke/gve-faulty",
         device_model: card(
             QueueFormat::GqiQpl,
-            &["spurious 40", "ask-reset 250"],
-            &["model.fault spurious", "model.reset", "model.fault ask-reset", "model.reset"],
+            &["spurious 40", "long 120", "ask-reset 250"],
+            &["model.fault spurious", "model.reset", "model.fault long", "model.reset", "model.fault ask-reset", "model.reset"],
         ),
         steps: MIRRORED,
-        required: &[CORRUPT, SECOND, "@nic.reset-asked", "@mirror.served bytes=524288"],
+        required: &[CORRUPT, SECOND, THIRD, "@nic.reset-asked", "@mirror.served bytes=524288"],
         forbidden: STAYS,
         ..BASE
     }
@@ -103,6 +103,6 @@ inventory::submit! {
     Sabotage {
         point: points::GVE_BELIEVE_COUNTER,
         smoke: "gve-spurious",
-        breaks: Break::Missing(CORRUPT),
+        breaks: Break::Missing(THIRD),
     }
 }
