@@ -474,6 +474,24 @@ fn see(state: &Prober, at: usize) -> Result<Window, Refusal> {
     Ok(window)
 }
 
+/// What came of receiving with a right that was lent on.
+fn report_rights(working: &mut Working, state: &Prober, soon: u64) -> Result<(), Refusal> {
+    let ended = working.ended;
+    let lent_on: Endpoint = held(state, at::LENT_ON)?;
+    let again = working.ring.receive(lent_on.object(), 7);
+    working.ring.submit();
+    working.ring.wait(1, soon + 1);
+    let refused = working.ring.completed().and_then(|done| done.refused());
+    fact!(
+        "end.rights",
+        lent_on = ended[7],
+        again = again.err().or(refused).map_or("ok", Refusal::name),
+        lent_back = ended[8],
+        own = ended[9]
+    );
+    Ok(())
+}
+
 /// What came of everything but devices.
 fn report(kit: &Kit, working: &mut Working, state: &Prober) -> Result<(), Refusal> {
     let soon = kit.after_ms(200)?;
@@ -497,18 +515,7 @@ fn report(kit: &Kit, working: &mut Working, state: &Prober) -> Result<(), Refusa
         read_only = outcome(&narrow.info())
     );
     let endpoint: Endpoint = held(state, at::ENDPOINT)?;
-    let lent_on: Endpoint = held(state, at::LENT_ON)?;
-    let again = working.ring.receive(lent_on.object(), 7);
-    working.ring.submit();
-    working.ring.wait(1, soon + 1);
-    let refused = working.ring.completed().and_then(|done| done.refused());
-    fact!(
-        "end.rights",
-        lent_on = ended[7],
-        again = again.err().or(refused).map_or("ok", Refusal::name),
-        lent_back = ended[8],
-        own = ended[9]
-    );
+    report_rights(working, state, soon)?;
     let probe = |at| held::<Probe>(state, at);
     let words = |at| probe(at).and_then(|probe| probe.with_deadline(soon + 1).words(1, 2));
     fact!(
