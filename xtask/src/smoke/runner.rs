@@ -25,7 +25,7 @@ use crate::smoke::beside::{self, side_by_side};
 use crate::smoke::case::{Boot, Smoke, Step, perform};
 use crate::smoke::media::{disks, tampered};
 use crate::smoke::models::Served;
-use crate::smoke::sabotage::Sabotage;
+use crate::smoke::sabotage::{Break, Sabotage};
 use crate::smoke::snapshot::{self, Difference};
 use crate::smoke::verdict::{Heard, Verdict, complaints, judge, judge_sabotage, snapshot_text};
 use crate::toolchain::Toolchain;
@@ -304,7 +304,8 @@ impl<'a> Runner<'a> {
         }
         let model = smoke.device_model.as_ref();
         let served = model.map(|model| Served::start(model, &work)).transpose()?;
-        let heard = self.boot_all(smoke, &machine, &folder, &work, command)?;
+        let cuts = matches!(trial, Trial::Bitten(one) if matches!(one.breaks, Break::Step(_)));
+        let heard = self.boot_all(smoke, &machine, (&folder, &work, cuts), command)?;
         let heard = Heard {
             end: heard.end,
             lines: &heard.lines,
@@ -361,19 +362,19 @@ impl<'a> Runner<'a> {
         &self,
         smoke: &Smoke,
         machine: &Machine,
-        folder: &Path,
-        work: &Path,
+        place: (&Path, &Path, bool),
         first: Command,
     ) -> Result<Said> {
         let deadline = Instant::now() + self.limit(smoke);
-        let mut heard = self.boot(folder, work, first, smoke.steps, deadline)?;
+        let (folder, work, _) = place;
+        let mut heard = self.boot(place, first, smoke.steps, deadline)?;
         for again in smoke.again {
             if !heard.is_good() {
                 break;
             }
             (again.between)(work).context("cannot prepare the disks for the next boot")?;
             let command = self.command(smoke, machine, work)?;
-            let next = self.boot(folder, work, command, again.steps, deadline)?;
+            let next = self.boot(place, command, again.steps, deadline)?;
             heard.end = next.end;
             heard.failed_step = next.failed_step;
             heard.was_cut = next.was_cut;
@@ -403,11 +404,10 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// One boot of the guest, from its first step to its end.
+    /// One boot of the guest, from its first step to its end. Where `cuts` is set, a step that fails is all that was asked for.
     fn boot(
         &self,
-        folder: &Path,
-        work: &Path,
+        (folder, work, cuts): (&Path, &Path, bool),
         command: Command,
         steps: &[Step],
         deadline: Instant,
@@ -420,6 +420,9 @@ impl<'a> Runner<'a> {
             session.set_silence(deadline.saturating_duration_since(Instant::now()));
         }
         let failed_step = perform(steps, &mut session, work, deadline).err();
+        if cuts && failed_step.is_some() {
+            session.cut()?;
+        }
         let was_cut = session.was_cut();
         let (end, transcript) = session.finish(deadline);
         Ok(Said {

@@ -35,6 +35,8 @@ pub enum Break {
         /// The last required fact that must still be there, with all before it.
         after: &'static str,
     },
+    /// A step on the host fails, and what it says has this in it: the fact is the host's own.
+    Step(&'static str),
 }
 
 impl fmt::Display for Break {
@@ -42,6 +44,7 @@ impl fmt::Display for Break {
         match self {
             Self::Missing(fact) => write!(f, "{fact} must be missing"),
             Self::Appears { fact, .. } => write!(f, "{fact} must appear"),
+            Self::Step(says) => write!(f, "a step on the host must fail and say {says}"),
         }
     }
 }
@@ -87,6 +90,7 @@ mod tests {
                     assert!(smoke.forbidden.contains(&fact), "{fact}");
                     assert!(smoke.required.contains(&after), "{after}");
                 }
+                Break::Step(says) => assert!(!says.is_empty(), "{}", sabotage.point),
             }
         }
     }

@@ -133,6 +133,9 @@ pub fn judge(smoke: &Smoke, heard: &Heard<'_>) -> Verdict {
 
 /// Judges a run with a sabotage point chosen: it passes if exactly the named fact broke.
 pub fn judge_sabotage(sabotage: &Sabotage, smoke: &Smoke, heard: &Heard<'_>) -> Verdict {
+    if let Break::Step(says) = sabotage.breaks {
+        return judge_step(says, smoke, heard);
+    }
     if let Some(reason) = heard.no_answer() {
         return Verdict::Unknown(reason);
     }
@@ -142,6 +145,8 @@ pub fn judge_sabotage(sabotage: &Sabotage, smoke: &Smoke, heard: &Heard<'_>) -> 
     }
     // Facts come about in the order of the list; those after the broken one may well be gone.
     let (bitten, last, appears) = match sabotage.breaks {
+        // Judged above.
+        Break::Step(_) => (false, 0, None),
         Break::Missing(fact) => {
             let at = smoke.required.iter().position(|required| *required == fact);
             if at.is_none() {
@@ -179,6 +184,20 @@ pub fn judge_sabotage(sabotage: &Sabotage, smoke: &Smoke, heard: &Heard<'_>) -> 
         Verdict::Pass
     } else {
         Verdict::Fail(wrong)
+    }
+}
+
+/// What a sabotage is worth that a step on the host must notice: the guest is ended then, and says no more.
+fn judge_step(says: &'static str, smoke: &Smoke, heard: &Heard<'_>) -> Verdict {
+    let others: Vec<String> = heard
+        .unwanted(smoke)
+        .map(|fact| format!("broke too much, forbidden: {fact}"))
+        .collect();
+    match heard.failed_step {
+        Some(step) if step.contains(says) && others.is_empty() => Verdict::Pass,
+        Some(_) if !others.is_empty() => Verdict::Fail(others),
+        Some(step) => Verdict::Unknown(format!("another step failed: {step}")),
+        None => Verdict::Fail(vec![format!("did not bite: {}", Break::Step(says))]),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The head of a request: read by httparse, after what it would let pass was looked for, and judged.
 
 use httparse::{EMPTY_HEADER, Error, Header, Status};
+use sabotage::sabotage;
 
 use crate::{Refusal, target};
 
@@ -264,7 +265,7 @@ impl<'a> Found<'a> {
             let Some((_, place)) = place.into_iter().find(|(name, _)| is(name)) else {
                 continue;
             };
-            if place.replace(header.value).is_some() {
+            if place.replace(header.value).is_some() && !sabotage!(HTTP_TAKE_TWICE) {
                 return Err(if is("host") {
                     Refusal::Host
                 } else {

@@ -68,7 +68,11 @@ fn main(env: &Env) -> Result<(), Error> {
     let timer: Timer = env.get("timer")?;
     let entropy: EntropySource = env.get("entropySource")?;
     let identity = identity(&entropy, &names)?;
-    let stated = options::base64(&identity.public_hash());
+    let stated = if sabotage::sabotage!(TLS_STATE_OTHER_KEY) {
+        options::base64(&self::identity(&entropy, &names)?.public_hash())
+    } else {
+        options::base64(&identity.public_hash())
+    };
     // What a client pins: SHA-256 of the certificate's SubjectPublicKeyInfo.
     fact!("tls.identity", scheme = "ecdsa-p256", names = names.len(), spki ~ stated.as_str());
     let tls = Tls::new(&identity, draw(&entropy)?).map_err(|_| Refusal::Failed)?;

@@ -141,12 +141,12 @@ impl Load {
         None
     }
 
-    /// Keeps the queue full; `more` says whether new writes are made.
-    fn submit(&mut self, more: bool) -> Result<(), Refusal> {
+    /// Keeps the queue full, with writes that are made while there are less than `most`.
+    fn submit(&mut self, most: usize) -> Result<(), Refusal> {
         while let Some(slot) = self.slot() {
             let at = match self.ready() {
                 Some(at) => at,
-                None if more && self.held.len() < HELD => {
+                None if self.held.len() < most => {
                     let place = (self.next() % PLACES as u64) as usize;
                     self.sequence += 1;
                     let sequence = self.sequence;
@@ -175,7 +175,7 @@ impl Load {
             self.ring
                 .call::<call::Write>(session, params, slot as u64, NEVER)?;
         }
-        if self.unflushed >= FLUSH_AFTER || (!more && self.unflushed > 0) {
+        if self.unflushed >= FLUSH_AFTER || (most == 0 && self.unflushed > 0) {
             self.flush()?;
         }
         Ok(())
@@ -381,18 +381,18 @@ fn run(
         // Also within what is written again, because that is in the same queue.
         let until = load.answered + 1 + (load.next() % 96) as usize;
         while load.answered < until {
-            load.submit(true)?;
+            load.submit(HELD)?;
             load.ring.wait(1, NEVER);
             load.take()?;
         }
-        load.submit(true)?;
+        load.submit(HELD)?;
         in_flight += load.ring.in_flight();
         unflushed += load.held.len();
         killed(kit, process, driver)?;
         load.over(device)?;
     }
     while !load.held.is_empty() {
-        load.submit(false)?;
+        load.submit(0)?;
         load.ring.wait(1, NEVER);
         load.take()?;
     }

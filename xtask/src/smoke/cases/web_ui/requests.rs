@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::process::Command;
 
+use ::sabotage::points;
 use anyhow::{Context, Result, ensure};
 
 use super::odd::{Case, HOST, bytes, headers, lines};
@@ -15,6 +16,7 @@ use crate::qemu::Feature;
 use crate::smoke::case::{Peer, Smoke, Step};
 use crate::smoke::cases::net_slirp::forwarded;
 use crate::smoke::cases::virtio_blk::DISK;
+use crate::smoke::sabotage::{Break, Sabotage};
 
 /// So many slow connections beside the bystander's stream leave one of the page's sixteen places.
 const SLOW: usize = 14;
@@ -215,5 +217,13 @@ inventory::submit! {
         sorted: true,
         needs: Some(Feature::Curl),
         ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::HTTP_TAKE_TWICE,
+        smoke: "web-ui-requests",
+        breaks: Break::Step("was answered with"),
     }
 }

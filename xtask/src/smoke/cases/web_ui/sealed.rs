@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use ::sabotage::points;
 use anyhow::{Context, Result, ensure};
 
 use super::{connect_at, ticket};
@@ -11,6 +12,7 @@ use crate::qemu::Feature;
 use crate::session::Waited;
 use crate::smoke::case::{Peer, Smoke, Step};
 use crate::smoke::cases::net_slirp::forwarded;
+use crate::smoke::sabotage::{Break, Sabotage};
 
 const PORT: u16 = 443;
 const IDENTITY: &str = "@tls.identity scheme=ecdsa-p256 names=2";
@@ -174,5 +176,14 @@ inventory::submit! {
         sorted: true,
         needs: Some(Feature::Curl),
         ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::TLS_STATE_OTHER_KEY,
+        smoke: "web-tls",
+        // CURLE_SSL_PINNEDPUBKEYNOTMATCH
+        breaks: Break::Step("exit status: 90"),
     }
 }
