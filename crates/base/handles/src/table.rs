@@ -291,6 +291,14 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
             // However many there were once.
             return (None, None);
         }
+        // Most often the next one is: whoever takes a table down starts at its first slot and goes on behind each.
+        if from < end
+            && let Some(slot) = self.slots.get(from)
+            && matches!(slot.body, Body::Live(_))
+        {
+            let handle = Handle::compose(from, slot.generation);
+            return (Some(handle), Some(from + 1));
+        }
         let mut index = from;
         while index < end {
             let stretch = self.slots.stretch(index);
