@@ -97,8 +97,13 @@ fn crowd(kit: &Kit) -> Result<(), Error> {
 fn conduct(env: &Env, kit: &Kit, (from, count): (u32, u32)) -> Result<(), Error> {
     let registry: DeviceRegistry = env.get("deviceRegistry")?;
     let console: sdk::Console = env.get("console")?;
+    let inspector: MachineInspector = env.get("machineInspector")?;
     let mut given = kit_of(kit);
-    given.extend([give("deviceRegistry", &registry), give("console", &console)]);
+    given.extend([
+        give("deviceRegistry", &registry),
+        give("console", &console),
+        give("machineInspector", &inspector),
+    ]);
     let words = [from.to_string(), count.to_string()];
     let words = [words[0].as_str(), words[1].as_str()];
     let limits = Limits {
@@ -143,9 +148,24 @@ fn held(env: &Env) -> Result<[u32; 4], Error> {
 
 fn rounds(env: &Env) -> Result<(), Error> {
     let mut rounds = Rounds::new(env)?;
+    let before = held(env)?;
     let word = |at| env.arguments().nth(at).and_then(|word| word.parse().ok());
     let (from, count): (u32, u32) = word(1).zip(word(2)).ok_or(Refusal::BadArgument)?;
-    (from..from + count).try_for_each(|n| rounds.round(n))
+    (from..from + count).try_for_each(|n| rounds.round(n))?;
+    // What this process itself took it has given back: its end gives back whatever it kept, and would hide that.
+    rounds.device = None;
+    let after = held(env)?;
+    if after != before {
+        fact!(
+            "rounds.kept",
+            handles = i64::from(after[0]) - i64::from(before[0]),
+            threads = i64::from(after[1]) - i64::from(before[1]),
+            endpoints = i64::from(after[2]) - i64::from(before[2]),
+            facets = i64::from(after[3]) - i64::from(before[3])
+        );
+        return Err(Refusal::Failed.into());
+    }
+    Ok(())
 }
 
 /// What the rounds are made with.
