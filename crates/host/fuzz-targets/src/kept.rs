@@ -128,7 +128,7 @@ fn held(store: &mut Memory, slot: &Slot) -> Vec<u8> {
     loaded.map(|loaded| loaded.bytes).unwrap_or_default()
 }
 
-/// A capsule that waits, one that was sent, and a mark: what [`kept`] takes.
+/// A capsule that waits, one that was sent, and a mark: what `kept` takes.
 ///
 /// # Panics
 /// Where nothing can be saved in memory.
