@@ -205,10 +205,11 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
             return cloudboot::run(&project, &ready(Needs::Cloud)?, &args);
         }
         Verb::Setup { device_models } => {
-            ready(Needs::Cloud)?;
+            // Whoever may install nothing gets at least those.
             if device_models {
                 models::install(&project)?;
             }
+            ready(Needs::Cloud)?;
         }
         Verb::NewService(args) => new::service(&project, &args)?,
         Verb::NewDriver(args) => new::driver(&project, &args)?,

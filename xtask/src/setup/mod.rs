@@ -92,6 +92,10 @@ fn missing_for_peers() -> BTreeSet<Thing> {
     lacking
 }
 
+/// Debian's package of QEMU, and what whoever may install nothing has instead.
+const QEMU_PACKAGE: &str = "qemu-system-x86";
+const OWN_QEMU: &str = "\nwithout root, a QEMU in a folder of its own: cargo xtask setup --device-models, and --qemu 11 with each command";
+
 fn ensure_things(
     project: &Project,
     consent: Consent,
@@ -122,7 +126,13 @@ fn ensure_things(
         Consent::Open if sudo_asks_nothing() => {
             "through sudo, which asks nothing; --no-install keeps this from happening"
         }
-        Consent::Open => bail!("not installed, because there is nobody to ask; {command}"),
+        Consent::Open => {
+            let own = match packages.contains(&QEMU_PACKAGE) {
+                true => OWN_QEMU,
+                false => "",
+            };
+            bail!("not installed, because there is nobody to ask; {command}{own}")
+        }
     };
     eprintln!("installing {why}: {}", packages.join(" "));
     install(project, &packages)?;
