@@ -37,6 +37,11 @@ pub fn program() -> &'static OsStr {
     CHOSEN.get().map_or(OsStr::new(QEMU), OsString::as_os_str)
 }
 
+/// Whether another one is started than the one in the search path.
+pub fn is_chosen() -> bool {
+    CHOSEN.get().is_some()
+}
+
 /// Something that not every QEMU can emulate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Feature {

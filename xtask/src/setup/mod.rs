@@ -189,7 +189,7 @@ fn missing(project: &Project, needs: Needs) -> BTreeSet<Thing> {
         programs.extend(CLOUD_PROGRAMS);
     }
     for (program, thing) in programs {
-        let is_own = thing == Thing::Qemu && models::own(project).is_some();
+        let is_own = thing == Thing::Qemu && (qemu::is_chosen() || models::own(project).is_some());
         if !is_installed(program) && !is_own {
             things.insert(thing);
         }
