@@ -11,6 +11,12 @@ use tls_core::Name;
 pub fn names<'a>(arguments: &[&'a str]) -> Result<Vec<Name<'a>>, String> {
     let mut names = Vec::new();
     for argument in arguments {
+        #[cfg(sabotage)]
+        if let Some(point) = argument.strip_prefix("sabotage=") {
+            let point = sabotage::Point::named(point).ok_or_else(|| (*argument).to_string())?;
+            sabotage::choose(point);
+            continue;
+        }
         let Some(list) = argument.strip_prefix("names=") else {
             return Err((*argument).to_string());
         };

@@ -161,7 +161,7 @@ inventory::submit! {
     Sabotage {
         point: points::STORE_ANY_PARTITION,
         smoke: "blockdevice-target-identity",
-        breaks: Break::Missing("in partition 2"),
+        breaks: Break::Missing("in partition 4"),
     }
 }
 
