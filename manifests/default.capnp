@@ -113,7 +113,7 @@ const manifest :M.Manifest = (
       ] ),
     # The page that shows the system, at one port; the address is said on the serial line. Before the shell: it has said what it
     # has to say by the first prompt.
-    ( name = "web", binary = "web-ui", priority = 18, restart = always,
+    ( name = "web", binary = "web-ui", priority = 18, restart = onFailure,
       arguments = ["port=80", "hosts=localhost:*,127.0.0.1:*", "open=http://127.0.0.1:8080/"],
       grants = [
         (name = "network", export = (service = "netstack", export = "status")),

@@ -43,13 +43,25 @@ struct Ui {
     open: sdk::alloc::string::String,
 }
 
+/// What a person reads where nobody can make a ticket that nobody guesses: no start again would change that.
+const NO_ENTROPY: &[u8] =
+    b"web: no page: this machine has no source of random numbers (no RDRAND)\n";
+
 fn main(env: &Env) -> Result<(), Error> {
     let options = match Options::read(env.arguments()) {
         Ok(options) => options,
         Err(what) => exit(BAD_ARGUMENT, format_args!("bad argument: {what}")),
     };
     let entropy: EntropySource = env.get("entropySource")?;
-    let [ticket] = secrets(&entropy)?;
+    let ticket = match secrets(&entropy) {
+        Ok([ticket]) => ticket,
+        Err(Refusal::NotSupported) => {
+            let console: sdk::Console = env.get("console")?;
+            console.write(NO_ENTROPY)?;
+            return Ok(());
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
     let site = Site::new(options.scheme, options.hosts, ticket);
     if site.bundle() != page::PIN.trim() && !sabotage::sabotage!(HTTP_OTHER_BUNDLE) {
         exit(
