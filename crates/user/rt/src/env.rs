@@ -187,6 +187,13 @@ impl Env {
         Ok(handle)
     }
 
+    /// The sabotage point that the kernel names behind the arguments.
+    #[cfg(sabotage)]
+    pub fn sabotage(&self) -> Option<&'static str> {
+        let mut all = self.arguments();
+        core::iter::from_fn(|| all.read()).find_map(|argument| argument.strip_prefix(SABOTAGE))
+    }
+
     /// The arguments.
     pub fn arguments(&self) -> Arguments {
         Arguments {
@@ -196,6 +203,10 @@ impl Env {
         }
     }
 }
+
+/// What the kernel names a sabotage point with: no argument of the manifest's.
+#[cfg(sabotage)]
+const SABOTAGE: &str = "sabotage=";
 
 /// The arguments, in order.
 #[derive(Clone)]
@@ -209,6 +220,17 @@ impl Iterator for Arguments {
     type Item = &'static str;
 
     fn next(&mut self) -> Option<&'static str> {
+        let argument = self.read();
+        #[cfg(sabotage)]
+        if argument.is_some_and(|argument| argument.starts_with(SABOTAGE)) {
+            return self.next();
+        }
+        argument
+    }
+}
+
+impl Arguments {
+    fn read(&mut self) -> Option<&'static str> {
         self.left = self.left.checked_sub(1)?;
         let len = u32_at(self.bytes, self.at)? as usize;
         let start = self.at + 4;

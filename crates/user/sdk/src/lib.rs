@@ -60,6 +60,10 @@ pub type Late<M> = Deferred<LateReply, M>;
 pub fn begin(env: &Env) {
     output::begin(env);
 }
+    #[cfg(sabotage)]
+    if let Some(point) = env.sabotage().and_then(sabotage::Point::named) {
+        sabotage::choose(point);
+    }
 
 /// Serves `endpoint` until receiving from it is refused, and returns that refusal. Grants that were not asked for by now are
 /// named in the log: a service asks for what it needs before it serves.

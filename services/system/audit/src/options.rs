@@ -43,8 +43,6 @@ impl Options {
                 "batch" => options.batch = value.parse().map_err(|_| argument)?,
                 "segments" => options.segments = Some(value.parse().map_err(|_| argument)?),
                 "check" => options.checks.push(value.parse().map_err(|_| argument)?),
-                #[cfg(sabotage)]
-                "sabotage" => sabotage::choose(sabotage::Point::named(value).ok_or(argument)?),
                 _ => return Err(argument),
             }
         }

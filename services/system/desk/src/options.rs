@@ -25,11 +25,6 @@ impl Options {
     pub fn read<'a>(arguments: impl Iterator<Item = &'a str>) -> Result<Self, String> {
         let (mut port, mut hosts, mut open, mut record) = (0, Vec::new(), "#".to_string(), None);
         for argument in arguments {
-            #[cfg(sabotage)]
-            if let Some(name) = argument.strip_prefix("sabotage=") {
-                sabotage::choose(sabotage::Point::named(name).ok_or(argument)?);
-                continue;
-            }
             match argument.split_once('=') {
                 Some(("port", value)) => port = value.parse().map_err(|_| argument.to_string())?,
                 Some(("hosts", value)) => hosts = value.split(',').map(str::to_string).collect(),

@@ -197,11 +197,6 @@ pub struct Unknown;
 pub fn read(arguments: &[&str]) -> Result<Vec<Export>, Unknown> {
     let mut exports = Vec::new();
     for argument in arguments {
-        #[cfg(sabotage)]
-        if let Some(name) = argument.strip_prefix("sabotage=") {
-            sabotage::choose(sabotage::Point::named(name).ok_or(Unknown)?);
-            continue;
-        }
         exports.push(read_one(argument).ok_or(Unknown)?);
     }
     Ok(exports)

@@ -14,12 +14,6 @@ use crate::disk;
 pub fn main(env: &Env) -> Result<(), Error> {
     let endpoint: Endpoint = env.get("endpoint")?;
     let timer: Timer = env.get("timer")?;
-    #[cfg(sabotage)]
-    for argument in env.arguments() {
-        if let Some(point) = argument.strip_prefix("sabotage=") {
-            sabotage::choose(sabotage::Point::named(point).ok_or(Refusal::BadArgument)?);
-        }
-    }
     let read_only = env.arguments().any(|argument| argument == "read-only");
     let Ok(device) = env.get::<Device>("device") else {
         fact!("nvme.absent", refusal = Refusal::NoDevice.name());

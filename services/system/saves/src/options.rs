@@ -104,11 +104,6 @@ impl Options {
         let place = place(first).ok_or(first)?;
         let mut exports: Vec<Export> = Vec::new();
         for argument in arguments {
-            #[cfg(sabotage)]
-            if let Some(point) = argument.strip_prefix("sabotage=") {
-                sabotage::choose(sabotage::Point::named(point).ok_or(argument)?);
-                continue;
-            }
             let export = match argument.starts_with("capsules ") {
                 true => capsules(argument, place, &exports).map(Export::Capsules),
                 false => facet(argument, place).map(Export::Facet),

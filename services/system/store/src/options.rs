@@ -24,11 +24,6 @@ impl Options {
             access: Access::Write,
         };
         for argument in env.arguments() {
-            #[cfg(sabotage)]
-            if let Some(point) = argument.strip_prefix("sabotage=") {
-                sabotage::choose(sabotage::Point::named(point).ok_or(argument)?);
-                continue;
-            }
             match argument {
                 "readonly" => options.access = Access::Read,
                 other => options.target.take(other).ok_or(argument)?,

@@ -37,12 +37,6 @@ const PAUSE_NS: u64 = 100_000;
 
 /// Brings the disk up and serves it until the device or the endpoint is taken away.
 pub fn main(env: &Env) -> Result<(), Error> {
-    #[cfg(sabotage)]
-    for argument in env.arguments() {
-        if let Some(point) = argument.strip_prefix("sabotage=") {
-            sabotage::choose(sabotage::Point::named(point).ok_or(Refusal::BadArgument)?);
-        }
-    }
     host(env, bring_up, |host, disk| {
         block::serve(&host.endpoint, &host.timer, disk, report)
     })

@@ -29,12 +29,6 @@ impl Options {
             scheme: "http",
         };
         for argument in arguments {
-            #[cfg(sabotage)]
-            if let Some(name) = argument.strip_prefix("sabotage=") {
-                let point = sabotage::Point::named(name).ok_or(argument)?;
-                sabotage::choose(point);
-                continue;
-            }
             match argument.split_once('=') {
                 Some(("port", port)) => {
                     options.port = port.parse().map_err(|_| argument.to_string())?;
