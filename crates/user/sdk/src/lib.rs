@@ -24,6 +24,7 @@ pub extern crate alloc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 mod caps;
+pub mod connections;
 mod disk;
 mod error;
 pub mod ip;
@@ -59,11 +60,11 @@ pub type Late<M> = Deferred<LateReply, M>;
 /// Prepares output. `entry!` calls this before `main`.
 pub fn begin(env: &Env) {
     output::begin(env);
-}
     #[cfg(sabotage)]
     if let Some(point) = env.sabotage().and_then(sabotage::Point::named) {
         sabotage::choose(point);
     }
+}
 
 /// Serves `endpoint` until receiving from it is refused, and returns that refusal. Grants that were not asked for by now are
 /// named in the log: a service asks for what it needs before it serves.
@@ -79,6 +80,20 @@ pub fn serve(endpoint: &impl Object, service: &mut impl Service) -> Refusal {
 pub fn sleep_for(timer: &Timer, ns: u64) -> Result<(), Refusal> {
     let until = timer.now()?.ns.saturating_add(ns);
     timer.sleep(until).map(drop)
+}
+
+/// Random octets from the system's entropy.
+///
+/// # Errors
+/// `NotSupported`: the machine has no source of any.
+pub fn octets(entropy: &EntropySource) -> Result<[u8; 32], Refusal> {
+    let drawn = entropy.fill()?;
+    let words = [drawn.a, drawn.b, drawn.c, drawn.d];
+    let mut octets = [0; 32];
+    for (place, word) in octets.chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    Ok(octets)
 }
 
 /// Names the grants that the program has not asked for, in the log, or where it has none at its console: whoever wrote the

@@ -1,30 +1,21 @@
-//! Connections: one request and its answer each, through parts of one window.
+//! One request and its answer on each connection.
 //!
-//! Each has a part of the window, bounded head and body, and deadlines: for the request to begin, for each next piece of it, and for the
-//! other end to take what is sent. Whoever floods, stalls or lies loses that part for so long, and nobody else's.
-
-use core::future::Future;
-use core::pin::Pin;
+//! Head and body are bounded, and there are deadlines: for the request to arrive, for each next piece of it, and for the other end to
+//! take what is sent.
 
 use http_head::{Body, Limits, Method, Parsed, Refusal as Why, parse};
-use sdk::alloc::boxed::Box;
 use sdk::alloc::format;
 use sdk::alloc::vec::Vec;
-use sdk::net::{tcp_listener, tcp_socket};
-use sdk::{
-    Access, Refusal, Tasks, TcpListenAuthority, TcpListener, TcpSocket, VirtualMemory, Window, fact,
-};
+use sdk::connections::{Connection, Serve};
+use sdk::{Refusal, fact};
 
 use crate::Desk;
 use crate::offered::BODY;
 use crate::record::{Said, Trouble};
 use crate::site::Route;
 
-/// Connections at once.
-const PARTS: u32 = 8;
-/// Bytes of a connection's part, one half each way.
-const PART_BYTES: u32 = 32 * 1024;
-const HALF_BYTES: u32 = PART_BYTES / 2;
+/// Connections at once, and bytes of one's memory each way.
+pub const PARTS: (u16, u32) = (8, 16 * 1024);
 /// What is read of a request.
 const LIMITS: Limits = Limits {
     head: 8192,
@@ -38,117 +29,15 @@ const SECOND_NS: u64 = 1_000_000_000;
 const PATIENCE_NS: u64 = 10 * SECOND_NS;
 /// How long a request may take to arrive.
 const ARRIVE_NS: u64 = 300 * SECOND_NS;
-/// How much more is read, and for how long, from who was refused, so that the answer arrives.
-const LINGER_BYTES: usize = 64 * 1024;
-const LINGER_NS: u64 = 2 * SECOND_NS;
-
 /// What every answer says: the page runs its own file alone and is in nobody's frame. Whom it may ask stands in the page itself.
 const RULES: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n\
     Content-Security-Policy: frame-ancestors 'none'\r\nCross-Origin-Resource-Policy: same-origin\r\n\
     Cross-Origin-Opener-Policy: same-origin\r\nConnection: close\r\n";
 
-/// The listener, and the window of all its connections.
-pub struct Server {
-    listener: TcpListener,
-    window: Window,
-}
-
-/// What came about.
-enum Event {
-    Came(Result<TcpSocket, Refusal>),
-    /// The connection of this part is over.
-    Over(u32),
-}
-
-type Thing<'s> = Pin<Box<dyn Future<Output = Event> + 's>>;
-
-impl Server {
-    /// Listens at a port of any address.
-    ///
-    /// # Errors
-    /// The stack's, or for want of memory.
-    pub fn listen(
-        memory: &VirtualMemory,
-        authority: &TcpListenAuthority,
-        port: u16,
-    ) -> Result<Self, Refusal> {
-        let bytes = u64::from(PARTS * PART_BYTES);
-        let memory = memory.create_memory(bytes)?.memory;
-        let window = Window::map(memory, bytes, Access::ReadWrite)?;
-        let listener = authority.listen(window.memory().cap(), &[], port, PARTS as u16)?;
-        Ok(Self {
-            listener: listener.listener,
-            window,
-        })
-    }
-
-    /// Serves until nobody can connect any more, and says why.
-    pub fn serve(&self, desk: &Desk) -> Refusal {
-        let tasks = match Tasks::new(2 * PARTS as u16, 192) {
-            Ok(tasks) => tasks,
-            Err(refusal) => return refusal,
-        };
-        sdk::name_unused_grants();
-        tasks.run(self.work(desk, &tasks))
-    }
-
-    async fn work(&self, desk: &Desk, tasks: &Tasks) -> Refusal {
-        let mut free: Vec<u32> = (0..PARTS).collect();
-        let mut things = sdk::tasks::Group::<Thing<'_>>::new();
-        let mut is_accepting = false;
-        loop {
-            if !is_accepting && !free.is_empty() {
-                is_accepting = true;
-                things.add(Box::pin(async {
-                    let accept = tasks.call::<tcp_listener::call::Accept, _>(
-                        &self.listener,
-                        (),
-                        |results| results.socket,
-                    );
-                    Event::Came(accept.await)
-                }));
-            }
-            match things.next().await {
-                Some(Event::Came(Ok(socket))) => {
-                    is_accepting = false;
-                    // There is one: nobody waits for a connection where there is none.
-                    let part = free.pop().unwrap_or_default();
-                    let connection = Connection {
-                        desk,
-                        tasks,
-                        socket,
-                        window: &self.window,
-                        part: part * PART_BYTES,
-                        read: 0,
-                        written: 0,
-                        kept: Vec::new(),
-                    };
-                    things.add(Box::pin(async move {
-                        connection.run().await;
-                        Event::Over(part)
-                    }));
-                }
-                Some(Event::Came(Err(refusal))) => return refusal,
-                Some(Event::Over(part)) => free.push(part),
-                None => return Refusal::WrongState,
-            }
-        }
-    }
-}
-
-/// One connection.
-struct Connection<'s> {
+/// One connection, and what all of them share.
+struct Visit<'s> {
     desk: &'s Desk,
-    tasks: &'s Tasks,
-    socket: TcpSocket,
-    window: &'s Window,
-    /// Where its part of the window begins.
-    part: u32,
-    /// Bytes that were read, and bytes that were written.
-    read: u64,
-    written: u64,
-    /// What was read and not looked at yet.
-    kept: Vec<u8>,
+    connection: Connection<'s>,
 }
 
 /// The other end is gone, or too slow.
@@ -180,82 +69,42 @@ fn said(said: Said) -> Answer {
     }
 }
 
-impl Connection<'_> {
-    async fn run(mut self) {
-        let Ok(answer) = self.answer().await else {
-            let _ = self.socket.abort();
-            return;
+impl Serve for Desk {
+    async fn serve<'s>(&'s self, connection: Connection<'s>) {
+        let mut visit = Visit {
+            desk: self,
+            connection,
         };
-        if let Some((answer, method)) = answer
-            && self.send(answer, method).await.is_err()
-        {
-            let _ = self.socket.abort();
-            return;
+        match visit.answer_and_send().await {
+            Ok(()) => visit.connection.finish().await,
+            Err(Gone) => visit.connection.abort(),
         }
-        self.finish().await;
     }
+}
 
-    fn now(&self) -> u64 {
-        self.desk.timer.now().map_or(u64::MAX, |now| now.ns)
+impl Visit<'_> {
+    async fn answer_and_send(&mut self) -> Result<(), Gone> {
+        match self.answer().await? {
+            Some((answer, method)) => self.send(answer, method).await,
+            None => Ok(()),
+        }
     }
 
     /// Reads some more bytes; `false` at the end.
     async fn more(&mut self, until_ns: u64) -> Result<bool, Gone> {
-        let params = tcp_socket::ReceiveParams {
-            position: self.read,
-            offset: self.part,
-            length: HALF_BYTES,
-        };
-        let deadline_ns = self.now().saturating_add(PATIENCE_NS).min(until_ns);
-        let call = self.tasks.call_by::<tcp_socket::call::Receive, _>(
-            deadline_ns,
-            &self.socket,
-            params,
-            |results| results.bytes,
-        );
-        let count = call.await?.min(HALF_BYTES);
-        let at = self.kept.len();
-        self.kept.resize(at + count as usize, 0);
-        let place = self.kept.get_mut(at..).unwrap_or_default();
-        self.window.read(self.part.into(), place)?;
-        self.read += u64::from(count);
-        Ok(count > 0)
+        let deadline_ns = self.connection.now_ns().saturating_add(PATIENCE_NS);
+        Ok(self.connection.more(deadline_ns.min(until_ns)).await?)
     }
 
-    /// Writes all bytes; the other end takes some of them within each span.
-    async fn write(&mut self, mut from: &[u8]) -> Result<(), Gone> {
-        while !from.is_empty() {
-            let length = from.len().min(HALF_BYTES as usize);
-            let offset = self.part + HALF_BYTES;
-            let piece = from.get(..length).unwrap_or_default();
-            self.window.write(offset.into(), piece)?;
-            let params = tcp_socket::SendParams {
-                position: self.written,
-                offset,
-                length: length as u32,
-            };
-            let deadline_ns = self.now().saturating_add(PATIENCE_NS);
-            let call = self.tasks.call_by::<tcp_socket::call::Send, _>(
-                deadline_ns,
-                &self.socket,
-                params,
-                |results| results.bytes,
-            );
-            let taken = call.await? as usize;
-            if taken == 0 || taken > length {
-                return Err(Gone);
-            }
-            self.written += taken as u64;
-            from = from.get(taken..).unwrap_or_default();
-        }
-        Ok(())
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Gone> {
+        Ok(self.connection.write(bytes, PATIENCE_NS).await?)
     }
 
     /// Reads the request and does what it asks; `None` where the other end says nothing.
     async fn answer(&mut self) -> Result<Option<(Answer, Method)>, Gone> {
-        let until_ns = self.now().saturating_add(ARRIVE_NS);
+        let until_ns = self.connection.now_ns().saturating_add(ARRIVE_NS);
         let length = loop {
-            match parse(&self.kept, &LIMITS) {
+            match parse(&self.connection.kept, &LIMITS) {
                 Ok(Parsed::Whole(_, length)) => break length,
                 Ok(Parsed::Partial) => {}
                 Err(why) => return Ok(Some((refused(why), Method::Get))),
@@ -264,8 +113,8 @@ impl Connection<'_> {
                 return Ok(None);
             }
         };
-        let rest = self.kept.split_off(length);
-        let head = core::mem::replace(&mut self.kept, rest);
+        let rest = self.connection.kept.split_off(length);
+        let head = core::mem::replace(&mut self.connection.kept, rest);
         let Ok(Parsed::Whole(head, _)) = parse(&head, &LIMITS) else {
             return Err(Gone);
         };
@@ -305,13 +154,13 @@ impl Connection<'_> {
 
     /// A small body.
     async fn body(&mut self, length: u64, until_ns: u64) -> Result<Vec<u8>, Gone> {
-        while (self.kept.len() as u64) < length {
+        while (self.connection.kept.len() as u64) < length {
             if !self.more(until_ns).await? {
                 return Err(Gone);
             }
         }
-        self.kept.truncate(length as usize);
-        Ok(core::mem::take(&mut self.kept))
+        self.connection.kept.truncate(length as usize);
+        Ok(core::mem::take(&mut self.connection.kept))
     }
 
     /// Takes what the provider gave, a piece at a time, and restores of it what may be.
@@ -322,7 +171,7 @@ impl Connection<'_> {
         };
         let mut left = length;
         loop {
-            let mut piece = core::mem::take(&mut self.kept);
+            let mut piece = core::mem::take(&mut self.connection.kept);
             piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
             left -= piece.len() as u64;
             if offered.take(&piece).is_err() {
@@ -351,22 +200,5 @@ impl Connection<'_> {
             bytes.extend_from_slice(&body);
         }
         self.write(&bytes).await
-    }
-
-    /// Ends the connection as TCP wants it, so that what was sent arrives: what still comes is read and thrown away for a while.
-    async fn finish(mut self) {
-        if self.socket.shutdown().is_err() {
-            return;
-        }
-        let until = self.now().saturating_add(LINGER_NS);
-        let mut left = LINGER_BYTES;
-        while let Ok(true) = self.more(until).await {
-            left = left.saturating_sub(self.kept.len());
-            self.kept.clear();
-            if left == 0 {
-                let _ = self.socket.abort();
-                return;
-            }
-        }
     }
 }

@@ -21,9 +21,9 @@ mod site;
 use core::cell::Cell;
 
 use sdk::alloc::string::String;
+use sdk::connections::Connections;
 use sdk::{EntropySource, Env, Error, Refusal, Timer, exit, fact, println};
 
-use connection::Server;
 use options::Options;
 use record::Record;
 use site::Site;
@@ -55,8 +55,10 @@ fn main(env: &Env) -> Result<(), Error> {
         timer: env.get("timer")?,
         turned_away: Cell::new(0),
     };
-    let server = match Server::listen(&env.get("vm")?, &env.get("listen")?, options.port) {
-        Ok(server) => server,
+    let (memory, listen) = (env.get("vm")?, env.get("listen")?);
+    let listening = Connections::listen(&memory, &listen, options.port, connection::PARTS);
+    let connections = match listening {
+        Ok(connections) => connections,
         Err(refusal @ (Refusal::NoDevice | Refusal::Unreachable)) => {
             fact!("desk.absent", refusal = refusal.name());
             return Ok(desk.timer.sleep(sdk::NEVER)?);
@@ -66,18 +68,12 @@ fn main(env: &Env) -> Result<(), Error> {
     fact!("desk.listening", port = options.port);
     // The console alone hears the key; the log does not.
     println!("desk: open {}key={}", options.open, desk.site.key());
-    Err(server.serve(&desk).into())
+    Err(connections.serve(&desk.timer, &desk).into())
 }
 
 /// A random number, as it is needed for a key.
 fn random(entropy: &EntropySource) -> Result<http_head::Secret, Refusal> {
-    let drawn = entropy.fill()?;
-    let mut secret = http_head::Secret([0; 32]);
-    let words = [drawn.a, drawn.b, drawn.c, drawn.d];
-    for (place, word) in secret.0.chunks_exact_mut(8).zip(words) {
-        place.copy_from_slice(&word.to_le_bytes());
-    }
-    Ok(secret)
+    Ok(http_head::Secret(sdk::octets(entropy)?))
 }
 
 /// Bytes as they stand in JSON.

@@ -28,7 +28,7 @@ use net_stack::{Limits, Options, Stack};
 use provider::refuse_all;
 use sdk::alloc::vec::Vec;
 use sdk::net::nic_session;
-use sdk::{Endpoint, EntropySource, Env, Error, NEVER, Nic, Refusal, Ring, Timer, fact};
+use sdk::{Endpoint, EntropySource, Env, Error, NEVER, Nic, Refusal, Ring, Timer, fact, println};
 use units::Nanoseconds;
 
 use exports::Export;
@@ -68,7 +68,17 @@ fn main(env: &Env) -> Result<(), Error> {
         Err(refusal) => return Err(refusal.into()),
     };
     let now = Nanoseconds::new(timer.now()?.ns);
-    let mut stack = Stack::new(options(&entropy, &info, &exports)?, now);
+    let options = match options(&entropy, &info, &exports) {
+        Ok(options) => options,
+        Err(refusal @ Refusal::NotSupported) => {
+            // No start again would change that.
+            println!("net: no network: this machine has no source of random numbers (no RDRAND)");
+            fact!("net.absent", refusal = refusal.name());
+            return refuse_all(&endpoint, Refusal::NoDevice);
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let mut stack = Stack::new(options, now);
     let mut shared = Vec::new();
     for export in exports {
         shared.push(export.admit(&mut stack)?);
@@ -84,29 +94,19 @@ fn options(
     info: &sdk::net::nic::InfoResults,
     exports: &[Export],
 ) -> Result<Options, Refusal> {
-    let key = || {
-        let drawn = entropy.fill()?;
-        let mut key = [0; 32];
-        let words = [drawn.a, drawn.b, drawn.c, drawn.d];
-        for (place, word) in key.chunks_exact_mut(8).zip(words) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        Ok::<_, Refusal>(key)
-    };
-    let drawn = entropy.fill()?;
-    let mut secret = [0; 16];
-    secret[..8].copy_from_slice(&drawn.a.to_le_bytes());
-    secret[8..].copy_from_slice(&drawn.b.to_le_bytes());
+    let drawn = sdk::octets(entropy)?;
+    let (secret, rest) = drawn.split_first_chunk().ok_or(Refusal::Failed)?;
+    let seed = rest.first_chunk().ok_or(Refusal::Failed)?;
     let [_, _, hardware @ ..] = info.mac.to_be_bytes();
     Ok(Options {
         hardware,
         mtu: info.mtu,
         keys: Keys {
-            stable: key()?,
-            fresh: key()?,
+            stable: sdk::octets(entropy)?,
+            fresh: sdk::octets(entropy)?,
         },
-        secret,
-        seed: drawn.c,
+        secret: *secret,
+        seed: u64::from_le_bytes(*seed),
         probing: dhcp4::Probing::QUICK,
         limits: Limits {
             sockets: exports.iter().map(Export::sockets).sum(),

@@ -24,23 +24,13 @@ pub struct Sealer {
 
 /// Random numbers for one capsule, used for no other.
 pub fn dice(entropy: &EntropySource) -> Result<(Dice, Handle), Refusal> {
-    let [key, nonce, wrap, handle] = [(); 4].map(|()| bytes(entropy));
+    let [key, nonce, wrap, handle] = [(); 4].map(|()| sdk::octets(entropy));
     let dice = Dice {
         key: key?,
         nonce: first(nonce?),
         wrap_nonce: first(wrap?),
     };
     Ok((dice, first(handle?)))
-}
-
-fn bytes(entropy: &EntropySource) -> Result<[u8; 32], Refusal> {
-    let random = entropy.fill()?;
-    let words = [random.a, random.b, random.c, random.d];
-    let mut bytes = [0; 32];
-    for (place, word) in bytes.chunks_mut(8).zip(words) {
-        place.copy_from_slice(&word.to_le_bytes());
-    }
-    Ok(bytes)
 }
 
 fn first<const N: usize>(bytes: [u8; 32]) -> [u8; N] {
@@ -67,7 +57,7 @@ fn read(text: &str) -> Option<Secret> {
 
 /// The secret that a key of the volume has; drawn and kept there where it has none.
 fn secret(disk: &Disk, name: &str, entropy: &EntropySource) -> Option<Secret> {
-    let drawn = || bytes(entropy).ok().map(written);
+    let drawn = || sdk::octets(entropy).ok().map(written);
     let text = disk.key_or(name, drawn)?;
     let secret = read(&text);
     if secret.is_none() {

@@ -14,10 +14,11 @@ mod front;
 mod link;
 mod options;
 
+use base64::engine::{Engine as _, general_purpose::STANDARD};
 use sdk::alloc::vec::Vec;
 use sdk::net::tcp_listener::call::Accept;
 use sdk::net::tcp_socket::call::{Receive, Send};
-use sdk::{Endpoint, EntropySource, Env, Error, NEVER, Refusal, Ring, Timer, fact};
+use sdk::{Endpoint, EntropySource, Env, Error, NEVER, Refusal, Ring, Timer, fact, octets};
 use tls_core::{Identity, Server as Tls};
 
 use front::Front;
@@ -37,21 +38,10 @@ const BAD_ARGUMENT: i64 = 2;
 /// A secret that is no key comes once in 2^32; so many in a row do not.
 const TRIES: u32 = 4;
 
-/// Random octets from the system's entropy.
-fn draw(entropy: &EntropySource) -> Result<[u8; 32], Refusal> {
-    let drawn = entropy.fill()?;
-    let mut octets = [0; 32];
-    let words = [drawn.a, drawn.b, drawn.c, drawn.d];
-    for (place, word) in octets.chunks_exact_mut(8).zip(words) {
-        place.copy_from_slice(&word.to_le_bytes());
-    }
-    Ok(octets)
-}
-
 /// A key that nobody had before.
 fn identity(entropy: &EntropySource, names: &[tls_core::Name<'_>]) -> Result<Identity, Refusal> {
     for _ in 0..TRIES {
-        if let Some(identity) = Identity::new(&draw(entropy)?, names) {
+        if let Some(identity) = Identity::new(&octets(entropy)?, names) {
             return Ok(identity);
         }
     }
@@ -69,13 +59,14 @@ fn main(env: &Env) -> Result<(), Error> {
     let entropy: EntropySource = env.get("entropySource")?;
     let identity = identity(&entropy, &names)?;
     let stated = if sabotage::sabotage!(TLS_STATE_OTHER_KEY) {
-        options::base64(&self::identity(&entropy, &names)?.public_hash())
+        self::identity(&entropy, &names)?.public_hash()
     } else {
-        options::base64(&identity.public_hash())
+        identity.public_hash()
     };
+    let stated = STANDARD.encode(stated);
     // What a client pins: SHA-256 of the certificate's SubjectPublicKeyInfo.
     fact!("tls.identity", scheme = "ecdsa-p256", names = names.len(), spki ~ stated.as_str());
-    let tls = Tls::new(&identity, draw(&entropy)?).map_err(|_| Refusal::Failed)?;
+    let tls = Tls::new(&identity, octets(&entropy)?).map_err(|_| Refusal::Failed)?;
     let front = Front::new(&endpoint, tls, env.get("listen")?, env.get("vm")?);
     run(&endpoint, &timer, front)
 }

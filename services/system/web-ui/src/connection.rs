@@ -1,32 +1,23 @@
-//! Connections: bytes in and out through parts of one window, requests one after the other, and the stream of events.
+//! Requests of a connection, one after the other, and the stream of events.
 //!
-//! Each has a part of the window, a bounded head and body, and deadlines: for the next request, for the rest of one that has begun, and
-//! for the other end to take what is sent. Whoever floods, stalls or lies loses that part for so long, and nobody else's.
-
-use core::future::Future;
-use core::pin::Pin;
+//! Head and body are bounded, and there are deadlines: for the next request, for the rest of one that has begun, and for the other end
+//! to take what is sent.
 
 use http_head::{Body, Chunks, Head, Limits, Method, Parsed, Refusal as Why, parse};
-use sdk::alloc::boxed::Box;
 use sdk::alloc::format;
 use sdk::alloc::string::String;
 use sdk::alloc::vec::Vec;
-use sdk::net::{tcp_listener, tcp_socket};
-use sdk::{
-    Access, Refusal, Tasks, TcpListenAuthority, TcpListener, TcpSocket, VirtualMemory, Window, fact,
-};
+use sdk::connections::{Connection, Serve};
+use sdk::{Refusal, fact};
 use units::Nanoseconds;
 
 use crate::Ui;
 use crate::site::Answer;
 
-/// Connections at once.
-const PARTS: u32 = 16;
+/// Connections at once, and bytes of one's memory each way.
+pub const PARTS: (u16, u32) = (16, 8 * 1024);
 /// Of these, streams of events.
 const STREAMS: u32 = 6;
-/// Bytes of a connection's part, one half each way.
-const PART_BYTES: u32 = 16 * 1024;
-const HALF_BYTES: u32 = PART_BYTES / 2;
 /// What is read of a request.
 const LIMITS: Limits = Limits {
     head: 8192,
@@ -39,9 +30,6 @@ const SECOND_NS: u64 = 1_000_000_000;
 const IDLE_NS: u64 = 20 * SECOND_NS;
 const ARRIVE_NS: u64 = 10 * SECOND_NS;
 const TAKE_NS: u64 = 10 * SECOND_NS;
-/// How much more is read, and for how long, from who was refused, so that the answer arrives.
-const LINGER_BYTES: usize = 64 * 1024;
-const LINGER_NS: u64 = 2 * SECOND_NS;
 /// How often the state is sent.
 const EVENT_NS: u64 = SECOND_NS;
 
@@ -51,112 +39,10 @@ const RULES: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\
     form-action 'none'; frame-ancestors 'none'\r\nCross-Origin-Resource-Policy: same-origin\r\n\
     Cross-Origin-Opener-Policy: same-origin\r\n";
 
-/// The listener, and the window of all its connections.
-pub struct Server {
-    listener: TcpListener,
-    window: Window,
-}
-
-/// What came about.
-enum Event {
-    Came(Result<TcpSocket, Refusal>),
-    /// The connection of this part is over.
-    Over(u32),
-}
-
-type Thing<'s> = Pin<Box<dyn Future<Output = Event> + 's>>;
-
-impl Server {
-    /// Listens at a port of any address.
-    ///
-    /// # Errors
-    /// The stack's, or for want of memory.
-    pub fn listen(
-        memory: &VirtualMemory,
-        authority: &TcpListenAuthority,
-        port: u16,
-    ) -> Result<Self, Refusal> {
-        let bytes = u64::from(PARTS * PART_BYTES);
-        let memory = memory.create_memory(bytes)?.memory;
-        let window = Window::map(memory, bytes, Access::ReadWrite)?;
-        let listener = authority.listen(window.memory().cap(), &[], port, PARTS as u16)?;
-        Ok(Self {
-            listener: listener.listener,
-            window,
-        })
-    }
-
-    /// Serves until nobody can connect any more, and says why.
-    pub fn serve(&self, ui: &Ui) -> Refusal {
-        let tasks = match Tasks::new(2 * PARTS as u16, 192) {
-            Ok(tasks) => tasks,
-            Err(refusal) => return refusal,
-        };
-        sdk::name_unused_grants();
-        tasks.run(self.work(ui, &tasks))
-    }
-
-    async fn work(&self, ui: &Ui, tasks: &Tasks) -> Refusal {
-        let mut free: Vec<u32> = (0..PARTS).collect();
-        let streams = core::cell::Cell::new(0);
-        let mut things = sdk::tasks::Group::<Thing<'_>>::new();
-        let mut is_accepting = false;
-        loop {
-            if !is_accepting && !free.is_empty() {
-                is_accepting = true;
-                things.add(Box::pin(async {
-                    let accept = tasks.call::<tcp_listener::call::Accept, _>(
-                        &self.listener,
-                        (),
-                        |results| results.socket,
-                    );
-                    Event::Came(accept.await)
-                }));
-            }
-            match things.next().await {
-                Some(Event::Came(Ok(socket))) => {
-                    is_accepting = false;
-                    // There is one: nobody waits for a connection where there is none.
-                    let part = free.pop().unwrap_or_default();
-                    let connection = Connection {
-                        ui,
-                        tasks,
-                        socket,
-                        window: &self.window,
-                        part: part * PART_BYTES,
-                        read: 0,
-                        written: 0,
-                        kept: Vec::new(),
-                        streams: &streams,
-                    };
-                    things.add(Box::pin(async move {
-                        connection.run().await;
-                        Event::Over(part)
-                    }));
-                }
-                Some(Event::Came(Err(refusal))) => return refusal,
-                Some(Event::Over(part)) => free.push(part),
-                None => return Refusal::WrongState,
-            }
-        }
-    }
-}
-
-/// One connection.
-struct Connection<'s> {
+/// One connection, and what all of them share.
+struct Visit<'s> {
     ui: &'s Ui,
-    tasks: &'s Tasks,
-    socket: TcpSocket,
-    window: &'s Window,
-    /// Where its part of the window begins.
-    part: u32,
-    /// Bytes that were read, and bytes that were written.
-    read: u64,
-    written: u64,
-    /// What was read and not looked at yet.
-    kept: Vec<u8>,
-    /// How many streams of events there are.
-    streams: &'s core::cell::Cell<u32>,
+    connection: Connection<'s>,
 }
 
 /// Why a connection ends.
@@ -189,86 +75,41 @@ impl From<Refusal> for End {
     }
 }
 
-impl Connection<'_> {
-    async fn run(mut self) {
-        loop {
-            match self.request().await {
-                Ok(true) => {}
-                Ok(false) => return self.finish().await,
-                Err(End::Refused) => return self.finish().await,
-                Err(End::Gone) => {
-                    let _ = self.socket.abort();
-                    return;
-                }
-            }
-        }
-    }
-
-    fn now(&self) -> u64 {
-        self.ui.timer.now().map_or(u64::MAX, |now| now.ns)
-    }
-
-    /// Reads some more bytes; `false` at the end.
-    async fn more(&mut self, deadline_ns: u64) -> Result<bool, End> {
-        let params = tcp_socket::ReceiveParams {
-            position: self.read,
-            offset: self.part,
-            length: HALF_BYTES,
+impl Serve for Ui {
+    async fn serve<'s>(&'s self, connection: Connection<'s>) {
+        let mut visit = Visit {
+            ui: self,
+            connection,
         };
-        let call = self.tasks.call_by::<tcp_socket::call::Receive, _>(
-            deadline_ns,
-            &self.socket,
-            params,
-            |results| results.bytes,
-        );
-        let count = call.await?.min(HALF_BYTES);
-        let at = self.kept.len();
-        self.kept.resize(at + count as usize, 0);
-        let place = self.kept.get_mut(at..).unwrap_or_default();
-        self.window.read(self.part.into(), place)?;
-        self.read += u64::from(count);
-        Ok(count > 0)
+        loop {
+            match visit.request().await {
+                Ok(true) => {}
+                Ok(false) | Err(End::Refused) => return visit.connection.finish().await,
+                Err(End::Gone) => return visit.connection.abort(),
+            }
+        }
+    }
+}
+
+impl Visit<'_> {
+    async fn more(&mut self, deadline_ns: u64) -> Result<bool, End> {
+        Ok(self.connection.more(deadline_ns).await?)
     }
 
-    /// Writes all bytes; the other end takes some of them within each span.
-    async fn write(&mut self, mut from: &[u8]) -> Result<(), End> {
-        while !from.is_empty() {
-            let length = from.len().min(HALF_BYTES as usize);
-            let offset = self.part + HALF_BYTES;
-            let piece = from.get(..length).unwrap_or_default();
-            self.window.write(offset.into(), piece)?;
-            let params = tcp_socket::SendParams {
-                position: self.written,
-                offset,
-                length: length as u32,
-            };
-            let deadline_ns = self.now().saturating_add(TAKE_NS);
-            let call = self.tasks.call_by::<tcp_socket::call::Send, _>(
-                deadline_ns,
-                &self.socket,
-                params,
-                |results| results.bytes,
-            );
-            let taken = call.await? as usize;
-            if taken == 0 || taken > length {
-                return Err(End::Gone);
-            }
-            self.written += taken as u64;
-            from = from.get(taken..).unwrap_or_default();
-        }
-        Ok(())
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
+        Ok(self.connection.write(bytes, TAKE_NS).await?)
     }
 
     /// Reads a head and leaves it in `kept`; its length, or `None` at the end of the connection.
     async fn head(&mut self) -> Result<Option<usize>, End> {
-        let mut deadline_ns = self.now().saturating_add(IDLE_NS);
+        let mut deadline_ns = self.connection.now_ns().saturating_add(IDLE_NS);
         let mut has_begun = false;
         loop {
-            if !has_begun && !self.kept.is_empty() {
+            if !has_begun && !self.connection.kept.is_empty() {
                 has_begun = true;
-                deadline_ns = self.now().saturating_add(ARRIVE_NS);
+                deadline_ns = self.connection.now_ns().saturating_add(ARRIVE_NS);
             }
-            match parse(&self.kept, &LIMITS) {
+            match parse(&self.connection.kept, &LIMITS) {
                 Ok(Parsed::Whole(_, length)) => return Ok(Some(length)),
                 Ok(Parsed::Partial) => {}
                 Err(why) => return Err(self.refuse(why).await),
@@ -290,27 +131,27 @@ impl Connection<'_> {
 
     /// Reads the body that follows a head of so many bytes, and gives both; what follows the request stays.
     async fn whole(&mut self, length: usize) -> Result<(Vec<u8>, Vec<u8>), End> {
-        let rest = self.kept.split_off(length);
-        let head = core::mem::replace(&mut self.kept, rest);
+        let rest = self.connection.kept.split_off(length);
+        let head = core::mem::replace(&mut self.connection.kept, rest);
         let Ok(Parsed::Whole(read, _)) = parse(&head, &LIMITS) else {
             return Err(End::Gone);
         };
         let (framing, expects) = (read.body, read.expects_continue);
-        if expects && framing != Body::None && self.kept.is_empty() {
+        if expects && framing != Body::None && self.connection.kept.is_empty() {
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
-        let deadline_ns = self.now().saturating_add(ARRIVE_NS);
+        let deadline_ns = self.connection.now_ns().saturating_add(ARRIVE_NS);
         let body = match framing {
             Body::None => Vec::new(),
             Body::Length(bytes) => {
                 let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-                while self.kept.len() < bytes {
+                while self.connection.kept.len() < bytes {
                     if !self.more(deadline_ns).await? {
                         return Err(End::Gone);
                     }
                 }
-                let rest = self.kept.split_off(bytes);
-                core::mem::replace(&mut self.kept, rest)
+                let rest = self.connection.kept.split_off(bytes);
+                core::mem::replace(&mut self.connection.kept, rest)
             }
             Body::Chunked => self.chunks(deadline_ns).await?,
         };
@@ -321,18 +162,20 @@ impl Connection<'_> {
         let mut chunks = Chunks::new(LIMITS.body);
         let mut body = Vec::new();
         loop {
-            let taken = chunks.take(&self.kept).map(|piece| {
+            let taken = chunks.take(&self.connection.kept).map(|piece| {
                 body.extend_from_slice(piece.data);
                 (piece.used, piece.is_last)
             });
             match taken {
                 Ok((used, is_last)) => {
-                    self.kept.drain(..used.min(self.kept.len()));
+                    self.connection
+                        .kept
+                        .drain(..used.min(self.connection.kept.len()));
                     if is_last {
                         return Ok(body);
                     }
                     // Octets that are left are the next piece's.
-                    if used > 0 && !self.kept.is_empty() {
+                    if used > 0 && !self.connection.kept.is_empty() {
                         continue;
                     }
                 }
@@ -373,7 +216,7 @@ impl Connection<'_> {
     }
 
     fn decide(&self, head: &Head<'_>, body: &[u8]) -> Answer {
-        let now = Nanoseconds::new(self.now());
+        let now = Nanoseconds::new(self.connection.now_ns());
         let ticket = self.ui.site.borrow().ticket();
         let mut site = self.ui.site.borrow_mut();
         let answer = site.answer(head, body, now, || self.ui.draw());
@@ -413,14 +256,14 @@ impl Connection<'_> {
 
     /// Sends the state again and again, until the other end is gone or the session is over.
     async fn events(&mut self, head: &Head<'_>) -> Result<(), End> {
-        if self.streams.get() >= STREAMS {
+        if self.ui.streams.get() >= STREAMS {
             let text = b"too many streams\n".to_vec();
             let answer = Answer::Whole(503, "text/plain; charset=utf-8", text, String::new());
             return self.send(answer, Method::Get, After::Close).await;
         }
-        self.streams.set(self.streams.get() + 1);
+        self.ui.streams.set(self.ui.streams.get() + 1);
         let done = self.stream(head).await;
-        self.streams.set(self.streams.get() - 1);
+        self.ui.streams.set(self.ui.streams.get() - 1);
         done
     }
 
@@ -431,7 +274,7 @@ impl Connection<'_> {
         self.write(begin.as_bytes()).await?;
         let mut seen = 0;
         loop {
-            let now = self.now();
+            let now = self.connection.now_ns();
             // The same question as at the beginning: a session that was ended ends its streams.
             let answer = self.decide(head, b"");
             if answer != Answer::Events {
@@ -442,24 +285,7 @@ impl Connection<'_> {
             let event = format!("event: state\ndata: {state}\n\n");
             self.write(event.as_bytes()).await?;
             let until = now.saturating_add(EVENT_NS);
-            self.tasks.sleep(&self.ui.timer, until).await?;
-        }
-    }
-
-    /// Ends the connection as TCP wants it, so that what was sent arrives: what still comes is read and thrown away for a while.
-    async fn finish(mut self) {
-        if self.socket.shutdown().is_err() {
-            return;
-        }
-        let until = self.now().saturating_add(LINGER_NS);
-        let mut left = LINGER_BYTES;
-        while let Ok(true) = self.more(until).await {
-            left = left.saturating_sub(self.kept.len());
-            self.kept.clear();
-            if left == 0 {
-                let _ = self.socket.abort();
-                return;
-            }
+            self.connection.sleep(until).await?;
         }
     }
 }

@@ -16,12 +16,12 @@ mod page;
 mod site;
 mod view;
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
 use http_head::Secret;
-use sdk::{EntropySource, Env, Error, Refusal, Timer, exit, fact, println};
+use sdk::connections::Connections;
+use sdk::{EntropySource, Env, Error, Refusal, Timer, exit, fact, octets, println};
 
-use connection::Server;
 use options::Options;
 use site::{Drawn, Site};
 use view::View;
@@ -39,13 +39,11 @@ struct Ui {
     view: RefCell<View>,
     entropy: EntropySource,
     timer: Timer,
+    /// How many streams of events there are.
+    streams: Cell<u32>,
     /// What a person opens, up to the ticket.
     open: sdk::alloc::string::String,
 }
-
-/// What a person reads where nobody can make a ticket that nobody guesses: no start again would change that.
-const NO_ENTROPY: &[u8] =
-    b"web: no page: this machine has no source of random numbers (no RDRAND)\n";
 
 fn main(env: &Env) -> Result<(), Error> {
     let options = match Options::read(env.arguments()) {
@@ -56,8 +54,8 @@ fn main(env: &Env) -> Result<(), Error> {
     let ticket = match secrets(&entropy) {
         Ok([ticket]) => ticket,
         Err(Refusal::NotSupported) => {
-            let console: sdk::Console = env.get("console")?;
-            console.write(NO_ENTROPY)?;
+            // Nobody can make a ticket that nobody guesses: no start again would change that.
+            println!("web: no page: this machine has no source of random numbers (no RDRAND)");
             return Ok(());
         }
         Err(refusal) => return Err(refusal.into()),
@@ -76,10 +74,13 @@ fn main(env: &Env) -> Result<(), Error> {
         view: RefCell::new(View::find(env)?),
         entropy,
         timer: env.get("timer")?,
+        streams: Cell::new(0),
         open: options.open,
     };
-    let server = match Server::listen(&env.get("vm")?, &env.get("listen")?, options.port) {
-        Ok(server) => server,
+    let (memory, listen) = (env.get("vm")?, env.get("listen")?);
+    let listening = Connections::listen(&memory, &listen, options.port, connection::PARTS);
+    let connections = match listening {
+        Ok(connections) => connections,
         Err(refusal @ (Refusal::NoDevice | Refusal::Unreachable)) => {
             fact!("web.absent", refusal = refusal.name());
             return Ok(ui.timer.sleep(sdk::NEVER)?);
@@ -88,18 +89,14 @@ fn main(env: &Env) -> Result<(), Error> {
     };
     fact!("web.listening", port = options.port);
     ui.say_where();
-    Err(server.serve(&ui).into())
+    Err(connections.serve(&ui.timer, &ui).into())
 }
 
 /// Random secrets from the system's entropy.
 fn secrets<const N: usize>(entropy: &EntropySource) -> Result<[Secret; N], Refusal> {
     let mut secrets = [Secret([0; 32]); N];
     for secret in &mut secrets {
-        let drawn = entropy.fill()?;
-        let words = [drawn.a, drawn.b, drawn.c, drawn.d];
-        for (place, word) in secret.0.chunks_exact_mut(8).zip(words) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
+        *secret = Secret(octets(entropy)?);
     }
     Ok(secrets)
 }

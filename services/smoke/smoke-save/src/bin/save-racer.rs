@@ -61,12 +61,8 @@ fn main(env: &Env) -> Result<(), Error> {
 impl Racer {
     /// A key for one call, never used for another.
     fn retry(&self) -> Result<[u8; 16], Refusal> {
-        let random = self.entropy.fill()?;
-        let mut key = [0; 16];
-        for (place, word) in key.chunks_mut(8).zip([random.a, random.b]) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        Ok(key)
+        let drawn = sdk::octets(&self.entropy)?;
+        drawn.first_chunk().copied().ok_or(Refusal::Failed)
     }
 
     /// The newest version, and the count in it.
