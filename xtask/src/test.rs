@@ -13,7 +13,8 @@ use crate::build::{Builder, Code, Kind};
 use crate::image::contents::Loader;
 use crate::project::{Member, Project, is_ci};
 use crate::qemu::{self, Accel};
-use crate::smoke::runner::{Options, Runner, Tally, Trial};
+use crate::smoke::runner::{Options, Runner, Trial};
+use crate::smoke::tally::Tally;
 use crate::toolchain::Toolchain;
 use crate::{
     bench, codegen, cpus, crash, examples, fail_alloc, fuzz, kvm, new, newer, oracle, replay,

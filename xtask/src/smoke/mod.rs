@@ -14,6 +14,7 @@ pub mod runner;
 pub mod sabotage;
 pub mod snapshot;
 mod tables;
+pub mod tally;
 pub mod verdict;
 
 use std::process::ExitCode;
@@ -28,7 +29,8 @@ use crate::project::Project;
 use crate::qemu::Accel;
 use crate::setup::Needs;
 use crate::smoke::case::Smoke;
-use crate::smoke::runner::{Options, Runner, Tally, Trial};
+use crate::smoke::runner::{Options, Runner, Trial};
+use crate::smoke::tally::Tally;
 use crate::toolchain::Toolchain;
 
 /// What `cargo xtask smoke` takes.

@@ -27,6 +27,7 @@ use crate::smoke::media::{disks, tampered};
 use crate::smoke::models::Served;
 use crate::smoke::sabotage::{Break, Sabotage};
 use crate::smoke::snapshot::{self, Difference};
+use crate::smoke::tally::Tally;
 use crate::smoke::verdict::{Heard, Verdict, complaints, judge, judge_sabotage, snapshot_text};
 use crate::toolchain::Toolchain;
 
@@ -54,15 +55,23 @@ pub enum Trial {
     Bitten(&'static Sabotage),
 }
 
-/// Verdicts, counted; those that are bad by their names.
-#[derive(Clone, Default, Debug, PartialEq, Eq)]
-pub struct Tally {
-    /// Passes.
-    pub passed: usize,
-    /// What failed, or ended so that nothing can be said: the trial, and the first line of the reason.
-    pub failed: Vec<String>,
-    /// Smokes that this QEMU cannot run.
-    pub untested: usize,
+/// What becomes of a guest when a step has failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AfterFailure {
+    /// It may still say why.
+    Heard,
+    /// Nothing more was asked of it.
+    Cut,
+}
+
+/// Where a trial is kept, and how its boots end.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// What is kept.
+    folder: &'a Path,
+    /// What goes with a pass.
+    work: &'a Path,
+    end: AfterFailure,
 }
 
 /// What one boot of a guest said, or several, one after the other.
@@ -94,28 +103,6 @@ pub struct Runner<'a> {
     sabotaged: OnceLock<Guest<'a>>,
 }
 
-impl Tally {
-    /// Adds another count.
-    pub fn add(&mut self, other: Self) {
-        self.passed += other.passed;
-        self.failed.extend(other.failed);
-        self.untested += other.untested;
-    }
-
-    /// Counts a trial, whose bad verdict `details` explain.
-    fn count(&mut self, title: &str, verdict: &Verdict, details: &[String]) {
-        match verdict {
-            Verdict::Pass => self.passed += 1,
-            Verdict::Fail(_) | Verdict::Unknown(_) => {
-                let mut lines = details.iter().flat_map(|detail| detail.lines());
-                let reason = lines.next().unwrap_or("no reason");
-                self.failed.push(format!("{title}: {reason}"));
-            }
-            Verdict::Untested(_) => self.untested += 1,
-        }
-    }
-}
-
 impl Trial {
     /// What the run is called, also the name of its folder.
     fn title(self, smoke: &Smoke) -> String {
@@ -123,6 +110,16 @@ impl Trial {
             Self::Plain => smoke.name.to_owned(),
             Self::Unbitten => format!("{}+sabotage-none", smoke.name),
             Self::Bitten(sabotage) => format!("{}+{}", smoke.name, sabotage.point),
+        }
+    }
+
+    const fn end_of_failed_step(self) -> AfterFailure {
+        match self {
+            Self::Bitten(Sabotage {
+                breaks: Break::Step(_),
+                ..
+            }) => AfterFailure::Cut,
+            _ => AfterFailure::Heard,
         }
     }
 
@@ -304,8 +301,12 @@ impl<'a> Runner<'a> {
         }
         let model = smoke.device_model.as_ref();
         let served = model.map(|model| Served::start(model, &work)).transpose()?;
-        let cuts = matches!(trial, Trial::Bitten(one) if matches!(one.breaks, Break::Step(_)));
-        let heard = self.boot_all(smoke, &machine, (&folder, &work, cuts), command)?;
+        let place = Place {
+            folder: &folder,
+            work: &work,
+            end: trial.end_of_failed_step(),
+        };
+        let heard = self.boot_all(smoke, &machine, place, command)?;
         let heard = Heard {
             end: heard.end,
             lines: &heard.lines,
@@ -362,11 +363,11 @@ impl<'a> Runner<'a> {
         &self,
         smoke: &Smoke,
         machine: &Machine,
-        place: (&Path, &Path, bool),
+        place: Place<'_>,
         first: Command,
     ) -> Result<Said> {
         let deadline = Instant::now() + self.limit(smoke);
-        let (folder, work, _) = place;
+        let Place { folder, work, .. } = place;
         let mut heard = self.boot(place, first, smoke.steps, deadline)?;
         for again in smoke.again {
             if !heard.is_good() {
@@ -404,23 +405,23 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// One boot of the guest, from its first step to its end. Where `cuts` is set, a step that fails is all that was asked for.
+    /// One boot of the guest, from its first step to its end.
     fn boot(
         &self,
-        (folder, work, cuts): (&Path, &Path, bool),
+        place: Place<'_>,
         command: Command,
         steps: &[Step],
         deadline: Instant,
     ) -> Result<Said> {
         let mut errors = fs::OpenOptions::new();
         let errors = errors.create(true).append(true);
-        let errors = errors.open(folder.join("qemu-errors"))?;
+        let errors = errors.open(place.folder.join("qemu-errors"))?;
         let mut session = Session::start(command, Echo::Kept, errors)?;
         if self.options.gdb {
             session.set_silence(deadline.saturating_duration_since(Instant::now()));
         }
-        let failed_step = perform(steps, &mut session, work, deadline).err();
-        if cuts && failed_step.is_some() {
+        let failed_step = perform(steps, &mut session, place.work, deadline).err();
+        if failed_step.is_some() && place.end == AfterFailure::Cut {
             session.cut()?;
         }
         let was_cut = session.was_cut();

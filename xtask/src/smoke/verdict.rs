@@ -133,20 +133,10 @@ pub fn judge(smoke: &Smoke, heard: &Heard<'_>) -> Verdict {
 
 /// Judges a run with a sabotage point chosen: it passes if exactly the named fact broke.
 pub fn judge_sabotage(sabotage: &Sabotage, smoke: &Smoke, heard: &Heard<'_>) -> Verdict {
-    if let Break::Step(says) = sabotage.breaks {
-        return judge_step(says, smoke, heard);
-    }
-    if let Some(reason) = heard.no_answer() {
-        return Verdict::Unknown(reason);
-    }
     let mut wrong: Vec<String> = Vec::new();
-    if heard.end == End::NoExitLine {
-        wrong.push(heard.no_exit_line());
-    }
     // Facts come about in the order of the list; those after the broken one may well be gone.
     let (bitten, last, appears) = match sabotage.breaks {
-        // Judged above.
-        Break::Step(_) => (false, 0, None),
+        Break::Step(says) => return judge_step(says, smoke, heard),
         Break::Missing(fact) => {
             let at = smoke.required.iter().position(|required| *required == fact);
             if at.is_none() {
@@ -168,6 +158,12 @@ pub fn judge_sabotage(sabotage: &Sabotage, smoke: &Smoke, heard: &Heard<'_>) -> 
             (heard.has(fact), at.map_or(0, |at| at + 1), Some(fact))
         }
     };
+    if let Some(reason) = heard.no_answer() {
+        return Verdict::Unknown(reason);
+    }
+    if heard.end == End::NoExitLine {
+        wrong.push(heard.no_exit_line());
+    }
     if !bitten {
         wrong.push(format!("did not bite: {}", sabotage.breaks));
     }
@@ -337,6 +333,29 @@ mod tests {
                 failed_step: None,
             },
         )
+    }
+
+    #[test]
+    fn a_sabotage_of_a_step_must_make_that_step_fail_and_no_other() {
+        let sabotage = Sabotage {
+            point: ::sabotage::points::SKIP_SCRUB,
+            smoke: "trial",
+            breaks: Break::Step("status 90"),
+        };
+        let judged = |text, failed_step| {
+            let heard = Heard {
+                end: End::NoExitLine,
+                lines: &lines(text),
+                errors: "",
+                failed_step,
+            };
+            judge_sabotage(&sabotage, &SMOKE, &heard)
+        };
+        let step = Some("step 2: curl: status 90");
+        assert_eq!(judged("@a ok=true", step), Verdict::Pass);
+        assert!(matches!(judged("@leak", step), Verdict::Fail(_)));
+        assert!(matches!(judged("", Some("step 1: x")), Verdict::Unknown(_)));
+        assert!(matches!(judged(GOOD, None), Verdict::Fail(_)));
     }
 
     #[test]

@@ -224,6 +224,6 @@ inventory::submit! {
     Sabotage {
         point: points::HTTP_TAKE_TWICE,
         smoke: "web-ui-requests",
-        breaks: Break::Step("was answered with"),
+        breaks: Break::Step(r#"Content-Length: 0\r\nContent-Length: 0\r\n\r\n" was answered with 200"#),
     }
 }
