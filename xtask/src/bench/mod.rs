@@ -3,6 +3,7 @@
 //! Invariant: never measures time. A measurement never fails for a figure, only for one that could not be had; the gate
 //! refuses a figure that is not the one that `docs/benchmarks.md` gives.
 
+mod derived;
 mod figures;
 mod group;
 mod guest;
@@ -138,6 +139,7 @@ fn measure(bench: &Bench<'_>, rows: &[&Row]) -> Result<Results> {
             take(&mut results, bench.run(group, guest::Record::Counts)?, rows);
         }
     }
+    derived::derive(&mut results, rows);
     Ok(results)
 }
 
@@ -149,10 +151,10 @@ fn choose(names: &[String]) -> Result<Vec<&'static Row>> {
     if let Some(name) = unknown {
         bail!("there is no row {name:?}; --list names them");
     }
-    Ok(ROWS
-        .iter()
-        .filter(|row| names.iter().any(|name| name == row.name))
-        .collect())
+    let named = |row: &&Row| names.iter().any(|name| name == row.name);
+    let mut rows = ROWS.iter().filter(named).collect();
+    derived::with_sources(&mut rows);
+    Ok(rows)
 }
 
 fn groups(rows: &[&Row]) -> Vec<Group> {
@@ -193,7 +195,8 @@ fn profile_rows(bench: &Bench<'_>, rows: &[&Row]) -> Result<ExitCode> {
             bail!("--where works for rows with marks, which the boot rows have not");
         }
         let harvest = bench.run(group, guest::Record::Instructions)?;
-        for row in rows.iter().filter(|row| row.group == group) {
+        let marked = |row: &&&Row| row.group == group && !derived::is_derived(row);
+        for row in rows.iter().filter(marked) {
             let mark = mark_of(&harvest, row)
                 .with_context(|| format!("the guest did not measure {}", row.name))?;
             println!("{}: {}", row.name, row.what);

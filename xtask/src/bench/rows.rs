@@ -63,7 +63,7 @@ pub const HOLD_MAX_TWO: &str = "hold_max_two";
 const NONE: [f64; 2] = [0.0, 0.0];
 
 /// All of them, in the order of the table.
-pub const ROWS: [Row; 79] = [
+pub const ROWS: [Row; 83] = [
     // Linux: 1.521 G from reset to its first program; a tenth and three hundredths of that.
     row(
         "boot_user",
@@ -229,6 +229,30 @@ pub const ROWS: [Row; 79] = [
         Group::Domain,
         "the same below a VT-d unit: mapped into the domain, unmapped, flushed and waited for besides",
         NONE,
+    ),
+    row(
+        "buffer_64_pages",
+        Group::Device,
+        "allocate a DMA buffer of 64 single pages, wipe and free it",
+        NONE,
+    ),
+    row(
+        "buffer_64_pages_domain",
+        Group::Domain,
+        "the same below a VT-d unit",
+        NONE,
+    ),
+    row(
+        "iommu_map_4k",
+        Group::Domain,
+        "map a page into a domain and unmap it: what each of 64 takes there besides, but for one flush",
+        [1500.0, 0.0],
+    ),
+    row(
+        "iommu_flush",
+        Group::Domain,
+        "make a VT-d unit forget, and wait for it: what one page takes in a domain besides `iommu_map_4k`",
+        [900.0, 0.0],
     ),
     row(
         "claim_with_domain",

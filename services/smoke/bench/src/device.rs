@@ -47,6 +47,7 @@ pub fn domain(env: &Env) -> Result<(), Error> {
     })?;
     let nvme = controller(&registry, 1)?;
     buffers(&nvme, "buffer_4k_domain")?;
+    long_buffers(&nvme, "buffer_64_pages_domain")?;
     let buffer = nvme
         .pool
         .allocate(PAGE.into(), sdk::Layout::Scattered)?
@@ -62,6 +63,17 @@ fn buffers(nvme: &Nvme, name: &str) -> Result<(), Error> {
         (0..n).try_for_each(|_| {
             let page = nvme.pool.allocate(PAGE.into(), sdk::Layout::Scattered);
             page?.buffer.free()
+        })
+    })
+}
+
+/// So do 64, each by itself.
+fn long_buffers(nvme: &Nvme, name: &str) -> Result<(), Error> {
+    let bytes = u64::from(PAGE) * 64;
+    measure::<110, 111>(name, 50, |n| {
+        (0..n).try_for_each(|_| {
+            let pages = nvme.pool.allocate(bytes, sdk::Layout::Scattered);
+            pages?.buffer.free()
         })
     })
 }
@@ -133,6 +145,7 @@ fn commands(registry: &DeviceRegistry, timer: &Timer) -> Result<(), Error> {
         })
     })?;
     buffers(&nvme, "buffer_4k")?;
+    long_buffers(&nvme, "buffer_64_pages")?;
     let queue = nvme.queues.first().ok_or(Refusal::NotFound)?;
     let buffer = page()?.buffer;
     let segments = [Segment {
