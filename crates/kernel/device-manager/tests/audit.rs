@@ -74,6 +74,7 @@ fn a_life_is_told_in_its_order() {
         "a window that exists is not shared anew"
     );
     assert_eq!(used[1].value, 8192);
+    assert!(used.iter().all(|event| event.owner == OWNER.0));
 
     manager.release(&claim).unwrap();
     machine.settle();

@@ -1,10 +1,12 @@
-//! Threads that leave as many RECEIVEs pending as the kernel takes.
+//! Threads that leave as many RECEIVEs pending as the kernel takes, and one that takes what waits.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use ring_abi::{NEVER, Submission, opcode, span};
+use ring_abi::{NEVER, Submission, completion_flags, opcode, span, submission_flags};
+use rt::sys::Operation;
+use sdk::alloc::vec::Vec;
 use sdk::process::thread_spawner::Shape;
-use sdk::{Endpoint, Interface, Object, Refusal, ThreadOptions, spawn_thread};
+use sdk::{Cap, Endpoint, Interface, Object, Refusal, ThreadOptions, spawn_thread};
 
 use crate::raw;
 
@@ -53,4 +55,35 @@ pub fn start_receiver(endpoint: &Endpoint) -> Result<(), Refusal> {
 pub fn waiting() -> (u32, u32) {
     let waiting = WAITING.load(Ordering::Acquire);
     (waiting / THREAD, waiting % THREAD)
+}
+
+/// Takes every notice and call that waits at `endpoint`, and answers none of the calls. Gives the capabilities that they brought.
+///
+/// # Errors
+/// The kernel's, for the thread that receives: messages lie in an area of its own.
+pub fn take_waiting(endpoint: &Endpoint) -> Result<Vec<Cap>, Refusal> {
+    let receive = Operation {
+        opcode: opcode::RECEIVE,
+        flags: submission_flags::POLL,
+        handle: endpoint.object().handle(),
+        deadline_ns: NEVER,
+        reply: span(1024, 512),
+        ..Operation::default()
+    };
+    let taker = spawn_thread(ThreadOptions::default(), move || {
+        let mut brought = Vec::new();
+        loop {
+            let got = raw::operate(&receive);
+            if got.refused().is_some() {
+                return brought;
+            }
+            if got.status.flags & completion_flags::DROPPED == 0 {
+                drop(Cap::owned(got.reply));
+            }
+            let (words, caps) = (u32::from(got.status.words), u32::from(got.status.caps));
+            let places = (words..words + caps).map(|at| 1024 + at * 8);
+            brought.extend(places.map(|at| Cap::owned(raw::get(at))));
+        }
+    })?;
+    taker.join()
 }

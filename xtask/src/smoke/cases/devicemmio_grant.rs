@@ -26,7 +26,7 @@ inventory::submit! {
             "@mmio.no-effect same=true",
             MASK,
             UNLISTED,
-            "@mmio.map holds_ones=true unmap=ok unmap_twice=notFound unmap_nothing=notFound again_holds_ones=true writer=faulted rule=page-fault",
+            "@mmio.map holds_ones=true unmap=ok unmap_twice=notFound unmap_nothing=notFound again_holds_ones=true park=notSupported writer=faulted rule=page-fault",
             ENDED,
             "@mmio.successor write=true map=true",
         ],

@@ -20,7 +20,7 @@ inventory::submit! {
         disks: &[SmokeDisk { name: "one.img", make: raw, bytes_per_s: 0 }],
         required: &[
             "@audit.boot first=backend claimed=1 chained=true",
-            "@audit.life kinds=reset-begun,reset-proven,configured,bus-master-on,enabled,pool-created,interrupt-attached,queue-opened,buffer-allocated,buffer-shared,buffer-freed,queue-closed,interrupt-detached",
+            "@audit.life kinds=reset-begun,reset-proven,configured,bus-master-on,enabled,pool-created,interrupt-attached,queue-opened,buffer-allocated,buffer-shared,buffer-freed,queue-closed,interrupt-detached of_claimer=true",
             "@audit.cursor same=true chained=true from_five=5 ahead=outOfRange",
             "@audit.refusal write=windowRefused told=1 right=true",
             "@audit.edge early=timedOut pending=true woken=true",
@@ -32,7 +32,7 @@ inventory::submit! {
             OUTSIDER,
             "@reader.admitted reads=true second=duplicate",
             "@reader.revoked wait=revoked after=revoked admission=revoked",
-            "@audit.readers revoke=ok again=notFound told=reader-admitted,reader-refused,reader-revoked",
+            "@audit.readers revoke=ok again=notFound told=reader-admitted,reader-refused,reader-revoked by_who_asked=true",
             "@audit.death order=claim-ending,begun,handles-revoked,submissions-stopped,mappings-removed,interrupt-detached,interrupts-masked,queues-quiesced,device-reset,bus-master-cleared,scrubbed,released chained=true",
             "@audit.end",
         ],

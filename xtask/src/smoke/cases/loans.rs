@@ -30,6 +30,7 @@ inventory::submit! {
             MOVED,
             "@loans.one-of-two first=timedOut bystander_waits=true second=timedOut bystander=runs",
             CHAIN,
+            "@loans.through-ring served=true bystander=runs between=answered client=answered",
         ],
         ..PROGRAM
     }

@@ -72,7 +72,15 @@ fn life(log: &HardwareAuditLog, device: &Device) -> Result<DmaPool, Error> {
     drop(interrupt);
     let (life, _) = read_on(log, from, 0)?;
     let list = names(&life);
-    fact!("audit.life", kinds = list.as_str());
+    // Init claimed it, for this process.
+    let claimer = boot.iter().find(|one| one.event.kind == Kind::Claimed);
+    let claimer = claimer.map_or(0, |record| record.event.owner);
+    let of_claimer = life.iter().all(|record| record.event.owner == claimer);
+    fact!(
+        "audit.life",
+        kinds = list.as_str(),
+        of_claimer = of_claimer && claimer != 0
+    );
     Ok(pool)
 }
 
@@ -288,6 +296,7 @@ fn readers(env: &Env, kit: &Kit, log: &HardwareAuditLog) -> Result<(), Error> {
         give("timer", &kit.timer),
     ];
     let reader = kit.start("reader", &given)?;
+    let reader_id = reader.info()?.id;
     let admissions = || {
         let told = read_on(log, from, 0)
             .map(|(told, _)| told)
@@ -302,11 +311,13 @@ fn readers(env: &Env, kit: &Kit, log: &HardwareAuditLog) -> Result<(), Error> {
     kit.ended(&reader)?;
     let (told, _) = read_on(log, from, 0)?;
     let list = names(&told);
+    let asked = [reader_id, reader_id, env.process()];
     fact!(
         "audit.readers",
         revoke = outcome(&revoked),
         again = outcome(&again),
-        told = list.as_str()
+        told = list.as_str(),
+        by_who_asked = told.iter().map(|record| record.event.owner).eq(asked)
     );
     Ok(())
 }

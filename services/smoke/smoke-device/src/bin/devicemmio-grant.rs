@@ -5,6 +5,8 @@
 #![no_std]
 #![cfg_attr(not(test), no_main)]
 
+use ring_abi::opcode;
+use rt::sys::Operation;
 use sdk::{
     Console, DeviceMmio, DeviceRegistry, Env, Error, MemoryObject, Refusal, Timer, Window, fact,
 };
@@ -165,6 +167,13 @@ fn maps(kit: &Kit, mmio: &DeviceMmio, console: &Console) -> Result<(), Refusal> 
     let twice = outcome(&mmio.unmap(first));
     let again = mmio.map(LISTED, PAGE)?.address;
     let fresh = word(again);
+    // The kernel reads a word that a thread waits on, and registers never.
+    let parked = smoke::raw::operate(&Operation {
+        opcode: opcode::PARK,
+        handle: again,
+        deadline_ns: 1,
+        ..Operation::default()
+    });
     let scribbler = kit.run("scribbler", &[give("mmio", mmio), give("console", console)])?;
     fact!(
         "mmio.map",
@@ -173,6 +182,7 @@ fn maps(kit: &Kit, mmio: &DeviceMmio, console: &Console) -> Result<(), Refusal> 
         unmap_twice = twice,
         unmap_nothing = outcome(&mmio.unmap(0x1000)),
         again_holds_ones = fresh == u32::MAX,
+        park = parked.refused().map_or("ok", Refusal::name),
         writer = scribbler.kind,
         rule = scribbler.rule()
     );

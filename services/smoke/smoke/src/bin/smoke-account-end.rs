@@ -17,6 +17,7 @@ use sdk::{
     WindowAccess, fact, spawn_thread,
 };
 use smoke::accounts::{child, kit_of, measure};
+use smoke::receives::take_waiting;
 use smoke::{Kit, Probe, Prober, give, mint, outcome, role, wait_until};
 
 sdk::entry!(main);
@@ -341,7 +342,7 @@ struct Working {
     window: Window,
     /// Of the maker's buffers.
     seen: [Window; 2],
-    /// Sends the memory on, to nobody who takes it.
+    /// Sends the memory and the pool on, to nobody who takes them before their maker has ended.
     sender: JoinHandle<()>,
     /// How what was begun ended.
     ended: [&'static str; 10],
@@ -392,7 +393,7 @@ fn keep(env: &Env) -> Result<(), Error> {
                 rest.swap_remove(at::LENT);
                 // They stay: what is dead costs nobody anything but a place of this table.
                 before = rest;
-                hear(&kit, &own)?;
+                report_arrived(&own)?;
                 sender.join()?;
                 Ok(before.len() as u64)
             }
@@ -405,13 +406,17 @@ fn keep(env: &Env) -> Result<(), Error> {
     )
 }
 
-/// Hears of facets that are gone, until nothing is to be heard.
-fn hear(kit: &Kit, endpoint: &Endpoint) -> Result<(), Refusal> {
-    let mut ring = Ring::new(8, 256)?;
-    let soon = kit.after_ms(20)?;
-    (0..4).try_for_each(|user| ring.receive(endpoint.object(), user))?;
-    ring.wait(4, soon);
-    while ring.completed().is_some() {}
+/// What came of the memory and the pool that were on their way.
+fn report_arrived(endpoint: &Endpoint) -> Result<(), Refusal> {
+    let mut arrived = take_waiting(endpoint)?.into_iter();
+    let mut next = || arrived.next().ok_or(Refusal::NotFound);
+    let memory = MemoryObject::from_object(next()?);
+    let pool = DmaPool::from_object(next()?);
+    fact!(
+        "end.arrived",
+        memory = outcome(&memory.info()),
+        pool = outcome(&pool.info())
+    );
     Ok(())
 }
 
@@ -449,12 +454,11 @@ fn hold(state: &Prober, nowhere: &Endpoint, idle: &Endpoint) -> Result<Working, 
     ring.receive(idle.object(), 9)?;
     ring.submit();
     // It is on its way when its maker ends.
-    let (slow, sent) = (
-        mint(nowhere, 9, Lifetime::Incarnation)?,
-        window.memory().cap(),
-    );
+    let slow = mint(nowhere, 9, Lifetime::Incarnation)?;
+    let pool: DmaPool = held(state, at::POOL)?;
+    let sent = [window.memory().cap(), pool.cap()];
     let sender = spawn_thread(ThreadOptions::default(), move || {
-        let _ = slow.take(b"on its way", &[sent]);
+        let _ = slow.take(b"on its way", &sent);
     })?;
     Ok(Working {
         ring,

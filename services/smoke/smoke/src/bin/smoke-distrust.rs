@@ -4,7 +4,7 @@
 
 use sdk::process::process_spawner::Limits;
 use sdk::{Endpoint, Env, Error, Lifetime, MachineInspector, ProcessHandle, Refusal, Timer, fact};
-use smoke::{Given, Kit, give, mint, role, serve_probe};
+use smoke::{Given, Kit, give, mint, process_named, role, serve_probe, wait_until};
 
 sdk::entry!(main);
 
@@ -141,6 +141,10 @@ fn calls(env: &Env, kit: &Kit) -> Result<(), Error> {
         let more = barriers(env)? - before;
         server.kill()?;
         kit.ended(&server)?;
+        // What it started ends in its own time.
+        wait_until(kit, || {
+            process_named(&kit.info, "serves").is_ok_and(|left| left.is_none())
+        });
         fact!("distrust.calls", server = name, barriers = more);
     }
     Ok(())

@@ -197,7 +197,8 @@ fn ask(env: &Env) -> Result<(), Error> {
     answered_elsewhere(&kit)?;
     moved(&kit)?;
     one_of_two(&kit)?;
-    chain(&kit)
+    chain(&kit)?;
+    through_ring(&kit)
 }
 
 /// What the others rest on: while a call lasts, its server has its caller's priority.
@@ -229,21 +230,25 @@ fn timed_out(kit: &Kit) -> Result<(), Error> {
     round.end()
 }
 
-/// A call through the ring.
+/// Submits a call through the ring, whose answer nobody takes.
+fn call_in_ring(facet: u64, user_data: u64) {
+    raw::put(1024, 4 << 32);
+    raw::submit(Submission {
+        opcode: opcode::CALL,
+        handle: facet,
+        deadline_ns: NEVER,
+        user_data,
+        words: [span(1024, 40), span(2048, 512), 0, 0],
+        ..Submission::default()
+    });
+    raw::enter(0, NEVER);
+}
+
 fn cancelled(kit: &Kit) -> Result<(), Error> {
     let round = Round::begin(kit, nothing)?;
     let facet = round.facet();
     let client = spawn_thread(at(1, CLIENT), move || {
-        raw::put(1024, 4 << 32);
-        raw::submit(Submission {
-            opcode: opcode::CALL,
-            handle: facet,
-            deadline_ns: NEVER,
-            user_data: 9,
-            words: [span(1024, 40), span(2048, 512), 0, 0],
-            ..Submission::default()
-        });
-        raw::enter(0, NEVER);
+        call_in_ring(facet, 9);
         while STAGE.load(Ordering::Acquire) < 2 {
             core::hint::spin_loop();
         }
@@ -425,6 +430,39 @@ fn chain(kit: &Kit) -> Result<(), Error> {
         client = client,
         bystander = bystander,
         between = between
+    );
+    round.end()
+}
+
+/// A server that was lent a priority calls on through its ring: it does not wait for that, and lends its own priority alone.
+fn through_ring(kit: &Kit) -> Result<(), Error> {
+    let round = Round::begin(kit, nothing)?;
+    let middle = kit.endpoints.create()?.endpoint;
+    let facet = mint(&middle, 3, Lifetime::Durable)?;
+    let (end, through) = (middle.object().handle(), facet.object().handle());
+    let last = round.facet();
+    let between = spawn_thread(at(1, SERVER + 1), move || {
+        let got = receive(end);
+        call_in_ring(last, 1);
+        while STAGE.load(Ordering::Acquire) < 2 {
+            core::hint::spin_loop();
+        }
+        while RIGHT.load(Ordering::Acquire) == 0 {
+            core::hint::spin_loop();
+        }
+        word(&use_right(opcode::RETURN, got.reply))
+    })?;
+    let client = spawn_thread(at(-1, CLIENT), move || word(&call(through, NEVER)))?;
+    let served = wait_until(kit, stage(2));
+    let bystander = round.bystander();
+    RIGHT.store(1, Ordering::Release);
+    let (between, client) = (between.join()?, client.join()?);
+    fact!(
+        "loans.through-ring",
+        served = served,
+        bystander = bystander,
+        between = between,
+        client = client
     );
     round.end()
 }
