@@ -1,4 +1,7 @@
 //! Child processes that never outlive xtask.
+//!
+//! Invariant: never waits without a deadline for a child to end. One whose virtual CPU the kernel cannot get back from KVM
+//! does not end, whatever signal it is sent.
 #![expect(
     unsafe_code,
     reason = "a hook between fork and exec is unsafe to install"
@@ -12,8 +15,15 @@ use anyhow::{Context, Result};
 #[cfg(target_os = "linux")]
 use nix::sys::signal::Signal;
 
-/// A running child; dropping it kills it and waits for it.
-pub struct Guarded(Child);
+/// How long a killed child may take to end: the system takes a large guest's memory back first.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running child; dropping it kills it and waits for it, as long as it can be ended.
+pub struct Guarded {
+    child: Child,
+    /// It was killed and did not end.
+    stuck: bool,
+}
 
 impl Guarded {
     /// Starts `command`, and asks the system to kill it when the thread that called this ends.
@@ -35,19 +45,22 @@ impl Guarded {
         let name = command.get_program().to_string_lossy().into_owned();
         command
             .spawn()
-            .map(Self)
+            .map(|child| Self {
+                child,
+                stuck: false,
+            })
             .with_context(|| format!("cannot start {name}"))
     }
 
     /// The child itself.
     pub fn inner(&mut self) -> &mut Child {
-        &mut self.0
+        &mut self.child
     }
 
     /// Processor time that the child has taken, in hundredths of a second, where the system tells
     /// (`/proc/PID/stat`, fields 14 and 15).
     pub fn ticks(&self) -> Option<u64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
         // The second field is a name in brackets, which may hold anything.
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
         let mut next = || fields.next()?.parse::<u64>().ok();
@@ -58,7 +71,7 @@ impl Guarded {
     pub fn wait_for(&mut self, patience: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + patience;
         loop {
-            if let Ok(Some(status)) = self.0.try_wait() {
+            if let Ok(Some(status)) = self.child.try_wait() {
                 return Some(status);
             }
             if Instant::now() >= deadline {
@@ -69,9 +82,23 @@ impl Guarded {
     }
 }
 
+impl Guarded {
+    /// Kills the child; whether it has ended within `patience`. One that has not is waited for by nobody any more.
+    pub fn end(&mut self, patience: Duration) -> bool {
+        // One that has ended by itself cannot be killed, and is no less at its end.
+        let _ = self.child.kill();
+        self.stuck = self.wait_for(patience).is_none();
+        !self.stuck
+    }
+}
+
 impl Drop for Guarded {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        if !self.stuck && !self.end(END_PATIENCE) {
+            eprintln!(
+                "process {} cannot be ended, and is left behind: the system does not get it back from what it is doing",
+                self.child.id()
+            );
+        }
     }
 }

@@ -158,7 +158,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
     let end = if interactive {
         talk(command, explainer)?
     } else {
-        script(command, explainer)?
+        script(command, explainer, accel)?
     };
     if let Some(code) = end.code {
         return Ok(code);
@@ -250,6 +250,9 @@ fn give_up(project: &Project, end: &Ended, accel: Accel) -> Result<ExitCode> {
             reason(&end.errors)
         );
     }
+    if accel == Accel::Kvm && !end.spoke {
+        kvm::note_failure(project);
+    }
     let why = end.why(accel);
     match reason(&end.errors) {
         said if said.is_empty() => bail!(why),
@@ -294,9 +297,12 @@ impl Ended {
 }
 
 /// Types the lines of standard input, one prompt at a time.
-fn script(command: Command, mut explainer: Explainer) -> Result<Ended> {
+fn script(command: Command, mut explainer: Explainer, accel: Accel) -> Result<Ended> {
     let mut session = Session::start(command, Echo::Shown, std::io::stderr())?;
-    session.bear_busy_silence();
+    // On KVM a boot takes a moment. A virtual CPU that hangs there computes, too, and never says a word.
+    if accel != Accel::Kvm {
+        session.bear_busy_silence();
+    }
     let (sender, lines) = channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().split(b'\n') {
@@ -329,6 +335,7 @@ fn script(command: Command, mut explainer: Explainer) -> Result<Ended> {
                         let waited = session.wait(deadline, Serial::is_prompt_ready);
                         // The line of the prompt ends with the echo of what is typed, which is nothing that the guest says.
                         from = session.serial().lines().len() + 1;
+                        session.bear_busy_silence();
                         match waited {
                             Waited::Seen => session.answer_prompt(line, deadline)?,
                             other => other,
