@@ -241,17 +241,15 @@ fn firmware(project: &Project, guest: &Guest<'_>, args: &RunArgs) -> Result<Firm
 
 /// Says why the guest ended without a code.
 fn give_up(project: &Project, end: &Ended, accel: Accel) -> Result<ExitCode> {
-    if kvm::gave_up(&end.errors) {
-        if accel == Accel::Kvm {
-            kvm::note_failure(project);
-        }
+    let gave_up = kvm::gave_up(&end.errors);
+    if accel == Accel::Kvm && (gave_up || !end.spoke) {
+        kvm::note_failure(project);
+    }
+    if gave_up {
         bail!(
             "KVM gave the guest up ({}); --accel tcg runs it without KVM",
             reason(&end.errors)
         );
-    }
-    if accel == Accel::Kvm && !end.spoke {
-        kvm::note_failure(project);
     }
     let why = end.why(accel);
     match reason(&end.errors) {
@@ -409,13 +407,9 @@ fn finish(session: Session, mut explainer: Explainer) -> Result<Ended> {
             end,
             status: transcript.status,
             errors: transcript.errors,
-            spoke: has_spoken(&transcript.serial),
+            spoke: transcript.serial.has_spoken(),
         },
     })
-}
-
-fn has_spoken(serial: &Serial) -> bool {
-    !serial.lines().is_empty() || !serial.partial().is_empty()
 }
 
 /// Why there may be no exit line, from what the guest said and how QEMU ended.
@@ -599,7 +593,7 @@ fn talk(mut command: Command, explainer: Explainer) -> Result<Ended> {
             end: End::NoExitLine,
             status,
             errors,
-            spoke: has_spoken(&serial),
+            spoke: serial.has_spoken(),
         },
     })
 }

@@ -128,6 +128,11 @@ impl Serial {
         self.row.cells.iter().collect()
     }
 
+    /// Whether the guest has said anything.
+    pub fn has_spoken(&self) -> bool {
+        !self.lines().is_empty() || !self.row.cells.is_empty()
+    }
+
     /// Whether a prompt stands that nobody has answered.
     pub fn is_prompt_ready(&self) -> bool {
         self.prompt_ready

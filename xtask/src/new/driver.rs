@@ -179,13 +179,13 @@ fn add_to_list(text: &str, quoted: &str) -> Option<String> {
 fn qemu_arguments(kind: Kind) -> &'static str {
     match kind {
         Kind::Registers => {
-            "\"-netdev\", \"hubport,id=net,hubid=0\",\n\
-             \"-device\", \"rtl8139,netdev=net,romfile=\",\n\
+            "\"-netdev\", \"hubport,id=net,hubid=0\",\n            \
+             \"-device\", \"rtl8139,netdev=net,romfile=\",\n            \
              \"-object\", \"filter-dump,id=dump,netdev=net,file={work}/arrived\","
         }
         Kind::Virtio => {
-            "\"-chardev\", \"file,id=side,path={work}/arrived\",\n\
-             \"-device\", \"virtio-serial-pci\",\n\
+            "\"-chardev\", \"file,id=side,path={work}/arrived\",\n            \
+             \"-device\", \"virtio-serial-pci\",\n            \
              \"-device\", \"virtconsole,chardev=side\","
         }
     }

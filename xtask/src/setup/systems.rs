@@ -125,6 +125,8 @@ impl System {
             (Self::Alpine, Qemu) => &["qemu-system-x86_64"],
             (Self::Homebrew, Qemu) => &["qemu"],
             (Self::Debian | Self::Unknown, QemuImg) => &["qemu-utils"],
+            // Leap and older ones have qemu-img in it, newer ones ask for it.
+            (Self::Suse, QemuImg) => &["qemu-tools"],
             (_, QemuImg) => &["qemu-img"],
             (Self::Debian | Self::Unknown | Self::Alpine, Ovmf) => &["ovmf"],
             (Self::Fedora | Self::Arch, Ovmf) => &["edk2-ovmf"],
@@ -271,8 +273,8 @@ mod tests {
             ),
             (
                 System::Suse,
-                "zypper --non-interactive install binutils capnproto dosfstools grub2 grub2-i386-pc mtools qemu-img \
-                 qemu-ovmf-x86_64 qemu-x86 tar xorriso",
+                "zypper --non-interactive install binutils capnproto dosfstools grub2 grub2-i386-pc mtools \
+                 qemu-ovmf-x86_64 qemu-tools qemu-x86 tar xorriso",
             ),
             (
                 System::Alpine,

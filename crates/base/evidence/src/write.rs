@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use plain_text::Shown;
+
 use crate::is_word_byte;
 
 /// A value that can stand in a fact.
@@ -93,15 +95,15 @@ impl WriteValue for str {
             return sink.write_str(self);
         }
         sink.write_char('"')?;
+        let mut shown = Shown::new();
         for char in self.chars() {
+            let takes = shown.takes(char);
             match char {
                 '"' | '\\' => write!(sink, "\\{char}")?,
                 '\n' => sink.write_str("\\n")?,
                 '\r' => sink.write_str("\\r")?,
                 '\t' => sink.write_str("\\t")?,
-                char if plain_text::is_unsafe(char) => {
-                    write!(sink, "\\u{{{:x}}}", u32::from(char))?
-                }
+                char if !takes => write!(sink, "\\u{{{:x}}}", u32::from(char))?,
                 char => sink.write_char(char)?,
             }
         }
@@ -118,13 +120,14 @@ impl<T: WriteValue + ?Sized> WriteValue for &T {
 impl WriteValue for fmt::Arguments<'_> {
     /// Written as a quoted string, whatever it prints.
     fn write_value(&self, sink: &mut dyn fmt::Write) -> fmt::Result {
-        struct Escape<'s>(&'s mut dyn fmt::Write);
+        struct Escape<'s>(&'s mut dyn fmt::Write, Shown);
         impl fmt::Write for Escape<'_> {
             fn write_str(&mut self, text: &str) -> fmt::Result {
                 for char in text.chars() {
+                    let takes = self.1.takes(char);
                     match char {
                         '"' | '\\' => write!(self.0, "\\{char}")?,
-                        char if plain_text::is_unsafe(char) => {
+                        char if !takes => {
                             write!(self.0, "\\u{{{:x}}}", u32::from(char))?;
                         }
                         char => self.0.write_char(char)?,
@@ -134,7 +137,7 @@ impl WriteValue for fmt::Arguments<'_> {
             }
         }
         sink.write_char('"')?;
-        fmt::write(&mut Escape(sink), *self)?;
+        fmt::write(&mut Escape(sink, Shown::new()), *self)?;
         sink.write_char('"')
     }
 }

@@ -2,18 +2,6 @@
 
 use core::ops::RangeInclusive;
 
-/// Characters that stand on the one before them: combining marks, joiners, variation selectors.
-const ZERO: [RangeInclusive<u32>; 8] = [
-    0x0300..=0x036f,
-    0x0483..=0x0489,
-    0x0591..=0x05bd,
-    0x1ab0..=0x1aff,
-    0x1dc0..=0x1dff,
-    0x200b..=0x200f,
-    0x20d0..=0x20ff,
-    0xfe00..=0xfe0f,
-];
-
 /// East Asian wide characters and emoji (Unicode Standard Annex 11, by block).
 const WIDE: [RangeInclusive<u32>; 13] = [
     0x1100..=0x115f,
@@ -36,7 +24,7 @@ pub fn char_cells(c: char) -> usize {
     let code = u32::from(c);
     if code < 0x300 {
         1
-    } else if ZERO.iter().any(|range| range.contains(&code)) {
+    } else if plain_text::is_mark(c) {
         0
     } else if WIDE.iter().any(|range| range.contains(&code)) {
         2

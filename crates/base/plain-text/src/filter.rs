@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::is_unsafe;
+use crate::Shown;
 
 /// Shows a text with every character that could command a terminal or mislead a reader written as an escape.
 pub struct Safe<'a>(pub &'a str);
@@ -10,7 +10,8 @@ pub struct Safe<'a>(pub &'a str);
 impl fmt::Display for Safe<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0;
-        while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_unsafe(*c)) {
+        let mut shown = Shown::new();
+        while let Some((at, c)) = rest.char_indices().find(|(_, c)| !shown.takes(*c)) {
             f.write_str(rest.get(..at).unwrap_or_default())?;
             match u32::from(c) {
                 code @ 0..=0xff => write!(f, "\\x{code:02x}")?,
@@ -42,6 +43,8 @@ pub struct TextFilter {
     pending: [u8; 4],
     pending_bytes: usize,
     last: u8,
+    /// What the last character may still carry.
+    shown: Shown,
     replaced: u64,
 }
 
@@ -53,6 +56,7 @@ impl TextFilter {
             pending: [0; 4],
             pending_bytes: 0,
             last: b'\n',
+            shown: Shown::new(),
             replaced: 0,
         }
     }
@@ -146,6 +150,7 @@ impl TextFilter {
         for _ in 0..count {
             self.replaced = self.replaced.saturating_add(1);
             self.last = REPLACEMENT;
+            self.shown = Shown::new();
             out(&[REPLACEMENT])?;
         }
         Ok(())
@@ -164,18 +169,20 @@ impl TextFilter {
             let plain = plain.count();
             if let Some(last) = left.get(..plain).and_then(<[u8]>::last) {
                 self.last = *last;
+                self.shown.takes(char::from(*last));
             }
             at += plain;
             let Some(c) = text.get(at..).and_then(|left| left.chars().next()) else {
                 break;
             };
             let after = at + c.len_utf8();
+            let takes = self.shown.takes(c);
             let special = match c {
                 '\t' => false,
                 '\n' => self.last != b'\r',
                 // A carriage return alone would let a line write over itself.
                 '\r' => text.as_bytes().get(after).is_some_and(|b| *b != b'\n'),
-                _ => is_unsafe(c),
+                _ => !takes,
             };
             if special {
                 self.run(text.get(from..at).unwrap_or_default(), out)?;
@@ -279,6 +286,20 @@ mod tests {
             "a\\x1bb\\u{202e}c\\x9b"
         );
         assert_eq!(Safe("plain ä").to_string(), "plain ä");
+        let flood = "\u{301}z\u{301}\u{301}\u{301}\u{301}\u{301}.";
+        assert_eq!(
+            Safe(flood).to_string(),
+            "\\u{301}z\u{301}\u{301}\u{301}\u{301}\\u{301}."
+        );
+    }
+
+    #[test]
+    fn a_flood_of_marks_ends_in_dots() {
+        let flood = "e\u{301}\n\u{301}z\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}x".as_bytes();
+        let expected = "e\u{301}\r\n..z\u{301}\u{301}\u{301}\u{301}....x".as_bytes();
+        assert_eq!(shown(&[flood]), expected);
+        let (one, two) = flood.split_at(13);
+        assert_eq!(shown(&[one, two]), expected);
     }
 
     proptest! {
@@ -293,7 +314,8 @@ mod tests {
         fn nothing_that_commands_a_terminal_gets_out(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             let out = shown(&[&bytes]);
             let text = core::str::from_utf8(&out).unwrap();
-            prop_assert!(text.chars().all(|c| matches!(c, '\t' | '\n' | '\r') || !is_unsafe(c)));
+            let mut seen = Shown::new();
+            prop_assert!(text.chars().all(|c| seen.takes(c) || matches!(c, '\t' | '\n' | '\r')));
         }
     }
 }

@@ -14,7 +14,7 @@ use volume::Problem;
 
 use crate::disk::BlockDisk;
 
-/// Units of a device that are looked at. Each takes a window and a cache.
+/// Units of a device with a volume on them. Each takes a window and a cache.
 const MAX_UNITS: usize = 8;
 
 /// One part of the device.
@@ -183,12 +183,6 @@ impl Shelf {
                 text: unit.problem.clone(),
             });
         }
-        if self.caches.len() >= MAX_UNITS {
-            return Err(Problem {
-                refusal: Refusal::OverBudget,
-                text: format!("not looked at: {MAX_UNITS} namespaces are open already"),
-            });
-        }
         let failed = |refusal| problem_of(&MountError::Device(refusal));
         let device = match unit.main {
             // The export outlives a restart of its provider in any case.
@@ -197,9 +191,24 @@ impl Shelf {
         };
         let mut cache = Cache::new(BlockDisk::open(device).map_err(failed)?);
         let survey = survey(&mut cache).map_err(|error| problem_of(&error))?;
+        if survey.places.is_empty() && survey.refused.is_empty() {
+            // A table without entries: there is no part that could say so.
+            return Err(problem_of(&survey.problem()));
+        }
         let first = self.parts.len();
         let unit_idx = self.caches.len();
-        self.caches.push(cache);
+        if survey.places.iter().any(|place| place.content.is_ok()) {
+            if unit_idx >= MAX_UNITS {
+                return Err(Problem {
+                    refusal: Refusal::OverBudget,
+                    text: format!(
+                        "it has a volume, but {MAX_UNITS} namespaces with volumes are open, and no more are at once; \
+                         attach it as a disk of its own"
+                    ),
+                });
+            }
+            self.caches.push(cache);
+        }
         announce(prefix, &survey);
         for place in &survey.places {
             self.parts.push(part(unit_idx, prefix, place));

@@ -119,14 +119,19 @@ fn strangers(path: &Path) -> Result<()> {
     cut.truncate(14 * MIB);
     put("cut.img", &cut)?;
     put("loop.img", &with_loop(&make("LOOP")?))?;
-    // A name that would turn the line, and a protective entry that claims no blocks.
-    let mut turned = with_named_gpt(&make("TURNED")?, BLOCK, "a\u{202e}live\u{2066}b")?;
+    // A name that would turn the line and paint over the next one, and a protective entry that claims no blocks.
+    let flood = "a\u{202e}live\u{2066}b\u{301}\u{301}\u{301}\u{301}\u{301}";
+    let mut turned = with_named_gpt(&make("TURNED")?, BLOCK, flood)?;
     turned[446 + 12..446 + 16].fill(0);
     put("turned.img", &turned)?;
     // No whole number of blocks.
     let mut odd = make("ODD")?;
     odd.extend(b"tail");
     put("odd.img", &odd)?;
+    // A partition sector that was made and never filled in.
+    let mut empty = vec![0; MIB];
+    empty[510..512].copy_from_slice(&[0x55, 0xaa]);
+    put("empty.img", &empty)?;
     // What is left of two that lost their first block.
     let mut luks = vec![0; MIB];
     luks[0x4000..][..8].copy_from_slice(b"SKUL\xba\xbe\0\x02");
@@ -156,6 +161,7 @@ inventory::submit! {
             "-drive", "if=none,id=loop,format=raw,file={work}/loop.img",
             "-drive", "if=none,id=turned,format=raw,file={work}/turned.img",
             "-drive", "if=none,id=odd,format=raw,file={work}/odd.img",
+            "-drive", "if=none,id=empty,format=raw,file={work}/empty.img",
             "-device", "nvme,serial=many,id=many",
             "-device", "nvme-ns,drive=large,nsid=1,bus=many",
             "-device", "nvme-ns,drive=small,nsid=2,bus=many,logical_block_size=4096,physical_block_size=4096",
@@ -167,6 +173,7 @@ inventory::submit! {
             "-device", "nvme-ns,drive=loop,nsid=8,bus=many",
             "-device", "nvme-ns,drive=turned,nsid=9,bus=many",
             "-device", "nvme-ns,drive=odd,nsid=10,bus=many",
+            "-device", "nvme-ns,drive=empty,nsid=11,bus=many",
         ],
         steps: &[
             Step::Type("ls /"),
@@ -191,6 +198,8 @@ inventory::submit! {
             "the chain of logical partitions loops at block ",
             "disk1.n6     the disk holds a LUKS2 container (encrypted) whose first header is gone",
             "disk1.n7     the disk holds a FAT32 volume whose boot sector is gone",
+            "disk1.n11    the partition table lists no partitions, 1 MiB",
+            "partition \"a\\u{202e}live\\u{2066}b\u{301}\u{301}\u{301}\u{301}\\u{301}\"",
             "on LARGE",
             "on SMALL",
             "on CHAIN1",
