@@ -2,8 +2,8 @@
 
 use arrayvec::ArrayVec;
 use driver_core::{
-    Access, Broker, BrokerIo, CommandSlot, Completed, Opcode, Operation, Poll, QueuePlace,
-    QueueSpec, Refusal, Segment, Settings, Step, Transfer,
+    Access, Broker, BrokerIo, CommandSlot, Completed, Direction, Opcode, Operation, Poll,
+    QueuePlace, QueueSpec, Refusal, Segment, Settings, Step, Transfer,
 };
 use gve_format::Status;
 use gve_format::brokered::{Side, Template, kind};
@@ -568,6 +568,14 @@ impl Broker for Gve {
             block.look(io);
         }
         Ok(taken)
+    }
+
+    fn frames(&self, queue: QueuePlace) -> Option<Direction> {
+        match queue.kind {
+            kind::RECEIVE => Some(Direction::FromDevice),
+            kind::TRANSMIT => Some(Direction::ToDevice),
+            _ => None,
+        }
     }
 
     fn completions_taken(&mut self, io: &mut dyn BrokerIo, queue: QueuePlace) {

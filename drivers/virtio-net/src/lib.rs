@@ -96,6 +96,13 @@ impl Class for Card {
         self.plan(queue, &[], without_blocks(transfer)?)
     }
 
+    fn frames(&self, queue: u16) -> Option<Direction> {
+        Some(match queue {
+            net::RECEIVE => Direction::FromDevice,
+            _ => Direction::ToDevice,
+        })
+    }
+
     fn finish(
         &mut self,
         _: &mut dyn BrokerIo,

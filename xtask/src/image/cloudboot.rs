@@ -2,6 +2,7 @@
 //!
 //! Invariant: never calls a local boot a launch on a cloud: `provider.json` says which it was.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -13,20 +14,19 @@ use serde_json::json;
 
 use crate::build::Flavour;
 use crate::image::cloud::{self, Provider};
+use crate::image::probe;
 use crate::image::{CLOUD_WORDS, SystemArgs};
 use crate::kvm;
 use crate::package::Guest;
 use crate::project::Project;
 use crate::qemu::{self, Accel, Drive, FirmwareKind, Machine, Medium};
-use crate::serial::Serial;
+use crate::serial::{Serial, without_prompt};
 use crate::session::{Echo, End, Session, Waited};
-use crate::smoke::pattern;
+use crate::smoke::pattern::{self, CLOUD_MARK as MARK};
 use crate::toolchain::Toolchain;
 
 /// How long a boot and its end may take.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// What the kernel puts before a fact on a cloud.
-const MARK: &str = "cloudboot-evidence: ";
 /// Facts that must be there: who loaded the kernel, its CPUs, its functions on the bus, and how devices reach memory.
 const WANTED: [&str; 4] = [
     "boot.loader base_revision=2",
@@ -44,6 +44,12 @@ pub struct CloudbootArgs {
     /// Boot on this machine, on the closest shape QEMU has, instead of on the cloud
     #[arg(long)]
     local: bool,
+    /// Attach an interface, and fail unless the kernel says exactly once that a provider's frames went both ways
+    #[arg(long)]
+    require_provider_nic_proof: bool,
+    /// The same, with Linux beside the guest, who must see its echoes over IPv4 and IPv6 answered, and get the page
+    #[arg(long)]
+    require_private_icmp_proof: bool,
     /// Which firmware boots it locally
     #[arg(long, value_enum, default_value = "uefi")]
     firmware: FirmwareKind,
@@ -61,7 +67,7 @@ impl CloudbootArgs {
     /// Refuses what cannot be done, before anything is built.
     pub fn check(&self) -> Result<()> {
         if self.local {
-            return self.system.loader.check_installed();
+            return self.check_local();
         }
         let missing: Vec<String> = credentials(self.provider)
             .iter()
@@ -79,6 +85,52 @@ impl CloudbootArgs {
         )
     }
 }
+
+impl CloudbootArgs {
+    /// What a local boot needs, before anything is built.
+    fn check_local(&self) -> Result<()> {
+        if self.proof() != Proof::None {
+            let name = self.provider.name();
+            ensure!(
+                matches!(self.provider, Provider::Gcp | Provider::Generic),
+                "the interfaces of {name} have no driver here yet: the proofs are for gcp and generic"
+            );
+        }
+        if self.proof() == Proof::Echo {
+            let lacking = probe::NAMESPACE.lacks();
+            ensure!(
+                lacking.is_none(),
+                "untested: --require-private-icmp-proof needs a network of its own, and there is {}",
+                lacking.unwrap_or_default()
+            );
+        }
+        self.system.loader.check_installed()
+    }
+
+    fn proof(&self) -> Proof {
+        match (
+            self.require_private_icmp_proof,
+            self.require_provider_nic_proof,
+        ) {
+            (true, _) => Proof::Echo,
+            (false, true) => Proof::Bound,
+            (false, false) => Proof::None,
+        }
+    }
+}
+
+/// What must be shown of the network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Proof {
+    None,
+    /// That the interface is bound.
+    Bound,
+    /// That, and what a host beside it sees.
+    Echo,
+}
+
+/// What the kernel alone says, once.
+const BOUND: &str = "provider-nic-bound";
 
 /// What a launch needs to be told, by environment variable.
 fn credentials(provider: Provider) -> &'static [(&'static str, &'static str)] {
@@ -126,9 +178,13 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &CloudbootArgs) -> Re
     cloud::unpack(package, args.provider, &disk)?;
 
     let machine = shape(project, args, disk.clone(), &dir)?;
-    let command = machine.command(project)?;
+    let mut command = machine.command(project)?;
+    if args.proof() == Proof::Echo {
+        let _ = fs::remove_file(dir.join("go"));
+        command = probe::NAMESPACE.enter(command, &dir);
+    }
     let told = format!("{command:?}");
-    let heard = boot(command, &dir)?;
+    let heard = boot(command, &dir, args.proof())?;
     let judged = &heard.judged;
     let firmware = args.firmware.to_possible_value();
     let record = json!({
@@ -155,6 +211,8 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &CloudbootArgs) -> Re
         "evidence": judged.evidence,
         "wanted": WANTED,
         "missing": judged.missing,
+        "proof": format!("{:?}", args.proof()).to_lowercase(),
+        "probe": heard.probe,
         "end": format!("{:?}", heard.end),
         "passed": judged.is_pass(),
     });
@@ -174,8 +232,8 @@ fn tell(project: &Project, dir: &Path, record: &Path, heard: &Booted) -> ExitCod
     if judged.is_pass() {
         return ExitCode::SUCCESS;
     }
-    for fact in &judged.missing {
-        eprintln!("missing: {MARK}{fact}");
+    for what in &judged.missing {
+        eprintln!("{what}");
     }
     eprintln!(
         "the guest ended with {:?}; see {}",
@@ -191,10 +249,12 @@ struct Booted {
     end: End,
     evidence_s: Option<f64>,
     prompt_s: Option<f64>,
+    /// What Linux saw, where it was asked.
+    probe: Option<String>,
 }
 
 /// Boots, waits for the evidence and the prompt, and ends the guest there. Its serial output goes into `dir`.
-fn boot(command: Command, dir: &Path) -> Result<Booted> {
+fn boot(command: Command, dir: &Path, proof: Proof) -> Result<Booted> {
     let start = Instant::now();
     let deadline = start + PATIENCE;
     let mut session = Session::start(command, Echo::Kept, std::io::stderr())?;
@@ -206,6 +266,7 @@ fn boot(command: Command, dir: &Path) -> Result<Booted> {
         serial.is_prompt_ready() || serial.exit().is_some()
     });
     let prompt_s = start.elapsed().as_secs_f64();
+    let probe = prove(&mut session, dir, proof, deadline)?;
     if ready == Waited::Seen && session.serial().is_prompt_ready() {
         session.answer_prompt("halt 0", deadline)?;
     }
@@ -215,11 +276,42 @@ fn boot(command: Command, dir: &Path) -> Result<Booted> {
         transcript.serial.lines().join("\n") + "\n",
     )?;
     Ok(Booted {
-        judged: judge(&transcript.serial, end),
+        judged: judge(&transcript.serial, end, proof, probe.as_deref()),
         end,
         evidence_s: (first == Waited::Seen).then_some(evidence_s),
         prompt_s: (ready == Waited::Seen).then_some(prompt_s),
+        probe,
     })
+}
+
+/// Waits for what the proof is about; where it does not come, what is missing says so. Gives what Linux saw.
+fn prove(
+    session: &mut Session,
+    dir: &Path,
+    proof: Proof,
+    deadline: Instant,
+) -> Result<Option<String>> {
+    let awaited = match proof {
+        Proof::None => return Ok(None),
+        Proof::Bound => format!("@{BOUND}"),
+        Proof::Echo => probe::READY.to_owned(),
+    };
+    session.wait(deadline, |serial| {
+        let seen = |line: &String| pattern::shows(line, &awaited);
+        serial.lines().iter().any(seen) || serial.exit().is_some()
+    });
+    if proof == Proof::Bound {
+        return Ok(None);
+    }
+    probe::ask(dir)?;
+    while Instant::now() < deadline {
+        // The guest's output is read on.
+        session.wait(Instant::now() + Duration::from_millis(200), |_| false);
+        if let Some(said) = probe::said(dir)? {
+            return Ok(Some(said));
+        }
+    }
+    Ok(None)
 }
 
 /// A file of the package, as the record has it.
@@ -262,14 +354,27 @@ fn shape(project: &Project, args: &CloudbootArgs, disk: PathBuf, work: &Path) ->
         disks: Vec::new(),
         gdb: false,
         reboots: false,
-        extra: Vec::new(),
+        extra: interface(args),
     })
+}
+
+/// The interface of the proofs.
+fn interface(args: &CloudbootArgs) -> Vec<OsString> {
+    let netdev = match args.proof() {
+        Proof::None => return Vec::new(),
+        Proof::Bound => "user,id=n0",
+        Proof::Echo => probe::NETDEV,
+    };
+    ["-netdev", netdev, "-device", probe::LEGACY_NIC]
+        .map(OsString::from)
+        .to_vec()
 }
 
 /// What the serial console showed.
 struct Judged {
     evidence: Vec<String>,
-    missing: Vec<&'static str>,
+    /// What should have been seen and was not, in sentences.
+    missing: Vec<String>,
     ended_well: bool,
 }
 
@@ -279,16 +384,40 @@ impl Judged {
     }
 }
 
-fn judge(serial: &Serial, end: End) -> Judged {
+fn judge(serial: &Serial, end: End, proof: Proof, probe: Option<&str>) -> Judged {
     let evidence: Vec<String> = serial
         .lines()
         .iter()
-        .filter_map(|line| Some(line.split_once(MARK)?.1.trim_end().to_owned()))
+        .filter_map(|line| {
+            Some(
+                without_prompt(line)
+                    .strip_prefix(MARK)?
+                    .trim_end()
+                    .to_owned(),
+            )
+        })
         .collect();
-    let missing = WANTED
+    let mut missing: Vec<String> = WANTED
         .into_iter()
         .filter(|wanted| !evidence.iter().any(|line| shows(line, wanted)))
+        .map(|wanted| format!("missing: {MARK}{wanted}"))
         .collect();
+    if proof != Proof::None {
+        // What a process says begins with its name.
+        let bound = evidence.iter().filter(|line| shows(line, BOUND)).count();
+        match bound {
+            1 => {}
+            0 => missing.push(format!("missing: {MARK}{BOUND}")),
+            _ => missing.push(format!("{bound} times instead of once: {MARK}{BOUND}")),
+        }
+    }
+    if proof == Proof::Echo {
+        let judged = probe.map(probe::judge);
+        match judged {
+            None => missing.push("the probe has not come to its end".to_owned()),
+            Some(judged) => missing.extend(judged.err().map(|error| error.to_string())),
+        }
+    }
     Judged {
         evidence,
         missing,
@@ -303,7 +432,7 @@ fn shows(line: &str, wanted: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{judge, shows};
+    use super::{Proof, judge, shows};
     use crate::serial::Serial;
     use crate::session::End;
 
@@ -316,7 +445,7 @@ mod tests {
     fn judged(text: &str, end: End) -> super::Judged {
         let mut serial = Serial::default();
         serial.feed(text.as_bytes());
-        judge(&serial, end)
+        judge(&serial, end, Proof::None, None)
     }
 
     #[test]
@@ -332,10 +461,44 @@ mod tests {
     fn a_missing_fact_is_named_and_a_plain_fact_is_no_evidence() {
         let text = GOOD.replace("cloudboot-evidence: dma.backend", "@dma.backend");
         let judged = judged(&text, End::Code(0));
-        assert_eq!(judged.missing, ["dma.backend"]);
+        assert_eq!(judged.missing, ["missing: cloudboot-evidence: dma.backend"]);
         assert!(!shows(
             "boot.loader base_revision=3",
             "boot.loader base_revision=2"
         ));
+    }
+
+    #[test]
+    fn a_proof_needs_the_kernel_s_word_once() {
+        let judged = |more: &str| {
+            let mut serial = Serial::default();
+            serial.feed(format!("{more}{GOOD}").as_bytes());
+            judge(&serial, End::Code(0), Proof::Bound, None)
+        };
+        let bound = "cloudboot-evidence: provider-nic-bound function=\"0000:00:04.0\"\n";
+        assert!(judged(bound).is_pass());
+        assert!(!judged("").is_pass());
+        assert!(!judged(&format!("{bound}{bound}")).is_pass());
+        // A program's word, or one in the middle of a line, counts for nothing.
+        for other in [
+            "cloudboot-evidence: by=shell provider-nic-bound\n",
+            "hello cloudboot-evidence: provider-nic-bound\n",
+        ] {
+            assert!(!judged(other).is_pass());
+            assert!(judged(&format!("{other}{bound}")).is_pass());
+        }
+    }
+
+    #[test]
+    fn the_echo_proof_needs_what_linux_saw() {
+        let mut serial = Serial::default();
+        serial.feed(
+            format!("cloudboot-evidence: provider-nic-bound function=\"0000:00:04.0\"\n{GOOD}")
+                .as_bytes(),
+        );
+        let judged = judge(&serial, End::Code(0), Proof::Echo, None);
+        assert_eq!(judged.missing, ["the probe has not come to its end"]);
+        let judged = judge(&serial, End::Code(0), Proof::Echo, Some("done\n"));
+        assert!(!judged.is_pass());
     }
 }

@@ -13,6 +13,7 @@ pub mod grub;
 pub mod iso;
 pub mod limine;
 mod names;
+pub mod probe;
 mod tarball;
 mod vhd;
 

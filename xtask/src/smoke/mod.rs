@@ -6,7 +6,7 @@ pub mod case;
 mod cases;
 mod media;
 pub mod models;
-mod namespace;
+pub mod namespace;
 pub mod pattern;
 pub mod qtest;
 pub mod relay;

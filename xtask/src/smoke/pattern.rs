@@ -1,5 +1,7 @@
 //! What a smoke is chosen by, and what a line of its transcript is compared with.
 
+use std::borrow::Cow;
+
 use evidence::{Fact, Pattern};
 
 use crate::serial::without_prompt;
@@ -28,17 +30,35 @@ pub fn shows(line: &str, expected: &str) -> bool {
     let Ok(pattern) = Pattern::parse(pattern) else {
         return false;
     };
-    fact(line).is_some_and(|fact| pattern.matches(&fact))
+    let line = plain(line);
+    fact(&line).is_some_and(|fact| pattern.matches(&fact))
 }
 
 /// The fact that a line states.
 pub fn fact(line: &str) -> Option<Fact<'_>> {
-    Fact::parse(without_prompt(line)).ok().flatten()
+    Fact::parse(line).ok().flatten()
+}
+
+/// What the kernel puts before a fact on a cloud, and before a process's the process's name.
+pub const CLOUD_MARK: &str = "cloudboot-evidence: ";
+const BY: &str = "by=";
+
+/// A line without a prompt before it, and a cloud's evidence as the fact that it marks; a process's has its name last then.
+pub fn plain(line: &str) -> Cow<'_, str> {
+    let line = without_prompt(line);
+    let Some(fact) = line.strip_prefix(CLOUD_MARK) else {
+        return line.into();
+    };
+    let stated = fact.strip_prefix(BY).and_then(|rest| rest.split_once(' '));
+    match stated {
+        Some((name, fact)) => format!("@{fact} {BY}{name}").into(),
+        None => format!("@{fact}").into(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_match;
+    use super::{is_match, shows};
 
     #[test]
     fn globs_match_whole_names() {
@@ -48,5 +68,18 @@ mod tests {
         assert!(is_match("*", ""));
         assert!(!is_match("boot", "boot-uefi"));
         assert!(!is_match("sm?", "sm"));
+    }
+
+    #[test]
+    fn a_cloud_s_evidence_is_a_fact_with_the_name_of_whoever_stated_it() {
+        let kernels = "cloudboot-evidence: pci.scan functions=4";
+        assert!(shows(kernels, "@pci.scan functions=4"));
+        assert!(shows(kernels, kernels));
+        let program = "capos> cloudboot-evidence: by=netstack net.dhcp lease=bound";
+        assert!(shows(program, "@net.dhcp lease=bound by=netstack"));
+        assert!(!shows(program, "@net.dhcp by=web"));
+        // Whoever writes the mark into its own line states nothing.
+        assert!(!shows("@x cloudboot-evidence: pci.scan", "@pci.scan"));
+        assert!(!shows("say cloudboot-evidence: pci.scan", "@pci.scan"));
     }
 }

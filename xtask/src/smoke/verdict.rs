@@ -8,7 +8,7 @@ use crate::complaints::reason;
 use crate::serial::without_prompt;
 use crate::session::End;
 use crate::smoke::case::Smoke;
-use crate::smoke::pattern::{fact, shows};
+use crate::smoke::pattern::{fact, plain, shows};
 use crate::smoke::sabotage::{Break, Sabotage};
 
 /// What came of a smoke.
@@ -77,7 +77,7 @@ impl Heard<'_> {
     /// Lines that begin like evidence and are none.
     fn malformed(&self) -> impl Iterator<Item = String> + '_ {
         self.lines.iter().filter_map(|line| {
-            let error = Fact::parse(without_prompt(line)).err()?;
+            let error = Fact::parse(&plain(line)).err()?;
             Some(format!("malformed evidence ({error}): {line}"))
         })
     }
@@ -207,7 +207,8 @@ pub fn snapshot_text(smoke: &Smoke, heard: &Heard<'_>) -> String {
         .iter()
         .filter_map(|line| {
             let mut text = String::new();
-            let fact = fact(line)?;
+            let line = plain(line);
+            let fact = fact(&line)?;
             let area = fact.topic().split('.').next().unwrap_or_default();
             if !smoke.keeps_boot && BOOT_AREAS.contains(&area) {
                 return None;

@@ -75,6 +75,7 @@ table! {
     BLOCK_SHARE_RANGE: "A provider lets two sessions write to the same blocks.",
     BLOCK_SKIP_FLUSH: "A provider answers a flush without asking the disk.",
     BLOCK_WRITE_ANYWHERE: "A session may write to blocks that it has not claimed.",
+    BOUND_WITHOUT_RECEIVE: "A network interface is called bound after a frame went out, before any came in.",
     BUDGET_OFF_BY_A_PAGE: "A pool gives one page more than its budget.",
     CAPSULE_ANY_CONTENT: "A save capsule is restored whatever its content is.",
     CAPSULE_ANY_PROFILE: "A save capsule of another profile is restored.",

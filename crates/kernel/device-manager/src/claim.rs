@@ -8,6 +8,7 @@ use pci_format::{Command, update_command};
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
+use crate::crossed::Crossed;
 use crate::driven::{Driven, PortBar};
 use crate::effects::Answer;
 use crate::facts::about;
@@ -182,7 +183,12 @@ impl<P: Platform> Turn<'_, P> {
             true => Switch::On,
             false => Switch::Off,
         };
-        function.held = Some(Held::new(claim, driven, reach));
+        function.held = Some(Held::new(
+            claim,
+            driven,
+            reach,
+            Crossed::new(hardware.info.class.base),
+        ));
         self.set_port_decoding(decoding);
         self.prepare_signals();
         self.at.tell(Some(&claim), Event::new(Kind::Claimed));

@@ -4,6 +4,7 @@ use dma_ledger::{Claim, ResetReceipt};
 
 use crate::Platform;
 use crate::buffers::Buffers;
+use crate::crossed::Crossed;
 use crate::driven::Driven;
 use crate::interrupt::route::Routes;
 use crate::job::Job;
@@ -26,12 +27,18 @@ pub(crate) struct Held<P: Platform> {
     pub(crate) buffers: Buffers<P>,
     pub(crate) views: RegisterViews<P>,
     pub(crate) queues: Queues,
+    pub(crate) crossed: Crossed,
     /// Pages that the teardown found still allocated: what its domain must have had mapped.
     pub(crate) left: u64,
 }
 
 impl<P: Platform> Held<P> {
-    pub(crate) const fn new(claim: Claim, driven: Driven, reach: P::Reach) -> Self {
+    pub(crate) const fn new(
+        claim: Claim,
+        driven: Driven,
+        reach: P::Reach,
+        crossed: Crossed,
+    ) -> Self {
         Self {
             claim,
             driven,
@@ -43,6 +50,7 @@ impl<P: Platform> Held<P> {
             buffers: Buffers::new(),
             views: RegisterViews::new(),
             queues: Queues::new(),
+            crossed,
             left: 0,
         }
     }

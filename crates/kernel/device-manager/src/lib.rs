@@ -53,6 +53,7 @@ mod buffers;
 mod claim;
 mod closing;
 mod control;
+mod crossed;
 mod dma;
 mod driven;
 mod effects;

@@ -267,6 +267,9 @@ pub trait Platform: Waiters + Send + Sync {
     /// States a fact: hands the line's sink to `write`.
     fn fact(&self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result);
 
+    /// States what is evidence of a run on a cloud: kept in the log, and shown on the serial line there.
+    fn evidence(&self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result);
+
     /// Puts an event into the hardware audit log. Never waits, never allocates.
     fn audit(&self, event: Event);
 }

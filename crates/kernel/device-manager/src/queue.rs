@@ -6,6 +6,8 @@ use dma_ledger::{Claim, QueueId, QueueInfo, QueueState, SegmentRequest};
 use driver_core::{CommandSlot, Segment};
 use ring_abi::Refusal;
 
+use crate::crossed::Crossed;
+use crate::facts::about;
 use crate::function::Function;
 use crate::turn::{At, Turn};
 use crate::{DeviceManager, FrameRun, Platform};
@@ -216,6 +218,29 @@ impl<P: Platform> Turn<'_, P> {
         broker.submit(&mut io, place, slot, template, &segments)
     }
 
+    /// States that frames went both ways.
+    #[cold]
+    pub(crate) fn tell_crossed(&self) {
+        let broker = self.function.held.as_ref();
+        let broker = broker.and_then(|held| held.driven.broker());
+        let registers = match broker.is_some_and(|broker| broker.access().ports.is_some()) {
+            true => "ports",
+            false => "memory",
+        };
+        let driver = self.at.hardware.driver.map_or("?", |driver| driver.name);
+        self.at.machine.platform.evidence(&|sink| {
+            about(sink, "provider-nic-bound", self.at.bdf())
+                .stable("id", format_args!("{}", self.at.hardware.info.id))
+                .stable("driver", driver)
+                .stable("registers", registers)
+                .volatile(
+                    "owner",
+                    self.function.claim().map_or(0, |claim| claim.owner().0),
+                )
+                .end()
+        });
+    }
+
     fn take_completed(
         &mut self,
         claim: &Claim,
@@ -233,7 +258,7 @@ impl<P: Platform> Turn<'_, P> {
         let place = held.queues.place(queue)?;
         let platform = &self.at.machine.platform;
         let (broker, mut io) = held.driven.drive::<P>(platform, &function.mapped, None)?;
-        let mut seen = false;
+        let (mut seen, mut good) = (false, false);
         let mut outcome = Ok(());
         while out.len() < goal {
             let completed = match broker.next_completion(&mut io, place) {
@@ -247,6 +272,7 @@ impl<P: Platform> Turn<'_, P> {
             seen = true;
             // A completion of nothing in flight changes nothing and wakes nobody.
             if let Ok(cookie) = record.complete(claim, queue, completed.slot) {
+                good |= completed.status == 0;
                 out.push(QueueCompletion {
                     cookie,
                     status: completed.status,
@@ -257,6 +283,9 @@ impl<P: Platform> Turn<'_, P> {
         }
         if seen {
             broker.completions_taken(&mut io, place);
+        }
+        if good && held.crossed != Crossed::Told && held.crossed.note(broker.frames(place)) {
+            self.tell_crossed();
         }
         // What was good before the contradiction is handed out first; the next call says why there is no more.
         if out.len() == before { outcome } else { Ok(()) }

@@ -8,6 +8,7 @@ use dma_ledger::{Binding, BoundSegment, BufferId, Claim, Gate, QueueId, QueueSta
 use driver_core::{Broker, BrokerIo, CommandSlot, QueuePlace, Segment, Transfer};
 use ring_abi::{Direction, Refusal};
 
+use crate::crossed::Crossed;
 use crate::turn::Turn;
 use crate::{DeviceManager, FrameRun, Platform};
 
@@ -197,6 +198,7 @@ impl<P: Platform> Turn<'_, P> {
             place,
             room: looked.unwrap_or(0),
             left: STEP,
+            good: false,
         };
         // Whatever the page says by now, the device is told of what was written before.
         let completed = looked.and_then(|_| step.complete(ring, progress));
@@ -206,6 +208,12 @@ impl<P: Platform> Turn<'_, P> {
             && (progress.left.submit > 0 || progress.left.complete > 0);
         if !more && progress.unrung {
             driver_core::ring(step.broker, step.io, place);
+        }
+        if step.good
+            && held.crossed != Crossed::Told
+            && held.crossed.note(step.broker.frames(place))
+        {
+            self.tell_crossed();
         }
         submitted.map(|()| more)
     }
@@ -261,6 +269,8 @@ struct Step<'t, F> {
     room: u32,
     /// Commands and completions that this turn may still take.
     left: u16,
+    /// Whether something ended well.
+    good: bool,
 }
 
 impl<F: FrameRun> Step<'_, F> {
@@ -287,6 +297,7 @@ impl<F: FrameRun> Step<'_, F> {
             self.left -= 1;
             // A completion of nothing in flight changes nothing and wakes nobody.
             if let Ok(cookie) = self.gate.complete(completed.slot) {
+                self.good |= completed.status == 0;
                 let outcome = Ok((completed.status, completed.result));
                 let _ = ring.end.push(&Completion { cookie, outcome });
                 self.room -= 1;

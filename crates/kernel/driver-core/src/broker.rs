@@ -326,6 +326,13 @@ pub trait Broker: Send {
     /// Called once after a batch of `next_completion`, to hand consumed entries back to the device.
     fn completions_taken(&mut self, io: &mut dyn BrokerIo, queue: QueuePlace);
 
+    /// For the queue of a network interface: which way its frames go. The manager states once for each claim that frames went
+    /// both ways, as evidence of a driver that works.
+    fn frames(&self, queue: QueuePlace) -> Option<Direction> {
+        let _ = queue;
+        None
+    }
+
     /// Called by the handler of an interrupt line when the function asserts it, with interrupts off. A broker whose
     /// device goes on asserting until a register that providers may not touch is read or written does that here, and
     /// says `true`. Where the provider acknowledges at the device itself, there is nothing to do.

@@ -62,7 +62,7 @@ enum Shown {
     Nothing,
     /// Facts, and every line of a program.
     All,
-    /// Facts, those of the kernel marked as a cloud's evidence.
+    /// Facts, marked as a cloud's evidence.
     Cloud,
 }
 
@@ -129,19 +129,29 @@ pub fn append(level: u16, source: &str, line: &str) {
     }
 }
 
+/// A line with the longest mark.
+pub type Marked = ArrayString<{ LINE_BYTES + SOURCE_BYTES + 32 }>;
+
+/// A fact as a cloud's serial line shows it; `None` elsewhere, and for what is no fact. A process's has its name in front,
+/// which no program chooses, so that nobody states another's evidence.
+pub fn marked(process: Option<&str>, text: &str) -> Option<Marked> {
+    let fact = text.strip_prefix('@').filter(|_| shows(Shown::Cloud))?;
+    let mut marked = Marked::new();
+    // All parts fit.
+    let _ = match process {
+        None => fmt::write(&mut marked, format_args!("{CLOUD_MARK}{fact}")),
+        Some(name) => fmt::write(&mut marked, format_args!("{CLOUD_MARK}by={name} {fact}")),
+    };
+    Some(marked)
+}
+
 /// Records a fact of the kernel.
 pub fn fact(line: &Line) {
     let text = line.text().trim_end();
     if !quiet() {
-        match text.strip_prefix('@') {
-            Some(fact) if shows(Shown::Cloud) => {
-                let mut marked = ArrayString::<{ LINE_BYTES + CLOUD_MARK.len() }>::new();
-                // Both parts fit.
-                let _ = fmt::write(&mut marked, format_args!("{CLOUD_MARK}{fact}"));
-                crate::serial::fact(marked.as_bytes());
-            }
-            _ => crate::serial::fact(text.as_bytes()),
-        }
+        let marked = marked(None, text);
+        let shown = marked.as_ref().map_or(text, |marked| marked.as_str());
+        crate::serial::fact(shown.as_bytes());
     }
     append(2, KERNEL, text);
 }
@@ -161,6 +171,16 @@ pub fn visit(from: u64, mut f: impl FnMut(u64, &Record) -> bool) -> (u64, u64) {
         next += 1;
     }
     (next, dropped)
+}
+
+/// Records what is evidence on a cloud, and is shown on no other serial line.
+pub fn evidence(write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) {
+    if shows(Shown::Cloud) {
+        return state(write);
+    }
+    let mut line = Line::new();
+    let _ = write(&mut line);
+    append(2, KERNEL, line.text().trim_end());
 }
 
 /// States a fact that somebody else words.

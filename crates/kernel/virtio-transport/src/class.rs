@@ -1,6 +1,6 @@
 //! What a device class adds to the shared half.
 
-use driver_core::{BrokerIo, Refusal, Segment, Transfer};
+use driver_core::{BrokerIo, Direction, Refusal, Segment, Transfer};
 
 use crate::plan::{Finished, Plan};
 use crate::transport::Transport;
@@ -37,6 +37,12 @@ pub trait Class: Send + 'static {
     fn form(&self, queue: u16, transfer: &Transfer<'_>) -> Result<Plan, Refusal> {
         let _ = (queue, transfer);
         Err(Refusal::NotSupported)
+    }
+
+    /// As [`driver_core::Broker::frames`].
+    fn frames(&self, queue: u16) -> Option<Direction> {
+        let _ = queue;
+        None
     }
 
     /// Makes status and result of what the device wrote. `io` leads to what the device left elsewhere.

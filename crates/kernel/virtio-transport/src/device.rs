@@ -2,8 +2,8 @@
 
 use dma_ledger::ResetProof;
 use driver_core::{
-    Access, Addressing, Broker, BrokerIo, CommandSlot, Completed, ConfigRange, DmaPath, Operation,
-    Poll, Probed, QueuePlace, QueueSpec, Refusal, Segment, Settings, Step, Transfer,
+    Access, Addressing, Broker, BrokerIo, CommandSlot, Completed, ConfigRange, Direction, DmaPath,
+    Operation, Poll, Probed, QueuePlace, QueueSpec, Refusal, Segment, Settings, Step, Transfer,
 };
 use sabotage::sabotage;
 use virtio_format::ring::Layout;
@@ -501,6 +501,10 @@ impl<C: Class> Broker for Device<C> {
                 Err(refusal)
             }
         }
+    }
+
+    fn frames(&self, queue: QueuePlace) -> Option<Direction> {
+        self.class.frames(queue.index)
     }
 
     /// Nothing is handed back: a used ring has room for every chain.

@@ -44,6 +44,12 @@ impl Stack {
         Ok(())
     }
 
+    /// How many echoes of others were answered, over IPv4 and over IPv6.
+    #[must_use]
+    pub const fn answered_echoes(&self) -> (u64, u64) {
+        self.echoes.answered
+    }
+
     /// The next echo that has ended.
     pub fn echoed(&mut self) -> Option<Echoed> {
         let is_over = |place: &&mut Option<Pending>| {
@@ -143,6 +149,7 @@ impl Stack {
                     data: message.data(),
                 };
                 self.reply4(packet, (target, source), &echo);
+                self.echoes.answered.0 += 1;
                 Ok(())
             }
             Icmpv4Message::DstUnreachable => {
@@ -192,6 +199,7 @@ impl Stack {
                     data: message.payload(),
                 };
                 self.reply6(packet, (own, source), &echo);
+                self.echoes.answered.1 += 1;
                 Ok(())
             }
             Icmpv6Message::DstUnreachable => {

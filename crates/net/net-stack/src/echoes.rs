@@ -48,6 +48,8 @@ pub(crate) struct Pending {
 pub(crate) struct Echoes {
     pub(crate) pending: [Option<Pending>; MOST],
     pub(crate) last: u16,
+    /// Echoes of others that were answered over IPv4, and over IPv6.
+    pub(crate) answered: (u64, u64),
 }
 
 impl Echoes {

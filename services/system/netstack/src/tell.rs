@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 use core::net::Ipv6Addr;
 use net_config::ipv6::{self, MOST_ADDRESSES};
-use net_stack::Stack;
+use net_stack::{Count, Stack};
 use sdk::alloc::string::ToString;
 use sdk::fact;
 use units::Nanoseconds;
@@ -15,11 +15,14 @@ pub struct Told {
     lease: Option<(core::net::Ipv4Addr, Nanoseconds)>,
     addresses: ArrayVec<Ipv6Addr, MOST_ADDRESSES>,
     router: Option<Ipv6Addr>,
+    /// Whether it was said that an echo of another host was answered, over IPv4 and over IPv6.
+    echoed: (bool, bool),
 }
 
 impl Told {
     /// Says what is new.
     pub fn tell(&mut self, stack: &Stack, now: Nanoseconds) {
+        self.tell_echoes(stack);
         if self.changes == stack.changes() {
             return;
         }
@@ -53,6 +56,23 @@ impl Told {
             self.router = router;
             let router = router.map_or_else(|| "none".to_string(), |router| router.to_string());
             fact!("net.route6", router ~ router.as_str());
+        }
+    }
+
+    /// The first echo that a host out there sent and got back: evidence of the whole way, from the interface and back.
+    fn tell_echoes(&mut self, stack: &Stack) {
+        let malformed = || {
+            let counts = stack.counts();
+            counts.of(Count::IcmpHeader) + counts.of(Count::IcmpChecksum)
+        };
+        let answered = stack.answered_echoes();
+        if answered.0 > 0 && !self.echoed.0 {
+            self.echoed.0 = true;
+            fact!("icmp-echo-reply-real-nic-datapath", malformed_dropped ~ malformed());
+        }
+        if answered.1 > 0 && !self.echoed.1 {
+            self.echoed.1 = true;
+            fact!("ipv6-real-nic-datapath", malformed_dropped ~ malformed());
         }
     }
 

@@ -251,7 +251,11 @@ impl Visit<'_> {
         if method != Method::Head && status != 304 {
             bytes.extend_from_slice(&body);
         }
-        self.write(&bytes).await
+        self.write(&bytes).await?;
+        if status == 200 && !self.ui.has_served.replace(true) {
+            fact!("webui-serving", kind ~ kind);
+        }
+        Ok(())
     }
 
     /// Sends the state again and again, until the other end is gone or the session is over.

@@ -41,6 +41,8 @@ struct Ui {
     timer: Timer,
     /// How many streams of events there are.
     streams: Cell<u32>,
+    /// Whether a page was given to somebody.
+    has_served: Cell<bool>,
     /// What a person opens, up to the ticket.
     open: sdk::alloc::string::String,
 }
@@ -75,6 +77,7 @@ fn main(env: &Env) -> Result<(), Error> {
         entropy,
         timer: env.get("timer")?,
         streams: Cell::new(0),
+        has_served: Cell::new(false),
         open: options.open,
     };
     let (memory, listen) = (env.get("vm")?, env.get("listen")?);

@@ -8,7 +8,7 @@ const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0xca, 0x05, 0x01];
 const CAPTURE: &str = "wire.pcap";
 
 /// One frame of a capture.
-struct Frame<'a>(&'a [u8]);
+pub struct Frame<'a>(&'a [u8]);
 
 impl Frame<'_> {
     fn is(&self, at: usize, bytes: &[u8]) -> bool {
@@ -27,7 +27,7 @@ impl Frame<'_> {
 
 /// The frames of a capture file: a head of 24 bytes, then records with a head of 16, in the byte order of this machine
 /// (the format of libpcap, version 2.4).
-fn frames(capture: &[u8]) -> Result<Vec<Frame<'_>>> {
+pub fn frames(capture: &[u8]) -> Result<Vec<Frame<'_>>> {
     let word = |at: usize| -> Result<u32> {
         let bytes = capture.get(at..at + 4).context("the capture ends early")?;
         Ok(u32::from_le_bytes(bytes.try_into()?))

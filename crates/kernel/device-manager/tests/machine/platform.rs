@@ -570,6 +570,10 @@ impl Platform for Fake {
         self.0.lock().unwrap().timers.insert(function, at_ns);
     }
 
+    fn evidence(&self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) {
+        self.fact(write);
+    }
+
     fn fact(&self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) {
         write(&mut self.0.lock().unwrap().facts).unwrap();
     }

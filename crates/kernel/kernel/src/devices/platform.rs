@@ -141,6 +141,10 @@ impl Platform for Kernel {
         );
     }
 
+    fn evidence(&self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) {
+        crate::log::evidence(write);
+    }
+
     fn fact(&self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) {
         state(write);
     }

@@ -77,6 +77,8 @@ impl<'a> log_sink::Server<KernelCall<'a>> for Served<LogSink> {
             return reply.send(());
         }
         let writer = Writer(process.id);
+        let marked = log::marked(Some(&process.name), line);
+        let line = marked.as_ref().map_or(line, |marked| marked.as_str());
         if serial::try_write(writer, Form::Line, line.as_bytes()) {
             return reply.send(());
         }
