@@ -353,6 +353,22 @@ pub fn vector_stub(vector: usize) -> u64 {
     (&raw const cpu_vector_stubs) as u64 + (vector as u64 & 255) * 16
 }
 
+/// In the sabotage kernel every register that holds nothing of a new thread holds something of the kernel's, so that one which is
+/// not cleared is noticed.
+#[cfg(sabotage)]
+macro_rules! stain {
+    () => {
+        "mov rax, rsp\nmov rbx, rsp\nmov rcx, rsp\nmov rdx, rsp\nmov rbp, rsp\nmov r8, rsp\nmov r9, rsp\nmov r10, rsp\n\
+         mov r11, rsp\nmov r12, rsp\nmov r13, rsp\nmov r14, rsp\nmov r15, rsp"
+    };
+}
+#[cfg(not(sabotage))]
+macro_rules! stain {
+    () => {
+        ""
+    };
+}
+
 /// The way to user mode of a new thread; `$clear` is done to the registers that hold nothing of it.
 macro_rules! start_user {
     ($rip:expr, $rsp:expr, $rdi:expr, $rsi:expr $(, $clear:literal)*) => {
@@ -366,6 +382,7 @@ macro_rules! start_user {
             "je 3f",
             set_ibrs!("CPU_IBRS_OUTSIDE"),
             "3:",
+            stain!(),
             $($clear,)*
             "cmp byte ptr [rip + CPU_VERW], 0",
             "je 2f",

@@ -7,8 +7,7 @@ use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
 
 const MOVED: &str = "@transfer.moved taken=1 sender=stale receiver=42";
-const REPLY_RIGHT: &str =
-    "@transfer.reply-right present=true copied=badTransfer moved=1 sender=stale answered=77";
+const REPLY_RIGHT: &str = "@transfer.reply-right present=true copied=badTransfer otherwise=badTransfer moved=1 sender=stale answered=77";
 const OVER_QUOTA: &str = "@transfer.over-quota refused=overBudget sender_lost=0 receiver_gained=0";
 
 inventory::submit! {
@@ -20,7 +19,7 @@ inventory::submit! {
             "@transfer.copied taken=1 sender=ok receiver=42",
             MOVED,
             "@transfer.many taken=24 one_more=badTransfer",
-            "@transfer.refused doubled=badTransfer moved_and_copied=badTransfer stale=badTransfer still=ok",
+            "@transfer.refused doubled=badTransfer moved_and_copied=badTransfer stale=badTransfer no_mode=badTransfer still=ok",
             REPLY_RIGHT,
             OVER_QUOTA,
             "@transfer.within-quota taken=2 sender_lost=2 receiver_gained=2",

@@ -9,7 +9,7 @@ use crate::smoke::sabotage::{Break, Sabotage};
 const DROPPED: &str =
     "@facets.dropped held_elsewhere=0 holder=killed after_last=1 later=1 others=0";
 const RENEWED: &str = "@facets.renewed before=ok incarnation=2 durable=ok bound=stale new=ok";
-const SUCCESSOR: &str = "@facets.successor before=ok old_sessions=0 durable_as_own=0 durable_minted_in=1 queued_minted_in=1 new_session=ok";
+const SUCCESSOR: &str = "@facets.successor before=ok old_sessions=0 old_as_earlier=0 durable_as_own=0 durable_minted_in=1 queued_minted_in=1 new_session=ok";
 
 inventory::submit! {
     Smoke {
@@ -25,6 +25,7 @@ inventory::submit! {
             SUCCESSOR,
             "@facets.successor-own session=1 earlier=0",
             "@facets.foreign revoke=wrongOwner not_a_facet=wrongKind still=ok",
+            "@facets.closed dropped=1 minted_again=ok",
         ],
         ..PROGRAM
     }

@@ -33,6 +33,7 @@ inventory::submit! {
             "@reader.admitted reads=true second=duplicate",
             "@reader.revoked wait=revoked after=revoked admission=revoked",
             "@audit.readers revoke=ok again=notFound told=reader-admitted,reader-refused,reader-revoked by_who_asked=true",
+            "@audit.admissions most=64 one_more=overBudget once_they_are_gone=ok",
             "@audit.death order=claim-ending,begun,handles-revoked,submissions-stopped,mappings-removed,interrupt-detached,interrupts-masked,queues-quiesced,device-reset,bus-master-cleared,scrubbed,released chained=true",
             "@audit.end",
         ],

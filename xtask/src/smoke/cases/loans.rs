@@ -10,7 +10,7 @@ const LASTS: &str = "@loans.lasts bystander_waits=true client=timedOut";
 const TIMED_OUT: &str = "@loans.timed-out client=timedOut bystander=runs";
 const MOVED: &str = "@loans.moved bystander=runs keeper=answered client=answered";
 const CHAIN: &str =
-    "@loans.chain bystander_waits=true client=revoked bystander=runs between=revoked";
+    "@loans.chain own=4 bystander_waits=true client=revoked bystander=runs between=revoked";
 
 inventory::submit! {
     Smoke {
@@ -30,6 +30,7 @@ inventory::submit! {
             MOVED,
             "@loans.one-of-two first=timedOut bystander_waits=true second=timedOut bystander=runs",
             CHAIN,
+            "@loans.chain own=11 bystander_waits=true client=revoked bystander=waits between=revoked",
             "@loans.through-ring served=true bystander=runs between=answered client=answered",
         ],
         ..PROGRAM

@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), no_main)]
 
 use audit_format::Kind;
+use sdk::alloc::vec::Vec;
 use sdk::audit::hardware_audit_log::{WaitParams, call};
 use sdk::{
     AnyFacet, AuditAdmission, AuditBroker, AuditGate, Cap, CapArg, Console, Device, DmaPool, Env,
@@ -318,6 +319,26 @@ fn readers(env: &Env, kit: &Kit, log: &HardwareAuditLog) -> Result<(), Error> {
         again = outcome(&again),
         told = list.as_str(),
         by_who_asked = told.iter().map(|record| record.event.owner).eq(asked)
+    );
+    bound(&broker)
+}
+
+/// There is a bound on admissions, and those that nobody holds any more do not count.
+fn bound(broker: &AuditBroker) -> Result<(), Error> {
+    let mut held = Vec::new();
+    let refused = loop {
+        match broker.admit() {
+            Ok(admitted) if held.len() < 1000 => held.push(admitted),
+            other => break outcome(&other),
+        }
+    };
+    let most = held.len();
+    drop(held);
+    fact!(
+        "audit.admissions",
+        most = most,
+        one_more = refused,
+        once_they_are_gone = outcome(&broker.admit())
     );
     Ok(())
 }

@@ -87,7 +87,12 @@ fn ask(env: &Env) -> Result<(), Error> {
     fact!(
         "transfer.many",
         taken = taken,
-        one_more = too_many(&keeper, &target)
+        one_more = take_raw(
+            &keeper,
+            target.object().handle(),
+            0,
+            MAX_TRANSFERS as u32 + 1
+        )
     );
 
     let twice = CapArg::moved(target.object().handle());
@@ -99,6 +104,7 @@ fn ask(env: &Env) -> Result<(), Error> {
         doubled = doubled,
         moved_and_copied = mixed,
         stale = stale,
+        no_mode = take_raw(&keeper, target.object().handle(), 2, 1),
         still = uses(&target)
     );
 
@@ -106,22 +112,23 @@ fn ask(env: &Env) -> Result<(), Error> {
     over_quota(&kit, &home)
 }
 
-/// One transfer more than a message carries, without the client library that would not send it.
-fn too_many(keeper: &Probe, target: &Probe) -> &'static str {
+/// Sends `count` transfers of a mode, without the client library that would not send more than a message carries, or a mode that
+/// there is not.
+fn take_raw(keeper: &Probe, handle: u64, mode: u64, count: u32) -> &'static str {
     let at = raw::SAFE_OFFSET;
     // A root struct with one empty pointer: an empty tag.
     raw::put(at, 1 << 48);
     raw::put(at + 8, 0);
-    for i in 0..=MAX_TRANSFERS as u32 {
-        raw::put(at + 16 + i * 16, target.object().handle());
-        raw::put(at + 24 + i * 16, 0);
+    for i in 0..count {
+        raw::put(at + 16 + i * 16, handle);
+        raw::put(at + 24 + i * 16, mode);
     }
     let call = Operation {
         opcode: opcode::CALL,
         method: method::TAKE,
         handle: keeper.object().handle(),
         deadline_ns: NEVER,
-        words: [span(at, 16), 0, 0, MAX_TRANSFERS as u64 + 1],
+        words: [span(at, 16), 0, 0, count.into()],
         reply: span(at + 1024, 256),
         ..Operation::default()
     };
@@ -146,6 +153,8 @@ fn reply_right(
     let received = raw::operate(&receive);
     let right = received.reply;
     let copied = outcome(&take(&[CapArg::copy(right)]));
+    // Neither a copy nor a move.
+    let otherwise = take_raw(keeper, right, 2, 1);
     let moved = take(&[CapArg::moved(right)])?;
     let again = Operation {
         opcode: opcode::RETURN,
@@ -161,6 +170,7 @@ fn reply_right(
         "transfer.reply-right",
         present = right != NO_HANDLE,
         copied = copied,
+        otherwise = otherwise,
         moved = moved,
         sender = sender,
         answered = ended.code

@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), no_main)]
 
 use sdk::Interface;
+use sdk::alloc::vec::Vec;
 use sdk::{CapArg, Endpoint, Env, Error, Lifetime, NEVER, Object, Refusal, fact};
 use smoke::{Kit, Probe, Prober, give, mint, outcome, probe_at, role, serve_probe, wait_until};
 
@@ -93,6 +94,23 @@ fn ask(env: &Env) -> Result<(), Error> {
         not_a_facet = outcome(&kind),
         still = outcome(&still)
     );
+    closed(&kit)
+}
+
+/// Nobody hears of a facet whose endpoint is closed, so it is paid for no longer than it is held, whoever holds another one.
+fn closed(kit: &Kit) -> Result<(), Error> {
+    let (gone, other) = (
+        kit.endpoints.create()?.endpoint,
+        kit.endpoints.create()?.endpoint,
+    );
+    let mut facets = Vec::new();
+    while let Ok(facet) = mint(&gone, 1, Lifetime::Durable) {
+        facets.push(facet);
+    }
+    drop(gone);
+    facets.truncate(facets.len() - 1);
+    let again = mint(&other, 1, Lifetime::Durable);
+    fact!("facets.closed", dropped = 1, minted_again = outcome(&again));
     Ok(())
 }
 
@@ -172,6 +190,7 @@ fn succeed(kit: &Kit) -> Result<(), Error> {
         "facets.successor",
         before = before,
         old_sessions = asked(NOTICES, 1)? + asked(NOTICES, 3)?,
+        old_as_earlier = asked(EARLIER, 1)? + asked(EARLIER, 3)?,
         durable_as_own = asked(NOTICES, 2)? + asked(NOTICES, 4)?,
         durable_minted_in = asked(EARLIER, 2)?,
         queued_minted_in = asked(EARLIER, 4)?,

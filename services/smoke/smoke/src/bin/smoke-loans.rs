@@ -197,7 +197,8 @@ fn ask(env: &Env) -> Result<(), Error> {
     answered_elsewhere(&kit)?;
     moved(&kit)?;
     one_of_two(&kit)?;
-    chain(&kit)?;
+    chain(&kit, SERVER)?;
+    chain(&kit, BYSTANDER + 1)?;
     through_ring(&kit)
 }
 
@@ -401,8 +402,9 @@ fn one_of_two(kit: &Kit) -> Result<(), Error> {
     round.end()
 }
 
-/// A client calls a server that calls another one: when the client gives up, the last in the row has less, too.
-fn chain(kit: &Kit) -> Result<(), Error> {
+/// A client calls a server that calls another one: when the client gives up, the last in the row has less, too, and no less than
+/// the one between has by itself.
+fn chain(kit: &Kit, own: u8) -> Result<(), Error> {
     let round = Round::begin(kit, nothing)?;
     let middle = kit.endpoints.create()?.endpoint;
     let facet = mint(&middle, 3, Lifetime::Durable)?;
@@ -412,7 +414,7 @@ fn chain(kit: &Kit) -> Result<(), Error> {
         round.facet(),
     );
     let until = kit.after_ms(10_000)?;
-    let between = spawn_thread(at(1, SERVER), move || {
+    let between = spawn_thread(at(1, own), move || {
         receive(end);
         word(&call(last, until))
     })?;
@@ -421,11 +423,16 @@ fn chain(kit: &Kit) -> Result<(), Error> {
     let waits = round.waits()?;
     middle.revoke_facet(CapArg::copy(through))?;
     let client = client.join()?;
-    let bystander = round.bystander();
+    let still_waits = own > BYSTANDER && round.waits()?;
+    let mut bystander = "waits";
+    if !still_waits {
+        bystander = round.bystander();
+    }
     round.endpoint.revoke_facet(CapArg::copy(last))?;
     let between = between.join()?;
     fact!(
         "loans.chain",
+        own = own,
         bystander_waits = waits,
         client = client,
         bystander = bystander,
