@@ -400,6 +400,8 @@ fn broker_runs_stay_visible_until_the_device_stops() {
     let (mut record, claim, ..) = running();
     let reservation = record.reserve_broker_pages(&claim, 2 * PAGE_BYTES).unwrap();
     let run = record.commit_buffer(reservation, vec![5, 6]).unwrap();
+    let reservation = record.reserve_broker_pages(&claim, 2 * PAGE_BYTES).unwrap();
+    let other = record.commit_buffer(reservation, vec![7, 8]).unwrap();
     assert_eq!(record.frames(run).unwrap(), &[5, 6]);
     assert_eq!(record.begin_free(&claim, run), Err(Refusal::ForeignBuffer));
     assert_eq!(
@@ -415,7 +417,9 @@ fn broker_runs_stay_visible_until_the_device_stops() {
     // Kept over the reset: visible again as soon as the device may run.
     record.configured(&claim).unwrap();
     record.set_bus_master(&claim, receipt).unwrap();
-    assert_eq!(record.buffer_info(&claim, run).unwrap().in_flight, 1);
+    for run in [run, other] {
+        assert_eq!(record.buffer_info(&claim, run).unwrap().in_flight, 1);
+    }
     record.audit().unwrap();
 }
 

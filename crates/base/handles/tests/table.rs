@@ -283,3 +283,27 @@ fn room_that_was_made_is_enough_for_the_quota_and_no_more() {
     }
     assert_eq!(table.insert(6).unwrap_err().0, HandleError::OverBudget);
 }
+
+#[test]
+fn a_table_that_goes_takes_nothing_and_keeps_what_is_in_it_or_on_its_way() {
+    let mut table = HandleTable::<u32>::new(2000);
+    let mut handles: Vec<_> = (0..2000).map(|n| table.insert(n).unwrap()).collect();
+    // The last slot comes first in the free list: it lies in what goes first.
+    let last = handles.pop().unwrap();
+    assert!(!table.shed());
+    assert_eq!(table.get(last), Ok(&1999));
+    table.remove(last).unwrap();
+    handles.into_iter().for_each(|handle| {
+        table.remove(handle).unwrap();
+    });
+    assert_eq!(table.insert(1), Err((HandleError::OverBudget, 1)));
+
+    table.set_quota(1);
+    let place = table.reserve().unwrap();
+    assert_eq!(place.handle().index(), last.index());
+    assert!(!table.shed() && table.holds(&place));
+    let handle = table.commit(place, 7).unwrap();
+    assert_eq!(table.remove(handle), Ok(7));
+    while table.shed() {}
+    assert_eq!(table.insert(1), Err((HandleError::OverBudget, 1)));
+}

@@ -2,7 +2,8 @@
 
 use alloc::sync::Arc;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, Ordering};
+
+use crate::atomics::{AtomicPtr, Ordering};
 
 /// Empty, or one count that waits to be taken.
 ///
@@ -12,12 +13,14 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 #[derive(Debug)]
 pub(crate) struct Kept<T>(AtomicPtr<T>);
 
-impl<T> Kept<T> {
+impl<T> Default for Kept<T> {
     /// Empty.
-    pub(crate) const fn new() -> Self {
+    fn default() -> Self {
         Self(AtomicPtr::new(null_mut()))
     }
+}
 
+impl<T> Kept<T> {
     /// Takes what is there.
     ///
     /// # Safety
@@ -58,14 +61,14 @@ unsafe impl<T: Send + Sync> Send for Kept<T> {}
 // SAFETY: as for Send; what two threads may do at once is said at each function.
 unsafe impl<T: Send + Sync> Sync for Kept<T> {}
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
     #[test]
     fn one_count_is_kept_and_comes_back_once() {
         let (a, b) = (Arc::new(1), Arc::new(2));
-        let kept = Kept::new();
+        let kept = Kept::default();
         assert!(kept.put(a.clone()).is_ok());
         assert_eq!(kept.put(b.clone()), Err(b.clone()));
         assert_eq!((Arc::strong_count(&a), Arc::strong_count(&b)), (2, 1));

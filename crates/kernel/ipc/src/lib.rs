@@ -18,6 +18,9 @@
 
 extern crate alloc;
 
+/// By this name, so that a model can bring its own.
+use core::sync::atomic as atomics;
+
 // Parts with rules of their own.
 mod area;
 mod call_log;

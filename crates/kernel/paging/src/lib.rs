@@ -7,7 +7,11 @@
 #![no_std]
 #![allow(unsafe_code)]
 
+/// By this name, so that a model can bring its own.
+use core::sync::atomic as atomics;
+
 mod kernel_space;
+mod round;
 mod shootdown;
 mod space;
 mod table;

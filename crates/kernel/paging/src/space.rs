@@ -427,11 +427,7 @@ pub fn activate(space: &AddressSpace) {
     if cpu::current_root() == space.root {
         return;
     }
-    let me = 1u64 << cpu::index();
-    // This CPU's bit is set here, and cleared by this CPU's answers or when everybody was evicted.
-    if space.active.load(Ordering::Relaxed) & me == 0 {
-        space.active.fetch_or(me, Ordering::SeqCst);
-    }
+    shootdown::count_in(&space.active, 1 << cpu::index());
     // Whoever evicts it sees this CPU counted in, or this CPU sees that it does: one that was counted in before is asked, and
     // answers with what it has loaded by then.
     let root = if space.retired.load(Ordering::SeqCst) {

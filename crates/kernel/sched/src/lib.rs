@@ -18,6 +18,9 @@
 
 extern crate alloc;
 
+/// By this name, so that a model can bring its own.
+use core::sync::atomic as atomics;
+
 mod budget;
 mod clock;
 mod core_state;

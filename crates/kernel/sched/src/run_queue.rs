@@ -5,11 +5,11 @@
 
 use core::cell::UnsafeCell;
 use core::ptr::null;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 pub use call_state::PRIORITIES;
 
 use crate::Task;
+use crate::atomics::{AtomicU32, Ordering};
 use crate::task::{ON, Taken};
 
 /// A task's place in a run queue.
@@ -29,8 +29,9 @@ struct Links {
     level: usize,
 }
 
-impl Place {
-    pub(crate) const fn nowhere() -> Self {
+impl Default for Place {
+    /// In no queue.
+    fn default() -> Self {
         Self {
             cpu: AtomicU32::new(0),
             links: UnsafeCell::new(Links {
@@ -40,7 +41,9 @@ impl Place {
             }),
         }
     }
+}
 
+impl Place {
     /// The CPU whose queue holds the task now.
     pub(crate) fn cpu(&self) -> Option<usize> {
         (self.cpu.load(Ordering::SeqCst) as usize).checked_sub(1)

@@ -191,7 +191,7 @@ impl Task {
                     ..Wait::default()
                 }),
                 on_cpu: AtomicU8::new(OFF),
-                place: Place::nowhere(),
+                place: Place::default(),
                 ending: AtomicBool::new(false),
                 last_cpu: AtomicU32::new(spec.pinned.unwrap_or(cpu::index() as u32)),
                 ticks: AtomicU64::new(0),
