@@ -1,6 +1,6 @@
 @0xd1c0a5e5b0a70002;
 # Device authority: one claim, and what derives from it. Holding one capability gives none of the others.
-# Nothing here ever carries a physical address or an IOVA.
+# Nothing here ever carries a physical address. A device address of a domain is carried by `DeviceQueue.address` alone.
 
 using Process = import "process.capnp";
 using Stub = import "stub.capnp";
@@ -73,6 +73,14 @@ interface Device @0xd1c0a5e5b0a70202 {
   # the class needs), `deviceError`.
   configureVirtio @10 (features :UInt64, queues :UInt16, depth :UInt16)
     -> (features :UInt64, queues :UInt16, depth :UInt16, configBar :UInt8, configOffset :UInt32, configBytes :UInt32);
+  # Opens a queue whose entries the caller writes itself, with device addresses of the function's domain in them: an I/O queue of
+  # an NVMe controller. `submissions` and `completions` are the caller's handles of two DmaBuffers of this device, each of which
+  # begins with a ring of `depth` entries; both stay pinned until the device was reset. The rest as for `queue`.
+  # Refuses: as `queue`; `notSupported` unless the manifest says `dma = direct` and a verified domain confines the device, and
+  # for a queue that only the broker may write; `foreignBuffer`, `badHandle`; `badArgument` for one buffer twice; `outOfRange` for
+  # a ring that is longer than its buffer.
+  direct @11 (kind :UInt16, index :UInt16, depth :UInt16, source :UInt16, submissions :UInt64, completions :UInt64)
+    -> (queue :DeviceQueue);
   enum State { claimed @0; configured @1; enabled @2; resetting @3; quarantined @4; dead @5; }
 }
 
@@ -196,6 +204,15 @@ interface DeviceQueue @0xd1c0a5e5b0a70207 {
   # contradicted itself.
   kick @7 (submit :UInt16, complete :UInt16)
     -> (accepted :UInt16, refused :UInt16, completed :UInt16, stopped :UInt8 $Stub.refusal);
+  # Of a queue that `Device.direct` opened. Tells the device where the next command and the next completion lie, as indices of
+  # entries: writes the doorbells of this queue, and no others.
+  # Refuses: `wrongState` unless the device runs and the queue is open, `stale`, `outOfRange`, `notSupported` (any other queue).
+  doorbell @8 (tail :UInt16, head :UInt16) -> ();
+  # Of a queue that `Device.direct` opened: where the device sees a DmaBuffer of the same device, named by the caller's handle. The
+  # address is one of the device's domain and means nothing elsewhere. The buffer's pages follow one another there. After a
+  # reset of the device commands with it are right again; once the buffer is freed it may lead anywhere in the domain, or nowhere.
+  # Refuses: as `doorbell`; `foreignBuffer`, `badHandle`.
+  address @9 (buffer :UInt64) -> (address :UInt64);
   struct Command { cookie @0 :UInt64; template @1 :Data; segments @2 :List(Segment); }
   struct Segment {
     buffer @0 :UInt64;   # the caller's handle of a DmaBuffer of the same device

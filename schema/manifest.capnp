@@ -13,7 +13,11 @@ struct Manifest {
   # Drivers whose brokers must be in the kernel; the boot stops if the table differs.
   drivers @5 :List(Text);
 
-  enum DmaPolicy { auto @0; bounce @1; }
+  enum DmaPolicy {
+    auto @0; # each device in a domain of its own where a remapping unit is verified; brokers write all addresses
+    bounce @1; # no unit is turned on
+    direct @2; # as `auto`; and whoever holds a claim may have queues whose commands it writes itself (`Device.direct`)
+  }
 }
 
 struct Service {

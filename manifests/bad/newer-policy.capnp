@@ -11,7 +11,7 @@ struct Newer {
   exitWith @3 :Text;
   dma @4 :Dma;
   drivers @5 :List(Text);
-  enum Dma { auto @0; bounce @1; remapped @2; }
+  enum Dma { auto @0; bounce @1; direct @2; remapped @3; }
 }
 
 const manifest :Newer = (

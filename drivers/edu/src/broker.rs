@@ -215,7 +215,9 @@ impl Broker for Edu {
                 let deadline_ns = io.now_ns().saturating_add(DEADLINE_NS);
                 UnderWay::Stopping { deadline_ns }
             }
-            Operation::Stop(_) | Operation::Reopen(_) => return Err(Refusal::NotSupported),
+            Operation::OpenDirect(_) | Operation::Stop(_) | Operation::Reopen(_) => {
+                return Err(Refusal::NotSupported);
+            }
             Operation::Enable | Operation::Open(_) if busy => return Err(Refusal::Busy),
             Operation::Enable => {
                 if !matches!(self.phase, Phase::Configured) {

@@ -460,7 +460,9 @@ impl Broker for Gve {
             (_, Some(_)) => return Err(Refusal::Busy),
             (Operation::Enable, None) => self.begin_enable(io)?,
             (Operation::Open(spec), None) => self.begin_open(io, spec)?,
-            (Operation::Stop(_), None) => return Err(Refusal::NotSupported),
+            (Operation::OpenDirect(_) | Operation::Stop(_), None) => {
+                return Err(Refusal::NotSupported);
+            }
         };
         self.under_way = Some(begun);
         Ok(())

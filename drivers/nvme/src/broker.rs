@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 
 use dma_ledger::QueueProof;
 use driver_core::{
-    Access, Broker, BrokerIo, CommandSlot, Completed, DmaPages, Opcode, Operation, Poll, Probed,
-    QueuePlace, QueueSpec, Refusal, Segment, Step,
+    Access, Broker, BrokerIo, CommandSlot, Completed, Counts, DmaPages, Opcode, Operation, Poll,
+    Probed, QueuePlace, QueueSpec, Refusal, Segment, Step,
 };
 use nvme_format::identify::IDENTIFY_BYTES;
 use nvme_format::template::{self, Limits, TemplateError};
@@ -13,6 +13,7 @@ use nvme_format::{PAGE_SHIFT, io, regs};
 use sabotage::sabotage;
 
 use crate::admin::{AdminQueue, COMMAND_POLL_NS};
+use crate::direct::DirectPair;
 use crate::enable::{Enabling, Learned, Settings};
 use crate::lane::{Lane, MAX_ADMIN_DEPTH, MAX_ADMIN_TRANSFER_BYTES, MAX_PAIRS};
 use crate::let_through;
@@ -28,7 +29,7 @@ use crate::windows;
     reason = "one for each controller, and its largest while it runs"
 )]
 #[derive(Debug)]
-enum Phase {
+pub(crate) enum Phase {
     /// Nothing may be asked of it before a reset.
     Unknown,
     /// Proven stopped.
@@ -43,17 +44,19 @@ enum Phase {
 
 /// Whether commands go to a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+pub(crate) enum State {
     #[default]
     Closed,
     /// Not yet at the device, or half of it may exist there: only a reset closes it.
     Opening,
     Open,
+    /// Open, and its holder writes the entries.
+    Direct,
 }
 
 /// What was begun last and has not ended.
 #[derive(Debug)]
-enum UnderWay {
+pub(crate) enum UnderWay {
     Reset(Reset),
     Enabling(Box<Enabling>),
     /// The administration queue came up with the controller.
@@ -70,15 +73,17 @@ pub(crate) struct Nvme {
     bar_bytes: u64,
     msix_vectors: u16,
     access: Access,
-    phase: Phase,
+    pub(crate) phase: Phase,
     under_way: Option<UnderWay>,
-    admin: Option<AdminQueue>,
+    pub(crate) admin: Option<AdminQueue>,
     admin_state: State,
     /// I/O pair `n` is the controller's queue `n + 1`.
     pairs: [Option<Queue>; MAX_PAIRS as usize],
-    states: [State; MAX_PAIRS as usize],
+    pub(crate) states: [State; MAX_PAIRS as usize],
+    /// Of those whose holder writes the entries.
+    pub(crate) directs: [Option<DirectPair>; MAX_PAIRS as usize],
     /// The vectors that the pairs' completions raise.
-    vectors: [Option<u16>; MAX_PAIRS as usize],
+    pub(crate) vectors: [Option<u16>; MAX_PAIRS as usize],
     /// Where answers to the broker's own questions land.
     page: Option<DmaPages>,
 }
@@ -95,6 +100,7 @@ impl Nvme {
             admin_state: State::Closed,
             pairs: [const { None }; MAX_PAIRS as usize],
             states: [State::Closed; MAX_PAIRS as usize],
+            directs: [None; MAX_PAIRS as usize],
             vectors: [None; MAX_PAIRS as usize],
             page: None,
         }
@@ -115,6 +121,8 @@ impl Nvme {
         match self.state(lane).copied().unwrap_or_default() {
             State::Closed => Err(Refusal::OutOfRange),
             State::Opening => Err(Refusal::WrongState),
+            // Nothing of it is the broker's to write or to read.
+            State::Direct => Err(Refusal::NotSupported),
             State::Open => Ok(lane),
         }
     }
@@ -161,6 +169,7 @@ impl Nvme {
         self.phase = Phase::Unknown;
         self.admin_state = State::Closed;
         self.states = [State::Closed; MAX_PAIRS as usize];
+        self.directs = [None; MAX_PAIRS as usize];
         let reset = if leave {
             Reset::Claimed
         } else {
@@ -190,6 +199,17 @@ impl Nvme {
     }
 
     fn begin_open(&mut self, io: &mut dyn BrokerIo, spec: QueueSpec) -> Result<UnderWay, Refusal> {
+        match self.may_open(spec)? {
+            Lane::Admin => {
+                self.admin_state = State::Open;
+                Ok(UnderWay::OpeningAdmin)
+            }
+            Lane::Io(pair) => self.open_pair(io, pair, spec),
+        }
+    }
+
+    /// Whether a queue may be opened, and which it is.
+    pub(crate) fn may_open(&mut self, spec: QueueSpec) -> Result<Lane, Refusal> {
         if !matches!(self.phase, Phase::Enabled(..)) {
             return Err(Refusal::WrongState);
         }
@@ -200,16 +220,10 @@ impl Nvme {
         self.check_vector(spec.vector)?;
         let lane = Lane::at(spec.place()).ok_or(Refusal::OutOfRange)?;
         lane.check_vector(spec.vector)?;
-        let state = self.state(lane).ok_or(Refusal::OutOfRange)?;
-        if *state != State::Closed {
-            return Err(Refusal::WrongState);
-        }
-        match lane {
-            Lane::Admin => {
-                *state = State::Open;
-                Ok(UnderWay::OpeningAdmin)
-            }
-            Lane::Io(pair) => self.open_pair(io, pair, spec),
+        match self.state(lane) {
+            Some(State::Closed) => Ok(lane),
+            Some(_) => Err(Refusal::WrongState),
+            None => Err(Refusal::OutOfRange),
         }
     }
 
@@ -244,7 +258,7 @@ impl Nvme {
             .reserve(io, usize::from(depth), learned.max_transfer_bytes)?;
         let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
         let vector = self.vectors.get(pair).copied().flatten();
-        let opening = Opening::begin(io, admin, pair, &ready, vector)?;
+        let opening = Opening::begin(io, admin, pair, ready.rings(), vector)?;
         if let (Some(slot), Some(state)) = (self.pairs.get_mut(pair), self.states.get_mut(pair)) {
             *slot = Some(ready);
             *state = State::Opening;
@@ -257,6 +271,7 @@ impl Nvme {
             return Err(Refusal::WrongState);
         }
         let pair = Lane::at(queue).ok_or(Refusal::OutOfRange)?.pair()?;
+        // One whose holder writes the entries is not running here: it ends with the controller.
         let number = self.running(queue)?.1.number();
         let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
         let requeue = Requeue::begin(io, admin, pair, number)?;
@@ -287,11 +302,15 @@ impl Nvme {
             UnderWay::OpeningAdmin => (Poll::Done(Step::QueueOpen), UnderWay::OpeningAdmin),
             UnderWay::Opening(mut opening) => {
                 let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
-                let queue = self.pairs.get(opening.pair).and_then(Option::as_ref);
-                let poll = opening.poll(io, admin, queue.ok_or(Refusal::WrongState)?)?;
+                let poll = opening.poll(io, admin)?;
+                let direct = self.directs.get(opening.pair).copied().flatten();
                 // A pair that failed is not closed: half of it may exist at the device, so only a reset frees it.
                 if let (Poll::Done(_), Some(state)) = (poll, self.states.get_mut(opening.pair)) {
-                    *state = State::Open;
+                    *state = if direct.is_some() {
+                        State::Direct
+                    } else {
+                        State::Open
+                    };
                 }
                 (poll, UnderWay::Opening(opening))
             }
@@ -425,6 +444,7 @@ impl Broker for Nvme {
             (_, Some(_)) => return Err(Refusal::Busy),
             (Operation::Enable, None) => self.begin_enable(io)?,
             (Operation::Open(spec), None) => self.begin_open(io, spec)?,
+            (Operation::OpenDirect(spec), None) => self.begin_open_direct(io, &spec)?,
             (Operation::Stop(queue), None) => self.begin_stop(io, queue)?,
         };
         self.under_way = Some(begun);
@@ -485,6 +505,15 @@ impl Broker for Nvme {
         if let (Ok((_, target)), Ok(registers)) = (self.running(queue), io.registers(0)) {
             target.ring(registers);
         }
+    }
+
+    fn doorbell(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        queue: QueuePlace,
+        counts: Counts,
+    ) -> Result<(), Refusal> {
+        self.ring_direct(io, queue, counts)
     }
 
     fn next_completion(

@@ -1,7 +1,9 @@
-//! The NVMe broker: the only code that writes an address an NVMe controller will use.
+//! The NVMe broker: the only code that writes an address an NVMe controller will use, but for a pair that its holder writes
+//! where a domain confines the controller (`direct`).
 //!
 //! Owns the controller's reset, configuration and enabling, the administration queue, the creation of I/O queues, every
-//! submission and completion entry, every PRP list and every doorbell of one claimed function.
+//! submission and completion entry, every PRP list and every doorbell of one claimed function; of a direct pair the
+//! doorbells alone.
 //!
 //! Invariant: a length is never taken from a provider. It is recomputed from the opcode and from identify data that the
 //! controller wrote into pages of the broker's own, and must equal the sum of the segments.
@@ -26,6 +28,7 @@ extern crate alloc;
 
 mod admin;
 mod broker;
+mod direct;
 mod enable;
 mod lane;
 mod let_through;

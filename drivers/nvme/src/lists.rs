@@ -60,7 +60,7 @@ impl Lists {
             let runs = slots.div_ceil(self.slots_per_run);
             self.runs.grow(runs)?;
             for _ in 0..runs {
-                self.runs.add(io.pages(run_bytes)?)?;
+                self.runs.add(io.read_only_pages(run_bytes)?)?;
             }
         }
         self.slots = slots;

@@ -5,7 +5,6 @@ use nvme_format::Command;
 
 use crate::admin::{AdminQueue, COMMAND_POLL_NS, COMMAND_TIMEOUT_NS};
 use crate::enable::pending_until;
-use crate::queue::Queue;
 use crate::reset;
 
 /// Which of the two commands runs.
@@ -15,11 +14,23 @@ enum Creating {
     Submission,
 }
 
+/// Where the two rings of a pair lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rings {
+    /// The controller's number of the pair.
+    pub(crate) number: u16,
+    /// Of each ring.
+    pub(crate) entries: u16,
+    pub(crate) submissions: u64,
+    pub(crate) completions: u64,
+}
+
 /// A queue on its way to the device.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opening {
     /// Index of the pair.
     pub(crate) pair: usize,
+    rings: Rings,
     creating: Creating,
     deadline_ns: u64,
 }
@@ -30,13 +41,14 @@ impl Opening {
         io: &dyn BrokerIo,
         admin: &mut AdminQueue,
         pair: usize,
-        queue: &Queue,
+        rings: Rings,
         vector: Option<u16>,
     ) -> Result<Self, Refusal> {
-        let command = Command::create_cq(queue.number(), queue.entries(), queue.cq_base(), vector);
+        let command = Command::create_cq(rings.number, rings.entries, rings.completions, vector);
         admin.start(io, command)?;
         Ok(Self {
             pair,
+            rings,
             creating: Creating::Completion,
             deadline_ns: deadline(io),
         })
@@ -47,7 +59,6 @@ impl Opening {
         &mut self,
         io: &dyn BrokerIo,
         admin: &mut AdminQueue,
-        queue: &Queue,
     ) -> Result<Poll, Refusal> {
         let now_ns = io.now_ns();
         let (_, csts) = reset::status(io)?;
@@ -63,7 +74,8 @@ impl Opening {
         if self.creating == Creating::Submission {
             return Ok(Poll::Done(Step::QueueOpen));
         }
-        let command = Command::create_sq(queue.number(), queue.entries(), queue.sq_base());
+        let rings = self.rings;
+        let command = Command::create_sq(rings.number, rings.entries, rings.submissions);
         admin.start(io, command)?;
         self.creating = Creating::Submission;
         self.deadline_ns = deadline(io);

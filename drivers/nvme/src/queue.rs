@@ -13,6 +13,7 @@ use nvme_format::{
 use sabotage::sabotage;
 
 use crate::lists::Lists;
+use crate::open::Rings;
 
 /// Bits of a command identifier that hold the slot.
 const SLOT_BITS: u32 = 10;
@@ -107,8 +108,16 @@ impl Queue {
                 }
                 (old.sq, old.cq, old.lists)
             }
-            Some(old) => (io.pages(sq_bytes)?, io.pages(cq_bytes)?, old.lists),
-            None => (io.pages(sq_bytes)?, io.pages(cq_bytes)?, Lists::empty()),
+            Some(old) => (
+                io.read_only_pages(sq_bytes)?,
+                io.pages(cq_bytes)?,
+                old.lists,
+            ),
+            None => (
+                io.read_only_pages(sq_bytes)?,
+                io.pages(cq_bytes)?,
+                Lists::empty(),
+            ),
         };
         let start = RingPosition::start(u16::try_from(slots + 1).map_err(|_| Refusal::OutOfRange)?);
         Ok(Self {
@@ -150,6 +159,15 @@ impl Queue {
     pub(crate) fn entries(&self) -> u16 {
         // `prepare` checked that this fits.
         self.slots.len() as u16 + 1
+    }
+
+    pub(crate) fn rings(&self) -> Rings {
+        Rings {
+            number: self.number,
+            entries: self.entries(),
+            submissions: self.sq_base(),
+            completions: self.cq_base(),
+        }
     }
 
     pub(crate) const fn sq_base(&self) -> u64 {

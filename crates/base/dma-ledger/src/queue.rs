@@ -63,6 +63,8 @@ pub struct QueueInfo {
     pub revoked: u16,
     /// How far it has come.
     pub state: QueueState,
+    /// Its holder writes its entries; the one command in flight is its rings.
+    pub direct: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -133,6 +135,8 @@ pub(crate) struct Queue {
     byte_limit: u64,
     pub(crate) revoked: u16,
     revoked_from: u16,
+    /// Its holder writes its entries.
+    pub(crate) direct: bool,
     pub(crate) bindings: Bindings,
 }
 
@@ -187,6 +191,7 @@ impl Queue {
             byte_limit: bytes,
             revoked: 0,
             revoked_from: 0,
+            direct: false,
             bindings: Bindings::default(),
         };
         queue.free_all();
@@ -434,6 +439,7 @@ impl Queue {
             pinned: self.pinned,
             revoked: self.revoked,
             state: self.state,
+            direct: self.direct,
         }
     }
 

@@ -339,7 +339,7 @@ impl<F> FunctionRecord<F> {
 
     /// A segment's own rules. The buffer is live, of this function, a provider's, and not being freed.
     #[inline]
-    fn check_segment(&self, segment: &SegmentRequest) -> Result<(), Refusal> {
+    pub(crate) fn check_segment(&self, segment: &SegmentRequest) -> Result<(), Refusal> {
         let buffer = self.buffer(segment.buffer)?;
         if buffer.usage == BufferUse::Broker {
             return Err(Refusal::ForeignBuffer);
@@ -357,7 +357,7 @@ impl<F> FunctionRecord<F> {
     }
 
     /// Releases a command's pins and its slot.
-    fn release(&mut self, queue: QueueId, index: u16) {
+    pub(crate) fn release(&mut self, queue: QueueId, index: u16) {
         let Ok(known) = self.queues.get_mut(queue.handle) else {
             return;
         };

@@ -21,13 +21,15 @@ impl Backend {
     }
 }
 
-/// The manifest's word. It can narrow the choice and never widen it.
+/// The manifest's word. All but one can narrow the choice and never widen it; that one asks for what was verified besides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Policy {
-    /// Direct where everything it needs is there, else bounce.
+    /// In domains where a unit is verified; brokers write all addresses.
     Auto,
     /// Bounce.
     Bounce,
+    /// As [`Self::Auto`]; and a provider that asks may write addresses itself, where everything that this needs is there.
+    Direct,
     /// A number that means nothing, or no manifest that can be read: bounce.
     Unknown,
 }
@@ -38,6 +40,7 @@ impl Policy {
         match ordinal {
             Some(0) => Self::Auto,
             Some(1) => Self::Bounce,
+            Some(2) => Self::Direct,
             _ => Self::Unknown,
         }
     }
@@ -47,6 +50,7 @@ impl Policy {
         match self {
             Self::Auto => "auto",
             Self::Bounce => "bounce",
+            Self::Direct => "direct",
             Self::Unknown => "unknown",
         }
     }
@@ -106,7 +110,8 @@ pub enum Plan {
 /// What becomes of each unit of a record, in its order.
 pub fn plan(policy: Policy, record: &Record) -> impl Iterator<Item = Plan> + '_ {
     let is_verified = |unit: &UnitRecord| matches!(unit.status, UnitStatus::Verified(_));
-    let listed = record.discovery == Discovery::Listed && policy == Policy::Auto;
+    let wanted = matches!(policy, Policy::Auto | Policy::Direct);
+    let listed = record.discovery == Discovery::Listed && wanted;
     let some = listed && record.units.iter().any(is_verified);
     record
         .units
@@ -218,19 +223,21 @@ impl Decision {
     pub const fn reason(&self) -> &'static str {
         match (self.probe, self.policy, self.missing) {
             (Probe::Blocked(_) | Probe::Unit(_), ..) => "no-verified-iommu",
-            (Probe::Verified, Policy::Bounce, _) => "manifest",
+            (Probe::Verified, Policy::Bounce, _) | (Probe::Verified, Policy::Auto, None) => {
+                "manifest"
+            }
             (Probe::Verified, Policy::Unknown, _) => "unknown-policy",
-            (Probe::Verified, Policy::Auto, Some(_)) => "prerequisite",
-            (Probe::Verified, Policy::Auto, None) => "complete",
+            (Probe::Verified, Policy::Auto | Policy::Direct, Some(_)) => "prerequisite",
+            (Probe::Verified, Policy::Direct, None) => "complete",
         }
     }
 }
 
-/// Decides. Direct only if every unit is verified, the manifest leaves the choice, and every prerequisite holds.
+/// Decides. Direct only if every unit is verified, the manifest asks for it, and every prerequisite holds.
 pub fn decide(policy: Policy, probe: Probe, activation: Activation) -> Decision {
     let missing = activation.first_missing();
     let backend = match (probe, policy, missing) {
-        (Probe::Verified, Policy::Auto, None) => Backend::Direct,
+        (Probe::Verified, Policy::Direct, None) => Backend::Direct,
         _ => Backend::Bounce,
     };
     Decision {
@@ -254,11 +261,12 @@ mod tests {
 
     #[test]
     fn direct_needs_everything_at_once() {
-        let all = decide(Policy::Auto, Probe::Verified, complete());
+        let all = decide(Policy::Direct, Probe::Verified, complete());
         assert_eq!((all.backend, all.missing), (Backend::Direct, None));
-        for policy in [Policy::Bounce, Policy::Unknown] {
+        for policy in [Policy::Auto, Policy::Bounce, Policy::Unknown] {
             let decision = decide(policy, Probe::Verified, complete());
             assert_eq!(decision.backend, Backend::Bounce);
+            assert_ne!(decision.reason(), "complete");
         }
         let probes = [
             Probe::Blocked(Discovery::Absent),
@@ -266,7 +274,7 @@ mod tests {
             Probe::Unit(UnitFault::Silent),
         ];
         for probe in probes {
-            let decision = decide(Policy::Auto, probe, complete());
+            let decision = decide(Policy::Direct, probe, complete());
             assert_eq!(
                 (decision.backend, decision.reason()),
                 (Backend::Bounce, "no-verified-iommu")
@@ -278,7 +286,7 @@ mod tests {
     fn every_set_of_facts_but_the_whole_one_is_bounce_and_names_the_first_missing() {
         for bits in 0..1u16 << 10 {
             let activation = Activation(bits);
-            let decision = decide(Policy::Auto, Probe::Verified, activation);
+            let decision = decide(Policy::Direct, Probe::Verified, activation);
             let first = (0..10).find(|bit| bits & 1 << bit == 0);
             assert_eq!(
                 decision.missing,
@@ -289,10 +297,11 @@ mod tests {
     }
 
     #[test]
-    fn only_two_numbers_are_policies() {
+    fn only_three_numbers_are_policies() {
         assert_eq!(Policy::from_ordinal(Some(0)), Policy::Auto);
         assert_eq!(Policy::from_ordinal(Some(1)), Policy::Bounce);
-        for other in 2..=u16::MAX {
+        assert_eq!(Policy::from_ordinal(Some(2)), Policy::Direct);
+        for other in 3..=u16::MAX {
             assert_eq!(Policy::from_ordinal(Some(other)), Policy::Unknown);
         }
         assert_eq!(Policy::from_ordinal(None), Policy::Unknown);
@@ -319,6 +328,10 @@ mod tests {
             plan(policy, &record).collect()
         };
         let listed = |units: &[UnitRecord]| of(Discovery::Listed, Policy::Auto, units);
+        assert_eq!(
+            of(Discovery::Listed, Policy::Direct, &[good]),
+            listed(&[good])
+        );
         assert_eq!(listed(&[good, good]), [Plan::TurnOn, Plan::TurnOn]);
         let unread = unit(UnitStatus::Unread);
         let mixed = listed(&[silent, good, unread]);

@@ -160,7 +160,7 @@ pub struct Situation {
 
 const fn off_reason(policy: Policy) -> BounceReason {
     match policy {
-        Policy::Auto => BounceReason::UnitOff,
+        Policy::Auto | Policy::Direct => BounceReason::UnitOff,
         Policy::Bounce | Policy::Unknown => BounceReason::Manifest,
     }
 }

@@ -52,6 +52,12 @@ impl<P: Platform> At<'_, P> {
         self.tell(Some(claim), about);
     }
 
+    /// Records that a queue is open; `direct` is 1 where its holder writes its entries, else 0.
+    pub(crate) fn note_opened(&self, claim: &Claim, queue: QueueId, direct: u32) {
+        let about = Event::new(Kind::QueueOpened).object(queue.index(), queue.generation());
+        self.tell(Some(claim), about.detail(direct));
+    }
+
     /// Records what became of a buffer.
     pub(crate) fn note_buffer(&self, claim: &Claim, event: Event, buffer: BufferId) {
         let about = event.object(buffer.index(), buffer.generation());

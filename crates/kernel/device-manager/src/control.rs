@@ -151,28 +151,14 @@ impl<P: Platform> DeviceManager<P> {
     /// the broker does not have, or a vector the function does not have; `Busy`; `OverBudget`, `NoMemory`; `TimedOut`.
     pub fn queue_open(&self, claim: &Claim, spec: QueueSpec, waiter: P::Opening) {
         self.start(claim, waiter, Asked::Open, Answer::Open, |turn| {
-            if turn.function.record.check(claim)? != Phase::Running {
-                return Err(Refusal::WrongState);
-            }
-            let messages = turn.at.hardware.messages().max(1);
-            if spec.vector.is_some_and(|vector| vector >= messages) {
-                return Err(Refusal::OutOfRange);
-            }
-            let place = spec.place();
-            let limit = turn.with_broker(|broker, _| broker.queue_limit(place))?;
-            if spec.depth == 0 || limit.is_none_or(|limit| spec.depth > limit) {
-                return Err(Refusal::OutOfRange);
-            }
-            if turn.function.held()?.queues.is_taken(place) {
-                return Err(Refusal::WrongState);
-            }
+            turn.may_open(claim, spec)?;
             let queue = turn.function.record.create_queue(claim, shape_of(spec))?;
             if let Err(refusal) = turn.begin(Begin::Open(spec)) {
                 let _ = turn.function.record.stop_queue(claim, queue);
                 let _ = turn.function.record.close_queue(claim, queue);
                 return Err(refusal);
             }
-            turn.function.held()?.queues.put(queue, place);
+            turn.function.held()?.queues.put(queue, spec.place());
             Ok(queue)
         });
     }
@@ -206,7 +192,7 @@ impl<P: Platform> DeviceManager<P> {
     }
 
     /// Starts an operation if none runs, and looks at it once.
-    fn start<S, T, W: Waiter<T>>(
+    pub(crate) fn start<S, T, W: Waiter<T>>(
         &self,
         claim: &Claim,
         waiter: W,
@@ -356,7 +342,9 @@ impl<P: Platform> Turn<'_, P> {
         };
         match opened {
             Ok(()) => {
-                self.at.note_queue(claim, Noted::QueueOpened, queue);
+                let info = self.function.record.queue_info(claim, queue);
+                let direct = info.is_ok_and(|info| info.direct);
+                self.at.note_opened(claim, queue, direct.into());
                 Outcome::Done(queue)
             }
             Err(refusal) => {

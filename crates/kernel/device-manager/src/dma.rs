@@ -341,7 +341,7 @@ fn reached<P: Platform>(
     layout: Layout,
 ) -> Result<P::Frames, Refusal> {
     let mut frames = frames_for(at, pages, layout).ok_or(Refusal::NoMemory)?;
-    match reach.map(&mut frames) {
+    match reach.map(&mut frames, Access::ReadWrite) {
         Ok(()) => Ok(frames),
         Err(refusal) => {
             // What the device may still reach stays out of the allocator.

@@ -8,7 +8,7 @@ use mmio::SharedBytes;
 use ring_abi::Refusal;
 
 use crate::mapped::Mapped;
-use crate::{FrameRun, Layout, Platform, Reach};
+use crate::{Access, FrameRun, Layout, Platform, Reach};
 
 /// The ports of the one I/O BAR that the broker needs, while the claim lasts.
 pub(crate) struct PortBar {
@@ -100,10 +100,11 @@ impl<P: Platform> OwnPages<'_, P> {
         &self,
         platform: &P,
         pages: u32,
+        access: Access,
     ) -> Result<(P::Frames, SharedBytes, DeviceAddress), Refusal> {
         let run = platform.allocate(pages, Layout::Contiguous);
         let mut run = run.ok_or(Refusal::NoMemory)?;
-        if let Err(refusal) = self.reach.map(&mut run) {
+        if let Err(refusal) = self.reach.map(&mut run, access) {
             self.give_back(platform, run);
             return Err(refusal);
         }
@@ -135,10 +136,24 @@ impl<P: Platform> BrokerIo for Io<'_, P> {
     }
 
     fn pages(&mut self, bytes: usize) -> Result<DmaPages, Refusal> {
+        self.own_pages(bytes, Access::ReadWrite)
+    }
+
+    fn read_only_pages(&mut self, bytes: usize) -> Result<DmaPages, Refusal> {
+        self.own_pages(bytes, Access::Read)
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.platform.now_ns()
+    }
+}
+
+impl<P: Platform> Io<'_, P> {
+    fn own_pages(&mut self, bytes: usize, access: Access) -> Result<DmaPages, Refusal> {
         let own = self.pages.as_mut().ok_or(Refusal::WrongState)?;
         let reservation = own.record.reserve_broker_pages(&own.claim, bytes as u64)?;
         let pages = u32::try_from(reservation.pages()).unwrap_or(u32::MAX);
-        let (run, view, first) = match own.run(self.platform, pages) {
+        let (run, view, first) = match own.run(self.platform, pages, access) {
             Ok(made) => made,
             Err(refusal) => {
                 own.record.cancel_buffer(reservation);
@@ -153,9 +168,5 @@ impl<P: Platform> BrokerIo for Io<'_, P> {
                 Err(refusal)
             }
         }
-    }
-
-    fn now_ns(&self) -> u64 {
-        self.platform.now_ns()
     }
 }

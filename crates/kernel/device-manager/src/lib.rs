@@ -17,6 +17,7 @@
 //! | `interrupt` | a room of its own: routes and waits, the handler's side, sources at their device, shared lines |
 //! | `dma` | pools, buffers, the objects that map them |
 //! | `queue` | submitting and completing commands |
+//! | `direct` | queues whose entries their holder writes, and their addresses |
 //! | `teardown`, `flr`, `stop` | the transaction that ends a claim; what is tried when a device does not stop |
 //! | `inspect` | copies for diagnostics |
 //! | `closing` | the end of every claim, before the machine shuts down |
@@ -25,7 +26,8 @@
 //!
 //! Invariant: it never decides about ownership, budgets, generations or states on its own (`dma-ledger` does), never
 //! writes an address into a command or a queue (brokers do), and never touches a page table or the frame allocator
-//! (the platform does). No physical address and no device address leaves it upwards.
+//! (the platform does). No physical address leaves it upwards, and no device address but one of a domain, to who holds a queue
+//! that was found to be confined by it.
 //!
 //! # Locks
 //! One lock per function, taken by a `Turn` and by nothing else. Below it, in this order: the lines, configuration space, and whatever the [`Platform`]'s methods take
@@ -54,6 +56,7 @@ mod claim;
 mod closing;
 mod control;
 mod crossed;
+mod direct;
 mod dma;
 mod driven;
 mod effects;
@@ -81,11 +84,12 @@ mod views;
 
 pub use claim::{DeviceInfo, DeviceState};
 pub use closing::{Live, Stopped};
+pub use direct::Rings;
 pub use dma_ledger::{
     Binding, BufferId, BufferInfo, Claim, Direction, Limits, MappingId, OwnerId, PoolId, PoolInfo,
     QueueId, QueueInfo, RingId, RouteId, SegmentRequest,
 };
-pub use driver_core::{DriverEntry, QueueSpec, Refusal};
+pub use driver_core::{Counts, DriverEntry, QueueSpec, Refusal};
 pub use inspect::{Books, Inspection};
 pub use interrupt::lines::LineView;
 pub use interrupt::route::{RouteCounts, RouteInfo, RouteView, Signal};

@@ -41,12 +41,13 @@ pub trait Reach<F>: Clone + Send {
     /// What [`Self::unmap`] and [`Self::end`] give.
     type Proof: TranslationProof;
 
-    /// Lets the device reach the frames, and gives them their device addresses.
+    /// Lets the device reach the frames, for reading alone or for writing too, and gives them their device addresses. Without a
+    /// domain there is nobody who would keep it from writing.
     ///
     /// # Errors
     /// `Revoked` after [`Self::end`]; `Exhausted` for want of device addresses; `NoMemory`, `OverBudget` for tables.
     /// After any of them [`Self::unmap`] says whether the frames may be used again.
-    fn map(&self, frames: &mut F) -> Result<(), Refusal>;
+    fn map(&self, frames: &mut F, access: Access) -> Result<(), Refusal>;
 
     /// Ends that, and returns once the unit has forgotten it. Frames that were never mapped count as forgotten.
     ///
@@ -59,6 +60,14 @@ pub trait Reach<F>: Clone + Send {
     /// # Errors
     /// `DeviceError`: the unit does not answer.
     fn end(&self) -> Result<Self::Proof, Refusal>;
+
+    /// Whether a provider may write addresses into commands of this function itself: the domain is there and was made for the
+    /// claim of this generation, and its unit, by all that it reads, leads the pages of these two runs where they are and the function
+    /// nowhere but into this domain. Says so, or what is missing.
+    ///
+    /// # Errors
+    /// `NotSupported`.
+    fn confines(&self, function: Bdf, generation: u64, runs: [&F; 2]) -> Result<(), Refusal>;
 
     /// Whether there is a domain.
     fn is_translated(&self) -> bool;
@@ -79,7 +88,7 @@ pub enum Layout {
     Contiguous,
 }
 
-/// What processes may do with pages that they map.
+/// What processes may do with pages that they map, and a device with those that it reaches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {
     /// Read them.

@@ -5,7 +5,7 @@ use device_ring::Opcode;
 use dma_ledger::Direction;
 use ring_abi::Refusal;
 
-use crate::{DmaPages, PageAddresses, Ports, Registers, Settings};
+use crate::{DeviceAddress, DmaPages, PageAddresses, Ports, Registers, Settings};
 
 /// What a broker may use while it runs. All of it belongs to the one function.
 pub trait BrokerIo {
@@ -31,6 +31,14 @@ pub trait BrokerIo {
     /// # Errors
     /// `NoMemory`, or `OutOfRange` for a run over the allocator's largest block.
     fn pages(&mut self, bytes: usize) -> Result<DmaPages, Refusal>;
+
+    /// The same, of pages that the device only ever reads, such as its commands: below a remapping unit it can do nothing else.
+    ///
+    /// # Errors
+    /// As [`Self::pages`].
+    fn read_only_pages(&mut self, bytes: usize) -> Result<DmaPages, Refusal> {
+        self.pages(bytes)
+    }
 
     /// Monotonic nanoseconds.
     fn now_ns(&self) -> u64;
@@ -87,6 +95,35 @@ impl QueueSpec {
     }
 }
 
+/// One ring of a queue whose entries its holder writes: in one piece for the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectRing {
+    /// Where the device sees its first byte, page-aligned: an address of the function's domain.
+    pub address: DeviceAddress,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// A queue that a provider asks for in order to write its entries itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectSpec {
+    /// The queue; its depth is the entries of each ring.
+    pub queue: QueueSpec,
+    /// Where commands lie.
+    pub submissions: DirectRing,
+    /// Where completions lie.
+    pub completions: DirectRing,
+}
+
+/// How far the holder of such a queue is, by index of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Where it writes the next command.
+    pub tail: u16,
+    /// Where it reads the next completion.
+    pub head: u16,
+}
+
 /// Which queue of the device. The ledger's numbers stay with `device-manager`, which keeps the map between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueuePlace {
@@ -107,6 +144,10 @@ pub enum Operation {
     Enable,
     /// Make a queue at the device; `WrongState` where it is there already. Ends with [`Step::QueueOpen`].
     Open(QueueSpec),
+    /// Make a queue over rings that its holder has; `WrongState` where it is there already; `NotSupported` where this broker lets
+    /// nobody write commands of such a queue; `OutOfRange` for rings that are too short. It ends with the device's reset alone.
+    /// Ends with [`Step::QueueOpen`].
+    OpenDirect(DirectSpec),
     /// Make the device let go of one queue while the rest runs on; `NotSupported` where no proof can be had for this queue
     /// alone. From here on the broker rings nothing and reports nothing of it. Ends with [`Step::QueueStopped`], only after
     /// reading the proof from the device itself.
@@ -311,6 +352,21 @@ pub trait Broker: Send {
     /// Rings the doorbell once for everything submitted since the last ring, after [`crate::release_to_device`]. Tests call
     /// it by [`ring`], which holds them to that.
     fn ring(&mut self, io: &mut dyn BrokerIo, queue: QueuePlace);
+
+    /// Tells the device how far the holder of a queue is that was opened by [`Operation::OpenDirect`]: writes this queue's own
+    /// doorbells and nothing else.
+    ///
+    /// # Errors
+    /// `NotSupported` for any other queue; `WrongState` for one that is not open; `OutOfRange` for an index beyond its rings.
+    fn doorbell(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        queue: QueuePlace,
+        counts: Counts,
+    ) -> Result<(), Refusal> {
+        let _ = (io, queue, counts);
+        Err(Refusal::NotSupported)
+    }
 
     /// Takes the next completion the device has posted on this queue, if any. Device values are checked against the
     /// broker's shadow; an implausible one is `Err` and the queue is then only good for a reset.

@@ -1,7 +1,8 @@
 //! What a device broker is, and the table in which brokers register.
 //!
 //! Owns the contract between `device-manager` and the brokers in `drivers/`: a broker is the only code that forms a
-//! device's commands, writes an address the device will use, or rings a doorbell. Invariant: this crate never
+//! device's commands, writes an address the device will use, or rings a doorbell; it lets a queue's holder write the first two
+//! itself only where `device-manager` says that a domain confines the device. Invariant: this crate never
 //! decides ownership, budgets or states (that is `dma-ledger`), and a broker never sees a process, a handle, a page
 //! table or the frame allocator: it gets registers, pages of its own, and segments already admitted by the ledger.
 #![no_std]
@@ -15,8 +16,9 @@ mod settings;
 mod table;
 
 pub use broker::{
-    Access, Addressing, Broker, BrokerIo, CommandSlot, Completed, DmaPath, MAX_READABLE, Mappable,
-    Operation, Poll, QueuePlace, QueueSpec, Segment, Step, Transfer, Window, ring,
+    Access, Addressing, Broker, BrokerIo, CommandSlot, Completed, Counts, DirectRing, DirectSpec,
+    DmaPath, MAX_READABLE, Mappable, Operation, Poll, QueuePlace, QueueSpec, Segment, Step,
+    Transfer, Window, ring,
 };
 pub use device_ring::Opcode;
 pub use dma_ledger::Direction;

@@ -206,19 +206,22 @@ impl Amd {
         command.words()
     }
 
+    /// Whether a function is led to a domain, by what the unit reads.
+    pub(crate) fn leads(&self, source: u16, to: Led) -> bool {
+        let [low, domain, ..] = led_to(to).words();
+        let at = usize::from(source) * ENTRY_BYTES;
+        let there: [u64; 2] = self
+            .devices
+            .lock()
+            .shared()
+            .load_words(at)
+            .unwrap_or_default();
+        there == [low, domain]
+    }
+
     /// Leads a function to its domain, or blocks it. The unit may remember what was there before.
     pub(crate) fn lead(&self, source: u16, to: Option<Led>) -> Result<(), Refusal> {
-        let entry = match to {
-            Some(Led { root, domain }) => DeviceEntry {
-                translation: Translation::Domain {
-                    root,
-                    levels: Self::GEOMETRY.levels,
-                    domain,
-                },
-                ..BLOCKED
-            },
-            None => BLOCKED,
-        };
+        let entry = to.map_or(BLOCKED, led_to);
         let devices = self.devices.lock();
         let memory = devices.shared();
         let [low, domain, ..] = entry.words();
@@ -345,5 +348,17 @@ fn told(event: Event) -> Fault {
             iova: event.iova,
             request,
         },
+    }
+}
+
+/// What leads a function to a domain; its interrupts lie in another word.
+const fn led_to(to: Led) -> DeviceEntry {
+    DeviceEntry {
+        translation: Translation::Domain {
+            root: to.root,
+            levels: Amd::GEOMETRY.levels,
+            domain: to.domain,
+        },
+        ..BLOCKED
     }
 }

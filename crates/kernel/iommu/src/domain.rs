@@ -213,6 +213,30 @@ impl Domain {
         self.state.lock().ledger.is_some()
     }
 
+    /// Whether its unit translates and leads the function here and nowhere else, by what it reads: its status and its tables, read back.
+    pub fn confines(&self) -> bool {
+        let root = {
+            let state = self.state.lock();
+            match (&state.tables, state.ended) {
+                (Some(tables), false) => tables.root(),
+                _ => return false,
+            }
+        };
+        let to = Led {
+            root,
+            domain: self.id,
+        };
+        let translates = self.unit.status().is_some_and(|status| status.translating);
+        self.unit.answers() && translates && self.unit.leads(self.source(), to)
+    }
+
+    /// The page that an address leads to, by its tables as the unit reads them.
+    pub fn leads(&self, iova: u64) -> Option<u64> {
+        let state = self.state.lock();
+        let tables = state.tables.as_ref().filter(|_| !state.ended)?;
+        tables.translate(&state.memory, iova)
+    }
+
     /// Pages that it maps, and tables that it takes.
     pub fn size(&self) -> (u64, usize) {
         let state = self.state.lock();
@@ -220,14 +244,15 @@ impl Domain {
         (mapped, state.memory.count())
     }
 
-    /// Maps pages one after the other, and says where the device sees the first. `physical` gives each page's address;
-    /// `look` is called now and then, with no lock held.
+    /// Maps pages one after the other, for what `access` says, and says where the device sees the first. `physical` gives each
+    /// page's address; `look` is called now and then, with no lock held.
     ///
     /// # Errors
     /// `Revoked` once the domain has ended; `Exhausted` for want of device addresses; `NoMemory`; `DeviceError`.
     pub fn map(
         &self,
         pages: u64,
+        access: Access,
         physical: impl Fn(u64) -> Option<u64>,
         mut look: impl FnMut(),
     ) -> Result<u64, NotMapped> {
@@ -240,7 +265,7 @@ impl Domain {
         let mut outcome = Ok(());
         let mut done = 0;
         while done < pages && outcome.is_ok() {
-            let written = self.write_entries(iova, done, pages - done, &physical);
+            let written = self.write_entries((iova, access), done, pages - done, &physical);
             match written {
                 Ok(written) => done += written,
                 Err(refusal) => outcome = Err(refusal),
@@ -272,7 +297,7 @@ impl Domain {
     /// Writes entries for some of a run's pages from one on, and says for how many: one large page, or a few small ones.
     fn write_entries(
         &self,
-        iova: u64,
+        (iova, access): (u64, Access),
         from: u64,
         left: u64,
         physical: &impl Fn(u64) -> Option<u64>,
@@ -298,7 +323,7 @@ impl Domain {
             return Err(Refusal::Revoked);
         };
         if is_large && tables.room(memory, at) >= LARGE_PAGES {
-            write_run(tables, memory, (at, first), LARGE_PAGES)?;
+            write_run(tables, memory, (at, first), LARGE_PAGES, access)?;
             books.written += 1;
             books.large += 1;
             return Ok(LARGE_PAGES);
@@ -308,7 +333,8 @@ impl Domain {
         while done < step {
             let first = physical(from + done).ok_or(Refusal::OutOfRange)?;
             let run = in_one_piece(physical, (from + done, first), step - done);
-            write_run(tables, memory, (at + done * PAGE_BYTES, first), run)?;
+            let page = (at + done * PAGE_BYTES, first);
+            write_run(tables, memory, page, run, access)?;
             books.written += run;
             done += run;
         }
@@ -484,12 +510,13 @@ fn write_run(
     memory: &mut TablePages,
     (iova, physical): (u64, u64),
     pages: u64,
+    access: Access,
 ) -> Result<(), Refusal> {
     let mapping = Mapping {
         iova,
         physical,
         pages,
-        access: Access::ReadWrite,
+        access,
     };
     tables.map(memory, mapping).map_err(of_tables)?;
     sabotage!(MAP_ONE_PAGE_MORE => {

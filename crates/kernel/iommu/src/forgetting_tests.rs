@@ -5,7 +5,7 @@
 use crate::amd_tests::Model as Amd;
 use crate::terms::Absent;
 use crate::unit_tests::{Model as Vtd, map};
-use crate::{Destination, Domain, Entry, Trigger, Unit};
+use crate::{Access, Destination, Domain, Entry, Trigger, Unit};
 
 const PAGE: u64 = 4096;
 const CARD: u16 = 0x20;
@@ -127,7 +127,7 @@ fn mapping_half<R: Rig>(ignored: &[u64]) -> bool {
     domain.unmap(iova, 100, || ()).unwrap();
     let half = |page| (page < 70).then_some(0x40_0000 + page * 2 * PAGE);
     let refused = while_ignoring(rig, ignored, || {
-        domain.map(100, half, || {
+        domain.map(100, Access::ReadWrite, half, || {
             rig.reaches(CARD, iova);
         })
     });
@@ -262,7 +262,9 @@ fn long_runs<R: Rig>() {
     let cut = |page| Some((page + 0x8_0000 + u64::from(page > 700)) * PAGE);
     let odd = |page| Some((page + 0xc_0001) * PAGE);
     let check = |pages: u64, physical: fn(u64) -> Option<u64>| {
-        let iova = domain.map(pages, physical, || ()).unwrap();
+        let iova = domain
+            .map(pages, Access::ReadWrite, physical, || ())
+            .unwrap();
         for page in (0..pages)
             .step_by(7)
             .chain([0, LARGE - 1, LARGE, 701, pages - 1])

@@ -49,6 +49,7 @@ use units::Bdf;
 pub use domain::{Books, Domain, Forgotten, NotMapped};
 pub use facts::{Fault, Wanted, write_coverage, write_fault, write_on, write_table, write_unit};
 pub use interrupts::{Destination, Entry, EntryForgotten, Trigger};
+pub use iommu_tables::Access;
 pub use iommu_tables::vtd::{Polarity, register::ApicIds};
 use terms::Absent;
 pub use terms::{FaultCounts, Hush, NotOn, Tells};

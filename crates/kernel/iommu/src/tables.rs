@@ -49,6 +49,15 @@ impl Tables {
         }
     }
 
+    /// What a device reaches at an address, by what stands in the tables.
+    pub(crate) fn translate(&self, memory: &TablePages, iova: u64) -> Option<u64> {
+        let found = match self {
+            Self::Vtd(tables) => tables.translate(memory, iova),
+            Self::Amd(tables) => tables.translate(memory, iova),
+        };
+        found.map(|found| found.physical)
+    }
+
     /// How many pages one entry at an address can hold.
     pub(crate) fn room(&self, memory: &TablePages, iova: u64) -> u64 {
         match self {

@@ -219,6 +219,14 @@ impl Unit {
         }
     }
 
+    /// Whether its tables, read back, lead a function to a domain.
+    pub(crate) fn leads(&self, source: u16, to: Led) -> bool {
+        match &self.kind {
+            Kind::Vtd(unit) => unit.led(source) == Some(to),
+            Kind::Amd(unit) => unit.leads(source, to),
+        }
+    }
+
     /// Takes what the unit has told of, at most `most`, and lets it tell of more.
     pub fn take_faults(&self, most: usize, mut tell: impl FnMut(Fault)) {
         let mut count = |fault| {

@@ -15,7 +15,7 @@ use ring_abi::Refusal;
 use crate::forgetting_tests::Rig;
 use crate::recall::{Block, Depth, Tables, Walk, block};
 use crate::terms::Absent;
-use crate::{Destination, Domain, NotOn, Trigger, Unit};
+use crate::{Access, Destination, Domain, NotOn, Trigger, Unit};
 
 const PAGE: u64 = 4096;
 /// What `RemappingFeatures` is read from: three levels, page-selective, coherent, queue, interrupts; one fault record.
@@ -330,7 +330,7 @@ impl Rig for Model {
 
 pub(crate) fn map(domain: &Domain, physical: u64, pages: u64) -> u64 {
     let at = |page| Some(physical + page * PAGE);
-    domain.map(pages, at, || ()).unwrap()
+    domain.map(pages, Access::ReadWrite, at, || ()).unwrap()
 }
 
 #[test]
@@ -363,6 +363,32 @@ fn a_function_reaches_its_pages_and_no_others() {
     }
 }
 
+#[test]
+fn a_domain_confines_while_the_unit_reads_what_was_written() {
+    let (model, unit) = unit(Defect::None);
+    let domain = Domain::attach(unit.unwrap(), 0x20, 1, 64).unwrap();
+    let at = |_| Some(0x60_0000);
+    let read = domain.map(1, Access::Read, at, || ()).unwrap();
+    assert_eq!(model.translate(0x20, read, Want::Read), Some(0x60_0000));
+    assert_eq!(model.translate(0x20, read, Want::Write), None);
+    assert!(domain.confines());
+    assert_eq!(domain.leads(read), Some(0x60_0000));
+    assert_eq!(domain.leads(read + PAGE), None);
+    // Off, it would let everything pass.
+    let on = std::mem::take(&mut model.state().status);
+    assert!(!domain.confines());
+    model.state().status = on;
+    // Led elsewhere, or nowhere.
+    let other = Domain::attach(domain.unit(), 0x28, 1, 64).unwrap();
+    assert!(other.confines());
+    domain.unit().lead(0x20, None).unwrap();
+    assert!(!domain.confines() && other.confines());
+    end(&domain);
+    assert!(!domain.confines());
+    assert_eq!(domain.leads(read), None);
+    end(&other);
+}
+
 pub(crate) fn end(domain: &Arc<Domain>) {
     let mapped = domain.size().0;
     domain.end().unwrap();
@@ -386,7 +412,7 @@ fn what_was_unmapped_is_reached_no_more_and_what_was_mapped_after_is() {
     assert_eq!(model.translate(0x20, second, Want::Write), None);
     assert_eq!(
         domain
-            .map(1, |_| Some(0), || ())
+            .map(1, Access::ReadWrite, |_| Some(0), || ())
             .err()
             .map(|not| not.refusal),
         Some(Refusal::Revoked)
@@ -450,10 +476,10 @@ fn a_run_refused_half_way_is_kept_where_the_unit_does_not_forget_it() {
     let (model, unit) = unit(Defect::None);
     let domain = Domain::attach(unit.unwrap(), 0x20, 1, 64).unwrap();
     let half = |page| (page == 0).then_some(0x40_0000);
-    let refused = domain.map(2, half, || ()).unwrap_err();
+    let refused = domain.map(2, Access::ReadWrite, half, || ()).unwrap_err();
     assert_eq!((refused.refusal, refused.left), (Refusal::OutOfRange, None));
     model.state().defect = Defect::Deaf;
-    let refused = domain.map(2, half, || ()).unwrap_err();
+    let refused = domain.map(2, Access::ReadWrite, half, || ()).unwrap_err();
     assert!(refused.left.is_some());
 }
 

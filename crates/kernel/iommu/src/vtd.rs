@@ -254,6 +254,23 @@ impl Vtd {
         self.await_status(|status| status & register::WRITE_BUFFER == 0)
     }
 
+    /// Where a function is led, by what the unit reads; `None` where it is blocked.
+    pub(crate) fn led(&self, source: u16) -> Option<Led> {
+        let roots = self.roots.lock();
+        let (bus, function) = (usize::from(source >> 8), usize::from(source & 0xff));
+        let RootEntry(table) = RootEntry::read(pair(&roots.root.shared(), bus * 16))?;
+        let page = roots.contexts.get(bus)?.as_ref()?;
+        if page.address() != table.address() {
+            return None;
+        }
+        let entry = ContextEntry::read(pair(&page.shared(), function * 16))?;
+        let levels = self.features.geometry.levels;
+        (entry.levels == levels).then_some(Led {
+            root: entry.root,
+            domain: entry.domain,
+        })
+    }
+
     /// Leads a function to its domain, or blocks it. The unit may remember what was there before.
     pub(crate) fn lead(&self, source: u16, to: Option<Led>) -> Result<(), Refusal> {
         let entry = to.map(|to| ContextEntry {

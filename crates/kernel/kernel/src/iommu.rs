@@ -22,6 +22,7 @@ use units::Bdf;
 
 use crate::acpi::{Machine, state_refused};
 use crate::devices::Reached;
+use crate::iommu_direct::{self, Confined, Tables, Terms};
 use crate::peers::Peers;
 
 /// What is kept for as long as the system runs.
@@ -92,7 +93,7 @@ pub fn choose(
     let states = turn_on(machine, policy, &record, &mut units);
     let peers = Peers::separate(config, scanned);
     if states.contains(&UnitState::On) {
-        state_posture(&states[..record.units.len()], coverage, &peers);
+        state_posture(&states[..record.units.len()], coverage, &peers, &decision);
         peers.state_groups(&record, &scanned.functions);
     }
     *KEPT.lock() = Some(Kept {
@@ -123,7 +124,7 @@ fn read(machine: &Machine, bridges: &[BusNumbers]) -> Record {
 }
 
 /// States what units do for claimed functions that they serve, and what they do not. Of one function it is said when it is claimed.
-fn state_posture(states: &[UnitState], coverage: Coverage, peers: &Peers) {
+fn state_posture(states: &[UnitState], coverage: Coverage, peers: &Peers, decision: &Decision) {
     let (separating, others) = peers.counts();
     crate::fact!("iommu.bridges", separating = separating, others = others);
     let on = states.iter().all(|state| *state == UnitState::On);
@@ -135,7 +136,7 @@ fn state_posture(states: &[UnitState], coverage: Coverage, peers: &Peers) {
     crate::fact!(
         "dma.posture",
         remapping_tables = "on",
-        direct_dma = false,
+        direct_dma = iommu_direct::posture(decision),
         hostile_hardware_isolation = isolation,
         interrupts = "remapped"
     );
@@ -248,6 +249,35 @@ pub fn reach(function: Bdf, generation: u64, addressing: Addressing) -> Result<R
         }
         _ => Err(Refusal::NotSupported),
     }
+}
+
+/// Whether a provider may write device addresses of its function itself, for the claim of this generation. `tables` is what
+/// was found in those of the domain.
+///
+/// # Errors
+/// `NotSupported`.
+pub fn allow_direct(
+    function: Bdf,
+    generation: u64,
+    domain: Option<&Domain>,
+    tables: Tables,
+) -> Result<(), Refusal> {
+    let terms = {
+        let kept = KEPT.lock();
+        let kept = kept.as_ref().ok_or(Refusal::NotSupported)?;
+        Terms {
+            policy: kept.decision.policy,
+            probe: kept.decision.probe,
+            requester: kept.record.requester(function),
+            peer_held: kept.held_peer_of(function).is_some(),
+        }
+    };
+    let confined = Confined {
+        domain,
+        generation,
+        tables,
+    };
+    iommu_direct::allow(function, terms, confined)
 }
 
 /// The unit that judges the messages of a function, and the requester id that they carry; `None` where none that is on does.

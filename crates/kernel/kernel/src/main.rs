@@ -25,6 +25,7 @@ mod heap;
 mod image;
 mod init;
 mod iommu;
+mod iommu_direct;
 mod line;
 mod lines;
 mod log;

@@ -402,7 +402,9 @@ impl<C: Class> Broker for Device<C> {
         let begun = match operation {
             Operation::Reset => self.begin_reset(io),
             // No device that this was tried with resets a queue alone (1.2, 2.6.1: RING_RESET).
-            Operation::Stop(_) | Operation::Reopen(_) => return Err(Refusal::NotSupported),
+            Operation::OpenDirect(_) | Operation::Stop(_) | Operation::Reopen(_) => {
+                return Err(Refusal::NotSupported);
+            }
             Operation::Enable | Operation::Open(_) if busy => return Err(Refusal::Busy),
             Operation::Enable => self.begin_enable(io)?,
             Operation::Open(spec) => self.begin_open(io, spec)?,

@@ -111,6 +111,7 @@ pub(crate) fn decode(root: manifest::Reader<'_>) -> Result<Draft, Error> {
     let dma = match root.get_dma() {
         Ok(manifest::DmaPolicy::Auto) => DmaPolicy::Auto,
         Ok(manifest::DmaPolicy::Bounce) => DmaPolicy::Bounce,
+        Ok(manifest::DmaPolicy::Direct) => DmaPolicy::Direct,
         Err(_) => {
             return Err(Error::UnknownValue {
                 place: Place::Manifest,

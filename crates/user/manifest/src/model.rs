@@ -23,13 +23,15 @@ pub struct Manifest {
     pub start_order: Vec<usize>,
 }
 
-/// How devices reach memory. A manifest can only narrow what the machine offers.
+/// How devices reach memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DmaPolicy {
     /// Behind an IOMMU where one is verified, else through kernel-owned pages.
     Auto,
     /// Through kernel-owned pages in any case.
     Bounce,
+    /// As `Auto`; and providers may write the commands of a queue themselves, where a verified domain confines its device.
+    Direct,
 }
 
 /// One process that init starts and watches.

@@ -40,6 +40,8 @@ pub struct Io {
     memory: SharedBytes,
     next_page: usize,
     pub runs: u32,
+    /// Where each run begins that was asked for to be read alone.
+    pub read_only: Vec<u64>,
     pub now_ns: u64,
 }
 
@@ -66,6 +68,12 @@ impl BrokerIo for Io {
             DeviceAddress::new(BUS + at as u64),
             self.runs,
         ))
+    }
+
+    fn read_only_pages(&mut self, bytes: usize) -> Result<DmaPages, Refusal> {
+        let pages = self.pages(bytes)?;
+        self.read_only.push(pages.address().bus());
+        Ok(pages)
     }
 
     fn now_ns(&self) -> u64 {
@@ -131,6 +139,7 @@ impl Harness {
             memory: shared,
             next_page: 16,
             runs: 0,
+            read_only: Vec::new(),
             now_ns: 1_000,
         };
         Self {
@@ -324,6 +333,18 @@ impl Harness {
                 .unwrap();
         }
         all[offset..offset + length].to_vec()
+    }
+
+    pub fn write_at(&self, at: DeviceAddress, bytes: &[u8]) {
+        let at = self.device.at(at.bus());
+        self.device.memory.write(at, bytes).unwrap();
+    }
+
+    /// Where the controller's submission and completion rings begin.
+    pub fn bases(&self) -> (Vec<u64>, Vec<u64>) {
+        let submissions = self.device.sqs.values().map(|queue| queue.base).collect();
+        let completions = self.device.cqs.values().map(|queue| queue.base).collect();
+        (submissions, completions)
     }
 
     pub fn fill_buffer(&self, pages: &[DeviceAddress], value: u8) {

@@ -66,6 +66,7 @@ mod net_slirp;
 mod net_tap;
 mod net_trace;
 mod non_implication;
+mod nvme_direct;
 mod nvme_fat_read;
 mod nvme_hostile;
 mod page_tables_charged;

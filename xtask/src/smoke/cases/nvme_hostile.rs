@@ -18,7 +18,7 @@ inventory::submit! {
     Smoke {
         name: "nvme-hostile",
         question: "Is everything that would move an address, a length or a stale object past the broker refused?",
-        rows: &["NV-03", "NV-04", "NV-05", "NV-06", "NV-09", "NV-36", "DA-27", "DA-37", "DA-38", "DA-48", "DA-49", "DA-65"],
+        rows: &["NV-02", "NV-03", "NV-04", "NV-05", "NV-06", "NV-09", "NV-36", "DA-27", "DA-37", "DA-38", "DA-48", "DA-49", "DA-65"],
         manifest: "smoke/nvme-hostile",
         // Two devices are torn down at once, a few pages at a time.
         sorted: true,
@@ -28,6 +28,7 @@ inventory::submit! {
         ],
         required: &[
             "@hostile.firmware-stopped ready=0",
+            "@hostile.direct refusal=notSupported",
             "@hostile.identify status=0",
             "@hostile.plain-read status=0",
             "@hostile.registers read_cap=ok write_cc=windowRefused doorbell=windowRefused",
@@ -45,6 +46,14 @@ inventory::submit! {
         ],
         forbidden: &["@kernel.panic"],
         ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::DIRECT_WITHOUT_DOMAIN,
+        smoke: "nvme-hostile",
+        breaks: Break::Missing("@hostile.direct refusal=notSupported"),
     }
 }
 

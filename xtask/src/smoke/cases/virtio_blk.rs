@@ -20,7 +20,7 @@ pub(super) const DISK: SmokeDisk = SmokeDisk {
 const WRITTEN: [(usize, usize); 2] = [(1 << 20, 256 << 10), (3 << 20, 512)];
 
 /// Compares the whole image with what the host put there, and with what the guest says to have written over it.
-fn check(peer: &mut Peer<'_>) -> Result<()> {
+pub(super) fn check(peer: &mut Peer<'_>) -> Result<()> {
     let found = std::fs::read(peer.work.join(DISK.name))?;
     let mut expected = pattern(found.len());
     for (at, bytes) in WRITTEN {

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use dma_ledger::ResetProof;
 use driver_core::{
-    Access, Broker, BrokerIo, CommandSlot, Completed, DmaPages, DriverEntry, Mappable, Operation,
-    PciMatch, Poll, Probed, QueuePlace, Refusal, Segment, Settings, Step, Transfer, Window,
+    Access, Broker, BrokerIo, CommandSlot, Completed, Counts, DmaPages, DriverEntry, Mappable,
+    Operation, PciMatch, Poll, Probed, QueuePlace, Refusal, Segment, Settings, Step, Transfer,
+    Window,
 };
 
 /// What the device does, and what the broker was asked to do.
@@ -24,6 +25,11 @@ pub struct State {
     pub rung: Vec<u16>,
     pub rings: u32,
     pub taken: u32,
+    /// A queue was opened whose holder writes its entries, and what it told.
+    pub direct: bool,
+    /// It is too much for its rings.
+    pub short_rings: bool,
+    pub told: Vec<(u16, u16)>,
     pub brokers: u32,
     /// The I/O BAR that the broker says it needs.
     pub port_bar: Option<u8>,
@@ -44,6 +50,9 @@ std::thread_local! {
         rung: Vec::new(),
         rings: 0,
         taken: 0,
+        direct: false,
+        short_rings: false,
+        told: Vec::new(),
         brokers: 0,
         port_bar: None,
         looks: 0,
@@ -184,6 +193,14 @@ impl Broker for Scripted {
             Operation::Stop(_) => {
                 self.script.lock().unwrap().queue_reset?;
             }
+            Operation::OpenDirect(spec) => {
+                let mut state = self.script.lock().unwrap();
+                if state.short_rings {
+                    return Err(Refusal::OutOfRange);
+                }
+                assert!(spec.submissions.bytes >= 4096);
+                state.direct = true;
+            }
             Operation::Enable | Operation::Open(_) | Operation::Reopen(_) => {}
         }
         self.under_way = Some(operation);
@@ -203,7 +220,7 @@ impl Broker for Scripted {
                 Ok(needed) => look(state, Some(needed), Step::Ready),
                 Err(refusal) => Poll::Failed(refusal),
             },
-            Some(Operation::Open(_) | Operation::Reopen(_)) => {
+            Some(Operation::Open(_) | Operation::OpenDirect(_) | Operation::Reopen(_)) => {
                 let needed = state.open_looks;
                 look(state, needed, Step::QueueOpen)
             }
@@ -260,6 +277,21 @@ impl Broker for Scripted {
         state.rings += 1;
         let mut written = std::mem::take(&mut state.written);
         state.rung.append(&mut written);
+    }
+
+    fn doorbell(
+        &mut self,
+        _: &mut dyn BrokerIo,
+        queue: QueuePlace,
+        counts: Counts,
+    ) -> Result<(), Refusal> {
+        assert_eq!(queue, QUEUE);
+        let mut state = self.script.lock().unwrap();
+        if !state.direct {
+            return Err(Refusal::NotSupported);
+        }
+        state.told.push((counts.tail, counts.head));
+        Ok(())
     }
 
     fn next_completion(

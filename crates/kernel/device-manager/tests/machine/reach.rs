@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use device_manager::{Reach, Refusal};
+use device_manager::{Access, Reach, Refusal};
 use dma_ledger::TranslationProof;
+use units::Bdf;
 
 use super::platform::FakeFrames;
 
@@ -67,7 +68,7 @@ impl FakeReach {
 impl Reach<FakeFrames> for FakeReach {
     type Proof = FakeForgotten;
 
-    fn map(&self, frames: &mut FakeFrames) -> Result<(), Refusal> {
+    fn map(&self, frames: &mut FakeFrames, _: Access) -> Result<(), Refusal> {
         if self.is_ended() {
             return Err(Refusal::Revoked);
         }
@@ -91,6 +92,14 @@ impl Reach<FakeFrames> for FakeReach {
     fn end(&self) -> Result<FakeForgotten, Refusal> {
         self.0.ended.store(true, Ordering::SeqCst);
         self.answers()
+    }
+
+    fn confines(&self, _: Bdf, _: u64, runs: [&FakeFrames; 2]) -> Result<(), Refusal> {
+        let reached = |run: &FakeFrames| run.mapped.load(Ordering::SeqCst);
+        match self.0.translated && runs.into_iter().all(reached) {
+            true => Ok(()),
+            false => Err(Refusal::NotSupported),
+        }
     }
 
     fn is_translated(&self) -> bool {

@@ -2,13 +2,15 @@
 
 use alloc::sync::Arc;
 
-use device_manager::Reach;
+use device_manager::{Access, Reach};
 use dma_ledger::TranslationProof;
 use iommu::{Domain, Forgotten};
 use sabotage::sabotage;
 use stub::Refusal;
+use units::Bdf;
 
 use super::run::Run;
+use crate::iommu_direct::Tables;
 
 /// How a claimed function reaches memory.
 #[derive(Clone, Debug)]
@@ -32,10 +34,15 @@ impl TranslationProof for NoTranslation {}
 impl Reach<Run> for Reached {
     type Proof = NoTranslation;
 
-    fn map(&self, run: &mut Run) -> Result<(), Refusal> {
+    fn map(&self, run: &mut Run, access: Access) -> Result<(), Refusal> {
+        let access = match access {
+            Access::Read if sabotage!(LET_COMMANDS_BE_WRITTEN) => iommu::Access::ReadWrite,
+            Access::Read => iommu::Access::Read,
+            Access::ReadWrite => iommu::Access::ReadWrite,
+        };
         match self {
             Self::Untranslated => Ok(()),
-            Self::Domain(domain) => run.map_into(domain),
+            Self::Domain(domain) => run.map_into(domain, access),
         }
     }
 
@@ -55,6 +62,19 @@ impl Reach<Run> for Reached {
             Self::Untranslated => Ok(NoTranslation::Never),
             Self::Domain(domain) => domain.end().map(NoTranslation::Forgotten),
         }
+    }
+
+    fn confines(&self, function: Bdf, generation: u64, runs: [&Run; 2]) -> Result<(), Refusal> {
+        let domain = match self {
+            Self::Untranslated => None,
+            Self::Domain(domain) => Some(&**domain),
+        };
+        let as_mapped = domain.is_some_and(|domain| runs.iter().all(|run| run.is_in(domain)));
+        let tables = match as_mapped {
+            true => Tables::AsMapped,
+            false => Tables::Otherwise,
+        };
+        crate::iommu::allow_direct(function, generation, domain, tables)
     }
 
     fn is_translated(&self) -> bool {

@@ -194,7 +194,11 @@ impl Run {
     ///
     /// # Errors
     /// Those of [`Domain::map`]; `NoMemory`.
-    pub(super) fn map_into(&mut self, domain: &Domain) -> Result<(), Refusal> {
+    pub(super) fn map_into(
+        &mut self,
+        domain: &Domain,
+        access: iommu::Access,
+    ) -> Result<(), Refusal> {
         let list = &self.list.0;
         let count = list.len();
         let look = || step(count as u32, 0);
@@ -206,7 +210,7 @@ impl Run {
             first,
             pages: PageAddresses::new(),
         };
-        let first = match domain.map(count as u64, physical, look) {
+        let first = match domain.map(count as u64, access, physical, look) {
             Ok(first) => first,
             Err(not) => {
                 // What may still be reached stays noted: `unmap_from` says whether it may be freed.
@@ -238,6 +242,16 @@ impl Run {
         let count = self.list.0.len();
         let forgotten = domain.unmap(seen.first, count as u64, || step(count as u32, 0));
         forgotten.map(Some)
+    }
+
+    /// Whether a domain, by its tables, leads each address that the run has there to the page that it is.
+    pub(super) fn is_in(&self, domain: &Domain) -> bool {
+        let Some(seen) = &self.seen else {
+            return false;
+        };
+        let pages = seen.pages.iter().zip(self.list.0.iter());
+        let mut leads = pages.map(|(iova, page)| domain.leads(iova.bus()) == Some(page.bus()));
+        seen.pages.len() == self.list.0.len() && leads.all(|leads| leads)
     }
 
     /// Makes an object that maps the pages.

@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use frames::Grow;
 
 use cap::Epoch;
-use device_manager::{DeviceState, FunctionView};
+use device_manager::{DeviceState, FunctionView, Rings};
 use dma_ledger::{Claim, OwnerId, QueueId};
 use driver_core::{NvmeSettings, QueueSpec, Settings, VirtioSettings};
 use ipc::{About, Held, KernelCall, Process, Slot, Tie};
@@ -16,9 +16,9 @@ use schema::device::{device, device_registry};
 use stub::{Answered, Refusal};
 
 use super::audit::answer;
-use super::queue::Queue;
+use super::queue::{self, Queue};
 use super::served::{self, Owed, Served, claimed, kernel_object, or_refuse};
-use super::waiters::{Acting, Claiming, OfClaim, Opening};
+use super::waiters::{Acting, Claiming, LaterQueue, OfClaim, Opening};
 use super::window::{Mmio, Pool, Route};
 use crate::devices::manager;
 
@@ -211,10 +211,32 @@ fn release(claim: Claim) {
 }
 
 /// An open queue as a capability.
-fn queue(process: &Process, (claim, tie): &OfClaim, queue: QueueId) -> Result<Slot, Refusal> {
+fn open_queue(process: &Process, (claim, tie): &OfClaim, queue: QueueId) -> Result<Slot, Refusal> {
     let make = |tie| Queue::new(*claim, queue, tie);
     let undo = || manager().queue_close(claim, queue);
     claimed(process, claim, tie, make, undo)
+}
+
+impl Device {
+    /// Who waits for a queue of this claim.
+    fn opening(&self, later: LaterQueue) -> Opening {
+        Opening {
+            later,
+            of: (self.claim, self.tie.clone()),
+            object: open_queue,
+            close: |claim, queue| manager().queue_close(claim, queue),
+        }
+    }
+}
+
+/// A queue as it is asked for.
+fn spec(kind: u16, index: u16, depth: u16, source: u16) -> QueueSpec {
+    QueueSpec {
+        kind,
+        index,
+        depth,
+        vector: (source != NO_SOURCE).then_some(source),
+    }
 }
 
 impl Drop for Device {
@@ -369,20 +391,39 @@ impl<'a> device::Server<KernelCall<'a>> for Served<Device> {
         depth: u16,
         source: u16,
     ) -> Answered {
-        let spec = QueueSpec {
-            kind,
-            index,
-            depth,
-            vector: (source != NO_SOURCE).then_some(source),
+        let (answered, later) = reply.defer();
+        let waiter = self.0.opening(LaterQueue::Queue(later));
+        manager().queue_open(&self.0.claim, spec(kind, index, depth, source), waiter);
+        answered
+    }
+
+    fn direct(
+        &mut self,
+        reply: Owed<'a, device::call::Direct>,
+        kind: u16,
+        index: u16,
+        depth: u16,
+        source: u16,
+        submissions: u64,
+        completions: u64,
+    ) -> Answered {
+        let claim = self.0.claim;
+        let process = reply.call().process().clone();
+        let ring = |handle| queue::buffer(&process, &claim, handle);
+        let rings = ring(submissions).and_then(|submissions| {
+            Ok(Rings {
+                submissions,
+                completions: ring(completions)?,
+            })
+        });
+        let rings = match rings {
+            Ok(rings) => rings,
+            Err(refusal) => return answer(reply, &claim, Err(refusal)),
         };
         let (answered, later) = reply.defer();
-        let waiter = Opening {
-            later,
-            of: (self.0.claim, self.0.tie.clone()),
-            object: queue,
-            close: |claim, queue| manager().queue_close(claim, queue),
-        };
-        manager().queue_open(&self.0.claim, spec, waiter);
+        let waiter = self.0.opening(LaterQueue::Direct(later));
+        let spec = spec(kind, index, depth, source);
+        manager().queue_open_direct(&claim, spec, rings, waiter);
         answered
     }
 }

@@ -7,7 +7,7 @@ use ::memory::SharedPage;
 use arrayvec::ArrayVec;
 use cap::Epoch;
 use cpu::Lock;
-use device_manager::{Access, CommandRequest, Kick, Kicked, QueueCompletion, Ring};
+use device_manager::{Access, CommandRequest, Counts, Kick, Kicked, QueueCompletion, Ring};
 use dma_ledger::{Binding, BufferId, Claim, Direction, QueueId, RingId, SegmentRequest};
 use ipc::{About, KernelCall, Process, Slot, Tie};
 use sabotage::sabotage;
@@ -156,7 +156,7 @@ impl Queue {
 }
 
 /// Finds the buffer behind a caller's handle: of this very claim, and live.
-fn buffer(process: &Process, claim: &Claim, handle: u64) -> Result<BufferId, Refusal> {
+pub fn buffer(process: &Process, claim: &Claim, handle: u64) -> Result<BufferId, Refusal> {
     let found = process
         .lookup(handle)
         .and_then(|found| found.downcast::<Buffer>())
@@ -326,5 +326,23 @@ impl<'a> device_queue::Server<KernelCall<'a>> for Served<Queue> {
                 stopped: kicked.stopped,
             }),
         )
+    }
+
+    fn doorbell(
+        &mut self,
+        reply: Owed<'a, device_queue::call::Doorbell>,
+        tail: u16,
+        head: u16,
+    ) -> Answered {
+        let told = manager().queue_doorbell(&self.0.claim, self.0.queue, Counts { tail, head });
+        answer(reply, &self.0.claim, told)
+    }
+
+    fn address(&mut self, reply: Owed<'a, device_queue::call::Address>, handle: u64) -> Answered {
+        let (claim, process) = (&self.0.claim, reply.call().process());
+        let found = buffer(process, claim, handle)
+            .and_then(|buffer| manager().buffer_address(claim, self.0.queue, buffer));
+        let found = found.map(|address| device_queue::AddressReply { address });
+        answer(reply, claim, found)
     }
 }

@@ -79,11 +79,20 @@ impl Waiter<()> for Acting {
 /// A claim, and what ends with whoever pays for it.
 pub type OfClaim = (Claim, Arc<Tie>);
 
-/// `Device.queue`.
+/// The answer that is owed for a queue.
+#[derive(Debug)]
+pub enum LaterQueue {
+    /// `Device.queue`.
+    Queue(Late<device::call::Queue>),
+    /// `Device.direct`.
+    Direct(Late<device::call::Direct>),
+}
+
+/// A queue on its way.
 #[derive(Debug)]
 pub struct Opening {
     /// The answer.
-    pub later: Late<device::call::Queue>,
+    pub later: LaterQueue,
     /// Whose queue it will be.
     pub of: OfClaim,
     /// Makes the object.
@@ -94,20 +103,46 @@ pub struct Opening {
 
 impl Waiter<QueueId> for Opening {
     fn is_live(&self) -> bool {
-        self.later.is_live()
+        match &self.later {
+            LaterQueue::Queue(later) => later.is_live(),
+            LaterQueue::Direct(later) => later.is_live(),
+        }
     }
 
     fn answer(self, outcome: Result<QueueId, Refusal>) -> bool {
-        let made = outcome.and_then(|queue| {
-            paid_by_caller(&self.later, |caller| (self.object)(caller, &self.of, queue))
-                .unwrap_or_else(|| {
-                    (self.close)(&self.of.0, queue);
-                    Err(Refusal::Cancelled)
-                })
-        });
-        let reply = made.map(|queue| device::QueueReply { queue });
-        self.later.try_answer(reply)
+        let Self {
+            later,
+            of,
+            object,
+            close,
+        } = self;
+        let make = |caller: &Process, queue| object(caller, &of, queue);
+        let close = |queue| close(&of.0, queue);
+        match later {
+            LaterQueue::Queue(later) => {
+                let made = made(&later, outcome, make, close);
+                later.try_answer(made.map(|queue| device::QueueReply { queue }))
+            }
+            LaterQueue::Direct(later) => {
+                let made = made(&later, outcome, make, close);
+                later.try_answer(made.map(|queue| device::DirectReply { queue }))
+            }
+        }
     }
+}
+
+/// The object of an open queue, for whoever asked for it; where nobody waits any more the queue is closed.
+fn made<M: Method>(
+    later: &Late<M>,
+    outcome: Result<QueueId, Refusal>,
+    make: impl FnOnce(&Process, QueueId) -> Result<Slot, Refusal>,
+    close: impl FnOnce(QueueId),
+) -> Result<Slot, Refusal> {
+    let queue = outcome?;
+    paid_by_caller(later, |caller| make(caller, queue)).unwrap_or_else(|| {
+        close(queue);
+        Err(Refusal::Cancelled)
+    })
 }
 
 /// `Interrupt.wait`.

@@ -231,6 +231,7 @@ pub mod device {
         Queue QUEUE = 8 "queue" once, reply 24, (QueueParams) -> (QueueReply<K>, QueueResults<O>);
         ConfigureNvme CONFIGURE_NVME = 9 "configure_nvme" once, reply 0, (ConfigureNvmeParams) -> (ConfigureNvmeResults, ConfigureNvmeResults);
         ConfigureVirtio CONFIGURE_VIRTIO = 10 "configure_virtio" once, reply 0, (ConfigureVirtioParams) -> (ConfigureVirtioResults, ConfigureVirtioResults);
+        Direct DIRECT = 11 "direct" once, reply 24, (DirectParams) -> (DirectReply<K>, DirectResults<O>);
     }
 
     stub::plain! {
@@ -348,6 +349,24 @@ pub mod device {
     /// The same, as a server sends it.
     pub type ConfigureVirtioReply = ConfigureVirtioResults;
 
+    stub::plain! {
+        pub struct DirectParams: 3 words {
+            kind: u16 = 0;
+            index: u16 = 1;
+            depth: u16 = 2;
+            source: u16 = 3;
+            submissions: u64 = 1;
+            completions: u64 = 2;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct DirectReply, DirectResults: 0 words, 1 pointers {
+        } caps {
+            queue: crate::device::device_queue::Client<O> = 0 at 0;
+        }
+    }
+
     impl<O: stub::Object> Client<O> {
         pub fn info(&self) -> Result<InfoResults, stub::Refusal> {
             self.0.invoke::<call::Info, _>((), |results| results)
@@ -464,6 +483,35 @@ pub mod device {
                 |results| results,
             )
         }
+        /// Opens a queue whose entries the caller writes itself, with device addresses of the function's domain in
+        /// them: an I/O queue of an NVMe controller. `submissions` and `completions` are the caller's handles of two
+        /// DmaBuffers of this device, each of which begins with a ring of `depth` entries; both stay pinned until the
+        /// device was reset. The rest as for `queue`.
+        ///
+        /// Refuses: as `queue`; `notSupported` unless the manifest says `dma = direct` and a verified domain confines
+        /// the device, and for a queue that only the broker may write; `foreignBuffer`, `badHandle`; `badArgument`
+        /// for one buffer twice; `outOfRange` for a ring that is longer than its buffer
+        pub fn direct(
+            &self,
+            kind: u16,
+            index: u16,
+            depth: u16,
+            source: u16,
+            submissions: u64,
+            completions: u64,
+        ) -> Result<DirectResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::Direct, _>(
+                DirectParams {
+                    kind,
+                    index,
+                    depth,
+                    source,
+                    submissions,
+                    completions,
+                },
+                |results| results,
+            )
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -506,6 +554,16 @@ pub mod device {
             queues: u16,
             depth: u16,
         ) -> stub::Answered;
+        fn direct(
+            &mut self,
+            reply: stub::Reply<C, call::Direct>,
+            kind: u16,
+            index: u16,
+            depth: u16,
+            source: u16,
+            submissions: u64,
+            completions: u64,
+        ) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -539,6 +597,9 @@ pub mod device {
             }
             method::CONFIGURE_VIRTIO => {
                 stub::serve!(server.configure_virtio(received.payload, call) plain ConfigureVirtioParams { features, queues, depth })
+            }
+            method::DIRECT => {
+                stub::serve!(server.direct(received.payload, call) plain DirectParams { kind, index, depth, source, submissions, completions })
             }
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
@@ -1187,6 +1248,8 @@ pub mod device_queue {
         Bind BIND = 5 "bind" once, reply 0, (BindParams) -> (BindResults, BindResults);
         Unbind UNBIND = 6 "unbind" once, reply 0, (UnbindParams) -> ((), ());
         Kick KICK = 7 "kick" once, reply 0, (KickParams) -> (KickResults, KickResults);
+        Doorbell DOORBELL = 8 "doorbell" once, reply 0, (DoorbellParams) -> ((), ());
+        Address ADDRESS = 9 "address" once, reply 0, (AddressParams) -> (AddressResults, AddressResults);
     }
 
     stub::plain! {
@@ -1283,6 +1346,26 @@ pub mod device_queue {
     /// The same, as a server sends it.
     pub type KickReply = KickResults;
 
+    stub::plain! {
+        pub struct DoorbellParams: 1 words {
+            tail: u16 = 0;
+            head: u16 = 1;
+        }
+    }
+
+    stub::plain! {
+        pub struct AddressParams: 1 words {
+            buffer: u64 = 0;
+        }
+    }
+    stub::plain! {
+        pub struct AddressResults: 1 words {
+            address: u64 = 0;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type AddressReply = AddressResults;
+
     impl<O: stub::Object> Client<O> {
         pub fn info(&self) -> Result<InfoResults, stub::Refusal> {
             self.0.invoke::<call::Info, _>((), |results| results)
@@ -1361,6 +1444,25 @@ pub mod device_queue {
             self.0
                 .invoke::<call::Kick, _>(KickParams { submit, complete }, |results| results)
         }
+        /// Of a queue that `Device.direct` opened. Tells the device where the next command and the next completion
+        /// lie, as indices of entries: writes the doorbells of this queue, and no others.
+        ///
+        /// Refuses: `wrongState` unless the device runs and the queue is open, `stale`, `outOfRange`, `notSupported`
+        /// (any other queue)
+        pub fn doorbell(&self, tail: u16, head: u16) -> Result<(), stub::Refusal> {
+            self.0
+                .invoke::<call::Doorbell, _>(DoorbellParams { tail, head }, |()| ())
+        }
+        /// Of a queue that `Device.direct` opened: where the device sees a DmaBuffer of the same device, named by the
+        /// caller's handle. The address is one of the device's domain and means nothing elsewhere. The buffer's pages
+        /// follow one another there. After a reset of the device commands with it are right again; once the buffer is
+        /// freed it may lead anywhere in the domain, or nowhere.
+        ///
+        /// Refuses: as `doorbell`; `foreignBuffer`, `badHandle`
+        pub fn address(&self, buffer: u64) -> Result<AddressResults, stub::Refusal> {
+            self.0
+                .invoke::<call::Address, _>(AddressParams { buffer }, |results| results)
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -1387,6 +1489,13 @@ pub mod device_queue {
             submit: u16,
             complete: u16,
         ) -> stub::Answered;
+        fn doorbell(
+            &mut self,
+            reply: stub::Reply<C, call::Doorbell>,
+            tail: u16,
+            head: u16,
+        ) -> stub::Answered;
+        fn address(&mut self, reply: stub::Reply<C, call::Address>, buffer: u64) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -1413,6 +1522,12 @@ pub mod device_queue {
             }
             method::KICK => {
                 stub::serve!(server.kick(received.payload, call) plain KickParams { submit, complete })
+            }
+            method::DOORBELL => {
+                stub::serve!(server.doorbell(received.payload, call) plain DoorbellParams { tail, head })
+            }
+            method::ADDRESS => {
+                stub::serve!(server.address(received.payload, call) plain AddressParams { buffer })
             }
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }

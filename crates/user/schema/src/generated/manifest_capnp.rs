@@ -574,6 +574,7 @@ pub mod manifest {
     pub enum DmaPolicy {
         Auto = 0,
         Bounce = 1,
+        Direct = 2,
     }
 
     impl ::capnp::introspect::Introspect for DmaPolicy {
@@ -607,6 +608,7 @@ pub mod manifest {
             match value {
                 0 => ::core::result::Result::Ok(Self::Auto),
                 1 => ::core::result::Result::Ok(Self::Bounce),
+                2 => ::core::result::Result::Ok(Self::Direct),
                 n => ::core::result::Result::Err(::capnp::NotInSchema(n)),
             }
         }
@@ -621,7 +623,7 @@ pub mod manifest {
         const TYPE_ID: u64 = 0xb286_90d4_7f77_c5c7u64;
     }
     mod dma_policy {
-        pub(crate) static ENCODED_NODE: [::capnp::Word; 27] = [
+        pub(crate) static ENCODED_NODE: [::capnp::Word; 31] = [
             ::capnp::word(0, 0, 0, 0, 5, 0, 6, 0),
             ::capnp::word(199, 197, 119, 127, 212, 144, 134, 178),
             ::capnp::word(24, 0, 0, 0, 2, 0, 0, 0),
@@ -631,7 +633,7 @@ pub mod manifest {
             ::capnp::word(21, 0, 0, 0, 18, 1, 0, 0),
             ::capnp::word(37, 0, 0, 0, 7, 0, 0, 0),
             ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
-            ::capnp::word(33, 0, 0, 0, 55, 0, 0, 0),
+            ::capnp::word(33, 0, 0, 0, 79, 0, 0, 0),
             ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(109, 97, 110, 105, 102, 101, 115, 116),
@@ -640,15 +642,19 @@ pub mod manifest {
             ::capnp::word(68, 109, 97, 80, 111, 108, 105, 99),
             ::capnp::word(121, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(0, 0, 0, 0, 1, 0, 1, 0),
-            ::capnp::word(8, 0, 0, 0, 1, 0, 2, 0),
+            ::capnp::word(12, 0, 0, 0, 1, 0, 2, 0),
             ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
-            ::capnp::word(17, 0, 0, 0, 42, 0, 0, 0),
+            ::capnp::word(29, 0, 0, 0, 42, 0, 0, 0),
             ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(1, 0, 0, 0, 0, 0, 0, 0),
-            ::capnp::word(9, 0, 0, 0, 58, 0, 0, 0),
+            ::capnp::word(21, 0, 0, 0, 58, 0, 0, 0),
+            ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
+            ::capnp::word(2, 0, 0, 0, 0, 0, 0, 0),
+            ::capnp::word(13, 0, 0, 0, 58, 0, 0, 0),
             ::capnp::word(0, 0, 0, 0, 0, 0, 0, 0),
             ::capnp::word(97, 117, 116, 111, 0, 0, 0, 0),
             ::capnp::word(98, 111, 117, 110, 99, 101, 0, 0),
+            ::capnp::word(100, 105, 114, 101, 99, 116, 0, 0),
         ];
         pub(crate) fn get_annotation_types(
             child_index: Option<u16>,

@@ -189,6 +189,7 @@ pub static ALL: &[Interface] = &[
         method("queue", shape(1, 0, &[field("kind", Int(16), 0), field("index", Int(16), 1), field("depth", Int(16), 2), field("source", Int(16), 3)]), shape(0, 1, &[field("queue", Cap(0xd1c0a5e5b0a70207), 0)])),
         method("configureNvme", shape(1, 0, &[field("adminDepth", Int(16), 0), field("pairs", Int(16), 1), field("pageShift", Int(32), 1)]), shape(1, 0, &[field("adminDepth", Int(16), 0), field("pairs", Int(16), 1), field("pageShift", Int(32), 1)])),
         method("configureVirtio", shape(2, 0, &[field("features", Int(64), 0), field("queues", Int(16), 4), field("depth", Int(16), 5)]), shape(3, 0, &[field("features", Int(64), 0), field("queues", Int(16), 4), field("depth", Int(16), 5), field("configBar", Int(8), 12), field("configOffset", Int(32), 4), field("configBytes", Int(32), 5)])),
+        method("direct", shape(3, 0, &[field("kind", Int(16), 0), field("index", Int(16), 1), field("depth", Int(16), 2), field("source", Int(16), 3), field("submissions", Int(64), 1), field("completions", Int(64), 2)]), shape(0, 1, &[field("queue", Cap(0xd1c0a5e5b0a70207), 0)])),
     ]),
     interface(0xd1c0a5e5b0a70203, "DeviceMmio", &[
         method("info", shape(0, 0, &[]), shape(2, 0, &[field("bytes", Int(64), 0), field("mappablePages", Int(32), 2)])),
@@ -227,6 +228,8 @@ pub static ALL: &[Interface] = &[
         method("bind", shape(1, 0, &[field("buffer", Int(64), 0)]), shape(1, 0, &[field("slot", Int(8), 0), field("generation", Int(32), 1)])),
         method("unbind", shape(1, 0, &[field("slot", Int(8), 0), field("generation", Int(32), 1)]), shape(0, 0, &[])),
         method("kick", shape(1, 0, &[field("submit", Int(16), 0), field("complete", Int(16), 1)]), shape(1, 0, &[field("accepted", Int(16), 0), field("refused", Int(16), 1), field("completed", Int(16), 2), field("stopped", Int(8), 6)])),
+        method("doorbell", shape(1, 0, &[field("tail", Int(16), 0), field("head", Int(16), 1)]), shape(0, 0, &[])),
+        method("address", shape(1, 0, &[field("buffer", Int(64), 0)]), shape(1, 0, &[field("address", Int(64), 0)])),
     ]),
     interface(0xd1c0a5e5b0a70301, "BlockDevice", &[
         method("info", shape(0, 0, &[]), shape(3, 0, &[field("blockBytes", Int(32), 0), field("blocks", Int(64), 1), field("readOnly", Bool, 32), field("maxTransferBytes", Int(32), 4)])),

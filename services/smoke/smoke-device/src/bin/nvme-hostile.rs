@@ -8,6 +8,7 @@
 use nvme_format::{Command, io};
 use sdk::device::device_queue::{Direction, Segment};
 use sdk::{Access, Device, Env, Error, Refusal, Timer, Window, fact};
+use smoke_rig::direct::Direct;
 use smoke_rig::nvme::{self, Rig, submit};
 use smoke_rig::{POLLED, completion, handle, into, outcome};
 
@@ -260,12 +261,22 @@ fn ready(device: &Device) -> Result<u64, Refusal> {
     Ok(device.mmio(0)?.mmio.read(0x1c, 4)?.value & 1)
 }
 
+/// Nothing confines this device, so nobody but the broker writes an address for it.
+fn unconfined(device: &Device) -> Result<(), Refusal> {
+    nvme::start(device, 1)?;
+    let pool = device.pool(1 << 20)?.pool;
+    let opened = Direct::open(device, &pool, (1, POLLED), 16);
+    fact!("hostile.direct", refusal = outcome(&opened));
+    Ok(())
+}
+
 fn main(env: &Env) -> Result<(), Error> {
     let timer: Timer = env.get("timer")?;
     let device: Device = env.get("device")?;
     // Firmware has left the controller running.
     device.reset()?;
     fact!("hostile.firmware-stopped", ready = ready(&device)?);
+    unconfined(&device)?;
     let rig = Rig::new(device)?;
     let other = env.get::<Device>("other").ok().map(Rig::new).transpose()?;
     fact!("hostile.identify", status = identify(&rig, &timer)?);
