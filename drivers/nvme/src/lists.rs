@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use driver_core::{BrokerIo, DmaPages, Grow, Refusal};
-use nvme_format::prp::{ListMemory, list_bytes};
+use nvme_format::prp::{ListMemory, list_stride};
 
 const PAGE: usize = nvme_format::PAGE_BYTES as usize;
 
@@ -14,7 +14,7 @@ const RUN_BYTES: usize = 16 * PAGE;
 #[derive(Debug)]
 pub(crate) struct Lists {
     runs: Vec<DmaPages>,
-    /// Bytes per slot: a power of two up to a page, or whole pages, so that short lists never cross a page boundary.
+    /// Bytes per slot, of [`list_stride`].
     stride: usize,
     slots_per_run: usize,
     /// Slots there is room for.
@@ -38,12 +38,7 @@ impl Lists {
         slots: usize,
         max_transfer_bytes: u32,
     ) -> Result<(), Refusal> {
-        let bytes = list_bytes(max_transfer_bytes);
-        let stride = match bytes {
-            0 => 0,
-            1..=PAGE => bytes.next_power_of_two(),
-            _ => bytes.next_multiple_of(PAGE),
-        };
+        let stride = list_stride(max_transfer_bytes);
         if stride == self.stride && slots <= self.slots {
             return Ok(());
         }

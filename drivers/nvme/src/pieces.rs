@@ -1,7 +1,7 @@
 //! Segments cut into pages.
 
 use driver_core::{Direction, Refusal, Segment};
-use nvme_format::prp::{self, Piece, PrpError};
+use nvme_format::prp::{self, Cut, Piece, PrpError};
 use nvme_format::template::Transfer;
 use nvme_format::{Command, PAGE_BYTES};
 use sabotage::sabotage;
@@ -116,12 +116,12 @@ impl Iterator for Pieces<'_> {
     #[inline]
     fn next(&mut self) -> Option<Piece> {
         let (segment, rest) = self.segments.split_first()?;
-        let at = u64::from(segment.offset) + u64::from(self.done);
-        let within = (at % u64::from(PAGE_BYTES)) as u32;
-        let page = segment
-            .pages
-            .get(usize::try_from(at / u64::from(PAGE_BYTES)).ok()?)?;
-        let bytes = (PAGE_BYTES - within).min(segment.length - self.done);
+        let Cut {
+            page,
+            within,
+            bytes,
+        } = prp::cut(segment.offset, segment.length, self.done);
+        let page = segment.pages.get(usize::try_from(page).ok()?)?;
         self.done += bytes;
         if self.done == segment.length {
             self.segments = rest;

@@ -36,8 +36,10 @@ pub struct Consumed {
 ///
 /// Every operation names the generation of the call it means. All of them are lock-free and take a bounded number of
 /// attempts: within one generation the state only moves forward, and past it the operation is stale.
+///
+/// `LAST` is the generation of its last call, smaller only for proofs that want to reach it.
 #[derive(Debug)]
-pub struct CallWord(AtomicU64);
+pub struct CallWord<const LAST: u64 = LAST_GENERATION>(AtomicU64);
 
 impl CallWord {
     /// Makes an idle word whose first call has [`FIRST_GENERATION`].
@@ -60,7 +62,16 @@ impl CallWord {
     /// An object that takes the place of an earlier one goes on from its generation with this.
     #[must_use]
     pub fn starting_at(generation: u64) -> Option<Self> {
-        (FIRST_GENERATION..=LAST_GENERATION)
+        Self::within(generation)
+    }
+}
+
+impl<const LAST: u64> CallWord<LAST> {
+    /// As [`CallWord::starting_at`], whatever the last generation is.
+    #[must_use]
+    pub fn within(generation: u64) -> Option<Self> {
+        const { assert!(LAST >= FIRST_GENERATION && LAST <= LAST_GENERATION) };
+        (FIRST_GENERATION..=LAST)
             .contains(&generation)
             .then(|| Self(AtomicU64::new(pack(generation, CallState::Idle))))
     }
@@ -110,7 +121,11 @@ impl CallWord {
     /// # Errors
     /// `Stale` for another generation, else the state found.
     pub fn answer(&self, generation: u64) -> Result<(), Lost> {
-        self.exchange(generation, CallState::Delivered, after(generation).1)
+        self.exchange(
+            generation,
+            CallState::Delivered,
+            after::<LAST>(generation).1,
+        )
     }
 
     /// Ends the call. Of all the endings that race, exactly one returns `Ok`, and its caller owns the result until
@@ -195,7 +210,7 @@ impl CallWord {
         }
         // An ended call changes only by being consumed, so one attempt decides.
         let ending = state.ending().ok_or(Lost::State(state))?;
-        let (next, to) = after(generation);
+        let (next, to) = after::<LAST>(generation);
         self.exchange(generation, state, to)?;
         Ok(Consumed { ending, next })
     }
@@ -206,7 +221,7 @@ impl CallWord {
 
     /// Acquire, so that a winner sees what earlier steps wrote; release, so that later steps see what it wrote.
     fn exchange(&self, generation: u64, from: CallState, to: u64) -> Result<(), Lost> {
-        if !(FIRST_GENERATION..=LAST_GENERATION).contains(&generation) {
+        if !(FIRST_GENERATION..=LAST).contains(&generation) {
             return Err(Lost::Stale);
         }
         match self.0.compare_exchange(
@@ -235,8 +250,8 @@ const fn pack(generation: u64, state: CallState) -> u64 {
 }
 
 /// The generation after this one, and the word of an object whose call of this one is over.
-const fn after(generation: u64) -> (Option<u64>, u64) {
-    if generation >= LAST_GENERATION {
+const fn after<const LAST: u64>(generation: u64) -> (Option<u64>, u64) {
+    if generation >= LAST {
         (None, pack(generation, CallState::Retired))
     } else {
         (Some(generation + 1), pack(generation + 1, CallState::Idle))

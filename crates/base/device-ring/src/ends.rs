@@ -14,6 +14,7 @@ const COMMANDS: Result<Layout<COMMAND>, Unfit> = Layout::new(ENTRIES);
 const COMPLETIONS: Result<Layout<COMPLETION>, Unfit> = Layout::new(ENTRIES);
 
 /// The half of the page that begins at word `FIRST`.
+#[derive(Debug)]
 struct Half<M, const FIRST: usize>(M);
 
 impl<M: Memory, const FIRST: usize> Memory for Half<M, FIRST> {
@@ -49,6 +50,7 @@ const _: () = match (COMMANDS, COMPLETIONS) {
 };
 
 /// Makes commands and takes completions.
+#[derive(Debug)]
 pub struct ProviderEnd<M: Memory> {
     commands: Producer<Half<M, 0>, COMMAND>,
     completions: Consumer<Half<M, AFTER>, COMPLETION>,
@@ -110,6 +112,7 @@ impl<M: Memory> ProviderEnd<M> {
 }
 
 /// Takes commands and makes completions.
+#[derive(Debug)]
 pub struct KernelEnd<M: Memory> {
     commands: Consumer<Half<M, 0>, COMMAND>,
     completions: Producer<Half<M, AFTER>, COMPLETION>,

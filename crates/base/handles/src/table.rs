@@ -72,11 +72,12 @@ impl Reservation {
 
 /// A table of `T` named by [`Handle`]s.
 ///
-/// `BITS` is the width of the generation, narrowed only by tests that want to reach the end.
+/// `BITS` is the width of the generation, and `SLOTS` how many slots there can be: both are narrowed only by tests and proofs
+/// that want to reach the end.
 /// Lookup, removal, commit and rollback take constant time and never allocate. Insertion and reservation allocate
 /// only when the table has to grow.
 #[derive(Debug)]
-pub struct HandleTable<T, const BITS: u32 = GENERATION_BITS> {
+pub struct HandleTable<T, const BITS: u32 = GENERATION_BITS, const SLOTS: u32 = MAX_SLOTS> {
     slots: Slots<Slot<T>>,
     free_head: u32,
     free_tail: u32,
@@ -86,7 +87,7 @@ pub struct HandleTable<T, const BITS: u32 = GENERATION_BITS> {
     quota: u32,
 }
 
-impl<T, const BITS: u32> HandleTable<T, BITS> {
+impl<T, const BITS: u32, const SLOTS: u32> HandleTable<T, BITS, SLOTS> {
     /// The generation after which a slot retires.
     pub const LAST_GENERATION: u64 = {
         assert!(BITS >= 1 && BITS <= GENERATION_BITS);
@@ -96,6 +97,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     /// Makes an empty table that may hold at most `quota` entries, reserved ones included.
     #[must_use]
     pub const fn new(quota: u32) -> Self {
+        const { assert!(SLOTS <= MAX_SLOTS, "an index has as many bits") };
         Self {
             slots: Slots::new(),
             free_head: NIL,
@@ -388,7 +390,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
         let slots = quota
             .checked_add(self.retired)
             .ok_or(HandleError::Retired)?;
-        if slots > MAX_SLOTS {
+        if slots > SLOTS {
             return Err(HandleError::Retired);
         }
         let missing = slots.saturating_sub(self.slot_count());
@@ -415,7 +417,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     }
 
     fn slot_count(&self) -> u32 {
-        // Never more than MAX_SLOTS, see `grow`.
+        // Never more than SLOTS, see `grow`.
         self.slots.len() as u32
     }
 
@@ -451,7 +453,7 @@ impl<T, const BITS: u32> HandleTable<T, BITS> {
     #[inline(never)]
     fn grow(&mut self) -> Result<(u32, u64), HandleError> {
         let index = self.slot_count();
-        if index >= MAX_SLOTS {
+        if index >= SLOTS {
             return Err(HandleError::Retired);
         }
         let slot = Slot {

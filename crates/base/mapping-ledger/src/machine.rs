@@ -47,6 +47,9 @@ pub trait Machine: Sized + 'static {
     /// Proof that no CPU holds a translation.
     type Receipt;
 
+    /// Pages that one step touches at most: fewer only for proofs that want many steps of few pages.
+    const STEP_PAGES: u64 = crate::STEP_PAGES;
+
     /// Runs between two steps of a change, with no lock held: the place to look whether somebody more urgent is ready.
     fn between_steps();
 

@@ -114,6 +114,19 @@ impl<M: Machine> ObjectLedger<M> {
         self.gone.load(Ordering::Acquire)
     }
 
+    /// Writes down everything that the ledger knows but the spaces' own numbers, for whoever compares states.
+    ///
+    /// # Errors
+    /// What `to` says.
+    pub fn write_state(&self, to: &mut impl fmt::Write) -> fmt::Result {
+        self.state.with(|state| {
+            write!(to, "{:?} {:?}", self.gone, state.standing)?;
+            state.mappings.first().map_or(Ok(()), |(id, entry)| {
+                write!(to, " {} {id:?} {:x}", state.mappings.len(), entry.address)
+            })
+        })
+    }
+
     /// Count of mappings.
     pub fn mappings(&self) -> usize {
         self.state.with(|state| state.mappings.len())

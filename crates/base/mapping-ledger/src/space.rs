@@ -9,7 +9,7 @@ use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use crate::gaps::{Bounds, Gaps};
-use crate::{Cached, Guarded, Machine, Mapped, PAGE_BYTES, STEP_PAGES, Tables};
+use crate::{Cached, Guarded, Machine, Mapped, PAGE_BYTES, Tables};
 
 /// One mapping, on the whole machine and for good: no other ever has the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +68,7 @@ impl<M: Machine> Region<M> {
         let (State::Mapping { done, access }, Some(object)) = (self.state, &self.object) else {
             return Advanced::Idle;
         };
-        let n = STEP_PAGES.min(self.pages - done);
+        let n = M::STEP_PAGES.min(self.pages - done);
         let (at, first) = (address + done * PAGE_BYTES, self.offset + done);
         let entered = space.enter(at, n, access, object, first);
         let done = done + n;
@@ -88,7 +88,7 @@ impl<M: Machine> Region<M> {
         let (State::Protecting { part, access }, Some(object)) = (self.state, &self.object) else {
             return Advanced::Idle;
         };
-        let n = STEP_PAGES.min(part.to - part.done);
+        let n = M::STEP_PAGES.min(part.to - part.done);
         let at = |page: u64| address + page * PAGE_BYTES;
         let edited = space.restrict(at(part.done), n, access, object);
         let part = Part {
@@ -109,7 +109,7 @@ impl<M: Machine> Region<M> {
         let State::Revoking { done, cached } = self.state else {
             return Advanced::Idle;
         };
-        let n = STEP_PAGES.min(self.pages - done);
+        let n = M::STEP_PAGES.min(self.pages - done);
         let cached = cached.or(space.replace(address + done * PAGE_BYTES, n));
         let done = done + n;
         if done < self.pages {
@@ -268,7 +268,7 @@ impl<M: Machine> Regions<M> {
             State::Protecting { .. } => region.protect_on(space, place.address),
             State::Revoking { .. } => region.revoke_on(space, place.address),
             State::Unmapping { done, cached } => {
-                let n = STEP_PAGES.min(region.pages - done);
+                let n = M::STEP_PAGES.min(region.pages - done);
                 let at = place.address + done * PAGE_BYTES;
                 let cached = cached.or(space.clear(at, n));
                 let done = done + n;
@@ -358,6 +358,36 @@ impl<M: Machine> SpaceLedger<M> {
 
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Regions<M>) -> R) -> R {
         self.state.with(f)
+    }
+
+    /// Writes down everything that the ledger knows, for whoever compares states.
+    ///
+    /// # Errors
+    /// What `to` says.
+    pub fn write_state(&self, to: &mut impl fmt::Write) -> fmt::Result {
+        self.with(|regions| {
+            write!(
+                to,
+                "{} {} {:?}",
+                regions.serial, regions.closed, regions.gaps
+            )?;
+            for (address, region) in &regions.by_address {
+                let Region {
+                    id,
+                    pages,
+                    offset,
+                    object,
+                    most,
+                    state,
+                } = region;
+                let object = object.is_some();
+                write!(
+                    to,
+                    " {address:x} {id:?} {pages} {offset} {object} {most:?} {state:?}"
+                )?;
+            }
+            Ok(())
+        })
     }
 
     /// Count of regions.

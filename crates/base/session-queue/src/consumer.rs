@@ -5,10 +5,13 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use sabotage::sabotage;
 
 use crate::layout::{MADE, Memory, ROOM_AT, TAKEN, WAKE_AT};
-use crate::{Broken, Kick, Layout, Look, Unfit, has_reached};
+use crate::{Broken, Kick, Layout, Look, Unfit, after, count, has_reached, less};
 
 /// The end that takes entries of `N` words.
-pub struct Consumer<M: Memory, const N: usize> {
+///
+/// Its counts have `BITS` bits, fewer than 64 only for proofs.
+#[derive(Debug)]
+pub struct Consumer<M: Memory, const N: usize, const BITS: u32 = 64> {
     memory: M,
     layout: Layout<N>,
     /// Entries taken, given back or not.
@@ -25,6 +28,16 @@ impl<M: Memory, const N: usize> Consumer<M, N> {
     /// # Errors
     /// [`Unfit::Memory`].
     pub fn new(memory: M, layout: Layout<N>) -> Result<Self, Unfit> {
+        Self::with_counts(memory, layout)
+    }
+}
+
+impl<M: Memory, const N: usize, const BITS: u32> Consumer<M, N, BITS> {
+    /// As [`Consumer::new`], with counts of `BITS` bits; both ends of a queue have the same.
+    ///
+    /// # Errors
+    /// [`Unfit::Memory`].
+    pub fn with_counts(memory: M, layout: Layout<N>) -> Result<Self, Unfit> {
         layout.fits(&memory)?;
         Ok(Self {
             memory,
@@ -50,7 +63,7 @@ impl<M: Memory, const N: usize> Consumer<M, N> {
         }
         let first = self.layout.entry(self.taken);
         let entry = core::array::from_fn(|word| self.memory.load(first + word, Relaxed));
-        self.taken = self.taken.wrapping_add(1);
+        self.taken = after::<BITS>(self.taken);
         Ok(Some(entry))
     }
 
@@ -65,7 +78,7 @@ impl<M: Memory, const N: usize> Consumer<M, N> {
         self.stated = self.taken;
         // Either the producer's second look sees the count, or its question is seen here.
         self.memory.fence();
-        has_reached(self.memory.load(ROOM_AT, Relaxed), before, self.taken)
+        has_reached::<BITS>(self.memory.load(ROOM_AT, Relaxed), before, self.taken)
     }
 
     /// Asks to be woken when `entries` are there to be taken, at least one and at most the capacity, and looks once more.
@@ -75,8 +88,8 @@ impl<M: Memory, const N: usize> Consumer<M, N> {
     /// [`Broken`].
     pub fn wait_for_entries(&mut self, entries: u32) -> Result<Look, Broken> {
         let wanted = u64::from(entries.clamp(1, self.layout.capacity()));
-        self.memory
-            .store(WAKE_AT, self.taken.wrapping_add(wanted), Relaxed);
+        let asked = count::<BITS>(self.taken.wrapping_add(wanted));
+        self.memory.store(WAKE_AT, asked, Relaxed);
         self.memory.fence();
         if !sabotage!(QUEUE_SKIP_SECOND_LOOK) {
             self.look()?;
@@ -92,7 +105,7 @@ impl<M: Memory, const N: usize> Consumer<M, N> {
     #[must_use]
     #[inline]
     pub fn known(&self) -> u64 {
-        self.made.wrapping_sub(self.taken)
+        less::<BITS>(self.made, self.taken)
     }
 
     /// The memory.
@@ -102,11 +115,11 @@ impl<M: Memory, const N: usize> Consumer<M, N> {
 
     #[inline]
     fn look(&mut self) -> Result<(), Broken> {
-        let made = self.memory.load(MADE, Acquire);
+        let made = count::<BITS>(self.memory.load(MADE, Acquire));
         // It has places for as many more as it was given back.
         let most =
-            u64::from(self.layout.capacity()).wrapping_sub(self.made.wrapping_sub(self.stated));
-        if made.wrapping_sub(self.made) > most && !sabotage!(QUEUE_BELIEVE_COUNTS) {
+            u64::from(self.layout.capacity()).wrapping_sub(less::<BITS>(self.made, self.stated));
+        if less::<BITS>(made, self.made) > most && !sabotage!(QUEUE_BELIEVE_COUNTS) {
             return Err(Broken);
         }
         self.made = made;

@@ -72,10 +72,26 @@ pub enum Look {
 
 /// Whether a count that went from `before` to `now` has reached `asked` on the way (VIRTIO 1.2, section 2.7.10, decides the
 /// same way).
-fn has_reached(asked: u64, before: u64, now: u64) -> Kick {
-    if now.wrapping_sub(asked) < now.wrapping_sub(before) {
+fn has_reached<const BITS: u32>(asked: u64, before: u64, now: u64) -> Kick {
+    if less::<BITS>(now, asked) < less::<BITS>(now, before) {
         Kick::Needed
     } else {
         Kick::Spared
     }
+}
+
+/// What a count of `BITS` bits is: all of 64, but for proofs that want to see every count there is.
+const fn count<const BITS: u32>(value: u64) -> u64 {
+    const { assert!(BITS >= 1 && BITS <= 64) };
+    value & (u64::MAX >> (64 - BITS))
+}
+
+/// The count after this one.
+const fn after<const BITS: u32>(value: u64) -> u64 {
+    count::<BITS>(value.wrapping_add(1))
+}
+
+/// How far one count is from an earlier one.
+const fn less<const BITS: u32>(later: u64, earlier: u64) -> u64 {
+    count::<BITS>(later.wrapping_sub(earlier))
 }

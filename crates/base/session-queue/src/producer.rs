@@ -5,10 +5,13 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use sabotage::sabotage;
 
 use crate::layout::{MADE, Memory, ROOM_AT, TAKEN, WAKE_AT};
-use crate::{Broken, Full, Kick, Layout, Look, Unfit, has_reached};
+use crate::{Broken, Full, Kick, Layout, Look, Unfit, after, count, has_reached, less};
 
 /// The end that makes entries of `N` words.
-pub struct Producer<M: Memory, const N: usize> {
+///
+/// Its counts have `BITS` bits, fewer than 64 only for proofs.
+#[derive(Debug)]
+pub struct Producer<M: Memory, const N: usize, const BITS: u32 = 64> {
     memory: M,
     layout: Layout<N>,
     /// Entries made, stated or not.
@@ -25,6 +28,16 @@ impl<M: Memory, const N: usize> Producer<M, N> {
     /// # Errors
     /// [`Unfit::Memory`].
     pub fn new(memory: M, layout: Layout<N>) -> Result<Self, Unfit> {
+        Self::with_counts(memory, layout)
+    }
+}
+
+impl<M: Memory, const N: usize, const BITS: u32> Producer<M, N, BITS> {
+    /// As [`Producer::new`], with counts of `BITS` bits; both ends of a queue have the same.
+    ///
+    /// # Errors
+    /// [`Unfit::Memory`].
+    pub fn with_counts(memory: M, layout: Layout<N>) -> Result<Self, Unfit> {
         layout.fits(&memory)?;
         Ok(Self {
             memory,
@@ -51,7 +64,7 @@ impl<M: Memory, const N: usize> Producer<M, N> {
         for (word, value) in entry.into_iter().enumerate() {
             self.memory.store(first + word, value, Relaxed);
         }
-        self.made = self.made.wrapping_add(1);
+        self.made = after::<BITS>(self.made);
         Ok(())
     }
 
@@ -66,7 +79,7 @@ impl<M: Memory, const N: usize> Producer<M, N> {
         self.stated = self.made;
         // Either the consumer's second look sees the count, or its question is seen here.
         self.memory.fence();
-        has_reached(self.memory.load(WAKE_AT, Relaxed), before, self.made)
+        has_reached::<BITS>(self.memory.load(WAKE_AT, Relaxed), before, self.made)
     }
 
     /// Asks to be woken when there are places for `entries`, at least one and at most the capacity, and looks once more.
@@ -77,8 +90,8 @@ impl<M: Memory, const N: usize> Producer<M, N> {
     pub fn wait_for_room(&mut self, entries: u32) -> Result<Look, Broken> {
         let wanted = u64::from(entries.clamp(1, self.layout.capacity()));
         let missing = wanted.saturating_sub(self.room());
-        self.memory
-            .store(ROOM_AT, self.taken.wrapping_add(missing), Relaxed);
+        let asked = count::<BITS>(self.taken.wrapping_add(missing));
+        self.memory.store(ROOM_AT, asked, Relaxed);
         self.memory.fence();
         if !sabotage!(QUEUE_SKIP_SECOND_LOOK) {
             self.look()?;
@@ -104,7 +117,7 @@ impl<M: Memory, const N: usize> Producer<M, N> {
     #[must_use]
     #[inline]
     pub fn room(&self) -> u64 {
-        u64::from(self.layout.capacity()).wrapping_sub(self.made.wrapping_sub(self.taken))
+        u64::from(self.layout.capacity()).wrapping_sub(less::<BITS>(self.made, self.taken))
     }
 
     /// The memory.
@@ -114,10 +127,10 @@ impl<M: Memory, const N: usize> Producer<M, N> {
 
     #[inline]
     fn look(&mut self) -> Result<(), Broken> {
-        let taken = self.memory.load(TAKEN, Acquire);
+        let taken = count::<BITS>(self.memory.load(TAKEN, Acquire));
         // It can have taken what it was shown, and no more.
-        let most = self.stated.wrapping_sub(self.taken);
-        if taken.wrapping_sub(self.taken) > most && !sabotage!(QUEUE_BELIEVE_COUNTS) {
+        let most = less::<BITS>(self.stated, self.taken);
+        if less::<BITS>(taken, self.taken) > most && !sabotage!(QUEUE_BELIEVE_COUNTS) {
             return Err(Broken);
         }
         self.taken = taken;

@@ -3,6 +3,9 @@
 //! PRP1 names the first page and the offset in it. PRP2 is zero, the second page, or the address of a list. A list
 //! holds one entry per page; where it reaches the end of its own page and more entries remain, its last entry is the
 //! address of the next list page instead.
+//!
+//! What ends in `_in` is the same for pages of `PAGE` bytes, a power of two of at least 16: small ones let a proof try every
+//! transfer there is. The others are for pages of [`PAGE_BYTES`].
 
 use crate::PAGE_BYTES;
 
@@ -10,7 +13,39 @@ use crate::PAGE_BYTES;
 pub const ENTRY_BYTES: usize = 8;
 
 const PAGE: usize = PAGE_BYTES as usize;
-const PAGE_MASK: u64 = PAGE_BYTES as u64 - 1;
+
+/// The part of a segment that lies in one page of its buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Which of the buffer's pages.
+    pub page: u64,
+    /// Bytes of the page in front of it.
+    pub within: u32,
+    /// Bytes, not 0 unless there is none left.
+    pub bytes: u32,
+}
+
+/// The next part of a segment of `length` bytes that begins at `offset` in its buffer, of which `done` bytes, at most all,
+/// are cut off.
+#[inline]
+#[must_use]
+pub const fn cut(offset: u32, length: u32, done: u32) -> Cut {
+    cut_in::<PAGE>(offset, length, done)
+}
+
+/// As [`cut`].
+#[inline]
+#[must_use]
+pub const fn cut_in<const PAGE: usize>(offset: u32, length: u32, done: u32) -> Cut {
+    let at = offset as u64 + done as u64;
+    let within = (at % PAGE as u64) as u32;
+    let (room, left) = (PAGE as u32 - within, length - done);
+    Cut {
+        page: at / PAGE as u64,
+        within,
+        bytes: if room < left { room } else { left },
+    }
+}
 
 /// The part of a transfer that lies in one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +95,11 @@ pub struct Prp {
 /// How many bytes of list memory, begun at a page boundary, a transfer of `bytes` may need at worst (it may begin at
 /// the last dword of a page). 0 where PRP1 and PRP2 suffice.
 pub const fn list_bytes(bytes: u32) -> usize {
+    list_bytes_in::<PAGE>(bytes)
+}
+
+/// As [`list_bytes`].
+pub const fn list_bytes_in<const PAGE: usize>(bytes: u32) -> usize {
     // PRP1 covers at least one dword of the transfer, the list the rest.
     let pages = (bytes as usize).saturating_sub(4).div_ceil(PAGE);
     if pages <= 1 {
@@ -75,31 +115,61 @@ pub const fn list_bytes(bytes: u32) -> usize {
     total + left * ENTRY_BYTES
 }
 
+/// How far apart the lists of two commands lie, for transfers of up to `bytes`: a power of two up to a page, or whole pages,
+/// so that no short list crosses a page's end. 0 where PRP1 and PRP2 suffice.
+#[must_use]
+pub const fn list_stride(bytes: u32) -> usize {
+    list_stride_in::<PAGE>(bytes)
+}
+
+/// As [`list_stride`].
+#[must_use]
+pub const fn list_stride_in<const PAGE: usize>(bytes: u32) -> usize {
+    match list_bytes_in::<PAGE>(bytes) {
+        0 => 0,
+        bytes if bytes <= PAGE => bytes.next_power_of_two(),
+        bytes => bytes.next_multiple_of(PAGE),
+    }
+}
+
 /// Builds PRP1, PRP2 and the list from the pieces of a transfer in order. The list begins at `start` (a multiple of 8)
 /// in `list` and is written only from there on; it is not written at all for one or two pages.
 ///
 /// # Errors
 /// [`PrpError`]; the list memory may have been written up to there, which is harmless as long as no command names it.
+#[inline]
 pub fn build<L: ListMemory>(
+    pieces: impl IntoIterator<Item = Piece>,
+    list: &mut L,
+    start: usize,
+) -> Result<Prp, PrpError> {
+    build_in::<PAGE, L>(pieces, list, start)
+}
+
+/// As [`build`].
+///
+/// # Errors
+/// [`PrpError`].
+pub fn build_in<const PAGE: usize, L: ListMemory>(
     pieces: impl IntoIterator<Item = Piece>,
     list: &mut L,
     start: usize,
 ) -> Result<Prp, PrpError> {
     let mut pieces = pieces.into_iter();
     let first = pieces.next().ok_or(PrpError::Empty)?;
-    let mut ends_page = check_first(first)?;
+    let mut ends_page = check_first::<PAGE>(first)?;
     let mut bytes = first.bytes;
-    let mut writer = Writer {
+    let mut writer = Writer::<L, PAGE> {
         list,
         next: start,
         held: None,
         first: None,
     };
     for piece in pieces {
-        if !ends_page || piece.address & PAGE_MASK != 0 {
+        if !ends_page || within::<PAGE>(piece.address) != 0 {
             return Err(PrpError::Gap);
         }
-        ends_page = check_piece(piece)?;
+        ends_page = check_piece::<PAGE>(piece)?;
         bytes = bytes.checked_add(piece.bytes).ok_or(PrpError::TooLong)?;
         writer.push(piece.address)?;
     }
@@ -116,30 +186,45 @@ pub fn build<L: ListMemory>(
 /// As [`build`].
 #[inline]
 pub fn alone(piece: Piece) -> Result<u64, PrpError> {
-    check_first(piece).map(|_| piece.address)
+    alone_in::<PAGE>(piece)
+}
+
+/// As [`alone`].
+///
+/// # Errors
+/// As [`build`].
+#[inline]
+pub fn alone_in<const PAGE: usize>(piece: Piece) -> Result<u64, PrpError> {
+    check_first::<PAGE>(piece).map(|_| piece.address)
+}
+
+/// How far from the beginning of its page an address is.
+const fn within<const PAGE: usize>(address: u64) -> u64 {
+    const { assert!(PAGE.is_power_of_two() && PAGE >= 2 * ENTRY_BYTES) };
+    address & (PAGE as u64 - 1)
 }
 
 #[inline]
-fn check_first(piece: Piece) -> Result<bool, PrpError> {
+fn check_first<const PAGE: usize>(piece: Piece) -> Result<bool, PrpError> {
     if piece.address & 3 != 0 {
         return Err(PrpError::Misaligned);
     }
-    check_piece(piece)
+    check_piece::<PAGE>(piece)
 }
 
 /// Checks that a piece stays in its page, and says whether it reaches the page's end.
 #[inline]
-fn check_piece(piece: Piece) -> Result<bool, PrpError> {
-    let end = (piece.address & PAGE_MASK) + u64::from(piece.bytes);
-    if piece.bytes == 0 || end > u64::from(PAGE_BYTES) {
+fn check_piece<const PAGE: usize>(piece: Piece) -> Result<bool, PrpError> {
+    let end = within::<PAGE>(piece.address) + u64::from(piece.bytes);
+    if piece.bytes == 0 || end > PAGE as u64 {
         return Err(PrpError::Gap);
     }
-    Ok(end == u64::from(PAGE_BYTES))
+    Ok(end == PAGE as u64)
 }
 
 /// Writes list entries one behind: only when the next one is known can an entry at the end of a list page tell whether
 /// that place is for it or for the address of the next page.
-struct Writer<'a, L> {
+struct Writer<'a, L, const PAGE: usize> {
     list: &'a mut L,
     next: usize,
     held: Option<u64>,
@@ -147,7 +232,7 @@ struct Writer<'a, L> {
     first: Option<u64>,
 }
 
-impl<L: ListMemory> Writer<'_, L> {
+impl<L: ListMemory, const PAGE: usize> Writer<'_, L, PAGE> {
     fn push(&mut self, entry: u64) -> Result<(), PrpError> {
         if let Some(held) = self.held.replace(entry) {
             if self.first.is_none() {
