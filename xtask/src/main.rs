@@ -30,6 +30,7 @@ mod oracle;
 mod package;
 mod precheck;
 mod project;
+mod prove;
 mod qemu;
 mod raw_terminal;
 mod replay;
@@ -124,6 +125,8 @@ enum Verb {
     SaveConformance(saving::SaveArgs),
     /// Build and judge every state that a power cut can leave a volume in
     Crash(crash::CrashArgs),
+    /// Show properties of the rules of authority, over every state that few and narrow things have, and at random
+    Prove(prove::ProveArgs),
     /// Boot the vendor's own driver, in Debian's cloud kernel, on a device model
     Model(oracle::ModelArgs),
     /// Check everything: format, lints, host tests, tidy, smokes, sabotages
@@ -218,6 +221,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::SaveConformance(args) => return saving::run(&project, &args),
         Verb::Audit { verb } => return audit::run(&verb),
         Verb::Crash(args) => return crash::run(&project, &args),
+        Verb::Prove(args) => return prove::run(&project, &args),
         Verb::Model(args) => return oracle::run(&project, &args),
         Verb::Tidy => tidy::run(&project)?,
         Verb::Graph { dot: true } => print!("{}", graph::dot(&project)),
