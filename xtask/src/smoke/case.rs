@@ -13,6 +13,7 @@ use crate::build::Code;
 use crate::image::Shape;
 use crate::image::cloud::Provider;
 use crate::image::files::Files;
+use crate::precheck::meant;
 use crate::qemu::{Drive, Feature, FirmwareKind};
 use crate::serial::Serial;
 use crate::session::{Session, Waited};
@@ -264,10 +265,10 @@ pub fn select(patterns: &[String]) -> Result<Vec<&'static Smoke>> {
             .filter(|smoke| pattern == "all" || is_match(pattern, smoke.name))
             .collect();
         if matching.is_empty() && pattern != "all" {
-            let names: Vec<_> = smokes.iter().map(|smoke| smoke.name).collect();
+            let near = meant(pattern, smokes.iter().map(|smoke| smoke.name));
             bail!(
-                "no smoke is called {pattern:?}; there are: {}",
-                names.join(" ")
+                "no smoke is called {pattern:?}{near}; `cargo xtask smoke --list` lists all, and a pattern as 'nvme-*' \
+                 names several"
             );
         }
         chosen.extend(matching);

@@ -7,6 +7,7 @@ use std::fmt;
 use ::sabotage::Point;
 use anyhow::{Result, bail};
 
+use crate::precheck::meant;
 use crate::smoke::pattern::is_match;
 
 /// A point in the sabotage kernel. Registered beside the smoke it breaks.
@@ -65,10 +66,9 @@ pub fn select(pattern: &str) -> Result<Vec<&'static Sabotage>> {
         |sabotage: &&Sabotage| pattern == "all" || is_match(pattern, sabotage.point.name());
     let chosen: Vec<_> = all.iter().copied().filter(matches).collect();
     if chosen.is_empty() && pattern != "all" {
-        let points: Vec<_> = all.iter().map(|sabotage| sabotage.point.name()).collect();
+        let near = meant(pattern, all.iter().map(|sabotage| sabotage.point.name()));
         bail!(
-            "no sabotage point is called {pattern:?}; there are: {}",
-            points.join(" ")
+            "no sabotage point is called {pattern:?}{near}; docs/reference/sabotages.md lists all"
         );
     }
     Ok(chosen)
