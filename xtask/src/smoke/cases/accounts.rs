@@ -91,7 +91,7 @@ inventory::submit! {
             END_OTHERS,
             END_CLAIM,
             END_DERIVED,
-            "@end.arrived memory=revoked pool=revoked",
+            "@end.arrived memory=revoked pool=revoked endpoint=revoked",
             END_PAGES,
         ],
         ..PROGRAM

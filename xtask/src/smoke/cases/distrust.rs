@@ -7,7 +7,7 @@ use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
 
 const DISTRUSTING: &str = "@distrust.calls server=distrusting barriers=200";
-const ENDS: &str = "@distrust.ends barriers=20";
+const ENDS: &str = "@distrust.ends each_way=true";
 const TURNS: &str = "@distrust.turns each_way=true";
 
 // TCG emulates no predictor and ignores the register; `x-force-features` lets it offer the bit, so that the write is done.

@@ -93,10 +93,11 @@ fn flood_is_whole(peer: &mut Peer<'_>) -> Result<()> {
     only_known(lines, &["flood line ", "victim line "])
 }
 
-/// Every row is a fact or begins as one of `heads`; the heads' rows have been looked at.
+/// Every row is a fact or begins as one of `heads`; the heads' rows have been looked at. The last one may be there by now.
 fn only_known(lines: &[String], heads: &[&str]) -> Result<()> {
     let known = |line: &&String| {
-        line.is_empty() || line.starts_with('@') || heads.iter().any(|head| line.starts_with(head))
+        let mut heads = heads.iter().chain(&["@", "exit code="]);
+        line.is_empty() || heads.any(|head| line.starts_with(head))
     };
     let stranger = lines.iter().find(|line| !known(line));
     ensure!(stranger.is_none(), "a piece of a line: {stranger:?}");

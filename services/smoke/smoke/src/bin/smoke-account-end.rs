@@ -197,6 +197,8 @@ fn again(kit: &Kit) -> Result<(), Refusal> {
     let limits = Limits {
         // One facet of the maker's outlives it, as long as the keeper has it.
         facets: FACETS - 1,
+        // What was lent to the maker is gone.
+        endpoints: limits().endpoints + 1,
         ..limits()
     };
     let process = kit.start_within("nothing", &limits, &[], &[])?;
@@ -342,7 +344,7 @@ struct Working {
     window: Window,
     /// Of the maker's buffers.
     seen: [Window; 2],
-    /// Sends the memory and the pool on, to nobody who takes them before their maker has ended.
+    /// Sends some of it on, to nobody who takes them before their maker has ended.
     sender: JoinHandle<()>,
     /// How what was begun ended.
     ended: [&'static str; 10],
@@ -406,16 +408,18 @@ fn keep(env: &Env) -> Result<(), Error> {
     )
 }
 
-/// What came of the memory and the pool that were on their way.
+/// What came of the memory, the pool and the endpoint that were on their way.
 fn report_arrived(endpoint: &Endpoint) -> Result<(), Refusal> {
     let mut arrived = take_waiting(endpoint)?.into_iter();
     let mut next = || arrived.next().ok_or(Refusal::NotFound);
     let memory = MemoryObject::from_object(next()?);
     let pool = DmaPool::from_object(next()?);
+    let own = Endpoint::from_object(next()?);
     fact!(
         "end.arrived",
         memory = outcome(&memory.info()),
-        pool = outcome(&pool.info())
+        pool = outcome(&pool.info()),
+        endpoint = outcome(&own.renew())
     );
     Ok(())
 }
@@ -456,7 +460,7 @@ fn hold(state: &Prober, nowhere: &Endpoint, idle: &Endpoint) -> Result<Working, 
     // It is on its way when its maker ends.
     let slow = mint(nowhere, 9, Lifetime::Incarnation)?;
     let pool: DmaPool = held(state, at::POOL)?;
-    let sent = [window.memory().cap(), pool.cap()];
+    let sent = [window.memory().cap(), pool.cap(), endpoint.cap()];
     let sender = spawn_thread(ThreadOptions::default(), move || {
         let _ = slow.take(b"on its way", &sent);
     })?;
