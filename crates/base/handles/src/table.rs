@@ -287,20 +287,27 @@ impl<T, const BITS: u32, const SLOTS: u32> HandleTable<T, BITS, SLOTS> {
     ///
     /// A process is taken down with this in bounded, preemptible steps.
     #[must_use]
+    #[inline]
     pub fn next_live(&self, from: u32, limit: u32) -> (Option<Handle>, Option<u32>) {
-        let end = from.saturating_add(limit).min(self.slot_count());
         if self.live == 0 {
             // However many there were once.
             return (None, None);
         }
         // Most often the next one is: whoever takes a table down starts at its first slot and goes on behind each.
-        if from < end
+        if limit > 0
             && let Some(slot) = self.slots.get(from)
             && matches!(slot.body, Body::Live(_))
         {
             let handle = Handle::compose(from, slot.generation);
             return (Some(handle), Some(from + 1));
         }
+        self.search(from, limit)
+    }
+
+    /// As [`Self::next_live`], where the slot at `from` may be any.
+    #[inline(never)]
+    fn search(&self, from: u32, limit: u32) -> (Option<Handle>, Option<u32>) {
+        let end = from.saturating_add(limit).min(self.slot_count());
         let mut index = from;
         while index < end {
             let stretch = self.slots.stretch(index);
