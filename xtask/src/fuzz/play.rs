@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use auditor::{Audit, Counts, Kernel, Told, audit, parse_registers};
 
-use crate::fuzz::devices;
 use crate::fuzz::qmp::Qmp;
+use crate::fuzz::{cd, devices};
 use crate::project::Project;
 use crate::qemu::{Accel, Firmware, Machine, escape};
 use crate::session::{Echo, End, Session, Waited};
@@ -33,6 +33,8 @@ pub struct Boot<'a> {
     pub cpus: u64,
     /// One instruction after the other; the number stands for every chance outside the guest.
     pub icount: Option<u64>,
+    /// A CD to attach, on a machine of another kind.
+    pub cd: Option<PathBuf>,
     /// What the sabotage kernel leaves out.
     pub point: Option<&'a str>,
     /// Until when.
@@ -80,8 +82,8 @@ impl Played {
     }
 }
 
-/// The device that attackers may claim where every instruction is counted: its answers come by the guest's own clock.
-const BY_GUEST_CLOCK: [&str; 2] = ["-device", "edu"];
+/// The devices that attackers may claim where every instruction is counted: their answers come by the guest's own clock.
+const BY_GUEST_CLOCK: [&str; 4] = ["-device", "edu", "-device", "edu"];
 /// The further ones that they may claim elsewhere.
 const BY_OWN_CLOCK: [&str; 14] = [
     "-drive",
@@ -100,7 +102,8 @@ const BY_OWN_CLOCK: [&str; 14] = [
     "virtio-rng-pci",
 ];
 
-/// The machine, with its memory in a file and a monitor at a socket.
+/// The machine, with its memory in a file and a monitor at a socket. With a CD it is one that has the legacy ports through which the
+/// kernel reads one.
 fn machine(boot: &Boot<'_>, memory: &Path, socket: &Path) -> Result<Machine> {
     let file = escape(memory);
     let mut extra: Vec<OsString> = vec![
@@ -120,16 +123,25 @@ fn machine(boot: &Boot<'_>, memory: &Path, socket: &Path) -> Result<Machine> {
         devices.extend(BY_OWN_CLOCK);
     }
     extra.extend(devices.into_iter().map(OsString::from));
+    if let Some(cd) = &boot.cd {
+        let file = escape(cd);
+        let drive = format!("if=none,id=cd,format=raw,read-only=on,file={file}");
+        let words = ["-drive", &drive, "-device", "ide-cd,drive=cd"];
+        extra.extend(words.map(OsString::from));
+    }
     let point = boot.point.map(|point| format!("sabotage={point}"));
+    let cdrom = (boot.cd.as_ref()).map(|_| format!("cdrom={}", cd::IDENTITY));
+    let words: Vec<String> = point.into_iter().chain(cdrom).collect();
+    let board = if boot.cd.is_some() { "pc" } else { "q35" };
     Ok(Machine {
-        model: "q35,memory-backend=ram".into(),
+        model: format!("{board},memory-backend=ram"),
         smp: u32::try_from(boot.cpus)?,
         memory: format!("{MIB}M"),
         accel: Accel::Tcg,
         firmware: Firmware::Direct {
             loader: boot.loader.to_path_buf(),
             archive: boot.archive.clone(),
-            cmdline: point.unwrap_or_default(),
+            cmdline: words.join(" "),
         },
         disks: Vec::new(),
         gdb: false,

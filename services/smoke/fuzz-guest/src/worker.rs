@@ -250,6 +250,11 @@ impl Attacker {
                 message.set_data(0, stray as *const () as u64);
                 message.set_data(1, pool::address(random) + 4096);
             }
+            // Sectors of the medium that is there, and a few behind it.
+            ("BootMedium", "read") if !random.one_in(4) => {
+                message.set_data(0, random.below(70) | random.below(36) << 32);
+                message.set_data(1, random.below(4) * 2048);
+            }
             ("VirtualMemory", "unmap" | "protect") | ("MemoryObject", "unmap")
                 if !random.one_in(8) =>
             {
