@@ -25,7 +25,7 @@ inventory::submit! {
             SUCCESSOR,
             "@facets.successor-own session=1 earlier=0",
             "@facets.foreign revoke=wrongOwner not_a_facet=wrongKind still=ok",
-            "@facets.closed dropped=1 minted_again=ok",
+            "@facets.closed said=\"most=4 minted_again=ok\"",
         ],
         ..PROGRAM
     }

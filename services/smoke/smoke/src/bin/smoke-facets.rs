@@ -4,11 +4,14 @@
 
 use sdk::Interface;
 use sdk::alloc::vec::Vec;
+use sdk::process::process_spawner::Limits;
 use sdk::{CapArg, Endpoint, Env, Error, Lifetime, NEVER, Object, Refusal, fact};
 use smoke::{Kit, Probe, Prober, give, mint, outcome, probe_at, role, serve_probe, wait_until};
 
 sdk::entry!(main);
 
+/// Facets that somebody may have at once.
+const FACETS: u32 = 4;
 /// `act`: how many notices came for the cookie `word`.
 const NOTICES: u64 = 1;
 /// `act`: which incarnation minted the facet with cookie `word`, of which a notice came as of an earlier one; 0 for none.
@@ -22,6 +25,7 @@ fn main(env: &Env) -> Result<(), Error> {
             let kit = Kit::new(env, "smoke-facets")?;
             Ok(kit.timer.sleep(NEVER)?)
         }
+        Some("minter") => closed(&Kit::new(env, "smoke-facets")?),
         _ => ask(env),
     }
 }
@@ -94,7 +98,20 @@ fn ask(env: &Env) -> Result<(), Error> {
         not_a_facet = outcome(&kind),
         still = outcome(&still)
     );
-    closed(&kit)
+    let limits = Limits {
+        facets: FACETS,
+        ..Limits::default()
+    };
+    let given = [
+        give("processSpawner", &kit.spawner),
+        give("endpointFactory", &kit.endpoints),
+        give("timer", &kit.timer),
+        give("systemInfo", &kit.info),
+    ];
+    let minter = kit.start_within("minter", &limits, &[], &given)?;
+    let ended = kit.ended(&minter)?;
+    fact!("facets.closed", said = ended.text.as_str());
+    Ok(())
 }
 
 /// Nobody hears of a facet whose endpoint is closed, so it is paid for no longer than it is held, whoever holds another one.
@@ -107,11 +124,14 @@ fn closed(kit: &Kit) -> Result<(), Error> {
     while let Ok(facet) = mint(&gone, 1, Lifetime::Durable) {
         facets.push(facet);
     }
+    let most = facets.len();
     drop(gone);
-    facets.truncate(facets.len() - 1);
+    facets.truncate(1);
     let again = mint(&other, 1, Lifetime::Durable);
-    fact!("facets.closed", dropped = 1, minted_again = outcome(&again));
-    Ok(())
+    sdk::exit(
+        0,
+        format_args!("most={most} minted_again={}", outcome(&again)),
+    )
 }
 
 /// A second process holds a facet too: its server hears of the last handle, not of the first one.
