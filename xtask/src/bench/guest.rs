@@ -30,6 +30,13 @@ const HELD_DEVICES: [&str; 6] = [
     "-device",
     "virtio-rng-pci",
 ];
+/// A disk that uses addresses of the bus, and so of a domain where there is one.
+const VIRTIO_DISK: [&str; 4] = [
+    "-drive",
+    "if=none,id=virtio,file=null-co://,file.size=64M,file.read-zeroes=on,format=raw",
+    "-device",
+    "virtio-blk-pci,drive=virtio,iommu_platform=on,disable-legacy=on",
+];
 /// No boot takes longer, however slow the machine is.
 const PATIENCE: Duration = Duration::from_secs(900);
 /// The mark with which the workload begins.
@@ -158,6 +165,9 @@ impl<'a> Bench<'a> {
         }
         if matches!(group, Group::Device | Group::Domain) || group.is_hold() {
             extra.extend(["-device", "edu"].map(OsString::from));
+        }
+        if group == Group::Domain {
+            extra.extend(VIRTIO_DISK.map(OsString::from));
         }
         if group.is_hold() {
             extra.extend(HELD_DEVICES.map(OsString::from));

@@ -8,6 +8,7 @@ mod figures;
 mod group;
 mod guest;
 mod linux;
+mod lookup;
 mod number;
 mod page;
 mod plugin;

@@ -1,7 +1,7 @@
 //! The rows: what each one is, and its budget.
 
 pub use super::group::{Group, Start};
-use super::linux;
+pub use super::lookup::find;
 use crate::image::Shape;
 use crate::image::contents::Loader;
 use crate::qemu::FirmwareKind;
@@ -63,7 +63,7 @@ pub const HOLD_MAX_TWO: &str = "hold_max_two";
 const NONE: [f64; 2] = [0.0, 0.0];
 
 /// All of them, in the order of the table.
-pub const ROWS: [Row; 83] = [
+pub const ROWS: [Row; 86] = [
     // Linux: 1.521 G from reset to its first program; a tenth and three hundredths of that.
     row(
         "boot_user",
@@ -270,6 +270,24 @@ pub const ROWS: [Row; 83] = [
         "dma_submit_32_domain",
         Group::Domain,
         "`dma_submit_32` in a domain",
+        NONE,
+    ),
+    row(
+        "dma_direct",
+        Group::Domain,
+        "the same read by a command that the program writes itself, a doorbell for either",
+        NONE,
+    ),
+    row(
+        "dma_direct_32",
+        Group::Domain,
+        "the same, 32 in a batch",
+        NONE,
+    ),
+    row(
+        "blk_4k_qd1_virtio_domain",
+        Group::Domain,
+        "random 4 KiB read through a BlockSession of a virtio disk in a domain, one at a time",
         NONE,
     ),
     row(
@@ -568,30 +586,3 @@ pub const ROWS: [Row; 83] = [
         NONE,
     ),
 ];
-
-impl Row {
-    /// What Linux needs for its twin, and what that is.
-    pub fn linux(&self) -> Option<(f64, &'static str)> {
-        let found = linux::ROWS.iter().find(|(name, ..)| *name == self.name);
-        found.map(|(_, figure, what)| (*figure, *what))
-    }
-
-    /// Whether the gate measures it: what takes seconds.
-    pub fn is_in_gate(&self) -> bool {
-        self.group.has_marks()
-            || self.group == Group::Boot
-            || [HOLD_MAX, HOLD_MAX_TWO].contains(&self.name)
-    }
-
-    /// Whether a device is waited for in real time: how its completions bunch moves the count from run to run.
-    pub fn waits(&self) -> bool {
-        self.group == Group::Block
-            || self.name.starts_with("dma_submit")
-            || self.name == "driver_restart"
-    }
-}
-
-/// The row called `name`.
-pub fn find(name: &str) -> Option<&'static Row> {
-    ROWS.iter().find(|row| row.name == name)
-}

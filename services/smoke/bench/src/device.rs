@@ -15,6 +15,7 @@ use sdk::{
     EndpointFactory, Env, Error, Interface, Lifetime, MemoryObject, NEVER, Object, ProcessHandle,
     ProcessSpawner, Refusal, Timer, println,
 };
+use smoke_rig::direct::Direct;
 use smoke_rig::{POLLED, nvme};
 
 use crate::mark::{mark, ticks};
@@ -54,7 +55,56 @@ pub fn domain(env: &Env) -> Result<(), Error> {
         .buffer;
     let wait = || timer.sleep(timer.now()?.ns + 5_000_000);
     let names = ["dma_submit_domain", "dma_submit_32_domain"];
-    by_ring(nvme.queues.into_iter().next(), &buffer, wait, names)
+    by_ring(nvme.queues.into_iter().next(), &buffer, wait, names)?;
+    drop(nvme.device);
+    crate::block::virtio(env, "blk_4k_qd1_virtio_domain")?;
+    by_hand(&registry, wait)
+}
+
+/// The same reads by commands that the program writes itself. A doorbell tells of commands and of completions; so at depth, one
+/// goes with each batch.
+fn by_hand(registry: &DeviceRegistry, wait: impl Fn() -> Result<(), Refusal>) -> Result<(), Error> {
+    let nvme = controller(registry, 0)?;
+    let mut direct = Direct::open(&nvme.device, &nvme.pool, (1, POLLED), 64)?;
+    let page = nvme.pool.allocate(PAGE.into(), sdk::Layout::Scattered)?;
+    let read = nvme_format::Command {
+        prp1: direct.address(&page.buffer)?,
+        ..nvme_format::Command::transfer(io::READ, 1, 0, PAGE / 512).ok_or(Refusal::BadArgument)?
+    };
+    let drain = |direct: &mut Direct, mut left: u32, each| -> Result<(), Refusal> {
+        while left > 0 {
+            let Some(done) = direct.take() else {
+                wait()?;
+                continue;
+            };
+            whole(done.status.field(), 0)?;
+            left -= 1;
+            if each {
+                direct.ring()?;
+            }
+        }
+        direct.ring()
+    };
+    measure::<114, 115>("dma_direct", 640, |n| {
+        (0..n / 32).try_for_each(|_| {
+            for _ in 0..32 {
+                direct.push(read);
+                direct.ring()?;
+            }
+            wait()?;
+            drain(&mut direct, 32, true)
+        })
+    })?;
+    measure::<116, 117>("dma_direct_32", 640, |n| {
+        (0..n / 32).try_for_each(|_| {
+            for _ in 0..32 {
+                direct.push(read);
+            }
+            direct.ring()?;
+            wait()?;
+            drain(&mut direct, 32, false)
+        })
+    })
 }
 
 /// A buffer's page comes and goes.
@@ -121,7 +171,7 @@ struct Nvme {
 
 fn controller(registry: &DeviceRegistry, queues: u16) -> Result<Nvme, Refusal> {
     let device = registry.claim("nvme", 0)?.device;
-    nvme::start(&device, queues)?;
+    nvme::start(&device, queues.max(1))?;
     let pool = device.pool(8 << 20)?.pool;
     let queues = (1..=queues)
         .map(|index| Ok(device.queue(nvme::IO, index, 32, POLLED)?.queue))
