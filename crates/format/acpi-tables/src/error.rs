@@ -28,6 +28,8 @@ impl Signature {
     pub const DMAR: Self = Self(*b"DMAR");
     /// IVRS: AMD's I/O virtualisation units.
     pub const IVRS: Self = Self(*b"IVRS");
+    /// VIOT: units that a hypervisor offers.
+    pub const VIOT: Self = Self(*b"VIOT");
 
     /// Wraps four bytes.
     pub const fn new(bytes: [u8; 4]) -> Self {

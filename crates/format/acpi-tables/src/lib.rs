@@ -1,7 +1,7 @@
 //! Readers for static ACPI tables that survive hostile bytes.
 //!
 //! Owns: finding the tables ([`Root`]: RSDP, then XSDT or RSDT), checking a copied table ([`Table`]), and decoding
-//! the MADT, MCFG, FADT, HPET, DMAR and IVRS tables, and the `_S5_` package of a DSDT.
+//! the MADT, MCFG, FADT, HPET, DMAR, IVRS and VIOT tables, and the `_S5_` package of a DSDT.
 //! Source, unless a module says otherwise: ACPI Specification 6.5, chapter 5.
 //!
 //! Physical memory is reached only through [`PhysReader`], which the kernel implements over mappings of its own.
@@ -29,6 +29,7 @@ mod s5;
 mod table;
 #[cfg(test)]
 mod testing;
+mod viot;
 
 pub use dmar::{
     DeviceList, DeviceListKind, DeviceScope, Dmar, DmarCounts, DmarStructure, DmarStructures,
@@ -52,3 +53,4 @@ pub use madt::{
 pub use mcfg::{EcamWindow, EcamWindows, Mcfg};
 pub use s5::{SleepTypes, find_s5};
 pub use table::{HEADER_BYTES, MAX_TABLE_BYTES, Table};
+pub use viot::{PciRange, Viot, ViotNode};

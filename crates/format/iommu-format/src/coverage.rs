@@ -43,7 +43,9 @@ impl Record {
             let means_it = match scope.target {
                 ScopeTarget::Function(one) => one == bdf,
                 ScopeTarget::Below(bridge) => is_below(bdf, bridge, bridges),
-                ScopeTarget::Requesters(first, last) | ScopeTarget::Aliased(first, last, _) => {
+                ScopeTarget::Requesters(first, last)
+                | ScopeTarget::Aliased(first, last, _)
+                | ScopeTarget::Endpoints(first, last, _) => {
                     (first..=last).contains(&bdf.requester_id())
                 }
                 ScopeTarget::IoApic(..) | ScopeTarget::Other => false,

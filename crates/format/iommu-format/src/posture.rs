@@ -226,7 +226,9 @@ impl Record {
         let may_mean = |target| match target {
             ScopeTarget::Function(one) => one == bdf,
             ScopeTarget::Below(bridge) => is_below(bdf, bridge, bridges),
-            ScopeTarget::Requesters(first, last) | ScopeTarget::Aliased(first, last, _) => {
+            ScopeTarget::Requesters(first, last)
+            | ScopeTarget::Aliased(first, last, _)
+            | ScopeTarget::Endpoints(first, last, _) => {
                 (first..=last).contains(&bdf.requester_id())
             }
             ScopeTarget::IoApic(..) | ScopeTarget::Other => false,

@@ -1,8 +1,8 @@
-//! What DMAR and IVRS say, kept for as long as the system runs.
+//! What DMAR, IVRS and VIOT say, kept for as long as the system runs.
 
 use acpi_tables::{
     DeviceEntryKind, DeviceScope, Dmar, DmarStructure, Ivrs, IvrsBlock, Rule, ScopeKind, Scopes,
-    SpecialDevice, TableError,
+    SpecialDevice, TableError, Viot,
 };
 use alloc::vec::Vec;
 use pci_format::{BusNumbers, follow};
@@ -23,12 +23,14 @@ const AMD_REGISTER_BYTES: u64 = 0x4000;
 /// Why tables that are well formed are of no use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unsupported {
-    /// There is a DMAR and an IVRS: the machine cannot have both.
+    /// There are two of DMAR, IVRS and VIOT: which one is true of a function is not certain.
     BothVendors,
     /// The table lists no unit.
     NoUnit,
     /// A unit's list of devices has an entry of a type that is not known: what it covers is not certain.
     UnknownScope,
+    /// A unit serves functions of several segments: it is known by one.
+    Segments,
 }
 
 impl Unsupported {
@@ -38,6 +40,7 @@ impl Unsupported {
             Self::BothVendors => "both-vendors",
             Self::NoUnit => "no-unit",
             Self::UnknownScope => "unknown-scope",
+            Self::Segments => "segments",
         }
     }
 }
@@ -81,6 +84,8 @@ pub enum ScopeTarget {
     Requesters(u16, u16),
     /// The functions with these requester ids, first and last, whose requests carry the third id instead.
     Aliased(u16, u16, u16),
+    /// The functions with these requester ids, first and last, and what a virtio-iommu calls the first of them.
+    Endpoints(u16, u16, u32),
     /// The I/O APIC of this id, whose messages carry this requester id.
     IoApic(u8, u16),
     /// Something else that is no PCI function: an HPET, a device with an ACPI name, an I/O APIC on a path that leads nowhere.
@@ -107,6 +112,17 @@ pub struct RangeRecord {
     pub last: u64,
 }
 
+/// The tables that firmware may have, each as its reader found it; `None` is one that is not there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FirmwareTables<'a> {
+    /// Intel's.
+    pub dmar: Option<Result<Dmar<'a>, TableError>>,
+    /// AMD's.
+    pub ivrs: Option<Result<Ivrs<'a>, TableError>>,
+    /// A hypervisor's.
+    pub viot: Option<Result<Viot<'a>, TableError>>,
+}
+
 /// Everything that is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
@@ -120,7 +136,7 @@ pub struct Record {
     pub ranges: Vec<RangeRecord>,
     /// Structures or entries of a type that is not decoded, and was skipped.
     pub unknown: usize,
-    /// Firmware says that interrupts can be remapped. AMD's table has no word on it: every unit can.
+    /// Firmware says that interrupts can be remapped. AMD's table has no word on it: every unit can. A virtio-iommu cannot.
     pub interrupts: bool,
 }
 
@@ -137,21 +153,21 @@ impl Record {
 
     /// Keeps what the tables say; `Err` is a table that is there and broke a rule. Paths are followed through
     /// `bridges`.
-    pub fn new(
-        dmar: Option<Result<Dmar<'_>, TableError>>,
-        ivrs: Option<Result<Ivrs<'_>, TableError>>,
-        bridges: &[BusNumbers],
-    ) -> Self {
+    pub fn new(tables: FirmwareTables<'_>, bridges: &[BusNumbers]) -> Self {
         let mut record = Self::ABSENT;
-        record.discovery = match (dmar, ivrs) {
-            (None, None) => Discovery::Absent,
-            (Some(Err(error)), _) | (_, Some(Err(error))) => match error.rule {
-                Rule::TooMany => Discovery::Capped,
-                _ => Discovery::Malformed(error),
-            },
-            (Some(Ok(_)), Some(Ok(_))) => Discovery::Unsupported(Unsupported::BothVendors),
-            (Some(Ok(dmar)), None) => record.keep_dmar(&dmar, bridges),
-            (None, Some(Ok(ivrs))) => record.keep_ivrs(&ivrs),
+        let FirmwareTables { dmar, ivrs, viot } = tables;
+        record.discovery = match (dmar, ivrs, viot) {
+            (None, None, None) => Discovery::Absent,
+            (Some(Err(error)), ..) | (_, Some(Err(error)), _) | (.., Some(Err(error))) => {
+                match error.rule {
+                    Rule::TooMany => Discovery::Capped,
+                    _ => Discovery::Malformed(error),
+                }
+            }
+            (Some(Ok(dmar)), None, None) => record.keep_dmar(&dmar, bridges),
+            (None, Some(Ok(ivrs)), None) => record.keep_ivrs(&ivrs),
+            (None, None, Some(Ok(viot))) => record.keep_viot(&viot),
+            _ => Discovery::Unsupported(Unsupported::BothVendors),
         };
         record
     }
@@ -324,6 +340,8 @@ fn resolve(segment: u16, scope: &DeviceScope<'_>, bridges: &[BusNumbers]) -> Sco
         ScopeKind::Unknown(_) => ScopeTarget::Unresolved,
     }
 }
+
+mod viot;
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,11 @@ pub enum Vendor {
         /// Offset of the capability.
         capability_offset: u16,
     },
+    /// A virtio-iommu, listed by VIOT: its function, where it is one.
+    Virtio {
+        /// Where its registers are told of; `None` where it is no PCI function.
+        function: Option<units::Bdf>,
+    },
 }
 
 impl Vendor {
@@ -20,7 +25,13 @@ impl Vendor {
         match self {
             Self::Intel => "vt-d",
             Self::Amd { .. } => "amd-vi",
+            Self::Virtio { .. } => "virtio-iommu",
         }
+    }
+
+    /// Whether such units judge interrupts too. Below others any function can raise any.
+    pub const fn judges_interrupts(self) -> bool {
+        !matches!(self, Self::Virtio { .. })
     }
 }
 
@@ -62,6 +73,8 @@ pub enum UnitFault {
     Capability,
     /// The capability and the table say different things of where the registers are.
     Address,
+    /// It does not offer what it would be driven by.
+    Features,
 }
 
 impl UnitFault {
@@ -77,6 +90,7 @@ impl UnitFault {
             Self::RegisterRange => "register-range",
             Self::Capability => "capability",
             Self::Address => "address",
+            Self::Features => "features",
         }
     }
 }

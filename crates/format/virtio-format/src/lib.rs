@@ -9,7 +9,11 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod blk;
+pub mod iommu;
 pub mod net;
 pub mod registers;
 pub mod ring;
@@ -28,6 +32,8 @@ pub mod id {
     pub const BLK: u16 = 0x1042;
     /// Entropy source.
     pub const RNG: u16 = 0x1044;
+    /// Unit that translates for other functions.
+    pub const IOMMU: u16 = 0x1057;
 
     /// Whether the id promises the legacy interface (4.1.2.1).
     pub const fn is_transitional(device: u16) -> bool {

@@ -131,7 +131,10 @@ fn acpi() -> Vec<Seed> {
     hpet.extend_from_slice(&0xfed0_0000u64.to_le_bytes());
     hpet.extend_from_slice(&[0, 0x80, 0, 0]);
     let dsdt = b"\x10\x20\\_SB_\x08_S5_\x12\x06\x04\x0a\x05\x0a\x05\0\0".to_vec();
-    let parts: [(&str, u8, &[u8]); 7] = [
+    let mut viot = vec![2, 0, 48, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    viot.extend_from_slice(&[3, 0, 16, 0, 0, 0, 0x18, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    viot.extend(words16(&[1, 24, 0, 0, 0, 0, 0, 0xff, 48, 0, 0, 0]));
+    let parts: [(&str, u8, &[u8]); 8] = [
         ("madt", 0, &madt),
         ("mcfg", 1, &mcfg),
         ("fadt", 2, &fadt),
@@ -139,6 +142,7 @@ fn acpi() -> Vec<Seed> {
         ("dmar", 4, &dmar),
         ("ivrs", 5, &ivrs),
         ("dsdt", 6, &dsdt),
+        ("viot", 8, &viot),
     ];
     let mut seeds: Vec<Seed> = parts
         .into_iter()

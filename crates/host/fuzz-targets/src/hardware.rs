@@ -2,9 +2,11 @@
 
 use acpi_tables::{
     Dmar, DmarStructure, Fadt, Hpet, Ivrs, IvrsBlock, Madt, Mcfg, PhysReader, ReadError, Root,
-    Rsdp, Signature, Table, find_s5,
+    Rsdp, Signature, Table, Viot, ViotNode, find_s5,
 };
-use iommu_format::{Activation, Backend, Policy, Probe, Record, amd, decide, intel};
+use iommu_format::{
+    Activation, Backend, FirmwareTables, Policy, Probe, Record, amd, decide, intel,
+};
 use mp_tables::{MpTable, find_table};
 use pci_format::{
     AdvancedFeatures, BarSet, BusNumbers, CapabilityList, ConfigAccess, ConfigFilter,
@@ -14,8 +16,8 @@ use pci_format::{
 };
 use units::Bdf;
 
-const SIGNATURES: [&[u8; 4]; 8] = [
-    b"APIC", b"MCFG", b"FACP", b"HPET", b"DMAR", b"IVRS", b"DSDT", b"XSDT",
+const SIGNATURES: [&[u8; 4]; 9] = [
+    b"APIC", b"MCFG", b"FACP", b"HPET", b"DMAR", b"IVRS", b"DSDT", b"XSDT", b"VIOT",
 ];
 
 /// The first byte says which table, and, in bit 7, that the rest is a whole table with its header as it is. Else a
@@ -24,7 +26,7 @@ pub fn acpi(data: &[u8]) -> bool {
     let Some((selector, rest)) = data.split_first() else {
         return false;
     };
-    let signature = SIGNATURES[usize::from(selector & 7)];
+    let signature = SIGNATURES[usize::from(selector & 0x7f) % SIGNATURES.len()];
     let bytes = match selector & 0x80 {
         0 => sealed(signature, rest),
         _ => rest.to_vec(),
@@ -67,9 +69,15 @@ fn read_table(bytes: &[u8]) -> bool {
     if let Ok(table) = Table::parse(bytes, Signature::DSDT) {
         taken |= find_s5(&table).is_ok_and(|found| found.is_some());
     }
+    taken | read_units(bytes)
+}
+
+/// Whether some reader takes the table as one of remapping units.
+fn read_units(bytes: &[u8]) -> bool {
     let dmar = Dmar::parse(bytes);
     let ivrs = Ivrs::parse(bytes);
-    taken |= dmar.is_ok() | ivrs.is_ok();
+    let viot = Viot::parse(bytes);
+    let taken = dmar.is_ok() | ivrs.is_ok() | viot.is_ok();
     if let Ok(dmar) = &dmar {
         let scopes = dmar.structures().map(|one| match one {
             DmarStructure::Unit(unit) => unit.scopes.count(),
@@ -86,10 +94,27 @@ fn read_table(bytes: &[u8]) -> bool {
         });
         assert_eq!(entries.sum::<usize>(), ivrs.counts().device_entries);
     }
+    if let Ok(viot) = &viot {
+        let units = viot
+            .nodes()
+            .filter(|(_, node)| matches!(node, ViotNode::PciUnit(..) | ViotNode::MmioUnit(_)));
+        assert!(units.count() <= viot.nodes().count());
+    }
     for record in [
-        Record::new(Some(dmar), None, &[]),
-        Record::new(None, Some(ivrs), &[]),
+        FirmwareTables {
+            dmar: Some(dmar),
+            ..FirmwareTables::default()
+        },
+        FirmwareTables {
+            ivrs: Some(ivrs),
+            ..FirmwareTables::default()
+        },
+        FirmwareTables {
+            viot: Some(viot),
+            ..FirmwareTables::default()
+        },
     ] {
+        let record = Record::new(record, &[]);
         for bdf in [0, 0x10, 0x1_00ff] {
             record.cover(Bdf::from_u32(bdf), &[]);
         }

@@ -45,9 +45,9 @@ impl TranslationProof for Forgotten {}
 pub struct Books {
     /// Pages that its ledger had as mapped, less those that were given back since.
     pub mapped: u64,
-    /// Entries for pages that were written, less those that were taken out.
+    /// Entries for pages that were written, less those that were taken out; of a unit without tables, pages.
     pub written: u64,
-    /// Entries for pages that its tables held when they were freed.
+    /// Entries for pages that its tables held when they were freed; pages that a unit without tables answered to have mapped.
     pub found: u64,
     /// Entries for pages of 2 MiB that were written, whatever became of them.
     pub large: u64,
@@ -142,9 +142,8 @@ impl Domain {
         // Nobody else has it yet; what can fail here leaves nothing behind.
         let fresh = Arc::get_mut(&mut domain).ok_or(Refusal::NoMemory)?;
         let (id, root) = fresh.furnish(window)?;
-        let to = Led { root, domain: id };
         let led = unit
-            .lead(source, Some(to))
+            .lead(source, id, root)
             .and_then(|()| unit.announce(&[Forget::Blocked(source), Forget::Domain(id)]));
         if let Err(refusal) = led {
             while domain.end().is_ok() && domain.shed() {}
@@ -153,8 +152,8 @@ impl Domain {
         Ok(domain)
     }
 
-    /// Gives a new domain its first table and its number.
-    fn furnish(&mut self, window: Window) -> Result<(DomainId, Table), Refusal> {
+    /// Gives a new domain its first table, where its unit reads any, and its number.
+    fn furnish(&mut self, window: Window) -> Result<(DomainId, Option<Table>), Refusal> {
         let unit = self.unit;
         let mut guard = self.state.lock();
         let State {
@@ -222,6 +221,10 @@ impl Domain {
                 _ => return false,
             }
         };
+        // What a unit keeps itself cannot be read back.
+        let Some(root) = root else {
+            return false;
+        };
         let to = Led {
             root,
             domain: self.id,
@@ -288,7 +291,8 @@ impl Domain {
             Ok(()) => Ok(iova),
             Err(refusal) => {
                 // What was written of it goes again, and the device may have used it.
-                let left = self.unmap(iova, pages, look).is_err().then_some(iova);
+                let unmapped = self.unmap_written(iova, (pages, done), look);
+                let left = unmapped.is_err().then_some(iova);
                 Err(NotMapped { refusal, left })
             }
         }
@@ -305,6 +309,10 @@ impl Domain {
         let large = LARGE_PAGES * PAGE_BYTES;
         let at = iova + from * PAGE_BYTES;
         let first = physical(from).ok_or(Refusal::OutOfRange)?;
+        if self.unit.levels().is_none() {
+            let run = in_one_piece(physical, (from, first), left.min(LARGE_PAGES));
+            return self.map_run((at, first), run, access);
+        }
         // Looked at before the lock is taken: it is the longer part.
         let is_large = left >= LARGE_PAGES
             && (at | first).is_multiple_of(large)
@@ -341,12 +349,37 @@ impl Domain {
         Ok(step)
     }
 
+    /// Has a unit without tables map some pages, and says how many.
+    fn map_run(&self, at: (u64, u64), pages: u64, access: Access) -> Result<u64, Refusal> {
+        let mut state = self.state.lock();
+        if state.ended {
+            return Err(Refusal::Revoked);
+        }
+        sabotage!(LEAVE_DEVICE_OPEN => return Ok(pages));
+        self.unit.map_run(self.id, at, (pages, access))?;
+        state.books.written += pages;
+        Ok(pages)
+    }
+
     /// Ends that a run is mapped, and returns once the unit has forgotten it.
     ///
     /// # Errors
     /// `DeviceError`: the unit does not answer.
     pub fn unmap(&self, iova: u64, pages: u64, look: impl FnMut()) -> Result<Forgotten, Refusal> {
-        self.clear_entries(iova, pages, look);
+        self.unmap_written(iova, (pages, pages), look)
+    }
+
+    /// As [`Self::unmap`], of a run of which so many pages from the first on were written.
+    fn unmap_written(
+        &self,
+        iova: u64,
+        (pages, written): (u64, u64),
+        look: impl FnMut(),
+    ) -> Result<Forgotten, Refusal> {
+        match self.unit.levels() {
+            Some(_) => self.clear_entries(iova, pages, look),
+            None => self.note_cleared(written),
+        }
         let unmapped = {
             let mut state = self.state.lock();
             let State {
@@ -372,7 +405,14 @@ impl Domain {
             iova,
             pages,
         };
-        let mut commands: &[Forget] = &[self.run(iova, pages)];
+        let told = match self.unit.levels() {
+            Some(_) => pages,
+            None => written,
+        };
+        let mut commands: &[Forget] = &[self.run(iova, told)];
+        if told == 0 {
+            commands = &[];
+        }
         if sabotage!(SKIP_IOTLB_FLUSH) {
             commands = &[];
         }
@@ -420,6 +460,14 @@ impl Domain {
         }
     }
 
+    /// Notes that a unit without tables is to have some pages no more.
+    fn note_cleared(&self, pages: u64) {
+        let mut state = self.state.lock();
+        if !state.ended {
+            state.books.written = state.books.written.saturating_sub(pages);
+        }
+    }
+
     /// Blocks the function, and ends everything that the domain maps.
     ///
     /// # Errors
@@ -433,7 +481,8 @@ impl Domain {
         };
         books.mapped = one.mapped_pages();
         state.ended = true;
-        self.unit.lead(self.source(), None)?;
+        self.unit.block(self.source())?;
+        state.entries = self.unit.pages_of(self.id);
         one.end(&self.unit.clock);
         let forget = [
             Forget::Function {

@@ -86,10 +86,13 @@ pub fn write_on(
 ) -> fmt::Result {
     let line = evidence::write_fact(sink, "iommu.on").stable("number", u32::from(number));
     match outcome {
-        Ok(unit) => line
-            .stable("state", "translating")
-            .stable("levels", u32::from(unit.levels().count()))
-            .end(),
+        Ok(unit) => {
+            let line = line.stable("state", "translating");
+            match unit.levels() {
+                Some(levels) => line.stable("levels", u32::from(levels.count())).end(),
+                None => line.end(),
+            }
+        }
         Err(why) => line
             .stable("state", "failed")
             .stable("reason", why.name())

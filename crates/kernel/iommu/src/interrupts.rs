@@ -75,6 +75,8 @@ pub(crate) enum Interrupts {
     },
     /// AMD-Vi: one for each requester id that has an interrupt.
     Amd(Vec<OwnTable>),
+    /// None: the unit judges no interrupts, and nobody asks it for an entry.
+    None,
 }
 
 /// The frames of a VT-d unit's table, which stay for good.
@@ -97,6 +99,7 @@ impl Interrupts {
         match self {
             Self::Vtd { entries, .. } => entries.count(),
             Self::Amd(all) => all.iter().map(|one| one.entries.count()).sum(),
+            Self::None => 0,
         }
     }
 
@@ -106,6 +109,7 @@ impl Interrupts {
             (Self::Vtd { entries, .. }, _) => entries.take(),
             (Self::Amd(all), Some(amd)) => own_table(all, unit, amd, source)?.entries.take(),
             (Self::Amd(_), None) => return Err(Refusal::DeviceError),
+            (Self::None, _) => return Err(Refusal::NotSupported),
         };
         index.map_err(|_| Refusal::Exhausted)
     }
@@ -157,6 +161,7 @@ impl Interrupts {
                 let freed = entries.forget(cleared, &receipt);
                 freed.map_err(|_| Refusal::DeviceError)
             }
+            Self::None => Err(Refusal::NotSupported),
         }
     }
 
@@ -264,6 +269,7 @@ impl Unit {
         let absent = match self.kind {
             Kind::Vtd(_) => Words::Vtd(vtd::InterruptEntry::ABSENT),
             Kind::Amd(_) => Words::Amd(amd::InterruptEntry::ABSENT),
+            Kind::Virtio(_) => return Err(Refusal::NotSupported),
         };
         let mut all = self.interrupts.lock();
         if !sabotage!(LEAVE_ENTRY) {
@@ -290,7 +296,8 @@ impl Unit {
                 let vtd::Message { address, data } = vtd::message(Handle(entry.index));
                 (address, data)
             }
-            Kind::Amd(_) => (0xfee0_0000, amd::message_data(entry.index)),
+            // Of a virtio-iommu nobody has an entry.
+            Kind::Amd(_) | Kind::Virtio(_) => (0xfee0_0000, amd::message_data(entry.index)),
         }
     }
 
@@ -303,10 +310,10 @@ impl Unit {
             (Kind::Vtd(_), Trigger::Level) => {
                 vtd::io_apic_entry(Handle(entry.index), vector, vtd::Trigger::Level, polarity)
             }
-            (Kind::Amd(_), Trigger::Edge) => {
+            (Kind::Amd(_) | Kind::Virtio(_), Trigger::Edge) => {
                 amd::io_apic_entry(entry.index, amd::Trigger::Edge, polarity)
             }
-            (Kind::Amd(_), Trigger::Level) => {
+            (Kind::Amd(_) | Kind::Virtio(_), Trigger::Level) => {
                 amd::io_apic_entry(entry.index, amd::Trigger::Level, polarity)
             }
         }
@@ -347,6 +354,7 @@ impl Unit {
                 }
                 Words::Vtd(words.words())
             }
+            Kind::Virtio(_) => return Err(Refusal::NotSupported),
             Kind::Amd(_) => Words::Amd(
                 amd::InterruptEntry {
                     destination: short()?,
@@ -364,7 +372,7 @@ impl Unit {
     /// Makes a new entry visible to a unit that may remember that nothing was there.
     fn announce_entry(&self, entry: Entry) -> Result<(), Refusal> {
         match &self.kind {
-            Kind::Vtd(_) => self.announce(&[forget(entry)]),
+            Kind::Vtd(_) | Kind::Virtio(_) => self.announce(&[forget(entry)]),
             // Whether it remembers what refuses is not said, and the table may be new.
             Kind::Amd(_) => self.announce(&[function(entry), forget(entry)]),
         }

@@ -32,6 +32,7 @@ mod queue;
 mod tables;
 mod terms;
 mod unit;
+mod virtio;
 mod vtd;
 
 use alloc::boxed::Box;
@@ -45,6 +46,8 @@ use mmio::Registers;
 use pci_format::ConfigAccess;
 use sabotage::sabotage;
 use units::Bdf;
+
+use crate::virtio::{Transport, Virtio};
 
 pub use domain::{Books, Domain, Forgotten, NotMapped};
 pub use facts::{Fault, Wanted, write_coverage, write_fault, write_on, write_table, write_unit};
@@ -69,6 +72,8 @@ enum Place {
     Unusable,
     /// It was looked at.
     Seen(Seen),
+    /// A virtio-iommu was looked at.
+    SeenVirtio(Transport),
     /// It is on.
     On(&'static Unit),
 }
@@ -97,7 +102,7 @@ impl Units {
     #[expect(clippy::disallowed_methods, reason = "boot: units are read once")]
     pub fn look(
         record: &mut Record,
-        config: &dyn ConfigAccess,
+        config: &mut dyn ConfigAccess,
         map: MapFn,
         in_memory: &dyn Fn(u64, u64) -> bool,
     ) -> Self {
@@ -108,7 +113,7 @@ impl Units {
         for unit in &mut record.units {
             let looked = look_at(unit, config, map, in_memory);
             let (status, registers) = match looked {
-                Ok((found, seen)) => (UnitStatus::Verified(found), Place::Seen(seen)),
+                Ok((found, place)) => (UnitStatus::Verified(found), place),
                 Err(fault) => (UnitStatus::Refused(fault), Place::Unusable),
             };
             unit.status = status;
@@ -118,28 +123,38 @@ impl Units {
     }
 
     /// Turns a verified unit on. From then on every function below it is blocked that has no domain, and every interrupt that
-    /// has no entry. `ids`: how wide the identifiers of local APICs are.
+    /// has no entry, where the unit judges interrupts. `ids`: how wide the identifiers of local APICs are. A unit that is a function
+    /// itself is made bus master.
     ///
     /// # Errors
     /// Those of [`NotOn`]: the unit may be on, and is never used.
     #[expect(clippy::disallowed_methods, reason = "boot: units stay for good")]
     pub fn turn_on(
         &mut self,
+        record: &Record,
+        config: &mut dyn ConfigAccess,
         unit: u8,
         ids: ApicIds,
         now_ns: fn() -> u64,
     ) -> Result<&'static Unit, NotOn> {
+        let vendor = record.units.get(usize::from(unit)).map(|one| one.vendor);
         let place = self.0.get_mut(usize::from(unit)).ok_or(NotOn::Unseen)?;
-        let seen = match core::mem::replace(place, Place::Unusable) {
-            Place::Seen(seen) => seen,
-            other => {
+        let on = match (core::mem::replace(place, Place::Unusable), vendor) {
+            (Place::Seen(seen), Some(Vendor::Intel)) => {
+                Unit::vtd(unit, seen.registers, ids, now_ns)
+            }
+            (Place::Seen(seen), Some(Vendor::Amd { .. })) => {
+                Unit::amd(unit, seen.registers, seen.absent, now_ns)
+            }
+            (Place::SeenVirtio(seen), Some(Vendor::Virtio { function: Some(at) })) => {
+                let endpoints = record.endpoints(unit).collect();
+                let on = Virtio::turn_on(seen, at, endpoints, config, now_ns);
+                on.map(|(virtio, requests)| Unit::virtio(unit, virtio, requests))
+            }
+            (other, _) => {
                 *place = other;
                 return Err(NotOn::Unseen);
             }
-        };
-        let on = match seen.vendor {
-            Vendor::Intel => Unit::vtd(unit, seen.registers, ids, now_ns),
-            Vendor::Amd { .. } => Unit::amd(unit, seen.registers, seen.absent, now_ns),
         };
         let on: &'static Unit = Box::leak(Box::new(on?));
         *place = Place::On(on);
@@ -150,7 +165,7 @@ impl Units {
     pub fn on(&self, unit: u8) -> Option<&'static Unit> {
         match self.0.get(usize::from(unit))? {
             Place::On(unit) => Some(unit),
-            Place::Seen(_) | Place::Unusable => None,
+            Place::Seen(_) | Place::SeenVirtio(_) | Place::Unusable => None,
         }
     }
 
@@ -159,7 +174,7 @@ impl Units {
         let unit = match self.0.get(unit)? {
             Place::Seen(unit) => unit,
             Place::On(unit) => return unit.status(),
-            Place::Unusable => return None,
+            Place::SeenVirtio(_) | Place::Unusable => return None,
         };
         match unit.vendor {
             Vendor::Intel => {
@@ -169,6 +184,7 @@ impl Units {
                     faults: unit.intel(intel::Register::FaultStatus)?,
                 })
             }
+            Vendor::Virtio { .. } => None,
             Vendor::Amd { .. } => Some(Status {
                 translating: unit.amd(amd_vi::Register::Control)? & 1 != 0,
                 faults: unit.amd(amd_vi::Register::Status)?,
@@ -206,6 +222,8 @@ impl Seen {
                 };
                 intel::judge(&values, self.registers.len() as u64)
             }
+            // These have registers of their own.
+            Vendor::Virtio { .. } => Err(UnitFault::Capability),
             Vendor::Amd { .. } => amd_vi::judge(&amd_vi::Values {
                 control: self.amd(amd_vi::Register::Control).ok_or(outside)?,
                 features: self
@@ -218,10 +236,14 @@ impl Seen {
 
 fn look_at(
     unit: &UnitRecord,
-    config: &dyn ConfigAccess,
+    config: &mut dyn ConfigAccess,
     map: MapFn,
     in_memory: &dyn Fn(u64, u64) -> bool,
-) -> Result<(Capabilities, Seen), UnitFault> {
+) -> Result<(Capabilities, Place), UnitFault> {
+    if let Vendor::Virtio { function } = unit.vendor {
+        let (found, transport) = virtio::look(function, config, map, in_memory)?;
+        return Ok((found, Place::SeenVirtio(transport)));
+    }
     if in_memory(unit.base, unit.register_bytes) {
         return Err(UnitFault::InMemory);
     }
@@ -247,9 +269,9 @@ fn look_at(
     };
     let judged = unit.judge();
     if judged.is_err() && sabotage!(BELIEVE_UNIT) {
-        return Ok((Capabilities::default(), unit));
+        return Ok((Capabilities::default(), Place::Seen(unit)));
     }
-    Ok((judged?, unit))
+    Ok((judged?, Place::Seen(unit)))
 }
 
 /// Reads the capability that the table names.
@@ -281,3 +303,5 @@ mod recall;
 mod tests;
 #[cfg(test)]
 mod unit_tests;
+#[cfg(test)]
+mod virtio_tests;

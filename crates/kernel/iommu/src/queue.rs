@@ -10,6 +10,10 @@ use sabotage::sabotage;
 
 use crate::memory::{Caches, page};
 
+mod requests;
+
+pub(crate) use requests::Requests;
+
 /// How long a unit may take for what it was told, whatever is on its way to memory.
 const DEADLINE_NS: u64 = 100_000_000;
 /// The ring takes one page: 2^8 places of 16 bytes.
@@ -55,7 +59,7 @@ impl From<OutOfRegion> for NoAnswer {
     }
 }
 
-/// Shows that a unit has done all that it was told.
+/// Shows that a unit has done all that it was told: made where a unit was seen to answer, here and in `requests`.
 pub(crate) struct Done(());
 
 impl domain_ledger::WaitProof for Done {}

@@ -13,6 +13,8 @@ pub(crate) enum Reader {
     Vtd,
     /// AMD-Vi.
     Amd,
+    /// Nobody's.
+    Nobody,
 }
 
 /// The tables of one domain.
@@ -22,6 +24,8 @@ pub(crate) enum Tables {
     Vtd(PageTables<SecondStage>),
     /// Of an AMD-Vi unit.
     Amd(PageTables<HostPages>),
+    /// None: the unit is told of each mapping, and keeps it itself.
+    Remote,
 }
 
 impl Tables {
@@ -30,14 +34,16 @@ impl Tables {
         match reader {
             Reader::Vtd => PageTables::new(memory, geometry).map(Self::Vtd),
             Reader::Amd => PageTables::new(memory, geometry).map(Self::Amd),
+            Reader::Nobody => Some(Self::Remote),
         }
     }
 
     /// Returns the first table.
-    pub(crate) const fn root(&self) -> Table {
+    pub(crate) const fn root(&self) -> Option<Table> {
         match self {
-            Self::Vtd(tables) => tables.root(),
-            Self::Amd(tables) => tables.root(),
+            Self::Vtd(tables) => Some(tables.root()),
+            Self::Amd(tables) => Some(tables.root()),
+            Self::Remote => None,
         }
     }
 
@@ -46,6 +52,7 @@ impl Tables {
         match self {
             Self::Vtd(tables) => tables.map(memory, run),
             Self::Amd(tables) => tables.map(memory, run),
+            Self::Remote => Err(MapRefusal::Range),
         }
     }
 
@@ -54,6 +61,7 @@ impl Tables {
         let found = match self {
             Self::Vtd(tables) => tables.translate(memory, iova),
             Self::Amd(tables) => tables.translate(memory, iova),
+            Self::Remote => None,
         };
         found.map(|found| found.physical)
     }
@@ -63,6 +71,7 @@ impl Tables {
         match self {
             Self::Vtd(tables) => tables.room(memory, iova),
             Self::Amd(tables) => tables.room(memory, iova),
+            Self::Remote => 0,
         }
     }
 
@@ -71,6 +80,7 @@ impl Tables {
         match self {
             Self::Vtd(tables) => tables.unmap_page(memory, iova),
             Self::Amd(tables) => tables.unmap_page(memory, iova),
+            Self::Remote => 0,
         }
     }
 }

@@ -61,7 +61,7 @@ fn look(units: &[UnitRecord]) -> (Record, Units) {
         ..Record::ABSENT
     };
     let in_memory = |start: u64, bytes: u64| start < 0x1000_0000 && bytes > 0;
-    let units = Units::look(&mut record, &Space, map, &in_memory);
+    let units = Units::look(&mut record, &mut Space, map, &in_memory);
     (record, units)
 }
 
@@ -122,7 +122,9 @@ fn an_incomplete_record_is_not_looked_at() {
         units: vec![unit(Vendor::Intel, 0xfed9_0000, 4096)],
         ..Record::ABSENT
     };
-    let units = Units::look(&mut record, &Space, |_, _| unreachable!(), &|_, _| false);
+    let units = Units::look(&mut record, &mut Space, |_, _| unreachable!(), &|_, _| {
+        false
+    });
     assert_eq!(record.units[0].status, UnitStatus::Unread);
     assert_eq!(units.status(0), None);
 }

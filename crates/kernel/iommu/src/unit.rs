@@ -6,17 +6,20 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use cpu::Lock;
 use domain_ledger::{FlushClock, IotlbReceipt, Numbers, Scope};
 use iommu_tables::vtd::register::ApicIds;
-use iommu_tables::{Geometry, Levels};
+use iommu_tables::{Access, DomainId, Geometry, Levels, Table};
 use mmio::Registers;
 use ring_abi::Refusal;
+use sabotage::sabotage;
+use virtio_format::iommu::Status as Answer;
 
 use crate::amd::Amd;
 use crate::facts::Fault;
 use crate::interrupts::Interrupts;
 use crate::memory::Caches;
-use crate::queue::{Done, NoAnswer, Queue};
+use crate::queue::{Done, NoAnswer, Queue, Requests};
 use crate::tables::Reader;
 use crate::terms::{Absent, FaultCounts, Forget, Hush, Led, NotOn, Tells};
+use crate::virtio::Virtio;
 use crate::vtd::Vtd;
 
 /// What a vendor's units do in their own way.
@@ -24,12 +27,22 @@ use crate::vtd::Vtd;
 pub(crate) enum Kind {
     Vtd(Vtd),
     Amd(Amd),
+    Virtio(Virtio),
+}
+
+/// How it is told.
+#[derive(Debug)]
+enum Told {
+    /// By commands, and one behind them that is answered.
+    Ring(Queue),
+    /// By requests that are answered one by one.
+    Requests(Requests),
 }
 
 impl Kind {
     pub(crate) const fn amd(&self) -> Option<&Amd> {
         match self {
-            Self::Vtd(_) => None,
+            Self::Vtd(_) | Self::Virtio(_) => None,
             Self::Amd(unit) => Some(unit),
         }
     }
@@ -42,7 +55,7 @@ pub struct Unit {
     pub(crate) clock: FlushClock,
     pub(crate) numbers: Lock<Numbers>,
     pub(crate) interrupts: Lock<Interrupts>,
-    queue: Lock<Queue>,
+    told: Lock<Told>,
     lost: AtomicBool,
     faults: FaultCounts,
 }
@@ -64,7 +77,7 @@ impl Unit {
         Ok(Self::over(
             number,
             Kind::Vtd(unit),
-            queue,
+            Told::Ring(queue),
             domains,
             interrupts,
         ))
@@ -83,16 +96,24 @@ impl Unit {
         let (unit, queue) = Amd::turn_on(registers, absent, now_ns)?;
         let interrupts = Interrupts::Amd(Vec::new());
         let kind = Kind::Amd(unit);
-        Ok(Self::over(number, kind, queue, Amd::DOMAINS, interrupts))
+        let told = Told::Ring(queue);
+        Ok(Self::over(number, kind, told, Amd::DOMAINS, interrupts))
     }
 
-    fn over(number: u8, kind: Kind, queue: Queue, domains: u32, interrupts: Interrupts) -> Self {
+    /// A virtio-iommu that is on, with what it is asked through.
+    pub(crate) fn virtio(number: u8, unit: Virtio, requests: Requests) -> Self {
+        let domains = unit.domains();
+        let told = Told::Requests(requests);
+        Self::over(number, Kind::Virtio(unit), told, domains, Interrupts::None)
+    }
+
+    fn over(number: u8, kind: Kind, told: Told, domains: u32, interrupts: Interrupts) -> Self {
         Self {
             kind,
             clock: FlushClock::new(number),
             numbers: Lock::new(Numbers::new(domains)),
             interrupts: Lock::new(interrupts),
-            queue: Lock::new(queue),
+            told: Lock::new(told),
             lost: AtomicBool::new(false),
             faults: FaultCounts::default(),
         }
@@ -103,6 +124,7 @@ impl Unit {
         match &self.kind {
             Kind::Vtd(unit) => unit.status(),
             Kind::Amd(unit) => unit.status(),
+            Kind::Virtio(unit) => unit.status(),
         }
     }
 
@@ -126,12 +148,21 @@ impl Unit {
         match &self.kind {
             Kind::Vtd(unit) => unit.geometry(),
             Kind::Amd(_) => Amd::GEOMETRY,
+            Kind::Virtio(_) => Virtio::GEOMETRY,
         }
     }
 
-    /// Depth of its domains' tables.
-    pub const fn levels(&self) -> Levels {
-        self.geometry().levels
+    /// Depth of its domains' tables, where it reads any.
+    pub const fn levels(&self) -> Option<Levels> {
+        match &self.kind {
+            Kind::Virtio(_) => None,
+            Kind::Vtd(_) | Kind::Amd(_) => Some(self.geometry().levels),
+        }
+    }
+
+    /// Whether it judges interrupts too.
+    pub const fn judges_interrupts(&self) -> bool {
+        !matches!(self.kind, Kind::Virtio(_))
     }
 
     /// How its domains' tables are written down.
@@ -139,6 +170,7 @@ impl Unit {
         match &self.kind {
             Kind::Vtd(_) => Reader::Vtd,
             Kind::Amd(_) => Reader::Amd,
+            Kind::Virtio(_) => Reader::Nobody,
         }
     }
 
@@ -147,21 +179,22 @@ impl Unit {
         match &self.kind {
             Kind::Vtd(unit) => unit.caches(),
             Kind::Amd(_) => Amd::CACHES,
+            Kind::Virtio(_) => Caches::Seen,
         }
     }
 
     /// Asks the unit for something that it answers, unless it once did not.
-    fn ask<R>(&self, ask: impl FnOnce(&mut Queue) -> Result<R, NoAnswer>) -> Result<R, NoAnswer> {
-        let mut queue = self.queue.lock();
+    fn ask<R>(&self, ask: impl FnOnce(&mut Told) -> Result<R, NoAnswer>) -> Result<R, NoAnswer> {
+        let mut told = self.told.lock();
         // Under the lock: whoever had it before may have lost the unit.
         if !self.answers() {
             return Err(NoAnswer);
         }
-        let told = match &self.kind {
+        let stored = match &self.kind {
             Kind::Vtd(unit) => unit.flush_writes(),
-            Kind::Amd(_) => Ok(()),
+            Kind::Amd(_) | Kind::Virtio(_) => Ok(()),
         };
-        let done = told.and_then(|()| ask(&mut queue));
+        let done = stored.and_then(|()| ask(&mut told));
         if done.is_err() {
             // It is not asked again: what it was told last may happen at any time, or never.
             self.lost.store(true, Ordering::Release);
@@ -171,13 +204,15 @@ impl Unit {
     }
 
     fn carry_out(&self, all: &[Forget]) -> Result<Done, NoAnswer> {
-        self.ask(|queue| match &self.kind {
-            Kind::Vtd(unit) => {
+        self.ask(|told| match (&self.kind, told) {
+            (Kind::Vtd(unit), Told::Ring(queue)) => {
                 queue.carry_out(unit.registers(), all.iter().map(|one| unit.command(*one)))
             }
-            Kind::Amd(unit) => {
+            (Kind::Amd(unit), Told::Ring(queue)) => {
                 queue.carry_out(unit.registers(), all.iter().map(|one| Amd::command(*one)))
             }
+            (Kind::Virtio(unit), Told::Requests(requests)) => requests.forget(unit, all),
+            _ => Err(NoAnswer),
         })
     }
 
@@ -202,6 +237,8 @@ impl Unit {
                 let absent = unit.absent() == Absent::Remembered;
                 (absent || all.iter().any(of_function), false)
             }
+            // It is told of each by a request, and has it when it answers.
+            Kind::Virtio(_) => (false, false),
         };
         let done = match (remembers, buffers) {
             (true, _) => self.carry_out(all).map(|_| ()),
@@ -211,11 +248,82 @@ impl Unit {
         done.map_err(|_| Refusal::DeviceError)
     }
 
-    /// Leads a function to its domain, or blocks it. The unit may remember what was there before.
-    pub(crate) fn lead(&self, source: u16, to: Option<Led>) -> Result<(), Refusal> {
+    /// Leads a function to its domain, whose first table this is. The unit may remember what was there before.
+    pub(crate) fn lead(
+        &self,
+        source: u16,
+        domain: DomainId,
+        root: Option<Table>,
+    ) -> Result<(), Refusal> {
+        let led = root.map(|root| Led { root, domain });
+        match (&self.kind, led) {
+            (Kind::Vtd(unit), Some(_)) => unit.lead(source, led),
+            (Kind::Amd(unit), Some(_)) => unit.lead(source, led),
+            (Kind::Virtio(unit), None) => {
+                sabotage!(LEAVE_DEVICE_OPEN => return Ok(()));
+                let endpoint = unit.endpoint(source).ok_or(Refusal::NotSupported)?;
+                self.request(|unit, requests| requests.attach(unit, endpoint, domain))
+            }
+            _ => Err(Refusal::DeviceError),
+        }
+    }
+
+    /// Blocks a function. The unit may remember where it led before.
+    pub(crate) fn block(&self, source: u16) -> Result<(), Refusal> {
         match &self.kind {
-            Kind::Vtd(unit) => unit.lead(source, to),
-            Kind::Amd(unit) => unit.lead(source, to),
+            Kind::Vtd(unit) => unit.lead(source, None),
+            Kind::Amd(unit) => unit.lead(source, None),
+            // What makes it forget blocks the function too.
+            Kind::Virtio(_) => Ok(()),
+        }
+    }
+
+    /// Maps a run, where the unit keeps no tables.
+    pub(crate) fn map_run(
+        &self,
+        domain: DomainId,
+        at: (u64, u64),
+        pages: (u64, Access),
+    ) -> Result<(), Refusal> {
+        self.request(|unit, requests| requests.map(unit, domain, at, pages))
+    }
+
+    /// Pages that a unit without tables was answered to have mapped.
+    pub(crate) fn pages_of(&self, domain: DomainId) -> u64 {
+        match &*self.told.lock() {
+            Told::Requests(requests) => requests.pages_of(domain),
+            Told::Ring(_) => 0,
+        }
+    }
+
+    /// Whether a unit without tables reserves device addresses of a function that a domain might use. Others reserve none.
+    ///
+    /// # Errors
+    /// `DeviceError`: the unit does not answer.
+    pub fn reserves(&self, source: u16) -> Result<bool, Refusal> {
+        let Kind::Virtio(unit) = &self.kind else {
+            return Ok(false);
+        };
+        let asked = self.ask(|told| match told {
+            Told::Requests(requests) => unit.reserves(requests, source),
+            Told::Ring(_) => Err(NoAnswer),
+        });
+        asked.map_err(|_| Refusal::DeviceError)
+    }
+
+    /// Makes a request of a virtio-iommu; what it refuses, it has not done.
+    fn request(
+        &self,
+        make: impl FnOnce(&Virtio, &mut Requests) -> Result<Answer, NoAnswer>,
+    ) -> Result<(), Refusal> {
+        let answer = self.ask(|told| match (&self.kind, told) {
+            (Kind::Virtio(unit), Told::Requests(requests)) => make(unit, requests),
+            _ => Err(NoAnswer),
+        });
+        match answer {
+            Ok(Answer::Done) => Ok(()),
+            Ok(Answer::NoMemory) => Err(Refusal::NoMemory),
+            Ok(Answer::Failed(_)) | Err(NoAnswer) => Err(Refusal::DeviceError),
         }
     }
 
@@ -224,6 +332,7 @@ impl Unit {
         match &self.kind {
             Kind::Vtd(unit) => unit.led(source) == Some(to),
             Kind::Amd(unit) => unit.leads(source, to),
+            Kind::Virtio(_) => false,
         }
     }
 
@@ -236,6 +345,7 @@ impl Unit {
         let overflow = match &self.kind {
             Kind::Vtd(unit) => unit.take_faults(most, &mut count),
             Kind::Amd(unit) => unit.take_faults(most, &mut count),
+            Kind::Virtio(unit) => unit.take_faults(most, &mut count),
         };
         if overflow {
             self.faults.overflows.fetch_add(1, Ordering::Relaxed);
@@ -246,7 +356,7 @@ impl Unit {
     pub const fn tells(&self) -> Tells {
         match &self.kind {
             Kind::Vtd(_) => Tells::ByMessage,
-            Kind::Amd(_) => Tells::WhenAsked,
+            Kind::Amd(_) | Kind::Virtio(_) => Tells::WhenAsked,
         }
     }
 

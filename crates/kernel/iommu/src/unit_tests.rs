@@ -381,7 +381,7 @@ fn a_domain_confines_while_the_unit_reads_what_was_written() {
     // Led elsewhere, or nowhere.
     let other = Domain::attach(domain.unit(), 0x28, 1, 64).unwrap();
     assert!(other.confines());
-    domain.unit().lead(0x20, None).unwrap();
+    domain.unit().block(0x20).unwrap();
     assert!(!domain.confines() && other.confines());
     end(&domain);
     assert!(!domain.confines());

@@ -45,6 +45,8 @@ pub struct Machine {
     pub dmar: Option<Result<Vec<u8>, TableError>>,
     /// As above, AMD's.
     pub ivrs: Option<Result<Vec<u8>, TableError>>,
+    /// As above, a hypervisor's.
+    pub viot: Option<Result<Vec<u8>, TableError>>,
 }
 
 /// Pages of an I/O APIC's registers, and of a local APIC's.
@@ -249,6 +251,7 @@ fn read_into(rsdp: Option<u64>, record: &mut Record) -> Machine {
     });
     machine.dmar = tables.read(record, Signature::DMAR, |_, bytes| Ok(bytes.to_vec()));
     machine.ivrs = tables.read(record, Signature::IVRS, |_, bytes| Ok(bytes.to_vec()));
+    machine.viot = tables.read(record, Signature::VIOT, |_, bytes| Ok(bytes.to_vec()));
     let fadt = tables.read(record, Signature::FADT, |_, bytes| Fadt::parse(bytes));
     if let Some(Ok(fadt)) = fadt {
         machine.pm_timer = fadt.pm_timer;

@@ -4,18 +4,18 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use acpi_tables::{Dmar, Ivrs};
+use acpi_tables::{Dmar, Ivrs, TableError, Viot};
 use audit_format::{Event, Kind};
 use cpu::Lock;
 use driver_core::{Addressing, DmaPath};
 use frames::Grow;
 use iommu::{ApicIds, Domain, Fault, Hush, NotOn, Status, Tells, Unit, Units};
 use iommu_format::{
-    Activation, Backend, Cover, Coverage, Decision, Discovery, Group, MAX_UNITS, Neighbours, Path,
-    Plan, Policy, Posture, Prerequisite, Probe, Record, RefusedReason, Requester, Situation,
-    UnitState, decide, plan,
+    Activation, Backend, Cover, Coverage, Decision, Discovery, FirmwareTables, Group, MAX_UNITS,
+    Neighbours, Path, Plan, Policy, Posture, Prerequisite, Probe, Record, RefusedReason, Requester,
+    Situation, UnitState, decide, plan,
 };
-use pci_format::{BusNumbers, HeaderKind, cap_id, read_capabilities, read_pcie};
+use pci_format::BusNumbers;
 use sabotage::sabotage;
 use stub::Refusal;
 use units::Bdf;
@@ -23,7 +23,7 @@ use units::Bdf;
 use crate::acpi::{Machine, state_refused};
 use crate::devices::Reached;
 use crate::iommu_direct::{self, Confined, Tables, Terms};
-use crate::peers::Peers;
+use crate::peers::{Peers, concealing};
 
 /// What is kept for as long as the system runs.
 struct Kept {
@@ -90,10 +90,13 @@ pub fn choose(
         Backend::Direct => 2,
     };
     crate::audit::record(Event::new(Kind::Backend).detail(backend));
-    let states = turn_on(machine, policy, &record, &mut units);
+    let mut states = turn_on(machine, policy, (&record, &mut units), config);
+    reserve(&mut record, &units, &mut states, scanned);
     let peers = Peers::separate(config, scanned);
     if states.contains(&UnitState::On) {
-        state_posture(&states[..record.units.len()], coverage, &peers, &decision);
+        let judged = { record.units.iter() }.all(|unit| unit.vendor.judges_interrupts());
+        let states = &states[..record.units.len()];
+        state_posture(states, coverage, &peers, (&decision, judged));
         peers.state_groups(&record, &scanned.functions);
     }
     *KEPT.lock() = Some(Kept {
@@ -110,35 +113,58 @@ pub fn choose(
     listen();
 }
 
+/// A table as its reader found it, where there is one.
+fn parsed<'a, T>(
+    copied: &'a Option<Result<Vec<u8>, TableError>>,
+    parse: impl FnOnce(&'a [u8]) -> Result<T, TableError>,
+) -> Option<Result<T, TableError>> {
+    Some(match copied.as_ref()? {
+        Ok(bytes) => parse(bytes).inspect_err(state_refused),
+        Err(error) => Err(*error),
+    })
+}
+
 /// What the firmware's tables say of units.
 fn read(machine: &Machine, bridges: &[BusNumbers]) -> Record {
-    let dmar = machine.dmar.as_ref().map(|copied| match copied {
-        Ok(bytes) => Dmar::parse(bytes).inspect_err(state_refused),
-        Err(error) => Err(*error),
-    });
-    let ivrs = machine.ivrs.as_ref().map(|copied| match copied {
-        Ok(bytes) => Ivrs::parse(bytes).inspect_err(state_refused),
-        Err(error) => Err(*error),
-    });
-    Record::new(dmar, ivrs, bridges)
+    let dmar = parsed(&machine.dmar, Dmar::parse);
+    let ivrs = parsed(&machine.ivrs, Ivrs::parse);
+    let viot = parsed(&machine.viot, Viot::parse);
+    Record::new(FirmwareTables { dmar, ivrs, viot }, bridges)
 }
 
 /// States what units do for claimed functions that they serve, and what they do not. Of one function it is said when it is claimed.
-fn state_posture(states: &[UnitState], coverage: Coverage, peers: &Peers, decision: &Decision) {
+fn state_posture(
+    states: &[UnitState],
+    coverage: Coverage,
+    peers: &Peers,
+    (decision, judged): (&Decision, bool),
+) {
     let (separating, others) = peers.counts();
     crate::fact!("iommu.bridges", separating = separating, others = others);
     let on = states.iter().all(|state| *state == UnitState::On);
     // What no unit that is on serves can write anything, and raise any interrupt.
-    let isolation = match on && coverage.uncovered == 0 && coverage.uncertain == 0 {
-        true => "memory-and-interrupts",
-        false => "partial",
+    let isolation = match (
+        on && coverage.uncovered == 0 && coverage.uncertain == 0,
+        judged,
+    ) {
+        (true, true) => "memory-and-interrupts",
+        (true, false) => "memory",
+        (false, _) => "partial",
+    };
+    let interrupts = match judged {
+        true => "remapped",
+        // Any function can raise any of them.
+        false => "unjudged",
     };
     crate::fact!(
         "dma.posture",
-        remapping_tables = "on",
+        remapping_tables = match judged {
+            true => "on",
+            false => "by-request",
+        },
         direct_dma = iommu_direct::posture(decision),
         hostile_hardware_isolation = isolation,
-        interrupts = "remapped"
+        interrupts = interrupts
     );
 }
 
@@ -146,14 +172,19 @@ fn state_posture(states: &[UnitState], coverage: Coverage, peers: &Peers, decisi
 fn turn_on(
     machine: &Machine,
     policy: Policy,
-    record: &Record,
-    units: &mut Units,
+    (record, units): (&Record, &mut Units),
+    config: &mut pci::Config,
 ) -> [UnitState; MAX_UNITS] {
     let mut states = [UnitState::Off; MAX_UNITS];
     if plan(policy, record).all(|plan| plan == Plan::Leave) {
         return states;
     }
-    if !record.remaps_interrupts(machine.io_apics.iter().map(|one| one.id)) {
+    // A virtio-iommu judges none, and that is said; the table of another must let it.
+    let judged = record
+        .units
+        .iter()
+        .any(|unit| unit.vendor.judges_interrupts());
+    if judged && !record.remaps_interrupts(machine.io_apics.iter().map(|one| one.id)) {
         // A device could raise any interrupt, and so what it may not write would matter little.
         crate::fact!("iommu.on", state = "off", reason = "interrupts");
         return states;
@@ -171,7 +202,7 @@ fn turn_on(
             }
             Plan::TurnOn => {}
         }
-        let outcome = units.turn_on(number, ids, sched::now_ns);
+        let outcome = units.turn_on(record, config, number, ids, sched::now_ns);
         *state = match outcome {
             Ok(_) => UnitState::On,
             // It was not touched.
@@ -185,18 +216,31 @@ fn turn_on(
     states
 }
 
-/// The bridges below which a function's requests do not carry its own id: those from PCI Express to conventional PCI.
-fn concealing(config: &pci::Config, scanned: &pci::Scanned) -> Vec<BusNumbers> {
-    let conceals = |numbers: &BusNumbers| {
-        let list = read_capabilities(config, numbers.bdf, HeaderKind::Bridge).ok();
-        let pcie = list.as_ref().and_then(|list| list.find(cap_id::PCIE));
-        let port = pcie.and_then(|found| read_pcie(config, numbers.bdf, found).ok());
-        // Root ports and both ends of a switch pass ids on.
-        !port.is_some_and(|port| (4..=6).contains(&port.port_type))
-    };
-    let mut bridges = scanned.topology.numbers();
-    bridges.retain(conceals);
-    bridges
+/// Notes for which functions a unit that is on reserves device addresses. One that does not say is not trusted with anything.
+fn reserve(
+    record: &mut Record,
+    units: &Units,
+    states: &mut [UnitState; MAX_UNITS],
+    scanned: &pci::Scanned,
+) {
+    let bridges = scanned.topology.numbers();
+    let all = scanned.functions.iter().map(|one| one.info);
+    for function in all.filter(pci_format::FunctionInfo::is_endpoint) {
+        let Cover::Unit(number) = record.cover(function.bdf, &bridges) else {
+            continue;
+        };
+        let Some(unit) = units.on(number) else {
+            continue;
+        };
+        let noted = match unit.reserves(function.bdf.requester_id()) {
+            Ok(false) => true,
+            Ok(true) => record.reserve(function.bdf),
+            Err(_) => false,
+        };
+        if let (false, Some(state)) = (noted, states.get_mut(usize::from(number))) {
+            *state = UnitState::Failed;
+        }
+    }
 }
 
 /// How a function reaches memory, for a claim of this generation.
@@ -285,7 +329,10 @@ pub fn judge_of(function: Bdf) -> Option<(&'static Unit, u16)> {
     let kept = KEPT.lock();
     let kept = kept.as_ref()?;
     match kept.record.cover(function, &kept.bridges) {
-        Cover::Unit(unit) => Some((kept.units.on(unit)?, function.requester_id())),
+        Cover::Unit(unit) => {
+            let unit = { kept.units.on(unit) }.filter(|unit| unit.judges_interrupts())?;
+            Some((unit, function.requester_id()))
+        }
         Cover::None | Cover::Uncertain => None,
     }
 }

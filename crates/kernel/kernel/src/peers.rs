@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use iommu_format::{Around, Device, Group, Port, PortKind, Record, around};
 use pci_format::{
-    HeaderKind, SEPARATES, SEPARATES_FUNCTIONS, cap_id, read_capabilities, read_extended,
-    read_pcie, separate,
+    BusNumbers, HeaderKind, SEPARATES, SEPARATES_FUNCTIONS, cap_id, read_capabilities,
+    read_extended, read_pcie, separate,
 };
 use sabotage::sabotage;
 use units::Bdf;
@@ -100,6 +100,20 @@ impl Peers {
         };
         around(function, device, &self.ports)
     }
+}
+
+/// The bridges below which a function's requests do not carry its own id: those from PCI Express to conventional PCI.
+pub fn concealing(config: &pci::Config, scanned: &pci::Scanned) -> Vec<BusNumbers> {
+    let conceals = |numbers: &BusNumbers| {
+        let list = read_capabilities(config, numbers.bdf, HeaderKind::Bridge).ok();
+        let pcie = list.as_ref().and_then(|list| list.find(cap_id::PCIE));
+        let port = pcie.and_then(|found| read_pcie(config, numbers.bdf, found).ok());
+        // Root ports and both ends of a switch pass ids on.
+        !port.is_some_and(|port| (4..=6).contains(&port.port_type))
+    };
+    let mut bridges = scanned.topology.numbers();
+    bridges.retain(conceals);
+    bridges
 }
 
 fn same_device(one: Bdf, other: Bdf) -> bool {

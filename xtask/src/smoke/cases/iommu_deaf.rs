@@ -21,7 +21,7 @@ const LOST: &str = "@interrupt.vector-lost";
 const QUARANTINED: &str = "@device.quarantined reason=unit-does-not-forget";
 
 /// Has the first card raise its interrupt, which its holder waits for before it ends.
-fn go_on(port: &mut Qtest) -> Result<()> {
+pub(super) fn go_on(port: &mut Qtest) -> Result<()> {
     let card = Card::find(port, CARD)?;
     card.raise(port, 0x10)
 }

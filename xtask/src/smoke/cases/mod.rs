@@ -40,6 +40,7 @@ mod iommu_bridges;
 mod iommu_deaf;
 mod iommu_interrupts;
 mod iommu_remapping;
+mod iommu_virtio;
 mod ipc;
 mod irq_affinity;
 mod irq_intx;

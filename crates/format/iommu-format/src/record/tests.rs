@@ -50,12 +50,44 @@ fn ivrs(entries: &[u8]) -> Vec<u8> {
     table(b"IVRS", &[&[0; 12][..], &block].concat())
 }
 
+fn with<'a>(change: impl FnOnce(&mut FirmwareTables<'a>)) -> Record {
+    let mut tables = FirmwareTables::default();
+    change(&mut tables);
+    Record::new(tables, &[])
+}
+
 fn read_dmar(bytes: &[u8]) -> Record {
-    Record::new(Some(Dmar::parse(bytes)), None, &[])
+    with(|tables| tables.dmar = Some(Dmar::parse(bytes)))
 }
 
 fn read_ivrs(bytes: &[u8]) -> Record {
-    Record::new(None, Some(Ivrs::parse(bytes)), &[])
+    with(|tables| tables.ivrs = Some(Ivrs::parse(bytes)))
+}
+
+/// Nodes of 16 and 24 bytes, from offset 48 on.
+fn viot(nodes: &[Vec<u8>]) -> Vec<u8> {
+    let head = [nodes.len() as u8, 0, 48, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    table(b"VIOT", &[&head[..], &nodes.concat()].concat())
+}
+
+fn virtio_unit(segment: u8, function: u8) -> Vec<u8> {
+    let mut bytes = vec![3, 0, 16, 0, segment, 0, function];
+    bytes.resize(16, 0);
+    bytes
+}
+
+/// All functions of a bus of some segments.
+fn virtio_bus(segments: (u8, u8), bus: u8, endpoint: u32, unit: u8) -> Vec<u8> {
+    let mut bytes = vec![1, 0, 24, 0];
+    bytes.extend_from_slice(&endpoint.to_le_bytes());
+    bytes.extend_from_slice(&[segments.0, 0, segments.1, 0, 0, bus, 0xff, bus, unit]);
+    bytes.resize(24, 0);
+    bytes
+}
+
+fn read_viot(nodes: &[Vec<u8>]) -> Record {
+    let bytes = viot(nodes);
+    with(|tables| tables.viot = Some(Viot::parse(&bytes)))
 }
 
 const B: u64 = 0xfed9_0000;
@@ -82,7 +114,13 @@ fn units_scopes_and_ranges_are_kept() {
         drhd(1, B + 0x1000, &scope(3, &[30, 7])),
         rmrr(0x1000, 0x1fff),
     ]);
-    let record = Record::new(Some(Dmar::parse(&bytes)), None, &bridges);
+    let record = Record::new(
+        FirmwareTables {
+            dmar: Some(Dmar::parse(&bytes)),
+            ..FirmwareTables::default()
+        },
+        &bridges,
+    );
     assert_eq!(record.discovery, Discovery::Listed);
     assert_eq!(record.units.len(), 2);
     let targets: Vec<_> = record
@@ -107,7 +145,7 @@ fn units_scopes_and_ranges_are_kept() {
 #[test]
 fn each_end_of_the_search_has_its_name() {
     let label = |record: Record| record.discovery.label();
-    assert_eq!(label(Record::new(None, None, &[])), "absent-blocked");
+    assert_eq!(label(with(|_| ())), "absent-blocked");
     assert_eq!(label(read_dmar(b"DMAR")), "malformed-fail-closed");
     assert_eq!(label(read_ivrs(b"IVRS")), "malformed-fail-closed");
     assert_eq!(label(read_dmar(&dmar(&[]))), "unsupported-fail-closed");
@@ -118,14 +156,20 @@ fn each_end_of_the_search_has_its_name() {
         Discovery::Unsupported(Unsupported::UnknownScope)
     );
     let (one, other) = (dmar(&[drhd(1, B, &[])]), ivrs(&[]));
-    let both = Record::new(Some(Dmar::parse(&one)), Some(Ivrs::parse(&other)), &[]);
+    let both = with(|tables| {
+        tables.dmar = Some(Dmar::parse(&one));
+        tables.ivrs = Some(Ivrs::parse(&other));
+    });
     assert_eq!(
         both.discovery,
         Discovery::Unsupported(Unsupported::BothVendors)
     );
     assert!(both.units.is_empty());
     // A malformed second table is not hidden by a good first one.
-    let mixed = Record::new(Some(Dmar::parse(&one)), Some(Ivrs::parse(b"")), &[]);
+    let mixed = with(|tables| {
+        tables.dmar = Some(Dmar::parse(&one));
+        tables.ivrs = Some(Ivrs::parse(b""));
+    });
     assert_eq!(label(mixed), "malformed-fail-closed");
 }
 
@@ -173,4 +217,67 @@ fn amd_entries_become_scopes() {
         read_ivrs(&ivrs(&unknown)).discovery,
         Discovery::Unsupported(Unsupported::UnknownScope)
     );
+}
+
+#[test]
+fn functions_below_a_virtio_iommu_have_the_numbers_that_its_table_gives() {
+    let record = read_viot(&[
+        virtio_unit(0, 0x18),
+        virtio_bus((0, 0), 0, 0, 48),
+        virtio_bus((0, 0), 7, 0x9000, 48),
+        virtio_unit(0, 0x20),
+        virtio_bus((3, 3), 7, 0, 112),
+    ]);
+    assert_eq!(record.discovery, Discovery::Listed);
+    let at = |segment, bus| Bdf::new(segment, bus, 4, 0).unwrap();
+    let cover = |segment, bus| record.cover(at(segment, bus), &[]);
+    assert_eq!(cover(0, 7), crate::Cover::Unit(0));
+    assert_eq!(cover(3, 7), crate::Cover::Unit(1));
+    assert_eq!(
+        (cover(0, 8), cover(3, 0)),
+        (crate::Cover::None, crate::Cover::None)
+    );
+    let endpoints: Vec<_> = record.endpoints(0).collect();
+    assert_eq!(endpoints, [(0, 0xff, 0), (0x700, 0x7ff, 0x9000)]);
+    let function = Some(Bdf::new(0, 0, 3, 0).unwrap());
+    assert_eq!(record.units[0].vendor, Vendor::Virtio { function });
+    assert!(!record.remaps_interrupts([]) && !record.units[0].vendor.judges_interrupts());
+}
+
+#[test]
+fn a_reservation_is_for_one_function() {
+    let mut record = read_viot(&[virtio_unit(0, 0x18), virtio_bus((0, 0), 0, 0, 48)]);
+    let at = |device| Bdf::new(0, 0, device, 0).unwrap();
+    assert!(record.reserve(at(4)));
+    assert_eq!(record.reserved(at(4), &[]), crate::Reserved::Memory);
+    assert_eq!(record.reserved(at(5), &[]), crate::Reserved::Nothing);
+    assert_eq!(record.cover(at(4), &[]), crate::Cover::Unit(0));
+}
+
+#[test]
+fn a_virtio_iommu_of_several_segments_or_beside_another_vendor_is_not_used() {
+    let segments = Discovery::Unsupported(Unsupported::Segments);
+    let spans = [virtio_unit(0, 0x18), virtio_bus((0, 1), 0, 0, 48)];
+    assert_eq!(read_viot(&spans).discovery, segments);
+    let two = [
+        virtio_unit(0, 0x18),
+        virtio_bus((0, 0), 0, 0, 48),
+        virtio_bus((1, 1), 0, 0, 48),
+    ];
+    assert_eq!(read_viot(&two).discovery, segments);
+    let (one, other) = (viot(&[virtio_unit(0, 0x18)]), ivrs(&[]));
+    let both = with(|tables| {
+        tables.viot = Some(Viot::parse(&one));
+        tables.ivrs = Some(Ivrs::parse(&other));
+    });
+    assert_eq!(
+        both.discovery,
+        Discovery::Unsupported(Unsupported::BothVendors)
+    );
+    assert_eq!(
+        read_viot(&[]).discovery,
+        Discovery::Unsupported(Unsupported::NoUnit)
+    );
+    let beside = [virtio_unit(0, 0x18), vec![9, 0, 4, 0]];
+    assert_eq!(read_viot(&beside).unknown, 1);
 }
