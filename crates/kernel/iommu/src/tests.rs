@@ -1,6 +1,11 @@
 //! Tables and registers of units that agree with each other, and that do not.
 
 use super::*;
+use acpi_tables::Dmar;
+use iommu_format::{
+    Cover, FirmwareTables, Neighbours, Path, Plan, Policy, Posture, Situation, UnitState, plan,
+};
+use pci_format::BusNumbers;
 use std::boxed::Box;
 use std::string::String;
 use std::vec;
@@ -147,4 +152,132 @@ fn facts_name_state_and_rule() {
          address_bits=39 domains=65536 translating=true\n\
          @iommu.unit number=1 kind=vt-d segment=0 serves_rest=true base~0xfed91000 status=refused rule=silent\n"
     );
+}
+
+/// A unit of a DMAR table: of the rest of its segment, or of what its scopes name.
+fn drhd(segment: u8, base: u64, scopes: &[[u8; 8]]) -> Vec<u8> {
+    let length = 16 + scopes.len() * 8;
+    let rest = u8::from(scopes.is_empty());
+    let mut bytes = vec![0, 0, length as u8, 0, rest, 0, segment, 0];
+    bytes.extend_from_slice(&base.to_le_bytes());
+    bytes.extend(scopes.concat());
+    bytes
+}
+
+/// Scopes of a function of bus 0, and of a bridge there with all that is below it.
+const fn function(device: u8) -> [u8; 8] {
+    [1, 8, 0, 0, 0, 0, device, 0]
+}
+const fn below(device: u8) -> [u8; 8] {
+    [2, 8, 0, 0, 0, 0, device, 0]
+}
+
+fn dmar(units: &[Vec<u8>]) -> Vec<u8> {
+    let body = [&[38, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &units.concat()[..]].concat();
+    let mut bytes = b"DMAR".to_vec();
+    bytes.extend_from_slice(&u32::try_from(36 + body.len()).unwrap().to_le_bytes());
+    bytes.resize(36, 1);
+    bytes.extend_from_slice(&body);
+    bytes[9] = 0;
+    bytes[9] = bytes.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte));
+    bytes
+}
+
+/// What becomes of functions below the units of a table, of which those that are verified do what they are told.
+fn postures(table: &[u8], bridges: &[BusNumbers], functions: &[Bdf]) -> Vec<&'static str> {
+    let tables = FirmwareTables {
+        dmar: Some(Dmar::parse(table)),
+        ..FirmwareTables::default()
+    };
+    let mut record = Record::new(tables, bridges);
+    let in_memory = |start: u64, bytes: u64| start < 0x1000_0000 && bytes > 0;
+    Units::look(&mut record, &mut Space, map, &in_memory);
+    let states: Vec<_> = plan(Policy::Auto, &record)
+        .map(|plan| match plan {
+            Plan::Leave => UnitState::Off,
+            Plan::TurnOn => UnitState::On,
+            Plan::Distrust => UnitState::Failed,
+        })
+        .collect();
+    let posture = |function: &Bdf| {
+        let cover = record.cover(*function, bridges);
+        let unit = match cover {
+            Cover::Unit(unit) => states[usize::from(unit)],
+            Cover::None => UnitState::Off,
+            Cover::Uncertain => UnitState::On,
+        };
+        let of = Situation {
+            policy: Policy::Auto,
+            cover,
+            unit,
+            path: Path::Bus,
+            requester: record.requester(*function),
+            reserved: record.reserved(*function, bridges),
+            neighbours: Neighbours::NoneHeld,
+        };
+        Posture::decide(of).reason()
+    };
+    functions.iter().map(posture).collect()
+}
+
+#[test]
+fn units_of_several_segments_stand_for_themselves_alone() {
+    const GOOD: u64 = 0xfed9_0000;
+    const SILENT: u64 = 0xfed9_1000;
+    let at = |segment, bus, device| Bdf::new(segment, bus, device, 0).unwrap();
+    // A root port of segment 0 with a switch below it, and the same place in segment 1.
+    let port = |segment| BusNumbers {
+        bdf: at(segment, 0, 1),
+        primary: 0,
+        secondary: 1,
+        subordinate: 4,
+    };
+    let bridges = [port(0), port(1)];
+    let functions = [
+        at(0, 4, 0),
+        at(0, 0, 5),
+        at(0, 0, 2),
+        at(1, 4, 0),
+        at(1, 0, 5),
+        at(2, 0, 0),
+    ];
+    let of = |units: &[Vec<u8>]| postures(&dmar(units), &bridges, &functions);
+    // Below the port one that works, for a function one that is silent, and one in memory for the rest of segment 1.
+    let mixed = of(&[
+        drhd(0, GOOD, &[below(1)]),
+        drhd(0, SILENT, &[function(5)]),
+        drhd(1, 0x8000, &[]),
+    ]);
+    let failed = "unit-failed";
+    let expected = ["own-domain", failed, "no-unit", failed, failed, "no-unit"];
+    assert_eq!(mixed, expected);
+    // The other way round: the silent one serves what is below the port.
+    let mixed = of(&[
+        drhd(0, SILENT, &[below(1)]),
+        drhd(0, GOOD + 0x2000, &[function(5)]),
+        drhd(1, GOOD, &[]),
+    ]);
+    let expected = [
+        failed,
+        failed,
+        "no-unit",
+        "own-domain",
+        "own-domain",
+        "no-unit",
+    ];
+    assert_eq!(mixed, expected);
+    // Where none answers, nothing is turned on and nothing refused.
+    let silent = of(&[drhd(0, SILENT, &[]), drhd(1, 0x8000, &[])]);
+    let expected = [
+        "unit-off", "unit-off", "unit-off", "unit-off", "unit-off", "no-unit",
+    ];
+    assert_eq!(silent, expected);
+    // A path that leads nowhere may have meant any function of the rest, and two units for one function are none.
+    let mut lost = drhd(0, GOOD, &[function(7)]);
+    (lost[2], lost[17]) = (26, 10);
+    lost.extend_from_slice(&[0, 0]);
+    let uncertain = of(&[lost, drhd(0, SILENT, &[])]);
+    assert_eq!(uncertain[..3], ["uncertain-unit"; 3]);
+    let twice = of(&[drhd(0, GOOD, &[below(1)]), drhd(0, SILENT, &[below(1)])]);
+    assert_eq!(twice[0], "uncertain-unit");
 }

@@ -58,7 +58,11 @@ inventory::submit! {
         rows: &["IO-04", "IO-13"],
         manifest: "smoke/irq-msi",
         memory_mib: 512,
-        extra: &["-device", "virtio-iommu-pci,addr=3", "-device", "edu,addr=4"],
+        extra: &[
+            "-device", "virtio-iommu-pci,addr=3",
+            "-device", "pcie-root-port,id=below,chassis=1",
+            "-device", "edu,bus=below",
+        ],
         required: &[
             ON,
             REMAPPED,
