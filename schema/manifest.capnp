@@ -12,6 +12,9 @@ struct Manifest {
   dma @4 :DmaPolicy = auto;
   # Drivers whose brokers must be in the kernel; the boot stops if the table differs.
   drivers @5 :List(Text);
+  # Groups of functions that remapping units cannot keep apart, by the names that `@iommu.group` gives them: one holder may have
+  # several functions of such a group, in a domain each. Others are given out one at a time.
+  trustedGroups @6 :List(Text);
 
   enum DmaPolicy {
     auto @0; # each device in a domain of its own where a remapping unit is verified; brokers write all addresses

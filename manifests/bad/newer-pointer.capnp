@@ -11,7 +11,8 @@ struct Newer {
   exitWith @3 :Text;
   dma @4 :M.Manifest.DmaPolicy;
   drivers @5 :List(Text);
-  policy @6 :Text;
+  trustedGroups @6 :List(Text);
+  policy @7 :Text;
 }
 
 const manifest :Newer = (

@@ -32,7 +32,7 @@ pub use decision::{
 };
 pub use peers::{Around, Device, Group, Port, PortKind, around};
 pub use posture::{
-    BounceReason, Neighbours, Path, Posture, RefusedReason, Requester, Reserved, Situation,
+    BounceReason, Neighbours, Path, Posture, RefusedReason, Requester, Reserved, Situation, Trust,
     UnitState,
 };
 pub use record::{

@@ -130,13 +130,35 @@ impl Posture {
     }
 }
 
-/// Whether a function that another can reach around the unit is in somebody's hands.
+/// Whether a function that another can reach around the unit is in hands that must not meet those which ask.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Neighbours {
     /// None is.
     NoneHeld,
     /// One is, in a domain of its own.
     Held,
+}
+
+impl Neighbours {
+    /// What stands against a function that `asker` asks for: each function that is held and that it meets around its unit, by
+    /// its holder and whether their group is trusted. A trusted group is for one holder.
+    pub fn of<O: PartialEq>(asker: O, held: impl IntoIterator<Item = (O, Trust)>) -> Self {
+        let mut held = held.into_iter();
+        let fine = |(holder, trust): (O, Trust)| trust == Trust::Trusted && holder == asker;
+        match held.all(fine) {
+            true => Self::NoneHeld,
+            false => Self::Held,
+        }
+    }
+}
+
+/// Whether the manifest trusts a group of functions to one holder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trust {
+    /// It names the group.
+    Trusted,
+    /// It does not.
+    None,
 }
 
 /// What the decision for one function rests on.
@@ -285,6 +307,20 @@ mod tests {
                 beyond,
                 "{of:?} {posture:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_trusted_group_is_for_one_holder() {
+        use Neighbours::{Held, NoneHeld};
+        let (mine, others) = (7, 8);
+        assert_eq!(Neighbours::of(mine, []), NoneHeld);
+        assert_eq!(Neighbours::of(mine, [(mine, Trust::Trusted); 2]), NoneHeld);
+        assert_eq!(Neighbours::of(mine, [(mine, Trust::None)]), Held);
+        assert_eq!(Neighbours::of(mine, [(others, Trust::Trusted)]), Held);
+        for last in [(others, Trust::Trusted), (mine, Trust::None)] {
+            let mixed = [(mine, Trust::Trusted), last];
+            assert_eq!(Neighbours::of(mine, mixed), Held);
         }
     }
 

@@ -170,7 +170,7 @@ impl<P: Platform> Turn<'_, P> {
         let generation = function.record.generation().saturating_add(1);
         let reach = machine
             .platform
-            .reach(self.at.bdf(), generation, addressing)?;
+            .reach(self.at.bdf(), (owner, generation), addressing)?;
         let claim = match function.record.claim(owner) {
             Ok(claim) => claim,
             Err(refusal) => {

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use audit_format::Event;
-use dma_ledger::{Claim, QueueId, ShootdownProof, TranslationProof};
+use dma_ledger::{Claim, OwnerId, QueueId, ShootdownProof, TranslationProof};
 use driver_core::{Addressing, PageAddresses, Ports, Registers};
 use mmio::SharedBytes;
 use ring_abi::Refusal;
@@ -180,7 +180,7 @@ pub trait Platform: Waiters + Send + Sync {
     /// Allocates zeroed frames; `None` when memory is short.
     fn allocate(&self, pages: u32, layout: Layout) -> Option<Self::Frames>;
 
-    /// Makes the way in which a function reaches memory during the claim of this generation.
+    /// Makes the way in which a function reaches memory during this owner's claim of this generation.
     ///
     /// # Errors
     /// `NotSupported` where nobody could say what it reaches; `DeviceError` where its unit does not answer; `NoMemory`,
@@ -188,7 +188,7 @@ pub trait Platform: Waiters + Send + Sync {
     fn reach(
         &self,
         function: Bdf,
-        generation: u64,
+        claim: (OwnerId, u64),
         addressing: Addressing,
     ) -> Result<Self::Reach, Refusal>;
 

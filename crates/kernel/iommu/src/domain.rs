@@ -221,13 +221,10 @@ impl Domain {
                 _ => return false,
             }
         };
+        let domain = self.id;
         // What a unit keeps itself cannot be read back.
-        let Some(root) = root else {
+        let Some(to) = root.map(|root| Led { root, domain }) else {
             return false;
-        };
-        let to = Led {
-            root,
-            domain: self.id,
         };
         let translates = self.unit.status().is_some_and(|status| status.translating);
         self.unit.answers() && translates && self.unit.leads(self.source(), to)

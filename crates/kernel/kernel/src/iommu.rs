@@ -4,26 +4,32 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use acpi_tables::{Dmar, Ivrs, TableError, Viot};
 use audit_format::{Event, Kind};
 use cpu::Lock;
+use dma_ledger::OwnerId;
 use driver_core::{Addressing, DmaPath};
 use frames::Grow;
 use iommu::{ApicIds, Domain, Fault, Hush, NotOn, Status, Tells, Unit, Units};
 use iommu_format::{
-    Activation, Backend, Cover, Coverage, Decision, Discovery, FirmwareTables, Group, MAX_UNITS,
-    Neighbours, Path, Plan, Policy, Posture, Prerequisite, Probe, Record, RefusedReason, Requester,
-    Situation, UnitState, decide, plan,
+    Activation, Backend, Cover, Coverage, Decision, Discovery, Group, MAX_UNITS, Neighbours, Path,
+    Plan, Policy, Posture, Prerequisite, Probe, Record, RefusedReason, Requester, Situation,
+    UnitState, decide, plan,
 };
 use pci_format::BusNumbers;
 use sabotage::sabotage;
 use stub::Refusal;
 use units::Bdf;
 
-use crate::acpi::{Machine, state_refused};
+use crate::acpi::Machine;
 use crate::devices::Reached;
 use crate::iommu_direct::{self, Confined, Tables, Terms};
 use crate::peers::{Peers, concealing};
+
+mod firmware;
+mod reserved;
+
+use firmware::read;
+use reserved::reserve;
 
 /// What is kept for as long as the system runs.
 struct Kept {
@@ -36,8 +42,8 @@ struct Kept {
     concealing: Vec<BusNumbers>,
     peers: Peers,
     states: [UnitState; MAX_UNITS],
-    /// The domains that there are, and some that there were.
-    domains: Vec<Weak<Domain>>,
+    /// The domains that there are, and some that there were, with who holds their functions.
+    domains: Vec<(Weak<Domain>, OwnerId)>,
 }
 
 static KEPT: Lock<Option<Kept>> = Lock::new(None);
@@ -75,7 +81,7 @@ pub fn choose(
     }
     // A manifest that init will refuse has no say either.
     let manifest = manifest.and_then(|bytes| manifest::read(bytes).ok());
-    let policy = Policy::from_ordinal(manifest.map(|manifest| manifest.dma as u16));
+    let policy = Policy::from_ordinal(manifest.as_ref().map(|manifest| manifest.dma as u16));
     let decision = decide(policy, Probe::of(&record), ACTIVATION);
     crate::fact!(
         "dma.backend",
@@ -92,7 +98,8 @@ pub fn choose(
     crate::audit::record(Event::new(Kind::Backend).detail(backend));
     let mut states = turn_on(machine, policy, (&record, &mut units), config);
     reserve(&mut record, &units, &mut states, scanned);
-    let peers = Peers::separate(config, scanned);
+    let trusted = manifest.map_or_else(Vec::new, |manifest| manifest.trusted_groups);
+    let peers = Peers::separate(config, scanned, trusted);
     if states.contains(&UnitState::On) {
         let judged = { record.units.iter() }.all(|unit| unit.vendor.judges_interrupts());
         let states = &states[..record.units.len()];
@@ -111,25 +118,6 @@ pub fn choose(
         domains: Vec::new(),
     });
     listen();
-}
-
-/// A table as its reader found it, where there is one.
-fn parsed<'a, T>(
-    copied: &'a Option<Result<Vec<u8>, TableError>>,
-    parse: impl FnOnce(&'a [u8]) -> Result<T, TableError>,
-) -> Option<Result<T, TableError>> {
-    Some(match copied.as_ref()? {
-        Ok(bytes) => parse(bytes).inspect_err(state_refused),
-        Err(error) => Err(*error),
-    })
-}
-
-/// What the firmware's tables say of units.
-fn read(machine: &Machine, bridges: &[BusNumbers]) -> Record {
-    let dmar = parsed(&machine.dmar, Dmar::parse);
-    let ivrs = parsed(&machine.ivrs, Ivrs::parse);
-    let viot = parsed(&machine.viot, Viot::parse);
-    Record::new(FirmwareTables { dmar, ivrs, viot }, bridges)
 }
 
 /// States what units do for claimed functions that they serve, and what they do not. Of one function it is said when it is claimed.
@@ -216,38 +204,15 @@ fn turn_on(
     states
 }
 
-/// Notes for which functions a unit that is on reserves device addresses. One that does not say is not trusted with anything.
-fn reserve(
-    record: &mut Record,
-    units: &Units,
-    states: &mut [UnitState; MAX_UNITS],
-    scanned: &pci::Scanned,
-) {
-    let bridges = scanned.topology.numbers();
-    let all = scanned.functions.iter().map(|one| one.info);
-    for function in all.filter(pci_format::FunctionInfo::is_endpoint) {
-        let Cover::Unit(number) = record.cover(function.bdf, &bridges) else {
-            continue;
-        };
-        let Some(unit) = units.on(number) else {
-            continue;
-        };
-        let noted = match unit.reserves(function.bdf.requester_id()) {
-            Ok(false) => true,
-            Ok(true) => record.reserve(function.bdf),
-            Err(_) => false,
-        };
-        if let (false, Some(state)) = (noted, states.get_mut(usize::from(number))) {
-            *state = UnitState::Failed;
-        }
-    }
-}
-
 /// How a function reaches memory, for a claim of this generation.
 ///
 /// # Errors
 /// `NotSupported` for one that nobody could confine; those of [`Domain::attach`].
-pub fn reach(function: Bdf, generation: u64, addressing: Addressing) -> Result<Reached, Refusal> {
+pub fn reach(
+    function: Bdf,
+    (owner, generation): (OwnerId, u64),
+    addressing: Addressing,
+) -> Result<Reached, Refusal> {
     let (posture, unit, group) = {
         let kept = KEPT.lock();
         let Some(kept) = kept.as_ref() else {
@@ -256,7 +221,7 @@ pub fn reach(function: Bdf, generation: u64, addressing: Addressing) -> Result<R
         if kept.states.iter().all(|state| *state == UnitState::Off) {
             return Ok(Reached::Untranslated);
         }
-        let posture = Posture::decide(kept.situation(function, addressing.path));
+        let posture = Posture::decide(kept.situation(function, owner, addressing.path));
         let unit = match posture {
             Posture::Remapped(unit) => kept.units.on(unit),
             Posture::Bounce(_) | Posture::Refused(_) => None,
@@ -265,6 +230,11 @@ pub fn reach(function: Bdf, generation: u64, addressing: Addressing) -> Result<R
             Posture::Refused(RefusedReason::SharedRequester | RefusedReason::PeerHeld) => {
                 kept.group(function)
             }
+            // One that is trusted to who asks, while they hold another of it.
+            Posture::Remapped(_) => kept
+                .held_peers_of(function)
+                .next()
+                .and_then(|_| kept.group(function)),
             _ => None,
         };
         (posture, unit, group)
@@ -285,7 +255,7 @@ pub fn reach(function: Bdf, generation: u64, addressing: Addressing) -> Result<R
         (Posture::Remapped(_), Some(unit)) => {
             let source = function.requester_id();
             let domain = Domain::attach(unit, source, generation, addressing.bits)?;
-            if let Err(refusal) = note(&domain) {
+            if let Err(refusal) = note(&domain, owner) {
                 while domain.end().is_ok() && domain.shed() {}
                 return Err(refusal);
             }
@@ -313,7 +283,7 @@ pub fn allow_direct(
             policy: kept.decision.policy,
             probe: kept.decision.probe,
             requester: kept.record.requester(function),
-            peer_held: kept.held_peer_of(function).is_some(),
+            peer_held: kept.held_peers_of(function).next().is_some(),
         }
     };
     let confined = Confined {
@@ -351,19 +321,23 @@ pub fn unit(number: u8) -> Option<&'static Unit> {
 }
 
 /// Lists a new domain, in the place of those that are gone.
-fn note(domain: &Arc<Domain>) -> Result<(), Refusal> {
+fn note(domain: &Arc<Domain>, owner: OwnerId) -> Result<(), Refusal> {
     let mut kept = KEPT.lock();
     let kept = kept.as_mut().ok_or(Refusal::WrongState)?;
-    kept.domains.retain(|domain| domain.strong_count() > 0);
+    kept.domains.retain(|(domain, _)| domain.strong_count() > 0);
     // The list is the kernel's, and no longer than there are functions.
     let _kernel = frames::paid_by_kernel();
-    kept.domains.add(Arc::downgrade(domain))
+    kept.domains.add((Arc::downgrade(domain), owner))
 }
 
 /// The domain of a function below a unit.
 fn domain_of(unit: &Unit, source: u16) -> Option<Arc<Domain>> {
     let kept = KEPT.lock();
-    let all = kept.as_ref()?.domains.iter().filter_map(Weak::upgrade);
+    let all = kept
+        .as_ref()?
+        .domains
+        .iter()
+        .filter_map(|(domain, _)| domain.upgrade());
     all.filter(|one| one.unit().number() == unit.number() && one.is_live())
         .find(|one| one.source() == source)
 }
@@ -391,7 +365,11 @@ pub fn work_of(unit: usize) -> Option<Work> {
         refused: on.faults().told.load(Ordering::Relaxed),
         ..Work::default()
     };
-    for domain in kept.domains.iter().filter_map(Weak::upgrade) {
+    for domain in kept
+        .domains
+        .iter()
+        .filter_map(|(domain, _)| domain.upgrade())
+    {
         if domain.unit().number() == on.number() && domain.is_live() {
             work.domains += 1;
             work.pages += domain.size().0;
@@ -401,25 +379,27 @@ pub fn work_of(unit: usize) -> Option<Work> {
 }
 
 impl Kept {
-    /// A function that somebody holds and that meets another around the units. Those that go around units themselves do not count.
-    fn held_peer_of(&self, function: Bdf) -> Option<Bdf> {
-        let held = self.domains.iter().filter_map(Weak::upgrade);
-        let mut held = held.filter(|domain| domain.is_live()).map(|domain| {
+    /// The functions that somebody holds and that meet another around the units, with their holders. Those that go around units
+    /// themselves do not count.
+    fn held_peers_of(&self, function: Bdf) -> impl Iterator<Item = (Bdf, OwnerId)> + '_ {
+        let held = { self.domains.iter() }.filter_map(|(domain, owner)| {
+            let domain = domain.upgrade().filter(|domain| domain.is_live())?;
             let unit = usize::from(domain.unit().number());
             let segment = self.record.units.get(unit).map_or(0, |unit| unit.segment);
-            Bdf::from_u32(u32::from(segment) << 16 | u32::from(domain.source()))
+            let id = u32::from(segment) << 16 | u32::from(domain.source());
+            Some((Bdf::from_u32(id), *owner))
         });
-        held.find(|other| self.peers.meet(function, *other))
+        held.filter(move |(other, _)| self.peers.meet(function, *other))
     }
 
     /// The group for which a function is not given out. One that sends its own requests up can still be reached by others.
     fn group(&self, function: Bdf) -> Option<Group> {
         let shared = self.record.shared_id(function).map(Group::Id);
         let own = shared.or_else(|| self.peers.group(function));
-        own.or_else(|| self.peers.group(self.held_peer_of(function)?))
+        own.or_else(|| self.peers.group(self.held_peers_of(function).next()?.0))
     }
 
-    fn situation(&self, function: Bdf, path: DmaPath) -> Situation {
+    fn situation(&self, function: Bdf, owner: OwnerId, path: DmaPath) -> Situation {
         let cover = self.record.cover(function, &self.bridges);
         let state = |unit: u8| {
             let state = self.states.get(usize::from(unit)).copied();
@@ -456,9 +436,10 @@ impl Kept {
                 false => self.record.requester(function),
             },
             reserved: self.record.reserved(function, &self.bridges),
-            neighbours: match self.held_peer_of(function) {
-                Some(_) => Neighbours::Held,
-                None => Neighbours::NoneHeld,
+            neighbours: {
+                let held = self.held_peers_of(function);
+                let peers = held.map(|(other, holder)| (holder, self.peers.trust(function, other)));
+                Neighbours::of(owner, peers)
             },
         }
     }

@@ -1,9 +1,10 @@
 //! Which functions can reach each other around the units: bridges, and what they and devices of several functions do with requests
 //! from one to another.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use iommu_format::{Around, Device, Group, Port, PortKind, Record, around};
+use iommu_format::{Around, Device, Group, Port, PortKind, Record, Trust, around};
 use pci_format::{
     BusNumbers, HeaderKind, SEPARATES, SEPARATES_FUNCTIONS, cap_id, read_capabilities,
     read_extended, read_pcie, separate,
@@ -16,12 +17,18 @@ pub struct Peers {
     ports: Vec<Port>,
     /// Functions whose devices turn requests from one function to another around.
     several: Vec<Bdf>,
+    /// Names of groups that the manifest trusts to one holder.
+    trusted: Vec<String>,
 }
 
 impl Peers {
     /// Has every bridge, and every device of several functions, send requests up that can, and notes which do.
     #[expect(clippy::disallowed_methods, reason = "boot: bridges are found once")]
-    pub fn separate(config: &mut pci::Config, scanned: &pci::Scanned) -> Self {
+    pub fn separate(
+        config: &mut pci::Config,
+        scanned: &pci::Scanned,
+        trusted: Vec<String>,
+    ) -> Self {
         let numbers = scanned.topology.numbers();
         let ports: Vec<_> = numbers
             .into_iter()
@@ -47,7 +54,11 @@ impl Peers {
                 several.push(bdf);
             }
         }
-        Self { ports, several }
+        Self {
+            ports,
+            several,
+            trusted,
+        }
     }
 
     /// How many bridges send every request up, and how many do not.
@@ -70,6 +81,27 @@ impl Peers {
         self.around(function).group(function)
     }
 
+    /// Whether every group in which two functions meet is trusted.
+    pub fn trust(&self, one: Bdf, other: Bdf) -> Trust {
+        let reaches = |from: Bdf, to| self.around(from).reaches(from, to);
+        let ways = [(one, other), (other, one)];
+        let mut meeting = ways.into_iter().filter(|(from, to)| reaches(*from, *to));
+        let trusted = meeting.all(|(from, _)| {
+            let named = self.group(from).map(|group| self.is_trusted(group));
+            named.unwrap_or(false)
+        });
+        match trusted {
+            true => Trust::Trusted,
+            false => Trust::None,
+        }
+    }
+
+    fn is_trusted(&self, group: Group) -> bool {
+        let mut line = crate::line::Line::new();
+        let written = core::fmt::Write::write_fmt(&mut line, format_args!("{group}"));
+        written.is_ok() && self.trusted.iter().any(|name| name == line.text())
+    }
+
     /// States every group of several functions that could be given out.
     pub fn state_groups(&self, record: &Record, functions: &[pci::Found]) {
         let endpoints = functions.iter().filter(|one| one.info.is_endpoint());
@@ -87,7 +119,8 @@ impl Peers {
                 crate::fact!(
                     "iommu.group",
                     name = format_args!("{group}"),
-                    functions = count
+                    functions = count,
+                    trusted = self.is_trusted(*group)
                 );
             }
         }

@@ -14,8 +14,8 @@ use schema::manifest_capnp::{grant, manifest, service};
 
 use crate::{
     DmaPolicy, Error, Export, ExportRef, Grant, KernelSource, Limits, MAX_ARGUMENT_BYTES,
-    MAX_ARGUMENTS, MAX_BYTES, MAX_DRIVERS, MAX_EXPORTS, MAX_GRANTS, MAX_SERVICES, Place, Restart,
-    Service, Source, VERSION,
+    MAX_ARGUMENTS, MAX_BYTES, MAX_DRIVERS, MAX_EXPORTS, MAX_GRANTS, MAX_SERVICES,
+    MAX_TRUSTED_GROUPS, Place, Restart, Service, Source, VERSION,
     names::{NameKind, check_name},
 };
 
@@ -26,6 +26,7 @@ pub(crate) struct Draft {
     pub(crate) exit_with: Option<usize>,
     pub(crate) dma: DmaPolicy,
     pub(crate) drivers: Vec<String>,
+    pub(crate) trusted_groups: Vec<String>,
 }
 
 /// Finds the one segment of a framed message, and copies it to where words are aligned.
@@ -157,7 +158,24 @@ pub(crate) fn decode(root: manifest::Reader<'_>) -> Result<Draft, Error> {
         exit_with,
         dma,
         drivers,
+        trusted_groups: decode_groups(root)?,
     })
+}
+
+fn decode_groups(root: manifest::Reader<'_>) -> Result<Vec<String>, Error> {
+    let list = root.get_trusted_groups().map_err(encoding)?;
+    let field = "trustedGroups";
+    at_most(list.len(), MAX_TRUSTED_GROUPS, field, Place::Manifest)?;
+    let mut groups: Vec<String> = Vec::new();
+    for group in list.iter() {
+        let group = text(group)?;
+        check_name(NameKind::Group, group, field, || Place::Manifest)?;
+        if groups.iter().any(|one| one == group) {
+            return Err(duplicate(Place::Manifest, field, group));
+        }
+        groups.push(group.to_string());
+    }
+    Ok(groups)
 }
 
 fn decode_drivers(root: manifest::Reader<'_>) -> Result<Vec<String>, Error> {

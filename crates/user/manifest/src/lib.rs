@@ -42,6 +42,8 @@ pub const MAX_EXPORTS: usize = 8;
 pub const MAX_ARGUMENTS: usize = 16;
 /// The longest argument, in bytes.
 pub const MAX_ARGUMENT_BYTES: usize = 256;
+/// The most groups of functions that are trusted.
+pub const MAX_TRUSTED_GROUPS: usize = 16;
 /// The most drivers.
 pub const MAX_DRIVERS: usize = 32;
 /// The longest name of anything, in bytes: a startup entry holds 32 with a final zero.

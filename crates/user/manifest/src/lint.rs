@@ -56,6 +56,7 @@ fn lint(draft: Draft) -> Result<Manifest, Error> {
         exit_with,
         dma,
         drivers,
+        trusted_groups,
     } = draft;
     Ok(Manifest {
         name,
@@ -63,6 +64,7 @@ fn lint(draft: Draft) -> Result<Manifest, Error> {
         exit_with,
         dma,
         drivers,
+        trusted_groups,
         start_order,
     })
 }

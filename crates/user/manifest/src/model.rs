@@ -19,6 +19,8 @@ pub struct Manifest {
     pub dma: DmaPolicy,
     /// Drivers whose brokers the kernel must hold, and no others.
     pub drivers: Vec<String>,
+    /// Groups of functions of which one holder may have several, by name.
+    pub trusted_groups: Vec<String>,
     /// Indices of all services, each provider before its users, else as in the file.
     pub start_order: Vec<usize>,
 }

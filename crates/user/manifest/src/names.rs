@@ -11,6 +11,8 @@ pub(crate) enum NameKind {
     Kebab,
     /// Grants and exports: letters and digits, a lower-case letter first.
     Camel,
+    /// Groups of functions: what makes it one, a hyphen, an address of a function.
+    Group,
 }
 
 /// Checks one name.
@@ -24,6 +26,7 @@ pub(crate) fn check_name(
     let inner = |b: &u8| match kind {
         NameKind::Kebab => b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-',
         NameKind::Camel => b.is_ascii_alphanumeric(),
+        NameKind::Group => b.is_ascii_lowercase() || b.is_ascii_digit() || b"-:.".contains(b),
     };
     let fault = if bytes.is_empty() {
         NameFault::Empty

@@ -55,6 +55,9 @@ fn copy_manifest(from: manifest::Reader<'_>, mut to: manifest::Builder<'_>) -> c
     if from.has_drivers() {
         to.set_drivers(from.get_drivers()?)?;
     }
+    if from.has_trusted_groups() {
+        to.set_trusted_groups(from.get_trusted_groups()?)?;
+    }
     Ok(())
 }
 

@@ -13,6 +13,17 @@ const OF_DEVICE: &str =
     "@iommu.function posture=refused reason=peer-held group=\"device-0000:00:04.0\"";
 const OF_BRIDGE: &str =
     "@iommu.function posture=refused reason=shared-requester group=\"below-0000:00:06.0\"";
+/// Two cards behind one switch, whose lower ends do not send every request up.
+#[rustfmt::skip]
+const SWITCH: &[&str] = &[
+    "-device", "intel-iommu,aw-bits=39",
+    "-device", "pcie-root-port,id=root,chassis=1,slot=1",
+    "-device", "x3130-upstream,id=up,bus=root",
+    "-device", "xio3130-downstream,id=left,bus=up,chassis=2,slot=2",
+    "-device", "xio3130-downstream,id=right,bus=up,chassis=3,slot=3",
+    "-device", "edu,bus=left",
+    "-device", "edu,bus=right",
+];
 const ONE: &str = "@peers.claimed first=ok second=notSupported";
 
 inventory::submit! {
@@ -21,18 +32,10 @@ inventory::submit! {
         question: "Of two cards behind a switch that sends requests from one to the other, is the second refused while the first is held?",
         rows: &["IO-25"],
         manifest: "smoke/card-peers",
-        extra: &[
-            "-device", "intel-iommu,aw-bits=39",
-            "-device", "pcie-root-port,id=root,chassis=1,slot=1",
-            "-device", "x3130-upstream,id=up,bus=root",
-            "-device", "xio3130-downstream,id=left,bus=up,chassis=2,slot=2",
-            "-device", "xio3130-downstream,id=right,bus=up,chassis=3,slot=3",
-            "-device", "edu,bus=left",
-            "-device", "edu,bus=right",
-        ],
+        extra: SWITCH,
         required: &[
             "@iommu.bridges separating=1 others=3",
-            "@iommu.group name=\"below-0000:01:00.0\" functions=2",
+            "@iommu.group name=\"below-0000:01:00.0\" functions=2 trusted=false",
             REMAPPED,
             OF_SWITCH,
             ONE,
@@ -49,6 +52,26 @@ inventory::submit! {
         point: points::IGNORE_PEERS,
         smoke: "iommu-switch",
         breaks: Break::Missing(OF_SWITCH),
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-trusted",
+        question: "Are both of two cards that can reach each other given to one holder, in a domain each, where the manifest trusts their group?",
+        rows: &["IO-25"],
+        manifest: "smoke/card-trusted",
+        extra: SWITCH,
+        required: &[
+            "@iommu.group name=\"below-0000:01:00.0\" functions=2 trusted=true",
+            REMAPPED,
+            "@iommu.function posture=remapped reason=own-domain group=\"below-0000:01:00.0\"",
+            "@peers.claimed first=ok second=ok",
+            "@peers.after second=ok",
+        ],
+        forbidden: &["@kernel.panic", "@device.quarantined", REFUSED],
+        sorted: true,
+        ..Smoke::DEFAULT
     }
 }
 

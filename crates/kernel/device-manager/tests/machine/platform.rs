@@ -10,7 +10,7 @@ use audit_format::Event;
 use device_manager::{
     Access, FrameRun, Layout, Line, Mapping, Message, Platform, Raiser, Refusal, Waiter, Waiters,
 };
-use dma_ledger::{Claim, QueueId, ShootdownProof};
+use dma_ledger::{Claim, OwnerId, QueueId, ShootdownProof};
 use driver_core::{Addressing, DeviceAddress, PageAddresses, Ports, Registers};
 use mmio::{PortBus, SharedBytes};
 use units::Bdf;
@@ -420,7 +420,7 @@ impl Platform for Fake {
         })
     }
 
-    fn reach(&self, _: Bdf, _: u64, _: Addressing) -> Result<FakeReach, Refusal> {
+    fn reach(&self, _: Bdf, _: (OwnerId, u64), _: Addressing) -> Result<FakeReach, Refusal> {
         let mut state = self.0.lock().unwrap();
         let reach = FakeReach::new(state.below_unit);
         state.reaches.push(reach.clone());

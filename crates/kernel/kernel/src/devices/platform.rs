@@ -4,6 +4,7 @@ use core::fmt;
 
 use ::memory::Writes;
 use device_manager::{Access, Layout, Line, Message, Platform, Raiser};
+use dma_ledger::OwnerId;
 use driver_core::{Addressing, Ports, Registers};
 use stub::Refusal;
 use units::Bdf;
@@ -35,10 +36,10 @@ impl Platform for Kernel {
     fn reach(
         &self,
         function: Bdf,
-        generation: u64,
+        claim: (OwnerId, u64),
         addressing: Addressing,
     ) -> Result<Reached, Refusal> {
-        crate::iommu::reach(function, generation, addressing)
+        crate::iommu::reach(function, claim, addressing)
     }
 
     fn keep_from_processes(&self, run: &Run) {
