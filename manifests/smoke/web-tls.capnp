@@ -16,6 +16,23 @@ const manifest :M.Manifest = (
         (kernel = logSink),
         (kernel = timer),
       ] ),
+    # The key's own disk: nobody but `tls` is granted its volume.
+    ( name = "virtio", binary = "virtio-blk-provider", priority = 24, restart = always,
+      exports = [(name = "block", interface = "BlockDevice")],
+      grants = [
+        (endpoint = void),
+        (device = (driver = "virtio-blk", nth = 0)),
+        (kernel = logSink),
+        (kernel = timer),
+      ] ),
+    ( name = "keys", binary = "store", priority = 20, restart = always,
+      exports = [(name = "volume", interface = "Volume")],
+      grants = [
+        (endpoint = void),
+        (export = (service = "virtio", export = "block")),
+        (kernel = logSink),
+        (kernel = timer),
+      ] ),
     ( name = "netstack", binary = "netstack", priority = 22, restart = always,
       arguments = ["status", "tcp-listen ports=443 sockets=40"],
       exports = [
@@ -36,6 +53,7 @@ const manifest :M.Manifest = (
       grants = [
         (endpoint = void),
         (name = "listen", export = (service = "netstack", export = "web")),
+        (name = "keys", export = (service = "keys", export = "volume")),
         (kernel = logSink),
         (kernel = timer),
         (kernel = entropySource),

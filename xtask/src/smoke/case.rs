@@ -155,6 +155,8 @@ pub struct SmokeFile {
 pub enum Step {
     /// Waits for a fact or text that comes after the step before.
     Wait(&'static str),
+    /// The same for several, which come in any order: who states them do not wait for each other.
+    All(&'static [&'static str]),
     /// Waits for the prompt and types a line.
     Type(&'static str),
     /// Waits for the prompt, so that everything typed before has been done.
@@ -310,6 +312,16 @@ pub fn perform(
                 });
                 failed(expected, waited)?;
                 from = found;
+            }
+            Step::All(expected) => {
+                for one in expected {
+                    let waited = session.wait(deadline, |serial| {
+                        let tail = serial.lines().get(from..).unwrap_or_default();
+                        tail.iter().any(|line| shows(line, one))
+                    });
+                    failed(one, waited)?;
+                }
+                from = session.serial().lines().len();
             }
             Step::Type(line) => {
                 failed(

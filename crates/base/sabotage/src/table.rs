@@ -271,6 +271,7 @@ table! {
     TEXT_WRITABLE_DIRECTLY: "A page of the kernel's text can be written through the direct map.",
     TEXT_WRITABLE_ELSEWHERE: "A page of the kernel's text can be written where device registers are mapped.",
     THREAD_ABOVE_PROCESS: "A thread has whatever priority it is started with.",
+    TLS_FORGET_KEY: "A key that was kept is thrown away, and another one is made.",
     TLS_STATE_OTHER_KEY: "The key that is stated on the serial line is not the one that connections are served with.",
     TRUST_ECAM: "A configuration window counts without being compared with the ports.",
     TRUST_FIRMWARE: "What firmware left on at the devices stays on.",

@@ -1,16 +1,18 @@
 //! TLS in front of a service: whoever serves listens here as it would at the network stack, and gets octets without their seals.
 //!
-//! Owns the key, which is drawn at the start and which nobody else ever has; connections of the stack below; the same interfaces above
+//! Owns the key, which is drawn at the first start and kept on the volume `keys`, or without one drawn at each start; connections of the stack below; the same interfaces above
 //! (`TcpListenAuthority`, `TcpListener`, `TcpSocket`). `tls-core` decides what is spoken. Invariant: it never lets an octet pass, in
 //! either direction, before a handshake is done or without a seal, never tells the end of a stream that the other end has not told
 //! itself, and never gives a stranger more than one of a fixed number of places, for so long as a handshake may take.
 //!
-//! Arguments: `names=NAME,...`, what the certificate is for.
+//! Arguments: `names=NAME,...`, what the certificate is for. Whoever else is granted the volume has the key, too: it is to be granted
+//! to this service alone.
 #![no_std]
 #![cfg_attr(not(test), no_main)]
 #![forbid(unsafe_code)]
 
 mod front;
+mod key;
 mod link;
 mod options;
 
@@ -19,7 +21,7 @@ use sdk::alloc::vec::Vec;
 use sdk::net::tcp_listener::call::Accept;
 use sdk::net::tcp_socket::call::{Receive, Send};
 use sdk::{Endpoint, EntropySource, Env, Error, NEVER, Refusal, Ring, Timer, fact, octets};
-use tls_core::{Identity, Server as Tls};
+use tls_core::Server as Tls;
 
 use front::Front;
 use link::{LINKS, Tag};
@@ -35,19 +37,6 @@ const RECEIVE: u64 = 0;
 const ACCEPT: u64 = 1 << 63;
 /// Exit code of a wrong manifest.
 const BAD_ARGUMENT: i64 = 2;
-/// A secret that is no key comes once in 2^32; so many in a row do not.
-const TRIES: u32 = 4;
-
-/// A key that nobody had before.
-fn identity(entropy: &EntropySource, names: &[tls_core::Name<'_>]) -> Result<Identity, Refusal> {
-    for _ in 0..TRIES {
-        if let Some(identity) = Identity::new(&octets(entropy)?, names) {
-            return Ok(identity);
-        }
-    }
-    Err(Refusal::Failed)
-}
-
 fn main(env: &Env) -> Result<(), Error> {
     let arguments: Vec<&str> = env.arguments().collect();
     let names = match options::names(&arguments) {
@@ -57,15 +46,20 @@ fn main(env: &Env) -> Result<(), Error> {
     let endpoint: Endpoint = env.get("endpoint")?;
     let timer: Timer = env.get("timer")?;
     let entropy: EntropySource = env.get("entropySource")?;
-    let identity = identity(&entropy, &names)?;
+    let found = key::identity(env, &entropy, &names);
+    let (identity, origin) = found.inspect_err(|error| {
+        if error.why() == sdk::Why::Refused(Refusal::Corrupt) {
+            sdk::error!("the file tls.key holds no key: put back the one that was there, or remove it and tell the clients of the next one");
+        }
+    })?;
     let stated = if sabotage::sabotage!(TLS_STATE_OTHER_KEY) {
-        self::identity(&entropy, &names)?.public_hash()
+        key::draw(&entropy, &names)?.public_hash()
     } else {
         identity.public_hash()
     };
     let stated = STANDARD.encode(stated);
     // What a client pins: SHA-256 of the certificate's SubjectPublicKeyInfo.
-    fact!("tls.identity", scheme = "ecdsa-p256", names = names.len(), spki ~ stated.as_str());
+    fact!("tls.identity", scheme = "ecdsa-p256", names = names.len(), key = origin.name(), spki ~ stated.as_str());
     let tls = Tls::new(&identity, octets(&entropy)?).map_err(|_| Refusal::Failed)?;
     let front = Front::new(&endpoint, tls, env.get("listen")?, env.get("vm")?);
     run(&endpoint, &timer, front)

@@ -99,8 +99,7 @@ inventory::submit! {
             "-object", "filter-dump,id=f0,netdev=n0,file={work}/wire.pcap",
         ],
         steps: &[
-            Step::Wait("@web.listening by=web"),
-            Step::Wait("@net.ipv6 origin=dhcp"),
+            Step::All(&["@web.listening by=web", "@net.ipv6 origin=dhcp"]),
             Step::Peer(probe),
             Step::Type("halt"),
         ],

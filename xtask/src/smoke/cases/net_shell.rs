@@ -86,8 +86,7 @@ inventory::submit! {
             "-monitor", "unix:{work}/monitor,server=on,wait=off",
         ],
         steps: &[
-            Step::Wait("@net.dhcp lease=bound"),
-            Step::Wait("@net.ipv6 origin=advertised"),
+            Step::All(&["@net.dhcp lease=bound", "@net.ipv6 origin=advertised"]),
             Step::Type("ping 10.0.2.2 2"),
             Step::Wait("2 of 2 answered"),
             Step::Type("ping6 10.0.2.2"),

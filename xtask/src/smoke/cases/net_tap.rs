@@ -85,8 +85,7 @@ inventory::submit! {
             "-object", "filter-dump,id=f0,netdev=n0,file={work}/wire.pcap",
         ],
         steps: &[
-            Step::Wait("@net.dhcp lease=bound"),
-            Step::Wait("@net.ipv6 origin=dhcp"),
+            Step::All(&["@net.dhcp lease=bound", "@net.ipv6 origin=dhcp"]),
             Step::Type("ping 10.77.0.1 2"),
             Step::Wait("2 of 2 answered"),
             Step::Type("ping6 fd77::1 2"),

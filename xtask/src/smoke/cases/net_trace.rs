@@ -108,8 +108,7 @@ inventory::submit! {
             "-monitor", "unix:{work}/monitor,server=on,wait=off",
         ],
         steps: &[
-            Step::Wait("@net.dhcp lease=bound"),
-            Step::Wait("@net.ipv6 origin=advertised"),
+            Step::All(&["@net.dhcp lease=bound", "@net.ipv6 origin=advertised"]),
             Step::Wait("@trace.again"),
             Step::Type("packets 12"),
             Step::Wait("pcap 4d3cb2a1"),

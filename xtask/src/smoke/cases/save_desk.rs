@@ -246,8 +246,7 @@ inventory::submit! {
             "unix:{work}/monitor,server=on,wait=off",
         ],
         steps: &[
-            Step::Wait("@net.dhcp lease=bound"),
-            Step::Wait("@net.ipv6 origin=advertised"),
+            Step::All(&["@net.dhcp lease=bound", "@net.ipv6 origin=advertised"]),
             Step::Peer(carried),
             Step::Wait("@probe.done"),
         ],

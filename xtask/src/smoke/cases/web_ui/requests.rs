@@ -205,9 +205,7 @@ inventory::submit! {
         disk_device: "virtio-blk-pci",
         extra: EXTRA,
         steps: &[
-            Step::Wait("@web.listening"),
-            Step::Wait("@net.dhcp lease=bound"),
-            Step::Wait("@net.ipv6 origin=advertised"),
+            Step::All(&["@web.listening", "@net.dhcp lease=bound", "@net.ipv6 origin=advertised"]),
             Step::Peer(refused),
             Step::Peer(curl),
             Step::Type("halt"),

@@ -10,12 +10,16 @@ use anyhow::{Context, Result, ensure};
 use super::{connect_at, ticket};
 use crate::qemu::Feature;
 use crate::session::Waited;
-use crate::smoke::case::{Peer, Smoke, Step};
+use crate::smoke::case::{Again, Peer, Smoke, SmokeDisk, Step};
 use crate::smoke::cases::net_slirp::forwarded;
 use crate::smoke::sabotage::{Break, Sabotage};
+use crate::store::Tool;
 
 const PORT: u16 = 443;
-const IDENTITY: &str = "@tls.identity scheme=ecdsa-p256 names=2";
+const IDENTITY: &str = "@tls.identity scheme=ecdsa-p256 names=2 key=made";
+const AGAIN: &str = "@tls.identity scheme=ecdsa-p256 names=2 key=kept";
+/// Where the hash of the first boot's key is kept for the second.
+const PINNED: &str = "pinned";
 const ENDED: &str = "@web.ended misdirected=0 origin=0 token=0 session=0 unreadable=0";
 /// One file of the page as it was reviewed.
 const SCRIPT: &[u8] = include_bytes!("../../../../../services/system/web-ui/page/app.js");
@@ -74,6 +78,7 @@ fn pin(peer: &Peer<'_>) -> Result<String> {
 fn asked(peer: &mut Peer<'_>) -> Result<()> {
     let ticket = ticket(peer, None)?;
     let pin = pin(peer)?;
+    std::fs::write(peer.work.join(PINNED), &pin)?;
     let curl = Curl {
         port: forwarded(peer, PORT)?,
         pin: &pin,
@@ -106,6 +111,19 @@ fn asked(peer: &mut Peer<'_>) -> Result<()> {
         ..curl
     };
     ensure!(other.ask("/", &[]).is_err(), "curl takes any key");
+    Ok(())
+}
+
+/// After a restart curl takes the page by the hash that the boot before has stated.
+fn same(peer: &mut Peer<'_>) -> Result<()> {
+    let pin = std::fs::read_to_string(peer.work.join(PINNED))?;
+    let curl = Curl {
+        port: forwarded(peer, PORT)?,
+        pin: &pin,
+        work: peer.work,
+    };
+    let (status, body) = curl.ask("/app.js", &[]).context("with the first key")?;
+    ensure!(status == "200" && body == SCRIPT, "{status}");
     Ok(())
 }
 
@@ -149,23 +167,35 @@ fn refused(peer: &mut Peer<'_>) -> Result<()> {
 inventory::submit! {
     Smoke {
         name: "web-tls",
-        question: "Is the page served over TLS 1.3, with the key that the serial line states, and to nobody who speaks less?",
+        question: "Is the page served over TLS 1.3, with the key that the serial line states at the first boot and keeps, and to nobody who speaks less?",
         rows: &["UI-05"],
         manifest: "smoke/web-tls",
+        disks: &[SmokeDisk {
+            name: "keys.img",
+            make: |path| Tool::new(path).mkfs(8, "keys"),
+            bytes_per_s: 0,
+        }],
+        disk_device: "virtio-blk-pci",
         extra: &[
-            "-netdev", "user,id=n0,hostfwd=tcp:127.0.0.1:0-:443",
+            "-netdev", "user,id=n0,ipv6=off,hostfwd=tcp:127.0.0.1:0-:443",
             "-device", "virtio-net-pci,netdev=n0,mac=52:54:00:ca:05:01,romfile=",
             "-monitor", "unix:{work}/monitor,server=on,wait=off",
         ],
         steps: &[
-            Step::Wait("@web.listening"),
-            Step::Wait("@net.dhcp lease=bound"),
-            Step::Wait("@net.ipv6 origin=advertised"),
+            Step::All(&["@web.listening", "@net.dhcp lease=bound", "@net.ipv6 origin=link-local"]),
             Step::Peer(asked),
             Step::Peer(refused),
             Step::Type("halt"),
         ],
-        required: &[IDENTITY, "@tls.listening port=443", ENDED, "@tls.refused times=2"],
+        again: &[Again {
+            between: |_| Ok(()),
+            steps: &[
+                Step::All(&["@web.listening", "@net.dhcp lease=bound", "@net.ipv6 origin=link-local"]),
+                Step::Peer(same),
+                Step::Type("halt"),
+            ],
+        }],
+        required: &[IDENTITY, "@tls.listening port=443", ENDED, "@tls.refused times=2", AGAIN],
         forbidden: &[
             "@kernel.panic",
             "@process.ended kind=faulted",
@@ -185,5 +215,14 @@ inventory::submit! {
         smoke: "web-tls",
         // CURLE_SSL_PINNEDPUBKEYNOTMATCH
         breaks: Break::Step("exit status: 90"),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::TLS_FORGET_KEY,
+        smoke: "web-tls",
+        // The second boot's page is sealed with another key than the first one's.
+        breaks: Break::Step("with the first key: curl ended with exit status: 90"),
     }
 }
