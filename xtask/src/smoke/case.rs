@@ -280,6 +280,17 @@ pub fn select(patterns: &[String]) -> Result<Vec<&'static Smoke>> {
     Ok(chosen)
 }
 
+/// Waits for a line from number `from` on. Gives the number of the one behind it.
+fn find(session: &mut Session, from: usize, expected: &str, deadline: Instant) -> (Waited, usize) {
+    let mut behind = from;
+    let waited = session.wait(deadline, |serial| {
+        let tail = serial.lines().get(from..).unwrap_or_default();
+        let at = tail.iter().position(|line| shows(line, expected));
+        at.inspect(|at| behind = from + at + 1).is_some()
+    });
+    (waited, behind)
+}
+
 /// Does the steps; `Err` holds which one did not come to its end, and why.
 pub fn perform(
     steps: &[Step],
@@ -304,24 +315,18 @@ pub fn perform(
         let broken = |error: anyhow::Error| format!("step {}: {error:#}", number + 1);
         match *step {
             Step::Wait(expected) => {
-                let mut found = from;
-                let waited = session.wait(deadline, |serial| {
-                    let tail = serial.lines().get(from..).unwrap_or_default();
-                    let at = tail.iter().position(|line| shows(line, expected));
-                    at.inspect(|at| found = from + at + 1).is_some()
-                });
+                let (waited, behind) = find(session, from, expected, deadline);
                 failed(expected, waited)?;
-                from = found;
+                from = behind;
             }
             Step::All(expected) => {
+                let mut last = from;
                 for one in expected {
-                    let waited = session.wait(deadline, |serial| {
-                        let tail = serial.lines().get(from..).unwrap_or_default();
-                        tail.iter().any(|line| shows(line, one))
-                    });
+                    let (waited, at) = find(session, from, one, deadline);
                     failed(one, waited)?;
+                    last = last.max(at);
                 }
-                from = session.serial().lines().len();
+                from = last;
             }
             Step::Type(line) => {
                 failed(

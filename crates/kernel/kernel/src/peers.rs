@@ -1,6 +1,8 @@
 //! Which functions can reach each other around the units: bridges, and what they and devices of several functions do with requests
 //! from one to another.
 
+#![expect(clippy::disallowed_types, reason = "boot: names out of the manifest")]
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
