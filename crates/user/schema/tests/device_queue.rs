@@ -92,6 +92,24 @@ impl device_queue::Server<Call> for Queue {
             stopped: Some(stub::Refusal::QueueFull),
         })
     }
+    fn doorbell(
+        &mut self,
+        reply: Reply<Call, device_queue::call::Doorbell>,
+        tail: u16,
+        head: u16,
+    ) -> Answered {
+        assert_eq!((tail, head), (5, 6));
+        reply.send(())
+    }
+    fn address(
+        &mut self,
+        reply: Reply<Call, device_queue::call::Address>,
+        buffer: u64,
+    ) -> Answered {
+        reply.send(device_queue::AddressReply {
+            address: buffer << 12,
+        })
+    }
 }
 
 #[test]
@@ -107,6 +125,8 @@ fn a_ring_in_registers() {
         let done = client.kick(32, 33).unwrap();
         assert_eq!((done.accepted, done.refused, done.completed), (32, 0, 33));
         assert_eq!(done.stopped, Some(stub::Refusal::QueueFull));
+        client.doorbell(5, 6).unwrap();
+        assert_eq!(client.address(3).unwrap().address, 3 << 12);
     });
 }
 

@@ -91,6 +91,12 @@ impl queue::Server<Call> for Nosy {
     fn kick(&mut self, reply: Reply<Call, queue::call::Kick>, _: u16, _: u16) -> Answered {
         reply.refuse(Refusal::Failed)
     }
+    fn doorbell(&mut self, reply: Reply<Call, queue::call::Doorbell>, _: u16, _: u16) -> Answered {
+        reply.refuse(Refusal::Failed)
+    }
+    fn address(&mut self, reply: Reply<Call, queue::call::Address>, _: u64) -> Answered {
+        reply.refuse(Refusal::Failed)
+    }
 }
 
 impl volume::Server<Call> for Nosy {
