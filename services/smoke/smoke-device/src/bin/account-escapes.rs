@@ -313,6 +313,32 @@ fn long_list(env: &Env) -> Result<(), Error> {
 /// While the teardown of a device goes on, one process has its share of the calls that wait for it, and no more.
 fn claim_waits(kit: &Kit, env: &Env) -> Result<(), Error> {
     let registry: DeviceRegistry = env.get("deviceRegistry")?;
+    // On a busy machine the teardown may be over before the first call: then nobody waits, and it is tried again.
+    let mut left = 16;
+    let (at_once, later) = loop {
+        let (at_once, later) = claims(kit, &registry)?;
+        left -= 1;
+        if at_once.0 == 0 || left == 0 {
+            break (at_once, later);
+        }
+        wait_for_teardown(&registry)?;
+    };
+    fact!(
+        "escapes.claim-waits",
+        refused = at_once.1 + later.1,
+        got_it = at_once.0 + later.0,
+        // One of those that wait gets it. On a slow machine the device may be free before anybody has to wait.
+        few_waited = later.1 < MAY_WAIT,
+        otherwise = at_once.2 + later.2
+    );
+    Ok(())
+}
+
+/// Calls that got the device, calls that were refused because it is busy, and others.
+type Ends = (u16, u16, u16);
+
+/// Ends a claim whose teardown takes long, and calls for the device at once: what came of the calls then, and later.
+fn claims(kit: &Kit, registry: &DeviceRegistry) -> Result<(Ends, Ends), Error> {
     let device = registry.claim("edu", 0)?.device;
     let pool = device.pool(16 << 20)?.pool;
     let buffer = pool.allocate(16 << 20, Layout::Scattered)?.buffer;
@@ -328,7 +354,7 @@ fn claim_waits(kit: &Kit, env: &Env) -> Result<(), Error> {
     drop((device, pool, buffer));
     ring.submit();
     let count = |ring: &mut Ring| {
-        let (mut got, mut busy, mut other) = (0, 0, 0);
+        let (mut got, mut busy, mut other): Ends = (0, 0, 0);
         while let Some(done) = ring.completed() {
             match done.read::<device_registry::call::Claim, _>(|claimed| drop(claimed.device)) {
                 Ok(()) => got += 1,
@@ -342,15 +368,7 @@ fn claim_waits(kit: &Kit, env: &Env) -> Result<(), Error> {
     let answered = at_once.0 + at_once.1 + at_once.2;
     ring.wait(CLAIMS as u16 - answered, kit.after_ms(20_000)?);
     let later = count(&mut ring);
-    fact!(
-        "escapes.claim-waits",
-        refused = at_once.1 + later.1,
-        got_it = at_once.0 + later.0,
-        // One of those that wait gets it. On a slow machine the device may be free before anybody has to wait.
-        few_waited = later.1 < MAY_WAIT,
-        otherwise = at_once.2 + later.2
-    );
-    Ok(())
+    Ok((at_once, later))
 }
 
 /// Areas of threads are paid for with what they round up to.
