@@ -72,7 +72,7 @@ struct RawDependency {
 impl Project {
     /// Asks cargo about the workspace that xtask itself belongs to.
     pub fn load() -> Result<Self> {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+        let manifest = home().join("../Cargo.toml");
         let manifest = manifest.canonicalize().with_context(|| {
             format!(
                 "the workspace that xtask was built in is gone: {}",
@@ -195,6 +195,15 @@ impl Member {
             needs,
         }
     }
+}
+
+/// The folder of xtask's own package: as cargo says where it starts this program, since a checkout that was copied or moved with
+/// its target folder brings a program that was built elsewhere, which cargo does not build again.
+fn home() -> PathBuf {
+    let is_own = std::env::var_os("CARGO_PKG_NAME").is_some_and(|name| name == "xtask");
+    std::env::var_os("CARGO_MANIFEST_DIR")
+        .filter(|_| is_own)
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
 }
 
 /// Whether this runs unattended (`CI=1` or `CI=true`).
