@@ -39,8 +39,8 @@ pub enum FilterMode {
 #[derive(Debug)]
 pub struct TextFilter {
     mode: FilterMode,
-    /// The beginning of a character whose end has not come yet.
-    pending: [u8; 4],
+    /// The beginning of a character whose end has not come yet; before it, or alone, a carriage return whose successor has not.
+    pending: [u8; 5],
     pending_bytes: usize,
     last: u8,
     /// What the last character may still carry.
@@ -53,7 +53,7 @@ impl TextFilter {
     pub const fn new(mode: FilterMode) -> Self {
         Self {
             mode,
-            pending: [0; 4],
+            pending: [0; 5],
             pending_bytes: 0,
             last: b'\n',
             shown: Shown::new(),
@@ -103,6 +103,9 @@ impl TextFilter {
         for piece in rest.utf8_chunks() {
             self.text(piece.valid(), &mut out)?;
             let invalid = piece.invalid();
+            if !invalid.is_empty() {
+                self.give_up(&mut out)?;
+            }
             let at_end = core::ptr::eq(invalid.as_ptr_range().end, rest.as_ptr_range().end);
             let unfinished = core::str::from_utf8(invalid)
                 .err()
@@ -119,7 +122,7 @@ impl TextFilter {
         Ok(())
     }
 
-    /// Ends the stream: what is left of a character is no text.
+    /// Ends the stream: what is left of a character is no text, nor is a carriage return without its line's end.
     ///
     /// # Errors
     /// The error of `out`.
@@ -181,7 +184,14 @@ impl TextFilter {
                 '\t' => false,
                 '\n' => self.last != b'\r',
                 // A carriage return alone would let a line write over itself.
-                '\r' => text.as_bytes().get(after).is_some_and(|b| *b != b'\n'),
+                '\r' => match text.as_bytes().get(after) {
+                    Some(next) => *next != b'\n',
+                    None => {
+                        self.pending[0] = b'\r';
+                        self.pending_bytes = 1;
+                        return self.run(text.get(from..at).unwrap_or_default(), out);
+                    }
+                },
                 _ => !takes,
             };
             if special {
@@ -251,6 +261,7 @@ mod tests {
     fn text_passes_and_lines_end_in_both() {
         assert_eq!(shown(&[b"a\nb\r\nc\td"]), b"a\r\nb\r\nc\td");
         assert_eq!(shown(&[b"a\r", b"\nb"]), b"a\r\nb");
+        assert_eq!(shown(&[b"a\r", b"", b"\r", b"\n"]), b"a.\r\n");
         assert_eq!(
             shown(&["Größe ".as_bytes(), "日本".as_bytes()]),
             "Größe 日本".as_bytes()
@@ -272,6 +283,21 @@ mod tests {
         assert_eq!(out, b".[2J...ok.x");
         assert_eq!(filter.replaced(), 5);
         assert!(!filter.at_line_start());
+    }
+
+    #[test]
+    fn a_carriage_return_at_a_cut_lets_no_line_write_over_itself() {
+        assert_eq!(shown(&[b"true\r", b"fake"]), b"true.fake");
+        assert_eq!(shown(&[b"true\r"]), b"true.");
+        assert_eq!(
+            shown(&[
+                b"\r",
+                &"\u{1f600}".as_bytes()[..2],
+                &"\u{1f600}".as_bytes()[2..]
+            ]),
+            ".\u{1f600}".as_bytes()
+        );
+        assert_eq!(shown(&[b"\r\xf0", b"\n\r\xff"]), b"..\r\n..");
     }
 
     #[test]
@@ -302,20 +328,27 @@ mod tests {
         assert_eq!(shown(&[one, two]), expected);
     }
 
+    /// Any byte, ends of lines often.
+    fn bytes_of_lines() -> impl Strategy<Value = u8> {
+        prop_oneof![3 => any::<u8>(), 1 => Just(b'\r'), 1 => Just(b'\n')]
+    }
+
     proptest! {
         #[test]
-        fn cuts_do_not_matter(bytes in prop::collection::vec(any::<u8>(), 0..64), cut in 0usize..64) {
-            prop_assume!(!bytes.windows(1).any(|w| w == b"\r"));
+        fn cuts_do_not_matter(bytes in prop::collection::vec(bytes_of_lines(), 0..64), cut in 0usize..64) {
             let cut = cut.min(bytes.len());
             prop_assert_eq!(shown(&[&bytes[..cut], &bytes[cut..]]), shown(&[&bytes]));
         }
 
         #[test]
-        fn nothing_that_commands_a_terminal_gets_out(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            let out = shown(&[&bytes]);
+        fn nothing_that_commands_a_terminal_gets_out(bytes in prop::collection::vec(bytes_of_lines(), 0..64), cut in 0usize..64) {
+            let (one, two) = bytes.split_at(cut.min(bytes.len()));
+            let out = shown(&[one, two]);
             let text = core::str::from_utf8(&out).unwrap();
             let mut seen = Shown::new();
             prop_assert!(text.chars().all(|c| seen.takes(c) || matches!(c, '\t' | '\n' | '\r')));
+            let mut returns = out.iter().enumerate().filter(|(_, byte)| **byte == b'\r');
+            prop_assert!(returns.all(|(at, _)| out.get(at + 1) == Some(&b'\n')));
         }
     }
 }

@@ -148,9 +148,12 @@ fn filter(bytes: &[u8], shown: &mut ArrayVec<u8, TEXT_BYTES>) -> usize {
     taken
 }
 
-/// The most bytes up to `most` that end with a character.
+/// The most bytes up to `most` that end with a character, and not between the two of a line's end.
 fn whole_characters(bytes: &[u8], most: usize) -> usize {
-    let starts = |at: &usize| bytes.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
+    let starts = |at: &usize| {
+        let in_end = *at > 1 && bytes.get(*at - 1..=*at) == Some(b"\r\n");
+        !in_end && bytes.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80)
+    };
     (most.saturating_sub(3)..=most)
         .rev()
         .find(starts)
