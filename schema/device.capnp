@@ -78,7 +78,7 @@ interface Device @0xd1c0a5e5b0a70202 {
   # begins with a ring of `depth` entries; both stay pinned until the device was reset. The rest as for `queue`.
   # Refuses: as `queue`; `notSupported` unless the manifest says `dma = direct` and a verified domain confines the device, and
   # for a queue that only the broker may write; `foreignBuffer`, `badHandle`; `badArgument` for one buffer twice; `outOfRange` for
-  # a ring that is longer than its buffer.
+  # a ring that is longer than its buffer, or a buffer of over 256 KiB.
   direct @11 (kind :UInt16, index :UInt16, depth :UInt16, source :UInt16, submissions :UInt64, completions :UInt64)
     -> (queue :DeviceQueue);
   enum State { claimed @0; configured @1; enabled @2; resetting @3; quarantined @4; dead @5; }

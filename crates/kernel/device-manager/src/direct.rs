@@ -12,6 +12,9 @@ use crate::job::Asked;
 use crate::turn::Turn;
 use crate::{DeviceManager, FrameRun, Platform, Reach};
 
+/// The longest buffer of a ring, room for 4096 commands of NVMe: every page of it is looked up in the unit's tables in one go.
+const MAX_RING_BYTES: u64 = 256 * 1024;
+
 /// Bytes of a page.
 const PAGE: u64 = dma_ledger::PAGE_BYTES;
 
@@ -31,7 +34,7 @@ impl<P: Platform> DeviceManager<P> {
     /// Refused with those of [`Self::queue_open`], and for the buffers with those of [`Self::buffer_info`]; `NotSupported` where
     /// the function has no domain that was verified, where it is not asked for, and where the broker lets nobody write
     /// commands of such a queue; `WrongState` for a buffer that is being freed; `BadArgument` for one buffer twice;
-    /// `OutOfRange` for rings that are too short.
+    /// `OutOfRange` for rings that are too short, or in a buffer of over 256 KiB.
     pub fn queue_open_direct(
         &self,
         claim: &Claim,
@@ -107,7 +110,9 @@ impl<P: Platform> Turn<'_, P> {
         let function = &mut *self.function;
         let record = &function.record;
         for ring in [rings.submissions, rings.completions] {
-            record.buffer_info(claim, ring)?;
+            if record.buffer_info(claim, ring)?.bytes > MAX_RING_BYTES {
+                return Err(Refusal::OutOfRange);
+            }
         }
         let submissions = record.frames(rings.submissions)?;
         let completions = record.frames(rings.completions)?;

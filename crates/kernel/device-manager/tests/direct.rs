@@ -122,7 +122,19 @@ fn what_is_refused_leaves_no_trace() {
         completions: foreign,
         ..rings
     };
+    // Its pages are looked at in one go.
+    let endless = Rings {
+        submissions: m.buffer(&claim, 256 * 1024 + 4096).1,
+        ..rings
+    };
+    // Long enough to be looked at, and in pieces.
+    let scattered = Rings {
+        submissions: m.buffer(&claim, 256 * 1024).1,
+        ..rings
+    };
     for (depth, rings, why) in [
+        (8, endless, Refusal::OutOfRange),
+        (8, scattered, Refusal::Misaligned),
         (8, twice, Refusal::BadArgument),
         (8, stolen, Refusal::ForeignBuffer),
         (0, rings, Refusal::OutOfRange),

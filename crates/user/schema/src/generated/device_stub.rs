@@ -490,7 +490,7 @@ pub mod device {
         ///
         /// Refuses: as `queue`; `notSupported` unless the manifest says `dma = direct` and a verified domain confines
         /// the device, and for a queue that only the broker may write; `foreignBuffer`, `badHandle`; `badArgument`
-        /// for one buffer twice; `outOfRange` for a ring that is longer than its buffer
+        /// for one buffer twice; `outOfRange` for a ring that is longer than its buffer, or a buffer of over 256 KiB
         pub fn direct(
             &self,
             kind: u16,
