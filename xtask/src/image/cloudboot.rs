@@ -296,17 +296,18 @@ fn prove(
         Proof::Bound => format!("@{BOUND}"),
         Proof::Echo => probe::READY.to_owned(),
     };
-    session.wait(deadline, |serial| {
-        let seen = |line: &String| pattern::shows(line, &awaited);
-        serial.lines().iter().any(seen) || serial.exit().is_some()
+    let waited = session.wait(deadline, |serial| {
+        serial
+            .lines()
+            .iter()
+            .any(|line| pattern::shows(line, &awaited))
     });
-    if proof == Proof::Bound {
+    if waited != Waited::Seen || proof == Proof::Bound {
         return Ok(None);
     }
     probe::ask(dir)?;
-    while Instant::now() < deadline {
-        // The guest's output is read on.
-        session.wait(Instant::now() + Duration::from_millis(200), |_| false);
+    // The guest's output is read on; one that has ended answers nobody.
+    while Instant::now() < deadline && session.idle(Duration::from_millis(200)) != Waited::Ended {
         if let Some(said) = probe::said(dir)? {
             return Ok(Some(said));
         }
@@ -414,7 +415,7 @@ fn judge(serial: &Serial, end: End, proof: Proof, probe: Option<&str>) -> Judged
     if proof == Proof::Echo {
         let judged = probe.map(probe::judge);
         match judged {
-            None => missing.push("the probe has not come to its end".to_owned()),
+            None => missing.push("the probe saw nothing: the guest got no addresses, or ended before (serial.txt, probe)".to_owned()),
             Some(judged) => missing.extend(judged.err().map(|error| error.to_string())),
         }
     }
@@ -497,7 +498,12 @@ mod tests {
                 .as_bytes(),
         );
         let judged = judge(&serial, End::Code(0), Proof::Echo, None);
-        assert_eq!(judged.missing, ["the probe has not come to its end"]);
+        assert_eq!(
+            judged.missing,
+            [
+                "the probe saw nothing: the guest got no addresses, or ended before (serial.txt, probe)"
+            ]
+        );
         let judged = judge(&serial, End::Code(0), Proof::Echo, Some("done\n"));
         assert!(!judged.is_pass());
     }
