@@ -359,6 +359,12 @@ mod tests {
         let script = format!("cd '{}'; {keeper} exec sleep 30", folder.path().display());
         let start = Instant::now();
         let stuck = asked(&script).unwrap_err();
+        let kept = std::fs::read_to_string(folder.path().join("keeper")).unwrap_or_default();
+        if kept.contains("EPERM") && !crate::project::is_ci() {
+            // Some systems let nobody but root hold on to a process that is not a child (Yama's ptrace_scope).
+            eprintln!("untested: this system keeps a process from tracing another");
+            return;
+        }
         assert!(stuck.contains("cannot even be ended"), "{stuck}");
         assert!(
             start.elapsed() < Duration::from_secs(5),
