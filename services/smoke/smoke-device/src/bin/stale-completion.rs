@@ -10,7 +10,7 @@ use sdk::{
     Access, DeviceQueue, DeviceRegistry, DmaBuffer, Env, Error, Refusal, Timer, Window, fact,
 };
 use smoke_rig::nvme::{self, Rig, submit};
-use smoke_rig::{POLLED, completions, into, outcome};
+use smoke_rig::{POLLED, completion, completions, into, outcome};
 
 sdk::entry!(main);
 
@@ -19,6 +19,10 @@ const BYTES: u32 = 128 * 1024;
 const MARK: u8 = 0x5a;
 /// Longer than the disk needs for what is in flight.
 const LATER_MS: u64 = 1500;
+/// What the disk gives at once is less than this, and what comes after has to wait.
+const LARGE: u32 = 4 * BYTES;
+/// The cookie of the FLUSH that follows the reads.
+const FLUSH: u64 = 106;
 
 fn main(env: &Env) -> Result<(), Error> {
     let timer: Timer = env.get("timer")?;
@@ -95,6 +99,10 @@ fn fill(buffer: &DmaBuffer, mark: u8) -> Result<(), Refusal> {
 
 /// Reads are in flight when the reset comes.
 fn in_flight(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
+    let large = rig.buffer(u64::from(LARGE))?;
+    submit(&rig.io, 99, &read(LARGE / 512)?, &[into(&large, 0, LARGE)])?;
+    completion(&rig.io, timer, 99)?;
+    large.free()?;
     let buffers: Vec<_> = (0..6)
         .map(|_| rig.pool.allocate(u64::from(BYTES), sdk::Layout::Scattered))
         .map(|made| made.map(|made| made.buffer))
@@ -107,6 +115,10 @@ fn in_flight(rig: &Rig, timer: &Timer) -> Result<(), Refusal> {
             &[into(buffer, 0, BYTES)],
         )?;
     }
+    // A FLUSH does not wait for the reads, and who answered it has fetched them. QEMU's controller dies of its own accord
+    // of a reset that meets commands in flight and others that it has yet to fetch.
+    submit(&rig.io, FLUSH, &Command::flush(NSID), &[])?;
+    completion(&rig.io, timer, FLUSH)?;
     let before = rig.io.info()?.in_flight;
     rig.device.reset()?;
     let (cookies, others, then) = revoked(&rig.io)?;
