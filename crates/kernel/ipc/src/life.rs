@@ -200,6 +200,13 @@ impl Thread {
             let _ = sched::point();
         }
     }
+
+    /// Drops the call objects of a thread that will call no more: as many in one go as its ring may hold would be long.
+    fn drop_calls(&self) {
+        while self.calls.remove().is_some() {
+            let _ = sched::point();
+        }
+    }
 }
 
 /// Ends the calling thread. The last thread takes the process with it.
@@ -212,6 +219,7 @@ pub fn exit_thread(code: i64) -> ! {
         // Nothing of it is under way any more that could bring one back.
         // SAFETY: this is the thread that runs.
         drop(unsafe { me.own_count.take() });
+        me.drop_calls();
         park::forget(&me);
         me.joins.end(code);
         // Each of the threads of a process that ends may hand the CPU to the next.

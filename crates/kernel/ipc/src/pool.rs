@@ -54,7 +54,13 @@ impl<T> Pool<T> {
         debug_assert!(kept.is_ok(), "each has its place in the pool");
     }
 
-    /// All of them, one by one from the one at `first`: none is ever taken out.
+    /// Takes one out for good, idle or not, at the end of whoever has them.
+    pub(crate) fn remove(&self) -> Option<Arc<T>> {
+        let mut pool = self.0.lock();
+        pool.free.pop().or_else(|| pool.all.pop())
+    }
+
+    /// All of them, one by one from the one at `first`: none is taken out before the end.
     pub(crate) fn all(&self, first: usize) -> impl Iterator<Item = Arc<T>> {
         (first..).map_while(|at| self.0.lock().all.get(at).cloned())
     }
