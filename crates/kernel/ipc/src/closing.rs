@@ -1,5 +1,5 @@
 //! Endpoints that a thread is closing. A call that ends may hold the last handle of another endpoint, and calls queued
-//! there of a third: they are closed one after the other, because a kernel stack is short.
+//! there of a third: they are closed one after the other, because a kernel stack is short. So are those whose notices it gives out.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -42,7 +42,7 @@ impl<T> Closing<T> {
 
     /// Closes `one`, and whatever that leads to; what is closed meanwhile is left to whoever closes already. Where there is no
     /// memory to put it off, it is closed where it stands.
-    pub(crate) fn close(&self, one: &Arc<T>, close: impl Fn(&T)) {
+    pub(crate) fn close(&self, one: &Arc<T>, close: impl Fn(&Arc<T>)) {
         {
             let mut work = self.0.lock();
             if let Err(one) = work.put_off(one.clone()) {
@@ -80,7 +80,7 @@ mod tests {
         const LAST: u32 = 1000;
         let closing = Closing::<Node>::new();
         let (depth, closed) = (Cell::new(0), RefCell::new(Vec::new()));
-        let close = |node: &Node| {
+        let close = |node: &Arc<Node>| {
             assert_eq!(depth.replace(1), 0, "one within another");
             closed.borrow_mut().push(node.0);
             for next in [2 * node.0, 2 * node.0 + 1] {

@@ -12,6 +12,7 @@ use sabotage::sabotage;
 use crate::call::{finish, win};
 use crate::delivery::{Delivery, deliver, deliver_queued};
 use crate::finished::{Finished, Route};
+use crate::meeting::Ended;
 use crate::notice::Notice;
 use crate::queue::BLOCK;
 use crate::records::{Call, Endpoint, EndpointCore, Facet, Queued, Receiver, Thread};
@@ -35,6 +36,9 @@ impl Drop for Facet {
         if sabotage!(SKIP_DROP_NOTICE) {
             return;
         }
+        // A defect that nothing else would show until the notice finds many receivers of threads that are ending.
+        #[cfg(sabotage)]
+        assert!(!cpu::held::any(), "a facet goes with a lock held");
         self.core.tell(notice);
     }
 }
@@ -60,11 +64,45 @@ impl Endpoint {
             return;
         }
         // An interrupt in the middle of it leaves what it closes to the thread.
-        current_closing().close(&self.core, EndpointCore::end_everything);
+        current_closing().close(&self.core, EndpointCore::settle);
     }
 }
 
 impl EndpointCore {
+    /// What is left to do in steps: the end of what waits at an endpoint that is closed, or notices that found receivers of
+    /// threads that were ending.
+    fn settle(self: &Arc<Self>) {
+        if self.is_closed() {
+            self.end_everything();
+        } else {
+            self.tell_waiting();
+        }
+    }
+
+    /// Gives the notices that wait to threads that receive.
+    #[cold]
+    fn tell_waiting(self: &Arc<Self>) {
+        loop {
+            let next = {
+                let mut q = self.queues.lock();
+                if q.notices.is_empty() {
+                    return;
+                }
+                q.next_receiver()
+            };
+            match next {
+                Ok(None) => return,
+                Ok(Some(receiver)) => {
+                    if let Some(woken) = self.receive(receiver, Patience::Waits) {
+                        woken.run();
+                    }
+                }
+                Err(Ended) => {}
+            }
+            let _ = sched::point();
+        }
+    }
+
     /// Tells whoever waits here that the endpoint is closed.
     fn end_everything(&self) {
         let revoked = Finished::refused(Refusal::Revoked);
@@ -92,7 +130,7 @@ impl EndpointCore {
 
     /// Tells a receiver of a facet that is gone, or the next one that comes. One of an incarnation before hears nothing,
     /// unless the facet is durable.
-    fn tell(&self, notice: Box<Notice>) {
+    fn tell(self: &Arc<Self>, notice: Box<Notice>) {
         let (receiver, message) = {
             let mut q = self.queues.lock();
             if self.is_closed() {
@@ -103,10 +141,16 @@ impl EndpointCore {
                 return;
             }
             match q.next_receiver() {
-                Some(r) => (r, notice.message(incarnation)),
-                None => {
+                Ok(Some(r)) => (r, notice.message(incarnation)),
+                Ok(None) => {
                     q.notices.push(notice);
                     return;
+                }
+                Err(Ended) => {
+                    q.notices.push(notice);
+                    drop(q);
+                    // The rest takes looks, and facets that go meanwhile come behind it, not within it: a kernel stack is short.
+                    return current_closing().close(self, Self::settle);
                 }
             }
         };
@@ -116,17 +160,21 @@ impl EndpointCore {
     /// Queues a call, or delivers it to a thread that waits. Returns who was woken.
     #[inline(always)]
     pub(crate) fn send(self: &Arc<Self>, call: &Arc<Call>, generation: u64) -> Woken {
-        let (receiver, queued) = {
+        let (receiver, queued) = loop {
             let mut q = self.queues.lock();
             match q.next_receiver() {
-                Some(receiver) => (Some(receiver), Ok(())),
-                None => (
-                    None,
-                    q.queue_call(|| Queued {
+                Ok(Some(receiver)) => break (Some(receiver), Ok(())),
+                Ok(None) => {
+                    let queued = q.queue_call(|| Queued {
                         call: call.clone(),
                         generation,
-                    }),
-                ),
+                    });
+                    break (None, queued);
+                }
+                Err(Ended) => {
+                    drop(q);
+                    let _ = sched::point();
+                }
             }
         };
         let Some(receiver) = receiver else {
@@ -212,7 +260,7 @@ impl EndpointCore {
     }
 
     /// Begins the next incarnation and gives its number. Notices that were for the one before go unheard.
-    pub(crate) fn renew(&self) -> u64 {
+    pub(crate) fn renew(self: &Arc<Self>) -> u64 {
         let (incarnation, mut waiting) = {
             let mut q = self.queues.lock();
             let incarnation = self.incarnation.fetch_add(1, Ordering::AcqRel) + 1;

@@ -77,6 +77,8 @@ struct State<P> {
     last_words: Vec<u8>,
     finished: bool,
     waiters: Queue<Deferred<P, wire::call::Wait>>,
+    /// Where waiters that gave up are looked for next.
+    swept: u64,
     watcher: Option<fn(&Exit)>,
 }
 
@@ -94,6 +96,7 @@ impl<P: Late> Exits<P> {
                 last_words,
                 finished: false,
                 waiters: Queue::new(),
+                swept: 0,
                 watcher: None,
             }),
         })
@@ -150,11 +153,12 @@ impl<P: Late> Exits<P> {
     /// Answers when everything is gone.
     pub(crate) fn wait(&self, later: Deferred<P, wire::call::Wait>) {
         let exit = {
-            let mut state = self.state.lock();
+            let mut guard = self.state.lock();
+            let state = &mut *guard;
             if !state.finished {
-                state.waiters.retain(Deferred::is_live);
+                state.waiters.sweep(&mut state.swept, Deferred::is_live);
                 let queued = state.waiters.push(later);
-                drop(state);
+                drop(guard);
                 if let Err(later) = queued {
                     later.refuse(Refusal::OverBudget);
                 }
@@ -205,7 +209,14 @@ impl<P: Late> Told<P> {
 pub(crate) struct Joins<P> {
     ended: AtomicBool,
     code: AtomicI64,
-    joiners: Lock<Queue<Deferred<P, thread::call::Join>>>,
+    joiners: Lock<Joiners<P>>,
+}
+
+#[derive(Debug)]
+struct Joiners<P> {
+    waiting: Queue<Deferred<P, thread::call::Join>>,
+    /// Where those that gave up are looked for next.
+    swept: u64,
 }
 
 impl<P: Late> Joins<P> {
@@ -214,7 +225,10 @@ impl<P: Late> Joins<P> {
         Self {
             ended: AtomicBool::new(false),
             code: AtomicI64::new(0),
-            joiners: Lock::new(Queue::new()),
+            joiners: Lock::new(Joiners {
+                waiting: Queue::new(),
+                swept: 0,
+            }),
         }
     }
 
@@ -224,7 +238,7 @@ impl<P: Late> Joins<P> {
         let mut waiting = {
             let mut joiners = self.joiners.lock();
             self.ended.store(true, Ordering::Release);
-            core::mem::take(&mut *joiners)
+            core::mem::take(&mut joiners.waiting)
         };
         while let Some(later) = waiting.pop() {
             later.send(thread::JoinReply { code });
@@ -235,12 +249,13 @@ impl<P: Late> Joins<P> {
     /// Answers when it has ended.
     pub(crate) fn join(&self, later: Deferred<P, thread::call::Join>) {
         let (later, ended) = {
-            let mut joiners = self.joiners.lock();
+            let mut guard = self.joiners.lock();
+            let joiners = &mut *guard;
             if self.ended.load(Ordering::Acquire) {
                 (later, true)
             } else {
-                joiners.retain(Deferred::is_live);
-                match joiners.push(later) {
+                joiners.waiting.sweep(&mut joiners.swept, Deferred::is_live);
+                match joiners.waiting.push(later) {
                     Ok(()) => return,
                     Err(later) => (later, false),
                 }

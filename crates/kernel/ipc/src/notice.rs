@@ -109,6 +109,11 @@ impl Notices {
         self.last = notice;
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_null()
+    }
+
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<Box<Notice>> {
         if self.first.is_null() {

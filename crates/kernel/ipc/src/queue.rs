@@ -136,7 +136,8 @@ impl<T> Queue<T> {
         head.chain(self.more.iter().flat_map(|b| b.entries.iter()))
     }
 
-    /// Keeps what `keep` says. What is left out is dropped under whatever lock the caller holds.
+    /// Keeps what `keep` says, for a list that is short: it is looked at in one go. What is left out is dropped under whatever
+    /// lock the caller holds.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         self.head.entries.retain(&mut keep);
         self.more.retain_mut(|block| {
@@ -175,6 +176,12 @@ impl<T> Queue<T> {
         behind.then_some(next)
     }
 
+    /// As [`Self::retain`], for the next block in turn: `at` is where the turn has come to, 0 at first. Done with each addition,
+    /// it keeps what is over from piling up, and no addition looks at more than a block.
+    pub(crate) fn sweep(&mut self, at: &mut u64, keep: impl FnMut(&T) -> bool) {
+        *at = self.retain_some(*at, keep).unwrap_or(0);
+    }
+
     /// Takes the first entry that `is` names, for a list that is short: it is looked at in one go.
     pub(crate) fn take(&mut self, is: impl Fn(&T) -> bool) -> Option<T> {
         let found = match self.head.entries.iter().position(&is) {
@@ -201,7 +208,13 @@ impl<T> Queue<T> {
         None
     }
 
+    /// Count of blocks, one of which may be empty.
+    pub(crate) fn blocks(&self) -> usize {
+        1 + self.more.len()
+    }
+
     /// Count of entries.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.head.entries.len() + self.more.iter().map(|b| b.entries.len()).sum::<usize>()
     }
@@ -267,6 +280,23 @@ mod tests {
         assert!(q.more.iter().all(|b| b.entries.capacity() * 48 <= 4096));
         q.retain(|e| e[0] == 99_999);
         assert_eq!((q.len(), q.more.len()), (1, 0));
+    }
+
+    #[test]
+    fn what_is_over_does_not_pile_up_where_each_addition_sweeps_a_block() {
+        let (mut q, mut at) = (Queue::new(), 0);
+        for n in 0..50_000u64 {
+            let mut looked = 0;
+            // Of every hundred one goes on, and the last three hundred.
+            q.sweep(&mut at, |e| {
+                looked += 1;
+                e % 100 == 0 || e + 300 > n
+            });
+            assert!(looked <= BLOCK, "{looked}");
+            q.push(n).unwrap();
+        }
+        assert!((800..=1500).contains(&q.len()), "{}", q.len());
+        assert!((0..500).all(|n| q.iter().any(|e| *e == n * 100)));
     }
 
     #[test]
