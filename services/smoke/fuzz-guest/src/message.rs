@@ -7,6 +7,8 @@ use crate::random::Random;
 
 /// Words of the longest message.
 pub const WORDS: usize = 448;
+/// The kind of a pointer that stands for a capability.
+const CAPABILITY: u64 = 3;
 /// The most elements of a list.
 const ELEMENTS: u64 = 5;
 /// What texts say when they mean something: programs, drivers, roles, names.
@@ -32,6 +34,8 @@ const TEXTS: &[&str] = &[
 pub struct Message {
     words: [u64; WORDS],
     used: usize,
+    /// Capabilities that were named so far.
+    caps: u64,
     texts: Texts,
 }
 
@@ -50,6 +54,7 @@ impl Message {
         let mut own = Self {
             words: [0; WORDS],
             used: 1,
+            caps: 0,
             texts,
         };
         own.structure(random, 0, shape, 0);
@@ -135,8 +140,13 @@ impl Message {
             Kind::Numbers(bits) => self.numbers(random, slot, bits),
             Kind::Struct(shape) => self.structure(random, slot, shape, depth + 1),
             Kind::StructList(shape) => self.list(random, slot, Some(shape), depth),
-            // Travels beside the message.
-            Kind::Cap(_) => {}
+            // It travels beside the message, which says where among those it stands: in the order of the fields.
+            Kind::Cap(_) => {
+                if let Some(word) = self.words.get_mut(slot) {
+                    *word = self.caps << 32 | CAPABILITY;
+                    self.caps += 1;
+                }
+            }
         }
     }
 
