@@ -30,12 +30,29 @@ const fn tables() -> [[u32; 256]; STEP] {
     tables
 }
 
+/// Bytes between two calls of what [`crc32_in_steps`] is given: some ten thousand instructions.
+const STRETCH: usize = 2048;
+
 /// The CRC-32 of `bytes`.
 #[must_use]
 pub fn crc32(bytes: &[u8]) -> u32 {
+    !add(u32::MAX, bytes)
+}
+
+/// As [`crc32`]; `step` is called after every 2 KiB, for who may not be busy for long.
+pub(crate) fn crc32_in_steps(bytes: &[u8], step: &mut impl FnMut()) -> u32 {
+    let mut sum = u32::MAX;
+    for part in bytes.chunks(STRETCH) {
+        sum = add(sum, part);
+        step();
+    }
+    !sum
+}
+
+/// The register after `bytes` behind what gave `sum`.
+fn add(mut sum: u32, bytes: &[u8]) -> u32 {
     let at = |step: usize, byte: u8| TABLES[step][usize::from(byte)];
     let (steps, rest) = bytes.as_chunks::<STEP>();
-    let mut sum = u32::MAX;
     for &[a, b, c, d, e, f, g, h] in steps {
         let [s, t, u, v] = sum.to_le_bytes();
         sum = at(7, a ^ s) ^ at(6, b ^ t) ^ at(5, c ^ u) ^ at(4, d ^ v);
@@ -44,12 +61,12 @@ pub fn crc32(bytes: &[u8]) -> u32 {
     for byte in rest {
         sum = sum >> 8 ^ at(0, *byte ^ sum as u8);
     }
-    !sum
+    sum
 }
 
 #[cfg(test)]
 mod tests {
-    use super::crc32;
+    use super::{STRETCH, crc32, crc32_in_steps};
 
     /// The check value of the catalogue of CRCs, and sums of every length around a step, bit by bit.
     #[test]
@@ -66,6 +83,17 @@ mod tests {
                 }
             }
             assert_eq!(crc32(&bytes[..len]), !sum, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn steps_change_nothing_and_are_short() {
+        let bytes: std::vec::Vec<u8> = (0..5 * STRETCH + 7).map(|at| (at * 37) as u8).collect();
+        for len in [0, 1, STRETCH - 1, STRETCH, STRETCH + 1, bytes.len()] {
+            let mut steps = 0;
+            let sum = crc32_in_steps(&bytes[..len], &mut || steps += 1);
+            assert_eq!(sum, crc32(&bytes[..len]), "{len} bytes");
+            assert_eq!(steps, len.div_ceil(STRETCH));
         }
     }
 }

@@ -22,6 +22,9 @@ pub use crc::crc32;
 /// Where the list lies in a boot package, without the leading slash.
 pub const PATH: &str = "boot/checksums";
 
+/// Lines of the list between two steps of a check.
+const LINES: usize = 16;
+
 /// The list, once its own line holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Sums<'a> {
@@ -84,12 +87,12 @@ impl<'a> Line<'a> {
         })
     }
 
-    fn check(&self, bytes: &[u8]) -> Result<(), Damage> {
+    fn check(&self, bytes: &[u8], step: &mut impl FnMut()) -> Result<(), Damage> {
         let (listed, found) = (self.bytes, bytes.len() as u64);
         if listed != found {
             return Err(Damage::Length { listed, found });
         }
-        let (listed, found) = (self.sum, crc32(bytes));
+        let (listed, found) = (self.sum, crc::crc32_in_steps(bytes, step));
         if listed != found {
             return Err(Damage::Sum { listed, found });
         }
@@ -103,6 +106,14 @@ impl<'a> Sums<'a> {
     /// # Errors
     /// [`Damage::List`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Damage> {
+        Self::parse_in_steps(bytes, &mut || ())
+    }
+
+    /// As [`Self::parse`]; `step` is called after every 2 KiB, for who may not be busy for long.
+    ///
+    /// # Errors
+    /// [`Damage::List`].
+    pub fn parse_in_steps(bytes: &'a [u8], step: &mut impl FnMut()) -> Result<Self, Damage> {
         let text = core::str::from_utf8(bytes).map_err(|_| Damage::List)?;
         let body = text.strip_suffix('\n').ok_or(Damage::List)?;
         let start = body.rfind('\n').map_or(0, |at| at + 1);
@@ -110,7 +121,8 @@ impl<'a> Sums<'a> {
         let own = Line::parse(own)
             .filter(|own| own.path == PATH)
             .ok_or(Damage::List)?;
-        own.check(lines.as_bytes()).map_err(|_| Damage::List)?;
+        own.check(lines.as_bytes(), step)
+            .map_err(|_| Damage::List)?;
         Ok(Self { lines })
     }
 
@@ -119,12 +131,29 @@ impl<'a> Sums<'a> {
     /// # Errors
     /// What is wrong with it.
     pub fn check(&self, path: &str, bytes: &[u8]) -> Result<(), Damage> {
-        self.lines
-            .lines()
-            .filter_map(Line::parse)
-            .find(|line| line.path == path)
-            .ok_or(Damage::Unlisted)?
-            .check(bytes)
+        self.check_in_steps(path, bytes, &mut || ())
+    }
+
+    /// As [`Self::check`]; `step` is called after every 2 KiB, and every few lines of the list, for who may not be busy for
+    /// long.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_in_steps(
+        &self,
+        path: &str,
+        bytes: &[u8],
+        step: &mut impl FnMut(),
+    ) -> Result<(), Damage> {
+        for (number, line) in self.lines.lines().enumerate() {
+            if number % LINES == LINES - 1 {
+                step();
+            }
+            if let Some(line) = Line::parse(line).filter(|line| line.path == path) {
+                return line.check(bytes, step);
+            }
+        }
+        Err(Damage::Unlisted)
     }
 }
 

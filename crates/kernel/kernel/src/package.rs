@@ -83,11 +83,16 @@ fn check(path: &str, bytes: &[u8]) {
     let Some(list) = module(CHECKSUMS) else {
         boot_error(format_args!("the boot package holds no {CHECKSUMS}"))
     };
-    let sums = match Sums::parse(list) {
+    // A program is checked when it is first started, while others run.
+    let mut look = || {
+        let _ = sched::point();
+    };
+    let sums = match Sums::parse_in_steps(list, &mut look) {
         Ok(sums) => sums,
         Err(damage) => boot_error(format_args!("{CHECKSUMS} {damage}")),
     };
-    if let Err(damage) = sums.check(path.trim_start_matches('/'), bytes) {
+    let path_listed = path.trim_start_matches('/');
+    if let Err(damage) = sums.check_in_steps(path_listed, bytes, &mut look) {
         boot_error(format_args!("{path} {damage}"));
     }
     if let Some(m) = MODULES.lock().iter_mut().find(|m| m.path == path) {
