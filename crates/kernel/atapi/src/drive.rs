@@ -31,7 +31,7 @@ const DEVICE_RESET: u8 = 0x08;
 const SIGNATURE: (u8, u8) = (0x14, 0xeb);
 
 const MS: u64 = 1_000_000;
-/// A device that is there answers a command's first steps within this.
+/// A device that is there answers each of a command's first steps within this.
 const COMMAND_NS: u64 = 200 * MS;
 /// Longest wait for data: a drive may have to spin up.
 const DATA_NS: u64 = 10_000 * MS;
@@ -78,9 +78,29 @@ pub enum Progress {
     Done,
 }
 
-/// A command whose data is coming in.
+/// What comes next of a command, once the drive is not busy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// To select it.
+    Select,
+    /// To say that a packet comes, unless it still offers what an earlier command asked for.
+    Announce,
+    /// The same after a reset.
+    AnnounceAgain,
+    /// To send the packet that it asks for.
+    Send,
+    /// To take its data.
+    Take,
+}
+
+/// Looks of one step: a drive that is quick goes through all phases in it.
+const LOOKS: u32 = 5;
+
+/// A command on its way.
 #[derive(Clone, Copy, Debug)]
-struct Transfer {
+struct Command {
+    packet: Packet,
+    phase: Phase,
     wanted: usize,
     got: usize,
     until_ns: u64,
@@ -92,7 +112,9 @@ pub struct Drive<P> {
     ports: P,
     position: Position,
     sectors: u32,
-    transfer: Option<Transfer>,
+    command: Option<Command>,
+    /// The command is the question why the last one failed, and its answer comes here.
+    asking: Option<[u8; SENSE_BYTES]>,
 }
 
 impl<P: Ports> Drive<P> {
@@ -105,7 +127,8 @@ impl<P: Ports> Drive<P> {
             ports,
             position,
             sectors: 0,
-            transfer: None,
+            command: None,
+            asking: None,
         };
         drive.identify()?;
         drive.wait_ready()?;
@@ -175,19 +198,20 @@ impl<P: Ports> Drive<P> {
     }
 
     /// Begins to read `count` sectors (1 to [`MAX_SECTORS`]) from `lba` on; [`Drive::advance`] goes on. A read that was
-    /// begun before and not finished is given up.
+    /// begun before and not finished is given up. Neither waits for the drive.
     ///
     /// # Errors
-    /// `OutOfRange`, or why the command was not taken.
+    /// `OutOfRange`.
     pub fn begin(&mut self, lba: u32, count: u32) -> Result<(), Failure> {
-        if self.transfer.take().is_some() {
-            self.reset();
+        if self.command.is_some() {
+            self.give_up();
         }
         let end = lba.checked_add(count);
         if !(1..=MAX_SECTORS).contains(&count) || end.is_none_or(|end| end > self.sectors) {
             return Err(Failure::OutOfRange);
         }
-        self.send(packet::read(lba, count), count as usize * SECTOR_BYTES)
+        self.start(packet::read(lba, count), count as usize * SECTOR_BYTES);
+        Ok(())
     }
 
     /// Takes what the drive has for a read that was begun. `into` is the same in each call, and holds exactly its sectors.
@@ -195,46 +219,147 @@ impl<P: Ports> Drive<P> {
     /// # Errors
     /// Why it failed; the read is over then.
     pub fn advance(&mut self, into: &mut [u8]) -> Result<Progress, Failure> {
+        if let Some(answer) = self.asking {
+            return self.ask(answer);
+        }
         match self.step(into) {
             Ok(Progress::Waiting) => Ok(Progress::Waiting),
             Ok(Progress::Done) => {
-                self.transfer = None;
+                self.command = None;
                 Ok(Progress::Done)
             }
+            // It is asked why, and the question itself is asked without asking again.
+            Err(Failure::Sense(_)) => {
+                self.asking = Some([0; SENSE_BYTES]);
+                self.start(packet::REQUEST_SENSE, SENSE_BYTES);
+                Ok(Progress::Waiting)
+            }
             Err(why) => {
-                self.transfer = None;
+                self.give_up();
+                Err(why)
+            }
+        }
+    }
+
+    /// Goes on with the question why a command failed.
+    fn ask(&mut self, mut answer: [u8; SENSE_BYTES]) -> Result<Progress, Failure> {
+        match self.step(&mut answer) {
+            Ok(Progress::Waiting) => {
+                self.asking = Some(answer);
+                Ok(Progress::Waiting)
+            }
+            Ok(Progress::Done) => {
+                (self.command, self.asking) = (None, None);
+                let sense = Sense::parse(&answer);
+                Err(sense.map_or(
+                    Failure::Protocol("an answer to REQUEST SENSE that is none"),
+                    Failure::Sense,
+                ))
+            }
+            Err(why) => {
+                self.give_up();
                 Err(match why {
-                    Failure::Sense(_) => self.sense(),
-                    why => {
-                        self.reset();
-                        why
-                    }
+                    Failure::Sense(_) => Failure::Protocol("REQUEST SENSE failed too"),
+                    why => why,
                 })
             }
         }
     }
 
-    /// One look at the drive. `Failure::Sense` with empty numbers stands for a failure that is still to be asked about.
+    /// Begins a command after which `wanted` bytes are to come.
+    fn start(&mut self, packet: Packet, wanted: usize) {
+        self.command = Some(Command {
+            packet,
+            phase: Phase::Select,
+            wanted,
+            got: 0,
+            until_ns: self.ports.now_ns().saturating_add(COMMAND_NS),
+        });
+    }
+
+    /// A few looks at the drive, until it is busy or has given data. `Failure::Sense` with empty numbers stands for a failure
+    /// that is still to be asked about.
     fn step(&mut self, into: &mut [u8]) -> Result<Progress, Failure> {
-        let Some(mut transfer) = self.transfer else {
+        let Some(mut command) = self.command else {
             return Err(Failure::Protocol("no read was begun"));
         };
-        if into.len() != transfer.wanted {
+        if into.len() != command.wanted {
             return Err(Failure::Protocol("the buffer changed its size"));
         }
-        let status = self.status();
-        if status & BUSY != 0 {
-            return if self.ports.now_ns() >= transfer.until_ns {
-                Err(Failure::Timeout)
-            } else {
-                Ok(Progress::Waiting)
-            };
+        for _ in 0..LOOKS {
+            let status = self.status();
+            if status == FLOATING {
+                return Err(Failure::Absent);
+            }
+            if status & BUSY != 0 {
+                if self.ports.now_ns() >= command.until_ns {
+                    return Err(Failure::Timeout);
+                }
+                break;
+            }
+            if command.phase == Phase::Take {
+                return self.take(command, status, into);
+            }
+            let patience_ns;
+            (command.phase, patience_ns) = self.next(&command, status)?;
+            command.until_ns = self.ports.now_ns().saturating_add(patience_ns);
+            self.command = Some(command);
         }
+        Ok(Progress::Waiting)
+    }
+
+    /// Does what comes next of a command before its data. Returns what comes then, and how long the drive may be busy.
+    fn next(&mut self, command: &Command, status: u8) -> Result<(Phase, u64), Failure> {
+        match command.phase {
+            Phase::Select => {
+                self.put(DEVICE, self.position.select);
+                self.settle();
+                Ok((Phase::Announce, COMMAND_NS))
+            }
+            Phase::Announce if status & DATA_REQUEST != 0 => {
+                self.reset();
+                Ok((Phase::AnnounceAgain, COMMAND_NS))
+            }
+            Phase::Announce | Phase::AnnounceAgain => {
+                let burst = u16::try_from(command.wanted).unwrap_or(u16::MAX);
+                let [low, high] = burst.clamp(2, BURST_BYTES).to_le_bytes();
+                // Neither DMA nor overlap.
+                self.put(FEATURES, 0);
+                self.put(COUNT_LOW, low);
+                self.put(COUNT_HIGH, high);
+                self.put(COMMAND, PACKET);
+                self.settle();
+                Ok((Phase::Send, COMMAND_NS))
+            }
+            Phase::Send | Phase::Take => {
+                if status & CHECK != 0 {
+                    return Err(Failure::Sense(UNASKED));
+                }
+                if status & DATA_REQUEST == 0 {
+                    return Err(Failure::Protocol("a packet was not asked for"));
+                }
+                for pair in command.packet.chunks_exact(2) {
+                    let word = u16::from_le_bytes([pair[0], pair[1]]);
+                    self.ports.write_data(self.position.command, word);
+                }
+                self.settle();
+                Ok((Phase::Take, DATA_NS))
+            }
+        }
+    }
+
+    /// Takes the data that is there.
+    fn take(
+        &mut self,
+        mut command: Command,
+        status: u8,
+        into: &mut [u8],
+    ) -> Result<Progress, Failure> {
         if status & CHECK != 0 {
             return Err(Failure::Sense(UNASKED));
         }
         if status & DATA_REQUEST == 0 {
-            return if transfer.got == transfer.wanted {
+            return if command.got == command.wanted {
                 Ok(Progress::Done)
             } else {
                 Err(Failure::Protocol("less data than was asked for"))
@@ -244,7 +369,7 @@ impl<P: Ports> Drive<P> {
         let high = self.get(COUNT_HIGH);
         let count = usize::from(u16::from_le_bytes([low, high]));
         let part = into
-            .get_mut(transfer.got..)
+            .get_mut(command.got..)
             .and_then(|rest| rest.get_mut(..count));
         match part {
             Some(part) if count > 0 && count.is_multiple_of(2) => {
@@ -252,81 +377,19 @@ impl<P: Ports> Drive<P> {
             }
             _ => return Err(Failure::Protocol("more data than was asked for")),
         }
-        transfer.got += count;
-        self.transfer = Some(transfer);
+        command.got += count;
+        self.command = Some(command);
         self.settle();
         Ok(Progress::Waiting)
     }
 
     /// A command with its whole answer.
     fn run(&mut self, packet: Packet, answer: &mut [u8]) -> Result<(), Failure> {
-        self.send(packet, answer.len())?;
+        self.start(packet, answer.len());
         loop {
             match self.advance(answer)? {
                 Progress::Waiting => self.ports.pause(),
                 Progress::Done => return Ok(()),
-            }
-        }
-    }
-
-    /// Sends a packet after which `wanted` bytes are to come; a refusal is asked about.
-    fn send(&mut self, packet: Packet, wanted: usize) -> Result<(), Failure> {
-        match self.issue(packet, wanted) {
-            Err(Failure::Sense(_)) => Err(self.sense()),
-            sent => sent,
-        }
-    }
-
-    fn issue(&mut self, packet: Packet, wanted: usize) -> Result<(), Failure> {
-        self.select()?;
-        let burst = u16::try_from(wanted).unwrap_or(u16::MAX);
-        let [low, high] = burst.clamp(2, BURST_BYTES).to_le_bytes();
-        // Neither DMA nor overlap.
-        self.put(FEATURES, 0);
-        self.put(COUNT_LOW, low);
-        self.put(COUNT_HIGH, high);
-        self.put(COMMAND, PACKET);
-        self.settle();
-        let status = self.wait(COMMAND_NS)?;
-        if status & CHECK != 0 {
-            return Err(Failure::Sense(UNASKED));
-        }
-        if status & DATA_REQUEST == 0 {
-            return Err(Failure::Protocol("a packet was not asked for"));
-        }
-        for pair in packet.chunks_exact(2) {
-            let word = u16::from_le_bytes([pair[0], pair[1]]);
-            self.ports.write_data(self.position.command, word);
-        }
-        self.settle();
-        self.transfer = Some(Transfer {
-            wanted,
-            got: 0,
-            until_ns: self.ports.now_ns().saturating_add(DATA_NS),
-        });
-        Ok(())
-    }
-
-    /// Asks why the last command failed. The question itself is asked without asking again.
-    fn sense(&mut self) -> Failure {
-        let mut answer = [0; SENSE_BYTES];
-        let mut asked = self
-            .issue(packet::REQUEST_SENSE, SENSE_BYTES)
-            .map(|()| Progress::Waiting);
-        while asked == Ok(Progress::Waiting) {
-            self.ports.pause();
-            asked = self.step(&mut answer);
-        }
-        self.transfer = None;
-        match asked.map(|_| Sense::parse(&answer)) {
-            Ok(Some(sense)) => Failure::Sense(sense),
-            Ok(None) => Failure::Protocol("an answer to REQUEST SENSE that is none"),
-            Err(why) => {
-                self.reset();
-                match why {
-                    Failure::Sense(_) => Failure::Protocol("REQUEST SENSE failed too"),
-                    why => why,
-                }
             }
         }
     }
@@ -383,18 +446,24 @@ impl<P: Ports> Drive<P> {
         let status = self.wait(COMMAND_NS)?;
         if status & DATA_REQUEST != 0 {
             self.reset();
+            // Whether it worked is seen by the next command.
+            let _ = self.wait(COMMAND_NS);
         }
         Ok(())
     }
 
-    /// DEVICE RESET (8.10): a packet device gives up what it was doing.
+    /// Leaves a command where it is.
+    fn give_up(&mut self) {
+        (self.command, self.asking) = (None, None);
+        self.reset();
+    }
+
+    /// DEVICE RESET (8.10): a packet device gives up what it was doing. The next command waits for it.
     fn reset(&mut self) {
         self.put(DEVICE, self.position.select);
         self.settle();
         self.put(COMMAND, DEVICE_RESET);
         self.settle();
-        // Whether it worked is seen by the next command.
-        let _ = self.wait(COMMAND_NS);
     }
 
     fn wait(&mut self, patience_ns: u64) -> Result<u8, Failure> {

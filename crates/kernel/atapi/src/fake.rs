@@ -22,6 +22,10 @@ pub enum Fault {
     AlwaysCheck,
     /// DRQ never comes for a packet.
     NoRequest,
+    /// BSY stays set after PACKET, before the packet is asked for.
+    Deaf,
+    /// A read fails, and BSY stays set after the question why.
+    DeafToSense,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,9 @@ pub struct Fake {
     pub words_written: u32,
     pub resets: u32,
     pub reads: Vec<(u32, u32)>,
+    /// Registers that were read or written, and waits.
+    pub touched: u32,
+    pub pauses: u32,
 }
 
 impl Fake {
@@ -86,6 +93,8 @@ impl Fake {
             words_written: 0,
             resets: 0,
             reads: Vec::new(),
+            touched: 0,
+            pauses: 0,
         }
     }
 
@@ -119,9 +128,17 @@ impl Fake {
         if self.fault == Fault::AlwaysCheck {
             return self.fail(4, 0, 0);
         }
-        if self.fault == Fault::Stuck && opcode == 0xa8 {
+        let stuck = match self.fault {
+            Fault::Stuck => opcode == 0xa8,
+            Fault::DeafToSense => opcode == 3,
+            _ => false,
+        };
+        if stuck {
             self.busy = u32::MAX;
             return;
+        }
+        if self.fault == Fault::DeafToSense && opcode == 0xa8 {
+            return self.fail(3, 0, 0);
         }
         if self.attentions > 0 && opcode != 3 {
             self.attentions -= 1;
@@ -167,6 +184,7 @@ impl Fake {
 impl Ports for &mut Fake {
     fn read8(&mut self, port: u16) -> u8 {
         let at = self.position;
+        self.touched += 1;
         if port == at.control {
             return 0;
         }
@@ -194,6 +212,7 @@ impl Ports for &mut Fake {
 
     fn write8(&mut self, port: u16, value: u8) {
         let at = self.position;
+        self.touched += 1;
         if port == at.control {
             self.interrupts_off = value & 2 != 0;
             return;
@@ -220,7 +239,11 @@ impl Ports for &mut Fake {
                     }
                     0xa0 => {
                         self.check = false;
-                        self.busy = 2;
+                        self.busy = if self.fault == Fault::Deaf {
+                            u32::MAX
+                        } else {
+                            2
+                        };
                         self.phase = Phase::Packet(0);
                     }
                     0x08 => {
@@ -263,5 +286,9 @@ impl Ports for &mut Fake {
     fn now_ns(&mut self) -> u64 {
         self.now += 1_000_000;
         self.now
+    }
+
+    fn pause(&mut self) {
+        self.pauses += 1;
     }
 }

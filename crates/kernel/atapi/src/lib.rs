@@ -6,7 +6,8 @@
 //!
 //! Ports and time come through [`Ports`], so that everything here runs on the host against a drive made of software.
 //! Invariant: it never writes to a medium, never uses DMA and never lets a drive interrupt (nIEN is set before the first
-//! command); every wait has a deadline, and no answer of a drive makes it read or write a byte beyond what was asked for.
+//! command); every wait has a deadline, [`Drive::begin`] and [`Drive::advance`] wait not at all, and no answer
+//! of a drive makes it read or write a byte beyond what was asked for.
 #![cfg_attr(
     test,
     allow(

@@ -143,6 +143,8 @@ fn a_drive_that_breaks_the_protocol_is_told() {
         (Fault::Stuck, "no answer in time"),
         (Fault::AlwaysCheck, "REQUEST SENSE failed"),
         (Fault::NoRequest, "not asked for"),
+        (Fault::Deaf, "no answer in time"),
+        (Fault::DeafToSense, "no answer in time"),
     ];
     for (fault, text) in cases {
         let mut fake = fake();
@@ -172,4 +174,48 @@ fn a_read_can_be_waited_for_piece_by_piece() {
     drive.read(9, &mut bytes[..SECTOR_BYTES]).unwrap();
     assert!(is_sector(&bytes[..SECTOR_BYTES], 9));
     assert!(fake.resets >= 1);
+}
+
+/// Whatever the drive does, nobody waits for it in a step: whoever takes it holds a lock, and lets no interrupt in.
+#[test]
+fn a_step_never_waits_for_the_drive() {
+    let faults = [
+        Fault::None,
+        Fault::Stuck,
+        Fault::Deaf,
+        Fault::DeafToSense,
+        Fault::AlwaysCheck,
+        Fault::NoRequest,
+        Fault::TooMuch,
+    ];
+    for fault in faults {
+        let mut fake = fake();
+        let mut drive = Drive::open(&mut fake, Position::ALL[2]).unwrap();
+        drive.ports().fault = fault;
+        drive.ports().bad = Some(3);
+        drive.ports().pauses = 0;
+        let mut bytes = vec![0; 16 * SECTOR_BYTES];
+        for lba in [0, 16, 0, 32] {
+            let step = |fake: &mut Fake| {
+                assert!(fake.touched <= 60, "{fault:?}: {} accesses", fake.touched);
+                assert_eq!(fake.pauses, 0, "{fault:?}");
+                fake.touched = 0;
+            };
+            drive.ports().touched = 0;
+            drive.begin(lba, 16).unwrap();
+            step(drive.ports());
+            // The longest wait ends: for the data, and for the answer to why there is none.
+            let mut looks = 0;
+            while drive.advance(&mut bytes) == Ok(Progress::Waiting) {
+                step(drive.ports());
+                looks += 1;
+                assert!(looks < 25_000, "{fault:?}");
+                // One is given up in the middle.
+                if lba == 16 && looks == 20 {
+                    break;
+                }
+            }
+            step(drive.ports());
+        }
+    }
 }

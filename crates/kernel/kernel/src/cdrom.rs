@@ -29,6 +29,10 @@ use crate::refusal::boot_error;
 const FOLDER: &str = "boot/bins/";
 /// Longest program.
 const IMAGE_BYTES: u32 = 32 << 20;
+/// How long a drive is left alone before it is looked at again.
+pub const POLL_NS: u64 = 500_000;
+/// Bytes that are made zero between two looks.
+const CLEAR_BYTES: usize = 16 << 10;
 
 /// The legacy channels.
 struct Legacy;
@@ -60,6 +64,8 @@ impl Ports for Legacy {
 
     fn pause(&mut self) {
         cpu::relax();
+        // Nobody holds a lock who waits for the drive.
+        sched::rest(POLL_NS);
     }
 }
 
@@ -77,10 +83,21 @@ impl Medium for Disc {
 /// Why something on the CD could not be read: a failing sector and the drive's reason, or what is wrong with the volume.
 type CdError = Error<(u32, Failure)>;
 
-/// The CD. Once `left` is empty, only the medium's sectors can be asked for, by whoever was given the right to.
-struct Reader {
+/// The drive and its volume, for one reader at a time.
+struct Cd {
     disc: Disc,
     volume: Volume,
+}
+
+/// The CD. Once `left` is empty, only the medium's sectors can be asked for, by whoever was given the right to.
+struct Reader {
+    /// Whoever reads a program has taken it, and holds no lock meanwhile.
+    cd: Option<Cd>,
+    /// A read of the medium's sectors was begun and is not over.
+    is_reading: bool,
+    /// How many wait to read a program; no other read is begun before them.
+    waiting: u32,
+    sectors: u32,
     /// Programs that are still to be read: those the manifest names.
     left: Vec<String>,
     read: u32,
@@ -103,7 +120,7 @@ pub fn initialise(manifest: Option<&[u8]>) {
                     channel = position.channel,
                     device = position.device,
                     programs = reader.left.len(),
-                    sectors ~ reader.volume.blocks()
+                    sectors ~ reader.sectors
                 );
                 *READER.lock() = Some(reader);
                 return;
@@ -140,8 +157,10 @@ fn open(position: Position, identity: &str, wanted: &[String]) -> Result<Reader,
         }
     }
     Ok(Reader {
-        disc,
-        volume,
+        sectors: volume.blocks(),
+        cd: Some(Cd { disc, volume }),
+        is_reading: false,
+        waiting: 0,
         left,
         read: 0,
     })
@@ -188,23 +207,23 @@ pub fn each_name<E>(f: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
 
 /// Reads the program `name` into memory that is never given back, and hands it to `keep` before anybody else finds that it is
 /// no longer to be read. `None`: it is not one that is. What the CD cannot give ends the boot: the loader has left it to
-/// this CD.
+/// this CD. Others run meanwhile, however long the drive takes.
 pub fn load(name: &str, keep: fn(String, &'static [u8])) -> Option<&'static [u8]> {
-    let mut guard = READER.lock();
-    let reader = guard.as_mut()?;
-    let place = reader.left.iter().position(|other| other == name)?;
+    let mut cd = take(name)?;
     let mut path = String::from(FOLDER);
     path.push_str(name);
-    let (lba, bytes) = match read(reader, &path) {
+    let (lba, bytes) = match read(&mut cd, &path) {
         Ok(read) => read,
         Err(error) => {
             let mut why = Line::new();
             write_error(&mut why, &error);
-            drop(guard);
             boot_error(format_args!("/{path}: {}", why.text()))
         }
     };
-    reader.left.swap_remove(place);
+    let mut guard = READER.lock();
+    let reader = guard.as_mut()?;
+    reader.cd = Some(cd);
+    reader.left.retain(|other| other != name);
     reader.read += 1;
     crate::fact!("boot.cdrom.read", program = name, bytes ~ bytes.len(), lba ~ lba);
     if reader.left.is_empty() {
@@ -216,6 +235,29 @@ pub fn load(name: &str, keep: fn(String, &'static [u8])) -> Option<&'static [u8]
     Some(bytes)
 }
 
+/// Takes the drive to read the program `name`, once nobody else reads. `None`: that is not to be read, or no longer.
+fn take(name: &str) -> Option<Cd> {
+    let mut has_waited = false;
+    loop {
+        {
+            let mut guard = READER.lock();
+            let reader = guard.as_mut()?;
+            let wanted = reader.left.iter().any(|other| other == name);
+            let cd = match reader.is_reading {
+                false if wanted => reader.cd.take(),
+                _ => None,
+            };
+            if cd.is_some() || !wanted {
+                reader.waiting -= u32::from(has_waited);
+                return cd;
+            }
+            reader.waiting += u32::from(!has_waited);
+            has_waited = true;
+        }
+        sched::rest(POLL_NS);
+    }
+}
+
 /// As modules are named.
 fn slashed(path: &str) -> String {
     let mut slashed = String::from("/");
@@ -223,8 +265,8 @@ fn slashed(path: &str) -> String {
     slashed
 }
 
-fn read(reader: &mut Reader, path: &str) -> Result<(u32, Vec<u8>), CdError> {
-    let Reader { disc, volume, .. } = reader;
+fn read(cd: &mut Cd, path: &str) -> Result<(u32, Vec<u8>), CdError> {
+    let Cd { disc, volume } = cd;
     let file = volume.find(disc, path)?;
     if file.kind != Kind::File || file.extent.bytes > IMAGE_BYTES {
         return Err(Error::WrongKind);
@@ -234,35 +276,45 @@ fn read(reader: &mut Reader, path: &str) -> Result<(u32, Vec<u8>), CdError> {
     if bytes.try_reserve_exact(len).is_err() {
         boot_error(format_args!("too little memory: /{path} needs {len} bytes"));
     }
-    bytes.resize(len, 0);
+    while bytes.len() < len {
+        bytes.resize(len.min(bytes.len() + CLEAR_BYTES), 0);
+        let _ = sched::point();
+    }
     volume.read(disc, &file, 0, &mut bytes)?;
     Ok((file.extent.lba, bytes))
 }
 
 /// Sectors of the volume that the machine was booted from; `None` where the kernel reads none.
 pub fn sectors() -> Option<u32> {
-    READER.lock().as_ref().map(|reader| reader.volume.blocks())
+    READER.lock().as_ref().map(|reader| reader.sectors)
 }
 
-/// Begins to read sectors of that volume; [`advance`] goes on.
-pub fn begin(lba: u32, count: u32) -> Result<(), Refusal> {
+/// Begins to read sectors of that volume; [`advance`] goes on. `false`: a program is read first.
+pub fn begin(lba: u32, count: u32) -> Result<bool, Refusal> {
     let mut guard = READER.lock();
     let reader = guard.as_mut().ok_or(Refusal::NoDevice)?;
     let end = lba.checked_add(count);
-    if end.is_none_or(|end| end > reader.volume.blocks()) {
+    if end.is_none_or(|end| end > reader.sectors) {
         return Err(Refusal::OutOfRange);
     }
-    reader.disc.0.begin(lba, count).map_err(refusal)
+    let Some(cd) = reader.cd.as_mut().filter(|_| reader.waiting == 0) else {
+        return Ok(false);
+    };
+    cd.disc.0.begin(lba, count).map_err(refusal)?;
+    reader.is_reading = true;
+    Ok(true)
 }
 
 /// Takes what has come of a read that was begun. `true`: all of it.
 pub fn advance(into: &mut [u8]) -> Result<bool, Refusal> {
     let mut guard = READER.lock();
     let reader = guard.as_mut().ok_or(Refusal::NoDevice)?;
-    match reader.disc.0.advance(into) {
-        Ok(progress) => Ok(progress == Progress::Done),
-        Err(why) => Err(refusal(why)),
-    }
+    let cd = reader.cd.as_mut().ok_or(Refusal::WrongState)?;
+    let advanced = cd.disc.0.advance(into);
+    reader.is_reading = advanced == Ok(Progress::Waiting);
+    advanced
+        .map(|progress| progress == Progress::Done)
+        .map_err(refusal)
 }
 
 fn refusal(why: Failure) -> Refusal {

@@ -55,6 +55,8 @@ inventory::submit! {
             "@install.done",
         ],
         forbidden: &["@kernel.panic"],
+        // Programs run while others are read.
+        sorted: true,
         ..Smoke::DEFAULT
     }
 }

@@ -16,9 +16,6 @@ use super::memory::Shared;
 use super::served::{self, Owed, Served, kernel_object};
 use crate::cdrom;
 
-/// How long a drive is left alone before it is looked at again.
-const POLL_NS: u64 = 500_000;
-
 /// The right to read the medium. There is none to write it.
 pub struct Medium {
     epoch: Epoch,
@@ -37,9 +34,26 @@ kernel_object!(Medium, boot_medium);
 /// A read that the drive is busy with.
 struct Reading {
     later: Late<boot_medium::call::Read>,
+    lba: u32,
+    count: u32,
+    /// The drive knows of it.
+    is_begun: bool,
     target: Arc<MemoryObject>,
     offset: u64,
     bytes: usize,
+}
+
+impl Reading {
+    /// Goes on with it. `true`: it is done.
+    fn go_on(&mut self, buffer: &mut [u8]) -> Result<bool, Refusal> {
+        if !self.is_begun {
+            self.is_begun = cdrom::begin(self.lba, self.count)?;
+        }
+        if !self.is_begun {
+            return Ok(false);
+        }
+        cdrom::advance(buffer.get_mut(..self.bytes).unwrap_or_default())
+    }
 }
 
 /// The drive does one thing at a time.
@@ -69,14 +83,14 @@ fn poll(_: u64) {
         let Some(State { reading, buffer }) = state.as_mut() else {
             return;
         };
-        let Some(bytes) = reading.as_ref().map(|reading| reading.bytes) else {
+        let Some(one) = reading.as_mut() else {
             return;
         };
-        let part = buffer.get_mut(..bytes).unwrap_or_default();
-        let done = match cdrom::advance(part) {
+        let bytes = one.bytes;
+        let done = match one.go_on(buffer) {
             Ok(false) => {
                 drop(state);
-                sched::callback_at(sched::now_ns() + POLL_NS, poll, 0);
+                sched::callback_at(sched::now_ns() + cdrom::POLL_NS, poll, 0);
                 return;
             }
             Ok(true) => Ok(()),
@@ -137,12 +151,16 @@ impl<'a> boot_medium::Server<KernelCall<'a>> for Served<Medium> {
                 frames::widen(&mut state.buffer, MAX_SECTORS as usize * SECTOR_BYTES)
                     .and_then(|()| cdrom::begin(lba, count))
             };
-            if let Err(refusal) = begun {
-                return reply.refuse(refusal);
-            }
+            let is_begun = match begun {
+                Ok(is_begun) => is_begun,
+                Err(refusal) => return reply.refuse(refusal),
+            };
             let (answered, later) = reply.defer();
             state.reading = Some(Reading {
                 later,
+                lba,
+                count,
+                is_begun,
                 target,
                 offset,
                 bytes,
