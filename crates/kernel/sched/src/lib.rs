@@ -34,7 +34,7 @@ mod timer;
 pub use budget::PERIOD_NS;
 pub use clock::{NEVER, initialise as initialise_clock, now_ns, tsc_hz, tsc_to_ns};
 pub use core_state::{CpuSummary, cpu_count, online, part_of, set_cpu_count, spent_by, summary};
-pub use look::{Look, Unbroken, point, unbroken};
+pub use look::{Look, Unbroken, point, rest, unbroken};
 pub use run_queue::PRIORITIES;
 pub use switch::{
     block, block_and_switch, claim, count_time, current, exit_current, idle_loop, install_idle,

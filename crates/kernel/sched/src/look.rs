@@ -10,7 +10,8 @@ use core::sync::atomic::Ordering;
 use sabotage::sabotage;
 
 use crate::core_state::{core, this};
-use crate::switch::{current, yield_now};
+use crate::now_ns;
+use crate::switch::{block, current, yield_now};
 
 /// What a look found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +55,25 @@ fn attend() -> Look {
         return Look::GoOn;
     }
     yield_now();
+    // Whoever had the CPU may have handed it here from the middle of its own long work, as whoever comes next will: many that
+    // end one after the other would let nobody in.
+    cpu::let_interrupts_in();
     if current().is_ending() {
         Look::Ending
     } else {
         Look::GoOn
     }
+}
+
+/// As [`point`], and leaves the CPU to others for `ns`: for who waits for a device and holds nothing. Before threads run, and
+/// inside a trap, this does nothing.
+pub fn rest(ns: u64) {
+    if this().unbroken.load(Ordering::Relaxed) != 0 {
+        return;
+    }
+    let _ = point();
+    let _ = block(now_ns().saturating_add(ns));
+    cpu::let_interrupts_in();
 }
 
 /// While it lives, this CPU stays with what it runs, and no look is taken. For as long as something that belongs to the
