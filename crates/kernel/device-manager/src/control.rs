@@ -442,8 +442,8 @@ impl<P: Platform> Turn<'_, P> {
             return Outcome::Failed(refusal);
         }
         self.at.tell(Some(claim), Event::new(Noted::Enabled));
-        let platform = &self.at.machine.platform;
-        platform.fact(&|sink| about(sink, "device.enabled", self.at.bdf()).end());
+        let bdf = self.at.bdf();
+        self.say(&|sink| about(sink, "device.enabled", bdf).end());
         Outcome::Done(())
     }
 
@@ -457,8 +457,9 @@ impl<P: Platform> Turn<'_, P> {
         let record = &mut self.function.record;
         let receipt = record.prove_queue_stopped(claim, queue, proof)?;
         let revoked = record.finish_queue_reset(receipt)?;
-        self.at.machine.platform.fact(&|sink| {
-            about(sink, "device.queue-reset", self.at.bdf())
+        let bdf = self.at.bdf();
+        self.say(&|sink| {
+            about(sink, "device.queue-reset", bdf)
                 .stable("proof", queue_proof_name(proof))
                 .volatile("revoked", revoked)
                 .end()
@@ -504,8 +505,9 @@ impl<P: Platform> Turn<'_, P> {
         self.function.held()?.receipt = Some(receipt);
         self.close_ended(claim);
         self.at.note_reset(Some(*claim), proof, u64::from(revoked));
-        self.at.machine.platform.fact(&|sink| {
-            about(sink, "device.reset", self.at.bdf())
+        let bdf = self.at.bdf();
+        self.say(&|sink| {
+            about(sink, "device.reset", bdf)
                 .stable("proof", proof_name(proof))
                 .volatile("revoked", revoked)
                 .end()

@@ -107,6 +107,7 @@ impl<P: Platform> Turn<'_, P> {
         spec: QueueSpec,
         rings: Rings,
     ) -> Result<DirectSpec, Refusal> {
+        let saying = self.may_say();
         let function = &mut *self.function;
         let record = &function.record;
         for ring in [rings.submissions, rings.completions] {
@@ -119,7 +120,7 @@ impl<P: Platform> Turn<'_, P> {
         let held = function.held.as_ref().ok_or(Refusal::WrongState)?;
         let (bdf, generation) = (self.at.bdf(), record.generation());
         let reach = &held.reach;
-        reach.confines(bdf, generation, [submissions, completions])?;
+        reach.confines((bdf, generation), [submissions, completions], saying)?;
         Ok(DirectSpec {
             queue: spec,
             submissions: ring_of(submissions.pages())?,

@@ -340,7 +340,7 @@ fn reached<P: Platform>(
     pages: u32,
     layout: Layout,
 ) -> Result<P::Frames, Refusal> {
-    let mut frames = frames_for(at, pages, layout).ok_or(Refusal::NoMemory)?;
+    let mut frames = frames_for(at, pages, layout)?;
     match reach.map(&mut frames, Access::ReadWrite) {
         Ok(()) => Ok(frames),
         Err(refusal) => {
@@ -364,9 +364,13 @@ fn forgotten<F, R: Reach<F>>(reach: &R, pages: Pages<Quiesced, F>) -> Forgotten<
     }
 }
 
-fn frames_for<P: Platform>(at: At<'_, P>, pages: u32, layout: Layout) -> Option<P::Frames> {
+fn frames_for<P: Platform>(
+    at: At<'_, P>,
+    pages: u32,
+    layout: Layout,
+) -> Result<P::Frames, Refusal> {
     sabotage!(SHARE_WINDOW => if let Some(shared) = alias_of_another(at, pages) {
-        return Some(shared);
+        return Ok(shared);
     });
     at.machine.platform.allocate(pages, layout)
 }

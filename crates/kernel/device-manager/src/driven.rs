@@ -102,8 +102,7 @@ impl<P: Platform> OwnPages<'_, P> {
         pages: u32,
         access: Access,
     ) -> Result<(P::Frames, SharedBytes, DeviceAddress), Refusal> {
-        let run = platform.allocate(pages, Layout::Contiguous);
-        let mut run = run.ok_or(Refusal::NoMemory)?;
+        let mut run = platform.allocate(pages, Layout::Contiguous)?;
         if let Err(refusal) = self.reach.map(&mut run, access) {
             self.give_back(platform, run);
             return Err(refusal);

@@ -1,11 +1,110 @@
-//! The facts that the manager states.
+//! The facts that the manager states, and how many of them a holder may bring about: whoever has a device can ask for what
+//! states one again and again, and each takes room in the log, and on the serial line, from everybody else's.
 
 use core::fmt;
 
 use evidence::{FactWriter, write_fact};
 use units::Bdf;
 
+use crate::Platform;
+use crate::turn::Turn;
+
 /// Starts a fact about a function.
 pub(crate) fn about<'s>(sink: &'s mut dyn fmt::Write, topic: &str, bdf: Bdf) -> FactWriter<'s> {
     write_fact(sink, topic).stable("function", format_args!("{bdf}"))
+}
+
+/// Facts that may come at once, and after how long there may be one more.
+const AT_ONCE: u64 = 256;
+const ONE_MORE_NS: u64 = 250_000_000;
+
+/// Whether a fact is stated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Saying {
+    /// It is.
+    Aloud,
+    /// There were too many of that function.
+    Nothing,
+}
+
+/// How much may be said of what the holder of one function asks for.
+#[derive(Debug)]
+pub(crate) struct Voice {
+    /// Said and not forgotten since.
+    said: u64,
+    /// Up to when it was forgotten.
+    at_ns: u64,
+    unsaid: u64,
+}
+
+impl Voice {
+    pub(crate) const fn new() -> Self {
+        Self {
+            said: 0,
+            at_ns: 0,
+            unsaid: 0,
+        }
+    }
+
+    /// Whether one more may be said now, and how many were not before it.
+    pub(crate) fn ask(&mut self, now_ns: u64) -> (Saying, u64) {
+        let more = now_ns.saturating_sub(self.at_ns) / ONE_MORE_NS;
+        self.at_ns += more * ONE_MORE_NS;
+        self.said = self.said.saturating_sub(more);
+        if self.said >= AT_ONCE {
+            self.unsaid += 1;
+            return (Saying::Nothing, 0);
+        }
+        self.said += 1;
+        (Saying::Aloud, core::mem::take(&mut self.unsaid))
+    }
+}
+
+impl<P: Platform> Turn<'_, P> {
+    /// Whether one more fact may be stated of what the holder of this function asks for. Says how many were not.
+    pub(crate) fn may_say(&mut self) -> Saying {
+        let platform = &self.at.machine.platform;
+        let (saying, unsaid) = self.function.voice.ask(platform.now_ns());
+        if unsaid > 0 {
+            platform.fact(&|sink| {
+                about(sink, "device.unsaid", self.at.bdf())
+                    .volatile("facts", unsaid)
+                    .end()
+            });
+        }
+        saying
+    }
+
+    /// States a fact of what the holder of this function asked for.
+    pub(crate) fn say(&mut self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) {
+        if self.may_say() == Saying::Aloud {
+            self.at.machine.platform.fact(write);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AT_ONCE, ONE_MORE_NS, Saying, Voice};
+
+    #[test]
+    fn so_many_are_said_at_once_and_then_one_at_a_time() {
+        let mut voice = Voice::new();
+        let start = 1_000_000_000_000;
+        for _ in 0..AT_ONCE {
+            assert_eq!(voice.ask(start), (Saying::Aloud, 0));
+        }
+        for _ in 0..7 {
+            assert_eq!(voice.ask(start + ONE_MORE_NS / 2).0, Saying::Nothing);
+        }
+        let later = start + ONE_MORE_NS;
+        assert_eq!(voice.ask(later), (Saying::Aloud, 7));
+        assert_eq!(voice.ask(later).0, Saying::Nothing);
+        // A long silence gives no more than there are at once.
+        let much_later = start * 1000;
+        let said = (0..10 * AT_ONCE).filter(|_| voice.ask(much_later).0 == Saying::Aloud);
+        assert_eq!(said.count() as u64, AT_ONCE);
+        // Time that goes back gives none.
+        assert_eq!(voice.ask(0).0, Saying::Nothing);
+    }
 }

@@ -9,6 +9,7 @@ use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use crate::driven::OwnPages;
+use crate::facts::Voice;
 use crate::held::Held;
 use crate::mapped::Mapped;
 use crate::{Platform, Waiter};
@@ -32,6 +33,7 @@ pub(crate) struct Function<P: Platform> {
     /// What exists only while somebody holds the function, or its teardown runs.
     pub(crate) held: Option<Held<P>>,
     claimants: VecDeque<Claimant<P>>,
+    pub(crate) voice: Voice,
 }
 
 impl<P: Platform> Function<P> {
@@ -41,6 +43,7 @@ impl<P: Platform> Function<P> {
             mapped: Mapped::new(),
             held: None,
             claimants: VecDeque::new(),
+            voice: Voice::new(),
         }
     }
 

@@ -90,6 +90,7 @@ pub use dma_ledger::{
     QueueId, QueueInfo, RingId, RouteId, SegmentRequest,
 };
 pub use driver_core::{Counts, DriverEntry, QueueSpec, Refusal};
+pub use facts::Saying;
 pub use inspect::{Books, Inspection};
 pub use interrupt::lines::LineView;
 pub use interrupt::route::{RouteCounts, RouteInfo, RouteView, Signal};

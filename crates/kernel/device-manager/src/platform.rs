@@ -9,6 +9,8 @@ use mmio::SharedBytes;
 use ring_abi::Refusal;
 use units::Bdf;
 
+use crate::Saying;
+
 /// Pages that a platform wipes or frees in one go, at most.
 pub const STEP_PAGES: usize = 8;
 
@@ -63,11 +65,11 @@ pub trait Reach<F>: Clone + Send {
 
     /// Whether a provider may write addresses into commands of this function itself: the domain is there and was made for the
     /// claim of this generation, and its unit, by all that it reads, leads the pages of these two runs where they are and the function
-    /// nowhere but into this domain. Says so, or what is missing.
+    /// nowhere but into this domain. Says so, or what is missing, where that may be said.
     ///
     /// # Errors
     /// `NotSupported`.
-    fn confines(&self, function: Bdf, generation: u64, runs: [&F; 2]) -> Result<(), Refusal>;
+    fn confines(&self, claim: (Bdf, u64), runs: [&F; 2], saying: Saying) -> Result<(), Refusal>;
 
     /// Whether there is a domain.
     fn is_translated(&self) -> bool;
@@ -177,8 +179,11 @@ pub trait Platform: Waiters + Send + Sync {
     /// How a claimed function reaches memory.
     type Reach: Reach<Self::Frames>;
 
-    /// Allocates zeroed frames; `None` when memory is short.
-    fn allocate(&self, pages: u32, layout: Layout) -> Option<Self::Frames>;
+    /// Allocates zeroed frames.
+    ///
+    /// # Errors
+    /// `OverBudget` where whoever pays cannot; `NoMemory`.
+    fn allocate(&self, pages: u32, layout: Layout) -> Result<Self::Frames, Refusal>;
 
     /// Makes the way in which a function reaches memory during this owner's claim of this generation.
     ///

@@ -475,6 +475,10 @@ fn out_of_memory_does_what_the_pool_says() {
     it.manager
         .pool_policy(&claim, pool, dma_ledger::OomPolicy::Revoke)
         .unwrap();
+    // Where it is the account that cannot pay, the machine may have enough.
+    it.fake.refuse_with(Refusal::OverBudget);
+    assert_eq!(ask(), Err(Refusal::OverBudget));
+    it.fake.refuse_with(Refusal::NoMemory);
     assert_eq!(ask(), Err(Refusal::NoMemory));
     assert_eq!(ask(), Err(Refusal::Revoked), "the claim has ended");
     it.settle();

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use audit_format::{Event, Kind};
 use cpu::Lock;
+use device_manager::Saying;
 use dma_ledger::OwnerId;
 use driver_core::{Addressing, DmaPath};
 use frames::Grow;
@@ -271,10 +272,10 @@ pub fn reach(
 /// # Errors
 /// `NotSupported`.
 pub fn allow_direct(
-    function: Bdf,
-    generation: u64,
+    (function, generation): (Bdf, u64),
     domain: Option<&Domain>,
     tables: Tables,
+    saying: Saying,
 ) -> Result<(), Refusal> {
     let terms = {
         let kept = KEPT.lock();
@@ -291,7 +292,7 @@ pub fn allow_direct(
         generation,
         tables,
     };
-    iommu_direct::allow(function, terms, confined)
+    iommu_direct::allow(function, terms, confined, saying)
 }
 
 /// The unit that judges the messages of a function, and the requester id that they carry; `None` where none that is on does.

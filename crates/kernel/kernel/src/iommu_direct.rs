@@ -1,5 +1,6 @@
 //! Whether a provider may write device addresses itself, of one function at a time.
 
+use device_manager::Saying;
 use iommu::Domain;
 use iommu_format::{Activation, Backend, Decision, Policy, Prerequisite, Probe, Requester, decide};
 use sabotage::sabotage;
@@ -39,20 +40,27 @@ pub enum Tables {
     Otherwise,
 }
 
-/// Decides, and says so: each of the ten things is looked at now.
+/// Decides, and says so where that may be: each of the ten things is looked at now.
 ///
 /// # Errors
 /// `NotSupported`.
-pub fn allow(function: Bdf, terms: Terms, confined: Confined<'_>) -> Result<(), Refusal> {
+pub fn allow(
+    function: Bdf,
+    terms: Terms,
+    confined: Confined<'_>,
+    saying: Saying,
+) -> Result<(), Refusal> {
     let decision = decide(terms.policy, terms.probe, activation(terms, confined));
-    crate::fact!(
-        "dma.direct",
-        function = format_args!("{function}"),
-        chosen = decision.backend.name(),
-        reason = decision.reason(),
-        policy = decision.policy.name(),
-        missing = decision.missing.map_or("none", Prerequisite::name)
-    );
+    if saying == Saying::Aloud {
+        crate::fact!(
+            "dma.direct",
+            function = format_args!("{function}"),
+            chosen = decision.backend.name(),
+            reason = decision.reason(),
+            policy = decision.policy.name(),
+            missing = decision.missing.map_or("none", Prerequisite::name)
+        );
+    }
     match decision.backend {
         Backend::Direct => Ok(()),
         Backend::Bounce if sabotage!(DIRECT_WITHOUT_DOMAIN) => Ok(()),

@@ -15,7 +15,7 @@ const MAPPED: &str = "@pool.freed-while-mapped written=true own_mapping_sees=0 w
 const REUSED: &str = "@pool.reused-slot generation_rises=true info=stale map=stale unmap=stale window=stale free=stale submit=stale new_untouched=true new_in_flight=0";
 const FOREIGN: &str = "@pool.foreign other_function=foreignBuffer released=stale released_and_reused=stale next_generation=badHandle nobody_s=badHandle zero=badHandle pool=wrongKind queue=wrongKind ours_in_flight=0 theirs_in_flight=0";
 const ACCOUNT: &str =
-    "@pool.account contiguous_mib=4 unpaid_bytes=0 some=true within=true refused=noMemory";
+    "@pool.account contiguous_mib=4 unpaid_bytes=0 some=true within=true refused=overBudget";
 const ENDED: &str = "@pool.claim-ended generation=1 pool_info=stale allocate=stale buffer_info=stale buffer_map=stale buffer_free=stale mmio_info=stale mmio_read=stale mmio_write=stale mmio_map=stale queue_info=stale submit=stale complete=stale queue_reset=stale wait=stale acknowledge=stale unmask=stale mask=stale";
 
 /// Bytes that a page table takes for absent entries: where pages are not wiped on purpose, it is the smoke that must

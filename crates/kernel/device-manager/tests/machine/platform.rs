@@ -29,6 +29,8 @@ struct State {
     /// Pages handed out and not given back.
     pages: u64,
     limit: Option<u64>,
+    /// What is said beyond it, if not that there is no memory.
+    short: Option<Refusal>,
     next_page: u64,
     vectors: BTreeSet<(u16, u8)>,
     /// Retired, and not settled yet.
@@ -241,6 +243,11 @@ impl Fake {
         self.0.lock().unwrap().limit = Some(limit);
     }
 
+    /// What is said from here on beyond the limit of pages.
+    pub fn refuse_with(&self, refusal: Refusal) {
+        self.0.lock().unwrap().short = Some(refusal);
+    }
+
     /// From here on every function lies below a unit.
     pub fn put_below_unit(&self) {
         self.0.lock().unwrap().below_unit = true;
@@ -393,12 +400,12 @@ impl Platform for Fake {
         self.0.lock().unwrap().audited.push(event);
     }
 
-    fn allocate(&self, pages: u32, layout: Layout) -> Option<FakeFrames> {
+    fn allocate(&self, pages: u32, layout: Layout) -> Result<FakeFrames, Refusal> {
         let contiguous = layout == Layout::Contiguous;
         let mut state = self.0.lock().unwrap();
         let after = state.pages + u64::from(pages);
         if state.limit.is_some_and(|limit| after > limit) {
-            return None;
+            return Err(state.short.unwrap_or(Refusal::NoMemory));
         }
         state.pages = after;
         let first = state.next_page;
@@ -409,7 +416,7 @@ impl Platform for Fake {
         let addresses = PageAddresses::of(addresses).unwrap();
         let words = pages as usize * PAGE / 8;
         let memory = Box::leak(vec![0u64; words].into_boxed_slice()).as_mut_ptr();
-        Some(FakeFrames {
+        Ok(FakeFrames {
             addresses,
             memory,
             words,

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use device_manager::{Access, Reach, Refusal};
+use device_manager::{Access, Reach, Refusal, Saying};
 use dma_ledger::TranslationProof;
 use units::Bdf;
 
@@ -94,7 +94,7 @@ impl Reach<FakeFrames> for FakeReach {
         self.answers()
     }
 
-    fn confines(&self, _: Bdf, _: u64, runs: [&FakeFrames; 2]) -> Result<(), Refusal> {
+    fn confines(&self, _: (Bdf, u64), runs: [&FakeFrames; 2], _: Saying) -> Result<(), Refusal> {
         let reached = |run: &FakeFrames| run.mapped.load(Ordering::SeqCst);
         match self.0.translated && runs.into_iter().all(reached) {
             true => Ok(()),

@@ -24,7 +24,7 @@ impl Platform for Kernel {
     type Mapping = Window;
     type Reach = Reached;
 
-    fn allocate(&self, pages: u32, layout: Layout) -> Option<Run> {
+    fn allocate(&self, pages: u32, layout: Layout) -> Result<Run, Refusal> {
         #[cfg(sabotage)]
         let _nobody = sabotage::sabotage!(DMA_FOR_NOTHING).then(frames::paid_by_nobody);
         match layout {

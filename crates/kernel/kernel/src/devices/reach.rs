@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use device_manager::{Access, Reach};
+use device_manager::{Access, Reach, Saying};
 use dma_ledger::TranslationProof;
 use iommu::{Domain, Forgotten};
 use sabotage::sabotage;
@@ -64,7 +64,7 @@ impl Reach<Run> for Reached {
         }
     }
 
-    fn confines(&self, function: Bdf, generation: u64, runs: [&Run; 2]) -> Result<(), Refusal> {
+    fn confines(&self, claim: (Bdf, u64), runs: [&Run; 2], saying: Saying) -> Result<(), Refusal> {
         let domain = match self {
             Self::Untranslated => None,
             Self::Domain(domain) => Some(&**domain),
@@ -74,7 +74,7 @@ impl Reach<Run> for Reached {
             true => Tables::AsMapped,
             false => Tables::Otherwise,
         };
-        crate::iommu::allow_direct(function, generation, domain, tables)
+        crate::iommu::allow_direct(claim, domain, tables, saying)
     }
 
     fn is_translated(&self) -> bool {

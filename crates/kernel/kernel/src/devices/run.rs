@@ -72,31 +72,37 @@ impl Gathered {
     }
 
     /// Takes frames in, of which the device gets so many pages.
-    fn take(&mut self, frames: Frames, pages: u32) -> Option<()> {
+    fn take(&mut self, frames: Frames, pages: u32) -> Result<(), Refusal> {
         let first = frames.address();
         if let Err(frames) = frames::refusable(|| self.frames.push(frames)) {
             frames.free_unmapped();
-            return None;
+            return Err(Refusal::OverBudget);
         }
         for page in 0..u64::from(pages) {
             let address = DeviceAddress::new(first + page * frames::FRAME_BYTES);
-            frames::refusable(|| self.addresses.push(address)).ok()?;
+            frames::refusable(|| self.addresses.push(address)).map_err(|_| Refusal::OverBudget)?;
             step(self.pages, self.addresses.len());
         }
-        Some(())
+        Ok(())
     }
 
     /// The run; where something is missing, what there is of it goes back: nobody has seen it.
-    fn finish(mut self, all: Option<()>, view: Option<SharedBytes>) -> Option<Run> {
-        let list = all.and_then(|()| frames::arc(Addresses(self.addresses)).ok());
-        let Some(list) = list else {
-            while let Some(frames) = self.frames.pop() {
-                frames.free_unmapped();
-                step(self.pages, self.frames.len());
+    fn finish(
+        mut self,
+        all: Result<(), Refusal>,
+        view: Option<SharedBytes>,
+    ) -> Result<Run, Refusal> {
+        let list = match all.and_then(|()| frames::arc(Addresses(self.addresses))) {
+            Ok(list) => list,
+            Err(refusal) => {
+                while let Some(frames) = self.frames.pop() {
+                    frames.free_unmapped();
+                    step(self.pages, self.frames.len());
+                }
+                return Err(refusal);
             }
-            return None;
         };
-        Some(Run {
+        Ok(Run {
             frames: self.frames,
             list,
             view,
@@ -109,8 +115,9 @@ impl Gathered {
 
 impl Run {
     /// One run of frames, zeroed.
-    pub(super) fn contiguous(pages: u32) -> Option<Self> {
-        let order = pages.max(1).checked_next_power_of_two()?.trailing_zeros();
+    pub(super) fn contiguous(pages: u32) -> Result<Self, Refusal> {
+        let whole = pages.max(1).checked_next_power_of_two();
+        let order = whole.ok_or(Refusal::OutOfRange)?.trailing_zeros();
         #[cfg(sabotage)]
         let _nobody = (sabotage!(ROUNDING_FOR_NOTHING) && !pages.is_power_of_two())
             .then(frames::paid_by_nobody);
@@ -118,8 +125,7 @@ impl Run {
         let run = frames::allocate_stepping(order as u8, Use::Buffer, || {
             wiped += 1;
             step(pages, wiped);
-        });
-        let run = run.ok()?;
+        })?;
         let view = run.shared().slice(0, pages as usize * 4096).ok();
         let mut gathered = Gathered::new(pages);
         let all = gathered.take(run, pages);
@@ -127,11 +133,11 @@ impl Run {
     }
 
     /// Single frames, zeroed.
-    pub(super) fn scattered(pages: u32) -> Option<Self> {
-        let mut payment = frames::pay(u64::from(pages) * frames::FRAME_BYTES).ok()?;
+    pub(super) fn scattered(pages: u32) -> Result<Self, Refusal> {
+        let mut payment = frames::pay(u64::from(pages) * frames::FRAME_BYTES)?;
         let mut gathered = Gathered::new(pages);
         let all = (0..pages).try_for_each(|_| {
-            let frame = frames::allocate_out_of(&mut payment, Use::Buffer).ok()?;
+            let frame = frames::allocate_out_of(&mut payment, Use::Buffer)?;
             gathered.take(frame, 1)
         });
         gathered.finish(all, None)
