@@ -10,7 +10,7 @@ use object::{Object, ObjectSection};
 
 use crate::bench::plugin::{self, Counts, Log};
 use crate::bench::profile::Names;
-use crate::bench::rows::{Group, HOLD_MAX, HOLD_MAX_TWO, ROWS, Start};
+use crate::bench::rows::{Group, HOLD_MAX, HOLD_MAX_TWO, HOLD_START, ROWS, Start};
 use crate::build::{Builder, Code, Flavour, Kind};
 use crate::disk::{Disk, Writes};
 use crate::image::Shape;
@@ -386,9 +386,19 @@ fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
         }
     }
     if group.is_hold() {
-        // The stretches between the marks count, too; what came before the first program does not.
+        // The stretches between the marks count, too; what came before the first instruction of a program, the plugin has
+        // reported by itself.
         let begun = log.marks.iter().skip_while(|(id, _)| *id != FIRST_MARK);
-        let longest = begun.skip(1).map(|(_, counts)| counts);
+        if group == Group::Hold
+            && let Some((_, start)) = begun.clone().next()
+        {
+            harvest
+                .samples
+                .push((HOLD_START.into(), unmarked(start.clone())));
+        }
+        // With two CPUs one of them may still be busy with the boot then.
+        let before = usize::from(group == Group::HoldTwo);
+        let longest = begun.skip(before).map(|(_, counts)| counts);
         let longest = longest.max_by_key(|counts| counts.hold).cloned();
         let longest = longest.context("the plugin saw no marks")?;
         let name = if group == Group::HoldTwo {

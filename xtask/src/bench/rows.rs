@@ -58,12 +58,14 @@ const fn limit(limit: f64) -> Option<f64> {
 pub const HOLD_MAX: &str = "hold_max";
 /// With two CPUs.
 pub const HOLD_MAX_TWO: &str = "hold_max_two";
+/// Before the workload begins.
+pub const HOLD_START: &str = "hold_start";
 
 /// No limit.
 const NONE: [f64; 2] = [0.0, 0.0];
 
 /// All of them, in the order of the table.
-pub const ROWS: [Row; 86] = [
+pub const ROWS: [Row; 89] = [
     // Linux: 1.521 G from reset to its first program; a tenth and three hundredths of that.
     row(
         "boot_user",
@@ -350,6 +352,7 @@ pub const ROWS: [Row; 86] = [
         "the same of the same with two CPUs, whichever it is",
         [50.0e3, 10.0e3],
     ),
+    row(HOLD_START, Group::Hold, "init starts every service", NONE),
     row(
         "hold_map",
         Group::Hold,
@@ -483,12 +486,7 @@ pub const ROWS: [Row; 86] = [
         "an NVMe controller with 60 waits for interrupts and eight full queues: reset, lost, and asked for 30 times",
         NONE,
     ),
-    row(
-        "hold_virtio",
-        Group::Hold,
-        "the same of a virtio device",
-        NONE,
-    ),
+    row("hold_virtio", Group::Hold, "the same of a virtio one", NONE),
     row(
         "hold_kick",
         Group::Hold,
@@ -505,6 +503,18 @@ pub const ROWS: [Row; 86] = [
         "hold_ended",
         Group::Hold,
         "an account ends of which another holds 3,000 pieces of memory, 3,000 facets and 400 endpoints",
+        NONE,
+    ),
+    row(
+        "hold_killed",
+        Group::Hold,
+        "killed: 15,000 receives where somebody calls, 50,000 sleeps, 200 threads that spin on a tenth of a CPU",
+        NONE,
+    ),
+    row(
+        "hold_waits",
+        Group::Hold,
+        "10,000 waits for one process, which ends; 4,000 calls that nobody takes, each through its own facet, revoked",
         NONE,
     ),
     row(

@@ -13,7 +13,7 @@ use sdk::{
 };
 
 use crate::mark::{mark, ticks};
-use crate::{hold_devices, hold_ended, hold_many, hold_more};
+use crate::{hold_devices, hold_ended, hold_killed, hold_many, hold_more};
 
 type VirtualMemory = virtual_memory::Client<sdk::Cap>;
 
@@ -100,7 +100,11 @@ pub fn run(env: &Env) -> Result<(), Error> {
     })?;
     piece::<104, 105>("hold_ended", || {
         hold_ended::ended(&kit.endpoints, &kit.spawner)
-    })
+    })?;
+    piece::<106, 107>("hold_killed", || {
+        hold_killed::killed(env, &kit.endpoints, &kit.timer)
+    })?;
+    piece::<108, 109>("hold_waits", || hold_killed::waits(env))
 }
 
 /// A process that may claim devices.

@@ -14,6 +14,7 @@ mod echo;
 mod hold;
 mod hold_devices;
 mod hold_ended;
+mod hold_killed;
 mod hold_many;
 mod hold_more;
 mod mark;
@@ -46,6 +47,11 @@ fn main(env: &Env) -> Result<(), Error> {
         Some("hold-driver") => return hold_devices::driver(env),
         Some("hold-giver") => return hold_ended::give(env),
         Some("hold-keeper") => return hold_ended::keep(env),
+        Some("hold-receiving") => return hold_killed::receiving(env),
+        Some("hold-sleeping") => return hold_killed::sleeping(env),
+        Some("hold-spinning") => return hold_killed::spinning(env),
+        Some("hold-waits") => return hold_killed::waits(env),
+        Some("hold-ready") => return hold_killed::idle(env),
         Some("hold-facets") => return hold_more::facets(env),
         Some("hold-receives") => return hold_many::receives(env),
         Some("hold-notices") => return hold_many::notices(env),
