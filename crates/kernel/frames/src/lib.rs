@@ -27,7 +27,7 @@ mod room;
 mod uses;
 
 #[cfg(sabotage)]
-pub use payer::paid_by_nobody;
+pub use payer::{assert_kernel_pays, paid_by_nobody};
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

@@ -256,6 +256,18 @@ pub fn paid_by_nobody() -> Paying<'static> {
     choose(NOBODY)
 }
 
+/// Ends the boot unless the kernel was chosen to pay: an interrupt is not the doing of what it came to. Exists only in the
+/// sabotage kernel, for what no figure shows.
+#[cfg(sabotage)]
+pub fn assert_kernel_pays() {
+    let chosen = CHOSEN[cpu::index() % MAX_CPUS].load(Ordering::Relaxed);
+    let root = ROOT.load(Ordering::Relaxed);
+    assert!(
+        chosen == root,
+        "an interrupt at the cost of what it came to"
+    );
+}
+
 impl Drop for Paying<'_> {
     fn drop(&mut self) {
         Choice(self.before.0).take_up();

@@ -142,6 +142,8 @@ pub fn callback_at(deadline: u64, f: fn(u64), argument: u64) {
 
 /// Handles this CPU's timer interrupt: wakes what is due, ends the quantum if it is over, arms again.
 pub fn on_interrupt() {
+    #[cfg(sabotage)]
+    frames::assert_kernel_pays();
     let c = this();
     c.armed_for.store(NEVER, Ordering::Relaxed);
     let now = now_ns();

@@ -33,6 +33,8 @@ pub fn initialise(machine: &Machine) {
 
 /// Handles a device interrupt. `false`: nobody owns the vector.
 pub fn on_interrupt(cpu: u16, vector: u8) -> bool {
+    #[cfg(sabotage)]
+    frames::assert_kernel_pays();
     console::on_interrupt(cpu, vector)
         || crate::iommu::on_interrupt(cpu, vector)
         || crate::devices::manager().on_interrupt(cpu, vector)
