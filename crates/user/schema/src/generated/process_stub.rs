@@ -1795,6 +1795,8 @@ pub mod system_info {
             self.0
                 .invoke::<call::Processes, _>(ProcessesParams { from }, read)
         }
+        /// `freeKib` leaves out what the heap and the spare stacks keep for later, and give to whoever comes next:
+        /// `memory` counts it as free.
         pub fn machine(&self) -> Result<MachineResults, stub::Refusal> {
             self.0.invoke::<call::Machine, _>((), |results| results)
         }
