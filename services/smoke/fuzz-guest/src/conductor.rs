@@ -91,6 +91,7 @@ pub fn run(env: &Env, plan: &Plan) -> Result<(), Error> {
         }
     }
     conductor.close();
+    conductor.end_amid(plan)?;
     Ok(())
 }
 
@@ -101,23 +102,7 @@ impl Conductor<'_> {
         let page = seen.map(0, plan::SEEN_BYTES, 3)?.address;
         let shared = self.vm.create_memory(64 * 1024)?.memory;
         let endpoint = self.kit.endpoints.create()?.endpoint;
-        let mut workers: Vec<ProcessHandle> = Vec::new();
-        for worker in 0..plan.workers {
-            let plan = Plan { worker, ..*plan };
-            let started = self.attacker(
-                &mut random,
-                &plan,
-                &seen,
-                &shared,
-                &endpoint,
-                workers.last(),
-            );
-            if plan.without >> worker & 1 == 0
-                && let Ok(process) = started.start(&self.kit)
-            {
-                workers.push(process);
-            }
-        }
+        let workers = self.attackers(&mut random, plan, &seen, &shared, &endpoint);
         self.disturb(&mut random, &shared, &endpoint, &workers)?;
         let mut ends = Ends::default();
         for worker in &workers {
@@ -149,6 +134,57 @@ impl Conductor<'_> {
             return Err(Refusal::Corrupt);
         }
         Ok(())
+    }
+
+    /// Starts the attackers of a round.
+    fn attackers(
+        &self,
+        random: &mut Random,
+        plan: &Plan,
+        seen: &MemoryObject,
+        shared: &MemoryObject,
+        endpoint: &sdk::Endpoint,
+    ) -> Vec<ProcessHandle> {
+        let mut workers: Vec<ProcessHandle> = Vec::new();
+        for worker in 0..plan.workers {
+            let plan = Plan { worker, ..*plan };
+            let started = self.attacker(random, &plan, seen, shared, endpoint, workers.last());
+            if plan.without >> worker & 1 == 0
+                && let Ok(process) = started.start(&self.kit)
+            {
+                workers.push(process);
+            }
+        }
+        workers
+    }
+
+    /// Has the machine end while attackers are at work, with every other seed: they themselves must not name what ends it.
+    fn end_amid(&self, plan: &Plan) -> Result<(), Refusal> {
+        let mut random = Random::of(&[plan.seed, u64::MAX]);
+        let power = self.lent.iter().find_map(Lent::power);
+        let Some(power) = power.filter(|_| random.one_in(2)) else {
+            return Ok(());
+        };
+        let plan = Plan {
+            round: plan.from + plan.rounds,
+            floor: self.floor,
+            ..*plan
+        };
+        let seen = self.vm.create_memory(plan::SEEN_BYTES)?.memory;
+        let shared = self.vm.create_memory(64 * 1024)?.memory;
+        let endpoint = self.kit.endpoints.create()?.endpoint;
+        let workers = self.attackers(&mut random, &plan, &seen, &shared, &endpoint);
+        self.kit.pause_ms(1 + random.below(8))?;
+        if random.one_in(2) {
+            // It comes back where a device does not stop, or an attacker that has the right was first.
+            let refused = power.reboot();
+            fact!(
+                "fuzz.reboot-refused",
+                workers = workers.len(),
+                refused = refused.is_err()
+            );
+        }
+        power.halt(0)
     }
 
     /// Takes away what the attackers were given, and some of them, now and then.

@@ -27,6 +27,12 @@ pub struct Lent {
 }
 
 impl Lent {
+    /// What ends the machine, if it is that.
+    pub fn power(&self) -> Option<system_control::Client<Cap>> {
+        let is_it = self.interface == system_control::INTERFACE_ID;
+        is_it.then(|| system_control::Client::from_object(Cap::borrowed(self.cap.handle())))
+    }
+
     /// As the entries of the startup page: name, interface id, handle.
     pub fn entry(&self) -> (&'static str, u64, u64) {
         (self.name, self.interface, self.cap.handle())
