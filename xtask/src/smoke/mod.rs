@@ -4,6 +4,7 @@ mod beside;
 mod browser;
 pub mod case;
 mod cases;
+mod decided;
 mod media;
 pub mod models;
 pub mod namespace;

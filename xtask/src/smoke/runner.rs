@@ -23,6 +23,7 @@ use crate::session::{Echo, End, Session};
 use crate::smoke::Planned;
 use crate::smoke::beside::{self, side_by_side};
 use crate::smoke::case::{Boot, Smoke, Step, perform};
+use crate::smoke::decided::{AfterFailure, Awaited};
 use crate::smoke::media::{disks, tampered};
 use crate::smoke::models::Served;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -55,15 +56,6 @@ pub enum Trial {
     Bitten(&'static Sabotage),
 }
 
-/// What becomes of a guest when a step has failed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum AfterFailure {
-    /// It may still say why.
-    Heard,
-    /// Nothing more was asked of it.
-    Cut,
-}
-
 /// Where a trial is kept, and how its boots end.
 #[derive(Clone, Copy)]
 struct Place<'a> {
@@ -72,6 +64,8 @@ struct Place<'a> {
     /// What goes with a pass.
     work: &'a Path,
     end: AfterFailure,
+    /// What ends a guest early.
+    awaited: Option<&'a Awaited>,
 }
 
 /// What one boot of a guest said, or several, one after the other.
@@ -80,6 +74,8 @@ struct Said {
     failed_step: Option<String>,
     /// The smoke itself ended QEMU.
     was_cut: bool,
+    /// What was awaited came, and the guest was ended.
+    decided: bool,
     lines: Vec<String>,
     bytes: Vec<u8>,
     errors: String,
@@ -113,21 +109,24 @@ impl Trial {
         }
     }
 
-    const fn end_of_failed_step(self) -> AfterFailure {
+    const fn sabotage(self) -> Option<&'static Sabotage> {
         match self {
-            Self::Bitten(Sabotage {
-                breaks: Break::Step(_),
-                ..
-            }) => AfterFailure::Cut,
-            _ => AfterFailure::Heard,
+            Self::Bitten(sabotage) => Some(sabotage),
+            Self::Plain | Self::Unbitten => None,
+        }
+    }
+
+    fn end_of_failed_step(self) -> AfterFailure {
+        let step = |one: &Sabotage| matches!(one.breaks, Break::Step(_));
+        match self.sabotage().is_some_and(step) {
+            true => AfterFailure::Cut,
+            false => AfterFailure::Heard,
         }
     }
 
     fn cmdline(self, smoke: &Smoke) -> String {
-        let point = match self {
-            Self::Bitten(sabotage) => format!("sabotage={}", sabotage.point),
-            Self::Plain | Self::Unbitten => String::new(),
-        };
+        let point = self.sabotage();
+        let point = point.map_or_else(String::new, |one| format!("sabotage={}", one.point));
         let words = ["log=serial", smoke.cmdline, &point];
         words
             .into_iter()
@@ -301,10 +300,13 @@ impl<'a> Runner<'a> {
         }
         let model = smoke.device_model.as_ref();
         let served = model.map(|model| Served::start(model, &work)).transpose()?;
+        let sabotage = trial.sabotage();
+        let awaited = sabotage.and_then(|one| Awaited::of(self.project, smoke, one));
         let place = Place {
             folder: &folder,
             work: &work,
             end: trial.end_of_failed_step(),
+            awaited: awaited.as_ref(),
         };
         let heard = self.boot_all(smoke, &machine, place, command)?;
         let heard = Heard {
@@ -312,6 +314,7 @@ impl<'a> Runner<'a> {
             lines: &heard.lines,
             errors: &heard.errors,
             failed_step: heard.failed_step.as_deref(),
+            decided: heard.decided,
         };
         let verdict = self.judge(smoke, trial, &heard, &folder)?;
         let verdict = match served {
@@ -424,12 +427,15 @@ impl<'a> Runner<'a> {
         if failed_step.is_some() && place.end == AfterFailure::Cut {
             session.cut()?;
         }
+        let awaited = place.awaited.filter(|_| !session.was_cut());
+        let decided = awaited.map_or(Ok(false), |it| it.end_early(&mut session, deadline))?;
         let was_cut = session.was_cut();
         let (end, transcript) = session.finish(deadline);
         Ok(Said {
             end,
             failed_step,
             was_cut,
+            decided,
             lines: transcript.serial.lines().to_vec(),
             bytes: transcript.bytes,
             errors: with_signal(transcript.errors, transcript.status),

@@ -1,6 +1,7 @@
 //! Pass, fail or unknown: what a transcript says about a smoke, and what of it a snapshot keeps.
 //!
-//! Invariant: never passes a guest without its exit line, and never counts silence as an answer.
+//! Invariant: never passes a guest without its exit line, except a sabotaged one that was ended once its break had shown, and
+//! never counts silence as an answer.
 
 use evidence::Fact;
 
@@ -34,6 +35,8 @@ pub struct Heard<'a> {
     pub errors: &'a str,
     /// The step that did not come to its end.
     pub failed_step: Option<&'a str>,
+    /// A sabotage showed, and the guest was ended before its time.
+    pub decided: bool,
 }
 
 impl Heard<'_> {
@@ -161,7 +164,7 @@ pub fn judge_sabotage(sabotage: &Sabotage, smoke: &Smoke, heard: &Heard<'_>) -> 
     if let Some(reason) = heard.no_answer() {
         return Verdict::Unknown(reason);
     }
-    if heard.end == End::NoExitLine {
+    if heard.end == End::NoExitLine && !heard.decided {
         wrong.push(heard.no_exit_line());
     }
     if !bitten {
@@ -252,6 +255,7 @@ mod tests {
                 lines: &lines(text),
                 errors: "",
                 failed_step: None,
+                decided: false,
             },
         )
     }
@@ -288,6 +292,7 @@ mod tests {
             lines: &lines,
             errors: "",
             failed_step: Some("step 1: x"),
+            decided: false,
         };
         assert_eq!(
             judge(&SMOKE, &heard),
@@ -303,6 +308,7 @@ mod tests {
             lines: &lines,
             errors: "",
             failed_step: None,
+            decided: false,
         };
         assert_eq!(
             snapshot_text(&SMOKE, &heard),
@@ -332,6 +338,7 @@ mod tests {
                 lines: &lines(text),
                 errors: "",
                 failed_step: None,
+                decided: false,
             },
         )
     }
@@ -349,6 +356,7 @@ mod tests {
                 lines: &lines(text),
                 errors: "",
                 failed_step,
+                decided: false,
             };
             judge_sabotage(&sabotage, &SMOKE, &heard)
         };
