@@ -14,8 +14,8 @@ use volume::Problem;
 
 use crate::disk::BlockDisk;
 
-/// Units of a device with a volume on them. Each takes a window and a cache.
-const MAX_UNITS: usize = 8;
+/// Units that are open at once. Each takes a window and a cache; the one that was used longest ago makes room for another.
+const MAX_OPEN_UNITS: usize = 8;
 
 /// One part of the device.
 pub struct Part {
@@ -50,10 +50,23 @@ fn problem_of(error: &MountError<Refusal>) -> Problem {
     }
 }
 
+/// Which unit of a device it is: the one of this number, or `None` for the one that the export itself is.
+type Number = Option<u32>;
+
+/// A unit with a volume on it.
+struct Opened {
+    number: Number,
+    /// `None` while others are open instead.
+    cache: Option<Cache<BlockDisk>>,
+    used: u64,
+}
+
 /// The device's units and parts.
 pub struct Shelf {
-    /// One cache for each unit that could be opened.
-    pub caches: Vec<Cache<BlockDisk>>,
+    device: BlockDevice,
+    units: Vec<Opened>,
+    /// How often a unit was used.
+    uses: u64,
     /// In the order of units and tables.
     pub parts: Vec<Part>,
     /// The names of the part that was searched last; they are many, so only one part has some at a time.
@@ -101,6 +114,45 @@ fn borrowed(device: &BlockDevice) -> BlockDevice {
     BlockDevice::from_object(Cap::borrowed(device.object().handle()))
 }
 
+/// A session of its own with a unit of the device, behind a cache.
+fn open_unit(device: &BlockDevice, number: Number) -> Result<Cache<BlockDisk>, Refusal> {
+    let device = match number {
+        // The export outlives a restart of its provider in any case.
+        None => borrowed(device),
+        Some(number) => device.unit(number)?.device,
+    };
+    BlockDisk::open(device).map(Cache::new)
+}
+
+/// Closes the unit that was used longest ago, if no more may be open.
+fn make_room(units: &mut [Opened]) {
+    let open = units.iter_mut().filter(|unit| unit.cache.is_some());
+    let mut open: Vec<&mut Opened> = open.collect();
+    if open.len() >= MAX_OPEN_UNITS
+        && let Some(oldest) = open.iter_mut().min_by_key(|unit| unit.used)
+    {
+        oldest.cache = None;
+    }
+}
+
+/// The cache of a unit, which is opened anew if it had to make room.
+fn opened<'a>(
+    device: &BlockDevice,
+    units: &'a mut [Opened],
+    idx: usize,
+    use_number: u64,
+) -> Result<&'a mut Cache<BlockDisk>, Refusal> {
+    if units.get(idx).is_some_and(|unit| unit.cache.is_none()) {
+        make_room(units);
+    }
+    let unit = units.get_mut(idx).ok_or(Refusal::NoDevice)?;
+    unit.used = use_number;
+    if unit.cache.is_none() {
+        unit.cache = Some(open_unit(device, unit.number)?);
+    }
+    unit.cache.as_mut().ok_or(Refusal::NoDevice)
+}
+
 /// A volume with what belongs to it.
 pub struct Live<'a> {
     /// The unit that it lies on.
@@ -125,8 +177,9 @@ impl Shelf {
         if self.names.0 != part {
             self.names = (part, Names::default());
         }
+        self.uses += 1;
         Ok(Live {
-            cache: self.caches.get_mut(unit).ok_or(Refusal::NoDevice)?,
+            cache: opened(&self.device, &mut self.units, unit, self.uses)?,
             mounted,
             names: &mut self.names.1,
         })
@@ -142,7 +195,9 @@ impl Shelf {
             _ => problem_of(&MountError::Device(refusal)),
         })?;
         let mut shelf = Self {
-            caches: Vec::new(),
+            device: borrowed(device),
+            units: Vec::new(),
+            uses: 0,
             parts: Vec::new(),
             names: (0, Names::default()),
             main: None,
@@ -154,7 +209,7 @@ impl Shelf {
                 true => format!("n{}", unit.number),
                 false => String::new(),
             };
-            if let Err(problem) = shelf.take_unit(device, unit, &prefix) {
+            if let Err(problem) = shelf.take_unit(unit, &prefix) {
                 // What is wrong with the unit that stands for the device is what a person asks about first.
                 if unit.main || shelf.problem.refusal == Refusal::NoDevice {
                     shelf.problem = problem.clone();
@@ -171,43 +226,31 @@ impl Shelf {
         Ok(shelf)
     }
 
-    fn take_unit(
-        &mut self,
-        device: &BlockDevice,
-        unit: &Unit,
-        prefix: &str,
-    ) -> Result<(), Problem> {
+    fn take_unit(&mut self, unit: &Unit, prefix: &str) -> Result<(), Problem> {
         if !unit.problem.is_empty() {
             return Err(Problem {
                 refusal: Refusal::NotSupported,
                 text: unit.problem.clone(),
             });
         }
-        let failed = |refusal| problem_of(&MountError::Device(refusal));
-        let device = match unit.main {
-            // The export outlives a restart of its provider in any case.
-            true => borrowed(device),
-            false => device.unit(unit.number).map_err(failed)?.device,
-        };
-        let mut cache = Cache::new(BlockDisk::open(device).map_err(failed)?);
+        let number = (!unit.main).then_some(unit.number);
+        let cache = open_unit(&self.device, number);
+        let mut cache = cache.map_err(|refusal| problem_of(&MountError::Device(refusal)))?;
         let survey = survey(&mut cache).map_err(|error| problem_of(&error))?;
         if survey.places.is_empty() && survey.refused.is_empty() {
             // A table without entries: there is no part that could say so.
             return Err(problem_of(&survey.problem()));
         }
         let first = self.parts.len();
-        let unit_idx = self.caches.len();
+        let unit_idx = self.units.len();
         if survey.places.iter().any(|place| place.content.is_ok()) {
-            if unit_idx >= MAX_UNITS {
-                return Err(Problem {
-                    refusal: Refusal::OverBudget,
-                    text: format!(
-                        "it has a volume, but {MAX_UNITS} namespaces with volumes are open, and no more are at once; \
-                         attach it as a disk of its own"
-                    ),
-                });
-            }
-            self.caches.push(cache);
+            self.uses += 1;
+            make_room(&mut self.units);
+            self.units.push(Opened {
+                number,
+                cache: Some(cache),
+                used: self.uses,
+            });
         }
         announce(prefix, &survey);
         for place in &survey.places {

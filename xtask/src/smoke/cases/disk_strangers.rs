@@ -128,6 +128,8 @@ fn strangers(path: &Path) -> Result<()> {
     let mut odd = make("ODD")?;
     odd.extend(b"tail");
     put("odd.img", &odd)?;
+    // One more than a service keeps open at once.
+    put("ninth.img", &make("NINTH")?)?;
     // A partition sector that was made and never filled in.
     let mut empty = vec![0; MIB];
     empty[510..512].copy_from_slice(&[0x55, 0xaa]);
@@ -162,6 +164,7 @@ inventory::submit! {
             "-drive", "if=none,id=turned,format=raw,file={work}/turned.img",
             "-drive", "if=none,id=odd,format=raw,file={work}/odd.img",
             "-drive", "if=none,id=empty,format=raw,file={work}/empty.img",
+            "-drive", "if=none,id=ninth,format=raw,file={work}/ninth.img",
             "-device", "nvme,serial=many,id=many",
             "-device", "nvme-ns,drive=large,nsid=1,bus=many",
             "-device", "nvme-ns,drive=small,nsid=2,bus=many,logical_block_size=4096,physical_block_size=4096",
@@ -174,6 +177,7 @@ inventory::submit! {
             "-device", "nvme-ns,drive=turned,nsid=9,bus=many",
             "-device", "nvme-ns,drive=odd,nsid=10,bus=many",
             "-device", "nvme-ns,drive=empty,nsid=11,bus=many",
+            "-device", "nvme-ns,drive=ninth,nsid=12,bus=many",
         ],
         steps: &[
             Step::Type("ls /"),
@@ -186,6 +190,9 @@ inventory::submit! {
             Step::Type("cat /disk1.n8p1/HELLO.TXT"),
             Step::Type("cat /disk1.n9p1/HELLO.TXT"),
             Step::Type("cat /disk1.n10/HELLO.TXT"),
+            Step::Type("cat /disk1.n12/HELLO.TXT"),
+            // The first unit made room for the ninth.
+            Step::Type("sha256 /disk1/HELLO.TXT"),
             Step::Type("lsblk"),
             Step::Type("log"),
             Step::Type("halt"),
@@ -194,6 +201,8 @@ inventory::submit! {
             "on LOOP",
             "on TURNED",
             "on ODD",
+            "on NINTH",
+            "da9fe8a03909a19ba2818a58f6faf3223e360531a5d5cf2a8b877d06840e2356  /disk1/HELLO.TXT",
             "an exFAT volume, not FAT, 1 MiB",
             "the chain of logical partitions loops at block ",
             "disk1.n6     the disk holds a LUKS2 container (encrypted) whose first header is gone",
