@@ -15,6 +15,8 @@ const manifest :M.Manifest = (
     ( name = "interface", binary = "smoke-mistakes", arguments = ["interface"], grants = [(kernel = console)] ),
     ( name = "unused", binary = "smoke-mistakes", arguments = ["unused"], grants = [(kernel = console), (kernel = systemInfo)] ),
     ( name = "refused", binary = "smoke-mistakes", arguments = ["refused"], grants = [(kernel = console), (kernel = processTracer)] ),
+    ( name = "stubborn", binary = "smoke-mistakes", arguments = ["interface"], restart = onFailure, maxRestarts = 3,
+      grants = [(kernel = console)] ),
     ( name = "forgets", binary = "smoke-mistakes", arguments = ["forgets"],
       exports = [(name = "random", interface = "EntropySource")],
       grants = [(endpoint = void), (kernel = console)] ),

@@ -1,5 +1,7 @@
 //! When a service that ended starts again.
 
+use alloc::string::String;
+
 use crate::{Restart, Service};
 
 /// A service that lived this long starts with a clean record, in nanoseconds.
@@ -53,6 +55,11 @@ impl Record {
         self.restarts
     }
 
+    /// Whether an end at `now_ns` is not the first in a row.
+    const fn is_in_a_row(&self, now_ns: u64) -> bool {
+        self.restarts > 0 && now_ns.saturating_sub(self.started_ns) < STABLE_NS
+    }
+
     /// Decides what follows on an end at `now_ns`, and counts it.
     pub fn ended(&mut self, service: &Service, ending: Ending, now_ns: u64) -> Decision {
         let again = match service.restart {
@@ -83,11 +90,74 @@ impl Record {
     }
 }
 
+/// What was said last about a service's ends, and how often it would have been said since.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repeats {
+    last: String,
+    times: u32,
+}
+
+/// What there is to say about an end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Saying {
+    /// The same was said of the end before, and is counted.
+    Nothing,
+    /// Its text; before it, that the last one came so many times more, if it did.
+    Text(u32),
+}
+
+impl Repeats {
+    /// Notes `text` about an end at `now_ns`, before `record` counts that. It is said unless it was said of the end before, in
+    /// a row with this one.
+    pub fn note(&mut self, text: &str, record: &Record, now_ns: u64) -> Saying {
+        if record.is_in_a_row(now_ns) && self.last == text {
+            self.times = self.times.saturating_add(1);
+            return Saying::Nothing;
+        }
+        let times = self.take();
+        self.last = String::from(text);
+        Saying::Text(times)
+    }
+
+    /// How often the last text came again without being said, which is said now.
+    pub fn take(&mut self) -> u32 {
+        core::mem::take(&mut self.times)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Limits;
-    use alloc::{string::String, vec::Vec};
+    use alloc::vec::Vec;
+
+    #[test]
+    fn the_same_text_in_a_row_is_said_once_and_counted() {
+        let mut repeats = Repeats::default();
+        let (first, mut later) = (Record::default(), Record::default());
+        later.ended(&service(Restart::Always, 9), Ending::Failure, 1);
+        assert_eq!(repeats.note("a", &first, 2), Saying::Text(0));
+        assert_eq!(repeats.note("a", &later, 2), Saying::Nothing);
+        assert_eq!(repeats.note("a", &later, 2), Saying::Nothing);
+        assert_eq!(repeats.note("b", &later, 2), Saying::Text(2));
+        assert_eq!(repeats.note("b", &later, 2), Saying::Nothing);
+        assert_eq!(repeats.take(), 1);
+        assert_eq!(repeats.take(), 0);
+        // A stable life lies before this one.
+        assert_eq!(repeats.note("b", &later, STABLE_NS), Saying::Text(0));
+    }
+
+    #[test]
+    fn ends_are_in_a_row_until_one_lives_long() {
+        let service = service(Restart::Always, 9);
+        let mut record = Record::default();
+        record.started(1);
+        assert!(!record.is_in_a_row(2), "the first end");
+        record.ended(&service, Ending::Failure, 2);
+        record.started(2);
+        assert!(record.is_in_a_row(1 + STABLE_NS));
+        assert!(!record.is_in_a_row(2 + STABLE_NS));
+    }
 
     fn service(restart: Restart, max_restarts: u16) -> Service {
         Service {

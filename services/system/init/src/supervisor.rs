@@ -18,7 +18,7 @@ use sdk::{
 
 use manifest::{
     Manifest, Service, Source,
-    restart::{Decision, Ending, Record},
+    restart::{Decision, Ending, Record, Repeats, Saying},
 };
 
 use crate::tell;
@@ -74,6 +74,8 @@ enum State {
 struct Unit {
     state: State,
     record: Record,
+    /// What a person was told of its ends.
+    repeats: Repeats,
     incarnation: u64,
     served: Option<Served>,
 }
@@ -133,6 +135,7 @@ impl<'a> Supervisor<'a> {
             units.push(Unit {
                 state: State::Ended,
                 record: Record::default(),
+                repeats: Repeats::default(),
                 incarnation: 0,
                 served,
             });
@@ -408,7 +411,7 @@ impl<'a> Supervisor<'a> {
             StartError::Refused(doing, refusal) => format!("{doing}: {refusal}"),
         };
         fact!("service.failed", name = name, reason = reason.as_str());
-        tell(format_args!("{name} cannot start: {reason}"));
+        self.say(idx, &format!("cannot start: {reason}"));
         match error {
             // None of these will be there a moment later.
             StartError::NotHeld(_)
@@ -444,22 +447,24 @@ impl<'a> Supervisor<'a> {
             code = code,
             text = text
         );
-        match ended.kind {
+        let said = match ended.kind {
             End::Panicked | End::Faulted => {
                 let text = text.strip_prefix("panicked ").unwrap_or(text);
-                tell(format_args!("{name} {kind}: {}", text.escape_debug()));
+                let mut said = format!("{kind}: {}", text.escape_debug());
                 if !callers.is_empty() {
-                    tell(format_args!("{name} backtrace:{}", callers.escape_debug()));
+                    let callers = callers.escape_debug();
+                    said = format!("{said}\r\ninit: {name} backtrace:{callers}");
                 }
+                said
             }
             // A code without a text is the program's own way to say something, to whoever reads it.
             End::Exited if code != 0 && !text.is_empty() => {
-                tell(format_args!(
-                    "{name} ended with code {code}: {}",
-                    text.escape_debug()
-                ));
+                format!("ended with code {code}: {}", text.escape_debug())
             }
-            End::Exited | End::Killed => {}
+            End::Exited | End::Killed => String::new(),
+        };
+        if !said.is_empty() {
+            self.say(ended.idx, &said);
         }
         let (ending, code) = match (ended.kind, ended.code) {
             (End::Exited, 0) => (Ending::Success, 0),
@@ -467,6 +472,24 @@ impl<'a> Supervisor<'a> {
             _ => (Ending::Failure, FAILED),
         };
         self.decide(ended.idx, ending, code);
+    }
+
+    /// Tells a person what befell a service, unless it is what befell it the last time, too.
+    fn say(&mut self, idx: usize, what: &str) {
+        let now = self.now();
+        let (Some(unit), Some(service)) =
+            (self.units.get_mut(idx), self.manifest.services.get(idx))
+        else {
+            return;
+        };
+        let name = service.name.as_str();
+        let Saying::Text(times) = unit.repeats.note(what, &unit.record, now) else {
+            return;
+        };
+        if times > 0 {
+            tell(format_args!("{name}: the same {times} times more"));
+        }
+        tell(format_args!("{name} {what}"));
     }
 
     /// Restarts a service or lets it rest. `code` is the exit code of the system if it is the one that decides.
@@ -484,8 +507,12 @@ impl<'a> Supervisor<'a> {
                 let restarts = unit.record.restarts();
                 let name = service.name.as_str();
                 fact!("service.given-up", name = name, restarts = restarts);
+                let same = match unit.repeats.take() {
+                    0 => String::new(),
+                    times => format!(" (the same {times} times more)"),
+                };
                 tell(format_args!(
-                    "{name} ended too often and is not started again"
+                    "{name} ended too often and is not started again{same}"
                 ));
                 self.over(idx, code);
             }

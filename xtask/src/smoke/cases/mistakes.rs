@@ -18,6 +18,7 @@ inventory::submit! {
             "init: interface ended with code 1: the capability named console is Console, not Timer (",
             "warning: the grant systemInfo is not used",
             "init: refused ended with code 1: notFound: nothing of that name exists (services/smoke/smoke/src/bin/smoke-mistakes.rs:",
+            "init: stubborn ended too often and is not started again (the same 3 times more)",
             "init: recursion faulted: stack-overflow: ",
             "init: asks ended with code 1: noReply: the server dropped the call without an answer (",
             "@mistakes.waits name=waits of=EntropySource method=fill itself=false",
