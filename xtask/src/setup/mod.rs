@@ -107,7 +107,7 @@ fn ensure_things(
     }
     let system = System::here();
     let packages = packages(system, &lacking);
-    eprintln!("missing: {}", names(&packages, &lacking));
+    eprintln!("missing: {}", names(system, &lacking));
     let sudo = if is_root() { "" } else { "sudo " };
     let command = by_hand(system, &packages, &lacking, sudo);
     if system != System::Debian || !is_installed("apt-get") {
@@ -140,7 +140,7 @@ fn ensure_things(
     if !still.is_empty() {
         bail!(
             "after installing, these are still missing: {}",
-            names(&self::packages(system, &still), &still)
+            names(system, &still)
         );
     }
     Ok(())
@@ -209,13 +209,17 @@ fn packages(system: System, things: &BTreeSet<Thing>) -> Vec<&'static str> {
     unique.into_iter().collect()
 }
 
-/// What is missing, for a person: packages, or where none brings it the thing itself.
-fn names(packages: &[&str], things: &BTreeSet<Thing>) -> String {
-    if packages.is_empty() {
-        let words: Vec<String> = things.iter().map(|thing| format!("{thing:?}")).collect();
-        return words.join(" ");
-    }
-    packages.join(" ")
+/// What is missing, for a person: packages, and the things themselves that none brings.
+fn names(system: System, things: &BTreeSet<Thing>) -> String {
+    let mut words: Vec<String> = packages(system, things)
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    let bare = things
+        .iter()
+        .filter(|thing| system.packages(**thing).is_empty());
+    words.extend(bare.map(|thing| format!("{thing:?}")));
+    words.join(" ")
 }
 
 /// What a person does instead: the command of this system, and what else is to be known.

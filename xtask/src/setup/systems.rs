@@ -43,8 +43,10 @@ pub enum Thing {
 pub enum System {
     /// Debian, Ubuntu and what is made of them.
     Debian,
-    /// Fedora and its kin.
+    /// Fedora and what is made of it.
     Fedora,
+    /// Red Hat Enterprise Linux and what is made of its sources.
+    Rhel,
     /// Arch Linux and what is made of it.
     Arch,
     /// openSUSE.
@@ -80,7 +82,8 @@ impl System {
         let named = words_of("ID=").into_iter().chain(words_of("ID_LIKE="));
         let known = named.map(|id| match id {
             "debian" | "ubuntu" => Self::Debian,
-            "fedora" | "rhel" | "centos" => Self::Fedora,
+            "fedora" => Self::Fedora,
+            "rhel" | "centos" | "rocky" | "almalinux" | "ol" => Self::Rhel,
             "arch" => Self::Arch,
             "suse" | "opensuse" => Self::Suse,
             id if id.starts_with("opensuse-") => Self::Suse,
@@ -121,6 +124,8 @@ impl System {
             (_, Compiler) => &[],
             (Self::Debian | Self::Unknown | Self::Arch, Qemu) => &["qemu-system-x86"],
             (Self::Fedora, Qemu) => &["qemu-system-x86-core"],
+            // Its `qemu-kvm` has no NVMe disk and few other devices: see the remark.
+            (Self::Rhel, Qemu) => &[],
             (Self::Suse, Qemu) => &["qemu-x86"],
             (Self::Alpine, Qemu) => &["qemu-system-x86_64"],
             (Self::Homebrew, Qemu) => &["qemu"],
@@ -129,16 +134,16 @@ impl System {
             (Self::Suse, QemuImg) => &["qemu-tools"],
             (_, QemuImg) => &["qemu-img"],
             (Self::Debian | Self::Unknown | Self::Alpine, Ovmf) => &["ovmf"],
-            (Self::Fedora | Self::Arch, Ovmf) => &["edk2-ovmf"],
+            (Self::Fedora | Self::Rhel | Self::Arch, Ovmf) => &["edk2-ovmf"],
             (Self::Suse, Ovmf) => &["qemu-ovmf-x86_64"],
             (Self::Arch, Xorriso) => &["libisoburn"],
             (_, Xorriso) => &["xorriso"],
             (Self::Debian | Self::Unknown, GrubTool) => &["grub-common"],
-            (Self::Fedora, GrubTool) => &["grub2-tools"],
+            (Self::Fedora | Self::Rhel, GrubTool) => &["grub2-tools"],
             (Self::Suse, GrubTool) => &["grub2"],
             (Self::Arch | Self::Alpine, GrubTool) => &["grub"],
             (Self::Debian | Self::Unknown, GrubBios) => &["grub-pc-bin"],
-            (Self::Fedora, GrubBios) => &["grub2-pc-modules"],
+            (Self::Fedora | Self::Rhel, GrubBios) => &["grub2-pc-modules"],
             (Self::Suse, GrubBios) => &["grub2-i386-pc"],
             (Self::Alpine, GrubBios) => &["grub-bios"],
             (Self::Arch, GrubBios) => &["grub"],
@@ -152,7 +157,7 @@ impl System {
             Self::Debian => format!(
                 "{sudo}apt-get update && {sudo}apt-get install --yes --no-install-recommends --no-remove {list}"
             ),
-            Self::Fedora => format!("{sudo}dnf install --assumeyes {list}"),
+            Self::Fedora | Self::Rhel => format!("{sudo}dnf install --assumeyes {list}"),
             Self::Arch => format!("{sudo}pacman -S --needed --noconfirm {list}"),
             Self::Suse => format!("{sudo}zypper --non-interactive install {list}"),
             Self::Alpine => format!("{sudo}apk add {list}"),
@@ -169,6 +174,14 @@ impl System {
         match (self, thing) {
             (Self::Debian | Self::Unknown, Thing::Compiler) => None,
             (_, Thing::Compiler) => Some(RUSTUP),
+            (Self::Rhel, Thing::Qemu) => Some(
+                "this system's own QEMU, /usr/libexec/qemu-kvm, has no NVMe disk and few of the other devices that capOS is \
+                 started with: work in a container of Fedora or Debian, or build QEMU (its target x86_64-softmmu) and name it \
+                 with --qemu PROGRAM or in the environment as QEMU",
+            ),
+            (Self::Rhel, Thing::Capnp) => Some(
+                "capnproto comes from EPEL, which must be enabled first (Rocky, AlmaLinux, CentOS Stream: dnf install epel-release)",
+            ),
             (Self::Homebrew, Thing::Binutils) => Some(
                 "Homebrew keeps binutils out of the search path: export PATH=\"$(brew --prefix binutils)/bin:$PATH\"",
             ),
@@ -214,8 +227,14 @@ mod tests {
         assert_eq!(of("ID=fedora\nVARIANT_ID=server\n"), System::Fedora);
         assert_eq!(
             of("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"),
-            System::Fedora
+            System::Rhel
         );
+        assert_eq!(
+            of("ID=\"almalinux\"\nID_LIKE=\"rhel centos fedora\"\n"),
+            System::Rhel
+        );
+        assert_eq!(of("ID=eurolinux\nID_LIKE=\"rhel fedora\"\n"), System::Rhel);
+        assert_eq!(of("ID=nobara\nID_LIKE=fedora\n"), System::Fedora);
         assert_eq!(of("ID=manjaro\nID_LIKE=arch\n"), System::Arch);
         assert_eq!(
             of("ID=\"opensuse-tumbleweed\"\nID_LIKE=\"opensuse suse\"\n"),
@@ -232,6 +251,7 @@ mod tests {
         let known = [
             System::Debian,
             System::Fedora,
+            System::Rhel,
             System::Arch,
             System::Suse,
             System::Alpine,
@@ -254,7 +274,7 @@ mod tests {
     /// Names of 2026-11. Only Debian's were seen to install; the others stand for what its system's lists say, untried.
     #[test]
     fn each_systems_command_is_the_one_that_works_there() {
-        const COMMANDS: [(System, &str); 6] = [
+        const COMMANDS: [(System, &str); 7] = [
             (
                 System::Debian,
                 "apt-get update && apt-get install --yes --no-install-recommends --no-remove binutils capnproto \
@@ -265,6 +285,11 @@ mod tests {
                 System::Fedora,
                 "dnf install --assumeyes binutils capnproto dosfstools edk2-ovmf grub2-pc-modules grub2-tools mtools \
                  qemu-img qemu-system-x86-core tar xorriso",
+            ),
+            (
+                System::Rhel,
+                "dnf install --assumeyes binutils capnproto dosfstools edk2-ovmf grub2-pc-modules grub2-tools mtools \
+                 qemu-img tar xorriso",
             ),
             (
                 System::Arch,
