@@ -43,6 +43,7 @@ mod setup;
 mod smoke;
 mod store;
 mod symbols;
+mod talk;
 mod test;
 mod tidy;
 mod toolchain;

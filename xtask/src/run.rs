@@ -3,20 +3,17 @@
 //! Invariant: never returns with the terminal in raw mode or with a guest that still runs.
 
 use std::ffi::OsString;
-use std::io::{BufRead, IsTerminal, Read, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
-use std::sync::{Arc, Mutex};
+use std::process::{Command, ExitCode, ExitStatus};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use nix::sys::signal::{SigSet, Signal};
 
 use crate::build::Flavour;
-use crate::child::Guarded;
-use crate::complaints::{Complaints, reason};
+use crate::complaints::reason;
 use crate::disk::{self, Disk, Linked, Writes};
 use crate::image::Shape;
 use crate::image::contents::{Contents, Loader};
@@ -25,12 +22,12 @@ use crate::network;
 use crate::package::{self, Guest};
 use crate::project::Project;
 use crate::qemu::{Accel, Drive, Firmware, FirmwareKind, Machine, Medium};
-use crate::raw_terminal::{RawLines, RawTerminal};
 use crate::script::{self, Action};
 use crate::serial::{Serial, process_code};
-use crate::session::{Echo, End, Keyboard, Session, Waited, is_over, read_chunks};
+use crate::session::{Echo, End, SILENCE, Session, Waited};
 use crate::setup::Needs;
 use crate::symbols::Explainer;
+use crate::talk::talk;
 use crate::toolchain::Toolchain;
 use crate::volume;
 
@@ -40,10 +37,8 @@ const LINE_PATIENCE: Duration = Duration::from_secs(4 * 3600);
 const END_OF_GUEST: Duration = Duration::from_secs(600);
 /// How often standard input is looked at while the guest talks.
 const SCRIPT_PAUSE: Duration = Duration::from_millis(20);
-/// How long QEMU may take to end once it has closed the serial line.
-const END_PATIENCE: Duration = Duration::from_secs(4);
-/// Ctrl-A, which introduces a key for xtask itself.
-const CTRL_A: u8 = 0x01;
+/// A boot on KVM takes a moment; a guest that has not said a word after this time hangs there.
+const FIRST_WORD_ON_KVM: Duration = Duration::from_secs(20);
 
 /// What `cargo xtask run` takes.
 #[derive(Args, Debug)]
@@ -127,6 +122,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
     // Wrong paths are reported before the build, not after.
     let disks = attached(project, &args)?;
     args.loader.check_installed()?;
+    let accel = kvm::for_person(project, args.accel)?;
     let flavour = if args.debug_guest {
         Flavour::Debug
     } else {
@@ -139,7 +135,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
         model: args.machine,
         smp: args.smp,
         memory: args.mem,
-        accel: kvm::for_person(project, args.accel)?,
+        accel,
         firmware,
         disks,
         gdb: args.gdb,
@@ -148,17 +144,14 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
     };
     let command = machine.command(project)?;
     if args.gdb {
-        eprintln!(
-            "waiting for a debugger: gdb {} -ex 'target remote :1234'",
-            project.show(guest.kernel_path())
-        );
+        eprintln!("waiting for a debugger: cargo xtask gdb [PROGRAM], in another terminal");
     }
-    let accel = machine.accel;
     let explainer = Explainer::new(guest.symbols(&args.manifest)?);
+    let patience = Patience::of(&machine);
     let end = if interactive {
-        talk(command, explainer)?
+        talk(command, explainer, patience)?
     } else {
-        script(command, explainer, accel)?
+        script(command, explainer, patience)?
     };
     if let Some(code) = end.code {
         return Ok(code);
@@ -259,18 +252,22 @@ fn give_up(project: &Project, end: &Ended, accel: Accel) -> Result<ExitCode> {
 }
 
 /// How a run came to its end.
-struct Ended {
+pub struct Ended {
     /// What xtask ends with, if the guest or the person at the terminal ended it.
-    code: Option<ExitCode>,
-    end: End,
-    status: Option<ExitStatus>,
-    errors: String,
+    pub code: Option<ExitCode>,
+    /// How the guest ended.
+    pub end: End,
+    /// How QEMU ended, if it did so by itself.
+    pub status: Option<ExitStatus>,
+    /// What QEMU said on its standard error.
+    pub errors: String,
     /// Whether the guest said anything.
-    spoke: bool,
+    pub spoke: bool,
 }
 
 impl Ended {
-    fn by_code(code: u8) -> Self {
+    /// With a code of the guest's or of xtask's own.
+    pub fn by_code(code: u8) -> Self {
         Self {
             code: Some(ExitCode::from(code)),
             end: End::Code(i64::from(code)),
@@ -287,6 +284,11 @@ impl Ended {
             Accel::Tcg | Accel::TcgInTurn => "",
         };
         match self.end {
+            End::Silent if accel == Accel::Kvm && !self.spoke => format!(
+                "the guest has not said a word within {} s on KVM, which seems to hang under it{instead}; \
+                 until this host boots anew, `run` takes TCG unless told otherwise",
+                FIRST_WORD_ON_KVM.as_secs()
+            ),
             End::Silent => format!("the guest has said nothing for a minute{instead}"),
             End::Late => "the guest did not end".to_owned(),
             End::Code(_) | End::NoExitLine => no_exit_line(self),
@@ -294,13 +296,50 @@ impl Ended {
     }
 }
 
-/// Types the lines of standard input, one prompt at a time.
-fn script(command: Command, mut explainer: Explainer, accel: Accel) -> Result<Ended> {
-    let mut session = Session::start(command, Echo::Shown, std::io::stderr())?;
-    // On KVM a boot takes a moment. A virtual CPU that hangs there computes, too, and never says a word.
-    if accel != Accel::Kvm {
-        session.bear_busy_silence();
+/// How long a guest may be silent that has not said a word yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// As later, too.
+    Usual,
+    /// For [`FIRST_WORD_ON_KVM`]. A virtual CPU that hangs in KVM computes, too.
+    Short,
+    /// For as long as nobody lets it go on in a debugger.
+    Endless,
+}
+
+impl Patience {
+    fn of(machine: &Machine) -> Self {
+        match machine.accel {
+            _ if machine.gdb => Self::Endless,
+            Accel::Kvm => Self::Short,
+            Accel::Tcg | Accel::TcgInTurn => Self::Usual,
+        }
     }
+
+    /// Whether a guest hangs that has not said a word for `time`.
+    pub fn is_over(self, time: Duration) -> bool {
+        self == Self::Short && time >= FIRST_WORD_ON_KVM
+    }
+
+    /// How long it may be silent later, if it does not compute.
+    fn later(self) -> Duration {
+        match self {
+            Self::Usual | Self::Short => SILENCE,
+            Self::Endless => LINE_PATIENCE,
+        }
+    }
+
+    fn apply(self, session: &mut Session) {
+        match self {
+            Self::Usual => session.bear_busy_silence(),
+            Self::Short => session.set_silence(FIRST_WORD_ON_KVM),
+            Self::Endless => session.set_silence(LINE_PATIENCE),
+        }
+    }
+}
+
+/// The lines of standard input, as they come.
+fn lines_of_input() -> Receiver<std::io::Result<Vec<u8>>> {
     let (sender, lines) = channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().split(b'\n') {
@@ -309,6 +348,14 @@ fn script(command: Command, mut explainer: Explainer, accel: Accel) -> Result<En
             }
         }
     });
+    lines
+}
+
+/// Types the lines of standard input, one prompt at a time.
+fn script(command: Command, mut explainer: Explainer, patience: Patience) -> Result<Ended> {
+    let mut session = Session::start(command, Echo::Shown, std::io::stderr())?;
+    patience.apply(&mut session);
+    let lines = lines_of_input();
     let mut number = 0_u64;
     // Where in the guest's lines `wait` begins to look: after the last one that was typed.
     let mut from = 0;
@@ -333,9 +380,12 @@ fn script(command: Command, mut explainer: Explainer, accel: Accel) -> Result<En
                         let waited = session.wait(deadline, Serial::is_prompt_ready);
                         // The line of the prompt ends with the echo of what is typed, which is nothing that the guest says.
                         from = session.serial().lines().len() + 1;
-                        session.bear_busy_silence();
                         match waited {
-                            Waited::Seen => session.answer_prompt(line, deadline)?,
+                            Waited::Seen => {
+                                session.bear_busy_silence();
+                                session.set_silence(patience.later());
+                                session.answer_prompt(line, deadline)?
+                            }
                             other => other,
                         }
                     }
@@ -377,7 +427,7 @@ fn hear(session: &mut Session, text: &str, from: usize, number: u64) -> Waited {
 }
 
 /// Says where the faults and panics lie that the guest reported since the last time.
-fn explain(explainer: &mut Explainer, serial: &Serial, to: &mut impl Write) -> Result<()> {
+pub fn explain(explainer: &mut Explainer, serial: &Serial, to: &mut impl Write) -> Result<()> {
     for line in explainer.explain(serial.lines()) {
         writeln!(to, "{line}")?;
     }
@@ -429,171 +479,4 @@ fn no_exit_line(ended: &Ended) -> String {
              somebody ended QEMU, or the guest reset itself"
         )
     }
-}
-
-/// Why a session at the terminal ends while the guest runs.
-enum Stop {
-    /// Ctrl-A X.
-    Quit,
-    /// Somebody wants xtask to end, or its terminal is gone.
-    Signal(Signal),
-}
-
-/// Hands over what a person types, and takes out what is meant for xtask.
-fn type_on(typed: &Mutex<Keyboard>, stops: &Sender<Stop>) {
-    let mut command_key = false;
-    let mut byte = [0];
-    while let Ok(1) = std::io::stdin().lock().read(&mut byte) {
-        let quit = command_key && matches!(byte[0], b'x' | b'X');
-        let meant = !command_key || byte[0] == CTRL_A;
-        let starts_command = byte[0] == CTRL_A && !command_key;
-        command_key = starts_command;
-        if quit {
-            let _ = stops.send(Stop::Quit);
-            break;
-        }
-        let send = |bytes: &[u8]| typed.lock().is_ok_and(|input| input.hand_over(bytes));
-        if meant && !starts_command && !send(&byte) {
-            break;
-        }
-    }
-}
-
-/// Waits, beside the session, for a signal and for what a person types.
-fn watch_person(signals: SigSet, typed: Arc<Mutex<Keyboard>>) -> Receiver<Stop> {
-    let (sender, stops) = channel();
-    let signal_sender = sender.clone();
-    std::thread::spawn(move || {
-        if let Ok(signal) = signals.wait() {
-            let _ = signal_sender.send(Stop::Signal(signal));
-        }
-    });
-    std::thread::spawn(move || type_on(&typed, &sender));
-    stops
-}
-
-/// What the guest says, on its way to the terminal.
-struct Shown {
-    chunks: Receiver<Vec<u8>>,
-    serial: Serial,
-    last_output: Instant,
-    explainer: Explainer,
-    /// The shell knows that a terminal is there.
-    announced: bool,
-}
-
-impl Shown {
-    fn new(chunks: Receiver<Vec<u8>>, explainer: Explainer) -> Self {
-        Self {
-            chunks,
-            serial: Serial::default(),
-            last_output: Instant::now(),
-            explainer,
-            announced: false,
-        }
-    }
-
-    /// Shows it until somebody wants to stop, or until the guest has ended: `None`.
-    fn until_end(
-        &mut self,
-        stops: &Receiver<Stop>,
-        input: &Mutex<Keyboard>,
-        complaints: &Complaints,
-    ) -> Result<Option<Stop>> {
-        loop {
-            if let Ok(stop) = stops.try_recv() {
-                return Ok(Some(stop));
-            }
-            match self.chunks.recv_timeout(Duration::from_millis(50)) {
-                Ok(chunk) => self.show(&chunk, input)?,
-                Err(RecvTimeoutError::Timeout) => {
-                    if complaints.gave_up() || is_over(&self.serial, self.last_output) {
-                        return Ok(None);
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => return Ok(None),
-            }
-        }
-    }
-
-    fn show(&mut self, chunk: &[u8], input: &Mutex<Keyboard>) -> Result<()> {
-        self.serial.feed(chunk);
-        self.last_output = Instant::now();
-        if !self.announced && self.serial.is_prompt_ready() {
-            // What a terminal answers when it is asked for its size: so the shell knows that one is there.
-            self.announced = true;
-            let _ = input.lock().map(|input| input.hand_over(b"\x1b[8;24;80t"));
-        }
-        let mut out = std::io::stdout().lock();
-        out.write_all(chunk)?;
-        out.flush()?;
-        drop(out);
-        explain(
-            &mut self.explainer,
-            &self.serial,
-            &mut RawLines(std::io::stderr()),
-        )
-    }
-}
-
-/// Connects the terminal with the guest.
-fn talk(mut command: Command, explainer: Explainer) -> Result<Ended> {
-    eprintln!("Ctrl-A X quits, Ctrl-A Ctrl-A sends Ctrl-A");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    command.stderr(Stdio::piped());
-    let mut qemu = Guarded::spawn(&mut command)?;
-    let input = qemu
-        .inner()
-        .stdin
-        .take()
-        .context("the guest has no input")?;
-    let output = qemu
-        .inner()
-        .stdout
-        .take()
-        .context("the guest has no output")?;
-    let errors = qemu.inner().stderr.take();
-    // A guest that takes nothing must not keep Ctrl-A from being read.
-    let input = Arc::new(Mutex::new(Keyboard::new(input)));
-    let typed = Arc::clone(&input);
-    // From here on a signal ends the session and not the process, so that the terminal gets its settings back. The threads
-    // below inherit this; QEMU, which runs already, does not.
-    let signals = SigSet::from_iter([Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM]);
-    signals.thread_block().context("cannot hold signals back")?;
-    let raw = RawTerminal::enter()?;
-    let errors = errors.context("QEMU has no standard error")?;
-    let complaints = Complaints::watch(errors, RawLines(std::io::stderr()));
-    let stops = watch_person(signals, typed);
-    let mut shown = Shown::new(read_chunks(output), explainer);
-    let stop = shown.until_end(&stops, &input, &complaints)?;
-    drop(raw);
-    let status = match &stop {
-        Some(_) => None,
-        None if complaints.gave_up() || is_over(&shown.serial, shown.last_output) => None,
-        None => qemu.wait_for(END_PATIENCE),
-    };
-    drop(qemu);
-    let errors = complaints.finish();
-    let serial = shown.serial;
-    match stop {
-        Some(Stop::Quit) => {
-            eprintln!("\nquit");
-            return Ok(Ended::by_code(0));
-        }
-        Some(Stop::Signal(signal)) => {
-            eprintln!();
-            bail!("ended by {signal}, and the guest with it")
-        }
-        None => {}
-    }
-    Ok(match serial.exit() {
-        Some(code) => Ended::by_code(process_code(code)),
-        None => Ended {
-            code: None,
-            end: End::NoExitLine,
-            status,
-            errors,
-            spoke: serial.has_spoken(),
-        },
-    })
 }
