@@ -269,7 +269,8 @@ interface SystemInfo @0xd1c0a5e5b0a7010f {
   # have ended. `waitsFor` and `waitsMethod` name the interface and method of a call to a server that one of its threads waits
   # for in registers, 0 where none does; `waitsForItself` says that the thread that waits is one that receives there.
   # `cpuPerMille`: thousandths of a CPU that its account may use and did not give on, 0 for as much as there is.
-  struct Process { id @0 :UInt64; name @1 :Text; threads @2 :UInt16; memoryPages @3 :UInt32; cpuNs @4 :UInt64; handles @5 :UInt32; state @6 :State; priority @7 :UInt8; restarts @8 :UInt32; limitPages @9 :UInt32; limitHandles @10 :UInt32; limitThreads @11 :UInt16; cpuBelowNs @12 :UInt64; waitsFor @13 :UInt64; waitsMethod @14 :UInt16; waitsForItself @15 :Bool; cpuPerMille @16 :UInt16; }
+  # `startedBy` is the process out of whose account its own came, 0 for the kernel; it may have ended.
+  struct Process { id @0 :UInt64; name @1 :Text; threads @2 :UInt16; memoryPages @3 :UInt32; cpuNs @4 :UInt64; handles @5 :UInt32; state @6 :State; priority @7 :UInt8; restarts @8 :UInt32; limitPages @9 :UInt32; limitHandles @10 :UInt32; limitThreads @11 :UInt16; cpuBelowNs @12 :UInt64; waitsFor @13 :UInt64; waitsMethod @14 :UInt16; waitsForItself @15 :Bool; cpuPerMille @16 :UInt16; startedBy @17 :UInt64; }
   enum State { running @0; ready @1; blocked @2; dying @3; }
 }
 

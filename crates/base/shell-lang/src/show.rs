@@ -47,6 +47,15 @@ pub fn span(ns: u64) -> String {
     }
 }
 
+/// How long a call took, as short as the number is: `4 us`, `1.250 ms`, and as [`span`] from a second on.
+pub fn took(ns: u64) -> String {
+    match ns / 1000 {
+        us @ ..1000 => format!("{us} us"),
+        us @ ..1_000_000 => format!("{}.{:03} ms", us / 1000, us % 1000),
+        _ => span(ns),
+    }
+}
+
 /// A date and time of day: nanoseconds since 1970, shown as `2024-05-01 13:45:10`, or `-` for 0.
 pub fn date(ns: i64) -> String {
     if ns == 0 {
@@ -212,6 +221,10 @@ mod tests {
     #[test]
     fn times() {
         assert_eq!(seconds(12_034_999_999), "12.034");
+        assert_eq!(took(999), "0 us");
+        assert_eq!(took(999_999), "999 us");
+        assert_eq!(took(1_250_000), "1.250 ms");
+        assert_eq!(took(1_500_000_000), "1.500 s");
         assert_eq!(span(1_500_000_000), "1.500 s");
         assert_eq!(span(3_723_000_000_000), "1 h 02 min 03 s");
         assert_eq!(span(61_000_000_000), "1 min 01 s");

@@ -24,6 +24,8 @@ pub struct Row {
     pub id: u64,
     /// Its name.
     pub name: String,
+    /// The process that started it, whose account its own came out of; 0: the kernel.
+    pub started_by: u64,
     /// The highest priority that it has.
     pub priority: u8,
     /// How often it was started anew.
@@ -79,6 +81,18 @@ impl Row {
     }
 }
 
+/// Whose account the account of `row` came out of, by name: the account that it is a part of.
+pub fn account_of(row: &Row, rows: &[Row]) -> String {
+    if row.started_by == 0 {
+        return String::from("-");
+    }
+    let starter = rows.iter().find(|other| other.id == row.started_by);
+    starter.map_or_else(
+        || row.started_by.to_string(),
+        |starter| starter.name.clone(),
+    )
+}
+
 /// Every process, by number.
 ///
 /// # Errors
@@ -95,6 +109,7 @@ pub fn list(info: Option<&SystemInfo>) -> Result<Vec<Row>, Failure> {
                     rows.push(Row {
                         id: process.id(),
                         name: process.name()?.to_string(),
+                        started_by: process.started_by(),
                         priority: process.priority(),
                         restarts: process.restarts(),
                         limit_pages: process.limit_pages(),

@@ -57,6 +57,7 @@ impl System {
         let mut table = Table::new(&[
             ("ID", Align::Right),
             ("NAME", Align::Left),
+            ("ACCOUNT OF", Align::Left),
             ("PRIORITY", Align::Right),
             ("RESTARTS", Align::Right),
             ("THREADS", Align::Right),
@@ -67,11 +68,13 @@ impl System {
             ("HANDLES", Align::Right),
             ("STATE", Align::Left),
         ]);
-        for row in self.rows()? {
+        let rows = self.rows()?;
+        for row in &rows {
             let (state, of) = (row.state(), row.cpu_limit());
             table.row([
                 row.id.to_string(),
-                row.name,
+                row.name.clone(),
+                processes::account_of(row, &rows),
                 row.priority.to_string(),
                 row.restarts.to_string(),
                 format!("{}/{}", row.threads, row.limit_threads),

@@ -119,7 +119,7 @@ fn line(call: &Call) -> String {
         call.began_ns / 1_000_000_000,
         call.began_ns / 1000 % 1_000_000,
     );
-    let took = show::span(call.took_ns);
+    let took = show::took(call.took_ns);
     format!(
         "[{s:>5}.{us:06}] thread {}  {what}  {took}  {how}",
         call.thread

@@ -47,7 +47,7 @@ fn progress(peer: &mut Peer<'_>) -> Result<()> {
     Ok(())
 }
 
-/// `ps` shows priority and restarts of the provider that was killed.
+/// `ps` shows account, priority and restarts of the provider that was killed.
 fn restarted(peer: &mut Peer<'_>) -> Result<()> {
     let lines = peer.session.serial().lines();
     let shown = lines.iter().rev().find_map(|line| {
@@ -57,8 +57,8 @@ fn restarted(peer: &mut Peer<'_>) -> Result<()> {
     let shown = shown.context("ps does not show nvme")?;
     let words: Vec<&str> = shown.split_whitespace().collect();
     ensure!(
-        words.get(2..4) == Some(&["24", "1"]),
-        "priority and restarts of nvme: {shown:?}"
+        words.get(2..5) == Some(&["init", "24", "1"]),
+        "account, priority and restarts of nvme: {shown:?}"
     );
     Ok(())
 }

@@ -184,6 +184,7 @@ impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
                 waits_method: waits.map_or(0, |waits| waits.method),
                 waits_for_itself: waits.is_some_and(|waits| waits.own),
                 id: p.id,
+                started_by: p.started_by,
                 name: &p.name,
                 threads: p.thread_count() as u16,
                 memory_pages: super::process::pages(p),

@@ -1684,8 +1684,9 @@ pub mod system_info {
         /// theirs, which have ended. `waitsFor` and `waitsMethod` name the interface and method of a call to a server
         /// that one of its threads waits for in registers, 0 where none does; `waitsForItself` says that the thread
         /// that waits is one that receives there. `cpuPerMille`: thousandths of a CPU that its account may use and
-        /// did not give on, 0 for as much as there is.
-        pub struct Process<'a>: 8 words, 1 pointers {
+        /// did not give on, 0 for as much as there is. `startedBy` is the process out of whose account its own came,
+        /// 0 for the kernel; it may have ended.
+        pub struct Process<'a>: 9 words, 1 pointers {
             id: u64 = 0;
             name: &'a str = 0;
             threads: u16 = 4;
@@ -1703,6 +1704,7 @@ pub mod system_info {
             waits_method: u16 = 22;
             waits_for_itself: bool = 232;
             cpu_per_mille: u16 = 23;
+            started_by: u64 = 8;
         }
     }
     stub::reader! {
@@ -1723,6 +1725,7 @@ pub mod system_info {
             waits_method: u16 = 22;
             waits_for_itself: bool = 232;
             cpu_per_mille: u16 = 23;
+            started_by: u64 = 8;
         } try {
             name: &'m str = 0;
             state: crate::process::system_info::State = 5;
