@@ -32,9 +32,6 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const START: Duration = Duration::from_secs(10);
 /// Translating with a recording is slower than without.
 const SLOWER: u64 = 4;
-/// Not in a recording: QEMU reads the clock in an instruction that stands for a register of an x2APIC, and aborts (seen with 10.0
-/// and 11.1: "Bad icount read").
-const WITHOUT: &str = ",-x2apic";
 /// What QEMU says of a device whose state it cannot save.
 const UNSAVED: [&str; 2] = ["non-migratable", "does not support"];
 
@@ -306,7 +303,7 @@ fn chosen_cpu(extra: &[OsString]) -> OsString {
     let mut cpu = asked
         .next()
         .map_or_else(|| qemu::CPU.into(), |(_, model)| model.clone());
-    cpu.push(WITHOUT);
+    cpu.push(qemu::COUNTED);
     cpu
 }
 

@@ -11,7 +11,7 @@ use auditor::{Audit, Counts, Kernel, Told, audit, parse_registers};
 use crate::fuzz::qmp::Qmp;
 use crate::fuzz::{cd, devices};
 use crate::project::Project;
-use crate::qemu::{Accel, Firmware, Machine, escape};
+use crate::qemu::{Accel, COUNTED, CPU, Firmware, Machine, escape};
 use crate::session::{Echo, End, Session, Waited};
 
 /// Memory of the guest. All of it lies below the first hole, so that a place in the file is an address.
@@ -116,6 +116,7 @@ fn machine(boot: &Boot<'_>, memory: &Path, socket: &Path) -> Result<Machine> {
     ];
     if let Some(seed) = boot.icount {
         extra.extend(["-icount".into(), "shift=1,sleep=off".into()]);
+        extra.extend(["-cpu".into(), format!("{CPU}{COUNTED}").into()]);
         extra.extend(["-seed".into(), (seed % (1 << 32)).to_string().into()]);
     }
     let mut devices = BY_GUEST_CLOCK.to_vec();
