@@ -17,6 +17,12 @@ use crate::project::Project;
 const REASONS: [&str; 3] = ["account", "terminal", "long"];
 const MARK: &str = "<!-- not run: ";
 
+/// Languages of blocks whose commands nobody would see.
+const UNREAD: [&str; 4] = ["", "sh", "bash", "shell"];
+/// What the guest's shell answers to a line that it does not take.
+const UNKNOWN: [&str; 2] = ["no command is named", "; usage: "];
+const PROMPT: &str = "capos> ";
+
 /// A fenced block.
 #[derive(Debug, PartialEq, Eq)]
 struct Block {
@@ -36,6 +42,12 @@ pub fn problems(project: &Project) -> Result<Vec<String>> {
         if block.language == "rust" && !is_program(&block) {
             problems.push(format!(
                 "{place}: nothing compiles a part of a program: give it whole, or call it rust,ignore"
+            ));
+        }
+        if UNREAD.contains(&block.language.as_str()) {
+            problems.push(format!(
+                "{place}: nothing runs a block of {:?}: call it console, with `$ ` before each command, or text",
+                block.language
             ));
         }
         let Some(mark) = &block.mark else { continue };
@@ -92,7 +104,7 @@ pub fn run(project: &Project) -> Result<()> {
         let outcome = if is_manifest(block) {
             check_manifest(project, &block.text)
         } else {
-            run_commands(project, &commands(&block.text))
+            run_commands(project, &block.text)
         };
         if let Err(error) = outcome {
             eprintln!("{place}: {error:#}");
@@ -107,7 +119,8 @@ pub fn run(project: &Project) -> Result<()> {
     Ok(())
 }
 
-fn run_commands(project: &Project, commands: &[String]) -> Result<()> {
+fn run_commands(project: &Project, text: &str) -> Result<()> {
+    let (commands, typed) = (commands(text), typed(text));
     if commands.is_empty() {
         return Ok(());
     }
@@ -125,7 +138,7 @@ fn run_commands(project: &Project, commands: &[String]) -> Result<()> {
         .args(["-c", &script])
         // A volume that `run` makes is not the reader's own.
         .env("XDG_DATA_HOME", &folder)
-        .stdin(Stdio::null())
+        .stdin(script_of(&folder, &typed)?)
         .output()
         .context("cannot start sh")?;
     if !output.status.success() {
@@ -139,7 +152,21 @@ fn run_commands(project: &Project, commands: &[String]) -> Result<()> {
             tail.join("\n")
         );
     }
-    Ok(())
+    let said = String::from_utf8_lossy(&output.stdout);
+    let refused = said
+        .lines()
+        .find(|line| UNKNOWN.iter().any(|words| line.contains(words)));
+    match refused {
+        Some(line) => bail!("the shell says: {line}"),
+        None => Ok(()),
+    }
+}
+
+/// What is typed, as the standard input of a block's commands.
+fn script_of(folder: &Path, typed: &[&str]) -> Result<Stdio> {
+    let path = folder.join("typed");
+    fs::write(&path, typed.join("\n"))?;
+    Ok(fs::File::open(path)?.into())
 }
 
 /// The whole programs in the book, with their places.
@@ -188,9 +215,20 @@ fn check_manifest(project: &Project, text: &str) -> Result<()> {
     }
 }
 
-/// The commands of a block: what stands behind `$ `, with the lines that it goes on in.
+/// What a block types at the guest's prompt.
+fn typed(text: &str) -> Vec<&str> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix(PROMPT))
+        .collect()
+}
+
+/// The commands of a block: what stands behind `$ `, with the lines that it goes on in. One that only types into a guest takes a
+/// guest.
 fn commands(text: &str) -> Vec<String> {
     let mut commands: Vec<String> = Vec::new();
+    if !text.contains("$ ") && !typed(text).is_empty() {
+        commands.push("cargo xtask run".to_owned());
+    }
     let mut goes_on = false;
     for line in text.lines() {
         match line.strip_prefix("$ ") {
@@ -275,7 +313,7 @@ fn blocks_of(page: &str, text: &str) -> Vec<Block> {
 
 #[cfg(test)]
 mod tests {
-    use super::{blocks_of, commands, is_program};
+    use super::{blocks_of, commands, is_program, typed};
 
     #[test]
     fn a_mark_belongs_to_the_block_below_it() {
@@ -299,5 +337,13 @@ mod tests {
         let text = "$ one \\\n    more\nwhat it says\n$ two\n0\n";
         assert_eq!(commands(text), ["one \\\n    more", "two"]);
         assert!(commands("no command\n").is_empty());
+    }
+
+    #[test]
+    fn what_is_typed_into_a_guest_goes_to_the_command_that_starts_it() {
+        let text = "$ cargo xtask run\ncapos> ls /\n/disk\ncapos> halt\n";
+        assert_eq!(commands(text), ["cargo xtask run"]);
+        assert_eq!(typed(text), ["ls /", "halt"]);
+        assert_eq!(commands("capos> ls /disk\n"), ["cargo xtask run"]);
     }
 }
