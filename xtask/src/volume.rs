@@ -28,7 +28,8 @@ pub fn chosen(project: &Project, named: Option<&Path>) -> Result<Option<Disk>> {
             let shown = path.display();
             ensure!(
                 path.exists(),
-                "there is no volume {shown}; cargo run -p capos-store -- {shown} mkfs --mib {NEW_MIB} makes one"
+                "there is no volume {shown}; cargo run -p capos-store -- {} mkfs --mib {NEW_MIB} makes one",
+                word(&shown.to_string())
             );
             path.to_path_buf()
         }
@@ -43,6 +44,18 @@ pub fn chosen(project: &Project, named: Option<&Path>) -> Result<Option<Disk>> {
         device: DEVICE,
         lock: Some(Arc::new(file)),
     }))
+}
+
+/// A word as a person types it into a shell.
+fn word(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./+=:@%-".contains(&byte);
+    if text.starts_with('-') {
+        return word(&format!("./{text}"));
+    }
+    match text.bytes().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
 }
 
 /// The user's own volume, made where there is none yet.
@@ -122,7 +135,7 @@ mod tests {
     use std::fs::{self, File};
     use std::os::unix::fs::PermissionsExt;
 
-    use super::{Label, check};
+    use super::{Label, check, word};
 
     fn refused(path: &std::path::Path) -> String {
         format!("{:#}", check(path).unwrap_err())
@@ -143,6 +156,13 @@ mod tests {
         let mut image = vec![0; 512 * 4096];
         label.encode(0, &mut image[..4096]);
         image
+    }
+
+    #[test]
+    fn a_path_can_be_typed_as_it_is_shown() {
+        assert_eq!(word("/a/b-c.img"), "/a/b-c.img");
+        assert_eq!(word("/a b/it's"), "'/a b/it'\\''s'");
+        assert_eq!(word("-x"), "./-x");
     }
 
     #[test]
