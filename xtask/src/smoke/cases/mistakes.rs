@@ -7,7 +7,7 @@ inventory::submit! {
     Smoke {
         name: "mistakes",
         question: "Does each mistake of an author end in a line that says what was wrong, and where?",
-        rows: &["MA-11"],
+        rows: &["MA-13"],
         manifest: "smoke/mistakes",
         required: &[
             "init: absent cannot start: there is no device edu 0",
@@ -33,7 +33,7 @@ inventory::submit! {
     Smoke {
         name: "dma-mistakes",
         question: "Does each mistake of a driver's author end in a line that says what was wrong, and in nothing else?",
-        rows: &["MA-11"],
+        rows: &["MA-13"],
         manifest: "smoke/dma-mistakes",
         memory_mib: 224,
         extra: &[
