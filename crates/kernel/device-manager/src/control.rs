@@ -235,13 +235,18 @@ impl<P: Platform> DeviceManager<P> {
             return;
         }
         let mut turn = at.turn();
+        let mut was_ending = false;
         match turn.function.held.as_ref().map(|held| &held.job) {
             None | Some(Job::Idle) => {}
             Some(Job::Operation(_)) => turn.poll_operation(),
-            Some(Job::Teardown(_)) => turn.poll_teardown(),
+            Some(Job::Teardown(_)) => {
+                was_ending = true;
+                turn.poll_teardown();
+            }
         }
         let ending = matches!(turn.function.record.state(), FunctionState::Revoking(_));
-        if turn.function.is_wanted() && !ending {
+        // The last step of an end has served them, or armed the timer for it.
+        if turn.function.is_wanted() && !ending && !was_ending {
             turn.serve_claimants();
         }
         turn.leave_operation();

@@ -452,8 +452,10 @@ impl<P: Platform> Turn<'_, P> {
     }
 
     fn finish(&mut self, token: Teardown<ScrubDone>, freed: u64) {
+        let mut had_domain = false;
         if let Some(held) = &self.function.held {
             held.reach.close(held.left);
+            had_domain = held.reach.is_translated();
         }
         if self.function.record.finish(token).is_err() {
             return self.stop_here();
@@ -466,7 +468,12 @@ impl<P: Platform> Turn<'_, P> {
                 .volatile("pages", freed)
                 .end()
         });
-        self.serve_claimants();
+        if had_domain && self.function.is_wanted() {
+            // The end of one domain and the beginning of the next would be long in one interrupt.
+            self.effects.arm(self.at.machine.platform.now_ns(), 0);
+        } else {
+            self.serve_claimants();
+        }
     }
 
     /// Last rung: the device never proved that it stopped. Its pages are never freed.
