@@ -7,9 +7,11 @@ using Stub = import "stub.capnp";
 
 # A disk, as its provider serves it.
 interface BlockDevice @0xd1c0a5e5b0a70301 {
-  # `readOnly` is the device's, whoever asks.
+  # `readOnly` is the device's, whoever asks. `maxZeroBytes` and `maxDiscardBytes` are the most that one `zero` and one
+  # `discard` are about, and 0 where the device does no such thing.
   # Refuses: `noDevice`.
-  info @0 () -> (blockBytes :UInt32, blocks :UInt64, readOnly :Bool, maxTransferBytes :UInt32) $Stub.idempotent;
+  info @0 () -> (blockBytes :UInt32, blocks :UInt64, readOnly :Bool, maxTransferBytes :UInt32, maxZeroBytes :UInt32,
+                 maxDiscardBytes :UInt32) $Stub.idempotent;
   # Opens a session. `window` is memory of this session alone, rounded up to pages and at most 8 MiB (`windowBytes`
   # says how much it is). When the last handle of the session goes, the window is revoked and scrubbed.
   # Refuses: `zeroLength`, `overBudget`, `noMemory`, `noDevice`.
@@ -51,4 +53,17 @@ interface BlockSession @0xd1c0a5e5b0a70302 {
   # Refuses: `readOnly`, `zeroLength`, `outOfRange`, `duplicate` (this session has claimed blocks before), `busy` (another session
   # has some of them), `revoked`.
   claim @3 (block :UInt64, blocks :UInt64) -> ();
+  # As `write`, and on the medium when it completes. The device's own bit for it is set where there is one, and never trusted
+  # alone: where the device has a volatile cache, a flush follows and is part of the request.
+  # Refuses: as `write`.
+  writeDurable @4 (block :UInt64, blocks :UInt32, windowOffset :UInt32) -> (bytes :UInt32);
+  # Makes zeros of blocks that this session has claimed, without data; they stay allocated. As with a write, a flush makes it
+  # last.
+  # Refuses: `notSupported` (the device does no such thing: write zeros), `zeroLength`, `outOfRange` (past the device, or more
+  # than `maxZeroBytes`), `readOnly`, `notGranted`, `busy`, `deviceError`, `revoked`.
+  zero @5 (block :UInt64, blocks :UInt32) -> ();
+  # Tells the device that what blocks hold, which this session has claimed, is of no use any more. What they hold afterwards is
+  # undefined until they are written again, and the device may do nothing at all.
+  # Refuses: as `zero`, with `maxDiscardBytes`.
+  discard @6 (block :UInt64, blocks :UInt32) -> ();
 }

@@ -9,10 +9,11 @@ use driver_core::{
 };
 use nvme_format::identify::IDENTIFY_BYTES;
 use nvme_format::template::{self, Limits, TemplateError};
-use nvme_format::{PAGE_SHIFT, io, regs};
+use nvme_format::{FUA, PAGE_SHIFT, io, regs};
 use sabotage::sabotage;
 
 use crate::admin::{AdminQueue, COMMAND_POLL_NS};
+use crate::clear::RANGE_ROOM;
 use crate::direct::DirectPair;
 use crate::enable::{Enabling, Learned, Settings};
 use crate::lane::{Lane, MAX_ADMIN_DEPTH, MAX_ADMIN_TRANSFER_BYTES, MAX_PAIRS};
@@ -253,9 +254,11 @@ impl Nvme {
         };
         let stride = settings.cap.doorbell_stride();
         let mut ready = Queue::prepare(io, old, number, depth, 0, stride)?;
-        ready
-            .lists
-            .reserve(io, usize::from(depth), learned.max_transfer_bytes)?;
+        ready.lists.reserve(
+            io,
+            usize::from(depth),
+            learned.max_transfer_bytes.max(RANGE_ROOM),
+        )?;
         let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
         let vector = self.vectors.get(pair).copied().flatten();
         let opening = Opening::begin(io, admin, pair, ready.rings(), vector)?;
@@ -492,12 +495,16 @@ impl Broker for Nvme {
         let (target, limits) = self.open_slot(queue, slot)?;
         let opcode = match transfer.opcode {
             Opcode::Read => io::READ,
-            Opcode::Write => io::WRITE,
+            Opcode::Write | Opcode::WriteThrough => io::WRITE,
             Opcode::Flush => io::FLUSH,
+            Opcode::Discard | Opcode::Zero => return target.clear(slot.slot, transfer, &limits),
         };
         let bytes = transfer.data.map_or(0, |data| data.length);
         let formed = template::form(opcode, transfer.unit.into(), transfer.block, bytes, &limits);
-        let (command, moved) = formed.map_err(template_refusal)?;
+        let (mut command, moved) = formed.map_err(template_refusal)?;
+        if transfer.opcode == Opcode::WriteThrough {
+            command.cdw[2] |= FUA;
+        }
         target.write(slot.slot, command, moved, transfer.data.as_slice())
     }
 
@@ -552,7 +559,7 @@ fn page_size(cap: regs::Cap, shift: u32) -> Result<u8, Refusal> {
     }
 }
 
-const fn template_refusal(error: TemplateError) -> Refusal {
+pub(crate) const fn template_refusal(error: TemplateError) -> Refusal {
     match error {
         TemplateError::Size
         | TemplateError::Opcode

@@ -28,6 +28,7 @@ extern crate alloc;
 
 mod admin;
 mod broker;
+mod clear;
 mod direct;
 mod enable;
 mod lane;

@@ -252,7 +252,9 @@ fn refusals_leave_the_queue_as_it_was() {
         refuse(0, &patched(at, 1), &page, Refusal::TemplateRefused);
     }
     refuse(0, &patched(1, 0x40), &page, Refusal::TemplateRefused);
-    refuse(0, &patched(0, 0x08), &page, Refusal::TemplateRefused);
+    refuse(0, &patched(0, 0x09), &page, Refusal::TemplateRefused);
+    // Zeros have no data.
+    refuse(0, &patched(0, 0x08), &page, Refusal::LengthMismatch);
     refuse(0, &read(0, 8)[..63], &page, Refusal::TemplateRefused);
     refuse(0, &[], &page, Refusal::TemplateRefused);
     refuse(8, &read(0, 8), &page, Refusal::OutOfRange);

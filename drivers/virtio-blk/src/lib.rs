@@ -25,9 +25,10 @@ use driver_core::{
     Broker, BrokerIo, Direction, DriverEntry, Opcode, PciMatch, Probed, Refusal, Segment, Transfer,
 };
 use sabotage::sabotage;
-use virtio_format::blk::{self, Kind, Limits, Request, TemplateError};
+use virtio_format::blk::{self, Clear, Kind, Limits, Request, TemplateError};
+use virtio_format::feature::VERSION_1;
 use virtio_format::id;
-use virtio_transport::{Class, Config, Device, Finished, Header, Plan, total};
+use virtio_transport::{Class, Config, Device, Finished, HEADER_BYTES, Header, Plan, total};
 
 /// The modern and the transitional device.
 pub const MATCHES: &[PciMatch] = &[
@@ -63,6 +64,8 @@ impl Disk {
             sectors: 0,
             read_only: true,
             flush: false,
+            discard: false,
+            zero: false,
         },
         longest: 0,
         most: 0,
@@ -77,12 +80,14 @@ impl Class for Disk {
         | blk::F_RO
         | blk::F_BLK_SIZE
         | blk::F_FLUSH
-        | blk::F_TOPOLOGY;
+        | blk::F_TOPOLOGY
+        | blk::F_DISCARD
+        | blk::F_WRITE_ZEROES;
     const ALWAYS: u64 = blk::F_SIZE_MAX | blk::F_SEG_MAX | blk::F_RO;
     const CONFIG_BYTES: u64 = blk::config::BYTES;
 
     fn learn(&mut self, config: &mut Config<'_>, features: u64) -> Result<(), Refusal> {
-        let has = |bit| features & bit != 0;
+        let has = |bits| features & bits == bits;
         let limit = |bit, at| match has(bit) {
             true => config.read32(at).map(|value| value.max(1)),
             false => Ok(u32::MAX),
@@ -93,6 +98,9 @@ impl Class for Disk {
                 sectors: config.read64(blk::config::CAPACITY)?,
                 read_only: has(blk::F_RO),
                 flush: has(blk::F_FLUSH),
+                // Header and range are one piece, which devices from before version 1 need not take (5.2.6.1).
+                discard: has(blk::F_DISCARD | VERSION_1),
+                zero: has(blk::F_WRITE_ZEROES | VERSION_1),
             },
             longest: limit(blk::F_SIZE_MAX, blk::config::SIZE_MAX)?,
             most: u16::try_from(most).unwrap_or(u16::MAX),
@@ -117,8 +125,11 @@ impl Class for Disk {
         }
         let kind = match transfer.opcode {
             Opcode::Read => Kind::In,
-            Opcode::Write => Kind::Out,
+            // The device knows no durable writes: a flush follows.
+            Opcode::Write | Opcode::WriteThrough => Kind::Out,
             Opcode::Flush => Kind::Flush,
+            Opcode::Discard => return self.clear(Clear::Discard, transfer),
+            Opcode::Zero => return self.clear(Clear::Zero, transfer),
         };
         let sector = transfer.block;
         let request = Request { kind, sector };
@@ -155,11 +166,24 @@ impl Disk {
         Ok(self.lay_out(request))
     }
 
+    /// Lays out a request that has no data. What it is about lies in the header's piece, where no provider reaches.
+    fn clear(&self, what: Clear, transfer: &Transfer<'_>) -> Result<Plan, Refusal> {
+        let cleared = blk::clear(what, transfer.block, transfer.length, &self.limits);
+        let bytes = cleared.map_err(refusal)?;
+        Ok(self.laid_out(bytes, bytes.len()))
+    }
+
     fn lay_out(&self, request: Request) -> Plan {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..blk::HEADER_BYTES].copy_from_slice(&request.to_bytes());
+        self.laid_out(bytes, blk::HEADER_BYTES)
+    }
+
+    const fn laid_out(&self, bytes: [u8; HEADER_BYTES], length: usize) -> Plan {
         Plan {
             header: Some(Header {
-                bytes: request.to_bytes(),
-                length: blk::HEADER_BYTES as u8,
+                bytes,
+                length: length as u8,
                 device_writes: false,
             }),
             status: true,

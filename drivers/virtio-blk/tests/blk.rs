@@ -9,7 +9,7 @@
 #[path = "../../../crates/kernel/virtio-transport/tests/model/mod.rs"]
 mod model;
 
-use driver_core::{Completed, Refusal};
+use driver_core::{Completed, Opcode, Refusal};
 use model::{FROM, Harness, KINDS, Kind, Piece, TO, ask, usual};
 use pci_format::PciMatch;
 use virtio_format::blk::{self, Kind as Do, Request};
@@ -160,6 +160,48 @@ fn the_devices_own_limits_are_obeyed() {
             .collect();
         assert_eq!(one.submit(0, 1, &read, &four), Err(Refusal::OutOfRange));
         assert_eq!(one.submit(0, 1, &read, &four[..3]), Ok(()));
+    }
+}
+
+#[test]
+fn what_is_cleared_stands_behind_the_header_of_devices_that_take_it() {
+    for kind in KINDS {
+        let mut one = up(kind, blk::F_DISCARD | blk::F_WRITE_ZEROES);
+        for (opcode, number) in [(Opcode::Discard, 11), (Opcode::Zero, 13)] {
+            if !kind.is_modern() {
+                let tried = one.bare(0, opcode, 0, 512);
+                assert_eq!(tried, Err(Refusal::TemplateRefused), "{kind:?}");
+                continue;
+            }
+            one.bare(5, opcode, 998, 1024).unwrap();
+            one.ring(0);
+            let (head, links) = one.state().take(0).unwrap();
+            let lengths: Vec<_> = links.iter().map(|link| link.length).collect();
+            assert_eq!(lengths, [32, 1]);
+            assert!(!links[0].device_writes && links[1].device_writes);
+            let mut expected = [0; 32];
+            expected[0] = number;
+            expected[16..18].copy_from_slice(&998u16.to_le_bytes());
+            expected[24] = 2;
+            assert_eq!(one.read(links[0].address, 32), expected);
+            one.write(links[1].address, &[0]);
+            one.state().post(0, head.into(), 1);
+            assert_eq!(one.next(0).unwrap().map(|done| done.slot), Some(5));
+            for (block, length, refusal) in [
+                (998, 1536, Refusal::OutOfRange),
+                (SECTORS, 512, Refusal::OutOfRange),
+                (u64::MAX, 512, Refusal::OutOfRange),
+                (0, 0, Refusal::LengthMismatch),
+                (0, 513, Refusal::LengthMismatch),
+            ] {
+                assert_eq!(one.bare(0, opcode, block, length), Err(refusal));
+            }
+        }
+        let mut plain = up(kind, 0);
+        let tried = plain.bare(0, Opcode::Discard, 0, 512);
+        assert_eq!(tried, Err(Refusal::TemplateRefused), "not offered");
+        let mut fixed = up(kind, blk::F_RO | blk::F_DISCARD | blk::F_WRITE_ZEROES);
+        assert!(fixed.bare(0, Opcode::Zero, 0, 512).is_err());
     }
 }
 

@@ -25,7 +25,9 @@ use driver_core::{
 };
 use sabotage::sabotage;
 use virtio_format::{feature, id, net};
-use virtio_transport::{Class, Config, Device, Finished, Header, Plan, total, without_blocks};
+use virtio_transport::{
+    Class, Config, Device, Finished, HEADER_BYTES, Header, Plan, total, without_blocks,
+};
 
 /// The modern and the transitional device.
 pub const MATCHES: &[PciMatch] = &[
@@ -82,7 +84,7 @@ impl Class for Card {
             return Err(Refusal::LengthMismatch);
         }
         let header = Header {
-            bytes: [0; 16],
+            bytes: [0; HEADER_BYTES],
             length: self.header_bytes as u8,
             device_writes: direction == Direction::FromDevice,
         };

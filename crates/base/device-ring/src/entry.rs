@@ -12,6 +12,12 @@ pub enum Opcode {
     Write = 2,
     /// What was written becomes durable. It has no data and no block.
     Flush = 3,
+    /// As `Write`, and the device is asked to answer once the blocks are durable. Not every device listens.
+    WriteThrough = 4,
+    /// The device may forget what the blocks hold. It has no data; `length` says how many bytes of blocks.
+    Discard = 5,
+    /// The blocks read as zeros. It has no data; `length` says how many bytes of blocks.
+    Zero = 6,
 }
 
 impl Opcode {
@@ -22,6 +28,9 @@ impl Opcode {
             1 => Some(Self::Read),
             2 => Some(Self::Write),
             3 => Some(Self::Flush),
+            4 => Some(Self::WriteThrough),
+            5 => Some(Self::Discard),
+            6 => Some(Self::Zero),
             _ => None,
         }
     }
@@ -31,9 +40,15 @@ impl Opcode {
     pub const fn direction(self) -> Option<Direction> {
         match self {
             Self::Read => Some(Direction::FromDevice),
-            Self::Write => Some(Direction::ToDevice),
-            Self::Flush => None,
+            Self::Write | Self::WriteThrough => Some(Direction::ToDevice),
+            Self::Flush | Self::Discard | Self::Zero => None,
         }
+    }
+
+    /// Whether it is about blocks and has no data.
+    #[must_use]
+    pub const fn is_clear(self) -> bool {
+        matches!(self, Self::Discard | Self::Zero)
     }
 }
 
@@ -64,7 +79,7 @@ pub struct Command {
     pub block: u64,
     /// The first byte in the buffer.
     pub offset: u32,
-    /// Bytes.
+    /// Bytes, of the buffer or, for a command about blocks without data, of blocks.
     pub length: u32,
 }
 
@@ -138,15 +153,18 @@ impl Command {
         }
     }
 
+    /// Whether everything about a buffer is zero.
+    #[must_use]
+    #[inline]
+    pub const fn is_unbound(&self) -> bool {
+        self.slot == 0 && self.generation == 0 && self.offset == 0
+    }
+
     /// Whether everything about data and blocks is zero.
     #[must_use]
     #[inline]
     pub const fn is_bare(&self) -> bool {
-        self.slot == 0
-            && self.generation == 0
-            && self.block == 0
-            && self.offset == 0
-            && self.length == 0
+        self.is_unbound() && self.block == 0 && self.length == 0
     }
 }
 

@@ -142,13 +142,18 @@ fn a_full_half_says_so_and_goes_on_after_a_kick() {
 #[test]
 fn opcodes_have_their_numbers_and_no_others() {
     let known: Vec<_> = (0..=255).filter_map(Opcode::from_number).collect();
-    assert_eq!(known, [Opcode::Read, Opcode::Write, Opcode::Flush]);
+    use Opcode::{Discard, Flush, Read, Write, WriteThrough, Zero};
+    assert_eq!(known, [Read, Write, Flush, WriteThrough, Discard, Zero]);
     assert!(
         known
             .iter()
             .all(|one| Opcode::from_number(*one as u8) == Some(*one))
     );
-    assert_eq!(Opcode::Flush.direction(), None);
+    for one in known {
+        let has_data = matches!(one, Read | Write | WriteThrough);
+        assert_eq!(one.direction().is_some(), has_data, "{one:?}");
+        assert_eq!(one.is_clear(), matches!(one, Discard | Zero), "{one:?}");
+    }
 }
 
 #[test]

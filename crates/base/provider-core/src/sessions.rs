@@ -74,6 +74,11 @@ impl<B> Session<B> {
         };
         (first >= range.first && end <= range.end) || sabotage!(BLOCK_WRITE_ANYWHERE)
     }
+
+    /// As [`Self::may_write`], for blocks that become zeros or are discarded.
+    pub fn may_clear(&self, first: u64, blocks: u64) -> bool {
+        self.may_write(first, blocks) || sabotage!(BLOCK_CLEAR_ANYWHERE)
+    }
 }
 
 #[derive(Debug)]

@@ -39,7 +39,20 @@ pub mod io {
     pub const WRITE: u8 = 0x01;
     /// READ (6.9).
     pub const READ: u8 = 0x02;
+    /// WRITE ZEROES (6.17).
+    pub const WRITE_ZEROES: u8 = 0x08;
+    /// DATASET MANAGEMENT (6.7).
+    pub const DATASET_MANAGEMENT: u8 = 0x09;
 }
+
+/// CDW12 bit 30 of WRITE and WRITE ZEROES: force unit access.
+pub const FUA: u32 = 1 << 30;
+
+/// CDW11 bit 2 of DATASET MANAGEMENT: attribute deallocate.
+const DEALLOCATE: u32 = 1 << 2;
+
+/// Bytes of one range of DATASET MANAGEMENT (6.7.1).
+pub const RANGE_BYTES: usize = 16;
 
 /// Feature identifiers (5.21.1).
 pub mod feature {
@@ -199,7 +212,7 @@ impl Command {
         command
     }
 
-    /// A template for READ or WRITE of `blocks` (1 to 65536) from `lba` on; `None` for other counts (6.9, 6.15).
+    /// A template for READ, WRITE or WRITE ZEROES of `blocks` (1 to 65536) from `lba` on; `None` for other counts (6.9, 6.15, 6.17).
     pub const fn transfer(opcode: u8, nsid: u32, lba: u64, blocks: u32) -> Option<Self> {
         if blocks == 0 || blocks > 65_536 {
             return None;
@@ -217,6 +230,21 @@ impl Command {
         let mut command = Self::blank(io::FLUSH);
         command.nsid = nsid;
         command
+    }
+
+    /// DATASET MANAGEMENT that deallocates one range, whose [`RANGE_BYTES`] lie at `prp1` (6.7).
+    pub const fn deallocate(nsid: u32, prp1: u64) -> Self {
+        let mut command = Self::blank(io::DATASET_MANAGEMENT);
+        command.nsid = nsid;
+        command.prp1 = prp1;
+        // CDW10 is the count of ranges, less one.
+        command.cdw[1] = DEALLOCATE;
+        command
+    }
+
+    /// A range of DATASET MANAGEMENT as its two words, without context attributes (6.7.1).
+    pub const fn range(lba: u64, blocks: u32) -> [u64; 2] {
+        [(blocks as u64) << 32, lba]
     }
 
     const fn blank(opcode: u8) -> Self {
@@ -273,6 +301,14 @@ mod tests {
             (1, 0x0040_0002, 0x0002_0001)
         );
         assert_eq!(Command::number_of_queues(4).cdw[..2], [7, 0x0003_0003]);
+        let deallocate = Command::deallocate(3, 0x4010);
+        assert_eq!((deallocate.opcode, deallocate.nsid), (9, 3));
+        assert_eq!(
+            (deallocate.prp1, deallocate.cdw),
+            (0x4010, [0, 4, 0, 0, 0, 0])
+        );
+        // Attributes, blocks, first block.
+        assert_eq!(Command::range(0x0102, 7), [7 << 32, 0x0102]);
     }
 
     #[test]

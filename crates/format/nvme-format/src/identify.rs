@@ -130,6 +130,16 @@ impl Controller {
     pub const fn has_write_cache(&self) -> bool {
         self.vwc & 1 != 0
     }
+
+    /// Whether it takes DATASET MANAGEMENT (ONCS bit 2).
+    pub const fn discards(&self) -> bool {
+        self.oncs & 1 << 2 != 0
+    }
+
+    /// Whether it takes WRITE ZEROES (ONCS bit 3).
+    pub const fn writes_zeroes(&self) -> bool {
+        self.oncs & 1 << 3 != 0
+    }
 }
 
 /// Why a namespace cannot be used.

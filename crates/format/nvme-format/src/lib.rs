@@ -23,7 +23,7 @@ pub mod prp;
 pub mod regs;
 pub mod template;
 
-pub use command::{COMMAND_BYTES, Command, admin, feature, io};
+pub use command::{COMMAND_BYTES, Command, FUA, RANGE_BYTES, admin, feature, io};
 pub use completion::{COMPLETION_BYTES, Completion, RingPosition, Status};
 
 /// The class code (class, subclass, interface) of an NVMe I/O controller: mass storage, non-volatile memory, NVMe.

@@ -103,7 +103,8 @@ const ADMIN: &[Mask] = &[
     },
 ];
 
-/// I/O commands. CDW12 of READ and WRITE: NLB (15:0), FUA (30), LR (31).
+/// I/O commands. CDW12 of READ, WRITE and WRITE ZEROES: NLB (15:0), FUA (30), LR (31); not DEAC (25), so that zeros stay
+/// allocated. DATASET MANAGEMENT is not among them: its ranges lie in memory, and only the broker writes those ([`discard`]).
 const IO: &[Mask] = &[
     Mask {
         opcode: io::FLUSH,
@@ -117,6 +118,11 @@ const IO: &[Mask] = &[
     },
     Mask {
         opcode: io::READ,
+        nsid: ANY,
+        cdw: [ANY, ANY, 0xc000_ffff, 0, 0, 0],
+    },
+    Mask {
+        opcode: io::WRITE_ZEROES,
         nsid: ANY,
         cdw: [ANY, ANY, 0xc000_ffff, 0, 0, 0],
     },
@@ -215,8 +221,8 @@ fn admin_transfer(command: &Command) -> Result<Transfer, TemplateError> {
     }
 }
 
-/// Makes the command for a FLUSH, or a READ or WRITE of `bytes` bytes from `lba` on, by the rules that a template is checked
-/// by. The transfer is computed from the command, so that it differs from `bytes` where that is no whole number of blocks.
+/// Makes the command for a FLUSH, or a READ, WRITE or WRITE ZEROES of `bytes` bytes from `lba` on, by the rules that a template
+/// is checked by. The transfer is computed from the command, so that it differs from `bytes` where that is no whole number of blocks.
 ///
 /// # Errors
 /// [`TemplateError`].
@@ -240,6 +246,58 @@ pub fn form(
         return Err(TemplateError::TooLong);
     }
     Ok((command, transfer))
+}
+
+/// Blocks of `bytes` bytes in a namespace.
+///
+/// # Errors
+/// [`TemplateError::Namespace`]; [`TemplateError::LbaRange`] for what is no whole number of blocks, or none.
+fn whole_blocks(namespace: &Namespace, bytes: u32) -> Result<u32, TemplateError> {
+    let blocks = bytes >> namespace.block_shift;
+    match blocks << namespace.block_shift == bytes && blocks > 0 {
+        true => Ok(blocks),
+        false => Err(TemplateError::LbaRange),
+    }
+}
+
+/// Makes WRITE ZEROES of `bytes` bytes of blocks from `lba` on.
+///
+/// # Errors
+/// [`TemplateError`]; `TooLong` for more than 65,536 blocks.
+pub fn zero(
+    nsid: u32,
+    lba: u64,
+    bytes: u32,
+    limits: &Limits<'_>,
+) -> Result<Command, TemplateError> {
+    let namespace = limits.namespace(nsid)?;
+    let blocks = whole_blocks(namespace, bytes)?;
+    let command = Command::transfer(io::WRITE_ZEROES, nsid, lba, blocks);
+    let command = command.ok_or(TemplateError::TooLong)?;
+    in_namespace(&command, namespace)?;
+    Ok(command)
+}
+
+/// Makes DATASET MANAGEMENT that deallocates `bytes` bytes of blocks from `lba` on, and the words of its one range; the
+/// address of these is still missing.
+///
+/// # Errors
+/// [`TemplateError`].
+pub fn discard(
+    nsid: u32,
+    lba: u64,
+    bytes: u32,
+    limits: &Limits<'_>,
+) -> Result<(Command, [u64; 2]), TemplateError> {
+    let namespace = limits.namespace(nsid)?;
+    let blocks = whole_blocks(namespace, bytes)?;
+    if !namespace.contains(lba, blocks) {
+        return Err(TemplateError::LbaRange);
+    }
+    if namespace.write_protected {
+        return Err(TemplateError::WriteProtected);
+    }
+    Ok((Command::deallocate(nsid, 0), Command::range(lba, blocks)))
 }
 
 impl Limits<'_> {
@@ -269,8 +327,11 @@ fn in_namespace(command: &Command, namespace: &Namespace) -> Result<Transfer, Te
     let bytes = blocks << namespace.block_shift;
     match command.opcode {
         io::READ => Ok(Transfer::FromDevice(bytes)),
-        io::WRITE if namespace.write_protected => Err(TemplateError::WriteProtected),
+        io::WRITE | io::WRITE_ZEROES if namespace.write_protected => {
+            Err(TemplateError::WriteProtected)
+        }
         io::WRITE => Ok(Transfer::ToDevice(bytes)),
+        io::WRITE_ZEROES => Ok(Transfer::Nothing),
         _ => Err(TemplateError::Opcode),
     }
 }
@@ -309,6 +370,35 @@ mod tests {
 
     fn read(nsid: u32, lba: u64, blocks: u32) -> Command {
         Command::transfer(io::READ, nsid, lba, blocks).unwrap()
+    }
+
+    #[test]
+    fn what_has_no_data_stays_in_its_namespace() {
+        let zeros = |nsid, lba, bytes| zero(nsid, lba, bytes, &LIMITS).map(|command| command.cdw);
+        assert_eq!(zeros(1, 992, 4096), Ok([992, 0, 7, 0, 0, 0]));
+        let ranges = |nsid, lba, bytes| discard(nsid, lba, bytes, &LIMITS).map(|(_, range)| range);
+        assert_eq!(ranges(1, 992, 4096), Ok([8 << 32, 992]));
+        for (nsid, lba, bytes, error) in [
+            (2, 0, 512, TemplateError::Namespace),
+            (1, 0, 0, TemplateError::LbaRange),
+            (1, 0, 511, TemplateError::LbaRange),
+            (1, 0, 513, TemplateError::LbaRange),
+            (1, 1000, 512, TemplateError::LbaRange),
+            (1, 999, 1024, TemplateError::LbaRange),
+            (1, u64::MAX, 512, TemplateError::LbaRange),
+            (4, 0, 4096, TemplateError::WriteProtected),
+        ] {
+            assert_eq!(zeros(nsid, lba, bytes), Err(error), "{nsid} {lba} {bytes}");
+            assert_eq!(ranges(nsid, lba, bytes), Err(error), "{nsid} {lba} {bytes}");
+        }
+        assert_eq!(
+            zeros(1, 0, (65_537 * 512) as u32),
+            Err(TemplateError::TooLong)
+        );
+        // By template, too; but the ranges of DATASET MANAGEMENT are nobody's but the broker's.
+        let template = Command::transfer(io::WRITE_ZEROES, 1, 0, 8).unwrap();
+        assert_eq!(on_io(template), Ok(Transfer::Nothing));
+        assert_eq!(on_io(Command::deallocate(1, 0)), Err(TemplateError::Opcode));
     }
 
     #[test]
@@ -436,7 +526,7 @@ mod tests {
             ]
             .contains(&m.opcode)
         }));
-        for opcode in 3..=255u8 {
+        for opcode in (3..=255u8).filter(|opcode| *opcode != io::WRITE_ZEROES) {
             assert_eq!(
                 on_io(Command {
                     opcode,

@@ -61,6 +61,13 @@ const MAY: &[May] = &[
         bits: &[(32, 63), (320, 383), (384, 399), (414, 415)],
         selectors: None,
     },
+    // WRITE ZEROES: the same, and not DEAC.
+    May {
+        kind: QueueKind::Io,
+        opcode: 0x08,
+        bits: &[(32, 63), (320, 383), (384, 399), (414, 415)],
+        selectors: None,
+    },
 ];
 
 /// What came of a template with these bits set.

@@ -14,6 +14,10 @@ pub const F_BLK_SIZE: u64 = 1 << 6;
 pub const F_FLUSH: u64 = 1 << 9;
 /// There is a topology.
 pub const F_TOPOLOGY: u64 = 1 << 10;
+/// Sectors can be discarded.
+pub const F_DISCARD: u64 = 1 << 13;
+/// Sectors can be made zeros.
+pub const F_WRITE_ZEROES: u64 = 1 << 14;
 
 /// Offsets in the device-specific configuration (5.2.4).
 pub mod config {
@@ -25,14 +29,20 @@ pub mod config {
     pub const SEG_MAX: u64 = 12;
     /// 32 bits, in bytes. Needs `F_BLK_SIZE`.
     pub const BLK_SIZE: u64 = 20;
-    /// Bytes of it that are ever looked at: up to the end of the topology.
-    pub const BYTES: u64 = 32;
+    /// 32 bits, in sectors. Needs `F_DISCARD`.
+    pub const MAX_DISCARD_SECTORS: u64 = 36;
+    /// 32 bits, in sectors. Needs `F_WRITE_ZEROES`.
+    pub const MAX_WRITE_ZEROES_SECTORS: u64 = 48;
+    /// Bytes of it that are ever looked at: up to the end of what is said of zeros.
+    pub const BYTES: u64 = 60;
 }
 
 /// Bytes of a sector, whatever the block size (5.2.2).
 pub const SECTOR_BYTES: u64 = 512;
 /// Bytes of a request's header.
 pub const HEADER_BYTES: usize = 16;
+/// Bytes of a segment that says what to discard or to make zeros of (5.2.6).
+pub const RANGE_BYTES: usize = 16;
 /// Bytes of a disk's name (5.2.6, `VIRTIO_BLK_T_GET_ID`).
 pub const ID_BYTES: u64 = 20;
 
@@ -78,6 +88,57 @@ impl Request {
     }
 }
 
+/// What is done to sectors without data. The numbers are those of the header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Clear {
+    /// Forget them.
+    Discard = 11,
+    /// Make them zeros, which stay allocated.
+    Zero = 13,
+}
+
+/// Checks a request of `bytes` bytes of sectors from `sector` on, and gives its header and the one segment behind it.
+///
+/// # Errors
+/// `Kind` for what was not negotiated; `ReadOnly`, `Length`, `Range`.
+pub fn clear(
+    what: Clear,
+    sector: u64,
+    bytes: u32,
+    limits: &Limits,
+) -> Result<[u8; HEADER_BYTES + RANGE_BYTES], TemplateError> {
+    let known = match what {
+        Clear::Discard => limits.discard,
+        Clear::Zero => limits.zero,
+    };
+    if !known {
+        return Err(TemplateError::Kind);
+    }
+    if limits.read_only {
+        return Err(TemplateError::ReadOnly);
+    }
+    let sectors = bytes / SECTOR_BYTES as u32;
+    if sectors == 0 || !u64::from(bytes).is_multiple_of(SECTOR_BYTES) {
+        return Err(TemplateError::Length);
+    }
+    let end = sector.checked_add(u64::from(sectors));
+    if end.is_none_or(|end| end > limits.sectors) {
+        return Err(TemplateError::Range);
+    }
+    // Type, reserved, sector (0); then sector, count, flags (0: they stay allocated).
+    let mut request = [0; HEADER_BYTES + RANGE_BYTES];
+    let fields = (what as u32).to_le_bytes().into_iter().enumerate();
+    let sector = sector.to_le_bytes().into_iter().zip(16..);
+    let sectors = sectors.to_le_bytes().into_iter().zip(24..);
+    for (at, byte) in fields.chain(sector.chain(sectors).map(|(byte, at)| (at, byte))) {
+        if let Some(place) = request.get_mut(at) {
+            *place = byte;
+        }
+    }
+    Ok(request)
+}
+
 /// What a request is checked against: what the device said, kept where the device cannot change it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -87,6 +148,10 @@ pub struct Limits {
     pub read_only: bool,
     /// It has a cache to empty.
     pub flush: bool,
+    /// It discards sectors.
+    pub discard: bool,
+    /// It makes zeros of sectors.
+    pub zero: bool,
 }
 
 /// Why a template is refused.
@@ -189,6 +254,8 @@ mod tests {
         sectors: 100,
         read_only: false,
         flush: true,
+        discard: true,
+        zero: true,
     };
 
     fn of(kind: Kind, sector: u64) -> [u8; 16] {
@@ -266,6 +333,46 @@ mod tests {
         );
         assert_eq!(check(&of(Kind::Flush, 0), 0, &fixed), TemplateError::Kind);
         assert!(admit(&of(Kind::In, 0), 512, &fixed).is_ok());
+    }
+
+    #[test]
+    fn what_has_no_data_stays_on_the_disk() {
+        let request = clear(Clear::Discard, 0x42, 1024, &DISK).unwrap();
+        assert_eq!(
+            request[..16],
+            [11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        );
+        assert_eq!(
+            request[16..],
+            [0x42, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]
+        );
+        let what = |what, limits: &Limits| clear(what, 99, 512, limits);
+        assert_eq!(what(Clear::Zero, &DISK).unwrap()[..1], [13]);
+        for (sector, bytes, error) in [
+            (0, 0, TemplateError::Length),
+            (0, 511, TemplateError::Length),
+            (0, 513, TemplateError::Length),
+            (100, 512, TemplateError::Range),
+            (99, 1024, TemplateError::Range),
+            (u64::MAX, 512, TemplateError::Range),
+        ] {
+            assert_eq!(clear(Clear::Zero, sector, bytes, &DISK), Err(error));
+        }
+        let plain = Limits {
+            discard: false,
+            ..DISK
+        };
+        assert_eq!(what(Clear::Discard, &plain), Err(TemplateError::Kind));
+        let plain = Limits {
+            zero: false,
+            ..DISK
+        };
+        assert_eq!(what(Clear::Zero, &plain), Err(TemplateError::Kind));
+        let fixed = Limits {
+            read_only: true,
+            ..DISK
+        };
+        assert_eq!(what(Clear::Zero, &fixed), Err(TemplateError::ReadOnly));
     }
 
     proptest! {

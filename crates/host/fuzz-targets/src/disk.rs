@@ -242,6 +242,8 @@ pub fn virtio(data: &[u8]) -> bool {
         sectors: u64::from(sectors) << 3,
         read_only: kind & 1 != 0,
         flush: kind & 2 != 0,
+        discard: kind & 4 != 0,
+        zero: kind & 8 != 0,
     };
     let bytes = u64::from_le_bytes(*length);
     let Ok(request) = blk::admit(template, bytes, &limits) else {

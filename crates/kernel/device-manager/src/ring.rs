@@ -361,7 +361,7 @@ impl<F: FrameRun> Step<'_, F> {
         let opcode = Opcode::from_number(command.opcode).ok_or(Refusal::TemplateRefused)?;
         let data = match opcode.direction() {
             Some(direction) => Some((direction, bound(command))),
-            None if command.is_bare() => None,
+            None if command.is_bare() || (opcode.is_clear() && command.is_unbound()) => None,
             None => return Err(Refusal::TemplateRefused),
         };
         let (slot, frames) = self
@@ -372,6 +372,7 @@ impl<F: FrameRun> Step<'_, F> {
             opcode,
             unit: command.unit,
             block: command.block,
+            length: command.length,
             data: segment,
         };
         let written = self
@@ -387,6 +388,10 @@ impl<F: FrameRun> Step<'_, F> {
 
 /// What a command takes of a turn, whatever its entry says: at most all of one.
 const fn weight(command: &Command) -> u16 {
+    // Blocks without data take no longer, however many there are.
+    if command.is_unbound() {
+        return 1;
+    }
     let more = command.length / STEP_BYTES;
     if more < STEP as u32 {
         1 + more as u16

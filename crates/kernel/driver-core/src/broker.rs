@@ -179,6 +179,8 @@ pub struct Transfer<'a> {
     pub unit: u16,
     /// The first block; 0 for a device without blocks, and for a flush.
     pub block: u64,
+    /// Bytes: of the data, or of the blocks that a command without data is about.
+    pub length: u32,
     /// Where its data lies, in the opcode's direction; `None` exactly where the opcode has none.
     pub data: Option<Segment<'a>>,
 }

@@ -37,4 +37,4 @@ mod transport;
 
 pub use class::{Class, Config};
 pub use device::{Device, QUEUE_KIND};
-pub use plan::{Finished, Header, Plan, total, without_blocks};
+pub use plan::{Finished, HEADER_BYTES, Header, Plan, total, without_blocks};

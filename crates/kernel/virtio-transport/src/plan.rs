@@ -2,11 +2,14 @@
 
 use driver_core::{Direction, Refusal, Segment, Transfer};
 
+/// The most bytes of a header, with what belongs to it.
+pub const HEADER_BYTES: usize = 32;
+
 /// Bytes before the data of a request, in a page of the broker's own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
     /// What the device reads; zeros where it writes.
-    pub bytes: [u8; 16],
+    pub bytes: [u8; HEADER_BYTES],
     /// How many of them there are.
     pub length: u8,
     /// The device writes them.

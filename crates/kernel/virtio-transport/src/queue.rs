@@ -11,12 +11,12 @@ use driver_core::{BrokerIo, DeviceAddress, Direction, DmaPages, Refusal, Segment
 use sabotage::sabotage;
 use virtio_format::ring::{self, Layout};
 
-use crate::plan::{Finished, Plan};
+use crate::plan::{Finished, HEADER_BYTES, Plan};
 use crate::runs::{self, Runs};
 
-/// Bytes of the broker's own for each chain: a header of up to 16, then the status byte.
-const OWN_BYTES: usize = 32;
-const STATUS_AT: usize = 16;
+/// Bytes of the broker's own for each chain: a header, then the status byte.
+const OWN_BYTES: usize = 2 * HEADER_BYTES;
+const STATUS_AT: usize = HEADER_BYTES;
 /// What the status byte holds until the device writes it.
 const STATUS_UNWRITTEN: u8 = 0xff;
 

@@ -12,6 +12,9 @@ use crate::{BlockDevice, BlockSession};
 /// How many sessions one request may outlive.
 const SESSIONS: u32 = 8;
 
+/// What is written where a device makes no zeros.
+static ZEROS: [u8; 4096] = [0; 4096];
+
 /// A block device with a session and its window.
 #[derive(Debug)]
 pub struct Disk {
@@ -22,6 +25,8 @@ pub struct Disk {
     block_bytes: u32,
     blocks: u64,
     max_transfer_bytes: u32,
+    max_zero_bytes: u32,
+    max_discard_bytes: u32,
     read_only: bool,
     sessions: u64,
     /// What is to be written: first block and count.
@@ -76,6 +81,8 @@ impl Disk {
             block_bytes: info.block_bytes,
             blocks: info.blocks,
             max_transfer_bytes: info.max_transfer_bytes,
+            max_zero_bytes: info.max_zero_bytes,
+            max_discard_bytes: info.max_discard_bytes,
             read_only: info.read_only,
             sessions: 1,
             claimed: None,
@@ -154,6 +161,85 @@ impl Disk {
                 let done = disk.session.write(at, blocks, 0)?;
                 whole(done.bytes, part.len())
             })?;
+            at += u64::from(blocks);
+        }
+        Ok(())
+    }
+
+    /// As [`Disk::write`], and what was written lasts when it returns. What was written before need not.
+    ///
+    /// # Errors
+    /// As [`Disk::read`].
+    pub fn write_durable(&mut self, block: u64, from: &[u8]) -> Result<(), Refusal> {
+        let chunk = self.check(block, from.len())?;
+        let mut at = block;
+        for part in from.chunks(chunk) {
+            let blocks = self.blocks_of(part.len());
+            self.retry(|disk| {
+                disk.window.write(0, part)?;
+                let done = disk.session.write_durable(at, blocks, 0)?;
+                whole(done.bytes, part.len())
+            })?;
+            at += u64::from(blocks);
+        }
+        Ok(())
+    }
+
+    /// Makes zeros of blocks: by the device where it does that, else by writing them.
+    ///
+    /// # Errors
+    /// As [`Disk::read`].
+    pub fn zero(&mut self, block: u64, blocks: u64) -> Result<(), Refusal> {
+        let most = match self.max_zero_bytes / self.block_bytes {
+            0 => (self.check(block, 0)? as u32) / self.block_bytes,
+            most => most,
+        };
+        let by_device = self.max_zero_bytes >= self.block_bytes;
+        self.cleared(block, blocks, most, |disk, at, blocks| {
+            if by_device {
+                return disk.session.zero(at, blocks);
+            }
+            let bytes = blocks * disk.block_bytes;
+            let mut zeros = 0;
+            while zeros < bytes {
+                let part = ZEROS.get(..(bytes - zeros) as usize).unwrap_or(&ZEROS);
+                disk.window.write(zeros.into(), part)?;
+                zeros += part.len() as u32;
+            }
+            let done = disk.session.write(at, blocks, 0)?;
+            whole(done.bytes, bytes as usize)
+        })
+    }
+
+    /// Tells the device that what blocks hold is of no use any more. What they hold afterwards is undefined until they are
+    /// written again; nothing happens where the device does no such thing.
+    ///
+    /// # Errors
+    /// As [`Disk::read`].
+    pub fn discard(&mut self, block: u64, blocks: u64) -> Result<(), Refusal> {
+        match self.max_discard_bytes / self.block_bytes {
+            0 => Ok(()),
+            most => self.cleared(block, blocks, most, |disk, at, blocks| {
+                disk.session.discard(at, blocks)
+            }),
+        }
+    }
+
+    fn cleared(
+        &mut self,
+        block: u64,
+        blocks: u64,
+        most: u32,
+        mut request: impl FnMut(&mut Self, u64, u32) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let end = block.checked_add(blocks).ok_or(Refusal::OutOfRange)?;
+        if end > self.blocks {
+            return Err(Refusal::OutOfRange);
+        }
+        let mut at = block;
+        while at < end {
+            let blocks = (end - at).min(most.into()) as u32;
+            self.retry(|disk| request(disk, at, blocks))?;
             at += u64::from(blocks);
         }
         Ok(())

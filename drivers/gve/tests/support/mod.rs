@@ -347,6 +347,7 @@ impl Machine {
             opcode,
             unit: 0,
             block: 0,
+            length,
             data: Some(Segment {
                 pages: &self.pages,
                 offset,

@@ -321,8 +321,33 @@ impl Device {
                 }
                 (0, 0)
             }
+            (_, 0x08) => {
+                let (from, bytes) = self.blocks(dword(10), dword(11), (dword(12) & 0xffff) + 1);
+                self.disk[from..from + bytes].fill(0);
+                (0, 0)
+            }
+            // One range, which is deallocated; what is deallocated reads as 0xdd here.
+            (_, 0x09) => {
+                assert_eq!((dword(10), dword(11)), (0, 4));
+                let mut range = [0; 16];
+                self.memory.read(self.at(prp(6)), &mut range).unwrap();
+                let word = |at: usize| u32::from_le_bytes(range[at..at + 4].try_into().unwrap());
+                assert_eq!(word(0), 0, "context attributes");
+                let (from, bytes) = self.blocks(word(8), word(12), word(4));
+                self.disk[from..from + bytes].fill(0xdd);
+                (0, 0)
+            }
             _ => (0x01, 0),
         }
+    }
+
+    /// Where blocks lie on the disk: first byte and count of bytes.
+    const fn blocks(&self, low: u32, high: u32, count: u32) -> (usize, usize) {
+        let lba = (low as u64 | (high as u64) << 32) as usize;
+        (
+            lba << self.block_shift,
+            (count as usize) << self.block_shift,
+        )
     }
 
     fn identify(&self, cns: u8, nsid: u32) -> Option<Vec<u8>> {

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use driver_core::{
     Broker, BrokerIo, CommandSlot, Completed, DRIVERS, DeviceAddress, Direction, DmaPages,
     NvmeSettings, Operation, PageAddresses, Poll, Probed, QueuePlace, QueueSpec, Refusal,
-    Registers, Segment, Settings, Step,
+    Registers, Segment, Settings, Step, Transfer,
 };
 use mmio::SharedBytes;
 use nvme as _;
@@ -258,6 +258,12 @@ impl Harness {
             template,
             segments,
         )
+    }
+
+    /// Through the I/O pair, by its fields.
+    pub fn transfer(&mut self, slot: u16, transfer: &Transfer<'_>) -> Result<(), Refusal> {
+        let slot = CommandSlot { slot };
+        self.broker.transfer(&mut self.io, place(1), slot, transfer)
     }
 
     pub fn ring(&mut self, queue: u16) {

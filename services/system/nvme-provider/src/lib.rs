@@ -12,6 +12,10 @@ use nvme_format::identify::{Controller, Namespace};
 use nvme_format::{MAX_TRANSFER_BYTES, Status};
 use provider_core::block::{Commands, Geometry};
 
+/// The longest requests to make zeros, which a device may do by writing them, and to discard: others wait behind them.
+const ZERO_BYTES: u32 = 32 << 20;
+const DISCARD_BYTES: u32 = 1 << 30;
+
 /// The commands of one namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nvm {
@@ -37,7 +41,14 @@ impl Commands for Nvm {
 pub fn geometry(controller: &Controller, namespace: &Namespace) -> Geometry {
     // The broker runs controllers with a least page of 4 KiB only, so CAP.MPSMIN is 0.
     let bytes = controller.max_transfer_bytes(0, MAX_TRANSFER_BYTES);
+    let clear = |taken, bytes: u32| match taken {
+        true => bytes >> namespace.block_shift,
+        false => 0,
+    };
     Geometry {
+        // Its count of blocks is of 16 bits.
+        zero_blocks: clear(controller.writes_zeroes(), ZERO_BYTES).min(65_536),
+        discard_blocks: clear(controller.discards(), DISCARD_BYTES),
         blocks: namespace.blocks,
         block_shift: namespace.block_shift,
         command_blocks: (bytes >> namespace.block_shift).clamp(1, 65_536),
@@ -86,5 +97,16 @@ mod tests {
             (disk.command_blocks, disk.read_only, disk.write_cache),
             (8184, false, true)
         );
+        assert_eq!((disk.zero_blocks, disk.discard_blocks), (0, 0));
+        data[520] = 0b1100;
+        let controller = Controller::parse(&data).unwrap();
+        let disk = geometry(&controller, &namespace);
+        assert_eq!(disk.clear_bytes(), [32 << 20, 1 << 30]);
+        let large = Namespace {
+            block_shift: 12,
+            ..namespace
+        };
+        let disk = geometry(&controller, &large);
+        assert_eq!(disk.clear_bytes(), [32 << 20, 1 << 30]);
     }
 }

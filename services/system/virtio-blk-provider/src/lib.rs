@@ -11,12 +11,17 @@ extern crate std;
 
 use provider_core::block::{Commands, Geometry};
 use virtio_format::blk::{self, HEADER_BYTES, Kind, Request};
+use virtio_format::feature::VERSION_1;
 
 /// Bytes of a sector, in which the device counts whatever its blocks are, as a shift.
 const SECTOR_SHIFT: u8 = blk::SECTOR_BYTES.trailing_zeros() as u8;
 
 /// Bytes of a page, as a shift: a window's pages need not be contiguous.
 const PAGE_SHIFT: u32 = 12;
+
+/// The longest requests to make zeros, which a device may do by writing them, and to discard: others wait behind them.
+const ZERO_BYTES: u32 = 32 << 20;
+const DISCARD_BYTES: u32 = 1 << 30;
 
 /// Asks for the disk's name.
 pub const GET_ID: [u8; HEADER_BYTES] = Request {
@@ -36,6 +41,10 @@ pub struct Fields {
     pub seg_max: Option<u32>,
     /// Bytes of a block.
     pub block_bytes: Option<u32>,
+    /// The most sectors of a request to discard.
+    pub discard_sectors: Option<u32>,
+    /// The most sectors of a request to make zeros of.
+    pub zero_sectors: Option<u32>,
 }
 
 /// The requests of one disk.
@@ -84,12 +93,19 @@ pub fn shape(features: u64, fields: &Fields, ring: u16) -> Option<(Geometry, Req
     let room = u32::from(ring.saturating_sub(2));
     let pieces = fields.seg_max.unwrap_or(room).min(room).max(2) - 1;
     let piece_bytes = fields.size_max.unwrap_or(u32::MAX).min(1 << PAGE_SHIFT);
+    // The broker asks for them of devices of version 1 alone.
+    let clear = |sectors: Option<u32>, bytes: u32| match features & VERSION_1 {
+        0 => 0,
+        _ => sectors.unwrap_or(0).min(bytes >> SECTOR_SHIFT) >> shift,
+    };
     let geometry = Geometry {
         blocks: fields.sectors >> shift,
         block_shift,
         command_blocks: (pieces.saturating_mul(piece_bytes) >> block_shift).max(1),
         read_only: features & blk::F_RO != 0,
         write_cache: features & blk::F_FLUSH != 0,
+        zero_blocks: clear(fields.zero_sectors, ZERO_BYTES),
+        discard_blocks: clear(fields.discard_sectors, DISCARD_BYTES),
     };
     Some((geometry, Requests { shift }))
 }
@@ -121,7 +137,7 @@ mod tests {
                 sectors: 1 << 20,
                 seg_max,
                 size_max,
-                block_bytes: None,
+                ..Fields::default()
             };
             let (geometry, _) = shape(0, &fields, ring).unwrap();
             geometry.command_blocks
@@ -132,6 +148,26 @@ mod tests {
         assert_eq!(blocks(Some(0), None, 0), 8);
         assert_eq!(blocks(Some(3), Some(512), 256), 2);
         assert_eq!(blocks(Some(3), Some(0), 256), 1);
+    }
+
+    #[test]
+    fn what_a_device_clears_at_once_is_what_it_says_and_bounded() {
+        let clears = |features, block_bytes, sectors| {
+            let fields = Fields {
+                sectors: 1 << 30,
+                block_bytes,
+                discard_sectors: sectors,
+                zero_sectors: sectors,
+                ..Fields::default()
+            };
+            let (geometry, _) = shape(features, &fields, 256).unwrap();
+            geometry.clear_bytes()
+        };
+        assert_eq!(clears(VERSION_1, None, Some(100)), [51_200; 2]);
+        assert_eq!(clears(VERSION_1, Some(4096), Some(100)), [49_152; 2]);
+        assert_eq!(clears(VERSION_1, None, Some(u32::MAX)), [32 << 20, 1 << 30]);
+        assert_eq!(clears(VERSION_1, None, None), [0; 2]);
+        assert_eq!(clears(0, None, Some(100)), [0; 2], "a legacy device");
     }
 
     #[test]

@@ -100,6 +100,8 @@ fn fields(virtio: &Virtio) -> Result<Fields, Refusal> {
         size_max: field(format::F_SIZE_MAX, config::SIZE_MAX)?,
         seg_max: field(format::F_SEG_MAX, config::SEG_MAX)?,
         block_bytes: field(format::F_BLK_SIZE, config::BLK_SIZE)?,
+        discard_sectors: field(format::F_DISCARD, config::MAX_DISCARD_SECTORS)?,
+        zero_sectors: field(format::F_WRITE_ZEROES, config::MAX_WRITE_ZEROES_SECTORS)?,
     })
 }
 

@@ -5,6 +5,7 @@ mod accounts;
 mod acpi_hostile;
 mod audit_disk;
 mod bell;
+mod block_clear;
 mod block_kill_load;
 mod boot;
 mod boot_faults;

@@ -20,7 +20,7 @@ const DISKS: &[SmokeDisk] = &[
     },
 ];
 
-const FEATURES: &str = "@hostile.features indirect=badArgument event_index=badArgument access_platform=badArgument packed=badArgument write_zeroes=badArgument";
+const FEATURES: &str = "@hostile.features indirect=badArgument event_index=badArgument access_platform=badArgument packed=badArgument secure_erase=badArgument";
 const SIZES: &str = "@hostile.sizes odd=badArgument over_bound=outOfRange many_queues=outOfRange";
 const READ: &str = "@hostile.plain-read status=0 right=true";
 const REGISTERS: &str = "@hostile.registers capacity=ok status=windowRefused before=windowRefused past_the_end=outOfRange write_capacity=windowRefused write_status=windowRefused map=windowRefused";

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use device_ring::{Binding, Command, Opcode};
 use ring_abi::Refusal;
+use sabotage::sabotage;
 
 use super::geometry::{Commands, Geometry, Operation};
 
@@ -56,6 +57,8 @@ struct Running<T> {
     left: u32,
     /// Commands planned and not completed.
     outstanding: u32,
+    /// A flush follows once they are, and is part of the request.
+    then_flush: bool,
     failed: Option<(Refusal, Option<u16>)>,
 }
 
@@ -121,6 +124,11 @@ impl<C: Commands, T> Engine<C, T> {
         let Some(index) = self.free.pop() else {
             return Err(token);
         };
+        let then_flush = request.operation == Operation::WriteThrough
+            && self
+                .geometry(request.unit)
+                .is_some_and(Geometry::needs_flush)
+            && !sabotage!(BLOCK_TRUST_FUA);
         let Some(slot) = self.slots.get_mut(usize::from(index)) else {
             return Err(token);
         };
@@ -131,6 +139,7 @@ impl<C: Commands, T> Engine<C, T> {
             bytes,
             left: request.blocks,
             outstanding: 0,
+            then_flush,
             failed: None,
         });
         self.unplanned.push_back(index);
@@ -186,6 +195,11 @@ impl<C: Commands, T> Engine<C, T> {
         if running.outstanding > 0 || running.left > 0 {
             return None;
         }
+        if running.failed.is_none() && core::mem::take(&mut running.then_flush) {
+            running.request.operation = Operation::Flush;
+            self.unplanned.push_back(index as u16);
+            return None;
+        }
         let running = slot.running.take()?;
         self.free.push(index as u16);
         Some(Finished {
@@ -210,10 +224,22 @@ impl<T> Running<T> {
         let opcode = match self.request.operation {
             Operation::Read => Opcode::Read,
             Operation::Write => Opcode::Write,
+            Operation::WriteThrough => Opcode::WriteThrough,
+            Operation::Zero => Opcode::Zero,
+            Operation::Discard => Opcode::Discard,
             Operation::Flush => return Some(Command::bare(cookie, Opcode::Flush, commands.unit())),
         };
-        let blocks = self.left.min(geometry.command_blocks);
         let block = commands.block(self.request.block)?;
+        if opcode.is_clear() {
+            // `Geometry::check_clear` has shown that the request is one command of less than 2^32 bytes.
+            let length = core::mem::take(&mut self.left) << geometry.block_shift;
+            return Some(Command {
+                block,
+                length,
+                ..Command::bare(cookie, opcode, commands.unit())
+            });
+        }
+        let blocks = self.left.min(geometry.command_blocks);
         // `Geometry::check` has shown that the whole request fits 32 bits.
         let length = blocks << geometry.block_shift;
         let command = Command {
@@ -261,6 +287,8 @@ mod tests {
         command_blocks: 256,
         read_only: false,
         write_cache: true,
+        zero_blocks: 65_536,
+        discard_blocks: 1 << 21,
     };
 
     fn request(operation: Operation, block: u64, blocks: u32, offset: u32) -> Request {
@@ -368,6 +396,66 @@ mod tests {
             (Err(Refusal::DeviceError), Some(media))
         );
         assert_eq!(engine.done(flush.cookie, Ok(0)).unwrap().result, Ok(0));
+    }
+
+    /// Whether the device listens to its bit for durable writes is not asked.
+    #[test]
+    fn a_durable_write_is_flushed_behind() {
+        let mut engine = Engine::new(Vec::from([(Plain, DISK)]), 2);
+        accept(&mut engine, request(Operation::WriteThrough, 0, 512, 0), 1);
+        let (a, b) = (engine.plan().unwrap(), engine.plan().unwrap());
+        assert!(
+            [a, b]
+                .iter()
+                .all(|one| one.opcode == Opcode::WriteThrough as u8)
+        );
+        assert!(engine.plan().is_none());
+        assert!(engine.done(a.cookie, Ok(0)).is_none());
+        assert!(engine.plan().is_none(), "the other half is not written yet");
+        assert!(engine.done(b.cookie, Ok(0)).is_none());
+        let flush = engine.plan().unwrap();
+        assert!(flush.is_bare() && flush.opcode == Opcode::Flush as u8);
+        let finished = engine.done(flush.cookie, Ok(0)).unwrap();
+        assert_eq!((finished.token, finished.result), (1, Ok(512 * 512)));
+        // What failed is not flushed, and a failed flush fails the write.
+        accept(&mut engine, request(Operation::WriteThrough, 0, 1, 0), 2);
+        let write = engine.plan().unwrap();
+        let failed = engine.done(write.cookie, Ok(1)).unwrap();
+        assert_eq!(failed.result, Err(Refusal::DeviceError));
+        accept(&mut engine, request(Operation::WriteThrough, 0, 1, 0), 3);
+        let write = engine.plan().unwrap();
+        assert!(engine.done(write.cookie, Ok(0)).is_none());
+        let flush = engine.plan().unwrap();
+        let failed = engine.done(flush.cookie, Ok(1)).unwrap();
+        assert_eq!(failed.result, Err(Refusal::DeviceError));
+        assert_eq!((engine.in_flight(), engine.room()), (0, MAX_REQUESTS));
+        // Without a cache there is nothing to flush.
+        let plain = Geometry {
+            write_cache: false,
+            ..DISK
+        };
+        let mut engine = Engine::new(Vec::from([(Plain, plain)]), 2);
+        accept(&mut engine, request(Operation::WriteThrough, 0, 1, 0), 4);
+        let write = engine.plan().unwrap();
+        assert_eq!(engine.done(write.cookie, Ok(0)).unwrap().token, 4);
+    }
+
+    #[test]
+    fn what_has_no_data_is_one_command_of_blocks() {
+        let mut engine = Engine::new(Vec::from([(Plain, DISK)]), 2);
+        for (operation, opcode) in [
+            (Operation::Zero, Opcode::Zero),
+            (Operation::Discard, Opcode::Discard),
+        ] {
+            engine
+                .accept(request(operation, 10, 4096, 0), 0, 1)
+                .unwrap();
+            let command = engine.plan().unwrap();
+            assert_eq!((command.opcode, command.unit), (opcode as u8, 3));
+            assert_eq!((command.block, command.length), (1010, 4096 << 9));
+            assert!(command.is_unbound());
+            assert_eq!(engine.done(command.cookie, Ok(0)).unwrap().result, Ok(0));
+        }
     }
 
     #[test]

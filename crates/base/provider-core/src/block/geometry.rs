@@ -9,8 +9,24 @@ pub enum Operation {
     Read,
     /// Window to disk.
     Write,
+    /// Window to disk, and durable when it is answered.
+    WriteThrough,
     /// Everything written so far becomes durable.
     Flush,
+    /// The blocks read as zeros.
+    Zero,
+    /// What the blocks hold is of no use any more.
+    Discard,
+}
+
+impl Operation {
+    /// Whether blocks change by it.
+    pub const fn is_change(self) -> bool {
+        matches!(
+            self,
+            Self::Write | Self::WriteThrough | Self::Zero | Self::Discard
+        )
+    }
 }
 
 /// What one kind of disk calls its blocks, and how it says that all is well.
@@ -38,6 +54,10 @@ pub struct Geometry {
     pub read_only: bool,
     /// There is a volatile write cache, so a flush has something to do.
     pub write_cache: bool,
+    /// The most blocks that one request makes zeros of; 0 where the device does not.
+    pub zero_blocks: u32,
+    /// The most blocks of one request to discard; 0 where the device does not.
+    pub discard_blocks: u32,
 }
 
 impl Geometry {
@@ -49,6 +69,43 @@ impl Geometry {
     /// Whether the device must be asked before what was written counts as durable.
     pub fn needs_flush(&self) -> bool {
         self.write_cache && !sabotage::sabotage!(BLOCK_SKIP_FLUSH)
+    }
+
+    /// Bytes of blocks of the longest request to make zeros, and to discard; 0 where the device does not.
+    pub fn clear_bytes(&self) -> [u32; 2] {
+        [self.zero_blocks, self.discard_blocks].map(|blocks| blocks << self.block_shift)
+    }
+
+    /// Checks a request without data, of `blocks` from `block` on, against the disk.
+    ///
+    /// # Errors
+    /// `NotSupported` where the device does no such thing; `ReadOnly`, `ZeroLength`; `OutOfRange`, also for more than one
+    /// request may have.
+    pub fn check_clear(
+        &self,
+        operation: Operation,
+        block: u64,
+        blocks: u32,
+    ) -> Result<(), Refusal> {
+        let most = match operation {
+            Operation::Zero => self.zero_blocks,
+            Operation::Discard => self.discard_blocks,
+            _ => 0,
+        };
+        if self.read_only {
+            return Err(Refusal::ReadOnly);
+        }
+        if most == 0 {
+            return Err(Refusal::NotSupported);
+        }
+        if blocks == 0 {
+            return Err(Refusal::ZeroLength);
+        }
+        let end = block.checked_add(u64::from(blocks));
+        match end {
+            Some(end) if end <= self.blocks && blocks <= most => Ok(()),
+            _ => Err(Refusal::OutOfRange),
+        }
     }
 
     /// Checks a transfer of `blocks` from `block` on against the disk and against a window of `window_bytes`, and
@@ -64,7 +121,7 @@ impl Geometry {
         offset: u32,
         window_bytes: u32,
     ) -> Result<u32, Refusal> {
-        if operation == Operation::Write && self.read_only {
+        if operation.is_change() && self.read_only {
             return Err(Refusal::ReadOnly);
         }
         if blocks == 0 {
@@ -94,6 +151,8 @@ mod tests {
         command_blocks: 8,
         read_only: true,
         write_cache: false,
+        zero_blocks: 16,
+        discard_blocks: 0,
     };
 
     #[test]
@@ -113,5 +172,24 @@ mod tests {
             DISK.check(Operation::Write, 0, 1, 0, 8192),
             Err(Refusal::ReadOnly)
         );
+    }
+
+    #[test]
+    fn requests_without_data_must_fit_the_disk_and_be_known_to_it() {
+        let disk = Geometry {
+            read_only: false,
+            ..DISK
+        };
+        let zero = |block, blocks| disk.check_clear(Operation::Zero, block, blocks);
+        assert_eq!((zero(0, 16), zero(999, 1)), (Ok(()), Ok(())));
+        assert_eq!(zero(0, 0), Err(Refusal::ZeroLength));
+        for (block, blocks) in [(0, 17), (1000, 1), (985, 16), (u64::MAX, 1), (0, u32::MAX)] {
+            assert_eq!(zero(block, blocks), Err(Refusal::OutOfRange));
+        }
+        let other = |disk: &Geometry, operation| disk.check_clear(operation, 0, 1);
+        assert_eq!(other(&disk, Operation::Discard), Err(Refusal::NotSupported));
+        assert_eq!(other(&disk, Operation::Write), Err(Refusal::NotSupported));
+        assert_eq!(other(&DISK, Operation::Zero), Err(Refusal::ReadOnly));
+        assert_eq!(disk.clear_bytes(), [8192, 0]);
     }
 }

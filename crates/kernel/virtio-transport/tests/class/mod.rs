@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 
 use driver_core::{Broker, BrokerIo, Direction, Probed, Refusal, Segment, Transfer};
-use virtio_transport::{Class, Config, Device, Finished, Header, Plan, total, without_blocks};
+use virtio_transport::{
+    Class, Config, Device, Finished, HEADER_BYTES, Header, Plan, total, without_blocks,
+};
 
 /// Two queues: 0 the device writes, 1 it reads. The template's bytes are the header; template length 0 means none.
 pub struct Everything {
@@ -28,8 +30,8 @@ impl Class for Everything {
             _ => Direction::ToDevice,
         };
         total(segments, direction)?;
-        let mut bytes = [0; 16];
-        let place = bytes.get_mut(..template.len());
+        let mut bytes = [0; HEADER_BYTES];
+        let place = bytes[..16].get_mut(..template.len());
         place
             .ok_or(Refusal::TemplateRefused)?
             .copy_from_slice(template);

@@ -5,9 +5,9 @@
 use std::sync::{Mutex, MutexGuard};
 
 use driver_core::{
-    Broker, BrokerIo, CommandSlot, Completed, DeviceAddress, Direction, DmaPages, Operation,
-    PageAddresses, Poll, Ports, Probed, QueuePlace, QueueSpec, Refusal, Registers, Segment,
-    Settings, Step, VirtioRegion, VirtioRegions, VirtioSettings,
+    Broker, BrokerIo, CommandSlot, Completed, DeviceAddress, Direction, DmaPages, Opcode,
+    Operation, PageAddresses, Poll, Ports, Probed, QueuePlace, QueueSpec, Refusal, Registers,
+    Segment, Settings, Step, Transfer, VirtioRegion, VirtioRegions, VirtioSettings,
 };
 use mmio::SharedBytes;
 
@@ -303,6 +303,26 @@ impl Harness {
         let slot = CommandSlot { slot };
         self.broker
             .submit(&mut self.io, place(queue), slot, template, &segments)
+    }
+
+    /// A command without data, by its fields.
+    pub fn bare(
+        &mut self,
+        slot: u16,
+        opcode: Opcode,
+        block: u64,
+        length: u32,
+    ) -> Result<(), Refusal> {
+        let transfer = Transfer {
+            opcode,
+            unit: 0,
+            block,
+            length,
+            data: None,
+        };
+        let slot = CommandSlot { slot };
+        self.broker
+            .transfer(&mut self.io, place(0), slot, &transfer)
     }
 
     pub fn ring(&mut self, queue: u16) {

@@ -4,6 +4,7 @@
 //! same without the right to write; each other unit is one on request, and sessions are facets minted for each `open`.
 
 mod claims;
+mod token;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,6 +24,7 @@ use crate::pool::allocate;
 use crate::ring::{BATCH, QueueRing};
 use crate::run::{Runner, Work};
 use claims::{Claims, READ, UNIT, is_device, is_reader};
+use token::Token;
 
 /// Bytes of a slot of the ring. Every call to this service is plain, and so are the answers it waits for.
 const SLOT_BYTES: u32 = 128;
@@ -31,26 +33,6 @@ const SLOT_BYTES: u32 = 128;
 const MAX_WINDOW_BYTES: u32 = 8 << 20;
 
 const PAGE_BYTES: u32 = ring_abi::PAGE_BYTES as u32;
-
-/// The answer of a request, by the method it was made with.
-enum Token {
-    Read(Late<block_session::call::Read>),
-    Write(Late<block_session::call::Write>),
-    Flush(Late<block_session::call::Flush>),
-}
-
-impl Token {
-    /// Answers with how many bytes were moved.
-    fn answer(self, bytes: Result<u32, Refusal>) {
-        match self {
-            Self::Read(late) => late.answer(bytes.map(|bytes| block_session::ReadReply { bytes })),
-            Self::Write(late) => {
-                late.answer(bytes.map(|bytes| block_session::WriteReply { bytes }));
-            }
-            Self::Flush(late) => late.answer(bytes.map(|_| ())),
-        }
-    }
-}
 
 /// What a person calls the disk.
 #[derive(Debug)]
@@ -279,12 +261,23 @@ impl<C: Commands> Provider<'_, C> {
     ) -> Result<(Request, u32), Refusal> {
         let found = self.sessions.get(session)?;
         let unit = found.buffer.unit;
-        if operation == Operation::Write && found.buffer.is_reader {
+        if operation.is_change() && found.buffer.is_reader {
             return Err(Refusal::ReadOnly);
         }
         let geometry = self.engine.geometry(unit).ok_or(Refusal::Stale)?;
-        let bytes = geometry.check(operation, block, blocks, offset, found.window_bytes)?;
-        if operation == Operation::Write && !found.may_write(block, blocks.into()) {
+        let bytes = match operation {
+            Operation::Zero | Operation::Discard => {
+                geometry.check_clear(operation, block, blocks)?;
+                0
+            }
+            _ => geometry.check(operation, block, blocks, offset, found.window_bytes)?,
+        };
+        let may = match operation {
+            Operation::Write | Operation::WriteThrough => found.may_write(block, blocks.into()),
+            Operation::Zero | Operation::Discard => found.may_clear(block, blocks.into()),
+            Operation::Read | Operation::Flush => true,
+        };
+        if !may {
             return Err(Refusal::NotGranted);
         }
         let binding = found.buffer.binding;
@@ -437,11 +430,14 @@ impl<'c, C: Commands> block_device::Server<Call<'c>> for Provider<'_, C> {
         let place = self.place(reply.cookie());
         let info = place.and_then(|place| {
             let geometry = self.engine.geometry(place).ok_or(Refusal::NotSupported)?;
+            let [max_zero_bytes, max_discard_bytes] = geometry.clear_bytes();
             Ok(block_device::InfoReply {
                 block_bytes: geometry.block_bytes(),
                 blocks: geometry.blocks,
                 read_only: geometry.read_only,
                 max_transfer_bytes: MAX_WINDOW_BYTES,
+                max_zero_bytes,
+                max_discard_bytes,
             })
         });
         reply.answer(info)
@@ -526,6 +522,40 @@ impl<'c, C: Commands> block_session::Server<Call<'c>> for Provider<'_, C> {
     ) -> Answered {
         let place = (block, blocks, window_offset);
         self.start(reply, Operation::Write, place, Token::Write)
+    }
+
+    fn write_durable(
+        &mut self,
+        reply: Reply<Call<'c>, block_session::call::WriteDurable>,
+        block: u64,
+        blocks: u32,
+        window_offset: u32,
+    ) -> Answered {
+        let place = (block, blocks, window_offset);
+        self.start(reply, Operation::WriteThrough, place, Token::WriteDurable)
+    }
+
+    fn zero(
+        &mut self,
+        reply: Reply<Call<'c>, block_session::call::Zero>,
+        block: u64,
+        blocks: u32,
+    ) -> Answered {
+        self.start(reply, Operation::Zero, (block, blocks, 0), Token::Zero)
+    }
+
+    fn discard(
+        &mut self,
+        reply: Reply<Call<'c>, block_session::call::Discard>,
+        block: u64,
+        blocks: u32,
+    ) -> Answered {
+        self.start(
+            reply,
+            Operation::Discard,
+            (block, blocks, 0),
+            Token::Discard,
+        )
     }
 
     fn claim(

@@ -39,11 +39,13 @@ pub mod block_device {
     }
 
     stub::plain! {
-        pub struct InfoResults: 3 words {
+        pub struct InfoResults: 4 words {
             block_bytes: u32 = 0;
             blocks: u64 = 1;
             read_only: bool = 32;
             max_transfer_bytes: u32 = 4;
+            max_zero_bytes: u32 = 5;
+            max_discard_bytes: u32 = 6;
         }
     }
     /// The same, as a server sends it.
@@ -136,7 +138,8 @@ pub mod block_device {
     }
 
     impl<O: stub::Object> Client<O> {
-        /// `readOnly` is the device's, whoever asks.
+        /// `readOnly` is the device's, whoever asks. `maxZeroBytes` and `maxDiscardBytes` are the most that one
+        /// `zero` and one `discard` are about, and 0 where the device does no such thing.
         ///
         /// Refuses: `noDevice`
         pub fn info(&self) -> Result<InfoResults, stub::Refusal> {
@@ -233,6 +236,9 @@ pub mod block_session {
         Write WRITE = 1 "write" once, reply 0, (WriteParams) -> (WriteResults, WriteResults);
         Flush FLUSH = 2 "flush" once, reply 0, (()) -> ((), ());
         Claim CLAIM = 3 "claim" once, reply 0, (ClaimParams) -> ((), ());
+        WriteDurable WRITE_DURABLE = 4 "write_durable" once, reply 0, (WriteDurableParams) -> (WriteDurableResults, WriteDurableResults);
+        Zero ZERO = 5 "zero" once, reply 0, (ZeroParams) -> ((), ());
+        Discard DISCARD = 6 "discard" once, reply 0, (DiscardParams) -> ((), ());
     }
 
     stub::plain! {
@@ -269,6 +275,35 @@ pub mod block_session {
         pub struct ClaimParams: 2 words {
             block: u64 = 0;
             blocks: u64 = 1;
+        }
+    }
+
+    stub::plain! {
+        pub struct WriteDurableParams: 2 words {
+            block: u64 = 0;
+            blocks: u32 = 2;
+            window_offset: u32 = 3;
+        }
+    }
+    stub::plain! {
+        pub struct WriteDurableResults: 1 words {
+            bytes: u32 = 0;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type WriteDurableReply = WriteDurableResults;
+
+    stub::plain! {
+        pub struct ZeroParams: 2 words {
+            block: u64 = 0;
+            blocks: u32 = 2;
+        }
+    }
+
+    stub::plain! {
+        pub struct DiscardParams: 2 words {
+            block: u64 = 0;
+            blocks: u32 = 2;
         }
     }
 
@@ -326,6 +361,43 @@ pub mod block_session {
             self.0
                 .invoke::<call::Claim, _>(ClaimParams { block, blocks }, |()| ())
         }
+        /// As `write`, and on the medium when it completes. The device's own bit for it is set where there is one,
+        /// and never trusted alone: where the device has a volatile cache, a flush follows and is part of the
+        /// request.
+        ///
+        /// Refuses: as `write`
+        pub fn write_durable(
+            &self,
+            block: u64,
+            blocks: u32,
+            window_offset: u32,
+        ) -> Result<WriteDurableResults, stub::Refusal> {
+            self.0.invoke::<call::WriteDurable, _>(
+                WriteDurableParams {
+                    block,
+                    blocks,
+                    window_offset,
+                },
+                |results| results,
+            )
+        }
+        /// Makes zeros of blocks that this session has claimed, without data; they stay allocated. As with a write, a
+        /// flush makes it last.
+        ///
+        /// Refuses: `notSupported` (the device does no such thing: write zeros), `zeroLength`, `outOfRange` (past the
+        /// device, or more than `maxZeroBytes`), `readOnly`, `notGranted`, `busy`, `deviceError`, `revoked`
+        pub fn zero(&self, block: u64, blocks: u32) -> Result<(), stub::Refusal> {
+            self.0
+                .invoke::<call::Zero, _>(ZeroParams { block, blocks }, |()| ())
+        }
+        /// Tells the device that what blocks hold, which this session has claimed, is of no use any more. What they
+        /// hold afterwards is undefined until they are written again, and the device may do nothing at all.
+        ///
+        /// Refuses: as `zero`, with `maxDiscardBytes`
+        pub fn discard(&self, block: u64, blocks: u32) -> Result<(), stub::Refusal> {
+            self.0
+                .invoke::<call::Discard, _>(DiscardParams { block, blocks }, |()| ())
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -351,6 +423,25 @@ pub mod block_session {
             block: u64,
             blocks: u64,
         ) -> stub::Answered;
+        fn write_durable(
+            &mut self,
+            reply: stub::Reply<C, call::WriteDurable>,
+            block: u64,
+            blocks: u32,
+            window_offset: u32,
+        ) -> stub::Answered;
+        fn zero(
+            &mut self,
+            reply: stub::Reply<C, call::Zero>,
+            block: u64,
+            blocks: u32,
+        ) -> stub::Answered;
+        fn discard(
+            &mut self,
+            reply: stub::Reply<C, call::Discard>,
+            block: u64,
+            blocks: u32,
+        ) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -369,6 +460,15 @@ pub mod block_session {
             method::FLUSH => server.flush(stub::Reply::new(call)),
             method::CLAIM => {
                 stub::serve!(server.claim(received.payload, call) plain ClaimParams { block, blocks })
+            }
+            method::WRITE_DURABLE => {
+                stub::serve!(server.write_durable(received.payload, call) plain WriteDurableParams { block, blocks, window_offset })
+            }
+            method::ZERO => {
+                stub::serve!(server.zero(received.payload, call) plain ZeroParams { block, blocks })
+            }
+            method::DISCARD => {
+                stub::serve!(server.discard(received.payload, call) plain DiscardParams { block, blocks })
             }
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }

@@ -232,7 +232,7 @@ pub static ALL: &[Interface] = &[
         method("address", shape(1, 0, &[field("buffer", Int(64), 0)]), shape(1, 0, &[field("address", Int(64), 0)])),
     ]),
     interface(0xd1c0a5e5b0a70301, "BlockDevice", &[
-        method("info", shape(0, 0, &[]), shape(3, 0, &[field("blockBytes", Int(32), 0), field("blocks", Int(64), 1), field("readOnly", Bool, 32), field("maxTransferBytes", Int(32), 4)])),
+        method("info", shape(0, 0, &[]), shape(4, 0, &[field("blockBytes", Int(32), 0), field("blocks", Int(64), 1), field("readOnly", Bool, 32), field("maxTransferBytes", Int(32), 4), field("maxZeroBytes", Int(32), 5), field("maxDiscardBytes", Int(32), 6)])),
         method("open", shape(1, 0, &[field("windowBytes", Int(32), 0)]), shape(1, 2, &[field("session", Cap(0xd1c0a5e5b0a70302), 0), field("window", Cap(0xd1c0a5e5b0a70107), 1), field("windowBytes", Int(32), 0)])),
         method("model", shape(0, 0, &[]), shape(1, 3, &[field("model", Text, 0), field("serial", Text, 1), field("firmware", Text, 2), field("address", Int(32), 0)])),
         method("units", shape(1, 0, &[field("cursor", Int(32), 0)]), shape(1, 1, &[field("next", Int(32), 0), field("units", StructList(&shape(3, 1, &[field("number", Int(32), 0), field("blockBytes", Int(32), 1), field("blocks", Int(64), 1), field("problem", Text, 0), field("main", Bool, 128)])), 0), field("end", Bool, 32)])),
@@ -244,6 +244,9 @@ pub static ALL: &[Interface] = &[
         method("write", shape(2, 0, &[field("block", Int(64), 0), field("blocks", Int(32), 2), field("windowOffset", Int(32), 3)]), shape(1, 0, &[field("bytes", Int(32), 0)])),
         method("flush", shape(0, 0, &[]), shape(0, 0, &[])),
         method("claim", shape(2, 0, &[field("block", Int(64), 0), field("blocks", Int(64), 1)]), shape(0, 0, &[])),
+        method("writeDurable", shape(2, 0, &[field("block", Int(64), 0), field("blocks", Int(32), 2), field("windowOffset", Int(32), 3)]), shape(1, 0, &[field("bytes", Int(32), 0)])),
+        method("zero", shape(2, 0, &[field("block", Int(64), 0), field("blocks", Int(32), 2)]), shape(0, 0, &[])),
+        method("discard", shape(2, 0, &[field("block", Int(64), 0), field("blocks", Int(32), 2)]), shape(0, 0, &[])),
     ]),
     interface(0xd1c0a5e5b0a70401, "Volume", &[
         method("info", shape(0, 0, &[]), shape(2, 2, &[field("format", Text, 0), field("label", Text, 1), field("totalBytes", Int(64), 0), field("clusterBytes", Int(32), 2), field("readOnly", Bool, 96)])),

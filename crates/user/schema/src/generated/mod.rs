@@ -130,7 +130,7 @@ pub static METHODS: &[(u64, &[&str])] = &[
     (0xd1c0a5e5b0a70206, &["info", "map", "unmap", "window", "free"]),
     (0xd1c0a5e5b0a70207, &["info", "submit", "complete", "reset", "ring", "bind", "unbind", "kick", "doorbell", "address"]),
     (0xd1c0a5e5b0a70301, &["info", "open", "model", "units", "unit", "readOnly"]),
-    (0xd1c0a5e5b0a70302, &["read", "write", "flush", "claim"]),
+    (0xd1c0a5e5b0a70302, &["read", "write", "flush", "claim", "writeDurable", "zero", "discard"]),
     (0xd1c0a5e5b0a70401, &["info", "attach", "problem", "parts", "part", "space", "keeper"]),
     (0xd1c0a5e5b0a70402, &["open", "list", "sub", "stat", "create", "mkdir", "remove", "rename", "moveTo", "edit", "sync", "readOnly"]),
     (0xd1c0a5e5b0a70403, &["read", "stat", "write", "append", "truncate", "sync"]),

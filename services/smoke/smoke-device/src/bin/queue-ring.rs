@@ -1,6 +1,6 @@
 //! A device queue's ring in the hands of a provider that writes what it likes, beside the message form of the same queue.
 //!
-//! Invariant: every command that the ring takes, the message form takes, and the other way round.
+//! Invariant: every read, write and flush that the ring takes, the message form takes, and the other way round.
 #![no_std]
 #![cfg_attr(not(test), no_main)]
 
@@ -134,6 +134,7 @@ fn main(env: &Env) -> Result<(), Error> {
     compare(&mut bench, &buffer)?;
     data(&mut bench, &buffer)?;
     entries(&mut bench, &buffer)?;
+    clears(&mut bench, &buffer)?;
     bindings(&mut bench, &buffer)?;
     full(&mut bench, &buffer)?;
     frees(&mut bench)?;
@@ -294,7 +295,7 @@ fn entries(bench: &mut Bench<'_>, buffer: &DmaBuffer) -> Result<(), Error> {
     let binding = bench.bind(buffer)?;
     let good = read(1, binding, 0, 0, PAGE);
     let (mut known, mut unknown) = (0, 0);
-    for opcode in (0..=u8::MAX).filter(|opcode| !(1..=2).contains(opcode)) {
+    for opcode in (0..=u8::MAX).filter(|opcode| ![1, 2, 4].contains(opcode)) {
         let tried = bench.tried(&Command { opcode, ..good })?;
         if tried == "templateRefused" {
             unknown += 1;
@@ -330,6 +331,36 @@ fn entries(bench: &mut Bench<'_>, buffer: &DmaBuffer) -> Result<(), Error> {
                 outcome: Ok((0, 0))
             })
     );
+    unbind(bench, binding)?;
+    Ok(())
+}
+
+/// Zeros and discards of what there is and of what there is not; and with what they must not have.
+fn clears(bench: &mut Bench<'_>, buffer: &DmaBuffer) -> Result<(), Error> {
+    let binding = bench.bind(buffer)?;
+    for (name, opcode) in [("zero", Opcode::Zero), ("discard", Opcode::Discard)] {
+        let clear = |unit, block, length| Command {
+            block,
+            length,
+            ..Command::bare(1, opcode, unit)
+        };
+        let good = clear(NSID, 4096, PAGE);
+        // The disk has 8 MiB.
+        let blocks = (8 << 20) / u64::from(BLOCK);
+        fact!(
+            "ring.clears",
+            what = name,
+            good = bench.tried(&good)?,
+            last = bench.tried(&clear(NSID, blocks - 1, BLOCK))?,
+            past = bench.tried(&clear(NSID, blocks, BLOCK))?,
+            over = bench.tried(&clear(NSID, blocks - 1, PAGE))?,
+            far = bench.tried(&clear(NSID, u64::MAX, BLOCK))?,
+            none = bench.tried(&clear(NSID, 0, 0))?,
+            part = bench.tried(&clear(NSID, 0, BLOCK - 1))?,
+            unit = bench.tried(&clear(2, 0, BLOCK))?,
+            bound = bench.tried(&good.with(binding, 0, PAGE))?
+        );
+    }
     unbind(bench, binding)?;
     Ok(())
 }

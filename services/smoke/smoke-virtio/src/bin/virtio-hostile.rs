@@ -85,7 +85,7 @@ fn features(device: &Device) -> Result<(), Refusal> {
         event_index = with(1 << 29, 1, 0),
         access_platform = with(1 << 33, 1, 0),
         packed = with(1 << 34, 1, 0),
-        write_zeroes = with(1 << 14, 1, 0)
+        secure_erase = with(1 << 16, 1, 0)
     );
     fact!(
         "hostile.sizes",
