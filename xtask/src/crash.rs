@@ -8,6 +8,8 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::project::{Project, is_ci};
+use crate::smoke;
+use crate::toolchain::Toolchain;
 
 /// What `cargo xtask crash` takes.
 #[derive(Args, Debug)]
@@ -15,7 +17,8 @@ pub struct CrashArgs {
     /// Only these suites; `NAME:NUMBER` is one workload of a suite
     #[arg(value_name = "SUITE")]
     suites: Vec<String>,
-    /// Every workload, every subset of up to 12 writes, every torn root: hours
+    /// Every workload, every subset of up to 12 writes, every torn root: hours; then the smokes that kill drivers at many
+    /// moments
     #[arg(long)]
     deep: bool,
     /// Name the suites, and do nothing
@@ -23,17 +26,28 @@ pub struct CrashArgs {
     list: bool,
 }
 
+impl CrashArgs {
+    /// Whether smokes follow.
+    fn has_smokes(&self) -> bool {
+        self.deep && !self.list && self.suites.is_empty()
+    }
+}
+
 /// Tries what is asked for.
-pub fn run(project: &Project, args: &CrashArgs) -> Result<ExitCode> {
+pub fn run(
+    project: &Project,
+    args: &CrashArgs,
+    ready: impl FnOnce() -> Result<Toolchain>,
+) -> Result<ExitCode> {
     let mut words = args.suites.clone();
     words.extend(args.deep.then(|| "--deep".to_owned()));
     words.extend(args.list.then(|| "--list".to_owned()));
     let is_good = laboratory(project, &words)?;
-    Ok(if is_good {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    match is_good {
+        true if args.has_smokes() => smoke::run_deep(project, &ready()?),
+        true => Ok(ExitCode::SUCCESS),
+        false => Ok(ExitCode::FAILURE),
+    }
 }
 
 /// What the gate tries.

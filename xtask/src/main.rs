@@ -221,7 +221,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Gdb(args) => return debugger::run(&project, &ready(Needs::Guest)?, &args),
         Verb::SaveConformance(args) => return saving::run(&project, &args),
         Verb::Audit { verb } => return audit::run(&verb),
-        Verb::Crash(args) => return crash::run(&project, &args),
+        Verb::Crash(args) => return crash::run(&project, &args, || ready(Needs::Guest)),
         Verb::Prove(args) => return prove::run(&project, &args),
         Verb::Model(args) => return oracle::run(&project, &args),
         Verb::Tidy => tidy::run(&project)?,

@@ -77,6 +77,17 @@ pub struct Smoke {
     pub limit_s: u64,
     /// What QEMU must be able to emulate; with one that cannot, the smoke is reported as untested.
     pub needs: Option<Feature>,
+    /// Who runs it.
+    pub runs: Runs,
+}
+
+/// Who runs a smoke that nobody names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Runs {
+    /// The gate.
+    Gate,
+    /// `cargo xtask crash --deep`: it takes long.
+    Deep,
 }
 
 /// What starts the guest of a smoke.
@@ -237,6 +248,7 @@ impl Smoke {
         sorted: false,
         limit_s: 300,
         needs: None,
+        runs: Runs::Gate,
     };
 }
 

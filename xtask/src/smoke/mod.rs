@@ -29,7 +29,7 @@ use crate::kvm;
 use crate::project::Project;
 use crate::qemu::Accel;
 use crate::setup::Needs;
-use crate::smoke::case::Smoke;
+use crate::smoke::case::{Runs, Smoke};
 use crate::smoke::runner::{Options, Runner, Trial};
 use crate::smoke::tally::Tally;
 use crate::toolchain::Toolchain;
@@ -163,9 +163,25 @@ fn plan(args: &SmokeArgs) -> Result<Vec<Planned>> {
     }
 }
 
+/// Runs the smokes that the gate leaves out.
+pub fn run_deep(project: &Project, toolchain: &Toolchain) -> Result<ExitCode> {
+    let smokes = case::all().into_iter();
+    let deep = smokes.filter(|smoke| smoke.runs == Runs::Deep);
+    let planned: Vec<Planned> = deep.map(|smoke| (smoke, Trial::Plain)).collect();
+    let options = Options {
+        loader: Loader::default(),
+        accel: kvm::for_proof(project, None)?,
+        gdb: false,
+        keep: false,
+    };
+    let tally = Runner::new(project, toolchain, options)?.run_all(&planned)?;
+    Ok(close(&tally))
+}
+
 /// All that `cargo xtask test` runs: smokes, the sabotage kernel with no point, and every point.
 pub fn everything() -> Result<Vec<Planned>> {
-    let smokes = case::all();
+    let mut smokes = case::all();
+    smokes.retain(|smoke| smoke.runs == Runs::Gate);
     let mut planned: Vec<Planned> = smokes.iter().map(|smoke| (*smoke, Trial::Plain)).collect();
     // On a boot medium lies the same kernel; what it is without its points is asked without firmware. Nothing of the sabotage
     // kernel is built for debugging.

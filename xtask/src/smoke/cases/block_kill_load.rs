@@ -10,7 +10,7 @@ use crash_lab::recorded::{Block, Event, events};
 use sabotage::points;
 use volume_format::BLOCK;
 
-use crate::smoke::case::{Again, Smoke, SmokeFile};
+use crate::smoke::case::{Again, Runs, Smoke, SmokeFile};
 use crate::smoke::cases::PROGRAM;
 use crate::smoke::sabotage::{Break, Sabotage};
 
@@ -130,27 +130,100 @@ fn lose(work: &Path) -> Result<()> {
 const KEPT: &str = "@kill-load.kept whole=true";
 const DONE: &str = "@kill-load.done kills=6 client_errors=0 wrong=0 deep=true";
 
+const EXTRA: &[&str] = &[
+    "-blockdev",
+    "driver=file,node-name=data,filename={work}/data.img",
+    "-blockdev",
+    "driver=file,node-name=log,filename={work}/log.img",
+    "-blockdev",
+    "driver=blklogwrites,node-name=logged,file=data,log=log,log-sector-size=512,log-super-update-interval=1",
+    "-device",
+];
+
+const fn extra(device: &'static str) -> [&'static str; 8] {
+    let mut all = [device; 8];
+    let mut at = 0;
+    while at < 7 {
+        all[at] = EXTRA[at];
+        at += 1;
+    }
+    all
+}
+
+const KILL_LOAD: Smoke = Smoke {
+    files: &[
+        SmokeFile {
+            name: DISK,
+            bytes: || vec![0; DISK_BYTES],
+        },
+        SmokeFile {
+            name: LOG,
+            bytes: Vec::new,
+        },
+    ],
+    smp: 2,
+    again: &[Again {
+        between: lose,
+        steps: &[],
+    }],
+    required: &[DONE, KEPT],
+    forbidden: &[
+        "@kernel.panic",
+        "@device.quarantined",
+        "@process.ended kind=faulted",
+        "@process.ended kind=panicked",
+    ],
+    ..PROGRAM
+};
+
 inventory::submit! {
     Smoke {
         name: "block-kill-load",
         question: "Does a client with 32 writes in flight lose nothing and see no error when the disk's driver is killed again and again, also on a disk that loses its cache at each reset?",
         rows: &["BD-04"],
         manifest: "smoke/block-kill-load",
-        files: &[
-            SmokeFile { name: DISK, bytes: || vec![0; DISK_BYTES] },
-            SmokeFile { name: LOG, bytes: Vec::new },
-        ],
-        extra: &[
-            "-blockdev", "driver=file,node-name=data,filename={work}/data.img",
-            "-blockdev", "driver=file,node-name=log,filename={work}/log.img",
-            "-blockdev", "driver=blklogwrites,node-name=logged,file=data,log=log,log-sector-size=512,log-super-update-interval=1",
-            "-device", "virtio-blk-pci,drive=logged",
-        ],
-        smp: 2,
-        again: &[Again { between: lose, steps: &[] }],
-        required: &[DONE, KEPT],
-        forbidden: &["@kernel.panic", "@device.quarantined", "@process.ended kind=faulted", "@process.ended kind=panicked"],
-        ..PROGRAM
+        extra: &extra("virtio-blk-pci,drive=logged"),
+        ..KILL_LOAD
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "block-kill-load-nvme",
+        question: "Does a client with 32 writes in flight lose nothing and see no error when the driver of an NVMe disk is killed again and again, also on a disk that loses its cache at each reset?",
+        rows: &["BD-04"],
+        manifest: "smoke/block-kill-load-nvme",
+        extra: &extra("nvme,serial=logged,drive=logged"),
+        ..KILL_LOAD
+    }
+}
+
+const DEEP: Smoke = Smoke {
+    required: &[
+        "@kill-load.done kills=50 client_errors=0 wrong=0 deep=true",
+        KEPT,
+    ],
+    runs: Runs::Deep,
+    ..KILL_LOAD
+};
+
+inventory::submit! {
+    Smoke {
+        name: "block-kill-deep",
+        question: "Does a client with 32 writes in flight lose nothing when the driver of a virtio disk is killed at 50 moments?",
+        manifest: "smoke/block-kill-deep",
+        extra: &extra("virtio-blk-pci,drive=logged"),
+        ..DEEP
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "block-kill-deep-nvme",
+        question: "Does a client with 32 writes in flight lose nothing when the driver of an NVMe disk is killed at 50 moments?",
+        manifest: "smoke/block-kill-deep-nvme",
+        extra: &extra("nvme,serial=logged,drive=logged"),
+        ..DEEP
     }
 }
 
