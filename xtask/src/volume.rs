@@ -75,7 +75,10 @@ fn own(project: &Project) -> Result<PathBuf> {
         // Beside its place first, so that an interrupted run leaves no half of a volume there.
         let draft = folder.join(format!("volume.img.{}", std::process::id()));
         eprintln!("making a volume, {}", path.display());
-        Tool::new(&draft).mkfs(NEW_MIB, "own")?;
+        let tool = Tool::new(&draft);
+        tool.mkfs(NEW_MIB, "own")?;
+        // The shell keeps its history where there is a file for it.
+        tool.put("/.history", &[])?;
         let made = fs::hard_link(&draft, &path);
         fs::remove_file(&draft)?;
         match made {

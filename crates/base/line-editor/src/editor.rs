@@ -108,6 +108,18 @@ impl<const LINE: usize, const HISTORY: usize> LineEditor<LINE, HISTORY> {
         self.history.get(age)
     }
 
+    /// Puts a line into the history as if it had been entered; for before the first one is. Returns false for one that is too long,
+    /// holds a control character, or begins with a mark that has nothing to stand on.
+    pub fn remember(&mut self, line: &str) -> bool {
+        self.clear_line();
+        let fits = !line.contains(is_unsafe) && self.line.insert(line);
+        if fits {
+            self.history.push(self.line.as_str());
+        }
+        self.clear_line();
+        fits
+    }
+
     /// Writes prompt and line again, at the beginning of an empty row; for use after other output came between.
     pub fn redraw(&self, sink: &mut impl Sink) {
         sink.write(self.prompt.as_str().as_bytes());

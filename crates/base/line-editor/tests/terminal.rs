@@ -248,6 +248,33 @@ fn characters_of_all_widths() {
 }
 
 #[test]
+fn what_is_remembered_could_have_been_typed() {
+    let mut session = Session::new(80);
+    let long = "x".repeat(4096);
+    for (line, fits) in [
+        ("first", true),
+        ("second", true),
+        ("second", true),
+        ("", true),
+        ("\u{1b}[2J", false),
+        ("one\ntwo", false),
+        ("\u{301}mark", false),
+        ("turned \u{202e}txt", false),
+        (long.as_str(), false),
+    ] {
+        assert_eq!(session.editor.remember(line), fits, "{line:?}");
+    }
+    assert_eq!(session.editor.line(), "");
+    session.keys("\x10\x10");
+    assert_eq!(session.editor.line(), "first");
+    session.keys("\x10");
+    assert_eq!(
+        (session.editor.line(), session.terminal.bells),
+        ("first", 1)
+    );
+}
+
+#[test]
 fn the_history_keeps_the_draft() {
     let mut session = Session::new(80);
     for line in ["first", "second", "second", "", "   ", "third"] {

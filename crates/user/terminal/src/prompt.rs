@@ -50,6 +50,16 @@ impl<const LINE: usize, const HISTORY: usize> Prompt<LINE, HISTORY> {
         LINE
     }
 
+    /// Remembers a line as if it had been entered, unless it is one that cannot be typed.
+    pub fn remember(&mut self, line: &str) {
+        self.editor.remember(line);
+    }
+
+    /// A line that was entered or remembered, by its age: 1 is the latest.
+    pub fn remembered(&self, age: usize) -> Option<&str> {
+        self.editor.history(age)
+    }
+
     /// Shows the prompt and reads a line. `complete` says what the text before the cursor may become.
     pub fn read(
         &mut self,

@@ -11,6 +11,7 @@ mod changes;
 mod clock;
 mod disks;
 mod files;
+mod history;
 mod keep;
 mod net;
 mod packets;
@@ -40,6 +41,7 @@ use terminal::{Failure, Input, Terminal, held, print};
 use clock::Clock;
 use disks::Disks;
 use files::Detail;
+use history::History;
 use net::Network;
 use system::System;
 
@@ -85,6 +87,7 @@ fn main(env: &Env) -> Result<(), Error> {
         here: Path::root(),
     };
     let mut prompt = Prompt::new(PROMPT);
+    let mut history = History::find(&mut shell.disks, &mut prompt);
     let _ = shell.terminal.write(b"\r\n");
     loop {
         let Shell {
@@ -94,7 +97,10 @@ fn main(env: &Env) -> Result<(), Error> {
             ..
         } = &mut shell;
         match prompt.read(terminal, &mut |before| completion(disks, here, before)) {
-            Input::Line(line) => shell.run(&line),
+            Input::Line(line) => {
+                history.keep(&line, &prompt, disks, terminal);
+                shell.run(&line);
+            }
             Input::Cut => {
                 let _ = writeln!(
                     shell.terminal,

@@ -105,6 +105,7 @@ mod storage;
 mod storage_crash_record;
 mod storage_failure;
 mod storage_fs;
+mod storage_history;
 mod storage_keep;
 mod storage_partition;
 mod storage_recovery;
