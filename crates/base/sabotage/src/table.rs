@@ -268,6 +268,7 @@ table! {
     STORE_SKIP_COMMIT: "The store answers a sync without committing anything.",
     STORE_SKIP_FLUSH: "The store answers a sync without having the disk flushed.",
     STORE_SKIP_REPLAY: "The store does not write again what a driver that ended may have lost.",
+    STORE_WIDEN_RESULT: "A directory that comes out of one that only reads may be changed.",
     TABLES_FOR_FREE: "Nobody pays for page tables.",
     TAKE_ANY_RECEIVER: "A call in registers goes to whoever receives first, as if that waited in registers too.",
     TAKE_LOADED_FOR_LEFT: "A processor that is to forget translations takes the space that it has loaded for one that it has left.",

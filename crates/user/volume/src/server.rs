@@ -187,6 +187,10 @@ impl<T: Tree> Server<T> {
     fn open_directory(&mut self, cookie: u64, path: &str) -> Result<CapArg, Refusal> {
         let (session, right, node) = self.resolve(cookie, path)?;
         let directory = self.tree.directory(node)?;
+        let right = match sabotage::sabotage!(STORE_WIDEN_RESULT) {
+            true => Right::Change,
+            false => right,
+        };
         self.directory_facet(session, directory, right)
     }
 

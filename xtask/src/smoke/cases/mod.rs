@@ -110,6 +110,7 @@ mod storage_keep;
 mod storage_partition;
 mod storage_recovery;
 mod storage_refused;
+mod storage_results;
 mod storage_writable;
 mod target_identity;
 mod tlb_shootdown;
