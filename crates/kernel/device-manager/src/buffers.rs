@@ -1,7 +1,9 @@
 //! The objects through which processes map the buffers of a claim, and which buffers nobody holds any more.
 
 use alloc::vec::Vec;
+use core::mem::replace;
 
+use arrayvec::ArrayVec;
 use dma_ledger::{BufferId, MappingId};
 use pieces::Pieces;
 use ring_abi::Refusal;
@@ -37,12 +39,33 @@ const SHED: usize = 128;
 /// Entries in one piece of the list.
 const PIECE: usize = 32;
 
-/// By the buffer's index, and where the search for objects of a claim that ends goes on.
-pub(crate) struct Buffers<P: Platform>(Pieces<Option<Shares<P>>, PIECE>, usize);
+/// Places that are looked at in one go for buffers that nobody holds any more.
+const LOOKS: usize = 256;
+/// Such buffers that are found in one go, so that whoever allocates frees a few.
+const FOUND: usize = 8;
+
+/// Buffers that nobody holds any more and that are idle.
+pub(crate) type Idle = ArrayVec<BufferId, FOUND>;
+
+/// What is lent of a claim's buffers.
+pub(crate) struct Buffers<P: Platform> {
+    /// By the buffer's index.
+    places: Pieces<Option<Shares<P>>, PIECE>,
+    /// Where the search for objects of a claim that ends goes on.
+    searched: usize,
+    /// How many there are that nobody holds any more, and where the search for them goes on.
+    abandoned: usize,
+    swept: usize,
+}
 
 impl<P: Platform> Buffers<P> {
     pub(crate) const fn new() -> Self {
-        Self(Pieces::new(), 0)
+        Self {
+            places: Pieces::new(),
+            searched: 0,
+            abandoned: 0,
+            swept: 0,
+        }
     }
 
     /// Makes a bounded part of the room for the buffer with this index: the ledger gives the places of an earlier claim again,
@@ -52,9 +75,9 @@ impl<P: Platform> Buffers<P> {
     /// `OverBudget`.
     pub(crate) fn make_some_room(&mut self, index: u32) -> Result<bool, Refusal> {
         let entries = index as usize + 1;
-        let missing = entries.saturating_sub(self.0.len());
+        let missing = entries.saturating_sub(self.places.len());
         for _ in 0..missing.min(ROOMS) {
-            let added = frames::refusable(|| self.0.push(None));
+            let added = frames::refusable(|| self.places.push(None));
             added.map_err(|_| Refusal::OverBudget)?;
         }
         Ok(missing <= ROOMS)
@@ -62,7 +85,7 @@ impl<P: Platform> Buffers<P> {
 
     /// Takes up a buffer that was allocated, for which there is room.
     pub(crate) fn add(&mut self, id: BufferId) {
-        if let Some(entry) = self.0.get_mut(id.index() as usize) {
+        if let Some(entry) = self.places.get_mut(id.index() as usize) {
             *entry = Some(Shares {
                 id,
                 mappings: [None, None],
@@ -72,7 +95,7 @@ impl<P: Platform> Buffers<P> {
     }
 
     fn of(&mut self, id: BufferId) -> Option<&mut Shares<P>> {
-        let entry = self.0.get_mut(id.index() as usize)?.as_mut()?;
+        let entry = self.places.get_mut(id.index() as usize)?.as_mut()?;
         (entry.id == id).then_some(entry)
     }
 
@@ -91,8 +114,9 @@ impl<P: Platform> Buffers<P> {
         reason = "lent: two for each buffer, for as long as it is being freed"
     )]
     pub(crate) fn take(&mut self, id: BufferId) -> Objects<P> {
-        let entry = self.0.get_mut(id.index() as usize);
+        let entry = self.places.get_mut(id.index() as usize);
         let shares = entry.and_then(Option::take);
+        self.abandoned -= usize::from(shares.as_ref().is_some_and(|one| one.abandoned));
         shares.map_or_else(Vec::new, |shares| {
             shares.mappings.into_iter().flatten().collect()
         })
@@ -101,35 +125,35 @@ impl<P: Platform> Buffers<P> {
     /// Takes the objects of some buffers, from place `from` on. Gives where to go on; `None` after the last.
     pub(crate) fn take_some(&mut self, from: usize, into: &mut SomeObjects<P>) -> Option<usize> {
         let mut to = from;
-        let end = from.saturating_add(TAKES).min(self.0.len());
+        let end = from.saturating_add(TAKES).min(self.places.len());
         while to < end && into.remaining_capacity() >= 2 {
-            if let Some(Some(shares)) = self.0.get_mut(to) {
+            if let Some(Some(shares)) = self.places.get_mut(to) {
                 let taken = shares.mappings.iter_mut().filter_map(Option::take);
                 taken.for_each(|one| into.push(one));
             }
             to += 1;
         }
-        (to < self.0.len()).then_some(to)
+        (to < self.places.len()).then_some(to)
     }
 
     /// The next object of a claim that has ended, to which none are added; looks at a bounded number of places.
     pub(crate) fn next_object(&mut self) -> Next<(MappingId, P::Mapping)> {
         for _ in 0..TAKES {
-            let Some(entry) = self.0.get(self.1) else {
+            let Some(entry) = self.places.get(self.searched) else {
                 return Next::None;
             };
             let shares = entry.iter().flat_map(|shares| &shares.mappings);
             if let Some(object) = shares.flatten().next() {
                 return Next::Found(object.clone());
             }
-            self.1 += 1;
+            self.searched += 1;
         }
         Next::Later
     }
 
     /// Takes the object out that was found last. `false`: somebody else has.
     pub(crate) fn take_found(&mut self, id: MappingId) -> bool {
-        let found = self.0.get_mut(self.1).and_then(Option::as_mut);
+        let found = self.places.get_mut(self.searched).and_then(Option::as_mut);
         let places = found.into_iter().flat_map(|shares| &mut shares.mappings);
         let mut places =
             places.filter(|place| place.as_ref().is_some_and(|(known, _)| *known == id));
@@ -138,9 +162,9 @@ impl<P: Platform> Buffers<P> {
 
     /// Drops a bounded part of the list, of which nothing is needed any more. `false`: it was empty.
     pub(crate) fn shed(&mut self) -> bool {
-        let before = self.0.len();
+        let before = self.places.len();
         for _ in 0..SHED {
-            if self.0.shed().is_none() {
+            if self.places.shed().is_none() {
                 break;
             }
         }
@@ -149,20 +173,38 @@ impl<P: Platform> Buffers<P> {
 
     /// Records that a buffer's holder is gone.
     pub(crate) fn abandon(&mut self, id: BufferId) {
-        if let Some(shares) = self.of(id) {
-            shares.abandoned = true;
-        }
+        let known = self.of(id).map(|one| replace(&mut one.abandoned, true));
+        self.abandoned += usize::from(known == Some(false));
     }
 
-    /// Those whose holders are gone.
-    pub(crate) fn abandoned(&self) -> impl Iterator<Item = BufferId> {
-        let all = self.0.iter().filter_map(Option::as_ref);
-        all.filter(|one| one.abandoned).map(|one| one.id)
+    /// Some of those whose holders are gone and that `is_idle` names, and how many places were looked at: a bounded number, from
+    /// where the last search has come to. 0: there is none to look for.
+    pub(crate) fn sweep(&mut self, is_idle: impl Fn(BufferId) -> bool) -> (Idle, usize) {
+        let mut idle = Idle::new();
+        let mut looked = 0;
+        while self.abandoned > 0 && looked < LOOKS && !idle.is_full() {
+            if self.swept >= self.places.len() {
+                self.swept = 0;
+            }
+            let place = self.places.get(self.swept).and_then(Option::as_ref);
+            let left = place.filter(|one| one.abandoned).map(|one| one.id);
+            if let Some(id) = left.filter(|id| is_idle(*id)) {
+                idle.push(id);
+            }
+            self.swept += 1;
+            looked += 1;
+        }
+        (idle, looked)
+    }
+
+    /// How many places there are.
+    pub(crate) fn places(&self) -> usize {
+        self.places.len()
     }
 
     /// Every live one, for sabotages.
     #[cfg(sabotage)]
     pub(crate) fn all(&self) -> impl Iterator<Item = BufferId> {
-        self.0.iter().flatten().map(|one| one.id)
+        self.places.iter().flatten().map(|one| one.id)
     }
 }

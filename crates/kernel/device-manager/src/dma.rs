@@ -12,9 +12,6 @@ use crate::turn::At;
 use crate::views::Revoked;
 use crate::{Access, DeviceManager, Layout, Platform, Reach};
 
-/// At most this many buffers whose holders are gone are freed by the way of another operation.
-const SWEEP: usize = 8;
-
 impl<P: Platform> DeviceManager<P> {
     /// Makes a pool with a budget of its own.
     ///
@@ -311,24 +308,33 @@ impl<P: Platform> DeviceManager<P> {
         }
     }
 
-    /// Frees a few buffers whose holders are gone.
-    #[expect(clippy::disallowed_methods, reason = "stack: into an array")]
+    /// Frees a few buffers whose holders are gone, if there are such: looks for them a stretch at a time, at each once.
     fn sweep_buffers(&self, claim: &Claim) {
-        let idle: arrayvec::ArrayVec<BufferId, SWEEP> = {
-            let Ok(turn) = self.turn(claim) else { return };
-            let function = &*turn.function;
-            let Some(held) = &function.held else { return };
-            let abandoned = held.buffers.abandoned();
-            abandoned
-                .filter(|id| {
-                    let info = function.record.buffer_info(claim, *id);
+        let mut looked_at = 0;
+        loop {
+            let (idle, looked, places) = {
+                let Ok(mut turn) = self.turn(claim) else {
+                    return;
+                };
+                let function = &mut *turn.function;
+                let Some(held) = &mut function.held else {
+                    return;
+                };
+                let record = &function.record;
+                let (idle, looked) = held.buffers.sweep(|id| {
+                    let info = record.buffer_info(claim, id);
                     info.is_ok_and(|info| info.in_flight == 0)
-                })
-                .take(SWEEP)
-                .collect()
-        };
-        for buffer in idle {
-            let _ = self.buffer_free(claim, buffer);
+                });
+                (idle, looked, held.buffers.places())
+            };
+            looked_at += looked;
+            for buffer in &idle {
+                let _ = self.buffer_free(claim, *buffer);
+            }
+            if looked == 0 || !idle.is_empty() || looked_at >= places {
+                return;
+            }
+            self.machine.platform.look();
         }
     }
 }

@@ -57,6 +57,12 @@ fn a_buffer_in_flight_stays_and_a_freed_one_is_gone_everywhere() {
     let it = Machine::new();
     let (claim, queue) = it.running(0);
     let m = &it.manager;
+    // So many that the search for what is given up goes in stretches.
+    let others = m.pool_create(&claim, 1000 * 4096).unwrap();
+    for _ in 0..1000 {
+        m.buffer_allocate(&claim, others, 4096, Layout::Scattered)
+            .unwrap();
+    }
     let (pool, buffer) = it.buffer(&claim, 4096);
     let writable = m.buffer_window(&claim, buffer, Access::ReadWrite).unwrap();
     let read_only = m.buffer_window(&claim, buffer, Access::Read).unwrap();
