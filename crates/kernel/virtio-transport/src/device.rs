@@ -2,14 +2,16 @@
 
 use dma_ledger::ResetProof;
 use driver_core::{
-    Access, Addressing, Broker, BrokerIo, CommandSlot, Completed, ConfigRange, Direction, DmaPath,
-    Operation, Poll, Probed, QueuePlace, QueueSpec, Refusal, Segment, Settings, Step, Transfer,
+    Access, Addressing, Broker, BrokerIo, CommandSlot, Completed, ConfigRange, Counts, Direction,
+    DmaPath, Operation, Poll, Probed, QueuePlace, QueueSpec, Refusal, Segment, Settings, Step,
+    Transfer,
 };
 use sabotage::sabotage;
 use virtio_format::ring::Layout;
 use virtio_format::{feature, isr, ring, status};
 
 use crate::class::{Class, Config};
+use crate::direct::DirectQueue;
 use crate::modern::Doorbell;
 use crate::queue::Virtqueue;
 use crate::transport::{Transport, offers_bus};
@@ -27,14 +29,14 @@ const MAX_QUEUES: usize = 4;
 
 /// What was agreed on while the device was stopped.
 #[derive(Clone, Copy, Debug)]
-struct Agreed {
-    features: u64,
+pub(crate) struct Agreed {
+    pub(crate) features: u64,
     queues: u16,
     depths: [u16; MAX_QUEUES],
 }
 
 impl Agreed {
-    fn depth(&self, queue: u16) -> Option<u16> {
+    pub(crate) fn depth(&self, queue: u16) -> Option<u16> {
         let depth = self.depths.get(usize::from(queue)).copied()?;
         (queue < self.queues).then_some(depth)
     }
@@ -42,7 +44,7 @@ impl Agreed {
 
 /// How far the device is.
 #[derive(Clone, Copy, Debug)]
-enum Phase {
+pub(crate) enum Phase {
     /// Nothing may be asked of it before a reset.
     Unknown,
     /// Proven stopped.
@@ -55,7 +57,7 @@ enum Phase {
 
 /// What was begun last and has not ended.
 #[derive(Clone, Copy, Debug)]
-enum UnderWay {
+pub(crate) enum UnderWay {
     /// 0 was written to the status.
     Stopping {
         deadline_ns: u64,
@@ -67,23 +69,30 @@ enum UnderWay {
     Enabling(Agreed),
     /// The device has had the queue since it was enabled.
     Opening,
+    /// As [`Self::Stopping`], to be started again with a queue whose rings its holder has.
+    Restarting {
+        deadline_ns: u64,
+        agreed: Agreed,
+    },
 }
 
 /// The broker of one virtio device.
 #[derive(Debug)]
 pub struct Device<C> {
     class: C,
-    transport: Transport,
+    pub(crate) transport: Transport,
     /// Whether its addresses are those of the bus, as it said when it was claimed.
-    over_bus: Option<bool>,
+    pub(crate) over_bus: Option<bool>,
     msix_vectors: u16,
     access: Access,
-    phase: Phase,
+    pub(crate) phase: Phase,
     under_way: Option<UnderWay>,
     queues: [Option<Virtqueue>; MAX_QUEUES],
-    doorbells: [Option<Doorbell>; MAX_QUEUES],
+    pub(crate) doorbells: [Option<Doorbell>; MAX_QUEUES],
     /// Those that carry commands.
-    open: [bool; MAX_QUEUES],
+    pub(crate) open: [bool; MAX_QUEUES],
+    /// Those whose rings their holder writes.
+    pub(crate) directs: [Option<DirectQueue>; MAX_QUEUES],
 }
 
 impl<C: Class> Device<C> {
@@ -108,6 +117,7 @@ impl<C: Class> Device<C> {
             queues: [const { None }; MAX_QUEUES],
             doorbells: [None; MAX_QUEUES],
             open: [false; MAX_QUEUES],
+            directs: [None; MAX_QUEUES],
         })
     }
 
@@ -137,7 +147,7 @@ impl<C: Class> Device<C> {
         }
     }
 
-    fn begin_stop(&self, io: &dyn BrokerIo) -> Result<UnderWay, Refusal> {
+    pub(crate) fn begin_stop(&self, io: &dyn BrokerIo) -> Result<UnderWay, Refusal> {
         self.status(io)?;
         self.transport.set_status(io, 0)?;
         let deadline_ns = io.now_ns().saturating_add(RESET_NS);
@@ -156,7 +166,7 @@ impl<C: Class> Device<C> {
     }
 
     /// Makes the device known (3.1.1, steps 2 and 3) and reads what it offers.
-    fn greet(&self, io: &dyn BrokerIo) -> Result<u64, Refusal> {
+    pub(crate) fn greet(&self, io: &dyn BrokerIo) -> Result<u64, Refusal> {
         let known = status::ACKNOWLEDGE | status::DRIVER;
         if !matches!(self.phase, Phase::Stopped | Phase::Configured(_)) {
             return Err(Refusal::WrongState);
@@ -202,7 +212,7 @@ impl<C: Class> Device<C> {
     }
 
     /// Everything from the features to the running device (3.1.1, steps 5 to 8).
-    fn start(&mut self, io: &mut dyn BrokerIo, settings: Agreed) -> Result<(), Refusal> {
+    pub(crate) fn start(&mut self, io: &mut dyn BrokerIo, settings: Agreed) -> Result<(), Refusal> {
         let transport = self.transport;
         if self.status(io)? != status::ACKNOWLEDGE | status::DRIVER {
             return Err(Refusal::DeviceError);
@@ -217,9 +227,13 @@ impl<C: Class> Device<C> {
         for index in 0..settings.queues {
             let place = usize::from(index);
             let queue = self.queues.get(place).and_then(Option::as_ref);
-            let queue = queue.ok_or(Refusal::WrongState)?;
-            let vector = Some(index).filter(|vector| *vector < self.msix_vectors);
-            let doorbell = transport.set_queue(io, index, queue, vector)?;
+            let own = queue.ok_or(Refusal::WrongState)?.place();
+            let own_vector = Some(index).filter(|vector| *vector < self.msix_vectors);
+            let direct = self.directs.get(place).and_then(Option::as_ref);
+            let (parts, vector) = direct.map_or((own, own_vector), |direct| {
+                (direct.place, direct.vector(self.msix_vectors))
+            });
+            let doorbell = transport.set_queue(io, index, &parts, vector)?;
             if let Some(entry) = self.doorbells.get_mut(place) {
                 *entry = doorbell;
             }
@@ -234,13 +248,24 @@ impl<C: Class> Device<C> {
         }
     }
 
-    fn check_source(&self, index: u16, source: Option<u16>) -> Result<(), Refusal> {
+    pub(crate) fn check_source(&self, index: u16, source: Option<u16>) -> Result<(), Refusal> {
         match source {
             None => Ok(()),
             // Each queue raises the vector of its own number, or all share the one line.
             Some(source) if self.msix_vectors == 0 && source == 0 => Ok(()),
             Some(source) if source == index && source < self.msix_vectors => Ok(()),
             Some(_) => Err(Refusal::BadArgument),
+        }
+    }
+
+    /// Why no command goes through a queue.
+    #[cold]
+    fn not_open(&self, queue: QueuePlace) -> Refusal {
+        let direct = self.directs.get(usize::from(queue.index));
+        match direct {
+            // Nothing of it is the broker's to write or to read.
+            Some(Some(_)) if queue.kind == QUEUE_KIND => Refusal::NotSupported,
+            _ => Refusal::OutOfRange,
         }
     }
 
@@ -252,7 +277,7 @@ impl<C: Class> Device<C> {
         let index = usize::from(queue.index);
         let open = self.open.get(index).copied().unwrap_or_default();
         if !open || queue.kind != QUEUE_KIND {
-            return Err(Refusal::OutOfRange);
+            return Err(self.not_open(queue));
         }
         let found = self.queues.get_mut(index).and_then(Option::as_mut);
         found.ok_or(Refusal::WrongState)
@@ -261,6 +286,7 @@ impl<C: Class> Device<C> {
     fn begin_reset(&mut self, io: &dyn BrokerIo) -> UnderWay {
         self.phase = Phase::Unknown;
         self.open = [false; MAX_QUEUES];
+        self.directs = [None; MAX_QUEUES];
         self.access.readable.clear();
         if sabotage!(VIRTIO_RECEIPT_WITHOUT_STATUS) {
             return UnderWay::Claimed;
@@ -293,6 +319,9 @@ impl<C: Class> Device<C> {
         if self.status(io)? & status::DEVICE_NEEDS_RESET != 0 {
             return Err(Refusal::DeviceError);
         }
+        if matches!(self.directs.get(usize::from(spec.index)), Some(Some(_))) {
+            return Err(Refusal::WrongState);
+        }
         match self.open.get_mut(usize::from(spec.index)) {
             Some(open) if !*open => *open = true,
             _ => return Err(Refusal::WrongState),
@@ -305,11 +334,18 @@ impl<C: Class> Device<C> {
         Ok(UnderWay::Opening)
     }
 
-    fn enable(&mut self, io: &mut dyn BrokerIo, settings: Agreed) -> Poll {
-        match self.start(io, settings) {
+    /// What came of starting the device.
+    fn started(
+        &mut self,
+        io: &dyn BrokerIo,
+        settings: Agreed,
+        started: Result<(), Refusal>,
+        step: Step,
+    ) -> Poll {
+        match started {
             Ok(()) => {
                 self.phase = Phase::Running(settings);
-                Poll::Done(Step::Ready)
+                Poll::Done(step)
             }
             Err(refusal) => {
                 self.phase = Phase::Unknown;
@@ -402,12 +438,13 @@ impl<C: Class> Broker for Device<C> {
         let begun = match operation {
             Operation::Reset => self.begin_reset(io),
             // No device that this was tried with resets a queue alone (1.2, 2.6.1: RING_RESET).
-            Operation::OpenDirect(_) | Operation::Stop(_) | Operation::Reopen(_) => {
-                return Err(Refusal::NotSupported);
+            Operation::Stop(_) | Operation::Reopen(_) => return Err(Refusal::NotSupported),
+            Operation::Enable | Operation::Open(_) | Operation::OpenDirect(_) if busy => {
+                return Err(Refusal::Busy);
             }
-            Operation::Enable | Operation::Open(_) if busy => return Err(Refusal::Busy),
             Operation::Enable => self.begin_enable(io)?,
             Operation::Open(spec) => self.begin_open(io, spec)?,
+            Operation::OpenDirect(spec) => self.begin_open_direct(io, &spec)?,
         };
         self.under_way = Some(begun);
         Ok(())
@@ -421,8 +458,21 @@ impl<C: Class> Broker for Device<C> {
             UnderWay::Impossible(refusal) => Poll::Failed(refusal),
             UnderWay::Stopping { deadline_ns } => self.poll_stop(io, deadline_ns),
             UnderWay::Claimed => Poll::Done(Step::Stopped(ResetProof::VirtioStatusZero)),
-            UnderWay::Enabling(settings) => self.enable(io, settings),
+            UnderWay::Enabling(settings) => {
+                let started = self.start(io, settings);
+                self.started(io, settings, started, Step::Ready)
+            }
             UnderWay::Opening => Poll::Done(Step::QueueOpen),
+            UnderWay::Restarting {
+                deadline_ns,
+                agreed,
+            } => match self.poll_stop(io, deadline_ns) {
+                Poll::Done(_) => {
+                    let started = self.restart(io, agreed);
+                    self.started(io, agreed, started, Step::QueueOpen)
+                }
+                other => other,
+            },
         };
         if !matches!(poll, Poll::Pending { .. }) {
             self.under_way = None;
@@ -479,6 +529,15 @@ impl<C: Class> Broker for Device<C> {
             let doorbell = doorbell.copied().flatten();
             self.transport.notify(io, queue.index, doorbell);
         }
+    }
+
+    fn doorbell(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        queue: QueuePlace,
+        counts: Counts,
+    ) -> Result<(), Refusal> {
+        self.ring_direct(io, queue, counts)
     }
 
     fn next_completion(

@@ -4,7 +4,7 @@ use driver_core::{BrokerIo, Ports, Refusal};
 use virtio_format::NO_VECTOR;
 use virtio_format::registers::legacy;
 
-use crate::queue::Virtqueue;
+use crate::queue::Place;
 
 /// A function reached through the ports of its first BAR, and through no other.
 #[derive(Clone, Copy, Debug)]
@@ -67,10 +67,10 @@ impl Legacy {
         &self,
         io: &dyn BrokerIo,
         index: u16,
-        queue: &Virtqueue,
+        queue: &Place,
         vector: u16,
     ) -> Result<(), Refusal> {
-        if self.queue_size(io, index)? != queue.size() {
+        if self.queue_size(io, index)? != queue.size {
             return Err(Refusal::DeviceError);
         }
         let ports = self.ports(io)?;
@@ -78,7 +78,7 @@ impl Legacy {
         if page()? != 0 {
             return Err(Refusal::DeviceError);
         }
-        let [base, ..] = queue.addresses();
+        let [base, ..] = queue.parts;
         // A page that the register cannot hold is memory that this device cannot reach.
         let number = u32::try_from(base.bus() >> legacy::PAGE_SHIFT);
         let number = number.map_err(|_| Refusal::NoMemory)?;

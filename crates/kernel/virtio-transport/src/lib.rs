@@ -8,6 +8,8 @@
 //! from a page of the broker's own.
 //! Invariant: nothing that the device wrote is used before it was compared with a record that the device cannot write;
 //! the first contradiction ends the queue.
+//! Invariant: of a queue whose rings its holder writes ([direct mode](driver_core::Operation::OpenDirect)) nothing is read or written but its
+//! notification.
 //! Invariant: the proof of a reset is never given before the status was read as 0 from a device that is still there.
 //! Invariant: submitting and completing never allocate, format or scan.
 //!
@@ -28,6 +30,7 @@ extern crate alloc;
 
 mod class;
 mod device;
+mod direct;
 mod legacy;
 mod modern;
 mod plan;

@@ -4,7 +4,7 @@ use driver_core::{BrokerIo, Refusal, Registers, VirtioRegion, VirtioRegions};
 use virtio_format::registers::common;
 use virtio_format::{NO_VECTOR, status};
 
-use crate::queue::Virtqueue;
+use crate::queue::Place;
 
 /// Where a queue is notified, in a memory BAR.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -141,7 +141,7 @@ impl Modern {
         &self,
         io: &dyn BrokerIo,
         index: u16,
-        queue: &Virtqueue,
+        queue: &Place,
         vector: u16,
     ) -> Result<Doorbell, Refusal> {
         let common = self.common(io)?;
@@ -149,8 +149,8 @@ impl Modern {
         if common.read16(common::QUEUE_ENABLE)? != 0 {
             return Err(Refusal::DeviceError);
         }
-        common.write16(common::QUEUE_SIZE, queue.size())?;
-        if common.read16(common::QUEUE_SIZE)? != queue.size() {
+        common.write16(common::QUEUE_SIZE, queue.size)?;
+        if common.read16(common::QUEUE_SIZE)? != queue.size {
             return Err(Refusal::DeviceError);
         }
         let fields = [
@@ -158,7 +158,7 @@ impl Modern {
             common::QUEUE_DRIVER,
             common::QUEUE_DEVICE,
         ];
-        for (field, address) in fields.into_iter().zip(queue.addresses()) {
+        for (field, address) in fields.into_iter().zip(queue.parts) {
             common.write64(field, address.bus())?;
         }
         set_vector(&common, common::QUEUE_VECTOR, vector)?;

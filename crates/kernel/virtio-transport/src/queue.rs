@@ -35,6 +35,14 @@ struct Shadow {
     order: u64,
 }
 
+/// Where a device finds the parts of a queue: descriptor table, available ring and used ring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    /// Entries.
+    pub(crate) size: u16,
+    pub(crate) parts: [DeviceAddress; 3],
+}
+
 /// A used chain that fits the shadow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken {
@@ -115,14 +123,17 @@ impl Virtqueue {
         self.layout.size()
     }
 
-    /// Where the device finds descriptor table, available ring and used ring.
-    pub(crate) const fn addresses(&self) -> [DeviceAddress; 3] {
+    /// Where the device finds its parts.
+    pub(crate) const fn place(&self) -> Place {
         let base = self.pages.address();
-        [
-            base,
-            base.offset(self.layout.available() as u64),
-            base.offset(self.layout.used() as u64),
-        ]
+        Place {
+            size: self.size(),
+            parts: [
+                base,
+                base.offset(self.layout.available() as u64),
+                base.offset(self.layout.used() as u64),
+            ],
+        }
     }
 
     /// Asks the device not to send interrupts.

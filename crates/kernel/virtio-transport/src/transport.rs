@@ -6,7 +6,7 @@ use virtio_format::{NO_VECTOR, feature, id};
 
 use crate::legacy::Legacy;
 use crate::modern::{Doorbell, Modern};
-use crate::queue::Virtqueue;
+use crate::queue::Place;
 
 /// The interface of one function.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +84,11 @@ impl Transport {
         }
     }
 
+    /// Whether each part of a queue may lie anywhere.
+    pub(crate) const fn parts_are_chosen(&self) -> bool {
+        matches!(self, Self::Modern(_))
+    }
+
     /// Whether the broker chooses how many entries a queue has.
     pub(crate) const fn sizes_are_chosen(&self) -> bool {
         matches!(self, Self::Modern(_))
@@ -123,7 +128,7 @@ impl Transport {
         &self,
         io: &dyn BrokerIo,
         index: u16,
-        queue: &Virtqueue,
+        queue: &Place,
         vector: Option<u16>,
     ) -> Result<Option<Doorbell>, Refusal> {
         let vector = vector.unwrap_or(NO_VECTOR);

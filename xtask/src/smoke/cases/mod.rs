@@ -116,6 +116,7 @@ mod target_identity;
 mod tlb_shootdown;
 mod trace;
 mod virtio_blk;
+mod virtio_direct;
 mod virtio_hostile;
 mod virtio_net;
 mod virtio_queues;

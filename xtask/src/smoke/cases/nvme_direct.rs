@@ -20,17 +20,18 @@ const DISKS: &[SmokeDisk] = &[
         bytes_per_s: 0,
     },
 ];
-const DIRECT: &str = "@dma.direct chosen=direct reason=complete policy=direct missing=none";
-const FOUND: &str = "@direct.found status=0 same=true";
+pub(super) const DIRECT: &str =
+    "@dma.direct chosen=direct reason=complete policy=direct missing=none";
+pub(super) const FOUND: &str = "@direct.found status=0 same=true";
 const REFUSED: &str = "@direct.refused submit=queueFull beyond_tail=outOfRange beyond_head=outOfRange foreign=foreignBuffer brokered_bell=notSupported brokered_address=notSupported free_commands=busy free_completions=busy reset=notSupported";
-const BYSTANDER: &str = "@direct.bystander intact=true reads=true";
-const WRITTEN: &str = "@direct.written long=0 short=0 flush=0 same=true";
+pub(super) const BYSTANDER: &str = "@direct.bystander intact=true reads=true";
+pub(super) const WRITTEN: &str = "@direct.written long=0 short=0 flush=0 same=true";
 const RESET: &str =
     "@direct.reset revoked=1 again=stale bell=wrongState free_commands=ok free_completions=ok";
 const AGAIN: &str = "@direct.again status=0 same=true";
 /// The host compares the image once the provider has written.
 const STEPS: &[Step] = &[Step::Wait(WRITTEN), Step::Peer(check)];
-const FORBIDDEN: &[&str] = &[
+pub(super) const FORBIDDEN: &[&str] = &[
     "@kernel.panic",
     "@device.quarantined",
     "@iommu.claim-ended",
