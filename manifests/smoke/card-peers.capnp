@@ -10,7 +10,7 @@ const manifest :M.Manifest = (
   services = [
     ( name = "smoke", binary = "card-peers",
       grants = [
-        (name = "registry", kernel = deviceRegistry),
+        (kernel = deviceRegistry),
         (kernel = logSink),
       ] ),
   ],

@@ -10,8 +10,14 @@ const manifest :M.Manifest = (
   trustedGroups = [ "below-0000:01:00.0" ],
   services = [
     ( name = "smoke", binary = "card-peers",
+      limits = import "../common/limits.capnp".spawner,
       grants = [
-        (name = "registry", kernel = deviceRegistry),
+        (kernel = deviceRegistry),
+        (kernel = console),
+        (kernel = timer),
+        (kernel = endpointFactory),
+        (kernel = processSpawner),
+        (kernel = systemInfo),
         (kernel = logSink),
       ] ),
   ],

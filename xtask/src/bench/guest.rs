@@ -30,12 +30,16 @@ const HELD_DEVICES: [&str; 6] = [
     "-device",
     "virtio-rng-pci",
 ];
-/// A disk that uses addresses of the bus, and so of a domain where there is one.
-const VIRTIO_DISK: [&str; 4] = [
+/// Disks that use addresses of the bus, and so of a domain where there is one: a provider's, and one that the program drives.
+const VIRTIO_DISKS: [&str; 8] = [
     "-drive",
     "if=none,id=virtio,file=null-co://,file.size=64M,file.read-zeroes=on,format=raw",
     "-device",
     "virtio-blk-pci,drive=virtio,iommu_platform=on,disable-legacy=on",
+    "-drive",
+    "if=none,id=driven,file=null-co://,file.size=64M,file.read-zeroes=on,format=raw",
+    "-device",
+    "virtio-blk-pci,drive=driven,iommu_platform=on,disable-legacy=on",
 ];
 /// No boot takes longer, however slow the machine is.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -167,7 +171,7 @@ impl<'a> Bench<'a> {
             extra.extend(["-device", "edu"].map(OsString::from));
         }
         if group == Group::Domain {
-            extra.extend(VIRTIO_DISK.map(OsString::from));
+            extra.extend(VIRTIO_DISKS.map(OsString::from));
         }
         if group.is_hold() {
             extra.extend(HELD_DEVICES.map(OsString::from));

@@ -277,6 +277,7 @@ table! {
     THREAD_ABOVE_PROCESS: "A thread has whatever priority it is started with.",
     TLS_FORGET_KEY: "A key that was kept is thrown away, and another one is made.",
     TLS_STATE_OTHER_KEY: "The key that is stated on the serial line is not the one that connections are served with.",
+    TRUST_ANY_HOLDER: "Functions of a trusted group, which can reach each other, are given to whoever asks.",
     TRUST_ECAM: "A configuration window counts without being compared with the ports.",
     TRUST_FIRMWARE: "What firmware left on at the devices stays on.",
     TURN_ATS_ON: "A function may translate addresses itself (ATS) when it is made bus master.",

@@ -71,7 +71,8 @@ impl<P: Platform> DeviceManager<P> {
     ///
     /// # Errors
     /// Those of the claim; `WrongState` unless the device runs and the queue is open; `WrongOwner`, `Stale` or `BadHandle`
-    /// for the queue; `Duplicate` while it has one; `NoMemory`; `OutOfRange` for less than a page.
+    /// for the queue; `Duplicate` while it has one; `NotSupported` where its holder writes its entries; `NoMemory`; `OutOfRange` for
+    /// less than a page.
     pub fn ring_open<M: Memory + Clone>(
         &self,
         claim: &Claim,
@@ -80,7 +81,11 @@ impl<P: Platform> DeviceManager<P> {
     ) -> Result<Ring<M>, Refusal> {
         let end = KernelEnd::new(page).map_err(|_| Refusal::OutOfRange)?;
         let mut turn = self.turn(claim)?;
-        let id = turn.function.record.open_ring(claim, queue)?;
+        let record = &mut turn.function.record;
+        if record.queue_info(claim, queue)?.direct {
+            return Err(Refusal::NotSupported);
+        }
+        let id = record.open_ring(claim, queue)?;
         Ok(Ring {
             end,
             id,

@@ -24,7 +24,7 @@ use units::Bdf;
 use crate::acpi::Machine;
 use crate::devices::Reached;
 use crate::iommu_direct::{self, Confined, Tables, Terms};
-use crate::peers::{Peers, concealing};
+use crate::peers::{Peers, concealing, counted};
 
 mod firmware;
 mod reserved;
@@ -439,7 +439,8 @@ impl Kept {
             reserved: self.record.reserved(function, &self.bridges),
             neighbours: {
                 let held = self.held_peers_of(function);
-                let peers = held.map(|(other, holder)| (holder, self.peers.trust(function, other)));
+                let trust = |other| self.peers.trust(function, other);
+                let peers = held.map(|(other, holder)| (counted(owner, holder), trust(other)));
                 Neighbours::of(owner, peers)
             },
         }

@@ -137,6 +137,14 @@ impl Peers {
     }
 }
 
+/// Who counts as the holder of another function, for somebody who asks.
+pub fn counted<O>(asker: O, holder: O) -> O {
+    match sabotage!(TRUST_ANY_HOLDER) {
+        true => asker,
+        false => holder,
+    }
+}
+
 /// The bridges below which a function's requests do not carry its own id: those from PCI Express to conventional PCI.
 pub fn concealing(config: &pci::Config, scanned: &pci::Scanned) -> Vec<BusNumbers> {
     let conceals = |numbers: &BusNumbers| {

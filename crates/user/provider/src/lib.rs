@@ -21,5 +21,5 @@ mod run;
 pub use absent::{Absent, refuse_all};
 pub use notice::{MAX_SOURCES, NO_SOURCE, Notice};
 pub use queue::{BATCH, COMPLETIONS, Done, Item, submit, take};
-pub use ring::{Kicked, QueueRing};
+pub use ring::{DiskQueue, Kicked, QueueRing};
 pub use run::{Runner, Work};

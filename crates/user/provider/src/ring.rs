@@ -15,6 +15,70 @@ pub struct Kicked {
     pub given: u16,
 }
 
+/// What commands of a disk go through.
+pub trait DiskQueue {
+    /// Makes a name for a buffer of the same device, which has so many bytes.
+    ///
+    /// # Errors
+    /// The kernel's; `Exhausted` where there are no more places.
+    fn bind(&mut self, buffer: &DmaBuffer, bytes: u32) -> Result<Binding, Refusal>;
+
+    /// Ends a name. Its buffer is freed next, and nothing of it is in flight.
+    fn unbind(&mut self, binding: Binding);
+
+    /// Looks how many commands there are places for.
+    ///
+    /// # Errors
+    /// `Corrupt` where memory that is shared is not what it was.
+    fn look_for_room(&mut self) -> Result<u32, Refusal>;
+
+    /// Writes a command, for the next kick.
+    ///
+    /// # Errors
+    /// `QueueFull`: a kick makes room. `Corrupt` as for [`Self::look_for_room`].
+    fn push(&mut self, command: &Command) -> Result<(), Refusal>;
+
+    /// Gives the device up to `submit` commands and takes up to `complete` completions.
+    ///
+    /// # Errors
+    /// The kernel's; `Corrupt` for a device that contradicts itself.
+    fn kick(&mut self, submit: u16, complete: u16) -> Result<Kicked, Refusal>;
+
+    /// Takes the oldest completion that a kick gave.
+    ///
+    /// # Errors
+    /// `Corrupt` as for [`Self::look_for_room`].
+    fn take(&mut self) -> Result<Option<Completion>, Refusal>;
+}
+
+impl DiskQueue for QueueRing {
+    fn bind(&mut self, buffer: &DmaBuffer, _: u32) -> Result<Binding, Refusal> {
+        Self::bind(self, buffer)
+    }
+
+    // The kernel does, when the buffer is freed.
+    fn unbind(&mut self, _: Binding) {}
+
+    fn look_for_room(&mut self) -> Result<u32, Refusal> {
+        Self::look_for_room(self)
+    }
+
+    #[inline]
+    fn push(&mut self, command: &Command) -> Result<(), Refusal> {
+        Self::push(self, command)
+    }
+
+    #[inline]
+    fn kick(&mut self, submit: u16, complete: u16) -> Result<Kicked, Refusal> {
+        Self::kick(self, submit, complete)
+    }
+
+    #[inline]
+    fn take(&mut self) -> Result<Option<Completion>, Refusal> {
+        Self::take(self)
+    }
+}
+
 /// A device queue and the page that is shared with the kernel for it.
 pub struct QueueRing {
     queue: DeviceQueue,

@@ -16,7 +16,8 @@ use sdk::{
     ProcessSpawner, Refusal, Timer, println,
 };
 use smoke_rig::direct::Direct;
-use smoke_rig::{POLLED, nvme};
+use smoke_rig::virtqueue::{Kind, Request, Virtqueue};
+use smoke_rig::{POLLED, nvme, virtio};
 
 use crate::mark::{mark, ticks};
 use crate::{REPETITIONS, measure};
@@ -55,10 +56,65 @@ pub fn domain(env: &Env) -> Result<(), Error> {
         .buffer;
     let wait = || timer.sleep(timer.now()?.ns + 5_000_000);
     let names = ["dma_submit_domain", "dma_submit_32_domain"];
-    by_ring(nvme.queues.into_iter().next(), &buffer, wait, names)?;
+    by_ring::<36, 37, 38, 39>(nvme.queues.into_iter().next(), (&buffer, 1), &wait, names)?;
     drop(nvme.device);
     crate::block::virtio(env, "blk_4k_qd1_virtio_domain")?;
-    by_hand(&registry, wait)
+    by_hand(&registry, &wait)?;
+    of_virtio(&registry, wait)
+}
+
+/// Reads of a virtio disk: by the queue's ring, and by requests that the program writes itself.
+fn of_virtio(
+    registry: &DeviceRegistry,
+    wait: impl Fn() -> Result<(), Refusal>,
+) -> Result<(), Error> {
+    const ENTRIES: u16 = 128;
+    let rig = virtio::Rig::new(registry.claim("virtio-blk", 1)?.device, 1, ENTRIES)?;
+    let buffer = rig.buffer(PAGE.into())?;
+    let queue = virtio::poll(&rig.device, 0, ENTRIES)?;
+    let names = ["dma_submit_virtio", "dma_submit_32_virtio"];
+    by_ring::<118, 119, 120, 121>(Some(queue), (&buffer, 0), &wait, names)?;
+    virtio::start(&rig.device, 1, ENTRIES)?;
+    let mut direct = Virtqueue::open(&rig.device, &rig.pool, POLLED, ENTRIES)?;
+    let read = Request {
+        kind: Kind::In,
+        sector: 0,
+        address: direct.address(&buffer)?,
+        length: PAGE,
+    };
+    let drain = |direct: &mut Virtqueue| -> Result<(), Refusal> {
+        let mut left = 32;
+        while left > 0 {
+            match direct.take() {
+                Some((_, status)) => {
+                    whole(status.into(), 0)?;
+                    left -= 1;
+                }
+                None => wait()?,
+            }
+        }
+        Ok(())
+    };
+    measure::<122, 123>("dma_direct_virtio", 640, |n| {
+        (0..n / 32).try_for_each(|_| {
+            for slot in 0..32 {
+                direct.push(slot, read);
+                direct.ring()?;
+            }
+            wait()?;
+            drain(&mut direct)
+        })
+    })?;
+    measure::<124, 125>("dma_direct_32_virtio", 640, |n| {
+        (0..n / 32).try_for_each(|_| {
+            for slot in 0..32 {
+                direct.push(slot, read);
+            }
+            direct.ring()?;
+            wait()?;
+            drain(&mut direct)
+        })
+    })
 }
 
 /// The same reads by commands that the program writes itself. A doorbell tells of commands and of completions; so at depth, one
@@ -243,19 +299,19 @@ fn commands(registry: &DeviceRegistry, timer: &Timer) -> Result<(), Error> {
         })
     })?;
     let names = ["dma_submit", "dma_submit_32"];
-    by_ring(nvme.queues.into_iter().next(), &buffer, wait, names)
+    by_ring::<36, 37, 38, 39>(nvme.queues.into_iter().next(), (&buffer, 1), wait, names)
 }
 
 /// The same reads through the queue's ring. A kick submits and completes; so at depth, one goes with each batch.
-fn by_ring(
+fn by_ring<const A: u32, const B: u32, const C: u32, const D: u32>(
     queue: Option<DeviceQueue>,
-    buffer: &DmaBuffer,
+    (buffer, unit): (&DmaBuffer, u16),
     wait: impl Fn() -> Result<(), Refusal>,
     [alone, batch]: [&str; 2],
 ) -> Result<(), Error> {
     let mut ring = QueueRing::open(queue.ok_or(Refusal::NotFound)?)?;
     let binding = ring.bind(buffer)?;
-    let command = |cookie| Command::bare(cookie, Opcode::Read, 1).with(binding, 0, PAGE);
+    let command = |cookie| Command::bare(cookie, Opcode::Read, unit).with(binding, 0, PAGE);
     let drain = |ring: &mut QueueRing, mut left: u32, most| -> Result<(), Refusal> {
         while left > 0 {
             let mut none = true;
@@ -270,7 +326,7 @@ fn by_ring(
         }
         Ok(())
     };
-    measure::<36, 37>(alone, 640, |n| {
+    measure::<A, B>(alone, 640, |n| {
         (0..n / 32).try_for_each(|_| {
             for cookie in 0..32 {
                 ring.push(&command(cookie))?;
@@ -280,7 +336,7 @@ fn by_ring(
             drain(&mut ring, 32, 1)
         })
     })?;
-    measure::<38, 39>(batch, 640, |n| {
+    measure::<C, D>(batch, 640, |n| {
         (0..n / 32).try_for_each(|_| {
             for cookie in 0..32 {
                 ring.push(&command(cookie))?;

@@ -39,14 +39,16 @@ const MAX_NAMESPACES: usize = 32;
 const ADMIN_KIND: u16 = 0;
 const IO_KIND: u16 = 1;
 
-/// Takes the device from whatever state it is in to a disk that answers.
+/// Takes the device from whatever state it is in to a disk that answers. `open` makes the disk's queue, which raises the source that it
+/// is given, and says how many commands it holds.
 ///
 /// # Errors
 /// The refusal of the step that failed; `NotSupported` where there is no namespace.
-pub fn bring_up(
+pub fn bring_up<Q>(
     device: &device::Client<Cap>,
     timer: &timer::Client<Cap>,
-) -> Result<(Disk<Nvm>, Admin), Refusal> {
+    open: impl FnOnce(&device::Client<Cap>, &dma_pool::Client<Cap>, u16) -> Result<(Q, u16), Refusal>,
+) -> Result<(Disk<Nvm, Q>, Admin), Refusal> {
     device.reset()?;
     let agreed = device.configure_nvme(ADMIN_DEPTH, 1, PAGE_SHIFT)?;
     device.enable()?;
@@ -58,7 +60,7 @@ pub fn bring_up(
         Ok(own) => (1, own),
         Err(_) => (0, Interface::from_object(admin_interrupt.object().share())),
     };
-    let (queue, depth) = io_queue(device, source)?;
+    let (queue, depth) = open(device, &pool, source)?;
     let mut admin = Admin::new(admin_queue, admin_interrupt, &pool)?;
     let (controller, units) = admin.identify(timer)?;
     let names = Names {
@@ -69,7 +71,7 @@ pub fn bring_up(
     };
     let disk = Disk {
         pool,
-        queue: QueueRing::open(queue)?,
+        queue,
         notice: Notice::Interrupts(ArrayVec::from_iter([interrupt])),
         depth,
         units,
@@ -86,15 +88,19 @@ fn armed(device: &device::Client<Cap>, source: u16) -> Result<interrupt::Client<
     Ok(interrupt)
 }
 
-/// The I/O queue, as deep as the controller allows.
-fn io_queue(
+/// The I/O queue of the broker's, as deep as the controller allows.
+///
+/// # Errors
+/// As `Device.queue`, and those of its ring.
+pub fn brokered(
     device: &device::Client<Cap>,
+    _: &dma_pool::Client<Cap>,
     source: u16,
-) -> Result<(device_queue::Client<Cap>, u16), Refusal> {
+) -> Result<(QueueRing, u16), Refusal> {
     let mut depth = DEPTH;
     loop {
         match device.queue(IO_KIND, 1, depth, source) {
-            Ok(results) => return Ok((results.queue, depth)),
+            Ok(results) => return Ok((QueueRing::open(results.queue)?, depth)),
             Err(Refusal::OutOfRange) if depth > 1 => depth /= 2,
             Err(refusal) => return Err(refusal),
         }

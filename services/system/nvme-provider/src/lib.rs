@@ -9,7 +9,7 @@
 extern crate std;
 
 use nvme_format::identify::{Controller, Namespace};
-use nvme_format::{MAX_TRANSFER_BYTES, Status};
+use nvme_format::{MAX_TRANSFER_BYTES, PAGE_BYTES, Status};
 use provider_core::block::{Commands, Geometry};
 
 /// The longest requests to make zeros, which a device may do by writing them, and to discard: others wait behind them.
@@ -57,9 +57,82 @@ pub fn geometry(controller: &Controller, namespace: &Namespace) -> Geometry {
     }
 }
 
+/// Entries of the list of one command in direct mode: pages after its first, so at least 1 MiB.
+pub const LIST_ENTRIES: usize = 256;
+
+/// The most bytes of one command in direct mode, wherever in a page they begin.
+pub const LIST_MOST_BYTES: u32 = LIST_ENTRIES as u32 * PAGE_BYTES;
+
+/// What follows the first entry of a command's pages (NVMe 1.4, 4.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Prps {
+    /// The second field: 0, the second page, or where the list lies.
+    pub second: u64,
+    first_page: u64,
+    listed: u64,
+}
+
+impl Prps {
+    /// What is to stand in the list.
+    pub fn entries(self) -> impl Iterator<Item = u64> {
+        (1..=self.listed).map(move |page| self.first_page + page * u64::from(PAGE_BYTES))
+    }
+}
+
+/// The pages of `length` bytes at `at`, all of which follow one another; `list` is where a list may lie. `None` for what no
+/// command takes, or more pages than a list has room for.
+pub fn prps(at: u64, length: u32, list: u64) -> Option<Prps> {
+    let page = u64::from(PAGE_BYTES);
+    if length == 0 || !at.is_multiple_of(4) {
+        return None;
+    }
+    let in_first = page - at % page;
+    let after = u64::from(length).saturating_sub(in_first).div_ceil(page);
+    let first_page = at - at % page;
+    let (second, listed) = match after {
+        0 => (0, 0),
+        1 => (first_page + page, 0),
+        more if more <= LIST_ENTRIES as u64 => (list, more),
+        _ => return None,
+    };
+    Some(Prps {
+        second,
+        first_page,
+        listed,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn a_command_names_each_page_that_it_touches_and_no_other() {
+        const LIST: u64 = 0xdead_0000;
+        for at in [0x10_0000u64, 0x10_0004, 0x10_0e00, 0x10_0ffc] {
+            for length in [4u32, 512, 4096, 4097, 8192, 8193, 0x8000, LIST_MOST_BYTES] {
+                let found = prps(at, length, LIST).unwrap();
+                let listed: Vec<u64> = found.entries().collect();
+                let mut named = std::vec![at & !0xfff];
+                match (found.second, listed.len()) {
+                    (0, 0) => {}
+                    (LIST, more) => {
+                        assert!(more > 1);
+                        named.extend(&listed);
+                    }
+                    (second, 0) => named.push(second),
+                    other => panic!("{other:?}"),
+                }
+                let last = (at + u64::from(length) - 1) >> 12;
+                let touched: Vec<u64> = (at >> 12..=last).map(|page| page << 12).collect();
+                assert_eq!(named, touched, "{at:#x} {length}");
+            }
+        }
+        assert_eq!(prps(0x1000, 0, LIST), None);
+        assert_eq!(prps(0x1002, 512, LIST), None);
+        assert_eq!(prps(0x1000, LIST_MOST_BYTES + 4097, LIST), None);
+    }
 
     #[test]
     fn commands_are_the_namespaces() {

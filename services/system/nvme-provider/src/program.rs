@@ -3,12 +3,13 @@
 use core::sync::atomic::{AtomicU16, Ordering};
 
 use nvme_format::Status;
-use nvme_provider::Nvm;
+use nvme_provider::{LIST_MOST_BYTES, Nvm};
 use provider::block::{self, Disk};
-use provider::refuse_all;
-use sdk::{Device, Endpoint, Env, Error, Refusal, Timer, error, fact, info};
+use provider::{DiskQueue, refuse_all};
+use sdk::{Device, DmaPool, Endpoint, Env, Error, Refusal, Timer, error, fact, info, warn};
 
-use crate::disk;
+use crate::direct::{self, Direct};
+use crate::disk::{self, Admin};
 
 /// Brings the disk up and serves it until the device or the endpoint is taken away.
 pub fn main(env: &Env) -> Result<(), Error> {
@@ -19,28 +20,69 @@ pub fn main(env: &Env) -> Result<(), Error> {
         fact!("nvme.absent", refusal = Refusal::NoDevice.name());
         return refuse_all(&endpoint, Refusal::NoDevice);
     };
-    match disk::bring_up(&device, &timer) {
-        // The administration queue's interrupt may be the I/O queue's as well, so both live as long as the disk.
-        Ok((mut disk, _admin)) => {
-            if read_only {
-                disk.protect();
+    let about = About {
+        endpoint: &endpoint,
+        timer: &timer,
+        read_only,
+    };
+    if env.arguments().any(|argument| argument == "direct") {
+        let open = |device: &Device, pool: &DmaPool, source| {
+            Ok((Direct::open(device, pool, source)?, direct::DEPTH))
+        };
+        match disk::bring_up(&device, &timer, open) {
+            // Nothing confines the controller; the kernel has said what is missing.
+            Err(Refusal::NotSupported) => warn!("no direct queue: the broker writes the commands"),
+            Ok((mut disk, admin)) => {
+                for (nvm, geometry) in disk.units.iter_mut().flat_map(|unit| &mut unit.shape) {
+                    let most = LIST_MOST_BYTES >> geometry.block_shift;
+                    geometry.command_blocks = geometry.command_blocks.min(most);
+                    disk.queue.learn(nvm.nsid, geometry.block_shift.into());
+                }
+                fact!("nvme.direct", depth = disk.depth);
+                return about.serve(Ok((disk, admin)));
             }
-            announce(&disk);
-            block::serve(&endpoint, &timer, disk, report)
+            Err(refusal) => return about.serve::<Direct>(Err(refusal)),
         }
-        // Another try would end the same way, so this is not for the supervisor to repeat.
-        Err(refusal @ (Refusal::NotSupported | Refusal::Quarantined | Refusal::NoDevice)) => {
-            fact!("nvme.unusable", refusal = refusal.name());
-            refuse_all(&endpoint, refusal)
-        }
-        Err(refusal) => {
-            fact!("nvme.failed", refusal = refusal.name());
-            Err(refusal.into())
+    }
+    about.serve(disk::bring_up(&device, &timer, disk::brokered))
+}
+
+/// Whom a disk is served to, and how.
+struct About<'a> {
+    endpoint: &'a Endpoint,
+    timer: &'a Timer,
+    read_only: bool,
+}
+
+impl About<'_> {
+    /// Serves a disk, or says why there is none.
+    fn serve<Q: DiskQueue>(
+        &self,
+        disk: Result<(Disk<Nvm, Q>, Admin), Refusal>,
+    ) -> Result<(), Error> {
+        match disk {
+            // The administration queue's interrupt may be the I/O queue's as well, so both live as long as the disk.
+            Ok((mut disk, _admin)) => {
+                if self.read_only {
+                    disk.protect();
+                }
+                announce(&disk);
+                block::serve(self.endpoint, self.timer, disk, report)
+            }
+            // Another try would end the same way, so this is not for the supervisor to repeat.
+            Err(refusal @ (Refusal::NotSupported | Refusal::Quarantined | Refusal::NoDevice)) => {
+                fact!("nvme.unusable", refusal = refusal.name());
+                refuse_all(self.endpoint, refusal)
+            }
+            Err(refusal) => {
+                fact!("nvme.failed", refusal = refusal.name());
+                Err(refusal.into())
+            }
         }
     }
 }
 
-fn announce(disk: &Disk<Nvm>) {
+fn announce<Q>(disk: &Disk<Nvm, Q>) {
     let mut first = true;
     for unit in &disk.units {
         let (number, blocks, block_bytes) = (unit.number, unit.blocks, unit.block_bytes);

@@ -24,6 +24,8 @@ const SWITCH: &[&str] = &[
     "-device", "edu,bus=left",
     "-device", "edu,bus=right",
 ];
+/// Trusted to one holder is not to two.
+const OTHER: &str = "@peers.other code=1 second=notSupported";
 const ONE: &str = "@peers.claimed first=ok second=notSupported";
 
 inventory::submit! {
@@ -58,7 +60,7 @@ inventory::submit! {
 inventory::submit! {
     Smoke {
         name: "iommu-trusted",
-        question: "Are both of two cards that can reach each other given to one holder, in a domain each, where the manifest trusts their group?",
+        question: "Are both of two cards that can reach each other given to one holder, in a domain each, and to nobody else meanwhile, where the manifest trusts their group?",
         rows: &["IO-25"],
         manifest: "smoke/card-trusted",
         extra: SWITCH,
@@ -66,12 +68,22 @@ inventory::submit! {
             "@iommu.group name=\"below-0000:01:00.0\" functions=2 trusted=true",
             REMAPPED,
             "@iommu.function posture=remapped reason=own-domain group=\"below-0000:01:00.0\"",
+            OF_SWITCH,
+            OTHER,
             "@peers.claimed first=ok second=ok",
             "@peers.after second=ok",
         ],
-        forbidden: &["@kernel.panic", "@device.quarantined", REFUSED],
+        forbidden: &["@kernel.panic", "@device.quarantined"],
         sorted: true,
         ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::TRUST_ANY_HOLDER,
+        smoke: "iommu-trusted",
+        breaks: Break::Missing(OTHER),
     }
 }
 

@@ -5,7 +5,7 @@ use sabotage::points;
 use crate::smoke::case::{Smoke, SmokeDisk, Step};
 use crate::smoke::cases::iommu_remapping::{ENDED, REMAPPED};
 use crate::smoke::cases::nvme_hostile::raw;
-use crate::smoke::cases::virtio_blk::check;
+use crate::smoke::cases::virtio_blk::{DISK, STEPS as STEPS_OF_DRIVER, check};
 use crate::smoke::sabotage::{Break, Sabotage};
 
 const DISKS: &[SmokeDisk] = &[
@@ -110,5 +110,49 @@ inventory::submit! {
         point: points::LET_COMMANDS_BE_WRITTEN,
         smoke: "nvme-direct",
         breaks: Break::Missing(COMMANDS_KEPT),
+    }
+}
+
+/// What a disk gives and takes whose driver writes the commands itself.
+const MOVED: &[&str] = &[
+    REMAPPED,
+    DIRECT,
+    "@nvme.direct depth=63",
+    "@disk.found long=true",
+    "@disk.written long=true short=true next_unharmed=true",
+];
+
+inventory::submit! {
+    Smoke {
+        name: "nvme-direct-driver",
+        question: "Does the NVMe driver move the same bytes where it writes the commands itself, as the manifest asks?",
+        rows: &["DA-66", "NV-07"],
+        manifest: "smoke/nvme-direct-driver",
+        disks: &[DISK],
+        extra: &["-device", "intel-iommu,aw-bits=39"],
+        steps: STEPS_OF_DRIVER,
+        required: MOVED,
+        forbidden: FORBIDDEN,
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "nvme-direct-bounce",
+        question: "Does the NVMe driver that would write the commands itself leave that to the broker where nothing confines its disk?",
+        rows: &["DA-66", "NV-02"],
+        manifest: "smoke/nvme-direct-driver",
+        disks: &[DISK],
+        steps: STEPS_OF_DRIVER,
+        required: &[
+            "@dma.direct chosen=bounce reason=no-verified-iommu policy=direct",
+            "@disk.found long=true",
+            "@disk.written long=true short=true next_unharmed=true",
+        ],
+        forbidden: &["@kernel.panic", "@device.quarantined", "@nvme.direct"],
+        sorted: true,
+        ..Smoke::DEFAULT
     }
 }

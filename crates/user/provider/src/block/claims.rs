@@ -37,7 +37,7 @@ struct Waiting {
     late: Late<block_session::call::Claim>,
 }
 
-impl<C: Commands> Provider<'_, C> {
+impl<C: Commands, Q> Provider<'_, C, Q> {
     /// A session is gone for good: what waited for its blocks may have them.
     pub(super) fn claim_again(&mut self) {
         for waiting in core::mem::take(&mut self.claims.0) {

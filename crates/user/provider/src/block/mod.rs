@@ -21,7 +21,7 @@ use sdk::{
 
 use crate::notice::Notice;
 use crate::pool::allocate;
-use crate::ring::{BATCH, QueueRing};
+use crate::ring::{BATCH, DiskQueue, QueueRing};
 use crate::run::{Runner, Work};
 use claims::{Claims, READ, UNIT, is_device, is_reader};
 use token::Token;
@@ -65,11 +65,11 @@ pub struct Unit<C> {
 
 /// A disk that is up; `C` knows what its commands look like.
 #[derive(Debug)]
-pub struct Disk<C> {
+pub struct Disk<C, Q = QueueRing> {
     /// Where windows come from.
     pub pool: DmaPool,
     /// The queue that its commands go through.
-    pub queue: QueueRing,
+    pub queue: Q,
     /// How completions are noticed.
     pub notice: Notice,
     /// Commands that the queue holds.
@@ -82,7 +82,7 @@ pub struct Disk<C> {
     pub layout: sdk::Layout,
 }
 
-impl<C> Disk<C> {
+impl<C, Q> Disk<C, Q> {
     /// Has nothing be written, whatever the device allows.
     pub fn protect(&mut self) {
         for (_, geometry) in self.units.iter_mut().flat_map(|unit| &mut unit.shape) {
@@ -96,10 +96,10 @@ impl<C> Disk<C> {
 ///
 /// # Errors
 /// Always: what ended it.
-pub fn serve<C: Commands>(
+pub fn serve<C: Commands, Q: DiskQueue>(
     endpoint: &Endpoint,
     timer: &Timer,
-    disk: Disk<C>,
+    disk: Disk<C, Q>,
     report: fn(u16),
 ) -> Result<(), Error> {
     let Disk {
@@ -167,10 +167,10 @@ struct Own {
 }
 
 /// The disk and everybody who uses it.
-struct Provider<'e, C: Commands> {
+struct Provider<'e, C: Commands, Q> {
     endpoint: &'e Endpoint,
     pool: DmaPool,
-    queue: QueueRing,
+    queue: Q,
     units: Vec<Known>,
     names: Names,
     layout: sdk::Layout,
@@ -184,7 +184,7 @@ struct Provider<'e, C: Commands> {
     report: fn(u16),
 }
 
-impl<C: Commands> Work for Provider<'_, C> {
+impl<C: Commands, Q: DiskQueue> Work for Provider<'_, C, Q> {
     fn submit(&mut self) -> Result<(), Refusal> {
         loop {
             let room = self.queue.look_for_room()?;
@@ -224,7 +224,7 @@ impl<C: Commands> Work for Provider<'_, C> {
     }
 }
 
-impl<C: Commands> Provider<'_, C> {
+impl<C: Commands, Q: DiskQueue> Provider<'_, C, Q> {
     /// Gives the device what is in the ring, and answers what it has completed: so many commands.
     fn kick(&mut self) -> Result<u16, Refusal> {
         let given = self.queue.kick(BATCH, BATCH)?.given;
@@ -247,9 +247,15 @@ impl<C: Commands> Provider<'_, C> {
         }
         finished.token.answer(finished.result);
         if let Some(own) = self.sessions.ended(finished.session) {
-            free(&own.buffer);
-            self.claim_again();
+            self.let_go(&own);
         }
+    }
+
+    /// Gives back what a session had: nothing of it is in flight.
+    fn let_go(&mut self, own: &Own) {
+        self.queue.unbind(own.binding);
+        free(&own.buffer);
+        self.claim_again();
     }
 
     /// Checks a request and puts it into the engine.
@@ -365,7 +371,7 @@ impl<C: Commands> Provider<'_, C> {
                 return Err(refusal);
             }
         };
-        let binding = match self.queue.bind(&buffer) {
+        let binding = match self.queue.bind(&buffer, bytes) {
             Ok(binding) => binding,
             Err(refusal) => {
                 free(&buffer);
@@ -381,6 +387,7 @@ impl<C: Commands> Provider<'_, C> {
         let cookie = match self.sessions.open(own, bytes) {
             Ok(cookie) => cookie,
             Err(own) => {
+                self.queue.unbind(own.binding);
                 free(&own.buffer);
                 return Err(Refusal::OverBudget);
             }
@@ -407,7 +414,7 @@ fn free(buffer: &DmaBuffer) {
     let _ = buffer.free();
 }
 
-impl<C: Commands> Service for Provider<'_, C> {
+impl<C: Commands, Q: DiskQueue> Service for Provider<'_, C, Q> {
     fn call(&mut self, received: Received<'_>, call: Call<'_>) -> Answered {
         let cookie = call.cookie();
         if is_device(cookie) {
@@ -419,13 +426,12 @@ impl<C: Commands> Service for Provider<'_, C> {
 
     fn dropped(&mut self, cookie: u64) {
         if let Some(own) = self.sessions.close(cookie) {
-            free(&own.buffer);
-            self.claim_again();
+            self.let_go(&own);
         }
     }
 }
 
-impl<'c, C: Commands> block_device::Server<Call<'c>> for Provider<'_, C> {
+impl<'c, C: Commands, Q: DiskQueue> block_device::Server<Call<'c>> for Provider<'_, C, Q> {
     fn info(&mut self, reply: Reply<Call<'c>, block_device::call::Info>) -> Answered {
         let place = self.place(reply.cookie());
         let info = place.and_then(|place| {
@@ -501,7 +507,7 @@ impl<'c, C: Commands> block_device::Server<Call<'c>> for Provider<'_, C> {
     }
 }
 
-impl<'c, C: Commands> block_session::Server<Call<'c>> for Provider<'_, C> {
+impl<'c, C: Commands, Q: DiskQueue> block_session::Server<Call<'c>> for Provider<'_, C, Q> {
     fn read(
         &mut self,
         reply: Reply<Call<'c>, block_session::call::Read>,
