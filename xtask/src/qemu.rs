@@ -53,6 +53,9 @@ pub enum Feature {
     X2apic,
     /// Devices in another process, over a socket: from 10.1 on.
     VfioUser,
+    /// An AMD-Vi unit that refuses without a word: one that tells of each piece of a transfer, as from 11 on, has a claim ended
+    /// by the first one.
+    SilentAmd,
     /// curl, with which the guest's page is asked.
     Curl,
     /// A browser, which shows the guest's page.
@@ -62,7 +65,7 @@ pub enum Feature {
 impl Feature {
     /// Whether another QEMU could offer it.
     pub fn is_emulated(self) -> bool {
-        matches!(self, Self::X2apic | Self::VfioUser)
+        matches!(self, Self::X2apic | Self::VfioUser | Self::SilentAmd)
     }
 
     /// What a person is told.
@@ -70,6 +73,7 @@ impl Feature {
         match self {
             Self::X2apic => "x2APIC",
             Self::VfioUser => "devices in another process (vfio-user-pci)",
+            Self::SilentAmd => "an AMD-Vi unit without a log, as before version 11",
             Self::Curl => "curl",
             Self::Browser => "a browser (chromium-headless-shell)",
         }
@@ -81,6 +85,10 @@ impl Feature {
             // The CPU does not start without it.
             Self::X2apic => starts(accel, "max,+x2apic,enforce"),
             Self::VfioUser => offers_device("vfio-user-pci"),
+            Self::SilentAmd => !matches!(
+                version().ok().and_then(|line| parse_version(&line)),
+                Some((11.., _))
+            ),
             Self::Curl => Command::new("curl").arg("--version").output().is_ok(),
             Self::Browser => save_lab::companion::browser().is_some(),
         }

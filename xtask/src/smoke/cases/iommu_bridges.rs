@@ -2,6 +2,7 @@
 
 use sabotage::points;
 
+use crate::qemu::Feature;
 use crate::smoke::case::Smoke;
 use crate::smoke::cases::iommu_remapping::REMAPPED;
 use crate::smoke::sabotage::{Break, Sabotage};
@@ -107,6 +108,32 @@ inventory::submit! {
             "@peers.after second=ok",
         ],
         forbidden: &["@kernel.panic", "@device.quarantined", REFUSED],
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-amd-port",
+        question: "Does a card behind a root port move bytes through its domain of an AMD-Vi unit?",
+        rows: &["IO-22", "IO-25"],
+        manifest: "smoke/irq-msi",
+        memory_mib: 512,
+        needs: Some(Feature::VfioUser),
+        extra: &[
+            "-device", "{amd-iommu}",
+            "-device", "pcie-root-port,id=behind,chassis=1,slot=1",
+            "-device", "edu,bus=behind",
+        ],
+        required: &[
+            REMAPPED,
+            "@msi.dma opcode=1 causes=256 completed=1",
+            "@msi.dma opcode=2 causes=256 completed=1",
+            "@msi.copied same=true",
+            "@msi.done",
+        ],
+        forbidden: &["@kernel.panic", "@device.quarantined", "@iommu.fault", REFUSED],
         sorted: true,
         ..Smoke::DEFAULT
     }

@@ -2,6 +2,7 @@
 
 use sabotage::points;
 
+use crate::qemu::Feature;
 use crate::smoke::case::{Smoke, SmokeDisk, Step};
 use crate::smoke::cases::iommu_remapping::{ENDED, REMAPPED};
 use crate::smoke::cases::nvme_hostile::raw;
@@ -83,6 +84,7 @@ inventory::submit! {
         question: "Does a provider that writes its own commands below an AMD-Vi unit reach what it was given, and nothing else?",
         rows: &["DA-66", "IO-22"],
         manifest: "smoke/nvme-direct",
+        needs: Some(Feature::SilentAmd),
         disks: DISKS,
         extra: &["-device", "{amd-iommu}"],
         steps: STEPS,
@@ -130,6 +132,22 @@ inventory::submit! {
         manifest: "smoke/nvme-direct-driver",
         disks: &[DISK],
         extra: &["-device", "intel-iommu,aw-bits=39"],
+        steps: STEPS_OF_DRIVER,
+        required: MOVED,
+        forbidden: FORBIDDEN,
+        sorted: true,
+        ..Smoke::DEFAULT
+    }
+}
+
+inventory::submit! {
+    Smoke {
+        name: "iommu-amd-direct-driver",
+        question: "Does the NVMe driver move the same bytes where it writes the commands itself below an AMD-Vi unit?",
+        rows: &["DA-66", "IO-22"],
+        manifest: "smoke/nvme-direct-driver",
+        disks: &[DISK],
+        extra: &["-device", "{amd-iommu}"],
         steps: STEPS_OF_DRIVER,
         required: MOVED,
         forbidden: FORBIDDEN,
