@@ -64,6 +64,11 @@ pub const HOLD_START: &str = "hold_start";
 /// No limit.
 const NONE: [f64; 2] = [0.0, 0.0];
 
+/// A figure about devices in a domain.
+const fn in_domain(name: &'static str, what: &'static str) -> Row {
+    row(name, Group::Domain, what, NONE)
+}
+
 /// All of them, in the order of the table.
 pub const ROWS: [Row; 93] = [
     // Linux: 1.521 G from reset to its first program; a tenth and three hundredths of that.
@@ -262,54 +267,29 @@ pub const ROWS: [Row; 93] = [
         "claim a device below a VT-d unit with a domain of its own, and give it back",
         NONE,
     ),
-    row(
-        "dma_submit_domain",
-        Group::Domain,
-        "`dma_submit` in a domain",
-        NONE,
-    ),
-    row(
-        "dma_submit_32_domain",
-        Group::Domain,
-        "`dma_submit_32` in a domain",
-        NONE,
-    ),
+    in_domain("dma_submit_domain", "`dma_submit` in a domain"),
+    in_domain("dma_submit_32_domain", "`dma_submit_32` in a domain"),
     row(
         "dma_direct",
         Group::Domain,
         "the same read by a command that the program writes itself, a doorbell for either",
         NONE,
     ),
-    row(
-        "dma_direct_32",
-        Group::Domain,
-        "the same, 32 in a batch",
-        NONE,
-    ),
+    in_domain("dma_direct_32", "the same, 32 in a batch"),
     row(
         "dma_submit_virtio",
         Group::Domain,
         "submit and complete a read of 4 KiB of a virtio disk by the queue's ring, a kick for either",
         NONE,
     ),
-    row(
-        "dma_submit_32_virtio",
-        Group::Domain,
-        "the same, 32 in a batch",
-        NONE,
-    ),
+    in_domain("dma_submit_32_virtio", "the same, 32 in a batch"),
     row(
         "dma_direct_virtio",
         Group::Domain,
         "the same read by a request that the program writes itself, a doorbell for each",
         NONE,
     ),
-    row(
-        "dma_direct_32_virtio",
-        Group::Domain,
-        "the same, 32 in a batch",
-        NONE,
-    ),
+    in_domain("dma_direct_32_virtio", "the same, 32 in a batch"),
     row(
         "blk_4k_qd1_virtio_domain",
         Group::Domain,
