@@ -84,8 +84,7 @@ impl Virtqueue {
         let opened = device.direct(KIND, 0, entries, source, given, used)?;
         let layout = ring::Layout::new(entries).ok_or(Refusal::BadArgument)?;
         let words = usize::from(entries) / 4 + 1;
-        let mut available = Vec::new();
-        available.resize(words, 0);
+        let mut available = sdk::alloc::vec![0; words];
         // Nothing is raised.
         if let Some(first) = available.first_mut() {
             *first = u64::from(ring::NO_INTERRUPT);

@@ -69,7 +69,6 @@ inventory::submit! {
             "@iommu.group name=\"below-0000:01:00.0\" functions=2 trusted=true",
             REMAPPED,
             "@iommu.function posture=remapped reason=own-domain group=\"below-0000:01:00.0\"",
-            OF_SWITCH,
             OTHER,
             "@peers.claimed first=ok second=ok",
             "@peers.after second=ok",

@@ -1,12 +1,9 @@
 //! A provider that writes the rings of a virtio queue itself, below a remapping unit.
 
-use sabotage::points;
-
 use crate::smoke::case::{Smoke, SmokeDisk, Step};
 use crate::smoke::cases::iommu_remapping::{ENDED, REMAPPED};
 use crate::smoke::cases::nvme_direct::{BYSTANDER, DIRECT, FORBIDDEN, FOUND, WRITTEN};
 use crate::smoke::cases::virtio_blk::{DISK, check};
-use crate::smoke::sabotage::{Break, Sabotage};
 
 const DISKS: &[SmokeDisk] = &[
     DISK,
@@ -44,13 +41,5 @@ inventory::submit! {
         forbidden: FORBIDDEN,
         sorted: true,
         ..Smoke::DEFAULT
-    }
-}
-
-inventory::submit! {
-    Sabotage {
-        point: points::SHARE_DOMAIN,
-        smoke: "virtio-direct",
-        breaks: Break::Missing(BYSTANDER),
     }
 }
