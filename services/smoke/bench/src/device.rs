@@ -59,7 +59,7 @@ pub fn domain(env: &Env) -> Result<(), Error> {
     by_ring::<36, 37, 38, 39>(nvme.queues.into_iter().next(), (&buffer, 1), &wait, names)?;
     drop(nvme.device);
     crate::block::virtio(env, "blk_4k_qd1_virtio_domain")?;
-    by_hand(&registry, &wait)?;
+    by_hand(&registry, wait)?;
     of_virtio(&registry, wait)
 }
 
