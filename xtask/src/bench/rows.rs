@@ -231,11 +231,9 @@ pub const ROWS: [Row; 93] = [
         "allocate a DMA buffer of 4 KiB, wipe and free it",
         NONE,
     ),
-    row(
+    in_domain(
         "buffer_4k_domain",
-        Group::Domain,
         "the same below a VT-d unit: mapped into the domain, unmapped, flushed and waited for besides",
-        NONE,
     ),
     row(
         "buffer_64_pages",
@@ -243,12 +241,7 @@ pub const ROWS: [Row; 93] = [
         "allocate a DMA buffer of 64 single pages, wipe and free it",
         NONE,
     ),
-    row(
-        "buffer_64_pages_domain",
-        Group::Domain,
-        "the same below a VT-d unit",
-        NONE,
-    ),
+    in_domain("buffer_64_pages_domain", "the same below a VT-d unit"),
     row(
         "iommu_map_4k",
         Group::Domain,

@@ -440,8 +440,10 @@ impl Kept {
             neighbours: {
                 let held = self.held_peers_of(function);
                 let trust = |other| self.peers.trust(function, other);
-                let peers = held.map(|(other, holder)| (counted(owner, holder), trust(other)));
-                Neighbours::of(owner, peers)
+                Neighbours::of(
+                    owner,
+                    held.map(|(other, by)| (counted(owner, by), trust(other))),
+                )
             },
         }
     }
