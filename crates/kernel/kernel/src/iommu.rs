@@ -12,9 +12,9 @@ use driver_core::{Addressing, DmaPath};
 use frames::Grow;
 use iommu::{ApicIds, Domain, Fault, Hush, NotOn, Status, Tells, Unit, Units};
 use iommu_format::{
-    Activation, Backend, Cover, Coverage, Decision, Discovery, Group, MAX_UNITS, Neighbours, Path,
-    Plan, Policy, Posture, Prerequisite, Probe, Record, RefusedReason, Requester, Situation,
-    UnitState, decide, plan,
+    Activation, Backend, Cover, Coverage, Decision, Discovery, Group, MAX_UNITS, Path, Plan,
+    Policy, Posture, Prerequisite, Probe, Record, RefusedReason, Requester, Situation, UnitState,
+    decide, plan,
 };
 use pci_format::BusNumbers;
 use sabotage::sabotage;
@@ -24,7 +24,7 @@ use units::Bdf;
 use crate::acpi::Machine;
 use crate::devices::Reached;
 use crate::iommu_direct::{self, Confined, Tables, Terms};
-use crate::peers::{Peers, concealing, counted};
+use crate::peers::{Peers, concealing};
 
 mod firmware;
 mod reserved;
@@ -437,14 +437,9 @@ impl Kept {
                 false => self.record.requester(function),
             },
             reserved: self.record.reserved(function, &self.bridges),
-            neighbours: {
-                let held = self.held_peers_of(function);
-                let trust = |other| self.peers.trust(function, other);
-                Neighbours::of(
-                    owner,
-                    held.map(|(other, by)| (counted(owner, by), trust(other))),
-                )
-            },
+            neighbours: self
+                .peers
+                .neighbours(function, owner, self.held_peers_of(function)),
         }
     }
 }

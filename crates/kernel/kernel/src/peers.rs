@@ -6,7 +6,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use iommu_format::{Around, Device, Group, Port, PortKind, Record, Trust, around};
+use iommu_format::{Around, Device, Group, Neighbours, Port, PortKind, Record, Trust, around};
 use pci_format::{
     BusNumbers, HeaderKind, SEPARATES, SEPARATES_FUNCTIONS, cap_id, read_capabilities,
     read_extended, read_pcie, separate,
@@ -84,7 +84,7 @@ impl Peers {
     }
 
     /// Whether every group in which two functions meet is trusted.
-    pub fn trust(&self, one: Bdf, other: Bdf) -> Trust {
+    fn trust(&self, one: Bdf, other: Bdf) -> Trust {
         let reaches = |from: Bdf, to| self.around(from).reaches(from, to);
         let ways = [(one, other), (other, one)];
         let mut meeting = ways.into_iter().filter(|(from, to)| reaches(*from, *to));
@@ -96,6 +96,23 @@ impl Peers {
             true => Trust::Trusted,
             false => Trust::None,
         }
+    }
+
+    /// What stands against a function that `asker` asks for: those that are held and that it meets, with their holders.
+    pub fn neighbours<O: PartialEq + Copy>(
+        &self,
+        function: Bdf,
+        asker: O,
+        held: impl Iterator<Item = (Bdf, O)>,
+    ) -> Neighbours {
+        let met = held.map(|(other, holder)| {
+            let holder = match sabotage!(TRUST_ANY_HOLDER) {
+                true => asker,
+                false => holder,
+            };
+            (holder, self.trust(function, other))
+        });
+        Neighbours::of(asker, met)
     }
 
     fn is_trusted(&self, group: Group) -> bool {
@@ -134,14 +151,6 @@ impl Peers {
             false => Device::Separate,
         };
         around(function, device, &self.ports)
-    }
-}
-
-/// Who counts as the holder of another function, for somebody who asks.
-pub fn counted<O>(asker: O, holder: O) -> O {
-    match sabotage!(TRUST_ANY_HOLDER) {
-        true => asker,
-        false => holder,
     }
 }
 
