@@ -8,7 +8,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use device_ring::{Binding, Command, Completion, Memory, Opcode};
-use nvme_format::{COMMAND_BYTES, COMPLETION_BYTES, Command as Entry, Completion as Taken, io};
+use nvme_format::{
+    COMMAND_BYTES, COMPLETION_BYTES, Command as Entry, Completion as Taken, FUA, io,
+};
 use nvme_provider::{LIST_ENTRIES, prps};
 use provider::{DiskQueue, Kicked};
 use sdk::{
@@ -120,39 +122,49 @@ impl Direct {
         Ok(place.ok_or(Refusal::OutOfRange)?.at + u64::from(command.offset))
     }
 
+    /// How many blocks a command is about.
+    fn blocks(&self, command: &Command) -> Result<u32, Refusal> {
+        let mut known = self.shifts.iter();
+        let found = known.find(|(unit, _)| *unit == command.unit);
+        let (_, shift) = found.ok_or(Refusal::NotFound)?;
+        let blocks = command.length >> shift;
+        match blocks << shift == command.length && blocks > 0 {
+            true => Ok(blocks),
+            false => Err(Refusal::LengthMismatch),
+        }
+    }
+
     /// The command as the controller reads it, without its identifier.
     fn entry(&self, command: &Command, id: u16) -> Result<Entry, Refusal> {
         let nsid = command.unit.into();
-        let opcode = match Opcode::from_number(command.opcode) {
-            Some(Opcode::Flush) => {
-                return Ok(Entry {
-                    opcode: io::FLUSH,
-                    cid: id,
-                    nsid,
-                    ..Entry::default()
-                });
-            }
-            Some(Opcode::Read) => io::READ,
-            Some(Opcode::Write) => io::WRITE,
-            None => return Err(Refusal::BadArgument),
-        };
-        let mut known = self.shifts.iter();
-        let (_, shift) = known
-            .find(|(unit, _)| *unit == command.unit)
-            .ok_or(Refusal::NotFound)?;
-        let blocks = command.length >> shift;
-        if blocks << shift != command.length {
-            return Err(Refusal::LengthMismatch);
-        }
-        let entry = Entry::transfer(opcode, nsid, command.block, blocks);
-        let mut entry = entry.ok_or(Refusal::OutOfRange)?;
-        entry.cid = id;
+        let asked = Opcode::from_number(command.opcode).ok_or(Refusal::BadArgument)?;
         let list = self.lists_at + u64::from(id) * LIST_BYTES;
+        let first_word = usize::from(id) * LIST_ENTRIES;
+        let opcode = match asked {
+            Opcode::Flush => return Ok(Entry::flush(nsid)),
+            Opcode::Read => io::READ,
+            Opcode::Write | Opcode::WriteThrough => io::WRITE,
+            Opcode::Zero => io::WRITE_ZEROES,
+            Opcode::Discard => {
+                let range = Entry::range(command.block, self.blocks(command)?);
+                for (word, value) in range.into_iter().enumerate() {
+                    self.lists
+                        .store(first_word + word, value, Ordering::Relaxed);
+                }
+                return Ok(Entry::deallocate(nsid, list));
+            }
+        };
+        let entry = Entry::transfer(opcode, nsid, command.block, self.blocks(command)?);
+        let mut entry = entry.ok_or(Refusal::OutOfRange)?;
+        match asked {
+            Opcode::Zero => return Ok(entry),
+            Opcode::WriteThrough => entry.cdw[2] |= FUA,
+            _ => {}
+        }
         let at = self.data(command)?;
         let found = prps(at, command.length, list).ok_or(Refusal::OutOfRange)?;
         entry.prp1 = at;
         entry.prp2 = found.second;
-        let first_word = usize::from(id) * LIST_ENTRIES;
         for (word, page) in found.entries().enumerate() {
             self.lists.store(first_word + word, page, Ordering::Relaxed);
         }
@@ -208,7 +220,10 @@ impl DiskQueue for Direct {
 
     fn push(&mut self, command: &Command) -> Result<(), Refusal> {
         let id = self.free.last().copied().ok_or(Refusal::QueueFull)?;
-        let entry = self.entry(command, id)?;
+        let entry = Entry {
+            cid: id,
+            ..self.entry(command, id)?
+        };
         let flight = self.flights.get_mut(usize::from(id));
         *flight.ok_or(Refusal::Corrupt)? = Some(command.cookie);
         self.free.pop();
