@@ -49,7 +49,7 @@ inventory::submit! {
     Smoke {
         name: "nvme-direct",
         question: "Does a provider that writes its own commands reach with them what it was given, and nothing else?",
-        rows: &["DA-66", "NV-02", "NV-07"],
+        rows: &["DA-66", "NV-01", "NV-02", "NV-07"],
         manifest: "smoke/nvme-direct",
         disks: DISKS,
         extra: &["-device", "intel-iommu,aw-bits=39"],
@@ -82,7 +82,7 @@ inventory::submit! {
     Smoke {
         name: "iommu-amd-direct",
         question: "Does a provider that writes its own commands below an AMD-Vi unit reach what it was given, and nothing else?",
-        rows: &["DA-66", "IO-22"],
+        rows: &["DA-66", "NV-01", "IO-22"],
         manifest: "smoke/nvme-direct",
         needs: Some(Feature::SilentAmd),
         disks: DISKS,
