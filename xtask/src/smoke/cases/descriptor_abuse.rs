@@ -7,7 +7,7 @@ use crate::smoke::cases::PROGRAM;
 use crate::smoke::cases::nvme_hostile::raw;
 use crate::smoke::sabotage::{Break, Sabotage};
 
-const OPCODES: &str = r#"@abuse.opcodes admin="02 06 09 0a" io="00 01 02""#;
+const OPCODES: &str = r#"@abuse.opcodes admin="02 06 09 0a" io="00 01 02 08""#;
 const BITS: &str =
     "@abuse.bits of=read plain=ok identifiers_refused=24 addresses_refused=256 others_refused=110";
 const SELECTORS: &str = r#"@abuse.selectors set_features="06 08 09" get_features="01 02 04 05 06 07 08 09 0a 0b" log_pages="01 02 03 05" identify="00 01 02 03""#;
