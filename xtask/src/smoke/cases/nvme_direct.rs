@@ -124,19 +124,24 @@ const MOVED: &[&str] = &[
     "@disk.written long=true short=true next_unharmed=true",
 ];
 
+/// The driver that writes the commands itself, below whichever unit.
+const DRIVER: Smoke = Smoke {
+    manifest: "smoke/nvme-direct-driver",
+    disks: &[DISK],
+    steps: STEPS_OF_DRIVER,
+    required: MOVED,
+    forbidden: FORBIDDEN,
+    sorted: true,
+    ..Smoke::DEFAULT
+};
+
 inventory::submit! {
     Smoke {
         name: "nvme-direct-driver",
         question: "Does the NVMe driver move the same bytes where it writes the commands itself, as the manifest asks?",
         rows: &["DA-66", "NV-07"],
-        manifest: "smoke/nvme-direct-driver",
-        disks: &[DISK],
         extra: &["-device", "intel-iommu,aw-bits=39"],
-        steps: STEPS_OF_DRIVER,
-        required: MOVED,
-        forbidden: FORBIDDEN,
-        sorted: true,
-        ..Smoke::DEFAULT
+        ..DRIVER
     }
 }
 
@@ -145,14 +150,8 @@ inventory::submit! {
         name: "iommu-amd-direct-driver",
         question: "Does the NVMe driver move the same bytes where it writes the commands itself below an AMD-Vi unit?",
         rows: &["DA-66", "IO-22"],
-        manifest: "smoke/nvme-direct-driver",
-        disks: &[DISK],
         extra: &["-device", "{amd-iommu}"],
-        steps: STEPS_OF_DRIVER,
-        required: MOVED,
-        forbidden: FORBIDDEN,
-        sorted: true,
-        ..Smoke::DEFAULT
+        ..DRIVER
     }
 }
 
@@ -161,16 +160,12 @@ inventory::submit! {
         name: "nvme-direct-bounce",
         question: "Does the NVMe driver that would write the commands itself leave that to the broker where nothing confines its disk?",
         rows: &["DA-66", "NV-02"],
-        manifest: "smoke/nvme-direct-driver",
-        disks: &[DISK],
-        steps: STEPS_OF_DRIVER,
         required: &[
             "@dma.direct chosen=bounce reason=no-verified-iommu policy=direct",
             "@disk.found long=true",
             "@disk.written long=true short=true next_unharmed=true",
         ],
         forbidden: &["@kernel.panic", "@device.quarantined", "@nvme.direct"],
-        sorted: true,
-        ..Smoke::DEFAULT
+        ..DRIVER
     }
 }
