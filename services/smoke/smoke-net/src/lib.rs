@@ -6,7 +6,7 @@
 
 use sdk::alloc::string::{String, ToString};
 use sdk::net::network_manager::{AddressReader, Origin, Standing};
-use sdk::{NetworkManager, Refusal};
+use sdk::{NetworkManager, Refusal, TcpServer};
 
 /// Waits until there is an IPv4 address, and one of IPv6 beyond the link; gives the former.
 ///
@@ -33,6 +33,16 @@ pub fn wait_for_network(network: &NetworkManager) -> Result<[u8; 4], Refusal> {
         }
         network.watch(changes)?;
     }
+}
+
+/// Waits for another connection, by which whoever sent says that it has read everything back.
+///
+/// QEMU's network acknowledges what the host's reader has yet to take: a machine that ends on the acknowledgement cuts that off.
+///
+/// # Errors
+/// The stack's; `timedOut` where nobody came until `until_ns`.
+pub fn until_all_is_read(server: &mut TcpServer, until_ns: u64) -> Result<(), Refusal> {
+    server.accept(until_ns).map(drop)
 }
 
 /// How many packets came whose sum was wrong.

@@ -51,7 +51,16 @@ pub fn echo_bytes(peer: &mut Peer<'_>, count: usize) -> Result<()> {
     sending
         .join()
         .map_err(|_| anyhow::anyhow!("the sender panicked"))??;
-    ensure!(got == all, "{} bytes came back, not the same", got.len());
+    // Same or not, the guest may end now: it closes this, or cuts it off with the machine.
+    let mut knock = TcpStream::connect(("127.0.0.1", port))?;
+    knock.set_read_timeout(Some(PATIENCE))?;
+    let _ = knock.read(&mut [0]);
+    let differs = got.iter().zip(&all).position(|(got, sent)| got != sent);
+    ensure!(
+        got == all,
+        "{} of {count} bytes came back, the first that differs at {differs:?}",
+        got.len()
+    );
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use sdk::{
     TcpStream, Timer, VirtualMemory, fact,
 };
 use smoke::process_named;
-use smoke_net::{wait_for_network, wrong_sums};
+use smoke_net::{until_all_is_read, wait_for_network, wrong_sums};
 
 sdk::entry!(main);
 
@@ -63,6 +63,7 @@ fn main(env: &Env) -> Result<(), Error> {
     while !is_over(&stream)? && timer.now()?.ns < until {
         timer.sleep(timer.now()?.ns + PAUSE_NS)?;
     }
+    until_all_is_read(&mut server, until)?;
     let sessions = network.status(|status| status.sessions())?;
     let was_damaged = wrong_sums(&network)? > 0;
     fact!(

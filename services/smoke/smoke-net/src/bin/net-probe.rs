@@ -10,7 +10,7 @@ use sdk::{
     Env, Error, IcmpEcho, NetworkManager, Refusal, TcpConnectAuthority, TcpListenAuthority,
     TcpServer, TcpStream, Timer, VirtualMemory, fact,
 };
-use smoke_net::{byte_at, spelled, wait_for_network, wrong_sums};
+use smoke_net::{byte_at, spelled, until_all_is_read, wait_for_network, wrong_sums};
 use smoke_rig::outcome;
 
 sdk::entry!(main);
@@ -147,6 +147,7 @@ impl Probe {
             stream.write_all(buffer.get(..count).unwrap_or_default())?;
         }
         stream.shutdown()?;
+        until_all_is_read(&mut server, self.timer.now()?.ns + 120 * SECOND_NS)?;
         fact!("probe.served", bytes = bytes);
         Ok(())
     }
