@@ -322,7 +322,13 @@ pub enum MapDeviceError {
     NoMemory,
 }
 
+/// Pages that one entry maps a level above.
+const LARGE_PAGES: u64 = TWO_MIB / 4096;
+
 /// Maps device registers into the kernel, uncached, for good. Returns the address of byte `physical`.
+///
+/// A claim does it under the lock of its function, for as much as a BAR has: with large pages where there are such, and
+/// without going down from the root for each of the others.
 ///
 /// # Errors
 /// See [`MapDeviceError`].
@@ -335,13 +341,93 @@ pub fn map_device(physical: u64, bytes: u64) -> Result<*mut u8, MapDeviceError> 
     let pages = (end - first).div_ceil(4096);
     let _kernel = frames::paid_by_kernel();
     let mut next = NEXT_DEVICE.lock();
-    let base = *next;
-    for page in 0..pages {
-        let s =
-            walk_making(kernel_root(), base + page * 4096, 0, 0).ok_or(MapDeviceError::NoMemory)?;
-        s.set((first + page * 4096) | Access::Device.bits() | GLOBAL);
+    let base = place(*next, first, pages);
+    // Every table before the first entry: where memory is short nothing was mapped, and who is next finds the tables.
+    for (at, pages) in stretches(base, pages) {
+        let leaf = u32::from(pages == LARGE_PAGES);
+        walk_making(kernel_root(), at, leaf, 0).ok_or(MapDeviceError::NoMemory)?;
+    }
+    for (at, pages) in stretches(base, pages) {
+        map_stretch(at, first + (at - base), pages).ok_or(MapDeviceError::NoMemory)?;
     }
     // One unmapped page between ranges.
     *next = base + (pages + 1) * 4096;
     Ok((base + (physical - first)) as *mut u8)
+}
+
+/// Where a range of so many pages from `first` on is mapped, from `next` on: a long one begins at the same place of a large page
+/// here and there.
+const fn place(next: u64, first: u64, pages: u64) -> u64 {
+    if pages < LARGE_PAGES {
+        return next;
+    }
+    next + (first.wrapping_sub(next) & (TWO_MIB - 1))
+}
+
+/// The parts of a range that lie in one table each, with how many pages they have; one that has [`LARGE_PAGES`] is such a page.
+fn stretches(base: u64, pages: u64) -> impl Iterator<Item = (u64, u64)> {
+    let end = base + pages * 4096;
+    let mut at = base;
+    core::iter::from_fn(move || {
+        let start = at;
+        at = end.min((start | (TWO_MIB - 1)) + 1);
+        (start < end).then(|| (start, (at - start) / 4096))
+    })
+}
+
+/// Maps one of [`stretches`] to registers from `physical` on. `None`: there is no memory for a table.
+fn map_stretch(at: u64, physical: u64, pages: u64) -> Option<()> {
+    let bits = Access::Device.bits() | GLOBAL;
+    if pages == LARGE_PAGES {
+        let s = walk_making(kernel_root(), at, 1, 0)?;
+        // A shorter range may have left a table here that memory was too short for.
+        if s.get() & PRESENT == 0 {
+            s.set(physical | bits | LARGE);
+            return Some(());
+        }
+    }
+    walk_making(kernel_root(), at, 0, 0)?;
+    let table = walk_making(kernel_root(), at, 1, 0)?.get() & ADDRESS;
+    for page in 0..pages {
+        let s = slot(table, index(at, 0) + page as usize);
+        s.set((physical + page * 4096) | bits);
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_registers_takes_few_entries_and_all_of_its_pages() {
+        const NEXT: u64 = DEVICES + 17 * 4096;
+        for first in [
+            0,
+            0xfe00_0000,
+            0xfe00_0000 + 4096,
+            0x10_0000,
+            0x38_0000_0000,
+        ] {
+            for pages in [1, 2, 255, 256, 511, 512, 513, 1024, 4096, 5000] {
+                let base = place(NEXT, first, pages);
+                assert!(base >= NEXT && base - NEXT < TWO_MIB);
+                let (mut at, mut single) = (base, 0);
+                for (start, n) in stretches(base, pages) {
+                    assert_eq!(start, at);
+                    assert!(n > 0 && index(start, 0) as u64 + n <= LARGE_PAGES);
+                    let there = first + (start - base);
+                    assert!(n < LARGE_PAGES || (start | there).is_multiple_of(TWO_MIB));
+                    at += n * 4096;
+                    single += n % LARGE_PAGES;
+                }
+                assert_eq!(at, base + pages * 4096);
+                assert!(single < 2 * LARGE_PAGES);
+                // A BAR's size is a power of two and its place a multiple of that.
+                if pages.is_multiple_of(LARGE_PAGES) && first.is_multiple_of(TWO_MIB) {
+                    assert_eq!(single, 0);
+                }
+            }
+        }
+    }
 }
