@@ -30,9 +30,9 @@ const FIFO_BYTES: usize = 16;
 const LOOK_BYTES: usize = 256;
 /// Calls of one process that wait for room, at most: what one writer does leaves the others theirs.
 const SHARE: usize = 16;
-/// Calls that are answered in one go, and how often one look does.
+/// Calls that one look answers at most, and how many bytes it queues for them.
 const ANSWERS: usize = 4;
-const ROUNDS: usize = 2;
+const ANSWERED_BYTES: usize = line_queue::UNIT_BYTES;
 /// How long the last lines wait for a UART that takes nothing, in looks at its state: a look takes about a microsecond,
 /// and sixteen bytes at 9600 baud seventeen thousand.
 const LAST_LOOKS: u32 = 1_000_000;
@@ -275,8 +275,12 @@ pub fn take() -> Option<Input> {
 impl Port {
     /// Gives the UART what it takes at once.
     fn send(&mut self) {
+        self.send_some(LOOK_BYTES);
+    }
+
+    /// The same up to so many bytes. How many of them are left.
+    fn send_some(&mut self, mut left: usize) -> usize {
         let now = sched::now_ns();
-        let mut left = LOOK_BYTES;
         let mut piece = [0; FIFO_BYTES];
         while left > 0 && !self.is_drained(now) && status() & TAKES != 0 {
             let room = self.fifo.clamp(1, FIFO_BYTES);
@@ -284,6 +288,7 @@ impl Port {
             piece[..len].iter().for_each(|byte| write(0, *byte));
             left = left.saturating_sub(len.max(1));
         }
+        left
     }
 
     /// Whether nothing is to be sent now; what was held back may have become due.
@@ -381,7 +386,11 @@ pub fn wait(writer: Writer, bytes: Vec<u8>, answer: Answer) {
     drop(gone);
     match added {
         // There may be room by now, and nobody else may come by.
-        Ok(()) => look(),
+        Ok(()) => {
+            if look() == Look::More {
+                call();
+            }
+        }
         Err(waiter) => waiter.answer.refuse(Refusal::Busy),
     }
 }
@@ -396,39 +405,56 @@ fn note(waiting: &Waiters) {
 impl Waiter {
     fn push(&self) -> bool {
         let mut port = PORT.lock();
-        let pushed = port.push(Rank::Program, self.writer, self.answer.form(), &self.bytes);
-        port.send();
-        pushed.is_ok()
+        let form = self.answer.form();
+        port.push(Rank::Program, self.writer, form, &self.bytes)
+            .is_ok()
     }
 }
 
-/// Sends what the UART takes and answers calls whose bytes found room. From an interrupt, a timer or a system call, with
-/// no lock held.
-pub fn look() {
-    for _ in 0..ROUNDS {
-        let mut done = ArrayVec::<Waiter, ANSWERS>::new();
+/// What a look has left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Look {
+    /// Nothing, or what the UART interrupts for when it has room.
+    Done,
+    /// Perhaps more calls whose bytes find room: see [`call`].
+    More,
+}
+
+/// Sends what the UART takes and answers calls whose bytes found room, a bounded part of each: all of it is one step with
+/// interrupts off where an interrupt does it. From an interrupt, a timer or a system call, with no lock held.
+pub fn look() -> Look {
+    let mut done = ArrayVec::<Waiter, ANSWERS>::new();
+    {
+        let mut waiting = WAITING.lock();
+        let left = PORT.lock().send_some(LOOK_BYTES);
+        let mut bytes = 0;
+        while !done.is_full()
+            && let Some(first) = waiting.peek()
+            && bytes + first.bytes.len() <= ANSWERED_BYTES
+            && (!first.answer.is_live() || first.push())
         {
-            let mut waiting = WAITING.lock();
-            PORT.lock().send();
-            while !done.is_full()
-                && let Some(first) = waiting.peek()
-                && (!first.answer.is_live() || first.push())
-            {
-                // One whose caller gave up is dropped like one that is done.
-                let _ = waiting
-                    .pop_if(|()| true)
-                    .map(|waiter| done.try_push(waiter));
-            }
-            note(&waiting);
+            bytes += first.bytes.len();
+            // One whose caller gave up is dropped like one that is done.
+            let _ = waiting
+                .pop_if(|()| true)
+                .map(|waiter| done.try_push(waiter));
         }
-        if done.is_empty() {
-            return;
+        if !done.is_empty() {
+            PORT.lock().send_some(left);
         }
-        for waiter in done {
-            waiter.answer.give();
-        }
+        note(&waiting);
     }
-    // The rest in an interrupt of its own.
+    if done.is_empty() {
+        return Look::Done;
+    }
+    for waiter in done {
+        waiter.answer.give();
+    }
+    Look::More
+}
+
+/// Has the rest of a look done in an interrupt of its own.
+pub fn call() {
     PORT.lock().call();
 }
 

@@ -20,7 +20,7 @@ use stub::{Answered, Refusal};
 use super::attention;
 use super::served::{self, Owed, Served, kernel_object};
 use crate::acpi::Machine;
-use crate::serial::{self, Routed};
+use crate::serial::{self, Look, Routed};
 
 /// Input that nobody has read yet, at most; what is beyond it stays with its sender.
 const INPUT_BYTES: usize = 4096;
@@ -226,7 +226,8 @@ pub fn line() -> Option<(u16, u8, u32)> {
 
 fn poll(_: u64) {
     gather();
-    serial::look();
+    // Nobody can be called here: the rest is for the next time.
+    let _ = serial::look();
     sched::callback_at(sched::now_ns() + POLL_NS, poll, 0);
 }
 
@@ -235,16 +236,20 @@ fn look_again(_: u64) {
     serve();
 }
 
-/// Sees to every cause of the UART's: the line of an ISA interrupt rises again only after it has fallen.
+/// Sees to every cause of the UART's: the line of an ISA interrupt rises again only after it has fallen. To output once, which is
+/// the longest part; for what is left of it the line rises anew.
 fn serve() {
+    let look = serial::look();
     let mut quiet = false;
     for _ in 0..CAUSES {
         gather();
-        serial::look();
         quiet = serial::is_quiet();
         if quiet {
             break;
         }
+    }
+    if look == Look::More {
+        serial::call();
     }
     let again = (!quiet).then(|| sched::now_ns() + AGAIN_NS);
     if let Some(at) = serial::next_look_ns().or(again) {
