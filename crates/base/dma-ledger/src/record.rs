@@ -13,6 +13,8 @@ use crate::refusal::Refusal;
 
 /// The last reset that can have a receipt. A function that has used it up ends in quarantine.
 const LAST_RESET: u64 = u64::MAX - 1;
+/// Routes that are made in one go.
+const ROUTES: usize = 64;
 
 /// What enumeration found of a function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -158,6 +160,21 @@ impl<F> FunctionRecord<F> {
         }
     }
 
+    /// Makes a bounded part of the routes of the function's sources, of which there may be thousands. `false`: there is more to
+    /// make, which [`Self::claim`] does at once. They outlive claims, because their generations must not start again.
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    pub fn make_some_routes(&mut self) -> Result<bool, Refusal> {
+        let missing = usize::from(self.shape.sources).saturating_sub(self.routes.len());
+        self.routes
+            .try_reserve_exact(missing)
+            .map_err(|_| Refusal::NoMemory)?;
+        let made = (0..missing.min(ROUTES)).map(|_| Route::new());
+        self.routes.extend(made);
+        Ok(missing <= ROUTES)
+    }
+
     /// Gives the function to an owner, under the next generation.
     ///
     /// # Errors
@@ -175,12 +192,7 @@ impl<F> FunctionRecord<F> {
         if sabotage!(KEEP_GENERATION) {
             generation = self.generation.max(1);
         }
-        // Routes outlive claims, because their generations must not start again.
-        let missing = usize::from(self.shape.sources).saturating_sub(self.routes.len());
-        self.routes
-            .try_reserve(missing)
-            .map_err(|_| Refusal::NoMemory)?;
-        self.routes.extend((0..missing).map(|_| Route::new()));
+        while !self.make_some_routes()? {}
         self.generation = generation;
         self.owner = owner;
         self.state = FunctionState::Claimed(Phase::Unproven);

@@ -479,3 +479,24 @@ fn a_route_retires_at_its_last_generation() {
         Err(Refusal::Exhausted)
     );
 }
+
+#[test]
+fn routes_are_made_a_part_at_a_time_or_with_the_claim() {
+    let of = |sources| {
+        let mut all: Ledger<Option<Record>> = Ledger::new();
+        let shape = FunctionShape {
+            sources,
+            ..shape(8)
+        };
+        let id = all.register(shape, LIMITS).unwrap();
+        all.get_mut(id).unwrap().take().unwrap()
+    };
+    let mut parts = of(2048);
+    assert_eq!((1..).find(|_| parts.make_some_routes().unwrap()), Some(32));
+    assert_eq!(parts.make_some_routes(), Ok(true));
+    for (mut record, sources) in [(parts, 2048), (of(200), 200)] {
+        let claim = record.claim(OwnerId(1)).unwrap();
+        assert!(record.attach_route(&claim, sources - 1).is_ok());
+        assert!(record.attach_route(&claim, sources).is_err());
+    }
+}

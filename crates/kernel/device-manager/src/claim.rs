@@ -61,6 +61,8 @@ impl<P: Platform> DeviceManager<P> {
         } else {
             Err(Refusal::NotFound)
         };
+        // A function that was claimed before has all of them.
+        let found = found.and_then(|at| self.make_routes(at).map(|()| at));
         let mut turn = match found {
             Ok(at) => at.turn(),
             Err(refusal) => {
@@ -78,6 +80,14 @@ impl<P: Platform> DeviceManager<P> {
             turn.effects.answer(Answer::Claim(waiter, outcome));
         }
         turn.leave();
+    }
+
+    /// Makes what the record keeps of each interrupt source, a bounded part in each turn.
+    fn make_routes(&self, at: At<'_, P>) -> Result<(), Refusal> {
+        while !at.turn().function.record.make_some_routes()? {
+            self.machine.platform.look();
+        }
+        Ok(())
     }
 
     /// Describes a claim to its holder, an ended one as dead.

@@ -52,10 +52,11 @@ impl MsixTable {
         self.write(vector, msix_entry::CONTROL, 0)
     }
 
-    /// Masks every vector and erases its message.
-    pub fn clear(&self) {
+    /// Masks every vector. What is left of a message is written anew before its vector is unmasked; a table may have 2048 entries,
+    /// and this is done in one go.
+    pub fn mask_all(&self) {
         for vector in 0..self.vectors {
-            self.program(vector, 0, 0);
+            self.mask(vector);
         }
     }
 
@@ -93,7 +94,8 @@ mod tests {
         };
         assert!(MsixTable::new(registers(31), &msix).is_none());
         let table = MsixTable::new(registers(48), &msix).unwrap();
-        table.clear();
+        table.mask_all();
+        assert_eq!(backing, [0, 1 << 32, 0, 1 << 32, 0, 0]);
         assert!(table.program(1, 0x1_fee0_0000, 0x41));
         assert!(!table.program(2, 1, 1) && !table.mask(2) && !table.unmask(u16::MAX));
         assert!(table.unmask(0));

@@ -9,7 +9,7 @@ use crate::turn::Turn;
 use crate::{Message, Platform};
 
 impl<P: Platform> Turn<'_, P> {
-    /// Makes the function's signals ready for a new claim: everything masked, messages of before erased.
+    /// Makes the function's signals ready for a new claim: everything masked.
     pub(crate) fn prepare_signals(&self) {
         let mut config = self.at.machine.config.lock();
         update_command(
@@ -20,7 +20,7 @@ impl<P: Platform> Turn<'_, P> {
         );
         if let (Some(msix), Some(table)) = (&self.at.hardware.msix, self.function.mapped.table()) {
             msix.enable_masked(&mut **config, self.at.bdf());
-            table.clear();
+            table.mask_all();
             // From here each vector's own mask bit counts, and each is set.
             msix.unmask(&mut **config, self.at.bdf());
         } else if let Some(msi) = &self.at.hardware.msi {
