@@ -22,7 +22,7 @@ const DRAIN_NS: u64 = 2_000_000_000;
 const POLL_NS: u64 = 100_000;
 /// Pages that are wiped or freed in one go; a buffer counts as one at least. An interrupt for each costs as much as wiping
 /// four pages.
-const PAGES: usize = 24;
+const PAGES: usize = 16;
 /// Up to so many buffers each stage of a teardown follows the one before at once: this takes no longer than a stage may.
 const FEW_BUFFERS: u32 = 16;
 
