@@ -201,6 +201,7 @@ table! {
     RECEIPT_WITHOUT_CSTS: "The NVMe broker says that the controller stopped without having read CSTS.",
     RECURSE_IN_KERNEL: "The kernel calls itself at the end of a process until its stack is used up.",
     RESET_FORGETS_ROUTES: "A reset leaves the interrupt routes of before as they are.",
+    RETURN_ANYWHERE: "A thread that is interrupted goes on wherever its program has jumped to, in the lower half or not.",
     ROOT_BUS_ONLY: "The PCI walk looks at bus 0 alone.",
     ROUNDING_FOR_NOTHING: "Nobody pays for a run of memory that is longer than what was asked for.",
     SAVE_ANY_EPOCH: "A writer that another has taken over from goes on saving.",

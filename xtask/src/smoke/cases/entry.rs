@@ -13,6 +13,9 @@ const SPINS: &str = "@entry.flags program=spins kind=exited said=\"flags=0x40400
 const SELECTORS: &str =
     "@entry.selectors set=\"[27, 27, 0, 27]\" next_process=\"ds=0 es=0 fs=0 gs=0\"";
 const THREAD: &str = "@entry.thread registers_set=0 argument=true stack=true flags=\"0x202\" cs=35 ss=27 data=\"[0, 0, 0]\" fs_names_area=true gs_base_is_zero=true";
+/// An interrupt between a return out of the lower half and the fetch there. Without the check the emulator takes the kernel's
+/// return to it, and the fetch faults in the program; a processor faults at the kernel's return.
+const RETURN: &str = "@entry.return said=\"general-protection: non-canonical return\"";
 
 /// What a program sees that tries all of it.
 pub const ALL: &[&str] = &[
@@ -39,6 +42,29 @@ inventory::submit! {
         required: ALL,
         forbidden: &[PANIC],
         ..PROGRAM
+    }
+}
+
+// QEMU reads the stack of a far return as a kernel does, which SMAP forbids; and a processor looks where it leads.
+inventory::submit! {
+    Smoke {
+        name: "entry-return",
+        question: "Is a program ended that is interrupted where no program can be?",
+        rows: &["CF-10"],
+        manifest: "smoke/entry-return",
+        smp: 2,
+        extra: &["-cpu", "max,-erms,-fsrm,-smap"],
+        required: &[RETURN],
+        forbidden: &[PANIC],
+        ..PROGRAM
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::RETURN_ANYWHERE,
+        smoke: "entry-return",
+        breaks: Break::Missing(RETURN),
     }
 }
 

@@ -118,6 +118,37 @@ pub fn flags_and_fault(address: Option<u64>) -> ! {
     }
 }
 
+/// Takes its time, for which an emulator asks its host for random numbers, then returns far: to `target`, or behind the return when
+/// that is 0.
+///
+/// An emulator does not look where a far return leads, and takes interrupts before it fetches there: what interrupted in the
+/// meantime finds the program at `target`.
+pub fn return_late(target: u64) {
+    // SAFETY: random numbers that nobody looks at, and a far return into the code segment that it runs in. With another target
+    // than the place behind the return the process ends.
+    unsafe {
+        asm!(
+            "lea rdi, [rip + 4f]",
+            "test rsi, rsi",
+            "cmovz rsi, rdi",
+            "mov edi, cs",
+            "push rdi",
+            "push rsi",
+            "jmp 3f",
+            // What the emulator runs in one go ends with its page, too.
+            ".p2align 11",
+            "3:",
+            ".rept 400",
+            "rdrand rax",
+            ".endr",
+            "retfq",
+            "4:",
+            inout("rsi") target => _,
+            out("rdi") _, out("rax") _,
+        );
+    }
+}
+
 /// What a new thread found in its registers.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]

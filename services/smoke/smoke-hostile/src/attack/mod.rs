@@ -12,7 +12,8 @@ use sdk::{Env, NEVER};
 use smoke::raw;
 
 pub use entering::{
-    Begun, FLAGS, begin, flags_and_fault, flags_and_spin, flags_and_walk, step_into_kernel,
+    Begun, FLAGS, begin, flags_and_fault, flags_and_spin, flags_and_walk, return_late,
+    step_into_kernel,
 };
 pub use refusals::{flood, operations, threads_and_memory};
 

@@ -4,12 +4,18 @@
 #![allow(unsafe_code)]
 
 use core::arch::asm;
+use core::hint::spin_loop;
+use core::sync::atomic::{AtomicU32, Ordering};
 
+use sdk::alloc::{format, string::String};
 use sdk::process::thread_spawner::Shape;
-use sdk::{Env, Error, ThreadSpawner, Timer, VirtualMemory, alloc::format, fact};
+use sdk::{
+    Env, Error, Refusal, ThreadOptions, ThreadSpawner, Timer, VirtualMemory, fact, spawn_thread,
+};
 use smoke::{Kit, give, role};
 use smoke_hostile::attack::{
-    Begun, FLAGS, begin, flags_and_fault, flags_and_spin, flags_and_walk, step_into_kernel,
+    Begun, FLAGS, begin, flags_and_fault, flags_and_spin, flags_and_walk, return_late,
+    step_into_kernel,
 };
 
 sdk::entry!(main);
@@ -17,6 +23,12 @@ sdk::entry!(main);
 const IMAGE: &str = "smoke-entry";
 /// Long enough for several ticks of a processor that two threads share.
 const SPIN_NS: u64 = 60_000_000;
+/// The first address that is none.
+const OUTSIDE: u64 = 1 << 47;
+/// Programs that return there at most, until one is interrupted behind its return.
+const RETURNS: u64 = 100;
+/// Pages that are unmapped before a program returns.
+const UNMAPPED_BEFORE: u32 = 3;
 
 fn main(env: &Env) -> Result<(), Error> {
     match role(env) {
@@ -33,6 +45,8 @@ fn main(env: &Env) -> Result<(), Error> {
             sdk::exit(0, format_args!("flags={kept:#x}"))
         }
         Some("steps") => step_into_kernel(),
+        Some("return") => returns(&Kit::new(env, IMAGE)?),
+        Some("returns") => return_outside(env),
         Some("undefined") => flags_and_fault(None),
         Some("unmapped") => flags_and_fault(Some(0x10)),
         Some("selectors") => {
@@ -154,4 +168,51 @@ fn new_thread(env: &Env) -> Result<(), Error> {
         gs_base_is_zero = begun.through_gs == seen
     );
     Ok(())
+}
+
+/// Programs that return out of the lower half while they are interrupted, until one is found behind its return.
+fn returns(kit: &Kit) -> Result<(), Error> {
+    let mut said = String::new();
+    for _ in 0..RETURNS {
+        let running = kit.start("returns", &[])?;
+        said = kit.ended(&running)?.text;
+        if !said.contains(" at ") {
+            break;
+        }
+    }
+    fact!("entry.return", said = said.as_str());
+    Ok(())
+}
+
+/// Returns out of the lower half on one processor, while the other one interrupts it: each page that is unmapped there has to
+/// be forgotten here.
+fn return_outside(env: &Env) -> Result<(), Error> {
+    static UNMAPPED: AtomicU32 = AtomicU32::new(0);
+    let vm: VirtualMemory = env.get("vm")?;
+    let on = |cpu| ThreadOptions {
+        stack_bytes: 32 * 1024,
+        shape: Shape {
+            submissions: 8,
+            message_bytes: 4096,
+            priority: 16,
+            cpu,
+        },
+    };
+    let returning = spawn_thread(on(0), || {
+        while UNMAPPED.load(Ordering::Acquire) < UNMAPPED_BEFORE {
+            spin_loop();
+        }
+        // The first time takes longer.
+        return_late(0);
+        return_late(OUTSIDE);
+    })?;
+    let interrupting = spawn_thread(on(1), move || -> Result<(), Refusal> {
+        loop {
+            let address = vm.map(4096, 3)?.address;
+            vm.unmap(address, 4096)?;
+            UNMAPPED.fetch_add(1, Ordering::AcqRel);
+        }
+    })?;
+    returning.join()?;
+    interrupting.join()?.map_err(Error::from)
 }
