@@ -13,7 +13,6 @@ use nvme_format::{FUA, PAGE_SHIFT, io, regs};
 use sabotage::sabotage;
 
 use crate::admin::{AdminQueue, COMMAND_POLL_NS};
-use crate::clear::RANGE_ROOM;
 use crate::direct::DirectPair;
 use crate::enable::{Enabling, Learned, Settings};
 use crate::lane::{Lane, MAX_ADMIN_DEPTH, MAX_ADMIN_TRANSFER_BYTES, MAX_PAIRS};
@@ -79,7 +78,7 @@ pub(crate) struct Nvme {
     pub(crate) admin: Option<AdminQueue>,
     admin_state: State,
     /// I/O pair `n` is the controller's queue `n + 1`.
-    pairs: [Option<Queue>; MAX_PAIRS as usize],
+    pub(crate) pairs: [Option<Queue>; MAX_PAIRS as usize],
     pub(crate) states: [State; MAX_PAIRS as usize],
     /// Of those whose holder writes the entries.
     pub(crate) directs: [Option<DirectPair>; MAX_PAIRS as usize],
@@ -254,11 +253,9 @@ impl Nvme {
         };
         let stride = settings.cap.doorbell_stride();
         let mut ready = Queue::prepare(io, old, number, depth, 0, stride)?;
-        ready.lists.reserve(
-            io,
-            usize::from(depth),
-            learned.max_transfer_bytes.max(RANGE_ROOM),
-        )?;
+        ready
+            .lists
+            .reserve(io, usize::from(depth), learned.longest_listed())?;
         let admin = self.admin.as_mut().ok_or(Refusal::WrongState)?;
         let vector = self.vectors.get(pair).copied().flatten();
         let opening = Opening::begin(io, admin, pair, ready.rings(), vector)?;
@@ -452,6 +449,13 @@ impl Broker for Nvme {
         };
         self.under_way = Some(begun);
         Ok(())
+    }
+
+    fn prepare(&mut self, io: &mut dyn BrokerIo, spec: QueueSpec) -> Result<bool, Refusal> {
+        if self.under_way.is_some() {
+            return Err(Refusal::Busy);
+        }
+        self.prepare_pair(io, spec)
     }
 
     fn poll(&mut self, io: &mut dyn BrokerIo) -> Poll {

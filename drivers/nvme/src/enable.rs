@@ -10,6 +10,7 @@ use nvme_format::regs::{self, Cap, Cc};
 use nvme_format::{Command, MAX_TRANSFER_BYTES, Status};
 
 use crate::admin::{AdminQueue, COMMAND_POLL_NS, COMMAND_TIMEOUT_NS};
+use crate::clear::RANGE_ROOM;
 use crate::reset;
 
 /// The most namespaces the broker keeps a shadow of; transfers to others are refused.
@@ -36,6 +37,13 @@ pub(crate) struct Learned {
     pub(crate) namespaces: ArrayVec<Namespace, MAX_NAMESPACES>,
     /// I/O queue pairs granted.
     pub(crate) pairs: u16,
+}
+
+impl Learned {
+    /// Bytes of the longest transfer that the lists of an I/O pair have room for.
+    pub(crate) fn longest_listed(&self) -> u32 {
+        self.max_transfer_bytes.max(RANGE_ROOM)
+    }
 }
 
 /// What the enabling waits for.

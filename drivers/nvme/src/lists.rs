@@ -17,7 +17,7 @@ pub(crate) struct Lists {
     /// Bytes per slot, of [`list_stride`].
     stride: usize,
     slots_per_run: usize,
-    /// Slots there is room for.
+    /// Slots there is to be room for.
     slots: usize,
 }
 
@@ -31,35 +31,61 @@ impl Lists {
         }
     }
 
-    /// Makes room for `slots` lists of transfers up to `max_transfer_bytes`, keeping what is there if it suffices.
+    /// Says how many lists of transfers up to `max_transfer_bytes` there is to be room for, keeping what is there if it is of
+    /// that shape. [`Self::reserve_some`] makes the room.
+    pub(crate) fn shape(&mut self, slots: usize, max_transfer_bytes: u32) {
+        let stride = list_stride(max_transfer_bytes);
+        let slots_per_run = RUN_BYTES
+            .checked_div(stride)
+            .unwrap_or(slots)
+            .clamp(1, slots.max(1));
+        self.slots = slots;
+        let there = self.runs.len() * self.slots_per_run;
+        if stride != self.stride || (slots_per_run != self.slots_per_run && slots > there) {
+            // Another shape: the old runs stay with the function until its teardown.
+            self.runs = Vec::new();
+            self.stride = stride;
+            self.slots_per_run = slots_per_run;
+        }
+    }
+
+    /// Runs that are missing.
+    fn missing(&self) -> usize {
+        let runs = match self.stride {
+            0 => 0,
+            _ => self.slots.div_ceil(self.slots_per_run),
+        };
+        runs.saturating_sub(self.runs.len())
+    }
+
+    /// Makes room for `slots` lists of transfers up to `max_transfer_bytes`.
+    ///
+    /// # Errors
+    /// As [`Self::reserve_some`].
     pub(crate) fn reserve(
         &mut self,
         io: &mut dyn BrokerIo,
         slots: usize,
         max_transfer_bytes: u32,
     ) -> Result<(), Refusal> {
-        let stride = list_stride(max_transfer_bytes);
-        if stride == self.stride && slots <= self.slots {
-            return Ok(());
-        }
-        // Another shape: the old runs stay with the function until its teardown.
-        self.runs = Vec::new();
-        self.stride = stride;
-        self.slots = 0;
-        self.slots_per_run = RUN_BYTES
-            .checked_div(stride)
-            .unwrap_or(slots)
-            .clamp(1, slots.max(1));
-        if stride != 0 {
-            let run_bytes = (stride * self.slots_per_run).next_multiple_of(PAGE);
-            let runs = slots.div_ceil(self.slots_per_run);
-            self.runs.grow(runs)?;
-            for _ in 0..runs {
-                self.runs.add(io.read_only_pages(run_bytes)?)?;
-            }
-        }
-        self.slots = slots;
+        self.shape(slots, max_transfer_bytes);
+        while !self.reserve_some(io)? {}
         Ok(())
+    }
+
+    /// Takes one run of pages, which is what is done in one go. Whether none was missing.
+    ///
+    /// # Errors
+    /// Those of the pages. What is there by then is kept.
+    pub(crate) fn reserve_some(&mut self, io: &mut dyn BrokerIo) -> Result<bool, Refusal> {
+        let missing = self.missing();
+        if missing == 0 {
+            return Ok(true);
+        }
+        self.runs.grow(missing)?;
+        let run_bytes = (self.stride * self.slots_per_run).next_multiple_of(PAGE);
+        self.runs.add(io.read_only_pages(run_bytes)?)?;
+        Ok(false)
     }
 
     /// The list of one slot, and where it starts in it.

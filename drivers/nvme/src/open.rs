@@ -1,10 +1,13 @@
 //! Creating an I/O queue pair at the controller: completion queue first, then the submission queue that answers to it.
 
-use driver_core::{BrokerIo, Poll, Refusal, Step};
+use driver_core::{BrokerIo, Poll, QueueSpec, Refusal, Step};
 use nvme_format::Command;
 
 use crate::admin::{AdminQueue, COMMAND_POLL_NS, COMMAND_TIMEOUT_NS};
+use crate::broker::{Nvme, Phase};
 use crate::enable::pending_until;
+use crate::lane::Lane;
+use crate::queue::Queue;
 use crate::reset;
 
 /// Which of the two commands runs.
@@ -12,6 +15,36 @@ use crate::reset;
 enum Creating {
     Completion,
     Submission,
+}
+
+impl Nvme {
+    /// Takes a part of the pages of an I/O pair that nobody has opened: see [`Broker::prepare`].
+    pub(crate) fn prepare_pair(
+        &mut self,
+        io: &mut dyn BrokerIo,
+        spec: QueueSpec,
+    ) -> Result<bool, Refusal> {
+        let Lane::Io(pair) = self.may_open(spec)? else {
+            return Ok(true);
+        };
+        let Phase::Enabled(settings, learned) = &self.phase else {
+            return Err(Refusal::WrongState);
+        };
+        let entry = self.pairs.get_mut(pair).ok_or(Refusal::OutOfRange)?;
+        // The rings are one part. With more room than is asked for nothing goes: two who prepare the same pair both come to an end.
+        let Some(queue) = entry
+            .as_mut()
+            .filter(|queue| queue.has_room_for(spec.depth))
+        else {
+            let stride = settings.cap.doorbell_stride();
+            let made = Queue::prepare(io, entry.take(), spec.index, spec.depth, 0, stride)?;
+            *entry = Some(made);
+            return Ok(false);
+        };
+        let lists = &mut queue.lists;
+        lists.shape(usize::from(spec.depth), learned.longest_listed());
+        lists.reserve_some(io)
+    }
 }
 
 /// Where the two rings of a pair lie.

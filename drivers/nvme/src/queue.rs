@@ -140,6 +140,12 @@ impl Queue {
         })
     }
 
+    /// Whether the rings hold so many commands.
+    pub(crate) fn has_room_for(&self, depth: u16) -> bool {
+        let (sq_bytes, cq_bytes) = Self::ring_bytes(depth.into());
+        self.sq.len() >= sq_bytes && self.cq.len() >= cq_bytes
+    }
+
     pub(crate) const fn number(&self) -> u16 {
         self.number
     }

@@ -150,7 +150,9 @@ impl<P: Platform> DeviceManager<P> {
     /// Refused with those of the claim; `WrongState` unless the device is enabled; `OutOfRange` for a queue or a depth that
     /// the broker does not have, or a vector the function does not have; `Busy`; `OverBudget`, `NoMemory`; `TimedOut`.
     pub fn queue_open(&self, claim: &Claim, spec: QueueSpec, waiter: P::Opening) {
+        let prepared = self.prepare(claim, spec);
         self.start(claim, waiter, Asked::Open, Answer::Open, |turn| {
+            prepared?;
             turn.may_open(claim, spec)?;
             let queue = turn.function.record.create_queue(claim, shape_of(spec))?;
             if let Err(refusal) = turn.begin(Begin::Open(spec)) {
@@ -161,6 +163,20 @@ impl<P: Platform> DeviceManager<P> {
             turn.function.held()?.queues.put(queue, spec.place());
             Ok(queue)
         });
+    }
+
+    /// Has the broker take what the queue needs, a bounded part in each turn. Whoever asks pays for it.
+    fn prepare(&self, claim: &Claim, spec: QueueSpec) -> Result<(), Refusal> {
+        loop {
+            let mut turn = self.turn(claim)?;
+            turn.may_begin(claim)?;
+            turn.may_open(claim, spec)?;
+            if turn.with_broker(|broker, io| broker.prepare(io, spec))?? {
+                return Ok(());
+            }
+            turn.leave();
+            self.machine.platform.look();
+        }
     }
 
     /// Tears one queue down and up again while the device runs on. What was in flight ends `revoked` once the device has

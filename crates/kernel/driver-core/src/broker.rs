@@ -318,6 +318,16 @@ pub trait Broker: Send {
     /// another one is under way; `OutOfRange`, `BadArgument`, `NoMemory`. Nothing has changed then.
     fn begin(&mut self, io: &mut dyn BrokerIo, operation: Operation) -> Result<(), Refusal>;
 
+    /// Takes a bounded part of the memory that a queue needs which is opened next. `true`: nothing was missing. What was taken stays
+    /// for the queue's next opening, whatever becomes of this one.
+    ///
+    /// # Errors
+    /// Those with which beginning [`Operation::Open`] would be refused.
+    fn prepare(&mut self, io: &mut dyn BrokerIo, queue: QueueSpec) -> Result<bool, Refusal> {
+        let _ = (io, queue);
+        Ok(true)
+    }
+
     /// Looks how far the operation is that was begun last. Once it has ended there is none: `WrongState`.
     fn poll(&mut self, io: &mut dyn BrokerIo) -> Poll;
 

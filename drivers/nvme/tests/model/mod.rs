@@ -40,6 +40,8 @@ pub struct Io {
     memory: SharedBytes,
     next_page: usize,
     pub runs: u32,
+    /// Runs that there are at most.
+    pub most_runs: u32,
     /// Where each run begins that was asked for to be read alone.
     pub read_only: Vec<u64>,
     pub now_ns: u64,
@@ -55,6 +57,9 @@ impl BrokerIo for Io {
     }
 
     fn pages(&mut self, bytes: usize) -> Result<DmaPages, Refusal> {
+        if self.runs == self.most_runs {
+            return Err(Refusal::NoMemory);
+        }
         let count = bytes.div_ceil(PAGE);
         let at = self.next_page * PAGE;
         let bytes = self
@@ -139,6 +144,7 @@ impl Harness {
             memory: shared,
             next_page: 16,
             runs: 0,
+            most_runs: u32::MAX,
             read_only: Vec::new(),
             now_ns: 1_000,
         };

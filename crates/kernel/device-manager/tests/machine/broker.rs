@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use dma_ledger::ResetProof;
 use driver_core::{
     Access, Broker, BrokerIo, CommandSlot, Completed, Counts, DmaPages, DriverEntry, Mappable,
-    Operation, PciMatch, Poll, Probed, QueuePlace, Refusal, Segment, Settings, Step, Transfer,
-    Window,
+    Operation, PciMatch, Poll, Probed, QueuePlace, QueueSpec, Refusal, Segment, Settings, Step,
+    Transfer, Window,
 };
 
 /// What the device does, and what the broker was asked to do.
@@ -16,6 +16,9 @@ pub struct State {
     pub reset_looks: Option<u32>,
     pub enable: Result<u32, Refusal>,
     pub open_looks: Option<u32>,
+    /// Pages that an opening takes before it begins, one by one, and those that were taken.
+    pub prepare: u32,
+    pub prepared: u32,
     /// Looks until the device has let go of one queue; `None` never ends, and the refusal is of a broker that cannot.
     pub queue_reset: Result<Option<u32>, Refusal>,
     pub refuse_submit: Option<Refusal>,
@@ -43,6 +46,8 @@ std::thread_local! {
         reset_looks: Some(2),
         enable: Ok(2),
         open_looks: Some(1),
+        prepare: 0,
+        prepared: 0,
         queue_reset: Err(Refusal::NotSupported),
         refuse_submit: None,
         completions: VecDeque::new(),
@@ -205,6 +210,16 @@ impl Broker for Scripted {
         }
         self.under_way = Some(operation);
         Ok(())
+    }
+
+    fn prepare(&mut self, io: &mut dyn BrokerIo, _: QueueSpec) -> Result<bool, Refusal> {
+        let mut state = self.script.lock().unwrap();
+        if state.prepared == state.prepare {
+            return Ok(true);
+        }
+        io.read_only_pages(4096)?;
+        state.prepared += 1;
+        Ok(false)
     }
 
     fn poll(&mut self, _: &mut dyn BrokerIo) -> Poll {

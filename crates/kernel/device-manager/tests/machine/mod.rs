@@ -5,6 +5,7 @@
 mod broker;
 mod config;
 mod entries;
+mod looks;
 mod platform;
 mod reach;
 

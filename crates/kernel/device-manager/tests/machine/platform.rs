@@ -16,6 +16,7 @@ use mmio::{PortBus, SharedBytes};
 use units::Bdf;
 
 use super::entries::Entries;
+use super::looks::{Act, Looks};
 use super::reach::FakeReach;
 
 const PAGE: usize = 4096;
@@ -52,7 +53,7 @@ struct State {
 }
 
 #[derive(Clone, Default)]
-pub struct Fake(Arc<Mutex<State>>);
+pub struct Fake(Arc<Mutex<State>>, pub Looks);
 
 /// Frames on the host's heap.
 pub struct FakeFrames {
@@ -91,8 +92,6 @@ impl FrameRun for FakeFrames {
         self.contiguous.then(|| self.bytes())
     }
 }
-
-type Act = Box<dyn FnOnce() + Send>;
 
 /// An object that processes map: it counts revocations, and who could still write through it.
 #[derive(Clone)]
@@ -443,6 +442,10 @@ impl Platform for Fake {
             .zero(from * PAGE, (to - from) * PAGE)
             .unwrap();
         (to < pages).then_some(to)
+    }
+
+    fn look(&self) {
+        self.1.look();
     }
 
     fn free(&self, mut frames: FakeFrames) -> Option<FakeFrames> {
