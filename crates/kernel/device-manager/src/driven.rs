@@ -8,7 +8,7 @@ use mmio::SharedBytes;
 use ring_abi::Refusal;
 
 use crate::mapped::Mapped;
-use crate::{Access, FrameRun, Layout, Platform, Reach};
+use crate::{Access, FrameRun, Platform, Reach};
 
 /// The ports of the one I/O BAR that the broker needs, while the claim lasts.
 pub(crate) struct PortBar {
@@ -102,7 +102,7 @@ impl<P: Platform> OwnPages<'_, P> {
         pages: u32,
         access: Access,
     ) -> Result<(P::Frames, SharedBytes, DeviceAddress), Refusal> {
-        let mut run = platform.allocate(pages, Layout::Contiguous)?;
+        let mut run = platform.allocate_own(pages)?;
         if let Err(refusal) = self.reach.map(&mut run, access) {
             self.give_back(platform, run);
             return Err(refusal);

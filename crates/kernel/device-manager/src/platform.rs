@@ -179,11 +179,19 @@ pub trait Platform: Waiters + Send + Sync {
     /// How a claimed function reaches memory.
     type Reach: Reach<Self::Frames>;
 
-    /// Allocates zeroed frames.
+    /// Allocates zeroed frames. With no lock held: others may go first in between, as while they are mapped.
     ///
     /// # Errors
     /// `OverBudget` where whoever pays cannot; `NoMemory`.
     fn allocate(&self, pages: u32, layout: Layout) -> Result<Self::Frames, Refusal>;
+
+    /// Allocates zeroed frames in one piece for a broker, while the lock of its function is held: nobody else can go first.
+    ///
+    /// # Errors
+    /// As [`Self::allocate`].
+    fn allocate_own(&self, pages: u32) -> Result<Self::Frames, Refusal> {
+        self.allocate(pages, Layout::Contiguous)
+    }
 
     /// Makes the way in which a function reaches memory during this owner's claim of this generation.
     ///

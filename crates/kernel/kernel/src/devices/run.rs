@@ -13,8 +13,17 @@ use pieces::Several;
 use sabotage::sabotage;
 use stub::Refusal;
 
-/// What is longer than this is a buffer, for which the manager holds no lock: more than a queue has.
-const LOCKED_PAGES: u32 = 64;
+/// Who may go first while a run is made or mapped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Others {
+    /// Whoever is more urgent: a buffer is made with no lock held.
+    Go,
+    /// Nobody: the lock of the function is held. So it is a broker's own run, which is short.
+    Wait,
+}
+
+/// What is longer than this is a buffer, for which the manager holds no lock at its end either: more than a queue has.
+const LOCKED_PAGES: usize = 64;
 
 /// Runs of frames in one piece of a list.
 const RUNS: usize = 512;
@@ -27,6 +36,7 @@ pub struct Run {
     view: Option<SharedBytes>,
     /// Where its device sees it, if that is somewhere else.
     seen: Option<Seen>,
+    others: Others,
     /// An alias of another run, or aliased by one: never freed.
     #[cfg(sabotage)]
     shared: core::sync::atomic::AtomicBool,
@@ -58,16 +68,15 @@ impl PageList for Addresses {
 struct Gathered {
     frames: Several<Frames, RUNS>,
     addresses: PageAddresses,
-    /// How many pages the device gets.
-    pages: u32,
+    others: Others,
 }
 
 impl Gathered {
-    const fn new(pages: u32) -> Self {
+    const fn new(others: Others) -> Self {
         Self {
             frames: Several::new(),
             addresses: PageAddresses::new(),
-            pages,
+            others,
         }
     }
 
@@ -81,7 +90,7 @@ impl Gathered {
         for page in 0..u64::from(pages) {
             let address = DeviceAddress::new(first + page * frames::FRAME_BYTES);
             frames::refusable(|| self.addresses.push(address)).map_err(|_| Refusal::OverBudget)?;
-            step(self.pages, self.addresses.len());
+            self.others.step(self.addresses.len());
         }
         Ok(())
     }
@@ -97,7 +106,7 @@ impl Gathered {
             Err(refusal) => {
                 while let Some(frames) = self.frames.pop() {
                     frames.free_unmapped();
-                    step(self.pages, self.frames.len());
+                    self.others.step(self.frames.len());
                 }
                 return Err(refusal);
             }
@@ -107,6 +116,7 @@ impl Gathered {
             list,
             view,
             seen: None,
+            others: self.others,
             #[cfg(sabotage)]
             shared: core::sync::atomic::AtomicBool::new(false),
         })
@@ -116,6 +126,15 @@ impl Gathered {
 impl Run {
     /// One run of frames, zeroed.
     pub(super) fn contiguous(pages: u32) -> Result<Self, Refusal> {
+        Self::in_one_piece(pages, Others::Go)
+    }
+
+    /// The same for a broker, under the lock of its function.
+    pub(super) fn own(pages: u32) -> Result<Self, Refusal> {
+        Self::in_one_piece(pages, Others::Wait)
+    }
+
+    fn in_one_piece(pages: u32, others: Others) -> Result<Self, Refusal> {
         let whole = pages.max(1).checked_next_power_of_two();
         let order = whole.ok_or(Refusal::OutOfRange)?.trailing_zeros();
         #[cfg(sabotage)]
@@ -124,10 +143,10 @@ impl Run {
         let mut wiped = 0;
         let run = frames::allocate_stepping(order as u8, Use::Buffer, || {
             wiped += 1;
-            step(pages, wiped);
+            others.step(wiped);
         })?;
         let view = run.shared().slice(0, pages as usize * 4096).ok();
-        let mut gathered = Gathered::new(pages);
+        let mut gathered = Gathered::new(others);
         let all = gathered.take(run, pages);
         gathered.finish(all, view)
     }
@@ -135,7 +154,7 @@ impl Run {
     /// Single frames, zeroed.
     pub(super) fn scattered(pages: u32) -> Result<Self, Refusal> {
         let mut payment = frames::pay(u64::from(pages) * frames::FRAME_BYTES)?;
-        let mut gathered = Gathered::new(pages);
+        let mut gathered = Gathered::new(Others::Go);
         let all = (0..pages).try_for_each(|_| {
             let frame = frames::allocate_out_of(&mut payment, Use::Buffer)?;
             gathered.take(frame, 1)
@@ -192,6 +211,7 @@ impl Run {
             list: self.list.clone(),
             view: self.view,
             seen: None,
+            others: self.others,
             shared: AtomicBool::new(true),
         })
     }
@@ -207,7 +227,12 @@ impl Run {
     ) -> Result<(), Refusal> {
         let list = &self.list.0;
         let count = list.len();
-        let look = || step(count as u32, 0);
+        let others = self.others;
+        let look = || {
+            if count > STEP_PAGES {
+                others.step(0);
+            }
+        };
         let physical = |at| {
             let page = list.get(usize::try_from(at).ok()?)?;
             Some(page.bus())
@@ -231,7 +256,7 @@ impl Run {
                 self.seen = Some(noted(first));
                 return Err(Refusal::NoMemory);
             }
-            step(count as u32, at + 1);
+            others.step(at + 1);
         }
         self.seen = Some(Seen { first, pages });
         Ok(())
@@ -246,7 +271,12 @@ impl Run {
             return Ok(None);
         };
         let count = self.list.0.len();
-        let forgotten = domain.unmap(seen.first, count as u64, || step(count as u32, 0));
+        let look = || {
+            if count > LOCKED_PAGES {
+                self.others.step(0);
+            }
+        };
+        let forgotten = domain.unmap(seen.first, count as u64, look);
         forgotten.map(Some)
     }
 
@@ -267,10 +297,12 @@ impl Run {
     }
 }
 
-/// Lets others go first after so many pages of a run.
-fn step(pages: u32, done: usize) {
-    if pages > LOCKED_PAGES && done.is_multiple_of(STEP_PAGES) {
-        let _ = sched::point();
+impl Others {
+    /// Lets them go first after so many pages.
+    fn step(self, done: usize) {
+        if self == Self::Go && done.is_multiple_of(STEP_PAGES) {
+            let _ = sched::point();
+        }
     }
 }
 
