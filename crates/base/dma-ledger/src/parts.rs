@@ -182,14 +182,12 @@ pub struct Mapping {
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) word: Arc<RouteWord>,
-    pub(crate) source_generation: u64,
 }
 
 impl Route {
     pub(crate) fn new() -> Self {
         Self {
             word: Arc::new(RouteWord::after(0)),
-            source_generation: 1,
         }
     }
 }

@@ -123,6 +123,10 @@ pub struct FunctionRecord<F> {
     pub(crate) mappings: HandleTable<Mapping>,
     pub(crate) queues: HandleTable<Queue>,
     pub(crate) routes: Vec<Route>,
+    /// Sources from this one on have no route.
+    pub(crate) attached: u16,
+    /// The generation of every source: rises when all routes are detached.
+    pub(crate) source_generation: u64,
 }
 
 impl<F> FunctionRecord<F> {
@@ -157,6 +161,8 @@ impl<F> FunctionRecord<F> {
             mappings: HandleTable::new(limits.mappings),
             queues: HandleTable::new(limits.queues.min(crate::queue::MAX_QUEUES)),
             routes: Vec::new(),
+            attached: 0,
+            source_generation: 1,
         }
     }
 

@@ -103,6 +103,42 @@ impl Registers {
     access!(read16, write16, u16);
     access!(read32, write32, u32);
     access!(read64, write64, u64);
+
+    /// Writes the same to `count` registers of 32 bits, each `stride` bytes behind the one before, from a byte offset on.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`], with nothing written, where one is past the end or misaligned.
+    pub fn write32_each(
+        &self,
+        offset: usize,
+        stride: usize,
+        count: usize,
+        value: u32,
+    ) -> Result<(), OutOfRegion> {
+        let Some(last) = count.checked_sub(1) else {
+            return Ok(());
+        };
+        let last = last.saturating_mul(stride).saturating_add(offset);
+        check(last, 4, 4, self.len)?;
+        check(offset, 4, 4, self.len)?;
+        if count > 1 {
+            check(stride, 0, 4, self.len)?;
+        }
+        if self.model.is_some() {
+            return (0..count).try_for_each(|at| self.write32(offset + at * stride, value));
+        }
+        order::check_released();
+        for at in 0..count {
+            // SAFETY: in range and aligned as the first and the last, checked above; `new` promised a live register mapping.
+            unsafe {
+                self.base
+                    .add(offset + at * stride)
+                    .cast::<u32>()
+                    .write_volatile(value);
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +154,16 @@ mod tests {
         assert_eq!(r.read32(12), Ok(7));
         assert!(r.read64(12).is_err());
         assert!(r.read32(16).is_err());
+        assert!(r.write32_each(4, 8, 3, 9).is_err());
+        assert!(r.write32_each(2, 8, 1, 9).is_err());
+        assert!(r.write32_each(4, 6, 2, 9).is_err());
+        assert!(r.write32_each(4, usize::MAX, 2, 9).is_err());
+        assert!(r.write32_each(usize::MAX, 8, 0, 9).is_ok());
+        assert_eq!((r.read32(4), r.read32(12)), (Ok(0), Ok(7)));
+        assert!(r.write32_each(4, 8, 2, 9).is_ok());
+        assert_eq!((r.read64(0), r.read64(8)), (Ok(9 << 32), Ok(9 << 32)));
+        r.write32(12, 7).unwrap();
+        r.write32(4, 0).unwrap();
         assert!(r.read16(1).is_err());
         assert!(r.read32(usize::MAX - 1).is_err());
     }

@@ -55,9 +55,12 @@ impl MsixTable {
     /// Masks every vector. What is left of a message is written anew before its vector is unmasked; a table may have 2048 entries,
     /// and this is done in one go.
     pub fn mask_all(&self) {
-        for vector in 0..self.vectors {
-            self.mask(vector);
-        }
+        let masked = msix_entry::CONTROL_MASKED;
+        let (first, stride) = (msix_entry::CONTROL as usize, MSIX_ENTRY_BYTES as usize);
+        // The table was made with room for all of them.
+        let _ = self
+            .registers
+            .write32_each(first, stride, self.vectors.into(), masked);
     }
 
     fn write(&self, vector: u16, field: u64, value: u32) -> bool {
