@@ -40,7 +40,7 @@ const TABLES: [Table; 3] = [Table::Operations, Table::Holds, Table::PowerOn];
 impl Table {
     fn of(row: &Row) -> Self {
         match row.group {
-            Group::Hold | Group::HoldTwo => Self::Holds,
+            Group::Hold | Group::HoldTwo | Group::HoldDomain => Self::Holds,
             Group::Reset(_) => Self::PowerOn,
             Group::Boot
             | Group::BootUefi

@@ -1,5 +1,6 @@
 //! How rows are measured: in which guest, and from which medium it starts.
 
+use super::row::{HOLD_MAX, HOLD_MAX_DOMAIN, HOLD_MAX_TWO};
 use crate::image::Shape;
 use crate::image::contents::Loader;
 use crate::qemu::FirmwareKind;
@@ -26,6 +27,8 @@ pub enum Group {
     Hold,
     /// The same with two CPUs.
     HoldTwo,
+    /// What is longer or other below a remapping unit that is on.
+    HoldDomain,
 }
 
 impl Group {
@@ -39,7 +42,23 @@ impl Group {
 
     /// Whether the longest stretch with interrupts off counts, not the sum.
     pub fn is_hold(self) -> bool {
-        matches!(self, Self::Hold | Self::HoldTwo)
+        self.longest().is_some()
+    }
+
+    /// The row for the longest stretch of all, where that is what counts.
+    pub fn longest(self) -> Option<&'static str> {
+        match self {
+            Self::Hold => Some(HOLD_MAX),
+            Self::HoldTwo => Some(HOLD_MAX_TWO),
+            Self::HoldDomain => Some(HOLD_MAX_DOMAIN),
+            Self::Boot
+            | Self::BootUefi
+            | Self::Reset(_)
+            | Self::Calls
+            | Self::Block
+            | Self::Device
+            | Self::Domain => None,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use object::{Object, ObjectSection};
 
 use crate::bench::plugin::{self, Counts, Log};
 use crate::bench::profile::Names;
-use crate::bench::rows::{Group, HOLD_MAX, HOLD_MAX_TWO, HOLD_START, ROWS, Start};
+use crate::bench::rows::{Group, HOLD_START, ROWS, Start};
 use crate::build::{Builder, Code, Flavour, Kind};
 use crate::disk::{Disk, Writes};
 use crate::image::Shape;
@@ -29,6 +29,13 @@ const HELD_DEVICES: [&str; 6] = [
     "nvme,drive=hold,serial=hold",
     "-device",
     "virtio-rng-pci",
+];
+/// Devices of the rows `hold_*_domain`, beside `edu`.
+const LARGE_DEVICES: [&str; 4] = [
+    "-drive",
+    "if=none,id=hold,file=null-co://,file.size=64M,file.read-zeroes=on,format=raw",
+    "-device",
+    "nvme,drive=hold,serial=hold,max_ioqpairs=2047,msix_qsize=2048,cmb_size_mb=16",
 ];
 /// Disks that use addresses of the bus, and so of a domain where there is one: a provider's, and one that the program drives.
 const VIRTIO_DISKS: [&str; 8] = [
@@ -162,9 +169,10 @@ impl<'a> Bench<'a> {
             _ => "q35",
         };
         let mut extra = vec![OsString::from("-plugin"), option];
+        let below_unit = matches!(group, Group::Domain | Group::HoldDomain);
         let has_disk = matches!(group, Group::Block | Group::Device | Group::Domain);
         let in_real_time = has_disk || group.is_hold();
-        if group == Group::Domain {
+        if below_unit {
             extra.extend(["-device", "intel-iommu,aw-bits=39"].map(OsString::from));
         }
         if matches!(group, Group::Device | Group::Domain) || group.is_hold() {
@@ -173,7 +181,9 @@ impl<'a> Bench<'a> {
         if group == Group::Domain {
             extra.extend(VIRTIO_DISKS.map(OsString::from));
         }
-        if group.is_hold() {
+        if group == Group::HoldDomain {
+            extra.extend(LARGE_DEVICES.map(OsString::from));
+        } else if group.is_hold() {
             extra.extend(HELD_DEVICES.map(OsString::from));
         }
         if !in_real_time {
@@ -308,6 +318,7 @@ const fn manifest_of(group: Group) -> &'static str {
         Group::Device => "bench/device",
         Group::Domain => "bench/domain",
         Group::Hold | Group::HoldTwo => "bench/hold",
+        Group::HoldDomain => "bench/hold-domain",
     }
 }
 
@@ -344,7 +355,8 @@ fn stages(log: &Log, group: Group) -> Result<Vec<(String, Sample)>> {
         | Group::Device
         | Group::Domain
         | Group::Hold
-        | Group::HoldTwo => return Ok(Vec::new()),
+        | Group::HoldTwo
+        | Group::HoldDomain => return Ok(Vec::new()),
     };
     Ok(vec![
         (whole.into(), stage(loader, user)?),
@@ -389,7 +401,7 @@ fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
             harvest.samples.push((field("name")?.to_owned(), sample));
         }
     }
-    if group.is_hold() {
+    if let Some(name) = group.longest() {
         // The stretches between the marks count, too; what came before the first instruction of a program, the plugin has
         // reported by itself.
         let begun = log.marks.iter().skip_while(|(id, _)| *id != FIRST_MARK);
@@ -405,11 +417,6 @@ fn harvest(lines: &[String], log: Log, group: Group) -> Result<Harvest> {
         let longest = begun.skip(before).map(|(_, counts)| counts);
         let longest = longest.max_by_key(|counts| counts.hold).cloned();
         let longest = longest.context("the plugin saw no marks")?;
-        let name = if group == Group::HoldTwo {
-            HOLD_MAX_TWO
-        } else {
-            HOLD_MAX
-        };
         harvest.samples.push((name.into(), unmarked(longest)));
     }
     harvest.log = log;

@@ -1,7 +1,7 @@
 //! What is asked of a row, and which one has a name.
 
 use super::linux;
-use super::rows::{Group, HOLD_MAX, HOLD_MAX_TWO, ROWS, Row};
+use super::rows::{Group, ROWS, Row};
 
 impl Row {
     /// What Linux needs for its twin, and what that is.
@@ -14,7 +14,7 @@ impl Row {
     pub fn is_in_gate(&self) -> bool {
         self.group.has_marks()
             || self.group == Group::Boot
-            || [HOLD_MAX, HOLD_MAX_TWO].contains(&self.name)
+            || self.group.longest() == Some(self.name)
     }
 
     /// Whether a device is waited for in real time: how its completions bunch moves the count from run to run.

@@ -14,6 +14,7 @@ mod page;
 mod plugin;
 mod profile;
 mod report;
+mod row;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -129,6 +130,7 @@ fn measure(bench: &Bench<'_>, rows: &[&Row]) -> Result<Results> {
             | Group::Domain
             | Group::Hold
             | Group::HoldTwo
+            | Group::HoldDomain
             | Group::Reset(_) => 1,
         };
         if let Some(reason) = missing(group) {

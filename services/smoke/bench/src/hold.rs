@@ -107,6 +107,17 @@ pub fn run(env: &Env) -> Result<(), Error> {
     piece::<108, 109>("hold_waits", || hold_killed::waits(env))
 }
 
+/// Runs what is longer or other where every function has a domain of its own.
+pub fn run_in_domain(env: &Env) -> Result<(), Error> {
+    let registry: DeviceRegistry = env.get("deviceRegistry")?;
+    piece::<126, 127>("hold_claim_domain", || hold_devices::claims(&registry))?;
+    piece::<96, 97>("hold_controller_domain", || {
+        hold_devices::controller(&registry)
+    })?;
+    piece::<68, 69>("hold_dma_domain", || dma(&registry))?;
+    piece::<84, 85>("hold_teardown_domain", || hold_many::teardown(&registry))
+}
+
 /// A process that may claim devices.
 fn driver(kit: &Kit, registry: &DeviceRegistry, words: &[&str]) -> Result<ProcessHandle, Refusal> {
     let limits = Limits {
@@ -416,7 +427,12 @@ fn dma(registry: &DeviceRegistry) -> Result<(), Error> {
     buffer.map(READ_WRITE)?;
     buffer.unmap()?;
     buffer.free()?;
-    let buffer = pool.allocate(4 * MIB, sdk::Layout::Contiguous)?.buffer;
-    buffer.free()?;
+    for (bytes, layout) in [
+        (4 * MIB, sdk::Layout::Contiguous),
+        (64 * PAGE, sdk::Layout::Contiguous),
+        (64 * PAGE, sdk::Layout::Scattered),
+    ] {
+        pool.allocate(bytes, layout)?.buffer.free()?;
+    }
     Ok(())
 }

@@ -53,6 +53,14 @@ fn empty(ring: &mut Ring, count: usize) {
     while ring.completed().is_some() {}
 }
 
+/// An NVMe controller is claimed for the first time, and again.
+pub fn claims(registry: &DeviceRegistry) -> Result<(), Error> {
+    for _ in 0..2 {
+        registry.claim("nvme", 0).map(drop)?;
+    }
+    Ok(())
+}
+
 /// An NVMe controller with eight queues full of reads is reset, and then lost.
 pub fn controller(registry: &DeviceRegistry) -> Result<(), Error> {
     const PAIRS: u16 = 8;

@@ -77,6 +77,9 @@ fn main(env: &Env) -> Result<(), Error> {
     if env.arguments().any(|group| group == "long") {
         hold::run(env)?;
     }
+    if env.arguments().any(|group| group == "long-domain") {
+        hold::run_in_domain(env)?;
+    }
     println!("BENCH-END");
     Ok(())
 }
