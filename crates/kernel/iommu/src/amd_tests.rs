@@ -10,7 +10,7 @@ use iommu_tables::walk::{Want, amd};
 use mmio::{RegisterModel, Registers};
 use ring_abi::Refusal;
 
-use crate::forgetting_tests::Rig;
+use crate::forgetting_tests::{Reads, Rig};
 use crate::recall::{Block, Depth, Tables, Walk, block};
 use crate::terms::Absent;
 use crate::unit_tests::{end, map, memory, now_ns, word};
@@ -228,11 +228,6 @@ impl Model {
 }
 
 impl Rig for Model {
-    const FUNCTION: u64 = 2;
-    const PAGES: u64 = 3;
-    const INTERRUPTS: u64 = 5;
-    const ALL: [u64; 3] = [8; 3];
-
     fn new(absent: Absent) -> &'static Self {
         memory();
         let state = State {
@@ -254,12 +249,19 @@ impl Rig for Model {
         self.0.lock().unwrap().tables.recalls(domain)
     }
 
-    fn raises(&self, source: u16, message: (u64, u32)) -> Option<(u32, u8)> {
-        self.deliver(source, message)
-    }
-
     fn ignore(&self, codes: &[u64]) {
         self.0.lock().unwrap().ignored = codes.to_vec();
+    }
+}
+
+impl Reads for Model {
+    const FUNCTION: u64 = 2;
+    const PAGES: u64 = 3;
+    const INTERRUPTS: u64 = 5;
+    const ALL: [u64; 3] = [8; 3];
+
+    fn raises(&self, source: u16, message: (u64, u32)) -> Option<(u32, u8)> {
+        self.deliver(source, message)
     }
 }
 

@@ -1,14 +1,17 @@
 //! Each place at which a unit is told to forget, one by one: with a unit in software that remembers all it read until it is told
 //! otherwise, a device reaches what it is to reach and nothing from before; and with one that does not follow that one kind of
-//! command at that one place, it is seen to. So a place where the kernel says nothing is seen, too.
+//! command at that one place, it is seen to. So a place where the kernel says nothing is seen, too. A virtio-iommu keeps what it
+//! was asked for until it is asked otherwise, so its requests are looked at in the same way.
 
 use crate::amd_tests::Model as Amd;
 use crate::terms::Absent;
 use crate::unit_tests::{Model as Vtd, map};
+use crate::virtio_model::{ATTACH, DETACH, MAP, Model as Requests, RESET, UNMAP};
 use crate::{Access, Destination, Domain, Entry, Trigger, Unit};
 
 const PAGE: u64 = 4096;
 const CARD: u16 = 0x20;
+const OTHER: u16 = 0x28;
 const HERE: Destination = Destination {
     apic_id: 1,
     vector: 0x31,
@@ -20,6 +23,22 @@ const THERE: Destination = Destination {
 
 /// A unit in software.
 pub(crate) trait Rig: 'static {
+    fn new(absent: Absent) -> &'static Self;
+    /// The kernel takes it over, once more if need be: it then keeps what it remembers.
+    fn on(&'static self) -> &'static Unit;
+    /// What a function reaches by writing to a device address.
+    fn place(&self, source: u16, iova: u64) -> Option<u64>;
+    fn reaches(&self, source: u16, iova: u64) -> bool {
+        self.place(source, iova).is_some()
+    }
+    /// Whether it remembers anything of what a domain maps.
+    fn recalls(&self, domain: u16) -> bool;
+    /// From now on it does not follow these kinds of commands.
+    fn ignore(&self, kinds: &[u64]);
+}
+
+/// One that reads tables, and judges interrupts too.
+pub(crate) trait Reads: Rig {
     /// The kind of command that makes it forget where a function is led; pages; interrupts.
     const FUNCTION: u64;
     /// See [`Self::FUNCTION`].
@@ -29,19 +48,7 @@ pub(crate) trait Rig: 'static {
     /// Those by which it forgets all three, from before it was taken over.
     const ALL: [u64; 3];
 
-    fn new(absent: Absent) -> &'static Self;
-    /// The kernel takes it over, once more if need be: it then keeps what it remembers.
-    fn on(&'static self) -> &'static Unit;
-    /// What a function reaches by writing to a device address.
-    fn place(&self, source: u16, iova: u64) -> Option<u64>;
-    fn reaches(&self, source: u16, iova: u64) -> bool {
-        self.place(source, iova).is_some()
-    }
-    /// Whether it remembers anything of a domain's tables.
-    fn recalls(&self, domain: u16) -> bool;
     fn raises(&self, source: u16, message: (u64, u32)) -> Option<(u32, u8)>;
-    /// From now on it does not follow these kinds of commands.
-    fn ignore(&self, kinds: &[u64]);
 }
 
 /// What happens at one place, where the unit ignores a kind of command; whether devices reach what they are to, and no more.
@@ -62,31 +69,32 @@ fn entry(unit: &Unit, source: u16) -> Entry {
     unit.take_entry(source, Trigger::Edge, HERE).unwrap()
 }
 
-/// A unit that was in use before, with a page that it knows and an interrupt.
-fn used<R: Rig>() -> (&'static R, u64, (u64, u32)) {
+/// A unit that was in use before, with a page that it knows.
+fn used<R: Rig>() -> (&'static R, u64) {
     let rig = R::new(Absent::LookedUp);
-    let unit = rig.on();
-    let iova = map(&attach(unit, CARD), 0x40_0000, 1);
-    let message = unit.message(entry(unit, CARD));
-    assert!(rig.reaches(CARD, iova) && rig.raises(CARD, message).is_some());
-    (rig, iova, message)
+    let iova = map(&attach(rig.on(), CARD), 0x40_0000, 1);
+    assert!(rig.reaches(CARD, iova));
+    (rig, iova)
 }
 
 fn function_of_firmware<R: Rig>(ignored: &[u64]) -> bool {
-    let (rig, iova, _) = used::<R>();
+    let (rig, iova) = used::<R>();
     while_ignoring(rig, ignored, || rig.on());
     !rig.reaches(CARD, iova)
 }
 
 fn pages_of_firmware<R: Rig>(ignored: &[u64]) -> bool {
-    let (rig, ..) = used::<R>();
+    let (rig, _) = used::<R>();
     while_ignoring(rig, ignored, || rig.on());
     // The first domain gets the number that the one of before had.
     !rig.recalls(1)
 }
 
-fn interrupts_of_firmware<R: Rig>(ignored: &[u64]) -> bool {
-    let (rig, _, message) = used::<R>();
+fn interrupts_of_firmware<R: Reads>(ignored: &[u64]) -> bool {
+    let rig = R::new(Absent::LookedUp);
+    let unit = rig.on();
+    let message = unit.message(entry(unit, CARD));
+    assert!(rig.raises(CARD, message).is_some());
     while_ignoring(rig, ignored, || rig.on());
     rig.raises(CARD, message).is_none()
 }
@@ -154,7 +162,20 @@ fn ending_for_another<R: Rig>(ignored: &[u64]) -> bool {
     !rig.recalls(domain.number())
 }
 
-fn taking_an_entry<R: Rig>(ignored: &[u64]) -> bool {
+/// A function that is not led away is led to whoever gets the number of its domain next.
+fn ending_as_another_begins<R: Rig>(ignored: &[u64]) -> bool {
+    let rig = R::new(Absent::LookedUp);
+    let unit = rig.on();
+    let domain = attach(unit, CARD);
+    while_ignoring(rig, ignored, || domain.end().unwrap());
+    let next = attach(unit, OTHER);
+    assert_eq!(next.number(), domain.number());
+    let iova = map(&next, 0x50_0000, 1);
+    assert!(rig.reaches(OTHER, iova));
+    !rig.reaches(CARD, iova)
+}
+
+fn taking_an_entry<R: Reads>(ignored: &[u64]) -> bool {
     let rig = R::new(Absent::Remembered);
     let unit = rig.on();
     let first = entry(unit, CARD);
@@ -168,7 +189,7 @@ fn taking_an_entry<R: Rig>(ignored: &[u64]) -> bool {
     rig.raises(CARD, unit.message(second)).is_some()
 }
 
-fn moving_an_entry<R: Rig>(ignored: &[u64]) -> bool {
+fn moving_an_entry<R: Reads>(ignored: &[u64]) -> bool {
     let rig = R::new(Absent::LookedUp);
     let unit = rig.on();
     let one = entry(unit, CARD);
@@ -177,7 +198,7 @@ fn moving_an_entry<R: Rig>(ignored: &[u64]) -> bool {
     rig.raises(CARD, unit.message(one)) == Some((2, 0x42))
 }
 
-fn clearing_an_entry<R: Rig>(ignored: &[u64]) -> bool {
+fn clearing_an_entry<R: Reads>(ignored: &[u64]) -> bool {
     let rig = R::new(Absent::LookedUp);
     let unit = rig.on();
     // The source keeps another: what goes with its last one is not seen here.
@@ -207,7 +228,7 @@ fn last_entry(ignored: &[u64]) -> bool {
 }
 
 /// What a unit of either vendor is told at each place, and what is seen where it does not follow.
-fn places<R: Rig>() -> [(&'static str, u64, Place); 12] {
+fn places<R: Reads>() -> [(&'static str, u64, Place); 12] {
     let [function, pages, interrupts] = R::ALL;
     [
         ("firmware's functions", function, function_of_firmware::<R>),
@@ -237,6 +258,31 @@ fn look_at(places: &[(&'static str, u64, Place)]) {
             "{name}: nobody sees that it does not forget"
         );
     }
+}
+
+/// What a unit without tables is asked at each place.
+fn requests() -> [(&'static str, u64, Place); 9] {
+    [
+        (
+            "firmware's functions",
+            RESET,
+            function_of_firmware::<Requests>,
+        ),
+        ("firmware's pages", RESET, pages_of_firmware::<Requests>),
+        ("attach", ATTACH, attaching::<Requests>),
+        ("map", MAP, mapping::<Requests>),
+        ("unmap", UNMAP, unmapping::<Requests>),
+        ("map half", UNMAP, mapping_half::<Requests>),
+        ("end", DETACH, ending_as_another_begins::<Requests>),
+        ("end, for another", UNMAP, ending_for_another::<Requests>),
+        // One of the two would do for what the function reached itself.
+        ("end, both", UNMAP | DETACH, ending::<Requests>),
+    ]
+}
+
+#[test]
+fn a_unit_without_tables_forgets_at_each_place() {
+    look_at(&requests());
 }
 
 #[test]

@@ -304,4 +304,6 @@ mod tests;
 #[cfg(test)]
 mod unit_tests;
 #[cfg(test)]
+mod virtio_model;
+#[cfg(test)]
 mod virtio_tests;

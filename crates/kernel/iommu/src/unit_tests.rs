@@ -12,7 +12,7 @@ use iommu_tables::walk::{VtdUnit, Want, vtd};
 use mmio::{RegisterModel, Registers};
 use ring_abi::Refusal;
 
-use crate::forgetting_tests::Rig;
+use crate::forgetting_tests::{Reads, Rig};
 use crate::recall::{Block, Depth, Tables, Walk, block};
 use crate::terms::Absent;
 use crate::{Access, Destination, Domain, NotOn, Trigger, Unit};
@@ -289,11 +289,6 @@ impl Model {
 }
 
 impl Rig for Model {
-    const FUNCTION: u64 = 1;
-    const PAGES: u64 = 2;
-    const INTERRUPTS: u64 = 4;
-    const ALL: [u64; 3] = [1, 2, 4];
-
     fn new(absent: Absent) -> &'static Self {
         let features = match absent {
             Absent::Remembered => ABSENT,
@@ -319,12 +314,19 @@ impl Rig for Model {
         self.state().tables.recalls(domain)
     }
 
-    fn raises(&self, source: u16, message: (u64, u32)) -> Option<(u32, u8)> {
-        self.deliver(source, message)
-    }
-
     fn ignore(&self, types: &[u64]) {
         self.state().ignored = types.to_vec();
+    }
+}
+
+impl Reads for Model {
+    const FUNCTION: u64 = 1;
+    const PAGES: u64 = 2;
+    const INTERRUPTS: u64 = 4;
+    const ALL: [u64; 3] = [1, 2, 4];
+
+    fn raises(&self, source: u16, message: (u64, u32)) -> Option<(u32, u8)> {
+        self.deliver(source, message)
     }
 }
 
