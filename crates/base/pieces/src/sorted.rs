@@ -43,6 +43,15 @@ impl<K: Ord + Copy, V, const N: usize> Sorted<K, V, N> {
 
     /// The piece that has a key, or would have it, and the place in it.
     fn find(&self, key: K) -> (usize, Result<usize, usize>) {
+        // Mostly it is about the last one, or what comes behind that.
+        if let [.., piece] = &self.pieces[..]
+            && let [.., (last, _)] = &piece[..]
+            && *last <= key
+        {
+            let end = piece.len();
+            let place = if *last == key { Ok(end - 1) } else { Err(end) };
+            return (self.pieces.len() - 1, place);
+        }
         let is_before = |piece: &Vec<(K, V)>| piece.first().is_some_and(|(first, _)| *first <= key);
         let nth = self.pieces.partition_point(is_before).saturating_sub(1);
         let piece = self.pieces.get(nth).map_or(&[][..], Vec::as_slice);

@@ -278,6 +278,10 @@ impl<F: Format> PageTables<F> {
         if !fits || !mapping.physical.is_multiple_of(PAGE_BYTES) {
             return Err(MapRefusal::Range);
         }
+        let place = self.find(memory, mapping.iova);
+        if place.level == 1 && place.index as u64 + mapping.pages <= ENTRIES {
+            return Self::map_in(memory, &place, mapping);
+        }
         let mut at = mapping.iova;
         while at < end {
             let place = self.find(memory, at);
@@ -292,6 +296,28 @@ impl<F: Format> PageTables<F> {
             let entry = F::page(place.level, physical, mapping.access);
             memory.write(place.table, place.index, entry);
         })
+    }
+
+    /// As [`Self::map`], where one table that is there holds all of a run's entries: most runs are short, and one walk does.
+    fn map_in(
+        memory: &mut impl TableMemory,
+        place: &Place,
+        mapping: Mapping,
+    ) -> Result<(), MapRefusal> {
+        let all = place.index..place.index + mapping.pages as usize;
+        let is_hole = |index| {
+            let entry = F::read(1, memory.read(place.table, index));
+            matches!(entry, Entry::Hole)
+        };
+        if !all.clone().all(is_hole) {
+            return Err(MapRefusal::Mapped);
+        }
+        let mut physical = mapping.physical;
+        for index in all {
+            memory.write(place.table, index, F::page(1, physical, mapping.access));
+            physical += PAGE_BYTES;
+        }
+        Ok(())
     }
 
     /// Unmaps a run. The unit may know it until it was made to forget it. Nothing is unmapped if it is refused.

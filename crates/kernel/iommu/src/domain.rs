@@ -3,14 +3,15 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use cpu::Lock;
+use cpu::{Guard, Lock};
 use dma_ledger::TranslationProof;
 use domain_ledger::{Domain as Ledger, Owner, Retired, Scope, Window, Withdrawn};
-use iommu_tables::{Access, DomainId, MapRefusal, Mapping, PAGE_BYTES, Table};
+use iommu_tables::{Access, DomainId, PAGE_BYTES, Table};
 use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use crate::memory::TablePages;
+use crate::runs::{Written, in_one_piece, of_ledger, write_few, write_run};
 use crate::tables::Tables;
 use crate::terms::{Forget, Led};
 use crate::unit::Unit;
@@ -257,6 +258,10 @@ impl Domain {
         mut look: impl FnMut(),
     ) -> Result<u64, NotMapped> {
         let first = physical(0).ok_or(Refusal::OutOfRange)?;
+        if pages <= STEP_PAGES && self.unit.levels().is_some() {
+            let (iova, done) = self.map_few((first, pages), access, &physical)?;
+            return self.tell(iova, (pages, done.0), done.1, look);
+        }
         let reserved = self.with_ledger(|ledger| {
             let reserved = frames::refusable(|| ledger.reserve(self.owner, (), first, pages));
             reserved.map_err(|(refusal, ())| of_ledger(refusal))
@@ -281,18 +286,54 @@ impl Domain {
             let left = self.state.lock().retired.is_none().then_some(iova);
             return Err(NotMapped { refusal, left });
         }
-        if outcome.is_ok() {
-            outcome = self.unit.announce(&[self.run(iova, pages)]);
-        }
-        match outcome {
-            Ok(()) => Ok(iova),
-            Err(refusal) => {
-                // What was written of it goes again, and the device may have used it.
-                let unmapped = self.unmap_written(iova, (pages, done), look);
-                let left = unmapped.is_err().then_some(iova);
-                Err(NotMapped { refusal, left })
-            }
-        }
+        self.tell(iova, (pages, done), outcome, look)
+    }
+
+    /// As [`Self::map`], in one go: no more pages than are written with the lock held, into tables. Returns where they are, how
+    /// many were written, and how that went.
+    fn map_few(
+        &self,
+        (first, pages): (u64, u64),
+        access: Access,
+        physical: &impl Fn(u64) -> Option<u64>,
+    ) -> Result<(u64, Written), Refusal> {
+        let mut state = self.state.lock();
+        let State {
+            ledger: Some(ledger),
+            tables: Some(tables),
+            memory,
+            books,
+            ended: false,
+            ..
+        } = &mut *state
+        else {
+            return Err(Refusal::Revoked);
+        };
+        let reserved = frames::refusable(|| ledger.reserve(self.owner, (), first, pages));
+        let reserved = reserved.map_err(|(refusal, ())| of_ledger(refusal))?;
+        let iova = reserved.iova();
+        let written = write_few((tables, memory, books), (iova, pages), access, physical);
+        // Nobody else had the lock: it is the ledger that gave it out.
+        ledger.confirm(reserved).map_err(|_| Refusal::Revoked)?;
+        Ok((iova, written))
+    }
+
+    /// Tells the unit of a run, of which so many pages from the first on were written; where it was not all, it goes again.
+    fn tell(
+        &self,
+        iova: u64,
+        (pages, written): (u64, u64),
+        outcome: Result<(), Refusal>,
+        look: impl FnMut(),
+    ) -> Result<u64, NotMapped> {
+        let told = outcome.and_then(|()| self.unit.announce(&[self.run(iova, pages)]));
+        let Err(refusal) = told else {
+            return Ok(iova);
+        };
+        // The device may have used what was written.
+        let unmapped = self.unmap_written(iova, (pages, written), look);
+        let left = unmapped.is_err().then_some(iova);
+        Err(NotMapped { refusal, left })
     }
 
     /// Writes entries for some of a run's pages from one on, and says for how many: one large page, or a few small ones.
@@ -334,16 +375,9 @@ impl Domain {
             return Ok(LARGE_PAGES);
         }
         let step = STEP_PAGES.min(left);
-        let mut done = 0;
-        while done < step {
-            let first = physical(from + done).ok_or(Refusal::OutOfRange)?;
-            let run = in_one_piece(physical, (from + done, first), step - done);
-            let page = (at + done * PAGE_BYTES, first);
-            write_run(tables, memory, page, run, access)?;
-            books.written += run;
-            done += run;
-        }
-        Ok(step)
+        let physical = |page| physical(from + page);
+        let (_, outcome) = write_few((tables, memory, books), (at, step), access, &physical);
+        outcome.map(|()| step)
     }
 
     /// Has a unit without tables map some pages, and says how many.
@@ -373,12 +407,11 @@ impl Domain {
         (pages, written): (u64, u64),
         look: impl FnMut(),
     ) -> Result<Forgotten, Refusal> {
-        match self.unit.levels() {
-            Some(_) => self.clear_entries(iova, pages, look),
-            None => self.note_cleared(written),
-        }
         let unmapped = {
-            let mut state = self.state.lock();
+            let mut state = match self.unit.levels() {
+                Some(_) => self.clear_entries(iova, pages, look),
+                None => self.note_cleared(written),
+            };
             let State {
                 ledger,
                 retired,
@@ -428,10 +461,11 @@ impl Domain {
         }
     }
 
-    /// Takes the entries of a run out of the tables, as far as they are there and the domain goes on.
-    fn clear_entries(&self, iova: u64, pages: u64, mut look: impl FnMut()) {
+    /// Takes the entries of a run out of the tables, as far as they are there and the domain goes on. The lock is held when the last
+    /// ones have gone.
+    fn clear_entries(&self, iova: u64, pages: u64, mut look: impl FnMut()) -> Guard<'_, State> {
         let mut done = 0;
-        while done < pages {
+        loop {
             let mut state = self.state.lock();
             let State {
                 tables: Some(tables),
@@ -441,7 +475,7 @@ impl Domain {
                 ..
             } = &mut *state
             else {
-                return;
+                return state;
             };
             for _ in 0..STEP_PAGES {
                 if done >= pages {
@@ -452,17 +486,21 @@ impl Domain {
                 // A run that was refused half-way has pages that never were there.
                 done += unmapped.max(1);
             }
+            if done >= pages {
+                return state;
+            }
             drop(state);
             look();
         }
     }
 
     /// Notes that a unit without tables is to have some pages no more.
-    fn note_cleared(&self, pages: u64) {
+    fn note_cleared(&self, pages: u64) -> Guard<'_, State> {
         let mut state = self.state.lock();
         if !state.ended {
             state.books.written = state.books.written.saturating_sub(pages);
         }
+        state
     }
 
     /// Blocks the function, and ends everything that the domain maps.
@@ -538,62 +576,5 @@ impl Domain {
     ) -> Result<R, Refusal> {
         let mut state = self.state.lock();
         act(state.ledger.as_mut().ok_or(Refusal::Revoked)?)
-    }
-}
-
-/// How many pages from one on, at `first`, lie one behind the other in memory; of `most` at least one.
-fn in_one_piece(
-    physical: &impl Fn(u64) -> Option<u64>,
-    (from, first): (u64, u64),
-    most: u64,
-) -> u64 {
-    let follows = |page: &u64| physical(from + page) == Some(first + page * PAGE_BYTES);
-    1 + (1..most).take_while(follows).count() as u64
-}
-
-fn write_run(
-    tables: &mut Tables,
-    memory: &mut TablePages,
-    (iova, physical): (u64, u64),
-    pages: u64,
-    access: Access,
-) -> Result<(), Refusal> {
-    let mapping = Mapping {
-        iova,
-        physical,
-        pages,
-        access,
-    };
-    tables.map(memory, mapping).map_err(of_tables)?;
-    sabotage!(MAP_ONE_PAGE_MORE => {
-        let beside = Mapping {
-            iova: PAGE_BYTES,
-            physical: physical + PAGE_BYTES,
-            pages: 1,
-            ..mapping
-        };
-        let _ = tables.map(memory, beside);
-    });
-    Ok(())
-}
-
-const fn of_ledger(refusal: domain_ledger::Refusal) -> Refusal {
-    use domain_ledger::Refusal as Ledgers;
-    match refusal {
-        Ledgers::Range => Refusal::OutOfRange,
-        Ledgers::NoAddress => Refusal::Exhausted,
-        Ledgers::NoMemory => Refusal::NoMemory,
-        Ledgers::Ending => Refusal::Revoked,
-        Ledgers::WrongOwner | Ledgers::State | Ledgers::Receipt | Ledgers::InUse => {
-            Refusal::DeviceError
-        }
-    }
-}
-
-const fn of_tables(refusal: MapRefusal) -> Refusal {
-    match refusal {
-        MapRefusal::Range => Refusal::OutOfRange,
-        MapRefusal::Mapped => Refusal::DeviceError,
-        MapRefusal::NoMemory => Refusal::NoMemory,
     }
 }

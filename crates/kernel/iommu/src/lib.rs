@@ -29,6 +29,7 @@ mod facts;
 mod interrupts;
 mod memory;
 mod queue;
+mod runs;
 mod tables;
 mod terms;
 mod unit;
