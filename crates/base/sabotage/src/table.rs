@@ -161,6 +161,7 @@ table! {
     LEAVE_FPU_ON: "A process that has no floating-point state finds the unit on, with what others left in it.",
     LEAVE_INTERRUPTS_OPEN: "No function below an AMD-Vi unit has an interrupt table: messages pass as they are.",
     LEAVE_LOOPING: "A thread that is interrupted in its program goes on there though its process is ended.",
+    LEAVE_RINGS_FREE: "Buffers that a device has as the rings of a queue of its holder's can be freed.",
     LEAVE_RUNNING: "The NVMe broker says that the controller stopped, and leaves it running.",
     LEAVE_SMAP_OFF: "SMAP stays off: the kernel can read and write pages of a program by mistake.",
     LEAVE_SMEP_OFF: "SMEP stays off: the kernel can run code of a program by mistake.",

@@ -26,6 +26,7 @@ const SHORT_AT: u64 = 3 << 20;
 /// How long a request may take, and one that may never end.
 const PATIENCE_NS: u64 = 10_000_000_000;
 const HOPELESS_NS: u64 = 50_000_000;
+const LATER_BYTES: u32 = 512 << 10;
 
 fn pattern(factor: u32, at: u64, bytes: u32) -> Vec<u8> {
     let first = (at / 4) as u32;
@@ -133,15 +134,32 @@ fn aim(disk: &mut Disk, timer: &Timer, kind: Kind, address: u64) -> Result<(), R
     disk.again()
 }
 
-fn attacks(disk: &mut Disk, timer: &Timer, victim: u64) -> Result<(), Refusal> {
-    let gone = {
-        let freed = disk.rig.buffer(PAGE)?;
-        let address = disk.queue.address(&freed)?;
-        freed.free()?;
-        address
+/// Has the device write where a buffer was that it has used before, while what the other disk has got since is watched.
+fn late(disk: &mut Disk, other: &Disk, timer: &Timer) -> Result<DmaBuffer, Refusal> {
+    let freed = disk.rig.buffer(PAGE)?;
+    let request = Request {
+        kind: Kind::In,
+        sector: LONG_AT / u64::from(BLOCK),
+        address: disk.queue.address(&freed)?,
+        length: PAGE as u32,
     };
-    // Another's, what was one's own, and memory as the processor counts it.
-    for target in [victim, gone, 1 << 20] {
+    let status = disk.queue.run(timer, request, PATIENCE_NS)?;
+    freed.free()?;
+    // So many pages that the one from before is among them.
+    let later = other.rig.buffer(LATER_BYTES.into())?;
+    let watched = window(&later, LATER_BYTES.into())?;
+    let wanted = pattern(WRITTEN, 0, LATER_BYTES);
+    watched.write(0, &wanted)?;
+    let _ = disk.queue.run(timer, request, HOPELESS_NS);
+    let intact = bytes(&watched, LATER_BYTES)? == wanted;
+    fact!("direct.late", used = status, intact = intact);
+    disk.again()?;
+    Ok(later)
+}
+
+fn attacks(disk: &mut Disk, timer: &Timer, victim: u64) -> Result<(), Refusal> {
+    // Another's, and memory as the processor counts it.
+    for target in [victim, 1 << 20] {
         aim(disk, timer, Kind::In, target)?;
     }
     // The byte of the status, written where the other has its data.
@@ -160,7 +178,7 @@ fn attacks(disk: &mut Disk, timer: &Timer, victim: u64) -> Result<(), Refusal> {
     let there = disk.read(timer, LONG_AT, BLOCK)?;
     let same = there.windows(2).all(|pair| pair[0] == pair[1]);
     let leaked = !same && there != pattern(FOUND, LONG_AT, BLOCK);
-    fact!("direct.attacked", aims = 5, leaked = leaked);
+    fact!("direct.attacked", aims = 4, leaked = leaked);
     Ok(())
 }
 
@@ -222,8 +240,8 @@ fn main(env: &Env) -> Result<(), Error> {
     fact!("direct.found", status = status, same = found);
     refusals(&disk, &other)?;
 
-    // Far below whatever the attacker has, so that nothing is there in its domain.
-    let _between = other.rig.buffer(512 << 10)?;
+    // It lies between: the victim is far below whatever the attacker has, so that nothing is there in its domain.
+    let _between = late(&mut disk, &other, &timer)?;
     let victim = other.rig.buffer(PAGE)?;
     let watched = window(&victim, PAGE)?;
     watched.write(0, &pattern(WRITTEN, 0, PAGE as u32))?;
