@@ -253,6 +253,5 @@ fn main(env: &Env) -> Result<(), Error> {
 
     written(&mut disk, &timer)?;
     after_reset(disk, &timer)?;
-    fact!("direct.done");
     Ok(())
 }
