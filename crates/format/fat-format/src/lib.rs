@@ -36,7 +36,7 @@ pub use file::{FileCursor, Run};
 pub use find::check_name;
 pub use name::{MAX_NAME_BYTES, Name, ShortName, eq_fold, hash_fold};
 pub use time::LocalNs;
-pub use volume::Volume;
+pub use volume::{Condition, Volume};
 
 /// The bytes of a volume. Small reads are frequent (16 to 512 bytes, close together), so put a cache behind it.
 pub trait Blocks {

@@ -1,10 +1,10 @@
 //! Mounting a volume: its boot sector, the free hint and the label.
 
-use crate::boot::{BOOT_BYTES, Geometry, free_clusters};
+use crate::boot::{BOOT_BYTES, FatKind, Geometry, free_clusters};
 use crate::dir::{DirWalk, SlotKind};
 use crate::error::Error;
 use crate::name::ShortName;
-use crate::volume::Volume;
+use crate::volume::{Condition, Volume};
 use crate::{Blocks, read_exact};
 
 /// Where the copy of a FAT32 boot sector lies, in sectors (FATGEN, BPB_BkBootSec: "no value other than 6 is recommended").
@@ -29,7 +29,9 @@ impl Volume {
             device_bytes,
             label: geometry.label,
             free_hint: None,
+            condition: Condition::Clean,
         };
+        volume.condition = volume.left(blocks, &sector);
         if let Some(at) = geometry.info_at
             && read_exact(blocks, at, &mut sector).is_ok()
         {
@@ -39,6 +41,33 @@ impl Volume {
             volume.label = label.unwrap_or(ShortName::EMPTY);
         }
         Ok(volume)
+    }
+
+    /// How it was left: by two bits of the FAT's second entry, which are cleared while it is in use (FATGEN, "FAT Data
+    /// Structure": ClnShutBitMask, HrdErrBitMask), and by the byte behind BS_DrvNum, in which Linux and NT set theirs.
+    fn left<B: Blocks>(&self, blocks: &mut B, sector: &[u8; BOOT_BYTES]) -> Condition {
+        let (state_at, entry_bytes, clean) = match self.kind() {
+            FatKind::Fat12 => return Condition::Clean,
+            FatKind::Fat16 => (37, 2, 1u32 << 15),
+            FatKind::Fat32 => (65, 4, 1u32 << 27),
+        };
+        let mut entry = [0; 4];
+        let held = entry.get_mut(..entry_bytes).unwrap_or_default();
+        let at = self.fat_at() + entry_bytes as u64;
+        let entry = match read_exact(blocks, at, held) {
+            Ok(()) => u32::from_le_bytes(entry),
+            Err(_) => return Condition::Clean,
+        };
+        // The others are those of a chain's end; where they are not, the entry says nothing.
+        let speaks = entry & ((clean >> 1) - 1) == (clean >> 1) - 1;
+        let state = le::u8(sector, state_at);
+        if (speaks && entry & (clean >> 1) == 0) || state & 2 != 0 {
+            Condition::Failed
+        } else if (speaks && entry & clean == 0) || state & 1 != 0 {
+            Condition::Dirty
+        } else {
+            Condition::Clean
+        }
     }
 
     /// FAT32 keeps a copy of the boot sector, mostly in sector 6. It counts if it says so itself.

@@ -3,6 +3,17 @@
 use crate::boot::{FatKind, Geometry};
 use crate::name::ShortName;
 
+/// How whoever used a volume last left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// In order, as far as it says anything.
+    Clean,
+    /// Without unmounting it.
+    Dirty,
+    /// After it met sectors that could not be read or written.
+    Failed,
+}
+
 /// The checked shape of a volume. It holds no device: each operation is given one, and it must be the same.
 #[derive(Clone, Copy, Debug)]
 pub struct Volume {
@@ -10,6 +21,7 @@ pub struct Volume {
     pub(crate) device_bytes: u64,
     pub(crate) label: ShortName,
     pub(crate) free_hint: Option<u32>,
+    pub(crate) condition: Condition,
 }
 
 impl Volume {
@@ -41,6 +53,11 @@ impl Volume {
     /// Returns how many bytes of the volume its device does not have. Not zero means a truncated image.
     pub fn missing_bytes(&self) -> u64 {
         self.geometry.total_bytes.saturating_sub(self.device_bytes)
+    }
+
+    /// Returns how it was left.
+    pub fn condition(&self) -> Condition {
+        self.condition
     }
 
     /// Returns the volume label; empty without one.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{FILE, Memory, forge, read_file};
-use fat_format::{BootFault, Error, FatKind, Volume};
+use fat_format::{BootFault, Condition, Error, FatKind, Volume};
 
 #[test]
 fn every_boot_sector_rule_bites() {
@@ -100,4 +100,35 @@ fn a_truncated_image_reads_as_far_as_it_goes() {
         Volume::mount(&mut Memory::new(vec![0; 100])),
         Err(Error::BeyondDevice { .. })
     ));
+}
+
+#[test]
+fn how_a_volume_was_left_is_known() {
+    let condition = |kind, changes: &[(usize, u8)]| {
+        let mut image = forge(kind).bytes;
+        for (at, byte) in changes {
+            image[*at] = *byte;
+        }
+        Volume::mount(&mut Memory::new(image)).unwrap().condition()
+    };
+    let good = forge(32).bytes;
+    let fat = usize::from(u16::from_le_bytes([good[14], good[15]])) * 512;
+    let entry = |last: u8| {
+        [
+            (fat + 4, 0xff),
+            (fat + 5, 0xff),
+            (fat + 6, 0xff),
+            (fat + 7, last),
+        ]
+    };
+    assert_eq!(condition(32, &entry(0x0f)), Condition::Clean);
+    assert_eq!(condition(32, &entry(0x07)), Condition::Dirty);
+    assert_eq!(condition(32, &entry(0x0b)), Condition::Failed);
+    // An entry that is no chain's end says nothing.
+    assert_eq!(
+        condition(32, &[(fat + 4, 0), (fat + 7, 0)]),
+        Condition::Clean
+    );
+    assert_eq!(condition(32, &[(65, 1)]), Condition::Dirty);
+    assert_eq!(condition(32, &[(65, 3)]), Condition::Failed);
 }
