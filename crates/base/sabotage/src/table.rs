@@ -101,6 +101,8 @@ table! {
     DROP_INPUT: "Input has little room, and what has none is lost and not held.",
     DROP_LATE_MESSAGE: "An interrupt message that comes before the acknowledgement is dropped.",
     DROP_PAGE_BOUND: "The kernel puts a whole list into one answer, however long it is.",
+    EXT_IGNORE_SUM: "An inode of an ext volume is believed whatever its sum.",
+    EXT_LEAVE_BY_LINK: "A symbolic link of an ext volume may lead above the directory that a path began in.",
     FAIL_ALLOC: "The charge or allocation that a program names is refused.",
     FAIL_BOOT_ALLOC: "The charge or allocation of the boot that the command line names is refused.",
     FIRST_OF_TWO_TABLES: "Of two ACPI tables of one name that differ, the first counts.",

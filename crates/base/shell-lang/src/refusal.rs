@@ -2,8 +2,7 @@
 
 use ring_abi::Refusal;
 
-const CHECK_IT: &str =
-    "log says what; fsck.fat -n or capos-store check on another system checks it all";
+const CHECK_IT: &str = "log says what; another system checks it all: fsck.fat, fsck.exfat, e2fsck, each with -n, or capos-store check";
 
 /// What to do about a refusal, as the second half of a sentence; `None` where there is nothing to do.
 pub const fn advice(refusal: Refusal) -> Option<&'static str> {

@@ -22,7 +22,7 @@ pub(crate) const BITLOCKER_TO_GO: [u8; 16] = [
 /// for: nothing but a PC's firmware needs one, and small formatters leave it out.
 pub(crate) fn recognise(block: &[u8]) -> Content {
     match &le::array::<8>(block, 3) {
-        b"EXFAT   " => return Content::Other("an exFAT volume"),
+        b"EXFAT   " => return Content::Other(crate::EXFAT),
         b"NTFS    " => return Content::Other("an NTFS volume"),
         b"-FVE-FS-" => return Content::Other("a BitLocker volume (encrypted)"),
         b"ReFS\0\0\0\0" => return Content::Other("a ReFS volume"),

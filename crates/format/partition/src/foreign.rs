@@ -29,6 +29,11 @@ impl fmt::Display for NotFat {
     }
 }
 
+/// What [`foreign`] calls ext2, ext3 and ext4.
+pub const EXT: &str = "an ext2, ext3 or ext4 file system";
+/// What [`foreign`] and [`other_boot_sector`](crate::other_boot_sector) call exFAT.
+pub const EXFAT: &str = "an exFAT volume";
+
 const LUKS2_COPY: &str =
     "a LUKS2 container (encrypted) whose first header is gone (cryptsetup repair brings it back)";
 
@@ -41,7 +46,7 @@ const MAGICS: [Magic; 76] = [
     (0x8000, b"SKUL\xba\xbe\0\x02", LUKS2_COPY),
     (0x1_0000, b"SKUL\xba\xbe\0\x02", LUKS2_COPY),
     (3, b"-FVE-FS-", "a BitLocker volume (encrypted)"),
-    (3, b"EXFAT   ", "an exFAT volume"),
+    (3, b"EXFAT   ", EXFAT),
     (3, b"NTFS    ", "an NTFS volume"),
     (3, b"ReFS\0\0\0\0", "a ReFS volume"),
     (
@@ -119,7 +124,7 @@ const MAGICS: [Magic; 76] = [
     (512, b"EFI PART", GPT_ALONE),
     (4096, b"EFI PART", GPT_ALONE),
     // Two bytes say little, so these come last.
-    (1080, b"\x53\xef", "an ext2, ext3 or ext4 file system"),
+    (1080, b"\x53\xef", EXT),
     (1024, b"BD", "an HFS volume"),
     (1030, b"\x34\x34", "a NILFS2 file system"),
     (1040, b"\x7f\x13", "a Minix file system"),

@@ -28,7 +28,7 @@ mod select;
 pub use bare::other_boot_sector;
 pub use crc32::{Crc32, crc32};
 pub use error::{EntryFault, Error, GptFault};
-pub use foreign::{NotFat, foreign};
+pub use foreign::{EXFAT, EXT, NotFat, foreign};
 pub use layout::{
     BOOT_LABEL, Besides, Guid, Label, Layout, MAX_REFUSED, MAX_VOLUMES, Refused, Scheme, Volume,
     VolumeKind,

@@ -1,5 +1,7 @@
 //! What disks and their controllers say.
 
+use exfat_format::Volume as Exfat;
+use ext_format::{Inode, Volume as Ext};
 use fat_format::{Blocks, DirWalk, FileCursor, Node, Step, Volume};
 use iso9660_format::{Kind, Medium, SECTOR_BYTES, Volume as Cd};
 use nvme_format::identify::{Controller, IDENTIFY_BYTES, Namespace, active_namespaces};
@@ -113,6 +115,141 @@ fn list(volume: &Volume, blocks: &mut Bytes<'_>, directory: &Node) -> Vec<Node> 
         });
     }
     found
+}
+
+/// As [`Bytes`], for formats that look at directories of the whole device's length.
+struct Long<'a>(Bytes<'a>);
+
+impl Long<'_> {
+    fn of(bytes: &[u8]) -> Long<'_> {
+        Long(Bytes { bytes, reads: 0 })
+    }
+
+    fn fill(&mut self, at: u64, buf: &mut [u8]) {
+        self.0.copy(at, buf);
+    }
+
+    /// What follows is another request.
+    fn again(&mut self) {
+        self.0.reads = 0;
+    }
+}
+
+macro_rules! long {
+    ($($format:ident)*) => {
+        $(impl $format::Blocks for Long<'_> {
+            type Error = ();
+
+            fn read(&mut self, at: u64, buf: &mut [u8]) -> Result<(), ()> {
+                self.fill(at, buf);
+                Ok(())
+            }
+
+            fn len_bytes(&self) -> u64 {
+                VOLUME_BYTES
+            }
+        })*
+    };
+}
+
+long!(ext_format exfat_format);
+
+/// The input is the beginning of a volume.
+pub fn ext(data: &[u8]) -> bool {
+    let mut blocks = Long::of(data);
+    let Ok(volume) = Ext::mount(&mut blocks) else {
+        return false;
+    };
+    let mut found: Vec<Inode> = Vec::new();
+    let mut directories = vec![*volume.root()];
+    for _ in 0..4 {
+        let Some(directory) = directories.pop() else {
+            break;
+        };
+        blocks.again();
+        let mut count = 0;
+        let _ = volume.list(&mut blocks, &directory, 0, |blocks, entry| {
+            count += 1;
+            match volume.named(blocks, entry) {
+                Ok(inode) if inode.is_directory() => directories.push(inode),
+                Ok(inode) => found.push(inode),
+                Err(_) => {}
+            }
+            match count {
+                64.. => ext_format::Step::StopBefore,
+                _ => ext_format::Step::Continue,
+            }
+        });
+    }
+    for file in found.iter().take(8) {
+        blocks.again();
+        let Ok(mut cursor) = ext_format::FileCursor::new::<()>(file) else {
+            continue;
+        };
+        for at in [0, 40_000, 1 << 33] {
+            cursor.seek(at);
+            for _ in 0..16 {
+                match cursor.next_run(&volume, &mut blocks, 64 << 10) {
+                    Ok(Some(ext_format::Run::Stored { byte_offset, len })) => {
+                        assert!(len > 0 && byte_offset + len <= VOLUME_BYTES);
+                    }
+                    Ok(Some(ext_format::Run::Zeroes { len })) => assert!(len > 0),
+                    Ok(None) | Err(_) => break,
+                }
+            }
+        }
+    }
+    blocks.again();
+    volume.resolve(&mut blocks, volume.root(), "a/link").is_ok()
+}
+
+/// The input is the beginning of a volume.
+pub fn exfat(data: &[u8]) -> bool {
+    let mut blocks = Long::of(data);
+    let Ok(volume) = Exfat::mount(&mut blocks) else {
+        return false;
+    };
+    let mut found = Vec::new();
+    let mut directories = vec![volume.root()];
+    for _ in 0..4 {
+        let Some(directory) = directories.pop() else {
+            break;
+        };
+        blocks.again();
+        let mut count = 0;
+        let _ = volume.list(&mut blocks, &directory, 0, |entry| {
+            count += 1;
+            match entry.node.is_directory() {
+                true => directories.push(entry.node),
+                false => found.push(entry.node),
+            }
+            match count {
+                64.. => exfat_format::Step::StopBefore,
+                _ => exfat_format::Step::Continue,
+            }
+        });
+    }
+    for file in found.iter().take(8) {
+        blocks.again();
+        let Ok(mut cursor) = exfat_format::FileCursor::new::<()>(file) else {
+            continue;
+        };
+        for at in [40_000, 0, 1 << 33] {
+            cursor.seek(at);
+            for _ in 0..16 {
+                match cursor.next_run(&volume, &mut blocks, 64 << 10) {
+                    Ok(Some(exfat_format::Run::Stored { byte_offset, len })) => {
+                        assert!(len > 0 && byte_offset + len <= VOLUME_BYTES);
+                    }
+                    Ok(Some(exfat_format::Run::Zeroes { len })) => assert!(len > 0),
+                    Ok(None) | Err(_) => break,
+                }
+            }
+        }
+    }
+    blocks.again();
+    let root = volume.root();
+    volume.resolve(&mut blocks, &root, "A/C.TXT").is_ok()
 }
 
 /// The input is the beginning of a disk.

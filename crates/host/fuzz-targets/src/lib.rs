@@ -63,6 +63,14 @@ pub const TARGETS: &[Target] = &[
         run: boot::elf,
     },
     Target {
+        name: "exfat",
+        run: disk::exfat,
+    },
+    Target {
+        name: "ext",
+        run: disk::ext,
+    },
+    Target {
         name: "fat",
         run: disk::fat,
     },

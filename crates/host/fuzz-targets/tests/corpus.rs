@@ -52,6 +52,8 @@ runs! {
     dhcp4 = "dhcp4",
     dns = "dns",
     elf = "elf",
+    exfat = "exfat",
+    ext = "ext",
     fat = "fat",
     gve = "gve",
     http = "http",

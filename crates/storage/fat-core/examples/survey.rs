@@ -47,6 +47,8 @@ impl Disk for Image {
     }
 
     fn copy_to(&self, _: usize, _: &mut (), _: usize, _: usize) {}
+
+    fn zero_to(&self, (): &mut (), _: usize, _: usize) {}
 }
 
 fn main() -> std::io::Result<()> {
@@ -104,8 +106,8 @@ fn tell(place: &Place<&'static str>) {
     match &place.content {
         Err(error) => println!("    {error}"),
         Ok(mounted) => println!(
-            "    {:?} {:?}",
-            mounted.volume.kind(),
+            "    {} {:?}",
+            mounted.volume.format(),
             mounted.volume.label()
         ),
     }

@@ -32,6 +32,8 @@ pub trait Disk {
         target_offset: usize,
         bytes: usize,
     );
+    /// Writes zeroes to a client, of a range that was checked as well.
+    fn zero_to(&self, target: &mut Self::Target, target_offset: usize, bytes: usize);
 }
 
 /// Bytes of a chunk of metadata.
@@ -310,10 +312,8 @@ pub struct Part<'a, D: Disk> {
     pub bytes: u64,
 }
 
-impl<D: Disk> fat_format::Blocks for Part<'_, D> {
-    type Error = CacheError<D::Error>;
-
-    fn read(&mut self, byte_offset: u64, buf: &mut [u8]) -> Result<(), Self::Error> {
+impl<D: Disk> Part<'_, D> {
+    fn fill(&mut self, byte_offset: u64, buf: &mut [u8]) -> Result<(), CacheError<D::Error>> {
         let end = byte_offset.checked_add(buf.len() as u64);
         if end.is_none_or(|end| end > self.bytes) {
             return Err(CacheError::Outside);
@@ -324,11 +324,26 @@ impl<D: Disk> fat_format::Blocks for Part<'_, D> {
             .ok_or(CacheError::Outside)?;
         self.cache.read(offset, buf)
     }
-
-    fn len_bytes(&self) -> u64 {
-        self.bytes
-    }
 }
+
+/// Each format asks for bytes by a trait of its own.
+macro_rules! blocks {
+    ($($format:ident)*) => {
+        $(impl<D: Disk> $format::Blocks for Part<'_, D> {
+            type Error = CacheError<D::Error>;
+
+            fn read(&mut self, byte_offset: u64, buf: &mut [u8]) -> Result<(), Self::Error> {
+                self.fill(byte_offset, buf)
+            }
+
+            fn len_bytes(&self) -> u64 {
+                self.bytes
+            }
+        })*
+    };
+}
+
+blocks!(fat_format ext_format exfat_format);
 
 #[cfg(test)]
 mod tests {

@@ -3,44 +3,21 @@
 use alloc::{format, string::String, string::ToString, vec::Vec};
 use core::fmt;
 
-use fat_format::Volume;
 use partition::{
-    Besides, GptFault, Label, Layout, NotFat, Refused, Scheme, VolumeKind, find_volumes, foreign,
-    other_boot_sector,
+    Besides, EXFAT, EXT, GptFault, Label, Layout, NotFat, Refused, Scheme, VolumeKind,
+    find_volumes, foreign, other_boot_sector,
 };
 
-use crate::{Cache, CacheError, Disk, Part};
-
-/// A FAT volume and where on its disk it lies.
-#[derive(Clone, Copy)]
-pub struct Mounted {
-    /// The volume.
-    pub volume: Volume,
-    /// First byte on the disk.
-    pub first_byte: u64,
-    /// Bytes of its partition.
-    pub bytes: u64,
-}
-
-impl Mounted {
-    /// The volume's bytes.
-    pub const fn part<'a, D: Disk>(&self, cache: &'a mut Cache<D>) -> Part<'a, D> {
-        Part {
-            cache,
-            first_byte: self.first_byte,
-            bytes: self.bytes,
-        }
-    }
-}
+use crate::{Cache, CacheError, Disk, Mounted, Part, Volume};
 
 /// Why there is no volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MountError<E> {
     /// The device failed.
     Device(E),
-    /// The disk or partition holds something else than FAT.
+    /// The disk or partition holds something that is not read here.
     Unsupported(String),
-    /// The disk or partition says that it holds FAT, or a table, and contradicts itself.
+    /// The disk or partition says that it holds a volume, or a table, and contradicts itself.
     Corrupt(String),
 }
 
@@ -89,6 +66,21 @@ pub struct Survey<E> {
     pub main: Option<usize>,
 }
 
+impl<E> Survey<E> {
+    /// That of a disk that is one volume.
+    fn of(whole: Place<E>) -> Self {
+        Self {
+            places: alloc::vec![whole],
+            refused: Vec::new(),
+            omitted: 0,
+            gpt_fault: None,
+            besides: None,
+            table_block_bytes: None,
+            main: Some(0),
+        }
+    }
+}
+
 impl<E: fmt::Display + Clone> Survey<E> {
     /// Why there is no volume on the disk, in one sentence about the most promising place.
     pub fn problem(&self) -> MountError<E> {
@@ -113,8 +105,8 @@ impl<E: fmt::Display + Clone> Survey<E> {
     }
 }
 
-/// Looks at everything on a disk. The volume that stands for the disk is the first FAT one: partitions that call themselves
-/// FAT come first, then the others in order.
+/// Looks at everything on a disk. The volume that stands for the disk is the first that can be read: partitions that
+/// call themselves FAT come first, then the others in order.
 ///
 /// # Errors
 /// [`MountError`], where nothing can be said about any part of the disk.
@@ -129,6 +121,13 @@ where
             ..
         }) => {
             return Err(MountError::Device(error));
+        }
+        Err(partition::Error::OtherFileSystem { name: EXT | EXFAT }) => {
+            let whole = whole_disk(cache);
+            return match whole.content {
+                Ok(_) => Ok(Survey::of(whole)),
+                Err(error) => Err(error),
+            };
         }
         Err(
             error @ (partition::Error::Empty
@@ -246,26 +245,60 @@ where
     if read(0, &mut sector)
         && let Some(name) = other_boot_sector(&sector)
     {
-        return Err(MountError::Unsupported(format!("it is {}", NotFat(name))));
+        return match name {
+            EXFAT => exfat(&mut part).map(|volume| mounted(volume, first_byte, bytes)),
+            _ => Err(MountError::Unsupported(format!("it is {}", NotFat(name)))),
+        };
     }
-    match Volume::mount(&mut part) {
-        Ok(volume) => Ok(Mounted {
-            volume,
-            first_byte,
-            bytes,
-        }),
-        Err(fat_format::Error::Device(CacheError::Device(error))) => Err(MountError::Device(error)),
-        Err(error) => {
-            let mut read = |at, to: &mut [u8]| fat_format::Blocks::read(&mut part, at, to).is_ok();
-            Err(match (foreign(bytes, &mut read), &error) {
-                (Some(name), _) => MountError::Unsupported(format!("it is {}", NotFat(name))),
-                (None, fat_format::Error::NotFat { .. }) => {
-                    MountError::Unsupported(error.to_string())
-                }
-                (None, _) => MountError::Corrupt(error.to_string()),
-            })
+    let error = match fat_format::Volume::mount(&mut part) {
+        Ok(volume) => return Ok(mounted(Volume::Fat(volume), first_byte, bytes)),
+        Err(fat_format::Error::Device(CacheError::Device(error))) => {
+            return Err(MountError::Device(error));
         }
+        Err(error) => error,
+    };
+    let mut read = |at, to: &mut [u8]| fat_format::Blocks::read(&mut part, at, to).is_ok();
+    Err(match (foreign(bytes, &mut read), &error) {
+        (Some(EXT), _) => return ext(&mut part).map(|volume| mounted(volume, first_byte, bytes)),
+        (Some(name), _) => MountError::Unsupported(format!("it is {}", NotFat(name))),
+        (None, fat_format::Error::NotFat { .. }) => MountError::Unsupported(error.to_string()),
+        (None, _) => MountError::Corrupt(error.to_string()),
+    })
+}
+
+const fn mounted(volume: Volume, first_byte: u64, bytes: u64) -> Mounted {
+    Mounted {
+        volume,
+        first_byte,
+        bytes,
     }
+}
+
+fn ext<D: Disk>(part: &mut Part<'_, D>) -> Result<Volume, MountError<D::Error>>
+where
+    D::Error: fmt::Display,
+{
+    use ext_format::Error;
+    ext_format::Volume::mount(part)
+        .map(Volume::Ext)
+        .map_err(|error| match error {
+            Error::Device(CacheError::Device(error)) => MountError::Device(error),
+            Error::Unsupported { .. } => MountError::Unsupported(format!("it is {EXT}: {error}")),
+            _ => MountError::Corrupt(format!("it is {EXT}, and damaged: {error}")),
+        })
+}
+
+fn exfat<D: Disk>(part: &mut Part<'_, D>) -> Result<Volume, MountError<D::Error>>
+where
+    D::Error: fmt::Display,
+{
+    use exfat_format::Error;
+    exfat_format::Volume::mount(part)
+        .map(Volume::Exfat)
+        .map_err(|error| match error {
+            Error::Device(CacheError::Device(error)) => MountError::Device(error),
+            _ => MountError::Corrupt(format!("it is {EXFAT}, and damaged: {error}")),
+        })
 }
 
 #[cfg(test)]
@@ -306,10 +339,8 @@ mod tests {
     }
 
     fn has(cache: &mut Cache<Image>, mounted: &Mounted, name: &str) -> bool {
-        let root = mounted.volume.root();
-        let found = mounted
-            .volume
-            .resolve(&mut mounted.part(cache), &root, name);
+        let root = mounted.fat().root();
+        let found = mounted.fat().resolve(&mut mounted.part(cache), &root, name);
         found.is_ok()
     }
 
@@ -341,16 +372,16 @@ mod tests {
         assert_eq!(
             texts,
             [
-                "it is an ext2, ext3 or ext4 file system, not FAT",
+                "it is an ext2, ext3 or ext4 file system, and damaged: the superblock names an impossible number of inodes in a group; e2fsck repairs it on the system it comes from",
                 "FAT",
                 "FAT",
                 "not a FAT volume: the first sector is empty"
             ]
         );
         for (index, name) in [(1, "one.txt"), (2, "two.txt")] {
-            let mounted = *survey.places[index]
+            let mounted = survey.places[index]
                 .content
-                .as_ref()
+                .clone()
                 .unwrap_or_else(|e| panic!("{e}"));
             assert!(has(&mut cache, &mounted, name));
         }
@@ -365,18 +396,18 @@ mod tests {
         image[..old.len()].copy_from_slice(&old);
         let (mut cache, survey) = look(image.clone());
         assert_eq!((survey.main, survey.besides), (Some(0), Some(Besides::Fat)));
-        let mounted = *survey.places[0]
+        let mounted = survey.places[0]
             .content
-            .as_ref()
+            .clone()
             .unwrap_or_else(|e| panic!("{e}"));
         assert!(has(&mut cache, &mounted, "present.txt"));
         // Nothing stands where the table points: then the boot sector is the truth.
         image[12288 * 512..].fill(0);
         let (mut cache, survey) = look(image);
         assert_eq!((survey.main, survey.besides), (Some(1), None));
-        let mounted = *survey.places[1]
+        let mounted = survey.places[1]
             .content
-            .as_ref()
+            .clone()
             .unwrap_or_else(|e| panic!("{e}"));
         assert!(has(&mut cache, &mounted, "old.txt"));
     }
@@ -392,7 +423,7 @@ mod tests {
         for block_bytes in [512, 4096] {
             assert_eq!(
                 problem(Image::new(linux.clone(), block_bytes)),
-                "the disk holds an ext2, ext3 or ext4 file system, not FAT"
+                "it is an ext2, ext3 or ext4 file system, and damaged: the superblock names an impossible number of inodes in a group; e2fsck repairs it on the system it comes from"
             );
         }
         let mut own = vec![0; 65536];

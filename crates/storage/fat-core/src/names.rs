@@ -250,12 +250,12 @@ mod tests {
         path: &str,
     ) -> Result<Node, Error<CacheError<u8>>> {
         let from = folder(cache, on);
-        names.resolve(&on.volume, &mut on.part(cache), &from, path)
+        names.resolve(on.fat(), &mut on.part(cache), &from, path)
     }
 
     fn folder(cache: &mut Cache<Image>, on: &Mounted) -> Node {
-        let root = on.volume.root();
-        on.volume
+        let root = on.fat().root();
+        on.fat()
             .lookup(&mut on.part(cache), &root, "d")
             .unwrap()
             .node
@@ -273,7 +273,7 @@ mod tests {
             "nothing",
             "File number 5.text",
         ] {
-            let searched = on.volume.lookup(&mut on.part(&mut cache), &root, name);
+            let searched = on.fat().lookup(&mut on.part(&mut cache), &root, name);
             let found = find(&mut names, &mut cache, &on, name);
             assert_eq!(found, searched.map(|entry| entry.node), "{name}");
         }
@@ -297,7 +297,7 @@ mod tests {
         let from = folder(&mut cache, &on);
         let mut names = Names::default();
         let mut find = |cache: &mut Cache<Image>, name| {
-            names.resolve(&on.volume, &mut on.part(cache), &from, name)
+            names.resolve(on.fat(), &mut on.part(cache), &from, name)
         };
         assert!(find(&mut cache, "File number 119.text").is_ok());
         assert_eq!(find(&mut cache, "nothing"), Err(Error::NotFound));
@@ -314,7 +314,7 @@ mod tests {
     fn names_are_bounded_and_an_oversized_directory_works_all_the_same() {
         let (mut cache, on) = many(40);
         let mut names = Names::default();
-        let mut known = Known::new::<()>(&on.volume, &on.volume.root()).unwrap();
+        let mut known = Known::new::<()>(on.fat(), &on.fat().root()).unwrap();
         known.position = 77;
         for slot in 0..MAX_NAMES as u64 {
             known.add(slot as u32, slot);
@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(names.count(), MAX_NAMES);
         assert!(find(&mut names, &mut cache, &on, "File number 39.text").is_ok());
         assert!(names.count() <= MAX_NAMES && names.directories.len() == 1);
-        let mut known = Known::new::<()>(&on.volume, &on.volume.root()).unwrap();
+        let mut known = Known::new::<()>(on.fat(), &on.fat().root()).unwrap();
         for slot in 0..=MAX_NAMES as u64 {
             known.add(slot as u32, slot);
         }

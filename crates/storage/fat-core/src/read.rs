@@ -1,29 +1,95 @@
 //! File data, from the disk's window to a client's.
 
-use fat_format::{Error, FileCursor, Node};
-
-use crate::{Cache, CacheError, Disk, Mounted};
+use crate::{Cache, CacheError, Disk, Fault, Mounted, Node, Volume};
 
 /// A file that a client has open.
 pub struct OpenFile {
-    /// Its directory entry when it was opened.
-    pub node: Node,
-    cursor: FileCursor,
+    cursor: Cursor,
     /// Where a client that reads on would read next.
     next: u64,
+    /// Its entry when it was opened.
+    pub node: Node,
+}
+
+/// What was learnt about where its bytes lie. The largest is the commonest; it is moved once, when the file is opened.
+#[allow(clippy::large_enum_variant)]
+enum Cursor {
+    Fat(fat_format::FileCursor),
+    Ext(ext_format::FileCursor),
+    Exfat(exfat_format::FileCursor),
+}
+
+/// Consecutive bytes of a file.
+enum Run {
+    /// That lie on the volume from this byte on.
+    Stored(u64, u64),
+    /// That are zeroes and lie nowhere.
+    Zeroes(u64),
 }
 
 impl OpenFile {
     /// Opens the file of `node`.
     ///
     /// # Errors
-    /// [`Error::IsADirectory`].
-    pub fn new<E>(node: Node) -> Result<Self, Error<E>> {
+    /// The volume's: it is a directory, or nothing that could be read.
+    pub fn new<E>(node: Node) -> Result<Self, Fault<E>> {
+        let cursor = match &node {
+            Node::Fat(node) => fat_format::FileCursor::new(node)
+                .map(Cursor::Fat)
+                .map_err(Fault::Fat),
+            Node::Ext(inode) => ext_format::FileCursor::new(inode)
+                .map(Cursor::Ext)
+                .map_err(Fault::Ext),
+            Node::Exfat(node) => exfat_format::FileCursor::new(node)
+                .map(Cursor::Exfat)
+                .map_err(Fault::Exfat),
+        }?;
         Ok(Self {
-            node,
-            cursor: FileCursor::new(&node)?,
+            cursor,
             next: 0,
+            node,
         })
+    }
+
+    /// The bytes from `at` on, as far as they lie together; `None` at the end.
+    fn run<D: Disk>(
+        &mut self,
+        cache: &mut Cache<D>,
+        mounted: &Mounted,
+        at: u64,
+        most: u64,
+    ) -> Result<Option<Run>, Fault<D::Error>> {
+        let mut part = mounted.part(cache);
+        match (&mut self.cursor, &mounted.volume) {
+            (Cursor::Fat(cursor), Volume::Fat(volume)) => {
+                cursor.seek(at);
+                let run = cursor
+                    .next_run(volume, &mut part, most)
+                    .map_err(Fault::Fat)?;
+                Ok(run.map(|run| Run::Stored(run.byte_offset, run.len)))
+            }
+            (Cursor::Ext(cursor), Volume::Ext(volume)) => {
+                cursor.seek(at);
+                let run = cursor
+                    .next_run(volume, &mut part, most)
+                    .map_err(Fault::Ext)?;
+                Ok(run.map(|run| match run {
+                    ext_format::Run::Stored { byte_offset, len } => Run::Stored(byte_offset, len),
+                    ext_format::Run::Zeroes { len } => Run::Zeroes(len),
+                }))
+            }
+            (Cursor::Exfat(cursor), Volume::Exfat(volume)) => {
+                cursor.seek(at);
+                let run = cursor
+                    .next_run(volume, &mut part, most)
+                    .map_err(Fault::Exfat)?;
+                Ok(run.map(|run| match run {
+                    exfat_format::Run::Stored { byte_offset, len } => Run::Stored(byte_offset, len),
+                    exfat_format::Run::Zeroes { len } => Run::Zeroes(len),
+                }))
+            }
+            _ => Err(Fault::Mixed),
+        }
     }
 }
 
@@ -42,7 +108,7 @@ pub fn read_file<D: Disk>(
     length: u32,
     target: &mut D::Target,
     target_offset: usize,
-) -> Result<u32, Error<CacheError<D::Error>>> {
+) -> Result<u32, Fault<D::Error>> {
     let window_bytes = u64::from(cache.disk().window_bytes());
     let mut done = 0;
     while done < length {
@@ -53,31 +119,22 @@ pub fn read_file<D: Disk>(
         } else {
             wanted
         };
-        file.cursor.seek(at);
-        let step = match file.cursor.next_run(
-            &mounted.volume,
-            &mut mounted.part(cache),
-            ahead.min(window_bytes),
-        ) {
+        let to = target_offset.saturating_add(done as usize);
+        let step = match file.run(cache, mounted, at, ahead.min(window_bytes)) {
             Ok(None) => break,
-            Ok(Some(run)) => match mounted.first_byte.checked_add(run.byte_offset) {
-                Some(place) => cache
-                    .load(place, run.len)
-                    .map(|(window_offset, held)| {
-                        (window_offset, run.len.min(wanted).min(held as u64))
-                    })
-                    .map_err(Error::Device),
-                None => Err(Error::Device(CacheError::Outside)),
-            },
+            Ok(Some(Run::Zeroes(len))) => {
+                let count = len.min(wanted);
+                cache.disk().zero_to(target, to, count as usize);
+                Ok(count)
+            }
+            Ok(Some(Run::Stored(byte_offset, len))) => {
+                copy(cache, mounted, byte_offset, len, wanted, target, to)
+            }
             Err(error) => Err(error),
         };
         match step {
-            Ok((window_offset, count)) => {
-                // Both fit: the count is at most `length`.
-                let (bytes, to) = (count as usize, target_offset.saturating_add(done as usize));
-                cache.disk().copy_to(window_offset, target, to, bytes);
-                done = done.saturating_add(count as u32);
-            }
+            // The count is at most `length`.
+            Ok(count) => done = done.saturating_add(count as u32),
             // The client meets the error when it reads on.
             Err(_) if done > 0 => break,
             Err(error) => return Err(error),
@@ -85,6 +142,26 @@ pub fn read_file<D: Disk>(
         file.next = offset.saturating_add(u64::from(done));
     }
     Ok(done)
+}
+
+/// Loads `len` bytes of a volume, and copies what of them is there and wanted. Returns how many.
+fn copy<D: Disk>(
+    cache: &mut Cache<D>,
+    mounted: &Mounted,
+    byte_offset: u64,
+    len: u64,
+    wanted: u64,
+    target: &mut D::Target,
+    to: usize,
+) -> Result<u64, Fault<D::Error>> {
+    let place = mounted.first_byte.checked_add(byte_offset);
+    let place = place.ok_or(Fault::Data(CacheError::Outside))?;
+    let (window_offset, held) = cache.load(place, len).map_err(Fault::Data)?;
+    let count = len.min(wanted).min(held as u64);
+    cache
+        .disk()
+        .copy_to(window_offset, target, to, count as usize);
+    Ok(count)
 }
 
 #[cfg(test)]
@@ -96,12 +173,12 @@ mod tests {
     fn open(disk: Image, name: &str) -> (Cache<Image>, Mounted, OpenFile) {
         let mut cache = Cache::new(disk);
         let mounted = mounted(&mut cache);
-        let root = mounted.volume.root();
+        let root = mounted.fat().root();
         let node = mounted
-            .volume
+            .fat()
             .resolve(&mut mounted.part(&mut cache), &root, name)
             .unwrap();
-        let file = OpenFile::new::<()>(node).unwrap();
+        let file = OpenFile::new::<()>(Node::Fat(node)).unwrap();
         (cache, mounted, file)
     }
 

@@ -5,7 +5,7 @@ use std::{
     vec::Vec,
 };
 
-use crate::{Cache, Disk, Mounted, survey};
+use crate::{Cache, Disk, Mounted, Volume, survey};
 
 pub(crate) struct Image {
     pub(crate) bytes: Vec<u8>,
@@ -86,6 +86,9 @@ impl Disk for Image {
     ) {
         target[target_offset..][..bytes].copy_from_slice(&self.window[window_offset..][..bytes]);
     }
+    fn zero_to(&self, target: &mut Vec<u8>, target_offset: usize, bytes: usize) {
+        target[target_offset..][..bytes].fill(0);
+    }
 }
 
 impl Cache<Image> {
@@ -103,6 +106,16 @@ pub(crate) fn mounted(cache: &mut Cache<Image>) -> Mounted {
     place
         .and_then(|place| place.content.ok())
         .expect("a volume")
+}
+
+impl Mounted {
+    /// The volume, which is a FAT one.
+    pub(crate) fn fat(&self) -> &fat_format::Volume {
+        match &self.volume {
+            Volume::Fat(volume) => volume,
+            Volume::Ext(_) | Volume::Exfat(_) => panic!("no FAT volume"),
+        }
+    }
 }
 
 /// Bytes without a pattern that a wrong offset could hide in.

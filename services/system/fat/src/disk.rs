@@ -77,4 +77,16 @@ impl Disk for BlockDisk {
         // Its range was checked when the request came in.
         let _ = target.write(target_offset as u64, held);
     }
+
+    fn zero_to(&self, target: &mut Window, target_offset: usize, bytes: usize) {
+        let zeroes = [0; 4096];
+        let mut at = 0;
+        while let Some(left) = bytes.checked_sub(at).filter(|left| *left > 0) {
+            let count = left.min(zeroes.len());
+            let piece = zeroes.get(..count).unwrap_or_default();
+            // Its range was checked as well.
+            let _ = target.write(target_offset.saturating_add(at) as u64, piece);
+            at += count;
+        }
+    }
 }

@@ -1,6 +1,6 @@
-//! The FAT volume service.
+//! The service of volumes that others wrote: FAT, exFAT, ext2, ext3 and ext4.
 //!
-//! Owns one block device's volume and serves it through `volume`; the logic is in `fat-core`, the format in `fat-format`. Invariant: it never writes to the device, and never parses memory that a client or the provider can write.
+//! Owns one block device's volume and serves it through `volume`; the logic is in `fat-core`, the formats in crates of their own. Invariant: it never writes to the device, and never parses memory that a client or the provider can write.
 //!
 //! A volume is mounted when somebody first asks for it, and anew after it could not be: a disk that comes late, or a provider
 //! that was restarted, needs nobody's help. Both are said in the log.

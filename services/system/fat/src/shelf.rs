@@ -1,7 +1,6 @@
 //! Everything that lies on one device: its units, their partitions, and the volumes among them.
 
-use fat_core::{Besides, Cache, MountError, Mounted, Names, Place, Survey, survey};
-use fat_format::FatKind;
+use fat_core::{Besides, Cache, MountError, Mounted, Names, Place, Refused, Survey, survey};
 use sdk::{
     BlockDevice, Cap, Interface as _, Object as _, Refusal,
     alloc::{
@@ -253,49 +252,51 @@ impl Shelf {
             });
         }
         announce(prefix, &survey);
-        for place in &survey.places {
+        let problem = survey.main.is_none().then(|| survey.problem());
+        for place in survey.places {
             self.parts.push(part(unit_idx, prefix, place));
         }
-        for refused in &survey.refused {
-            self.parts.push(Part {
-                name: format!("{prefix}p{}", refused.number),
-                what: refused.fault.to_string(),
-                label: String::new(),
-                bytes: 0,
-                content: Err(Problem {
-                    refusal: Refusal::Corrupt,
-                    text: refused.to_string(),
-                }),
-            });
-        }
-        match survey.main {
-            Some(main) => {
-                if let (Some(Besides::Other(name)), Some(part)) =
-                    (survey.besides, self.parts.get_mut(first + main))
-                {
-                    part.what = format!("{} (the disk holds {name}, too)", part.what);
-                }
-                self.main.get_or_insert(first + main);
+        let refused = survey.refused.iter();
+        self.parts
+            .extend(refused.map(|refused| untrue(prefix, refused)));
+        if let Some(main) = survey.main {
+            if let (Some(Besides::Other(name)), Some(part)) =
+                (survey.besides, self.parts.get_mut(first + main))
+            {
+                part.what = format!("{} (the disk holds {name}, too)", part.what);
             }
-            None if unit.main => self.problem = problem_of(&survey.problem()),
-            None => {}
+            self.main.get_or_insert(first + main);
+        }
+        if let Some(problem) = problem.filter(|_| unit.main) {
+            self.problem = problem_of(&problem);
         }
         Ok(())
     }
 }
 
-fn part(unit: usize, prefix: &str, place: &Place<Refusal>) -> Part {
+/// A partition that cannot be true.
+fn untrue(prefix: &str, refused: &Refused) -> Part {
+    Part {
+        name: format!("{prefix}p{}", refused.number),
+        what: refused.fault.to_string(),
+        label: String::new(),
+        bytes: 0,
+        content: Err(Problem {
+            refusal: Refusal::Corrupt,
+            text: refused.to_string(),
+        }),
+    }
+}
+
+fn part(unit: usize, prefix: &str, place: Place<Refusal>) -> Part {
     let name = match place.number {
         0 => prefix.to_string(),
         number => format!("{prefix}p{number}"),
     };
-    let (what, content) = match &place.content {
-        Ok(mounted) => (
-            format_name(mounted.volume.kind()).to_string(),
-            Ok((unit, *mounted)),
-        ),
+    let (what, content) = match place.content {
+        Ok(mounted) => (mounted.volume.format().to_string(), Ok((unit, mounted))),
         Err(error) => {
-            let problem = problem_of(error);
+            let problem = problem_of(&error);
             let what = problem.text.trim_start_matches("it is ").to_string();
             (what, Err(problem))
         }
@@ -306,6 +307,21 @@ fn part(unit: usize, prefix: &str, place: &Place<Refusal>) -> Part {
         label: place.label.as_str().to_string(),
         bytes: place.bytes,
         content,
+    }
+}
+
+/// The places that can be read.
+fn mounted_places(survey: &Survey<Refusal>) -> impl Iterator<Item = (&Place<Refusal>, &Mounted)> {
+    let places = survey.places.iter();
+    places.filter_map(|place| Some((place, place.content.as_ref().ok()?)))
+}
+
+/// What a place is called in the log.
+fn place_name(prefix: &str, number: u32) -> String {
+    match (prefix, number) {
+        ("", 0) => "the disk".to_string(),
+        (prefix, 0) => prefix.to_string(),
+        (prefix, number) => format!("{prefix}p{number}"),
     }
 }
 
@@ -323,18 +339,20 @@ fn announce(prefix: &str, survey: &Survey<Refusal>) {
         let volume = &mounted.volume;
         sdk::info!(
             "mounted {}, {} bytes{at}",
-            format_name(volume.kind()),
+            volume.format(),
             volume.total_bytes()
         );
-        if volume.missing_bytes() > 0 {
-            sdk::warn!(
-                "the disk ends {} bytes before its volume does",
-                volume.missing_bytes()
-            );
+        if let Some(missing @ 1..) = volume.total_bytes().checked_sub(mounted.bytes) {
+            sdk::warn!("the disk ends {missing} bytes before its volume does");
         }
         let others = survey.places.iter().filter(|p| p.number != place.number);
         if let others @ 1.. = others.filter(|p| p.content.is_ok()).count() {
-            sdk::info!("other FAT volumes beside it: {others}; ls / names them");
+            sdk::info!("other volumes beside it: {others}; ls / names them");
+        }
+    }
+    for (place, mounted) in mounted_places(survey) {
+        if let Some(remark) = mounted.volume.remark() {
+            sdk::warn!("{}: {remark}", place_name(prefix, place.number));
         }
     }
     if let Some(besides) = &survey.besides {
@@ -351,14 +369,5 @@ fn announce(prefix: &str, survey: &Survey<Refusal>) {
     }
     if survey.omitted > 0 {
         sdk::warn!("{} more partitions are not looked at", survey.omitted);
-    }
-}
-
-/// What a person calls the format.
-pub const fn format_name(kind: FatKind) -> &'static str {
-    match kind {
-        FatKind::Fat12 => "FAT12",
-        FatKind::Fat16 => "FAT16",
-        FatKind::Fat32 => "FAT32",
     }
 }

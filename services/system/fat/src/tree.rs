@@ -1,28 +1,15 @@
-//! The FAT volumes of a device, as `volume` serves them.
+//! The volumes of a device, as `volume` serves them.
 
-use fat_core::{OpenFile, read_file, refusal};
-use fat_format::{DirWalk, Error, LocalNs, Node, attribute};
+use fat_core::{Directory, Facts, Fault, Node, OpenFile, Source, read_file, refusal};
 use sdk::{BlockDevice, Refusal, Window, alloc::string::ToString, storage::directory};
 use volume::{Info, Part, Problem, Step, Tree, Which};
 
-use crate::shelf::{Live, Shelf, format_name, no_disk};
+use crate::shelf::{Live, Shelf, no_disk};
 
 /// Everything on one device, looked at when somebody first asks.
 pub struct Fat {
     device: Option<BlockDevice>,
     shelf: Option<Shelf>,
-}
-
-/// A directory, with the walk that its listing is at.
-pub struct Directory {
-    node: Node,
-    walk: Option<DirWalk>,
-}
-
-impl From<Node> for Directory {
-    fn from(node: Node) -> Self {
-        Self { node, walk: None }
-    }
 }
 
 impl Fat {
@@ -101,7 +88,7 @@ impl Tree for Fat {
     fn info(&mut self, part: usize) -> Result<Info<'_>, Refusal> {
         let volume = &self.live(part)?.mounted.volume;
         Ok(Info {
-            format: format_name(volume.kind()),
+            format: volume.format(),
             label: volume.label(),
             total_bytes: volume.total_bytes(),
             cluster_bytes: volume.cluster_bytes(),
@@ -119,8 +106,8 @@ impl Tree for Fat {
             mounted,
             names,
         } = self.live(part)?;
-        names
-            .resolve(&mounted.volume, &mut mounted.part(cache), &from.node, path)
+        mounted
+            .find(cache, names, from.node(), path)
             .map_err(to_client)
     }
 
@@ -129,7 +116,7 @@ impl Tree for Fat {
     }
 
     fn again(directory: &Directory) -> Directory {
-        directory.node.into()
+        Directory::from(*directory.node())
     }
 
     fn directory(&self, node: Node) -> Result<Directory, Refusal> {
@@ -148,24 +135,14 @@ impl Tree for Fat {
         mut take: impl FnMut(&str, directory::Stat) -> Step,
     ) -> Result<Option<u64>, Refusal> {
         let Live { cache, mounted, .. } = self.live(part)?;
-        let mut at = match directory.walk.take() {
-            Some(walk) => walk,
-            None => DirWalk::new(&mounted.volume, &directory.node).map_err(to_client)?,
-        };
-        let next = mounted
-            .volume
-            .list(
-                &mut mounted.part(cache),
-                &mut at,
-                cursor,
-                |entry| match take(entry.name.as_str(), Self::stat(&entry.node)) {
-                    Step::Continue => fat_format::Step::Continue,
-                    Step::StopBefore => fat_format::Step::StopBefore,
-                },
-            )
-            .map_err(to_client)?;
-        directory.walk = Some(at);
-        Ok(next)
+        mounted
+            .list(cache, directory, cursor, |name, facts| {
+                match take(name, stat(facts)) {
+                    Step::Continue => fat_core::Step::Continue,
+                    Step::StopBefore => fat_core::Step::StopBefore,
+                }
+            })
+            .map_err(to_client)
     }
 
     fn read(
@@ -183,25 +160,7 @@ impl Tree for Fat {
     }
 
     fn stat(node: &Node) -> directory::Stat {
-        let has = |bit| node.attributes & bit != 0;
-        let (kind, bytes) = match node.is_directory() {
-            true => (directory::Kind::Directory, 0),
-            false => (directory::Kind::File, node.size.into()),
-        };
-        directory::Stat {
-            bytes,
-            kind,
-            created_ns: ns(node.created),
-            modified_ns: ns(node.modified),
-            time_source: if node.modified.is_some() || node.created.is_some() {
-                directory::TimeSource::FatMetadata
-            } else {
-                directory::TimeSource::None
-            },
-            read_only: has(attribute::READ_ONLY),
-            hidden: has(attribute::HIDDEN),
-            system: has(attribute::SYSTEM),
-        }
+        stat(node.facts())
     }
 
     fn file_stat(&mut self, _: usize, file: &mut OpenFile) -> Result<directory::Stat, Refusal> {
@@ -209,14 +168,33 @@ impl Tree for Fat {
     }
 }
 
-fn ns(time: Option<LocalNs>) -> i64 {
-    time.map_or(0, |t| i64::try_from(t.0).unwrap_or(0))
+const fn stat(facts: Facts) -> directory::Stat {
+    directory::Stat {
+        bytes: facts.bytes,
+        kind: match facts.directory {
+            true => directory::Kind::Directory,
+            false => directory::Kind::File,
+        },
+        created_ns: facts.created_ns,
+        modified_ns: facts.modified_ns,
+        time_source: match facts.source {
+            Source::None => directory::TimeSource::None,
+            Source::Local => directory::TimeSource::FatMetadata,
+            Source::Utc => directory::TimeSource::MediumMetadata,
+        },
+        read_only: facts.read_only,
+        hidden: facts.hidden,
+        system: facts.system,
+    }
 }
 
 /// What a client is told about an error of the volume.
-fn to_client(error: Error<fat_core::CacheError<Refusal>>) -> Refusal {
+fn to_client(error: Fault<Refusal>) -> Refusal {
     let told = refusal(&error, |device| device);
-    if told == Refusal::Corrupt {
+    if matches!(
+        told,
+        Refusal::Corrupt | Refusal::NotSupported | Refusal::NotGranted
+    ) {
         // The refusal is one word; what exactly is wrong with the volume stands in the log.
         sdk::warn!("{error}");
     }

@@ -150,7 +150,7 @@ inventory::submit! {
     Smoke {
         name: "disk-strangers",
         question: "Does each disk that a stranger brings say what it is, and each readable one let itself be read?",
-        rows: &["MA-06"],
+        rows: &["FI-05", "MA-06"],
         disks: &[SmokeDisk { name: "plain.img", make: strangers, bytes_per_s: 0 }],
         extra: &[
             "-drive", "if=none,id=large,format=raw,file={work}/large.img",
@@ -203,7 +203,7 @@ inventory::submit! {
             "on ODD",
             "on NINTH",
             "da9fe8a03909a19ba2818a58f6faf3223e360531a5d5cf2a8b877d06840e2356  /disk1/HELLO.TXT",
-            "an exFAT volume, not FAT, 1 MiB",
+            "an exFAT volume, and damaged: the exFAT boot region names sectors of an impossible size",
             "the chain of logical partitions loops at block ",
             "disk1.n6     the disk holds a LUKS2 container (encrypted) whose first header is gone",
             "disk1.n7     the disk holds a FAT32 volume whose boot sector is gone",

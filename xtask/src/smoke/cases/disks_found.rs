@@ -59,7 +59,7 @@ inventory::submit! {
     Smoke {
         name: "disk-parts",
         question: "Is every partition of a disk named with what it is, each readable one reachable, and a left-over boot sector not believed?",
-        rows: &["MA-06"],
+        rows: &["FI-05", "MA-06"],
         disks: &[SmokeDisk { name: "stick.img", make: stick, bytes_per_s: 0 }],
         steps: &[
             Step::Type("ls /"),
@@ -73,10 +73,10 @@ inventory::submit! {
         required: &[
             "disk/     FAT32, 40 MiB, \"EFI\"",
             "disk.p2/  FAT32, 40 MiB, \"PHOTOS\"",
-            "disk.p3   an ext2, ext3 or ext4 file system, not FAT, 1 MiB",
+            "disk.p3   an ext2, ext3 or ext4 file system, and damaged: the superblock names an impossible number of inodes in a group",
             "0 files, 0 directories",
             "the person's photo",
-            "/disk.p3: an ext2, ext3 or ext4 file system, not FAT",
+            "/disk.p3: an ext2, ext3 or ext4 file system, and damaged: the superblock",
             "the disk holds a FAT volume over the whole disk besides its partition table; the table is used",
         ],
         forbidden: &["@kernel.panic", "@process.ended kind=faulted", "@process.ended kind=panicked", "OLD", "deleted long ago"],

@@ -28,6 +28,7 @@ mod entry;
 mod facets;
 mod fat_hostile;
 mod foreign;
+mod foreign_volumes;
 mod fpu;
 mod graph;
 mod gve;

@@ -1,0 +1,6 @@
+//! Target `exfat` of `fuzz-targets`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    fuzz_targets::run("exfat", data);
+});

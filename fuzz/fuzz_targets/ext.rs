@@ -1,0 +1,6 @@
+//! Target `ext` of `fuzz-targets`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    fuzz_targets::run("ext", data);
+});
