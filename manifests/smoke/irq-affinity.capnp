@@ -10,10 +10,10 @@ const manifest :M.Manifest = (
   services = [
     ( name = "smoke", binary = "irq-affinity",
       grants = [
-        (device = (driver = "nvme", nth = 0)),
         (name = "registry", kernel = deviceRegistry),
         (kernel = logSink),
         (kernel = timer),
+        (name = "log", kernel = logReader),
       ] ),
   ],
 );

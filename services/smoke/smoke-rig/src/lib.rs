@@ -6,12 +6,14 @@
 #![no_std]
 
 pub mod direct;
+mod line;
 pub mod nvme;
 mod piece;
 mod queue;
 pub mod virtio;
 pub mod virtqueue;
 
+pub use line::wait_for_line;
 pub use piece::{handle, into, piece, window};
 pub use queue::{POLLED, completed, completion, completions, submit, tried};
 pub use smoke::outcome;

@@ -3,9 +3,9 @@
 #![cfg_attr(not(test), no_main)]
 
 use nvme_format::{Command, io};
-use sdk::{Device, DeviceRegistry, Env, Error, Refusal, Timer, fact};
+use sdk::{DeviceRegistry, Env, Error, LogReader, Refusal, Timer, fact};
 use smoke_rig::nvme::{Rig, submit};
-use smoke_rig::{into, outcome};
+use smoke_rig::{into, outcome, wait_for_line};
 
 sdk::entry!(main);
 
@@ -19,7 +19,8 @@ const PATIENCE: u64 = 3;
 fn main(env: &Env) -> Result<(), Error> {
     let timer: Timer = env.get("timer")?;
     let registry: DeviceRegistry = env.get("registry")?;
-    let rig = Rig::new(env.get::<Device>("device")?)?;
+    let log: LogReader = env.get("log")?;
+    let rig = Rig::new(registry.claim("nvme", 0)?.device)?;
     let interrupt = &rig.interrupt;
     let outside = [CPUS, 64, u16::MAX].map(|cpu| interrupt.set_affinity(cpu));
     fact!(
@@ -61,6 +62,9 @@ fn main(env: &Env) -> Result<(), Error> {
     }
     // The console's vector, and the disk's.
     fact!("affinity.end", unowned = unowned, vectors = vectors);
+    // The end of this program ends the system, on another CPU than the one that takes the device back.
+    drop(rig);
+    wait_for_line(&log, &timer, "@device.released ")?;
     Ok(())
 }
 
