@@ -320,7 +320,7 @@ fn play(mut command: Command, smoke: &Smoke, folder: &Path, steps: &[case::Step]
         &folder.join("work"),
         Instant::now() + limit,
     ) {
-        eprintln!("{why}");
+        eprintln!("{}", why.text());
     }
     let (end, lines) = finish(session, limit);
     Ok(Said {

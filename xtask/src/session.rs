@@ -30,6 +30,10 @@ const WATCH: Duration = Duration::from_secs(2);
 /// Hundredths of a second of processor time within [`WATCH`] that make a guest busy. An idle one takes next to none, and a
 /// busy one on a loaded host still gets this much.
 const BUSY_TICKS: u64 = 8;
+/// A guest that says nothing for so long has said its last words, where nothing is expected of it any more.
+const PAUSE: Duration = Duration::from_secs(1);
+/// For so long at most they are listened to.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 /// Typed bytes go in pieces no longer than the receive queue of a 16550.
 const TYPE_CHUNK: usize = 16;
 /// A guest that does not echo gets the next piece after this time.
@@ -210,10 +214,24 @@ impl Session {
         self.last_output = Instant::now();
     }
 
-    /// Ends QEMU at once, as a cut of the power would.
+    /// Ends QEMU at once, as a cut of the power would; its end is no silence.
     pub fn cut(&mut self) -> Result<()> {
         self.cut = true;
+        self.last_output = Instant::now();
         self.child.inner().kill().context("cannot end QEMU")
+    }
+
+    /// Takes what the guest still says, until it pauses.
+    pub fn hear_last_words(&mut self) {
+        let end = Instant::now() + LAST_WORDS;
+        loop {
+            let said = self.transcript.len();
+            let waited = self.wait(Instant::now() + PAUSE, |_| false);
+            let paused = self.transcript.len() == said;
+            if waited == Waited::Ended || paused || Instant::now() >= end {
+                return;
+            }
+        }
     }
 
     /// Whether that was done.
@@ -456,6 +474,10 @@ mod tests {
         Session::start(command, Echo::Kept, std::io::sink()).unwrap()
     }
 
+    fn is_quick(start: Instant) {
+        assert!(start.elapsed() < Duration::from_secs(3), "{start:?}");
+    }
+
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(20)
     }
@@ -484,11 +506,7 @@ mod tests {
         let start = Instant::now();
         assert_eq!(session.answer_prompt("ls", soon()).unwrap(), Waited::Ended);
         assert_eq!(session.finish(soon()).0, End::Code(2));
-        assert!(
-            start.elapsed() < Duration::from_secs(3),
-            "{:?}",
-            start.elapsed()
-        );
+        is_quick(start);
     }
 
     #[test]
@@ -500,11 +518,7 @@ mod tests {
         let (end, transcript) = session.finish(soon());
         assert_eq!(end, End::NoExitLine);
         assert!(crate::kvm::gave_up(&transcript.errors));
-        assert!(
-            start.elapsed() < Duration::from_secs(3),
-            "{:?}",
-            start.elapsed()
-        );
+        is_quick(start);
     }
 
     #[test]
@@ -531,6 +545,16 @@ mod tests {
     fn an_exit_line_that_is_not_the_last_does_not_count() {
         let (end, _) = guest("echo exit code=0; sleep 0.3; echo oops").finish(soon());
         assert_eq!(end, End::NoExitLine);
+    }
+
+    #[test]
+    fn last_words_are_heard_until_a_pause() {
+        let mut session = guest("echo start; sleep 0.4; echo why; exec sleep 60");
+        session.hear_last_words();
+        assert_eq!(session.serial().lines(), ["start", "why"]);
+        session.set_silence(Duration::from_millis(500));
+        session.cut().unwrap();
+        assert_eq!(session.finish(soon()).0, End::NoExitLine);
     }
 
     #[test]

@@ -303,13 +303,31 @@ fn find(session: &mut Session, from: usize, expected: &str, deadline: Instant) -
     (waited, behind)
 }
 
-/// Does the steps; `Err` holds which one did not come to its end, and why.
+/// Which step did not come to its end, and why.
+#[derive(Debug)]
+pub enum Unfinished {
+    /// The guest did not do what was waited for.
+    ByGuest(String),
+    /// What the host did or looked at went wrong; of the guest nothing is expected.
+    OnHost(String),
+}
+
+impl Unfinished {
+    /// What a person is told.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::ByGuest(text) | Self::OnHost(text) => text,
+        }
+    }
+}
+
+/// Does the steps.
 pub fn perform(
     steps: &[Step],
     session: &mut Session,
     work: &Path,
     deadline: Instant,
-) -> Result<(), String> {
+) -> Result<(), Unfinished> {
     let mut from = 0;
     for (number, step) in steps.iter().enumerate() {
         let failed = |what: &str, waited: Waited| {
@@ -319,12 +337,13 @@ pub fn perform(
                 Waited::Silent => "the guest fell silent",
                 Waited::Late => "the time was over",
             };
-            Err(format!(
+            Err(Unfinished::ByGuest(format!(
                 "step {}: {why} while waiting for {what}",
                 number + 1
-            ))
+            )))
         };
-        let broken = |error: anyhow::Error| format!("step {}: {error:#}", number + 1);
+        let broken =
+            |error: anyhow::Error| Unfinished::OnHost(format!("step {}: {error:#}", number + 1));
         match *step {
             Step::Wait(expected) => {
                 let (waited, behind) = find(session, from, expected, deadline);

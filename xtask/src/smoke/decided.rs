@@ -9,17 +9,33 @@ use anyhow::Result;
 
 use crate::project::Project;
 use crate::session::{Session, Waited};
-use crate::smoke::case::Smoke;
+use crate::smoke::case::{Smoke, Unfinished};
 use crate::smoke::pattern::{fact, plain, shows};
 use crate::smoke::sabotage::{Break, Sabotage};
 
 /// What becomes of a guest when a step has failed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum AfterFailure {
-    /// It may still say why.
+    /// It may still say why, and a sabotage may still show.
     Heard,
+    /// It may still say why if it does so at once; a step on the host that failed has decided.
+    HeardBriefly,
     /// Nothing more was asked of it.
     Cut,
+}
+
+impl AfterFailure {
+    /// Does it to the guest of a step that did not come to its end.
+    pub fn apply(self, session: &mut Session, step: &Unfinished) -> Result<()> {
+        match (self, step) {
+            (Self::Heard, _) | (Self::HeardBriefly, Unfinished::ByGuest(_)) => Ok(()),
+            (Self::HeardBriefly, Unfinished::OnHost(_)) => {
+                session.hear_last_words();
+                session.cut()
+            }
+            (Self::Cut, _) => session.cut(),
+        }
+    }
 }
 
 /// What the guest of a sabotage is listened for.

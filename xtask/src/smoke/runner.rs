@@ -118,9 +118,10 @@ impl Trial {
 
     fn end_of_failed_step(self) -> AfterFailure {
         let step = |one: &Sabotage| matches!(one.breaks, Break::Step(_));
-        match self.sabotage().is_some_and(step) {
-            true => AfterFailure::Cut,
-            false => AfterFailure::Heard,
+        match self.sabotage() {
+            Some(one) if step(one) => AfterFailure::Cut,
+            Some(_) => AfterFailure::Heard,
+            None => AfterFailure::HeardBriefly,
         }
     }
 
@@ -424,8 +425,8 @@ impl<'a> Runner<'a> {
             session.set_silence(deadline.saturating_duration_since(Instant::now()));
         }
         let failed_step = perform(steps, &mut session, place.work, deadline).err();
-        if failed_step.is_some() && place.end == AfterFailure::Cut {
-            session.cut()?;
+        if let Some(step) = &failed_step {
+            place.end.apply(&mut session, step)?;
         }
         let awaited = place.awaited.filter(|_| !session.was_cut());
         let decided = awaited.map_or(Ok(false), |it| it.end_early(&mut session, deadline))?;
@@ -433,12 +434,12 @@ impl<'a> Runner<'a> {
         let (end, transcript) = session.finish(deadline);
         Ok(Said {
             end,
-            failed_step,
+            failed_step: failed_step.map(|step| step.text().to_owned()),
             was_cut,
             decided,
             lines: transcript.serial.lines().to_vec(),
             bytes: transcript.bytes,
-            errors: with_signal(transcript.errors, transcript.status),
+            errors: with_signal(transcript.errors, transcript.status.filter(|_| !was_cut)),
         })
     }
 
