@@ -4,7 +4,8 @@
 //! change. Flags of the guest stand here and nowhere else.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -227,9 +228,8 @@ impl<'a> Builder<'a> {
         let flags = kind.flags(self.project);
         let mut command = self.toolchain.cargo(self.project, kind.target(), &flags);
         command.arg("build").args(["--target", kind.target()]);
-        command
-            .arg("--target-dir")
-            .arg(self.project.guest.join(kind.folder()));
+        let folder = self.project.guest.join(kind.folder());
+        command.arg("--target-dir").arg(&folder);
         command.args(["--message-format", "json-render-diagnostics", "--quiet"]);
         if self.code == Code::Release {
             command.arg("--release");
@@ -242,6 +242,12 @@ impl<'a> Builder<'a> {
         }
         for bin in bins {
             command.args(["--bin", bin]);
+        }
+        if is_building(&folder, kind.target()) {
+            eprintln!(
+                "waiting for another build in {}",
+                self.project.show(&folder)
+            );
         }
         let output = command
             .stdin(Stdio::null())
@@ -345,6 +351,18 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// Whether a cargo builds in `folder` now, for which the next one waits, and without a word if it is to be quiet.
+fn is_building(folder: &Path, target: &str) -> bool {
+    let mut places = Vec::new();
+    for below in [folder.to_path_buf(), folder.join(target)] {
+        places.extend(["release", "debug"].map(|profile| below.join(profile)));
+    }
+    places.iter().any(|place| {
+        let lock = File::open(place.join(".cargo-lock"));
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    })
+}
+
 fn programs(messages: &[u8]) -> Result<Vec<Program>> {
     let mut programs = Vec::new();
     for line in String::from_utf8_lossy(messages).lines() {
@@ -366,4 +384,25 @@ fn programs(messages: &[u8]) -> Result<Vec<Program>> {
     }
     programs.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(programs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_building;
+    use std::fs::{self, File};
+
+    #[test]
+    fn a_build_that_another_one_waits_for_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!is_building(folder.path(), "x"), "nobody built there");
+        for place in ["release", "x/release", "debug"] {
+            let place = folder.path().join(place);
+            fs::create_dir_all(&place).unwrap();
+            let lock = File::create(place.join(".cargo-lock")).unwrap();
+            assert!(!is_building(folder.path(), "x"));
+            lock.lock().unwrap();
+            assert!(is_building(folder.path(), "x"), "{}", place.display());
+        }
+        assert!(!is_building(folder.path(), "x"), "all have ended");
+    }
 }

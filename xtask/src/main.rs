@@ -268,6 +268,7 @@ fn build(project: &Project, toolchain: &Toolchain, args: &BuildArgs) -> Result<(
 
 /// What everything that touches the guest needs: the packages and a compiler.
 fn prepare(project: &Project, consent: Consent, needs: Needs) -> Result<Toolchain> {
+    project.check_writable()?;
     setup::ensure(project, consent, needs)?;
     let toolchain = Toolchain::find(project)?;
     eprintln!("{}", toolchain.story);

@@ -1,8 +1,9 @@
 //! What can be said about a manifest before anything is built for it: that it breaks a rule, names a program that nobody has, or
 //! gives a service another interface than its source asks for.
 //!
-//! The guest says all of it too, minutes later. Invariant: refuses only what a boot would refuse; what is merely read out of a
-//! source is a warning, because only the program itself knows which lines it comes by.
+//! The guest says all of it too, minutes later. Invariant: refuses only what a boot would refuse, and what a service would end by
+//! in its first lines; what else is read out of a source is a warning, because only the program itself knows which lines it
+//! comes by.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,11 +32,34 @@ pub fn check(project: &Project, manifests: &[&str]) -> Result<()> {
             }
         }
         let manifest = read(project, &bytes).map_err(|why| anyhow!("manifest {name}: {why}"))?;
-        for line in asked_otherwise(project, &manifest) {
-            eprintln!("warning: manifest {name}: {line}");
-        }
+        refuse_certain(name, &asked_otherwise(project, &manifest))?;
     }
     Ok(())
+}
+
+/// Warns of what a service is given otherwise than it asks, and refuses where it would end at once by that.
+fn refuse_certain(name: &str, lines: &[Otherwise]) -> Result<()> {
+    for one in lines.iter().filter(|one| !one.ends) {
+        eprintln!("warning: manifest {name}: {}", one.line);
+    }
+    let certain = lines.iter().filter(|one| one.ends);
+    let certain: Vec<&str> = certain.map(|one| one.line.as_str()).collect();
+    if certain.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "manifest {name}: {}, and would end at once",
+        certain.join(";\n")
+    )
+}
+
+/// A grant that a service asks for as something else than it is given.
+#[derive(Debug, PartialEq, Eq)]
+struct Otherwise {
+    /// What a person is told.
+    line: String,
+    /// Whether the service ends by it whatever else happens.
+    ends: bool,
 }
 
 /// The line of the first grant that names no source.
@@ -226,8 +250,8 @@ fn edits(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// One line for each grant that a service's source asks for as something else than the manifest gives.
-fn asked_otherwise(project: &Project, manifest: &Manifest) -> Vec<String> {
+/// Each grant that a service's source asks for as something else than the manifest gives.
+fn asked_otherwise(project: &Project, manifest: &Manifest) -> Vec<Otherwise> {
     let mut lines = Vec::new();
     for service in &manifest.services {
         for path in sources(project, service) {
@@ -250,14 +274,16 @@ fn asked_otherwise(project: &Project, manifest: &Manifest) -> Vec<String> {
                     }
                     _ => continue,
                 };
-                lines.push(format!(
+                let line = format!(
                     "service {:?} asks for its grant {:?} as {} ({}:{}), but is given {instead}",
                     service.name,
                     asked.grant,
                     asked.interface,
                     project.show(&path),
                     asked.line
-                ));
+                );
+                let ends = asked.ends_without;
+                lines.push(Otherwise { line, ends });
             }
         }
     }
@@ -369,7 +395,10 @@ fn declared(before: &str) -> Option<&str> {
 mod tests {
     use std::fs;
 
-    use super::{Asked, asked, asked_otherwise, edits, meant, read, without_source};
+    use super::{
+        Asked, Otherwise, asked, asked_otherwise, edits, meant, read, refuse_certain,
+        without_source,
+    };
     use crate::manifests::{compile_manifest, manifest_names, manifest_path};
     use crate::project::Project;
 
@@ -426,8 +455,27 @@ mod tests {
             let text = fs::read_to_string(manifest_path(&project, &name).unwrap()).unwrap();
             assert_eq!(without_source(&text), None, "{name}");
             let manifest = read(&project, &bytes).unwrap_or_else(|why| panic!("{name}: {why}"));
-            assert_eq!(asked_otherwise(&project, &manifest), [""; 0], "{name}");
+            assert_eq!(asked_otherwise(&project, &manifest), [], "{name}");
         }
+    }
+
+    #[test]
+    fn a_service_that_would_end_at_once_is_refused_before_the_build() {
+        let project = Project::load().unwrap();
+        let bytes = compile_manifest(&project, "smoke/irq-affinity").unwrap();
+        let mut manifest = read(&project, &bytes).unwrap();
+        let grants = &mut manifest.services[0].grants;
+        let timer = grants.iter().position(|grant| grant.name == "timer");
+        grants.remove(timer.unwrap());
+        let lines = asked_otherwise(&project, &manifest);
+        let why = refuse_certain("x", &lines).unwrap_err().to_string();
+        assert!(
+            why.starts_with("manifest x: service \"smoke\" asks for its grant \"timer\" as Timer")
+                && why.ends_with("but is given nothing of that name, and would end at once"),
+            "{why}"
+        );
+        let line = "a warning".to_owned();
+        refuse_certain("x", &[Otherwise { line, ends: false }]).unwrap();
     }
 
     #[test]

@@ -124,6 +124,21 @@ impl Project {
         }
     }
 
+    /// Makes sure that what a build and a run leave behind has a place, before anything is begun.
+    pub fn check_writable(&self) -> Result<()> {
+        for folder in [&self.target, &self.guest] {
+            let tried = fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+            if let Err(why) = tried {
+                bail!(
+                    "nothing can be written below {} ({why}); what is built can go elsewhere: \
+                     CARGO_TARGET_DIR=FOLDER cargo xtask ...",
+                    folder.display()
+                );
+            }
+        }
+        check_temporary(&std::env::temp_dir())
+    }
+
     /// The member called `name`.
     pub fn member(&self, name: &str) -> Result<&Member> {
         self.members
@@ -156,6 +171,17 @@ impl Project {
             .display()
             .to_string()
     }
+}
+
+/// Makes sure that the tools that are started find room for what they keep for a moment.
+fn check_temporary(folder: &Path) -> Result<()> {
+    let Err(why) = tempfile::tempfile_in(folder) else {
+        return Ok(());
+    };
+    bail!(
+        "no temporary file can be made in {} ({why}); TMPDIR=FOLDER in the environment names another place",
+        folder.display()
+    )
 }
 
 impl Member {
@@ -209,4 +235,29 @@ fn home() -> PathBuf {
 /// Whether this runs unattended (`CI=1` or `CI=true`).
 pub fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "1" || value.eq_ignore_ascii_case("true"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Project, check_temporary};
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_named_with_the_way_around() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut project = Project::load().unwrap();
+        project.target = folder.path().join("target");
+        project.guest = folder.path().join("guest");
+        project.check_writable().unwrap();
+        let absent = folder.path().join("absent");
+        let why = check_temporary(&absent).unwrap_err().to_string();
+        assert!(why.contains("absent (No such file"), "{why}");
+        // Where a file is there is no folder to be, for root neither.
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        project.guest = folder.path().join("file/guest");
+        let why = format!("{:#}", project.check_writable().unwrap_err());
+        assert!(
+            why.contains("file/guest (") && why.contains("elsewhere: CARGO_TARGET_DIR=FOLDER"),
+            "{why}"
+        );
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: never makes a volume over anything, and never gives one to two runs.
 
+use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -58,13 +59,19 @@ fn word(text: &str) -> String {
     }
 }
 
+/// Where a user's data lies; a relative path in the environment is none, as the XDG Base Directory Specification 0.8 says.
+fn data_home(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let path = |name| {
+        variable(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    path("XDG_DATA_HOME").or_else(|| Some(path("HOME")?.join(".local/share")))
+}
+
 /// The user's own volume, made where there is none yet.
 fn own(project: &Project) -> Result<PathBuf> {
-    let folder = match (std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME")) {
-        (Some(data), _) if !data.is_empty() => PathBuf::from(data),
-        (_, Some(home)) if !home.is_empty() => PathBuf::from(home).join(".local/share"),
-        _ => project.target.clone(),
-    };
+    let folder = data_home(|name| std::env::var_os(name)).unwrap_or_else(|| project.target.clone());
     let folder = folder.join("capos");
     let path = folder.join("volume.img");
     if path.exists() {
@@ -138,7 +145,7 @@ mod tests {
     use std::fs::{self, File};
     use std::os::unix::fs::PermissionsExt;
 
-    use super::{Label, check, word};
+    use super::{Label, check, data_home, word};
 
     fn refused(path: &std::path::Path) -> String {
         format!("{:#}", check(path).unwrap_err())
@@ -159,6 +166,19 @@ mod tests {
         let mut image = vec![0; 512 * 4096];
         label.encode(0, &mut image[..4096]);
         image
+    }
+
+    #[test]
+    fn a_relative_folder_of_the_environment_is_none() {
+        let at = |data: &str, home: &str| {
+            let said = |name: &str| Some(if name == "HOME" { home } else { data }.into());
+            data_home(said).map(|path| path.display().to_string())
+        };
+        assert_eq!(at("/d", "/h").as_deref(), Some("/d"));
+        for data in ["", "here"] {
+            assert_eq!(at(data, "/h").as_deref(), Some("/h/.local/share"));
+        }
+        assert_eq!(at("", "."), None);
     }
 
     #[test]
