@@ -296,7 +296,7 @@ impl Domain {
         (first, pages): (u64, u64),
         access: Access,
         physical: &impl Fn(u64) -> Option<u64>,
-    ) -> Result<(u64, Written), Refusal> {
+    ) -> Result<(u64, Written), NotMapped> {
         let mut state = self.state.lock();
         let State {
             ledger: Some(ledger),
@@ -307,15 +307,20 @@ impl Domain {
             ..
         } = &mut *state
         else {
-            return Err(Refusal::Revoked);
+            return Err(Refusal::Revoked.into());
         };
         let reserved = frames::refusable(|| ledger.reserve(self.owner, (), first, pages));
         let reserved = reserved.map_err(|(refusal, ())| of_ledger(refusal))?;
         let iova = reserved.iova();
         let written = write_few((tables, memory, books), (iova, pages), access, physical);
-        // Nobody else had the lock: it is the ledger that gave it out.
-        ledger.confirm(reserved).map_err(|_| Refusal::Revoked)?;
-        Ok((iova, written))
+        // Nobody else had the lock, so the ledger knows what it gave out.
+        match ledger.confirm(reserved) {
+            Ok(_) => Ok((iova, written)),
+            Err(_) => Err(NotMapped {
+                refusal: Refusal::DeviceError,
+                left: Some(iova),
+            }),
+        }
     }
 
     /// Tells the unit of a run, of which so many pages from the first on were written; where it was not all, it goes again.
