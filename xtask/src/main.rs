@@ -206,7 +206,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Image(args) => image::run(&project, &ready(args.needs())?, &args)?,
         Verb::Cloudboot(args) => {
             args.check()?;
-            return cloudboot::run(&project, &ready(Needs::Cloud)?, &args);
+            return cloudboot::run(&project, &ready(Needs::Cloud)?, &args, consent);
         }
         Verb::Setup { device_models } => {
             // Whoever may install nothing gets at least those.

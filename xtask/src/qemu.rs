@@ -166,7 +166,7 @@ impl FirmwareKind {
     }
 }
 
-/// What firmware boots from; never an NVMe disk, so that the guest's own disks keep their numbers.
+/// What firmware boots from.
 #[derive(Clone, Debug)]
 pub struct Medium {
     /// The raw image.
@@ -203,6 +203,8 @@ pub enum Drive {
     Usb,
     /// A disk at a virtio SCSI controller.
     Scsi,
+    /// An NVMe disk, which takes the first number from the guest's own.
+    Nvme,
 }
 
 /// One machine.
@@ -318,6 +320,10 @@ fn add_medium(command: &mut Command, medium: &Medium) {
         Drive::Scsi => (
             "snapshot=on",
             &["virtio-scsi-pci", "scsi-hd,drive=boot,bootindex=0"],
+        ),
+        Drive::Nvme => (
+            "snapshot=on",
+            &["nvme,drive=boot,serial=capos-boot,bootindex=0"],
         ),
         Drive::Usb => (
             "snapshot=on",

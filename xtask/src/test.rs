@@ -10,9 +10,11 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::build::{Builder, Code, Kind};
+use crate::image::cloudboot::launch;
 use crate::image::contents::Loader;
 use crate::project::{Member, Project, is_ci};
 use crate::qemu::{self, Accel};
+use crate::setup::tools;
 use crate::smoke::runner::{Options, Runner, Trial};
 use crate::smoke::tally::Tally;
 use crate::toolchain::Toolchain;
@@ -30,7 +32,7 @@ pub struct TestArgs {
     /// Only the smokes and sabotages
     #[arg(long, conflicts_with = "host")]
     smokes: bool,
-    /// Also what takes long: the fuzzer against the guest, services and drivers made by `new-service` and `new-driver`, and vendors' drivers on the device models
+    /// Also what takes long: the fuzzer against the guest, services and drivers made by `new-service` and `new-driver`, vendors' drivers on the device models, and a launch through Amazon's tool
     #[arg(long, conflicts_with = "host")]
     long: bool,
     /// Only these stages, one after the other
@@ -75,6 +77,8 @@ enum Stage {
     Fuzzer,
     /// The book's commands and manifests
     Examples,
+    /// A launch through Amazon's own tool, on a stand-in for its cloud; with `CI=1` the tool is fetched
+    Launch,
     /// What `new-service` and `new-driver` make, in the guest
     New,
     /// Vendors' own drivers, in Debian's cloud kernels, on the device models
@@ -94,6 +98,7 @@ impl Stage {
                 | Self::FailAlloc
                 | Self::Fuzzer
                 | Self::Examples
+                | Self::Launch
                 | Self::New
                 | Self::DeviceModels
         )
@@ -101,7 +106,10 @@ impl Stage {
 
     /// Whether the gate leaves it to `--long`.
     fn is_long(self) -> bool {
-        matches!(self, Self::Fuzzer | Self::New | Self::DeviceModels)
+        matches!(
+            self,
+            Self::Fuzzer | Self::Launch | Self::New | Self::DeviceModels
+        )
     }
 
     /// Whether `args` ask for it.
@@ -161,6 +169,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<
     stages.run(Stage::FailAlloc, || fail_alloc::gate(project, toolchain));
     stages.run(Stage::Fuzzer, || fuzz::gate(project, toolchain));
     stages.run(Stage::Examples, || examples::run(project));
+    stages.run(Stage::Launch, || launch::gate(project, toolchain));
     stages.run(Stage::New, || new::trial::in_guest(project));
     stages.run(Stage::DeviceModels, || oracle::gate(project));
     // A stage that failed counts, so that the closing line never looks better than the end.
@@ -224,6 +233,10 @@ fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages<'_>
             .iter()
             .filter(|member| member.tier.starts_with(['S', 'U']));
         let tested: Vec<&Member> = host.iter().chain(programs).copied().collect();
+        // Unattended, nothing that the tests of launches need is missing.
+        if is_ci() {
+            tools::ensure_aws_code(project)?;
+        }
         cargo(project, &["test", "--quiet"], &[&select(&tested)])
     });
     // Loom puts its own atomics in the place of the real ones.
@@ -345,6 +358,7 @@ fn cargo_with(
     command.envs(environment.iter().copied());
     // Host tests start the QEMU that everything else starts.
     command.env("QEMU", qemu::program());
+    command.env("CAPOS_CLI", tools::folder(project));
     if is_ci() && arguments.first() != Some(&"fmt") {
         command.arg("--locked");
     }

@@ -2,13 +2,17 @@
 //!
 //! Invariant: never calls a local boot a launch on a cloud: `provider.json` says which it was.
 
+pub mod launch;
+mod machines;
+mod tool;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -22,6 +26,7 @@ use crate::project::Project;
 use crate::qemu::{self, Accel, Drive, FirmwareKind, Machine, Medium};
 use crate::serial::{Serial, without_prompt};
 use crate::session::{Echo, End, Session, Waited};
+use crate::setup::Consent;
 use crate::smoke::pattern::{self, CLOUD_MARK as MARK};
 use crate::toolchain::Toolchain;
 
@@ -42,8 +47,23 @@ pub struct CloudbootArgs {
     #[arg(long, value_enum)]
     provider: Provider,
     /// Boot on this machine, on the closest shape QEMU has, instead of on the cloud
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["endpoint", "sweep", "serve", "fault"])]
     local: bool,
+    /// Launch through the provider's own tool, not on its cloud but on a stand-in: `local` brings one along, a URL is one that runs
+    #[arg(long, value_name = "local|URL", conflicts_with = "serve")]
+    endpoint: Option<String>,
+    /// Launch nothing: remove all that runs before this one left behind
+    #[arg(long, conflicts_with = "serve")]
+    sweep: bool,
+    /// Launch nothing: run the stand-in at this port until Ctrl-C, and print the environment that leads the tool to it
+    #[arg(long, value_name = "PORT")]
+    serve: Option<u16>,
+    /// What the stand-in does wrong
+    #[arg(long)]
+    fault: Option<String>,
+    /// The most seconds that one step of a launch may take
+    #[arg(long, default_value_t = 1800)]
+    patience: u64,
     /// Attach an interface, and fail unless the kernel says exactly once that a provider's frames went both ways
     #[arg(long)]
     require_provider_nic_proof: bool,
@@ -66,23 +86,26 @@ pub struct CloudbootArgs {
 impl CloudbootArgs {
     /// Refuses what cannot be done, before anything is built.
     pub fn check(&self) -> Result<()> {
-        if self.local {
-            return self.check_local();
+        match self.local {
+            true => self.check_local(),
+            false => self.check_launch(),
         }
+    }
+
+    /// What a launch on a cloud needs to be told.
+    fn check_credentials(&self) -> Result<()> {
         let missing: Vec<String> = credentials(self.provider)
             .iter()
             .filter(|(variable, _)| std::env::var_os(variable).is_none_or(|value| value.is_empty()))
             .map(|(variable, what)| format!("{variable} ({what})"))
             .collect();
-        let name = self.provider.name();
         ensure!(
             missing.is_empty(),
-            "a launch on {name} lacks: {}; with --local the package boots on this machine",
+            "a launch on {} lacks: {}; with --endpoint local it goes to a stand-in on this machine",
+            self.provider.name(),
             missing.join(", ")
         );
-        bail!(
-            "launching on {name} is not built yet; with --local the package boots on this machine"
-        )
+        Ok(())
     }
 }
 
@@ -157,8 +180,21 @@ fn credentials(provider: Provider) -> &'static [(&'static str, &'static str)] {
     }
 }
 
+/// Launches, or boots on this machine.
+pub fn run(
+    project: &Project,
+    toolchain: &Toolchain,
+    args: &CloudbootArgs,
+    consent: Consent,
+) -> Result<ExitCode> {
+    match args.local {
+        true => run_local(project, toolchain, args),
+        false => launch::run(project, toolchain, args, consent),
+    }
+}
+
 /// Packages, unpacks, boots, and judges.
-pub fn run(project: &Project, toolchain: &Toolchain, args: &CloudbootArgs) -> Result<ExitCode> {
+fn run_local(project: &Project, toolchain: &Toolchain, args: &CloudbootArgs) -> Result<ExitCode> {
     let guest = Guest::build(
         project,
         toolchain,

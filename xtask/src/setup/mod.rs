@@ -7,6 +7,7 @@
 mod apt;
 pub mod models;
 mod systems;
+pub mod tools;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal, Write};
