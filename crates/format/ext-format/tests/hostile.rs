@@ -173,58 +173,60 @@ fn altered(kind: usize, at: usize, bytes: &[u8]) -> Option<Vec<u8>> {
     Some(image)
 }
 
+/// Where a field is altered, to what, and what is said of it.
+const CASES: [(usize, &[u8], &str); 9] = [
+    (
+        1024 + 0x18,
+        &[9],
+        "the superblock names blocks of more than 64 KiB",
+    ),
+    (
+        1024 + 0x58,
+        &[7, 0],
+        "the superblock names an impossible size of an inode",
+    ),
+    (
+        1024 + 0x28,
+        &[0; 4],
+        "the superblock names an impossible number of inodes in a group",
+    ),
+    (
+        1024 + 0x20,
+        &[0; 4],
+        "the superblock names an impossible number of blocks in a group",
+    ),
+    (
+        1024 + 0x14,
+        &[9],
+        "the superblock names an impossible first block",
+    ),
+    (
+        1024,
+        &[0xff; 4],
+        "the superblock names more inodes than its groups have, or none",
+    ),
+    (
+        1024 + 0x62,
+        &[0x80],
+        "the superblock needs features that came after this reader",
+    ),
+    (
+        1024 + 0x60,
+        &[0x03],
+        "the superblock says that files are compressed",
+    ),
+    (
+        2048 + 8,
+        &[0xff; 4],
+        "the descriptor of block group 0 has its inodes outside of the volume",
+    ),
+];
+
 #[test]
 fn every_refusal_names_the_structure() {
     let mount =
         |at, bytes: &[u8]| altered(1, at, bytes).map(|b| Volume::mount(&mut Disk::bytes(b)).err());
-    let cases: [(usize, &[u8], &str); 9] = [
-        (
-            1024 + 0x18,
-            &[9],
-            "the superblock names blocks of more than 64 KiB",
-        ),
-        (
-            1024 + 0x58,
-            &[7, 0],
-            "the superblock names an impossible size of an inode",
-        ),
-        (
-            1024 + 0x28,
-            &[0; 4],
-            "the superblock names an impossible number of inodes in a group",
-        ),
-        (
-            1024 + 0x20,
-            &[0; 4],
-            "the superblock names an impossible number of blocks in a group",
-        ),
-        (
-            1024 + 0x14,
-            &[9],
-            "the superblock names an impossible first block",
-        ),
-        (
-            1024,
-            &[0xff; 4],
-            "the superblock names more inodes than its groups have, or none",
-        ),
-        (
-            1024 + 0x62,
-            &[0x80],
-            "the superblock needs features that came after this reader",
-        ),
-        (
-            1024 + 0x60,
-            &[0x03],
-            "the superblock says that files are compressed",
-        ),
-        (
-            2048 + 8,
-            &[0xff; 4],
-            "the descriptor of block group 0 has its inodes outside of the volume",
-        ),
-    ];
-    for (at, bytes, begin) in cases {
+    for (at, bytes, begin) in CASES {
         let Some(error) = mount(at, bytes) else {
             return;
         };
