@@ -8,7 +8,7 @@ use nvme_format::identify::{
     Controller, IDENTIFY_BYTES, Namespace, NamespaceError, active_namespaces, cns, command_set,
 };
 use nvme_format::{Command, PAGE_SHIFT, Status};
-use nvme_provider::{Nvm, geometry};
+use nvme_provider::{Nvm, beyond, geometry};
 use provider::block::{Disk, Names, Unit};
 use provider::{Notice, QueueRing};
 use sdk::device::device_queue::{self, Direction, Segment};
@@ -158,9 +158,14 @@ impl Admin {
         for nsid in listed.iter().copied().take(MAX_NAMESPACES) {
             units.extend(self.namespace(timer, &controller, nsid)?);
         }
-        if let Some(first @ 1..) = listed.get(MAX_NAMESPACES).copied() {
-            let more = listed.len() - MAX_NAMESPACES;
-            sdk::warn!("{more} more namespaces, from {first} on, are not looked at");
+        if let Some((number, why)) = beyond(&listed, MAX_NAMESPACES) {
+            sdk::warn!("namespace {number}: {why}");
+            units.push(Unit {
+                number,
+                blocks: 0,
+                block_bytes: 0,
+                shape: Err(why),
+            });
         }
         if units.is_empty() {
             sdk::error!("the controller has no active namespace");

@@ -5,8 +5,12 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
+
+use alloc::format;
+use alloc::string::String;
 
 use nvme_format::identify::{Controller, Namespace};
 use nvme_format::{MAX_TRANSFER_BYTES, PAGE_BYTES, Status};
@@ -102,8 +106,28 @@ pub fn prps(at: u64, length: u32, list: u64) -> Option<Prps> {
     })
 }
 
+/// Of the namespaces that a controller lists those after the first `most`, which are not served: the first one, and what is said
+/// of them all there.
+#[must_use]
+pub fn beyond(listed: &[u32], most: usize) -> Option<(u32, String)> {
+    let first = *listed.get(most)?;
+    let more = listed.len() - most;
+    let why = format!("{more} namespaces from this one on are not looked at; the first {most} are");
+    Some((first, why))
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn namespaces_that_are_not_served_are_counted_and_the_first_is_named() {
+        let listed: Vec<u32> = (1..=40).collect();
+        let why = "8 namespaces from this one on are not looked at; the first 32 are";
+        assert_eq!(beyond(&listed, 32), Some((33, String::from(why))));
+        assert_eq!(beyond(&listed[..33], 32).map(|(first, _)| first), Some(33));
+        assert_eq!(beyond(&listed[..32], 32), None);
+        assert_eq!(beyond(&[], 32), None);
+    }
+
     use super::*;
     use std::vec::Vec;
 
