@@ -169,7 +169,11 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: &TestArgs) -> Result<
     stages.run(Stage::FailAlloc, || fail_alloc::gate(project, toolchain));
     stages.run(Stage::Fuzzer, || fuzz::gate(project, toolchain));
     stages.run(Stage::Examples, || examples::run(project));
-    stages.run(Stage::Launch, || launch::gate(project, toolchain));
+    stages.run(Stage::Launch, || {
+        let package = words(&["--package", "cloud-launch", "--", "--ignored"]);
+        cargo(project, &["test", "--quiet"], &[&package])?;
+        launch::gate(project, toolchain)
+    });
     stages.run(Stage::New, || new::trial::in_guest(project));
     stages.run(Stage::DeviceModels, || oracle::gate(project));
     // A stage that failed counts, so that the closing line never looks better than the end.

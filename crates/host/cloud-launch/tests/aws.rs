@@ -281,6 +281,7 @@ fn expected(name: &str) -> (&'static str, bool) {
 }
 
 #[test]
+#[ignore = "takes a minute; cargo xtask test --only launch runs it"]
 fn each_fault_ends_badly_with_its_reason() -> Result<()> {
     if lacks().is_some() {
         return Ok(());
@@ -329,6 +330,7 @@ impl Cli for Mortal<'_> {
 }
 
 #[test]
+#[ignore = "takes a minute; cargo xtask test --only launch runs it"]
 fn whatever_step_the_harness_dies_at_a_sweep_finds_what_it_made() -> Result<()> {
     if lacks().is_some() {
         return Ok(());
