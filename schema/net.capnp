@@ -228,3 +228,21 @@ interface DnsResolver @0xd1c0a5e5b0a70f0c {
   enum Families { any @0; ipv4 @1; ipv6 @2; }
   struct Found { address @0 :Data; }
 }
+
+# People who come over the network, one after the other, each with a console of their own.
+interface ConsoleListener @0xd1c0a5e5b0a70f10 {
+  # Waits for the next person who may come in.
+  # Refuses: `busy` where as many wait as can be served at once.
+  accept @0 () -> (console :PersonConsole);
+}
+
+# The console of one person. With its last handle they are sent away.
+interface PersonConsole @0xd1c0a5e5b0a70f11 {
+  # Takes bytes for their screen, at most 1024, and says how many it took; it waits while there is room for none.
+  # Refuses: `stale` when they have gone, `zeroLength`, `outOfRange` over 1024 bytes, `cancelled` (another call waits to write now).
+  write @0 (bytes :Data) -> (written :UInt32);
+  # Gives up to 24 bytes that they typed, packed little-endian into `a`, `b`, `c`. It waits for one until `untilNs`, and gives none when that
+  # time has come.
+  # Refuses: `stale` when they have gone and all was read, `cancelled` (another call waits to read now).
+  read @1 (untilNs :UInt64) -> (count :UInt8, a :UInt64, b :UInt64, c :UInt64);
+}

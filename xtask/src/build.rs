@@ -25,13 +25,16 @@ const FPU_LINK: [&str; 6] = [
 ];
 
 /// The SIMD back ends of these crates crash the code generator on a soft-float target; this picks their portable ones.
-const CRYPTO_CFGS: [&str; 6] = [
+const CRYPTO_CFGS: [&str; 8] = [
     "poly1305_backend=\"soft\"",
     "chacha20_backend=\"soft\"",
     "curve25519_dalek_backend=\"serial\"",
     "sha2_backend=\"soft\"",
     "aes_backend=\"soft\"",
     "polyval_backend=\"soft\"",
+    "chacha20_force_soft",
+    // No system to ask: the crate `guest-random` is asked.
+    "getrandom_backend=\"custom\"",
 ];
 
 /// How a guest package is built.

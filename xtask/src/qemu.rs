@@ -58,6 +58,8 @@ pub enum Feature {
     SilentAmd,
     /// curl, with which the guest's page is asked.
     Curl,
+    /// OpenSSH's client, with which people come to the guest.
+    Ssh,
     /// A browser, which shows the guest's page.
     Browser,
 }
@@ -75,6 +77,7 @@ impl Feature {
             Self::VfioUser => "devices in another process (vfio-user-pci)",
             Self::SilentAmd => "an AMD-Vi unit without a log, as before version 11",
             Self::Curl => "curl",
+            Self::Ssh => "ssh, OpenSSH's client",
             Self::Browser => "a browser (chromium-headless-shell)",
         }
     }
@@ -90,6 +93,7 @@ impl Feature {
                 Some((11.., _))
             ),
             Self::Curl => Command::new("curl").arg("--version").output().is_ok(),
+            Self::Ssh => Command::new("ssh").arg("-V").output().is_ok(),
             Self::Browser => save_lab::companion::browser().is_some(),
         }
     }

@@ -17,7 +17,7 @@ use anyhow::{Result, bail};
 
 use crate::image::grub::Grub;
 use crate::project::{Project, is_ci};
-use crate::qemu;
+use crate::qemu::{self, Accel, Feature};
 use crate::toolchain::Toolchain;
 use systems::{System, Thing};
 
@@ -89,6 +89,9 @@ fn missing_for_peers() -> BTreeSet<Thing> {
     }
     if save_lab::companion::browser().is_none() {
         lacking.insert(Thing::Browser);
+    }
+    if !Feature::Ssh.is_offered(Accel::Tcg) {
+        lacking.insert(Thing::Ssh);
     }
     lacking
 }

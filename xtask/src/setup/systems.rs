@@ -34,6 +34,8 @@ pub enum Thing {
     PythonVenv,
     /// A browser that shows nothing.
     Browser,
+    /// OpenSSH's client.
+    Ssh,
     /// GDB with Python.
     Debugger,
 }
@@ -100,7 +102,7 @@ impl System {
     pub fn packages(self, thing: Thing) -> &'static [&'static str] {
         use Thing::{
             Binutils, Browser, Capnp, Compiler, Debugger, Dosfs, GrubBios, GrubTool, Mtools, Ovmf,
-            PythonVenv, Qemu, QemuImg, Tar, Xorriso,
+            PythonVenv, Qemu, QemuImg, Ssh, Tar, Xorriso,
         };
         match (self, thing) {
             (Self::Homebrew, Capnp) => &["capnp"],
@@ -115,6 +117,11 @@ impl System {
             (Self::Homebrew, Browser) => &[],
             (_, Browser) => &["chromium"],
             (_, Debugger) => &["gdb"],
+            (Self::Debian | Self::Unknown | Self::Alpine, Ssh) => &["openssh-client"],
+            (Self::Fedora | Self::Rhel, Ssh) => &["openssh-clients"],
+            (Self::Suse | Self::Arch, Ssh) => &["openssh"],
+            // macOS has one.
+            (Self::Homebrew, Ssh) => &[],
             (Self::Debian | Self::Unknown, PythonVenv) => &["python3-venv"],
             (Self::Arch | Self::Homebrew, PythonVenv) => &["python"],
             (_, PythonVenv) => &["python3"],

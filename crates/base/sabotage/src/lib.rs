@@ -50,7 +50,7 @@ impl Point {
     pub fn is_in_service(&self) -> bool {
         let kinds = [
             "service-", "net-", "dhcp-", "http-", "store-", "volume-", "save-", "saves-",
-            "capsule-", "desk-", "vault-", "block-", "tls-", "ext-",
+            "capsule-", "desk-", "vault-", "block-", "tls-", "ssh-", "ext-",
         ];
         kinds.iter().any(|kind| self.name.starts_with(kind))
     }

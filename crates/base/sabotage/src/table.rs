@@ -261,6 +261,8 @@ table! {
     SKIP_TAIL_CHECK: "More submissions are taken than a ring holds.",
     SPAWN_OUT_OF_NOTHING: "What a child may use comes from the machine and not from its parent.",
     SPLIT_LINES: "What a program writes is queued in two halves.",
+    SSH_ALLOW_ANY_KEY: "Whoever has a key, whichever it is, may log in.",
+    SSH_STATE_OTHER_KEY: "The host key that is stated on the serial line is not the one that connections are served with.",
     STACKS_FOR_NOTHING: "Nobody pays for the kernel stacks of threads.",
     STORE_ANY_DEVICE: "The store takes any device, whatever PCI address the manifest says.",
     STORE_ANY_PARTITION: "The store mounts the first capOS volume of a disk, whatever the manifest says of where it is.",

@@ -20,4 +20,4 @@ pub use held::{held, print};
 pub use log::{Tail, tail, tail_from};
 pub use progress::Progress;
 pub use prompt::{Input, Prompt};
-pub use terminal::Terminal;
+pub use terminal::{Line, Terminal};

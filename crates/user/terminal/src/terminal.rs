@@ -4,21 +4,57 @@ use core::fmt;
 
 use crate::announce::Announcement;
 use sdk::{
-    Console, Refusal, Timer,
+    Console, NEVER, PersonConsole, Refusal, Timer,
     alloc::{collections::VecDeque, vec::Vec},
-    process::console,
 };
 
 /// Bytes of one write; the console takes no more.
 const WRITE_BYTES: usize = 4096;
+/// Bytes of one write to a person, whose console takes no more.
+const PERSON_WRITE_BYTES: usize = 1024;
 /// Bytes typed ahead that are kept; more are dropped.
 const AHEAD_BYTES: usize = 4096;
 /// The byte that Ctrl-C sends.
 const INTERRUPT: u8 = 3;
 
+/// What is at the other end.
+pub enum Line {
+    /// The serial line.
+    Serial(Console),
+    /// Somebody who came over the network.
+    Person(PersonConsole),
+}
+
+impl Line {
+    fn write(&self, bytes: &[u8]) -> Result<u32, Refusal> {
+        match self {
+            Self::Serial(console) => Ok(console.write(bytes)?.written),
+            Self::Person(console) => {
+                let piece = bytes.get(..PERSON_WRITE_BYTES).unwrap_or(bytes);
+                Ok(console.write(piece)?.written)
+            }
+        }
+    }
+
+    /// Gives what has come, or what comes until then: how many octets of the words count.
+    fn read(&self, until_ns: u64) -> Result<(u8, [u64; 3]), Refusal> {
+        match self {
+            Self::Serial(console) => {
+                let input = console.with_deadline(until_ns).read()?;
+                Ok((input.count, [input.a, input.b, input.c]))
+            }
+            // A call that were given up here could be answered there: what it brings would be lost.
+            Self::Person(console) => {
+                let input = console.read(until_ns)?;
+                Ok((input.count, [input.a, input.b, input.c]))
+            }
+        }
+    }
+}
+
 /// The terminal.
 pub struct Terminal {
-    console: Console,
+    line: Line,
     timer: Option<Timer>,
     out: Vec<u8>,
     ahead: VecDeque<u8>,
@@ -26,10 +62,10 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Uses this console. Without a timer no command can be interrupted.
-    pub fn new(console: Console, timer: Option<Timer>) -> Self {
+    /// Uses this line. Without a timer no command can be interrupted.
+    pub fn new(line: Line, timer: Option<Timer>) -> Self {
         Self {
-            console,
+            line,
             timer,
             out: Vec::new(),
             ahead: VecDeque::new(),
@@ -39,7 +75,7 @@ impl Terminal {
 
     /// Whether a person looks on: whoever connected the line has said that a terminal is there.
     pub const fn is_interactive(&self) -> bool {
-        self.announcement.is_terminal()
+        matches!(self.line, Line::Person(_)) || self.announcement.is_terminal()
     }
 
     /// The time, if there is a clock.
@@ -74,8 +110,8 @@ impl Terminal {
             let Some(rest) = self.out.get(at..).filter(|r| !r.is_empty()) else {
                 break Ok(());
             };
-            match self.console.write(rest) {
-                Ok(done) if done.written > 0 => at += done.written as usize,
+            match self.line.write(rest) {
+                Ok(written) if written > 0 => at += written as usize,
                 Ok(_) => break Err(Refusal::Failed),
                 Err(refusal) => break Err(refusal),
             }
@@ -92,8 +128,8 @@ impl Terminal {
         while self.ahead.is_empty() {
             // Only before waiting: what comes in a burst is echoed in as few writes as it was read.
             self.flush()?;
-            let input = self.console.read()?;
-            self.keep(&input);
+            let input = self.line.read(NEVER)?;
+            self.keep(input);
         }
         self.ahead.pop_front().ok_or(Refusal::Failed)
     }
@@ -105,14 +141,20 @@ impl Terminal {
         self.interrupted_until(0)
     }
 
-    /// The same, and waits until `ns` for a Ctrl-C.
+    /// The same, and waits until `ns` for a Ctrl-C; whoever has gone over the network has interrupted what they asked for.
     pub fn interrupted_until(&mut self, ns: u64) -> bool {
         let Some(now) = self.now_ns() else {
             return false;
         };
         let until = ns.max(now);
-        while let Ok(input) = self.console.with_deadline(until).read() {
-            self.keep(&input);
+        loop {
+            match self.line.read(until) {
+                Ok(input) if input.0 > 0 => self.keep(input),
+                Ok(_) => break,
+                // Whoever asked has gone.
+                Err(Refusal::Stale) => return true,
+                Err(_) => break,
+            }
             if self.ahead.contains(&INTERRUPT) {
                 break;
             }
@@ -126,12 +168,11 @@ impl Terminal {
         }
     }
 
-    fn keep(&mut self, input: &console::ReadResults) {
-        let words = [input.a, input.b, input.c];
+    fn keep(&mut self, (count, words): (u8, [u64; 3])) {
         let bytes = words
             .iter()
             .flat_map(|w| w.to_le_bytes())
-            .take(usize::from(input.count));
+            .take(usize::from(count));
         let Self {
             ahead,
             announcement,

@@ -66,7 +66,10 @@ impl<'a> Console<'a> {
     pub fn new(env: &'a Env) -> Result<Self, EnvError> {
         Ok(Self {
             env,
-            terminal: Terminal::new(env.get("console")?, env.get("timer").ok()),
+            terminal: Terminal::new(
+                terminal::Line::Serial(env.get("console")?),
+                env.get("timer").ok(),
+            ),
             prompt: Prompt::new(PROMPT),
             held: Held::new(env),
             refused: Refused::default(),

@@ -22,7 +22,7 @@ mod trace;
 use core::fmt::Write as _;
 
 use sdk::{
-    Env, Error,
+    ConsoleListener, Env, Error,
     alloc::{
         format,
         string::{String, ToString},
@@ -36,7 +36,7 @@ use shell_lang::{
     show::{Align, Table},
     text::{FilterMode, Safe},
 };
-use terminal::{Failure, Input, Terminal, held, print};
+use terminal::{Failure, Input, Line, Terminal, held, print};
 
 use clock::Clock;
 use disks::Disks;
@@ -71,7 +71,7 @@ struct Shell<'a> {
 fn main(env: &Env) -> Result<(), Error> {
     let mut shell = Shell {
         env,
-        terminal: Terminal::new(env.get("console")?, env.get("timer").ok()),
+        terminal: Terminal::new(line(env)?, env.get("timer").ok()),
         disks: Disks::find(env),
         system: System {
             info: env.get("systemInfo").ok(),
@@ -109,6 +109,14 @@ fn main(env: &Env) -> Result<(), Error> {
             }
             Input::End | Input::Lost(_) => return Ok(()),
         }
+    }
+}
+
+/// The serial line; where none is granted, the next person who comes over the network.
+fn line(env: &Env) -> Result<Line, Error> {
+    match env.get::<ConsoleListener>("people") {
+        Ok(people) => Ok(Line::Person(people.retrying().accept()?.console)),
+        Err(_) => Ok(Line::Serial(env.get("console")?)),
     }
 }
 

@@ -8,10 +8,11 @@ use sdk::{
     Refusal, Reply, Ring, Service, TcpListenAuthority, TcpListener, TcpSocket, VirtualMemory,
     Window, fact, stub,
 };
+use sealed_stream::{PART_BYTES, Tag};
 use tls_core::{Connection, Server as Tls};
 
 use crate::ACCEPT;
-use crate::link::{Above, Client, LINKS, Link, PART_BYTES, Range, Tag};
+use crate::link::{Above, Client, LINKS, Link, Range};
 
 /// The cookie of the right, as `init` gave it, is smaller; those of the listener and of connections are made here.
 const FIRST_COOKIE: u64 = 1 << 32;
@@ -129,8 +130,8 @@ impl<'e> Front<'e> {
                 fact!("tls.refused", times = self.refused);
             }
         }
-        if link.is_broken || !link.is_open() {
-            let _ = link.socket.abort();
+        if link.below.is_broken || !link.is_open() {
+            let _ = link.below.socket.abort();
         }
     }
 
@@ -163,7 +164,10 @@ impl<'e> Front<'e> {
     }
 
     fn place_of(&self, number: u64) -> Option<usize> {
-        let is_it = |link: &Option<Link>| link.as_ref().is_some_and(|link| link.number == number);
+        let is_it = |link: &Option<Link>| {
+            link.as_ref()
+                .is_some_and(|link| link.below.number == number)
+        };
         self.links.iter().position(is_it)
     }
 
@@ -189,14 +193,14 @@ impl<'e> Front<'e> {
     fn accept_one(&mut self) -> Result<Option<CapArg>, Refusal> {
         let ready = self.links.iter_mut().flatten();
         let ready = ready.filter(|link| matches!(link.above, Above::Ready));
-        let Some(link) = ready.min_by_key(|link| link.number) else {
+        let Some(link) = ready.min_by_key(|link| link.below.number) else {
             return Ok(None);
         };
         let listening = self.listening.as_ref().ok_or(Refusal::Stale)?;
         let interface = tcp_socket::INTERFACE_ID;
         let minted = self
             .endpoint
-            .mint(link.number, interface, Lifetime::Incarnation)?;
+            .mint(link.below.number, interface, Lifetime::Incarnation)?;
         link.above = Above::Taken(Client {
             window: Rc::clone(&listening.window),
             receive: None,
@@ -344,7 +348,7 @@ impl<'c> tcp_listener::Server<Call<'c>> for Front<'_> {
 impl<'c> tcp_socket::Server<Call<'c>> for Front<'_> {
     fn info(&mut self, reply: Reply<Call<'c>, tcp_socket::call::Info>) -> Answered {
         let told = self.link(reply.cookie()).and_then(|link| {
-            link.socket.info(|info| {
+            link.below.socket.info(|info| {
                 let local: Vec<u8> = info.local_address()?.to_vec();
                 let remote: Vec<u8> = info.remote_address()?.to_vec();
                 let ports = (info.local_port(), info.remote_port());
@@ -426,8 +430,8 @@ impl<'c> tcp_socket::Server<Call<'c>> for Front<'_> {
 
     fn abort(&mut self, reply: Reply<Call<'c>, tcp_socket::call::Abort>) -> Answered {
         let cut = self.link(reply.cookie()).and_then(|link| {
-            link.is_broken = true;
-            link.socket.abort()
+            link.below.is_broken = true;
+            link.below.socket.abort()
         });
         reply.answer(cut)
     }

@@ -3,35 +3,15 @@
 use sdk::alloc::rc::Rc;
 use sdk::alloc::vec;
 use sdk::net::tcp_socket::call::{Receive, Send};
-use sdk::net::tcp_socket::{ReceiveParams, ReceiveReply, SendParams, SendReply};
-use sdk::{Interface as _, Late, NEVER, Refusal, Ring, TcpSocket, Window};
+use sdk::net::tcp_socket::{ReceiveReply, SendReply};
+use sdk::{Late, Refusal, Ring, TcpSocket, Window};
+use sealed_stream::{Sealed, Stream};
 use tls_core::Connection;
 
 /// Connections at once.
 pub const LINKS: usize = 16;
-/// A connection's part of the window below, one half each way.
-pub const PART_BYTES: u32 = 16 * 1024;
-const HALF_BYTES: u32 = PART_BYTES / 2;
-
-/// Which operation of which connection ended. A connection's number is never used again, so one of before is known.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Tag {
-    pub number: u64,
-    pub is_send: bool,
-}
-
-impl Tag {
-    const fn word(self) -> u64 {
-        self.number << 1 | self.is_send as u64
-    }
-
-    pub const fn of(word: u64) -> Self {
-        Self {
-            number: word >> 1,
-            is_send: word & 1 != 0,
-        }
-    }
-}
+/// Octets that are taken of a client at once.
+const PIECE_BYTES: u32 = 8 * 1024;
 
 /// What octets a call is about, and where they lie in the client's window.
 #[derive(Clone, Copy)]
@@ -63,29 +43,38 @@ pub struct Client {
     pub written: u64,
 }
 
+/// The protocol of a connection.
+pub struct Tls(Connection);
+
+impl Sealed for Tls {
+    fn room(&self) -> usize {
+        self.0.room()
+    }
+
+    // Who speaks no TLS, or breaks it, is told so by an alert, and nothing else.
+    fn receive(&mut self, octets: &[u8]) -> bool {
+        self.0.receive(octets).is_ok()
+    }
+
+    fn outgoing(&self) -> &[u8] {
+        self.0.outgoing()
+    }
+
+    fn sent(&mut self, count: usize) {
+        self.0.sent(count);
+    }
+}
+
 /// One connection.
 pub struct Link {
-    pub number: u64,
-    pub socket: TcpSocket,
+    pub below: Stream,
     pub above: Above,
-    tls: Connection,
-    part: u32,
-    read: u64,
-    written: u64,
-    is_receiving: bool,
-    is_sending: bool,
-    /// No more octets come from below.
-    has_ended: bool,
-    /// No more are sent by the client.
-    is_done: bool,
-    is_shut: bool,
-    /// It was cut off, or spoke no TLS.
-    pub is_broken: bool,
+    tls: Tls,
 }
 
 impl Link {
     /// With part number `place` of the window below.
-    pub fn new(
+    pub const fn new(
         number: u64,
         place: usize,
         socket: TcpSocket,
@@ -93,25 +82,15 @@ impl Link {
         until_ns: u64,
     ) -> Self {
         Self {
-            number,
-            socket,
+            below: Stream::new(number, place, socket),
             above: Above::Shaking { until_ns },
-            tls,
-            part: place as u32 * PART_BYTES,
-            read: 0,
-            written: 0,
-            is_receiving: false,
-            is_sending: false,
-            has_ended: false,
-            is_done: false,
-            is_shut: false,
-            is_broken: false,
+            tls: Tls(tls),
         }
     }
 
     /// Whether the handshake is done.
     pub const fn is_open(&self) -> bool {
-        self.tls.is_open()
+        self.tls.0.is_open()
     }
 
     /// Asks below for what is wanted by now.
@@ -119,88 +98,32 @@ impl Link {
     /// # Errors
     /// The ring's.
     pub fn ask(&mut self, ring: &mut Ring, window: &Window) -> Result<(), Refusal> {
-        let room = self.tls.room().min(HALF_BYTES as usize) as u32;
-        let wants = !self.is_broken && !self.has_ended && room > 0;
-        if wants && !self.is_receiving {
-            let params = ReceiveParams {
-                position: self.read,
-                offset: self.part,
-                length: room,
-            };
-            let tag = Tag {
-                number: self.number,
-                is_send: false,
-            };
-            ring.call::<Receive>(self.socket.object(), params, tag.word(), NEVER)?;
-            self.is_receiving = true;
-        }
-        if self.is_sending {
-            return Ok(());
-        }
-        let waiting = self.tls.outgoing();
-        if !waiting.is_empty() {
-            let piece = waiting.get(..waiting.len().min(HALF_BYTES as usize));
-            let piece = piece.unwrap_or_default();
-            let offset = self.part + HALF_BYTES;
-            window.write(offset.into(), piece)?;
-            let params = SendParams {
-                position: self.written,
-                offset,
-                length: piece.len() as u32,
-            };
-            let tag = Tag {
-                number: self.number,
-                is_send: true,
-            };
-            ring.call::<Send>(self.socket.object(), params, tag.word(), NEVER)?;
-            self.is_sending = true;
-        } else if (self.is_done || self.is_broken) && !self.is_shut {
-            self.is_shut = true;
-            let _ = self.socket.shutdown();
-        }
-        Ok(())
+        self.below.ask(ring, window, &self.tls)
     }
 
     /// What came from below.
     pub fn received(&mut self, count: Result<u32, Refusal>, window: &Window) {
-        self.is_receiving = false;
-        match count {
-            Ok(0) => self.has_ended = true,
-            Ok(count) => {
-                let mut octets = vec![0; count.min(HALF_BYTES) as usize];
-                self.read += octets.len() as u64;
-                let read = window.read(self.part.into(), &mut octets);
-                // Who speaks no TLS, or breaks it, is told so by an alert, and nothing else.
-                self.is_broken |= read.is_err() || self.tls.receive(&octets).is_err();
-            }
-            Err(_) => (self.is_broken, self.has_ended) = (true, true),
-        }
+        self.below.received(count, window, &mut self.tls);
     }
 
     /// What was sent below.
     pub fn sent(&mut self, count: Result<u32, Refusal>) {
-        self.is_sending = false;
-        match count {
-            Ok(count) => {
-                self.written += u64::from(count);
-                self.tls.sent(count as usize);
-            }
-            Err(_) => {
-                (self.is_broken, self.has_ended) = (true, true);
-                self.tls.sent(usize::MAX);
-            }
-        }
+        self.below.sent(count, &mut self.tls);
     }
 
     /// Whether nothing is left to be done for it.
     pub fn is_over(&self, now_ns: u64) -> bool {
         match self.above {
             Above::Shaking { until_ns } => {
-                until_ns <= now_ns || self.has_ended || self.is_broken && self.is_shut
+                until_ns <= now_ns
+                    || self.below.has_ended
+                    || self.below.is_broken && self.below.is_shut
             }
-            Above::Ready => self.is_broken && self.has_ended,
+            Above::Ready => self.below.is_broken && self.below.has_ended,
             Above::Leaving { until_ns } => {
-                until_ns <= now_ns || self.is_shut || self.is_broken && self.has_ended
+                until_ns <= now_ns
+                    || self.below.is_shut
+                    || self.below.is_broken && self.below.has_ended
             }
             Above::Taken(_) => false,
         }
@@ -209,15 +132,15 @@ impl Link {
     /// The client is gone.
     pub fn leave(&mut self, until_ns: u64) {
         self.above = Above::Leaving { until_ns };
-        self.tls.close();
-        self.is_done = true;
+        self.tls.0.close();
+        self.below.is_done = true;
     }
 
     /// The client sends no more.
     pub fn shut(&mut self) {
-        if !self.is_done {
-            self.tls.close();
-            self.is_done = true;
+        if !self.below.is_done {
+            self.tls.0.close();
+            self.below.is_done = true;
         }
     }
 
@@ -228,24 +151,24 @@ impl Link {
         };
         check(&client.window, range)?;
         let given_up = range.position.checked_sub(client.read);
-        let given_up = given_up.filter(|count| *count <= self.tls.plain().len() as u64);
+        let given_up = given_up.filter(|count| *count <= self.tls.0.plain().len() as u64);
         let given_up = given_up.ok_or(Refusal::OutOfRange)?;
         client.read = range.position;
-        if self.tls.take(given_up as usize).is_err() {
-            self.is_broken = true;
+        if self.tls.0.take(given_up as usize).is_err() {
+            self.below.is_broken = true;
         }
-        let plain = self.tls.plain();
+        let plain = self.tls.0.plain();
         if !plain.is_empty() {
             let count = plain.len().min(range.length as usize);
             let piece = plain.get(..count).unwrap_or_default();
             client.window.write(range.offset.into(), piece)?;
             return Ok(Some(count as u32));
         }
-        if self.tls.has_ended() {
+        if self.tls.0.has_ended() {
             return Ok(Some(0));
         }
         // Without a word of the other end, whoever is between has ended it.
-        match self.is_broken || self.has_ended {
+        match self.below.is_broken || self.below.has_ended {
             true => Err(Refusal::ConnectionReset),
             false => Ok(None),
         }
@@ -257,10 +180,10 @@ impl Link {
             return Err(Refusal::Stale);
         };
         check(&client.window, range)?;
-        if self.is_done {
+        if self.below.is_done {
             return Err(Refusal::WrongState);
         }
-        if self.is_broken {
+        if self.below.is_broken {
             return Err(Refusal::ConnectionReset);
         }
         let before = client.written.checked_sub(range.position);
@@ -271,11 +194,11 @@ impl Link {
         if left == 0 {
             return Ok(Some(range.length));
         }
-        let mut octets = vec![0; left.min(HALF_BYTES.into()) as usize];
+        let mut octets = vec![0; left.min(PIECE_BYTES.into()) as usize];
         client
             .window
             .read(u64::from(range.offset) + before, &mut octets)?;
-        let sealed = self.tls.write(&octets);
+        let sealed = self.tls.0.write(&octets);
         let sealed = sealed.map_err(|_| Refusal::ConnectionReset)? as u64;
         client.written += sealed;
         match before + sealed {
@@ -333,18 +256,4 @@ fn check(window: &Window, range: Range) -> Result<(), Refusal> {
         return Err(Refusal::OutOfRange);
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Tag;
-
-    #[test]
-    fn a_tag_is_read_as_it_was_written() {
-        for (number, is_send) in [(1, false), (1, true), (1 << 40, false)] {
-            let tag = Tag { number, is_send };
-            assert_eq!(Tag::of(tag.word()), tag);
-            assert!(tag.word() > 1);
-        }
-    }
 }

@@ -21,10 +21,11 @@ use sdk::alloc::vec::Vec;
 use sdk::net::tcp_listener::call::Accept;
 use sdk::net::tcp_socket::call::{Receive, Send};
 use sdk::{Endpoint, EntropySource, Env, Error, NEVER, Refusal, Ring, Timer, fact, octets};
+use sealed_stream::Tag;
 use tls_core::Server as Tls;
 
 use front::Front;
-use link::{LINKS, Tag};
+use link::LINKS;
 
 sdk::entry!(main);
 

@@ -101,6 +101,7 @@ mod shell_terminal;
 mod smp;
 mod spawn_exit;
 mod speculation;
+mod ssh;
 mod stale_completion;
 mod storage;
 mod storage_crash_record;

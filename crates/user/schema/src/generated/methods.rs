@@ -414,6 +414,13 @@ pub static ALL: &[Interface] = &[
         method("head", shape(0, 0, &[]), shape(0, 1, &[field("head", Data, 0)])),
         method("read", shape(1, 0, &[field("from", Int(64), 0)]), shape(3, 0, &[field("bytes", Int(32), 0), field("next", Int(64), 1), field("dropped", Int(64), 2)])),
     ]),
+    interface(0xd1c0a5e5b0a70f10, "ConsoleListener", &[
+        method("accept", shape(0, 0, &[]), shape(0, 1, &[field("console", Cap(0xd1c0a5e5b0a70f11), 0)])),
+    ]),
+    interface(0xd1c0a5e5b0a70f11, "PersonConsole", &[
+        method("write", shape(0, 1, &[field("bytes", Data, 0)]), shape(1, 0, &[field("written", Int(32), 0)])),
+        method("read", shape(1, 0, &[field("untilNs", Int(64), 0)]), shape(4, 0, &[field("count", Int(8), 0), field("a", Int(64), 1), field("b", Int(64), 2), field("c", Int(64), 3)])),
+    ]),
     interface(0xd1c0a5e5b0a71001, "SaveStore", &[
         method("info", shape(0, 0, &[]), shape(4, 0, &[field("end", Enum(11), 0), field("detail", Int(64), 1), field("profileBytes", Int(32), 1), field("checkpointBytes", Int(32), 4), field("lineBytes", Int(32), 5), field("keptVersions", Int(32), 6), field("schema", Int(32), 7)])),
         method("get", shape(1, 1, &[field("kind", Enum(2), 0), field("name", Text, 0)]), shape(2, 1, &[field("end", Enum(11), 0), field("detail", Int(64), 1), field("records", StructList(&shape(3, 3, &[field("version", Int(64), 0), field("schema", Int(32), 2), field("epoch", Int(64), 2), field("digest", Data, 0), field("previous", Data, 1), field("payload", Data, 2)])), 0)])),

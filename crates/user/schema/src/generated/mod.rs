@@ -92,6 +92,8 @@ pub static INTERFACES: &[(u64, &str)] = &[
     (0xd1c0a5e5b0a70f0c, "DnsResolver"),
     (0xd1c0a5e5b0a70f0d, "PacketTrace"),
     (0xd1c0a5e5b0a70f0e, "PacketCapture"),
+    (0xd1c0a5e5b0a70f10, "ConsoleListener"),
+    (0xd1c0a5e5b0a70f11, "PersonConsole"),
     (0xd1c0a5e5b0a71001, "SaveStore"),
     (0xd1c0a5e5b0a71002, "Capsules"),
 ];
@@ -160,6 +162,8 @@ pub static METHODS: &[(u64, &[&str])] = &[
     (0xd1c0a5e5b0a70f0c, &["lookup", "flush"]),
     (0xd1c0a5e5b0a70f0d, &["info", "open"]),
     (0xd1c0a5e5b0a70f0e, &["head", "read"]),
+    (0xd1c0a5e5b0a70f10, &["accept"]),
+    (0xd1c0a5e5b0a70f11, &["write", "read"]),
     (0xd1c0a5e5b0a71001, &["info", "get", "put", "append", "readLedger", "list", "history", "brought", "broughtLines", "theirs", "settle"]),
     (0xd1c0a5e5b0a71002, &["seal", "sent", "restore", "seen"]),
 ];
@@ -181,6 +185,7 @@ macro_rules! interfaces {
             BootPackage = process::boot_package;
             Capsules = saving::capsules;
             Console = process::console;
+            ConsoleListener = net::console_listener;
             ConsoleSession = diagnostics::console_session;
             Device = device::device;
             DeviceMmio = device::device_mmio;
@@ -208,6 +213,7 @@ macro_rules! interfaces {
             NicSession = net::nic_session;
             PacketCapture = net::packet_capture;
             PacketTrace = net::packet_trace;
+            PersonConsole = net::person_console;
             Probe = smoke::probe;
             ProcessControl = process::process_control;
             ProcessHandle = process::process_handle;

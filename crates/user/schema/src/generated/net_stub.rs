@@ -1963,3 +1963,130 @@ pub mod dns_resolver {
         }
     }
 }
+
+/// People who come over the network, one after the other, each with a console of their own.
+pub mod console_listener {
+    stub::interface! { "ConsoleListener" = 0xd1c0a5e5b0a70f10 }
+
+    stub::methods! {
+        "ConsoleListener";
+        Accept ACCEPT = 0 "accept" once, reply 24, (()) -> (AcceptReply<K>, AcceptResults<O>);
+    }
+
+    stub::caps! {
+        /// As a client gets it.
+        pub struct AcceptReply, AcceptResults: 0 words, 1 pointers {
+        } caps {
+            console: crate::net::person_console::Client<O> = 0 at 0;
+        }
+    }
+
+    impl<O: stub::Object> Client<O> {
+        /// Waits for the next person who may come in.
+        ///
+        /// Refuses: `busy` where as many wait as can be served at once
+        pub fn accept(&self) -> Result<AcceptResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::Accept, _>((), |results| results)
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn accept(&mut self, reply: stub::Reply<C, call::Accept>) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::ACCEPT => server.accept(stub::Reply::new(call)),
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// The console of one person. With its last handle they are sent away.
+pub mod person_console {
+    stub::interface! { "PersonConsole" = 0xd1c0a5e5b0a70f11 }
+
+    stub::methods! {
+        "PersonConsole";
+        Write WRITE = 0 "write" once, reply 0, (WriteParams<'a>) -> (WriteResults, WriteResults);
+        Read READ = 1 "read" once, reply 0, (ReadParams) -> (ReadResults, ReadResults);
+    }
+
+    stub::params! {
+        pub struct WriteParams<'a>: 0 words, 1 pointers {
+            bytes: &'a [u8] = 0;
+        }
+    }
+    stub::plain! {
+        pub struct WriteResults: 1 words {
+            written: u32 = 0;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type WriteReply = WriteResults;
+
+    stub::plain! {
+        pub struct ReadParams: 1 words {
+            until_ns: u64 = 0;
+        }
+    }
+    stub::plain! {
+        pub struct ReadResults: 4 words {
+            count: u8 = 0;
+            a: u64 = 1;
+            b: u64 = 2;
+            c: u64 = 3;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type ReadReply = ReadResults;
+
+    impl<O: stub::Object> Client<O> {
+        /// Takes bytes for their screen, at most 1024, and says how many it took; it waits while there is room for
+        /// none.
+        ///
+        /// Refuses: `stale` when they have gone, `zeroLength`, `outOfRange` over 1024 bytes, `cancelled` (another
+        /// call waits to write now)
+        pub fn write(&self, bytes: &[u8]) -> Result<WriteResults, stub::Refusal> {
+            self.0
+                .invoke::<call::Write, _>(WriteParams { bytes }, |results| results)
+        }
+        /// Gives up to 24 bytes that they typed, packed little-endian into `a`, `b`, `c`. It waits for one until
+        /// `untilNs`, and gives none when that time has come.
+        ///
+        /// Refuses: `stale` when they have gone and all was read, `cancelled` (another call waits to read now)
+        pub fn read(&self, until_ns: u64) -> Result<ReadResults, stub::Refusal> {
+            self.0
+                .invoke::<call::Read, _>(ReadParams { until_ns }, |results| results)
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn write(&mut self, reply: stub::Reply<C, call::Write>, bytes: &[u8]) -> stub::Answered;
+        fn read(&mut self, reply: stub::Reply<C, call::Read>, until_ns: u64) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::WRITE => {
+                stub::serve!(server.write(received.payload, call) message { field bytes = 0 })
+            }
+            method::READ => {
+                stub::serve!(server.read(received.payload, call) plain ReadParams { until_ns })
+            }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
