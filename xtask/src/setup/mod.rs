@@ -93,6 +93,12 @@ fn missing_for_peers() -> BTreeSet<Thing> {
     if !Feature::Ssh.is_offered(Accel::Tcg) {
         lacking.insert(Thing::Ssh);
     }
+    if !["mke2fs", "debugfs"].into_iter().all(is_installed) {
+        lacking.insert(Thing::Ext);
+    }
+    if !is_installed("mkfs.exfat") {
+        lacking.insert(Thing::Exfat);
+    }
     lacking
 }
 

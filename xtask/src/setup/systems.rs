@@ -36,6 +36,10 @@ pub enum Thing {
     Browser,
     /// OpenSSH's client.
     Ssh,
+    /// Makes, examines and checks ext2, ext3 and ext4.
+    Ext,
+    /// Makes and checks exFAT.
+    Exfat,
     /// GDB with Python.
     Debugger,
 }
@@ -101,8 +105,8 @@ impl System {
     /// The packages that bring `thing`; none where it comes with another one, or from rustup.
     pub fn packages(self, thing: Thing) -> &'static [&'static str] {
         use Thing::{
-            Binutils, Browser, Capnp, Compiler, Debugger, Dosfs, GrubBios, GrubTool, Mtools, Ovmf,
-            PythonVenv, Qemu, QemuImg, Ssh, Tar, Xorriso,
+            Binutils, Browser, Capnp, Compiler, Debugger, Dosfs, Exfat, Ext, GrubBios, GrubTool,
+            Mtools, Ovmf, PythonVenv, Qemu, QemuImg, Ssh, Tar, Xorriso,
         };
         match (self, thing) {
             (Self::Homebrew, Capnp) => &["capnp"],
@@ -117,6 +121,11 @@ impl System {
             (Self::Homebrew, Browser) => &[],
             (_, Browser) => &["chromium"],
             (_, Debugger) => &["gdb"],
+            (Self::Alpine, Ext) => &["e2fsprogs", "e2fsprogs-extra"],
+            (_, Ext) => &["e2fsprogs"],
+            // Its own macOS makes such volumes with other tools.
+            (Self::Homebrew, Exfat) => &[],
+            (_, Exfat) => &["exfatprogs"],
             (Self::Debian | Self::Unknown | Self::Alpine, Ssh) => &["openssh-client"],
             (Self::Fedora | Self::Rhel, Ssh) => &["openssh-clients"],
             (Self::Suse | Self::Arch, Ssh) => &["openssh"],
