@@ -301,7 +301,9 @@ interface ProcessTrace @0xd1c0a5e5b0a70114 {
 
 # Ends the machine.
 interface SystemControl @0xd1c0a5e5b0a70111 {
-  # Prints `exit code=N` as the last serial line and powers off through ACPI. Does not return.
+  # Prints `exit code=N` as the last serial line and powers off through ACPI, after the claims on devices that are ending have ended, or a
+  # second. Returns only where it is refused.
+  # Refuses: `busy` while another one waits.
   halt @0 (code :UInt8) -> ();
   # Ends every claim on a device first, then prints the exit line and resets. Returns only where it is refused, and
   # then the machine goes on.

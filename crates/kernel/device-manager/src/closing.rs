@@ -83,6 +83,14 @@ impl<P: Platform> DeviceManager<P> {
         live
     }
 
+    /// Whether the teardown of some claim runs.
+    pub fn is_ending(&self) -> bool {
+        self.hardware.iter().any(|(id, _)| {
+            let state = self.at(*id).map(|at| at.turn().function.record.state());
+            matches!(state, Ok(FunctionState::Revoking(_)))
+        })
+    }
+
     /// Shows that every device has stopped, if it is so and nobody can claim one any more.
     pub fn all_stopped(&self) -> Option<Stopped> {
         let live = self.live();

@@ -29,8 +29,10 @@ impl Power {
 kernel_object!(Power, system_control);
 
 impl<'a> system_control::Server<KernelCall<'a>> for Served<Power> {
-    fn halt(&mut self, _reply: Owed<'a, system_control::call::Halt>, code: u8) -> Answered {
-        crate::power::halt(code)
+    fn halt(&mut self, reply: Owed<'a, system_control::call::Halt>, code: u8) -> Answered {
+        let (answered, later) = reply.defer();
+        end(later, code);
+        answered
     }
 
     fn reboot(&mut self, reply: Owed<'a, system_control::call::Reboot>) -> Answered {
@@ -43,6 +45,49 @@ impl<'a> system_control::Server<KernelCall<'a>> for Served<Power> {
 /// How long devices may take to stop before a reset: longer than any broker and any teardown.
 const STOP_NS: u64 = 30_000_000_000;
 const LOOK_NS: u64 = 1_000_000;
+
+/// How long the machine goes on for claims that are ending when it is to be powered off.
+const LAST_NS: u64 = 1_000_000_000;
+
+/// A power-off that waits for claims to end.
+struct Last {
+    /// Never answered: the machine is gone by then.
+    _later: Late<system_control::call::Halt>,
+    code: u8,
+    deadline_ns: u64,
+}
+
+static LAST: Lock<Option<Last>> = Lock::new(None);
+
+/// Powers off; first the claims that are ending come to their end, which is told, or to the deadline. No other is ended: a power-off stops
+/// every device. Answered only if that is refused: `busy` while another one waits.
+fn end(later: Late<system_control::call::Halt>, code: u8) {
+    let deadline_ns = sched::now_ns() + LAST_NS;
+    let mut last = LAST.lock();
+    if last.is_some() {
+        drop(last);
+        later.refuse(Refusal::Busy);
+        return;
+    }
+    *last = Some(Last {
+        _later: later,
+        code,
+        deadline_ns,
+    });
+    drop(last);
+    look_last(0);
+}
+
+/// Powers off once no claim is ending. From the timer, one after the other.
+fn look_last(_: u64) {
+    let Some((code, deadline_ns)) = LAST.lock().as_ref().map(|l| (l.code, l.deadline_ns)) else {
+        return;
+    };
+    if !manager().is_ending() || sched::now_ns() >= deadline_ns {
+        crate::power::halt(code);
+    }
+    sched::callback_at(sched::now_ns() + LOOK_NS, look_last, 0);
+}
 
 /// A reset that waits for devices to stop.
 struct Reboot {

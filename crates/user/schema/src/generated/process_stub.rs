@@ -2072,7 +2072,10 @@ pub mod system_control {
     }
 
     impl<O: stub::Object> Client<O> {
-        /// Prints `exit code=N` as the last serial line and powers off through ACPI. Does not return.
+        /// Prints `exit code=N` as the last serial line and powers off through ACPI, after the claims on devices that
+        /// are ending have ended, or a second. Returns only where it is refused.
+        ///
+        /// Refuses: `busy` while another one waits
         pub fn halt(&self, code: u8) -> Result<(), stub::Refusal> {
             self.0.invoke::<call::Halt, _>(HaltParams { code }, |()| ())
         }
