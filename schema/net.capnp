@@ -232,7 +232,7 @@ interface DnsResolver @0xd1c0a5e5b0a70f0c {
 # People who come over the network, one after the other, each with a console of their own.
 interface ConsoleListener @0xd1c0a5e5b0a70f10 {
   # Waits for the next person who may come in.
-  # Refuses: `busy` where as many wait as can be served at once.
+  # Refuses: `cancelled` (as many others wait now as can be served at once).
   accept @0 () -> (console :PersonConsole);
 }
 

@@ -26,6 +26,7 @@ pub fn use_source(source: &EntropySource) {
 }
 
 /// Fills `to` from the source.
+#[cfg(any(test, getrandom_backend = "custom"))]
 fn fill(to: &mut [u8]) -> Result<(), getrandom::Error> {
     let handle = SOURCE.load(Ordering::Relaxed);
     if handle == NO_HANDLE {

@@ -3,9 +3,9 @@
 use sdk::alloc::collections::VecDeque;
 use sdk::net::{console_listener, person_console, tcp_listener};
 use sdk::{
-    Access, Answered, Call, CapArg, Endpoint, Interface as _, Late, Lifetime, NEVER, Received,
-    Refusal, Reply, Ring, Service, TcpListenAuthority, TcpListener, TcpSocket, VirtualMemory,
-    Window, fact,
+    Access, Answered, Call, Endpoint, Interface as _, Late, Lifetime, NEVER, PersonConsole,
+    Received, Refusal, Reply, Ring, Service, TcpListenAuthority, TcpListener, TcpSocket,
+    VirtualMemory, Window, fact,
 };
 use sealed_stream::{PART_BYTES, Tag};
 use ssh_core::HostKey;
@@ -101,7 +101,7 @@ impl<'e> Desk<'e> {
             }
         }
         self.hand_over();
-        if !self.is_accepting && self.links.iter().any(Option::is_none) {
+        if !self.is_accepting {
             let below = self.below.object();
             let called = ring.call::<tcp_listener::call::Accept>(below, (), ACCEPT, NEVER);
             self.is_accepting = called.is_ok();
@@ -135,18 +135,33 @@ impl<'e> Desk<'e> {
         }
     }
 
-    /// A connection has come below.
+    /// A connection has come below. Where there is no place for it, it gets that of the stranger who has been here longest: who only holds
+    /// places keeps nobody out.
     pub fn came(&mut self, socket: TcpSocket) {
         self.is_accepting = false;
-        let Some(place) = self.links.iter().position(Option::is_none) else {
+        let Some(place) = self.place() else {
+            let _ = socket.abort();
             return;
         };
+        self.end(place);
         self.number += 1;
         let until_ns = self.now_ns.saturating_add(SHAKE_NS);
         let link = Link::new(self.number, place, socket, until_ns);
         if let Some(empty) = self.links.get_mut(place) {
             *empty = Some(link);
         }
+    }
+
+    /// A free place, or a stranger's.
+    fn place(&self) -> Option<usize> {
+        let places = self.links.iter().enumerate();
+        let open = places.filter_map(|(place, link)| match link {
+            None => Some((0, place)),
+            Some(link) => {
+                matches!(link.stage, Stage::Shaking { .. }).then_some((link.below.number, place))
+            }
+        });
+        open.min().map(|(_, place)| place)
     }
 
     fn link(&mut self, number: u64) -> Option<&mut Link> {
@@ -170,7 +185,7 @@ impl<'e> Desk<'e> {
     }
 
     /// A console of who came first, if somebody waits.
-    fn take_one(&mut self) -> Result<Option<CapArg>, Refusal> {
+    fn take_one(&mut self) -> Result<Option<PersonConsole>, Refusal> {
         let ready = self.links.iter_mut().flatten();
         let ready = ready.filter(|link| matches!(link.stage, Stage::Ready { .. }));
         let Some(link) = ready.min_by_key(|link| link.below.number) else {
@@ -181,14 +196,17 @@ impl<'e> Desk<'e> {
             .endpoint
             .mint(link.below.number, interface, Lifetime::Incarnation)?;
         link.stage = Stage::Served(Waiting::default());
-        Ok(Some(minted.facet.into_cap()))
+        Ok(Some(PersonConsole::from_object(minted.facet.into_object())))
     }
 
     /// Brings people who wait to shells that wait.
     fn hand_over(&mut self) {
         while let Some(late) = self.waiting.pop_front() {
             match self.take_one() {
-                Ok(Some(console)) => late.send(console_listener::AcceptReply { console }),
+                // A copy: where nobody takes the answer any more, this is the last handle, and its end brings the person back.
+                Ok(Some(console)) => late.send(console_listener::AcceptReply {
+                    console: console.cap(),
+                }),
                 Err(refusal) => late.refuse(refusal),
                 Ok(None) => {
                     self.waiting.push_front(late);
@@ -209,25 +227,31 @@ impl Service for Desk<'_> {
     }
 
     fn dropped(&mut self, cookie: u64) {
-        let until_ns = self.now_ns.saturating_add(LEAVE_NS);
+        let now_ns = self.now_ns;
         if let Some(link) = self.link(cookie) {
-            link.leave(until_ns);
+            match &link.stage {
+                // It was gone before it had said a word: the next one has this person.
+                Stage::Served(waiting) if !waiting.has_called => {
+                    let until_ns = now_ns.saturating_add(READY_NS);
+                    link.stage = Stage::Ready { until_ns };
+                }
+                _ => link.leave(now_ns.saturating_add(LEAVE_NS)),
+            }
         }
     }
 }
 
 impl<'c> console_listener::Server<Call<'c>> for Desk<'_> {
     fn accept(&mut self, reply: Reply<Call<'c>, console_listener::call::Accept>) -> Answered {
-        match self.take_one() {
-            Ok(Some(console)) => return reply.send(console_listener::AcceptReply { console }),
-            Err(refusal) => return reply.refuse(refusal),
-            Ok(None) => {}
-        }
-        if self.waiting.len() >= LINKS {
-            return reply.refuse(Refusal::Busy);
+        // Who has waited longest may be gone: nothing says so of a call that waits.
+        if self.waiting.len() >= LINKS
+            && let Some(first) = self.waiting.pop_front()
+        {
+            first.refuse(Refusal::Cancelled);
         }
         let (answered, late) = reply.defer();
         self.waiting.push_back(late);
+        self.hand_over();
         answered
     }
 }

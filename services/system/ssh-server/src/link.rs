@@ -27,6 +27,8 @@ pub enum Stage {
 /// The shell's calls that wait.
 #[derive(Default)]
 pub struct Waiting {
+    /// The shell has called at all.
+    pub has_called: bool,
     read: Option<(Late<Read>, u64)>,
     write: Option<(Late<Write>, Vec<u8>)>,
 }
@@ -191,8 +193,15 @@ impl Link {
         }
     }
 
+    const fn note_call(&mut self) {
+        if let Stage::Served(waiting) = &mut self.stage {
+            waiting.has_called = true;
+        }
+    }
+
     /// Answers a read, or has it wait; whoever waited before is told that another one does.
     pub fn read(&mut self, late: Late<Read>, until_ns: u64, now_ns: u64) {
+        self.note_call();
         match self.read_now(until_ns, now_ns) {
             Ok(Some(reply)) => late.send(reply),
             Err(refusal) => late.refuse(refusal),
@@ -208,6 +217,7 @@ impl Link {
 
     /// The same of a write.
     pub fn write(&mut self, late: Late<Write>, octets: Vec<u8>) {
+        self.note_call();
         match self.write_now(&octets) {
             Ok(Some(reply)) => late.send(reply),
             Err(refusal) => late.refuse(refusal),

@@ -220,6 +220,10 @@ fn come(peer: &mut Peer<'_>) -> Result<()> {
     drop(second);
     first.leaves()?;
     anew(peer, 2)?;
+    // Shells that were ended while they waited serve nobody, and who only holds places keeps nobody out.
+    peer.session.send(b"kill remote0\rkill remote1\r")?;
+    anew(peer, 3)?;
+    let idle = [(); 12].map(|()| TcpStream::connect(("127.0.0.1", known.port)));
     let known = client(peer, "known")?;
     let others = [known.come()?, known.come()?];
     for mut other in others {
@@ -227,7 +231,8 @@ fn come(peer: &mut Peer<'_>) -> Result<()> {
         ensure!(!other.screen().contains("first"), "{:?}", other.screen());
         other.leaves()?;
     }
-    anew(peer, 3)
+    drop(idle);
+    anew(peer, 4)
 }
 
 /// Waits until both shells have started so often: nobody is in them, and nothing of who was.
@@ -265,14 +270,14 @@ fn refused(peer: &mut Peer<'_>) -> Result<()> {
     ensure!(answer.starts_with(b"SSH-2.0-"), "{answer:?}");
     let waited = peer.session.wait(peer.deadline, |serial| {
         let mut lines = serial.lines().iter();
-        lines.any(|line| line.starts_with("@ssh.refused times=4"))
+        lines.any(|line| line.starts_with("@ssh.refused times=16"))
     });
     ensure!(waited == Waited::Seen, "what was refused was not counted");
     Ok(())
 }
 
 const CAME: &str = "@ssh.came";
-const REFUSED: &str = "@ssh.refused times=4";
+const REFUSED: &str = "@ssh.refused times=16";
 
 inventory::submit! {
     Smoke {

@@ -1984,7 +1984,7 @@ pub mod console_listener {
     impl<O: stub::Object> Client<O> {
         /// Waits for the next person who may come in.
         ///
-        /// Refuses: `busy` where as many wait as can be served at once
+        /// Refuses: `cancelled` (as many others wait now as can be served at once)
         pub fn accept(&self) -> Result<AcceptResults<O::Owned>, stub::Refusal> {
             self.0.invoke::<call::Accept, _>((), |results| results)
         }
