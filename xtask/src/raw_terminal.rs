@@ -48,3 +48,11 @@ impl Drop for RawTerminal {
         let _ = tcsetattr(std::io::stdin().as_fd(), SetArg::TCSANOW, &self.0);
     }
 }
+
+/// Rows and columns of the terminal; what most have where it does not say.
+pub fn size() -> (u16, u16) {
+    let said = rustix::termios::tcgetwinsize(std::io::stdin().as_fd());
+    said.ok()
+        .filter(|size| size.ws_row > 0 && size.ws_col > 0)
+        .map_or((24, 80), |size| (size.ws_row, size.ws_col))
+}

@@ -13,7 +13,7 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::child::Guarded;
 use crate::complaints::Complaints;
-use crate::raw_terminal::{RawLines, RawTerminal};
+use crate::raw_terminal::{self, RawLines, RawTerminal};
 use crate::run::{Ended, Patience, explain};
 use crate::serial::{Serial, process_code};
 use crate::session::{End, Keyboard, is_over, read_chunks};
@@ -71,8 +71,8 @@ struct Shown {
     serial: Serial,
     last_output: Instant,
     explainer: Explainer,
-    /// The shell knows that a terminal is there.
-    announced: bool,
+    /// What the shell knows of the terminal: that there is one, and its size.
+    announced: Option<(u16, u16)>,
     patience: Patience,
 }
 
@@ -83,7 +83,7 @@ impl Shown {
             serial: Serial::default(),
             last_output: Instant::now(),
             explainer,
-            announced: false,
+            announced: None,
             patience,
         }
     }
@@ -107,6 +107,9 @@ impl Shown {
             match self.chunks.recv_timeout(Duration::from_millis(50)) {
                 Ok(chunk) => self.show(&chunk, input)?,
                 Err(RecvTimeoutError::Timeout) => {
+                    if self.announced.is_some() {
+                        self.announce(input);
+                    }
                     if complaints.gave_up()
                         || is_over(&self.serial, self.last_output)
                         || self.hangs()
@@ -119,13 +122,20 @@ impl Shown {
         }
     }
 
+    /// Says what a terminal answers when it is asked for its size, if the shell does not know it: so it knows that one is there.
+    fn announce(&mut self, input: &Mutex<Keyboard>) {
+        let (rows, columns) = raw_terminal::size();
+        if self.announced.replace((rows, columns)) != Some((rows, columns)) {
+            let report = format!("\x1b[8;{rows};{columns}t");
+            let _ = input.lock().map(|input| input.hand_over(report.as_bytes()));
+        }
+    }
+
     fn show(&mut self, chunk: &[u8], input: &Mutex<Keyboard>) -> Result<()> {
         self.serial.feed(chunk);
         self.last_output = Instant::now();
-        if !self.announced && self.serial.is_prompt_ready() {
-            // What a terminal answers when it is asked for its size: so the shell knows that one is there.
-            self.announced = true;
-            let _ = input.lock().map(|input| input.hand_over(b"\x1b[8;24;80t"));
+        if self.announced.is_none() && self.serial.is_prompt_ready() {
+            self.announce(input);
         }
         let mut out = std::io::stdout().lock();
         out.write_all(chunk)?;

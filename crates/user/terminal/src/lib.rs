@@ -15,6 +15,7 @@ mod progress;
 mod prompt;
 mod terminal;
 
+pub use announce::Size;
 pub use failure::Failure;
 pub use held::{held, print};
 pub use log::{Tail, tail, tail_from};

@@ -76,12 +76,19 @@ impl<const LINE: usize, const HISTORY: usize> Prompt<LINE, HISTORY> {
     ) -> Result<Input, Refusal> {
         let Self { text, editor } = self;
         let mut echo: Vec<u8> = Vec::new();
+        let mut columns = terminal.size().columns;
+        editor.set_columns(columns);
         editor.begin(text, &mut |bytes: &[u8]| echo.extend_from_slice(bytes));
         loop {
             terminal.write(&echo)?;
             echo.clear();
             let byte = terminal.read()?;
             let mut sink = |bytes: &[u8]| echo.extend_from_slice(bytes);
+            if terminal.size().columns != columns {
+                columns = terminal.size().columns;
+                editor.set_columns(columns);
+                editor.redraw(&mut sink);
+            }
             match editor.feed(byte, &mut sink) {
                 Event::Pending => {}
                 Event::Complete => {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::announce::Announcement;
+use crate::announce::{Announcement, Size};
 use sdk::{
     Console, NEVER, PersonConsole, Refusal, Timer,
     alloc::{collections::VecDeque, vec::Vec},
@@ -76,6 +76,11 @@ impl Terminal {
     /// Whether a person looks on: whoever connected the line has said that a terminal is there.
     pub const fn is_interactive(&self) -> bool {
         matches!(self.line, Line::Person(_)) || self.announcement.is_terminal()
+    }
+
+    /// How large the screen is, as far as somebody has said it.
+    pub fn size(&self) -> Size {
+        self.announcement.size()
     }
 
     /// The time, if there is a clock.

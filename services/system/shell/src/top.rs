@@ -2,15 +2,18 @@
 
 use core::fmt::Write as _;
 
+use line_editor::char_cells;
 use sdk::alloc::{collections::BTreeMap, format, string::ToString, vec::Vec};
 use shell_lang::show::{self, Align, Table};
-use terminal::{Failure, Terminal, print, processes::Row};
+use terminal::{Failure, Terminal, processes::Row};
 
 use crate::system::System;
 
 /// From one table to the next.
 const ROUND_NS: u64 = 1_000_000_000;
-/// As many processes as a terminal of 24 lines has room for.
+/// Lines of the screen that show no process: the sum, the head, and the last one, in which the cursor stands.
+const OTHER_LINES: usize = 3;
+/// As many processes as a script is shown.
 const SHOWN: usize = 20;
 
 /// Shows a table each second, `rounds` times or until Ctrl-C.
@@ -70,7 +73,11 @@ fn show(before: &Sample, now: &Sample, to: &mut Terminal) {
         ("STATE", Align::Left),
     ]);
     let all: u64 = used.iter().map(|(ns, _)| ns).sum();
-    for (ns, row) in used.iter().take(SHOWN) {
+    let screen = to.is_interactive().then(|| to.size());
+    let shown = screen.map_or(SHOWN, |size| {
+        usize::from(size.rows).saturating_sub(OTHER_LINES).max(1)
+    });
+    for (ns, row) in used.iter().take(shown) {
         table.row([
             row.id.to_string(),
             row.name.to_string(),
@@ -83,13 +90,31 @@ fn show(before: &Sample, now: &Sample, to: &mut Terminal) {
             row.state(),
         ]);
     }
-    let _ = writeln!(
-        to,
+    let sum = format!(
         "{} of one processor in use by {} processes",
         percent(all, span) + " %",
         used.len()
     );
-    print(to, &table);
+    // A line that went on in the next row would push the first one out.
+    let columns = screen.map_or(usize::MAX, |size| {
+        usize::from(size.columns).saturating_sub(1)
+    });
+    for line in core::iter::once(sum).chain(table.lines()) {
+        let _ = writeln!(to, "{}", first_cells(line.trim_end(), columns));
+    }
+}
+
+/// As much of a line as so many columns have room for.
+fn first_cells(line: &str, columns: usize) -> &str {
+    let mut left = columns;
+    let end = line.char_indices().find(|(_, char)| {
+        let cells = char_cells(*char);
+        let is_over = cells > left;
+        left = left.saturating_sub(cells);
+        is_over
+    });
+    line.get(..end.map_or(line.len(), |(at, _)| at))
+        .unwrap_or_default()
 }
 
 /// With one digit behind the point.
