@@ -1,10 +1,12 @@
 //! The boot region (section 3), and where clusters lie.
 
+use foreign_bytes::{ReadError, read_exact};
+
+use crate::Blocks;
 use crate::dir::{Reader, Scan};
 use crate::error::Error;
 use crate::name::Name;
 use crate::set::Node;
-use crate::{Blocks, read_exact};
 
 /// Sectors of a boot region that its sum covers, and the sector that holds the sum (3.4).
 const SUMMED_SECTORS: u32 = 11;
@@ -50,7 +52,7 @@ impl Volume {
         let shift = u32::from(sector[108]);
         let mut volume = match Self::region(blocks, 0, shift) {
             Ok(volume) => volume,
-            Err(error @ Error::Device(_)) => return Err(error),
+            Err(error @ Error::Read(ReadError::Device(_))) => return Err(error),
             Err(error) => {
                 let backup = Self::region(blocks, BACKUP_SECTOR, shift);
                 let mut volume = backup.map_err(|_| error)?;

@@ -1,8 +1,10 @@
 //! Chains of clusters: through the FAT (4.1), or one behind the other where an entry says so (7.6.2, NoFatChain).
 
+use foreign_bytes::read_exact;
+
 use crate::boot::Volume;
 use crate::error::Error;
-use crate::{Blocks, MAX_STEPS, read_exact};
+use crate::{Blocks, MAX_STEPS};
 
 /// What ends a chain, and what marks a cluster that cannot be read.
 const END: u32 = 0xffff_ffff;

@@ -1,11 +1,13 @@
 //! Walks over directories (section 6), and paths.
 
+use foreign_bytes::read_exact;
+
 use crate::boot::Volume;
 use crate::chain::{Chain, Steps};
 use crate::error::Error;
 use crate::name::eq_fold;
 use crate::set::{ENTRY_BYTES, Entry, MAX_SECONDARY, Node, Set, decode, entry_type};
-use crate::{Blocks, MAX_SCAN_BYTES, read_exact};
+use crate::{Blocks, MAX_SCAN_BYTES};
 
 /// How a listing goes on after an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

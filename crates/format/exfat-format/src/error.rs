@@ -2,18 +2,13 @@
 
 use core::fmt;
 
+use foreign_bytes::ReadError;
+
 /// Why something could not be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error<E> {
-    /// The device could not read.
-    Device(E),
-    /// The volume is larger than what holds it, and this part is missing.
-    BeyondDevice {
-        /// First byte that was asked for.
-        offset: u64,
-        /// Bytes of the device.
-        device_bytes: u64,
-    },
+    /// The bytes could not be read.
+    Read(ReadError<E>),
     /// The first sector does not say that it is exFAT's.
     NotExfat,
     /// The boot region contradicts itself or the device.
@@ -53,14 +48,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const REPAIR: &str = "fsck.exfat or chkdsk repairs it on the system it comes from";
         match self {
-            Self::Device(error) => write!(f, "the device failed: {error}"),
-            Self::BeyondDevice {
-                offset,
-                device_bytes,
-            } => write!(
-                f,
-                "byte {offset} of the volume is missing: the device ends at {device_bytes}"
-            ),
+            Self::Read(error) => error.fmt(f),
             Self::NotExfat => f.write_str("not an exFAT volume"),
             Self::Boot(fault) => write!(f, "the exFAT boot region {fault}; {REPAIR}"),
             Self::Chain { cluster, fault } => {
@@ -90,3 +78,9 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
 }
 
 impl<E: fmt::Debug + fmt::Display> core::error::Error for Error<E> {}
+
+impl<E> From<ReadError<E>> for Error<E> {
+    fn from(error: ReadError<E>) -> Self {
+        Self::Read(error)
+    }
+}

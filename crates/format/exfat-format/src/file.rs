@@ -1,5 +1,7 @@
 //! Reading files, in runs that the caller fetches itself.
 
+use foreign_bytes::present;
+
 use crate::Blocks;
 use crate::boot::Volume;
 use crate::chain::{Chain, Steps};
@@ -104,14 +106,7 @@ impl FileCursor {
             }
         }
         let byte_offset = volume.cluster_at(first) + within;
-        let device_bytes = blocks.len_bytes();
-        let present = device_bytes.saturating_sub(byte_offset);
-        if present == 0 {
-            return Err(Error::BeyondDevice {
-                offset: byte_offset,
-                device_bytes,
-            });
-        }
+        let present = present(blocks, byte_offset)?;
         let len = len.min(wanted).min(present);
         self.pos += len;
         Ok(Some(Run::Stored { byte_offset, len }))

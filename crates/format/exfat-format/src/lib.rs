@@ -33,6 +33,7 @@ pub use boot::Volume;
 pub use dir::Step;
 pub use error::Error;
 pub use file::{FileCursor, Run};
+pub use foreign_bytes::{Blocks, ReadError};
 pub use name::{MAX_NAME_BYTES, Name, eq_fold};
 pub use set::{Entry, Node, attribute};
 pub use time::Time;
@@ -41,34 +42,3 @@ pub use time::Time;
 pub const MAX_SCAN_BYTES: u64 = 64 << 20;
 /// Entries of the FAT that one request may follow.
 pub const MAX_STEPS: u32 = 1 << 22;
-
-/// The bytes of a volume. Small reads are frequent (4 to 512 bytes, close together), so put a cache behind it.
-pub trait Blocks {
-    /// What a failed read reports.
-    type Error;
-
-    /// Fills `buf` from `byte_offset`. Both ends lie inside [`len_bytes`](Self::len_bytes).
-    ///
-    /// # Errors
-    /// Nothing in `buf` means anything then.
-    fn read(&mut self, byte_offset: u64, buf: &mut [u8]) -> Result<(), Self::Error>;
-
-    /// Returns the number of bytes of the volume's device or partition.
-    fn len_bytes(&self) -> u64;
-}
-
-/// Reads inside the device or says where the device ends.
-pub(crate) fn read_exact<B: Blocks>(
-    blocks: &mut B,
-    offset: u64,
-    buf: &mut [u8],
-) -> Result<(), Error<B::Error>> {
-    let device_bytes = blocks.len_bytes();
-    match offset.checked_add(buf.len() as u64) {
-        Some(end) if end <= device_bytes => blocks.read(offset, buf).map_err(Error::Device),
-        _ => Err(Error::BeyondDevice {
-            offset,
-            device_bytes,
-        }),
-    }
-}

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use foreign_bytes::ReadError;
+
 /// A structure of a volume, and which one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -50,15 +52,8 @@ impl fmt::Display for Place {
 /// Why something could not be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error<E> {
-    /// The device could not read.
-    Device(E),
-    /// The volume is larger than what holds it, and this part is missing.
-    BeyondDevice {
-        /// First byte that was asked for.
-        offset: u64,
-        /// Bytes of the device.
-        device_bytes: u64,
-    },
+    /// The bytes could not be read.
+    Read(ReadError<E>),
     /// There is no ext superblock.
     NotExt,
     /// It is sound as far as can be told, and needs what is not done here.
@@ -96,14 +91,7 @@ pub enum Error<E> {
 impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Device(error) => write!(f, "the device failed: {error}"),
-            Self::BeyondDevice {
-                offset,
-                device_bytes,
-            } => write!(
-                f,
-                "byte {offset} of the volume is missing: the device ends at {device_bytes}"
-            ),
+            Self::Read(error) => error.fmt(f),
             Self::NotExt => f.write_str("not an ext2, ext3 or ext4 file system"),
             Self::Unsupported { place, what } => write!(f, "{place} {what}"),
             Self::Corrupt { place, fault } => write!(
@@ -127,6 +115,12 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
 }
 
 impl<E: fmt::Debug + fmt::Display> core::error::Error for Error<E> {}
+
+impl<E> From<ReadError<E>> for Error<E> {
+    fn from(error: ReadError<E>) -> Self {
+        Self::Read(error)
+    }
+}
 
 pub(crate) const fn corrupt<E>(place: Place, fault: &'static str) -> Error<E> {
     Error::Corrupt { place, fault }

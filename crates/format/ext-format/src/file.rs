@@ -1,5 +1,7 @@
 //! Reading files, in runs that the caller fetches itself.
 
+use foreign_bytes::present;
+
 use crate::Blocks;
 use crate::error::{Error, Place};
 use crate::inode::{Inode, Kind};
@@ -90,14 +92,7 @@ impl FileCursor {
             }
         })?;
         let byte_offset = place.saturating_mul(block_bytes).saturating_add(within);
-        let device_bytes = blocks.len_bytes();
-        let present = device_bytes.saturating_sub(byte_offset);
-        if present == 0 {
-            return Err(Error::BeyondDevice {
-                offset: byte_offset,
-                device_bytes,
-            });
-        }
+        let present = present(blocks, byte_offset)?;
         let len = (count.saturating_mul(block_bytes) - within)
             .min(wanted)
             .min(present);

@@ -37,6 +37,7 @@ mod volume;
 pub use dir::{Entry, Step};
 pub use error::{Error, Place};
 pub use file::{FileCursor, Run};
+pub use foreign_bytes::{Blocks, ReadError};
 pub use inode::{Inode, Kind};
 pub use journal::MAX_REPLAYED;
 pub use name::{MAX_NAME_BYTES, Name};
@@ -50,34 +51,3 @@ pub const MAX_LINKS: u32 = 40;
 pub const MAX_DEPTH: usize = 256;
 /// Bytes of a path, links included.
 pub const MAX_PATH_BYTES: usize = 4096;
-
-/// The bytes of a volume. Small reads are frequent (8 to 512 bytes, close together), so put a cache behind it.
-pub trait Blocks {
-    /// What a failed read reports.
-    type Error;
-
-    /// Fills `buf` from `byte_offset`. Both ends lie inside [`len_bytes`](Self::len_bytes).
-    ///
-    /// # Errors
-    /// Nothing in `buf` means anything then.
-    fn read(&mut self, byte_offset: u64, buf: &mut [u8]) -> Result<(), Self::Error>;
-
-    /// Returns the number of bytes of the volume's device or partition.
-    fn len_bytes(&self) -> u64;
-}
-
-/// Reads inside the device or says where the device ends.
-pub(crate) fn read_exact<B: Blocks>(
-    blocks: &mut B,
-    offset: u64,
-    buf: &mut [u8],
-) -> Result<(), Error<B::Error>> {
-    let device_bytes = blocks.len_bytes();
-    match offset.checked_add(buf.len() as u64) {
-        Some(end) if end <= device_bytes => blocks.read(offset, buf).map_err(Error::Device),
-        _ => Err(Error::BeyondDevice {
-            offset,
-            device_bytes,
-        }),
-    }
-}

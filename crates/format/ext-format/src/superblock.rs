@@ -1,9 +1,11 @@
 //! The superblock ("Super Block").
 
+use foreign_bytes::read_exact;
+
+use crate::Blocks;
 use crate::crc::carry;
 use crate::error::{Error, Place, corrupt};
 use crate::name::Name;
-use crate::{Blocks, read_exact};
 
 /// Where it lies, and how long it is.
 const AT: u64 = 1024;

@@ -2,13 +2,15 @@
 
 use core::ops::Range;
 
+use foreign_bytes::read_exact;
+
+use crate::Blocks;
 use crate::crc::carry;
 use crate::error::{Error, Place, corrupt};
 use crate::inode::{Inode, Kind};
 use crate::journal::Replay;
 use crate::name::Name;
 use crate::superblock::Superblock;
-use crate::{Blocks, read_exact};
 
 /// Number of the root directory's inode.
 pub(crate) const ROOT: u32 = 2;

@@ -260,12 +260,13 @@ impl Chain {
         inside: u32,
     ) -> Result<u32, Error<B::Error>> {
         let (mut slow_window, mut fast_window) = (FatWindow::new(), FatWindow::new());
-        let mut step =
-            |window: &mut FatWindow, cluster| match window.link(volume, blocks, cluster)? {
+        let mut step = |window: &mut FatWindow, cluster| -> Result<_, Error<B::Error>> {
+            match window.link(volume, blocks, cluster)? {
                 Link::Next(next) => Ok(Some(next)),
                 // The walk came through here before, so the device gives changing data; the caller's count stands.
                 _ => Ok(None),
-            };
+            }
+        };
         let mut around = inside;
         let mut length = 0;
         loop {

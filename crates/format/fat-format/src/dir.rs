@@ -1,11 +1,13 @@
 //! Directories: slots, long names and the entries made of them (FATGEN, "FAT Directory Structure").
 
+use foreign_bytes::read_exact;
+
+use crate::Blocks;
 use crate::chain::{Chain, Extent};
 use crate::error::Error;
 use crate::name::{MAX_UNITS, Name, ShortName, checksum};
 use crate::time::{LocalNs, local_ns};
 use crate::volume::Volume;
-use crate::{Blocks, read_exact};
 
 pub(crate) const SLOT_BYTES: u64 = 32;
 const CHUNK_BYTES: u64 = 512;

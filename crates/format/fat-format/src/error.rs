@@ -2,18 +2,13 @@
 
 use core::fmt;
 
+use foreign_bytes::ReadError;
+
 /// Why something could not be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error<E> {
-    /// The device could not read.
-    Device(E),
-    /// The volume is larger than what holds it, and this part is missing.
-    BeyondDevice {
-        /// First byte that was asked for.
-        offset: u64,
-        /// Bytes of the device.
-        device_bytes: u64,
-    },
+    /// The bytes could not be read.
+    Read(ReadError<E>),
     /// The first sector is not a FAT boot sector.
     NotFat {
         /// What was seen.
@@ -54,16 +49,7 @@ pub enum Error<E> {
 impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Device(error) => write!(f, "the device failed: {error}"),
-            Self::BeyondDevice {
-                offset,
-                device_bytes,
-            } => {
-                write!(
-                    f,
-                    "byte {offset} of the volume is missing: the device ends at {device_bytes}"
-                )
-            }
+            Self::Read(error) => error.fmt(f),
             Self::NotFat { found } => write!(f, "not a FAT volume: {found}"),
             Self::BootSector(fault) => write!(f, "bad FAT boot sector: {fault}"),
             Self::Chain {
@@ -96,6 +82,12 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
 }
 
 impl<E: fmt::Debug + fmt::Display> core::error::Error for Error<E> {}
+
+impl<E> From<ReadError<E>> for Error<E> {
+    fn from(error: ReadError<E>) -> Self {
+        Self::Read(error)
+    }
+}
 
 /// What is wrong with a boot sector. The names are those of FATGEN, "Boot Sector and BPB".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,11 @@
 //! Single entries of the FAT, read through a small window.
 
+use foreign_bytes::{ReadError, read_exact};
+
+use crate::Blocks;
 use crate::boot::FatKind;
 use crate::error::{ChainFault, Error};
 use crate::volume::Volume;
-use crate::{Blocks, read_exact};
 
 const WINDOW_BYTES: u64 = 256;
 
@@ -121,9 +123,9 @@ fn read_fat<B: Blocks>(
         read_exact(blocks, volume.fat_at() + start, buf),
         volume.mirror_at(),
     ) {
-        (Err(unreadable @ Error::Device(_)), Some(mirror)) => {
-            read_exact(blocks, mirror + start, buf).map_err(|_| unreadable)
+        (Err(unreadable @ ReadError::Device(_)), Some(mirror)) => {
+            read_exact(blocks, mirror + start, buf).map_err(|_| unreadable.into())
         }
-        (result, _) => result,
+        (result, _) => result.map_err(Error::from),
     }
 }

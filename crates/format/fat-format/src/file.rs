@@ -1,5 +1,7 @@
 //! Reading files: in runs that the caller fetches itself, or in copies.
 
+use foreign_bytes::{ReadError, present};
+
 use crate::Blocks;
 use crate::chain::{Chain, Extent};
 use crate::dir::Node;
@@ -116,14 +118,7 @@ impl FileCursor {
                 _ => break,
             }
         }
-        let device_bytes = blocks.len_bytes();
-        let present = device_bytes.saturating_sub(byte_offset);
-        if present == 0 {
-            return Err(Error::BeyondDevice {
-                offset: byte_offset,
-                device_bytes,
-            });
-        }
+        let present = present(blocks, byte_offset)?;
         let len = len.min(wanted).min(present);
         self.pos += len;
         Ok(Some(Run { byte_offset, len }))
@@ -150,7 +145,7 @@ impl FileCursor {
                             let len = run.len as usize;
                             blocks
                                 .read(run.byte_offset, rest.get_mut(..len).unwrap_or_default())
-                                .map_err(Error::Device)?;
+                                .map_err(ReadError::Device)?;
                             Ok(len)
                         }
                     });

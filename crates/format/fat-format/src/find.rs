@@ -1,10 +1,12 @@
 //! Finding things in a volume by name.
 
+use foreign_bytes::read_exact;
+
+use crate::Blocks;
 use crate::dir::{DirWalk, Entry, Node, SLOT_BYTES, Slot, SlotKind, Step, attribute};
 use crate::error::Error;
 use crate::name::{MAX_NAME_BYTES, eq_fold};
 use crate::volume::Volume;
-use crate::{Blocks, read_exact};
 
 /// Directories that a path may be deep.
 const MAX_DEPTH: usize = 256;

@@ -34,34 +34,7 @@ pub use dir::{DirWalk, Entry, Node, Step, attribute};
 pub use error::{BootFault, ChainFault, Error};
 pub use file::{FileCursor, Run};
 pub use find::check_name;
+pub use foreign_bytes::{Blocks, ReadError};
 pub use name::{MAX_NAME_BYTES, Name, ShortName, eq_fold, hash_fold};
 pub use time::LocalNs;
 pub use volume::{Condition, Volume};
-
-/// The bytes of a volume. Small reads are frequent (16 to 512 bytes, close together), so put a cache behind it.
-pub trait Blocks {
-    /// What a failed read reports.
-    type Error;
-
-    /// Fills `buf` from `byte_offset`. Both ends lie inside [`len_bytes`](Self::len_bytes).
-    fn read(&mut self, byte_offset: u64, buf: &mut [u8]) -> Result<(), Self::Error>;
-
-    /// Returns the number of bytes of the volume's device or partition.
-    fn len_bytes(&self) -> u64;
-}
-
-/// Reads inside the device or says where the device ends.
-pub(crate) fn read_exact<B: Blocks>(
-    blocks: &mut B,
-    offset: u64,
-    buf: &mut [u8],
-) -> Result<(), Error<B::Error>> {
-    let device_bytes = blocks.len_bytes();
-    match offset.checked_add(buf.len() as u64) {
-        Some(end) if end <= device_bytes => blocks.read(offset, buf).map_err(Error::Device),
-        _ => Err(Error::BeyondDevice {
-            offset,
-            device_bytes,
-        }),
-    }
-}

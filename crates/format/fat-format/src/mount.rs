@@ -1,11 +1,13 @@
 //! Mounting a volume: its boot sector, the free hint and the label.
 
+use foreign_bytes::read_exact;
+
+use crate::Blocks;
 use crate::boot::{BOOT_BYTES, FatKind, Geometry, free_clusters};
 use crate::dir::{DirWalk, SlotKind};
 use crate::error::Error;
 use crate::name::ShortName;
 use crate::volume::{Condition, Volume};
-use crate::{Blocks, read_exact};
 
 /// Where the copy of a FAT32 boot sector lies, in sectors (FATGEN, BPB_BkBootSec: "no value other than 6 is recommended").
 const BACKUP_SECTOR: u64 = 6;
@@ -16,7 +18,7 @@ impl Volume {
     /// Reads and checks the boot sector; then, as far as they can be read, the free hint and the label.
     ///
     /// A volume that is longer than its device is mounted if its FATs are there: what is missing is reported when it
-    /// is read ([`Error::BeyondDevice`]) and by [`missing_bytes`](Self::missing_bytes).
+    /// is read ([`ReadError::BeyondDevice`](crate::ReadError::BeyondDevice)) and by [`missing_bytes`](Self::missing_bytes).
     pub fn mount<B: Blocks>(blocks: &mut B) -> Result<Self, Error<B::Error>> {
         let device_bytes = blocks.len_bytes();
         let mut sector = [0; BOOT_BYTES];

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{FILE, Memory, forge, read_file};
-use fat_format::{BootFault, Condition, Error, FatKind, Volume};
+use fat_format::{BootFault, Condition, Error, FatKind, ReadError, Volume};
 
 #[test]
 fn every_boot_sector_rule_bites() {
@@ -79,10 +79,10 @@ fn a_truncated_image_reads_as_far_as_it_goes() {
     assert_eq!(read, data[..read.len()]);
     assert_eq!(
         error,
-        Some(Error::BeyondDevice {
+        Some(Error::Read(ReadError::BeyondDevice {
             offset: cut as u64,
             device_bytes: cut as u64
-        })
+        }))
     );
     assert_eq!(read.len() % 512, 412);
     // Cut inside the FAT: refused.
@@ -98,7 +98,7 @@ fn a_truncated_image_reads_as_far_as_it_goes() {
     );
     assert!(matches!(
         Volume::mount(&mut Memory::new(vec![0; 100])),
-        Err(Error::BeyondDevice { .. })
+        Err(Error::Read(ReadError::BeyondDevice { .. }))
     ));
 }
 

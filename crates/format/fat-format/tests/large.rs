@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fat_format::{Blocks, Error, FatKind, FileCursor, Volume};
+use fat_format::{Blocks, Error, FatKind, FileCursor, ReadError, Volume};
 
 struct Sparse {
     pieces: BTreeMap<u64, Vec<u8>>,
@@ -106,6 +106,9 @@ fn the_last_clusters_of_the_largest_volumes_are_reached() {
         assert_eq!((run.byte_offset, run.len), (at, 5));
         cursor.seek(5);
         let error = cursor.next_run(&volume, &mut disk, 1 << 30).unwrap_err();
-        assert!(matches!(error, Error::BeyondDevice { .. }), "{error:?}");
+        assert!(
+            matches!(error, Error::Read(ReadError::BeyondDevice { .. })),
+            "{error:?}"
+        );
     }
 }

@@ -22,6 +22,15 @@ struct Bytes<'a> {
 }
 
 impl Bytes<'_> {
+    fn of(bytes: &[u8]) -> Bytes<'_> {
+        Bytes { bytes, reads: 0 }
+    }
+
+    /// What follows is another request.
+    fn again(&mut self) {
+        self.reads = 0;
+    }
+
     fn copy(&mut self, offset: u64, buf: &mut [u8]) {
         self.reads += 1;
         assert!(self.reads < READS, "a walk that does not end");
@@ -70,10 +79,7 @@ impl BlockRead for Bytes<'_> {
 
 /// The input is the beginning of a volume.
 pub fn fat(data: &[u8]) -> bool {
-    let mut blocks = Bytes {
-        bytes: data,
-        reads: 0,
-    };
+    let mut blocks = Bytes::of(data);
     let Ok(volume) = Volume::mount(&mut blocks) else {
         return false;
     };
@@ -117,46 +123,9 @@ fn list(volume: &Volume, blocks: &mut Bytes<'_>, directory: &Node) -> Vec<Node> 
     found
 }
 
-/// As [`Bytes`], for formats that look at directories of the whole device's length.
-struct Long<'a>(Bytes<'a>);
-
-impl Long<'_> {
-    fn of(bytes: &[u8]) -> Long<'_> {
-        Long(Bytes { bytes, reads: 0 })
-    }
-
-    fn fill(&mut self, at: u64, buf: &mut [u8]) {
-        self.0.copy(at, buf);
-    }
-
-    /// What follows is another request.
-    fn again(&mut self) {
-        self.0.reads = 0;
-    }
-}
-
-macro_rules! long {
-    ($($format:ident)*) => {
-        $(impl $format::Blocks for Long<'_> {
-            type Error = ();
-
-            fn read(&mut self, at: u64, buf: &mut [u8]) -> Result<(), ()> {
-                self.fill(at, buf);
-                Ok(())
-            }
-
-            fn len_bytes(&self) -> u64 {
-                VOLUME_BYTES
-            }
-        })*
-    };
-}
-
-long!(ext_format exfat_format);
-
 /// The input is the beginning of a volume.
 pub fn ext(data: &[u8]) -> bool {
-    let mut blocks = Long::of(data);
+    let mut blocks = Bytes::of(data);
     let Ok(volume) = Ext::mount(&mut blocks) else {
         return false;
     };
@@ -205,7 +174,7 @@ pub fn ext(data: &[u8]) -> bool {
 
 /// The input is the beginning of a volume.
 pub fn exfat(data: &[u8]) -> bool {
-    let mut blocks = Long::of(data);
+    let mut blocks = Bytes::of(data);
     let Ok(volume) = Exfat::mount(&mut blocks) else {
         return false;
     };
@@ -254,10 +223,7 @@ pub fn exfat(data: &[u8]) -> bool {
 
 /// The input is the beginning of a disk.
 pub fn partition(data: &[u8]) -> bool {
-    let mut device = Bytes {
-        bytes: data,
-        reads: 0,
-    };
+    let mut device = Bytes::of(data);
     let Ok(layout) = find_volumes(&mut device) else {
         return false;
     };

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use foreign_bytes::Blocks;
+
 /// A disk that reads into a window of memory which somebody else can write at any time.
 pub trait Disk {
     /// What a failed read reports.
@@ -312,8 +314,10 @@ pub struct Part<'a, D: Disk> {
     pub bytes: u64,
 }
 
-impl<D: Disk> Part<'_, D> {
-    fn fill(&mut self, byte_offset: u64, buf: &mut [u8]) -> Result<(), CacheError<D::Error>> {
+impl<D: Disk> Blocks for Part<'_, D> {
+    type Error = CacheError<D::Error>;
+
+    fn read(&mut self, byte_offset: u64, buf: &mut [u8]) -> Result<(), Self::Error> {
         let end = byte_offset.checked_add(buf.len() as u64);
         if end.is_none_or(|end| end > self.bytes) {
             return Err(CacheError::Outside);
@@ -324,26 +328,11 @@ impl<D: Disk> Part<'_, D> {
             .ok_or(CacheError::Outside)?;
         self.cache.read(offset, buf)
     }
+
+    fn len_bytes(&self) -> u64 {
+        self.bytes
+    }
 }
-
-/// Each format asks for bytes by a trait of its own.
-macro_rules! blocks {
-    ($($format:ident)*) => {
-        $(impl<D: Disk> $format::Blocks for Part<'_, D> {
-            type Error = CacheError<D::Error>;
-
-            fn read(&mut self, byte_offset: u64, buf: &mut [u8]) -> Result<(), Self::Error> {
-                self.fill(byte_offset, buf)
-            }
-
-            fn len_bytes(&self) -> u64 {
-                self.bytes
-            }
-        })*
-    };
-}
-
-blocks!(fat_format ext_format exfat_format);
 
 #[cfg(test)]
 mod tests {

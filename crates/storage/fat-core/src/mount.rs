@@ -3,6 +3,7 @@
 use alloc::{format, string::String, string::ToString, vec::Vec};
 use core::fmt;
 
+use foreign_bytes::{Blocks, ReadError};
 use partition::{
     Besides, EXFAT, EXT, GptFault, Label, Layout, NotFat, Refused, Scheme, VolumeKind,
     find_volumes, foreign, other_boot_sector,
@@ -185,7 +186,7 @@ fn calls_itself_fat<D: Disk>(cache: &mut Cache<D>) -> bool {
         first_byte: 0,
     };
     let mut sector = [0; 512];
-    fat_format::Blocks::read(&mut part, 0, &mut sector).is_ok()
+    Blocks::read(&mut part, 0, &mut sector).is_ok()
         && (sector[54..57] == *b"FAT" || sector[82..85] == *b"FAT")
 }
 
@@ -239,7 +240,7 @@ where
         first_byte,
         bytes,
     };
-    let mut read = |at, to: &mut [u8]| fat_format::Blocks::read(&mut part, at, to).is_ok();
+    let mut read = |at, to: &mut [u8]| Blocks::read(&mut part, at, to).is_ok();
     let mut sector = [0; 512];
     // Some look like FAT and say that they are not.
     if read(0, &mut sector)
@@ -252,12 +253,12 @@ where
     }
     let error = match fat_format::Volume::mount(&mut part) {
         Ok(volume) => return Ok(mounted(Volume::Fat(volume), first_byte, bytes)),
-        Err(fat_format::Error::Device(CacheError::Device(error))) => {
+        Err(fat_format::Error::Read(ReadError::Device(CacheError::Device(error)))) => {
             return Err(MountError::Device(error));
         }
         Err(error) => error,
     };
-    let mut read = |at, to: &mut [u8]| fat_format::Blocks::read(&mut part, at, to).is_ok();
+    let mut read = |at, to: &mut [u8]| Blocks::read(&mut part, at, to).is_ok();
     Err(match (foreign(bytes, &mut read), &error) {
         (Some(EXT), _) => return ext(&mut part).map(|volume| mounted(volume, first_byte, bytes)),
         (Some(name), _) => MountError::Unsupported(format!("it is {}", NotFat(name))),
@@ -282,7 +283,7 @@ where
     ext_format::Volume::mount(part)
         .map(Volume::Ext)
         .map_err(|error| match error {
-            Error::Device(CacheError::Device(error)) => MountError::Device(error),
+            Error::Read(ReadError::Device(CacheError::Device(error))) => MountError::Device(error),
             Error::Unsupported { .. } => MountError::Unsupported(format!("it is {EXT}: {error}")),
             _ => MountError::Corrupt(format!("it is {EXT}, and damaged: {error}")),
         })
@@ -296,7 +297,7 @@ where
     exfat_format::Volume::mount(part)
         .map(Volume::Exfat)
         .map_err(|error| match error {
-            Error::Device(CacheError::Device(error)) => MountError::Device(error),
+            Error::Read(ReadError::Device(CacheError::Device(error))) => MountError::Device(error),
             _ => MountError::Corrupt(format!("it is {EXFAT}, and damaged: {error}")),
         })
 }

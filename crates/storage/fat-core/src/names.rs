@@ -231,6 +231,7 @@ mod tests {
     use crate::testing::{Image, fat_image, mounted};
     use crate::{Cache, CacheError, Mounted};
     use alloc::{format, string::String};
+    use foreign_bytes::ReadError;
 
     /// A volume with `count` files in the folder `d`.
     fn many(count: usize) -> (Cache<Image>, Mounted) {
@@ -342,7 +343,7 @@ mod tests {
         let mut names = Names::default();
         assert!(find(&mut names, &mut cache, &on, "File number 3.text").is_ok());
         for _ in 0..2 {
-            let error = Err(Error::Device(CacheError::Device(7)));
+            let error = Err(Error::Read(ReadError::Device(CacheError::Device(7))));
             assert_eq!(
                 find(&mut names, &mut cache, &on, "File number 110.text"),
                 error

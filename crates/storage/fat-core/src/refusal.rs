@@ -1,5 +1,6 @@
 //! What a client is told.
 
+use foreign_bytes::ReadError;
 use ring_abi::Refusal;
 
 use crate::{CacheError, Fault};
@@ -16,69 +17,58 @@ pub fn refusal<E: Copy>(error: &Fault<E>, device: impl FnOnce(E) -> Refusal) -> 
     }
 }
 
+/// What all formats refuse alike, with what only one of them does.
+macro_rules! refusal_of {
+    ($error:expr, $device:expr, $format:ident { $($only:pat => $refusal:expr,)* }) => {{
+        use $format::Error;
+        match $error {
+            Error::Read(ReadError::Device(CacheError::Device(error))) => $device(*error),
+            Error::Read(ReadError::Device(CacheError::Outside) | ReadError::BeyondDevice { .. })
+            | Error::DirectoryTooLong => Refusal::Corrupt,
+            Error::NotFound => Refusal::NotFound,
+            Error::NotADirectory => Refusal::NotDirectory,
+            Error::IsADirectory => Refusal::IsDirectory,
+            $($only => $refusal,)*
+        }
+    }};
+}
+
 fn of_fat<E: Copy>(
     error: &fat_format::Error<CacheError<E>>,
     device: impl FnOnce(E) -> Refusal,
 ) -> Refusal {
-    use fat_format::Error;
-    match error {
-        Error::Device(CacheError::Device(error)) => device(*error),
-        Error::Device(CacheError::Outside)
-        | Error::BeyondDevice { .. }
-        | Error::BootSector(_)
-        | Error::Chain { .. }
-        | Error::Truncated { .. }
-        | Error::DirectoryTooLong => Refusal::Corrupt,
+    refusal_of!(error, device, fat_format {
+        Error::BootSector(_) | Error::Chain { .. } | Error::Truncated { .. } => Refusal::Corrupt,
         Error::NotFat { .. } => Refusal::NotSupported,
-        Error::NotFound => Refusal::NotFound,
-        Error::NotADirectory => Refusal::NotDirectory,
-        Error::IsADirectory => Refusal::IsDirectory,
         Error::InvalidName => Refusal::BadArgument,
         Error::PathTooDeep => Refusal::OutOfRange,
         Error::BadPosition => Refusal::Stale,
-    }
+    })
 }
 
 fn of_ext<E: Copy>(
     error: &ext_format::Error<CacheError<E>>,
     device: impl FnOnce(E) -> Refusal,
 ) -> Refusal {
-    use ext_format::Error;
-    match error {
-        Error::Device(CacheError::Device(error)) => device(*error),
-        Error::Device(CacheError::Outside)
-        | Error::BeyondDevice { .. }
-        | Error::Corrupt { .. }
-        | Error::TooManyLinks
-        | Error::DirectoryTooLong => Refusal::Corrupt,
+    refusal_of!(error, device, ext_format {
+        Error::Corrupt { .. } | Error::TooManyLinks => Refusal::Corrupt,
         Error::NotExt | Error::Unsupported { .. } | Error::NotAFile => Refusal::NotSupported,
-        Error::NotFound => Refusal::NotFound,
-        Error::NotADirectory => Refusal::NotDirectory,
-        Error::IsADirectory => Refusal::IsDirectory,
         Error::PathTooLong => Refusal::OutOfRange,
         // What lies there was not given with the directory.
         Error::LinkLeaves => Refusal::NotGranted,
-    }
+    })
 }
 
 fn of_exfat<E: Copy>(
     error: &exfat_format::Error<CacheError<E>>,
     device: impl FnOnce(E) -> Refusal,
 ) -> Refusal {
-    use exfat_format::Error;
-    match error {
-        Error::Device(CacheError::Device(error)) => device(*error),
-        Error::Device(CacheError::Outside)
-        | Error::BeyondDevice { .. }
-        | Error::Boot(_)
+    refusal_of!(error, device, exfat_format {
+        Error::Boot(_)
         | Error::Chain { .. }
         | Error::Short { .. }
         | Error::Entry { .. }
-        | Error::ChainTooLong
-        | Error::DirectoryTooLong => Refusal::Corrupt,
+        | Error::ChainTooLong => Refusal::Corrupt,
         Error::NotExfat => Refusal::NotSupported,
-        Error::NotFound => Refusal::NotFound,
-        Error::NotADirectory => Refusal::NotDirectory,
-        Error::IsADirectory => Refusal::IsDirectory,
-    }
+    })
 }
