@@ -14,6 +14,9 @@ mod broker;
 mod pages;
 mod settings;
 mod table;
+// Not in a guest: it panics.
+#[cfg(not(target_os = "none"))]
+mod trial;
 
 pub use broker::{
     Access, Addressing, Broker, BrokerIo, CommandSlot, Completed, Counts, DirectRing, DirectSpec,
@@ -30,3 +33,5 @@ pub use pci_format::{PciMatch, VirtioRegion, VirtioRegions};
 pub use ring_abi::Refusal;
 pub use settings::{ConfigRange, NvmeSettings, Settings, VirtioSettings};
 pub use table::{DRIVERS, DriverEntry, Probed, TableError, check_table};
+#[cfg(not(target_os = "none"))]
+pub use trial::operate;
