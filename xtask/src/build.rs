@@ -5,11 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::complaints::Complaints;
 use crate::project::{Member, Project, is_ci};
 use crate::toolchain::{BARE, FPU, Toolchain, UEFI};
 
@@ -246,23 +248,23 @@ impl<'a> Builder<'a> {
         for bin in bins {
             command.args(["--bin", bin]);
         }
-        if is_building(&folder, kind.target()) {
-            eprintln!(
-                "waiting for another build in {}",
-                self.project.show(&folder)
-            );
+        say_if_building(self.project, &folder, kind.target());
+        if std::io::stderr().is_terminal() {
+            // What cargo says is passed on, but comes by a pipe.
+            command.env("CARGO_TERM_COLOR", "always");
         }
-        let output = command
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut cargo = command
+            .stderr(Stdio::piped())
+            .spawn()
             .context("cannot start cargo for the guest")?;
+        let said = cargo.stderr.take().context("a pipe was asked for")?;
+        let said = Complaints::watch(said, std::io::stderr());
+        let output = cargo.wait_with_output()?;
         if !output.status.success() {
-            bail!(
-                "building {} for {} failed",
-                packages.join(" "),
-                kind.target()
-            );
+            let packages = packages.join(" ");
+            let hint = hint(&said.finish());
+            bail!("building {packages} for {} failed{hint}", kind.target());
         }
         programs(&output.stdout)
     }
@@ -354,6 +356,32 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// What to do about a cargo that said this, where the source of a package was not to be had.
+pub fn hint(errors: &str) -> &'static str {
+    const ABSENT: [&str; 4] = [
+        "failed to download",
+        "failed to get `",
+        "unable to get packages from source",
+        "but --offline was specified",
+    ];
+    if !ABSENT.iter().any(|words| errors.contains(words)) {
+        return "";
+    }
+    ": the source of a package is not on this machine and cannot be fetched now; `cargo fetch --locked`, once where there is a \
+     network, brings all of them, and no build needs it afterwards"
+}
+
+/// Says so where the cargo that is started next, quietly and for this machine itself, waits for another one.
+pub fn say_if_host_builds(project: &Project) {
+    say_if_building(project, &project.target, "");
+}
+
+fn say_if_building(project: &Project, folder: &Path, target: &str) {
+    if is_building(folder, target) {
+        eprintln!("waiting for another build in {}", project.show(folder));
+    }
+}
+
 /// Whether a cargo builds in `folder` now, for which the next one waits, and without a word if it is to be quiet.
 fn is_building(folder: &Path, target: &str) -> bool {
     let mut places = Vec::new();
@@ -391,8 +419,18 @@ fn programs(messages: &[u8]) -> Result<Vec<Program>> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_building;
+    use super::{hint, is_building};
     use std::fs::{self, File};
+
+    #[test]
+    fn a_build_without_its_packages_says_how_to_get_them() {
+        let by_host = "error: failed to download from `https://index.crates.io/config.json`";
+        let offline = "error: failed to get `addr2line` as a dependency of package `xtask v0.1.0`";
+        for errors in [by_host, offline] {
+            assert!(hint(errors).contains("`cargo fetch --locked`"), "{errors}");
+        }
+        assert_eq!(hint("error[E0308]: mismatched types"), "");
+    }
 
     #[test]
     fn a_build_that_another_one_waits_for_is_seen() {

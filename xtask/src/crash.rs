@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
+use crate::build::say_if_host_builds;
 use crate::project::{Project, is_ci};
 use crate::smoke;
 use crate::toolchain::Toolchain;
@@ -72,6 +73,7 @@ fn laboratory(project: &Project, words: &[String]) -> Result<bool> {
     if is_ci() {
         command.arg("--locked");
     }
+    say_if_host_builds(project);
     let status = command.arg("--").args(words).status();
     Ok(status.context("cannot start cargo")?.success())
 }

@@ -161,7 +161,7 @@ fn arguments(
     let mut then = |command: String| words.extend(["-ex".to_owned(), command]);
     then("set confirm off".into());
     then("set pagination off".into());
-    then("target remote :1234".into());
+    then("target remote 127.0.0.1:1234".into());
     then(format!("source {}", backwards.display()));
     match service {
         Some((program, own)) => {

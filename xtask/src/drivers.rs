@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::build::{hint, say_if_host_builds};
 use crate::manifests::compile_manifest;
 use crate::project::{Project, is_ci};
 
@@ -38,12 +39,22 @@ fn compare(project: &Project, listed: &[String], manifest: &str) -> Result<()> {
     if is_ci() {
         command.arg("--locked");
     }
+    say_if_host_builds(project);
     let output = command
         .arg("--")
         .args(listed)
         .stdin(Stdio::null())
         .output()
         .context("cannot start cargo")?;
+    // Cargo's own failures have other codes: then nothing was compared.
+    if !matches!(output.status.code(), Some(0 | 1)) {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!(
+            "{}\nthe kernel's drivers do not build on this machine, where their tests run{}",
+            said.trim(),
+            hint(&said)
+        );
+    }
     if !output.status.success() {
         bail!(
             "manifest {manifest}: {}\n(the kernel's drivers stand in crates/kernel/driver-table, the list that most manifests \

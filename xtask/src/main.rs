@@ -41,6 +41,7 @@ mod serial;
 mod session;
 mod setup;
 mod smoke;
+mod stopped;
 mod store;
 mod symbols;
 mod talk;

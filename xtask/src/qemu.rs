@@ -211,6 +211,9 @@ pub enum Drive {
     Nvme,
 }
 
+/// Waits for a debugger, one of this machine: whoever comes by that port has the guest and what QEMU may do.
+pub const WAITING: [&str; 3] = ["-gdb", "tcp:127.0.0.1:1234", "-S"];
+
 /// One machine.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -260,7 +263,7 @@ impl Machine {
             add_disk(&mut command, number, disk);
         }
         if self.gdb {
-            command.args(["-gdb", "tcp::1234", "-S"]);
+            command.args(WAITING);
         }
         command.args(&self.extra);
         Ok(command)

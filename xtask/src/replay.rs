@@ -112,12 +112,15 @@ fn replay(project: &Project, toolchain: &Toolchain, args: &ReplayArgs) -> Result
         return Ok(reach);
     }
     let mut command = machine.command(project)?;
-    command.args(["-gdb", "tcp::1234", "-S"]);
+    command.args(qemu::WAITING);
     let back = match reach {
         Reach::Both => "reverse-stepi [N] and reverse-continue go backwards",
         Reach::Forward => "forward only",
     };
-    eprintln!("waiting for a debugger: cargo xtask gdb [PROGRAM] in another terminal; {back}");
+    eprintln!(
+        "waiting for a debugger, for a day at most: cargo xtask gdb [PROGRAM] in another terminal, there `continue`; {back}; \
+         Ctrl-C ends the replay"
+    );
     let session = Session::start(command, Echo::Shown, std::io::stderr())?;
     let (end, transcript) = finish(session, DAY);
     // Who went back has seen some lines twice.

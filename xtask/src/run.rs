@@ -26,6 +26,7 @@ use crate::script::{self, Action};
 use crate::serial::{Serial, process_code};
 use crate::session::{Echo, End, SILENCE, Session, Waited};
 use crate::setup::Needs;
+use crate::stopped::{self, Start};
 use crate::symbols::Explainer;
 use crate::talk::talk;
 use crate::toolchain::Toolchain;
@@ -121,6 +122,7 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
     let interactive = std::io::stdin().is_terminal();
     // Wrong paths are reported before the build, not after.
     let disks = attached(project, &args)?;
+    let start = stopped::start(args.gdb, &args.extra)?;
     args.loader.check_installed()?;
     let accel = kvm::for_person(project, args.accel)?;
     let flavour = if args.debug_guest {
@@ -143,11 +145,11 @@ pub fn run(project: &Project, toolchain: &Toolchain, args: RunArgs) -> Result<Ex
         extra,
     };
     let command = machine.command(project)?;
-    if args.gdb {
-        eprintln!("waiting for a debugger: cargo xtask gdb [PROGRAM], in another terminal");
+    if let Some(line) = start.awaited() {
+        eprintln!("{line}");
     }
     let explainer = Explainer::new(guest.symbols(&args.manifest)?);
-    let patience = Patience::of(&machine);
+    let patience = Patience::of(start, accel);
     let end = if interactive {
         talk(command, explainer, patience)?
     } else {
@@ -308,9 +310,9 @@ pub enum Patience {
 }
 
 impl Patience {
-    fn of(machine: &Machine) -> Self {
-        match machine.accel {
-            _ if machine.gdb => Self::Endless,
+    fn of(start: Start, accel: Accel) -> Self {
+        match accel {
+            _ if start != Start::AtOnce => Self::Endless,
             Accel::Kvm => Self::Short,
             Accel::Tcg | Accel::TcgInTurn => Self::Usual,
         }

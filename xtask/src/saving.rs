@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
+use crate::build::say_if_host_builds;
 use crate::project::{Project, is_ci};
 use crate::setup::{self, Consent};
 
@@ -48,6 +49,7 @@ pub fn run(project: &Project, args: &SaveArgs) -> Result<ExitCode> {
     if is_ci() {
         command.arg("--locked");
     }
+    say_if_host_builds(project);
     command.arg("--").arg(project.target.join("servers"));
     for (flag, is_set) in [
         ("--install", args.install),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use volume_format::{BLOCK, Label};
 
+use crate::build::say_if_host_builds;
 use crate::disk::{Disk, Writes};
 use crate::disk_file::used_by_qemu;
 use crate::project::Project;
@@ -82,6 +83,7 @@ fn own(project: &Project) -> Result<PathBuf> {
         // Beside its place first, so that an interrupted run leaves no half of a volume there.
         let draft = folder.join(format!("volume.img.{}", std::process::id()));
         eprintln!("making a volume, {}", path.display());
+        say_if_host_builds(project);
         let tool = Tool::new(&draft);
         tool.mkfs(NEW_MIB, "own")?;
         // The shell keeps its history where there is a file for it.
