@@ -12,6 +12,7 @@ use crate::session::{Session, Waited};
 use crate::smoke::case::{Smoke, Unfinished};
 use crate::smoke::pattern::{fact, plain, shows};
 use crate::smoke::sabotage::{Break, Sabotage};
+use crate::smoke::verdict::panics_of;
 
 /// What becomes of a guest when a step has failed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,8 @@ enum Sign {
     Otherwise { fact: &'static str, stated: usize },
     /// By this fact or text.
     Appears(&'static str),
+    /// By a panic of the kernel that says this.
+    Panics(&'static str),
 }
 
 impl Awaited {
@@ -66,6 +69,10 @@ impl Awaited {
             Break::Appears { fact, after } => Some(Self {
                 before: smoke.required.get(..=place(after)?)?,
                 sign: Sign::Appears(fact),
+            }),
+            Break::Panics(says) => Some(Self {
+                before: &[],
+                sign: Sign::Panics(says),
             }),
             Break::Missing(fact) => {
                 let snapshot = project.root.join("snapshots");
@@ -100,6 +107,7 @@ impl Awaited {
         let shown = |wanted: &str| lines.iter().any(|line| shows(line, wanted));
         let broken = match self.sign {
             Sign::Appears(wanted) => shown(wanted),
+            Sign::Panics(says) => panics_of(lines, says),
             Sign::Otherwise { fact, stated } => {
                 lines.iter().filter(|line| is_of(line, fact)).count() >= stated && !shown(fact)
             }
@@ -144,5 +152,13 @@ mod tests {
         assert!(decides(Sign::Appears("@leak"), "@a ok=true\n@leak bytes=4"));
         assert!(!decides(Sign::Appears("@leak"), "@leak bytes=4"));
         assert!(!decides(Sign::Appears("@leak"), "@a ok=true"));
+    }
+
+    #[test]
+    fn a_panic_decides_when_it_has_said_why() {
+        let decides = |text| decides(Sign::Panics("at the cost"), text);
+        assert!(decides("@a ok=true\n@kernel.panic cpu~0\nat the cost of"));
+        assert!(!decides("@a ok=true\n@kernel.panic cpu~0"));
+        assert!(!decides("@a ok=true\nat the cost of\n@kernel.panic cpu~0"));
     }
 }

@@ -36,6 +36,8 @@ pub enum Break {
         /// The last required fact that must still be there, with all before it.
         after: &'static str,
     },
+    /// The kernel panics, whenever that is, and of this: no other panic counts, so no fact need have come before.
+    Panics(&'static str),
     /// A step on the host fails, and what it says has this in it: the fact is the host's own.
     Step(&'static str),
 }
@@ -45,10 +47,14 @@ impl fmt::Display for Break {
         match self {
             Self::Missing(fact) => write!(f, "{fact} must be missing"),
             Self::Appears { fact, .. } => write!(f, "{fact} must appear"),
+            Self::Panics(says) => write!(f, "the kernel must panic and say {says}"),
             Self::Step(says) => write!(f, "a step on the host must fail and say {says}"),
         }
     }
 }
+
+/// What the kernel states before it says why it panics.
+pub const PANIC: &str = "@kernel.panic";
 
 inventory::collect!(Sabotage);
 
@@ -76,7 +82,7 @@ pub fn select(pattern: &str) -> Result<Vec<&'static Sabotage>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Break, all};
+    use super::{Break, PANIC, all};
 
     #[test]
     fn every_sabotage_names_a_fact_of_its_smoke() {
@@ -89,6 +95,10 @@ mod tests {
                 Break::Appears { fact, after } => {
                     assert!(smoke.forbidden.contains(&fact), "{fact}");
                     assert!(smoke.required.contains(&after), "{after}");
+                }
+                Break::Panics(says) => {
+                    assert!(!says.is_empty(), "{}", sabotage.point);
+                    assert!(smoke.forbidden.contains(&PANIC), "{}", sabotage.point);
                 }
                 Break::Step(says) => assert!(!says.is_empty(), "{}", sabotage.point),
             }

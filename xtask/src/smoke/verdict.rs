@@ -10,7 +10,7 @@ use crate::serial::without_prompt;
 use crate::session::End;
 use crate::smoke::case::Smoke;
 use crate::smoke::pattern::{fact, plain, shows};
-use crate::smoke::sabotage::{Break, Sabotage};
+use crate::smoke::sabotage::{Break, PANIC, Sabotage};
 
 /// What came of a smoke.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +136,12 @@ pub fn judge(smoke: &Smoke, heard: &Heard<'_>) -> Verdict {
     }
 }
 
+/// Whether the kernel panics, and what it says from there on has `says` in it.
+pub fn panics_of(lines: &[String], says: &str) -> bool {
+    let mut after = lines.iter().skip_while(|line| !shows(line, PANIC));
+    after.any(|line| line.contains(says))
+}
+
 /// Judges a run with a sabotage point chosen: it passes if exactly the named fact broke.
 pub fn judge_sabotage(sabotage: &Sabotage, smoke: &Smoke, heard: &Heard<'_>) -> Verdict {
     let mut wrong: Vec<String> = Vec::new();
@@ -161,6 +167,12 @@ pub fn judge_sabotage(sabotage: &Sabotage, smoke: &Smoke, heard: &Heard<'_>) -> 
                 wrong.push(format!("smoke {} does not forbid {fact}", smoke.name));
             }
             (heard.has(fact), at.map_or(0, |at| at + 1), Some(fact))
+        }
+        Break::Panics(says) => {
+            if !smoke.forbidden.contains(&PANIC) {
+                wrong.push(format!("smoke {} does not forbid {PANIC}", smoke.name));
+            }
+            (panics_of(heard.lines, says), 0, Some(PANIC))
         }
     };
     if let Some(reason) = heard.no_answer() {
@@ -236,7 +248,7 @@ mod tests {
     use super::{Heard, Verdict, judge, judge_sabotage, shows, snapshot_text};
     use crate::session::End;
     use crate::smoke::case::Smoke;
-    use crate::smoke::sabotage::{Break, Sabotage};
+    use crate::smoke::sabotage::{Break, PANIC, Sabotage};
 
     const SMOKE: Smoke = Smoke {
         name: "trial",
@@ -330,22 +342,25 @@ mod tests {
     }
 
     fn sabotaged(breaks: Break, text: &str, end: End) -> Verdict {
-        let sabotage = Sabotage {
+        judge_sabotage(&sabotage(breaks), &SMOKE, &heard(&lines(text), end))
+    }
+
+    fn sabotage(breaks: Break) -> Sabotage {
+        Sabotage {
             point: ::sabotage::points::SKIP_SCRUB,
             smoke: "trial",
             breaks,
-        };
-        judge_sabotage(
-            &sabotage,
-            &SMOKE,
-            &Heard {
-                end,
-                lines: &lines(text),
-                errors: "",
-                failed_step: None,
-                decided: false,
-            },
-        )
+        }
+    }
+
+    fn heard(lines: &[String], end: End) -> Heard<'_> {
+        Heard {
+            end,
+            lines,
+            errors: "",
+            failed_step: None,
+            decided: false,
+        }
     }
 
     #[test]
@@ -430,6 +445,31 @@ mod tests {
             sabotaged(appears, stray, End::Code(1)),
             Verdict::Fail(_)
         ));
+    }
+
+    #[test]
+    fn a_panic_counts_only_if_it_says_what_is_meant() {
+        let panics = Break::Panics("at the cost");
+        let smoke = Smoke {
+            forbidden: &[PANIC, "@leak"],
+            ..SMOKE
+        };
+        let judged = |smoke: &Smoke, text: &str, end| {
+            judge_sabotage(&sabotage(panics), smoke, &heard(&lines(text), end))
+        };
+        let panicked = "@kernel.panic cpu~0\nkernel panic: at x.rs:1:1:\nat the cost of";
+        let later = format!("@a ok=true\n{panicked}");
+        assert_eq!(judged(&smoke, panicked, End::Code(101)), Verdict::Pass);
+        assert_eq!(judged(&smoke, &later, End::Code(101)), Verdict::Pass);
+        let fails = |smoke, text: &str, end| matches!(judged(smoke, text, end), Verdict::Fail(_));
+        assert!(fails(&smoke, panicked, End::NoExitLine));
+        assert!(fails(&smoke, GOOD, End::Code(0)));
+        assert!(fails(&smoke, "@a ok=true\nat the cost of", End::Code(0)));
+        let other = "at the cost of\n@kernel.panic cpu~0\nanother reason";
+        assert!(fails(&smoke, other, End::Code(101)));
+        let leak = format!("@leak\n{panicked}");
+        assert!(fails(&smoke, &leak, End::Code(101)));
+        assert!(fails(&SMOKE, panicked, End::Code(101)));
     }
 
     #[test]

@@ -130,6 +130,7 @@ table! {
     IGNORE_PIN: "A pinned thread is woken on the first processor.",
     IGNORE_X2APIC: "The kernel reaches local APICs through memory although they offer MSRs.",
     IMAGE_FOR_NOTHING: "Nobody pays for the pages of a program's image.",
+    INTERRUPT_AT_ANY_COST: "An interrupt goes on at the cost of what it came to.",
     KEEP_BUS_MASTER: "The end of a claim leaves bus mastering on.",
     KEEP_CLAIM: "A claim goes on without the capability of its device.",
     KEEP_COMPLETIONS: "An NVMe queue begins with the completions that its predecessor did not take.",

@@ -110,7 +110,8 @@ fn on_arrival(frame: &TrapFrame) {
     match number {
         vector::TIMER => {
             // What comes due is not the doing of what runs here.
-            let _kernel = frames::paid_by_kernel();
+            let _kernel =
+                (!sabotage::sabotage!(INTERRUPT_AT_ANY_COST)).then(frames::paid_by_kernel);
             apic::end_of_interrupt();
             sched::on_timer_interrupt();
         }
@@ -131,7 +132,8 @@ fn on_arrival(frame: &TrapFrame) {
             apic::end_of_interrupt();
         }
         _ => {
-            let _kernel = frames::paid_by_kernel();
+            let _kernel =
+                (!sabotage::sabotage!(INTERRUPT_AT_ANY_COST)).then(frames::paid_by_kernel);
             if crate::objects::on_interrupt(cpu::index() as u16, number) {
                 count(|counts| &counts.device);
             } else {

@@ -29,7 +29,7 @@ inventory::submit! {
     Smoke {
         name: "cpu-time",
         question: "Is the processor time of a process counted in its account, and its starter's when it has ended?",
-        rows: &["CF-05"],
+        rows: &["CF-03", "CF-05"],
         manifest: "smoke/cpu-time",
         smp: 2,
         required: &[RUNNING, PAST],
@@ -58,5 +58,14 @@ inventory::submit! {
         point: points::IGNORE_BUDGETS,
         smoke: "cpu-budget",
         breaks: Break::Missing(LOOP),
+    }
+}
+
+// The sabotage kernel looks at each interrupt who pays: here they come to programs that compute.
+inventory::submit! {
+    Sabotage {
+        point: points::INTERRUPT_AT_ANY_COST,
+        smoke: "cpu-time",
+        breaks: Break::Panics("an interrupt at the cost of what it came to"),
     }
 }
