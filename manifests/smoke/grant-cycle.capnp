@@ -17,6 +17,7 @@ const manifest :M.Manifest = (
         (kernel = processSpawner),
         (kernel = systemInfo),
         (kernel = deviceRegistry),
+        (kernel = logReader),
       ] ),
   ],
 );

@@ -265,6 +265,7 @@ table! {
     SSH_ALLOW_ANY_KEY: "Whoever has a key, whichever it is, may log in.",
     SSH_STATE_OTHER_KEY: "The host key that is stated on the serial line is not the one that connections are served with.",
     STACKS_FOR_NOTHING: "Nobody pays for the kernel stacks of threads.",
+    STATE_WITHOUT_END: "Every fact is stated that the holder of a device brings about.",
     STORE_ANY_DEVICE: "The store takes any device, whatever PCI address the manifest says.",
     STORE_ANY_PARTITION: "The store mounts the first capOS volume of a disk, whatever the manifest says of where it is.",
     STORE_CHANGE_SNAPSHOT: "What a snapshot shows may be changed.",

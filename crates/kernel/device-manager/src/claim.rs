@@ -202,8 +202,9 @@ impl<P: Platform> Turn<'_, P> {
         self.set_port_decoding(decoding);
         self.prepare_signals();
         self.at.tell(Some(&claim), Event::new(Kind::Claimed));
-        machine.platform.fact(&|sink| {
-            about(sink, "device.claimed", self.at.bdf())
+        let bdf = self.at.bdf();
+        self.say(&|sink| {
+            about(sink, "device.claimed", bdf)
                 .stable("driver", driver.name)
                 .volatile("owner", owner.0)
                 .volatile("generation", claim.generation())

@@ -253,7 +253,7 @@ impl<P: Platform> DeviceManager<P> {
         let mut turn = at.turn();
         let mut was_ending = false;
         match turn.function.held.as_ref().map(|held| &held.job) {
-            None | Some(Job::Idle) => {}
+            None | Some(Job::Idle) => turn.tell_unsaid(),
             Some(Job::Operation(_)) => turn.poll_operation(),
             Some(Job::Teardown(_)) => {
                 was_ending = true;

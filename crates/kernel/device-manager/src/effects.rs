@@ -61,6 +61,11 @@ impl<'m, P: Platform> Effects<'m, P> {
         self.arm_at_ns = Some(now_ns.saturating_add(after_ns.max(1_000)));
     }
 
+    /// The same at `at_ns`, unless something else wants it.
+    pub(crate) fn arm_if_idle(&mut self, at_ns: u64) {
+        self.arm_at_ns.get_or_insert(at_ns);
+    }
+
     #[cold]
     #[inline(never)]
     fn run(&mut self) {

@@ -10,7 +10,7 @@ use crate::held::Held;
 use crate::job::{Job, Stage};
 use crate::turn::{At, Turn};
 use crate::views::{Revoked, SomeObjects};
-use crate::{DeviceManager, Mapping, Platform};
+use crate::{DeviceManager, Mapping, Platform, Saying};
 
 /// Steps of revocations in one interrupt: each unmaps 64 pages at most, or finds that nothing maps the object.
 const OBJECT_STEPS: usize = 4;
@@ -37,17 +37,17 @@ impl<P: Platform> DeviceManager<P> {
 
 impl<P: Platform> DeviceManager<P> {
     /// Ends the claim of this generation of a function that asked for what it may not have. Its own word that it stopped is
-    /// worth nothing: it is reset as a function, or else quarantined. Returns whether a claim was there to be ended.
-    pub fn distrust(&self, function: Bdf, generation: u64) -> bool {
+    /// worth nothing: it is reset as a function, or else quarantined. Returns whether that may be said; `None` where no claim
+    /// was there to be ended.
+    pub fn distrust(&self, function: Bdf, generation: u64) -> Option<Saying> {
         let mut all = self.hardware.iter();
         let found = all.find(|(_, hardware)| hardware.info.bdf == function);
-        let Some(Ok(at)) = found.map(|(id, _)| self.at(*id)) else {
-            return false;
-        };
+        let at = self.at(found?.0).ok()?;
         let claim = at.turn().function.claim().copied();
         // Those who came after it have done nothing.
-        let claim = claim.filter(|claim| claim.generation() == generation);
-        claim.is_some_and(|claim| at.begin_end(&claim).is_ok())
+        let claim = claim.filter(|claim| claim.generation() == generation)?;
+        at.begin_end(&claim).ok()?;
+        Some(at.turn().may_say())
     }
 }
 

@@ -4,9 +4,11 @@
 use core::fmt;
 
 use evidence::{FactWriter, write_fact};
+use sabotage::sabotage;
 use units::Bdf;
 
 use crate::Platform;
+use crate::job::Job;
 use crate::turn::Turn;
 
 /// Starts a fact about a function.
@@ -37,6 +39,12 @@ pub(crate) struct Voice {
     unsaid: u64,
 }
 
+impl Default for Voice {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Voice {
     pub(crate) const fn new() -> Self {
         Self {
@@ -48,30 +56,46 @@ impl Voice {
 
     /// Whether one more may be said now, and how many were not before it.
     pub(crate) fn ask(&mut self, now_ns: u64) -> (Saying, u64) {
-        let more = now_ns.saturating_sub(self.at_ns) / ONE_MORE_NS;
-        self.at_ns += more * ONE_MORE_NS;
-        self.said = self.said.saturating_sub(more);
-        if self.said >= AT_ONCE {
+        if self.is_hoarse(now_ns) {
             self.unsaid += 1;
             return (Saying::Nothing, 0);
         }
         self.said += 1;
         (Saying::Aloud, core::mem::take(&mut self.unsaid))
     }
+
+    /// Whether nothing may be said now.
+    fn is_hoarse(&mut self, now_ns: u64) -> bool {
+        let more = now_ns.saturating_sub(self.at_ns) / ONE_MORE_NS;
+        self.at_ns += more * ONE_MORE_NS;
+        self.said = self.said.saturating_sub(more);
+        self.said >= AT_ONCE && !sabotage!(STATE_WITHOUT_END)
+    }
+
+    /// When it may be told how many were not said, where some were not.
+    pub(crate) fn tells_at_ns(&self) -> Option<u64> {
+        (self.unsaid > 0).then(|| self.at_ns.saturating_add(ONE_MORE_NS))
+    }
+
+    /// How many were not said, where that may be told now; told so, it takes the place of one.
+    fn take_unsaid(&mut self, now_ns: u64) -> Option<u64> {
+        if self.unsaid == 0 || self.is_hoarse(now_ns) {
+            return None;
+        }
+        self.said += 1;
+        Some(core::mem::take(&mut self.unsaid))
+    }
 }
 
 impl<P: Platform> Turn<'_, P> {
     /// Whether one more fact may be stated of what the holder of this function asks for. Says how many were not.
     pub(crate) fn may_say(&mut self) -> Saying {
-        let platform = &self.at.machine.platform;
-        let (saying, unsaid) = self.function.voice.ask(platform.now_ns());
+        let now_ns = self.at.machine.platform.now_ns();
+        let (saying, unsaid) = self.function.voice.ask(now_ns);
         if unsaid > 0 {
-            platform.fact(&|sink| {
-                about(sink, "device.unsaid", self.at.bdf())
-                    .volatile("facts", unsaid)
-                    .end()
-            });
+            self.state_unsaid(unsaid);
         }
+        self.see_to_unsaid();
         saying
     }
 
@@ -80,6 +104,41 @@ impl<P: Platform> Turn<'_, P> {
         if self.may_say() == Saying::Aloud {
             self.at.machine.platform.fact(write);
         }
+    }
+
+    /// States a fact that there is once of a function, however much was said of it before.
+    pub(crate) fn say_once(&mut self, write: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) {
+        self.at.machine.platform.fact(write);
+        self.see_to_unsaid();
+    }
+
+    /// Has it told how many facts were not stated, also where nothing more is stated of the function. What is under way at it
+    /// has the timer; its end states something, and comes by here.
+    fn see_to_unsaid(&mut self) {
+        let Some(at_ns) = self.function.voice.tells_at_ns() else {
+            return;
+        };
+        let job = self.function.held.as_ref().map(|held| &held.job);
+        if matches!(job, None | Some(Job::Idle)) {
+            self.effects.arm_if_idle(at_ns);
+        }
+    }
+
+    /// Tells how many facts were not stated, or waits until that may be told: the function's timer has fired, for nothing else.
+    pub(crate) fn tell_unsaid(&mut self) {
+        let now_ns = self.at.machine.platform.now_ns();
+        match self.function.voice.take_unsaid(now_ns) {
+            Some(unsaid) => self.state_unsaid(unsaid),
+            None => self.see_to_unsaid(),
+        }
+    }
+
+    fn state_unsaid(&self, unsaid: u64) {
+        self.at.machine.platform.fact(&|sink| {
+            about(sink, "device.unsaid", self.at.bdf())
+                .volatile("facts", unsaid)
+                .end()
+        });
     }
 }
 
@@ -106,5 +165,20 @@ mod tests {
         assert_eq!(said.count() as u64, AT_ONCE);
         // Time that goes back gives none.
         assert_eq!(voice.ask(0).0, Saying::Nothing);
+    }
+
+    #[test]
+    fn how_many_were_not_said_is_told_once_and_in_the_place_of_one() {
+        let mut voice = Voice::new();
+        let start = 1_000_000_000_000;
+        assert_eq!(voice.tells_at_ns(), None);
+        let said = (0..AT_ONCE + 5).filter(|_| voice.ask(start).0 == Saying::Aloud);
+        assert_eq!(said.count() as u64, AT_ONCE);
+        assert_eq!(voice.take_unsaid(start), None);
+        let at = voice.tells_at_ns().unwrap();
+        assert_eq!((at, voice.take_unsaid(at - 1)), (start + ONE_MORE_NS, None));
+        assert_eq!(voice.take_unsaid(at), Some(5));
+        assert_eq!((voice.take_unsaid(at), voice.tells_at_ns()), (None, None));
+        assert_eq!(voice.ask(at).0, Saying::Nothing);
     }
 }

@@ -77,8 +77,9 @@ pub trait Reach<F>: Clone + Send {
     /// Frees a bounded part of what the domain was made of. `false`: nothing was left. After [`Self::end`] alone.
     fn shed(&self) -> bool;
 
-    /// The claim has ended, and so many of its pages were still allocated then: compares that with what was mapped.
-    fn close(&self, pages: u64);
+    /// The claim of a domain has ended, and so many of its pages were still allocated then: says how that compares with what was
+    /// mapped, where that may be said.
+    fn close(&self, pages: u64, saying: Saying);
 }
 
 /// How the pages of a buffer lie.

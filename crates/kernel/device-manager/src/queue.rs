@@ -10,7 +10,7 @@ use crate::crossed::Crossed;
 use crate::facts::about;
 use crate::function::Function;
 use crate::turn::{At, Turn};
-use crate::{DeviceManager, FrameRun, Platform};
+use crate::{DeviceManager, FrameRun, Platform, Saying};
 
 /// Commands of one batch, and completions of one.
 pub const MAX_BATCH: usize = 64;
@@ -220,7 +220,10 @@ impl<P: Platform> Turn<'_, P> {
 
     /// States that frames went both ways.
     #[cold]
-    pub(crate) fn tell_crossed(&self) {
+    pub(crate) fn tell_crossed(&mut self) {
+        if self.may_say() == Saying::Nothing {
+            return;
+        }
         let broker = self.function.held.as_ref();
         let broker = broker.and_then(|held| held.driven.broker());
         let registers = match broker.is_some_and(|broker| broker.access().ports.is_some()) {

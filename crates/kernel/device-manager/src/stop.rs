@@ -56,7 +56,7 @@ impl<P: Platform> Turn<'_, P> {
 
     /// Turns bus mastering on or off at the function. Returns whether it reads back so; it goes on only where the function
     /// translates no addresses itself.
-    pub(crate) fn set_bus_master(&self, switch: Switch) -> bool {
+    pub(crate) fn set_bus_master(&mut self, switch: Switch) -> bool {
         let on = switch == Switch::On;
         if !on && sabotage!(KEEP_BUS_MASTER) {
             return true;
@@ -72,7 +72,7 @@ impl<P: Platform> Turn<'_, P> {
 
     /// Turns off what lets the function translate addresses itself, so that none of its requests says that it did. Returns
     /// whether all of it reads back as off.
-    fn turn_translation_off(&self) -> bool {
+    fn turn_translation_off(&mut self) -> bool {
         let Some(extended) = &self.at.hardware.extended else {
             return true;
         };
@@ -86,8 +86,9 @@ impl<P: Platform> Turn<'_, P> {
             false => found,
         };
         if found.offered > 0 {
-            self.at.machine.platform.fact(&|sink| {
-                about(sink, "device.translation", self.at.bdf())
+            let bdf = self.at.bdf();
+            self.say(&|sink| {
+                about(sink, "device.translation", bdf)
                     .stable("offered", found.offered)
                     .stable("on", found.on)
                     .end()

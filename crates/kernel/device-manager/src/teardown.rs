@@ -11,6 +11,7 @@ use ring_abi::Refusal;
 use crate::ending::Stopping;
 use crate::facts::about;
 use crate::flr::{Flr, FlrPoll};
+use crate::held::Held;
 use crate::job::{Job, Stage};
 use crate::stop::{DEADLINE_NS, Switch, proof_name};
 use crate::turn::Turn;
@@ -73,7 +74,13 @@ impl<P: Platform> Turn<'_, P> {
     fn stop_here(&mut self) {
         self.set_bus_master(Switch::Off);
         self.enter(Stage::Stuck);
-        self.step_fact("stuck");
+        self.at.note_step("stuck", 0);
+        let bdf = self.at.bdf();
+        self.say_once(&|sink| {
+            about(sink, "device.teardown", bdf)
+                .stable("step", "stuck")
+                .end()
+        });
     }
 
     /// Looks at the teardown under way.
@@ -265,8 +272,9 @@ impl<P: Platform> Turn<'_, P> {
             return self.stop_here();
         };
         self.at.note_step("device-reset", u64::from(revoked));
-        self.at.machine.platform.fact(&|sink| {
-            about(sink, "device.teardown", self.at.bdf())
+        let bdf = self.at.bdf();
+        self.say(&|sink| {
+            about(sink, "device.teardown", bdf)
                 .stable("step", "device-reset")
                 .stable("proof", proof_name(proof))
                 .stable("in-flight", revoked > 0)
@@ -462,10 +470,13 @@ impl<P: Platform> Turn<'_, P> {
     }
 
     fn finish(&mut self, token: Teardown<ScrubDone>, freed: u64) {
-        let mut had_domain = false;
-        if let Some(held) = &self.function.held {
-            held.reach.close(held.left);
-            had_domain = held.reach.is_translated();
+        let is_translated = |held: &Held<P>| held.reach.is_translated();
+        let had_domain = self.function.held.as_ref().is_some_and(is_translated);
+        if had_domain {
+            let saying = self.may_say();
+            if let Some(held) = &self.function.held {
+                held.reach.close(held.left, saying);
+            }
         }
         if self.function.record.finish(token).is_err() {
             return self.stop_here();
@@ -473,8 +484,9 @@ impl<P: Platform> Turn<'_, P> {
         let released = Event::new(Kind::Released).value(freed);
         self.at.tell(self.function.claim(), released);
         self.function.held = None;
-        self.at.machine.platform.fact(&|sink| {
-            about(sink, "device.released", self.at.bdf())
+        let bdf = self.at.bdf();
+        self.say(&|sink| {
+            about(sink, "device.released", bdf)
                 .volatile("pages", freed)
                 .end()
         });
@@ -500,8 +512,9 @@ impl<P: Platform> Turn<'_, P> {
         let quarantined = Event::new(Kind::Quarantined).value(lost);
         self.at.tell(self.function.claim(), quarantined);
         self.function.held = None;
-        self.at.machine.platform.fact(&|sink| {
-            about(sink, "device.quarantined", self.at.bdf())
+        let bdf = self.at.bdf();
+        self.say_once(&|sink| {
+            about(sink, "device.quarantined", bdf)
                 .stable("reason", reason)
                 .volatile("bytes", lost)
                 .end()
@@ -517,10 +530,11 @@ impl<P: Platform> Turn<'_, P> {
         }
     }
 
-    fn step_fact(&self, step: &str) {
+    fn step_fact(&mut self, step: &str) {
         self.at.note_step(step, 0);
-        self.at.machine.platform.fact(&|sink| {
-            about(sink, "device.teardown", self.at.bdf())
+        let bdf = self.at.bdf();
+        self.say(&|sink| {
+            about(sink, "device.teardown", bdf)
                 .stable("step", step)
                 .end()
         });

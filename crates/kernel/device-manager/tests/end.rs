@@ -8,7 +8,7 @@
 
 mod machine;
 
-use device_manager::{Access, Books, Live, Refusal};
+use device_manager::{Access, Books, Live, Refusal, Saying};
 use dma_ledger::{FunctionState, Phase};
 use machine::{Machine, STRANGER, TAKEN, Ticket, from_device};
 use units::Bdf;
@@ -117,12 +117,14 @@ fn a_device_that_is_distrusted_is_unmapped_a_little_at_a_time() {
     }
     let function = Bdf::from_u32(it.manager.info(&claim).unwrap().address);
     // Out of an interrupt: the claim is dead, and nothing else was done.
-    assert!(it.manager.distrust(function, claim.generation()));
+    let said = it.manager.distrust(function, claim.generation());
+    assert_eq!(said, Some(Saying::Aloud));
     assert_eq!(
         it.manager.configure(&claim, driver_core::Settings::Plain),
         Err(Refusal::Revoked)
     );
-    assert!(!it.manager.distrust(function, claim.generation()), "once");
+    let again = it.manager.distrust(function, claim.generation());
+    assert_eq!(again, None, "once");
     let ticket = Ticket::new();
     it.manager.claim("fake", 0, STRANGER, ticket.waiter());
     assert_eq!(it.fake.revoked(), 0);

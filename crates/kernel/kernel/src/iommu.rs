@@ -22,7 +22,7 @@ use stub::Refusal;
 use units::Bdf;
 
 use crate::acpi::Machine;
-use crate::devices::Reached;
+use crate::devices::{Reached, manager};
 use crate::iommu_direct::{self, Confined, Tables, Terms};
 use crate::peers::{Peers, concealing};
 
@@ -564,7 +564,7 @@ fn blame(function: Bdf, generation: u64, refused: u32) {
         function: function.as_u32(),
         ..Event::new(Kind::DmaRefused).value(u64::from(refused))
     });
-    if refused == ENDS_CLAIM && crate::devices::manager().distrust(function, generation) {
+    if refused == ENDS_CLAIM && manager().distrust(function, generation) == Some(Saying::Aloud) {
         crate::fact!(
             "iommu.claim-ended",
             function = format_args!("{function}"),

@@ -12,15 +12,16 @@ const CLAIMS: &str =
 const BUS_MASTER: &str = "@cycle.bus-master on_at_claim=0";
 const OLD: &str = "@cycle.old refused=224 of=224";
 const MEMORY: &str = "@cycle.memory back=true";
+const LOG: &str = "@cycle.log earlier_lost=false told=true";
 
 inventory::submit! {
     Smoke {
         name: "hardware-grant-cycle",
         question: "After three hundred holders, is a device as it was, is every page back, and is what they kept worthless?",
-        rows: &["DA-18", "DA-35", "DA-41", "DA-44"],
+        rows: &["CF-09", "DA-18", "DA-35", "DA-41", "DA-44"],
         manifest: "smoke/grant-cycle",
         disks: &[SmokeDisk { name: "one.img", make: raw, bytes_per_s: 64 << 20 }],
-        required: &[CLAIMS, BUS_MASTER, OLD, MEMORY],
+        required: &[CLAIMS, BUS_MASTER, OLD, MEMORY, LOG],
         ..PROGRAM
     }
 }
@@ -54,5 +55,13 @@ inventory::submit! {
         point: points::LEAK_FRAMES,
         smoke: "hardware-grant-cycle",
         breaks: Break::Missing(MEMORY),
+    }
+}
+
+inventory::submit! {
+    Sabotage {
+        point: points::STATE_WITHOUT_END,
+        smoke: "hardware-grant-cycle",
+        breaks: Break::Missing(LOG),
     }
 }

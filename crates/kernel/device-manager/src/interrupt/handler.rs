@@ -10,7 +10,7 @@ use super::route::{Route, Signal};
 use super::vectors::{Place, SourceOf, Target};
 use crate::facts::about;
 use crate::turn::{At, Turn};
-use crate::{DeviceManager, Platform, Waiter, Waiters};
+use crate::{DeviceManager, Platform, Saying, Waiter, Waiters};
 
 /// Messages that a source may send without being acknowledged, if it cannot be masked, before it is turned off.
 const STORM: u32 = 64;
@@ -44,15 +44,14 @@ impl<P: Platform> DeviceManager<P> {
         let signal = entry.signal;
         turn.mask_source(of.source, signal);
         let dispatched = turn.arrived(of.source);
-        let storm = turn.stop_storm(of.source, signal);
-        let taken = dispatched.then(|| turn.take_waiter(of.source)).flatten();
-        turn.leave();
-        if storm {
-            self.machine.platform.fact(&|sink| {
+        if turn.stop_storm(of.source, signal) {
+            turn.say(&|sink| {
                 let line: FactWriter<'_> = about(sink, "interrupt.storm", at.bdf());
                 line.stable("kind", "msi").stable("source", of.source).end()
             });
         }
+        let taken = dispatched.then(|| turn.take_waiter(of.source)).flatten();
+        turn.leave();
         at.deliver(taken);
         true
     }
@@ -72,7 +71,9 @@ impl<P: Platform> DeviceManager<P> {
         if cause == Cause::Found && sabotage!(LINE_WAITS_FOR_ACKNOWLEDGEMENT) {
             return true;
         }
-        if let Some(gsi) = lines.reopen(platform, line, cause) {
+        if let Some(gsi) = lines.reopen(platform, line, cause)
+            && lines.may_say(platform.now_ns()) == Saying::Aloud
+        {
             platform.fact(&|sink| {
                 evidence::write_fact(sink, "interrupt.storm")
                     .stable("kind", "line")

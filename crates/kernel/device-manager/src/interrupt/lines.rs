@@ -13,7 +13,8 @@ use ring_abi::Refusal;
 
 use super::give_back;
 use super::vectors::{Place, SourceOf, Target, VectorTable};
-use crate::{Line, Message, Platform, Raiser};
+use crate::facts::Voice;
+use crate::{Line, Message, Platform, Raiser, Saying};
 
 /// Routes on one line, at most.
 const MAX_USERS: usize = 16;
@@ -107,7 +108,7 @@ impl Wire {
 
 /// The lines in use, by index; an index is used again once its line has no users.
 #[derive(Debug, Default)]
-pub(crate) struct Lines(Lock<Vec<Option<Wire>>>);
+pub(crate) struct Lines(Lock<Vec<Option<Wire>>>, Lock<Voice>);
 
 impl Lines {
     /// Runs `f` on a line that is in use.
@@ -249,6 +250,12 @@ impl Lines {
             wire.fired = wire.fired.saturating_add(1);
             wire.users.clone()
         })
+    }
+
+    /// Whether it may be said that a line storms: how often each did is in its view in any case. A line has no one holder, and
+    /// is made anew for the next, so all of them have one share.
+    pub(super) fn may_say(&self, now_ns: u64) -> Saying {
+        self.1.lock().ask(now_ns).0
     }
 
     /// Opens a line after its handler ran, unless it storms. Returns its number when that has just begun.

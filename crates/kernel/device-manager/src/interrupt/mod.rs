@@ -311,7 +311,7 @@ impl<P: Platform> Turn<'_, P> {
             .unwrap_or(&"");
         let Some(line) = machine.platform.line_of(bdf, pin) else {
             // Without a table the holder has to look for itself what its device did.
-            machine.platform.fact(&|sink| {
+            self.say(&|sink| {
                 about(sink, "interrupt.polled", bdf)
                     .stable("pin", name)
                     .stable("reason", "no-table-names-its-line")
@@ -329,7 +329,7 @@ impl<P: Platform> Turn<'_, P> {
             machine
                 .lines
                 .join(&machine.platform, &machine.vectors, line, user)?;
-        machine.platform.fact(&|sink| {
+        self.say(&|sink| {
             about(sink, "interrupt.line", bdf)
                 .stable("pin", name)
                 .stable("gsi", line.gsi)

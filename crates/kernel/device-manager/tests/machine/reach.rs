@@ -115,7 +115,7 @@ impl Reach<FakeFrames> for FakeReach {
             .is_ok()
     }
 
-    fn close(&self, pages: u64) {
+    fn close(&self, pages: u64, _saying: Saying) {
         assert!(self.is_ended());
         assert_eq!(self.0.tables.load(Ordering::SeqCst), 0, "tables are left");
         *self.0.closed.lock().unwrap() = Some(pages);

@@ -88,8 +88,8 @@ impl Reach<Run> for Reached {
         }
     }
 
-    fn close(&self, pages: u64) {
-        if let Self::Domain(domain) = self {
+    fn close(&self, pages: u64, saying: Saying) {
+        if let (Self::Domain(domain), Saying::Aloud) = (self, saying) {
             crate::iommu::state_books(domain, pages);
         }
     }

@@ -5,7 +5,10 @@
 #![cfg_attr(not(test), no_main)]
 
 use nvme_format::{Command, io};
-use sdk::{DeviceMmio, DeviceQueue, DeviceRegistry, DmaPool, Env, Error, Interrupt, Refusal, fact};
+use sdk::{
+    DeviceMmio, DeviceQueue, DeviceRegistry, DmaPool, Env, Error, Interrupt, LogReader, Refusal,
+    fact,
+};
 use smoke::{Kit, outcome};
 use smoke_rig::nvme::{Rig, submit};
 use smoke_rig::{completions, into};
@@ -18,6 +21,9 @@ const WARM_UP: u64 = 100;
 /// The command register, and its bit for bus mastering.
 const COMMAND: u16 = 4;
 const BUS_MASTER: u32 = 1 << 2;
+
+/// Longer than it takes until it is told how many facts were not stated.
+const TOLD_MS: u64 = 500;
 
 /// What derives from a claim, kept after its end.
 type Old = (DeviceMmio, DmaPool, Interrupt, DeviceQueue);
@@ -60,6 +66,37 @@ fn main(env: &Env) -> Result<(), Error> {
     );
     // A page lost with each claim would be more; the heap of the kernel grows by 256 KiB.
     fact!("cycle.memory", back = lost < CYCLES as i64 * 4, lost_kib ~ lost);
+    kit.pause_ms(TOLD_MS)?;
+    log(&env.get("logReader")?)
+}
+
+/// What all this has left of the log to others: each claim and its end bring about more than ten facts.
+fn log(log: &LogReader) -> Result<(), Error> {
+    let (mut from, mut lost, mut stated, mut unsaid) = (0, 0, 0, 0);
+    loop {
+        let next = log.read(from, |results| {
+            for record in results.records()?.iter() {
+                let line = record.line()?;
+                stated += u64::from(line.starts_with("@device."));
+                let count = line.strip_prefix("@device.unsaid ");
+                let count = count.and_then(|line| line.rsplit_once("facts~")?.1.parse().ok());
+                unsaid += count.unwrap_or(0_u64);
+            }
+            lost += results.dropped();
+            Ok::<_, Refusal>(results.next())
+        })??;
+        if next == from {
+            break;
+        }
+        from = next;
+    }
+    fact!(
+        "cycle.log",
+        earlier_lost = lost > 0,
+        told = stated + unsaid > (CYCLES + WARM_UP) * 10,
+        stated ~ stated,
+        unsaid ~ unsaid
+    );
     Ok(())
 }
 

@@ -1,0 +1,121 @@
+//! What is said of a function whose holders claim and drop it without end.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests may fail"
+)]
+
+mod machine;
+
+use dma_ledger::Claim;
+use machine::{FakeConfig, Machine, STRANGER, Ticket, script};
+
+/// Facts of a claim that is dropped as it came: that, nine steps, and the end.
+const OF_A_CLAIM: usize = 11;
+const AT_ONCE: usize = 256;
+const ONE_MORE_NS: u64 = 250_000_000;
+
+/// Claims and drops the first function, and lets no more time pass than that takes. The last timer, if one is left.
+fn claim_and_drop(it: &Machine) -> Option<u64> {
+    let ticket = Ticket::new();
+    it.manager.claim("fake", 0, machine::OWNER, ticket.waiter());
+    let claim = ticket.answer().unwrap().unwrap();
+    it.manager.release(&claim).unwrap();
+    while let Some((function, at)) = it.fake.next_timer() {
+        if at > it.fake.now() + ONE_MORE_NS / 10 {
+            return Some(at);
+        }
+        it.fake.advance_to(at);
+        it.manager.poll(function);
+    }
+    None
+}
+
+fn said(it: &Machine, topic: &str) -> usize {
+    let facts = it.fake.facts();
+    facts.lines().filter(|line| line.starts_with(topic)).count()
+}
+
+/// The sum of what was told of facts that were not stated.
+fn told(it: &Machine) -> usize {
+    let facts = it.fake.facts();
+    let unsaid = facts
+        .lines()
+        .filter(|line| line.starts_with("@device.unsaid "));
+    unsaid
+        .map(|line| {
+            line.rsplit_once("facts~")
+                .unwrap()
+                .1
+                .parse::<usize>()
+                .unwrap()
+        })
+        .sum()
+}
+
+/// Facts that were stated, and what was told of those that were not.
+fn all(it: &Machine) -> usize {
+    it.fake.facts().lines().count() - said(it, "@device.unsaid ") + told(it)
+}
+
+#[test]
+fn claims_without_end_leave_the_others_their_room_and_every_fact_is_said_or_counted() {
+    const CLAIMS: usize = 200;
+    let it = Machine::new();
+    it.fake.clear_facts();
+    let mut left = None;
+    let began = it.fake.now();
+    for _ in 0..CLAIMS {
+        left = claim_and_drop(&it);
+    }
+    let more = (it.fake.now() - began) / ONE_MORE_NS;
+    let lines = it.fake.facts().lines().count();
+    let most = AT_ONCE + 2 * (more as usize + 1);
+    assert!((AT_ONCE..=most).contains(&lines), "{lines}");
+    assert!(all(&it) < CLAIMS * OF_A_CLAIM);
+    // Nobody does anything any more, and it is told.
+    it.fake.advance_to(left.expect("it waits to be told"));
+    it.manager.poll(0);
+    assert_eq!(all(&it), CLAIMS * OF_A_CLAIM);
+    assert_eq!(it.fake.next_timer(), None);
+    // The share is the function's: that of another is whole.
+    it.fake.clear_facts();
+    let other = it.try_claim(1, STRANGER).unwrap();
+    it.manager.release(&other).unwrap();
+    it.settle();
+    let facts = it.fake.facts();
+    assert_eq!(facts.lines().count(), OF_A_CLAIM, "{facts}");
+}
+
+#[test]
+fn what_was_not_said_is_told_with_the_next_fact_that_may_be() {
+    let it = Machine::new();
+    it.fake.clear_facts();
+    let mut claims = 0;
+    while claims < 2000 {
+        claim_and_drop(&it);
+        claims += 1;
+        // One more may be said now and then, and tells of those before it.
+        it.fake.advance_to(it.fake.now() + ONE_MORE_NS / 50);
+    }
+    it.fake.advance_to(it.fake.now() + ONE_MORE_NS);
+    it.manager.poll(0);
+    assert!(said(&it, "@device.unsaid ") > 10, "{}", told(&it));
+    assert_eq!(all(&it), claims * OF_A_CLAIM);
+}
+
+#[test]
+fn a_quarantine_is_said_whatever_was_said_before() {
+    let it = Machine::with(FakeConfig::new().without_flr());
+    for _ in 0..50 {
+        claim_and_drop(&it);
+    }
+    it.fake.clear_facts();
+    let claim: Claim = it.claim(0);
+    it.fake.clear_facts();
+    script().lock().unwrap().reset_looks = None;
+    it.manager.release(&claim).unwrap();
+    it.settle();
+    assert_eq!(said(&it, "@device.quarantined "), 1, "{}", it.fake.facts());
+}
