@@ -14,7 +14,7 @@ use crate::delivery::{Delivery, deliver, deliver_queued};
 use crate::finished::{Finished, Route};
 use crate::meeting::Ended;
 use crate::notice::Notice;
-use crate::queue::BLOCK;
+use crate::queue::{PART, Place};
 use crate::records::{Call, Endpoint, EndpointCore, Facet, Queued, Receiver, Thread};
 use crate::thread::current_closing;
 use crate::woken::Woken;
@@ -276,14 +276,14 @@ impl EndpointCore {
     /// Takes the receivers of this thread out whose deadline has come, in a ring, and ends them. The earliest deadline of
     /// the others is lowered into `earliest`.
     pub(crate) fn expire(&self, thread: &Arc<Thread>, now: u64, earliest: &mut u64) {
-        let mut late = ArrayVec::<Route, BLOCK>::new();
-        let mut from = Some(0);
+        let mut late = ArrayVec::<Route, PART>::new();
+        let mut from = Some(Place::FIRST);
         while let Some(at) = from {
-            from = self.queues.lock().receivers.retain_some(at, |r| {
+            from = self.queues.lock().receivers.retain_part(at, |r| {
                 if r.route == Route::Register || !Arc::ptr_eq(&r.thread, thread) {
                     return true;
                 }
-                // No block has more entries than there is room for.
+                // No step looks at more entries than there is room for.
                 let ended = r.deadline <= now && late.try_push(r.route).is_ok();
                 if !ended {
                     *earliest = r.deadline.min(*earliest);
@@ -300,10 +300,10 @@ impl EndpointCore {
     /// Takes waiting receivers of a thread out: all of them, or those of one route. Returns how many.
     pub(crate) fn forget(&self, thread: &Arc<Thread>, route: Option<Route>) -> usize {
         let mut taken = 0;
-        let mut from = Some(0);
+        let mut from = Some(Place::FIRST);
         while let Some(at) = from {
             // The caller holds the thread, so that no entry is the last that does.
-            from = self.queues.lock().receivers.retain_some(at, |r| {
+            from = self.queues.lock().receivers.retain_part(at, |r| {
                 let hit = Arc::ptr_eq(&r.thread, thread) && route.is_none_or(|w| w == r.route);
                 taken += usize::from(hit);
                 !hit

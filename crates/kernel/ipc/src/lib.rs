@@ -32,6 +32,7 @@ mod meeting;
 mod message;
 mod notice;
 mod operation;
+mod parking;
 mod pool;
 mod queue;
 mod receives;

@@ -24,7 +24,7 @@ use crate::receives::Receives;
 use crate::records::{Object, Process, Thread};
 use crate::ring::Ring;
 use crate::thread::{current, current_shared};
-use crate::{park, trace};
+use crate::trace;
 
 /// How to make a thread.
 #[derive(Clone, Copy, Debug)]
@@ -220,7 +220,6 @@ pub fn exit_thread(code: i64) -> ! {
         // SAFETY: this is the thread that runs.
         drop(unsafe { me.own_count.take() });
         me.drop_calls();
-        park::forget(&me);
         me.joins.end(code);
         // Each of the threads of a process that ends may hand the CPU to the next.
         let _ = sched::point();

@@ -18,7 +18,7 @@ use stub::Deferred;
 use crate::exit::{End, Exit, Exits};
 use crate::marks::Marks;
 use crate::object::{Found, release};
-use crate::queue::Queue;
+use crate::parking::Parking;
 use crate::records::{Bank, Object, Pending, Process, Quick, Slot, Thread};
 use crate::roster::Roster;
 use crate::table::{Holder, Table};
@@ -110,7 +110,7 @@ impl Process {
                 vm,
                 handles: Table::new(),
                 threads: Roster::new(),
-                parked: Lock::new(Queue::new()),
+                parked: Lock::new(Parking::new()),
                 marks: Marks::default(),
                 trace: Lock::new(None),
                 exits,

@@ -8,8 +8,30 @@ use sabotage::sabotage;
 
 /// Entries of a block.
 pub(crate) const BLOCK: usize = 64;
+/// Entries that one step of a walk looks at: it may take out, and drop, every one of them.
+pub(crate) const PART: usize = 16;
 /// Entries of the first block when it is made.
 const FIRST: usize = 4;
+
+/// Where a walk in steps has come to: a block, and how many of its first entries are still to be looked at. A block is walked
+/// from its end, because entries only ever move towards its beginning, and none is added before one that is there: so none of
+/// those to come is passed over, whatever is taken out between two steps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    block: u64,
+    left: usize,
+}
+
+impl Place {
+    /// Where every walk begins.
+    pub(crate) const FIRST: Self = Self::begin(0);
+
+    /// The whole of the first block whose number is at least this.
+    const fn begin(block: u64) -> Self {
+        let left = usize::MAX;
+        Self { block, left }
+    }
+}
 
 /// Entries in a row, and a number that rises from block to block.
 #[derive(Debug)]
@@ -131,26 +153,14 @@ impl<T> Queue<T> {
     }
 
     /// Every entry, in order.
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         let head = self.head.entries.iter();
         head.chain(self.more.iter().flat_map(|b| b.entries.iter()))
     }
 
-    /// Keeps what `keep` says, for a list that is short: it is looked at in one go. What is left out is dropped under whatever
-    /// lock the caller holds.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
-        self.head.entries.retain(&mut keep);
-        self.more.retain_mut(|block| {
-            block.entries.retain(&mut keep);
-            !block.entries.is_empty()
-        });
-        if self.head.entries.is_empty() {
-            self.next_block();
-        }
-    }
-
-    /// As [`Self::retain`], for the first block whose number is at least `from`. Returns where to go on; `None`: that was
-    /// the last one. What is added or taken out between two steps stays where it is, so that no entry is passed over.
+    /// Keeps what `keep` says in the first block whose number is at least `from`; what is left out is dropped under whatever lock
+    /// the caller holds. Returns where to go on; `None`: that was the last one. What is added or taken out between two steps stays where it is, so that no entry is passed over.
     pub(crate) fn retain_some(
         &mut self,
         from: u64,
@@ -176,36 +186,49 @@ impl<T> Queue<T> {
         behind.then_some(next)
     }
 
-    /// As [`Self::retain`], for the next block in turn: `at` is where the turn has come to, 0 at first. Done with each addition,
+    /// As [`Self::retain_some`], for the next [`PART`] entries of a walk. Returns where to go on; `None`: that was the last step.
+    /// What is added between two steps may be passed over.
+    pub(crate) fn retain_part(
+        &mut self,
+        from: Place,
+        mut keep: impl FnMut(&T) -> bool,
+    ) -> Option<Place> {
+        let in_head = self.head.number >= from.block;
+        let at = self.more.partition_point(|block| block.number < from.block);
+        let behind = if in_head { 0 } else { at + 1 } < self.more.len();
+        let block = match in_head {
+            true => &mut self.head,
+            false => &mut **self.more.get_mut(at)?,
+        };
+        let of_block = match block.number == from.block {
+            true => from.left.min(block.entries.len()),
+            false => block.entries.len(),
+        };
+        let left = of_block.saturating_sub(PART);
+        for nth in (left..of_block).rev() {
+            if block.entries.get(nth).is_some_and(|entry| !keep(entry)) {
+                drop(block.entries.remove(nth));
+            }
+        }
+        let (number, is_empty) = (block.number, block.entries.is_empty());
+        match (is_empty, in_head) {
+            (false, _) => {}
+            (true, true) => self.next_block(),
+            (true, false) => drop(self.more.remove(at)),
+        }
+        if left > 0 {
+            return Some(Place {
+                block: number,
+                left,
+            });
+        }
+        behind.then(|| Place::begin(number + 1))
+    }
+
+    /// As [`Self::retain_some`], for the next block in turn: `at` is where the turn has come to, 0 at first. Done with each addition,
     /// it keeps what is over from piling up, and no addition looks at more than a block.
     pub(crate) fn sweep(&mut self, at: &mut u64, keep: impl FnMut(&T) -> bool) {
         *at = self.retain_some(*at, keep).unwrap_or(0);
-    }
-
-    /// Takes the first entry that `is` names, for a list that is short: it is looked at in one go.
-    pub(crate) fn take(&mut self, is: impl Fn(&T) -> bool) -> Option<T> {
-        let found = match self.head.entries.iter().position(&is) {
-            Some(at) => self.head.entries.remove(at),
-            None => self.take_behind(is),
-        };
-        if self.head.entries.is_empty() {
-            self.next_block();
-        }
-        found
-    }
-
-    fn take_behind(&mut self, is: impl Fn(&T) -> bool) -> Option<T> {
-        for nth in 0..self.more.len() {
-            let entries = &mut self.more.get_mut(nth)?.entries;
-            if let Some(at) = entries.iter().position(&is) {
-                let found = entries.remove(at);
-                if entries.is_empty() {
-                    drop(self.more.remove(nth));
-                }
-                return found;
-            }
-        }
-        None
     }
 
     /// Count of blocks, one of which may be empty.
@@ -226,6 +249,13 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
+    fn keep<T>(q: &mut Queue<T>, mut keep: impl FnMut(&T) -> bool) {
+        let mut from = Some(0);
+        while let Some(at) = from {
+            from = q.retain_some(at, &mut keep);
+        }
+    }
+
     #[test]
     fn what_goes_in_comes_out_in_order_whatever_is_taken_between() {
         let mut q = Queue::new();
@@ -242,21 +272,13 @@ mod tests {
                     assert_eq!(q.first(), model.front());
                     assert_eq!(q.pop(), model.pop_front());
                 }
-                13 => {
+                13..=14 => {
                     let wanted = model.get(seed as usize % model.len().max(1)).copied();
-                    assert_eq!(q.take(|e| Some(*e) == wanted), wanted);
-                    model.retain(|e| Some(*e) != wanted);
-                }
-                14 => {
-                    let wanted = model.get(seed as usize % model.len().max(1)).copied();
-                    let mut from = Some(0);
-                    while let Some(at) = from {
-                        from = q.retain_some(at, |e| Some(*e) != wanted);
-                    }
+                    keep(&mut q, |e| Some(*e) != wanted);
                     model.retain(|e| Some(*e) != wanted);
                 }
                 _ if seed.is_multiple_of(7) => {
-                    q.retain(|e| e % 3 != 0);
+                    keep(&mut q, |e| e % 3 != 0);
                     model.retain(|e| e % 3 != 0);
                 }
                 _ => {}
@@ -278,7 +300,7 @@ mod tests {
         }
         assert!(q.head.entries.capacity() <= BLOCK);
         assert!(q.more.iter().all(|b| b.entries.capacity() * 48 <= 4096));
-        q.retain(|e| e[0] == 99_999);
+        keep(&mut q, |e| e[0] == 99_999);
         assert_eq!((q.len(), q.more.len()), (1, 0));
     }
 
@@ -297,6 +319,56 @@ mod tests {
         }
         assert!((800..=1500).contains(&q.len()), "{}", q.len());
         assert!((0..500).all(|n| q.iter().any(|e| *e == n * 100)));
+    }
+
+    #[test]
+    fn a_walk_in_parts_sees_every_entry_that_was_there_and_takes_out_what_it_is_told() {
+        for taken in 0..120u32 {
+            let mut q = Queue::new();
+            (0..500u32).for_each(|n| q.push(n).unwrap());
+            let (mut seen, mut from, mut steps) = (Vec::new(), Some(Place::FIRST), 0);
+            while let Some(at) = from {
+                let mut looked = 0;
+                from = q.retain_part(at, |n| {
+                    seen.push(*n);
+                    looked += 1;
+                    n % 2 == 0
+                });
+                assert!(looked <= PART);
+                // Others take from the front and from anywhere, and add at the end.
+                for nth in 0..taken / 8 {
+                    let _ = q.pop();
+                    let one = (taken * 37 + steps * 11 + nth * 71) % 500;
+                    keep(&mut q, |n| *n != one);
+                }
+                q.push(1000 + steps * 2).unwrap();
+                steps += 1;
+                assert!(steps < 1000);
+            }
+            for left in q.iter() {
+                assert!(seen.contains(left) || *left >= 1000, "{taken}: {left}");
+                assert!(left % 2 == 0);
+            }
+            assert!(q.more.iter().all(|block| !block.entries.is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_walk_in_parts_that_takes_out_all_leaves_an_empty_queue() {
+        for count in [0, 1, 15, 16, 17, 63, 64, 65, 1000u32] {
+            let mut q = Queue::new();
+            (0..count).for_each(|n| q.push(n).unwrap());
+            let (mut from, mut seen) = (Some(Place::FIRST), 0);
+            while let Some(at) = from {
+                from = q.retain_part(at, |_| {
+                    seen += 1;
+                    false
+                });
+            }
+            assert_eq!((seen, q.len(), q.more.len()), (count, 0, 0));
+            q.push(7).unwrap();
+            assert_eq!(q.pop(), Some(7));
+        }
     }
 
     #[test]

@@ -31,8 +31,8 @@ use crate::meeting::Queues;
 use crate::message::Payload;
 use crate::notice::Notice;
 use crate::operation::{Operation, Outcome};
+use crate::parking::Parking;
 use crate::pool::Pool;
-use crate::queue::Queue;
 use crate::receives::Receives;
 use crate::ring::Ring;
 use crate::roster::Roster;
@@ -64,7 +64,7 @@ pub struct Process {
     pub(crate) handles: Table<Object>,
     pub(crate) threads: Roster<Thread>,
     /// Threads that wait on a word of its memory.
-    pub(crate) parked: Lock<Queue<Parked>>,
+    pub(crate) parked: Lock<Parking<Arc<Thread>>>,
     /// Whether it is ending or traced.
     pub(crate) marks: Marks,
     /// Where its calls are recorded.
@@ -74,13 +74,6 @@ pub struct Process {
 
 /// Longest name of a process, in bytes.
 pub const NAME_BYTES: usize = 32;
-
-/// A thread that waits on a word, in the list of its process.
-#[derive(Debug)]
-pub(crate) struct Parked {
-    pub(crate) address: u64,
-    pub(crate) thread: Arc<Thread>,
-}
 
 /// One thread of a process.
 #[derive(Debug)]

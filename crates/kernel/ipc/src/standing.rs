@@ -12,7 +12,7 @@ use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use crate::finished::{Finished, Route};
-use crate::queue::BLOCK;
+use crate::queue::{PART, Place};
 use crate::records::{EndpointCore, Object, Process, Receiver, Thread};
 use crate::woken::Woken;
 
@@ -50,16 +50,16 @@ impl EndpointCore {
             return;
         }
         self.standing.0.fetch_or(RIGHT_ENDED, Ordering::SeqCst);
-        let mut from = Some(0);
+        let mut from = Some(Place::FIRST);
         while let Some(at) = from {
-            let mut waiting = ArrayVec::<Arc<Thread>, BLOCK>::new();
-            from = self.queues.lock().receivers.retain_some(at, |receiver| {
+            let mut waiting = ArrayVec::<Arc<Thread>, PART>::new();
+            from = self.queues.lock().receivers.retain_part(at, |receiver| {
                 let process = &receiver.thread.process;
                 let known = waiting
                     .last()
                     .is_some_and(|one| Arc::ptr_eq(&one.process, process));
                 if !known {
-                    // No block has more entries than there is room for.
+                    // No step looks at more entries than there is room for.
                     let _ = waiting.try_push(receiver.thread.clone());
                 }
                 true
@@ -75,10 +75,10 @@ impl EndpointCore {
 
     /// Ends every receive of a process that waits here.
     fn end_receives(&self, process: &Arc<Process>) {
-        let mut from = Some(0);
+        let mut from = Some(Place::FIRST);
         while let Some(at) = from {
-            let mut ended = ArrayVec::<(Arc<Thread>, Route), BLOCK>::new();
-            from = self.queues.lock().receivers.retain_some(at, |receiver| {
+            let mut ended = ArrayVec::<(Arc<Thread>, Route), PART>::new();
+            from = self.queues.lock().receivers.retain_part(at, |receiver| {
                 let hit = Arc::ptr_eq(&receiver.thread.process, process);
                 let one = (receiver.thread.clone(), receiver.route);
                 !(hit && ended.try_push(one).is_ok())
