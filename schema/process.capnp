@@ -258,7 +258,8 @@ interface ProcessHandle @0xd1c0a5e5b0a7010e {
 interface SystemInfo @0xd1c0a5e5b0a7010f {
   # Gives at most 32; `next` is where to go on.
   processes @0 (from :UInt64) -> (next :UInt64, list :List(Process));
-  # `freeKib` leaves out what the heap and the spare stacks keep for later, and give to whoever comes next: `memory` counts it as free.
+  # `freeKib` is what is not lost, as `memory` counts it: what the heap and the spare stacks keep for later is free. While nothing
+  # is allocated or given back, it is what all accounts together may still use.
   machine @1 () -> (cpus :UInt32, memoryKib :UInt64, freeKib :UInt64, uptimeNs :UInt64);
   # Where all memory is, in bytes: `total` is what the machine has, `lost` what the allocators gave out (rounding
   # included; what the heap and the spare stacks keep for later is not lost), `left` what all accounts together may

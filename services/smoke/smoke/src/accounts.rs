@@ -28,6 +28,15 @@ pub fn measure(kit: &Kit) -> Result<(u64, i64), Refusal> {
     Ok((memory.lost, memory.lost as i64 - charged as i64))
 }
 
+/// By how many KiB free memory, as everybody is told, differs from what all accounts have left.
+///
+/// # Errors
+/// Whatever the kernel refuses.
+pub fn free_differs(kit: &Kit) -> Result<i64, Refusal> {
+    let (left, free) = (kit.info.memory()?.left, kit.free_kib()?);
+    Ok(free as i64 - (left / 1024) as i64)
+}
+
 /// What a child gets.
 pub const fn child(memory_pages: u32, handles: u32) -> Limits {
     Limits {

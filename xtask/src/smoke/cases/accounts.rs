@@ -14,7 +14,8 @@ const RECEIVES: &str =
 const LAST: &str = r#"@accounts.last child=exited said="page=overBudget facet=overBudget some_facets=true all_receives=false" lent_bytes=0"#;
 const SUM: &str =
     "@accounts.sum difference_before=0 difference_while_held=0 difference_after=0 grows=false";
-const ROUNDS: &str = "@rounds.sum rounds=1000 difference_before=0 differences=0 kept=false";
+const ROUNDS: &str =
+    "@rounds.sum rounds=1000 difference_before=0 differences=0 free_differs_kib=0 kept=false";
 const COUNTS: &str = "@rounds.counts back=true lent_bytes=0";
 const END_ACCOUNT: &str = "@end.account maker=killed held=true meanwhile=overBudget given_again=true claim_again=ok report=nothing difference=0";
 const END_MEMORY: &str =

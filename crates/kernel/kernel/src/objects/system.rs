@@ -211,11 +211,11 @@ impl<'a> system_info::Server<KernelCall<'a>> for Served<Info> {
     }
 
     fn machine(&mut self, reply: Owed<'a, system_info::call::Machine>) -> Answered {
-        let s = frames::stats();
+        let total = frames::stats().total * frames::FRAME_BYTES;
         reply.send(system_info::MachineReply {
             cpus: sched::cpu_count() as u32,
-            memory_kib: s.total * 4,
-            free_kib: s.free * 4,
+            memory_kib: total / 1024,
+            free_kib: total.saturating_sub(crate::accounts::lost()) / 1024,
             uptime_ns: sched::now_ns(),
         })
     }

@@ -1798,8 +1798,8 @@ pub mod system_info {
             self.0
                 .invoke::<call::Processes, _>(ProcessesParams { from }, read)
         }
-        /// `freeKib` leaves out what the heap and the spare stacks keep for later, and give to whoever comes next:
-        /// `memory` counts it as free.
+        /// `freeKib` is what is not lost, as `memory` counts it: what the heap and the spare stacks keep for later is
+        /// free. While nothing is allocated or given back, it is what all accounts together may still use.
         pub fn machine(&self) -> Result<MachineResults, stub::Refusal> {
             self.0.invoke::<call::Machine, _>((), |results| results)
         }

@@ -16,8 +16,8 @@ use sdk::{
     Lifetime, MachineInspector, NEVER, Object, Refusal, Ring, ThreadOptions, ThreadSpawner, Timer,
     Window, WindowAccess, fact, spawn_thread,
 };
-use smoke::accounts::{child, kit_of, measure};
-use smoke::{Kit, Probe, give, image, mint, probe_at, role};
+use smoke::accounts::{child, free_differs, kit_of, measure};
+use smoke::{Kit, Probe, give, image, mint, probe_at, role, wait_until};
 
 sdk::entry!(main);
 
@@ -56,11 +56,16 @@ fn ask(env: &Env) -> Result<(), Error> {
     let held = held(env)?;
     let (before, first) = measure(&kit)?;
     let (mut differences, mut after) = (0, before);
+    let mut free = free_differs(&kit)?.unsigned_abs();
     for from in (0..ROUNDS).step_by(COUNTED as usize) {
+        let (began, used) = (kit.timer.now()?.ns, used(env, &kit)?);
         conduct(env, &kit, (from, COUNTED))?;
+        let took = kit.timer.now()?.ns - began;
+        let worked = self::used(env, &kit)? - used;
         let (lost, difference) = measure(&kit)?;
         differences += difference.unsigned_abs();
-        fact!("rounds.on-the-way", rounds = from + COUNTED, kept_bytes ~ lost as i64 - before as i64);
+        free += free_differs(&kit)?.unsigned_abs();
+        fact!("rounds.on-the-way", rounds = from + COUNTED, kept_bytes ~ lost as i64 - before as i64, took_ms ~ took / 1_000_000, cpu_ms ~ worked / 1_000_000);
         after = lost;
     }
     fact!(
@@ -68,6 +73,7 @@ fn ask(env: &Env) -> Result<(), Error> {
         rounds = ROUNDS,
         difference_before = first,
         differences = differences,
+        free_differs_kib = free,
         kept = after > before,
         kept_bytes ~ after as i64 - before as i64
     );
@@ -77,6 +83,18 @@ fn ask(env: &Env) -> Result<(), Error> {
         lent_bytes = kit.info.memory()?.lent
     );
     Ok(())
+}
+
+/// Processor time of this program and of those that it started and that have ended.
+fn used(env: &Env, kit: &Kit) -> Result<u64, Error> {
+    let id = env.process();
+    let used = kit.info.processes(id, |results| {
+        let list = results.list()?;
+        let me = list.iter().find(|process| process.id() == id);
+        let me = me.ok_or(Refusal::NotFound)?;
+        Ok::<_, Refusal>(me.cpu_ns() + me.cpu_below_ns())
+    })?;
+    Ok(used?)
 }
 
 /// As many processes at once as never after.
@@ -154,6 +172,8 @@ fn rounds(env: &Env) -> Result<(), Error> {
     (from..from + count).try_for_each(|n| rounds.round(n))?;
     // What this process itself took it has given back: its end gives back whatever it kept, and would hide that.
     rounds.device = None;
+    // A thread that was joined has ended; on the other processor it may not have left yet.
+    wait_until(&rounds.kit, || held(env).is_ok_and(|now| now == before));
     let after = held(env)?;
     if after != before {
         fact!(
