@@ -29,6 +29,9 @@ interface Volume @0xd1c0a5e5b0a70401 {
   # Gives the right to look after the volume, without the right to its files.
   # Refuses: `notSupported` by services that only read, `overBudget`.
   keeper @6 () -> (keeper :VolumeKeeper) $Stub.idempotent;
+  # Opens the objects of the volume. The window is as with `attach`, and where the volume can be changed, they can.
+  # Refuses: as `attach`, and `notSupported` by services that keep none.
+  store @7 (window :Process.MemoryObject) -> (store :Store);
   # `name` is `p` and the partition's number, with `n` and the namespace's before it where there are several; empty for a disk
   # that is one volume. `what` says what it is, or why it cannot be read; `label` is the table's. `main` is the part that
   # this export stands for.
@@ -75,6 +78,69 @@ interface Snapshot @0xd1c0a5e5b0a70406 {
   # Opens its root, of which nothing can be changed. The window is as with `Volume.attach`.
   # Refuses: `stale`, `readOnly` (a window that cannot be written), `outOfRange`, `overBudget`.
   attach @1 (window :Process.MemoryObject) -> (root :Directory);
+}
+
+# The objects of a volume. Each lies under its address, the 32 bytes of the BLAKE3 of what it holds, is there once, whoever put
+# it, and never changes. They lie beside the files, in the same transaction groups: what is said of changes of a Directory, when
+# they are seen and last, is true of them too, and what changes something refuses what that does.
+# An address is the right to read: who holds a Store, or a Namespace that may be changed, reads each object whose address it knows.
+# Every method refuses `badArgument` for what is no address.
+interface Store @0xd1c0a5e5b0a70407 {
+  # Puts `length` bytes of the session's window, from `windowOffset` on. `isNew` is false where they were there.
+  # Refuses: `outOfRange` (window, or over 1 MiB), `tooLarge`.
+  put @0 (length :UInt32, windowOffset :UInt32) -> (address :Data, isNew :Bool);
+  # Reads as `File.read`.
+  # Refuses: `notFound`, and as `File.read`.
+  get @1 (address :Data, offset :UInt64, length :UInt32, windowOffset :UInt32) -> (bytes :UInt32) $Stub.idempotent;
+  # Refuses: `notFound`.
+  stat @2 (address :Data) -> (object :Object) $Stub.idempotent;
+  # Works on a full volume.
+  # Refuses: `notFound`, `busy` (names are bound to it).
+  delete @3 (address :Data) -> ();
+  # Lists objects in the order of their addresses, from behind `after` on. Begin with none and go on with the last one until `end`.
+  list @4 (after :Data) -> (objects :List(Object), end :Bool) $Stub.idempotent;
+  # All names of the volume, to be changed where the store may be.
+  # Refuses: `overBudget`.
+  names @5 () -> (names :Namespace);
+  # The same store without the right to change it or any name.
+  # Refuses: `overBudget`.
+  readOnly @6 () -> (store :Store);
+  # As `Directory.sync`.
+  sync @7 () -> (group :UInt64);
+  # `names` counts those that are bound to it.
+  struct Object { address @0 :Data; bytes @1 :UInt64; names @2 :UInt64; createdNs @3 :Int64; timeSource @4 :Directory.TimeSource; }
+}
+
+# Names that are bound to objects, and nothing else: there is no way to the names around them. A name is words with a `/` between
+# two of them, none of which is empty, `.` or `..`, or has a zero byte in it; with what leads to the namespace it has at most 255 bytes.
+# What is no name is refused with `badArgument`.
+interface Namespace @0xd1c0a5e5b0a70408 {
+  # Binds a name to an object, in place of what it was bound to. `version` is what is expected with `Expect.version`, which is
+  # compare-and-set. Gives the binding's version, which no other binding of the volume ever had.
+  # Refuses: `notFound` (the object; or the name, where a version is expected), `alreadyExists` (`Expect.unbound`), `wrongState`
+  # (another version).
+  bind @0 (name :Text, address :Data, expect :Expect, version :UInt64) -> (version :UInt64);
+  # Refuses: `notFound`.
+  resolve @1 (name :Text) -> (address :Data, version :UInt64) $Stub.idempotent;
+  # Reads the object that a name is bound to, as `File.read`, and says by which binding.
+  # Refuses: `notFound`, and as `File.read`.
+  get @2 (name :Text, offset :UInt64, length :UInt32, windowOffset :UInt32) -> (bytes :UInt32, version :UInt64) $Stub.idempotent;
+  # Takes a name away; the object stays. Works on a full volume.
+  # Refuses: as `bind`, and `notFound`.
+  unbind @3 (name :Text, expect :Expect, version :UInt64) -> ();
+  # Lists names in the order of their bytes, from behind `after` on. Begin with an empty one and go on with the last one until `end`.
+  list @4 (after :Text) -> (bindings :List(Binding), end :Bool) $Stub.idempotent;
+  # The names that begin with `name` and `/`, without that. It need not lead to any.
+  # Refuses: `overBudget`.
+  sub @5 (name :Text) -> (names :Namespace);
+  # The same names without the right to change them.
+  # Refuses: `overBudget`.
+  readOnly @6 () -> (names :Namespace);
+  # As `Directory.sync`.
+  sync @7 () -> (group :UInt64);
+  struct Binding { name @0 :Text; address @1 :Data; version @2 :UInt64; }
+  # What a name must be bound to: nothing, that version, or whatever it is.
+  enum Expect { unbound @0; version @1; any @2; }
 }
 
 # The CD that the machine was booted from, where the kernel reads it itself, behind legacy IDE. Nothing can be written through it,

@@ -95,7 +95,8 @@ pub struct Inode {
     pub kind: Kind,
     /// Bytes of a file or an object; entries of a directory.
     pub size: u64,
-    /// The directory that names it; 0 for the root directory, for objects and for what has no name any more.
+    /// The directory that names it; 0 for the root directory and for what has no name any more. Of an object, how many names are
+    /// bound to it.
     pub parent: u64,
     /// When it was made.
     pub created: Stamp,
@@ -192,7 +193,7 @@ impl Object {
 pub struct Bind {
     /// The object's content address.
     pub hash: [u8; 32],
-    /// Raised by each binding of the name, from 1.
+    /// Which binding it is: a number that no other binding of the volume had, from 1.
     pub version: u64,
 }
 

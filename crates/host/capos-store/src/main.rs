@@ -7,6 +7,7 @@
 mod blank;
 mod diff;
 mod disk;
+mod objects;
 mod scrub;
 mod tree;
 
@@ -49,6 +50,15 @@ enum Verb {
         #[arg(long)]
         force: bool,
     },
+    /// List objects: address, bytes, and how many names are bound to each
+    Objects,
+    /// Copy an object to standard output
+    Object {
+        /// Its address, 64 hexadecimal digits
+        address: String,
+    },
+    /// List the names of objects: address, number of the binding, and name
+    Names,
     /// List a directory
     Ls {
         /// The directory
@@ -179,6 +189,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
             tree::export(&mut volume, &view, &folder)?;
         }
         Verb::Snapshots => list_snapshots(path)?,
+        Verb::Objects => objects::list(path)?,
+        Verb::Object { address } => objects::copy_out(path, &address)?,
+        Verb::Names => objects::names(path)?,
         Verb::Df => show_usage(path)?,
         Verb::Scrub => return scrub::scrub(path),
         Verb::Diff {

@@ -112,7 +112,7 @@ fn stride(depth: Depth) -> usize {
 }
 
 /// The operations that sequences are made of, on a volume that holds file 1 and object 0.
-const OPERATIONS: [Step; 15] = [
+const OPERATIONS: [Step; 17] = [
     Step::Create(9),
     Step::MakeDir(8),
     Step::Write(1, 0, 10),
@@ -126,6 +126,8 @@ const OPERATIONS: [Step; 15] = [
     Step::Put(1, 10),
     Step::Put(2, 9000),
     Step::Delete(0),
+    Step::Bind(1, 0),
+    Step::Unbind(1),
     Step::Snapshot,
     Step::DropSnapshot,
 ];
@@ -180,7 +182,7 @@ fn after(before: &Image, steps: &[Step]) -> (Image, Run) {
     (faults::end(before, &run.events), run)
 }
 
-const DIRECTED: [fn() -> Vec<Step>; 4] = [every_step, snapshots, filled, names];
+const DIRECTED: [fn() -> Vec<Step>; 5] = [every_step, snapshots, filled, names, bindings];
 
 /// Every kind of step once.
 #[must_use]
@@ -229,6 +231,38 @@ fn snapshots() -> Vec<Step> {
     ]);
     steps.extend([Step::DropSnapshot; 3]);
     steps.push(Step::Checkpoint);
+    steps
+}
+
+/// Names that come, go and change what they lead to, and objects that are deleted under them and behind them.
+fn bindings() -> Vec<Step> {
+    let mut steps = vec![Step::Put(0, 5000), Step::Put(1, 10), Step::Bind(1, 0)];
+    steps.extend([Step::Sync, Step::Bind(1, 1), Step::Delete(1), Step::Sync]);
+    steps.extend([Step::Delete(0), Step::Bind(2, 1), Step::Checkpoint]);
+    steps.extend([Step::Put(2, 300), Step::Bind(3, 2), Step::RollBack]);
+    steps.extend([
+        Step::Unbind(1),
+        Step::Sync,
+        Step::Bind(2, 3),
+        Step::Delete(1),
+    ]);
+    steps.extend([
+        Step::Snapshot,
+        Step::Unbind(2),
+        Step::Delete(1),
+        Step::Checkpoint,
+    ]);
+    // Enough for a tree of several levels.
+    steps.push(Step::Put(3, 10));
+    steps.extend((100..150).map(|number| Step::Bind(number, 3)));
+    steps.push(Step::Checkpoint);
+    steps.extend((100..150).map(Step::Unbind));
+    steps.extend([
+        Step::Sync,
+        Step::Delete(3),
+        Step::DropSnapshot,
+        Step::Checkpoint,
+    ]);
     steps
 }
 

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use volume_core::{Access, Blocks, Durability, Error, NewVolume, ROOT_DIR, View, Volume, format};
+use volume_core::{
+    Access, Blocks, Durability, Error, Expect, NewVolume, ROOT_DIR, View, Volume, format,
+};
 use volume_format::{Kind, Stamp};
 
 use crate::disk::{Event, Image, Recorder};
 
-/// What a volume holds: files by path, directories as paths that end in `/` with nothing, objects as `#hash`.
+/// What a volume holds: files by path, directories as paths that end in `/` with nothing, objects as `#hash`, names of
+/// objects as `@name`.
 pub type Content = BTreeMap<String, Vec<u8>>;
 
 /// One step of a workload. Names are small numbers.
@@ -28,8 +31,12 @@ pub enum Step {
     Remove(u8),
     /// Puts an object.
     Put(u8, u32),
-    /// Deletes an object.
+    /// Deletes an object, unless a name is bound to it.
     Delete(u8),
+    /// Binds a name to an object.
+    Bind(u8, u8),
+    /// Takes a name of an object away.
+    Unbind(u8),
     /// Makes a snapshot, which commits.
     Snapshot,
     /// Deletes the oldest snapshot, which commits.
@@ -53,6 +60,8 @@ pub struct Run {
     pub states: Vec<Content>,
 }
 
+/// The namespace of all names.
+const SPACE: u64 = 1;
 /// No time, so that runs are the same.
 pub const NOW: Stamp = Stamp::NONE;
 
@@ -101,14 +110,30 @@ pub fn content<B: Blocks>(volume: &mut Volume<B>, view: &View) -> Result<Content
             "a directory counts itself"
         );
     }
+    let mut after = Vec::new();
+    let mut names = [0; 4];
+    while let Some((name, bind)) = volume.next_bind(view, SPACE, &after)? {
+        let object = bind.hash[0];
+        names[usize::from(object)] += 1;
+        found.insert(format!("@{}", String::from_utf8_lossy(&name)), vec![object]);
+        after = name;
+    }
     for object in 0..4u8 {
         match volume.object(view, [object; 32]) {
             Ok(id) => {
+                let count = names[usize::from(object)];
+                assert_eq!(
+                    volume.stat(view, id)?.parent,
+                    count,
+                    "an object counts its names"
+                );
                 let mut bytes = vec![0; volume.stat(view, id)?.size as usize];
                 volume.read(view, id, 0, &mut bytes)?;
                 found.insert(format!("#{object}"), bytes);
             }
-            Err(Error::NotFound) => {}
+            Err(Error::NotFound) => {
+                assert_eq!(names[usize::from(object)], 0, "a name leads nowhere")
+            }
             Err(error) => return Err(error),
         }
     }
@@ -132,7 +157,12 @@ fn settle<E: Debug>(result: Result<(), Error<E>>) -> Result<bool, Error<E>> {
     match result {
         Ok(()) => Ok(true),
         Err(
-            Error::Exists | Error::NotFound | Error::NotEmpty | Error::WrongKind | Error::NoSpace,
+            Error::Exists
+            | Error::NotFound
+            | Error::NotEmpty
+            | Error::WrongKind
+            | Error::NoSpace
+            | Error::Bound,
         ) => Ok(false),
         Err(error) => Err(error),
     }
@@ -172,9 +202,18 @@ pub fn apply<B: Blocks<Error: Debug>>(
         ),
         Step::Remove(number) => volume.remove(ROOT_DIR, name(number).as_bytes(), NOW),
         Step::Put(object, len) => {
-            volume.put_object([object % 4; 32], &pattern(usize::from(object), len), NOW)
+            let bytes = pattern(usize::from(object), len);
+            volume.put_object([object % 4; 32], &bytes, NOW).map(drop)
         }
         Step::Delete(object) => volume.delete_object([object % 4; 32], NOW),
+        Step::Bind(number, object) => {
+            let (name, hash) = (name(number), [object % 4; 32]);
+            let bound = volume.bind(SPACE, name.as_bytes(), hash, Expect::Anything);
+            bound.map(drop)
+        }
+        Step::Unbind(number) => {
+            volume.unbind(SPACE, name(number).as_bytes(), Expect::Anything, NOW)
+        }
         Step::Snapshot => volume.create_snapshot(NOW).map(drop),
         Step::DropSnapshot => match volume.next_snapshot(0)? {
             Some(txg) => volume.delete_snapshot(txg, NOW),
@@ -223,6 +262,10 @@ pub fn model(content: &mut Content, step: Step, salt: usize) {
                 .or_insert_with(|| pattern(usize::from(object), len));
         }
         Step::Delete(object) => drop(content.remove(&format!("#{}", object % 4))),
+        Step::Bind(number, object) => {
+            content.insert(format!("@{}", name(number)), vec![object % 4]);
+        }
+        Step::Unbind(number) => drop(content.remove(&format!("@{}", name(number)))),
         _ => {}
     }
 }

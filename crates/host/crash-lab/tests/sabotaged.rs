@@ -28,6 +28,13 @@ fn each_point_loses_something() {
     assert!(bad(points::VOLUME_REUSE_EARLY, &steps));
     steps.extend([Step::Write(1, 0, 9000), Step::Sync]);
     assert!(bad(points::VOLUME_SKIP_VERIFY, &steps));
+    let bound = [
+        Step::Put(0, 10),
+        Step::Bind(1, 0),
+        Step::Delete(0),
+        Step::Checkpoint,
+    ];
+    assert!(bad(points::VOLUME_DELETE_BOUND, &bound));
     choose(points::VOLUME_IGNORE_SUM);
     let before = work::empty(300);
     let run = work::record(&before, &steps);

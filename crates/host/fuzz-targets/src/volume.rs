@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use volume_core::{Access, Blocks, Durability, Error, NewVolume, ROOT_DIR, Volume, format};
+use volume_core::{Access, Blocks, Durability, Error, Expect, NewVolume, ROOT_DIR, Volume, format};
 use volume_format::{
     BLOCK, Key, Kind, Label, Layout, Node, PTR_BYTES, RING_SLOTS, Root, Seed, Stamp, parse, sum,
 };
@@ -374,7 +374,7 @@ pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         volume.create_snapshot(now)?;
         volume.write(file, 9000, b"later", now)?;
         volume.put_object([3; 32], b"an object", now)?;
-        volume.bind(7, b"name", [3; 32])?;
+        volume.bind(7, b"name", [3; 32], Expect::Nothing)?;
         volume.commit(Durability::Sync, now)
     };
     fill(&mut volume).expect("a volume with something in it");

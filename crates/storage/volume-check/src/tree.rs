@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::bytes::{DATA, NODE, Pointer, TREE, big, number, pointer, zero};
@@ -55,7 +56,10 @@ struct Items {
     named: Vec<(u64, u64, u64)>,
     /// Inode and block of the file.
     extents: BTreeSet<(u64, u64)>,
-    objects: Vec<u64>,
+    /// Inodes of objects, by address.
+    objects: BTreeMap<Vec<u8>, u64>,
+    /// Addresses that names are bound to.
+    bound: Vec<Vec<u8>>,
     orphans: BTreeSet<u64>,
     /// Group, tree, level.
     snapshots: Vec<(u64, Pointer, u64)>,
@@ -187,10 +191,14 @@ fn item<D: Disk>(
             Some(())
         }
         (4, 33, 8) => {
-            items.objects.push(number(value, 0, 8));
+            let address = key.get(1..)?.to_vec();
+            items.objects.insert(address, number(value, 0, 8));
             Some(())
         }
-        (5, _, 40) if name_fits && number(value, 32, 8) > 0 => Some(()),
+        (5, _, 40) if name_fits && number(value, 32, 8) > 0 => {
+            items.bound.push(value.get(..32)?.to_vec());
+            Some(())
+        }
         (6, 9, 64) if zero(value, 57, 64) && stamp(value, 40) => {
             let tree = pointer(value.get(..40)?, NODE, walk.blocks, first)?;
             items.snapshots.push((first, tree, number(value, 56, 1)));
@@ -216,6 +224,29 @@ fn stamp(bytes: &[u8], at: usize) -> bool {
     number(bytes, at + 12, 1) <= 5 && zero(bytes, at + 13, at + 16)
 }
 
+/// Whether names lead to objects that are there, which count them.
+fn bindings(items: &Items, said: &mut Vec<String>) {
+    let mut names: BTreeMap<u64, u64> = BTreeMap::new();
+    for address in &items.bound {
+        match items.objects.get(address) {
+            Some(id) => *names.entry(*id).or_default() += 1,
+            None => said.push("a name is bound to an object that is not there".into()),
+        }
+    }
+    for id in items.objects.values() {
+        let Some((3, _, counted)) = items.inodes.get(id) else {
+            said.push(format!("an object has inode {id}, which is none"));
+            continue;
+        };
+        let found = names.get(id).unwrap_or(&0);
+        if counted != found {
+            said.push(format!(
+                "the object with inode {id} counts {counted} names, and {found} are bound to it"
+            ));
+        }
+    }
+}
+
 /// Whether names, inodes, blocks and objects fit each other.
 fn agree<D>(walk: &mut Walk<'_, D>, head: &Head, items: &Items) {
     let at = head.tree.lba;
@@ -223,6 +254,7 @@ fn agree<D>(walk: &mut Walk<'_, D>, head: &Head, items: &Items) {
     if items.inodes.get(&1).map(|inode| (inode.0, inode.2)) != Some((2, 0)) {
         said.push("inode 1 is no root directory".into());
     }
+    bindings(items, &mut said);
     let mut owners: BTreeMap<u64, u64> = BTreeMap::new();
     for (id, kind, dir) in &items.named {
         *owners.entry(*id).or_default() += 1;
@@ -233,11 +265,8 @@ fn agree<D>(walk: &mut Walk<'_, D>, head: &Head, items: &Items) {
             said.push(format!("a name lies in {dir}, which is no directory"));
         }
     }
-    for id in &items.objects {
+    for id in items.objects.values() {
         *owners.entry(*id).or_default() += 1;
-        if items.inodes.get(id).map(|inode| inode.0) != Some(3) {
-            said.push(format!("an object has inode {id}, which is none"));
-        }
     }
     for id in &items.orphans {
         *owners.entry(*id).or_default() += 1;

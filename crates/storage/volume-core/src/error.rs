@@ -66,6 +66,10 @@ pub enum Error<E> {
     TooLarge,
     /// A directory would lie below itself.
     Loop,
+    /// Names are bound to the object.
+    Bound,
+    /// The name is bound by another version than was expected.
+    Conflict,
 }
 
 impl fmt::Display for Place {
@@ -119,6 +123,8 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             ),
             Self::TooLarge => f.write_str("the file would be larger than the volume's label allows"),
             Self::Loop => f.write_str("a directory cannot lie below itself"),
+            Self::Bound => f.write_str("names are bound to the object"),
+            Self::Conflict => f.write_str("the name was bound anew since"),
         }
     }
 }

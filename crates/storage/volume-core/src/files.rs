@@ -29,7 +29,7 @@ impl<B: Blocks> Volume<B> {
         Inode::decode(&value).ok_or(Error::Corrupt(Place::Item { id }))
     }
 
-    fn set_inode(&mut self, id: u64, inode: &Inode) -> Result<(), Error<B::Error>> {
+    pub(crate) fn set_inode(&mut self, id: u64, inode: &Inode) -> Result<(), Error<B::Error>> {
         self.put(Key::Inode(id).encode().as_bytes(), &inode.encode())
     }
 
@@ -370,7 +370,26 @@ impl<B: Blocks> Volume<B> {
         })
     }
 
-    pub(crate) fn write_bytes(
+    fn write_bytes(
+        &mut self,
+        id: u64,
+        inode: Inode,
+        offset: u64,
+        data: &[u8],
+        now: Stamp,
+    ) -> Result<(), Error<B::Error>> {
+        let max_file = self.label.max_file;
+        offset
+            .checked_add(data.len() as u64)
+            .filter(|end| *end <= max_file)
+            .ok_or(Error::TooLarge)?;
+        let blocks = (data.len() / BLOCK + 2) as u64;
+        self.room(blocks, blocks + 1, Reserve::Keep)?;
+        self.fill(id, inode, offset, data, now)
+    }
+
+    /// Writes bytes for which the caller has asked whether they fit.
+    pub(crate) fn fill(
         &mut self,
         id: u64,
         mut inode: Inode,
@@ -378,13 +397,6 @@ impl<B: Blocks> Volume<B> {
         data: &[u8],
         now: Stamp,
     ) -> Result<(), Error<B::Error>> {
-        let max_file = self.label.max_file;
-        let end = offset
-            .checked_add(data.len() as u64)
-            .filter(|end| *end <= max_file)
-            .ok_or(Error::TooLarge)?;
-        let blocks = (data.len() / BLOCK + 2) as u64;
-        self.room(blocks, blocks + 1, Reserve::Keep)?;
         let mut block = new_block().ok_or(Error::NoMemory)?;
         let mut done = 0;
         while done < data.len() {
@@ -407,7 +419,7 @@ impl<B: Blocks> Volume<B> {
             self.store(id, position, old, &block)?;
             done += piece;
         }
-        inode.size = inode.size.max(end);
+        inode.size = inode.size.max(offset.saturating_add(data.len() as u64));
         inode.modified = now;
         self.set_inode(id, &inode)
     }

@@ -29,6 +29,7 @@ pub use error::{Error, Place};
 pub use files::{Entry, ROOT_DIR};
 pub use mount::{Access, Mounted, NewVolume, format};
 pub use scrub::{Flaw, Scrubbed};
+pub use store::{Binding, Expect};
 pub use tree::View;
 pub use volume::{Usage, Volume};
 

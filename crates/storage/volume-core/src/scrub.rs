@@ -167,7 +167,11 @@ impl<B: Blocks> Volume<B> {
             if of == crate::ROOT_DIR {
                 return Ok(Some(path));
             }
-            let above = self.stat(view, of)?.parent;
+            let inode = self.stat(view, of)?;
+            if inode.kind == Kind::Object {
+                return Ok(None);
+            }
+            let above = inode.parent;
             let Some(mut name) = self.name_of(view, above, of)? else {
                 return Ok(None);
             };

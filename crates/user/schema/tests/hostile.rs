@@ -124,6 +124,12 @@ impl volume::Server<Call> for Nosy {
     fn keeper(&mut self, reply: Reply<Call, volume::call::Keeper>) -> Answered {
         reply.refuse(Refusal::Failed)
     }
+    fn store(&mut self, reply: Reply<Call, volume::call::Store>, window: u64) -> Answered {
+        assert!(window == 40 || window == 41, "a handle that was sent");
+        reply.send(volume::StoreReply {
+            store: CapArg::copy(3),
+        })
+    }
 }
 
 fn serve(interface: u8, method: u16, payload: Payload<'_>, caps: usize) -> Option<Refusal> {

@@ -9,7 +9,7 @@ use crate::server::{Client, Opened, Right, check_path, in_window};
 use crate::{Server, Tree};
 
 /// Bytes of one write.
-const MAX_WRITE_BYTES: u32 = 1 << 20;
+pub(crate) const MAX_WRITE_BYTES: u32 = 1 << 20;
 
 impl<T: Tree> Server<T> {
     /// Does something with the directory of a facet that may change it. Returns the session, too.
@@ -137,8 +137,11 @@ impl<T: Tree> Server<T> {
     pub(crate) fn sync_session(&mut self, cookie: u64) -> Result<u64, Refusal> {
         let open = self.sessions.get(cookie)?;
         match open.opened {
-            Opened::Directory(_, Right::Change) | Opened::Writer(_) => {}
-            Opened::Directory(_, Right::Read) | Opened::Reader(_) => return Err(Refusal::ReadOnly),
+            Opened::Directory(_, Right::Change)
+            | Opened::Writer(_)
+            | Opened::Store(Right::Change)
+            | Opened::Names(_, Right::Change) => {}
+            _ => return Err(Refusal::ReadOnly),
         }
         let client = open.window;
         self.tree.sync(client.part, &mut client.seen)
@@ -146,7 +149,7 @@ impl<T: Tree> Server<T> {
 }
 
 /// The first bytes of a buffer that grows to the largest write that was asked for, and stays so.
-fn room(scratch: &mut Vec<u8>, bytes: usize) -> Result<&mut [u8], Refusal> {
+pub(crate) fn room(scratch: &mut Vec<u8>, bytes: usize) -> Result<&mut [u8], Refusal> {
     if let Some(more) = bytes.checked_sub(scratch.len()) {
         let room = scratch.try_reserve_exact(more);
         room.map_err(|_| Refusal::NoMemory)?;
@@ -160,6 +163,6 @@ fn writable<T: Tree>(opened: &mut Opened<T>) -> Result<&mut T::File, Refusal> {
     match opened {
         Opened::Writer(file) => Ok(file),
         Opened::Reader(_) => Err(Refusal::ReadOnly),
-        Opened::Directory(..) => Err(Refusal::WrongKind),
+        _ => Err(Refusal::WrongKind),
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! Their facets hold nothing here: a cookie says which part and which snapshot, to every incarnation of the service alike.
 
-use sdk::storage::{snapshot, volume_keeper};
+use sdk::storage::{directory, snapshot, volume_keeper};
 use sdk::{Answered, Call, Cap, CapArg, Lifetime, Refusal, Reply};
 
-use crate::server::{KEEPER, Right, SNAPSHOT};
+use crate::server::{KEEPER, Opened, Right, SNAPSHOT};
 use crate::{Server, Tree};
 
 /// Snapshots of one answer.
@@ -63,7 +63,8 @@ impl<T: Tree> Server<T> {
             true => Right::Change,
             false => Right::Read,
         };
-        self.begin(part, root, right, window)
+        let root = Opened::Directory(root, right);
+        self.begin(part, root, window, directory::INTERFACE_ID)
     }
 
     /// Some snapshots behind that one, and whether there are no more.

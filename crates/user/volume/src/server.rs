@@ -1,4 +1,4 @@
-//! Volume, Directory and File on one endpoint, told apart by their cookies.
+//! Volume, Directory and File on one endpoint, with Store and Namespace, told apart by their cookies.
 //!
 //! Whether something may be changed is a matter of the facet: a directory's that is [`Right::Change`], a file's that is
 //! [`Opened::Writer`], of which each file has one at a time.
@@ -6,7 +6,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use sdk::storage::{directory, file, snapshot, volume, volume_keeper};
+use sdk::storage::{directory, file, namespace, snapshot, store, volume, volume_keeper};
 use sdk::{
     Answered, Call, Cap, CapArg, Endpoint, Lifetime, Received, Refusal, Reply, Service, Window,
     stub,
@@ -55,6 +55,9 @@ pub(crate) enum Opened<T: Tree> {
     Directory(T::Directory, Right),
     Reader(T::File),
     Writer(T::File),
+    Store(Right),
+    /// The names that begin so.
+    Names(String, Right),
 }
 
 impl<T: Tree> Opened<T> {
@@ -65,7 +68,7 @@ impl<T: Tree> Opened<T> {
     pub fn file(&mut self) -> Result<&mut T::File, Refusal> {
         match self {
             Self::Reader(file) | Self::Writer(file) => Ok(file),
-            Self::Directory(..) => Err(Refusal::WrongKind),
+            _ => Err(Refusal::WrongKind),
         }
     }
 }
@@ -149,20 +152,26 @@ impl<T: Tree> Server<T> {
     fn attach_window(&mut self, cookie: u64, window: Cap) -> Result<CapArg, Refusal> {
         let part = self.part(cookie).map_err(|problem| problem.refusal)?;
         let root = self.tree.root(part)?;
-        let right = match self.tree.info(part)?.read_only {
-            true => Right::Read,
-            false => Right::Change,
-        };
-        self.begin(part, root, right, window)
+        let right = self.right(part)?;
+        let root = Opened::Directory(root, right);
+        self.begin(part, root, window, directory::INTERFACE_ID)
     }
 
-    /// Begins a client's session at a root directory.
+    /// What a volume allows whoever holds it.
+    pub(crate) fn right(&mut self, part: usize) -> Result<Right, Refusal> {
+        Ok(match self.tree.info(part)?.read_only {
+            true => Right::Read,
+            false => Right::Change,
+        })
+    }
+
+    /// Begins a client's session at a root directory, or at a store.
     pub(crate) fn begin(
         &mut self,
         part: usize,
-        root: T::Directory,
-        right: Right,
+        root: Opened<T>,
         window: Cap,
+        interface: u64,
     ) -> Result<CapArg, Refusal> {
         let window = Window::of_client(window, MAX_WINDOW_BYTES)?;
         let client = Client {
@@ -172,9 +181,9 @@ impl<T: Tree> Server<T> {
         };
         let cookie = self
             .sessions
-            .attach(client, Opened::Directory(root, right))
+            .attach(client, root)
             .map_err(|(_, refusal)| refusal)?;
-        self.facet(cookie, directory::INTERFACE_ID)
+        self.facet(cookie, interface)
     }
 
     fn open_file(&mut self, cookie: u64, path: &str) -> Result<CapArg, Refusal> {
@@ -299,6 +308,8 @@ impl<T: Tree> Service for Server<T> {
         match self.sessions.get(cookie).map(|open| open.opened) {
             Ok(Opened::Directory(..)) => directory::dispatch(self, received, call),
             Ok(Opened::Reader(_) | Opened::Writer(_)) => file::dispatch(self, received, call),
+            Ok(Opened::Store(_)) => store::dispatch(self, received, call),
+            Ok(Opened::Names(..)) => namespace::dispatch(self, received, call),
             Err(refusal) => stub::refuse(call, refusal),
         }
     }
@@ -379,6 +390,11 @@ impl<'c, T: Tree> volume::Server<Call<'c>> for Server<T> {
     fn keeper(&mut self, reply: Reply<Call<'c>, volume::call::Keeper>) -> Answered {
         let keeper = self.keeper_of(reply.cookie());
         reply.answer(keeper.map(|keeper| volume::KeeperReply { keeper }))
+    }
+
+    fn store(&mut self, reply: Reply<Call<'c>, volume::call::Store>, window: Cap) -> Answered {
+        let store = self.attach_store(reply.cookie(), window);
+        reply.answer(store.map(|store| volume::StoreReply { store }))
     }
 
     fn part(&mut self, reply: Reply<Call<'c>, volume::call::Part>, number: u32) -> Answered {

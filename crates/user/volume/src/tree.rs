@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use sdk::storage::directory;
 use sdk::{Refusal, Window};
 
-use crate::Part;
+use crate::{Objects, Part};
 
 /// Why there is no volume: what clients are refused with, and the sentence for a person.
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ pub struct Checked {
 ///
 /// Nothing is looked at before somebody asks, and what could not be read is looked at anew. Paths come without a leading
 /// slash and without `..`.
-pub trait Tree {
+pub trait Tree: Objects {
     /// What is served, in the sentence that says that there is none.
     const WHAT: &'static str;
     /// A file or directory that was found.

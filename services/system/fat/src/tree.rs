@@ -48,6 +48,8 @@ impl Fat {
     }
 }
 
+impl volume::Objects for Fat {}
+
 impl Tree for Fat {
     const WHAT: &'static str = "volume";
     type Node = Node;

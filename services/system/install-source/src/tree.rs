@@ -98,6 +98,8 @@ impl Iso {
     }
 }
 
+impl volume::Objects for Iso {}
+
 impl Tree for Iso {
     const WHAT: &'static str = "install source";
     type Node = Entry;

@@ -54,6 +54,8 @@ pub fn to_refusal(error: &Fault) -> Refusal {
         Error::NotEmpty => Refusal::NotEmpty,
         Error::BadName | Error::Loop => Refusal::BadArgument,
         Error::TooLarge => Refusal::TooLarge,
+        Error::Bound => Refusal::Busy,
+        Error::Conflict => Refusal::WrongState,
     }
 }
 

@@ -15,6 +15,7 @@
 
 mod keep;
 mod live;
+mod objects;
 mod options;
 mod paths;
 mod stat;

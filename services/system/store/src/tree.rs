@@ -219,26 +219,7 @@ impl Tree for Store {
         window_offset: u32,
     ) -> Result<u32, Refusal> {
         let (view, _) = self.inode((file.of, file.id))?;
-        let live = self.live.as_mut().ok_or(Refusal::NoDevice)?;
-        let mut done = 0;
-        while done < length {
-            let wanted = self.piece.len().min((length - done) as usize);
-            let part = self.piece.get_mut(..wanted).unwrap_or_default();
-            let at = offset.saturating_add(u64::from(done));
-            let read = match live.volume.read(&view, file.id, at, part) {
-                Ok(read) => read,
-                // What was read before is given; the refusal comes with the next read.
-                Err(_) if done > 0 => break,
-                Err(error) => return Err(reported(&error)),
-            };
-            if read == 0 {
-                break;
-            }
-            let part = part.get(..read).unwrap_or_default();
-            window.write(u64::from(window_offset) + u64::from(done), part)?;
-            done += u32::try_from(read).map_err(|_| Refusal::OutOfRange)?;
-        }
-        Ok(done)
+        self.read_inode((&view, file.id), offset, length, window, window_offset)
     }
 
     fn stat(node: &Node) -> directory::Stat {
@@ -371,6 +352,37 @@ impl Tree for Store {
 }
 
 impl Store {
+    /// Reads bytes of an inode to a client's window, in which they fit.
+    pub(crate) fn read_inode(
+        &mut self,
+        (view, id): (&View, u64),
+        offset: u64,
+        length: u32,
+        window: &mut Window,
+        window_offset: u32,
+    ) -> Result<u32, Refusal> {
+        let live = self.live.as_mut().ok_or(Refusal::NoDevice)?;
+        let mut done = 0;
+        while done < length {
+            let wanted = self.piece.len().min((length - done) as usize);
+            let part = self.piece.get_mut(..wanted).unwrap_or_default();
+            let at = offset.saturating_add(u64::from(done));
+            let read = match live.volume.read(view, id, at, part) {
+                Ok(read) => read,
+                // What was read before is given; the refusal comes with the next read.
+                Err(_) if done > 0 => break,
+                Err(error) => return Err(reported(&error)),
+            };
+            if read == 0 {
+                break;
+            }
+            let part = part.get(..read).unwrap_or_default();
+            window.write(u64::from(window_offset) + u64::from(done), part)?;
+            done += u32::try_from(read).map_err(|_| Refusal::OutOfRange)?;
+        }
+        Ok(done)
+    }
+
     /// The root directory of a snapshot, or of the volume as it is.
     pub(crate) fn root_of(&mut self, of: Of) -> Result<Directory, Refusal> {
         let (_, inode) = self.inode((of, ROOT_DIR))?;

@@ -109,6 +109,7 @@ mod storage_failure;
 mod storage_fs;
 mod storage_history;
 mod storage_keep;
+mod storage_naming;
 mod storage_partition;
 mod storage_recovery;
 mod storage_refused;

@@ -256,6 +256,7 @@ pub static ALL: &[Interface] = &[
         method("part", shape(1, 0, &[field("number", Int(32), 0)]), shape(0, 1, &[field("volume", Cap(0xd1c0a5e5b0a70401), 0)])),
         method("space", shape(0, 0, &[]), shape(0, 1, &[field("space", Struct(&shape(6, 0, &[field("blockBytes", Int(32), 0), field("capacity", Int(64), 1), field("free", Int(64), 2), field("held", Int(64), 3), field("reserved", Int(64), 4), field("snapshots", Int(64), 5)])), 0)])),
         method("keeper", shape(0, 0, &[]), shape(0, 1, &[field("keeper", Cap(0xd1c0a5e5b0a70405), 0)])),
+        method("store", shape(0, 1, &[field("window", Cap(0xd1c0a5e5b0a70107), 0)]), shape(0, 1, &[field("store", Cap(0xd1c0a5e5b0a70407), 0)])),
     ]),
     interface(0xd1c0a5e5b0a70402, "Directory", &[
         method("open", shape(0, 1, &[field("path", Text, 0)]), shape(0, 1, &[field("file", Cap(0xd1c0a5e5b0a70403), 0)])),
@@ -294,6 +295,26 @@ pub static ALL: &[Interface] = &[
     interface(0xd1c0a5e5b0a70406, "Snapshot", &[
         method("info", shape(0, 0, &[]), shape(0, 1, &[field("kept", Struct(&shape(3, 0, &[field("group", Int(64), 0), field("madeNs", Int(64), 1), field("timeSource", Enum(7), 8)])), 0)])),
         method("attach", shape(0, 1, &[field("window", Cap(0xd1c0a5e5b0a70107), 0)]), shape(0, 1, &[field("root", Cap(0xd1c0a5e5b0a70402), 0)])),
+    ]),
+    interface(0xd1c0a5e5b0a70407, "Store", &[
+        method("put", shape(1, 0, &[field("length", Int(32), 0), field("windowOffset", Int(32), 1)]), shape(1, 1, &[field("address", Data, 0), field("isNew", Bool, 0)])),
+        method("get", shape(2, 1, &[field("address", Data, 0), field("offset", Int(64), 0), field("length", Int(32), 2), field("windowOffset", Int(32), 3)]), shape(1, 0, &[field("bytes", Int(32), 0)])),
+        method("stat", shape(0, 1, &[field("address", Data, 0)]), shape(0, 1, &[field("object", Struct(&shape(4, 1, &[field("address", Data, 0), field("bytes", Int(64), 0), field("names", Int(64), 1), field("createdNs", Int(64), 2), field("timeSource", Enum(7), 12)])), 0)])),
+        method("delete", shape(0, 1, &[field("address", Data, 0)]), shape(0, 0, &[])),
+        method("list", shape(0, 1, &[field("after", Data, 0)]), shape(1, 1, &[field("objects", StructList(&shape(4, 1, &[field("address", Data, 0), field("bytes", Int(64), 0), field("names", Int(64), 1), field("createdNs", Int(64), 2), field("timeSource", Enum(7), 12)])), 0), field("end", Bool, 0)])),
+        method("names", shape(0, 0, &[]), shape(0, 1, &[field("names", Cap(0xd1c0a5e5b0a70408), 0)])),
+        method("readOnly", shape(0, 0, &[]), shape(0, 1, &[field("store", Cap(0xd1c0a5e5b0a70407), 0)])),
+        method("sync", shape(0, 0, &[]), shape(1, 0, &[field("group", Int(64), 0)])),
+    ]),
+    interface(0xd1c0a5e5b0a70408, "Namespace", &[
+        method("bind", shape(2, 2, &[field("name", Text, 0), field("address", Data, 1), field("expect", Enum(3), 0), field("version", Int(64), 1)]), shape(1, 0, &[field("version", Int(64), 0)])),
+        method("resolve", shape(0, 1, &[field("name", Text, 0)]), shape(1, 1, &[field("address", Data, 0), field("version", Int(64), 0)])),
+        method("get", shape(2, 1, &[field("name", Text, 0), field("offset", Int(64), 0), field("length", Int(32), 2), field("windowOffset", Int(32), 3)]), shape(2, 0, &[field("bytes", Int(32), 0), field("version", Int(64), 1)])),
+        method("unbind", shape(2, 1, &[field("name", Text, 0), field("expect", Enum(3), 0), field("version", Int(64), 1)]), shape(0, 0, &[])),
+        method("list", shape(0, 1, &[field("after", Text, 0)]), shape(1, 1, &[field("bindings", StructList(&shape(1, 2, &[field("name", Text, 0), field("address", Data, 1), field("version", Int(64), 0)])), 0), field("end", Bool, 0)])),
+        method("sub", shape(0, 1, &[field("name", Text, 0)]), shape(0, 1, &[field("names", Cap(0xd1c0a5e5b0a70408), 0)])),
+        method("readOnly", shape(0, 0, &[]), shape(0, 1, &[field("names", Cap(0xd1c0a5e5b0a70408), 0)])),
+        method("sync", shape(0, 0, &[]), shape(1, 0, &[field("group", Int(64), 0)])),
     ]),
     interface(0xd1c0a5e5b0a70601, "Echo", &[
         method("words", shape(4, 0, &[field("a", Int(64), 0), field("b", Int(64), 1), field("c", Int(64), 2), field("d", Int(64), 3)]), shape(4, 0, &[field("a", Int(64), 0), field("b", Int(64), 1), field("c", Int(64), 2), field("d", Int(64), 3)])),

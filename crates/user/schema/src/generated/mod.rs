@@ -68,6 +68,8 @@ pub static INTERFACES: &[(u64, &str)] = &[
     (0xd1c0a5e5b0a70404, "BootMedium"),
     (0xd1c0a5e5b0a70405, "VolumeKeeper"),
     (0xd1c0a5e5b0a70406, "Snapshot"),
+    (0xd1c0a5e5b0a70407, "Store"),
+    (0xd1c0a5e5b0a70408, "Namespace"),
     (0xd1c0a5e5b0a70601, "Echo"),
     (0xd1c0a5e5b0a70701, "Probe"),
     (0xd1c0a5e5b0a70a01, "HardwareAuditLog"),
@@ -133,12 +135,14 @@ pub static METHODS: &[(u64, &[&str])] = &[
     (0xd1c0a5e5b0a70207, &["info", "submit", "complete", "reset", "ring", "bind", "unbind", "kick", "doorbell", "address"]),
     (0xd1c0a5e5b0a70301, &["info", "open", "model", "units", "unit", "readOnly"]),
     (0xd1c0a5e5b0a70302, &["read", "write", "flush", "claim", "writeDurable", "zero", "discard"]),
-    (0xd1c0a5e5b0a70401, &["info", "attach", "problem", "parts", "part", "space", "keeper"]),
+    (0xd1c0a5e5b0a70401, &["info", "attach", "problem", "parts", "part", "space", "keeper", "store"]),
     (0xd1c0a5e5b0a70402, &["open", "list", "sub", "stat", "create", "mkdir", "remove", "rename", "moveTo", "edit", "sync", "readOnly"]),
     (0xd1c0a5e5b0a70403, &["read", "stat", "write", "append", "truncate", "sync"]),
     (0xd1c0a5e5b0a70404, &["info", "read"]),
     (0xd1c0a5e5b0a70405, &["snapshot", "snapshots", "open", "remove", "scrub", "check"]),
     (0xd1c0a5e5b0a70406, &["info", "attach"]),
+    (0xd1c0a5e5b0a70407, &["put", "get", "stat", "delete", "list", "names", "readOnly", "sync"]),
+    (0xd1c0a5e5b0a70408, &["bind", "resolve", "get", "unbind", "list", "sub", "readOnly", "sync"]),
     (0xd1c0a5e5b0a70601, &["words", "message", "exchange"]),
     (0xd1c0a5e5b0a70701, &["words", "echo", "hold", "take", "give", "act", "sums"]),
     (0xd1c0a5e5b0a70a01, &["snapshot", "counters", "wait"]),
@@ -208,6 +212,7 @@ macro_rules! interfaces {
             LogSink = process::log_sink;
             MachineInspector = diagnostics::machine_inspector;
             MemoryObject = process::memory_object;
+            Namespace = storage::namespace;
             NetworkManager = net::network_manager;
             Nic = net::nic;
             NicSession = net::nic_session;
@@ -222,6 +227,7 @@ macro_rules! interfaces {
             ProcessTracer = process::process_tracer;
             SaveStore = saving::save_store;
             Snapshot = storage::snapshot;
+            Store = storage::store;
             SystemControl = process::system_control;
             SystemGraph = diagnostics::system_graph;
             SystemInfo = process::system_info;

@@ -70,6 +70,7 @@ pub mod volume {
         Part PART = 4 "part" once, reply 24, (PartParams) -> (PartReply<K>, PartResults<O>);
         Space SPACE = 5 "space" idempotent, reply u32::MAX, (()) -> (SpaceReply, in place SpaceResults<'m>);
         Keeper KEEPER = 6 "keeper" idempotent, reply 24, (()) -> (KeeperReply<K>, KeeperResults<O>);
+        Store STORE = 7 "store" once, reply 24, (StoreParams) -> (StoreReply<K>, StoreResults<O>);
     }
 
     stub::reply! {
@@ -188,6 +189,21 @@ pub mod volume {
         }
     }
 
+    stub::params! {
+        pub struct StoreParams: 0 words, 1 pointers {
+        }
+        caps {
+            window = 0 at 0;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct StoreReply, StoreResults: 0 words, 1 pointers {
+        } caps {
+            store: crate::storage::store::Client<O> = 0 at 0;
+        }
+    }
+
     impl<O: stub::Object> Client<O> {
         /// Refuses: `noDevice`, `notSupported` (no volume of the service's kind, or one that it does not take),
         /// `corrupt`, `deviceError`
@@ -249,6 +265,14 @@ pub mod volume {
         pub fn keeper(&self) -> Result<KeeperResults<O::Owned>, stub::Refusal> {
             self.0.invoke::<call::Keeper, _>((), |results| results)
         }
+        /// Opens the objects of the volume. The window is as with `attach`, and where the volume can be changed, they
+        /// can.
+        ///
+        /// Refuses: as `attach`, and `notSupported` by services that keep none
+        pub fn store(&self, window: stub::CapArg) -> Result<StoreResults<O::Owned>, stub::Refusal> {
+            self.0
+                .invoke::<call::Store, _>(StoreParams { window }, |results| results)
+        }
     }
 
     /// Serves the interface. Each method owes its reply an answer.
@@ -261,6 +285,7 @@ pub mod volume {
         fn part(&mut self, reply: stub::Reply<C, call::Part>, number: u32) -> stub::Answered;
         fn space(&mut self, reply: stub::Reply<C, call::Space>) -> stub::Answered;
         fn keeper(&mut self, reply: stub::Reply<C, call::Keeper>) -> stub::Answered;
+        fn store(&mut self, reply: stub::Reply<C, call::Store>, window: C::Cap) -> stub::Answered;
     }
 
     /// Decodes a call and gives it to the method of `server` that it names.
@@ -283,6 +308,9 @@ pub mod volume {
             }
             method::SPACE => server.space(stub::Reply::new(call)),
             method::KEEPER => server.keeper(stub::Reply::new(call)),
+            method::STORE => {
+                stub::serve!(server.store(received.payload, call) message { cap window = 0 })
+            }
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
     }
@@ -632,6 +660,623 @@ pub mod snapshot {
             method::ATTACH => {
                 stub::serve!(server.attach(received.payload, call) message { cap window = 0 })
             }
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// The objects of a volume. Each lies under its address, the 32 bytes of the BLAKE3 of what it holds, is there once,
+/// whoever put it, and never changes. They lie beside the files, in the same transaction groups: what is said of
+/// changes of a Directory, when they are seen and last, is true of them too, and what changes something refuses what
+/// that does. An address is the right to read: who holds a Store, or a Namespace that may be changed, reads each
+/// object whose address it knows. Every method refuses `badArgument` for what is no address.
+pub mod store {
+    stub::interface! { "Store" = 0xd1c0a5e5b0a70407 }
+
+    stub::structure! {
+        /// `names` counts those that are bound to it.
+        pub struct Object<'a>: 4 words, 1 pointers {
+            address: &'a [u8] = 0;
+            bytes: u64 = 0;
+            names: u64 = 1;
+            created_ns: i64 = 2;
+            time_source: crate::storage::directory::TimeSource = 12;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct ObjectReader {
+            bytes: u64 = 0;
+            names: u64 = 1;
+            created_ns: i64 = 2;
+        } try {
+            address: &'m [u8] = 0;
+            time_source: crate::storage::directory::TimeSource = 12;
+        }
+    }
+
+    stub::methods! {
+        "Store";
+        Put PUT = 0 "put" once, reply u32::MAX, (PutParams) -> (PutReply<'a>, in place PutResults<'m>);
+        Get GET = 1 "get" idempotent, reply 0, (GetParams<'a>) -> (GetResults, GetResults);
+        Stat STAT = 2 "stat" idempotent, reply u32::MAX, (StatParams<'a>) -> (StatReply<'a>, in place StatResults<'m>);
+        Delete DELETE = 3 "delete" once, reply 0, (DeleteParams<'a>) -> ((), ());
+        List LIST = 4 "list" idempotent, reply u32::MAX, (ListParams<'a>) -> (ListReply<'a>, in place ListResults<'m>);
+        Names NAMES = 5 "names" once, reply 24, (()) -> (NamesReply<K>, NamesResults<O>);
+        ReadOnly READ_ONLY = 6 "read_only" once, reply 24, (()) -> (ReadOnlyReply<K>, ReadOnlyResults<O>);
+        Sync SYNC = 7 "sync" once, reply 0, (()) -> (SyncResults, SyncResults);
+    }
+
+    stub::plain! {
+        pub struct PutParams: 1 words {
+            length: u32 = 0;
+            window_offset: u32 = 1;
+        }
+    }
+    stub::reply! {
+        /// As a server sends it.
+        pub struct PutReply<'a>: 1 words, 1 pointers {
+            address: &'a [u8] = 0;
+            is_new: bool = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct PutResults {
+            is_new: bool = 0;
+        } try {
+            address: &'m [u8] = 0;
+        }
+    }
+
+    stub::params! {
+        pub struct GetParams<'a>: 2 words, 1 pointers {
+            address: &'a [u8] = 0;
+            offset: u64 = 0;
+            length: u32 = 2;
+            window_offset: u32 = 3;
+        }
+    }
+    stub::plain! {
+        pub struct GetResults: 1 words {
+            bytes: u32 = 0;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type GetReply = GetResults;
+
+    stub::params! {
+        pub struct StatParams<'a>: 0 words, 1 pointers {
+            address: &'a [u8] = 0;
+        }
+    }
+    stub::reply! {
+        /// As a server sends it.
+        pub struct StatReply<'a>: 0 words, 1 pointers {
+            object: crate::storage::store::Object<'a> = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct StatResults {
+        } try {
+            object: crate::storage::store::ObjectReader<'m> = 0;
+        }
+    }
+
+    stub::params! {
+        pub struct DeleteParams<'a>: 0 words, 1 pointers {
+            address: &'a [u8] = 0;
+        }
+    }
+
+    stub::params! {
+        pub struct ListParams<'a>: 0 words, 1 pointers {
+            after: &'a [u8] = 0;
+        }
+    }
+    stub::reply! {
+        /// As a server sends it.
+        pub struct ListReply<'a>: 1 words, 1 pointers {
+            objects: &'a [crate::storage::store::Object<'a>] = 0;
+            end: bool = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct ListResults {
+            end: bool = 0;
+        } try {
+            objects: stub::read::List<'m, crate::storage::store::ObjectReader<'m>> = 0;
+        }
+    }
+    stub::fill! {
+        ListWriter, ListFill, fill_list for List: 1 words, 1 pointers {
+            list objects: crate::storage::store::Object<'static> = 0;
+            scalar end: bool = 0;
+        }
+    }
+
+    stub::caps! {
+        /// As a client gets it.
+        pub struct NamesReply, NamesResults: 0 words, 1 pointers {
+        } caps {
+            names: crate::storage::namespace::Client<O> = 0 at 0;
+        }
+    }
+
+    stub::caps! {
+        /// As a client gets it.
+        pub struct ReadOnlyReply, ReadOnlyResults: 0 words, 1 pointers {
+        } caps {
+            store: crate::storage::store::Client<O> = 0 at 0;
+        }
+    }
+
+    stub::plain! {
+        pub struct SyncResults: 1 words {
+            group: u64 = 0;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type SyncReply = SyncResults;
+
+    impl<O: stub::Object> Client<O> {
+        /// Puts `length` bytes of the session's window, from `windowOffset` on. `isNew` is false where they were
+        /// there.
+        ///
+        /// Refuses: `outOfRange` (window, or over 1 MiB), `tooLarge`
+        pub fn put<R>(
+            &self,
+            length: u32,
+            window_offset: u32,
+            read: impl FnOnce(PutResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Put, _>(
+                PutParams {
+                    length,
+                    window_offset,
+                },
+                read,
+            )
+        }
+        /// Reads as `File.read`.
+        ///
+        /// Refuses: `notFound`, and as `File.read`
+        pub fn get(
+            &self,
+            address: &[u8],
+            offset: u64,
+            length: u32,
+            window_offset: u32,
+        ) -> Result<GetResults, stub::Refusal> {
+            self.0.invoke::<call::Get, _>(
+                GetParams {
+                    address,
+                    offset,
+                    length,
+                    window_offset,
+                },
+                |results| results,
+            )
+        }
+        /// Refuses: `notFound`
+        pub fn stat<R>(
+            &self,
+            address: &[u8],
+            read: impl FnOnce(StatResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::Stat, _>(StatParams { address }, read)
+        }
+        /// Works on a full volume.
+        ///
+        /// Refuses: `notFound`, `busy` (names are bound to it)
+        pub fn delete(&self, address: &[u8]) -> Result<(), stub::Refusal> {
+            self.0
+                .invoke::<call::Delete, _>(DeleteParams { address }, |()| ())
+        }
+        /// Lists objects in the order of their addresses, from behind `after` on. Begin with none and go on with the
+        /// last one until `end`.
+        pub fn list<R>(
+            &self,
+            after: &[u8],
+            read: impl FnOnce(ListResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::List, _>(ListParams { after }, read)
+        }
+        /// All names of the volume, to be changed where the store may be.
+        ///
+        /// Refuses: `overBudget`
+        pub fn names(&self) -> Result<NamesResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::Names, _>((), |results| results)
+        }
+        /// The same store without the right to change it or any name.
+        ///
+        /// Refuses: `overBudget`
+        pub fn read_only(&self) -> Result<ReadOnlyResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::ReadOnly, _>((), |results| results)
+        }
+        /// As `Directory.sync`.
+        pub fn sync(&self) -> Result<SyncResults, stub::Refusal> {
+            self.0.invoke::<call::Sync, _>((), |results| results)
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn put(
+            &mut self,
+            reply: stub::Reply<C, call::Put>,
+            length: u32,
+            window_offset: u32,
+        ) -> stub::Answered;
+        fn get(
+            &mut self,
+            reply: stub::Reply<C, call::Get>,
+            address: &[u8],
+            offset: u64,
+            length: u32,
+            window_offset: u32,
+        ) -> stub::Answered;
+        fn stat(&mut self, reply: stub::Reply<C, call::Stat>, address: &[u8]) -> stub::Answered;
+        fn delete(&mut self, reply: stub::Reply<C, call::Delete>, address: &[u8])
+        -> stub::Answered;
+        fn list(&mut self, reply: stub::Reply<C, call::List>, after: &[u8]) -> stub::Answered;
+        fn names(&mut self, reply: stub::Reply<C, call::Names>) -> stub::Answered;
+        fn read_only(&mut self, reply: stub::Reply<C, call::ReadOnly>) -> stub::Answered;
+        fn sync(&mut self, reply: stub::Reply<C, call::Sync>) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::PUT => {
+                stub::serve!(server.put(received.payload, call) plain PutParams { length, window_offset })
+            }
+            method::GET => {
+                stub::serve!(server.get(received.payload, call) message { field address = 0, field offset = 0, field length = 2, field window_offset = 3 })
+            }
+            method::STAT => {
+                stub::serve!(server.stat(received.payload, call) message { field address = 0 })
+            }
+            method::DELETE => {
+                stub::serve!(server.delete(received.payload, call) message { field address = 0 })
+            }
+            method::LIST => {
+                stub::serve!(server.list(received.payload, call) message { field after = 0 })
+            }
+            method::NAMES => server.names(stub::Reply::new(call)),
+            method::READ_ONLY => server.read_only(stub::Reply::new(call)),
+            method::SYNC => server.sync(stub::Reply::new(call)),
+            _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
+        }
+    }
+}
+
+/// Names that are bound to objects, and nothing else: there is no way to the names around them. A name is words with
+/// a `/` between two of them, none of which is empty, `.` or `..`, or has a zero byte in it; with what leads to the
+/// namespace it has at most 255 bytes. What is no name is refused with `badArgument`.
+pub mod namespace {
+    stub::interface! { "Namespace" = 0xd1c0a5e5b0a70408 }
+
+    stub::enumeration! {
+        /// What a name must be bound to: nothing, that version, or whatever it is.
+        pub enum Expect {
+            Unbound = 0,
+            Version = 1,
+            Any = 2,
+        }
+    }
+
+    stub::structure! {
+        pub struct Binding<'a>: 1 words, 2 pointers {
+            name: &'a str = 0;
+            address: &'a [u8] = 1;
+            version: u64 = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct BindingReader {
+            version: u64 = 0;
+        } try {
+            name: &'m str = 0;
+            address: &'m [u8] = 1;
+        }
+    }
+
+    stub::methods! {
+        "Namespace";
+        Bind BIND = 0 "bind" once, reply 0, (BindParams<'a>) -> (BindResults, BindResults);
+        Resolve RESOLVE = 1 "resolve" idempotent, reply u32::MAX, (ResolveParams<'a>) -> (ResolveReply<'a>, in place ResolveResults<'m>);
+        Get GET = 2 "get" idempotent, reply 0, (GetParams<'a>) -> (GetResults, GetResults);
+        Unbind UNBIND = 3 "unbind" once, reply 0, (UnbindParams<'a>) -> ((), ());
+        List LIST = 4 "list" idempotent, reply u32::MAX, (ListParams<'a>) -> (ListReply<'a>, in place ListResults<'m>);
+        Sub SUB = 5 "sub" once, reply 24, (SubParams<'a>) -> (SubReply<K>, SubResults<O>);
+        ReadOnly READ_ONLY = 6 "read_only" once, reply 24, (()) -> (ReadOnlyReply<K>, ReadOnlyResults<O>);
+        Sync SYNC = 7 "sync" once, reply 0, (()) -> (SyncResults, SyncResults);
+    }
+
+    stub::params! {
+        pub struct BindParams<'a>: 2 words, 2 pointers {
+            name: &'a str = 0;
+            address: &'a [u8] = 1;
+            expect: crate::storage::namespace::Expect = 0;
+            version: u64 = 1;
+        }
+    }
+    stub::plain! {
+        pub struct BindResults: 1 words {
+            version: u64 = 0;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type BindReply = BindResults;
+
+    stub::params! {
+        pub struct ResolveParams<'a>: 0 words, 1 pointers {
+            name: &'a str = 0;
+        }
+    }
+    stub::reply! {
+        /// As a server sends it.
+        pub struct ResolveReply<'a>: 1 words, 1 pointers {
+            address: &'a [u8] = 0;
+            version: u64 = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct ResolveResults {
+            version: u64 = 0;
+        } try {
+            address: &'m [u8] = 0;
+        }
+    }
+
+    stub::params! {
+        pub struct GetParams<'a>: 2 words, 1 pointers {
+            name: &'a str = 0;
+            offset: u64 = 0;
+            length: u32 = 2;
+            window_offset: u32 = 3;
+        }
+    }
+    stub::plain! {
+        pub struct GetResults: 2 words {
+            bytes: u32 = 0;
+            version: u64 = 1;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type GetReply = GetResults;
+
+    stub::params! {
+        pub struct UnbindParams<'a>: 2 words, 1 pointers {
+            name: &'a str = 0;
+            expect: crate::storage::namespace::Expect = 0;
+            version: u64 = 1;
+        }
+    }
+
+    stub::params! {
+        pub struct ListParams<'a>: 0 words, 1 pointers {
+            after: &'a str = 0;
+        }
+    }
+    stub::reply! {
+        /// As a server sends it.
+        pub struct ListReply<'a>: 1 words, 1 pointers {
+            bindings: &'a [crate::storage::namespace::Binding<'a>] = 0;
+            end: bool = 0;
+        }
+    }
+    stub::reader! {
+        /// Read from a message in place.
+        pub struct ListResults {
+            end: bool = 0;
+        } try {
+            bindings: stub::read::List<'m, crate::storage::namespace::BindingReader<'m>> = 0;
+        }
+    }
+    stub::fill! {
+        ListWriter, ListFill, fill_list for List: 1 words, 1 pointers {
+            list bindings: crate::storage::namespace::Binding<'static> = 0;
+            scalar end: bool = 0;
+        }
+    }
+
+    stub::params! {
+        pub struct SubParams<'a>: 0 words, 1 pointers {
+            name: &'a str = 0;
+        }
+    }
+    stub::caps! {
+        /// As a client gets it.
+        pub struct SubReply, SubResults: 0 words, 1 pointers {
+        } caps {
+            names: crate::storage::namespace::Client<O> = 0 at 0;
+        }
+    }
+
+    stub::caps! {
+        /// As a client gets it.
+        pub struct ReadOnlyReply, ReadOnlyResults: 0 words, 1 pointers {
+        } caps {
+            names: crate::storage::namespace::Client<O> = 0 at 0;
+        }
+    }
+
+    stub::plain! {
+        pub struct SyncResults: 1 words {
+            group: u64 = 0;
+        }
+    }
+    /// The same, as a server sends it.
+    pub type SyncReply = SyncResults;
+
+    impl<O: stub::Object> Client<O> {
+        /// Binds a name to an object, in place of what it was bound to. `version` is what is expected with
+        /// `Expect.version`, which is compare-and-set. Gives the binding's version, which no other binding of the
+        /// volume ever had.
+        ///
+        /// Refuses: `notFound` (the object; or the name, where a version is expected), `alreadyExists`
+        /// (`Expect.unbound`), `wrongState` (another version)
+        pub fn bind(
+            &self,
+            name: &str,
+            address: &[u8],
+            expect: crate::storage::namespace::Expect,
+            version: u64,
+        ) -> Result<BindResults, stub::Refusal> {
+            self.0.invoke::<call::Bind, _>(
+                BindParams {
+                    name,
+                    address,
+                    expect,
+                    version,
+                },
+                |results| results,
+            )
+        }
+        /// Refuses: `notFound`
+        pub fn resolve<R>(
+            &self,
+            name: &str,
+            read: impl FnOnce(ResolveResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0
+                .invoke::<call::Resolve, _>(ResolveParams { name }, read)
+        }
+        /// Reads the object that a name is bound to, as `File.read`, and says by which binding.
+        ///
+        /// Refuses: `notFound`, and as `File.read`
+        pub fn get(
+            &self,
+            name: &str,
+            offset: u64,
+            length: u32,
+            window_offset: u32,
+        ) -> Result<GetResults, stub::Refusal> {
+            self.0.invoke::<call::Get, _>(
+                GetParams {
+                    name,
+                    offset,
+                    length,
+                    window_offset,
+                },
+                |results| results,
+            )
+        }
+        /// Takes a name away; the object stays. Works on a full volume.
+        ///
+        /// Refuses: as `bind`, and `notFound`
+        pub fn unbind(
+            &self,
+            name: &str,
+            expect: crate::storage::namespace::Expect,
+            version: u64,
+        ) -> Result<(), stub::Refusal> {
+            self.0.invoke::<call::Unbind, _>(
+                UnbindParams {
+                    name,
+                    expect,
+                    version,
+                },
+                |()| (),
+            )
+        }
+        /// Lists names in the order of their bytes, from behind `after` on. Begin with an empty one and go on with
+        /// the last one until `end`.
+        pub fn list<R>(
+            &self,
+            after: &str,
+            read: impl FnOnce(ListResults<'_>) -> R,
+        ) -> Result<R, stub::Refusal> {
+            self.0.invoke::<call::List, _>(ListParams { after }, read)
+        }
+        /// The names that begin with `name` and `/`, without that. It need not lead to any.
+        ///
+        /// Refuses: `overBudget`
+        pub fn sub(&self, name: &str) -> Result<SubResults<O::Owned>, stub::Refusal> {
+            self.0
+                .invoke::<call::Sub, _>(SubParams { name }, |results| results)
+        }
+        /// The same names without the right to change them.
+        ///
+        /// Refuses: `overBudget`
+        pub fn read_only(&self) -> Result<ReadOnlyResults<O::Owned>, stub::Refusal> {
+            self.0.invoke::<call::ReadOnly, _>((), |results| results)
+        }
+        /// As `Directory.sync`.
+        pub fn sync(&self) -> Result<SyncResults, stub::Refusal> {
+            self.0.invoke::<call::Sync, _>((), |results| results)
+        }
+    }
+
+    /// Serves the interface. Each method owes its reply an answer.
+    pub trait Server<C: stub::Incoming> {
+        fn bind(
+            &mut self,
+            reply: stub::Reply<C, call::Bind>,
+            name: &str,
+            address: &[u8],
+            expect: crate::storage::namespace::Expect,
+            version: u64,
+        ) -> stub::Answered;
+        fn resolve(&mut self, reply: stub::Reply<C, call::Resolve>, name: &str) -> stub::Answered;
+        fn get(
+            &mut self,
+            reply: stub::Reply<C, call::Get>,
+            name: &str,
+            offset: u64,
+            length: u32,
+            window_offset: u32,
+        ) -> stub::Answered;
+        fn unbind(
+            &mut self,
+            reply: stub::Reply<C, call::Unbind>,
+            name: &str,
+            expect: crate::storage::namespace::Expect,
+            version: u64,
+        ) -> stub::Answered;
+        fn list(&mut self, reply: stub::Reply<C, call::List>, after: &str) -> stub::Answered;
+        fn sub(&mut self, reply: stub::Reply<C, call::Sub>, name: &str) -> stub::Answered;
+        fn read_only(&mut self, reply: stub::Reply<C, call::ReadOnly>) -> stub::Answered;
+        fn sync(&mut self, reply: stub::Reply<C, call::Sync>) -> stub::Answered;
+    }
+
+    /// Decodes a call and gives it to the method of `server` that it names.
+    pub fn dispatch<C: stub::Incoming, S: Server<C> + ?Sized>(
+        server: &mut S,
+        received: stub::Received<'_>,
+        call: C,
+    ) -> stub::Answered {
+        match received.method {
+            method::BIND => {
+                stub::serve!(server.bind(received.payload, call) message { field name = 0, field address = 1, field expect = 0, field version = 1 })
+            }
+            method::RESOLVE => {
+                stub::serve!(server.resolve(received.payload, call) message { field name = 0 })
+            }
+            method::GET => {
+                stub::serve!(server.get(received.payload, call) message { field name = 0, field offset = 0, field length = 2, field window_offset = 3 })
+            }
+            method::UNBIND => {
+                stub::serve!(server.unbind(received.payload, call) message { field name = 0, field expect = 0, field version = 1 })
+            }
+            method::LIST => {
+                stub::serve!(server.list(received.payload, call) message { field after = 0 })
+            }
+            method::SUB => {
+                stub::serve!(server.sub(received.payload, call) message { field name = 0 })
+            }
+            method::READ_ONLY => server.read_only(stub::Reply::new(call)),
+            method::SYNC => server.sync(stub::Reply::new(call)),
             _ => stub::refuse(call, stub::Refusal::NoSuchMethod),
         }
     }
