@@ -4,6 +4,7 @@
 
 mod audit;
 mod bench;
+mod beside;
 mod build;
 mod child;
 mod codegen;
@@ -18,6 +19,7 @@ mod examples;
 mod fail_alloc;
 mod fuzz;
 mod graph;
+mod host_tests;
 mod image;
 mod image_format;
 mod image_whole;

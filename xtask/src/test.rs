@@ -19,8 +19,8 @@ use crate::smoke::runner::{Options, Runner, Trial};
 use crate::smoke::tally::Tally;
 use crate::toolchain::Toolchain;
 use crate::{
-    bench, codegen, cpus, crash, examples, fail_alloc, fuzz, kvm, new, newer, oracle, replay,
-    saving, smoke, tidy,
+    bench, codegen, cpus, crash, examples, fail_alloc, fuzz, host_tests, kvm, new, newer, oracle,
+    replay, saving, smoke, tidy,
 };
 
 /// What `cargo xtask test` takes.
@@ -241,7 +241,7 @@ fn host_stages(project: &Project, toolchain: &Toolchain, stages: &mut Stages<'_>
         if is_ci() {
             tools::ensure_aws_code(project)?;
         }
-        cargo(project, &["test", "--quiet"], &[&select(&tested)])
+        host_tests::run(|| prepared_cargo(project), &locked(&select(&tested)))
     });
     // Loom puts its own atomics in the place of the real ones.
     stages.run(Stage::Models, || tests_with(project, "loom", "races"));
@@ -346,6 +346,23 @@ fn words(words: &[&str]) -> Vec<OsString> {
     words.iter().map(Into::into).collect()
 }
 
+/// `words`, and that nothing new is fetched where nobody is asked.
+fn locked(words: &[OsString]) -> Vec<OsString> {
+    let locked = is_ci().then(|| "--locked".into());
+    words.iter().cloned().chain(locked).collect()
+}
+
+/// cargo without a word yet, with what host tests are told.
+fn prepared_cargo(project: &Project) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(&project.root);
+    // Host tests start the QEMU that everything else starts.
+    command.env("QEMU", qemu::program());
+    command.env("CAPOS_CLI", tools::folder(project));
+    command
+}
+
 fn cargo(project: &Project, arguments: &[&str], more: &[&[OsString]]) -> Result<()> {
     cargo_with(project, arguments, more, &[])
 }
@@ -356,13 +373,8 @@ fn cargo_with(
     more: &[&[OsString]],
     environment: &[(&str, &str)],
 ) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.current_dir(&project.root).args(arguments);
-    command.envs(environment.iter().copied());
-    // Host tests start the QEMU that everything else starts.
-    command.env("QEMU", qemu::program());
-    command.env("CAPOS_CLI", tools::folder(project));
+    let mut command = prepared_cargo(project);
+    command.args(arguments).envs(environment.iter().copied());
     if is_ci() && arguments.first() != Some(&"fmt") {
         command.arg("--locked");
     }

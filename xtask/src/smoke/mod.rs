@@ -1,6 +1,5 @@
 //! `cargo xtask smoke`: boots that answer one question each, and sabotages that show each answer can be no.
 
-mod beside;
 mod browser;
 pub mod case;
 mod cases;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::beside::{self, side_by_side};
 use crate::build::{Code, Flavour};
 use crate::image::contents::{Contents, Loader};
 use crate::image::{CLOUD_WORDS, cloud, cloudboot};
@@ -21,7 +22,6 @@ use crate::project::Project;
 use crate::qemu::{self, Accel, Drive, Firmware, Machine, Medium, escape};
 use crate::session::{Echo, End, Session};
 use crate::smoke::Planned;
-use crate::smoke::beside::{self, side_by_side};
 use crate::smoke::case::{Boot, Smoke, Step, perform};
 use crate::smoke::decided::{AfterFailure, Awaited};
 use crate::smoke::media::{disks, tampered};
