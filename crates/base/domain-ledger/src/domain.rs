@@ -262,37 +262,71 @@ impl<F> Domain<F> {
         physical: u64,
         pages: u64,
     ) -> Result<Reserved<F>, (Refusal, F)> {
+        let home = self.home();
+        match self.take_addresses(owner, physical, pages) {
+            Ok((iova, span)) => Ok(Reserved {
+                frames,
+                home,
+                key: span.key,
+                iova,
+            }),
+            Err(refusal) => Err((refusal, frames)),
+        }
+    }
+
+    /// Gives a run of frames device addresses as [`Self::reserve`] does, has `write` put the entries into the tables, and states
+    /// that they hold it as [`Self::confirm`] does: for who lets nobody else at the ledger meanwhile. Whatever `write` returns,
+    /// the run is mapped, because some of its entries may be there. Returns where the device sees it, and that.
+    ///
+    /// # Errors
+    /// As for [`Self::reserve`], with the frames; `write` was not called.
+    pub fn map<R>(
+        &mut self,
+        owner: Owner,
+        frames: F,
+        (physical, pages): (u64, u64),
+        write: impl FnOnce(u64) -> R,
+    ) -> Result<(u64, R), (Refusal, F)> {
+        match self.take_addresses(owner, physical, pages) {
+            Ok((iova, span)) => {
+                let written = write(iova);
+                span.state = State::Mapped;
+                span.frames = Some(frames);
+                self.mapped_pages += pages;
+                Ok((iova, written))
+            }
+            Err(refusal) => Err((refusal, frames)),
+        }
+    }
+
+    /// Finds device addresses for a run, and notes that it has them.
+    fn take_addresses(
+        &mut self,
+        owner: Owner,
+        physical: u64,
+        pages: u64,
+    ) -> Result<(u64, &mut Span<F>), Refusal> {
         if owner != self.owner {
-            return Err((Refusal::WrongOwner, frames));
+            return Err(Refusal::WrongOwner);
         }
         if self.ending {
-            return Err((Refusal::Ending, frames));
+            return Err(Refusal::Ending);
         }
         let runs = pages > 0 && pages <= MAX_PAGES;
         if !runs || !physical.is_multiple_of(PAGE_BYTES) {
-            return Err((Refusal::Range, frames));
+            return Err(Refusal::Range);
         }
-        let Some(iova) = self.free_run(pages, physical) else {
-            return Err((Refusal::NoAddress, frames));
-        };
-        let key = MappingKey(self.next);
+        let iova = self.free_run(pages, physical).ok_or(Refusal::NoAddress)?;
         let span = Span {
-            key,
+            key: MappingKey(self.next),
             pages,
             state: State::Reserved,
             frames: None,
         };
-        if self.spans.insert(Reverse(iova), span).is_err() {
-            return Err((Refusal::NoMemory, frames));
-        }
+        let added = self.spans.add(Reverse(iova), span);
+        let span = added.map_err(|_| Refusal::NoMemory)?;
         self.next += 1;
-        let home = self.home();
-        Ok(Reserved {
-            frames,
-            home,
-            key,
-            iova,
-        })
+        Ok((iova, span))
     }
 
     /// States that the tables hold it. From now on the device reaches it.
@@ -382,16 +416,22 @@ impl<F> Domain<F> {
         unmapped: Unmapped<F>,
         receipt: &IotlbReceipt,
     ) -> Result<Withdrawn<F>, (Refusal, Unmapped<F>)> {
-        let found = self.span(unmapped.home, unmapped.iova, unmapped.key, State::Unmapped);
-        let Some(span) = found else {
+        if unmapped.home != self.home() {
             return Err((Refusal::State, unmapped));
-        };
-        let run = Some((unmapped.iova, span.pages));
-        if !receipt.holds_for(self.unit, self.number, run, unmapped.turn) {
-            return Err((Refusal::Receipt, unmapped));
         }
-        self.spans.remove(Reverse(unmapped.iova));
-        Ok(Withdrawn(unmapped.frames))
+        let mut refusal = Refusal::State;
+        let is_forgotten = |span: &Span<F>| {
+            if span.key != unmapped.key || span.state != State::Unmapped {
+                return false;
+            }
+            refusal = Refusal::Receipt;
+            let run = Some((unmapped.iova, span.pages));
+            receipt.holds_for(self.unit, self.number, run, unmapped.turn)
+        };
+        match self.spans.remove_if(Reverse(unmapped.iova), is_forgotten) {
+            Some(_) => Ok(Withdrawn(unmapped.frames)),
+            None => Err((refusal, unmapped)),
+        }
     }
 
     /// Ends the domain, and gives its number back. Its function must be blocked, and `receipt` be of a flush that began

@@ -113,15 +113,32 @@ impl<K: Ord + Copy, V, const N: usize> Sorted<K, V, N> {
             }
             Err(at) => at,
         };
+        self.enter((nth, at), key, value).map(|_| None)
+    }
+
+    /// Adds an entry under a key that has none, and returns its value for change.
+    ///
+    /// # Errors
+    /// The value, where something has its key, or there is no memory for it.
+    pub fn add(&mut self, key: K, value: V) -> Result<&mut V, V> {
+        match self.find(key) {
+            (nth, Err(at)) => self.enter((nth, at), key, value),
+            (_, Ok(_)) => Err(value),
+        }
+    }
+
+    /// Puts an entry where [`Self::find`] would have it.
+    fn enter(&mut self, (nth, at): (usize, usize), key: K, value: V) -> Result<&mut V, V> {
         let Ok((nth, at)) = self.make_room(nth, at) else {
             return Err(value);
         };
-        match self.pieces.get_mut(nth) {
-            Some(piece) => piece.insert(at, (key, value)),
-            None => return Err(value),
-        }
+        let Some(piece) = self.pieces.get_mut(nth).filter(|piece| at <= piece.len()) else {
+            return Err(value);
+        };
+        piece.insert(at, (key, value));
         self.len += 1;
-        Ok(None)
+        let (_, value) = &mut piece[at];
+        Ok(value)
     }
 
     /// Makes room for one more at a place of a piece; where that place is then.
@@ -161,9 +178,18 @@ impl<K: Ord + Copy, V, const N: usize> Sorted<K, V, N> {
 
     /// Takes out what has a key. Nothing is allocated for it.
     pub fn remove(&mut self, key: K) -> Option<V> {
+        self.remove_if(key, |_| true)
+    }
+
+    /// As [`Self::remove`], of what is as it should be; what is not stays.
+    pub fn remove_if(&mut self, key: K, is_so: impl FnOnce(&V) -> bool) -> Option<V> {
         let (nth, place) = self.find(key);
         let piece = self.pieces.get_mut(nth)?;
-        let (_, value) = piece.remove(place.ok()?);
+        let at = place.ok()?;
+        if !is_so(&piece.get(at)?.1) {
+            return None;
+        }
+        let (_, value) = piece.remove(at);
         self.len -= 1;
         let left = piece.len();
         if left == 0 {

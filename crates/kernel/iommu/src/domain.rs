@@ -258,7 +258,7 @@ impl Domain {
         mut look: impl FnMut(),
     ) -> Result<u64, NotMapped> {
         let first = physical(0).ok_or(Refusal::OutOfRange)?;
-        if pages <= STEP_PAGES && self.unit.levels().is_some() {
+        if pages <= STEP_PAGES && self.unit.reads_tables() {
             let (iova, done) = self.map_few((first, pages), access, &physical)?;
             return self.tell(iova, (pages, done.0), done.1, look);
         }
@@ -309,18 +309,10 @@ impl Domain {
         else {
             return Err(Refusal::Revoked.into());
         };
-        let reserved = frames::refusable(|| ledger.reserve(self.owner, (), first, pages));
-        let reserved = reserved.map_err(|(refusal, ())| of_ledger(refusal))?;
-        let iova = reserved.iova();
-        let written = write_few((tables, memory, books), (iova, pages), access, physical);
-        // Nobody else had the lock, so the ledger knows what it gave out.
-        match ledger.confirm(reserved) {
-            Ok(_) => Ok((iova, written)),
-            Err(_) => Err(NotMapped {
-                refusal: Refusal::DeviceError,
-                left: Some(iova),
-            }),
-        }
+        let write = |iova| write_few((tables, memory, books), (iova, pages), access, physical);
+        // What a table takes can be refused as well.
+        let mapped = frames::refusable(|| ledger.map(self.owner, (), (first, pages), write));
+        mapped.map_err(|(refusal, ())| of_ledger(refusal).into())
     }
 
     /// Tells the unit of a run, of which so many pages from the first on were written; where it was not all, it goes again.
@@ -352,7 +344,7 @@ impl Domain {
         let large = LARGE_PAGES * PAGE_BYTES;
         let at = iova + from * PAGE_BYTES;
         let first = physical(from).ok_or(Refusal::OutOfRange)?;
-        if self.unit.levels().is_none() {
+        if !self.unit.reads_tables() {
             let run = in_one_piece(physical, (from, first), left.min(LARGE_PAGES));
             return self.map_run((at, first), run, access);
         }
@@ -412,10 +404,11 @@ impl Domain {
         (pages, written): (u64, u64),
         look: impl FnMut(),
     ) -> Result<Forgotten, Refusal> {
+        let reads_tables = self.unit.reads_tables();
         let unmapped = {
-            let mut state = match self.unit.levels() {
-                Some(_) => self.clear_entries(iova, pages, look),
-                None => self.note_cleared(written),
+            let mut state = match reads_tables {
+                true => self.clear_entries(iova, pages, look),
+                false => self.note_cleared(written),
             };
             let State {
                 ledger,
@@ -440,10 +433,7 @@ impl Domain {
             iova,
             pages,
         };
-        let told = match self.unit.levels() {
-            Some(_) => pages,
-            None => written,
-        };
+        let told = if reads_tables { pages } else { written };
         let mut commands: &[Forget] = &[self.run(iova, told)];
         if told == 0 {
             commands = &[];

@@ -1,6 +1,6 @@
 //! The ring of commands of one unit, and the word that it answers in.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, fence};
 
 use frames::Frames;
 use iommu_tables::Ring;
@@ -29,11 +29,11 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    /// Where the registers of head and tail are.
-    const fn registers(self) -> (usize, usize) {
+    /// Where the register of the tail is.
+    const fn tail(self) -> usize {
         match self {
-            Self::Vtd => (vtd::register::IQH, vtd::register::IQT),
-            Self::Amd => (amd::register::COMMAND_HEAD, amd::register::COMMAND_TAIL),
+            Self::Vtd => vtd::register::IQT,
+            Self::Amd => amd::register::COMMAND_TAIL,
         }
     }
 
@@ -100,7 +100,8 @@ impl Queue {
         self.commands.address()
     }
 
-    /// Tells the unit, and returns once it has done it. Nothing was asked before that it has not done.
+    /// Tells the unit, and returns once it has done it. Nothing was asked before that it has not done, so that it has come to where
+    /// the tail is: its head need not be read for that, which takes as long as the rest.
     pub(crate) fn carry_out(
         &mut self,
         registers: &Registers,
@@ -111,19 +112,14 @@ impl Queue {
         answer.store32(0, !self.asked, Ordering::Relaxed)?;
         self.caches.publish(&answer, 0, 4);
         let wait = self.dialect.wait(self.answer.address(), self.asked);
-        let (head, tail) = self.dialect.registers();
-        // Some units show the end of the ring where they mean its beginning.
-        let head = match registers.read64(head)? {
-            end if end == self.commands.bytes() as u64 => 0,
-            head => head,
-        };
-        let memory = self.commands.shared();
-        for command in commands.chain([wait]) {
-            let place = self.ring.take(head).map_err(|_| NoAnswer)?;
-            self.caches
-                .write_pair(&memory, place as usize * 16, command);
+        let head = self.ring.tail_register();
+        for command in commands {
+            self.put(head, command)?;
         }
-        registers.write64(tail, self.ring.tail_register())?;
+        self.put(head, wait)?;
+        // The unit reads nothing behind its tail.
+        fence(Ordering::Release);
+        registers.write64(self.dialect.tail(), self.ring.tail_register())?;
         // Nobody asks for the time where the answer is there at once.
         let mut end = None;
         while answer.load32(0, Ordering::Acquire)? != self.asked {
@@ -135,5 +131,15 @@ impl Queue {
             cpu::relax();
         }
         Ok(Done(()))
+    }
+
+    /// Writes a command into the next place.
+    fn put(&mut self, head: u64, command: [u64; 2]) -> Result<(), NoAnswer> {
+        let place = self.ring.take(head).map_err(|_| NoAnswer)?;
+        let at = place as usize * 16;
+        let memory = self.commands.shared();
+        memory.store_words(at, &command)?;
+        self.caches.publish(&memory, at, 16);
+        Ok(())
     }
 }

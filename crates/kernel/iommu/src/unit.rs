@@ -154,10 +154,15 @@ impl Unit {
 
     /// Depth of its domains' tables, where it reads any.
     pub const fn levels(&self) -> Option<Levels> {
-        match &self.kind {
-            Kind::Virtio(_) => None,
-            Kind::Vtd(_) | Kind::Amd(_) => Some(self.geometry().levels),
+        match self.reads_tables() {
+            true => Some(self.geometry().levels),
+            false => None,
         }
+    }
+
+    /// Whether it reads tables of its domains; where not, it is told of each run.
+    pub(crate) const fn reads_tables(&self) -> bool {
+        !matches!(self.kind, Kind::Virtio(_))
     }
 
     /// Whether it judges interrupts too.
