@@ -9,22 +9,24 @@ use crate::bench::rows::{ROWS, Row};
 
 /// Pages of the long buffers.
 const PAGES: f64 = 64.0;
-/// A page and a run of pages, without a domain and in one.
-const SOURCES: [&str; 4] = [
+/// A page and a run of pages, without a domain and in one; a page below a unit that is asked for each.
+const SOURCES: [&str; 5] = [
     "buffer_4k",
     "buffer_4k_domain",
     "buffer_64_pages",
     "buffer_64_pages_domain",
+    "buffer_4k_request",
 ];
 /// What is derived from them.
 const MAP: &str = "iommu_map_4k";
 const FLUSH: &str = "iommu_flush";
+const REQUEST: &str = "iommu_map_4k_request";
 /// Operations that a derived sample stands for, so that counts stay whole numbers.
 const OPERATIONS: u64 = 1000;
 
 /// Whether a row is one of them: no marks are around it.
 pub fn is_derived(row: &Row) -> bool {
-    [MAP, FLUSH].contains(&row.name)
+    [MAP, FLUSH, REQUEST].contains(&row.name)
 }
 
 /// Adds the rows that those among `rows` are derived from.
@@ -40,10 +42,27 @@ pub fn with_sources(rows: &mut Vec<&'static Row>) {
 
 /// Derives, repetition by repetition, where all that it takes was measured.
 pub fn derive(results: &mut Results, rows: &[&Row]) {
-    let [Some(page), Some(page_there), Some(run), Some(run_there)] =
+    for (name, samples) in of_domains(results).into_iter().chain(of_requests(results)) {
+        if rows.iter().any(|row| row.name == name) {
+            results.samples.insert(name.to_owned(), samples);
+        }
+    }
+}
+
+/// What a page takes below a unit that is asked for each.
+fn of_requests(results: &Results) -> Option<(&'static str, Vec<Sample>)> {
+    let [page, _, _, _, asked] = SOURCES.map(|name| results.samples.get(name));
+    let all = page?.iter().zip(asked?);
+    let samples = all.map(|(page, asked)| sample(&|of| each(asked, of) - each(page, of)));
+    Some((REQUEST, samples.collect()))
+}
+
+/// What a page and a flush take below a unit with tables; nothing where something is missing.
+fn of_domains(results: &Results) -> Vec<(&'static str, Vec<Sample>)> {
+    let [Some(page), Some(page_there), Some(run), Some(run_there), _] =
         SOURCES.map(|name| results.samples.get(name))
     else {
-        return;
+        return Vec::new();
     };
     let all = page.iter().zip(page_there).zip(run.iter().zip(run_there));
     let (mut map, mut flush) = (Vec::new(), Vec::new());
@@ -55,11 +74,7 @@ pub fn derive(results: &mut Results, rows: &[&Row]) {
         map.push(sample(&mapped));
         flush.push(sample(&|of| short(of) - mapped(of)));
     }
-    for (name, samples) in [(MAP, map), (FLUSH, flush)] {
-        if rows.iter().any(|row| row.name == name) {
-            results.samples.insert(name.to_owned(), samples);
-        }
-    }
+    vec![(MAP, map), (FLUSH, flush)]
 }
 
 fn each(sample: &Sample, of: fn(&Counts) -> u64) -> f64 {
@@ -101,7 +116,7 @@ mod tests {
         };
         let mut results = Results::default();
         // A page takes 300 and a flush 700; both beside 5,000 for one page and 90,000 for 64.
-        for (name, each) in SOURCES.into_iter().zip([5000, 6000, 90_000, 109_900]) {
+        for (name, each) in SOURCES.into_iter().zip([5000, 6000, 90_000, 109_900, 7500]) {
             results
                 .samples
                 .insert(name.to_owned(), vec![sample(10, each)]);
@@ -112,10 +127,12 @@ mod tests {
             let sample = results.samples[name].first().unwrap();
             sample.counts.instructions() / sample.operations
         };
-        assert_eq!((value(MAP), value(FLUSH)), (300, 700));
+        assert_eq!((value(MAP), value(FLUSH), value(REQUEST)), (300, 700, 2500));
         results.samples.remove(SOURCES[0]);
-        results.samples.remove(MAP);
+        for name in [MAP, REQUEST] {
+            results.samples.remove(name);
+        }
         derive(&mut results, &rows);
-        assert!(!results.samples.contains_key(MAP));
+        assert!(!results.samples.contains_key(MAP) && !results.samples.contains_key(REQUEST));
     }
 }

@@ -47,7 +47,8 @@ impl Table {
             | Group::Calls
             | Group::Block
             | Group::Device
-            | Group::Domain => Self::Operations,
+            | Group::Domain
+            | Group::Requests => Self::Operations,
         }
     }
 

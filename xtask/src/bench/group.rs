@@ -22,6 +22,8 @@ pub enum Group {
     Device,
     /// The same below a remapping unit that is on, where every function has a domain of its own.
     Domain,
+    /// The same below a unit without tables, which is told of each run by a request.
+    Requests,
     /// Everything large that a program can ask for. What counts is the longest stretch with interrupts off, of all
     /// repetitions.
     Hold,
@@ -36,7 +38,7 @@ impl Group {
     pub fn has_marks(self) -> bool {
         matches!(
             self,
-            Self::Calls | Self::Block | Self::Device | Self::Domain
+            Self::Calls | Self::Block | Self::Device | Self::Domain | Self::Requests
         )
     }
 
@@ -57,7 +59,8 @@ impl Group {
             | Self::Calls
             | Self::Block
             | Self::Device
-            | Self::Domain => None,
+            | Self::Domain
+            | Self::Requests => None,
         }
     }
 }

@@ -170,10 +170,13 @@ impl<'a> Bench<'a> {
         };
         let mut extra = vec![OsString::from("-plugin"), option];
         let below_unit = matches!(group, Group::Domain | Group::HoldDomain);
-        let has_disk = matches!(group, Group::Block | Group::Device | Group::Domain);
+        let has_disk = group.has_marks() && group != Group::Calls;
         let in_real_time = has_disk || group.is_hold();
         if below_unit {
             extra.extend(["-device", "intel-iommu,aw-bits=39"].map(OsString::from));
+        }
+        if group == Group::Requests {
+            extra.extend(["-device", "virtio-iommu-pci,addr=3"].map(OsString::from));
         }
         if matches!(group, Group::Device | Group::Domain) || group.is_hold() {
             extra.extend(["-device", "edu"].map(OsString::from));
@@ -317,6 +320,7 @@ const fn manifest_of(group: Group) -> &'static str {
         Group::Block => "bench/block",
         Group::Device => "bench/device",
         Group::Domain => "bench/domain",
+        Group::Requests => "bench/requests",
         Group::Hold | Group::HoldTwo => "bench/hold",
         Group::HoldDomain => "bench/hold-domain",
     }
@@ -354,6 +358,7 @@ fn stages(log: &Log, group: Group) -> Result<Vec<(String, Sample)>> {
         | Group::Block
         | Group::Device
         | Group::Domain
+        | Group::Requests
         | Group::Hold
         | Group::HoldTwo
         | Group::HoldDomain => return Ok(Vec::new()),

@@ -128,6 +128,7 @@ fn measure(bench: &Bench<'_>, rows: &[&Row]) -> Result<Results> {
             | Group::Block
             | Group::Device
             | Group::Domain
+            | Group::Requests
             | Group::Hold
             | Group::HoldTwo
             | Group::HoldDomain

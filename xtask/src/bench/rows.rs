@@ -35,7 +35,7 @@ const fn held_in_domain(name: &'static str, what: &'static str) -> Row {
 }
 
 /// All of them, in the order of the table.
-pub const ROWS: [Row; 98] = [
+pub const ROWS: [Row; 100] = [
     // Linux: 1.521 G from reset to its first program; a tenth and three hundredths of that.
     row(
         "boot_user",
@@ -201,6 +201,12 @@ pub const ROWS: [Row; 98] = [
         "the same below a VT-d unit: mapped into the domain, unmapped, flushed and waited for besides",
     ),
     row(
+        "buffer_4k_request",
+        Group::Requests,
+        "the same below a virtio-iommu, by a request and its answer each way",
+        NONE,
+    ),
+    row(
         "buffer_64_pages",
         Group::Device,
         "allocate a DMA buffer of 64 single pages, wipe and free it",
@@ -218,6 +224,12 @@ pub const ROWS: [Row; 98] = [
         Group::Domain,
         "make a VT-d unit forget, and wait for it: what one page takes in a domain besides `iommu_map_4k`",
         [900.0, 0.0],
+    ),
+    row(
+        "iommu_map_4k_request",
+        Group::Requests,
+        "have a virtio-iommu map a page and unmap it, which is a flush too: what `buffer_4k_request` takes besides `buffer_4k`",
+        NONE,
     ),
     row(
         "claim_with_domain",

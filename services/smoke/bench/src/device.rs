@@ -63,6 +63,12 @@ pub fn domain(env: &Env) -> Result<(), Error> {
     of_virtio(&registry, wait)
 }
 
+/// Runs what is other below a unit that is told of each run by a request.
+pub fn requests(env: &Env) -> Result<(), Error> {
+    let registry: DeviceRegistry = env.get("deviceRegistry")?;
+    buffers(&controller(&registry, 1)?, "buffer_4k_request")
+}
+
 /// Reads of a virtio disk: by the queue's ring, and by requests that the program writes itself.
 fn of_virtio(
     registry: &DeviceRegistry,

@@ -74,6 +74,9 @@ fn main(env: &Env) -> Result<(), Error> {
     if env.arguments().any(|group| group == "domain") {
         device::domain(env)?;
     }
+    if env.arguments().any(|group| group == "requests") {
+        device::requests(env)?;
+    }
     if env.arguments().any(|group| group == "long") {
         hold::run(env)?;
     }
