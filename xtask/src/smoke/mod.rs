@@ -13,6 +13,7 @@ pub mod relay;
 pub mod runner;
 pub mod sabotage;
 pub mod snapshot;
+pub mod strangers;
 mod tables;
 pub mod tally;
 pub mod verdict;

@@ -58,6 +58,35 @@ impl Qtest {
         self.ask(&format!("writeq {at:#x} {value:#x}")).map(drop)
     }
 
+    /// Makes a function of bus 0 answer at its registers and reach memory, and says where the former are.
+    pub fn open(&mut self, device: u8) -> Result<u64> {
+        if self.config(device, 0)? == u32::MAX {
+            bail!("no device {device}");
+        }
+        let command = self.config(device, 4)?;
+        self.set_config(device, 4, command & 0xffff | 6)?;
+        let low = self.config(device, 0x10)?;
+        // A controller of SATA disks has them last.
+        let (low, bar) = match low & !0xf {
+            0 => (self.config(device, 0x24)?, 0x24),
+            _ => (low, 0x10),
+        };
+        let high = match low & 0x6 {
+            4 => self.config(device, bar + 4)?,
+            _ => 0,
+        };
+        match low & !0xf {
+            0 => bail!("the registers of device {device} are nowhere"),
+            low => Ok(u64::from(high) << 32 | u64::from(low)),
+        }
+    }
+
+    /// Lets it reach memory no more.
+    pub fn close(&mut self, device: u8) -> Result<()> {
+        let command = self.config(device, 4)?;
+        self.set_config(device, 4, command & 0xfffb)
+    }
+
     /// Writes 32 bits at a physical address.
     pub fn write32(&mut self, at: u64, value: u32) -> Result<()> {
         self.ask(&format!("writel {at:#x} {value:#x}")).map(drop)

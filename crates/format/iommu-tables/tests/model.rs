@@ -69,6 +69,7 @@ trait Unit: Format + Sized {
 const SOURCE: u16 = 0x0121;
 const OTHER: u16 = 0x0122;
 const ROOT: u64 = 0x4000_0000;
+const EMPTY: u64 = 0x5000_0000;
 const DOMAIN: DomainId = DomainId::new(9).unwrap();
 
 impl Unit for vtd::SecondStage {
@@ -119,7 +120,8 @@ impl Unit for vtd::SecondStage {
 
 impl Unit for amd::HostPages {
     fn enter(memory: &mut Memory, tables: &PageTables<Self>) {
-        let blocked = amd::DeviceEntry::BLOCKED.words();
+        // A root table of no entries.
+        let blocked = amd::DeviceEntry::blocked(Table::new(EMPTY).unwrap()).words();
         for source in 0..0x200 {
             memory.put(ROOT + source * 32, &blocked);
         }

@@ -8,7 +8,7 @@ use iommu_tables::amd::{
     Command, DeviceEntry, Event, EventKind, InterruptTable, Interrupts, Translation, register,
 };
 use iommu_tables::vtd::Reach;
-use iommu_tables::{Geometry, LargestPage, Levels};
+use iommu_tables::{Geometry, LargestPage, Levels, Table};
 use mmio::{Registers, SharedBytes};
 use ring_abi::Refusal;
 #[cfg(sabotage)]
@@ -29,13 +29,12 @@ const TABLE_ORDER: u8 = 9;
 /// Bytes of the log, and of an event.
 const LOG_BYTES: usize = 16 << ORDER;
 const EVENT_BYTES: usize = 16;
+/// Functions of which it is told in one go, fewer than the ring has places.
+const TOLD_AT_ONCE: usize = 128;
 /// How long a unit may take to follow the control register.
 const COMMAND_NS: u64 = 100_000_000;
 /// Longest block that a command names, as a power of two of pages (2.2.3, table 14).
 const LARGEST_BLOCK: u8 = 51;
-
-/// A function that has neither a domain nor an interrupt: all that it sends is refused.
-const BLOCKED: DeviceEntry = DeviceEntry::BLOCKED;
 
 /// What a unit tells of.
 #[derive(Debug)]
@@ -54,6 +53,9 @@ pub(crate) struct Amd {
     absent: Absent,
     now_ns: fn() -> u64,
     devices: Lock<Frames>,
+    /// What a function gets that has neither a domain nor an interrupt: all that it sends is refused. Its table, which is empty,
+    /// stays for good.
+    blocked: DeviceEntry,
     log: Lock<Log>,
 }
 
@@ -83,10 +85,13 @@ impl Amd {
             return Err(NotOn::RemembersFirmware);
         }
         let devices = frames::allocate(TABLE_ORDER, Use::Kernel).ok_or(NotOn::NoMemory)?;
+        let empty = page().ok_or(NotOn::NoMemory)?;
+        // Frames that are dropped stay out of the allocator: functions are led to this one for good.
+        let blocked = DeviceEntry::blocked(Table::new(empty.address()).ok_or(NotOn::NoMemory)?);
         for function in 0..FUNCTIONS {
-            let [low, domain, interrupts, _] = BLOCKED.words();
+            let [low, domain, interrupts, _] = blocked.words();
             let memory = devices.shared();
-            write(&memory, function, [low, domain]);
+            write(&memory, function, ([low, domain], low));
             let at = function * ENTRY_BYTES + INTERRUPT_WORD;
             let _ = memory.store64(at, interrupts, Ordering::Release);
         }
@@ -97,6 +102,7 @@ impl Amd {
             absent,
             now_ns,
             devices: Lock::new(devices),
+            blocked,
             log: Lock::new(Log {
                 events,
                 head: 0,
@@ -137,6 +143,12 @@ impl Amd {
         self.set(register::CONTROL, on)?;
         self.await_running(register::RUNNING)?;
         queue.carry_out(&self.registers, [Command::All.words()].into_iter())?;
+        // Emulated units let a function pass until they hear of its entry, whatever they forgot.
+        for first in (0..FUNCTIONS).step_by(TOLD_AT_ONCE) {
+            let functions = first..first + TOLD_AT_ONCE;
+            let forget = functions.map(|function| Command::Device(function as u16).words());
+            queue.carry_out(&self.registers, forget)?;
+        }
         Ok(())
     }
 
@@ -206,9 +218,21 @@ impl Amd {
         command.words()
     }
 
+    /// What leads a function to a domain; its interrupts lie in another word.
+    const fn led_to(&self, to: Led) -> DeviceEntry {
+        DeviceEntry {
+            translation: Translation::Domain {
+                root: to.root,
+                levels: Self::GEOMETRY.levels,
+                domain: to.domain,
+            },
+            ..self.blocked
+        }
+    }
+
     /// Whether a function is led to a domain, by what the unit reads.
     pub(crate) fn leads(&self, source: u16, to: Led) -> bool {
-        let [low, domain, ..] = led_to(to).words();
+        let [low, domain, ..] = self.led_to(to).words();
         let at = usize::from(source) * ENTRY_BYTES;
         let there: [u64; 2] = self
             .devices
@@ -221,7 +245,7 @@ impl Amd {
 
     /// Leads a function to its domain, or blocks it. The unit may remember what was there before.
     pub(crate) fn lead(&self, source: u16, to: Option<Led>) -> Result<(), Refusal> {
-        let entry = to.map_or(BLOCKED, led_to);
+        let entry = to.map_or(self.blocked, |to| self.led_to(to));
         let devices = self.devices.lock();
         let memory = devices.shared();
         let [low, domain, ..] = entry.words();
@@ -232,7 +256,8 @@ impl Amd {
             (_, true) if to.is_some() => crate::vtd::first_of_all(words),
             _ => words,
         };
-        write(&memory, usize::from(source), words);
+        let [blocked, ..] = self.blocked.words();
+        write(&memory, usize::from(source), (words, blocked));
         let there: [u64; 2] = memory
             .load_words(usize::from(source) * ENTRY_BYTES)
             .unwrap_or_default();
@@ -251,7 +276,7 @@ impl Amd {
         let interrupts = to.map_or(Interrupts::Refused, Interrupts::Table);
         let [.., word, _] = DeviceEntry {
             interrupts,
-            ..BLOCKED
+            ..self.blocked
         }
         .words();
         #[cfg(sabotage)]
@@ -327,9 +352,8 @@ impl Amd {
 
 /// Writes where an entry leads so that it never is invalid: an invalid one lets everything pass. The first word blocks or leads,
 /// so the other is written while it blocks.
-fn write(memory: &SharedBytes, function: usize, words: [u64; 2]) {
+fn write(memory: &SharedBytes, function: usize, (words, blocked): ([u64; 2], u64)) {
     let at = function * ENTRY_BYTES;
-    let blocked = BLOCKED.words()[0];
     let _ = memory.store64(at, blocked, Ordering::Release);
     let _ = memory.store64(at + 8, words[1], Ordering::Release);
     let _ = memory.store64(at, words[0], Ordering::Release);
@@ -348,17 +372,5 @@ fn told(event: Event) -> Fault {
             iova: event.iova,
             request,
         },
-    }
-}
-
-/// What leads a function to a domain; its interrupts lie in another word.
-const fn led_to(to: Led) -> DeviceEntry {
-    DeviceEntry {
-        translation: Translation::Domain {
-            root: to.root,
-            levels: Amd::GEOMETRY.levels,
-            domain: to.domain,
-        },
-        ..BLOCKED
     }
 }

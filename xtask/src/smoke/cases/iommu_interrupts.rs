@@ -14,6 +14,7 @@ use crate::smoke::cases::nvme_hostile::raw;
 use crate::smoke::models::{DeviceModel, ModelKind};
 use crate::smoke::qtest::{Card, Message, Qtest};
 use crate::smoke::sabotage::{Break, Sabotage};
+use crate::smoke::strangers;
 
 /// Where the cards are.
 const CARDS: [u8; 3] = [4, 5, 6];
@@ -83,6 +84,33 @@ impl Rig {
     }
 }
 
+/// QEMU's VT-d unit: its command register, with the queue and interrupt remapping on, and translation besides.
+const VTD_COMMAND: u64 = 0xfed9_0018;
+const VTD_OFF: u32 = 1 << 26 | 1 << 25;
+const VTD_ON: u32 = VTD_OFF | 1 << 31;
+/// QEMU's AMD-Vi unit: its control register, whose first bit is that it is on.
+const AMD_CONTROL: u64 = 0xfed8_0018;
+
+/// What a VT-d unit has to refuse of devices that nobody claimed.
+fn attack_vtd(peer: &mut Peer<'_>) -> Result<()> {
+    strangers::attack(
+        &mut Qtest::connect(peer.work)?,
+        [
+            |port| port.write32(VTD_COMMAND, VTD_OFF),
+            |port| port.write32(VTD_COMMAND, VTD_ON),
+        ],
+    )
+}
+
+/// The same of an AMD-Vi unit.
+fn attack_amd(peer: &mut Peer<'_>) -> Result<()> {
+    let switch = |port: &mut Qtest| {
+        let control = port.read64(AMD_CONTROL)?;
+        port.write64(AMD_CONTROL, control ^ 1)
+    };
+    strangers::attack(&mut Qtest::connect(peer.work)?, [switch, switch])
+}
+
 /// What a unit has to drop: the message of another, and those of nobody.
 fn forge(peer: &mut Peer<'_>) -> Result<()> {
     let mut rig = Rig::new(peer)?;
@@ -130,12 +158,18 @@ fn use_what_ended(peer: &mut Peer<'_>) -> Result<()> {
     third.raise(&mut rig.port, OWN)
 }
 
-const FORGING: &[Step] = &[
-    Step::Wait("@forge.ready"),
-    Step::Peer(forge),
-    Step::Wait("@forge.ended"),
-    Step::Peer(use_what_ended),
-];
+/// Devices that nobody claimed first, then messages.
+macro_rules! forging {
+    ($attack:ident) => {
+        &[
+            Step::Wait("@forge.ready"),
+            Step::Peer($attack),
+            Step::Peer(forge),
+            Step::Wait("@forge.ended"),
+            Step::Peer(use_what_ended),
+        ]
+    };
+}
 
 const OWN_ALONE: &str = "@forge.own dispatches=1 causes=16 after=timedOut other=timedOut unowned=0";
 const AFTER: &str = "@forge.after dispatches=1 causes=16 after=timedOut unowned=0";
@@ -158,17 +192,41 @@ macro_rules! cards {
             "edu,addr=6",
         ]
     };
+    ($unit:literal, beside strangers) => {{
+        const CARDS: [&str; 12] = *cards!($unit);
+        const ALL: [&str; CARDS.len() + strangers::DEVICES.len()] = {
+            let mut all = [""; CARDS.len() + strangers::DEVICES.len()];
+            let mut at = 0;
+            while at < all.len() {
+                all[at] = match at < CARDS.len() {
+                    true => CARDS[at],
+                    false => strangers::DEVICES[at - CARDS.len()],
+                };
+                at += 1;
+            }
+            all
+        };
+        &ALL
+    }};
 }
 
 inventory::submit! {
     Smoke {
         name: "iommu-msi-forge",
-        question: "Are messages of a card dropped that name another's entry, an absent one, or one that ended?",
-        rows: &["IO-21", "IO-23"],
+        question: "Are messages of a card dropped that name another's entry, an absent one, or one that ended, and does nobody's device reach memory?",
+        rows: &["IO-17", "IO-21", "IO-23"],
         manifest: "smoke/msi-forge",
-        extra: cards!("intel-iommu,aw-bits=39"),
-        steps: FORGING,
-        required: &[POSTURE, REMAPPED, OWN_ALONE, AFTER],
+        extra: cards!("intel-iommu,aw-bits=39", beside strangers),
+        steps: forging!(attack_vtd),
+        required: &[
+            POSTURE,
+            REMAPPED,
+            "@iommu.fault source=\"0000:00:08.0\" reason=context-absent",
+            "@iommu.fault source=\"0000:00:09.0\" reason=context-absent",
+            "@iommu.fault source=\"0000:00:0a.0\" reason=context-absent",
+            OWN_ALONE,
+            AFTER,
+        ],
         forbidden: &["@kernel.panic", "@device.quarantined", "@interrupt.vector-lost"],
         sorted: true,
         ..Smoke::DEFAULT
@@ -194,11 +252,11 @@ inventory::submit! {
 inventory::submit! {
     Smoke {
         name: "iommu-amd-msi-forge",
-        question: "Are messages of a card below an AMD-Vi unit dropped that name another's entry, an absent one, or one that ended?",
-        rows: &["IO-21", "IO-23"],
+        question: "Are messages of a card below an AMD-Vi unit dropped that name another's entry, an absent one, or one that ended, and does nobody's device reach memory?",
+        rows: &["IO-21", "IO-22", "IO-23"],
         manifest: "smoke/msi-forge",
-        extra: cards!("{amd-iommu}"),
-        steps: FORGING,
+        extra: cards!("{amd-iommu}", beside strangers),
+        steps: forging!(attack_amd),
         required: &[POSTURE, REMAPPED, OWN_ALONE, AFTER],
         forbidden: &["@kernel.panic", "@device.quarantined", "@interrupt.vector-lost"],
         sorted: true,
@@ -452,18 +510,38 @@ inventory::submit! {
     }
 }
 
+/// Has a card that nobody claimed write where it may not.
+fn be_refused(peer: &mut Peer<'_>) -> Result<()> {
+    let mut port = Qtest::connect(peer.work)?;
+    let [first, ..] = CARDS;
+    port.open(first)?;
+    let card = Card::find(&mut port, first)?;
+    card.write_zeros(&mut port, 0x6_0000)
+}
+
 inventory::submit! {
     Smoke {
         name: "iommu-console",
-        question: "Does the console say of a unit that is on how many domains, pages and interrupts it has, and what it refused?",
+        question: "Does the console say of a unit that is on how many domains, pages and interrupts it has while a disk is held, and what it refused?",
         rows: &["IO-21"],
-        manifest: "diagnostics",
-        extra: &["-device", "intel-iommu,aw-bits=39"],
-        steps: &[Step::Type("iommu"), Step::Type("halt")],
+        manifest: "smoke/serial-reboot",
+        disks: &[SmokeDisk { name: "disk.img", make: raw, bytes_per_s: 0 }],
+        extra: cards!("intel-iommu,aw-bits=39"),
+        steps: &[
+            Step::Wait("@holder.enabled"),
+            Step::Type("iommu"),
+            Step::Peer(be_refused),
+            Step::Wait("@iommu.fault"),
+            Step::Type("iommu"),
+            Step::Type("halt"),
+        ],
         required: &[
             POSTURE,
-            // The serial line's own.
-            "0 domains map 0 pages, 1 interrupts have entries, 0 requests refused",
+            REMAPPED,
+            // The disk's domain, and the serial line's interrupt beside its own.
+            "1 domains map 10 pages, 2 interrupts have entries, 0 requests refused",
+            "@iommu.fault source=\"0000:00:04.0\" reason=context-absent request=write",
+            "1 domains map 10 pages, 2 interrupts have entries, 1 requests refused",
         ],
         forbidden: &["@kernel.panic"],
         sorted: true,

@@ -11,8 +11,8 @@ const WRITE: u64 = 1 << 62;
 /// Where a function's memory requests go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Translation {
-    /// Nowhere: all are refused.
-    Blocked,
+    /// Nowhere: all are refused, by neither right and by this table, which is empty.
+    Blocked(Table),
     /// Through a domain's tables.
     Domain {
         /// First table.
@@ -61,17 +61,23 @@ pub struct DeviceEntry {
 const REMAPPED: u64 = 2 << 60;
 
 impl DeviceEntry {
-    /// What blocks a function altogether.
-    pub const BLOCKED: Self = Self {
-        translation: Translation::Blocked,
-        interrupts: Interrupts::Refused,
-    };
+    /// What blocks a function altogether. `empty` is a table without entries: no levels and neither right would do by the
+    /// specification (2.2.2.1, table 7), and emulated units let everything pass then.
+    pub const fn blocked(empty: Table) -> Self {
+        Self {
+            translation: Translation::Blocked(empty),
+            interrupts: Interrupts::Refused,
+        }
+    }
 
     /// Returns the four words, the lowest first. The first one is written last, because it makes the entry valid.
     pub const fn words(self) -> [u64; 4] {
         let (low, domain) = match self.translation {
-            // Valid, translating, no levels, neither right: every request is refused and told.
-            Translation::Blocked => (VALID | TRANSLATES, 0),
+            // Valid, translating, neither right: every request is refused and told.
+            Translation::Blocked(empty) => {
+                let mode = (Levels::Four.count() as u64) << 9;
+                (VALID | TRANSLATES | mode | empty.address(), 0)
+            }
             Translation::Domain {
                 root,
                 levels,
@@ -148,11 +154,12 @@ mod tests {
         };
         let words = [0x6000_0000_1234_5803, 0xabcd, 0x2000_0000_0000_600b, 0];
         assert_eq!(entry.words(), words);
-        assert_eq!(DeviceEntry::BLOCKED.words(), [3, 0, 1, 0]);
+        let blocked = DeviceEntry::blocked(Table::new(0x7000).unwrap());
+        assert_eq!(blocked.words(), [0x7803, 0, 1, 0]);
         let passing = DeviceEntry {
             interrupts: Interrupts::AsTheyAre,
-            ..DeviceEntry::BLOCKED
+            ..blocked
         };
-        assert_eq!(passing.words(), [3, 0, 0, 0]);
+        assert_eq!(passing.words(), [0x7803, 0, 0, 0]);
     }
 }
