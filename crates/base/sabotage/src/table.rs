@@ -111,6 +111,7 @@ table! {
     FORGET_ENDED_TRAINED: "What the processor learned of branches from a distrusting account counts as nobody's once that has ended.",
     FORGET_WHO_TRAINED: "While a processor is idle, it forgets that a distrusting account ran on it.",
     FORGIVE_ENDED: "What an account still pays for when it ends is its parent's at once.",
+    FORGIVE_REFUSALS: "No claim ends for what its function asks for and is refused, however often.",
     GRAPH_FOR_EVERYBODY: "Every process finds a SystemGraph that nobody granted it.",
     GRAPH_HIDES_DEVICES: "A SystemGraph does not say which device a capability leads to.",
     GUESS_BUFFERS: "A queue's holder may name a buffer that nobody gave it.",

@@ -108,6 +108,40 @@ inventory::submit! {
 }
 
 inventory::submit! {
+    Smoke {
+        name: "iommu-amd-direct-ended",
+        question: "Does a provider that writes its own commands below an AMD-Vi unit with a log lose its claim for addresses that it was not given?",
+        rows: &["DA-66", "IO-17", "IO-22"],
+        manifest: "smoke/nvme-direct",
+        needs: Some(Feature::VfioUser),
+        disks: DISKS,
+        extra: &["-device", "{amd-iommu}"],
+        required: &[
+            REMAPPED,
+            DIRECT,
+            FOUND,
+            REFUSED,
+            "@iommu.fault source=\"0000:00:01.0\"",
+            CLAIM_ENDED,
+        ],
+        forbidden: &["@kernel.panic", "@direct.attacked"],
+        sorted: true,
+        exit: 1,
+        ..Smoke::DEFAULT
+    }
+}
+
+const CLAIM_ENDED: &str = "@iommu.claim-ended function=\"0000:00:01.0\" refused=16";
+
+inventory::submit! {
+    Sabotage {
+        point: points::FORGIVE_REFUSALS,
+        smoke: "iommu-amd-direct-ended",
+        breaks: Break::Missing(CLAIM_ENDED),
+    }
+}
+
+inventory::submit! {
     Sabotage {
         point: points::LET_COMMANDS_BE_WRITTEN,
         smoke: "nvme-direct",
