@@ -2,20 +2,21 @@
 
 use acpi_tables::{
     Dmar, DmarStructure, Fadt, Hpet, Ivrs, IvrsBlock, Madt, MadtEntry, Mcfg, PhysReader, ReadError,
-    Root, Rsdp, Signature, Table, TableError, TableRef, find_s5,
+    Root, Rsdp, Signature, Table, TableError, TableRef, Viot, ViotNode, find_s5,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use std::collections::BTreeSet;
 
-const SIGNATURES: [Signature; 7] = [
+const SIGNATURES: [Signature; 8] = [
     Signature::MADT,
     Signature::MCFG,
     Signature::FADT,
     Signature::HPET,
     Signature::DMAR,
     Signature::IVRS,
+    Signature::VIOT,
     Signature::DSDT,
 ];
 
@@ -51,6 +52,7 @@ fn read_all(bytes: &[u8]) -> Result<(), TestCaseError> {
     named(hpet, Signature::HPET);
     named(Dmar::parse(bytes).map(check_dmar), Signature::DMAR);
     named(Ivrs::parse(bytes).map(check_ivrs), Signature::IVRS);
+    named(Viot::parse(bytes).map(check_viot), Signature::VIOT);
     for signature in [Signature::DSDT, Signature::MADT] {
         if let Ok(table) = Table::parse(bytes, signature)
             && let Ok(Some(types)) = find_s5(&table)
@@ -172,6 +174,87 @@ fn check_ivrs(ivrs: Ivrs<'_>) {
     assert_eq!(entries, ivrs.counts().device_entries);
 }
 
+fn check_viot(viot: Viot<'_>) {
+    let nodes: Vec<_> = viot.nodes().collect();
+    let is_unit = |at: u16| {
+        let named = nodes.iter().filter(|(offset, _)| *offset == at);
+        named.clone().count() == 1
+            && named
+                .into_iter()
+                .all(|(_, node)| matches!(node, ViotNode::PciUnit(..) | ViotNode::MmioUnit(_)))
+    };
+    let mut below = BTreeSet::new();
+    for (place, (at, node)) in nodes.iter().enumerate() {
+        assert!(nodes[..place].iter().all(|(before, _)| before < at));
+        match *node {
+            ViotNode::PciRange(range) => {
+                assert!(is_unit(range.unit));
+                assert!(range.segments.0 <= range.segments.1);
+                assert!(range.functions.0 <= range.functions.1);
+                // No function is below two units: ends and middles of ranges, which are small here or whole segments.
+                let middle = range.functions.0.midpoint(range.functions.1);
+                for function in BTreeSet::from([range.functions.0, middle, range.functions.1]) {
+                    let others = nodes.iter().filter(|(_, other)| {
+                        matches!(other, ViotNode::PciRange(other)
+                            if (other.segments.0..=other.segments.1).contains(&range.segments.0)
+                                && (other.functions.0..=other.functions.1).contains(&function))
+                    });
+                    assert_eq!(others.count(), 1);
+                }
+            }
+            ViotNode::MmioEndpoint(unit) => assert!(is_unit(unit)),
+            ViotNode::PciUnit(segment, function) => {
+                assert!(below.insert(u64::from(segment) << 16 | u64::from(function)));
+            }
+            ViotNode::MmioUnit(base) => {
+                assert!(base != 0 && base & 0xfff == 0 && base >> 52 == 0);
+                // No function has an address of a page.
+                assert!(below.insert(base << 32));
+            }
+            ViotNode::Unknown(kind) => assert!(!(1..=4).contains(&kind)),
+        }
+    }
+}
+
+/// Nodes of the right sizes from offset 48 on, whose units are mostly the first two of them.
+fn viot_nodes() -> impl Strategy<Value = Vec<u8>> {
+    let node = (
+        select(&[1u8, 1, 1, 2, 3, 4, 9][..]),
+        any::<[u8; 6]>(),
+        prop::bool::weighted(0.97),
+    );
+    (vec(node, 0..8), 0u16..3).prop_map(|(nodes, more)| {
+        let count = 2 + nodes.len() as u16 + more / 2;
+        let mut bytes = count.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&[48, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        bytes.extend_from_slice(&[3, 0, 16, 0, 0, 0, 0x18, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        bytes.extend_from_slice(&[4, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0]);
+        for (kind, seed, honest) in nodes {
+            let length = if matches!(kind, 1 | 2) { 24 } else { 16 };
+            let mut node = vec![0; length];
+            node[0] = kind;
+            node[2] = length as u8 - u8::from(!honest) * 4;
+            match kind {
+                1 => {
+                    let first = seed[0] & 7;
+                    node[4] = seed[1];
+                    node[8] = seed[2] & 1;
+                    node[10] = (seed[2] & 1) + (seed[3] & 1);
+                    node[13] = first;
+                    node[14..16].copy_from_slice(&[0xff, first + (seed[4] & 1)]);
+                    node[16] = [48, 64, 64, 80][usize::from(seed[5] & 3)];
+                }
+                2 => node[16] = [48, 64][usize::from(seed[5] & 1)],
+                3 => node[4..8].copy_from_slice(&[0, 0, seed[0] & 0x38, 0]),
+                4 => node[8..12].copy_from_slice(&[0, seed[0] & 0xf0, seed[1], 0]),
+                _ => {}
+            }
+            bytes.extend_from_slice(&node);
+        }
+        bytes
+    })
+}
+
 /// Bodies that look like the real thing, so that the readers get past their first checks.
 #[expect(clippy::too_many_lines, reason = "one case after the other")]
 fn body(signature: Signature) -> BoxedStrategy<Vec<u8>> {
@@ -235,6 +318,7 @@ fn body(signature: Signature) -> BoxedStrategy<Vec<u8>> {
         )
         .prop_map(|bytes| bytes[1..].to_vec())
         .boxed(),
+        Signature::VIOT => viot_nodes().boxed(),
         Signature::MCFG => vec((0u64..6, 0u16..3, any::<u8>(), any::<u8>()), 0..6)
             .prop_map(|windows| {
                 let mut bytes = vec![0; 8];
