@@ -5,13 +5,13 @@
 pub enum Field {
     /// A public address.
     PublicAddress,
-    /// A role that the instance acts in.
+    /// A role or service account that the instance acts in.
     Profile,
     /// Another kind of instance.
     Kind,
-    /// An open metadata service.
+    /// An open metadata service, or at Google a serial console that people may type at.
     Metadata,
-    /// Another firewall group.
+    /// Another firewall group, or another network.
     Group,
     /// Another image.
     Image,
@@ -19,6 +19,8 @@ pub enum Field {
     Ingress,
     /// A disk that stays after the instance.
     KeptDisk,
+    /// No end of its own to the instance.
+    Endless,
 }
 
 /// One thing that goes wrong.
@@ -26,7 +28,7 @@ pub enum Field {
 pub enum Fault {
     /// The instance is not what was asked for.
     Policy(Field),
-    /// A snapshot is said to be deleted, and stays.
+    /// A snapshot, or Google's image, is said to be deleted, and stays.
     FailedDelete,
     /// Ending an instance is confirmed, and does not happen.
     FailedTerminate,
@@ -44,7 +46,7 @@ pub enum Fault {
     ShortObject,
 }
 
-/// All of them, by the names a person types.
+/// Those that every cloud has here, by the names a person types.
 pub const FAULTS: [(&str, Fault); 16] = [
     ("policy-public-address", Fault::Policy(Field::PublicAddress)),
     ("policy-profile", Fault::Policy(Field::Profile)),
@@ -64,12 +66,16 @@ pub const FAULTS: [(&str, Fault); 16] = [
     ("short-object", Fault::ShortObject),
 ];
 
+/// Those that only Google's has.
+pub const GCE_FAULTS: [(&str, Fault); 1] = [("policy-endless", Fault::Policy(Field::Endless))];
+
 impl Fault {
     /// The fault of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         FAULTS
             .iter()
+            .chain(&GCE_FAULTS)
             .find(|(known, _)| *known == name)
             .map(|(_, fault)| *fault)
     }

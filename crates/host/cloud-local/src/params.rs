@@ -1,9 +1,12 @@
-//! Parameters of a request in EC2's query form, and which of them were understood.
+//! Parameters of a request in EC2's query form, and which of them were understood. A document in JSON is read as the same: each of its
+//! values by its path (`disks.1.boot`).
 //!
 //! Source: Amazon EC2 API Reference, "Query requests": lists are numbered from 1 (`Filter.1.Value.2`).
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
 
 /// Why a request is refused: the provider's code, and a sentence.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,6 +47,28 @@ impl Params {
             values: form_urlencoded::parse(body).into_owned().collect(),
             used: RefCell::default(),
         }
+    }
+
+    /// Those of a document.
+    pub fn of(document: &Value) -> Self {
+        let mut values = BTreeMap::new();
+        flatten(document, "", &mut values);
+        Self {
+            values,
+            used: RefCell::default(),
+        }
+    }
+
+    /// All whose names begin so, by what follows in them.
+    pub fn under(&self, prefix: &str) -> BTreeMap<&str, &str> {
+        let following = self.values.range(prefix.to_owned()..);
+        following
+            .map_while(|(name, value)| {
+                let rest = name.strip_prefix(prefix)?;
+                self.used.borrow_mut().insert(name.clone());
+                Some((rest, value.as_str()))
+            })
+            .collect()
     }
 
     /// One that may be there.
@@ -109,9 +134,46 @@ impl Params {
     }
 }
 
+/// The values of a document by their paths; it is as deep as the reader of JSON lets it be.
+fn flatten(value: &Value, path: &str, values: &mut BTreeMap<String, String>) {
+    let below = |name: &str| match path {
+        "" => name.to_owned(),
+        path => format!("{path}.{name}"),
+    };
+    match value {
+        Value::Null => {}
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                flatten(field, &below(name), values);
+            }
+        }
+        Value::Array(entries) => {
+            for (entry, number) in entries.iter().zip(1_usize..) {
+                flatten(entry, &below(&number.to_string()), values);
+            }
+        }
+        Value::String(text) => drop(values.insert(path.to_owned(), text.clone())),
+        other => drop(values.insert(path.to_owned(), other.to_string())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Params;
+    use serde_json::json;
+
+    #[test]
+    fn a_document_is_read_by_its_paths() {
+        let params = Params::of(&json!({"a": [{"b": true}, {"b": 2}], "l": {"x": "y"}, "n": null}));
+        assert_eq!(params.get("a.1.b"), Some("true"));
+        assert_eq!(params.entries("a"), ["a.1.", "a.2."]);
+        assert_eq!(params.under("l.").into_iter().next(), Some(("x", "y")));
+        assert!(
+            params
+                .finish()
+                .is_err_and(|refusal| refusal.message.contains("a.2.b"))
+        );
+    }
 
     #[test]
     fn lists_are_read_and_what_nobody_asked_for_is_refused() {

@@ -3,14 +3,13 @@
 //! Source: Amazon S3 API Reference, "Actions", in path style.
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::Path;
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
-use sha2::{Digest as _, Sha256};
 use tiny_http::{Method, Request};
 
+use crate::bytes::{self, broken};
 use crate::fault::Fault;
 use crate::params::{Params, Refusal};
 use crate::server::{Answer, body, header};
@@ -18,8 +17,7 @@ use crate::state::{Cloud, Object, Upload};
 use crate::xml::Xml;
 
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
-/// The longest object or part, and the most parts of one.
-const OBJECT_BYTES: u64 = 8 << 30;
+/// The most parts of an object.
 const PARTS: u32 = 10_000;
 
 /// A refusal as S3 writes it.
@@ -41,15 +39,8 @@ fn missing(code: &'static str, what: &str) -> Refusal {
     }
 }
 
-/// A fault of this machine: its disk, most likely.
-fn broken(error: impl std::fmt::Display) -> Refusal {
-    Refusal {
-        status: 500,
-        ..Refusal::new("InternalError", error.to_string())
-    }
-}
-
-fn decoded(text: &str) -> String {
+/// What a part of a path says.
+pub fn decoded(text: &str) -> String {
     // A plus sign is one in a path.
     let text = text.replace('+', "%2B");
     let pair = format!("x={text}");
@@ -284,40 +275,26 @@ fn keep(request: &mut Request, cloud: &mut Cloud) -> Result<Object, Refusal> {
         });
     }
     let name = cloud.identifier("bytes");
-    let path = cloud.dir.join(name);
-    let mut file = File::create_new(&path).map_err(broken)?;
-    let mut hash = Sha256::new();
-    let mut bytes = 0_u64;
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let len = request.as_reader().read(&mut buffer).map_err(broken)?;
-        let piece = buffer.get(..len).unwrap_or_default();
-        bytes += len as u64;
-        if piece.is_empty() {
-            break;
-        }
-        if bytes > OBJECT_BYTES {
-            let _ = fs::remove_file(&path);
-            return Err(Refusal::new("EntityTooLarge", "The object is too long"));
-        }
-        hash.update(piece);
-        file.write_all(piece).map_err(broken)?;
-    }
-    let digest: String = hash
-        .finalize()
+    let kept = bytes::keep(request.as_reader(), cloud.dir.join(name))?;
+    let digest: String = kept
+        .sha256
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
     let is_signed = signed.is_some_and(|signed| signed == digest || signed == "UNSIGNED-PAYLOAD");
     if !is_signed {
-        let _ = fs::remove_file(&path);
+        let _ = fs::remove_file(&kept.path);
         return Err(Refusal::new(
             "XAmzContentSHA256Mismatch",
             "The provided 'x-amz-content-sha256' header does not match what was computed",
         ));
     }
     let etag = digest.get(..32).unwrap_or_default().to_owned();
-    Ok(Object { path, bytes, etag })
+    Ok(Object {
+        path: kept.path,
+        bytes: kept.bytes,
+        etag,
+    })
 }
 
 /// Makes an object visible.

@@ -15,7 +15,7 @@ use crate::fault::Fault;
 use crate::params::{Params, Refusal};
 use crate::state::Cloud;
 use crate::xml::Xml;
-use crate::{KEY, Machines, REGION, TOKEN, ec2, s3};
+use crate::{KEY, Machines, REGION, TOKEN, ec2, gce, s3};
 
 /// How the cloud is made.
 pub struct Setup {
@@ -159,6 +159,7 @@ fn handle(mut request: Request, cloud: &mut Cloud) {
     let is_query = request.url() == "/" && *request.method() == tiny_http::Method::Post;
     let answer = match is_query {
         true => query(&mut request, cloud),
+        false if gce::is_for(request.url()) => gce::handle(&mut request, cloud),
         false => check(&request, cloud)
             .and_then(|()| s3::handle(&mut request, cloud))
             .unwrap_or_else(|refusal| s3::refused(&refusal)),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::fault::Fault;
+use crate::gce::Google;
 use crate::{BUCKET, Guest, Machines};
 
 /// Tags of a resource.
@@ -124,6 +125,8 @@ pub struct Cloud {
     pub images: BTreeMap<String, Image>,
     pub groups: BTreeMap<String, Group>,
     pub instances: BTreeMap<String, Instance>,
+    /// What Google's tool made.
+    pub google: Google,
     counter: u64,
 }
 
@@ -142,6 +145,7 @@ impl Cloud {
             images: BTreeMap::new(),
             groups: BTreeMap::new(),
             instances: BTreeMap::new(),
+            google: Google::default(),
             counter: 0,
         }
     }
@@ -154,6 +158,7 @@ impl Cloud {
 
     /// Notices guests that have ended: theirs are instances that ended with them.
     pub fn look(&mut self) {
+        self.google.look();
         for instance in self.instances.values_mut() {
             let has_ended = instance
                 .guest

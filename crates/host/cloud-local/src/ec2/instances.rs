@@ -11,7 +11,7 @@ use crate::fault::{Fault, Field};
 use crate::params::{Params, Refusal};
 use crate::state::{Cloud, Instance, Life, Tags, Volume};
 use crate::xml::Xml;
-use crate::{Guest, Shape};
+use crate::{Bus, Guest, Shape};
 
 /// What an account may run at once.
 const QUOTA: usize = 2;
@@ -113,6 +113,8 @@ fn boot(
     let shape = Shape {
         kind: order.kind.clone(),
         is_uefi: plan.boot_mode.starts_with("uefi"),
+        bus: Bus::Nvme,
+        nic: None,
     };
     let file = File::create_new(&serial)?;
     let guest = cloud.machines.boot(&plan.disk, &shape, &work, file)?;
@@ -183,6 +185,8 @@ fn spoil(cloud: &mut Cloud, id: &str) {
         Field::Group => instance.group = "sg-default".to_owned(),
         Field::Image => instance.image = "ami-other".to_owned(),
         Field::KeptDisk => instance.volume.ends_with_instance = false,
+        // Google's alone.
+        Field::Endless => {}
         Field::Ingress => {
             let group = cloud.groups.get_mut(&instance.group);
             if let Some(group) = group {
