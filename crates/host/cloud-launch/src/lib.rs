@@ -9,8 +9,10 @@
 
 pub mod aws;
 mod cli;
+pub mod gcp;
 mod launch;
 mod policy;
+mod read_back;
 mod sweep;
 mod wait;
 

@@ -1,8 +1,9 @@
 //! Taking down what a run made, or what runs that died left behind: one code for both.
 
 use std::fmt;
+use std::thread;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{Cloud, Refused, Waiter};
 
@@ -30,6 +31,36 @@ impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, self.id)
     }
+}
+
+/// How many listings are asked for at once.
+const AT_ONCE: usize = 3;
+
+/// A question for what is there of one kind.
+pub(crate) type Listing<'a> = Box<dyn Fn() -> Result<Vec<Left>> + Sync + Send + 'a>;
+
+/// What all listings answer, each thing once.
+///
+/// # Errors
+/// Where one does not answer.
+pub(crate) fn answers(listings: &[Listing]) -> Result<Vec<Left>> {
+    let mut all: Vec<Left> = Vec::new();
+    for some in listings.chunks(AT_ONCE) {
+        let ends = thread::scope(|scope| {
+            let running: Vec<_> = some.iter().map(|listing| scope.spawn(listing)).collect();
+            let ends = running.into_iter().map(|thread| thread.join());
+            ends.map(|end| end.unwrap_or_else(|_| Err(anyhow!("a listing panicked"))))
+                .collect::<Vec<_>>()
+        });
+        for end in ends {
+            for left in end.context("cannot look for what is left")? {
+                if !all.contains(&left) {
+                    all.push(left);
+                }
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// Removes what is there until a listing of everything is empty. Gives what was removed.

@@ -4,20 +4,18 @@
 //! process: the same code reads the same arguments and answers. The guest is a stand-in here that writes a serial log; a real one boots
 //! in `cargo xtask cloudboot --provider aws --endpoint local`.
 
-use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+mod rig;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, Result, ensure};
 use cloud_launch::aws::Aws;
-use cloud_launch::{Cli, Cloud as _, Heard, Launched, Said, Scope, Waiter, launch, sweep};
-use cloud_local::{
-    BUCKET, FAULTS, Fault, Guest, KEY, Machines, REGION, SECRET, Server, Setup, Shape, TOKEN,
-};
+use cloud_launch::{Cloud as _, Launched, Scope, launch, sweep};
+use cloud_local::{BUCKET, Bus, FAULTS, Fault, KEY, REGION, SECRET, Server, Setup, Shape, TOKEN};
+use rig::{Booted, GOOD, Mortal, Stand, Warm, judge, noise, patience};
 
 /// Calls the tool's command line, once for each line.
 const LOOP: &str = "
@@ -35,20 +33,10 @@ for line in sys.stdin:
     print(json.dumps({'code': code, 'out': out.getvalue(), 'err': err.getvalue()}), file=answers, flush=True)
 ";
 
-struct Warm(Mutex<(Child, ChildStdin, BufReader<ChildStdout>)>);
-
-impl Drop for Warm {
-    fn drop(&mut self) {
-        if let Ok(mut inner) = self.0.lock() {
-            let _ = inner.0.kill();
-            let _ = inner.0.wait();
-        }
-    }
-}
-
-impl Warm {
-    fn start(python: &Path, url: &str, token: &str) -> Result<Self> {
-        let mut child = Command::new(python)
+/// The tool, towards the server at `url`.
+fn warm(python: &Path, url: &str, token: &str) -> Result<Warm> {
+    Warm::start(
+        Command::new(python)
             .args(["-c", LOOP])
             .env("AWS_ENDPOINT_URL", url)
             .env("AWS_ACCESS_KEY_ID", KEY)
@@ -58,32 +46,8 @@ impl Warm {
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_CONFIG_FILE", "/dev/null")
             .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-            .env_remove("AWS_PROFILE")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let stdin = child.stdin.take().context("no input")?;
-        let stdout = child.stdout.take().context("no output")?;
-        Ok(Self(Mutex::new((child, stdin, BufReader::new(stdout)))))
-    }
-}
-
-impl Cli for Warm {
-    fn run(&self, arguments: &[String]) -> Result<Said> {
-        let Ok(mut inner) = self.0.lock() else {
-            bail!("another call panicked")
-        };
-        writeln!(inner.1, "{}", serde_json::to_string(arguments)?)?;
-        let mut line = String::new();
-        inner.2.read_line(&mut line)?;
-        let told: serde_json::Value = serde_json::from_str(&line).context("the tool has died")?;
-        let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
-        Ok(Said {
-            is_good: told["code"] == 0,
-            out: text("out"),
-            err: text("err"),
-        })
-    }
+            .env_remove("AWS_PROFILE"),
+    )
 }
 
 /// A Python that has the tool's code: of the folder that xtask makes, or the one in the search path.
@@ -101,8 +65,8 @@ fn python() -> Option<PathBuf> {
     })
 }
 
-/// What is missing here. Unattended nothing may be.
-fn lacks() -> Option<&'static str> {
+/// Whether something is missing here. Unattended nothing may be.
+fn lacks() -> bool {
     let lacks = match python() {
         None => Some("awscli (python3 -m pip install awscli)"),
         Some(_) if Command::new("qemu-img").arg("--version").output().is_err() => {
@@ -114,58 +78,12 @@ fn lacks() -> Option<&'static str> {
         assert!(std::env::var_os("CI").is_none(), "untested: no {what}");
         eprintln!("untested: no {what}");
     }
-    lacks
-}
-
-const GOOD: &str = "firmware\ncloudboot-evidence: all is well\n";
-
-/// Writes what a good guest says behind a long preface, and keeps what it was booted from.
-struct Stand(Arc<Mutex<Vec<u8>>>);
-
-struct Nobody;
-
-impl Guest for Nobody {
-    fn is_running(&mut self) -> bool {
-        true
-    }
-}
-
-impl Machines for Stand {
-    fn boot(
-        &self,
-        disk: &Path,
-        shape: &Shape,
-        _: &Path,
-        mut serial: File,
-    ) -> Result<Box<dyn Guest>> {
-        ensure!(shape.is_uefi && shape.kind == "t3.small", "{shape:?}");
-        *self.0.lock().map_err(|_| anyhow::anyhow!("poisoned"))? = fs::read(disk)?;
-        serial.write_all(&[b'.'; 1000])?;
-        serial.write_all(GOOD.as_bytes())?;
-        Ok(Box::new(Nobody))
-    }
-}
-
-fn judge(console: &str) -> Heard {
-    match console.contains("cloudboot-evidence: all is well\n") {
-        true => Heard::Enough,
-        false => Heard::Lacks(vec!["missing: all is well".into()]),
-    }
-}
-
-static NEVER: AtomicBool = AtomicBool::new(false);
-
-fn patience(seconds: u64) -> Waiter<'static> {
-    Waiter {
-        patience: Duration::from_secs(seconds),
-        pause: Duration::from_millis(20),
-        stop: &NEVER,
-    }
+    lacks.is_some()
 }
 
 struct Rig {
     folder: tempfile::TempDir,
-    booted: Arc<Mutex<Vec<u8>>>,
+    booted: Booted,
     server: Server,
     package: PathBuf,
     raw: Vec<u8>,
@@ -178,23 +96,22 @@ const SHORT: usize = 1 << 13;
 /// A cloud, and a package of a disk.
 fn rig(fault: Option<Fault>, words: usize) -> Result<Rig> {
     let folder = tempfile::tempdir()?;
-    let booted = Arc::new(Mutex::new(Vec::new()));
+    let booted = Booted::default();
     let server = Server::start(Setup {
-        machines: Box::new(Stand(Arc::clone(&booted))),
+        machines: Box::new(Stand {
+            booted: Arc::clone(&booted),
+            shape: Shape {
+                kind: "t3.small".to_owned(),
+                is_uefi: true,
+                bus: Bus::Nvme,
+                nic: None,
+            },
+        }),
         fault,
         address: "127.0.0.1:0".parse()?,
         folder: folder.path().join("cloud"),
     })?;
-    // What does not compress.
-    let mut state = 1_u64;
-    let raw: Vec<u8> = (0..words)
-        .flat_map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            (state >> 8).to_le_bytes()
-        })
-        .collect();
+    let raw = noise(words);
     let disk = folder.path().join("disk.raw");
     fs::write(&disk, &raw)?;
     let package = folder.path().join("disk.vmdk");
@@ -222,7 +139,7 @@ fn rig(fault: Option<Fault>, words: usize) -> Result<Rig> {
 
 impl Rig {
     fn cli(&self) -> Result<Warm> {
-        Warm::start(&python().context("no tool")?, &self.server.url(), TOKEN)
+        warm(&python().context("no tool")?, &self.server.url(), TOKEN)
     }
 
     fn launch(&self, run: &str, seconds: u64) -> Result<Launched> {
@@ -234,7 +151,7 @@ impl Rig {
 
 #[test]
 fn a_launch_boots_what_was_uploaded_and_leaves_nothing() -> Result<()> {
-    if lacks().is_some() {
+    if lacks() {
         return Ok(());
     }
     let rig = rig(None, LONG)?;
@@ -283,7 +200,7 @@ fn expected(name: &str) -> (&'static str, bool) {
 #[test]
 #[ignore = "takes a minute; cargo xtask test --only launch runs it"]
 fn each_fault_ends_badly_with_its_reason() -> Result<()> {
-    if lacks().is_some() {
+    if lacks() {
         return Ok(());
     }
     for (name, fault) in FAULTS {
@@ -300,11 +217,11 @@ fn each_fault_ends_badly_with_its_reason() -> Result<()> {
 
 #[test]
 fn another_token_is_not_let_in() -> Result<()> {
-    if lacks().is_some() {
+    if lacks() {
         return Ok(());
     }
     let rig = rig(None, SHORT)?;
-    let cli = Warm::start(&python().context("no tool")?, &rig.server.url(), "another")?;
+    let cli = warm(&python().context("no tool")?, &rig.server.url(), "another")?;
     let aws = Aws::new(&cli, "r", BUCKET)?;
     let launched = launch(&aws, "r", &rig.package, &patience(2), &judge);
     assert!(launched.identity.is_none() && !launched.is_pass());
@@ -312,27 +229,10 @@ fn another_token_is_not_let_in() -> Result<()> {
     Ok(())
 }
 
-/// Dies at the call of that number, as the harness does when it is killed.
-struct Mortal<'a> {
-    cli: &'a Warm,
-    left: Mutex<u32>,
-}
-
-impl Cli for Mortal<'_> {
-    fn run(&self, arguments: &[String]) -> Result<Said> {
-        let Ok(mut left) = self.left.lock() else {
-            bail!("poisoned")
-        };
-        ensure!(*left > 0, "killed");
-        *left -= 1;
-        self.cli.run(arguments)
-    }
-}
-
 #[test]
 #[ignore = "takes a minute; cargo xtask test --only launch runs it"]
 fn whatever_step_the_harness_dies_at_a_sweep_finds_what_it_made() -> Result<()> {
-    if lacks().is_some() {
+    if lacks() {
         return Ok(());
     }
     let rig = rig(None, SHORT)?;
@@ -359,7 +259,7 @@ fn whatever_step_the_harness_dies_at_a_sweep_finds_what_it_made() -> Result<()> 
 
 #[test]
 fn a_sweep_of_one_run_leaves_the_others() -> Result<()> {
-    if lacks().is_some() {
+    if lacks() {
         return Ok(());
     }
     let rig = rig(None, SHORT)?;

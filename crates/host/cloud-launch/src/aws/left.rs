@@ -1,12 +1,11 @@
 //! What is there of a run, or of all: each listing, and how each thing is removed.
 
-use std::thread;
-
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, bail};
 use serde_json::Value;
 
 use super::{Aws, arguments, each};
 use crate::cli::{json, list as entries, string};
+use crate::sweep::{Listing, answers};
 use crate::{Cli, Left, Scope, TAG};
 
 /// A listing of what can bear a tag.
@@ -83,11 +82,6 @@ const OBJECT: &str = "object";
 const UPLOAD: &str = "upload";
 /// The import of a disk that is still read; beyond it there is nothing to cancel.
 const ACTIVE: [&str; 4] = ["active", "pending", "converting", "updating"];
-/// How many listings are asked for at once.
-const AT_ONCE: usize = 3;
-
-type Listing<'a> = Box<dyn Fn() -> Result<Vec<Left>> + Sync + Send + 'a>;
-
 /// Everything of a scope, in the order of removal. Each listing must answer.
 pub fn list(cli: &dyn Cli, bucket: &str, scope: &Scope) -> Result<Vec<Left>> {
     let mut listings: Vec<Listing> = Vec::new();
@@ -97,23 +91,8 @@ pub fn list(cli: &dyn Cli, bucket: &str, scope: &Scope) -> Result<Vec<Left>> {
     }
     listings.push(Box::new(|| objects(cli, bucket, scope)));
     listings.push(Box::new(|| uploads(cli, bucket, scope)));
-    let mut all: Vec<Left> = Vec::new();
-    for some in listings.chunks(AT_ONCE) {
-        let ends = thread::scope(|scope| {
-            let running: Vec<_> = some.iter().map(|listing| scope.spawn(listing)).collect();
-            let ends = running.into_iter().map(|thread| thread.join());
-            ends.map(|end| end.unwrap_or_else(|_| Err(anyhow!("a listing panicked"))))
-                .collect::<Vec<_>>()
-        });
-        for end in ends {
-            for left in end.context("cannot look for what is left")? {
-                // A snapshot is found by its tag and through its import.
-                if !all.contains(&left) {
-                    all.push(left);
-                }
-            }
-        }
-    }
+    // A snapshot is found by its tag and through its import.
+    let mut all = answers(&listings)?;
     all.sort_by_key(rank);
     Ok(all)
 }

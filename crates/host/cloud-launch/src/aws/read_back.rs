@@ -4,19 +4,8 @@ use serde_json::Value;
 
 use super::{KIND, each};
 use crate::cli::list;
+use crate::read_back::{Field, compared, text};
 use crate::{Compared, TAG};
-
-/// A field as text; one that is not there is empty.
-fn text(value: &Value, pointer: &str) -> String {
-    match value.pointer(pointer) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    }
-}
-
-/// A field, what was asked for, what is there.
-type Field = (&'static str, String, String);
 
 /// Each field of the policy. `instances` is what describes the instance, `groups` the run's firewall groups.
 pub fn compare(run: &str, image: &str, instances: &Value, groups: &Value) -> Vec<Compared> {
@@ -24,15 +13,7 @@ pub fn compare(run: &str, image: &str, instances: &Value, groups: &Value) -> Vec
     let one = instances.pointer("/Reservations/0/Instances/0");
     let one = one.unwrap_or(&nothing);
     let fields = itself(run, image, one).into_iter();
-    fields
-        .chain(network(one))
-        .chain(firewall(one, groups))
-        .map(|(field, wanted, found)| Compared {
-            field,
-            wanted,
-            found,
-        })
-        .collect()
+    compared(fields.chain(network(one)).chain(firewall(one, groups)))
 }
 
 /// What it is, what it may, and what goes with it.
