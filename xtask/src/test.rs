@@ -32,7 +32,7 @@ pub struct TestArgs {
     /// Only the smokes and sabotages
     #[arg(long, conflicts_with = "host")]
     smokes: bool,
-    /// Also what takes long: the fuzzer against the guest, services and drivers made by `new-service` and `new-driver`, vendors' drivers on the device models, and a launch through Amazon's tool
+    /// Also what takes long: the fuzzer against the guest, services and drivers made by `new-service` and `new-driver`, vendors' drivers on the device models, and launches through clouds' own tools
     #[arg(long, conflicts_with = "host")]
     long: bool,
     /// Only these stages, one after the other
@@ -77,7 +77,7 @@ enum Stage {
     Fuzzer,
     /// The book's commands and manifests
     Examples,
-    /// A launch through Amazon's own tool, on a stand-in for its cloud; with `CI=1` the tool is fetched
+    /// Launches through Amazon's and Google's own tools, on stand-ins for their clouds; with `CI=1` Amazon's is fetched, Google's is in no registry
     Launch,
     /// What `new-service` and `new-driver` make, in the guest
     New,

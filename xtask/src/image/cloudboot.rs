@@ -159,7 +159,6 @@ const BOUND: &str = "provider-nic-bound";
 fn credentials(provider: Provider) -> &'static [(&'static str, &'static str)] {
     match provider {
         Provider::Gcp => &[
-            ("GOOGLE_APPLICATION_CREDENTIALS", "a key file"),
             ("CAPOS_GCP_PROJECT", "the project to bill"),
             ("CAPOS_GCP_ZONE", "where to launch"),
             ("CAPOS_GCP_BUCKET", "where to upload"),

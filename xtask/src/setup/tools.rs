@@ -25,6 +25,19 @@ pub fn aws(project: &Project, consent: Consent) -> Result<PathBuf> {
     }
 }
 
+/// Google's tool. It is in no registry, so that it is never fetched.
+///
+/// # Errors
+///
+/// There is none, which leaves whatever needs it untested.
+pub fn gcloud() -> Result<PathBuf> {
+    ensure!(
+        is_installed("gcloud"),
+        "untested: no gcloud; its maker has it: https://cloud.google.com/sdk/docs/install"
+    );
+    Ok("gcloud".into())
+}
+
 /// Where the tools lie that nobody else has.
 pub fn folder(project: &Project) -> PathBuf {
     project.target.join("cli")

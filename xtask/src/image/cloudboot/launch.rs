@@ -11,13 +11,14 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use cloud_launch::aws::{Aws, KIND};
-use cloud_launch::{Heard, Launched, Scope, Waiter, launch, sweep};
-use cloud_local::{FAULTS, Fault, Server, Setup};
+use cloud_launch::aws::{self, Aws};
+use cloud_launch::gcp::{self, Gcp, Place};
+use cloud_launch::{Cloud, Heard, Launched, Scope, Waiter, launch, sweep};
+use cloud_local::{FAULTS, Fault, GCE_FAULTS, Server, Setup};
 use serde_json::{Value, json};
 
-use super::machines::Nitro;
-use super::tool::{Tool, local};
+use super::machines::Shapes;
+use super::tool::{Tool, gcloud_environment, local};
 use super::{CloudbootArgs, MARK, Proof, WANTED, commit, described, judge, shows};
 use crate::build::Flavour;
 use crate::image::CLOUD_WORDS;
@@ -42,17 +43,21 @@ impl CloudbootArgs {
     pub(super) fn check_launch(&self) -> Result<()> {
         let name = self.provider.name();
         ensure!(
-            self.provider == Provider::Aws,
+            matches!(self.provider, Provider::Aws | Provider::Gcp),
             "launching on {name} through its tool is not built yet; with --local the package boots on this machine"
         );
         ensure!(
-            self.proof() == Proof::None,
-            "the interfaces of {name} have no driver here yet: the proofs are for gcp and generic, with --local"
+            self.proof() != Proof::Echo,
+            "--require-private-icmp-proof needs a host beside the guest: it is for --local"
+        );
+        ensure!(
+            self.proof() == Proof::None || self.provider == Provider::Gcp,
+            "the interfaces of {name} have no driver here yet: the proofs are for gcp and generic"
         );
         if let Some(fault) = &self.fault {
-            let known: Vec<&str> = FAULTS.iter().map(|(name, _)| *name).collect();
+            let known = self.faults();
             ensure!(
-                Fault::named(fault).is_some(),
+                known.contains(&fault.as_str()),
                 "there is no fault {fault}; there are {}",
                 known.join(", ")
             );
@@ -76,6 +81,15 @@ impl CloudbootArgs {
         }
     }
 
+    /// What the provider's stand-in can do wrong.
+    fn faults(&self) -> Vec<&'static str> {
+        let own: &[(&'static str, Fault)] = match self.provider {
+            Provider::Gcp => &GCE_FAULTS,
+            _ => &[],
+        };
+        FAULTS.iter().chain(own).map(|(name, _)| *name).collect()
+    }
+
     fn fault(&self) -> Option<Fault> {
         Fault::named(self.fault.as_deref()?)
     }
@@ -84,7 +98,10 @@ impl CloudbootArgs {
     fn folder(&self, project: &Project) -> Result<PathBuf> {
         Ok(match &self.out {
             Some(dir) => std::path::absolute(dir)?,
-            None => project.target.join("cloudboot/aws-launch"),
+            None => {
+                let name = format!("{}-launch", self.provider.name());
+                project.target.join("cloudboot").join(name)
+            }
         })
     }
 }
@@ -92,7 +109,7 @@ impl CloudbootArgs {
 /// A stand-in, whose guests boot in QEMU.
 fn stand_in(args: &CloudbootArgs, project: &Project, dir: &Path, port: u16) -> Result<Server> {
     Server::start(Setup {
-        machines: Box::new(Nitro {
+        machines: Box::new(Shapes {
             project: Project::load()?,
             accel: kvm::for_proof(project, args.accel)?,
             noted: dir.join("qemu.txt"),
@@ -103,41 +120,102 @@ fn stand_in(args: &CloudbootArgs, project: &Project, dir: &Path, port: u16) -> R
     })
 }
 
-/// Where a launch goes: the tool in its environment, the bucket, and a stand-in where it brings one along.
+/// Where things are made.
+enum Where {
+    Aws { bucket: String },
+    Gcp(Place),
+}
+
+/// Where a launch goes: the tool in its environment, the place, and a stand-in where it brings one along.
 struct Target {
     tool: Tool,
-    bucket: String,
-    is_local: bool,
+    place: Where,
     endpoint: Option<String>,
     _server: Option<Server>,
 }
 
+impl Target {
+    fn cloud(&self, run: &str) -> Result<Box<dyn Cloud + '_>> {
+        Ok(match &self.place {
+            Where::Aws { bucket } => Box::new(Aws::new(&self.tool, run, bucket)?),
+            Where::Gcp(place) => Box::new(Gcp::new(&self.tool, run, place.clone())?),
+        })
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.place {
+            Where::Aws { .. } => aws::KIND,
+            Where::Gcp(_) => gcp::KIND,
+        }
+    }
+}
+
+/// The provider's tool, where there is one.
+fn program(project: &Project, provider: Provider, consent: Consent) -> Result<PathBuf> {
+    match provider {
+        Provider::Gcp => tools::gcloud(),
+        _ => tools::aws(project, consent),
+    }
+}
+
 fn target(args: &CloudbootArgs, project: &Project, dir: &Path, consent: Consent) -> Result<Target> {
-    let program = tools::aws(project, consent)?;
-    let Some(endpoint) = args.endpoint.as_deref() else {
-        let bucket = std::env::var("CAPOS_AWS_BUCKET").context("CAPOS_AWS_BUCKET")?;
-        return Ok(Target {
-            tool: Tool::aws_live(program),
-            bucket,
-            is_local: false,
-            endpoint: None,
-            _server: None,
-        });
-    };
-    let (server, url) = match endpoint {
-        LOCAL => {
+    let program = program(project, args.provider, consent)?;
+    let patience = Duration::from_secs(args.patience);
+    let (server, url) = match args.endpoint.as_deref() {
+        None => return live(args.provider, program, patience),
+        Some(LOCAL) => {
             let server = stand_in(args, project, dir, 0)?;
             let url = server.url();
             (Some(server), url)
         }
-        url => (None, url.to_owned()),
+        Some(url) => (None, url.to_owned()),
+    };
+    let (tool, place) = match args.provider {
+        Provider::Gcp => {
+            let place = Place {
+                project: cloud_local::PROJECT.to_owned(),
+                zone: cloud_local::ZONE.to_owned(),
+                bucket: cloud_local::BUCKET.to_owned(),
+            };
+            let settings = dir.join("gcloud");
+            let tool = Tool::gcloud_local(program, &url, &settings, patience)?;
+            (tool, Where::Gcp(place))
+        }
+        _ => {
+            let bucket = cloud_local::BUCKET.to_owned();
+            (Tool::aws_local(program, &url), Where::Aws { bucket })
+        }
     };
     Ok(Target {
-        tool: Tool::aws_local(program, &url),
-        bucket: cloud_local::BUCKET.to_owned(),
-        is_local: true,
+        tool,
+        place,
         endpoint: Some(url),
         _server: server,
+    })
+}
+
+/// A launch on the cloud itself.
+fn live(provider: Provider, program: PathBuf, patience: Duration) -> Result<Target> {
+    let told = |name: &'static str| std::env::var(name).context(name);
+    let (tool, place) = match provider {
+        Provider::Gcp => {
+            let place = Place {
+                project: told("CAPOS_GCP_PROJECT")?,
+                zone: told("CAPOS_GCP_ZONE")?,
+                bucket: told("CAPOS_GCP_BUCKET")?,
+            };
+            (Tool::gcloud_live(program, patience), Where::Gcp(place))
+        }
+        _ => {
+            let bucket = told("CAPOS_AWS_BUCKET")?;
+            (Tool::aws_live(program), Where::Aws { bucket })
+        }
+    };
+    Ok(Target {
+        tool,
+        place,
+        endpoint: None,
+        _server: None,
     })
 }
 
@@ -173,16 +251,17 @@ pub fn run(
     let version = target.tool.version()?;
     let wait = Waiter {
         patience: Duration::from_secs(args.patience),
-        pause: match target.is_local {
-            true => LOCAL_PAUSE,
-            false => LIVE_PAUSE,
+        pause: match target.endpoint {
+            Some(_) => LOCAL_PAUSE,
+            None => LIVE_PAUSE,
         },
         stop: &stop,
     };
     let run = run_name()?;
-    let cloud = Aws::new(&target.tool, &run, &target.bucket)?;
+    let cloud = target.cloud(&run)?;
+    let cloud = cloud.as_ref();
     if args.sweep {
-        for one in sweep(&cloud, &Scope::All, &wait)? {
+        for one in sweep(cloud, &Scope::All, &wait)? {
             println!("removed: {one}");
         }
         println!("nothing is left");
@@ -191,16 +270,19 @@ pub fn run(
     let files = packed(project, toolchain, args, &dir)?;
     let package = files.last().context("a package has a file")?;
     eprintln!("run {run}, by {version}");
-    let launched = launch(&cloud, &run, package, &wait, &hear);
+    let launched = launch(cloud, &run, package, &wait, &|console| {
+        hear(console, args.proof())
+    });
     fs::write(dir.join("serial.txt"), &launched.console)?;
     let mut record = record(&launched, package)?;
     let more = json!({
         "provider": args.provider.name(),
-        "launched": if target.is_local { "local" } else { "cloud" },
+        "launched": if target.endpoint.is_some() { "local" } else { "cloud" },
         "endpoint": target.endpoint,
         "tool": version,
         "run": run,
         "fault": args.fault,
+        "proof": format!("{:?}", args.proof()).to_lowercase(),
         "system": {
             "manifest": args.system.manifest,
             "commit": commit(project),
@@ -235,11 +317,12 @@ fn packed(
 
 /// What the instance ran on.
 fn machine(target: &Target, dir: &Path) -> Result<Value> {
-    if !target.is_local {
-        return Ok(json!({ "kind": KIND }));
+    let kind = target.kind();
+    if target.endpoint.is_none() {
+        return Ok(json!({ "kind": kind }));
     }
     Ok(json!({
-        "kind": KIND,
+        "kind": kind,
         "qemu": qemu::version()?,
         "command": fs::read_to_string(dir.join("qemu.txt")).ok().map(|text| text.trim().to_owned()),
     }))
@@ -278,10 +361,10 @@ fn evidence(console: &str) -> Vec<String> {
 }
 
 /// What a serial log says so far.
-fn hear(console: &str) -> Heard {
+fn hear(console: &str, proof: Proof) -> Heard {
     let mut serial = Serial::default();
     serial.feed(console.as_bytes());
-    let judged = judge(&serial, End::Code(0), Proof::None, None);
+    let judged = judge(&serial, End::Code(0), proof, None);
     let panic = judged
         .evidence
         .iter()
@@ -329,8 +412,19 @@ fn serve(
     stop: &AtomicBool,
 ) -> Result<ExitCode> {
     let server = stand_in(args, project, dir, port)?;
-    for (name, value) in local(&server.url()) {
+    let url = server.url();
+    let environment = match args.provider {
+        Provider::Gcp => gcloud_environment(&url, &dir.join("gcloud"))?,
+        _ => local(&url)
+            .map(|(name, value)| (name, value.to_owned()))
+            .to_vec(),
+    };
+    for (name, value) in environment {
         println!("export {name}={value}");
+    }
+    if args.provider == Provider::Gcp {
+        println!("export CLOUDSDK_CORE_PROJECT={}", cloud_local::PROJECT);
+        println!("export CLOUDSDK_COMPUTE_ZONE={}", cloud_local::ZONE);
     }
     eprintln!(
         "the bucket is {}; Ctrl-C ends it, and its instances",
@@ -343,43 +437,84 @@ fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The long gate's: one launch through the tool. Unattended it must be there.
+/// The long gate's: a launch through each tool. Unattended Amazon's must be there; Google's is in no registry, and its absence is said.
 ///
 /// # Errors
 ///
-/// The launch did not pass.
+/// A launch did not pass.
 pub fn gate(project: &Project, toolchain: &Toolchain) -> Result<()> {
+    let consent = match is_ci() {
+        true => Consent::Given,
+        false => Consent::Open,
+    };
+    match tools::aws(project, consent) {
+        Ok(_) => launch_alone(project, toolchain, consent, &["aws"])?,
+        Err(error) => {
+            ensure!(!is_ci(), "{error:#}");
+            println!("cloudboot: {error:#}");
+        }
+    }
+    match tools::gcloud() {
+        Ok(_) => {
+            let words = ["gcp", "--require-provider-nic-proof"];
+            launch_alone(project, toolchain, consent, &words)
+        }
+        Err(error) => {
+            println!("cloudboot: {error:#}");
+            Ok(())
+        }
+    }
+}
+
+/// A launch on the stand-in of the provider that comes first.
+fn launch_alone(
+    project: &Project,
+    toolchain: &Toolchain,
+    consent: Consent,
+    more: &[&str],
+) -> Result<()> {
     #[derive(Parser)]
     struct Alone {
         #[command(flatten)]
         args: CloudbootArgs,
     }
-    let consent = match is_ci() {
-        true => Consent::Given,
-        false => Consent::Open,
-    };
-    if let Err(error) = tools::aws(project, consent) {
-        ensure!(!is_ci(), "{error:#}");
-        println!("cloudboot: {error:#}");
-        return Ok(());
-    }
-    let words = ["cloudboot", "--provider", "aws", "--endpoint", LOCAL];
-    let args = Alone::parse_from(words).args;
+    let words = ["cloudboot", "--endpoint", LOCAL, "--provider"];
+    let args = Alone::parse_from(words.iter().chain(more)).args;
     match run(project, toolchain, &args, consent)? == ExitCode::SUCCESS {
         true => Ok(()),
-        false => bail!("the launch did not pass; provider.json says why"),
+        false => bail!(
+            "the launch on {} did not pass; provider.json says why",
+            args.provider.name()
+        ),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::hear;
+    use super::hear as of_proof;
+    use crate::image::cloudboot::Proof;
     use cloud_launch::Heard;
 
     const GOOD: &str = "cloudboot-evidence: boot.loader name~\"x\" base_revision=2\r\n\
         cloudboot-evidence: boot.cpus online=2 listed=2\r\n\
         cloudboot-evidence: pci.scan buses=1 functions=4\r\n\
         cloudboot-evidence: dma.backend chosen=bounce reason=none\r\ncapos> ";
+
+    fn hear(console: &str) -> Heard {
+        of_proof(console, Proof::None)
+    }
+
+    #[test]
+    fn the_proof_of_an_interface_is_waited_for() {
+        let bound = "cloudboot-evidence: provider-nic-bound function=\"0000:00:04.0\"\r\n";
+        let heard = |text: &str| of_proof(text, Proof::Bound);
+        assert!(matches!(heard(GOOD), Heard::Lacks(_)));
+        assert_eq!(heard(&format!("{bound}{GOOD}")), Heard::Enough);
+        assert!(matches!(
+            heard(&format!("{bound}{bound}{GOOD}")),
+            Heard::Lacks(_)
+        ));
+    }
 
     #[test]
     fn a_log_that_is_cut_is_not_enough_and_a_panic_is_the_end() {

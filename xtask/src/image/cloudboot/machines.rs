@@ -1,4 +1,4 @@
-//! Instances of the stand-in: the imported disk in QEMU, in the shape that Amazon's Nitro gives an instance.
+//! Instances of the stand-in: the imported disk in QEMU, in the shape that the provider gives an instance.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -7,14 +7,15 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Result;
-use cloud_local::{Guest, Machines, Shape};
+use cloud_local::{Bus, Guest, Machines, Nic, Shape};
 
 use crate::child::Guarded;
+use crate::image::probe;
 use crate::project::Project;
 use crate::qemu::{Accel, Drive, FirmwareKind, Machine, Medium};
 
 /// Boots instances.
-pub struct Nitro {
+pub struct Shapes {
     /// Where QEMU finds its things.
     pub project: Project,
     /// How guests are executed.
@@ -32,7 +33,7 @@ impl Guest for Instance {
     }
 }
 
-impl Machines for Nitro {
+impl Machines for Shapes {
     fn boot(
         &self,
         disk: &Path,
@@ -44,9 +45,25 @@ impl Machines for Nitro {
             true => FirmwareKind::Uefi,
             false => FirmwareKind::Bios,
         };
-        let medium = Medium::new(disk.to_path_buf(), Drive::Nvme);
+        let (model, drive) = match shape.bus {
+            Bus::Nvme => ("q35", Drive::Nvme),
+            Bus::Scsi => ("pc", Drive::Scsi),
+        };
+        // Nobody comes in or gets out; a lease is there, as in a network of the provider's.
+        let extra = match shape.nic {
+            Some(Nic::LegacyVirtio) => [
+                "-netdev",
+                "user,id=n0,restrict=on",
+                "-device",
+                probe::LEGACY_NIC,
+            ]
+            .map(OsString::from)
+            .to_vec(),
+            None => Vec::new(),
+        };
+        let medium = Medium::new(disk.to_path_buf(), drive);
         let machine = Machine {
-            model: "q35".to_owned(),
+            model: model.to_owned(),
             smp: 2,
             memory: "2G".to_owned(),
             accel: self.accel,
@@ -54,7 +71,7 @@ impl Machines for Nitro {
             disks: Vec::new(),
             gdb: false,
             reboots: false,
-            extra: Vec::<OsString>::new(),
+            extra,
         };
         let mut command = machine.command(&self.project)?;
         fs::write(&self.noted, format!("{command:?}\n"))?;

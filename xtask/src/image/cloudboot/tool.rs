@@ -14,7 +14,7 @@ use cloud_launch::{Cli, Said};
 
 use crate::child::Guarded;
 
-/// The longest that one call may take: an upload over a slow line.
+/// The longest that a call of Amazon's may take: an upload over a slow line.
 const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// A tool and its environment.
@@ -23,6 +23,8 @@ pub struct Tool {
     program: PathBuf,
     set: Vec<(String, OsString)>,
     unset: Vec<OsString>,
+    /// The longest that one call may take.
+    patience: Duration,
 }
 
 impl Tool {
@@ -37,32 +39,120 @@ impl Tool {
             program,
             set,
             unset: Vec::new(),
+            patience: PATIENCE,
         }
     }
 
     /// Amazon's, towards the stand-in at `url`.
     pub fn aws_local(program: PathBuf, url: &str) -> Self {
-        let settings = std::env::vars_os().map(|(name, _)| name);
         Self {
             program,
             set: local(url)
                 .map(|(name, value)| (name.to_owned(), value.into()))
                 .to_vec(),
-            unset: settings
-                .filter(|name| name.to_string_lossy().starts_with("AWS_"))
-                .collect(),
+            unset: settings(&["AWS_"]),
+            patience: PATIENCE,
         }
+    }
+
+    /// Google's, towards its cloud with a person's own settings. It waits itself for what it began, as long as a step may take.
+    pub fn gcloud_live(program: PathBuf, patience: Duration) -> Self {
+        let mut set = gcloud_ways();
+        // Libraries read a key's file from there, and the tool from elsewhere.
+        if let Some(file) = std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS") {
+            set.push(("CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE".to_owned(), file));
+        }
+        Self {
+            program,
+            set,
+            unset: Vec::new(),
+            patience,
+        }
+    }
+
+    /// Google's, towards the stand-in at `url`, with its settings in `folder`.
+    pub fn gcloud_local(
+        program: PathBuf,
+        url: &str,
+        folder: &Path,
+        patience: Duration,
+    ) -> Result<Self> {
+        let mut set = gcloud_ways();
+        let more = gcloud_environment(url, folder)?;
+        set.extend(
+            more.into_iter()
+                .map(|(name, value)| (name.to_owned(), value.into())),
+        );
+        Ok(Self {
+            program,
+            set,
+            unset: settings(&["CLOUDSDK_", "GOOGLE_"]),
+            patience,
+        })
     }
 
     /// What the tool says it is.
     pub fn version(&self) -> Result<String> {
         let said = self.run(&["--version".to_owned()])?;
         ensure!(said.is_good, "{}: {}", self.program.display(), said.err);
-        Ok(said.out.trim().to_owned())
+        // Google's lists its parts below its own line.
+        let mut lines = said.out.lines().map(str::trim);
+        Ok(lines
+            .find(|line| !line.is_empty())
+            .unwrap_or_default()
+            .to_owned())
     }
 }
 
-/// The environment that leads the tool to the stand-in.
+/// A person's settings whose names begin so. Which Python runs a tool is none.
+fn settings(starts: &[&str]) -> Vec<OsString> {
+    let all = std::env::vars_os().map(|(name, _)| name);
+    all.filter(|name| {
+        let name = name.to_string_lossy();
+        let is_one = starts.iter().any(|start| name.starts_with(start));
+        is_one && !name.starts_with("CLOUDSDK_PYTHON")
+    })
+    .collect()
+}
+
+/// How Google's tool does its work, there and here: it asks nobody, and uploads an object as one, of the run's name from the start.
+fn gcloud_ways() -> Vec<(String, OsString)> {
+    let ways = [
+        ("CLOUDSDK_CORE_DISABLE_PROMPTS", "true"),
+        (
+            "CLOUDSDK_STORAGE_PARALLEL_COMPOSITE_UPLOAD_ENABLED",
+            "false",
+        ),
+        ("CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK", "true"),
+    ];
+    ways.map(|(name, value)| (name.to_owned(), value.into()))
+        .to_vec()
+}
+
+/// The environment that leads Google's tool to the stand-in; its settings, and the token, go into `folder`.
+pub fn gcloud_environment(url: &str, folder: &Path) -> Result<Vec<(&'static str, String)>> {
+    std::fs::create_dir_all(folder)?;
+    let token = folder.join("token");
+    std::fs::write(&token, cloud_local::TOKEN)?;
+    let show = |path: &Path| path.to_string_lossy().into_owned();
+    Ok(vec![
+        ("CLOUDSDK_CONFIG", show(folder)),
+        ("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", show(&token)),
+        (
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE",
+            format!("{url}/compute/v1/"),
+        ),
+        (
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE",
+            format!("{url}/storage/v1/"),
+        ),
+        ("CLOUDSDK_CORE_CHECK_GCE_METADATA", "false".to_owned()),
+        ("CLOUDSDK_CORE_DISABLE_USAGE_REPORTING", "true".to_owned()),
+        ("CLOUDSDK_CORE_DISABLE_FILE_LOGGING", "true".to_owned()),
+    ])
+}
+
+/// The environment that leads Amazon's tool to the stand-in.
 pub fn local(url: &str) -> [(&'static str, &str); 9] {
     [
         ("AWS_ENDPOINT_URL", url),
@@ -93,8 +183,14 @@ impl Cli for Tool {
             // Ctrl-C is for the harness: a call that makes something comes to its end, and what it made is taken down.
             .process_group(0);
         let status = Guarded::spawn(&mut command)?
-            .wait_for(PATIENCE)
-            .with_context(|| format!("{} does not end", show(&self.program)))?;
+            .wait_for(self.patience)
+            .with_context(|| {
+                format!(
+                    "{} does not end within {} s",
+                    show(&self.program),
+                    self.patience.as_secs()
+                )
+            })?;
         let text = |file: &mut std::fs::File| -> Result<String> {
             let mut bytes = Vec::new();
             file.rewind()?;
@@ -120,6 +216,7 @@ fn show(program: &Path) -> String {
 mod tests {
     use super::Tool;
     use cloud_launch::Cli as _;
+    use std::time::Duration;
 
     #[test]
     fn what_a_tool_says_and_how_it_ends_is_heard() {
@@ -131,5 +228,23 @@ mod tests {
         assert_eq!(said.out, "http://127.0.0.1:1\n");
         assert_eq!(said.err, "b\n");
         assert!(Tool::aws_live("/nowhere/aws".into()).version().is_err());
+    }
+
+    #[test]
+    fn a_call_of_google_s_tool_ends_with_the_patience_and_goes_to_the_stand_in() {
+        let folder = tempfile::tempdir().ok();
+        let tool = folder.as_ref().and_then(|folder| {
+            let url = "http://127.0.0.1:1";
+            let patience = Duration::from_millis(700);
+            Tool::gcloud_local("sh".into(), url, folder.path(), patience).ok()
+        });
+        let run = |script: &str| tool.as_ref()?.run(&["-c".into(), script.into()]).ok();
+        let said = run(
+            "echo $CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE; cat $CLOUDSDK_AUTH_ACCESS_TOKEN_FILE",
+        );
+        let out = said.map(|said| said.out).unwrap_or_default();
+        let wanted = format!("http://127.0.0.1:1/compute/v1/\n{}", cloud_local::TOKEN);
+        assert_eq!(out, wanted);
+        assert!(run("exec sleep 60").is_none());
     }
 }
