@@ -3,6 +3,9 @@
 use ring_abi::Refusal;
 
 const CHECK_IT: &str = "log says what; another system checks it all: fsck.fat, fsck.exfat, e2fsck, each with -n, or capos-store check";
+/// Where there is no volume yet, it may be the partition table that is damaged.
+const CHECK_DISK: &str = "log says what; another system checks it all: a partition table with sgdisk -v, a volume with fsck.fat, \
+                          fsck.exfat, e2fsck, each with -n, or capos-store check";
 
 /// What to do about a refusal, as the second half of a sentence; `None` where there is nothing to do.
 pub const fn advice(refusal: Refusal) -> Option<&'static str> {
@@ -36,7 +39,7 @@ pub const fn volume_advice(refusal: Refusal) -> Option<&'static str> {
         Refusal::NotSupported => {
             Some("attach a disk with a volume (mkfs.fat or capos-store mkfs makes one)")
         }
-        Refusal::Corrupt => Some(CHECK_IT),
+        Refusal::Corrupt => Some(CHECK_DISK),
         _ => advice(refusal),
     }
 }
@@ -56,6 +59,8 @@ mod tests {
             assert!(advice(refusal).is_some());
         }
         assert_eq!(advice(Refusal::BadHandle), None);
+        let damaged = volume_advice(Refusal::Corrupt).unwrap();
+        assert!(damaged.contains("sgdisk") && damaged.contains("fsck.fat"));
         assert_ne!(
             advice(Refusal::NotSupported),
             volume_advice(Refusal::NotSupported)

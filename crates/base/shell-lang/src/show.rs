@@ -30,6 +30,14 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// As [`size`]; a dash for what has none, as a partition that is refused.
+pub fn size_if_any(bytes: u64) -> String {
+    match bytes {
+        0 => "-".to_string(),
+        bytes => size(bytes),
+    }
+}
+
 /// Seconds with milliseconds: `12.034`.
 pub fn seconds(ns: u64) -> String {
     format!("{}.{:03}", ns / 1_000_000_000, ns / 1_000_000 % 1000)
@@ -215,6 +223,7 @@ mod tests {
             (u64::MAX, "16 EiB"),
         ] {
             assert_eq!(size(bytes), text);
+            assert_eq!(size_if_any(bytes), if bytes == 0 { "-" } else { text });
         }
     }
 

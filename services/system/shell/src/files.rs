@@ -190,8 +190,7 @@ fn unread(disk: &Disk) -> String {
     let volume = disk.volume.as_ref();
     let all = volume.and_then(|volume| parts(volume).ok());
     let own = all.and_then(|all| all.into_iter().find(|part| part.name.is_empty()));
-    own.filter(|part| part.bytes > 0)
-        .map_or_else(|| "-".to_string(), |part| show::size(part.bytes))
+    show::size_if_any(own.map_or(0, |part| part.bytes))
 }
 
 /// Size, bytes of a block, and how a disk may be used.
@@ -260,7 +259,8 @@ pub fn lsblk(disks: &mut Disks, to: &mut Terminal) -> Outcome {
         for part in others(disk) {
             let none = String::new;
             let name = format!("{}.{}", disk.name, part.name);
-            let (size, what) = (show::size(part.bytes), describe_part(disks, disk, &part));
+            let size = show::size_if_any(part.bytes);
+            let what = describe_part(disks, disk, &part);
             table.row([name, size, none(), none(), none(), none(), none(), what]);
         }
     }
