@@ -174,7 +174,11 @@ struct BuildArgs {
     sabotage: bool,
 }
 
+/// What a shell says of a program that SIGPIPE ended.
+const READER_GONE: i32 = 128 + 13;
+
 fn main() -> ExitCode {
+    end_without_a_reader();
     match dispatch(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -182,6 +186,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Ends quietly where nobody reads what is printed any more, as in `... | head`: the library panics then.
+fn end_without_a_reader() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if said.starts_with("failed printing to ") && said.contains("Broken pipe") {
+            std::process::exit(READER_GONE);
+        }
+        before(panic);
+    }));
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode> {
@@ -218,8 +234,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
             }
             ready(Needs::Cloud)?;
         }
-        Verb::NewService(args) => new::service(&project, &args)?,
-        Verb::NewDriver(args) => new::driver(&project, &args)?,
+        Verb::NewService(args) => new::service(&project, &args, || for_stubs(&project, consent))?,
+        Verb::NewDriver(args) => new::driver(&project, &args, || for_stubs(&project, consent))?,
         Verb::Replay(args) => return replay::run(&project, &ready(Needs::Cloud)?, &args),
         Verb::Gdb(args) => return debugger::run(&project, &ready(Needs::Guest)?, &args),
         Verb::SaveConformance(args) => return saving::run(&project, &args),
@@ -231,7 +247,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Graph { dot: true } => print!("{}", graph::dot(&project)),
         Verb::Graph { dot: false } => print!("{}", graph::text(&project)),
         Verb::Codegen { check } => {
-            setup::ensure(&project, consent, Needs::Build)?;
+            for_stubs(&project, consent)?;
             let mode = match check {
                 true => codegen::Mode::Check,
                 false => codegen::Mode::Write,
@@ -241,6 +257,11 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Build(args) => build(&project, &ready(Needs::Build)?, &args)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What generating stubs needs: found out before anything is written.
+fn for_stubs(project: &Project, consent: Consent) -> Result<()> {
+    setup::ensure(project, consent, Needs::Build)
 }
 
 /// What the person said about installing.

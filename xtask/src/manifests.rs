@@ -101,9 +101,29 @@ pub fn manifest_path(project: &Project, name: &str) -> Result<PathBuf> {
         return Ok(source);
     }
     bail!(
-        "there is no manifest {name:?}; there are: {}",
-        manifest_names(&dir)?.join(", ")
+        "there is no manifest {name:?}{}",
+        instead(name, &manifest_names(&dir)?)
     );
+}
+
+/// What may have been meant by a name that no manifest has; those of folders are too many to be listed.
+fn instead(name: &str, names: &[String]) -> String {
+    let short = name.trim_start_matches("./");
+    let short = short.strip_prefix("manifests/").unwrap_or(short);
+    let short = short.strip_suffix(".capnp").unwrap_or(short);
+    if names.iter().any(|name| name == short) {
+        return format!("; did you mean {short:?}?");
+    }
+    let near = meant(short, names.iter().map(String::as_str));
+    if !near.is_empty() {
+        return near;
+    }
+    let plain = names.iter().filter(|name| !name.contains('/'));
+    let plain: Vec<&str> = plain.map(String::as_str).collect();
+    format!(
+        "; there are {}, and those in the folders of manifests/, as FOLDER/NAME",
+        plain.join(", ")
+    )
 }
 
 /// What `--manifest` takes, sorted: `NAME` below `manifests/`, `FOLDER/NAME` in its folders.
@@ -126,7 +146,24 @@ pub fn manifest_names(dir: &Path) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::advice;
+    use super::{advice, instead};
+
+    #[test]
+    fn a_manifest_that_there_is_not_is_answered_with_what_was_meant() {
+        let names = ["default", "network", "smoke/boot", "smoke/bell"].map(String::from);
+        for path in ["manifests/default.capnp", "./default.capnp", "Default"] {
+            assert_eq!(instead(path, &names), "; did you mean \"default\"?");
+        }
+        assert_eq!(
+            instead("smoke/bot", &names),
+            "; did you mean \"smoke/boot\"?"
+        );
+        let all = instead("something-else", &names);
+        assert!(
+            all.starts_with("; there are default, network, and those in"),
+            "{all}"
+        );
+    }
 
     #[test]
     fn what_the_compiler_leaves_open_is_said() {

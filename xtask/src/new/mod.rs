@@ -34,15 +34,25 @@ pub struct DriverArgs {
     virtio: bool,
 }
 
-/// Makes a service with an interface of its own, a client and a smoke.
-pub fn service(project: &Project, args: &ServiceArgs) -> Result<()> {
+/// Makes a service with an interface of its own, a client and a smoke. `ready` makes sure of what that takes, before anything is
+/// written.
+pub fn service(
+    project: &Project,
+    args: &ServiceArgs,
+    ready: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let name = Name::new(project, &args.name, &["-client"])?;
     let plan = service::plan(project, &name)?;
+    ready()?;
     finish(project, &name, plan)
 }
 
-/// Makes a broker, its provider with an interface of its own, a client and a smoke.
-pub fn driver(project: &Project, args: &DriverArgs) -> Result<()> {
+/// Makes a broker, its provider with an interface of its own, a client and a smoke; `ready` as for [`service`].
+pub fn driver(
+    project: &Project,
+    args: &DriverArgs,
+    ready: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let name = Name::new(project, &args.name, &["-client", "-provider"])?;
     let kind = if args.virtio {
         driver::Kind::Virtio
@@ -50,6 +60,7 @@ pub fn driver(project: &Project, args: &DriverArgs) -> Result<()> {
         driver::Kind::Registers
     };
     let plan = driver::plan(project, &name, kind)?;
+    ready()?;
     finish(project, &name, plan)
 }
 

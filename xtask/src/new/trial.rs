@@ -79,10 +79,11 @@ impl Made {
         let service = ServiceArgs {
             name: SERVICE.into(),
         };
-        super::service(&Project::at(&root)?, &service)?;
+        super::service(&Project::at(&root)?, &service, || Ok(()))?;
         for (name, virtio) in [(CARD, false), (PORT, true)] {
             let name = name.into();
-            super::driver(&Project::at(&root)?, &DriverArgs { name, virtio })?;
+            let args = DriverArgs { name, virtio };
+            super::driver(&Project::at(&root)?, &args, || Ok(()))?;
         }
         Ok(Self { tree, build })
     }
