@@ -225,6 +225,7 @@ impl<B: Blocks> Volume<B> {
         let drops = if self.snapshot == 0 { 0 } else { nodes + data };
         let need = data + nodes + drops + self.space.cost(&self.context);
         let kept = match reserve {
+            Reserve::Keep if sabotage::sabotage!(VOLUME_KEEP_NOTHING) => 0,
             Reserve::Keep => self.reserved(),
             Reserve::Use => 0,
         };

@@ -50,7 +50,7 @@ const WRITABLE: Smoke = Smoke {
         "@writable.times none=true",
         "@writable.lengths appended_at=10100 grown=10150 hole_is_zero=true cut_is_zero=true none=zeroLength outside=outOfRange \
          long=outOfRange over_limit=tooLarge cut_over_limit=tooLarge untouched=20000",
-        "@writable.full refused=noSpace whole=true removed=ok again=ok freed=true",
+        "@writable.full refused=noSpace over=noSpace put=noSpace sync=ok whole=true unbound=ok deleted=ok cut=ok removed=ok again=ok freed=true",
         "@writable.done",
     ],
     ..PROGRAM

@@ -3,14 +3,17 @@
 #![no_std]
 #![cfg_attr(not(test), no_main)]
 
-use sdk::alloc::{string::String, string::ToString};
+use sdk::alloc::{string::String, string::ToString, vec::Vec};
 use sdk::storage::directory::TimeSource;
+use sdk::storage::namespace::Expect;
 use sdk::{Access, Directory, Env, Error, Refusal, VirtualMemory, Volume, Window, fact};
 use smoke::outcome;
 
 sdk::entry!(main);
 
 const WINDOW_BYTES: u64 = 2 << 20;
+/// The longest write, and object.
+const MOST: u32 = 1 << 20;
 
 struct Client {
     root: Directory,
@@ -160,28 +163,45 @@ fn lengths(client: &Client) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A volume that is full is refused by name, and deleting works on it.
+/// A volume that is full refuses by name, loses nothing, and gets its room back.
 fn full(volume: &Volume, client: &Client) -> Result<(), Refusal> {
     let free = |volume: &Volume| -> Result<u64, Refusal> {
         volume.space(|results| Ok(results.space()?.value()?.free))?
     };
     let before = free(volume)?;
+    let store = volume.store(client.window.memory().cap())?.store;
+    let names = store.names()?.names;
+    let pattern: Vec<u8> = (0..MOST).map(|at| (at % 253) as u8).collect();
+    client.window.write(0, &pattern)?;
+    let address = store.put(100, 0, |put| put.address().map(<[u8]>::to_vec))??;
+    names.bind("kept", &address, Expect::Unbound, 0)?;
     let file = client.root.create("big")?.file;
-    let mut written = 0_u64;
+    let (mut written, mut length) = (0_u64, MOST);
     let refusal = loop {
-        match file.append(1 << 20, 0) {
-            Ok(_) => written += 1 << 20,
+        match file.append(length, 0) {
+            Ok(_) => written += u64::from(length),
+            Err(Refusal::NoSpace) if length > 1 => length /= 2,
             Err(refusal) => break refusal,
         }
     };
-    let kept = file.stat()?.bytes == written;
+    let over = outcome(&file.write(0, MOST / 16, 16));
+    let put = outcome(&store.put(MOST, 1, |_| ()));
+    let synced = outcome(&client.root.sync());
+    let mut found = sdk::alloc::vec![0; pattern.len()];
+    let whole = file.stat()?.bytes == written
+        && file.read(0, MOST, 0)?.bytes == MOST
+        && client.window.read(0, &mut found).is_ok()
+        && found == pattern;
+    let unbound = outcome(&names.unbind("kept", Expect::Any, 0));
+    let deleted = outcome(&store.delete(&address));
+    let cut = outcome(&file.truncate(written / 2));
     drop(file);
     let removed = outcome(&client.root.remove("big"));
     client.root.sync()?;
     // What was freed counts once it is committed.
     let name: String = "again".to_string();
     let file = client.root.create(&name)?.file;
-    let again = outcome(&file.append(1 << 20, 0));
+    let again = outcome(&file.append(MOST, 0));
     drop(file);
     client.root.remove(&name)?;
     client.root.sync()?;
@@ -189,7 +209,13 @@ fn full(volume: &Volume, client: &Client) -> Result<(), Refusal> {
     fact!(
         "writable.full",
         refused = refusal.name(),
-        whole = kept,
+        over = over,
+        put = put,
+        sync = synced,
+        whole = whole,
+        unbound = unbound,
+        deleted = deleted,
+        cut = cut,
         removed = removed,
         again = again,
         freed = back,
