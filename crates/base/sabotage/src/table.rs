@@ -75,6 +75,7 @@ table! {
     BLOCK_CLEAR_ANYWHERE: "A session may discard blocks that it has not claimed, and make zeros of them.",
     BLOCK_SHARE_RANGE: "A provider lets two sessions write to the same blocks.",
     BLOCK_SKIP_FLUSH: "A provider answers a flush without asking the disk.",
+    BLOCK_NEVER_RETRY: "A disk's provider gives up what the device refuses once.",
     BLOCK_TRUST_FUA: "A provider answers a durable write without a flush behind it.",
     BLOCK_WRITE_ANYWHERE: "A session may write to blocks that it has not claimed.",
     BOUND_WITHOUT_RECEIVE: "A network interface is called bound after a frame went out, before any came in.",

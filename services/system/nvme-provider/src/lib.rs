@@ -39,6 +39,17 @@ impl Commands for Nvm {
     fn is_success(&self, status: u16) -> bool {
         Status::from_field(status).is_success()
     }
+
+    fn is_final(&self, status: u16) -> bool {
+        let status = Status::from_field(status);
+        let may_pass = match (status.kind(), status.code()) {
+            // Data transfer error, internal error, namespace not ready (4.6.1.2.1).
+            (0, 0x04 | 0x06 | 0x82) => true,
+            // Of the media: where the device tried all that it can, it says so by DNR.
+            (kind, _) => kind == 2,
+        };
+        status.do_not_retry() || !may_pass
+    }
 }
 
 /// The disk that controller and namespace make.

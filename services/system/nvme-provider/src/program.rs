@@ -6,6 +6,7 @@ use nvme_format::Status;
 use nvme_provider::{LIST_MOST_BYTES, Nvm};
 use provider::block::{self, Disk};
 use provider::{DiskQueue, refuse_all};
+use provider_core::block::Refused;
 use sdk::{Device, DmaPool, Endpoint, Env, Error, Refusal, Timer, error, fact, info, warn};
 
 use crate::direct::{self, Direct};
@@ -115,20 +116,22 @@ fn announce<Q>(disk: &Disk<Nvm, Q>) {
     }
 }
 
-fn report(field: u16) {
+fn report(refused: Refused) {
     /// The status that the last fact was about. A bad spot of a disk is met again and again, and says nothing new.
     static LAST: AtomicU16 = AtomicU16::new(0);
-    let status = Status::from_field(field);
-    if LAST.swap(field, Ordering::Relaxed) != field {
+    let status = Status::from_field(refused.status);
+    if LAST.swap(refused.status, Ordering::Relaxed) != refused.status {
         fact!(
             "nvme.command-failed",
             status = status.name(),
             kind = status.kind(),
             code = status.code(),
+            block ~ refused.block,
+            blocks ~ refused.blocks,
         );
     }
     error!(
-        "the disk refused a command: {} ({:#x})",
+        "the disk refused {refused}: {} ({:#x})",
         status.name(),
         status.field()
     );

@@ -67,6 +67,11 @@ impl Commands for Requests {
     fn is_success(&self, status: u16) -> bool {
         status == u16::from(blk::S_OK)
     }
+
+    /// An error says no more than that there was one; what is not supported stays so (section 5.2.6).
+    fn is_final(&self, status: u16) -> bool {
+        status != u16::from(blk::S_IOERR)
+    }
 }
 
 /// What a status that is not success is called (section 5.2.6).

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use provider::block::{self, Disk, Names, Unit};
 use provider::{Item, QueueRing, submit, take};
+use provider_core::block::Refused;
 use provider_core::{Data, Direction};
 use sdk::{
     Access, DeviceQueue, DmaPool, Env, Error, Interface, Object, Refusal, Timer, Window, error,
@@ -150,8 +151,9 @@ fn name(queue: &DeviceQueue, pool: &DmaPool, timer: &Timer) -> Result<String, Re
         .collect())
 }
 
-fn report(status: u16) {
+fn report(refused: Refused) {
+    let status = refused.status;
     let name = status_name(status);
-    fact!("blk.command-failed", status = name, code = status);
-    error!("the disk refused a command: {name} ({status})");
+    fact!("blk.command-failed", status = name, code = status, block ~ refused.block, blocks ~ refused.blocks);
+    error!("the disk refused {refused}: {name} ({status})");
 }

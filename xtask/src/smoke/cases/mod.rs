@@ -6,6 +6,7 @@ mod acpi_hostile;
 mod audit_disk;
 mod bell;
 mod block_clear;
+mod block_errors;
 mod block_kill_load;
 mod boot;
 mod boot_faults;

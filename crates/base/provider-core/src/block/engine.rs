@@ -9,6 +9,7 @@ use ring_abi::Refusal;
 use sabotage::sabotage;
 
 use super::geometry::{Commands, Geometry, Operation};
+use super::retry::{Attempts, Range, Refused};
 
 /// The most requests at a time. Beyond it the service stops receiving, and callers wait in the endpoint's queue.
 pub const MAX_REQUESTS: usize = 256;
@@ -43,8 +44,8 @@ pub struct Finished<T> {
     pub session: u64,
     /// Bytes moved, or why not.
     pub result: Result<u32, Refusal>,
-    /// The device's status where it refused.
-    pub status: Option<u16>,
+    /// What the device refused, where it did.
+    pub refused: Option<Refused>,
 }
 
 #[derive(Debug)]
@@ -60,6 +61,7 @@ struct Running<T> {
     /// A flush follows once they are, and is part of the request.
     then_flush: bool,
     failed: Option<(Refusal, Option<u16>)>,
+    attempts: Attempts,
 }
 
 #[derive(Debug)]
@@ -141,6 +143,11 @@ impl<C: Commands, T> Engine<C, T> {
             outstanding: 0,
             then_flush,
             failed: None,
+            attempts: Attempts::new(Range {
+                block: request.block,
+                blocks: request.blocks,
+                offset: request.offset,
+            }),
         });
         self.unplanned.push_back(index);
         Ok(())
@@ -195,8 +202,7 @@ impl<C: Commands, T> Engine<C, T> {
         if running.outstanding > 0 || running.left > 0 {
             return None;
         }
-        if running.failed.is_none() && core::mem::take(&mut running.then_flush) {
-            running.request.operation = Operation::Flush;
+        if running.goes_on(commands) {
             self.unplanned.push_back(index as u16);
             return None;
         }
@@ -208,12 +214,41 @@ impl<C: Commands, T> Engine<C, T> {
             result: running
                 .failed
                 .map_or(Ok(running.bytes), |(refusal, _)| Err(refusal)),
-            status: running.failed.and_then(|(_, status)| status),
+            refused: running
+                .attempts
+                .refused(running.request.operation, running.failed),
         })
     }
 }
 
 impl<T> Running<T> {
+    /// With all commands done: whether there are to be more.
+    fn goes_on<C: Commands>(&mut self, unit: Option<&(C, Geometry)>) -> bool {
+        let Some((commands, geometry)) = unit else {
+            return false;
+        };
+        if !self.attempts.is_looking() && self.failed.is_none() {
+            if core::mem::take(&mut self.then_flush) {
+                self.request.operation = Operation::Flush;
+                return true;
+            }
+            return false;
+        }
+        let next = self.attempts.next(
+            self.request.operation,
+            &mut self.failed,
+            geometry.block_shift,
+            |status| commands.is_final(status),
+        );
+        let Some(range) = next else {
+            return false;
+        };
+        self.left = range.blocks;
+        self.request.block = range.block;
+        self.request.offset = range.offset;
+        true
+    }
+
     /// Cuts the next command off the request.
     fn next_command<C: Commands>(
         &mut self,
@@ -256,6 +291,7 @@ impl<T> Running<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::retry::MAX_RETRIES;
     use super::*;
 
     /// A disk that there is not, whose blocks begin at 1000. Status 0 is success.
@@ -274,7 +310,14 @@ mod tests {
         fn is_success(&self, status: u16) -> bool {
             status == 0
         }
+
+        fn is_final(&self, status: u16) -> bool {
+            status & FINAL != 0
+        }
     }
+
+    /// The device says that it would fail again.
+    const FINAL: u16 = 1 << 14;
 
     const BINDING: Binding = Binding {
         slot: 9,
@@ -383,18 +426,20 @@ mod tests {
         accept(&mut engine, request(Operation::Read, 0, 2048, 0), 1);
         accept(&mut engine, request(Operation::Flush, 0, 0, 0), 2);
         let (a, b) = (engine.plan().unwrap(), engine.plan().unwrap());
-        let media = 0x281;
+        let media = 0x281 | FINAL;
         assert!(
             engine.done(a.cookie, Ok(media)).is_none(),
             "b still writes the window"
         );
         let flush = engine.plan().unwrap();
         assert!(flush.is_bare() && flush.opcode == Opcode::Flush as u8);
-        let finished = engine.done(b.cookie, Err(Refusal::Revoked)).unwrap();
-        assert_eq!(
-            (finished.result, finished.status),
-            (Err(Refusal::DeviceError), Some(media))
-        );
+        assert!(engine.done(b.cookie, Ok(0)).is_none());
+        // It looks for the block, and the device goes away.
+        let half = engine.plan().unwrap();
+        let finished = engine.done(half.cookie, Err(Refusal::Revoked)).unwrap();
+        assert_eq!(finished.result, Err(Refusal::DeviceError));
+        let refused = finished.refused.unwrap();
+        assert_eq!((refused.status, refused.blocks), (media, 2048));
         assert_eq!(engine.done(flush.cookie, Ok(0)).unwrap().result, Ok(0));
     }
 
@@ -420,7 +465,7 @@ mod tests {
         // What failed is not flushed, and a failed flush fails the write.
         accept(&mut engine, request(Operation::WriteThrough, 0, 1, 0), 2);
         let write = engine.plan().unwrap();
-        let failed = engine.done(write.cookie, Ok(1)).unwrap();
+        let failed = engine.done(write.cookie, Ok(1 | FINAL)).unwrap();
         assert_eq!(failed.result, Err(Refusal::DeviceError));
         accept(&mut engine, request(Operation::WriteThrough, 0, 1, 0), 3);
         let write = engine.plan().unwrap();
@@ -483,5 +528,76 @@ mod tests {
                 "oldest first"
             );
         }
+    }
+
+    /// A device that cannot read `bad`, and says so with `status`. Counts its commands until the request is over.
+    fn served(
+        engine: &mut Engine<Plain, u32>,
+        bad: u64,
+        status: u16,
+    ) -> (Finished<u32>, Vec<(u64, u32)>) {
+        let mut asked = Vec::new();
+        loop {
+            let command = engine.plan().unwrap();
+            let (first, blocks) = (command.block - 1000, command.length / 512);
+            asked.push((first, blocks));
+            assert_eq!(u64::from(command.offset) / 512, first - 100);
+            let is_bad = (first..first + u64::from(blocks)).contains(&bad);
+            let status = if is_bad { status } else { 0 };
+            if let Some(finished) = engine.done(command.cookie, Ok(status)) {
+                return (finished, asked);
+            }
+        }
+    }
+
+    #[test]
+    fn the_bad_block_of_a_read_is_found_and_named() {
+        for bad in 100..137 {
+            let mut engine = Engine::new(Vec::from([(Plain, DISK)]), 1);
+            accept(&mut engine, request(Operation::Read, 100, 37, 0), 1);
+            let (finished, asked) = served(&mut engine, bad, FINAL | 1);
+            assert_eq!(finished.result, Err(Refusal::DeviceError));
+            let refused = Refused {
+                status: FINAL | 1,
+                block: bad,
+                blocks: 1,
+            };
+            assert_eq!(finished.refused, Some(refused), "{asked:?}");
+            assert!(asked.len() <= 1 + 6, "{asked:?}");
+            assert_eq!((engine.in_flight(), engine.room()), (0, MAX_REQUESTS));
+        }
+    }
+
+    #[test]
+    fn what_may_succeed_is_asked_for_three_times_more() {
+        let mut engine = Engine::new(Vec::from([(Plain, DISK)]), 1);
+        for operation in [Operation::Read, Operation::Write, Operation::Zero] {
+            accept(&mut engine, request(operation, 100, 1, 0), 1);
+            for _ in 0..MAX_RETRIES {
+                let command = engine.plan().unwrap();
+                assert!(engine.done(command.cookie, Ok(1)).is_none());
+            }
+            let command = engine.plan().unwrap();
+            let finished = engine.done(command.cookie, Ok(1)).unwrap();
+            assert_eq!(finished.result, Err(Refusal::DeviceError));
+            assert_eq!(finished.refused.map(|refused| refused.blocks), Some(1));
+            // What the second attempt reads counts.
+            accept(&mut engine, request(operation, 100, 1, 0), 2);
+            let command = engine.plan().unwrap();
+            assert!(engine.done(command.cookie, Ok(1)).is_none());
+            let command = engine.plan().unwrap();
+            let finished = engine.done(command.cookie, Ok(0)).unwrap();
+            assert_eq!((finished.result, finished.refused), (Ok(512), None));
+        }
+    }
+
+    #[test]
+    fn a_flush_that_failed_is_not_asked_for_again() {
+        let mut engine = Engine::new(Vec::from([(Plain, DISK)]), 1);
+        accept(&mut engine, request(Operation::Flush, 0, 0, 0), 1);
+        let flush = engine.plan().unwrap();
+        let finished = engine.done(flush.cookie, Ok(1)).unwrap();
+        assert_eq!(finished.result, Err(Refusal::DeviceError));
+        assert_eq!(finished.refused.map(|refused| refused.blocks), Some(0));
     }
 }

@@ -39,6 +39,9 @@ pub trait Commands {
 
     /// Whether the device's status, as a completion carries it, is that of success.
     fn is_success(&self, status: u16) -> bool;
+
+    /// Whether the device says that the same command would fail again.
+    fn is_final(&self, status: u16) -> bool;
 }
 
 /// A disk.

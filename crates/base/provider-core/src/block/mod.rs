@@ -2,6 +2,8 @@
 
 mod engine;
 mod geometry;
+mod retry;
 
 pub use engine::{Engine, Finished, MAX_REQUESTS, Request};
 pub use geometry::{Commands, Geometry, Operation};
+pub use retry::{MAX_RETRIES, Refused};

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use device_ring::Binding;
 use provider_core::Sessions;
-use provider_core::block::{Commands, Engine, Finished, Geometry, Operation, Request};
+use provider_core::block::{Commands, Engine, Finished, Geometry, Operation, Refused, Request};
 use sdk::block::{block_device, block_session};
 use sdk::stub::{self, Incoming as _};
 use sdk::{
@@ -91,8 +91,8 @@ impl<C, Q> Disk<C, Q> {
     }
 }
 
-/// Serves `disk` until the device or the endpoint is taken away. `report` gets each status with which the device
-/// refused a command, at most one for every look at the queue.
+/// Serves `disk` until the device or the endpoint is taken away. `report` gets what the device refused, at
+/// most one for every look at the queue.
 ///
 /// # Errors
 /// Always: what ended it.
@@ -100,7 +100,7 @@ pub fn serve<C: Commands, Q: DiskQueue>(
     endpoint: &Endpoint,
     timer: &Timer,
     disk: Disk<C, Q>,
-    report: fn(u16),
+    report: fn(Refused),
 ) -> Result<(), Error> {
     let Disk {
         pool,
@@ -179,9 +179,9 @@ struct Provider<'e, C: Commands, Q> {
     claims: Claims,
     /// Commands completed since the start.
     completed: u64,
-    /// The first status the device refused a command with, not yet reported.
-    refused: Option<u16>,
-    report: fn(u16),
+    /// The first thing that the device refused, not yet reported.
+    refused: Option<Refused>,
+    report: fn(Refused),
 }
 
 impl<C: Commands, Q: DiskQueue> Work for Provider<'_, C, Q> {
@@ -205,8 +205,8 @@ impl<C: Commands, Q: DiskQueue> Work for Provider<'_, C, Q> {
 
     fn complete(&mut self) -> Result<(), Refusal> {
         while self.kick()? == BATCH {}
-        if let Some(status) = self.refused.take() {
-            (self.report)(status);
+        if let Some(refused) = self.refused.take() {
+            (self.report)(refused);
         }
         Ok(())
     }
@@ -242,9 +242,7 @@ impl<C: Commands, Q: DiskQueue> Provider<'_, C, Q> {
     }
 
     fn answer(&mut self, finished: Finished<Token>) {
-        if finished.status.is_some() && self.refused.is_none() {
-            self.refused = finished.status;
-        }
+        self.refused = self.refused.or(finished.refused);
         finished.token.answer(finished.result);
         if let Some(own) = self.sessions.ended(finished.session) {
             self.let_go(&own);

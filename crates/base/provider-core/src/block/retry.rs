@@ -1,0 +1,143 @@
+//! What follows when a device refuses a command: it is asked again, and where it refuses a read for good, the bad block is looked
+//! for, so that it can be named.
+
+use core::fmt;
+use core::mem::take;
+
+use ring_abi::Refusal;
+use sabotage::sabotage;
+
+use super::geometry::Operation;
+
+/// How often what the device refused is asked for again. A flush never is: what the device could not keep then is lost, and
+/// the next flush would say nothing of it.
+pub const MAX_RETRIES: u8 = 3;
+
+/// Why commands failed: as the client is told, and the device's status where it was the device.
+type Failure = Option<(Refusal, Option<u16>)>;
+
+/// What a device refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The device's status.
+    pub status: u16,
+    /// First block of what it refused, as its unit counts them.
+    pub block: u64,
+    /// Blocks of it, one of which is bad; 0 for a flush.
+    pub blocks: u32,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.blocks {
+            0 => f.write_str("a flush"),
+            1 => write!(f, "block {}", self.block),
+            blocks => write!(f, "one of the {blocks} blocks from {} on", self.block),
+        }
+    }
+}
+
+/// Blocks that are asked for, with where they lie in the window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    pub block: u64,
+    pub blocks: u32,
+    pub offset: u32,
+}
+
+impl Range {
+    /// What lies behind the first `blocks` of it.
+    fn behind(self, blocks: u32, block_shift: u8) -> Self {
+        Self {
+            block: self.block + u64::from(blocks),
+            blocks: self.blocks.saturating_sub(blocks),
+            // `Geometry::check` has shown that the whole request lies in the window, which is shorter than 2^32 bytes.
+            offset: self.offset + (blocks << block_shift),
+        }
+    }
+}
+
+/// How often a request was asked for, and what is known of why it fails.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    asked: Range,
+    retries: u8,
+    /// The blocks among which the bad one is, and the status that the request is refused for.
+    bad: Option<(Range, u16)>,
+}
+
+impl Attempts {
+    pub fn new(asked: Range) -> Self {
+        Self {
+            asked,
+            retries: 0,
+            bad: None,
+        }
+    }
+
+    /// Whether the request has failed, and only the bad block is looked for.
+    pub fn is_looking(&self) -> bool {
+        self.bad.is_some()
+    }
+
+    /// What is to be asked for next, with all commands done; `failed` is why some failed, and what the client is told in the end.
+    pub fn next(
+        &mut self,
+        operation: Operation,
+        failed: &mut Failure,
+        block_shift: u8,
+        is_final: impl FnOnce(u16) -> bool,
+    ) -> Option<Range> {
+        if let Some((range, status)) = self.bad {
+            let part = failed.replace((Refusal::DeviceError, Some(status)));
+            let range = match part {
+                None => range.behind(self.asked.blocks, block_shift),
+                Some((_, Some(_))) => self.asked,
+                // The device went away meanwhile: what is known so far is told.
+                Some((_, None)) => return None,
+            };
+            return self.half(range, status, failed);
+        }
+        let (_, status) = (*failed)?;
+        let status = status.filter(|_| operation != Operation::Flush)?;
+        if self.retries < MAX_RETRIES && !is_final(status) && !sabotage!(BLOCK_NEVER_RETRY) {
+            self.retries += 1;
+            take(failed);
+            return Some(self.asked);
+        }
+        if operation != Operation::Read {
+            return None;
+        }
+        self.half(self.asked, status, failed)
+    }
+
+    /// Half of the blocks among which a bad one is. One alone is known to be it.
+    fn half(&mut self, range: Range, status: u16, failed: &mut Failure) -> Option<Range> {
+        self.bad = Some((range, status));
+        if range.blocks < 2 {
+            return None;
+        }
+        take(failed);
+        self.asked = Range {
+            blocks: range.blocks / 2,
+            ..range
+        };
+        Some(self.asked)
+    }
+
+    /// What the device refused.
+    pub fn refused(&self, operation: Operation, failed: Failure) -> Option<Refused> {
+        let (range, status) = match self.bad {
+            Some(bad) => bad,
+            None => (self.asked, failed?.1?),
+        };
+        Some(Refused {
+            status,
+            block: range.block,
+            blocks: match operation {
+                Operation::Flush => 0,
+                _ => range.blocks,
+            },
+        })
+    }
+}
