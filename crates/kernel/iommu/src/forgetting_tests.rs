@@ -299,6 +299,36 @@ fn an_amd_unit_forgets_at_each_place() {
     ]);
 }
 
+/// Messages by each number that a message can have: nobody's, another's, and one that ended. Whose it is not raises nothing by it.
+fn every_index<R: Reads>(indices: u16) {
+    let rig = R::new(Absent::Remembered);
+    let unit = rig.on();
+    let (own, foreign, ended) = (entry(unit, CARD), entry(unit, OTHER), entry(unit, CARD));
+    assert!(rig.raises(CARD, unit.message(ended)).is_some());
+    unit.clear_entry(ended).unwrap();
+    let raised = |source| {
+        let raises = |index: &u16| {
+            let forged = Entry {
+                index: *index,
+                ..own
+            };
+            rig.raises(source, unit.message(forged)).is_some()
+        };
+        (0..indices).filter(raises).collect::<std::vec::Vec<_>>()
+    };
+    assert_eq!(raised(CARD), [own.index]);
+    assert_eq!(raised(OTHER), [foreign.index]);
+    // One that has none at all.
+    assert_eq!(raised(0x30), []);
+}
+
+#[test]
+fn a_message_by_any_number_but_its_own_raises_nothing() {
+    // One table for all sources, each entry with whose it is; a table for each source.
+    every_index::<Vtd>(1 << 15);
+    every_index::<Amd>(1 << 9);
+}
+
 /// Runs that large pages hold: wholly, but for their ends, not at all for want of a piece, and where a table of small ones is left.
 fn long_runs<R: Rig>() {
     const LARGE: u64 = 512;

@@ -124,7 +124,7 @@ inventory::submit! {
             "@iommu.fault source=\"0000:00:01.0\"",
             CLAIM_ENDED,
         ],
-        forbidden: &["@kernel.panic", "@direct.attacked"],
+        forbidden: &["@kernel.panic"],
         sorted: true,
         exit: 1,
         ..Smoke::DEFAULT
