@@ -236,8 +236,10 @@ impl<'a> Builder<'a> {
         let folder = self.project.guest.join(kind.folder());
         command.arg("--target-dir").arg(&folder);
         command.args(["--message-format", "json-render-diagnostics", "--quiet"]);
-        if self.code == Code::Release {
-            command.arg("--release");
+        match self.code {
+            Code::Release => drop(command.arg("--release")),
+            // It is for who looks at it with a debugger.
+            Code::Debug => drop(command.env("CARGO_PROFILE_DEV_DEBUG", "full")),
         }
         if is_ci() {
             command.arg("--locked");
