@@ -494,7 +494,7 @@ pub const ROWS: [Row; 100] = [
     row(
         "hold_waits",
         Group::Hold,
-        "10,000 waits for one process, which ends; 4,000 calls that nobody takes, each through its own facet, revoked",
+        "10,000 waits for one process, which ends; 4,000 calls that nobody takes, each through its own facet, revoked; 5,000 through one, revoked, closed and late",
         NONE,
     ),
     held_in_domain(

@@ -11,7 +11,7 @@ use ring_abi::Refusal;
 use schema::process::{process_handle as wire, thread_handle as thread};
 use stub::{Deferred, Late};
 
-use crate::queue::Queue;
+use crate::queue::{Place, Queue};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ struct State<P> {
     finished: bool,
     waiters: Queue<Deferred<P, wire::call::Wait>>,
     /// Where waiters that gave up are looked for next.
-    swept: u64,
+    swept: Place,
     watcher: Option<fn(&Exit)>,
 }
 
@@ -96,7 +96,7 @@ impl<P: Late> Exits<P> {
                 last_words,
                 finished: false,
                 waiters: Queue::new(),
-                swept: 0,
+                swept: Place::FIRST,
                 watcher: None,
             }),
         })
@@ -216,7 +216,7 @@ pub(crate) struct Joins<P> {
 struct Joiners<P> {
     waiting: Queue<Deferred<P, thread::call::Join>>,
     /// Where those that gave up are looked for next.
-    swept: u64,
+    swept: Place,
 }
 
 impl<P: Late> Joins<P> {
@@ -227,7 +227,7 @@ impl<P: Late> Joins<P> {
             code: AtomicI64::new(0),
             joiners: Lock::new(Joiners {
                 waiting: Queue::new(),
-                swept: 0,
+                swept: Place::FIRST,
             }),
         }
     }

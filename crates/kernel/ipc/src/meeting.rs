@@ -6,7 +6,7 @@
 use ring_abi::Refusal;
 
 use crate::notice::Notices;
-use crate::queue::{BLOCK, Queue};
+use crate::queue::{BLOCK, Place, Queue};
 
 /// Something in a queue that may have given up meanwhile.
 pub(crate) trait Waiting {
@@ -21,16 +21,16 @@ pub(crate) struct Queues<C, R> {
     /// With more blocks of calls in the queue than these, those that ended while they waited are looked for.
     look_at: usize,
     /// Where that goes on; `None` while it is not under way.
-    looking: Option<u64>,
-    /// Additions since a block was looked at.
+    looking: Option<Place>,
+    /// Additions since a part was looked at.
     turn: u8,
     pub(crate) receivers: Queue<R>,
     /// Facets that are gone and of which the server has not heard.
     pub(crate) notices: Notices,
 }
 
-/// Additions for each block that is looked at.
-const ADDITIONS_PER_BLOCK: u8 = 8;
+/// Additions for each [part](crate::queue::PART) that is looked at.
+const ADDITIONS_PER_PART: u8 = 2;
 
 /// Those that wait may stand behind others, of threads that are ending: the lock is to be left before it is looked on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,17 +103,17 @@ impl<C: Waiting, R: Waiting> Queues<C, R> {
         self.calls.push(make()).map_err(|_| Refusal::OverBudget)
     }
 
-    /// Drops entries of a block whose calls ended while they waited, now and then: a call that gives up leaves its place.
+    /// Drops entries of a part whose calls ended while they waited, now and then: a call that gives up leaves its place.
     #[cold]
     #[inline(never)]
     fn forget_ended(&mut self) {
-        // Many may come between two looks of one thread, so only some of them look at a block.
-        self.turn = (self.turn + 1) % ADDITIONS_PER_BLOCK;
+        // Many may come between two looks of one thread, so only some of them look at a part.
+        self.turn = (self.turn + 1) % ADDITIONS_PER_PART;
         if self.turn != 0 {
             return;
         }
-        let from = self.looking.unwrap_or(0);
-        self.looking = self.calls.retain_some(from, C::is_waiting);
+        let from = self.looking.unwrap_or(Place::FIRST);
+        self.looking = self.calls.retain_part(from, C::is_waiting);
         if self.looking.is_none() {
             self.look_at = self.calls.blocks() * 2;
         }
@@ -124,6 +124,7 @@ impl<C: Waiting, R: Waiting> Queues<C, R> {
 mod tests {
     extern crate std;
     use super::*;
+    use crate::queue::PART;
     use core::cell::Cell;
     use std::rc::Rc;
 
@@ -192,7 +193,7 @@ mod tests {
                 one.end();
             }
         }
-        assert!(most <= BLOCK, "{most}");
+        assert!(most <= PART, "{most}");
         assert!(queues.calls.len() < 8_000, "{}", queues.calls.len());
         let waiting = core::iter::from_fn(|| queues.next_call()).filter(One::is_waiting);
         assert_eq!(waiting.count(), 400, "those that wait are all there");

@@ -159,35 +159,9 @@ impl<T> Queue<T> {
         head.chain(self.more.iter().flat_map(|b| b.entries.iter()))
     }
 
-    /// Keeps what `keep` says in the first block whose number is at least `from`; what is left out is dropped under whatever lock
-    /// the caller holds. Returns where to go on; `None`: that was the last one. What is added or taken out between two steps stays where it is, so that no entry is passed over.
-    pub(crate) fn retain_some(
-        &mut self,
-        from: u64,
-        mut keep: impl FnMut(&T) -> bool,
-    ) -> Option<u64> {
-        if self.head.number >= from {
-            let next = self.head.number + 1;
-            self.head.entries.retain(&mut keep);
-            if self.head.entries.is_empty() {
-                self.next_block();
-                return (!self.head.entries.is_empty()).then_some(next);
-            }
-            return (!self.more.is_empty()).then_some(next);
-        }
-        let at = self.more.partition_point(|block| block.number < from);
-        let behind = at + 1 < self.more.len();
-        let block = self.more.get_mut(at)?;
-        let next = block.number + 1;
-        block.entries.retain(&mut keep);
-        if block.entries.is_empty() {
-            drop(self.more.remove(at));
-        }
-        behind.then_some(next)
-    }
-
-    /// As [`Self::retain_some`], for the next [`PART`] entries of a walk. Returns where to go on; `None`: that was the last step.
-    /// What is added between two steps may be passed over.
+    /// Keeps what `keep` says of the next [`PART`] entries of a walk; what is left out is dropped under whatever lock the caller
+    /// holds. Returns where to go on; `None`: that was the last step. What is added between two steps may be passed over, and
+    /// nothing else.
     pub(crate) fn retain_part(
         &mut self,
         from: Place,
@@ -225,10 +199,10 @@ impl<T> Queue<T> {
         behind.then(|| Place::begin(number + 1))
     }
 
-    /// As [`Self::retain_some`], for the next block in turn: `at` is where the turn has come to, 0 at first. Done with each addition,
-    /// it keeps what is over from piling up, and no addition looks at more than a block.
-    pub(crate) fn sweep(&mut self, at: &mut u64, keep: impl FnMut(&T) -> bool) {
-        *at = self.retain_some(*at, keep).unwrap_or(0);
+    /// As [`Self::retain_part`], for the next entries in turn: `at` is where the turn has come to. Done with each addition, it keeps
+    /// what is over from piling up, and no addition looks at more than [`PART`].
+    pub(crate) fn sweep(&mut self, at: &mut Place, keep: impl FnMut(&T) -> bool) {
+        *at = self.retain_part(*at, keep).unwrap_or(Place::FIRST);
     }
 
     /// Count of blocks, one of which may be empty.
@@ -250,9 +224,9 @@ mod tests {
     use std::vec::Vec;
 
     fn keep<T>(q: &mut Queue<T>, mut keep: impl FnMut(&T) -> bool) {
-        let mut from = Some(0);
+        let mut from = Some(Place::FIRST);
         while let Some(at) = from {
-            from = q.retain_some(at, &mut keep);
+            from = q.retain_part(at, &mut keep);
         }
     }
 
@@ -305,8 +279,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_does_not_pile_up_where_each_addition_sweeps_a_block() {
-        let (mut q, mut at) = (Queue::new(), 0);
+    fn what_is_over_does_not_pile_up_where_each_addition_sweeps_a_part() {
+        let (mut q, mut at) = (Queue::new(), Place::FIRST);
         for n in 0..50_000u64 {
             let mut looked = 0;
             // Of every hundred one goes on, and the last three hundred.
@@ -314,7 +288,7 @@ mod tests {
                 looked += 1;
                 e % 100 == 0 || e + 300 > n
             });
-            assert!(looked <= BLOCK, "{looked}");
+            assert!(looked <= PART, "{looked}");
             q.push(n).unwrap();
         }
         assert!((800..=1500).contains(&q.len()), "{}", q.len());
@@ -368,34 +342,6 @@ mod tests {
             assert_eq!((seen, q.len(), q.more.len()), (count, 0, 0));
             q.push(7).unwrap();
             assert_eq!(q.pop(), Some(7));
-        }
-    }
-
-    #[test]
-    fn a_walk_in_steps_sees_every_entry_that_stays() {
-        for taken in 0..300 {
-            let mut q = Queue::new();
-            (0..500u32).for_each(|n| q.push(n).unwrap());
-            let (mut seen, mut from, mut steps) = (Vec::new(), Some(0), 0);
-            while let Some(at) = from {
-                let before = seen.len();
-                from = q.retain_some(at, |n| {
-                    seen.push(*n);
-                    n % 2 == 0
-                });
-                assert!(seen.len() - before <= BLOCK);
-                // Others take from the front and add at the end meanwhile.
-                for _ in 0..taken / 8 {
-                    let _ = q.pop();
-                }
-                q.push(1000 + steps * 2).unwrap();
-                steps += 1;
-                assert!(steps < 1000);
-            }
-            for left in q.iter() {
-                assert!(seen.contains(left) || *left >= 1000, "{taken}: {left}");
-                assert!(left % 2 == 0);
-            }
         }
     }
 }

@@ -16,15 +16,21 @@ use crate::stop::{Misuse, Stop};
 /// Short submissions between two looks. A batch of requests to a server of a higher priority reaches it as a batch: it
 /// would otherwise be woken for each, and each would cost two switches. Sending a short message is some 700 instructions.
 const SHORT_PER_LOOK: u32 = 32;
-/// Bytes of a short message.
-const SHORT_BYTES: u32 = 256;
+/// Bytes of a message that a short submission brings; one with up to twice as many is two of them.
+const SHORT_BYTES: u32 = 128;
 
-/// Whether what was just begun is known to have been little work: a message handed to a server, or nothing.
-fn is_short(op: &Operation, outcome: &Outcome) -> bool {
-    op.opcode() == opcode::NOP
-        || matches!(outcome, Ok(Begun::Waiting(_)))
-            && op.words[3] == 0
-            && span_parts(op.words[0]).1 <= SHORT_BYTES
+/// As how many short submissions what was just begun counts: a message handed to a server, or nothing, is known to have been
+/// little work.
+fn weight(op: &Operation, outcome: &Outcome) -> u32 {
+    if op.opcode() == opcode::NOP {
+        return 1;
+    }
+    let bytes = span_parts(op.words[0]).1;
+    match outcome {
+        Ok(Begun::Waiting(_)) if op.words[3] == 0 && bytes <= SHORT_BYTES => 1,
+        Ok(Begun::Waiting(_)) if op.words[3] == 0 && bytes <= 2 * SHORT_BYTES => 2,
+        _ => SHORT_PER_LOOK,
+    }
 }
 
 /// Begins what a submission asks for.
@@ -63,11 +69,8 @@ pub(crate) fn take_and_wait(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Res
         left -= 1;
         let submission = ring.take(&me.area);
         drop(ring);
-        let (ended, is_short) = begin_one(me, &submission)?;
-        unlooked = match is_short {
-            true => unlooked + nops + 1,
-            false => SHORT_PER_LOOK,
-        };
+        let (ended, weight) = begin_one(me, &submission)?;
+        unlooked += nops + weight;
         // A batch may be long, and each of its operations too.
         if unlooked >= SHORT_PER_LOOK {
             unlooked = 0;
@@ -84,15 +87,15 @@ pub(crate) fn take_and_wait(me: &Arc<Thread>, wanted: u16, deadline: u64) -> Res
     wait(me, ring, u32::from(wanted), deadline)
 }
 
-/// Begins what a submission asks for: its completion, if it ended at once, and whether it was little work.
+/// Begins what a submission asks for: its completion, if it ended at once, and its [`weight`].
 #[inline(always)]
 fn begin_one(
     me: &Arc<Thread>,
     submission: &Submission,
-) -> Result<(Option<Completion>, bool), Misuse> {
+) -> Result<(Option<Completion>, u32), Misuse> {
     let op = Operation::in_ring(submission);
     let outcome = start(me, submission, &op);
-    let is_short = is_short(&op, &outcome);
+    let weight = weight(&op, &outcome);
     let ended = match outcome {
         Ok(Begun::Done(finished)) => Some(finished.of(submission.user_data)),
         Ok(Begun::Waiting(woken)) => {
@@ -103,7 +106,7 @@ fn begin_one(
         Err(Stop::Refused(refusal)) => Some(Finished::refused(refusal).of(submission.user_data)),
         Err(Stop::Misuse(misuse)) => return Err(misuse),
     };
-    Ok((ended, is_short))
+    Ok((ended, weight))
 }
 
 /// How many completions are there, if that is all that the thread waits for, or if it is to wait for nothing any more.

@@ -200,7 +200,8 @@ pub fn spinning(env: &Env) -> Result<(), Error> {
     ready(env)
 }
 
-/// 10,000 waits for the end of one process; then 4,000 calls that nobody takes, each through its own facet, which go.
+/// 10,000 waits for the end of one process; then calls that nobody takes: 4,000, each through its own facet, which go, and 5,000
+/// through one, which goes, whose endpoint closes, or which are late.
 pub fn waits(env: &Env) -> Result<(), Error> {
     let timer: Timer = env.get("timer")?;
     let endpoints: EndpointFactory = env.get("endpointFactory")?;
@@ -237,6 +238,44 @@ pub fn waits(env: &Env) -> Result<(), Error> {
     crowd.wait(&timer, 16)?;
     for facet in &facets {
         endpoint.revoke_facet(CapArg::copy(facet.handle()))?;
+    }
+    for thread in calling {
+        thread.join()??;
+    }
+    for end in [OneFacet::Revoked, OneFacet::Closed, OneFacet::Late] {
+        through_one(&endpoints, &timer, end)?;
+    }
+    Ok(())
+}
+
+/// How calls through one facet end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OneFacet {
+    Revoked,
+    Closed,
+    Late,
+}
+
+fn through_one(endpoints: &EndpointFactory, timer: &Timer, end: OneFacet) -> Result<(), Error> {
+    let endpoint = endpoints.create()?.endpoint;
+    let facet = endpoint.mint(1, echo::INTERFACE_ID, Lifetime::Durable)?;
+    let handle = facet.facet.object().handle();
+    let until = match end {
+        OneFacet::Late => timer.now()?.ns + 1_000_000_000,
+        OneFacet::Revoked | OneFacet::Closed => NEVER,
+    };
+    let crowd = Crowd::new();
+    let call = move |ring: &mut Ring, user| {
+        let (a, b, c, d) = (1, 2, 3, 4);
+        let words = echo::WordsParams { a, b, c, d };
+        ring.call::<echo::call::Words>(&Cap::borrowed(handle), words, user, until)
+    };
+    let calling: Vec<_> = (0..20).map(|_| crowd.add(call)).collect::<Result<_, _>>()?;
+    crowd.wait(timer, 20)?;
+    match end {
+        OneFacet::Revoked => endpoint.revoke_facet(CapArg::copy(handle))?,
+        OneFacet::Closed => drop(endpoint),
+        OneFacet::Late => {}
     }
     for thread in calling {
         thread.join()??;
