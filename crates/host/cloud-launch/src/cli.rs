@@ -36,6 +36,19 @@ pub struct Refused {
     pub asked: String,
 }
 
+/// Amazon's codes for a key or a session that it does not take.
+const CREDENTIALS: [&str; 9] = [
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidToken",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+];
+
 impl std::error::Error for Refused {}
 
 impl fmt::Display for Refused {
@@ -51,6 +64,20 @@ impl Refused {
         error
             .downcast_ref::<Self>()
             .map_or("", |refused| refused.code.as_str())
+    }
+
+    /// Whether an error says that the provider does not take the credentials, or not any more: no second try helps.
+    ///
+    /// Source: Amazon EC2 API Reference, "Error codes" (client errors), and Amazon S3 API Reference, "Error responses"; Google's APIs
+    /// answer 401 with one sentence.
+    #[must_use]
+    pub fn is_of_credentials(error: &anyhow::Error) -> bool {
+        error.downcast_ref::<Self>().is_some_and(|refused| {
+            CREDENTIALS.contains(&refused.code.as_str())
+                || refused
+                    .message
+                    .contains("invalid authentication credentials")
+        })
     }
 }
 

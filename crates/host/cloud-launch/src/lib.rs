@@ -19,7 +19,7 @@ mod wait;
 pub use cli::{Cli, Refused, Said};
 pub use launch::{Heard, Launched, Step, launch};
 pub use policy::Compared;
-pub use sweep::{Left, Scope, sweep};
+pub use sweep::{Left, Looked, Scope, sweep};
 pub use wait::Waiter;
 
 use std::path::Path;
@@ -76,11 +76,8 @@ pub trait Cloud: Sync {
     /// Where it cannot be read.
     fn console(&self, instance: &str) -> Result<String>;
 
-    /// All that is there of a scope, in the order in which it can be removed.
-    ///
-    /// # Errors
-    /// Where one of the listings fails: nothing is known to be gone then.
-    fn left(&self, scope: &Scope) -> Result<Vec<Left>>;
+    /// All that is there of a scope, in the order in which it can be removed, as far as the listings answer.
+    fn left(&self, scope: &Scope) -> Looked;
 
     /// Removes one thing; one that is gone already is removed.
     ///

@@ -15,6 +15,8 @@ pub struct Waiter<'a> {
     pub pause: Duration,
     /// Set when somebody wants an end.
     pub stop: &'a AtomicBool,
+    /// Is told in a sentence why something takes longer. Never panics: a sweep goes on after it.
+    pub tell: fn(&str),
 }
 
 impl Waiter<'_> {

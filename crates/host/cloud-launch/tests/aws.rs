@@ -251,7 +251,7 @@ fn whatever_step_the_harness_dies_at_a_sweep_finds_what_it_made() -> Result<()> 
         let after = Aws::new(&cli, "sweeper", BUCKET)?;
         let removed = sweep(&after, &Scope::All, &patience(5))?;
         most = most.max(removed.len());
-        assert!(after.left(&Scope::All)?.is_empty());
+        assert!(after.left(&Scope::All).all()?.is_empty());
     }
     assert!(most >= 5, "no launch got as far as an instance: {most}");
     Ok(())
@@ -272,10 +272,10 @@ fn a_sweep_of_one_run_leaves_the_others() -> Result<()> {
     }
     let aws = Aws::new(&cli, "sweeper", BUCKET)?;
     sweep(&aws, &Scope::Run("one".into()), &patience(5))?;
-    assert!(aws.left(&Scope::Run("one".into()))?.is_empty());
-    let left = aws.left(&Scope::Run("two".into()))?;
+    assert!(aws.left(&Scope::Run("one".into())).all()?.is_empty());
+    let left = aws.left(&Scope::Run("two".into())).all()?;
     assert!(left.iter().any(|left| left.kind == "instance"), "{left:?}");
     sweep(&aws, &Scope::All, &patience(5))?;
-    assert!(aws.left(&Scope::All)?.is_empty());
+    assert!(aws.left(&Scope::All).all()?.is_empty());
     Ok(())
 }

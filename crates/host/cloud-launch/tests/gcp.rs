@@ -296,7 +296,7 @@ fn whatever_step_the_harness_dies_at_a_sweep_finds_what_it_made() -> Result<()> 
         let after = Gcp::new(&cli, "sweeper", place())?;
         let removed = sweep(&after, &Scope::All, &patience(5))?;
         most = most.max(removed.len());
-        assert!(after.left(&Scope::All)?.is_empty());
+        assert!(after.left(&Scope::All).all()?.is_empty());
     }
     assert!(most >= 6, "no launch got as far as an instance: {most}");
     Ok(())
@@ -318,12 +318,12 @@ fn a_sweep_of_one_run_leaves_the_others() -> Result<()> {
     }
     let gcp = Gcp::new(&cli, "sweeper", place())?;
     sweep(&gcp, &Scope::Run("one".into()), &patience(5))?;
-    assert!(gcp.left(&Scope::Run("one".into()))?.is_empty());
-    let left = gcp.left(&Scope::Run("one-two".into()))?;
+    assert!(gcp.left(&Scope::Run("one".into())).all()?.is_empty());
+    let left = gcp.left(&Scope::Run("one-two".into())).all()?;
     assert!(left.iter().any(|left| left.kind == "instance"), "{left:?}");
     assert!(left.iter().any(|left| left.kind == "object"), "{left:?}");
     sweep(&gcp, &Scope::All, &patience(5))?;
-    assert!(gcp.left(&Scope::All)?.is_empty());
+    assert!(gcp.left(&Scope::All).all()?.is_empty());
     Ok(())
 }
 
@@ -373,7 +373,7 @@ fn an_instance_that_nobody_takes_down_ends_when_its_time_is_over() -> Result<()>
     assert!(said.is_good, "{}", said.err);
     let started = Instant::now();
     let is_there = || {
-        let left = gcp.left(&Scope::All);
+        let left = gcp.left(&Scope::All).all();
         left.map(|left| left.iter().any(|left| left.kind == "instance"))
     };
     assert!(is_there()?);

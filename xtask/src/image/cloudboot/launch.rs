@@ -3,6 +3,7 @@
 //! Invariant: one code for both. What differs is the tool's environment, and `provider.json` says which it was.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -256,6 +257,9 @@ pub fn run(
             None => LIVE_PAUSE,
         },
         stop: &stop,
+        tell: |line| {
+            let _ = writeln!(std::io::stderr(), "{line}");
+        },
     };
     let run = run_name()?;
     let cloud = target.cloud(&run)?;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Aws, arguments, each};
 use crate::cli::{json, list as entries, string};
 use crate::sweep::{Listing, answers};
-use crate::{Cli, Left, Scope, TAG};
+use crate::{Cli, Left, Looked, Scope, TAG};
 
 /// A listing of what can bear a tag.
 struct Kind {
@@ -82,8 +82,8 @@ const OBJECT: &str = "object";
 const UPLOAD: &str = "upload";
 /// The import of a disk that is still read; beyond it there is nothing to cancel.
 const ACTIVE: [&str; 4] = ["active", "pending", "converting", "updating"];
-/// Everything of a scope, in the order of removal. Each listing must answer.
-pub fn list(cli: &dyn Cli, bucket: &str, scope: &Scope) -> Result<Vec<Left>> {
+/// Everything of a scope, in the order of removal.
+pub fn list(cli: &dyn Cli, bucket: &str, scope: &Scope) -> Looked {
     let mut listings: Vec<Listing> = Vec::new();
     listings.push(Box::new(|| imports(cli, scope)));
     for kind in &KINDS {
@@ -92,9 +92,9 @@ pub fn list(cli: &dyn Cli, bucket: &str, scope: &Scope) -> Result<Vec<Left>> {
     listings.push(Box::new(|| objects(cli, bucket, scope)));
     listings.push(Box::new(|| uploads(cli, bucket, scope)));
     // A snapshot is found by its tag and through its import.
-    let mut all = answers(&listings)?;
-    all.sort_by_key(rank);
-    Ok(all)
+    let mut looked = answers(&listings);
+    looked.found.sort_by_key(rank);
+    looked
 }
 
 fn rank(left: &Left) -> usize {

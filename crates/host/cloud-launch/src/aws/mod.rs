@@ -13,7 +13,7 @@ use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
 use crate::cli::{json, list, string, text, words};
-use crate::{Cli, Cloud, Compared, Left, Refused, Scope, Waiter};
+use crate::{Cli, Cloud, Compared, Left, Looked, Refused, Scope, Waiter};
 
 /// The kind of instance: the smallest on Nitro with the memory of a local boot, two CPUs and 2 GiB.
 pub const KIND: &str = "t3.small";
@@ -162,7 +162,7 @@ impl Cloud for Aws<'_> {
         Ok(string(&told, "/Output").unwrap_or_default())
     }
 
-    fn left(&self, scope: &Scope) -> Result<Vec<Left>> {
+    fn left(&self, scope: &Scope) -> Looked {
         left::list(self.cli, &self.bucket, scope)
     }
 

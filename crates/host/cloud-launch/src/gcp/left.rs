@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Place, arguments, end, named};
 use crate::cli::{json, string};
 use crate::sweep::{Listing, answers};
-use crate::{Cli, Left, Scope, TAG};
+use crate::{Cli, Left, Looked, Scope, TAG};
 
 /// How far something reaches: the option that its calls have.
 enum Reach {
@@ -60,8 +60,8 @@ const KINDS: [Kind; 6] = [
     },
 ];
 
-/// Everything of a scope, in the order of removal. Each listing must answer.
-pub fn list(cli: &dyn Cli, place: &Place, scope: &Scope) -> Result<Vec<Left>> {
+/// Everything of a scope, in the order of removal.
+pub fn list(cli: &dyn Cli, place: &Place, scope: &Scope) -> Looked {
     let mut listings: Vec<Listing> = Vec::new();
     for kind in &KINDS {
         match kind.name {

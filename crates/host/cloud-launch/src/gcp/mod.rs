@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::cli::{json, string, text};
-use crate::{Cli, Cloud, Compared, Left, Refused, Scope, TAG, Waiter};
+use crate::{Cli, Cloud, Compared, Left, Looked, Refused, Scope, TAG, Waiter};
 
 /// The kind of instance: the smallest with the memory of a local boot, two shared CPUs and 2 GiB.
 pub const KIND: &str = "e2-small";
@@ -170,7 +170,7 @@ impl Cloud for Gcp<'_> {
         text(self.cli, &arguments::console(&self.place, instance))
     }
 
-    fn left(&self, scope: &Scope) -> Result<Vec<Left>> {
+    fn left(&self, scope: &Scope) -> Looked {
         left::list(self.cli, &self.place, scope)
     }
 

@@ -109,6 +109,7 @@ pub fn patience(seconds: u64) -> Waiter<'static> {
         patience: Duration::from_secs(seconds),
         pause: Duration::from_millis(20),
         stop: &NEVER,
+        tell: |_| {},
     }
 }
 
