@@ -19,7 +19,7 @@ use cloud_local::{FAULTS, Fault, GCE_FAULTS, Server, Setup};
 use serde_json::{Value, json};
 
 use super::machines::Shapes;
-use super::tool::{Tool, gcloud_environment, local};
+use super::tool::{Tool, check_goes_to_cloud, gcloud_environment, local};
 use super::{CloudbootArgs, MARK, Proof, WANTED, commit, described, judge, shows};
 use crate::build::Flavour;
 use crate::image::CLOUD_WORDS;
@@ -69,7 +69,10 @@ impl CloudbootArgs {
             );
         }
         match self.endpoint.as_deref() {
-            None if self.serve.is_none() => self.check_credentials(),
+            None if self.serve.is_none() => {
+                check_goes_to_cloud(std::env::vars_os())?;
+                self.check_credentials()
+            }
             None | Some(LOCAL) => Ok(()),
             Some(url) => {
                 let here = ["http://127.0.0.1:", "http://[::1]:", "http://localhost:"];

@@ -30,7 +30,14 @@ pub struct Tool {
 impl Tool {
     /// Amazon's, towards its cloud with a person's own settings.
     pub fn aws_live(program: PathBuf) -> Self {
-        let mut set = vec![("AWS_PAGER".to_owned(), OsString::new())];
+        let mut set = vec![
+            ("AWS_PAGER".to_owned(), OsString::new()),
+            // A profile's settings may lead it elsewhere too.
+            (
+                "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS".to_owned(),
+                "true".into(),
+            ),
+        ];
         // Version 1 of the tool reads only the other name.
         if let Some(region) = std::env::var_os("AWS_REGION") {
             set.push(("AWS_DEFAULT_REGION".to_owned(), region));
@@ -102,6 +109,28 @@ impl Tool {
             .unwrap_or_default()
             .to_owned())
     }
+}
+
+/// By what the tools are led elsewhere than to their cloud; services have their own names behind it.
+const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL", "CLOUDSDK_API_ENDPOINT_OVERRIDES_"];
+
+/// Refuses an environment that leads a tool elsewhere than to its cloud: what is launched there would be recorded as launched on the cloud.
+///
+/// # Errors
+/// With the names of the variables.
+pub fn check_goes_to_cloud(environment: impl Iterator<Item = (OsString, OsString)>) -> Result<()> {
+    let mut names: Vec<String> = environment
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, _)| name.to_string_lossy().into_owned())
+        .filter(|name| ENDPOINTS.iter().any(|start| name.starts_with(start)))
+        .collect();
+    names.sort();
+    ensure!(
+        names.is_empty(),
+        "{} leads the tool elsewhere than to its cloud: unset it, or name where it leads with --endpoint URL",
+        names.join(", ")
+    );
+    Ok(())
 }
 
 /// A person's settings whose names begin so. Which Python runs a tool is none.
@@ -214,7 +243,7 @@ fn show(program: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Tool;
+    use super::{Tool, check_goes_to_cloud, gcloud_environment, local};
     use cloud_launch::Cli as _;
     use std::time::Duration;
 
@@ -228,6 +257,35 @@ mod tests {
         assert_eq!(said.out, "http://127.0.0.1:1\n");
         assert_eq!(said.err, "b\n");
         assert!(Tool::aws_live("/nowhere/aws".into()).version().is_err());
+    }
+
+    #[test]
+    fn what_serve_has_exported_does_not_go_along_to_a_cloud() {
+        let url = "http://127.0.0.1:1";
+        let folder = tempfile::tempdir().unwrap();
+        let google = gcloud_environment(url, folder.path()).unwrap();
+        let amazon = local(url).map(|(name, value)| (name, value.to_owned()));
+        for (exported, wanted) in [
+            (amazon.to_vec(), "AWS_ENDPOINT_URL leads"),
+            (
+                google,
+                "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE, CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE leads",
+            ),
+            (
+                vec![("AWS_ENDPOINT_URL_S3", url.to_owned())],
+                "AWS_ENDPOINT_URL_S3 leads",
+            ),
+        ] {
+            let of = exported
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()));
+            let why = check_goes_to_cloud(of).unwrap_err().to_string();
+            assert!(why.starts_with(wanted) && !why.contains('\n'), "{why}");
+        }
+        // Empty is as good as unset; a region leads to the same cloud.
+        for (name, value) in [("AWS_ENDPOINT_URL", ""), ("AWS_REGION", "us-east-1")] {
+            assert!(check_goes_to_cloud([(name.into(), value.into())].into_iter()).is_ok());
+        }
     }
 
     #[test]
