@@ -2,6 +2,11 @@
 //!
 //! Invariant: never waits without a deadline for a child to end. One whose virtual CPU the kernel cannot get back from KVM
 //! does not end, whatever signal it is sent.
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic where nobody reads, and nothing is taken down then"
+)]
 #![expect(
     unsafe_code,
     reason = "a hook between fork and exec is unsafe to install"
@@ -14,6 +19,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 #[cfg(target_os = "linux")]
 use nix::sys::signal::Signal;
+
+use crate::printing;
 
 /// How long a killed child may take to end: the system takes a large guest's memory back first.
 const END_PATIENCE: Duration = Duration::from_secs(10);
@@ -95,10 +102,11 @@ impl Guarded {
 impl Drop for Guarded {
     fn drop(&mut self) {
         if !self.stuck && !self.end(END_PATIENCE) {
-            eprintln!(
+            // Whoever it is of may have more to take down.
+            printing::note(&format!(
                 "process {} cannot be ended, and is left behind: the system does not get it back from what it is doing",
                 self.child.id()
-            );
+            ));
         }
     }
 }

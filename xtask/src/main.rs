@@ -31,6 +31,7 @@ mod newer;
 mod oracle;
 mod package;
 mod precheck;
+mod printing;
 mod project;
 mod prove;
 mod qemu;

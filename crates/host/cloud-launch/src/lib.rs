@@ -5,6 +5,11 @@
 //!
 //! Invariant: whatever a launch makes bears its run's name from the request that makes it, or is found through something that does;
 //! it says that nothing is left only after listings that were empty; it never counts what it could not look at as gone.
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic where nobody reads, and nothing is taken down then"
+)]
 #![forbid(unsafe_code)]
 
 pub mod aws;

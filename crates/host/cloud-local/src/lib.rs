@@ -6,6 +6,11 @@
 //!
 //! Invariant: listens on the loopback interface alone, and reaches no cloud; it checks tokens and dates, not signatures. A request
 //! never ends the process.
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic where nobody reads, and nothing is taken down then"
+)]
 #![forbid(unsafe_code)]
 
 mod bytes;

@@ -1,9 +1,13 @@
 //! Launches through a provider's own tool, on its cloud or on the stand-in for it on this machine.
 //!
 //! Invariant: one code for both. What differs is the tool's environment, and `provider.json` says which it was.
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic where nobody reads, and nothing is taken down then"
+)]
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,6 +21,7 @@ use cloud_launch::gcp::{self, Gcp, Place};
 use cloud_launch::{Cloud, Heard, Launched, Scope, Waiter, launch, sweep};
 use cloud_local::{FAULTS, Fault, GCE_FAULTS, Server, Setup};
 use serde_json::{Value, json};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::machines::Shapes;
 use super::tool::{Tool, check_goes_to_cloud, gcloud_environment, local};
@@ -26,6 +31,7 @@ use crate::image::CLOUD_WORDS;
 use crate::image::cloud::{self, Provider};
 use crate::kvm;
 use crate::package::Guest;
+use crate::printing;
 use crate::project::{Project, is_ci};
 use crate::qemu;
 use crate::serial::Serial;
@@ -223,13 +229,32 @@ fn live(provider: Provider, program: PathBuf, patience: Duration) -> Result<Targ
     })
 }
 
-/// Set by Ctrl-C: the launch ends at its next step, and takes down what it made.
+/// Set by Ctrl-C, or with the session that is lost: the launch ends at its next step, and takes down what it made.
 fn stop_flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // Under nohup a person wants it to go on.
+        if signal == SIGHUP && is_ignored(SIGHUP) {
+            continue;
+        }
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     Ok(stop)
+}
+
+/// Whether this process was started with a signal ignored, where the system tells.
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignores(&status, signal)
+}
+
+/// The same, in what `/proc/PID/status` says (proc_pid_status(5), `SigIgn`: a mask whose lowest bit is signal 1).
+fn ignores(status: &str, signal: i32) -> bool {
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// A name that no other run has.
@@ -260,23 +285,21 @@ pub fn run(
             None => LIVE_PAUSE,
         },
         stop: &stop,
-        tell: |line| {
-            let _ = writeln!(std::io::stderr(), "{line}");
-        },
+        tell: printing::note,
     };
     let run = run_name()?;
     let cloud = target.cloud(&run)?;
     let cloud = cloud.as_ref();
     if args.sweep {
         for one in sweep(cloud, &Scope::All, &wait)? {
-            println!("removed: {one}");
+            printing::say(&format!("removed: {one}"));
         }
-        println!("nothing is left");
+        printing::say("nothing is left");
         return Ok(ExitCode::SUCCESS);
     }
     let files = packed(project, toolchain, args, &dir)?;
     let package = files.last().context("a package has a file")?;
-    eprintln!("run {run}, by {version}");
+    printing::note(&format!("run {run}, by {version}"));
     let launched = launch(cloud, &run, package, &wait, &|console| {
         hear(console, args.proof())
     });
@@ -395,17 +418,17 @@ fn hear(console: &str, proof: Proof) -> Heard {
 /// Says what came of it.
 fn tell(launched: &Launched, record: &str) -> ExitCode {
     for line in evidence(&launched.console) {
-        println!("{MARK}{line}");
+        printing::say(&format!("{MARK}{line}"));
     }
     for step in &launched.steps {
-        eprintln!("{}: {:.1} s", step.name, step.seconds);
+        printing::note(&format!("{}: {:.1} s", step.name, step.seconds));
     }
-    println!("{record}");
+    printing::say(record);
     if launched.is_pass() {
         return ExitCode::SUCCESS;
     }
     for failure in &launched.failures {
-        eprintln!("failed: {failure}");
+        printing::note(&format!("failed: {failure}"));
     }
     ExitCode::FAILURE
 }
@@ -427,16 +450,22 @@ fn serve(
             .to_vec(),
     };
     for (name, value) in environment {
-        println!("export {name}={value}");
+        printing::say(&format!("export {name}={value}"));
     }
     if args.provider == Provider::Gcp {
-        println!("export CLOUDSDK_CORE_PROJECT={}", cloud_local::PROJECT);
-        println!("export CLOUDSDK_COMPUTE_ZONE={}", cloud_local::ZONE);
+        printing::say(&format!(
+            "export CLOUDSDK_CORE_PROJECT={}",
+            cloud_local::PROJECT
+        ));
+        printing::say(&format!(
+            "export CLOUDSDK_COMPUTE_ZONE={}",
+            cloud_local::ZONE
+        ));
     }
-    eprintln!(
+    printing::note(&format!(
         "the bucket is {}; Ctrl-C ends it, and its instances",
         cloud_local::BUCKET
-    );
+    ));
     while !stop.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -458,7 +487,7 @@ pub fn gate(project: &Project, toolchain: &Toolchain) -> Result<()> {
         Ok(_) => launch_alone(project, toolchain, consent, &["aws"])?,
         Err(error) => {
             ensure!(!is_ci(), "{error:#}");
-            println!("cloudboot: {error:#}");
+            printing::say(&format!("cloudboot: {error:#}"));
         }
     }
     match tools::gcloud() {
@@ -467,7 +496,7 @@ pub fn gate(project: &Project, toolchain: &Toolchain) -> Result<()> {
             launch_alone(project, toolchain, consent, &words)
         }
         Err(error) => {
-            println!("cloudboot: {error:#}");
+            printing::say(&format!("cloudboot: {error:#}"));
             Ok(())
         }
     }
@@ -498,7 +527,9 @@ fn launch_alone(
 
 #[cfg(test)]
 mod tests {
-    use super::hear as of_proof;
+    use std::sync::atomic::Ordering;
+
+    use super::{SIGHUP, hear as of_proof, ignores, is_ignored, stop_flag};
     use crate::image::cloudboot::Proof;
     use cloud_launch::Heard;
 
@@ -521,6 +552,23 @@ mod tests {
             heard(&format!("{bound}{bound}{GOOD}")),
             Heard::Lacks(_)
         ));
+    }
+
+    #[test]
+    fn a_session_that_is_lost_ends_a_launch_in_order() {
+        // The tests themselves may run under nohup.
+        let is_ignored = is_ignored(SIGHUP);
+        let stop = stop_flag().unwrap();
+        nix::sys::signal::raise(nix::sys::signal::Signal::SIGHUP).unwrap();
+        assert_eq!(stop.load(Ordering::Relaxed), !is_ignored);
+    }
+
+    #[test]
+    fn nohup_is_told_by_the_mask() {
+        let status = "Name:\tx\nSigBlk:\t0000000000000001\nSigIgn:\t0000000000001001\n";
+        assert!(ignores(status, SIGHUP));
+        assert!(!ignores(status, 2) && ignores(status, 13));
+        assert!(!ignores("", SIGHUP));
     }
 
     #[test]

@@ -1,4 +1,9 @@
 //! Instances of the stand-in: the imported disk in QEMU, in the shape that the provider gives an instance.
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic where nobody reads, and nothing is taken down then"
+)]
 
 use std::ffi::OsString;
 use std::fs::{self, File};

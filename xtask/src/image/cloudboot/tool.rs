@@ -1,6 +1,11 @@
 //! A provider's command-line tool as a process, in the environment of a cloud or of the stand-in on this machine.
 //!
 //! Invariant: towards the stand-in it takes nothing along of a person's credentials or settings.
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic where nobody reads, and nothing is taken down then"
+)]
 
 use std::ffi::OsString;
 use std::io::{Read, Seek};
