@@ -433,6 +433,12 @@ fn tell(launched: &Launched, record: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// A line that a shell takes, whatever the value holds: between single quotes only they mean anything (POSIX Shell Command Language,
+/// 2.2.2).
+fn export(name: &str, value: &str) -> String {
+    format!("export {name}='{}'", value.replace('\'', r"'\''"))
+}
+
 /// The stand-in alone, until somebody wants its end.
 fn serve(
     args: &CloudbootArgs,
@@ -450,17 +456,11 @@ fn serve(
             .to_vec(),
     };
     for (name, value) in environment {
-        printing::say(&format!("export {name}={value}"));
+        printing::say(&export(name, &value));
     }
     if args.provider == Provider::Gcp {
-        printing::say(&format!(
-            "export CLOUDSDK_CORE_PROJECT={}",
-            cloud_local::PROJECT
-        ));
-        printing::say(&format!(
-            "export CLOUDSDK_COMPUTE_ZONE={}",
-            cloud_local::ZONE
-        ));
+        printing::say(&export("CLOUDSDK_CORE_PROJECT", cloud_local::PROJECT));
+        printing::say(&export("CLOUDSDK_COMPUTE_ZONE", cloud_local::ZONE));
     }
     printing::note(&format!(
         "the bucket is {}; Ctrl-C ends it, and its instances",
@@ -529,7 +529,7 @@ fn launch_alone(
 mod tests {
     use std::sync::atomic::Ordering;
 
-    use super::{SIGHUP, hear as of_proof, ignores, is_ignored, stop_flag};
+    use super::{SIGHUP, export, hear as of_proof, ignores, is_ignored, stop_flag};
     use crate::image::cloudboot::Proof;
     use cloud_launch::Heard;
 
@@ -561,6 +561,16 @@ mod tests {
         let stop = stop_flag().unwrap();
         nix::sys::signal::raise(nix::sys::signal::Signal::SIGHUP).unwrap();
         assert_eq!(stop.load(Ordering::Relaxed), !is_ignored);
+    }
+
+    #[test]
+    fn a_shell_gets_what_is_exported_as_it_is() {
+        for value in ["", "/a b/$HOME", "it's", "'", "`id`;\n\\\"*"] {
+            let script = format!("{}; printf %s \"$NAME\"", export("NAME", value));
+            let mut shell = std::process::Command::new("sh");
+            let out = shell.args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&out.stdout), value);
+        }
     }
 
     #[test]
