@@ -186,6 +186,39 @@ impl Cloud for Gcp<'_> {
 fn is_gone(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Refused>().is_some_and(|refused| {
         // Of an object the last line is only where it should have been: "The following URLs matched no objects or files:".
-        refused.message.ends_with("was not found") || refused.message.starts_with("gs://")
+        // Releases of the tool differ in the hyphen of its list.
+        let message = refused.message.as_str();
+        message.ends_with("was not found")
+            || message
+                .strip_prefix('-')
+                .unwrap_or(message)
+                .starts_with("gs://")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_gone;
+    use crate::Refused;
+
+    #[test]
+    fn what_is_gone_is_told_in_each_release_s_words() {
+        let is_gone = |message: &str| {
+            is_gone(&anyhow::Error::from(Refused {
+                code: String::new(),
+                message: message.to_owned(),
+                asked: String::new(),
+            }))
+        };
+        for message in [
+            "gs://b/capos-cloudboot/r/disk.tar.gz",
+            "-gs://b/capos-cloudboot/r/disk.tar.gz",
+            " - The resource 'projects/p/global/images/i' was not found",
+        ] {
+            assert!(is_gone(message), "{message}");
+        }
+        for message in ["", "no reason", "- no access to gs://b", "HTTPError 503"] {
+            assert!(!is_gone(message), "{message}");
+        }
+    }
 }
