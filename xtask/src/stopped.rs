@@ -38,13 +38,22 @@ pub fn start(gdb: bool, extra: &[OsString]) -> Result<Start> {
     let Some(stop) = options().find(|option| STOPS.contains(option)) else {
         return Ok(Start::AtOnce);
     };
-    if !options().any(|option| WAYS.contains(&option)) {
+    if !lets_in(extra) {
         bail!(
             "-{stop} keeps QEMU from starting the machine, and nothing here could let it go on: --gdb in place of it waits \
              for a debugger, and -qmp or -monitor beside it let somebody else in"
         );
     }
     Ok(Start::ByArguments)
+}
+
+/// Whether somebody else can tell QEMU to go on. A way that is `none` is closed (qemu(1), `-monitor`, `-gdb`); `-s` has no value.
+fn lets_in(extra: &[OsString]) -> bool {
+    let values = extra.iter().skip(1).map(Some).chain([None]);
+    extra.iter().zip(values).any(|(word, value)| {
+        option(word).is_some_and(|option| WAYS.contains(&option))
+            && (option(word) == Some("s") || value.is_none_or(|value| value != "none"))
+    })
 }
 
 /// The name of QEMU's option, which one hyphen or two introduce.
@@ -86,6 +95,10 @@ mod tests {
             assert!(why.contains("--gdb in place of it"), "{why}");
         }
         assert!(of(&["-incoming", "defer"]).is_err());
+        for way in ["-monitor", "--monitor", "-gdb", "-qmp"] {
+            assert!(of(&["-S", way, "none"]).is_err(), "{way}");
+            assert_eq!(of(&["-S", way, "none", "-s"]), Ok(Start::ByArguments));
+        }
     }
 
     #[test]
