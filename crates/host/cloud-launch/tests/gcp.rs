@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use cloud_launch::gcp::{Gcp, Place};
-use cloud_launch::{Cli as _, Cloud as _, Launched, Scope, launch, sweep};
+use cloud_launch::{Cli as _, Cloud as _, Heard, Launched, Scope, launch, sweep};
 use cloud_local::{
     BUCKET, Bus, FAULTS, Fault, GCE_FAULTS, Nic, PROJECT, Server, Setup, Shape, TOKEN, ZONE,
 };
@@ -144,32 +144,36 @@ fn place() -> Place {
     }
 }
 
+/// The tool, towards the server at `url`, with its settings in a folder.
+fn warm(settings: &Path, url: &str, token: &str) -> Result<Warm> {
+    let (python, code) = tool().context("no tool")?;
+    fs::create_dir_all(settings)?;
+    let secret = settings.join("token");
+    fs::write(&secret, token)?;
+    Warm::start(
+        Command::new(python)
+            .args(["-S", "-c", LOOP])
+            .arg(code)
+            .env("CLOUDSDK_CONFIG", settings)
+            .env("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", secret)
+            .env(
+                "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE",
+                format!("{url}/compute/v1/"),
+            )
+            .env(
+                "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE",
+                format!("{url}/storage/v1/"),
+            )
+            .env("CLOUDSDK_CORE_CHECK_GCE_METADATA", "false")
+            .env("CLOUDSDK_CORE_DISABLE_USAGE_REPORTING", "true")
+            .env("CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK", "true"),
+    )
+}
+
 impl Rig {
     fn cli_with(&self, token: &str) -> Result<Warm> {
-        let (python, code) = tool().context("no tool")?;
         let settings = self.folder.path().join("gcloud");
-        fs::create_dir_all(&settings)?;
-        let secret = settings.join("token");
-        fs::write(&secret, token)?;
-        let url = self.server.url();
-        Warm::start(
-            Command::new(python)
-                .args(["-S", "-c", LOOP])
-                .arg(code)
-                .env("CLOUDSDK_CONFIG", &settings)
-                .env("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", secret)
-                .env(
-                    "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE",
-                    format!("{url}/compute/v1/"),
-                )
-                .env(
-                    "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE",
-                    format!("{url}/storage/v1/"),
-                )
-                .env("CLOUDSDK_CORE_CHECK_GCE_METADATA", "false")
-                .env("CLOUDSDK_CORE_DISABLE_USAGE_REPORTING", "true")
-                .env("CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK", "true"),
-        )
+        warm(&settings, &self.server.url(), token)
     }
 
     fn cli(&self) -> Result<Warm> {
@@ -299,6 +303,76 @@ fn whatever_step_the_harness_dies_at_a_sweep_finds_what_it_made() -> Result<()> 
         assert!(after.left(&Scope::All).all()?.is_empty());
     }
     assert!(most >= 6, "no launch got as far as an instance: {most}");
+    Ok(())
+}
+
+/// Where a launcher of its own finds the cloud, its settings and its package, one a line.
+const LAUNCHER: &str = "CAPOS_TEST_LAUNCHER";
+
+/// The launcher that the test below kills: by itself it is none.
+#[test]
+fn a_launcher_of_its_own() -> Result<()> {
+    let Ok(told) = std::env::var(LAUNCHER) else {
+        return Ok(());
+    };
+    let mut told = told.lines();
+    let mut next = || told.next().context("nothing more is told");
+    let (url, settings, package) = (next()?, next()?, next()?);
+    let cli = warm(Path::new(settings), url, TOKEN)?;
+    let gcp = Gcp::new(&cli, "killed", place())?;
+    let never = |_: &str| Heard::Lacks(vec!["an end".into()]);
+    launch(&gcp, "killed", Path::new(package), &patience(120), &never);
+    Ok(())
+}
+
+#[test]
+#[ignore = "takes a minute; cargo xtask test --only launch runs it"]
+fn a_launcher_that_is_killed_leaves_what_a_sweep_finds() -> Result<()> {
+    if lacks() {
+        return Ok(());
+    }
+    let rig = rig(None, SHORT)?;
+    let settings = rig.folder.path().join("launcher");
+    let told = format!(
+        "{}\n{}\n{}",
+        rig.server.url(),
+        settings.display(),
+        rig.package.display()
+    );
+    let mut launcher = Command::new(std::env::current_exe()?)
+        .args(["--exact", "a_launcher_of_its_own", "--nocapture"])
+        .env(LAUNCHER, told)
+        .spawn()?;
+    let cli = rig.cli()?;
+    let gcp = Gcp::new(&cli, "sweeper", place())?;
+    let kinds = || -> Result<Vec<&str>> {
+        let left = gcp.left(&Scope::Run("killed".into())).all()?;
+        Ok(left.iter().map(|left| left.kind).collect())
+    };
+    let started = Instant::now();
+    while !kinds()?.contains(&"instance") {
+        let is_alive = launcher.try_wait()?.is_none();
+        ensure!(
+            is_alive && started.elapsed() < Duration::from_secs(100),
+            "the launcher made no instance"
+        );
+    }
+    // SIGKILL: nothing of the launcher's runs after it.
+    launcher.kill()?;
+    launcher.wait()?;
+    let left = kinds()?;
+    for kind in [
+        "instance",
+        "image",
+        "firewall-rule",
+        "subnet",
+        "network",
+        "object",
+    ] {
+        assert!(left.contains(&kind), "{kind}: {left:?}");
+    }
+    sweep(&gcp, &Scope::All, &patience(10))?;
+    assert!(gcp.left(&Scope::All).all()?.is_empty());
     Ok(())
 }
 
