@@ -43,8 +43,9 @@ impl Commands for Nvm {
     fn is_final(&self, status: u16) -> bool {
         let status = Status::from_field(status);
         let may_pass = match (status.kind(), status.code()) {
-            // Data transfer error, internal error, namespace not ready (4.6.1.2.1).
-            (0, 0x04 | 0x06 | 0x82) => true,
+            // Data transfer error, internal error (4.6.1.2.1). A namespace that is not ready (0x82) is not so for long enough
+            // that what follows at once is refused as well: the client is told, who can wait.
+            (0, 0x04 | 0x06) => true,
             // Of the media: where the device tried all that it can, it says so by DNR.
             (kind, _) => kind == 2,
         };
@@ -174,6 +175,21 @@ mod tests {
         let disk = Nvm { nsid: 3 };
         assert_eq!((disk.unit(), disk.block(7)), (3, Some(7)));
         assert!(disk.is_success(0) && !disk.is_success(0x281));
+    }
+
+    #[test]
+    fn what_passes_at_once_is_asked_again_and_nothing_else() {
+        let disk = Nvm { nsid: 1 };
+        let field = |kind: u16, code: u16| kind << 8 | code;
+        for (kind, code) in [(0, 0x04), (0, 0x06), (2, 0x81)] {
+            let status = field(kind, code);
+            assert_eq!(Status::from_field(status).code(), code as u8);
+            assert!(!disk.is_final(status), "{kind} {code:#x}");
+            // Do not retry.
+            assert!(disk.is_final(status | 1 << 14), "{kind} {code:#x}");
+        }
+        // Invalid field, namespace not ready.
+        assert!(disk.is_final(field(0, 0x02)) && disk.is_final(field(0, 0x82)));
     }
 
     #[test]

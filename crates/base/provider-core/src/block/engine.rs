@@ -563,7 +563,39 @@ mod tests {
                 blocks: 1,
             };
             assert_eq!(finished.refused, Some(refused), "{asked:?}");
-            assert!(asked.len() <= 1 + 6, "{asked:?}");
+            assert!(asked.len() <= 1 + 7, "{asked:?}");
+            // No block is named that was not refused alone.
+            assert_eq!(asked.last(), Some(&(bad, 1)));
+            assert_eq!((engine.in_flight(), engine.room()), (0, MAX_REQUESTS));
+        }
+    }
+
+    /// A disk that refuses the whole and then each part of it reads: the whole is asked for once more, and what that says counts.
+    #[test]
+    fn a_read_whose_every_part_reads_is_asked_for_once_more() {
+        for (status, result, blocks) in [
+            (0, Ok(37 * 512), None),
+            (FINAL | 2, Err(Refusal::DeviceError), Some(37)),
+            (1, Err(Refusal::DeviceError), Some(37)),
+        ] {
+            let mut engine = Engine::new(Vec::from([(Plain, DISK)]), 1);
+            accept(&mut engine, request(Operation::Read, 100, 37, 0), 1);
+            let command = engine.plan().unwrap();
+            assert!(engine.done(command.cookie, Ok(FINAL | 1)).is_none());
+            let mut asked = Vec::new();
+            let finished = loop {
+                let command = engine.plan().unwrap();
+                asked.push((command.block - 1000, command.length / 512));
+                let last = command.length == 37 * 512;
+                let status = if last { status } else { 0 };
+                if let Some(finished) = engine.done(command.cookie, Ok(status)) {
+                    break finished;
+                }
+            };
+            assert_eq!(asked[asked.len() - 2..], [(136, 1), (100, 37)], "{asked:?}");
+            assert_eq!(finished.result, result);
+            let refused = finished.refused;
+            assert_eq!(refused.map(|refused| refused.blocks), blocks);
             assert_eq!((engine.in_flight(), engine.room()), (0, MAX_REQUESTS));
         }
     }

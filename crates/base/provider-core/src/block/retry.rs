@@ -57,27 +57,39 @@ impl Range {
     }
 }
 
+/// What is known of why a request fails.
+#[derive(Clone, Copy, Debug)]
+enum Search {
+    /// Nothing: it is asked for as a whole.
+    No,
+    /// These blocks hold the bad one, and the request is refused for this status.
+    In(Range, u16),
+    /// Each part was read at last, so the whole was asked for once more; what it says now counts.
+    Over,
+}
+
 /// How often a request was asked for, and what is known of why it fails.
 #[derive(Debug)]
 pub(super) struct Attempts {
+    whole: Range,
     asked: Range,
     retries: u8,
-    /// The blocks among which the bad one is, and the status that the request is refused for.
-    bad: Option<(Range, u16)>,
+    search: Search,
 }
 
 impl Attempts {
-    pub fn new(asked: Range) -> Self {
+    pub fn new(whole: Range) -> Self {
         Self {
-            asked,
+            whole,
+            asked: whole,
             retries: 0,
-            bad: None,
+            search: Search::No,
         }
     }
 
     /// Whether the request has failed, and only the bad block is looked for.
     pub fn is_looking(&self) -> bool {
-        self.bad.is_some()
+        matches!(self.search, Search::In(..))
     }
 
     /// What is to be asked for next, with all commands done; `failed` is why some failed, and what the client is told in the end.
@@ -88,15 +100,12 @@ impl Attempts {
         block_shift: u8,
         is_final: impl FnOnce(u16) -> bool,
     ) -> Option<Range> {
-        if let Some((range, status)) = self.bad {
-            let part = failed.replace((Refusal::DeviceError, Some(status)));
-            let range = match part {
-                None => range.behind(self.asked.blocks, block_shift),
-                Some((_, Some(_))) => self.asked,
-                // The device went away meanwhile: what is known so far is told.
-                Some((_, None)) => return None,
-            };
-            return self.half(range, status, failed);
+        match self.search {
+            Search::No => {}
+            Search::In(range, status) => {
+                return self.narrow((range, status), failed, block_shift);
+            }
+            Search::Over => return None,
         }
         let (_, status) = (*failed)?;
         let status = status.filter(|_| operation != Operation::Flush)?;
@@ -108,28 +117,56 @@ impl Attempts {
         if operation != Operation::Read {
             return None;
         }
-        self.half(self.asked, status, failed)
+        self.found(self.whole, status, failed)
     }
 
-    /// Half of the blocks among which a bad one is. One alone is known to be it.
-    fn half(&mut self, range: Range, status: u16, failed: &mut Failure) -> Option<Range> {
-        self.bad = Some((range, status));
+    /// What the answer to a part says of the blocks among which the bad one is.
+    fn narrow(
+        &mut self,
+        (range, status): (Range, u16),
+        failed: &mut Failure,
+        block_shift: u8,
+    ) -> Option<Range> {
+        match failed.replace((Refusal::DeviceError, Some(status))) {
+            Some((_, Some(_))) => self.found(self.asked, status, failed),
+            // The device went away meanwhile: what is known so far is told.
+            Some((_, None)) => None,
+            // The last block that was left reads, too: none is known to be bad.
+            None if self.asked.blocks == range.blocks => {
+                self.search = Search::Over;
+                self.ask(self.whole, failed)
+            }
+            None => self.among(range.behind(self.asked.blocks, block_shift), status, failed),
+        }
+    }
+
+    /// The device has refused these blocks. One alone is the bad one.
+    fn found(&mut self, range: Range, status: u16, failed: &mut Failure) -> Option<Range> {
         if range.blocks < 2 {
+            self.search = Search::In(range, status);
             return None;
         }
+        self.among(range, status, failed)
+    }
+
+    /// A bad block is among these, of which the first half is asked for; one that was never read alone is asked for alone.
+    fn among(&mut self, range: Range, status: u16, failed: &mut Failure) -> Option<Range> {
+        self.search = Search::In(range, status);
+        let blocks = range.blocks.div_ceil(2);
+        self.ask(Range { blocks, ..range }, failed)
+    }
+
+    fn ask(&mut self, range: Range, failed: &mut Failure) -> Option<Range> {
         take(failed);
-        self.asked = Range {
-            blocks: range.blocks / 2,
-            ..range
-        };
-        Some(self.asked)
+        self.asked = range;
+        Some(range)
     }
 
     /// What the device refused.
     pub fn refused(&self, operation: Operation, failed: Failure) -> Option<Refused> {
-        let (range, status) = match self.bad {
-            Some(bad) => bad,
-            None => (self.asked, failed?.1?),
+        let (range, status) = match self.search {
+            Search::In(range, status) => (range, status),
+            Search::No | Search::Over => (self.whole, failed?.1?),
         };
         Some(Refused {
             status,
