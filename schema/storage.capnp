@@ -116,7 +116,7 @@ interface Store @0xd1c0a5e5b0a70407 {
 # What is no name is refused with `badArgument`.
 interface Namespace @0xd1c0a5e5b0a70408 {
   # Binds a name to an object, in place of what it was bound to. `version` is what is expected with `Expect.version`, which is
-  # compare-and-set. Gives the binding's version, which no other binding of the volume ever had.
+  # compare-and-set. Gives the binding's version, which no other binding of the volume ever had, nor has after a loss of this one.
   # Refuses: `notFound` (the object; or the name, where a version is expected), `alreadyExists` (`Expect.unbound`), `wrongState`
   # (another version).
   bind @0 (name :Text, address :Data, expect :Expect, version :UInt64) -> (version :UInt64);

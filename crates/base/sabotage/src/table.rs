@@ -303,6 +303,7 @@ table! {
     VIRTIO_TRUST_USED: "The virtio broker believes whatever the used ring says.",
     VOLUME_DELETE_BOUND: "A volume deletes an object that a name is bound to.",
     VOLUME_IGNORE_SUM: "A volume is read without comparing the sum in a pointer.",
+    VOLUME_KEEP_NO_NUMBERS: "A volume tells the number of a binding that its last root does not keep.",
     VOLUME_KEEP_NOTHING: "A volume keeps no room for deletions.",
     VOLUME_REUSE_EARLY: "A volume uses a block again that its last root still reaches.",
     VOLUME_SKIP_DATA_FLUSH: "A volume writes its root before what it leads to is durable.",

@@ -34,7 +34,7 @@ pub struct Root {
     pub free: u64,
     /// Of them, those that this group freed: they still belong to the group before.
     pub freed: u64,
-    /// The next inode's number.
+    /// The next inode's number. What lies between it and the last one that was taken was kept for bindings.
     pub next_id: u64,
     /// The newest snapshot, or 0.
     pub snapshot: u64,

@@ -74,6 +74,8 @@ struct Allowed<'a> {
     states: &'a [Content],
     from: usize,
     to: usize,
+    /// The largest number of a binding that was told: the next mount gives larger ones only.
+    told: u64,
 }
 
 /// Builds and judges every state of a run.
@@ -87,21 +89,22 @@ pub fn explore(run: &Run, limits: &Limits) -> Report {
         random: 0x9e37_79b9_7f4a_7c15,
         report: Report::default(),
     };
-    let (mut from, mut to) = (0, 0);
+    let (mut from, mut to, mut told) = (0, 0, 0);
     for event in &run.events {
         if explorer.report.bad.len() >= 10 {
             break;
         }
-        let allowed = |from: usize, to: usize| Allowed {
+        let allowed = |from: usize, to: usize, told: u64| Allowed {
             states: &run.states,
             from,
             to: to.min(run.states.len() - 1).max(from),
+            told,
         };
         match event {
             Event::Write(lba, block) => {
                 explorer.pending.push((*lba, block.clone()));
-                explorer.subsets(allowed(from, to), Newest::In);
-                explorer.torn(allowed(from, to));
+                explorer.subsets(allowed(from, to, told), Newest::In);
+                explorer.torn(allowed(from, to, told));
             }
             Event::Flush => {
                 for (lba, block) in explorer.pending.drain(..) {
@@ -111,9 +114,13 @@ pub fn explore(run: &Run, limits: &Limits) -> Report {
             Event::Acknowledged(state) => {
                 from = *state;
                 to = to.max(from);
-                explorer.subsets(allowed(from, to), Newest::Either);
+                explorer.subsets(allowed(from, to, told), Newest::Either);
             }
             Event::Submitted(state) => to = *state,
+            Event::Told(number) => {
+                told = told.max(*number);
+                explorer.subsets(allowed(from, to, told), Newest::Either);
+            }
         }
     }
     explorer.report
@@ -295,6 +302,11 @@ fn held<'a, B: volume_core::Blocks<Error: std::fmt::Debug>>(
         let view = volume.snapshot(txg).map_err(|error| format!("{error:?}"))?;
         work::content(volume, &view).map_err(|error| format!("snapshot {txg}: {error:?}"))?;
         snapshot = txg;
+    }
+    let next = volume.root().map_or(0, |root| root.next_id);
+    if next <= allowed.told {
+        let told = allowed.told;
+        return Err(format!("the number {told} of a binding is given again"));
     }
     let may = allowed.states.get(allowed.from..=allowed.to).unwrap_or(&[]);
     may.iter().find(|state| **state == found).ok_or_else(|| {

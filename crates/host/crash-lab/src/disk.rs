@@ -38,6 +38,8 @@ pub enum Event {
     Flush,
     /// The workload was told that its state number so is durable.
     Acknowledged(usize),
+    /// The workload was told this number of a binding.
+    Told(u64),
     /// The workload began to make its state number so durable.
     Submitted(usize),
 }

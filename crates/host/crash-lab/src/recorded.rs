@@ -103,7 +103,7 @@ pub fn durable(before: &Image, events: &[Event]) -> Image {
         match event {
             Event::Write(lba, block) => pending.push((*lba, block.clone())),
             Event::Flush => base.content.extend(pending.drain(..)),
-            Event::Acknowledged(_) | Event::Submitted(_) => {}
+            Event::Acknowledged(_) | Event::Submitted(_) | Event::Told(_) => {}
         }
     }
     base
@@ -152,7 +152,7 @@ pub fn explore(
                 least = judge(&base, &[], age).map_err(at)?;
                 tried.states += 1;
             }
-            Event::Acknowledged(_) | Event::Submitted(_) => {}
+            Event::Acknowledged(_) | Event::Submitted(_) | Event::Told(_) => {}
         }
     }
     Ok(tried)

@@ -208,7 +208,7 @@ pub fn apply<B: Blocks<Error: Debug>>(
         Step::Delete(object) => volume.delete_object([object % 4; 32], NOW),
         Step::Bind(number, object) => {
             let (name, hash) = (name(number), [object % 4; 32]);
-            let bound = volume.bind(SPACE, name.as_bytes(), hash, Expect::Anything);
+            let bound = volume.bind(SPACE, name.as_bytes(), hash, Expect::Anything, NOW);
             bound.map(drop)
         }
         Step::Unbind(number) => {
@@ -306,6 +306,12 @@ pub fn record(before: &Image, steps: &[Step]) -> Run {
             // Nothing was committed: the states that were announced are never reached.
             volume.disk_mut().events.push(Event::Submitted(next - 1));
         }
+        if let (true, Step::Bind(number, _)) = (done, step) {
+            let live = volume.live();
+            let bound = volume.resolve(&live, SPACE, name(*number).as_bytes());
+            let version = bound.expect("it is bound").version;
+            volume.disk_mut().events.push(Event::Told(version));
+        }
         open = after;
         let live = volume.live();
         assert_eq!(
@@ -339,6 +345,39 @@ mod tests {
         assert_ne!(other.unwrap(), dropped);
         let live = volume.live();
         assert!(volume.stat(&live, dropped).is_err());
+    }
+
+    /// However much is lost and however often, a binding's number is new, and few groups are committed for that.
+    #[test]
+    fn no_binding_has_the_number_of_one_that_was_lost() {
+        let mut image = empty(300);
+        let mut newest = 0;
+        for round in 0..6 {
+            let disk = Recorder::new(image.clone());
+            let mut volume = Volume::mount(disk, Access::Write).unwrap().volume;
+            if round == 0 {
+                volume.put_object([1; 32], b"bytes", NOW).unwrap();
+                volume.commit(Durability::Sync, NOW).unwrap();
+            }
+            let group = volume.txg();
+            for count in 0..3000 {
+                let version = volume.bind(SPACE, b"name", [1; 32], Expect::Anything, NOW);
+                let version = version.unwrap();
+                assert!(version > newest, "{version} after {newest}");
+                newest = version;
+                match (round, count % 100) {
+                    (4, 99) => volume.roll_back(),
+                    (5, 99) => volume.commit(Durability::Sync, NOW).unwrap(),
+                    _ => {}
+                }
+                if round == 1 && count == 10 || round == 2 {
+                    break;
+                }
+            }
+            let more = volume.txg() - group;
+            assert!(round == 5 || more <= 3, "{more} groups");
+            image = crate::recorded::durable(&image, &volume.into_disk().events);
+        }
     }
 
     /// Fills a file until the volume is full, and then with what reclaiming frees.

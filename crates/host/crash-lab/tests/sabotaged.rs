@@ -59,6 +59,8 @@ fn each_point_loses_something() {
         Step::Checkpoint,
     ];
     assert!(bad(points::VOLUME_DELETE_BOUND, &bound));
+    let told = [Step::Put(0, 10), Step::Bind(1, 0)];
+    assert!(bad(points::VOLUME_KEEP_NO_NUMBERS, &told));
     choose(points::VOLUME_KEEP_NOTHING);
     let removable = std::panic::catch_unwind(full_and_removable);
     assert!(!removable.unwrap_or(false));

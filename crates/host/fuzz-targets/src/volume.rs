@@ -374,7 +374,7 @@ pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         volume.create_snapshot(now)?;
         volume.write(file, 9000, b"later", now)?;
         volume.put_object([3; 32], b"an object", now)?;
-        volume.bind(7, b"name", [3; 32], Expect::Nothing)?;
+        volume.bind(7, b"name", [3; 32], Expect::Nothing, now)?;
         volume.commit(Durability::Sync, now)
     };
     fill(&mut volume).expect("a volume with something in it");

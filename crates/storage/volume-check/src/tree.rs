@@ -58,8 +58,8 @@ struct Items {
     extents: BTreeSet<(u64, u64)>,
     /// Inodes of objects, by address.
     objects: BTreeMap<Vec<u8>, u64>,
-    /// Addresses that names are bound to.
-    bound: Vec<Vec<u8>>,
+    /// Addresses that names are bound to, and the numbers of the bindings.
+    bound: Vec<(Vec<u8>, u64)>,
     orphans: BTreeSet<u64>,
     /// Group, tree, level.
     snapshots: Vec<(u64, Pointer, u64)>,
@@ -196,7 +196,8 @@ fn item<D: Disk>(
             Some(())
         }
         (5, _, 40) if name_fits && number(value, 32, 8) > 0 => {
-            items.bound.push(value.get(..32)?.to_vec());
+            let address = value.get(..32)?.to_vec();
+            items.bound.push((address, number(value, 32, 8)));
             Some(())
         }
         (6, 9, 64) if zero(value, 57, 64) && stamp(value, 40) => {
@@ -224,10 +225,19 @@ fn stamp(bytes: &[u8], at: usize) -> bool {
     number(bytes, at + 12, 1) <= 5 && zero(bytes, at + 13, at + 16)
 }
 
-/// Whether names lead to objects that are there, which count them.
-fn bindings(items: &Items, said: &mut Vec<String>) {
+/// Whether names lead to objects that are there, which count them, and whether the numbers of bindings are their own.
+fn bindings(items: &Items, next: u64, said: &mut Vec<String>) {
     let mut names: BTreeMap<u64, u64> = BTreeMap::new();
-    for address in &items.bound {
+    let mut numbers = BTreeSet::new();
+    for (address, number) in &items.bound {
+        if *number >= next {
+            said.push(format!(
+                "a binding has the number {number}, which was not given yet"
+            ));
+        }
+        if !numbers.insert(*number) {
+            said.push(format!("two bindings have the number {number}"));
+        }
         match items.objects.get(address) {
             Some(id) => *names.entry(*id).or_default() += 1,
             None => said.push("a name is bound to an object that is not there".into()),
@@ -254,7 +264,7 @@ fn agree<D>(walk: &mut Walk<'_, D>, head: &Head, items: &Items) {
     if items.inodes.get(&1).map(|inode| (inode.0, inode.2)) != Some((2, 0)) {
         said.push("inode 1 is no root directory".into());
     }
-    bindings(items, &mut said);
+    bindings(items, head.next, &mut said);
     let mut owners: BTreeMap<u64, u64> = BTreeMap::new();
     for (id, kind, dir) in &items.named {
         *owners.entry(*id).or_default() += 1;
@@ -306,5 +316,32 @@ fn agree<D>(walk: &mut Walk<'_, D>, head: &Head, items: &Items) {
     }
     for text in said {
         walk.report.say(at, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn a_binding_has_a_number_of_its_own_that_was_given() {
+        let mut items = Items::default();
+        items.objects.insert(vec![7; 32], 2);
+        items.inodes.insert(2, (3, 0, 2));
+        items.bound = vec![(vec![7; 32], 3), (vec![7; 32], 4)];
+        let judged = |items: &Items, next| {
+            let mut said = Vec::new();
+            bindings(items, next, &mut said);
+            said
+        };
+        assert_eq!(judged(&items, 5), Vec::<String>::new());
+        assert_eq!(
+            judged(&items, 4),
+            ["a binding has the number 4, which was not given yet"]
+        );
+        items.bound[1].1 = 3;
+        assert_eq!(judged(&items, 5), ["two bindings have the number 3"]);
     }
 }

@@ -116,7 +116,7 @@ impl<B: Blocks> Volume<B> {
     }
 
     /// Binds a name of a namespace to an object that is there, and returns the binding's version, which no other binding of
-    /// the volume has had.
+    /// the volume has had, nor any that was lost with its group. Now and then it commits what was changed before.
     ///
     /// # Errors
     /// [`Error::NotFound`] for the object, or for a name that is not bound, [`Error::BadName`], [`Error::Exists`] and
@@ -127,6 +127,7 @@ impl<B: Blocks> Volume<B> {
         name: &[u8],
         hash: [u8; 32],
         expect: Expect,
+        now: Stamp,
     ) -> Result<u64, Error<B::Error>> {
         self.change(|volume| {
             if !(1..=MAX_NAME).contains(&name.len()) {
@@ -136,9 +137,8 @@ impl<B: Blocks> Volume<B> {
             let id = volume.object(&view, hash)?;
             let bound = volume.bound(&view, space, name)?;
             expect.check(bound.as_ref())?;
-            let version = volume.next_id;
-            let next = version.checked_add(1).ok_or(Error::NoSpace)?;
             volume.room(0, 4, Reserve::Keep)?;
+            let version = volume.new_version(now)?;
             match bound {
                 Some(bound) if bound.hash == hash => {}
                 Some(bound) => {
@@ -147,11 +147,25 @@ impl<B: Blocks> Volume<B> {
                 }
                 None => volume.counted(id)?,
             }
-            volume.next_id = next;
             let key = Key::Bind(space, name).encode();
             volume.put(key.as_bytes(), &Bind { hash, version }.encode())?;
             Ok(version)
         })
+    }
+
+    /// A number for a binding. It is told before its group is durable, so the last durable root has to keep it already:
+    /// otherwise the next mount would give it once more after a loss, and who expects it would change somebody else's binding.
+    fn new_version(&mut self, now: Stamp) -> Result<u64, Error<B::Error>> {
+        self.binds = true;
+        let version = self.next_id;
+        let next = version.checked_add(1).ok_or(Error::NoSpace)?;
+        if next > self.kept_ids() && !sabotage::sabotage!(VOLUME_KEEP_NO_NUMBERS) {
+            self.commit_anyway(now)?;
+            // Of what the commit freed nothing can be used yet, and it took some itself.
+            self.room(0, 4, Reserve::Keep)?;
+        }
+        self.next_id = next;
+        Ok(version)
     }
 
     /// Takes a name away. Works on a full volume.

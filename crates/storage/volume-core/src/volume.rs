@@ -31,6 +31,9 @@ pub(crate) enum Reserve {
     Use,
 }
 
+/// Numbers that a root keeps for bindings, beyond those that are taken.
+pub(crate) const AHEAD: u64 = 1024;
+
 /// A mounted volume. Changes collect in the open transaction group, which [`commit`](Self::commit) makes durable as a
 /// whole and [`roll_back`](Self::roll_back) drops as a whole.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub struct Volume<B: Blocks> {
     pub(crate) space: Space,
     pub(crate) context: Context,
     pub(crate) next_id: u64,
+    /// Names were bound: roots keep numbers for more.
+    pub(crate) binds: bool,
     pub(crate) snapshot: u64,
     pub(crate) dead: u64,
     /// Blocks of data that the open group wrote.
@@ -273,8 +278,8 @@ impl<B: Blocks> Volume<B> {
         self.tree = Tree::new(root.tree, root.height);
         let cursor = self.label.layout.first();
         self.space = Space::new(Some(root.space), self.before, root.free, root.freed, cursor);
-        // What the dropped group made may be open: its number never names anything else.
-        self.next_id = self.next_id.max(root.next_id);
+        // What the dropped group made may be open, and who bound a name knows the binding by its number: `next_id` stays, and
+        // no number that was taken names anything else.
         self.snapshot = root.snapshot;
         self.dead = root.dead;
         self.data = 0;
@@ -340,7 +345,7 @@ impl<B: Blocks> Volume<B> {
             space,
             free: self.space.free,
             freed: self.space.freed,
-            next_id: self.next_id,
+            next_id: self.next_for_root(),
             snapshot: self.snapshot,
             dead: self.dead,
             written: self.data + nodes + tables,
@@ -365,6 +370,20 @@ impl<B: Blocks> Volume<B> {
         self.data = 0;
         self.is_changed = false;
         Ok(())
+    }
+
+    /// The number from which on the next mount takes its own. What is between here and there was kept for bindings.
+    fn next_for_root(&self) -> u64 {
+        let kept = self.kept_ids().max(self.next_id);
+        match self.binds && kept - self.next_id < AHEAD / 2 {
+            true => self.next_id.saturating_add(AHEAD),
+            false => kept,
+        }
+    }
+
+    /// The number from which on the next mount would take its own if the open group was lost now.
+    pub(crate) fn kept_ids(&self) -> u64 {
+        self.root.map_or(0, |root| root.next_id)
     }
 
     /// Frees what was dropped, or notes it where a snapshot has it. The notes change the tree, which drops more: every

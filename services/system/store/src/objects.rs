@@ -85,7 +85,7 @@ impl Objects for Store {
     ) -> Result<u64, Refusal> {
         let (name, expect) = (name.as_bytes(), bound(expect));
         self.live()?
-            .change(|volume, _| volume.bind(SPACE, name, address, expect))
+            .change(|volume, now| volume.bind(SPACE, name, address, expect, now))
     }
 
     fn unbind(&mut self, _: usize, name: &str, expect: Expect) -> Result<(), Refusal> {

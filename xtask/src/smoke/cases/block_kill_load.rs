@@ -79,7 +79,7 @@ fn lossy(events: &[Event], loss: Loss) -> Result<(BTreeMap<u64, Block>, u64)> {
                 cache.push((*lba, block.clone()));
             }
             Event::Flush => kept.extend(cache.drain(..)),
-            Event::Acknowledged(_) | Event::Submitted(_) => {}
+            Event::Acknowledged(_) | Event::Submitted(_) | Event::Told(_) => {}
         }
     }
     Ok((kept, incarnation))

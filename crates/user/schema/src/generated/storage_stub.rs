@@ -1122,7 +1122,7 @@ pub mod namespace {
     impl<O: stub::Object> Client<O> {
         /// Binds a name to an object, in place of what it was bound to. `version` is what is expected with
         /// `Expect.version`, which is compare-and-set. Gives the binding's version, which no other binding of the
-        /// volume ever had.
+        /// volume ever had, nor has after a loss of this one.
         ///
         /// Refuses: `notFound` (the object; or the name, where a version is expected), `alreadyExists`
         /// (`Expect.unbound`), `wrongState` (another version)
