@@ -59,7 +59,8 @@ interface VolumeKeeper @0xd1c0a5e5b0a70405 {
   remove @3 (group :UInt64) -> ();
   # Reads the next piece of all that the volume or one of its snapshots holds (0: as it is now) from the disk, and compares every
   # sum. Begin with no bytes in `after` and go on with `next` until `end`; nothing is kept in between, and the volume may change
-  # meanwhile. `flaws` are sentences, each of which begins with the path of the file that it is about, where there is one.
+  # meanwhile. `flaws` are sentences, each of which begins with the path of the file that it is about, where there is one, or with
+  # `object` and its address (`an object` where that is not found among the first 4096).
   # Refuses: `notFound`, `deviceError`, `noMemory`.
   scrub @4 (group :UInt64, after :Data) -> (next :Data, end :Bool, files :UInt64, bytes :UInt64, flaws :List(Text)) $Stub.idempotent;
   # Makes everything durable that was answered before, and has a second reader of the format count every block that the volume and
@@ -86,8 +87,9 @@ interface Snapshot @0xd1c0a5e5b0a70406 {
 # An address is the right to read: who holds a Store, or a Namespace that may be changed, reads each object whose address it knows.
 # Every method refuses `badArgument` for what is no address.
 interface Store @0xd1c0a5e5b0a70407 {
-  # Puts `length` bytes of the session's window, from `windowOffset` on. `isNew` is false where they were there.
-  # Refuses: `outOfRange` (window, or over 1 MiB), `tooLarge`.
+  # Puts `length` bytes of the session's window, from `windowOffset` on. `isNew` is false where they were there, and were read.
+  # Refuses: `outOfRange` (window, or over 1 MiB), `tooLarge`; `corrupt` and `deviceError` also where they were there and cannot be
+  # read: deleted, they can be put again.
   put @0 (length :UInt32, windowOffset :UInt32) -> (address :Data, isNew :Bool);
   # Reads as `File.read`.
   # Refuses: `notFound`, and as `File.read`.

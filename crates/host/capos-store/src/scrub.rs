@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use volume_core::{Access, Flaw, Scrubbed, View};
+use volume_core::{Access, Flaw, ObjectNamed, Owner, Scrubbed, View};
 
 use crate::{Store, check, explained, read};
 
@@ -54,12 +54,11 @@ fn walk(volume: &mut Store, view: &View, of: &str, seen: &mut Scrubbed) -> Resul
     }
 }
 
-/// The path of the file that a flaw is in, where it is in one and that has a name.
+/// The path of the file that a flaw is in, or the address of the object.
 fn named(volume: &mut Store, view: &View, flaw: &Flaw) -> String {
-    let owner = flaw.owner();
-    let path = owner.and_then(|id| volume.path_of(view, id).ok().flatten());
-    path.map_or_else(
-        || "the tree".to_owned(),
-        |path| format!("/{}", path.escape_ascii()),
-    )
+    match volume.owner_of(view, flaw, u64::MAX) {
+        None => "the tree".to_owned(),
+        Some(Owner::Object(address)) => ObjectNamed(address).to_string(),
+        Some(Owner::Path(path)) => format!("/{}", path.escape_ascii()),
+    }
 }

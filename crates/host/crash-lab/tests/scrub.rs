@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use crash_lab::faults;
-use crash_lab::work::{self, Step};
+use crash_lab::work::{self, NOW, Step};
 use crash_lab::{Image, View};
-use volume_core::{Access, Flaw, Scrubbed, Volume};
+use volume_core::{
+    Access, Durability, Error, Expect, Flaw, ObjectNamed, Owner, ROOT_DIR, Scrubbed, Volume,
+};
+use volume_format::Kind;
 
 /// Enough names for several leaves.
 fn image() -> Image {
@@ -90,4 +93,50 @@ fn any_bytes_may_be_the_place_to_go_on_from() {
         let step = volume.scrub(&view, at, 3, &mut seen, |_, flaw| panic!("{flaw}"));
         assert!(step.unwrap().is_none_or(|next| next.as_slice() > at));
     }
+}
+
+/// Who scrubs learns which object it is, who puts it again is not told that it is there, and both lose nothing that is open.
+#[test]
+fn a_damaged_object_is_named_is_no_success_to_put_and_can_be_put_again() {
+    let bytes = [0xb7; 9000];
+    let empty = work::empty(600);
+    let mounted = Volume::mount(View::new(&empty), Access::Write);
+    let mut volume = mounted.unwrap().volume;
+    for other in 0..20 {
+        volume.put_object([other; 32], b"whole", NOW).unwrap();
+    }
+    assert!(volume.put_object([99; 32], &bytes, NOW).unwrap());
+    volume
+        .bind(1, b"name", [99; 32], Expect::Nothing, NOW)
+        .unwrap();
+    volume.commit(Durability::Checkpoint, NOW).unwrap();
+    assert!(!volume.put_object([99; 32], &bytes, NOW).unwrap());
+    let over = &mut volume.disk_mut().over;
+    let rotten = over.values_mut().find(|block| block[..] == [0xb7; 4096]);
+    let block = rotten.unwrap();
+    let mut changed = block.to_vec();
+    changed[7] ^= 1;
+    *block = changed.into();
+
+    volume.create(ROOT_DIR, b"open", Kind::File, NOW).unwrap();
+    let view = volume.live();
+    let (mut seen, mut found) = (Scrubbed::default(), Vec::new());
+    let all = volume.scrub(&view, &[], u32::MAX, &mut seen, |volume, flaw| {
+        found.push(volume.owner_of(&view, &flaw, 100).unwrap());
+        found.push(volume.owner_of(&view, &flaw, 3).unwrap());
+    });
+    assert_eq!(all.unwrap(), None);
+    let named = Some([99; 32]);
+    assert_eq!(found, [Owner::Object(named), Owner::Object(None)]);
+    let hex = "63".repeat(32);
+    assert_eq!(ObjectNamed(named).to_string(), format!("object {hex}"));
+
+    let put = volume.put_object([99; 32], &bytes, NOW);
+    assert!(matches!(put, Err(Error::Corrupt(_))), "{put:?}");
+    let live = volume.live();
+    assert!(volume.lookup(&live, ROOT_DIR, b"open").is_ok());
+    volume.unbind(1, b"name", Expect::Anything, NOW).unwrap();
+    volume.delete_object([99; 32], NOW).unwrap();
+    assert!(volume.put_object([99; 32], &bytes, NOW).unwrap());
+    assert!(!volume.put_object([99; 32], &bytes, NOW).unwrap());
 }

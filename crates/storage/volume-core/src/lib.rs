@@ -28,7 +28,7 @@ pub use commit::{Durability, Durable, Flushed, Ready, Rooted, Txg, Verifiable, W
 pub use error::{Error, Place};
 pub use files::{Entry, ROOT_DIR};
 pub use mount::{Access, Mounted, NewVolume, format};
-pub use scrub::{Flaw, Scrubbed};
+pub use scrub::{Flaw, ObjectNamed, Owner, Scrubbed};
 pub use store::{Binding, Expect};
 pub use tree::View;
 pub use volume::{Usage, Volume};

@@ -49,6 +49,29 @@ impl Flaw {
     }
 }
 
+/// What a flaw is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A file or a directory, by its path without a slash before it.
+    Path(Vec<u8>),
+    /// An object, by its address; without one where that is not found soon, or not at all.
+    Object(Option<[u8; 32]>),
+}
+
+/// An object as a sentence names it.
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectNamed(pub Option<[u8; 32]>);
+
+impl core::fmt::Display for ObjectNamed {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Some(address) = self.0 else {
+            return f.write_str("an object");
+        };
+        f.write_str("object ")?;
+        address.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 impl core::fmt::Display for Flaw {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
@@ -185,6 +208,27 @@ impl<B: Blocks> Volume<B> {
             of = above;
         }
         Ok(None)
+    }
+
+    /// What a flaw is in; `None` where it is in the tree itself, or in what has no name. Of the objects, at most `most` are asked
+    /// for their inodes.
+    pub fn owner_of(&mut self, view: &View, flaw: &Flaw, most: u64) -> Option<Owner> {
+        let id = flaw.owner()?;
+        if self.stat(view, id).ok()?.kind != Kind::Object {
+            return self.path_of(view, id).ok().flatten().map(Owner::Path);
+        }
+        let mut after = None;
+        for _ in 0..most {
+            // What cannot be read of the tree is a flaw of its own.
+            let Ok(Some(address)) = self.next_object(view, after) else {
+                break;
+            };
+            if matches!(self.object(view, address), Ok(found) if found == id) {
+                return Some(Owner::Object(Some(address)));
+            }
+            after = Some(address);
+        }
+        Some(Owner::Object(None))
     }
 
     fn name_of(

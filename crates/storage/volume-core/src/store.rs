@@ -6,7 +6,7 @@ use volume_format::{Bind, Inode, Key, Kind, MAX_NAME, Object, Parsed, Stamp, par
 
 use crate::tree::View;
 use crate::volume::Reserve;
-use crate::{Blocks, Error, Place, Volume};
+use crate::{Blocks, Error, Place, Volume, new_block};
 
 /// A name of a namespace, and what it is bound to.
 pub type Binding = (Vec<u8>, Bind);
@@ -35,22 +35,28 @@ impl Expect {
 }
 
 impl<B: Blocks> Volume<B> {
-    /// Puts an object under its content address, which the caller computed: the BLAKE3 of `data`. What is there stays.
-    /// Says whether it was not there.
+    /// Puts an object under its content address, which the caller computed: the BLAKE3 of `data`. What is there stays, if all
+    /// of it can be read. Says whether it was not there.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::NoSpace`].
+    /// [`Error::TooLarge`], [`Error::NoSpace`]; damage of what is there, which changes nothing.
     pub fn put_object(
         &mut self,
         hash: [u8; 32],
         data: &[u8],
         now: Stamp,
     ) -> Result<bool, Error<B::Error>> {
-        self.change(|volume| {
-            let key = Key::Object(hash).encode();
-            if volume.get(&volume.live(), key.as_bytes())?.is_some() {
+        self.writable()?;
+        match self.object(&self.live(), hash) {
+            Ok(id) => {
+                self.reads_back(id)?;
                 return Ok(false);
             }
+            Err(Error::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+        self.change(|volume| {
+            let key = Key::Object(hash).encode();
             if data.len() as u64 > volume.label.max_file {
                 return Err(Error::TooLarge);
             }
@@ -63,6 +69,21 @@ impl<B: Blocks> Volume<B> {
             volume.fill(id, inode, 0, data, now)?;
             Ok(true)
         })
+    }
+
+    /// Reads all of an object.
+    fn reads_back(&mut self, id: u64) -> Result<(), Error<B::Error>> {
+        let view = self.live();
+        let size = self.stat(&view, id)?.size;
+        let mut block = new_block().ok_or(Error::NoMemory)?;
+        let mut at = 0;
+        while at < size {
+            match self.read(&view, id, at, &mut block)? {
+                0 => return Err(Error::Corrupt(Place::Item { id })),
+                bytes => at += bytes as u64,
+            }
+        }
+        Ok(())
     }
 
     /// The inode that holds an object's bytes, for [`stat`](Self::stat) and [`read`](Self::read).

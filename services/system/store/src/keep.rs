@@ -1,10 +1,11 @@
 //! Snapshots, and looking whether the volume is sound.
 
 use sdk::Refusal;
-use sdk::alloc::{format, string::String, vec::Vec};
+use sdk::alloc::string::{String, ToString};
+use sdk::alloc::{format, vec::Vec};
 use volume::{Checked, Kept, Piece};
 use volume_check::Disk;
-use volume_core::{Access, Blocks, Scrubbed};
+use volume_core::{Access, Blocks, ObjectNamed, Owner, Scrubbed};
 use volume_disk::VolumeDisk;
 use volume_format::Stamp;
 use volume_place::Range;
@@ -16,6 +17,8 @@ use crate::stat::source;
 const PIECE_KEYS: u32 = 32;
 /// Bytes of a path that are told of a damaged file, from its end.
 const PATH_BYTES: usize = 128;
+/// Objects that are asked for the address of a damaged one.
+const ASKED_OBJECTS: u64 = 4096;
 /// Blocks in use that are counted while others wait.
 const CHECKED_BLOCKS: u64 = 1 << 17;
 /// Problems that are told.
@@ -110,17 +113,16 @@ impl Live {
         let next = self
             .volume
             .scrub(&view, after, PIECE_KEYS, &mut seen, |volume, flaw| {
-                let owner = flaw.owner();
-                let path = owner.and_then(|id| volume.path_of(&view, id).ok().flatten());
-                let path = path.map_or_else(
-                    || String::from("the tree"),
-                    |path| {
+                let owner = match volume.owner_of(&view, &flaw, ASKED_OBJECTS) {
+                    None => String::from("the tree"),
+                    Some(Owner::Object(address)) => ObjectNamed(address).to_string(),
+                    Some(Owner::Path(path)) => {
                         let from = path.len().saturating_sub(PATH_BYTES);
                         let end = path.get(from..).unwrap_or_default();
                         format!("/{}", String::from_utf8_lossy(end))
-                    },
-                );
-                flaws.push(format!("{path}: {flaw}"));
+                    }
+                };
+                flaws.push(format!("{owner}: {flaw}"));
             });
         let next = next.map_err(|error| reported(&error))?;
         Ok(Piece {

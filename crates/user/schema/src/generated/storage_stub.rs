@@ -515,7 +515,8 @@ pub mod volume_keeper {
         /// Reads the next piece of all that the volume or one of its snapshots holds (0: as it is now) from the disk,
         /// and compares every sum. Begin with no bytes in `after` and go on with `next` until `end`; nothing is kept
         /// in between, and the volume may change meanwhile. `flaws` are sentences, each of which begins with the path
-        /// of the file that it is about, where there is one.
+        /// of the file that it is about, where there is one, or with `object` and its address (`an object` where that
+        /// is not found among the first 4096).
         ///
         /// Refuses: `notFound`, `deviceError`, `noMemory`
         pub fn scrub<R>(
@@ -823,9 +824,10 @@ pub mod store {
 
     impl<O: stub::Object> Client<O> {
         /// Puts `length` bytes of the session's window, from `windowOffset` on. `isNew` is false where they were
-        /// there.
+        /// there, and were read.
         ///
-        /// Refuses: `outOfRange` (window, or over 1 MiB), `tooLarge`
+        /// Refuses: `outOfRange` (window, or over 1 MiB), `tooLarge`; `corrupt` and `deviceError` also where they
+        /// were there and cannot be read: deleted, they can be put again
         pub fn put<R>(
             &self,
             length: u32,
