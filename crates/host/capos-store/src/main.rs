@@ -142,14 +142,37 @@ enum Verb {
 
 type Store = Volume<FileDisk>;
 
+/// What a shell says of a program that SIGPIPE ended.
+const READER_GONE: u8 = 128 + 13;
+
 fn main() -> ExitCode {
+    end_without_a_reader();
     match run(Cli::parse()) {
         Ok(code) => code,
+        Err(error) if is_reader_gone(&error) => ExitCode::from(READER_GONE),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Ends quietly where nobody reads what is printed any more, as in `... | head`: the library panics then.
+fn end_without_a_reader() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if said.starts_with("failed printing to ") && said.contains("Broken pipe") {
+            std::process::exit(READER_GONE.into());
+        }
+        before(panic);
+    }));
+}
+
+/// Whether what failed is what was written to a reader: neither a disk nor a file of the host fails so.
+fn is_reader_gone(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn run(cli: Cli) -> Result<ExitCode> {

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn tool(volume: &Path, words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_capos-store"))
@@ -107,6 +107,33 @@ fn rot(volume: &Path, large: &[u8]) {
         said.contains("3 files") && said.contains("1 damaged"),
         "{said}"
     );
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_panic() {
+    let home = tempfile::tempdir().unwrap();
+    let volume = home.path().join("volume");
+    let folder = home.path().join("in");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("file"), vec![7; 100_000]).unwrap();
+    works(&volume, &["mkfs", "--mib", "8"]);
+    works(&volume, &["import", folder.to_str().unwrap()]);
+    for words in [
+        &["ls"][..],
+        &["cat", "file"],
+        &["check"],
+        &["df"],
+        &["dump"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_capos-store"));
+        command.arg(&volume).args(words);
+        let output = command.stdout(writer).stderr(Stdio::piped()).output();
+        let output = output.unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{words:?}");
+        assert_eq!(output.status.code(), Some(141), "{words:?}");
+    }
 }
 
 /// What somebody else keeps on a disk, wherever its label lies, and the file's length are as they were.
