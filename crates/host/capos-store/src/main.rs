@@ -4,6 +4,7 @@
 //! to, never writes to a volume that it was asked to read, and never repairs but by `check --repair`.
 #![forbid(unsafe_code)]
 
+mod beside;
 mod blank;
 mod diff;
 mod disk;
@@ -94,12 +95,12 @@ enum Verb {
         /// The file or directory
         path: String,
     },
-    /// Copy a folder of the host into the volume's root directory
+    /// Copy a folder of the host into the volume's root directory, and objects and names of FOLDER.objects, if an export made it
     Import {
         /// The folder
         folder: PathBuf,
     },
-    /// Copy the volume into a new folder of the host
+    /// Copy the volume's files into a new folder of the host, and its objects and names into FOLDER.objects; no snapshots
     Export {
         /// The folder, which must not be there
         folder: PathBuf,
@@ -206,11 +207,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         | Verb::Import { .. }
         | Verb::Snapshot
         | Verb::DropSnapshot { .. } => change(path, |volume| apply(volume, cli.verb))?,
-        Verb::Export { folder } => {
-            let (mut volume, view) = read(path, None)?;
-            fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-            tree::export(&mut volume, &view, &folder)?;
-        }
+        Verb::Export { folder } => export(path, &folder)?,
         Verb::Snapshots => list_snapshots(path)?,
         Verb::Objects => objects::list(path)?,
         Verb::Object { address } => objects::copy_out(path, &address)?,
@@ -234,6 +231,28 @@ fn run(cli: Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Copies everything out but snapshots.
+fn export(path: &Path, folder: &Path) -> Result<()> {
+    let (mut volume, view) = read(path, None)?;
+    fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    // First, because it may find its folder taken.
+    let objects = beside::export(&mut volume, &view, folder)?;
+    let files = tree::export(&mut volume, &view, folder)?;
+    if let Some(folder) = objects.folder {
+        let (objects, names) = (objects.objects, objects.names);
+        println!(
+            "{objects} objects and {names} names are in {}",
+            folder.display()
+        );
+    }
+    let lost = objects.lost;
+    ensure!(
+        files + lost == 0,
+        "left out: {files} damaged files or directories, {lost} damaged objects or lists of them"
+    );
+    Ok(())
+}
+
 /// Makes one change.
 fn apply(volume: &mut Store, verb: Verb) -> Result<()> {
     match verb {
@@ -251,7 +270,10 @@ fn apply(volume: &mut Store, verb: Verb) -> Result<()> {
             let (dir, name) = tree::parent(volume, &path)?;
             explained(volume.remove(dir, name.as_bytes(), now()))
         }
-        Verb::Import { folder } => tree::import(volume, volume_core::ROOT_DIR, &folder),
+        Verb::Import { folder } => {
+            tree::import(volume, volume_core::ROOT_DIR, &folder)?;
+            beside::import(volume, &folder)
+        }
         Verb::Snapshot => {
             println!("{}", explained(volume.create_snapshot(now()))?);
             Ok(())

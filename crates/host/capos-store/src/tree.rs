@@ -142,12 +142,22 @@ pub fn import(volume: &mut Store, root: u64, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies everything out. Names come from the volume: none leads outside, because none is `..` or has a `/`.
-pub fn export(volume: &mut Store, view: &View, folder: &Path) -> Result<()> {
-    let mut left = vec![(ROOT_DIR, folder.to_path_buf())];
+/// Copies all files out. Names come from the volume: none leads outside, because none is `..` or has a `/`. What is damaged is
+/// named and left out. Returns how many files and directories that were.
+pub fn export(volume: &mut Store, view: &View, folder: &Path) -> Result<u64> {
+    let (mut left, mut lost) = (vec![(ROOT_DIR, folder.to_path_buf())], 0);
     while let Some((dir, folder)) = left.pop() {
         let mut after = Vec::new();
-        while let Some((name, named)) = explained(volume.next_name(view, dir, &after))? {
+        loop {
+            let (name, named) = match explained(volume.next_name(view, dir, &after)) {
+                Ok(Some(next)) => next,
+                Ok(None) => break,
+                Err(error) => {
+                    eprintln!("left out: the rest of {}: {error}", folder.display());
+                    lost += 1;
+                    break;
+                }
+            };
             let leads_elsewhere = |byte: &u8| matches!(byte, b'/' | 0);
             if name == b"." || name == b".." || name.iter().any(leads_elsewhere) {
                 bail!("a name that leads elsewhere");
@@ -159,10 +169,18 @@ pub fn export(volume: &mut Store, view: &View, folder: &Path) -> Result<()> {
                 left.push((named.id, path));
             } else {
                 let mut file = fs::File::create_new(&path)?;
-                copy_out(volume, view, named.id, &mut file)?;
+                if let Err(error) = copy_out(volume, view, named.id, &mut file) {
+                    // The host's own failure ends it all.
+                    if error.is::<std::io::Error>() {
+                        return Err(error.context(path.display().to_string()));
+                    }
+                    fs::remove_file(&path)?;
+                    eprintln!("left out: {}: {error}", path.display());
+                    lost += 1;
+                }
             }
             after = name;
         }
     }
-    Ok(())
+    Ok(lost)
 }

@@ -1,9 +1,10 @@
 //! The tool as a person uses it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 fn tool(volume: &Path, words: &[&str]) -> Output {
@@ -107,6 +108,142 @@ fn rot(volume: &Path, large: &[u8]) {
         said.contains("3 files") && said.contains("1 damaged"),
         "{said}"
     );
+    // What is whole is saved, and what is not is said.
+    let saved = volume.with_file_name("saved");
+    let output = tool(volume, &["export", saved.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said.contains("saved/large: ") && said.contains("left out: 1 damaged files"),
+        "{said}"
+    );
+    assert!(!saved.join("large").exists());
+    assert_eq!(
+        fs::read(saved.join("below/deeper/small")).unwrap(),
+        b"small"
+    );
+}
+
+/// A folder's files, by name.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let file = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().unwrap();
+        (name, fs::read(entry.path()).unwrap())
+    };
+    entries.map(file).collect()
+}
+
+/// A folder with files of awkward names, and one beside it with objects and names. Returns both and the addresses of two objects.
+fn filled(home: &Path, large: &[u8]) -> (PathBuf, PathBuf, [String; 2]) {
+    let (folder, beside) = (home.join("in"), home.join("in.objects"));
+    for folder in [&folder, &beside] {
+        fs::create_dir(folder).unwrap();
+    }
+    for name in ["in.objects", "names", "#objects"] {
+        fs::write(folder.join(name), name).unwrap();
+    }
+    let [a, b, _] = [large, b"small", b""].map(|bytes| {
+        let address = blake3::hash(bytes).to_hex().to_string();
+        fs::write(beside.join(&address), bytes).unwrap();
+        address
+    });
+    let list =
+        format!("capos-store names 1\n{b} 1 boot/next\n{a} 1 boot/now\n{a} 7 \\xff and\\n\n");
+    fs::write(beside.join("names"), &list).unwrap();
+    (folder, beside, [a, b])
+}
+
+fn diff(one: &Path, other: &Path) -> (Option<i32>, String) {
+    let output = tool(one, &["diff", other.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.code(), said)
+}
+
+/// Objects and names go to another volume with the files, whatever those are called, and are part of what differs.
+#[test]
+fn objects_and_names_are_exported_imported_and_compared() {
+    let home = tempfile::tempdir().unwrap();
+    let (one, other) = (home.path().join("one"), home.path().join("other"));
+    let (folder, beside, [a, b]) = filled(home.path(), &[0xd3; 9000]);
+    works(&one, &["mkfs", "--mib", "8"]);
+    works(&other, &["mkfs", "--mib", "8"]);
+    works(&one, &["import", folder.to_str().unwrap()]);
+    works(&one, &["check"]);
+    assert!(works(&one, &["objects"]).contains(&format!("{a} 9000 2\n")));
+    assert_eq!(works(&one, &["object", &b]), "small");
+    let (code, said) = diff(&one, &other);
+    assert_eq!(code, Some(1));
+    for line in [
+        &format!("- object {a}\n"),
+        "- name boot/next\n",
+        "- name \\xff and\\n of namespace 7\n",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+
+    let out = home.path().join("out");
+    let said = works(&one, &["export", &format!("{}/", out.display())]);
+    assert!(said.starts_with("3 objects and 3 names are in "), "{said}");
+    assert_eq!(files(&out), files(&folder));
+    assert_eq!(files(&home.path().join("out.objects")), files(&beside));
+    works(&other, &["import", out.to_str().unwrap()]);
+    works(&other, &["check"]);
+    assert_eq!(diff(&one, &other), (Some(0), String::new()));
+    bound_anew(&one, &other, home.path());
+    damaged_object(&one, &a, home.path());
+}
+
+/// A name leads to another object, another one to none, and there is what is no object.
+fn bound_anew(one: &Path, other: &Path, home: &Path) {
+    let (more, beside) = (home.join("more"), home.join("more.objects"));
+    for folder in [&more, &beside] {
+        fs::create_dir(folder).unwrap();
+    }
+    let object = blake3::hash(b"more").to_hex().to_string();
+    fs::write(beside.join(&object), b"more").unwrap();
+    let import = || tool(other, &["import", more.to_str().unwrap()]);
+    assert!(import().status.success(), "no export made that folder");
+    assert_eq!(diff(one, other).0, Some(0));
+    let nothing = "0".repeat(64);
+    let list = format!("capos-store names 1\n{object} 1 boot/now\n{nothing} 1 lost\n");
+    fs::write(beside.join("names"), list).unwrap();
+    let output = import();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains(" 1 lost"),
+        "{said}"
+    );
+    let said = format!("+ object {object}\n~ name boot/now: another object\n");
+    assert_eq!(diff(one, other), (Some(1), said));
+    fs::write(beside.join(&object), b"moss").unwrap();
+    assert!(!import().status.success());
+}
+
+/// An object's byte rots: it is named by its address, and the others are saved.
+fn damaged_object(volume: &Path, address: &str, home: &Path) {
+    let mut bytes = fs::read(volume).unwrap();
+    let at = bytes.windows(64).position(|window| window == [0xd3; 64]);
+    bytes[at.unwrap() + 5] ^= 1;
+    fs::write(volume, &bytes).unwrap();
+    let output = tool(volume, &["scrub"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains(&format!("object {address}: damaged: block ")),
+        "{said}"
+    );
+    let saved = home.join("saved");
+    let output = tool(volume, &["export", saved.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains(&format!("left out: object {address}: "))
+            && said.contains(", 1 damaged objects"),
+        "{said}"
+    );
+    let saved = files(&home.join("saved.objects"));
+    assert_eq!(saved.len(), 3, "two objects and the list");
+    assert!(!saved.contains_key(address));
 }
 
 #[test]

@@ -118,6 +118,25 @@ impl<B: Blocks> Volume<B> {
         }))
     }
 
+    /// The first namespace after that one with a name in it.
+    ///
+    /// # Errors
+    /// Damage; the disk's.
+    pub fn next_namespace(
+        &mut self,
+        view: &View,
+        after: u64,
+    ) -> Result<Option<u64>, Error<B::Error>> {
+        let Some(from) = after.checked_add(1) else {
+            return Ok(None);
+        };
+        let found = self.seek(view, Key::Bind(from, &[]).encode().as_bytes())?;
+        Ok(found.and_then(|(key, _)| match parse(&key) {
+            Some(Parsed::Bind(space, _)) => Some(space),
+            _ => None,
+        }))
+    }
+
     /// Deletes an object that no name is bound to. Works on a full volume.
     ///
     /// # Errors
