@@ -284,7 +284,8 @@ pub trait Platform: Waiters + Send + Sync {
     fn now_ns(&self) -> u64;
 
     /// Sets the one-shot timer of a function: the kernel calls `DeviceManager::poll(function)` at that time, with no
-    /// lock held. A second call replaces the first.
+    /// lock held. Where the same CPU has set it already, the earlier of both times stands and the other is forgotten; another CPU
+    /// has one of its own. So a look may come before it was wanted, and whoever wants one later has to say so again.
     fn arm(&self, function: u32, at_ns: u64);
 
     /// States a fact: hands the line's sink to `write`.

@@ -8,6 +8,7 @@
 
 mod machine;
 
+use device_manager::Platform;
 use dma_ledger::Claim;
 use machine::{FakeConfig, Machine, STRANGER, Ticket, script};
 
@@ -118,4 +119,31 @@ fn a_quarantine_is_said_whatever_was_said_before() {
     it.manager.release(&claim).unwrap();
     it.settle();
     assert_eq!(said(&it, "@device.quarantined "), 1, "{}", it.fake.facts());
+}
+
+#[test]
+fn a_look_that_comes_before_it_is_wanted_ends_nothing_early_and_loses_nothing() {
+    const CLAIMS: usize = 50;
+    const MS: u64 = 1_000_000;
+    let it = Machine::new();
+    it.fake.clear_facts();
+    for _ in 0..CLAIMS {
+        claim_and_drop(&it);
+    }
+    let ticket = Ticket::new();
+    it.manager.claim("fake", 0, machine::OWNER, ticket.waiter());
+    let claim = ticket.answer().unwrap().unwrap();
+    // It waits to be told, and something else wants to be looked at later.
+    let (function, at) = it.fake.next_timer().unwrap();
+    it.fake.arm(function, at);
+    it.fake.advance_to(at - MS);
+    let reset = Ticket::new();
+    it.manager.reset(&claim, reset.waiter());
+    assert_eq!(it.fake.next_timer(), Some((function, at)));
+    it.fake.advance_to(at);
+    it.manager.poll(function);
+    assert_eq!(reset.answer(), None);
+    it.settle();
+    assert_eq!(reset.answer(), Some(Ok(())));
+    assert_eq!(all(&it), CLAIMS * OF_A_CLAIM + 2);
 }
