@@ -340,6 +340,7 @@ impl<P: Platform> Turn<'_, P> {
                     self.at.note_failed(&claim, refusal);
                 }
                 self.effects.answer(answer);
+                self.see_to_unsaid();
             }
         }
     }

@@ -113,8 +113,9 @@ impl<P: Platform> Turn<'_, P> {
     }
 
     /// Has it told how many facts were not stated, also where nothing more is stated of the function. What is under way at it
-    /// has the timer; its end states something, and comes by here.
-    fn see_to_unsaid(&mut self) {
+    /// has the timer, and whoever ends that comes by here: the end of a claim with its last fact, and that of an operation in
+    /// any case, since many state nothing when they end.
+    pub(crate) fn see_to_unsaid(&mut self) {
         let Some(at_ns) = self.function.voice.tells_at_ns() else {
             return;
         };

@@ -8,7 +8,7 @@
 
 mod machine;
 
-use device_manager::Platform;
+use device_manager::{Platform, QueueId, Refusal};
 use dma_ledger::Claim;
 use machine::{FakeConfig, Machine, STRANGER, Ticket, script};
 
@@ -146,4 +146,40 @@ fn a_look_that_comes_before_it_is_wanted_ends_nothing_early_and_loses_nothing() 
     it.settle();
     assert_eq!(reset.answer(), Some(Ok(())));
     assert_eq!(all(&it), CLAIMS * OF_A_CLAIM + 2);
+}
+
+/// Resets a queue, and lets no more time pass than that takes.
+fn reset_queue(it: &Machine, claim: &Claim, queue: QueueId) -> Result<(), Refusal> {
+    let ticket = Ticket::new();
+    it.manager.queue_reset(claim, queue, ticket.waiter());
+    while ticket.answer().is_none() {
+        let (function, at) = it.fake.next_timer().expect("it is being reset");
+        it.fake.advance_to(at);
+        it.manager.poll(function);
+    }
+    ticket.answer().unwrap()
+}
+
+#[test]
+fn what_an_operation_did_not_say_is_told_though_its_end_says_nothing() {
+    const RESETS: usize = 300;
+    let it = Machine::new();
+    script().lock().unwrap().queue_reset = Ok(Some(1));
+    let (claim, queue) = it.running(0);
+    it.fake.clear_facts();
+    for _ in 0..RESETS {
+        assert_eq!(reset_queue(&it, &claim, queue), Ok(()));
+    }
+    assert!(all(&it) < RESETS, "the last of them were not told yet");
+    it.settle();
+    assert_eq!(all(&it), RESETS);
+    // Nor does the end of one that comes to nothing: the device let go of the queue, and does not take it again.
+    for _ in 0..RESETS {
+        assert_eq!(reset_queue(&it, &claim, queue), Ok(()));
+    }
+    script().lock().unwrap().open_looks = None;
+    let failed = reset_queue(&it, &claim, queue);
+    assert_eq!(failed, Err(Refusal::TimedOut));
+    it.settle();
+    assert_eq!(all(&it), 2 * RESETS + 1);
 }
