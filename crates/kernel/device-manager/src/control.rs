@@ -11,7 +11,7 @@ use sabotage::sabotage;
 use crate::effects::Answer;
 use crate::facts::about;
 use crate::flr::{Flr, FlrPoll};
-use crate::job::{Act, Asked, Job, Operation};
+use crate::job::{Act, Asked, Job, Operation, Stage};
 use crate::stop::{DEADLINE_NS, Switch, proof_name};
 use crate::turn::Turn;
 use crate::{DeviceManager, Platform, Waiter};
@@ -253,7 +253,7 @@ impl<P: Platform> DeviceManager<P> {
         let mut turn = at.turn();
         let mut was_ending = false;
         match turn.function.held.as_ref().map(|held| &held.job) {
-            None | Some(Job::Idle) => turn.tell_unsaid(),
+            None | Some(Job::Idle | Job::Teardown(Stage::Stuck)) => turn.tell_unsaid(),
             Some(Job::Operation(_)) => turn.poll_operation(),
             Some(Job::Teardown(_)) => {
                 was_ending = true;

@@ -8,7 +8,7 @@ use sabotage::sabotage;
 use units::Bdf;
 
 use crate::Platform;
-use crate::job::Job;
+use crate::job::{Job, Stage};
 use crate::turn::Turn;
 
 /// Starts a fact about a function.
@@ -120,7 +120,8 @@ impl<P: Platform> Turn<'_, P> {
             return;
         };
         let job = self.function.held.as_ref().map(|held| &held.job);
-        if matches!(job, None | Some(Job::Idle)) {
+        // After a stuck teardown nothing comes any more.
+        if matches!(job, None | Some(Job::Idle | Job::Teardown(Stage::Stuck))) {
             self.effects.arm_if_idle(at_ns);
         }
     }

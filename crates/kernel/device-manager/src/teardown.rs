@@ -41,7 +41,8 @@ impl<P: Platform> Turn<'_, P> {
         let held = self.function.held()?;
         held.unstoppable = hopeless;
         held.receipt = None;
-        let job = core::mem::replace(&mut held.job, Job::Teardown(Stage::Stuck));
+        let unmapping = Job::Teardown(Stage::Unmapping(None));
+        let job = core::mem::replace(&mut held.job, unmapping);
         let ending = Event::new(Kind::ClaimEnding).detail(hopeless.into());
         self.at.tell(Some(claim), ending);
         if let Job::Operation(operation) = job {
