@@ -77,9 +77,13 @@ pub trait Reach<F>: Clone + Send {
     /// Frees a bounded part of what the domain was made of. `false`: nothing was left. After [`Self::end`] alone.
     fn shed(&self) -> bool;
 
-    /// The claim of a domain has ended, and so many of its pages were still allocated then: says how that compares with what was
-    /// mapped, where that may be said.
-    fn close(&self, pages: u64, saying: Saying);
+    /// Whether the books of the domain agree at the end of its claim, when so many of its pages were still allocated: what was
+    /// mapped is that, and its tables held what was written into them. So too where there is no domain.
+    fn agrees(&self, pages: u64) -> bool;
+
+    /// States how they compare. The manager asks for it at the end of each claim of a domain: where they agree, within the share
+    /// of facts that the function has; where they differ, always.
+    fn close(&self, pages: u64);
 }
 
 /// How the pages of a buffer lie.

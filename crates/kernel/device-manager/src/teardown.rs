@@ -16,7 +16,7 @@ use crate::job::{Job, Stage};
 use crate::stop::{DEADLINE_NS, Switch, proof_name};
 use crate::turn::Turn;
 use crate::views::Revoked;
-use crate::{Platform, Reach, STEP_PAGES};
+use crate::{Platform, Reach, STEP_PAGES, Saying};
 
 /// How long transactions may stay pending once bus mastering is off.
 const DRAIN_NS: u64 = 2_000_000_000;
@@ -474,10 +474,7 @@ impl<P: Platform> Turn<'_, P> {
         let is_translated = |held: &Held<P>| held.reach.is_translated();
         let had_domain = self.function.held.as_ref().is_some_and(is_translated);
         if had_domain {
-            let saying = self.may_say();
-            if let Some(held) = &self.function.held {
-                held.reach.close(held.left, saying);
-            }
+            self.state_books();
         }
         if self.function.record.finish(token).is_err() {
             return self.stop_here();
@@ -496,6 +493,18 @@ impl<P: Platform> Turn<'_, P> {
             self.effects.arm(self.at.machine.platform.now_ns(), 0);
         } else {
             self.serve_claimants();
+        }
+    }
+
+    /// States how the books of the claim's domain compare. That they differ is a defect, which no holder may
+    /// hide behind facts of no weight.
+    fn state_books(&mut self) {
+        let held = self.function.held.as_ref();
+        let Some((reach, left)) = held.map(|held| (held.reach.clone(), held.left)) else {
+            return;
+        };
+        if !reach.agrees(left) || self.may_say() == Saying::Aloud {
+            reach.close(left);
         }
     }
 

@@ -22,6 +22,8 @@ struct ReachState {
     /// Tables that are left to free, and runs that are mapped.
     tables: AtomicU32,
     runs: AtomicU32,
+    /// Its books do not agree.
+    differs: AtomicBool,
     closed: Mutex<Option<u64>>,
 }
 
@@ -52,7 +54,12 @@ impl FakeReach {
         self.0.ended.load(Ordering::SeqCst)
     }
 
-    /// Pages that were left at the end of the claim.
+    /// Something else is in its tables than was written.
+    pub fn falsify(&self) {
+        self.0.differs.store(true, Ordering::SeqCst);
+    }
+
+    /// Pages that were left at the end of the claim, where that was stated.
     pub fn closed(&self) -> Option<u64> {
         *self.0.closed.lock().unwrap()
     }
@@ -115,7 +122,11 @@ impl Reach<FakeFrames> for FakeReach {
             .is_ok()
     }
 
-    fn close(&self, pages: u64, _saying: Saying) {
+    fn agrees(&self, _: u64) -> bool {
+        !self.0.differs.load(Ordering::SeqCst)
+    }
+
+    fn close(&self, pages: u64) {
         assert!(self.is_ended());
         assert_eq!(self.0.tables.load(Ordering::SeqCst), 0, "tables are left");
         *self.0.closed.lock().unwrap() = Some(pages);

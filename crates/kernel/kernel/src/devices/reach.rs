@@ -88,8 +88,15 @@ impl Reach<Run> for Reached {
         }
     }
 
-    fn close(&self, pages: u64, saying: Saying) {
-        if let (Self::Domain(domain), Saying::Aloud) = (self, saying) {
+    fn agrees(&self, pages: u64) -> bool {
+        match self {
+            Self::Untranslated => true,
+            Self::Domain(domain) => domain.books().agree(pages),
+        }
+    }
+
+    fn close(&self, pages: u64) {
+        if let Self::Domain(domain) = self {
             crate::iommu::state_books(domain, pages);
         }
     }
