@@ -107,14 +107,18 @@ impl<P: Platform> Turn<'_, P> {
         spec: QueueSpec,
         rings: Rings,
     ) -> Result<DirectSpec, Refusal> {
-        let saying = self.may_say();
-        let function = &mut *self.function;
-        let record = &function.record;
         for ring in [rings.submissions, rings.completions] {
+            let record = &self.function.record;
             if record.buffer_info(claim, ring)?.bytes > MAX_RING_BYTES {
                 return Err(Refusal::OutOfRange);
             }
+            record.frames(ring)?;
         }
+        self.function.held()?;
+        // What was refused up to here states nothing, and takes no share.
+        let saying = self.may_say();
+        let function = &*self.function;
+        let record = &function.record;
         let submissions = record.frames(rings.submissions)?;
         let completions = record.frames(rings.completions)?;
         let held = function.held.as_ref().ok_or(Refusal::WrongState)?;

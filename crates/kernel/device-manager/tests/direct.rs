@@ -9,7 +9,7 @@
 
 mod machine;
 
-use device_manager::{BufferId, Claim, Counts, QueueId, QueueSpec, Refusal, Rings};
+use device_manager::{BufferId, Claim, Counts, QueueId, QueueSpec, Refusal, Rings, Saying};
 use machine::*;
 
 /// A device that runs and has no queue, and two buffers of it.
@@ -148,4 +148,30 @@ fn what_is_refused_leaves_no_trace() {
     script().lock().unwrap().short_rings = false;
     assert_eq!(free(&m, &claim, rings), [Ok(()); 2]);
     assert!(m.open(&claim).is_ok());
+}
+
+#[test]
+fn what_is_refused_before_its_domain_is_looked_at_takes_nothing_from_what_may_be_said() {
+    let m = below_unit();
+    let (claim, rings) = ready(&m);
+    let reach = m.fake.reach();
+    let other = m.claim(1);
+    let stolen = Rings {
+        completions: m.buffer(&other, 4096).1,
+        ..rings
+    };
+    let endless = Rings {
+        submissions: m.buffer(&claim, 256 * 1024 + 4096).1,
+        ..rings
+    };
+    m.fake.clear_facts();
+    for _ in 0..300 {
+        let refused = open(&m, &claim, 8, endless);
+        assert_eq!(refused, Err(Refusal::OutOfRange));
+        let refused = open(&m, &claim, 8, stolen);
+        assert_eq!(refused, Err(Refusal::ForeignBuffer));
+    }
+    assert_eq!((m.fake.facts(), reach.said()), (String::new(), None));
+    open(&m, &claim, 8, rings).unwrap();
+    assert_eq!(reach.said(), Some(Saying::Aloud));
 }

@@ -25,6 +25,7 @@ struct ReachState {
     /// Its books do not agree.
     differs: AtomicBool,
     closed: Mutex<Option<u64>>,
+    said: Mutex<Option<Saying>>,
 }
 
 pub struct FakeForgotten;
@@ -64,6 +65,11 @@ impl FakeReach {
         *self.0.closed.lock().unwrap()
     }
 
+    /// Whether it might be said last whether it confines the function.
+    pub fn said(&self) -> Option<Saying> {
+        *self.0.said.lock().unwrap()
+    }
+
     fn answers(&self) -> Result<FakeForgotten, Refusal> {
         match self.0.stuck.load(Ordering::SeqCst) {
             true => Err(Refusal::DeviceError),
@@ -101,7 +107,13 @@ impl Reach<FakeFrames> for FakeReach {
         self.answers()
     }
 
-    fn confines(&self, _: (Bdf, u64), runs: [&FakeFrames; 2], _: Saying) -> Result<(), Refusal> {
+    fn confines(
+        &self,
+        _: (Bdf, u64),
+        runs: [&FakeFrames; 2],
+        saying: Saying,
+    ) -> Result<(), Refusal> {
+        *self.0.said.lock().unwrap() = Some(saying);
         let reached = |run: &FakeFrames| run.mapped.load(Ordering::SeqCst);
         match self.0.translated && runs.into_iter().all(reached) {
             true => Ok(()),
