@@ -47,7 +47,7 @@ impl<P: Platform> DeviceManager<P> {
         // Those who came after it have done nothing.
         let claim = claim.filter(|claim| claim.generation() == generation)?;
         at.begin_end(&claim).ok()?;
-        Some(at.turn().may_say())
+        Some(at.turn().may_say_later())
     }
 }
 

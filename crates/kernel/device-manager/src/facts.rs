@@ -56,12 +56,20 @@ impl Voice {
 
     /// Whether one more may be said now, and how many were not before it.
     pub(crate) fn ask(&mut self, now_ns: u64) -> (Saying, u64) {
+        match self.ask_alone(now_ns) {
+            Saying::Aloud => (Saying::Aloud, core::mem::take(&mut self.unsaid)),
+            Saying::Nothing => (Saying::Nothing, 0),
+        }
+    }
+
+    /// Whether one more may be said now; how many were not before it is still to be told.
+    fn ask_alone(&mut self, now_ns: u64) -> Saying {
         if self.is_hoarse(now_ns) {
             self.unsaid += 1;
-            return (Saying::Nothing, 0);
+            return Saying::Nothing;
         }
         self.said += 1;
-        (Saying::Aloud, core::mem::take(&mut self.unsaid))
+        Saying::Aloud
     }
 
     /// Whether nothing may be said now.
@@ -95,6 +103,15 @@ impl<P: Platform> Turn<'_, P> {
         if unsaid > 0 {
             self.state_unsaid(unsaid);
         }
+        self.see_to_unsaid();
+        saying
+    }
+
+    /// The same of a fact that is stated once the lock is open, out of an interrupt: nothing is stated here, and how many were
+    /// not is told later.
+    pub(crate) fn may_say_later(&mut self) -> Saying {
+        let now_ns = self.at.machine.platform.now_ns();
+        let saying = self.function.voice.ask_alone(now_ns);
         self.see_to_unsaid();
         saying
     }
@@ -182,5 +199,11 @@ mod tests {
         assert_eq!(voice.take_unsaid(at), Some(5));
         assert_eq!((voice.take_unsaid(at), voice.tells_at_ns()), (None, None));
         assert_eq!(voice.ask(at).0, Saying::Nothing);
+        // One that is said alone leaves them to be told.
+        let at = at + ONE_MORE_NS;
+        assert_eq!(voice.ask_alone(at), Saying::Aloud);
+        assert_eq!(voice.ask_alone(at), Saying::Nothing);
+        let at = voice.tells_at_ns().unwrap();
+        assert_eq!(voice.take_unsaid(at), Some(2));
     }
 }

@@ -34,8 +34,8 @@
 //! (frame allocator, vectors, log). No two functions' locks are ever held together. [`Waiter::answer`],
 //! [`Mapping::revoke`] and [`Platform::arm`] run with no lock of this crate held, so that they may take any lock of the
 //! kernel; a CPU that spins for a function's lock answers TLB shootdowns meanwhile. The handler's side,
-//! [`DeviceManager::on_interrupt`], takes one function's lock at a time, allocates nothing and formats nothing; so do submit,
-//! complete, wait and acknowledge.
+//! [`DeviceManager::on_interrupt`], takes one function's lock at a time, allocates nothing and, with it held, formats
+//! nothing; so do submit, complete, wait and acknowledge.
 #![cfg_attr(
     test,
     allow(

@@ -8,6 +8,10 @@
 
 mod machine;
 
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
 use device_manager::{Claim, Refusal, RouteId, RouteView};
 use machine::{BAR0, FakeConfig, Machine, Ticket};
 
@@ -228,6 +232,35 @@ fn a_message_that_cannot_be_masked_is_kept_and_a_flood_is_turned_off() {
     m.interrupt_move(&claim, &route, 1).unwrap();
     assert!(it.config.message(bdf).2 && it.config.message(bdf).0 == 0xfee0_1000);
     assert_eq!(heard(&it, &claim, &route), Some(4));
+}
+
+#[test]
+fn a_flood_is_stated_while_others_use_the_function() {
+    const LONG: Duration = Duration::from_secs(20);
+    let it = Machine::with(FakeConfig::new().with_plain_msi());
+    let claim = it.claim(0);
+    let route = armed(&it, &claim, 0);
+    let (cpu, vector) = it.fake.vectors()[0];
+    let m = &it.manager;
+    let (ask, asked) = channel();
+    let (answer, answered) = channel();
+    let stated = thread::scope(|scope| {
+        let other = scope.spawn(move || {
+            let stated = asked.recv_timeout(LONG).is_ok();
+            let counts = m.interrupt_counts(&claim, &route);
+            // Nobody listens any more where it had to wait for the lock.
+            stated && answer.send(counts.unwrap().storms).is_ok()
+        });
+        it.fake.2.at(1, move || {
+            ask.send(()).unwrap();
+            assert_eq!(answered.recv_timeout(LONG / 2), Ok(1), "the lock is held");
+        });
+        for _ in 0..100 {
+            m.on_interrupt(cpu, vector);
+        }
+        other.join().unwrap()
+    });
+    assert!(stated);
 }
 
 #[test]

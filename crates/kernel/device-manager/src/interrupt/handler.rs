@@ -1,5 +1,6 @@
 //! The handler's side of interrupt routes: finding the source, recording the dispatch, waking the one call that waits.
-//! Nothing here allocates, formats or waits for more than one function's lock.
+//! Nothing here allocates or waits for more than one function's lock. A storm, which is stated once, is formatted with no lock held
+//! and after whoever waited was woken; nothing else is formatted.
 
 use dma_ledger::RouteId;
 use evidence::FactWriter;
@@ -44,15 +45,17 @@ impl<P: Platform> DeviceManager<P> {
         let signal = entry.signal;
         turn.mask_source(of.source, signal);
         let dispatched = turn.arrived(of.source);
-        if turn.stop_storm(of.source, signal) {
-            turn.say(&|sink| {
+        let storms = turn.stop_storm(of.source, signal);
+        let saying = storms.then(|| turn.may_say_later());
+        let taken = dispatched.then(|| turn.take_waiter(of.source)).flatten();
+        turn.leave();
+        at.deliver(taken);
+        if saying == Some(Saying::Aloud) {
+            self.machine.platform.fact(&|sink| {
                 let line: FactWriter<'_> = about(sink, "interrupt.storm", at.bdf());
                 line.stable("kind", "msi").stable("source", of.source).end()
             });
         }
-        let taken = dispatched.then(|| turn.take_waiter(of.source)).flatten();
-        turn.leave();
-        at.deliver(taken);
         true
     }
 

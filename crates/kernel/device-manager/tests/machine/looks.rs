@@ -1,4 +1,4 @@
-//! What others do while long work lets them go first.
+//! What others do while long work lets them go first, or while a fact is stated.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ struct State {
     next: Option<(u32, Act)>,
 }
 
-/// The looks of long work.
+/// The looks of long work; or each time that a fact is stated.
 #[derive(Clone, Default)]
 pub struct Looks(Arc<Mutex<State>>);
 
