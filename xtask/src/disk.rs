@@ -34,9 +34,20 @@ pub struct Disk {
     pub bytes_per_s: u64,
     /// What it is attached as: QEMU's device with its properties.
     pub device: &'static str,
+    /// A further namespace of the controller of another disk, instead of a controller's own one.
+    pub namespace: Option<Namespace>,
     /// The image, locked for as long as the guest has it.
     #[expect(dead_code, reason = "it is held, and let go with the machine")]
     pub lock: Option<Arc<File>>,
+}
+
+/// A place below an NVMe controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    /// Which of the disks the controller is for.
+    pub controller: usize,
+    /// Its number, from 2 on.
+    pub nsid: u32,
 }
 
 /// Whether other files that an image names may be opened as well.
@@ -81,6 +92,7 @@ impl Disk {
             writable,
             bytes_per_s: 0,
             device: "nvme",
+            namespace: None,
             lock: None,
         })
     }

@@ -12,8 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::build::{Builder, Code, Flavour, Kind, Program};
 use crate::codegen;
-use crate::disk::Disk;
-use crate::disk::FatImage;
+use crate::disk::{Disk, FatImage, Namespace};
 use crate::drivers;
 use crate::manifests::{compile, compile_manifest};
 use crate::precheck;
@@ -332,19 +331,41 @@ pub fn serves_page(project: &Project, name: &str) -> Result<bool> {
     Ok(services.drain(..).any(|service| service.binary == "web-ui"))
 }
 
-/// Says which disks no service of the system will claim. A wrong manifest name is reported here as well.
-pub fn warn_about_surplus(project: &Project, manifest: &str, disks: &[Disk]) -> Result<()> {
+/// Namespaces of a controller that providers look at.
+const NAMESPACES: usize = 32;
+
+/// Makes disks for whose controller no service of the system is there further namespaces of the last controller that has one,
+/// says so, and says which disks no service will see. A wrong manifest name is reported here as well.
+pub fn place_surplus(project: &Project, manifest: &str, disks: &mut [Disk]) -> Result<()> {
     // A manifest that the guest will refuse says so itself.
-    if let Some(served) = disks_served(project, manifest)? {
-        for disk in disks.iter().skip(served) {
-            eprintln!(
-                "warning: the system {manifest} serves {served} NVMe disk{}; {} is attached, but only lspci shows it",
-                if served == 1 { "" } else { "s" },
-                disk.path.display()
-            );
+    let Some(served) = disks_served(project, manifest)? else {
+        return Ok(());
+    };
+    let s = if served == 1 { "" } else { "s" };
+    for (index, disk) in disks.iter_mut().enumerate().skip(served) {
+        let shown = disk.path.display();
+        disk.namespace = below(index, served);
+        match disk.namespace {
+            Some(Namespace { nsid, .. }) => eprintln!(
+                "the system {manifest} serves {served} NVMe controller{s}; {shown} is namespace {nsid} of {}",
+                if served == 1 { "it" } else { "the last one" }
+            ),
+            None => eprintln!(
+                "warning: the system {manifest} serves {served} NVMe disk{s}; {shown} is attached, but only lspci shows it"
+            ),
         }
     }
     Ok(())
+}
+
+/// Where the disk of this number has a place if the first `served` have controllers that are served.
+fn below(index: usize, served: usize) -> Option<Namespace> {
+    let controller = served.checked_sub(1)?;
+    let nsid = index.checked_sub(served)? + 2;
+    (nsid <= NAMESPACES).then_some(Namespace {
+        controller,
+        nsid: nsid as u32,
+    })
 }
 
 /// Whether a system has a store for the volume of a virtio disk; not one that is refused.
@@ -366,4 +387,19 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     std::io::Write::write_all(&mut draft, bytes)?;
     draft.persist(path)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::below;
+
+    #[test]
+    fn disks_without_a_controller_of_their_own_are_namespaces_until_nobody_looks_at_them() {
+        let at = |index, served| below(index, served).map(|at| (at.controller, at.nsid));
+        assert_eq!(at(2, 2), Some((1, 2)));
+        assert_eq!(at(32, 2), Some((1, 32)));
+        assert_eq!(at(33, 2), None);
+        assert_eq!(at(1, 1), Some((0, 2)));
+        assert_eq!(at(0, 0), None, "there is no controller");
+    }
 }

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Namespace};
 use crate::project::Project;
 
 const QEMU: &str = "qemu-system-x86_64";
@@ -261,12 +261,29 @@ impl Machine {
         self.add_firmware(&mut command)?;
         for (number, disk) in self.disks.iter().enumerate() {
             add_disk(&mut command, number, disk);
+            command.arg("-device").arg(self.device(number, disk));
         }
         if self.gdb {
             command.args(WAITING);
         }
         command.args(&self.extra);
         Ok(command)
+    }
+
+    /// What a disk is to the guest: a device of its own, or a namespace of another one's.
+    fn device(&self, number: usize, disk: &Disk) -> String {
+        if let Some(Namespace { controller, nsid }) = disk.namespace {
+            return format!("nvme-ns,drive=d{number},nsid={nsid},bus=c{controller}");
+        }
+        let is_below = |other: &Disk| other.namespace.is_some_and(|at| at.controller == number);
+        let name = match self.disks.iter().any(is_below) {
+            true => format!(",id=c{number}"),
+            false => String::new(),
+        };
+        format!(
+            "{}{name},drive=d{number},serial=capos-d{number}",
+            disk.device
+        )
     }
 
     fn add_firmware(&self, command: &mut Command) -> Result<()> {
@@ -352,6 +369,7 @@ fn add_medium(command: &mut Command, medium: &Medium) {
     }
 }
 
+/// Adds what a disk's bytes are read from.
 fn add_disk(command: &mut Command, number: usize, disk: &Disk) {
     let snapshot = if disk.writable { "off" } else { "on" };
     let throttle = match disk.bytes_per_s {
@@ -362,10 +380,6 @@ fn add_disk(command: &mut Command, number: usize, disk: &Disk) {
         "if=none,id=d{number},format={},snapshot={snapshot},{throttle}file={}",
         disk.format,
         escape(&disk.path)
-    ));
-    command.arg("-device").arg(format!(
-        "{},drive=d{number},serial=capos-d{number}",
-        disk.device
     ));
 }
 

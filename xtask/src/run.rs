@@ -195,7 +195,7 @@ fn attached(project: &Project, args: &RunArgs) -> Result<Vec<Disk>> {
             .map(|name| Disk::named(name, writes, linked))
             .collect::<Result<_>>()?
     };
-    package::warn_about_surplus(project, &args.manifest, &disks)?;
+    package::place_surplus(project, &args.manifest, &mut disks)?;
     if args.volume.is_some() || package::serves_volume(project, &args.manifest)? {
         disks.extend(volume::chosen(project, args.volume.as_deref())?);
     }

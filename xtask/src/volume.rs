@@ -44,6 +44,7 @@ pub fn chosen(project: &Project, named: Option<&Path>) -> Result<Option<Disk>> {
         writable: true,
         bytes_per_s: 0,
         device: DEVICE,
+        namespace: None,
         lock: Some(Arc::new(file)),
     }))
 }
