@@ -237,9 +237,14 @@ impl<'a> Builder<'a> {
         command.arg("--target-dir").arg(&folder);
         command.args(["--message-format", "json-render-diagnostics", "--quiet"]);
         match self.code {
-            Code::Release => drop(command.arg("--release")),
+            Code::Release => {
+                command.arg("--release");
+            }
             // It is for who looks at it with a debugger.
-            Code::Debug => drop(command.env("CARGO_PROFILE_DEV_DEBUG", "full")),
+            Code::Debug => {
+                let all = ["profile.dev.debug", "profile.dev.package.\"*\".debug"];
+                command.args(all.map(|which| format!("--config={which}=\"full\"")));
+            }
         }
         if is_ci() {
             command.arg("--locked");

@@ -134,10 +134,16 @@ fn frames(loader: &Loader, address: u64, back: u64) -> Vec<String> {
         return told;
     };
     while let Ok(Some(frame)) = frames.next() {
+        // Of a function that is not inlined the lines alone do not keep the name.
+        let symbol = || {
+            let name = loader.find_symbol(address.saturating_sub(back))?;
+            Some(addr2line::demangle_auto(name.into(), None))
+        };
         let function = frame
             .function
             .as_ref()
-            .and_then(|name| name.demangle().ok());
+            .and_then(|name| name.demangle().ok())
+            .or_else(symbol);
         let place = frame.location.as_ref().and_then(|location| {
             Some(format!("{}:{}", location.file?, location.line.unwrap_or(0)))
         });
