@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 
 use arrayvec::ArrayVec;
 use call_state::Ending;
-use ring_abi::Refusal;
+use ring_abi::{NEVER, Refusal};
 use sabotage::sabotage;
 
 use crate::call::{finish, win};
@@ -193,12 +193,26 @@ impl EndpointCore {
         match deliver(call, generation, &receiver) {
             Delivery::Done(woken) => woken,
             Delivery::CallGone(woken) => {
-                // Another call may have been queued meanwhile, because no receiver was to be seen.
-                if let Some(receiver) = self.receive(receiver, Patience::Waits) {
-                    receiver.run();
-                }
+                self.bring_back(receiver);
                 woken
             }
+        }
+    }
+
+    /// Queues a receiver again that was taken out for a call that is gone.
+    #[cold]
+    #[inline(never)]
+    fn bring_back(self: &Arc<Self>, receiver: Receiver) {
+        let due = (receiver.route != Route::Register && receiver.deadline != NEVER)
+            .then(|| (receiver.thread.clone(), receiver.deadline));
+        // Another call may have been queued meanwhile, because no receiver was to be seen.
+        if let Some(receiver) = self.receive(receiver, Patience::Waits) {
+            receiver.run();
+        }
+        // Its thread may have looked meanwhile for what is late, and seen nothing of it: it looks again.
+        if let Some((thread, deadline)) = due {
+            thread.ring.lock().lower_deadline(deadline);
+            sched::wake(&thread.task);
         }
     }
 

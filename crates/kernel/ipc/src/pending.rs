@@ -27,6 +27,8 @@ pub(crate) fn expire(me: &Arc<Thread>, now: u64) {
         me.ring.lock().set_deadline(NEVER);
         return;
     }
+    // Whoever brings a receive back that the walk may have passed over lowers it meanwhile.
+    me.ring.lock().set_deadline(NEVER);
     for core in me.receive_cores() {
         core.expire(me, now, &mut earliest);
     }
@@ -49,7 +51,7 @@ pub(crate) fn expire(me: &Arc<Thread>, now: u64) {
             earliest = earliest.min(deadline);
         }
     }
-    me.ring.lock().set_deadline(earliest);
+    me.ring.lock().lower_deadline(earliest);
 }
 
 /// Cancels the pending operation with this user data.

@@ -121,6 +121,14 @@ impl Ring {
         self.deadline = earliest;
     }
 
+    /// Something that is outstanding has this deadline.
+    pub(crate) fn lower_deadline(&mut self, to: u64) {
+        self.deadline = match self.deadline {
+            0 => to,
+            earliest => earliest.min(to),
+        };
+    }
+
     /// What its thread waits for: so many completions; `None`: it does not wait.
     #[inline(always)]
     pub(crate) const fn wait_for(&mut self, wanted: Option<u32>) {
