@@ -46,8 +46,8 @@ inventory::submit! {
             "@boot.cdrom.closed programs=4",
             "@install.source",
             "@install.verified files=6 programs_listed=4",
-            "@install.methods volume=7 directory=12 file=6",
-            "@install.window read_only=readOnly root_read_only=true",
+            "@install.methods volume=8 directory=12 file=6",
+            "@install.window read_only=readOnly store=notSupported root_read_only=true",
             "@install.target granted=false above=badArgument absolute=badArgument device=notFound",
             "@medium.bounds last=ok beyond=outOfRange across=outOfRange far=outOfRange none=zeroLength many=outOfRange \
              outside_window=outOfRange methods=2",

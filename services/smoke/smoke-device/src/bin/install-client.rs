@@ -102,10 +102,12 @@ fn writes(volume: &Volume, root: &Directory, vm: &VirtualMemory) -> Result<(), E
         directory = methods(root.object()),
         file = methods(file.object())
     );
-    let narrow = vm.create_memory(4096)?.memory.read_only()?.memory;
+    let memory = vm.create_memory(4096)?.memory;
+    let narrow = memory.read_only()?.memory;
     fact!(
         "install.window",
         read_only = outcome(&volume.attach(narrow.cap()).map(drop)),
+        store = outcome(&volume.store(memory.cap()).map(drop)),
         root_read_only = root.stat("boot", |told| told.stat().map(|stat| stat.read_only()))??
     );
     Ok(())
