@@ -47,7 +47,7 @@ pub fn service(
     finish(project, &name, plan)
 }
 
-/// Makes a broker, its provider with an interface of its own, a client and a smoke; `ready` as for [`service`].
+/// Makes a broker, its provider with an interface of its own, a client and a smoke; `ready` as for [`service()`].
 pub fn driver(
     project: &Project,
     args: &DriverArgs,
