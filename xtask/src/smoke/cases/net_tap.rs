@@ -20,7 +20,7 @@ ip -6 addr add fd77::1/64 dev tap0 nodad
 ip link set tap0 up
 dnsmasq -d --conf-file=/dev/null --user=root --interface=tap0 --bind-interfaces --no-resolv --no-hosts \
   --dhcp-range=10.77.0.50,10.77.0.60,120 --dhcp-range=fd77::100,fd77::1ff,64,120 \
-  --dhcp-host=52:54:00:ca:05:01,10.77.0.55 --dhcp-option=option:T1,12 --enable-ra --ra-param=tap0,4,60 \
+  --dhcp-host=52:54:00:ca:05:01,10.77.0.55 --dhcp-option=option:T1,30 --enable-ra --ra-param=tap0,4,60 \
   --address=/linux.test/10.77.0.1 --address=/linux.test/fd77::1 --address=/nobody.test/ --dhcp-leasefile="$work/leases" </dev/null >"$work/dnsmasq" 2>&1 &
 mkdir page
 echo "a page by Linux" >page/index.html
